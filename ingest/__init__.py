@@ -1,0 +1,1 @@
+"""The receiver: verifies webhooks, makes them durable, answers; and the orders API."""

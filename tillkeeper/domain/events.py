@@ -1,0 +1,107 @@
+"""The canonical event: what every gateway's delivery, query or statement line becomes."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from tillkeeper.domain.failures import FailureClass
+
+REF_CHARS_MAX: Final = 255  # Stripe allows 500 in metadata, but no merchant's order reference seen passes 64
+
+
+class Kind(StrEnum):
+    """What happened, in the words of the contract."""
+
+    PAYMENT_PENDING = "payment.pending"
+    PAYMENT_AUTHORIZED = "payment.authorized"
+    PAYMENT_SUCCEEDED = "payment.succeeded"
+    PAYMENT_FAILED = "payment.failed"
+    PAYMENT_CANCELLED = "payment.cancelled"
+    REFUND_PENDING = "refund.pending"
+    REFUND_SUCCEEDED = "refund.succeeded"
+    REFUND_FAILED = "refund.failed"
+    DISPUTE_OPENED = "dispute.opened"
+    DISPUTE_WON = "dispute.won"
+    DISPUTE_LOST = "dispute.lost"
+
+    @property
+    def is_payment(self) -> bool:
+        """True for what happens to a payment itself."""
+        return self.value.startswith("payment.")
+
+    @property
+    def is_refund(self) -> bool:
+        """True for what happens to a refund, or to a payment's running total of refunds."""
+        return self.value.startswith("refund.")
+
+
+class Evidence(StrEnum):
+    """Where an event came from."""
+
+    WEBHOOK = "webhook"
+    QUERY = "query"
+    STATEMENT = "statement"
+    OPERATOR = "operator"
+
+
+class PaymentEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One fact about one payment, refund or dispute at one account.
+
+    `amount` is this event's, in minor units; `total` stands instead where the gateway reports a running total of
+    what a payment gave back.  `occurred_at` is aware, in UTC, cut to the gateway's own resolution, so that two
+    events of one instant compare as equal and are ordered by rank.  `event_id` is unique within its account.
+
+    A payment event names its payment; a refund event its refund, or its payment's running total; a dispute event its
+    dispute.  `problem_with` says what is missing.
+    """
+
+    event_id: str
+    kind: Kind
+    account: str
+    occurred_at: datetime
+    evidence: Evidence = Evidence.WEBHOOK
+    order_ref: str | None = None
+    payment_ref: str | None = None
+    capture_ref: str | None = None
+    refund_ref: str | None = None
+    dispute_ref: str | None = None
+    amount: int | None = None
+    total: int | None = None
+    currency: str | None = None
+    failure: FailureClass | None = None
+    failure_code: str | None = None
+
+
+def problem_with(event: PaymentEvent) -> str | None:
+    """What keeps an event from meaning anything, or None.  Gateways ask this before they hand an event on."""
+    for needed, when in (
+        ("payment_ref", event.kind.is_payment or event.total is not None),
+        ("refund_ref", event.kind.is_refund and event.total is None),
+        ("dispute_ref", event.kind.value.startswith("dispute.")),
+        ("amount", event.kind is Kind.PAYMENT_SUCCEEDED),
+        ("currency", event.amount is not None or event.total is not None),
+    ):
+        if when and getattr(event, needed) is None:
+            return f"{event.kind} needs {needed}"
+    if event.total is not None and not event.kind.is_refund:
+        return f"{event.kind} cannot carry a running total"
+    if min(event.amount or 0, event.total or 0) < 0:
+        return "an amount is negative"
+    return _problem_with_references(event)
+
+
+def _problem_with_references(event: PaymentEvent) -> str | None:
+    references = {
+        name: getattr(event, name)
+        for name in ("event_id", "order_ref", "payment_ref", "capture_ref", "refund_ref", "dispute_ref")
+    }
+    for name, value in references.items():
+        if value is None:
+            continue
+        if not value or len(value) > REF_CHARS_MAX:
+            return f"{name} must have 1 to {REF_CHARS_MAX} characters"
+        if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):
+            return f"{name} holds a character that no database can keep"
+    return None

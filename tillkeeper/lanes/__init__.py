@@ -1,0 +1,1 @@
+"""Durable ways from receiver to workers: the RabbitMQ lane and the PostgreSQL lane, one contract."""

@@ -1,0 +1,44 @@
+"""How every process keeps going: `run_once` again and again until it is told to stop."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+
+import structlog
+
+log = structlog.get_logger()
+
+PAUSE_AFTER_FAILURE_S: Final = 1.0  # a pass that failed for an unknown reason must not spin
+_tasks: Final[set[asyncio.Task[Any]]] = set()
+
+
+def start(work: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
+    """Starts a task and keeps a reference, for the event loop keeps none."""
+    task = asyncio.create_task(work, name=name)  # noqa: TID251 - its one home
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+    return task
+
+
+async def keep_running(
+    run_once: Callable[[], Awaitable[int]], *, name: str, stop: asyncio.Event, idle_s: float, full: int = 1
+) -> None:
+    """Calls `run_once` until `stop` is set.  It returns how many it handled: `full` or more goes straight round, fewer
+    waits `idle_s`.  A failed pass is logged and the loop lives."""
+    while not stop.is_set():
+        try:
+            handled = await run_once()
+        except Exception:
+            log.exception("pass_failed", loop=name)
+            await pause(stop, PAUSE_AFTER_FAILURE_S)
+            continue
+        if handled < full:
+            await pause(stop, idle_s)
+
+
+async def pause(stop: asyncio.Event, seconds: float) -> None:
+    """Waits, but no longer than until `stop` is set."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()

@@ -1,0 +1,1 @@
+"""PostgreSQL through asyncpg: the only place with SQL besides schema.sql."""

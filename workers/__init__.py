@@ -1,0 +1,1 @@
+"""What happens after a webhook is durable: apply, and what time brings."""
