@@ -46,7 +46,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """An authentic delivery: which key fitted, and what the signature covered, decoded once where decoding is needed."""
+    """An authentic delivery: which key fitted, and what the signature covered, decoded once if at all."""
 
     key: str
     content: object

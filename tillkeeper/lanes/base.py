@@ -7,7 +7,7 @@ import msgspec
 
 
 class Unavailable(Exception):
-    """The lane cannot make a message durable, or hand one out, right now.  The world's fault: wait, or go elsewhere."""
+    """The lane cannot make a message durable, or hand one out, now.  The world's fault: wait, or go elsewhere."""
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
