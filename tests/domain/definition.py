@@ -1,0 +1,91 @@
+"""The status of an order by the words of the design, computed from bare events without the code under test."""
+
+from collections import defaultdict
+
+from tillkeeper.domain.events import Kind
+
+PAYMENT_RANKS = {"pending": 1, "authorized": 2, "failed": 3, "cancelled": 3}
+REFUND_RANKS = {Kind.REFUND_PENDING: 1, Kind.REFUND_SUCCEEDED: 2, Kind.REFUND_FAILED: 3}
+
+
+def status_by_definition(order, history):
+    """The first line of the design's table that holds."""
+    ours = [event for event in history if event.account in order.accounts]
+    payments = {(event.account, event.payment_ref) for event in ours}
+    captured = sum(sum(captures(order, ours, payment)) for payment in payments)
+    refunds = known_refunds(order, ours)
+    refunded = sum(given_back(order, ours, payment, refunds) for payment in payments)
+    words = {word_for(order, ours, payment) for payment in payments}
+    for status, holds in (
+        ("refunding", any(kind is Kind.REFUND_PENDING for _, kind, _, _ in refunds)),
+        ("refunded", refunded > 0 and refunded >= captured),
+        ("partially_refunded", refunded > 0),
+        ("paid", captured >= order.amount),
+        ("partially_paid", captured > 0),
+        ("processing", words & {"pending", "authorized"}),
+        ("failed", words & {"failed", "cancelled"}),
+    ):
+        if holds:
+            return status
+    return "unpaid"
+
+
+def captures(order, ours, payment):
+    """Amounts in the order's currency that a payment captured, the last word for each part."""
+    parts = defaultdict(list)
+    for event in ours:
+        if (event.account, event.payment_ref) == payment and event.kind is Kind.PAYMENT_SUCCEEDED:
+            parts[event.capture_ref].append(told(event))
+    return [amount for _, amount, currency in map(max, parts.values()) if currency == order.currency]
+
+
+def known_refunds(order, ours):
+    """(payment, last kind, when, amount) of each refund in the order's currency."""
+    by_ref = defaultdict(list)
+    for event in ours:
+        if event.refund_ref:
+            by_ref[event.account, event.refund_ref].append(event)
+    found = []
+    for (account, _), events in by_ref.items():
+        last = max(events, key=lambda event: (event.occurred_at, REFUND_RANKS[event.kind]))
+        amounts = [told(event) for event in events if event.amount is not None]
+        _, amount, currency = max(amounts) if amounts else (None, 0, order.currency)
+        if currency == order.currency:
+            owner = (account, max(event.payment_ref for event in events))
+            found.append((owner, last.kind, last.occurred_at, amount))
+    return found
+
+
+def given_back(order, ours, payment, refunds):
+    """The greater of succeeded refunds, and the total less refunds pending or failed since."""
+    mine = [(kind, when, amount) for owner, kind, when, amount in refunds if owner == payment]
+    succeeded = sum(amount for kind, _, amount in mine if kind is Kind.REFUND_SUCCEEDED)
+    totals = [
+        (event.occurred_at, event.total, event.currency)
+        for event in ours
+        if (event.account, event.payment_ref) == payment and event.total is not None
+    ]
+    if not totals or max(totals)[2] != order.currency:
+        return succeeded
+    at, total, _ = max(totals)
+    pending = sum(amount for kind, _, amount in mine if kind is Kind.REFUND_PENDING)
+    failed_since = sum(amount for kind, when, amount in mine if kind is Kind.REFUND_FAILED and when >= at)
+    return max(succeeded, total - pending - failed_since)
+
+
+def word_for(order, ours, payment):
+    """The last word on a payment; none where all that is known of it is in another currency."""
+    events = [event for event in ours if (event.account, event.payment_ref) == payment and event.kind.is_payment]
+    asked = [told(event) for event in events if event.amount is not None and event.kind is not Kind.PAYMENT_SUCCEEDED]
+    in_ours = captures(order, ours, payment) or (asked and max(asked)[2] == order.currency)
+    any_amount = [event for event in events if event.amount is not None]
+    if not events or (any_amount and not in_ours):
+        return None
+    if any(event.kind is Kind.PAYMENT_SUCCEEDED for event in events):
+        return "succeeded"
+    words = [(event.occurred_at, event.kind.value.removeprefix("payment.")) for event in events]
+    return max(words, key=lambda it: (it[0], PAYMENT_RANKS[it[1]], it[1]))[1]
+
+
+def told(event):
+    return (event.occurred_at, event.amount, event.currency)

@@ -1,0 +1,182 @@
+"""Laws 3 to 6 as properties: order, repetition and grouping do not matter, and nobody is paid for less."""
+
+from datetime import timedelta
+from functools import reduce
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.domain.definition import status_by_definition
+from tests.domain.strategies import AN_ORDER, NOON, events, histories
+from tillkeeper.domain import order as rules
+from tillkeeper.domain.events import Kind, PaymentEvent
+from tillkeeper.domain.failures import FailureClass
+from tillkeeper.domain.order import Mismatch, OrderFacts, PaymentFacts, Status, Step, concerns, mismatch_of, summarize
+
+
+NOTHING_KNOWN = OrderFacts()
+
+
+def facts_after(history, start=NOTHING_KNOWN):
+    return reduce(rules.apply, history, start)
+
+
+def plain(facts):
+    """Facts as built-in values, so that equality does not lean on the code under test."""
+    return msgspec.to_builtins(
+        {
+            name: {f"{account}/{ref}": told for (account, ref), told in getattr(facts, name).items()}
+            for name in ("payments", "refunds", "disputes")
+        }
+    )
+
+
+def an_event(kind, second=0, **fields):
+    defaults = {"event_id": f"{kind}-{second}", "account": "stripe-main", "payment_ref": "p1", "currency": "CNY"}
+    if kind is Kind.PAYMENT_SUCCEEDED:
+        defaults["amount"] = 100
+    return PaymentEvent(kind=kind, occurred_at=NOON + timedelta(seconds=second), **{**defaults, **fields})
+
+
+@given(histories, st.randoms(use_true_random=False))
+def test_any_permutation_ends_in_the_same_facts(history, chance):
+    shuffled = chance.sample(history, len(history))
+    assert plain(facts_after(shuffled)) == plain(facts_after(history))
+    assert summarize(AN_ORDER, facts_after(shuffled)) == summarize(AN_ORDER, facts_after(history))
+
+
+@given(histories, st.data())
+def test_any_repetition_ends_in_the_same_facts(history, data):
+    repeated = [*history, *data.draw(st.lists(st.sampled_from(history), max_size=8) if history else st.just([]))]
+    repeated = data.draw(st.permutations(repeated))
+    assert plain(facts_after(repeated)) == plain(facts_after(history))
+
+
+@given(histories, st.integers(0, 12), st.integers(0, 12))
+def test_any_split_into_batches_through_storage_ends_in_the_same_facts(history, first, second):
+    cuts = sorted((first, second))
+    facts = OrderFacts()
+    for batch in (history[: cuts[0]], history[cuts[0] : cuts[1]], history[cuts[1] :]):
+        facts = facts_after(batch, facts)
+        stored = {key: msgspec.json.encode(told) for key, told in facts.payments.items()}
+        loaded = {key: msgspec.json.decode(told, type=PaymentFacts) for key, told in stored.items()}
+        facts = msgspec.structs.replace(facts, payments=loaded)
+    assert plain(facts) == plain(facts_after(history))
+
+
+@given(histories, events())
+def test_an_event_that_is_known_changes_nothing(history, event):
+    once = facts_after([*history, event])
+    assert rules.apply(once, event) is once
+
+
+@given(histories)
+def test_status_is_what_the_design_defines(history):
+    """The definition, computed from the bare events without any of the code under test."""
+    assert summarize(AN_ORDER, facts_after(history)).status == status_by_definition(AN_ORDER, history)
+
+
+@given(histories)
+def test_paid_means_that_the_amount_came_in_in_the_orders_currency_at_its_accounts(history):
+    summary = summarize(AN_ORDER, facts_after(history))
+    if summary.status is Status.PAID:
+        greatest = {}
+        for event in history:
+            ours = event.currency == AN_ORDER.currency and event.account in AN_ORDER.accounts
+            if event.kind is Kind.PAYMENT_SUCCEEDED and ours:
+                key = (event.account, event.payment_ref, event.capture_ref)
+                greatest[key] = max(greatest.get(key, 0), event.amount)
+        assert sum(greatest.values()) >= AN_ORDER.amount
+
+
+@given(histories)
+def test_concerns_name_each_thing_once(history):
+    named = [(concern.kind, concern.subject) for concern in concerns(AN_ORDER, facts_after(history))]
+    assert len(named) == len(set(named))
+
+
+@given(histories)
+def test_every_mismatched_event_leaves_a_concern(history):
+    kinds = {concern.kind for concern in concerns(AN_ORDER, facts_after(history))}
+    for event in history:
+        if mismatch_of(AN_ORDER, event) is Mismatch.UNEXPECTED_ACCOUNT:
+            assert Mismatch.UNEXPECTED_ACCOUNT in kinds
+
+
+@pytest.mark.parametrize(
+    ("history", "status"),
+    [
+        ([], "unpaid"),
+        ([an_event(Kind.PAYMENT_PENDING)], "processing"),
+        ([an_event(Kind.PAYMENT_AUTHORIZED)], "processing"),
+        ([an_event(Kind.PAYMENT_FAILED)], "failed"),
+        ([an_event(Kind.PAYMENT_CANCELLED)], "failed"),
+        ([an_event(Kind.PAYMENT_FAILED), an_event(Kind.PAYMENT_PENDING, second=1)], "processing"),
+        ([an_event(Kind.PAYMENT_FAILED), an_event(Kind.PAYMENT_PENDING)], "failed"),
+        ([an_event(Kind.PAYMENT_SUCCEEDED), an_event(Kind.PAYMENT_FAILED, second=9)], "paid"),
+        ([an_event(Kind.PAYMENT_SUCCEEDED, amount=60)], "partially_paid"),
+        ([an_event(Kind.PAYMENT_SUCCEEDED, amount=60, capture_ref=ref) for ref in ("c1", "c2")], "paid"),
+        ([an_event(Kind.PAYMENT_SUCCEEDED, currency="USD")], "unpaid"),
+        ([an_event(Kind.PAYMENT_SUCCEEDED, account="stranger")], "unpaid"),
+        ([an_event(Kind.PAYMENT_SUCCEEDED), an_event(Kind.REFUND_PENDING, refund_ref="r1", amount=10)], "refunding"),
+        (
+            [an_event(Kind.PAYMENT_SUCCEEDED), an_event(Kind.REFUND_SUCCEEDED, refund_ref="r1", amount=10)],
+            "partially_refunded",
+        ),
+        ([an_event(Kind.REFUND_PENDING, refund_ref="r1", amount=10, payment_ref=None)], "refunding"),
+        ([an_event(Kind.PAYMENT_SUCCEEDED), an_event(Kind.REFUND_SUCCEEDED, total=100)], "refunded"),
+        (
+            [
+                an_event(Kind.PAYMENT_SUCCEEDED),
+                an_event(Kind.REFUND_SUCCEEDED, total=30),
+                an_event(Kind.REFUND_FAILED, second=5, refund_ref="r1", amount=30),
+            ],
+            "paid",
+        ),
+        (
+            [
+                an_event(Kind.PAYMENT_SUCCEEDED),
+                an_event(Kind.REFUND_SUCCEEDED, refund_ref="r1", amount=30),
+                an_event(Kind.REFUND_FAILED, second=5, refund_ref="r1", amount=30),
+            ],
+            "paid",
+        ),
+    ],
+)  # fmt: skip
+def test_a_history_makes_its_status(history, status):
+    assert summarize(AN_ORDER, facts_after(history)).status == status
+
+
+@pytest.mark.parametrize(
+    ("history", "kinds"),
+    [
+        ([an_event(Kind.PAYMENT_SUCCEEDED)], []),
+        ([an_event(Kind.PAYMENT_SUCCEEDED, amount=130)], ["overpaid"]),
+        ([an_event(Kind.PAYMENT_SUCCEEDED, payment_ref=ref) for ref in ("p1", "p2")], ["paid_twice"]),
+        ([an_event(Kind.PAYMENT_SUCCEEDED, currency="USD")], ["wrong_currency"]),
+        ([an_event(Kind.PAYMENT_PENDING, account="stranger")], ["unexpected_account"]),
+        (
+            [an_event(Kind.PAYMENT_SUCCEEDED), an_event(Kind.REFUND_SUCCEEDED, total=101)],
+            ["refunded_more_than_captured"],
+        ),
+        ([an_event(Kind.REFUND_SUCCEEDED, total=50)], []),
+        ([an_event(Kind.DISPUTE_OPENED, dispute_ref="d1", amount=100)], ["disputed"]),
+        ([an_event(Kind.DISPUTE_OPENED, dispute_ref="d1"), an_event(Kind.DISPUTE_WON, second=1, dispute_ref="d1")], []),
+    ],
+)  # fmt: skip
+def test_a_history_leaves_its_concerns(history, kinds):
+    assert [concern.kind for concern in concerns(AN_ORDER, facts_after(history))] == kinds
+
+
+def test_a_failure_is_remembered_with_its_class():
+    facts = facts_after([an_event(Kind.PAYMENT_FAILED, failure=FailureClass.INSUFFICIENT_FUNDS)])
+    payment = facts.payments[("stripe-main", "p1")]
+    assert payment.step is Step.FAILED
+    assert rules.failure_of(payment) is FailureClass.INSUFFICIENT_FUNDS
+    assert rules.failure_of(PaymentFacts()) is None
+
+
+def test_every_status_has_its_chinese_name():
+    assert set(rules.STATUS_ZH) == set(Status)
