@@ -1,0 +1,30 @@
+"""Every gateway of the registry, as its specimen."""
+
+import importlib
+import socket
+
+import pytest
+from specimen import Specimen, rsa_keys
+
+from tillkeeper.gateways.registry import GATEWAYS
+
+
+@pytest.fixture(autouse=True)
+def no_sockets(monkeypatch):
+    """Gateways do no I/O."""
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("a gateway opened a socket")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(scope="session")
+def keys():
+    return rsa_keys()
+
+
+@pytest.fixture(scope="session", params=sorted(GATEWAYS))
+def specimen(request, keys) -> Specimen:
+    """Fails, and does not skip, where a listed gateway has no specimen."""
+    return importlib.import_module(f"specimen_{request.param}").specimen(keys)

@@ -1,0 +1,47 @@
+"""WeChat Pay v3 for the conformance suite: a platform certificate and a public key at once."""
+
+from specimen import NOW, Keys, Layer, Specimen, certificate_pem, public_pem, request_of, with_header
+
+from sandbox.signing import WeChatPayKey, wechatpay_body, wechatpay_signed
+from tillkeeper.gateways.wechatpay import WeChatPay, WeChatPaySettings
+
+APIV3_KEY = "0123456789abcdef0123456789ABCDEF"
+SERIAL = "5157F09EFDC096DE15EBE81A47057A7200000001"
+KEY_ID = "PUB_KEY_ID_0114232134912410000000000000"
+NOTICE_ID = "EV-2026100512000000"
+PLAIN = b"""{"mchid": "1900000100", "appid": "wx8888888888888888", "out_trade_no": "ORDER-1",
+"transaction_id": "4200000000202610050000000001", "trade_type": "JSAPI", "trade_state": "SUCCESS",
+"bank_type": "CMB_DEBIT", "attach": "", "success_time": "2026-10-05T19:59:58+08:00", "payer": {"openid": "oUpF8uMuAJO"},
+"amount": {"total": 12900, "payer_total": 12400, "currency": "CNY", "payer_currency": "CNY"}}"""
+
+
+def settings_of(keys: Keys) -> dict:
+    return {
+        "gateway": "wechatpay",
+        "mch_id": "1900000100",
+        "app_id": "wx8888888888888888",
+        "apiv3_key": APIV3_KEY,
+        "platform_certs": {SERIAL: certificate_pem(keys.own, int(SERIAL, 16))},
+        "public_keys": {KEY_ID: public_pem(keys.other)},
+    }
+
+
+def specimen(keys: Keys) -> Specimen:
+    certificate, foreign = WeChatPayKey(SERIAL, keys.own), WeChatPayKey(SERIAL, keys.foreign)
+    body = wechatpay_body(APIV3_KEY, NOW, "TRANSACTION.SUCCESS", PLAIN, id=NOTICE_ID)
+
+    def sealed(body, *, key=certificate, now=NOW):
+        return request_of(wechatpay_signed(key, now, body))
+
+    def sealed_resource(plain):
+        return sealed(wechatpay_body(APIV3_KEY, NOW, "TRANSACTION.SUCCESS", plain, id=NOTICE_ID))
+
+    return Specimen(
+        settings=settings_of(keys),
+        gateway=WeChatPay("wechat-main", WeChatPaySettings.model_validate(settings_of(keys))),
+        valid=sealed(body),
+        foreign=sealed(body, key=foreign),
+        with_signature=lambda request, signatures: with_header(request, "wechatpay-signature", signatures),
+        layers={"body": Layer(plain=body, seal=sealed), "resource": Layer(plain=PLAIN, seal=sealed_resource)},
+        at=lambda now: sealed(body, now=now),
+    )

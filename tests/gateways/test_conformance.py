@@ -1,0 +1,368 @@
+"""What every gateway in the registry must hold, whatever arrives."""
+
+import gzip
+import json
+from base64 import b64encode
+from datetime import timedelta
+from urllib.parse import parse_qsl, quote, urlencode
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from specimen import NOW
+
+from tillkeeper.domain.events import Evidence, problem_with
+from tillkeeper.domain.money import AMOUNT_MINOR_MAX, EXPONENTS
+from tillkeeper.gateways.base import BadPayload, BadSignature, Refused, Request
+from tillkeeper.gateways.registry import GATEWAYS, build
+
+HOSTILE_JSON = {
+    "empty": b"",
+    "white space": b" \n",
+    "array at the top": b"[]",
+    "number at the top": b"7",
+    "null at the top": b"null",
+    "text at the top": b'"paid"',
+    "empty object": b"{}",
+    "not JSON": b"paid",
+    "two values": b"{}{}",
+    "BOM": b"\xef\xbb\xbf{}",
+    "UTF-16": "{}".encode("utf-16"),
+    "not UTF-8": b'{"id":"\xff"}',
+    "raw NUL": b'{"id":"a\x00b"}',
+    "100,000 arrays": b"[" * 100_000,
+    "100,000 arrays, closed": b"[" * 100_000 + b"]" * 100_000,
+    "100,000 objects": b'{"a":' * 100_000,
+    "100,000 open quotes": b'"\\' * 100_000,
+}
+# Put inside an otherwise valid object, as the value of one more key.
+HOSTILE_VALUES = {
+    "1e400": b"1e400",
+    "1e999999999999": b"1e999999999999",
+    "5,000 digits": b"9" * 5000,
+    "19 digits": b"9" * 19,
+    "5,000 decimals": b"0." + b"9" * 5000,
+    "NaN": b"NaN",
+    "Infinity": b"Infinity",
+    "-Infinity": b"-Infinity",
+    "NUL": rb'"\u0000"',
+    "NUL in a key": rb'{"\u0000":1}',
+    "high surrogate": rb'"\ud800"',
+    "low surrogate": rb'"\udfff"',
+    "surrogates in the wrong order": rb'["\udc00\ud800"]',
+    "surrogate bytes": b'"\xed\xa0\x80"',
+    "65 deep": b"[" * 65 + b"]" * 65,
+    "100,000 deep": b"[" * 100_000 + b"]" * 100_000,
+    "a repeated key": b'{"a":1,"a":1}',
+}
+WRONG_LEAVES = (None, [], {}, "", "x", "9" * 300, 0, 1, -1, True, False, 0.5, 10**17)
+WRONG_FIELDS = (
+    "",
+    " ",
+    "x",
+    "0",
+    "-1",
+    "+1",
+    "1,00",
+    "1e400",
+    "1e3",
+    "NaN",
+    "Infinity",
+    "0.001",
+    "\uff11\uff12",
+    "9" * 300,
+)
+
+
+def outcome(specimen, request, now=NOW):
+    """The events, or the refusal.  Whatever else is raised fails the test."""
+    try:
+        return specimen.gateway.parse(specimen.gateway.verify(request, now))
+    except (BadSignature, BadPayload) as refused:
+        return refused
+
+
+def with_body(request, body):
+    return Request(headers=request.headers, body=body)
+
+
+def test_a_valid_delivery_becomes_events(specimen):
+    verified = specimen.gateway.verify(specimen.valid, NOW)
+    events = specimen.gateway.parse(verified)
+    assert verified.key
+    assert events
+    assert len({event.event_id for event in events}) == len(events)
+    for event in events:
+        assert problem_with(event) is None
+        assert event.account == specimen.gateway.account
+        assert event.evidence is Evidence.WEBHOOK
+        assert event.occurred_at.utcoffset() == timedelta(0)
+        assert event.occurred_at <= NOW
+
+
+def test_the_registry_builds_what_it_lists(specimen):
+    name = specimen.gateway.name
+    listed = GATEWAYS[name]
+    gateway = build("elsewhere", listed.settings.model_validate(specimen.settings))
+    assert gateway.account == "elsewhere"
+    assert gateway.parse(gateway.verify(specimen.valid, NOW))[0].account == "elsewhere"
+
+
+def test_settings_refuse_a_key_that_is_not_theirs(specimen):
+    with pytest.raises(ValueError, match="colour"):
+        GATEWAYS[specimen.gateway.name].settings.model_validate({**specimen.settings, "colour": "red"})
+
+
+def test_settings_never_show_a_secret(specimen):
+    shown = repr(GATEWAYS[specimen.gateway.name].settings.model_validate(specimen.settings))
+    assert "PRIVATE KEY" not in shown
+    assert "whsec_" not in shown
+
+
+def test_kept_headers_are_lower_case(specimen):
+    assert all(name == name.lower() for name in specimen.gateway.kept_headers)
+
+
+def test_it_answers_yes_and_no_in_its_own_words(specimen):
+    assert 200 <= specimen.gateway.acknowledge().status < 300
+    for status in (400, 401, 413, 503):
+        assert specimen.gateway.refuse(status).status == status
+
+
+def test_another_key_is_refused(specimen):
+    assert isinstance(outcome(specimen, specimen.foreign), Refused)
+
+
+def test_another_time_of_verifying_gives_the_same_events(specimen):
+    assert outcome(specimen, specimen.valid, NOW + timedelta(seconds=299)) == outcome(specimen, specimen.valid)
+
+
+def test_each_byte_flipped_is_refused(specimen):
+    body = specimen.valid.body
+    events = outcome(specimen, specimen.valid)
+    spare = body.find(specimen.unsigned) if specimen.unsigned else len(body)
+    for at, byte in enumerate(body):
+        for bit in (0x01, 0x20, 0x80):
+            got = outcome(specimen, with_body(specimen.valid, body[:at] + bytes([byte ^ bit]) + body[at + 1 :]))
+            if not isinstance(got, Refused):
+                assert got == events
+                assert spare <= at < spare + len(specimen.unsigned), f"byte {at} is not covered by the signature"
+
+
+def test_each_truncation_is_refused(specimen):
+    body = specimen.valid.body
+    for length in range(len(body)):
+        assert isinstance(outcome(specimen, with_body(specimen.valid, body[:length])), Refused), length
+
+
+def test_anything_appended_is_refused(specimen):
+    for tail in (b"\n", b"\x00", b" ", b"&a=b", specimen.valid.body):
+        assert isinstance(outcome(specimen, with_body(specimen.valid, specimen.valid.body + tail)), Refused)
+
+
+@pytest.mark.parametrize(
+    "signatures",
+    [
+        [],
+        [""],
+        [" "],
+        ["é"],
+        ["\udc80"],
+        ["签名"],
+        ["=" * 5],
+        ["a" * 5_000],
+        ["A" * 344],
+        ["AAAA=AAAA"],
+        ["t=1"],
+        [",,,"],
+        [b64encode(bytes(256)).decode()],
+        ["0" * 64],
+    ],
+    ids=lambda signatures: ascii(signatures)[:24],
+)
+def test_an_odd_signature_is_refused(specimen, signatures):
+    assert isinstance(outcome(specimen, specimen.with_signature(specimen.valid, signatures)), Refused)
+
+
+def test_no_header_at_all_is_no_crash(specimen):
+    got = outcome(specimen, Request(headers={}, body=specimen.valid.body))
+    assert isinstance(got, Refused) or got == outcome(specimen, specimen.valid)
+
+
+def test_each_header_repeated_emptied_or_gone_is_never_taken_for_something_else(specimen):
+    events = outcome(specimen, specimen.valid)
+    for name, values in specimen.valid.headers.items():
+        for changed in ([], [""], ["x"], ["\udc80"], [*values, *values], ["1" * 5_000], [values[0] + "\n"]):
+            got = outcome(
+                specimen, Request(headers={**specimen.valid.headers, name: changed}, body=specimen.valid.body)
+            )
+            assert isinstance(got, Refused) or got == events
+
+
+@pytest.mark.parametrize("shift_s", [-301, 301, -86_400, 86_400])
+def test_a_stale_or_future_time_is_refused(specimen, shift_s):
+    if specimen.at is None:
+        assert outcome(specimen, specimen.valid, NOW + timedelta(seconds=shift_s)) == outcome(specimen, specimen.valid)
+        return
+    assert isinstance(outcome(specimen, specimen.at(NOW + timedelta(seconds=shift_s))), BadSignature)
+
+
+@pytest.mark.parametrize("shift_s", [-300, 300])
+def test_a_time_on_the_edge_is_taken(specimen, shift_s):
+    request = specimen.valid if specimen.at is None else specimen.at(NOW + timedelta(seconds=shift_s))
+    assert outcome(specimen, request) == outcome(specimen, specimen.valid)
+
+
+def layers_of(specimen, *, is_form):
+    return [layer for layer in specimen.layers.values() if layer.is_form is is_form]
+
+
+def test_every_layer_seals_its_own_plain_bytes(specimen):
+    for layer in specimen.layers.values():
+        assert outcome(specimen, layer.seal(layer.plain)) == outcome(specimen, specimen.valid)
+
+
+@pytest.mark.parametrize("body", HOSTILE_JSON.values(), ids=HOSTILE_JSON)
+def test_authentic_nonsense_is_refused(specimen, body):
+    for layer in layers_of(specimen, is_form=False):
+        assert isinstance(outcome(specimen, layer.seal(body)), BadPayload)
+
+
+@pytest.mark.parametrize("value", HOSTILE_VALUES.values(), ids=HOSTILE_VALUES)
+def test_an_authentic_object_with_a_hostile_value_is_refused(specimen, value):
+    for layer in layers_of(specimen, is_form=False):
+        end = layer.plain.rindex(b"}")
+        assert isinstance(outcome(specimen, layer.seal(layer.plain[:end] + b',"more":' + value + b"}")), BadPayload)
+
+
+def test_authentic_gzip_is_refused(specimen):
+    for layer in specimen.layers.values():
+        assert isinstance(outcome(specimen, layer.seal(gzip.compress(layer.plain))), Refused)
+
+
+def test_a_repeated_key_is_refused_even_with_the_same_value(specimen):
+    for layer in layers_of(specimen, is_form=False):
+        for name, value in json.loads(layer.plain).items():
+            again = f",{json.dumps(name)}:{json.dumps(value)}}}".encode()
+            body = layer.plain[: layer.plain.rindex(b"}")] + again
+            assert isinstance(outcome(specimen, layer.seal(body)), BadPayload)
+
+
+def leaves(value, path=()):
+    """The path of every value in parsed JSON, objects and arrays included."""
+    if path:
+        yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, child in inner:
+        yield from leaves(child, (*path, name))
+
+
+def replaced(value, path, leaf):
+    if not path:
+        return leaf
+    copy = value.copy()
+    copy[path[0]] = replaced(value[path[0]], path[1:], leaf)
+    return copy
+
+
+def hold_to_the_valid(specimen, got, leaf):
+    """Accepted is allowed only where the wrong leaf was none that money or meaning hangs on."""
+    if isinstance(got, Refused):
+        return
+    (valid,) = outcome(specimen, specimen.valid)
+    for event in got:
+        assert problem_with(event) is None
+        assert event.kind is valid.kind
+        assert event.currency == valid.currency
+        assert event.currency in EXPONENTS
+        assert event.account == valid.account
+        for name in ("amount", "total"):
+            assert getattr(event, name) in (
+                (getattr(valid, name), leaf) if type(leaf) is int else (getattr(valid, name),)
+            )
+            assert 0 <= (getattr(event, name) or 0) <= AMOUNT_MINOR_MAX
+
+
+def test_a_wrong_type_at_any_leaf_is_refused_or_without_effect(specimen):
+    for layer in layers_of(specimen, is_form=False):
+        valid = json.loads(layer.plain)
+        for path in leaves(valid):
+            for leaf in WRONG_LEAVES:
+                body = json.dumps(replaced(valid, path, leaf)).encode()
+                hold_to_the_valid(specimen, outcome(specimen, layer.seal(body)), leaf)
+
+
+HOSTILE_FORMS = {
+    "empty": b"",
+    "JSON": b'{"trade_status":"TRADE_SUCCESS"}',
+    "only separators": b"&&&===",
+    "not percent-encoded right": b"a=%zz&b=%",
+    "not UTF-8": b"a=%ff%fe",
+    "surrogate bytes": b"a=%ed%a0%80",
+    "10,000 fields": b"&".join(b"f%d=1" % n for n in range(10_000)),
+    "a field of 100 kB": b"subject=" + b"x" * 100_000,
+}
+
+
+@pytest.mark.parametrize("form", HOSTILE_FORMS.values(), ids=HOSTILE_FORMS)
+def test_an_authentic_form_of_nonsense_is_refused(specimen, form):
+    for layer in layers_of(specimen, is_form=True):
+        assert isinstance(outcome(specimen, layer.seal(form)), Refused)
+
+
+@pytest.mark.parametrize("tail", [b"&more=%00", b"&more=a%00b", b"&more=%ed%a0%80", b"&more=\xff"])
+def test_an_authentic_form_with_a_hostile_value_is_refused(specimen, tail):
+    for layer in layers_of(specimen, is_form=True):
+        assert isinstance(outcome(specimen, layer.seal(layer.plain + tail)), Refused)
+
+
+def test_a_repeated_field_is_refused(specimen):
+    for layer in layers_of(specimen, is_form=True):
+        for field in layer.plain.split(b"&"):
+            assert isinstance(outcome(specimen, layer.seal(layer.plain + b"&" + field)), Refused)
+
+
+def test_a_wrong_value_in_any_field_is_refused_or_without_effect(specimen):
+    for layer in layers_of(specimen, is_form=True):
+        pairs = parse_qsl(layer.plain.decode(), keep_blank_values=True, strict_parsing=True)
+        for at, (name, _) in enumerate(pairs):
+            for wrong in WRONG_FIELDS:
+                form = urlencode([*pairs[:at], (name, wrong), *pairs[at + 1 :]], quote_via=quote).encode()
+                hold_to_the_valid(specimen, outcome(specimen, layer.seal(form)), wrong)
+
+
+fuzz = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@fuzz
+@given(body=st.binary(max_size=300), value=st.text(max_size=100))
+def test_random_requests_are_refused(specimen, body, value):
+    for name in specimen.valid.headers:
+        headers = {**specimen.valid.headers, name: [value]}
+        assert isinstance(outcome(specimen, Request(headers=headers, body=body)), Refused)
+
+
+@fuzz
+@given(body=st.binary(max_size=300))
+def test_random_authentic_bytes_are_refused(specimen, body):
+    for layer in specimen.layers.values():
+        assert isinstance(outcome(specimen, layer.seal(body)), Refused)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=20), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@fuzz
+@given(data=st.data())
+def test_random_values_in_an_authentic_object_never_escape(specimen, data):
+    for layer in layers_of(specimen, is_form=False):
+        valid = json.loads(layer.plain)
+        path = data.draw(st.sampled_from(list(leaves(valid))))
+        leaf = data.draw(json_values)
+        hold_to_the_valid(
+            specimen, outcome(specimen, layer.seal(json.dumps(replaced(valid, path, leaf)).encode())), leaf
+        )

@@ -1,0 +1,76 @@
+"""What the settings of all accounts share: strictness, secrets worth the name, and keys that can be read."""
+
+from typing import Annotated, Final
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from pydantic import AfterValidator, ConfigDict, Field
+
+SECRET_CHARS_MIN: Final = 8  # an empty or guessable key would let anybody sign
+ROTATED_MAX: Final = 5  # keys tried for one delivery: old and new, with room for a muddle
+RSA_BITS_MIN: Final = 2048
+
+# Errors never repeat the input, for it may be a secret.
+STRICT: Final = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+def _check_secret(secret: str) -> str:
+    if not secret.strip():
+        raise ValueError("a secret is empty")
+    if secret != secret.strip():
+        raise ValueError("a secret begins or ends with white space; was the file read with its line end?")
+    if len(secret) < SECRET_CHARS_MIN:
+        raise ValueError(f"a secret is shorter than {SECRET_CHARS_MIN} characters")
+    return secret
+
+
+def _check_base(url: str) -> str:
+    if not url.startswith(("https://", "http://")):
+        raise ValueError("an API base begins with https:// (or http:// for a sandbox)")
+    return url.rstrip("/")
+
+
+def rsa_public_key(pem: str) -> RSAPublicKey:
+    """The key in a PEM text.  Raises ValueError for anything but RSA of a fit size."""
+    try:
+        key = load_pem_public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise ValueError("a public key is not PEM; it begins with -----BEGIN PUBLIC KEY-----") from None
+    return _rsa(key)
+
+
+def rsa_certificate(pem: str) -> tuple[int, RSAPublicKey]:
+    """The serial number and the key in a PEM certificate.  Raises ValueError."""
+    try:
+        certificate = x509.load_pem_x509_certificate(pem.encode())
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        raise ValueError("a certificate is not PEM; it begins with -----BEGIN CERTIFICATE-----") from None
+    return certificate.serial_number, _rsa(key)
+
+
+def _rsa(key: object) -> RSAPublicKey:
+    if not isinstance(key, RSAPublicKey) or key.key_size < RSA_BITS_MIN:
+        raise ValueError(f"a key must be RSA of {RSA_BITS_MIN} bits or more")
+    return key
+
+
+def _check_private_key(pem: str) -> str:
+    try:
+        key = load_pem_private_key(pem.encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ValueError("a private key is not PEM without a password") from None
+    if not isinstance(key, RSAPrivateKey):
+        raise ValueError("a private key must be RSA")  # noqa: TRY004 - pydantic reports ValueError alone
+    return pem
+
+
+Secret = Annotated[str, AfterValidator(_check_secret)]
+OneSecret = Annotated[Secret, Field(repr=False)]
+OptionalSecret = Annotated[Secret | None, Field(repr=False)]
+Secrets = Annotated[tuple[Secret, ...], Field(min_length=1, max_length=ROTATED_MAX, repr=False)]
+PrivateKeyPem = Annotated[str, AfterValidator(_check_private_key)]
+OptionalPrivateKey = Annotated[PrivateKeyPem | None, Field(repr=False)]
+ApiBase = Annotated[str, AfterValidator(_check_base)]

@@ -1,0 +1,318 @@
+"""WeChat Pay v3: RSA over timestamp, nonce and body, a line each; within the body a resource in AES-256-GCM.
+
+Sources: wechatpay-go `core/notify`, `core/auth/validators`; wechatpay-java `WechatPay2Validator`; the package
+`wechatpayv3` (`core.py`, `utils.py`); WeChat Pay's notes on notices ("回调通知注意事项") and on switching from platform
+certificates to a public key.
+"""
+
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Annotated, ClassVar, Final, Literal, Self, cast
+
+import msgspec
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from pydantic import AfterValidator, BaseModel, Field, model_validator
+
+from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
+from tillkeeper.domain.failures import FailureClass
+from tillkeeper.domain.money import BadMoney, exponent, minor
+from tillkeeper.gateways import strictjson
+from tillkeeper.gateways.account import (
+    ROTATED_MAX,
+    STRICT,
+    ApiBase,
+    OneSecret,
+    OptionalPrivateKey,
+    rsa_certificate,
+    rsa_public_key,
+)
+from tillkeeper.gateways.base import BadPayload, BadSignature, Reply, Request, Verified
+from tillkeeper.gateways.fields import at, integer, moment_from_rfc3339, text, text_or_none
+from tillkeeper.gateways.freshness import check_fresh
+
+TIMESTAMP_HEADER: Final = "wechatpay-timestamp"
+NONCE_HEADER: Final = "wechatpay-nonce"
+SERIAL_HEADER: Final = "wechatpay-serial"
+SIGNATURE_HEADER: Final = "wechatpay-signature"
+SIGNATURE_TYPE_HEADER: Final = "wechatpay-signature-type"
+
+SIGNATURE_TYPE: Final = "WECHATPAY2-SHA256-RSA2048"
+PROBE_PREFIX: Final = "WECHATPAY/SIGNTEST/"
+SIGNATURE_CHARS_MAX: Final = 1024  # RSA of 4,096 bits makes 684
+NONCE_CHARS_MAX: Final = 256  # seen: 32
+APIV3_KEY_BYTES: Final = 32
+GCM_NONCE_BYTES: Final = 12
+RESOURCE_ALGORITHM: Final = "AEAD_AES_256_GCM"
+
+
+def _check_apiv3_key(key: str) -> str:
+    if len(key.encode()) != APIV3_KEY_BYTES:
+        raise ValueError(f"apiv3_key has {APIV3_KEY_BYTES} characters")
+    return key
+
+
+def _check_certificates(certificates: dict[str, str]) -> dict[str, str]:
+    """A certificate under another's serial would verify what it did not sign for."""
+    for serial, pem in certificates.items():
+        if _serial(f"{rsa_certificate(pem)[0]:x}") != _serial(serial):
+            raise ValueError(f"platform_certs: the certificate under {serial} has another serial number")
+    return certificates
+
+
+def _check_public_keys(keys: dict[str, str]) -> dict[str, str]:
+    for pem in keys.values():
+        rsa_public_key(pem)
+    return keys
+
+
+class WeChatPaySettings(BaseModel):
+    """`[accounts.NAME]` with `gateway = "wechatpay"`.  At least one platform certificate or public key is needed."""
+
+    model_config = STRICT
+    gateway: Literal["wechatpay"]
+    mch_id: Annotated[str, Field(min_length=1)]
+    app_id: Annotated[str, Field(min_length=1)] | None = None
+    apiv3_key: Annotated[OneSecret, AfterValidator(_check_apiv3_key)]
+    platform_certs: Annotated[
+        dict[str, str], Field(max_length=ROTATED_MAX, repr=False), AfterValidator(_check_certificates)
+    ] = {}
+    public_keys: Annotated[
+        dict[str, str], Field(max_length=ROTATED_MAX, repr=False), AfterValidator(_check_public_keys)
+    ] = {}
+    merchant_serial: str | None = None
+    merchant_private_key: OptionalPrivateKey = None
+    api_base: ApiBase = "https://api.mch.weixin.qq.com"
+
+    @model_validator(mode="after")
+    def _some_key(self) -> Self:
+        if not self.platform_certs and not self.public_keys:
+            raise ValueError("platform_certs or public_keys must name a key of WeChat Pay's")
+        return self
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """What a word of WeChat Pay's means; without a kind it changes nothing."""
+
+    kind: Kind | None
+    failure: FailureClass | None = None
+
+
+TRADE_STATES: Final = {
+    "SUCCESS": State(kind=Kind.PAYMENT_SUCCEEDED),
+    "REFUND": State(kind=Kind.PAYMENT_SUCCEEDED),  # it was paid; what went back has notices of its own
+    "NOTPAY": State(kind=None),
+    "USERPAYING": State(kind=Kind.PAYMENT_PENDING),
+    "CLOSED": State(kind=Kind.PAYMENT_CANCELLED, failure=FailureClass.EXPIRED_UNPAID),
+    "REVOKED": State(kind=Kind.PAYMENT_CANCELLED, failure=FailureClass.USER_CANCELLED),
+    "PAYERROR": State(kind=Kind.PAYMENT_FAILED, failure=FailureClass.UNKNOWN),
+}
+
+REFUND_STATUSES: Final = {
+    "SUCCESS": State(kind=Kind.REFUND_SUCCEEDED),
+    "PROCESSING": State(kind=Kind.REFUND_PENDING),
+    "ABNORMAL": State(kind=Kind.REFUND_FAILED, failure=FailureClass.ACCOUNT_FROZEN),  # the payer's card is void
+    "CLOSED": State(kind=Kind.REFUND_FAILED, failure=FailureClass.UNKNOWN),
+}
+
+# Error codes of a payment that failed, as queries and other products tell them.
+FAILURES: Final = {
+    "NOT_ENOUGH": FailureClass.INSUFFICIENT_FUNDS,
+    "NOTENOUGH": FailureClass.INSUFFICIENT_FUNDS,
+    "FREQUENCY_LIMITED": FailureClass.GATEWAY_FAULT,  # our calls were too many, not the payer's
+    "RATELIMIT_EXCEEDED": FailureClass.GATEWAY_FAULT,
+    "SYSTEM_ERROR": FailureClass.GATEWAY_FAULT,
+    "BANK_ERROR": FailureClass.GATEWAY_FAULT,
+    "ACCOUNT_ERROR": FailureClass.ACCOUNT_FROZEN,
+    "ACCOUNTERROR": FailureClass.ACCOUNT_FROZEN,
+    "USER_ACCOUNT_ABNORMAL": FailureClass.ACCOUNT_FROZEN,
+    "AUTH_CODE_EXPIRE": FailureClass.BANK_VERIFICATION_FAILED,
+    "AUTH_CODE_INVALID": FailureClass.BANK_VERIFICATION_FAILED,
+    "ORDER_CLOSED": FailureClass.EXPIRED_UNPAID,
+    "RULE_LIMIT": FailureClass.LIMIT_EXCEEDED,
+    "TRADE_ERROR": FailureClass.LIMIT_EXCEEDED,
+    "NO_AUTH": FailureClass.METHOD_UNAVAILABLE,
+    "APPID_MCHID_NOT_MATCH": FailureClass.METHOD_UNAVAILABLE,
+}
+
+
+class WeChatPay:
+    """One merchant number at WeChat Pay."""
+
+    name: ClassVar[str] = "wechatpay"
+    kept_headers: ClassVar[frozenset[str]] = frozenset(
+        {TIMESTAMP_HEADER, NONCE_HEADER, SERIAL_HEADER, SIGNATURE_HEADER, SIGNATURE_TYPE_HEADER, "content-type"}
+    )
+
+    def __init__(self, account: str, settings: WeChatPaySettings) -> None:
+        self.account = account
+        self._settings = settings
+        self._cipher = AESGCM(settings.apiv3_key.encode())
+        self._keys: Mapping[str, tuple[str, RSAPublicKey]] = {
+            _serial(serial): (serial, rsa_certificate(pem)[1]) for serial, pem in settings.platform_certs.items()
+        } | {_serial(key_id): (key_id, rsa_public_key(pem)) for key_id, pem in settings.public_keys.items()}
+
+    def verify(self, request: Request, now: datetime) -> Verified:
+        """Wechatpay-Serial picks the key, and an unknown one is refused: it is never "the only key there is"."""
+        signature = request.header(SIGNATURE_HEADER)
+        if signature.startswith(PROBE_PREFIX):
+            raise BadSignature("a probe: WeChat Pay sends wrong signatures to see them refused")
+        if request.headers.get(SIGNATURE_TYPE_HEADER) and request.header(SIGNATURE_TYPE_HEADER) != SIGNATURE_TYPE:
+            raise BadSignature(f"the signature type is not {SIGNATURE_TYPE}")
+        timestamp, nonce = request.header(TIMESTAMP_HEADER), request.header(NONCE_HEADER)
+        check_fresh(timestamp, now)
+        _check_nonce(nonce)
+        label, key = self._key(request.header(SERIAL_HEADER))
+        signed = f"{timestamp}\n{nonce}\n".encode() + request.body + b"\n"
+        try:
+            key.verify(_signature_bytes(signature), signed, PKCS1v15(), SHA256())
+        except InvalidSignature:
+            raise BadSignature(f"the signature is not by the key {label}") from None
+        return Verified(key=label, content=request.body)
+
+    def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
+        """One event for a payment or a refund of this merchant's, none for others."""
+        notice = strictjson.loads(cast("bytes", verified.content))
+        read = READERS.get(text(notice, "event_type").partition(".")[0])
+        if read is None:
+            return ()
+        resource = self._open(at(notice, ["resource"]))
+        if not self._is_ours(resource):
+            return ()
+        event = read(self.account, notice, resource)
+        if event is None:
+            return ()
+        if problem := problem_with(event):
+            raise BadPayload(problem)
+        return (event,)
+
+    def acknowledge(self) -> Reply:
+        """204, for the body must be empty."""
+        return Reply(status=204)
+
+    def refuse(self, status: int) -> Reply:
+        """The form WeChat Pay asks for."""
+        return Reply(status=status, body=b'{"code":"FAIL","message":"refused"}', content_type="application/json")
+
+    def _key(self, serial: str) -> tuple[str, RSAPublicKey]:
+        try:
+            return self._keys[_serial(serial)]
+        except KeyError:
+            raise BadSignature("wechatpay-serial names none of the platform_certs and public_keys") from None
+
+    def _open(self, resource: object) -> object:
+        """What is encrypted in a notice.  Only who knows the apiv3_key can have written it."""
+        if text(resource, "algorithm") != RESOURCE_ALGORITHM:
+            raise BadPayload(f"resource.algorithm is not {RESOURCE_ALGORITHM}")
+        nonce = text(resource, "nonce").encode()
+        if len(nonce) != GCM_NONCE_BYTES:
+            raise BadPayload(f"resource.nonce has not {GCM_NONCE_BYTES} bytes")
+        associated = (text_or_none(resource, "associated_data") or "").encode()
+        try:
+            ciphertext = b64decode(text(resource, "ciphertext"), validate=True)
+            plain = self._cipher.decrypt(nonce, ciphertext, associated)
+        except ValueError:
+            raise BadPayload("resource.ciphertext is not base64") from None
+        except InvalidTag:
+            raise BadPayload("the resource does not open with this account's apiv3_key") from None
+        return strictjson.loads(plain)
+
+    def _is_ours(self, resource: object) -> bool:
+        """Shops that share an endpoint, or several apps of one merchant, get each other's notices."""
+        if text(resource, "mchid") != self._settings.mch_id:
+            return False
+        app_id = text_or_none(resource, "appid")
+        return app_id is None or self._settings.app_id in (None, app_id)
+
+
+def _transaction(account: str, notice: object, transaction: object) -> PaymentEvent | None:
+    """`total` is what the order costs; `payer_total` is less when a coupon of WeChat Pay's paid a part of it."""
+    word = text(transaction, "trade_state")
+    state = _state(TRADE_STATES, word)
+    if state.kind is None:
+        return None
+    amount, currency = _money(transaction, "total")
+    return PaymentEvent(
+        event_id=text(notice, "id"),
+        kind=state.kind,
+        account=account,
+        occurred_at=_occurred_at(notice, transaction),
+        order_ref=text(transaction, "out_trade_no"),
+        payment_ref=text(transaction, "transaction_id"),
+        amount=amount,
+        currency=currency,
+        failure=state.failure,
+        failure_code=word if state.failure else None,
+    )
+
+
+def _refund(account: str, notice: object, refund: object) -> PaymentEvent | None:
+    word = text(refund, "refund_status")
+    state = _state(REFUND_STATUSES, word)
+    amount, currency = _money(refund, "refund")
+    return PaymentEvent(
+        event_id=text(notice, "id"),
+        kind=cast("Kind", state.kind),
+        account=account,
+        occurred_at=_occurred_at(notice, refund),
+        order_ref=text_or_none(refund, "out_trade_no"),
+        payment_ref=text_or_none(refund, "transaction_id"),
+        refund_ref=text_or_none(refund, "refund_id") or text(refund, "out_refund_no"),
+        amount=amount,
+        currency=currency,
+        failure=state.failure,
+        failure_code=word if state.failure else None,
+    )
+
+
+# By the first word of event_type; what happened is told by a field of the resource, not by the type.
+READERS: Final[Mapping[str, Callable[[str, object, object], PaymentEvent | None]]] = {
+    "TRANSACTION": _transaction,
+    "REFUND": _refund,
+}
+
+
+def _state(table: Mapping[str, State], word: str) -> State:
+    try:
+        return table[word]
+    except KeyError:
+        raise BadPayload("the state of the payment or refund is none that is known") from None
+
+
+def _money(resource: object, field: str) -> tuple[int, str]:
+    """Minor units and currency; refund notices name no currency, for they are in yuan."""
+    currency = text_or_none(resource, "amount", "currency") or "CNY"
+    try:
+        exponent(currency)
+        return minor(integer(resource, "amount", field)), currency
+    except BadMoney as error:
+        raise BadPayload(str(error)) from None
+
+
+def _occurred_at(notice: object, resource: object) -> datetime:
+    """A refund that was closed has no success_time; then the notice's own time stands in."""
+    return moment_from_rfc3339(text_or_none(resource, "success_time") or text(notice, "create_time"))
+
+
+def _serial(written: str) -> str:
+    """Serials in one form: hexadecimal in capitals without leading zeros."""
+    return written.upper().lstrip("0")
+
+
+def _check_nonce(nonce: str) -> None:
+    """A line end in it would let what is signed as body be passed off as nonce."""
+    if not (nonce.isascii() and nonce.isprintable() and len(nonce) <= NONCE_CHARS_MAX):
+        raise BadSignature("the nonce is not printable ASCII or too long")
+
+
+def _signature_bytes(signature: str) -> bytes:
+    if len(signature) > SIGNATURE_CHARS_MAX:
+        raise BadSignature("the signature is too long")
+    try:
+        return b64decode(signature, validate=True)
+    except ValueError:
+        raise BadSignature("the signature is not base64") from None
