@@ -96,7 +96,6 @@ CREATE TABLE IF NOT EXISTS payment (
     amount_minor       bigint CHECK (amount_minor >= 0),
     currency           text,
     captured_minor     bigint NOT NULL CHECK (captured_minor >= 0),
-    refunded_minor     bigint NOT NULL CHECK (refunded_minor >= 0),
     failure            text,
     PRIMARY KEY (account, payment_ref),
     CONSTRAINT captured_means_succeeded CHECK (captured_minor = 0 OR status = 'succeeded')
@@ -187,7 +186,6 @@ CREATE TABLE IF NOT EXISTS parked (
     closed_by  text,
     note       text,
     UNIQUE (run, number, event_id),
-    FOREIGN KEY (run, number) REFERENCES delivery,
     CONSTRAINT closed_whole CHECK ((outcome IS NULL) = (closed_at IS NULL))
 );
 CREATE INDEX IF NOT EXISTS parked_open ON parked (account, event_id) WHERE outcome IS NULL;

@@ -1,51 +1,10 @@
-"""What travels on a lane: deliveries with their events, packed several to an envelope."""
+"""How much travels together on a lane."""
 
-from datetime import datetime
 from typing import Final
-from uuid import UUID
 
-import msgspec
+from tillkeeper.domain.delivery import Delivery, Envelope, pack, unpack
 
-from tillkeeper.domain.events import PaymentEvent
+__all__ = ["ENVELOPE_BODY_BYTES_MAX", "ENVELOPE_DELIVERIES_MAX", "Delivery", "Envelope", "pack", "unpack"]
 
 ENVELOPE_DELIVERIES_MAX: Final = 100  # more gained nothing when measured, and a bigger envelope parks more at once
 ENVELOPE_BODY_BYTES_MAX: Final = 4 * 1024 * 1024  # far under RabbitMQ's 16 MiB message limit of 4.x
-
-
-class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """One accepted request of a gateway: its raw bytes, and the events made from them.
-
-    `run` names the receiver process that accepted it and `number` counts that run's deliveries from 1 without gaps:
-    together they identify the delivery on both lanes, and let `audit` see one that never arrived.
-    """
-
-    run: UUID
-    number: int
-    account: str
-    received_at: datetime
-    key: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-    events: tuple[PaymentEvent, ...]
-
-
-class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """One message.  `void` lists numbers of `run` that were answered 503, so that audit does not miss them."""
-
-    run: UUID
-    deliveries: tuple[Delivery, ...]
-    void: tuple[int, ...] = ()
-
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Envelope)
-
-
-def pack(envelope: Envelope) -> bytes:
-    """An envelope as bytes for a lane."""
-    return _encoder.encode(envelope)
-
-
-def unpack(body: bytes) -> Envelope:
-    """The envelope in a message.  Raises msgspec.MsgspecError for anything else."""
-    return _decoder.decode(body)

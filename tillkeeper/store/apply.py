@@ -1,0 +1,202 @@
+"""Events into orders, one transaction a batch.
+
+    find the orders ─ lock references, look again for those without ─ take up who waited ─ lock the orders, sorted
+    ─ drop what is known ─ fold the events into facts (domain/order.py) ─ write everything
+
+Reads and locks come before the first write, so that two batches that share an order wait for each other there; what
+still slips through (the same event under two orders) shows as Raced, and the whole transaction is repeated.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import msgspec
+
+from tillkeeper.domain.delivery import Delivery
+from tillkeeper.domain.order import Concern, apply, concerns, mismatch_of, summarize
+from tillkeeper.store.inbox import (
+    DeliveryKey,
+    Item,
+    Known,
+    Outcome,
+    digest_of,
+    insert_deliveries,
+    insert_events,
+    insert_void,
+    known_deliveries,
+    known_events,
+    settle_waiting,
+)
+from tillkeeper.store.ledger import OpenOrder, open_cases, open_orders, write_orders
+from tillkeeper.store.parked import supersede
+from tillkeeper.store.pool import Conn
+from tillkeeper.store.references import Bindings, Reference, bind, lock, take_waiting, waiting_references_of
+
+
+class Tally(msgspec.Struct, kw_only=True):
+    """What became of a batch, for counters and logs."""
+
+    outcomes: Counter[str] = msgspec.field(default_factory=Counter)
+    duplicates: int = 0
+    redelivered: int = 0  # deliveries that a lane handed out a second time
+    cases: list[str] = msgspec.field(default_factory=list)
+
+
+class Posting(msgspec.Struct, kw_only=True):
+    """A batch between decision and write."""
+
+    orders: dict[int, OpenOrder]
+    new: list[tuple[Item, bytes]] = msgspec.field(default_factory=list)
+    waited: list[Item] = msgspec.field(default_factory=list)
+    duplicates: Counter[DeliveryKey] = msgspec.field(default_factory=Counter)
+    superseded: list[int] = msgspec.field(default_factory=list)
+    found: list[tuple[int | None, Concern]] = msgspec.field(default_factory=list)
+
+
+async def apply_deliveries(
+    conn: Conn, deliveries: Sequence[Delivery], *, void: Iterable[DeliveryKey] = (), now: datetime
+) -> Tally:
+    """Applies every event of the deliveries, in the caller's transaction.  Raises Raced, and what asyncpg raises."""
+    known = await known_deliveries(conn, deliveries)
+    fresh = list({(it.run, it.number): it for it in deliveries if (it.run, it.number) not in known}.values())
+    items = [Item(event=event, delivery=(it.run, it.number)) for it in fresh for event in it.events]
+    posting = await decide(conn, items)
+    await insert_deliveries(conn, fresh, posting.duplicates)
+    tally = await write(conn, posting, now=now)
+    await insert_void(conn, set(void))
+    tally.redelivered = len(deliveries) - len(fresh)
+    return tally
+
+
+async def decide(
+    conn: Conn,
+    items: list[Item],
+    *,
+    bindings: Bindings | None = None,
+    appearing: Iterable[Reference] = (),
+) -> Posting:
+    """Finds, locks and folds; writes nothing.  `appearing` are references that the caller made known in `bindings`."""
+    bindings = bindings or Bindings()
+    await bind(conn, [item.event for item in items], bindings)
+    waited = await _meet(conn, items, bindings, set(appearing))
+    ids = {item.order_id for item in (*items, *waited) if item.order_id is not None}
+    posting = Posting(orders=await open_orders(conn, ids))
+    known = await known_events(conn, [item.event for item in items]) if items else {}
+    _fold(posting, items, waited, known, bindings)
+    return posting
+
+
+async def _meet(conn: Conn, items: list[Item], bindings: Bindings, appearing: set[Reference]) -> list[Item]:
+    """Gives items their orders, and returns the events that waited for what appears with them."""
+    alone = _find_orders(items, bindings)
+    waiting_under = {reference for item in alone for reference in waiting_references_of(item.event)}
+    appearing |= bindings.new_payments
+    await lock(conn, appearing=appearing, waiting=waiting_under)
+    if alone:
+        await bind(conn, [item.event for item in alone], bindings)
+        _find_orders(alone, bindings)
+        appearing |= bindings.new_payments
+    waited: dict[tuple[str, str], Item] = {}
+    seen: set[Reference] = set()
+    while new := appearing - seen:
+        taken = [Item(event=event, waited=True) for event in await take_waiting(conn, new)]
+        waited |= {(item.event.account, item.event.event_id): item for item in taken}
+        _find_orders(list(waited.values()), bindings)
+        seen |= new
+        appearing |= bindings.new_payments
+        await lock(conn, appearing=appearing - seen)
+    return list(waited.values())
+
+
+def _find_orders(items: list[Item], bindings: Bindings) -> list[Item]:
+    """Repeats while one event's references help another; returns the items that stay without an order."""
+    alone = items
+    while True:
+        still: list[Item] = []
+        for item in alone:
+            item.order_id = bindings.order_of(item.event)
+            if item.order_id is None:
+                still.append(item)
+        if len(still) in (0, len(alone)):
+            return still
+        alone = still
+
+
+def _fold(posting: Posting, items: list[Item], waited: list[Item], known: dict[int, Known], bindings: Bindings) -> None:
+    for item in waited:
+        _settle(posting, item, bindings)
+        posting.waited.append(item)
+    digests: dict[tuple[str, str], bytes] = {}
+    taken = {(item.event.account, item.event.event_id) for item in waited}
+    for position, item in enumerate(items):
+        key, digest = (item.event.account, item.event.event_id), digest_of(item.event)
+        row = known.get(position)
+        before = digests.get(key) or (row.digest if row else None)
+        if before is None:
+            digests[key] = digest
+            _settle(posting, item, bindings)
+            posting.new.append((item, digest))
+            posting.superseded += [row.parked_id] if row and row.parked_id is not None else []
+            continue
+        if item.delivery:
+            posting.duplicates[item.delivery] += 1
+        if before != digest:
+            posting.found.append((item.order_id, _reused(item)))
+        elif row and row.waits and item.order_id is not None and key not in taken:
+            taken.add(key)
+            _settle(posting, item, bindings)
+            posting.waited.append(item)
+
+
+def _settle(posting: Posting, item: Item, bindings: Bindings) -> None:
+    """The item's outcome, and its order's facts with it."""
+    if item.order_id is None:
+        item.outcome = Outcome.WAITING
+        return
+    it = posting.orders[item.order_id]
+    if bindings.is_contradicted_by(item.event):
+        item.outcome, item.reason = Outcome.MISMATCHED, "reference_conflict"
+        posting.found.append((it.id, _conflict(item)))
+    else:
+        facts = apply(it.facts, item.event)
+        mismatch = mismatch_of(it.order, item.event)
+        item.outcome = Outcome.NO_CHANGE if facts is it.facts else Outcome.APPLIED
+        if mismatch:
+            item.outcome, item.reason = Outcome.MISMATCHED, mismatch
+        it.facts = facts
+    item.status_after = summarize(it.order, it.facts).status
+
+
+def _reused(item: Item) -> Concern:
+    return Concern(
+        kind="event_id_reused",
+        subject=f"event:{item.event.account}/{item.event.event_id}",
+        account=item.event.account,
+        details={"now_says": item.event.kind, "delivery": list(map(str, item.delivery or ()))},
+    )
+
+
+def _conflict(item: Item) -> Concern:
+    return Concern(
+        kind="reference_conflict",
+        subject=f"event:{item.event.account}/{item.event.event_id}",
+        account=item.event.account,
+        details={"payment_ref": item.event.payment_ref, "names_order": item.event.order_ref},
+    )
+
+
+async def write(conn: Conn, posting: Posting, *, now: datetime) -> Tally:
+    """Writes what was decided.  Raises Raced if another transaction was first."""
+    changed = [it for it in posting.orders.values() if it.changed]
+    await write_orders(conn, changed, now=now)
+    await insert_events(conn, posting.new, now=now)
+    await settle_waiting(conn, posting.waited, now=now)
+    await supersede(conn, posting.superseded, now=now)
+    found = posting.found + [(it.id, concern) for it in changed for concern in concerns(it.order, it.facts)]
+    settled = [item for item, _ in posting.new] + posting.waited
+    return Tally(
+        outcomes=Counter(str(item.outcome) for item in settled),
+        duplicates=posting.duplicates.total(),
+        cases=await open_cases(conn, found, now=now),
+    )

@@ -1,0 +1,208 @@
+"""Deliveries and their events as rows: each delivery once, each event once, with its outcome."""
+
+import hashlib
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+import msgspec
+
+from tillkeeper.domain.delivery import Delivery
+from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.store.ledger import Raced
+from tillkeeper.store.pool import Conn
+
+_encode = msgspec.msgpack.Encoder().encode
+
+DeliveryKey = tuple[UUID, int]
+
+
+class Outcome(StrEnum):
+    """What became of an event."""
+
+    APPLIED = "applied"
+    NO_CHANGE = "no_change"
+    WAITING = "waiting"
+    MISMATCHED = "mismatched"
+
+
+class Item(msgspec.Struct, kw_only=True):
+    """One event on its way into the inbox; `waited` when its row stands there without an order already."""
+
+    event: PaymentEvent
+    delivery: DeliveryKey | None = None
+    waited: bool = False
+    order_id: int | None = None
+    outcome: Outcome | None = None
+    reason: str | None = None
+    status_after: str | None = None
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What the database holds under an event's id: its inbox row, an open parked row, or both."""
+
+    digest: bytes | None
+    waits: bool
+    parked_id: int | None
+
+
+def digest_of(event: PaymentEvent) -> bytes:
+    """A fingerprint of what an event says, whatever brought it."""
+    meaning = msgspec.structs.astuple(event)
+    named = zip(event.__struct_fields__, meaning, strict=True)
+    return hashlib.blake2b(_encode([value for name, value in named if name != "evidence"]), digest_size=16).digest()
+
+
+KNOWN_DELIVERIES = """
+SELECT d.run, d.number
+FROM delivery d JOIN unnest($1::uuid[], $2::bigint[]) AS w (run, number) ON d.run = w.run AND d.number = w.number
+"""
+
+
+async def known_deliveries(conn: Conn, deliveries: Sequence[Delivery]) -> set[DeliveryKey]:
+    """Those that a lane handed out before and that were applied then."""
+    rows = await conn.fetch(KNOWN_DELIVERIES, [it.run for it in deliveries], [it.number for it in deliveries])
+    return {(row["run"], row["number"]) for row in rows}
+
+
+INSERT_DELIVERIES = """
+INSERT INTO delivery (run, number, account, received_at, key, headers, body, events, duplicates)
+SELECT run, number, account, received_at, key, headers::jsonb, body, events, duplicates
+FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::bytea[], $8::int[],
+            $9::int[])
+     AS w (run, number, account, received_at, key, headers, body, events, duplicates)
+ON CONFLICT (run, number) DO NOTHING
+RETURNING 1
+"""
+
+
+async def insert_deliveries(conn: Conn, deliveries: Sequence[Delivery], duplicates: dict[DeliveryKey, int]) -> None:
+    """Keeps the raw deliveries.  Raises Raced if another transaction kept one of them meanwhile."""
+    deliveries = sorted(deliveries, key=lambda it: (it.run, it.number))
+    rows = await conn.fetch(
+        INSERT_DELIVERIES,
+        [it.run for it in deliveries],
+        [it.number for it in deliveries],
+        [it.account for it in deliveries],
+        [it.received_at for it in deliveries],
+        [it.key for it in deliveries],
+        [msgspec.json.encode(it.headers).decode() for it in deliveries],
+        [it.body for it in deliveries],
+        [len(it.events) for it in deliveries],
+        [duplicates.get((it.run, it.number), 0) for it in deliveries],
+    )
+    if len(rows) != len(deliveries):
+        raise Raced
+
+
+KNOWN_EVENTS = """
+SELECT w.i, x.digest, coalesce(x.outcome = 'waiting', false) AS waits, k.id AS parked_id
+FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (account, event_id, i)
+LEFT JOIN inbox x ON x.account = w.account AND x.event_id = w.event_id
+LEFT JOIN parked k ON k.account = w.account AND k.event_id = w.event_id AND k.outcome IS NULL
+WHERE x.seq IS NOT NULL OR k.id IS NOT NULL
+"""
+
+
+async def known_events(conn: Conn, events: Sequence[PaymentEvent]) -> dict[int, Known]:
+    """By position in `events`: what the database knows under that event's id."""
+    rows = await conn.fetch(KNOWN_EVENTS, [it.account for it in events], [it.event_id for it in events])
+    return {row["i"] - 1: Known(digest=row["digest"], waits=row["waits"], parked_id=row["parked_id"]) for row in rows}
+
+
+INSERT_INBOX = """
+INSERT INTO inbox (account, event_id, run, number, kind, evidence, order_ref, payment_ref, capture_ref, refund_ref,
+                   dispute_ref, amount_minor, total_minor, currency, failure, failure_code, occurred_at, recorded_at,
+                   digest, outcome, reason, order_id, status_after)
+SELECT account, event_id, run, number, kind, evidence, order_ref, payment_ref, capture_ref, refund_ref, dispute_ref,
+       amount_minor, total_minor, currency, failure, failure_code, occurred_at, $23, digest, outcome, reason, order_id,
+       status_after
+FROM unnest($1::text[], $2::text[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
+            $9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::text[], $15::text[], $16::text[],
+            $17::timestamptz[], $18::bytea[], $19::text[], $20::text[], $21::bigint[], $22::text[])
+     AS w (account, event_id, run, number, kind, evidence, order_ref, payment_ref, capture_ref, refund_ref,
+           dispute_ref, amount_minor, total_minor, currency, failure, failure_code, occurred_at, digest, outcome,
+           reason, order_id, status_after)
+ON CONFLICT (account, event_id) DO NOTHING
+RETURNING 1
+"""
+
+
+async def insert_events(conn: Conn, items: Iterable[tuple[Item, bytes]], *, now: datetime) -> None:
+    """Writes new events with their outcomes.  Raises Raced if another transaction wrote one of them meanwhile."""
+    rows = [_row(item, digest) for item, digest in items]
+    if rows:
+        rows.sort(key=lambda row: row[:2])
+        written = await conn.fetch(INSERT_INBOX, *map(list, zip(*rows, strict=True)), now)
+        if len(written) != len(rows):
+            raise Raced
+
+
+def _row(item: Item, digest: bytes) -> tuple[object, ...]:
+    event = item.event
+    run, number = item.delivery or (None, None)
+    return (
+        event.account,
+        event.event_id,
+        run,
+        number,
+        event.kind,
+        event.evidence,
+        event.order_ref,
+        event.payment_ref,
+        event.capture_ref,
+        event.refund_ref,
+        event.dispute_ref,
+        event.amount,
+        event.total,
+        event.currency,
+        event.failure,
+        event.failure_code,
+        event.occurred_at,
+        digest,
+        item.outcome,
+        item.reason,
+        item.order_id,
+        item.status_after,
+    )
+
+
+SETTLE_WAITING = """
+UPDATE inbox AS x
+SET outcome = w.outcome, reason = w.reason, order_id = w.order_id, status_after = w.status_after, recorded_at = $7
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[])
+     AS w (account, event_id, outcome, reason, order_id, status_after)
+WHERE x.account = w.account AND x.event_id = w.event_id AND x.outcome = 'waiting'
+RETURNING 1
+"""
+
+
+async def settle_waiting(conn: Conn, items: Sequence[Item], *, now: datetime) -> None:
+    """Gives events that waited the outcome they came to."""
+    if not items:
+        return
+    written = await conn.fetch(
+        SETTLE_WAITING,
+        [item.event.account for item in items],
+        [item.event.event_id for item in items],
+        [item.outcome for item in items],
+        [item.reason for item in items],
+        [item.order_id for item in items],
+        [item.status_after for item in items],
+        now,
+    )
+    if len(written) != len(items):
+        raise Raced
+
+
+INSERT_VOID = """
+INSERT INTO delivery_void (run, number) SELECT * FROM unnest($1::uuid[], $2::bigint[]) ON CONFLICT DO NOTHING
+"""
+
+
+async def insert_void(conn: Conn, void: Collection[DeliveryKey]) -> None:
+    """Keeps which numbers a receiver gave out and then answered 503 for."""
+    if void:
+        keys = sorted(void)
+        await conn.execute(INSERT_VOID, [run for run, _ in keys], [number for _, number in keys])

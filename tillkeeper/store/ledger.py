@@ -1,0 +1,297 @@
+"""Orders and the facts of their payments, refunds and disputes: locked, read and written in whole sets."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+
+import asyncpg
+import msgspec
+
+from tillkeeper.domain.order import (
+    STATUS_ZH,
+    Concern,
+    ObjectKey,
+    Order,
+    OrderFacts,
+    PaymentFacts,
+    ReturnFacts,
+    Status,
+    Summary,
+    captured_of,
+    failure_of,
+    summarize,
+)
+from tillkeeper.store.pool import Conn
+
+
+class Raced(Exception):
+    """Another transaction wrote first what this one took for new.  Repeat the whole transaction."""
+
+
+class OpenOrder(msgspec.Struct, kw_only=True):
+    """A locked order: as registered, as known when it was read, and as known by now."""
+
+    id: int
+    order: Order
+    version: int
+    status: Status
+    known: OrderFacts
+    facts: OrderFacts
+
+    @property
+    def changed(self) -> bool:
+        """True once an event told something new."""
+        return self.facts is not self.known
+
+
+# NO KEY UPDATE: foreign keys of others may still point at the row.
+LOCK_ORDERS = """
+SELECT id, order_ref, amount_minor, currency, accounts, version, status
+FROM orders WHERE id = ANY($1::bigint[]) ORDER BY id FOR NO KEY UPDATE
+"""
+
+FACTS = """
+SELECT 'payment' AS object, order_id, account, payment_ref AS ref, facts FROM payment WHERE order_id = ANY($1::bigint[])
+UNION ALL
+SELECT 'refund', order_id, account, refund_ref, facts FROM refund WHERE order_id = ANY($1::bigint[])
+UNION ALL
+SELECT 'dispute', order_id, account, dispute_ref, facts FROM dispute WHERE order_id = ANY($1::bigint[])
+"""
+
+_encode = msgspec.json.Encoder().encode
+_payment_facts = msgspec.json.Decoder(PaymentFacts).decode
+_return_facts = msgspec.json.Decoder(ReturnFacts).decode
+
+
+async def open_orders(conn: Conn, ids: Collection[int]) -> dict[int, OpenOrder]:
+    """Locks the orders in the order of their ids, then reads what is known of them."""
+    if not ids:
+        return {}
+    rows = await conn.fetch(LOCK_ORDERS, sorted(ids))
+    facts = await _facts_of(conn, ids)
+    return {
+        row["id"]: OpenOrder(
+            id=row["id"],
+            order=order_of(row),
+            version=row["version"],
+            status=Status(row["status"]),
+            known=facts[row["id"]],
+            facts=facts[row["id"]],
+        )
+        for row in rows
+    }
+
+
+async def _facts_of(conn: Conn, ids: Collection[int]) -> dict[int, OrderFacts]:
+    payments: dict[int, dict[ObjectKey, PaymentFacts]] = {order_id: {} for order_id in ids}
+    refunds: dict[int, dict[ObjectKey, ReturnFacts]] = {order_id: {} for order_id in ids}
+    disputes: dict[int, dict[ObjectKey, ReturnFacts]] = {order_id: {} for order_id in ids}
+    for kind, order_id, account, ref, facts in await conn.fetch(FACTS, list(ids)):
+        if kind == "payment":
+            payments[order_id][account, ref] = _payment_facts(facts)
+        else:
+            (refunds if kind == "refund" else disputes)[order_id][account, ref] = _return_facts(facts)
+    return {
+        order_id: OrderFacts(payments=payments[order_id], refunds=refunds[order_id], disputes=disputes[order_id])
+        for order_id in ids
+    }
+
+
+def order_of(row: asyncpg.Record) -> Order:
+    """The registered part of an orders row."""
+    return Order(
+        order_ref=row["order_ref"],
+        amount=row["amount_minor"],
+        currency=row["currency"],
+        accounts=frozenset(row["accounts"]),
+    )
+
+
+async def write_orders(conn: Conn, changed: Sequence[OpenOrder], *, now: datetime) -> None:
+    """Writes what changed: facts, status and sums, and an outbox row for each new status."""
+    if not changed:
+        return
+    await _write_payments(conn, changed)
+    await _write_returns(conn, UPSERT_REFUNDS, [(it.id, it.known.refunds, it.facts.refunds) for it in changed])
+    await _write_returns(conn, UPSERT_DISPUTES, [(it.id, it.known.disputes, it.facts.disputes) for it in changed])
+    summaries = [summarize(it.order, it.facts) for it in changed]
+    await _write_summaries(conn, changed, summaries, now)
+    await _write_outbox(conn, changed, summaries, now)
+
+
+UPSERT_PAYMENTS = """
+INSERT INTO payment AS p
+    (account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor, failure)
+SELECT account, payment_ref, order_id, status, facts::jsonb, amount_minor, currency, captured_minor, failure
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::bigint[],
+            $9::text[])
+     AS w (account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor, failure)
+ON CONFLICT (account, payment_ref) DO UPDATE
+SET status = excluded.status, facts = excluded.facts, amount_minor = excluded.amount_minor,
+    currency = excluded.currency, captured_minor = excluded.captured_minor, failure = excluded.failure
+WHERE p.order_id = excluded.order_id
+RETURNING 1
+"""
+
+
+async def _write_payments(conn: Conn, changed: Sequence[OpenOrder]) -> None:
+    rows = [
+        _payment_row(it, key, payment)
+        for it in changed
+        for key, payment in it.facts.payments.items()
+        if it.known.payments.get(key) is not payment
+    ]
+    if rows:
+        await _write_all(conn, UPSERT_PAYMENTS, rows)
+
+
+def _payment_row(it: OpenOrder, key: ObjectKey, payment: PaymentFacts) -> tuple[object, ...]:
+    captured = captured_of(it.order, key[0], payment)
+    told = payment.asked or next(iter(payment.captures.values()), None)
+    amount = sum(part.minor for part in payment.captures.values()) or (told.minor if told else None)
+    currency = told.currency if told else None
+    failure = failure_of(payment)
+    return (*key, it.id, payment.step, _encode(payment).decode(), amount, currency, captured, failure)
+
+
+UPSERT_REFUNDS = """
+INSERT INTO refund AS r (account, refund_ref, order_id, payment_ref, status, facts, amount_minor, currency)
+SELECT account, refund_ref, order_id, payment_ref, status, facts::jsonb, amount_minor, currency
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[])
+     AS w (account, refund_ref, order_id, payment_ref, status, facts, amount_minor, currency)
+ON CONFLICT (account, refund_ref) DO UPDATE
+SET payment_ref = excluded.payment_ref, status = excluded.status, facts = excluded.facts,
+    amount_minor = excluded.amount_minor, currency = excluded.currency
+WHERE r.order_id = excluded.order_id
+RETURNING 1
+"""
+
+UPSERT_DISPUTES = """
+INSERT INTO dispute AS d (account, dispute_ref, order_id, payment_ref, status, facts, amount_minor, currency)
+SELECT account, dispute_ref, order_id, payment_ref, status, facts::jsonb, amount_minor, currency
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[])
+     AS w (account, dispute_ref, order_id, payment_ref, status, facts, amount_minor, currency)
+ON CONFLICT (account, dispute_ref) DO UPDATE
+SET payment_ref = excluded.payment_ref, status = excluded.status, facts = excluded.facts,
+    amount_minor = excluded.amount_minor, currency = excluded.currency
+WHERE d.order_id = excluded.order_id
+RETURNING 1
+"""
+
+_Returns = Mapping[ObjectKey, ReturnFacts]
+
+
+async def _write_returns(
+    conn: Conn,
+    upsert: str,
+    objects: Iterable[tuple[int, _Returns, _Returns]],
+) -> None:
+    rows = [
+        _return_row(order_id, key, told)
+        for order_id, known, facts in objects
+        for key, told in facts.items()
+        if known.get(key) is not told
+    ]
+    if rows:
+        await _write_all(conn, upsert, rows)
+
+
+def _return_row(order_id: int, key: ObjectKey, told: ReturnFacts) -> tuple[object, ...]:
+    amount, currency = (told.amount.minor, told.amount.currency) if told.amount else (None, None)
+    return (*key, order_id, told.payment_ref, told.standing.step, _encode(told).decode(), amount, currency)
+
+
+async def _write_all(conn: Conn, statement: str, rows: list[tuple[object, ...]]) -> None:
+    rows.sort(key=lambda row: row[:2])
+    written = await conn.fetch(statement, *map(list, zip(*rows, strict=True)))
+    if len(written) != len(rows):
+        raise Raced
+
+
+UPDATE_ORDERS = """
+UPDATE orders AS o
+SET status = w.status, captured_minor = w.captured, refunding_minor = w.refunding, refunded_minor = w.refunded,
+    version = o.version + 1, changed_at = $6
+FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
+     AS w (id, status, captured, refunding, refunded)
+WHERE o.id = w.id
+"""
+
+
+async def _write_summaries(
+    conn: Conn, changed: Sequence[OpenOrder], summaries: Sequence[Summary], now: datetime
+) -> None:
+    await conn.execute(
+        UPDATE_ORDERS,
+        [it.id for it in changed],
+        [summary.status for summary in summaries],
+        [summary.captured for summary in summaries],
+        [summary.refunding for summary in summaries],
+        [summary.refunded for summary in summaries],
+        now,
+    )
+
+
+STATUS_CHANGED = "order.status_changed"
+
+INSERT_OUTBOX = """
+INSERT INTO outbox (order_id, version, topic, payload, created_at)
+SELECT order_id, version, $4, payload::jsonb, $5
+FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS w (order_id, version, payload)
+"""
+
+
+async def _write_outbox(conn: Conn, changed: Sequence[OpenOrder], summaries: Sequence[Summary], now: datetime) -> None:
+    told = [(it, summary) for it, summary in zip(changed, summaries, strict=True) if it.status != summary.status]
+    if told:
+        await conn.execute(
+            INSERT_OUTBOX,
+            [it.id for it, _ in told],
+            [it.version + 1 for it, _ in told],
+            [_notice(it, summary) for it, summary in told],
+            STATUS_CHANGED,
+            now,
+        )
+
+
+def _notice(it: OpenOrder, summary: Summary) -> str:
+    return _encode(
+        {
+            "order_ref": it.order.order_ref,
+            "version": it.version + 1,
+            "status": summary.status,
+            "status_zh": STATUS_ZH[summary.status],
+            "previous_status": it.status,
+            "amount": it.order.amount,
+            "currency": it.order.currency,
+            "paid": summary.captured,
+            "refunding": summary.refunding,
+            "refunded": summary.refunded,
+        }
+    ).decode()
+
+
+INSERT_CASES = """
+INSERT INTO cases (kind, subject, order_id, account, details, opened_at)
+SELECT kind, subject, order_id, account, details::jsonb, $6
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[])
+     AS w (kind, subject, order_id, account, details)
+ON CONFLICT (kind, subject) DO NOTHING
+RETURNING kind
+"""
+
+
+async def open_cases(conn: Conn, found: Sequence[tuple[int | None, Concern]], *, now: datetime) -> list[str]:
+    """Opens a case for each concern that has none yet; returns the kinds of those opened."""
+    if not found:
+        return []
+    found = sorted(found, key=lambda it: (it[1].kind, it[1].subject))
+    rows = await conn.fetch(
+        INSERT_CASES,
+        [concern.kind for _, concern in found],
+        [concern.subject for _, concern in found],
+        [order_id for order_id, _ in found],
+        [concern.account for _, concern in found],
+        [_encode(concern.details).decode() for _, concern in found],
+        now,
+    )
+    return [row["kind"] for row in rows]

@@ -1,0 +1,199 @@
+"""Orders from the merchant's side: registered, shown, and told as a history."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+import asyncpg
+import msgspec
+
+from tillkeeper.domain.order import STATUS_ZH, Status
+from tillkeeper.store.apply import decide, write
+from tillkeeper.store.inbox import Item
+from tillkeeper.store.pool import Conn
+from tillkeeper.store.references import Bindings, Reference
+from tillkeeper.store.transactions import repeat_when_raced
+
+
+class ClaimedPayment(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment that the merchant says belongs to the order."""
+
+    account: str
+    payment_ref: str
+
+
+class Payer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whom to tell, and in which language."""
+
+    email: str | None = None
+    phone: str | None = None
+    locale: str | None = None
+
+
+class Instalment(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the amount with its own deadline."""
+
+    amount: int
+    due_at: datetime
+
+
+class Registration(msgspec.Struct, frozen=True, kw_only=True):
+    """What a merchant's system says it sells.  `amount` is in minor units of `currency`."""
+
+    order_ref: str
+    amount: int
+    currency: str
+    accounts: tuple[str, ...]
+    payments: tuple[ClaimedPayment, ...] = ()
+    payer: Payer | None = None
+    pay_url: str | None = None
+    expires_at: datetime | None = None
+    instalments: tuple[Instalment, ...] = ()
+
+
+class Contradiction(Exception):
+    """The order is registered already and says something else in `field`."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(field)
+        self.field = field
+
+
+INSERT_ORDER = """
+INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, registered_at, changed_at)
+VALUES ($1, $2, $3, $4, $5::jsonb, $6, $6)
+ON CONFLICT (order_ref) DO NOTHING
+RETURNING id
+"""
+
+TERMS = "SELECT terms FROM orders WHERE order_ref = $1"
+
+
+async def register(pool: asyncpg.Pool, registration: Registration, *, now: datetime) -> Literal["created", "unchanged"]:
+    """Registers an order, and applies what waits for it in the same transaction.
+
+    The same registration again is "unchanged".  Raises Contradiction when it differs, or when it claims a payment that
+    is another order's.
+    """
+    return await repeat_when_raced(pool, lambda conn: _register(conn, registration, now))
+
+
+async def _register(conn: Conn, registration: Registration, now: datetime) -> Literal["created", "unchanged"]:
+    terms = msgspec.json.encode(registration)
+    order_id = await conn.fetchval(
+        INSERT_ORDER,
+        registration.order_ref,
+        registration.amount,
+        registration.currency,
+        sorted(set(registration.accounts)),
+        terms.decode(),
+        now,
+    )
+    if order_id is None:
+        _refuse_difference(registration, await conn.fetchval(TERMS, registration.order_ref))
+        return "unchanged"
+    await _claim(conn, order_id, registration)
+    bindings, appearing = _appearing(order_id, registration)
+    await write(conn, await decide(conn, list[Item](), bindings=bindings, appearing=appearing), now=now)
+    return "created"
+
+
+def _refuse_difference(registration: Registration, terms: str) -> None:
+    known = msgspec.json.decode(terms, type=Registration)
+    for field in Registration.__struct_fields__:
+        said, before = getattr(registration, field), getattr(known, field)
+        if field in ("accounts", "payments"):
+            said, before = set(said), set(before)
+        if said != before:
+            raise Contradiction(field)
+
+
+def _appearing(order_id: int, registration: Registration) -> tuple[Bindings, list[Reference]]:
+    appearing: list[Reference] = [("order", registration.order_ref)]
+    appearing += [("payment", claim.account, claim.payment_ref) for claim in registration.payments]
+    return Bindings(known=dict.fromkeys(appearing, order_id)), appearing
+
+
+CLAIM_PAYMENTS = """
+INSERT INTO payment (account, payment_ref, order_id, status, facts, captured_minor)
+SELECT account, payment_ref, $3, 'created', '{}', 0 FROM unnest($1::text[], $2::text[]) AS w (account, payment_ref)
+ORDER BY account, payment_ref
+ON CONFLICT (account, payment_ref) DO NOTHING
+RETURNING 1
+"""
+
+
+async def _claim(conn: Conn, order_id: int, registration: Registration) -> None:
+    claims = set(registration.payments)
+    if claims:
+        rows = await conn.fetch(
+            CLAIM_PAYMENTS, [it.account for it in claims], [it.payment_ref for it in claims], order_id
+        )
+        if len(rows) != len(claims):
+            raise Contradiction("payments")
+
+
+SHOW_ORDER = """
+SELECT id, order_ref, status, amount_minor, currency, captured_minor, refunding_minor, refunded_minor, version,
+       registered_at, changed_at
+FROM orders WHERE order_ref = $1
+"""
+SHOW_PAYMENTS = """
+SELECT account, payment_ref, status, amount_minor AS amount, currency, captured_minor AS captured, failure
+FROM payment WHERE order_id = $1 ORDER BY account, payment_ref
+"""
+SHOW_REFUNDS = """
+SELECT account, refund_ref, payment_ref, status, amount_minor AS amount, currency
+FROM refund WHERE order_id = $1 ORDER BY account, refund_ref
+"""
+SHOW_DISPUTES = """
+SELECT account, dispute_ref, payment_ref, status, amount_minor AS amount, currency
+FROM dispute WHERE order_id = $1 ORDER BY account, dispute_ref
+"""
+SHOW_CASES = """
+SELECT id, kind, subject, account, details, opened_at FROM cases WHERE order_id = $1 ORDER BY id
+"""
+
+
+async def show(pool: asyncpg.Pool, order_ref: str) -> dict[str, Any] | None:
+    """The order as the contract shows it, or None.  Amounts in minor units; `paid` is before refunds."""
+    async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+        row = await conn.fetchrow(SHOW_ORDER, order_ref)
+        if row is None:
+            return None
+        return {
+            "order_ref": row["order_ref"],
+            "status": row["status"],
+            "status_zh": STATUS_ZH[Status(row["status"])],
+            "amount": row["amount_minor"],
+            "currency": row["currency"],
+            "paid": row["captured_minor"],
+            "refunding": row["refunding_minor"],
+            "refunded": row["refunded_minor"],
+            "version": row["version"],
+            "registered_at": row["registered_at"],
+            "changed_at": row["changed_at"],
+            "payments": [dict(it) for it in await conn.fetch(SHOW_PAYMENTS, row["id"])],
+            "refunds": [dict(it) for it in await conn.fetch(SHOW_REFUNDS, row["id"])],
+            "disputes": [dict(it) for it in await conn.fetch(SHOW_DISPUTES, row["id"])],
+            "cases": [
+                {**dict(it), "details": msgspec.json.decode(it["details"])}
+                for it in await conn.fetch(SHOW_CASES, row["id"])
+            ],
+        }
+
+
+ORDER_ID = "SELECT id FROM orders WHERE order_ref = $1"
+HISTORY = """
+SELECT account, event_id, kind, evidence, occurred_at, recorded_at, payment_ref, refund_ref, dispute_ref,
+       amount_minor AS amount, total_minor AS total, currency, failure, failure_code, outcome, reason, status_after
+FROM inbox WHERE order_id = $1 ORDER BY seq
+"""
+
+
+async def history(pool: asyncpg.Pool, order_ref: str) -> list[dict[str, Any]] | None:
+    """Every event and act of the order, the first to arrive first, or None if there is no such order."""
+    async with pool.acquire() as conn:
+        order_id = await conn.fetchval(ORDER_ID, order_ref)
+        if order_id is None:
+            return None
+        return [dict(row) for row in await conn.fetch(HISTORY, order_id)]

@@ -1,0 +1,160 @@
+"""Which order an event belongs to, and the lock under which an event and its order cannot miss each other.
+
+An event finds its order by (account, payment reference) if that payment is known, else by order reference.  One that
+finds none waits under both.  Whoever lets a reference appear (an order registered, a payment first seen) holds its
+lock shared and then looks for waiters; whoever is about to wait holds it exclusively and then looks once more.  So of
+two that meet, the later sees the earlier.  Locks are taken in sorted order.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable, Sequence
+
+import asyncpg
+import msgspec
+
+from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
+from tillkeeper.domain.failures import FailureClass
+from tillkeeper.store.pool import Conn
+
+Reference = tuple[str, ...]  # ("order", order_ref), or ("payment" | "refund" | "dispute", account, reference)
+
+
+def waiting_references_of(event: PaymentEvent) -> list[Reference]:
+    """Every reference that an event without an order waits under."""
+    found: list[Reference] = []
+    if event.payment_ref is not None:
+        found.append(("payment", event.account, event.payment_ref))
+    if event.order_ref is not None:
+        found.append(("order", event.order_ref))
+    return found
+
+
+def object_references_of(event: PaymentEvent) -> list[Reference]:
+    """The gateway's own objects that an event names, the one that decides first."""
+    named = (("payment", event.payment_ref), ("refund", event.refund_ref), ("dispute", event.dispute_ref))
+    return [(kind, event.account, ref) for kind, ref in named if ref is not None]
+
+
+class Bindings(msgspec.Struct, kw_only=True):
+    """References that are known to lead to an order, by the order's id."""
+
+    known: dict[Reference, int] = msgspec.field(default_factory=dict)
+    new_payments: set[Reference] = msgspec.field(default_factory=set)  # bound here, not yet in the database
+
+    def order_of(self, event: PaymentEvent) -> int | None:
+        """The order that an event belongs to; remembers its objects, so that events naming only those find it too."""
+        objects = object_references_of(event)
+        order_id = next((self.known[it] for it in objects if it in self.known), None)
+        if order_id is None and event.order_ref is not None:
+            order_id = self.known.get(("order", event.order_ref))
+        if order_id is None:
+            return None
+        for reference in objects:
+            if reference not in self.known:
+                self.known[reference] = order_id
+                if reference[0] == "payment":
+                    self.new_payments.add(reference)
+        return order_id
+
+    def is_contradicted_by(self, event: PaymentEvent) -> bool:
+        """True where the references of one event lead to different orders."""
+        references = object_references_of(event)
+        if event.order_ref is not None:
+            references.append(("order", event.order_ref))
+        return len({self.known[it] for it in references if it in self.known}) > 1
+
+
+BIND = """
+SELECT e.i, p.order_id AS by_payment, r.order_id AS by_refund, d.order_id AS by_dispute, o.id AS by_order
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+     WITH ORDINALITY AS e (account, payment_ref, refund_ref, dispute_ref, order_ref, i)
+LEFT JOIN payment p ON p.account = e.account AND p.payment_ref = e.payment_ref
+LEFT JOIN refund r ON r.account = e.account AND r.refund_ref = e.refund_ref
+LEFT JOIN dispute d ON d.account = e.account AND d.dispute_ref = e.dispute_ref
+LEFT JOIN orders o ON o.order_ref = e.order_ref
+"""
+
+
+async def bind(conn: Conn, events: Sequence[PaymentEvent], bindings: Bindings) -> None:
+    """Adds what the database knows of the events' references."""
+    rows = await conn.fetch(
+        BIND,
+        [event.account for event in events],
+        [event.payment_ref for event in events],
+        [event.refund_ref for event in events],
+        [event.dispute_ref for event in events],
+        [event.order_ref for event in events],
+    )
+    for position, by_payment, by_refund, by_dispute, by_order in rows:
+        event = events[position - 1]
+        for reference, order_id in (
+            (("payment", event.account, event.payment_ref), by_payment),
+            (("refund", event.account, event.refund_ref), by_refund),
+            (("dispute", event.account, event.dispute_ref), by_dispute),
+            (("order", event.order_ref), by_order),
+        ):
+            if order_id is not None:
+                bindings.known[reference] = order_id
+
+
+LOCK = """
+SELECT CASE WHEN l.waits THEN pg_advisory_xact_lock(l.key) ELSE pg_advisory_xact_lock_shared(l.key) END
+FROM unnest($1::bigint[], $2::boolean[]) AS l (key, waits)
+"""
+
+
+async def lock(conn: Conn, *, appearing: Iterable[Reference] = (), waiting: Iterable[Reference] = ()) -> None:
+    """Holds the references' locks until the transaction ends."""
+    modes = dict.fromkeys(map(_lock_key, appearing), False)
+    modes |= dict.fromkeys(map(_lock_key, waiting), True)
+    if modes:
+        keys = sorted(modes)
+        await conn.execute(LOCK, keys, [modes[key] for key in keys])
+
+
+def _lock_key(reference: Reference) -> int:
+    digest = hashlib.blake2b("\0".join(reference).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+WAITING = """
+SELECT event_id, kind, account, occurred_at, evidence, order_ref, payment_ref, capture_ref, refund_ref,
+       dispute_ref, amount_minor, total_minor, currency, failure, failure_code
+FROM inbox
+WHERE outcome = 'waiting'
+  AND (order_ref = ANY($1::text[])
+       OR (account, payment_ref) IN (SELECT * FROM unnest($2::text[], $3::text[])))
+ORDER BY account, event_id
+FOR UPDATE
+"""
+
+
+async def take_waiting(conn: Conn, references: Collection[Reference]) -> list[PaymentEvent]:
+    """The events that wait under any of these references, locked."""
+    order_refs = [key[1] for key in references if key[0] == "order"]
+    payments = [key for key in references if key[0] == "payment"]
+    if not order_refs and not payments:
+        return []
+    rows = await conn.fetch(WAITING, order_refs, [key[1] for key in payments], [key[2] for key in payments])
+    return [event_of(row) for row in rows]
+
+
+def event_of(row: asyncpg.Record) -> PaymentEvent:
+    """The canonical event that an inbox row keeps."""
+    return PaymentEvent(
+        event_id=row["event_id"],
+        kind=Kind(row["kind"]),
+        account=row["account"],
+        occurred_at=row["occurred_at"],
+        evidence=Evidence(row["evidence"]),
+        order_ref=row["order_ref"],
+        payment_ref=row["payment_ref"],
+        capture_ref=row["capture_ref"],
+        refund_ref=row["refund_ref"],
+        dispute_ref=row["dispute_ref"],
+        amount=row["amount_minor"],
+        total=row["total_minor"],
+        currency=row["currency"],
+        failure=FailureClass(row["failure"]) if row["failure"] else None,
+        failure_code=row["failure_code"],
+    )

@@ -1,0 +1,36 @@
+"""Whole transactions, repeated when two of them met."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import asyncpg
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from tillkeeper.store.ledger import Raced
+from tillkeeper.store.pool import POOL_ACQUIRE_S, Conn
+
+Result = TypeVar("Result")
+
+# Two transactions met; the one that gave way succeeds when it starts over, so a handful of attempts is plenty.
+MEETINGS: Final = (
+    Raced,
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.InvalidCachedStatementError,  # the schema changed under a prepared statement
+)
+MEETINGS_ATTEMPTS: Final = 8
+MEETINGS_WAIT_S_MAX: Final = 0.5
+
+
+async def repeat_when_raced(pool: asyncpg.Pool, work: Callable[[Conn], Awaitable[Result]]) -> Result:
+    """Runs `work` in a transaction of its own, from the start again when another transaction was first."""
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type(MEETINGS),
+        stop=stop_after_attempt(MEETINGS_ATTEMPTS),
+        wait=wait_random_exponential(multiplier=0.01, max=MEETINGS_WAIT_S_MAX),
+        reraise=True,
+    ):
+        with attempt:
+            async with pool.acquire(timeout=POOL_ACQUIRE_S) as conn, conn.transaction():
+                return await work(conn)
+    raise AssertionError("tenacity either returns or raises")
