@@ -1,0 +1,45 @@
+"""Deliveries, events and registrations with defaults."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from uuid import UUID
+
+from tillkeeper.domain.delivery import Delivery
+from tillkeeper.domain.events import Kind, PaymentEvent
+from tillkeeper.store.orders import Registration
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+RUN = UUID("00000000-0000-4000-8000-000000000001")
+_numbers = count(1)
+
+
+def an_event(kind=Kind.PAYMENT_SUCCEEDED, second=0, **fields):
+    defaults = {
+        "event_id": f"evt-{next(_numbers)}",
+        "account": "stripe-main",
+        "order_ref": "A1",
+        "payment_ref": "pi_1",
+        "currency": "CNY",
+    }
+    if kind is Kind.PAYMENT_SUCCEEDED:
+        defaults["amount"] = 100
+    return PaymentEvent(kind=kind, occurred_at=NOON + timedelta(seconds=second), **{**defaults, **fields})
+
+
+def a_delivery(*events, **fields):
+    defaults = {
+        "run": RUN,
+        "number": next(_numbers),
+        "account": "stripe-main",
+        "received_at": NOON,
+        "key": "webhook_secrets[0]",
+        "headers": (("stripe-signature", "t=1,v1=00"),),
+        "body": b'{"id": "evt"}',
+        "events": events,
+    }
+    return Delivery(**{**defaults, **fields})
+
+
+def a_registration(order_ref="A1", **fields):
+    defaults = {"amount": 100, "currency": "CNY", "accounts": ("stripe-main", "alipay-main")}
+    return Registration(order_ref=order_ref, **{**defaults, **fields})
