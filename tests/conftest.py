@@ -1,0 +1,70 @@
+"""Real servers for tests: one PostgreSQL and one RabbitMQ a session, a fresh database and queue names a test."""
+
+import os
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from sandbox.servers import Postgres, RabbitMQ
+
+SCHEMA = Path(__file__).parent.parent / "schema.sql"
+
+
+@pytest.fixture(scope="session")
+async def postgres_server() -> AsyncIterator[Postgres]:
+    async with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+async def template(postgres_server: Postgres) -> str:
+    """The name of a database with schema.sql in it, to be copied."""
+    name = "template_tillkeeper"
+    connection = await asyncpg.connect(await postgres_server.create_database(name))
+    await connection.execute(SCHEMA.read_text())
+    await connection.close()
+    return name
+
+
+@pytest.fixture
+async def database(postgres_server: Postgres, template: str) -> AsyncIterator[str]:
+    """The DSN of a database of the test's own.  A test that stops or kills the server need not start it again."""
+    await postgres_server.start()
+    name = f"test_{secrets.token_hex(4)}"
+    yield await postgres_server.create_database(name, template)
+    await postgres_server.start()
+    await postgres_server.drop_database(name)
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
+    async with asyncpg.create_pool(database, min_size=0, max_size=10, timeout=10, command_timeout=30) as connections:
+        yield connections
+
+
+@pytest.fixture(scope="session")
+async def rabbitmq() -> AsyncIterator[RabbitMQ]:
+    """The session's node; where there can be none, its tests are skipped, but in CI they fail."""
+    if (why_not := RabbitMQ.available()) is not None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(why_not)
+        pytest.skip(f"{why_not} (`make rabbitmq` installs it)")
+    async with RabbitMQ() as node:
+        yield node
+
+
+@pytest.fixture
+async def broker_url(rabbitmq: RabbitMQ) -> str:
+    """Where the node is, running and not paused, whatever the test before did to it."""
+    rabbitmq.resume()
+    await rabbitmq.start()
+    return rabbitmq.url
+
+
+@pytest.fixture
+def broker_prefix() -> str:
+    """Begins the names of the test's own exchanges and queues; a virtual host each would cost a second."""
+    return f"test-{secrets.token_hex(4)}"
