@@ -56,7 +56,7 @@ def stripe_body(now: datetime, event_type: str, subject: Json, **event: Any) -> 
     ).encode()
 
 
-def stripe_payment_intent(payment_ref: str, amount: int, currency: str, order_ref: str | None, **more: Any) -> Json:
+def stripe_payment_intent(payment_ref: str, amount: int, currency: str, order_ref: str | None, /, **more: Any) -> Json:
     """A PaymentIntent that succeeded, unless `more` says otherwise; amounts in Stripe's units."""
     return {
         "id": payment_ref,
@@ -110,7 +110,7 @@ def stripe_payment_intent(payment_ref: str, amount: int, currency: str, order_re
     } | more
 
 
-def stripe_refund(refund_ref: str, payment_ref: str, amount: int, currency: str, **more: Any) -> Json:
+def stripe_refund(refund_ref: str, payment_ref: str, amount: int, currency: str, /, **more: Any) -> Json:
     """A Refund that succeeded, unless `more` says otherwise."""
     return {
         "id": refund_ref,
@@ -139,7 +139,7 @@ def stripe_refund(refund_ref: str, payment_ref: str, amount: int, currency: str,
     } | more
 
 
-def stripe_session(session_ref: str, payment_ref: str | None, amount: int, currency: str, **more: Any) -> Json:
+def stripe_session(session_ref: str, payment_ref: str | None, amount: int, currency: str, /, **more: Any) -> Json:
     """A checkout session that is complete and paid, unless `more` says otherwise."""
     return {
         "id": session_ref,
@@ -164,7 +164,7 @@ def stripe_session(session_ref: str, payment_ref: str | None, amount: int, curre
     } | more
 
 
-def stripe_charge(charge_ref: str, payment_ref: str | None, amount: int, currency: str, **more: Any) -> Json:
+def stripe_charge(charge_ref: str, payment_ref: str | None, amount: int, currency: str, /, **more: Any) -> Json:
     """A captured charge, unless `more` says otherwise."""
     return {
         "id": charge_ref,

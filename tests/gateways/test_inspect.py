@@ -1,0 +1,181 @@
+"""Captured requests are explained, and a broken file is explained too."""
+
+import json
+from base64 import b64encode
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from specimen import NOW
+from specimen_stripe import BODY, SECRET, SETTINGS
+
+from sandbox.signing import stripe_body, stripe_payment_intent, stripe_refund, stripe_signed
+from tillkeeper.gateways.inspecting import inspect_request
+from tillkeeper.gateways.stripe import Stripe, StripeSettings
+
+ACCOUNTS = {"stripe-main": Stripe("stripe-main", StripeSettings.model_validate(SETTINGS))}
+UNIX = int(NOW.timestamp())
+
+
+def a_file(signed=BODY, /, **changes):
+    headers, _ = stripe_signed(SECRET, NOW, signed)
+    file = {
+        "method": "POST",
+        "url": "https://pay.shop.example/webhooks/stripe-main",
+        "headers": headers,
+        "body": signed.decode(),
+        "now": UNIX,
+    }
+    return {name: value for name, value in (file | changes).items() if value is not ...}
+
+
+def inspected(file, account=None, now=None, default_now=datetime(2000, 1, 1, tzinfo=UTC)):
+    captured = file if isinstance(file, bytes) else json.dumps(file).encode()
+    return inspect_request(captured, ACCOUNTS, account, now, default_now=default_now)
+
+
+def test_a_good_capture_shows_its_event():
+    found = inspected(a_file())
+    assert found == {
+        "verified": True,
+        "reason": None,
+        "events": [
+            {
+                "event_id": json.loads(BODY)["id"],
+                "kind": "payment.succeeded",
+                "order_ref": "ORDER-1",
+                "payment_ref": "pi_3conform",
+                "refund_ref": None,
+                "amount": 12900,
+                "total": None,
+                "currency": "CNY",
+                "occurred_at": "2026-10-05T12:00:00Z",
+                "failure": None,
+            }
+        ],
+    }
+    json.dumps(found)
+
+
+def test_a_failure_is_shown_by_its_class():
+    intent = stripe_payment_intent("pi_1", 100, "cny", "O", last_payment_error={"decline_code": "insufficient_funds"})
+    (event,) = inspected(a_file(stripe_body(NOW, "payment_intent.payment_failed", intent)))["events"]
+    assert event["failure"] == "insufficient_funds"
+
+
+def test_an_event_of_no_interest_is_verified_and_empty():
+    found = inspected(a_file(stripe_body(NOW, "customer.created", stripe_payment_intent("pi_1", 100, "cny", "O"))))
+    assert found == {"verified": True, "reason": None, "events": []}
+
+
+def test_a_wrong_signature_is_explained():
+    found = inspected(a_file(body=BODY.decode() + "\n"))
+    assert found["verified"] is False
+    assert "webhook_secrets" in found["reason"]
+    assert found["events"] == []
+
+
+def test_a_good_signature_over_nonsense_is_not_verified():
+    found = inspected(a_file(b'{"id":1,"id":2}'))
+    assert found == {
+        "verified": False,
+        "reason": "the signature is good, but an object repeats a key",
+        "events": [],
+    }
+
+
+def test_an_unknown_state_of_a_refund_is_not_verified():
+    body = stripe_body(NOW, "refund.updated", stripe_refund("re_1", "pi_1", 5, "eur", status="lost at sea"))
+    assert inspected(a_file(body))["reason"].startswith("the signature is good, but")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"body": ..., "body_b64": b64encode(BODY).decode()},
+        {"method": ...},
+        {"method": "post"},
+        {"url": "/webhooks/stripe-main/"},
+        {"url": "/webhooks/stripe-main?x=1"},
+        {"url": "/webhooks/other", "account": "stripe-main"},
+        {"url": ..., "account": "stripe-main"},
+        {"now": UNIX + 0.75},
+    ],
+    ids=",".join,
+)
+def test_the_same_request_written_otherwise_is_as_good(changes):
+    assert inspected(a_file(**changes))["verified"] is True
+
+
+@pytest.mark.parametrize("as_list", [True, False])
+def test_header_names_have_no_case_and_values_may_be_lists(as_list):
+    headers = stripe_signed(SECRET, NOW, BODY)[0]
+    written = {name.upper(): [value] if as_list else value for name, value in headers.items()}
+    assert inspected(a_file(headers=written))["verified"] is True
+
+
+def test_a_header_repeated_in_another_case_is_repeated():
+    headers = stripe_signed(SECRET, NOW, BODY)[0]
+    twice = headers | {"stripe-signature": headers["Stripe-Signature"]}
+    assert "exactly once" in inspected(a_file(headers=twice))["reason"]
+
+
+def test_the_options_win_over_the_file():
+    assert inspected(a_file(account="elsewhere", now=1), account="stripe-main", now=NOW)["verified"] is True
+    assert "ago" in inspected(a_file(), now=NOW + timedelta(hours=1))["reason"]
+    assert "elsewhere" in inspected(a_file(), account="elsewhere")["reason"]
+
+
+def test_without_any_time_the_default_holds():
+    assert inspected(a_file(now=...), default_now=NOW)["verified"] is True
+    assert "ahead" in inspected(a_file(now=...), default_now=NOW - timedelta(hours=1))["reason"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"method": "GET"}, "POST"),
+        ({"method": 7}, "method"),
+        ({"url": ...}, "account"),
+        ({"url": "https://[broken"}, "account"),
+        ({"url": "/webhooks/nobody"}, "nobody"),
+        ({"account": []}, "account"),
+        ({"now": "soon"}, "now"),
+        ({"now": True}, "now"),
+        ({"now": -1}, "time"),
+        ({"now": 10**17}, "time"),
+        ({"headers": []}, "headers"),
+        ({"headers": {"stripe-signature": 7}}, "header"),
+        ({"headers": {"stripe-signature": [7]}}, "header"),
+        ({"headers": {"stripe-signature": []}}, "0 times"),
+        ({"headers": ...}, "0 times"),
+        ({"body": ...}, "body"),
+        ({"body": {}}, "body"),
+        ({"body_b64": "e30="}, "body"),
+        ({"body": ..., "body_b64": "é"}, "base64"),
+        ({"body": ..., "body_b64": "e30"}, "base64"),
+    ],
+    ids=str,
+)
+def test_a_broken_file_is_explained(changes, word):
+    found = inspected(a_file(**changes))
+    assert found["verified"] is False
+    assert word in found["reason"]
+    assert found["events"] == []
+
+
+@pytest.mark.parametrize("captured", [b"", b"[]", b"7", b"\xff", b"null", b"[" * 100_000, b'{"now":1e400}'], ids=len)
+def test_a_file_that_is_no_request_is_explained(captured):
+    found = inspected(captured)
+    assert found["verified"] is False
+    assert found["reason"]
+
+
+def test_without_accounts_it_says_so():
+    assert "none" in inspect_request(json.dumps(a_file()).encode(), {}, None, NOW, default_now=NOW)["reason"]
+
+
+@given(st.binary(max_size=200))
+def test_it_never_raises(captured):
+    assert inspected(captured)["verified"] is False

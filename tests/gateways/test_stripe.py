@@ -1,0 +1,522 @@
+"""Stripe: the official package signs and we verify, and the other way round; every state by table."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import stripe
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from specimen import NOW, request_of, with_header
+
+from sandbox.signing import (
+    stripe_body,
+    stripe_charge,
+    stripe_delivery,
+    stripe_payment_intent,
+    stripe_refund,
+    stripe_session,
+    stripe_signed,
+)
+from tillkeeper.domain.failures import FailureClass
+from tillkeeper.gateways.base import BadPayload, BadSignature, Request
+from tillkeeper.gateways.stripe import DISPUTE_STATUSES, FAILURES, REFUND_STATUSES, TYPES, Stripe, StripeSettings
+
+SECRET = "whsec_1nJq4gq8fBqS7x"
+OLDER = "whsec_older_9zQ2"
+UNIX = int(NOW.timestamp())
+
+
+def a_gateway(**settings):
+    return Stripe(
+        "stripe-main", StripeSettings.model_validate({"gateway": "stripe", "webhook_secrets": [SECRET]} | settings)
+    )
+
+
+def an_intent(**more):
+    return stripe_payment_intent("pi_1", 12900, "usd", "ORDER-1", **more)
+
+
+def a_session(**more):
+    return stripe_session("cs_1", "pi_1", 12900, "usd", **{"client_reference_id": "ORDER-1"} | more)
+
+
+def a_charge(**more):
+    return stripe_charge("ch_1", "pi_1", 12900, "usd", **{"metadata": {"order_id": "ORDER-1"}} | more)
+
+
+def a_refund(**more):
+    return stripe_refund("re_1", "pi_1", 400, "usd", **more)
+
+
+def a_dispute(**more):
+    return {
+        "id": "du_1",
+        "object": "dispute",
+        "amount": 12900,
+        "charge": "ch_1",
+        "currency": "usd",
+        "metadata": {},
+        "payment_intent": "pi_1",
+        "reason": "fraudulent",
+        "status": "needs_response",
+    } | more
+
+
+def events_of(event_type, subject, gateway=None, **event):
+    gateway = gateway or a_gateway()
+    request = request_of(stripe_delivery(SECRET, NOW, event_type, subject, **event))
+    return gateway.parse(gateway.verify(request, NOW))
+
+
+def event_of(event_type, subject, gateway=None, **event):
+    (made,) = events_of(event_type, subject, gateway, **event)
+    return made
+
+
+def signed_by_stripe(body, *, now=NOW, secret=SECRET):
+    header = stripe.WebhookSignature.generate_signature_header(body.decode(), secret, int(now.timestamp()))
+    return Request(headers={"stripe-signature": [header]}, body=body)
+
+
+# The official package signs, we verify; and the other way round.
+
+
+@pytest.mark.parametrize("text", ["{}", '{"name":"Ada 王 é"}', "", "not JSON", '{"a": 1.10}\n'])
+def test_what_the_official_package_signs_is_verified(text):
+    verified = a_gateway().verify(signed_by_stripe(text.encode()), NOW)
+    assert verified.key == "webhook_secrets[0]"
+    assert verified.content == text.encode()
+
+
+@given(st.text())
+def test_whatever_the_official_package_signs_is_verified(text):
+    body = text.encode(errors="ignore")
+    assert a_gateway().verify(signed_by_stripe(body), NOW).content == body
+
+
+def test_the_official_package_accepts_what_the_sandbox_signs():
+    headers, body = stripe_delivery(SECRET, NOW, "payment_intent.succeeded", an_intent())
+    # Their clock cannot be set, so their tolerance is widened; the signature is what is asked about.
+    event = stripe.Webhook.construct_event(body, headers["Stripe-Signature"], SECRET, tolerance=10**10)
+    assert event.type == "payment_intent.succeeded"
+    assert event.data.object.id == "pi_1"
+    with pytest.raises(stripe.SignatureVerificationError):
+        stripe.Webhook.construct_event(body, headers["Stripe-Signature"], OLDER, tolerance=10**10)
+
+
+def test_a_body_of_the_sandbox_is_of_real_size():
+    assert 2000 <= len(stripe_body(NOW, "payment_intent.succeeded", an_intent())) <= 2600
+
+
+# The signature header.
+
+
+def test_either_of_two_secrets_fits_and_is_named():
+    gateway = a_gateway(webhook_secrets=[SECRET, OLDER])
+    assert gateway.verify(signed_by_stripe(b"{}"), NOW).key == "webhook_secrets[0]"
+    assert gateway.verify(signed_by_stripe(b"{}", secret=OLDER), NOW).key == "webhook_secrets[1]"
+
+
+def signature_by(secret):
+    return signed_by_stripe(b"{}", secret=secret).header("stripe-signature").partition("v1=")[2]
+
+
+@pytest.mark.parametrize(
+    ("header", "good"),
+    [
+        ("t={t},v1={own}", True),
+        ("v1={own},t={t}", True),
+        ("t={t},v1={other},v1={own}", True),
+        ("t={t},v1={own},v1={other},v0=6ffb", True),
+        ("t={t},v0={own}", False),
+        ("t={t},v1={other}", False),
+        ("t={t},v1=", False),
+        ("t={t},v1={own}0", False),
+        ("t={t},v1={own},t={t}", False),
+        ("v1={own}", False),
+        ("t=,v1={own}", False),
+        ("t={t}, v1={own}", False),
+        ("t=0{t},v1={own}", False),
+        ("t={t};v1={own}", False),
+        ("t={t},v1={upper}", False),
+        ("t={t}" + ",v1={other}" * 100 + ",v1={own}", False),
+    ],
+)
+def test_a_signature_header_is_read_as_stripe_writes_it(header, good):
+    own = signature_by(SECRET)
+    value = header.format(t=UNIX, own=own, other=signature_by(OLDER), upper=own.upper())
+    request = with_header(signed_by_stripe(b"{}"), "stripe-signature", [value])
+    if good:
+        assert a_gateway().verify(request, NOW)
+        return
+    with pytest.raises(BadSignature):
+        a_gateway().verify(request, NOW)
+
+
+def test_the_secret_is_used_whole():
+    with pytest.raises(BadSignature):
+        a_gateway().verify(signed_by_stripe(b"{}", secret=SECRET.removeprefix("whsec_")), NOW)
+
+
+def test_the_time_is_signed():
+    later = NOW + timedelta(seconds=200)
+    value = signed_by_stripe(b"{}").header("stripe-signature").replace(str(UNIX), str(UNIX + 200))
+    with pytest.raises(BadSignature, match="webhook_secrets"):
+        a_gateway().verify(with_header(signed_by_stripe(b"{}"), "stripe-signature", [value]), later)
+
+
+# States.
+
+STATES = [
+    # payment intents
+    ("payment_intent.succeeded", an_intent(amount_received=12000), "payment.succeeded", 12000, None),
+    ("payment_intent.processing", an_intent(), "payment.pending", 12900, None),
+    ("payment_intent.partially_funded", an_intent(), "payment.pending", 12900, None),
+    (
+        "payment_intent.amount_capturable_updated",
+        an_intent(amount_capturable=9000),
+        "payment.authorized",
+        9000,
+        None,
+    ),
+    ("payment_intent.payment_failed", an_intent(), "payment.failed", 12900, "unknown"),
+    ("payment_intent.canceled", an_intent(), "payment.cancelled", 12900, "unknown"),
+    # checkout sessions
+    ("checkout.session.completed", a_session(), "payment.succeeded", 12900, None),
+    (
+        "checkout.session.completed",
+        a_session(payment_status="no_payment_required", amount_total=0),
+        "payment.succeeded",
+        0,
+        None,
+    ),
+    ("checkout.session.completed", a_session(payment_status="unpaid"), "payment.pending", 12900, None),
+    ("checkout.session.async_payment_succeeded", a_session(), "payment.succeeded", 12900, None),
+    ("checkout.session.async_payment_failed", a_session(), "payment.failed", 12900, "unknown"),
+    ("checkout.session.expired", a_session(), "payment.cancelled", 12900, "expired_unpaid"),
+    # charges
+    ("charge.succeeded", a_charge(), "payment.succeeded", 12900, None),
+    ("charge.succeeded", a_charge(captured=False, amount_captured=0), "payment.authorized", 12900, None),
+    ("charge.captured", a_charge(amount_captured=5000), "payment.succeeded", 5000, None),
+    ("charge.pending", a_charge(), "payment.pending", 12900, None),
+    ("charge.failed", a_charge(), "payment.failed", 12900, "unknown"),
+    ("charge.expired", a_charge(), "payment.cancelled", 12900, "expired_unpaid"),
+]
+
+
+@pytest.mark.parametrize(
+    ("event_type", "subject", "kind", "amount", "failure"), STATES, ids=[f"{row[0]}-{row[2]}" for row in STATES]
+)
+def test_what_happens_to_a_payment(event_type, subject, kind, amount, failure):
+    event = event_of(event_type, subject, id="evt_7", created=UNIX - 40)
+    assert event.event_id == "evt_7"
+    assert event.kind == kind
+    assert event.amount == amount
+    assert event.total is None
+    assert event.currency == "USD"
+    assert event.payment_ref == "pi_1"
+    assert event.order_ref == "ORDER-1"
+    assert event.capture_ref is None
+    assert event.failure == failure
+    assert event.occurred_at == NOW - timedelta(seconds=40)
+
+
+@pytest.mark.parametrize("event_type", ["refund.created", "refund.updated", "refund.failed", "charge.refund.updated"])
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        ("pending", "refund.pending"),
+        ("requires_action", "refund.pending"),
+        ("succeeded", "refund.succeeded"),
+        ("failed", "refund.failed"),
+        ("canceled", "refund.failed"),
+    ],
+)
+def test_what_happens_to_a_refund_is_told_by_its_status(event_type, status, kind):
+    event = event_of(event_type, a_refund(status=status))
+    assert (event.kind, event.refund_ref, event.payment_ref) == (kind, "re_1", "pi_1")
+    assert (event.amount, event.total, event.currency) == (400, None, "USD")
+
+
+def test_a_charge_refunded_reports_a_running_total():
+    event = event_of("charge.refunded", a_charge(amount_refunded=700))
+    assert event.kind == "refund.succeeded"
+    assert (event.amount, event.total, event.refund_ref, event.payment_ref) == (None, 700, None, "pi_1")
+
+
+@pytest.mark.parametrize("event_type", [name for name in TYPES if name.startswith("charge.dispute.")])
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        ("warning_needs_response", "dispute.opened"),
+        ("warning_under_review", "dispute.opened"),
+        ("needs_response", "dispute.opened"),
+        ("under_review", "dispute.opened"),
+        ("warning_closed", "dispute.won"),
+        ("prevented", "dispute.won"),
+        ("won", "dispute.won"),
+        ("lost", "dispute.lost"),
+    ],
+)
+def test_what_happens_to_a_dispute_is_told_by_its_status(event_type, status, kind):
+    event = event_of(event_type, a_dispute(status=status))
+    assert (event.kind, event.dispute_ref, event.payment_ref) == (kind, "du_1", "pi_1")
+    assert (event.amount, event.currency) == (12900, "USD")
+
+
+@pytest.mark.parametrize(
+    "event_type",
+    [
+        "payment_intent.requires_action",
+        "payment_intent.created",
+        "customer.created",
+        "invoice.paid",
+        "charge.updated",
+        "something.new",
+    ],
+)
+def test_a_type_of_no_interest_is_answered_and_changes_nothing(event_type):
+    assert events_of(event_type, an_intent()) == ()
+    assert events_of(event_type, {"id": "x"}) == ()
+
+
+def test_a_session_that_only_saves_a_card_is_no_payment():
+    setup = a_session(mode="setup", payment_intent=None, amount_total=None, payment_status="no_payment_required")
+    assert events_of("checkout.session.completed", setup) == ()
+
+
+@pytest.mark.parametrize(
+    ("event_type", "subject"),
+    [
+        ("checkout.session.completed", a_session(payment_status="half")),
+        ("refund.updated", a_refund(status="half")),
+        ("refund.updated", a_refund(status=None)),
+        ("charge.dispute.closed", a_dispute(status="half")),
+        ("charge.succeeded", a_charge(captured="yes")),
+        ("payment_intent.succeeded", an_intent(amount_received="100")),
+        ("payment_intent.succeeded", an_intent(amount_received=True)),
+        ("payment_intent.succeeded", an_intent(amount_received=-1)),
+        ("payment_intent.succeeded", an_intent(amount_received=10**16)),
+        ("payment_intent.succeeded", an_intent(amount_received=None)),
+        ("payment_intent.succeeded", an_intent(currency="xxx")),
+        ("payment_intent.succeeded", an_intent(currency="")),
+        ("payment_intent.succeeded", an_intent(metadata={"order_id": 7})),
+        ("payment_intent.succeeded", an_intent(metadata={"order_id": "x" * 256})),
+        ("payment_intent.succeeded", an_intent(id=None)),
+        ("payment_intent.succeeded", []),
+        ("payment_intent.succeeded", None),
+    ],
+)
+def test_an_object_that_makes_no_sense_is_refused(event_type, subject):
+    gateway = a_gateway()
+    body = stripe_body(NOW, event_type, {"id": "x"}, data={"object": subject})
+    verified = gateway.verify(request_of(stripe_signed(SECRET, NOW, body)), NOW)
+    with pytest.raises(BadPayload):
+        gateway.parse(verified)
+
+
+# References.
+
+
+def test_a_session_without_an_intent_is_known_by_its_own_id():
+    assert event_of("checkout.session.completed", a_session(payment_intent=None)).payment_ref == "cs_1"
+
+
+def test_a_charge_without_an_intent_is_known_by_its_own_id():
+    assert event_of("charge.succeeded", a_charge(payment_intent=None)).payment_ref == "ch_1"
+    assert event_of("charge.refunded", a_charge(payment_intent=None, amount_refunded=1)).payment_ref == "ch_1"
+    assert event_of("charge.dispute.created", a_dispute(payment_intent=None)).payment_ref == "ch_1"
+    refund = a_refund(payment_intent=None, charge="ch_1")
+    assert event_of("refund.created", refund).payment_ref == "ch_1"
+
+
+def test_a_refund_of_neither_is_known_by_itself():
+    event = event_of("refund.created", a_refund(payment_intent=None, charge=None))
+    assert (event.payment_ref, event.refund_ref, event.order_ref) == (None, "re_1", None)
+
+
+def test_metadata_names_the_order_before_the_client_reference():
+    both = a_session(metadata={"order_id": "FROM-METADATA"}, client_reference_id="FROM-CLIENT")
+    assert event_of("checkout.session.completed", both).order_ref == "FROM-METADATA"
+
+
+def test_a_path_of_ones_own_is_the_only_one_looked_at():
+    gateway = a_gateway(order_ref_path="metadata.shop.ref")
+    nested = an_intent(metadata={"order_id": "NOT-THIS", "shop": {"ref": "MINE"}})
+    assert event_of("payment_intent.succeeded", nested, gateway).order_ref == "MINE"
+    gateway = a_gateway(order_ref_path="metadata.ref")
+    assert event_of("payment_intent.succeeded", an_intent(), gateway).order_ref is None
+
+
+# Amounts.
+
+
+@pytest.mark.parametrize(
+    ("currency", "sent", "minor"),
+    [
+        ("jpy", 500, 500),
+        ("krw", 500, 500),
+        ("usd", 500, 500),
+        ("kwd", 5000, 5000),
+        ("isk", 50000, 500),
+        ("ugx", 50000, 500),
+        ("mga", 500, 50000),
+        ("huf", 50000, 50000),
+        ("usd", 0, 0),
+    ],
+)
+def test_amounts_come_in_the_units_of_stripe(currency, sent, minor):
+    event = event_of("payment_intent.succeeded", an_intent(amount_received=sent, currency=currency))
+    assert (event.amount, event.currency) == (minor, currency.upper())
+
+
+@pytest.mark.parametrize("currency", ["isk", "ugx"])
+def test_a_fraction_that_a_currency_does_not_have_is_refused(currency):
+    with pytest.raises(BadPayload, match="fraction"):
+        events_of("payment_intent.succeeded", an_intent(amount_received=50001, currency=currency))
+
+
+# Failures.
+
+
+@pytest.mark.parametrize(("code", "failure"), FAILURES.items())
+def test_a_decline_code_has_its_class(code, failure):
+    event = event_of("payment_intent.payment_failed", an_intent(last_payment_error={"decline_code": code}))
+    assert (event.failure, event.failure_code) == (failure, code)
+
+
+@pytest.mark.parametrize(
+    ("error", "failure", "code"),
+    [
+        ({"code": "card_declined", "decline_code": "insufficient_funds"}, "insufficient_funds", "insufficient_funds"),
+        ({"code": "expired_card", "decline_code": "new_word"}, "card_expired_or_invalid", "expired_card"),
+        ({"code": "expired_card"}, "card_expired_or_invalid", "expired_card"),
+        ({"code": "card_declined", "decline_code": "new_word"}, "unknown", "new_word"),
+        ({"code": "card_declined"}, "unknown", "card_declined"),
+        ({"code": "expired_card", "decline_code": "do_not_honor"}, "unknown", "do_not_honor"),
+        ({}, "unknown", None),
+        (None, "unknown", None),
+    ],
+)
+def test_the_decline_code_speaks_before_the_code(error, failure, code):
+    event = event_of("payment_intent.payment_failed", an_intent(last_payment_error=error))
+    assert (event.failure, event.failure_code) == (failure, code)
+
+
+@pytest.mark.parametrize(
+    ("reason", "failure"),
+    [
+        ("requested_by_customer", "user_cancelled"),
+        ("abandoned", "expired_unpaid"),
+        ("automatic", "expired_unpaid"),
+        ("fraudulent", "suspected_fraud"),
+        ("duplicate", "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_a_cancellation_says_why(reason, failure):
+    event = event_of("payment_intent.canceled", an_intent(cancellation_reason=reason))
+    assert (event.failure, event.failure_code) == (failure, reason)
+
+
+def test_a_failed_charge_says_why_by_its_outcome_and_then_by_its_code():
+    declined = a_charge(outcome={"reason": "stolen_card"}, failure_code="card_declined")
+    assert event_of("charge.failed", declined).failure is FailureClass.ACCOUNT_FROZEN
+    plain = a_charge(outcome=None, failure_code="expired_card")
+    assert event_of("charge.failed", plain).failure is FailureClass.CARD_EXPIRED_OR_INVALID
+
+
+@pytest.mark.parametrize(
+    ("reason", "failure"),
+    [
+        ("expired_or_canceled_card", "card_expired_or_invalid"),
+        ("lost_or_stolen_card", "account_frozen"),
+        ("insufficient_funds", "insufficient_funds"),
+        ("declined", "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_a_failed_refund_says_why(reason, failure):
+    event = event_of("refund.failed", a_refund(status="failed", failure_reason=reason))
+    assert (event.failure, event.failure_code) == (failure, reason)
+
+
+# Mode.
+
+
+@pytest.mark.parametrize("prefix", ["sk", "rk"])
+@pytest.mark.parametrize(("mode", "livemode"), [("live", True), ("test", False)])
+def test_the_api_key_tells_the_mode_and_the_other_is_refused(prefix, mode, livemode):
+    gateway = a_gateway(api_key=f"{prefix}_{mode}_51abcdef")
+    assert events_of("payment_intent.succeeded", an_intent(), gateway, livemode=livemode)
+    for wrong in (not livemode, None, 0, 1, "true"):
+        with pytest.raises(BadPayload, match="livemode"):
+            events_of("payment_intent.succeeded", an_intent(), gateway, livemode=wrong)
+
+
+@pytest.mark.parametrize("settings", [{}, {"api_key": "something else"}])
+def test_without_a_telling_key_both_modes_are_taken(settings):
+    for livemode in (True, False):
+        assert events_of("payment_intent.succeeded", an_intent(), a_gateway(**settings), livemode=livemode)
+
+
+# Time and id.
+
+
+def test_time_is_the_events_own_in_whole_seconds():
+    created = datetime(2026, 10, 3, 1, 2, 3, tzinfo=UTC)
+    event = event_of("payment_intent.succeeded", an_intent(), created=int(created.timestamp()))
+    assert event.occurred_at == created
+
+
+@pytest.mark.parametrize("created", [-1, 10**12, 1.5, "1790000000", None, True])
+def test_a_time_that_is_none_is_refused(created):
+    with pytest.raises(BadPayload):
+        events_of("payment_intent.succeeded", an_intent(), created=created)
+
+
+def test_a_redelivery_makes_the_same_event():
+    first = event_of("payment_intent.succeeded", an_intent(), pending_webhooks=2)
+    assert event_of("payment_intent.succeeded", an_intent(), pending_webhooks=1) == first
+
+
+# Settings.
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"webhook_secrets": []}, "at least 1"),
+        ({"webhook_secrets": [""]}, "empty"),
+        ({"webhook_secrets": [" " * 20]}, "empty"),
+        ({"webhook_secrets": ["whsec_1"]}, "shorter than 8"),
+        ({"webhook_secrets": [SECRET + "\n"]}, "white space"),
+        ({"webhook_secrets": [SECRET] * 6}, "at most 5"),
+        ({"webhook_secrets": SECRET}, "webhook_secrets"),
+        ({"webhook_secret": SECRET}, "webhook_secret"),
+        ({"api_key": ""}, "empty"),
+        ({"api_base": "ftp://api.stripe.com"}, "https://"),
+        ({"gateway": "alipay"}, "stripe"),
+    ],
+)
+def test_settings_that_could_not_work_say_why_and_never_show_the_secret(settings, says):
+    with pytest.raises(ValidationError, match=says) as caught:
+        a_gateway(**settings)
+    assert SECRET not in str(caught.value)
+
+
+def test_an_api_base_may_be_a_sandbox():
+    settings = StripeSettings(gateway="stripe", webhook_secrets=(SECRET,), api_base="http://127.0.0.1:8090/")
+    assert settings.api_base == "http://127.0.0.1:8090"
+
+
+def test_every_status_of_the_tables_is_tested_here():
+    assert len(REFUND_STATUSES) == 5
+    assert len(DISPUTE_STATUSES) == 8
+    assert {row[0] for row in STATES} == {name for name in TYPES if "refund" not in name and "dispute" not in name}
+
+
+def test_answers_are_short_and_without_detail():
+    assert (a_gateway().acknowledge().status, a_gateway().acknowledge().body) == (200, b"")
+    assert a_gateway().refuse(401).body == b"refused"

@@ -1,0 +1,147 @@
+"""Captured requests explained: verified or why not, and the events they make.  Nothing is changed or asked."""
+
+import re
+from base64 import b64decode
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.gateways import strictjson
+from tillkeeper.gateways.base import BadPayload, Gateway, Refused, Request
+from tillkeeper.gateways.fields import at, moment_from_unix, text_or_none
+
+_ACCOUNT_IN_URL: Final = re.compile(r"/webhooks/([^/?#]+)/?(?:[?#]|$)")
+
+
+class Unreadable(Exception):
+    """The file is no captured delivery, or of no account that is known."""
+
+
+class Captured(msgspec.Struct, frozen=True, kw_only=True):
+    """A request as it was received, by which account, and when; None where the file does not say."""
+
+    account: str | None
+    now: datetime | None
+    request: Request
+
+
+def inspect_request(
+    captured: bytes,
+    accounts: Mapping[str, Gateway],
+    account: str | None,
+    now: datetime | None,
+    *,
+    default_now: datetime,
+) -> dict[str, Any]:
+    """What `tillkeeper inspect --json` prints for one file.  Never raises.
+
+    `account` and `now` are the options, which win over the file; `default_now` is the time where neither says.
+    """
+    try:
+        found = read_captured(captured)
+        gateway = _gateway(accounts, account or found.account)
+        return _explained(gateway, found.request, now or found.now or default_now)
+    except Unreadable as error:
+        return _refused(str(error))
+
+
+def read_captured(captured: bytes) -> Captured:
+    """The request in a file's bytes.  Raises Unreadable."""
+    try:
+        file = strictjson.loads(captured)
+        _check_method(file)
+        return Captured(
+            account=text_or_none(file, "account") or _account_in(text_or_none(file, "url") or ""),
+            now=_moment(at(file, ["now"])),
+            request=Request(headers=_headers(at(file, ["headers"])), body=_body(file)),
+        )
+    except BadPayload as refused:
+        raise Unreadable(f"not a captured delivery: {refused.reason}") from None
+
+
+def _explained(gateway: Gateway, request: Request, now: datetime) -> dict[str, Any]:
+    try:
+        verified = gateway.verify(request, now)
+    except Refused as refused:
+        return _refused(refused.reason)
+    try:
+        events = gateway.parse(verified)
+    except Refused as refused:
+        # The receiver takes no such delivery, so nobody may read `true` and go on.
+        return _refused(f"the signature is good, but {refused.reason}")
+    return {"verified": True, "reason": None, "events": [_shown(event) for event in events]}
+
+
+def _refused(reason: str) -> dict[str, Any]:
+    return {"verified": False, "reason": reason, "events": []}
+
+
+def _shown(event: PaymentEvent) -> dict[str, Any]:
+    return {
+        "event_id": event.event_id,
+        "kind": event.kind.value,
+        "order_ref": event.order_ref,
+        "payment_ref": event.payment_ref,
+        "refund_ref": event.refund_ref,
+        "amount": event.amount,
+        "total": event.total,
+        "currency": event.currency,
+        "occurred_at": event.occurred_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "failure": None if event.failure is None else event.failure.value,
+    }
+
+
+def _gateway(accounts: Mapping[str, Gateway], name: str | None) -> Gateway:
+    if name is None:
+        raise Unreadable("no account is named: by the option, by `account`, or by a url ending in /webhooks/ACCOUNT")
+    if name not in accounts:
+        raise Unreadable(f"no account {name!r} is configured; there are: {', '.join(sorted(accounts)) or 'none'}")
+    return accounts[name]
+
+
+def _check_method(file: object) -> None:
+    if (text_or_none(file, "method") or "POST").upper() != "POST":
+        raise BadPayload("the method is not POST, and the receiver takes nothing else")
+
+
+def _account_in(url: str) -> str | None:
+    found = _ACCOUNT_IN_URL.search(url)
+    return found[1] if found else None
+
+
+def _moment(seconds: object) -> datetime | None:
+    if seconds is None:
+        return None
+    if type(seconds) is not int and not isinstance(seconds, Decimal):
+        raise BadPayload("now is not a number of unix seconds")
+    return moment_from_unix(int(seconds))
+
+
+def _headers(headers: object) -> dict[str, list[str]]:
+    """Names in lower case; a value may be text or a list of texts, and names that differ in case are one."""
+    if headers is not None and not isinstance(headers, dict):
+        raise BadPayload("headers is not an object")
+    collected: dict[str, list[str]] = {}
+    for name, value in (headers or {}).items():
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(one, str) for one in values):
+            raise BadPayload("a header is neither text nor a list of texts")
+        collected.setdefault(name.lower(), []).extend(values)
+    return collected
+
+
+def _body(file: object) -> bytes:
+    body, encoded = at(file, ["body"]), at(file, ["body_b64"])
+    if (body is None) is (encoded is None):
+        raise BadPayload("it must have body or body_b64")
+    chosen = body if encoded is None else encoded
+    if not isinstance(chosen, str):
+        raise BadPayload("the body is not text")
+    try:
+        return chosen.encode() if encoded is None else b64decode(chosen, validate=True)
+    except ValueError:
+        raise BadPayload("body_b64 is not base64") from None
