@@ -4,7 +4,7 @@ import gzip
 import json
 from base64 import b64encode
 from datetime import timedelta
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlencode
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -143,10 +143,18 @@ def test_each_byte_flipped_is_refused(specimen):
     spare = body.find(specimen.unsigned) if specimen.unsigned else len(body)
     for at, byte in enumerate(body):
         for bit in (0x01, 0x20, 0x80):
-            got = outcome(specimen, with_body(specimen.valid, body[:at] + bytes([byte ^ bit]) + body[at + 1 :]))
+            flipped = body[:at] + bytes([byte ^ bit]) + body[at + 1 :]
+            got = outcome(specimen, with_body(specimen.valid, flipped))
             if not isinstance(got, Refused):
                 assert got == events
+                if is_same_form(specimen, flipped):
+                    continue
                 assert spare <= at < spare + len(specimen.unsigned), f"byte {at} is not covered by the signature"
+
+
+def is_same_form(specimen, body):
+    """A form signs its decoded fields, and %3a spells what %3A spells."""
+    return bool(layers_of(specimen, is_form=True)) and unquote_to_bytes(body) == unquote_to_bytes(specimen.valid.body)
 
 
 def test_each_truncation_is_refused(specimen):

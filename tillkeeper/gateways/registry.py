@@ -6,11 +6,12 @@ from typing import Annotated, Any, Final
 import msgspec
 from pydantic import BaseModel, Field
 
+from tillkeeper.gateways.alipay import Alipay, AlipaySettings
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.stripe import Stripe, StripeSettings
 from tillkeeper.gateways.wechatpay import WeChatPay, WeChatPaySettings
 
-AccountSettings = Annotated[StripeSettings | WeChatPaySettings, Field(discriminator="gateway")]
+AccountSettings = Annotated[AlipaySettings | StripeSettings | WeChatPaySettings, Field(discriminator="gateway")]
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -21,6 +22,7 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 GATEWAYS: Final[Mapping[str, Listed]] = {
+    "alipay": Listed(AlipaySettings, Alipay),
     "stripe": Listed(StripeSettings, Stripe),
     "wechatpay": Listed(WeChatPaySettings, WeChatPay),
 }

@@ -1,0 +1,328 @@
+"""Alipay (支付宝): form notices signed with RSA2 over their sorted fields.
+
+Sources: the package `alipay-sdk-python` (SignatureUtils) and the Node SDK's checkNotifySign for the signature; Alipay's
+page "异步通知" and notices that merchants published for the fields; its error-code tables for failures.
+"""
+
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Annotated, ClassVar, Final, Literal, Self, cast
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_der_private_key
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
+
+from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
+from tillkeeper.domain.failures import FailureClass
+from tillkeeper.domain.money import BadMoney, minor_from_major
+from tillkeeper.gateways import form
+from tillkeeper.gateways.account import STRICT, ApiBase, OptionalPrivateKey, rsa_public_key
+from tillkeeper.gateways.base import BadPayload, BadSignature, Reply, Request, Verified
+from tillkeeper.gateways.chain import Chained, chained
+
+CURRENCY: Final = "CNY"
+SHANGHAI: Final = timezone(timedelta(hours=8))  # no daylight saving since 1991, before there was Alipay
+SIGN_TYPE: Final = "RSA2"  # SHA-256; the old RSA is SHA-1 and is not taken, whatever a notice asks for
+SIGNATURE_CHARS_MAX: Final = 1024  # 344 for a key of 2,048 bits, 684 for 4,096
+
+# Where the key that signs notices comes from.
+MODES: Final = (("alipay_public_key",), ("alipay_cert", "alipay_root_cert"))
+
+_GMT: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,9})?", re.ASCII)
+
+
+def _private_key_pem(text: object) -> object:
+    """Alipay's key tool hands out base64 without the PEM lines."""
+    if not isinstance(text, str) or "-----" in text:
+        return text
+    try:
+        key = load_der_private_key(b64decode("".join(text.split()), validate=True), password=None)
+    except (ValueError, TypeError):
+        raise ValueError("app_private_key is neither PEM nor the base64 of a private key") from None
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+class AlipaySettings(BaseModel):
+    """`[accounts.NAME]` with `gateway = "alipay"`: key mode or certificate mode, one of the two.
+
+    `alipay_public_key` is Alipay's key of this app, not the app's own: bare base64, as the console shows it, or PEM.
+    """
+
+    model_config = STRICT
+    gateway: Literal["alipay"]
+    app_id: Annotated[str, Field(min_length=1)]
+    seller_id: Annotated[str, Field(min_length=1)] | None = None
+    alipay_public_key: str | None = None
+    alipay_cert: str | None = None
+    alipay_root_cert: str | None = None
+    app_private_key: Annotated[OptionalPrivateKey, BeforeValidator(_private_key_pem)] = None
+    api_base: ApiBase = "https://openapi.alipay.com/gateway.do"
+
+    @model_validator(mode="after")
+    def _check_mode(self) -> Self:
+        names = [name for mode in MODES for name in mode]
+        if tuple(name for name in names if getattr(self, name) is not None) not in MODES:
+            raise ValueError("give either alipay_public_key, or both alipay_cert and alipay_root_cert")
+        _trusted(self)
+        return self
+
+
+class Trusted(msgspec.Struct, frozen=True):
+    """The key that notices must be signed with, as ops know it; certificate mode knows its times as well."""
+
+    label: str
+    key: RSAPublicKey
+    chain: Chained | None = None
+
+
+def _trusted(settings: AlipaySettings) -> Trusted:
+    if settings.alipay_public_key is not None:
+        return Trusted("alipay_public_key", _public_key(settings.alipay_public_key))
+    chain = chained(settings.alipay_cert or "", settings.alipay_root_cert or "")
+    return Trusted(f"alipay_cert:{chain.serial:x}", chain.key, chain)
+
+
+def _public_key(text: str) -> RSAPublicKey:
+    if "-----" not in text:
+        text = f"-----BEGIN PUBLIC KEY-----\n{text.strip()}\n-----END PUBLIC KEY-----"
+    return rsa_public_key(text)
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """What a notice tells of a payment, and the fields that tell when, best first.
+
+    notify_time comes last and only for want of another, for it may differ each time a notice is repeated.
+    """
+
+    kind: Kind
+    times: tuple[str, ...]
+    failure: FailureClass | None = None
+
+
+STATES: Final[Mapping[str, State]] = {
+    "WAIT_BUYER_PAY": State(kind=Kind.PAYMENT_PENDING, times=("gmt_create", "notify_time")),
+    "TRADE_SUCCESS": State(
+        kind=Kind.PAYMENT_SUCCEEDED, times=("gmt_payment", "gmt_close", "gmt_create", "notify_time")
+    ),
+    # Succeeded, and too old to be refunded.
+    "TRADE_FINISHED": State(
+        kind=Kind.PAYMENT_SUCCEEDED, times=("gmt_payment", "gmt_close", "gmt_create", "notify_time")
+    ),
+    # Closed for want of payment; one that was refunded whole is closed too, but REFUND goes first.
+    "TRADE_CLOSED": State(
+        kind=Kind.PAYMENT_CANCELLED,
+        times=("gmt_close", "gmt_create", "notify_time"),
+        failure=FailureClass.EXPIRED_UNPAID,
+    ),
+}
+
+# Whatever trade_status says: a payment partly refunded stays TRADE_SUCCESS.
+REFUND: Final = State(
+    kind=Kind.REFUND_SUCCEEDED, times=("gmt_refund", "gmt_close", "gmt_payment", "gmt_create", "notify_time")
+)
+
+# What an event is made from.  passback_params is the merchant's own text, and some put such names into it.
+DECIDING: Final = (
+    *("app_id", "seller_id", "notify_id", "out_trade_no", "trade_no", "out_biz_no", "trade_status"),
+    *("total_amount", "refund_fee", *REFUND.times),
+)
+MERCHANTS_OWN: Final = "passback_params"
+
+# sub_code of an API answer.
+FAILURES: Final[Mapping[str, FailureClass]] = {
+    "ACQ.BUYER_BALANCE_NOT_ENOUGH": FailureClass.INSUFFICIENT_FUNDS,
+    "ACQ.BUYER_BANKCARD_BALANCE_NOT_ENOUGH": FailureClass.INSUFFICIENT_FUNDS,
+    "ACQ.BUYER_PAYMENT_AMOUNT_DAY_LIMIT_ERROR": FailureClass.LIMIT_EXCEEDED,
+    "ACQ.BEYOND_PAY_RESTRICTION": FailureClass.LIMIT_EXCEEDED,
+    "ACQ.BEYOND_PER_RECEIPT_RESTRICTION": FailureClass.LIMIT_EXCEEDED,
+    "ACQ.TOTAL_FEE_EXCEED": FailureClass.LIMIT_EXCEEDED,
+    "ACQ.SYSTEM_ERROR": FailureClass.GATEWAY_FAULT,
+    "aop.ACQ.SYSTEM_ERROR": FailureClass.GATEWAY_FAULT,
+    "aop.unknow-error": FailureClass.GATEWAY_FAULT,  # their spelling
+    "ACQ.PAYMENT_AUTH_CODE_INVALID": FailureClass.BANK_VERIFICATION_FAILED,
+    "ACQ.BUYER_ENABLE_STATUS_FORBID": FailureClass.ACCOUNT_FROZEN,
+    "ACQ.BUYER_SELLER_EQUAL": FailureClass.ACCOUNT_FROZEN,
+    "ACQ.SELLER_BEEN_BLOCKED": FailureClass.ACCOUNT_FROZEN,
+    "ACQ.MOBILE_PAYMENT_SWITCH_OFF": FailureClass.METHOD_UNAVAILABLE,
+    "ACQ.NO_PAYMENT_INSTRUMENTS_AVAILABLE": FailureClass.METHOD_UNAVAILABLE,
+    "ACQ.PRODUCT_AMOUNT_LIMIT_ERROR": FailureClass.METHOD_UNAVAILABLE,
+    "ACQ.ACCESS_FORBIDDEN": FailureClass.METHOD_UNAVAILABLE,
+    "ACQ.TRADE_HAS_CLOSE": FailureClass.EXPIRED_UNPAID,
+    "ACQ.PAYMENT_REQUEST_HAS_RISK": FailureClass.SUSPECTED_FRAUD,
+    "ACQ.CONTEXT_INCONSISTENT": FailureClass.COUPON_CONFLICT,
+}
+
+
+class Alipay:
+    """One app of one Alipay merchant."""
+
+    name: ClassVar[str] = "alipay"
+    kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type"})
+
+    def __init__(self, account: str, settings: AlipaySettings) -> None:
+        self.account = account
+        self._app_id = settings.app_id
+        self._seller_id = settings.seller_id
+        self._trusted = _trusted(settings)
+
+    def verify(self, request: Request, now: datetime) -> Verified:
+        """The form must be decoded first, for what is signed is its decoded fields."""
+        if self._trusted.chain is not None and not self._trusted.chain.is_valid_at(now):
+            raise BadSignature("alipay_cert or its chain is not valid at this time")
+        received = form.decode(request.body, " ".join(request.headers.get("content-type", ())))
+        fields = dict(received.fields)
+        signature = _signature(fields.pop("sign", ""))
+        sign_type = fields.pop("sign_type", None)
+        if sign_type not in {SIGN_TYPE, None}:
+            raise BadSignature(f"sign_type is not {SIGN_TYPE}")
+        signed = [fields] if sign_type is None else [fields, {**fields, "sign_type": sign_type}]
+        # Older families of notices sign sign_type as well.
+        if not any(self._is_signed(signature, _signing_text(each).encode(received.charset)) for each in signed):
+            raise BadSignature(f"the signature is not by {self._trusted.label}")
+        _check_unambiguous(fields)
+        return Verified(key=self._trusted.label, content=fields)
+
+    def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
+        """One event for a trade of ours, none for others'."""
+        fields = cast("Mapping[str, str]", verified.content)
+        if not self._is_ours(fields):
+            return ()
+        refunded = _refunded(fields)
+        if refunded is not None:
+            return (self._event(fields, REFUND, total=refunded),)
+        state = STATES.get(fields.get("trade_status", ""))
+        if state is None:
+            return ()
+        return (self._event(fields, state, amount=_amount(fields)),)
+
+    def acknowledge(self) -> Reply:
+        """These seven bytes and no others; all else is repeated for 25 hours."""
+        return Reply(status=200, body=b"success")
+
+    def refuse(self, status: int) -> Reply:
+        """The word that Alipay's own examples answer."""
+        return Reply(status=status, body=b"fail")
+
+    def _is_signed(self, signature: bytes, text: bytes) -> bool:
+        try:
+            self._trusted.key.verify(signature, text, PKCS1v15(), hashes.SHA256())
+        except InvalidSignature:
+            return False
+        return True
+
+    def _is_ours(self, fields: Mapping[str, str]) -> bool:
+        """Apps and sellers can share a notify address; without app_id nobody can tell whose a notice is."""
+        if not fields.get("app_id"):
+            raise BadPayload("app_id is missing")
+        seller_id = fields.get("seller_id") or self._seller_id
+        return fields["app_id"] == self._app_id and (self._seller_id is None or seller_id == self._seller_id)
+
+    def _event(
+        self, fields: Mapping[str, str], state: State, *, amount: int | None = None, total: int | None = None
+    ) -> PaymentEvent:
+        occurred_at = _occurred_at(fields, state.times)
+        made = PaymentEvent(
+            event_id=fields.get("notify_id") or _event_id(fields, state, occurred_at, total),
+            kind=state.kind,
+            account=self.account,
+            occurred_at=occurred_at,
+            order_ref=fields.get("out_trade_no") or None,
+            payment_ref=fields.get("trade_no") or None,
+            refund_ref=(fields.get("out_biz_no") or None) if state is REFUND else None,
+            amount=amount,
+            total=total,
+            currency=CURRENCY,
+            failure=state.failure,
+            failure_code=fields["trade_status"] if state.failure else None,
+        )
+        if problem := problem_with(made):
+            raise BadPayload(problem)
+        return made
+
+
+def _signature(sign: str) -> bytes:
+    """Only the one way of writing a signature is taken: base64 whose unused bits are zero."""
+    if not sign or len(sign) > SIGNATURE_CHARS_MAX:
+        raise BadSignature("sign is missing or too long")
+    try:
+        signature = b64decode(sign, validate=True)
+    except ValueError:
+        raise BadSignature("sign is not base64") from None
+    if b64encode(signature).decode() != sign:
+        raise BadSignature("sign is not base64 as it is written")
+    return signature
+
+
+def _signing_text(fields: Mapping[str, str]) -> str:
+    return "&".join(f"{name}={fields[name]}" for name in sorted(fields))
+
+
+def _check_unambiguous(fields: Mapping[str, str]) -> None:
+    """The signed text does not tell fields from values that hold `&name=`, so one must not hide in the other."""
+    for name, value in fields.items():
+        if "&" in value and _may_hide(name, value):
+            raise BadSignature(f"{name} holds what may be another field")
+
+
+def _may_hide(name: str, value: str) -> bool:
+    if name in DECIDING:
+        return True  # numbers, times and references, in which Alipay allows no `&`
+    return name != MERCHANTS_OWN and any(f"&{deciding}=" in value for deciding in DECIDING)
+
+
+def _refunded(fields: Mapping[str, str]) -> int | None:
+    """What the payment has given back so far, or None if the notice is not about a refund.
+
+    Notices of payments and of unpaid closing may carry refund_fee=0.00, which tells of no refund.  A gmt_refund without
+    refund_fee happens to no notice seen.  If the trade is closed, all was given back, and that is total_amount; if not,
+    nobody knows how much, and a wrong sum would be worse than a refusal, which has Alipay send again and people look.
+    """
+    total = _money(fields, "refund_fee")
+    if not fields.get("gmt_refund"):
+        return total or None
+    if total is None and fields.get("trade_status") == "TRADE_CLOSED":
+        total = _amount(fields)
+    if total is None:
+        raise BadPayload("gmt_refund tells of a refund, but refund_fee is missing")
+    return total
+
+
+def _amount(fields: Mapping[str, str]) -> int | None:
+    amount = _money(fields, "total_amount")
+    if amount == 0:
+        raise BadPayload("total_amount is 0.01 or more at Alipay")
+    return amount
+
+
+def _money(fields: Mapping[str, str], name: str) -> int | None:
+    if not fields.get(name):
+        return None
+    try:
+        return minor_from_major(fields[name], CURRENCY)
+    except BadMoney as error:
+        raise BadPayload(f"{name}: {error}") from None
+
+
+def _occurred_at(fields: Mapping[str, str], times: tuple[str, ...]) -> datetime:
+    name = next((name for name in times if fields.get(name)), None)
+    if name is None:
+        raise BadPayload(f"none of {', '.join(times)} tells when")
+    if not _GMT.fullmatch(fields[name]):
+        raise BadPayload(f"{name} is not written as 2026-10-05 12:00:00")
+    try:
+        # Only gmt_refund tells milliseconds: cut, so that all times compare with one resolution.
+        return datetime.fromisoformat(fields[name][:19]).replace(tzinfo=SHANGHAI).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise BadPayload(f"{name} names a day or an hour that does not exist") from None
+
+
+def _event_id(fields: Mapping[str, str], state: State, occurred_at: datetime, total: int | None) -> str:
+    """Stands in for a missing notify_id: what stays the same when a notice is repeated, and tells refunds apart."""
+    refund = "" if total is None else f":{total}"
+    return f"{fields.get('trade_no', '')}:{state.kind}:{occurred_at:%Y%m%dT%H%M%SZ}{refund}"
