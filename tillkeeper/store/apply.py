@@ -10,16 +10,19 @@ still slips through (the same event under two orders) shows as Raced, and the wh
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 
 from tillkeeper.domain.delivery import Delivery
+from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order import Concern, apply, concerns, mismatch_of, summarize
 from tillkeeper.store.inbox import (
     DeliveryKey,
     Item,
     Known,
     Outcome,
+    count_duplicate,
     digest_of,
     insert_deliveries,
     insert_events,
@@ -29,7 +32,7 @@ from tillkeeper.store.inbox import (
     settle_waiting,
 )
 from tillkeeper.store.ledger import OpenOrder, open_cases, open_orders, write_orders
-from tillkeeper.store.parked import supersede
+from tillkeeper.store.parked import close_parked, supersede, take_parked
 from tillkeeper.store.pool import Conn
 from tillkeeper.store.references import Bindings, Reference, bind, lock, take_waiting, waiting_references_of
 
@@ -66,6 +69,36 @@ async def apply_deliveries(
     tally = await write(conn, posting, now=now)
     await insert_void(conn, set(void))
     tally.redelivered = len(deliveries) - len(fresh)
+    return tally
+
+
+async def apply_event(conn: Conn, delivery: Delivery, event: PaymentEvent, *, now: datetime) -> Tally:
+    """Applies one event of a delivery that is kept already."""
+    key = (delivery.run, delivery.number)
+    posting = await decide(conn, [Item(event=event, delivery=key)])
+    if posting.duplicates:
+        await count_duplicate(conn, key)
+    return await write(conn, posting, now=now)
+
+
+async def keep_delivery(conn: Conn, delivery: Delivery) -> bool:
+    """Keeps a raw delivery without applying its events.  False if it was kept before.  Raises Raced."""
+    if await known_deliveries(conn, [delivery]):
+        return False
+    await insert_deliveries(conn, [delivery], {})
+    return True
+
+
+async def replay(conn: Conn, parked_id: int, *, by: str, note: str, now: datetime) -> Tally:
+    """Applies a parked event again, in the caller's transaction.  Raises NotOpen, Unreadable, or as applying does."""
+    delivery = await take_parked(conn, parked_id)
+    await keep_delivery(conn, delivery)
+    posting = await decide(conn, [Item(event=it, delivery=(delivery.run, delivery.number)) for it in delivery.events])
+    posting.superseded = [it for it in posting.superseded if it != parked_id]
+    tally = await write(conn, posting, now=now)
+    # As a duplicate its event stands in the inbox under another delivery: nothing of this one was applied.
+    outcome: Literal["replayed", "superseded"] = "superseded" if tally.duplicates else "replayed"
+    await close_parked(conn, parked_id, outcome, by=by, note=note, now=now)
     return tally
 
 

@@ -96,6 +96,14 @@ async def insert_deliveries(conn: Conn, deliveries: Sequence[Delivery], duplicat
         raise Raced
 
 
+COUNT_DUPLICATE = "UPDATE delivery SET duplicates = duplicates + 1 WHERE run = $1 AND number = $2"
+
+
+async def count_duplicate(conn: Conn, key: DeliveryKey) -> None:
+    """One event of a delivery that is kept already turned out to be known."""
+    await conn.execute(COUNT_DUPLICATE, *key)
+
+
 KNOWN_EVENTS = """
 SELECT w.i, x.digest, coalesce(x.outcome = 'waiting', false) AS waits, k.id AS parked_id
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (account, event_id, i)

@@ -67,7 +67,7 @@ async def open_orders(conn: Conn, ids: Collection[int]) -> dict[int, OpenOrder]:
     if not ids:
         return {}
     rows = await conn.fetch(LOCK_ORDERS, sorted(ids))
-    facts = await _facts_of(conn, ids)
+    facts = await facts_of(conn, ids)
     return {
         row["id"]: OpenOrder(
             id=row["id"],
@@ -81,7 +81,8 @@ async def open_orders(conn: Conn, ids: Collection[int]) -> dict[int, OpenOrder]:
     }
 
 
-async def _facts_of(conn: Conn, ids: Collection[int]) -> dict[int, OrderFacts]:
+async def facts_of(conn: Conn, ids: Collection[int]) -> dict[int, OrderFacts]:
+    """What is known of each of these orders."""
     payments: dict[int, dict[ObjectKey, PaymentFacts]] = {order_id: {} for order_id in ids}
     refunds: dict[int, dict[ObjectKey, ReturnFacts]] = {order_id: {} for order_id in ids}
     disputes: dict[int, dict[ObjectKey, ReturnFacts]] = {order_id: {} for order_id in ids}

@@ -2,18 +2,23 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any, Final, Literal
 
 import msgspec
 
-from tillkeeper.domain.delivery import Delivery, Envelope, pack
+from tillkeeper.domain.delivery import Delivery, Envelope, pack, unpack
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.store.pool import Conn
 
-ERROR_CHARS_MAX = 500  # enough to see what went wrong; a row is no log file
+ERROR_CHARS_MAX: Final = 500  # enough to see what went wrong; a row is no log file
 
 
 class NotOpen(Exception):
     """There is no open parked row of this number: it was replayed, discarded or superseded, or never was."""
+
+
+class Unreadable(Exception):
+    """The parked message is no envelope: it can be shown and discarded, but not replayed."""
 
 
 PARK = """
@@ -63,3 +68,64 @@ async def supersede(conn: Conn, ids: Sequence[int], *, now: datetime) -> None:
     """A redelivery of these events was applied: nobody needs to replay them."""
     if ids:
         await conn.execute(SUPERSEDE, sorted(ids), now)
+
+
+LIST_PARKED = """
+SELECT id, account, event_id, readable, reason, error, parked_at, outcome, closed_at, closed_by, note
+FROM parked WHERE outcome IS NULL OR $1 ORDER BY id LIMIT $2
+"""
+
+
+async def list_parked(conn: Conn, *, closed_too: bool, limit: int) -> list[dict[str, Any]]:
+    """The oldest parked rows; those already closed only on request."""
+    return [dict(row) for row in await conn.fetch(LIST_PARKED, closed_too, limit)]
+
+
+SHOW_PARKED = """
+SELECT id, account, event_id, readable, reason, error, parked_at, outcome, closed_at, closed_by, note, body
+FROM parked WHERE id = $1
+"""
+
+
+async def show_parked(conn: Conn, parked_id: int) -> dict[str, Any] | None:
+    """One parked row, with its delivery where that can be read."""
+    row = await conn.fetchrow(SHOW_PARKED, parked_id)
+    if row is None:
+        return None
+    shown = dict(row)
+    body: bytes = shown.pop("body")
+    shown["delivery"] = msgspec.to_builtins(unpack(body).deliveries[0]) if row["readable"] else None
+    shown["message_bytes"] = len(body)
+    return shown
+
+
+TAKE_PARKED = "SELECT body, readable FROM parked WHERE id = $1 AND outcome IS NULL FOR UPDATE"
+
+
+async def take_parked(conn: Conn, parked_id: int) -> Delivery:
+    """Locks an open parked row and returns its delivery of one event.  Raises NotOpen, or Unreadable."""
+    row = await conn.fetchrow(TAKE_PARKED, parked_id)
+    if row is None:
+        raise NotOpen
+    if not row["readable"]:
+        raise Unreadable
+    return unpack(row["body"]).deliveries[0]
+
+
+CLOSE_PARKED = """
+UPDATE parked SET outcome = $2, closed_at = $3, closed_by = $4, note = $5 WHERE id = $1 AND outcome IS NULL RETURNING 1
+"""
+
+
+async def close_parked(
+    conn: Conn,
+    parked_id: int,
+    outcome: Literal["replayed", "superseded", "discarded"],
+    *,
+    by: str,
+    note: str,
+    now: datetime,
+) -> None:
+    """Says what became of a parked row, who said so, and why.  Raises NotOpen."""
+    if await conn.fetchval(CLOSE_PARKED, parked_id, outcome, now, by, note) is None:
+        raise NotOpen

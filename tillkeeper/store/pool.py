@@ -12,6 +12,11 @@ POOL_ACQUIRE_S: Final = 2.0  # asyncpg waits forever unless told otherwise
 CONNECT_S: Final = 5.0
 COMMAND_S: Final = 30.0  # a batch of hundreds under load; the receiver sets its own, shorter one
 
+
+class UnsafeDatabase(Exception):
+    """The server is set up so that it may lose what it said was committed."""
+
+
 # The database is out of reach, restarting, full or misconfigured: nothing that another event would cure.
 DATABASE_ERRORS: Final = (
     asyncpg.PostgresError,
@@ -19,6 +24,7 @@ DATABASE_ERRORS: Final = (
     asyncpg.InternalClientError,  # "cannot switch to state", seen when a server is killed
     OSError,
     TimeoutError,
+    UnsafeDatabase,
 )
 # SQLSTATE classes that blame the data: wrong values, broken constraints, limits passed.
 _DATA_CLASSES: Final = frozenset({"22", "23", "54", "P0"})
@@ -30,33 +36,31 @@ REQUIRED_SETTINGS: Final = {
 }
 
 
-class UnsafeDatabase(Exception):
-    """The server is set up so that it may lose what it said was committed."""
-
-
 def blames_data(error: BaseException) -> bool:
-    """True where the same statement would fail again for its values, False where the world has to change first."""
+    """True where the same statement would fail again for its values."""
     return isinstance(error, asyncpg.PostgresError) and str(error.sqlstate)[:2] in _DATA_CLASSES
+
+
+def is_outage(error: BaseException) -> bool:
+    """True where the world has to change before the same work can succeed."""
+    return isinstance(error, DATABASE_ERRORS) and not blames_data(error)
 
 
 async def open_pool(
     database_url: str, *, max_size: int, min_size: int = 1, command_timeout_s: float = COMMAND_S
 ) -> asyncpg.Pool:
-    """A pool on a server that keeps what it commits.  Raises UnsafeDatabase, or one of DATABASE_ERRORS."""
-    pool = await asyncpg.create_pool(
+    """A pool on servers that keep what they commit: every new connection is checked, also after a failover.
+
+    Raises UnsafeDatabase, or one of DATABASE_ERRORS.  With `min_size` 0 it connects, and may raise, at its first use.
+    """
+    return await asyncpg.create_pool(
         database_url,
         min_size=min_size,
         max_size=max_size,
         timeout=CONNECT_S,
         command_timeout=command_timeout_s,
+        init=refuse_unsafe,
     )
-    try:
-        async with pool.acquire(timeout=POOL_ACQUIRE_S) as conn:
-            await refuse_unsafe(conn)
-    except BaseException:
-        pool.terminate()
-        raise
-    return pool
 
 
 SERVER_SETTINGS = "SELECT name, setting FROM pg_settings WHERE name = ANY($1::text[])"

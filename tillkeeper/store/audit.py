@@ -1,0 +1,144 @@
+"""The books: what was accepted equals what became of it, no number is missing, every status follows from its facts."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from tillkeeper.domain.order import Status, Summary, summarize
+from tillkeeper.store.ledger import facts_of, order_of
+from tillkeeper.store.pool import Conn
+
+EXAMPLES_MAX: Final = 20  # enough to find the cause; a broken book may be broken a million times
+ORDERS_AT_ONCE: Final = 1000
+
+
+class Audit(msgspec.Struct, kw_only=True):
+    """The verdict and what it rests on.  `accepted` counts events of kept deliveries."""
+
+    deliveries: int
+    accepted: int
+    outcomes: dict[str, int]
+    duplicates: int
+    parked: int
+    unreadable: int
+    spooled: int
+    in_flight: int
+    orders: int
+    missing: list[dict[str, Any]]
+    unbalanced: list[dict[str, Any]]
+    misjudged: list[dict[str, Any]]
+
+    @property
+    def accounted(self) -> int:
+        """Everything that became of accepted events."""
+        return sum(self.outcomes.values()) + self.duplicates + self.parked
+
+    @property
+    def balances(self) -> bool:
+        """True when every accepted event has one outcome, none is missing, and every order's status is true."""
+        broken = self.missing or self.unbalanced or self.misjudged or self.unreadable
+        return self.accepted == self.accounted and not broken
+
+
+TOTALS = """
+SELECT (SELECT count(*) FROM delivery) AS deliveries,
+       (SELECT coalesce(sum(events), 0)::bigint FROM delivery)
+       -- a parked event whose delivery could not even be kept was accepted all the same
+       + (SELECT count(*) FROM parked k WHERE readable
+          AND NOT EXISTS (SELECT FROM delivery d WHERE d.run = k.run AND d.number = k.number)) AS accepted,
+       (SELECT coalesce(sum(duplicates), 0)::bigint FROM delivery) AS duplicates,
+       (SELECT count(*) FROM parked WHERE readable AND outcome IS DISTINCT FROM 'replayed') AS parked,
+       (SELECT count(*) FROM parked WHERE NOT readable AND outcome IS NULL) AS unreadable,
+       (SELECT count(*) FROM spool) AS spooled
+"""
+OUTCOMES = "SELECT outcome, count(*) FROM inbox WHERE number IS NOT NULL GROUP BY outcome"
+
+UNBALANCED = """
+SELECT d.run, d.number, d.account, d.events, d.duplicates, coalesce(x.events, 0) AS settled,
+       coalesce(k.events, 0) AS parked
+FROM delivery d
+LEFT JOIN (SELECT run, number, count(*) AS events FROM inbox WHERE number IS NOT NULL GROUP BY 1, 2) x
+       ON x.run = d.run AND x.number = d.number
+LEFT JOIN (SELECT run, number, count(*) AS events FROM parked WHERE outcome IS DISTINCT FROM 'replayed' GROUP BY 1, 2) k
+       ON k.run = d.run AND k.number = d.number
+WHERE d.events <> d.duplicates + coalesce(x.events, 0) + coalesce(k.events, 0)
+LIMIT $1
+"""
+
+# Numbers that a receiver gave out before the last delivery received until $1, and that stand nowhere.
+MISSING = """
+SELECT run, max(number) FILTER (WHERE settled) AS last_number,
+       max(number) FILTER (WHERE settled) - count(*) FILTER (WHERE number <= last_settled) AS missing
+FROM (
+    SELECT run, number, settled, max(number) FILTER (WHERE settled) OVER (PARTITION BY run) AS last_settled
+    FROM (
+        SELECT run, number, bool_or(settled) AS settled
+        FROM (
+            SELECT run, number, received_at <= $1 AS settled FROM delivery
+            UNION ALL
+            SELECT run, number, false FROM delivery_void
+            UNION ALL
+            SELECT run, number, parked_at <= $1 FROM parked WHERE number IS NOT NULL
+        ) seen GROUP BY run, number
+    ) numbers
+) numbered
+GROUP BY run
+HAVING max(number) FILTER (WHERE settled) > count(*) FILTER (WHERE number <= last_settled)
+ORDER BY run
+"""
+
+
+async def audit(pool: asyncpg.Pool, *, settled_until: datetime, now: datetime) -> Audit:
+    """Proves the books from one snapshot of the database.
+
+    A number missing below a delivery received until `settled_until` is missing; one after that is in flight.
+    """
+    async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+        totals = dict(await conn.fetchrow(TOTALS) or {})
+        orders, misjudged = 0, list[dict[str, Any]]()
+        async for judged, wrong in _judge(conn):
+            orders += judged
+            misjudged += wrong[: EXAMPLES_MAX - len(misjudged)]
+        missing = [dict(row) for row in await conn.fetch(MISSING, settled_until)]
+        until_now = [row["missing"] for row in await conn.fetch(MISSING, now)]
+        return Audit(
+            **totals,
+            outcomes={row["outcome"]: row["count"] for row in await conn.fetch(OUTCOMES)},
+            missing=missing,
+            in_flight=sum(until_now) - sum(row["missing"] for row in missing),
+            unbalanced=[dict(row) for row in await conn.fetch(UNBALANCED, EXAMPLES_MAX)],
+            orders=orders,
+            misjudged=misjudged,
+        )
+
+
+ORDERS_PAGE = """
+SELECT id, order_ref, amount_minor, currency, accounts, status, captured_minor, refunding_minor, refunded_minor
+FROM orders WHERE id > $1 ORDER BY id LIMIT $2
+"""
+
+
+async def _judge(conn: Conn) -> AsyncIterator[tuple[int, list[dict[str, Any]]]]:
+    """Derives every order's status anew, a page at a time."""
+    after = 0
+    while page := await conn.fetch(ORDERS_PAGE, after, ORDERS_AT_ONCE):
+        after = page[-1]["id"]
+        facts = await facts_of(conn, [row["id"] for row in page])
+        judged = [(row, summarize(order_of(row), facts[row["id"]])) for row in page]
+        yield len(page), [_misjudgement(row, told) for row, told in judged if _stored(row) != told]
+
+
+def _stored(row: asyncpg.Record) -> Summary:
+    return Summary(
+        status=Status(row["status"]),
+        captured=row["captured_minor"],
+        refunding=row["refunding_minor"],
+        refunded=row["refunded_minor"],
+    )
+
+
+def _misjudgement(row: asyncpg.Record, told: Summary) -> dict[str, Any]:
+    return {"order_ref": row["order_ref"], "stored": row["status"], "facts_say": told.status}

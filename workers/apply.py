@@ -1,0 +1,164 @@
+"""Takes envelopes off one lane, applies their events to orders, and acknowledges once the transaction is committed.
+
+What fails is told apart by whose fault it is.  The database's: nothing is parked, the same work is tried again until
+the database is back or the process is told to stop.  The data's: the batch is split until the one bad event is found,
+and that one is parked.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Final
+
+import asyncpg
+import msgspec
+import structlog
+
+from tillkeeper.domain.delivery import Delivery, Envelope, unpack
+from tillkeeper.lanes.base import Receiver, Taken, Unavailable
+from tillkeeper.store.apply import Tally, apply_deliveries
+from tillkeeper.store.inbox import DeliveryKey
+from tillkeeper.store.parked import park_unreadable
+from tillkeeper.store.pool import is_outage
+from tillkeeper.store.transactions import repeat_when_raced
+from tillkeeper.telemetry import APPLIED_EVENTS, APPLY_BATCH_EVENTS, APPLY_LAG_SECONDS, PARKED_EVENTS
+from workers.isolate import apply_or_park
+from workers.outage import Outage
+
+log = structlog.get_logger()
+
+MESSAGES_MAX: Final = 100  # at once from a lane; an envelope holds up to a hundred deliveries
+TAKE_WAIT_S: Final = 1.0
+SUSPECT_ATTEMPTS: Final = 3  # twice may be a restart or two; thrice is a pattern
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """A message and the envelope in it."""
+
+    taken: Taken
+    envelope: Envelope
+
+
+class ApplyLoop:
+    """One lane's messages, a batch at a time.  Any number of loops and processes may share a lane."""
+
+    def __init__(
+        self, *, lane: Receiver, pool: asyncpg.Pool, outage: Outage, now: Callable[[], datetime], batch_events: int
+    ) -> None:
+        self._lane = lane
+        self._pool = pool
+        self._outage = outage
+        self._now = now
+        self._batch_events = batch_events
+        self._lane_is_down = False
+
+    async def run_once(self) -> int:
+        """Applies what the lane has, waiting a moment for it; returns how many messages that was."""
+        taken = await self._take()
+        try:
+            for batch in batches(await self._open(taken), self._batch_events):
+                await self._apply([it.envelope for it in batch])
+                await self._lane.acknowledge([it.taken for it in batch])
+        except Unavailable as error:  # applied, but not acknowledged: it comes again, and dedupe settles it
+            log.warning("not_acknowledged", lane=self._lane.name, error=str(error))
+            await self._lane.release()
+        except BaseException:
+            await self._lane.release()
+            raise
+        return len(taken)
+
+    async def _take(self) -> list[Taken]:
+        try:
+            taken = await self._lane.take(limit=MESSAGES_MAX, wait_s=TAKE_WAIT_S)
+        except Unavailable as error:
+            if not self._lane_is_down:
+                log.warning("lane_unavailable", lane=self._lane.name, error=str(error))
+            self._lane_is_down = True
+            return []
+        if self._lane_is_down:
+            log.info("lane_available", lane=self._lane.name)
+        self._lane_is_down = False
+        return taken
+
+    async def _open(self, taken: Sequence[Taken]) -> list[Opened]:
+        opened = []
+        for message in taken:
+            try:
+                opened.append(Opened(taken=message, envelope=unpack(message.body)))
+            except msgspec.MsgspecError as error:
+                await self._park_unreadable(message, str(error))
+        return opened
+
+    async def _park_unreadable(self, message: Taken, error: str) -> None:
+        async def park() -> None:
+            async with self._pool.acquire() as conn:
+                await park_unreadable(conn, message.body, reason="unreadable", error=error, now=self._now())
+
+        await self._outage.wait_out(park)
+        await self._lane.acknowledge([message])
+        PARKED_EVENTS.labels("unreadable").inc()
+        log.error("message_parked", lane=self._lane.name, reason="unreadable", error=error)
+
+    async def _apply(self, envelopes: Sequence[Envelope]) -> None:
+        deliveries = [delivery for envelope in envelopes for delivery in envelope.deliveries]
+        void = [(envelope.run, number) for envelope in envelopes for number in envelope.void]
+        if deliveries or void:
+            await self._outage.wait_out(lambda: self._apply_or_split(deliveries, void))
+
+    async def _apply_or_split(self, deliveries: Sequence[Delivery], void: Sequence[DeliveryKey]) -> None:
+        try:
+            tally = await repeat_when_raced(
+                self._pool, lambda conn: apply_deliveries(conn, deliveries, void=void, now=self._now())
+            )
+        except Exception as error:
+            if is_outage(error):
+                raise
+            await self._split(deliveries, void, error)
+            return
+        self._count(tally, deliveries)
+
+    async def _split(self, deliveries: Sequence[Delivery], void: Sequence[DeliveryKey], error: Exception) -> None:
+        log.warning("batch_split", deliveries=len(deliveries), error=type(error).__name__)
+        if len(deliveries) > 1:
+            half = len(deliveries) // 2
+            await self._apply_or_split(deliveries[:half], void)
+            await self._apply_or_split(deliveries[half:], ())
+        elif deliveries:
+            self._count(await apply_or_park(self._pool, deliveries[0], now=self._now()), deliveries)
+        else:
+            raise error  # void numbers alone cannot be bad data
+
+    def _count(self, tally: Tally, deliveries: Sequence[Delivery]) -> None:
+        for outcome, events in tally.outcomes.items():
+            APPLIED_EVENTS.labels(outcome).inc(events)
+        APPLIED_EVENTS.labels("duplicate").inc(tally.duplicates)
+        APPLY_BATCH_EVENTS.observe(sum(len(it.events) for it in deliveries))
+        if deliveries:
+            oldest = min(it.received_at for it in deliveries)
+            APPLY_LAG_SECONDS.set((self._now() - oldest).total_seconds())
+        for kind in tally.cases:
+            log.info("case_opened", kind=kind)
+
+
+def batches(opened: Sequence[Opened], events_max: int) -> Iterator[list[Opened]]:
+    """Whole messages in groups of about `events_max` deliveries.
+
+    A message that was handed out often may be one that kills its worker, and those around it go down with it each
+    time.  So from then on they go one at a time, forwards and backwards by turns: the neighbours on either side get
+    through, and only the one stays to reach the delivery limit.
+    """
+    suspects = [it for it in opened if it.taken.attempts >= SUSPECT_ATTEMPTS]
+    batch: list[Opened] = []
+    size = 0
+    for it in opened:
+        if it.taken.attempts >= SUSPECT_ATTEMPTS:
+            continue
+        batch.append(it)
+        size += len(it.envelope.deliveries)
+        if size >= events_max:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+    if suspects and max(it.taken.attempts for it in suspects) % 2:
+        suspects.reverse()
+    yield from ([it] for it in suspects)

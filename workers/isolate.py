@@ -1,0 +1,78 @@
+"""One delivery that cannot be applied as it is: its good events are applied, each bad one is parked with its reason."""
+
+from datetime import datetime
+
+import asyncpg
+import structlog
+
+from tillkeeper.domain.delivery import Delivery
+from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.store.apply import Tally, apply_event, keep_delivery
+from tillkeeper.store.parked import park_event
+from tillkeeper.store.pool import Conn, is_outage
+from tillkeeper.store.transactions import MEETINGS, repeat_when_raced
+from tillkeeper.telemetry import PARKED_EVENTS
+
+log = structlog.get_logger()
+
+
+async def apply_or_park(pool: asyncpg.Pool, delivery: Delivery, *, now: datetime) -> Tally:
+    """Settles every event of the delivery in one transaction.  Raises what is no fault of the delivery's."""
+    return await repeat_when_raced(pool, lambda conn: _settle(conn, delivery, now))
+
+
+async def park_delivery(pool: asyncpg.Pool, delivery: Delivery, *, reason: str, error: str, now: datetime) -> None:
+    """Parks every event of a delivery untried."""
+
+    async def park(conn: Conn) -> None:
+        if await keep_delivery(conn, delivery):
+            for event in delivery.events:
+                await _park(conn, delivery, event, reason=reason, error=error, now=now)
+
+    await repeat_when_raced(pool, park)
+
+
+async def _settle(conn: Conn, delivery: Delivery, now: datetime) -> Tally:
+    total = Tally()
+    try:
+        async with conn.transaction():
+            if not await keep_delivery(conn, delivery):
+                total.redelivered = 1
+                return total
+    except Exception as error:
+        if _is_passing(error):
+            raise
+        await _park_all(conn, delivery, error, now)
+        return total
+    for event in delivery.events:
+        try:
+            async with conn.transaction():
+                tally = await apply_event(conn, delivery, event, now=now)
+        except Exception as error:
+            if _is_passing(error):
+                raise
+            await _park(conn, delivery, event, reason="cannot_be_applied", error=_text_of(error), now=now)
+        else:
+            total.outcomes += tally.outcomes
+            total.duplicates += tally.duplicates
+            total.cases += tally.cases
+    return total
+
+
+async def _park_all(conn: Conn, delivery: Delivery, error: Exception, now: datetime) -> None:
+    for event in delivery.events:
+        await _park(conn, delivery, event, reason="cannot_be_kept", error=_text_of(error), now=now)
+
+
+async def _park(conn: Conn, delivery: Delivery, event: PaymentEvent, *, reason: str, error: str, now: datetime) -> None:
+    await park_event(conn, delivery, event, reason=reason, error=error, now=now)
+    PARKED_EVENTS.labels(reason).inc()
+    log.error("event_parked", account=delivery.account, kind=event.kind, reason=reason, error=error)
+
+
+def _is_passing(error: Exception) -> bool:
+    return isinstance(error, MEETINGS) or is_outage(error)
+
+
+def _text_of(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

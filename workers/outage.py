@@ -1,0 +1,52 @@
+"""What a worker does while the database is out of reach: waits, and takes the same work up again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+
+from tillkeeper.loops import pause
+from tillkeeper.store.ledger import Raced
+from tillkeeper.store.pool import is_outage
+from tillkeeper.telemetry import DATABASE_WAITS
+
+log = structlog.get_logger()
+
+Result = TypeVar("Result")
+
+WAIT_S_MAX: Final = 5.0  # a restart takes seconds; nobody waits longer than this after it
+
+
+class Stopped(Exception):
+    """The process was told to stop before the database came back.  The work is not done and comes again."""
+
+
+class Outage:
+    """Waits for the database without an end but `stop`: an outage parks nothing."""
+
+    def __init__(self, stop: asyncio.Event) -> None:
+        self._stop = stop
+
+    async def wait_out(self, work: Callable[[], Awaitable[Result]]) -> Result:
+        """Runs `work`, which is safe to repeat, until it is done.  Raises Stopped, or what is no outage."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(lambda error: is_outage(error) or isinstance(error, Raced)),
+            wait=wait_random_exponential(multiplier=0.1, max=WAIT_S_MAX),
+            stop=lambda _: self._stop.is_set(),
+            sleep=lambda seconds: pause(self._stop, seconds),
+            before_sleep=_tell,
+            retry_error_callback=_give_up,
+        )
+        return await retrying(work)
+
+
+def _tell(state: RetryCallState) -> None:
+    DATABASE_WAITS.inc()
+    error = state.outcome.exception() if state.outcome else None
+    log.warning("database_unavailable", attempt=state.attempt_number, error=type(error).__name__, text=str(error)[:200])
+
+
+def _give_up(state: RetryCallState) -> None:
+    raise Stopped from (state.outcome.exception() if state.outcome else None)

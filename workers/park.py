@@ -1,0 +1,61 @@
+"""Brings messages past a lane's delivery limit to where people see them: one parked row an event."""
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+import asyncpg
+import msgspec
+import structlog
+
+from tillkeeper.domain.delivery import unpack
+from tillkeeper.lanes.base import Receiver, Taken, Unavailable
+from tillkeeper.store.parked import park_unreadable
+from tillkeeper.telemetry import PARKED_EVENTS
+from workers.isolate import park_delivery
+from workers.outage import Outage
+
+log = structlog.get_logger()
+
+MESSAGES_MAX: Final = 10
+REASON: Final = "delivery_limit"
+ERROR: Final = "its worker ended before the transaction did, every time it was handed out"
+
+
+class ParkLoop:
+    """One lane's overrun messages."""
+
+    def __init__(self, *, lane: Receiver, pool: asyncpg.Pool, outage: Outage, now: Callable[[], datetime]) -> None:
+        self._lane = lane
+        self._pool = pool
+        self._outage = outage
+        self._now = now
+
+    async def run_once(self) -> int:
+        """Stores what the lane gave up on; returns how many messages that was."""
+        try:
+            taken = await self._lane.take_parked(limit=MESSAGES_MAX)
+            for message in taken:
+                await self._store(message)
+                await self._lane.acknowledge([message])
+        except Unavailable:  # the apply loop of the same lane says so
+            return 0
+        return len(taken)
+
+    async def _store(self, message: Taken) -> None:
+        try:
+            envelope = unpack(message.body)
+        except msgspec.MsgspecError as error:
+            await self._outage.wait_out(partial(self._store_unreadable, message.body, str(error)))
+            return
+        for delivery in envelope.deliveries:
+            await self._outage.wait_out(
+                partial(park_delivery, self._pool, delivery, reason=REASON, error=ERROR, now=self._now())
+            )
+        log.error("message_parked", lane=self._lane.name, reason=REASON, deliveries=len(envelope.deliveries))
+
+    async def _store_unreadable(self, body: bytes, error: str) -> None:
+        async with self._pool.acquire() as conn:
+            await park_unreadable(conn, body, reason=REASON, error=error, now=self._now())
+        PARKED_EVENTS.labels(REASON).inc()

@@ -1,0 +1,74 @@
+"""The worker process: loops over both lanes until it is told to stop."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+import asyncpg
+import structlog
+
+from tillkeeper import clock
+from tillkeeper.lanes.base import Receiver
+from tillkeeper.lanes.rabbitmq_receiver import RabbitReceiver
+from tillkeeper.lanes.spool import SpoolReceiver
+from tillkeeper.lanes.topology import Topology
+from tillkeeper.loops import keep_running, start
+from tillkeeper.settings import Settings
+from tillkeeper.store.pool import open_pool
+from workers.apply import ApplyLoop
+from workers.outage import Outage
+from workers.park import ParkLoop
+
+log = structlog.get_logger()
+
+LOOPS_PER_LANE: Final = 2  # while one batch is in PostgreSQL's hands, the next is prepared here
+IDLE_S: Final = 0.0  # `take` itself waits
+PARK_IDLE_S: Final = 5.0
+STOP_S: Final = 30.0  # a batch takes well under a second; what is not done by then comes again
+POOL_CONNECTIONS: Final = 8
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Applies until `stop` is set, then finishes the batches in hand and gives the rest back."""
+    outage = Outage(stop)
+    async with AsyncExitStack() as stack:
+        pool = await outage.wait_out(lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS))
+        stack.push_async_callback(pool.close)
+        lanes = await _open_lanes(settings, pool, stack)
+        log.info("worker_started", lanes=sorted({lane.name for lane in lanes}))
+        loops = [start(work, name=name) for name, work in _loops(lanes, pool, outage, settings, stop)]
+        await stop.wait()
+        await asyncio.wait(loops, timeout=STOP_S)
+    log.info("worker_stopped")
+
+
+async def _open_lanes(settings: Settings, pool: asyncpg.Pool, stack: AsyncExitStack) -> list[Receiver]:
+    lanes: list[Receiver] = []
+    for _ in range(LOOPS_PER_LANE):
+        if settings.broker_url is not None:
+            topology = Topology(prefix=settings.broker_prefix, shards=settings.broker_shards)
+            lanes.append(await RabbitReceiver.open(settings.broker_url, topology))
+        lanes.append(await SpoolReceiver.open(pool, settings.database_url))
+    for lane in lanes:
+        stack.push_async_callback(lane.close)
+    return lanes
+
+
+def _loops(
+    lanes: list[Receiver], pool: asyncpg.Pool, outage: Outage, settings: Settings, stop: asyncio.Event
+) -> list[tuple[str, Coroutine[Any, Any, None]]]:
+    def forever(
+        run_once: Callable[[], Awaitable[int]], name: str, idle_s: float
+    ) -> tuple[str, Coroutine[Any, Any, None]]:
+        return name, keep_running(run_once, name=name, stop=stop, idle_s=idle_s)
+
+    apply = [
+        ApplyLoop(lane=lane, pool=pool, outage=outage, now=clock.now, batch_events=settings.work.batch_events)
+        for lane in lanes
+    ]
+    parks = {lane.name: ParkLoop(lane=lane, pool=pool, outage=outage, now=clock.now) for lane in lanes}
+    return [
+        *(forever(loop.run_once, f"apply {lane.name}", IDLE_S) for loop, lane in zip(apply, lanes, strict=True)),
+        *(forever(park.run_once, f"park {name}", PARK_IDLE_S) for name, park in parks.items()),
+    ]
