@@ -19,7 +19,7 @@ Signed = tuple[dict[str, str], bytes]  # headers and body of one POST
 SHANGHAI: Final = timezone(timedelta(hours=8))
 
 
-def stripe_delivery(secret: str, now: datetime, event_type: str, subject: Json, **event: Any) -> Signed:
+def stripe_delivery(secret: str, now: datetime, event_type: str, subject: Json, /, **event: Any) -> Signed:
     """A signed delivery of one event about one object; `event` are fields of the event, such as `id` or `created`."""
     return stripe_signed(secret, now, stripe_body(now, event_type, subject, **event))
 
@@ -35,7 +35,7 @@ def stripe_signed(secret: str, now: datetime, body: bytes) -> Signed:
     }, body
 
 
-def stripe_body(now: datetime, event_type: str, subject: Json, **event: Any) -> bytes:
+def stripe_body(now: datetime, event_type: str, subject: Json, /, **event: Any) -> bytes:
     """The event around an object, laid out as Stripe lays it out."""
     seconds = int(now.timestamp())
     return json.dumps(
@@ -199,7 +199,7 @@ class WeChatPayKey(msgspec.Struct, frozen=True):
 
 
 def wechatpay_delivery(
-    key: WeChatPayKey, apiv3_key: str, now: datetime, event_type: str, resource: Json, **notice: Any
+    key: WeChatPayKey, apiv3_key: str, now: datetime, event_type: str, resource: Json, /, **notice: Any
 ) -> Signed:
     """A signed notice; the resource is encrypted within.  `notice` are fields of the notice, such as `id`."""
     plain = json.dumps(resource, ensure_ascii=False, separators=(",", ":")).encode()
@@ -221,7 +221,7 @@ def wechatpay_signed(key: WeChatPayKey, now: datetime, body: bytes) -> Signed:
     }, body
 
 
-def wechatpay_body(apiv3_key: str, now: datetime, event_type: str, plain: bytes, **notice: Any) -> bytes:
+def wechatpay_body(apiv3_key: str, now: datetime, event_type: str, plain: bytes, /, **notice: Any) -> bytes:
     """The notice around any plaintext."""
     kind = "refund" if event_type.startswith("REFUND") else "transaction"
     nonce = _word(event_type, plain.hex())[:12]

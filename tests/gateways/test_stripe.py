@@ -496,6 +496,7 @@ def test_a_redelivery_makes_the_same_event():
         ({"webhook_secrets": SECRET}, "webhook_secrets"),
         ({"webhook_secret": SECRET}, "webhook_secret"),
         ({"api_key": ""}, "empty"),
+        ({"order_ref_path": ""}, "order_ref_path"),
         ({"api_base": "ftp://api.stripe.com"}, "https://"),
         ({"gateway": "alipay"}, "stripe"),
     ],

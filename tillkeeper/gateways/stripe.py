@@ -7,10 +7,10 @@ types and units ("Zero-decimal currencies", "Special cases"); its "Decline codes
 import hmac
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import ClassVar, Final, Literal, cast
+from typing import Annotated, ClassVar, Final, Literal, cast
 
 import msgspec
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.domain.failures import FailureClass
@@ -33,7 +33,7 @@ class StripeSettings(BaseModel):
     webhook_secrets: Secrets
     api_key: OptionalSecret = None
     api_base: ApiBase = "https://api.stripe.com"
-    order_ref_path: str | None = None
+    order_ref_path: Annotated[str, Field(min_length=1)] | None = None  # dotted; the defaults are ORDER_REF_PATHS
 
 
 # What the merchant wrote down at the payment; client_reference_id is a checkout session's.

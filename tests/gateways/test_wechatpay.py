@@ -1,0 +1,440 @@
+"""WeChat Pay v3: the package wechatpayv3 signs and we verify, and the other way round; every state by table."""
+
+import json
+from base64 import b64encode
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from specimen import NOW, certificate_pem, private_pem, public_pem, request_of, rsa_keys, with_header
+from specimen_wechatpay import APIV3_KEY, KEY_ID, SERIAL, settings_of
+from wechatpayv3 import utils as official
+from wechatpayv3.core import Core
+
+from sandbox.signing import (
+    WeChatPayKey,
+    rfc3339,
+    wechatpay_body,
+    wechatpay_delivery,
+    wechatpay_refund,
+    wechatpay_signed,
+    wechatpay_transaction,
+)
+from tillkeeper.gateways.base import BadPayload, BadSignature, Request
+from tillkeeper.gateways.wechatpay import REFUND_STATUSES, TRADE_STATES, WeChatPay, WeChatPaySettings
+
+KEYS = rsa_keys()
+UNIX = str(int(NOW.timestamp()))
+BY_CERTIFICATE = WeChatPayKey(SERIAL, KEYS.own)
+BY_PUBLIC_KEY = WeChatPayKey(KEY_ID, KEYS.other)
+
+
+def a_gateway(**settings):
+    return WeChatPay("wechat-main", WeChatPaySettings.model_validate(settings_of(KEYS) | settings))
+
+
+def a_transaction(**more):
+    return {
+        **wechatpay_transaction(
+            mch_id="1900000100",
+            app_id="wx8888888888888888",
+            order_ref="ORDER-1",
+            payment_ref="4200001",
+            amount=12900,
+            at=NOW - timedelta(seconds=2),
+        ),
+        **more,
+    }
+
+
+def a_refund(**more):
+    return {
+        **wechatpay_refund(
+            mch_id="1900000100",
+            order_ref="ORDER-1",
+            payment_ref="4200001",
+            refund_ref="5030001",
+            refund=400,
+            total=12900,
+            at=NOW - timedelta(seconds=3),
+        ),
+        **more,
+    }
+
+
+def events_of(event_type, resource, /, *, key=BY_CERTIFICATE, gateway=None, **notice):
+    gateway = gateway or a_gateway()
+    request = request_of(wechatpay_delivery(key, APIV3_KEY, NOW, event_type, resource, **notice))
+    return gateway.parse(gateway.verify(request, NOW))
+
+
+def event_of(event_type, resource, /, **more):
+    (made,) = events_of(event_type, resource, **more)
+    return made
+
+
+def signed_by_the_package(
+    body, *, key=KEYS.own, serial=SERIAL, timestamp=UNIX, nonce="5K8264ILTKCH16CQ2502SI8ZNMTM67VS"
+):
+    headers = {
+        "wechatpay-timestamp": [timestamp],
+        "wechatpay-nonce": [nonce],
+        "wechatpay-serial": [serial],
+        "wechatpay-signature": [official.rsa_sign(key, f"{timestamp}\n{nonce}\n{body.decode()}\n")],
+        "wechatpay-signature-type": ["WECHATPAY2-SHA256-RSA2048"],
+    }
+    return Request(headers=headers, body=body)
+
+
+# The package signs, we verify; and the other way round.
+
+
+@pytest.mark.parametrize(("key", "serial"), [(KEYS.own, SERIAL), (KEYS.other, KEY_ID)], ids=["certificate", "key"])
+@pytest.mark.parametrize("text", ["{}", '{"summary":"支付成功"}', "", "not JSON", "line\nline\n"])
+def test_what_the_package_signs_is_verified(key, serial, text):
+    verified = a_gateway().verify(signed_by_the_package(text.encode(), key=key, serial=serial), NOW)
+    assert verified.key == serial
+    assert verified.content == text.encode()
+
+
+@given(st.text())
+def test_whatever_the_package_signs_is_verified(text):
+    body = text.encode(errors="ignore")
+    assert a_gateway().verify(signed_by_the_package(body), NOW).content == body
+
+
+@pytest.fixture
+def package_by_certificate(tmp_path):
+    (tmp_path / f"{SERIAL}.pem").write_text(certificate_pem(KEYS.own, int(SERIAL, 16)))
+    return Core("1900000100", "5157", private_pem(KEYS.foreign), APIV3_KEY, cert_dir=str(tmp_path))
+
+
+@pytest.fixture
+def package_by_public_key():
+    return Core(
+        "1900000100",
+        "5157",
+        private_pem(KEYS.foreign),
+        APIV3_KEY,
+        public_key=public_pem(KEYS.other),
+        public_key_id=KEY_ID,
+    )
+
+
+@pytest.mark.parametrize(
+    ("package", "key"), [("package_by_certificate", BY_CERTIFICATE), ("package_by_public_key", BY_PUBLIC_KEY)]
+)
+@pytest.mark.parametrize(
+    ("event_type", "resource"), [("TRANSACTION.SUCCESS", a_transaction()), ("REFUND.SUCCESS", a_refund())]
+)
+def test_the_package_accepts_and_opens_what_the_sandbox_signs(package, key, event_type, resource, request):
+    headers, body = wechatpay_delivery(key, APIV3_KEY, NOW, event_type, resource)
+    opened = request.getfixturevalue(package).callback(headers, body)
+    assert opened["event_type"] == event_type
+    assert opened["resource"] == resource
+    assert not request.getfixturevalue(package).callback(headers, body + b" ")
+
+
+def test_what_the_package_opens_we_open_alike():
+    body = json.loads(wechatpay_body(APIV3_KEY, NOW, "TRANSACTION.SUCCESS", json.dumps(a_transaction()).encode()))
+    sealed = body["resource"]
+    opened = official.aes_decrypt(sealed["nonce"], sealed["ciphertext"], sealed["associated_data"], APIV3_KEY)
+    assert json.loads(opened)["transaction_id"] == event_of("TRANSACTION.SUCCESS", a_transaction()).payment_ref
+
+
+# Keys and headers.
+
+
+def test_both_kinds_of_key_hold_at_once_and_are_named():
+    for key in (BY_CERTIFICATE, BY_PUBLIC_KEY):
+        request = request_of(wechatpay_signed(key, NOW, b"{}"))
+        assert a_gateway().verify(request, NOW).key == key.serial
+
+
+@pytest.mark.parametrize("written", [SERIAL.lower(), "00" + SERIAL])
+def test_a_serial_may_be_written_in_small_letters_or_with_zeros(written):
+    assert a_gateway().verify(signed_by_the_package(b"{}", serial=written), NOW).key == SERIAL
+
+
+@pytest.mark.parametrize("serial", ["", "7", SERIAL + "0", KEY_ID + "0", "PUB_KEY_ID_", "ﬀ", "x" * 5000])
+def test_an_unknown_serial_is_refused_though_the_signature_is_good(serial):
+    with pytest.raises(BadSignature, match="serial"):
+        a_gateway().verify(signed_by_the_package(b"{}", serial=serial), NOW)
+
+
+def test_the_serial_of_another_known_key_is_refused():
+    with pytest.raises(BadSignature, match="not by the key"):
+        a_gateway().verify(signed_by_the_package(b"{}", serial=KEY_ID), NOW)
+
+
+def test_an_only_key_is_not_used_for_an_unknown_serial():
+    gateway = a_gateway(platform_certs={})
+    with pytest.raises(BadSignature, match="serial"):
+        gateway.verify(signed_by_the_package(b"{}", key=KEYS.other, serial="7A"), NOW)
+
+
+def test_the_probe_is_refused():
+    probe = with_header(signed_by_the_package(b"{}"), "wechatpay-signature", ["WECHATPAY/SIGNTEST/" + "A" * 300])
+    with pytest.raises(BadSignature, match="probe"):
+        a_gateway().verify(probe, NOW)
+
+
+def test_another_signature_type_is_refused_and_an_absent_one_is_not():
+    request = signed_by_the_package(b"{}")
+    for types in (["WECHATPAY2-SM2-WITH-SM3"], [""], ["WECHATPAY2-SHA256-RSA2048"] * 2):
+        with pytest.raises(BadSignature):
+            a_gateway().verify(with_header(request, "wechatpay-signature-type", types), NOW)
+    assert a_gateway().verify(with_header(request, "wechatpay-signature-type", []), NOW)
+
+
+def test_signed_bytes_cannot_move_between_nonce_and_body():
+    signed = signed_by_the_package(b"first\nsecond")
+    moved = with_header(signed, "wechatpay-nonce", [signed.header("wechatpay-nonce") + "\nfirst"])
+    with pytest.raises(BadSignature, match="nonce"):
+        a_gateway().verify(Request(headers=moved.headers, body=b"second"), NOW)
+
+
+@pytest.mark.parametrize("nonce", ["é", "a\r", "\x00", "n" * 300])
+def test_a_nonce_that_cannot_be_one_is_refused(nonce):
+    with pytest.raises(BadSignature, match="nonce"):
+        a_gateway().verify(signed_by_the_package(b"{}", nonce=nonce), NOW)
+
+
+@pytest.mark.parametrize("header", ["timestamp", "nonce", "serial", "signature"])
+def test_each_header_must_stand_exactly_once(header):
+    request = signed_by_the_package(b"{}")
+    for values in ([], [request.header(f"wechatpay-{header}")] * 2):
+        with pytest.raises(BadSignature, match="exactly once"):
+            a_gateway().verify(with_header(request, f"wechatpay-{header}", values), NOW)
+
+
+# States.
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "failure"),
+    [
+        ("SUCCESS", "payment.succeeded", None),
+        ("REFUND", "payment.succeeded", None),
+        ("USERPAYING", "payment.pending", None),
+        ("CLOSED", "payment.cancelled", "expired_unpaid"),
+        ("REVOKED", "payment.cancelled", "user_cancelled"),
+        ("PAYERROR", "payment.failed", "unknown"),
+    ],
+)
+def test_what_happens_to_a_payment_is_told_by_its_state(state, kind, failure):
+    event = event_of("TRANSACTION.SUCCESS", a_transaction(trade_state=state), id="EV-7")
+    assert event.event_id == "EV-7"
+    assert event.kind == kind
+    assert (event.order_ref, event.payment_ref) == ("ORDER-1", "4200001")
+    assert (event.amount, event.total, event.currency) == (12900, None, "CNY")
+    assert event.occurred_at == NOW - timedelta(seconds=2)
+    assert event.failure == failure
+    assert event.failure_code == (state if failure else None)
+
+
+def test_a_payment_not_begun_changes_nothing():
+    assert events_of("TRANSACTION.SUCCESS", a_transaction(trade_state="NOTPAY")) == ()
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "failure"),
+    [
+        ("SUCCESS", "refund.succeeded", None),
+        ("PROCESSING", "refund.pending", None),
+        ("ABNORMAL", "refund.failed", "account_frozen"),
+        ("CLOSED", "refund.failed", "unknown"),
+    ],
+)
+@pytest.mark.parametrize("event_type", ["REFUND.SUCCESS", "REFUND.ABNORMAL", "REFUND.CLOSED"])
+def test_what_happens_to_a_refund_is_told_by_its_status(event_type, status, kind, failure):
+    event = event_of(event_type, a_refund(refund_status=status))
+    assert event.kind == kind
+    assert (event.order_ref, event.payment_ref, event.refund_ref) == ("ORDER-1", "4200001", "5030001")
+    assert (event.amount, event.total, event.currency) == (400, None, "CNY")
+    assert event.occurred_at == NOW - timedelta(seconds=3)
+    assert event.failure == failure
+
+
+def test_every_state_of_the_tables_is_tested_here():
+    assert len(TRADE_STATES) == 7
+    assert len(REFUND_STATUSES) == 4
+
+
+@pytest.mark.parametrize("event_type", ["COUPON.USE", "PAYSCORE.USER_PAID", "SOMETHING", "refund.success"])
+def test_a_type_of_no_interest_is_answered_and_changes_nothing(event_type):
+    assert events_of(event_type, a_transaction()) == ()
+
+
+def test_the_order_amount_counts_and_not_what_the_payer_paid_after_a_coupon():
+    amount = {"total": 12900, "payer_total": 12400, "currency": "CNY", "payer_currency": "CNY"}
+    assert event_of("TRANSACTION.SUCCESS", a_transaction(amount=amount)).amount == 12900
+
+
+def test_another_currency_is_kept():
+    amount = {"total": 12900, "payer_total": 12400, "currency": "HKD", "payer_currency": "CNY"}
+    assert event_of("TRANSACTION.SUCCESS", a_transaction(amount=amount)).currency == "HKD"
+
+
+def test_a_refund_without_wechats_own_id_is_known_by_the_merchants():
+    assert event_of("REFUND.SUCCESS", a_refund(refund_id=None)).refund_ref == "RORDER-1"
+
+
+def test_a_closed_refund_has_the_time_of_its_notice():
+    refund = a_refund(refund_status="CLOSED", success_time=None)
+    assert event_of("REFUND.CLOSED", refund, create_time=rfc3339(NOW - timedelta(hours=1))).occurred_at == (
+        NOW - timedelta(hours=1)
+    )
+
+
+def test_times_of_shanghai_come_out_in_utc():
+    event = event_of("TRANSACTION.SUCCESS", a_transaction(success_time="2026-01-01T07:59:59+08:00"))
+    assert event.occurred_at == datetime(2025, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
+# Not ours.
+
+
+@pytest.mark.parametrize(
+    ("event_type", "resource"),
+    [
+        ("TRANSACTION.SUCCESS", a_transaction(mchid="1900000109")),
+        ("TRANSACTION.SUCCESS", a_transaction(appid="wx7777777777777777")),
+        ("REFUND.SUCCESS", a_refund(mchid="1900000109")),
+    ],
+)
+def test_another_shops_event_is_answered_and_changes_nothing(event_type, resource):
+    assert events_of(event_type, resource) == ()
+
+
+def test_without_an_app_id_every_app_of_the_merchant_is_ours():
+    gateway = a_gateway(app_id=None)
+    assert events_of("TRANSACTION.SUCCESS", a_transaction(appid="wx7777777777777777"), gateway=gateway)
+
+
+def test_an_event_of_no_merchant_is_refused():
+    with pytest.raises(BadPayload, match="mchid"):
+        events_of("TRANSACTION.SUCCESS", a_transaction(mchid=None))
+
+
+# What makes no sense.
+
+
+@pytest.mark.parametrize(
+    ("event_type", "resource"),
+    [
+        ("TRANSACTION.SUCCESS", a_transaction(trade_state="HALF")),
+        ("TRANSACTION.SUCCESS", a_transaction(out_trade_no="")),
+        ("TRANSACTION.SUCCESS", a_transaction(out_trade_no="x" * 256)),
+        ("TRANSACTION.SUCCESS", a_transaction(transaction_id=None)),
+        ("TRANSACTION.SUCCESS", a_transaction(amount=None)),
+        ("TRANSACTION.SUCCESS", a_transaction(amount={"total": -1, "currency": "CNY"})),
+        ("TRANSACTION.SUCCESS", a_transaction(amount={"total": "1", "currency": "CNY"})),
+        ("TRANSACTION.SUCCESS", a_transaction(amount={"total": 1, "currency": "cny"})),
+        ("TRANSACTION.SUCCESS", a_transaction(success_time="yesterday")),
+        ("REFUND.SUCCESS", a_refund(refund_status="HALF")),
+        ("REFUND.SUCCESS", a_refund(refund_id=None, out_refund_no=None)),
+        ("REFUND.SUCCESS", a_refund(amount={"total": 1})),
+    ],
+)
+def test_a_resource_that_makes_no_sense_is_refused(event_type, resource):
+    with pytest.raises(BadPayload):
+        events_of(event_type, resource)
+
+
+def sealed_resource(**changes):
+    body = json.loads(wechatpay_body(APIV3_KEY, NOW, "TRANSACTION.SUCCESS", json.dumps(a_transaction()).encode()))
+    return body["resource"] | changes
+
+
+@pytest.mark.parametrize(
+    ("resource", "reason"),
+    [
+        (None, "missing"),
+        (sealed_resource(algorithm="AEAD_SM4_GCM"), "algorithm"),
+        (sealed_resource(nonce="short"), "nonce"),
+        (sealed_resource(nonce="支付支付"), "open"),
+        (sealed_resource(nonce="x" * 200), "nonce"),
+        (sealed_resource(associated_data="refund"), "open"),
+        (sealed_resource(associated_data=None), "open"),
+        (sealed_resource(ciphertext="AAAA"), "open"),
+        (sealed_resource(ciphertext="é"), "base64"),
+        (sealed_resource(ciphertext="A"), "base64"),
+        (sealed_resource(ciphertext=""), "missing"),
+    ],
+)
+def test_a_resource_that_does_not_open_is_refused(resource, reason):
+    with pytest.raises(BadPayload, match=reason):
+        events_of("TRANSACTION.SUCCESS", a_transaction(), resource=resource)
+
+
+def test_a_resource_sealed_for_another_merchant_is_refused():
+    with pytest.raises(BadPayload, match="apiv3_key"):
+        events_of("TRANSACTION.SUCCESS", a_transaction(), gateway=a_gateway(apiv3_key="f" * 32))
+
+
+def test_a_resource_without_associated_data_opens():
+    plain, nonce = json.dumps(a_transaction()).encode(), "0123456789ab"
+    ciphertext = b64encode(AESGCM(APIV3_KEY.encode()).encrypt(nonce.encode(), plain, b"")).decode()
+    for absent in ({"associated_data": ""}, {}):
+        resource = {"algorithm": "AEAD_AES_256_GCM", "ciphertext": ciphertext, "nonce": nonce, **absent}
+        assert event_of("TRANSACTION.SUCCESS", a_transaction(), resource=resource).amount == 12900
+
+
+# Answers and settings.
+
+
+def test_success_is_an_empty_answer_and_an_error_is_json():
+    assert (a_gateway().acknowledge().status, a_gateway().acknowledge().body) == (204, b"")
+    refusal = a_gateway().refuse(401)
+    assert refusal.content_type == "application/json"
+    assert json.loads(refusal.body) == {"code": "FAIL", "message": "refused"}
+
+
+def pem_of(key):
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"platform_certs": {}, "public_keys": {}}, "platform_certs or public_keys"),
+        ({"platform_certs": {"77": certificate_pem(KEYS.own, int(SERIAL, 16))}}, "another serial"),
+        ({"platform_certs": {SERIAL: "no PEM"}}, "certificate is not PEM"),
+        ({"platform_certs": {SERIAL: public_pem(KEYS.own)}}, "certificate is not PEM"),
+        ({"public_keys": {KEY_ID: "no PEM"}}, "public key is not PEM"),
+        ({"public_keys": {KEY_ID: pem_of(ec.generate_private_key(ec.SECP256R1()).public_key())}}, "must be RSA"),
+        ({"public_keys": {KEY_ID: pem_of(rsa.generate_private_key(65537, 1024).public_key())}}, "2048 bits"),
+        ({"public_keys": {f"{KEY_ID}{at}": public_pem(KEYS.own) for at in range(6)}}, "at most 5"),
+        ({"apiv3_key": "too short for it"}, "32 characters"),
+        ({"apiv3_key": " " * 32}, "empty"),
+        ({"mch_id": ""}, "mch_id"),
+        ({"merchant_private_key": "no PEM"}, "private key is not PEM"),
+        ({"merchant_private_key": public_pem(KEYS.own)}, "private key is not PEM"),
+        ({"colour": "red"}, "colour"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_settings_that_could_not_work_say_why_and_never_show_the_key(settings, says):
+    with pytest.raises(ValidationError, match=says) as caught:
+        a_gateway(**settings)
+    assert APIV3_KEY not in str(caught.value)
+
+
+def test_a_merchant_key_that_is_not_rsa_is_refused():
+    key = ec.generate_private_key(ec.SECP256R1())
+    with pytest.raises(ValidationError, match="must be RSA"):
+        a_gateway(merchant_private_key=private_pem(key))
+
+
+def test_a_merchant_key_is_taken_and_not_shown():
+    settings = WeChatPaySettings.model_validate(
+        settings_of(KEYS) | {"merchant_private_key": private_pem(KEYS.own), "merchant_serial": "77"}
+    )
+    assert "PRIVATE" not in repr(settings)
+    assert APIV3_KEY not in repr(settings)
