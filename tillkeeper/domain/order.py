@@ -291,39 +291,60 @@ STATUS_TABLE: Final[tuple[tuple[Status, Callable[[_Counted], bool]], ...]] = (
 def summarize(order: Order, facts: OrderFacts) -> Summary:
     """The one function that makes a status."""
     counted = _count(order, facts)
-    return Summary(
-        status=next(status for status, holds in STATUS_TABLE if holds(counted)),
-        captured=counted.captured,
-        refunding=counted.refunding,
-        refunded=counted.refunded,
-    )
+    status = next(status for status, holds in STATUS_TABLE if holds(counted))
+    return Summary(status=status, captured=counted.captured, refunding=counted.refunding, refunded=counted.refunded)
 
 
 def _count(order: Order, facts: OrderFacts) -> _Counted:
-    pending = [
-        refund
-        for (account, _), refund in facts.refunds.items()
-        if refund.standing.step is Step.PENDING and _counts(order, account, (refund.amount,))
-    ]
+    captured = refunding = 0
+    refund_pending = False
+    steps = set[Step]()
+    for (account, _), payment in facts.payments.items():
+        captured += captured_of(order, account, payment)
+        if _payment_counts(order, account, payment):
+            steps.add(payment.step)
+    for (account, _), refund in facts.refunds.items():
+        if refund.standing.step is Step.PENDING and _refund_counts(order, account, refund):
+            refund_pending = True
+            refunding += _minor(refund)
     return _Counted(
         due=order.amount,
-        captured=sum(captured_of(order, key[0], payment) for key, payment in facts.payments.items()),
-        refunding=sum(refund.amount.minor for refund in pending if refund.amount),
-        refunded=sum(refunded_of(order, facts, payer) for payer in _payers(facts)),
-        refund_pending=bool(pending),
-        steps=frozenset(
-            payment.step
-            for (account, _), payment in facts.payments.items()
-            if _counts(order, account, (payment.asked, *payment.captures.values()))
-        ),
+        captured=captured,
+        refunding=refunding,
+        refunded=_refunded(order, facts),
+        refund_pending=refund_pending,
+        steps=frozenset(steps),
     )
+
+
+def _payment_counts(order: Order, account: str, payment: PaymentFacts) -> bool:
+    """False where all that is known of it is in another currency, or where it is not expected."""
+    if account not in order.accounts:
+        return False
+    if payment.asked is None and not payment.captures:
+        return True
+    in_asked = payment.asked is not None and payment.asked.currency == order.currency
+    return in_asked or any(capture.currency == order.currency for capture in payment.captures.values())
+
+
+def _refund_counts(order: Order, account: str, refund: ReturnFacts) -> bool:
+    return account in order.accounts and (refund.amount is None or refund.amount.currency == order.currency)
+
+
+def _refunded(order: Order, facts: OrderFacts) -> int:
+    payers = {(account, refund.payment_ref) for (account, _), refund in facts.refunds.items()}
+    payers |= {key for key, payment in facts.payments.items() if payment.given_back is not None}
+    return sum(refunded_of(order, facts, payer) for payer in payers)
 
 
 def captured_of(order: Order, account: str, payment: PaymentFacts) -> int:
     """What one payment brought in for this order."""
-    if account not in order.accounts:
-        return 0
-    return sum(capture.minor for capture in payment.captures.values() if capture.currency == order.currency)
+    captured = 0
+    if account in order.accounts:
+        for capture in payment.captures.values():
+            if capture.currency == order.currency:
+                captured += capture.minor
+    return captured
 
 
 def refunded_of(order: Order, facts: OrderFacts, payer: tuple[str, str | None]) -> int:
@@ -361,15 +382,6 @@ def _minor(refund: ReturnFacts) -> int:
     return refund.amount.minor if refund.amount else 0
 
 
-def _payers(facts: OrderFacts) -> set[tuple[str, str | None]]:
-    return {*facts.payments, *((account, refund.payment_ref) for (account, _), refund in facts.refunds.items())}
-
-
-def _counts(order: Order, account: str, sums: Iterable[Sum | None]) -> bool:
-    currencies = {told.currency for told in sums if told}
-    return account in order.accounts and (not currencies or order.currency in currencies)
-
-
 # --- what needs a person ---------------------------------------------------------------------------------------------
 
 
@@ -392,34 +404,33 @@ def concerns(order: Order, facts: OrderFacts) -> Iterator[Concern]:
 
 
 def _mismatched_objects(order: Order, facts: OrderFacts) -> Iterator[Concern]:
-    for subject, account, sums in _objects(facts):
-        if account not in order.accounts:
-            yield Concern(kind=Mismatch.UNEXPECTED_ACCOUNT, subject=subject, account=account)
-        foreign = sorted({told.currency for told in sums if told and told.currency != order.currency})
-        if foreign:
-            details: dict[str, object] = {"currencies": foreign, "expected": order.currency}
-            yield Concern(kind=Mismatch.WRONG_CURRENCY, subject=subject, account=account, details=details)
-
-
-def _objects(facts: OrderFacts) -> Iterator[tuple[str, str, tuple[Sum | None, ...]]]:
     for (account, ref), payment in facts.payments.items():
-        yield f"payment:{account}/{ref}", account, (payment.asked, payment.given_back, *payment.captures.values())
+        told = [payment.asked, payment.given_back, *payment.captures.values()]
+        yield from _mismatches(order, "payment", account, ref, told)
     for (account, ref), refund in facts.refunds.items():
-        yield f"refund:{account}/{ref}", account, (refund.amount,)
+        yield from _mismatches(order, "refund", account, ref, [refund.amount])
     for (account, ref), dispute in facts.disputes.items():
-        yield f"dispute:{account}/{ref}", account, (dispute.amount,)
+        yield from _mismatches(order, "dispute", account, ref, [dispute.amount])
+
+
+def _mismatches(order: Order, name: str, account: str, ref: str, told: Iterable[Sum | None]) -> Iterator[Concern]:
+    if account not in order.accounts:
+        yield Concern(kind=Mismatch.UNEXPECTED_ACCOUNT, subject=f"{name}:{account}/{ref}", account=account)
+    foreign = {amount.currency for amount in told if amount is not None and amount.currency != order.currency}
+    if foreign:
+        details: dict[str, object] = {"currencies": sorted(foreign), "expected": order.currency}
+        subject = f"{name}:{account}/{ref}"
+        yield Concern(kind=Mismatch.WRONG_CURRENCY, subject=subject, account=account, details=details)
 
 
 def _sums_that_disagree(order: Order, facts: OrderFacts) -> Iterator[Concern]:
-    subject = f"order:{order.order_ref}"
     brought_in = [captured_of(order, key[0], payment) for key, payment in facts.payments.items()]
-    captured = sum(brought_in)
+    captured, refunded = sum(brought_in), _refunded(order, facts)
+    subject = f"order:{order.order_ref}"
     details: dict[str, object] = {"captured": captured, "due": order.amount, "currency": order.currency}
-    if sum(part >= order.amount for part in brought_in) > 1:
-        yield Concern(kind="paid_twice", subject=subject, details=details)
-    elif captured > order.amount:
-        yield Concern(kind="overpaid", subject=subject, details=details)
-    refunded = sum(refunded_of(order, facts, payer) for payer in _payers(facts))
+    if captured > order.amount:
+        covering = sum(part >= order.amount for part in brought_in)
+        yield Concern(kind="paid_twice" if covering > 1 else "overpaid", subject=subject, details=details)
     if refunded > captured > 0:  # before any capture is known the payment's own event is merely late
         yield Concern(kind="refunded_more_than_captured", subject=subject, details={**details, "refunded": refunded})
 

@@ -16,7 +16,7 @@ import msgspec
 
 from tillkeeper.domain.delivery import Delivery
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.domain.order import Concern, apply, concerns, mismatch_of, summarize
+from tillkeeper.domain.order import Concern, concerns, mismatch_of
 from tillkeeper.store.inbox import (
     DeliveryKey,
     Item,
@@ -192,13 +192,10 @@ def _settle(posting: Posting, item: Item, bindings: Bindings) -> None:
         item.outcome, item.reason = Outcome.MISMATCHED, "reference_conflict"
         posting.found.append((it.id, _conflict(item)))
     else:
-        facts = apply(it.facts, item.event)
-        mismatch = mismatch_of(it.order, item.event)
-        item.outcome = Outcome.NO_CHANGE if facts is it.facts else Outcome.APPLIED
-        if mismatch:
+        item.outcome = Outcome.APPLIED if it.learn(item.event) else Outcome.NO_CHANGE
+        if mismatch := mismatch_of(it.order, item.event):
             item.outcome, item.reason = Outcome.MISMATCHED, mismatch
-        it.facts = facts
-    item.status_after = summarize(it.order, it.facts).status
+    item.status_after = it.judge().status
 
 
 def _reused(item: Item) -> Concern:

@@ -6,6 +6,7 @@ from datetime import datetime
 import asyncpg
 import msgspec
 
+from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order import (
     STATUS_ZH,
     Concern,
@@ -16,6 +17,7 @@ from tillkeeper.domain.order import (
     ReturnFacts,
     Status,
     Summary,
+    apply,
     captured_of,
     failure_of,
     summarize,
@@ -36,11 +38,26 @@ class OpenOrder(msgspec.Struct, kw_only=True):
     status: Status
     known: OrderFacts
     facts: OrderFacts
+    summary: Summary | None = None  # of `facts`, once asked for
 
     @property
     def changed(self) -> bool:
         """True once an event told something new."""
         return self.facts is not self.known
+
+    def learn(self, event: PaymentEvent) -> bool:
+        """Adds an event to the facts; False when it told nothing new."""
+        facts = apply(self.facts, event)
+        if facts is self.facts:
+            return False
+        self.facts, self.summary = facts, None
+        return True
+
+    def judge(self) -> Summary:
+        """Status and sums of the facts as they are now."""
+        if self.summary is None:
+            self.summary = summarize(self.order, self.facts)
+        return self.summary
 
 
 # NO KEY UPDATE: foreign keys of others may still point at the row.
@@ -114,7 +131,7 @@ async def write_orders(conn: Conn, changed: Sequence[OpenOrder], *, now: datetim
     await _write_payments(conn, changed)
     await _write_returns(conn, UPSERT_REFUNDS, [(it.id, it.known.refunds, it.facts.refunds) for it in changed])
     await _write_returns(conn, UPSERT_DISPUTES, [(it.id, it.known.disputes, it.facts.disputes) for it in changed])
-    summaries = [summarize(it.order, it.facts) for it in changed]
+    summaries = [it.judge() for it in changed]
     await _write_summaries(conn, changed, summaries, now)
     await _write_outbox(conn, changed, summaries, now)
 
