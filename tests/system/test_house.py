@@ -1,0 +1,72 @@
+"""Who may import whom: the contracts in pyproject.toml hold, know every module, and notice a breach."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("tillkeeper", "ingest", "workers", "sandbox")
+
+
+def contracts() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+
+
+def lint_imports(tree: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=tree,
+        env=os.environ | {"PYTHONPATH": str(tree)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of the house, to be spoilt."""
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def test_the_house_keeps_its_rules(tree):
+    verdict = lint_imports(tree)
+    assert verdict.returncode == 0, verdict.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "imported"),
+    [
+        ("tillkeeper/domain/__init__.py", "tillkeeper.clock"),
+        ("tillkeeper/gateways/__init__.py", "tillkeeper.store"),
+        ("tillkeeper/store/__init__.py", "tillkeeper.lanes"),
+        ("tillkeeper/lanes/__init__.py", "tillkeeper.gateways"),
+        ("tillkeeper/loops.py", "ingest"),
+        ("ingest/__init__.py", "workers"),
+        ("workers/__init__.py", "sandbox"),
+    ],
+)
+def test_a_planted_import_breaks_the_rules(tree, module, imported):
+    with (tree / module).open("a") as source:
+        source.write(f"\nimport {imported}\n")
+    verdict = lint_imports(tree)
+    assert verdict.returncode == 1
+    assert "BROKEN" in verdict.stdout
+
+
+def test_every_module_has_its_place():
+    (house,) = [contract for contract in contracts()["contracts"] if contract["type"] == "layers"]
+    placed = {
+        name.strip("()") for layer in house["layers"] for name in layer.replace("|", " ").replace(":", " ").split()
+    }
+    top = [path for path in (ROOT / "tillkeeper").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
+    modules = {f"tillkeeper.{path.stem}" for path in top if path.stem != "__init__"} | {*PACKAGES} - {"tillkeeper"}
+    assert modules - placed == set()
