@@ -22,7 +22,7 @@ from tillkeeper.store.pool import is_outage
 from tillkeeper.store.transactions import repeat_when_raced
 from tillkeeper.telemetry import APPLIED_EVENTS, APPLY_BATCH_EVENTS, APPLY_LAG_SECONDS, PARKED_EVENTS
 from workers.isolate import apply_or_park
-from workers.outage import Outage
+from workers.outage import Outage, Stopped
 
 log = structlog.get_logger()
 
@@ -61,6 +61,10 @@ class ApplyLoop:
         except Unavailable as error:  # applied, but not acknowledged: it comes again, and dedupe settles it
             log.warning("not_acknowledged", lane=self._lane.name, error=str(error))
             await self._lane.release()
+        except Stopped:
+            log.info("stopped_while_the_database_was_away", lane=self._lane.name)
+            await self._lane.release()
+            return 0
         except BaseException:
             await self._lane.release()
             raise

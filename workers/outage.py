@@ -39,7 +39,11 @@ class Outage:
             before_sleep=_tell,
             retry_error_callback=_give_up,
         )
-        return await retrying(work)
+
+        async def attempt() -> Result:  # tenacity awaits only what it sees to be a coroutine function
+            return await work()
+
+        return await retrying(attempt)
 
 
 def _tell(state: RetryCallState) -> None:
