@@ -1,0 +1,61 @@
+# Every command a person needs.  `make` alone lists them.
+#
+# Needs Python 3.11 or later, git and make; everything else is fetched by `make setup`, which the others run first.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+UV_VERSION := 0.13.9
+COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
+	--python-version 3.11 --extra sandbox pyproject.toml
+
+.PHONY: help setup rabbitmq run test check cover bench faults lock clean
+
+help:  ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/ready  ## The virtual environment, with what the locks name
+
+# One environment for running and for development: the second would cost more than the few packages it leaves out.
+.venv/ready: requirements-dev.lock pyproject.toml deploy/venv.sh
+	@UV_VERSION=$(UV_VERSION) bash deploy/venv.sh .venv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+rabbitmq:  ## RabbitMQ from apt, unless it is there or cannot be installed; no service is started
+	@$(if $(filter none,$(BROKER)),,bash deploy/install-rabbitmq.sh)
+
+run: setup rabbitmq  ## All of it, played with by a sandbox; SECONDS=20 ends it, BROKER=none leaves RabbitMQ out
+	@$(BIN)/tillkeeper sandbox --up $(if $(SECONDS),--seconds $(SECONDS)) $(if $(BROKER),--broker $(BROKER))
+
+test: setup rabbitmq  ## Every test, on real servers; ARGS="-k word" for some of them
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup  ## Lint, format, types, import rules, and full coverage of domain/ and gateways/
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(MAKE) cover
+
+cover: setup  ## Every branch of domain/ and gateways/ is tested by tests of their own
+	@$(BIN)/python -m pytest -q tests/domain tests/gateways --cov=tillkeeper.domain --cov=tillkeeper.gateways \
+		--cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
+
+bench: setup rabbitmq  ## What is measured, printed as ratios of one run
+	@$(BIN)/python -m bench
+
+faults: setup rabbitmq  ## Only the tests that kill, hang and restart things
+	@$(BIN)/python -m pytest tests/faults $(ARGS)
+
+lock: setup  ## Writes the locks anew from pyproject.toml; ARGS=--upgrade for newer versions
+	@$(COMPILE) $(ARGS) --output-file requirements.lock
+	@$(COMPILE) --group dev $(ARGS) --output-file requirements-dev.lock
+
+clean:  ## Removes everything that make made, but not RabbitMQ
+	rm -rf .venv .run .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
