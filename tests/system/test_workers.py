@@ -79,7 +79,7 @@ async def test_one_bad_event_is_parked_and_its_neighbours_are_applied(pool, loop
     async with pool.acquire() as conn:
         [row] = await list_parked(conn, closed_too=False, limit=10)
         assert row["reason"] == "cannot_be_applied"
-        assert "CharacterNotInRepertoire" in row["error"]
+        assert "UntranslatableCharacter" in row["error"]
         shown = await show_parked(conn, row["id"])
         assert shown["delivery"]["number"] == 10
     told = await books(pool)

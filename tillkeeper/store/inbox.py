@@ -11,7 +11,7 @@ import msgspec
 from tillkeeper.domain.delivery import Delivery
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.store.ledger import Raced
-from tillkeeper.store.pool import Conn
+from tillkeeper.store.pool import Conn, as_json
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -124,14 +124,9 @@ INSERT INTO inbox (account, event_id, run, number, kind, evidence, order_ref, pa
                    dispute_ref, amount_minor, total_minor, currency, failure, failure_code, occurred_at, recorded_at,
                    digest, outcome, reason, order_id, status_after)
 SELECT account, event_id, run, number, kind, evidence, order_ref, payment_ref, capture_ref, refund_ref, dispute_ref,
-       amount_minor, total_minor, currency, failure, failure_code, occurred_at, $23, digest, outcome, reason, order_id,
+       amount_minor, total_minor, currency, failure, failure_code, occurred_at, $2, digest, outcome, reason, order_id,
        status_after
-FROM unnest($1::text[], $2::text[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
-            $9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::text[], $15::text[], $16::text[],
-            $17::timestamptz[], $18::bytea[], $19::text[], $20::text[], $21::bigint[], $22::text[])
-     AS w (account, event_id, run, number, kind, evidence, order_ref, payment_ref, capture_ref, refund_ref,
-           dispute_ref, amount_minor, total_minor, currency, failure, failure_code, occurred_at, digest, outcome,
-           reason, order_id, status_after)
+FROM json_populate_recordset(NULL::inbox, $1::json)
 ON CONFLICT (account, event_id) DO NOTHING
 RETURNING 1
 """
@@ -139,48 +134,56 @@ RETURNING 1
 
 async def insert_events(conn: Conn, items: Iterable[tuple[Item, bytes]], *, now: datetime) -> None:
     """Writes new events with their outcomes.  Raises Raced if another transaction wrote one of them meanwhile."""
-    rows = [_row(item, digest) for item, digest in items]
+    rows = sorted((_row(item, digest) for item, digest in items), key=_id_of)
     if rows:
-        rows.sort(key=lambda row: row[:2])
-        written = await conn.fetch(INSERT_INBOX, *map(list, zip(*rows, strict=True)), now)
+        written = await conn.fetch(INSERT_INBOX, as_json(rows), now)
         if len(written) != len(rows):
             raise Raced
 
 
-def _row(item: Item, digest: bytes) -> tuple[object, ...]:
+def _row(item: Item, digest: bytes) -> dict[str, object]:
     event = item.event
     run, number = item.delivery or (None, None)
-    return (
-        event.account,
-        event.event_id,
-        run,
-        number,
-        event.kind,
-        event.evidence,
-        event.order_ref,
-        event.payment_ref,
-        event.capture_ref,
-        event.refund_ref,
-        event.dispute_ref,
-        event.amount,
-        event.total,
-        event.currency,
-        event.failure,
-        event.failure_code,
-        event.occurred_at,
-        digest,
-        item.outcome,
-        item.reason,
-        item.order_id,
-        item.status_after,
-    )
+    return {
+        "account": event.account,
+        "event_id": event.event_id,
+        "run": run,
+        "number": number,
+        "kind": event.kind,
+        "evidence": event.evidence,
+        "order_ref": event.order_ref,
+        "payment_ref": event.payment_ref,
+        "capture_ref": event.capture_ref,
+        "refund_ref": event.refund_ref,
+        "dispute_ref": event.dispute_ref,
+        "amount_minor": event.amount,
+        "total_minor": event.total,
+        "currency": event.currency,
+        "failure": event.failure,
+        "failure_code": event.failure_code,
+        "occurred_at": event.occurred_at,
+        "digest": "\\x" + digest.hex(),
+        **_settled(item),
+    }
+
+
+def _settled(item: Item) -> dict[str, object]:
+    return {
+        "outcome": item.outcome,
+        "reason": item.reason,
+        "order_id": item.order_id,
+        "status_after": item.status_after,
+    }
+
+
+def _id_of(row: dict[str, object]) -> tuple[str, str]:
+    return str(row["account"]), str(row["event_id"])
 
 
 SETTLE_WAITING = """
 UPDATE inbox AS x
-SET outcome = w.outcome, reason = w.reason, order_id = w.order_id, status_after = w.status_after, recorded_at = $7
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[])
-     AS w (account, event_id, outcome, reason, order_id, status_after)
+SET outcome = w.outcome, reason = w.reason, order_id = w.order_id, status_after = w.status_after, recorded_at = $2
+FROM json_populate_recordset(NULL::inbox, $1::json) AS w
 WHERE x.account = w.account AND x.event_id = w.event_id AND x.outcome = 'waiting'
 RETURNING 1
 """
@@ -188,20 +191,11 @@ RETURNING 1
 
 async def settle_waiting(conn: Conn, items: Sequence[Item], *, now: datetime) -> None:
     """Gives events that waited the outcome they came to."""
-    if not items:
-        return
-    written = await conn.fetch(
-        SETTLE_WAITING,
-        [item.event.account for item in items],
-        [item.event.event_id for item in items],
-        [item.outcome for item in items],
-        [item.reason for item in items],
-        [item.order_id for item in items],
-        [item.status_after for item in items],
-        now,
-    )
-    if len(written) != len(items):
-        raise Raced
+    if items:
+        rows = [{"account": it.event.account, "event_id": it.event.event_id, **_settled(it)} for it in items]
+        written = await conn.fetch(SETTLE_WAITING, as_json(rows), now)
+        if len(written) != len(items):
+            raise Raced
 
 
 INSERT_VOID = """

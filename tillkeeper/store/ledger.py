@@ -22,7 +22,7 @@ from tillkeeper.domain.order import (
     failure_of,
     summarize,
 )
-from tillkeeper.store.pool import Conn
+from tillkeeper.store.pool import Conn, as_json
 
 
 class Raced(Exception):
@@ -74,7 +74,6 @@ UNION ALL
 SELECT 'dispute', order_id, account, dispute_ref, facts FROM dispute WHERE order_id = ANY($1::bigint[])
 """
 
-_encode = msgspec.json.Encoder().encode
 _payment_facts = msgspec.json.Decoder(PaymentFacts).decode
 _return_facts = msgspec.json.Decoder(ReturnFacts).decode
 
@@ -129,8 +128,12 @@ async def write_orders(conn: Conn, changed: Sequence[OpenOrder], *, now: datetim
     if not changed:
         return
     await _write_payments(conn, changed)
-    await _write_returns(conn, UPSERT_REFUNDS, [(it.id, it.known.refunds, it.facts.refunds) for it in changed])
-    await _write_returns(conn, UPSERT_DISPUTES, [(it.id, it.known.disputes, it.facts.disputes) for it in changed])
+    await _write_returns(
+        conn, UPSERT_REFUNDS, "refund_ref", [(it.id, it.known.refunds, it.facts.refunds) for it in changed]
+    )
+    await _write_returns(
+        conn, UPSERT_DISPUTES, "dispute_ref", [(it.id, it.known.disputes, it.facts.disputes) for it in changed]
+    )
     summaries = [it.judge() for it in changed]
     await _write_summaries(conn, changed, summaries, now)
     await _write_outbox(conn, changed, summaries, now)
@@ -139,10 +142,8 @@ async def write_orders(conn: Conn, changed: Sequence[OpenOrder], *, now: datetim
 UPSERT_PAYMENTS = """
 INSERT INTO payment AS p
     (account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor, failure)
-SELECT account, payment_ref, order_id, status, facts::jsonb, amount_minor, currency, captured_minor, failure
-FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::bigint[],
-            $9::text[])
-     AS w (account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor, failure)
+SELECT account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor, failure
+FROM json_populate_recordset(NULL::payment, $1::json)
 ON CONFLICT (account, payment_ref) DO UPDATE
 SET status = excluded.status, facts = excluded.facts, amount_minor = excluded.amount_minor,
     currency = excluded.currency, captured_minor = excluded.captured_minor, failure = excluded.failure
@@ -158,24 +159,30 @@ async def _write_payments(conn: Conn, changed: Sequence[OpenOrder]) -> None:
         for key, payment in it.facts.payments.items()
         if it.known.payments.get(key) is not payment
     ]
-    if rows:
-        await _write_all(conn, UPSERT_PAYMENTS, rows)
+    await _write_all(conn, UPSERT_PAYMENTS, rows, "payment_ref")
 
 
-def _payment_row(it: OpenOrder, key: ObjectKey, payment: PaymentFacts) -> tuple[object, ...]:
-    captured = captured_of(it.order, key[0], payment)
-    told = payment.asked or next(iter(payment.captures.values()), None)
-    amount = sum(part.minor for part in payment.captures.values()) or (told.minor if told else None)
-    currency = told.currency if told else None
-    failure = failure_of(payment)
-    return (*key, it.id, payment.step, _encode(payment).decode(), amount, currency, captured, failure)
+def _payment_row(it: OpenOrder, key: ObjectKey, payment: PaymentFacts) -> dict[str, object]:
+    account, payment_ref = key
+    parts = payment.captures.values()
+    told = payment.asked or next(iter(parts), None)
+    return {
+        "account": account,
+        "payment_ref": payment_ref,
+        "order_id": it.id,
+        "status": payment.step,
+        "facts": payment,
+        "amount_minor": sum(part.minor for part in parts) or (told.minor if told else None),
+        "currency": told.currency if told else None,
+        "captured_minor": captured_of(it.order, account, payment),
+        "failure": failure_of(payment),
+    }
 
 
 UPSERT_REFUNDS = """
 INSERT INTO refund AS r (account, refund_ref, order_id, payment_ref, status, facts, amount_minor, currency)
-SELECT account, refund_ref, order_id, payment_ref, status, facts::jsonb, amount_minor, currency
-FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[])
-     AS w (account, refund_ref, order_id, payment_ref, status, facts, amount_minor, currency)
+SELECT account, refund_ref, order_id, payment_ref, status, facts, amount_minor, currency
+FROM json_populate_recordset(NULL::refund, $1::json)
 ON CONFLICT (account, refund_ref) DO UPDATE
 SET payment_ref = excluded.payment_ref, status = excluded.status, facts = excluded.facts,
     amount_minor = excluded.amount_minor, currency = excluded.currency
@@ -185,9 +192,8 @@ RETURNING 1
 
 UPSERT_DISPUTES = """
 INSERT INTO dispute AS d (account, dispute_ref, order_id, payment_ref, status, facts, amount_minor, currency)
-SELECT account, dispute_ref, order_id, payment_ref, status, facts::jsonb, amount_minor, currency
-FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[])
-     AS w (account, dispute_ref, order_id, payment_ref, status, facts, amount_minor, currency)
+SELECT account, dispute_ref, order_id, payment_ref, status, facts, amount_minor, currency
+FROM json_populate_recordset(NULL::dispute, $1::json)
 ON CONFLICT (account, dispute_ref) DO UPDATE
 SET payment_ref = excluded.payment_ref, status = excluded.status, facts = excluded.facts,
     amount_minor = excluded.amount_minor, currency = excluded.currency
@@ -199,30 +205,36 @@ _Returns = Mapping[ObjectKey, ReturnFacts]
 
 
 async def _write_returns(
-    conn: Conn,
-    upsert: str,
-    objects: Iterable[tuple[int, _Returns, _Returns]],
+    conn: Conn, upsert: str, ref_column: str, objects: Iterable[tuple[int, _Returns, _Returns]]
 ) -> None:
     rows = [
-        _return_row(order_id, key, told)
+        _return_row(order_id, ref_column, key, told)
         for order_id, known, facts in objects
         for key, told in facts.items()
         if known.get(key) is not told
     ]
+    await _write_all(conn, upsert, rows, ref_column)
+
+
+def _return_row(order_id: int, ref_column: str, key: ObjectKey, told: ReturnFacts) -> dict[str, object]:
+    return {
+        "account": key[0],
+        ref_column: key[1],
+        "order_id": order_id,
+        "payment_ref": told.payment_ref,
+        "status": told.standing.step,
+        "facts": told,
+        "amount_minor": told.amount.minor if told.amount else None,
+        "currency": told.amount.currency if told.amount else None,
+    }
+
+
+async def _write_all(conn: Conn, statement: str, rows: list[dict[str, object]], ref_column: str) -> None:
     if rows:
-        await _write_all(conn, upsert, rows)
-
-
-def _return_row(order_id: int, key: ObjectKey, told: ReturnFacts) -> tuple[object, ...]:
-    amount, currency = (told.amount.minor, told.amount.currency) if told.amount else (None, None)
-    return (*key, order_id, told.payment_ref, told.standing.step, _encode(told).decode(), amount, currency)
-
-
-async def _write_all(conn: Conn, statement: str, rows: list[tuple[object, ...]]) -> None:
-    rows.sort(key=lambda row: row[:2])
-    written = await conn.fetch(statement, *map(list, zip(*rows, strict=True)))
-    if len(written) != len(rows):
-        raise Raced
+        rows.sort(key=lambda row: (row["account"], row[ref_column]))
+        written = await conn.fetch(statement, as_json(rows))
+        if len(written) != len(rows):
+            raise Raced
 
 
 UPDATE_ORDERS = """
@@ -253,46 +265,38 @@ STATUS_CHANGED = "order.status_changed"
 
 INSERT_OUTBOX = """
 INSERT INTO outbox (order_id, version, topic, payload, created_at)
-SELECT order_id, version, $4, payload::jsonb, $5
-FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS w (order_id, version, payload)
+SELECT order_id, version, topic, payload, $2 FROM json_populate_recordset(NULL::outbox, $1::json)
 """
 
 
 async def _write_outbox(conn: Conn, changed: Sequence[OpenOrder], summaries: Sequence[Summary], now: datetime) -> None:
-    told = [(it, summary) for it, summary in zip(changed, summaries, strict=True) if it.status != summary.status]
-    if told:
-        await conn.execute(
-            INSERT_OUTBOX,
-            [it.id for it, _ in told],
-            [it.version + 1 for it, _ in told],
-            [_notice(it, summary) for it, summary in told],
-            STATUS_CHANGED,
-            now,
-        )
+    rows = [
+        {"order_id": it.id, "version": it.version + 1, "topic": STATUS_CHANGED, "payload": _notice(it, summary)}
+        for it, summary in zip(changed, summaries, strict=True)
+        if it.status != summary.status
+    ]
+    if rows:
+        await conn.execute(INSERT_OUTBOX, as_json(rows), now)
 
 
-def _notice(it: OpenOrder, summary: Summary) -> str:
-    return _encode(
-        {
-            "order_ref": it.order.order_ref,
-            "version": it.version + 1,
-            "status": summary.status,
-            "status_zh": STATUS_ZH[summary.status],
-            "previous_status": it.status,
-            "amount": it.order.amount,
-            "currency": it.order.currency,
-            "paid": summary.captured,
-            "refunding": summary.refunding,
-            "refunded": summary.refunded,
-        }
-    ).decode()
+def _notice(it: OpenOrder, summary: Summary) -> dict[str, object]:
+    return {
+        "order_ref": it.order.order_ref,
+        "version": it.version + 1,
+        "status": summary.status,
+        "status_zh": STATUS_ZH[summary.status],
+        "previous_status": it.status,
+        "amount": it.order.amount,
+        "currency": it.order.currency,
+        "paid": summary.captured,
+        "refunding": summary.refunding,
+        "refunded": summary.refunded,
+    }
 
 
 INSERT_CASES = """
 INSERT INTO cases (kind, subject, order_id, account, details, opened_at)
-SELECT kind, subject, order_id, account, details::jsonb, $6
-FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[])
-     AS w (kind, subject, order_id, account, details)
+SELECT kind, subject, order_id, account, details, $2 FROM json_populate_recordset(NULL::cases, $1::json)
 ON CONFLICT (kind, subject) DO NOTHING
 RETURNING kind
 """
@@ -303,13 +307,5 @@ async def open_cases(conn: Conn, found: Sequence[tuple[int | None, Concern]], *,
     if not found:
         return []
     found = sorted(found, key=lambda it: (it[1].kind, it[1].subject))
-    rows = await conn.fetch(
-        INSERT_CASES,
-        [concern.kind for _, concern in found],
-        [concern.subject for _, concern in found],
-        [order_id for order_id, _ in found],
-        [concern.account for _, concern in found],
-        [_encode(concern.details).decode() for _, concern in found],
-        now,
-    )
-    return [row["kind"] for row in rows]
+    rows = [{"order_id": order_id, **msgspec.structs.asdict(concern)} for order_id, concern in found]
+    return [row["kind"] for row in await conn.fetch(INSERT_CASES, as_json(rows), now)]

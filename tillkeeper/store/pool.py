@@ -1,10 +1,12 @@
 """Connections to PostgreSQL: opened with limits on every wait, and refused where the server could lose a commit."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import asyncpg
+import msgspec
 
 Conn: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
@@ -79,13 +81,21 @@ async def refuse_unsafe(conn: Conn) -> None:
 SCHEMA_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('tillkeeper schema', 0))"
 
 
-async def create_schema(database_url: str) -> None:
-    """Runs schema.sql in one transaction.  Safe to repeat, and to run from several processes at once."""
+TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY tablename"
+
+
+async def create_schema(database_url: str) -> list[str]:
+    """Runs schema.sql in one transaction; returns the tables that were not there before.
+
+    Safe to repeat, and to run from several processes at once.
+    """
     conn = await asyncpg.connect(database_url, timeout=CONNECT_S, command_timeout=COMMAND_S)
     try:
         async with conn.transaction():
             await conn.execute(SCHEMA_LOCK)
+            before = {row["tablename"] for row in await conn.fetch(TABLES)}
             await conn.execute(schema_sql())
+            return [row["tablename"] for row in await conn.fetch(TABLES) if row["tablename"] not in before]
     finally:
         await conn.close()
 
@@ -100,3 +110,8 @@ def rows_of(status: str) -> int:
     """The count in a command tag such as "INSERT 0 12"."""
     found = re.search(r"(\d+)$", status)
     return int(found.group(1)) if found else 0
+
+
+def as_json(rows: Sequence[object]) -> str:
+    """Rows by column name, for json_populate_recordset: half the client's cost of an array for each column."""
+    return msgspec.json.encode(rows).decode()

@@ -52,18 +52,19 @@ async def put(conn: Conn, *, message_id: UUID, shard: int, body: bytes, timeout_
         raise NotReplicated(f"PostgreSQL warned: {warnings[0]}")
 
 
-# The CTE is materialized so that its LIMIT is taken once; a plain IN (SELECT ...) may be run again by the planner.
+# id = ANY (ARRAY (...)): the LIMIT is taken once, and the primary key finds the rows.  A join would be planned while
+# the table is empty, as a scan of it all, and the plan kept while the backlog grows.
 TAKE = """
-WITH due AS MATERIALIZED (
-    SELECT id FROM spool
-    WHERE taken_until < now() AND attempts <= $4
-    ORDER BY position
-    LIMIT $2
-    FOR UPDATE SKIP LOCKED
-), taken AS (
+WITH taken AS (
     UPDATE spool SET taken_until = now() + make_interval(secs => $3), taken_by = $1, attempts = attempts + 1
-    FROM due WHERE spool.id = due.id
-    RETURNING spool.id, spool.position, spool.body, spool.attempts
+    WHERE id = ANY (ARRAY (
+        SELECT id FROM spool
+        WHERE taken_until < now() AND attempts <= $4
+        ORDER BY position
+        LIMIT $2
+        FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING id, position, body, attempts
 )
 SELECT id, body, attempts FROM taken ORDER BY position
 """
@@ -78,18 +79,18 @@ async def take(
 
 
 TAKE_PAST_LIMIT = """
-WITH front AS MATERIALIZED (
-    SELECT id FROM spool ORDER BY position LIMIT $5
-), due AS MATERIALIZED (
-    SELECT spool.id FROM spool JOIN front USING (id)
-    WHERE taken_until < now() AND attempts > $4
-    ORDER BY position
-    LIMIT $2
-    FOR UPDATE OF spool SKIP LOCKED
-), taken AS (
+WITH taken AS (
     UPDATE spool SET taken_until = now() + make_interval(secs => $3), taken_by = $1
-    FROM due WHERE spool.id = due.id
-    RETURNING spool.id, spool.position, spool.body, spool.attempts
+    WHERE id = ANY (ARRAY (
+        SELECT id FROM spool
+        WHERE taken_until < now() AND attempts > $4 AND id = ANY (ARRAY (
+            SELECT id FROM (SELECT id, attempts FROM spool ORDER BY position LIMIT $5) AS front WHERE attempts > $4
+        ))
+        ORDER BY position
+        LIMIT $2
+        FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING id, position, body, attempts
 )
 SELECT id, body, attempts FROM taken ORDER BY position
 """
