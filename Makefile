@@ -18,6 +18,7 @@ help:  ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/ready  ## The virtual environment, with what the locks name
+	@:
 
 # One environment for running and for development: the second would cost more than the few packages it leaves out.
 .venv/ready: requirements-dev.lock pyproject.toml deploy/venv.sh

@@ -99,7 +99,8 @@ class Child:
         """Kills the process and everything it started, as a power cut would, and returns when they are gone."""
         if not self.running:
             return
-        family = [os.pidfd_open(pid) for pid in _descendants(self.pid)]
+        self.send(signal.SIGSTOP)  # so that the family does not grow while it is counted
+        family = _pidfds(_descendants(self.pid))
         try:
             self.send(signal.SIGKILL)
             await self._process.wait()
@@ -148,11 +149,20 @@ def new_directory(name: str) -> Path:
 
 
 def _descendants(pid: int) -> list[int]:
-    try:
-        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except FileNotFoundError:
-        return []
+    children: list[int] = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it, or a thread of it, has just ended
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            children += [int(child) for child in (thread / "children").read_text().split()]
     return children + [below for child in children for below in _descendants(child)]
+
+
+def _pidfds(pids: list[int]) -> list[int]:
+    """What stays the same process even when its pid is given to another; the ended ones left out."""
+    found = []
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            found.append(os.pidfd_open(pid))
+    return found
 
 
 async def _ended(process: int) -> None:

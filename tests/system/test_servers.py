@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -16,8 +17,10 @@ from sandbox.servers import Postgres
 
 def family(pid: int) -> list[int]:
     """A process and everything below it."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(below for child in children for below in family(int(child)))]
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # one that has just ended has no children
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [pid, *(below for child in children for below in family(int(child)))]
+    return []
 
 
 def running(pid: int) -> bool:
@@ -119,6 +122,7 @@ async def main():
     server = {"Postgres": Postgres, "RabbitMQ": RabbitMQ}[sys.argv[1]]()
     await server.start()
     extra = [server._epmd.pid] if sys.argv[1] == "RabbitMQ" else []
+    print(server._directory)
     print(*extra, *family(server.pid), flush=True)
     await asyncio.Event().wait()
 
@@ -138,19 +142,19 @@ async def gone(pids: list[int]) -> None:
 
 
 @pytest.mark.parametrize("name", ["Postgres", pytest.param("RabbitMQ", marks=pytest.mark.rabbitmq)])
-async def test_servers_do_not_outlive_a_killed_parent(name, request, tmp_path):
+async def test_servers_do_not_outlive_a_killed_parent(name, request):
     if name == "RabbitMQ":
         request.getfixturevalue("rabbitmq")  # skips, or fails, where there is none
-    root = Path(__file__).parents[2]
     parent = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", PARENT, name),
-        cwd=root,
-        env=os.environ | {"TMPDIR": str(tmp_path)},
+        cwd=Path(__file__).parents[2],
         stdout=asyncio.subprocess.PIPE,
     )
+    directory = Path((await parent.stdout.readline()).decode().strip())
     servers = [int(pid) for pid in (await parent.stdout.readline()).split()]
     assert servers
     parent.send_signal(signal.SIGKILL)
     await parent.wait()
     async with asyncio.timeout(20):
         await gone(servers)
+    shutil.rmtree(directory)
