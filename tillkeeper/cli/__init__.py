@@ -1,0 +1,28 @@
+"""The command line: one module a subject, put together here.
+
+Modules import what they need inside their commands, so that `--help` and quick questions start quickly.
+"""
+
+import typer
+
+from tillkeeper.cli import audit, db, inspecting, order, parked, roles, run, sandbox
+
+app = typer.Typer(
+    help="Keeps a merchant's order payment state true: takes in the webhooks of payment gateways, and applies each to "
+    "its order exactly once in effect.\n\n"
+    "Settings come from a TOML file, named by --config or TILLKEEPER_CONFIG, and from the environment, which wins.\n\n"
+    "Every command takes --json, and --help tells what it does, with an example and its exit codes.",
+    epilog="Exit codes: 0 done, or yes; 1 the answer is no; 2 wrong usage or bad configuration; 3 the database or the "
+    "broker is out of reach; 130 ended by Ctrl-C.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for subject in (run, roles, db, order, parked, inspecting, audit, sandbox):
+    app.add_typer(subject.app)
+
+
+def main() -> None:
+    """What `tillkeeper` runs."""
+    app(prog_name="tillkeeper")

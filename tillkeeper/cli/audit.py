@@ -1,0 +1,88 @@
+"""`tillkeeper audit`: the books, from the database alone."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tillkeeper.cli.failed import NO, reported
+from tillkeeper.cli.options import AsJson, Config, exits, seconds, settings_from
+
+if TYPE_CHECKING:
+    from tillkeeper.store.audit import Audit
+
+app = typer.Typer()
+
+Grace = Annotated[
+    float,
+    typer.Option(
+        "--grace",
+        metavar="SPAN",
+        parser=seconds,
+        help="How long a delivery may be on its way before its absence counts: 60s, 5m, 2h, or 0 when all is quiet.",
+    ),
+]
+
+
+@app.command("audit", epilog=exits(yes="the books balance", no="they do not", example="tillkeeper audit --grace 5m"))
+def audit_command(grace: Grace = "60s", config: Config = None, as_json: AsJson = False) -> None:  # type: ignore[assignment]
+    """Prove that nothing vanished: every accepted event has one outcome, and every status follows from its facts.
+
+    The books: accepted = applied + no_change + waiting + mismatched + duplicates + parked.  Besides, no number that
+    a receiver gave out is missing, and every order's status is derived anew and compared.
+    """
+    with reported(as_json=as_json):
+        settings = settings_from(config)
+        from tillkeeper import clock
+        from tillkeeper.cli.database import ask
+        from tillkeeper.cli.output import print_json
+        from tillkeeper.store.audit import audit
+
+        now = clock.now()
+        books = ask(settings, lambda pool: audit(pool, settled_until=now - timedelta(seconds=grace), now=now))
+        if as_json:
+            print_json(_told(books))
+        else:
+            _print(books)
+        if not books.balances:
+            raise typer.Exit(NO)
+
+
+def _told(books: "Audit") -> dict[str, Any]:
+    import msgspec
+
+    return {**msgspec.structs.asdict(books), "accounted": books.accounted, "balances": books.balances}
+
+
+def _print(books: "Audit") -> None:
+    from tillkeeper.cli.output import print_facts, print_table
+
+    outcomes = {name: books.outcomes.get(name, 0) for name in ("applied", "no_change", "waiting", "mismatched")}
+    became = {**outcomes, **books.outcomes, "duplicates": books.duplicates, "parked": books.parked}
+    print_table("What became of accepted events", ("", "events"), became.items())
+    print_facts(
+        {
+            "accepted": f"{books.accepted} events of {books.deliveries} deliveries",
+            "accounted for": books.accounted,
+            "on their way": f"{books.in_flight} deliveries, {books.spooled} messages in the PostgreSQL lane",
+            "unreadable": f"{books.unreadable} parked messages" if books.unreadable else None,
+            "orders": f"{books.orders}, each status derived anew",
+        }
+    )
+    print()
+    print_table(
+        "Missing: numbers that a receiver gave out and that stand nowhere",
+        ("receiver's run", "last number", "missing"),
+        ((it["run"], it["last_number"], it["missing"]) for it in books.missing),
+    )
+    print_table(
+        "Unbalanced deliveries",
+        ("run", "number", "account", "events", "duplicates", "settled", "parked"),
+        (tuple(it.values()) for it in books.unbalanced),
+    )
+    print_table(
+        "Misjudged orders",
+        ("order", "stored status", "the facts say"),
+        ((it["order_ref"], it["stored"], it["facts_say"]) for it in books.misjudged),
+    )
+    print("The books balance." if books.balances else "The books do NOT balance.")

@@ -1,0 +1,94 @@
+"""Parked events closed by a person: each in a transaction of its own, so that one that fails holds up no other."""
+
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from tillkeeper import clock
+from tillkeeper.cli.database import one_line
+from tillkeeper.store import apply, parked
+from tillkeeper.store.pool import Conn, is_outage
+from tillkeeper.store.transactions import repeat_when_raced
+
+PAGE_ROWS: Final = 500
+
+
+class Act(msgspec.Struct, frozen=True, kw_only=True):
+    """Who closes, and why."""
+
+    by: str
+    note: str
+
+
+async def replay(pool: asyncpg.Pool, ids: Sequence[int] | None, act: Act) -> list[dict[str, Any]]:
+    """What became of each, or, without numbers, of every one that is open."""
+    told = list[dict[str, Any]]()
+    async for parked_id in _these(ids) if ids else _open(pool, told):
+        told.append(await _replay_one(pool, parked_id, act))
+    return told
+
+
+async def discard(pool: asyncpg.Pool, ids: Sequence[int], act: Act) -> list[dict[str, Any]]:
+    """What became of each."""
+    return [await _discard_one(pool, parked_id, act) async for parked_id in _these(ids)]
+
+
+async def _these(ids: Sequence[int]) -> AsyncIterator[int]:
+    for parked_id in dict.fromkeys(ids):
+        yield parked_id
+
+
+async def _open(pool: asyncpg.Pool, told: list[dict[str, Any]]) -> AsyncIterator[int]:
+    """Every open one, a page at a time; those told of already that are still open are not tried again."""
+    while True:
+        tried = {it["id"] for it in told}
+        stuck = sum(it["outcome"] == "still_parked" for it in told)
+        async with pool.acquire() as conn:
+            page = await parked.list_parked(conn, closed_too=False, limit=stuck + PAGE_ROWS)
+        fresh = [row["id"] for row in page if row["id"] not in tried]
+        if not fresh:
+            return
+        for parked_id in fresh:
+            yield parked_id
+
+
+async def _replay_one(pool: asyncpg.Pool, parked_id: int, act: Act) -> dict[str, Any]:
+    def work(conn: Conn) -> Any:
+        return apply.replay(conn, parked_id, by=act.by, note=act.note, now=clock.now())
+
+    try:
+        tally = await repeat_when_raced(pool, work)
+    except parked.NotOpen:
+        return _not_open(parked_id)
+    except parked.Unreadable:
+        return _told(parked_id, "still_parked", error="it is no readable message; it can only be discarded")
+    except Exception as error:  # whatever parked it may do so again, and must not hold up the others
+        if is_outage(error):
+            raise
+        return _told(parked_id, "still_parked", error=f"{type(error).__name__}: {one_line(error)}")
+    outcomes = sorted(tally.outcomes)
+    return _told(parked_id, "superseded" if tally.duplicates else "replayed", event_outcomes=outcomes)
+
+
+async def _discard_one(pool: asyncpg.Pool, parked_id: int, act: Act) -> dict[str, Any]:
+    close = partial(
+        parked.close_parked, parked_id=parked_id, outcome="discarded", by=act.by, note=act.note, now=clock.now()
+    )
+    try:
+        await repeat_when_raced(pool, close)
+    except parked.NotOpen:
+        return _not_open(parked_id)
+    return _told(parked_id, "discarded")
+
+
+def _not_open(parked_id: int) -> dict[str, Any]:
+    return _told(parked_id, "not_open", error="it is not parked, or was closed before; `parked show` tells")
+
+
+def _told(
+    parked_id: int, outcome: str, *, event_outcomes: Sequence[str] = (), error: str | None = None
+) -> dict[str, Any]:
+    return {"id": parked_id, "outcome": outcome, "event_outcomes": list(event_outcomes), "error": error}

@@ -1,0 +1,70 @@
+"""Asking the database from a command, and what its failures are called."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, TypeVar
+
+import asyncpg
+
+from tillkeeper.cli.failed import OUT_OF_REACH, WRONG, Failed
+from tillkeeper.settings import Settings
+from tillkeeper.store.pool import DATABASE_ERRORS, UnsafeDatabase, is_outage, open_pool
+from tillkeeper.telemetry import mask
+
+Result = TypeVar("Result")
+
+CONNECTIONS: Final = 2
+# Waiting does not cure these.
+REFUSALS: Final = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.ClientConfigurationError,
+)
+NO_SCHEMA: Final = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
+
+
+def ask(settings: Settings, question: Callable[[asyncpg.Pool], Awaitable[Result]]) -> Result:
+    """What the question finds out.  Raises Failed."""
+
+    async def answer() -> Result:
+        async with await open_pool(settings.database_url, max_size=CONNECTIONS) as pool:
+            return await question(pool)
+
+    with named_failures(settings):
+        return asyncio.run(answer())
+
+
+@contextmanager
+def named_failures(settings: Settings) -> Iterator[None]:
+    """Raises Failed in place of what the database's absence or refusal raises."""
+    try:
+        yield
+    except UnicodeError:
+        raise Failed("database_url: a host name in it cannot be looked up", code=WRONG) from None
+    except DATABASE_ERRORS as error:
+        if not is_outage(error):
+            raise
+        raise failed_by(error, settings.database_url) from None
+
+
+def failed_by(error: BaseException, database_url: str) -> Failed:
+    """The line and the code for one of DATABASE_ERRORS."""
+    where = mask(database_url)
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return Failed(f"database_url: {one_line(error)}", code=WRONG)
+    if isinstance(error, REFUSALS):
+        return Failed(f"the database {where} refuses: {one_line(error)}; check database_url", code=WRONG)
+    if isinstance(error, NO_SCHEMA):
+        return Failed(
+            f"the database {where} has no schema of this version; `tillkeeper db init` creates it", code=WRONG
+        )
+    if isinstance(error, UnsafeDatabase):
+        return Failed(one_line(error), code=OUT_OF_REACH)
+    return Failed(f"the database {where} is out of reach: {one_line(error)}", code=OUT_OF_REACH)
+
+
+def one_line(error: BaseException) -> str:
+    """An error's text without its line breaks and passwords; its name where it has none."""
+    return mask(" ".join(str(error).split())) or type(error).__name__

@@ -1,0 +1,36 @@
+"""How a command fails: a clear line a problem on standard error, and an exit code; never a trace."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import typer
+
+NO: Final = 1  # the answer is no
+WRONG: Final = 2  # usage or configuration; click's own code for wrong usage, too
+OUT_OF_REACH: Final = 3  # database or broker
+
+
+class Failed(Exception):
+    """What was wrong and what would be right, a line each."""
+
+    def __init__(self, *lines: str, code: int) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+        self.code = code
+
+
+@contextmanager
+def reported(*, as_json: bool) -> Iterator[None]:
+    """Turns Failed into its lines and exit code."""
+    try:
+        yield
+    except Failed as failed:
+        if as_json:
+            print(json.dumps({"errors": failed.lines}, ensure_ascii=False), file=sys.stderr)
+        else:
+            for line in failed.lines:
+                print(f"tillkeeper: {line}", file=sys.stderr)
+        raise typer.Exit(failed.code) from None

@@ -1,0 +1,137 @@
+"""`tillkeeper inspect`: captured requests explained."""
+
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from tillkeeper.cli.failed import NO, WRONG, Failed, reported
+from tillkeeper.cli.money import in_words
+from tillkeeper.cli.options import AsJson, Config, exits, name_file
+
+if TYPE_CHECKING:
+    from tillkeeper.gateways.base import Gateway
+
+app = typer.Typer()
+
+FILE_BYTES_MAX: Final = 32 * 1024 * 1024  # the largest body that a receiver can be set to take, in base64, and headers
+STANDARD_INPUT: Final = Path("-")
+
+Files = Annotated[
+    list[Path], typer.Argument(metavar="REQUEST.json ...", help="Captured requests; - is standard input.")
+]
+Account = Annotated[str | None, typer.Option("--account", help="The account that received them.")]
+Now = Annotated[
+    int | None,
+    typer.Option("--now", metavar="UNIX", min=0, max=253_402_300_799, help="When, in seconds since 1970."),
+]
+
+
+@app.command(
+    "inspect",
+    epilog=exits(
+        yes="all are verified",
+        no="one is not",
+        example="tillkeeper inspect --account stripe-main --now 1798000000 request.json",
+    ),
+)
+def inspect_command(
+    files: Files, account: Account = None, now: Now = None, config: Config = None, as_json: AsJson = False
+) -> None:
+    """Explain captured requests: verified or why not, and the events in them.  Changes nothing, needs no server.
+
+    REQUEST.json is {"method", "url", "headers": {}, "body": "..."} or "body_b64"; "account" and "now" in it count
+    where the options do not say.  Only the accounts of the configuration are needed.  With --json: one line a file.
+    """
+    with reported(as_json=as_json):
+        gateways = _gateways(config)
+        from tillkeeper import clock
+        from tillkeeper.cli.output import print_json
+
+        all_verified = True
+        for file in files:
+            found = _inspected(file, gateways, account, _moment(now), clock.now())
+            all_verified &= found["verified"]
+            if as_json:
+                print_json(found)
+            else:
+                _print(file, found)
+        if not all_verified:
+            raise typer.Exit(NO)
+
+
+def _gateways(config: Path | None) -> "Mapping[str, Gateway]":
+    from tillkeeper.settings import BadSettings, load_gateways
+
+    name_file(config)
+    try:
+        gateways = load_gateways()
+    except BadSettings as error:
+        raise Failed(*error.problems, code=WRONG) from None
+    if not gateways:
+        raise Failed("no account is configured; name the file with --config PATH or TILLKEEPER_CONFIG", code=WRONG)
+    return gateways
+
+
+def _inspected(
+    file: Path,
+    gateways: "Mapping[str, Gateway]",
+    account: str | None,
+    now: datetime | None,
+    default_now: datetime,
+) -> dict[str, Any]:
+    from tillkeeper.gateways.inspecting import inspect_request
+
+    try:
+        captured = _read(file)
+    except OSError as error:
+        return {"verified": False, "reason": f"the file cannot be read: {error.strerror}", "events": []}
+    if len(captured) > FILE_BYTES_MAX:
+        return {"verified": False, "reason": f"the file is greater than {FILE_BYTES_MAX} bytes", "events": []}
+    return inspect_request(captured, gateways, account, now, default_now=default_now)
+
+
+def _read(file: Path) -> bytes:
+    if file == STANDARD_INPUT:
+        return sys.stdin.buffer.read(FILE_BYTES_MAX + 1)
+    with file.open("rb") as opened:
+        return opened.read(FILE_BYTES_MAX + 1)
+
+
+def _moment(seconds: int | None) -> datetime | None:
+    from tillkeeper.gateways.fields import moment_from_unix
+
+    return None if seconds is None else moment_from_unix(seconds)
+
+
+def _print(file: Path, found: dict[str, Any]) -> None:
+    from tillkeeper.cli.output import shown
+
+    name = "standard input" if file == STANDARD_INPUT else shown(file)
+    if not found["verified"]:
+        print(f"{name}: NOT verified: {shown(found['reason'])}")
+        return
+    events = found["events"]
+    print(f"{name}: verified, {len(events)} events" if events else f"{name}: verified; it holds no event that matters")
+    for event in events:
+        print(f"  {event['kind']}  {shown(event['event_id'])}")
+        for line in _lines(event):
+            print(f"    {shown(line)}")
+
+
+def _lines(event: dict[str, Any]) -> list[str]:
+    """What an event says, in words."""
+    order = event["order_ref"]
+    lines = [
+        f"order {order}" if order else "names no order; it is found by its payment",
+        event["payment_ref"] and f"payment {event['payment_ref']}",
+        event["refund_ref"] and f"refund {event['refund_ref']}",
+        (amount := in_words(event["amount"], event["currency"])) and f"amount {amount}",
+        (total := in_words(event["total"], event["currency"])) and f"total so far {total}",
+        event["failure"] and f"failed: {event['failure']}",
+        f"happened {event['occurred_at']}",
+    ]
+    return [line for line in lines if line]

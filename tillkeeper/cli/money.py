@@ -1,0 +1,12 @@
+"""Amounts for people's eyes."""
+
+from tillkeeper.domain.money import EXPONENTS, format_minor
+
+
+def in_words(amount: int | None, currency: str | None) -> str | None:
+    """12.30 CNY; the bare number of minor units beside a currency that ISO 4217 does not list; None for no amount."""
+    if amount is None:
+        return None
+    if currency is not None and currency in EXPONENTS:
+        return format_minor(amount, currency)
+    return f"{amount} minor units of {currency or 'an unnamed currency'}"

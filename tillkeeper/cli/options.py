@@ -1,0 +1,68 @@
+"""What commands have in common: options, how they end, and the settings."""
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from tillkeeper.cli.failed import WRONG, Failed
+
+if TYPE_CHECKING:
+    from tillkeeper.settings import Settings
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="PATH", help="The TOML file with the settings; else TILLKEEPER_CONFIG names it."),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON for programs; an error is then JSON on standard error, too.")
+]
+Tied = Annotated[bool, typer.Option("--tied", hidden=True, help="Stop when standard input ends, as for a child.")]
+
+UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+SECONDS_MAX: Final = 366 * 86400  # whoever means more means something else
+
+
+def exits(*, yes: str = "done", no: str | None = None, example: str) -> str:
+    """The end of a command's help."""
+    codes = [f"0  {yes}", f"1  {no}" if no else "", "2  wrong usage or bad configuration"]
+    lines = [*filter(None, codes), "3  the database or the broker is out of reach"]
+    return "\n".join(["\b", "Example:", f"  {example}", "", "\b", "Exit codes:", *(f"  {line}" for line in lines)])
+
+
+def settings_from(config: Path | None) -> "Settings":
+    """The settings; children find the same file."""
+    from tillkeeper.settings import BadSettings, load_settings
+
+    name_file(config)
+    try:
+        return load_settings()
+    except BadSettings as error:
+        raise Failed(*error.problems, code=WRONG) from None
+
+
+def name_file(config: Path | None) -> None:
+    """Makes the option's file the one that the environment names, for us and our children."""
+    if config is not None:
+        os.environ["TILLKEEPER_CONFIG"] = str(config.absolute())
+
+
+def seconds(text: str) -> float:
+    """A span such as 60s, 5m, 2h or 0.  Raises what typer reports as wrong usage."""
+    found = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text)
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is no span of time; write 60s, 5m or 2h")
+    if (span := int(found[1]) * UNITS_S[found[2]]) > SECONDS_MAX:
+        raise typer.BadParameter(f"{text!r} is more than a year")
+    return float(span)
+
+
+def unicode(text: str) -> str:
+    """Text that a database can hold: bytes of the command line that are no UTF-8 are refused."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter("is not UTF-8 text") from None
+    return text

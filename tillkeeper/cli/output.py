@@ -1,0 +1,63 @@
+"""What commands print: JSON for programs, tables for people."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PIPE_COLUMNS: Final = 200  # where no terminal says how wide it is
+
+
+def print_json(content: Any) -> None:
+    """One line of JSON, with times and the like as the HTTP API writes them."""
+    import orjson
+
+    sys.stdout.write(orjson.dumps(content, default=str).decode() + "\n")
+
+
+def console() -> "Console":
+    """Standard output for people; what outsiders sent is shown as it is, never read as markup."""
+    from rich.console import Console
+
+    found = Console(markup=False, highlight=False, emoji=False)
+    if not found.is_terminal:
+        found = Console(markup=False, highlight=False, emoji=False, width=PIPE_COLUMNS)
+    return found
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table, or nothing where it has no rows."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(shown(value)) for value in row))
+    if table.row_count:
+        console().print(table)
+        print()
+
+
+def print_facts(facts: Mapping[str, object]) -> None:
+    """Names and values, one a line; values that are None are left out."""
+    told = {name: shown(value) for name, value in facts.items() if value is not None}
+    width = max(map(len, told), default=0)
+    for name, value in told.items():
+        print(f"{name:<{width}}  {value}")
+
+
+def shown(value: object) -> str:
+    """A value for people: times to the second in UTC, nothing for None, and no control character of an outsider's."""
+    match value:
+        case None:
+            return ""
+        case datetime():
+            return f"{value:%Y-%m-%d %H:%M:%S}Z"
+        case _:
+            return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(value))

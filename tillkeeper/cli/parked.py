@@ -1,0 +1,171 @@
+"""`tillkeeper parked`: what could not be applied, for people to see, replay or discard."""
+
+import getpass
+import os
+from base64 import b64decode
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from tillkeeper.cli.failed import NO, Failed, reported
+from tillkeeper.cli.options import AsJson, Config, exits, settings_from, unicode
+
+if TYPE_CHECKING:
+    from asyncpg import Pool
+
+app = typer.Typer()
+commands = typer.Typer(help="What could not be applied: see it, replay it, discard it.", no_args_is_help=True)
+app.add_typer(commands, name="parked")
+
+ID_MAX: Final = 2**63 - 1
+LIMIT_MAX: Final = 10_000  # more than a person reads; the rest is told by number
+BODY_CHARS_SHOWN: Final = 4_000  # --json shows all of it
+
+Id = Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="Its number, as `parked list` shows it.")]
+Ids = Annotated[list[int], typer.Argument(metavar="ID ...", min=1, max=ID_MAX, help="Their numbers.")]
+SomeIds = Annotated[list[int] | None, typer.Argument(metavar="[ID ...]", min=1, max=ID_MAX, help="Their numbers.")]
+ClosedToo = Annotated[bool, typer.Option("--all", help="Those already replayed, superseded or discarded, too.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=LIMIT_MAX, help="The oldest so many.")]
+EveryOne = Annotated[bool, typer.Option("--all", help="Every one that is open.")]
+By = Annotated[str | None, typer.Option("--by", metavar="NAME", parser=unicode, help="Who does it; else the OS user.")]
+Note = Annotated[str, typer.Option("--note", metavar="TEXT", parser=unicode, help="Why; it is kept.")]
+
+
+@commands.command("list", epilog=exits(example="tillkeeper parked list --all --limit 100"))
+def list_command(
+    closed_too: ClosedToo = False, limit: Limit = 50, config: Config = None, as_json: AsJson = False
+) -> None:
+    """List parked events, the oldest first: why each was parked, and what became of it."""
+    with reported(as_json=as_json):
+        settings = settings_from(config)
+        from tillkeeper.cli.database import ask
+        from tillkeeper.cli.output import print_json, print_table
+        from tillkeeper.store.parked import list_parked
+
+        async def question(pool: "Pool") -> list[dict[str, Any]]:
+            async with pool.acquire() as conn:
+                return await list_parked(conn, closed_too=closed_too, limit=limit + 1)
+
+        found = ask(settings, question)
+        rows, more = found[:limit], len(found) > limit
+        if as_json:
+            print_json({"parked": rows, "more": more})
+            return
+        columns = ("id", "account", "event_id", "reason", "error", "parked_at", "outcome", "closed_by", "note")
+        print_table("Parked", columns, ([row[column] for column in columns] for row in rows))
+        print(
+            "There are more; --limit shows them." if more else f"{len(rows)} in all." if rows else "Nothing is parked."
+        )
+
+
+@commands.command("show", epilog=exits(no="there is none of this number", example="tillkeeper parked show 17"))
+def show_command(parked_id: Id, config: Config = None, as_json: AsJson = False) -> None:
+    """Show one parked event: why, what it says, and the delivery that brought it."""
+    with reported(as_json=as_json):
+        settings = settings_from(config)
+        from tillkeeper.cli.database import ask
+        from tillkeeper.cli.output import print_json
+        from tillkeeper.store.parked import show_parked
+
+        async def question(pool: "Pool") -> dict[str, Any] | None:
+            async with pool.acquire() as conn:
+                return await show_parked(conn, parked_id)
+
+        found = ask(settings, question)
+        if found is None:
+            raise Failed(f"nothing was ever parked under the number {parked_id}", code=NO)
+        if as_json:
+            print_json(found)
+        else:
+            _print(found)
+
+
+@commands.command(
+    "replay",
+    epilog=exits(
+        yes="all are applied",
+        no="one is not open, or cannot be applied still",
+        example='tillkeeper parked replay 17 18 --note "order registered late"',
+    ),
+)
+def replay_command(
+    ids: SomeIds = None,
+    every_one: EveryOne = False,
+    by: By = None,
+    note: Note = "",
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Apply parked events again, each in a transaction of its own.
+
+    One that still cannot be applied says why and stays parked.  One whose event was applied by a redelivery meanwhile
+    is closed as superseded.  Who, when and why are kept.
+    """
+    if bool(ids) == every_one:
+        raise typer.BadParameter("name the numbers, or --all")
+    with reported(as_json=as_json):
+        settings = settings_from(config)
+        from tillkeeper.cli.closing import Act, replay
+        from tillkeeper.cli.database import ask
+
+        act = Act(by=by or _os_user(), note=note)
+        _finish(ask(settings, lambda pool: replay(pool, ids, act)), as_json=as_json)
+
+
+@commands.command(
+    "discard",
+    epilog=exits(no="one is not open", example='tillkeeper parked discard 17 --note "a test of the gateway, no order"'),
+)
+def discard_command(ids: Ids, note: Note, by: By = None, config: Config = None, as_json: AsJson = False) -> None:
+    """Give parked events up: they are never applied, and count as parked in the books.  Who, when and why are kept."""
+    if not note.strip():
+        raise typer.BadParameter("say why", param_hint="--note")
+    with reported(as_json=as_json):
+        settings = settings_from(config)
+        from tillkeeper.cli.closing import Act, discard
+        from tillkeeper.cli.database import ask
+
+        act = Act(by=by or _os_user(), note=note)
+        _finish(ask(settings, lambda pool: discard(pool, ids, act)), as_json=as_json)
+
+
+def _os_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return f"uid {os.getuid()}"
+
+
+def _finish(told: list[dict[str, Any]], *, as_json: bool) -> None:
+    """Says what became of each; ends with 1 if one is as it was."""
+    from tillkeeper.cli.output import print_json, shown
+
+    failed = [it for it in told if it["error"]]
+    if as_json:
+        print_json({"results": told, "done": len(told) - len(failed), "failed": len(failed)})
+    else:
+        for it in told:
+            why = f": {shown(it['error'])}" if it["error"] else ""
+            became = f" ({', '.join(it['event_outcomes'])})" if it["event_outcomes"] else ""
+            print(f"{it['id']}  {it['outcome'].replace('_', ' ')}{became}{why}")
+        print(f"{len(told) - len(failed)} done, {len(failed)} not." if told else "Nothing is parked.")
+    if failed:
+        raise typer.Exit(NO)
+
+
+def _print(row: dict[str, Any]) -> None:
+    from tillkeeper.cli.output import print_facts, shown
+
+    delivery = row["delivery"] or {}
+    print_facts({name: value for name, value in row.items() if name != "delivery"})
+    for event in delivery.get("events", ()):
+        print("\nevent")
+        print_facts({f"  {name}": value for name, value in event.items()})
+    if delivery:
+        print("\nheaders")
+        print_facts({f"  {name}": value for name, value in delivery["headers"]})
+        body = b64decode(delivery["body"]).decode("utf-8", "backslashreplace")
+        print("\nbody")
+        print("\n".join(shown(line) for line in body[:BODY_CHARS_SHOWN].splitlines()))
+        if len(body) > BODY_CHARS_SHOWN:
+            print("... --json shows all of it")

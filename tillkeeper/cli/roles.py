@@ -1,0 +1,80 @@
+"""`tillkeeper ingest` and `tillkeeper work`: one role each, any number of them."""
+
+import asyncio
+import errno
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from tillkeeper.cli.failed import WRONG, Failed, reported
+from tillkeeper.cli.options import AsJson, Config, Tied, exits, settings_from
+
+if TYPE_CHECKING:
+    from tillkeeper.settings import Settings
+
+app = typer.Typer()
+
+PRIVILEGED_PORTS: Final = range(1, 1024)
+
+
+@app.command("ingest", epilog=exits(yes="stopped in good order", example="tillkeeper ingest --config tillkeeper.toml"))
+def ingest_command(config: Config = None, as_json: AsJson = False, tied: Tied = False) -> None:
+    """Receive webhooks and orders over HTTP, until SIGTERM or Ctrl-C.
+
+    Each delivery is verified and made durable before it is answered.  Any number may run; ingest.processes starts
+    several on one port.  What is in hand is finished when it stops.  Logs are JSON lines on standard error.
+    """
+    with reported(as_json=as_json):
+        settings = settings_from(config)
+        from ingest.server import serve
+
+        _serve("ingest", settings, serve, (settings.ingest.host, settings.ingest.port), tied=tied)
+
+
+@app.command("work", epilog=exits(yes="stopped in good order", example="tillkeeper work --config tillkeeper.toml"))
+def work_command(config: Config = None, as_json: AsJson = False, tied: Tied = False) -> None:
+    """Apply what the receivers made durable to orders, until SIGTERM or Ctrl-C.
+
+    Drains the RabbitMQ lane and the PostgreSQL lane.  Any number may run; work.processes starts several.  While the
+    database is away it waits.  Logs are JSON lines on standard error; work.metrics_port serves /metrics and /healthz.
+    """
+    with reported(as_json=as_json):
+        settings = settings_from(config)
+        from workers.process import serve
+
+        _serve("work", settings, serve, (settings.work.metrics_host, settings.work.metrics_port), tied=tied)
+
+
+def _serve(
+    role: str,
+    settings: "Settings",
+    serve: Callable[["Settings", asyncio.Event], Awaitable[None]],
+    listens: tuple[str, int],
+    *,
+    tied: bool,
+) -> None:
+    from tillkeeper.cli.database import named_failures
+    from tillkeeper.process import loop_factory, run_until_stopped
+    from tillkeeper.supervise import Unfit
+    from tillkeeper.telemetry import set_up_logging
+
+    set_up_logging(role)
+    try:
+        with named_failures(settings), _named_refusal(*listens):
+            run_until_stopped(lambda stop: serve(settings, stop), loop_factory=loop_factory(settings), tied=tied)
+    except Unfit:
+        raise typer.Exit(WRONG) from None  # the child has said why
+
+
+@contextmanager
+def _named_refusal(host: str, port: int) -> Iterator[None]:
+    """Raises Failed where the system does not let us listen there."""
+    try:
+        yield
+    except OSError as error:
+        refused = error.errno == errno.EACCES and port in PRIVILEGED_PORTS
+        if not refused and error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
+            raise
+        raise Failed(f"cannot listen on {host}:{port}: {error.strerror}", code=WRONG) from None

@@ -1,0 +1,82 @@
+"""`tillkeeper run`: database, receiver and workers of one machine, in one process tree."""
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from tillkeeper.cli.failed import WRONG, reported
+from tillkeeper.cli.options import AsJson, Config, Tied, exits, settings_from
+
+if TYPE_CHECKING:
+    from tillkeeper.settings import Settings
+    from tillkeeper.supervise import Program
+
+app = typer.Typer()
+
+CHILD_STOP_S: Final = 60.0  # a child that has children of its own gives them 45
+
+
+@app.command("run", epilog=exits(yes="stopped in good order", example="tillkeeper run --config tillkeeper.toml"))
+def run_command(config: Config = None, as_json: AsJson = False, tied: Tied = False) -> None:
+    """Run everything that one machine needs, until SIGTERM or Ctrl-C.
+
+    Waits for the database, creates its schema, then keeps a receiver (ingest) and workers (work) going.  Stopping
+    finishes what is in hand: first the receiver, then the workers.  Pressing Ctrl-C again loses nothing.  Logs are
+    JSON lines on standard error.
+    """
+    with reported(as_json=as_json):
+        settings = settings_from(config)
+        from tillkeeper.process import run_until_stopped
+        from tillkeeper.supervise import Unfit
+        from tillkeeper.telemetry import set_up_logging
+
+        set_up_logging("run")
+        try:
+            run_until_stopped(lambda stop: _run(settings, stop), loop_factory=asyncio.new_event_loop, tied=tied)
+        except Unfit:
+            raise typer.Exit(WRONG) from None  # the child has said why
+
+
+async def _run(settings: "Settings", stop: asyncio.Event) -> None:
+    import structlog
+
+    from workers.outage import Outage, Stopped
+
+    log = structlog.get_logger()
+    try:
+        created = await Outage(stop).wait_out(lambda: _create_schema(settings.database_url))
+    except Stopped:
+        return
+    log.info("schema_ready", created=created)
+    await _keep_roles(stop)
+    log.info("run_stopped")
+
+
+async def _create_schema(database_url: str) -> list[str]:
+    """Raises Failed for what waiting does not cure."""
+    from tillkeeper.cli.database import REFUSALS, failed_by
+    from tillkeeper.store.pool import create_schema
+
+    try:
+        return await create_schema(database_url)
+    except REFUSALS as error:
+        raise failed_by(error, database_url) from None
+
+
+async def _keep_roles(stop: asyncio.Event) -> None:
+    """Receiver and workers until `stop`; the workers stay until the receiver has finished."""
+    from tillkeeper.supervise import keep, unfit_alone
+
+    workers_stop = asyncio.Event()
+    with unfit_alone():
+        async with asyncio.TaskGroup() as roles:
+            roles.create_task(keep(_role("work"), workers_stop))
+            await keep(_role("ingest"), stop)
+            workers_stop.set()
+
+
+def _role(name: str) -> "Program":
+    from tillkeeper.supervise import Program
+
+    return Program(name=name, arguments=("-m", "tillkeeper", name, "--tied"), stop_s=CHILD_STOP_S)

@@ -1,0 +1,57 @@
+"""A process that serves: its event loop, and how it is told to stop.
+
+SIGTERM or SIGINT set the stop event, and so does the end of standard input where a parent holds the other end.
+Another signal changes nothing: what was begun is finished.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from tillkeeper.settings import Settings
+
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+def run_until_stopped(
+    serve: Callable[[asyncio.Event], Awaitable[None]],
+    *,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop],
+    tied: bool,
+) -> None:
+    """Runs `serve` with an event that is set when it is time to stop; `tied` to a parent that holds standard input."""
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(_serve(serve, tied=tied))
+        for number in STOP_SIGNALS:  # the work is done; a late Ctrl-C must not end it in a trace
+            runner.get_loop().remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
+
+
+async def _serve(serve: Callable[[asyncio.Event], Awaitable[None]], *, tied: bool) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, stop.set)
+    if not tied:
+        await serve(stop)
+        return
+    parent = sys.stdin.fileno()
+
+    def orphaned() -> None:
+        loop.remove_reader(parent)  # the end of a pipe stays readable
+        stop.set()
+
+    loop.add_reader(parent, orphaned)
+    await serve(stop)
+    loop.remove_reader(parent)
+
+
+def loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop]:
+    """The event loop that the settings ask for, for asyncio.Runner."""
+    if settings.event_loop == "asyncio":
+        return asyncio.new_event_loop
+    import uvloop  # noqa: PLC0415 - not everybody who stops in order needs it
+
+    return uvloop.new_event_loop

@@ -1,0 +1,116 @@
+"""Child processes: started, started again when one dies, and stopped together.
+
+A child gets a session of its own, so that Ctrl-C reaches the supervisor alone and the order of stopping stays its
+choice; and a standard input that stays open: a child whose parent dies sees its end, and stops by itself.
+"""
+
+import asyncio
+import contextlib
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final
+
+import msgspec
+import structlog
+
+from tillkeeper.loops import pause, start
+
+log = structlog.get_logger()
+
+RESTART_PAUSE_S: Final = 1.0  # a child that cannot start must not spin
+STOP_S: Final = 45.0  # the children's own limits add up to less
+UNFIT: Final = 2  # the exit code of wrong usage or bad settings, which starting again does not cure
+
+
+class Unfit(Exception):
+    """A child refused its settings at its first start, and has said why."""
+
+
+class Program(msgspec.Struct, frozen=True, kw_only=True):
+    """What a child runs: arguments to this Python, what it is told on standard input, and its environment's changes."""
+
+    name: str
+    arguments: tuple[str, ...]
+    told: bytes = b""
+    environ: Mapping[str, str] = msgspec.field(default_factory=dict)
+    stop_s: float = STOP_S
+
+
+async def keep_all(
+    programs: Iterable[Program], stop: asyncio.Event, *, ended: Callable[[int], object] | None = None
+) -> None:
+    """Keeps a child for each program until `stop` is set, then until each has ended.  Raises Unfit."""
+    with unfit_alone():
+        async with asyncio.TaskGroup() as children:
+            for program in programs:
+                children.create_task(keep(program, stop, ended=ended))
+
+
+@contextlib.contextmanager
+def unfit_alone() -> Iterator[None]:
+    """Takes Unfit out of the group that a TaskGroup wraps it in."""
+    try:
+        yield
+    except* Unfit as group:
+        raise group.exceptions[0] from None
+
+
+async def keep(program: Program, stop: asyncio.Event, *, ended: Callable[[int], object] | None = None) -> None:
+    """Keeps a child going until `stop` is set, then until it has ended.  Tells `ended` the id of each that is gone.
+
+    Raises Unfit.
+    """
+    starts = 0
+    while not stop.is_set():
+        starts += 1
+        child = await _start(program)
+        try:
+            await _until_either(child, stop)
+        finally:
+            if child.returncode is None:
+                await _stop(program, child)
+            if ended is not None:
+                ended(child.pid)
+        if stop.is_set():
+            return
+        if child.returncode == UNFIT and starts == 1:
+            raise Unfit(program.name)
+        log.error("process_died", process=program.name, pid=child.pid, code=child.returncode)
+        await pause(stop, RESTART_PAUSE_S)
+
+
+async def _until_either(child: Process, stop: asyncio.Event) -> None:
+    exited = start(child.wait(), name="child")
+    stopping = start(stop.wait(), name="stop of child")
+    try:
+        await asyncio.wait({exited, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+
+
+async def _start(program: Program) -> Process:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *program.arguments,
+        stdin=PIPE,
+        env={**os.environ, **program.environ},
+        start_new_session=True,
+    )
+    assert child.stdin is not None
+    child.stdin.write(program.told)
+    with contextlib.suppress(ConnectionError):  # it died at once; the caller sees that
+        await child.stdin.drain()
+    return child
+
+
+async def _stop(program: Program, child: Process) -> None:
+    child.terminate()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(program.stop_s):
+            await child.wait()
+            return
+    log.error("process_killed", process=program.name, pid=child.pid)
+    child.kill()
+    await child.wait()

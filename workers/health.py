@@ -1,0 +1,45 @@
+"""GET /healthz and /metrics of a worker, where a port is set for them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from tillkeeper import telemetry
+from tillkeeper.settings import WorkSettings
+
+log = structlog.get_logger()
+
+SERVER: Final = {"Server": "tillkeeper"}
+SHUTDOWN_S: Final = 1.0  # nobody waits for figures of a process that ends
+
+
+@asynccontextmanager
+async def listening(settings: WorkSettings) -> AsyncIterator[None]:
+    """Serves them while inside.  Processes that share their figures share the port: each tells the sum of all."""
+    if settings.metrics_port == 0:
+        yield
+        return
+    app = web.Application()
+    app.router.add_get("/healthz", _alive)
+    app.router.add_get("/metrics", _metrics)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+    await runner.setup()
+    try:
+        shares_port = telemetry.MULTIPROCESS
+        await web.TCPSite(runner, settings.metrics_host, settings.metrics_port, reuse_port=shares_port).start()
+        log.info("figures_listening", host=settings.metrics_host, port=settings.metrics_port)
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def _alive(_request: web.Request) -> web.Response:
+    """The event loop turns; says nothing about the world."""
+    return web.json_response({"alive": True}, headers=SERVER)
+
+
+async def _metrics(_request: web.Request) -> web.Response:
+    return web.Response(body=telemetry.exposition(), headers={**SERVER, "Content-Type": telemetry.EXPOSITION_TYPE})

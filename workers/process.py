@@ -1,0 +1,37 @@
+"""The role `work`: one worker process, or several and the one that keeps them going."""
+
+import asyncio
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from prometheus_client.multiprocess import mark_process_dead
+
+from tillkeeper.settings import Settings
+from tillkeeper.supervise import Program, keep_all
+from tillkeeper.telemetry import MULTIPROCESS_VARIABLE
+from workers import server
+from workers.health import listening
+
+ONE: Final = {"TILLKEEPER_WORK__PROCESSES": "1"}  # the environment wins over the file
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Works until `stop` is set, then ends in good order."""
+    if settings.work.processes == 1:
+        async with listening(settings.work):
+            await server.serve(settings, stop)
+        return
+    with TemporaryDirectory(prefix="tillkeeper-metrics-") as metrics_directory:
+        await keep_all(
+            [_child(number, metrics_directory) for number in range(settings.work.processes)],
+            stop,
+            ended=lambda pid: mark_process_dead(pid, metrics_directory),  # type: ignore[no-untyped-call]
+        )
+
+
+def _child(number: int, metrics_directory: str) -> Program:
+    return Program(
+        name=f"work {number}",
+        arguments=("-m", "tillkeeper", "work", "--tied"),
+        environ=ONE | {MULTIPROCESS_VARIABLE: metrics_directory},
+    )
