@@ -14,7 +14,7 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     """A message in a worker's hands until it is acknowledged or released.
 
     `receipt` means something to its lane only.  `attempts` counts how often the message was handed out, this time
-    included, as far as the lane knows.
+    included, as far as the lane knows.  What came back by `release` does not count: only a worker that died does.
     """
 
     body: bytes
@@ -25,8 +25,17 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 class Sender(Protocol):
     """The receiver's end of a lane."""
 
+    @property
+    def name(self) -> str:
+        """What the lane is called in figures and logs."""
+        ...
+
     async def put(self, body: bytes, *, shard: int = 0) -> None:
         """Returns once the message is durable; raises Unavailable when that is not so, or not known."""
+        ...
+
+    async def check(self) -> None:
+        """Raises Unavailable when a put would fail now, as far as a cheap look can tell."""
         ...
 
     async def close(self) -> None:
@@ -37,7 +46,10 @@ class Sender(Protocol):
 class Receiver(Protocol):
     """A worker's end of a lane.  A message that is neither acknowledged nor released comes again."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the lane is called in figures and logs."""
+        ...
 
     async def take(self, *, limit: int, wait_s: float) -> list[Taken]:
         """Up to `limit` messages, oldest first; waits up to `wait_s` for the first, never for more.
@@ -47,7 +59,8 @@ class Receiver(Protocol):
         ...
 
     async def acknowledge(self, taken: Sequence[Taken]) -> None:
-        """The messages are done and never come again.  Raises Unavailable when that could not be said."""
+        """The messages are done and never come again.  Raises Unavailable when that could not be said of them all:
+        then some come again, and dedupe settles it."""
         ...
 
     async def release(self) -> None:
@@ -59,5 +72,5 @@ class Receiver(Protocol):
         ...
 
     async def close(self) -> None:
-        """Releases what is held and disconnects.  Safe to repeat."""
+        """Gives back what is held and disconnects.  Safe to repeat."""
         ...

@@ -1,0 +1,216 @@
+"""The receiver's way to durability: numbers deliveries, packs them, and puts them on the lane that takes them.
+
+accept ──> group commit (one a shard) ──> envelope ──> RabbitMQ
+                             └─ not confirmed, or breaker open ──> spool ──> Unavailable
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Final, NamedTuple
+from uuid import UUID
+from zlib import crc32
+
+import msgspec
+import structlog
+
+from tillkeeper import clock
+from tillkeeper.domain.delivery import Delivery, Envelope, pack
+from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.lanes.base import Sender, Unavailable
+from tillkeeper.lanes.breaker import Breaker
+from tillkeeper.lanes.envelope import ENVELOPE_BODY_BYTES_MAX, ENVELOPE_DELIVERIES_MAX
+from tillkeeper.lanes.group_commit import GroupCommit
+
+log = structlog.get_logger()
+
+DRAIN_S: Final = 10.0  # a publish, a spool put and once more
+SPOOL_REST_S: Final = 0.5  # after a failure everybody else is refused at once, instead of waiting for the same
+VOID_NUMBERS_MAX: Final = 50_000  # in one envelope, 250 KB; the rest travels in the next
+
+
+class Counters(msgspec.Struct, kw_only=True):
+    """What happened so far, for metrics to read.  Lanes by name."""
+
+    deliveries: dict[str, int] = {}
+    envelopes: dict[str, int] = {}
+    failures: dict[str, int] = {}  # envelopes that a lane did not take
+    refused: int = 0  # deliveries that no lane took
+
+
+class _Item(NamedTuple):
+    account: str
+    received_at: datetime
+    key: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    events: tuple[PaymentEvent, ...]
+
+
+class Intake:
+    """Accepts deliveries of one receiver process, `run`.  Neither sender is its own to close."""
+
+    def __init__(
+        self,
+        *,
+        run: UUID,
+        broker: Sender | None,
+        spool: Sender,
+        shards: int = 1,
+        monotonic_s: Callable[[], float] = clock.monotonic_s,
+    ) -> None:
+        self.counters = Counters()
+        self._run = run
+        self._broker = broker
+        self._spool = spool
+        self._shards = shards
+        self._monotonic_s = monotonic_s
+        self._breaker = Breaker(self._probe)
+        self._groups = [
+            GroupCommit(
+                partial(self._send, shard), items_max=ENVELOPE_DELIVERIES_MAX, bytes_max=ENVELOPE_BODY_BYTES_MAX
+            )
+            for shard in range(shards)
+        ]
+        self._last_number = 0
+        self._void: deque[int] = deque()
+        self._spool_rests_until_s = float("-inf")
+        self._measure = msgspec.msgpack.Encoder().encode
+
+    @property
+    def breaker_closed(self) -> bool:
+        """False while RabbitMQ is passed by; always True where there is none."""
+        return self._breaker.closed
+
+    async def accept(
+        self,
+        *,
+        account: str,
+        received_at: datetime,
+        key: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+        events: Sequence[PaymentEvent],
+    ) -> str:
+        """The name of the lane that made the delivery durable; raises Unavailable when none did.
+
+        Raises ValueError or OverflowError for events that no message can carry: their gateway should not have made
+        them.
+        """
+        item = _Item(account, received_at, key, _carriable(headers), body, tuple(events))
+        # Packing the small parts once more is the price for a bad one hurting nobody in the same envelope.
+        size_bytes = len(body) + len(self._measure((item.account, item.key, item.headers, item.events)))
+        try:
+            self._refuse_if_hopeless()
+            return await self._groups[_shard_of(item.events, self._shards)].put(item, size_bytes=size_bytes)
+        except Unavailable:
+            self.counters.refused += 1
+            raise
+
+    async def ready(self) -> bool:
+        """Whether a delivery could be made durable now, as far as a cheap look can tell."""
+        try:
+            if self._broker is not None and self._breaker.closed:
+                await self._broker.check()
+                return True
+        except Unavailable:
+            log.info("broker_not_ready")
+        try:
+            await self._spool.check()
+        except Unavailable:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Finishes what was accepted, within a limit, and takes nothing new.  Safe to repeat."""
+        await asyncio.gather(*(group.drain(within_s=DRAIN_S) for group in self._groups))
+        await self._breaker.close()
+        while self._void:
+            try:
+                await self._send(0, [])
+            except Unavailable:
+                log.warning("void_numbers_lost", run=str(self._run), numbers=len(self._void))
+                return
+
+    async def _send(self, shard: int, items: list[_Item]) -> str:
+        """Puts one envelope on a lane.  The numbers of what no lane took are void: the next envelope says so."""
+        self._refuse_if_hopeless()
+        deliveries = tuple(self._numbered(item) for item in items)
+        void = tuple(self._void.popleft() for _ in range(min(len(self._void), VOID_NUMBERS_MAX)))
+        body = pack(Envelope(run=self._run, deliveries=deliveries, void=void))
+        try:
+            lane = await self._put(body, shard)
+        except Unavailable:
+            self._void.extend(void)
+            self._void.extend(delivery.number for delivery in deliveries)
+            raise
+        _add(self.counters.envelopes, lane, 1)
+        _add(self.counters.deliveries, lane, len(items))
+        return lane
+
+    async def _put(self, body: bytes, shard: int) -> str:
+        if self._broker is not None and self._breaker.closed:
+            try:
+                await self._broker.put(body, shard=shard)
+            except Unavailable as error:
+                _add(self.counters.failures, self._broker.name, 1)
+                self._breaker.open(str(error))
+            else:
+                return self._broker.name
+        try:
+            await self._spool.put(body, shard=shard)
+        except Unavailable as error:
+            _add(self.counters.failures, self._spool.name, 1)
+            self._spool_rests_until_s = self._monotonic_s() + SPOOL_REST_S
+            log.warning("no_lane_available", error=str(error))
+            raise
+        return self._spool.name
+
+    async def _probe(self) -> None:
+        """An empty envelope to every shard: only what goes all the way shows that a delivery would."""
+        assert self._broker is not None
+        for shard in range(self._shards):
+            await self._broker.put(pack(Envelope(run=self._run, deliveries=())), shard=shard)
+
+    def _refuse_if_hopeless(self) -> None:
+        """Neither lane worked a moment ago: no number is spent on finding out that they still do not."""
+        to_broker = self._broker is not None and self._breaker.closed
+        if not to_broker and self._monotonic_s() < self._spool_rests_until_s:
+            raise Unavailable("no lane took a delivery a moment ago")
+
+    def _numbered(self, item: _Item) -> Delivery:
+        self._last_number += 1
+        return Delivery(
+            run=self._run,
+            number=self._last_number,
+            account=item.account,
+            received_at=item.received_at,
+            key=item.key,
+            headers=item.headers,
+            body=item.body,
+            events=item.events,
+        )
+
+
+def _carriable(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Headers as UTF-8 can carry them: aiohttp hands on bytes that are none as lone surrogates."""
+    if all(name.isascii() and value.isascii() for name, value in headers):
+        return tuple(headers)
+    return tuple((_replaced(name), _replaced(value)) for name, value in headers)
+
+
+def _replaced(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+def _shard_of(events: Sequence[PaymentEvent], shards: int) -> int:
+    """Events of one order meet in one queue, if they name it alike.  Correctness never depends on it."""
+    if shards == 1 or not events:
+        return 0
+    return crc32((events[0].order_ref or events[0].payment_ref or "").encode()) % shards
+
+
+def _add(counts: dict[str, int], name: str, count: int) -> None:
+    counts[name] = counts.get(name, 0) + count

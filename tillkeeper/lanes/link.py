@@ -1,0 +1,129 @@
+"""A connection to RabbitMQ that is made again whenever it is lost."""
+
+import asyncio
+import contextlib
+import itertools
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final
+from urllib.parse import urlsplit
+
+import structlog
+from aio_pika import Connection
+from aio_pika.abc import AbstractConnection
+from yarl import URL
+
+from tillkeeper.lanes.base import Unavailable
+from tillkeeper.lanes.bounded import bounded
+from tillkeeper.loops import pause, start
+
+log = structlog.get_logger()
+
+HEARTBEAT_S: Final = 5  # the library notices a hung node after 3 * (heartbeat + 1) s; its default of 60 makes that 183
+CONNECT_S: Final = 5.0  # TCP, login and declarations together
+CLOSE_S: Final = 5.0  # a goodbye to a hung node is not worth more
+GOODBYE_S: Final = 30.0  # in the background, over the library's own limit for a hung one
+BACK_OFF_FIRST_S: Final = 0.1
+BACK_OFF_MAX_S: Final = 3.0  # a broker that is back is found within this
+
+SetUp = Callable[[AbstractConnection, asyncio.Event], Awaitable[None]]
+
+
+def brokers(broker_url: str, *, name: str) -> tuple[URL, ...]:
+    """The hosts of `amqp://user:password@one:5672,two:5672/vhost`, one URL each, in order."""
+    parts = urlsplit(broker_url)
+    login, at, hosts = parts.netloc.rpartition("@")
+    urls = (URL(parts._replace(netloc=f"{login}{at}{host}").geturl(), encoded=True) for host in hosts.split(","))
+    return tuple(url.update_query({"heartbeat": str(HEARTBEAT_S), "name": name, **url.query}) for url in urls)
+
+
+class Link:
+    """Connects, walks the host list when that fails, and starts over when the connection is lost.
+
+    `set_up` gets each new connection, and an event to set once it is of no more use; `tear_down` is told when it is
+    gone.  The library's own robust connection retries one host only, and hangs publishers while it does.
+    """
+
+    def __init__(
+        self,
+        broker_url: str,
+        *,
+        name: str,
+        set_up: SetUp,
+        tear_down: Callable[[], None],
+        jitter: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._urls = brokers(broker_url, name=name)
+        self._name = name
+        self._set_up = set_up
+        self._tear_down = tear_down
+        self._jitter = jitter
+        self._up = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._lost = asyncio.Event()  # the present connection's
+        self._keeper: asyncio.Task[None] | None = None
+        self._goodbyes: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Starts connecting; returns when connected, or after a while: then it goes on in the background."""
+        self._keeper = start(self._keep(), name=self._name)
+        await pause(self._up, CONNECT_S)
+
+    async def close(self) -> None:
+        """Disconnects for good.  Safe to repeat."""
+        self._stop.set()
+        self._lost.set()
+        if self._keeper is not None:
+            await asyncio.wait({self._keeper}, timeout=CLOSE_S)
+            self._keeper.cancel()
+        if self._goodbyes:
+            await asyncio.wait(self._goodbyes, timeout=CLOSE_S)
+
+    async def _keep(self) -> None:
+        failures = 0
+        for url in itertools.cycle(self._urls):
+            if self._stop.is_set():
+                return
+            try:
+                await self._connect_and_hold(url)
+                failures = 0
+            except Unavailable as error:
+                failures += 1
+                log.warning("broker_unreachable", link=self._name, host=url.host, port=url.port, error=str(error))
+            await pause(self._stop, self._back_off_s(failures // len(self._urls)))
+
+    def _back_off_s(self, rounds: int) -> float:
+        most_s = min(BACK_OFF_MAX_S, BACK_OFF_FIRST_S * 2 ** min(rounds, 10))
+        return self._jitter(most_s / 2, most_s)
+
+    async def _connect_and_hold(self, url: URL) -> None:
+        lost = self._lost = asyncio.Event()
+        connection = Connection(url)
+        connection.close_callbacks.add(lambda *_: lost.set())
+        try:
+            await bounded(self._connect(connection, lost), timeout_s=CONNECT_S, what="connecting")
+            log.info("broker_connected", link=self._name, host=url.host, port=url.port)
+            self._up.set()
+            if not self._stop.is_set():
+                await lost.wait()
+        finally:
+            self._up.clear()
+            self._tear_down()
+            self._say_goodbye(connection)
+        if not self._stop.is_set():
+            log.warning("broker_lost", link=self._name, host=url.host, port=url.port)
+
+    async def _connect(self, connection: Connection, lost: asyncio.Event) -> None:
+        await connection.connect(timeout=CONNECT_S)
+        await self._set_up(connection, lost)
+
+    def _say_goodbye(self, connection: Connection) -> None:
+        # In the background: closing a hung connection takes the library up to its heartbeat's grace.
+        goodbye = start(_close(connection), name=f"{self._name} goodbye")
+        self._goodbyes.add(goodbye)
+        goodbye.add_done_callback(self._goodbyes.discard)
+
+
+async def _close(connection: Connection) -> None:
+    with contextlib.suppress(Unavailable):
+        await bounded(connection.close(), timeout_s=GOODBYE_S, what="closing")

@@ -1,0 +1,107 @@
+"""The receiver's end of the RabbitMQ lane: a message is durable when a quorum queue has confirmed it."""
+
+import asyncio
+from typing import Final
+from uuid import uuid4
+
+import msgspec
+from aio_pika import DeliveryMode, Message
+from aio_pika.abc import AbstractConnection, AbstractExchange
+from aio_pika.exceptions import DeliveryError, PublishError
+from pamqp.commands import Basic
+
+from tillkeeper.lanes.base import Unavailable
+from tillkeeper.lanes.bounded import bounded
+from tillkeeper.lanes.link import Link
+from tillkeeper.lanes.topology import Topology, declare
+from tillkeeper.loops import pause
+
+CONFIRM_S: Final = 3.0  # far over what a healthy quorum needs; longer would use up the gateway's own patience
+DRAIN_S: Final = CONFIRM_S + 1.0  # no put takes longer, so none is left
+
+
+class _Session(msgspec.Struct, frozen=True, kw_only=True):
+    exchange: AbstractExchange
+    lost: asyncio.Event
+
+
+class RabbitSender:
+    """Publishes to the shard's queue and waits for the confirm.  Made by `open`, closed by `close`."""
+
+    name: Final = "rabbitmq"
+
+    def __init__(self, broker_url: str, topology: Topology) -> None:
+        self._topology = topology
+        self._session: _Session | None = None
+        self._in_flight = 0
+        self._drained = asyncio.Event()
+        self._drained.set()
+        self._link = Link(broker_url, name="tillkeeper publish", set_up=self._set_up, tear_down=self._tear_down)
+
+    @classmethod
+    async def open(cls, broker_url: str, topology: Topology) -> "RabbitSender":
+        """A sender that connects, now or as soon as the broker is there.  Never fails for an absent broker."""
+        sender = cls(broker_url, topology)
+        await sender._link.open()
+        return sender
+
+    async def put(self, body: bytes, *, shard: int = 0) -> None:
+        """Returns once the message is confirmed by the shard's queue; anything else is Unavailable."""
+        session = self._connected()
+        self._in_flight += 1
+        self._drained.clear()
+        try:
+            await self._publish(session, body, shard)
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._drained.set()
+
+    async def check(self) -> None:
+        """Raises Unavailable while there is no connection."""
+        self._connected()
+
+    async def close(self) -> None:
+        """Lets puts in flight finish, then disconnects.  Safe to repeat."""
+        await pause(self._drained, DRAIN_S)
+        await self._link.close()
+
+    def _connected(self) -> _Session:
+        if self._session is None or self._session.lost.is_set():
+            raise Unavailable("RabbitMQ is not connected")
+        return self._session
+
+    async def _publish(self, session: _Session, body: bytes, shard: int) -> None:
+        message = Message(
+            body,
+            delivery_mode=DeliveryMode.PERSISTENT,
+            # Fresh for every attempt: the library finds the publish that was returned by this id alone.
+            message_id=uuid4().hex,
+        )
+        publish = session.exchange.publish(message, routing_key=str(shard), mandatory=True)
+        try:
+            answer = await bounded(publish, timeout_s=CONFIRM_S, what="publishing")
+        except Unavailable as error:
+            # A refusal came over a sound connection.  After all else a new one declares what may be missing, and
+            # walks away from a node that hangs.
+            if not _is_refusal(error.__cause__):
+                session.lost.set()
+            raise
+        if type(answer) is not Basic.Ack:
+            session.lost.set()
+            raise Unavailable(f"RabbitMQ answered a publish with {type(answer).__name__}")
+
+    async def _set_up(self, connection: AbstractConnection, lost: asyncio.Event) -> None:
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        channel.close_callbacks.add(lambda *_: lost.set())
+        await declare(channel, self._topology)
+        exchange = await channel.get_exchange(self._topology.exchange, ensure=False)
+        self._session = _Session(exchange=exchange, lost=lost)
+
+    def _tear_down(self) -> None:
+        self._session = None
+
+
+def _is_refusal(error: BaseException | None) -> bool:
+    """True for a negative confirm (queue full, leader just changed); false for a message that no queue takes."""
+    return isinstance(error, DeliveryError) and not isinstance(error, PublishError)

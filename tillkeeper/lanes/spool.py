@@ -1,0 +1,190 @@
+"""The PostgreSQL lane: always there, as the lane of small installations and as the overflow of RabbitMQ."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from hashlib import blake2b
+from typing import Final, TypeVar
+from uuid import UUID, uuid4
+
+import asyncpg
+import structlog
+
+from tillkeeper import clock
+from tillkeeper.lanes.base import Taken, Unavailable
+from tillkeeper.lanes.bounded import bounded
+from tillkeeper.loops import keep_running, pause, start
+from tillkeeper.store import spool
+from tillkeeper.store.pool import DATABASE_ERRORS, Conn
+
+log = structlog.get_logger()
+
+ACQUIRE_S: Final = 1.0  # a pool that has no connection for so long is as good as down
+PUT_S: Final = 2.0  # after RabbitMQ's three seconds a gateway still waits for its answer
+CHECK_S: Final = 1.0
+WORK_S: Final = 10.0  # a worker can wait longer than a gateway
+POLL_S: Final = 1.0  # a hint may be lost; this is how late a message is then
+LEASE_S: Final = 60.0  # far over what a batch takes; this is how late a dead worker's messages are
+DELIVERY_LIMIT: Final = 20  # redeliveries, as on RabbitMQ
+
+Answer = TypeVar("Answer")
+
+
+class SpoolSender:
+    """The receiver's end: a message is durable when its row is committed."""
+
+    name: Final = "spool"
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def put(self, body: bytes, *, shard: int = 0) -> None:
+        """Returns once the message is committed.  The same bytes again change nothing, also after an unknown end."""
+        message_id = UUID(bytes=blake2b(body, digest_size=16).digest())
+
+        async def run(conn: Conn) -> None:
+            await spool.put(conn, message_id=message_id, shard=shard, body=body, timeout_s=PUT_S)
+
+        await _with_connection(self._pool, run, timeout_s=PUT_S, what="spooling")
+
+    async def check(self) -> None:
+        """Raises Unavailable when the table is out of reach."""
+
+        async def run(conn: Conn) -> None:
+            await spool.check(conn, timeout_s=CHECK_S)
+
+        await _with_connection(self._pool, run, timeout_s=CHECK_S, what="checking the spool")
+
+    async def close(self) -> None:
+        """The pool is its owner's to close."""
+
+
+class SpoolReceiver:
+    """A worker's end: messages are leased, and deleted when done.  Made by `open`, closed by `close`."""
+
+    name: Final = "spool"
+
+    def __init__(self, pool: asyncpg.Pool, database_url: str, *, lease_s: float = LEASE_S) -> None:
+        self._pool = pool
+        self._database_url = database_url
+        self._lease_s = lease_s
+        self._taker = uuid4()
+        self._held: dict[UUID, int] = {}  # message: what its attempt count loses when it is given back
+        self._hint = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._deaf = asyncio.Event()  # the present listening connection is over
+        self._listener: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, pool: asyncpg.Pool, database_url: str) -> "SpoolReceiver":
+        """A receiver that takes through the pool, and listens for hints on a connection of its own."""
+        receiver = cls(pool, database_url)
+        receiver._listener = start(
+            keep_running(receiver.listen_once, name="spool hints", stop=receiver._stop, idle_s=POLL_S),
+            name="spool hints",
+        )
+        return receiver
+
+    async def take(self, *, limit: int, wait_s: float) -> list[Taken]:
+        """Up to `limit` messages, oldest first, waiting up to `wait_s` for the first."""
+        until_s = clock.monotonic_s() + wait_s
+        while True:
+            self._hint.clear()
+            taken = await self._lease(spool.take, limit=limit, attempt=1)
+            left_s = until_s - clock.monotonic_s()
+            if taken or left_s <= 0:
+                return taken
+            await pause(self._hint, min(left_s, POLL_S))
+
+    async def acknowledge(self, taken: Sequence[Taken]) -> None:
+        """Deletes the messages.  A lease that ran out meanwhile is no error: dedupe settles what comes again."""
+        ids = [_id_of(one) for one in taken]
+
+        async def run(conn: Conn) -> int:
+            return await spool.remove(conn, ids, taker=self._taker, timeout_s=WORK_S)
+
+        removed = await _with_connection(self._pool, run, timeout_s=WORK_S, what="acknowledging")
+        if removed < len(ids):
+            log.info("leases_ran_out", messages=len(ids) - removed)
+        for each in ids:
+            self._held.pop(each, None)
+
+    async def release(self) -> None:
+        """Ends the leases on all that is not acknowledged.  What could not be given back is tried again at the next
+        release, unless its lease runs out before."""
+        for attempts in set(self._held.values()):
+            ids = [each for each, count in self._held.items() if count == attempts]
+            with suppress(Unavailable):
+                await self._give_back(ids, attempts)
+                for each in ids:
+                    del self._held[each]
+
+    async def take_parked(self, *, limit: int) -> list[Taken]:
+        """Messages past the delivery limit."""
+        return await self._lease(spool.take_past_limit, limit=limit, attempt=0)
+
+    async def close(self) -> None:
+        """Gives back what is held and stops listening.  Safe to repeat."""
+        self._stop.set()
+        self._deaf.set()
+        await self.release()
+        if self._listener is not None:
+            await asyncio.wait({self._listener}, timeout=WORK_S)
+            self._listener.cancel()
+
+    async def listen_once(self) -> int:
+        """Listens for hints until the connection is lost or the receiver closed.  Returns 0."""
+        deaf = self._deaf = asyncio.Event()
+        try:
+            connection = await asyncpg.connect(self._database_url, timeout=PUT_S, command_timeout=PUT_S)
+        except DATABASE_ERRORS as error:
+            log.info("no_hints", error=repr(error))
+            return 0
+        connection.add_termination_listener(lambda _: deaf.set())
+        try:
+            await connection.add_listener(spool.CHANNEL, lambda *_: self._hint.set())
+            if not self._stop.is_set():
+                await deaf.wait()
+        except DATABASE_ERRORS as error:
+            log.info("no_hints", error=repr(error))
+        finally:
+            connection.terminate()
+        return 0
+
+    async def _lease(
+        self, claim: Callable[..., Awaitable[list[spool.SpoolRow]]], *, limit: int, attempt: int
+    ) -> list[Taken]:
+        async def run(conn: Conn) -> list[spool.SpoolRow]:
+            return await claim(
+                conn,
+                taker=self._taker,
+                limit=limit,
+                lease_s=self._lease_s,
+                attempts_max=DELIVERY_LIMIT,
+                timeout_s=WORK_S,
+            )
+
+        rows = await _with_connection(self._pool, run, timeout_s=WORK_S, what="taking from the spool")
+        self._held |= {row.id: attempt for row in rows}
+        return [Taken(body=row.body, receipt=row.id, attempts=row.attempts) for row in rows]
+
+    async def _give_back(self, ids: Iterable[UUID], attempts: int) -> None:
+        async def run(conn: Conn) -> None:
+            await spool.give_back(conn, list(ids), taker=self._taker, attempts=attempts, timeout_s=WORK_S)
+
+        await _with_connection(self._pool, run, timeout_s=WORK_S, what="giving back")
+
+
+async def _with_connection(
+    pool: asyncpg.Pool, run: Callable[[Conn], Awaitable[Answer]], *, timeout_s: float, what: str
+) -> Answer:
+    async def call() -> Answer:
+        async with pool.acquire(timeout=ACQUIRE_S) as conn:
+            return await run(conn)
+
+    return await bounded(call(), timeout_s=timeout_s, what=what)
+
+
+def _id_of(taken: Taken) -> UUID:
+    assert isinstance(taken.receipt, UUID), "this message was taken from another lane"
+    return taken.receipt
