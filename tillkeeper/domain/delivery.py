@@ -44,4 +44,7 @@ def pack(envelope: Envelope) -> bytes:
 
 def unpack(body: bytes) -> Envelope:
     """The envelope in a message.  Raises msgspec.MsgspecError for anything else."""
-    return _decoder.decode(body)
+    try:
+        return _decoder.decode(body)
+    except (UnicodeDecodeError, RecursionError) as error:  # msgspec lets these two through
+        raise msgspec.DecodeError(str(error)) from error
