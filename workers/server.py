@@ -16,13 +16,14 @@ from tillkeeper.lanes.topology import Topology
 from tillkeeper.loops import keep_running, start
 from tillkeeper.settings import Settings
 from tillkeeper.store.pool import open_pool
-from workers.apply import ApplyLoop
+from workers.apply import MESSAGES_MAX, ApplyLoop
 from workers.outage import Outage
 from workers.park import ParkLoop
 
 log = structlog.get_logger()
 
 LOOPS_PER_LANE: Final = 2  # while one batch is in PostgreSQL's hands, the next is prepared here
+PREFETCH_MESSAGES: Final = 2 * MESSAGES_MAX  # the next batch is at hand; more would go down with a crash
 IDLE_S: Final = 0.0  # `take` itself waits
 PARK_IDLE_S: Final = 5.0
 STOP_S: Final = 30.0  # a batch takes well under a second; what is not done by then comes again
@@ -48,7 +49,7 @@ async def _open_lanes(settings: Settings, pool: asyncpg.Pool, stack: AsyncExitSt
     for _ in range(LOOPS_PER_LANE):
         if settings.broker_url is not None:
             topology = Topology(prefix=settings.broker_prefix, shards=settings.broker_shards)
-            lanes.append(await RabbitReceiver.open(settings.broker_url, topology))
+            lanes.append(await RabbitReceiver.open(settings.broker_url, topology, prefetch=PREFETCH_MESSAGES))
         lanes.append(await SpoolReceiver.open(pool, settings.database_url))
     for lane in lanes:
         stack.push_async_callback(lane.close)
