@@ -3,6 +3,9 @@
 Modules import what they need inside their commands, so that `--help` and quick questions start quickly.
 """
 
+import io
+import sys
+
 import typer
 
 from tillkeeper.cli import audit, db, inspecting, order, parked, roles, run, sandbox
@@ -25,4 +28,6 @@ for subject in (run, roles, db, order, parked, inspecting, audit, sandbox):
 
 def main() -> None:
     """What `tillkeeper` runs."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without Chinese shows codes, not a trace
     app(prog_name="tillkeeper")

@@ -59,7 +59,7 @@ def _print(books: "Audit") -> None:
 
     outcomes = {name: books.outcomes.get(name, 0) for name in ("applied", "no_change", "waiting", "mismatched")}
     became = {**outcomes, **books.outcomes, "duplicates": books.duplicates, "parked": books.parked}
-    print_table("What became of accepted events", ("", "events"), became.items())
+    print_table("What became of accepted events", ("became", ">events"), became.items())
     print_facts(
         {
             "accepted": f"{books.accepted} events of {books.deliveries} deliveries",
@@ -72,12 +72,12 @@ def _print(books: "Audit") -> None:
     print()
     print_table(
         "Missing: numbers that a receiver gave out and that stand nowhere",
-        ("receiver's run", "last number", "missing"),
+        ("receiver's run", ">last number", ">missing"),
         ((it["run"], it["last_number"], it["missing"]) for it in books.missing),
     )
     print_table(
         "Unbalanced deliveries",
-        ("run", "number", "account", "events", "duplicates", "settled", "parked"),
+        ("run", ">number", "account", ">events", ">duplicates", ">settled", ">parked"),
         (tuple(it.values()) for it in books.unbalanced),
     )
     print_table(

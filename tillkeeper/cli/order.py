@@ -60,7 +60,7 @@ def _print(order: dict[str, Any]) -> None:
     print()
     print_table(
         "Payments",
-        ("account", "payment", "status", "amount", "captured", "failure"),
+        ("account", "payment", "status", ">amount", ">captured", "failure"),
         (
             (it["account"], it["payment_ref"], it["status"], _amount(it), _captured(it, currency), it["failure"])
             for it in order["payments"]
@@ -68,12 +68,12 @@ def _print(order: dict[str, Any]) -> None:
     )
     print_table(
         "Refunds",
-        ("account", "refund", "payment", "status", "amount"),
+        ("account", "refund", "payment", "status", ">amount"),
         ((it["account"], it["refund_ref"], it["payment_ref"], it["status"], _amount(it)) for it in order["refunds"]),
     )
     print_table(
         "Disputes",
-        ("account", "dispute", "payment", "status", "amount"),
+        ("account", "dispute", "payment", "status", ">amount"),
         ((it["account"], it["dispute_ref"], it["payment_ref"], it["status"], _amount(it)) for it in order["disputes"]),
     )
     print_table(
@@ -83,7 +83,7 @@ def _print(order: dict[str, Any]) -> None:
     )
     print_table(
         "History, the first to arrive first",
-        ("arrived", "happened", "account", "event", "amount", "evidence", "outcome", "status then"),
+        ("arrived", "happened", "account", "event", ">amount", "evidence", "outcome", "status then"),
         (
             (
                 it["recorded_at"],

@@ -12,36 +12,36 @@ PIPE_COLUMNS: Final = 200  # where no terminal says how wide it is
 
 
 def print_json(content: Any) -> None:
-    """One line of JSON, with times and the like as the HTTP API writes them."""
+    """One line of JSON in UTF-8, with times and the like as the HTTP API writes them."""
     import orjson
 
-    sys.stdout.write(orjson.dumps(content, default=str).decode() + "\n")
-
-
-def console() -> "Console":
-    """Standard output for people; what outsiders sent is shown as it is, never read as markup."""
-    from rich.console import Console
-
-    found = Console(markup=False, highlight=False, emoji=False)
-    if not found.is_terminal:
-        found = Console(markup=False, highlight=False, emoji=False, width=PIPE_COLUMNS)
-    return found
+    sys.stdout.buffer.write(orjson.dumps(content, default=str, option=orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.flush()
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table, or nothing where it has no rows."""
+    """A table under its title, or nothing where it has no rows.  Columns that begin with > are for numbers."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column.removeprefix(">"), overflow="fold", justify="right" if column[:1] == ">" else "left")
     for row in rows:
         table.add_row(*(Text(shown(value)) for value in row))
     if table.row_count:
-        console().print(table)
+        print(title)
+        _console().print(table)
         print()
+
+
+def _console() -> "Console":
+    """What outsiders sent is shown as it is, never read as markup."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else PIPE_COLUMNS
+    return Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False)
 
 
 def print_facts(facts: Mapping[str, object]) -> None:

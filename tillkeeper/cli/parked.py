@@ -51,7 +51,8 @@ def list_command(
         if as_json:
             print_json({"parked": rows, "more": more})
             return
-        columns = ("id", "account", "event_id", "reason", "error", "parked_at", "outcome", "closed_by", "note")
+        columns = ["id", "account", "event_id", "reason", "error", "parked_at"]
+        columns += ["outcome", "closed_at", "closed_by", "note"] if closed_too else []
         print_table("Parked", columns, ([row[column] for column in columns] for row in rows))
         print(
             "There are more; --limit shows them." if more else f"{len(rows)} in all." if rows else "Nothing is parked."

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -74,7 +75,8 @@ def _named_refusal(host: str, port: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        refused = error.errno == errno.EACCES and port in PRIVILEGED_PORTS
-        if not refused and error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
+        code = error.errno or 0
+        refused = code == errno.EACCES and port in PRIVILEGED_PORTS
+        if not refused and code not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
             raise
-        raise Failed(f"cannot listen on {host}:{port}: {error.strerror}", code=WRONG) from None
+        raise Failed(f"cannot listen on {host}:{port}: {os.strerror(code)}", code=WRONG) from None
