@@ -106,11 +106,13 @@ async def _start(program: Program) -> Process:
 
 
 async def _stop(program: Program, child: Process) -> None:
-    child.terminate()
+    with contextlib.suppress(ProcessLookupError):
+        child.terminate()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(program.stop_s):
             await child.wait()
             return
     log.error("process_killed", process=program.name, pid=child.pid)
-    child.kill()
+    with contextlib.suppress(ProcessLookupError):
+        child.kill()
     await child.wait()

@@ -184,6 +184,13 @@ async def test_a_port_that_is_taken_is_said_in_a_line(tmp_path, database, comman
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in ended.err
 
 
+async def test_a_host_that_is_not_ours_to_listen_on_is_said_in_a_line(tmp_path, database):
+    config = written(tmp_path, toml(database, ingest='host = "nowhere.invalid"\nport = 0'))
+    ended = await tillkeeper("ingest", "--config", config)
+    assert ended.code == 2
+    assert "cannot listen on nowhere.invalid:0: the host has no address" in ended.err
+
+
 # --- db, order, audit -------------------------------------------------------------------------------------------------
 
 

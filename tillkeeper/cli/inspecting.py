@@ -20,9 +20,7 @@ app = typer.Typer()
 FILE_BYTES_MAX: Final = 32 * 1024 * 1024  # the largest body that a receiver can be set to take, in base64, and headers
 STANDARD_INPUT: Final = Path("-")
 
-Files = Annotated[
-    list[Path], typer.Argument(metavar="REQUEST.json ...", help="Captured requests; - is standard input.")
-]
+Files = Annotated[list[Path], typer.Argument(metavar="REQUEST.json", help="Captured requests; - is standard input.")]
 Account = Annotated[str | None, typer.Option("--account", help="The account that received them.")]
 Now = Annotated[
     int | None,
@@ -35,6 +33,7 @@ Now = Annotated[
     epilog=exits(
         yes="all are verified",
         no="one is not",
+        needs_servers=False,
         example="tillkeeper inspect --account stripe-main --now 1798000000 request.json",
     ),
 )

@@ -25,11 +25,16 @@ UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 SECONDS_MAX: Final = 366 * 86400  # whoever means more means something else
 
 
-def exits(*, yes: str = "done", no: str | None = None, example: str) -> str:
+def exits(*, yes: str = "done", no: str | None = None, needs_servers: bool = True, example: str) -> str:
     """The end of a command's help."""
-    codes = [f"0  {yes}", f"1  {no}" if no else "", "2  wrong usage or bad configuration"]
-    lines = [*filter(None, codes), "3  the database or the broker is out of reach"]
-    return "\n".join(["\b", "Example:", f"  {example}", "", "\b", "Exit codes:", *(f"  {line}" for line in lines)])
+    codes = {
+        0: yes,
+        1: no,
+        2: "wrong usage or bad configuration",
+        3: "the database or the broker is out of reach" if needs_servers else None,
+    }
+    lines = [f"  {code}  {meaning}" for code, meaning in codes.items() if meaning]
+    return "\n".join(["\b", "Example:", f"  {example}", "", "\b", "Exit codes:", *lines])
 
 
 def settings_from(config: Path | None) -> "Settings":

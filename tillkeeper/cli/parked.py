@@ -22,8 +22,8 @@ LIMIT_MAX: Final = 10_000  # more than a person reads; the rest is told by numbe
 BODY_CHARS_SHOWN: Final = 4_000  # --json shows all of it
 
 Id = Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="Its number, as `parked list` shows it.")]
-Ids = Annotated[list[int], typer.Argument(metavar="ID ...", min=1, max=ID_MAX, help="Their numbers.")]
-SomeIds = Annotated[list[int] | None, typer.Argument(metavar="[ID ...]", min=1, max=ID_MAX, help="Their numbers.")]
+Ids = Annotated[list[int], typer.Argument(metavar="ID", min=1, max=ID_MAX, help="Their numbers.")]
+SomeIds = Annotated[list[int] | None, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="Their numbers.")]
 ClosedToo = Annotated[bool, typer.Option("--all", help="Those already replayed, superseded or discarded, too.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=LIMIT_MAX, help="The oldest so many.")]
 EveryOne = Annotated[bool, typer.Option("--all", help="Every one that is open.")]

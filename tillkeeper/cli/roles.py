@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -75,8 +76,22 @@ def _named_refusal(host: str, port: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        code = error.errno or 0
-        refused = code == errno.EACCES and port in PRIVILEGED_PORTS
-        if not refused and code not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
+        reason = _refusal(error.errno or 0, host, port)
+        if reason is None:
             raise
-        raise Failed(f"cannot listen on {host}:{port}: {os.strerror(code)}", code=WRONG) from None
+        raise Failed(f"cannot listen on {host}:{port}: {reason}", code=WRONG) from None
+
+
+def _refusal(code: int, host: str, port: int) -> str | None:
+    """Why we may not listen there; None where the error is about something else, such as the database."""
+    if code in (errno.EADDRINUSE, errno.EADDRNOTAVAIL) or (code == errno.EACCES and port in PRIVILEGED_PORTS):
+        return os.strerror(code)
+    is_about_names = code < 0  # as the resolver's codes are
+    return "the host has no address" if is_about_names and not _resolves(host) else None
+
+
+def _resolves(host: str) -> bool:
+    try:
+        return bool(socket.getaddrinfo(host, None))
+    except socket.gaierror:
+        return False
