@@ -117,26 +117,35 @@ def _lock_key(reference: Reference) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
-WAITING = """
-SELECT event_id, kind, account, occurred_at, evidence, order_ref, payment_ref, capture_ref, refund_ref,
-       dispute_ref, amount_minor, total_minor, currency, failure, failure_code
+# Two statements: joined by OR they would read the whole inbox instead of the two small indexes of what waits.
+WAITING_FOR_ORDERS = """
+SELECT event_id, kind, account, occurred_at, evidence, order_ref, payment_ref, capture_ref, refund_ref, dispute_ref,
+       amount_minor, total_minor, currency, failure, failure_code
 FROM inbox
-WHERE outcome = 'waiting'
-  AND (order_ref = ANY($1::text[])
-       OR (account, payment_ref) IN (SELECT * FROM unnest($2::text[], $3::text[])))
+WHERE outcome = 'waiting' AND order_ref = ANY($1::text[])
 ORDER BY account, event_id
 FOR UPDATE
+"""
+WAITING_FOR_PAYMENTS = """
+SELECT x.event_id, x.kind, x.account, x.occurred_at, x.evidence, x.order_ref, x.payment_ref, x.capture_ref,
+       x.refund_ref, x.dispute_ref, x.amount_minor, x.total_minor, x.currency, x.failure, x.failure_code
+FROM unnest($1::text[], $2::text[]) AS w (account, payment_ref)
+JOIN inbox x ON x.account = w.account AND x.payment_ref = w.payment_ref AND x.outcome = 'waiting'
+ORDER BY x.account, x.event_id
+FOR UPDATE OF x
 """
 
 
 async def take_waiting(conn: Conn, references: Collection[Reference]) -> list[PaymentEvent]:
     """The events that wait under any of these references, locked."""
-    order_refs = [key[1] for key in references if key[0] == "order"]
-    payments = [key for key in references if key[0] == "payment"]
-    if not order_refs and not payments:
-        return []
-    rows = await conn.fetch(WAITING, order_refs, [key[1] for key in payments], [key[2] for key in payments])
-    return [event_of(row) for row in rows]
+    orders = [reference[1] for reference in references if reference[0] == "order"]
+    payments = [reference for reference in references if reference[0] == "payment"]
+    rows = await conn.fetch(WAITING_FOR_ORDERS, orders) if orders else []
+    if payments:
+        accounts, refs = [it[1] for it in payments], [it[2] for it in payments]
+        rows += await conn.fetch(WAITING_FOR_PAYMENTS, accounts, refs)
+    found = {(row["account"], row["event_id"]): event_of(row) for row in rows}
+    return list(found.values())
 
 
 def event_of(row: asyncpg.Record) -> PaymentEvent:
