@@ -1,0 +1,125 @@
+"""The receiver put together: what it opens, and which path leads where."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+from uuid import uuid4
+
+import asyncpg
+import msgspec
+import structlog
+from aiohttp import HttpVersion11, web
+
+from ingest.answers import Handler, refusal
+from ingest.health import Health
+from ingest.orders import OrdersApi
+from ingest.receive import AccountReceiver
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.lanes.intake import Intake
+from tillkeeper.lanes.rabbitmq_sender import RabbitSender
+from tillkeeper.lanes.spool import SpoolSender
+from tillkeeper.lanes.topology import Topology
+from tillkeeper.settings import Settings
+from tillkeeper.store.pool import DATABASE_ERRORS, UnsafeDatabase, open_pool
+
+log = structlog.get_logger()
+
+POOL_CONNECTIONS_MAX: Final = 6  # two envelopes on their way to the spool, and the orders API
+POOL_CLOSE_S: Final = 5.0
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """What the receiver holds while it runs."""
+
+    gateways: Mapping[str, Gateway]
+    pool: asyncpg.Pool
+    intake: Intake
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Opened]:
+    """Opens it all; on the way out finishes what was accepted before it lets go of the lanes."""
+    async with AsyncExitStack() as stack:
+        pool = await _open_pool(settings)
+        stack.push_async_callback(_close_pool, pool)
+        spool = SpoolSender(pool)
+        broker: RabbitSender | None = None
+        if settings.broker_url is not None:
+            topology = Topology(prefix=settings.broker_prefix, shards=settings.broker_shards)
+            broker = await RabbitSender.open(settings.broker_url, topology)
+            stack.push_async_callback(broker.close)
+        intake = Intake(run=uuid4(), broker=broker, spool=spool, shards=settings.broker_shards)
+        stack.push_async_callback(intake.close)
+        yield Opened(gateways=settings.build_gateways(), pool=pool, intake=intake)
+
+
+async def _open_pool(settings: Settings) -> asyncpg.Pool:
+    """With a broker, a receiver starts and accepts although the database is away."""
+    try:
+        return await open_pool(settings.database_url, max_size=POOL_CONNECTIONS_MAX)
+    except DATABASE_ERRORS as error:
+        if settings.broker_url is None or isinstance(error, UnsafeDatabase):
+            raise
+        log.warning("database_out_of_reach_at_start", error=repr(error))
+        return await open_pool(settings.database_url, max_size=POOL_CONNECTIONS_MAX, min_size=0)
+
+
+async def _close_pool(pool: asyncpg.Pool) -> None:
+    try:
+        async with asyncio.timeout(POOL_CLOSE_S):
+            await pool.close()
+    except DATABASE_ERRORS:
+        pool.terminate()
+
+
+def build_app(settings: Settings, opened: Opened) -> web.Application:
+    """The routes.  Each account has its own, so that finding it is one look into a table."""
+    body_bytes_max = settings.ingest.max_body_bytes
+    orders = OrdersApi(
+        opened.pool, tokens=settings.api_tokens, accounts=opened.gateways.keys(), body_bytes_max=body_bytes_max
+    )
+    routes = {**_webhook_routes(opened, body_bytes_max), **orders.routes(), **Health(opened.intake).routes()}
+    app = web.Application(client_max_size=body_bytes_max)
+    for path, handlers in routes.items():
+        for method, handler in handlers.items():
+            _add(app, method, path, handler)
+        _add(app, "*", path, _refuse_method(", ".join(handlers)))
+    _add(app, "*", "/{anything:.*}", _nothing_here)
+    return app
+
+
+def _webhook_routes(opened: Opened, body_bytes_max: int) -> dict[str, dict[str, Handler]]:
+    return {
+        f"/webhooks/{name}": {
+            "POST": AccountReceiver(gateway, opened.intake, body_bytes_max=body_bytes_max).receive,
+        }
+        for name, gateway in opened.gateways.items()
+    }
+
+
+def _add(app: web.Application, method: str, path: str, handler: Handler) -> None:
+    app.router.add_route(method, path, handler, expect_handler=_continue)
+
+
+async def _continue(request: web.Request) -> None:
+    """Asks for the body of a client that waits to be asked; any other expectation is ignored, and not repeated."""
+    if request.version == HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # what follows is the answer
+
+
+def _refuse_method(allowed: str) -> Handler:
+    async def refuse(_request: web.Request) -> web.Response:
+        response = refusal(405, f"this path takes {allowed}", Allow=allowed)
+        response.force_close()  # a body that nobody asked for is not read
+        return response
+
+    return refuse
+
+
+async def _nothing_here(request: web.Request) -> web.Response:
+    is_webhook = request.path.startswith("/webhooks/")
+    response = refusal(404, "no such account is configured" if is_webhook else "there is nothing here")
+    response.force_close()
+    return response

@@ -1,0 +1,79 @@
+"""Reading a request within limits of size and time, exactly as it came over the wire."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import ClassVar, Final
+
+from aiohttp import web
+
+from tillkeeper.gateways.base import Refused
+
+BODY_S: Final = 5.0  # a megabyte in five seconds is 1.6 Mbit/s; gateways send a few KB at once
+
+Headers = dict[str, tuple[str, ...]]
+
+
+class TooLarge(Refused):
+    """The body is over the limit."""
+
+    status: ClassVar[int] = 413
+
+
+class TooSlow(Refused):
+    """The body did not arrive in time."""
+
+    status: ClassVar[int] = 408
+
+
+class Encoded(Refused):
+    """The body is compressed: signatures are over plain bytes, and a bomb is never unpacked."""
+
+    status: ClassVar[int] = 415
+
+
+class Incomplete(Refused):
+    """The body broke off or broke the rules of HTTP."""
+
+
+class Upgrade(Refused):
+    """The client wants to speak another protocol."""
+
+
+def headers_of(request: web.BaseRequest) -> Headers:
+    """All values of each header in order, by its name in lower case.  Refuses what no gateway sends."""
+    headers = multimap(request.raw_headers)
+    if "content-encoding" in headers:
+        raise Encoded("the body has a Content-Encoding")
+    if "upgrade" in headers:
+        raise Upgrade("the request asks for an upgrade")
+    return headers
+
+
+def multimap(raw: Sequence[tuple[bytes, bytes]]) -> Headers:
+    """Raw headers as text.  Latin-1 keeps every byte, so that nothing is lost and nothing can fail."""
+    headers: Headers = {}
+    for raw_name, raw_value in raw:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = (*headers[name], value) if name in headers else (value,)
+    return headers
+
+
+async def read_body(request: web.BaseRequest, *, bytes_max: int) -> bytes:
+    """The body's bytes.  Raises one of this module's refusals."""
+    if (request.content_length or 0) > bytes_max:
+        raise TooLarge("the announced body is over the limit")
+    try:
+        if request.content.is_eof():  # it came with the headers, as most do: nothing to wait for
+            body = request.content.read_nowait()
+        else:
+            async with asyncio.timeout(BODY_S):
+                body = await request.read()
+    except TimeoutError:
+        raise TooSlow(f"the body was not complete after {BODY_S:.0f} s") from None
+    except web.HTTPRequestEntityTooLarge:
+        raise TooLarge("the body is over the limit") from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise Incomplete("the body broke off or is malformed") from None
+    if len(body) > bytes_max:
+        raise TooLarge("the body is over the limit")
+    return body

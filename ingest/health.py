@@ -1,0 +1,71 @@
+"""GET /healthz, /readyz and /metrics: alive, able to make an event durable, and the figures."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import web
+from prometheus_client import Counter
+
+from ingest.answers import SERVER, Handler, answer, not_now
+from tillkeeper import telemetry
+from tillkeeper.lanes.intake import Intake
+from tillkeeper.loops import keep_running
+
+FIGURES_S: Final = 1.0  # how old a lane's figure can be when it is scraped
+
+
+class Health:
+    """What orchestrators and Prometheus ask."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+
+    def routes(self) -> dict[str, dict[str, Handler]]:
+        """By path, the handler of each method."""
+        return {
+            "/healthz": {"GET": self.alive},
+            "/readyz": {"GET": self.ready},
+            "/metrics": {"GET": self.metrics},
+        }
+
+    async def alive(self, _request: web.Request) -> web.Response:
+        """The event loop turns; says nothing about the world."""
+        return answer(200, {"alive": True})
+
+    async def ready(self, _request: web.Request) -> web.Response:
+        """Whether a delivery would find a lane."""
+        if await self._intake.ready():
+            return answer(200, {"ready": True})
+        return not_now("no lane can make a delivery durable; see the log for why")
+
+    async def metrics(self, _request: web.Request) -> web.Response:
+        """Prometheus' text."""
+        headers = {"Server": SERVER, "Content-Type": telemetry.EXPOSITION_TYPE}
+        return web.Response(body=telemetry.exposition(), headers=headers)
+
+
+class LaneFigures:
+    """Carries the intake's plain counts over to the metrics, once a second instead of once a delivery."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._told: dict[tuple[str, str], int] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until stopped."""
+        await keep_running(self.run_once, name="lane figures", stop=stop, idle_s=FIGURES_S, full=2)
+
+    async def run_once(self) -> int:
+        """Tells what is new since the last time."""
+        counters = self._intake.counters
+        self._tell("deliveries", telemetry.LANE_DELIVERIES, counters.deliveries)
+        self._tell("envelopes", telemetry.LANE_ENVELOPES, counters.envelopes)
+        self._tell("failures", telemetry.LANE_FAILURES, counters.failures)
+        telemetry.BREAKER_OPEN.set(not self._intake.breaker_closed)
+        return 1
+
+    def _tell(self, figure: str, counter: Counter, counts: Mapping[str, int]) -> None:
+        for lane, count in counts.items():
+            counter.labels(lane).inc(count - self._told.get((figure, lane), 0))
+            self._told[figure, lane] = count

@@ -1,0 +1,99 @@
+"""PUT /orders: what a merchant's system may say, checked field by field; every refusal says what would be right."""
+
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+import msgspec
+
+from tillkeeper.domain.events import REF_CHARS_MAX
+from tillkeeper.domain.money import AMOUNT_MINOR_MAX, BadMoney, exponent
+from tillkeeper.gateways import strictjson
+from tillkeeper.gateways.base import BadPayload
+from tillkeeper.store.orders import ClaimedPayment, Instalment, Payer, Registration
+
+ACCOUNTS_MAX: Final = 100
+PAYMENTS_MAX: Final = 100
+INSTALMENTS_MAX: Final = 120  # ten years of months
+YEARS: Final = range(2000, 2200)  # the database and every time zone can still express these
+
+Amount = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MINOR_MAX)]
+Ref = Annotated[str, msgspec.Meta(min_length=1, max_length=REF_CHARS_MAX)]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class BadRegistration(Exception):
+    """What the caller said wrong, in words for the caller."""
+
+
+class _Payment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    account: Ref
+    payment_ref: Ref
+
+
+class _Payer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    email: Annotated[str, msgspec.Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
+    phone: Annotated[str, msgspec.Meta(pattern=r"^\+?[0-9][0-9 ()./-]{2,30}$")] | None = None
+    locale: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8}){0,3}$")] | None = None
+
+
+class _Instalment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    amount: Amount
+    due_at: Moment
+
+
+class _Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    amount: Amount
+    currency: str
+    accounts: Annotated[tuple[Ref, ...], msgspec.Meta(min_length=1, max_length=ACCOUNTS_MAX)]
+    payments: Annotated[tuple[_Payment, ...], msgspec.Meta(max_length=PAYMENTS_MAX)] = ()
+    payer: _Payer | None = None
+    pay_url: Annotated[str, msgspec.Meta(max_length=2048, pattern=r"^https?://[^\s\x00-\x20]+$")] | None = None
+    expires_at: Moment | None = None
+    instalments: Annotated[tuple[_Instalment, ...], msgspec.Meta(max_length=INSTALMENTS_MAX)] = ()
+
+
+def registration_of(order_ref: str, body: bytes, *, accounts: Collection[str]) -> Registration:
+    """The registration in a request's body.  Raises BadRegistration."""
+    try:
+        order = msgspec.convert(strictjson.loads(body), _Order)
+    except BadPayload as error:
+        raise BadRegistration(error.reason) from None
+    except msgspec.ValidationError as error:
+        raise BadRegistration(str(error)) from None
+    for problem in _problems(order, accounts):
+        raise BadRegistration(problem)
+    return _registration(order_ref, order)
+
+
+def _problems(order: _Order, accounts: Collection[str]) -> Iterator[str]:
+    try:
+        exponent(order.currency)
+    except BadMoney as error:
+        yield f"currency: {error}"
+    for name in order.accounts:
+        if name not in accounts:
+            yield f"accounts: one of them is not configured; known are {', '.join(sorted(accounts)) or 'none'}"
+    for payment in order.payments:
+        if payment.account not in order.accounts:
+            yield "payments: each account must be one of the order's accounts"
+    if order.instalments and sum(each.amount for each in order.instalments) != order.amount:
+        yield "instalments: their amounts must add up to the order's amount"
+    for moment in (order.expires_at, *(each.due_at for each in order.instalments)):
+        if moment is not None and moment.year not in YEARS:
+            yield f"a time must lie between the years {YEARS.start} and {YEARS.stop - 1}"
+
+
+def _registration(order_ref: str, order: _Order) -> Registration:
+    payer = order.payer
+    return Registration(
+        order_ref=order_ref,
+        amount=order.amount,
+        currency=order.currency,
+        accounts=order.accounts,
+        payments=tuple(ClaimedPayment(account=it.account, payment_ref=it.payment_ref) for it in order.payments),
+        payer=Payer(email=payer.email, phone=payer.phone, locale=payer.locale) if payer else None,
+        pay_url=order.pay_url,
+        expires_at=order.expires_at.astimezone(UTC) if order.expires_at else None,
+        instalments=tuple(Instalment(amount=it.amount, due_at=it.due_at.astimezone(UTC)) for it in order.instalments),
+    )

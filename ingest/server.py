@@ -1,0 +1,82 @@
+"""The receiver process: one, or several on one port; and how it stops.
+
+stop ─> accept no connection ─> finish the requests in hand ─> finish the envelopes ─> let go of broker and database
+"""
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from ingest.app import build_app, opened
+from ingest.connections import BoundedSite, Crowd, refuse_slow_parser
+from ingest.health import LaneFigures
+from ingest.supervise import supervise
+from tillkeeper import telemetry
+from tillkeeper.loops import start
+from tillkeeper.process import loop_factory, run_until_stopped
+from tillkeeper.settings import Settings
+
+log = structlog.get_logger()
+
+SHUTDOWN_S: Final = 20.0  # a request in hand needs at most its body's 5 s and its lanes' 3 + 2 s
+LISTEN_BACKLOG: Final = 1024
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Receives until `stop` is set, then ends in good order."""
+    if settings.ingest.processes > 1:
+        await supervise(settings, stop)
+        return
+    async with receiver(settings):
+        await stop.wait()
+
+
+@asynccontextmanager
+async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIterator[int]:
+    """One receiver in this process, listening; yields its port."""
+    refuse_slow_parser()
+    async with opened(settings) as held:
+        # A client that leaves must not cut a publish, so handler_cancellation stays off.
+        runner = web.AppRunner(build_app(settings, held), handler_cancellation=False, shutdown_timeout=SHUTDOWN_S)
+        await runner.setup()
+        figures_stop = asyncio.Event()
+        figures = start(LaneFigures(held.intake).run(figures_stop), name="lane figures")
+        try:
+            listening = listen(settings.ingest.host, settings.ingest.port, shares_port=shares_port)
+            await BoundedSite(runner, listening, Crowd()).start()
+            port: int = listening.getsockname()[1]
+            log.info("ingest_listening", host=settings.ingest.host, port=port, accounts=sorted(held.gateways))
+            yield port
+        finally:
+            await runner.cleanup()
+            figures_stop.set()
+            await figures
+    log.info("ingest_stopped")
+
+
+def listen(host: str, port: int, *, shares_port: bool) -> socket.socket:
+    """A listening socket.  With `shares_port` other processes of this user may listen on the same port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=LISTEN_BACKLOG, reuse_port=shares_port)
+
+
+def main() -> None:
+    """A child of `supervise`, told its settings in a line on standard input, whose end says that the parent is gone."""
+    settings = Settings.restore(sys.stdin.buffer.readline())
+    telemetry.set_up_logging("ingest")
+
+    async def serve_beside_others(stop: asyncio.Event) -> None:
+        async with receiver(settings, shares_port=True):
+            await stop.wait()
+
+    run_until_stopped(serve_beside_others, loop_factory=loop_factory(settings), tied=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Several receiver processes on one port.
+
+Each child listens for itself (SO_REUSEPORT) and the kernel spreads connections over them.  Settings, secrets among
+them, reach a child on its standard input, and nowhere else.
+"""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+
+from prometheus_client.multiprocess import mark_process_dead
+
+from tillkeeper.settings import Settings
+from tillkeeper.supervise import Program, keep_all
+from tillkeeper.telemetry import MULTIPROCESS_VARIABLE
+
+
+async def supervise(settings: Settings, stop: asyncio.Event) -> None:
+    """Keeps `ingest.processes` children going until `stop` is set, then until each has finished what it accepted."""
+    with (
+        reserved_port(settings.ingest.host, settings.ingest.port) as port,
+        TemporaryDirectory(prefix="tillkeeper-metrics-") as metrics_directory,
+    ):
+        own = settings.ingest.model_copy(update={"port": port, "processes": 1})
+        child = Program(
+            name="ingest",
+            arguments=("-m", "ingest.server"),
+            told=settings.model_copy(update={"ingest": own}).dump() + b"\n",
+            environ={MULTIPROCESS_VARIABLE: metrics_directory},
+        )
+
+        def forget(pid: int) -> None:
+            mark_process_dead(pid, metrics_directory)  # type: ignore[no-untyped-call]
+
+        await keep_all([child] * settings.ingest.processes, stop, ended=forget)
+
+
+@contextmanager
+def reserved_port(host: str, port: int) -> Iterator[int]:
+    """The port, held for the children without listening on it, so that it stays theirs while one starts anew."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind((host, port))
+        yield held.getsockname()[1]

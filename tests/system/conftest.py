@@ -1,0 +1,29 @@
+"""A receiver listening on a free port, and a client of it."""
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import asyncpg
+import pytest
+
+from ingest.server import receiver
+from tests.system.receiving import some_settings
+
+
+@pytest.fixture
+async def port(database: str) -> AsyncIterator[int]:
+    async with receiver(some_settings(database)) as listening:
+        yield listening
+
+
+@pytest.fixture
+async def client(port: int) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        yield session
+
+
+@pytest.fixture
+async def connection(database: str) -> AsyncIterator[asyncpg.Connection]:
+    connected = await asyncpg.connect(database)
+    yield connected
+    await connected.close()

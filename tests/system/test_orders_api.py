@@ -1,0 +1,208 @@
+"""The orders API over real HTTP with a real PostgreSQL."""
+
+import io
+import json
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from ingest.server import receiver
+from tests.system.receiving import AUTHORIZED, TOKEN, some_settings
+
+AN_ORDER = {"amount": 12900, "currency": "CNY", "accounts": ["stripe-main"]}
+WHOLE_ORDER = AN_ORDER | {
+    "payments": [{"account": "stripe-main", "payment_ref": "pi_1"}],
+    "payer": {"email": "payer@shop.example", "phone": "+86 138 0000 0000", "locale": "zh-CN"},
+    "pay_url": "https://shop.example/pay/1",
+    "expires_at": "2026-12-01T12:00:00+08:00",
+    "instalments": [
+        {"amount": 6450, "due_at": "2026-11-01T00:00:00Z"},
+        {"amount": 6450, "due_at": "2026-12-01T00:00:00Z"},
+    ],
+}
+
+
+async def put(client, order=AN_ORDER, *, path="/orders/ORDER-1", **options):
+    """Status and content of a PUT.  `order` may be what the body is to be."""
+    body = json.dumps(order).encode() if isinstance(order, dict) else order
+    async with client.put(path, data=body, headers=AUTHORIZED, **options) as answer:
+        return answer.status, await answer.json()
+
+
+async def get(client, path):
+    async with client.get(path, headers=AUTHORIZED) as answer:
+        return answer.status, await answer.json()
+
+
+@pytest.mark.parametrize("order", [AN_ORDER, WHOLE_ORDER])
+async def test_an_order_is_created_then_unchanged_then_contradicted(client, order):
+    assert (await put(client, order))[0] == 201
+    assert (await put(client, order))[0] == 200
+    status, said = await put(client, order | {"amount": 12901, "instalments": []})
+    assert (status, said["error"].split()[0]) == (409, "amount")
+
+
+async def test_the_same_instant_in_another_time_zone_is_the_same_order(client):
+    assert (await put(client, WHOLE_ORDER))[0] == 201
+    assert (await put(client, WHOLE_ORDER | {"expires_at": "2026-12-01T04:00:00Z"}))[0] == 200
+
+
+async def test_a_registered_order_is_shown_unpaid_in_both_languages(client):
+    await put(client, WHOLE_ORDER)
+    status, shown = await get(client, "/orders/ORDER-1")
+    assert status == 200
+    told = {name: shown[name] for name in ("order_ref", "status", "status_zh", "amount", "currency", "paid")}
+    assert told == {
+        "order_ref": "ORDER-1",
+        "status": "unpaid",
+        "status_zh": "未支付",
+        "amount": 12900,
+        "currency": "CNY",
+        "paid": 0,
+    }
+    assert [payment["payment_ref"] for payment in shown["payments"]] == ["pi_1"]
+    assert await get(client, "/orders/ORDER-1/history") == (200, [])
+
+
+async def test_an_order_that_is_not_registered_is_404(client):
+    assert (await get(client, "/orders/NOBODY"))[0] == 404
+    assert (await get(client, "/orders/NOBODY/history"))[0] == 404
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        f"Basic {TOKEN}",
+        TOKEN,
+        f"Bearer {TOKEN}x",
+        f"Bearer {TOKEN[:-1]}",
+        "Bearer тайна-не-по-латински",
+    ],
+)
+async def test_without_the_token_nothing_is_told_or_registered(client, header):
+    headers = {} if header is None else {"Authorization": header}
+    for method, path in (("PUT", "/orders/ORDER-1"), ("GET", "/orders/ORDER-1"), ("GET", "/orders/ORDER-1/history")):
+        async with client.request(method, path, headers=headers, json=AN_ORDER) as answer:
+            assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert (await get(client, "/orders/ORDER-1"))[0] == 404
+
+
+async def test_with_no_tokens_configured_nobody_may_ask(database):
+    async with (
+        receiver(some_settings(database, api_tokens=[])) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client,
+    ):
+        assert (await get(client, "/orders/ORDER-1"))[0] == 401
+        async with client.get("/orders/ORDER-1", headers={"Authorization": "Bearer "}) as answer:
+            assert answer.status == 401
+
+
+async def test_every_configured_token_is_good(database):
+    second = "another-token-of-16-and-more"
+    async with (
+        receiver(some_settings(database, api_tokens=[TOKEN, second])) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client,
+    ):
+        for token in (TOKEN, second):
+            async with client.get("/orders/ORDER-1", headers={"Authorization": f"Bearer {token}"}) as answer:
+                assert answer.status == 404
+
+
+BAD_ORDERS = {
+    "no body": (b"", "JSON"),
+    "not JSON": (b"{", "JSON"),
+    "not UTF-8": (b'{"amount": "\xff"}', "UTF-8"),
+    "a list": (b"[]", "object"),
+    "a key twice": (b'{"amount": 1, "amount": 2, "currency": "CNY", "accounts": ["stripe-main"]}', "repeats a key"),
+    "NaN": (b'{"amount": NaN, "currency": "CNY", "accounts": ["stripe-main"]}', "NaN"),
+    "NUL": (b'{"amount": 1, "currency": "\\u0000", "accounts": ["stripe-main"]}', "character"),
+    "half a pair": (b'{"amount": 1, "currency": "\\ud800", "accounts": ["stripe-main"]}', "character"),
+    "nested": (b"[" * 5000, "nests"),
+    "unknown field": (AN_ORDER | {"ammount": 1}, "ammount"),
+    "no amount": ({"currency": "CNY", "accounts": ["stripe-main"]}, "`amount`"),
+    "zero": (AN_ORDER | {"amount": 0}, "$.amount"),
+    "negative": (AN_ORDER | {"amount": -1}, "$.amount"),
+    "astronomic": (AN_ORDER | {"amount": 10**15 + 1}, "$.amount"),
+    "a fraction": (AN_ORDER | {"amount": 1.5}, "$.amount"),
+    "a float that is whole": (AN_ORDER | {"amount": 1.0}, "$.amount"),
+    "an amount as text": (AN_ORDER | {"amount": "12900"}, "$.amount"),
+    "true": (AN_ORDER | {"amount": True}, "$.amount"),
+    "null": (AN_ORDER | {"amount": None}, "$.amount"),
+    "small currency": (AN_ORDER | {"currency": "cny"}, "ISO 4217"),
+    "no such currency": (AN_ORDER | {"currency": "XXX"}, "ISO 4217"),
+    "no account": (AN_ORDER | {"accounts": []}, "$.accounts"),
+    "unknown account": (AN_ORDER | {"accounts": ["stripe-main", "nobody"]}, "known are stripe-main"),
+    "accounts as text": (AN_ORDER | {"accounts": "stripe-main"}, "$.accounts"),
+    "a payment elsewhere": (AN_ORDER | {"payments": [{"account": "x", "payment_ref": "p"}]}, "payments"),
+    "an empty payment": (AN_ORDER | {"payments": [{"account": "stripe-main", "payment_ref": ""}]}, "$.payments"),
+    "no e-mail": (AN_ORDER | {"payer": {"email": "nobody"}}, "$.payer.email"),
+    "no phone": (AN_ORDER | {"payer": {"phone": "call me"}}, "$.payer.phone"),
+    "no locale": (AN_ORDER | {"payer": {"locale": "zh_"}}, "$.payer.locale"),
+    "a script as address": (AN_ORDER | {"pay_url": "javascript:alert(1)"}, "$.pay_url"),
+    "an address with a line end": (AN_ORDER | {"pay_url": "https://x\r\nBcc: y"}, "$.pay_url"),
+    "a time without zone": (AN_ORDER | {"expires_at": "2026-12-01T12:00:00"}, "timezone"),
+    "a time that is none": (AN_ORDER | {"expires_at": "soon"}, "RFC3339"),
+    "a time before time": (AN_ORDER | {"expires_at": "0001-01-01T00:00:00+23:00"}, "years 2000"),
+    "instalments that fall short": (
+        AN_ORDER | {"instalments": [{"amount": 12899, "due_at": "2026-12-01T00:00:00Z"}]},
+        "add up",
+    ),
+}
+
+
+@pytest.mark.parametrize(("order", "names"), BAD_ORDERS.values(), ids=BAD_ORDERS.keys())
+async def test_a_bad_order_is_refused_in_words_that_name_the_fault(client, order, names):
+    status, said = await put(client, order)
+    assert (status, list(said)) == (400, ["error"])
+    assert names in said["error"]
+    assert (await get(client, "/orders/ORDER-1"))[0] == 404
+
+
+def as_written(client, path):
+    """The path on the wire as it stands here, not put right by the client."""
+    return URL(str(client._base_url).rstrip("/") + path, encoded=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "order_ref"),
+    [
+        ("/orders/a%2Fb", "a/b"),
+        ("/orders/a%252Fb", "a%2Fb"),
+        ("/orders/%E8%AE%A2%E5%8D%95%201", "订单 1"),
+        ("/orders/" + "x" * 255, "x" * 255),
+        ("/orders/%C3%BC", "ü"),
+        ("/orders/a+b%3Fc", "a+b?c"),
+    ],
+)
+async def test_a_reference_is_percent_decoded_once(client, path, order_ref):
+    status, said = await put(client, path=as_written(client, path))
+    assert (status, said["order_ref"]) == (201, order_ref)
+    status, shown = await get(client, as_written(client, path))
+    assert (status, shown["order_ref"]) == (200, order_ref)
+
+
+@pytest.mark.parametrize("raw", ["%FF", "%ED%A0%80", "%00", "a%zz", "a%2", "x" * 256])
+async def test_a_reference_that_no_database_can_keep_is_refused(client, raw):
+    status, said = await put(client, path=as_written(client, f"/orders/{raw}"))
+    assert status == 400
+    assert "reference" in said["error"]
+
+
+async def test_without_the_database_the_answer_is_503_and_come_again(client, postgres_server):
+    await put(client)
+    await postgres_server.stop()
+    for method, path in (("PUT", "/orders/ORDER-1"), ("GET", "/orders/ORDER-1"), ("GET", "/orders/ORDER-1/history")):
+        async with client.request(method, path, headers=AUTHORIZED, json=AN_ORDER) as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+    await postgres_server.start()
+    assert (await get(client, "/orders/ORDER-1"))[0] == 200
+
+
+async def test_a_body_over_the_limit_or_compressed_is_refused(client):
+    assert (await put(client, io.BytesIO(b" " * (1024 * 1024 + 1))))[0] == 413
+    assert (await put(client, b"{}", compress="gzip"))[0] == 415

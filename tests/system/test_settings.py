@@ -1,0 +1,223 @@
+"""Settings from a file, the environment and where secrets are kept; and what is said when they are wrong."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from tillkeeper.settings import BadSettings, Settings, load_settings
+from tillkeeper.telemetry import mask
+
+SECRET = "whsec_kept_somewhere_safe"
+FILE = """
+database_url = "postgresql://till:hunter2@db/till"
+api_tokens = ["env:TOKEN"]
+[ingest]
+port = 9000
+[accounts.stripe-main]
+gateway = "stripe"
+webhook_secrets = ["file:{secret}"]
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text(f"{SECRET}\n")
+    path = tmp_path / "tillkeeper.toml"
+    path.write_text(FILE.format(secret=secret))
+    return path
+
+
+ENVIRON = {"TOKEN": "0123456789abcdef"}
+
+
+def problems(path=None, **environ):
+    with pytest.raises(BadSettings) as caught:
+        load_settings(path, ENVIRON | environ)
+    assert "whsec" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    assert all("\n" not in problem for problem in caught.value.problems)
+    return caught.value.problems
+
+
+def test_the_file_says_it_and_secrets_come_from_where_they_are_kept(config):
+    settings = load_settings(config, ENVIRON)
+    assert settings.api_tokens == ("0123456789abcdef",)
+    assert settings.accounts["stripe-main"].webhook_secrets == (SECRET,)
+    assert (settings.ingest.host, settings.ingest.port, settings.ingest.max_body_bytes) == ("127.0.0.1", 9000, 1 << 20)
+    assert (settings.broker_url, settings.broker_prefix, settings.event_loop) == (None, "tillkeeper", "uvloop")
+
+
+def test_the_environment_names_the_file(config):
+    assert load_settings(None, ENVIRON | {"TILLKEEPER_CONFIG": str(config)}).ingest.port == 9000
+
+
+def test_the_environment_wins_key_by_key(config):
+    settings = load_settings(
+        config,
+        ENVIRON
+        | {
+            "TILLKEEPER_INGEST__PORT": "7000",
+            "TILLKEEPER_BROKER_URL": "amqp://mq/",
+            "TILLKEEPER_ACCOUNTS__STRIPE_MAIN__API_KEY": "env:KEY",
+            "KEY": "sk_test_0123456789",
+        },
+    )
+    assert (settings.ingest.port, settings.broker_url) == (7000, "amqp://mq/")
+    assert settings.accounts["stripe-main"].api_key == "sk_test_0123456789"
+    assert settings.accounts["stripe-main"].webhook_secrets == (SECRET,)
+
+
+def test_the_environment_alone_is_enough():
+    settings = load_settings(
+        None,
+        {
+            "TILLKEEPER_DATABASE_URL": "postgresql:///till",
+            "TILLKEEPER_API_TOKENS": '["env:TILLKEEPER_TOKEN"]',
+            "TILLKEEPER_TOKEN": "0123456789abcdef",
+            "TILLKEEPER_ACCOUNTS__STRIPE_EU__GATEWAY": "stripe",
+            "TILLKEEPER_ACCOUNTS__STRIPE_EU__WEBHOOK_SECRETS": json.dumps([SECRET]),
+            "TILLKEEPER_INGEST": '{"port": 1, "processes": 2}',
+            "TILLKEEPER_INGEST__PORT": "2",
+        },
+    )
+    assert list(settings.accounts) == ["stripe-eu"]
+    assert (settings.ingest.port, settings.ingest.processes) == (2, 2)
+
+
+def test_the_case_of_a_key_id_survives_the_environment():
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
+    pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    settings = load_settings(
+        None,
+        {
+            "TILLKEEPER_DATABASE_URL": "postgresql:///till",
+            "TILLKEEPER_ACCOUNTS__WECHAT__GATEWAY": "wechatpay",
+            "TILLKEEPER_ACCOUNTS__WECHAT__MCH_ID": "1900000001",
+            "TILLKEEPER_ACCOUNTS__WECHAT__APIV3_KEY": "0123456789abcdef0123456789abcdef",
+            "TILLKEEPER_ACCOUNTS__WECHAT__PUBLIC_KEYS__PUB_KEY_ID_0119": pem,
+        },
+    )
+    assert list(settings.accounts["wechat"].public_keys) == ["PUB_KEY_ID_0119"]
+
+
+def test_settings_survive_the_way_to_a_child_process(config):
+    settings = load_settings(config, ENVIRON)
+    assert Settings.restore(settings.dump()) == settings
+    assert b"\n" not in settings.dump()
+
+
+def test_gateways_are_built_by_account(config):
+    gateways = load_settings(config, ENVIRON).build_gateways()
+    assert {name: (gateway.name, gateway.account) for name, gateway in gateways.items()} == {
+        "stripe-main": ("stripe", "stripe-main")
+    }
+
+
+def test_settings_never_show_a_secret(config):
+    shown = repr(load_settings(config, ENVIRON)) + str(load_settings(config, ENVIRON))
+    assert "hunter2" not in shown
+    assert SECRET not in shown
+    assert ENVIRON["TOKEN"] not in shown
+
+
+@pytest.mark.parametrize(
+    ("environ", "names"),
+    [
+        ({"TOKEN": ""}, "api_tokens.0: the environment variable TOKEN is not set"),
+        ({"TOKEN": "short"}, "api_tokens.0: must have 16 characters"),
+        ({"TILLKEEPER_API_TOKENS": "one"}, "api_tokens: is a list"),
+        ({"TILLKEEPER_API_TOKENS": '["broken'}, "api_tokens: is a list"),
+        ({"TILLKEEPER_INGEST__PORT": "http"}, "ingest.port: "),
+        ({"TILLKEEPER_INGEST__PORT": "65536"}, "ingest.port: "),
+        ({"TILLKEEPER_INGEST__PROT": "1"}, "ingest.prot: is not a setting"),
+        ({"TILLKEEPER_INGEST__PROCESSES": "0"}, "ingest.processes: "),
+        ({"TILLKEEPER_INGEST": "9000", "TILLKEEPER_INGEST__PORT": "1"}, "TILLKEEPER_INGEST__PORT contradicts"),
+        ({"TILLKEEPER_DATABASE_URL": "mysql://u:hunter2@db/"}, "database_url: must begin with postgresql://"),
+        ({"TILLKEEPER_BROKER_URL": "http://mq"}, "broker_url: must begin with amqp://"),
+        ({"TILLKEEPER_EVENT_LOOP": "trio"}, "event_loop: "),
+        ({"TILLKEEPER_ACCOUNTS__STRIPE_MAIN__GATEWAY": "strpie"}, "accounts.stripe-main: no such gateway; known are"),
+        ({"TILLKEEPER_ACCOUNTS__OTHER__API_KEY": SECRET}, "accounts.other: names no gateway"),
+        ({"TILLKEEPER_ACCOUNTS__STRIPE_MAIN__WEBHOOK_SECRETS": "[]"}, "accounts.stripe-main.webhook_secrets: "),
+        ({"TILLKEEPER_ACCOUNTS__STRIPE_MAIN__WEBHOOK_SECRET": SECRET}, "accounts.stripe-main.webhook_secret: is not a"),
+        ({"TILLKEEPER_ACCOUNTS__STRIPE_MAIN__API_KEY": "file:/nowhere/key"}, "accounts.stripe-main.api_key: the file"),
+        ({"TILLKEEPER_ACCOUNTS__STRIPE_MAIN__API_KEY": "file:/dev/null"}, "accounts.stripe-main.api_key: "),
+        ({"TILLKEEPER_ACCOUNTS__STRIPE_MAIN__API_KEY": "file:\x00"}, "accounts.stripe-main.api_key: "),
+        ({"TILLKEEPER_ACCOUNTS": "none"}, "accounts: "),
+    ],
+)
+def test_each_problem_is_a_line_that_names_the_key_and_not_the_value(config, environ, names):
+    assert any(problem.startswith(names) for problem in problems(config, **environ))
+
+
+def test_all_problems_are_said_at_once(config):
+    said = problems(config, TILLKEEPER_INGEST__PORT="http", TILLKEEPER_EVENT_LOOP="trio")
+    assert [problem.split(":")[0] for problem in said] == ["event_loop", "ingest.port"]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("[accounts.Stripe_Main]\ngateway = 'stripe'\n", "accounts.Stripe_Main: an account's name is"),
+        ("accounts = 3", "accounts: "),
+        ("database_url = ", "is not TOML"),
+        ("ingest = 'x'", "ingest: "),
+    ],
+)
+def test_a_bad_file_is_told_in_one_line(tmp_path, text, names):
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    assert any(names in problem for problem in problems(path))
+
+
+def test_a_file_that_is_not_there_or_not_text_is_told(tmp_path):
+    assert "cannot be read" in problems(tmp_path / "absent.toml")[0]
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    assert "is not UTF-8" in problems(tmp_path / "binary.toml")[0]
+
+
+def test_without_a_database_nothing_starts():
+    assert problems() == ("database_url: is required",)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("postgresql://till:hunter2@db/till", "postgresql://till:***@db/till"),
+        ("amqp://guest:p@ss/w@mq:5672/ is away", "amqp://guest:***@mq:5672/ is away"),
+        ("host=db password=hunter2 user=till", "host=db password=*** user=till"),
+        ("http://127.0.0.1:8080/readyz", "http://127.0.0.1:8080/readyz"),
+    ],
+)
+def test_passwords_are_masked_in_logs(said, shown):
+    assert mask(said) == shown
+
+
+LOGGING = """
+import logging, structlog
+from tillkeeper.telemetry import set_up_logging
+set_up_logging("test")
+structlog.get_logger().warning("refused", reason="half \\ud800", number=2**70, url="amqp://u:hunter2@mq", raw=b"\\xff")
+logging.getLogger("aiormq").error("lost %s", "postgresql://u:hunter2@db")
+try:
+    raise OSError("postgresql://u:hunter2@db is away")
+except OSError:
+    structlog.get_logger().exception("failed")
+"""
+
+
+def test_every_log_line_is_json_without_passwords():
+    done = subprocess.run([sys.executable, "-c", LOGGING], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    assert "hunter2" not in done.stderr
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [(line["event"], line["level"], line["role"]) for line in lines] == [
+        ("refused", "warning", "test"),
+        ("lost postgresql://u:***@db", "error", "test"),
+        ("failed", "error", "test"),
+    ]
+    assert "OSError" in lines[2]["exception"]

@@ -1,0 +1,302 @@
+"""The settings: a TOML file, overridden by the environment, with secrets fetched from where they are kept.
+
+    file ──┐
+           ├─ merge (environment wins) ──> resolve env:NAME and file:PATH ──> validate ──> Settings
+    TILLKEEPER_* ┘
+
+A key of the file is overridden by its path in capitals: `ingest.port` by TILLKEEPER_INGEST__PORT, `api_key` of the
+account stripe-main by TILLKEEPER_ACCOUNTS__STRIPE_MAIN__API_KEY.  Lists are written as JSON: '["one", "two"]'.
+"""
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.registry import AccountSettings, build
+
+PREFIX: Final = "TILLKEEPER_"
+CONFIG_VARIABLE: Final = "TILLKEEPER_CONFIG"
+TOKEN_CHARS_MIN: Final = 16  # 64 bits even if only hexadecimal digits were used
+TOKENS_MAX: Final = 20  # each is compared for every request of the orders API
+SECRET_FILE_BYTES_MAX: Final = 64 * 1024  # a certificate chain is under 10 KB
+PROCESSES_MAX: Final = 64
+ACCOUNT_NAME: Final = r"^[a-z0-9][a-z0-9-]{0,63}$"  # part of a URL; no underscore, for the environment needs that
+PORT_MAX: Final = 65535
+_HOST: Final = re.compile(r"(?:\[[^\[\]]*\]|[^\[\]:]*)(?::([0-9]{1,5}))?")
+_STRICT: Final = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class BadSettings(Exception):
+    """The settings cannot be used; one readable line per problem, naming the key and never its value."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+def _check_url(*schemes: str) -> AfterValidator:
+    def check(url: str) -> str:
+        if not url.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError(f"must begin with {schemes[0]}://")
+        hosts = urlsplit(url).netloc.rpartition("@")[2].split(",")
+        if not all((found := _HOST.fullmatch(host)) and int(found[1] or 0) <= PORT_MAX for host in hosts):
+            raise ValueError(f"must name hosts and ports as in {schemes[0]}://user:password@host:1234/name")
+        return url
+
+    return AfterValidator(check)
+
+
+def _check_token(token: str) -> str:
+    if len(token) < TOKEN_CHARS_MIN or token != token.strip():
+        raise ValueError(f"must have {TOKEN_CHARS_MIN} characters or more, without white space at its ends")
+    return token
+
+
+Processes = Annotated[int, Field(ge=1, le=PROCESSES_MAX)]
+Port = Annotated[int, Field(ge=0, le=PORT_MAX)]
+Token = Annotated[str, AfterValidator(_check_token)]
+AccountName = Annotated[str, Field(pattern=ACCOUNT_NAME)]
+Accounts = dict[AccountName, AccountSettings]
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class IngestSettings(BaseModel):
+    """The receiver."""
+
+    model_config = _STRICT
+
+    host: str = "127.0.0.1"  # a reverse proxy stands before it; a container says 0.0.0.0
+    port: Port = 8080
+    max_body_bytes: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = 1024 * 1024
+    processes: Processes = 1
+
+
+class WorkSettings(BaseModel):
+    """The workers."""
+
+    model_config = _STRICT
+
+    batch_events: Annotated[int, Field(ge=1, le=5000)] = 200
+    processes: Processes = 1
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Port = 0  # 0: no metrics over HTTP
+
+
+class Settings(BaseModel):
+    """Everything a process is told from outside."""
+
+    model_config = _STRICT
+
+    database_url: Annotated[str, _check_url("postgresql", "postgres"), Field(repr=False)]
+    broker_url: Annotated[str, _check_url("amqp", "amqps")] | None = Field(default=None, repr=False)  # None: no broker
+    broker_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "tillkeeper"
+    broker_shards: Annotated[int, Field(ge=1, le=64)] = 1
+    api_tokens: Annotated[tuple[Token, ...], Field(max_length=TOKENS_MAX, repr=False)] = ()  # none: nobody may ask
+    policy: Path | None = None
+    event_loop: Literal["uvloop", "asyncio"] = "uvloop"
+    ingest: IngestSettings = IngestSettings()
+    work: WorkSettings = WorkSettings()
+    accounts: Accounts = Field(default_factory=dict, repr=False)
+
+    def build_gateways(self) -> dict[str, Gateway]:
+        """One gateway object for each account, with its keys read."""
+        return build_gateways(self.accounts)
+
+    def dump(self) -> bytes:
+        """Everything, secrets too, for a child process's ears alone."""
+        return self.model_dump_json().encode()
+
+    @classmethod
+    def restore(cls, dumped: bytes) -> Self:
+        """The settings out of `dump`."""
+        return cls.model_validate(json.loads(dumped))
+
+
+class _Accounts(BaseModel):
+    """The accounts alone."""
+
+    model_config = _STRICT
+
+    accounts: Accounts
+
+
+def build_gateways(accounts: Accounts) -> dict[str, Gateway]:
+    """One gateway object for each account, with its keys read."""
+    return {name: build(name, account) for name, account in accounts.items()}
+
+
+def load_settings(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings from `path`, or from the file that TILLKEEPER_CONFIG names, and the environment.
+
+    Raises BadSettings.
+    """
+    return _validated(Settings, _tree(path, environ), environ)
+
+
+def load_gateways(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> dict[str, Gateway]:
+    """The gateway of each account alone, for what needs no server: the other settings may be wrong or missing.
+
+    Raises BadSettings.
+    """
+    accounts = _tree(path, environ).get("accounts", {})
+    return build_gateways(_validated(_Accounts, {"accounts": accounts}, environ).accounts)
+
+
+def _tree(path: Path | None, environ: Mapping[str, str]) -> dict[str, Any]:
+    """File and environment merged, as they were written."""
+    if path is None and environ.get(CONFIG_VARIABLE):
+        path = Path(environ[CONFIG_VARIABLE])
+    merged: dict[str, Any] = _merge(_from_file(path) if path else {}, _from_environment(environ))
+    return merged
+
+
+def _validated(model: type[_Model], tree: dict[str, Any], environ: Mapping[str, str]) -> _Model:
+    problems: list[str] = []
+    resolved = _resolve(tree, (), environ, problems)
+    if problems:
+        raise BadSettings(problems)
+    try:
+        return model.model_validate(resolved)
+    except ValidationError as error:
+        raise BadSettings(_lines(error)) from None
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadSettings([f"the configuration file {path} cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError:
+        raise BadSettings([f"the configuration file {path} is not UTF-8"]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise BadSettings([f"the configuration file {path} is not TOML: {error}"]) from None
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """The overrides as a tree.  Variables that name no setting are somebody else's: secrets live there, too."""
+    tree: dict[str, Any] = {}
+    for variable, text in sorted(environ.items()):  # TILLKEEPER_INGEST before TILLKEEPER_INGEST__PORT
+        path = _path_of(variable)
+        if not path:
+            continue
+        branch = tree
+        for name in path[:-1]:
+            inner = branch.setdefault(name, {})
+            if not isinstance(inner, dict):
+                raise BadSettings([f"{variable} contradicts a variable that sets the whole of {name}"])
+            branch = inner
+        branch[path[-1]] = _value(text)
+    return tree
+
+
+def _path_of(variable: str) -> tuple[str, ...]:
+    """("accounts", "stripe-main", "api_key") for its variable, nothing for a variable that names no setting."""
+    if not variable.startswith(PREFIX):
+        return ()
+    first, *rest = variable.removeprefix(PREFIX).split("__")
+    if first.lower() not in Settings.model_fields:
+        return ()
+    if first.lower() != "accounts":
+        return (first.lower(), *(name.lower() for name in rest))
+    account = tuple(name.lower().replace("_", "-") for name in rest[:1])
+    key = tuple(name.lower() for name in rest[1:2])
+    return ("accounts", *account, *key, *rest[2:])  # what follows is a serial number or URL, whose case matters
+
+
+def _value(text: str) -> Any:
+    """Lists and tables are JSON; everything else is text, which pydantic reads as the number that it should be."""
+    if text.startswith(("[", "{")):
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _merge(below: Any, above: Any) -> Any:
+    if not isinstance(below, dict) or not isinstance(above, dict):
+        return above
+    return {**below, **{name: _merge(below[name], inner) if name in below else inner for name, inner in above.items()}}
+
+
+def _resolve(value: Any, path: tuple[str, ...], environ: Mapping[str, str], problems: list[str]) -> Any:
+    """The tree with every env:NAME and file:PATH replaced by what it names."""
+    if isinstance(value, dict):
+        return {name: _resolve(inner, (*path, str(name)), environ, problems) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_resolve(inner, (*path, str(at)), environ, problems) for at, inner in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+    try:
+        return _fetch(value, environ)
+    except BadSettings as error:
+        problems.extend(f"{'.'.join(path)}: {problem}" for problem in error.problems)
+        return value
+
+
+def _fetch(value: str, environ: Mapping[str, str]) -> str:
+    scheme, _, name = value.partition(":")
+    if scheme == "env":
+        if not environ.get(name):
+            raise BadSettings([f"the environment variable {name} is not set, or empty"])
+        return environ[name]
+    return _read_secret(Path(name)) if scheme == "file" else value
+
+
+def _read_secret(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(SECRET_FILE_BYTES_MAX + 1)
+        if len(content) > SECRET_FILE_BYTES_MAX:
+            raise BadSettings([f"the file {path} is greater than {SECRET_FILE_BYTES_MAX} bytes"])
+        text = content.decode()
+    except OSError as error:
+        raise BadSettings([f"the file {path} cannot be read: {error.strerror}"]) from None
+    except (UnicodeDecodeError, ValueError):
+        raise BadSettings([f"the file {path} is not UTF-8 text"]) from None
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+_WORDS: Final[Mapping[str, str]] = {
+    "missing": "is required",
+    "extra_forbidden": "is not a setting; is it misspelt?",
+    "tuple_type": 'is a list (in the environment: JSON such as ["one"])',
+    "list_type": 'is a list (in the environment: JSON such as ["one"])',
+}
+
+
+def _lines(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors(include_url=False, include_input=False):
+        yield f"{_key_of(problem)}: {_text_of(problem)}"
+
+
+def _key_of(problem: ErrorDetails) -> str:
+    names = [str(name) for name in problem["loc"]]
+    if names[0] != "accounts":
+        return ".".join(names)
+    if names[-1] == "[key]":
+        names.pop()
+    return ".".join(names[:2] + names[3:])  # the third is the gateway, which pydantic puts in
+
+
+def _text_of(problem: ErrorDetails) -> str:
+    match problem["type"]:
+        case "union_tag_invalid":
+            return f"no such gateway; known are {problem['ctx']['expected_tags']}"
+        case "union_tag_not_found":
+            return 'names no gateway: gateway = "stripe"'
+        case "string_pattern_mismatch" if problem["loc"][-1] == "[key]":
+            return "an account's name is 1 to 64 of a-z, 0-9 and -, and begins with a letter or digit"
+        case known if known in _WORDS:
+            return _WORDS[known]
+        case _:
+            return problem["msg"].removeprefix("Value error, ")

@@ -1,0 +1,154 @@
+"""What a process says of itself: log lines as JSON on stderr, and metrics for Prometheus.
+
+Metrics live here, all of them, so that one page lists what can be watched.  Hot paths bind their label children once.
+Several processes on one port share their metrics through files: whoever starts them sets PROMETHEUS_MULTIPROC_DIR for
+them (prometheus-client's multiprocess mode), and `exposition` adds the files up.
+"""
+
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+import structlog
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+from structlog.typing import EventDict, WrappedLogger
+
+MULTIPROCESS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+MULTIPROCESS: Final = MULTIPROCESS_VARIABLE in os.environ  # prometheus-client looks at it once, when imported
+EXPOSITION_TYPE: Final = CONTENT_TYPE_LATEST
+
+# --- metrics ----------------------------------------------------------------------------------------------------------
+
+# The receiver.
+DELIVERIES: Final = Counter(
+    "tillkeeper_deliveries",
+    "Requests of gateways by account and result: accepted, why they were refused, or not_durable",
+    ("account", "result"),
+)
+KEYS_USED: Final = Counter(
+    "tillkeeper_keys_used",
+    "Accepted deliveries by the key that verified them, to see when an old one is no longer used",
+    ("account", "key"),
+)
+ACCEPT_SECONDS: Final = Histogram(
+    "tillkeeper_accept_seconds",
+    "From the headers' arrival until every event of the delivery is durable",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+CONNECTIONS_REFUSED: Final = Counter(
+    "tillkeeper_connections_refused",
+    "Connections closed unheard: too many at once, or no complete request in time",
+    ("reason",),
+)
+
+# The lanes, as the receiver sees them.
+LANE_DELIVERIES: Final = Counter("tillkeeper_lane_deliveries", "Deliveries made durable, by lane", ("lane",))
+LANE_ENVELOPES: Final = Counter("tillkeeper_lane_envelopes", "Messages that carried them, by lane", ("lane",))
+LANE_FAILURES: Final = Counter("tillkeeper_lane_failures", "Messages that a lane did not take, by lane", ("lane",))
+BREAKER_OPEN: Final = Gauge(
+    "tillkeeper_breaker_open", "Receiver processes that pass RabbitMQ by", multiprocess_mode="livesum"
+)
+
+# The workers.
+APPLIED_EVENTS: Final = Counter("tillkeeper_applied_events", "Events by the outcome written in the inbox", ("outcome",))
+APPLY_BATCH_EVENTS: Final = Histogram(
+    "tillkeeper_apply_batch_events", "Events in one transaction", buckets=(1, 2, 5, 10, 25, 50, 100, 200, 500, 1000)
+)
+APPLY_LAG_SECONDS: Final = Gauge(
+    "tillkeeper_apply_lag_seconds",
+    "Age of the oldest delivery in the last batch, when it was committed",
+    multiprocess_mode="livemax",
+)
+PARKED_EVENTS: Final = Counter("tillkeeper_parked_events", "Events and messages parked, by reason", ("reason",))
+DATABASE_WAITS: Final = Counter("tillkeeper_database_waits", "Pauses because the database was out of reach")
+
+
+def exposition() -> bytes:
+    """All metrics in Prometheus' text form, of every process that shares this one's directory."""
+    if not MULTIPROCESS:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+# --- logs -------------------------------------------------------------------------------------------------------------
+
+# user:password@ of any URL.  A password may hold @ and / though it should not, so the last @ before a space counts.
+_URL_PASSWORD: Final = re.compile(r"(://[^\s:/@\"']*:)[^\s\"']*@")
+_QUERY_PASSWORD: Final = re.compile(r"(?i)(\b(?:password|passwd|sslpassword)=)[^\s&\"']+")
+
+
+def mask(text: str) -> str:
+    """The text without the passwords of URLs and connection strings."""
+    if "://" in text or "=" in text:
+        return _QUERY_PASSWORD.sub(r"\1***", _URL_PASSWORD.sub(r"\1***@", text))
+    return text
+
+
+def _mask_any(value: Any) -> Any:
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, Mapping):
+        return {name: _mask_any(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_mask_any(inner) for inner in value]
+    if value is None or isinstance(value, (int, float)):
+        return value
+    return mask(str(value))
+
+
+def _mask_event(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
+    return {name: _mask_any(value) for name, value in event_dict.items()}
+
+
+def _to_json(event_dict: EventDict, **_options: object) -> str:
+    try:
+        return orjson.dumps(event_dict, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except orjson.JSONEncodeError:  # half a surrogate pair, or an integer past 64 bits
+        return json.dumps(event_dict, default=str)
+
+
+def set_up_logging(role: str, *, level: str = "INFO") -> None:
+    """Sends structlog's and the standard library's records to stderr, one JSON object a line."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        _add_role(role),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _mask_event,
+    ]
+    renderer = structlog.processors.JSONRenderer(serializer=_to_json)
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+    logging.captureWarnings(capture=True)
+
+
+def _add_role(role: str) -> structlog.typing.Processor:
+    def add(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
+        event_dict["role"] = role
+        return event_dict
+
+    return add
