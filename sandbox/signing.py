@@ -191,6 +191,26 @@ def stripe_charge(charge_ref: str, payment_ref: str | None, amount: int, currenc
     } | more
 
 
+def stripe_dispute(dispute_ref: str, payment_ref: str, amount: int, currency: str, /, **more: Any) -> Json:
+    """A dispute that waits for the merchant's word, unless `more` says otherwise."""
+    return {
+        "id": dispute_ref,
+        "object": "dispute",
+        "amount": amount,
+        "balance_transactions": [],
+        "charge": f"ch_{_word('charge', payment_ref)}",
+        "created": 1_790_000_000,
+        "currency": currency.lower(),
+        "evidence_details": {"due_by": 1_790_600_000, "has_evidence": False, "past_due": False, "submission_count": 0},
+        "is_charge_refundable": False,
+        "livemode": False,
+        "metadata": {},
+        "payment_intent": payment_ref,
+        "reason": "product_not_received",
+        "status": "needs_response",
+    } | more
+
+
 class WeChatPayKey(msgspec.Struct, frozen=True):
     """A key of WeChat Pay's: a platform certificate's serial or a public key's id, and the private half."""
 

@@ -1,0 +1,137 @@
+"""`tillkeeper sandbox`: chooses the stage, plays on it, and says how it ended.
+
+    stage (our own with --up, or a given one) ──> playing ──> summary ──> exit code
+
+Exit codes: 0 all holds, 1 something does not, 2 wrong usage or configuration, 3 a server is missing, 130 stopped before
+anything was played.
+"""
+
+import asyncio
+import io
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import orjson
+from rich.console import Console
+
+from sandbox.playing import Wish, play_on
+from sandbox.servers import RabbitMQ, ServerFailed
+from sandbox.stage import Stage, Stopped, Unplayable, given_stage, own_stage
+from sandbox.summary import Summary, print_summary
+from sandbox.table import Screen
+from tillkeeper.loops import start
+from tillkeeper.settings import BadSettings, load_settings
+from tillkeeper.store.pool import DATABASE_ERRORS
+from tillkeeper.telemetry import mask
+
+HOLDS: Final = 0
+DOES_NOT_HOLD: Final = 1
+WRONG: Final = 2
+OUT_OF_REACH: Final = 3
+INTERRUPTED: Final = 130
+PIPE_COLUMNS: Final = 200  # where no terminal says how wide it is
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """Which Tillkeeper to play to."""
+
+    up: bool
+    broker: str
+    url: str | None
+    config: Path | None
+
+
+def main(
+    *,
+    up: bool,
+    broker: str,
+    seconds: float,
+    rate: float,
+    seed: int,
+    url: str | None,
+    config: Path | None,
+    as_json: bool,
+) -> int:
+    """Plays and judges; returns the exit code.  `seconds` 0 plays until Ctrl-C.
+
+    Without `up` only Stripe is played, to the Tillkeeper of `config` (or TILLKEEPER_CONFIG) at `url` (or where the
+    configuration says it listens): the other gateways sign with keys that no merchant has.
+    """
+    console = _console(to_errors=as_json)
+    options = Options(up=up, broker=broker, url=url, config=config)
+    try:
+        summary = asyncio.run(_run(options, Wish(seconds=seconds, rate=rate, seed=seed), Screen(console)))
+    except (Stopped, asyncio.CancelledError, KeyboardInterrupt):
+        return _fail("stopped", code=INTERRUPTED)
+    except BadSettings as error:
+        return _fail(*error.problems, code=WRONG)
+    except Unplayable as error:
+        return _fail(str(error), code=WRONG)
+    except ServerFailed as error:
+        return _fail(str(error), code=OUT_OF_REACH)
+    except DATABASE_ERRORS as error:
+        return _fail(f"the database is out of reach: {mask(str(error) or repr(error))}", code=OUT_OF_REACH)
+    if as_json:
+        sys.stdout.write(orjson.dumps(summary.told()).decode() + "\n")
+    else:
+        print_summary(summary, console)
+    return DOES_NOT_HOLD if summary.problems() else HOLDS
+
+
+async def _run(options: Options, wish: Wish, screen: Screen) -> Summary:
+    stop, playing = asyncio.Event(), list[asyncio.Task[Summary]]()
+    _heed_signals(stop, playing, screen.say)
+    async with _stage(options, screen.say, stop) as stage:
+        screen.say(f"playing to {stage.url} with {wish.rate:g} posts a second; Ctrl-C ends it")
+        playing.append(start(play_on(stage, wish, screen, stop), name="sandbox"))
+        return await playing[0]
+
+
+def _heed_signals(stop: asyncio.Event, playing: Sequence[asyncio.Task[Summary]], say: Callable[[str], None]) -> None:
+    """The first signal ends the play, and what was posted is judged; another gives up judging.  None cuts the cleaning
+    up."""
+    loop = asyncio.get_running_loop()
+
+    def heed() -> None:
+        if stop.is_set():
+            for task in playing:
+                task.cancel()
+        else:
+            say("stopping in good order; Ctrl-C again gives up the summary")
+            stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, heed)
+
+
+def _stage(options: Options, say: Callable[[str], None], stop: asyncio.Event) -> AbstractAsyncContextManager[Stage]:
+    if not options.up:
+        return given_stage(
+            load_settings(options.config), url=options.url, config=options.config and options.config.absolute()
+        )
+    if options.url is not None or options.config is not None:
+        raise Unplayable("--up brings its own Tillkeeper: give neither --url nor --config with it")
+    why_not = "as asked" if options.broker == "none" else RabbitMQ.available()
+    if why_not is not None:
+        say(f"no RabbitMQ ({why_not}): the PostgreSQL lane alone carries everything")
+    return own_stage(with_broker=why_not is None, say=say, stop=stop)
+
+
+def _console(*, to_errors: bool) -> Console:
+    """Where progress is shown: beside the JSON, if that is wanted."""
+    stream = sys.stderr if to_errors else sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")  # a terminal that knows no Chinese shows ? for it
+    width = None if stream.isatty() else PIPE_COLUMNS
+    return Console(stderr=to_errors, markup=False, highlight=False, emoji=False, width=width)
+
+
+def _fail(*lines: str, code: int) -> int:
+    for line in lines:
+        sys.stderr.write(f"tillkeeper: {line}\n")
+    return code

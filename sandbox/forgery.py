@@ -1,0 +1,83 @@
+"""Deliveries that nobody may believe: each claims an order paid in full, and none is what its gateway signed for it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from random import Random
+from typing import Final, Literal, assert_never
+
+import msgspec
+
+from sandbox.signing import Signed
+from sandbox.story import Happening, Story
+from sandbox.voices import Voice
+
+STALE_S: Final = 20 * 60  # four times the window of five minutes
+
+Trick = Literal["wrong_key", "altered", "stale", "misdirected"]
+
+
+class Forgery(msgspec.Struct, frozen=True, kw_only=True):
+    """A forged request and the account at which it knocks."""
+
+    account: str
+    trick: Trick
+    signed: Signed
+
+
+class Forger:
+    """Forges in the names of all accounts.  `impostors` are the same accounts with keys that nobody configured."""
+
+    def __init__(self, voices: Mapping[str, Voice], impostors: Mapping[str, Voice]) -> None:
+        self._voices = voices
+        self._impostors = impostors
+
+    def forge(self, story: Story, *, chance: Random, now: datetime) -> Forgery:
+        """One forgery, by a trick that this order's gateway could fall for."""
+        trick = chance.choice(self._tricks(story.account))
+        account = story.account
+        if trick == "misdirected":
+            account = chance.choice(sorted(self._voices.keys() - {account}))
+        return Forgery(account=account, trick=trick, signed=self._signed(trick, story, chance, now))
+
+    def _tricks(self, account: str) -> Sequence[Trick]:
+        tricks: list[Trick] = ["wrong_key", "altered"]
+        if self._voices[account].signs_time:
+            tricks.append("stale")
+        if len(self._voices) > 1:
+            tricks.append("misdirected")
+        return tricks
+
+    def _signed(self, trick: Trick, story: Story, chance: Random, now: datetime) -> Signed:
+        claim = _claim(story, self._voices[story.account].pays, chance)
+        voice, impostor = self._voices[story.account], self._impostors[story.account]
+        match trick:
+            case "wrong_key":
+                return impostor.say(*claim, now=now, again=0)
+            case "altered":
+                return altered(voice.say(*claim, now=now, again=0), after=voice.amount_follows)
+            case "stale":
+                return voice.say(*claim, now=now - timedelta(seconds=STALE_S), again=0)
+            case "misdirected":
+                return voice.say(*claim, now=now, again=0)
+            case unheard:
+                assert_never(unheard)
+
+
+def _claim(story: Story, word: str, chance: Random) -> tuple[Story, Happening]:
+    """A payment that never was, with references of its own: believing it would show in the order."""
+    mark = f"forged_{chance.randrange(10**9)}"
+    told = Happening(
+        word=word,
+        event_id=f"evt_{mark}_{story.order_ref}",
+        at=story.started_at,
+        amount=story.amount,
+        refund_ref="",
+    )
+    return msgspec.structs.replace(story, payment_ref=f"{story.payment_ref}_{mark}", happenings=(told,)), told
+
+
+def altered(signed: Signed, *, after: bytes) -> Signed:
+    """The body with the lowest bit of the byte behind `after` turned over: a digit becomes its neighbour."""
+    headers, body = signed
+    at = body.index(after) + len(after)
+    return headers, body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]

@@ -1,0 +1,120 @@
+"""The story of one order: what is due, what the gateway says and when, and how it must end.  (seed, index) tells it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from random import Random
+from typing import Final
+
+import msgspec
+
+from sandbox.templates import CURRENCIES, SILENT, TEMPLATES, Say, Template
+from tillkeeper.domain.order import Status
+
+STARTED_AGO_S: Final = (600, 3600)  # gateway times lie behind us, as they do in a redelivery
+HUNDREDS: Final = (5, 2_500)  # an amount in hundreds: every tenth of it is whole, and ends in 0 as Stripe's KWD must
+
+
+class Truth(msgspec.Struct, frozen=True, kw_only=True):
+    """How an order ends.  Sums in minor units of the order's currency; `paid` is before refunds."""
+
+    status: Status
+    paid: int
+    refunded: int
+
+
+class Happening(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened at the gateway, and that it tells under its own word for it."""
+
+    word: str
+    event_id: str
+    at: datetime
+    amount: int
+    refund_ref: str
+
+
+class Story(msgspec.Struct, frozen=True, kw_only=True):
+    """One order from its registration to its end.  Amounts in minor units."""
+
+    name: str
+    account: str  # where it is paid
+    order_ref: str
+    payment_ref: str
+    amount: int
+    currency: str  # in which it is paid
+    due_currency: str
+    due_at: str  # the account at which payment is expected
+    started_at: datetime
+    happenings: tuple[Happening, ...]
+    truth: Truth
+
+    @property
+    def registration(self) -> dict[str, object]:
+        """The body of PUT /orders/{order_ref}."""
+        return {"amount": self.amount, "currency": self.due_currency, "accounts": [self.due_at]}
+
+    @property
+    def telling(self) -> frozenset[str]:
+        """The ids of the events that must stand in the order's history, each once."""
+        return frozenset(it.event_id for it in self.happenings if it.word not in SILENT)
+
+
+def tell(seed: int, index: int, *, run: str, now: datetime, accounts: Mapping[str, str]) -> Story:
+    """The story of the order `index`.  `run` begins its references; `accounts` names the gateway of each account."""
+    chance = Random(f"{seed}:{index}")  # noqa: S311 - to be repeatable is the purpose
+    account = chance.choice(sorted(accounts))
+    gateway = accounts[account]
+    template = _pick(chance, TEMPLATES[gateway], lonely=len(accounts) == 1)
+    started_at = (now - timedelta(seconds=chance.randint(*STARTED_AGO_S))).replace(microsecond=0)
+    amount = chance.randint(*HUNDREDS) * 100
+    currency, due_currency = _currencies(chance, template, CURRENCIES[gateway])
+    order_ref = f"{run}-{index:06d}"
+    return Story(
+        name=f"{gateway}: {template.name}",
+        account=account,
+        order_ref=order_ref,
+        payment_ref=f"{PAYMENT_PREFIX[gateway]}{order_ref}",
+        amount=amount,
+        currency=currency,
+        due_currency=due_currency,
+        due_at=chance.choice(sorted(accounts.keys() - {account})) if template.at_other_account else account,
+        started_at=started_at,
+        happenings=_happenings(chance, template.says, order_ref, amount, started_at),
+        truth=Truth(
+            status=template.status, paid=amount // 10 * template.paid, refunded=amount // 10 * template.refunded
+        ),
+    )
+
+
+# References in the shape of each gateway's own.
+PAYMENT_PREFIX: Final = {"stripe": "pi_", "alipay": "20261122", "wechatpay": "42000000"}
+
+
+def _pick(chance: Random, templates: Sequence[Template], *, lonely: bool) -> Template:
+    told = [it for it in templates if not (lonely and it.at_other_account)]
+    return chance.choices(told, weights=[it.weight for it in told])[0]
+
+
+def _currencies(chance: Random, template: Template, known: Sequence[str]) -> tuple[str, str]:
+    """In which currency the order is paid, and in which it is due."""
+    if template.in_other_currency:
+        paid, due = chance.sample(known, 2)
+        return paid, due
+    return (only := chance.choice(known)), only
+
+
+def _happenings(
+    chance: Random, says: Sequence[Say], order_ref: str, amount: int, started_at: datetime
+) -> tuple[Happening, ...]:
+    happenings, at = list[Happening](), started_at
+    for step, say in enumerate(says):
+        at += timedelta(seconds=chance.choice(say.after_s))
+        happenings.append(
+            Happening(
+                word=say.word,
+                event_id=f"evt_{order_ref}_{step}",
+                at=at,
+                amount=amount // 10 * say.tenths,
+                refund_ref=f"re_{order_ref}_{say.part}",
+            )
+        )
+    return tuple(happenings)

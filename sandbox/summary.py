@@ -1,0 +1,152 @@
+"""How a run ended: figures, what does not hold, and the one line that says it all."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from sandbox.look import Sight
+from sandbox.posting_log import PostingLog
+from sandbox.table import LANES, gateways, orders
+from sandbox.verdict import Difference
+
+DIFFERENCES_MAX: Final = 10  # enough to see what kind of fault it is
+
+
+class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What `tillkeeper audit` said."""
+
+    balances: bool
+    books: dict[str, Any]
+    said: str  # where that is no JSON
+
+    @classmethod
+    def of(cls, code: int, output: str) -> "AuditVerdict":
+        """The verdict in an exit code and an output; both must say the same."""
+        try:
+            books = json.loads(output.strip().rpartition("\n")[2])
+        except ValueError:
+            return cls(balances=False, books={}, said=output)
+        if not isinstance(books, dict):
+            return cls(balances=False, books={}, said=output)
+        return cls(balances=code == 0 and books.get("balances") is True, books=books, said="")
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a run showed."""
+
+    seconds: float
+    seed: int
+    log: PostingLog
+    sight: Sight
+    audit: AuditVerdict
+    asked: int  # orders asked for over HTTP, with their history; status and sums were compared of all
+    differences: Sequence[Difference]
+    caught_up: bool
+
+    def problems(self) -> list[str]:
+        """What does not hold, a line each; nothing when all is well."""
+        log = self.log
+        forged_accepted = sum(it.forged_accepted for it in log.counts.values())
+        refused = sum(it.refused for it in log.counts.values())
+        differing = len({it.order_ref for it in self.differences})
+        found = {
+            "no order was played": not log.orders,
+            f"{forged_accepted} forged deliveries were accepted": forged_accepted,
+            f"{refused} genuine deliveries were refused": refused,
+            f"{log.undelivered()} events were never accepted": log.undelivered(),
+            f"{len(log.unregistered)} orders could not be registered": log.unregistered,
+            "some answers were not as they should be": log.surprises,
+            "Tillkeeper did not catch up in time": not self.caught_up,
+            f"{differing} orders are not as the gateways know them": differing,
+            "the audit says that the books do not balance": not self.audit.balances,
+        }
+        return [problem for problem, holds in found.items() if holds]
+
+    def told(self) -> dict[str, Any]:
+        """As one JSON document."""
+        counts = self.log.counts
+        p50, p99 = percentiles_ms(self.log.accept_s)
+        return {
+            "seconds": round(self.seconds, 1),
+            "seed": self.seed,
+            "posted": self.log.posted,
+            "accepted": self.log.accepted,
+            "duplicates": sum(it.again for it in counts.values()),
+            "refused": sum(it.refused for it in counts.values()),
+            "unanswered": sum(it.unanswered for it in counts.values()),
+            "forged": sum(it.forged for it in counts.values()),
+            "forged_refused": sum(it.forged_refused for it in counts.values()),
+            "forged_accepted": sum(it.forged_accepted for it in counts.values()),
+            "tricks": dict(sorted(self.log.tricks.items())),
+            "accounts": {account: msgspec.structs.asdict(it) for account, it in counts.items()},
+            "accept_ms": {"p50": p50, "p99": p99},
+            "lanes": self.sight.lanes,
+            "applied": self.sight.applied,
+            "orders": len(self.log.orders),
+            "statuses": {status.value: count for status, count in sorted(self.sight.orders.items())},
+            "compared": len(self.log.orders),
+            "asked": self.asked,
+            "differences": [msgspec.structs.asdict(it) for it in self.differences[:DIFFERENCES_MAX]],
+            "surprises": self.log.surprises,
+            "audit": self.audit.books or self.audit.said,
+            "balances": self.audit.balances,
+            "problems": (problems := self.problems()),
+            "holds": not problems,
+        }
+
+
+def percentiles_ms(seconds: Sequence[float]) -> tuple[float, float]:
+    """The median and the 99th percentile in milliseconds; zeros of nothing."""
+    if not seconds:
+        return 0.0, 0.0
+    ranked = sorted(seconds)
+    return tuple(round(1000 * ranked[int(len(ranked) * share)], 1) for share in (0.5, 0.99))  # type: ignore[return-value]
+
+
+def print_summary(summary: Summary, console: Console) -> None:
+    """For people."""
+    told = summary.told()
+    console.print()
+    console.print(Text(f"Played for {told['seconds']} s with seed {told['seed']}", style="bold"))
+    console.print(gateways(summary.log.counts))
+    console.print(orders(summary.sight.orders))
+    for name, fact in _facts(told, summary).items():
+        console.print(Text.assemble((f"{name:<10}", "dim"), fact))
+    for surprise in summary.log.surprises:
+        console.print(Text(f"  {surprise}", style="red"))
+    for it in summary.differences[:DIFFERENCES_MAX]:
+        said = f"  {it.order_ref} ({it.story}): {it.field} should be {it.expected}, and is {it.found}"
+        console.print(Text(said, style="red"))
+    console.print(last_line(summary))
+
+
+def _facts(told: Mapping[str, Any], summary: Summary) -> dict[str, str]:
+    lanes = ", ".join(f"{count:,} by {LANES.get(lane, lane)}" for lane, count in told["lanes"].items())
+    tricks = ", ".join(f"{count} {trick.replace('_', ' ')}" for trick, count in told["tricks"].items())
+    books, latency, asked = summary.audit.books, told["accept_ms"], told["asked"]
+    return {
+        "accepted": f"{told['accepted']:,} deliveries ({lanes or 'none'}), {told['duplicates']:,} of them duplicates; "
+        f"p50 {latency['p50']} ms, p99 {latency['p99']} ms",
+        "forged": f"{told['forged_refused']:,} of {told['forged']:,} refused ({tricks or 'none'})",
+        "applied": f"{told['applied']:,} deliveries",
+        "compared": f"{told['compared']:,} orders by status and sums, {asked:,} of them over HTTP and event by event",
+        "audit": _audit_line(books) if books else f"no verdict: {summary.audit.said.strip() or 'it said nothing'}",
+    }
+
+
+def _audit_line(books: Mapping[str, Any]) -> str:
+    outcomes = {**books.get("outcomes", {}), "duplicates": books.get("duplicates"), "parked": books.get("parked")}
+    became = " + ".join(f"{count:,} {name}" for name, count in outcomes.items() if count)
+    return f"{books.get('accepted')} accepted events = {became or 0}"
+
+
+def last_line(summary: Summary) -> Text:
+    """The verdict."""
+    count = len(summary.log.orders)
+    if problems := summary.problems():
+        return Text("\n".join(["it does NOT hold:", *(f"  {problem}" for problem in problems)]), style="bold red")
+    return Text(f"the books balance; {count:,} orders of {count:,} are as the gateways know them", style="bold green")

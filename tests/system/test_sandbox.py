@@ -1,0 +1,198 @@
+"""`tillkeeper sandbox` as people run it: a subprocess with servers of its own, that leaves nothing behind."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from sandbox.servers.child import free_ports
+from tests.system.receiving import SECRET, TOKEN
+
+WITHIN_S = 90.0  # of which 15 on idle cores
+
+
+@pytest.fixture
+def place(tmp_path_factory) -> Path:
+    """Where the sandbox puts everything it makes; the system user of PostgreSQL can pass through."""
+    place = tmp_path_factory.mktemp("sandbox")
+    for above in (place, *place.parents[:2]):
+        above.chmod(0o755)
+    return place
+
+
+@asynccontextmanager
+async def sandbox(place: Path, *arguments: str) -> AsyncIterator[Process]:
+    """The program with a directory for temporary files of its own."""
+    program = (sys.executable, "-m", "tillkeeper", "sandbox", *arguments)
+    child = await asyncio.create_subprocess_exec(
+        *program, stdout=PIPE, stderr=PIPE, env={**os.environ, "TMPDIR": str(place)}
+    )
+    try:
+        yield child
+    finally:
+        if child.returncode is None:
+            child.kill()
+        await child.wait()
+
+
+async def ended(child: Process) -> tuple[int, str, str]:
+    """Exit code and what was said."""
+    async with asyncio.timeout(WITHIN_S):
+        output, errors = await child.communicate()
+    assert child.returncode is not None
+    return child.returncode, output.decode(), errors.decode()
+
+
+def left_behind(place: Path) -> list[str]:
+    """Files, and processes that were started in or with anything below this place."""
+    found = [str(path) for path in place.iterdir()]
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            told = process.joinpath("cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            at = str(process.joinpath("cwd").readlink())
+        except OSError:
+            continue
+        if str(place) in told or at.startswith(str(place)):
+            found.append(f"{process.name} {told}")
+    return found
+
+
+def check_numbers(told: dict, *, lane: str) -> None:
+    """What must hold of every run that went well."""
+    assert told["problems"] == []
+    assert told["holds"]
+    assert told["balances"]
+    assert told["orders"] > 20
+    assert sum(told["statuses"].values()) == told["compared"] == told["asked"] == told["orders"]
+    assert told["posted"] == told["accepted"] + told["forged"] + told["unanswered"]
+    assert told["forged"] == told["forged_refused"] == sum(told["tricks"].values()) > 0
+    assert (told["forged_accepted"], told["refused"], told["differences"], told["surprises"]) == (0, 0, [], [])
+    assert 0 < told["duplicates"] < told["accepted"]
+    # What got no answer in time may be durable all the same.
+    assert told["accepted"] <= told["applied"] <= told["accepted"] + told["unanswered"]
+    assert told["audit"]["deliveries"] == told["applied"]
+    assert list(told["lanes"]) == [lane]
+    assert 0 < told["accept_ms"]["p50"] <= told["accept_ms"]["p99"]
+    assert all(counts["accepted"] for counts in told["accounts"].values())
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.usefixtures("rabbitmq")  # skips, or in CI fails, where there can be none
+async def test_a_run_with_rabbitmq_balances_and_leaves_nothing(place):
+    async with sandbox(place, "--up", "--seconds", "5", "--rate", "60", "--json") as child:
+        code, output, errors = await ended(child)
+    assert code == 0, errors + output
+    check_numbers(json.loads(output), lane="rabbitmq")
+    assert left_behind(place) == []
+
+
+async def test_a_run_on_the_postgresql_lane_alone_says_so_and_balances(place):
+    async with sandbox(place, "--up", "--seconds", "5", "--rate", "60", "--broker", "none", "--json") as child:
+        code, output, errors = await ended(child)
+    assert code == 0, errors + output
+    check_numbers(json.loads(output), lane="spool")
+    assert "the PostgreSQL lane alone carries everything" in errors
+    assert left_behind(place) == []
+
+
+async def test_ctrl_c_ends_the_play_and_still_judges_it(place):
+    async with sandbox(place, "--up", "--seconds", "0", "--rate", "60", "--broker", "none") as child:
+        assert child.stdout is not None
+        async with asyncio.timeout(WITHIN_S):
+            while b"plays: accepted" not in (line := await child.stdout.readline()):
+                assert line, "it ended before it played"
+        child.send_signal(signal.SIGINT)
+        code, output, errors = await ended(child)
+    assert code == 0, errors + output
+    lines = output.strip().splitlines()
+    assert lines[-1].startswith("the books balance; ")
+    assert lines[-1].endswith(" are as the gateways know them")
+    assert "已支付" in output
+    assert left_behind(place) == []
+
+
+async def test_ctrl_c_while_servers_start_leaves_nothing(place):
+    async with sandbox(place, "--up", "--broker", "none") as child:
+        assert child.stdout is not None
+        async with asyncio.timeout(WITHIN_S):
+            while b"starting PostgreSQL" not in (line := await child.stdout.readline()):
+                assert line, "it ended before it started anything"
+        child.send_signal(signal.SIGINT)
+        code, _, errors = await ended(child)
+    assert (code, errors) == (130, "tillkeeper: stopped\n")
+    assert left_behind(place) == []
+
+
+async def test_variables_of_a_real_tillkeeper_do_not_reach_one_of_our_own(place, monkeypatch):
+    monkeypatch.setenv("TILLKEEPER_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/real")
+    async with sandbox(place, "--up", "--seconds", "2", "--rate", "40", "--broker", "none", "--json") as child:
+        code, output, errors = await ended(child)
+    assert code == 0, errors + output
+
+
+# --- a Tillkeeper that runs already -----------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def running_tillkeeper(config: Path) -> AsyncIterator[Process]:
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tillkeeper", "run", "--config", str(config)), stderr=PIPE
+    )
+    try:
+        assert child.stderr is not None
+        async with asyncio.timeout(WITHIN_S):
+            while b"ingest_listening" not in (line := await child.stderr.readline()):
+                assert line, "it ended before it listened"
+        yield child
+    finally:
+        if child.returncode is None:
+            child.terminate()
+        await child.communicate()
+
+
+def a_config(place: Path, database: str, **account: str) -> Path:
+    told = {"webhook_secrets": [SECRET], **account}
+    path = place / "tillkeeper.toml"
+    path.write_text(
+        f'database_url = "{database}"\napi_tokens = ["{TOKEN}"]\n[ingest]\nport = {free_ports(1)[0]}\n'
+        f'[accounts.stripe-main]\ngateway = "stripe"\n'
+        + "".join(f"{name} = {json.dumps(value)}\n" for name, value in told.items())
+    )
+    return path
+
+
+async def test_a_given_tillkeeper_is_played_to_more_than_once(place, tmp_path, database):
+    config = a_config(tmp_path, database)
+    async with running_tillkeeper(config):
+        for _ in range(2):  # the second run must not take the first one's orders for its own
+            async with sandbox(place, "--config", str(config), "--seconds", "2", "--rate", "50", "--json") as child:
+                code, output, errors = await ended(child)
+            assert code == 0, errors + output
+            told = json.loads(output)
+            assert told["applied"] >= told["accepted"] > 0
+            assert list(told["accounts"]) == ["stripe-main"]
+    assert left_behind(place) == []
+
+
+@pytest.mark.parametrize(
+    ("account", "arguments", "said"),
+    [
+        ({}, (), "no receiver is ready at http://127.0.0.1:"),
+        ({"api_key": "sk_live_51ofthetests"}, (), "no Stripe account for tests"),
+        ({}, ("--up",), "give neither --url nor --config"),
+    ],
+)
+async def test_what_cannot_be_played_to_is_said_plainly(place, tmp_path, account, arguments, said):
+    config = a_config(tmp_path, "postgresql://nobody@127.0.0.1:1/nowhere", **account)
+    async with sandbox(place, "--config", str(config), *arguments) as child:
+        code, _, errors = await ended(child)
+    assert code == 2
+    assert said in errors
+    assert "Traceback" not in errors
