@@ -82,7 +82,6 @@ CREATE TABLE IF NOT EXISTS inbox (
     CONSTRAINT webhooks_have_a_delivery CHECK (evidence <> 'webhook' OR number IS NOT NULL)
 ) WITH (fillfactor = 90);
 CREATE INDEX IF NOT EXISTS inbox_of_order ON inbox (order_id, seq) WHERE order_id IS NOT NULL;
-CREATE INDEX IF NOT EXISTS inbox_of_delivery ON inbox (run, number);
 CREATE INDEX IF NOT EXISTS inbox_waiting_for_order ON inbox (order_ref) WHERE outcome = 'waiting';
 CREATE INDEX IF NOT EXISTS inbox_waiting_for_payment ON inbox (account, payment_ref) WHERE outcome = 'waiting';
 

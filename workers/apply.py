@@ -26,7 +26,7 @@ from workers.outage import Outage, Stopped
 
 log = structlog.get_logger()
 
-MESSAGES_MAX: Final = 100  # at once from a lane; an envelope holds up to a hundred deliveries
+MESSAGES_MAX: Final = 16  # at once from a lane; more lets two loops work far apart, on old and new events of an order
 TAKE_WAIT_S: Final = 1.0
 SUSPECT_ATTEMPTS: Final = 3  # twice may be a restart or two; thrice is a pattern
 

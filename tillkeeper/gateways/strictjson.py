@@ -5,6 +5,9 @@ import re
 from decimal import Decimal
 from typing import Any, Final, NoReturn
 
+import msgspec
+import orjson
+
 from tillkeeper.gateways.base import BadPayload
 
 DEPTH_MAX: Final = 64  # real deliveries stay under 12; Python's own parser dies near 1,000
@@ -21,6 +24,27 @@ _UNKEEPABLE: Final = re.compile("[\x00\ud800-\udfff]")
 def loads(body: bytes) -> object:
     """The value in a body; non-integers are Decimal.  Raises BadPayload and nothing else."""
     _check_depth(body)
+    value = _loads_plain(body)
+    return _loads_any(body) if value is _NOT_PLAIN else value
+
+
+def _loads_plain(body: bytes) -> object:
+    """The value, if writing it again gives these very bytes: then no key is repeated and no number or text is odd.
+
+    Machines mostly write so, compact or indented by two, and it takes less than half the time of looking at each part.
+    """
+    indent = orjson.OPT_INDENT_2 if body.startswith(b"{\n") else None
+    try:
+        value: object = _plain_decoder.decode(body)
+        is_plain = orjson.dumps(value, option=indent) == body
+        if is_plain and b"\\u0000" not in body and _LONG_NUMBER not in body.translate(_DIGITS_AS_ZEROS):
+            return value
+    except (msgspec.MsgspecError, UnicodeDecodeError, orjson.JSONEncodeError, BadPayload):
+        pass  # the strict reader says what is wrong, or takes it
+    return _NOT_PLAIN
+
+
+def _loads_any(body: bytes) -> object:
     try:
         value: object = _decoder.decode(body.decode())
     except UnicodeDecodeError:
@@ -81,6 +105,10 @@ def _constant(name: str) -> NoReturn:
     raise BadPayload(f"{name} is not JSON")
 
 
+_DIGITS_AS_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
+_LONG_NUMBER: Final = b"0" * (INTEGER_DIGITS_MAX + 1)  # or a text of digits: then each part is looked at
+_NOT_PLAIN: Final = object()
+_plain_decoder: Final = msgspec.json.Decoder(float_hook=_decimal)  # orjson writes no Decimal: those are looked at
 _decoder: Final = json.JSONDecoder(
     object_pairs_hook=_object, parse_int=_integer, parse_float=_decimal, parse_constant=_constant
 )

@@ -62,7 +62,14 @@ async def open_pool(
         timeout=CONNECT_S,
         command_timeout=command_timeout_s,
         init=refuse_unsafe,
+        reset=_reset,
     )
+
+
+async def _reset(conn: Conn) -> None:
+    """Nothing here outlives a transaction, so asyncpg's own reset would be a round trip for nothing."""
+    if conn.is_in_transaction():
+        await conn.reset()
 
 
 SERVER_SETTINGS = "SELECT name, setting FROM pg_settings WHERE name = ANY($1::text[])"
