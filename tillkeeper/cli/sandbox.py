@@ -36,7 +36,7 @@ def sandbox_command(
     up: Up = False,
     broker: Broker = "auto",
     seconds: Seconds = 0,
-    rate: Rate = 50,
+    rate: Rate = 150,  # a machine of two cores shows it at ease
     seed: Seed = 1,
     url: Url = None,
     config: Config = None,
@@ -45,6 +45,9 @@ def sandbox_command(
     """Play the gateways: register orders and post signed webhooks, some of them twice, late, shuffled or forged.
 
     Shows what is accepted and applied while it plays, and at the end a summary with the audit's verdict.
+
+    With --up everything is its own, and --url and --config are refused.  Without, it plays to the Tillkeeper of --config:
+    only Stripe accounts that are not live, for their secret is the one that signs; api_tokens and the database are needed.
     """
     if broker not in ("auto", "none"):
         raise typer.BadParameter("must be auto or none", param_hint="--broker")
