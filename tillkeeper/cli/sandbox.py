@@ -46,8 +46,9 @@ def sandbox_command(
 
     Shows what is accepted and applied while it plays, and at the end a summary with the audit's verdict.
 
-    With --up everything is its own, and --url and --config are refused.  Without, it plays to the Tillkeeper of --config:
-    only Stripe accounts that are not live, for their secret is the one that signs; api_tokens and the database are needed.
+    With --up everything is its own, and --url and --config are refused.  Without, it plays to the Tillkeeper of
+    --config, and only its Stripe accounts that are not live: their secret is the one that signs.  That needs api_tokens
+    in the configuration, and its database within reach.
     """
     if broker not in ("auto", "none"):
         raise typer.BadParameter("must be auto or none", param_hint="--broker")
