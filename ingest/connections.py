@@ -68,6 +68,15 @@ class BoundedConnection(web.RequestHandler):
             self._first_request_timer.cancel()
         super().connection_lost(exc)
 
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Says so when the connection ends with this answer, which the library does not when the receiver stops: the
+        client would send its next request to nobody."""
+        if self._close or self._force_close:
+            resp.force_close()
+        return await super().finish_response(request, resp, start_time)
+
     def _expect_request(self) -> None:
         if self._request_count == 0:
             TOO_SLOW.inc()

@@ -19,7 +19,7 @@ from ingest.health import LaneFigures
 from ingest.supervise import supervise
 from tillkeeper import telemetry
 from tillkeeper.loops import start
-from tillkeeper.process import loop_factory, run_until_stopped
+from tillkeeper.process import collect_garbage_seldom, loop_factory, run_until_stopped
 from tillkeeper.settings import Settings
 
 log = structlog.get_logger()
@@ -51,6 +51,7 @@ async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIte
             listening = listen(settings.ingest.host, settings.ingest.port, shares_port=shares_port)
             await BoundedSite(runner, listening, Crowd()).start()
             port: int = listening.getsockname()[1]
+            collect_garbage_seldom()
             log.info("ingest_listening", host=settings.ingest.host, port=port, accounts=sorted(held.gateways))
             yield port
         finally:

@@ -5,6 +5,7 @@ Another signal changes nothing: what was begun is finished.
 """
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -12,6 +13,7 @@ from typing import Final
 
 from tillkeeper.settings import Settings
 
+GC_THRESHOLDS: Final = (100_000, 50, 1000)  # the default is 700, 10, 10
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -46,6 +48,17 @@ async def _serve(serve: Callable[[asyncio.Event], Awaitable[None]], *, tied: boo
     loop.add_reader(parent, orphaned)
     await serve(stop)
     loop.remove_reader(parent)
+
+
+def collect_garbage_seldom() -> None:
+    """Call it when everything is set up.
+
+    Nearly all that a request or a batch makes dies by reference count.  Looking for cycles among it at Python's default
+    pace took a third of a worker's CPU.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop]:

@@ -1,7 +1,6 @@
 """The worker process: loops over both lanes until it is told to stop."""
 
 import asyncio
-import gc
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, Final
@@ -15,6 +14,7 @@ from tillkeeper.lanes.rabbitmq_receiver import RabbitReceiver
 from tillkeeper.lanes.spool import SpoolReceiver
 from tillkeeper.lanes.topology import Topology
 from tillkeeper.loops import keep_running, start
+from tillkeeper.process import collect_garbage_seldom
 from tillkeeper.settings import Settings
 from tillkeeper.store.pool import open_pool
 from workers.apply import MESSAGES_MAX, ApplyLoop
@@ -29,7 +29,6 @@ IDLE_S: Final = 0.0  # `take` itself waits
 PARK_IDLE_S: Final = 5.0
 STOP_S: Final = 30.0  # a batch takes well under a second; what is not done by then comes again
 POOL_CONNECTIONS: Final = 8
-GC_THRESHOLDS: Final = (100_000, 50, 1000)
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
@@ -39,20 +38,12 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         pool = await outage.wait_out(lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS))
         stack.push_async_callback(pool.close)
         lanes = await _open_lanes(settings, pool, stack)
-        _collect_garbage_seldom()
+        collect_garbage_seldom()
         log.info("worker_started", lanes=sorted({lane.name for lane in lanes}))
         loops = [start(work, name=name) for name, work in _loops(lanes, pool, outage, settings, stop)]
         await stop.wait()
         await asyncio.wait(loops, timeout=STOP_S)
     log.info("worker_stopped")
-
-
-def _collect_garbage_seldom() -> None:
-    """A batch makes tens of thousands of objects that die by reference count; looking for cycles among them each time
-    took a third of the worker's CPU."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
 
 
 async def _open_lanes(settings: Settings, pool: asyncpg.Pool, stack: AsyncExitStack) -> list[Receiver]:

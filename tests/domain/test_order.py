@@ -15,7 +15,6 @@ from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order import Mismatch, OrderFacts, PaymentFacts, Status, Step, concerns, mismatch_of, summarize
 
-
 NOTHING_KNOWN = OrderFacts()
 
 

@@ -359,8 +359,10 @@ class Stripe:
         return made
 
     def _order_ref(self, subject: object) -> str | None:
-        found = (text_or_none(subject, *path) for path in self._order_ref_paths)
-        return next((ref for ref in found if ref), None)
+        for path in self._order_ref_paths:
+            if ref := text_or_none(subject, *path):
+                return ref
+        return None
 
 
 def _signature_parts(header: str) -> tuple[str, list[bytes]]:
