@@ -23,7 +23,7 @@ from workers.park import ParkLoop
 
 log = structlog.get_logger()
 
-LOOPS_PER_LANE: Final = 2  # while one batch is in PostgreSQL's hands, the next is prepared here
+LOOPS_PER_LANE: Final = 3  # while batches are in PostgreSQL's hands, the next is prepared here
 PREFETCH_MESSAGES: Final = 2 * MESSAGES_MAX  # the next batch is at hand; more would go down with a crash
 IDLE_S: Final = 0.0  # `take` itself waits
 PARK_IDLE_S: Final = 5.0

@@ -1,7 +1,7 @@
 """Deliveries and their events as rows: each delivery once, each event once, with its outcome."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from tillkeeper.domain.delivery import Delivery
-from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.events import Evidence, PaymentEvent
 from tillkeeper.store.ledger import Raced
 from tillkeeper.store.pool import Conn, as_json
 
@@ -49,9 +49,9 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
 def digest_of(event: PaymentEvent) -> bytes:
     """A fingerprint of what an event says, whatever brought it."""
-    meaning = msgspec.structs.astuple(event)
-    named = zip(event.__struct_fields__, meaning, strict=True)
-    return hashlib.blake2b(_encode([value for name, value in named if name != "evidence"]), digest_size=16).digest()
+    if event.evidence is not Evidence.WEBHOOK:
+        event = msgspec.structs.replace(event, evidence=Evidence.WEBHOOK)
+    return hashlib.blake2b(_encode(event), digest_size=16).digest()
 
 
 KNOWN_DELIVERIES = """
@@ -66,33 +66,38 @@ async def known_deliveries(conn: Conn, deliveries: Sequence[Delivery]) -> set[De
     return {(row["run"], row["number"]) for row in rows}
 
 
+# Bodies travel as an array beside the rows: in JSON they would have to be spelt out in hexadecimal.
 INSERT_DELIVERIES = """
 INSERT INTO delivery (run, number, account, received_at, key, headers, body, events, duplicates)
-SELECT run, number, account, received_at, key, headers::jsonb, body, events, duplicates
-FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::bytea[], $8::int[],
-            $9::int[])
-     AS w (run, number, account, received_at, key, headers, body, events, duplicates)
+SELECT run, number, account, received_at, key, headers, body, events, duplicates
+FROM ROWS FROM (
+    json_to_recordset($1::json) AS (run uuid, number bigint, account text, received_at timestamptz, key text,
+                                    headers jsonb, events int, duplicates int),
+    unnest($2::bytea[])
+) AS w (run, number, account, received_at, key, headers, events, duplicates, body)
 ON CONFLICT (run, number) DO NOTHING
 RETURNING 1
 """
 
 
-async def insert_deliveries(conn: Conn, deliveries: Sequence[Delivery], duplicates: dict[DeliveryKey, int]) -> None:
+async def insert_deliveries(conn: Conn, deliveries: Sequence[Delivery], duplicates: Mapping[DeliveryKey, int]) -> None:
     """Keeps the raw deliveries.  Raises Raced if another transaction kept one of them meanwhile."""
     deliveries = sorted(deliveries, key=lambda it: (it.run, it.number))
-    rows = await conn.fetch(
-        INSERT_DELIVERIES,
-        [it.run for it in deliveries],
-        [it.number for it in deliveries],
-        [it.account for it in deliveries],
-        [it.received_at for it in deliveries],
-        [it.key for it in deliveries],
-        [msgspec.json.encode(it.headers).decode() for it in deliveries],
-        [it.body for it in deliveries],
-        [len(it.events) for it in deliveries],
-        [duplicates.get((it.run, it.number), 0) for it in deliveries],
-    )
-    if len(rows) != len(deliveries):
+    rows = [
+        {
+            "run": it.run,
+            "number": it.number,
+            "account": it.account,
+            "received_at": it.received_at,
+            "key": it.key,
+            "headers": it.headers,
+            "events": len(it.events),
+            "duplicates": duplicates.get((it.run, it.number), 0),
+        }
+        for it in deliveries
+    ]
+    written = await conn.fetch(INSERT_DELIVERIES, as_json(rows), [it.body for it in deliveries])
+    if len(written) != len(deliveries):
         raise Raced
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.store.pool import Conn
+from tillkeeper.store.pool import Conn, as_json
 
 Reference = tuple[str, ...]  # ("order", order_ref), or ("payment" | "refund" | "dispute", account, reference)
 
@@ -66,8 +66,8 @@ class Bindings(msgspec.Struct, kw_only=True):
 
 BIND = """
 SELECT e.i, p.order_id AS by_payment, r.order_id AS by_refund, d.order_id AS by_dispute, o.id AS by_order
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
-     WITH ORDINALITY AS e (account, payment_ref, refund_ref, dispute_ref, order_ref, i)
+FROM json_to_recordset($1::json) AS e (i int, account text, payment_ref text, refund_ref text, dispute_ref text,
+                                       order_ref text)
 LEFT JOIN payment p ON p.account = e.account AND p.payment_ref = e.payment_ref
 LEFT JOIN refund r ON r.account = e.account AND r.refund_ref = e.refund_ref
 LEFT JOIN dispute d ON d.account = e.account AND d.dispute_ref = e.dispute_ref
@@ -77,16 +77,21 @@ LEFT JOIN orders o ON o.order_ref = e.order_ref
 
 async def bind(conn: Conn, events: Sequence[PaymentEvent], bindings: Bindings) -> None:
     """Adds what the database knows of the events' references."""
-    rows = await conn.fetch(
-        BIND,
-        [event.account for event in events],
-        [event.payment_ref for event in events],
-        [event.refund_ref for event in events],
-        [event.dispute_ref for event in events],
-        [event.order_ref for event in events],
-    )
-    for position, by_payment, by_refund, by_dispute, by_order in rows:
-        event = events[position - 1]
+    if not events:
+        return
+    rows = [
+        {
+            "i": position,
+            "account": event.account,
+            "payment_ref": event.payment_ref,
+            "refund_ref": event.refund_ref,
+            "dispute_ref": event.dispute_ref,
+            "order_ref": event.order_ref,
+        }
+        for position, event in enumerate(events)
+    ]
+    for position, by_payment, by_refund, by_dispute, by_order in await conn.fetch(BIND, as_json(rows)):
+        event = events[position]
         for reference, order_id in (
             (("payment", event.account, event.payment_ref), by_payment),
             (("refund", event.account, event.refund_ref), by_refund),
