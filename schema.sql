@@ -144,13 +144,13 @@ CREATE INDEX IF NOT EXISTS cases_of_order ON cases (order_id) WHERE order_id IS 
 
 -- Effects on their way out, written in the transaction of the change that caused them.
 CREATE TABLE IF NOT EXISTS outbox (
-    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id          bigint GENERATED ALWAYS AS IDENTITY,
     order_id    bigint NOT NULL REFERENCES orders,
     version     bigint NOT NULL,
     topic       text NOT NULL,
     payload     jsonb NOT NULL,
     created_at  timestamptz NOT NULL,
-    UNIQUE (order_id, version, topic)
+    PRIMARY KEY (order_id, version, topic)  -- a version is told once
 );
 
 -- The PostgreSQL lane.  A row is an envelope; the id comes from the sender, so that putting it twice is harmless.

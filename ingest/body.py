@@ -51,10 +51,13 @@ def headers_of(request: web.BaseRequest) -> Headers:
 
 def multimap(raw: Sequence[tuple[bytes, bytes]]) -> Headers:
     """Raw headers as text.  Latin-1 keeps every byte, so that nothing is lost and nothing can fail."""
-    headers: Headers = {}
+    headers: Headers = {name.decode("latin-1").lower(): (value.decode("latin-1"),) for name, value in raw}
+    if len(headers) == len(raw):
+        return headers
+    headers.clear()  # some name stands more than once
     for raw_name, raw_value in raw:
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-        headers[name] = (*headers[name], value) if name in headers else (value,)
+        name = raw_name.decode("latin-1").lower()
+        headers[name] = (*headers.get(name, ()), raw_value.decode("latin-1"))
     return headers
 
 

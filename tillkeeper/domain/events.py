@@ -31,17 +31,17 @@ class Kind(StrEnum):
     @property
     def is_payment(self) -> bool:
         """True for what happens to a payment itself."""
-        return self.value.startswith("payment.")
+        return self.startswith("payment.")
 
     @property
     def is_refund(self) -> bool:
         """True for what happens to a refund, or to a payment's running total of refunds."""
-        return self.value.startswith("refund.")
+        return self.startswith("refund.")
 
     @property
     def is_dispute(self) -> bool:
         """True for what happens to a dispute."""
-        return self.value.startswith("dispute.")
+        return self.startswith("dispute.")
 
 
 class Evidence(StrEnum):
@@ -105,8 +105,14 @@ def _problem_with_amounts(event: PaymentEvent) -> str | None:
 
 
 def _problem_with_references(event: PaymentEvent) -> str | None:
-    for name in ("event_id", "order_ref", "payment_ref", "capture_ref", "refund_ref", "dispute_ref"):
-        value: str | None = getattr(event, name)
+    for name, value in (
+        ("event_id", event.event_id),
+        ("order_ref", event.order_ref),
+        ("payment_ref", event.payment_ref),
+        ("capture_ref", event.capture_ref),
+        ("refund_ref", event.refund_ref),
+        ("dispute_ref", event.dispute_ref),
+    ):
         if value is None:
             continue
         if not 0 < len(value) <= REF_CHARS_MAX:

@@ -24,7 +24,7 @@ def at(content: object, path: Sequence[str]) -> object:
 
 def text_or_none(content: object, *path: str) -> str | None:
     """The text at a path; None where it is absent, null or empty."""
-    value = at(content, path)
+    value = content.get(path[0]) if type(content) is dict and len(path) == 1 else at(content, path)
     if value is None or value == "":
         return None
     if not isinstance(value, str):
