@@ -123,6 +123,10 @@ def _to_json(event_dict: EventDict, **_options: object) -> str:
         return json.dumps(event_dict, default=str)
 
 
+# Each failed reconnect is an error to them, with a trace; the lanes and pools say once that something is away.
+CHATTY: Final = ("aiormq", "aio_pika", "asyncpg.pool")
+
+
 def set_up_logging(role: str, *, level: str = "INFO") -> None:
     """Sends structlog's and the standard library's records to stderr, one JSON object a line."""
     shared: list[structlog.typing.Processor] = [
@@ -143,6 +147,8 @@ def set_up_logging(role: str, *, level: str = "INFO") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
     logging.basicConfig(handlers=[handler], level=level, force=True)
+    for library in CHATTY:
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     logging.captureWarnings(capture=True)
 
 
