@@ -202,7 +202,7 @@ import logging, structlog
 from tillkeeper.telemetry import set_up_logging
 set_up_logging("test")
 structlog.get_logger().warning("refused", reason="half \\ud800", number=2**70, url="amqp://u:hunter2@mq", raw=b"\\xff")
-logging.getLogger("aiormq").error("lost %s", "postgresql://u:hunter2@db")
+logging.getLogger("some.library").error("lost %s", "postgresql://u:hunter2@db")
 try:
     raise OSError("postgresql://u:hunter2@db is away")
 except OSError:
