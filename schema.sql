@@ -85,13 +85,13 @@ CREATE INDEX IF NOT EXISTS inbox_of_order ON inbox (order_id, seq) WHERE order_i
 CREATE INDEX IF NOT EXISTS inbox_waiting_for_order ON inbox (order_ref) WHERE outcome = 'waiting';
 CREATE INDEX IF NOT EXISTS inbox_waiting_for_payment ON inbox (account, payment_ref) WHERE outcome = 'waiting';
 
--- One attempt to pay.  Each group of columns is a fact that merges on its own (domain/order.py).
+-- One attempt to pay.  Each group of columns is a fact that merges on its own (domain/facts.py).
 CREATE TABLE IF NOT EXISTS payment (
     account            text NOT NULL,
     payment_ref        text NOT NULL,
     order_id           bigint NOT NULL REFERENCES orders,
     status             text NOT NULL CHECK (status IN ('created', 'pending', 'authorized', 'failed', 'cancelled', 'succeeded')),
-    facts              jsonb NOT NULL,  -- what domain/order.py merges; the columns beside it are for reading
+    facts              jsonb NOT NULL,  -- what domain/facts.py merges; the columns beside it are for reading
     amount_minor       bigint CHECK (amount_minor >= 0),
     currency           text,
     captured_minor     bigint NOT NULL CHECK (captured_minor >= 0),

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from tests.domain.definition import status_by_definition
 from tests.domain.strategies import AN_ORDER, NOON, events, histories
-from tillkeeper.domain import order as rules
+from tillkeeper.domain import facts as rules
+from tillkeeper.domain.concerns import Mismatch, concerns, mismatch_of
 from tillkeeper.domain.events import Kind, PaymentEvent
+from tillkeeper.domain.facts import OrderFacts, PaymentFacts, Step
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import Mismatch, OrderFacts, PaymentFacts, Status, Step, concerns, mismatch_of, summarize
+from tillkeeper.domain.order import STATUS_ZH, Status, summarize
 
 NOTHING_KNOWN = OrderFacts()
 
@@ -178,4 +180,4 @@ def test_a_failure_is_remembered_with_its_class():
 
 
 def test_every_status_has_its_chinese_name():
-    assert set(rules.STATUS_ZH) == set(Status)
+    assert set(STATUS_ZH) == set(Status)

@@ -18,7 +18,8 @@ from sandbox.summary import AuditVerdict, Summary
 from sandbox.templates import SILENT, TEMPLATES
 from sandbox.verdict import Shown, compare, to_ask
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.domain.order import Order, OrderFacts, Status, apply, summarize
+from tillkeeper.domain.facts import OrderFacts, apply
+from tillkeeper.domain.order import Order, Status, summarize
 from tillkeeper.gateways.base import Gateway, Refused, Request
 from tillkeeper.settings import load_settings
 

@@ -2,9 +2,5 @@
 
 from typing import Final
 
-from tillkeeper.domain.delivery import Delivery, Envelope, pack, unpack
-
-__all__ = ["ENVELOPE_BODY_BYTES_MAX", "ENVELOPE_DELIVERIES_MAX", "Delivery", "Envelope", "pack", "unpack"]
-
 ENVELOPE_DELIVERIES_MAX: Final = 100  # more gained nothing when measured, and a bigger envelope parks more at once
 ENVELOPE_BODY_BYTES_MAX: Final = 4 * 1024 * 1024  # far under RabbitMQ's 16 MiB message limit of 4.x

@@ -1,7 +1,7 @@
 """Events into orders, one transaction a batch.
 
     find the orders ─ lock references, look again for those without ─ take up who waited ─ lock the orders, sorted
-    ─ drop what is known ─ fold the events into facts (domain/order.py) ─ write everything
+    ─ drop what is known ─ fold the events into facts (domain/facts.py) ─ write everything
 
 Reads and locks come before the first write, so that two batches that share an order wait for each other there; what
 still slips through (the same event under two orders) shows as Raced, and the whole transaction is repeated.
@@ -14,9 +14,9 @@ from typing import Literal
 
 import msgspec
 
+from tillkeeper.domain.concerns import Concern, concerns, mismatch_of
 from tillkeeper.domain.delivery import Delivery
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.domain.order import Concern, concerns, mismatch_of
 from tillkeeper.store.inbox import (
     DeliveryKey,
     Item,

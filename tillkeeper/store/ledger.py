@@ -6,22 +6,10 @@ from datetime import datetime
 import asyncpg
 import msgspec
 
+from tillkeeper.domain.concerns import Concern
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.domain.order import (
-    STATUS_ZH,
-    Concern,
-    ObjectKey,
-    Order,
-    OrderFacts,
-    PaymentFacts,
-    ReturnFacts,
-    Status,
-    Summary,
-    apply,
-    captured_of,
-    failure_of,
-    summarize,
-)
+from tillkeeper.domain.facts import ObjectKey, OrderFacts, PaymentFacts, ReturnFacts, apply, failure_of
+from tillkeeper.domain.order import STATUS_ZH, Order, Status, Summary, captured_of, summarize
 from tillkeeper.store.pool import Conn, as_json
 
 

@@ -1,0 +1,76 @@
+"""What about an order's facts needs a person: each thing named so that its case opens once."""
+
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+
+import msgspec
+
+from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.facts import OrderFacts, Step, Sum
+from tillkeeper.domain.order import Order, captured_of, refunded_in_all
+
+
+class Mismatch(StrEnum):
+    """Why an event counts for nothing although its order is known."""
+
+    UNEXPECTED_ACCOUNT = "unexpected_account"
+    WRONG_CURRENCY = "wrong_currency"
+
+
+class Concern(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a person must look at.  (kind, subject) names it once."""
+
+    kind: str
+    subject: str
+    account: str | None = None
+    details: dict[str, object] = msgspec.field(default_factory=dict)
+
+
+def mismatch_of(order: Order, event: PaymentEvent) -> Mismatch | None:
+    """Why the event counts for nothing at this order, or None."""
+    if event.account not in order.accounts:
+        return Mismatch.UNEXPECTED_ACCOUNT
+    if event.currency is not None and event.currency != order.currency:
+        return Mismatch.WRONG_CURRENCY
+    return None
+
+
+def concerns(order: Order, facts: OrderFacts) -> Iterator[Concern]:
+    """Everything about these facts that opens a case, each named so that it opens once."""
+    yield from _mismatched_objects(order, facts)
+    yield from _sums_that_disagree(order, facts)
+    for (account, dispute_ref), dispute in facts.disputes.items():
+        if dispute.standing.step is not Step.WON:
+            yield Concern(kind="disputed", subject=f"dispute:{account}/{dispute_ref}", account=account)
+
+
+def _mismatched_objects(order: Order, facts: OrderFacts) -> Iterator[Concern]:
+    for (account, ref), payment in facts.payments.items():
+        told = [payment.asked, payment.given_back, *payment.captures.values()]
+        yield from _mismatches(order, "payment", account, ref, told)
+    for (account, ref), refund in facts.refunds.items():
+        yield from _mismatches(order, "refund", account, ref, [refund.amount])
+    for (account, ref), dispute in facts.disputes.items():
+        yield from _mismatches(order, "dispute", account, ref, [dispute.amount])
+
+
+def _mismatches(order: Order, name: str, account: str, ref: str, told: Iterable[Sum | None]) -> Iterator[Concern]:
+    if account not in order.accounts:
+        yield Concern(kind=Mismatch.UNEXPECTED_ACCOUNT, subject=f"{name}:{account}/{ref}", account=account)
+    foreign = {amount.currency for amount in told if amount is not None and amount.currency != order.currency}
+    if foreign:
+        details: dict[str, object] = {"currencies": sorted(foreign), "expected": order.currency}
+        subject = f"{name}:{account}/{ref}"
+        yield Concern(kind=Mismatch.WRONG_CURRENCY, subject=subject, account=account, details=details)
+
+
+def _sums_that_disagree(order: Order, facts: OrderFacts) -> Iterator[Concern]:
+    brought_in = [captured_of(order, key[0], payment) for key, payment in facts.payments.items()]
+    captured, refunded = sum(brought_in), refunded_in_all(order, facts)
+    subject = f"order:{order.order_ref}"
+    details: dict[str, object] = {"captured": captured, "due": order.amount, "currency": order.currency}
+    if captured > order.amount:
+        covering = sum(part >= order.amount for part in brought_in)
+        yield Concern(kind="paid_twice" if covering > 1 else "overpaid", subject=subject, details=details)
+    if refunded > captured > 0:  # before any capture is known the payment's own event is merely late
+        yield Concern(kind="refunded_more_than_captured", subject=subject, details={**details, "refunded": refunded})
