@@ -41,11 +41,16 @@ CREATE TABLE IF NOT EXISTS delivery (
 ) WITH (toast_tuple_target = 8160);  -- real bodies of 2 to 5 KB stay in the row
 ALTER TABLE delivery ALTER COLUMN body SET STORAGE EXTERNAL;  -- compressing each body cost more than writing it
 
--- Numbers that a receiver gave out but answered 503 for: audit does not miss them.
+-- Numbers that a receiver gave out but answered 503 for, or whose absence a person explained: audit does not miss them.
 CREATE TABLE IF NOT EXISTS delivery_void (
-    run     uuid NOT NULL,
-    number  bigint NOT NULL,
-    PRIMARY KEY (run, number)
+    run           uuid NOT NULL,
+    number        bigint NOT NULL,
+    explained_by  text,
+    note          text,
+    explained_at  timestamptz,
+    PRIMARY KEY (run, number),
+    -- A person's act says who, when and why.
+    CONSTRAINT explained_whole CHECK (num_nulls(explained_by, note, explained_at) IN (0, 3))
 );
 
 -- Every event once, with its outcome.  This is also the history of an order.

@@ -248,6 +248,21 @@ async def test_books_that_do_not_balance_are_the_answer_no(config, pool):
     assert str(run) in shown.out
 
 
+async def test_a_missing_number_is_ticked_off_with_a_reason_and_by_a_name(config, pool):
+    run = uuid4()
+    statement = (
+        "INSERT INTO delivery (run, number, account, received_at, key, headers, events) VALUES ($1,2,'a',$2,'k','[]',0)"
+    )
+    await pool.execute(statement, run, NOON - timedelta(days=30))
+    silent = await tillkeeper("audit", "--explain", str(run), "--config", config)
+    assert silent.code == 2
+    assert "--note" in silent.err
+    assert (await tillkeeper("audit", "--config", config)).code == 1
+    told = await tillkeeper("audit", "--explain", str(run), "--note", "killed", "--by", "Li Na", "--config", config)
+    assert told.code == 0
+    assert tuple(await pool.fetchrow("SELECT number, explained_by, note FROM delivery_void")) == (1, "Li Na", "killed")
+
+
 # --- run --------------------------------------------------------------------------------------------------------------
 
 

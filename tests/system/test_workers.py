@@ -10,7 +10,7 @@ from tillkeeper.domain.delivery import Envelope, pack
 from tillkeeper.lanes.base import Taken
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.store.apply import replay
-from tillkeeper.store.audit import audit
+from tillkeeper.store.audit import audit, explain_missing
 from tillkeeper.store.orders import register, show
 from tillkeeper.store.parked import close_parked, list_parked, show_parked
 from tillkeeper.store.transactions import repeat_when_raced
@@ -146,6 +146,17 @@ async def test_a_number_that_never_arrived_is_missing_and_a_void_one_is_not(pool
     await put(pool, deliveries[1])
     await loop.run_once()
     assert (await books(pool)).balances
+
+
+async def test_a_gap_that_a_person_explained_is_missing_no_more(pool, loop):
+    deliveries = numbered(3)
+    await put(pool, deliveries[0], deliveries[2])
+    await loop.run_once()
+    assert not (await books(pool)).balances
+    assert await explain_missing(pool, RUN, by="me", note="the receiver was killed before it told", now=NOON) == 1
+    assert await explain_missing(pool, RUN, by="me", note="again", now=NOON) == 0
+    assert (await books(pool)).balances
+    assert tuple(await pool.fetchrow("SELECT number, explained_by FROM delivery_void")) == (2, "me")
 
 
 async def test_audit_sees_a_status_that_does_not_follow_from_the_facts(pool, loop):

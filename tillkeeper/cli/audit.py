@@ -2,11 +2,12 @@
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import typer
 
 from tillkeeper.cli.failed import NO, reported
-from tillkeeper.cli.options import AsJson, Config, exits, seconds, settings_from
+from tillkeeper.cli.options import AsJson, By, Config, exits, os_user, seconds, settings_from, unicode
 
 if TYPE_CHECKING:
     from tillkeeper.store.audit import Audit
@@ -24,21 +25,44 @@ Grace = Annotated[
 ]
 
 
+Explain = Annotated[
+    UUID | None,
+    typer.Option(
+        "--explain",
+        metavar="RUN",
+        help="First tick off what is missing of this receiver's run, for you know why; needs --note.",
+    ),
+]
+Note = Annotated[str, typer.Option("--note", metavar="TEXT", parser=unicode, help="With --explain: why; it is kept.")]
+
+
 @app.command("audit", epilog=exits(yes="the books balance", no="they do not", example="tillkeeper audit --grace 5m"))
-def audit_command(grace: Grace = "60s", config: Config = None, as_json: AsJson = False) -> None:  # type: ignore[assignment]
+def audit_command(
+    grace: Grace = "60s",  # type: ignore[assignment]
+    explain: Explain = None,
+    note: Note = "",
+    by: By = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
     """Prove that nothing vanished: every accepted event has one outcome, and every status follows from its facts.
 
     The books: accepted = applied + no_change + waiting + mismatched + duplicates + parked.  Besides, no number that
     a receiver gave out is missing, and every order's status is derived anew and compared.
     """
+    if explain is not None and not note.strip():
+        raise typer.BadParameter("say why with --note; it is kept beside the numbers", param_hint="--explain")
     with reported(as_json=as_json):
         settings = settings_from(config)
         from tillkeeper import clock
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json
-        from tillkeeper.store.audit import audit
+        from tillkeeper.store.audit import audit, explain_missing
 
         now = clock.now()
+        if explain is not None:
+            who = by or os_user()
+            ask(settings, lambda pool: explain_missing(pool, explain, by=who, note=note, now=now))
         books = ask(settings, lambda pool: audit(pool, settled_until=now - timedelta(seconds=grace), now=now))
         if as_json:
             print_json(_told(books))

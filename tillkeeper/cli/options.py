@@ -1,5 +1,6 @@
 """What commands have in common: options, how they end, and the settings."""
 
+import getpass
 import os
 import re
 from pathlib import Path
@@ -71,3 +72,14 @@ def unicode(text: str) -> str:
     except UnicodeEncodeError:
         raise typer.BadParameter("is not UTF-8 text") from None
     return text
+
+
+By = Annotated[str | None, typer.Option("--by", metavar="NAME", parser=unicode, help="Who does it; else the OS user.")]
+
+
+def os_user() -> str:
+    """Who runs the command, as the operating system knows them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return f"uid {os.getuid()}"

@@ -1,14 +1,12 @@
 """`tillkeeper parked`: what could not be applied, for people to see, replay or discard."""
 
-import getpass
-import os
 from base64 import b64decode
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from tillkeeper.cli.failed import NO, Failed, reported
-from tillkeeper.cli.options import AsJson, Config, exits, settings_from, unicode
+from tillkeeper.cli.options import AsJson, By, Config, exits, os_user, settings_from, unicode
 
 if TYPE_CHECKING:
     from asyncpg import Pool
@@ -27,7 +25,6 @@ SomeIds = Annotated[list[int] | None, typer.Argument(metavar="ID", min=1, max=ID
 ClosedToo = Annotated[bool, typer.Option("--all", help="Those already replayed, superseded or discarded, too.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=LIMIT_MAX, help="The oldest so many.")]
 EveryOne = Annotated[bool, typer.Option("--all", help="Every one that is open.")]
-By = Annotated[str | None, typer.Option("--by", metavar="NAME", parser=unicode, help="Who does it; else the OS user.")]
 Note = Annotated[str, typer.Option("--note", metavar="TEXT", parser=unicode, help="Why; it is kept.")]
 
 
@@ -109,7 +106,7 @@ def replay_command(
         from tillkeeper.cli.closing import Act, replay
         from tillkeeper.cli.database import ask
 
-        act = Act(by=by or _os_user(), note=note)
+        act = Act(by=by or os_user(), note=note)
         _finish(ask(settings, lambda pool: replay(pool, ids, act)), as_json=as_json)
 
 
@@ -126,15 +123,8 @@ def discard_command(ids: Ids, note: Note, by: By = None, config: Config = None, 
         from tillkeeper.cli.closing import Act, discard
         from tillkeeper.cli.database import ask
 
-        act = Act(by=by or _os_user(), note=note)
+        act = Act(by=by or os_user(), note=note)
         _finish(ask(settings, lambda pool: discard(pool, ids, act)), as_json=as_json)
-
-
-def _os_user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return f"uid {os.getuid()}"
 
 
 def _finish(told: list[dict[str, Any]], *, as_json: bool) -> None:

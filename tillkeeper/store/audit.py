@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 import asyncpg
 import msgspec
@@ -113,6 +114,26 @@ async def audit(pool: asyncpg.Pool, *, settled_until: datetime, now: datetime) -
             orders=orders,
             misjudged=misjudged,
         )
+
+
+EXPLAIN_MISSING = """
+INSERT INTO delivery_void (run, number, explained_by, note, explained_at)
+SELECT $1, n, $2, $3, $4
+FROM generate_series(1, (SELECT max(number) FROM delivery WHERE run = $1)) AS n
+WHERE NOT EXISTS (SELECT FROM delivery d WHERE d.run = $1 AND d.number = n)
+  AND NOT EXISTS (SELECT FROM parked k WHERE k.run = $1 AND k.number = n)
+ON CONFLICT (run, number) DO NOTHING
+RETURNING 1
+"""
+
+
+async def explain_missing(pool: asyncpg.Pool, run: UUID, *, by: str, note: str, now: datetime) -> int:
+    """Ticks off a run's missing numbers, for a person knows why they never came.  Returns how many those were.
+
+    One that arrives all the same is applied as any other.
+    """
+    async with pool.acquire() as conn:
+        return len(await conn.fetch(EXPLAIN_MISSING, run, by, note, now))
 
 
 ORDERS_PAGE = """
