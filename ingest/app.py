@@ -1,9 +1,9 @@
 """The receiver put together: what it opens, and which path leads where."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final
+from typing import Final, cast
 from uuid import uuid4
 
 import asyncpg
@@ -35,6 +35,9 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     gateways: Mapping[str, Gateway]
     pool: asyncpg.Pool
     intake: Intake
+
+
+RECEIVERS: Final = web.AppKey("RECEIVERS", dict[str, Handler])  # by path
 
 
 @asynccontextmanager
@@ -79,14 +82,29 @@ def build_app(settings: Settings, opened: Opened) -> web.Application:
     orders = OrdersApi(
         opened.pool, tokens=settings.api_tokens, accounts=opened.gateways.keys(), body_bytes_max=body_bytes_max
     )
-    routes = {**_webhook_routes(opened, body_bytes_max), **orders.routes(), **Health(opened.intake).routes()}
+    webhooks = _webhook_routes(opened, body_bytes_max)
+    routes = {**webhooks, **orders.routes(), **Health(opened.intake).routes()}
     app = web.Application(client_max_size=body_bytes_max)
+    app[RECEIVERS] = {path: handlers["POST"] for path, handlers in webhooks.items()}
     for path, handlers in routes.items():
         for method, handler in handlers.items():
             _add(app, method, path, handler)
         _add(app, "*", path, _refuse_method(", ".join(handlers)))
     _add(app, "*", "/{anything:.*}", _nothing_here)
     return app
+
+
+def go_past_the_router(server: web.Server, app: web.Application) -> None:
+    """Sends a plain POST to an account's path straight to its receiver; all else, and the same path, has a route."""
+    receivers, routed = app[RECEIVERS], server.request_handler
+
+    def handle(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
+        receive = receivers.get(request.raw_path)
+        if receive is None or request.method != "POST" or "Expect" in request.headers:
+            return routed(request)
+        return receive(cast("web.Request", request))
+
+    server.request_handler = handle
 
 
 def _webhook_routes(opened: Opened, body_bytes_max: int) -> dict[str, dict[str, Handler]]:

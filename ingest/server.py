@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from ingest.app import build_app, opened
+from ingest.app import build_app, go_past_the_router, opened
 from ingest.connections import BoundedSite, Crowd, refuse_slow_parser
 from ingest.health import LaneFigures
 from ingest.supervise import supervise
@@ -43,8 +43,11 @@ async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIte
     refuse_slow_parser()
     async with opened(settings) as held:
         # A client that leaves must not cut a publish, so handler_cancellation stays off.
-        runner = web.AppRunner(build_app(settings, held), handler_cancellation=False, shutdown_timeout=SHUTDOWN_S)
+        app = build_app(settings, held)
+        runner = web.AppRunner(app, handler_cancellation=False, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
+        assert runner.server is not None
+        go_past_the_router(runner.server, app)
         figures_stop = asyncio.Event()
         figures = start(LaneFigures(held.intake).run(figures_stop), name="lane figures")
         try:
