@@ -107,7 +107,7 @@ async def test_ctrl_c_ends_the_play_and_still_judges_it(place):
         assert child.stdout is not None
         async with asyncio.timeout(WITHIN_S):
             while b"plays: accepted" not in (line := await child.stdout.readline()):
-                assert line, "it ended before it played"
+                assert line, (await ended(child))[2]  # it ended before it played, and said why
         child.send_signal(signal.SIGINT)
         code, output, errors = await ended(child)
     assert code == 0, errors + output
