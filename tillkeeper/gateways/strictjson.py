@@ -31,7 +31,7 @@ def loads(body: bytes) -> object:
 def _loads_plain(body: bytes) -> object:
     """The value, if writing it again gives these very bytes: then no key is repeated and no number or text is odd.
 
-    Machines mostly write so, compact or indented by two, and it takes less than half the time of looking at each part.
+    Machines mostly write so, compact or indented by two, and it takes six tenths of the time of looking at each part.
     """
     indent = orjson.OPT_INDENT_2 if body.startswith(b"{\n") else None
     try:
