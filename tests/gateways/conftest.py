@@ -4,6 +4,7 @@ import importlib
 import socket
 
 import pytest
+from certificates import issue
 from specimen import Specimen, rsa_keys
 
 from tillkeeper.gateways.registry import GATEWAYS
@@ -28,3 +29,18 @@ def keys():
 def specimen(request, keys) -> Specimen:
     """Fails, and does not skip, where a listed gateway has no specimen."""
     return importlib.import_module(f"specimen_{request.param}").specimen(keys)
+
+
+@pytest.fixture(scope="module")
+def root(keys):
+    return issue("Root", keys.other, ca=True)
+
+
+@pytest.fixture(scope="module")
+def class_2(keys, root):
+    return issue("Class 2", keys.foreign, by=root, ca=True)
+
+
+@pytest.fixture(scope="module")
+def leaf(keys, class_2):
+    return issue("Alipay", keys.own, by=class_2)

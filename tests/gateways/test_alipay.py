@@ -252,21 +252,6 @@ def test_a_public_key_that_is_short_is_refused():
         settings(alipay_public_key=public_pem(short))
 
 
-@pytest.fixture(scope="module")
-def root(keys):
-    return issue("Root", keys.other, ca=True)
-
-
-@pytest.fixture(scope="module")
-def class_2(keys, root):
-    return issue("Class 2", keys.foreign, by=root, ca=True)
-
-
-@pytest.fixture(scope="module")
-def leaf(keys, class_2):
-    return issue("Alipay", keys.own, by=class_2)
-
-
 def test_certificate_mode_verifies_and_names_the_certificate(keys, leaf, class_2, root, pkcs1):
     mode = settings(alipay_cert=leaf.pem + class_2.pem, alipay_root_cert=SM2_ROOT + root.pem)
     gateway = Alipay("alipay-main", AlipaySettings.model_validate(mode.model_dump()))

@@ -11,21 +11,6 @@ from tillkeeper.gateways.chain import chained
 BROKEN = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
 
-@pytest.fixture(scope="module")
-def root(keys):
-    return issue("Root", keys.other, ca=True)
-
-
-@pytest.fixture(scope="module")
-def class_2(keys, root):
-    return issue("Class 2", keys.foreign, by=root, ca=True)
-
-
-@pytest.fixture(scope="module")
-def leaf(keys, class_2):
-    return issue("Alipay", keys.own, by=class_2)
-
-
 def test_a_leaf_chains_through_the_certificate_behind_it(leaf, class_2, root):
     found = chained(leaf.pem + class_2.pem, root.pem)
     assert found.serial == leaf.certificate.serial_number
