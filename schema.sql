@@ -1,8 +1,10 @@
 -- Tillkeeper's database, whole.  Read it first.  `tillkeeper db init` runs it; running it again changes nothing.
 --
 --   delivery ──< inbox >── orders ──< payment, refund, dispute
---                            └────< outbox, cases
+--                            ├────< rung (what the sweep did), act (what people did)
+--                            └────< cases ──< case_entry      outbox (what is to be told)
 --   spool (the PostgreSQL lane)      parked (what could not be applied)
+--   heard, pulse, quiet (how each account talks, and when it does not)      backfill, hint (what is asked besides)
 --
 -- Amounts are integers of the currency's minor unit.  Times are the gateway's own unless the name says otherwise.
 
@@ -22,9 +24,22 @@ CREATE TABLE IF NOT EXISTS orders (
     version          bigint NOT NULL DEFAULT 1,  -- grows with every change, so that receivers of notices can order them
     registered_at    timestamptz NOT NULL,
     changed_at       timestamptz NOT NULL,
+    expires_at       timestamptz,  -- out of the terms, for the sweep
+    instalments      jsonb,  -- likewise: [{"amount", "due_at"}], or null
+    -- The present spell: from one movement of the order's money to the next.  The sweep climbs its ladder (domain/policy.py).
+    spell            bigint NOT NULL DEFAULT 1,  -- the version at which it began
+    spell_since      timestamptz NOT NULL,
+    due_at           timestamptz,  -- when the sweep looks next; null: nothing will become of waiting
+    ask_at           timestamptz,  -- somebody wants the gateway asked then, whatever the ladder says
+    held_until       timestamptz,  -- a person asked the sweep to leave it alone until then
+    closed_at        timestamptz,  -- no payment is expected any more
     -- Nobody's order shows paid for less than its amount.
     CONSTRAINT paid_means_covered CHECK (status <> 'paid' OR captured_minor >= amount_minor)
 ) WITH (fillfactor = 80);  -- status changes stay on their page
+CREATE INDEX IF NOT EXISTS orders_due ON orders (due_at) WHERE due_at IS NOT NULL;
+-- What a gap in an account's webhooks may have missed: orders that were open and began or moved within it.
+CREATE INDEX IF NOT EXISTS orders_open ON orders (spell_since)
+WHERE closed_at IS NULL AND status IN ('unpaid', 'processing', 'failed', 'partially_paid', 'refunding');
 
 -- One request of a gateway, byte for byte.  (run, number) is given by the receiver process and has no gaps.
 CREATE TABLE IF NOT EXISTS delivery (
@@ -72,6 +87,7 @@ CREATE TABLE IF NOT EXISTS inbox (
     currency      text,
     failure       text,
     failure_code  text,
+    method        text,
     occurred_at   timestamptz NOT NULL,
     recorded_at   timestamptz NOT NULL,  -- our clock
     digest        bytea NOT NULL,  -- of the canonical event: the same id with another meaning is a case
@@ -89,6 +105,7 @@ CREATE TABLE IF NOT EXISTS inbox (
 CREATE INDEX IF NOT EXISTS inbox_of_order ON inbox (order_id, seq) WHERE order_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS inbox_waiting_for_order ON inbox (order_ref) WHERE outcome = 'waiting';
 CREATE INDEX IF NOT EXISTS inbox_waiting_for_payment ON inbox (account, payment_ref) WHERE outcome = 'waiting';
+CREATE INDEX IF NOT EXISTS inbox_waiting_since ON inbox (recorded_at) WHERE outcome = 'waiting';
 
 -- One attempt to pay.  Each group of columns is a fact that merges on its own (domain/facts.py).
 CREATE TABLE IF NOT EXISTS payment (
@@ -101,6 +118,7 @@ CREATE TABLE IF NOT EXISTS payment (
     currency           text,
     captured_minor     bigint NOT NULL CHECK (captured_minor >= 0),
     failure            text,
+    method             text,
     PRIMARY KEY (account, payment_ref),
     CONSTRAINT captured_means_succeeded CHECK (captured_minor = 0 OR status = 'succeeded')
 ) WITH (fillfactor = 80);
@@ -134,29 +152,89 @@ CREATE TABLE IF NOT EXISTS dispute (
 );
 CREATE INDEX IF NOT EXISTS dispute_of_order ON dispute (order_id);
 
--- What a person must look at.  (kind, subject) opens once, however often the cause is seen.
+-- What the sweep did for an order.  A rung of a spell is taken once: the row stands before anything is asked or told.
+CREATE TABLE IF NOT EXISTS rung (
+    order_id  bigint NOT NULL REFERENCES orders,
+    spell     bigint NOT NULL,
+    action    text NOT NULL CHECK (action IN ('query', 'grace', 'remind', 'case', 'escalate', 'close')),
+    at        timestamptz NOT NULL,  -- when the ladder has it
+    taken_at  timestamptz NOT NULL,
+    tries     integer NOT NULL DEFAULT 1,
+    retry_at  timestamptz,  -- the gateway could not say; the question stands until then, or until the next one
+    result    text,  -- what came of it; null while it is under way, or when its sweeper died
+    PRIMARY KEY (order_id, spell, action, at)
+);
+
+-- What a person did to an order, or the policy in their stead: who, when and why.
+CREATE TABLE IF NOT EXISTS act (
+    id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    order_id  bigint NOT NULL REFERENCES orders,
+    what      text NOT NULL CHECK (what IN ('hold', 'release', 'close', 'reopen', 'ask')),
+    by        text NOT NULL,
+    note      text NOT NULL,
+    at        timestamptz NOT NULL
+);
+CREATE INDEX IF NOT EXISTS act_of_order ON act (order_id);
+
+-- What a person must look at.  (kind, subject) opens once, however often the cause is seen; one that closed itself may
+-- open again, one that a person resolved stays resolved.
 CREATE TABLE IF NOT EXISTS cases (
-    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    kind       text NOT NULL,
-    subject    text NOT NULL,
-    order_id   bigint REFERENCES orders,
-    account    text,
-    details    jsonb NOT NULL,
-    opened_at  timestamptz NOT NULL,
-    UNIQUE (kind, subject)
+    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind          text NOT NULL,
+    subject       text NOT NULL,
+    order_id      bigint REFERENCES orders,
+    account       text,
+    details       jsonb NOT NULL,
+    level         integer NOT NULL DEFAULT 1 CHECK (level BETWEEN 1 AND 9),
+    owner         text,
+    opened_at     timestamptz NOT NULL,
+    follow_up_at  timestamptz,
+    closed_at     timestamptz,
+    closed_by     text,  -- a person, or 'truth' where what opened it no longer holds
+    outcome       text,
+    UNIQUE (kind, subject),
+    CONSTRAINT open_is_followed_up CHECK ((closed_at IS NULL) = (follow_up_at IS NOT NULL)),
+    CONSTRAINT closed_says_how CHECK (num_nulls(closed_at, closed_by, outcome) IN (0, 3))
 );
 CREATE INDEX IF NOT EXISTS cases_of_order ON cases (order_id) WHERE order_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS cases_due ON cases (follow_up_at) WHERE follow_up_at IS NOT NULL;
+
+-- A case's own history.
+CREATE TABLE IF NOT EXISTS case_entry (
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    case_id  bigint NOT NULL REFERENCES cases,
+    what     text NOT NULL CHECK (what IN
+             ('opened', 'reopened', 'escalated', 'followed_up', 'assigned', 'noted', 'resolved', 'closed')),
+    by       text NOT NULL,
+    note     text,
+    at       timestamptz NOT NULL
+);
+CREATE INDEX IF NOT EXISTS case_entry_of_case ON case_entry (case_id);
 
 -- Effects on their way out, written in the transaction of the change that caused them.
 CREATE TABLE IF NOT EXISTS outbox (
-    id          bigint GENERATED ALWAYS AS IDENTITY,
-    order_id    bigint NOT NULL REFERENCES orders,
-    version     bigint NOT NULL,
-    topic       text NOT NULL,
-    payload     jsonb NOT NULL,
-    created_at  timestamptz NOT NULL,
-    PRIMARY KEY (order_id, version, topic)  -- a version is told once
-);
+    -- Names what is told, so that nobody is told it twice.  Sorted by its bytes: case/17/ and order/17/ are ranges.
+    key          text COLLATE "C" PRIMARY KEY,
+    id           bigint GENERATED ALWAYS AS IDENTITY,
+    order_id     bigint REFERENCES orders,
+    version      bigint,  -- the order's, so that receivers can order what they are told
+    audience     text NOT NULL CHECK (audience IN ('merchant', 'payer', 'ops')),
+    topic        text NOT NULL,
+    payload      jsonb NOT NULL,
+    created_at   timestamptz NOT NULL,
+    due_at       timestamptz,  -- when to try next; null: finished
+    attempts     integer NOT NULL DEFAULT 0,
+    taken_until  timestamptz NOT NULL DEFAULT '-infinity',  -- a sender's lease
+    told         jsonb NOT NULL DEFAULT '{}',  -- by channel: {"outcome", "at", "why"}
+    state        text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'sent', 'uncertain', 'dropped', 'dead')),
+    last_error   text,
+    finished_at  timestamptz,
+    CONSTRAINT pending_is_due CHECK ((state = 'pending') = (due_at IS NOT NULL)),
+    CONSTRAINT finished_says_when CHECK ((state = 'pending') = (finished_at IS NULL))
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+CREATE INDEX IF NOT EXISTS outbox_due ON outbox (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS outbox_dead ON outbox (finished_at) WHERE state = 'dead';
+CREATE INDEX IF NOT EXISTS outbox_of_order ON outbox (order_id) WHERE audience = 'payer';
 
 -- The PostgreSQL lane.  A row is an envelope; the id comes from the sender, so that putting it twice is harmless.
 CREATE TABLE IF NOT EXISTS spool (
@@ -193,3 +271,77 @@ CREATE TABLE IF NOT EXISTS parked (
     CONSTRAINT closed_whole CHECK ((outcome IS NULL) = (closed_at IS NULL))
 );
 CREATE INDEX IF NOT EXISTS parked_open ON parked (account, event_id) WHERE outcome IS NULL;
+
+-- When a shift was handed over: the next one asks what is new since.
+CREATE TABLE IF NOT EXISTS handover (
+    id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at  timestamptz NOT NULL,
+    by  text NOT NULL
+);
+
+-- The policy that sweeps go by.  Orders that are due later are looked at anew when it changes, up to this id so far.
+CREATE TABLE IF NOT EXISTS policy_in_force (
+    singleton     boolean PRIMARY KEY DEFAULT true CHECK (singleton),  -- there is one row
+    digest        text NOT NULL,
+    taken_at      timestamptz NOT NULL,
+    looked_up_to  bigint  -- null: through with it
+);
+
+-- When each account was heard: the deliveries of an hour, and the minutes in which there were any as a mask of sixty bits.
+-- Each connection has rows of its own, so that batches never wait for each other here; whoever reads adds them up.
+CREATE TABLE IF NOT EXISTS heard (
+    account     text NOT NULL,
+    hour        timestamptz NOT NULL,
+    backend     integer NOT NULL,
+    minutes     bigint NOT NULL,
+    deliveries  bigint NOT NULL,
+    last_at     timestamptz NOT NULL,
+    PRIMARY KEY (account, hour, backend)
+) WITH (fillfactor = 50);  -- a row changes with every batch, and stays on its page
+
+-- One row an account: when somebody looked last, and how its gateway answers.  Whoever looks holds the row.
+CREATE TABLE IF NOT EXISTS pulse (
+    account        text PRIMARY KEY,
+    watched_at     timestamptz NOT NULL,
+    answered_at    timestamptz,  -- the last answer to any sweeper
+    failing_since  timestamptz,  -- the first question since then that had none
+    failed_at      timestamptz,  -- the last one
+    reason         text  -- why that had none
+);
+
+-- An account that should talk and is silent, or should answer and does not.  An open row is the fact: told once, and
+-- once that it is over.
+CREATE TABLE IF NOT EXISTS quiet (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    account     text NOT NULL,
+    kind        text NOT NULL CHECK (kind IN ('silent', 'unanswering')),
+    since       timestamptz NOT NULL,
+    noticed_at  timestamptz NOT NULL,
+    asked_at    timestamptz NOT NULL,  -- when its open payments were last asked about because of it
+    over_at     timestamptz
+);
+CREATE UNIQUE INDEX IF NOT EXISTS quiet_once ON quiet (account, kind) WHERE over_at IS NULL;
+
+-- How far each account's own list of events is taken in, and the span that is wanted next.
+CREATE TABLE IF NOT EXISTS backfill (
+    account       text PRIMARY KEY,
+    good_until    timestamptz,  -- up to here the last one got
+    wanted_since  timestamptz,  -- from here to now is wanted; moves on with each part that is done
+    wished_at     timestamptz,  -- when that was last said
+    reason        text,
+    due_at        timestamptz,  -- when to begin, or to try again
+    tries         integer NOT NULL DEFAULT 0,
+    taken_by      uuid,
+    taken_until   timestamptz NOT NULL DEFAULT '-infinity',  -- a lease: two at once would ask everything twice
+    CONSTRAINT wanted_whole CHECK (num_nulls(wanted_since, wished_at, reason, due_at) IN (0, 4))
+);
+CREATE INDEX IF NOT EXISTS backfill_due ON backfill (due_at) WHERE due_at IS NOT NULL;
+
+-- Questions caused by deliveries that proved nothing: counted here, so that forgers have no more than the policy allows.
+CREATE TABLE IF NOT EXISTS hint (
+    account   text NOT NULL,
+    at        timestamptz NOT NULL,
+    order_id  bigint NOT NULL REFERENCES orders,
+    PRIMARY KEY (account, at, order_id)
+);
+CREATE INDEX IF NOT EXISTS hint_of_order ON hint (order_id, at);

@@ -10,14 +10,14 @@ import typer
 import uvloop
 from rich.console import Console
 
-from bench import accept, apply, end_to_end, memory
+from bench import accept, apply, end_to_end, memory, sweep
 from bench.house import Broken, House
 from bench.report import WIDTH, Section, as_json, show
 from sandbox.servers import ServerFailed
 from tillkeeper import __version__, clock
 from tillkeeper.telemetry import set_up_logging
 
-SECTIONS: Final = ("accept", "apply", "end_to_end", "memory")
+SECTIONS: Final = ("accept", "apply", "end_to_end", "sweep", "memory")
 
 
 def main(
@@ -89,6 +89,8 @@ class Bench:
                 return await apply.measure(house, seconds=self._seconds)
             case "end_to_end":
                 return await end_to_end.measure(house)
+            case "sweep":
+                return await sweep.measure(house)
             case _:
                 return await memory.measure(house, events=self._events)
 

@@ -40,11 +40,11 @@ class Broken(Exception):
 
 # Registered as `PUT /orders` would, all at once.
 INSERT_ORDERS: Final = """
-INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, registered_at, changed_at)
+INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, registered_at, changed_at, spell_since, due_at)
 SELECT 'bench-' || lpad(n::text, 8, '0'), $2, $3, $4::text[],
        jsonb_build_object('order_ref', 'bench-' || lpad(n::text, 8, '0'), 'amount', $2::bigint, 'currency', $3::text,
                           'accounts', $4::text[]),
-       now(), now()
+       now(), now(), now(), now() + interval '10 minutes'
 FROM generate_series(0, $1::int - 1) AS n
 """
 

@@ -22,7 +22,8 @@ VALUES ('stripe-main', 'pi_bench' || lpad(:order::text, 8, '0'), :order_id, 'suc
 ON CONFLICT (account, payment_ref) DO UPDATE
 SET status = excluded.status, facts = excluded.facts, amount_minor = excluded.amount_minor,
     currency = excluded.currency, captured_minor = excluded.captured_minor;
-UPDATE orders SET status = 'paid', captured_minor = 12900, version = version + 1, changed_at = now()
+UPDATE orders SET status = 'paid', captured_minor = 12900, version = version + 1, changed_at = now(), spell = version + 1,
+    spell_since = now(), due_at = NULL
 WHERE id = :order_id;
 \else
 INSERT INTO inbox (account, event_id, run, number, kind, evidence, order_ref, payment_ref, amount_minor, currency,
@@ -36,8 +37,11 @@ VALUES ('stripe-main', 'pi_bench' || lpad(:order::text, 8, '0'), :order_id, 'pen
 ON CONFLICT (account, payment_ref) DO UPDATE
 SET status = excluded.status, facts = excluded.facts, amount_minor = excluded.amount_minor,
     currency = excluded.currency, captured_minor = excluded.captured_minor;
-UPDATE orders SET status = 'processing', version = version + 1, changed_at = now() WHERE id = :order_id;
+UPDATE orders SET status = 'processing', version = version + 1, changed_at = now(), spell = version + 1,
+    spell_since = now(), due_at = now() + interval '2 minutes'
+WHERE id = :order_id;
 \endif
-INSERT INTO outbox (order_id, version, topic, payload, created_at)
-VALUES (:order_id, :version + 1, 'order.status_changed', :notice::jsonb, now());
+INSERT INTO outbox (key, order_id, version, audience, topic, payload, created_at, due_at)
+VALUES ('order/' || :order_id || '/' || :version + 1 || '/order.status_changed', :order_id, :version + 1, 'merchant',
+        'order.status_changed', :notice::jsonb, now(), now());
 COMMIT;

@@ -13,13 +13,16 @@ from aiohttp import HttpVersion11, web
 
 from ingest.answers import Handler, refusal
 from ingest.health import Health
+from ingest.hints import Hints
 from ingest.orders import OrdersApi
 from ingest.receive import AccountReceiver
+from tillkeeper import clock
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.lanes.rabbitmq_sender import RabbitSender
 from tillkeeper.lanes.spool import SpoolSender
 from tillkeeper.lanes.topology import Topology
+from tillkeeper.policy import PolicyFile
 from tillkeeper.settings import Settings
 from tillkeeper.store.pool import DATABASE_ERRORS, UnsafeDatabase, open_pool
 
@@ -35,6 +38,8 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     gateways: Mapping[str, Gateway]
     pool: asyncpg.Pool
     intake: Intake
+    hints: Hints
+    policy: PolicyFile
 
 
 RECEIVERS: Final = web.AppKey("RECEIVERS", dict[str, Handler])  # by path
@@ -54,7 +59,10 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
             stack.push_async_callback(broker.close)
         intake = Intake(run=uuid4(), broker=broker, spool=spool, shards=settings.broker_shards)
         stack.push_async_callback(intake.close)
-        yield Opened(gateways=settings.build_gateways(), pool=pool, intake=intake)
+        policy = PolicyFile(settings.policy, settings.accounts)
+        hints = Hints(pool, policy=lambda: policy.policy, now=clock.now, monotonic_s=clock.monotonic_s)
+        stack.push_async_callback(hints.close)
+        yield Opened(gateways=settings.build_gateways(), pool=pool, intake=intake, hints=hints, policy=policy)
 
 
 async def _open_pool(settings: Settings) -> asyncpg.Pool:
@@ -80,7 +88,11 @@ def build_app(settings: Settings, opened: Opened) -> web.Application:
     """The routes.  Each account has its own, so that finding it is one look into a table."""
     body_bytes_max = settings.ingest.max_body_bytes
     orders = OrdersApi(
-        opened.pool, tokens=settings.api_tokens, accounts=opened.gateways.keys(), body_bytes_max=body_bytes_max
+        opened.pool,
+        tokens=settings.api_tokens,
+        accounts=opened.gateways.keys(),
+        policy=lambda: opened.policy.policy,
+        body_bytes_max=body_bytes_max,
     )
     webhooks = _webhook_routes(opened, body_bytes_max)
     routes = {**webhooks, **orders.routes(), **Health(opened.intake).routes()}
@@ -110,7 +122,7 @@ def go_past_the_router(server: web.Server, app: web.Application) -> None:
 def _webhook_routes(opened: Opened, body_bytes_max: int) -> dict[str, dict[str, Handler]]:
     return {
         f"/webhooks/{name}": {
-            "POST": AccountReceiver(gateway, opened.intake, body_bytes_max=body_bytes_max).receive,
+            "POST": AccountReceiver(gateway, opened.intake, opened.hints, body_bytes_max=body_bytes_max).receive,
         }
         for name, gateway in opened.gateways.items()
     }

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
-from aiohttp import http_parser, web
+from aiohttp import HttpVersion11, http_parser, web
 
-from ingest.answers import refusal
+from ingest.answers import Ready, refusal
 from tillkeeper import telemetry
 
 log = structlog.get_logger()
@@ -73,9 +73,25 @@ class BoundedConnection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """Says so when the connection ends with this answer, which the library does not when the receiver stops: the
         client would send its next request to nobody."""
-        if self._close or self._force_close:
+        ends = self._close or self._force_close
+        if isinstance(resp, Ready):
+            if not ends and request.keep_alive and request.version == HttpVersion11:
+                return resp, await self._is_cut_off(request, resp.wire())
+            resp = resp.fresh()
+        if ends:
             resp.force_close()
         return await super().finish_response(request, resp, start_time)
+
+    async def _is_cut_off(self, request: web.BaseRequest, answer: bytes) -> bool:
+        """Writes an answer; true if the client is gone."""
+        if self.transport is None or self.transport.is_closing():
+            return True
+        self.transport.write(answer)
+        try:
+            await request.writer.drain()
+        except ConnectionError:
+            return True
+        return False
 
     def _expect_request(self) -> None:
         if self._request_count == 0:

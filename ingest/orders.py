@@ -1,4 +1,4 @@
-"""The orders API: PUT registers an order, GET shows it or tells its history.  For holders of a token."""
+"""The orders API, for holders of a token: PUT registers an order or a refund, GET shows an order or its history."""
 
 import asyncio
 import hmac
@@ -13,32 +13,62 @@ from aiohttp import web
 
 from ingest.answers import Handler, answer, not_now, refusal
 from ingest.body import headers_of, read_body
+from ingest.refunds import refund_of
 from ingest.registration import BadRegistration, registration_of
 from tillkeeper import clock
 from tillkeeper.domain.events import REF_CHARS_MAX
+from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.base import Refused
-from tillkeeper.store import orders
+from tillkeeper.store import orders, refunds
+from tillkeeper.store.order_acts import NoSuchOrder
 from tillkeeper.store.pool import DATABASE_ERRORS, is_outage
 
 log = structlog.get_logger()
 
 DATABASE_S: Final = 10.0  # registering may wait for a batch of workers that holds the order's references
+ORDER_PART: Final = 2  # of a path split at its slashes
+REFUND_PART: Final = 4
+NOT_REGISTERED: Final = "no such order is registered"
+NO_SUCH_REFUND: Final = "the order has no refund of this reference"
 _NO_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
+class Stranger(Exception):
+    """The request has no token that is ours."""
+
+
 class BadReference(Exception):
-    """The path does not name an order as this API can."""
+    """The path does not name an order or a refund as this API can."""
+
+
+TOLD_TO_THE_CALLER: Final = (
+    Stranger,
+    Refused,
+    BadReference,
+    BadRegistration,
+    NoSuchOrder,
+    orders.Contradiction,
+    refunds.NoSuchRefund,
+    refunds.GatewaySpoke,
+)
 
 
 class OrdersApi:
-    """The three requests of a merchant's system."""
+    """The requests of a merchant's system."""
 
     def __init__(
-        self, pool: asyncpg.Pool, *, tokens: Sequence[str], accounts: Collection[str], body_bytes_max: int
+        self,
+        pool: asyncpg.Pool,
+        *,
+        tokens: Sequence[str],
+        accounts: Collection[str],
+        policy: Callable[[], Policy],
+        body_bytes_max: int,
     ) -> None:
         self._pool = pool
         self._tokens = tuple(token.encode() for token in tokens)
         self._accounts = accounts
+        self._policy = policy
         self._body_bytes_max = body_bytes_max
 
     def routes(self) -> dict[str, dict[str, Handler]]:
@@ -46,20 +76,23 @@ class OrdersApi:
         return {
             "/orders/{order_ref}": {"PUT": self._guarded(self._put), "GET": self._guarded(self._show)},
             "/orders/{order_ref}/history": {"GET": self._guarded(self._history)},
+            "/orders/{order_ref}/refunds/{refund_ref}": {
+                "PUT": self._guarded(self._put_refund),
+                "DELETE": self._guarded(self._withdraw_refund),
+            },
         }
 
     def _guarded(self, act: Callable[[web.Request, str], Awaitable[web.Response]]) -> Handler:
         """Around each act: who asks, for which order, and what an absent database is answered with."""
 
         async def handle(request: web.Request) -> web.Response:
-            if not self._knows(request.headers.get("Authorization", "")):
-                return refusal(401, "send a header Authorization: Bearer TOKEN", WWW_Authenticate="Bearer")
             try:
-                order_ref = order_ref_of(request.rel_url.raw_path)
+                self._refuse_strangers(request)
+                order_ref = reference_of(request.rel_url.raw_path, ORDER_PART, "an order's")
                 async with asyncio.timeout(DATABASE_S):
                     return await act(request, order_ref)
-            except BadReference as error:
-                return refusal(400, str(error))
+            except TOLD_TO_THE_CALLER as error:
+                return _refusal(error)
             except DATABASE_ERRORS as error:
                 if not is_outage(error):
                     raise
@@ -68,50 +101,74 @@ class OrdersApi:
 
         return handle
 
-    def _knows(self, authorization: str) -> bool:
-        """Every token is compared, so that the time taken tells nothing."""
-        scheme, _, token = authorization.partition(" ")
+    def _refuse_strangers(self, request: web.Request) -> None:
+        """Every token is compared, so that the time taken tells nothing.  Raises Stranger."""
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         told = token.strip().encode("utf-8", "surrogateescape")
         fits = [hmac.compare_digest(told, known) for known in self._tokens]
-        return scheme.lower() == "bearer" and any(fits)
+        if scheme.lower() != "bearer" or not any(fits):
+            raise Stranger
 
     async def _put(self, request: web.Request, order_ref: str) -> web.Response:
-        try:
-            headers_of(request)
-            body = await read_body(request, bytes_max=self._body_bytes_max)
-            registration = registration_of(order_ref, body, accounts=self._accounts)
-        except Refused as refused:
-            response = refusal(refused.status, refused.reason)
-            response.force_close()
-            return response
-        except BadRegistration as error:
-            return refusal(400, str(error))
-        try:
-            outcome = await orders.register(self._pool, registration, now=clock.now())
-        except orders.Contradiction as contradiction:
-            return refusal(
-                409, f"{contradiction.field} contradicts what is already registered, here or for another order"
-            )
+        registration = registration_of(order_ref, await self._body(request), accounts=self._accounts)
+        outcome = await orders.register(self._pool, registration, policy=self._policy(), now=clock.now())
         return answer(201 if outcome == "created" else 200, {"order_ref": order_ref, "registration": outcome})
+
+    async def _put_refund(self, request: web.Request, order_ref: str) -> web.Response:
+        refund_ref = reference_of(request.rel_url.raw_path, REFUND_PART, "a refund's")
+        asked = refund_of(order_ref, refund_ref, await self._body(request), accounts=self._accounts)
+        outcome = await refunds.register_refund(self._pool, asked, policy=self._policy(), now=clock.now())
+        told = {"order_ref": order_ref, "refund_ref": refund_ref, "refund": outcome}
+        return answer(201 if outcome == "created" else 200, told)
+
+    async def _withdraw_refund(self, request: web.Request, order_ref: str) -> web.Response:
+        refund_ref = reference_of(request.rel_url.raw_path, REFUND_PART, "a refund's")
+        outcome = await refunds.withdraw_refund(
+            self._pool, order_ref, refund_ref, policy=self._policy(), now=clock.now()
+        )
+        return answer(200, {"order_ref": order_ref, "refund_ref": refund_ref, "refund": outcome})
+
+    async def _body(self, request: web.Request) -> bytes:
+        headers_of(request)
+        return await read_body(request, bytes_max=self._body_bytes_max)
 
     async def _show(self, _request: web.Request, order_ref: str) -> web.Response:
         found = await orders.show(self._pool, order_ref)
-        return refusal(404, "no such order is registered") if found is None else answer(200, found)
+        return refusal(404, NOT_REGISTERED) if found is None else answer(200, found)
 
     async def _history(self, _request: web.Request, order_ref: str) -> web.Response:
         found = await orders.history(self._pool, order_ref)
-        return refusal(404, "no such order is registered") if found is None else answer(200, found)
+        return refusal(404, NOT_REGISTERED) if found is None else answer(200, found)
 
 
-def order_ref_of(raw_path: str) -> str:
+def _refusal(error: Exception) -> web.Response:
+    """The answer to what the caller said wrong."""
+    match error:
+        case Stranger():
+            return refusal(401, "send a header Authorization: Bearer TOKEN", WWW_Authenticate="Bearer")
+        case Refused():
+            response = refusal(error.status, error.reason)
+            response.force_close()  # what is left of the body is not read
+            return response
+        case NoSuchOrder() | refunds.NoSuchRefund():
+            return refusal(404, NOT_REGISTERED if isinstance(error, NoSuchOrder) else NO_SUCH_REFUND)
+        case refunds.GatewaySpoke():
+            return refusal(409, "the gateway knows of this refund; what becomes of it is the gateway's to say")
+        case orders.Contradiction():
+            return refusal(409, f"{error.field} contradicts what is already registered, here or for another order")
+        case _:
+            return refusal(400, str(error))
+
+
+def reference_of(raw_path: str, part: int, whose: str) -> str:
     """The reference in a path as it came over the wire.  Raises BadReference."""
-    raw = raw_path.split("/")[2]
+    raw = raw_path.split("/")[part]
     if _NO_ESCAPE.search(raw):
-        raise BadReference("the order's reference must be percent-encoded UTF-8")
+        raise BadReference(f"{whose} reference must be percent-encoded UTF-8")
     try:
-        order_ref = unquote_to_bytes(raw).decode()
+        reference = unquote_to_bytes(raw).decode()
     except UnicodeDecodeError:
-        raise BadReference("the order's reference must be percent-encoded UTF-8") from None
-    if not 1 <= len(order_ref) <= REF_CHARS_MAX or "\x00" in order_ref:
-        raise BadReference(f"an order's reference has 1 to {REF_CHARS_MAX} characters, none of them NUL")
-    return order_ref
+        raise BadReference(f"{whose} reference must be percent-encoded UTF-8") from None
+    if not 1 <= len(reference) <= REF_CHARS_MAX or "\x00" in reference:
+        raise BadReference(f"{whose} reference has 1 to {REF_CHARS_MAX} characters, none of them NUL")
+    return reference

@@ -13,14 +13,13 @@ from typing import Final, Protocol
 
 import structlog
 from aiohttp import web
-from multidict import CIMultiDict
 from prometheus_client import Counter
 
-from ingest.answers import RETRY_AFTER_S, SERVER
+from ingest.answers import RETRY_AFTER_S, Ready
 from ingest.body import Encoded, Headers, Incomplete, TooLarge, TooSlow, Upgrade, headers_of, read_body
 from tillkeeper import clock, telemetry
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.gateways.base import BadPayload, BadSignature, Gateway, Refused, Reply, Request
+from tillkeeper.gateways.base import BadPayload, BadSignature, Gateway, Refused, Request
 from tillkeeper.lanes.base import Unavailable
 
 log = structlog.get_logger()
@@ -56,31 +55,27 @@ class Accepts(Protocol):
         ...
 
 
-class Answer:
-    """A gateway's answer, ready to be sent any number of times."""
+class Hears(Protocol):
+    """Who is told of deliveries that prove nothing (ingest/hints.py)."""
 
-    def __init__(self, reply: Reply, **headers: str) -> None:
-        self._status = reply.status
-        self._body = reply.body
-        self._headers = CIMultiDict({"Server": SERVER, "Content-Type": reply.content_type, **headers})
-
-    def __call__(self) -> web.Response:
-        """A fresh response, for one is spent when it is sent."""
-        return web.Response(status=self._status, body=self._body, headers=CIMultiDict(self._headers))
+    def consider(self, gateway: Gateway, request: Request) -> None:
+        """Takes one for a hint, perhaps.  Returns at once and raises nothing."""
+        ...
 
 
 class AccountReceiver:
     """Takes the deliveries of one account."""
 
-    def __init__(self, gateway: Gateway, intake: Accepts, *, body_bytes_max: int) -> None:
+    def __init__(self, gateway: Gateway, intake: Accepts, hints: Hears, *, body_bytes_max: int) -> None:
         self._gateway = gateway
+        self._hints = hints
         self._account = gateway.account
         self._intake = intake
         self._body_bytes_max = body_bytes_max
         self._kept_headers = tuple(sorted(gateway.kept_headers))
-        self._acknowledgement = Answer(gateway.acknowledge())
-        self._not_durable = Answer(gateway.refuse(503), **{"Retry-After": str(RETRY_AFTER_S)})
-        self._refusals: dict[int, Answer] = {}
+        self._acknowledgement = Ready(gateway.acknowledge())
+        self._not_durable = Ready(gateway.refuse(503), **{"Retry-After": str(RETRY_AFTER_S)})
+        self._refusals: dict[int, Ready] = {}
         self._accepted = telemetry.DELIVERIES.labels(self._account, "accepted")
         self._by_key: dict[str, Counter] = {}
         self._said = Sparingly()
@@ -94,6 +89,9 @@ class AccountReceiver:
             received_at = clock.now()
             verified = self._gateway.verify(Request(headers, body), received_at)
             events = self._gateway.parse(verified)
+        except BadSignature as refused:
+            self._hints.consider(self._gateway, Request(headers, body))
+            return self._refuse(refused)
         except Refused as refused:
             return self._refuse(refused)
         try:
@@ -111,10 +109,10 @@ class AccountReceiver:
         self._accepted.inc()
         self._count_key(verified.key)
         telemetry.ACCEPT_SECONDS.observe(clock.monotonic_s() - started_s)
-        return self._acknowledgement()
+        return self._acknowledgement
 
     def _keep(self, headers: Headers) -> tuple[tuple[str, str], ...]:
-        return tuple((name, value) for name in self._kept_headers if name in headers for value in headers[name])
+        return tuple([(name, value) for name in self._kept_headers for value in headers.get(name, ())])
 
     def _count_key(self, key: str) -> None:
         counter = self._by_key.get(key)
@@ -133,7 +131,7 @@ class AccountReceiver:
                 reason=refused.reason[:REASON_CHARS_MAX],
                 unsaid=unsaid,
             )
-        response = self._refusal(refused.status)()
+        response = self._refusal(refused.status).fresh()
         if not isinstance(refused, (BadSignature, BadPayload)):
             response.force_close()  # what is left of the body is not waited for
         return response
@@ -142,11 +140,11 @@ class AccountReceiver:
         telemetry.DELIVERIES.labels(self._account, "not_durable").inc()
         if (unsaid := self._said.due("not_durable")) is not None:
             log.error("delivery_not_durable", account=self._account, reason=str(unavailable), unsaid=unsaid)
-        return self._not_durable()
+        return self._not_durable
 
-    def _refusal(self, status: int) -> Answer:
+    def _refusal(self, status: int) -> Ready:
         if status not in self._refusals:
-            self._refusals[status] = Answer(self._gateway.refuse(status))
+            self._refusals[status] = Ready(self._gateway.refuse(status))
         return self._refusals[status]
 
 

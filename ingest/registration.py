@@ -8,9 +8,10 @@ import msgspec
 
 from tillkeeper.domain.events import REF_CHARS_MAX
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX, BadMoney, exponent
+from tillkeeper.domain.terms import Instalment
 from tillkeeper.gateways import strictjson
 from tillkeeper.gateways.base import BadPayload
-from tillkeeper.store.orders import ClaimedPayment, Instalment, Payer, Registration
+from tillkeeper.store.orders import ClaimedPayment, Payer, Registration
 
 ACCOUNTS_MAX: Final = 100
 PAYMENTS_MAX: Final = 100

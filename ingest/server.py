@@ -50,6 +50,7 @@ async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIte
         go_past_the_router(runner.server, app)
         figures_stop = asyncio.Event()
         figures = start(LaneFigures(held.intake).run(figures_stop), name="lane figures")
+        policy = start(held.policy.keep_looking(figures_stop), name="policy")
         try:
             listening = listen(settings.ingest.host, settings.ingest.port, shares_port=shares_port)
             await BoundedSite(runner, listening, Crowd()).start()
@@ -60,7 +61,7 @@ async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIte
         finally:
             await runner.cleanup()
             figures_stop.set()
-            await figures
+            await asyncio.wait({figures, policy})
     log.info("ingest_stopped")
 
 

@@ -62,20 +62,20 @@ def main(
     Without `up` only Stripe is played, to the Tillkeeper of `config` (or TILLKEEPER_CONFIG) at `url` (or where the
     configuration says it listens): the other gateways sign with keys that no merchant has.
     """
-    console = _console(to_errors=as_json)
+    console = console_for(to_errors=as_json)
     options = Options(up=up, broker=broker, url=url, config=config)
     try:
         summary = asyncio.run(_run(options, Wish(seconds=seconds, rate=rate, seed=seed), Screen(console)))
     except (Stopped, asyncio.CancelledError, KeyboardInterrupt):
-        return _fail("stopped", code=INTERRUPTED)
+        return fail("stopped", code=INTERRUPTED)
     except BadSettings as error:
-        return _fail(*error.problems, code=WRONG)
+        return fail(*error.problems, code=WRONG)
     except Unplayable as error:
-        return _fail(str(error), code=WRONG)
+        return fail(str(error), code=WRONG)
     except ServerFailed as error:
-        return _fail(str(error), code=OUT_OF_REACH)
+        return fail(str(error), code=OUT_OF_REACH)
     except DATABASE_ERRORS as error:
-        return _fail(f"the database is out of reach: {mask(str(error) or repr(error))}", code=OUT_OF_REACH)
+        return fail(f"the database is out of reach: {mask(str(error) or repr(error))}", code=OUT_OF_REACH)
     if as_json:
         sys.stdout.write(orjson.dumps(summary.told()).decode() + "\n")
     else:
@@ -122,7 +122,7 @@ def _stage(options: Options, say: Callable[[str], None], stop: asyncio.Event) ->
     return own_stage(with_broker=why_not is None, say=say, stop=stop)
 
 
-def _console(*, to_errors: bool) -> Console:
+def console_for(*, to_errors: bool) -> Console:
     """Where progress is shown: beside the JSON, if that is wanted."""
     stream = sys.stderr if to_errors else sys.stdout
     if isinstance(stream, io.TextIOWrapper):
@@ -131,7 +131,8 @@ def _console(*, to_errors: bool) -> Console:
     return Console(stderr=to_errors, markup=False, highlight=False, emoji=False, width=width)
 
 
-def _fail(*lines: str, code: int) -> int:
+def fail(*lines: str, code: int) -> int:
+    """Says why on standard error, and returns the exit code."""
     for line in lines:
         sys.stderr.write(f"tillkeeper: {line}\n")
     return code

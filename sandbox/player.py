@@ -14,6 +14,7 @@ from sandbox.forgery import Forger
 from sandbox.posting_log import PostingLog
 from sandbox.signing import Signed
 from sandbox.story import tell
+from sandbox.truth.ledger import Ledger
 from sandbox.voices import Voice
 from tillkeeper import clock
 from tillkeeper.loops import pause
@@ -47,6 +48,7 @@ class Player:
         voices: Mapping[str, Voice],
         forger: Forger,
         log: PostingLog,
+        ledger: Ledger,
         seed: int,
         run: str,
         rate: float,
@@ -56,6 +58,7 @@ class Player:
         self._gateways = {account: voice.gateway for account, voice in voices.items()}
         self._forger = forger
         self._log = log
+        self._ledger = ledger
         self._seed = seed
         self._run = run
         self._rate = rate
@@ -101,6 +104,7 @@ class Player:
         """Puts a new order on the agenda; returns how many posts that makes, and 1 for an order without any."""
         story = tell(self._seed, next(self._orders), run=self._run, now=clock.now(), accounts=self._gateways)
         self._log.opened(story)
+        self._ledger.add(story)
         acts = acts_of(story, self._chance)
         for act in acts:
             self._enter(act, at_s=now_s + act.after_s)

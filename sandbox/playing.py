@@ -85,6 +85,7 @@ class Playing:
             asked=len(asked),
             differences=list(dict.fromkeys(differences)),
             caught_up=caught_up,
+            questions=dict(self._stage.questions.counts),
         )
 
     async def _play(self, stop: asyncio.Event) -> None:
@@ -165,6 +166,7 @@ async def play_on(stage: Stage, wish: Wish, screen: Screen, stop: asyncio.Event)
             voices=stage.voices,
             forger=Forger(stage.voices, impostors_of(stage.voices)),
             log=log,
+            ledger=stage.ledger,
             seed=wish.seed,
             run=run,
             rate=wish.rate,

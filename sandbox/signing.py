@@ -79,7 +79,7 @@ def stripe_payment_intent(payment_ref: str, amount: int, currency: str, order_re
         "description": "Order at the till",
         "excluded_payment_method_types": None,
         "last_payment_error": None,
-        "latest_charge": f"ch_{_word('charge', payment_ref)}",
+        "latest_charge": charge_ref_of(payment_ref),
         "livemode": False,
         "metadata": {} if order_ref is None else {"order_id": order_ref},
         "next_action": None,
@@ -110,6 +110,16 @@ def stripe_payment_intent(payment_ref: str, amount: int, currency: str, order_re
     } | more
 
 
+def charge_ref_of(payment_ref: str) -> str:
+    """The one charge of an intent."""
+    return f"ch_{payment_ref.removeprefix('pi_')}"
+
+
+def session_ref_of(payment_ref: str) -> str:
+    """The checkout session in which an intent is paid."""
+    return f"cs_test_{payment_ref.removeprefix('pi_')}"
+
+
 def stripe_refund(refund_ref: str, payment_ref: str, amount: int, currency: str, /, **more: Any) -> Json:
     """A Refund that succeeded, unless `more` says otherwise."""
     return {
@@ -117,7 +127,7 @@ def stripe_refund(refund_ref: str, payment_ref: str, amount: int, currency: str,
         "object": "refund",
         "amount": amount,
         "balance_transaction": f"txn_{_word('transaction', refund_ref)}",
-        "charge": f"ch_{_word('charge', payment_ref)}",
+        "charge": charge_ref_of(payment_ref),
         "created": 1_790_000_000,
         "currency": currency.lower(),
         "destination_details": {
@@ -198,7 +208,7 @@ def stripe_dispute(dispute_ref: str, payment_ref: str, amount: int, currency: st
         "object": "dispute",
         "amount": amount,
         "balance_transactions": [],
-        "charge": f"ch_{_word('charge', payment_ref)}",
+        "charge": charge_ref_of(payment_ref),
         "created": 1_790_000_000,
         "currency": currency.lower(),
         "evidence_details": {"due_by": 1_790_600_000, "has_evidence": False, "past_due": False, "submission_count": 0},
@@ -310,6 +320,11 @@ def wechatpay_refund(
         "user_received_account": "招商银行信用卡0403",
         "amount": {"total": total, "refund": refund, "payer_total": total, "payer_refund": refund},
     } | more
+
+
+def wechatpay_refund_id(out_refund_no: str) -> str:
+    """WeChat Pay's own number for a refund, which is not the merchant's."""
+    return f"5030{int(_word('refund', out_refund_no), 16) % 10**24:024d}"
 
 
 def rfc3339(at: datetime) -> str:

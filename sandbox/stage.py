@@ -15,9 +15,14 @@ import aiohttp
 import msgspec
 
 from sandbox.accounts import new_voices, voices_of, write_config
+from sandbox.apis.all import answering
+from sandbox.apis.questions import QuestionLog
+from sandbox.apis.server import serving
 from sandbox.servers import Postgres, RabbitMQ, ServerFailed
 from sandbox.servers.child import Child, free_ports
+from sandbox.truth.ledger import Ledger
 from sandbox.voices import Voice
+from tillkeeper import clock
 from tillkeeper.loops import start
 from tillkeeper.settings import PREFIX, Settings
 
@@ -25,6 +30,7 @@ READY_WITHIN_S: Final = 60.0  # it takes two or three
 STOP_WITHIN_S: Final = 75.0  # `tillkeeper run` gives each of its children up to 60 s; all is done in one or two
 LOOK_S: Final = 5.0  # for one look at whether it is ready
 AUDIT_WITHIN_S: Final = 120.0
+QUESTIONS_KEPT: Final = 10_000  # a play may go on for days
 
 
 class Stopped(Exception):
@@ -44,6 +50,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     voices: Mapping[str, Voice]
     directory: Path  # for files of ours while the run lasts
     config: Path | None  # the file that Tillkeeper runs with; None where the environment says which
+    ledger: Ledger  # what the gateways know, for their APIs
+    questions: QuestionLog  # that were put to them
     own: Child | None = None  # Tillkeeper, if it is our own
 
     async def audit(self) -> tuple[int, str]:
@@ -74,7 +82,7 @@ async def own_stage(*, with_broker: bool, say: Callable[[str], None], stop: asyn
         await _start_all(servers)
         _go_on(stop)
         database_url = await postgres.create_database("tillkeeper")
-        stage = _written(directory, database_url, rabbitmq.url if rabbitmq else None)
+        stage = await _written(stack, directory, database_url, rabbitmq.url if rabbitmq else None)
         say("starting tillkeeper run")
         child = await Child.start(
             _tillkeeper("run", stage.config),
@@ -108,13 +116,18 @@ async def given_stage(settings: Settings, *, url: str | None, config: Path | Non
             voices=voices,
             directory=Path(directory),
             config=config,
+            ledger=_ledger_of(voices),
+            questions=QuestionLog(keep=0),
         )
 
 
-def _written(directory: Path, database_url: str, broker_url: str | None) -> Stage:
-    """The stage as it will be, with its configuration file written."""
-    voices, token, port, config = new_voices(), token_hex(16), free_ports(1)[0], directory / "tillkeeper.toml"
-    write_config(config, voices, database_url=database_url, broker_url=broker_url, port=port, token=token)
+async def _written(stack: AsyncExitStack, directory: Path, database_url: str, broker_url: str | None) -> Stage:
+    """The stage as it will be: the gateways can be asked, and the configuration file says where."""
+    voices, questions = new_voices(), QuestionLog(keep=QUESTIONS_KEPT)
+    ledger = _ledger_of(voices)
+    bases = await stack.enter_async_context(serving(answering(voices, ledger, now=clock.now, log=questions)))
+    token, port, config = token_hex(16), free_ports(1)[0], directory / "tillkeeper.toml"
+    write_config(config, voices, database_url=database_url, broker_url=broker_url, port=port, token=token, bases=bases)
     return Stage(
         url=f"http://127.0.0.1:{port}",
         token=token,
@@ -122,7 +135,13 @@ def _written(directory: Path, database_url: str, broker_url: str | None) -> Stag
         voices=voices,
         directory=directory,
         config=config,
+        ledger=ledger,
+        questions=questions,
     )
+
+
+def _ledger_of(voices: Mapping[str, Voice]) -> Ledger:
+    return Ledger({account: voice.gateway for account, voice in voices.items()})
 
 
 async def _start_all(servers: Sequence[Postgres | RabbitMQ]) -> None:

@@ -58,13 +58,22 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset(it.event_id for it in self.happenings if it.word not in SILENT)
 
 
-def tell(seed: int, index: int, *, run: str, now: datetime, accounts: Mapping[str, str]) -> Story:
+def tell(
+    seed: int,
+    index: int,
+    *,
+    run: str,
+    now: datetime,
+    accounts: Mapping[str, str],
+    templates: Mapping[str, Sequence[Template]] = TEMPLATES,
+    started_ago_s: tuple[int, int] = STARTED_AGO_S,
+) -> Story:
     """The story of the order `index`.  `run` begins its references; `accounts` names the gateway of each account."""
     chance = Random(f"{seed}:{index}")  # noqa: S311 - to be repeatable is the purpose
     account = chance.choice(sorted(accounts))
     gateway = accounts[account]
-    template = _pick(chance, TEMPLATES[gateway], lonely=len(accounts) == 1)
-    started_at = (now - timedelta(seconds=chance.randint(*STARTED_AGO_S))).replace(microsecond=0)
+    template = _pick(chance, templates[gateway], lonely=len(accounts) == 1)
+    started_at = (now - timedelta(seconds=chance.randint(*started_ago_s))).replace(microsecond=0)
     amount = chance.randint(*HUNDREDS) * 100
     currency, due_currency = _currencies(chance, template, CURRENCIES[gateway])
     order_ref = f"{run}-{index:06d}"
@@ -72,7 +81,7 @@ def tell(seed: int, index: int, *, run: str, now: datetime, accounts: Mapping[st
         name=f"{gateway}: {template.name}",
         account=account,
         order_ref=order_ref,
-        payment_ref=f"{PAYMENT_PREFIX[gateway]}{order_ref}",
+        payment_ref=f"{PAYMENT_PREFIX[gateway]}{bare(order_ref)}",
         amount=amount,
         currency=currency,
         due_currency=due_currency,
@@ -83,6 +92,11 @@ def tell(seed: int, index: int, *, run: str, now: datetime, accounts: Mapping[st
             status=template.status, paid=amount // 10 * template.paid, refunded=amount // 10 * template.refunded
         ),
     )
+
+
+def bare(order_ref: str) -> str:
+    """An order's reference as part of a gateway's own, which have letters and digits only."""
+    return order_ref.replace("-", "")
 
 
 # References in the shape of each gateway's own.
@@ -111,10 +125,10 @@ def _happenings(
         happenings.append(
             Happening(
                 word=say.word,
-                event_id=f"evt_{order_ref}_{step}",
+                event_id=f"evt_{bare(order_ref)}{step:02d}",
                 at=at,
                 amount=amount // 10 * say.tenths,
-                refund_ref=f"re_{order_ref}_{say.part}",
+                refund_ref=f"re_{bare(order_ref)}{say.part}",
             )
         )
     return tuple(happenings)

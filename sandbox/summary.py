@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -46,6 +47,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     asked: int  # orders asked for over HTTP, with their history; status and sums were compared of all
     differences: Sequence[Difference]
     caught_up: bool
+    questions: Mapping[str, int] = MappingProxyType({})  # that were put to each account's gateway
 
     def problems(self) -> list[str]:
         """What does not hold, a line each; nothing when all is well."""
@@ -90,6 +92,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
             "statuses": {status.value: count for status, count in sorted(self.sight.orders.items())},
             "compared": len(self.log.orders),
             "asked": self.asked,
+            "questions": dict(self.questions),
             "differences": [msgspec.structs.asdict(it) for it in self.differences[:DIFFERENCES_MAX]],
             "surprises": self.log.surprises,
             "audit": self.audit.books or self.audit.said,
@@ -134,6 +137,7 @@ def _facts(told: Mapping[str, Any], summary: Summary) -> dict[str, str]:
         "forged": f"{told['forged_refused']:,} of {told['forged']:,} refused ({tricks or 'none'})",
         "applied": f"{told['applied']:,} deliveries",
         "compared": f"{told['compared']:,} orders by status and sums, {asked:,} of them over HTTP and event by event",
+        "questions": f"{sum(told['questions'].values()):,} put to the gateways",
         "audit": _audit_line(books) if books else f"no verdict: {summary.audit.said.strip() or 'it said nothing'}",
     }
 

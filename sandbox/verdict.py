@@ -15,7 +15,7 @@ ASKED_AT_ONCE: Final = 16
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """What is shown of an order; `events` is None where its history was not asked for."""
+    """What is shown of an order; `events` are those that webhooks brought, None where its history was not asked for."""
 
     status: str
     paid: int
@@ -99,7 +99,7 @@ async def _ask_one(session: aiohttp.ClientSession, order_ref: str) -> Shown | No
         status=order["status"],
         paid=order["paid"],
         refunded=order["refunded"],
-        events=tuple(event["event_id"] for event in history),
+        events=tuple(event["event_id"] for event in history if event["evidence"] == "webhook"),
     )
 
 

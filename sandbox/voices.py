@@ -11,15 +11,19 @@ from sandbox.signing import (
     Json,
     Signed,
     WeChatPayKey,
+    charge_ref_of,
     rfc3339,
+    session_ref_of,
+    stripe_body,
     stripe_charge,
-    stripe_delivery,
     stripe_dispute,
     stripe_payment_intent,
     stripe_refund,
     stripe_session,
+    stripe_signed,
     wechatpay_delivery,
     wechatpay_refund,
+    wechatpay_refund_id,
     wechatpay_transaction,
 )
 from sandbox.signing_alipay import (
@@ -31,7 +35,7 @@ from sandbox.signing_alipay import (
     alipay_refund,
     alipay_success,
 )
-from sandbox.story import Happening, Story
+from sandbox.story import Happening, Story, bare
 
 
 class Voice(Protocol):
@@ -62,17 +66,20 @@ class StripeVoice(msgspec.Struct, frozen=True, kw_only=True):
 
     account: str
     secret: str
+    api_key: str = ""  # who shows it may ask
 
     def say(self, story: Story, happening: Happening, *, now: datetime, again: int) -> Signed:
         """Signed anew each time; `pending_webhooks` changes between deliveries, as it does in life."""
-        return stripe_delivery(
-            self.secret,
-            now,
+        return stripe_signed(self.secret, now, self.body(story, happening, pending_webhooks=max(0, 1 - again)))
+
+    def body(self, story: Story, happening: Happening, *, pending_webhooks: int) -> bytes:
+        """The event, as a delivery and as the list of events show it."""
+        return stripe_body(
+            happening.at,
             happening.word,
             STRIPE_OBJECTS[happening.word](story, happening),
             id=happening.event_id,
-            created=int(happening.at.timestamp()),
-            pending_webhooks=max(0, 1 - again),
+            pending_webhooks=pending_webhooks,
         )
 
 
@@ -95,7 +102,9 @@ def _intent_succeeded(story: Story, happening: Happening) -> Json:
 def _session(payment_status: str) -> Callable[[Story, Happening], Json]:
     def make(story: Story, happening: Happening) -> Json:
         told = {"client_reference_id": story.order_ref, "payment_status": payment_status}
-        return stripe_session(f"cs_test_{story.order_ref}", story.payment_ref, happening.amount, story.currency, **told)
+        return stripe_session(
+            session_ref_of(story.payment_ref), story.payment_ref, happening.amount, story.currency, **told
+        )
 
     return make
 
@@ -111,11 +120,11 @@ def _refund(status: str, **more: object) -> Callable[[Story, Happening], Json]:
 
 def _charge_refunded(story: Story, happening: Happening) -> Json:
     told = {"amount_refunded": happening.amount, "refunded": happening.amount == story.amount}
-    return stripe_charge(f"ch_{story.order_ref}", story.payment_ref, story.amount, story.currency, **told)
+    return stripe_charge(charge_ref_of(story.payment_ref), story.payment_ref, story.amount, story.currency, **told)
 
 
 def _dispute(story: Story, happening: Happening) -> Json:
-    return stripe_dispute(f"dp_{story.order_ref}", story.payment_ref, happening.amount, story.currency)
+    return stripe_dispute(f"dp_{bare(story.order_ref)}", story.payment_ref, happening.amount, story.currency)
 
 
 STRIPE_OBJECTS: Final[Mapping[str, Callable[[Story, Happening], Json]]] = {
@@ -150,6 +159,7 @@ class AlipayVoice(msgspec.Struct, frozen=True, kw_only=True):
     app_id: str
     seller_id: str
     private_key: RSAPrivateKey
+    app_key: RSAPrivateKey  # the merchant's, which signs questions
 
     def say(self, story: Story, happening: Happening, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
         """The same notice each time: Alipay signs no time of sending."""
@@ -194,6 +204,8 @@ class WeChatPayVoice(msgspec.Struct, frozen=True, kw_only=True):
     app_id: str
     apiv3_key: str
     key: WeChatPayKey
+    merchant_serial: str
+    merchant_key: RSAPrivateKey  # which signs questions
 
     def say(self, story: Story, happening: Happening, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
         """The same notice each time, signed anew."""
@@ -216,7 +228,7 @@ class WeChatPayVoice(msgspec.Struct, frozen=True, kw_only=True):
             mch_id=self.mch_id,
             order_ref=story.order_ref,
             payment_ref=story.payment_ref,
-            refund_ref=happening.refund_ref,
+            refund_ref=wechatpay_refund_id(happening.refund_ref),
             refund=happening.amount,
             total=story.amount,
             at=happening.at,

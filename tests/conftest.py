@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from sandbox.servers import Postgres, RabbitMQ
+from tests.databases import Databases
 
 SCHEMA = Path(__file__).parent.parent / "schema.sql"
 
@@ -20,23 +21,19 @@ async def postgres_server() -> AsyncIterator[Postgres]:
 
 
 @pytest.fixture(scope="session")
-async def template(postgres_server: Postgres) -> str:
-    """The name of a database with schema.sql in it, to be copied."""
-    name = "template_tillkeeper"
-    connection = await asyncpg.connect(await postgres_server.create_database(name))
-    await connection.execute(SCHEMA.read_text())
-    await connection.close()
-    return name
+async def databases(postgres_server: Postgres) -> Databases:
+    """Databases with schema.sql in them."""
+    return await Databases.of(postgres_server, SCHEMA.read_text())
 
 
 @pytest.fixture
-async def database(postgres_server: Postgres, template: str) -> AsyncIterator[str]:
+async def database(postgres_server: Postgres, databases: Databases) -> AsyncIterator[str]:
     """The DSN of a database of the test's own.  A test that stops or kills the server need not start it again."""
     await postgres_server.start()
-    name = f"test_{secrets.token_hex(4)}"
-    yield await postgres_server.create_database(name, template)
+    name = await databases.take()
+    yield postgres_server.dsn(name)
     await postgres_server.start()
-    await postgres_server.drop_database(name)
+    await databases.give_back(name)
 
 
 @pytest.fixture

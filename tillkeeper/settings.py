@@ -20,8 +20,10 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from tillkeeper.asking.settings import AskSettings
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.registry import AccountSettings, build
+from tillkeeper.notices.settings import NotifySettings
 
 PREFIX: Final = "TILLKEEPER_"
 CONFIG_VARIABLE: Final = "TILLKEEPER_CONFIG"
@@ -91,6 +93,17 @@ class WorkSettings(BaseModel):
     metrics_port: Port = 0  # 0: no metrics over HTTP
 
 
+class SweepSettings(BaseModel):
+    """The sweep."""
+
+    model_config = _STRICT
+
+    orders_at_once: Annotated[int, Field(ge=1, le=1000)] = 100
+    ask_within_s: Annotated[float, Field(ge=1, le=600)] = 40.0
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Port = 0  # 0: no metrics over HTTP
+
+
 class Settings(BaseModel):
     """Everything a process is told from outside."""
 
@@ -105,6 +118,9 @@ class Settings(BaseModel):
     event_loop: Literal["uvloop", "asyncio"] = "uvloop"
     ingest: IngestSettings = IngestSettings()
     work: WorkSettings = WorkSettings()
+    sweep: SweepSettings = SweepSettings()
+    ask: AskSettings = AskSettings()
+    notify: NotifySettings = Field(default_factory=NotifySettings)
     accounts: Accounts = Field(default_factory=dict, repr=False)
 
     def build_gateways(self) -> dict[str, Gateway]:
@@ -119,6 +135,14 @@ class Settings(BaseModel):
     def restore(cls, dumped: bytes) -> Self:
         """The settings out of `dump`."""
         return cls.model_validate(json.loads(dumped))
+
+
+class _Policy(BaseModel):
+    """The policy's place alone."""
+
+    model_config = _STRICT
+
+    policy: Path | None = None
 
 
 class _Accounts(BaseModel):
@@ -149,6 +173,19 @@ def load_gateways(path: Path | None = None, environ: Mapping[str, str] = os.envi
     """
     accounts = _tree(path, environ).get("accounts", {})
     return build_gateways(_validated(_Accounts, {"accounts": accounts}, environ).accounts)
+
+
+def load_policy_settings(
+    path: Path | None = None, environ: Mapping[str, str] = os.environ
+) -> tuple[Path | None, frozenset[str]]:
+    """The policy's file and the accounts' names alone, for what needs no server and no secret.
+
+    Raises BadSettings.
+    """
+    tree = _tree(path, environ)
+    told = _validated(_Policy, {name: tree[name] for name in _Policy.model_fields if name in tree}, environ)
+    accounts = tree.get("accounts")
+    return told.policy, frozenset(accounts if isinstance(accounts, dict) else ())
 
 
 def _tree(path: Path | None, environ: Mapping[str, str]) -> dict[str, Any]:

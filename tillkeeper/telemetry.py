@@ -76,6 +76,65 @@ APPLY_LAG_SECONDS: Final = Gauge(
 PARKED_EVENTS: Final = Counter("tillkeeper_parked_events", "Events and messages parked, by reason", ("reason",))
 DATABASE_WAITS: Final = Counter("tillkeeper_database_waits", "Pauses because the database was out of reach")
 
+# Asking gateways.
+ASKED: Final = Counter(
+    "tillkeeper_asked",
+    "Questions to gateways by account and result: found, not_found, listed, or why there is no answer",
+    ("account", "result"),
+)
+UNANSWERING: Final = Gauge(
+    "tillkeeper_unanswering",
+    "Processes that leave an account alone because its gateway does not answer",
+    ("account",),
+    multiprocess_mode="livesum",
+)
+
+# What happens because time passed.
+SWEPT_ORDERS: Final = Counter(
+    "tillkeeper_swept_orders", "What sweeps did with orders that were due, by what it was", ("what",)
+)
+
+# Gaps in what webhooks tell.
+QUIET: Final = Gauge(
+    "tillkeeper_quiet",
+    "1 while an account should talk and is silent, or should answer and does not",
+    ("account", "kind"),
+    multiprocess_mode="livemax",
+)
+ASKED_SOONER: Final = Counter(
+    "tillkeeper_asked_sooner", "Orders that are asked about sooner because their account is silent", ("account",)
+)
+BACKFILLED: Final = Counter(
+    "tillkeeper_backfilled",
+    "Events that lists held, by account: new, known, failed; and orders asked about where there is no list",
+    ("account", "what"),
+)
+HINTS: Final = Counter(
+    "tillkeeper_hints",
+    "Deliveries that proved nothing, by account and what came of what they named",
+    ("account", "result"),
+)
+
+# The policy, in every process that follows one.
+POLICY_REFUSED: Final = Gauge(
+    "tillkeeper_policy_refused",
+    "Processes whose policy file is bad, so that they go on with the policy they had",
+    multiprocess_mode="livesum",
+)
+
+# Notices.
+NOTICES: Final = Counter(
+    "tillkeeper_notices",
+    "What came of notices: each try, by audience, channel and outcome",
+    ("audience", "channel", "outcome"),
+)
+NOTICE_LAG_SECONDS: Final = Gauge(
+    "tillkeeper_notice_lag_seconds",
+    "How long the longest due notice of the last batch had been due",
+    ("audience",),
+    multiprocess_mode="livemax",
+)
+
 
 def exposition() -> bytes:
     """All metrics in Prometheus' text form, of every process that shares this one's directory."""
@@ -124,7 +183,7 @@ def _to_json(event_dict: EventDict, **_options: object) -> str:
 
 
 # Each failed reconnect is an error to them, with a trace; the lanes and pools say once that something is away.
-CHATTY: Final = ("aiormq", "aio_pika", "asyncpg.pool")
+CHATTY: Final = ("aiormq", "aio_pika", "asyncpg.pool", "apprise")
 
 
 def set_up_logging(role: str, *, level: str = "INFO") -> None:

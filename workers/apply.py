@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from tillkeeper.domain.delivery import Delivery, Envelope, unpack
+from tillkeeper.domain.policy import Policy
 from tillkeeper.lanes.base import Receiver, Taken, Unavailable
 from tillkeeper.store.apply import Tally, apply_deliveries
 from tillkeeper.store.inbox import DeliveryKey
@@ -42,11 +43,19 @@ class ApplyLoop:
     """One lane's messages, a batch at a time.  Any number of loops and processes may share a lane."""
 
     def __init__(
-        self, *, lane: Receiver, pool: asyncpg.Pool, outage: Outage, now: Callable[[], datetime], batch_events: int
+        self,
+        *,
+        lane: Receiver,
+        pool: asyncpg.Pool,
+        outage: Outage,
+        policy: Callable[[], Policy],
+        now: Callable[[], datetime],
+        batch_events: int,
     ) -> None:
         self._lane = lane
         self._pool = pool
         self._outage = outage
+        self._policy = policy
         self._now = now
         self._batch_events = batch_events
         self._lane_is_down = False
@@ -111,7 +120,8 @@ class ApplyLoop:
     async def _apply_or_split(self, deliveries: Sequence[Delivery], void: Sequence[DeliveryKey]) -> None:
         try:
             tally = await repeat_when_raced(
-                self._pool, lambda conn: apply_deliveries(conn, deliveries, void=void, now=self._now())
+                self._pool,
+                lambda conn: apply_deliveries(conn, deliveries, void=void, policy=self._policy(), now=self._now()),
             )
         except Exception as error:
             if is_outage(error):
@@ -127,7 +137,8 @@ class ApplyLoop:
             await self._apply_or_split(deliveries[:half], void)
             await self._apply_or_split(deliveries[half:], ())
         elif deliveries:
-            self._count(await apply_or_park(self._pool, deliveries[0], now=self._now()), deliveries)
+            tally = await apply_or_park(self._pool, deliveries[0], policy=self._policy(), now=self._now())
+            self._count(tally, deliveries)
         else:
             raise error  # void numbers alone cannot be bad data
 

@@ -2,13 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 from aiohttp import web
 
 from tillkeeper import telemetry
-from tillkeeper.settings import WorkSettings
 
 log = structlog.get_logger()
 
@@ -16,8 +15,22 @@ SERVER: Final = {"Server": "tillkeeper"}
 SHUTDOWN_S: Final = 1.0  # nobody waits for figures of a process that ends
 
 
+class Figures(Protocol):
+    """The settings of a process that may serve its figures."""
+
+    @property
+    def metrics_host(self) -> str:
+        """Where to listen."""
+        ...
+
+    @property
+    def metrics_port(self) -> int:
+        """0: nowhere."""
+        ...
+
+
 @asynccontextmanager
-async def listening(settings: WorkSettings) -> AsyncIterator[None]:
+async def listening(settings: Figures) -> AsyncIterator[None]:
     """Serves them while inside.  Processes that share their figures share the port: each tells the sum of all."""
     if settings.metrics_port == 0:
         yield

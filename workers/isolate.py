@@ -7,6 +7,7 @@ import structlog
 
 from tillkeeper.domain.delivery import Delivery
 from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply import Tally, apply_event, keep_delivery
 from tillkeeper.store.parked import park_event
 from tillkeeper.store.pool import Conn, is_outage
@@ -16,9 +17,9 @@ from tillkeeper.telemetry import PARKED_EVENTS
 log = structlog.get_logger()
 
 
-async def apply_or_park(pool: asyncpg.Pool, delivery: Delivery, *, now: datetime) -> Tally:
+async def apply_or_park(pool: asyncpg.Pool, delivery: Delivery, *, policy: Policy, now: datetime) -> Tally:
     """Settles every event of the delivery in one transaction.  Raises what is no fault of the delivery's."""
-    return await repeat_when_raced(pool, lambda conn: _settle(conn, delivery, now))
+    return await repeat_when_raced(pool, lambda conn: _settle(conn, delivery, policy, now))
 
 
 async def park_delivery(pool: asyncpg.Pool, delivery: Delivery, *, reason: str, error: str, now: datetime) -> None:
@@ -32,7 +33,7 @@ async def park_delivery(pool: asyncpg.Pool, delivery: Delivery, *, reason: str, 
     await repeat_when_raced(pool, park)
 
 
-async def _settle(conn: Conn, delivery: Delivery, now: datetime) -> Tally:
+async def _settle(conn: Conn, delivery: Delivery, policy: Policy, now: datetime) -> Tally:
     total = Tally()
     try:
         async with conn.transaction():
@@ -47,7 +48,7 @@ async def _settle(conn: Conn, delivery: Delivery, now: datetime) -> Tally:
     for event in delivery.events:
         try:
             async with conn.transaction():
-                tally = await apply_event(conn, delivery, event, now=now)
+                tally = await apply_event(conn, delivery, event, policy=policy, now=now)
         except Exception as error:
             if _is_passing(error):
                 raise

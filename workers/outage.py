@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
+import asyncpg
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from tillkeeper.loops import pause
 from tillkeeper.store.ledger import Raced
-from tillkeeper.store.pool import is_outage
+from tillkeeper.store.pool import Conn, is_outage
+from tillkeeper.store.transactions import repeat_when_raced
 from tillkeeper.telemetry import DATABASE_WAITS
 
 log = structlog.get_logger()
@@ -44,6 +46,10 @@ class Outage:
             return await work()
 
         return await retrying(attempt)
+
+    async def transact(self, pool: asyncpg.Pool, work: Callable[[Conn], Awaitable[Result]]) -> Result:
+        """Runs `work` in a transaction of its own, until it is committed.  Raises Stopped, or what is no outage."""
+        return await self.wait_out(lambda: repeat_when_raced(pool, work))
 
 
 def _tell(state: RetryCallState) -> None:

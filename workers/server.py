@@ -14,6 +14,7 @@ from tillkeeper.lanes.rabbitmq_receiver import RabbitReceiver
 from tillkeeper.lanes.spool import SpoolReceiver
 from tillkeeper.lanes.topology import Topology
 from tillkeeper.loops import keep_running, start
+from tillkeeper.policy import PolicyFile
 from tillkeeper.process import collect_garbage_seldom
 from tillkeeper.settings import Settings
 from tillkeeper.store.pool import open_pool
@@ -33,6 +34,7 @@ POOL_CONNECTIONS: Final = 8
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Applies until `stop` is set, then finishes the batches in hand and gives the rest back."""
+    policy = PolicyFile(settings.policy, settings.accounts)
     outage = Outage(stop)
     async with AsyncExitStack() as stack:
         pool = await outage.wait_out(lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS))
@@ -40,7 +42,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         lanes = await _open_lanes(settings, pool, stack)
         collect_garbage_seldom()
         log.info("worker_started", lanes=sorted({lane.name for lane in lanes}))
-        loops = [start(work, name=name) for name, work in _loops(lanes, pool, outage, settings, stop)]
+        loops = [
+            start(work, name=name)
+            for name, work in _loops(lanes, pool, outage, policy=policy, settings=settings, stop=stop)
+        ]
         await stop.wait()
         await asyncio.wait(loops, timeout=STOP_S)
     log.info("worker_stopped")
@@ -59,7 +64,13 @@ async def _open_lanes(settings: Settings, pool: asyncpg.Pool, stack: AsyncExitSt
 
 
 def _loops(
-    lanes: list[Receiver], pool: asyncpg.Pool, outage: Outage, settings: Settings, stop: asyncio.Event
+    lanes: list[Receiver],
+    pool: asyncpg.Pool,
+    outage: Outage,
+    *,
+    policy: PolicyFile,
+    settings: Settings,
+    stop: asyncio.Event,
 ) -> list[tuple[str, Coroutine[Any, Any, None]]]:
     def forever(
         run_once: Callable[[], Awaitable[int]], name: str, idle_s: float
@@ -67,11 +78,19 @@ def _loops(
         return name, keep_running(run_once, name=name, stop=stop, idle_s=idle_s)
 
     apply = [
-        ApplyLoop(lane=lane, pool=pool, outage=outage, now=clock.now, batch_events=settings.work.batch_events)
+        ApplyLoop(
+            lane=lane,
+            pool=pool,
+            outage=outage,
+            policy=lambda: policy.policy,
+            now=clock.now,
+            batch_events=settings.work.batch_events,
+        )
         for lane in lanes
     ]
     parks = {lane.name: ParkLoop(lane=lane, pool=pool, outage=outage, now=clock.now) for lane in lanes}
     return [
         *(forever(loop.run_once, f"apply {lane.name}", IDLE_S) for loop, lane in zip(apply, lanes, strict=True)),
         *(forever(park.run_once, f"park {name}", PARK_IDLE_S) for name, park in parks.items()),
+        ("policy", policy.keep_looking(stop)),
     ]

@@ -138,9 +138,9 @@ def free_ports(count: int) -> list[int]:
     return list(found)
 
 
-def new_directory(name: str) -> Path:
+def new_directory(name: str, place: Path | None = None) -> Path:
     """A directory for one server's files; another system user can pass through, not look around."""
-    place = Path(tempfile.gettempdir()).resolve()
+    place = place or Path(tempfile.gettempdir()).resolve()
     if not all(above.stat().st_mode & stat.S_IXOTH for above in (place, *place.parents)):
         place = EVERYBODYS  # TMPDIR is closed to others
     directory = Path(tempfile.mkdtemp(prefix=f"tillkeeper-{name}-", dir=place))

@@ -30,10 +30,12 @@ SETTINGS: Final = {
 class Postgres:
     """One server with its files in a temporary directory.  `async with` starts it, stops it and removes the files.
 
-    Port and data stay the same over stop, kill and start.
+    Port and data stay the same over stop, kill and start.  `place` is where the directory is made, if not among the
+    temporary ones.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, place: Path | None = None) -> None:
+        self._place = place
         self.port = free_ports(1)[0]
         self._user = SYSTEM_USER if os.geteuid() == 0 else ""
         self._directory: Path | None = None
@@ -120,7 +122,7 @@ class Postgres:
     async def _prepare(self) -> Path:
         """The server's directory with an empty cluster in it."""
         installed = _installed_binaries()
-        self._directory = directory = new_directory("postgres")
+        self._directory = directory = new_directory("postgres", self._place)
         (directory / "data").mkdir(mode=0o700)
         if self._user:
             await _ensure_system_user(directory)

@@ -36,6 +36,7 @@ def events(draw) -> PaymentEvent:
         total=draw(amounts) if as_total else None,
         currency=draw(currencies),
         failure=draw(st.none() | st.sampled_from(FailureClass)),
+        method=draw(st.none() | st.sampled_from(["card", "sepa_debit"])) if kind.is_payment else None,
     )
     assert problem_with(event) is None
     return event

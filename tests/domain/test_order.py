@@ -15,7 +15,7 @@ from tillkeeper.domain.concerns import Mismatch, concerns, mismatch_of
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.facts import OrderFacts, PaymentFacts, Step
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import STATUS_ZH, Status, summarize
+from tillkeeper.domain.order import STATUS_ZH, Status, paid_through, summarize
 
 NOTHING_KNOWN = OrderFacts()
 
@@ -181,3 +181,20 @@ def test_a_failure_is_remembered_with_its_class():
 
 def test_every_status_has_its_chinese_name():
     assert set(STATUS_ZH) == set(Status)
+
+
+def test_an_order_climbs_the_ladder_of_the_payment_that_was_heard_of_last():
+    card = an_event(Kind.PAYMENT_FAILED, second=1, payment_ref="p1", method="card")
+    debit = an_event(Kind.PAYMENT_PENDING, second=2, payment_ref="p2", method="sepa_debit")
+    other = an_event(Kind.PAYMENT_PENDING, second=3, payment_ref="p3", account="alipay-main")
+    stranger = an_event(Kind.PAYMENT_PENDING, second=4, payment_ref="p4", account="stranger", method="card")
+    assert paid_through(AN_ORDER, facts_after([debit, card])) == ("stripe-main", "sepa_debit")
+    assert paid_through(AN_ORDER, facts_after([debit, card, other, stranger])) == ("alipay-main", None)
+
+
+def test_before_any_payment_it_is_the_ladder_of_the_only_account_if_it_is_one():
+    at_one = msgspec.structs.replace(AN_ORDER, accounts=frozenset({"stripe-main"}))
+    assert paid_through(at_one, NOTHING_KNOWN) == ("stripe-main", None)
+    assert paid_through(AN_ORDER, NOTHING_KNOWN) == (None, None)
+    claimed = OrderFacts(payments={("stripe-main", "p1"): PaymentFacts()})
+    assert paid_through(AN_ORDER, claimed) == (None, None)

@@ -6,8 +6,16 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from sandbox.accounts import new_voices
 from sandbox.servers import Postgres, RabbitMQ
+from sandbox.voices import Voice
 from tests.conftest import SCHEMA
+
+
+@pytest.fixture(scope="session")
+def voices() -> dict[str, Voice]:
+    """An account at each gateway."""
+    return new_voices()
 
 
 @pytest.fixture

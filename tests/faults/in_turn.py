@@ -22,7 +22,7 @@ class Scene:
 
 
 async def worker_killed_in_its_transaction(scene: Scene) -> None:
-    """It has written facts, status and outbox, and stands before the inbox."""
+    """It has written facts and status, and stands before the inbox."""
     house = scene.house
     async with house.held(NO_WRITES_TO_INBOX):
         await house.stands_still("worker-0", INSERT_INBOX)

@@ -61,7 +61,7 @@ async def read_books(connection: asyncpg.Connection) -> Books:
         cases = await connection.fetch("SELECT kind, subject, details FROM cases")
         told = await connection.fetch(
             "SELECT order_ref, payload ->> 'status' AS status FROM outbox JOIN orders ON orders.id = order_id "
-            "ORDER BY order_id, outbox.version"
+            "WHERE topic = 'order.status_changed' ORDER BY order_id, outbox.version"
         )
     statuses: dict[str, list[str]] = {}
     for order_ref, status in told:

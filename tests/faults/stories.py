@@ -204,6 +204,7 @@ def _wechat_refund(share: Callable[[Sale], int]) -> Callable[[Sale, int], Webhoo
             refund=share(sale),
             total=sale.amount,
             at=sale.at(step),
+            out_refund_no=f"R{sale.order_ref}-{step}",
         )
         return _wechat(sale, step, "REFUND.SUCCESS", refund)
 

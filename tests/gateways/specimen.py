@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from tillkeeper.gateways.base import Gateway, Request
+from tillkeeper.gateways.base import Gateway, Heard, Question, Request
 
 NOW = datetime(2026, 10, 5, 12, 0, tzinfo=UTC)
 
@@ -41,12 +41,30 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A question, and how its answer comes: `seal` makes a response of the gateway's, signed as it signs, of any bytes.
+
+    `foreign` is the answer signed with a key not configured, and None where nothing in an answer is signed.
+    """
+
+    question: Question
+    plain: bytes
+    seal: Callable[[bytes], Heard]
+    foreign: Heard | None
+
+    @property
+    def answer(self) -> Heard:
+        return self.seal(self.plain)
+
+
+@dataclass(frozen=True)
 class Specimen:
     """`valid` is a request that yields at least one event at NOW; `foreign` the same, signed with a key not configured.
 
     `with_signature` puts other values in the signature's place, none, one or several.  `at` signs the valid body anew
     at another time, and is None where the scheme signs no time.  `settings` is what the configuration file says.
-    `unsigned` is a piece of the body that the signature does not cover, if there is one.
+    `unsigned` is a piece of the body that the signature does not cover, if there is one.  `asked` are three questions,
+    `payment`, `order` and `refund`, each with an answer that yields at least one event at NOW.
     """
 
     settings: Mapping[str, object]
@@ -56,7 +74,14 @@ class Specimen:
     with_signature: Callable[[Request, Sequence[str]], Request]
     layers: Mapping[str, Layer]
     at: Callable[[datetime], Request] | None
+    asked: Mapping[str, Asked]
     unsigned: bytes = b""
+
+
+def heard_of(signed: tuple[Mapping[str, str], bytes], status: int = 200) -> Heard:
+    """A response as the network hands it on, of headers and body as a gateway sends them."""
+    headers, body = signed
+    return Heard(status=status, headers={name.lower(): [value] for name, value in headers.items()}, body=body)
 
 
 def request_of(signed: tuple[Mapping[str, str], bytes]) -> Request:

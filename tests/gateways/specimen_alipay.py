@@ -1,13 +1,17 @@
 """Alipay's specimen."""
 
+import json
+from base64 import b64encode
 from datetime import timedelta
 from urllib.parse import quote, unquote_to_bytes
 
-from specimen import NOW, Keys, Layer, Specimen, public_pem, request_of
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
+from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, private_pem, public_pem, request_of
 
 from sandbox.signing_alipay import AlipayTrade, alipay_delivery, alipay_form, alipay_signature, alipay_success
 from tillkeeper.gateways.alipay import Alipay, AlipaySettings
-from tillkeeper.gateways.base import Request
+from tillkeeper.gateways.base import Question, Request
 
 APP_ID = "2021004100000001"
 SELLER_ID = "2088000000000001"
@@ -20,6 +24,46 @@ TRADE = AlipayTrade(
     created_at=NOW - timedelta(minutes=2),
 )
 FIELDS = alipay_success(TRADE, NOW - timedelta(minutes=1))
+TRADE_ANSWER = {
+    "code": "10000",
+    "msg": "Success",
+    "buyer_logon_id": "ada***@shop.example",
+    "buyer_pay_amount": "129.00",
+    "fund_bill_list": [{"amount": "129.00", "fund_channel": "ALIPAYACCOUNT"}],
+    "out_trade_no": "ORDER-1",
+    "send_pay_date": "2026-10-05 19:59:00",
+    "total_amount": "129.00",
+    "trade_no": "2026100522001400000000000001",
+    "trade_status": "TRADE_SUCCESS",
+}
+REFUND_ANSWER = {
+    "code": "10000",
+    "msg": "Success",
+    "gmt_refund_pay": "2026-10-05 19:59:30",
+    "out_request_no": "R-1",
+    "out_trade_no": "ORDER-1",
+    "refund_amount": "4.00",
+    "refund_status": "REFUND_SUCCESS",
+    "total_amount": "129.00",
+    "trade_no": "2026100522001400000000000001",
+}
+
+
+def answer(key, name, plain, *, more=b""):
+    """A response as Alipay writes it: the signature, and what else stands beside the answer, come behind it."""
+    sign = b64encode(key.sign(plain, PKCS1v15(), SHA256()))
+    body = b'{"' + name.encode() + b'":' + plain + more + b',"sign":"' + sign + b'"}'
+    return heard_of(({"Content-Type": "text/html;charset=utf-8", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
+
+
+def asked(keys, question, name, content):
+    plain = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    return Asked(
+        question=question,
+        plain=plain,
+        seal=lambda plain: answer(keys.own, name, plain),
+        foreign=answer(keys.foreign, name, plain),
+    )
 
 
 def specimen(keys: Keys) -> Specimen:
@@ -28,6 +72,7 @@ def specimen(keys: Keys) -> Specimen:
         "app_id": APP_ID,
         "seller_id": SELLER_ID,
         "alipay_public_key": public_pem(keys.own),
+        "app_private_key": private_pem(keys.other),
     }
 
     def seal(form: bytes) -> Request:
@@ -48,6 +93,23 @@ def specimen(keys: Keys) -> Specimen:
         with_signature=with_signature,
         layers={"form": Layer(plain=plain(valid.body), seal=seal, is_form=True)},
         at=None,
+        asked={
+            "payment": asked(
+                keys,
+                Question(about="payment", order_ref="ORDER-1", payment_ref="2026100522001400000000000001"),
+                "alipay_trade_query_response",
+                TRADE_ANSWER,
+            ),
+            "order": asked(
+                keys, Question(about="payment", order_ref="ORDER-1"), "alipay_trade_query_response", TRADE_ANSWER
+            ),
+            "refund": asked(
+                keys,
+                Question(about="refund", order_ref="ORDER-1", refund_ref="R-1"),
+                "alipay_trade_fastpay_refund_query_response",
+                REFUND_ANSWER,
+            ),
+        },
     )
 
 

@@ -1,13 +1,27 @@
 """Stripe for the conformance suite."""
 
-from specimen import NOW, Keys, Layer, Specimen, request_of, with_header
+import json
 
-from sandbox.signing import stripe_body, stripe_payment_intent, stripe_signed
+from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, request_of, with_header
+
+from sandbox.signing import stripe_body, stripe_charge, stripe_payment_intent, stripe_refund, stripe_signed
+from tillkeeper.gateways.base import Question
 from tillkeeper.gateways.stripe import Stripe, StripeSettings
 
 SECRET = "whsec_conformance_of_the_till"
 SETTINGS = {"gateway": "stripe", "webhook_secrets": [SECRET], "api_key": "sk_test_51conformance"}
 BODY = stripe_body(NOW, "payment_intent.succeeded", stripe_payment_intent("pi_3conform", 12900, "cny", "ORDER-1"))
+DATE = "Mon, 05 Oct 2026 12:00:00 GMT"
+REFUND = stripe_refund("re_3conform", "pi_3conform", 400, "cny")
+CHARGE = stripe_charge("ch_3conform", "pi_3conform", 12900, "cny", amount_refunded=400, refunds={"data": [REFUND]})
+INTENT = stripe_payment_intent("pi_3conform", 12900, "cny", "ORDER-1", latest_charge=CHARGE)
+
+
+def asked(question, answer):
+    def seal(body):
+        return heard_of(({"Content-Type": "application/json", "Date": DATE}, body))
+
+    return Asked(question=question, plain=json.dumps(answer, indent=2).encode(), seal=seal, foreign=None)
 
 
 def specimen(keys: Keys) -> Specimen:
@@ -22,4 +36,11 @@ def specimen(keys: Keys) -> Specimen:
         with_signature=lambda request, signatures: with_header(request, "stripe-signature", signatures),
         layers={"body": Layer(plain=BODY, seal=seal)},
         at=lambda now: seal(BODY, now=now),
+        asked={
+            "payment": asked(Question(about="payment", order_ref="ORDER-1", payment_ref="pi_3conform"), INTENT),
+            "order": asked(
+                Question(about="payment", order_ref="ORDER-1"), {"object": "search_result", "data": [INTENT]}
+            ),
+            "refund": asked(Question(about="refund", order_ref="ORDER-1", refund_ref="re_3conform"), REFUND),
+        },
     )

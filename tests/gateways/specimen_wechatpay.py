@@ -1,8 +1,23 @@
 """WeChat Pay v3 for the conformance suite: a platform certificate and a public key at once."""
 
-from specimen import NOW, Keys, Layer, Specimen, certificate_pem, public_pem, request_of, with_header
+import json
+
+from specimen import (
+    NOW,
+    Asked,
+    Keys,
+    Layer,
+    Specimen,
+    certificate_pem,
+    heard_of,
+    private_pem,
+    public_pem,
+    request_of,
+    with_header,
+)
 
 from sandbox.signing import WeChatPayKey, wechatpay_body, wechatpay_signed
+from tillkeeper.gateways.base import Question
 from tillkeeper.gateways.wechatpay import WeChatPay, WeChatPaySettings
 
 APIV3_KEY = "0123456789abcdef0123456789ABCDEF"
@@ -13,6 +28,18 @@ PLAIN = b"""{"mchid": "1900000100", "appid": "wx8888888888888888", "out_trade_no
 "transaction_id": "4200000000202610050000000001", "trade_type": "JSAPI", "trade_state": "SUCCESS",
 "bank_type": "CMB_DEBIT", "attach": "", "success_time": "2026-10-05T19:59:58+08:00", "payer": {"openid": "oUpF8uMuAJO"},
 "amount": {"total": 12900, "payer_total": 12400, "currency": "CNY", "payer_currency": "CNY"}}"""
+REFUND_ANSWER = {
+    "refund_id": "50000000382026100500000000001",
+    "out_refund_no": "R-1",
+    "transaction_id": "4200000000202610050000000001",
+    "out_trade_no": "ORDER-1",
+    "channel": "ORIGINAL",
+    "user_received_account": "招商银行信用卡0403",
+    "success_time": "2026-10-05T19:59:58+08:00",
+    "create_time": "2026-10-05T19:59:50+08:00",
+    "status": "SUCCESS",
+    "amount": {"total": 12900, "refund": 400, "payer_total": 12400, "payer_refund": 400, "currency": "CNY"},
+}
 
 
 def settings_of(keys: Keys) -> dict:
@@ -23,6 +50,8 @@ def settings_of(keys: Keys) -> dict:
         "apiv3_key": APIV3_KEY,
         "platform_certs": {SERIAL: certificate_pem(keys.own, int(SERIAL, 16))},
         "public_keys": {KEY_ID: public_pem(keys.other)},
+        "merchant_serial": "1DDE55AD98ED71D6EDD4A4A16996DE7B47773A8C",
+        "merchant_private_key": private_pem(keys.other),
     }
 
 
@@ -36,6 +65,14 @@ def specimen(keys: Keys) -> Specimen:
     def sealed_resource(plain):
         return sealed(wechatpay_body(APIV3_KEY, NOW, "TRANSACTION.SUCCESS", plain, id=NOTICE_ID))
 
+    def asked(question, plain):
+        return Asked(
+            question=question,
+            plain=plain,
+            seal=lambda body: heard_of(wechatpay_signed(certificate, NOW, body)),
+            foreign=heard_of(wechatpay_signed(foreign, NOW, plain)),
+        )
+
     return Specimen(
         settings=settings_of(keys),
         gateway=WeChatPay("wechat-main", WeChatPaySettings.model_validate(settings_of(keys))),
@@ -44,4 +81,13 @@ def specimen(keys: Keys) -> Specimen:
         with_signature=lambda request, signatures: with_header(request, "wechatpay-signature", signatures),
         layers={"body": Layer(plain=body, seal=sealed), "resource": Layer(plain=PLAIN, seal=sealed_resource)},
         at=lambda now: sealed(body, now=now),
+        asked={
+            "payment": asked(
+                Question(about="payment", order_ref="ORDER-1", payment_ref="4200000000202610050000000001"), PLAIN
+            ),
+            "order": asked(Question(about="payment", order_ref="ORDER-1"), PLAIN),
+            "refund": asked(
+                Question(about="refund", order_ref="ORDER-1", refund_ref="R-1"), json.dumps(REFUND_ANSWER).encode()
+            ),
+        },
     )

@@ -316,7 +316,29 @@ def test_a_success_names_order_payment_amount_and_time(event_of):
         payment_ref="2026100522001400000000000001",
         amount=12900,
         currency="CNY",
+        method="ALIPAYACCOUNT",
     )
+
+
+@pytest.mark.parametrize(
+    ("bills", "method"),
+    [
+        ('[{"amount":"129.00","fundChannel":"PCREDIT"}]', "PCREDIT"),
+        ('[{"amount":"1.00","fundChannel":"PCREDIT"},{"amount":"128.00","fundChannel":"PCREDIT"}]', "PCREDIT"),
+        ('[{"amount":"1.00","fundChannel":"COUPON"},{"amount":"128.00","fundChannel":"PCREDIT"}]', None),
+        ('[{"fundChannel":"PCREDIT"},{}]', None),
+        ('[{"fundChannel":["PCREDIT"]}]', None),
+        ('[{"fundChannel":"P CREDIT"}]', None),
+        ('["PCREDIT"]', None),
+        ("[]", None),
+        ("{}", None),
+        ("PCREDIT", None),
+        ("", None),
+    ],
+)
+def test_the_method_is_the_one_channel_if_there_is_one(event_of, bills, method):
+    assert event_of(FIELDS | {"fund_bill_list": bills}).method == method
+    assert event_of(without(FIELDS, "fund_bill_list")).method is None
 
 
 def test_a_finished_trade_succeeded_when_it_was_paid(event_of):
@@ -517,3 +539,10 @@ def test_failures_are_named_by_their_sub_code():
     assert FAILURES["ACQ.BUYER_BALANCE_NOT_ENOUGH"] is FailureClass.INSUFFICIENT_FUNDS
     assert FAILURES["ACQ.TRADE_HAS_CLOSE"] is FailureClass.EXPIRED_UNPAID
     assert "ACQ.TRADE_NOT_EXIST" not in FAILURES  # the payer has not opened it, which is no failure
+
+
+def test_an_unproven_notice_for_this_app_names_the_merchants_own_number(gateway, keys):
+    forged = alipay_delivery(keys.foreign, FIELDS)
+    assert gateway.named(request_of(forged)).order_ref == FIELDS["out_trade_no"]
+    for field, value in (("app_id", "2021000000000000"), ("out_trade_no", "a b")):
+        assert gateway.named(request_of(alipay_delivery(keys.foreign, {**FIELDS, field: value}))) is None

@@ -2,10 +2,13 @@
 
 import gzip
 import json
+import re
 from base64 import b64encode
+from dataclasses import replace
 from datetime import timedelta
-from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlencode
+from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlencode, urlsplit
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,7 +17,17 @@ from specimen import NOW
 
 from tillkeeper.domain.events import Evidence, problem_with
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX, EXPONENTS
-from tillkeeper.gateways.base import BadPayload, BadSignature, Refused, Request
+from tillkeeper.gateways.base import (
+    AskAgain,
+    BadPayload,
+    BadSignature,
+    CannotAsk,
+    Denied,
+    Heard,
+    Question,
+    Refused,
+    Request,
+)
 from tillkeeper.gateways.registry import GATEWAYS, AccountSettings, build
 
 HOSTILE_JSON = {
@@ -376,3 +389,231 @@ def test_random_values_in_an_authentic_object_never_escape(specimen, data):
         hold_to_the_valid(
             specimen, outcome(specimen, layer.seal(json.dumps(replaced(valid, path, leaf)).encode())), leaf
         )
+
+
+# What it is asked.
+
+
+@pytest.fixture(params=["payment", "order", "refund"])
+def asked(request, specimen):
+    """A payment by its own reference, one by its order's, and a refund."""
+    return specimen.asked[request.param]
+
+
+def told(specimen, asked, heard):
+    """The answer, or which of the named errors.  Whatever else is raised fails the test."""
+    try:
+        answer = specimen.gateway.hear(asked.question, heard, now=NOW)
+    except (AskAgain, Denied, BadSignature, BadPayload) as refused:
+        return refused
+    for event in answer.events:
+        assert problem_with(event) is None
+        assert event.evidence is Evidence.QUERY
+        assert event.account == specimen.gateway.account
+        assert event.occurred_at.utcoffset() == timedelta(0)
+        assert event.event_id.startswith("query:")
+    return answer
+
+
+def with_heard(heard, **changes):
+    return msgspec.structs.replace(heard, **changes)
+
+
+def test_a_question_is_one_call_to_the_gateways_own_address(specimen, asked):
+    call = specimen.gateway.ask(asked.question, now=NOW, nonce="0123456789abcdef")
+    base = GATEWAYS[specimen.gateway.name].settings.model_fields["api_base"].default
+    assert call.url.startswith(base)
+    assert call.url.isascii()
+    assert all(name.isascii() and value.isascii() and "\n" not in value for name, value in call.headers.items())
+
+
+def test_an_answer_makes_events_with_names_of_their_own(specimen, asked):
+    answer = told(specimen, asked, asked.answer)
+    assert answer.found
+    assert answer.events
+    assert len({event.event_id for event in answer.events}) == len(answer.events)
+    assert all(event.order_ref == "ORDER-1" for event in answer.events)
+    assert all(event.occurred_at <= NOW for event in answer.events)
+
+
+def test_the_same_answer_later_makes_the_same_events(specimen, asked):
+    later = specimen.gateway.hear(asked.question, asked.answer, now=NOW + timedelta(seconds=299))
+    assert later == told(specimen, asked, asked.answer)
+
+
+def test_an_answer_signed_by_another_is_refused(specimen, asked):
+    if asked.foreign is not None:
+        assert isinstance(told(specimen, asked, asked.foreign), BadSignature)
+
+
+def test_an_answer_to_another_question_is_refused(specimen, asked):
+    changes = {"order_ref": "ORDER-2"}
+    for name in ("payment_ref", "refund_ref"):
+        if getattr(asked.question, name) is not None:
+            changes[name] = getattr(asked.question, name)[:-1] + "7"
+    other = replace(asked, question=msgspec.structs.replace(asked.question, **changes))
+    got = told(specimen, other, asked.answer)
+    assert isinstance(got, BadPayload) or not got.found
+
+
+def test_each_byte_of_an_answer_flipped_is_refused_or_without_effect(specimen, asked):
+    heard = asked.answer
+    answer = told(specimen, asked, heard)
+    for at, byte in enumerate(heard.body):
+        for bit in (0x01, 0x20, 0x80):
+            flipped = heard.body[:at] + bytes([byte ^ bit]) + heard.body[at + 1 :]
+            got = told(specimen, asked, with_heard(heard, body=flipped))
+            if asked.foreign is not None:
+                assert isinstance(got, Exception) or got == answer
+
+
+def test_each_truncation_of_an_answer_is_refused(specimen, asked):
+    heard = asked.answer
+    for length in range(len(heard.body)):
+        assert isinstance(told(specimen, asked, with_heard(heard, body=heard.body[:length])), Refused), length
+
+
+def test_an_answer_with_anything_behind_it_is_refused(specimen, asked):
+    heard = asked.answer
+    for tail in (b"\x00", b"{}", b",", heard.body):
+        assert isinstance(told(specimen, asked, with_heard(heard, body=heard.body + tail)), Refused)
+
+
+@pytest.mark.parametrize("body", HOSTILE_JSON.values(), ids=HOSTILE_JSON)
+def test_an_answer_of_nonsense_is_refused(specimen, asked, body):
+    for heard in (asked.seal(body), with_heard(asked.answer, body=body)):
+        assert isinstance(told(specimen, asked, heard), Refused)
+
+
+@pytest.mark.parametrize("value", HOSTILE_VALUES.values(), ids=HOSTILE_VALUES)
+def test_an_answer_with_a_hostile_value_is_refused(specimen, asked, value):
+    end = asked.plain.rindex(b"}")
+    assert isinstance(told(specimen, asked, asked.seal(asked.plain[:end] + b',"more":' + value + b"}")), BadPayload)
+
+
+def test_a_repeated_key_in_an_answer_is_refused(specimen, asked):
+    for name, value in json.loads(asked.plain).items():
+        again = f",{json.dumps(name)}:{json.dumps(value)}}}".encode()
+        heard = asked.seal(asked.plain[: asked.plain.rindex(b"}")] + again)
+        assert isinstance(told(specimen, asked, heard), BadPayload)
+
+
+def test_a_wrong_type_at_any_leaf_of_an_answer_is_refused_or_harmless(specimen, asked):
+    valid = json.loads(asked.plain)
+    answer = told(specimen, asked, asked.answer)
+    known = {(event.kind, event.total is None): event for event in answer.events}
+    for path in leaves(valid):
+        for leaf in WRONG_LEAVES:
+            got = told(specimen, asked, asked.seal(json.dumps(replaced(valid, path, leaf)).encode()))
+            if isinstance(got, Exception):
+                continue
+            for event in got.events:
+                if event.kind in known:  # none is told a wrong amount that was not written there
+                    for amount in ("amount", "total"):
+                        assert getattr(event, amount) in (getattr(known[event.kind], amount), leaf, None)
+
+
+@fuzz
+@given(data=st.data())
+def test_random_values_in_an_answer_never_escape(specimen, data):
+    asked = data.draw(st.sampled_from(list(specimen.asked.values())))
+    valid = json.loads(asked.plain)
+    path = data.draw(st.sampled_from(list(leaves(valid))))
+    told(specimen, asked, asked.seal(json.dumps(replaced(valid, path, data.draw(json_values))).encode()))
+
+
+@fuzz
+@given(body=st.binary(max_size=300), status=st.integers(100, 599))
+def test_random_answers_are_refused(specimen, body, status):
+    for asked in specimen.asked.values():
+        heard = with_heard(asked.seal(body), status=status)
+        assert isinstance(told(specimen, asked, heard), Exception)
+
+
+@pytest.mark.parametrize("status", [100, 201, 202, 204, 301, 302, 307, 400, 401, 402, 403, 404, 409, 410, 418, 429])
+def test_an_answer_under_another_status_is_none(specimen, asked, status):
+    assert isinstance(told(specimen, asked, with_heard(asked.answer, status=status)), Exception)
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 599])
+@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b"\xff"])
+def test_a_gateway_that_is_busy_or_broken_is_asked_again(specimen, asked, status, body):
+    assert isinstance(told(specimen, asked, Heard(status=status, headers={}, body=body)), AskAgain)
+
+
+def test_each_header_of_an_answer_repeated_emptied_or_gone_changes_nothing_but_the_time(specimen, asked):
+    heard = asked.answer
+    kinds = [(event.kind, event.amount, event.total) for event in told(specimen, asked, heard).events]
+    for name, values in heard.headers.items():
+        for changed in ([], [""], ["x"], ["\udc80"], [*values, *values], ["1" * 5_000], [values[0] + "\n"]):
+            got = told(specimen, asked, with_heard(heard, headers={**heard.headers, name: changed}))
+            assert (
+                isinstance(got, Exception) or [(event.kind, event.amount, event.total) for event in got.events] == kinds
+            )
+
+
+@pytest.mark.parametrize("ref", ["", " ", "../../refunds", "a/b", "a?b", "a#b", "é", "\n", "x" * 300, "%2e%2e"])
+def test_a_reference_never_leads_to_another_place(specimen, ref):
+    base = specimen.gateway.ask(specimen.asked["payment"].question, now=NOW, nonce="n").url
+    for question in (
+        Question(about="payment", order_ref="ORDER-1", payment_ref=ref),
+        Question(about="payment", order_ref=ref),
+        Question(about="refund", order_ref="ORDER-1", payment_ref="pi_1", refund_ref=ref),
+    ):
+        try:
+            call = specimen.gateway.ask(question, now=NOW, nonce="n")
+        except CannotAsk:
+            continue
+        assert urlsplit(call.url).netloc == urlsplit(base).netloc
+        path = urlsplit(call.url).path
+        assert path.isascii()
+        assert not {"..", "."} & set(path.split("/"))
+        assert "%2e" not in path.lower()
+
+
+def test_a_refund_without_a_reference_cannot_be_asked_about(specimen):
+    with pytest.raises(CannotAsk):
+        specimen.gateway.ask(Question(about="refund", order_ref="ORDER-1"), now=NOW, nonce="n")
+
+
+def test_a_list_of_events_is_asked_for_or_there_is_none(specimen):
+    try:
+        call = specimen.gateway.ask_events(since=NOW - timedelta(hours=6), until=NOW, after=None)
+    except CannotAsk:
+        with pytest.raises(BadPayload):
+            specimen.gateway.hear_events(Heard(status=200, headers={}, body=b"{}"))
+        return
+    assert call.method == "GET"
+    for body in [*HOSTILE_JSON.values(), b'{"data":{}}', b'{"data":[7]}', b'{"data":[{}],"has_more":true}']:
+        try:
+            page = specimen.gateway.hear_events(Heard(status=200, headers={}, body=body))
+        except BadPayload:
+            continue
+        assert page.events == ()
+        assert page.unread == 1
+
+
+# --- what an unproven delivery names ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("signatures", [[], ["forged"]])
+def test_what_a_forged_delivery_names_does_not_hang_on_its_signature(specimen, signatures):
+    forged = specimen.with_signature(specimen.valid, signatures)
+    assert specimen.gateway.named(forged) == specimen.gateway.named(specimen.valid)
+
+
+def test_what_a_delivery_names_is_narrow_or_nothing(specimen):
+    body = specimen.valid.body
+    bodies = [*HOSTILE_JSON.values(), *(body[:end] for end in range(0, len(body), 3))]
+    bodies += [body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :] for at in range(0, len(body), 3)]
+    for each in bodies:
+        named = specimen.gateway.named(msgspec.structs.replace(specimen.valid, body=each))
+        refs = [] if named is None else [ref for ref in (named.order_ref, named.payment_ref) if ref is not None]
+        assert named is None or refs
+        assert all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", ref, re.ASCII) for ref in refs)
+
+
+@fuzz
+@given(body=st.binary(max_size=300))
+def test_random_bytes_name_nothing(specimen, body):
+    assert specimen.gateway.named(Request(headers={}, body=body)) is None

@@ -23,6 +23,14 @@ from tillkeeper.gateways.strictjson import DEPTH_MAX, loads
 NOW = datetime(2026, 10, 5, 12, 0, tzinfo=UTC)
 
 
+def indented(value):
+    return json.dumps(value, indent=2).encode()
+
+
+def nested(depth):
+    return {"a": nested(depth - 1) if depth > 1 else 1}
+
+
 @pytest.mark.parametrize(
     ("body", "value"),
     [
@@ -42,6 +50,9 @@ NOW = datetime(2026, 10, 5, 12, 0, tzinfo=UTC)
         (b"[" + b"{}," * 100 + b"[]]", [{}] * 100 + [[]]),
         (b'"' + b"[" * 1000 + b'"', "[" * 1000),
         (b'"' + rb"\"[" * 1000 + b'"', '"[' * 1000),
+        (indented(nested(DEPTH_MAX)), nested(DEPTH_MAX)),
+        (indented({"a": " " * 200}), {"a": " " * 200}),
+        (indented({"a": 10**17, "b": "1" * 30}), {"a": 10**17, "b": "1" * 30}),
     ],
     ids=lambda value: repr(value)[:30],
 )
@@ -80,6 +91,11 @@ def test_plain_json_is_read(body, value):
         (b'{"a":' * 100_000, "deeper"),
         (b'"' + rb"\"" * 200_000 + b"[" * 100, "not JSON"),
         (b'"\\' + b"[" * 100, "not JSON"),
+        (indented(nested(DEPTH_MAX + 1)), "deeper"),
+        (b'{\n  "a": ' + b"[" * 100_000, "deeper"),
+        (indented({"a": 10**18}), "18 digits"),
+        (indented({"a": "\x00"}), "character"),
+        (b'{\n  "a": 1,\n  "a": 1\n}', "repeats"),
     ],
     ids=lambda value: repr(value)[:30],
 )
@@ -105,9 +121,9 @@ plain = st.recursive(
 )
 
 
-@given(value=plain, ensure_ascii=st.booleans())
-def test_plain_values_come_back_as_they_were(value, ensure_ascii):
-    assert loads(json.dumps(value, ensure_ascii=ensure_ascii).encode()) == value
+@given(value=plain, ensure_ascii=st.booleans(), indent=st.sampled_from([None, 2]))
+def test_plain_values_come_back_as_they_were(value, ensure_ascii, indent):
+    assert loads(json.dumps(value, ensure_ascii=ensure_ascii, indent=indent).encode()) == value
 
 
 def test_a_path_leads_to_its_value():

@@ -20,7 +20,8 @@ from sandbox.signing import (
 )
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.base import BadPayload, BadSignature, Request
-from tillkeeper.gateways.stripe import DISPUTE_STATUSES, FAILURES, REFUND_STATUSES, TYPES, Stripe, StripeSettings
+from tillkeeper.gateways.stripe import Stripe, StripeSettings
+from tillkeeper.gateways.stripe_objects import DISPUTE_STATUSES, FAILURES, REFUND_STATUSES, TYPES
 
 SECRET = "whsec_1nJq4gq8fBqS7x"
 OLDER = "whsec_older_9zQ2"
@@ -521,3 +522,23 @@ def test_every_status_of_the_tables_is_tested_here():
 def test_answers_are_short_and_without_detail():
     assert (a_gateway().acknowledge().status, a_gateway().acknowledge().body) == (200, b"")
     assert a_gateway().refuse(401).body == b"refused"
+
+
+def named(event_type, subject):
+    return a_gateway().named(request_of(stripe_delivery("whsec_of_nobody", NOW, event_type, subject)))
+
+
+@pytest.mark.parametrize(
+    ("event_type", "subject", "order_ref", "payment_ref"),
+    [
+        ("payment_intent.succeeded", an_intent(), "ORDER-1", "pi_1"),
+        ("checkout.session.completed", a_session(), "ORDER-1", "pi_1"),
+        ("checkout.session.completed", a_session(payment_intent=None), "ORDER-1", "cs_1"),
+        ("charge.failed", a_charge(payment_intent=None, metadata={}), None, "ch_1"),
+        ("refund.updated", a_refund(), None, "pi_1"),
+        ("payment_intent.succeeded", an_intent() | {"id": "../etc", "metadata": {"order_id": "a b"}}, None, None),
+    ],
+)
+def test_an_unproven_delivery_names_a_payment_and_an_order(event_type, subject, order_ref, payment_ref):
+    found = named(event_type, subject)
+    assert (found and found.order_ref, found and found.payment_ref) == (order_ref, payment_ref)

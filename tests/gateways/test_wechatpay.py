@@ -26,7 +26,8 @@ from sandbox.signing import (
     wechatpay_transaction,
 )
 from tillkeeper.gateways.base import BadPayload, BadSignature, Request
-from tillkeeper.gateways.wechatpay import REFUND_STATUSES, TRADE_STATES, WeChatPay, WeChatPaySettings
+from tillkeeper.gateways.wechatpay import WeChatPay, WeChatPaySettings
+from tillkeeper.gateways.wechatpay_objects import REFUND_STATUSES, TRADE_STATES
 
 KEYS = rsa_keys()
 UNIX = str(int(NOW.timestamp()))
@@ -35,7 +36,14 @@ BY_PUBLIC_KEY = WeChatPayKey(KEY_ID, KEYS.other)
 
 
 def a_gateway(**settings):
+    return THE_GATEWAY if not settings else made(**settings)
+
+
+def made(**settings):
     return WeChatPay("wechat-main", WeChatPaySettings.model_validate(settings_of(KEYS) | settings))
+
+
+THE_GATEWAY = made()  # reading a private key takes a while
 
 
 def a_transaction(**more):
@@ -255,7 +263,7 @@ def test_a_payment_not_begun_changes_nothing():
 def test_what_happens_to_a_refund_is_told_by_its_status(event_type, status, kind, failure):
     event = event_of(event_type, a_refund(refund_status=status))
     assert event.kind == kind
-    assert (event.order_ref, event.payment_ref, event.refund_ref) == ("ORDER-1", "4200001", "5030001")
+    assert (event.order_ref, event.payment_ref, event.refund_ref) == ("ORDER-1", "4200001", "RORDER-1")
     assert (event.amount, event.total, event.currency) == (400, None, "CNY")
     assert event.occurred_at == NOW - timedelta(seconds=3)
     assert event.failure == failure
@@ -281,8 +289,14 @@ def test_another_currency_is_kept():
     assert event_of("TRANSACTION.SUCCESS", a_transaction(amount=amount)).currency == "HKD"
 
 
-def test_a_refund_without_wechats_own_id_is_known_by_the_merchants():
+def test_a_refund_is_known_by_the_merchants_number_else_by_wechats_own():
     assert event_of("REFUND.SUCCESS", a_refund(refund_id=None)).refund_ref == "RORDER-1"
+    assert event_of("REFUND.SUCCESS", a_refund(out_refund_no=None)).refund_ref == "5030001"
+
+
+def test_the_method_is_the_trade_type():
+    assert event_of("TRANSACTION.SUCCESS", a_transaction(trade_type="NATIVE")).method == "NATIVE"
+    assert event_of("TRANSACTION.SUCCESS", a_transaction(trade_type=None)).method is None
 
 
 def test_a_closed_refund_has_the_time_of_its_notice():

@@ -26,7 +26,7 @@ class Road:
 
 
 def a_group_commit(road: Road, **limits) -> GroupCommit[int, str]:
-    return GroupCommit(road.send, **{"items_max": 100, "bytes_max": KIB, "in_flight": 2, **limits})
+    return GroupCommit(road.send, **{"items_max": 100, "bytes_max": KIB, "in_flight": 2, "filled_items": 1, **limits})
 
 
 def put(group: GroupCommit[int, str], *items: int, size_bytes: int = 1) -> list[asyncio.Task[str]]:
@@ -62,6 +62,36 @@ async def test_what_arrives_meanwhile_travels_together_in_order():
     road.ends[2].set_result("late")
     assert await asyncio.gather(*later) == ["late"] * 3
     road.ends[1].set_result("there")
+
+
+async def test_a_group_goes_beside_another_only_if_it_is_filled():
+    road = Road()
+    group = a_group_commit(road, filled_items=3)
+    put(group, 0)
+    await turns()
+    put(group, 1, 2)
+    await turns()
+    assert road.groups == [[0]]
+    put(group, 3)
+    await turns()
+    assert road.groups == [[0], [1, 2, 3]]
+    put(group, 4)
+    for end in road.ends:
+        end.set_result("there")
+    await turns()
+    assert road.groups == [[0], [1, 2, 3], [4]]
+    road.ends[2].set_result("there")
+
+
+async def test_a_heavy_item_fills_a_group_alone():
+    road = Road()
+    group = a_group_commit(road, filled_items=3)
+    for item in (0, 1):
+        put(group, item, size_bytes=KIB)
+        await turns()
+    assert road.groups == [[0], [1]]
+    for end in road.ends:
+        end.set_result("there")
 
 
 async def test_requests_of_one_turn_of_the_loop_travel_together():

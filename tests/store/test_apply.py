@@ -15,17 +15,20 @@ from tests.domain.test_order import facts_after
 from tests.store.factories import NOON, RUN, a_delivery, a_registration, an_event
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.order import summarize
+from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply import apply_deliveries
 from tillkeeper.store.orders import ClaimedPayment, Contradiction, history, register, show
 from tillkeeper.store.transactions import repeat_when_raced
 
 
 async def applied(pool, *deliveries, void=()):
-    return await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, deliveries, void=void, now=NOON))
+    return await repeat_when_raced(
+        pool, lambda conn: apply_deliveries(conn, deliveries, void=void, policy=Policy(), now=NOON)
+    )
 
 
 async def registered(pool, order_ref="A1", **fields):
-    return await register(pool, a_registration(order_ref, **fields), now=NOON)
+    return await register(pool, a_registration(order_ref, **fields), policy=Policy(), now=NOON)
 
 
 async def test_a_payment_makes_its_order_paid(pool):

@@ -25,6 +25,7 @@ from tests.system.commands import (
     written,
 )
 from tillkeeper.cli.options import seconds
+from tillkeeper.domain.policy import Policy
 from tillkeeper.store.orders import register
 from tillkeeper.store.parked import park_event, park_unreadable
 
@@ -51,11 +52,25 @@ COMMANDS = [
     "work",
     "db init",
     "order show",
+    "order hold",
+    "order release",
+    "order close",
+    "order ask",
+    "stuck",
+    "cases",
+    "case show",
+    "case assign",
+    "case note",
+    "case resolve",
+    "handover",
     "parked list",
     "parked show",
     "parked replay",
     "parked discard",
+    "policy check",
+    "policy show",
     "inspect",
+    "backfill",
     "audit",
     "sandbox",
 ]
@@ -89,6 +104,8 @@ async def test_the_first_help_names_every_command():
         ["audit", "--grace", "soon"],
         ["inspect"],
         ["inspect", "--now", "-1", "x.json"],
+        ["policy", "show", "--status", "stuck"],
+        ["policy", "show", "--method", "card"],
         ["sandbox", "--broker", "kafka"],
     ],
     ids=" ".join,
@@ -217,7 +234,7 @@ async def test_an_order_that_is_not_registered_is_the_answer_no(config):
 
 
 async def test_an_outsiders_text_cannot_move_the_cursor(config, pool):
-    await register(pool, a_registration("A\x1b[2J[bold]"), now=NOON)
+    await register(pool, a_registration("A\x1b[2J[bold]"), policy=Policy(), now=NOON)
     shown = await tillkeeper("order", "show", "A\x1b[2J[bold]", "--config", config)
     assert shown.code == 0
     assert "A\\x1b[2J[bold]" in shown.out
@@ -225,7 +242,7 @@ async def test_an_outsiders_text_cannot_move_the_cursor(config, pool):
 
 
 async def test_chinese_needs_no_terminal_that_knows_it(config, pool):
-    await register(pool, a_registration("A-1"), now=NOON)
+    await register(pool, a_registration("A-1"), policy=Policy(), now=NOON)
     shown = await tillkeeper("order", "show", "A-1", "--config", config, PYTHONIOENCODING="ascii")
     assert shown.code == 0
     assert "unpaid \\u672a\\u652f\\u4ed8" in shown.out
@@ -295,7 +312,12 @@ async def test_run_takes_a_webhook_to_its_order_and_stops_in_order(tmp_path, emp
         await run.saw("ingest_stopped")
         run.child.send_signal(signal.SIGINT)  # a person in a hurry
         assert await run.ended() == 0
-    assert run.events()[-3:] == ["ingest_stopped", "worker_stopped", "run_stopped"]
+    first, *then, last = run.events()[-5:]
+    assert (first, sorted(then), last) == (
+        "ingest_stopped",
+        ["notify_stopped", "sweep_stopped", "worker_stopped"],
+        "run_stopped",
+    )
     assert run.other == [""]  # nothing but log lines, to the end
 
 
@@ -335,7 +357,7 @@ async def test_run_starts_a_child_again_and_its_children_end_with_it(config):
         assert (died["process"], died["pid"], died["code"]) == ("ingest", receiver, -signal.SIGKILL)
         await run.saw("ingest_listening", times=2)
         orphans = [os.pidfd_open(pid) for pid in children_of(run.pid)]
-        assert len(orphans) == 2
+        assert len(orphans) == 4  # ingest, work, sweep, notify
         run.child.kill()
         for orphan in orphans:
             await gone(orphan)
@@ -368,8 +390,8 @@ async def test_several_workers_share_their_figures_and_end_together(tmp_path, da
 async def parked(pool, *events):
     """Parks each event with a delivery of its own; returns their numbers."""
     async with pool.acquire() as conn:
-        for number, event in enumerate(events, 1):
-            delivery = a_delivery(event, run=uuid4(), number=number)
+        for event in events:
+            delivery = a_delivery(event, run=uuid4(), number=1)
             await park_event(conn, delivery, event, reason="cannot_be_applied", error="it\ndid not", now=NOON)
         return [row["id"] for row in await conn.fetch("SELECT id FROM parked ORDER BY id")]
 
@@ -398,7 +420,7 @@ async def test_parked_events_are_listed_and_shown(config, pool):
 
 
 async def test_replay_applies_what_it_can_and_says_why_the_rest_stays(config, pool):
-    await register(pool, a_registration("A1"), now=NOON)
+    await register(pool, a_registration("A1"), policy=Policy(), now=NOON)
     good, alone, bad = await parked(
         pool,
         an_event(event_id="evt_good", order_ref="A1", payment_ref="p1"),
@@ -427,7 +449,7 @@ async def test_replay_applies_what_it_can_and_says_why_the_rest_stays(config, po
 
 async def test_an_event_that_came_again_meanwhile_is_superseded(config, pool):
     event = an_event(event_id="evt_again", order_ref="A1", payment_ref="p1")
-    await register(pool, a_registration("A1"), now=NOON)
+    await register(pool, a_registration("A1"), policy=Policy(), now=NOON)
     first, second = await parked(pool, event, event)
     told = await tillkeeper("parked", "replay", second, first, second, "--json", "--config", config)
     assert told.code == 0

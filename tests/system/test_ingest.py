@@ -11,11 +11,14 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import aiohttp
+import asyncpg
 import pytest
 
+from ingest.answers import Ready
 from ingest.server import receiver, serve
 from ingest.supervise import reserved_port
 from sandbox.signing import stripe_signed
+from tests.store.factories import a_registration
 from tests.system.receiving import (
     PATH,
     SECRET,
@@ -31,8 +34,11 @@ from tests.system.receiving import (
 )
 from tillkeeper import clock
 from tillkeeper.domain.delivery import unpack
+from tillkeeper.domain.policy import Policy
+from tillkeeper.gateways.base import Reply
 from tillkeeper.lanes.rabbitmq_receiver import RabbitReceiver
 from tillkeeper.lanes.topology import Topology
+from tillkeeper.store.orders import register
 
 
 async def test_a_delivery_is_durable_byte_for_byte_before_it_is_acknowledged(client, connection):
@@ -59,6 +65,30 @@ async def test_a_forged_delivery_is_refused_without_detail_and_leaves_nothing(cl
         assert answer.status == 401
         assert b"signature" not in (await answer.read()).lower()
     assert await deliveries_in(connection) == []
+
+
+async def test_forged_deliveries_have_the_orders_that_they_name_asked_about_and_never_more_than_a_few(
+    client, connection, database
+):
+    async with asyncpg.create_pool(database, min_size=0, max_size=2) as pool:
+        for number in range(30):
+            registration = a_registration(f"ORDER-{number}", accounts=("stripe-main",))
+            await register(pool, registration, policy=Policy(), now=clock.now())
+    for number in range(300):
+        headers, body = a_delivery(f"evt_{number}", secret="whsec_of_somebody_else", order_ref=f"ORDER-{number % 30}")
+        async with client.post(PATH, headers=headers, data=body) as answer:
+            assert answer.status == 401
+
+    async def hinted() -> int:
+        return await connection.fetchval("SELECT count(*) FROM orders WHERE ask_at <= now()")
+
+    async def is_hinted() -> bool:
+        return await hinted() > 0
+
+    await until(is_hinted)
+    assert await hinted() <= 10
+    for table in ("inbox", "cases", "payment", "delivery", "spool", "parked"):
+        assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0
 
 
 async def test_a_signed_delivery_that_cannot_be_read_is_refused(client, connection):
@@ -95,6 +125,30 @@ async def test_each_path_takes_its_own_methods(client, method, path, status):
     async with client.request(method, path) as answer:
         assert answer.status == status
         assert answer.headers["Server"] == "tillkeeper"
+
+
+async def test_an_answer_is_the_same_whether_its_connection_stays_open_or_ends(port):
+    sent = wire(a_delivery("evt_1")) + wire(a_delivery("evt_2"), extra=b"Connection: close\r\n")
+    _, stays, ends = re.split(rb"HTTP/1.1 200 OK\r\n", await exchange(port, sent))
+    assert b"connection" not in stays.lower()
+    assert lines_of(ends) == lines_of(stays) | {b"connection": b"close"}
+    assert lines_of(stays).keys() == {b"server", b"content-type", b"content-length", b"date"}
+
+
+async def test_a_client_of_http_1_0_is_answered_in_its_own_way(port):
+    answer = await exchange(port, wire(a_delivery()).replace(b"HTTP/1.1", b"HTTP/1.0"))
+    assert answer.startswith(b"HTTP/1.0 200 OK\r\n")
+
+
+def test_an_answer_without_content_tells_no_length():
+    ready = Ready(Reply(status=204))
+    assert ready.wire().startswith(b"HTTP/1.1 204 No Content\r\n")
+    assert b"content-length" not in ready.wire().lower()
+
+
+def lines_of(answer):
+    lines = dict(line.lower().split(b": ", 1) for line in answer.split(b"\r\n") if line)
+    return {name: value if name != b"date" else len(value) for name, value in lines.items()}
 
 
 async def test_without_any_lane_the_answer_is_503_and_come_again(client, postgres_server):

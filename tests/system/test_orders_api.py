@@ -8,7 +8,11 @@ import pytest
 from yarl import URL
 
 from ingest.server import receiver
+from tests.store.factories import NOON, an_event
 from tests.system.receiving import AUTHORIZED, TOKEN, some_settings
+from tillkeeper.domain.events import Evidence, Kind
+from tillkeeper.domain.policy import Policy
+from tillkeeper.store.apply import apply_found
 
 AN_ORDER = {"amount": 12900, "currency": "CNY", "accounts": ["stripe-main"]}
 WHOLE_ORDER = AN_ORDER | {
@@ -21,6 +25,16 @@ WHOLE_ORDER = AN_ORDER | {
         {"amount": 6450, "due_at": "2026-12-01T00:00:00Z"},
     ],
 }
+
+A_REFUND = {"account": "stripe-main", "amount": 900}
+REFUND = "/orders/ORDER-1/refunds/re_1"
+REQUESTS = [
+    ("PUT", "/orders/ORDER-1"),
+    ("GET", "/orders/ORDER-1"),
+    ("GET", "/orders/ORDER-1/history"),
+    ("PUT", REFUND),
+    ("DELETE", REFUND),
+]
 
 
 async def put(client, order=AN_ORDER, *, path="/orders/ORDER-1", **options):
@@ -86,7 +100,7 @@ async def test_an_order_that_is_not_registered_is_404(client):
 )
 async def test_without_the_token_nothing_is_told_or_registered(client, header):
     headers = {} if header is None else {"Authorization": header}
-    for method, path in (("PUT", "/orders/ORDER-1"), ("GET", "/orders/ORDER-1"), ("GET", "/orders/ORDER-1/history")):
+    for method, path in REQUESTS:
         async with client.request(method, path, headers=headers, json=AN_ORDER) as answer:
             assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
     assert (await get(client, "/orders/ORDER-1"))[0] == 404
@@ -196,8 +210,9 @@ async def test_a_reference_that_no_database_can_keep_is_refused(client, raw):
 async def test_without_the_database_the_answer_is_503_and_come_again(client, postgres_server):
     await put(client)
     await postgres_server.stop()
-    for method, path in (("PUT", "/orders/ORDER-1"), ("GET", "/orders/ORDER-1"), ("GET", "/orders/ORDER-1/history")):
-        async with client.request(method, path, headers=AUTHORIZED, json=AN_ORDER) as answer:
+    for method, path in REQUESTS:
+        body = A_REFUND if path.endswith("re_1") else AN_ORDER
+        async with client.request(method, path, headers=AUTHORIZED, json=body) as answer:
             assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
     await postgres_server.start()
     assert (await get(client, "/orders/ORDER-1"))[0] == 200
@@ -206,3 +221,116 @@ async def test_without_the_database_the_answer_is_503_and_come_again(client, pos
 async def test_a_body_over_the_limit_or_compressed_is_refused(client):
     assert (await put(client, io.BytesIO(b" " * (1024 * 1024 + 1))))[0] == 413
     assert (await put(client, b"{}", compress="gzip"))[0] == 415
+
+
+# --- refunds ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_refund_makes_its_order_refunding_until_the_gateway_says_more(client):
+    await put(client)
+    status, said = await put(client, A_REFUND, path=REFUND)
+    assert (status, said) == (201, {"order_ref": "ORDER-1", "refund_ref": "re_1", "refund": "created"})
+    status, said = await put(client, A_REFUND, path=REFUND)
+    assert (status, said["refund"]) == (200, "unchanged")
+    _, shown = await get(client, "/orders/ORDER-1")
+    assert (shown["status"], shown["status_zh"], shown["refunding"]) == ("refunding", "退款处理中", 900)
+    assert [(it["refund_ref"], it["status"]) for it in shown["refunds"]] == [("re_1", "pending")]
+    _, (entry,) = await get(client, "/orders/ORDER-1/history")
+    assert (entry["kind"], entry["evidence"], entry["outcome"]) == ("refund.pending", "operator", "applied")
+    assert entry["occurred_at"] == entry["recorded_at"]
+
+
+async def test_a_refund_that_was_never_made_is_taken_back(client):
+    await put(client)
+    await put(client, A_REFUND, path=REFUND)
+    for said in ("withdrawn", "unchanged"):
+        async with client.delete(REFUND, headers=AUTHORIZED) as response:
+            assert (response.status, (await response.json())["refund"]) == (200, said)
+    _, shown = await get(client, "/orders/ORDER-1")
+    assert (shown["status"], [it["status"] for it in shown["refunds"]]) == ("unpaid", ["failed"])
+    async with client.delete("/orders/ORDER-1/refunds/re_9", headers=AUTHORIZED) as response:
+        assert response.status == 404
+
+
+async def test_a_refund_that_the_gateway_knows_of_cannot_be_taken_back(client, connection):
+    await put(client)
+    await put(client, A_REFUND, path=REFUND)
+    event = an_event(Kind.REFUND_PENDING, order_ref="ORDER-1", refund_ref="re_1", amount=900, evidence=Evidence.QUERY)
+    async with connection.transaction():
+        await apply_found(connection, [event], policy=Policy(), now=NOON)
+    async with client.delete(REFUND, headers=AUTHORIZED) as response:
+        assert response.status == 409
+
+
+async def test_a_refund_of_an_order_that_is_not_registered_is_404(client):
+    assert (await put(client, A_REFUND, path=REFUND))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("refund", "field"),
+    [
+        (A_REFUND | {"amount": 901}, "amount"),
+        (A_REFUND | {"payment_ref": "pi_9"}, "payment_ref"),
+    ],
+)
+async def test_a_refund_that_says_something_else_is_a_contradiction(client, refund, field):
+    await put(client)
+    await put(client, A_REFUND, path=REFUND)
+    status, said = await put(client, refund, path=REFUND)
+    assert (status, said["error"].split()[0]) == (409, field)
+
+
+async def test_one_refund_is_of_one_order(client):
+    await put(client)
+    await put(client, path="/orders/ORDER-2")
+    await put(client, A_REFUND, path=REFUND)
+    status, said = await put(client, A_REFUND, path="/orders/ORDER-2/refunds/re_1")
+    assert (status, said["error"].split()[0]) == (409, "refund_ref")
+
+
+async def test_a_refund_of_another_orders_payment_is_refused_and_leaves_no_trace(client):
+    await put(client, AN_ORDER | {"payments": [{"account": "stripe-main", "payment_ref": "pi_1"}]})
+    await put(client, path="/orders/ORDER-2")
+    refund = A_REFUND | {"payment_ref": "pi_1"}
+    status, said = await put(client, refund, path="/orders/ORDER-2/refunds/re_1")
+    assert (status, said["error"].split()[0]) == (409, "payment_ref")
+    for order in ("ORDER-1", "ORDER-2"):
+        _, shown = await get(client, f"/orders/{order}")
+        assert (shown["status"], shown["cases"]) == ("unpaid", [])
+    assert (await put(client, refund, path=REFUND))[0] == 201
+
+
+BAD_REFUNDS = {
+    "no body": (b"", "JSON"),
+    "no account": ({"amount": 1}, "`account`"),
+    "unknown account": (A_REFUND | {"account": "nobody"}, "known are stripe-main"),
+    "no amount": ({"account": "stripe-main"}, "`amount`"),
+    "zero": (A_REFUND | {"amount": 0}, "$.amount"),
+    "a fraction": (A_REFUND | {"amount": 0.5}, "$.amount"),
+    "unknown field": (A_REFUND | {"currency": "CNY"}, "currency"),
+    "an empty payment": (A_REFUND | {"payment_ref": ""}, "$.payment_ref"),
+}
+
+
+@pytest.mark.parametrize(("refund", "names"), BAD_REFUNDS.values(), ids=BAD_REFUNDS.keys())
+async def test_a_bad_refund_is_refused_in_words_that_name_the_fault(client, refund, names):
+    await put(client)
+    status, said = await put(client, refund, path=REFUND)
+    assert (status, list(said)) == (400, ["error"])
+    assert names in said["error"]
+    assert (await get(client, "/orders/ORDER-1"))[1]["status"] == "unpaid"
+
+
+@pytest.mark.parametrize("raw", ["%FF", "%00", "a%2", "x" * 256, "x" * 240])
+async def test_a_refunds_reference_that_no_database_can_keep_is_refused(client, raw):
+    await put(client)
+    status, said = await put(client, A_REFUND, path=as_written(client, f"/orders/ORDER-1/refunds/{raw}"))
+    assert status == 400
+    assert "reference" in said["error"]
+
+
+async def test_a_refunds_reference_is_percent_decoded_once(client):
+    await put(client)
+    path = as_written(client, "/orders/ORDER-1/refunds/" + "%E9%80%80" + "%2F" + "x" * 237)
+    status, said = await put(client, A_REFUND, path=path)
+    assert (status, said["refund_ref"]) == (201, "退/" + "x" * 237)

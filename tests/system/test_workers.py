@@ -7,6 +7,7 @@ import pytest
 
 from tests.store.factories import NOON, a_delivery, a_registration, an_event
 from tillkeeper.domain.delivery import Envelope, pack
+from tillkeeper.domain.policy import Policy
 from tillkeeper.lanes.base import Taken
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.store.apply import replay
@@ -36,7 +37,7 @@ def stop():
 
 @pytest.fixture
 def loop(pool, spool, stop):
-    return ApplyLoop(lane=spool, pool=pool, outage=Outage(stop), now=lambda: NOON, batch_events=50)
+    return ApplyLoop(lane=spool, pool=pool, outage=Outage(stop), policy=Policy, now=lambda: NOON, batch_events=50)
 
 
 async def put(pool, *deliveries, void=()):
@@ -49,7 +50,7 @@ def numbered(count, **fields):
 
 async def registered(pool, *order_refs):
     for ref in order_refs:
-        await register(pool, a_registration(ref), now=NOON)
+        await register(pool, a_registration(ref), policy=Policy(), now=NOON)
 
 
 async def books(pool):
@@ -129,7 +130,9 @@ async def test_a_parked_event_is_replayed_once(pool):
     await registered(pool, "A1")
     await park_delivery(pool, a_delivery(an_event(), run=RUN, number=1), reason="delivery_limit", error="-", now=NOON)
     parked_id = await pool.fetchval("SELECT id FROM parked")
-    await repeat_when_raced(pool, lambda conn: replay(conn, parked_id, by="me", note="fixed", now=NOON))
+    await repeat_when_raced(
+        pool, lambda conn: replay(conn, parked_id, by="me", note="fixed", policy=Policy(), now=NOON)
+    )
     assert (await show(pool, "A1"))["status"] == "paid"
     row = await pool.fetchrow("SELECT outcome, closed_by, note FROM parked")
     assert tuple(row) == ("replayed", "me", "fixed")

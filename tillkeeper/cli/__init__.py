@@ -8,7 +8,21 @@ import sys
 
 import typer
 
-from tillkeeper.cli import audit, db, inspecting, order, parked, roles, run, sandbox
+from tillkeeper.cli import (
+    audit,
+    backfill,
+    cases,
+    db,
+    handover,
+    inspecting,
+    order,
+    parked,
+    policy,
+    roles,
+    run,
+    sandbox,
+    stuck,
+)
 
 app = typer.Typer(
     help="Keeps a merchant's order payment state true: takes in the webhooks of payment gateways, and applies each to "
@@ -22,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for subject in (run, roles, db, order, parked, inspecting, audit, sandbox):
+for subject in (run, roles, db, order, stuck, cases, handover, backfill, parked, policy, inspecting, audit, sandbox):
     app.add_typer(subject.app)
 
 

@@ -48,7 +48,9 @@ def audit_command(
     """Prove that nothing vanished: every accepted event has one outcome, and every status follows from its facts.
 
     The books: accepted = applied + no_change + waiting + mismatched + duplicates + parked.  Besides, no number that
-    a receiver gave out is missing, and every order's status is derived anew and compared.
+    a receiver gave out is missing, every order's status is derived anew and compared, no order whose money is on its
+    way is left to nobody, and no case is open whose cause is gone.  What is overdue by an hour is told, and is no fault
+    of the books.
     """
     if explain is not None and not note.strip():
         raise typer.BadParameter("say why with --note; it is kept beside the numbers", param_hint="--explain")
@@ -75,11 +77,11 @@ def audit_command(
 def _told(books: "Audit") -> dict[str, Any]:
     import msgspec
 
-    return {**msgspec.structs.asdict(books), "accounted": books.accounted, "balances": books.balances}
+    return {**msgspec.to_builtins(books), "accounted": books.accounted, "balances": books.balances}
 
 
 def _print(books: "Audit") -> None:
-    from tillkeeper.cli.output import print_facts, print_table
+    from tillkeeper.cli.output import print_facts, print_table, shown
 
     outcomes = {name: books.outcomes.get(name, 0) for name in ("applied", "no_change", "waiting", "mismatched")}
     became = {**outcomes, **books.outcomes, "duplicates": books.duplicates, "parked": books.parked}
@@ -109,4 +111,21 @@ def _print(books: "Audit") -> None:
         ("order", "stored status", "the facts say"),
         ((it["order_ref"], it["stored"], it["facts_say"]) for it in books.misjudged),
     )
+    print_table(
+        "Nobody looks after these orders: no sweep will, and no case is open",
+        ("order", "status", "since"),
+        ((it["order_ref"], it["status"], it["since"]) for it in books.unattended),
+    )
+    print_table(
+        "Open cases whose cause is gone",
+        ("case", "kind", "about", "order"),
+        (tuple(it.values()) for it in books.lingering),
+    )
+    for what, overdue, role in (
+        ("notices", books.overdue_notices, "notify"),
+        ("orders", books.overdue_orders, "sweep"),
+    ):
+        if overdue.count:
+            since = shown(overdue.oldest)
+            print(f"Overdue {what}: {overdue.count}, the oldest since {since}; is `tillkeeper {role}` running?")
     print("The books balance." if books.balances else "The books do NOT balance.")

@@ -9,6 +9,7 @@ import msgspec
 
 from tillkeeper import clock
 from tillkeeper.cli.database import one_line
+from tillkeeper.domain.policy import Policy
 from tillkeeper.store import apply, parked
 from tillkeeper.store.pool import Conn, is_outage
 from tillkeeper.store.transactions import repeat_when_raced
@@ -23,11 +24,11 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
     note: str
 
 
-async def replay(pool: asyncpg.Pool, ids: Sequence[int] | None, act: Act) -> list[dict[str, Any]]:
+async def replay(pool: asyncpg.Pool, ids: Sequence[int] | None, act: Act, policy: Policy) -> list[dict[str, Any]]:
     """What became of each, or, without numbers, of every one that is open."""
     told = list[dict[str, Any]]()
     async for parked_id in _these(ids) if ids else _open(pool, told):
-        told.append(await _replay_one(pool, parked_id, act))
+        told.append(await _replay_one(pool, parked_id, act, policy))
     return told
 
 
@@ -55,9 +56,9 @@ async def _open(pool: asyncpg.Pool, told: list[dict[str, Any]]) -> AsyncIterator
             yield parked_id
 
 
-async def _replay_one(pool: asyncpg.Pool, parked_id: int, act: Act) -> dict[str, Any]:
+async def _replay_one(pool: asyncpg.Pool, parked_id: int, act: Act, policy: Policy) -> dict[str, Any]:
     def work(conn: Conn) -> Any:
-        return apply.replay(conn, parked_id, by=act.by, note=act.note, now=clock.now())
+        return apply.replay(conn, parked_id, by=act.by, note=act.note, policy=policy, now=clock.now())
 
     try:
         tally = await repeat_when_raced(pool, work)

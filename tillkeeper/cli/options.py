@@ -11,6 +11,7 @@ import typer
 from tillkeeper.cli.failed import WRONG, Failed
 
 if TYPE_CHECKING:
+    from tillkeeper.domain.policy import Policy
     from tillkeeper.settings import Settings
 
 Config = Annotated[
@@ -49,6 +50,23 @@ def settings_from(config: Path | None) -> "Settings":
         raise Failed(*error.problems, code=WRONG) from None
 
 
+def serving_settings_from(config: Path | None) -> "Settings":
+    """The settings of a process that follows the policy."""
+    settings = settings_from(config)
+    policy_from(settings)
+    return settings
+
+
+def policy_from(settings: "Settings") -> "Policy":
+    """The policy that the settings name; a bad one is a bad setting."""
+    from tillkeeper.policy import BadPolicy, load_policy
+
+    try:
+        return load_policy(settings.policy, settings.accounts)
+    except BadPolicy as error:
+        raise Failed(*(f"policy: {problem}" for problem in error.problems), code=WRONG) from None
+
+
 def name_file(config: Path | None) -> None:
     """Makes the option's file the one that the environment names, for us and our children."""
     if config is not None:
@@ -75,6 +93,9 @@ def unicode(text: str) -> str:
 
 
 By = Annotated[str | None, typer.Option("--by", metavar="NAME", parser=unicode, help="Who does it; else the OS user.")]
+Note = Annotated[str, typer.Option("--note", metavar="TEXT", parser=unicode, help="Why; it is kept.")]
+
+NOBODYS_NAMES: Final = frozenset({"truth", "tillkeeper", "policy", "redelivery"})  # what the machine signs with
 
 
 def os_user() -> str:
@@ -83,3 +104,18 @@ def os_user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         return f"uid {os.getuid()}"
+
+
+def person(by: str | None) -> str:
+    """Who acts: the name given, or the OS user.  The names that Tillkeeper itself signs with are nobody's."""
+    name = (by if by is not None else os_user()).strip()
+    if not name or name.lower() in NOBODYS_NAMES:
+        raise typer.BadParameter(f"{name!r} is no person's name", param_hint="--by")
+    return name
+
+
+def reason(note: str) -> str:
+    """The note of an act that must say why."""
+    if not note.strip():
+        raise typer.BadParameter("say why", param_hint="--note")
+    return note.strip()

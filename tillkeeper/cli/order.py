@@ -1,15 +1,21 @@
-"""`tillkeeper order`: what is known of an order."""
+"""`tillkeeper order`: what is known of an order, and what people do to it."""
 
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tillkeeper.cli.failed import NO, Failed, reported
 from tillkeeper.cli.money import in_words
-from tillkeeper.cli.options import AsJson, Config, exits, settings_from, unicode
+from tillkeeper.cli.options import AsJson, By, Config, Note, exits, person, reason, seconds, settings_from, unicode
+
+if TYPE_CHECKING:
+    from tillkeeper.store.pool import Conn
 
 app = typer.Typer()
-commands = typer.Typer(help="What is known of an order.", no_args_is_help=True)
+commands = typer.Typer(help="What is known of an order, and what people do to it.", no_args_is_help=True)
 app.add_typer(commands, name="order")
 
 Ref = Annotated[str, typer.Argument(metavar="REF", parser=unicode, help="The order's reference, as registered.")]
@@ -40,20 +46,153 @@ def show_command(ref: Ref, config: Config = None, as_json: AsJson = False) -> No
             _print(found)
 
 
+Span = Annotated[float, typer.Argument(metavar="SPAN", parser=seconds, help="For how long: 30m, 24h, 7d.")]
+Force = Annotated[bool, typer.Option("--force", help="Although money is there, or may be on its way.")]
+
+
+@commands.command(
+    "hold",
+    epilog=exits(
+        no="no such order is registered, or it is closed",
+        example='tillkeeper order hold A-1001 24h --note "the payer talks to their bank"',
+    ),
+)
+def hold_command(
+    ref: Ref, span: Span, note: Note, by: By = None, config: Config = None, as_json: AsJson = False
+) -> None:
+    """Have the sweep leave an order alone for a while: no questions, no reminders, no closing.
+
+    Webhooks are applied all the same.  Holding it again sets the time anew.  Who, when and why stand in its history.
+    """
+    from tillkeeper import clock
+
+    if span <= 0:
+        raise typer.BadParameter("a hold needs time: 30m, 24h, 7d", param_hint="SPAN")
+    until = clock.now() + timedelta(seconds=span)
+    _act("hold", ref, person(by), reason(note), config, as_json=as_json, until=until)
+
+
+@commands.command(
+    "release",
+    epilog=exits(
+        no="no such order is registered, or it is not held",
+        example='tillkeeper order release A-1001 --note "bank says no"',
+    ),
+)
+def release_command(ref: Ref, note: Note, by: By = None, config: Config = None, as_json: AsJson = False) -> None:
+    """Have the sweep go on with a held order at once: what its ladder missed meanwhile is made good."""
+    _act("release", ref, person(by), reason(note), config, as_json=as_json)
+
+
+@commands.command(
+    "close",
+    epilog=exits(
+        no="no such order is registered, it is closed already, or money is there or may be on its way",
+        example='tillkeeper order close A-1001 --note "the customer cancelled by phone"',
+    ),
+)
+def close_command(
+    ref: Ref, note: Note, force: Force = False, by: By = None, config: Config = None, as_json: AsJson = False
+) -> None:
+    """Expect no payment for an order any more; merchant and payer are told.
+
+    Refused while a payment is pending, or was captured and not given back: uncertain is not failed.  If you are not
+    sure, have the gateway asked first (order ask).  Money that comes in after closing follows the policy: the order is
+    opened again, or a case proposes a refund.
+    """
+    _act("close", ref, person(by), reason(note), config, as_json=as_json, force=force)
+
+
+@commands.command(
+    "ask",
+    epilog=exits(no="no such order is registered, or it is held", example="tillkeeper order ask A-1001"),
+)
+def ask_command(ref: Ref, note: Note = "", by: By = None, config: Config = None, as_json: AsJson = False) -> None:
+    """Have the sweep ask the order's gateways now, whatever its ladder says.
+
+    The sweep asks within seconds; `order show` tells what came of it.
+    """
+    _act("ask", ref, person(by), note.strip(), config, as_json=as_json)
+
+
+def _act(what: str, ref: str, by: str, note: str, config: Path | None, *, as_json: bool, **more: Any) -> None:
+    with reported(as_json=as_json):
+        settings = settings_from(config)
+        from tillkeeper import clock
+        from tillkeeper.cli.database import ask
+        from tillkeeper.cli.output import print_json, shown
+        from tillkeeper.store import order_acts, orders
+        from tillkeeper.store.transactions import repeat_when_raced
+
+        acts: dict[str, Callable[..., Awaitable[None]]] = {
+            "hold": order_acts.hold,
+            "release": order_acts.release,
+            "close": order_acts.close,
+            "ask": order_acts.ask_gateway,
+        }
+
+        async def work(conn: "Conn") -> None:
+            await acts[what](conn, ref, by=by, note=note, now=clock.now(), **more)
+
+        async def question(pool: Any) -> dict[str, Any]:
+            await repeat_when_raced(pool, work)
+            found = await orders.show(pool, ref)
+            assert found is not None  # orders are never removed
+            return found
+
+        try:
+            found = ask(settings, question)
+        except order_acts.NoSuchOrder:
+            raise Failed(f"no order {ref!r} is registered", code=NO) from None
+        except order_acts.Refused as error:
+            raise Failed(f"order {ref!r}: {error}", code=NO) from None
+        if as_json:
+            print_json({"act": what, "by": by, "note": note, **found})
+        else:
+            print(f"{shown(ref)}  {_done(what, found)}")
+
+
+def _done(what: str, order: dict[str, Any]) -> str:
+    from tillkeeper.cli.output import shown
+
+    match what:
+        case "hold":
+            return f"held until {shown(order['held_until'])}"
+        case "close":
+            return f"closed; {order['status']} {order['status_zh']}"
+        case "release":
+            return "released; the sweep looks at it next"
+        case _:
+            return "its gateways are asked next"
+
+
+def head_of(order: dict[str, Any]) -> dict[str, object]:
+    """What stands first wherever an order is shown: which, its status and its sums."""
+    currency = order["currency"]
+    return {
+        "order": order["order_ref"],
+        "status": f"{order['status']} {order['status_zh']}",
+        "amount": in_words(order["amount"], currency),
+        "paid": in_words(order["paid"], currency),
+        "refunding": in_words(order["refunding"] or None, currency),
+        "refunded": in_words(order["refunded"] or None, currency),
+    }
+
+
 def _print(order: dict[str, Any]) -> None:
-    from tillkeeper.cli.output import print_facts, print_table
+    from tillkeeper.cli.output import print_facts, print_table, shown
 
     currency = order["currency"]
     print_facts(
         {
-            "order": order["order_ref"],
-            "status": f"{order['status']} {order['status_zh']}",
-            "amount": in_words(order["amount"], currency),
-            "paid": in_words(order["paid"], currency),
-            "refunding": in_words(order["refunding"] or None, currency),
-            "refunded": in_words(order["refunded"] or None, currency),
+            **head_of(order),
             "registered": order["registered_at"],
             "changed": order["changed_at"],
+            "stands since": order["stands_since"],
+            "swept next": order["swept_next_at"],
+            "held until": order["held_until"],
+            "expires": order["expires_at"],
+            "closed": order["closed_at"],
             "version": order["version"],
         }
     )
@@ -78,24 +217,45 @@ def _print(order: dict[str, Any]) -> None:
     )
     print_table(
         "Cases",
-        ("case", "kind", "about", "details", "opened"),
-        ((it["id"], it["kind"], it["subject"], _pairs(it["details"]), it["opened_at"]) for it in order["cases"]),
+        ("case", "kind", "about", "details", "level", "owner", "opened", "closed"),
+        (
+            (
+                it["id"],
+                it["kind"],
+                it["subject"],
+                _pairs(it["details"]),
+                it["level"],
+                it["owner"],
+                it["opened_at"],
+                it["closed_at"] and f"{shown(it['closed_at'])} by {it['closed_by']}: {it['outcome']}",
+            )
+            for it in order["cases"]
+        ),
     )
+    print_history(order["history"])
+
+
+def print_history(history: list[dict[str, Any]]) -> None:
+    """Events, acts and rungs, a line each."""
+    from tillkeeper.cli.output import print_table
+
     print_table(
-        "History, the first to arrive first",
-        ("arrived", "happened", "account", "event", ">amount", "evidence", "outcome", "status then"),
+        "History, oldest first",
+        ("recorded", "happened", "account", "what", ">amount", "evidence", "outcome", "status then", "by", "note"),
         (
             (
                 it["recorded_at"],
-                it["occurred_at"],
+                it["occurred_at"] if it["what"] == "event" else None,
                 it["account"],
                 it["kind"],
                 _amount(it) or _total(it),
                 it["evidence"],
                 _joined(it["outcome"], it["reason"]),
                 it["status_after"],
+                it["by"],
+                it["note"],
             )
-            for it in order["history"]
+            for it in history
         ),
     )
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -50,6 +50,20 @@ def print_facts(facts: Mapping[str, object]) -> None:
     width = max(map(len, told), default=0)
     for name, value in told.items():
         print(f"{name:<{width}}  {value}")
+
+
+def lasting(span: timedelta) -> str:
+    """A span in its two greatest units: 3d 4h, 5h 12m, 40s."""
+    seconds = max(0, int(span.total_seconds()))
+    for size, lesser, names in ((86_400, 3_600, "dh"), (3_600, 60, "hm")):
+        if seconds >= size:
+            return f"{seconds // size}{names[0]} {seconds % size // lesser}{names[1]}"
+    return f"{seconds // 60}m" if seconds >= 60 else f"{seconds}s"  # noqa: PLR2004 - a minute
+
+
+def when(at: datetime, now: datetime) -> str:
+    """How far from now: in 3h 0m, or 20m ago."""
+    return f"in {lasting(at - now)}" if at > now else f"{lasting(now - at)} ago"
 
 
 def shown(value: object) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from tillkeeper.cli.failed import NO, Failed, reported
-from tillkeeper.cli.options import AsJson, By, Config, exits, os_user, settings_from, unicode
+from tillkeeper.cli.options import AsJson, By, Config, Note, exits, os_user, policy_from, reason, settings_from
 
 if TYPE_CHECKING:
     from asyncpg import Pool
@@ -25,7 +25,6 @@ SomeIds = Annotated[list[int] | None, typer.Argument(metavar="ID", min=1, max=ID
 ClosedToo = Annotated[bool, typer.Option("--all", help="Those already replayed, superseded or discarded, too.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=LIMIT_MAX, help="The oldest so many.")]
 EveryOne = Annotated[bool, typer.Option("--all", help="Every one that is open.")]
-Note = Annotated[str, typer.Option("--note", metavar="TEXT", parser=unicode, help="Why; it is kept.")]
 
 
 @commands.command("list", epilog=exits(example="tillkeeper parked list --all --limit 100"))
@@ -106,8 +105,8 @@ def replay_command(
         from tillkeeper.cli.closing import Act, replay
         from tillkeeper.cli.database import ask
 
-        act = Act(by=by or os_user(), note=note)
-        _finish(ask(settings, lambda pool: replay(pool, ids, act)), as_json=as_json)
+        policy, act = policy_from(settings), Act(by=by or os_user(), note=note)
+        _finish(ask(settings, lambda pool: replay(pool, ids, act, policy)), as_json=as_json)
 
 
 @commands.command(
@@ -116,8 +115,7 @@ def replay_command(
 )
 def discard_command(ids: Ids, note: Note, by: By = None, config: Config = None, as_json: AsJson = False) -> None:
     """Give parked events up: they are never applied, and count as parked in the books.  Who, when and why are kept."""
-    if not note.strip():
-        raise typer.BadParameter("say why", param_hint="--note")
+    note = reason(note)
     with reported(as_json=as_json):
         settings = settings_from(config)
         from tillkeeper.cli.closing import Act, discard

@@ -1,4 +1,4 @@
-"""`tillkeeper ingest` and `tillkeeper work`: one role each, any number of them."""
+"""`tillkeeper ingest`, `work` and `notify`: one role each, any number of them."""
 
 import asyncio
 import errno
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from tillkeeper.cli.failed import WRONG, Failed, reported
-from tillkeeper.cli.options import AsJson, Config, Tied, exits, settings_from
+from tillkeeper.cli.options import AsJson, Config, Tied, exits, serving_settings_from
 
 if TYPE_CHECKING:
     from tillkeeper.settings import Settings
@@ -29,7 +29,7 @@ def ingest_command(config: Config = None, as_json: AsJson = False, tied: Tied = 
     several on one port.  What is in hand is finished when it stops.  Logs are JSON lines on standard error.
     """
     with reported(as_json=as_json):
-        settings = settings_from(config)
+        settings = serving_settings_from(config)
         from ingest.server import serve
 
         _serve("ingest", settings, serve, (settings.ingest.host, settings.ingest.port), tied=tied)
@@ -43,10 +43,43 @@ def work_command(config: Config = None, as_json: AsJson = False, tied: Tied = Fa
     database is away it waits.  Logs are JSON lines on standard error; work.metrics_port serves /metrics and /healthz.
     """
     with reported(as_json=as_json):
-        settings = settings_from(config)
+        settings = serving_settings_from(config)
         from workers.process import serve
 
         _serve("work", settings, serve, (settings.work.metrics_host, settings.work.metrics_port), tied=tied)
+
+
+@app.command("notify", epilog=exits(yes="stopped in good order", example="tillkeeper notify --config tillkeeper.toml"))
+def notify_command(config: Config = None, as_json: AsJson = False, tied: Tied = False) -> None:
+    """Send what the outbox holds to payers, to the merchant's systems and to ops, until SIGTERM or Ctrl-C.
+
+    Any number may run.  Whom nothing is configured for is told nothing, and the row says so.  Logs are JSON lines on
+    standard error; notify.metrics_port serves /metrics and /healthz.
+    """
+    with reported(as_json=as_json):
+        settings = serving_settings_from(config)
+        if settings.notify.ops:
+            from tillkeeper.notices.ops import unknown
+
+            if problems := unknown(settings.notify):
+                raise Failed(*problems, code=WRONG)
+        from workers.notify_server import serve
+
+        _serve("notify", settings, serve, (settings.notify.metrics_host, settings.notify.metrics_port), tied=tied)
+
+
+@app.command("sweep", epilog=exits(yes="stopped in good order", example="tillkeeper sweep --config tillkeeper.toml"))
+def sweep_command(config: Config = None, as_json: AsJson = False, tied: Tied = False) -> None:
+    """Look after orders that are stuck, as the policy says, until SIGTERM or Ctrl-C.
+
+    Asks gateways what really happened, reminds payers, opens cases and escalates them.  Any number may run: each rung
+    is taken once.  Logs are JSON lines on standard error; sweep.metrics_port serves /metrics and /healthz.
+    """
+    with reported(as_json=as_json):
+        settings = serving_settings_from(config)
+        from workers.sweep_server import serve
+
+        _serve("sweep", settings, serve, (settings.sweep.metrics_host, settings.sweep.metrics_port), tied=tied)
 
 
 def _serve(

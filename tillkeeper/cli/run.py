@@ -1,4 +1,4 @@
-"""`tillkeeper run`: database, receiver and workers of one machine, in one process tree."""
+"""`tillkeeper run`: database, receiver, workers and sender of one machine, in one process tree."""
 
 import asyncio
 from typing import TYPE_CHECKING, Final
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from tillkeeper.cli.failed import WRONG, reported
-from tillkeeper.cli.options import AsJson, Config, Tied, exits, settings_from
+from tillkeeper.cli.options import AsJson, Config, Tied, exits, serving_settings_from
 
 if TYPE_CHECKING:
     from tillkeeper.settings import Settings
@@ -21,12 +21,12 @@ CHILD_STOP_S: Final = 60.0  # a child that has children of its own gives them 45
 def run_command(config: Config = None, as_json: AsJson = False, tied: Tied = False) -> None:
     """Run everything that one machine needs, until SIGTERM or Ctrl-C.
 
-    Waits for the database, creates its schema, then keeps a receiver (ingest) and workers (work) going.  Stopping
-    finishes what is in hand: first the receiver, then the workers.  Pressing Ctrl-C again loses nothing.  Logs are
-    JSON lines on standard error.
+    Waits for the database, creates its schema, then keeps a receiver (ingest), workers (work) and a sender of notices
+    (notify) going.  Stopping finishes what is in hand: first the receiver, then the others.  Pressing Ctrl-C again
+    loses nothing.  Logs are JSON lines on standard error.
     """
     with reported(as_json=as_json):
-        settings = settings_from(config)
+        settings = serving_settings_from(config)
         from tillkeeper.process import run_until_stopped
         from tillkeeper.supervise import Unfit
         from tillkeeper.telemetry import set_up_logging
@@ -72,6 +72,8 @@ async def _keep_roles(stop: asyncio.Event) -> None:
     with unfit_alone():
         async with asyncio.TaskGroup() as roles:
             roles.create_task(keep(_role("work"), workers_stop))
+            roles.create_task(keep(_role("sweep"), workers_stop))
+            roles.create_task(keep(_role("notify"), workers_stop))
             await keep(_role("ingest"), stop)
             workers_stop.set()
 

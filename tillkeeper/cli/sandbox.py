@@ -21,6 +21,19 @@ Broker = Annotated[
 Seconds = Annotated[float, typer.Option("--seconds", min=0, help="How long to play; 0 is until Ctrl-C.")]
 Rate = Annotated[float, typer.Option("--rate", min=0.1, max=100_000, help="Events to post each second.")]
 Seed = Annotated[int, typer.Option("--seed", help="The same seed plays the same story.")]
+Scenario = Annotated[
+    str | None,
+    typer.Option(
+        "--scenario",
+        metavar="lossy-day|stuck-at-gateway",
+        help="Replay days in simulated time instead, on a PostgreSQL of its own (docs/scenarios.md).",
+    ),
+]
+Payments = Annotated[int | None, typer.Option("--payments", min=1, max=100_000, help="With --scenario: how many.")]
+SmtpPort = Annotated[
+    int | None,
+    typer.Option("--smtp-port", min=1, max=65535, help="With --scenario: a mail server on loopback for payers' mails."),
+]
 Url = Annotated[str | None, typer.Option("--url", help="The receiver to play to; with --up it is our own.")]
 
 
@@ -40,6 +53,9 @@ def sandbox_command(
     seed: Seed = 1,
     url: Url = None,
     config: Config = None,
+    scenario: Scenario = None,
+    payments: Payments = None,
+    smtp_port: SmtpPort = None,
     as_json: AsJson = False,
 ) -> None:
     """Play the gateways: register orders and post signed webhooks, some of them twice, late, shuffled or forged.
@@ -49,9 +65,18 @@ def sandbox_command(
     With --up everything is its own, and --url and --config are refused.  Without, it plays to the Tillkeeper of
     --config, and only its Stripe accounts that are not live: their secret is the one that signs.  That needs api_tokens
     in the configuration, and its database within reach.
+
+    With --scenario days pass in minutes of simulated time: the gateways' webhooks, the real receiver's path, workers,
+    sweeps and notices, and the gateways' APIs that they ask.
     """
     if broker not in ("auto", "none"):
         raise typer.BadParameter("must be auto or none", param_hint="--broker")
+    if scenario is not None:
+        if up or url is not None or config is not None:
+            raise typer.BadParameter(
+                "brings its own Tillkeeper: without --up, --url and --config", param_hint="--scenario"
+            )
+        raise typer.Exit(_replay(scenario, seed=seed, payments=payments, smtp_port=smtp_port, as_json=as_json))
     with reported(as_json=as_json):
         from sandbox.command import main
 
@@ -59,3 +84,12 @@ def sandbox_command(
             up=up, broker=broker, seconds=seconds, rate=rate, seed=seed, url=url, config=config, as_json=as_json
         )
         raise typer.Exit(code)
+
+
+def _replay(scenario: str, *, seed: int, payments: int | None, smtp_port: int | None, as_json: bool) -> int:
+    from sandbox.scenarios.command import SCENARIOS, main
+    from tillkeeper.cli.simulated import hire
+
+    if scenario not in SCENARIOS:
+        raise typer.BadParameter(f"must be one of {', '.join(SCENARIOS)}", param_hint="--scenario")
+    return main(scenario=scenario, seed=seed, payments=payments, smtp_port=smtp_port, hire=hire, as_json=as_json)

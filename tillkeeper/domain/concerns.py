@@ -69,7 +69,7 @@ def _sums_that_disagree(order: Order, facts: OrderFacts) -> Iterator[Concern]:
     captured, refunded = sum(brought_in), refunded_in_all(order, facts)
     subject = f"order:{order.order_ref}"
     details: dict[str, object] = {"captured": captured, "due": order.amount, "currency": order.currency}
-    if captured > order.amount:
+    if captured - refunded > order.amount:
         covering = sum(part >= order.amount for part in brought_in)
         yield Concern(kind="paid_twice" if covering > 1 else "overpaid", subject=subject, details=details)
     if refunded > captured > 0:  # before any capture is known the payment's own event is merely late

@@ -79,6 +79,7 @@ class PaymentEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     currency: str | None = None
     failure: FailureClass | None = None
     failure_code: str | None = None
+    method: str | None = None  # how the payer pays, in the gateway's own word: card, sepa_debit, JSAPI
 
 
 def problem_with(event: PaymentEvent) -> str | None:
@@ -112,11 +113,12 @@ def _problem_with_references(event: PaymentEvent) -> str | None:
         ("capture_ref", event.capture_ref),
         ("refund_ref", event.refund_ref),
         ("dispute_ref", event.dispute_ref),
+        ("method", event.method),
     ):
         if value is None:
             continue
         if not 0 < len(value) <= REF_CHARS_MAX:
             return f"{name} must have 1 to {REF_CHARS_MAX} characters"
-        if _UNKEEPABLE.search(value):
+        if not value.isprintable() and _UNKEEPABLE.search(value):  # printable text, as nearly all is, is told faster
             return f"{name} holds a character that no database can keep"
     return None

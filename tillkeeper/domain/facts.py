@@ -79,6 +79,13 @@ class Sum(msgspec.Struct, frozen=True, kw_only=True, order=True):
     currency: str
 
 
+class Word(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """A word of the gateway's as told at a time.  The latest stands."""
+
+    at: datetime
+    text: str
+
+
 ObjectKey = tuple[str, str]  # (account, the gateway's own reference)
 
 
@@ -89,6 +96,7 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     asked: Sum | None = None
     captures: dict[str, Sum] = msgspec.field(default_factory=dict)  # by capture reference; "" where there is only one
     given_back: Sum | None = None  # the gateway's running total of refunds
+    method: Word | None = None  # how the payer pays
 
     @property
     def step(self) -> Step:
@@ -149,7 +157,13 @@ def _merge_payment(known: PaymentFacts, event: PaymentEvent) -> PaymentFacts:
         return msgspec.structs.replace(known, given_back=_latest(known.given_back, _sum(event, event.total)))
     if event.kind not in PAYMENT_STEPS:
         return known
-    told = msgspec.structs.replace(known, standing=_latest(known.standing, _standing(event, PAYMENT_STEPS)))
+    told = msgspec.structs.replace(
+        known,
+        standing=_latest(known.standing, _standing(event, PAYMENT_STEPS)),
+        method=known.method
+        if event.method is None
+        else _latest(known.method, Word(at=event.occurred_at, text=event.method)),
+    )
     if event.amount is None:
         return told
     if event.kind is not Kind.PAYMENT_SUCCEEDED:
@@ -190,7 +204,7 @@ def _sum(event: PaymentEvent, minor: int) -> Sum:
     return Sum(at=event.occurred_at, minor=minor, currency=event.currency)
 
 
-_Register = TypeVar("_Register", Standing, Sum)
+_Register = TypeVar("_Register", Standing, Sum, Word)
 
 
 def _latest(known: _Register | None, told: _Register) -> _Register:

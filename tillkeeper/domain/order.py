@@ -37,6 +37,10 @@ STATUS_ZH: Final[Mapping[Status, str]] = MappingProxyType(
 )
 
 
+# Money is on its way, in or out: somebody must see it arrive.
+MOVING: Final = frozenset({Status.PROCESSING, Status.REFUNDING})
+
+
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What the merchant registered: what is due, and at which accounts it is expected."""
 
@@ -172,3 +176,19 @@ def _is_in_total_but_not_given(standing: Standing, total: Sum) -> bool:
 
 def _minor(refund: ReturnFacts) -> int:
     return refund.amount.minor if refund.amount else 0
+
+
+def paid_through(order: Order, facts: OrderFacts) -> tuple[str | None, str | None]:
+    """The account, and there the way of paying, of the payment that was heard of last; whose ladder an order climbs.
+
+    Before any payment is known it is the one account where payment is expected, if it is one.
+    """
+    heard = [
+        (payment.standing, account, payment)
+        for (account, _), payment in facts.payments.items()
+        if payment.standing is not None and account in order.accounts
+    ]
+    if not heard:
+        return (next(iter(order.accounts)), None) if len(order.accounts) == 1 else (None, None)
+    _, account, payment = max(heard, key=lambda it: (it[0], it[1]))
+    return account, payment.method.text if payment.method else None

@@ -51,6 +51,17 @@ def rsa_certificate(pem: str) -> tuple[int, RSAPublicKey]:
     return certificate.serial_number, _rsa(key)
 
 
+def rsa_private_key(pem: str) -> RSAPrivateKey:
+    """The key in a PEM text without a password.  Raises ValueError."""
+    try:
+        key = load_pem_private_key(pem.encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ValueError("a private key is not PEM without a password") from None
+    if not isinstance(key, RSAPrivateKey):
+        raise ValueError("a private key must be RSA")  # noqa: TRY004 - pydantic reports ValueError alone
+    return key
+
+
 def _rsa(key: object) -> RSAPublicKey:
     if not isinstance(key, RSAPublicKey) or key.key_size < RSA_BITS_MIN:
         raise ValueError(f"a key must be RSA of {RSA_BITS_MIN} bits or more")
@@ -58,12 +69,7 @@ def _rsa(key: object) -> RSAPublicKey:
 
 
 def _check_private_key(pem: str) -> str:
-    try:
-        key = load_pem_private_key(pem.encode(), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise ValueError("a private key is not PEM without a password") from None
-    if not isinstance(key, RSAPrivateKey):
-        raise ValueError("a private key must be RSA")  # noqa: TRY004 - pydantic reports ValueError alone
+    rsa_private_key(pem)
     return pem
 
 

@@ -1,13 +1,13 @@
 """Alipay (支付宝): form notices signed with RSA2 over their sorted fields.
 
 Sources: the package `alipay-sdk-python` (SignatureUtils) and the Node SDK's checkNotifySign for the signature; Alipay's
-page "异步通知" and notices that merchants published for the fields; its error-code tables for failures.
+page "异步通知" and notices that merchants published for the fields; its error-code tables for failures.  What is asked
+is in `alipay_asking`.
 """
 
-import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime
 from typing import Annotated, ClassVar, Final, Literal, Self, cast
 
 import msgspec
@@ -20,21 +20,38 @@ from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.money import BadMoney, minor_from_major
-from tillkeeper.gateways import form
-from tillkeeper.gateways.account import STRICT, ApiBase, OptionalPrivateKey, rsa_public_key
-from tillkeeper.gateways.base import BadPayload, BadSignature, Reply, Request, Verified
-from tillkeeper.gateways.chain import Chained, chained
+from tillkeeper.gateways import alipay_asking, form, strictjson
+from tillkeeper.gateways.account import (
+    STRICT,
+    ApiBase,
+    OptionalPrivateKey,
+    rsa_certificate,
+    rsa_private_key,
+    rsa_public_key,
+)
+from tillkeeper.gateways.alipay_fields import CURRENCY, SIGN_TYPE, method_in, moment, money, signing_text
+from tillkeeper.gateways.answers import answered_at, queried
+from tillkeeper.gateways.base import (
+    Answer,
+    BadPayload,
+    BadSignature,
+    Call,
+    CannotAsk,
+    Heard,
+    Named,
+    Page,
+    Question,
+    Reply,
+    Request,
+    Verified,
+)
+from tillkeeper.gateways.chain import Chained, chained, leaf
+from tillkeeper.gateways.fields import reference_or_none
 
-CURRENCY: Final = "CNY"
-SHANGHAI: Final = timezone(timedelta(hours=8))  # no daylight saving since 1991, before there was Alipay
-SIGN_TYPE: Final = "RSA2"  # SHA-256; the old RSA is SHA-1 and is not taken, whatever a notice asks for
 SIGNATURE_CHARS_MAX: Final = 1024  # 344 for a key of 2,048 bits, 684 for 4,096
 
 # Where the key that signs notices comes from.
 MODES: Final = (("alipay_public_key",), ("alipay_cert", "alipay_root_cert"))
-
-_GMT: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,9})?", re.ASCII)
 
 
 def _private_key_pem(text: object) -> object:
@@ -61,6 +78,7 @@ class AlipaySettings(BaseModel):
     alipay_public_key: str | None = None
     alipay_cert: str | None = None
     alipay_root_cert: str | None = None
+    app_cert: str | None = None
     app_private_key: Annotated[OptionalPrivateKey, BeforeValidator(_private_key_pem)] = None
     api_base: ApiBase = "https://openapi.alipay.com/gateway.do"
 
@@ -69,8 +87,17 @@ class AlipaySettings(BaseModel):
         names = [name for mode in MODES for name in mode]
         if tuple(name for name in names if getattr(self, name) is not None) not in MODES:
             raise ValueError("give either alipay_public_key, or both alipay_cert and alipay_root_cert")
+        if self.app_cert is not None:
+            self._check_app_cert(self.app_cert)
         _trusted(self)
         return self
+
+    def _check_app_cert(self, app_cert: str) -> None:
+        if self.alipay_cert is None:
+            raise ValueError("app_cert belongs to certificate mode; in key mode leave it out")
+        key = rsa_certificate(app_cert)[1]
+        if self.app_private_key is None or rsa_private_key(self.app_private_key).public_key() != key:
+            raise ValueError("app_cert is not the certificate of app_private_key")
 
 
 class Trusted(msgspec.Struct, frozen=True):
@@ -86,6 +113,16 @@ def _trusted(settings: AlipaySettings) -> Trusted:
         return Trusted("alipay_public_key", _public_key(settings.alipay_public_key))
     chain = chained(settings.alipay_cert or "", settings.alipay_root_cert or "")
     return Trusted(f"alipay_cert:{chain.serial:x}", chain.key, chain)
+
+
+def _signer(settings: AlipaySettings) -> alipay_asking.Signer | None:
+    if settings.app_private_key is None or (settings.alipay_cert is not None and settings.app_cert is None):
+        return None
+    serials = {}
+    if settings.app_cert is not None:
+        serials["app_cert_sn"] = alipay_asking.serial_of(leaf(settings.app_cert))
+        serials["alipay_root_cert_sn"] = alipay_asking.serials_of_roots(settings.alipay_root_cert or "")
+    return alipay_asking.Signer(settings.app_id, rsa_private_key(settings.app_private_key), serials)
 
 
 def _public_key(text: str) -> RSAPublicKey:
@@ -170,11 +207,13 @@ class Alipay:
         self._app_id = settings.app_id
         self._seller_id = settings.seller_id
         self._trusted = _trusted(settings)
+        self._cert_sn = None if settings.alipay_cert is None else alipay_asking.serial_of(leaf(settings.alipay_cert))
+        self._signer = _signer(settings)
+        self._api_base = settings.api_base
 
     def verify(self, request: Request, now: datetime) -> Verified:
         """The form must be decoded first, for what is signed is its decoded fields."""
-        if self._trusted.chain is not None and not self._trusted.chain.is_valid_at(now):
-            raise BadSignature("alipay_cert or its chain is not valid at this time")
+        self._check_time(now)
         received = form.decode(request.body, " ".join(request.headers.get("content-type", ())))
         fields = dict(received.fields)
         signature = _signature(fields.pop("sign", ""))
@@ -183,7 +222,7 @@ class Alipay:
             raise BadSignature(f"sign_type is not {SIGN_TYPE}")
         signed = [fields] if sign_type is None else [fields, {**fields, "sign_type": sign_type}]
         # Older families of notices sign sign_type as well.
-        if not any(self._is_signed(signature, _signing_text(each).encode(received.charset)) for each in signed):
+        if not any(self._is_signed(signature, signing_text(each).encode(received.charset)) for each in signed):
             raise BadSignature(f"the signature is not by {self._trusted.label}")
         _check_unambiguous(fields)
         return Verified(key=self._trusted.label, content=fields)
@@ -201,6 +240,15 @@ class Alipay:
             return ()
         return (self._event(fields, state, amount=_amount(fields)),)
 
+    def named(self, request: Request) -> Named | None:
+        """The merchant's own number of a payment, out_trade_no, in a notice for this app."""
+        try:
+            fields = form.decode(request.body, " ".join(request.headers.get("content-type", ()))).fields
+        except BadPayload:
+            return None
+        order_ref = reference_or_none(fields.get("out_trade_no"))
+        return Named(order_ref=order_ref) if order_ref and fields.get("app_id") == self._app_id else None
+
     def acknowledge(self) -> Reply:
         """These seven bytes and no others; all else is repeated for 25 hours."""
         return Reply(status=200, body=b"success")
@@ -208,6 +256,44 @@ class Alipay:
     def refuse(self, status: int) -> Reply:
         """The word that Alipay's own examples answer."""
         return Reply(status=status, body=b"fail")
+
+    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - Alipay wants none
+        """By Alipay's own trade number where it is known, else by the order's reference."""
+        if self._signer is None:
+            raise CannotAsk("app_private_key is not set, or app_cert beside certificates")
+        return self._signer.call(self._api_base, question, now)
+
+    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
+        """What a signed answer to this question says; an unsigned one says at most that nothing is known."""
+        piece = alipay_asking.cut(question, heard)
+        if piece.sign is not None:
+            self._check_answer(piece, piece.sign, now)
+        content = alipay_asking.read(question, piece)
+        if content is None:
+            return Answer(found=False)
+        read = alipay_asking.payment_events if question.about == "payment" else alipay_asking.refund_events
+        return Answer(
+            found=True, events=tuple(queried(it) for it in read(self.account, content, answered_at(heard, now)))
+        )
+
+    def ask_events(self, *, since: datetime, until: datetime, after: str | None) -> Call:  # noqa: ARG002
+        """There is no such list."""
+        raise CannotAsk("Alipay has no list of events; it is asked order by order")
+
+    def hear_events(self, heard: Heard) -> Page:  # noqa: ARG002
+        """There is no such list."""
+        raise BadPayload("Alipay has no list of events")
+
+    def _check_time(self, now: datetime) -> None:
+        if self._trusted.chain is not None and not self._trusted.chain.is_valid_at(now):
+            raise BadSignature("alipay_cert or its chain is not valid at this time")
+
+    def _check_answer(self, piece: alipay_asking.Cut, sign: str, now: datetime) -> None:
+        self._check_time(now)
+        if self._cert_sn is not None and piece.cert_sn not in {None, self._cert_sn}:
+            raise BadSignature("the answer is signed with another certificate than alipay_cert; was it renewed?")
+        if not self._is_signed(_signature(sign), piece.signed):
+            raise BadSignature(f"the signature is not by {self._trusted.label}")
 
     def _is_signed(self, signature: bytes, text: bytes) -> bool:
         try:
@@ -240,10 +326,19 @@ class Alipay:
             currency=CURRENCY,
             failure=state.failure,
             failure_code=fields["trade_status"] if state.failure else None,
+            method=_method(fields) if state.kind.is_payment else None,
         )
         if problem := problem_with(made):
             raise BadPayload(problem)
         return made
+
+
+def _method(fields: Mapping[str, str]) -> str | None:
+    """A notice writes the channels as JSON, in other letters than an answer."""
+    try:
+        return method_in(strictjson.loads(fields.get("fund_bill_list", "").encode()), "fundChannel")
+    except BadPayload:
+        return None
 
 
 def _signature(sign: str) -> bytes:
@@ -257,10 +352,6 @@ def _signature(sign: str) -> bytes:
     if b64encode(signature).decode() != sign:
         raise BadSignature("sign is not base64 as it is written")
     return signature
-
-
-def _signing_text(fields: Mapping[str, str]) -> str:
-    return "&".join(f"{name}={fields[name]}" for name in sorted(fields))
 
 
 def _check_unambiguous(fields: Mapping[str, str]) -> None:
@@ -283,7 +374,7 @@ def _refunded(fields: Mapping[str, str]) -> int | None:
     refund_fee happens to no notice seen.  If the trade is closed, all was given back, and that is total_amount; if not,
     nobody knows how much, and a wrong sum would be worse than a refusal, which has Alipay send again and people look.
     """
-    total = _money(fields, "refund_fee")
+    total = money(fields, "refund_fee")
     if not fields.get("gmt_refund"):
         return total or None
     if total is None and fields.get("trade_status") == "TRADE_CLOSED":
@@ -294,32 +385,17 @@ def _refunded(fields: Mapping[str, str]) -> int | None:
 
 
 def _amount(fields: Mapping[str, str]) -> int | None:
-    amount = _money(fields, "total_amount")
+    amount = money(fields, "total_amount")
     if amount == 0:
         raise BadPayload("total_amount is 0.01 or more at Alipay")
     return amount
-
-
-def _money(fields: Mapping[str, str], name: str) -> int | None:
-    if not fields.get(name):
-        return None
-    try:
-        return minor_from_major(fields[name], CURRENCY)
-    except BadMoney as error:
-        raise BadPayload(f"{name}: {error}") from None
 
 
 def _occurred_at(fields: Mapping[str, str], times: tuple[str, ...]) -> datetime:
     name = next((name for name in times if fields.get(name)), None)
     if name is None:
         raise BadPayload(f"none of {', '.join(times)} tells when")
-    if not _GMT.fullmatch(fields[name]):
-        raise BadPayload(f"{name} is not written as 2026-10-05 12:00:00")
-    try:
-        # Only gmt_refund tells milliseconds: cut, so that all times compare with one resolution.
-        return datetime.fromisoformat(fields[name][:19]).replace(tzinfo=SHANGHAI).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise BadPayload(f"{name} names a day or an hour that does not exist") from None
+    return moment(name, fields[name])
 
 
 def _event_id(fields: Mapping[str, str], state: State, occurred_at: datetime, total: int | None) -> str:

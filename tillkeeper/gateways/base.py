@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import msgspec
 
@@ -52,12 +52,82 @@ class Verified(msgspec.Struct, frozen=True):
     content: object
 
 
+class Named(msgspec.Struct, frozen=True, kw_only=True):
+    """What a delivery that proved nothing says it is about.  Fit to look an order up by, and for nothing else."""
+
+    order_ref: str | None = None
+    payment_ref: str | None = None
+
+
 class Reply(msgspec.Struct, frozen=True):
     """What a gateway wants to read in answer."""
 
     status: int
     body: bytes = b""
     content_type: str = "text/plain"
+
+
+class CannotAsk(Exception):
+    """Nobody can ask that here: a credential is not configured, or the gateway has no such question."""
+
+
+class AskAgain(Exception):
+    """The gateway could not say: busy, broken, or limiting our calls.  Nothing is known; the same question may be put
+    again."""
+
+
+class Denied(Exception):
+    """The gateway refuses our questions as such: wrong credentials, no permission.  Only a person can mend that."""
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """One payment or one refund that a gateway is asked about, by all the references that are known of it.
+
+    A payment that no event has named yet is asked about by `order_ref` alone.
+    """
+
+    about: Literal["payment", "refund"]
+    order_ref: str
+    payment_ref: str | None = None
+    refund_ref: str | None = None
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One HTTP request to a gateway's API, signed and ready to be sent."""
+
+    method: Literal["GET", "POST"]
+    url: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """The API's HTTP response: header names in lower case with every value in order, and the body's raw bytes."""
+
+    status: int
+    headers: Mapping[str, Sequence[str]]
+    body: bytes
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gateway knows.  `found` is False where it knows of no such payment or refund, which is not a failure.
+
+    Events have evidence `query`.  Their ids are made of what they say, so that the same answer twice is one event.
+    """
+
+    found: bool
+    events: tuple[PaymentEvent, ...] = ()
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of a gateway's own list of events.  `after` is where the next begins; None behind the last.
+
+    `unread` counts those that could not be read, as their webhooks could not.
+    """
+
+    events: tuple[PaymentEvent, ...]
+    after: str | None = None
+    unread: int = 0
 
 
 class Gateway(Protocol):
@@ -75,10 +145,30 @@ class Gateway(Protocol):
         """The canonical events, none where the delivery is of no interest.  Raises BadPayload."""
         ...
 
+    def named(self, request: Request) -> Named | None:
+        """What an unproven delivery says it is about; None where nothing can be read.  Never raises."""
+        ...
+
     def acknowledge(self) -> Reply:
         """The gateway's own success answer."""
         ...
 
     def refuse(self, status: int) -> Reply:
         """The gateway's own error answer, without detail."""
+        ...
+
+    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:
+        """The signed request that puts the question.  Raises CannotAsk."""
+        ...
+
+    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
+        """What the response says.  Raises AskAgain, Denied, BadSignature (it is not the gateway's), or BadPayload."""
+        ...
+
+    def ask_events(self, *, since: datetime, until: datetime, after: str | None) -> Call:
+        """Asks for a page of the gateway's own list of what happened, `after` the last one.  Raises CannotAsk."""
+        ...
+
+    def hear_events(self, heard: Heard) -> Page:
+        """The page in the response: events as their webhooks would have brought them, same ids.  Raises as `hear`."""
         ...

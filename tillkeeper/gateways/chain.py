@@ -35,7 +35,7 @@ def chained(certificates: str, roots: str) -> Chained:
     """
     serial, key = rsa_certificate(certificates)
     leaf, *others = [x509.load_pem_x509_certificate(pem.encode()) for pem in _PEM.findall(certificates)]
-    links = _links(leaf, others, _readable(roots))
+    links = _links(leaf, others, readable(roots))
     return Chained(
         serial=serial,
         key=key,
@@ -44,7 +44,13 @@ def chained(certificates: str, roots: str) -> Chained:
     )
 
 
-def _readable(roots: str) -> list[x509.Certificate]:
+def leaf(certificates: str) -> x509.Certificate:
+    """The first certificate of a PEM text."""
+    return x509.load_pem_x509_certificate(certificates.encode())
+
+
+def readable(roots: str) -> list[x509.Certificate]:
+    """The roots of a bundle whose keys can be read.  Raises ValueError where there is none."""
     found = []
     for pem in _PEM.findall(roots):
         try:

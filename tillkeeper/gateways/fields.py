@@ -8,6 +8,7 @@ from typing import Final
 from tillkeeper.gateways.base import BadPayload
 
 UNIX_S_MAX: Final = 253_402_300_799  # the last second of the year 9999, where datetime ends
+_REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -38,6 +39,11 @@ def text(content: object, *path: str) -> str:
     if value is None:
         raise BadPayload(f"{'.'.join(path)} is missing")
     return value
+
+
+def reference_or_none(value: object) -> str | None:
+    """A reference in the narrow form that gateways and nearly all shops use, out of a source that is not trusted."""
+    return value if isinstance(value, str) and _REFERENCE.fullmatch(value) else None
 
 
 def integer(content: object, *path: str) -> int:

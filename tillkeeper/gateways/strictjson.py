@@ -23,28 +23,61 @@ _UNKEEPABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 def loads(body: bytes) -> object:
     """The value in a body; non-integers are Decimal.  Raises BadPayload and nothing else."""
-    _check_depth(body)
     value = _loads_plain(body)
     return _loads_any(body) if value is _NOT_PLAIN else value
+
+
+def members(body: bytes) -> dict[str, bytes]:
+    """The members of the object in a body, each value just as it is written there.  Raises BadPayload."""
+    if not isinstance(loads(body), dict):
+        raise BadPayload("the body is no object")
+    text, found = body.decode(), {}
+    at = _past(text, _past(text, 0) + 1)
+    while text[at] != "}":
+        name, at = _decoder.raw_decode(text, at)
+        begin = _past(text, _past(text, at) + 1)
+        _, end = _decoder.raw_decode(text, begin)
+        found[name] = text[begin:end].encode()
+        at = _past(text, end)
+        if text[at] == ",":
+            at = _past(text, at + 1)
+    return found
+
+
+def _past(text: str, at: int) -> int:
+    """Behind the white space that begins at a place, if any does."""
+    while text[at] in " \t\n\r":
+        at += 1
+    return at
 
 
 def _loads_plain(body: bytes) -> object:
     """The value, if writing it again gives these very bytes: then no key is repeated and no number or text is odd.
 
-    Machines mostly write so, compact or indented by two, and it takes six tenths of the time of looking at each part.
+    Machines mostly write so, compact or indented by two, and it takes a third of the time of looking at each part.
     """
-    indent = orjson.OPT_INDENT_2 if body.startswith(b"{\n") else None
+    is_indented = body.startswith(b"{\n")
+    option = _EXACT_INDENTED if is_indented else _EXACT
     try:
         value: object = _plain_decoder.decode(body)
-        is_plain = orjson.dumps(value, option=indent) == body
-        if is_plain and b"\\u0000" not in body and _LONG_NUMBER not in body.translate(_DIGITS_AS_ZEROS):
+        if orjson.dumps(value, option=option) == body and not (_may_be_deep(body, is_indented) or _may_hold_nul(body)):
             return value
-    except (msgspec.MsgspecError, UnicodeDecodeError, orjson.JSONEncodeError, BadPayload):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, orjson.JSONEncodeError, BadPayload):
         pass  # the strict reader says what is wrong, or takes it
     return _NOT_PLAIN
 
 
+def _may_be_deep(plain: bytes, is_indented: bool) -> bool:
+    """False only if it nests no deeper than DEPTH_MAX; what is indented shows it without a look at each byte."""
+    return _DEEP_INDENT in plain if is_indented else plain.count(b"[") + plain.count(b"{") > DEPTH_MAX
+
+
+def _may_hold_nul(plain: bytes) -> bool:
+    return b"\\" in plain and b"\\u0000" in plain  # most hold no backslash, and one byte is found fastest
+
+
 def _loads_any(body: bytes) -> object:
+    _check_depth(body)
     try:
         value: object = _decoder.decode(body.decode())
     except UnicodeDecodeError:
@@ -57,7 +90,7 @@ def _loads_any(body: bytes) -> object:
 
 
 def _check_depth(body: bytes) -> None:
-    """Nothing is parsed before this, for the parser recurses."""
+    """The strict reader comes only after this, for it recurses; the other's recursion ends in an error of its own."""
     if body.count(b"[") + body.count(b"{") <= DEPTH_MAX:
         return
     depth = 0
@@ -105,8 +138,9 @@ def _constant(name: str) -> NoReturn:
     raise BadPayload(f"{name} is not JSON")
 
 
-_DIGITS_AS_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
-_LONG_NUMBER: Final = b"0" * (INTEGER_DIGITS_MAX + 1)  # or a text of digits: then each part is looked at
+_EXACT: Final = orjson.OPT_STRICT_INTEGER  # refuses to write integers beyond 53 bits: those are looked at
+_EXACT_INDENTED: Final = _EXACT | orjson.OPT_INDENT_2
+_DEEP_INDENT: Final = b" " * (2 * DEPTH_MAX)  # stands before whatever nests deeper, or in a text
 _NOT_PLAIN: Final = object()
 _plain_decoder: Final = msgspec.json.Decoder(float_hook=_decimal)  # orjson writes no Decimal: those are looked at
 _decoder: Final = json.JSONDecoder(

@@ -2,7 +2,7 @@
 
 Sources: wechatpay-go `core/notify`, `core/auth/validators`; wechatpay-java `WechatPay2Validator`; the package
 `wechatpayv3` (`core.py`, `utils.py`); WeChat Pay's notes on notices ("回调通知注意事项") and on switching from platform
-certificates to a public key.
+certificates to a public key.  What is asked is in `wechatpay_asking`.
 """
 
 from base64 import b64decode
@@ -18,10 +18,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
-from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.money import BadMoney, exponent, minor
-from tillkeeper.gateways import strictjson
+from tillkeeper.domain.events import PaymentEvent, problem_with
+from tillkeeper.gateways import strictjson, wechatpay_asking
 from tillkeeper.gateways.account import (
     ROTATED_MAX,
     STRICT,
@@ -29,11 +27,27 @@ from tillkeeper.gateways.account import (
     OneSecret,
     OptionalPrivateKey,
     rsa_certificate,
+    rsa_private_key,
     rsa_public_key,
 )
-from tillkeeper.gateways.base import BadPayload, BadSignature, Reply, Request, Verified
-from tillkeeper.gateways.fields import at, integer, moment_from_rfc3339, text, text_or_none
+from tillkeeper.gateways.answers import queried
+from tillkeeper.gateways.base import (
+    Answer,
+    BadPayload,
+    BadSignature,
+    Call,
+    CannotAsk,
+    Heard,
+    Page,
+    Question,
+    Reply,
+    Request,
+    Verified,
+)
+from tillkeeper.gateways.fields import at, moment_from_rfc3339, moment_from_unix, text, text_or_none
 from tillkeeper.gateways.freshness import check_fresh
+from tillkeeper.gateways.wechatpay_asking import NOT_FOUND
+from tillkeeper.gateways.wechatpay_objects import ToldAt, refund_notice, transaction_event
 
 TIMESTAMP_HEADER: Final = "wechatpay-timestamp"
 NONCE_HEADER: Final = "wechatpay-nonce"
@@ -95,51 +109,6 @@ class WeChatPaySettings(BaseModel):
         return self
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True):
-    """What a word of WeChat Pay's means; without a kind it changes nothing."""
-
-    kind: Kind | None
-    failure: FailureClass | None = None
-
-
-TRADE_STATES: Final = {
-    "SUCCESS": State(kind=Kind.PAYMENT_SUCCEEDED),
-    "REFUND": State(kind=Kind.PAYMENT_SUCCEEDED),  # it was paid; what went back has notices of its own
-    "NOTPAY": State(kind=None),
-    "USERPAYING": State(kind=Kind.PAYMENT_PENDING),
-    "CLOSED": State(kind=Kind.PAYMENT_CANCELLED, failure=FailureClass.EXPIRED_UNPAID),
-    "REVOKED": State(kind=Kind.PAYMENT_CANCELLED, failure=FailureClass.USER_CANCELLED),
-    "PAYERROR": State(kind=Kind.PAYMENT_FAILED, failure=FailureClass.UNKNOWN),
-}
-
-REFUND_STATUSES: Final = {
-    "SUCCESS": State(kind=Kind.REFUND_SUCCEEDED),
-    "PROCESSING": State(kind=Kind.REFUND_PENDING),
-    "ABNORMAL": State(kind=Kind.REFUND_FAILED, failure=FailureClass.ACCOUNT_FROZEN),  # the payer's card is void
-    "CLOSED": State(kind=Kind.REFUND_FAILED, failure=FailureClass.UNKNOWN),
-}
-
-# Error codes of a payment that failed, as queries and other products tell them.
-FAILURES: Final = {
-    "NOT_ENOUGH": FailureClass.INSUFFICIENT_FUNDS,
-    "NOTENOUGH": FailureClass.INSUFFICIENT_FUNDS,
-    "FREQUENCY_LIMITED": FailureClass.GATEWAY_FAULT,  # our calls were too many, not the payer's
-    "RATELIMIT_EXCEEDED": FailureClass.GATEWAY_FAULT,
-    "SYSTEM_ERROR": FailureClass.GATEWAY_FAULT,
-    "BANK_ERROR": FailureClass.GATEWAY_FAULT,
-    "ACCOUNT_ERROR": FailureClass.ACCOUNT_FROZEN,
-    "ACCOUNTERROR": FailureClass.ACCOUNT_FROZEN,
-    "USER_ACCOUNT_ABNORMAL": FailureClass.ACCOUNT_FROZEN,
-    "AUTH_CODE_EXPIRE": FailureClass.BANK_VERIFICATION_FAILED,
-    "AUTH_CODE_INVALID": FailureClass.BANK_VERIFICATION_FAILED,
-    "ORDER_CLOSED": FailureClass.EXPIRED_UNPAID,
-    "RULE_LIMIT": FailureClass.LIMIT_EXCEEDED,
-    "TRADE_ERROR": FailureClass.LIMIT_EXCEEDED,
-    "NO_AUTH": FailureClass.METHOD_UNAVAILABLE,
-    "APPID_MCHID_NOT_MATCH": FailureClass.METHOD_UNAVAILABLE,
-}
-
-
 class WeChatPay:
     """One merchant number at WeChat Pay."""
 
@@ -151,6 +120,7 @@ class WeChatPay:
     def __init__(self, account: str, settings: WeChatPaySettings) -> None:
         self.account = account
         self._settings = settings
+        self._signer = _signer(settings)
         self._cipher = AESGCM(settings.apiv3_key.encode())
         self._keys: Mapping[str, tuple[str, RSAPublicKey]] = {
             _serial(serial): (serial, rsa_certificate(pem)[1]) for serial, pem in settings.platform_certs.items()
@@ -183,12 +153,16 @@ class WeChatPay:
         resource = self._open(at(notice, ["resource"]))
         if not self._is_ours(resource):
             return ()
-        event = read(self.account, notice, resource)
+        event = read(self.account, resource, lambda: moment_from_rfc3339(text(notice, "create_time")))
         if event is None:
             return ()
+        event = msgspec.structs.replace(event, event_id=text(notice, "id"))
         if problem := problem_with(event):
             raise BadPayload(problem)
         return (event,)
+
+    def named(self, request: Request) -> None:
+        """Nothing: what a notice is about is encrypted with our key, and so no outsider's words to begin with."""
 
     def acknowledge(self) -> Reply:
         """204, for the body must be empty."""
@@ -197,6 +171,35 @@ class WeChatPay:
     def refuse(self, status: int) -> Reply:
         """The form WeChat Pay asks for."""
         return Reply(status=status, body=b'{"code":"FAIL","message":"refused"}', content_type="application/json")
+
+    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:
+        """By WeChat Pay's own transaction number where it is known, else by the order's reference."""
+        if self._signer is None:
+            raise CannotAsk("merchant_serial and merchant_private_key are not both set")
+        return self._signer.call(self._settings.api_base, question, now, nonce)
+
+    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
+        """What a signed answer to this question says."""
+        wechatpay_asking.check_status(heard)
+        if heard.status == NOT_FOUND and SIGNATURE_HEADER not in heard.headers:
+            return Answer(found=False)  # an error may come unsigned: then TLS alone vouches, as for the official SDKs
+        signed = Request(headers=heard.headers, body=heard.body)
+        content = strictjson.loads(cast("bytes", self.verify(signed, now).content))
+        if heard.status == NOT_FOUND:
+            return Answer(found=False)
+        told_at = moment_from_unix(int(signed.header(TIMESTAMP_HEADER)))
+        if question.about == "payment" and not self._is_ours(content):
+            raise BadPayload("the answer is about another merchant's or app's payment")
+        event = wechatpay_asking.event_of(self.account, question, content, told_at)
+        return Answer(found=True, events=() if event is None else (queried(event),))
+
+    def ask_events(self, *, since: datetime, until: datetime, after: str | None) -> Call:  # noqa: ARG002
+        """There is no such list."""
+        raise CannotAsk("WeChat Pay has no list of events; it is asked order by order")
+
+    def hear_events(self, heard: Heard) -> Page:  # noqa: ARG002
+        """There is no such list."""
+        raise BadPayload("WeChat Pay has no list of events")
 
     def _key(self, serial: str) -> tuple[str, RSAPublicKey]:
         try:
@@ -229,73 +232,22 @@ class WeChatPay:
         return app_id is None or self._settings.app_id in (None, app_id)
 
 
-def _transaction(account: str, notice: object, transaction: object) -> PaymentEvent | None:
-    """`total` is what the order costs; `payer_total` is less when a coupon of WeChat Pay's paid a part of it."""
-    word = text(transaction, "trade_state")
-    state = _state(TRADE_STATES, word)
-    if state.kind is None:
-        return None
-    amount, currency = _money(transaction, "total")
-    return PaymentEvent(
-        event_id=text(notice, "id"),
-        kind=state.kind,
-        account=account,
-        occurred_at=_occurred_at(notice, transaction),
-        order_ref=text(transaction, "out_trade_no"),
-        payment_ref=text(transaction, "transaction_id"),
-        amount=amount,
-        currency=currency,
-        failure=state.failure,
-        failure_code=word if state.failure else None,
-    )
-
-
-def _refund(account: str, notice: object, refund: object) -> PaymentEvent | None:
-    word = text(refund, "refund_status")
-    state = _state(REFUND_STATUSES, word)
-    amount, currency = _money(refund, "refund")
-    return PaymentEvent(
-        event_id=text(notice, "id"),
-        kind=cast("Kind", state.kind),
-        account=account,
-        occurred_at=_occurred_at(notice, refund),
-        order_ref=text_or_none(refund, "out_trade_no"),
-        payment_ref=text_or_none(refund, "transaction_id"),
-        refund_ref=text_or_none(refund, "refund_id") or text(refund, "out_refund_no"),
-        amount=amount,
-        currency=currency,
-        failure=state.failure,
-        failure_code=word if state.failure else None,
-    )
-
-
 # By the first word of event_type; what happened is told by a field of the resource, not by the type.
-READERS: Final[Mapping[str, Callable[[str, object, object], PaymentEvent | None]]] = {
-    "TRANSACTION": _transaction,
-    "REFUND": _refund,
+READERS: Final[Mapping[str, Callable[[str, object, ToldAt], PaymentEvent | None]]] = {
+    "TRANSACTION": transaction_event,
+    "REFUND": refund_notice,
 }
 
 
-def _state(table: Mapping[str, State], word: str) -> State:
-    try:
-        return table[word]
-    except KeyError:
-        raise BadPayload("the state of the payment or refund is none that is known") from None
-
-
-def _money(resource: object, field: str) -> tuple[int, str]:
-    """Minor units and currency; refund notices name no currency, for they are in yuan."""
-    currency = text_or_none(resource, "amount", "currency") or "CNY"
-    try:
-        exponent(currency)
-        return minor(integer(resource, "amount", field)), currency
-    except BadMoney as error:
-        raise BadPayload(str(error)) from None
-
-
-def _occurred_at(notice: object, resource: object) -> datetime:
-    """A refund that was closed has no success_time; then the notice's own time stands in."""
-    return moment_from_rfc3339(text_or_none(resource, "success_time") or text(notice, "create_time"))
+def _signer(settings: WeChatPaySettings) -> wechatpay_asking.Signer | None:
+    if settings.merchant_serial is None or settings.merchant_private_key is None:
+        return None
+    return wechatpay_asking.Signer(
+        mch_id=settings.mch_id,
+        serial=settings.merchant_serial,
+        key=rsa_private_key(settings.merchant_private_key),
+        answer_key_id=next(iter(settings.public_keys), None),
+    )
 
 
 def _serial(written: str) -> str:

@@ -2,7 +2,8 @@
 
                 put ──> waiting ──> sending (at most `in_flight`) ──> every put of the group gets the group's outcome
 
-No wait is added when idle.  Each item costs one future; tasks are made for groups only.
+No wait is added when idle.  While a group is on its way, another goes only if it is well filled: what a message costs
+is worth that of some ten items.  Each item costs one future; tasks are made for groups only.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from tillkeeper.lanes.base import Unavailable
 from tillkeeper.loops import pause, start
 
 IN_FLIGHT: Final = 2  # one on its way while the next is made; more only makes groups smaller
+FILLED_ITEMS: Final = 32  # what 64 connections fill twice
 WAITING_ITEMS_MAX: Final = 20_000  # some seconds of the most that was ever measured; beyond it nobody waits that long
 WAITING_BYTES_MAX: Final = 64 * 1024 * 1024
 
@@ -38,6 +40,7 @@ class GroupCommit(Generic[Item, Outcome]):
         items_max: int,
         bytes_max: int,
         in_flight: int = IN_FLIGHT,
+        filled_items: int = FILLED_ITEMS,
         waiting_items_max: int = WAITING_ITEMS_MAX,
         waiting_bytes_max: int = WAITING_BYTES_MAX,
     ) -> None:
@@ -45,6 +48,7 @@ class GroupCommit(Generic[Item, Outcome]):
         self._items_max = items_max
         self._bytes_max = bytes_max
         self._in_flight = in_flight
+        self._filled_items = filled_items
         self._waiting_items_max = waiting_items_max
         self._waiting_bytes_max = waiting_bytes_max
         self._waiting: deque[_Waiting[Item, Outcome]] = deque()
@@ -65,7 +69,7 @@ class GroupCommit(Generic[Item, Outcome]):
         outcome: asyncio.Future[Outcome] = loop.create_future()
         self._waiting.append(_Waiting(item, size_bytes, outcome))
         self._waiting_bytes += size_bytes
-        if not self._scheduled and self._sending < self._in_flight:
+        if not self._scheduled and self._is_worth_sending():
             # At the end of this turn of the loop: requests read in the same turn go together.
             self._scheduled = True
             self._idle.clear()
@@ -82,13 +86,19 @@ class GroupCommit(Generic[Item, Outcome]):
 
     def _send_waiting(self) -> None:
         self._scheduled = False
-        while self._waiting and self._sending < self._in_flight:
+        while self._waiting and self._is_worth_sending():
             group = self._next_group()
             self._sending += 1
             task = start(self._send([each.item for each in group]), name="group")
             task.add_done_callback(partial(self._sent, group))
         if not self._sending:
             self._idle.set()
+
+    def _is_worth_sending(self) -> bool:
+        if not self._sending:
+            return True
+        is_filled = len(self._waiting) >= self._filled_items or self._waiting_bytes >= self._bytes_max
+        return is_filled and self._sending < self._in_flight
 
     def _next_group(self) -> list[_Waiting[Item, Outcome]]:
         group = [self._waiting.popleft()]

@@ -1,13 +1,14 @@
 """The receiver's end of the RabbitMQ lane: a message is durable when a quorum queue has confirmed it."""
 
 import asyncio
+from itertools import count
 from typing import Final
-from uuid import uuid4
 
 import msgspec
-from aio_pika import DeliveryMode, Message
-from aio_pika.abc import AbstractConnection, AbstractExchange
+from aio_pika import DeliveryMode
+from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import DeliveryError, PublishError
+from aiormq import Channel
 from pamqp.commands import Basic
 
 from tillkeeper.lanes.base import Unavailable
@@ -21,7 +22,7 @@ DRAIN_S: Final = CONFIRM_S + 1.0  # no put takes longer, so none is left
 
 
 class _Session(msgspec.Struct, frozen=True, kw_only=True):
-    exchange: AbstractExchange
+    channel: Channel  # what aio-pika's own publish ends in; it wraps each message twice on the way there
     lost: asyncio.Event
 
 
@@ -33,6 +34,7 @@ class RabbitSender:
     def __init__(self, broker_url: str, topology: Topology) -> None:
         self._topology = topology
         self._session: _Session | None = None
+        self._attempts = count(1)
         self._in_flight = 0
         self._drained = asyncio.Event()
         self._drained.set()
@@ -72,13 +74,18 @@ class RabbitSender:
         return self._session
 
     async def _publish(self, session: _Session, body: bytes, shard: int) -> None:
-        message = Message(
+        publish = session.channel.basic_publish(
             body,
-            delivery_mode=DeliveryMode.PERSISTENT,
-            # Fresh for every attempt: the library finds the publish that was returned by this id alone.
-            message_id=uuid4().hex,
+            exchange=self._topology.exchange,
+            routing_key=str(shard),
+            properties=Basic.Properties(
+                delivery_mode=DeliveryMode.PERSISTENT,
+                # Fresh for every attempt: the library finds the publish that was returned by this id alone.
+                message_id=str(next(self._attempts)),
+            ),
+            mandatory=True,
+            wait=False,  # for the socket to take it: the confirm says more
         )
-        publish = session.exchange.publish(message, routing_key=str(shard), mandatory=True)
         try:
             answer = await bounded(publish, timeout_s=CONFIRM_S, what="publishing")
         except Unavailable as error:
@@ -95,8 +102,9 @@ class RabbitSender:
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         channel.close_callbacks.add(lambda *_: lost.set())
         await declare(channel, self._topology)
-        exchange = await channel.get_exchange(self._topology.exchange, ensure=False)
-        self._session = _Session(exchange=exchange, lost=lost)
+        underlay = await channel.get_underlay_channel()
+        assert isinstance(underlay, Channel)
+        self._session = _Session(channel=underlay, lost=lost)
 
     def _tear_down(self) -> None:
         self._session = None

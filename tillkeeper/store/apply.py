@@ -14,9 +14,13 @@ from typing import Literal
 
 import msgspec
 
-from tillkeeper.domain.concerns import Concern, concerns, mismatch_of
+from tillkeeper.domain.concerns import Concern, mismatch_of
 from tillkeeper.domain.delivery import Delivery
 from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.policy import Policy
+from tillkeeper.store.acts import write_acts
+from tillkeeper.store.cases import close_by_truth, close_matched, event_subject, open_cases
+from tillkeeper.store.effects import effects_of
 from tillkeeper.store.inbox import (
     DeliveryKey,
     Item,
@@ -31,10 +35,11 @@ from tillkeeper.store.inbox import (
     known_events,
     settle_waiting,
 )
-from tillkeeper.store.ledger import OpenOrder, open_cases, open_orders, write_orders
+from tillkeeper.store.ledger import OpenOrder, open_orders, write_orders
 from tillkeeper.store.parked import close_parked, supersede, take_parked
 from tillkeeper.store.pool import Conn
 from tillkeeper.store.references import Bindings, Reference, bind, lock, take_waiting, waiting_references_of
+from tillkeeper.store.telling import tell
 
 
 class Tally(msgspec.Struct, kw_only=True):
@@ -58,7 +63,7 @@ class Posting(msgspec.Struct, kw_only=True):
 
 
 async def apply_deliveries(
-    conn: Conn, deliveries: Sequence[Delivery], *, void: Iterable[DeliveryKey] = (), now: datetime
+    conn: Conn, deliveries: Sequence[Delivery], *, void: Iterable[DeliveryKey] = (), policy: Policy, now: datetime
 ) -> Tally:
     """Applies every event of the deliveries, in the caller's transaction.  Raises Raced, and what asyncpg raises."""
     known = await known_deliveries(conn, deliveries)
@@ -66,19 +71,25 @@ async def apply_deliveries(
     items = [Item(event=event, delivery=(it.run, it.number)) for it in fresh for event in it.events]
     posting = await decide(conn, items)
     await insert_deliveries(conn, fresh, posting.duplicates)
-    tally = await write(conn, posting, now=now)
+    tally = await write(conn, posting, policy=policy, now=now)
     await insert_void(conn, set(void))
     tally.redelivered = len(deliveries) - len(fresh)
     return tally
 
 
-async def apply_event(conn: Conn, delivery: Delivery, event: PaymentEvent, *, now: datetime) -> Tally:
+async def apply_event(conn: Conn, delivery: Delivery, event: PaymentEvent, *, policy: Policy, now: datetime) -> Tally:
     """Applies one event of a delivery that is kept already."""
     key = (delivery.run, delivery.number)
     posting = await decide(conn, [Item(event=event, delivery=key)])
     if posting.duplicates:
         await count_duplicate(conn, key)
-    return await write(conn, posting, now=now)
+    return await write(conn, posting, policy=policy, now=now)
+
+
+async def apply_found(conn: Conn, events: Iterable[PaymentEvent], *, policy: Policy, now: datetime) -> Tally:
+    """Applies events that no delivery brought: what a gateway answered, a statement held, or the merchant said."""
+    posting = await decide(conn, [Item(event=event) for event in events])
+    return await write(conn, posting, policy=policy, now=now)
 
 
 async def keep_delivery(conn: Conn, delivery: Delivery) -> bool:
@@ -89,13 +100,13 @@ async def keep_delivery(conn: Conn, delivery: Delivery) -> bool:
     return True
 
 
-async def replay(conn: Conn, parked_id: int, *, by: str, note: str, now: datetime) -> Tally:
+async def replay(conn: Conn, parked_id: int, *, by: str, note: str, policy: Policy, now: datetime) -> Tally:
     """Applies a parked event again, in the caller's transaction.  Raises NotOpen, Unreadable, or as applying does."""
     delivery = await take_parked(conn, parked_id)
     await keep_delivery(conn, delivery)
     posting = await decide(conn, [Item(event=it, delivery=(delivery.run, delivery.number)) for it in delivery.events])
     posting.superseded = [it for it in posting.superseded if it != parked_id]
-    tally = await write(conn, posting, now=now)
+    tally = await write(conn, posting, policy=policy, now=now)
     # As a duplicate its event stands in the inbox under another delivery: nothing of this one was applied.
     outcome: Literal["replayed", "superseded"] = "superseded" if tally.duplicates else "replayed"
     await close_parked(conn, parked_id, outcome, by=by, note=note, now=now)
@@ -174,7 +185,7 @@ def _fold(posting: Posting, items: list[Item], waited: list[Item], known: dict[i
             continue
         if item.delivery:
             posting.duplicates[item.delivery] += 1
-        if before != digest:
+        if before != digest and item.delivery:  # ids of answers are made by us, of what they say
             posting.found.append((item.order_id, _reused(item)))
         elif row and row.waits and item.order_id is not None and key not in taken:
             taken.add(key)
@@ -201,7 +212,7 @@ def _settle(posting: Posting, item: Item, bindings: Bindings) -> None:
 def _reused(item: Item) -> Concern:
     return Concern(
         kind="event_id_reused",
-        subject=f"event:{item.event.account}/{item.event.event_id}",
+        subject=event_subject(item.event.account, item.event.event_id),
         account=item.event.account,
         details={"now_says": item.event.kind, "delivery": list(map(str, item.delivery or ()))},
     )
@@ -210,23 +221,34 @@ def _reused(item: Item) -> Concern:
 def _conflict(item: Item) -> Concern:
     return Concern(
         kind="reference_conflict",
-        subject=f"event:{item.event.account}/{item.event.event_id}",
+        subject=event_subject(item.event.account, item.event.event_id),
         account=item.event.account,
         details={"payment_ref": item.event.payment_ref, "names_order": item.event.order_ref},
     )
 
 
-async def write(conn: Conn, posting: Posting, *, now: datetime) -> Tally:
-    """Writes what was decided.  Raises Raced if another transaction was first."""
+async def write(conn: Conn, posting: Posting, *, policy: Policy, now: datetime) -> Tally:
+    """Writes what was decided, and what follows from it.  Raises Raced if another transaction was first."""
     changed = [it for it in posting.orders.values() if it.changed]
+    effects = effects_of(changed, policy, now=now)
     await write_orders(conn, changed, now=now)
     await insert_events(conn, posting.new, now=now)
     await settle_waiting(conn, posting.waited, now=now)
     await supersede(conn, posting.superseded, now=now)
-    found = posting.found + [(it.id, concern) for it in changed for concern in concerns(it.order, it.facts)]
+    await write_acts(conn, effects.acts)
+    await tell(conn, effects.notices, now=now)
+    cases = await open_cases(conn, posting.found + effects.opening, policy=policy.cases, now=now)
+    with_cases = [it for it in changed if it.has_cases]
+    await close_by_truth(conn, [it.id for it in with_cases if it.moved], effects.holding, now=now)
+    # A dispute that is won moves no sum.
+    contested = [it.id for it in with_cases if not it.moved and it.facts.disputes]
+    await close_by_truth(conn, contested, effects.holding, kinds=("disputed",), now=now)
+    await close_matched(
+        conn, [event_subject(it.event.account, it.event.event_id) for it in posting.waited if it.order_id], now=now
+    )
     settled = [item for item, _ in posting.new] + posting.waited
     return Tally(
         outcomes=Counter(str(item.outcome) for item in settled),
         duplicates=posting.duplicates.total(),
-        cases=await open_cases(conn, found, now=now),
+        cases=cases,
     )

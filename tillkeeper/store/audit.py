@@ -1,6 +1,6 @@
-"""The books: what was accepted equals what became of it, no number is missing, every status follows from its facts."""
+"""The books: what was accepted became something, no number is missing, statuses are true, and nobody is left alone."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -8,8 +8,9 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.order import Status, Summary, summarize
-from tillkeeper.store.ledger import facts_of, order_of
+from tillkeeper.domain.order import summarize
+from tillkeeper.store.ledger import facts_of, order_of, stored_summary
+from tillkeeper.store.neglect import Overdue, lingering, overdue_notices, overdue_orders, unattended
 from tillkeeper.store.pool import Conn
 
 EXAMPLES_MAX: Final = 20  # enough to find the cause; a broken book may be broken a million times
@@ -31,6 +32,10 @@ class Audit(msgspec.Struct, kw_only=True):
     missing: list[dict[str, Any]]
     unbalanced: list[dict[str, Any]]
     misjudged: list[dict[str, Any]]
+    unattended: list[dict[str, Any]]
+    lingering: list[dict[str, Any]]
+    overdue_notices: Overdue  # these two are told, and break no book: something does not run, or is behind
+    overdue_orders: Overdue
 
     @property
     def accounted(self) -> int:
@@ -39,9 +44,11 @@ class Audit(msgspec.Struct, kw_only=True):
 
     @property
     def balances(self) -> bool:
-        """True when every accepted event has one outcome, none is missing, and every order's status is true."""
+        """True when every accepted event has one outcome, none is missing, every order's status is true, and nothing
+        that is under way is looked after by nobody."""
         broken = self.missing or self.unbalanced or self.misjudged or self.unreadable
-        return self.accepted == self.accounted and not broken
+        neglected = self.unattended or self.lingering
+        return self.accepted == self.accounted and not broken and not neglected
 
 
 TOTALS = """
@@ -99,10 +106,11 @@ async def audit(pool: asyncpg.Pool, *, settled_until: datetime, now: datetime) -
     """
     async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         totals = dict(await conn.fetchrow(TOTALS) or {})
-        orders, misjudged = 0, list[dict[str, Any]]()
-        async for judged, wrong in _judge(conn):
-            orders += judged
-            misjudged += wrong[: EXAMPLES_MAX - len(misjudged)]
+        orders, misjudged, alone = 0, list[dict[str, Any]](), list[dict[str, Any]]()
+        async for page in _pages(conn):
+            orders += len(page)
+            misjudged += (await _misjudged(conn, page))[: EXAMPLES_MAX - len(misjudged)]
+            alone += (await unattended(conn, page))[: EXAMPLES_MAX - len(alone)]
         missing = [dict(row) for row in await conn.fetch(MISSING, settled_until)]
         until_now = [row["missing"] for row in await conn.fetch(MISSING, now)]
         return Audit(
@@ -113,6 +121,10 @@ async def audit(pool: asyncpg.Pool, *, settled_until: datetime, now: datetime) -
             unbalanced=[dict(row) for row in await conn.fetch(UNBALANCED, EXAMPLES_MAX)],
             orders=orders,
             misjudged=misjudged,
+            unattended=alone,
+            lingering=await lingering(conn, limit=EXAMPLES_MAX),
+            overdue_notices=await overdue_notices(conn, now),
+            overdue_orders=await overdue_orders(conn, now),
         )
 
 
@@ -137,29 +149,26 @@ async def explain_missing(pool: asyncpg.Pool, run: UUID, *, by: str, note: str, 
 
 
 ORDERS_PAGE = """
-SELECT id, order_ref, amount_minor, currency, accounts, status, captured_minor, refunding_minor, refunded_minor
+SELECT id, order_ref, amount_minor, currency, accounts, status, captured_minor, refunding_minor, refunded_minor,
+       spell_since, due_at, closed_at
 FROM orders WHERE id > $1 ORDER BY id LIMIT $2
 """
 
 
-async def _judge(conn: Conn) -> AsyncIterator[tuple[int, list[dict[str, Any]]]]:
-    """Derives every order's status anew, a page at a time."""
+async def _pages(conn: Conn) -> AsyncIterator[list[asyncpg.Record]]:
+    """Every order, a page at a time."""
     after = 0
     while page := await conn.fetch(ORDERS_PAGE, after, ORDERS_AT_ONCE):
         after = page[-1]["id"]
-        facts = await facts_of(conn, [row["id"] for row in page])
-        judged = [(row, summarize(order_of(row), facts[row["id"]])) for row in page]
-        yield len(page), [_misjudgement(row, told) for row, told in judged if _stored(row) != told]
+        yield page
 
 
-def _stored(row: asyncpg.Record) -> Summary:
-    return Summary(
-        status=Status(row["status"]),
-        captured=row["captured_minor"],
-        refunding=row["refunding_minor"],
-        refunded=row["refunded_minor"],
-    )
-
-
-def _misjudgement(row: asyncpg.Record, told: Summary) -> dict[str, Any]:
-    return {"order_ref": row["order_ref"], "stored": row["status"], "facts_say": told.status}
+async def _misjudged(conn: Conn, page: Sequence[asyncpg.Record]) -> list[dict[str, Any]]:
+    """Derives each status anew; tells of those that are stored otherwise."""
+    facts = await facts_of(conn, [row["id"] for row in page])
+    judged = [(row, summarize(order_of(row), facts[row["id"]])) for row in page]
+    return [
+        {"order_ref": row["order_ref"], "stored": row["status"], "facts_say": told.status}
+        for row, told in judged
+        if stored_summary(row) != told
+    ]

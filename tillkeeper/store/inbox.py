@@ -66,17 +66,29 @@ async def known_deliveries(conn: Conn, deliveries: Sequence[Delivery]) -> set[De
     return {(row["run"], row["number"]) for row in rows}
 
 
-# Bodies travel as an array beside the rows: in JSON they would have to be spelt out in hexadecimal.
+# Bodies travel as an array beside the rows: in JSON they would have to be spelt out in hexadecimal.  What was heard of
+# each account is counted along with it (store/pulse.py reads it).
 INSERT_DELIVERIES = """
-INSERT INTO delivery (run, number, account, received_at, key, headers, body, events, duplicates)
-SELECT run, number, account, received_at, key, headers, body, events, duplicates
-FROM ROWS FROM (
-    json_to_recordset($1::json) AS (run uuid, number bigint, account text, received_at timestamptz, key text,
-                                    headers jsonb, events int, duplicates int),
-    unnest($2::bytea[])
-) AS w (run, number, account, received_at, key, headers, events, duplicates, body)
-ON CONFLICT (run, number) DO NOTHING
-RETURNING 1
+WITH kept AS (
+    INSERT INTO delivery (run, number, account, received_at, key, headers, body, events, duplicates)
+    SELECT run, number, account, received_at, key, headers, body, events, duplicates
+    FROM ROWS FROM (
+        json_to_recordset($1::json) AS (run uuid, number bigint, account text, received_at timestamptz, key text,
+                                        headers jsonb, events int, duplicates int),
+        unnest($2::bytea[])
+    ) AS w (run, number, account, received_at, key, headers, events, duplicates, body)
+    ON CONFLICT (run, number) DO NOTHING
+    RETURNING account, received_at
+), counted AS (
+    INSERT INTO heard AS h (account, hour, backend, minutes, deliveries, last_at)
+    SELECT account, date_trunc('hour', received_at, 'UTC'), pg_backend_pid(),
+           bit_or(1::bigint << extract(minute FROM received_at AT TIME ZONE 'UTC')::int), count(*), max(received_at)
+    FROM kept GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (account, hour, backend) DO UPDATE
+    SET minutes = h.minutes | excluded.minutes, deliveries = h.deliveries + excluded.deliveries,
+        last_at = greatest(h.last_at, excluded.last_at)
+)
+SELECT count(*) FROM kept
 """
 
 
@@ -96,8 +108,7 @@ async def insert_deliveries(conn: Conn, deliveries: Sequence[Delivery], duplicat
         }
         for it in deliveries
     ]
-    written = await conn.fetch(INSERT_DELIVERIES, as_json(rows), [it.body for it in deliveries])
-    if len(written) != len(deliveries):
+    if await conn.fetchval(INSERT_DELIVERIES, as_json(rows), [it.body for it in deliveries]) != len(deliveries):
         raise Raced
 
 
@@ -126,11 +137,11 @@ async def known_events(conn: Conn, events: Sequence[PaymentEvent]) -> dict[int, 
 
 INSERT_INBOX = """
 INSERT INTO inbox (account, event_id, run, number, kind, evidence, order_ref, payment_ref, capture_ref, refund_ref,
-                   dispute_ref, amount_minor, total_minor, currency, failure, failure_code, occurred_at, recorded_at,
-                   digest, outcome, reason, order_id, status_after)
+                   dispute_ref, amount_minor, total_minor, currency, failure, failure_code, method, occurred_at,
+                   recorded_at, digest, outcome, reason, order_id, status_after)
 SELECT account, event_id, run, number, kind, evidence, order_ref, payment_ref, capture_ref, refund_ref, dispute_ref,
-       amount_minor, total_minor, currency, failure, failure_code, occurred_at, $2, digest, outcome, reason, order_id,
-       status_after
+       amount_minor, total_minor, currency, failure, failure_code, method, occurred_at, $2, digest, outcome, reason,
+       order_id, status_after
 FROM json_populate_recordset(NULL::inbox, $1::json)
 ON CONFLICT (account, event_id) DO NOTHING
 RETURNING 1
@@ -166,6 +177,7 @@ def _row(item: Item, digest: bytes) -> dict[str, object]:
         "currency": event.currency,
         "failure": event.failure,
         "failure_code": event.failure_code,
+        "method": event.method,
         "occurred_at": event.occurred_at,
         "digest": "\\x" + digest.hex(),
         **_settled(item),

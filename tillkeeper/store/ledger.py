@@ -2,14 +2,17 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.concerns import Concern
+from tillkeeper.domain.concerns import Concern, concerns
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.facts import ObjectKey, OrderFacts, PaymentFacts, ReturnFacts, apply, failure_of
-from tillkeeper.domain.order import STATUS_ZH, Order, Status, Summary, captured_of, summarize
+from tillkeeper.domain.order import MOVING, Order, Status, Summary, captured_of, paid_through, summarize
+from tillkeeper.domain.policy import Action, Ladder, Policy, Spell, first_due
+from tillkeeper.domain.terms import Instalment, next_instalment
 from tillkeeper.store.pool import Conn, as_json
 
 
@@ -23,15 +26,31 @@ class OpenOrder(msgspec.Struct, kw_only=True):
     id: int
     order: Order
     version: int
-    status: Status
+    before: Summary  # as stored
     known: OrderFacts
     facts: OrderFacts
     summary: Summary | None = None  # of `facts`, once asked for
+    expires_at: datetime | None = None
+    instalments: tuple[Instalment, ...] = ()
+    spell: int = 1
+    spell_since: datetime
+    due_at: datetime | None = None
+    ask_at: datetime | None = None
+    held_until: datetime | None = None
+    closed_at: datetime | None = None
+    has_cases: bool = False  # open ones
+    has_mail: bool = False
+    pay_url: str | None = None
 
     @property
     def changed(self) -> bool:
         """True once an event told something new."""
         return self.facts is not self.known
+
+    @property
+    def moved(self) -> bool:
+        """True once its status or a sum is another: a new spell begins."""
+        return self.changed and self.judge() != self.before
 
     def learn(self, event: PaymentEvent) -> bool:
         """Adds an event to the facts; False when it told nothing new."""
@@ -47,10 +66,51 @@ class OpenOrder(msgspec.Struct, kw_only=True):
             self.summary = summarize(self.order, self.facts)
         return self.summary
 
+    def begin_spell(self, policy: Policy, *, now: datetime) -> None:
+        """Starts the ladder of the status as it is now."""
+        self.spell, self.spell_since = self.version + 1, now
+        self.due_at = self.first_due(policy, now=now)
+
+    def first_due(self, policy: Policy, *, now: datetime) -> datetime | None:
+        """When the sweep must look at it, if nothing was climbed yet.  A held order waits for its time."""
+        due_at = first_due(self.ladder(policy), self.standing(), now)
+        return max(due_at, self.held_until) if due_at and self.held_until else due_at
+
+    def ladder(self, policy: Policy) -> Ladder:
+        """What the policy has for it as it stands now.  A closed order is looked after only while money is moving."""
+        if self.closed_at is not None and self.judge().status not in MOVING:
+            return Ladder()
+        return policy.ladder(self.judge().status, *paid_through(self.order, self.facts))
+
+    def standing(self, climbed: Mapping[Action, datetime] = MappingProxyType({})) -> Spell:
+        """Its present spell, so far climbed."""
+        return Spell(
+            began_at=self.spell_since,
+            expires_at=self.expires_at,
+            next_due_at=next_due_at(self.instalments, self.judge().captured),
+            climbed=climbed,
+        )
+
+    def next_instalment(self) -> Instalment | None:
+        """The next part of its plan that is not covered, with what of it is missing."""
+        return next_instalment(self.instalments, self.judge().captured)
+
+    def concerns(self) -> list[Concern]:
+        """What about it needs a person."""
+        return list(concerns(self.order, self.facts))
+
+
+def next_due_at(instalments: Sequence[Instalment], captured: int) -> datetime | None:
+    """When the next instalment that is not covered is due."""
+    following = next_instalment(instalments, captured)
+    return following.due_at if following else None
+
 
 # NO KEY UPDATE: foreign keys of others may still point at the row.
 LOCK_ORDERS = """
-SELECT id, order_ref, amount_minor, currency, accounts, version, status
+SELECT id, order_ref, amount_minor, currency, accounts, version, status, captured_minor, refunding_minor,
+       refunded_minor, expires_at, instalments, spell, spell_since, due_at, ask_at, held_until, closed_at,
+       terms -> 'payer' ->> 'email' IS NOT NULL AS has_mail, terms ->> 'pay_url' AS pay_url
 FROM orders WHERE id = ANY($1::bigint[]) ORDER BY id FOR NO KEY UPDATE
 """
 
@@ -60,10 +120,13 @@ UNION ALL
 SELECT 'refund', order_id, account, refund_ref, facts FROM refund WHERE order_id = ANY($1::bigint[])
 UNION ALL
 SELECT 'dispute', order_id, account, dispute_ref, facts FROM dispute WHERE order_id = ANY($1::bigint[])
+UNION ALL
+SELECT 'case', order_id, NULL, NULL, NULL FROM cases WHERE order_id = ANY($1::bigint[]) AND closed_at IS NULL
 """
 
 _payment_facts = msgspec.json.Decoder(PaymentFacts).decode
 _return_facts = msgspec.json.Decoder(ReturnFacts).decode
+_instalments = msgspec.json.Decoder(tuple[Instalment, ...]).decode
 
 
 async def open_orders(conn: Conn, ids: Collection[int]) -> dict[int, OpenOrder]:
@@ -71,34 +134,80 @@ async def open_orders(conn: Conn, ids: Collection[int]) -> dict[int, OpenOrder]:
     if not ids:
         return {}
     rows = await conn.fetch(LOCK_ORDERS, sorted(ids))
-    facts = await facts_of(conn, ids)
-    return {
-        row["id"]: OpenOrder(
-            id=row["id"],
-            order=order_of(row),
-            version=row["version"],
-            status=Status(row["status"]),
-            known=facts[row["id"]],
-            facts=facts[row["id"]],
-        )
-        for row in rows
-    }
+    facts, with_cases = await _facts_and_cases(conn, ids)
+    return {row["id"]: _opened(row, facts[row["id"]], has_cases=row["id"] in with_cases) for row in rows}
+
+
+READ_ORDERS = """
+SELECT id, order_ref, amount_minor, currency, accounts, version, status, captured_minor, refunding_minor,
+       refunded_minor, expires_at, instalments, spell, spell_since, due_at, ask_at, held_until, closed_at,
+       terms -> 'payer' ->> 'email' IS NOT NULL AS has_mail, terms ->> 'pay_url' AS pay_url
+FROM orders WHERE id = ANY($1::bigint[]) ORDER BY id
+"""
+
+
+async def read_orders(conn: Conn, ids: Collection[int]) -> dict[int, OpenOrder]:
+    """As `open_orders`, to be shown and not written: nothing is locked."""
+    rows = await conn.fetch(READ_ORDERS, sorted(ids))
+    facts, with_cases = await _facts_and_cases(conn, ids)
+    return {row["id"]: _opened(row, facts[row["id"]], has_cases=row["id"] in with_cases) for row in rows}
+
+
+def _opened(row: asyncpg.Record, facts: OrderFacts, *, has_cases: bool) -> OpenOrder:
+    return OpenOrder(
+        id=row["id"],
+        order=order_of(row),
+        version=row["version"],
+        before=stored_summary(row),
+        known=facts,
+        facts=facts,
+        expires_at=row["expires_at"],
+        instalments=_instalments(row["instalments"]) if row["instalments"] else (),
+        spell=row["spell"],
+        spell_since=row["spell_since"],
+        due_at=row["due_at"],
+        ask_at=row["ask_at"],
+        held_until=row["held_until"],
+        closed_at=row["closed_at"],
+        has_cases=has_cases,
+        has_mail=row["has_mail"],
+        pay_url=row["pay_url"],
+    )
+
+
+def stored_summary(row: asyncpg.Record) -> Summary:
+    """Status and sums as an orders row has them."""
+    return Summary(
+        status=Status(row["status"]),
+        captured=row["captured_minor"],
+        refunding=row["refunding_minor"],
+        refunded=row["refunded_minor"],
+    )
 
 
 async def facts_of(conn: Conn, ids: Collection[int]) -> dict[int, OrderFacts]:
     """What is known of each of these orders."""
+    return (await _facts_and_cases(conn, ids))[0]
+
+
+async def _facts_and_cases(conn: Conn, ids: Collection[int]) -> tuple[dict[int, OrderFacts], set[int]]:
+    """The facts, and which of the orders have open cases."""
+    with_cases = set[int]()
     payments: dict[int, dict[ObjectKey, PaymentFacts]] = {order_id: {} for order_id in ids}
     refunds: dict[int, dict[ObjectKey, ReturnFacts]] = {order_id: {} for order_id in ids}
     disputes: dict[int, dict[ObjectKey, ReturnFacts]] = {order_id: {} for order_id in ids}
     for kind, order_id, account, ref, facts in await conn.fetch(FACTS, list(ids)):
         if kind == "payment":
             payments[order_id][account, ref] = _payment_facts(facts)
+        elif kind == "case":
+            with_cases.add(order_id)
         else:
             (refunds if kind == "refund" else disputes)[order_id][account, ref] = _return_facts(facts)
-    return {
+    known = {
         order_id: OrderFacts(payments=payments[order_id], refunds=refunds[order_id], disputes=disputes[order_id])
         for order_id in ids
     }
+    return known, with_cases
 
 
 def order_of(row: asyncpg.Record) -> Order:
@@ -112,7 +221,7 @@ def order_of(row: asyncpg.Record) -> Order:
 
 
 async def write_orders(conn: Conn, changed: Sequence[OpenOrder], *, now: datetime) -> None:
-    """Writes what changed: facts, status and sums, and an outbox row for each new status."""
+    """Writes what changed: facts, status and sums, spell and when it is due."""
     if not changed:
         return
     await _write_payments(conn, changed)
@@ -122,19 +231,18 @@ async def write_orders(conn: Conn, changed: Sequence[OpenOrder], *, now: datetim
     await _write_returns(
         conn, UPSERT_DISPUTES, "dispute_ref", [(it.id, it.known.disputes, it.facts.disputes) for it in changed]
     )
-    summaries = [it.judge() for it in changed]
-    await _write_summaries(conn, changed, summaries, now)
-    await _write_outbox(conn, changed, summaries, now)
+    await _write_summaries(conn, changed, now)
 
 
 UPSERT_PAYMENTS = """
 INSERT INTO payment AS p
-    (account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor, failure)
-SELECT account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor, failure
+    (account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor, failure, method)
+SELECT account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor, failure, method
 FROM json_populate_recordset(NULL::payment, $1::json)
 ON CONFLICT (account, payment_ref) DO UPDATE
 SET status = excluded.status, facts = excluded.facts, amount_minor = excluded.amount_minor,
-    currency = excluded.currency, captured_minor = excluded.captured_minor, failure = excluded.failure
+    currency = excluded.currency, captured_minor = excluded.captured_minor, failure = excluded.failure,
+    method = excluded.method
 WHERE p.order_id = excluded.order_id
 RETURNING 1
 """
@@ -164,6 +272,7 @@ def _payment_row(it: OpenOrder, key: ObjectKey, payment: PaymentFacts) -> dict[s
         "currency": told.currency if told else None,
         "captured_minor": captured_of(it.order, account, payment),
         "failure": failure_of(payment),
+        "method": payment.method.text if payment.method else None,
     }
 
 
@@ -227,73 +336,31 @@ async def _write_all(conn: Conn, statement: str, rows: list[dict[str, object]], 
 
 UPDATE_ORDERS = """
 UPDATE orders AS o
-SET status = w.status, captured_minor = w.captured, refunding_minor = w.refunding, refunded_minor = w.refunded,
-    version = o.version + 1, changed_at = $6
-FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
-     AS w (id, status, captured, refunding, refunded)
+SET status = w.status, captured_minor = w.captured_minor, refunding_minor = w.refunding_minor,
+    refunded_minor = w.refunded_minor, spell = w.spell, spell_since = w.spell_since, due_at = w.due_at,
+    closed_at = w.closed_at, version = o.version + 1, changed_at = $2
+FROM json_to_recordset($1::json) AS w (
+    id bigint, status text, captured_minor bigint, refunding_minor bigint, refunded_minor bigint, spell bigint,
+    spell_since timestamptz, due_at timestamptz, closed_at timestamptz
+)
 WHERE o.id = w.id
 """
 
 
-async def _write_summaries(
-    conn: Conn, changed: Sequence[OpenOrder], summaries: Sequence[Summary], now: datetime
-) -> None:
-    await conn.execute(
-        UPDATE_ORDERS,
-        [it.id for it in changed],
-        [summary.status for summary in summaries],
-        [summary.captured for summary in summaries],
-        [summary.refunding for summary in summaries],
-        [summary.refunded for summary in summaries],
-        now,
-    )
+async def _write_summaries(conn: Conn, changed: Sequence[OpenOrder], now: datetime) -> None:
+    rows = [_order_row(it, it.judge()) for it in changed]
+    await conn.execute(UPDATE_ORDERS, as_json(rows), now)
 
 
-STATUS_CHANGED = "order.status_changed"
-
-INSERT_OUTBOX = """
-INSERT INTO outbox (order_id, version, topic, payload, created_at)
-SELECT order_id, version, topic, payload, $2 FROM json_populate_recordset(NULL::outbox, $1::json)
-"""
-
-
-async def _write_outbox(conn: Conn, changed: Sequence[OpenOrder], summaries: Sequence[Summary], now: datetime) -> None:
-    rows = [
-        {"order_id": it.id, "version": it.version + 1, "topic": STATUS_CHANGED, "payload": _notice(it, summary)}
-        for it, summary in zip(changed, summaries, strict=True)
-        if it.status != summary.status
-    ]
-    if rows:
-        await conn.execute(INSERT_OUTBOX, as_json(rows), now)
-
-
-def _notice(it: OpenOrder, summary: Summary) -> dict[str, object]:
+def _order_row(it: OpenOrder, summary: Summary) -> dict[str, object]:
     return {
-        "order_ref": it.order.order_ref,
-        "version": it.version + 1,
+        "id": it.id,
         "status": summary.status,
-        "status_zh": STATUS_ZH[summary.status],
-        "previous_status": it.status,
-        "amount": it.order.amount,
-        "currency": it.order.currency,
-        "paid": summary.captured,
-        "refunding": summary.refunding,
-        "refunded": summary.refunded,
+        "captured_minor": summary.captured,
+        "refunding_minor": summary.refunding,
+        "refunded_minor": summary.refunded,
+        "spell": it.spell,
+        "spell_since": it.spell_since,
+        "due_at": it.due_at,
+        "closed_at": it.closed_at,
     }
-
-
-INSERT_CASES = """
-INSERT INTO cases (kind, subject, order_id, account, details, opened_at)
-SELECT kind, subject, order_id, account, details, $2 FROM json_populate_recordset(NULL::cases, $1::json)
-ON CONFLICT (kind, subject) DO NOTHING
-RETURNING kind
-"""
-
-
-async def open_cases(conn: Conn, found: Sequence[tuple[int | None, Concern]], *, now: datetime) -> list[str]:
-    """Opens a case for each concern that has none yet; returns the kinds of those opened."""
-    if not found:
-        return []
-    found = sorted(found, key=lambda it: (it[1].kind, it[1].subject))
-    rows = [{"order_id": order_id, **msgspec.structs.asdict(concern)} for order_id, concern in found]
-    return [row["kind"] for row in await conn.fetch(INSERT_CASES, as_json(rows), now)]

@@ -7,8 +7,11 @@ import asyncpg
 import msgspec
 
 from tillkeeper.domain.order import STATUS_ZH, Status
+from tillkeeper.domain.policy import Policy, Spell, first_due
+from tillkeeper.domain.terms import Instalment
 from tillkeeper.store.apply import decide, write
 from tillkeeper.store.inbox import Item
+from tillkeeper.store.ledger import next_due_at
 from tillkeeper.store.pool import Conn
 from tillkeeper.store.references import Bindings, Reference
 from tillkeeper.store.transactions import repeat_when_raced
@@ -27,13 +30,6 @@ class Payer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     email: str | None = None
     phone: str | None = None
     locale: str | None = None
-
-
-class Instalment(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of the amount with its own deadline."""
-
-    amount: int
-    due_at: datetime
 
 
 class Registration(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,8 +55,9 @@ class Contradiction(Exception):
 
 
 INSERT_ORDER = """
-INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, registered_at, changed_at)
-VALUES ($1, $2, $3, $4, $5::jsonb, $6, $6)
+INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, registered_at, changed_at, spell_since,
+                    expires_at, instalments, due_at)
+VALUES ($1, $2, $3, $4, $5::jsonb, $6, $6, $6, $7, $8::jsonb, $9)
 ON CONFLICT (order_ref) DO NOTHING
 RETURNING id
 """
@@ -68,17 +65,22 @@ RETURNING id
 TERMS = "SELECT terms FROM orders WHERE order_ref = $1"
 
 
-async def register(pool: asyncpg.Pool, registration: Registration, *, now: datetime) -> Literal["created", "unchanged"]:
+async def register(
+    pool: asyncpg.Pool, registration: Registration, *, policy: Policy, now: datetime
+) -> Literal["created", "unchanged"]:
     """Registers an order, and applies what waits for it in the same transaction.
 
     The same registration again is "unchanged".  Raises Contradiction when it differs, or when it claims a payment that
     is another order's.
     """
-    return await repeat_when_raced(pool, lambda conn: _register(conn, registration, now))
+    return await repeat_when_raced(pool, lambda conn: _register(conn, registration, policy, now))
 
 
-async def _register(conn: Conn, registration: Registration, now: datetime) -> Literal["created", "unchanged"]:
+async def _register(
+    conn: Conn, registration: Registration, policy: Policy, now: datetime
+) -> Literal["created", "unchanged"]:
     terms = msgspec.json.encode(registration)
+    instalments = msgspec.json.encode(registration.instalments).decode() if registration.instalments else None
     order_id = await conn.fetchval(
         INSERT_ORDER,
         registration.order_ref,
@@ -87,14 +89,25 @@ async def _register(conn: Conn, registration: Registration, now: datetime) -> Li
         sorted(set(registration.accounts)),
         terms.decode(),
         now,
+        registration.expires_at,
+        instalments,
+        _first_due(registration, policy, now),
     )
     if order_id is None:
         _refuse_difference(registration, await conn.fetchval(TERMS, registration.order_ref))
         return "unchanged"
     await _claim(conn, order_id, registration)
     bindings, appearing = _appearing(order_id, registration)
-    await write(conn, await decide(conn, list[Item](), bindings=bindings, appearing=appearing), now=now)
+    await write(conn, await decide(conn, list[Item](), bindings=bindings, appearing=appearing), policy=policy, now=now)
     return "created"
+
+
+def _first_due(registration: Registration, policy: Policy, now: datetime) -> datetime | None:
+    """When the sweep must look at an order of which nothing is heard."""
+    accounts = set(registration.accounts)
+    ladder = policy.ladder(Status.UNPAID, accounts.pop() if len(accounts) == 1 else None)
+    due_at = next_due_at(registration.instalments, captured=0)
+    return first_due(ladder, Spell(began_at=now, expires_at=registration.expires_at, next_due_at=due_at), now)
 
 
 def _refuse_difference(registration: Registration, terms: str) -> None:
@@ -134,11 +147,11 @@ async def _claim(conn: Conn, order_id: int, registration: Registration) -> None:
 
 SHOW_ORDER = """
 SELECT id, order_ref, status, amount_minor, currency, captured_minor, refunding_minor, refunded_minor, version,
-       registered_at, changed_at
+       registered_at, changed_at, expires_at, spell_since, due_at, held_until, closed_at
 FROM orders WHERE order_ref = $1
 """
 SHOW_PAYMENTS = """
-SELECT account, payment_ref, status, amount_minor AS amount, currency, captured_minor AS captured, failure
+SELECT account, payment_ref, status, amount_minor AS amount, currency, captured_minor AS captured, failure, method
 FROM payment WHERE order_id = $1 ORDER BY account, payment_ref
 """
 SHOW_REFUNDS = """
@@ -150,50 +163,83 @@ SELECT account, dispute_ref, payment_ref, status, amount_minor AS amount, curren
 FROM dispute WHERE order_id = $1 ORDER BY account, dispute_ref
 """
 SHOW_CASES = """
-SELECT id, kind, subject, account, details, opened_at FROM cases WHERE order_id = $1 ORDER BY id
+SELECT id, kind, subject, account, details, level, owner, opened_at, follow_up_at, closed_at, closed_by, outcome
+FROM cases WHERE order_id = $1 ORDER BY id
 """
 
 
 async def show(pool: asyncpg.Pool, order_ref: str) -> dict[str, Any] | None:
     """The order as the contract shows it, or None.  Amounts in minor units; `paid` is before refunds."""
     async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
-        row = await conn.fetchrow(SHOW_ORDER, order_ref)
-        if row is None:
-            return None
-        return {
-            "order_ref": row["order_ref"],
-            "status": row["status"],
-            "status_zh": STATUS_ZH[Status(row["status"])],
-            "amount": row["amount_minor"],
-            "currency": row["currency"],
-            "paid": row["captured_minor"],
-            "refunding": row["refunding_minor"],
-            "refunded": row["refunded_minor"],
-            "version": row["version"],
-            "registered_at": row["registered_at"],
-            "changed_at": row["changed_at"],
-            "payments": [dict(it) for it in await conn.fetch(SHOW_PAYMENTS, row["id"])],
-            "refunds": [dict(it) for it in await conn.fetch(SHOW_REFUNDS, row["id"])],
-            "disputes": [dict(it) for it in await conn.fetch(SHOW_DISPUTES, row["id"])],
-            "cases": [
-                {**dict(it), "details": msgspec.json.decode(it["details"])}
-                for it in await conn.fetch(SHOW_CASES, row["id"])
-            ],
-        }
+        return await show_in(conn, order_ref)
+
+
+async def show_in(conn: Conn, order_ref: str) -> dict[str, Any] | None:
+    """As `show`, in the caller's snapshot."""
+    row = await conn.fetchrow(SHOW_ORDER, order_ref)
+    if row is None:
+        return None
+    return {
+        "order_ref": row["order_ref"],
+        "status": row["status"],
+        "status_zh": STATUS_ZH[Status(row["status"])],
+        "amount": row["amount_minor"],
+        "currency": row["currency"],
+        "paid": row["captured_minor"],
+        "refunding": row["refunding_minor"],
+        "refunded": row["refunded_minor"],
+        "version": row["version"],
+        "registered_at": row["registered_at"],
+        "changed_at": row["changed_at"],
+        "expires_at": row["expires_at"],
+        "stands_since": row["spell_since"],
+        "swept_next_at": row["due_at"],
+        "held_until": row["held_until"],
+        "closed_at": row["closed_at"],
+        "payments": [dict(it) for it in await conn.fetch(SHOW_PAYMENTS, row["id"])],
+        "refunds": [dict(it) for it in await conn.fetch(SHOW_REFUNDS, row["id"])],
+        "disputes": [dict(it) for it in await conn.fetch(SHOW_DISPUTES, row["id"])],
+        "cases": [
+            {**dict(it), "details": msgspec.json.decode(it["details"])}
+            for it in await conn.fetch(SHOW_CASES, row["id"])
+        ],
+    }
 
 
 ORDER_ID = "SELECT id FROM orders WHERE order_ref = $1"
+
+# Oldest first by our clock; of one moment the question comes before the answer, and the answer before what follows.
 HISTORY = """
-SELECT account, event_id, kind, evidence, occurred_at, recorded_at, payment_ref, refund_ref, dispute_ref,
-       amount_minor AS amount, total_minor AS total, currency, failure, failure_code, outcome, reason, status_after
-FROM inbox WHERE order_id = $1 ORDER BY seq
+SELECT 'event' AS what, kind, recorded_at,
+       CASE WHEN evidence = 'operator' THEN recorded_at ELSE occurred_at END AS occurred_at,  -- no gateway's clock
+       evidence, outcome, reason, status_after, account, event_id, payment_ref, refund_ref, dispute_ref,
+       amount_minor AS amount, total_minor AS total, currency, failure, failure_code, NULL AS by, NULL AS note,
+       1 AS rank, seq
+FROM inbox WHERE order_id = $1
+UNION ALL
+SELECT 'act', 'order.' || what, at, at, CASE WHEN by <> 'policy' THEN 'operator' END, 'done', NULL, NULL, NULL, NULL,
+       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, by, note, 2, id
+FROM act WHERE order_id = $1
+UNION ALL
+SELECT 'rung', 'sweep.' || action, taken_at, at, NULL, coalesce(result, 'under way'), NULL, NULL, NULL, NULL,
+       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, CASE WHEN tries > 1 THEN tries || ' tries' END, 0, 0
+FROM rung WHERE order_id = $1
+ORDER BY recorded_at, rank, seq, kind
 """
 
 
 async def history(pool: asyncpg.Pool, order_ref: str) -> list[dict[str, Any]] | None:
-    """Every event and act of the order, the first to arrive first, or None if there is no such order."""
+    """Every event, act and rung of the order, oldest first by our clock, or None if there is no such order.
+
+    All have the same fields, null where they mean nothing: `what` is "event", "act" or "rung"; an act's `occurred_at`
+    is when it was done, a rung's is when the ladder had it.
+    """
     async with pool.acquire() as conn:
         order_id = await conn.fetchval(ORDER_ID, order_ref)
-        if order_id is None:
-            return None
-        return [dict(row) for row in await conn.fetch(HISTORY, order_id)]
+        return None if order_id is None else await history_of(conn, order_id)
+
+
+async def history_of(conn: Conn, order_id: int) -> list[dict[str, Any]]:
+    """As `history`, of an order that is there."""
+    found = [dict(row) for row in await conn.fetch(HISTORY, order_id)]
+    return [{name: value for name, value in it.items() if name not in ("rank", "seq")} for it in found]

@@ -125,7 +125,7 @@ def _lock_key(reference: Reference) -> int:
 # Two statements: joined by OR they would read the whole inbox instead of the two small indexes of what waits.
 WAITING_FOR_ORDERS = """
 SELECT event_id, kind, account, occurred_at, evidence, order_ref, payment_ref, capture_ref, refund_ref, dispute_ref,
-       amount_minor, total_minor, currency, failure, failure_code
+       amount_minor, total_minor, currency, failure, failure_code, method
 FROM inbox
 WHERE outcome = 'waiting' AND order_ref = ANY($1::text[])
 ORDER BY account, event_id
@@ -133,7 +133,7 @@ FOR UPDATE
 """
 WAITING_FOR_PAYMENTS = """
 SELECT x.event_id, x.kind, x.account, x.occurred_at, x.evidence, x.order_ref, x.payment_ref, x.capture_ref,
-       x.refund_ref, x.dispute_ref, x.amount_minor, x.total_minor, x.currency, x.failure, x.failure_code
+       x.refund_ref, x.dispute_ref, x.amount_minor, x.total_minor, x.currency, x.failure, x.failure_code, x.method
 FROM unnest($1::text[], $2::text[]) AS w (account, payment_ref)
 JOIN inbox x ON x.account = w.account AND x.payment_ref = w.payment_ref AND x.outcome = 'waiting'
 ORDER BY x.account, x.event_id
@@ -171,4 +171,5 @@ def event_of(row: asyncpg.Record) -> PaymentEvent:
         currency=row["currency"],
         failure=FailureClass(row["failure"]) if row["failure"] else None,
         failure_code=row["failure_code"],
+        method=row["method"],
     )

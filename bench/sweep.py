@@ -1,0 +1,149 @@
+"""Sweep: what it costs to find, take and settle orders that are due, with few and with many others open."""
+
+import statistics
+from datetime import timedelta
+from typing import Final
+
+import asyncpg
+import msgspec
+
+from bench import cost
+from bench.house import CURRENCY, Broken, House
+from bench.report import Section, Target
+from tillkeeper import clock
+from tillkeeper.domain.policy import Policy
+from tillkeeper.policy import load_policy
+from tillkeeper.store.pool import open_pool
+from tillkeeper.store.sweeping import CLAIM, Settled, settle, take_due
+from tillkeeper.store.transactions import repeat_when_raced
+
+SIZES: Final = (50_000, 500_000, 5_000_000)  # open orders
+DUE: Final = 10_000  # of them
+CLAIM_ORDERS: Final = 500
+EMPTY_POLLS: Final = 200
+LEASE: Final = timedelta(minutes=1)
+CLAIM_WANTED_MS: Final = 15.0  # "in the order of 10 ms"
+GROWTH_WANTED: Final = 1.5  # of a whole pass, from the fewest to the most open orders
+
+# Everything is open and processing for a while; what is due is spread over all of it.
+INSERT_OPEN: Final = """
+INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, status, registered_at, changed_at, spell_since,
+                    due_at)
+SELECT 'open-' || n, 12900, $2, '{stripe-main}',
+       '{"order_ref": "open", "amount": 12900, "currency": "CNY", "accounts": ["stripe-main"]}', 'processing',
+       now() - interval '3 minutes', now() - interval '3 minutes', now() - interval '3 minutes',
+       now() + CASE WHEN n % ($1 / $3) = 0 THEN interval '-1 minute' ELSE interval '1 hour' * (1 + n % 240) END
+FROM generate_series(1, $1::bigint) AS n
+"""
+INSERT_PAYMENTS: Final = """
+INSERT INTO payment (account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor)
+SELECT 'stripe-main', 'pi_open' || id, id, 'pending',
+       '{"standing":{"at":"2026-11-22T12:00:00Z","rank":1,"step":"pending"}}', 12900, $1, 0
+FROM orders WHERE due_at <= now()
+"""
+
+
+class Swept(msgspec.Struct, frozen=True, kw_only=True):
+    """What it took, in milliseconds."""
+
+    claim_ms: float  # the claiming statement alone
+    pass_ms: float  # claim, read, decide, write rungs, commit; then the results, commit
+    all_s: float
+    empty_ms: float
+    postgres_cpu: float  # seconds per 1,000 orders
+
+
+async def measure(house: House) -> Section:
+    """The same work on databases of each size."""
+    found = {size: await _measure(house, size) for size in SIZES}
+    fewest, most = found[SIZES[0]], found[SIZES[-1]]
+    return Section(
+        name="sweep",
+        title=f"Sweep: {DUE:,} due orders in passes of {CLAIM_ORDERS}, each with a rung that asks",
+        rows=[
+            {
+                "open orders": f"{size:,}",
+                "claim ms": it.claim_ms,
+                "pass ms": it.pass_ms,
+                f"all {DUE:,} s": it.all_s,
+                "empty poll ms": it.empty_ms,
+                "PostgreSQL CPU": it.postgres_cpu,
+            }
+            for size, it in found.items()
+        ],
+        targets=[
+            Target(name=f"claim of {CLAIM_ORDERS}, ms", measured=most.claim_ms, wanted=CLAIM_WANTED_MS, at_least=False),
+            Target(
+                name="a pass at the most to one at the fewest",
+                measured=most.pass_ms / fewest.pass_ms,
+                wanted=GROWTH_WANTED,
+                at_least=False,
+            ),
+        ],
+        notes=[
+            "Medians.  Claim: the statement that finds and locks.  Pass: claim, facts, rungs and their results, in two",
+            "transactions, without the gateway's own time: the more orders there are, the more pages the due ones lie",
+            "on.  CPU: s per 1,000 orders.",
+        ],
+    )
+
+
+async def _measure(house: House, size: int) -> Swept:
+    async with house.database() as dsn, await open_pool(dsn, max_size=2, command_timeout_s=600) as pool:
+        async with pool.acquire() as conn:
+            await conn.execute(INSERT_OPEN, size, CURRENCY, DUE)
+            await conn.execute(INSERT_PAYMENTS, CURRENCY)
+            await conn.execute("VACUUM ANALYZE")
+            await conn.execute("CHECKPOINT")
+        claim_ms = await _claims(pool)
+        policy = load_policy()
+        before_s, began_s = cost.cpu_s(house.postgres_pid), clock.monotonic_s()
+        passes_ms = []
+        while (took_ms := await _pass(pool, policy)) is not None:
+            passes_ms.append(took_ms)
+        all_s, postgres_s = clock.monotonic_s() - began_s, cost.cpu_s(house.postgres_pid) - before_s
+        polls_ms = [await _poll(pool, policy) for _ in range(EMPTY_POLLS)]
+        return Swept(
+            claim_ms=claim_ms,
+            pass_ms=statistics.median(passes_ms),
+            all_s=all_s,
+            empty_ms=statistics.median(polls_ms),
+            postgres_cpu=postgres_s * 1000 / DUE,
+        )
+
+
+async def _claims(pool: asyncpg.Pool) -> float:
+    """Each claim is rolled back, so that the passes find all of it."""
+    took_ms = []
+    for _ in range(DUE // CLAIM_ORDERS):
+        async with pool.acquire() as conn:
+            transaction = conn.transaction()
+            await transaction.start()
+            began_s = clock.monotonic_s()
+            claimed = await conn.fetch(CLAIM, clock.now(), CLAIM_ORDERS)
+            took_ms.append((clock.monotonic_s() - began_s) * 1000)
+            if len(claimed) != CLAIM_ORDERS:
+                raise Broken(f"{len(claimed)} orders were claimed where {DUE} are due")
+            await transaction.rollback()
+    return statistics.median(took_ms)
+
+
+async def _pass(pool: asyncpg.Pool, policy: Policy) -> float | None:
+    """One pass whose gateways know nothing new; None when nothing was due."""
+    began_s = clock.monotonic_s()
+    count, taken = await repeat_when_raced(
+        pool, lambda conn: take_due(conn, policy=policy, limit=CLAIM_ORDERS, lease=LEASE, now=clock.now())
+    )
+    if not count:
+        return None
+    settled = [Settled(taken=it, result="nothing new", answered=True) for it in taken]
+    await repeat_when_raced(pool, lambda conn: settle(conn, settled, policy=policy, now=clock.now()))
+    return (clock.monotonic_s() - began_s) * 1000
+
+
+async def _poll(pool: asyncpg.Pool, policy: Policy) -> float:
+    began_s = clock.monotonic_s()
+    await repeat_when_raced(
+        pool, lambda conn: take_due(conn, policy=policy, limit=CLAIM_ORDERS, lease=LEASE, now=clock.now())
+    )
+    return (clock.monotonic_s() - began_s) * 1000

@@ -1,0 +1,87 @@
+"""Hints out of refused deliveries: taken when there is nothing better to do, and never waited for.
+
+The limits that hold for all receivers are kept in the database (tillkeeper/store/hints.py).  Before that, this process
+looks at no more than the policy's number a minute of each account, and has one on its way at a time: a flood of
+forgeries costs a comparison each.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+import asyncpg
+
+from tillkeeper.asking.limits import Bucket
+from tillkeeper.domain.policy import HintPolicy, Policy
+from tillkeeper.gateways.base import Gateway, Named, Request
+from tillkeeper.loops import start
+from tillkeeper.store.hints import take_hint
+from tillkeeper.store.pool import DATABASE_ERRORS
+from tillkeeper.telemetry import HINTS
+
+BODY_BYTES_MAX: Final = 64 * 1024  # the largest real delivery seen is 38 KiB
+TAKE_S: Final = 2.0  # a database that is slower has other worries
+
+
+class Hints:
+    """Of all accounts of this receiver."""
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        *,
+        policy: Callable[[], Policy],
+        now: Callable[[], datetime],
+        monotonic_s: Callable[[], float],
+    ) -> None:
+        self._pool = pool
+        self._policy = policy
+        self._now = now
+        self._monotonic_s = monotonic_s
+        self._buckets: dict[tuple[str, int], Bucket] = {}  # by account and limit, which a new policy may change
+        self._under_way: asyncio.Task[None] | None = None
+
+    def consider(self, gateway: Gateway, request: Request) -> None:
+        """Takes a refused delivery for a hint, perhaps.  Returns at once and raises nothing."""
+        policy = self._policy().hints
+        if policy.per_minute == 0 or len(request.body) > BODY_BYTES_MAX:
+            return
+        if self._under_way is not None or not self._has_room(gateway.account, policy):
+            HINTS.labels(gateway.account, "limited").inc()
+            return
+        named = gateway.named(request)
+        if named is None:
+            HINTS.labels(gateway.account, "nothing").inc()
+            return
+        self._under_way = start(self._take(gateway.account, named, policy), name="hint")
+
+    async def close(self) -> None:
+        """Waits for the one under way, which ends in time by itself."""
+        if self._under_way is not None:
+            await asyncio.wait({self._under_way})
+
+    def _has_room(self, account: str, policy: HintPolicy) -> bool:
+        key = (account, policy.per_minute)
+        if key not in self._buckets:
+            self._buckets = {it: bucket for it, bucket in self._buckets.items() if it[0] != account}
+            self._buckets[key] = Bucket(per_s=policy.per_minute / 60, burst=policy.per_minute)
+        return self._buckets[key].take(self._monotonic_s(), wait_s_max=0.0) is not None
+
+    async def _take(self, account: str, named: Named, policy: HintPolicy) -> None:
+        result = "failed"
+        try:
+            async with asyncio.timeout(TAKE_S), self._pool.acquire(timeout=TAKE_S) as conn, conn.transaction():
+                result = await take_hint(
+                    conn,
+                    account,
+                    payment_ref=named.payment_ref,
+                    order_ref=named.order_ref,
+                    policy=policy,
+                    now=self._now(),
+                )
+        except DATABASE_ERRORS:
+            result = "failed"
+        finally:
+            self._under_way = None
+            HINTS.labels(account, result).inc()

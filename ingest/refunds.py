@@ -1,0 +1,37 @@
+"""PUT /orders/{order_ref}/refunds/{refund_ref}: what a merchant's system may say of a refund that it asked for."""
+
+from collections.abc import Collection
+
+import msgspec
+
+from ingest.registration import Amount, BadRegistration, Ref
+from tillkeeper.gateways import strictjson
+from tillkeeper.gateways.base import BadPayload
+from tillkeeper.store.refunds import REFUND_REF_CHARS_MAX, AskedRefund
+
+
+class _Refund(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    account: Ref
+    amount: Amount
+    payment_ref: Ref | None = None
+
+
+def refund_of(order_ref: str, refund_ref: str, body: bytes, *, accounts: Collection[str]) -> AskedRefund:
+    """The refund in a request's body.  Raises BadRegistration."""
+    try:
+        refund = msgspec.convert(strictjson.loads(body), _Refund)
+    except BadPayload as error:
+        raise BadRegistration(error.reason) from None
+    except msgspec.ValidationError as error:
+        raise BadRegistration(str(error)) from None
+    if refund.account not in accounts:
+        raise BadRegistration(f"account: is not configured; known are {', '.join(sorted(accounts)) or 'none'}")
+    if len(refund_ref) > REFUND_REF_CHARS_MAX:
+        raise BadRegistration(f"the refund's reference has at most {REFUND_REF_CHARS_MAX} characters")
+    return AskedRefund(
+        order_ref=order_ref,
+        account=refund.account,
+        refund_ref=refund_ref,
+        payment_ref=refund.payment_ref,
+        amount=refund.amount,
+    )

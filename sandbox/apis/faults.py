@@ -1,0 +1,65 @@
+"""How gateways fail to answer, and when: by account, by the gateway's own time, and for a share of questions."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from random import Random
+
+import msgspec
+
+
+class Fault(StrEnum):
+    """One way to fail."""
+
+    SLOW = "slow"  # the answer comes late
+    BROKEN = "broken"  # 500 in the gateway's own words
+    BUSY = "busy"  # 429
+    GATEWAY_TIMEOUT = "gateway_timeout"  # 504 by a proxy of the gateway's, in HTML
+    FORGED = "forged"  # signed by a key that is not the gateway's; where nothing is signed, cut off in the middle
+    HUNG_UP = "hung_up"  # the connection is closed without an answer
+    SILENT = "silent"  # nothing comes until the asker gives up
+    UNKNOWING = "unknowing"  # the books stand still: what happened since the spell began is not known
+
+
+class Spell(msgspec.Struct, frozen=True, kw_only=True):
+    """A time in which one account's API fails."""
+
+    account: str
+    fault: Fault
+    since: datetime
+    until: datetime
+    share: float = 1.0  # of the questions
+
+
+class Faults:
+    """What is wrong when.  The first spell that holds is it.
+
+    Chance is drawn for each question by itself, from the seed, its time and how often it was put then: whichever of two
+    questions of one instant comes first, both fare the same.
+    """
+
+    def __init__(self, spells: Sequence[Spell] = (), *, seed: int = 1) -> None:
+        self._spells = tuple(spells)
+        self._seed = seed
+        self._instant: datetime | None = None
+        self._put: Counter[tuple[str, str]] = Counter()  # in this instant, by account and question
+
+    def at(self, account: str, now: datetime, question: str) -> Fault | None:
+        """The fault that a question meets."""
+        if now != self._instant:
+            self._instant, self._put = now, Counter()
+        self._put[account, question] += 1
+        times = self._put[account, question]
+        drawn = Random(f"{self._seed}:{account}:{question}:{now}:{times}")  # noqa: S311 - to be repeatable
+        for spell in self._holding(account, now):
+            if spell.fault is not Fault.UNKNOWING and drawn.random() < spell.share:
+                return spell.fault
+        return None
+
+    def knows_at(self, account: str, now: datetime) -> datetime:
+        """When the books were last written."""
+        return min((it.since for it in self._holding(account, now) if it.fault is Fault.UNKNOWING), default=now)
+
+    def _holding(self, account: str, now: datetime) -> list[Spell]:
+        return [it for it in self._spells if it.account == account and it.since <= now < it.until]

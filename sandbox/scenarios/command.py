@@ -1,0 +1,79 @@
+"""`tillkeeper sandbox --scenario`: brings up a PostgreSQL, replays the scenario, and says how it ended.
+
+Exit codes: 0 all holds, 1 something does not, 3 a server is missing, 130 stopped.
+"""
+
+import shutil
+import sys
+from asyncio import Runner
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import orjson
+import uvloop
+from rich.console import Console
+
+from sandbox.command import DOES_NOT_HOLD, HOLDS, INTERRUPTED, OUT_OF_REACH, console_for, fail
+from sandbox.scenarios.house import Hire
+from sandbox.scenarios.lossy_day import lossy_day
+from sandbox.scenarios.report import print_lossy_day, print_stuck
+from sandbox.scenarios.run import Say, Wish
+from sandbox.scenarios.stuck import stuck_at_gateway
+from sandbox.servers import Postgres, ServerFailed
+from tillkeeper.telemetry import set_up_logging
+
+MEMORY: Final = Path("/dev/shm")  # noqa: S108 - mkdtemp makes an unforeseeable name in it
+MEMORY_BYTES_MIN: Final = 4 * 1024**3  # ten thousand payments over nine days take under one
+
+
+class Ended(Protocol):
+    """How a scenario ended."""
+
+    def problems(self) -> list[str]:
+        """What does not hold."""
+        ...
+
+    def told(self) -> dict[str, Any]:
+        """As one JSON document."""
+        ...
+
+
+Play = Callable[[Wish, Postgres, Say], Awaitable[Ended]]
+SCENARIOS: Final[Mapping[str, tuple[Play, Callable[[Any, Console], None], int]]] = {
+    "lossy-day": (lossy_day, print_lossy_day, 10_000),
+    "stuck-at-gateway": (stuck_at_gateway, print_stuck, 300),
+}
+
+
+def place_in_memory() -> Path | None:
+    """Where the database's files need no disk, if there is room: a scenario shows what is done, not what survives."""
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_BYTES_MIN:
+        return MEMORY
+    return None
+
+
+def main(*, scenario: str, seed: int, payments: int | None, smtp_port: int | None, hire: Hire, as_json: bool) -> int:
+    """Replays and judges; returns the exit code."""
+    play, show, payments_default = SCENARIOS[scenario]
+    console = console_for(to_errors=as_json)
+    set_up_logging("scenario", level="CRITICAL")  # what gateways do wrong is the scenario's, and in its figures
+    wish = Wish(seed=seed, payments=payments or payments_default, hire=hire, smtp_port=smtp_port)
+
+    async def run() -> Ended:
+        console.print("starting PostgreSQL", style="dim")
+        async with Postgres(place_in_memory()) as postgres:
+            return await play(wish, postgres, lambda line: console.print(line, style="dim"))
+
+    try:
+        with Runner(loop_factory=uvloop.new_event_loop) as runner:
+            ended = runner.run(run())
+    except KeyboardInterrupt:
+        return fail("stopped", code=INTERRUPTED)
+    except ServerFailed as error:
+        return fail(str(error), code=OUT_OF_REACH)
+    if as_json:
+        sys.stdout.write(orjson.dumps(ended.told()).decode() + "\n")
+    else:
+        show(ended, console)
+    return DOES_NOT_HOLD if ended.problems() else HOLDS

@@ -1,0 +1,172 @@
+"""A Tillkeeper on a clock that the scenario moves: the real receiver's path, lane, database, and the real workers.
+
+    signed bytes ─> gateway.verify, parse ─> intake ─> PostgreSQL lane ─> apply ─> orders
+                                      sweeps ─> asker ─> HTTP ─> the gateways' APIs
+
+The workers come in from outside (`Hire`), for the sandbox knows none of them.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import uuid4
+
+import asyncpg
+import msgspec
+
+from sandbox.scenarios.simulated import SimulatedClock, no_sleep
+from sandbox.signing import Signed
+from tillkeeper.asking import wire
+from tillkeeper.asking.client import Asker
+from tillkeeper.domain.policy import Policy
+from tillkeeper.gateways.base import Gateway, Request
+from tillkeeper.lanes.intake import Intake
+from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
+from tillkeeper.settings import Settings
+from tillkeeper.store.orders import Registration, register
+from tillkeeper.store.pool import create_schema, open_pool
+from tillkeeper.store.recount import next_due
+from tillkeeper.store.refunds import AskedRefund, register_refund
+
+POOL_CONNECTIONS: Final = 8
+ROUNDS_MAX: Final = 1_000  # of one kind of work at one moment; there is an end to it long before
+
+# How often it is looked for cases and events that waited too long, and for silence: after ten minutes without a look
+# Tillkeeper would take itself to have been away.
+FOLLOW_EVERY: Final = timedelta(minutes=9)
+
+RunOnce = Callable[[], Awaitable[int]]
+
+
+class Crew(msgspec.Struct, frozen=True, kw_only=True):
+    """One round of each worker; each returns how much there was to do."""
+
+    apply: RunOnce
+    sweep: RunOnce
+    follow: RunOnce
+    watch: RunOnce  # for silence
+    backfill: RunOnce
+    notify: RunOnce
+
+
+class Premises(msgspec.Struct, frozen=True, kw_only=True):
+    """What workers need."""
+
+    settings: Settings
+    pool: asyncpg.Pool
+    lane: SpoolReceiver
+    asker: Asker
+    policy: Policy
+    clock: SimulatedClock
+
+
+Hire = Callable[[Premises, AsyncExitStack], Awaitable[Crew]]
+
+
+class House:
+    """One Tillkeeper.  Made by `opened`."""
+
+    def __init__(self, premises: Premises, *, gateways: Mapping[str, Gateway], intake: Intake, crew: Crew) -> None:
+        self.premises = premises
+        self.pool = premises.pool
+        self.clock = premises.clock
+        self._gateways = gateways
+        self._intake = intake
+        self._crew = crew
+        self._envelopes_taken = 0
+        self._follow_at = premises.clock.now()
+
+    async def register(self, registrations: Sequence[tuple[datetime, Registration]]) -> None:
+        """What merchants register, each at its time, as many at once as there are connections."""
+        waiting = iter(registrations)
+
+        async def go_on() -> None:
+            for at, registration in waiting:
+                await register(self.pool, registration, policy=self.premises.policy, now=at)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(POOL_CONNECTIONS):
+                group.create_task(go_on())
+
+    async def hear_of_refunds(self, refunds: Sequence[AskedRefund]) -> None:
+        """What merchants tell: the refunds that they asked for."""
+        for refund in refunds:
+            await register_refund(self.pool, refund, policy=self.premises.policy, now=self.clock.now())
+
+    async def receive(self, deliveries: Sequence[tuple[datetime, str, Signed]]) -> None:
+        """Webhooks as they come in: verified, parsed, durable, applied.  A refusal is nobody's fault but ours, and ends
+        the scenario."""
+        await asyncio.gather(*(self._accept(at, account, signed) for at, account, signed in deliveries))
+        while self._envelopes_taken < sum(self._intake.counters.envelopes.values()):
+            self._envelopes_taken += await self._crew.apply()
+
+    async def _accept(self, at: datetime, account: str, signed: Signed) -> None:
+        headers, body = signed
+        gateway = self._gateways[account]
+        request = Request({name.lower(): [value] for name, value in headers.items()}, body)
+        verified = gateway.verify(request, at)
+        kept = tuple((name, value) for name in sorted(gateway.kept_headers) for value in request.headers.get(name, ()))
+        await self._intake.accept(
+            account=account,
+            received_at=at,
+            key=verified.key,
+            headers=kept,
+            body=body,
+            events=gateway.parse(verified),
+        )
+
+    async def do_what_is_due(self) -> None:
+        """Everything that is due by now."""
+        due_at, now = await next_due(self.pool), self.clock.now()
+        if due_at is not None and due_at <= now:
+            await _to_the_end(self._crew.sweep)
+            await _to_the_end(self._crew.notify)
+        if now >= self._follow_at:
+            self._follow_at = now + FOLLOW_EVERY
+            await _to_the_end(self._crew.follow)
+            await self._crew.watch()
+            await _to_the_end(self._crew.backfill)
+
+    async def next_due(self) -> datetime | None:
+        """When there is something to do again."""
+        due_at = await next_due(self.pool)
+        return self._follow_at if due_at is None else min(due_at, self._follow_at)
+
+
+def _in_the_middle(least: float, most: float) -> float:
+    """In the place of chance, so that a seed tells all."""
+    return (least + most) / 2
+
+
+async def _to_the_end(run_once: RunOnce) -> None:
+    for _ in range(ROUNDS_MAX):
+        if not await run_once():
+            return
+    raise AssertionError("there is no end to what is due at one moment")
+
+
+@asynccontextmanager
+async def opened(settings: Settings, *, policy: Policy, clock: SimulatedClock, hire: Hire) -> AsyncIterator[House]:
+    """A Tillkeeper on an empty database, while inside."""
+    await create_schema(settings.database_url)
+    gateways = settings.build_gateways()
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(await open_pool(settings.database_url, max_size=POOL_CONNECTIONS))
+        send = await stack.enter_async_context(wire.opened(settings.ask))
+        lane = await SpoolReceiver.open(pool, settings.database_url)
+        stack.push_async_callback(lane.close)
+        intake = Intake(run=uuid4(), broker=None, spool=SpoolSender(pool), monotonic_s=clock.monotonic_s)
+        stack.push_async_callback(intake.close)
+        asker = Asker(
+            gateways,
+            settings.ask,
+            send=send,
+            now=clock.now,
+            monotonic_s=clock.monotonic_s,
+            sleep=no_sleep,
+            jitter=_in_the_middle,
+        )
+        premises = Premises(settings=settings, pool=pool, lane=lane, asker=asker, policy=policy, clock=clock)
+        yield House(premises, gateways=gateways, intake=intake, crew=await hire(premises, stack))

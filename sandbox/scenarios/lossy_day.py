@@ -1,0 +1,166 @@
+"""`lossy-day`: three in ten webhooks lost, some doubled, some late, a gateway silent for two hours.  At the end every
+order is as its gateway knows it, with nobody's help.
+
+The same day is replayed a second time with webhooks alone, to see what the sweeps are worth.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+import msgspec
+
+from sandbox.apis.faults import Fault
+from sandbox.apis.faults import Spell as FaultSpell
+from sandbox.scenarios.day import STEP, Day, Wishes
+from sandbox.scenarios.finding import Findings, findings, is_true
+from sandbox.scenarios.lives import LIVES
+from sandbox.scenarios.mishaps import Mishaps, Silence, Toll, arrivals
+from sandbox.scenarios.run import BEGINS_AT, Progress, Say, Wish, World, house_in, world
+from sandbox.servers import Postgres
+from sandbox.verdict import Difference
+from tillkeeper import clock
+from tillkeeper.store.audit import audit
+from tillkeeper.store.overview import standings
+from tillkeeper.store.recount import cases, histories
+
+ENDS_AT: Final = BEGINS_AT + timedelta(days=9)  # a day of payments, and time for what is looked for only a week later
+SILENT_ACCOUNT: Final = "alipay-main"
+SILENT_SINCE: Final = BEGINS_AT + timedelta(hours=13)
+SILENT_FOR: Final = timedelta(hours=2)
+LOST: Final = 0.30
+DOUBLED: Final = 0.10
+LATE: Final = 0.20
+# Gateways' APIs are never quite well either: by share of questions, all the time.
+UNWELL: Final[Mapping[Fault, float]] = {Fault.BROKEN: 0.01, Fault.FORGED: 0.005, Fault.HUNG_UP: 0.005}
+EXPIRES_AFTER: Final = {"stripe": timedelta(hours=24), "alipay": timedelta(hours=2), "wechatpay": timedelta(hours=2)}
+DIFFERENCES_MAX: Final = 10
+
+
+class Half(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the two runs."""
+
+    took_s: float
+    steps: int
+    findings: Findings
+    differences: list[Difference]
+    questions: dict[str, int]  # by account
+    cases_opened: int
+    cases_left: dict[str, int]  # open at the end, by kind
+    balances: bool
+
+
+class LossyDay(msgspec.Struct, frozen=True, kw_only=True):
+    """What the day showed."""
+
+    wish: Wish
+    toll: Toll
+    swept: Half
+    unswept: Half
+
+    def problems(self) -> list[str]:
+        """What does not hold, a line each."""
+        swept, by = self.swept, self.swept.findings.by()
+        differing = len({it.order_ref for it in swept.differences})
+        found = {
+            "no order was played": not swept.findings.found,
+            f"{differing} orders are not as their gateways know them": differing,
+            f"{swept.findings.never} orders never came to their truth": swept.findings.never,
+            f"{by.get('operator', 0)} orders were resolved by a person": by.get("operator", 0),
+            "the books do not balance": not (swept.balances and self.unswept.balances),
+        }
+        return [problem for problem, holds in found.items() if holds]
+
+    def told(self) -> dict[str, Any]:
+        """As one JSON document.  Times in seconds of simulated time; null is never."""
+        return {
+            "scenario": "lossy-day",
+            "seed": self.wish.seed,
+            "payments": self.wish.payments,
+            "to_find_out": len(self.swept.findings.found),
+            "webhooks": msgspec.structs.asdict(self.toll),
+            "resolution_s": STEP.total_seconds(),
+            "with_sweeps": _told(self.swept),
+            "without_sweeps": _told(self.unswept),
+            "differences": [msgspec.structs.asdict(it) for it in self.swept.differences[:DIFFERENCES_MAX]],
+            "problems": (problems := self.problems()),
+            "holds": not problems,
+        }
+
+
+def _told(half: Half) -> dict[str, Any]:
+    found = half.findings
+    return {
+        "time_to_truth_s": {"median": found.after_s(0.5), "p90": found.after_s(0.9), "p99": found.after_s(0.99)},
+        "slowest_s": found.after_s(1.0),
+        "never": found.never,
+        "resolved_by": found.by(),
+        "queries": sum(half.questions.values()),
+        "queries_by_account": half.questions,
+        "cases_opened": half.cases_opened,
+        "cases_left": half.cases_left,
+        "balances": half.balances,
+        "took_s": round(half.took_s, 1),
+        "steps": half.steps,
+    }
+
+
+async def lossy_day(wish: Wish, postgres: Postgres, say: Say) -> LossyDay:
+    """Replays the day twice."""
+    spells = [
+        FaultSpell(account=account, fault=fault, since=BEGINS_AT, until=ENDS_AT, share=share)
+        for account in ("stripe-main", "alipay-main", "wechatpay-main")
+        for fault, share in UNWELL.items()
+    ]
+    around = world(wish, LIVES, spells=spells)
+    toll = Toll()
+    # Both at once: each waits for its database most of the time.  The second asks nobody.
+    swept, unswept = await asyncio.gather(
+        _half(around, wish, postgres, say, toll=toll, sweeps=True),
+        _half(around, wish, postgres, say, toll=Toll(), sweeps=False),
+    )
+    return LossyDay(wish=wish, toll=toll, swept=swept, unswept=unswept)
+
+
+async def _half(around: World, wish: Wish, postgres: Postgres, say: Say, *, toll: Toll, sweeps: bool) -> Half:
+    silence = Silence(account=SILENT_ACCOUNT, since=SILENT_SINCE, until=SILENT_SINCE + SILENT_FOR)
+    mishaps = Mishaps(lost=LOST, doubled=DOUBLED, late=LATE, silences=(silence,))
+    started_s = clock.monotonic_s()
+    async with house_in(around, postgres, wish=wish) as house:
+        day = Day(
+            house,
+            around.voices,
+            stories=around.stories,
+            arrivals=arrivals(around.stories, mishaps, seed=wish.seed, toll=toll),
+            wishes=Wishes(expires_after=EXPIRES_AFTER),
+            sweeps=sweeps,
+        )
+        await day.run(until=ENDS_AT, show=Progress(say, "with sweeps" if sweeps else "with webhooks alone"))
+        stand = await standings(house.pool, begins="S")
+        told = await cases(house.pool)
+        books = await audit(house.pool, settled_until=ENDS_AT, now=ENDS_AT)
+        left: dict[str, int] = {}
+        for case in told:
+            if case.closed_by is None:
+                left[case.kind] = left.get(case.kind, 0) + 1
+        return Half(
+            took_s=clock.monotonic_s() - started_s,
+            steps=day.steps,
+            findings=findings(around.stories, around.gateways, await histories(house.pool)),
+            differences=[
+                Difference(
+                    order_ref=story.order_ref,
+                    story=story.name,
+                    field="standing",
+                    expected=f"{story.truth.status} {story.truth.paid} {story.truth.refunded}",
+                    found=f"{it.status} {it.paid} {it.refunded}" if (it := stand.get(story.order_ref)) else "nothing",
+                )
+                for story in around.stories
+                if not is_true(story, stand.get(story.order_ref))
+            ],
+            questions=dict(around.log.counts) if sweeps else {},
+            cases_opened=len(told),
+            cases_left=left,
+            balances=books.balances,
+        )

@@ -1,0 +1,1 @@
+"""What the gateways themselves know of their payments, at every moment."""

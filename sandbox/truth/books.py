@@ -1,0 +1,154 @@
+"""A gateway's own books: what it knows of one payment at a time, read off the payment's story.  Pure.
+
+    story (words in order) ──> those that have happened by `at` ──> Known
+
+A word that the gateway never sends, because it has no webhook for it, stands in the story all the same.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from sandbox.story import Happening, Story
+
+
+class PaymentState(StrEnum):
+    """Where a payment stands at its gateway."""
+
+    CREATED = "created"
+    PENDING = "pending"
+    AUTHORIZED = "authorized"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SUCCEEDED = "succeeded"
+
+
+class RefundState(StrEnum):
+    """Where a refund stands at its gateway."""
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+# What each word of a gateway's writes into its books; words that are missing here write nothing.
+WORDS: Final[Mapping[str, Mapping[str, PaymentState | RefundState]]] = {
+    "stripe": {
+        "payment_intent.created": PaymentState.CREATED,
+        "payment_intent.processing": PaymentState.PENDING,
+        "payment_intent.amount_capturable_updated": PaymentState.AUTHORIZED,
+        "payment_intent.succeeded": PaymentState.SUCCEEDED,
+        "payment_intent.payment_failed": PaymentState.FAILED,
+        "payment_intent.canceled": PaymentState.CANCELLED,
+        "checkout.session.completed": PaymentState.PENDING,
+        "checkout.session.async_payment_succeeded": PaymentState.SUCCEEDED,
+        "refund.created": RefundState.PENDING,
+        "refund.updated": RefundState.SUCCEEDED,
+        "refund.failed": RefundState.FAILED,
+    },
+    "alipay": {
+        "WAIT_BUYER_PAY": PaymentState.PENDING,
+        "TRADE_SUCCESS": PaymentState.SUCCEEDED,
+        "TRADE_FINISHED": PaymentState.SUCCEEDED,
+        "TRADE_CLOSED": PaymentState.CANCELLED,
+        "refund asked": RefundState.PENDING,
+        "refunded": RefundState.SUCCEEDED,
+    },
+    "wechatpay": {
+        "NOTPAY": PaymentState.CREATED,
+        "USERPAYING": PaymentState.PENDING,
+        "PAYERROR": PaymentState.FAILED,
+        "REVOKED": PaymentState.CANCELLED,
+        "CLOSED": PaymentState.CANCELLED,
+        "TRANSACTION.SUCCESS": PaymentState.SUCCEEDED,
+        "REFUND.PROCESSING": RefundState.PENDING,
+        "REFUND.SUCCESS": RefundState.SUCCEEDED,
+        "REFUND.ABNORMAL": RefundState.FAILED,
+        "REFUND.CLOSED": RefundState.FAILED,
+    },
+}
+
+TELLS_TOTALS: Final = frozenset({"refunded"})  # its amount is all that was given back so far
+
+
+class KnownRefund(msgspec.Struct, frozen=True, kw_only=True):
+    """One refund in the books.  The amount is its own, in minor units."""
+
+    refund_ref: str
+    amount: int
+    state: RefundState
+    word: str  # that the gateway last wrote
+    asked_at: datetime
+    at: datetime
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """One payment in the books.  Amounts in minor units."""
+
+    story: Story
+    state: PaymentState = PaymentState.CREATED
+    word: str = ""
+    at: datetime
+    paid_at: datetime | None = None
+    captured: int = 0
+    refunds: tuple[KnownRefund, ...] = ()
+
+    @property
+    def refunded(self) -> int:
+        """All that was given back, with certainty."""
+        return sum(it.amount for it in self.refunds if it.state is RefundState.SUCCEEDED)
+
+    @property
+    def going_back(self) -> int:
+        """What was given back, or is on its way."""
+        return sum(it.amount for it in self.refunds if it.state is not RefundState.FAILED)
+
+    def refund(self, refund_ref: str) -> KnownRefund | None:
+        """The refund of this reference."""
+        return next((it for it in self.refunds if it.refund_ref == refund_ref), None)
+
+
+def known(story: Story, gateway: str, at: datetime) -> Known | None:
+    """What the gateway knows of the story's payment; None before it was made."""
+    if at < story.started_at:
+        return None
+    books = Known(story=story, at=story.started_at)
+    for happening in story.happenings:
+        if happening.at <= at:
+            books = _written(books, happening, WORDS[gateway].get(happening.word))
+    return books
+
+
+def _written(books: Known, happening: Happening, state: PaymentState | RefundState | None) -> Known:
+    match state:
+        case None:
+            return books
+        case RefundState():
+            return msgspec.structs.replace(books, refunds=_with_refund(books, happening, state))
+        case PaymentState.SUCCEEDED if books.paid_at is not None:
+            return msgspec.structs.replace(books, word=happening.word, at=happening.at)
+        case PaymentState.SUCCEEDED:
+            paid = {"paid_at": happening.at, "captured": happening.amount}
+            return msgspec.structs.replace(books, state=state, word=happening.word, at=happening.at, **paid)
+        case PaymentState():
+            return msgspec.structs.replace(books, state=state, word=happening.word, at=happening.at)
+
+
+def _with_refund(books: Known, happening: Happening, state: RefundState) -> tuple[KnownRefund, ...]:
+    before = books.refund(happening.refund_ref)
+    others = tuple(it for it in books.refunds if it is not before)
+    amount = happening.amount
+    if happening.word in TELLS_TOTALS:
+        amount -= sum(it.amount for it in others)
+    told = KnownRefund(
+        refund_ref=happening.refund_ref,
+        amount=amount,
+        state=state,
+        word=happening.word,
+        asked_at=before.asked_at if before else happening.at,
+        at=happening.at,
+    )
+    return (*others, told)

@@ -1,0 +1,381 @@
+"""The Asker over the real network, in a time of its own: what is asked again, what is left alone, what is said."""
+
+import asyncio
+import contextlib
+import json
+import re
+from datetime import timedelta
+
+import pytest
+import structlog
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import rsa
+from prometheus_client import REGISTRY
+
+from sandbox.servers.child import free_ports
+from sandbox.signing import WeChatPayKey, wechatpay_signed
+from tests.asking.playing import KEY, KEY_ID, NOW, a_key, an_asker, an_intent, says, stripe, wechatpay
+from tillkeeper.asking import client
+from tillkeeper.asking.client import NoAnswer, asking
+from tillkeeper.asking.settings import AskSettings
+from tillkeeper.domain.events import Kind
+from tillkeeper.gateways.base import Answer, CannotAsk, Question
+
+PAYMENT = Question(about="payment", order_ref="ORDER-1", payment_ref="pi_1")
+BROKEN, DENIED = says(b"", 500), says(b"", 401)
+NOT_FOUND = says({"error": {"code": "resource_missing"}}, 404)
+
+
+@pytest.fixture
+def logged():
+    with structlog.testing.capture_logs() as entries:
+        yield entries
+
+
+@pytest.fixture
+async def asker(server, time):
+    async with an_asker({"stripe-main": stripe(server.url)}, time) as it:
+        yield it
+
+
+def counted(result, account="stripe-main"):
+    return REGISTRY.get_sample_value("tillkeeper_asked_total", {"account": account, "result": result}) or 0.0
+
+
+async def reason_of(asker, question=PAYMENT, account="stripe-main"):
+    with pytest.raises(NoAnswer) as caught:
+        await asker.ask(account, question)
+    return caught.value.reason
+
+
+# What comes of a question.
+
+
+async def test_an_answer_comes_and_is_counted(asker, server):
+    before = counted("found")
+    answer = await asker.ask("stripe-main", PAYMENT)
+    assert [event.kind for event in answer.events] == [Kind.PAYMENT_SUCCEEDED]
+    assert len(server.requests) == 1
+    assert counted("found") == before + 1
+
+
+async def test_not_found_is_an_answer(asker, server):
+    before = counted("not_found")
+    server.answers = [NOT_FOUND]
+    assert await asker.ask("stripe-main", PAYMENT) == Answer(found=False)
+    assert counted("not_found") == before + 1
+
+
+async def test_what_breaks_once_or_twice_is_asked_again_after_growing_pauses(asker, server, time):
+    server.answers = [BROKEN, says(b"", 429), says(an_intent())]
+    assert (await asker.ask("stripe-main", PAYMENT)).found
+    assert len(server.requests) == 3
+    assert time.slept == [0.5, 1.0]
+
+
+async def test_what_stays_broken_is_busy(asker, server, logged):
+    before = counted("busy")
+    server.answers = [BROKEN]
+    assert await reason_of(asker) == "busy"
+    assert len(server.requests) == 3
+    assert counted("busy") == before + 1
+    assert logged == []
+
+
+async def test_nobody_there_is_unreachable(time):
+    [port] = free_ports(1)
+    async with an_asker({"stripe-main": stripe(f"http://127.0.0.1:{port}")}, time) as asker:
+        assert await reason_of(asker) == "unreachable"
+    assert len(time.slept) == 2
+
+
+async def test_a_gateway_that_hangs_is_unreachable_in_time(server, time):
+    async def hang(request):
+        await asyncio.sleep(60)
+        return web.Response()
+
+    server.answers = [hang, says(an_intent())]
+    async with an_asker({"stripe-main": stripe(server.url)}, time, call_s=0.2) as asker:
+        assert (await asker.ask("stripe-main", PAYMENT)).found
+        server.answers = [hang]
+        assert await reason_of(asker) == "unreachable"
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (DENIED, "denied"),
+        (says(b"", 403), "denied"),
+        (says(b"<html>"), "bad_answer"),
+        (says(an_intent("pi_2")), "bad_answer"),
+        (says(b"", 302, Location="/elsewhere"), "bad_answer"),
+        (says(b"x" * (9 * 1024 * 1024)), "bad_answer"),
+        (says(b"", **{"Content-Encoding": "gzip"}), "bad_answer"),
+    ],
+)
+async def test_what_another_try_cannot_mend_is_asked_once(asker, server, answer, reason):
+    before = counted(reason)
+    server.answers = [answer]
+    assert await reason_of(asker) == reason
+    assert len(server.requests) == 1
+    assert counted(reason) == before + 1
+
+
+async def test_what_cannot_be_asked_is_said_so_and_nothing_goes_out(asker, server):
+    assert await reason_of(asker, Question(about="refund", order_ref="ORDER-1")) == "cannot_ask"
+    assert await reason_of(asker, account="nobody") == "cannot_ask"
+    assert server.requests == []
+
+
+async def test_each_attempt_is_signed_anew(server, time):
+    """WeChat Pay takes no nonce twice, and no time that has passed."""
+    server.answers = [BROKEN]
+    async with an_asker({"wechat-main": wechatpay(server.url)}, time) as asker:
+        assert await reason_of(asker, account="wechat-main") == "busy"
+    signed = [dict(re.findall(r'(\w+)="([^"]*)"', it.headers["Authorization"])) for it in server.requests]
+    assert [it["nonce_str"] for it in signed] == ["nonce0", "nonce1", "nonce2"]
+    assert [int(it["timestamp"]) - int(NOW.timestamp()) for it in signed] == [0, 0, 1]
+
+
+async def test_a_wrongly_signed_answer_is_logged_and_is_none(server, time, logged):
+    foreign = WeChatPayKey(KEY_ID, rsa.generate_private_key(public_exponent=65537, key_size=2048))
+    paid = {
+        "mchid": "1900000100",
+        "out_trade_no": "ORDER-1",
+        "transaction_id": "42001",
+        "trade_state": "SUCCESS",
+        "amount": {"total": 5, "currency": "CNY"},
+    }
+    question = Question(about="payment", order_ref="ORDER-1", payment_ref="42001")
+    own = WeChatPayKey(KEY_ID, a_key())
+    async with an_asker({"wechat-main": wechatpay(server.url)}, time) as asker:
+        for key, is_good in ((foreign, False), (own, True)):
+            headers, body = wechatpay_signed(key, NOW, json.dumps(paid).encode())
+            server.answers = [says(body, **headers)]
+            if is_good:
+                assert (await asker.ask("wechat-main", question)).found
+            else:
+                assert await reason_of(asker, question, "wechat-main") == "bad_answer"
+    (line,) = logged
+    assert (line["event"], line["account"], line["kind"]) == ("answer_refused", "wechat-main", "BadSignature")
+
+
+# Limits.
+
+
+async def test_an_account_is_called_no_more_often_than_its_rate(server, time):
+    async with an_asker({"stripe-main": stripe(server.url)}, time, calls_per_s=2, burst_calls=2) as asker:
+        for _ in range(5):
+            await asker.ask("stripe-main", PAYMENT)
+    assert time.slept == [0.5, 0.5, 0.5]
+
+
+async def test_accounts_have_rates_of_their_own(server, time):
+    gateways = {name: stripe(server.url) for name in ("one", "two", "three")}
+    async with an_asker(gateways, time, calls_per_s=1, burst_calls=1) as asker:
+        for account in gateways:
+            await asker.ask(account, PAYMENT)
+    assert time.slept == []
+
+
+async def test_a_question_that_would_wait_too_long_for_its_turn_is_not_put(server, time):
+    async with an_asker(
+        {"stripe-main": stripe(server.url)}, time, calls_per_s=0.01, burst_calls=1, total_s=20
+    ) as asker:
+        await asker.ask("stripe-main", PAYMENT)
+        assert await reason_of(asker) == "busy"
+    assert len(server.requests) == 1
+    assert time.slept == []
+
+
+async def test_so_many_calls_are_on_their_way_and_no_more(server, time):
+    async def slow(request):
+        await asyncio.sleep(0.05)
+        return await says(an_intent())(request)
+
+    server.answers = [slow]
+    async with an_asker({"stripe-main": stripe(server.url)}, time, calls_per_s=0, concurrent_calls=3) as asker:
+        await asyncio.gather(*(asker.ask("stripe-main", PAYMENT) for _ in range(12)))
+    assert (server.most_at_once, len(server.requests)) == (3, 12)
+
+
+async def test_a_question_ends_in_time_though_attempts_are_left(server, time):
+    server.answers = [BROKEN]
+    async with an_asker(
+        {"stripe-main": stripe(server.url)}, time, attempts=10, total_s=6, breaker_failures=100
+    ) as asker:
+        assert await reason_of(asker) == "busy"
+    assert sum(time.slept) < 6
+    assert len(server.requests) == 4
+
+
+# The breaker.
+
+
+async def test_a_gateway_that_is_down_is_left_alone_and_tried_once_in_a_while(asker, server, time, logged):
+    def unanswering():
+        return REGISTRY.get_sample_value("tillkeeper_unanswering", {"account": "stripe-main"})
+
+    server.answers = [BROKEN]
+    assert [await reason_of(asker) for _ in range(2)] == ["busy", "busy"]
+    assert len(server.requests) == 5
+    assert unanswering() == 1
+    assert [await reason_of(asker) for _ in range(50)] == ["breaker_open"] * 50
+    assert len(server.requests) == 5
+    time.passed_s += 36
+    assert await reason_of(asker) == "busy"
+    assert await reason_of(asker) == "breaker_open"
+    assert len(server.requests) == 6
+    server.answers = [says(an_intent())]
+    time.passed_s += 36
+    assert (await asker.ask("stripe-main", PAYMENT)).found
+    assert (await asker.ask("stripe-main", PAYMENT)).found
+    assert unanswering() == 0
+    assert [line["event"] for line in logged] == ["gateway_unanswering", "gateway_answering"]
+
+
+@pytest.mark.parametrize("answer", [DENIED, says(b"<html>"), NOT_FOUND])
+async def test_a_gateway_that_says_no_is_not_down(asker, server, answer):
+    server.answers = [BROKEN] * 4 + [answer, BROKEN, NOT_FOUND]
+    assert await reason_of(asker) == "busy"
+    for _ in range(2):
+        with contextlib.suppress(NoAnswer):
+            await asker.ask("stripe-main", PAYMENT)
+    assert await asker.ask("stripe-main", PAYMENT) == Answer(found=False)
+
+
+async def test_questions_that_waited_when_it_opened_are_not_put(server, time):
+    server.answers = [BROKEN]
+    async with an_asker(
+        {"stripe-main": stripe(server.url)}, time, calls_per_s=0, concurrent_calls=1, attempts=1
+    ) as asker:
+        asked = await asyncio.gather(*(asker.ask("stripe-main", PAYMENT) for _ in range(20)), return_exceptions=True)
+    assert [it.reason for it in asked] == ["busy"] * 5 + ["breaker_open"] * 15
+    assert len(server.requests) == 5
+
+
+async def test_a_question_that_is_cancelled_gives_its_place_back(server, time):
+    begun = asyncio.Event()
+
+    async def hang(request):
+        begun.set()
+        await asyncio.sleep(60)
+        return web.Response()
+
+    server.answers = [BROKEN]
+    async with an_asker({"stripe-main": stripe(server.url)}, time, concurrent_calls=1, breaker_failures=1) as asker:
+        assert await reason_of(asker) == "busy"
+        time.passed_s += 36
+        server.answers = [hang, says(an_intent())]
+        asking_now = asyncio.ensure_future(asker.ask("stripe-main", PAYMENT))
+        await begun.wait()
+        asking_now.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking_now
+        assert (await asker.ask("stripe-main", PAYMENT)).found
+
+
+# The log.
+
+
+async def test_what_is_said_again_and_again_is_said_once_a_minute(asker, server, time, logged):
+    server.answers = [DENIED]
+    for _ in range(7):
+        assert await reason_of(asker) == "denied"
+    time.passed_s += 60
+    assert await reason_of(asker) == "denied"
+    assert [(line["event"], line["unsaid"]) for line in logged] == [("asking_denied", 0), ("asking_denied", 6)]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        says({"error": {"code": "api_key_expired", "message": f"Expired API Key provided: {KEY}"}}, 401),
+        says(KEY.encode()),
+        says({"id": KEY, "object": "payment_intent"}),
+        says({"error": {"code": KEY}}, 400),
+        BROKEN,
+    ],
+)
+async def test_no_line_and_no_error_tells_a_secret(asker, server, logged, answer):
+    server.answers = [answer]
+    for _ in range(3):
+        with pytest.raises(NoAnswer) as caught:
+            await asker.ask("stripe-main", PAYMENT)
+        assert KEY not in f"{caught.value!r} {caught.value.detail}"
+    assert logged
+    assert KEY not in repr(logged)
+
+
+# Lists of events.
+
+
+def an_event(number):
+    return {
+        "id": f"evt_{number}",
+        "object": "event",
+        "type": "payment_intent.succeeded",
+        "created": int(NOW.timestamp()) - number,
+        "livemode": False,
+        "data": {"object": an_intent()},
+    }
+
+
+async def listed(asker, account="stripe-main"):
+    pages = asker.events(account, since=NOW - timedelta(hours=6), until=NOW)
+    return [[event.event_id for event in page] async for page in pages]
+
+
+async def test_events_come_page_by_page(asker, server, logged):
+    before = counted("listed")
+    server.answers = [
+        says({"data": [an_event(1), an_event(2)], "has_more": True}),
+        BROKEN,
+        says({"data": [an_event(3), an_event(4) | {"created": -1}], "has_more": False}),
+    ]
+    assert await listed(asker) == [["evt_1", "evt_2"], ["evt_3"]]
+    assert [it.query.get("starting_after") for it in server.requests] == [None, "evt_2", "evt_2"]
+    assert counted("listed") == before + 2
+    assert [(line["event"], line["events"]) for line in logged] == [("listed_events_unread", 1)]
+
+
+async def test_a_page_that_does_not_come_ends_the_list(asker, server):
+    server.answers = [says({"data": [an_event(1)], "has_more": True}), DENIED]
+    with pytest.raises(NoAnswer, match="denied"):
+        await listed(asker)
+
+
+async def test_a_list_that_does_not_end_is_none(asker, server, monkeypatch):
+    monkeypatch.setattr(client, "PAGES_MAX", 3)
+    server.answers = [says({"data": [an_event(1)], "has_more": True})]
+    with pytest.raises(NoAnswer, match="does not end"):
+        await listed(asker)
+    assert len(server.requests) == 3
+
+
+async def test_who_has_no_list_cannot_be_asked_for_one(server, time):
+    async with an_asker({"wechat-main": wechatpay(server.url)}, time) as asker:
+        for account in ("wechat-main", "nobody"):
+            with pytest.raises(CannotAsk):
+                await listed(asker, account)
+    assert server.requests == []
+
+
+# Who can be asked.
+
+
+async def test_who_can_be_asked_is_told_without_asking(server, time):
+    gateways = {
+        "with": stripe(server.url),
+        "without": stripe(server.url, api_key=None),
+        "wechat": wechatpay(server.url),
+    }
+    async with an_asker(gateways, time) as asker:
+        assert [asker.can_ask(account) for account in (*gateways, "nobody")] == [True, False, True, False]
+    assert server.requests == []
+
+
+async def test_on_the_real_clock_it_asks_as_well(server):
+    async with asking({"stripe-main": stripe(server.url)}, AskSettings()) as asker:
+        server.answers = [BROKEN, says(an_intent())]
+        assert (await asker.ask("stripe-main", PAYMENT)).found

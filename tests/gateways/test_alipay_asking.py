@@ -1,0 +1,459 @@
+"""Asking Alipay: the official package builds the same request, verifies ours, signs and reads answers; every code."""
+
+import hashlib
+import json
+from base64 import b64encode
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+import rsa as python_rsa
+from alipay.aop.api import DefaultAlipayClient as OfficialClient
+from alipay.aop.api.AlipayClientConfig import AlipayClientConfig
+from alipay.aop.api.domain.AlipayTradeFastpayRefundQueryModel import AlipayTradeFastpayRefundQueryModel
+from alipay.aop.api.domain.AlipayTradeQueryModel import AlipayTradeQueryModel
+from alipay.aop.api.exception.Exception import ResponseException
+from alipay.aop.api.request.AlipayTradeFastpayRefundQueryRequest import AlipayTradeFastpayRefundQueryRequest
+from alipay.aop.api.request.AlipayTradeQueryRequest import AlipayTradeQueryRequest
+from alipay.aop.api.util.SignatureUtils import get_sign_content, sign_with_rsa, sign_with_rsa2, verify_with_rsa
+from certificates import SM2_ROOT, issue
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from specimen import NOW, private_pem, public_pem, rsa_keys
+from specimen_alipay import APP_ID, REFUND_ANSWER, TRADE_ANSWER, answer
+
+from tillkeeper.domain.events import Evidence, Kind
+from tillkeeper.domain.failures import FailureClass
+from tillkeeper.gateways.alipay import Alipay, AlipaySettings
+from tillkeeper.gateways.alipay_asking import KINDS, serial_of, serials_of_roots
+from tillkeeper.gateways.base import Answer, AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Heard, Question
+
+KEYS = rsa_keys()
+TRADE_NO = "2026100522001400000000000001"
+PAYMENT = Question(about="payment", order_ref="ORDER-1", payment_ref=TRADE_NO)
+BY_ORDER = Question(about="payment", order_ref="ORDER-1")
+REFUND = Question(about="refund", order_ref="ORDER-1", payment_ref=TRADE_NO, refund_ref="R-1")
+TRADE_NAME = "alipay_trade_query_response"
+REFUND_NAME = "alipay_trade_fastpay_refund_query_response"
+PAID_AT = datetime(2026, 10, 5, 11, 59, tzinfo=UTC)
+API = "https://openapi.alipay.com/gateway.do"
+
+
+def settings(**changes):
+    base = {"gateway": "alipay", "app_id": APP_ID, "app_private_key": private_pem(KEYS.other)}
+    return AlipaySettings.model_validate(base | changes)
+
+
+def a_gateway(**changes):
+    return THE_GATEWAY if not changes else made(**changes)
+
+
+def made(**changes):
+    return Alipay("alipay-main", settings(**({"alipay_public_key": public_pem(KEYS.own)} | changes)))
+
+
+THE_GATEWAY = made()  # reading a private key takes a while
+
+
+def compact(content):
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def told(question, content, *, name=None, key=KEYS.own, gateway=None, now=NOW):
+    plain = content if isinstance(content, bytes) else compact(content)
+    name = name or (REFUND_NAME if question.about == "refund" else TRADE_NAME)
+    return (gateway or a_gateway()).hear(question, answer(key, name, plain), now=now)
+
+
+def unsigned(question, content, **more):
+    name = REFUND_NAME if question.about == "refund" else TRADE_NAME
+    heard = Heard(status=200, headers={}, body=compact({name: content} | more))
+    return a_gateway().hear(question, heard, now=NOW)
+
+
+def the(heard):
+    (event,) = heard.events
+    return event
+
+
+def without(content, *names):
+    return {name: value for name, value in content.items() if name not in names}
+
+
+# The official package.
+
+
+@pytest.fixture
+def pkcs1():
+    return KEYS.other.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
+
+
+@pytest.fixture
+def package(pkcs1, monkeypatch):
+    """Its client, with our key and our clock."""
+    shanghai = NOW + timedelta(hours=8)
+    clock = SimpleNamespace(datetime=SimpleNamespace(now=lambda: shanghai))
+    monkeypatch.setattr(OfficialClient, "datetime", clock)
+    monkeypatch.setattr(OfficialClient.THREAD_LOCAL, "uuid", "0", raising=False)
+    config = AlipayClientConfig()
+    config.app_id, config.app_private_key = APP_ID, pkcs1
+    config.alipay_public_key = public_pem(KEYS.own)
+    config.format = "JSON"
+    return OfficialClient.DefaultAlipayClient(config)
+
+
+def trade_query(**about):
+    model = AlipayTradeQueryModel()
+    for name, value in about.items():
+        setattr(model, name, value)
+    return AlipayTradeQueryRequest(biz_model=model)
+
+
+def refund_query(**about):
+    model = AlipayTradeFastpayRefundQueryModel()
+    for name, value in about.items():
+        setattr(model, name, value)
+    return AlipayTradeFastpayRefundQueryRequest(biz_model=model)
+
+
+def parameters(call):
+    pairs = parse_qsl(urlsplit(call.url).query, strict_parsing=True)
+    pairs += parse_qsl(call.body.decode(), strict_parsing=True)
+    assert len(dict(pairs)) == len(pairs)
+    return dict(pairs)
+
+
+@pytest.mark.parametrize(
+    ("question", "officially"),
+    [
+        (PAYMENT, trade_query(trade_no=TRADE_NO)),
+        (BY_ORDER, trade_query(out_trade_no="ORDER-1")),
+        (Question(about="payment", order_ref="订单 & 1=+"), trade_query(out_trade_no="订单 & 1=+")),
+        (REFUND, refund_query(trade_no=TRADE_NO, out_request_no="R-1", query_options=["gmt_refund_pay"])),
+    ],
+    ids=["payment", "order", "odd order", "refund"],
+)
+def test_the_official_package_asks_the_same_and_verifies_our_signature(package, question, officially):
+    theirs = dict(parse_qsl(package.sdk_execute(officially), strict_parsing=True))
+    call = a_gateway().ask(question, now=NOW, nonce="n")
+    ours = parameters(call)
+    assert call.method == "POST"
+    assert call.headers == {"Content-Type": "application/x-www-form-urlencoded;charset=utf-8"}
+    assert json.loads(ours["biz_content"]) == json.loads(theirs["biz_content"])
+    apart = ("sign", "biz_content")
+    assert without(ours, *apart) == without(theirs, *apart)
+    content = get_sign_content(without(ours, "sign")).encode()
+    assert verify_with_rsa(public_pem(KEYS.other), content, ours["sign"])
+    with pytest.raises(python_rsa.VerificationError):
+        verify_with_rsa(public_pem(KEYS.own), content, ours["sign"])
+
+
+@pytest.mark.parametrize("content", [TRADE_ANSWER, REFUND_ANSWER, {"code": "10000", "text": '}","sign":"x', "é": "支"}])
+def test_the_official_package_takes_the_same_answers_and_cuts_out_the_same_piece(package, content):
+    heard = answer(KEYS.own, TRADE_NAME, compact(content))
+    assert package._DefaultAlipayClient__parse_response(heard.body) == compact(content).decode()
+    with pytest.raises(ResponseException):
+        package._DefaultAlipayClient__parse_response(answer(KEYS.other, TRADE_NAME, compact(content)).body)
+
+
+@pytest.mark.parametrize("space", ["", " ", "\n  "])
+@pytest.mark.parametrize("more", [{}, {"subject": '}","sign":"x"}'}, {"subject": '支付 \\ " { } é'}])
+def test_what_the_official_package_signs_is_verified_however_it_is_laid_out(space, more):
+    pkcs1 = KEYS.own.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
+    plain = json.dumps(TRADE_ANSWER | more, ensure_ascii=False, indent=2 if space else None)
+    sign = sign_with_rsa2(pkcs1, plain, "utf-8")
+    body = f'{space}{{{space}"{TRADE_NAME}"{space}:{space}{plain}{space},{space}"sign"{space}:{space}"{sign}"{space}}}'
+    heard = Heard(status=200, headers={}, body=f"{body}{space}".encode())
+    assert the(a_gateway().hear(PAYMENT, heard, now=NOW)).kind is Kind.PAYMENT_SUCCEEDED
+
+
+@given(st.dictionaries(st.text(max_size=8), st.text(max_size=8) | st.integers(0, 9), max_size=4), st.booleans())
+def test_whatever_else_an_answer_holds_it_is_verified(more, is_ascii):
+    plain = json.dumps(more | TRADE_ANSWER, ensure_ascii=is_ascii).encode(errors="ignore")
+    if "\\u0000" in plain.decode():  # no database can keep it
+        with pytest.raises(BadPayload, match="character"):
+            told(PAYMENT, plain)
+    else:
+        assert told(PAYMENT, plain).events
+
+
+def test_sha_1_is_refused(package):
+    pkcs1 = KEYS.own.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
+    body = compact({TRADE_NAME: TRADE_ANSWER, "sign": sign_with_rsa(pkcs1, compact(TRADE_ANSWER).decode(), "utf-8")})
+    with pytest.raises(BadSignature):
+        a_gateway().hear(PAYMENT, Heard(status=200, headers={}, body=body), now=NOW)
+
+
+def test_a_good_signature_does_not_cover_a_second_answer_beside_it():
+    heard = answer(KEYS.own, TRADE_NAME, compact(TRADE_ANSWER))
+    forged = compact(TRADE_ANSWER | {"trade_status": "TRADE_SUCCESS", "total_amount": "1.00"})
+    repeated, beside = (
+        Heard(status=200, headers={}, body=b'{"' + name + b'":' + forged + b"," + heard.body[1:])
+        for name in (TRADE_NAME.encode(), b"error_response")
+    )
+    with pytest.raises(BadPayload, match="repeats"):
+        a_gateway().hear(PAYMENT, repeated, now=NOW)
+    assert the(a_gateway().hear(PAYMENT, beside, now=NOW)).amount == 12900
+
+
+@pytest.mark.parametrize("sign", ["", "x", 7, None, b64encode(bytes(256)).decode()])
+def test_an_odd_signature_is_refused(sign):
+    body = compact({TRADE_NAME: TRADE_ANSWER, "sign": sign})
+    with pytest.raises((BadSignature, BadPayload)):
+        a_gateway().hear(PAYMENT, Heard(status=200, headers={}, body=body), now=NOW)
+
+
+# Certificate mode.
+
+
+@pytest.fixture(scope="module")
+def app(class_2):
+    return issue("App", KEYS.other, by=class_2)
+
+
+@pytest.fixture(scope="module")
+def mode(leaf, class_2, root, app):
+    return {
+        "alipay_public_key": None,
+        "alipay_cert": leaf.pem + class_2.pem,
+        "alipay_root_cert": SM2_ROOT + root.pem,
+        "app_cert": app.pem,
+    }
+
+
+def test_certificate_mode_names_both_sides_certificates(mode, app, root, package):
+    call = a_gateway(**mode).ask(PAYMENT, now=NOW, nonce="n")
+    ours = parameters(call)
+    assert ours["app_cert_sn"] == serial_of(app.certificate)
+    assert ours["alipay_root_cert_sn"] == serial_of(root.certificate)
+    assert verify_with_rsa(public_pem(KEYS.other), get_sign_content(without(ours, "sign")).encode(), ours["sign"])
+
+
+def test_a_serial_number_is_written_as_alipays_own_tools_write_it():
+    """The app certificate in the Node SDK's tests has this issuer and number, and there this digest."""
+    names = [
+        (x509.NameOID.COUNTRY_NAME, "CN"),
+        (x509.NameOID.ORGANIZATION_NAME, "Ant Financial"),
+        (x509.NameOID.ORGANIZATIONAL_UNIT_NAME, "Certification Authority"),
+        (x509.NameOID.COMMON_NAME, "Ant Financial Certification Authority Class 1 R1"),
+    ]
+    name = x509.Name([x509.NameAttribute(oid, value) for oid, value in names])
+    certificate = x509.CertificateBuilder(
+        issuer_name=name,
+        subject_name=name,
+        public_key=KEYS.own.public_key(),
+        serial_number=42701552708448241360226107228231049510,
+        not_valid_before=datetime(2020, 5, 18, tzinfo=UTC),
+        not_valid_after=datetime(2022, 5, 18, tzinfo=UTC),
+    ).sign(KEYS.own, SHA256())
+    assert serial_of(certificate) == "866efef280dec9137a87d047ac446315"
+
+
+def test_of_a_bundle_the_rsa_roots_count_in_their_order(root):
+    other = issue("Other root", KEYS.own, ca=True)
+    both = [hashlib.md5(f"CN={name}{it.certificate.serial_number}".encode()).hexdigest()
+            for name, it in (("Other root", other), ("Root", root))]  # fmt: skip
+    assert serials_of_roots(other.pem + SM2_ROOT + root.pem) == "_".join(both)
+
+
+def test_in_certificate_mode_an_answer_names_its_certificate(mode, leaf):
+    gateway = a_gateway(**mode)
+    for serial, is_good in ((serial_of(leaf.certificate), True), ("0" * 32, False)):
+        more = f',"alipay_cert_sn":"{serial}"'.encode()
+        heard = answer(KEYS.own, TRADE_NAME, compact(TRADE_ANSWER), more=more)
+        if is_good:
+            assert gateway.hear(PAYMENT, heard, now=NOW).events
+        else:
+            with pytest.raises(BadSignature, match="another certificate"):
+                gateway.hear(PAYMENT, heard, now=NOW)
+    assert told(PAYMENT, TRADE_ANSWER, gateway=gateway).events
+    with pytest.raises(BadSignature, match="not by"):
+        told(PAYMENT, TRADE_ANSWER, gateway=gateway, key=KEYS.other)
+    with pytest.raises(BadSignature, match="not valid at this time"):
+        told(PAYMENT, TRADE_ANSWER, gateway=gateway, now=NOW + timedelta(days=365))
+
+
+def test_certificate_mode_without_the_apps_certificate_cannot_ask(mode):
+    with pytest.raises(CannotAsk, match="app_cert"):
+        a_gateway(**mode | {"app_cert": None}).ask(PAYMENT, now=NOW, nonce="n")
+
+
+def test_without_the_apps_key_nothing_can_be_asked():
+    with pytest.raises(CannotAsk, match="app_private_key"):
+        a_gateway(app_private_key=None).ask(PAYMENT, now=NOW, nonce="n")
+
+
+@pytest.mark.parametrize("change", [{"app_private_key": None}, {"app_private_key": private_pem(KEYS.own)}])
+def test_an_app_certificate_must_be_of_the_apps_key(mode, change):
+    with pytest.raises(ValidationError, match="not the certificate of app_private_key"):
+        settings(**mode | change)
+
+
+def test_an_app_certificate_is_for_certificate_mode_and_must_be_one(mode, app):
+    with pytest.raises(ValidationError, match="certificate mode"):
+        settings(alipay_public_key=public_pem(KEYS.own), app_cert=app.pem)
+    with pytest.raises(ValidationError, match="not PEM"):
+        settings(**mode | {"app_cert": "no certificate"})
+
+
+# What a trade says of itself.
+
+
+@pytest.mark.parametrize("question", [PAYMENT, BY_ORDER])
+@pytest.mark.parametrize("status", ["TRADE_SUCCESS", "TRADE_FINISHED"])
+def test_a_trade_that_was_paid_succeeded_when_it_was(question, status):
+    event = the(told(question, TRADE_ANSWER | {"trade_status": status}))
+    assert (event.kind, event.amount, event.currency) == (Kind.PAYMENT_SUCCEEDED, 12900, "CNY")
+    assert (event.order_ref, event.payment_ref, event.occurred_at) == ("ORDER-1", TRADE_NO, PAID_AT)
+    assert (event.method, event.evidence) == ("ALIPAYACCOUNT", Evidence.QUERY)
+    assert event.event_id == f"query:{TRADE_NO}:payment.succeeded:20261005T115900Z:12900"
+
+
+def test_a_trade_that_was_paid_at_a_time_not_told_succeeded_by_now():
+    assert the(told(PAYMENT, without(TRADE_ANSWER, "send_pay_date"))).occurred_at == NOW
+
+
+def test_a_trade_that_waits_for_its_payer_is_pending():
+    event = the(told(PAYMENT, without(TRADE_ANSWER, "send_pay_date") | {"trade_status": "WAIT_BUYER_PAY"}))
+    assert (event.kind, event.amount, event.occurred_at) == (Kind.PAYMENT_PENDING, 12900, NOW)
+
+
+def test_a_trade_closed_unpaid_expired():
+    event = the(told(PAYMENT, without(TRADE_ANSWER, "send_pay_date") | {"trade_status": "TRADE_CLOSED"}))
+    assert (event.kind, event.failure, event.failure_code) == (
+        Kind.PAYMENT_CANCELLED,
+        FailureClass.EXPIRED_UNPAID,
+        "TRADE_CLOSED",
+    )
+    assert event.occurred_at == NOW
+
+
+def test_a_trade_paid_and_closed_was_given_back_whole():
+    payment, refund = told(PAYMENT, TRADE_ANSWER | {"trade_status": "TRADE_CLOSED"}).events
+    assert (payment.kind, payment.amount, payment.occurred_at, payment.failure) == (
+        Kind.PAYMENT_SUCCEEDED,
+        12900,
+        PAID_AT,
+        None,
+    )
+    assert (refund.kind, refund.total, refund.amount, refund.occurred_at) == (Kind.REFUND_SUCCEEDED, 12900, None, NOW)
+    assert (refund.order_ref, refund.payment_ref, refund.refund_ref) == ("ORDER-1", TRADE_NO, None)
+
+
+def test_every_state_is_tested_here():
+    assert len(KINDS) == 4
+
+
+@pytest.mark.parametrize(("code", "sub_code"), [("40004", "ACQ.TRADE_NOT_EXIST")], ids=["the payer never opened it"])
+@pytest.mark.parametrize("question", [PAYMENT, BY_ORDER, REFUND])
+def test_a_trade_that_does_not_exist_is_not_found_and_not_failed(question, code, sub_code):
+    content = {"code": code, "msg": "Business Failed", "sub_code": sub_code, "sub_msg": "交易不存在"}
+    assert told(question, content) == Answer(found=False)
+
+
+# What is told of a refund.
+
+
+def test_a_refund_that_succeeded_has_its_own_amount_and_time():
+    event = the(told(REFUND, REFUND_ANSWER))
+    assert (event.kind, event.amount, event.total, event.refund_ref) == (Kind.REFUND_SUCCEEDED, 400, None, "R-1")
+    assert (event.order_ref, event.payment_ref) == ("ORDER-1", TRADE_NO)
+    assert event.occurred_at == datetime(2026, 10, 5, 11, 59, 30, tzinfo=UTC)
+    assert the(told(REFUND, without(REFUND_ANSWER, "gmt_refund_pay"))).occurred_at == NOW
+
+
+@pytest.mark.parametrize("change", [{}, {"refund_status": ""}, {"refund_status": None}])
+def test_success_without_a_refund_status_is_no_refund(change):
+    content = without(REFUND_ANSWER, "refund_status") | change
+    assert told(REFUND, content) == Answer(found=True)
+    assert told(REFUND, {"code": "10000", "msg": "Success"}) == Answer(found=True)
+
+
+# What is no answer.
+
+
+@pytest.mark.parametrize(
+    ("code", "sub_code", "error"),
+    [
+        ("20000", "isp.unknow-error", AskAgain),
+        ("20000", None, AskAgain),
+        ("40005", "isv.app-call-limited", AskAgain),
+        ("40004", "ACQ.SYSTEM_ERROR", AskAgain),
+        ("40004", "aop.ACQ.SYSTEM_ERROR", AskAgain),
+        ("20001", "aop.invalid-auth-token", Denied),
+        ("40001", "isv.missing-signature", Denied),
+        ("40002", "isv.invalid-signature", Denied),
+        ("40002", "isv.invalid-app-id", Denied),
+        ("40003", "isv.account-unusual", Denied),
+        ("40006", "isv.insufficient-isv-permissions", Denied),
+        ("40004", "ACQ.ACCESS_FORBIDDEN", Denied),
+    ],
+)
+@pytest.mark.parametrize("name", [TRADE_NAME, "error_response"])
+def test_an_error_says_whose_turn_it_is_signed_or_not(code, sub_code, error, name):
+    content = {"code": code, "msg": "…", "sub_code": sub_code, "sub_msg": "ORDER-1 …"}
+    with pytest.raises(error) as caught:
+        told(PAYMENT, content, name=name)
+    assert "ORDER-1" not in str(caught.value)
+    with pytest.raises(error):
+        unsigned(PAYMENT, content)
+    with pytest.raises(BadSignature):
+        told(PAYMENT, content, key=KEYS.foreign)
+
+
+@pytest.mark.parametrize(
+    "content", [TRADE_ANSWER, {"code": "40004", "sub_code": "ACQ.TRADE_NOT_EXIST"}, {"code": "\n" * 99}]
+)
+def test_an_unsigned_answer_is_no_data(content):
+    for more in ({}, {"sign": None}, {"sign": ""}):
+        with pytest.raises(BadSignature, match="not signed"):
+            unsigned(PAYMENT, content, **more)
+
+
+@pytest.mark.parametrize(
+    ("question", "content"),
+    [
+        (PAYMENT, {"code": "40004", "sub_code": "ACQ.INVALID_PARAMETER"}),
+        (PAYMENT, {"code": "90000"}),
+        (PAYMENT, {}),
+        (PAYMENT, b'"encrypted"'),
+        (PAYMENT, TRADE_ANSWER | {"trade_status": "TRADE_PENDING"}),
+        (PAYMENT, TRADE_ANSWER | {"trade_no": "2"}),
+        (BY_ORDER, TRADE_ANSWER | {"out_trade_no": "ORDER-2"}),
+        (PAYMENT, TRADE_ANSWER | {"total_amount": "1.001"}),
+        (PAYMENT, TRADE_ANSWER | {"total_amount": 129}),
+        (PAYMENT, without(TRADE_ANSWER, "total_amount")),
+        (BY_ORDER, without(TRADE_ANSWER, "trade_no")),
+        (PAYMENT, TRADE_ANSWER | {"send_pay_date": "yesterday"}),
+        (REFUND, REFUND_ANSWER | {"out_request_no": "R-2"}),
+        (REFUND, without(REFUND_ANSWER, "out_request_no")),
+        (REFUND, REFUND_ANSWER | {"refund_status": "REFUND_HALF"}),
+        (REFUND, REFUND_ANSWER | {"refund_amount": "-1.00"}),
+    ],
+)
+def test_an_authentic_answer_that_makes_no_sense_is_refused(question, content):
+    with pytest.raises(BadPayload):
+        told(question, content)
+
+
+def test_an_answer_to_another_kind_of_question_is_refused():
+    with pytest.raises(BadPayload, match="none to this question"):
+        told(PAYMENT, TRADE_ANSWER, name=REFUND_NAME)
+
+
+@pytest.mark.parametrize(("status", "error"), [(429, AskAgain), (502, AskAgain), (302, BadPayload), (404, BadPayload)])
+def test_a_status_other_than_200_is_no_answer(status, error):
+    with pytest.raises(error):
+        a_gateway().hear(PAYMENT, Heard(status=status, headers={}, body=b"{}"), now=NOW)
+
+
+def test_there_is_no_list_of_events():
+    with pytest.raises(CannotAsk):
+        a_gateway().ask_events(since=NOW, until=NOW, after=None)
+    with pytest.raises(BadPayload):
+        a_gateway().hear_events(Heard(status=200, headers={}, body=b"{}"))

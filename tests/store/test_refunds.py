@@ -1,0 +1,104 @@
+"""Refunds that the merchant told of, on a real database: known from then, asked about, and settled by the gateway."""
+
+import asyncio
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from tests.store.factories import NOON, a_delivery, an_event
+from tests.store.test_sweeping import HOUR, MINUTE, Clock, Gateways, a_sweep, climb, registered, told, until
+from tillkeeper.domain.events import Evidence, Kind
+from tillkeeper.domain.order import Status
+from tillkeeper.domain.policy import Action, Ladder, Policy
+from tillkeeper.gateways.base import Answer, Question
+from tillkeeper.store.apply import apply_deliveries
+from tillkeeper.store.audit import audit
+from tillkeeper.store.orders import Contradiction, show
+from tillkeeper.store.refunds import AskedRefund, register_refund
+from tillkeeper.store.transactions import repeat_when_raced
+
+POLICY = Policy(ladders={Status.REFUNDING: Ladder(climbs=(climb(Action.QUERY, 10 * MINUTE, every=HOUR),))})
+
+
+async def asked(pool, *, now=NOON, **fields):
+    fields = {"order_ref": "A1", "account": "stripe-main", "refund_ref": "re_1", "amount": 30, **fields}
+    return await register_refund(pool, AskedRefund(**fields), policy=POLICY, now=now)
+
+
+def a_refund(kind, second=0, **fields):
+    return an_event(kind, second, **{"refund_ref": "re_1", "amount": 30, **fields})
+
+
+async def test_a_refund_that_never_finishes_is_asked_about_until_it_does(pool):
+    clock = Clock()
+    gateways = Gateways(clock)
+    await registered(pool)
+    await told(pool, an_event())
+    await asked(pool)
+    sweep = a_sweep(pool, gateways, clock, POLICY)
+    await until(sweep, clock, 71 * MINUTE)
+    question = Question(about="refund", order_ref="A1", refund_ref="re_1")
+    assert gateways.asked == [(10 * MINUTE, "stripe-main", question), (70 * MINUTE, "stripe-main", question)]
+    done = a_refund(Kind.REFUND_SUCCEEDED, 1, evidence=Evidence.QUERY, event_id="query:re_1")
+    gateways.says = lambda *_: Answer(found=True, events=(done,))
+    await until(sweep, clock, 131 * MINUTE)
+    order = await show(pool, "A1")
+    assert (order["status"], order["refunded"], order["swept_next_at"]) == ("partially_refunded", 30, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"), [(Kind.REFUND_SUCCEEDED, "partially_refunded"), (Kind.REFUND_FAILED, "paid")]
+)
+@pytest.mark.parametrize("days", [-400, 0])
+@pytest.mark.parametrize("merchant_first", [True, False])
+async def test_every_word_of_the_gateway_is_later_than_the_merchants(pool, kind, status, days, merchant_first):
+    await registered(pool)
+    await told(pool, an_event())
+    words = [lambda: asked(pool), lambda: told(pool, a_refund(kind, days * 86400))]
+    for say in words if merchant_first else words[::-1]:
+        await say()
+    assert (await show(pool, "A1"))["status"] == status
+
+
+async def test_the_merchants_word_may_come_after_the_gateways_if_it_says_the_same(pool):
+    await registered(pool)
+    await told(pool, an_event(), a_refund(Kind.REFUND_PENDING, 1))
+    with pytest.raises(Contradiction, match="amount"):
+        await asked(pool, amount=31)
+    with pytest.raises(Contradiction, match="payment_ref"):
+        await asked(pool, payment_ref="pi_2")
+    assert await asked(pool, payment_ref="pi_1") == "created"
+    assert (await show(pool, "A1"))["refunding"] == 30
+
+
+async def test_a_refund_at_an_account_where_the_order_is_not_expected_is_a_contradiction(pool):
+    await registered(pool)
+    with pytest.raises(Contradiction, match="account"):
+        await asked(pool, account="elsewhere")
+    assert (await show(pool, "A1"))["cases"] == []
+
+
+async def test_the_gateways_amount_stands_and_the_merchants_word_stays_the_same(pool):
+    await registered(pool)
+    await told(pool, an_event())
+    await asked(pool)
+    await told(pool, a_refund(Kind.REFUND_SUCCEEDED, amount=20))
+    assert (await show(pool, "A1"))["refunded"] == 20
+    assert await asked(pool) == "unchanged"
+
+
+async def test_the_same_refund_told_many_times_at_once_is_one(pool):
+    await registered(pool)
+    outcomes = await asyncio.gather(*(asked(pool) for _ in range(8)))
+    assert sorted(outcomes) == ["created"] + ["unchanged"] * 7
+    assert (await show(pool, "A1"))["refunding"] == 30
+
+
+async def test_words_that_no_delivery_brought_do_not_disturb_the_books(pool):
+    await registered(pool)
+    delivery = a_delivery(an_event(), run=uuid4(), number=1)
+    await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [delivery], policy=POLICY, now=NOON))
+    await asked(pool)
+    books = await audit(pool, settled_until=NOON, now=NOON + timedelta(hours=1))
+    assert (books.balances, books.accepted, books.outcomes) == (True, 1, {"applied": 1})

@@ -1,0 +1,371 @@
+"""Ladders climbed on a real database: each rung once, on time, however many sweepers there are and whoever dies."""
+
+import asyncio
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from tests.store.factories import NOON, a_delivery, a_registration, an_event
+from tillkeeper.asking.client import NoAnswer
+from tillkeeper.domain.events import Evidence, Kind
+from tillkeeper.domain.order import Status
+from tillkeeper.domain.policy import Action, Anchor, Climb, Ladder, Policy, Step
+from tillkeeper.domain.terms import Instalment
+from tillkeeper.gateways.base import Answer
+from tillkeeper.settings import SweepSettings
+from tillkeeper.store.apply import apply_deliveries
+from tillkeeper.store.orders import Payer, history, register, show
+from tillkeeper.store.sweeping import take_due
+from tillkeeper.store.transactions import repeat_when_raced
+from workers.outage import Outage
+from workers.sweep import Sweep
+
+MINUTE = timedelta(minutes=1)
+LEASE = MINUTE
+HOUR = timedelta(hours=1)
+
+
+def climb(action, *steps, every=None, anchor=Anchor.START):
+    return Climb(action=action, steps=tuple(Step(offset=step, anchor=anchor) for step in steps), every=every)
+
+
+POLICY = Policy(
+    ladders={
+        Status.UNPAID: Ladder(
+            climbs=(
+                climb(Action.QUERY, 3 * MINUTE),
+                climb(Action.REMIND, -HOUR, anchor=Anchor.EXPIRY),
+                climb(Action.CLOSE, 10 * MINUTE, every=HOUR, anchor=Anchor.EXPIRY),
+            )
+        ),
+        Status.PROCESSING: Ladder(
+            climbs=(
+                climb(Action.QUERY, 2 * MINUTE, 15 * MINUTE, every=HOUR),
+                climb(Action.REMIND, 15 * MINUTE),
+                climb(Action.CASE, 30 * MINUTE),
+                climb(Action.ESCALATE, 2 * HOUR, 4 * HOUR),
+            )
+        ),
+        Status.FAILED: Ladder(climbs=(climb(Action.QUERY, MINUTE), climb(Action.GRACE, 10 * MINUTE))),
+        Status.PARTIALLY_PAID: Ladder(climbs=(climb(Action.REMIND, timedelta(0), anchor=Anchor.DUE),)),
+    }
+)
+
+
+class Gateways:
+    """Stands for tillkeeper/asking: says what a test has it say, and keeps what it was asked when."""
+
+    def __init__(self, clock):
+        self.clock = clock
+        self.asked = []
+        self.says = lambda _account, _question: Answer(found=False)
+
+    async def ask(self, account, question):
+        self.asked.append((self.clock.at - NOON, account, question))
+        said = self.says(account, question)
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+
+class Clock:
+    def __init__(self):
+        self.at = NOON
+
+    def __call__(self):
+        return self.at
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def gateways(clock):
+    return Gateways(clock)
+
+
+@pytest.fixture
+def sweep(pool, gateways, clock):
+    return a_sweep(pool, gateways, clock)
+
+
+def a_sweep(pool, gateways, clock, policy=POLICY):
+    return Sweep(
+        pool=pool,
+        asker=gateways,
+        outage=Outage(asyncio.Event()),
+        policy=lambda: policy,
+        now=clock,
+        settings=SweepSettings(),
+    )
+
+
+async def registered(pool, order_ref="A1", policy=POLICY, **fields):
+    fields = {"accounts": ("stripe-main",), "payer": Payer(email="mei@example.com", locale="zh"), **fields}
+    return await register(pool, a_registration(order_ref, **fields), policy=policy, now=NOON)
+
+
+async def told(pool, *events, now=NOON, policy=POLICY):
+    await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [a_delivery(*events)], policy=policy, now=now))
+
+
+async def until(sweep, clock, moment, step=MINUTE):
+    """Lets time pass in steps, sweeping at each."""
+    while clock.at < NOON + moment:
+        clock.at += step
+        while await sweep.run_once():
+            pass
+
+
+async def rungs(pool):
+    rows = await pool.fetch("SELECT action, at, result FROM rung ORDER BY at, action")
+    return [(row["action"], row["at"] - NOON, row["result"]) for row in rows]
+
+
+async def topics(pool, audience):
+    rows = await pool.fetch("SELECT topic FROM outbox WHERE audience = $1 ORDER BY id", audience)
+    return [row["topic"] for row in rows]
+
+
+def heard(**fields):
+    return an_event(evidence=Evidence.QUERY, event_id="query:pi_1", **fields)
+
+
+async def test_nothing_is_due_before_its_time(pool, sweep, clock, gateways):
+    await registered(pool)
+    clock.at = NOON + 3 * MINUTE - timedelta(seconds=1)
+    assert await sweep.run_once() == 0
+    clock.at = NOON + 3 * MINUTE
+    assert await sweep.run_once() == 1
+    assert [question.order_ref for _, _, question in gateways.asked] == ["A1"]
+
+
+async def test_what_the_gateway_answers_is_applied_with_its_evidence(pool, sweep, clock, gateways):
+    await registered(pool)
+    gateways.says = lambda *_: Answer(found=True, events=(heard(),))
+    await until(sweep, clock, 5 * MINUTE)
+    order = await show(pool, "A1")
+    assert (order["status"], order["swept_next_at"]) == ("paid", None)
+    assert [(it["what"], it["evidence"], it["outcome"]) for it in await history(pool, "A1")] == [
+        ("rung", None, "payment.succeeded"),
+        ("event", "query", "applied"),
+    ]
+    assert await rungs(pool) == [("query", 3 * MINUTE, "payment.succeeded")]
+    assert len(gateways.asked) == 1
+
+
+async def test_a_stuck_payment_climbs_its_ladder_each_rung_once_and_on_time(pool, sweep, clock, gateways):
+    await registered(pool)
+    await told(pool, an_event(Kind.PAYMENT_PENDING))
+    gateways.says = lambda *_: Answer(found=True)
+    await until(sweep, clock, 5 * HOUR)
+    asked_at = [at for at, _, _ in gateways.asked]
+    assert asked_at == [2 * MINUTE, 15 * MINUTE, *(15 * MINUTE + n * HOUR for n in range(1, 5))]
+    assert [(action, at) for action, at, _ in await rungs(pool) if action != "query"] == [
+        ("remind", 15 * MINUTE),
+        ("case", 30 * MINUTE),
+        ("escalate", 2 * HOUR),
+        ("escalate", 4 * HOUR),
+    ]
+    assert await topics(pool, "payer") == ["payer.processing"]
+    assert await topics(pool, "ops") == ["case.opened", "case.escalated", "case.escalated"]
+    (case,) = (await show(pool, "A1"))["cases"]
+    assert (case["kind"], case["level"], case["closed_at"]) == ("stuck", 3, None)
+
+
+async def test_the_case_closes_itself_when_the_truth_arrives(pool, sweep, clock, gateways):
+    await registered(pool)
+    await told(pool, an_event(Kind.PAYMENT_PENDING))
+    await until(sweep, clock, 40 * MINUTE)
+    await told(pool, an_event(second=5), now=clock.at)
+    (case,) = (await show(pool, "A1"))["cases"]
+    assert (case["closed_by"], case["follow_up_at"]) == ("truth", None)
+    entries = await pool.fetch("SELECT what FROM case_entry ORDER BY id")
+    assert [row["what"] for row in entries] == ["opened", "closed"]
+
+
+async def test_not_found_and_no_answer_change_nothing(pool, sweep, clock, gateways):
+    await registered(pool)
+    await told(pool, an_event(Kind.PAYMENT_PENDING))
+    gateways.says = lambda *_: NoAnswer("unreachable")
+    await until(sweep, clock, 4 * MINUTE)
+    gateways.says = lambda *_: Answer(found=False)
+    await until(sweep, clock, 20 * MINUTE)
+    assert (await show(pool, "A1"))["status"] == "processing"
+
+
+async def test_a_question_without_an_answer_is_put_again_with_growing_pauses_until_there_is_one(
+    pool, sweep, clock, gateways
+):
+    await registered(pool)
+    await told(pool, an_event(Kind.PAYMENT_PENDING))
+    gateways.says = lambda *_: NoAnswer("unreachable")
+    await until(sweep, clock, 8 * MINUTE, step=timedelta(seconds=5))
+    pauses = [later - earlier for (earlier, *_), (later, *_) in zip(gateways.asked, gateways.asked[1:], strict=False)]
+    assert pauses == [timedelta(seconds=s) for s in (15, 30, 60, 120)]
+    gateways.says = lambda *_: Answer(found=True, events=(heard(second=9),))
+    await until(sweep, clock, 12 * MINUTE)
+    assert (await show(pool, "A1"))["status"] == "paid"
+    assert [(action, result) for action, _, result in await rungs(pool)] == [("query", "payment.succeeded")]
+
+
+async def test_an_order_is_closed_only_once_its_gateway_knows_of_no_payment(pool, sweep, clock, gateways):
+    await registered(pool, expires_at=NOON + 2 * HOUR)
+    gateways.says = lambda *_: NoAnswer("busy")
+    await until(sweep, clock, 2 * HOUR + 20 * MINUTE)
+    order = await show(pool, "A1")
+    assert order["closed_at"] is None
+    assert [case["kind"] for case in order["cases"]] == ["close_in_doubt"]
+    gateways.says = lambda *_: Answer(found=False)
+    await until(sweep, clock, 4 * HOUR)
+    order = await show(pool, "A1")
+    assert (order["status"], order["swept_next_at"], order["closed_at"] is not None) == ("unpaid", None, True)
+    assert order["cases"][0]["closed_by"] == "truth"
+    assert await topics(pool, "merchant") == ["order.closed"]
+    assert await topics(pool, "payer") == ["payer.expired"]  # nobody is asked to pay what may be paid
+
+
+async def test_a_payer_is_asked_to_pay_only_once_the_gateway_could_say_that_they_did_not(pool, sweep, clock, gateways):
+    await registered(pool, expires_at=NOON + 2 * HOUR)
+    gateways.says = lambda *_: NoAnswer("unreachable")
+    await until(sweep, clock, 75 * MINUTE)
+    assert await topics(pool, "payer") == []
+    gateways.says = lambda *_: Answer(found=False)
+    await until(sweep, clock, 95 * MINUTE)
+    assert await topics(pool, "payer") == ["payer.reminder"]
+    assert [(action, result) for action, _, result in await rungs(pool)] == [("query", "not found"), ("remind", "done")]
+
+
+async def test_a_payer_is_told_of_a_failure_only_once_the_gateway_could_say_that_it_stands(
+    pool, sweep, clock, gateways
+):
+    await registered(pool)
+    await told(pool, an_event(Kind.PAYMENT_FAILED))
+    gateways.says = lambda *_: NoAnswer("unreachable")
+    await until(sweep, clock, 30 * MINUTE)
+    assert await topics(pool, "payer") == []
+    gateways.says = lambda *_: Answer(found=False)
+    await until(sweep, clock, 50 * MINUTE)
+    assert await topics(pool, "payer") == ["payer.failed"]
+
+
+async def test_an_order_whose_payment_is_under_way_is_not_closed(pool, sweep, clock, gateways):
+    await registered(pool, expires_at=NOON + 2 * HOUR)
+    gateways.says = lambda *_: Answer(found=True, events=(heard(kind=Kind.PAYMENT_PENDING, second=8000),))
+    clock.at = NOON + 2 * HOUR + 11 * MINUTE
+    await until(sweep, clock, 2 * HOUR + 12 * MINUTE)
+    order = await show(pool, "A1")
+    assert (order["status"], order["closed_at"]) == ("processing", None)
+
+
+@pytest.mark.parametrize("after_close", ["case", "reopen"])
+async def test_money_that_comes_in_after_closing_follows_the_policy(pool, clock, gateways, after_close):
+    policy = msgspec.structs.replace(POLICY, after_close=after_close)
+    await registered(pool, policy=policy, expires_at=NOON + 2 * HOUR)
+    await until(a_sweep(pool, gateways, clock, policy), clock, 3 * HOUR)
+    await told(pool, an_event(), policy=policy, now=clock.at)
+    order = await show(pool, "A1")
+    assert order["status"] == "paid"
+    if after_close == "case":
+        (case,) = order["cases"]
+        assert (case["kind"], case["details"]["proposed_refund"]) == ("paid_after_closing", 100)
+        assert order["closed_at"] is not None
+        assert "payer.paid" not in await topics(pool, "payer")
+    else:
+        assert (order["closed_at"], order["cases"]) == (None, [])
+        assert "order.reopened" in await topics(pool, "merchant")
+
+
+async def test_a_failure_is_told_to_the_payer_only_after_its_grace(pool, sweep, clock, gateways):
+    await registered(pool)
+    await told(pool, an_event(Kind.PAYMENT_FAILED))
+    await until(sweep, clock, 9 * MINUTE)
+    assert await topics(pool, "payer") == []
+    assert (await show(pool, "A1"))["status"] == "failed"
+    await until(sweep, clock, 11 * MINUTE)
+    assert await topics(pool, "payer") == ["payer.failed"]
+
+
+async def test_a_failure_that_became_a_success_within_its_grace_is_never_told(pool, sweep, clock, gateways):
+    await registered(pool)
+    await told(pool, an_event(Kind.PAYMENT_FAILED))
+    await until(sweep, clock, 5 * MINUTE)
+    await told(pool, an_event(second=60), now=clock.at)
+    await until(sweep, clock, HOUR)
+    assert await topics(pool, "payer") == ["payer.paid"]
+
+
+async def test_an_instalment_is_reminded_of_when_it_is_due(pool, sweep, clock):
+    plan = (Instalment(amount=40, due_at=NOON + HOUR), Instalment(amount=60, due_at=NOON + 48 * HOUR))
+    await registered(pool, instalments=plan)
+    await told(pool, an_event(amount=50))
+    await until(sweep, clock, 50 * HOUR, step=HOUR)
+    row = await pool.fetchrow("SELECT payload FROM outbox WHERE topic = 'payer.instalment_due'")
+    payload = msgspec.json.decode(row["payload"])
+    assert (payload["due_amount"], payload["remaining"]) == (50, 50)
+
+
+async def test_a_held_order_is_left_alone_until_its_time(pool, sweep, clock, gateways):
+    await registered(pool)
+    await pool.execute("UPDATE orders SET held_until = $1", NOON + HOUR)
+    await until(sweep, clock, 59 * MINUTE)
+    assert gateways.asked == []
+    await until(sweep, clock, HOUR)
+    assert len(gateways.asked) == 1
+
+
+async def test_somebody_who_wants_the_gateway_asked_gets_one_question(pool, sweep, clock, gateways):
+    await registered(pool)
+    await pool.execute("UPDATE orders SET ask_at = $1, due_at = $1", NOON)
+    await until(sweep, clock, 2 * MINUTE)
+    assert [at for at, _, _ in gateways.asked] == [MINUTE]
+    await until(sweep, clock, 5 * MINUTE)
+    assert [at for at, _, _ in gateways.asked] == [MINUTE, 3 * MINUTE]
+
+
+async def test_a_sweeper_that_dies_after_taking_a_rung_leaves_the_next_one_to_others(pool, sweep, clock, gateways):
+    await registered(pool)
+    await told(pool, an_event(Kind.PAYMENT_PENDING))
+    clock.at = NOON + 2 * MINUTE
+    await repeat_when_raced(pool, lambda conn: take_due(conn, policy=POLICY, limit=10, lease=LEASE, now=clock.at))
+    assert await sweep.run_once() == 0  # the dead one's lease holds
+    clock.at += LEASE
+    while await sweep.run_once():
+        pass
+    assert gateways.asked == []
+    await until(sweep, clock, 16 * MINUTE)
+    assert [at for at, _, _ in gateways.asked] == [15 * MINUTE]
+
+
+async def test_many_sweepers_take_each_rung_once(pool, clock, gateways):
+    for number in range(60):
+        await registered(pool, f"A{number}")
+        await told(pool, an_event(Kind.PAYMENT_PENDING, order_ref=f"A{number}", payment_ref=f"pi_{number}"))
+    sweeps = [a_sweep(pool, gateways, clock) for _ in range(4)]
+    for moment in (2, 15, 31, 76, 140):
+        clock.at = NOON + moment * MINUTE
+        while any(await asyncio.gather(*(sweep.run_once() for sweep in sweeps))):
+            pass
+    counts = await pool.fetch("SELECT action, count(*), count(DISTINCT (order_id, at)) AS once FROM rung GROUP BY 1")
+    assert {row["action"]: (row["count"], row["once"]) for row in counts} == {
+        "query": (240, 240),
+        "remind": (60, 60),
+        "case": (60, 60),
+        "escalate": (60, 60),
+    }
+    assert len(gateways.asked) == 240
+    assert len(await topics(pool, "payer")) == 60
+
+
+async def test_an_order_that_no_sweep_can_climb_with_is_set_aside_and_holds_up_no_other(pool, sweep, clock, gateways):
+    await registered(pool, "A1")
+    await registered(pool, "A2")
+    await told(pool, an_event(Kind.PAYMENT_PENDING, order_ref="A1"))
+    await pool.execute("UPDATE payment SET facts = '{\"standing\": 7}'")  # as no program of ours writes them
+    await until(sweep, clock, 3 * MINUTE)
+    assert [question.order_ref for _, _, question in gateways.asked] == ["A2"]
+    aside = await pool.fetchval("SELECT due_at FROM orders WHERE order_ref = 'A1'")
+    assert aside == NOON + 2 * MINUTE + HOUR

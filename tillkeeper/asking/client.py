@@ -1,0 +1,129 @@
+"""Asks gateways about payments and refunds, and for their lists of events, over a line for each account."""
+
+import asyncio
+import random
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Final
+
+import msgspec
+import structlog
+
+from tillkeeper import clock
+from tillkeeper.asking import wire
+from tillkeeper.asking.line import Line, NoAnswer, World
+from tillkeeper.asking.settings import AskSettings
+from tillkeeper.asking.wire import Send
+from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.gateways.base import Answer, Call, CannotAsk, Gateway, Heard, Page, Question
+from tillkeeper.telemetry import ASKED
+
+__all__ = ["Asker", "NoAnswer", "asking"]
+
+log = structlog.get_logger()
+
+PAGES_MAX: Final = 10_000  # a million of Stripe's events; a list that does not end is no list
+
+# A question that every gateway with its credentials can put.
+A_QUESTION: Final = Question(about="payment", order_ref="any", payment_ref="pi_any")
+
+
+class _Account(msgspec.Struct, frozen=True):
+    """Who is asked, and how."""
+
+    gateway: Gateway
+    line: Line
+
+
+class Asker:
+    """Every account that can be asked.  Time, sleep, chance and the network are given, so that all can be played."""
+
+    def __init__(
+        self,
+        gateways: Mapping[str, Gateway],
+        settings: AskSettings,
+        *,
+        send: Send,
+        now: Callable[[], datetime] = clock.now,
+        monotonic_s: Callable[[], float] = clock.monotonic_s,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: Callable[[float, float], float] = random.uniform,
+        nonce: Callable[[], str] = lambda: secrets.token_hex(16),
+    ) -> None:
+        self._world = World(send=send, now=now, monotonic_s=monotonic_s, sleep=sleep, jitter=jitter, nonce=nonce)
+        self._accounts = {
+            name: _Account(gateway, Line(name, settings, self._world)) for name, gateway in gateways.items()
+        }
+
+    def can_ask(self, account: str) -> bool:
+        """Whether the account has what asking takes: a gateway that answers, and our credentials there."""
+        if account not in self._accounts:
+            return False
+        try:
+            self._accounts[account].gateway.ask(A_QUESTION, now=self._world.now(), nonce=self._world.nonce())
+        except CannotAsk:
+            return False
+        return True
+
+    def can_list(self, account: str) -> bool:
+        """Whether the account's gateway has a list of what happened, and we the credentials for it."""
+        if account not in self._accounts:
+            return False
+        now = self._world.now()
+        try:
+            self._accounts[account].gateway.ask_events(since=now, until=now, after=None)
+        except CannotAsk:
+            return False
+        return True
+
+    async def ask(self, account: str, question: Question) -> Answer:
+        """What the gateway knows of a payment or refund.  Raises NoAnswer."""
+        asked = self._accounts.get(account)
+        if asked is None:
+            raise NoAnswer("cannot_ask", "there is no such account")
+
+        def call() -> Call:
+            return asked.gateway.ask(question, now=self._world.now(), nonce=self._world.nonce())
+
+        def hear(heard: Heard) -> Answer:
+            return asked.gateway.hear(question, heard, now=self._world.now())
+
+        try:
+            answer = await asked.line.answer(call, hear)
+        except CannotAsk as error:
+            ASKED.labels(account, "cannot_ask").inc()
+            raise NoAnswer("cannot_ask", str(error)) from None
+        ASKED.labels(account, "found" if answer.found else "not_found").inc()
+        return answer
+
+    async def events(
+        self, account: str, *, since: datetime, until: datetime
+    ) -> AsyncIterator[tuple[PaymentEvent, ...]]:
+        """The gateway's own list of what happened, page by page, newest first.  Raises NoAnswer, CannotAsk."""
+        if account not in self._accounts:
+            raise CannotAsk("there is no such account")
+        after: str | None = None
+        for _ in range(PAGES_MAX):
+            page = await self._page(self._accounts[account], since, until, after)
+            ASKED.labels(account, "listed").inc()
+            if page.unread:
+                log.warning("listed_events_unread", account=account, events=page.unread)
+            yield page.events
+            if page.after is None:
+                return
+            after = page.after
+        raise NoAnswer("bad_answer", "the list of events does not end")
+
+    async def _page(self, asked: _Account, since: datetime, until: datetime, after: str | None) -> Page:
+        return await asked.line.answer(
+            lambda: asked.gateway.ask_events(since=since, until=until, after=after), asked.gateway.hear_events
+        )
+
+
+@asynccontextmanager
+async def asking(gateways: Mapping[str, Gateway], settings: AskSettings) -> AsyncIterator[Asker]:
+    """An Asker over the real network and clock, while inside."""
+    async with wire.opened(settings) as send:
+        yield Asker(gateways, settings, send=send)

@@ -1,0 +1,102 @@
+"""`tillkeeper stuck`: orders that do not move."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final
+
+import typer
+
+from tillkeeper.cli.failed import WRONG, Failed, reported
+from tillkeeper.cli.money import in_words
+from tillkeeper.cli.options import AsJson, Config, exits, policy_from, seconds, settings_from, unicode
+
+app = typer.Typer()
+
+LIMIT_MAX: Final = 10_000  # more than a person reads
+
+InStatus = Annotated[
+    list[str] | None,
+    typer.Option("--status", metavar="S", parser=unicode, help="In this status; may be given several times."),
+]
+Account = Annotated[
+    str | None, typer.Option("--account", metavar="A", parser=unicode, help="Expected to be paid at this account.")
+]
+Older = Annotated[
+    float, typer.Option("--older", metavar="SPAN", parser=seconds, help="Without a movement for so long: 30m, 2h, 3d.")
+]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=LIMIT_MAX, help="Those that stand the longest.")]
+
+
+@app.command("stuck", epilog=exits(example="tillkeeper stuck --status processing --older 30m"))
+def stuck_command(
+    in_status: InStatus = None,
+    account: Account = None,
+    older: Older = "0",  # type: ignore[assignment]
+    limit: Limit = 50,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """List orders that are processing, refunding, failed or partially paid, those that stand the longest first.
+
+    Tells since when, when their gateways were asked last and what they said, what comes next and when by the policy,
+    and which cases are open.  Closed orders are not among them.
+    """
+    with reported(as_json=as_json):
+        settings = settings_from(config)
+        policy = policy_from(settings)
+        from tillkeeper import clock
+        from tillkeeper.cli.database import ask
+        from tillkeeper.cli.output import print_json
+        from tillkeeper.domain.order import Status
+        from tillkeeper.store.stuck import STUCK, Sought, stuck_orders
+
+        for name in in_status or ():
+            if name not in set(Status):
+                raise Failed(f"{name!r} is no status; known are {', '.join(Status)}", code=WRONG)
+        now = clock.now()
+        sought = Sought(
+            statuses=tuple(map(Status, in_status)) if in_status else STUCK,
+            account=account,
+            until=now - timedelta(seconds=older),
+        )
+        found = ask(settings, lambda pool: stuck_orders(pool, sought, policy=policy, limit=limit + 1, now=now))
+        rows, more = found[:limit], len(found) > limit
+        if as_json:
+            print_json({"orders": rows, "more": more})
+        else:
+            _print(rows, now, more=more)
+
+
+def _print(rows: list[dict[str, Any]], now: datetime, *, more: bool) -> None:
+    from tillkeeper.cli.output import lasting, print_table
+
+    print_table(
+        "Stuck, the longest first",
+        ("order", "status", "for", "accounts", ">amount", ">paid", "asked", "it said", "next", "cases"),
+        (
+            (
+                it["order_ref"],
+                f"{it['status']} {it['status_zh']}",
+                lasting(now - it["since"]),
+                ", ".join(it["accounts"]),
+                in_words(it["amount"], it["currency"]),
+                in_words(it["paid"] or None, it["currency"]),
+                f"{lasting(now - it['asked_last']['at'])} ago" if it["asked_last"] else "never",
+                (it["asked_last"]["result"] or "nothing yet") if it["asked_last"] else None,
+                _next(it, now),
+                ", ".join(f"{case}" for case in it["cases"]),
+            )
+            for it in rows
+        ),
+    )
+    print("There are more; --limit shows them." if more else f"{len(rows)} in all." if rows else "Nothing is stuck.")
+
+
+def _next(it: dict[str, Any], now: datetime) -> str:
+    from tillkeeper.cli.output import lasting
+
+    coming = it["next"]
+    if coming is None:
+        return "nothing"
+    if coming["at"] > now:
+        return f"{coming['what']} in {lasting(coming['at'] - now)}"
+    return f"{coming['what']}, due for {lasting(now - coming['at'])}"

@@ -1,0 +1,127 @@
+"""How long an account may be quiet: by what it did at the same hours before, and how odd the present gap is by that.
+
+Minutes in which something came are counted, not deliveries: one payment makes several within a second, and a promotion
+thousands an hour, but neither makes the next minute more certain.  Each minute of an hour is taken to be heard with the
+share of minutes that were heard at that hour before, whatever the others are.  So the chance of a gap is the product
+of the shares not heard, and what is told is a gap whose chance is below the policy's `false_alarm`.
+
+    heard in the hours before ──> share of each hour of the gap ──> chance of hearing nothing so far ──> silent or not
+
+Each heard minute begins a gap, and a day has 1,440: with a chance of one in a million that is less than one false alarm
+in two years for an account that never rests.  Days that are like no other (a holiday) are not learned, and may alarm.
+"""
+
+import math
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from tillkeeper.domain.policy import SilencePolicy
+
+DAYS_KEPT: Final = 28  # four of each weekday; what was before is another season
+MINUTES: Final = 60
+HOUR: Final = timedelta(hours=1)
+DAY: Final = timedelta(days=1)
+WEEK_DAYS: Final = 7
+
+
+class Pulse(msgspec.Struct, frozen=True, kw_only=True):
+    """What was heard of one account.  Hours are named by their beginning; one that is missing was quiet throughout."""
+
+    first_hour: datetime  # of all that is known
+    last_at: datetime
+    minutes: Mapping[datetime, int] = MappingProxyType({})  # in which something came, by hour
+
+
+def is_silent(pulse: Pulse, policy: SilencePolicy, now: datetime) -> bool:
+    """Whether the account is quiet for longer than it ever is by itself."""
+    quiet = now - pulse.last_at
+    if policy.after is not None:
+        return quiet >= policy.after
+    if quiet < policy.least or now - pulse.first_hour < policy.learning:
+        return False
+    return log_chance(pulse, now, enough=math.log(policy.false_alarm)) <= math.log(policy.false_alarm)
+
+
+def log_chance(pulse: Pulse, now: datetime, *, enough: float = -math.inf) -> float:
+    """The logarithm of the chance that nothing is heard from the last time until now; at `enough` it stops to count."""
+    chance = 0.0
+    hour = hour_of(pulse.last_at)
+    while hour < now and chance > enough:
+        begin, end = max(hour, pulse.last_at), min(hour + HOUR, now)
+        chance += (end - begin) / timedelta(minutes=1) * math.log1p(-usual_share(pulse, hour))
+        hour += HOUR
+    return chance
+
+
+def usual_share(pulse: Pulse, hour: datetime) -> float:
+    """The share of an hour's minutes in which something is heard, never all of them.
+
+    The smaller one of two: at this hour of all days, and of the same days of the week.  A shop that rests on Sundays
+    is not missed on one, nor a shop that sleeps missed at night.  The present gap is no example of itself.
+    """
+    last_hour = hour_of(pulse.last_at)
+    days = [
+        (ago, pulse.minutes.get(before, 0))
+        for ago in range(1, DAYS_KEPT + 1)
+        if pulse.first_hour <= (before := hour - ago * DAY) < last_hour
+    ]
+    same_weekday = [heard for ago, heard in days if ago % WEEK_DAYS == 0]
+    return min(_share([heard for _, heard in days]), _share(same_weekday) if same_weekday else 1.0)
+
+
+def _share(heard: list[int]) -> float:
+    """One minute more than there were is taken to be quiet: an hour that was always busy is not certain to be so."""
+    return sum(heard) / (len(heard) * MINUTES + 1)
+
+
+def hour_of(at: datetime) -> datetime:
+    """The beginning of its hour."""
+    return at.replace(minute=0, second=0, microsecond=0)
+
+
+class Answers(msgspec.Struct, frozen=True, kw_only=True):
+    """How an account's gateway answered: the last answer, and the questions after it that had none."""
+
+    answered_at: datetime | None = None
+    failing_since: datetime | None = None
+    failed_at: datetime | None = None
+    reason: str | None = None
+
+    def after_answer(self, now: datetime) -> "Answers":
+        """What is known once a question was answered."""
+        return together(self, Answers(answered_at=now))
+
+    def after_failure(self, now: datetime, reason: str) -> "Answers":
+        """What is known once a question had no answer."""
+        return together(self, Answers(failing_since=now, failed_at=now, reason=reason))
+
+
+def together(one: Answers, other: Answers) -> Answers:
+    """What two sweepers saw: the order of seeing does not matter, and an answer to either ends the failures before."""
+    answered_at = max((it.answered_at for it in (one, other) if it.answered_at), default=None)
+    failing = [
+        (it.failed_at, it.reason, it.failing_since)
+        for it in (one, other)
+        if it.failed_at and it.failing_since and (answered_at is None or it.failed_at > answered_at)
+    ]
+    if not failing:
+        return Answers(answered_at=answered_at)
+    failed_at, reason, _ = max(failing, key=lambda it: (it[0], it[1] or ""))
+    since = min(it[2] for it in failing)
+    return Answers(
+        answered_at=answered_at,
+        failing_since=max(since, answered_at) if answered_at else since,
+        failed_at=failed_at,
+        reason=reason,
+    )
+
+
+def is_unanswering(answers: Answers, policy: SilencePolicy) -> bool:
+    """Whether every question failed for so long that it is no hiccup.  One failure alone never is."""
+    if answers.failing_since is None or answers.failed_at is None:
+        return False
+    return answers.failed_at - answers.failing_since >= policy.unanswering

@@ -1,0 +1,54 @@
+"""How Alipay writes amounts, times and what it signs, in notices and in answers alike."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Final
+
+from tillkeeper.domain.money import BadMoney, minor_from_major
+from tillkeeper.gateways.base import BadPayload
+from tillkeeper.gateways.fields import text_or_none
+
+CURRENCY: Final = "CNY"
+SHANGHAI: Final = timezone(timedelta(hours=8))  # no daylight saving since 1991, before there was Alipay
+SIGN_TYPE: Final = "RSA2"  # SHA-256; the old RSA is SHA-1 and is not taken, whatever a notice asks for
+
+_GMT: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,9})?", re.ASCII)
+_METHOD: Final = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
+
+
+def signing_text(fields: Mapping[str, str]) -> str:
+    """What is signed of notices and of requests."""
+    return "&".join(f"{name}={fields[name]}" for name in sorted(fields))
+
+
+def money(fields: Mapping[str, object], name: str) -> int | None:
+    """An amount in fen; None where it is absent or empty."""
+    written = text_or_none(fields, name)
+    if written is None:
+        return None
+    try:
+        return minor_from_major(written, CURRENCY)
+    except BadMoney as error:
+        raise BadPayload(f"{name}: {error}") from None
+
+
+def moment(name: str, written: str) -> datetime:
+    """A time in UTC.  Some tell milliseconds: cut, so that all times compare with one resolution."""
+    if not _GMT.fullmatch(written):
+        raise BadPayload(f"{name} is not written as 2026-10-05 12:00:00")
+    try:
+        return datetime.fromisoformat(written[:19]).replace(tzinfo=SHANGHAI).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise BadPayload(f"{name} names a day or an hour that does not exist") from None
+
+
+def method_in(bills: object, name: str) -> str | None:
+    """The one channel that all money of a payment came through.  No money hangs on it: odd is unknown."""
+    if not isinstance(bills, list):
+        return None
+    channels = {
+        bill.get(name) if isinstance(bill, dict) and isinstance(bill.get(name), str) else None for bill in bills
+    }
+    channel = channels.pop() if len(channels) == 1 else None
+    return channel if channel is not None and _METHOD.fullmatch(channel) else None

@@ -1,0 +1,50 @@
+"""What answers of gateways' APIs have in common: the time they were given at, and the names of the events they make."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from tillkeeper.domain.events import Evidence, PaymentEvent, problem_with
+from tillkeeper.gateways.base import BadPayload, Heard
+
+MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+CLOCKS_APART_MAX: Final = timedelta(days=1)  # further off it is a cache's time, or a broken clock's
+_HTTP_DATE: Final = re.compile(r"[A-Z][a-z]{2}, (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT", re.ASCII)
+
+
+def answered_at(heard: Heard, now: datetime) -> datetime:
+    """When the gateway said it, by its own clock where its Date header tells, else `now`; whole seconds."""
+    told = heard.headers.get("date", ())
+    at = _from_http_date(told[0]) if len(told) == 1 else None
+    if at is None or abs(at - now) > CLOCKS_APART_MAX:
+        return now.replace(microsecond=0)
+    return at
+
+
+def _from_http_date(written: str) -> datetime | None:
+    found = _HTTP_DATE.fullmatch(written)
+    if found is None or found[2] not in MONTHS:
+        return None
+    day, _, year, hour, minute, second = found.groups()
+    try:
+        return datetime(
+            int(year), MONTHS.index(found[2]) + 1, int(day), int(hour), int(minute), int(second), tzinfo=UTC
+        )
+    except ValueError:
+        return None
+
+
+def queried(event: PaymentEvent) -> PaymentEvent:
+    """The event as a query's, under a name made of what it says.  Raises BadPayload where it means nothing."""
+    ref = event.refund_ref or event.dispute_ref or event.payment_ref
+    amount = event.amount if event.total is None else event.total
+    made = msgspec.structs.replace(
+        event,
+        event_id=f"query:{ref}:{event.kind}:{event.occurred_at:%Y%m%dT%H%M%SZ}:{'' if amount is None else amount}",
+        evidence=Evidence.QUERY,
+    )
+    if problem := problem_with(made):
+        raise BadPayload(problem)
+    return made

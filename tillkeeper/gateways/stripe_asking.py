@@ -1,0 +1,306 @@
+"""Asking Stripe: where each object is found, what its present state says, and the list of events.
+
+TLS vouches for an answer, so nothing in it is signed.  Sources: Stripe's API reference (objects, "Errors", "Search",
+"List all events") and its page "How PaymentIntents work" for the states.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Final
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from tillkeeper.domain.events import Kind
+from tillkeeper.domain.failures import FailureClass
+from tillkeeper.gateways import strictjson
+from tillkeeper.gateways.base import AskAgain, BadPayload, CannotAsk, Denied, Heard, Question
+from tillkeeper.gateways.fields import at, integer, moment_from_unix, text, text_or_none
+from tillkeeper.gateways.stripe_objects import (
+    Fact,
+    charge_captured,
+    charge_fact,
+    charge_failed,
+    charge_refunded,
+    dispute_fact,
+    intent_fact,
+    refund_fact,
+    session_completed,
+    session_fact,
+)
+
+API_VERSION: Final = "2025-09-30.clover"  # pinned, for an account's own default decides what an object looks like
+PAGE_EVENTS: Final = 100  # the most that Stripe gives
+SEARCHED_MAX: Final = 100  # attempts to pay one order; more are no payer's
+_ID: Final = re.compile(r"[A-Za-z0-9_]{1,255}", re.ASCII)
+_CODE: Final = re.compile(r"[a-z_]{1,64}", re.ASCII)
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where objects of one sort are, and what is to be told along with them."""
+
+    object: str
+    path: str
+    expand: tuple[str, ...] = ()
+
+
+INTENTS: Final = Place("payment_intent", "/v1/payment_intents", ("latest_charge", "latest_charge.refunds"))
+CHARGES: Final = Place("charge", "/v1/charges", ("refunds",))
+REFUNDS: Final = Place("refund", "/v1/refunds")
+SESSIONS: Final = Place(
+    "checkout.session",
+    "/v1/checkout/sessions",
+    ("payment_intent", "payment_intent.latest_charge", "payment_intent.latest_charge.refunds"),
+)
+
+PAYMENTS: Final[Mapping[str, Place]] = {"pi_": INTENTS, "ch_": CHARGES, "py_": CHARGES, "cs_": SESSIONS}
+
+# The types by which money is settled, at most twenty, for Stripe filters by no more.  Of those that a webhook may bring
+# they leave out what only says that something is on its way, and what another says as well.
+LISTED_TYPES: Final = (
+    "payment_intent.succeeded",
+    "payment_intent.processing",
+    "payment_intent.amount_capturable_updated",
+    "payment_intent.payment_failed",
+    "payment_intent.canceled",
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+    "checkout.session.expired",
+    "charge.succeeded",
+    "charge.captured",
+    "charge.failed",
+    "charge.expired",
+    "charge.refunded",
+    "charge.refund.updated",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.dispute.created",
+    "charge.dispute.closed",
+)
+
+# Error codes that mean the same whatever the HTTP status.
+AGAIN_CODES: Final = frozenset({"lock_timeout", "rate_limit"})
+AGAIN_STATUSES: Final = frozenset({409, 424, 429})
+DENIED_STATUSES: Final = frozenset({401, 403})
+
+
+class Said(msgspec.Struct, frozen=True):
+    """One thing that an object's state says, and since when where Stripe tells; else it is a snapshot."""
+
+    fact: Fact
+    subject: object
+    at: datetime | None = None
+
+
+def path_of(question: Question, search_field: str | None) -> str:
+    """Path and query of what answers the question; `search_field` is the metadata key of order references."""
+    if question.about == "refund":
+        return _one(REFUNDS, question.refund_ref)
+    if question.payment_ref is not None:
+        place = PAYMENTS.get(question.payment_ref[:3])
+        if place is None:
+            raise CannotAsk("the payment's reference is of no sort that can be asked about")
+        return _one(place, question.payment_ref)
+    if search_field is None:
+        raise CannotAsk("a payment is only found by an order reference that stands in its metadata")
+    query = f'metadata["{_escaped(search_field)}"]:"{_escaped(question.order_ref)}"'
+    expand = [("expand[]", f"data.{name}") for name in INTENTS.expand]
+    return f"{INTENTS.path}/search?{urlencode([('query', query), ('limit', SEARCHED_MAX), *expand])}"
+
+
+def _one(place: Place, ref: str | None) -> str:
+    if ref is None or not _ID.fullmatch(ref):
+        raise CannotAsk("a reference is missing, or not one of Stripe's")
+    expand = urlencode([("expand[]", name) for name in place.expand])
+    return f"{place.path}/{quote(ref, safe='')}" + (f"?{expand}" if expand else "")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def path_of_events(since: datetime, until: datetime, after: str | None) -> str:
+    """Path and query of a page of events, newest first."""
+    query: list[tuple[str, object]] = [
+        ("limit", PAGE_EVENTS),
+        ("created[gte]", int(since.timestamp())),
+        ("created[lte]", int(until.timestamp())),
+        *(("types[]", name) for name in LISTED_TYPES),
+    ]
+    return f"/v1/events?{urlencode(query + ([('starting_after', after)] if after else []))}"
+
+
+def content_of(heard: Heard) -> Mapping[str, object] | None:
+    """What the response holds, or None where Stripe knows of no such thing."""
+    if heard.status == 200:  # noqa: PLR2004
+        content = strictjson.loads(heard.body)
+        if not isinstance(content, dict):
+            raise BadPayload("the answer is no object")
+        return content
+    code = _error_code(heard.body)
+    if heard.status == 404 and code == "resource_missing":  # noqa: PLR2004
+        return None
+    told = f"status {heard.status}, code {code}"
+    if heard.status in AGAIN_STATUSES or heard.status >= 500 or code in AGAIN_CODES:  # noqa: PLR2004
+        raise AskAgain(told)
+    if heard.status in DENIED_STATUSES:
+        raise Denied(told)
+    raise BadPayload(told)
+
+
+def _error_code(body: bytes) -> str | None:
+    """Only the code: a message may repeat what was asked."""
+    try:
+        code = text_or_none(strictjson.loads(body), "error", "code")
+    except BadPayload:
+        return None
+    return code if code and _CODE.fullmatch(code) else None
+
+
+def found_in(question: Question, content: object) -> list[object]:
+    """The objects of an answer that are what was asked about."""
+    if question.about == "payment" and question.payment_ref is None:
+        return listed(content)
+    ref = question.refund_ref if question.about == "refund" else question.payment_ref
+    if text(content, "id") != ref:
+        raise BadPayload("the answer is about another object than the question")
+    return [content]
+
+
+def listed(content: object) -> list[object]:
+    """What stands in one of Stripe's lists."""
+    data = at(content, ["data"])
+    if not isinstance(data, list):
+        raise BadPayload("data is no list")
+    return data
+
+
+def said_by(subject: object) -> Iterator[Said]:
+    """What one object says of its payment and its refunds."""
+    read = READERS.get(text(subject, "object"))
+    if read is None:
+        raise BadPayload("the object is of no sort that is known")
+    yield from read(subject)
+
+
+def _session(session: object) -> Iterator[Said]:
+    """Its payment intent knows better, where it has one already."""
+    intent = at(session, ["payment_intent"])
+    if isinstance(intent, dict):
+        yield from _intent(intent)
+        return
+    status = text_or_none(session, "status")
+    if status not in SESSION_OUTCOMES:
+        raise BadPayload("status of the session is none that is known")
+    fact = SESSION_OUTCOMES[status](session)
+    if fact is not None:
+        yield Said(fact, session)
+
+
+def _nothing(_subject: object) -> None:
+    return None
+
+
+SESSION_OUTCOMES: Final[Mapping[str | None, Callable[[object], Fact | None]]] = {
+    "open": _nothing,
+    "complete": session_completed,
+    "expired": session_fact(Kind.PAYMENT_CANCELLED, FailureClass.EXPIRED_UNPAID),
+}
+
+
+def _intent(intent: object) -> Iterator[Said]:
+    status = text(intent, "status")
+    if status not in INTENT_STATES:
+        raise BadPayload("status of the payment intent is none that is known")
+    charge = at(intent, ["latest_charge"])
+    charge = charge if isinstance(charge, dict) else None
+    fact = INTENT_STATES[status](intent)
+    if fact is not None:
+        yield Said(fact, intent, _since(fact, intent, charge))
+    if charge is not None:
+        yield from _given_back(charge)
+
+
+def _since(fact: Fact, intent: object, charge: object) -> datetime | None:
+    if fact.kind is Kind.PAYMENT_SUCCEEDED:
+        return _moment(charge, "created")
+    return _moment(intent, "canceled_at") if fact.kind is Kind.PAYMENT_CANCELLED else None
+
+
+def _moment(subject: object, name: str) -> datetime | None:
+    return None if at(subject, [name]) is None else moment_from_unix(integer(subject, name))
+
+
+def _failed(intent: object) -> Fact | None:
+    """An intent goes back to asking for a method when an attempt failed, and begins by asking for one."""
+    return None if at(intent, ["last_payment_error"]) is None else intent_fact(Kind.PAYMENT_FAILED)(intent)
+
+
+INTENT_STATES: Final[Mapping[str, Callable[[object], Fact | None]]] = {
+    "requires_payment_method": _failed,
+    "requires_confirmation": _nothing,
+    "requires_action": _nothing,  # the payer is at the bank's page, or was never
+    "processing": intent_fact(Kind.PAYMENT_PENDING),
+    "requires_capture": intent_fact(Kind.PAYMENT_AUTHORIZED, "amount_capturable"),
+    "canceled": intent_fact(Kind.PAYMENT_CANCELLED),
+    "succeeded": intent_fact(Kind.PAYMENT_SUCCEEDED, "amount_received"),
+}
+
+
+def _charge(charge: object) -> Iterator[Said]:
+    status = text(charge, "status")
+    if status not in CHARGE_STATES:
+        raise BadPayload("status of the charge is none that is known")
+    fact = CHARGE_STATES[status](charge)
+    yield Said(fact, charge, _moment(charge, "created") if fact.kind is Kind.PAYMENT_SUCCEEDED else None)
+    yield from _given_back(charge)
+
+
+def _charge_succeeded(charge: object) -> Fact:
+    """An authorization that was let go says that all of it went back, though nothing was taken."""
+    if at(charge, ["captured"]) is True:
+        return charge_captured(charge)
+    if at(charge, ["refunded"]) is True:
+        return charge_fact(Kind.PAYMENT_CANCELLED, FailureClass.EXPIRED_UNPAID)(charge)
+    return charge_fact(Kind.PAYMENT_AUTHORIZED)(charge)
+
+
+CHARGE_STATES: Final[Mapping[str, Callable[[object], Fact]]] = {
+    "succeeded": _charge_succeeded,
+    "pending": charge_fact(Kind.PAYMENT_PENDING),
+    "failed": charge_failed,
+}
+
+
+def _given_back(charge: object) -> Iterator[Said]:
+    """A dispute where it is told; the running total, and each refund that is told along.
+
+    Refunds are passed over where not all of a charge was captured, for Stripe writes what was let go as refunded too.
+    """
+    dispute = at(charge, ["dispute"])
+    if isinstance(dispute, dict):
+        yield Said(dispute_fact(dispute), dispute)
+    if at(charge, ["captured"]) is not True or integer(charge, "amount_captured") != integer(charge, "amount"):
+        return
+    if integer(charge, "amount_refunded") > 0:
+        yield Said(charge_refunded(charge), charge)
+    refunds = at(charge, ["refunds"])
+    for refund in [] if refunds is None else listed(refunds):
+        yield from _refund(refund)
+
+
+def _refund(refund: object) -> Iterator[Said]:
+    """Pending since it was made, so that no outcome can seem to lie before it."""
+    fact = refund_fact(refund)
+    yield Said(fact, refund, _moment(refund, "created") if fact.kind is Kind.REFUND_PENDING else None)
+
+
+READERS: Final[Mapping[str, Callable[[object], Iterator[Said]]]] = {
+    "payment_intent": _intent,
+    "charge": _charge,
+    "checkout.session": _session,
+    "refund": _refund,
+}

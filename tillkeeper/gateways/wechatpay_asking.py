@@ -1,0 +1,128 @@
+"""Asking WeChat Pay v3: requests signed with the merchant's key, and what the answers' statuses mean.
+
+Sources: the package `wechatpayv3` (`utils.build_authorization`, `core.py`) for the signature; WeChat Pay's pages
+"查询订单", "查询单笔退款" and "错误码和错误提示" for paths and codes.
+"""
+
+import re
+from base64 import b64encode
+from datetime import datetime
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from tillkeeper.domain.events import Kind, PaymentEvent
+from tillkeeper.gateways import strictjson
+from tillkeeper.gateways.base import AskAgain, BadPayload, Call, CannotAsk, Denied, Heard, Question
+from tillkeeper.gateways.fields import text, text_or_none
+from tillkeeper.gateways.wechatpay_objects import refund_answer, transaction_event
+
+SCHEME: Final = "WECHATPAY2-SHA256-RSA2048"
+OK: Final = 200
+NOT_FOUND: Final = 404
+AGAIN_STATUSES: Final = frozenset({202, 429})  # accepted, but not done; too often
+DENIED_STATUSES: Final = frozenset({401, 403})
+NOT_FOUND_CODES: Final = frozenset({"ORDER_NOT_EXIST", "RESOURCE_NOT_EXISTS"})
+DENIED_CODES: Final = frozenset({"SIGN_ERROR", "NO_AUTH", "MCH_NOT_EXISTS", "APPID_MCHID_NOT_MATCH"})
+
+_REF: Final = re.compile(r"[0-9A-Za-z_|*@-]{1,64}", re.ASCII)  # what WeChat Pay allows in a merchant's numbers
+_CODE: Final = re.compile(r"[A-Z_]{1,64}", re.ASCII)
+
+
+class Signer(msgspec.Struct, frozen=True, kw_only=True):
+    """What asking takes.  `answer_key_id` asks for answers signed with that public key, not with a certificate."""
+
+    mch_id: str
+    serial: str
+    key: RSAPrivateKey
+    answer_key_id: str | None
+
+    def call(self, api_base: str, question: Question, now: datetime, nonce: str) -> Call:
+        """The signed request that puts the question."""
+        url = f"{api_base}{path_of(question, self.mch_id)}"
+        timestamp = str(int(now.timestamp()))
+        parts = urlsplit(url)
+        target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        signed = f"GET\n{target}\n{timestamp}\n{nonce}\n\n".encode()
+        signature = b64encode(self.key.sign(signed, PKCS1v15(), SHA256())).decode()
+        told = {
+            "mchid": self.mch_id,
+            "nonce_str": nonce,
+            "signature": signature,
+            "timestamp": timestamp,
+            "serial_no": self.serial,
+        }
+        authorization = ",".join(f'{name}="{value}"' for name, value in told.items())
+        headers = {"Accept": "application/json", "Authorization": f"{SCHEME} {authorization}"}
+        if self.answer_key_id is not None:
+            headers["Wechatpay-Serial"] = self.answer_key_id
+        return Call(method="GET", url=url, headers=headers)
+
+
+def path_of(question: Question, mch_id: str) -> str:
+    """Path and query of what answers the question."""
+    if question.about == "refund":
+        return f"/v3/refund/domestic/refunds/{_quoted(question.refund_ref)}"
+    merchant = f"mchid={quote(mch_id, safe='')}"
+    if is_by_order(question):
+        return f"/v3/pay/transactions/out-trade-no/{_quoted(question.order_ref)}?{merchant}"
+    return f"/v3/pay/transactions/id/{_quoted(question.payment_ref)}?{merchant}"
+
+
+def is_by_order(question: Question) -> bool:
+    """True where no transaction number is known; the order's own stands in for that of a payment never completed."""
+    return question.payment_ref in {None, question.order_ref}
+
+
+def _quoted(ref: str | None) -> str:
+    if ref is None or not _REF.fullmatch(ref):
+        raise CannotAsk("a reference is missing, or has characters that WeChat Pay does not allow")
+    return quote(ref, safe="")
+
+
+def check_status(heard: Heard) -> None:
+    """Passes what is an answer: the thing itself, or that there is none such."""
+    if heard.status == OK:
+        return
+    code = _code(heard.body)
+    if heard.status == NOT_FOUND and code in NOT_FOUND_CODES:
+        return
+    told = f"status {heard.status}, code {code}"
+    if heard.status in AGAIN_STATUSES or heard.status >= 500:  # noqa: PLR2004
+        raise AskAgain(told)
+    if heard.status in DENIED_STATUSES or code in DENIED_CODES:
+        raise Denied(told)
+    raise BadPayload(told)
+
+
+def _code(body: bytes) -> str | None:
+    """Only the code: a message may repeat what was asked."""
+    try:
+        code = text_or_none(strictjson.loads(body), "code")
+    except BadPayload:
+        return None
+    return code if code and _CODE.fullmatch(code) else None
+
+
+def event_of(account: str, question: Question, content: object, told_at: datetime) -> PaymentEvent | None:
+    """What the answer says; a genuine answer to another question is none to this."""
+    if question.about == "refund":
+        _check_subject(content, "out_refund_no", question.refund_ref)
+        return refund_answer(account, content, lambda: told_at)
+    if is_by_order(question):
+        _check_subject(content, "out_trade_no", question.order_ref)
+    else:
+        _check_subject(content, "transaction_id", question.payment_ref)
+    event = transaction_event(account, content, lambda: told_at)
+    if event is None or event.payment_ref is not None or event.kind is Kind.PAYMENT_SUCCEEDED:
+        return event
+    return msgspec.structs.replace(event, payment_ref=question.order_ref)
+
+
+def _check_subject(content: object, name: str, ref: str | None) -> None:
+    if text(content, name) != ref:
+        raise BadPayload(f"{name} of the answer is not the question's")

@@ -1,0 +1,48 @@
+"""Addresses that came from outside: which mail address can be written to, and which network address may be called."""
+
+import re
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Final
+
+ADDRESS_CHARS_MAX: Final = 254  # RFC 5321, the path without its brackets
+LOCAL_CHARS_MAX: Final = 64
+# What mailbox providers hand out.  Quoted local parts and address literals are legal, and nobody's.
+_LOCAL: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_DOMAIN: Final = re.compile(
+    r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+)
+_LIKE_AN_ADDRESS: Final = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+")
+_NAT64: Final = IPv6Network("64:ff9b::/96")  # its last 32 bits are the IPv4 address that is really called
+
+
+def is_mail_address(text: str) -> bool:
+    """True for one plain ASCII mailbox.  Total: whatever the text holds."""
+    local, _, domain = text.rpartition("@")
+    return (
+        len(text) <= ADDRESS_CHARS_MAX
+        and len(local) <= LOCAL_CHARS_MAX
+        and _LOCAL.fullmatch(local) is not None
+        and _DOMAIN.fullmatch(domain) is not None
+    )
+
+
+def without_addresses(text: str) -> str:
+    """The text with everything that looks like a mail address taken out: servers repeat whom they refuse."""
+    return _LIKE_AN_ADDRESS.sub("<address>", text)
+
+
+def is_public(host: str) -> bool:
+    """True for an IP address that anybody on the Internet could be; false for what only our own network reaches."""
+    address = ip_address(host.partition("%")[0])
+    if isinstance(address, IPv6Address):
+        inner = _inner(address)
+        if inner is not None:
+            address = inner
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def _inner(address: IPv6Address) -> IPv4Address | None:
+    """The IPv4 address inside an IPv6 one that stands for it."""
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour

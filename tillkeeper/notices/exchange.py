@@ -1,0 +1,80 @@
+"""Notices on RabbitMQ: the durable topic exchange <prefix>.notices, with the topic as routing key.
+
+Published persistent and confirmed, but not mandatory: it is no loss that nobody has bound a queue.
+"""
+
+import asyncio
+from typing import Final
+
+import msgspec
+from aio_pika import DeliveryMode, ExchangeType, Message
+from aio_pika.abc import AbstractConnection, AbstractExchange
+from pamqp.commands import Basic
+
+from tillkeeper.lanes.base import Unavailable
+from tillkeeper.lanes.bounded import bounded
+from tillkeeper.lanes.link import Link
+from tillkeeper.notices.outcome import Failed, Outcome, Sent
+from tillkeeper.notices.outgoing import Outgoing
+
+CONFIRM_S: Final = 5.0  # nobody waits for it but the next notice
+
+
+class _Session(msgspec.Struct, frozen=True, kw_only=True):
+    exchange: AbstractExchange
+    lost: asyncio.Event
+
+
+class ExchangeChannel:
+    """The exchange.  Made by `open`, closed by `close`."""
+
+    name: Final = "rabbitmq"
+
+    def __init__(self, broker_url: str, prefix: str) -> None:
+        self._exchange_name = f"{prefix}.notices"
+        self._session: _Session | None = None
+        self._link = Link(broker_url, name="tillkeeper notices", set_up=self._set_up, tear_down=self._tear_down)
+
+    @classmethod
+    async def open(cls, broker_url: str, prefix: str) -> "ExchangeChannel":
+        """Connects, now or as soon as the broker is there.  Never fails for an absent broker."""
+        channel = cls(broker_url, prefix)
+        await channel._link.open()
+        return channel
+
+    async def close(self) -> None:
+        """Disconnects.  Safe to repeat."""
+        await self._link.close()
+
+    async def send(self, notice: Outgoing) -> Outcome:
+        """Sent once the broker has confirmed it."""
+        session = self._session
+        if session is None or session.lost.is_set():
+            return Failed(why="RabbitMQ is not connected")
+        message = Message(
+            msgspec.json.encode({**notice.payload, "version": notice.version}),
+            delivery_mode=DeliveryMode.PERSISTENT,
+            content_type="application/json",
+            message_id=notice.id,  # nothing is mandatory here, so nothing is returned by this id
+            type=notice.topic,
+            timestamp=notice.created_at,
+        )
+        publish = session.exchange.publish(message, routing_key=notice.topic, mandatory=False)
+        try:
+            answer = await bounded(publish, timeout_s=CONFIRM_S, what="publishing")
+        except Unavailable as error:
+            session.lost.set()  # a new connection declares what may be missing
+            return Failed(why=f"RabbitMQ: {error}")
+        if type(answer) is not Basic.Ack:
+            session.lost.set()
+            return Failed(why=f"RabbitMQ answered a publish with {type(answer).__name__}")
+        return Sent()
+
+    async def _set_up(self, connection: AbstractConnection, lost: asyncio.Event) -> None:
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        channel.close_callbacks.add(lambda *_: lost.set())
+        exchange = await channel.declare_exchange(self._exchange_name, ExchangeType.TOPIC, durable=True)
+        self._session = _Session(exchange=exchange, lost=lost)
+
+    def _tear_down(self) -> None:
+        self._session = None

@@ -1,0 +1,251 @@
+"""A notice as a mail: pure.  The words are in letters.py, the look is in templates/.
+
+Everything in a payload came from outside once.  It is cleaned of what does not show, cut to a length, escaped by the
+templates, and made a link only where it is plain http or https.
+"""
+
+import re
+import unicodedata
+from copy import copy
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+import jinja2
+import msgspec
+from babel import Locale
+from babel.dates import format_date, format_time, get_timezone_gmt
+
+from tillkeeper.domain.failures import METHOD_WORDS, RETRY_WORDS, Retry, Words, guidance_for
+from tillkeeper.domain.money import AMOUNT_MINOR_MAX, EXPONENTS
+from tillkeeper.domain.order import Status
+from tillkeeper.notices.addresses import is_mail_address
+from tillkeeper.notices.deciding import ASKS_TO_PAY, Topic
+from tillkeeper.notices.letters import FRAME_WORDS, LETTERS, ROW_WORDS, STATUS_WORDS, Language, Letter
+from tillkeeper.notices.settings import NotifySettings
+
+REFERENCE_CHARS_MAX: Final = 100  # an order reference that still fits on two lines of a phone
+PAY_URL_CHARS_MAX: Final = 2048
+LOCALES: Final = {"zh-CN": Locale("zh", territory="CN", script="Hans"), "en": Locale("en")}
+# While a payment may be on its way, or when all is paid, nobody is sent to pay, whatever the topic says.
+PAYABLE: Final = frozenset({Status.UNPAID, Status.FAILED, Status.PARTIALLY_PAID})
+
+# CLDR has a space between a code of letters and the digits; Babel leaves it out.
+_LETTER_BEFORE_DIGIT: Final = re.compile(r"[^\W\d_](?=\d)")
+NOTHING: Final = "-"  # where a fact is missing that the words ask for
+
+_Minor = Annotated[int, msgspec.Meta(ge=0, le=AMOUNT_MINOR_MAX)]
+_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class BadNotice(Exception):
+    """The payload does not say what its topic needs.  A fault of ours."""
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """The payload of a payer's notice.  Amounts in minor units of `currency`; `paid` is before refunds."""
+
+    order_ref: str
+    status: Status
+    amount: _Minor
+    currency: str
+    paid: _Minor = 0
+    refunding: _Minor = 0
+    refunded: _Minor = 0
+    failure: str | None = None
+    pay_url: str | None = None
+    expires_at: _Moment | None = None
+    due_at: _Moment | None = None
+    due_amount: _Minor | None = None
+
+
+class Mail(msgspec.Struct, frozen=True, kw_only=True):
+    """What a payer reads."""
+
+    language: Language
+    subject: str
+    text: str
+    html: str
+
+
+_templates: Final = jinja2.Environment(
+    loader=jinja2.PackageLoader("tillkeeper.notices"),
+    autoescape=jinja2.select_autoescape(enabled_extensions=("html",), default=False),
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+
+
+def language_for(locale: str | None, settings: NotifySettings) -> Language:
+    """zh-CN for every Chinese locale, English for every other, the configured one for none."""
+    if locale is None or not locale.strip():
+        return settings.default_locale
+    return "zh-CN" if locale.strip().lower().replace("_", "-").partition("-")[0] == "zh" else "en"
+
+
+def read(payload: bytes) -> Facts:
+    """The payload of a payer's notice.  Raises BadNotice."""
+    try:
+        facts = msgspec.json.decode(payload, type=Facts)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise BadNotice(f"the payload: {error}") from None
+    if facts.currency not in EXPONENTS:
+        raise BadNotice("the payload: no such currency")
+    return facts
+
+
+def render(topic: Topic, facts: Facts, language: Language, settings: NotifySettings) -> Mail:
+    """The mail in one language."""
+    letter = LETTERS[topic]
+    writer = _Writer(facts, language, settings)
+    view = writer.view(topic, letter)
+    return Mail(
+        language=language,
+        subject=writer.say(letter.subject),
+        text=_templates.get_template("mail.txt").render(view),
+        html=_templates.get_template("mail.html").render(view),
+    )
+
+
+class _Writer:
+    """One mail's values, in the payer's language and form."""
+
+    def __init__(self, facts: Facts, language: Language, settings: NotifySettings) -> None:
+        self._facts = facts
+        self._language = language
+        self._locale = LOCALES[language]
+        self._settings = settings
+        self._zone = ZoneInfo(settings.time_zone)
+        self._values = self._all_values()
+
+    def view(self, topic: Topic, letter: Letter) -> dict[str, Any]:
+        """What the templates show: text alone, not yet escaped."""
+        status = STATUS_WORDS[self._facts.status]
+        own, other = (status.zh, status.en) if self._language == "zh-CN" else (status.en, status.zh)
+        return {
+            "language": self._language,
+            "tone": letter.tone,
+            "merchant": self._settings.merchant_name,
+            "subject": self.say(letter.subject),
+            "headline": self.say(letter.headline),
+            "status": own,
+            "status_other": other,
+            "figure": self._values[letter.figure] if letter.figure else None,
+            "body": [self.say(it) for it in letter.body],
+            "warning": self.say(letter.warning) if letter.warning else None,
+            "after": [self.say(it) for it in letter.after],
+            "failure": self._failure() if topic is Topic.FAILED else None,
+            "button": self._button(topic, letter),
+            "rows": [(self.say(ROW_WORDS[it]), self._values[it]) for it in letter.rows if self._is_told(it)],
+            "support": self._support(),
+            "frame": {name: self.say(words) for name, words in FRAME_WORDS.items() if name != "ways"},
+        }
+
+    def say(self, words: Words, **more: str) -> str:
+        """The text in the payer's language, filled in."""
+        text = words.zh if self._language == "zh-CN" else words.en
+        return text.format_map({**self._values, **more})
+
+    def _all_values(self) -> dict[str, str]:
+        facts = self._facts
+        remaining = max(facts.amount - facts.paid, 0)
+        return {
+            "order": plain(facts.order_ref) or NOTHING,
+            "amount": self._money(facts.amount),
+            "paid": self._money(facts.paid),
+            "remaining": self._money(remaining),
+            "refunding": self._money(facts.refunding),
+            "refunded": self._money(facts.refunded),
+            "kept": self._money(max(facts.paid - facts.refunded, 0)),
+            "due_amount": self._money(remaining if facts.due_amount is None else facts.due_amount),
+            "due": self._moment(facts.due_at),
+            "expires": self._moment(facts.expires_at),
+        }
+
+    def _is_told(self, row: str) -> bool:
+        """False for a row that would say nothing."""
+        facts = self._facts
+        may_lack = {
+            "paid": facts.paid,
+            "refunding": facts.refunding,
+            "refunded": facts.refunded,
+            "due": facts.due_at,
+            "expires": facts.expires_at,
+        }
+        return bool(may_lack.get(row, True))
+
+    def _failure(self) -> dict[str, Any]:
+        guidance = guidance_for(self._facts.failure)
+        join = self.say(FRAME_WORDS["ways_join"])
+        return {
+            "reason": self.say(FRAME_WORDS["sentences"]).join(
+                (self.say(guidance.reason), self.say(RETRY_WORDS[guidance.retry]))
+            ),
+            "steps": [self.say(step) for step in guidance.steps],
+            "ways": self.say(
+                FRAME_WORDS["ways"], ways=join.join(self.say(METHOD_WORDS[it]) for it in guidance.alternatives)
+            ),
+        }
+
+    def _button(self, topic: Topic, letter: Letter) -> dict[str, str] | None:
+        if letter.button is None or topic not in ASKS_TO_PAY or self._facts.status not in PAYABLE:
+            return None
+        url = self._facts.pay_url
+        if url is None or not is_plain_link(url):
+            return None
+        words = letter.button
+        if topic is Topic.FAILED and guidance_for(self._facts.failure).retry is Retry.OTHER_WAY:
+            words = FRAME_WORDS["other_way_button"]
+        return {"words": self.say(words), "url": url}
+
+    def _support(self) -> dict[str, str | None] | None:
+        support = self._settings.support
+        if support is None:
+            return None
+        if is_mail_address(support):
+            return {"text": support, "url": f"mailto:{support}"}
+        return {"text": support, "url": support if is_plain_link(support) else None}
+
+    def _money(self, minor: int) -> str:
+        """By Babel, but with ISO 4217's digits: CLDR leaves out those that a country's shops do not use."""
+        digits = EXPONENTS[self._facts.currency]
+        pattern = copy(self._locale.currency_formats["standard"])
+        pattern.frac_prec = (digits, digits)
+        amount = Decimal(minor).scaleb(-digits)
+        formatted: str = pattern.apply(amount, self._locale, currency=self._facts.currency, currency_digits=False)
+        return _LETTER_BEFORE_DIGIT.sub("\\g<0>\N{NO-BREAK SPACE}", formatted)
+
+    def _moment(self, moment: datetime | None) -> str:
+        if moment is None:
+            return NOTHING
+        day = format_date(moment.astimezone(self._zone).date(), format="long", locale=self._locale)
+        time = format_time(moment, format="HH:mm", tzinfo=self._zone, locale=self._locale)
+        zone = get_timezone_gmt(moment.astimezone(self._zone), width="long", locale=self._locale)
+        return f"{day}{'' if self._language == 'zh-CN' else ','} {time} ({zone})"
+
+
+def plain(text: str) -> str:
+    """Text from outside as one short line: no control characters, no marks that turn the direction of reading."""
+    kept = "".join(" " if unicodedata.category(it)[0] in "CZ" else it for it in text)
+    line = " ".join(kept.split())
+    return line if len(line) <= REFERENCE_CHARS_MAX else f"{line[: REFERENCE_CHARS_MAX - 1]}…"
+
+
+def is_plain_link(url: str) -> bool:
+    """True for an http or https address that may stand behind a button.  Total."""
+    if (
+        len(url) > PAY_URL_CHARS_MAX
+        or not url.isascii()
+        or not url.isprintable()
+        or any(it in url for it in " <>\"'\\`")
+    ):
+        return False
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("https", "http") and bool(parts.hostname) and parts.username is None

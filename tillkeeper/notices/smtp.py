@@ -1,0 +1,104 @@
+"""Mail handed to an SMTP server, at most once.
+
+connect, EHLO, STARTTLS, AUTH, MAIL, RCPT ── refused: nobody was told; 4xx is tried again, 5xx is the end of it
+mark the row (committed) ── not allowed any more: nothing is sent
+DATA ── a refusal is one still; 2xx is sent; silence may be either, and is never sent again
+"""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import aiosmtplib
+
+from tillkeeper.notices.addresses import without_addresses
+from tillkeeper.notices.outcome import Dead, Failed, Outcome, Sent, Uncertain
+from tillkeeper.notices.settings import SmtpSettings
+
+PERMANENT: Final = 500
+QUIT_S: Final = 2.0  # a goodbye that is not answered costs nothing
+
+# Everything that happens before a server has taken a message: nobody was told.
+_UNTOLD: Final = (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError)
+
+
+class SmtpChannel:
+    """One server, a connection a mail, so many at once as the settings allow."""
+
+    def __init__(self, settings: SmtpSettings, *, tls_context: ssl.SSLContext | None = None) -> None:
+        self._settings = settings
+        if tls_context is None and settings.security != "none":
+            tls_context = ssl.create_default_context()  # once: it reads every authority of this machine
+        self._tls_context = tls_context
+        self._connections = asyncio.Semaphore(settings.connections)
+
+    async def send(
+        self, message: bytes, *, sender: str, to: str, before_data: Callable[[], Awaitable[None]]
+    ) -> Outcome:
+        """Hands the message over.  Awaits `before_data` when only DATA is left; what that raises ends it, unsent."""
+        async with self._connections:
+            client = self._client(sender)
+            try:
+                if (refusal := await self._introduce(client, sender, to)) is not None:
+                    return refusal
+                await before_data()
+                return await self._hand_over(client, message)
+            finally:
+                await _leave(client)
+
+    def _client(self, sender: str) -> aiosmtplib.SMTP:
+        it = self._settings
+        return aiosmtplib.SMTP(
+            hostname=it.host,
+            port=it.port,
+            username=it.username,
+            password=it.password,
+            timeout=it.timeout_s,
+            local_hostname=sender.rpartition("@")[2],  # else it asks DNS for our own name, for each connection
+            use_tls=it.security == "tls",
+            start_tls=it.security == "starttls",
+            tls_context=self._tls_context,
+        )
+
+    async def _introduce(self, client: aiosmtplib.SMTP, sender: str, to: str) -> Outcome | None:
+        """Everything before DATA, bounded as a whole; None where the server takes the recipient."""
+        try:
+            async with asyncio.timeout(2 * self._settings.timeout_s):
+                await client.connect()
+                await client.mail(sender)
+        except _UNTOLD as error:
+            return Failed(why=_said(error))  # 5xx as well: it is about us, not about this payer
+        try:
+            async with asyncio.timeout(self._settings.timeout_s):
+                await client.rcpt(to)
+        except aiosmtplib.SMTPResponseException as error:
+            return Dead(why=_said(error)) if error.code >= PERMANENT else Failed(why=_said(error))
+        except _UNTOLD as error:
+            return Failed(why=_said(error))
+        return None
+
+    async def _hand_over(self, client: aiosmtplib.SMTP, message: bytes) -> Outcome:
+        try:
+            async with asyncio.timeout(3 * self._settings.timeout_s):
+                await client.data(message)
+        except aiosmtplib.SMTPDataError as error:
+            return Dead(why=_said(error)) if error.code >= PERMANENT else Failed(why=_said(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the mail may have been taken
+            return Uncertain(why=f"after DATA: {_said(error)}")
+        return Sent()
+
+
+async def _leave(client: aiosmtplib.SMTP) -> None:
+    with contextlib.suppress(*_UNTOLD):
+        async with asyncio.timeout(QUIT_S):
+            await client.quit()
+    client.close()
+
+
+def _said(error: BaseException) -> str:
+    """What the server said, or how it failed; servers repeat the address that they refuse."""
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        return without_addresses(f"the mail server said {error.code} {error.message}")
+    return without_addresses(f"the mail server: {type(error).__name__}: {error}")

@@ -1,0 +1,140 @@
+"""The merchant's systems told over HTTP, signed as Standard Webhooks asks (standardwebhooks.com).
+
+    webhook-id: names the notice         {"type": topic, "timestamp": when it happened, "data": payload}
+    webhook-timestamp, webhook-signature: one v1 signature for each secret
+
+A receiver takes it with any 2xx, and may get it again: the id is the same.  It may ask for a pause (429 or 503 with
+Retry-After), or say that it is gone (410).  Nothing else of its answer is read, and no redirect is followed.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+from standardwebhooks import Webhook
+
+from tillkeeper.notices.addresses import is_public
+from tillkeeper.notices.outcome import Dropped, Failed, Outcome, Sent
+from tillkeeper.notices.outgoing import Outgoing
+from tillkeeper.notices.settings import NotifySettings, WebhookSettings
+
+TOTAL_S: Final = 15.0  # Standard Webhooks advises receivers to answer within 15 s
+CONNECT_S: Final = 5.0
+CONNECTIONS: Final = 20
+CONNECTIONS_PER_HOST: Final = 5  # a receiver that hangs must not take all of them
+GONE: Final = "gone: the receiver answered 410"
+_ASKS_FOR_PAUSE: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+_SUCCESS: Final = range(200, 300)
+
+
+class NotPublic(OSError):
+    """The host's address is one that only our own network reaches."""
+
+
+class WebhookChannel:
+    """One of the merchant's systems."""
+
+    def __init__(self, name: str, settings: WebhookSettings, client: aiohttp.ClientSession) -> None:
+        self.name: Final = f"webhook:{name}"
+        self._url = settings.url
+        self._signers = tuple(Webhook(secret) for secret in settings.secrets)
+        self._client = client
+
+    async def send(self, notice: Outgoing) -> Outcome:
+        """One signed POST."""
+        body = body_of(notice)
+        try:
+            async with self._client.post(
+                self._url, data=body, headers=self._headers(notice, body), allow_redirects=False
+            ) as response:
+                return _outcome(response.status, response.headers.get("Retry-After"), notice.sent_at)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            return Failed(why=_why(error))
+
+    def _headers(self, notice: Outgoing, body: bytes) -> dict[str, str]:
+        signatures = (it.sign(notice.id, notice.sent_at, body.decode()) for it in self._signers)
+        return {
+            "Content-Type": "application/json",
+            "webhook-id": notice.id,
+            "webhook-timestamp": str(int(notice.sent_at.timestamp())),
+            "webhook-signature": " ".join(signatures),
+        }
+
+
+def body_of(notice: Outgoing) -> bytes:
+    """The bytes that are signed and sent."""
+    data: dict[str, Any] = {**notice.payload, "version": notice.version}
+    return msgspec.json.encode({"type": notice.topic, "timestamp": notice.created_at, "data": data})
+
+
+@asynccontextmanager
+async def open_webhooks(settings: NotifySettings) -> AsyncIterator[list[WebhookChannel]]:
+    """A channel for each of [notify.webhooks], on one client that calls public addresses alone."""
+    connector = aiohttp.TCPConnector(
+        limit=CONNECTIONS,
+        limit_per_host=CONNECTIONS_PER_HOST,
+        socket_factory=_any_socket if settings.allow_private_addresses else _public_socket,
+    )
+    async with aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=TOTAL_S, sock_connect=CONNECT_S),
+        headers={"User-Agent": "Tillkeeper"},
+        auto_decompress=False,  # no body is read
+        trust_env=False,
+    ) as client:
+        yield [WebhookChannel(name, it, client) for name, it in settings.webhooks.items()]
+
+
+def _public_socket(info: tuple[Any, ...]) -> socket.socket:
+    """A socket for the very address that is called next: a name is not looked up again behind this check."""
+    if not is_public(info[4][0]):
+        raise NotPublic("the address is not public (allow_private_addresses)")
+    return _any_socket(info)
+
+
+def _any_socket(info: tuple[Any, ...]) -> socket.socket:
+    family, kind, protocol, _, _ = info
+    return socket.socket(family=family, type=kind, proto=protocol)
+
+
+def _outcome(status: int, retry_after: str | None, now: datetime) -> Outcome:
+    if status in _SUCCESS:
+        return Sent()
+    if status == HTTPStatus.GONE:
+        return Dropped(why=GONE)
+    wait = retry_after_wait(retry_after, now) if status in _ASKS_FOR_PAUSE else None
+    return Failed(why=f"the receiver answered {status}", wait=wait)
+
+
+def retry_after_wait(text: str | None, now: datetime) -> timedelta | None:
+    """What a Retry-After asks for, in seconds or as a date; None for what is neither.  Total."""
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit():
+        return timedelta(seconds=int(text[:9]))
+    try:
+        until = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError):
+        return None
+    return max((until if until.tzinfo else until.replace(tzinfo=UTC)) - now, timedelta())
+
+
+def _why(error: BaseException) -> str:
+    """How it failed, without the URL: its path may be a secret."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, NotPublic):
+            return str(seen)
+        inner = getattr(seen, "os_error", None)
+        seen = inner if inner is not None and inner is not seen else seen.__cause__
+    if isinstance(error, asyncio.TimeoutError):
+        return f"the receiver did not answer within {TOTAL_S:.0f} s"
+    return f"the receiver could not be reached: {type(error).__name__}"

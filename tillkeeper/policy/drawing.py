@@ -1,0 +1,92 @@
+"""Ladders for people's eyes, drawn from the policy itself."""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any, Final
+
+from tillkeeper.domain.order import STATUS_ZH, Status
+from tillkeeper.domain.policy import Action, Anchor, Ladder, Policy, Step
+from tillkeeper.policy.spans import short, written_all
+
+WORDS: Final[Mapping[Action, str]] = MappingProxyType(
+    {
+        Action.QUERY: "ask the gateway",
+        Action.GRACE: "tell the payer that it failed",
+        Action.REMIND: "remind the payer",
+        Action.CASE: "open a case",
+        Action.ESCALATE: "escalate the case",
+        Action.CLOSE: "ask and close, unless in doubt",
+    }
+)
+AT: Final[Mapping[Anchor, str]] = MappingProxyType(
+    {Anchor.START: "at once", Anchor.DUE: "when an instalment is due", Anchor.EXPIRY: "when the order expires"}
+)
+_FROM: Final[Mapping[Anchor, str]] = MappingProxyType({Anchor.DUE: "due", Anchor.EXPIRY: "expiry"})
+_INDENT: Final = "  "
+
+
+def draw_policy(policy: Policy, statuses: tuple[Status, ...], account: str | None, method: str | None) -> Iterator[str]:
+    """The ladders as they are in general, or at an account, or for a method there; a line each, empty ones between."""
+    for status in statuses:
+        yield from _headed(status, "", policy.ladder(status, account, method))
+    if account is None:
+        for name in policy.accounts:
+            yield from _draw_account(policy, statuses, name)
+    elif method is None:
+        yield from _draw_methods(policy, statuses, account)
+
+
+def say_policy(policy: Policy, statuses: tuple[Status, ...], account: str | None, method: str | None) -> dict[str, Any]:
+    """The same for programs: by status and action, the moments as a policy writes them."""
+    return {str(status): say_ladder(policy.ladder(status, account, method)) for status in statuses}
+
+
+def say_ladder(ladder: Ladder) -> dict[str, list[str]]:
+    """The moments of each action, as a policy writes them."""
+    return {str(climb.action): list(written_all(climb)) for climb in ladder.climbs}
+
+
+def _draw_account(policy: Policy, statuses: tuple[Status, ...], account: str) -> Iterator[str]:
+    for status in statuses:
+        if status in policy.accounts[account].ladders:
+            yield from _headed(status, f", at {account}", policy.ladder(status, account))
+    yield from _draw_methods(policy, statuses, account)
+
+
+def _draw_methods(policy: Policy, statuses: tuple[Status, ...], account: str) -> Iterator[str]:
+    methods = policy.accounts[account].methods if account in policy.accounts else {}
+    for method, ladders in methods.items():
+        for status in statuses:
+            if status in ladders:
+                yield from _headed(status, f", at {account} by {method}", ladders[status])
+
+
+def _headed(status: Status, where: str, ladder: Ladder) -> Iterator[str]:
+    yield f"{status} {STATUS_ZH[status]}{where}"
+    rows = list(_rows(ladder)) or [("", "nothing is done")]
+    width = max(len(moment) for moment, _ in rows)
+    yield from (f"{_INDENT}{moment:<{width}}  {acts}" if moment else f"{_INDENT}{acts}" for moment, acts in rows)
+    yield ""
+
+
+def _rows(ladder: Ladder) -> Iterator[tuple[str, str]]:
+    """Each moment of the ladder and what is done then."""
+    done: dict[tuple[int, timedelta], tuple[Step, list[str]]] = {}
+    order = list(AT)
+    for climb in ladder.climbs:
+        for step in climb.steps:
+            done.setdefault((order.index(step.anchor), step.offset), (step, []))[1].append(WORDS[climb.action])
+    for _, (step, acts) in sorted(done.items()):
+        yield _moment(step), ", ".join(acts)
+    for climb in ladder.climbs:
+        if climb.every is not None:
+            yield f"then every {short(climb.every)}", WORDS[climb.action]
+
+
+def _moment(step: Step) -> str:
+    if not step.offset:
+        return AT[step.anchor]
+    if step.anchor is Anchor.START:
+        return f"after {short(step.offset)}"
+    return f"{short(abs(step.offset))} {'before' if step.offset < timedelta() else 'after'} {_FROM[step.anchor]}"

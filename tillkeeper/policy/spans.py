@@ -1,0 +1,83 @@
+"""Moments as a policy writes them: 90s, 1h30m, 10d; expiry-1h, due, due+24h; every 24h."""
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Final
+
+from tillkeeper.domain.policy import Anchor, Climb, Step
+
+SPAN_MAX: Final = timedelta(days=366)  # whoever means more means something else
+EVERY_MIN: Final = timedelta(minutes=1)  # each round may cost a call of the gateway's API, without an end
+
+_UNITS: Final[Mapping[str, timedelta]] = MappingProxyType(
+    {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1), "s": timedelta(seconds=1)}
+)
+_SPAN: Final = re.compile("".join(f"(?:([0-9]{{1,8}}){unit})?" for unit in _UNITS))
+_STEP: Final = re.compile(r"(expiry|due)(?:([+-])(.+))?")
+_EVERY: Final = re.compile(r"every +(.+)")
+
+
+class BadSpan(Exception):
+    """A text that is no moment or span of time; says what would be right."""
+
+
+def parse_span(text: str) -> timedelta:
+    """A span such as 90s, 5m, 1h30m or 10d.  Raises BadSpan."""
+    found = _SPAN.fullmatch(text)
+    if not text or found is None:
+        raise BadSpan(f"{text!r} is no span of time; write 90s, 5m, 2h, 10d or 1h30m")
+    numbers = zip(_UNITS.values(), found.groups(), strict=True)
+    span = sum((int(number) * unit for unit, number in numbers if number), timedelta())
+    if span > SPAN_MAX:
+        raise BadSpan(f"{text!r} is longer than {short(SPAN_MAX)}, the longest span")
+    return span
+
+
+def parse_step(text: str) -> Step:
+    """A moment of a ladder such as 5m, expiry-1h or due.  Raises BadSpan."""
+    if found := _STEP.fullmatch(text):
+        anchor, sign, span = found.groups()
+        offset = parse_span(span) if span else timedelta()
+        return Step(anchor=Anchor(anchor), offset=-offset if sign == "-" else offset)
+    if text.startswith("-"):
+        raise BadSpan(f"{text!r} would be before the wait begins; only expiry and due have a before, as in expiry-1h")
+    if _SPAN.fullmatch(text) is None or not text:
+        raise BadSpan(f"{text!r} is no moment; write 5m, 1h30m, 10d, expiry-1h, due or due+24h")
+    return Step(offset=parse_span(text))
+
+
+def parse_every(text: str) -> timedelta | None:
+    """The span in "every 24h"; None where the text begins otherwise.  Raises BadSpan."""
+    found = _EVERY.fullmatch(text)
+    if found is None:
+        return None
+    every = parse_span(found[1])
+    if every < EVERY_MIN:
+        raise BadSpan(f"{text!r} is too often; every {short(EVERY_MIN)} is the most")
+    return every
+
+
+def short(span: timedelta) -> str:
+    """The span as a policy writes it: 1h30m."""
+    rest, parts = span, list[str]()
+    for name, unit in _UNITS.items():
+        count, rest = divmod(rest, unit)
+        if count:
+            parts.append(f"{count}{name}")
+    return "".join(parts) or "0s"
+
+
+def written(step: Step) -> str:
+    """The moment as a policy writes it: expiry-1h."""
+    if step.anchor is Anchor.START:
+        return short(step.offset)
+    if not step.offset:
+        return str(step.anchor)
+    return f"{step.anchor}{'-' if step.offset < timedelta() else '+'}{short(abs(step.offset))}"
+
+
+def written_all(climb: Climb) -> tuple[str, ...]:
+    """All moments of an action as a policy writes them."""
+    return (*map(written, climb.steps), *((f"every {short(climb.every)}",) if climb.every else ()))

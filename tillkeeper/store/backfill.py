@@ -1,0 +1,268 @@
+"""What is brought in besides webhooks: spans that are wanted of a gateway's list, and open orders to be asked about.
+
+One row an account holds the wish and a lease, so that no two fill the same span at once, and one that dies leaves the
+place where it was: `wanted_since` moves on with each part that is done.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.order import Status
+from tillkeeper.domain.policy import Policy
+from tillkeeper.store.apply import Tally, apply_found
+from tillkeeper.store.inbox import known_events
+from tillkeeper.store.pool import Conn
+
+LEASE: Final = timedelta(minutes=2)  # over what a page of a list takes with all its attempts
+RETRY_FIRST: Final = timedelta(seconds=30)
+RETRY_MAX: Final = timedelta(minutes=15)  # a gateway that is back is listed within this
+CHECKOUT: Final = timedelta(hours=2)  # an order registered so long before a gap may have been paid within it
+CHUNK_ORDERS: Final = 500  # locked at once
+
+OPEN: Final = (Status.UNPAID, Status.PROCESSING, Status.FAILED, Status.PARTIALLY_PAID, Status.REFUNDING)
+UNDER_WAY: Final = (Status.PROCESSING, Status.REFUNDING)  # known of, whatever a list leaves out
+
+
+class LostLease(Exception):
+    """Somebody else took the account's backfill over, because this one was too slow."""
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """A backfill that is ours to do."""
+
+    account: str
+    since: datetime
+    reason: str
+    tries: int
+
+
+# --- wishes and leases ------------------------------------------------------------------------------------------------
+
+WISH = """
+INSERT INTO backfill AS b (account, wanted_since, wished_at, reason, due_at) VALUES ($1, $2, $3, $4, $3)
+ON CONFLICT (account) DO UPDATE
+SET wanted_since = least(b.wanted_since, excluded.wanted_since), wished_at = excluded.wished_at,
+    reason = coalesce(b.reason, excluded.reason), due_at = coalesce(b.due_at, excluded.due_at)
+"""
+
+
+async def wish(conn: Conn, account: str, since: datetime, *, reason: str, now: datetime) -> None:
+    """Wants everything from `since` to now; a wish that stands already grows."""
+    await conn.execute(WISH, account, since, now, reason)
+
+
+TAKE_DUE = """
+UPDATE backfill SET taken_by = $2, taken_until = $4
+WHERE account = (
+    SELECT account FROM backfill
+    WHERE due_at <= $3 AND taken_until <= $3 AND account = ANY($1::text[])
+    ORDER BY due_at, account LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+RETURNING account, wanted_since, reason, tries
+"""
+
+
+async def take_wanted(conn: Conn, accounts: Collection[str], *, by: UUID, now: datetime) -> Wanted | None:
+    """A backfill that is due at one of the accounts and that nobody does."""
+    row = await conn.fetchrow(TAKE_DUE, sorted(accounts), by, now, now + LEASE)
+    if row is None:
+        return None
+    return Wanted(account=row["account"], since=row["wanted_since"], reason=row["reason"], tries=row["tries"])
+
+
+TAKE_ACCOUNT = """
+INSERT INTO backfill AS b (account, taken_by, taken_until) VALUES ($1, $2, $4)
+ON CONFLICT (account) DO UPDATE SET taken_by = excluded.taken_by, taken_until = excluded.taken_until
+WHERE b.taken_until <= $3
+RETURNING 1
+"""
+
+
+async def take_account(conn: Conn, account: str, *, by: UUID, now: datetime) -> bool:
+    """Takes the account for a person's backfill; False if one is under way."""
+    return await conn.fetchval(TAKE_ACCOUNT, account, by, now, now + LEASE) is not None
+
+
+GOOD_UNTIL = "SELECT good_until FROM backfill WHERE account = $1"
+
+
+async def good_until(conn: Conn, account: str) -> datetime | None:
+    """Up to where the account's list is taken in; None where it never was."""
+    at: datetime | None = await conn.fetchval(GOOD_UNTIL, account)
+    return at
+
+
+ADVANCE = """
+UPDATE backfill
+SET good_until = greatest(good_until, $3), taken_until = $4,
+    wanted_since = CASE WHEN wanted_since = $5 THEN $3 ELSE wanted_since END
+WHERE account = $1 AND taken_by = $2
+RETURNING 1
+"""
+
+
+async def advance(
+    conn: Conn, account: str, until: datetime, *, wanted_since: datetime | None, by: UUID, now: datetime
+) -> None:
+    """Everything up to `until` is taken in, from `wanted_since` if that was the wish.  Raises LostLease."""
+    if await conn.fetchval(ADVANCE, account, by, until, now + LEASE, wanted_since) is None:
+        raise LostLease
+
+
+KEEP = "UPDATE backfill SET taken_until = $3 WHERE account = $1 AND taken_by = $2 RETURNING 1"
+
+
+async def keep(conn: Conn, account: str, *, by: UUID, now: datetime) -> None:
+    """Holds the account for a while longer.  Raises LostLease."""
+    if await conn.fetchval(KEEP, account, by, now + LEASE) is None:
+        raise LostLease
+
+
+# What was wished for after the span was fixed is still to do.
+FINISH = """
+UPDATE backfill
+SET taken_by = NULL, taken_until = '-infinity', tries = 0,
+    wanted_since = CASE WHEN wanted_since = $3 AND wished_at <= $4 THEN NULL ELSE wanted_since END,
+    wished_at = CASE WHEN wanted_since = $3 AND wished_at <= $4 THEN NULL ELSE wished_at END,
+    reason = CASE WHEN wanted_since = $3 AND wished_at <= $4 THEN NULL ELSE reason END,
+    due_at = CASE WHEN wanted_since = $3 AND wished_at <= $4 THEN NULL ELSE due_at END
+WHERE account = $1 AND taken_by = $2
+"""
+
+
+async def finish(conn: Conn, account: str, *, wanted_since: datetime | None, until: datetime, by: UUID) -> None:
+    """Gives the account back, and its wish up where that is fulfilled."""
+    await conn.execute(FINISH, account, by, wanted_since, until)
+
+
+PUT_OFF = """
+UPDATE backfill SET taken_by = NULL, taken_until = '-infinity', tries = tries + 1, due_at = $3
+WHERE account = $1 AND taken_by = $2 AND due_at IS NOT NULL
+"""
+
+
+async def put_off(conn: Conn, wanted: Wanted, *, by: UUID, now: datetime) -> datetime:
+    """Gives the account back to be tried again; returns when."""
+    due_at = now + min(RETRY_MAX, RETRY_FIRST * (1 << min(wanted.tries, 10)))
+    await conn.execute(PUT_OFF, wanted.account, by, due_at)
+    return due_at
+
+
+# --- a list's events --------------------------------------------------------------------------------------------------
+
+
+async def take_in(conn: Conn, events: Sequence[PaymentEvent], *, policy: Policy, now: datetime) -> tuple[int, Tally]:
+    """Applies what a list holds; returns how many of the events were in the inbox before."""
+    known = await count_known(conn, events)
+    return known, await apply_found(conn, events, policy=policy, now=now)
+
+
+async def count_known(conn: Conn, events: Sequence[PaymentEvent]) -> int:
+    """How many of the events are in the inbox."""
+    return sum(it.digest is not None for it in (await known_events(conn, events)).values())
+
+
+# --- open orders ------------------------------------------------------------------------------------------------------
+
+# The first line is orders_open's own condition.  Those of which a payment is known come first, then the latest.
+OPEN_ORDERS = """
+SELECT o.id, o.ask_at FROM orders o
+WHERE o.closed_at IS NULL AND o.status IN ('unpaid', 'processing', 'failed', 'partially_paid', 'refunding')
+  AND o.spell_since BETWEEN $2 AND $3 AND o.status = ANY($4::text[]) AND $1 = ANY(o.accounts)
+  AND (o.held_until IS NULL OR o.held_until <= $5)
+  AND NOT EXISTS (SELECT FROM rung r WHERE r.order_id = o.id AND r.spell = o.spell AND r.action = 'query'
+                  AND r.taken_at > $6)
+ORDER BY o.status NOT IN ('processing', 'refunding'), o.spell_since DESC, o.id DESC LIMIT $7
+"""
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """How fast orders are asked about, besides what their ladders ask."""
+
+    gap: timedelta
+    orders_max: int
+
+    @classmethod
+    def half_of(cls, calls_per_s: float, *, orders_max: int, within: timedelta | None = None) -> "Pace":
+        """Half of what an account may be asked; the other half is for ladders.  No limit is no gap."""
+        gap = timedelta(seconds=2 / calls_per_s) if calls_per_s else timedelta()
+        fitting = int(within / gap) if within is not None and gap else orders_max
+        return cls(gap=gap, orders_max=max(1, min(orders_max, fitting)))
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """Open orders of a span: those to be asked about, and how many wait to be asked already."""
+
+    ids: tuple[int, ...]
+    waiting: int
+
+
+async def open_in(
+    conn: Conn,
+    account: str,
+    since: datetime,
+    until: datetime,
+    *,
+    statuses: Collection[Status] = OPEN,
+    not_asked_since: datetime | None = None,
+    limit: int,
+    now: datetime,
+) -> Found:
+    """Open orders that expect payment at the account and whose money may have moved in the span."""
+    rows = await conn.fetch(
+        OPEN_ORDERS,
+        account,
+        since - CHECKOUT,
+        until,
+        [str(it) for it in statuses],
+        now,
+        not_asked_since or now,
+        limit,
+    )
+    ids = tuple(row["id"] for row in rows if row["ask_at"] is None)
+    return Found(ids=ids, waiting=len(rows) - len(ids))
+
+
+# Locked in the order of ids, as everywhere.
+ASK = """
+WITH locked AS MATERIALIZED (
+    SELECT id FROM orders WHERE id = ANY($1::bigint[]) AND closed_at IS NULL ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE orders AS o SET ask_at = w.at, due_at = least(o.due_at, w.at)
+FROM locked JOIN unnest($1::bigint[], $2::timestamptz[]) AS w (id, at) ON w.id = locked.id
+WHERE o.id = locked.id AND o.closed_at IS NULL
+RETURNING o.id, o.ask_at
+"""
+
+
+async def ask_about(conn: Conn, ids: Sequence[int], moments: Sequence[datetime]) -> dict[int, datetime]:
+    """Has the sweep ask about the orders, each at its moment, and whatever their ladders say."""
+    return {row["id"]: row["ask_at"] for row in await conn.fetch(ASK, ids, moments)}
+
+
+WHAT_CAME = """
+SELECT count(*) AS orders,
+       CASE
+           WHEN r.result IS NOT NULL THEN r.result
+           WHEN r.order_id IS NOT NULL THEN 'being asked'
+           WHEN o.ask_at = w.at THEN 'waits'
+           ELSE 'settled meanwhile'
+       END AS result
+FROM unnest($1::bigint[], $2::timestamptz[]) AS w (id, at)
+JOIN orders o ON o.id = w.id
+LEFT JOIN rung r ON r.order_id = w.id AND r.action = 'query' AND r.at = w.at
+GROUP BY 2
+"""
+UNDECIDED: Final = ("waits", "being asked")
+
+
+async def what_came(conn: Conn, asked: dict[int, datetime]) -> Counter[str]:
+    """What came of asking, by how many orders; UNDECIDED where nothing did yet."""
+    rows = await conn.fetch(WHAT_CAME, list(asked), list(asked.values()))
+    return Counter({row["result"]: row["orders"] for row in rows})

@@ -1,0 +1,47 @@
+"""What a person does to a case: takes it over, notes what they found, resolves it.  Each is an entry of its history."""
+
+from datetime import datetime
+
+from tillkeeper.store.cases import ClosedCase, NoSuchCase, write_entries
+from tillkeeper.store.pool import Conn
+
+LOCK_CASE = "SELECT closed_at FROM cases WHERE id = $1 FOR UPDATE"
+
+
+async def _lock(conn: Conn, case_id: int, *, closed_too: bool = False) -> None:
+    row = await conn.fetchrow(LOCK_CASE, case_id)
+    if row is None:
+        raise NoSuchCase
+    if row["closed_at"] is not None and not closed_too:
+        raise ClosedCase
+
+
+ASSIGN = "UPDATE cases SET owner = $2 WHERE id = $1"
+
+
+async def assign(conn: Conn, case_id: int, *, owner: str, by: str, now: datetime) -> None:
+    """Makes the case somebody's: they are told again when it is due, instead of people further up.
+
+    Raises NoSuchCase or ClosedCase.
+    """
+    await _lock(conn, case_id)
+    await conn.execute(ASSIGN, case_id, owner)
+    await write_entries(conn, [(case_id, "assigned", by, owner)], now=now)
+
+
+async def note(conn: Conn, case_id: int, *, text: str, by: str, now: datetime) -> None:
+    """Adds what somebody found out; to a closed case, too.  Raises NoSuchCase."""
+    await _lock(conn, case_id, closed_too=True)
+    await write_entries(conn, [(case_id, "noted", by, text)], now=now)
+
+
+RESOLVE = """
+UPDATE cases SET closed_at = $2, closed_by = $3, outcome = $4, follow_up_at = NULL WHERE id = $1
+"""
+
+
+async def resolve(conn: Conn, case_id: int, *, outcome: str, text: str, by: str, now: datetime) -> None:
+    """Closes the case for good: the same cause does not open it again.  Raises NoSuchCase or ClosedCase."""
+    await _lock(conn, case_id)
+    await conn.execute(RESOLVE, case_id, now, by, outcome)
+    await write_entries(conn, [(case_id, "resolved", by, f"{outcome}: {text}" if text else outcome)], now=now)

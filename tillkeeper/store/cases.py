@@ -1,0 +1,168 @@
+"""Cases: opened once for each cause, followed up until they are closed, by a person or by the truth itself."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from tillkeeper.domain.concerns import Concern
+from tillkeeper.domain.policy import CasePolicy
+from tillkeeper.store.pool import Conn, as_json
+from tillkeeper.store.telling import Audience, Notice, tell
+
+TRUTH: Final = "truth"  # who closes a case whose cause is gone
+TILLKEEPER: Final = "tillkeeper"  # who opens one
+
+OPENED: Final = "case.opened"
+ESCALATED: Final = "case.escalated"
+FOLLOWED_UP: Final = "case.followed_up"
+
+
+class NoSuchCase(Exception):
+    """There is no case of this number."""
+
+
+class ClosedCase(Exception):
+    """The case is closed already."""
+
+
+# One that a person resolved stays resolved; one that closed itself opens again when its cause is back.
+INSERT_CASES = """
+INSERT INTO cases AS c (kind, subject, order_id, account, details, opened_at, follow_up_at)
+SELECT kind, subject, order_id, account, details, $2, $3 FROM json_populate_recordset(NULL::cases, $1::json)
+ON CONFLICT (kind, subject) DO UPDATE
+SET details = excluded.details, opened_at = excluded.opened_at, follow_up_at = excluded.follow_up_at,
+    closed_at = NULL, closed_by = NULL, outcome = NULL
+WHERE c.closed_by = 'truth'
+RETURNING id, kind, subject, order_id, account, details, level, (xmax = 0) AS fresh
+"""
+
+INSERT_ENTRIES = """
+INSERT INTO case_entry (case_id, what, by, note, at)
+SELECT case_id, what, by, note, $2 FROM json_populate_recordset(NULL::case_entry, $1::json)
+"""
+
+
+async def open_cases(
+    conn: Conn, found: Sequence[tuple[int | None, Concern]], *, policy: CasePolicy, now: datetime
+) -> list[str]:
+    """Opens a case for each concern that has none, and has ops told; returns the kinds of those opened."""
+    if not found:
+        return []
+    once = {(concern.kind, concern.subject): (order_id, concern) for order_id, concern in found}
+    rows = [
+        {"order_id": order_id, **msgspec.structs.asdict(concern)} for _, (order_id, concern) in sorted(once.items())
+    ]
+    opened = await conn.fetch(INSERT_CASES, as_json(rows), now, now + policy.follow_up)
+    await write_entries(
+        conn, [(row["id"], "opened" if row["fresh"] else "reopened", TILLKEEPER, None) for row in opened], now=now
+    )
+    await tell(conn, [notice_of(dict(row), OPENED, now) for row in opened], now=now)
+    return [row["kind"] for row in opened]
+
+
+async def write_entries(conn: Conn, entries: Iterable[tuple[int, str, str, str | None]], *, now: datetime) -> None:
+    """Adds (case, what, by, note) to the cases' histories."""
+    rows = [{"case_id": case_id, "what": what, "by": by, "note": note} for case_id, what, by, note in entries]
+    if rows:
+        await conn.execute(INSERT_ENTRIES, as_json(rows), now)
+
+
+def notice_of(row: dict[str, Any], topic: str, now: datetime) -> Notice:
+    """What ops are told of a case; `row` is a row of cases."""
+    return Notice(
+        key=f"case/{row['id']}/{topic}/{now:%Y%m%dT%H%M%S.%f}",
+        audience=Audience.OPS,
+        topic=topic,
+        order_id=row["order_id"],
+        payload={
+            "case": row["id"],
+            "kind": row["kind"],
+            "subject": row["subject"],
+            "account": row["account"],
+            "level": row["level"],
+            "details": msgspec.json.decode(row["details"]),
+        },
+    )
+
+
+ESCALATE = """
+UPDATE cases SET level = least($3, greatest(cases.level, w.level + 1))
+FROM unnest($1::text[], $2::int[]) AS w (subject, level)
+WHERE cases.kind = 'stuck' AND cases.subject = w.subject AND cases.closed_at IS NULL
+RETURNING cases.id, cases.kind, cases.subject, cases.order_id, cases.account, cases.details, cases.level
+"""
+
+
+async def escalate(conn: Conn, subjects: Sequence[tuple[str, int]], *, policy: CasePolicy, now: datetime) -> None:
+    """Takes the open cases of stuck orders (subject, which escalation it is) a level up, and tells the people there."""
+    if subjects:
+        rows = await conn.fetch(
+            ESCALATE, [subject for subject, _ in subjects], [level for _, level in subjects], policy.levels
+        )
+        await write_entries(conn, [(row["id"], "escalated", TILLKEEPER, None) for row in rows], now=now)
+        await tell(conn, [notice_of(dict(row), ESCALATED, now) for row in rows], now=now)
+
+
+# Kinds whose cause the facts show: they close by themselves once it is gone.
+SHOWN_BY_FACTS: Final = (
+    "close_in_doubt",
+    "disputed",
+    "overpaid",
+    "paid_after_closing",
+    "paid_twice",
+    "refunded_more_than_captured",
+    "stuck",
+    "unexpected_account",
+    "wrong_currency",
+)
+
+CLOSE_BY_TRUTH = """
+UPDATE cases SET closed_at = $5, closed_by = 'truth', outcome = 'its cause is gone', follow_up_at = NULL
+WHERE order_id = ANY($1::bigint[]) AND closed_at IS NULL AND kind = ANY($2::text[])
+  AND (kind, subject) NOT IN (SELECT * FROM unnest($3::text[], $4::text[]))
+RETURNING id
+"""
+
+
+async def close_by_truth(
+    conn: Conn,
+    order_ids: Sequence[int],
+    still: Sequence[Concern],
+    *,
+    kinds: Sequence[str] = SHOWN_BY_FACTS,
+    now: datetime,
+) -> None:
+    """Closes what stood open about these orders, of these kinds, and is not among the concerns that `still` hold."""
+    if order_ids:
+        rows = await conn.fetch(
+            CLOSE_BY_TRUTH,
+            sorted(order_ids),
+            list(kinds),
+            [it.kind for it in still],
+            [it.subject for it in still],
+            now,
+        )
+        await write_entries(conn, [(row["id"], "closed", TRUTH, None) for row in rows], now=now)
+
+
+UNMATCHED: Final = "unmatched_payment"
+
+CLOSE_MATCHED = """
+UPDATE cases SET closed_at = $2, closed_by = 'truth', outcome = 'its order is known', follow_up_at = NULL
+WHERE kind = 'unmatched_payment' AND subject = ANY($1::text[]) AND closed_at IS NULL
+RETURNING id
+"""
+
+
+def event_subject(account: str, event_id: str) -> str:
+    """How a case names an event."""
+    return f"event:{account}/{event_id}"
+
+
+async def close_matched(conn: Conn, subjects: Sequence[str], *, now: datetime) -> None:
+    """Closes the cases of events that have found their order."""
+    if subjects:
+        rows = await conn.fetch(CLOSE_MATCHED, sorted(subjects), now)
+        await write_entries(conn, [(row["id"], "closed", TRUTH, None) for row in rows], now=now)

@@ -1,0 +1,103 @@
+"""What is looked after besides orders: open cases, events that wait too long, and leftovers of two that missed."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from tillkeeper.domain.concerns import Concern
+from tillkeeper.domain.policy import Policy
+from tillkeeper.store.apply import Tally, apply_found
+from tillkeeper.store.cases import (
+    ESCALATED,
+    FOLLOWED_UP,
+    TILLKEEPER,
+    UNMATCHED,
+    event_subject,
+    notice_of,
+    open_cases,
+    write_entries,
+)
+from tillkeeper.store.pool import Conn
+from tillkeeper.store.references import event_of
+from tillkeeper.store.telling import tell
+
+# A case that nobody took goes up a level each time; one with an owner is theirs, and they are told again.  Those of
+# stuck orders go up by their own ladder.
+FOLLOW_UP = """
+UPDATE cases AS c
+SET follow_up_at = $1::timestamptz + $2::interval,
+    level = CASE WHEN c.owner IS NULL AND c.kind <> 'stuck' THEN least($4, c.level + 1) ELSE c.level END
+FROM (
+    SELECT id, level FROM cases WHERE follow_up_at <= $1 ORDER BY follow_up_at LIMIT $3 FOR UPDATE SKIP LOCKED
+) AS due
+WHERE c.id = due.id
+RETURNING c.id, c.kind, c.subject, c.order_id, c.account, c.details, c.level, c.level > due.level AS escalated
+"""
+
+
+async def follow_up(conn: Conn, *, policy: Policy, limit: int, now: datetime) -> int:
+    """Has people told again of cases that are due; returns how many those were."""
+    rows = await conn.fetch(FOLLOW_UP, now, policy.cases.follow_up, limit, policy.cases.levels)
+    whats = [(row, "escalated" if row["escalated"] else "followed_up") for row in rows]
+    await write_entries(conn, [(row["id"], what, TILLKEEPER, None) for row, what in whats], now=now)
+    topics = {"escalated": ESCALATED, "followed_up": FOLLOWED_UP}
+    await tell(conn, [notice_of(dict(row), topics[what], now) for row, what in whats], now=now)
+    return len(rows)
+
+
+UNMATCHED_WINDOW: Final = timedelta(
+    days=2
+)  # what waited for longer has its case, or was nobody's before there were cases
+
+# Only money that came in, or is contested, needs somebody: what merely began or failed elsewhere does not.
+WAITING_TOO_LONG = """
+SELECT x.account, x.event_id, x.kind, x.order_ref, x.payment_ref, x.amount_minor, x.currency, x.occurred_at
+FROM inbox x
+WHERE x.outcome = 'waiting' AND x.recorded_at <= $1 AND x.recorded_at > $2
+  AND x.kind IN ('payment.succeeded', 'dispute.opened')
+  AND NOT EXISTS (SELECT FROM cases c
+                  WHERE c.kind = 'unmatched_payment' AND c.subject = 'event:' || x.account || '/' || x.event_id)
+ORDER BY x.recorded_at LIMIT $3
+"""
+
+
+async def open_unmatched(conn: Conn, *, policy: Policy, limit: int, now: datetime) -> int:
+    """Opens a case for money that waits too long for its order; returns how many."""
+    until = now - policy.unmatched_case
+    found: list[tuple[int | None, Concern]] = [
+        (
+            None,
+            Concern(
+                kind=UNMATCHED,
+                subject=event_subject(row["account"], row["event_id"]),
+                account=row["account"],
+                details={
+                    "says": row["kind"],
+                    "order_ref": row["order_ref"],
+                    "payment_ref": row["payment_ref"],
+                    "amount": row["amount_minor"],
+                    "currency": row["currency"],
+                    "occurred_at": row["occurred_at"].isoformat(),
+                },
+            ),
+        )
+        for row in await conn.fetch(WAITING_TOO_LONG, until, until - UNMATCHED_WINDOW, limit)
+    ]
+    return len(await open_cases(conn, found, policy=policy.cases, now=now))
+
+
+# Nothing should be found: whoever waits and whatever appears meet under one lock.  It is looked for all the same.
+LEFT_OVER = """
+SELECT x.event_id, x.kind, x.account, x.occurred_at, x.evidence, x.order_ref, x.payment_ref, x.capture_ref,
+       x.refund_ref, x.dispute_ref, x.amount_minor, x.total_minor, x.currency, x.failure, x.failure_code, x.method
+FROM inbox x
+LEFT JOIN orders o ON o.order_ref = x.order_ref
+LEFT JOIN payment p ON p.account = x.account AND p.payment_ref = x.payment_ref
+WHERE x.outcome = 'waiting' AND (o.id IS NOT NULL OR p.order_id IS NOT NULL)
+LIMIT $1
+"""
+
+
+async def take_up_left_over(conn: Conn, *, policy: Policy, limit: int, now: datetime) -> Tally:
+    """Applies events that wait although their order is known."""
+    rows = await conn.fetch(LEFT_OVER, limit)
+    return await apply_found(conn, [event_of(row) for row in rows], policy=policy, now=now) if rows else Tally()

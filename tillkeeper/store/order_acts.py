@@ -1,0 +1,105 @@
+"""What a person does to an order: hold it, release it, close it, have its gateway asked.
+
+Each is an act in the order's history, written under the order's lock in the caller's transaction.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+from tillkeeper.domain.facts import Step
+from tillkeeper.domain.money import format_minor
+from tillkeeper.store.acts import Act, write_acts
+from tillkeeper.store.ledger import OpenOrder, open_orders
+from tillkeeper.store.pool import Conn
+from tillkeeper.store.sweeping import close_orders
+
+ON_ITS_WAY: Final = frozenset({Step.PENDING, Step.AUTHORIZED})
+
+
+class NoSuchOrder(Exception):
+    """No order of this reference is registered."""
+
+
+class Refused(Exception):
+    """The order is not in a state for this act; the text says why."""
+
+
+ORDER_BY_REF = "SELECT id FROM orders WHERE order_ref = $1"
+
+
+async def _open(conn: Conn, order_ref: str, *, closed_too: bool = False) -> OpenOrder:
+    """Locks the order; one that is closed only where that is no hindrance."""
+    order_id = await conn.fetchval(ORDER_BY_REF, order_ref)
+    if order_id is None:
+        raise NoSuchOrder
+    it = (await open_orders(conn, [order_id]))[order_id]
+    if it.closed_at is not None and not closed_too:
+        raise Refused(f"it is closed since {it.closed_at:%Y-%m-%d %H:%M:%S}Z")
+    return it
+
+
+HOLD = "UPDATE orders SET held_until = $2, due_at = $2 WHERE id = $1"
+
+
+async def hold(conn: Conn, order_ref: str, *, until: datetime, by: str, note: str, now: datetime) -> None:
+    """Has the sweep leave the order alone until then; events are applied all the same.
+
+    Raises NoSuchOrder or Refused.
+    """
+    it = await _open(conn, order_ref)
+    await conn.execute(HOLD, it.id, until)
+    told = f"until {until:%Y-%m-%d %H:%M:%S}Z: {note}"
+    await write_acts(conn, [Act(order_id=it.id, what="hold", by=by, note=told, at=now)])
+
+
+# Due at once: the sweep finds out for itself what the ladder has next.
+RELEASE = "UPDATE orders SET held_until = NULL, due_at = $2 WHERE id = $1"
+
+
+async def release(conn: Conn, order_ref: str, *, by: str, note: str, now: datetime) -> None:
+    """Has the sweep go on with a held order.  Raises NoSuchOrder or Refused."""
+    it = await _open(conn, order_ref)
+    if it.held_until is None or it.held_until <= now:
+        raise Refused("it is not held")
+    await conn.execute(RELEASE, it.id, now)
+    await write_acts(conn, [Act(order_id=it.id, what="release", by=by, note=note, at=now)])
+
+
+ASK = "UPDATE orders SET ask_at = $2, due_at = $2 WHERE id = $1"
+
+
+async def ask_gateway(conn: Conn, order_ref: str, *, by: str, note: str, now: datetime) -> None:
+    """Has the sweep ask the order's gateways next, whatever the ladder says; a closed order may have been paid.
+
+    Raises NoSuchOrder or Refused.
+    """
+    it = await _open(conn, order_ref, closed_too=True)
+    if it.held_until is not None and it.held_until > now:
+        raise Refused(f"it is held until {it.held_until:%Y-%m-%d %H:%M:%S}Z; release it first")
+    await conn.execute(ASK, it.id, now)
+    await write_acts(conn, [Act(order_id=it.id, what="ask", by=by, note=note, at=now)])
+
+
+async def close(conn: Conn, order_ref: str, *, force: bool, by: str, note: str, now: datetime) -> None:
+    """Expects no payment for the order any more.
+
+    Refused while money is there or may be on its way, unless a person forces it.  Raises NoSuchOrder or Refused.
+    """
+    it = await _open(conn, order_ref)
+    if not force and (doubts := list(_doubts(it))):
+        raise Refused("; ".join(doubts))
+    await close_orders(conn, [it], by=by, note=note, now=now)
+
+
+def _doubts(it: OpenOrder) -> Iterator[str]:
+    """Why closing it now could leave somebody's money behind."""
+    for (account, payment_ref), payment in sorted(it.facts.payments.items()):
+        if payment.step in ON_ITS_WAY:
+            yield f"payment {payment_ref} at {account} is {payment.step}: its money may be on its way"
+    summary = it.judge()
+    if summary.captured > summary.refunded:
+        left = format_minor(summary.captured - summary.refunded, it.order.currency)
+        yield f"{left} was paid and is not given back"
+    elif summary.refunding:
+        yield "a refund is under way"

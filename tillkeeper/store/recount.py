@@ -1,0 +1,123 @@
+"""Everything that was written about orders, read back whole: for whoever checks a run against its own log."""
+
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from tillkeeper.domain.events import PaymentEvent
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of an order's history.  `received_at` is when its delivery came, or when it was recorded."""
+
+    order_ref: str
+    event: PaymentEvent
+    received_at: datetime
+
+
+class TakenRung(msgspec.Struct, frozen=True, kw_only=True):
+    """One rung that a sweep took."""
+
+    order_ref: str
+    spell: int
+    action: str
+    at: datetime
+    taken_at: datetime
+    result: str | None
+
+
+class CaseTold(msgspec.Struct, frozen=True, kw_only=True):
+    """A case with its own history: (what, by, at), oldest first."""
+
+    order_ref: str | None
+    kind: str
+    level: int
+    opened_at: datetime
+    closed_by: str | None
+    entries: tuple[tuple[str, str, datetime], ...]
+
+
+class NoticeTold(msgspec.Struct, frozen=True, kw_only=True):
+    """A notice and what became of it."""
+
+    order_ref: str | None
+    audience: str
+    topic: str
+    created_at: datetime
+    state: str
+    payload: dict[str, Any]
+
+
+HISTORIES = """
+SELECT o.order_ref AS of_order, coalesce(d.received_at, i.recorded_at) AS received_at, i.event_id, i.kind, i.account,
+       i.occurred_at, i.evidence, i.order_ref, i.payment_ref, i.capture_ref, i.refund_ref, i.dispute_ref,
+       i.amount_minor AS amount, i.total_minor AS total, i.currency, i.failure, i.failure_code, i.method
+FROM inbox AS i JOIN orders AS o ON o.id = i.order_id LEFT JOIN delivery AS d USING (run, number)
+WHERE i.outcome <> 'mismatched' ORDER BY i.seq
+"""
+RUNGS = """
+SELECT o.order_ref, r.spell, r.action, r.at, r.taken_at, r.result FROM rung AS r JOIN orders AS o ON o.id = r.order_id
+ORDER BY r.order_id, r.taken_at, r.at
+"""
+CASES = """
+SELECT o.order_ref, c.kind, c.level, c.opened_at, c.closed_by,
+       array(SELECT what FROM case_entry WHERE case_id = c.id ORDER BY id) AS whats,
+       array(SELECT by FROM case_entry WHERE case_id = c.id ORDER BY id) AS bys,
+       array(SELECT at FROM case_entry WHERE case_id = c.id ORDER BY id) AS ats
+FROM cases AS c LEFT JOIN orders AS o ON o.id = c.order_id ORDER BY c.id
+"""
+NOTICES = """
+SELECT o.order_ref, n.audience, n.topic, n.created_at, n.state, n.payload
+FROM outbox AS n LEFT JOIN orders AS o ON o.id = n.order_id ORDER BY n.id
+"""
+NEXT_DUE = """
+SELECT least((SELECT min(due_at) FROM orders WHERE due_at IS NOT NULL),
+             (SELECT min(follow_up_at) FROM cases WHERE follow_up_at IS NOT NULL),
+             (SELECT min(due_at) FROM outbox WHERE due_at IS NOT NULL))
+"""
+
+
+async def histories(pool: asyncpg.Pool) -> list[Recorded]:
+    """Every event that counts for an order, in the order of application."""
+    async with pool.acquire() as conn:
+        rows = [dict(row) for row in await conn.fetch(HISTORIES)]
+    return [
+        Recorded(
+            order_ref=row.pop("of_order"),
+            received_at=row.pop("received_at"),
+            event=msgspec.convert(row, PaymentEvent),
+        )
+        for row in rows
+    ]
+
+
+async def rungs(pool: asyncpg.Pool) -> list[TakenRung]:
+    """Every rung that was taken, order by order."""
+    async with pool.acquire() as conn:
+        return [TakenRung(**dict(row)) for row in await conn.fetch(RUNGS)]
+
+
+async def cases(pool: asyncpg.Pool) -> list[CaseTold]:
+    """Every case that was ever opened."""
+    async with pool.acquire() as conn:
+        rows = [dict(row) for row in await conn.fetch(CASES)]
+    return [
+        CaseTold(entries=tuple(zip(row.pop("whats"), row.pop("bys"), row.pop("ats"), strict=True)), **row)
+        for row in rows
+    ]
+
+
+async def notices(pool: asyncpg.Pool) -> list[NoticeTold]:
+    """Every notice, in the order of its writing."""
+    async with pool.acquire() as conn:
+        rows = [dict(row) for row in await conn.fetch(NOTICES)]
+    return [NoticeTold(payload=msgspec.json.decode(row.pop("payload")), **row) for row in rows]
+
+
+async def next_due(pool: asyncpg.Pool) -> datetime | None:
+    """When the next order, case or notice has something to do."""
+    async with pool.acquire() as conn:
+        at: datetime | None = await conn.fetchval(NEXT_DUE)
+        return at

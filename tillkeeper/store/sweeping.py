@@ -1,0 +1,404 @@
+"""Due orders on their way up their ladders: claimed, rungs taken, answers settled.
+
+    take (one transaction)      claim due orders ─ write each rung ─ tell, open cases ─ say who must be asked
+    (the gateways are asked outside of any transaction; what they answer is applied as any event)
+    settle (one transaction)    of those that did not move: write what came of asking ─ close, or wait for the next rung
+
+A rung's row stands before its question leaves: a sweeper that dies in between has asked once, and the next rung asks
+again.  Telling and opening cases are done in the transaction that takes the rung.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from tillkeeper.domain.concerns import Concern
+from tillkeeper.domain.order import MOVING, Status
+from tillkeeper.domain.policy import Action, Done, Due, Policy, Rung, Wait, next_rung
+from tillkeeper.store.acts import Act, write_acts
+from tillkeeper.store.cases import close_by_truth, escalate, open_cases
+from tillkeeper.store.effects import CLOSED, merchant_notice, payer_notice
+from tillkeeper.store.ledger import OpenOrder, open_orders
+from tillkeeper.store.pool import Conn, as_json
+from tillkeeper.store.telling import Notice, tell
+
+RETRY_FIRST: Final = timedelta(seconds=15)
+RETRY_MAX: Final = timedelta(minutes=15)  # a gateway that is back is asked within this
+RUNGS_MAX: Final = 20  # of one order in one pass; six actions climb at most once each
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """A rung whose gateway must now be asked."""
+
+    order: OpenOrder
+    rung: Rung
+    tries: int
+    leased_until: datetime
+
+
+class Settled(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of asking for a rung."""
+
+    taken: Taken
+    result: str
+    answered: bool  # every question had an answer, whatever it said
+
+
+CLAIM = """
+SELECT id FROM orders WHERE due_at <= $1 ORDER BY due_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
+"""
+
+CLIMBED = """
+SELECT r.order_id, r.action, max(r.at) AS at, max(r.tries) FILTER (WHERE r.retry_at IS NOT NULL) AS tries,
+       max(r.at) FILTER (WHERE r.retry_at IS NOT NULL) AS asked_at, max(r.retry_at) AS retry_at
+FROM unnest($1::bigint[], $2::bigint[]) AS w (order_id, spell)
+JOIN rung r ON r.order_id = w.order_id AND r.spell = w.spell
+GROUP BY 1, 2
+"""
+
+
+class _Retry(msgspec.Struct, frozen=True, kw_only=True):
+    """A question that had no answer, and when it is put again."""
+
+    rung: Rung
+    tries: int
+    at: datetime
+
+
+class Climbed(msgspec.Struct, kw_only=True):
+    """How far an order has come in its spell."""
+
+    climbed: dict[Action, datetime] = msgspec.field(default_factory=dict)
+    retry: _Retry | None = None
+
+    @property
+    def retry_at(self) -> datetime | None:
+        """When a question that had no answer is put again."""
+        return self.retry.at if self.retry else None
+
+
+class _Pass(msgspec.Struct, kw_only=True):
+    """What one pass writes."""
+
+    now: datetime
+    leased_until: datetime
+    policy: Policy
+    rungs: list[dict[str, object]] = msgspec.field(default_factory=list)
+    due: list[dict[str, object]] = msgspec.field(default_factory=list)
+    notices: list[Notice] = msgspec.field(default_factory=list)
+    opening: list[tuple[int | None, Concern]] = msgspec.field(default_factory=list)
+    escalating: list[tuple[str, int]] = msgspec.field(default_factory=list)
+    asking: list[Taken] = msgspec.field(default_factory=list)
+
+
+async def take_due(
+    conn: Conn, *, policy: Policy, limit: int, lease: timedelta, now: datetime
+) -> tuple[int, list[Taken]]:
+    """Climbs with up to `limit` due orders, in the caller's transaction.
+
+    Returns how many there were, and the rungs for which gateways must be asked once it is committed.  Should their
+    sweeper die, the orders go on after `lease`.
+    """
+    ids = [row["id"] for row in await conn.fetch(CLAIM, now, limit)]
+    return len(ids), await _take(conn, ids, policy=policy, lease=lease, now=now)
+
+
+CLAIM_ONE = "SELECT id FROM orders WHERE id = $1 AND due_at <= $2 FOR NO KEY UPDATE SKIP LOCKED"
+
+
+async def take_one(conn: Conn, order_id: int, *, policy: Policy, lease: timedelta, now: datetime) -> list[Taken]:
+    """Climbs with one order, if it is due and nobody holds it."""
+    ids = [row["id"] for row in await conn.fetch(CLAIM_ONE, order_id, now)]
+    return await _take(conn, ids, policy=policy, lease=lease, now=now)
+
+
+DUE_NOW = "SELECT id FROM orders WHERE due_at <= $1 ORDER BY due_at LIMIT $2"
+
+
+async def due_now(conn: Conn, *, limit: int, now: datetime) -> list[int]:
+    """The orders that are due, without claiming them."""
+    return [row["id"] for row in await conn.fetch(DUE_NOW, now, limit)]
+
+
+SET_ASIDE = "UPDATE orders SET due_at = $2 WHERE id = $1 AND due_at IS NOT NULL"
+
+
+async def set_aside(conn: Conn, order_id: int, *, until: datetime) -> None:
+    """Has an order that no sweep can climb with wait, so that it holds up no other."""
+    await conn.execute(SET_ASIDE, order_id, until)
+
+
+async def _take(conn: Conn, ids: Sequence[int], *, policy: Policy, lease: timedelta, now: datetime) -> list[Taken]:
+    if not ids:
+        return []
+    orders = await open_orders(conn, ids)
+    climbs = await climbs_of(conn, orders.values())
+    work = _Pass(now=now, leased_until=now + lease, policy=policy)
+    for it in orders.values():
+        _climb(it, climbs[it.id], work)
+    await _write_rungs(conn, work.rungs)
+    await tell(conn, work.notices, now=now)
+    await open_cases(conn, work.opening, policy=policy.cases, now=now)
+    await escalate(conn, work.escalating, policy=policy.cases, now=now)
+    await _write_due(conn, work.due)
+    return work.asking
+
+
+async def climbs_of(conn: Conn, orders: Iterable[OpenOrder]) -> dict[int, Climbed]:
+    """How far each has come in its present spell."""
+    orders = list(orders)
+    climbs = {it.id: Climbed() for it in orders}
+    for row in await conn.fetch(CLIMBED, [it.id for it in orders], [it.spell for it in orders]):
+        climb, action = climbs[row["order_id"]], Action(row["action"])
+        climb.climbed[action] = row["at"]
+        # A question is put again only while it is the last of its kind.
+        if row["retry_at"] is not None and row["asked_at"] == row["at"]:
+            climb.retry = _Retry(rung=Rung(action=action, at=row["at"]), tries=row["tries"], at=row["retry_at"])
+    return climbs
+
+
+def _climb(it: OpenOrder, climb: Climbed, work: _Pass) -> None:
+    """Takes what is due, up to the first question; says when to look again."""
+    if it.held_until is not None and it.held_until > work.now:
+        _look_again(it, it.held_until, work)
+        return
+    if it.ask_at is not None and it.ask_at <= work.now:
+        _ask(it, Rung(action=Action.QUERY, at=it.ask_at), work)
+        return
+    for _ in range(RUNGS_MAX):
+        match next_rung(it.ladder(work.policy), it.standing(climb.climbed), work.now):
+            case Due(rung=rung) if rung.action in (Action.QUERY, Action.CLOSE):
+                _ask(it, rung, work)
+                return
+            case Due(rung=rung) if climb.retry is not None and _asks_to_pay(it, rung):
+                climb.climbed[rung.action] = rung.at  # in this pass alone: it waits for the gateway's answer
+            case Due(rung=rung):
+                work.rungs.append(_row(it, rung, work.now, result="done"))
+                climb.climbed[rung.action] = rung.at
+                _do(it, rung, work)
+            case Wait() | Done() if climb.retry is not None and climb.retry.at <= work.now:
+                _ask(it, climb.retry.rung, work, tries=climb.retry.tries + 1)
+                return
+            case Wait() | Done() as decision:
+                _look_again(it, _after(decision, climb, it), work)
+                return
+    raise AssertionError(f"the ladder of order {it.id} does not end")
+
+
+def _asks_to_pay(it: OpenOrder, rung: Rung) -> bool:
+    """Whether a payer who is told might pay, though the gateway could not say whether they have."""
+    return rung.action is Action.GRACE or (rung.action is Action.REMIND and it.judge().status not in MOVING)
+
+
+def _after(decision: Wait | Done, climb: Climbed, it: OpenOrder) -> datetime | None:
+    """When to look next, if there is nothing to do now."""
+    moments = (decision.until if isinstance(decision, Wait) else None, climb.retry_at, it.ask_at)
+    return min((at for at in moments if at is not None), default=None)
+
+
+def _ask(it: OpenOrder, rung: Rung, work: _Pass, *, tries: int = 1) -> None:
+    work.rungs.append(_row(it, rung, work.now, tries=tries))
+    work.due.append({"id": it.id, "due_at": work.leased_until, "ask_at": None if it.ask_at == rung.at else it.ask_at})
+    work.asking.append(Taken(order=it, rung=rung, tries=tries, leased_until=work.leased_until))
+
+
+def _look_again(it: OpenOrder, due_at: datetime | None, work: _Pass) -> None:
+    work.due.append({"id": it.id, "due_at": due_at, "ask_at": it.ask_at})
+
+
+def _row(it: OpenOrder, rung: Rung, now: datetime, *, tries: int = 1, result: str | None = None) -> dict[str, object]:
+    return {
+        "order_id": it.id,
+        "spell": it.spell,
+        "action": rung.action,
+        "at": rung.at,
+        "taken_at": now,
+        "tries": tries,
+        "result": result,
+    }
+
+
+def stuck_subject(it: OpenOrder) -> str:
+    """How the case of a spell is named."""
+    return f"order:{it.order.order_ref}/spell:{it.spell}"
+
+
+def _do(it: OpenOrder, rung: Rung, work: _Pass) -> None:
+    """The effect of a rung that asks nobody."""
+    match rung.action:
+        case Action.GRACE:
+            work.notices += _to_payer(it, "payer.failed", occasion=f"spell {it.spell}")
+        case Action.REMIND:
+            work.notices += _reminder(it, rung)
+        case Action.CASE:
+            work.opening.append((it.id, _stuck(it)))
+        case Action.ESCALATE:
+            work.escalating.append((stuck_subject(it), rung.level))
+        case Action.QUERY | Action.CLOSE:
+            raise AssertionError("a question is asked outside of the transaction")
+
+
+def _to_payer(it: OpenOrder, topic: str, *, occasion: str, **more: object) -> list[Notice]:
+    return [payer_notice(it, topic, occasion=occasion, **more)] if it.has_mail else []
+
+
+REMINDERS: Final[Mapping[Status, str]] = {
+    Status.UNPAID: "payer.reminder",
+    Status.FAILED: "payer.reminder",
+    Status.PARTIALLY_PAID: "payer.reminder",
+    Status.PROCESSING: "payer.processing",
+    Status.REFUNDING: "payer.refunding",
+}
+
+
+def _reminder(it: OpenOrder, rung: Rung) -> list[Notice]:
+    occasion = f"{rung.at:%Y%m%dT%H%M%SZ}"
+    status = it.judge().status
+    due = it.next_instalment()
+    if due is not None and status in (Status.UNPAID, Status.PARTIALLY_PAID):
+        return _to_payer(it, "payer.instalment_due", occasion=occasion, due_at=due.due_at, due_amount=due.amount)
+    return _to_payer(it, REMINDERS[status], occasion=occasion) if status in REMINDERS else []
+
+
+def _stuck(it: OpenOrder) -> Concern:
+    summary = it.judge()
+    return Concern(
+        kind="stuck",
+        subject=stuck_subject(it),
+        details={
+            "status": summary.status,
+            "since": it.spell_since.isoformat(),
+            "amount": it.order.amount,
+            "paid": summary.captured,
+            "refunding": summary.refunding,
+            "currency": it.order.currency,
+        },
+    )
+
+
+TAKE_RUNGS = """
+INSERT INTO rung AS r (order_id, spell, action, at, taken_at, tries, result)
+SELECT order_id, spell, action, at, taken_at, tries, result FROM json_populate_recordset(NULL::rung, $1::json)
+ON CONFLICT (order_id, spell, action, at) DO UPDATE
+SET tries = excluded.tries, taken_at = excluded.taken_at, retry_at = NULL WHERE r.retry_at IS NOT NULL
+"""
+
+
+async def _write_rungs(conn: Conn, rungs: Sequence[Mapping[str, object]]) -> None:
+    if rungs:
+        await conn.execute(TAKE_RUNGS, as_json(rungs))
+
+
+SET_DUE = """
+UPDATE orders AS o SET due_at = w.due_at, ask_at = w.ask_at
+FROM json_populate_recordset(NULL::orders, $1::json) AS w
+WHERE o.id = w.id
+"""
+
+
+async def _write_due(conn: Conn, due: Sequence[Mapping[str, object]]) -> None:
+    if due:
+        await conn.execute(SET_DUE, as_json(due))
+
+
+RESULTS = """
+UPDATE rung AS r SET result = w.result, retry_at = w.retry_at
+FROM json_populate_recordset(NULL::rung, $1::json) AS w
+WHERE r.order_id = w.order_id AND r.spell = w.spell AND r.action = w.action AND r.at = w.at
+"""
+
+
+async def settle(conn: Conn, settled: Sequence[Settled], *, policy: Policy, now: datetime) -> int:
+    """Writes what came of asking, once the answers are applied; returns how many orders it closed.
+
+    An order that moved meanwhile climbs another ladder, and one whose lease ran out is another sweeper's: of those
+    only the results are written.
+    """
+    if not settled:
+        return 0
+    orders = await open_orders(conn, {it.taken.order.id for it in settled})
+    await conn.execute(RESULTS, as_json([_result_row(it, now) for it in settled]))
+    mine = [
+        (orders[it.taken.order.id], it)
+        for it in settled
+        if orders[it.taken.order.id].spell == it.taken.order.spell
+        and orders[it.taken.order.id].due_at == it.taken.leased_until
+    ]
+    closing = [order for order, it in mine if it.taken.rung.action is Action.CLOSE and it.answered and _is_idle(order)]
+    in_doubt = [order for order, it in mine if it.taken.rung.action is Action.CLOSE and not it.answered]
+    await _close(conn, closing, now)
+    await open_cases(conn, [(order.id, _doubt(order)) for order in in_doubt], policy=policy.cases, now=now)
+    climbs = await climbs_of(conn, [order for order, _ in mine])
+    due = []
+    for order, _ in mine:
+        if order not in closing:
+            climb = climbs[order.id]
+            at = _next_look(order, climb, policy, now)
+            due.append({"id": order.id, "due_at": at, "ask_at": order.ask_at})
+    await _write_due(conn, due)
+    return len(closing)
+
+
+def _next_look(it: OpenOrder, climb: Climbed, policy: Policy, now: datetime) -> datetime | None:
+    decision = next_rung(it.ladder(policy), it.standing(climb.climbed), now)
+    return now if isinstance(decision, Due) else _after(decision, climb, it)
+
+
+def _result_row(it: Settled, now: datetime) -> dict[str, object]:
+    taken = it.taken
+    back_off = min(RETRY_MAX, RETRY_FIRST * 2 ** min(taken.tries - 1, 10))
+    return {
+        "order_id": taken.order.id,
+        "spell": taken.order.spell,
+        "action": taken.rung.action,
+        "at": taken.rung.at,
+        "result": it.result,
+        "retry_at": None if it.answered or it.result == CANNOT_ASK else now + back_off,
+    }
+
+
+CANNOT_ASK: Final = "cannot be asked"  # asking again would change nothing
+
+
+def _is_idle(it: OpenOrder) -> bool:
+    """No money is there or on its way, as far as anybody knows."""
+    return it.judge().status in (Status.UNPAID, Status.FAILED) and it.closed_at is None
+
+
+# Money that is moving is still looked after.
+CLOSE_ORDERS = """
+UPDATE orders
+SET closed_at = $2, due_at = CASE WHEN status IN ('processing', 'refunding') THEN $2::timestamptz END, ask_at = NULL,
+    version = version + 1, changed_at = $2
+WHERE id = ANY($1::bigint[])
+"""
+
+
+async def _close(conn: Conn, closing: Sequence[OpenOrder], now: datetime) -> None:
+    if not closing:
+        return
+    await close_orders(
+        conn, closing, by="policy", note="it expired, and its gateways know of no payment under way", now=now
+    )
+
+
+async def close_orders(conn: Conn, closing: Sequence[OpenOrder], *, by: str, note: str, now: datetime) -> None:
+    """Expects no payment for these locked orders any more, and says so to whom it concerns."""
+    for it in closing:
+        it.closed_at = now
+    await conn.execute(CLOSE_ORDERS, [it.id for it in closing], now)
+    await write_acts(conn, [Act(order_id=it.id, what="close", by=by, note=note, at=now) for it in closing])
+    notices = [merchant_notice(it, CLOSED) for it in closing]
+    notices += [told for it in closing for told in _to_payer(it, "payer.expired", occasion=f"spell {it.spell}")]
+    await tell(conn, notices, now=now)
+    await close_by_truth(conn, [it.id for it in closing], [c for it in closing for c in it.concerns()], now=now)
+
+
+def _doubt(it: OpenOrder) -> Concern:
+    return Concern(
+        kind="close_in_doubt",
+        subject=f"order:{it.order.order_ref}",
+        details={"status": it.judge().status, "expired_at": it.expires_at and it.expires_at.isoformat()},
+    )

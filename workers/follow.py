@@ -1,0 +1,52 @@
+"""Looks after open cases, and after events that wait: each look a transaction of its own."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+import asyncpg
+import structlog
+
+from tillkeeper.domain.policy import Policy
+from tillkeeper.store.following import follow_up, open_unmatched, take_up_left_over
+from tillkeeper.store.pool import Conn
+from workers.outage import Outage, Stopped
+
+log = structlog.get_logger()
+
+ROWS_MAX: Final = 100
+
+
+class Follow:
+    """Everything besides orders that becomes due."""
+
+    def __init__(
+        self, *, pool: asyncpg.Pool, outage: Outage, policy: Callable[[], Policy], now: Callable[[], datetime]
+    ) -> None:
+        self._pool = pool
+        self._outage = outage
+        self._policy = policy
+        self._now = now
+
+    async def run_once(self) -> int:
+        """Looks once at all of it; returns how much there was to do."""
+        try:
+            looks = (self._follow_up, self._unmatched, self._left_over)
+            return sum([await self._outage.transact(self._pool, look) for look in looks])
+        except Stopped:
+            return 0
+
+    async def _follow_up(self, conn: Conn) -> int:
+        return await follow_up(conn, policy=self._policy(), limit=ROWS_MAX, now=self._now())
+
+    async def _unmatched(self, conn: Conn) -> int:
+        opened = await open_unmatched(conn, policy=self._policy(), limit=ROWS_MAX, now=self._now())
+        if opened:
+            log.warning("unmatched_payments", cases=opened)
+        return opened
+
+    async def _left_over(self, conn: Conn) -> int:
+        tally = await take_up_left_over(conn, policy=self._policy(), limit=ROWS_MAX, now=self._now())
+        if count := tally.outcomes.total():
+            log.warning("left_over_events_taken_up", events=count)
+        return count

@@ -1,0 +1,42 @@
+"""Events that no delivery brought, applied so that one that cannot be holds up no other."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.store.pool import is_outage
+from workers.outage import Stopped
+
+log = structlog.get_logger()
+
+
+async def all_or_each(
+    apply: Callable[[Sequence[PaymentEvent]], Awaitable[None]], events: Sequence[PaymentEvent]
+) -> int:
+    """Has them applied all at once; if that fails for what one of them says, each by itself.
+
+    Returns how many could not be: the log tells which, and the gateway can be asked again.  Raises what is an outage.
+    """
+    try:
+        await apply(events)
+    except Exception as error:
+        if _is_no_fault_of_theirs(error):
+            raise
+        return sum([not await _could_be_applied(apply, event) for event in events])
+    return 0
+
+
+async def _could_be_applied(apply: Callable[[Sequence[PaymentEvent]], Awaitable[None]], event: PaymentEvent) -> bool:
+    try:
+        await apply([event])
+    except Exception as error:
+        if _is_no_fault_of_theirs(error):
+            raise
+        log.exception("answer_cannot_be_applied", account=event.account, kind=event.kind)
+        return False
+    return True
+
+
+def _is_no_fault_of_theirs(error: Exception) -> bool:
+    return is_outage(error) or isinstance(error, Stopped)

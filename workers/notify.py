@@ -1,0 +1,347 @@
+"""Sends what the outbox holds: mail to payers, webhooks and messages to the merchant's systems, alarms to ops.
+
+    claim (a lease) ── for each channel that has not told yet: send, write down ── settle: done, or due again later
+
+Nothing is sent inside a transaction.  The merchant's systems and ops are told at least once: a sender that dies between
+sending and writing it down sends again, under the same key.  A payer is told at most once: the mail is written down as
+told before its DATA is sent, and a row found so is settled as uncertain.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, assert_never
+
+import asyncpg
+import msgspec
+import structlog
+
+from tillkeeper.domain.concerns import Concern
+from tillkeeper.domain.policy import CasePolicy
+from tillkeeper.notices.addresses import is_mail_address
+from tillkeeper.notices.channels import Channels
+from tillkeeper.notices.deciding import (
+    NO_CHANNEL,
+    PENDING,
+    Go,
+    Later,
+    RowState,
+    Topic,
+    entry_of,
+    may_tell_payer,
+    state_of,
+)
+from tillkeeper.notices.envelope import as_bytes
+from tillkeeper.notices.mail import BadNotice, Facts, language_for, read, render
+from tillkeeper.notices.outcome import Dead, Dropped, Entry, Failed, Outcome, Said, Uncertain
+from tillkeeper.notices.outgoing import Outgoing
+from tillkeeper.notices.resting import Channel
+from tillkeeper.notices.settings import NotifySettings
+from tillkeeper.notices.webhook import GONE
+from tillkeeper.store.cases import open_cases
+from tillkeeper.store.outbox import MAIL, Claimed, OrderNow, Settled, claim, lock_order, mark, settle
+from tillkeeper.store.pool import DATABASE_ERRORS
+from tillkeeper.store.telling import Audience, Notice, tell
+from tillkeeper.telemetry import NOTICE_LAG_SECONDS, NOTICES
+from workers.outage import Outage, Stopped
+
+log = structlog.get_logger()
+
+BATCH_ROWS: Final = 20  # so many are sent at once; the next batch waits for the slowest
+# Over what a batch takes unless a server hangs, and then the number of the claim keeps two senders apart.  The rows of
+# one that was killed rest so long.
+LEASE: Final = timedelta(minutes=3)
+ALL: Final = tuple(Audience)
+
+_told = msgspec.json.Decoder(dict[str, Entry]).decode
+_payload_in = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class Lost(Exception):
+    """The claim ran out and somebody else has the row."""
+
+
+class Held(Exception):
+    """The last look before DATA says not to send: `outcome`, or not before `until`."""
+
+    def __init__(self, *, outcome: Outcome | None = None, until: datetime | None = None) -> None:
+        self.outcome = outcome
+        self.until = until
+
+
+class NotifyLoop:
+    """Due notices for some audiences, a batch at a time.  Any number of loops and processes may share the outbox."""
+
+    def __init__(
+        self,
+        *,
+        pool: asyncpg.Pool,
+        channels: Channels,
+        settings: NotifySettings,
+        outage: Outage,
+        now: Callable[[], datetime],
+        audiences: Collection[Audience] = ALL,
+        cases: Callable[[], CasePolicy] = CasePolicy,
+    ) -> None:
+        self._pool = pool
+        self._channels = channels
+        self._settings = settings
+        self._outage = outage
+        self._now = now
+        self._audiences = audiences
+        self._cases = cases
+        self._give_up_after: Final = {
+            Audience.PAYER: timedelta(hours=settings.mail_hours),
+            Audience.MERCHANT: timedelta(hours=settings.webhook_hours),
+            Audience.OPS: timedelta(hours=settings.ops_hours),
+        }
+
+    async def run_once(self) -> int:
+        """Sends what is due; returns how many rows that was."""
+        try:
+            claimed = await self._outage.wait_out(self._claim)
+            self._tell_lag(claimed)
+            nowhere = [it for it in claimed if not self._has_channel(it)]
+            await self._settle([(it, {NO_CHANNEL: self._entry(it, Dropped(why=NO_CHANNEL), None)}) for it in nowhere])
+            handled = (self._handle(it) for it in claimed if it not in nowhere)
+            failures = [it for it in await asyncio.gather(*handled, return_exceptions=True) if it is not None]
+            for failure in failures:  # only now, for nothing may be left running
+                raise failure
+        except Stopped:
+            log.info("notices_stopped_while_the_database_was_away")
+            return 0
+        return len(claimed)
+
+    async def _claim(self) -> list[Claimed]:
+        now = self._now()
+        async with self._pool.acquire() as conn:
+            return await claim(conn, audiences=self._audiences, limit=BATCH_ROWS, taken_until=now + LEASE, now=now)
+
+    def _has_channel(self, row: Claimed) -> bool:
+        match row.audience:
+            case Audience.PAYER:
+                return self._channels.mail is not None and row.recipient is not None and row.recipient.email is not None
+            case Audience.MERCHANT | Audience.OPS:
+                return bool(self._channels_for(row))
+        assert_never(row.audience)
+
+    def _channels_for(self, row: Claimed) -> tuple[Channel, ...]:
+        if row.audience is Audience.MERCHANT:
+            return self._channels.merchant
+        return self._channels.for_ops(_payload(row).get("level"))
+
+    async def _handle(self, row: Claimed) -> None:
+        told = _told(row.told)
+        try:
+            if row.audience is Audience.PAYER:
+                await self._settle([(row, told)], put_off=await self._to_payer(row, told))
+            else:
+                await self._to_channels(row, told)
+                await self._settle([(row, told)])
+        except Lost:
+            log.warning("notice_claim_ran_out", key=row.key, topic=row.topic)
+
+    # --- payers: at most once -----------------------------------------------------------------------------------------
+
+    async def _to_payer(self, row: Claimed, told: dict[str, Entry]) -> datetime | None:
+        """Adds to `told` what came of it; returns until when it is put off, if it is."""
+        before = told.get(MAIL)
+        if before is not None and before.is_final:  # whoever sent it died before it could settle
+            self._say(row, MAIL, before)
+            return None
+        try:
+            outcome = await self._unless_unforeseen(row, MAIL, self._mail(row))
+        except Held as held:
+            if held.outcome is None:
+                return held.until
+            outcome = held.outcome
+        told[MAIL] = self._entry(row, outcome, before)
+        self._say(row, MAIL, told[MAIL])
+        return None
+
+    async def _mail(self, row: Claimed) -> Outcome:
+        """Everything up to the server's answer.  Raises Held, or Lost."""
+        channel, sender, recipient, order = self._channels.mail, self._settings.from_address, row.recipient, row.order
+        assert channel is not None
+        assert sender is not None
+        assert recipient is not None
+        assert recipient.email is not None
+        assert order is not None
+        if not is_mail_address(recipient.email):
+            return Dead(why="the order's payer.email is no mail address")
+        try:
+            topic, facts = Topic(row.topic), read(row.payload)
+            mail = render(topic, facts, language_for(recipient.locale, self._settings), self._settings)
+        except (BadNotice, ValueError) as error:
+            return Dead(why=f"it cannot be written: {error}")
+        self._look(topic, facts, order)
+        message = as_bytes(mail, key=row.key, to=recipient.email, settings=self._settings, now=self._now())
+        try:
+            return await channel.send(
+                message, sender=sender, to=recipient.email, before_data=lambda: self._mark_mail(row, topic, facts)
+            )
+        except DATABASE_ERRORS as error:  # from the mark; those of the mail server are outcomes
+            return Failed(why=f"the database was out of reach just before DATA: {type(error).__name__}")
+
+    async def _mark_mail(self, row: Claimed, topic: Topic, facts: Facts) -> None:
+        """Writes down that the mail is told, unless it must not be any more."""
+        entry = self._entry(row, Uncertain(why="handed to the mail server, whose answer is not known"), None)
+        async with self._pool.acquire() as conn, conn.transaction():
+            self._look(topic, facts, await lock_order(conn, row, now=self._now()))
+            if not await mark(conn, row, {MAIL: entry}):
+                raise Lost
+
+    def _look(self, topic: Topic, facts: Facts, order: OrderNow) -> None:
+        """Raises Held where the payer must not be told now."""
+        verdict = may_tell_payer(
+            topic,
+            order,
+            said=facts.status,
+            expires_at=facts.expires_at,
+            settings=self._settings,
+            now=self._now(),
+        )
+        match verdict:
+            case Go():
+                return
+            case Later(until=until):
+                raise Held(until=until)
+            case Dropped():
+                raise Held(outcome=verdict)
+        assert_never(verdict)
+
+    # --- the merchant's systems and ops: at least once ----------------------------------------------------------------
+
+    async def _to_channels(self, row: Claimed, told: dict[str, Entry]) -> None:
+        """Adds to `told` what came of each channel that is due."""
+        now = self._now()
+        channels = self._channels_for(row)
+        known = {it.name for it in channels}
+        for name, entry in told.items():
+            if name not in known and not entry.is_final:
+                told[name] = self._entry(row, Dropped(why="not configured any more"), None)
+        due = [it for it in channels if it.name not in told or _is_due(told[it.name], now)]
+        notice = Outgoing(
+            key=row.key,
+            topic=row.topic,
+            payload=_payload(row),
+            version=row.version,
+            created_at=row.created_at,
+            sent_at=now,
+        )
+
+        async def send(channel: Channel) -> None:
+            outcome = await self._unless_unforeseen(row, channel.name, channel.send(notice))
+            entry = told[channel.name] = self._entry(row, outcome, told.get(channel.name))
+            if not (isinstance(outcome, Failed) and not outcome.tried):
+                self._say(row, channel.name, entry)
+            if len(due) > 1:  # a slow neighbour must not make this one send again, should we die meanwhile
+                await self._outage.wait_out(lambda: self._mark(row, {channel.name: entry}))
+
+        for failure in await asyncio.gather(*map(send, due), return_exceptions=True):
+            if failure is not None:
+                raise failure
+
+    async def _mark(self, row: Claimed, told: Mapping[str, Entry]) -> None:
+        async with self._pool.acquire() as conn:
+            if not await mark(conn, row, told):
+                raise Lost
+
+    # --- what became of it --------------------------------------------------------------------------------------------
+
+    async def _unless_unforeseen(self, row: Claimed, channel: str, sending: Awaitable[Outcome]) -> Outcome:
+        """A fault of ours in one notice must not keep the others; it is tried again, and a case in the end."""
+        try:
+            return await sending
+        except (Held, Lost):
+            raise
+        except Exception as error:
+            log.exception("notice_failed_for_a_fault_of_ours", key=row.key, topic=row.topic, channel=channel)
+            return Failed(why=f"a fault of ours: {type(error).__name__}")
+
+    def _entry(self, row: Claimed, outcome: Outcome, before: Entry | None) -> Entry:
+        return entry_of(outcome, before, give_up_after=self._give_up_after[row.audience], now=self._now())
+
+    async def _settle(
+        self, rows: Sequence[tuple[Claimed, dict[str, Entry]]], *, put_off: datetime | None = None
+    ) -> None:
+        """Gives rows back with what became of them; whom nobody could tell becomes a case, in the same transaction."""
+        if rows:
+            now = self._now()
+            settled = {row.key: _settled(row, told, put_off, now) for row, told in rows}
+            await self._outage.wait_out(lambda: self._write(rows, settled, now))
+
+    async def _write(
+        self, rows: Sequence[tuple[Claimed, dict[str, Entry]]], settled: Mapping[str, Settled], now: datetime
+    ) -> None:
+        async with self._pool.acquire() as conn, conn.transaction():
+            held = await settle(conn, list(settled.values()))
+            ours = [(row, told) for row, told in rows if row.key in held]
+            concerns = [(row.order_id, it) for row, told in ours for it in _undeliverable(row, told, now)]
+            await open_cases(conn, concerns, policy=self._cases(), now=now)
+            await tell(conn, [it for _, told in ours for it in _alarms(told, now)], now=now)
+        for row, _ in rows:
+            if row.key not in held:
+                log.warning("notice_claim_ran_out", key=row.key, topic=row.topic)
+
+    def _say(self, row: Claimed, channel: str, entry: Entry) -> None:
+        NOTICES.labels(row.audience, channel, entry.outcome).inc()
+        fields = {"key": row.key, "topic": row.topic, "channel": channel, "why": entry.why}
+        if entry.outcome is Said.DEAD:
+            log.error("notice_dead", **fields)
+        elif entry.outcome is Said.FAILING:
+            log.warning("notice_failing", **fields, failures=entry.failures, next_at=entry.next_at)
+        else:
+            log.info("notice_told", **fields, outcome=entry.outcome)
+
+    def _tell_lag(self, claimed: Sequence[Claimed]) -> None:
+        now = self._now()
+        for audience in self._audiences:
+            due = [it.due_at for it in claimed if it.audience is audience]
+            NOTICE_LAG_SECONDS.labels(audience).set((now - min(due)).total_seconds() if due else 0)
+
+
+def _payload(row: Claimed) -> dict[str, Any]:
+    try:
+        return _payload_in(row.payload)
+    except msgspec.MsgspecError:  # not ours; that something happened is told all the same
+        return {}
+
+
+def _is_due(entry: Entry, now: datetime) -> bool:
+    return not entry.is_final and (entry.next_at is None or entry.next_at <= now)
+
+
+def _settled(row: Claimed, told: Mapping[str, Entry], put_off: datetime | None, now: datetime) -> Settled:
+    state = state_of(told) if put_off is None else RowState(state=PENDING, due_at=put_off, last_error=None)
+    return Settled(
+        key=row.key,
+        claim=row.claim,
+        told=told,
+        state=state.state,
+        due_at=state.due_at,
+        last_error=state.last_error,
+        finished_at=now if state.due_at is None else None,
+    )
+
+
+def _undeliverable(row: Claimed, told: Mapping[str, Entry], now: datetime) -> Iterator[Concern]:
+    """A case for each payer who cannot be told; of a channel that takes nothing, one a day."""
+    for channel, entry in told.items():
+        if entry.outcome is not Said.DEAD or entry.at < now:
+            continue
+        subject = f"notice:{row.key}" if row.audience is Audience.PAYER else f"{channel} {now:%Y-%m-%d}"
+        details: dict[str, object] = {"channel": channel, "topic": row.topic, "notice": row.key, "why": entry.why}
+        yield Concern(kind="notice_undeliverable", subject=subject, details=details)
+
+
+def _alarms(told: Mapping[str, Entry], now: datetime) -> Iterator[Notice]:
+    """Ops hear, once a day, of a receiver that says it is gone."""
+    for channel, entry in told.items():
+        if entry.outcome is Said.DROPPED and entry.why == GONE:
+            yield Notice(
+                key=f"webhook.gone/{channel}/{now:%Y-%m-%d}",
+                audience=Audience.OPS,
+                topic="webhook.gone",
+                payload={"channel": channel, "level": 1, "text": entry.why},
+            )

@@ -1,0 +1,68 @@
+"""The role `notify`: loops over the outbox, one for each audience, until it is told to stop."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Final
+
+import structlog
+
+from tillkeeper import clock
+from tillkeeper.loops import keep_running, start
+from tillkeeper.notices.channels import open_channels
+from tillkeeper.policy import PolicyFile
+from tillkeeper.settings import Settings
+from tillkeeper.store.pool import open_pool
+from tillkeeper.store.telling import Audience
+from workers.health import listening
+from workers.notify import NotifyLoop
+from workers.outage import Outage, Stopped
+
+log = structlog.get_logger()
+
+IDLE_S: Final = 1.0  # nobody notices a second; a look at an empty outbox costs under a millisecond
+STOP_S: Final = 40.0  # what is being sent then is finished, or as uncertain as after a kill
+POOL_CONNECTIONS: Final = 6
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Sends until `stop` is set, then finishes what is being sent.
+
+    An audience has a loop of its own, so that a receiver that hangs holds up no payer.
+    """
+    policy = PolicyFile(settings.policy, settings.accounts)
+    outage = Outage(stop)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(listening(settings.notify))
+        try:
+            pool = await outage.wait_out(lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS))
+        except Stopped:
+            return
+        stack.push_async_callback(pool.close)
+        channels = await stack.enter_async_context(
+            open_channels(settings.notify, broker_url=settings.broker_url, broker_prefix=settings.broker_prefix)
+        )
+        log.info("notify_started", mail=channels.mail is not None, merchant=[it.name for it in channels.merchant])
+        loops = [
+            start(
+                keep_running(
+                    NotifyLoop(
+                        pool=pool,
+                        channels=channels,
+                        settings=settings.notify,
+                        outage=outage,
+                        now=clock.now,
+                        audiences=(audience,),
+                        cases=lambda: policy.policy.cases,
+                    ).run_once,
+                    name=f"notify {audience}",
+                    stop=stop,
+                    idle_s=IDLE_S,
+                ),
+                name=f"notify {audience}",
+            )
+            for audience in Audience
+        ]
+        loops.append(start(policy.keep_looking(stop), name="policy"))
+        await stop.wait()
+        await asyncio.wait(loops, timeout=STOP_S)
+    log.info("notify_stopped")

@@ -1,0 +1,170 @@
+"""The sweep: looks at orders whose time has come, asks their gateways, and climbs their ladders.
+
+    take (one transaction) ─> ask the gateways, all at once ─> apply what they answered ─> settle (one transaction)
+
+Any number of sweepers may run, without a leader: claims skip what another holds, and a rung's row is written once.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final, Protocol
+
+import asyncpg
+import msgspec
+import structlog
+
+from tillkeeper.asking.client import NoAnswer
+from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.policy import Policy
+from tillkeeper.gateways.base import Answer, Question
+from tillkeeper.settings import SweepSettings
+from tillkeeper.store.apply import apply_found
+from tillkeeper.store.pool import is_outage
+from tillkeeper.store.sweeping import CANNOT_ASK, Settled, Taken, due_now, set_aside, settle, take_due, take_one
+from tillkeeper.store.transactions import repeat_when_raced
+from tillkeeper.telemetry import SWEPT_ORDERS
+from workers.found import all_or_each
+from workers.outage import Outage, Stopped
+from workers.questions import questions_of
+
+log = structlog.get_logger()
+
+ASIDE: Final = timedelta(hours=1)  # for an order that the sweep cannot climb with: a fault of ours, which the log tells
+LEASE_FACTOR: Final = 1.5  # over the time for questions: answers must be applied and settled, too
+
+
+class Asks(Protocol):
+    """What the sweep wants of tillkeeper/asking."""
+
+    async def ask(self, account: str, question: Question) -> Answer:
+        """What the gateway knows.  Raises NoAnswer."""
+        ...
+
+
+class _Said(msgspec.Struct, kw_only=True):
+    """What the gateways said about one order."""
+
+    events: list[PaymentEvent] = msgspec.field(default_factory=list)
+    found: int = 0
+    not_found: int = 0
+    no_answer: list[str] = msgspec.field(default_factory=list)
+
+    def settled(self, taken: Taken) -> Settled:
+        """As a rung's result, in words for people."""
+        if self.no_answer:
+            reasons = sorted(set(self.no_answer))
+            result = CANNOT_ASK if reasons == ["cannot_ask"] else f"no answer: {', '.join(reasons)}"
+            return Settled(taken=taken, result=result, answered=False)
+        told = ", ".join(dict.fromkeys(event.kind for event in self.events))
+        result = told or ("nothing new" if self.found else "not found")
+        return Settled(taken=taken, result=result, answered=True)
+
+
+class Sweep:
+    """Orders that are due, a batch at a time."""
+
+    def __init__(
+        self,
+        *,
+        pool: asyncpg.Pool,
+        asker: Asks,
+        outage: Outage,
+        policy: Callable[[], Policy],
+        now: Callable[[], datetime],
+        settings: SweepSettings,
+    ) -> None:
+        self._pool = pool
+        self._asker = asker
+        self._outage = outage
+        self._policy = policy
+        self._now = now
+        self._settings = settings
+        self._lease = timedelta(seconds=LEASE_FACTOR * settings.ask_within_s)
+
+    async def run_once(self) -> int:
+        """Climbs with what is due; returns how many orders that were."""
+        try:
+            count, taken = await self._outage.wait_out(self._take)
+            if taken:
+                said = await asyncio.gather(*(self._ask(it) for it in taken))
+                await self._outage.wait_out(lambda: self._apply([event for it in said for event in it.events]))
+                settled = [it.settled(rung) for it, rung in zip(said, taken, strict=True)]
+                closed = await self._outage.wait_out(lambda: self._settle(settled))
+                self._count(settled, closed)
+        except Stopped:
+            return 0
+        SWEPT_ORDERS.labels("looked_at").inc(count)
+        return count
+
+    async def _take(self) -> tuple[int, list[Taken]]:
+        """All that is due at once; if that fails for what one of them is, one by one, and that one is set aside."""
+        limit = self._settings.orders_at_once
+        try:
+            return await repeat_when_raced(
+                self._pool,
+                lambda conn: take_due(conn, policy=self._policy(), limit=limit, lease=self._lease, now=self._now()),
+            )
+        except Exception as error:
+            if is_outage(error):
+                raise
+            ids = await repeat_when_raced(self._pool, lambda conn: due_now(conn, limit=limit, now=self._now()))
+            taken = [it for order_id in ids for it in await self._take_one(order_id)]
+            return len(ids), taken
+
+    async def _take_one(self, order_id: int) -> list[Taken]:
+        take = partial(take_one, order_id=order_id, policy=self._policy(), lease=self._lease, now=self._now())
+        try:
+            return await repeat_when_raced(self._pool, take)
+        except Exception as error:
+            if is_outage(error):
+                raise
+            log.exception("order_set_aside", order_id=order_id)
+            SWEPT_ORDERS.labels("set_aside").inc()
+        await repeat_when_raced(self._pool, partial(set_aside, order_id=order_id, until=self._now() + ASIDE))
+        return []
+
+    async def _ask(self, taken: Taken) -> _Said:
+        """All questions about one order.  Whatever is not known in time is no answer."""
+        said = _Said()
+        it = taken.order
+        questions = questions_of(it.order, it.facts, it.judge().status)
+        await asyncio.gather(*(self._put(account, question, said) for account, question in questions))
+        return said
+
+    async def _put(self, account: str, question: Question, said: _Said) -> None:
+        try:
+            async with asyncio.timeout(self._settings.ask_within_s):
+                answer = await self._asker.ask(account, question)
+        except NoAnswer as error:
+            said.no_answer.append(error.reason)
+        except TimeoutError:
+            said.no_answer.append("busy")
+        else:
+            said.events += answer.events
+            said.found += answer.found
+            said.not_found += not answer.found
+
+    async def _apply(self, events: Sequence[PaymentEvent]) -> None:
+        if events:
+            await all_or_each(self._apply_together, events)
+
+    async def _apply_together(self, events: Sequence[PaymentEvent]) -> None:
+        tally = await repeat_when_raced(
+            self._pool, lambda conn: apply_found(conn, events, policy=self._policy(), now=self._now())
+        )
+        for outcome, count in tally.outcomes.items():
+            SWEPT_ORDERS.labels(f"answer_{outcome}").inc(count)
+        for kind in tally.cases:
+            log.info("case_opened", kind=kind)
+
+    async def _settle(self, settled: Sequence[Settled]) -> int:
+        return await repeat_when_raced(
+            self._pool, lambda conn: settle(conn, settled, policy=self._policy(), now=self._now())
+        )
+
+    def _count(self, settled: Sequence[Settled], closed: int) -> None:
+        SWEPT_ORDERS.labels("asked").inc(len(settled))
+        SWEPT_ORDERS.labels("unanswered").inc(sum(not it.answered for it in settled))
+        SWEPT_ORDERS.labels("closed").inc(closed)

@@ -1,0 +1,129 @@
+"""The role `sweep`: what happens because time passed, until the process is told to stop."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Final
+
+import asyncpg
+import structlog
+
+from tillkeeper import clock
+from tillkeeper.asking.client import asking
+from tillkeeper.loops import keep_running, start
+from tillkeeper.policy import PolicyFile
+from tillkeeper.policy.file import LOOK_EVERY_S
+from tillkeeper.settings import Settings
+from tillkeeper.store.policy_change import look_anew, take_policy
+from tillkeeper.store.pool import open_pool
+from workers.backfill import Backfill
+from workers.follow import Follow
+from workers.health import listening
+from workers.outage import Outage, Stopped
+from workers.silence import Silence, Watched
+from workers.sweep import Sweep
+
+log = structlog.get_logger()
+
+SWEEP_LOOPS: Final = 2  # while one waits for a slow gateway, the other goes on
+SWEEP_IDLE_S: Final = 1.0  # a look at nothing due costs a fraction of a millisecond
+FOLLOW_IDLE_S: Final = 5.0
+SILENCE_IDLE_S: Final = 10.0  # minutes matter, not seconds
+BACKFILL_IDLE_S: Final = 5.0
+ORDERS_ANEW: Final = 1_000  # looked at anew in one go after a change of policy
+STOP_S: Final = 45.0  # questions under way are waited for; what is not settled by then is as after a kill
+POOL_CONNECTIONS: Final = 6
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Sweeps until `stop` is set, then finishes what is under way."""
+    policy = PolicyFile(settings.policy, settings.accounts)
+    outage = Outage(stop)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(listening(settings.sweep))
+        try:
+            pool = await outage.wait_out(lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS))
+        except Stopped:
+            return
+        stack.push_async_callback(pool.close)
+        asker = Watched(await stack.enter_async_context(asking(settings.build_gateways(), settings.ask)), now=clock.now)
+        log.info("sweep_started", asks=sorted(name for name in settings.accounts if asker.can_ask(name)))
+        sweeps = [
+            Sweep(
+                pool=pool,
+                asker=asker,
+                outage=outage,
+                policy=lambda: policy.policy,
+                now=clock.now,
+                settings=settings.sweep,
+            )
+            for _ in range(SWEEP_LOOPS)
+        ]
+        follow = Follow(pool=pool, outage=outage, policy=lambda: policy.policy, now=clock.now)
+        watch = PolicyWatch(policy, pool, outage)
+        silence, backfill = _gaps(settings, asker, pool=pool, outage=outage, policy=policy, stop=stop)
+        loops: list[tuple[str, Callable[[], Awaitable[int]], float]] = [
+            *((f"sweep {number}", sweep.run_once, SWEEP_IDLE_S) for number, sweep in enumerate(sweeps)),
+            ("follow", follow.run_once, FOLLOW_IDLE_S),
+            ("policy", watch.run_once, LOOK_EVERY_S),
+            ("silence", silence.run_once, SILENCE_IDLE_S),
+            ("backfill", backfill.run_once, BACKFILL_IDLE_S),
+        ]
+        running = [
+            start(keep_running(run_once, name=name, stop=stop, idle_s=idle_s), name=name)
+            for name, run_once, idle_s in loops
+        ]
+        await stop.wait()
+        await asyncio.wait(running, timeout=STOP_S)
+    log.info("sweep_stopped")
+
+
+def _gaps(
+    settings: Settings, asker: Watched, *, pool: asyncpg.Pool, outage: Outage, policy: PolicyFile, stop: asyncio.Event
+) -> tuple[Silence, Backfill]:
+    """What finds and fills gaps in what webhooks tell."""
+    accounts, calls_per_s = sorted(settings.accounts), settings.ask.calls_per_s
+    silence = Silence(
+        pool=pool,
+        watched=asker,
+        accounts=accounts,
+        outage=outage,
+        policy=lambda: policy.policy,
+        now=clock.now,
+        calls_per_s=calls_per_s,
+    )
+    backfill = Backfill(
+        pool=pool,
+        lists=asker,
+        accounts=accounts,
+        outage=outage,
+        policy=lambda: policy.policy,
+        now=clock.now,
+        calls_per_s=calls_per_s,
+        stopping=stop.is_set,
+    )
+    return silence, backfill
+
+
+class PolicyWatch:
+    """Takes up a changed policy, and has the orders that the old one reckoned looked at anew."""
+
+    def __init__(self, file: PolicyFile, pool: asyncpg.Pool, outage: Outage) -> None:
+        self._file = file
+        self._pool = pool
+        self._outage = outage
+        self._told = ""  # the digest that the database was told last
+
+    async def run_once(self) -> int:
+        """Returns how many orders were made due."""
+        self._file.look()
+        try:
+            if self._told != self._file.digest:
+                digest = self._file.digest
+                if await self._outage.transact(self._pool, partial(take_policy, digest=digest, now=clock.now())):
+                    log.info("orders_are_looked_at_anew", digest=digest)
+                self._told = digest
+            return await self._outage.transact(self._pool, partial(look_anew, limit=ORDERS_ANEW, now=clock.now()))
+        except Stopped:
+            return 0
