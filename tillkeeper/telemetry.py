@@ -200,7 +200,7 @@ def set_up_logging(role: str, *, level: str = "INFO") -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # a line in one write: processes share stderr
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

@@ -77,12 +77,15 @@ class Serving:
 
     async def saw(self, event: str, *, times: int = 1, where: Callable[[dict], bool] = lambda _: True) -> dict:
         """The log line of that event, the `times`-th that fits; reads on until it comes."""
-        async with asyncio.timeout(WITHIN_S):
-            while True:
-                fitting = [line for line in self.lines if line["event"] == event and where(line)]
-                if len(fitting) >= times:
-                    return fitting[times - 1]
-                assert await self._read(), f"it ended without {event}: {self.lines} {self.other}"
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                while True:
+                    fitting = [line for line in self.lines if line["event"] == event and where(line)]
+                    if len(fitting) >= times:
+                        return fitting[times - 1]
+                    assert await self._read(), f"it ended without {event}: {self.lines} {self.other}"
+        except TimeoutError:
+            raise AssertionError(f"{event} did not come within {WITHIN_S} s: {self.lines} {self.other}") from None
 
     async def ended(self) -> int:
         """Its exit code."""

@@ -1,6 +1,8 @@
 """Settings from a file, the environment and where secrets are kept; and what is said when they are wrong."""
 
 import json
+import os
+import socket
 import subprocess
 import sys
 
@@ -221,3 +223,14 @@ def test_every_log_line_is_json_without_passwords():
         ("failed", "error", "test"),
     ]
     assert "OSError" in lines[2]["exception"]
+
+
+def test_a_log_line_is_one_write_so_that_processes_can_share_stderr():
+    """Images for containers set PYTHONUNBUFFERED; then every write of Python's is one of the system's."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # keeps writes apart
+    with ours, theirs:
+        environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        subprocess.run([sys.executable, "-c", LOGGING], stderr=theirs, env=environ, check=True)
+        written = [ours.recv(65536) for _ in range(3)]
+    assert [json.loads(line)["event"] for line in written] == ["refused", "lost postgresql://u:***@db", "failed"]
+    assert all(line.endswith(b"\n") for line in written)
