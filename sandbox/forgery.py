@@ -40,7 +40,9 @@ class Forger:
         return Forgery(account=account, trick=trick, signed=self._signed(trick, story, chance, now))
 
     def _tricks(self, account: str) -> Sequence[Trick]:
-        tricks: list[Trick] = ["wrong_key", "altered"]
+        tricks: list[Trick] = ["wrong_key"]
+        if self._voices[account].amount_follows is not None:
+            tricks.append("altered")
         if self._voices[account].signs_time:
             tricks.append("stale")
         if len(self._voices) > 1:
@@ -54,6 +56,7 @@ class Forger:
             case "wrong_key":
                 return impostor.say(*claim, now=now, again=0)
             case "altered":
+                assert voice.amount_follows is not None
                 return altered(voice.say(*claim, now=now, again=0), after=voice.amount_follows)
             case "stale":
                 return voice.say(*claim, now=now - timedelta(seconds=STALE_S), again=0)

@@ -44,7 +44,7 @@ class Voice(Protocol):
     gateway: ClassVar[str]
     pays: ClassVar[str]  # the word that makes an order paid
     signs_time: ClassVar[bool]  # whether an old signature can be told from a new one
-    amount_follows: ClassVar[bytes]  # before a byte of the body that nobody may change
+    amount_follows: ClassVar[bytes | None]  # before a byte of the body that nobody may change, if there is one
 
     @property
     def account(self) -> str:
@@ -55,6 +55,10 @@ class Voice(Protocol):
         """The delivery, signed at `now`; `again` is 1 for the first repetition."""
         ...
 
+    def query(self, story: Story, happening: Happening) -> str:
+        """What stands behind the question mark of the URL that is posted to, raw."""
+        ...
+
 
 class StripeVoice(msgspec.Struct, frozen=True, kw_only=True):
     """Stripe's, with an endpoint's secret."""
@@ -62,11 +66,15 @@ class StripeVoice(msgspec.Struct, frozen=True, kw_only=True):
     gateway: ClassVar[str] = "stripe"
     pays: ClassVar[str] = "payment_intent.succeeded"
     signs_time: ClassVar[bool] = True
-    amount_follows: ClassVar[bytes] = b'"amount": '
+    amount_follows: ClassVar[bytes | None] = b'"amount": '
 
     account: str
     secret: str
     api_key: str = ""  # who shows it may ask
+
+    def query(self, story: Story, happening: Happening) -> str:  # noqa: ARG002
+        """None."""
+        return ""
 
     def say(self, story: Story, happening: Happening, *, now: datetime, again: int) -> Signed:
         """Signed anew each time; `pending_webhooks` changes between deliveries, as it does in life."""
@@ -153,13 +161,17 @@ class AlipayVoice(msgspec.Struct, frozen=True, kw_only=True):
     gateway: ClassVar[str] = "alipay"
     pays: ClassVar[str] = "TRADE_SUCCESS"
     signs_time: ClassVar[bool] = False
-    amount_follows: ClassVar[bytes] = b"total_amount="
+    amount_follows: ClassVar[bytes | None] = b"total_amount="
 
     account: str
     app_id: str
     seller_id: str
     private_key: RSAPrivateKey
     app_key: RSAPrivateKey  # the merchant's, which signs questions
+
+    def query(self, story: Story, happening: Happening) -> str:  # noqa: ARG002
+        """None."""
+        return ""
 
     def say(self, story: Story, happening: Happening, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
         """The same notice each time: Alipay signs no time of sending."""
@@ -197,7 +209,7 @@ class WeChatPayVoice(msgspec.Struct, frozen=True, kw_only=True):
     gateway: ClassVar[str] = "wechatpay"
     pays: ClassVar[str] = "TRANSACTION.SUCCESS"
     signs_time: ClassVar[bool] = True
-    amount_follows: ClassVar[bytes] = b'"ciphertext":"'
+    amount_follows: ClassVar[bytes | None] = b'"ciphertext":"'
 
     account: str
     mch_id: str
@@ -206,6 +218,10 @@ class WeChatPayVoice(msgspec.Struct, frozen=True, kw_only=True):
     key: WeChatPayKey
     merchant_serial: str
     merchant_key: RSAPrivateKey  # which signs questions
+
+    def query(self, story: Story, happening: Happening) -> str:  # noqa: ARG002
+        """None."""
+        return ""
 
     def say(self, story: Story, happening: Happening, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
         """The same notice each time, signed anew."""

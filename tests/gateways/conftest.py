@@ -5,7 +5,7 @@ import socket
 
 import pytest
 from certificates import issue
-from specimen import Specimen, rsa_keys
+from specimen import Asked, Specimen, rsa_keys
 
 from tillkeeper.gateways.registry import GATEWAYS
 
@@ -25,10 +25,25 @@ def keys():
     return rsa_keys()
 
 
-@pytest.fixture(scope="session", params=sorted(GATEWAYS))
+def pytest_generate_tests(metafunc):
+    """A test that wants a specimen runs for every gateway, one that wants what it is asked for each such question."""
+    if "asked" in metafunc.fixturenames:
+        pairs = [(name, question) for name, it in sorted(GATEWAYS.items()) for question in sorted(it.asks)]
+        metafunc.parametrize(("specimen", "asked"), pairs, indirect=True, scope="session", ids="-".join)
+    elif "specimen" in metafunc.fixturenames:
+        metafunc.parametrize("specimen", sorted(GATEWAYS), indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def specimen(request, keys) -> Specimen:
     """Fails, and does not skip, where a listed gateway has no specimen."""
     return importlib.import_module(f"specimen_{request.param}").specimen(keys)
+
+
+@pytest.fixture(scope="session")
+def asked(request, specimen) -> Asked:
+    """A payment by its own reference, one by its order's, or a refund."""
+    return specimen.asked[request.param]
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from typing import Literal
 
 import msgspec
 from cryptography import x509
@@ -32,12 +33,12 @@ class Keys:
 class Layer:
     """Bytes that an authentic sender could choose: the body itself, or what is encrypted within it.
 
-    `seal` makes a correctly signed request of any bytes.  `is_form` tells a form from JSON.
+    `seal` makes a correctly signed request of any bytes.
     """
 
     plain: bytes
     seal: Callable[[bytes], Request]
-    is_form: bool = False
+    form: Literal["json", "form", "xml"] = "json"
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Asked:
     plain: bytes
     seal: Callable[[bytes], Heard]
     foreign: Heard | None
+    form: Literal["json", "xml"] = "json"
 
     @property
     def answer(self) -> Heard:
@@ -59,23 +61,32 @@ class Asked:
 
 @dataclass(frozen=True)
 class Specimen:
-    """`valid` is a request that yields at least one event at NOW; `foreign` the same, signed with a key not configured.
+    """`valid` is a request that yields exactly one event, or one question to fetch, at NOW; `foreign` the same, signed
+    with a key not configured.
 
     `with_signature` puts other values in the signature's place, none, one or several.  `at` signs the valid body anew
     at another time, and is None where the scheme signs no time.  `settings` is what the configuration file says.
-    `unsigned` is a piece of the body that the signature does not cover, if there is one.  `asked` are three questions,
-    `payment`, `order` and `refund`, each with an answer that yields at least one event at NOW.
+    `asked` has a question for each of what the gateway `asks` (payment, order, refund), with an answer that yields at
+    least one event at NOW.
+
+    `covers` tells what the signature is over.  "body": every byte, but for the pieces in `unsigned`, which change
+    nothing.  "fields": `unsigned` are pieces that may change what is said beside the money (a reason, a time), never
+    kind, references, amounts or currency.  "nothing": the body is anybody's, so that it yields questions, not events;
+    `foreign` and `with_signature` are None then if there is no signature at all.
+    `deciding` are names of values that rightly change an event's kind, or whether there is one.
     """
 
     settings: Mapping[str, object]
     gateway: Gateway
     valid: Request
-    foreign: Request
-    with_signature: Callable[[Request, Sequence[str]], Request]
+    foreign: Request | None
+    with_signature: Callable[[Request, Sequence[str]], Request] | None
     layers: Mapping[str, Layer]
     at: Callable[[datetime], Request] | None
     asked: Mapping[str, Asked]
-    unsigned: bytes = b""
+    covers: Literal["body", "fields", "nothing"] = "body"
+    unsigned: tuple[bytes, ...] = ()
+    deciding: frozenset[str] = frozenset()
 
 
 def heard_of(signed: tuple[Mapping[str, str], bytes], status: int = 200) -> Heard:
@@ -84,10 +95,10 @@ def heard_of(signed: tuple[Mapping[str, str], bytes], status: int = 200) -> Hear
     return Heard(status=status, headers={name.lower(): [value] for name, value in headers.items()}, body=body)
 
 
-def request_of(signed: tuple[Mapping[str, str], bytes]) -> Request:
+def request_of(signed: tuple[Mapping[str, str], bytes], query: str = "") -> Request:
     """A request as the receiver hands it on, of headers and body as a client sends them."""
     headers, body = signed
-    return Request(headers={name.lower(): [value] for name, value in headers.items()}, body=body)
+    return Request(headers={name.lower(): [value] for name, value in headers.items()}, body=body, query=query)
 
 
 def with_header(request: Request, name: str, values: Sequence[str]) -> Request:

@@ -91,7 +91,7 @@ def specimen(keys: Keys) -> Specimen:
         valid=valid,
         foreign=request_of(alipay_delivery(keys.foreign, FIELDS)),
         with_signature=with_signature,
-        layers={"form": Layer(plain=plain(valid.body), seal=seal, is_form=True)},
+        layers={"form": Layer(plain=plain(valid.body), seal=seal, form="form")},
         at=None,
         asked={
             "payment": asked(

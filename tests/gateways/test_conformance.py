@@ -16,8 +16,10 @@ from pydantic import TypeAdapter
 from specimen import NOW
 
 from tillkeeper.domain.events import Evidence, problem_with
-from tillkeeper.domain.money import AMOUNT_MINOR_MAX, EXPONENTS
+from tillkeeper.domain.money import AMOUNT_MINOR_MAX, EXPONENTS, BadMoney, minor_from_major
 from tillkeeper.gateways.base import (
+    ASKS_ALL,
+    Answer,
     AskAgain,
     BadPayload,
     BadSignature,
@@ -88,25 +90,51 @@ WRONG_FIELDS = (
 )
 
 
+NARROW = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
+
+
 def outcome(specimen, request, now=NOW):
-    """The events, or the refusal.  Whatever else is raised fails the test."""
+    """The events and what is to be fetched, or the refusal.  Whatever else is raised fails the test."""
     try:
-        return specimen.gateway.parse(specimen.gateway.verify(request, now))
+        verified = specimen.gateway.verify(request, now)
+        return (*specimen.gateway.parse(verified), *specimen.gateway.to_fetch(verified))
     except (BadSignature, BadPayload) as refused:
         return refused
 
 
+def is_refused(specimen, got):
+    """Where nothing is signed, a delivery may have the gateway asked about something of narrow form, and no more."""
+    if isinstance(got, Refused):
+        return True
+    return specimen.covers == "nothing" and all(is_narrow_question(it) for it in got)
+
+
+def is_narrow_question(it):
+    refs = [it.order_ref, it.payment_ref, it.refund_ref] if isinstance(it, Question) else [""]
+    return all(ref is None or NARROW.fullmatch(ref) for ref in refs)
+
+
+def money_of(got):
+    """What the money hangs on: all but what is said beside it."""
+    return [
+        it
+        if isinstance(it, Question)
+        else msgspec.structs.replace(it, occurred_at=NOW, failure=None, failure_code=None, method=None, event_id="")
+        for it in got
+    ]
+
+
 def with_body(request, body):
-    return Request(headers=request.headers, body=body)
+    return msgspec.structs.replace(request, body=body)
 
 
-def test_a_valid_delivery_becomes_events(specimen):
+def test_a_valid_delivery_becomes_an_event_or_a_question(specimen):
     verified = specimen.gateway.verify(specimen.valid, NOW)
-    events = specimen.gateway.parse(verified)
     assert verified.key
-    assert events
-    assert len({event.event_id for event in events}) == len(events)
-    for event in events:
+    assert len(outcome(specimen, specimen.valid)) == 1
+    assert all(is_narrow_question(it) for it in specimen.gateway.to_fetch(verified))
+    for event in specimen.gateway.parse(verified):
+        assert specimen.covers != "nothing"
         assert problem_with(event) is None
         assert event.account == specimen.gateway.account
         assert event.evidence is Evidence.WEBHOOK
@@ -120,7 +148,27 @@ def test_the_registry_builds_what_it_lists(specimen):
     assert type(settings) is GATEWAYS[name].settings
     gateway = build("elsewhere", settings)
     assert gateway.account == "elsewhere"
-    assert gateway.parse(gateway.verify(specimen.valid, NOW))[0].account == "elsewhere"
+    assert all(it.account == "elsewhere" for it in gateway.parse(gateway.verify(specimen.valid, NOW)))
+
+
+def test_it_asks_just_what_it_says(specimen):
+    assert set(specimen.asked) == specimen.gateway.asks
+    for name in ASKS_ALL - specimen.gateway.asks:
+        about = "refund" if name == "refund" else "payment"
+        payment_ref = None if name == "order" else "pay-1"
+        refund_ref = "refund-1" if name == "refund" else None
+        question = Question(about=about, order_ref="ORDER-1", payment_ref=payment_ref, refund_ref=refund_ref)
+        with pytest.raises(CannotAsk):
+            specimen.gateway.ask(question, now=NOW, nonce="n")
+
+
+def test_people_are_told_all_about_it(specimen):
+    about = specimen.gateway.about
+    assert 8 <= len(about.steps) <= 12
+    assert (specimen.covers == "body") is (about.uncovered == "" or not specimen.unsigned)
+    assert bool(about.queries) is bool(specimen.gateway.asks)
+    for name, field in specimen.gateway.settings.model_fields.items():
+        assert field.description or name == "gateway", name
 
 
 def test_settings_refuse_a_key_that_is_not_theirs(specimen):
@@ -145,7 +193,10 @@ def test_it_answers_yes_and_no_in_its_own_words(specimen):
 
 
 def test_another_key_is_refused(specimen):
-    assert isinstance(outcome(specimen, specimen.foreign), Refused)
+    if specimen.foreign is not None:
+        assert isinstance(outcome(specimen, specimen.foreign), BadSignature)
+    else:
+        assert specimen.covers == "nothing"
 
 
 def test_another_time_of_verifying_gives_the_same_events(specimen):
@@ -155,32 +206,33 @@ def test_another_time_of_verifying_gives_the_same_events(specimen):
 def test_each_byte_flipped_is_refused(specimen):
     body = specimen.valid.body
     events = outcome(specimen, specimen.valid)
-    spare = body.find(specimen.unsigned) if specimen.unsigned else len(body)
+    pieces = [found.span() for piece in specimen.unsigned for found in re.finditer(re.escape(piece), body)]
+    spare = {at for span in pieces for at in range(*span)}
     for at, byte in enumerate(body):
         for bit in (0x01, 0x20, 0x80):
             flipped = body[:at] + bytes([byte ^ bit]) + body[at + 1 :]
             got = outcome(specimen, with_body(specimen.valid, flipped))
-            if not isinstance(got, Refused):
-                assert got == events
-                if is_same_form(specimen, flipped):
-                    continue
-                assert spare <= at < spare + len(specimen.unsigned), f"byte {at} is not covered by the signature"
+            if is_refused(specimen, got) or is_same_form(specimen, flipped):
+                continue
+            assert at in spare, f"byte {at} is not covered by the signature"
+            assert got == events or (specimen.covers == "fields" and money_of(got) == money_of(events))
 
 
 def is_same_form(specimen, body):
     """A form signs its decoded fields, and %3a spells what %3A spells."""
-    return bool(layers_of(specimen, is_form=True)) and unquote_to_bytes(body) == unquote_to_bytes(specimen.valid.body)
+    return bool(layers_of(specimen, "form")) and unquote_to_bytes(body) == unquote_to_bytes(specimen.valid.body)
 
 
 def test_each_truncation_is_refused(specimen):
     body = specimen.valid.body
     for length in range(len(body)):
-        assert isinstance(outcome(specimen, with_body(specimen.valid, body[:length])), Refused), length
+        assert is_refused(specimen, outcome(specimen, with_body(specimen.valid, body[:length]))), length
 
 
 def test_anything_appended_is_refused(specimen):
-    for tail in (b"\n", b"\x00", b" ", b"&a=b", specimen.valid.body):
-        assert isinstance(outcome(specimen, with_body(specimen.valid, specimen.valid.body + tail)), Refused)
+    white = (b"\n", b" ") if specimen.covers == "body" else ()  # JSON means the same with it
+    for tail in (*white, b"\x00", b"&a=b", specimen.valid.body):
+        assert is_refused(specimen, outcome(specimen, with_body(specimen.valid, specimen.valid.body + tail)))
 
 
 @pytest.mark.parametrize(
@@ -204,21 +256,27 @@ def test_anything_appended_is_refused(specimen):
     ids=lambda signatures: ascii(signatures)[:24],
 )
 def test_an_odd_signature_is_refused(specimen, signatures):
-    assert isinstance(outcome(specimen, specimen.with_signature(specimen.valid, signatures)), Refused)
+    if specimen.with_signature is not None:
+        assert isinstance(outcome(specimen, specimen.with_signature(specimen.valid, signatures)), Refused)
 
 
 def test_no_header_at_all_is_no_crash(specimen):
-    got = outcome(specimen, Request(headers={}, body=specimen.valid.body))
+    got = outcome(specimen, Request(headers={}, body=specimen.valid.body, query=specimen.valid.query))
     assert isinstance(got, Refused) or got == outcome(specimen, specimen.valid)
+
+
+@pytest.mark.parametrize("query", ["", "?", "=", "&&", "%zz", "a=%00", "id=..%2F..", "id=1&id=2", "é", "x" * 5_000])
+def test_an_odd_query_is_never_taken_for_something_else(specimen, query):
+    got = outcome(specimen, msgspec.structs.replace(specimen.valid, query=query))
+    assert is_refused(specimen, got) or got == outcome(specimen, specimen.valid)
 
 
 def test_each_header_repeated_emptied_or_gone_is_never_taken_for_something_else(specimen):
     events = outcome(specimen, specimen.valid)
     for name, values in specimen.valid.headers.items():
         for changed in ([], [""], ["x"], ["\udc80"], [*values, *values], ["1" * 5_000], [values[0] + "\n"]):
-            got = outcome(
-                specimen, Request(headers={**specimen.valid.headers, name: changed}, body=specimen.valid.body)
-            )
+            headers = {**specimen.valid.headers, name: changed}
+            got = outcome(specimen, msgspec.structs.replace(specimen.valid, headers=headers))
             assert isinstance(got, Refused) or got == events
 
 
@@ -236,8 +294,8 @@ def test_a_time_on_the_edge_is_taken(specimen, shift_s):
     assert outcome(specimen, request) == outcome(specimen, specimen.valid)
 
 
-def layers_of(specimen, *, is_form):
-    return [layer for layer in specimen.layers.values() if layer.is_form is is_form]
+def layers_of(specimen, form):
+    return [layer for layer in specimen.layers.values() if layer.form == form]
 
 
 def test_every_layer_seals_its_own_plain_bytes(specimen):
@@ -247,13 +305,13 @@ def test_every_layer_seals_its_own_plain_bytes(specimen):
 
 @pytest.mark.parametrize("body", HOSTILE_JSON.values(), ids=HOSTILE_JSON)
 def test_authentic_nonsense_is_refused(specimen, body):
-    for layer in layers_of(specimen, is_form=False):
+    for layer in layers_of(specimen, "json"):
         assert isinstance(outcome(specimen, layer.seal(body)), BadPayload)
 
 
 @pytest.mark.parametrize("value", HOSTILE_VALUES.values(), ids=HOSTILE_VALUES)
 def test_an_authentic_object_with_a_hostile_value_is_refused(specimen, value):
-    for layer in layers_of(specimen, is_form=False):
+    for layer in layers_of(specimen, "json"):
         end = layer.plain.rindex(b"}")
         assert isinstance(outcome(specimen, layer.seal(layer.plain[:end] + b',"more":' + value + b"}")), BadPayload)
 
@@ -264,7 +322,7 @@ def test_authentic_gzip_is_refused(specimen):
 
 
 def test_a_repeated_key_is_refused_even_with_the_same_value(specimen):
-    for layer in layers_of(specimen, is_form=False):
+    for layer in layers_of(specimen, "json"):
         for name, value in json.loads(layer.plain).items():
             again = f",{json.dumps(name)}:{json.dumps(value)}}}".encode()
             body = layer.plain[: layer.plain.rindex(b"}")] + again
@@ -288,31 +346,48 @@ def replaced(value, path, leaf):
     return copy
 
 
-def hold_to_the_valid(specimen, got, leaf):
+def hold_to_the_valid(specimen, got, leaf, name):
     """Accepted is allowed only where the wrong leaf was none that money or meaning hangs on."""
     if isinstance(got, Refused):
         return
     (valid,) = outcome(specimen, specimen.valid)
     for event in got:
+        if isinstance(event, Question):
+            assert is_narrow_question(event)
+            continue
         assert problem_with(event) is None
+        assert event.account == specimen.gateway.account
+        if name in specimen.deciding:
+            continue
         assert event.kind is valid.kind
         assert event.currency == valid.currency
-        assert event.currency in EXPONENTS
-        assert event.account == valid.account
-        for name in ("amount", "total"):
-            assert getattr(event, name) in (
-                (getattr(valid, name), leaf) if type(leaf) is int else (getattr(valid, name),)
-            )
-            assert 0 <= (getattr(event, name) or 0) <= AMOUNT_MINOR_MAX
+        assert event.currency is None or event.currency in EXPONENTS
+        for told in ("amount", "total"):
+            assert getattr(event, told) in (getattr(valid, told), *amounts_in(leaf, valid.currency))
+            assert 0 <= (getattr(event, told) or 0) <= AMOUNT_MINOR_MAX
+
+
+def amounts_in(leaf, currency):
+    """What a value could mean as an amount: of minor units, or of major ones."""
+    if isinstance(leaf, bool) or not isinstance(leaf, int | float | str) or currency is None:
+        return []
+    try:
+        minor = [int(leaf)] if type(leaf) is int or leaf.isdigit() else []
+    except AttributeError:
+        minor = []
+    try:
+        return [*minor, minor_from_major(str(leaf), currency)]
+    except BadMoney:
+        return minor
 
 
 def test_a_wrong_type_at_any_leaf_is_refused_or_without_effect(specimen):
-    for layer in layers_of(specimen, is_form=False):
+    for layer in layers_of(specimen, "json"):
         valid = json.loads(layer.plain)
         for path in leaves(valid):
             for leaf in WRONG_LEAVES:
                 body = json.dumps(replaced(valid, path, leaf)).encode()
-                hold_to_the_valid(specimen, outcome(specimen, layer.seal(body)), leaf)
+                hold_to_the_valid(specimen, outcome(specimen, layer.seal(body)), leaf, path[-1])
 
 
 HOSTILE_FORMS = {
@@ -329,29 +404,29 @@ HOSTILE_FORMS = {
 
 @pytest.mark.parametrize("form", HOSTILE_FORMS.values(), ids=HOSTILE_FORMS)
 def test_an_authentic_form_of_nonsense_is_refused(specimen, form):
-    for layer in layers_of(specimen, is_form=True):
+    for layer in layers_of(specimen, "form"):
         assert isinstance(outcome(specimen, layer.seal(form)), Refused)
 
 
 @pytest.mark.parametrize("tail", [b"&more=%00", b"&more=a%00b", b"&more=%ed%a0%80", b"&more=\xff"])
 def test_an_authentic_form_with_a_hostile_value_is_refused(specimen, tail):
-    for layer in layers_of(specimen, is_form=True):
+    for layer in layers_of(specimen, "form"):
         assert isinstance(outcome(specimen, layer.seal(layer.plain + tail)), Refused)
 
 
 def test_a_repeated_field_is_refused(specimen):
-    for layer in layers_of(specimen, is_form=True):
+    for layer in layers_of(specimen, "form"):
         for field in layer.plain.split(b"&"):
             assert isinstance(outcome(specimen, layer.seal(layer.plain + b"&" + field)), Refused)
 
 
 def test_a_wrong_value_in_any_field_is_refused_or_without_effect(specimen):
-    for layer in layers_of(specimen, is_form=True):
+    for layer in layers_of(specimen, "form"):
         pairs = parse_qsl(layer.plain.decode(), keep_blank_values=True, strict_parsing=True)
         for at, (name, _) in enumerate(pairs):
             for wrong in WRONG_FIELDS:
                 form = urlencode([*pairs[:at], (name, wrong), *pairs[at + 1 :]], quote_via=quote).encode()
-                hold_to_the_valid(specimen, outcome(specimen, layer.seal(form)), wrong)
+                hold_to_the_valid(specimen, outcome(specimen, layer.seal(form)), wrong, name)
 
 
 fuzz = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -362,14 +437,48 @@ fuzz = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCh
 def test_random_requests_are_refused(specimen, body, value):
     for name in specimen.valid.headers:
         headers = {**specimen.valid.headers, name: [value]}
-        assert isinstance(outcome(specimen, Request(headers=headers, body=body)), Refused)
+        got = outcome(specimen, msgspec.structs.replace(specimen.valid, headers=headers, body=body))
+        assert is_refused(specimen, got)
 
 
 @fuzz
 @given(body=st.binary(max_size=300))
 def test_random_authentic_bytes_are_refused(specimen, body):
     for layer in specimen.layers.values():
+        assert is_refused(specimen, outcome(specimen, layer.seal(body)))
+
+
+HOSTILE_XML = {
+    "empty": b"",
+    "text": b"paid",
+    "JSON": b"{}",
+    "not closed": b"<xml><a>",
+    "two roots": b"<xml/><xml/>",
+    "a doctype": b'<!DOCTYPE xml [<!ENTITY a "b">]><xml><return_code>&a;</return_code></xml>',
+    "an external entity": b'<!DOCTYPE xml [<!ENTITY a SYSTEM "file:///etc/passwd">]><xml><return_code>&a;</return_code></xml>',
+    "an entity bomb": b'<!DOCTYPE l [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;"><!ENTITY c "&b;&b;&b;">]><l>&c;</l>',
+    "100,000 deep": b"<a>" * 100_000 + b"</a>" * 100_000,
+    "100,000 elements": b"<xml>" + b"<a>1</a>" * 100_000 + b"</xml>",
+    "not UTF-8": b"<xml><a>\xff</a></xml>",
+    "UTF-16": "<xml><a>1</a></xml>".encode("utf-16"),
+    "NUL": b"<xml><a>\x00</a></xml>",
+    "an escaped NUL": b"<xml><a>&#0;</a></xml>",
+    "a processing instruction": b'<?xml-stylesheet href="http://127.0.0.1/"?><xml/>',
+}
+
+
+@pytest.mark.parametrize("body", HOSTILE_XML.values(), ids=HOSTILE_XML)
+def test_authentic_xml_of_nonsense_is_refused(specimen, body):
+    for layer in layers_of(specimen, "xml"):
         assert isinstance(outcome(specimen, layer.seal(body)), Refused)
+
+
+def test_a_repeated_element_is_refused(specimen):
+    for layer in layers_of(specimen, "xml"):
+        text = layer.plain.decode()
+        for name in {found[1] for found in re.finditer(r"<([A-Za-z_0-9-]+)>[^<]*(?:<!\[CDATA\[[^<]*)?</\1>", text)}:
+            again = text.replace(f"<{name}>", f"<{name}>1</{name}><{name}>", 1)
+            assert isinstance(outcome(specimen, layer.seal(again.encode())), Refused), name
 
 
 json_values = st.recursive(
@@ -382,22 +491,15 @@ json_values = st.recursive(
 @fuzz
 @given(data=st.data())
 def test_random_values_in_an_authentic_object_never_escape(specimen, data):
-    for layer in layers_of(specimen, is_form=False):
+    for layer in layers_of(specimen, "json"):
         valid = json.loads(layer.plain)
         path = data.draw(st.sampled_from(list(leaves(valid))))
         leaf = data.draw(json_values)
-        hold_to_the_valid(
-            specimen, outcome(specimen, layer.seal(json.dumps(replaced(valid, path, leaf)).encode())), leaf
-        )
+        body = json.dumps(replaced(valid, path, leaf)).encode()
+        hold_to_the_valid(specimen, outcome(specimen, layer.seal(body)), leaf, path[-1])
 
 
 # What it is asked.
-
-
-@pytest.fixture(params=["payment", "order", "refund"])
-def asked(request, specimen):
-    """A payment by its own reference, one by its order's, and a refund."""
-    return specimen.asked[request.param]
 
 
 def told(specimen, asked, heard):
@@ -421,7 +523,8 @@ def with_heard(heard, **changes):
 
 def test_a_question_is_one_call_to_the_gateways_own_address(specimen, asked):
     call = specimen.gateway.ask(asked.question, now=NOW, nonce="0123456789abcdef")
-    base = GATEWAYS[specimen.gateway.name].settings.model_fields["api_base"].default
+    settings = specimen.settings
+    base = settings.get("api_base") or specimen.gateway.settings.model_fields["api_base"].default
     assert call.url.startswith(base)
     assert call.url.isascii()
     assert all(name.isascii() and value.isascii() and "\n" not in value for name, value in call.headers.items())
@@ -487,11 +590,15 @@ def test_an_answer_of_nonsense_is_refused(specimen, asked, body):
 
 @pytest.mark.parametrize("value", HOSTILE_VALUES.values(), ids=HOSTILE_VALUES)
 def test_an_answer_with_a_hostile_value_is_refused(specimen, asked, value):
+    if asked.form != "json":
+        return
     end = asked.plain.rindex(b"}")
     assert isinstance(told(specimen, asked, asked.seal(asked.plain[:end] + b',"more":' + value + b"}")), BadPayload)
 
 
 def test_a_repeated_key_in_an_answer_is_refused(specimen, asked):
+    if asked.form != "json":
+        return
     for name, value in json.loads(asked.plain).items():
         again = f",{json.dumps(name)}:{json.dumps(value)}}}".encode()
         heard = asked.seal(asked.plain[: asked.plain.rindex(b"}")] + again)
@@ -499,6 +606,8 @@ def test_a_repeated_key_in_an_answer_is_refused(specimen, asked):
 
 
 def test_a_wrong_type_at_any_leaf_of_an_answer_is_refused_or_harmless(specimen, asked):
+    if asked.form != "json":
+        return
     valid = json.loads(asked.plain)
     answer = told(specimen, asked, asked.answer)
     known = {(event.kind, event.total is None): event for event in answer.events}
@@ -510,24 +619,25 @@ def test_a_wrong_type_at_any_leaf_of_an_answer_is_refused_or_harmless(specimen, 
             for event in got.events:
                 if event.kind in known:  # none is told a wrong amount that was not written there
                     for amount in ("amount", "total"):
-                        assert getattr(event, amount) in (getattr(known[event.kind], amount), leaf, None)
+                        allowed = (getattr(known[event.kind], amount), *amounts_in(leaf, event.currency), None)
+                        assert getattr(event, amount) in allowed
 
 
 @fuzz
 @given(data=st.data())
-def test_random_values_in_an_answer_never_escape(specimen, data):
-    asked = data.draw(st.sampled_from(list(specimen.asked.values())))
-    valid = json.loads(asked.plain)
-    path = data.draw(st.sampled_from(list(leaves(valid))))
-    told(specimen, asked, asked.seal(json.dumps(replaced(valid, path, data.draw(json_values))).encode()))
+def test_random_values_in_an_answer_never_escape(specimen, asked, data):
+    if asked.form == "json":
+        valid = json.loads(asked.plain)
+        path = data.draw(st.sampled_from(list(leaves(valid))))
+        told(specimen, asked, asked.seal(json.dumps(replaced(valid, path, data.draw(json_values))).encode()))
 
 
 @fuzz
 @given(body=st.binary(max_size=300), status=st.integers(100, 599))
-def test_random_answers_are_refused(specimen, body, status):
-    for asked in specimen.asked.values():
-        heard = with_heard(asked.seal(body), status=status)
-        assert isinstance(told(specimen, asked, heard), Exception)
+def test_random_answers_are_refused(specimen, asked, body, status):
+    heard = with_heard(asked.seal(body), status=status)
+    got = told(specimen, asked, heard)
+    assert isinstance(got, Exception) or got == Answer(found=False)
 
 
 @pytest.mark.parametrize("status", [100, 201, 202, 204, 301, 302, 307, 400, 401, 402, 403, 404, 409, 410, 418, 429])
@@ -554,7 +664,9 @@ def test_each_header_of_an_answer_repeated_emptied_or_gone_changes_nothing_but_t
 
 @pytest.mark.parametrize("ref", ["", " ", "../../refunds", "a/b", "a?b", "a#b", "é", "\n", "x" * 300, "%2e%2e"])
 def test_a_reference_never_leads_to_another_place(specimen, ref):
-    base = specimen.gateway.ask(specimen.asked["payment"].question, now=NOW, nonce="n").url
+    if not specimen.asked:
+        return
+    base = specimen.gateway.ask(next(iter(specimen.asked.values())).question, now=NOW, nonce="n").url
     for question in (
         Question(about="payment", order_ref="ORDER-1", payment_ref=ref),
         Question(about="payment", order_ref=ref),
@@ -598,6 +710,8 @@ def test_a_list_of_events_is_asked_for_or_there_is_none(specimen):
 
 @pytest.mark.parametrize("signatures", [[], ["forged"]])
 def test_what_a_forged_delivery_names_does_not_hang_on_its_signature(specimen, signatures):
+    if specimen.with_signature is None:
+        return
     forged = specimen.with_signature(specimen.valid, signatures)
     assert specimen.gateway.named(forged) == specimen.gateway.named(specimen.valid)
 
@@ -610,7 +724,7 @@ def test_what_a_delivery_names_is_narrow_or_nothing(specimen):
         named = specimen.gateway.named(msgspec.structs.replace(specimen.valid, body=each))
         refs = [] if named is None else [ref for ref in (named.order_ref, named.payment_ref) if ref is not None]
         assert named is None or refs
-        assert all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", ref, re.ASCII) for ref in refs)
+        assert all(NARROW.fullmatch(ref) for ref in refs)
 
 
 @fuzz

@@ -6,7 +6,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 SECRET_CHARS_MIN: Final = 8  # an empty or guessable key would let anybody sign
 ROTATED_MAX: Final = 5  # keys tried for one delivery: old and new, with room for a muddle
@@ -14,6 +14,18 @@ RSA_BITS_MIN: Final = 2048
 
 # Errors never repeat the input, for it may be a secret.
 STRICT: Final = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class AccountModel(BaseModel):
+    """`[accounts.NAME]` of any gateway.  Every setting has a description: deploy/accounts.toml is printed from it."""
+
+    model_config = STRICT
+    gateway: str
+
+
+def key_label(setting: str, at: int, secret: str | bytes) -> str:  # noqa: ARG001 - secret: see keys in docs/operations.md
+    """How ops know one of several keys of an account; never the key itself."""
+    return f"{setting}[{at}]"
 
 
 def _check_secret(secret: str) -> str:
@@ -79,4 +91,6 @@ OptionalSecret = Annotated[Secret | None, Field(repr=False)]
 Secrets = Annotated[tuple[Secret, ...], Field(min_length=1, max_length=ROTATED_MAX, repr=False)]
 PrivateKeyPem = Annotated[str, AfterValidator(_check_private_key)]
 OptionalPrivateKey = Annotated[PrivateKeyPem | None, Field(repr=False)]
-ApiBase = Annotated[str, AfterValidator(_check_base)]
+ApiBase = Annotated[
+    str, AfterValidator(_check_base), Field(description="Where its API is.  Change it only to point at a sandbox.")
+]

@@ -16,13 +16,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_der_private_key
-from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways import alipay_asking, form, strictjson
+from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import (
-    STRICT,
+    AccountModel,
     ApiBase,
     OptionalPrivateKey,
     rsa_certificate,
@@ -32,17 +33,20 @@ from tillkeeper.gateways.account import (
 from tillkeeper.gateways.alipay_fields import CURRENCY, SIGN_TYPE, method_in, moment, money, signing_text
 from tillkeeper.gateways.answers import answered_at, queried
 from tillkeeper.gateways.base import (
+    ASKS_ALL,
     Answer,
+    Asks,
     BadPayload,
     BadSignature,
     Call,
     CannotAsk,
+    Gateway,
     Heard,
     Named,
-    Page,
     Question,
     Reply,
     Request,
+    Step,
     Verified,
 )
 from tillkeeper.gateways.chain import Chained, chained, leaf
@@ -65,21 +69,36 @@ def _private_key_pem(text: object) -> object:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-class AlipaySettings(BaseModel):
+class AlipaySettings(AccountModel):
     """`[accounts.NAME]` with `gateway = "alipay"`: key mode or certificate mode, one of the two.
 
     `alipay_public_key` is Alipay's key of this app, not the app's own: bare base64, as the console shows it, or PEM.
     """
 
-    model_config = STRICT
     gateway: Literal["alipay"]
-    app_id: Annotated[str, Field(min_length=1)]
-    seller_id: Annotated[str, Field(min_length=1)] | None = None
-    alipay_public_key: str | None = None
-    alipay_cert: str | None = None
-    alipay_root_cert: str | None = None
-    app_cert: str | None = None
-    app_private_key: Annotated[OptionalPrivateKey, BeforeValidator(_private_key_pem)] = None
+    app_id: Annotated[str, Field(min_length=1)] = Field(
+        description="The app's id in Alipay's open platform.  Notices for another app count for nothing."
+    )
+    seller_id: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="The seller's user id (2088...), where several sellers share the app."
+    )
+    alipay_public_key: str | None = Field(
+        default=None,
+        description="Key mode: Alipay's public key for this app (支付宝公钥), not the app's own, as the console shows "
+        "it or PEM.",
+    )
+    alipay_cert: str | None = Field(default=None, description="Certificate mode: alipayCertPublicKey_RSA2.crt.")
+    alipay_root_cert: str | None = Field(
+        default=None, description="Certificate mode: alipayRootCert.crt, which alipay_cert must be issued under."
+    )
+    app_cert: str | None = Field(
+        default=None,
+        description="Certificate mode: the app's own certificate (应用公钥证书), which questions name.  Without it "
+        "Alipay is not asked.",
+    )
+    app_private_key: Annotated[OptionalPrivateKey, BeforeValidator(_private_key_pem)] = Field(
+        default=None, description="The app's private key (应用私钥), which signs questions."
+    )
     api_base: ApiBase = "https://openapi.alipay.com/gateway.do"
 
     @model_validator(mode="after")
@@ -196,10 +215,40 @@ FAILURES: Final[Mapping[str, FailureClass]] = {
 }
 
 
-class Alipay:
+ABOUT: Final = About(
+    title="Alipay",
+    title_zh="支付宝",
+    verifies="RSA-SHA256 over the sorted form fields, with a public key or a certificate under Alipay's root",
+    uncovered="no time is signed: a notice that is sent again is known by its `notify_id`",
+    dedupes_by="`notify_id`",
+    acknowledges="200 with `success`",
+    queries="trades by trade number or order reference; refunds by request number; answers' signatures are verified",
+    checked="the package `alipay-sdk-python` signs",
+    sources=("the package `alipay-sdk-python`, `SignatureUtils`", "Alipay's page 异步通知 and its error-code tables"),
+    setup="""
+    In the open platform (open.alipay.com) choose the app and its interface signing (接口加签方式), RSA2.
+    Key mode: upload the app's public key, and copy the public key that Alipay shows in exchange (支付宝公钥) into
+      `alipay_public_key`.
+    Certificate mode: upload a request, and download all three certificates: `alipay_cert`, `alipay_root_cert`
+      and `app_cert`.
+    Store the app's private key as `app_private_key`, so that Alipay can be asked.
+    Set `app_id`, and `seller_id` where several sellers share the app.
+    Pass your URL as `notify_url` with every order; it must be reachable without redirects.
+    Use your order reference as `out_trade_no`.
+    Alipay tells of no refund before it ends: register each with `PUT /orders/{order_ref}/refunds/{refund_ref}`,
+      with your `out_request_no` as its reference.
+    Pay one fen through it: the notice must be accepted, and the order be `paid`.
+    """,
+)
+
+
+class Alipay(Gateway):
     """One app of one Alipay merchant."""
 
     name: ClassVar[str] = "alipay"
+    settings: ClassVar[type[AccountModel]] = AlipaySettings
+    about: ClassVar[About] = ABOUT
+    asks: ClassVar[frozenset[Asks]] = ASKS_ALL
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type"})
 
     def __init__(self, account: str, settings: AlipaySettings) -> None:
@@ -219,7 +268,7 @@ class Alipay:
         signature = _signature(fields.pop("sign", ""))
         sign_type = fields.pop("sign_type", None)
         if sign_type not in {SIGN_TYPE, None}:
-            raise BadSignature(f"sign_type is not {SIGN_TYPE}")
+            raise BadSignature(f"sign_type is not {SIGN_TYPE}", Step.HEADER)
         signed = [fields] if sign_type is None else [fields, {**fields, "sign_type": sign_type}]
         # Older families of notices sign sign_type as well.
         if not any(self._is_signed(signature, signing_text(each).encode(received.charset)) for each in signed):
@@ -276,17 +325,9 @@ class Alipay:
             found=True, events=tuple(queried(it) for it in read(self.account, content, answered_at(heard, now)))
         )
 
-    def ask_events(self, *, since: datetime, until: datetime, after: str | None) -> Call:  # noqa: ARG002
-        """There is no such list."""
-        raise CannotAsk("Alipay has no list of events; it is asked order by order")
-
-    def hear_events(self, heard: Heard) -> Page:  # noqa: ARG002
-        """There is no such list."""
-        raise BadPayload("Alipay has no list of events")
-
     def _check_time(self, now: datetime) -> None:
         if self._trusted.chain is not None and not self._trusted.chain.is_valid_at(now):
-            raise BadSignature("alipay_cert or its chain is not valid at this time")
+            raise BadSignature("alipay_cert or its chain is not valid at this time", Step.KEY)
 
     def _check_answer(self, piece: alipay_asking.Cut, sign: str, now: datetime) -> None:
         self._check_time(now)
@@ -344,13 +385,13 @@ def _method(fields: Mapping[str, str]) -> str | None:
 def _signature(sign: str) -> bytes:
     """Only the one way of writing a signature is taken: base64 whose unused bits are zero."""
     if not sign or len(sign) > SIGNATURE_CHARS_MAX:
-        raise BadSignature("sign is missing or too long")
+        raise BadSignature("sign is missing or too long", Step.HEADER)
     try:
         signature = b64decode(sign, validate=True)
     except ValueError:
-        raise BadSignature("sign is not base64") from None
+        raise BadSignature("sign is not base64", Step.HEADER) from None
     if b64encode(signature).decode() != sign:
-        raise BadSignature("sign is not base64 as it is written")
+        raise BadSignature("sign is not base64 as it is written", Step.HEADER)
     return signature
 
 

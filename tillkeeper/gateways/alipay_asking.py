@@ -23,10 +23,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways import strictjson
-from tillkeeper.gateways.alipay_fields import CURRENCY, SHANGHAI, SIGN_TYPE, method_in, moment, money, signing_text
+from tillkeeper.gateways.alipay_fields import CURRENCY, SIGN_TYPE, method_in, moment, money, signing_text
 from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, Call, CannotAsk, Denied, Heard, Question
 from tillkeeper.gateways.chain import readable
 from tillkeeper.gateways.fields import text, text_or_none
+from tillkeeper.gateways.times import CHINA
 
 PAYMENT_METHOD: Final = "alipay.trade.query"
 REFUND_METHOD: Final = "alipay.trade.fastpay.refund.query"
@@ -64,7 +65,7 @@ class Signer(msgspec.Struct, frozen=True):
             "format": "JSON",
             "charset": "utf-8",
             "sign_type": SIGN_TYPE,
-            "timestamp": now.astimezone(SHANGHAI).strftime("%Y-%m-%d %H:%M:%S"),
+            "timestamp": now.astimezone(CHINA).strftime("%Y-%m-%d %H:%M:%S"),
             "version": "1.0",
             **self.serials,
         }

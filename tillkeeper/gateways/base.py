@@ -1,28 +1,50 @@
-"""What every gateway is: verify, parse, acknowledge.  Total on any input: only the errors named here come out."""
+"""What every gateway is: verify, parse, acknowledge.  Total on any input: only the errors named here come out.
+
+A gateway subclasses the protocol, and so has the plain answer to whatever its provider does not have: no question that
+can be put, no list of events, no token to fetch first.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import ClassVar, Literal, Protocol
+from enum import StrEnum
+from typing import ClassVar, Final, Literal, Protocol
 
 import msgspec
 
 from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.gateways.about import About
+from tillkeeper.gateways.account import AccountModel
+
+
+class Step(StrEnum):
+    """At which step of taking a delivery it was refused."""
+
+    HEADER = "header"  # what the scheme needs is missing, repeated, or cannot be read
+    TIME = "time"  # signed too long ago, or in the future
+    KEY = "key"  # it names a key that is not configured, or not at hand
+    SIGNATURE = "signature"  # it is signed, and by none of the configured keys
+    MODE = "mode"  # test money at a live account, or the other way round
+    CONTENT = "content"  # it is authentic, or needs no proof, and cannot be read
 
 
 class Refused(Exception):
     """A delivery that is not taken; `reason` is for ops and never reaches the caller."""
 
     status: ClassVar[int] = 400
+    step: Step = Step.CONTENT
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, step: Step | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        if step is not None:
+            self.step = step
 
 
 class BadSignature(Refused):
     """The delivery does not prove that the gateway sent it."""
 
     status = 401
+    step = Step.SIGNATURE
 
 
 class BadPayload(Refused):
@@ -32,16 +54,21 @@ class BadPayload(Refused):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One HTTP request as received: header names in lower case with every value in order, and the body's raw bytes."""
+    """One HTTP request as received: header names in lower case with every value in order, and the body's raw bytes.
+
+    `query` is what stood behind the question mark of the URL, raw.
+    """
 
     headers: Mapping[str, Sequence[str]]
     body: bytes
+    query: str = ""
 
     def header(self, name: str) -> str:
         """The one value of a header; raises BadSignature if it is absent or repeated."""
         values = self.headers.get(name, ())
         if len(values) != 1:
-            raise BadSignature(f"header {name} must stand exactly once, it stands {len(values)} times")
+            stands = f"it stands {len(values)} times" if values else "it is missing"
+            raise BadSignature(f"header {name} must stand exactly once, and {stands}", Step.HEADER)
         return values[0]
 
 
@@ -83,11 +110,12 @@ class Denied(Exception):
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """One payment or one refund that a gateway is asked about, by all the references that are known of it.
 
-    A payment that no event has named yet is asked about by `order_ref` alone.
+    A payment that no event has named yet is asked about by `order_ref` alone.  A delivery that says only that something
+    changed names a payment or refund whose order is not known yet: then `order_ref` is None, and the answer tells it.
     """
 
     about: Literal["payment", "refund"]
-    order_ref: str
+    order_ref: str | None = None
     payment_ref: str | None = None
     refund_ref: str | None = None
 
@@ -113,10 +141,19 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What the gateway knows.  `found` is False where it knows of no such payment or refund, which is not a failure.
 
     Events have evidence `query`.  Their ids are made of what they say, so that the same answer twice is one event.
+    `then` are calls to make once the events are committed, such as Klarna's acknowledgement; their answers go unread.
     """
 
     found: bool
     events: tuple[PaymentEvent, ...] = ()
+    then: tuple[Call, ...] = ()
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """What a gateway gave for our credentials: sent as Bearer with every call until then."""
+
+    value: str
+    until: datetime
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,12 +167,21 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     unread: int = 0
 
 
+Asks = Literal["payment", "order", "refund"]
+ASKS_ALL: Final[frozenset[Asks]] = frozenset({"payment", "order", "refund"})
+
+
 class Gateway(Protocol):
     """One account at one gateway.  The object holds parsed keys; it does no I/O and reads no clock."""
 
     name: ClassVar[str]
-    kept_headers: ClassVar[frozenset[str]]
+    settings: ClassVar[type[AccountModel]]
+    about: ClassVar[About]
+    kept_headers: ClassVar[frozenset[str]]  # never one that is itself a secret
+    asks: ClassVar[frozenset[Asks]] = frozenset()  # a payment by its own reference, by its order's, a refund
+    own_url: ClassVar[str | None] = None  # the setting that holds our own URL, where the gateway signs that
     account: str
+    live: bool | None = None  # whether the account moves real money, where the settings tell
 
     def verify(self, request: Request, now: datetime) -> Verified:
         """Raises BadSignature, or BadPayload where the signature can only be found by decoding the body."""
@@ -145,30 +191,57 @@ class Gateway(Protocol):
         """The canonical events, none where the delivery is of no interest.  Raises BadPayload."""
         ...
 
-    def named(self, request: Request) -> Named | None:
+    def to_fetch(self, verified: Verified) -> tuple[Question, ...]:  # noqa: ARG002
+        """What the gateway must be asked because the delivery says only that it changed.  Raises BadPayload."""
+        return ()
+
+    def named(self, request: Request) -> Named | None:  # noqa: ARG002
         """What an unproven delivery says it is about; None where nothing can be read.  Never raises."""
-        ...
+        return None
 
     def acknowledge(self) -> Reply:
         """The gateway's own success answer."""
-        ...
+        return Reply(status=200)
 
     def refuse(self, status: int) -> Reply:
         """The gateway's own error answer, without detail."""
-        ...
+        return Reply(status=status, body=b"refused")
 
-    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:
+    def challenged(self, request: Request) -> Reply | None:  # noqa: ARG002
+        """The answer to a GET by which the gateway tests the address; None where it is no such thing."""
+        return None
+
+    def lacks(self, request: Request, *, now: datetime, nonce: str) -> Call | None:  # noqa: ARG002
+        """Fetches a key that the delivery names and that is not at hand; None nearly always.  Raises BadSignature.
+
+        Whoever can post can name a key: the caller limits how often it is fetched.
+        """
+        return None
+
+    def learn(self, heard: Heard, *, now: datetime) -> None:  # noqa: ARG002
+        """Takes in the key that `lacks` asked for.  Raises AskAgain, Denied, BadSignature, or BadPayload."""
+        raise BadPayload("there is nothing to learn")
+
+    def sign_in(self, *, now: datetime) -> Call | None:  # noqa: ARG002
+        """Asks for the token that other calls need; None where they need none.  Raises CannotAsk."""
+        return None
+
+    def hear_sign_in(self, heard: Heard, *, now: datetime) -> Token:  # noqa: ARG002
+        """The token in the response.  Raises AskAgain, Denied, or BadPayload."""
+        raise BadPayload("there is no token")
+
+    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002
         """The signed request that puts the question.  Raises CannotAsk."""
-        ...
+        raise CannotAsk(f"{self.about.title} has no such question")
 
-    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
+    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:  # noqa: ARG002
         """What the response says.  Raises AskAgain, Denied, BadSignature (it is not the gateway's), or BadPayload."""
-        ...
+        raise BadPayload("nothing was asked")
 
-    def ask_events(self, *, since: datetime, until: datetime, after: str | None) -> Call:
+    def ask_events(self, *, since: datetime, until: datetime, after: str | None) -> Call:  # noqa: ARG002
         """Asks for a page of the gateway's own list of what happened, `after` the last one.  Raises CannotAsk."""
-        ...
+        raise CannotAsk(f"{self.about.title} has no list of events; it is asked payment by payment")
 
-    def hear_events(self, heard: Heard) -> Page:
+    def hear_events(self, heard: Heard) -> Page:  # noqa: ARG002
         """The page in the response: events as their webhooks would have brought them, same ids.  Raises as `hear`."""
-        ...
+        raise BadPayload("no list was asked for")

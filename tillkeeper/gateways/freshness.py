@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Final
 
-from tillkeeper.gateways.base import BadSignature
+from tillkeeper.gateways.base import BadSignature, Step
 
 WINDOW_S: Final = 300  # what Stripe's and WeChat Pay's own SDKs allow; here it holds for the future as well
 TIMESTAMP_CHARS_MAX: Final = 12  # seconds since 1970 for the next 30,000 years
@@ -12,7 +12,9 @@ TIMESTAMP_CHARS_MAX: Final = 12  # seconds since 1970 for the next 30,000 years
 def check_fresh(timestamp: str, now: datetime) -> None:
     """Raises BadSignature unless a header's unix seconds are within the window around now."""
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= TIMESTAMP_CHARS_MAX):
-        raise BadSignature("the signed time is not unix seconds")
+        raise BadSignature("the signed time is not unix seconds", Step.HEADER)
     age_s = now.timestamp() - int(timestamp)
     if abs(age_s) > WINDOW_S:
-        raise BadSignature(f"signed {abs(age_s):.0f} s {'ago' if age_s > 0 else 'ahead'}, more than {WINDOW_S} s")
+        raise BadSignature(
+            f"signed {abs(age_s):.0f} s {'ago' if age_s > 0 else 'ahead'}, more than {WINDOW_S} s", Step.TIME
+        )

@@ -1,33 +1,31 @@
 """The gateways there are: being listed here is what makes one exist."""
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final, Union, cast
 
-import msgspec
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from tillkeeper.gateways.alipay import Alipay, AlipaySettings
+from tillkeeper.gateways.account import AccountModel
+from tillkeeper.gateways.alipay import Alipay
 from tillkeeper.gateways.base import Gateway
-from tillkeeper.gateways.stripe import Stripe, StripeSettings
-from tillkeeper.gateways.wechatpay import WeChatPay, WeChatPaySettings
+from tillkeeper.gateways.stripe import Stripe
+from tillkeeper.gateways.wechatpay import WeChatPay
 
-AccountSettings = Annotated[AlipaySettings | StripeSettings | WeChatPaySettings, Field(discriminator="gateway")]
-
-
-class Listed(msgspec.Struct, frozen=True):
-    """One gateway: how its account is set up, and what is built from that."""
-
-    settings: type[BaseModel]
-    gateway: Callable[[str, Any], Gateway]
-
-
-GATEWAYS: Final[Mapping[str, Listed]] = {
-    "alipay": Listed(AlipaySettings, Alipay),
-    "stripe": Listed(StripeSettings, Stripe),
-    "wechatpay": Listed(WeChatPaySettings, WeChatPay),
+GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
+    it.name: it
+    for it in (
+        Alipay,
+        Stripe,
+        WeChatPay,
+    )
 }
+
+if TYPE_CHECKING:
+    AccountSettings = AccountModel
+else:  # any of their settings, told apart by `gateway`
+    AccountSettings = Annotated[Union[tuple(it.settings for it in GATEWAYS.values())], Field(discriminator="gateway")]  # noqa: UP007
 
 
 def build(account: str, settings: AccountSettings) -> Gateway:
     """The gateway of one account.  `settings` is an instance of the model listed for its `gateway`."""
-    return GATEWAYS[settings.gateway].gateway(account, settings)
+    return cast("Callable[[str, AccountModel], Gateway]", GATEWAYS[settings.gateway])(account, settings)

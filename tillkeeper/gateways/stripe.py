@@ -8,24 +8,28 @@ from datetime import datetime
 from typing import Annotated, ClassVar, Final, Literal, cast
 
 import msgspec
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from tillkeeper.domain.events import Evidence, PaymentEvent, problem_with
 from tillkeeper.gateways import strictjson, stripe_asking
-from tillkeeper.gateways.account import STRICT, ApiBase, OptionalSecret, Secrets
+from tillkeeper.gateways.about import About
+from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets, key_label
 from tillkeeper.gateways.answers import answered_at, queried
 from tillkeeper.gateways.base import (
+    ASKS_ALL,
     Answer,
+    Asks,
     BadPayload,
     BadSignature,
     Call,
     CannotAsk,
+    Gateway,
     Heard,
     Named,
     Page,
     Question,
-    Reply,
     Request,
+    Step,
     Verified,
 )
 from tillkeeper.gateways.fields import at, integer, moment_from_unix, reference_or_none, text, text_or_none
@@ -36,15 +40,25 @@ SIGNATURE_HEADER: Final = "stripe-signature"
 SIGNATURE_HEADER_CHARS_MAX: Final = 1024  # a rolled secret makes two signatures of 67 characters
 
 
-class StripeSettings(BaseModel):
+class StripeSettings(AccountModel):
     """`[accounts.NAME]` with `gateway = "stripe"`.  Secrets are whole, `whsec_` included."""
 
-    model_config = STRICT
     gateway: Literal["stripe"]
-    webhook_secrets: Secrets
-    api_key: OptionalSecret = None
+    webhook_secrets: Secrets = Field(
+        description="The endpoint's signing secrets, whole, with whsec_ (Developers > Webhooks).  While one is rolled, "
+        "name both."
+    )
+    api_key: OptionalSecret = Field(
+        default=None,
+        description="The secret or restricted API key with which Stripe is asked.  It also tells live from test: "
+        "events of the other mode are refused.",
+    )
     api_base: ApiBase = "https://api.stripe.com"
-    order_ref_path: Annotated[str, Field(min_length=1)] | None = None  # dotted; the defaults are ORDER_REF_PATHS
+    order_ref_path: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="Where your order reference stands in Stripe's objects, names with dots between them.  None looks "
+        "at metadata.order_id, then client_reference_id.",
+    )
 
 
 # What the merchant wrote down at the payment; client_reference_id is a checkout session's.
@@ -55,19 +69,49 @@ PAYMENT_PREFIXES: Final = ("pi_", "ch_", "py_", "cs_")
 LIVE_BY_KEY_PREFIX: Final = {"sk_live_": True, "rk_live_": True, "sk_test_": False, "rk_test_": False}
 
 
-class Stripe:
+ABOUT: Final = About(
+    title="Stripe",
+    verifies="HMAC-SHA256 over the time and the body, signed within 300 s; several secrets and signatures at once",
+    dedupes_by="the event's `id`",
+    acknowledges="200 without a body",
+    queries="intents, charges, checkout sessions and refunds by their ids; intents by the order reference in their "
+    "metadata; the list of events of the last 30 days",
+    checked="the package `stripe` signs",
+    sources=("the package `stripe`, `_webhook.py`", "Stripe's API reference, pages on decline codes and on currencies"),
+    setup="""
+    In the dashboard open Developers > Webhooks and add an endpoint with your URL.
+    Choose the events `payment_intent.*`, `checkout.session.*`, `charge.*`, `refund.*` and `charge.dispute.*`;
+      others are answered with success and change nothing.
+    Reveal the endpoint's signing secret and store it, whole, as one of `webhook_secrets`.
+    Make a restricted key that reads payment intents, charges, checkout sessions, refunds and events; it is
+      `api_key`.
+    Have your checkout write your order reference into `metadata.order_id` of the payment intent
+      (`payment_intent_data.metadata` of a checkout session), or set `order_ref_path`.
+    Use one account in the configuration for live mode and another for test mode: each has secrets of its own.
+    Register each order with this account among its `accounts`, and with amounts in ISO 4217 minor units.
+    Send a test event from the dashboard: it must show 200 there, and in the metric `tillkeeper_deliveries`.
+    To roll the secret, add the new one behind the old one, roll it in the dashboard, and drop the old one when
+      it is no longer used.
+    """,
+)
+
+
+class Stripe(Gateway):
     """One endpoint of one Stripe account."""
 
     name: ClassVar[str] = "stripe"
+    settings: ClassVar[type[AccountModel]] = StripeSettings
+    about: ClassVar[About] = ABOUT
+    asks: ClassVar[frozenset[Asks]] = ASKS_ALL
     kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})
 
     def __init__(self, account: str, settings: StripeSettings) -> None:
         self.account = account
         self._keyed = [  # once: to set up a key costs half of what signing a body does
-            (f"webhook_secrets[{at}]", hmac.new(secret.encode(), digestmod="sha256"))
+            (key_label("webhook_secrets", at, secret), hmac.new(secret.encode(), digestmod="sha256"))
             for at, secret in enumerate(settings.webhook_secrets)
         ]
-        self._live = LIVE_BY_KEY_PREFIX.get((settings.api_key or "")[:8])
+        self.live = LIVE_BY_KEY_PREFIX.get((settings.api_key or "")[:8])
         self._api_key = settings.api_key
         self._api_base = settings.api_base
         paths = ORDER_REF_PATHS if settings.order_ref_path is None else (settings.order_ref_path,)
@@ -103,14 +147,6 @@ class Stripe:
         except BadPayload:
             return None
         return Named(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
-
-    def acknowledge(self) -> Reply:
-        """Any 2xx will do."""
-        return Reply(status=200)
-
-    def refuse(self, status: int) -> Reply:
-        """Stripe shows the answer in its dashboard."""
-        return Reply(status=status, body=b"refused")
 
     def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
         """By the reference's own kind, or by searching for the order's."""
@@ -178,8 +214,8 @@ class Stripe:
 
     def _check_mode(self, subject: object) -> None:
         """Test money must not pay live orders: the kind of API key tells the mode of this account."""
-        if self._live is not None and at(subject, ["livemode"]) is not self._live:
-            raise BadPayload(f"livemode is not {self._live}, as the api_key says it is")
+        if self.live is not None and at(subject, ["livemode"]) is not self.live:
+            raise BadPayload(f"livemode is not {self.live}, as the api_key says it is", Step.MODE)
 
     def _event(self, subject: object, fact: Fact, *, event_id: str, at: datetime) -> PaymentEvent:
         currency = text(subject, "currency").upper()
@@ -210,9 +246,9 @@ class Stripe:
 def _signature_parts(header: str) -> tuple[str, list[bytes]]:
     """The time and the v1 signatures of `t=1,v1=a,v1=b,v0=c`; other schemes are none of ours."""
     if not header.isascii() or len(header) > SIGNATURE_HEADER_CHARS_MAX:
-        raise BadSignature("the signature header is not ASCII or too long")
+        raise BadSignature("the signature header is not ASCII or too long", Step.HEADER)
     parts = [part.partition("=") for part in header.split(",")]
     times = [value for name, _, value in parts if name == "t"]
     if len(times) != 1:
-        raise BadSignature("the signature header does not tell one time")
+        raise BadSignature("the signature header does not tell one time", Step.HEADER)
     return times[0], [value.encode() for name, _, value in parts if name == "v1"]

@@ -104,7 +104,7 @@ def path_of(question: Question, search_field: str | None) -> str:
         if place is None:
             raise CannotAsk("the payment's reference is of no sort that can be asked about")
         return _one(place, question.payment_ref)
-    if search_field is None:
+    if search_field is None or question.order_ref is None:
         raise CannotAsk("a payment is only found by an order reference that stands in its metadata")
     query = f'metadata["{_escaped(search_field)}"]:"{_escaped(question.order_ref)}"'
     expand = [("expand[]", f"data.{name}") for name in INTENTS.expand]

@@ -11,14 +11,11 @@ import msgspec
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.money import BadMoney, exponent, minor
+from tillkeeper.gateways import units
 from tillkeeper.gateways.base import BadPayload
 from tillkeeper.gateways.fields import at, integer, text, text_or_none
 
 METHOD_CHARS_MAX: Final = 64  # us_bank_account has 15
-
-# The digits in which Stripe counts, where they are not those of ISO 4217.
-DIGITS: Final = {"ISK": 2, "UGX": 2, "MGA": 0}
 
 REFUND_STATUSES: Final = {
     "pending": Kind.REFUND_PENDING,
@@ -291,12 +288,4 @@ TYPES: Final[Mapping[str, Callable[[object], Fact | None]]] = {
 
 def minor_units(amount: int | None, currency: str) -> int | None:
     """Stripe's units as ISO 4217's."""
-    if amount is None:
-        return None
-    try:
-        shift = exponent(currency) - DIGITS.get(currency, exponent(currency))
-        if shift < 0 and amount % 10**-shift:
-            raise BadPayload(f"an amount in {currency} has a fraction that {currency} does not have")
-        return minor(amount * 10**shift if shift >= 0 else amount // 10**-shift)
-    except BadMoney as error:
-        raise BadPayload(str(error)) from None
+    return None if amount is None else units.from_minor(amount, currency, units.STRIPE)

@@ -16,13 +16,14 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from tillkeeper.domain.events import PaymentEvent, problem_with
 from tillkeeper.gateways import strictjson, wechatpay_asking
+from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import (
     ROTATED_MAX,
-    STRICT,
+    AccountModel,
     ApiBase,
     OneSecret,
     OptionalPrivateKey,
@@ -32,16 +33,19 @@ from tillkeeper.gateways.account import (
 )
 from tillkeeper.gateways.answers import queried
 from tillkeeper.gateways.base import (
+    ASKS_ALL,
     Answer,
+    Asks,
     BadPayload,
     BadSignature,
     Call,
     CannotAsk,
+    Gateway,
     Heard,
-    Page,
     Question,
     Reply,
     Request,
+    Step,
     Verified,
 )
 from tillkeeper.gateways.fields import at, moment_from_rfc3339, moment_from_unix, text, text_or_none
@@ -84,22 +88,31 @@ def _check_public_keys(keys: dict[str, str]) -> dict[str, str]:
     return keys
 
 
-class WeChatPaySettings(BaseModel):
+class WeChatPaySettings(AccountModel):
     """`[accounts.NAME]` with `gateway = "wechatpay"`.  At least one platform certificate or public key is needed."""
 
-    model_config = STRICT
     gateway: Literal["wechatpay"]
-    mch_id: Annotated[str, Field(min_length=1)]
-    app_id: Annotated[str, Field(min_length=1)] | None = None
-    apiv3_key: Annotated[OneSecret, AfterValidator(_check_apiv3_key)]
+    mch_id: Annotated[str, Field(min_length=1)] = Field(
+        description="The merchant number (商户号).  Notices for another count for nothing."
+    )
+    app_id: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="The app's id, where several apps of the merchant share the notify address."
+    )
+    apiv3_key: Annotated[OneSecret, AfterValidator(_check_apiv3_key)] = Field(
+        description="The API v3 key (APIv3密钥), 32 characters, which opens what is encrypted in a notice."
+    )
     platform_certs: Annotated[
         dict[str, str], Field(max_length=ROTATED_MAX, repr=False), AfterValidator(_check_certificates)
-    ] = {}
+    ] = Field(default={}, description="Platform certificates (平台证书) by serial number.")
     public_keys: Annotated[
         dict[str, str], Field(max_length=ROTATED_MAX, repr=False), AfterValidator(_check_public_keys)
-    ] = {}
-    merchant_serial: str | None = None
-    merchant_private_key: OptionalPrivateKey = None
+    ] = Field(default={}, description="WeChat Pay's public keys (微信支付公钥) by id.")
+    merchant_serial: str | None = Field(
+        default=None, description="The merchant certificate's serial number (商户API证书序列号), which questions name."
+    )
+    merchant_private_key: OptionalPrivateKey = Field(
+        default=None, description="That certificate's private key (apiclient_key.pem), which signs questions."
+    )
     api_base: ApiBase = "https://api.mch.weixin.qq.com"
 
     @model_validator(mode="after")
@@ -109,17 +122,50 @@ class WeChatPaySettings(BaseModel):
         return self
 
 
-class WeChatPay:
+ABOUT: Final = About(
+    title="WeChat Pay v3",
+    title_zh="微信支付",
+    verifies="RSA-SHA256 over time, nonce and body, signed within 300 s, with the platform certificate or public key "
+    "that the delivery names; the resource in it opens with AES-256-GCM",
+    dedupes_by="the notice's `id`",
+    acknowledges="204 without a body",
+    queries="transactions by WeChat Pay's number or the order reference; refunds by `out_refund_no`; answers' "
+    "signatures are verified",
+    checked="the package `wechatpayv3` signs",
+    sources=("wechatpay-go `core/notify`", "the package `wechatpayv3`", "WeChat Pay's page 回调通知注意事项"),
+    setup="""
+    In the merchant platform (pay.weixin.qq.com) open 账户中心 > API安全.
+    Set the APIv3 key (APIv3密钥): 32 characters, the same as `apiv3_key`.
+    Apply for a merchant API certificate: its serial number is `merchant_serial`, `apiclient_key.pem` is
+      `merchant_private_key`.
+    Public-key mode: download the WeChat Pay public key and put it into `public_keys` under its id
+      (PUB_KEY_ID_...).
+    Certificate mode: put each platform certificate into `platform_certs` under its serial number; during the
+      move from one mode to the other both are needed.
+    Pass your URL as `notify_url` with every order and every refund, https, without a query.
+    Use your order reference as `out_trade_no`.
+    WeChat Pay tells of no refund before it ends: register each with `PUT
+      /orders/{order_ref}/refunds/{refund_ref}`, with your `out_refund_no` as its reference.
+    Pay one fen through it: the notice must be accepted, and the order be `paid`.
+    Deliveries with a signature that begins WECHATPAY/SIGNTEST/ are WeChat Pay's probes, and rightly refused.
+    """,
+)
+
+
+class WeChatPay(Gateway):
     """One merchant number at WeChat Pay."""
 
     name: ClassVar[str] = "wechatpay"
+    settings: ClassVar[type[AccountModel]] = WeChatPaySettings
+    about: ClassVar[About] = ABOUT
+    asks: ClassVar[frozenset[Asks]] = ASKS_ALL
     kept_headers: ClassVar[frozenset[str]] = frozenset(
         {TIMESTAMP_HEADER, NONCE_HEADER, SERIAL_HEADER, SIGNATURE_HEADER, SIGNATURE_TYPE_HEADER, "content-type"}
     )
 
     def __init__(self, account: str, settings: WeChatPaySettings) -> None:
         self.account = account
-        self._settings = settings
+        self._merchant = settings
         self._signer = _signer(settings)
         self._cipher = AESGCM(settings.apiv3_key.encode())
         self._keys: Mapping[str, tuple[str, RSAPublicKey]] = {
@@ -132,7 +178,7 @@ class WeChatPay:
         if signature.startswith(PROBE_PREFIX):
             raise BadSignature("a probe: WeChat Pay sends wrong signatures to see them refused")
         if request.headers.get(SIGNATURE_TYPE_HEADER) and request.header(SIGNATURE_TYPE_HEADER) != SIGNATURE_TYPE:
-            raise BadSignature(f"the signature type is not {SIGNATURE_TYPE}")
+            raise BadSignature(f"the signature type is not {SIGNATURE_TYPE}", Step.HEADER)
         timestamp, nonce = request.header(TIMESTAMP_HEADER), request.header(NONCE_HEADER)
         check_fresh(timestamp, now)
         _check_nonce(nonce)
@@ -161,9 +207,6 @@ class WeChatPay:
             raise BadPayload(problem)
         return (event,)
 
-    def named(self, request: Request) -> None:
-        """Nothing: what a notice is about is encrypted with our key, and so no outsider's words to begin with."""
-
     def acknowledge(self) -> Reply:
         """204, for the body must be empty."""
         return Reply(status=204)
@@ -176,7 +219,7 @@ class WeChatPay:
         """By WeChat Pay's own transaction number where it is known, else by the order's reference."""
         if self._signer is None:
             raise CannotAsk("merchant_serial and merchant_private_key are not both set")
-        return self._signer.call(self._settings.api_base, question, now, nonce)
+        return self._signer.call(self._merchant.api_base, question, now, nonce)
 
     def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
         """What a signed answer to this question says."""
@@ -193,19 +236,11 @@ class WeChatPay:
         event = wechatpay_asking.event_of(self.account, question, content, told_at)
         return Answer(found=True, events=() if event is None else (queried(event),))
 
-    def ask_events(self, *, since: datetime, until: datetime, after: str | None) -> Call:  # noqa: ARG002
-        """There is no such list."""
-        raise CannotAsk("WeChat Pay has no list of events; it is asked order by order")
-
-    def hear_events(self, heard: Heard) -> Page:  # noqa: ARG002
-        """There is no such list."""
-        raise BadPayload("WeChat Pay has no list of events")
-
     def _key(self, serial: str) -> tuple[str, RSAPublicKey]:
         try:
             return self._keys[_serial(serial)]
         except KeyError:
-            raise BadSignature("wechatpay-serial names none of the platform_certs and public_keys") from None
+            raise BadSignature("wechatpay-serial names none of the platform_certs and public_keys", Step.KEY) from None
 
     def _open(self, resource: object) -> object:
         """What is encrypted in a notice.  Only who knows the apiv3_key can have written it."""
@@ -226,10 +261,10 @@ class WeChatPay:
 
     def _is_ours(self, resource: object) -> bool:
         """Shops that share an endpoint, or several apps of one merchant, get each other's notices."""
-        if text(resource, "mchid") != self._settings.mch_id:
+        if text(resource, "mchid") != self._merchant.mch_id:
             return False
         app_id = text_or_none(resource, "appid")
-        return app_id is None or self._settings.app_id in (None, app_id)
+        return app_id is None or self._merchant.app_id in (None, app_id)
 
 
 # By the first word of event_type; what happened is told by a field of the resource, not by the type.
@@ -258,13 +293,13 @@ def _serial(written: str) -> str:
 def _check_nonce(nonce: str) -> None:
     """A line end in it would let what is signed as body be passed off as nonce."""
     if not (nonce.isascii() and nonce.isprintable() and len(nonce) <= NONCE_CHARS_MAX):
-        raise BadSignature("the nonce is not printable ASCII or too long")
+        raise BadSignature("the nonce is not printable ASCII or too long", Step.HEADER)
 
 
 def _signature_bytes(signature: str) -> bytes:
     if len(signature) > SIGNATURE_CHARS_MAX:
-        raise BadSignature("the signature is too long")
+        raise BadSignature("the signature is too long", Step.HEADER)
     try:
         return b64decode(signature, validate=True)
     except ValueError:
-        raise BadSignature("the signature is not base64") from None
+        raise BadSignature("the signature is not base64", Step.HEADER) from None

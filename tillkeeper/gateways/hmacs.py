@@ -1,0 +1,53 @@
+"""Several HMAC keys at once, as a gateway has them while one is replaced: set up once, compared in constant time."""
+
+import hmac
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from typing import Final, Literal
+
+from tillkeeper.gateways.account import key_label
+from tillkeeper.gateways.base import BadSignature, Step
+
+SIGNATURE_CHARS_MAX: Final = 1024  # SHA-512 in hexadecimal has 128
+
+Encoding = Literal["hex", "base64"]
+_ENCODE: Final[dict[Encoding, Callable[[bytes], bytes]]] = {
+    "hex": lambda digest: digest.hex().encode(),
+    "base64": b64encode,
+}
+
+
+class HmacKeys:
+    """The keys of one setting.  A secret given as text is used as its UTF-8 bytes."""
+
+    def __init__(
+        self, setting: str, secrets: Sequence[str | bytes], *, digest: str = "sha256", encoding: Encoding = "hex"
+    ) -> None:
+        self._setting = setting
+        self._encode = _ENCODE[encoding]
+        self._keyed = [  # once: to set up a key costs half of what signing a body does
+            (key_label(setting, at, secret), hmac.new(_bytes(secret), digestmod=digest))
+            for at, secret in enumerate(secrets)
+        ]
+
+    def label_of(self, signed: bytes, *signatures: str) -> str:
+        """The label of the key by which any of the signatures is one of `signed`.  Raises BadSignature."""
+        told = [_ascii(signature) for signature in signatures]
+        for label, keyed in self._keyed:
+            mac = keyed.copy()
+            mac.update(signed)
+            expected = self._encode(mac.digest())
+            for signature in told:
+                if hmac.compare_digest(expected, signature):
+                    return label
+        raise BadSignature(f"the signature is not by any of the {self._setting}")
+
+
+def _bytes(secret: str | bytes) -> bytes:
+    return secret.encode() if isinstance(secret, str) else secret
+
+
+def _ascii(signature: str) -> bytes:
+    if not signature.isascii() or len(signature) > SIGNATURE_CHARS_MAX:
+        raise BadSignature("the signature is not ASCII or too long", Step.HEADER)
+    return signature.encode()
