@@ -2,6 +2,8 @@
 
 import ast
 import re
+import runpy
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from tillkeeper import telemetry
 from tillkeeper.domain.failures import FailureClass
+from tillkeeper.gateways.registry import GATEWAYS
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
@@ -64,6 +67,18 @@ def test_every_failure_class_is_explained_in_both_languages():
         assert re.search(r"[\u4e00-\u9fff]", name_zh)
         assert meaning.isascii()
         assert re.search(r"[\u4e00-\u9fff]", meaning_zh)
+
+
+def test_what_is_printed_of_the_gateways_is_what_stands_there():
+    printing = runpy.run_path(str(ROOT / "docs" / "gateways.py"))
+    assert printing["page"]() == printing["PAGE"].read_text()
+    assert printing["accounts"]() == printing["ACCOUNTS"].read_text()
+
+
+def test_the_printed_accounts_name_each_setting_once():
+    accounts = tomllib.loads(re.sub(r"^#(\w+ = )", r"\1", (ROOT / "deploy" / "accounts.toml").read_text(), flags=re.M))
+    told = {it["gateway"]: set(it) for it in accounts["accounts"].values()}
+    assert told == {name: set(it.settings.model_fields) for name, it in GATEWAYS.items()}
 
 
 @pytest.mark.parametrize("doc", DOCS, ids=lambda doc: doc.name)
