@@ -85,8 +85,10 @@ class PolicyFile:
 
 
 def signature_of(path: Path) -> Signature:
-    """Another one after every change of a file, also when it, or a link on the way to it, is replaced; empty where there
-    is none."""
+    """Another one after every change of a file, also when it, or a link on the way to it, is replaced.
+
+    Empty where there is none.
+    """
     try:
         found = path.stat()
     except (OSError, ValueError):
