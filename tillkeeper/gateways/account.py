@@ -31,7 +31,7 @@ def key_label(setting: str, at: int, secret: str | bytes) -> str:
     """How ops know one of several keys of an account: its place, and a fingerprint, for places change."""
     key = secret.encode() if isinstance(secret, str) else secret
     digest = hashlib.blake2b(key, person=b"tillkeeper key").hexdigest()
-    return f"{setting}[{at}] {digest[: 2 * FINGERPRINT_BYTES]}"
+    return f"{setting}[{at}]:{digest[: 2 * FINGERPRINT_BYTES]}"
 
 
 def _check_secret(secret: str) -> str:

@@ -1,6 +1,6 @@
 """Which of an account's keys are in use: told by the workers, asked by ops who want to take an old one out."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -8,8 +8,8 @@ import msgspec
 from tillkeeper.store.pool import Conn, as_json
 
 
-class KeyUse(msgspec.Struct, frozen=True, kw_only=True):
-    """One key as gateways label it."""
+class KeyUse(msgspec.Struct, kw_only=True):
+    """One key as gateways label it, and what it verified."""
 
     account: str
     key: str
@@ -28,10 +28,9 @@ SET first_at = least(k.first_at, excluded.first_at), last_at = greatest(k.last_a
 """
 
 
-async def note_uses(conn: Conn, uses: Mapping[tuple[str, str], KeyUse]) -> None:
-    """Adds what was counted since the last time."""
-    if uses:
-        await conn.execute(NOTE, as_json(list(uses.values())))
+async def note_uses(conn: Conn, uses: Sequence[KeyUse]) -> None:
+    """Adds what was counted since the last time, each key once."""
+    await conn.execute(NOTE, as_json(uses))
 
 
 ALL = "SELECT account, key, first_at, last_at, deliveries FROM key_use ORDER BY account, last_at DESC, key"
