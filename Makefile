@@ -30,8 +30,9 @@ setup: .venv/ready  ## The virtual environment, with what the locks name
 rabbitmq:  ## RabbitMQ from apt, unless it is there or cannot be installed; no service is started
 	@$(if $(filter none,$(BROKER)),,bash deploy/install-rabbitmq.sh)
 
-run: setup rabbitmq  ## All of it, played with by a sandbox; SECONDS=20 ends it, BROKER=none leaves RabbitMQ out
-	@$(BIN)/tillkeeper sandbox --up $(if $(SECONDS),--seconds $(SECONDS)) $(if $(BROKER),--broker $(BROKER))
+run: setup rabbitmq  ## All of it, played with by a sandbox; SECONDS=20 ends it, BROKER=none, GATEWAYS=all
+	@$(BIN)/tillkeeper sandbox --up $(if $(SECONDS),--seconds $(SECONDS)) $(if $(BROKER),--broker $(BROKER)) \
+		$(if $(GATEWAYS),--gateways $(GATEWAYS))
 
 test: setup rabbitmq  ## Every test, on real servers; ARGS="-k word" for some of them
 	@$(BIN)/python -m pytest $(ARGS)

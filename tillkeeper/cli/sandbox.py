@@ -18,6 +18,10 @@ Broker = Annotated[
         "--broker", metavar="auto|none", help="With --up: RabbitMQ where it can be had, or the database alone."
     ),
 ]
+Gateways = Annotated[
+    str | None,
+    typer.Option("--gateways", metavar="NAME,NAME|all", help="With --up: which to play."),
+]
 Seconds = Annotated[float, typer.Option("--seconds", min=0, help="How long to play; 0 is until Ctrl-C.")]
 Rate = Annotated[float, typer.Option("--rate", min=0.1, max=100_000, help="Events to post each second.")]
 Seed = Annotated[int, typer.Option("--seed", help="The same seed plays the same story.")]
@@ -47,6 +51,7 @@ Url = Annotated[str | None, typer.Option("--url", help="The receiver to play to;
 )
 def sandbox_command(
     up: Up = False,
+    gateways: Gateways = None,
     broker: Broker = "auto",
     seconds: Seconds = 0,
     rate: Rate = 150,  # a machine of two cores shows it at ease
@@ -72,16 +77,24 @@ def sandbox_command(
     if broker not in ("auto", "none"):
         raise typer.BadParameter("must be auto or none", param_hint="--broker")
     if scenario is not None:
-        if up or url is not None or config is not None:
+        if up or gateways is not None or url is not None or config is not None:
             raise typer.BadParameter(
-                "brings its own Tillkeeper: without --up, --url and --config", param_hint="--scenario"
+                "brings its own Tillkeeper: without --up, --gateways, --url and --config", param_hint="--scenario"
             )
         raise typer.Exit(_replay(scenario, seed=seed, payments=payments, smtp_port=smtp_port, as_json=as_json))
     with reported(as_json=as_json):
         from sandbox.command import main
 
         code = main(
-            up=up, broker=broker, seconds=seconds, rate=rate, seed=seed, url=url, config=config, as_json=as_json
+            up=up,
+            gateways=gateways,
+            broker=broker,
+            seconds=seconds,
+            rate=rate,
+            seed=seed,
+            url=url,
+            config=config,
+            as_json=as_json,
         )
         raise typer.Exit(code)
 
