@@ -1,7 +1,7 @@
 """The sandbox's accounts: keys made for the occasion, and what a configuration file says of them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -64,11 +64,21 @@ def write_config(
     if broker_url is not None:
         lines.append(f"broker_url = {_secret(path, 'broker_url', broker_url)}")
     lines += ["[ingest]", f"port = {port}"]
+    _write(path, "\n".join([*lines, *_accounts(path, voices, bases), more]))
+
+
+def write_accounts(path: Path, voices: Mapping[str, Voice]) -> None:
+    """A configuration file of these accounts alone, beside it a file for each secret: enough for `inspect`."""
+    _write(path, "\n".join(_accounts(path, voices, {})))
+
+
+def _accounts(path: Path, voices: Mapping[str, Voice], bases: Mapping[str, str]) -> Iterator[str]:
     for account, voice in voices.items():
-        lines += [f"[accounts.{account}]", f'gateway = "{voice.gateway}"', *_settings(path, voice)]
+        yield f"[accounts.{account}]"
+        yield f'gateway = "{voice.gateway}"'
+        yield from _settings(path, voice)
         if account in bases:
-            lines.append(f"api_base = {_toml(bases[account] + find(voice.gateway).api_path)}")
-    _write(path, "\n".join([*lines, more]))
+            yield f"api_base = {_toml(bases[account] + find(voice.gateway).api_path)}"
 
 
 def _settings(path: Path, voice: Voice) -> list[str]:

@@ -38,7 +38,10 @@ class Forger:
 
     def forge(self, story: Story, *, chance: Random, now: datetime) -> Forgery:
         """One forgery, by a trick that this order's gateway could fall for."""
-        trick = chance.choice(self._tricks(story.account))
+        return self.forge_by(chance.choice(self.tricks(story.account)), story, chance=chance, now=now)
+
+    def forge_by(self, trick: Trick, story: Story, *, chance: Random, now: datetime) -> Forgery:
+        """One forgery by this trick, which must be one of the account's."""
         account = story.account
         if trick == "misdirected":
             account = chance.choice(sorted(self._impostors.keys() - {account}))
@@ -46,7 +49,8 @@ class Forger:
         signed, query = self._signed(trick, claim, now), self._voices[story.account].query(*claim)
         return Forgery(account=account, trick=trick, signed=signed, query=query)
 
-    def _tricks(self, account: str) -> Sequence[Trick]:
+    def tricks(self, account: str) -> Sequence[Trick]:
+        """What this account's gateway could fall for."""
         tricks: list[Trick] = ["wrong_key" if account in self._impostors else "invented"]
         if self._voices[account].amount_follows is not None:
             tricks.append("altered")
