@@ -21,7 +21,7 @@ from sandbox.truth.books import PaymentState, known
 from sandbox.truth.ledger import Ledger
 from sandbox.voices import Voice
 from tests.sandbox.asking import answer
-from tests.sandbox.conftest import NOON as NOW
+from tillkeeper import clock
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent, problem_with
 from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.order import Order, summarize
@@ -30,6 +30,7 @@ from tillkeeper.gateways.registry import GATEWAYS
 from tillkeeper.settings import load_settings
 
 EVERYONE = sorted(GATEWAYS)
+NOW = clock.now().replace(microsecond=0)  # of the real clock: a play may issue certificates that begin today
 
 
 @dataclass(frozen=True)
