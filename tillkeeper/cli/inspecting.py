@@ -113,12 +113,22 @@ def _print(file: Path, found: dict[str, Any]) -> None:
     if not found["verified"]:
         print(f"{name}: NOT verified: {shown(found['reason'])}")
         return
-    events = found["events"]
-    print(f"{name}: verified, {len(events)} events" if events else f"{name}: verified; it holds no event that matters")
+    events, fetches = found["events"], found.get("fetches", ())
+    if events:
+        print(f"{name}: verified, {len(events)} events")
+    elif fetches:
+        print(f"{name}: verified; it says only that something happened")
+    else:
+        print(f"{name}: verified; it holds no event that matters")
     for event in events:
         print(f"  {event['kind']}  {shown(event['event_id'])}")
         for line in _lines(event):
             print(f"    {shown(line)}")
+    for question in fetches:
+        refs = (
+            f"{name} {question[f'{name}_ref']}" for name in ("order", "payment", "refund") if question[f"{name}_ref"]
+        )
+        print(f"  the gateway is asked about a {question['about']}: {shown(', '.join(refs))}")
 
 
 def _lines(event: dict[str, Any]) -> list[str]:
