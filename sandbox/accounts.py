@@ -91,13 +91,15 @@ def _written(path: Path, name: str, value: Setting) -> str:
     match value:
         case Kept():
             return _secret(path, name, value)
-        case dict():
+        case Mapping():
             values = [_written(path, f"{name}.{at}", it) for at, it in enumerate(value.values())]
             return f"{{ {', '.join(f'{_toml(key)} = {it}' for key, it in zip(value, values, strict=True))} }}"
-        case list():
+        case list() | tuple():
             return f"[{', '.join(_written(path, f'{name}.{at}', it) for at, it in enumerate(value))}]"
         case bool() | str():
             return _toml(value)
+        case _:
+            raise AssertionError(f"{name} is nothing that TOML has")
 
 
 def _toml(value: str | bool) -> str:

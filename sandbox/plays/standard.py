@@ -31,7 +31,7 @@ KINDS: Final[Mapping[str, str]] = {
     "payment.viewed": "ignore",
 }
 FAILURES: Final[Mapping[str, str]] = {"no_money": "insufficient_funds", "card_gone": "card_expired_or_invalid"}
-MAPPING: Final[Mapping[str, object]] = {
+MAPPING: Final[Mapping[str, Setting]] = {
     "event_id": "id",
     "kind": "type",
     "kinds": KINDS,
@@ -117,7 +117,7 @@ def _secret() -> str:
 
 def _settings(voice: Voice) -> Mapping[str, Setting]:
     assert isinstance(voice, StandardVoice)
-    return {"webhook_secrets": [Kept(voice.secret)], "mapping": MAPPING}  # type: ignore[dict-item]
+    return {"webhook_secrets": [Kept(voice.secret)], "mapping": MAPPING}
 
 
 TEMPLATES: Final = (
@@ -181,6 +181,8 @@ TEMPLATES: Final = (
 PLAY: Final = Play(
     gateway="standard",
     words={
+        "payment.viewed": None,
+        "dispute.opened": None,
         "payment.started": PaymentState.PENDING,
         "payment.paid": PaymentState.SUCCEEDED,
         "payment.declined": PaymentState.FAILED,
