@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from tillkeeper.doctor.examining import Patient
+from tillkeeper.doctor.examining import Patient, examine
 from tillkeeper.gateways.base import Gateway, Refused, Request
 from tillkeeper.gateways.registry import AccountSettings, build
 from tillkeeper.policy.file import Signature, signature_of
@@ -24,13 +24,48 @@ LOOK_EVERY_S: Final = 5.0
 FORMER_MAX: Final = 3  # earlier settings of an account that the doctor tries
 
 
-class Accounts:
+class KnownAccounts:
+    """Accounts as their settings are, and what the doctor must know of them."""
+
+    def __init__(self, settings: AccountsOfSettings) -> None:
+        self._settings: dict[str, AccountSettings] = dict(settings)
+        self.gateways: dict[str, Gateway] = {name: build(name, it) for name, it in settings.items()}
+        self._former: dict[str, tuple[Gateway, ...]] = {}
+
+    def patient(self, gateway: Gateway, request: Request, now: datetime, refused: Refused, *, url: str) -> Patient:
+        """A refused delivery as the doctor sees it.  `url` is where it was posted to, as far as the request shows."""
+        settings, own = self._settings.get(gateway.account), gateway.own_url
+
+        def with_url(written: str) -> Gateway:
+            assert settings is not None
+            assert own is not None
+            return build(gateway.account, settings.model_copy(update={own: written}))
+
+        return Patient(
+            gateway=gateway,
+            request=request,
+            now=now,
+            refused=refused,
+            others=self.gateways,
+            former=self._former.get(gateway.account, ()),
+            own_url=getattr(settings, own, None) if own else None,
+            with_url=with_url if own and settings is not None else None,
+            seen_url=url,
+        )
+
+    def diagnosis(
+        self, gateway: Gateway, request: Request, now: datetime, refused: Refused, url: str
+    ) -> Mapping[str, str]:
+        """What the doctor says, in words for people."""
+        found = examine(self.patient(gateway, request, now, refused, url=url))
+        return {"finding": found.finding, "detail": found.detail, "advice": found.advice}
+
+
+class Accounts(KnownAccounts):
     """Every account's gateway, by name: one mapping, whose content changes when the files do."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings: dict[str, AccountSettings] = dict(settings.accounts)
-        self.gateways: dict[str, Gateway] = settings.build_gateways()
-        self._former: dict[str, tuple[Gateway, ...]] = {}
+        super().__init__(settings.accounts)
         self._on_change: list[Callable[[], None]] = []
         self._judged = _signatures()
         self._coming: Mapping[str, Signature] | None = None
@@ -64,27 +99,6 @@ class Accounts:
         """`look` as a loop's step; there is never a second one to do at once."""
         self.look()
         return 0
-
-    def patient(self, gateway: Gateway, request: Request, now: datetime, refused: Refused, *, url: str) -> Patient:
-        """A refused delivery as the doctor sees it.  `url` is where it was posted to, as far as the request shows."""
-        settings, own = self._settings.get(gateway.account), gateway.own_url
-
-        def with_url(written: str) -> Gateway:
-            assert settings is not None
-            assert own is not None
-            return build(gateway.account, settings.model_copy(update={own: written}))
-
-        return Patient(
-            gateway=gateway,
-            request=request,
-            now=now,
-            refused=refused,
-            others=self.gateways,
-            former=self._former.get(gateway.account, ()),
-            own_url=getattr(settings, own, None) if own else None,
-            with_url=with_url if own and settings is not None else None,
-            seen_url=url,
-        )
 
     def _take(self, accounts: AccountsOfSettings) -> bool:
         changed = {name for name, it in accounts.items() if self._settings.get(name) != it}

@@ -318,3 +318,16 @@ def test_a_refusal_says_its_step():
     assert BadPayload("x").step is Step.CONTENT
     assert BadPayload("x", Step.MODE).step is Step.MODE
     assert some_settings("postgresql://t@127.0.0.1/t").accounts["stripe-main"].gateway == "stripe"
+
+
+async def test_inspect_says_the_same_of_a_file(tmp_path):
+    headers, body = a_delivery("evt_late", now=NOW - timedelta(seconds=900))
+    captured = {"account": "stripe-main", "now": int(NOW.timestamp()), "headers": headers, "body": body.decode()}
+    (tmp_path / "late.json").write_text(json.dumps(captured))
+    config = written(tmp_path, toml("postgresql://t@127.0.0.1/t"))
+    done = await tillkeeper("inspect", "--json", "--config", config, tmp_path / "late.json")
+    assert done.code == 1
+    assert done.json["diagnosis"]["finding"] == "clock_skew"
+    assert "900 s before" in done.json["diagnosis"]["detail"]
+    told = await tillkeeper("inspect", "--config", config, tmp_path / "late.json")
+    assert ADVICE[Finding.CLOCK_SKEW] in told.out

@@ -2,7 +2,7 @@
 
 import re
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -27,6 +27,10 @@ class Captured(msgspec.Struct, frozen=True, kw_only=True):
     account: str | None
     now: datetime | None
     request: Request
+    url: str
+
+
+Examine = Callable[[Gateway, Request, datetime, Refused, str], Mapping[str, str]]
 
 
 def inspect_request(
@@ -36,17 +40,26 @@ def inspect_request(
     now: datetime | None,
     *,
     default_now: datetime,
+    examine: Examine | None = None,
 ) -> dict[str, Any]:
     """What `tillkeeper inspect --json` prints for one file.  Never raises.
 
     `account` and `now` are the options, which win over the file; `default_now` is the time where neither says.
+    `examine` says more of a delivery that is refused (tillkeeper/doctor).
     """
     try:
         found = read_captured(captured)
         gateway = _gateway(accounts, account or found.account)
-        return _explained(gateway, found.request, now or found.now or default_now)
     except Unreadable as error:
         return _refused(str(error))
+    received_at = now or found.now or default_now
+    try:
+        return _explained(gateway, found.request, received_at)
+    except Refused as refused:
+        told = _refused(refused.reason)
+        if examine is not None:
+            told["diagnosis"] = examine(gateway, found.request, received_at, refused, found.url)
+        return told
 
 
 def read_captured(captured: bytes) -> Captured:
@@ -59,21 +72,19 @@ def read_captured(captured: bytes) -> Captured:
             account=text_or_none(file, "account") or _account_in(url),
             now=_moment(at(file, ["now"])),
             request=Request(_headers(at(file, ["headers"])), _body(file), query=_query_in(url)),
+            url=url,
         )
     except BadPayload as refused:
         raise Unreadable(f"not a captured delivery: {refused.reason}") from None
 
 
 def _explained(gateway: Gateway, request: Request, now: datetime) -> dict[str, Any]:
-    try:
-        verified = gateway.verify(request, now)
-    except Refused as refused:
-        return _refused(refused.reason)
+    verified = gateway.verify(request, now)
     try:
         events, questions = gateway.parse(verified), gateway.to_fetch(verified)
     except Refused as refused:
         # The receiver takes no such delivery, so nobody may read `true` and go on.
-        return _refused(f"the signature is good, but {refused.reason}")
+        raise BadPayload(f"the signature is good, but {refused.reason}", refused.step) from None
     found: dict[str, Any] = {"verified": True, "reason": None, "events": [_shown(event) for event in events]}
     if questions:  # what happened is not in the delivery: the gateway is asked
         found["fetches"] = [msgspec.structs.asdict(question) for question in questions]
