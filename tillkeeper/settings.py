@@ -166,14 +166,6 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] = os.envi
     return _validated(Settings, _tree(path, environ), environ)
 
 
-def load_gateways(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> dict[str, Gateway]:
-    """The gateway of each account alone, for what needs no server: the other settings may be wrong or missing.
-
-    Raises BadSettings.
-    """
-    return build_gateways(load_accounts(path, environ))
-
-
 def load_accounts(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Accounts:
     """The accounts alone, as they stand in file and environment now.  Raises BadSettings."""
     return _validated(_Accounts, {"accounts": _tree(path, environ).get("accounts", {})}, environ).accounts
