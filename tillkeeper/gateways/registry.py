@@ -10,6 +10,7 @@ from tillkeeper.gateways.alipay import Alipay
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.stripe import Stripe
 from tillkeeper.gateways.wechatpay import WeChatPay
+from tillkeeper.gateways.wechatpay_v2 import WeChatPayV2
 
 GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
     it.name: it
@@ -17,6 +18,7 @@ GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
         Alipay,
         Stripe,
         WeChatPay,
+        WeChatPayV2,
     )
 }
 
