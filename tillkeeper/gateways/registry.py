@@ -8,6 +8,7 @@ from pydantic import Field
 from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.alipay import Alipay
 from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.braintree import Braintree
 from tillkeeper.gateways.stripe import Stripe
 from tillkeeper.gateways.wechatpay import WeChatPay
 from tillkeeper.gateways.wechatpay_v2 import WeChatPayV2
@@ -16,6 +17,7 @@ GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
     it.name: it
     for it in (
         Alipay,
+        Braintree,
         Stripe,
         WeChatPay,
         WeChatPayV2,
