@@ -9,6 +9,7 @@ from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.alipay import Alipay
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.braintree import Braintree
+from tillkeeper.gateways.shengpay import ShengPay
 from tillkeeper.gateways.stripe import Stripe
 from tillkeeper.gateways.wechatpay import WeChatPay
 from tillkeeper.gateways.wechatpay_v2 import WeChatPayV2
@@ -18,6 +19,7 @@ GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
     for it in (
         Alipay,
         Braintree,
+        ShengPay,
         Stripe,
         WeChatPay,
         WeChatPayV2,
