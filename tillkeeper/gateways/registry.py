@@ -8,17 +8,23 @@ from pydantic import Field
 from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.alipay import Alipay
 from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.braintree import Braintree
+from tillkeeper.gateways.shengpay import ShengPay
 from tillkeeper.gateways.standard import Standard
 from tillkeeper.gateways.stripe import Stripe
 from tillkeeper.gateways.wechatpay import WeChatPay
+from tillkeeper.gateways.wechatpay_v2 import WeChatPayV2
 
 GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
     it.name: it
     for it in (
         Alipay,
+        Braintree,
+        ShengPay,
         Standard,
         Stripe,
         WeChatPay,
+        WeChatPayV2,
     )
 }
 
