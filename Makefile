@@ -9,6 +9,7 @@ MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
 UV_VERSION := 0.13.9
+TEST_PROCESSES ?= 2
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 	--python-version 3.11 --extra sandbox pyproject.toml
 
@@ -34,8 +35,8 @@ run: setup rabbitmq  ## All of it, played with by a sandbox; SECONDS=20 ends it,
 	@$(BIN)/tillkeeper sandbox --up $(if $(SECONDS),--seconds $(SECONDS)) $(if $(BROKER),--broker $(BROKER)) \
 		$(if $(GATEWAYS),--gateways $(GATEWAYS))
 
-test: setup rabbitmq  ## Every test, on real servers; ARGS="-k word" for some of them
-	@$(BIN)/python -m pytest $(ARGS)
+test: setup rabbitmq  ## Every test, on real servers, in two processes; ARGS="-k word" for some of them
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
 
 check: setup  ## Lint, format, types, import rules, and full coverage of domain/ and gateways/
 	@$(BIN)/ruff check .
@@ -45,7 +46,7 @@ check: setup  ## Lint, format, types, import rules, and full coverage of domain/
 	@$(MAKE) cover
 
 cover: setup  ## Every branch of domain/ and gateways/ is tested by tests of their own
-	@$(BIN)/python -m pytest -q tests/domain tests/gateways --cov=tillkeeper.domain --cov=tillkeeper.gateways \
+	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) tests/domain tests/gateways --cov=tillkeeper.domain --cov=tillkeeper.gateways \
 		--cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 bench: setup rabbitmq  ## What is measured, printed as ratios of one run
