@@ -15,7 +15,12 @@ from tillkeeper.settings import Settings
 
 def new_voices(gateways: Sequence[str] = USUAL) -> dict[str, Voice]:
     """An account at each of these gateways, with fresh keys."""
-    return {(account := f"{gateway}-main"): find(gateway).new_voice(account) for gateway in gateways}
+    return {(account := _account(gateway)): find(gateway).new_voice(account) for gateway in gateways}
+
+
+def _account(gateway: str) -> str:
+    """An account's name is part of a URL and of a variable's name, and has no underscore."""
+    return f"{gateway.replace('_', '-')}-main"
 
 
 def impostors_of(voices: Mapping[str, Voice]) -> dict[str, Voice]:

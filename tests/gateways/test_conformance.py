@@ -122,6 +122,13 @@ def test_it_asks_just_what_it_says(specimen):
             specimen.gateway.ask(question, now=NOW, nonce="n")
 
 
+def test_the_key_that_fits_is_among_those_it_names(specimen):
+    key = specimen.gateway.verify(specimen.valid, NOW).key
+    labels = specimen.gateway.key_labels()
+    assert key in labels if specimen.foreign is not None else labels in ((), (key,))
+    assert len(set(labels)) == len(labels)
+
+
 def test_people_are_told_all_about_it(specimen):
     about = specimen.gateway.about
     assert 8 <= len(about.steps) <= 12

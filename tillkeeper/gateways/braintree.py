@@ -145,6 +145,10 @@ class Braintree(Gateway):
             label = self._keys.label_of(payload.encode() + b"\n", *signatures)
         return Verified(key=label, content=_notification_in(payload))
 
+    def key_labels(self) -> tuple[str, ...]:
+        """One private key at a time."""
+        return self._keys.labels
+
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """One event for a kind that tells of money, none for others."""
         notification = verified.content

@@ -158,6 +158,10 @@ class ShengPay(Gateway):
         """Over the fields as they are written; signType is one of them, and must be the account's."""
         return Verified(key=KEY_LABEL, content=Notice(self._verified(request.body), now.replace(microsecond=0)))
 
+    def key_labels(self) -> tuple[str, ...]:
+        """One key at a time."""
+        return (KEY_LABEL,)
+
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """One event for a payment or a refund, none for cards."""
         notice = cast("Notice", verified.content)

@@ -143,6 +143,10 @@ class WeChatPayV2(Gateway):
             self._check_sign(fields)
         return Verified(key=KEY_LABEL, content=Notice(fields, refund, now.replace(microsecond=0)))
 
+    def key_labels(self) -> tuple[str, ...]:
+        """One key at a time."""
+        return (KEY_LABEL,)
+
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """One event for a payment of this merchant's and app's; none for a refund, which is asked about."""
         notice = cast("Notice", verified.content)
