@@ -79,8 +79,8 @@ ABOUT: Final = About(
     verifies="MD5 or HMAC-SHA256, as the account says, over the fields and the API key; a refund notice must decrypt "
     "with AES-256-ECB under that key",
     uncovered="the signature is over the fields, not over the layout of the XML around them; a refund notice is not "
-    "signed at all, and ECB vouches for no whole message, so that it changes nothing by itself: WeChat Pay is asked "
-    "about the refund it names",
+    "signed at all, and what is encrypted with ECB can be put together anew out of two genuine notices, so that it "
+    "changes nothing by itself: WeChat Pay is asked about the refund it names",
     dedupes_by="`transaction_id`; for a payment that failed together with its error code and time",
     acknowledges="200 with `return_code` SUCCESS as XML",
     queries="transactions by WeChat Pay's number or the order reference; refunds by `out_refund_no`; answers' "
@@ -166,15 +166,15 @@ class WeChatPayV2(Gateway):
         return (event,)
 
     def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
-        """The refund that a notice names.  Its order is told by the answer."""
+        """The refund that a notice names, and nothing else of it: of the blocks of two notices a third can be made, and
+        it opens too.  The order and the payment are told by the answer."""
         notice = cast("Notice", verified.content)
         if notice.refund is None or not self._is_ours(notice.fields):
             return ()
         refund_ref = reference_or_none(text(notice.refund, "out_refund_no"))
         if refund_ref is None:
             raise BadPayload("out_refund_no has characters that we do not ask with")
-        order_ref, payment_ref = (reference_or_none(notice.refund.get(it)) for it in ("out_trade_no", "transaction_id"))
-        return (Question(about="refund", order_ref=order_ref, payment_ref=payment_ref, refund_ref=refund_ref),)
+        return (Question(about="refund", refund_ref=refund_ref),)
 
     def named(self, request: Request) -> Named | None:
         """What a payment's notice names; a refund's hides it."""
