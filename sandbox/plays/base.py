@@ -10,6 +10,7 @@ from typing import TypeAlias
 import msgspec
 
 from sandbox.apis.base import Api
+from sandbox.story import Happening, Story
 from sandbox.templates import Template
 from sandbox.truth.books import PaymentState, RefundState
 from sandbox.truth.ledger import Ledger
@@ -28,9 +29,12 @@ Setting: TypeAlias = "str | bool | list[str] | dict[str, str]"
 class Play(msgspec.Struct, frozen=True, kw_only=True):
     """One gateway as the sandbox plays it.
 
-    `words` tells what each of the gateway's words writes into its books; `silent` are words that are accepted and
-    change nothing; `fetched` are words whose delivery carries no event, so that what happened is known only once the
-    gateway was asked.  `payment_prefix` begins payment references in the shape of the gateway's own.
+    `words` tells what each of the gateway's words writes into its books, None where nothing, as with disputes; `silent`
+    are words that are accepted and change nothing; `fetched` are words whose delivery carries no event, so that what
+    happened is known only once the gateway was asked; `totals` are words of refunds whose amount is all that was given
+    back so far.  `payment_prefix` begins payment references in the shape of the gateway's own.
+
+    `renamed` is the id that the event of a delivery has where that is not the happening's own `event_id`.
 
     `new_voice` makes an account of that name with fresh keys, `impostor` the same account with keys that nobody
     configured (None where nothing is signed).  `settings` is what the configuration says of it, without `gateway` and
@@ -39,9 +43,11 @@ class Play(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     gateway: str
-    words: Mapping[str, PaymentState | RefundState]
+    words: Mapping[str, PaymentState | RefundState | None]
     silent: frozenset[str] = frozenset()
     fetched: frozenset[str] = frozenset()
+    totals: frozenset[str] = frozenset()
+    renamed: Callable[[Story, Happening], str] | None = None
     templates: tuple[Template, ...]
     currencies: tuple[str, ...]
     payment_prefix: str
@@ -50,3 +56,15 @@ class Play(msgspec.Struct, frozen=True, kw_only=True):
     settings: Callable[[Voice], Mapping[str, Setting]]
     api: Callable[[Voice, Ledger], Api] | None
     api_path: str = ""
+
+    def tells(self, word: str) -> bool:
+        """Whether the delivery of this word carries an event."""
+        return word not in self.silent and word not in self.fetched
+
+    def event_id(self, story: Story, happening: Happening) -> str:
+        """The id of the event in the happening's delivery."""
+        return happening.event_id if self.renamed is None else self.renamed(story, happening)
+
+    def telling(self, story: Story) -> frozenset[str]:
+        """The ids of the events that webhooks must bring into the order's history, each once."""
+        return frozenset(self.event_id(story, it) for it in story.happenings if self.tells(it.word))
