@@ -8,6 +8,7 @@ from pydantic import Field
 from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.alipay import Alipay
 from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.razorpay import Razorpay
 from tillkeeper.gateways.square import Square
 from tillkeeper.gateways.stripe import Stripe
 from tillkeeper.gateways.wechatpay import WeChatPay
@@ -16,6 +17,7 @@ GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
     it.name: it
     for it in (
         Alipay,
+        Razorpay,
         Square,
         Stripe,
         WeChatPay,
