@@ -8,6 +8,7 @@ from pydantic import Field
 from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.alipay import Alipay
 from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.checkout import Checkout
 from tillkeeper.gateways.razorpay import Razorpay
 from tillkeeper.gateways.square import Square
 from tillkeeper.gateways.stripe import Stripe
@@ -17,6 +18,7 @@ GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
     it.name: it
     for it in (
         Alipay,
+        Checkout,
         Razorpay,
         Square,
         Stripe,
