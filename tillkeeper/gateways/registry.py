@@ -9,7 +9,10 @@ from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.alipay import Alipay
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.braintree import Braintree
+from tillkeeper.gateways.checkout import Checkout
+from tillkeeper.gateways.razorpay import Razorpay
 from tillkeeper.gateways.shengpay import ShengPay
+from tillkeeper.gateways.square import Square
 from tillkeeper.gateways.standard import Standard
 from tillkeeper.gateways.stripe import Stripe
 from tillkeeper.gateways.wechatpay import WeChatPay
@@ -20,7 +23,10 @@ GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
     for it in (
         Alipay,
         Braintree,
+        Checkout,
+        Razorpay,
         ShengPay,
+        Square,
         Standard,
         Stripe,
         WeChatPay,

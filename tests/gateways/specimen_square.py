@@ -1,0 +1,47 @@
+"""Square for the conformance suite."""
+
+import json
+
+from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, request_of, with_header
+
+from sandbox.plays.square import square_body, square_payment, square_refund, square_signed
+from tillkeeper.gateways.base import Question
+from tillkeeper.gateways.square import Square, SquareSettings
+
+KEY = "Ibxx_5AKakO-conformance"
+URL = "https://till.example/webhooks/square-main"
+SETTINGS = {"gateway": "square", "signature_keys": [KEY], "notification_url": URL, "access_token": "EAAAconformance"}
+PAYMENT = square_payment("sqpconform", 12900, "USD", "ORDER-1", NOW)
+REFUND = square_refund("refconform", "sqpconform", 400, "USD", status="COMPLETED", at=NOW)
+BODY = square_body("payment.updated", "payment", PAYMENT, event_id="ac3ac95b-f97d-458c", at=NOW)
+
+
+def asked(question, answer):
+    def seal(body):
+        return heard_of(({"Content-Type": "application/json", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
+
+    return Asked(question=question, plain=json.dumps(answer).encode(), seal=seal, foreign=None)
+
+
+def specimen(keys: Keys) -> Specimen:
+    def seal(body, *, key=KEY):
+        return request_of(square_signed(key, URL, body))
+
+    return Specimen(
+        settings=SETTINGS,
+        gateway=Square("square-main", SquareSettings.model_validate(SETTINGS)),
+        valid=seal(BODY),
+        foreign=seal(BODY, key="of_somebody_else"),
+        with_signature=lambda request, signatures: with_header(request, "x-square-hmacsha256-signature", signatures),
+        layers={"body": Layer(plain=BODY, seal=seal)},
+        at=None,
+        asked={
+            "payment": asked(
+                Question(about="payment", order_ref="ORDER-1", payment_ref="sqpconform"), {"payment": PAYMENT}
+            ),
+            "refund": asked(
+                Question(about="refund", order_ref="ORDER-1", payment_ref="sqpconform", refund_ref="refconform"),
+                {"refund": REFUND},
+            ),
+        },
+    )

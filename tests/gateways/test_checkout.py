@@ -1,0 +1,474 @@
+"""Checkout.com, checked against documents only: every event, status and response code by table."""
+
+import hashlib
+import hmac
+import json
+from datetime import timedelta
+
+import pytest
+from specimen import NOW, heard_of, request_of
+from told_plays import Told, broken_answers, impostor_of, with_amount_raised
+
+from sandbox.plays.checkout import (
+    PLAY,
+    checkout_action,
+    checkout_body,
+    checkout_dispute,
+    checkout_payment,
+    checkout_signed,
+)
+from tillkeeper.domain.events import Kind
+from tillkeeper.domain.facts import OrderFacts, apply
+from tillkeeper.domain.failures import FailureClass
+from tillkeeper.domain.order import Order, captured_of
+from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Question, Step
+from tillkeeper.gateways.checkout import TYPES, Checkout, CheckoutSettings
+from tillkeeper.gateways.checkout_asking import STATUSES, TAKEN
+from tillkeeper.gateways.checkout_objects import FAILURES, failure_of
+
+KEY = "signature-key-of-the-till"
+OLDER = "older-key-of-the-till"
+PAYMENT = Question(about="payment", order_ref="ORDER-1", payment_ref="pay_1")
+ORDER = Question(about="payment", order_ref="ORDER-1")
+REFUND = Question(about="refund", order_ref="ORDER-1", payment_ref="pay_1", refund_ref="act_refund")
+TOLD_AT = NOW - timedelta(seconds=3)
+
+
+def a_gateway(**settings):
+    base = {"gateway": "checkout", "signature_keys": [KEY], "secret_key": "sk_sbox_1"}
+    return Checkout("checkout-main", CheckoutSettings.model_validate(base | settings))
+
+
+def an_action(action_id="act_1", amount=12900, currency="EUR", **more):
+    return checkout_action(action_id, "pay_1", amount, currency, **{"order_ref": "ORDER-1", "at": NOW} | more)
+
+
+def a_payment(*actions, **more):
+    return checkout_payment("pay_1", 12900, "EUR", "ORDER-1", actions=[*actions], **more)
+
+
+def a_capture(action_id="act_1", code="10000"):
+    return {"id": action_id, "type": "Capture", "response_code": code}
+
+
+def a_refund(**more):
+    told = {"id": "act_refund", "type": "Refund", "amount": 400, "approved": True, "response_code": "10000"}
+    return told | {"processed_on": "2026-10-05T11:00:00Z"} | more
+
+
+def balances(captured=12900, refunded=0):
+    return {"total_authorized": 12900, "total_captured": captured, "total_refunded": refunded}
+
+
+def event_of(event_type, data, event_id="evt_1"):
+    gateway = a_gateway()
+    body = checkout_body(event_type, data, event_id=event_id, at=NOW)
+    (event,) = gateway.parse(gateway.verify(request_of(checkout_signed(KEY, body)), NOW))
+    return event
+
+
+def parsed(body, key=KEY):
+    gateway = a_gateway()
+    return gateway.parse(gateway.verify(request_of(checkout_signed(key, body)), NOW))
+
+
+def answer_to(question, content, status=200):
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return a_gateway().hear(question, heard_of(({"Date": "Mon, 05 Oct 2026 11:59:57 GMT"}, body), status), now=NOW)
+
+
+def captured_by(*events):
+    facts = OrderFacts()
+    for event in events:
+        facts = apply(facts, event)
+    (payment,) = facts.payments.values()
+    order = Order(order_ref="ORDER-1", amount=1, currency="EUR", accounts=frozenset({"checkout-main"}))
+    return captured_of(order, "checkout-main", payment)
+
+
+# The signature.
+
+
+def test_the_signature_is_hex_over_the_raw_body():
+    body = b'{"amount":1.10,  "odd": "layout"}\n'
+    signature = hmac.new(KEY.encode(), body, hashlib.sha256).hexdigest()
+    assert a_gateway().verify(request_of(({"Cko-Signature": signature}, body)), NOW).content == body
+
+
+def test_either_of_two_keys_fits_and_is_named():
+    gateway = a_gateway(signature_keys=[KEY, OLDER])
+    assert gateway.verify(request_of(checkout_signed(OLDER, b"{}")), NOW).key == "signature_keys[1]"
+
+
+@pytest.mark.parametrize("signature", ["", "ff", "é", "0" * 64])
+def test_a_signature_that_is_none_is_refused(signature):
+    with pytest.raises(BadSignature):
+        a_gateway().verify(request_of(({"Cko-Signature": signature}, b"{}")), NOW)
+
+
+def test_a_signed_body_that_is_not_json_is_the_contents_fault():
+    """Some authentication events are broken so; their signature is right."""
+    with pytest.raises(BadPayload) as caught:
+        parsed('{"id":"evt_1","type":"authentication_failed":{"id":"sid_1\ufffd"}}'.encode())
+    assert caught.value.step is Step.CONTENT
+
+
+# Events.
+
+PAYMENTS = {
+    "payment_pending": Kind.PAYMENT_PENDING,
+    "payment_approved": Kind.PAYMENT_AUTHORIZED,
+    "payment_captured": Kind.PAYMENT_SUCCEEDED,
+    "payment_declined": Kind.PAYMENT_FAILED,
+    "payment_capture_declined": Kind.PAYMENT_FAILED,
+    "payment_expired": Kind.PAYMENT_CANCELLED,
+    "payment_canceled": Kind.PAYMENT_CANCELLED,
+}
+REFUNDS = {
+    "payment_refund_pending": Kind.REFUND_PENDING,
+    "payment_refunded": Kind.REFUND_SUCCEEDED,
+    "payment_refund_declined": Kind.REFUND_FAILED,
+}
+DISPUTES = {
+    "dispute_received": Kind.DISPUTE_OPENED,
+    "dispute_evidence_required": Kind.DISPUTE_OPENED,
+    "dispute_evidence_submitted": Kind.DISPUTE_OPENED,
+    "dispute_arbitration_evidence_submitted": Kind.DISPUTE_OPENED,
+    "dispute_arbitration_sent_to_scheme": Kind.DISPUTE_OPENED,
+    "dispute_won": Kind.DISPUTE_WON,
+    "dispute_arbitration_won": Kind.DISPUTE_WON,
+    "dispute_canceled": Kind.DISPUTE_WON,
+    "dispute_resolved": Kind.DISPUTE_WON,
+    "dispute_lost": Kind.DISPUTE_LOST,
+    "dispute_arbitration_lost": Kind.DISPUTE_LOST,
+    "dispute_accepted": Kind.DISPUTE_LOST,
+    "dispute_expired": Kind.DISPUTE_LOST,
+}
+
+
+def test_every_type_is_tested():
+    assert {*PAYMENTS, *REFUNDS, *DISPUTES, "payment_voided", "payment_returned"} == set(TYPES)
+
+
+@pytest.mark.parametrize(("event_type", "kind"), PAYMENTS.items())
+def test_payments_by_type(event_type, kind):
+    event = event_of(event_type, an_action(source={"type": "card"}))
+    assert (event.kind, event.event_id, event.occurred_at) == (kind, "evt_1", NOW)
+    assert (event.payment_ref, event.order_ref, event.method) == ("pay_1", "ORDER-1", "card")
+    assert (event.amount, event.currency) == (12900, "EUR")
+    assert event.capture_ref == ("act_1" if kind is Kind.PAYMENT_SUCCEEDED else None)
+
+
+@pytest.mark.parametrize(("event_type", "kind"), REFUNDS.items())
+def test_refunds_by_type_are_known_by_their_action(event_type, kind):
+    event = event_of(event_type, an_action("act_refund", 400))
+    assert (event.kind, event.refund_ref, event.payment_ref) == (kind, "act_refund", "pay_1")
+    assert (event.amount, event.total, event.order_ref) == (400, None, "ORDER-1")
+
+
+@pytest.mark.parametrize(("event_type", "kind"), DISPUTES.items())
+def test_disputes_by_type(event_type, kind):
+    event = event_of(event_type, checkout_dispute("dsp_1", "pay_1", 12900, "EUR", order_ref="ORDER-1"))
+    assert (event.kind, event.dispute_ref, event.payment_ref, event.amount) == (kind, "dsp_1", "pay_1", 12900)
+    assert event.occurred_at == NOW  # its data has no time of its own
+
+
+def test_what_comes_back_after_success_is_a_lost_dispute():
+    event = event_of("payment_returned", an_action("act_return"))
+    assert (event.kind, event.dispute_ref, event.amount) == (Kind.DISPUTE_LOST, "act_return", 12900)
+
+
+def test_captures_of_one_payment_add_up_and_repetitions_do_not():
+    first, second = an_action("act_1", 5000), an_action("act_2", 7900)
+    told = [
+        event_of("payment_captured", first),
+        event_of("payment_captured", second),
+        event_of("payment_captured", first),
+    ]
+    assert captured_by(*told) == captured_by(*reversed(told)) == 12900
+
+
+@pytest.mark.parametrize(
+    ("left", "kind"), [(None, "payment.cancelled"), (0, "payment.cancelled"), (400, "payment.authorized")]
+)
+def test_a_payment_voided_in_part_is_still_authorized(left, kind):
+    more = {} if left is None else {"balances": {"available_to_capture": left}}
+    event = event_of("payment_voided", an_action(amount=100, **more))
+    assert (event.kind, event.amount) == (kind, None)
+
+
+@pytest.mark.parametrize(
+    ("currency", "told", "amount"), [("JPY", 1500, 1500), ("KWD", 1500, 1500), ("CLP", 150000, 1500), ("UGX", 15, 15)]
+)
+def test_pesos_of_chile_come_with_two_digits_that_they_do_not_have(currency, told, amount):
+    assert event_of("payment_captured", an_action(amount=told, currency=currency)).amount == amount
+
+
+def test_a_fraction_of_a_peso_is_refused():
+    with pytest.raises(BadPayload):
+        event_of("payment_captured", an_action(amount=150050, currency="CLP"))
+
+
+@pytest.mark.parametrize("missing", ["id", "amount", "currency", "action_id"])
+@pytest.mark.parametrize("event_type", ["payment_captured", "payment_refunded"])
+def test_what_must_be_there(event_type, missing):
+    data = an_action()
+    del data[missing]
+    with pytest.raises(BadPayload):
+        event_of(event_type, data)
+
+
+def test_an_event_without_meaning_is_refused():
+    with pytest.raises(BadPayload):
+        event_of("payment_captured", an_action(), event_id="e" * 300)
+
+
+@pytest.mark.parametrize(
+    ("fields", "at"),
+    [
+        ({"created_on": "2019-06-07T08:25:22Z"}, "2019-06-07T08:25:22+00:00"),
+        ({"timestamp": "2023-05-24T09:12:32.357+00:00"}, "2023-05-24T09:12:32+00:00"),
+    ],
+)
+def test_older_and_newer_events_write_their_time_elsewhere(fields, at):
+    data = an_action()
+    del data["processed_on"]
+    (event,) = parsed(json.dumps({"id": "evt_1", "type": "payment_pending", "data": data, **fields}).encode())
+    assert event.occurred_at.isoformat() == at
+
+
+@pytest.mark.parametrize("event_type", ["card_verified", "authentication_started", "issuing_dispute_closed"])
+def test_other_types_are_of_no_interest(event_type):
+    assert parsed(checkout_body(event_type, {"id": "x"}, event_id="evt_1", at=NOW)) == ()
+
+
+@pytest.mark.parametrize(("code", "failure"), FAILURES.items())
+@pytest.mark.parametrize("event_type", ["payment_declined", "payment_refund_declined"])
+def test_response_codes_by_table(event_type, code, failure):
+    event = event_of(event_type, an_action(response_code=code))
+    assert (event.failure, event.failure_code) == (failure, code)
+
+
+@pytest.mark.parametrize(
+    ("code", "failure"),
+    [("40101", FailureClass.SUSPECTED_FRAUD), ("20999", FailureClass.UNKNOWN), (None, FailureClass.UNKNOWN)],
+)
+def test_other_response_codes(code, failure):
+    assert failure_of(code) == (failure, code)
+
+
+def test_why_a_payment_ended_unpaid():
+    assert event_of("payment_expired", an_action()).failure is FailureClass.EXPIRED_UNPAID
+    assert event_of("payment_canceled", an_action()).failure is FailureClass.USER_CANCELLED
+
+
+def test_what_an_unproven_delivery_names():
+    def named(event_type, data):
+        return a_gateway().named(request_of(({}, checkout_body(event_type, data, event_id="e", at=NOW))))
+
+    payment = named("payment_captured", an_action())
+    assert (payment.payment_ref, payment.order_ref) == ("pay_1", "ORDER-1")
+    assert named("dispute_lost", checkout_dispute("dsp_1", "pay_1", 1, "EUR", order_ref="O")).payment_ref == "pay_1"
+    assert named("payment_captured", {}) is None
+
+
+# Asking.
+
+
+@pytest.mark.parametrize(
+    ("question", "path"),
+    [
+        (PAYMENT, "/payments/pay_1"),
+        (ORDER, "/payments?reference=ORDER-1&limit=100"),
+        (Question(about="payment", order_ref="A&B 1"), "/payments?reference=A%26B+1&limit=100"),
+        (REFUND, "/payments/pay_1/actions"),
+    ],
+)
+def test_where_each_answer_is(question, path):
+    call = a_gateway(api_base="https://abc.api.checkout.com/").ask(question, now=NOW, nonce="n")
+    assert (call.method, call.url) == ("GET", f"https://abc.api.checkout.com{path}")
+    assert call.headers["Authorization"] == "Bearer sk_sbox_1"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        Question(about="payment", payment_ref="a/b"),
+        Question(about="payment", order_ref="é"),
+        Question(about="payment"),
+        Question(about="refund", payment_ref="pay_1"),
+        Question(about="refund", refund_ref="act_1"),
+    ],
+)
+def test_what_cannot_be_asked(question):
+    with pytest.raises(CannotAsk):
+        a_gateway().ask(question, now=NOW, nonce="n")
+
+
+def test_without_a_key_nothing_is_asked():
+    with pytest.raises(CannotAsk, match="secret_key"):
+        a_gateway(secret_key=None).ask(PAYMENT, now=NOW, nonce="n")
+
+
+@pytest.mark.parametrize(("status", "state"), STATUSES.items())
+def test_payments_by_status(status, state):
+    answer = answer_to(PAYMENT, a_payment(status=status))
+    assert answer.found
+    assert [(it.kind, it.occurred_at) for it in answer.events] == ([(state[0], TOLD_AT)] if state else [])
+
+
+@pytest.mark.parametrize("status", sorted(TAKEN))
+def test_what_was_taken_and_given_back(status):
+    content = a_payment(a_capture(), status=status, balances=balances(12900, 400))
+    success, total = answer_to(PAYMENT, content).events
+    assert (success.kind, success.amount, success.capture_ref) == (Kind.PAYMENT_SUCCEEDED, 12900, "act_1")
+    assert (total.kind, total.total, total.method) == (Kind.REFUND_SUCCEEDED, 400, None)
+
+
+def test_an_answer_does_not_count_again_what_webhooks_told():
+    told = [
+        event_of("payment_captured", an_action(ref, amount, at=NOW - timedelta(minutes=1)), ref)
+        for ref, amount in (("act_1", 5000), ("act_2", 7900))
+    ]
+    answer = answer_to(PAYMENT, a_payment(a_capture("act_2"), a_capture("act_1")))
+    assert len({it.event_id for it in answer.events}) == 2
+    for events in ([*told, *answer.events], [*answer.events, *told], [told[1], *answer.events, told[0]]):
+        assert captured_by(*events) == 12900
+    assert captured_by(*answer.events) == 12900
+
+
+def test_a_capture_that_was_declined_took_nothing():
+    events = answer_to(PAYMENT, a_payment(a_capture("act_1", "20051"), a_capture("act_2"))).events
+    assert [it.capture_ref for it in events] == ["act_2"]
+
+
+@pytest.mark.parametrize(
+    "payment",
+    [
+        a_payment(),
+        a_payment(a_capture(code="20051")),
+        a_payment() | {"actions": None},
+        a_payment(a_capture(), balances=None),
+        a_payment(a_capture(), balances={"total_captured": 12900}),
+        a_payment(status="Melted"),
+    ],
+)
+def test_an_answer_that_could_be_counted_wrong_is_refused(payment):
+    with pytest.raises(BadPayload):
+        answer_to(PAYMENT, payment)
+
+
+@pytest.mark.parametrize(
+    ("actions", "failure", "code"),
+    [
+        ([{"type": "Authorization", "response_code": "20051"}], FailureClass.INSUFFICIENT_FUNDS, "20051"),
+        ([{"response_code": "10000"}], FailureClass.UNKNOWN, None),
+        (None, FailureClass.UNKNOWN, None),
+    ],
+)
+def test_why_a_payment_was_declined(actions, failure, code):
+    (event,) = answer_to(PAYMENT, a_payment(status="Declined") | {"actions": actions}).events
+    assert (event.failure, event.failure_code) == (failure, code)
+
+
+@pytest.mark.parametrize(
+    ("approved", "kind"),
+    [(True, Kind.REFUND_SUCCEEDED), (False, Kind.REFUND_FAILED), (None, Kind.REFUND_PENDING)],
+)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_refunds_among_the_actions(wrapped, approved, kind):
+    actions = [{"id": "act_1", "type": "Capture", "approved": True}, a_refund(approved=approved)]
+    (event,) = answer_to(REFUND, {"items": actions} if wrapped else actions).events
+    assert (event.kind, event.refund_ref, event.payment_ref, event.order_ref) == (
+        kind,
+        "act_refund",
+        "pay_1",
+        "ORDER-1",
+    )
+    assert event.occurred_at == NOW - timedelta(hours=1)
+    assert (event.amount, event.currency) == (None, None)  # the webhook told them; actions have no currency
+
+
+def test_a_refund_whose_action_tells_its_currency():
+    (event,) = answer_to(REFUND, [a_refund(currency="EUR", processed_on=None)]).events
+    assert (event.amount, event.currency, event.occurred_at) == (400, "EUR", TOLD_AT)
+
+
+def test_an_action_that_is_not_there_is_not_found():
+    assert not answer_to(REFUND, [a_refund(id="act_other")]).found
+
+
+@pytest.mark.parametrize(
+    "content", [[], {"items": []}, {"items": {}}, [a_refund(type="Capture")], [a_refund(approved=1)]]
+)
+def test_odd_lists_of_actions_are_refused(content):
+    with pytest.raises(BadPayload):
+        answer_to(REFUND, content)
+
+
+def test_payments_of_an_order():
+    other = a_payment(status="Pending", reference="ORDER-2")
+    answer = answer_to(ORDER, {"data": [other, a_payment(status="Authorized")]})
+    assert [it.order_ref for it in answer.events] == ["ORDER-1"]
+    assert not answer_to(ORDER, {"data": [other]}).found
+
+
+def test_a_question_by_reference_alone_learns_the_order():
+    answer = answer_to(Question(about="payment", payment_ref="pay_1"), a_payment(status="Authorized"))
+    assert answer.events[0].order_ref == "ORDER-1"
+
+
+def test_not_found_comes_without_a_body():
+    assert not answer_to(PAYMENT, b"", 404).found
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "error"),
+    [
+        (404, b"<html>", BadPayload),
+        (422, b"{}", BadPayload),
+        (401, b"", Denied),
+        (403, b"", Denied),
+        (429, b"", AskAgain),
+        (500, b"", AskAgain),
+        (200, a_payment(id="pay_2"), BadPayload),
+    ],
+)
+def test_other_answers(status, content, error):
+    with pytest.raises(error):
+        answer_to(PAYMENT, content, status)
+
+
+# The sandbox plays it.
+
+
+@pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
+def test_what_the_play_tells_comes_true(monkeypatch, template):
+    told = Told(monkeypatch, PLAY, Checkout, template)
+    delivered = told.deliveries()
+    assert told.end(delivered) == told.story.truth
+    assert told.end([*told.answers(), *delivered]) == told.story.truth
+    if not told.story.truth.refunded and template.status != "refunding":
+        assert told.end(told.answers()) == told.story.truth  # what an action gave back is told by its webhook
+
+
+def test_the_plays_api_refuses_and_breaks_as_checkout_does(monkeypatch):
+    told = Told(monkeypatch, PLAY, Checkout, PLAY.templates[0])
+    assert broken_answers(told) == ["AskAgain", "AskAgain", "Denied"]
+    for question in (
+        Question(about="payment", payment_ref="nobody"),
+        Question(about="payment", order_ref="nobody"),
+        Question(about="refund", payment_ref="nobody", refund_ref="nobody"),
+    ):
+        assert not told.answer(question).found
+
+
+def test_the_plays_impostor_and_an_altered_amount_are_refused(monkeypatch):
+    told = Told(monkeypatch, PLAY, Checkout, PLAY.templates[0])
+    happening = told.story.happenings[0]
+    for signed in (
+        impostor_of(told).say(told.story, happening, now=NOW, again=0),
+        with_amount_raised(told.voice.say(told.story, happening, now=NOW, again=0), told.voice.amount_follows),
+    ):
+        with pytest.raises(BadSignature):
+            told.gateway.verify(request_of(signed), NOW)

@@ -1,0 +1,281 @@
+"""Checkout.com: HMAC over the body, then one event a delivery; captures and refunds are known by their actions.
+
+Sources: checkout.com/docs, "Set up your webhook receiver", "Event types", "API response codes" and "Format the amount
+value".  Its packages sign and verify nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import ClassVar, Final, Literal, cast
+
+import msgspec
+from pydantic import Field
+
+from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
+from tillkeeper.domain.failures import FailureClass
+from tillkeeper.gateways import checkout_asking, strictjson, units
+from tillkeeper.gateways.about import About
+from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets
+from tillkeeper.gateways.answers import answered_at, queried
+from tillkeeper.gateways.base import (
+    ASKS_ALL,
+    Answer,
+    Asks,
+    BadPayload,
+    Call,
+    CannotAsk,
+    Gateway,
+    Heard,
+    Named,
+    Question,
+    Request,
+    Verified,
+)
+from tillkeeper.gateways.checkout_objects import Said, failure_of, money
+from tillkeeper.gateways.fields import at, moment_from_rfc3339, reference_or_none, text, text_or_none
+from tillkeeper.gateways.hmacs import HmacKeys
+
+SIGNATURE_HEADER: Final = "cko-signature"
+
+
+class CheckoutSettings(AccountModel):
+    """`[accounts.NAME]` with `gateway = "checkout"`."""
+
+    gateway: Literal["checkout"]
+    signature_keys: Secrets = Field(
+        description="The webhook's signature key (Settings > Webhooks, or a workflow's action).  Name the old one too "
+        "until its last repetitions are through."
+    )
+    secret_key: OptionalSecret = Field(
+        default=None,
+        description="The secret API key with which Checkout.com is asked; it needs the scope to read payments.",
+    )
+    api_base: ApiBase = "https://api.checkout.com"
+
+
+ABOUT: Final = About(
+    title="Checkout.com",
+    verifies="HMAC-SHA256 over the body; several keys at once; no time is signed",
+    dedupes_by="the event's `id`",
+    acknowledges="200 without a body",
+    queries="payments by their ids or by the order reference in `reference`, refunds by their action's id",
+    checked="documents only",
+    sources=(
+        'checkout.com/docs, "Set up your webhook receiver", "Event types", "API response codes"',
+        'checkout.com/docs, "Format the amount value"',
+        "not confirmed: the answers' lists of actions, and that a refund keeps its action's id while it is pending",
+    ),
+    setup="""
+    In the dashboard open Developers > Webhooks (or Workflows), and add one with your URL, for sandbox and live each.
+    Let it generate a signature key and store that as one of `signature_keys`.
+    Choose all payment and dispute events, and leave the authentication events out: some of their bodies are not valid
+      JSON and would be refused each time.
+    Make a secret key that may read payments, and store it as `secret_key`.
+    Set `api_base` to your own address, https://PREFIX.api.checkout.com, and to its sandbox for a sandbox account.
+    Send your order reference as the payment's `reference`.
+    Register each order with this account among its `accounts`, in ISO 4217 minor units: pesos of Chile have none, and
+      Checkout.com's two digits for them are taken off.
+    Capture what you authorize: an order is paid by what was captured, each capture by itself.
+    Pay a test order: it must show 200 in the webhook's list of deliveries.
+    To change the signature key, name the new one beside the old one first.
+    """,
+)
+
+
+class Checkout(Gateway):
+    """One webhook of one account."""
+
+    name: ClassVar[str] = "checkout"
+    settings: ClassVar[type[AccountModel]] = CheckoutSettings
+    about: ClassVar[About] = ABOUT
+    asks: ClassVar[frozenset[Asks]] = ASKS_ALL
+    kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})
+
+    def __init__(self, account: str, settings: CheckoutSettings) -> None:
+        self.account = account
+        self._keys = HmacKeys("signature_keys", settings.signature_keys)
+        self._secret_key = settings.secret_key
+        self._api_base = settings.api_base
+
+    def verify(self, request: Request, now: datetime) -> Verified:  # noqa: ARG002 - no time is signed
+        """Over the bytes as they came: written anew, numbers would differ."""
+        return Verified(key=self._keys.label_of(request.body, request.header(SIGNATURE_HEADER)), content=request.body)
+
+    def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
+        """One event for a type that TYPES knows, none for others."""
+        event = strictjson.loads(cast("bytes", verified.content))
+        read = TYPES.get(text(event, "type"))
+        if read is None:
+            return ()
+        data = at(event, ["data"])
+        written = text_or_none(data, "processed_on") or text_or_none(event, "created_on") or text(event, "timestamp")
+        made = self._event(read(data), moment_from_rfc3339(written))
+        made = msgspec.structs.replace(made, event_id=text(event, "id"))
+        if problem := problem_with(made):
+            raise BadPayload(problem)
+        return (made,)
+
+    def named(self, request: Request) -> Named | None:
+        """The payment of an event, and the merchant's reference of it."""
+        try:
+            data = at(strictjson.loads(request.body), ["data"])
+            payment_ref = reference_or_none(at(data, ["payment_id"]) or at(data, ["id"]))
+            order_ref = reference_or_none(at(data, ["reference"]))
+        except BadPayload:
+            return None
+        return Named(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+
+    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
+        """A payment by its id, the payments of a reference, or the actions of a payment."""
+        path = checkout_asking.path_of(question)
+        if self._secret_key is None:
+            raise CannotAsk("secret_key is not set")
+        headers = {"Authorization": f"Bearer {self._secret_key}", "Accept": "application/json"}
+        return Call(method="GET", url=f"{self._api_base}{path}", headers=headers)
+
+    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
+        """What each payment, or the refund among the actions, says of itself."""
+        content = checkout_asking.content_of(heard)
+        told_at = answered_at(heard, now)
+        found = [] if content is None else list(checkout_asking.found_in(question, content))
+        read = checkout_asking.refund_states if question.about == "refund" else checkout_asking.payment_states
+        events = (self._event(said, said.since or told_at) for it in found for said in read(it, question))
+        named = (msgspec.structs.replace(it, order_ref=it.order_ref or question.order_ref) for it in events)
+        return Answer(found=bool(found), events=tuple(_with_part(queried(it)) for it in named))
+
+    def _event(self, said: Said, when: datetime) -> PaymentEvent:
+        currency = None if said.currency is None else said.currency.upper()
+        return PaymentEvent(
+            event_id="",
+            kind=said.kind,
+            account=self.account,
+            occurred_at=when,
+            order_ref=said.order_ref,
+            payment_ref=said.payment_ref,
+            capture_ref=said.capture_ref,
+            refund_ref=said.refund_ref,
+            dispute_ref=said.dispute_ref,
+            amount=_minor(said.amount, currency),
+            total=_minor(said.total, currency),
+            currency=currency,
+            failure=said.failure,
+            failure_code=said.failure_code,
+            method=said.method,
+        )
+
+
+def _minor(amount: object, currency: str | None) -> int | None:
+    return None if amount is None or currency is None else units.from_minor(amount, currency, units.CHECKOUT)
+
+
+def _with_part(event: PaymentEvent) -> PaymentEvent:
+    """Captures of one payment at one time must not share a name."""
+    if event.capture_ref is None:
+        return event
+    return msgspec.structs.replace(event, event_id=f"{event.event_id}:{event.capture_ref}")
+
+
+def _payment(kind: Kind, failure: FailureClass | None = None) -> Callable[[object], Said]:
+    """Reads an action on a payment as that."""
+
+    def read(data: object) -> Said:
+        said = Said(
+            kind=kind,
+            payment_ref=text(data, "id"),
+            order_ref=text_or_none(data, "reference"),
+            **money(data),
+            method=text_or_none(data, "source", "type"),
+        )
+        if kind is Kind.PAYMENT_FAILED:
+            why, code = failure_of(text_or_none(data, "response_code"))
+            return msgspec.structs.replace(said, failure=why, failure_code=code)
+        return msgspec.structs.replace(said, failure=failure)
+
+    return read
+
+
+def _captured(data: object) -> Said:
+    """One of possibly several captures; each is an action of its own."""
+    return msgspec.structs.replace(_payment(Kind.PAYMENT_SUCCEEDED)(data), capture_ref=text(data, "action_id"))
+
+
+def _voided(data: object) -> Said:
+    """What can still be captured is not over.  Its amount is what was let go, not what is asked."""
+    left = at(data, ["balances", "available_to_capture"])
+    kind = Kind.PAYMENT_CANCELLED if left in (None, 0) else Kind.PAYMENT_AUTHORIZED
+    failure = FailureClass.USER_CANCELLED if kind is Kind.PAYMENT_CANCELLED else None
+    return msgspec.structs.replace(_payment(kind, failure)(data), amount=None)
+
+
+def _refund(kind: Kind) -> Callable[[object], Said]:
+    """Reads a refund as that: its action is what tells it from others."""
+
+    def read(data: object) -> Said:
+        why, code = failure_of(text_or_none(data, "response_code")) if kind is Kind.REFUND_FAILED else (None, None)
+        return Said(
+            kind=kind,
+            payment_ref=text(data, "id"),
+            order_ref=text_or_none(data, "reference"),
+            refund_ref=text(data, "action_id"),
+            **money(data),
+            failure=why,
+            failure_code=code,
+        )
+
+    return read
+
+
+def _returned(data: object) -> Said:
+    """The payer's bank took back what had succeeded: as good as a dispute that is lost."""
+    return Said(
+        kind=Kind.DISPUTE_LOST,
+        payment_ref=text(data, "id"),
+        order_ref=text_or_none(data, "reference"),
+        dispute_ref=text(data, "action_id"),
+        **money(data),
+    )
+
+
+def _dispute(kind: Kind) -> Callable[[object], Said]:
+    """Reads a dispute as that."""
+
+    def read(data: object) -> Said:
+        return Said(
+            kind=kind,
+            payment_ref=text_or_none(data, "payment_id"),
+            order_ref=text_or_none(data, "payment_reference"),
+            dispute_ref=text(data, "id"),
+            **money(data),
+        )
+
+    return read
+
+
+# Every type that changes what we know; all others are answered with success and change nothing.
+TYPES: Final[Mapping[str, Callable[[object], Said]]] = {
+    "payment_pending": _payment(Kind.PAYMENT_PENDING),
+    "payment_approved": _payment(Kind.PAYMENT_AUTHORIZED),
+    "payment_captured": _captured,
+    "payment_declined": _payment(Kind.PAYMENT_FAILED),
+    "payment_capture_declined": _payment(Kind.PAYMENT_FAILED),
+    "payment_expired": _payment(Kind.PAYMENT_CANCELLED, FailureClass.EXPIRED_UNPAID),
+    "payment_canceled": _payment(Kind.PAYMENT_CANCELLED, FailureClass.USER_CANCELLED),
+    "payment_voided": _voided,
+    "payment_refund_pending": _refund(Kind.REFUND_PENDING),
+    "payment_refunded": _refund(Kind.REFUND_SUCCEEDED),
+    "payment_refund_declined": _refund(Kind.REFUND_FAILED),
+    "payment_returned": _returned,
+    "dispute_received": _dispute(Kind.DISPUTE_OPENED),
+    "dispute_evidence_required": _dispute(Kind.DISPUTE_OPENED),
+    "dispute_evidence_submitted": _dispute(Kind.DISPUTE_OPENED),
+    "dispute_arbitration_evidence_submitted": _dispute(Kind.DISPUTE_OPENED),
+    "dispute_arbitration_sent_to_scheme": _dispute(Kind.DISPUTE_OPENED),
+    "dispute_won": _dispute(Kind.DISPUTE_WON),
+    "dispute_arbitration_won": _dispute(Kind.DISPUTE_WON),
+    "dispute_canceled": _dispute(Kind.DISPUTE_WON),  # by the payer's bank
+    "dispute_resolved": _dispute(Kind.DISPUTE_WON),  # the payment had been refunded before: nothing more is taken
+    "dispute_lost": _dispute(Kind.DISPUTE_LOST),
+    "dispute_arbitration_lost": _dispute(Kind.DISPUTE_LOST),
+    "dispute_accepted": _dispute(Kind.DISPUTE_LOST),
+    "dispute_expired": _dispute(Kind.DISPUTE_LOST),
+}
