@@ -8,6 +8,7 @@ from pydantic import Field
 from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.alipay import Alipay
 from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.gocardless import GoCardless
 from tillkeeper.gateways.stripe import Stripe
 from tillkeeper.gateways.wechatpay import WeChatPay
 
@@ -15,6 +16,7 @@ GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
     it.name: it
     for it in (
         Alipay,
+        GoCardless,
         Stripe,
         WeChatPay,
     )
