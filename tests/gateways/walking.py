@@ -46,7 +46,7 @@ class Walk:
             assert bool(questions) is (happening.word in self.play.fetched), happening.word
             yield from events
             for question in questions:  # asked at once, when the books hold no more than happened by then
-                yield from self.answer(story, question, knows_at=happening.at).events
+                yield from self.answer(story, question, knows_at=happening.at, now=happening.at).events
 
     def answer(self, story, question, *, knows_at=NOW, now=NOW, **headers):
         """What the played API says."""

@@ -9,6 +9,7 @@ from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.alipay import Alipay
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.gocardless import GoCardless
+from tillkeeper.gateways.mollie import Mollie
 from tillkeeper.gateways.stripe import Stripe
 from tillkeeper.gateways.wechatpay import WeChatPay
 
@@ -17,6 +18,7 @@ GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
     for it in (
         Alipay,
         GoCardless,
+        Mollie,
         Stripe,
         WeChatPay,
     )
