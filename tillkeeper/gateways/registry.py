@@ -9,6 +9,7 @@ from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.alipay import Alipay
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.gocardless import GoCardless
+from tillkeeper.gateways.klarna import Klarna
 from tillkeeper.gateways.mollie import Mollie
 from tillkeeper.gateways.stripe import Stripe
 from tillkeeper.gateways.wechatpay import WeChatPay
@@ -18,6 +19,7 @@ GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
     for it in (
         Alipay,
         GoCardless,
+        Klarna,
         Mollie,
         Stripe,
         WeChatPay,
