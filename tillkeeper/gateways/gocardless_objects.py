@@ -1,6 +1,8 @@
 """What GoCardless's events and objects say: one event in its own words, and a payment's events together.
 
 Sources: GoCardless's API reference, "Events" (actions, causes, retries), "Payments" and "Refunds" (status).
+Not certain: whether a payment's `amount_refunded` counts a refund that is on its way, or that failed after it was paid;
+it is taken for a running total, which the domain sets against the refunds it knows.
 """
 
 from collections.abc import Mapping, Sequence

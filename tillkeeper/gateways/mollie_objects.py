@@ -1,7 +1,8 @@
 """What Mollie's payments, refunds and chargebacks say of themselves, by next-gen webhook or by query.
 
 Sources: Mollie's API reference, "Get payment" (statuses, times, `embed`), "Get refund", "Get chargeback", and its page
-on failure reasons of card payments.
+on failure reasons of card payments.  Not certain: whether `amountRefunded` counts refunds that are queued (it is used
+only where the refunds themselves are not told), and which events there will be for payments and refunds.
 """
 
 from collections.abc import Iterator, Mapping
