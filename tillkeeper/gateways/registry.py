@@ -10,6 +10,9 @@ from tillkeeper.gateways.alipay import Alipay
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.braintree import Braintree
 from tillkeeper.gateways.checkout import Checkout
+from tillkeeper.gateways.gocardless import GoCardless
+from tillkeeper.gateways.klarna import Klarna
+from tillkeeper.gateways.mollie import Mollie
 from tillkeeper.gateways.razorpay import Razorpay
 from tillkeeper.gateways.shengpay import ShengPay
 from tillkeeper.gateways.square import Square
@@ -24,6 +27,9 @@ GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
         Alipay,
         Braintree,
         Checkout,
+        GoCardless,
+        Klarna,
+        Mollie,
         Razorpay,
         ShengPay,
         Square,
