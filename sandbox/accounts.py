@@ -15,7 +15,12 @@ from tillkeeper.settings import Settings
 
 def new_voices(gateways: Sequence[str] = USUAL) -> dict[str, Voice]:
     """An account at each of these gateways, with fresh keys."""
-    return {(account := f"{gateway}-main"): find(gateway).new_voice(account) for gateway in gateways}
+    return {(account := account_of(gateway)): find(gateway).new_voice(account) for gateway in gateways}
+
+
+def account_of(gateway: str) -> str:
+    """The name of the account that is played at a gateway."""
+    return f"{gateway.replace('_', '-')}-main"
 
 
 def impostors_of(voices: Mapping[str, Voice]) -> dict[str, Voice]:

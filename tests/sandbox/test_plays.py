@@ -10,7 +10,7 @@ from random import Random
 import msgspec
 import pytest
 
-from sandbox.accounts import asks_first, impostors_of, new_voices, write_config
+from sandbox.accounts import account_of, asks_first, impostors_of, new_voices, write_config
 from sandbox.apis.base import Api
 from sandbox.forgery import Forger
 from sandbox.plays import EVERY, USUAL, NoSuchGateway, find, named
@@ -60,10 +60,10 @@ class Played:
 
 def told(play: Play, template: Template, count: int = 4) -> list[Story]:
     """Stories of one kind, with other gaps, currencies and amounts each; paid at the account -main."""
-    accounts = dict.fromkeys((f"{play.gateway}-main", f"{play.gateway}-other"), play.gateway)
+    accounts = dict.fromkeys((account_of(play.gateway), "elsewhere"), play.gateway)
     templates = {play.gateway: (template,)}
     stories = (tell(7, at, run="T", now=NOW, accounts=accounts, templates=templates) for at in range(100))
-    return [it for it in stories if it.account.endswith("-main")][:count]
+    return [it for it in stories if it.account != "elsewhere"][:count]
 
 
 def request_of(voice: Voice, story: Story, happening: Happening, *, again: int = 0) -> Request:
@@ -77,7 +77,7 @@ def played(request, tmp_path_factory) -> Played:
     voices = new_voices([request.param])
     config = tmp_path_factory.mktemp(request.param) / "tillkeeper.toml"
     place = {"database_url": "postgresql://nobody@127.0.0.1/", "broker_url": None, "port": 1}
-    play, bases = find(request.param), {f"{request.param}-main": "http://127.0.0.1:1"}
+    play, bases = find(request.param), {account_of(request.param): "http://127.0.0.1:1"}
     write_config(config, voices, **place, token="a-token-of-the-tests", bases=bases if play.api else {})
     ((account, gateway),) = load_settings(config, {}).build_gateways().items()
     return Played(play=play, voice=voices[account], gateway=gateway, config=config)
@@ -89,7 +89,7 @@ def played(request, tmp_path_factory) -> Played:
 def test_it_says_whose_it_is(played):
     name = played.gateway.name
     assert played.play.gateway == played.voice.gateway == name
-    assert played.voice.account == played.gateway.account == f"{name}-main"
+    assert played.voice.account == played.gateway.account == account_of(name)
 
 
 def test_it_knows_all_its_words(played):
@@ -318,5 +318,5 @@ def test_all_of_them_stand_in_one_configuration(tmp_path):
     place = {"database_url": "postgresql://nobody@127.0.0.1/", "broker_url": None, "port": 1}
     write_config(tmp_path / "tillkeeper.toml", voices, **place, token="a-token-of-the-tests")
     gateways = load_settings(tmp_path / "tillkeeper.toml", {}).build_gateways()
-    assert {account: it.name for account, it in gateways.items()} == {f"{name}-main": name for name in EVERYONE}
+    assert {account: it.name for account, it in gateways.items()} == {account_of(name): name for name in EVERYONE}
     assert asks_first(voices) is any(find(name).fetched for name in EVERYONE)
