@@ -11,7 +11,7 @@ from typing import Final, Literal, assert_never
 import msgspec
 
 from sandbox.signing import Signed
-from sandbox.story import Happening, Story
+from sandbox.story import Happening, Story, bare
 from sandbox.voices import Voice
 
 STALE_S: Final = 20 * 60  # four times the window of five minutes
@@ -79,15 +79,15 @@ class Forger:
 
 def _claim(story: Story, word: str, chance: Random) -> tuple[Story, Happening]:
     """A payment that never was, with references of its own: believing it would show in the order."""
-    mark = f"forged_{chance.randrange(10**9)}"
+    mark = f"{chance.randrange(10**9):09d}"  # letters and digits alone, for some gateways have no other references
     told = Happening(
         word=word,
-        event_id=f"evt_{mark}_{story.order_ref}",
+        event_id=f"evt_{bare(story.order_ref)}forged{mark}",
         at=story.started_at,
         amount=story.amount,
         refund_ref="",
     )
-    return msgspec.structs.replace(story, payment_ref=f"{story.payment_ref}_{mark}", happenings=(told,)), told
+    return msgspec.structs.replace(story, payment_ref=f"{story.payment_ref}{mark}", happenings=(told,)), told
 
 
 def altered(signed: Signed, *, after: bytes) -> Signed:

@@ -28,7 +28,7 @@ from tillkeeper.gateways.registry import GATEWAYS, build
 AUTHENTIC_SHARE = 0.1  # sealed anew after being spoilt: a signature by RSA takes a millisecond
 TWICE_SHARE = 0.1
 STORIES = 2  # of each template
-FAILURES_MAX = 5  # then it is known that something is wrong
+FAILURES_MAX = 5  # of one gateway: then it is known that something is wrong
 
 
 class Wrong(AssertionError):
@@ -46,7 +46,9 @@ class Target:
         self.config = directory / f"{name}.toml"
         write_accounts(self.config, voices)
         settings = GATEWAYS[name].settings.model_validate({"gateway": name, **self.play.settings(self.voice)})
-        self.played = SimpleNamespace(gateway=build(self.account, settings), covers=self.specimen.covers)
+        # An account may be played without the signature that its specimen has, where that is the merchant's choice.
+        covers = "nothing" if self.play.impostor is None else self.specimen.covers
+        self.played = SimpleNamespace(gateway=build(self.account, settings), covers=covers)
         self.valid = [(request, self._meaning(request)) for request in self._deliveries()]
 
     def _deliveries(self) -> Iterator[Request]:
@@ -71,13 +73,15 @@ class Target:
         check_named(self.played.gateway, request)
         if isinstance(got, Refused):
             return False
-        if not (got in originals or is_refused(self.played, got) or self._is_said_beside(got, originals)):
+        is_known = got in originals or self._is_said_beside(got, originals)
+        is_harmless = is_refused(self.played, got) or (self.specimen.hints and all(map(is_narrow_question, got)))
+        if not (is_known or is_harmless):
             raise Wrong(f"it was accepted as {got!r}")
         return True
 
     def _is_said_beside(self, got: tuple, originals: Sequence[tuple]) -> bool:
         """A reason or a time may be unsigned; of money nothing may be said that was not said before."""
-        return self.specimen.covers == "fields" and all(
+        return self.played.covers == "fields" and all(
             it in [known for meant in originals for known in money_of(meant)] for it in money_of(got)
         )
 
@@ -129,13 +133,13 @@ class Fuzz:
 
     def run(self, target: Target, count: int) -> Tally:
         """So many inputs for one gateway, or fewer if too many fail."""
-        tally, started_s = Tally(), clock.monotonic_s()
+        tally, started_s, failures_max = Tally(), clock.monotonic_s(), self.failures + FAILURES_MAX
         for number in range(count):
             chance = Random(f"{self.seed}:{target.name}:{number}")
             is_authentic = chance.random() < AUTHENTIC_SHARE and bool(target.specimen.layers)
             tally.accepted += (self._sealed if is_authentic else self._spoilt)(target, number, chance)
             tally.inputs += 1
-            if self.failures >= FAILURES_MAX:
+            if self.failures >= failures_max:
                 break
         tally.per_s = tally.inputs / max(clock.monotonic_s() - started_s, 1e-9)
         return tally

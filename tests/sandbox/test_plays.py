@@ -10,7 +10,7 @@ from random import Random
 import msgspec
 import pytest
 
-from sandbox.accounts import asks_first, impostors_of, new_voices, write_config
+from sandbox.accounts import account_of, asks_first, impostors_of, new_voices, write_config
 from sandbox.apis.base import Api
 from sandbox.forgery import Forger
 from sandbox.plays import EVERY, USUAL, NoSuchGateway, find, named
@@ -64,10 +64,14 @@ def account_of(gateway):
 
 def told(play: Play, template: Template, count: int = 4) -> list[Story]:
     """Stories of one kind, with other gaps, currencies and amounts each; paid at the account -main."""
+<<<<<<< HEAD
     accounts = dict.fromkeys((account_of(play.gateway), f"{play.gateway}-other"), play.gateway)
+=======
+    accounts = dict.fromkeys((account_of(play.gateway), "elsewhere"), play.gateway)
+>>>>>>> gw-play
     templates = {play.gateway: (template,)}
     stories = (tell(7, at, run="T", now=NOW, accounts=accounts, templates=templates) for at in range(100))
-    return [it for it in stories if it.account.endswith("-main")][:count]
+    return [it for it in stories if it.account != "elsewhere"][:count]
 
 
 def request_of(voice: Voice, story: Story, happening: Happening, *, again: int = 0) -> Request:
