@@ -15,19 +15,11 @@ from tillkeeper.settings import Settings
 
 def new_voices(gateways: Sequence[str] = USUAL) -> dict[str, Voice]:
     """An account at each of these gateways, with fresh keys."""
-<<<<<<< HEAD
-    return {(account := _account(gateway)): find(gateway).new_voice(account) for gateway in gateways}
-
-
-def _account(gateway: str) -> str:
-    """An account's name is part of a URL and of a variable's name, and has no underscore."""
-=======
     return {(account := account_of(gateway)): find(gateway).new_voice(account) for gateway in gateways}
 
 
 def account_of(gateway: str) -> str:
     """The name of the account that is played at a gateway."""
->>>>>>> gw-play
     return f"{gateway.replace('_', '-')}-main"
 
 

@@ -58,17 +58,9 @@ class Played:
         return make(self.voice, Ledger({self.voice.account: self.play.gateway}, stories))
 
 
-def account_of(gateway):
-    return f"{gateway.replace('_', '-')}-main"
-
-
 def told(play: Play, template: Template, count: int = 4) -> list[Story]:
     """Stories of one kind, with other gaps, currencies and amounts each; paid at the account -main."""
-<<<<<<< HEAD
-    accounts = dict.fromkeys((account_of(play.gateway), f"{play.gateway}-other"), play.gateway)
-=======
     accounts = dict.fromkeys((account_of(play.gateway), "elsewhere"), play.gateway)
->>>>>>> gw-play
     templates = {play.gateway: (template,)}
     stories = (tell(7, at, run="T", now=NOW, accounts=accounts, templates=templates) for at in range(100))
     return [it for it in stories if it.account != "elsewhere"][:count]
