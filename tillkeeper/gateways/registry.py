@@ -10,6 +10,7 @@ from tillkeeper.gateways.alipay import Alipay
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.checkout import Checkout
 from tillkeeper.gateways.razorpay import Razorpay
+from tillkeeper.gateways.shopee import Shopee
 from tillkeeper.gateways.square import Square
 from tillkeeper.gateways.stripe import Stripe
 from tillkeeper.gateways.wechatpay import WeChatPay
@@ -20,6 +21,7 @@ GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
         Alipay,
         Checkout,
         Razorpay,
+        Shopee,
         Square,
         Stripe,
         WeChatPay,
