@@ -15,6 +15,7 @@ from tillkeeper.gateways.klarna import Klarna
 from tillkeeper.gateways.mollie import Mollie
 from tillkeeper.gateways.razorpay import Razorpay
 from tillkeeper.gateways.shengpay import ShengPay
+from tillkeeper.gateways.shopee import Shopee
 from tillkeeper.gateways.square import Square
 from tillkeeper.gateways.standard import Standard
 from tillkeeper.gateways.stripe import Stripe
@@ -32,6 +33,7 @@ GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
         Mollie,
         Razorpay,
         ShengPay,
+        Shopee,
         Square,
         Standard,
         Stripe,
