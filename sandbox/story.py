@@ -82,7 +82,7 @@ def tell(
         name=f"{gateway}: {template.name}",
         account=account,
         order_ref=order_ref,
-        payment_ref=f"{play.payment_prefix}{bare(order_ref)}",
+        payment_ref=f"{prefix}{bare(order_ref)}" if (prefix := find(gateway).payment_prefix) else order_ref,
         amount=amount,
         currency=currency,
         due_currency=due_currency,

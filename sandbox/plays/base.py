@@ -32,7 +32,8 @@ class Play(msgspec.Struct, frozen=True, kw_only=True):
     `words` tells what each of the gateway's words writes into its books, None where nothing, as with disputes; `silent`
     are words that are accepted and change nothing; `fetched` are words whose delivery carries no event, so that what
     happened is known only once the gateway was asked; `totals` are words of refunds whose amount is all that was given
-    back so far.  `payment_prefix` begins payment references in the shape of the gateway's own.
+    back so far, `parts` words of which each captures a part of the payment.  `payment_prefix` begins payment references in
+    the shape of the gateway's own; without one the payment goes by its order's.
 
     `renamed` is the id that the event of a delivery has where that is not the happening's own `event_id`.
 
@@ -47,6 +48,7 @@ class Play(msgspec.Struct, frozen=True, kw_only=True):
     silent: frozenset[str] = frozenset()
     fetched: frozenset[str] = frozenset()
     totals: frozenset[str] = frozenset()
+    parts: frozenset[str] = frozenset()
     renamed: Callable[[Story, Happening], str] | None = None
     templates: tuple[Template, ...]
     currencies: tuple[str, ...]

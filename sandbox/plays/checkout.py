@@ -199,7 +199,7 @@ APPROVED: Final = {RefundState.PENDING: None, RefundState.SUCCEEDED: True, Refun
 
 
 def _captures(books: Known, knows_at: datetime) -> list[Happening]:
-    """Each of them, for the books know of the first alone."""
+    """Each of them, for the books know their sum alone."""
     return [it for it in books.story.happenings if it.word == CAPTURED and it.at <= knows_at]
 
 
@@ -375,6 +375,7 @@ PLAY: Final = Play(
         "payment_refund_declined": RefundState.FAILED,
         "dispute_received": None,
     },
+    parts=frozenset({CAPTURED}),
     templates=TEMPLATES,
     currencies=("GBP", "EUR", "USD", "AED", "JPY"),
     payment_prefix="pay_",

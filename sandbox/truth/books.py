@@ -7,11 +7,15 @@ A word that the gateway never sends, because it has no webhook for it, stands in
 
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from sandbox.plays import find
 from sandbox.story import Happening, Story
+
+if TYPE_CHECKING:
+    from sandbox.plays.base import Play
 
 
 class PaymentState(StrEnum):
@@ -77,19 +81,21 @@ def known(story: Story, gateway: str, at: datetime) -> Known | None:
     play, books = find(gateway), Known(story=story, at=story.started_at)
     for happening in story.happenings:
         if happening.at <= at:
-            state, is_total = play.words.get(happening.word), happening.word in play.totals
-            books = _written(books, happening, state, is_total=is_total)
+            books = _written(books, happening, play)
     return books
 
 
-def _written(books: Known, happening: Happening, state: PaymentState | RefundState | None, *, is_total: bool) -> Known:
+def _written(books: Known, happening: Happening, play: "Play") -> Known:
+    state = play.words.get(happening.word)
     match state:
         case None:
             return books
         case RefundState():
+            is_total = happening.word in play.totals
             return msgspec.structs.replace(books, refunds=_with_refund(books, happening, state, is_total=is_total))
         case PaymentState.SUCCEEDED if books.paid_at is not None:
-            return msgspec.structs.replace(books, word=happening.word, at=happening.at)
+            more = happening.amount if happening.word in play.parts else 0
+            return msgspec.structs.replace(books, word=happening.word, at=happening.at, captured=books.captured + more)
         case PaymentState.SUCCEEDED:
             paid = {"paid_at": happening.at, "captured": happening.amount}
             return msgspec.structs.replace(books, state=state, word=happening.word, at=happening.at, **paid)

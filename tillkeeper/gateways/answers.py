@@ -40,11 +40,10 @@ def queried(event: PaymentEvent) -> PaymentEvent:
     """The event as a query's, under a name made of what it says.  Raises BadPayload where it means nothing."""
     ref = event.refund_ref or event.dispute_ref or event.payment_ref
     amount = event.amount if event.total is None else event.total
-    made = msgspec.structs.replace(
-        event,
-        event_id=f"query:{ref}:{event.kind}:{event.occurred_at:%Y%m%dT%H%M%SZ}:{'' if amount is None else amount}",
-        evidence=Evidence.QUERY,
-    )
+    name = f"query:{ref}:{event.kind}:{event.occurred_at:%Y%m%dT%H%M%SZ}:{'' if amount is None else amount}"
+    if event.capture_ref is not None:  # two parts of one amount may be captured within a second
+        name += f":{event.capture_ref}"
+    made = msgspec.structs.replace(event, event_id=name, evidence=Evidence.QUERY)
     if problem := problem_with(made):
         raise BadPayload(problem)
     return made

@@ -101,6 +101,10 @@ class Checkout(Gateway):
         """Over the bytes as they came: written anew, numbers would differ."""
         return Verified(key=self._keys.label_of(request.body, request.header(SIGNATURE_HEADER)), content=request.body)
 
+    def key_labels(self) -> tuple[str, ...]:
+        """One for each key."""
+        return self._keys.labels
+
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """One event for a type that TYPES knows, none for others."""
         event = strictjson.loads(cast("bytes", verified.content))
@@ -141,7 +145,7 @@ class Checkout(Gateway):
         read = checkout_asking.refund_states if question.about == "refund" else checkout_asking.payment_states
         events = (self._event(said, said.since or told_at) for it in found for said in read(it, question))
         named = (msgspec.structs.replace(it, order_ref=it.order_ref or question.order_ref) for it in events)
-        return Answer(found=bool(found), events=tuple(_with_part(queried(it)) for it in named))
+        return Answer(found=bool(found), events=tuple(queried(it) for it in named))
 
     def _event(self, said: Said, when: datetime) -> PaymentEvent:
         currency = None if said.currency is None else said.currency.upper()
@@ -166,13 +170,6 @@ class Checkout(Gateway):
 
 def _minor(amount: object, currency: str | None) -> int | None:
     return None if amount is None or currency is None else units.from_minor(amount, currency, units.CHECKOUT)
-
-
-def _with_part(event: PaymentEvent) -> PaymentEvent:
-    """Captures of one payment at one time must not share a name."""
-    if event.capture_ref is None:
-        return event
-    return msgspec.structs.replace(event, event_id=f"{event.event_id}:{event.capture_ref}")
 
 
 def _payment(kind: Kind, failure: FailureClass | None = None) -> Callable[[object], Said]:

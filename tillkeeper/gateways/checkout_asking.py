@@ -62,7 +62,10 @@ def _checked(ref: str | None) -> str:
 def content_of(heard: Heard) -> object:
     """What the response holds, or None where Checkout.com knows of no such thing, which it says without a body."""
     if heard.status == OK:
-        return strictjson.loads(heard.body)
+        content = strictjson.loads(heard.body)
+        if content is None:
+            raise BadPayload("the answer is null")
+        return content
     if heard.status == NOT_FOUND and not heard.body.strip():
         return None
     told = f"status {heard.status}"

@@ -126,6 +126,10 @@ class GoCardless(Gateway):
         label = self._keys.label_of(request.body, request.header(SIGNATURE_HEADER))
         return Verified(key=label, content=request.body)
 
+    def key_labels(self) -> tuple[str, ...]:
+        """One for each secret."""
+        return self._keys.labels
+
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """The events that say all by themselves."""
         made = {}

@@ -153,7 +153,7 @@ class Klarna(Gateway):
         ref = text(order, "order_id")
         if ref != question.payment_ref:
             raise BadPayload("the answer is about another order than the question")
-        events = tuple(_named(queried(event)) for event in self._said_by(order, question, answered_at(heard, now)))
+        events = tuple(queried(event) for event in self._said_by(order, question, answered_at(heard, now)))
         received = Call(method="POST", url=f"{self._url(ref)}/acknowledge", headers=self._headers)
         return Answer(found=True, events=events, then=(received,))
 
@@ -198,13 +198,6 @@ class Klarna(Gateway):
         yield from _given_back(order, msgspec.structs.replace(base, method=None))
         if FRAUD_STATUSES[fraud][0] is Kind.PAYMENT_FAILED:
             yield _sound(base, kind=Kind.DISPUTE_OPENED, dispute_ref=f"{base.payment_ref}:fraud", method=None)
-
-
-def _named(event: PaymentEvent) -> PaymentEvent:
-    """Two captures of one amount within one second are two events."""
-    if event.capture_ref is None:
-        return event
-    return _sound(event, event_id=f"{event.event_id}:{event.capture_ref}")
 
 
 def _given_back(order: object, base: PaymentEvent) -> Iterator[PaymentEvent]:

@@ -130,6 +130,10 @@ class Mollie(Gateway):
         bare = (signature.removeprefix(SIGNATURE_PREFIX) for signature in signatures)
         return Verified(key=self._keys.label_of(request.body, *bare), content=request.body)
 
+    def key_labels(self) -> tuple[str, ...]:
+        """One for each secret."""
+        return self._keys.labels
+
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """What a payment or a refund within a next-gen event says; nothing for all others."""
         body = cast("bytes", verified.content)

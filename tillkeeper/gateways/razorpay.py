@@ -118,6 +118,10 @@ class Razorpay(Gateway):
         """Any of the secrets will do, for repetitions may be signed with the one before."""
         return Verified(key=self._keys.label_of(request.body, request.header(SIGNATURE_HEADER)), content=request.body)
 
+    def key_labels(self) -> tuple[str, ...]:
+        """One for each secret."""
+        return self._keys.labels
+
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """One event for a name that EVENTS knows, none for others."""
         event = strictjson.loads(cast("bytes", verified.content))

@@ -150,6 +150,10 @@ class Shopee(Gateway):
         key = self._keys.label_of(self._signed_prefix + request.body, request.header(SIGNATURE_HEADER))
         return Verified(key=key, content=request.body)
 
+    def key_labels(self) -> tuple[str, ...]:
+        """One for each partner key."""
+        return self._keys.labels
+
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:  # noqa: ARG002 - see to_fetch
         """None: a push tells neither an amount nor whether it is cash on delivery."""
         return ()

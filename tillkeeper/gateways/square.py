@@ -200,6 +200,10 @@ class Square(Gateway):
         key = self._keys.label_of(self._url + request.body, request.header(SIGNATURE_HEADER))
         return Verified(key=key, content=request.body)
 
+    def key_labels(self) -> tuple[str, ...]:
+        """One for each key."""
+        return self._keys.labels
+
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """What the object in the event says of itself; none for types that TYPES does not know."""
         event = strictjson.loads(cast("bytes", verified.content))
@@ -366,7 +370,10 @@ TYPES: Final[Mapping[str, str]] = {
 def _content_of(heard: Heard) -> object:
     """What the response holds, or None where Square knows of no such thing."""
     if heard.status == OK:
-        return strictjson.loads(heard.body)
+        content = strictjson.loads(heard.body)
+        if content is None:
+            raise BadPayload("the answer is null")
+        return content
     try:
         codes = _error_codes(strictjson.loads(heard.body))
     except BadPayload:
