@@ -199,7 +199,7 @@ APPROVED: Final = {RefundState.PENDING: None, RefundState.SUCCEEDED: True, Refun
 
 
 def _captures(books: Known, knows_at: datetime) -> list[Happening]:
-    """Each of them, for the books know of the first alone."""
+    """Each by itself."""
     return [it for it in books.story.happenings if it.word == CAPTURED and it.at <= knows_at]
 
 
@@ -253,13 +253,6 @@ TEMPLATES: Final = (
         name="paid",
         weight=35,
         says=(Say("payment_approved"), Say(CAPTURED, after_s=AT_ONCE_S)),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(
-        name="captured in two parts",
-        weight=6,
-        says=(Say("payment_approved"), Say(CAPTURED, 4), Say(CAPTURED, 6)),
         status=Status.PAID,
         paid=ALL,
     ),

@@ -182,6 +182,17 @@ def test_an_order_that_goes_on_was_paid(status):
     assert (event.amount, event.currency, event.method) == (12990, "SGD", "Credit/Debit Card")
 
 
+def test_an_order_that_the_merchant_calls_otherwise_is_named_so():
+    question = Question(about="payment", order_ref="M-1", payment_ref=SN)
+    (event,) = answer_to(question, shopee_answer(an_order())).events
+    assert (event.order_ref, event.payment_ref) == ("M-1", SN)
+
+
+def test_a_question_without_the_order_learns_it():
+    (event,) = answer_to(Question(about="payment", payment_ref=SN), shopee_answer(an_order())).events
+    assert event.order_ref == SN
+
+
 def test_every_status_of_a_paid_order_tells_the_same_event():
     assert len({it.event_id for status in PAID_STATUSES - {"TO_RETURN"} for it in events_of(status)}) == 1
 
