@@ -9,10 +9,11 @@ MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
 UV_VERSION := 0.13.9
+TEST_PROCESSES ?= 2
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 	--python-version 3.11 --extra sandbox pyproject.toml
 
-.PHONY: help setup rabbitmq run test check cover bench faults docs pictures lock clean
+.PHONY: help setup rabbitmq run test check cover bench faults fuzz docs pictures lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,11 +31,12 @@ setup: .venv/ready  ## The virtual environment, with what the locks name
 rabbitmq:  ## RabbitMQ from apt, unless it is there or cannot be installed; no service is started
 	@$(if $(filter none,$(BROKER)),,bash deploy/install-rabbitmq.sh)
 
-run: setup rabbitmq  ## All of it, played with by a sandbox; SECONDS=20 ends it, BROKER=none leaves RabbitMQ out
-	@$(BIN)/tillkeeper sandbox --up $(if $(SECONDS),--seconds $(SECONDS)) $(if $(BROKER),--broker $(BROKER))
+run: setup rabbitmq  ## All of it, played with by a sandbox; SECONDS=20 ends it, BROKER=none, GATEWAYS=all
+	@$(BIN)/tillkeeper sandbox --up $(if $(SECONDS),--seconds $(SECONDS)) $(if $(BROKER),--broker $(BROKER)) \
+		$(if $(GATEWAYS),--gateways $(GATEWAYS))
 
-test: setup rabbitmq  ## Every test, on real servers; ARGS="-k word" for some of them
-	@$(BIN)/python -m pytest $(ARGS)
+test: setup rabbitmq  ## Every test, on real servers, in two processes; ARGS="-k word" for some of them
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
 
 check: setup  ## Lint, format, types, import rules, and full coverage of domain/ and gateways/
 	@$(BIN)/ruff check .
@@ -44,7 +46,7 @@ check: setup  ## Lint, format, types, import rules, and full coverage of domain/
 	@$(MAKE) cover
 
 cover: setup  ## Every branch of domain/ and gateways/ is tested by tests of their own
-	@$(BIN)/python -m pytest -q tests/domain tests/gateways --cov=tillkeeper.domain --cov=tillkeeper.gateways \
+	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) tests/domain tests/gateways --cov=tillkeeper.domain --cov=tillkeeper.gateways \
 		--cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 bench: setup rabbitmq  ## What is measured, printed as ratios of one run
@@ -52,6 +54,9 @@ bench: setup rabbitmq  ## What is measured, printed as ratios of one run
 
 faults: setup rabbitmq  ## Everything that kills, hangs and restarts things, the long run of 20,000 deliveries too
 	@$(BIN)/python -m pytest tests/faults -m "" $(ARGS)
+
+fuzz: setup  ## A million spoilt deliveries over all gateways; ARGS="--count N --seed N --gateways stripe"
+	@$(BIN)/python tests/gateways/fuzz.py $(ARGS)
 
 docs: setup  ## docs/gateways.md and deploy/accounts.toml, printed from the registry of gateways
 	@$(BIN)/python docs/gateways.py

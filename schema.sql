@@ -272,6 +272,31 @@ CREATE TABLE IF NOT EXISTS parked (
 );
 CREATE INDEX IF NOT EXISTS parked_open ON parked (account, event_id) WHERE outcome IS NULL;
 
+-- Deliveries that were refused, for ops to see why (tillkeeper/doctor): so many of an account, the oldest go first.
+CREATE TABLE IF NOT EXISTS refused (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    account      text NOT NULL,
+    received_at  timestamptz NOT NULL,
+    step         text NOT NULL,  -- at which it was refused
+    finding      text NOT NULL,
+    reason       text NOT NULL,
+    detail       text NOT NULL,
+    query        text NOT NULL,
+    headers      jsonb NOT NULL,
+    body         bytea  -- null where it was too large to be kept
+);
+CREATE INDEX IF NOT EXISTS refused_of_account ON refused (account, id);
+
+-- Which of an account's keys verified deliveries, and when last: whether an old one may go.
+CREATE TABLE IF NOT EXISTS key_use (
+    account     text NOT NULL,
+    key         text NOT NULL,  -- as gateways label it: its setting, place and fingerprint
+    first_at    timestamptz NOT NULL,
+    last_at     timestamptz NOT NULL,
+    deliveries  bigint NOT NULL CHECK (deliveries > 0),
+    PRIMARY KEY (account, key)
+);
+
 -- When a shift was handed over: the next one asks what is new since.
 CREATE TABLE IF NOT EXISTS handover (
     id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

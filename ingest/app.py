@@ -1,7 +1,7 @@
 """The receiver put together: what it opens, and which path leads where."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, cast
 from uuid import uuid4
@@ -16,7 +16,9 @@ from ingest.health import Health
 from ingest.hints import Hints
 from ingest.orders import OrdersApi
 from ingest.receive import AccountReceiver
+from ingest.refusals import Refusals
 from tillkeeper import clock
+from tillkeeper.accounts import Accounts
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.lanes.rabbitmq_sender import RabbitSender
@@ -35,14 +37,15 @@ POOL_CLOSE_S: Final = 5.0
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
     """What the receiver holds while it runs."""
 
-    gateways: Mapping[str, Gateway]
+    accounts: Accounts
     pool: asyncpg.Pool
     intake: Intake
     hints: Hints
+    refusals: Refusals
     policy: PolicyFile
 
 
-RECEIVERS: Final = web.AppKey("RECEIVERS", dict[str, Handler])  # by path
+RECEIVERS: Final = web.AppKey("RECEIVERS", dict[str, Handler])  # by path; accounts come and go while it runs
 
 
 @asynccontextmanager
@@ -59,10 +62,13 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
             stack.push_async_callback(broker.close)
         intake = Intake(run=uuid4(), broker=broker, spool=spool, shards=settings.broker_shards)
         stack.push_async_callback(intake.close)
-        policy = PolicyFile(settings.policy, settings.accounts)
+        accounts = Accounts(settings)
+        policy = PolicyFile(settings.policy, accounts.gateways.keys())
         hints = Hints(pool, policy=lambda: policy.policy, now=clock.now, monotonic_s=clock.monotonic_s)
         stack.push_async_callback(hints.close)
-        yield Opened(gateways=settings.build_gateways(), pool=pool, intake=intake, hints=hints, policy=policy)
+        refusals = Refusals(pool, records=accounts, monotonic_s=clock.monotonic_s)
+        stack.push_async_callback(refusals.close)
+        yield Opened(accounts=accounts, pool=pool, intake=intake, hints=hints, refusals=refusals, policy=policy)
 
 
 async def _open_pool(settings: Settings) -> asyncpg.Pool:
@@ -90,18 +96,20 @@ def build_app(settings: Settings, opened: Opened) -> web.Application:
     orders = OrdersApi(
         opened.pool,
         tokens=settings.api_tokens,
-        accounts=opened.gateways.keys(),
+        accounts=opened.accounts.gateways.keys(),
         policy=lambda: opened.policy.policy,
         body_bytes_max=body_bytes_max,
     )
-    webhooks = _webhook_routes(opened, body_bytes_max)
-    routes = {**webhooks, **orders.routes(), **Health(opened.intake).routes()}
+    webhooks = Webhooks(opened, body_bytes_max)
+    opened.accounts.on_change(webhooks.follow)
+    routes = {**orders.routes(), **Health(opened.intake).routes()}
     app = web.Application(client_max_size=body_bytes_max)
-    app[RECEIVERS] = {path: handlers["POST"] for path, handlers in webhooks.items()}
+    app[RECEIVERS] = webhooks.receivers
     for path, handlers in routes.items():
         for method, handler in handlers.items():
             _add(app, method, path, handler)
         _add(app, "*", path, _refuse_method(", ".join(handlers)))
+    _add(app, "*", "/webhooks/{account}", webhooks.route)
     _add(app, "*", "/{anything:.*}", _nothing_here)
     return app
 
@@ -119,13 +127,35 @@ def go_past_the_router(server: web.Server, app: web.Application) -> None:
     server.request_handler = handle
 
 
-def _webhook_routes(opened: Opened, body_bytes_max: int) -> dict[str, dict[str, Handler]]:
-    return {
-        f"/webhooks/{name}": {
-            "POST": AccountReceiver(gateway, opened.intake, opened.hints, body_bytes_max=body_bytes_max).receive,
-        }
-        for name, gateway in opened.gateways.items()
-    }
+class Webhooks:
+    """A receiver for each account there is at the moment, by path."""
+
+    def __init__(self, opened: Opened, body_bytes_max: int) -> None:
+        self._opened = opened
+        self._body_bytes_max = body_bytes_max
+        self._gateways: dict[str, Gateway] = {}
+        self.receivers: dict[str, Handler] = {}
+        self.follow()
+
+    def follow(self) -> None:
+        """Takes up the accounts as they are now.  What a receiver has in hand it finishes with the keys it had."""
+        opened, now = self._opened, dict(self._opened.accounts.gateways)
+        for name in self._gateways.keys() - now.keys():
+            del self.receivers[f"/webhooks/{name}"]
+        for name, gateway in now.items():
+            if self._gateways.get(name) is not gateway:
+                receiver = AccountReceiver(
+                    gateway, opened.intake, opened.hints, opened.refusals, body_bytes_max=self._body_bytes_max
+                )
+                self.receivers[f"/webhooks/{name}"] = receiver.receive
+        self._gateways = now
+
+    async def route(self, request: web.Request) -> web.StreamResponse:
+        """What comes by the router: to the account's receiver, as far as there is one."""
+        receive = self.receivers.get(request.path)
+        if receive is None:
+            return await _nothing_here(request)
+        return await (receive(request) if request.method == "POST" else _refuse_method("POST")(request))
 
 
 def _add(app: web.Application, method: str, path: str, handler: Handler) -> None:

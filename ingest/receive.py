@@ -18,6 +18,7 @@ from prometheus_client import Counter
 from ingest.answers import RETRY_AFTER_S, Ready
 from ingest.body import Encoded, Headers, Incomplete, TooLarge, TooSlow, Upgrade, headers_of, read_body
 from tillkeeper import clock, telemetry
+from tillkeeper.doctor.findings import Diagnosis
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.gateways.base import BadPayload, BadSignature, Gateway, Refused, Request
 from tillkeeper.lanes.base import Unavailable
@@ -63,12 +64,25 @@ class Hears(Protocol):
         ...
 
 
+class Examines(Protocol):
+    """Who finds out why a delivery was refused, and keeps it for ops (ingest/refusals.py)."""
+
+    def consider(
+        self, gateway: Gateway, request: Request, refused: Refused, *, now: datetime, url: str
+    ) -> Diagnosis | None:
+        """Looks at it, perhaps.  Returns at once and raises nothing."""
+        ...
+
+
 class AccountReceiver:
     """Takes the deliveries of one account."""
 
-    def __init__(self, gateway: Gateway, intake: Accepts, hints: Hears, *, body_bytes_max: int) -> None:
+    def __init__(
+        self, gateway: Gateway, intake: Accepts, hints: Hears, refusals: Examines, *, body_bytes_max: int
+    ) -> None:
         self._gateway = gateway
         self._hints = hints
+        self._doctor = refusals
         self._account = gateway.account
         self._intake = intake
         self._body_bytes_max = body_bytes_max
@@ -89,9 +103,8 @@ class AccountReceiver:
             received_at = clock.now()
             verified = self._gateway.verify(Request(headers, body), received_at)
             events = self._gateway.parse(verified)
-        except BadSignature as refused:
-            self._hints.consider(self._gateway, Request(headers, body))
-            return self._refuse(refused)
+        except (BadSignature, BadPayload) as refused:
+            return self._examine(request, Request(headers, body), refused)
         except Refused as refused:
             return self._refuse(refused)
         try:
@@ -120,7 +133,15 @@ class AccountReceiver:
             counter = self._by_key[key] = telemetry.KEYS_USED.labels(self._account, key)
         counter.inc()
 
-    def _refuse(self, refused: Refused) -> web.Response:
+    def _examine(self, posted: web.Request, request: Request, refused: Refused) -> web.Response:
+        """Nobody waits for what is found out but us: the caller is told nothing of it."""
+        if isinstance(refused, BadSignature):
+            self._hints.consider(self._gateway, request)
+        url = f"https://{posted.headers.get('Host', '')}{posted.raw_path}"
+        found = self._doctor.consider(self._gateway, request, refused, now=clock.now(), url=url)
+        return self._refuse(refused, found)
+
+    def _refuse(self, refused: Refused, found: Diagnosis | None = None) -> web.Response:
         result = RESULTS.get(type(refused), "refused")
         telemetry.DELIVERIES.labels(self._account, result).inc()
         if (unsaid := self._said.due(result)) is not None:
@@ -129,6 +150,7 @@ class AccountReceiver:
                 account=self._account,
                 result=result,
                 reason=refused.reason[:REASON_CHARS_MAX],
+                **({} if found is None else {"finding": found.finding, "detail": found.detail[:REASON_CHARS_MAX]}),
                 unsaid=unsaid,
             )
         response = self._refusal(refused.status).fresh()

@@ -18,7 +18,8 @@ from ingest.connections import BoundedSite, Crowd, refuse_slow_parser
 from ingest.health import LaneFigures
 from ingest.supervise import supervise
 from tillkeeper import telemetry
-from tillkeeper.loops import start
+from tillkeeper.accounts import LOOK_EVERY_S
+from tillkeeper.loops import keep_running, start
 from tillkeeper.process import collect_garbage_seldom, loop_factory, run_until_stopped
 from tillkeeper.settings import Settings
 
@@ -51,17 +52,19 @@ async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIte
         figures_stop = asyncio.Event()
         figures = start(LaneFigures(held.intake).run(figures_stop), name="lane figures")
         policy = start(held.policy.keep_looking(figures_stop), name="policy")
+        look = keep_running(held.accounts.look_once, name="accounts", stop=figures_stop, idle_s=LOOK_EVERY_S)
+        accounts = start(look, name="accounts")
         try:
             listening = listen(settings.ingest.host, settings.ingest.port, shares_port=shares_port)
             await BoundedSite(runner, listening, Crowd()).start()
             port: int = listening.getsockname()[1]
             collect_garbage_seldom()
-            log.info("ingest_listening", host=settings.ingest.host, port=port, accounts=sorted(held.gateways))
+            log.info("ingest_listening", host=settings.ingest.host, port=port, accounts=sorted(held.accounts.gateways))
             yield port
         finally:
             await runner.cleanup()
             figures_stop.set()
-            await asyncio.wait({figures, policy})
+            await asyncio.wait({figures, policy, accounts})
     log.info("ingest_stopped")
 
 

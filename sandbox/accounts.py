@@ -1,65 +1,40 @@
 """The sandbox's accounts: keys made for the occasion, and what a configuration file says of them."""
 
-import secrets
-import string
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
 
-import msgspec
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-
-from sandbox.signing import WeChatPayKey
-from sandbox.voices import AlipayVoice, StripeVoice, Voice, WeChatPayVoice
+from sandbox.plays import USUAL, find
+from sandbox.plays.base import Kept, Setting
+from sandbox.plays.stripe import StripeVoice
+from sandbox.voices import Voice
 from tillkeeper.gateways.stripe import LIVE_BY_KEY_PREFIX, StripeSettings
 from tillkeeper.settings import Settings
 
-RSA_BITS: Final = 2048
-API_PATHS: Final[Mapping[str, str]] = {"stripe": "", "alipay": "/gateway.do", "wechatpay": ""}
-APIV3_KEY_CHARS: Final = 32
+
+def new_voices(gateways: Sequence[str] = USUAL) -> dict[str, Voice]:
+    """An account at each of these gateways, with fresh keys."""
+    return {(account := account_of(gateway)): find(gateway).new_voice(account) for gateway in gateways}
 
 
-def new_voices() -> dict[str, Voice]:
-    """An account at each gateway, with fresh keys."""
-    voices = (
-        StripeVoice(account="stripe-main", secret=_stripe_secret(), api_key=f"sk_test_{secrets.token_hex(16)}"),
-        AlipayVoice(
-            account="alipay-main",
-            app_id="2021004100000001",
-            seller_id="2088000000000001",
-            private_key=_rsa_key(),
-            app_key=_rsa_key(),
-        ),
-        WeChatPayVoice(
-            account="wechatpay-main",
-            mch_id="1900000100",
-            app_id="wx8888888888888888",
-            apiv3_key="".join(secrets.choice(string.ascii_letters) for _ in range(APIV3_KEY_CHARS)),
-            key=WeChatPayKey("PUB_KEY_ID_0119000001002026112200000001", _rsa_key()),
-            merchant_serial=secrets.token_hex(20).upper(),
-            merchant_key=_rsa_key(),
-        ),
-    )
-    return {voice.account: voice for voice in voices}
+def account_of(gateway: str) -> str:
+    """The name of the account that is played at a gateway."""
+    return f"{gateway.replace('_', '-')}-main"
 
 
 def impostors_of(voices: Mapping[str, Voice]) -> dict[str, Voice]:
-    """The same accounts with keys that nobody configured."""
-    return {account: _impostor_of(voice) for account, voice in voices.items()}
+    """The same accounts with keys that nobody configured, but for those whose gateway signs nothing."""
+    return {
+        account: impostor(voice)
+        for account, voice in voices.items()
+        if (impostor := find(voice.gateway).impostor) is not None
+    }
 
 
-def _impostor_of(voice: Voice) -> Voice:
-    match voice:
-        case StripeVoice():
-            return msgspec.structs.replace(voice, secret=_stripe_secret())
-        case AlipayVoice():
-            return msgspec.structs.replace(voice, private_key=_rsa_key())
-        case WeChatPayVoice():
-            return msgspec.structs.replace(voice, key=WeChatPayKey(voice.key.serial, _rsa_key()))
-        case _:
-            raise AssertionError(f"nobody can imitate {voice.gateway}")
+def asks_first(voices: Mapping[str, Voice]) -> bool:
+    """Whether one of them says only that something happened, so that its gateway must be asked what."""
+    return any(find(voice.gateway).fetched for voice in voices.values())
 
 
 def voices_of(settings: Settings) -> dict[str, Voice]:
@@ -94,39 +69,47 @@ def write_config(
     if broker_url is not None:
         lines.append(f"broker_url = {_secret(path, 'broker_url', broker_url)}")
     lines += ["[ingest]", f"port = {port}"]
-    for voice in voices.values():
-        lines += [f"[accounts.{voice.account}]", f'gateway = "{voice.gateway}"', *_settings(path, voice)]
-        if voice.account in bases:
-            lines.append(f'api_base = "{bases[voice.account]}{API_PATHS[voice.gateway]}"')
-    _write(path, "\n".join([*lines, more]))
+    _write(path, "\n".join([*lines, *_accounts(path, voices, bases), more]))
+
+
+def write_accounts(path: Path, voices: Mapping[str, Voice]) -> None:
+    """A configuration file of these accounts alone, beside it a file for each secret: enough for `inspect`."""
+    _write(path, "\n".join(_accounts(path, voices, {})))
+
+
+def _accounts(path: Path, voices: Mapping[str, Voice], bases: Mapping[str, str]) -> Iterator[str]:
+    for account, voice in voices.items():
+        yield f"[accounts.{account}]"
+        yield f'gateway = "{voice.gateway}"'
+        yield from _settings(path, voice)
+        if account in bases:
+            yield f"api_base = {_toml(bases[account] + find(voice.gateway).api_path)}"
 
 
 def _settings(path: Path, voice: Voice) -> list[str]:
-    match voice:
-        case StripeVoice():
-            return [
-                f"webhook_secrets = [{_secret(path, 'stripe_webhook_secret', voice.secret)}]",
-                f"api_key = {_secret(path, 'stripe_api_key', voice.api_key)}",
-            ]
-        case AlipayVoice():
-            return [
-                f'app_id = "{voice.app_id}"',
-                f'seller_id = "{voice.seller_id}"',
-                f"alipay_public_key = {_secret(path, 'alipay_public_key', _public_pem(voice.private_key))}",
-                f"app_private_key = {_secret(path, 'alipay_app_private_key', _private_pem(voice.app_key))}",
-            ]
-        case WeChatPayVoice():
-            public_key = _secret(path, "wechatpay_public_key", _public_pem(voice.key.private_key))
-            return [
-                f'mch_id = "{voice.mch_id}"',
-                f'app_id = "{voice.app_id}"',
-                f"apiv3_key = {_secret(path, 'wechatpay_apiv3_key', voice.apiv3_key)}",
-                f'public_keys = {{ "{voice.key.serial}" = {public_key} }}',
-                f'merchant_serial = "{voice.merchant_serial}"',
-                f"merchant_private_key = {_secret(path, 'wechatpay_merchant_key', _private_pem(voice.merchant_key))}",
-            ]
+    told = find(voice.gateway).settings(voice)
+    return [f"{name} = {_written(path, f'{voice.account}.{name}', value)}" for name, value in told.items()]
+
+
+def _written(path: Path, name: str, value: Setting) -> str:
+    """A setting as TOML has it.  Its secrets are kept in files whose names begin with `name`."""
+    match value:
+        case Kept():
+            return _secret(path, name, value)
+        case Mapping():
+            values = [_written(path, f"{name}.{at}", it) for at, it in enumerate(value.values())]
+            return f"{{ {', '.join(f'{_toml(key)} = {it}' for key, it in zip(value, values, strict=True))} }}"
+        case list() | tuple():
+            return f"[{', '.join(_written(path, f'{name}.{at}', it) for at, it in enumerate(value))}]"
+        case bool() | str():
+            return _toml(value)
         case _:
-            raise AssertionError(f"nobody configures {voice.gateway}")
+            raise AssertionError(f"{name} is nothing that TOML has")
+
+
+def _toml(value: str | bool) -> str:
+    """What JSON writes is TOML as well, but for the one control character that JSON leaves bare."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _secret(path: Path, name: str, secret: str) -> str:
@@ -139,19 +122,3 @@ def _secret(path: Path, name: str, secret: str) -> str:
 def _write(path: Path, text: str) -> None:
     path.touch(mode=0o600)
     path.write_text(f"{text}\n")
-
-
-def _stripe_secret() -> str:
-    return f"whsec_{secrets.token_hex(16)}"
-
-
-def _rsa_key() -> RSAPrivateKey:
-    return generate_private_key(public_exponent=65537, key_size=RSA_BITS)
-
-
-def _public_pem(key: RSAPrivateKey) -> str:
-    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-
-
-def _private_pem(key: RSAPrivateKey) -> str:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

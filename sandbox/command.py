@@ -20,6 +20,7 @@ import orjson
 from rich.console import Console
 
 from sandbox.playing import Wish, play_on
+from sandbox.plays import USUAL, NoSuchGateway, named
 from sandbox.servers import RabbitMQ, ServerFailed
 from sandbox.stage import Stage, Stopped, Unplayable, given_stage, own_stage
 from sandbox.summary import Summary, print_summary
@@ -41,6 +42,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Which Tillkeeper to play to."""
 
     up: bool
+    gateways: str | None  # names with commas between, or `all`
     broker: str
     url: str | None
     config: Path | None
@@ -49,6 +51,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 def main(
     *,
     up: bool,
+    gateways: str | None,
     broker: str,
     seconds: float,
     rate: float,
@@ -63,14 +66,14 @@ def main(
     configuration says it listens): the other gateways sign with keys that no merchant has.
     """
     console = console_for(to_errors=as_json)
-    options = Options(up=up, broker=broker, url=url, config=config)
+    options = Options(up=up, gateways=gateways, broker=broker, url=url, config=config)
     try:
         summary = asyncio.run(_run(options, Wish(seconds=seconds, rate=rate, seed=seed), Screen(console)))
     except (Stopped, asyncio.CancelledError, KeyboardInterrupt):
         return fail("stopped", code=INTERRUPTED)
     except BadSettings as error:
         return fail(*error.problems, code=WRONG)
-    except Unplayable as error:
+    except (Unplayable, NoSuchGateway) as error:
         return fail(str(error), code=WRONG)
     except ServerFailed as error:
         return fail(str(error), code=OUT_OF_REACH)
@@ -111,15 +114,18 @@ def _heed_signals(stop: asyncio.Event, playing: Sequence[asyncio.Task[Summary]],
 
 def _stage(options: Options, say: Callable[[str], None], stop: asyncio.Event) -> AbstractAsyncContextManager[Stage]:
     if not options.up:
+        if options.gateways is not None:
+            raise Unplayable("--gateways chooses what --up plays; of a given Tillkeeper its Stripe accounts are played")
         return given_stage(
             load_settings(options.config), url=options.url, config=options.config and options.config.absolute()
         )
     if options.url is not None or options.config is not None:
         raise Unplayable("--up brings its own Tillkeeper: give neither --url nor --config with it")
+    gateways = USUAL if options.gateways is None else named(options.gateways)
     why_not = "as asked" if options.broker == "none" else RabbitMQ.available()
     if why_not is not None:
         say(f"no RabbitMQ ({why_not}): the PostgreSQL lane alone carries everything")
-    return own_stage(with_broker=why_not is None, say=say, stop=stop)
+    return own_stage(gateways=gateways, with_broker=why_not is None, say=say, stop=stop)
 
 
 def console_for(*, to_errors: bool) -> Console:

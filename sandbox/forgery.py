@@ -1,4 +1,7 @@
-"""Deliveries that nobody may believe: each claims an order paid in full, and none is what its gateway signed for it."""
+"""Deliveries that nobody may believe: each claims an order paid in full, and none is what its gateway signed for it.
+
+Where nothing is signed, anybody's delivery is taken, and its gateway asked: one that is made up must change nothing.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -8,12 +11,12 @@ from typing import Final, Literal, assert_never
 import msgspec
 
 from sandbox.signing import Signed
-from sandbox.story import Happening, Story
+from sandbox.story import Happening, Story, bare
 from sandbox.voices import Voice
 
 STALE_S: Final = 20 * 60  # four times the window of five minutes
 
-Trick = Literal["wrong_key", "altered", "stale", "misdirected"]
+Trick = Literal["wrong_key", "altered", "stale", "misdirected", "invented"]
 
 
 class Forgery(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,10 +25,12 @@ class Forgery(msgspec.Struct, frozen=True, kw_only=True):
     account: str
     trick: Trick
     signed: Signed
+    query: str = ""  # behind the question mark of the URL
 
 
 class Forger:
-    """Forges in the names of all accounts.  `impostors` are the same accounts with keys that nobody configured."""
+    """Forges in the names of all accounts.  `impostors` are the same accounts with keys that nobody configured, without
+    those that sign nothing."""
 
     def __init__(self, voices: Mapping[str, Voice], impostors: Mapping[str, Voice]) -> None:
         self._voices = voices
@@ -33,34 +38,40 @@ class Forger:
 
     def forge(self, story: Story, *, chance: Random, now: datetime) -> Forgery:
         """One forgery, by a trick that this order's gateway could fall for."""
-        trick = chance.choice(self._tricks(story.account))
+        return self.forge_by(chance.choice(self.tricks(story.account)), story, chance=chance, now=now)
+
+    def forge_by(self, trick: Trick, story: Story, *, chance: Random, now: datetime) -> Forgery:
+        """One forgery by this trick, which must be one of the account's."""
         account = story.account
         if trick == "misdirected":
-            account = chance.choice(sorted(self._voices.keys() - {account}))
-        return Forgery(account=account, trick=trick, signed=self._signed(trick, story, chance, now))
+            account = chance.choice(sorted(self._impostors.keys() - {account}))
+        claim = _claim(story, self._voices[story.account].pays, chance)
+        signed, query = self._signed(trick, claim, now), self._voices[story.account].query(*claim)
+        return Forgery(account=account, trick=trick, signed=signed, query=query)
 
-    def _tricks(self, account: str) -> Sequence[Trick]:
-        tricks: list[Trick] = ["wrong_key"]
+    def tricks(self, account: str) -> Sequence[Trick]:
+        """What this account's gateway could fall for."""
+        tricks: list[Trick] = ["wrong_key" if account in self._impostors else "invented"]
         if self._voices[account].amount_follows is not None:
             tricks.append("altered")
         if self._voices[account].signs_time:
             tricks.append("stale")
-        if len(self._voices) > 1:
+        if self._impostors.keys() - {account}:  # elsewhere it would be taken for one that is made up
             tricks.append("misdirected")
         return tricks
 
-    def _signed(self, trick: Trick, story: Story, chance: Random, now: datetime) -> Signed:
-        claim = _claim(story, self._voices[story.account].pays, chance)
-        voice, impostor = self._voices[story.account], self._impostors[story.account]
+    def _signed(self, trick: Trick, claim: tuple[Story, Happening], now: datetime) -> Signed:
+        account = claim[0].account
+        voice = self._voices[account]
         match trick:
             case "wrong_key":
-                return impostor.say(*claim, now=now, again=0)
+                return self._impostors[account].say(*claim, now=now, again=0)
             case "altered":
                 assert voice.amount_follows is not None
                 return altered(voice.say(*claim, now=now, again=0), after=voice.amount_follows)
             case "stale":
                 return voice.say(*claim, now=now - timedelta(seconds=STALE_S), again=0)
-            case "misdirected":
+            case "misdirected" | "invented":
                 return voice.say(*claim, now=now, again=0)
             case unheard:
                 assert_never(unheard)
@@ -68,15 +79,15 @@ class Forger:
 
 def _claim(story: Story, word: str, chance: Random) -> tuple[Story, Happening]:
     """A payment that never was, with references of its own: believing it would show in the order."""
-    mark = f"forged_{chance.randrange(10**9)}"
+    mark = f"{chance.randrange(10**9):09d}"  # letters and digits alone, for some gateways have no other references
     told = Happening(
         word=word,
-        event_id=f"evt_{mark}_{story.order_ref}",
+        event_id=f"evt_{bare(story.order_ref)}forged{mark}",
         at=story.started_at,
         amount=story.amount,
         refund_ref="",
     )
-    return msgspec.structs.replace(story, payment_ref=f"{story.payment_ref}_{mark}", happenings=(told,)), told
+    return msgspec.structs.replace(story, payment_ref=f"{story.payment_ref}{mark}", happenings=(told,)), told
 
 
 def altered(signed: Signed, *, after: bytes) -> Signed:

@@ -8,9 +8,11 @@ from random import Random
 from typing import Final, NamedTuple, assert_never
 
 import aiohttp
+from yarl import URL
 
 from sandbox.agenda import Act, Deliver, Forge, Register, acts_of
 from sandbox.forgery import Forger
+from sandbox.plays import find
 from sandbox.posting_log import PostingLog
 from sandbox.signing import Signed
 from sandbox.story import tell
@@ -103,7 +105,7 @@ class Player:
     def _open_order(self, now_s: float) -> int:
         """Puts a new order on the agenda; returns how many posts that makes, and 1 for an order without any."""
         story = tell(self._seed, next(self._orders), run=self._run, now=clock.now(), accounts=self._gateways)
-        self._log.opened(story)
+        self._log.opened(story, telling=find(self._gateways[story.account]).telling(story))
         self._ledger.add(story)
         acts = acts_of(story, self._chance)
         for act in acts:
@@ -152,10 +154,11 @@ class Player:
     async def _deliver(self, act: Deliver) -> bool:
         account = act.story.account
         counts = self._log.counts[account]
-        signed = self._voices[account].say(act.story, act.happening, now=clock.now(), again=act.again)
+        voice, told = self._voices[account], (act.story, act.happening)
+        signed = voice.say(*told, now=clock.now(), again=act.again)
         started_s = clock.monotonic_s()
         counts.posted += 1
-        status = await self._post(account, signed)
+        status = await self._post(account, signed, voice.query(*told))
         ended_s = clock.monotonic_s()
         if _is_not_now(status):
             counts.unanswered += 1
@@ -170,24 +173,32 @@ class Player:
 
     async def _forge(self, act: Forge) -> bool:
         forgery = self._forger.forge(act.story, chance=self._chance, now=clock.now())
-        status = await self._post(forgery.account, forgery.signed)
+        started_s = clock.monotonic_s()
+        status = await self._post(forgery.account, forgery.signed, forgery.query)
+        ended_s = clock.monotonic_s()
         if _is_not_now(status):
             return False
+        is_accepted = status // 100 == 2  # noqa: PLR2004 - the class of success
+        if forgery.trick == "invented" and is_accepted:
+            self._log.took_invention(forgery.account, took_s=ended_s - started_s, at_s=ended_s)
+            return True
         counts = self._log.counts[forgery.account]
         counts.forged += 1
         self._log.tricks[forgery.trick] += 1
         if status in FORGED_ANSWERS:
             counts.forged_refused += 1
         else:
-            counts.forged_accepted += status // 100 == 2  # noqa: PLR2004 - the class of success
+            counts.forged_accepted += is_accepted
             self._log.surprised(f"a forgery ({forgery.trick}) for {act.story.order_ref} got {status}")
         return True
 
-    async def _post(self, account: str, signed: Signed) -> int:
+    async def _post(self, account: str, signed: Signed, query: str) -> int:
         headers, body = signed
-        return await self._status("POST", f"/webhooks/{account}", headers=headers, data=body)
+        # As it is: a gateway may have signed the URL just so.
+        url = URL(f"/webhooks/{account}?{query}" if query else f"/webhooks/{account}", encoded=True)
+        return await self._status("POST", url, headers=headers, data=body)
 
-    async def _status(self, method: str, path: str, **content: object) -> int:
+    async def _status(self, method: str, path: str | URL, **content: object) -> int:
         """The answer's status, or 0 for none."""
         try:
             async with self.session.request(method, path, **content) as answer:  # type: ignore[arg-type]

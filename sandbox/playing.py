@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from sandbox.accounts import impostors_of
+from sandbox.accounts import asks_first, impostors_of
 from sandbox.forgery import Forger
 from sandbox.look import Look
 from sandbox.player import Player, open_session
@@ -25,7 +25,7 @@ from tillkeeper.store.pool import open_pool
 FRAME_S: Final = 0.5  # between two pictures
 FINISH_S: Final = 60.0  # for posting what is held back; without faults it takes a second
 CATCH_UP_S: Final = 60.0  # for the workers
-CALM_S: Final = 5.0  # what differs this long after all was applied will not right itself
+CALM_S: Final = 5.0  # what differs this long after all was applied will not right itself, if no gateway must be asked
 LANES_LOOKS: Final = 4  # two seconds, twice the time within which a receiver tells its figures
 POOL_CONNECTIONS: Final = 2  # the watcher and the judge
 RECENT_S: Final = 3.0  # over which the rate of posts is shown
@@ -103,13 +103,14 @@ class Playing:
         """Waits for the workers; in what the orders differ from the truth then, and whether all was applied."""
         self._doing = "waits for the workers"
         until_s, applied_at_s = clock.monotonic_s() + CATCH_UP_S, math.inf
+        calm_s = CATCH_UP_S if asks_first(self._stage.voices) else CALM_S
         while (now_s := clock.monotonic_s()) < until_s:
             self._check_alive()
             sight = await self._look.again()
             if not sight.stale and sight.applied >= self._log.accepted:
                 applied_at_s = min(applied_at_s, now_s)
                 differences = await self._differences()
-                if not differences or now_s > applied_at_s + CALM_S:
+                if not differences or now_s > applied_at_s + calm_s:
                     return differences, True
             await asyncio.sleep(FRAME_S)
         return await self._differences(), applied_at_s < math.inf

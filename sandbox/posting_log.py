@@ -24,6 +24,7 @@ class Counts(msgspec.Struct, kw_only=True):
     forged: int = 0
     forged_refused: int = 0
     forged_accepted: int = 0
+    invented: int = 0  # where nothing is signed: accepted, for its gateway will be asked, and must change nothing
 
 
 class Expected(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +32,8 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     truth: Truth
-    telling: frozenset[str]
+    due: frozenset[str]  # deliveries by the id of what happened, silent ones too
+    telling: frozenset[str]  # events that webhooks must bring into the order's history
 
 
 class PostingLog:
@@ -45,7 +47,7 @@ class PostingLog:
         self.surprises: list[str] = []  # the first answers that should not have been given
         self.tricks: Counter[str] = Counter()
         self._accepted = 0
-        self._known: set[tuple[str, str]] = set()  # accepted events by account and id
+        self._known: set[tuple[str, str]] = set()  # accepted deliveries by account and id
         self._marks: deque[tuple[float, int]] = deque(maxlen=MARKS_MAX)
 
     @property
@@ -56,11 +58,12 @@ class PostingLog:
     @property
     def posted(self) -> int:
         """All posts so far, forged ones included."""
-        return sum(it.posted + it.forged for it in self.counts.values())
+        return sum(it.posted + it.forged + it.invented for it in self.counts.values())
 
-    def opened(self, story: Story) -> None:
-        """An order is about to be played."""
-        self.orders[story.order_ref] = Expected(name=story.name, truth=story.truth, telling=story.telling)
+    def opened(self, story: Story, *, telling: frozenset[str]) -> None:
+        """An order is about to be played; `telling` are the ids of the events that webhooks bring."""
+        due = frozenset(it.event_id for it in story.happenings)
+        self.orders[story.order_ref] = Expected(name=story.name, truth=story.truth, due=due, telling=telling)
         self.unregistered.add(story.order_ref)
 
     def registered(self, order_ref: str) -> None:
@@ -73,6 +76,14 @@ class PostingLog:
         counts.accepted += 1
         counts.again += (account, event_id) in self._known
         self._known.add((account, event_id))
+        self._mark(took_s, at_s)
+
+    def took_invention(self, account: str, *, took_s: float, at_s: float) -> None:
+        """2xx for a delivery that somebody made up, where nobody can tell: the workers take it up as any other."""
+        self.counts[account].invented += 1
+        self._mark(took_s, at_s)
+
+    def _mark(self, took_s: float, at_s: float) -> None:
         self._accepted += 1
         self._marks.append((at_s, self._accepted))
         self.accept_s.append(took_s)
@@ -83,10 +94,9 @@ class PostingLog:
             self.surprises.append(surprise)
 
     def undelivered(self) -> int:
-        """Events that were never accepted."""
-        told = sum(len(it.telling) for it in self.orders.values())
+        """Deliveries that were never accepted."""
         known = {event_id for _, event_id in self._known}
-        return told - sum(len(it.telling & known) for it in self.orders.values())
+        return sum(len(it.due - known) for it in self.orders.values())
 
     def lag_s(self, applied: int, *, now_s: float) -> float:
         """How long ago that was accepted which is next to be applied."""

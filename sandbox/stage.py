@@ -14,7 +14,7 @@ from typing import Final
 import aiohttp
 import msgspec
 
-from sandbox.accounts import new_voices, voices_of, write_config
+from sandbox.accounts import asks_first, new_voices, voices_of, write_config
 from sandbox.apis.all import answering
 from sandbox.apis.questions import QuestionLog
 from sandbox.apis.server import serving
@@ -31,6 +31,8 @@ STOP_WITHIN_S: Final = 75.0  # `tillkeeper run` gives each of its children up to
 LOOK_S: Final = 5.0  # for one look at whether it is ready
 AUDIT_WITHIN_S: Final = 120.0
 QUESTIONS_KEPT: Final = 10_000  # a play may go on for days
+# What a real gateway would limit would only make a play wait: some are asked after every single delivery.
+UNLIMITED: Final = "[ask]\ncalls_per_s = 0"
 
 
 class Stopped(Exception):
@@ -67,8 +69,11 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def own_stage(*, with_broker: bool, say: Callable[[str], None], stop: asyncio.Event) -> AsyncIterator[Stage]:
-    """PostgreSQL, perhaps RabbitMQ, and `tillkeeper run`, all of our own; gone afterwards, whatever happens.
+async def own_stage(
+    *, gateways: Sequence[str], with_broker: bool, say: Callable[[str], None], stop: asyncio.Event
+) -> AsyncIterator[Stage]:
+    """PostgreSQL, perhaps RabbitMQ, and `tillkeeper run` with an account at each of these gateways, all of our own;
+    gone afterwards, whatever happens.
 
     Raises ServerFailed, or Stopped when `stop` is set before it stands.
     """
@@ -82,7 +87,8 @@ async def own_stage(*, with_broker: bool, say: Callable[[str], None], stop: asyn
         await _start_all(servers)
         _go_on(stop)
         database_url = await postgres.create_database("tillkeeper")
-        stage = await _written(stack, directory, database_url, rabbitmq.url if rabbitmq else None)
+        broker_url = rabbitmq.url if rabbitmq else None
+        stage = await _written(stack, directory, gateways, database_url=database_url, broker_url=broker_url)
         say("starting tillkeeper run")
         child = await Child.start(
             _tillkeeper("run", stage.config),
@@ -121,13 +127,24 @@ async def given_stage(settings: Settings, *, url: str | None, config: Path | Non
         )
 
 
-async def _written(stack: AsyncExitStack, directory: Path, database_url: str, broker_url: str | None) -> Stage:
+async def _written(
+    stack: AsyncExitStack, directory: Path, gateways: Sequence[str], *, database_url: str, broker_url: str | None
+) -> Stage:
     """The stage as it will be: the gateways can be asked, and the configuration file says where."""
-    voices, questions = new_voices(), QuestionLog(keep=QUESTIONS_KEPT)
+    voices, questions = new_voices(gateways), QuestionLog(keep=QUESTIONS_KEPT)
     ledger = _ledger_of(voices)
     bases = await stack.enter_async_context(serving(answering(voices, ledger, now=clock.now, log=questions)))
     token, port, config = token_hex(16), free_ports(1)[0], directory / "tillkeeper.toml"
-    write_config(config, voices, database_url=database_url, broker_url=broker_url, port=port, token=token, bases=bases)
+    write_config(
+        config,
+        voices,
+        database_url=database_url,
+        broker_url=broker_url,
+        port=port,
+        token=token,
+        bases=bases,
+        more=UNLIMITED if asks_first(voices) else "",
+    )
     return Stage(
         url=f"http://127.0.0.1:{port}",
         token=token,

@@ -7,7 +7,8 @@ from typing import Final
 
 import msgspec
 
-from sandbox.templates import CURRENCIES, SILENT, TEMPLATES, Say, Template
+from sandbox.plays import find
+from sandbox.templates import Say, Template
 from tillkeeper.domain.order import Status
 
 STARTED_AGO_S: Final = (600, 3600)  # gateway times lie behind us, as they do in a redelivery
@@ -52,11 +53,6 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
         """The body of PUT /orders/{order_ref}."""
         return {"amount": self.amount, "currency": self.due_currency, "accounts": [self.due_at]}
 
-    @property
-    def telling(self) -> frozenset[str]:
-        """The ids of the events that must stand in the order's history, each once."""
-        return frozenset(it.event_id for it in self.happenings if it.word not in SILENT)
-
 
 def tell(
     seed: int,
@@ -65,23 +61,28 @@ def tell(
     run: str,
     now: datetime,
     accounts: Mapping[str, str],
-    templates: Mapping[str, Sequence[Template]] = TEMPLATES,
+    templates: Mapping[str, Sequence[Template]] | None = None,
     started_ago_s: tuple[int, int] = STARTED_AGO_S,
 ) -> Story:
-    """The story of the order `index`.  `run` begins its references; `accounts` names the gateway of each account."""
+    """The story of the order `index`.  `run` begins its references; `accounts` names the gateway of each account.
+
+    `templates` by gateway are told instead of those of the gateways' plays.
+    """
     chance = Random(f"{seed}:{index}")  # noqa: S311 - to be repeatable is the purpose
     account = chance.choice(sorted(accounts))
     gateway = accounts[account]
-    template = _pick(chance, templates[gateway], lonely=len(accounts) == 1)
+    play = find(gateway)
+    told = play.templates if templates is None else templates[gateway]
+    template = _pick(chance, told, lonely=len(accounts) == 1)
     started_at = (now - timedelta(seconds=chance.randint(*started_ago_s))).replace(microsecond=0)
     amount = chance.randint(*HUNDREDS) * 100
-    currency, due_currency = _currencies(chance, template, CURRENCIES[gateway])
+    currency, due_currency = _currencies(chance, template, play.currencies)
     order_ref = f"{run}-{index:06d}"
     return Story(
         name=f"{gateway}: {template.name}",
         account=account,
         order_ref=order_ref,
-        payment_ref=f"{PAYMENT_PREFIX[gateway]}{bare(order_ref)}",
+        payment_ref=f"{play.payment_prefix}{bare(order_ref)}",
         amount=amount,
         currency=currency,
         due_currency=due_currency,
@@ -97,10 +98,6 @@ def tell(
 def bare(order_ref: str) -> str:
     """An order's reference as part of a gateway's own, which have letters and digits only."""
     return order_ref.replace("-", "")
-
-
-# References in the shape of each gateway's own.
-PAYMENT_PREFIX: Final = {"stripe": "pi_", "alipay": "20261122", "wechatpay": "42000000"}
 
 
 def _pick(chance: Random, templates: Sequence[Template], *, lonely: bool) -> Template:

@@ -59,7 +59,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
             "no order was played": not log.orders,
             f"{forged_accepted} forged deliveries were accepted": forged_accepted,
             f"{refused} genuine deliveries were refused": refused,
-            f"{log.undelivered()} events were never accepted": log.undelivered(),
+            f"{log.undelivered()} deliveries were never accepted": log.undelivered(),
             f"{len(log.unregistered)} orders could not be registered": log.unregistered,
             "some answers were not as they should be": log.surprises,
             "Tillkeeper did not catch up in time": not self.caught_up,
@@ -83,6 +83,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
             "forged": sum(it.forged for it in counts.values()),
             "forged_refused": sum(it.forged_refused for it in counts.values()),
             "forged_accepted": sum(it.forged_accepted for it in counts.values()),
+            "invented": sum(it.invented for it in counts.values()),
             "tricks": dict(sorted(self.log.tricks.items())),
             "accounts": {account: msgspec.structs.asdict(it) for account, it in counts.items()},
             "accept_ms": {"p50": p50, "p99": p99},
@@ -130,11 +131,12 @@ def print_summary(summary: Summary, console: Console) -> None:
 def _facts(told: Mapping[str, Any], summary: Summary) -> dict[str, str]:
     lanes = ", ".join(f"{count:,} by {LANES.get(lane, lane)}" for lane, count in told["lanes"].items())
     tricks = ", ".join(f"{count} {trick.replace('_', ' ')}" for trick, count in told["tricks"].items())
+    invented = f"; {told['invented']:,} made up where nothing is signed, and of no effect" if told["invented"] else ""
     books, latency, asked = summary.audit.books, told["accept_ms"], told["asked"]
     return {
         "accepted": f"{told['accepted']:,} deliveries ({lanes or 'none'}), {told['duplicates']:,} of them duplicates; "
         f"p50 {latency['p50']} ms, p99 {latency['p99']} ms",
-        "forged": f"{told['forged_refused']:,} of {told['forged']:,} refused ({tricks or 'none'})",
+        "forged": f"{told['forged_refused']:,} of {told['forged']:,} refused ({tricks or 'none'}){invented}",
         "applied": f"{told['applied']:,} deliveries",
         "compared": f"{told['compared']:,} orders by status and sums, {asked:,} of them over HTTP and event by event",
         "questions": f"{sum(told['questions'].values()):,} put to the gateways",

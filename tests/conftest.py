@@ -6,10 +6,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
+import hypothesis
 import pytest
 
 from sandbox.servers import Postgres, RabbitMQ
 from tests.databases import Databases
+
+# Two processes share two cores with the servers: how long an example takes says nothing about the code.
+hypothesis.settings.register_profile(
+    "shared machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("shared machine")
 
 SCHEMA = Path(__file__).parent.parent / "schema.sql"
 

@@ -166,13 +166,27 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] = os.envi
     return _validated(Settings, _tree(path, environ), environ)
 
 
-def load_gateways(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> dict[str, Gateway]:
-    """The gateway of each account alone, for what needs no server: the other settings may be wrong or missing.
+def load_accounts(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Accounts:
+    """The accounts alone, as they stand in file and environment now.  Raises BadSettings."""
+    return _validated(_Accounts, {"accounts": _tree(path, environ).get("accounts", {})}, environ).accounts
 
-    Raises BadSettings.
-    """
-    accounts = _tree(path, environ).get("accounts", {})
-    return build_gateways(_validated(_Accounts, {"accounts": accounts}, environ).accounts)
+
+def secret_files(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
+    """The configuration file, and every file that the accounts' settings name; nothing of what cannot be read now."""
+    path = _path(path, environ)
+    try:
+        accounts = _tree(path, environ).get("accounts", {})
+    except BadSettings:
+        accounts = {}
+    return ((path,) if path else ()) + tuple(Path(name) for name in _named_files(accounts))
+
+
+def _named_files(value: Any) -> Iterator[str]:
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _named_files(inner)
+    elif isinstance(value, str) and value.startswith("file:"):
+        yield value.removeprefix("file:")
 
 
 def load_policy_settings(
@@ -190,10 +204,13 @@ def load_policy_settings(
 
 def _tree(path: Path | None, environ: Mapping[str, str]) -> dict[str, Any]:
     """File and environment merged, as they were written."""
-    if path is None and environ.get(CONFIG_VARIABLE):
-        path = Path(environ[CONFIG_VARIABLE])
+    path = _path(path, environ)
     merged: dict[str, Any] = _merge(_from_file(path) if path else {}, _from_environment(environ))
     return merged
+
+
+def _path(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    return Path(environ[CONFIG_VARIABLE]) if path is None and environ.get(CONFIG_VARIABLE) else path
 
 
 def _validated(model: type[_Model], tree: dict[str, Any], environ: Mapping[str, str]) -> _Model:

@@ -122,6 +122,18 @@ POLICY_REFUSED: Final = Gauge(
     multiprocess_mode="livesum",
 )
 
+# The accounts, in every process that follows their settings.
+ACCOUNTS_REFUSED: Final = Gauge(
+    "tillkeeper_accounts_refused",
+    "Processes whose accounts were changed for the worse, so that they go on with those they had",
+    multiprocess_mode="livesum",
+)
+EXAMINED: Final = Counter(
+    "tillkeeper_examined",
+    "Refused deliveries by account and what the doctor found; limited: there was no time; not_kept: no database",
+    ("account", "finding"),
+)
+
 # Notices.
 NOTICES: Final = Counter(
     "tillkeeper_notices",

@@ -51,13 +51,16 @@ class ApplyLoop:
         policy: Callable[[], Policy],
         now: Callable[[], datetime],
         batch_events: int,
+        note: Callable[[Sequence[Delivery]], None] = lambda _: None,
     ) -> None:
+        """`note` is told what was applied, once it is committed."""
         self._lane = lane
         self._pool = pool
         self._outage = outage
         self._policy = policy
         self._now = now
         self._batch_events = batch_events
+        self._note = note
         self._lane_is_down = False
 
     async def run_once(self) -> int:
@@ -146,6 +149,7 @@ class ApplyLoop:
         for outcome, events in tally.outcomes.items():
             APPLIED_EVENTS.labels(outcome).inc(events)
         APPLIED_EVENTS.labels("duplicate").inc(tally.duplicates)
+        self._note(deliveries)
         APPLY_BATCH_EVENTS.observe(sum(len(it.events) for it in deliveries))
         if deliveries:
             oldest = min(it.received_at for it in deliveries)

@@ -19,6 +19,7 @@ from tillkeeper.process import collect_garbage_seldom
 from tillkeeper.settings import Settings
 from tillkeeper.store.pool import open_pool
 from workers.apply import MESSAGES_MAX, ApplyLoop
+from workers.keys import KeyUses
 from workers.outage import Outage
 from workers.park import ParkLoop
 
@@ -28,6 +29,7 @@ LOOPS_PER_LANE: Final = 3  # while batches are in PostgreSQL's hands, the next i
 PREFETCH_MESSAGES: Final = 2 * MESSAGES_MAX  # the next batch is at hand; more would go down with a crash
 IDLE_S: Final = 0.0  # `take` itself waits
 PARK_IDLE_S: Final = 5.0
+KEYS_IDLE_S: Final = 10.0  # whether a key is in use is asked in days
 STOP_S: Final = 30.0  # a batch takes well under a second; what is not done by then comes again
 POOL_CONNECTIONS: Final = 8
 
@@ -77,6 +79,7 @@ def _loops(
     ) -> tuple[str, Coroutine[Any, Any, None]]:
         return name, keep_running(run_once, name=name, stop=stop, idle_s=idle_s)
 
+    keys = KeyUses(pool)
     apply = [
         ApplyLoop(
             lane=lane,
@@ -85,6 +88,7 @@ def _loops(
             policy=lambda: policy.policy,
             now=clock.now,
             batch_events=settings.work.batch_events,
+            note=keys.note,
         )
         for lane in lanes
     ]
@@ -92,5 +96,6 @@ def _loops(
     return [
         *(forever(loop.run_once, f"apply {lane.name}", IDLE_S) for loop, lane in zip(apply, lanes, strict=True)),
         *(forever(park.run_once, f"park {name}", PARK_IDLE_S) for name, park in parks.items()),
+        forever(keys.run_once, "keys", KEYS_IDLE_S),
         ("policy", policy.keep_looking(stop)),
     ]

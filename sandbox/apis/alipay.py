@@ -8,7 +8,7 @@ import json
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 from cryptography.exceptions import InvalidSignature
@@ -21,7 +21,9 @@ from sandbox.apis.stripe import http_date
 from sandbox.signing_alipay import SHANGHAI, alipay_signature, yuan
 from sandbox.truth.books import Known, PaymentState, RefundState
 from sandbox.truth.ledger import Ledger
-from sandbox.voices import AlipayVoice
+
+if TYPE_CHECKING:  # a play imports its API
+    from sandbox.plays.alipay import AlipayVoice
 
 SUCCESS: Final = {"code": "10000", "msg": "Success"}
 NOTHING_PAID: Final = dict.fromkeys(("buyer_pay_amount", "invoice_amount", "point_amount", "receipt_amount"), "0.00")
@@ -37,7 +39,7 @@ Content = dict[str, Any]
 class AlipayApi:
     """One app's."""
 
-    def __init__(self, voice: AlipayVoice, ledger: Ledger) -> None:
+    def __init__(self, voice: "AlipayVoice", ledger: Ledger) -> None:
         self._voice = voice
         self._ledger = ledger
         self._forger: RSAPrivateKey | None = None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from sandbox.apis.base import Put, Sealed, Told
@@ -18,7 +18,9 @@ from sandbox.apis.stripe_objects import charge_of, intent_of, refund_of, session
 from sandbox.signing import Json, charge_ref_of, session_ref_of
 from sandbox.truth.books import Known
 from sandbox.truth.ledger import Ledger
-from sandbox.voices import StripeVoice
+
+if TYPE_CHECKING:  # a play imports its API
+    from sandbox.plays.stripe import StripeVoice
 
 SEARCH_LAG: Final = timedelta(minutes=1)  # "data is searchable in less than a minute"
 EVENTS_KEPT: Final = timedelta(days=30)
@@ -31,7 +33,7 @@ _SEARCHED: Final = re.compile(r"""metadata\[["']order_id["']\]:["']((?:[^"'\\]|\
 class StripeApi:
     """One account's."""
 
-    def __init__(self, voice: StripeVoice, ledger: Ledger) -> None:
+    def __init__(self, voice: "StripeVoice", ledger: Ledger) -> None:
         self._voice = voice
         self._ledger = ledger
         self._numbers = 0

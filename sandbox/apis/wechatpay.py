@@ -8,7 +8,7 @@ import re
 from base64 import b64decode
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from cryptography.exceptions import InvalidSignature
@@ -21,7 +21,9 @@ from sandbox.apis.stripe import http_date
 from sandbox.signing import Json, WeChatPayKey, rfc3339, wechatpay_refund_id, wechatpay_signed, wechatpay_transaction
 from sandbox.truth.books import Known, KnownRefund, PaymentState
 from sandbox.truth.ledger import Ledger
-from sandbox.voices import WeChatPayVoice
+
+if TYPE_CHECKING:  # a play imports its API
+    from sandbox.plays.wechatpay import WeChatPayVoice
 
 SCHEME: Final = "WECHATPAY2-SHA256-RSA2048"
 FRESH_S: Final = 300
@@ -42,7 +44,7 @@ BANK: Final = "招商银行信用卡0403"
 class WeChatPayApi:
     """One merchant's."""
 
-    def __init__(self, voice: WeChatPayVoice, ledger: Ledger) -> None:
+    def __init__(self, voice: "WeChatPayVoice", ledger: Ledger) -> None:
         self._voice = voice
         self._ledger = ledger
         self._forger: WeChatPayKey | None = None

@@ -4,7 +4,7 @@ templates ──> story ──> voice.say: the signed delivery ──> the recei
      └─ words ──> books ──> api.answer: what the gateway says when it is asked
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -23,7 +23,7 @@ class Kept(str):
     __slots__ = ()
 
 
-Setting: TypeAlias = "str | bool | list[str] | dict[str, str]"
+Setting: TypeAlias = "str | bool | Sequence[Setting] | Mapping[str, Setting]"
 
 
 class Play(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from sandbox.plays import find
 from sandbox.story import Story
-from sandbox.truth.books import WORDS
+from sandbox.truth.books import PaymentState
 from tillkeeper.domain.events import Evidence
 from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.order import Order, summarize
@@ -66,8 +67,8 @@ def findings(stories: Iterable[Story], gateways: Mapping[str, str], histories: S
 
 def decided_at(story: Story, gateway: str) -> datetime | None:
     """When the gateway wrote the last word into its books that changed anything for an order."""
-    words = WORDS[gateway]
-    told = [it.at for it in story.happenings if words.get(it.word) is not None and words[it.word] != "created"]
+    words, nothing = find(gateway).words, (None, PaymentState.CREATED)
+    told = [it.at for it in story.happenings if words.get(it.word) not in nothing]
     return max(told, default=None)
 
 

@@ -5,13 +5,12 @@
 A word that the gateway never sends, because it has no webhook for it, stands in the story all the same.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
 
 import msgspec
 
+from sandbox.plays import find
 from sandbox.story import Happening, Story
 
 
@@ -32,46 +31,6 @@ class RefundState(StrEnum):
     PENDING = "pending"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
-
-
-# What each word of a gateway's writes into its books; words that are missing here write nothing.
-WORDS: Final[Mapping[str, Mapping[str, PaymentState | RefundState]]] = {
-    "stripe": {
-        "payment_intent.created": PaymentState.CREATED,
-        "payment_intent.processing": PaymentState.PENDING,
-        "payment_intent.amount_capturable_updated": PaymentState.AUTHORIZED,
-        "payment_intent.succeeded": PaymentState.SUCCEEDED,
-        "payment_intent.payment_failed": PaymentState.FAILED,
-        "payment_intent.canceled": PaymentState.CANCELLED,
-        "checkout.session.completed": PaymentState.PENDING,
-        "checkout.session.async_payment_succeeded": PaymentState.SUCCEEDED,
-        "refund.created": RefundState.PENDING,
-        "refund.updated": RefundState.SUCCEEDED,
-        "refund.failed": RefundState.FAILED,
-    },
-    "alipay": {
-        "WAIT_BUYER_PAY": PaymentState.PENDING,
-        "TRADE_SUCCESS": PaymentState.SUCCEEDED,
-        "TRADE_FINISHED": PaymentState.SUCCEEDED,
-        "TRADE_CLOSED": PaymentState.CANCELLED,
-        "refund asked": RefundState.PENDING,
-        "refunded": RefundState.SUCCEEDED,
-    },
-    "wechatpay": {
-        "NOTPAY": PaymentState.CREATED,
-        "USERPAYING": PaymentState.PENDING,
-        "PAYERROR": PaymentState.FAILED,
-        "REVOKED": PaymentState.CANCELLED,
-        "CLOSED": PaymentState.CANCELLED,
-        "TRANSACTION.SUCCESS": PaymentState.SUCCEEDED,
-        "REFUND.PROCESSING": RefundState.PENDING,
-        "REFUND.SUCCESS": RefundState.SUCCEEDED,
-        "REFUND.ABNORMAL": RefundState.FAILED,
-        "REFUND.CLOSED": RefundState.FAILED,
-    },
-}
-
-TELLS_TOTALS: Final = frozenset({"refunded"})  # its amount is all that was given back so far
 
 
 class KnownRefund(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,19 +74,20 @@ def known(story: Story, gateway: str, at: datetime) -> Known | None:
     """What the gateway knows of the story's payment; None before it was made."""
     if at < story.started_at:
         return None
-    books = Known(story=story, at=story.started_at)
+    play, books = find(gateway), Known(story=story, at=story.started_at)
     for happening in story.happenings:
         if happening.at <= at:
-            books = _written(books, happening, WORDS[gateway].get(happening.word))
+            state, is_total = play.words.get(happening.word), happening.word in play.totals
+            books = _written(books, happening, state, is_total=is_total)
     return books
 
 
-def _written(books: Known, happening: Happening, state: PaymentState | RefundState | None) -> Known:
+def _written(books: Known, happening: Happening, state: PaymentState | RefundState | None, *, is_total: bool) -> Known:
     match state:
         case None:
             return books
         case RefundState():
-            return msgspec.structs.replace(books, refunds=_with_refund(books, happening, state))
+            return msgspec.structs.replace(books, refunds=_with_refund(books, happening, state, is_total=is_total))
         case PaymentState.SUCCEEDED if books.paid_at is not None:
             return msgspec.structs.replace(books, word=happening.word, at=happening.at)
         case PaymentState.SUCCEEDED:
@@ -137,11 +97,11 @@ def _written(books: Known, happening: Happening, state: PaymentState | RefundSta
             return msgspec.structs.replace(books, state=state, word=happening.word, at=happening.at)
 
 
-def _with_refund(books: Known, happening: Happening, state: RefundState) -> tuple[KnownRefund, ...]:
+def _with_refund(books: Known, happening: Happening, state: RefundState, *, is_total: bool) -> tuple[KnownRefund, ...]:
     before = books.refund(happening.refund_ref)
     others = tuple(it for it in books.refunds if it is not before)
     amount = happening.amount
-    if happening.word in TELLS_TOTALS:
+    if is_total:
         amount -= sum(it.amount for it in others)
     told = KnownRefund(
         refund_ref=happening.refund_ref,

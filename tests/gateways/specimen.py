@@ -73,6 +73,7 @@ class Specimen:
     nothing.  "fields": `unsigned` are pieces that may change what is said beside the money (a reason, a time), never
     kind, references, amounts or currency.  "nothing": the body is anybody's, so that it yields questions, not events;
     `foreign` and `with_signature` are None then if there is no signature at all.
+    `hints` is True where some other deliveries prove nothing, though this one does, and only have the gateway asked.
     `deciding` are names of values that rightly change an event's kind, or whether there is one.
     """
 
@@ -86,6 +87,7 @@ class Specimen:
     asked: Mapping[str, Asked]
     covers: Literal["body", "fields", "nothing"] = "body"
     unsigned: tuple[bytes, ...] = ()
+    hints: bool = False
     deciding: frozenset[str] = frozenset()
 
 

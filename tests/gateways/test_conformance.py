@@ -12,6 +12,17 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from meaning import (
+    NARROW,
+    WRONG_FIELDS,
+    WRONG_LEAVES,
+    is_narrow_question,
+    is_refused,
+    leaves,
+    money_of,
+    outcome,
+    replaced,
+)
 from pydantic import TypeAdapter
 from specimen import NOW
 
@@ -71,57 +82,6 @@ HOSTILE_VALUES = {
     "100,000 deep": b"[" * 100_000 + b"]" * 100_000,
     "a repeated key": b'{"a":1,"a":1}',
 }
-WRONG_LEAVES = (None, [], {}, "", "x", "9" * 300, 0, 1, -1, True, False, 0.5, 10**17)
-WRONG_FIELDS = (
-    "",
-    " ",
-    "x",
-    "0",
-    "-1",
-    "+1",
-    "1,00",
-    "1e400",
-    "1e3",
-    "NaN",
-    "Infinity",
-    "0.001",
-    "\uff11\uff12",
-    "9" * 300,
-)
-
-
-NARROW = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
-
-
-def outcome(specimen, request, now=NOW):
-    """The events and what is to be fetched, or the refusal.  Whatever else is raised fails the test."""
-    try:
-        verified = specimen.gateway.verify(request, now)
-        return (*specimen.gateway.parse(verified), *specimen.gateway.to_fetch(verified))
-    except (BadSignature, BadPayload) as refused:
-        return refused
-
-
-def is_refused(specimen, got):
-    """Where nothing is signed, a delivery may have the gateway asked about something of narrow form, and no more."""
-    if isinstance(got, Refused):
-        return True
-    return specimen.covers == "nothing" and all(is_narrow_question(it) for it in got)
-
-
-def is_narrow_question(it):
-    refs = [it.order_ref, it.payment_ref, it.refund_ref] if isinstance(it, Question) else [""]
-    return all(ref is None or NARROW.fullmatch(ref) for ref in refs)
-
-
-def money_of(got):
-    """What the money hangs on: all but what is said beside it."""
-    return [
-        it
-        if isinstance(it, Question)
-        else msgspec.structs.replace(it, occurred_at=NOW, failure=None, failure_code=None, method=None, event_id="")
-        for it in got
-    ]
 
 
 def with_body(request, body):
@@ -160,6 +120,13 @@ def test_it_asks_just_what_it_says(specimen):
         question = Question(about=about, order_ref="ORDER-1", payment_ref=payment_ref, refund_ref=refund_ref)
         with pytest.raises(CannotAsk):
             specimen.gateway.ask(question, now=NOW, nonce="n")
+
+
+def test_the_key_that_fits_is_among_those_it_names(specimen):
+    key = specimen.gateway.verify(specimen.valid, NOW).key
+    labels = specimen.gateway.key_labels()
+    assert key in labels if specimen.foreign is not None else labels in ((), (key,))
+    assert len(set(labels)) == len(labels)
 
 
 def test_people_are_told_all_about_it(specimen):
@@ -327,23 +294,6 @@ def test_a_repeated_key_is_refused_even_with_the_same_value(specimen):
             again = f",{json.dumps(name)}:{json.dumps(value)}}}".encode()
             body = layer.plain[: layer.plain.rindex(b"}")] + again
             assert isinstance(outcome(specimen, layer.seal(body)), BadPayload)
-
-
-def leaves(value, path=()):
-    """The path of every value in parsed JSON, objects and arrays included."""
-    if path:
-        yield path
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, child in inner:
-        yield from leaves(child, (*path, name))
-
-
-def replaced(value, path, leaf):
-    if not path:
-        return leaf
-    copy = value.copy()
-    copy[path[0]] = replaced(value[path[0]], path[1:], leaf)
-    return copy
 
 
 def hold_to_the_valid(specimen, got, leaf, name):

@@ -11,6 +11,7 @@ from specimen import NOW
 from specimen_stripe import BODY, SECRET, SETTINGS
 
 from sandbox.signing import stripe_body, stripe_payment_intent, stripe_refund, stripe_signed
+from tillkeeper.gateways.base import BadPayload, Question, Verified
 from tillkeeper.gateways.inspecting import inspect_request
 from tillkeeper.gateways.stripe import Stripe, StripeSettings
 
@@ -56,6 +57,41 @@ def test_a_good_capture_shows_its_event():
         ],
     }
     json.dumps(found)
+
+
+class Terse(Stripe):
+    """A gateway that says only that something happened, and signs where it posts to."""
+
+    name = "terse"
+
+    def verify(self, request, now):
+        return Verified(key="url", content=request.query)
+
+    def parse(self, verified):
+        return ()
+
+    def to_fetch(self, verified):
+        if not verified.content:
+            raise BadPayload("it names nothing")
+        return (Question(about="payment", payment_ref=verified.content),)
+
+
+@pytest.mark.parametrize(
+    ("url", "query"),
+    [
+        ("/webhooks/terse-main?id=%2f1&x=a+b", "id=%2f1&x=a+b"),
+        ("https://pay.shop.example/webhooks/terse-main/?a?b#c?d", "a?b"),
+        ("/webhooks/terse-main#?no", ""),
+    ],
+)
+def test_the_url_is_looked_at_as_well_and_what_would_be_asked_is_shown(url, query):
+    terse = {"terse-main": Terse("terse-main", StripeSettings.model_validate(SETTINGS))}
+    found = inspect_request(json.dumps(a_file(url=url)).encode(), terse, None, None, default_now=NOW)
+    if query:
+        asked = {"about": "payment", "order_ref": None, "payment_ref": query, "refund_ref": None}
+        assert found == {"verified": True, "reason": None, "events": [], "fetches": [asked]}
+    else:
+        assert found == {"verified": False, "reason": "the signature is good, but it names nothing", "events": []}
 
 
 def test_a_failure_is_shown_by_its_class():

@@ -3,6 +3,7 @@
 import json
 from base64 import b64encode
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from wechatpayv3.utils import rsa_sign
 
 from tests.system.commands import tillkeeper, written
+from tillkeeper.cli.inspecting import _print
 
 NOW = datetime(2026, 10, 5, 12, tzinfo=UTC)
 UNIX = int(NOW.timestamp())
@@ -149,6 +151,15 @@ async def test_people_read_words(config, tmp_path):
     assert ended.code == 0
     for words in ("s.json: verified", "payment.succeeded", "order ORDER-1", "amount 129.00 CNY"):
         assert words in ended.out
+
+
+def test_what_its_gateway_would_be_asked_is_said_in_words(capsys):
+    asked = {"about": "payment", "order_ref": None, "payment_ref": "tr_1", "refund_ref": None}
+    _print(Path("m.json"), {"verified": True, "reason": None, "events": [], "fetches": [asked]})
+    said = (
+        "m.json: verified; it says only that something happened\n  the gateway is asked about a payment: payment tr_1\n"
+    )
+    assert capsys.readouterr().out == said
 
 
 async def test_one_that_is_not_verified_makes_the_answer_no_and_keeps_its_place(config, tmp_path):

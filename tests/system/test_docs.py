@@ -76,7 +76,8 @@ def test_what_is_printed_of_the_gateways_is_what_stands_there():
 
 
 def test_the_printed_accounts_name_each_setting_once():
-    accounts = tomllib.loads(re.sub(r"^#(\w+ = )", r"\1", (ROOT / "deploy" / "accounts.toml").read_text(), flags=re.M))
+    printed = (ROOT / "deploy" / "accounts.toml").read_text()
+    accounts = tomllib.loads(re.sub(r"^#(\w+ = )", r"\1", printed, flags=re.MULTILINE))
     told = {it["gateway"]: set(it) for it in accounts["accounts"].values()}
     assert told == {name: set(it.settings.model_fields) for name, it in GATEWAYS.items()}
 

@@ -137,6 +137,22 @@ async def test_variables_of_a_real_tillkeeper_do_not_reach_one_of_our_own(place,
     assert code == 0, errors + output
 
 
+async def test_the_gateways_that_are_named_are_played_and_no_others(place):
+    told = ("--up", "--gateways", "wechatpay,alipay", "--seconds", "2", "--rate", "60", "--broker", "none", "--json")
+    async with sandbox(place, *told) as child:
+        code, output, errors = await ended(child)
+    assert code == 0, errors + output
+    assert list(json.loads(output)["accounts"]) == ["wechatpay-main", "alipay-main"]
+
+
+async def test_a_gateway_that_is_none_is_said_plainly(place):
+    async with sandbox(place, "--up", "--gateways", "stripe,paypall") as child:
+        code, _, errors = await ended(child)
+    assert code == 2
+    assert "no gateway 'paypall'; there are: alipay, " in errors
+    assert "Traceback" not in errors
+
+
 # --- a Tillkeeper that runs already -----------------------------------------------------------------------------------
 
 
@@ -187,6 +203,7 @@ async def test_a_given_tillkeeper_is_played_to_more_than_once(place, tmp_path, d
         ({}, (), "no receiver is ready at http://127.0.0.1:"),
         ({"api_key": "sk_live_51ofthetests"}, (), "no Stripe account for tests"),
         ({}, ("--up",), "give neither --url nor --config"),
+        ({}, ("--gateways", "stripe"), "--gateways chooses what --up plays"),
     ],
 )
 async def test_what_cannot_be_played_to_is_said_plainly(place, tmp_path, account, arguments, said):

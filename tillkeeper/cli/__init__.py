@@ -15,9 +15,11 @@ from tillkeeper.cli import (
     db,
     handover,
     inspecting,
+    keys,
     order,
     parked,
     policy,
+    refused,
     roles,
     run,
     sandbox,
@@ -36,7 +38,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for subject in (run, roles, db, order, stuck, cases, handover, backfill, parked, policy, inspecting, audit, sandbox):
+SUBJECTS = (run, roles, db, order, stuck, cases, handover, backfill, parked, refused, keys, policy, inspecting, audit)
+for subject in (*SUBJECTS, sandbox):
     app.add_typer(subject.app)
 
 

@@ -1,7 +1,6 @@
 """`tillkeeper inspect`: captured requests explained."""
 
 import sys
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -13,7 +12,7 @@ from tillkeeper.cli.money import in_words
 from tillkeeper.cli.options import AsJson, Config, exits, name_file
 
 if TYPE_CHECKING:
-    from tillkeeper.gateways.base import Gateway
+    from tillkeeper.accounts import KnownAccounts
 
 app = typer.Typer()
 
@@ -43,16 +42,17 @@ def inspect_command(
     """Explain captured requests: verified or why not, and the events in them.  Changes nothing, needs no server.
 
     REQUEST.json is {"method", "url", "headers": {}, "body": "..."} or "body_b64"; "account" and "now" in it count
-    where the options do not say.  Only the accounts of the configuration are needed.  With --json: one line a file.
+    where the options do not say.  Only the accounts of the configuration are needed.  What is refused is examined as
+    `tillkeeper refused` does.  With --json: one line a file.
     """
     with reported(as_json=as_json):
-        gateways = _gateways(config)
+        accounts = _accounts(config)
         from tillkeeper import clock
         from tillkeeper.cli.output import print_json
 
         all_verified = True
         for file in files:
-            found = _inspected(file, gateways, account, _moment(now), clock.now())
+            found = _inspected(file, accounts, account, _moment(now), clock.now())
             all_verified &= found["verified"]
             if as_json:
                 print_json(found)
@@ -62,22 +62,23 @@ def inspect_command(
             raise typer.Exit(NO)
 
 
-def _gateways(config: Path | None) -> "Mapping[str, Gateway]":
-    from tillkeeper.settings import BadSettings, load_gateways
+def _accounts(config: Path | None) -> "KnownAccounts":
+    from tillkeeper.accounts import KnownAccounts
+    from tillkeeper.settings import BadSettings, load_accounts
 
     name_file(config)
     try:
-        gateways = load_gateways()
+        accounts = KnownAccounts(load_accounts())
     except BadSettings as error:
         raise Failed(*error.problems, code=WRONG) from None
-    if not gateways:
+    if not accounts.gateways:
         raise Failed("no account is configured; name the file with --config PATH or TILLKEEPER_CONFIG", code=WRONG)
-    return gateways
+    return accounts
 
 
 def _inspected(
     file: Path,
-    gateways: "Mapping[str, Gateway]",
+    accounts: "KnownAccounts",
     account: str | None,
     now: datetime | None,
     default_now: datetime,
@@ -90,7 +91,9 @@ def _inspected(
         return {"verified": False, "reason": f"the file cannot be read: {error.strerror}", "events": []}
     if len(captured) > FILE_BYTES_MAX:
         return {"verified": False, "reason": f"the file is greater than {FILE_BYTES_MAX} bytes", "events": []}
-    return inspect_request(captured, gateways, account, now, default_now=default_now)
+    return inspect_request(
+        captured, accounts.gateways, account, now, default_now=default_now, examine=accounts.diagnosis
+    )
 
 
 def _read(file: Path) -> bytes:
@@ -112,13 +115,26 @@ def _print(file: Path, found: dict[str, Any]) -> None:
     name = "standard input" if file == STANDARD_INPUT else shown(file)
     if not found["verified"]:
         print(f"{name}: NOT verified: {shown(found['reason'])}")
+        if diagnosis := found.get("diagnosis"):
+            print(f"  {diagnosis['finding']}" + (f": {shown(diagnosis['detail'])}" if diagnosis["detail"] else ""))
+            print(f"  {diagnosis['advice']}")
         return
-    events = found["events"]
-    print(f"{name}: verified, {len(events)} events" if events else f"{name}: verified; it holds no event that matters")
+    events, fetches = found["events"], found.get("fetches", ())
+    if events:
+        print(f"{name}: verified, {len(events)} events")
+    elif fetches:
+        print(f"{name}: verified; it says only that something happened")
+    else:
+        print(f"{name}: verified; it holds no event that matters")
     for event in events:
         print(f"  {event['kind']}  {shown(event['event_id'])}")
         for line in _lines(event):
             print(f"    {shown(line)}")
+    for question in fetches:
+        refs = (
+            f"{name} {question[f'{name}_ref']}" for name in ("order", "payment", "refund") if question[f"{name}_ref"]
+        )
+        print(f"  the gateway is asked about a {question['about']}: {shown(', '.join(refs))}")
 
 
 def _lines(event: dict[str, Any]) -> list[str]:

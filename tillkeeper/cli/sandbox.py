@@ -1,5 +1,6 @@
 """`tillkeeper sandbox`: gateways to play with."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +19,10 @@ Broker = Annotated[
         "--broker", metavar="auto|none", help="With --up: RabbitMQ where it can be had, or the database alone."
     ),
 ]
+Gateways = Annotated[
+    str | None,
+    typer.Option("--gateways", metavar="NAME,NAME|all", help="With --up or --capture: which to play."),
+]
 Seconds = Annotated[float, typer.Option("--seconds", min=0, help="How long to play; 0 is until Ctrl-C.")]
 Rate = Annotated[float, typer.Option("--rate", min=0.1, max=100_000, help="Events to post each second.")]
 Seed = Annotated[int, typer.Option("--seed", help="The same seed plays the same story.")]
@@ -34,6 +39,12 @@ SmtpPort = Annotated[
     int | None,
     typer.Option("--smtp-port", min=1, max=65535, help="With --scenario: a mail server on loopback for payers' mails."),
 ]
+Capture = Annotated[
+    Path | None,
+    typer.Option(
+        "--capture", metavar="DIR", help="Write deliveries, genuine and forged, as files for `tillkeeper inspect`."
+    ),
+]
 Url = Annotated[str | None, typer.Option("--url", help="The receiver to play to; with --up it is our own.")]
 
 
@@ -47,6 +58,7 @@ Url = Annotated[str | None, typer.Option("--url", help="The receiver to play to;
 )
 def sandbox_command(
     up: Up = False,
+    gateways: Gateways = None,
     broker: Broker = "auto",
     seconds: Seconds = 0,
     rate: Rate = 150,  # a machine of two cores shows it at ease
@@ -56,6 +68,7 @@ def sandbox_command(
     scenario: Scenario = None,
     payments: Payments = None,
     smtp_port: SmtpPort = None,
+    capture: Capture = None,
     as_json: AsJson = False,
 ) -> None:
     """Play the gateways: register orders and post signed webhooks, some of them twice, late, shuffled or forged.
@@ -68,22 +81,45 @@ def sandbox_command(
 
     With --scenario days pass in minutes of simulated time: the gateways' webhooks, the real receiver's path, workers,
     sweeps and notices, and the gateways' APIs that they ask.
+
+    With --capture nothing is played: DIR holds a few deliveries of each gateway afterwards, named by what they are, and
+    the configuration of the accounts that received them.
     """
     if broker not in ("auto", "none"):
         raise typer.BadParameter("must be auto or none", param_hint="--broker")
-    if scenario is not None:
-        if up or url is not None or config is not None:
+    if capture is not None:
+        if up or url is not None or config is not None or scenario is not None:
             raise typer.BadParameter(
-                "brings its own Tillkeeper: without --up, --url and --config", param_hint="--scenario"
+                "plays nothing: without --up, --url, --config and --scenario", param_hint="--capture"
+            )
+        raise typer.Exit(_captured(capture, gateways=gateways, seed=seed, as_json=as_json))
+    if scenario is not None:
+        if up or gateways is not None or url is not None or config is not None:
+            raise typer.BadParameter(
+                "brings its own Tillkeeper: without --up, --gateways, --url and --config", param_hint="--scenario"
             )
         raise typer.Exit(_replay(scenario, seed=seed, payments=payments, smtp_port=smtp_port, as_json=as_json))
     with reported(as_json=as_json):
         from sandbox.command import main
 
         code = main(
-            up=up, broker=broker, seconds=seconds, rate=rate, seed=seed, url=url, config=config, as_json=as_json
+            up=up,
+            gateways=gateways,
+            broker=broker,
+            seconds=seconds,
+            rate=rate,
+            seed=seed,
+            url=url,
+            config=config,
+            as_json=as_json,
         )
         raise typer.Exit(code)
+
+
+def _captured(directory: Path, *, gateways: str | None, seed: int, as_json: bool) -> int:
+    from sandbox.capture import main
+
+    return main(directory=directory, gateways=gateways, seed=seed, as_json=as_json)
 
 
 def _replay(scenario: str, *, seed: int, payments: int | None, smtp_port: int | None, as_json: bool) -> int:

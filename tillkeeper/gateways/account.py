@@ -1,5 +1,6 @@
 """What the settings of all accounts share: strictness, secrets worth the name, and keys that can be read."""
 
+import hashlib
 from typing import Annotated, Final
 
 from cryptography import x509
@@ -23,9 +24,14 @@ class AccountModel(BaseModel):
     gateway: str
 
 
-def key_label(setting: str, at: int, secret: str | bytes) -> str:  # noqa: ARG001 - secret: see keys in docs/operations.md
-    """How ops know one of several keys of an account; never the key itself."""
-    return f"{setting}[{at}]"
+FINGERPRINT_BYTES: Final = 2  # tells five keys apart, and is no help in guessing one
+
+
+def key_label(setting: str, at: int, secret: str | bytes) -> str:
+    """How ops know one of several keys of an account: its place, and a fingerprint, for places change."""
+    key = secret.encode() if isinstance(secret, str) else secret
+    digest = hashlib.blake2b(key, person=b"tillkeeper key").hexdigest()
+    return f"{setting}[{at}]:{digest[: 2 * FINGERPRINT_BYTES]}"
 
 
 def _check_secret(secret: str) -> str:

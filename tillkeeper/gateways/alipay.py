@@ -276,6 +276,10 @@ class Alipay(Gateway):
         _check_unambiguous(fields)
         return Verified(key=self._trusted.label, content=fields)
 
+    def key_labels(self) -> tuple[str, ...]:
+        """Alipay signs with one key."""
+        return (self._trusted.label,)
+
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """One event for a trade of ours, none for others'."""
         fields = cast("Mapping[str, str]", verified.content)

@@ -47,6 +47,16 @@ class BadSignature(Refused):
     step = Step.SIGNATURE
 
 
+class Stale(BadSignature):
+    """The time that is signed is too far from now; nothing was said yet of the signature itself."""
+
+    step = Step.TIME
+
+    def __init__(self, reason: str, signed_at: datetime) -> None:
+        super().__init__(reason)
+        self.signed_at = signed_at
+
+
 class BadPayload(Refused):
     """The delivery is authentic or unsigned, but cannot be read."""
 
@@ -198,6 +208,10 @@ class Gateway(Protocol):
     def named(self, request: Request) -> Named | None:  # noqa: ARG002
         """What an unproven delivery says it is about; None where nothing can be read.  Never raises."""
         return None
+
+    def key_labels(self) -> tuple[str, ...]:
+        """The labels of the keys that deliveries may be signed with, as `Verified.key` names them."""
+        return ()
 
     def acknowledge(self) -> Reply:
         """The gateway's own success answer."""

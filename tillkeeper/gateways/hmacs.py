@@ -24,10 +24,11 @@ class HmacKeys:
         self, setting: str, secrets: Sequence[str | bytes], *, digest: str = "sha256", encoding: Encoding = "hex"
     ) -> None:
         self._setting = setting
+        self.labels = tuple(key_label(setting, at, secret) for at, secret in enumerate(secrets))
         self._encode = _ENCODE[encoding]
         self._keyed = [  # once: to set up a key costs half of what signing a body does
-            (key_label(setting, at, secret), hmac.new(_bytes(secret), digestmod=digest))
-            for at, secret in enumerate(secrets)
+            (label, hmac.new(_bytes(secret), digestmod=digest))
+            for label, secret in zip(self.labels, secrets, strict=True)
         ]
 
     def label_of(self, signed: bytes, *signatures: str) -> str:

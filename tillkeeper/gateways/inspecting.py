@@ -2,7 +2,7 @@
 
 import re
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -27,6 +27,10 @@ class Captured(msgspec.Struct, frozen=True, kw_only=True):
     account: str | None
     now: datetime | None
     request: Request
+    url: str
+
+
+Examine = Callable[[Gateway, Request, datetime, Refused, str], Mapping[str, str]]
 
 
 def inspect_request(
@@ -36,17 +40,26 @@ def inspect_request(
     now: datetime | None,
     *,
     default_now: datetime,
+    examine: Examine | None = None,
 ) -> dict[str, Any]:
     """What `tillkeeper inspect --json` prints for one file.  Never raises.
 
     `account` and `now` are the options, which win over the file; `default_now` is the time where neither says.
+    `examine` says more of a delivery that is refused (tillkeeper/doctor).
     """
     try:
         found = read_captured(captured)
         gateway = _gateway(accounts, account or found.account)
-        return _explained(gateway, found.request, now or found.now or default_now)
     except Unreadable as error:
         return _refused(str(error))
+    received_at = now or found.now or default_now
+    try:
+        return _explained(gateway, found.request, received_at)
+    except Refused as refused:
+        told = _refused(refused.reason)
+        if examine is not None:
+            told["diagnosis"] = examine(gateway, found.request, received_at, refused, found.url)
+        return told
 
 
 def read_captured(captured: bytes) -> Captured:
@@ -54,26 +67,28 @@ def read_captured(captured: bytes) -> Captured:
     try:
         file = strictjson.loads(captured)
         _check_method(file)
+        url = text_or_none(file, "url") or ""
         return Captured(
-            account=text_or_none(file, "account") or _account_in(text_or_none(file, "url") or ""),
+            account=text_or_none(file, "account") or _account_in(url),
             now=_moment(at(file, ["now"])),
-            request=Request(headers=_headers(at(file, ["headers"])), body=_body(file)),
+            request=Request(_headers(at(file, ["headers"])), _body(file), query=_query_in(url)),
+            url=url,
         )
     except BadPayload as refused:
         raise Unreadable(f"not a captured delivery: {refused.reason}") from None
 
 
 def _explained(gateway: Gateway, request: Request, now: datetime) -> dict[str, Any]:
+    verified = gateway.verify(request, now)
     try:
-        verified = gateway.verify(request, now)
-    except Refused as refused:
-        return _refused(refused.reason)
-    try:
-        events = gateway.parse(verified)
+        events, questions = gateway.parse(verified), gateway.to_fetch(verified)
     except Refused as refused:
         # The receiver takes no such delivery, so nobody may read `true` and go on.
-        return _refused(f"the signature is good, but {refused.reason}")
-    return {"verified": True, "reason": None, "events": [_shown(event) for event in events]}
+        raise BadPayload(f"the signature is good, but {refused.reason}", refused.step) from None
+    found: dict[str, Any] = {"verified": True, "reason": None, "events": [_shown(event) for event in events]}
+    if questions:  # what happened is not in the delivery: the gateway is asked
+        found["fetches"] = [msgspec.structs.asdict(question) for question in questions]
+    return found
 
 
 def _refused(reason: str) -> dict[str, Any]:
@@ -111,6 +126,11 @@ def _check_method(file: object) -> None:
 def _account_in(url: str) -> str | None:
     found = _ACCOUNT_IN_URL.search(url)
     return found[1] if found else None
+
+
+def _query_in(url: str) -> str:
+    """What stands behind the question mark, raw."""
+    return url.partition("#")[0].partition("?")[2]
 
 
 def _moment(seconds: object) -> datetime | None:

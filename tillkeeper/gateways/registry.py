@@ -8,23 +8,37 @@ from pydantic import Field
 from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.alipay import Alipay
 from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.braintree import Braintree
 from tillkeeper.gateways.checkout import Checkout
+from tillkeeper.gateways.gocardless import GoCardless
+from tillkeeper.gateways.klarna import Klarna
+from tillkeeper.gateways.mollie import Mollie
 from tillkeeper.gateways.razorpay import Razorpay
+from tillkeeper.gateways.shengpay import ShengPay
 from tillkeeper.gateways.shopee import Shopee
 from tillkeeper.gateways.square import Square
+from tillkeeper.gateways.standard import Standard
 from tillkeeper.gateways.stripe import Stripe
 from tillkeeper.gateways.wechatpay import WeChatPay
+from tillkeeper.gateways.wechatpay_v2 import WeChatPayV2
 
 GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
     it.name: it
     for it in (
         Alipay,
+        Braintree,
         Checkout,
+        GoCardless,
+        Klarna,
+        Mollie,
         Razorpay,
+        ShengPay,
         Shopee,
         Square,
+        Standard,
         Stripe,
         WeChatPay,
+        WeChatPayV2,
     )
 }
 

@@ -89,7 +89,7 @@ ABOUT: Final = About(
       (`payment_intent_data.metadata` of a checkout session), or set `order_ref_path`.
     Use one account in the configuration for live mode and another for test mode: each has secrets of its own.
     Register each order with this account among its `accounts`, and with amounts in ISO 4217 minor units.
-    Send a test event from the dashboard: it must show 200 there, and in the metric `tillkeeper_deliveries`.
+    Send a test event from the dashboard: it must show 200 there, and in the metric `tillkeeper_deliveries_total`.
     To roll the secret, add the new one behind the old one, roll it in the dashboard, and drop the old one when
       it is no longer used.
     """,
@@ -132,6 +132,10 @@ class Stripe(Gateway):
                 if hmac.compare_digest(expected, signature):
                     return Verified(key=label, content=request.body)
         raise BadSignature("no v1 signature is by any of the webhook_secrets")
+
+    def key_labels(self) -> tuple[str, ...]:
+        """One for each secret."""
+        return tuple(label for label, _ in self._keyed)
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """One event for a type that TYPES knows, none for others."""

@@ -190,6 +190,10 @@ class WeChatPay(Gateway):
             raise BadSignature(f"the signature is not by the key {label}") from None
         return Verified(key=label, content=request.body)
 
+    def key_labels(self) -> tuple[str, ...]:
+        """By serial number or id."""
+        return tuple(label for label, _ in self._keys.values())
+
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """One event for a payment or a refund of this merchant's, none for others."""
         notice = strictjson.loads(cast("bytes", verified.content))

@@ -29,7 +29,7 @@ class PolicyFile:
         """Reads the file, or the default policy where none is named.  Raises BadPolicy."""
         self._path = path
         self._accounts = accounts
-        self._judged = _signature(path) if path else ()  # before it is read: what is written meanwhile is seen later
+        self._judged = signature_of(path) if path else ()  # before it is read: what is written meanwhile is seen later
         self._coming: Signature | None = None
         self.policy: Policy = load_policy(path, accounts)
         self.digest = digest_of(self.policy)
@@ -53,7 +53,7 @@ class PolicyFile:
         """
         if self._path is None:
             return False
-        signature = _signature(self._path)
+        signature = signature_of(self._path)
         if signature == self._judged:
             self._coming = None
             return False
@@ -84,9 +84,11 @@ class PolicyFile:
         POLICY_REFUSED.set(1)
 
 
-def _signature(path: Path) -> Signature:
-    """Another one after every change of the file, also when it, or a link on the way to it, is replaced; empty where
-    there is none."""
+def signature_of(path: Path) -> Signature:
+    """Another one after every change of a file, also when it, or a link on the way to it, is replaced.
+
+    Empty where there is none.
+    """
     try:
         found = path.stat()
     except (OSError, ValueError):

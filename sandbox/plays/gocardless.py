@@ -1,0 +1,442 @@
+"""GoCardless as the sandbox plays it: bank debits that take their time, events without amounts, and an API to ask."""
+
+import hmac
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any, ClassVar, Final, cast
+
+import msgspec
+
+from sandbox.apis.base import Put, Sealed, Told
+from sandbox.plays.base import Kept, Play, Setting
+from sandbox.signing import Json, Signed
+from sandbox.story import Happening, Story
+from sandbox.templates import ALL, AT_ONCE_S, Say, Template
+from sandbox.truth.books import Known, KnownRefund, PaymentState, RefundState
+from sandbox.truth.ledger import Ledger
+from sandbox.voices import Voice
+from tillkeeper.domain.order import Status
+
+API_VERSION: Final = "2015-07-06"
+
+WORDS: Final[dict[str, PaymentState | RefundState | None]] = {
+    "payments.created": PaymentState.PENDING,
+    "payments.submitted": PaymentState.PENDING,
+    "payments.confirmed": PaymentState.SUCCEEDED,
+    "payments.paid_out": PaymentState.SUCCEEDED,
+    "payments.failed": PaymentState.FAILED,
+    "payments.failed, to be retried": PaymentState.PENDING,
+    "payments.failed late": None,  # in the books a payment that was paid stays so
+    "payments.late_failure_settled": None,
+    "payments.cancelled": PaymentState.CANCELLED,
+    "payments.charged_back": None,
+    "payments.chargeback_cancelled": None,
+    "refunds.created": RefundState.PENDING,
+    "refunds.paid": RefundState.SUCCEEDED,
+    "refunds.failed": RefundState.FAILED,
+    "mandates.active": None,
+}
+# The action and the status of the payment after it; None where the status stays.
+ACTIONS: Final[Mapping[str, tuple[str, str | None]]] = {
+    "payments.created": ("created", "pending_submission"),
+    "payments.submitted": ("submitted", "submitted"),
+    "payments.confirmed": ("confirmed", "confirmed"),
+    "payments.paid_out": ("paid_out", "paid_out"),
+    "payments.failed": ("failed", "failed"),
+    "payments.failed, to be retried": ("failed", "pending_submission"),
+    "payments.failed late": ("failed", "failed"),
+    "payments.late_failure_settled": ("late_failure_settled", None),
+    "payments.cancelled": ("cancelled", "cancelled"),
+    "payments.charged_back": ("charged_back", "charged_back"),
+    "payments.chargeback_cancelled": ("chargeback_cancelled", "paid_out"),
+}
+CAUSES: Final[Mapping[str, str]] = {
+    "payments.created": "payment_created",
+    "payments.submitted": "payment_submitted",
+    "payments.confirmed": "payment_confirmed",
+    "payments.paid_out": "payment_paid_out",
+    "payments.failed": "bank_account_closed",
+    "payments.failed, to be retried": "insufficient_funds",
+    "payments.failed late": "insufficient_funds",
+    "payments.late_failure_settled": "late_failure_settled",
+    "payments.cancelled": "payment_cancelled",
+    "payments.charged_back": "authorisation_disputed",
+    "payments.chargeback_cancelled": "payment_confirmed",
+}
+REFUND_STATUSES: Final[Mapping[RefundState, str]] = {
+    RefundState.PENDING: "created",
+    RefundState.SUCCEEDED: "paid",
+    RefundState.FAILED: "failed",
+}
+
+_PAID: Final = (Say("payments.created"), Say("payments.submitted"), Say("payments.confirmed", after_s=AT_ONCE_S))
+
+TEMPLATES: Final = (
+    Template(name="paid", weight=30, says=_PAID, status=Status.PAID, paid=ALL),
+    Template(
+        name="paid, and paid out",
+        weight=10,
+        says=(Say("mandates.active"), *_PAID, Say("payments.paid_out")),
+        status=Status.PAID,
+        paid=ALL,
+    ),
+    Template(
+        name="failed, collected again, and paid",
+        weight=8,
+        says=(
+            Say("payments.created"),
+            Say("payments.failed, to be retried"),
+            Say("payments.submitted"),
+            Say("payments.confirmed"),
+        ),
+        status=Status.PAID,
+        paid=ALL,
+    ),
+    Template(
+        name="failed, to be collected again",
+        weight=4,
+        says=(Say("payments.submitted"), Say("payments.failed, to be retried")),
+        status=Status.PROCESSING,
+    ),
+    Template(
+        name="on its way",
+        weight=5,
+        says=(Say("payments.created"), Say("payments.submitted")),
+        status=Status.PROCESSING,
+    ),
+    Template(
+        name="failed",
+        weight=8,
+        says=(Say("payments.submitted"), Say("payments.failed", after_s=AT_ONCE_S)),
+        status=Status.FAILED,
+    ),
+    Template(
+        name="cancelled",
+        weight=4,
+        says=(Say("payments.created"), Say("payments.cancelled")),
+        status=Status.FAILED,
+    ),
+    Template(
+        name="failed late",
+        weight=3,
+        says=(*_PAID, Say("payments.failed late"), Say("payments.late_failure_settled")),
+        status=Status.PAID,  # and disputed: the money went back after it had come
+        paid=ALL,
+    ),
+    Template(
+        name="charged back",
+        weight=3,
+        says=(*_PAID, Say("payments.charged_back")),
+        status=Status.PAID,
+        paid=ALL,
+    ),
+    Template(
+        name="a chargeback that was cancelled",
+        weight=2,
+        says=(*_PAID, Say("payments.charged_back"), Say("payments.chargeback_cancelled")),
+        status=Status.PAID,
+        paid=ALL,
+    ),
+    Template(
+        name="a part given back",
+        weight=6,
+        says=(*_PAID, Say("refunds.created", 4, "1"), Say("refunds.paid", 4, "1")),
+        status=Status.PARTIALLY_REFUNDED,
+        paid=ALL,
+        refunded=4,
+    ),
+    Template(
+        name="given back in two parts",
+        weight=4,
+        says=(
+            Say("payments.confirmed"),
+            Say("refunds.created", 3, "1"),
+            Say("refunds.paid", 3, "1", after_s=AT_ONCE_S),
+            Say("refunds.created", 7, "2"),
+            Say("refunds.paid", 7, "2"),
+        ),
+        status=Status.REFUNDED,
+        paid=ALL,
+        refunded=ALL,
+    ),
+    Template(
+        name="being given back",
+        weight=3,
+        says=(*_PAID, Say("refunds.created", 4, "1")),
+        status=Status.REFUNDING,
+        paid=ALL,
+    ),
+    Template(
+        name="a refund that fails",
+        weight=3,
+        says=(*_PAID, Say("refunds.created", ALL, "1"), Say("refunds.failed", ALL, "1")),
+        status=Status.PAID,
+        paid=ALL,
+    ),
+    Template(
+        name="paid too little",
+        weight=2,
+        says=(Say("payments.confirmed", 8),),
+        status=Status.PARTIALLY_PAID,
+        paid=8,
+    ),
+    Template(
+        name="paid where nobody expects it",
+        weight=2,
+        says=(Say("payments.confirmed"),),
+        status=Status.UNPAID,
+        at_other_account=True,
+    ),
+)
+
+
+def gocardless_signed(secret: str, body: bytes) -> Signed:
+    """Any body with GoCardless's headers."""
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": "gocardless-webhook-service/1.1",
+        "Origin": "https://api.gocardless.com",
+        "Webhook-Signature": hmac.digest(secret.encode(), body, "sha256").hex(),
+    }, body
+
+
+def gocardless_body(*events: Json) -> bytes:
+    """A delivery of events, one or many."""
+    return json.dumps({"events": events, "meta": {"webhook_id": "WB0000TILL"}}).encode()
+
+
+def gocardless_event(event_id: str, at: datetime, resource: str, action: str, /, **more: Any) -> Json:
+    """One event; `more` are its fields, such as `links` or `details`."""
+    return {
+        "id": event_id,
+        "created_at": written(at),
+        "resource_type": resource,
+        "action": action,
+        "links": {},
+        "details": {"origin": "gocardless", "cause": f"{resource[:-1]}_{action}", "description": "As it says."},
+        "metadata": {},
+    } | more
+
+
+def gocardless_payment(payment_ref: str, amount: int, currency: str, order_ref: str | None, /, **more: Any) -> Json:
+    """A payment that was collected, unless `more` says otherwise."""
+    return {
+        "id": payment_ref,
+        "created_at": "2026-09-28T09:00:00.000Z",
+        "charge_date": "2026-10-02",
+        "amount": amount,
+        "description": None,
+        "currency": currency,
+        "status": "confirmed",
+        "amount_refunded": 0,
+        "reference": None,
+        "metadata": {} if order_ref is None else {"order_id": order_ref},
+        "fx": {"fx_currency": currency, "fx_amount": None, "exchange_rate": None, "estimated_exchange_rate": None},
+        "links": {"mandate": "MD000TILL", "creditor": "CR000TILL"},
+        "retry_if_possible": False,
+        "scheme": "sepa_core",
+    } | more
+
+
+def gocardless_refund(refund_ref: str, payment_ref: str, amount: int, currency: str, /, **more: Any) -> Json:
+    """A refund that was paid, unless `more` says otherwise."""
+    return {
+        "id": refund_ref,
+        "created_at": "2026-10-03T09:00:00.000Z",
+        "amount": amount,
+        "currency": currency,
+        "status": "paid",
+        "reference": None,
+        "metadata": {},
+        "links": {"payment": payment_ref, "mandate": "MD000TILL"},
+    } | more
+
+
+def written(at: datetime) -> str:
+    """A time as GoCardless writes it."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.000Z"
+
+
+def refund_id(refund_ref: str) -> str:
+    """A refund's reference in the shape of GoCardless's own; `refund_ref_of` undoes it."""
+    return f"RF{refund_ref.removeprefix('re_')}"
+
+
+def refund_ref_of(refund_id: str) -> str:
+    """The story's reference of a refund."""
+    return f"re_{refund_id.removeprefix('RF')}"
+
+
+class GoCardlessVoice(msgspec.Struct, frozen=True, kw_only=True):
+    """GoCardless's, with an endpoint's secret."""
+
+    gateway: ClassVar[str] = "gocardless"
+    pays: ClassVar[str] = "payments.confirmed"
+    signs_time: ClassVar[bool] = False
+    amount_follows: ClassVar[bytes | None] = b'"links": {"payment": "'
+
+    account: str
+    secret: str
+    access_token: str  # who shows it may ask
+
+    def query(self, story: Story, happening: Happening) -> str:  # noqa: ARG002
+        """None."""
+        return ""
+
+    def say(self, story: Story, happening: Happening, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
+        """The same delivery each time."""
+        return gocardless_signed(self.secret, gocardless_body(event_of(story, happening)))
+
+
+def event_of(story: Story, happening: Happening) -> Json:
+    """The event, as deliveries and as the list of events show it."""
+    resource, _, action = happening.word.partition(".")
+    if resource == "mandates":
+        links = {"mandate": "MD000TILL"}
+        return gocardless_event(happening.event_id, happening.at, resource, action, links=links)
+    if resource == "refunds":
+        links = {"refund": refund_id(happening.refund_ref)}
+        return gocardless_event(happening.event_id, happening.at, resource, action, links=links)
+    details = {
+        "origin": "bank" if "failed" in happening.word else "gocardless",
+        "cause": CAUSES[happening.word],
+        "description": "As it says.",
+        "scheme": "sepa_core",
+        "will_attempt_retry": happening.word.endswith("to be retried"),
+    }
+    told = {"links": {"payment": story.payment_ref}, "details": details}
+    action = ACTIONS[happening.word][0]
+    metadata = {"resource_metadata": {"order_id": story.order_ref}}
+    return gocardless_event(happening.event_id, happening.at, resource, action, **told, **metadata)
+
+
+class GoCardlessApi:
+    """One account's: a payment's events with the payment, and refunds."""
+
+    def __init__(self, voice: GoCardlessVoice, ledger: Ledger) -> None:
+        self._voice = voice
+        self._ledger = ledger
+
+    @property
+    def account(self) -> str:
+        """The account's name in the configuration."""
+        return self._voice.account
+
+    def answer(self, put: Put, *, now: datetime, knows_at: datetime) -> Told:  # noqa: ARG002 - its books are at once
+        """One question."""
+        if put.headers.get("authorization") != f"Bearer {self._voice.access_token}":
+            return _error(401, "invalid_api_usage", "access_token_not_found")
+        if put.headers.get("gocardless-version") != API_VERSION:
+            return _error(400, "invalid_api_usage", "missing_version_header")
+        match put.path.split("/")[1:]:
+            case ["events"] if put.first("resource_type") == "payments" and put.first("include") == "payment":
+                return self._events(put.first("payment") or "", knows_at)
+            case ["refunds", ref]:
+                return self._refund(ref, knows_at)
+            case _:
+                return _error(404, "invalid_api_usage", "resource_not_found")
+
+    def broken(self, status: int, put: Put) -> Told:  # noqa: ARG002
+        """GoCardless's words for trouble of its own."""
+        if status == 429:  # noqa: PLR2004 - too many requests
+            return _error(status, "invalid_api_usage", "rate_limit_exceeded")
+        return _error(status, "gocardless", "internal_server_error")
+
+    def sealed(self, told: Told, *, now: datetime, forged: bool = False) -> Sealed:
+        """Nothing is signed; a forged answer is one that breaks off."""
+        headers = {
+            "Content-Type": "application/json",
+            "Date": format_datetime(now.astimezone(UTC).replace(microsecond=0), usegmt=True),
+            **told.headers,
+        }
+        body = told.body[: len(told.body) // 2] if forged else told.body
+        return Sealed(status=told.status, headers=headers, body=body)
+
+    def _events(self, ref: str, knows_at: datetime) -> Told:
+        books = self._ledger.payment(self.account, ref, knows_at)
+        happened = [] if books is None else [it for it in books.story.happenings if it.at <= knows_at]
+        ours = [it for it in happened if it.word in ACTIONS]
+        page: Json = {"events": [], "meta": {"cursors": {"before": None, "after": None}, "limit": 500}}
+        if books is not None and ours:
+            page["events"] = [event_of(books.story, it) for it in reversed(ours)]
+            page["linked"] = {"payments": [payment_of(books, ours)]}
+        order_ref = "" if books is None else books.story.order_ref
+        return Told(body=_json(page), about="payment", ref=ref, order_ref=order_ref, said=f"{len(ours)} events")
+
+    def _refund(self, ref: str, knows_at: datetime) -> Told:
+        books = self._ledger.payment_of_refund(self.account, refund_ref_of(ref), knows_at)
+        refund = None if books is None else books.refund(refund_ref_of(ref))
+        if books is None or refund is None:
+            return _error(404, "invalid_api_usage", "resource_not_found", about="refund", ref=ref)
+        told = refund_of(books.story, refund)
+        order_ref = books.story.order_ref
+        return Told(body=_json({"refunds": told}), about="refund", ref=ref, order_ref=order_ref, said=told["status"])
+
+
+def payment_of(books: Known, happened: Sequence[Happening]) -> Json:
+    """The payment after all that happened to it."""
+    story = books.story
+    status = next(status for it in reversed(happened) if (status := ACTIONS[it.word][1]) is not None)
+    more = {"status": status, "created_at": written(story.started_at), "amount_refunded": books.going_back}
+    return gocardless_payment(
+        story.payment_ref, books.captured or story.amount, story.currency, story.order_ref, **more
+    )
+
+
+def refund_of(story: Story, refund: KnownRefund) -> Json:
+    """A refund."""
+    more = {"status": REFUND_STATUSES[refund.state], "created_at": written(refund.asked_at)}
+    return gocardless_refund(refund_id(refund.refund_ref), story.payment_ref, refund.amount, story.currency, **more)
+
+
+def _error(status: int, error_type: str, reason: str, *, about: str = "nothing", ref: str = "") -> Told:
+    error = {"message": reason, "type": error_type, "code": status, "errors": [{"reason": reason, "message": reason}]}
+    return Told(status=status, body=_json({"error": error}), about=about, ref=ref, said=reason)
+
+
+def _json(told: Mapping[str, Any]) -> bytes:
+    return json.dumps(told).encode()
+
+
+def _new_voice(account: str) -> Voice:
+    return GoCardlessVoice(
+        account=account, secret=secrets.token_hex(20), access_token=f"sandbox_{secrets.token_hex(20)}"
+    )
+
+
+def _impostor(voice: Voice) -> Voice:
+    return msgspec.structs.replace(cast("GoCardlessVoice", voice), secret=secrets.token_hex(20))
+
+
+def _settings(voice: Voice) -> Mapping[str, Setting]:
+    own = cast("GoCardlessVoice", voice)
+    return {"webhook_secrets": [Kept(own.secret)], "access_token": Kept(own.access_token)}
+
+
+PLAY: Final = Play(
+    gateway="gocardless",
+    words=cast("Mapping[str, PaymentState | RefundState]", WORDS),
+    silent=frozenset({"mandates.active"}),
+    fetched=frozenset(
+        {
+            "payments.confirmed",
+            "payments.paid_out",
+            "payments.failed",
+            "payments.failed, to be retried",
+            "payments.failed late",
+            "refunds.created",
+            "refunds.paid",
+            "refunds.failed",
+        }
+    ),
+    templates=TEMPLATES,
+    currencies=("EUR", "GBP", "USD", "SEK"),
+    payment_prefix="PM",
+    new_voice=_new_voice,
+    impostor=_impostor,
+    settings=_settings,
+    api=lambda voice, ledger: GoCardlessApi(cast("GoCardlessVoice", voice), ledger),
+)

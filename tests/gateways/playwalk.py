@@ -1,0 +1,118 @@
+"""Walks every template of a play: what its deliveries and its API's answers add up to, by our own rules."""
+
+from datetime import timedelta
+from itertools import accumulate
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+from specimen import NOW, request_of
+
+from sandbox.apis.base import Put
+from sandbox.story import Happening, Story, Truth, bare
+from sandbox.truth import books
+from sandbox.truth.ledger import Ledger
+from tillkeeper.domain.facts import OrderFacts, apply
+from tillkeeper.domain.order import Order, summarize
+from tillkeeper.gateways.base import Heard
+
+AMOUNT = 12_300
+STEP_S = 60
+
+
+def story_of(play, voice, template):
+    """The story that a template tells, a minute between its words."""
+    order_ref = "till-000005"
+    begins = accumulate((STEP_S for _ in template.says), initial=0)
+    happenings = tuple(
+        Happening(
+            word=say.word,
+            event_id=f"evt_{bare(order_ref)}{at:02d}",
+            at=NOW - timedelta(hours=1) + timedelta(seconds=after_s),
+            amount=AMOUNT // 10 * say.tenths,
+            refund_ref=f"re_{bare(order_ref)}{say.part}",
+        )
+        for at, (say, after_s) in enumerate(zip(template.says, begins, strict=False))
+    )
+    currency = play.currencies[0]
+    return Story(
+        name=template.name,
+        account=voice.account,
+        order_ref=order_ref,
+        payment_ref=f"{play.payment_prefix}{bare(order_ref)}",
+        amount=AMOUNT,
+        currency=currency,
+        due_currency=play.currencies[1] if template.in_other_currency else currency,
+        due_at="elsewhere" if template.at_other_account else voice.account,
+        started_at=NOW - timedelta(hours=1, seconds=1),
+        happenings=happenings,
+        truth=Truth(
+            status=template.status, paid=AMOUNT // 10 * template.paid, refunded=AMOUNT // 10 * template.refunded
+        ),
+    )
+
+
+def put_of(call):
+    parts = urlsplit(call.url)
+    return Put(
+        method=call.method,
+        path=parts.path,
+        target=f"{parts.path}?{parts.query}" if parts.query else parts.path,
+        query=parse_qsl(parts.query, keep_blank_values=True),
+        headers={name.lower(): value for name, value in call.headers.items()},
+        body=call.body,
+    )
+
+
+def asked(gateway, api, question, now, *, forged=False):
+    """The answer to a question, through the sandbox's API."""
+    call = gateway.ask(question, now=now, nonce="0123456789abcdef0123456789abcdef")
+    sealed = api.sealed(api.answer(put_of(call), now=now, knows_at=now), now=now, forged=forged)
+    headers = {name.lower(): [value] for name, value in sealed.headers.items()}
+    return gateway.hear(question, Heard(status=sealed.status, headers=headers, body=sealed.body), now=now)
+
+
+def ledger_of(monkeypatch, play, story):
+    """The books of one story, whose words are the play's."""
+    monkeypatch.setattr(books, "WORDS", {**getattr(books, "WORDS", {}), play.gateway: play.words}, raising=False)
+    return Ledger({story.account: play.gateway}, [story])
+
+
+def delivered(gateway, play, voice, story, api):
+    """The events of all deliveries, in order, and of what they have us fetch.  Their ids are those that PLAY says."""
+    events = []
+    for happening in story.happenings:
+        now = happening.at + timedelta(seconds=2)
+        request = request_of(voice.say(story, happening, now=now, again=0), voice.query(story, happening))
+        again = request_of(voice.say(story, happening, now=now, again=1), voice.query(story, happening))
+        verified = gateway.verify(request, now)
+        told = gateway.parse(verified)
+        questions = gateway.to_fetch(verified)
+        assert [it.event_id for it in gateway.parse(gateway.verify(again, now))] == [it.event_id for it in told]
+        tells = happening.word not in play.silent | play.fetched
+        renamed = happening.event_id if play.renamed is None else play.renamed(story, happening)
+        assert [it.event_id for it in told] == ([renamed] if tells else [])
+        assert bool(questions) == (happening.word in play.fetched)
+        events += told
+        for question in questions:
+            events += asked(gateway, api, question, now).events
+    assert all(story.order_ref == it.order_ref or story.payment_ref == it.payment_ref for it in events)
+    return events
+
+
+def outcome_of(story, events):
+    """How the order stands once these events are known."""
+    order = Order(
+        order_ref=story.order_ref,
+        amount=story.amount,
+        currency=story.due_currency,
+        accounts=frozenset({story.due_at}),
+    )
+    facts = OrderFacts()
+    for event in events:
+        facts = apply(facts, event)
+    summary = summarize(order, facts)
+    return summary.status, summary.captured, summary.refunded
+
+
+def truth_of(story):
+    return msgspec.structs.astuple(story.truth)

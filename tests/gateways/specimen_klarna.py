@@ -1,0 +1,54 @@
+"""Klarna for the conformance suite: a push, which is an empty body and a query; a notification as its layer.
+
+Nothing is signed, so that all a delivery may do is to have an order asked for.
+"""
+
+import json
+
+from specimen import Asked, Keys, Layer, Specimen, heard_of, request_of
+
+from sandbox.plays.klarna import klarna_capture, klarna_notified, klarna_order, klarna_pushed, klarna_refund
+from tillkeeper.gateways.base import Question
+from tillkeeper.gateways.klarna import Klarna, KlarnaSettings
+
+REF = "7849fd84-47dc-4919-a7ce-0123456789ab"
+SETTINGS = {"gateway": "klarna", "username": "K123456_conformance", "password": "password_of_conformance"}
+DATE = "Mon, 05 Oct 2026 12:00:00 GMT"
+ORDER = klarna_order(
+    REF,
+    12900,
+    "EUR",
+    "ORDER-1",
+    status="CAPTURED",
+    captured_amount=12900,
+    refunded_amount=400,
+    captures=[klarna_capture("32904e4c-61d2", 12900)],
+    refunds=[klarna_refund("re-1", 400)],
+)
+
+
+def specimen(keys: Keys) -> Specimen:
+    headers, notification = klarna_notified(REF, "FRAUD_RISK_ACCEPTED")
+
+    def heard(body):
+        return heard_of(({"Content-Type": "application/json", "Date": DATE}, body))
+
+    return Specimen(
+        settings=SETTINGS,
+        gateway=Klarna("klarna-main", KlarnaSettings.model_validate(SETTINGS)),
+        valid=request_of(klarna_pushed(), query=f"klarna_order_id={REF}"),
+        foreign=None,
+        with_signature=None,
+        layers={"notification": Layer(plain=notification, seal=lambda body: request_of((headers, body)))},
+        at=None,
+        asked={
+            "payment": Asked(
+                question=Question(about="payment", order_ref="ORDER-1", payment_ref=REF),
+                plain=json.dumps(ORDER).encode(),
+                seal=heard,
+                foreign=None,
+            )
+        },
+        covers="nothing",
+        unsigned=(notification,),
+    )

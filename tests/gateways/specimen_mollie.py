@@ -1,0 +1,51 @@
+"""Mollie for the conformance suite: a next-gen event with its payment, as the stricter of the two; classic calls, which
+prove nothing, are held by test_mollie.py."""
+
+import json
+
+from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, request_of, with_header
+
+from sandbox.plays.mollie import mollie_chargeback, mollie_event, mollie_payment, mollie_refund, mollie_signed, money
+from tillkeeper.gateways.base import Question
+from tillkeeper.gateways.mollie import Mollie, MollieSettings
+
+SECRET = "signing_secret_of_conformance"
+SETTINGS = {"gateway": "mollie", "api_key": "test_conformance", "signing_secrets": [SECRET]}
+DATE = "Mon, 05 Oct 2026 12:00:00 GMT"
+REFUND = mollie_refund("re_3conform", "tr_3conform", 400, "EUR")
+BODY = mollie_event(NOW, "payment.paid", mollie_payment("tr_3conform", 12900, "EUR", "ORDER-1"))
+WITH_ALL = mollie_payment(
+    "tr_3conform",
+    12900,
+    "EUR",
+    "ORDER-1",
+    amountRefunded=money(400, "EUR"),
+    _embedded={"refunds": [REFUND], "chargebacks": [mollie_chargeback("chb_3conform", "tr_3conform", 300, "EUR")]},
+)
+
+
+def asked(question, answer):
+    def seal(body):
+        return heard_of(({"Content-Type": "application/hal+json", "Date": DATE}, body))
+
+    return Asked(question=question, plain=json.dumps(answer).encode(), seal=seal, foreign=None)
+
+
+def specimen(keys: Keys) -> Specimen:
+    def seal(body, *, secret=SECRET):
+        return request_of(mollie_signed(secret, body))
+
+    refund = Question(about="refund", order_ref="ORDER-1", payment_ref="tr_3conform", refund_ref="re_3conform")
+    return Specimen(
+        settings=SETTINGS,
+        gateway=Mollie("mollie-main", MollieSettings.model_validate(SETTINGS)),
+        valid=seal(BODY),
+        foreign=seal(BODY, secret="the_secret_of_somebody_else"),
+        with_signature=lambda request, signatures: with_header(request, "x-mollie-signature", signatures),
+        layers={"body": Layer(plain=BODY, seal=seal)},
+        at=None,
+        asked={
+            "payment": asked(Question(about="payment", order_ref="ORDER-1", payment_ref="tr_3conform"), WITH_ALL),
+            "refund": asked(refund, REFUND),
+        },
+    )

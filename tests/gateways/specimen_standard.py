@@ -1,0 +1,36 @@
+"""A provider of Standard Webhooks for the conformance suite."""
+
+import json
+
+from specimen import NOW, Keys, Layer, Specimen, request_of, with_header
+
+from sandbox.plays.standard import MAPPING, signed
+from tillkeeper.gateways.standard import Standard, StandardSettings
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+OTHER = "whsec_AAAQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+SETTINGS = {"gateway": "standard", "webhook_secrets": [SECRET], "mapping": MAPPING}
+MESSAGE = {
+    "id": "msg_conform",
+    "type": "payment.paid",
+    "timestamp": "2026-10-05T11:59:00Z",
+    "data": {"order": "ORDER-1", "payment": "lan_3conform", "amount": "129.00", "currency": "CNY"},
+}
+BODY = json.dumps(MESSAGE, separators=(",", ":")).encode()
+
+
+def specimen(keys: Keys) -> Specimen:
+    def seal(body, *, secret=SECRET, now=NOW):
+        return request_of(signed(secret, "msg_conform", now, body))
+
+    return Specimen(
+        settings=SETTINGS,
+        gateway=Standard("lantern-main", StandardSettings.model_validate(SETTINGS)),
+        valid=seal(BODY),
+        foreign=seal(BODY, secret=OTHER),
+        with_signature=lambda request, signatures: with_header(request, "webhook-signature", signatures),
+        layers={"body": Layer(plain=BODY, seal=seal)},
+        at=lambda now: seal(BODY, now=now),
+        asked={},
+        deciding=frozenset({"type"}),
+    )

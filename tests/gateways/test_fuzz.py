@@ -1,0 +1,70 @@
+"""A short run of `make fuzz`, and that it would notice."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fuzzing import FAILURES_MAX, Fuzz, Target
+
+from tillkeeper import clock
+from tillkeeper.gateways.base import Verified
+from tillkeeper.gateways.registry import GATEWAYS
+
+PROGRAM = Path(__file__).with_name("fuzz.py")
+
+
+def fuzzed(*arguments):
+    program = [sys.executable, PROGRAM, *arguments]
+    return subprocess.run(program, check=False, capture_output=True, text=True, timeout=100)
+
+
+def test_nothing_is_taken_for_something_else():
+    count = 300 * len(GATEWAYS)
+    ended = fuzzed("--count", str(count), "--seed", "1")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stdout.startswith("seed 1, now ")
+    assert f"{count:,} inputs, 0 taken wrongly" in ended.stdout
+    for name in GATEWAYS:
+        assert re.search(rf"^{name} +300 ", ended.stdout, re.MULTILINE)
+
+
+def test_the_same_seed_is_the_same_run():
+    told = ("--count", "600", "--now", "1798000000", "--gateways", "stripe,alipay,wechatpay")
+    one, same, other = (fuzzed(*told, "--seed", seed).stdout.rpartition("digest ")[2] for seed in ("7", "7", "8"))
+    assert one
+    assert one == same != other
+
+
+class Gullible(GATEWAYS["stripe"]):
+    """Believes everything."""
+
+    def verify(self, request, now):
+        return Verified(key="any", content=request.body)
+
+
+class Fragile(GATEWAYS["stripe"]):
+    """Crashes at what it does not know."""
+
+    def verify(self, request, now):
+        verified = super().verify(request, now)
+        return Verified(key=verified.key, content={}["nothing"])
+
+    def named(self, request):
+        raise KeyError("nothing")
+
+
+@pytest.mark.parametrize(("careless", "said"), [(Gullible, "it was accepted as"), (Fragile, "KeyError")])
+def test_a_careless_gateway_is_noticed_and_what_it_took_is_kept(tmp_path, capsys, careless, said):
+    target = Target("stripe", clock.now().replace(microsecond=0), tmp_path)
+    settings = type(target.played.gateway).settings.model_validate({"gateway": "stripe", "webhook_secrets": ["s" * 9]})
+    target.played.gateway = careless(target.account, settings)
+    fuzz = Fuzz(1, target.now, tmp_path)
+    fuzz.run(target, 3_000)
+    assert fuzz.failures == FAILURES_MAX
+    kept = list(tmp_path.glob("stripe.*.json"))
+    assert len(kept) == FAILURES_MAX
+    out = capsys.readouterr().out
+    assert said in out
+    assert f"tillkeeper inspect --config {tmp_path}/stripe.toml {tmp_path}/stripe." in out

@@ -1,0 +1,465 @@
+"""GoCardless: the official package verifies what we verify and asks what we ask; every action and status by table."""
+
+import json
+from datetime import timedelta
+
+import gocardless_pro
+import pytest
+from gocardless_pro import webhooks
+from gocardless_pro.errors import InvalidSignatureError
+from specimen import NOW, Heard, request_of, with_header
+from walking import Walk, assert_ends_as_told, facts_after, put_of, story_of
+
+from sandbox.plays.gocardless import (
+    PLAY,
+    gocardless_body,
+    gocardless_event,
+    gocardless_payment,
+    gocardless_refund,
+    gocardless_signed,
+)
+from sandbox.truth.ledger import Ledger
+from tillkeeper.domain.events import Kind
+from tillkeeper.domain.facts import Step
+from tillkeeper.domain.failures import FailureClass
+from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Named, Question
+from tillkeeper.gateways.gocardless import EVENTS_MAX, GoCardless, GoCardlessSettings
+from tillkeeper.gateways.gocardless_objects import ACTIONS, CAUSES, PAYMENT_STATUSES, REFUND_STATUSES
+
+SECRET = "an_endpoints_secret_of_the_debits"
+OLDER = "the_older_endpoints_secret"
+TOKEN = "sandbox_token_of_the_tests"
+DATE = "Mon, 05 Oct 2026 11:59:57 GMT"
+TOLD_AT = NOW - timedelta(seconds=3)
+EARLIER = NOW - timedelta(days=3)
+PAYMENT = Question(about="payment", payment_ref="PM1")
+REFUND = Question(about="refund", refund_ref="RF1")
+
+
+def a_gateway(**settings):
+    base = {"gateway": "gocardless", "webhook_secrets": [SECRET], "access_token": TOKEN}
+    return GoCardless("debits", GoCardlessSettings.model_validate(base | settings))
+
+
+def an_event(action, *, event_id="EV1", at=NOW, ref="PM1", order_ref="ORDER-1", **details):
+    told = {} if order_ref is None else {"resource_metadata": {"order_id": order_ref}}
+    return gocardless_event(
+        event_id, at, "payments", action, links={"payment": ref}, details={"origin": "bank", **details}, **told
+    )
+
+
+def a_refund_event(action, *, event_id="EV9", ref="RF1"):
+    return gocardless_event(event_id, NOW, "refunds", action, links={"refund": ref})
+
+
+def delivered(*events, gateway=None):
+    """What a delivery makes: events, and questions."""
+    gateway = gateway or a_gateway()
+    verified = gateway.verify(request_of(gocardless_signed(SECRET, gocardless_body(*events))), NOW)
+    return gateway.parse(verified), gateway.to_fetch(verified)
+
+
+def heard(content, status=200):
+    return Heard(status=status, headers={"date": [DATE]}, body=json.dumps(content).encode())
+
+
+def a_history(*events, **payment):
+    """The list of a payment's events, told oldest first here and newest first there."""
+    payments = [gocardless_payment("PM1", 12900, "GBP", "ORDER-1", **payment)]
+    return {"events": list(reversed(events)), "linked": {"payments": payments}, "meta": {}}
+
+
+def answered(*events, **payment):
+    return a_gateway().hear(PAYMENT, heard(a_history(*events, **payment)), now=NOW).events
+
+
+# --- the signature ----------------------------------------------------------------------------------------------------
+
+
+def test_the_official_package_takes_what_the_sandbox_signs_and_reads_the_same():
+    headers, body = gocardless_signed(SECRET, gocardless_body(an_event("confirmed"), a_refund_event("paid")))
+    events = webhooks.parse(body, SECRET, headers["Webhook-Signature"])
+    assert [(it.id, it.resource_type, it.action) for it in events] == [
+        ("EV1", "payments", "confirmed"),
+        ("EV9", "refunds", "paid"),
+    ]
+    assert events[0].links.payment == "PM1"
+    with pytest.raises(InvalidSignatureError):
+        webhooks.parse(body, OLDER, headers["Webhook-Signature"])
+
+
+def test_the_packages_own_vector_is_verified():
+    """Secret, body and signature of the package's tests."""
+    secret = "ED7D658C-D8EB-4941-948B-3973214F2D49"
+    body = b'{"events":[{"id":"EV00BD05S5VM2T","created_at":"2018-07-05T09:13:51.404Z","resource_type":"subscriptions","action":"created","links":{"subscription":"SB0003JJQ2MR06"},"details":{"origin":"api","cause":"subscription_created","description":"Subscription created via the API."},"metadata":{}},{"id":"EV00BD05TB8K63","created_at":"2018-07-05T09:13:56.893Z","resource_type":"mandates","action":"created","links":{"mandate":"MD000AMA19XGEC"},"details":{"origin":"api","cause":"mandate_created","description":"Mandate created via the API."},"metadata":{}}]}'  # noqa: E501
+    signature = "2693754819d3e32d7e8fcb13c729631f316c6de8dc1cf634d6527f1c07276e7e"
+    gateway = a_gateway(webhook_secrets=[secret])
+    request = request_of(({"Webhook-Signature": signature}, body))
+    verified = gateway.verify(request, NOW)
+    assert gateway.parse(verified) == ()
+    assert gateway.to_fetch(verified) == ()
+
+
+def test_either_of_two_secrets_fits_and_is_named():
+    gateway = a_gateway(webhook_secrets=[SECRET, OLDER])
+    for at, secret in enumerate((SECRET, OLDER)):
+        label = gateway.verify(request_of(gocardless_signed(secret, gocardless_body())), NOW).key
+        assert label.startswith(f"webhook_secrets[{at}]")
+
+
+def test_a_signature_in_capitals_is_refused():
+    request = request_of(gocardless_signed(SECRET, gocardless_body()))
+    with pytest.raises(BadSignature):
+        a_gateway().verify(
+            with_header(request, "webhook-signature", [request.header("webhook-signature").upper()]), NOW
+        )
+
+
+# --- deliveries -------------------------------------------------------------------------------------------------------
+
+DIRECT = {
+    "created": (Kind.PAYMENT_PENDING, None),
+    "customer_approval_granted": (Kind.PAYMENT_PENDING, None),
+    "customer_approval_denied": (Kind.PAYMENT_CANCELLED, None),
+    "submitted": (Kind.PAYMENT_PENDING, None),
+    "resubmission_requested": (Kind.PAYMENT_PENDING, None),
+    "cancelled": (Kind.PAYMENT_CANCELLED, None),
+    "charged_back": (Kind.DISPUTE_OPENED, "PM1:chargeback"),
+    "chargeback_cancelled": (Kind.DISPUTE_WON, "PM1:chargeback"),
+    "chargeback_settled": (Kind.DISPUTE_LOST, "PM1:chargeback"),
+    "late_failure_settled": (Kind.DISPUTE_LOST, "PM1:late-failure"),
+}
+
+
+@pytest.mark.parametrize("action", sorted(ACTIONS))
+def test_an_action_is_told_where_it_says_all_and_else_asked_about(action):
+    events, questions = delivered(an_event(action, cause="refund_requested", scheme="bacs"))
+    if action not in DIRECT:
+        assert (events, questions) == ((), (PAYMENT,))
+        return
+    kind, dispute_ref = DIRECT[action]
+    (event,) = events
+    assert questions == ()
+    assert (event.event_id, event.kind, event.dispute_ref) == ("EV1", kind, dispute_ref)
+    assert (event.order_ref, event.payment_ref, event.occurred_at) == ("ORDER-1", "PM1", NOW)
+    assert (event.amount, event.currency) == (None, None)
+    assert event.method == ("bacs" if kind.is_payment else None)
+    assert (event.failure is not None) is (kind is Kind.PAYMENT_CANCELLED)
+
+
+@pytest.mark.parametrize("action", sorted(ACTIONS))
+def test_whatever_does_not_name_its_order_is_asked_about(action):
+    assert delivered(an_event(action, order_ref=None)) == ((), (PAYMENT,))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        an_event("surcharge_fee_debited"),
+        an_event("of next year"),
+        a_refund_event("of next year"),
+        gocardless_event("EV1", NOW, "mandates", "active", links={"mandate": "MD1"}),
+        gocardless_event("EV1", NOW, "payouts", "paid", links={"payout": "PO1"}),
+    ],
+)
+def test_what_is_of_no_interest_or_unknown_is_taken_and_changes_nothing(event):
+    assert delivered(event) == ((), ())
+
+
+def test_many_events_of_one_payment_are_one_question():
+    events, questions = delivered(
+        an_event("confirmed", event_id="EV1"),
+        an_event("paid_out", event_id="EV2"),
+        an_event("confirmed", event_id="EV3", ref="PM2"),
+        a_refund_event("created", event_id="EV4"),
+        a_refund_event("paid", event_id="EV5"),
+    )
+    assert events == ()
+    assert questions == (PAYMENT, Question(about="payment", payment_ref="PM2"), REFUND)
+
+
+def test_each_event_of_a_delivery_has_its_own_id_and_a_repeated_one_is_one():
+    submitted = an_event("submitted", event_id="EV2")
+    events, _ = delivered(an_event("created", event_id="EV1"), submitted, submitted)
+    assert [event.event_id for event in events] == ["EV1", "EV2"]
+
+
+def test_as_many_events_as_gocardless_sends_are_taken():
+    events, questions = delivered(
+        *(an_event("submitted", event_id=f"EV{at}") for at in range(125)),
+        *(an_event("confirmed", ref=f"PM{at}", event_id=f"EVC{at}") for at in range(125)),
+    )
+    assert (len(events), len(questions)) == (125, 125)
+    with pytest.raises(BadPayload, match="more than"):
+        delivered(*(an_event("submitted") for _ in range(EVENTS_MAX + 1)))
+
+
+@pytest.mark.parametrize("ref", ["../payments", "PM 1", "PM/1", "é", "P" * 65])
+def test_a_reference_of_another_shape_is_refused(ref):
+    for event in (an_event("confirmed", ref=ref), a_refund_event("paid", ref=ref)):
+        with pytest.raises(BadPayload):
+            delivered(event)
+
+
+def test_an_event_that_says_nothing_sound_is_refused():
+    with pytest.raises(BadPayload, match="1 to 255"):
+        delivered(an_event("created", order_ref="x" * 300))
+    with pytest.raises(BadPayload, match="links"):
+        delivered(an_event("created") | {"links": {}})
+
+
+def test_the_order_reference_may_stand_elsewhere():
+    events, _ = delivered(
+        an_event("created") | {"resource_metadata": {"shop": "S-1"}}, gateway=a_gateway(order_ref_path="metadata.shop")
+    )
+    assert events[0].order_ref == "S-1"
+    for path in ("reference", "metadata"):  # no event carries those
+        assert delivered(an_event("created"), gateway=a_gateway(order_ref_path=path)) == ((), (PAYMENT,))
+
+
+def test_an_unproven_delivery_names_its_first_payment():
+    def named(*events):
+        return a_gateway().named(request_of(({}, gocardless_body(*events))))
+
+    assert named(a_refund_event("paid"), an_event("confirmed", ref="PM7")) == Named(payment_ref="PM7")
+    assert named(an_event("confirmed", ref="../7")) is None
+    assert named() is None
+
+
+# --- what a payment's history says ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("cause", "failure"), sorted(CAUSES.items()))
+def test_each_cause_has_its_class(cause, failure):
+    (event,) = answered(an_event("submitted", at=EARLIER), an_event("failed", cause=cause), status="failed")
+    assert (event.kind, event.failure, event.failure_code) == (Kind.PAYMENT_FAILED, failure, cause)
+    assert event.occurred_at == NOW
+
+
+@pytest.mark.parametrize("cause", ["other", None])
+def test_a_cause_that_nobody_knows_is_unknown(cause):
+    (event,) = answered(an_event("failed", cause=cause), status="failed")
+    assert (event.failure, event.failure_code) == (FailureClass.UNKNOWN, cause)
+
+
+def test_a_failure_that_is_to_be_collected_again_is_on_its_way():
+    (event,) = answered(
+        an_event("submitted", at=EARLIER),
+        an_event("failed", cause="insufficient_funds", will_attempt_retry=True),
+        status="pending_submission",
+    )
+    assert (event.kind, event.failure) == (Kind.PAYMENT_PENDING, None)
+
+
+def test_a_success_tells_amount_order_and_time_of_the_confirmation():
+    (event,) = answered(an_event("submitted", at=EARLIER), an_event("confirmed", at=EARLIER), an_event("paid_out"))
+    assert (event.kind, event.amount, event.currency) == (Kind.PAYMENT_SUCCEEDED, 12900, "GBP")
+    assert (event.order_ref, event.payment_ref, event.occurred_at) == ("ORDER-1", "PM1", EARLIER)
+    assert event.method == "sepa_core"
+
+
+LATE = (an_event("confirmed", at=EARLIER), an_event("failed", cause="insufficient_funds"))
+
+
+def test_a_late_failure_is_a_dispute_that_was_lost():
+    paid, late = answered(*LATE, status="failed")
+    assert (paid.kind, paid.occurred_at) == (Kind.PAYMENT_SUCCEEDED, EARLIER)
+    assert (late.kind, late.dispute_ref, late.amount) == (Kind.DISPUTE_LOST, "PM1:late-failure", 12900)
+    settled, _ = delivered(an_event("late_failure_settled", event_id="EV7"))
+    facts = facts_after((paid, late, *settled))
+    assert [it.standing.step for it in facts.disputes.values()] == [Step.LOST]
+
+
+def test_a_late_failure_that_is_collected_again_is_won_back():
+    again = an_event("failed", at=EARLIER, will_attempt_retry=True)
+    confirmed = an_event("confirmed", at=EARLIER - timedelta(days=1))
+    _, lost = answered(confirmed, again, status="pending_submission")
+    _, won = answered(confirmed, again, an_event("confirmed"), status="confirmed")
+    assert (lost.kind, won.kind) == (Kind.DISPUTE_LOST, Kind.DISPUTE_WON)
+    assert lost.dispute_ref == won.dispute_ref
+
+
+def test_a_failure_before_any_success_is_no_dispute():
+    failed = an_event("failed", at=EARLIER, will_attempt_retry=True)
+    (event,) = answered(failed, an_event("confirmed"))
+    assert event.kind is Kind.PAYMENT_SUCCEEDED
+
+
+def test_a_chargeback_is_a_dispute_until_it_is_cancelled():
+    confirmed, charged = an_event("confirmed", at=EARLIER), an_event("charged_back", at=EARLIER)
+    assert [it.kind for it in answered(confirmed, charged, status="charged_back")] == [
+        Kind.PAYMENT_SUCCEEDED,
+        Kind.DISPUTE_OPENED,
+    ]
+    cancelled = an_event("chargeback_cancelled")
+    assert answered(confirmed, charged, cancelled, status="paid_out")[1].kind is Kind.DISPUTE_WON
+
+
+@pytest.mark.parametrize(("status", "kind"), sorted(PAYMENT_STATUSES.items()))
+def test_the_status_says_what_is_not_in_the_list(status, kind):
+    first, *disputes = answered(an_event("surcharge_fee_debited"), status=status)
+    assert (first.kind, first.occurred_at) == (kind, TOLD_AT)
+    assert [it.dispute_ref for it in disputes] == (["PM1:chargeback"] if status == "charged_back" else [])
+
+
+def test_a_late_failure_that_is_not_in_the_list_is_told_by_the_status():
+    _, late = answered(an_event("confirmed", at=EARLIER), status="failed")
+    assert (late.kind, late.dispute_ref, late.occurred_at) == (Kind.DISPUTE_LOST, "PM1:late-failure", TOLD_AT)
+
+
+def test_what_was_given_back_is_a_running_total():
+    _, total = answered(an_event("confirmed"), amount_refunded="400")  # the reference writes numbers as text too
+    assert (total.kind, total.total, total.amount, total.currency) == (Kind.REFUND_SUCCEEDED, 400, None, "GBP")
+
+
+def test_an_order_that_the_payment_does_not_name_is_the_questions():
+    question = Question(about="payment", order_ref="ORDER-9", payment_ref="PM1")
+    history = a_history(an_event("confirmed"), metadata={})
+    (event,) = a_gateway().hear(question, heard(history), now=NOW).events
+    assert event.order_ref == "ORDER-9"
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        a_history(an_event("confirmed", ref="PM2")),
+        a_history(an_event("confirmed"), id="PM2"),
+        a_history(an_event("confirmed"), status="of next year"),
+        a_history(an_event("confirmed"), amount=-1),
+        a_history(an_event("confirmed"), amount=None),
+        a_history(an_event("confirmed")) | {"linked": {}},
+        a_history(an_event("confirmed")) | {"linked": {"payments": []}},
+        {"events": [an_event("confirmed")]},
+        [],
+    ],
+)
+def test_a_history_that_cannot_be_is_refused(history):
+    with pytest.raises(BadPayload):
+        a_gateway().hear(PAYMENT, heard(history), now=NOW)
+
+
+# --- refunds ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("status", "kind"), sorted(REFUND_STATUSES.items()))
+def test_a_refund_says_where_it_stands(status, kind):
+    refund = gocardless_refund("RF1", "PM1", 400, "EUR", status=status)
+    (event,) = a_gateway().hear(REFUND, heard({"refunds": refund}), now=NOW).events
+    assert (event.kind, event.amount, event.currency) == (kind, 400, "EUR")
+    assert (event.payment_ref, event.refund_ref, event.order_ref) == ("PM1", "RF1", None)
+    pending = kind is Kind.REFUND_PENDING
+    assert event.occurred_at == (TOLD_AT if not pending else NOW.replace(day=3, hour=9))
+    assert event.failure_code == (status if kind is Kind.REFUND_FAILED else None)
+
+
+def test_a_refund_may_name_the_order():
+    refund = gocardless_refund("RF1", "PM1", 400, "EUR", metadata={"order_id": "ORDER-1"})
+    (event,) = a_gateway().hear(REFUND, heard({"refunds": refund}), now=NOW).events
+    assert event.order_ref == "ORDER-1"
+
+
+@pytest.mark.parametrize("wrong", [{"id": "RF2"}, {"status": "of next year"}, {"links": {}}])
+def test_a_refund_that_cannot_be_is_refused(wrong):
+    refund = gocardless_refund("RF1", "PM1", 400, "EUR") | wrong
+    with pytest.raises(BadPayload):
+        a_gateway().hear(REFUND, heard({"refunds": refund}), now=NOW)
+
+
+# --- asking -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("question", "officially"),
+    [
+        (
+            PAYMENT,
+            lambda client: client.events.list(
+                {"resource_type": "payments", "payment": "PM1", "include": "payment", "limit": 500}
+            ),
+        ),
+        (REFUND, lambda client: client.refunds.get("RF1")),
+    ],
+    ids=["payment", "refund"],
+)
+def test_the_official_package_asks_the_same(question, officially, monkeypatch):
+    asked = []
+
+    class Stop(Exception):
+        pass
+
+    def send(_session, request, **_):
+        asked.append(request)
+        raise Stop
+
+    monkeypatch.setattr("requests.Session.send", send)
+    with pytest.raises(Stop):
+        officially(gocardless_pro.Client(access_token=TOKEN, environment="live"))
+    call = a_gateway().ask(question, now=NOW, nonce="n")
+    assert (call.method, call.url) == (asked[0].method, asked[0].url)
+    assert call.headers["Authorization"] == asked[0].headers["Authorization"]
+    assert call.headers["GoCardless-Version"] == asked[0].headers["GoCardless-Version"]
+
+
+def test_what_has_no_reference_cannot_be_asked_about():
+    for question in (Question(about="payment", order_ref="ORDER-1"), Question(about="refund", payment_ref="PM1")):
+        with pytest.raises(CannotAsk):
+            a_gateway().ask(question, now=NOW, nonce="n")
+
+
+def error(status):
+    return {"error": {"message": "No.", "type": "invalid_api_usage", "code": status, "errors": []}}
+
+
+def test_what_gocardless_does_not_know_is_not_found():
+    for question in (PAYMENT, REFUND):
+        assert not a_gateway().hear(question, heard(error(404), 404), now=NOW).found
+    assert not a_gateway().hear(PAYMENT, heard({"events": [], "meta": {}}), now=NOW).found
+
+
+@pytest.mark.parametrize(
+    ("status", "refusal"),
+    [(401, Denied), (403, Denied), (429, AskAgain), (500, AskAgain), (503, AskAgain), (400, BadPayload)],
+)
+def test_an_error_says_whose_it_is(status, refusal):
+    with pytest.raises(refusal):
+        a_gateway().hear(PAYMENT, heard(error(status), status), now=NOW)
+
+
+# --- the play ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def walk(monkeypatch):
+    return Walk(PLAY, monkeypatch)
+
+
+@pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
+@pytest.mark.parametrize("gap_s", [0, 30])
+def test_a_story_ends_as_it_says_by_deliveries_and_by_asking(walk, template, gap_s):
+    story = story_of(PLAY, template, gap_s=gap_s)
+    events = list(walk.told_by(story))
+    at_the_end = walk.asked_at_the_end(story)
+    assert_ends_as_told(story, [*events, *at_the_end])
+    if gap_s:  # within one second the pending refund and its outcome are told by rank alone
+        assert_ends_as_told(story, events)
+    if not any(say.word.startswith("refunds.") for say in template.says):
+        assert_ends_as_told(story, at_the_end)
+    assert any(it.kind.is_dispute for it in at_the_end) is any(
+        "late" in it.word or "charge" in it.word for it in story.happenings
+    )
+
+
+def test_the_played_api_keeps_to_its_own(walk):
+    story = story_of(PLAY, PLAY.templates[0])
+    with pytest.raises(Denied):
+        walk.answer(story, PAYMENT, authorization="Bearer of_another")
+    with pytest.raises(BadPayload):
+        walk.answer(story, PAYMENT, **{"gocardless-version": ""})
+    for question in (PAYMENT, REFUND):
+        assert not walk.answer(story, question).found
+    api = PLAY.api(walk.voice, Ledger({}))
+    call = walk.gateway.ask(PAYMENT, now=NOW, nonce="n")
+    for status in (429, 500):
+        told = api.sealed(api.broken(status, put_of(call)), now=NOW)
+        with pytest.raises(AskAgain):
+            walk.gateway.hear(PAYMENT, Heard(status=told.status, headers={}, body=told.body), now=NOW)

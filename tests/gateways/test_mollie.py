@@ -1,0 +1,500 @@
+"""Mollie: classic calls that prove nothing, next-gen events that do; the official package asks and reads the same."""
+
+import hmac
+import json
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+from mollie.api.client import Client
+from mollie.api.objects.payment import Payment
+from specimen import NOW, Heard, Request, request_of, with_header
+from walking import Walk, assert_ends_as_told, put_of, story_of
+
+from sandbox.plays.mollie import (
+    PLAY,
+    mollie_called,
+    mollie_chargeback,
+    mollie_event,
+    mollie_payment,
+    mollie_refund,
+    mollie_signed,
+    money,
+)
+from sandbox.truth.ledger import Ledger
+from tillkeeper.domain.events import Kind
+from tillkeeper.domain.failures import FailureClass
+from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Named, Question, Step
+from tillkeeper.gateways.mollie import Mollie, MollieSettings
+from tillkeeper.gateways.mollie_objects import FAILURES, REFUND_STATUSES
+
+SECRET = "test_webhook_secret"
+OLDER = "alternate_webhook_secret"
+KEY = "test_dHar4XY7LxsDOtmnkVtjNVWXLSlXsM"
+DATE = "Mon, 05 Oct 2026 11:59:57 GMT"
+TOLD_AT = NOW - timedelta(seconds=3)
+PAID_AT = datetime(2026, 10, 5, 11, 58, tzinfo=UTC)
+PAYMENT = Question(about="payment", payment_ref="tr_1")
+LINK = Question(about="payment", payment_ref="pl_1")
+REFUND = Question(about="refund", payment_ref="tr_1", refund_ref="re_1")
+
+
+def a_gateway(**settings):
+    base = {"gateway": "mollie", "api_key": KEY, "signing_secrets": [SECRET]}
+    return Mollie("mollie-main", MollieSettings.model_validate(base | settings))
+
+
+def a_payment(**more):
+    return mollie_payment("tr_1", 12900, "EUR", "ORDER-1", **more)
+
+
+def a_refund(**more):
+    return mollie_refund("re_1", "tr_1", 400, "EUR", **more)
+
+
+def taken(signed, gateway=None):
+    """What a delivery makes: events, and questions."""
+    gateway = gateway or a_gateway()
+    verified = gateway.verify(request_of(signed), NOW)
+    return gateway.parse(verified), gateway.to_fetch(verified)
+
+
+def told(event_type, entity, gateway=None, **more):
+    return taken(mollie_signed(SECRET, mollie_event(NOW, event_type, entity, **more)), gateway)
+
+
+def heard(content, status=200):
+    return Heard(status=status, headers={"date": [DATE]}, body=json.dumps(content).encode())
+
+
+def answered(payment, question=PAYMENT, **settings):
+    return a_gateway(**settings).hear(question, heard(payment), now=NOW).events
+
+
+# --- classic calls ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("secrets", [[], [SECRET]])
+def test_a_classic_call_is_taken_with_and_without_signing_secrets(secrets):
+    gateway = a_gateway(signing_secrets=secrets)
+    assert gateway.verify(request_of(mollie_called("tr_1")), NOW).key == "unsigned"
+    assert taken(mollie_called("tr_1"), gateway) == ((), (PAYMENT,))
+    assert taken(mollie_called("pl_1"), gateway) == ((), (LINK,))
+
+
+@pytest.mark.parametrize("ref", ["ord_kEn1PlbGa", "sub_1", "nobody-knows-this", "tr_", "tr_1.2", "tr_1-2"])
+def test_an_id_of_another_sort_is_acknowledged_and_asks_nothing(ref):
+    """Mollie wants 200 for whatever is unknown, so that nobody learns which exist."""
+    assert taken(mollie_called(ref)) == ((), ())
+
+
+@pytest.mark.parametrize("ref", ["", "../tr_1", "tr_1/refunds", "tr 1", "%C3%A9", "t" * 65])
+def test_an_id_that_is_none_is_refused(ref):
+    with pytest.raises(BadPayload):
+        taken(mollie_called(ref))
+
+
+@pytest.mark.parametrize("body", [b"", b"id", b"id=tr_1&id=tr_2", b"ref=tr_1", b"id=%zz", b"[]", b"null", b"\xff"])
+def test_a_classic_call_that_cannot_be_read_is_refused(body):
+    with pytest.raises(BadPayload):
+        taken(({}, body))
+
+
+def test_a_classic_call_with_a_signature_must_verify():
+    headers, body = mollie_signed(SECRET, mollie_called("tr_1")[1])
+    assert taken((headers, body)) == ((), (PAYMENT,))
+    with pytest.raises(BadSignature) as refused:
+        taken((headers, body.replace(b"1", b"2")))
+    assert refused.value.step is Step.SIGNATURE
+
+
+# --- signatures -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prefix", ["sha256=", ""])
+@pytest.mark.parametrize("secret", [SECRET, OLDER])
+def test_either_secret_fits_with_the_prefix_or_without(prefix, secret):
+    gateway = a_gateway(signing_secrets=[SECRET, OLDER])
+    body = b'{"id":"tr_12345","event_type":"payment-link.paid"}'  # the payload of the PHP package's tests
+    headers, _ = mollie_signed(secret, body, prefix=prefix)
+    assert headers["X-Mollie-Signature"] == prefix + hmac.new(secret.encode(), body, "sha256").hexdigest()
+    label = gateway.verify(request_of((headers, body)), NOW).key
+    assert label.startswith(f"signing_secrets[{[SECRET, OLDER].index(secret)}]")
+
+
+def test_of_several_signatures_one_must_fit():
+    request = request_of(mollie_signed(SECRET, b"{}"))
+    value = request.header("x-mollie-signature")
+    assert a_gateway().verify(with_header(request, "x-mollie-signature", ["invalid", value, "sha256="]), NOW)
+    with pytest.raises(BadSignature):
+        a_gateway().verify(with_header(request, "x-mollie-signature", ["invalid", ""]), NOW)
+
+
+@pytest.mark.parametrize("space", [b"", b" \n"])
+def test_an_event_without_a_signature_is_refused_even_without_signing_secrets(space):
+    for secrets in ([], [SECRET]):
+        with pytest.raises(BadSignature) as refused:
+            a_gateway(signing_secrets=secrets).verify(Request(headers={}, body=space + b"{}"), NOW)
+        assert refused.value.step is Step.HEADER
+
+
+def test_a_signature_that_no_secret_is_set_for_is_refused():
+    with pytest.raises(BadSignature) as refused:
+        a_gateway(signing_secrets=[]).verify(request_of(mollie_signed(SECRET, b"{}")), NOW)
+    assert refused.value.step is Step.KEY
+
+
+# --- next-gen events --------------------------------------------------------------------------------------------------
+
+
+def test_a_payment_within_an_event_is_believed():
+    (event,), questions = told("payment.paid", a_payment())
+    assert questions == ()
+    assert (event.event_id, event.kind, event.amount) == ("event_GvJ8WHrp5isUdRub9CJyH", Kind.PAYMENT_SUCCEEDED, 12900)
+    assert (event.order_ref, event.payment_ref, event.occurred_at) == ("ORDER-1", "tr_1", PAID_AT)
+    assert event.method == "ideal"
+
+
+def test_a_payment_that_gave_back_is_asked_for_as_well():
+    events, questions = told("payment.paid", a_payment(amountRefunded=money(400, "EUR")))
+    assert [event.kind for event in events] == [Kind.PAYMENT_SUCCEEDED]
+    assert questions == (PAYMENT,)
+    assert told("payment.paid", a_payment(amountChargedBack=money(400, "EUR")))[1] == (PAYMENT,)
+
+
+def test_a_refund_within_an_event_is_believed():
+    (event,), questions = told("refund.refunded", a_refund())
+    assert questions == ()
+    assert (event.kind, event.amount, event.currency) == (Kind.REFUND_SUCCEEDED, 400, "EUR")
+    assert (event.payment_ref, event.refund_ref, event.order_ref) == ("tr_1", "re_1", None)
+    assert event.occurred_at == NOW
+
+
+@pytest.mark.parametrize(
+    ("entity", "more", "questions"),
+    [
+        ({"resource": "payment-link", "id": "pl_1"}, {}, (LINK,)),  # it tells no payment
+        (None, {"entityId": "pl_1"}, (LINK,)),  # the simple payload
+        (None, {"entityId": "tr_1"}, (PAYMENT,)),
+        ({"resource": "profile", "id": "pfl_1"}, {}, ()),
+        (None, {"entityId": "re_1"}, ()),  # cannot be asked for without its payment
+        (None, {"entityId": "../1"}, ()),
+    ],
+)
+def test_what_is_no_payment_is_asked_for_where_it_leads_to_some(entity, more, questions):
+    assert told("payment-link.paid", entity, **more) == ((), questions)
+
+
+def test_a_payment_that_nobody_tried_to_pay_says_nothing():
+    assert told("payment.created", a_payment(status="open", paidAt=None)) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("entity", "more"),
+    [
+        (a_payment(), {"entityId": "tr_2"}),
+        (a_payment(), {"createdAt": "today"}),
+        (a_payment(), {"id": ""}),
+        (a_payment(), {"id": "e" * 300}),
+        (a_payment(status="of next year"), {}),
+        (a_refund(status="of next year"), {}),
+        (a_refund(paymentId=None), {}),
+        (a_payment(amount={"value": "12.345", "currency": "EUR"}), {}),
+        (a_payment(amount={"value": 129, "currency": "EUR"}), {}),
+        (a_payment(amount={"value": "1", "currency": "EURO"}), {}),
+    ],
+)
+def test_an_event_that_cannot_be_is_refused(entity, more):
+    with pytest.raises(BadPayload):
+        told("payment.paid", entity, **more)
+
+
+@pytest.mark.parametrize(
+    ("key", "mode", "good"),
+    [
+        ("test_1234", "test", True),
+        ("live_1234", "live", True),
+        ("test_1234", "live", False),
+        ("live_1234", "test", False),
+        ("live_1234", None, True),  # refunds need not tell
+        ("access_1234", "test", True),
+    ],
+)
+def test_test_money_pays_no_live_order(key, mode, good):
+    gateway = a_gateway(api_key=key)
+    for entity in (a_payment(mode=mode), a_refund(mode=mode)):
+        if good:
+            assert told("it", entity, gateway)[0]
+            continue
+        with pytest.raises(BadPayload) as refused:
+            told("it", entity, gateway)
+        assert refused.value.step is Step.MODE
+
+
+def test_an_unproven_event_names_its_payment():
+    def named(body):
+        return a_gateway().named(Request(headers={}, body=body))
+
+    assert named(mollie_event(NOW, "payment.paid", a_payment())) == Named(payment_ref="tr_1")
+    assert named(mollie_event(NOW, "payment-link.paid", None, entityId="pl_1")) is None
+    assert named(mollie_event(NOW, "payment.paid", None, entityId="../1")) is None
+    assert named(b"id=tr_1") is None
+
+
+# --- what a payment says ----------------------------------------------------------------------------------------------
+
+SINCE = datetime(2026, 10, 5, 11, 57, tzinfo=UTC)
+STATES = {
+    "pending": (Kind.PAYMENT_PENDING, None, None),
+    "authorized": (Kind.PAYMENT_AUTHORIZED, "authorizedAt", None),
+    "paid": (Kind.PAYMENT_SUCCEEDED, "paidAt", None),
+    "canceled": (Kind.PAYMENT_CANCELLED, "canceledAt", FailureClass.USER_CANCELLED),
+    "expired": (Kind.PAYMENT_CANCELLED, "expiredAt", FailureClass.EXPIRED_UNPAID),
+    "failed": (Kind.PAYMENT_FAILED, "failedAt", FailureClass.UNKNOWN),
+}
+
+
+@pytest.mark.parametrize("status", sorted(STATES))
+def test_each_status_says_what_it_says_since_when_it_says(status):
+    kind, since, failure = STATES[status]
+    for written, at in (("2026-10-05T13:57:00+02:00", SINCE), (None, TOLD_AT)):
+        times = {} if since is None else {since: written}
+        (event,) = answered(a_payment(**{"status": status, "paidAt": None, **times}))
+        assert (event.kind, event.failure, event.amount) == (kind, failure, 12900)
+        assert event.occurred_at == (at if since else TOLD_AT)
+
+
+def test_an_open_payment_is_found_and_says_nothing():
+    answer = a_gateway().hear(PAYMENT, heard(a_payment(status="open")), now=NOW)
+    assert (answer.found, answer.events) == (True, ())
+
+
+@pytest.mark.parametrize(("reason", "failure"), sorted(FAILURES.items()))
+def test_each_reason_has_its_class(reason, failure):
+    (event,) = answered(a_payment(status="failed", details={"failureReason": reason}))
+    assert (event.failure, event.failure_code) == (failure, reason)
+
+
+@pytest.mark.parametrize(
+    ("value", "currency", "minor"), [("1000", "JPY", 1000), ("10.00", "EUR", 1000), ("0.29", "USD", 29)]
+)
+def test_amounts_have_the_digits_of_their_currency(value, currency, minor):
+    (event,) = answered(a_payment(amount={"value": value, "currency": currency}, amountRefunded=None))
+    assert (event.amount, event.currency) == (minor, currency)
+
+
+@pytest.mark.parametrize("status", ["authorized", "paid"])
+def test_of_a_payment_captured_in_part_only_that_is_paid(status):
+    (event,) = answered(a_payment(status=status, amountCaptured=money(900, "EUR")))
+    assert (event.kind, event.amount, event.occurred_at) == (Kind.PAYMENT_SUCCEEDED, 900, TOLD_AT)
+    (event,) = answered(a_payment(status="authorized", amountCaptured=money(0, "EUR")))
+    assert event.kind is Kind.PAYMENT_AUTHORIZED
+
+
+@pytest.mark.parametrize(("status", "kind"), sorted(REFUND_STATUSES.items()))
+def test_each_refund_told_along_says_where_it_stands(status, kind):
+    refunds = {"refunds": [a_refund(status=status)], "chargebacks": []}
+    _, event = answered(a_payment(amountRefunded=money(400, "EUR"), _embedded=refunds))
+    assert (event.kind, event.refund_ref, event.amount, event.total) == (kind, "re_1", 400, None)
+    assert (event.order_ref, event.payment_ref) == ("ORDER-1", "tr_1")
+    assert event.occurred_at == (NOW - timedelta(minutes=1) if kind is Kind.REFUND_PENDING else TOLD_AT)
+
+
+def test_a_chargeback_told_along_is_a_dispute_until_it_is_reversed():
+    for reversed_at, kind in ((None, Kind.DISPUTE_OPENED), ("2026-10-05T12:00:00+00:00", Kind.DISPUTE_WON)):
+        chargeback = mollie_chargeback("chb_1", "tr_1", 400, "EUR", reversedAt=reversed_at)
+        _, event = answered(a_payment(_embedded={"chargebacks": [chargeback]}))
+        assert (event.kind, event.dispute_ref, event.amount) == (kind, "chb_1", 400)
+
+
+def test_what_is_not_told_along_is_told_as_totals():
+    back = {"amountRefunded": money(400, "EUR"), "amountChargedBack": money(300, "EUR")}
+    _, refunded, charged = answered(a_payment(**back))
+    assert (refunded.kind, refunded.total) == (Kind.REFUND_SUCCEEDED, 400)
+    assert (charged.kind, charged.dispute_ref, charged.amount) == (Kind.DISPUTE_OPENED, "tr_1:chargebacks", 300)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "ref"),
+    [
+        ({"order_id": "A-1"}, "A-1"),
+        ({"order_id": 77}, "77"),
+        ({"order_id": True}, None),
+        ({"order_id": ""}, None),
+        ({}, None),
+        ("A-1", None),
+        (["A-1"], None),
+        (None, None),
+    ],
+)
+def test_metadata_may_hold_anything_and_name_no_order(metadata, ref):
+    (event,) = answered(a_payment(metadata=metadata))
+    assert event.order_ref == ref
+    asked = Question(about="payment", order_ref="ORDER-9", payment_ref="tr_1")
+    assert answered(a_payment(metadata=metadata), asked)[0].order_ref == (ref or "ORDER-9")
+
+
+def test_the_order_reference_may_be_all_of_the_metadata():
+    (event,) = answered(a_payment(metadata="A-1"), order_ref_path="metadata")
+    assert event.order_ref == "A-1"
+
+
+def test_a_link_says_what_each_of_its_payments_says():
+    listed = {"count": 2, "_embedded": {"payments": [a_payment(), a_payment(id="tr_2", status="failed")]}}
+    assert [(it.payment_ref, it.kind) for it in answered(listed, LINK)] == [
+        ("tr_1", Kind.PAYMENT_SUCCEEDED),
+        ("tr_2", Kind.PAYMENT_FAILED),
+    ]
+    none = a_gateway().hear(LINK, heard({"count": 0, "_embedded": {"payments": []}}), now=NOW)
+    assert (none.found, none.events) == (False, ())
+    for wrong in ({}, {"_embedded": {"payments": {}}}):
+        with pytest.raises(BadPayload):
+            answered(wrong, LINK)
+
+
+# --- refunds ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_refund_is_told_by_itself():
+    (event,) = answered(a_refund(), REFUND)
+    assert (event.kind, event.payment_ref, event.refund_ref, event.amount) == (
+        Kind.REFUND_SUCCEEDED,
+        "tr_1",
+        "re_1",
+        400,
+    )
+
+
+@pytest.mark.parametrize("wrong", [{"id": "re_2"}, {"paymentId": "tr_2"}, {"mode": "live"}])
+def test_a_refund_that_cannot_be_is_refused(wrong):
+    with pytest.raises(BadPayload):
+        answered(a_refund(**wrong), REFUND)
+
+
+def test_an_answer_about_another_payment_or_mode_is_refused():
+    for wrong in ({"id": "tr_2"}, {"mode": "live"}):
+        with pytest.raises(BadPayload):
+            answered(a_payment(**wrong))
+
+
+# --- asking -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("question", "officially"),
+    [
+        (PAYMENT, lambda client: client.payments.get("tr_1", embed="refunds,chargebacks")),
+        (REFUND, lambda client: Payment({"id": "tr_1"}, client).refunds.get("re_1")),
+        (
+            LINK,
+            lambda client: client.payment_links.get("pl_1").payments.list(limit=250),
+        ),
+    ],
+    ids=["payment", "refund", "link"],
+)
+def test_the_official_package_asks_the_same(question, officially, monkeypatch):
+    asked = []
+
+    link = {"id": "pl_1", "resource": "payment-link", "_embedded": {"payments": []}}
+    response = SimpleNamespace(status_code=200, headers={"Content-Type": "application/hal+json"}, json=lambda: link)
+
+    def send(_session, request, **_):
+        asked.append(request)
+        return response
+
+    monkeypatch.setattr("requests.Session.send", send)
+    client = Client()
+    client.set_api_key(KEY)
+    officially(client)
+    call = a_gateway().ask(question, now=NOW, nonce="n")
+    assert (call.method, call.url) == (asked[-1].method, asked[-1].url)
+    assert call.headers["Authorization"] == asked[-1].headers["Authorization"]
+
+
+def test_the_official_package_reads_what_the_sandbox_writes():
+    payment = Payment(a_payment(), None)
+    assert payment.is_paid()
+    assert (payment.id, payment.amount, payment.metadata) == (
+        "tr_1",
+        {"value": "129.00", "currency": "EUR"},
+        {"order_id": "ORDER-1"},
+    )
+    assert Payment(a_payment(status="authorized", authorizedAt="2026-10-05T11:58:00+00:00"), None).is_authorized()
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        Question(about="payment", order_ref="ORDER-1"),
+        Question(about="payment", payment_ref="ord_1"),
+        Question(about="refund", refund_ref="re_1"),
+        Question(about="refund", payment_ref="tr_1"),
+        Question(about="refund", payment_ref="tr_1", refund_ref="re_1/../.."),
+    ],
+)
+def test_what_has_no_reference_of_mollies_cannot_be_asked_about(question):
+    with pytest.raises(CannotAsk):
+        a_gateway().ask(question, now=NOW, nonce="n")
+
+
+def error(status):
+    return {"status": status, "title": "No", "detail": "No."}
+
+
+def test_what_mollie_does_not_know_is_not_found():
+    for question in (PAYMENT, LINK, REFUND):
+        assert not a_gateway().hear(question, heard(error(404), 404), now=NOW).found
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "refusal"),
+    [
+        (401, error(401), Denied),
+        (403, error(403), Denied),
+        (429, error(429), AskAgain),
+        (503, error(503), AskAgain),
+        (410, error(410), BadPayload),
+        (404, {}, BadPayload),  # somebody's proxy
+        (404, [], BadPayload),
+        (200, [], BadPayload),
+    ],
+)
+def test_an_error_says_whose_it_is(status, content, refusal):
+    with pytest.raises(refusal):
+        a_gateway().hear(PAYMENT, heard(content, status), now=NOW)
+
+
+# --- the play ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def walk(monkeypatch):
+    return Walk(PLAY, monkeypatch)
+
+
+@pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
+@pytest.mark.parametrize("currency", PLAY.currencies)
+def test_a_story_ends_as_it_says_by_deliveries_and_by_asking(walk, template, currency):
+    story = story_of(PLAY, template, currency=currency)
+    events, at_the_end = list(walk.told_by(story)), walk.asked_at_the_end(story)
+    assert_ends_as_told(story, events)
+    assert_ends_as_told(story, at_the_end)
+    assert any(it.kind.is_dispute for it in at_the_end) is ("charge" in template.name)
+
+
+def test_the_played_api_keeps_to_its_own(walk):
+    story = story_of(PLAY, next(it for it in PLAY.templates if it.name == "a part given back"))
+    with pytest.raises(Denied):
+        walk.answer(story, PAYMENT, authorization="Bearer of_another")
+    for question in (PAYMENT, REFUND, LINK):
+        assert not walk.answer(story, question).found
+    ours = Question(about="refund", payment_ref=story.payment_ref, refund_ref=story.happenings[-1].refund_ref)
+    assert [it.kind for it in walk.answer(story, ours).events] == [Kind.REFUND_SUCCEEDED]
+    early = walk.answer(story, Question(about="payment", payment_ref=story.payment_ref), knows_at=story.started_at)
+    assert (early.found, early.events) == (True, ())
+    api = PLAY.api(walk.voice, Ledger({}))
+    call = walk.gateway.ask(PAYMENT, now=NOW, nonce="n")
+    for status in (429, 500):
+        sealed = api.sealed(api.broken(status, put_of(call)), now=NOW)
+        with pytest.raises(AskAgain):
+            walk.gateway.hear(PAYMENT, Heard(status=sealed.status, headers={}, body=sealed.body), now=NOW)

@@ -1,0 +1,505 @@
+"""ShengPay, checked against documents only: two writings of the signature against each other; every state by table."""
+
+import json
+from base64 import b64encode
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
+from hypothesis import given
+from hypothesis import strategies as st
+from playwalk import asked, delivered, ledger_of, outcome_of, put_of, story_of, truth_of
+from pydantic import ValidationError
+from specimen import NOW, heard_of, private_pem, public_pem, request_of, rsa_keys
+from specimen_shengpay import COMMON, HEADERS, PAYMENT, PAYMENT_ANSWER, REFUND, plain_of, sealed, settings_of
+
+from sandbox.plays.shengpay import PLAY, TEMPLATES, sign, text_of
+from tillkeeper.domain.events import Evidence, Kind
+from tillkeeper.domain.failures import FailureClass
+from tillkeeper.gateways.base import (
+    Answer,
+    AskAgain,
+    BadPayload,
+    BadSignature,
+    CannotAsk,
+    Denied,
+    Named,
+    Question,
+    Step,
+)
+from tillkeeper.gateways.registry import build
+from tillkeeper.gateways.shengpay import ShengPay, ShengPaySettings
+from tillkeeper.gateways.shengpay_objects import REFUND_STATUSES, TRADE_STATES, as_signed, signing_text
+
+KEYS = rsa_keys()
+PAID_AT = datetime(2026, 10, 5, 11, 59, 58, tzinfo=UTC)
+TOLD_AT = NOW
+BY_ORDER = Question(about="payment", order_ref="ORDER-1")
+BY_NUMBER = Question(about="payment", order_ref="ORDER-1", payment_ref="WP20261005000001")
+OF_REFUND = Question(about="refund", order_ref="ORDER-1", refund_ref="R-1")
+CARD = {
+    "mchId": "93762611",
+    "appId": "312343123132131331232",
+    "eventType": "BIND",
+    "agreementNo": "AGR2026061600001",
+    "resultCode": "SUCCESS",
+}
+
+
+def a_gateway(**settings):
+    return THE_GATEWAY if not settings else made(**settings)
+
+
+def made(**settings):
+    told = {name: it for name, it in (settings_of(KEYS) | settings).items() if it is not None}
+    return ShengPay("shengpay-main", ShengPaySettings.model_validate(told))
+
+
+THE_GATEWAY = made()  # reading a private key takes a while
+MUTE = made(mch_private_key=None)
+
+
+def signed(body, key=KEYS.own, sign_type="RSA2"):
+    body = body if isinstance(body, bytes) else plain_of(body)
+    return request_of((HEADERS, sealed(key, body, sign_type)))
+
+
+def events_of(fields, gateway=THE_GATEWAY):
+    return gateway.parse(gateway.verify(signed(fields), NOW))
+
+
+def event_of(fields, gateway=THE_GATEWAY):
+    (event,) = events_of(fields, gateway)
+    return event
+
+
+def questions_of(fields, gateway=THE_GATEWAY):
+    return gateway.to_fetch(gateway.verify(signed(fields), NOW))
+
+
+def without(fields, *names):
+    return {name: value for name, value in fields.items() if name not in names}
+
+
+# The signature.
+
+
+def test_what_is_signed_is_as_the_documents_say():
+    fields = {
+        "appId": "312343123132131331232",
+        "body": "商品",
+        "extra": '{"payRestriction":{"cardType":"DR"}}',
+        "mchId": 93762611,
+        "attach": "",
+        "detail": None,
+        "sign": "x",
+    }
+    expected = 'appId=312343123132131331232&body=商品&extra={"payRestriction":{"cardType":"DR"}}&mchId=93762611'
+    raw = {name: json.dumps(value).encode() for name, value in fields.items()}
+    assert signing_text({name: as_signed(value, raw[name]) for name, value in fields.items()}) == expected
+    assert text_of(fields) == expected
+
+
+@given(
+    st.dictionaries(
+        st.text("abcdefghijklmnopqrstuvwxyzABCDEF0123456789", min_size=1, max_size=12),
+        st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.text(max_size=20) | st.lists(st.integers(0, 9)),
+        max_size=8,
+    )
+)
+def test_two_writings_of_what_is_signed_agree(fields):
+    raw = {name: json.dumps(value).encode() for name, value in fields.items()}
+    assert signing_text({name: as_signed(value, raw[name]) for name, value in fields.items()}) == text_of(fields)
+
+
+def test_a_number_takes_part_as_it_is_written():
+    body = b'{"mchId":"93762611","amount":1.50,"signType":"RSA2","sign":"%b"}'
+    signature = KEYS.own.sign(b"amount=1.50&mchId=93762611&signType=RSA2", PKCS1v15(), SHA256())
+    assert a_gateway().verify(request_of((HEADERS, body % b64encode(signature))), NOW).key == "shengpay_public_key"
+    with pytest.raises(BadSignature):
+        a_gateway().verify(request_of((HEADERS, body.replace(b"1.50", b"1.5") % b64encode(signature))), NOW)
+
+
+@pytest.mark.parametrize(("sign_type", "digest"), [("RSA2", SHA256()), ("RSA", SHA1())])
+def test_both_algorithms_are_known_and_the_account_says_which(sign_type, digest):
+    fields = PAYMENT | {"signType": sign_type}
+    signature = KEYS.own.sign(text_of(fields).encode(), PKCS1v15(), digest)
+    request = request_of((HEADERS, plain_of(fields | {"sign": b64encode(signature).decode()})))
+    other = {"RSA2": "RSA", "RSA": "RSA2"}[sign_type]
+    assert made(sign_type=sign_type).verify(request, NOW)
+    with pytest.raises(BadSignature, match="signType") as refused:
+        made(sign_type=other).verify(request, NOW)
+    assert refused.value.step is Step.HEADER
+
+
+@pytest.mark.parametrize("sign_type", [None, "", "rsa2", "MD5", "RSA2 ", 2, ["RSA2"]])
+def test_another_sign_type_is_refused_though_the_signature_is_good(sign_type):
+    fields = PAYMENT | {"signType": sign_type}
+    body = plain_of(fields | {"sign": sign(KEYS.own, fields, "RSA2")})
+    with pytest.raises(BadSignature, match="signType"):
+        a_gateway().verify(request_of((HEADERS, body)), NOW)
+
+
+@pytest.mark.parametrize("signature", [None, "", 7, "x" * 1025, "not base64", "é", b64encode(bytes(256)).decode()])
+def test_an_odd_signature_is_refused(signature):
+    body = plain_of(PAYMENT | {"signType": "RSA2", "sign": signature})
+    with pytest.raises(BadSignature):
+        a_gateway().verify(request_of((HEADERS, body)), NOW)
+
+
+def test_a_changed_json_text_field_is_refused():
+    request = signed(PAYMENT)
+    changed = request.body.replace(rb"\"DR\"", rb"\"CR\"")
+    assert changed != request.body
+    with pytest.raises(BadSignature):
+        a_gateway().verify(msgspec.structs.replace(request, body=changed), NOW)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"shengpay_public_key": ""},
+        {"shengpay_public_key": "MIIB"},
+        {"mch_private_key": "x"},
+        {"sign_type": "MD5"},
+        {"mch_id": ""},
+    ],
+)
+def test_settings_that_would_let_anybody_sign_are_refused(more):
+    with pytest.raises(ValidationError):
+        made(**more)
+
+
+# Payments.
+
+
+def test_a_payment_is_what_the_order_costs_whatever_coupons_paid():
+    event = event_of(PAYMENT)
+    assert (event.kind, event.amount, event.currency) == (Kind.PAYMENT_SUCCEEDED, 12900, "CNY")
+    assert (event.order_ref, event.payment_ref, event.method) == ("ORDER-1", "WP20261005000001", "MWEB")
+    assert (event.event_id, event.evidence) == ("WP20261005000001", Evidence.WEBHOOK)
+    assert event.occurred_at == PAID_AT
+
+
+@pytest.mark.parametrize(
+    ("more", "failure", "code"),
+    [
+        ({}, FailureClass.UNKNOWN, "FAIL"),
+        ({"errorCode": "PAY_ERROR"}, FailureClass.UNKNOWN, "PAY_ERROR"),
+        ({"errorCode": "BIZERR_NEED_RETRY"}, FailureClass.GATEWAY_FAULT, "BIZERR_NEED_RETRY"),
+        ({"errorCode": "银行失败"}, FailureClass.UNKNOWN, "FAIL"),
+    ],
+)
+def test_a_failed_payment_is_an_event_of_its_own(more, failure, code):
+    event = event_of(without(PAYMENT, "timeEnd", "totalFee") | {"resultCode": "FAIL"} | more)
+    assert (event.kind, event.failure, event.failure_code) == (Kind.PAYMENT_FAILED, failure, code)
+    assert (event.event_id, event.amount) == (f"WP20261005000001:FAIL:{code}", None)
+    assert event.occurred_at == NOW
+    assert event_of(without(PAYMENT, "transactionId") | {"resultCode": "FAIL"}).payment_ref == "ORDER-1"
+
+
+def test_what_is_another_merchants_or_apps_counts_for_nothing():
+    for fields in (PAYMENT, REFUND, REFUND | {"refundStatus": "PROCESSING"}):
+        for more in ({"mchId": "93762612"}, {"appId": "3"}, {"appId": ""}):
+            assert events_of(fields | more) == ()
+            assert questions_of(fields | more) == ()
+    gateway = made(app_id=None)
+    assert event_of(PAYMENT | {"appId": "3"}, gateway).kind is Kind.PAYMENT_SUCCEEDED
+    assert event_of(without(PAYMENT, "appId"), gateway).kind is Kind.PAYMENT_SUCCEEDED
+
+
+def test_a_card_that_was_bound_changes_nothing():
+    assert events_of(CARD) == ()
+    assert questions_of(CARD) == ()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        PAYMENT | {"returnCode": "FAIL"},
+        PAYMENT | {"resultCode": "success"},
+        PAYMENT | {"totalFee": 129.5},
+        PAYMENT | {"totalFee": "129.00"},
+        PAYMENT | {"totalFee": -1},
+        PAYMENT | {"totalFee": True},
+        PAYMENT | {"totalFee": "9" * 18},
+        PAYMENT | {"timeEnd": "2026-10-05 19:59:58"},
+        PAYMENT | {"outTradeNo": "x" * 300},
+        *(
+            without(PAYMENT, it)
+            for it in ("returnCode", "resultCode", "mchId", "outTradeNo", "transactionId", "totalFee")
+        ),
+        REFUND | {"refundStatus": "NEW"},
+        REFUND | {"resultCode": "FAIL"},
+        REFUND | {"resultCode": "NEW"},
+        REFUND | {"resultCode": "FAIL", "refundStatus": "PROCESSING"},
+        REFUND | {"refundFee": "4.00"},
+        REFUND | {"refundSuccessTime": "now"},
+        REFUND | {"refundId": 7},
+        *(without(REFUND, it) for it in ("refundStatus", "outRefundNo", "outTradeNo", "transactionId", "refundFee")),
+    ],
+    ids=lambda it: str(len(it)),
+)
+def test_an_authentic_notice_that_makes_no_sense_is_refused(fields):
+    with pytest.raises(BadPayload):
+        events_of(fields)
+
+
+# Refunds.
+
+
+def test_a_refund_repeats_the_payments_number_and_is_told_apart_by_its_own():
+    event = event_of(REFUND)
+    assert (event.kind, event.amount, event.currency) == (Kind.REFUND_SUCCEEDED, 400, "CNY")
+    assert (event.refund_ref, event.payment_ref, event.order_ref) == ("R-1", "WP20261005000001", "ORDER-1")
+    assert event.event_id == "refund:RFWP2026100500001:SUCCESS"
+    assert event.occurred_at == PAID_AT
+    assert event.event_id != event_of(PAYMENT).event_id
+
+
+def test_amounts_may_be_numbers_or_texts():
+    assert event_of(PAYMENT | {"totalFee": "12900"}).amount == 12900
+    assert event_of(REFUND | {"refundFee": 400}).amount == 400
+
+
+@pytest.mark.parametrize(
+    ("result", "status"),
+    [("SUCCESS", "PROCESSING"), ("SUCCESS", "CHANGE"), ("FAIL", "CHANGE"), ("FAIL", "REFUND_CLOSE"), ("FAIL", "")],
+)
+def test_a_refund_without_a_time_of_its_own_is_asked_about(result, status):
+    fields = REFUND | {"resultCode": result, "refundStatus": status, "refundSuccessTime": ""}
+    assert events_of(fields) == ()
+    assert questions_of(fields) == (
+        Question(about="refund", order_ref="ORDER-1", payment_ref="WP20261005000001", refund_ref="R-1"),
+    )
+    assert questions_of(REFUND) == ()
+    assert questions_of(REFUND | {"refundSuccessTime": ""}) != ()
+
+
+def test_references_to_ask_with_are_narrow():
+    pending = REFUND | {"refundStatus": "PROCESSING"}
+    (question,) = questions_of(pending | {"outTradeNo": "a|b", "transactionId": "../x"})
+    assert question == Question(about="refund", refund_ref="R-1")
+    for odd in ("R|1", "../R"):
+        with pytest.raises(BadPayload):
+            questions_of(pending | {"outRefundNo": odd})
+
+
+def test_where_nothing_can_be_asked_a_failed_refund_is_an_event_and_one_on_its_way_waits_for_its_end():
+    for gateway in (MUTE, made(app_id=None)):
+        assert questions_of(REFUND | {"refundStatus": "PROCESSING"}, gateway) == ()
+        assert events_of(REFUND | {"refundStatus": "PROCESSING"}, gateway) == ()
+        event = event_of(REFUND | {"refundStatus": "CHANGE"}, gateway)
+        assert (event.kind, event.failure) == (Kind.REFUND_FAILED, FailureClass.ACCOUNT_FROZEN)
+        assert (event.event_id, event.occurred_at) == ("refund:RFWP2026100500001:CHANGE", NOW)
+        assert event_of(REFUND | {"refundSuccessTime": ""}, gateway).occurred_at == NOW
+        with pytest.raises(CannotAsk):
+            gateway.ask(OF_REFUND, now=NOW, nonce="n")
+
+
+# Hints, and answers to deliveries.
+
+
+def test_a_notice_names_its_payment_without_proof():
+    named = Named(order_ref="ORDER-1", payment_ref="WP20261005000001")
+    assert a_gateway().named(request_of((HEADERS, plain_of(PAYMENT)))) == named
+    assert a_gateway().named(request_of((HEADERS, plain_of(REFUND)))) == named
+    for body in (b"[]", b"{", plain_of(CARD)):
+        assert a_gateway().named(request_of((HEADERS, body))) is None
+
+
+def test_it_answers_in_plain_text_and_capitals():
+    reply = a_gateway().acknowledge()
+    assert (reply.status, reply.body, reply.content_type) == (200, b"SUCCESS", "text/plain")
+
+
+# Asking.
+
+
+def answer_to(question, fields, *, status=200, key=KEYS.own):
+    headers = HEADERS | {"Date": "Mon, 05 Oct 2026 12:00:00 GMT"}
+    body = fields if isinstance(fields, bytes) else sealed(key, plain_of(fields))
+    return a_gateway().hear(question, heard_of((headers, body), status), now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("question", "path", "about"),
+    [
+        (BY_NUMBER, "/api/v3/payment/orderquery", {"transactionId": "WP20261005000001"}),
+        (BY_ORDER, "/api/v3/payment/orderquery", {"outTradeNo": "ORDER-1"}),
+        (OF_REFUND, "/api/v3/payment/refundquery", {"outRefundNo": "R-1"}),
+    ],
+)
+def test_a_question_is_signed_by_the_merchant(question, path, about):
+    call = a_gateway().ask(question, now=NOW, nonce="n" * 40)
+    assert (call.method, call.url) == ("POST", f"https://mchapi.shengpay.com{path}")
+    fields = json.loads(call.body)
+    assert fields["sign"] == sign(KEYS.other, fields, "RSA2")
+    asked_with = {"appId": "312343123132131331232", "mchId": "93762611", "nonceStr": "n" * 32, "signType": "RSA2"}
+    assert without(fields, "sign") == asked_with | about
+
+
+def test_a_question_is_signed_as_the_account_says():
+    fields = json.loads(made(sign_type="RSA").ask(BY_ORDER, now=NOW, nonce="n").body)
+    assert fields["signType"] == "RSA"
+    assert fields["sign"] == sign(KEYS.other, fields, "RSA")
+
+
+@pytest.mark.parametrize("ref", [None, "", "a b", '"', "x" * 65])
+def test_an_odd_reference_is_not_asked_with(ref):
+    with pytest.raises(CannotAsk):
+        a_gateway().ask(Question(about="refund", order_ref="O", refund_ref=ref), now=NOW, nonce="n")
+
+
+@pytest.mark.parametrize(("word", "state"), TRADE_STATES.items())
+def test_every_state_of_a_payment(word, state):
+    fields = without(PAYMENT_ANSWER, *([] if word in {"SUCCESS", "REFUND"} else ["transactionId", "timeEnd"]))
+    answer = answer_to(BY_ORDER, fields | {"tradeState": word})
+    assert answer.found
+    if state is None:
+        assert answer.events == ()
+        return
+    (event,) = answer.events
+    is_paid = state.kind is Kind.PAYMENT_SUCCEEDED
+    assert (event.kind, event.failure, event.amount) == (state.kind, state.failure, 12900)
+    assert event.payment_ref == ("WP20261005000001" if is_paid else "ORDER-1")
+    assert event.occurred_at == (PAID_AT if is_paid else TOLD_AT)
+
+
+@pytest.mark.parametrize(("word", "state"), REFUND_STATUSES.items())
+def test_every_state_of_a_refund_has_the_time_of_the_answer(word, state):
+    (event,) = answer_to(OF_REFUND, REFUND | {"refundStatus": word}).events
+    assert (event.kind, event.failure, event.occurred_at) == (state.kind, state.failure, TOLD_AT)
+    assert (event.amount, event.refund_ref, event.order_ref) == (400, "R-1", "ORDER-1")
+
+
+@pytest.mark.parametrize(
+    ("question", "fields"),
+    [
+        (OF_REFUND, REFUND | {"outRefundNo": "R-2"}),
+        (OF_REFUND, REFUND | {"refundStatus": "NEW"}),
+        (BY_ORDER, PAYMENT_ANSWER | {"outTradeNo": "ORDER-2"}),
+        (BY_NUMBER, PAYMENT_ANSWER | {"transactionId": "2"}),
+        (BY_ORDER, PAYMENT_ANSWER | {"mchId": "93762612"}),
+        (BY_ORDER, PAYMENT_ANSWER | {"tradeState": "NEW"}),
+        (BY_ORDER, COMMON | {"resultCode": "FAIL", "errorCode": "MEMBER_NOT_EXIST"}),
+        (BY_ORDER, without(PAYMENT_ANSWER, "resultCode")),
+        (BY_ORDER, b"[]"),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_refused(question, fields):
+    with pytest.raises(BadPayload):
+        answer_to(question, fields)
+
+
+def test_what_shengpay_does_not_know_is_not_found_and_not_failed():
+    fields = COMMON | {"resultCode": "FAIL", "errorCode": "ORDER_NOT_EXIST"}
+    for question in (BY_ORDER, OF_REFUND):
+        assert answer_to(question, fields) == Answer(found=False)
+        with pytest.raises(BadSignature):
+            answer_to(question, fields, key=KEYS.foreign)
+        with pytest.raises(BadSignature):
+            answer_to(question, plain_of(fields))
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "error"),
+    [
+        (200, COMMON | {"resultCode": "FAIL", "errorCode": "BIZERR_NEED_RETRY"}, AskAgain),
+        (200, {"returnCode": "FAIL", "returnMsg": "签名错误", "errorCode": "SIGN_ERROR"}, Denied),
+        (200, {"returnCode": "FAIL", "returnMsg": "签名错误"}, Denied),
+        (200, COMMON | {"resultCode": "FAIL", "errorCode": "MCH_NOT_FOUND"}, Denied),
+        (401, {}, Denied),
+        (429, {}, AskAgain),
+        (502, b"<html>", AskAgain),
+        (404, PAYMENT_ANSWER, BadPayload),
+    ],
+)
+def test_an_error_says_whose_turn_it_is(status, fields, error):
+    with pytest.raises(error) as caught:
+        answer_to(BY_ORDER, fields, status=status)
+    assert "签名" not in str(caught.value)
+
+
+# The sandbox.
+
+
+def a_play():
+    voice = msgspec.structs.replace(VOICE, sign_type="RSA2")
+    settings = ShengPaySettings.model_validate({"gateway": "shengpay", **PLAY.settings(voice)})
+    return voice, build(voice.account, settings)
+
+
+VOICE = PLAY.new_voice("shengpay-main")  # making keys takes a while
+IMPOSTOR = PLAY.impostor(VOICE)
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda it: it.name)
+def test_every_story_ends_as_the_template_says(template, monkeypatch):
+    voice, gateway = a_play()
+    story = story_of(PLAY, voice, template)
+    api = PLAY.api(voice, ledger_of(monkeypatch, PLAY, story))
+    events = delivered(gateway, PLAY, voice, story, api)
+    assert outcome_of(story, events) == truth_of(story)
+    refunds = {it.refund_ref for it in story.happenings if it.word.startswith("REFUND.")}
+    questions = [Question(about="payment", order_ref=story.order_ref)]
+    questions += [Question(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in sorted(refunds)]
+    told = [it for question in questions for it in asked(gateway, api, question, NOW).events]
+    assert outcome_of(story, told) == truth_of(story)
+    by_number = Question(about="payment", order_ref=story.order_ref, payment_ref=story.payment_ref)
+    assert list(asked(gateway, api, by_number, NOW).events) == told[:1]
+
+
+def test_the_sandbox_speaks_rsa_with_sha_1_too(monkeypatch):
+    voice = msgspec.structs.replace(VOICE, sign_type="RSA")
+    gateway = build("old", ShengPaySettings.model_validate({"gateway": "shengpay", **PLAY.settings(voice)}))
+    story = story_of(PLAY, voice, TEMPLATES[0])
+    api = PLAY.api(voice, ledger_of(monkeypatch, PLAY, story))
+    assert outcome_of(story, delivered(gateway, PLAY, voice, story, api))
+    (event,) = asked(gateway, api, Question(about="payment", order_ref=story.order_ref), NOW).events
+    assert event.kind is Kind.PAYMENT_SUCCEEDED
+
+
+def test_the_sandbox_refuses_strangers_and_forges_answers(monkeypatch):
+    voice, gateway = a_play()
+    story = story_of(PLAY, voice, TEMPLATES[0])
+    api = PLAY.api(voice, ledger_of(monkeypatch, PLAY, story))
+    question = Question(about="payment", order_ref=story.order_ref)
+    settings = {"gateway": "shengpay", **PLAY.settings(voice)}
+    for more in (
+        {"mch_private_key": private_pem(KEYS.other)},
+        {"mch_id": "1"},
+        {"sign_type": "RSA"},
+    ):
+        with pytest.raises(Denied):
+            asked(build("x", ShengPaySettings.model_validate(settings | more)), api, question, NOW)
+    with pytest.raises(BadSignature):
+        asked(gateway, api, question, NOW, forged=True)
+    forged = IMPOSTOR.say(story, story.happenings[0], now=NOW, again=0)
+    with pytest.raises(BadSignature):
+        gateway.verify(request_of(forged), NOW)
+    for unknown in (
+        Question(about="payment", order_ref="till-7"),
+        Question(about="payment", order_ref=None, payment_ref="WP7"),
+        Question(about="refund", order_ref=story.order_ref, refund_ref="re_7"),
+    ):
+        assert asked(gateway, api, unknown, NOW) == Answer(found=False)
+    before = story.started_at - timedelta(seconds=1)
+    assert asked(gateway, api, question, before) == Answer(found=False)
+    for status in (429, 500):
+        told = api.sealed(api.broken(status, None), now=NOW)
+        with pytest.raises(AskAgain):
+            gateway.hear(question, heard_of((told.headers, told.body), told.status), now=NOW)
+
+
+def test_the_sandbox_knows_no_other_questions():
+    _, gateway = a_play()
+    put = put_of(gateway.ask(BY_ORDER, now=NOW, nonce="n"))
+    api = PLAY.api(VOICE, None)
+    assert api.answer(msgspec.structs.replace(put, path="/x"), now=NOW, knows_at=NOW).status == 404
+    for body in (b"", b"[]", b"{}"):
+        told = api.answer(msgspec.structs.replace(put, body=body), now=NOW, knows_at=NOW)
+        assert told.said == "SIGN_ERROR"
+    assert public_pem(VOICE.key) == PLAY.settings(VOICE)["shengpay_public_key"]

@@ -1,0 +1,397 @@
+"""The gateway without code: Standard Webhooks as their packages sign them, any HMAC a table describes, and mappings."""
+
+import hmac
+import json
+from base64 import b64encode
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from pydantic import ValidationError
+from specimen import NOW, request_of
+from specimen_standard import BODY, MESSAGE, OTHER, SECRET, SETTINGS
+from standardwebhooks import Webhook
+
+from sandbox.plays.standard import MAPPING, signed
+from tillkeeper.domain.events import Kind
+from tillkeeper.domain.failures import FailureClass
+from tillkeeper.gateways.base import BadPayload, BadSignature, Request, Stale
+from tillkeeper.gateways.standard import Standard, StandardSettings
+
+
+def gateway(*, mapping=None, without=(), **settings):
+    told = {key: value for key, value in {**MAPPING, **(mapping or {})}.items() if key not in without}
+    return Standard("acme", StandardSettings.model_validate({**SETTINGS, "mapping": told, **settings}))
+
+
+def events(it, request):
+    return it.parse(it.verify(request, NOW))
+
+
+def message(**changes):
+    data = {**MESSAGE["data"], **changes.pop("data", {})}
+    return json.dumps({**MESSAGE, **changes, "data": data}).encode()
+
+
+def sent(body):
+    return request_of(signed(SECRET, "msg_1", NOW, body))
+
+
+def said(body, it=None):
+    (event,) = events(it or gateway(), sent(body))
+    return event
+
+
+# --- Standard Webhooks ------------------------------------------------------------------------------------------------
+
+
+def test_what_their_package_signs_is_verified():
+    headers = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(int(NOW.timestamp())),
+        "webhook-signature": Webhook(SECRET).sign("msg_1", NOW, BODY.decode()),
+    }
+    assert headers == {name: value for name, value in signed(SECRET, "msg_1", NOW, BODY)[0].items() if name in headers}
+    (event,) = events(gateway(), request_of((headers, BODY)))
+    assert (event.kind, event.amount, event.currency) == (Kind.PAYMENT_SUCCEEDED, 12900, "CNY")
+
+
+def test_svix_names_the_headers_after_itself():
+    headers, body = signed(SECRET, "msg_1", NOW, BODY)
+    told = {name.replace("webhook-", "svix-"): value for name, value in headers.items()}
+    assert events(gateway(), request_of((told, body)))
+
+
+def test_any_of_several_secrets_and_signatures_will_do():
+    it = gateway(webhook_secrets=[OTHER, SECRET])
+    headers, body = signed(SECRET, "msg_1", NOW, BODY)
+    several = {**headers, "webhook-signature": f"v2,xyz v1,AAAA {headers['webhook-signature']}"}
+    verified = it.verify(request_of((several, body)), NOW)
+    assert verified.key == it.key_labels()[1]
+    assert it.key_labels()[0] != it.key_labels()[1]
+
+
+def test_a_public_key_verifies_v1a():
+    private = Ed25519PrivateKey.generate()
+    public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    other = Ed25519PrivateKey.generate().public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    it = gateway(webhook_secrets=[f"whpk_{b64encode(key).decode()}" for key in (other, public)] + [SECRET])
+    timestamp = str(int(NOW.timestamp()))
+    signature = b64encode(private.sign(f"msg_1.{timestamp}.".encode() + BODY)).decode()
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": timestamp, "webhook-signature": f"v1a,{signature}"}
+    assert events(it, request_of((headers, BODY)))
+    assert len(it.key_labels()) == 3
+    for bad in (f"v1a,{b64encode(bytes(64)).decode()}", "v1a,not base64!", f"v1,{signature}"):
+        with pytest.raises(BadSignature):
+            it.verify(request_of(({**headers, "webhook-signature": bad}, BODY)), NOW)
+
+
+@pytest.mark.parametrize("message_id", ["", "a.b", "a b", "é", "x" * 300])
+def test_an_odd_id_is_refused(message_id):
+    headers, body = signed(SECRET, "msg_1", NOW, BODY)
+    with pytest.raises(BadSignature):
+        gateway().verify(request_of(({**headers, "webhook-id": message_id}, body)), NOW)
+
+
+@pytest.mark.parametrize(
+    "secret", ["whsec_", "whsec_AAAA", "whsec_!!!!!!!!!!!!!!!!!!!!!!!!", "whpk_AAAA", "short", " " * 30]
+)
+def test_a_secret_that_is_none_is_refused_at_start(secret):
+    with pytest.raises(ValidationError):
+        gateway(webhook_secrets=[secret])
+
+
+def test_an_unpadded_secret_is_taken():
+    unpadded = b64encode(b"20 bytes of a secret").decode().rstrip("=")
+    assert gateway(webhook_secrets=[f"whsec_{unpadded}"]).key_labels()
+
+
+# --- any HMAC ---------------------------------------------------------------------------------------------------------
+
+TEXT_SECRET = "a-shared-secret-of-acme"
+
+
+def mac(text, *, secret=None, algorithm="sha256"):
+    return hmac.digest(secret or TEXT_SECRET.encode(), text, algorithm)
+
+
+def described(signature, **settings):
+    return gateway(signature=signature, webhook_secrets=[TEXT_SECRET], **settings)
+
+
+def test_a_plain_hex_hmac_of_the_body():
+    it = described({"header": "X-Acme-Signature", "prefix": "sha256="})
+    assert it.kept_headers >= {"x-acme-signature"}
+    assert events(it, request_of(({"X-Acme-Signature": f"sha256={mac(BODY).hex()}"}, BODY)))
+    for bad in (mac(BODY).hex(), f"sha256={mac(BODY + b' ').hex()}", "sha256=", ""):
+        with pytest.raises(BadSignature):
+            it.verify(request_of(({"X-Acme-Signature": bad}, BODY)), NOW)
+
+
+def test_base64_of_sha512_over_the_url_and_the_body_with_a_secret_in_hex():
+    signature = {
+        "header": "x-sign",
+        "algorithm": "sha512",
+        "encoding": "base64",
+        "signed": "{url}|{body}",
+        "url": "https://pay.example.com/webhooks/acme",
+        "secret_encoding": "hex",
+    }
+    it = gateway(signature=signature, webhook_secrets=["00112233445566778899aabbccddeeff"])
+    key = bytes.fromhex("00112233445566778899aabbccddeeff")
+    told = b64encode(mac(b"https://pay.example.com/webhooks/acme|" + BODY, secret=key, algorithm="sha512")).decode()
+    assert events(it, request_of(({"x-sign": told}, BODY)))
+
+
+def test_a_secret_in_base64():
+    it = gateway(
+        signature={"header": "x-sign", "secret_encoding": "base64"}, webhook_secrets=[b64encode(b"k" * 32).decode()]
+    )
+    assert events(it, request_of(({"x-sign": mac(BODY, secret=b"k" * 32).hex()}, BODY)))
+
+
+@pytest.mark.parametrize("encoding", ["hex", "base64"])
+def test_a_secret_of_another_encoding_is_refused_at_start(encoding):
+    with pytest.raises(ValidationError, match=encoding):
+        gateway(signature={"header": "x-sign", "secret_encoding": encoding}, webhook_secrets=["not of it: ä!"])
+
+
+def test_pairs_with_a_time_in_milliseconds():
+    signature = {
+        "header": "x-sign",
+        "signature_key": "v1",
+        "timestamp_key": "t",
+        "timestamp_unit": "ms",
+        "signed": "{timestamp}.{body}",
+        "tolerance_s": 60,
+    }
+    it = described(signature)
+
+    def at(moment, more=""):
+        told = str(int(moment.timestamp() * 1000))
+        return request_of(({"x-sign": f"t={told},v1={mac(told.encode() + b'.' + BODY).hex()}{more}"}, BODY))
+
+    assert events(it, at(NOW))
+    assert events(it, at(NOW, ",v1=00,v0=11"))
+    with pytest.raises(Stale) as caught:
+        it.verify(at(NOW - timedelta(seconds=61)), NOW)
+    assert caught.value.signed_at == NOW - timedelta(seconds=61)
+    with pytest.raises(Stale):
+        it.verify(at(NOW + timedelta(seconds=61)), NOW)
+    for bad in ("t=1,t=2,v1=00", "v1=00", "t=x,v1=00", "", "t=" + "9" * 20 + ",v1=00"):
+        with pytest.raises(BadSignature):
+            it.verify(request_of(({"x-sign": bad}, BODY)), NOW)
+
+
+def test_a_time_in_a_header_of_its_own_and_no_tolerance():
+    signature = {
+        "header": "x-sign",
+        "timestamp_header": "x-time",
+        "id_header": "x-id",
+        "signed": "{id}.{timestamp}.{body}",
+        "separator": " ",
+        "tolerance_s": None,
+    }
+    it = described(signature, without=("event_id",))
+    old = str(int((NOW - timedelta(days=30)).timestamp()))
+    headers = {"x-sign": f"00 {mac(b'e-1.' + old.encode() + b'.' + BODY).hex()}", "x-time": old, "x-id": "e-1"}
+    (event,) = events(it, request_of((headers, BODY)))
+    assert event.event_id == "e-1"
+    with pytest.raises(BadSignature):
+        it.verify(request_of(({**headers, "x-id": "e.1"}, BODY)), NOW)
+    with pytest.raises(BadSignature):
+        it.verify(request_of(({**headers, "x-sign": "0" * 5000}, BODY)), NOW)
+
+
+@pytest.mark.parametrize(
+    ("signature", "word"),
+    [
+        ({"header": "x-sign", "signed": "{timestamp}.{body}"}, "timestamp_header"),
+        ({"header": "x-sign", "signed": "{id}.{body}"}, "id_header"),
+        ({"header": "x-sign", "signed": "{url}{body}"}, "url says"),
+        ({"header": "x-sign", "signed": "{colour}.{body}"}, "there is no {colour}"),
+        ({"header": "x-sign", "signed": "{url}"}, "must hold {body}"),
+        ({"header": "x-sign", "signed": "{body}{body}"}, "must hold {body}"),
+        ({"header": "x-sign", "signed": "{timestamp}{body}", "timestamp_header": "x-time"}, "such as a dot"),
+        ({"header": "x-sign", "signed": "{id}x{body}", "id_header": "x-id"}, "such as a dot"),
+        ({"header": "x-sign", "timestamp_key": "t"}, "signature_key"),
+        ({"header": "x sign"}, "pattern"),
+        ({"header": "x-sign", "algorithm": "md5"}, "sha256"),
+    ],
+)
+def test_a_scheme_that_is_unsafe_or_unclear_is_refused_at_start(signature, word):
+    with pytest.raises(ValidationError) as caught:
+        described(signature)
+    assert word in str(caught.value)
+    assert TEXT_SECRET not in str(caught.value)
+
+
+# --- mappings ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_field_is_where_the_mapping_says():
+    event = said(message())
+    assert event.event_id == "msg_conform"
+    assert (event.order_ref, event.payment_ref, event.refund_ref) == ("ORDER-1", "lan_3conform", None)
+    assert event.occurred_at == datetime(2026, 10, 5, 11, 59, tzinfo=UTC)
+
+
+def test_a_failure_has_the_providers_code_and_our_class():
+    event = said(message(type="payment.declined", data={"reason": "no_money"}))
+    assert (event.failure, event.failure_code) == (FailureClass.INSUFFICIENT_FUNDS, "no_money")
+    event = said(message(type="payment.declined", data={"reason": "moon"}))
+    assert (event.failure, event.failure_code) == (FailureClass.UNKNOWN, "moon")
+
+
+def test_words_that_are_ignored_or_unknown_make_no_event():
+    for word in ("payment.viewed", "payment.exploded"):
+        assert events(gateway(), sent(message(type=word))) == ()
+
+
+def test_what_is_not_ours_makes_no_event():
+    it = gateway(mapping={"only": {"data.shop": "s-1"}})
+    assert events(it, sent(message())) == ()
+    assert events(it, sent(message(data={"shop": "s-1"})))
+
+
+def test_fixed_values_first_paths_joined_ids_and_numbers():
+    it = gateway(
+        mapping={
+            "currency": "=JPY",
+            "unit": "minor",
+            "event_id": ["data.payment", "data.seq"],
+            "kind": ["type", "data.status"],
+            "kinds": {"payment/ok": "payment.succeeded"},
+            "order_ref": ["data.missing", "data.lines.0.order"],
+            "method": "data.method",
+        }
+    )
+    told = {"seq": 7, "status": "ok", "amount": "500", "lines": [{"order": 42}], "method": "wallet"}
+    event = said(message(type="payment", data=told), it)
+    assert (event.event_id, event.order_ref, event.amount, event.method) == ("lan_3conform:7", "42", 500, "wallet")
+    (event,) = events(it, sent(message(type="payment", data={**told, "lines": []})))
+    assert event.order_ref is None
+
+
+def test_units_that_differ_from_iso():
+    it = gateway(mapping={"unit": "minor", "digits": {"JPY": 2}})
+    assert said(message(data={"currency": "jpy", "amount": 50000}), it).amount == 500
+
+
+def test_a_running_total_of_refunds():
+    it = gateway(mapping={"kinds": {"refunded": "refund.succeeded"}, "total": "data.refunded"}, without=("amount",))
+    event = said(message(type="refunded", data={"refunded": "4.00"}), it)
+    assert (event.total, event.amount) == (400, None)
+
+
+@pytest.mark.parametrize(
+    ("time", "zone", "value", "hour"),
+    [
+        ("unix", "+00:00", int(NOW.timestamp()), 12),
+        ("unix", "+00:00", str(int(NOW.timestamp())), 12),
+        ("unix_ms", "+00:00", int(NOW.timestamp()) * 1000 + 999, 12),
+        ("dashed", "+08:00", "2026-10-05 20:00:00", 12),
+        ("dashed", "-03:00", "2026-10-05 09:00:00", 12),
+        ("compact", "+00:00", "20261005120000", 12),
+        ("rfc3339", "+00:00", "2026-10-05T14:00:00+02:00", 12),
+    ],
+)
+def test_times_in_every_form(time, zone, value, hour):
+    event = said(message(timestamp=value), gateway(mapping={"time": time, "zone": zone}))
+    assert event.occurred_at == datetime(2026, 10, 5, hour, tzinfo=UTC)
+
+
+def test_several_events_in_a_delivery():
+    it = gateway(mapping={"events": "items"}, without=("event_id",))
+    items = [MESSAGE, {**MESSAGE, "type": "payment.viewed"}, {**MESSAGE, "type": "payment.started"}]
+    found = events(it, sent(json.dumps({"items": items}).encode()))
+    assert [event.event_id for event in found] == ["msg_1:0", "msg_1:2"]
+
+
+def test_a_form_is_read_as_one():
+    it = gateway(
+        mapping={
+            "body": "form",
+            "event_id": "id",
+            "kind": "state",
+            "kinds": {"paid": "payment.succeeded"},
+            "order_ref": "order",
+            "payment_ref": "payment",
+            "amount": "sum",
+            "currency": "=EUR",
+            "occurred_at": "at",
+            "time": "unix",
+        }
+    )
+    event = said(f"id=1&state=paid&order=O-1&payment=P-1&sum=1.50&at={int(NOW.timestamp())}".encode(), it)
+    assert (event.order_ref, event.amount) == ("O-1", 150)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "body"),
+    [
+        ({}, b"[]"),
+        ({}, message(type=None)),
+        ({}, message(id=None)),
+        ({}, message(timestamp=None)),
+        ({}, message(timestamp=5)),
+        ({}, message(timestamp="yesterday")),
+        ({}, message(data={"currency": None})),
+        ({}, message(data={"currency": "MOON"})),
+        ({}, message(data={"amount": "1,00"})),
+        ({}, message(data={"amount": None})),
+        ({}, message(data={"payment": None})),
+        ({}, message(data={"payment": {}})),
+        ({}, message(data={"payment": 0.5})),
+        ({}, message(type=True)),
+        ({"time": "unix"}, message(timestamp="soon")),
+        ({"time": "unix"}, message(timestamp=True)),
+        ({"unit": "minor"}, message(data={"amount": "9" * 30})),
+        ({"events": "items"}, message()),
+        ({"events": "items"}, json.dumps({"items": [{}] * 501}).encode()),
+    ],
+)
+def test_a_payload_that_does_not_fit_is_refused(mapping, body):
+    it = gateway(mapping=mapping)
+    verified = it.verify(sent(body), NOW)
+    if body == message(type=True):
+        assert it.parse(verified) == ()
+        return
+    with pytest.raises(BadPayload):
+        it.parse(verified)
+
+
+def test_without_an_id_anywhere_an_event_is_refused():
+    it = described({"header": "x-sign"}, without=("event_id",))
+    with pytest.raises(BadPayload, match="event_id"):
+        events(it, request_of(({"x-sign": mac(BODY).hex()}, BODY)))
+
+
+@pytest.mark.parametrize(
+    "mapping",
+    [
+        {"kinds": {}},
+        {"kinds": {"a": "payment.exploded"}},
+        {"order_ref": ""},
+        {"order_ref": "a..b"},
+        {"currency": "=RMB"},
+        {"zone": "Asia/Shanghai"},
+        {"colour": "red"},
+        {"failures": {"a": "bad_luck"}},
+    ],
+)
+def test_a_mapping_that_means_nothing_is_refused_at_start(mapping):
+    with pytest.raises(ValidationError):
+        gateway(mapping=mapping)
+
+
+def test_the_answer_is_what_the_account_says():
+    it = gateway(acknowledge_status=202, acknowledge_body="OK")
+    assert (it.acknowledge().status, it.acknowledge().body) == (202, b"OK")
+    assert gateway().acknowledge().status == 200
+
+
+def test_nothing_in_the_headers_is_no_crash():
+    with pytest.raises(BadSignature):
+        gateway().verify(Request(headers={}, body=BODY), NOW)

@@ -1,0 +1,501 @@
+"""WeChat Pay v2: the package wechatpy signs and we verify, and opens what the sandbox seals; every state by table."""
+
+import re
+from base64 import b64decode, b64encode
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from playwalk import asked, delivered, ledger_of, outcome_of, story_of, truth_of
+from pydantic import ValidationError
+from specimen import NOW
+from specimen_wechatpay_v2 import COMMON, PAYMENT, PAYMENT_ANSWER, REFUND_ANSWER, SETTINGS, heard, request, sealed
+from test_conformance import HOSTILE_XML
+from wechatpy.pay import WeChatPay as Package
+from wechatpy.pay import utils as official
+
+from sandbox.plays.wechatpay_v2 import PLAY, TEMPLATES, WeChatPayV2Voice, sealed_info, sign, xml
+from tillkeeper.domain.events import Evidence, Kind
+from tillkeeper.domain.failures import FailureClass
+from tillkeeper.domain.order import Status
+from tillkeeper.gateways.base import (
+    Answer,
+    AskAgain,
+    BadPayload,
+    BadSignature,
+    CannotAsk,
+    Denied,
+    Heard,
+    Named,
+    Question,
+    Step,
+)
+from tillkeeper.gateways.registry import build
+from tillkeeper.gateways.wechatpay_v2 import WeChatPayV2, WeChatPayV2Settings
+from tillkeeper.gateways.wechatpay_v2_asking import ERRORS, REFUND_STATUSES, TRADE_STATES, signature
+
+API_KEY = SETTINGS["api_key"]
+PAID_AT = datetime(2026, 10, 5, 11, 59, 58, tzinfo=UTC)
+TOLD_AT = NOW
+REFUND = {
+    "out_refund_no": "R-1",
+    "out_trade_no": "ORDER-1",
+    "refund_fee": "400",
+    "refund_id": "50000408942026100507145868882",
+    "refund_status": "SUCCESS",
+    "success_time": "2026-10-05 19:59:58",
+    "total_fee": "12900",
+    "transaction_id": "1004400740202610050005092168",
+}
+BY_ORDER = Question(about="payment", order_ref="ORDER-1")
+BY_NUMBER = Question(about="payment", order_ref="ORDER-1", payment_ref=PAYMENT["transaction_id"])
+OF_REFUND = Question(about="refund", order_ref="ORDER-1", refund_ref="R-1")
+
+
+def a_gateway(**settings):
+    return WeChatPayV2("wechat-old", WeChatPayV2Settings.model_validate(SETTINGS | settings))
+
+
+def the_package(**more):
+    return Package(appid=SETTINGS["app_id"], api_key=API_KEY, mch_id=SETTINGS["mch_id"], **more)
+
+
+def events_of(fields, gateway=None, key=API_KEY):
+    gateway = gateway or a_gateway()
+    return gateway.parse(gateway.verify(request(sealed(xml(fields), key)), NOW))
+
+
+def event_of(fields):
+    (event,) = events_of(fields)
+    return event
+
+
+def without(fields, *names):
+    return {name: value for name, value in fields.items() if name not in names}
+
+
+def refund_notice(refund=None, *, key=API_KEY, plain=None, **more):
+    inner = xml(refund or REFUND, "root") if plain is None else plain
+    return request(xml({**without(COMMON, "result_code"), "req_info": sealed_info(key, inner), **more}))
+
+
+def questions_of(request):
+    gateway = a_gateway()
+    verified = gateway.verify(request, NOW)
+    assert gateway.parse(verified) == ()
+    return gateway.to_fetch(verified)
+
+
+# The package signs, we verify; and the other way round.
+
+
+@pytest.mark.parametrize(
+    ("sign_type", "by_package"),
+    [("MD5", official.calculate_signature), ("HMAC-SHA256", official.calculate_signature_hmac)],
+)
+def test_what_the_package_signs_is_verified(sign_type, by_package):
+    body = official.dict_to_xml(PAYMENT, sign=by_package(PAYMENT, API_KEY)).encode()
+    gateway = a_gateway(sign_type=sign_type)
+    (event,) = gateway.parse(gateway.verify(request(body), NOW))
+    assert (event.kind, event.amount, event.order_ref) == (Kind.PAYMENT_SUCCEEDED, 12900, "ORDER-1")
+
+
+@given(
+    st.dictionaries(
+        st.text("abcdefghijklmnopqrstuvwxyz_0123456789", min_size=1, max_size=12).filter(lambda it: it != "sign"),
+        st.text(max_size=20),
+        max_size=8,
+    )
+)
+def test_package_sandbox_and_gateway_sign_alike(fields):
+    assert signature(fields, API_KEY, "MD5") == official.calculate_signature(fields, API_KEY)
+    assert signature(fields, API_KEY, "MD5") == sign(fields, API_KEY, "MD5")
+    assert signature(fields, API_KEY, "HMAC-SHA256") == official.calculate_signature_hmac(fields, API_KEY)
+    assert signature(fields, API_KEY, "HMAC-SHA256") == sign(fields, API_KEY, "HMAC-SHA256")
+
+
+def test_the_package_accepts_what_the_sandbox_signs():
+    told = the_package().parse_payment_result(sealed(xml(PAYMENT)).decode())
+    assert (told["transaction_id"], told["total_fee"]) == (PAYMENT["transaction_id"], 12900)
+
+
+def test_the_package_opens_what_the_sandbox_encrypts():
+    told = the_package().parse_refund_notify_result(refund_notice().body.decode())
+    assert told == REFUND | {"refund_fee": 400, "total_fee": 12900}
+
+
+def test_the_package_and_we_sign_questions_alike():
+    body = a_gateway().ask(BY_ORDER, now=NOW, nonce="n" * 40).body.decode()
+    fields = dict(re.findall(r"<(\w+)>([^<]*)</", body))
+    assert len(fields["nonce_str"]) == 32
+    assert the_package().check_signature(fields)
+
+
+# The signature.
+
+
+def test_the_algorithm_is_the_accounts_and_never_the_deliverys():
+    claims = PAYMENT | {"sign_type": "HMAC-SHA256"}
+    body = official.dict_to_xml(claims, sign=official.calculate_signature_hmac(claims, API_KEY)).encode()
+    with pytest.raises(BadSignature, match="sign_type") as refused:
+        a_gateway().verify(request(body), NOW)
+    assert refused.value.step is Step.HEADER
+    assert a_gateway(sign_type="HMAC-SHA256").verify(request(body), NOW).key == "api_key"
+    silent = official.dict_to_xml(PAYMENT, sign=official.calculate_signature_hmac(PAYMENT, API_KEY)).encode()
+    with pytest.raises(BadSignature, match="MD5") as refused:
+        a_gateway().verify(request(silent), NOW)
+    assert refused.value.step is Step.SIGNATURE
+
+
+def test_a_blank_field_does_not_take_part_and_an_indexed_one_does():
+    body = sealed(xml(PAYMENT))
+    assert a_gateway().verify(request(body.replace(b"</xml>", b"<device_info></device_info></xml>")), NOW)
+    with pytest.raises(BadSignature):
+        a_gateway().verify(request(body.replace(b"<coupon_fee_0>10", b"<coupon_fee_0>11")), NOW)
+
+
+@pytest.mark.parametrize("sign_", ["", "\u00e9", "0" * 32])
+def test_a_missing_or_wrong_sign_is_refused(sign_):
+    with pytest.raises(BadSignature):
+        a_gateway().verify(request(xml(PAYMENT | {"sign": sign_})), NOW)
+
+
+def test_the_sign_is_upper_case():
+    body = sealed(xml(PAYMENT))
+    low = re.sub(rb"<sign>(.*)</sign>", lambda found: found[0].lower(), body)
+    with pytest.raises(BadSignature):
+        a_gateway().verify(request(low), NOW)
+
+
+@pytest.mark.parametrize("more", [{"api_key": ""}, {"api_key": " "}, {"api_key": "short"}, {"sign_type": "SHA1"}])
+def test_settings_that_would_let_anybody_sign_are_refused(more):
+    with pytest.raises(ValidationError):
+        a_gateway(**more)
+
+
+# Payments.
+
+
+def test_a_payment_is_what_the_order_costs_whatever_coupons_paid():
+    event = event_of(PAYMENT)
+    assert (event.kind, event.amount, event.currency) == (Kind.PAYMENT_SUCCEEDED, 12900, "CNY")
+    assert (event.order_ref, event.payment_ref) == ("ORDER-1", "1004400740202610050005092168")
+    assert (event.event_id, event.method, event.evidence) == (event.payment_ref, "JSAPI", Evidence.WEBHOOK)
+    assert event.occurred_at == PAID_AT
+    assert event_of(without(PAYMENT, "fee_type")).currency == "CNY"
+    assert event_of(PAYMENT | {"fee_type": "JPY"}).currency == "JPY"
+
+
+@pytest.mark.parametrize(("code", "state"), ERRORS.items())
+def test_a_failure_has_the_class_of_its_code(code, state):
+    event = event_of(without(PAYMENT, "transaction_id") | {"result_code": "FAIL", "err_code": code})
+    assert (event.kind, event.failure) == (state.kind, state.failure)
+    assert event.failure_code == (code if state.failure else None)
+    assert event.payment_ref == "ORDER-1"
+    assert event.event_id == f"ORDER-1:{code}:20261005195958"
+
+
+def test_the_payer_who_is_typing_has_not_failed():
+    assert ERRORS["USERPAYING"].kind is Kind.PAYMENT_PENDING
+
+
+@pytest.mark.parametrize("more", [{}, {"err_code": ""}, {"err_code": "NEWCODE"}, {"err_code": "odd words"}])
+def test_a_failure_of_unknown_code_is_a_failure(more):
+    event = event_of(without(PAYMENT, "time_end", "total_fee") | {"result_code": "FAIL"} | more)
+    assert (event.kind, event.failure, event.amount) == (Kind.PAYMENT_FAILED, FailureClass.UNKNOWN, None)
+    assert event.failure_code == ("NEWCODE" if more.get("err_code") == "NEWCODE" else "FAIL")
+    assert event.occurred_at == NOW
+
+
+def test_a_success_and_a_failure_of_one_transaction_are_two_events():
+    assert event_of(PAYMENT).event_id != event_of(PAYMENT | {"result_code": "FAIL"}).event_id
+
+
+def test_what_is_another_merchants_or_apps_counts_for_nothing():
+    assert events_of(PAYMENT | {"mch_id": "10000101"}) == ()
+    assert events_of(PAYMENT | {"appid": "wx2421b1c4370ec43c"}) == ()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        PAYMENT | {"return_code": "FAIL"},
+        PAYMENT | {"result_code": "success"},
+        PAYMENT | {"total_fee": "12900.00"},
+        PAYMENT | {"total_fee": "-1"},
+        PAYMENT | {"total_fee": "9" * 18},
+        PAYMENT | {"total_fee": "9" * 19},
+        PAYMENT | {"fee_type": "XXX"},
+        PAYMENT | {"time_end": "2026-10-05 19:59:58"},
+        PAYMENT | {"out_trade_no": "x" * 300},
+        *(without(PAYMENT, name) for name in ("return_code", "result_code", "mch_id", "appid")),
+        *(without(PAYMENT, name) for name in ("out_trade_no", "transaction_id", "total_fee")),
+    ],
+    ids=lambda it: str(len(it)),
+)
+def test_an_authentic_payment_that_makes_no_sense_is_refused(fields):
+    with pytest.raises(BadPayload):
+        events_of(fields)
+
+
+# Refund notices.
+
+
+def test_a_refund_notice_is_a_question_and_no_event():
+    assert questions_of(refund_notice()) == (Question(about="refund", refund_ref="R-1"),)
+
+
+def test_of_two_notices_a_third_can_be_made_and_all_it_does_is_to_have_wechat_pay_asked():
+    """Blocks of 16 bytes are encrypted each by itself: here those of one refund's amount go into another's notice."""
+
+    def sealed_blocks(refund):
+        text = xml({"out_refund_no": "R-1", "refund_fee": refund, "transaction_id": "1"}, "root")
+        return b64decode(sealed_info(API_KEY, text))
+
+    small, great = sealed_blocks("00000000000000001"), sealed_blocks("99999999999999991")
+    assert len(small) == len(great)
+    mixed = b"".join(great[at : at + 16] if at % 32 else small[at : at + 16] for at in range(0, len(small), 16))
+    assert mixed not in (small, great)
+    request = refund_notice(req_info=b64encode(mixed).decode())
+    assert questions_of(request) == (Question(about="refund", refund_ref="R-1"),)
+
+
+def test_a_refund_notice_of_another_merchant_or_app_counts_for_nothing():
+    assert questions_of(refund_notice(mch_id="10000101")) == ()
+    assert questions_of(refund_notice(appid="wx2421b1c4370ec43c")) == ()
+
+
+def test_the_reference_of_a_refund_notice_is_narrow():
+    for odd in ("R|1", "../R", "R 1"):
+        with pytest.raises(BadPayload):
+            questions_of(refund_notice(REFUND | {"out_refund_no": odd}))
+    with pytest.raises(BadPayload):
+        questions_of(refund_notice(without(REFUND, "out_refund_no")))
+
+
+@pytest.mark.parametrize(
+    "req_info",
+    ["", "é", "not base64", "AAAA", b64encode(bytes(16)).decode(), b64encode(bytes(4096)).decode(), "=" * 8],
+)
+def test_what_does_not_open_is_refused(req_info):
+    with pytest.raises(BadSignature):
+        a_gateway().verify(refund_notice(req_info=req_info), NOW)
+
+
+def test_what_is_encrypted_with_another_key_is_refused():
+    with pytest.raises(BadSignature, match="req_info") as refused:
+        a_gateway().verify(refund_notice(key="192006250b4c09247ec02edce69f6a2e"), NOW)
+    assert refused.value.step is Step.SIGNATURE
+
+
+@pytest.mark.parametrize("plain", HOSTILE_XML.values(), ids=HOSTILE_XML)
+def test_nonsense_that_opens_is_refused_in_the_same_words(plain):
+    with pytest.raises(BadSignature, match="req_info does not open"):
+        a_gateway().verify(refund_notice(plain=plain), NOW)
+
+
+def test_a_signed_notice_is_never_taken_for_a_refund():
+    """A payment's notice with something encrypted in it is judged by its signature."""
+    fields = PAYMENT | {"req_info": sealed_info(API_KEY, xml(REFUND, "root"))}
+    assert event_of(fields).kind is Kind.PAYMENT_SUCCEEDED
+    with pytest.raises(BadSignature):
+        events_of(fields, key="192006250b4c09247ec02edce69f6a2e")
+
+
+# Hints, and answers to deliveries.
+
+
+def test_a_notice_names_its_payment_without_proof():
+    named = a_gateway().named(request(xml(PAYMENT)))
+    assert named == Named(order_ref="ORDER-1", payment_ref="1004400740202610050005092168")
+    assert a_gateway().named(refund_notice()) is None
+    assert a_gateway().named(request(b"<xml>")) is None
+
+
+def test_it_answers_in_xml():
+    assert a_gateway().acknowledge().body.startswith(b"<xml><return_code><![CDATA[SUCCESS]]>")
+    assert b"FAIL" in a_gateway().refuse(401).body
+
+
+# Asking.
+
+
+def answer_to(question, fields, *, gateway=None, status=200):
+    body = sealed(xml(fields))
+    told = heard(body)
+    return (gateway or a_gateway()).hear(question, Heard(status=status, headers=told.headers, body=body), now=NOW)
+
+
+def test_a_payment_is_asked_by_its_number_or_its_orders():
+    call = a_gateway().ask(BY_NUMBER, now=NOW, nonce="n")
+    assert (call.method, call.url) == ("POST", "https://api.mch.weixin.qq.com/pay/orderquery")
+    assert b"<transaction_id>1004400740202610050005092168</transaction_id>" in call.body
+    assert b"<out_trade_no>ORDER-1</out_trade_no>" in a_gateway().ask(BY_ORDER, now=NOW, nonce="n").body
+    call = a_gateway().ask(OF_REFUND, now=NOW, nonce="n")
+    assert call.url.endswith("/pay/refundquery")
+    assert b"<out_refund_no>R-1</out_refund_no>" in call.body
+
+
+def test_an_answer_is_asked_for_in_the_accounts_algorithm():
+    body = a_gateway(sign_type="HMAC-SHA256").ask(BY_ORDER, now=NOW, nonce="n").body
+    fields = dict(re.findall(r"<(\w+)>([^<]*)</", body.decode()))
+    assert fields["sign_type"] == "HMAC-SHA256"
+    assert fields.pop("sign") == official.calculate_signature_hmac(fields, API_KEY)
+
+
+@pytest.mark.parametrize("ref", [None, "", "a b", "<", "x" * 65])
+def test_a_reference_that_wechat_pay_does_not_allow_is_not_asked_with(ref):
+    with pytest.raises(CannotAsk):
+        a_gateway().ask(Question(about="refund", order_ref="O", refund_ref=ref), now=NOW, nonce="n")
+
+
+@pytest.mark.parametrize(("word", "state"), TRADE_STATES.items())
+def test_every_state_of_a_payment(word, state):
+    fields = without(PAYMENT_ANSWER, *([] if word in {"SUCCESS", "REFUND"} else ["transaction_id", "time_end"]))
+    answer = answer_to(BY_ORDER, fields | {"trade_state": word})
+    assert answer.found
+    if state.kind is None:
+        assert answer.events == ()
+        return
+    (event,) = answer.events
+    assert (event.kind, event.failure) == (state.kind, state.failure)
+    assert (event.amount, event.currency, event.order_ref) == (12900, "CNY", "ORDER-1")
+    paid = state.kind is Kind.PAYMENT_SUCCEEDED
+    assert event.payment_ref == (PAYMENT["transaction_id"] if paid else "ORDER-1")
+    assert event.occurred_at == (PAID_AT if paid else TOLD_AT)
+
+
+def test_a_payment_of_unknown_state_is_no_answer():
+    with pytest.raises(BadPayload):
+        answer_to(BY_ORDER, PAYMENT_ANSWER | {"trade_state": "NEW"})
+
+
+@pytest.mark.parametrize(("word", "state"), REFUND_STATUSES.items())
+def test_every_state_of_a_refund_has_the_time_of_the_answer(word, state):
+    (event,) = answer_to(OF_REFUND, REFUND_ANSWER | {"refund_status_0": word}).events
+    assert (event.kind, event.failure, event.occurred_at) == (state.kind, state.failure, TOLD_AT)
+    assert (event.amount, event.currency, event.refund_ref) == (400, "CNY", "R-1")
+    assert (event.order_ref, event.payment_ref) == ("ORDER-1", "1004400740202610050005092168")
+    assert event.failure_code == (word if state.failure else None)
+
+
+def test_a_refund_is_found_among_those_of_its_payment():
+    fields = REFUND_ANSWER | {
+        "refund_count": "2",
+        "out_refund_no_0": "R-0",
+        "out_refund_no_1": "R-1",
+        "refund_fee_1": "500",
+        "refund_status_1": "PROCESSING",
+    }
+    (event,) = answer_to(OF_REFUND, fields).events
+    assert (event.kind, event.amount) == (Kind.REFUND_PENDING, 500)
+
+
+@pytest.mark.parametrize(
+    ("question", "fields"),
+    [
+        (OF_REFUND, REFUND_ANSWER | {"out_refund_no_0": "R-2"}),
+        (OF_REFUND, REFUND_ANSWER | {"refund_status_0": "NEW"}),
+        (OF_REFUND, REFUND_ANSWER | {"refund_fee_0": ""}),
+        (OF_REFUND, without(REFUND_ANSWER, "out_trade_no")),
+        (BY_ORDER, PAYMENT_ANSWER | {"out_trade_no": "ORDER-2"}),
+        (BY_NUMBER, PAYMENT_ANSWER | {"transaction_id": "2"}),
+        (BY_ORDER, PAYMENT_ANSWER | {"mch_id": "10000101"}),
+        (BY_ORDER, PAYMENT_ANSWER | {"appid": "wx"}),
+        (BY_ORDER, PAYMENT_ANSWER | {"result_code": "FAIL", "err_code": "PARAM_ERROR"}),
+        (BY_ORDER, without(PAYMENT_ANSWER, "result_code")),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_refused(question, fields):
+    with pytest.raises(BadPayload):
+        answer_to(question, fields)
+
+
+@pytest.mark.parametrize(("question", "code"), [(BY_ORDER, "ORDERNOTEXIST"), (OF_REFUND, "REFUNDNOTEXIST")])
+def test_what_wechat_pay_does_not_know_is_not_found_and_not_failed(question, code):
+    fields = COMMON | {"result_code": "FAIL", "err_code": code}
+    assert answer_to(question, fields) == Answer(found=False)
+    with pytest.raises(BadSignature):
+        a_gateway().hear(question, heard(xml(fields)), now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "error"),
+    [
+        (200, COMMON | {"result_code": "FAIL", "err_code": "SYSTEMERROR"}, AskAgain),
+        (200, COMMON | {"result_code": "FAIL", "err_code": "SIGNERROR"}, Denied),
+        (200, {"return_code": "FAIL", "return_msg": "签名失败"}, Denied),
+        (401, {}, Denied),
+        (403, {}, Denied),
+        (429, {}, AskAgain),
+        (502, {}, AskAgain),
+        (404, PAYMENT_ANSWER, BadPayload),
+        (200, {}, BadPayload),
+    ],
+)
+def test_an_error_says_whose_turn_it_is(status, fields, error):
+    with pytest.raises(error) as caught:
+        answer_to(BY_ORDER, fields, status=status)
+    assert "签名" not in str(caught.value)
+
+
+# The sandbox.
+
+
+def a_play(sign_type="MD5"):
+    voice = PLAY.new_voice("wechatpay_v2-main")
+    voice = WeChatPayV2Voice(
+        account=voice.account, mch_id=voice.mch_id, app_id=voice.app_id, api_key=voice.api_key, sign_type=sign_type
+    )
+    settings = WeChatPayV2Settings.model_validate({"gateway": "wechatpay_v2", **PLAY.settings(voice)})
+    return voice, build(voice.account, settings)
+
+
+@pytest.mark.parametrize("sign_type", ["MD5", "HMAC-SHA256"])
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda it: it.name)
+def test_every_story_ends_as_the_template_says(template, sign_type, monkeypatch):
+    voice, gateway = a_play(sign_type)
+    story = story_of(PLAY, voice, template)
+    api = PLAY.api(voice, ledger_of(monkeypatch, PLAY, story))
+    events = delivered(gateway, PLAY, voice, story, api)
+    assert outcome_of(story, events) == truth_of(story)
+    refunds = {it.refund_ref for it in story.happenings if it.word in PLAY.fetched}
+    questions = [Question(about="payment", order_ref=story.order_ref)]
+    questions += [Question(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in sorted(refunds)]
+    told = [it for question in questions for it in asked(gateway, api, question, NOW).events]
+    assert outcome_of(story, told) == truth_of(story)
+    if story.truth.status not in {Status.UNPAID, Status.FAILED}:
+        by_number = Question(about="payment", order_ref=story.order_ref, payment_ref=story.payment_ref)
+        assert list(asked(gateway, api, by_number, NOW).events) == told[:1]
+
+
+def test_the_sandbox_tells_no_more_than_it_knows(monkeypatch):
+    voice, gateway = a_play()
+    story = story_of(PLAY, voice, TEMPLATES[0])
+    api = PLAY.api(voice, ledger_of(monkeypatch, PLAY, story))
+    for question in (
+        Question(about="payment", order_ref="till-7"),
+        Question(about="payment", order_ref=None, payment_ref="42"),
+        Question(about="refund", order_ref=story.order_ref, refund_ref="re_7"),
+    ):
+        assert asked(gateway, api, question, NOW) == Answer(found=False)
+    before = story.started_at + timedelta(seconds=0)
+    assert asked(gateway, api, Question(about="payment", order_ref=story.order_ref), before) == Answer(found=True)
+
+
+def test_the_sandbox_refuses_strangers_and_forges_answers(monkeypatch):
+    voice, gateway = a_play()
+    story = story_of(PLAY, voice, TEMPLATES[0])
+    api = PLAY.api(voice, ledger_of(monkeypatch, PLAY, story))
+    impostor = PLAY.impostor(voice)
+    settings = WeChatPayV2Settings.model_validate({"gateway": "wechatpay_v2", **PLAY.settings(impostor)})
+    question = Question(about="payment", order_ref=story.order_ref)
+    with pytest.raises(Denied):
+        asked(build("x", settings), api, question, NOW)
+    with pytest.raises(BadSignature):
+        asked(gateway, api, question, NOW, forged=True)
+    for status in (429, 500):
+        sealed_ = api.sealed(api.broken(status, None), now=NOW)
+        with pytest.raises(AskAgain):
+            gateway.hear(question, Heard(status=200, headers={}, body=sealed_.body), now=NOW)

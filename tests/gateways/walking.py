@@ -1,0 +1,129 @@
+"""Walks the stories of a gateway's play: what its deliveries and its API say, folded by the domain's own rules."""
+
+from datetime import timedelta
+from random import Random
+from urllib.parse import parse_qsl, urlsplit
+
+from specimen import NOW, heard_of, request_of
+
+from sandbox.apis.base import Put
+from sandbox.story import Happening, Story, Truth
+from sandbox.truth import books
+from sandbox.truth.ledger import Ledger
+from tillkeeper.domain.facts import OrderFacts, apply
+from tillkeeper.domain.order import Order, summarize
+from tillkeeper.gateways.base import Question
+from tillkeeper.gateways.registry import GATEWAYS, build
+
+AMOUNT = 12900
+ACCOUNT = "played-main"
+
+
+class Walk:
+    """One account of a play and the gateway that is built from its settings."""
+
+    def __init__(self, play, monkeypatch):
+        if hasattr(books, "WORDS"):  # until the books find a play's words by themselves
+            monkeypatch.setitem(books.WORDS, play.gateway, play.words)
+        self.play = play
+        self.voice = play.new_voice(ACCOUNT)
+        settings = {"gateway": play.gateway, **play.settings(self.voice)}
+        self.gateway = build(ACCOUNT, GATEWAYS[play.gateway].settings.model_validate(settings))
+
+    def told_by(self, story):
+        """What each delivery brings, in order: its events, or what the gateway answers to what it asks."""
+        for happening in story.happenings:
+            request = request_of(
+                self.voice.say(story, happening, now=NOW, again=0), query=self.voice.query(story, happening)
+            )
+            verified = self.gateway.verify(request, NOW)
+            events = self.gateway.parse(verified)
+            questions = self.gateway.to_fetch(verified)
+            tells = happening.word not in self.play.silent | self.play.fetched
+            renamed = getattr(self.play, "renamed", None)
+            event_id = renamed(story, happening) if renamed else happening.event_id
+            assert [event.event_id for event in events] == ([event_id] if tells else []), happening.word
+            assert bool(questions) is (happening.word in self.play.fetched), happening.word
+            yield from events
+            for question in questions:  # asked at once, when the books hold no more than happened by then
+                yield from self.answer(story, question, knows_at=happening.at, now=happening.at).events
+
+    def answer(self, story, question, *, knows_at=NOW, now=NOW, **headers):
+        """What the played API says."""
+        call = self.gateway.ask(question, now=now, nonce="0123456789abcdef")
+        api = self.play.api(self.voice, Ledger({ACCOUNT: self.play.gateway}, [story]))
+        told = api.answer(put_of(call, **headers), now=now, knows_at=knows_at)
+        sealed = api.sealed(told, now=now)
+        return self.gateway.hear(question, heard_of((sealed.headers, sealed.body), sealed.status), now=now)
+
+    def asked_at_the_end(self, story):
+        """What whoever heard no delivery at all is told."""
+        question = Question(about="payment", order_ref=story.order_ref, payment_ref=story.payment_ref)
+        return self.answer(story, question).events
+
+
+def put_of(call, **headers):
+    """A call as the played API receives it."""
+    url = urlsplit(call.url)
+    return Put(
+        method=call.method,
+        path=url.path,
+        target=f"{url.path}?{url.query}",
+        query=tuple(parse_qsl(url.query, keep_blank_values=True)),
+        headers={name.lower(): value for name, value in call.headers.items()} | headers,
+        body=call.body,
+    )
+
+
+def story_of(play, template, *, currency="EUR", gap_s=30):
+    """A story of one kind, its words one after another until a moment ago."""
+    order_ref = "T-000001"
+    bare = order_ref.replace("-", "")
+    started_at = NOW - timedelta(seconds=gap_s * (len(template.says) + 1))
+    return Story(
+        name=template.name,
+        account=ACCOUNT,
+        order_ref=order_ref,
+        payment_ref=f"{play.payment_prefix}{bare}",
+        amount=AMOUNT,
+        currency=currency,
+        due_currency=currency,
+        due_at="elsewhere" if template.at_other_account else ACCOUNT,
+        started_at=started_at,
+        happenings=tuple(
+            Happening(
+                word=say.word,
+                event_id=f"evt_{bare}{at:02d}",
+                at=started_at + timedelta(seconds=gap_s * (at + 1)),
+                amount=AMOUNT // 10 * say.tenths,
+                refund_ref=f"re_{bare}{say.part}",
+            )
+            for at, say in enumerate(template.says)
+        ),
+        truth=Truth(
+            status=template.status, paid=AMOUNT // 10 * template.paid, refunded=AMOUNT // 10 * template.refunded
+        ),
+    )
+
+
+def facts_after(events):
+    facts = OrderFacts()
+    for event in events:
+        facts = apply(facts, event)
+    return facts
+
+
+def assert_ends_as_told(story, events):
+    """In order, and shuffled."""
+    order = Order(
+        order_ref=story.order_ref,
+        amount=story.amount,
+        currency=story.due_currency,
+        accounts=frozenset({story.due_at}),
+    )
+    events = list(events)
+    for at in range(4):
+        summary = summarize(order, facts_after(events))
+        found = (summary.status, summary.captured, summary.refunded)
+        assert found == (story.truth.status, story.truth.paid, story.truth.refunded), story.name
+        Random(at).shuffle(events)

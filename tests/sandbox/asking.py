@@ -1,0 +1,36 @@
+"""A gateway that asks its played API without a network between."""
+
+from datetime import datetime
+from urllib.parse import parse_qsl, urlsplit
+
+from sandbox.apis.base import Api, Put
+from tillkeeper.gateways.base import Answer, Call, Gateway, Heard, Question
+
+
+def answer(gateway: Gateway, api: Api, question: Question, *, now: datetime) -> Answer:
+    """What the API answers, heard by the gateway; signed in first where that must be."""
+    call = gateway.ask(question, now=now, nonce="0123456789abcdef")
+    headers = {name.lower(): value for name, value in call.headers.items()}
+    if (signing_in := gateway.sign_in(now=now)) is not None:
+        token = gateway.hear_sign_in(put(api, signing_in, signing_in.headers, now=now), now=now)
+        headers |= {"authorization": f"Bearer {token.value}"}
+    return gateway.hear(question, put(api, call, headers, now=now), now=now)
+
+
+def put(api: Api, call: Call, headers, *, now: datetime) -> Heard:
+    url = urlsplit(call.url)
+    told = api.answer(
+        Put(
+            method=call.method,
+            path=url.path,
+            target=f"{url.path}?{url.query}" if url.query else url.path,
+            query=tuple(parse_qsl(url.query, keep_blank_values=True)),
+            headers={name.lower(): value for name, value in headers.items()},
+            body=call.body,
+        ),
+        now=now,
+        knows_at=now,
+    )
+    sealed = api.sealed(told, now=now)
+    heard = {name.lower(): [value] for name, value in sealed.headers.items()}
+    return Heard(status=sealed.status, headers=heard, body=sealed.body)

@@ -1,0 +1,333 @@
+"""Why a delivery was refused: found by trying, kept for ops, shown by the commands, and never told to the caller."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from standardwebhooks import Webhook
+
+from ingest.server import receiver
+from sandbox.signing import stripe_signed
+from tests.system.commands import tillkeeper, toml, written
+from tests.system.receiving import ACCOUNT, PATH, SECRET, a_delivery, some_settings, until
+from tillkeeper import clock
+from tillkeeper.doctor.examining import Patient, examine
+from tillkeeper.doctor.findings import ADVICE, BY_STEP, Finding
+from tillkeeper.gateways.base import BadPayload, BadSignature, Refused, Request, Step
+from tillkeeper.gateways.registry import build
+from tillkeeper.gateways.standard import StandardSettings
+from tillkeeper.gateways.stripe import StripeSettings
+from tillkeeper.store.refused import KEPT_MAX, RefusedDelivery, keep_refused, list_refused, show_refused, tally_refused
+
+NOW = clock.now().replace(microsecond=0)
+OTHER_SECRET = "whsec_of_another_account"
+
+
+def stripe(account="stripe-main", **settings):
+    return build(account, StripeSettings.model_validate({**ACCOUNT, **settings}))
+
+
+def received(signed, **changes):
+    headers, body = signed
+    told = {name.lower(): [value] for name, value in headers.items()}
+    return Request(headers={**told, **changes.pop("headers", {})}, body=changes.pop("body", body))
+
+
+def examined(gateway, request, *, now=NOW, **known):
+    """What the doctor says, of a delivery that the gateway refuses."""
+    try:
+        gateway.parse(gateway.verify(request, now))
+    except Refused as refused:
+        return examine(Patient(gateway=gateway, request=request, now=now, refused=refused, **known))
+    raise AssertionError("it was not refused")
+
+
+def genuine(now=NOW, **changes):
+    return a_delivery("evt_1", now=now, **changes)
+
+
+def test_every_finding_has_advice_and_every_step_a_finding():
+    assert set(ADVICE) == set(Finding)
+    assert set(BY_STEP) == set(Step)
+
+
+@pytest.mark.parametrize("header", [[], ["t=1"], ["t=1,v1=a", "t=1,v1=a"], ["é"], ["v1=a"]])
+def test_a_header_that_is_missing_or_broken(header):
+    found = examined(stripe(), received(genuine(), headers={"stripe-signature": header}))
+    assert found.finding is (Finding.WRONG_SECRET if header == ["t=1"] else Finding.HEADER_MISSING) or header == ["t=1"]
+
+
+@pytest.mark.parametrize("seconds", [-301, 301, 86_400])
+def test_a_clock_that_is_off(seconds):
+    found = examined(stripe(), received(genuine(now=NOW - timedelta(seconds=seconds))))
+    assert found.finding is Finding.CLOCK_SKEW
+    assert f"{abs(seconds)} s {'before' if seconds > 0 else 'after'}" in found.detail
+
+
+def test_an_old_time_with_a_wrong_signature_is_no_matter_of_clocks():
+    signed = genuine(now=NOW - timedelta(seconds=1000), secret=OTHER_SECRET)
+    assert examined(stripe(), received(signed)).finding is Finding.WRONG_SECRET
+
+
+def test_a_time_beyond_all_calendars_is_no_crash():
+    header = {"stripe-signature": ["t=999999999999,v1=00"]}
+    assert examined(stripe(), received(genuine(), headers=header)).finding is Finding.WRONG_SECRET
+
+
+def test_a_secret_that_was_taken_out():
+    found = examined(stripe(), received(genuine(secret=OTHER_SECRET)), former=[stripe(webhook_secrets=[OTHER_SECRET])])
+    assert found.finding is Finding.OLD_SECRET
+
+
+def test_the_key_of_another_account():
+    others = {"stripe-main": stripe(), "stripe-eu": stripe("stripe-eu", webhook_secrets=[OTHER_SECRET])}
+    found = examined(others["stripe-main"], received(genuine(secret=OTHER_SECRET)), others=others)
+    assert (found.finding, "stripe-eu" in found.detail) == (Finding.OTHER_ACCOUNT, True)
+
+
+def test_test_mode_at_a_live_account():
+    live = stripe(api_key="sk_live_0123456789")
+    assert examined(live, received(genuine())).finding is Finding.WRONG_MODE  # signed right: the parser says it
+    assert examined(live, received(genuine(secret=OTHER_SECRET))).finding is Finding.WRONG_MODE
+
+
+HEADERS, BODY = genuine()
+
+
+@pytest.mark.parametrize(
+    ("sent", "how"),
+    [
+        (BODY + b"\n", "without white space"),
+        (BODY.replace(b"\n", b"\r\n"), "with other line ends"),
+        (b"\xef\xbb\xbf" + BODY, "without a byte order mark"),
+        (json.dumps(json.loads(BODY)).encode(), "indented by two"),
+    ],
+)
+def test_a_body_that_was_written_anew_on_its_way(sent, how):
+    found = examined(stripe(), received((HEADERS, sent)))
+    assert (found.finding, how in found.detail) == (Finding.BODY_REENCODED, True)
+
+
+def test_utf8_that_was_taken_for_latin1():
+    body = BODY.replace(b"Order at the till", "Bestellung für 茶".encode())
+    twice = body.decode("latin-1").encode()
+    found = examined(stripe(), received((stripe_signed(SECRET, NOW, body)[0], twice)))
+    assert found.finding is Finding.BODY_REENCODED
+
+
+def test_a_forgery_is_a_wrong_secret():
+    found = examined(stripe(), received(genuine(secret=OTHER_SECRET)))
+    assert (found.finding, found.detail) == (Finding.WRONG_SECRET, "")
+    assert found.advice == ADVICE[Finding.WRONG_SECRET]
+
+
+def test_an_authentic_body_that_cannot_be_read():
+    found = examined(stripe(), received(stripe_signed(SECRET, NOW, b"[]")))
+    assert found.finding is Finding.UNREADABLE
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff", b"{", b'{"a":1.5}', b"x" * 300_000])
+def test_whatever_the_body_it_is_no_crash(body):
+    assert examined(stripe(), received((HEADERS, body))).finding is Finding.WRONG_SECRET
+
+
+URL = "https://pay.example.com/webhooks/acme"
+
+
+class UrlSigned:
+    """A gateway that signs our URL along, reduced to that."""
+
+    name, account, own_url, live = "acme", "acme", "notification_url", None
+
+    def __init__(self, url):
+        self.url = url
+
+    def verify(self, request, now):
+        if request.headers["url"] != [self.url]:
+            raise BadSignature("the signature is not by any of the keys")
+
+    def parse(self, verified):
+        return ()
+
+
+@pytest.mark.parametrize(
+    "signed", ["http://pay.example.com/webhooks/acme", f"{URL}/", "https://proxy.local/webhooks/acme"]
+)
+def test_a_url_that_is_registered_otherwise(signed):
+    gateway = UrlSigned(URL)
+    request = Request(headers={"url": [signed]}, body=b"{}")
+    seen = "https://proxy.local/webhooks/acme"
+    found = examined(gateway, request, own_url=URL, with_url=UrlSigned, seen_url=seen)
+    assert (found.finding, signed in found.detail) == (Finding.URL_DIFFERS, True)
+    far = Request(headers={"url": ["https://elsewhere.example/"]}, body=b"{}")
+    assert examined(gateway, far, own_url=URL, with_url=UrlSigned).finding is Finding.WRONG_SECRET
+
+
+# --- kept, and shown --------------------------------------------------------------------------------------------------
+
+
+def a_refusal(**changes):
+    told = {
+        "account": "stripe-main",
+        "received_at": NOW,
+        "step": "signature",
+        "finding": "wrong_secret",
+        "reason": "not by any of the webhook_secrets",
+        "detail": "",
+        "query": "",
+        "headers": (("stripe-signature", "t=1,v1=00"),),
+        "body": b'{"id":"evt_1"}',
+    }
+    return RefusedDelivery(**{**told, **changes})
+
+
+async def test_only_the_latest_of_an_account_are_kept(connection):
+    for at in range(KEPT_MAX + 5):
+        await keep_refused(connection, a_refusal(received_at=NOW + timedelta(seconds=at)))
+    last = await keep_refused(connection, a_refusal(account="other", body=b"x" * 100_000))
+    (mine,) = await tally_refused(connection, "stripe-main")
+    assert mine.count == KEPT_MAX
+    assert len(await list_refused(connection, limit=10_000)) == KEPT_MAX + 1
+    shown = await show_refused(connection, last)
+    assert shown.body is None
+    assert shown.headers == (("stripe-signature", "t=1,v1=00"),)
+    assert await show_refused(connection, last + 1) is None
+
+
+async def test_a_refused_delivery_is_examined_and_kept_and_the_caller_learns_nothing(client, connection):
+    headers, body = a_delivery("evt_late", now=clock.now() - timedelta(seconds=900))
+    async with client.post(f"{PATH}?try=1", headers=headers, data=body) as answer:
+        assert answer.status == 401
+        assert b"900" not in await answer.read()
+
+    async def is_kept():
+        return bool(await list_refused(connection, limit=1))
+
+    await until(is_kept)
+    (kept,) = await list_refused(connection, limit=10)
+    assert (kept.finding, kept.step, kept.body) == ("clock_skew", "time", body)
+    assert {name for name, _ in kept.headers} <= {"stripe-signature", "content-type", "user-agent"}
+    assert await connection.fetchval("SELECT count(*) FROM delivery") == 0
+
+
+async def test_a_flood_is_examined_a_few_times(client, connection):
+    headers, body = a_delivery("evt_forged", secret=OTHER_SECRET)
+    for _ in range(40):
+        async with client.post(PATH, headers=headers, data=body) as answer:
+            assert answer.status == 401
+    assert 1 <= len(await list_refused(connection, limit=100)) <= 6
+
+
+async def test_commands_list_and_show_what_was_refused(tmp_path, database, connection):
+    config = written(tmp_path, toml(database))
+    nothing = await tillkeeper("refused", "list", "--config", config)
+    assert (nothing.code, nothing.out) == (0, "Nothing was refused of late.\n")
+    number = await keep_refused(connection, a_refusal(query="a=1"))
+    listed = await tillkeeper("refused", "list", "--config", config)
+    assert ADVICE[Finding.WRONG_SECRET] in listed.out
+    each = await tillkeeper("refused", "list", "--each", "--json", "--config", config)
+    assert each.json["refused"][0]["id"] == number
+    shown = await tillkeeper("refused", "show", number, "--config", config)
+    assert "wrong_secret, at the step signature" in shown.out
+    assert '{"id":"evt_1"}' in shown.out
+    told = await tillkeeper("refused", "show", number, "--json", "--config", config)
+    assert told.json["advice"] == ADVICE[Finding.WRONG_SECRET]
+    assert (await tillkeeper("refused", "show", number + 1, "--config", config)).code == 1
+
+
+# --- keys -------------------------------------------------------------------------------------------------------------
+
+
+async def test_keys_say_which_is_used_and_which_may_go(tmp_path, database, connection):
+    new, old = stripe(webhook_secrets=[SECRET, OTHER_SECRET]).key_labels()
+    gone = "webhook_secrets[2]:abcd"
+    for key, days in ((new, 0), (old, 12), (gone, 40)):
+        at = clock.now() - timedelta(days=days)
+        await connection.execute("INSERT INTO key_use VALUES ('stripe-main', $1, $2, $2, 7)", key, at)
+    text = toml(database).replace(f'["{SECRET}"]', f'["{SECRET}", "{OTHER_SECRET}", "whsec_never_used_by_any"]')
+    done = await tillkeeper("keys", "--json", "--config", written(tmp_path, text))
+    says = {row["key"]: row["says"] for row in done.json["keys"]}
+    assert says[new] == "in use"
+    assert says[old] == "not used for 12 days, safe to remove"
+    assert says[gone] == "not configured any more"
+    assert sorted(says.values())[1].startswith("never used")
+    assert (await tillkeeper("keys", "--config", written(tmp_path, text))).code == 0
+
+
+def test_a_key_keeps_its_fingerprint_when_its_place_changes():
+    before = stripe(webhook_secrets=[SECRET, OTHER_SECRET]).key_labels()
+    after = stripe(webhook_secrets=[OTHER_SECRET]).key_labels()
+    assert before[1].partition(":")[2] == after[0].partition(":")[2]
+    assert all(SECRET not in label and OTHER_SECRET not in label for label in (*before, *after))
+
+
+# --- accounts change while it runs ------------------------------------------------------------------------------------
+
+
+async def test_a_changed_secret_and_a_new_account_are_taken_up_without_a_restart(tmp_path, database, monkeypatch):
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+    text = toml(database).replace(f'["{SECRET}"]', f'["file:{secret}"]')
+    config = written(tmp_path, text)
+    monkeypatch.setenv("TILLKEEPER_CONFIG", str(config))
+    monkeypatch.setattr("ingest.server.LOOK_EVERY_S", 0.05)
+    from tillkeeper.settings import load_settings
+
+    async with receiver(load_settings()) as port:
+
+        async def answers(signed, status, path=PATH):
+            import aiohttp
+
+            headers, body = signed
+            url = f"http://127.0.0.1:{port}{path}"
+            async with aiohttp.ClientSession() as client, client.post(url, headers=headers, data=body) as answer:
+                return answer.status == status
+
+        assert await answers(a_delivery("evt_1"), 200)
+        secret.write_text(OTHER_SECRET)
+        await until(lambda: answers(a_delivery("evt_2", secret=OTHER_SECRET), 200))
+        assert await answers(a_delivery("evt_3"), 401)
+        more = '\n[accounts.stripe-eu]\ngateway = "stripe"\n'
+        config.write_text(f'{text}{more}webhook_secrets = ["whsec_of_the_new_one"]\n')
+        new = a_delivery("evt_4", secret="whsec_of_the_new_one")
+        await until(lambda: answers(new, 200, "/webhooks/stripe-eu"))
+        config.write_text(text + more)  # bad: nothing changes
+        await until(lambda: answers(new, 200, "/webhooks/stripe-eu"))
+        config.write_text(text)
+        await until(lambda: answers(new, 404, "/webhooks/stripe-eu"))
+
+
+def test_a_standard_webhook_of_another_secret_is_known_by_the_other_account():
+    mapping = {"kind": "type", "kinds": {"a": "ignore"}, "occurred_at": "at"}
+    secrets = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_AAAQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]
+    both = {
+        name: build(name, StandardSettings(gateway="standard", webhook_secrets=[secret], mapping=mapping))
+        for name, secret in zip(("one", "two"), secrets, strict=True)
+    }
+    headers = {
+        "webhook-id": ["msg_1"],
+        "webhook-timestamp": [str(int(NOW.timestamp()))],
+        "webhook-signature": [Webhook(secrets[1]).sign("msg_1", NOW, "{}")],
+    }
+    found = examined(both["one"], Request(headers=headers, body=b"{}"), others=both)
+    assert found.finding is Finding.OTHER_ACCOUNT
+
+
+def test_a_refusal_says_its_step():
+    assert BadSignature("x").step is Step.SIGNATURE
+    assert BadPayload("x").step is Step.CONTENT
+    assert BadPayload("x", Step.MODE).step is Step.MODE
+    assert some_settings("postgresql://t@127.0.0.1/t").accounts["stripe-main"].gateway == "stripe"
+
+
+async def test_inspect_says_the_same_of_a_file(tmp_path):
+    headers, body = a_delivery("evt_late", now=NOW - timedelta(seconds=900))
+    captured = {"account": "stripe-main", "now": int(NOW.timestamp()), "headers": headers, "body": body.decode()}
+    (tmp_path / "late.json").write_text(json.dumps(captured))
+    config = written(tmp_path, toml("postgresql://t@127.0.0.1/t"))
+    done = await tillkeeper("inspect", "--json", "--config", config, tmp_path / "late.json")
+    assert done.code == 1
+    assert done.json["diagnosis"]["finding"] == "clock_skew"
+    assert "900 s before" in done.json["diagnosis"]["detail"]
+    told = await tillkeeper("inspect", "--config", config, tmp_path / "late.json")
+    assert ADVICE[Finding.CLOCK_SKEW] in told.out

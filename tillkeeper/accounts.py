@@ -1,0 +1,129 @@
+"""The accounts while a process runs: changed keys and new accounts are taken up without a restart.
+
+files (configuration, and each secret's) ─> looked at every few seconds ─> a good change is taken up at once, whole;
+a bad one is refused with a line in the log, and the accounts stay as they were
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from tillkeeper.doctor.examining import Patient, examine
+from tillkeeper.gateways.base import Gateway, Refused, Request
+from tillkeeper.gateways.registry import AccountSettings, build
+from tillkeeper.policy.file import Signature, signature_of
+from tillkeeper.settings import Accounts as AccountsOfSettings
+from tillkeeper.settings import BadSettings, Settings, load_accounts, secret_files
+from tillkeeper.telemetry import ACCOUNTS_REFUSED
+
+log = structlog.get_logger()
+
+LOOK_EVERY_S: Final = 5.0
+FORMER_MAX: Final = 3  # earlier settings of an account that the doctor tries
+
+
+class KnownAccounts:
+    """Accounts as their settings are, and what the doctor must know of them."""
+
+    def __init__(self, settings: AccountsOfSettings) -> None:
+        self._settings: dict[str, AccountSettings] = dict(settings)
+        self.gateways: dict[str, Gateway] = {name: build(name, it) for name, it in settings.items()}
+        self._former: dict[str, tuple[Gateway, ...]] = {}
+
+    def patient(self, gateway: Gateway, request: Request, now: datetime, refused: Refused, *, url: str) -> Patient:
+        """A refused delivery as the doctor sees it.  `url` is where it was posted to, as far as the request shows."""
+        settings, own = self._settings.get(gateway.account), gateway.own_url
+
+        def with_url(written: str) -> Gateway:
+            assert settings is not None
+            assert own is not None
+            return build(gateway.account, settings.model_copy(update={own: written}))
+
+        return Patient(
+            gateway=gateway,
+            request=request,
+            now=now,
+            refused=refused,
+            others=self.gateways,
+            former=self._former.get(gateway.account, ()),
+            own_url=getattr(settings, own, None) if own else None,
+            with_url=with_url if own and settings is not None else None,
+            seen_url=url,
+        )
+
+    def diagnosis(
+        self, gateway: Gateway, request: Request, now: datetime, refused: Refused, url: str
+    ) -> Mapping[str, str]:
+        """What the doctor says, in words for people."""
+        found = examine(self.patient(gateway, request, now, refused, url=url))
+        return {"finding": found.finding, "detail": found.detail, "advice": found.advice}
+
+
+class Accounts(KnownAccounts):
+    """Every account's gateway, by name: one mapping, whose content changes when the files do."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings.accounts)
+        self._on_change: list[Callable[[], None]] = []
+        self._judged = _signatures()
+        self._coming: Mapping[str, Signature] | None = None
+        self._problems: tuple[str, ...] = ()
+        ACCOUNTS_REFUSED.set(0)
+
+    def on_change(self, call: Callable[[], None]) -> None:
+        """Has it called after every change that was taken up."""
+        self._on_change.append(call)
+
+    def look(self) -> bool:
+        """Whether the accounts changed since the last look.
+
+        Files are read at the second look that finds them as they are: somebody may be in the midst of writing them.
+        """
+        signatures = _signatures()
+        if signatures == self._judged:
+            self._coming = None
+            return False
+        if signatures != self._coming:
+            self._coming = signatures
+            return False
+        self._judged, self._coming = signatures, None
+        try:
+            return self._take(load_accounts())
+        except BadSettings as error:
+            self._refuse(error.problems)
+            return False
+
+    async def look_once(self) -> int:
+        """`look` as a loop's step; there is never a second one to do at once."""
+        self.look()
+        return 0
+
+    def _take(self, accounts: AccountsOfSettings) -> bool:
+        changed = {name for name, it in accounts.items() if self._settings.get(name) != it}
+        gone = self._settings.keys() - accounts.keys()
+        built = {name: build(name, accounts[name]) for name in changed}  # all of it, before any of it counts
+        for name in changed | gone:
+            if before := self.gateways.pop(name, None):
+                self._former[name] = (before, *self._former.get(name, ()))[:FORMER_MAX]
+        self.gateways.update(built)
+        self._settings = dict(accounts)
+        if changed or gone or self._problems:
+            log.info("accounts_taken", changed=sorted(changed), gone=sorted(gone))
+        self._problems = ()
+        ACCOUNTS_REFUSED.set(0)
+        for call in self._on_change if changed or gone else ():
+            call()
+        return bool(changed or gone)
+
+    def _refuse(self, problems: tuple[str, ...]) -> None:
+        """Says it once, however often the files are touched without being mended."""
+        if problems != self._problems:
+            log.error("accounts_refused", problems=problems)
+        self._problems = problems
+        ACCOUNTS_REFUSED.set(1)
+
+
+def _signatures() -> Mapping[str, Signature]:
+    return {str(path): signature_of(path) for path in secret_files()}

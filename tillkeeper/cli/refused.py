@@ -1,0 +1,117 @@
+"""`tillkeeper refused`: deliveries that were refused, why, and what to do."""
+
+from base64 import b64encode
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from tillkeeper.cli.failed import NO, Failed, reported
+from tillkeeper.cli.options import AsJson, Config, exits, settings_from
+
+if TYPE_CHECKING:
+    from asyncpg import Pool
+
+    from tillkeeper.store.refused import RefusedDelivery, Tallied
+
+app = typer.Typer()
+commands = typer.Typer(help="Deliveries that were refused: why, and what to do.", no_args_is_help=True)
+app.add_typer(commands, name="refused")
+
+ID_MAX: Final = 2**63 - 1
+LIMIT_MAX: Final = 1_000
+BODY_CHARS_SHOWN: Final = 4_000
+
+Id = Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="Its number, as `refused list` shows it.")]
+Account = Annotated[str | None, typer.Option("--account", help="Of this account alone.")]
+Each = Annotated[bool, typer.Option("--each", help="Every delivery by itself, the latest first.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=LIMIT_MAX, help="With --each: the latest so many.")]
+
+
+@commands.command("list", epilog=exits(example="tillkeeper refused list --account stripe-main"))
+def list_command(
+    account: Account = None,
+    each: Each = False,
+    limit: Limit = 50,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what was refused lately and why, the latest first.  Receivers keep a few a minute of each account."""
+    with reported(as_json=as_json):
+        settings = settings_from(config)
+        from tillkeeper.cli.database import ask
+        from tillkeeper.cli.output import print_json, print_table
+        from tillkeeper.store.refused import list_refused, tally_refused
+
+        async def question(pool: "Pool") -> "tuple[list[Tallied], list[RefusedDelivery]]":
+            async with pool.acquire() as conn:
+                tallied = await tally_refused(conn, account)
+                return tallied, list(await list_refused(conn, account, limit=limit)) if each else []
+
+        tallied, deliveries = ask(settings, question)
+        if as_json:
+            print_json({"refused": [_told(it) for it in deliveries] if each else [_told(it) for it in tallied]})
+        elif each:
+            columns = ["id", "account", "received_at", "finding", "reason"]
+            print_table("Refused", columns, ([getattr(it, name) for name in columns] for it in deliveries))
+        elif tallied:
+            columns = ["account", "finding", "count", "first_at", "last_at", "last_id", "reason"]
+            print_table("Refused", columns, ([getattr(it, name) for name in columns] for it in tallied))
+            _print_advice({it.finding for it in tallied})
+        else:
+            print("Nothing was refused of late.")
+
+
+@commands.command("show", epilog=exits(no="there is none of this number", example="tillkeeper refused show 17"))
+def show_command(number: Id, config: Config = None, as_json: AsJson = False) -> None:
+    """Show one refused delivery: at which step, why, what to do, and the request itself."""
+    with reported(as_json=as_json):
+        settings = settings_from(config)
+        from tillkeeper.cli.database import ask
+        from tillkeeper.cli.output import print_json, shown
+        from tillkeeper.store.refused import show_refused
+
+        async def question(pool: "Pool") -> "RefusedDelivery | None":
+            async with pool.acquire() as conn:
+                return await show_refused(conn, number)
+
+        found = ask(settings, question)
+        if found is None:
+            raise Failed(f"there is no refused delivery {number}, or none any more", code=NO)
+        if as_json:
+            print_json(_told(found))
+            return
+        print(f"{found.account}, {found.received_at:%Y-%m-%d %H:%M:%S %Z}: {found.finding}, at the step {found.step}")
+        print(f"  {shown(found.reason)}" + (f"; {shown(found.detail)}" if found.detail else ""))
+        _print_advice({found.finding})
+        print(f"query: {shown(found.query)}" if found.query else "no query")
+        for name, value in found.headers:
+            print(f"{name}: {shown(value)}")
+        print("the body was too large to be kept" if found.body is None else _body(found.body))
+
+
+def _body(body: bytes) -> str:
+    from tillkeeper.cli.output import shown
+
+    text = body.decode("utf-8", "backslashreplace")
+    more = f"\n... and {len(text) - BODY_CHARS_SHOWN} characters more" if len(text) > BODY_CHARS_SHOWN else ""
+    return "\n".join(shown(line) for line in text[:BODY_CHARS_SHOWN].splitlines()) + more
+
+
+def _print_advice(findings: set[str]) -> None:
+    from tillkeeper.doctor.findings import ADVICE, Finding
+
+    for finding in sorted(findings & set(Finding)):
+        print(f"{finding}: {ADVICE[Finding(finding)]}")
+
+
+def _told(it: Any) -> dict[str, Any]:
+    """As JSON, with what to do about it."""
+    import msgspec
+
+    from tillkeeper.doctor.findings import ADVICE, Finding
+
+    told = msgspec.structs.asdict(it)
+    if told.get("body") is not None:
+        told["body_b64"] = b64encode(told.pop("body")).decode()
+    known = it.finding in set(Finding)
+    return {**told, "advice": ADVICE[Finding(it.finding)] if known else None}

@@ -1,0 +1,294 @@
+"""Mollie: two sorts of webhooks at one address, told apart by what arrives.
+
+Classic, which each payment names by its `webhookUrl`: a form with the payment's id, no signature, and on purpose no
+status.  Anybody can send one, so that it is a hint to ask Mollie, and no more.  Next-gen, to which an account
+subscribes: JSON under an HMAC of the body.  A request without the header is a classic call, also where there are
+signing secrets; one with the header must verify, and JSON without it is refused.
+
+A next-gen event carries its entity only where the subscription says so, and not every sort of entity has events: a
+payment or a refund in it is believed, and anything else that leads to payments is asked for.
+
+Sources: Mollie's documentation, "Webhooks" and "Next-gen webhooks"; mollie-api-php, `src/Webhooks/SignatureValidator`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Annotated, ClassVar, Final, Literal, cast
+from urllib.parse import quote
+
+from pydantic import Field
+
+from tillkeeper.domain.events import PaymentEvent, problem_with
+from tillkeeper.gateways import form, strictjson
+from tillkeeper.gateways.about import About
+from tillkeeper.gateways.account import ROTATED_MAX, AccountModel, ApiBase, OneSecret, Secret
+from tillkeeper.gateways.answers import answered_at, queried
+from tillkeeper.gateways.base import (
+    Answer,
+    AskAgain,
+    Asks,
+    BadPayload,
+    BadSignature,
+    Call,
+    CannotAsk,
+    Denied,
+    Gateway,
+    Heard,
+    Named,
+    Question,
+    Request,
+    Step,
+    Verified,
+)
+from tillkeeper.gateways.fields import at, moment_from_rfc3339, reference_or_none, text
+from tillkeeper.gateways.hmacs import HmacKeys
+from tillkeeper.gateways.mollie_objects import Fact, embedded, gave_back, payment_fact, refund_fact, returns_of
+
+SIGNATURE_HEADER: Final = "x-mollie-signature"
+SIGNATURE_PREFIX: Final = "sha256="
+UNSIGNED: Final = "unsigned"
+LIVE_BY_KEY_PREFIX: Final = {"live_": True, "test_": False}
+LISTED_MAX: Final = 250  # payments of one link; the most that Mollie lists at once
+DENIED_STATUSES: Final = frozenset({401, 403})
+_PAYMENT: Final = re.compile(r"tr_[A-Za-z0-9]{1,60}", re.ASCII)
+_LINK: Final = re.compile(r"pl_[A-Za-z0-9]{1,60}", re.ASCII)
+_REFUND: Final = re.compile(r"re_[A-Za-z0-9]{1,60}", re.ASCII)
+
+
+class MollieSettings(AccountModel):
+    """`[accounts.NAME]` with `gateway = "mollie"`."""
+
+    gateway: Literal["mollie"]
+    api_key: OneSecret = Field(
+        description="The API key with which Mollie is asked (Developers > API keys), test_ or live_: it also tells "
+        "the mode, and payments of the other one are refused."
+    )
+    signing_secrets: Annotated[tuple[Secret, ...], Field(max_length=ROTATED_MAX, repr=False)] = Field(
+        default=(),
+        description="The signing secrets of next-gen webhooks (Developers > Webhooks), if you subscribe to any.",
+    )
+    api_base: ApiBase = "https://api.mollie.com"
+    order_ref_path: Annotated[str, Field(min_length=1)] = Field(
+        default="metadata.order_id",
+        description="Where your order reference stands in Mollie's payments, names with dots between them.",
+    )
+
+
+ABOUT: Final = About(
+    title="Mollie",
+    verifies="classic: nothing is signed, and Mollie is asked; next-gen: HMAC-SHA256 over the body, several secrets",
+    uncovered="a classic call is only believed to name a payment, and what Mollie then answers is what counts",
+    dedupes_by="next-gen: the event's `id`; classic: what the answer says",
+    acknowledges="200 without a body, also for a payment that nobody knows",
+    queries="payments by their ids, with refunds and chargebacks; payments of a payment link; refunds",
+    checked="the package `mollie-api-python` asks and reads; signatures and next-gen events against documents only",
+    sources=("Mollie's documentation on webhooks and its API reference", "mollie-api-php, `SignatureValidator`"),
+    setup="""
+    Copy the API key of the mode you want from Developers > API keys; it is `api_key`.
+    Have your checkout set each payment's `webhookUrl` to your URL; Mollie calls it whenever the payment changes.
+    Have it write your order reference into `metadata.order_id` of the payment, or set `order_ref_path`.
+    Use one account in the configuration for live mode and another for test mode.
+    If you use next-gen webhooks, add one under Developers > Webhooks and store its secret as one of
+      `signing_secrets`; it may have the same URL.
+    Subscribe to the full payload, not the simple one: it saves questions.
+    To replace a signing secret, add the new one behind the old one, and drop the old one when it is not used.
+    Register each order with this account among its `accounts`, and with amounts in ISO 4217 minor units.
+    Payments, payment links and refunds are understood; of the Orders API only its payments (`tr_`) are.
+    Pay a test payment: the call must show 200 in Mollie's dashboard, and the order must become paid.
+    """,
+)
+
+
+class Mollie(Gateway):
+    """One profile at Mollie, in one mode."""
+
+    name: ClassVar[str] = "mollie"
+    settings: ClassVar[type[AccountModel]] = MollieSettings
+    about: ClassVar[About] = ABOUT
+    asks: ClassVar[frozenset[Asks]] = frozenset({"payment", "refund"})
+    kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})
+
+    def __init__(self, account: str, settings: MollieSettings) -> None:
+        self.account = account
+        self.live = LIVE_BY_KEY_PREFIX.get(settings.api_key[:5])
+        self._keys = HmacKeys("signing_secrets", settings.signing_secrets)
+        self._has_keys = bool(settings.signing_secrets)
+        self._api_key = settings.api_key
+        self._api_base = settings.api_base
+        self._order_ref_path = settings.order_ref_path.split(".")
+
+    def verify(self, request: Request, now: datetime) -> Verified:  # noqa: ARG002 - Mollie signs no time
+        """Any signature in the header, by any of the secrets; without the header it is a classic call."""
+        signatures = request.headers.get(SIGNATURE_HEADER, ())
+        if not signatures:
+            if _is_event(request.body):
+                raise BadSignature("a next-gen event is signed, and this one is not", Step.HEADER)
+            return Verified(key=UNSIGNED, content=request.body)
+        if not self._has_keys:
+            raise BadSignature("signing_secrets is not set", Step.KEY)
+        bare = (signature.removeprefix(SIGNATURE_PREFIX) for signature in signatures)
+        return Verified(key=self._keys.label_of(request.body, *bare), content=request.body)
+
+    def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
+        """What a payment or a refund within a next-gen event says; nothing for all others."""
+        body = cast("bytes", verified.content)
+        if not _is_event(body):
+            return ()
+        event = strictjson.loads(body)
+        entity, told_at = _entity_of(event), moment_from_rfc3339(text(event, "createdAt"))
+        match entity and at(entity, ["resource"]):
+            case "payment":
+                fact, payment = payment_fact(entity, told_at), entity
+            case "refund":
+                fact, payment = refund_fact(entity, told_at), {"id": text(entity, "paymentId")}
+            case _:
+                return ()
+        self._check_mode(entity)
+        return () if fact is None else (self._event(fact, payment, event_id=text(event, "id")),)
+
+    def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
+        """The payment or the payment link that a call names, unless an event within said all."""
+        body = cast("bytes", verified.content)
+        if not _is_event(body):
+            ref = form.decode(body).fields.get("id")
+            if reference_or_none(ref) is None:
+                raise BadPayload("the call does not name anything by an id of Mollie's")
+        else:
+            event = strictjson.loads(body)
+            entity, ref = _entity_of(event), text(event, "entityId")
+            if entity is not None and at(entity, ["resource"]) == "payment" and not gave_back(entity):
+                return ()
+        if ref is None or not (_PAYMENT.fullmatch(ref) or _LINK.fullmatch(ref)):
+            return ()
+        return (Question(about="payment", payment_ref=ref),)
+
+    def named(self, request: Request) -> Named | None:
+        """The payment that a next-gen event is about; classic calls need no proof."""
+        try:
+            ref = reference_or_none(at(strictjson.loads(request.body), ["entityId"]))
+        except BadPayload:
+            return None
+        return Named(payment_ref=ref) if ref is not None and _PAYMENT.fullmatch(ref) else None
+
+    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
+        """A payment with what went back of it, the payments of a link, or one refund of a payment."""
+        ref = question.payment_ref or ""
+        if question.about == "refund":
+            if not _PAYMENT.fullmatch(ref) or not _REFUND.fullmatch(question.refund_ref or ""):
+                raise CannotAsk("a refund is asked for by its own reference and its payment's")
+            return self._call(f"payments/{_quoted(ref)}/refunds/{_quoted(question.refund_ref or '')}")
+        if _LINK.fullmatch(ref):
+            return self._call(f"payment-links/{_quoted(ref)}/payments?limit={LISTED_MAX}")
+        if not _PAYMENT.fullmatch(ref):
+            raise CannotAsk("a reference is missing, or not one of Mollie's")
+        return self._call(f"payments/{_quoted(ref)}?embed=refunds%2Cchargebacks")
+
+    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
+        """Where the payments, or the refund, stand."""
+        content = _content_of(heard)
+        if content is None:
+            return Answer(found=False)
+        told_at = answered_at(heard, now)
+        if question.about == "refund":
+            if text(content, "id") != question.refund_ref or text(content, "paymentId") != question.payment_ref:
+                raise BadPayload("the answer is about another refund than the question")
+            self._check_mode(content)
+            payment = {"id": question.payment_ref}
+            refund = self._event(refund_fact(content, told_at), payment, event_id="query", else_for=question)
+            return Answer(found=True, events=(queried(refund),))
+        payments = self._payments_in(question, content)
+        events = (it for payment in payments for it in self._said_by(payment, question, told_at))
+        return Answer(found=bool(payments), events=tuple(queried(event) for event in events))
+
+    def _payments_in(self, question: Question, content: object) -> list[object]:
+        if _LINK.fullmatch(question.payment_ref or ""):
+            listed = embedded(content, "payments")
+            if listed is None:
+                raise BadPayload("the answer lists no payments")
+            return listed
+        if text(content, "id") != question.payment_ref:
+            raise BadPayload("the answer is about another payment than the question")
+        return [content]
+
+    def _said_by(self, payment: object, question: Question, told_at: datetime) -> Iterator[PaymentEvent]:
+        self._check_mode(payment)
+        standing = payment_fact(payment, told_at)
+        for fact in ([] if standing is None else [standing], returns_of(payment, told_at)):
+            for each in fact:
+                yield self._event(each, payment, event_id="query", else_for=question)
+
+    def _call(self, path: str) -> Call:
+        headers = {"Authorization": f"Bearer {self._api_key}", "Accept": "application/hal+json"}
+        return Call(method="GET", url=f"{self._api_base}/v2/{path}", headers=headers)
+
+    def _check_mode(self, subject: object) -> None:
+        """Test money must not pay live orders: the kind of API key tells the mode of this account."""
+        mode = at(subject, ["mode"])  # a refund may not tell
+        if self.live is not None and mode is not None and mode != ("live" if self.live else "test"):
+            raise BadPayload("mode is not the api_key's", Step.MODE)
+
+    def _event(self, fact: Fact, payment: object, *, event_id: str, else_for: Question | None = None) -> PaymentEvent:
+        made = PaymentEvent(
+            event_id=event_id,
+            kind=fact.kind,
+            account=self.account,
+            occurred_at=fact.at,
+            order_ref=self._order_ref(payment) or (None if else_for is None else else_for.order_ref),
+            payment_ref=text(payment, "id"),
+            refund_ref=fact.refund_ref,
+            dispute_ref=fact.dispute_ref,
+            amount=fact.amount,
+            total=fact.total,
+            currency=fact.currency,
+            failure=fact.failure,
+            failure_code=fact.failure_code,
+            method=fact.method,
+        )
+        if problem := problem_with(made):
+            raise BadPayload(problem)
+        return made
+
+    def _order_ref(self, payment: object) -> str | None:
+        """Metadata may hold anything: what is no object on the way names no order, and a number is one's name."""
+        found = payment
+        for name in self._order_ref_path:
+            found = found.get(name) if isinstance(found, dict) else None
+        if type(found) is int:
+            return str(found)
+        return found if isinstance(found, str) and found else None
+
+
+def _is_event(body: bytes) -> bool:
+    """Next-gen events are JSON, and classic calls are forms."""
+    return body.lstrip().startswith(b"{")
+
+
+def _entity_of(event: object) -> object:
+    """The entity that an event carries; None where it carries none."""
+    entity = at(event, ["_embedded", "entity"])
+    if entity is not None and text(entity, "id") != text(event, "entityId"):
+        raise BadPayload("the event carries another entity than it names")
+    return entity
+
+
+def _quoted(ref: str) -> str:
+    return quote(ref, safe="")
+
+
+def _content_of(heard: Heard) -> Mapping[str, object] | None:
+    """What the response holds, or None where Mollie knows of no such thing."""
+    if heard.status == 429 or heard.status >= 500:  # noqa: PLR2004
+        raise AskAgain(f"status {heard.status}")
+    if heard.status in DENIED_STATUSES:
+        raise Denied(f"status {heard.status}")
+    if heard.status not in (200, 404):
+        raise BadPayload(f"status {heard.status}")
+    content = strictjson.loads(heard.body)
+    if not isinstance(content, dict):
+        raise BadPayload("the answer is no object")
+    if heard.status == 200:  # noqa: PLR2004
+        return content
+    if content.get("status") != 404:  # noqa: PLR2004 - Mollie's errors repeat it
+        raise BadPayload("status 404, and not in Mollie's words")
+    return None

@@ -1,0 +1,49 @@
+"""Counts which keys verified what was applied, and tells the database every few seconds."""
+
+from collections.abc import Sequence
+
+import asyncpg
+import structlog
+
+from tillkeeper.domain.delivery import Delivery
+from tillkeeper.store.keys import KeyUse, note_uses
+from tillkeeper.store.pool import DATABASE_ERRORS
+
+log = structlog.get_logger()
+
+
+class KeyUses:
+    """Of all loops of a worker.  What is not told when it dies is lost: days count here, not deliveries."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._uses: dict[tuple[str, str], KeyUse] = {}
+
+    def note(self, deliveries: Sequence[Delivery]) -> None:
+        """What was applied together."""
+        for it in deliveries:
+            use = self._uses.get((it.account, it.key))
+            if use is None:
+                self._uses[it.account, it.key] = KeyUse(
+                    account=it.account, key=it.key, first_at=it.received_at, last_at=it.received_at, deliveries=1
+                )
+            else:
+                use.deliveries += 1
+                use.first_at = min(use.first_at, it.received_at)
+                use.last_at = max(use.last_at, it.received_at)
+
+    async def run_once(self) -> int:
+        """Tells what was counted; what the database does not take now is told the next time."""
+        uses = list(self._uses.values())
+        if uses:
+            told = [(it, it.deliveries) for it in uses]
+            try:
+                async with self._pool.acquire() as conn:
+                    await note_uses(conn, uses)
+            except DATABASE_ERRORS as error:
+                log.info("key_uses_not_kept", error=type(error).__name__)
+                return 0
+            for it, count in told:
+                it.deliveries -= count
+            self._uses = {key: it for key, it in self._uses.items() if it.deliveries}
+        return 0
