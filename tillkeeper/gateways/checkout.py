@@ -97,6 +97,10 @@ class Checkout(Gateway):
         self._secret_key = settings.secret_key
         self._api_base = settings.api_base
 
+    def key_labels(self) -> tuple[str, ...]:
+        """One for each of the keys."""
+        return self._keys.labels
+
     def verify(self, request: Request, now: datetime) -> Verified:  # noqa: ARG002 - no time is signed
         """Over the bytes as they came: written anew, numbers would differ."""
         return Verified(key=self._keys.label_of(request.body, request.header(SIGNATURE_HEADER)), content=request.body)

@@ -114,6 +114,10 @@ class Razorpay(Gateway):
         paths = ORDER_REF_PATHS if settings.order_ref_path is None else (settings.order_ref_path,)
         self._order_ref_paths = [path.split(".") for path in paths]
 
+    def key_labels(self) -> tuple[str, ...]:
+        """One for each of the keys."""
+        return self._keys.labels
+
     def verify(self, request: Request, now: datetime) -> Verified:  # noqa: ARG002 - no time is signed
         """Any of the secrets will do, for repetitions may be signed with the one before."""
         return Verified(key=self._keys.label_of(request.body, request.header(SIGNATURE_HEADER)), content=request.body)

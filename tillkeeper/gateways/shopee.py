@@ -145,6 +145,10 @@ class Shopee(Gateway):
             api_base=settings.api_base,
         )
 
+    def key_labels(self) -> tuple[str, ...]:
+        """One for each of the keys."""
+        return self._keys.labels
+
     def verify(self, request: Request, now: datetime) -> Verified:  # noqa: ARG002 - no time is signed
         """The URL is the registered one, for behind a proxy the receiver sees another."""
         key = self._keys.label_of(self._signed_prefix + request.body, request.header(SIGNATURE_HEADER))

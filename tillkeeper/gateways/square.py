@@ -195,6 +195,10 @@ class Square(Gateway):
         self._access_token = settings.access_token
         self._api_base = settings.api_base
 
+    def key_labels(self) -> tuple[str, ...]:
+        """One for each of the keys."""
+        return self._keys.labels
+
     def verify(self, request: Request, now: datetime) -> Verified:  # noqa: ARG002 - no time is signed
         """The URL is the registered one, for behind a proxy the receiver sees another."""
         key = self._keys.label_of(self._url + request.body, request.header(SIGNATURE_HEADER))
