@@ -32,8 +32,8 @@ class Play(msgspec.Struct, frozen=True, kw_only=True):
     `words` tells what each of the gateway's words writes into its books, None where nothing, as with disputes; `silent`
     are words that are accepted and change nothing; `fetched` are words whose delivery carries no event, so that what
     happened is known only once the gateway was asked; `totals` are words of refunds whose amount is all that was given
-    back so far, `parts` words of which each captures a part of the payment.  `payment_prefix` begins payment references in
-    the shape of the gateway's own; without one the payment goes by its order's.
+    back so far, `parts` words of which each captures a part of the payment.  `payment_prefix` begins payment references
+    in the shape of the gateway's own; without one the payment goes by its order's.
 
     `renamed` is the id that the event of a delivery has where that is not the happening's own `event_id`.
 

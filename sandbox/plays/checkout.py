@@ -257,13 +257,6 @@ TEMPLATES: Final = (
         paid=ALL,
     ),
     Template(
-        name="captured in two parts",
-        weight=6,
-        says=(Say("payment_approved"), Say(CAPTURED, 4), Say(CAPTURED, 6)),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(
         name="captured in part",
         weight=4,
         says=(Say("payment_approved"), Say(CAPTURED, 6)),

@@ -125,11 +125,12 @@ class ShopeeApi:
             return refusal
         order_sn = put.first("order_sn_list") or ""
         books = self._ledger.payment_of_order(self.account, order_sn, knows_at)
+        books = books or self._ledger.payment(self.account, order_sn, knows_at)  # one thing, by either reference
         if books is None:
             return _error(200, "error_not_found", "Wrong parameters, detail: the order is not found.")
-        order = _order_of(books, knows_at)
+        order = _order_of(books, knows_at) | {"order_sn": order_sn}
         body, said = shopee_answer(order), order["order_status"]
-        return Told(body=body, about="payment", ref=order_sn, order_ref=order_sn, said=said)
+        return Told(body=body, about="payment", ref=order_sn, order_ref=books.story.order_ref, said=said)
 
     def _refusal(self, put: Put, now: datetime) -> Told | None:
         told = {name: put.first(name) for name in ("partner_id", "shop_id", "access_token", "timestamp", "sign")}

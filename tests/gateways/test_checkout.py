@@ -97,7 +97,7 @@ def test_the_signature_is_hex_over_the_raw_body():
 
 def test_either_of_two_keys_fits_and_is_named():
     gateway = a_gateway(signature_keys=[KEY, OLDER])
-    assert gateway.verify(request_of(checkout_signed(OLDER, b"{}")), NOW).key.startswith("signature_keys[1]:")
+    assert gateway.verify(request_of(checkout_signed(OLDER, b"{}")), NOW).key == gateway.key_labels()[1]
 
 
 @pytest.mark.parametrize("signature", ["", "ff", "é", "0" * 64])

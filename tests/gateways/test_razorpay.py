@@ -90,9 +90,7 @@ def test_the_official_package_accepts_what_the_sandbox_signs_and_so_do_we(body):
 
 def test_a_repetition_may_be_signed_with_the_secret_before():
     gateway = a_gateway(webhook_secrets=[SECRET, OLDER])
-    assert gateway.verify(request_of(razorpay_signed(OLDER, b"{}", event_id="e")), NOW).key.startswith(
-        "webhook_secrets[1]:"
-    )
+    assert gateway.verify(request_of(razorpay_signed(OLDER, b"{}", event_id="e")), NOW).key == gateway.key_labels()[1]
 
 
 def test_the_api_keys_secret_signs_no_webhooks():

@@ -81,7 +81,7 @@ PUBLISHED = {"x-square-hmacsha256-signature": "GF4YkrJgGBDZ9NIYbNXBnMzqb2HoL4RW/
 
 def test_the_published_vector_verifies_and_is_of_no_interest():
     verified = a_gateway().verify(request_of((PUBLISHED, TEST_NOTIFICATION)), NOW)
-    assert verified.key.startswith("signature_keys[0]:")
+    assert verified.key == a_gateway().key_labels()[0]
     assert a_gateway().parse(verified) == ()
 
 
@@ -104,8 +104,8 @@ def test_the_url_is_signed_letter_for_letter(url):
 
 def test_either_of_two_keys_fits_and_is_named():
     gateway = a_gateway(signature_keys=[KEY, OLDER])
-    assert gateway.verify(request_of(square_signed(KEY, URL, b"{}")), NOW).key.startswith("signature_keys[0]:")
-    assert gateway.verify(request_of(square_signed(OLDER, URL, b"{}")), NOW).key.startswith("signature_keys[1]:")
+    assert gateway.verify(request_of(square_signed(KEY, URL, b"{}")), NOW).key == gateway.key_labels()[0]
+    assert gateway.verify(request_of(square_signed(OLDER, URL, b"{}")), NOW).key == gateway.key_labels()[1]
 
 
 def test_the_old_sha1_header_counts_for_nothing():

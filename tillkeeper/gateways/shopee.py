@@ -183,11 +183,13 @@ class Shopee(Gateway):
         return self._signer.call(question, now)
 
     def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:  # noqa: ARG002 - orders tell times
-        """What the order says of its payment."""
+        """What the order says of its payment.  A merchant may have registered it under a reference of their own."""
         order = shopee_asking.order_in(question, heard)
         if order is None:
             return Answer(found=False)
-        return Answer(found=True, events=tuple(queried(it) for it in self._events_of(order)))
+        told = (queried(it) for it in self._events_of(order))
+        named = (msgspec.structs.replace(it, order_ref=question.order_ref or it.order_ref) for it in told)
+        return Answer(found=True, events=tuple(named))
 
     def _events_of(self, order: object) -> Iterator[PaymentEvent]:
         status = text(order, "order_status")
