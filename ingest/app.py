@@ -111,7 +111,7 @@ def go_past_the_router(server: web.Server, app: web.Application) -> None:
     receivers, routed = app[RECEIVERS], server.request_handler
 
     def handle(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
-        receive = receivers.get(request.raw_path)
+        receive = receivers.get(request.raw_path) or receivers.get(request.raw_path.partition("?")[0])
         if receive is None or request.method != "POST" or "Expect" in request.headers:
             return routed(request)
         return receive(cast("web.Request", request))

@@ -19,7 +19,9 @@ from ingest.answers import RETRY_AFTER_S, Ready
 from ingest.body import Encoded, Headers, Incomplete, TooLarge, TooSlow, Upgrade, headers_of, read_body
 from tillkeeper import clock, telemetry
 from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.fetching import Fetch
 from tillkeeper.gateways.base import BadPayload, BadSignature, Gateway, Refused, Request
+from tillkeeper.gateways.fetching import fetches_of
 from tillkeeper.lanes.base import Unavailable
 
 log = structlog.get_logger()
@@ -50,6 +52,8 @@ class Accepts(Protocol):
         headers: tuple[tuple[str, str], ...],
         body: bytes,
         events: tuple[PaymentEvent, ...],
+        fetches: tuple[Fetch, ...],
+        query: str,
     ) -> str:
         """The name of the lane that made the delivery durable.  Raises Unavailable."""
         ...
@@ -86,11 +90,12 @@ class AccountReceiver:
         try:
             headers = headers_of(request)
             body = await read_body(request, bytes_max=self._body_bytes_max)
-            received_at = clock.now()
-            verified = self._gateway.verify(Request(headers, body), received_at)
-            events = self._gateway.parse(verified)
+            query = request.raw_path.partition("?")[2]
+            asked, received_at = Request(headers, body, query), clock.now()
+            verified = self._gateway.verify(asked, received_at)
+            events, fetches = self._gateway.parse(verified), fetches_of(self._gateway, verified)
         except BadSignature as refused:
-            self._hints.consider(self._gateway, Request(headers, body))
+            self._hints.consider(self._gateway, asked)
             return self._refuse(refused)
         except Refused as refused:
             return self._refuse(refused)
@@ -103,6 +108,8 @@ class AccountReceiver:
                 headers=self._keep(headers),
                 body=body,
                 events=events,
+                fetches=fetches,
+                query=query,
             )
         except Unavailable as unavailable:
             return self._refuse_for_now(unavailable)

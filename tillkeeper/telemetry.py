@@ -89,6 +89,18 @@ UNANSWERING: Final = Gauge(
     multiprocess_mode="livesum",
 )
 
+# What deliveries said to ask about.
+FETCHES: Final = Counter(
+    "tillkeeper_fetches",
+    "Questions that deliveries caused, by account and what came of them: found, not_found, again, given_up, dropped",
+    ("account", "result"),
+)
+FETCH_LAG_SECONDS: Final = Gauge(
+    "tillkeeper_fetch_lag_seconds",
+    "How long the longest due question of the last batch had been due",
+    multiprocess_mode="livemax",
+)
+
 # What happens because time passed.
 SWEPT_ORDERS: Final = Counter(
     "tillkeeper_swept_orders", "What sweeps did with orders that were due, by what it was", ("what",)

@@ -73,10 +73,15 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """An authentic delivery: which key fitted, and what the signature covered, decoded once if at all."""
+    """A delivery that is taken: which key fitted, and what the signature covered, decoded once if at all.
+
+    `proven` is False where no signature is known for it: it makes no event then, and what it has the gateway asked
+    about may be dropped when there is too much of it.
+    """
 
     key: str
     content: object
+    proven: bool = True
 
 
 class Named(msgspec.Struct, frozen=True, kw_only=True):
