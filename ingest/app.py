@@ -1,6 +1,7 @@
 """The receiver put together: what it opens, and which path leads where."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, cast
@@ -11,12 +12,14 @@ import msgspec
 import structlog
 from aiohttp import HttpVersion11, web
 
-from ingest.answers import Handler, refusal
+from ingest.answers import Handler, method_refusal, refusal
 from ingest.health import Health
 from ingest.hints import Hints
+from ingest.keys import KEY_SETTINGS, Keys
 from ingest.orders import OrdersApi
 from ingest.receive import AccountReceiver
 from tillkeeper import clock
+from tillkeeper.asking import wire
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.lanes.rabbitmq_sender import RabbitSender
@@ -39,6 +42,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     pool: asyncpg.Pool
     intake: Intake
     hints: Hints
+    keys: Mapping[str, Keys]  # by account
     policy: PolicyFile
 
 
@@ -62,7 +66,13 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
         policy = PolicyFile(settings.policy, settings.accounts)
         hints = Hints(pool, policy=lambda: policy.policy, now=clock.now, monotonic_s=clock.monotonic_s)
         stack.push_async_callback(hints.close)
-        yield Opened(gateways=settings.build_gateways(), pool=pool, intake=intake, hints=hints, policy=policy)
+        gateways, send = settings.build_gateways(), await stack.enter_async_context(wire.opened(KEY_SETTINGS))
+        keys = {name: _keys(gateway, send) for name, gateway in gateways.items()}
+        yield Opened(gateways=gateways, pool=pool, intake=intake, hints=hints, keys=keys, policy=policy)
+
+
+def _keys(gateway: Gateway, send: wire.Send) -> Keys:
+    return Keys(gateway, send, now=clock.now, monotonic_s=clock.monotonic_s, nonce=lambda: secrets.token_hex(16))
 
 
 async def _open_pool(settings: Settings) -> asyncpg.Pool:
@@ -120,12 +130,14 @@ def go_past_the_router(server: web.Server, app: web.Application) -> None:
 
 
 def _webhook_routes(opened: Opened, body_bytes_max: int) -> dict[str, dict[str, Handler]]:
-    return {
-        f"/webhooks/{name}": {
-            "POST": AccountReceiver(gateway, opened.intake, opened.hints, body_bytes_max=body_bytes_max).receive,
-        }
-        for name, gateway in opened.gateways.items()
-    }
+    routes: dict[str, dict[str, Handler]] = {}
+    for name, gateway in opened.gateways.items():
+        it = AccountReceiver(gateway, opened.intake, opened.hints, opened.keys[name], body_bytes_max=body_bytes_max)
+        handlers: dict[str, Handler] = {"POST": it.receive}
+        if type(gateway).challenged is not Gateway.challenged:
+            handlers["GET"] = it.challenge
+        routes[f"/webhooks/{name}"] = handlers
+    return routes
 
 
 def _add(app: web.Application, method: str, path: str, handler: Handler) -> None:
@@ -141,9 +153,7 @@ async def _continue(request: web.Request) -> None:
 
 def _refuse_method(allowed: str) -> Handler:
     async def refuse(_request: web.Request) -> web.Response:
-        response = refusal(405, f"this path takes {allowed}", Allow=allowed)
-        response.force_close()  # a body that nobody asked for is not read
-        return response
+        return method_refusal(allowed)
 
     return refuse
 

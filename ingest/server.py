@@ -4,6 +4,7 @@ stop ─> accept no connection ─> finish the requests in hand ─> finish the 
 """
 
 import asyncio
+import random
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from aiohttp import web
 from ingest.app import build_app, go_past_the_router, opened
 from ingest.connections import BoundedSite, Crowd, refuse_slow_parser
 from ingest.health import LaneFigures
+from ingest.keys import keep_fresh
 from ingest.supervise import supervise
 from tillkeeper import telemetry
 from tillkeeper.loops import start
@@ -51,6 +53,11 @@ async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIte
         figures_stop = asyncio.Event()
         figures = start(LaneFigures(held.intake).run(figures_stop), name="lane figures")
         policy = start(held.policy.keep_looking(figures_stop), name="policy")
+        fresh = [
+            start(keep_fresh(keys, figures_stop, jitter=random.uniform), name=f"keys {name}")
+            for name, keys in held.keys.items()
+            if keys.can_refresh
+        ]
         try:
             listening = listen(settings.ingest.host, settings.ingest.port, shares_port=shares_port)
             await BoundedSite(runner, listening, Crowd()).start()
@@ -61,7 +68,7 @@ async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIte
         finally:
             await runner.cleanup()
             figures_stop.set()
-            await asyncio.wait({figures, policy})
+            await asyncio.wait({figures, policy, *fresh})
     log.info("ingest_stopped")
 
 

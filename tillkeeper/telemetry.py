@@ -44,6 +44,11 @@ KEYS_USED: Final = Counter(
     "Accepted deliveries by the key that verified them, to see when an old one is no longer used",
     ("account", "key"),
 )
+KEYS_FETCHED: Final = Counter(
+    "tillkeeper_keys_fetched",
+    "Keys fetched because a delivery named one not at hand, or from time to time, by account and result",
+    ("account", "result"),
+)
 ACCEPT_SECONDS: Final = Histogram(
     "tillkeeper_accept_seconds",
     "From the headers' arrival until every event of the delivery is durable",

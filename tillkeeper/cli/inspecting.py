@@ -114,7 +114,12 @@ def _print(file: Path, found: dict[str, Any]) -> None:
         print(f"{name}: NOT verified: {shown(found['reason'])}")
         return
     events = found["events"]
-    print(f"{name}: verified, {len(events)} events" if events else f"{name}: verified; it holds no event that matters")
+    for fetch in (fetches := found.get("to_fetch", [])):
+        refs = ", ".join(f"{it} {fetch[f'{it}_ref']}" for it in ("payment", "refund", "order") if f"{it}_ref" in fetch)
+        print(f"{name}: verified; the gateway is asked about the {fetch['about']}: {shown(refs)}")
+    if events or not fetches:
+        holds = f", {len(events)} events" if events else "; it holds no event that matters"
+        print(f"{name}: verified{holds}")
     for event in events:
         print(f"  {event['kind']}  {shown(event['event_id'])}")
         for line in _lines(event):

@@ -223,8 +223,12 @@ class Gateway(Protocol):
         """
         return None
 
+    def refresh(self, *, now: datetime, nonce: str) -> Call | None:  # noqa: ARG002
+        """Fetches keys from time to time, so that a new one is here before a delivery names it; `learn` hears."""
+        return None
+
     def learn(self, heard: Heard, *, now: datetime) -> None:  # noqa: ARG002
-        """Takes in the key that `lacks` asked for.  Raises AskAgain, Denied, BadSignature, or BadPayload."""
+        """Takes in what `lacks` or `refresh` asked for.  Raises AskAgain, Denied, BadSignature, or BadPayload."""
         raise BadPayload("there is nothing to learn")
 
     def sign_in(self, *, now: datetime) -> Call | None:  # noqa: ARG002

@@ -12,6 +12,7 @@ import msgspec
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.gateways import strictjson
 from tillkeeper.gateways.base import BadPayload, Gateway, Refused, Request
+from tillkeeper.gateways.fetching import fetches_of
 from tillkeeper.gateways.fields import at, moment_from_unix, text_or_none
 
 _ACCOUNT_IN_URL: Final = re.compile(r"/webhooks/([^/?#]+)/?(?:[?#]|$)")
@@ -54,10 +55,11 @@ def read_captured(captured: bytes) -> Captured:
     try:
         file = strictjson.loads(captured)
         _check_method(file)
+        url = text_or_none(file, "url") or ""
         return Captured(
-            account=text_or_none(file, "account") or _account_in(text_or_none(file, "url") or ""),
+            account=text_or_none(file, "account") or _account_in(url),
             now=_moment(at(file, ["now"])),
-            request=Request(headers=_headers(at(file, ["headers"])), body=_body(file)),
+            request=Request(headers=_headers(at(file, ["headers"])), body=_body(file), query=_query_in(url)),
         )
     except BadPayload as refused:
         raise Unreadable(f"not a captured delivery: {refused.reason}") from None
@@ -69,11 +71,14 @@ def _explained(gateway: Gateway, request: Request, now: datetime) -> dict[str, A
     except Refused as refused:
         return _refused(refused.reason)
     try:
-        events = gateway.parse(verified)
+        events, fetches = gateway.parse(verified), fetches_of(gateway, verified)
     except Refused as refused:
         # The receiver takes no such delivery, so nobody may read `true` and go on.
         return _refused(f"the signature is good, but {refused.reason}")
-    return {"verified": True, "reason": None, "events": [_shown(event) for event in events]}
+    shown: dict[str, Any] = {"verified": True, "reason": None, "events": [_shown(event) for event in events]}
+    if fetches:  # what happened the gateway must be asked
+        shown["to_fetch"] = [msgspec.to_builtins(fetch) for fetch in fetches]
+    return shown
 
 
 def _refused(reason: str) -> dict[str, Any]:
@@ -111,6 +116,10 @@ def _check_method(file: object) -> None:
 def _account_in(url: str) -> str | None:
     found = _ACCOUNT_IN_URL.search(url)
     return found[1] if found else None
+
+
+def _query_in(url: str) -> str:
+    return url.partition("#")[0].partition("?")[2]
 
 
 def _moment(seconds: object) -> datetime | None:

@@ -1,0 +1,125 @@
+"""Keys that a delivery names and that are not at hand: fetched from the gateway, for all who wait for them at once.
+
+    verify ── BadSignature, step key ──> lacks ──> fetch (a few a minute, one at a time) ──> learn ──> verify again
+
+Whoever can post can name a key, so the gateway says which address may be asked (`lacks`), and each account has so many
+fetches a minute and no more.  Past that, and while the gateway cannot be reached, a delivery is told to come again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from tillkeeper.asking.limits import Bucket
+from tillkeeper.asking.settings import AskSettings
+from tillkeeper.asking.wire import Send, Unreachable
+from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, Call, Denied, Gateway, Request
+from tillkeeper.loops import pause
+from tillkeeper.telemetry import KEYS_FETCHED
+
+log = structlog.get_logger()
+
+# Gateways give an endpoint five to ten seconds.
+KEY_SETTINGS: Final = AskSettings(connect_s=2.0, call_s=4.0)
+FETCHES_PER_MINUTE: Final = 4  # a key changes once in months
+REFRESH_FIRST_S: Final = 600.0  # a receiver that just started has other things to do
+REFRESH_EVERY_S: Final = 12 * 3600.0  # as the gateways' own libraries do
+REFRESH_AGAIN_S: Final = 1800.0  # after a failure
+JITTER: Final = (0.8, 1.2)  # so that receivers do not ask in step
+
+
+class NoKey(Exception):
+    """The key cannot be fetched now: the delivery should come again."""
+
+
+class Keys:
+    """One account's, in one receiver."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        send: Send,
+        *,
+        now: Callable[[], datetime],
+        monotonic_s: Callable[[], float],
+        nonce: Callable[[], str],
+    ) -> None:
+        self._gateway = gateway
+        self._send = send
+        self._now = now
+        self._monotonic_s = monotonic_s
+        self._nonce = nonce
+        self._bucket = Bucket(per_s=FETCHES_PER_MINUTE / 60, burst=FETCHES_PER_MINUTE)
+        self._fetching = asyncio.Lock()
+        self._tried = 0
+
+    async def fetch_for(self, request: Request) -> bool:
+        """True if a key was learnt since the delivery was refused.  Raises NoKey, BadSignature."""
+        if self._lacks(request) is None:
+            return False
+        tried = self._tried
+        async with self._fetching:
+            call = self._lacks(request)
+            if call is None:
+                return True  # it was fetched while we waited
+            if self._tried != tried:  # one try is for all who waited for it
+                raise NoKey("another key was fetched just now, or could not be")
+            if self._bucket.take(self._monotonic_s(), wait_s_max=0.0) is None:
+                KEYS_FETCHED.labels(self._gateway.account, "limited").inc()
+                raise NoKey("keys were fetched too often just now")
+            await self._fetch(call)
+        return True
+
+    @property
+    def can_refresh(self) -> bool:
+        """Whether the gateway has keys to fetch from time to time."""
+        return type(self._gateway).refresh is not Gateway.refresh
+
+    async def refresh(self) -> bool:
+        """Fetches what the gateway says to fetch from time to time.  False if that should be tried again soon."""
+        call = self._gateway.refresh(now=self._now(), nonce=self._nonce())
+        if call is None:
+            return True
+        try:
+            async with self._fetching:
+                await self._fetch(call)
+        except (NoKey, BadSignature):
+            return False
+        return True
+
+    def _lacks(self, request: Request) -> Call | None:
+        return self._gateway.lacks(request, now=self._now(), nonce=self._nonce())
+
+    async def _fetch(self, call: Call) -> None:
+        account = self._gateway.account
+        self._tried += 1
+        try:
+            self._gateway.learn(await self._send(call), now=self._now())
+        except (Unreachable, AskAgain, Denied) as error:
+            KEYS_FETCHED.labels(account, "failed").inc()
+            log.warning("key_not_fetched", account=account, kind=type(error).__name__, reason=str(error))
+            raise NoKey(f"the key that it names could not be fetched: {type(error).__name__}") from None
+        except (BadSignature, BadPayload) as error:
+            KEYS_FETCHED.labels(account, "refused").inc()
+            log.warning("key_refused", account=account, kind=type(error).__name__, reason=error.reason)
+            raise BadSignature(f"the key that was fetched is refused: {error.reason}") from None
+        KEYS_FETCHED.labels(account, "learnt").inc()
+        log.info("key_learnt", account=account)
+
+
+async def keep_fresh(
+    keys: Keys,
+    stop: asyncio.Event,
+    *,
+    jitter: Callable[[float, float], float],
+    wait: Callable[[asyncio.Event, float], Awaitable[None]] = pause,
+) -> None:
+    """Refreshes an account's keys until `stop` is set."""
+    next_s = REFRESH_FIRST_S
+    while not stop.is_set():
+        await wait(stop, jitter(*JITTER) * next_s)
+        if not stop.is_set():
+            next_s = REFRESH_EVERY_S if await keys.refresh() else REFRESH_AGAIN_S
