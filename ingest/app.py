@@ -1,7 +1,6 @@
 """The receiver put together: what it opens, and which path leads where."""
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, cast
@@ -15,11 +14,11 @@ from aiohttp import HttpVersion11, web
 from ingest.answers import Handler, method_refusal, refusal
 from ingest.health import Health
 from ingest.hints import Hints
-from ingest.keys import KEY_SETTINGS, Keys
 from ingest.orders import OrdersApi
 from ingest.receive import AccountReceiver
 from tillkeeper import clock
 from tillkeeper.asking import wire
+from tillkeeper.asking.keys import KEY_SETTINGS, Keys
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.lanes.rabbitmq_sender import RabbitSender
@@ -67,12 +66,8 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
         hints = Hints(pool, policy=lambda: policy.policy, now=clock.now, monotonic_s=clock.monotonic_s)
         stack.push_async_callback(hints.close)
         gateways, send = settings.build_gateways(), await stack.enter_async_context(wire.opened(KEY_SETTINGS))
-        keys = {name: _keys(gateway, send) for name, gateway in gateways.items()}
+        keys = {name: Keys(gateway, send) for name, gateway in gateways.items()}
         yield Opened(gateways=gateways, pool=pool, intake=intake, hints=hints, keys=keys, policy=policy)
-
-
-def _keys(gateway: Gateway, send: wire.Send) -> Keys:
-    return Keys(gateway, send, now=clock.now, monotonic_s=clock.monotonic_s, nonce=lambda: secrets.token_hex(16))
 
 
 async def _open_pool(settings: Settings) -> asyncpg.Pool:

@@ -3,7 +3,7 @@
     read (bounded) ─> verify ─> parse ─> intake.accept (durable) ─> acknowledge      2xx
       │                 │         │          └─ Unavailable                          503, with Retry-After
       └─ 408 413 415    └─ 401    └─ 400
-                          └─ it names a key that is not at hand: ingest/keys.py fetches it, and it is verified again
+                          └─ a key is not at hand: tillkeeper/asking/keys.py fetches it; verified again, or 503
 
 This is the hot path: what does not depend on the request is made once, when the receiver starts.
 """
@@ -18,8 +18,8 @@ from prometheus_client import Counter
 
 from ingest.answers import RETRY_AFTER_S, Ready, method_refusal
 from ingest.body import Encoded, Headers, Incomplete, TooLarge, TooSlow, Upgrade, headers_of, multimap, read_body
-from ingest.keys import NoKey
 from tillkeeper import clock, telemetry
+from tillkeeper.asking.keys import NoKey
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.fetching import Fetch
 from tillkeeper.gateways.base import BadPayload, BadSignature, Gateway, Refused, Request, Step
@@ -70,7 +70,7 @@ class Hears(Protocol):
 
 
 class Fetches(Protocol):
-    """Who fetches a key that a delivery names (ingest/keys.py)."""
+    """Who fetches a key that a delivery names (tillkeeper/asking/keys.py)."""
 
     async def fetch_for(self, request: Request) -> bool:
         """True if a key was learnt, so that the delivery can be looked at again.  Raises NoKey, BadSignature."""

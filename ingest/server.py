@@ -4,7 +4,6 @@ stop ─> accept no connection ─> finish the requests in hand ─> finish the 
 """
 
 import asyncio
-import random
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -17,9 +16,9 @@ from aiohttp import web
 from ingest.app import build_app, go_past_the_router, opened
 from ingest.connections import BoundedSite, Crowd, refuse_slow_parser
 from ingest.health import LaneFigures
-from ingest.keys import keep_fresh
 from ingest.supervise import supervise
 from tillkeeper import telemetry
+from tillkeeper.asking.keys import keep_fresh, refreshing
 from tillkeeper.loops import start
 from tillkeeper.process import collect_garbage_seldom, loop_factory, run_until_stopped
 from tillkeeper.settings import Settings
@@ -54,9 +53,9 @@ async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIte
         figures = start(LaneFigures(held.intake).run(figures_stop), name="lane figures")
         policy = start(held.policy.keep_looking(figures_stop), name="policy")
         fresh = [
-            start(keep_fresh(keys, figures_stop, jitter=random.uniform), name=f"keys {name}")
-            for name, keys in held.keys.items()
-            if keys.can_refresh
+            start(keep_fresh(held.keys[name], figures_stop), name=f"keys {name}")
+            for name, gateway in held.gateways.items()
+            if refreshing(gateway)
         ]
         try:
             listening = listen(settings.ingest.host, settings.ingest.port, shares_port=shares_port)

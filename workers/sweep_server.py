@@ -11,7 +11,9 @@ import asyncpg
 import structlog
 
 from tillkeeper import clock
+from tillkeeper.asking import wire
 from tillkeeper.asking.client import asking
+from tillkeeper.asking.keys import KEY_SETTINGS, Keys, keep_fresh, refreshing
 from tillkeeper.loops import keep_running, start
 from tillkeeper.policy import PolicyFile
 from tillkeeper.policy.file import LOOK_EVERY_S
@@ -51,7 +53,14 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         except Stopped:
             return
         stack.push_async_callback(pool.close)
-        asker = Watched(await stack.enter_async_context(asking(settings.build_gateways(), settings.ask)), now=clock.now)
+        gateways = settings.build_gateways()
+        asker = Watched(await stack.enter_async_context(asking(gateways, settings.ask)), now=clock.now)
+        send = await stack.enter_async_context(wire.opened(KEY_SETTINGS))  # answers are signed with these keys, too
+        fresh = [
+            start(keep_fresh(Keys(gateway, send), stop), name=f"keys {name}")
+            for name, gateway in gateways.items()
+            if refreshing(gateway)
+        ]
         log.info("sweep_started", asks=sorted(name for name in settings.accounts if asker.can_ask(name)))
         sweeps = [
             Sweep(
@@ -92,7 +101,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             for name, run_once, idle_s in loops
         ]
         await stop.wait()
-        await asyncio.wait(running, timeout=STOP_S)
+        await asyncio.wait([*running, *fresh], timeout=STOP_S)
     log.info("sweep_stopped")
 
 

@@ -13,7 +13,6 @@ from ingest.app import Opened as Receiver
 from ingest.app import build_app, go_past_the_router
 from ingest.connections import BoundedSite, Crowd
 from ingest.hints import Hints
-from ingest.keys import KEY_SETTINGS, Keys
 from ingest.server import listen
 from sandbox.servers.child import free_ports
 from tests.system.receiving import some_settings
@@ -21,6 +20,7 @@ from tests.telling import Telling
 from tillkeeper import clock
 from tillkeeper.asking import wire
 from tillkeeper.asking.client import asking
+from tillkeeper.asking.keys import KEY_SETTINGS, Keys
 from tillkeeper.asking.settings import AskSettings
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
@@ -86,10 +86,7 @@ async def receiver(database: str, *gateways: Telling) -> AsyncIterator[int]:
             pool=pool,
             intake=intake,
             hints=hints,
-            keys={
-                it.account: Keys(it, send, now=clock.now, monotonic_s=clock.monotonic_s, nonce=lambda: "nonce")
-                for it in gateways
-            },
+            keys={it.account: Keys(it, send) for it in gateways},
             policy=policy,
         )
         app = build_app(settings, held)

@@ -7,12 +7,15 @@ fetches a minute and no more.  Past that, and while the gateway cannot be reache
 """
 
 import asyncio
+import random
+import secrets
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final
 
 import structlog
 
+from tillkeeper import clock
 from tillkeeper.asking.limits import Bucket
 from tillkeeper.asking.settings import AskSettings
 from tillkeeper.asking.wire import Send, Unreachable
@@ -31,6 +34,11 @@ REFRESH_AGAIN_S: Final = 1800.0  # after a failure
 JITTER: Final = (0.8, 1.2)  # so that receivers do not ask in step
 
 
+def refreshing(gateway: Gateway) -> bool:
+    """Whether the gateway has keys to fetch from time to time."""
+    return type(gateway).refresh is not Gateway.refresh
+
+
 class NoKey(Exception):
     """The key cannot be fetched now: the delivery should come again."""
 
@@ -43,9 +51,9 @@ class Keys:
         gateway: Gateway,
         send: Send,
         *,
-        now: Callable[[], datetime],
-        monotonic_s: Callable[[], float],
-        nonce: Callable[[], str],
+        now: Callable[[], datetime] = clock.now,
+        monotonic_s: Callable[[], float] = clock.monotonic_s,
+        nonce: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
         self._gateway = gateway
         self._send = send
@@ -72,11 +80,6 @@ class Keys:
                 raise NoKey("keys were fetched too often just now")
             await self._fetch(call)
         return True
-
-    @property
-    def can_refresh(self) -> bool:
-        """Whether the gateway has keys to fetch from time to time."""
-        return type(self._gateway).refresh is not Gateway.refresh
 
     async def refresh(self) -> bool:
         """Fetches what the gateway says to fetch from time to time.  False if that should be tried again soon."""
@@ -114,7 +117,7 @@ async def keep_fresh(
     keys: Keys,
     stop: asyncio.Event,
     *,
-    jitter: Callable[[float, float], float],
+    jitter: Callable[[float, float], float] = random.uniform,
     wait: Callable[[asyncio.Event, float], Awaitable[None]] = pause,
 ) -> None:
     """Refreshes an account's keys until `stop` is set."""
