@@ -1,4 +1,4 @@
-"""Workers and sweepers killed -9 while gateways are being asked what deliveries wanted to know: nothing lost or doubled."""
+"""Workers and sweepers killed -9 while gateways are asked what deliveries wanted to know: nothing lost or doubled."""
 
 import asyncio
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Platform certificates fetched: the package wechatpayv3 takes in the same; what is refused, and what counts how long."""
+"""Platform certificates fetched: the package wechatpayv3 takes in the same; what is refused; how long they count."""
 
 import json
 from datetime import timedelta

@@ -3,6 +3,8 @@
 import asyncio
 from collections import Counter
 from datetime import timedelta
+from functools import partial
+from random import Random
 from uuid import uuid4
 
 import pytest
@@ -10,15 +12,16 @@ import pytest
 from tests.store.factories import NOON, a_delivery, a_registration, an_event
 from tillkeeper.asking.client import NoAnswer
 from tillkeeper.domain.events import Evidence, Kind
-from tillkeeper.domain.fetching import GIVE_UP_AFTER, MISS_PAUSES, UNPROVEN_REST, Fetch
+from tillkeeper.domain.fetching import GIVE_UP_AFTER, MISS_PAUSES, UNPROVEN_REST, Fetch, Finished, next_step
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.base import Answer, Call, Question
-from tillkeeper.store.apply import apply_deliveries
+from tillkeeper.store.apply import apply_deliveries, replay
 from tillkeeper.store.audit import audit
-from tillkeeper.store.fetches import UNPROVEN_OPEN_MAX
+from tillkeeper.store.fetches import UNPROVEN_OPEN_MAX, settle_fetch, take_fetches
 from tillkeeper.store.orders import history, register, show
 from tillkeeper.store.transactions import repeat_when_raced
 from workers.fetch import FetchLoop
+from workers.isolate import apply_or_park, park_delivery
 from workers.outage import Outage
 
 SECOND = timedelta(seconds=1)
@@ -424,3 +427,120 @@ async def test_the_audit_tells_what_should_have_been_asked_by_now(pool):
     await wished(pool, PAYMENT)
     told = await books(pool, NOON + timedelta(hours=2))
     assert (told.overdue_fetches.count, told.overdue_fetches.oldest, told.balances) == (1, NOON, True)
+
+
+# Whatever happens in whatever order.
+
+
+class Chances:
+    """Wishes, claims, answers, failures, deaths and late comers at random, and a model of what must hold."""
+
+    def __init__(self, pool, clock, seed):
+        self.pool, self.clock, self.chance = pool, clock, Random(seed)
+        self.refs = ["tr_1", "tr_2", "tr_3"]
+        self.step = 0
+        self.wished_at = dict.fromkeys(self.refs, -1)
+        self.answered_from = dict.fromkeys(self.refs, -1)  # when the last question that was answered began
+        self.hands = {}  # by claim: what is being asked, when that began, and until when it is theirs
+
+    async def transact(self, work):
+        return await repeat_when_raced(self.pool, work)
+
+    async def act(self):
+        self.step += 1
+        act = self.chance.choice(["wish", "take", "take", "found", "not_found", "no_answer", "pass", "die"])
+        if act == "pass":
+            self.clock.at += self.chance.choice([SECOND, MINUTE, 10 * MINUTE])
+        elif act == "wish":
+            await self.wish()
+        elif act == "take":
+            await self.take()
+        elif self.hands:
+            held = self.hands.pop(self.chance.choice(list(self.hands)))
+            if act != "die":
+                await self.answer(held, act)
+
+    async def wish(self):
+        chosen = self.chance.choices(self.refs, k=self.chance.randint(1, 3))
+        fetches = [Fetch(about="payment", payment_ref=it, proven=self.chance.random() < 0.7) for it in chosen]
+        await wished(self.pool, *fetches, now=self.clock.at)
+        self.wished_at.update(dict.fromkeys(chosen, self.step))
+
+    async def take(self):
+        for it in await self.transact(partial(take_fetches, limit=2, lease=LEASE, now=self.clock.at)):
+            same = [until for held, _, until in self.hands.values() if held.id == it.id]
+            assert all(self.clock.at >= until for until in same), "two ask the same at once"
+            self.hands[it.id, it.claim] = (it, self.step, self.clock.at + LEASE)
+
+    async def answer(self, held, outcome):
+        taken, since, _ = held
+        now = self.clock.at
+        what = next_step(taken.progress, outcome, now=now, jitter=lambda *_: 1.0)
+        is_ours = await self.transact(
+            lambda conn: settle_fetch(conn, taken, what, result=outcome, policy=Policy().cases, now=now)
+        )
+        if is_ours and (outcome == "found" or what == Finished("not_found")):
+            ref = taken.fetch.payment_ref
+            self.answered_from[ref] = max(self.answered_from[ref], since)
+
+    async def come_to_an_end(self):
+        self.step += 1
+        for _ in range(20):
+            self.clock.at += timedelta(hours=7)
+            await self.take()
+            while self.hands:
+                await self.answer(self.hands.popitem()[1], "found")
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_every_wish_is_followed_by_a_question_and_no_two_ask_the_same_at_once(pool, clock, seed):
+    chances = Chances(pool, clock, seed)
+    for _ in range(120):
+        await chances.act()
+        assert (await books(pool, clock.at)).unfetched == []
+    await chances.come_to_an_end()
+    told = await books(pool, clock.at)
+    assert (told.fetches["open"], told.balances) == (0, True)
+    assert all(chances.wished_at[it] <= chances.answered_from[it] for it in chances.refs)
+
+
+# Deliveries that cannot be kept, and those that killed their workers.
+
+
+async def test_what_cannot_be_kept_is_parked_with_its_questions_and_replayed_once(pool, loop, gateways):
+    await registered(pool)
+    gateways.says = lambda *_: paid()
+    bad = a_delivery(an_event(Kind.PAYMENT_FAILED), run=uuid4(), number=1, key="\x00", fetches=(PAYMENT, PAYMENT))
+    await apply_or_park(pool, bad, policy=Policy(), now=NOON)
+    told = await books(pool)
+    assert (told.parked, told.fetches["wanted"], told.balances) == (2, 0, True)
+    for row in await pool.fetch("SELECT id, body FROM parked ORDER BY id"):
+        mended = row["body"].replace(b"\xa1\x00", b"\xa1k")
+        await pool.execute("UPDATE parked SET body = $2 WHERE id = $1", row["id"], mended)
+        await repeat_when_raced(
+            pool, lambda conn, number=row["id"]: replay(conn, number, by="me", note="mended", policy=Policy(), now=NOON)
+        )
+    told = await books(pool)
+    assert (told.parked, told.fetches["wanted"], told.fetches["open"], told.balances) == (0, 2, 2, True)
+    await loop.run_once()
+    assert (await show(pool, "A1"))["status"] == "paid"
+
+
+async def test_what_killed_its_workers_is_parked_and_its_questions_are_asked(pool, loop, gateways):
+    await registered(pool)
+    gateways.says = lambda *_: paid()
+    delivery = a_delivery(run=uuid4(), number=1, fetches=(PAYMENT,))
+    for _ in range(2):
+        await park_delivery(pool, delivery, reason="delivery_limit", error="-", now=NOON)
+    await loop.run_once()
+    assert (await show(pool, "A1"))["status"] == "paid"
+    assert (await books(pool)).balances
+
+
+async def test_a_delivery_that_a_lane_hands_out_twice_wishes_once(pool):
+    delivery = a_delivery(run=uuid4(), number=1, fetches=(PAYMENT,), query="a=b")
+    for _ in range(2):
+        await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [delivery], policy=Policy(), now=NOON))
+    told = await books(pool)
+    assert (told.fetches["wanted"], told.balances) == (1, True)
+    assert await pool.fetchval("SELECT query FROM delivery") == "a=b"

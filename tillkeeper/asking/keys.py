@@ -98,7 +98,6 @@ class Keys:
 
     async def _fetch(self, call: Call) -> None:
         account = self._gateway.account
-        self._tried += 1
         try:
             self._gateway.learn(await self._send(call), now=self._now())
         except (Unreachable, AskAgain, Denied) as error:
@@ -109,6 +108,8 @@ class Keys:
             KEYS_FETCHED.labels(account, "refused").inc()
             log.warning("key_refused", account=account, kind=type(error).__name__, reason=error.reason)
             raise BadSignature(f"the key that was fetched is refused: {error.reason}") from None
+        finally:
+            self._tried += 1
         KEYS_FETCHED.labels(account, "learnt").inc()
         log.info("key_learnt", account=account)
 
