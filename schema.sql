@@ -1,6 +1,7 @@
 -- Tillkeeper's database, whole.  Read it first.  `tillkeeper db init` runs it; running it again changes nothing.
 --
 --   delivery ──< inbox >── orders ──< payment, refund, dispute
+--      └──< fetches (what to ask its gateway)
 --                            ├────< rung (what the sweep did), act (what people did)
 --                            └────< cases ──< case_entry      outbox (what is to be told)
 --   spool (the PostgreSQL lane)      parked (what could not be applied)
@@ -52,6 +53,9 @@ CREATE TABLE IF NOT EXISTS delivery (
     body         bytea,  -- null once retention removed it
     events       integer NOT NULL CHECK (events >= 0),
     duplicates   integer NOT NULL DEFAULT 0 CHECK (duplicates BETWEEN 0 AND events),
+    query        text NOT NULL DEFAULT '',  -- of the URL, raw
+    fetches      integer NOT NULL DEFAULT 0 CHECK (fetches >= 0),  -- what its gateway must be asked because of it
+    dropped      integer NOT NULL DEFAULT 0 CHECK (dropped BETWEEN 0 AND fetches),  -- of these, unsigned and too many
     PRIMARY KEY (run, number)
 ) WITH (toast_tuple_target = 8160);  -- real bodies of 2 to 5 KB stay in the row
 ALTER TABLE delivery ALTER COLUMN body SET STORAGE EXTERNAL;  -- compressing each body cost more than writing it
@@ -67,6 +71,42 @@ CREATE TABLE IF NOT EXISTS delivery_void (
     -- A person's act says who, when and why.
     CONSTRAINT explained_whole CHECK (num_nulls(explained_by, note, explained_at) IN (0, 3))
 );
+
+-- What a gateway must be asked, because a delivery said only that it changed.  One row for each thing that can be asked
+-- about, open while a delivery's wish is not answered: many wishes are one question, and one that comes while the gateway is
+-- being asked leads to one more.
+CREATE TABLE IF NOT EXISTS fetches (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    account      text NOT NULL,
+    about        text NOT NULL CHECK (about IN ('payment', 'refund')),
+    payment_ref  text,
+    refund_ref   text,
+    order_ref    text,
+    run          uuid NOT NULL,  -- the delivery that wished it last
+    number       bigint NOT NULL,
+    proven       boolean NOT NULL,  -- whether one of the wishes that are open was signed by the gateway
+    -- Wishes so far, and what became of them; audit adds them up.
+    wishes       bigint NOT NULL CHECK (wishes > 0),
+    found        bigint NOT NULL DEFAULT 0 CHECK (found >= 0),
+    not_found    bigint NOT NULL DEFAULT 0 CHECK (not_found >= 0),
+    given_up     bigint NOT NULL DEFAULT 0 CHECK (given_up >= 0),
+    wanted_at    timestamptz NOT NULL,  -- when the first wish came that is open
+    due_at       timestamptz,  -- when to ask next; null: nothing is open
+    failures     integer NOT NULL DEFAULT 0,  -- questions without an answer since wanted_at
+    misses       integer NOT NULL DEFAULT 0,  -- and those that were answered with "no such thing"
+    asked_at     timestamptz,
+    taken        bigint NOT NULL DEFAULT 0,  -- claims so far: whose claim ran out writes nothing here
+    taken_until  timestamptz NOT NULL DEFAULT '-infinity',  -- a lease
+    result       text,  -- of the last question, in words for people
+    finished_at  timestamptz,
+    UNIQUE NULLS NOT DISTINCT (account, about, payment_ref, refund_ref, order_ref),
+    FOREIGN KEY (run, number) REFERENCES delivery,
+    -- A wish is answered, or somebody will ask.
+    CONSTRAINT open_is_due CHECK ((due_at IS NOT NULL) = (wishes > found + not_found + given_up)),
+    CONSTRAINT answered_once CHECK (wishes >= found + not_found + given_up)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+CREATE INDEX IF NOT EXISTS fetches_due ON fetches (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS fetches_unproven ON fetches (account) WHERE due_at IS NOT NULL AND NOT proven;
 
 -- Every event once, with its outcome.  This is also the history of an order.
 CREATE TABLE IF NOT EXISTS inbox (

@@ -71,6 +71,13 @@ def refusal(status: int, error: str, **headers: str) -> web.Response:
     return answer(status, {"error": error}, **headers)
 
 
+def method_refusal(allowed: str) -> web.Response:
+    """The path is right, and the method is not one that it takes."""
+    response = refusal(405, f"this path takes {allowed}", Allow=allowed)
+    response.force_close()  # a body that nobody asked for is not read
+    return response
+
+
 def not_now(error: str) -> web.Response:
     """The world's fault: come again."""
     return refusal(503, error, Retry_After=str(RETRY_AFTER_S))

@@ -11,14 +11,17 @@ import msgspec
 import structlog
 from aiohttp import HttpVersion11, web
 
-from ingest.answers import Handler, refusal
+from ingest.answers import Handler, method_refusal, refusal
 from ingest.health import Health
 from ingest.hints import Hints
 from ingest.orders import OrdersApi
 from ingest.receive import AccountReceiver
 from ingest.refusals import Refusals
 from tillkeeper import clock
-from tillkeeper.accounts import Accounts
+from tillkeeper.accounts import Accounts, KnownAccounts
+from tillkeeper.asking import wire
+from tillkeeper.asking.keys import KEY_SETTINGS, Keys, Refreshers
+from tillkeeper.asking.wire import Send
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.lanes.rabbitmq_sender import RabbitSender
@@ -37,11 +40,12 @@ POOL_CLOSE_S: Final = 5.0
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
     """What the receiver holds while it runs."""
 
-    accounts: Accounts
+    accounts: KnownAccounts
     pool: asyncpg.Pool
     intake: Intake
     hints: Hints
     refusals: Refusals
+    send: Send  # for keys that deliveries name
     policy: PolicyFile
 
 
@@ -68,7 +72,15 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
         stack.push_async_callback(hints.close)
         refusals = Refusals(pool, records=accounts, monotonic_s=clock.monotonic_s)
         stack.push_async_callback(refusals.close)
-        yield Opened(accounts=accounts, pool=pool, intake=intake, hints=hints, refusals=refusals, policy=policy)
+        yield Opened(
+            accounts=accounts,
+            pool=pool,
+            intake=intake,
+            hints=hints,
+            refusals=refusals,
+            send=await stack.enter_async_context(wire.opened(KEY_SETTINGS)),
+            policy=policy,
+        )
 
 
 async def _open_pool(settings: Settings) -> asyncpg.Pool:
@@ -105,6 +117,7 @@ def build_app(settings: Settings, opened: Opened) -> web.Application:
     routes = {**orders.routes(), **Health(opened.intake).routes()}
     app = web.Application(client_max_size=body_bytes_max)
     app[RECEIVERS] = webhooks.receivers
+    app.on_cleanup.append(webhooks.close)
     for path, handlers in routes.items():
         for method, handler in handlers.items():
             _add(app, method, path, handler)
@@ -119,7 +132,7 @@ def go_past_the_router(server: web.Server, app: web.Application) -> None:
     receivers, routed = app[RECEIVERS], server.request_handler
 
     def handle(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
-        receive = receivers.get(request.raw_path)
+        receive = receivers.get(request.raw_path) or receivers.get(request.raw_path.partition("?")[0])
         if receive is None or request.method != "POST" or "Expect" in request.headers:
             return routed(request)
         return receive(cast("web.Request", request))
@@ -133,29 +146,45 @@ class Webhooks:
     def __init__(self, opened: Opened, body_bytes_max: int) -> None:
         self._opened = opened
         self._body_bytes_max = body_bytes_max
-        self._gateways: dict[str, Gateway] = {}
+        self._known: dict[str, tuple[Gateway, AccountReceiver]] = {}
+        self._keys: dict[str, Keys] = {}
+        self._refreshers = Refreshers()
         self.receivers: dict[str, Handler] = {}
         self.follow()
 
     def follow(self) -> None:
         """Takes up the accounts as they are now.  What a receiver has in hand it finishes with the keys it had."""
-        opened, now = self._opened, dict(self._opened.accounts.gateways)
-        for name in self._gateways.keys() - now.keys():
-            del self.receivers[f"/webhooks/{name}"]
+        now = self._opened.accounts.gateways
+        for name in self._known.keys() - now.keys():
+            del self._known[name], self._keys[name], self.receivers[f"/webhooks/{name}"]
         for name, gateway in now.items():
-            if self._gateways.get(name) is not gateway:
-                receiver = AccountReceiver(
-                    gateway, opened.intake, opened.hints, opened.refusals, body_bytes_max=self._body_bytes_max
-                )
-                self.receivers[f"/webhooks/{name}"] = receiver.receive
-        self._gateways = now
+            if name not in self._known or self._known[name][0] is not gateway:
+                self._take(name, gateway)
+        self._refreshers.follow(self._keys)
+
+    async def close(self, _app: web.Application) -> None:
+        """Ends the refreshing of keys."""
+        await self._refreshers.close()
+
+    def _take(self, name: str, gateway: Gateway) -> None:
+        opened, keys = self._opened, Keys(gateway, self._opened.send)
+        receiver = AccountReceiver(
+            gateway, opened.intake, opened.hints, opened.refusals, keys, body_bytes_max=self._body_bytes_max
+        )
+        self._known[name], self._keys[name] = (gateway, receiver), keys
+        self.receivers[f"/webhooks/{name}"] = receiver.receive
 
     async def route(self, request: web.Request) -> web.StreamResponse:
         """What comes by the router: to the account's receiver, as far as there is one."""
-        receive = self.receivers.get(request.path)
-        if receive is None:
+        known = self._known.get(request.match_info["account"])
+        if known is None:
             return await _nothing_here(request)
-        return await (receive(request) if request.method == "POST" else _refuse_method("POST")(request))
+        gateway, receiver = known
+        if request.method == "POST":
+            return await receiver.receive(request)
+        if request.method == "GET" and type(gateway).challenged is not Gateway.challenged:
+            return await receiver.challenge(request)
+        return method_refusal("POST")
 
 
 def _add(app: web.Application, method: str, path: str, handler: Handler) -> None:
@@ -171,9 +200,7 @@ async def _continue(request: web.Request) -> None:
 
 def _refuse_method(allowed: str) -> Handler:
     async def refuse(_request: web.Request) -> web.Response:
-        response = refusal(405, f"this path takes {allowed}", Allow=allowed)
-        response.force_close()  # a body that nobody asked for is not read
-        return response
+        return method_refusal(allowed)
 
     return refuse
 

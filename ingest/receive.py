@@ -3,6 +3,7 @@
     read (bounded) ─> verify ─> parse ─> intake.accept (durable) ─> acknowledge      2xx
       │                 │         │          └─ Unavailable                          503, with Retry-After
       └─ 408 413 415    └─ 401    └─ 400
+                          └─ a key is not at hand: tillkeeper/asking/keys.py fetches it; verified again, or 503
 
 This is the hot path: what does not depend on the request is made once, when the receiver starts.
 """
@@ -15,12 +16,15 @@ import structlog
 from aiohttp import web
 from prometheus_client import Counter
 
-from ingest.answers import RETRY_AFTER_S, Ready
-from ingest.body import Encoded, Headers, Incomplete, TooLarge, TooSlow, Upgrade, headers_of, read_body
+from ingest.answers import RETRY_AFTER_S, Ready, method_refusal
+from ingest.body import Encoded, Headers, Incomplete, TooLarge, TooSlow, Upgrade, headers_of, multimap, read_body
 from tillkeeper import clock, telemetry
+from tillkeeper.asking.keys import NoKey
 from tillkeeper.doctor.findings import Diagnosis
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.gateways.base import BadPayload, BadSignature, Gateway, Refused, Request
+from tillkeeper.domain.fetching import Fetch
+from tillkeeper.gateways.base import BadPayload, BadSignature, Gateway, Refused, Request, Step
+from tillkeeper.gateways.fetching import fetches_of
 from tillkeeper.lanes.base import Unavailable
 
 log = structlog.get_logger()
@@ -51,6 +55,8 @@ class Accepts(Protocol):
         headers: tuple[tuple[str, str], ...],
         body: bytes,
         events: tuple[PaymentEvent, ...],
+        fetches: tuple[Fetch, ...],
+        query: str,
     ) -> str:
         """The name of the lane that made the delivery durable.  Raises Unavailable."""
         ...
@@ -74,21 +80,30 @@ class Examines(Protocol):
         ...
 
 
+class Fetches(Protocol):
+    """Who fetches a key that a delivery names (tillkeeper/asking/keys.py)."""
+
+    async def fetch_for(self, request: Request) -> bool:
+        """True if a key was learnt, so that the delivery can be looked at again.  Raises NoKey, BadSignature."""
+        ...
+
+
 class AccountReceiver:
     """Takes the deliveries of one account."""
 
     def __init__(
-        self, gateway: Gateway, intake: Accepts, hints: Hears, refusals: Examines, *, body_bytes_max: int
+        self, gateway: Gateway, intake: Accepts, hints: Hears, refusals: Examines, keys: Fetches, *, body_bytes_max: int
     ) -> None:
         self._gateway = gateway
         self._hints = hints
         self._doctor = refusals
+        self._keys = keys
         self._account = gateway.account
         self._intake = intake
         self._body_bytes_max = body_bytes_max
         self._kept_headers = tuple(sorted(gateway.kept_headers))
         self._acknowledgement = Ready(gateway.acknowledge())
-        self._not_durable = Ready(gateway.refuse(503), **{"Retry-After": str(RETRY_AFTER_S)})
+        self._not_now = Ready(gateway.refuse(503), **{"Retry-After": str(RETRY_AFTER_S)})
         self._refusals: dict[int, Ready] = {}
         self._accepted = telemetry.DELIVERIES.labels(self._account, "accepted")
         self._by_key: dict[str, Counter] = {}
@@ -100,13 +115,21 @@ class AccountReceiver:
         try:
             headers = headers_of(request)
             body = await read_body(request, bytes_max=self._body_bytes_max)
-            received_at = clock.now()
-            verified = self._gateway.verify(Request(headers, body), received_at)
-            events = self._gateway.parse(verified)
+            query = request.raw_path.partition("?")[2]
+            asked, received_at = Request(headers, body, query), clock.now()
+            try:
+                verified = self._gateway.verify(asked, received_at)
+            except BadSignature as refused:
+                if refused.step is not Step.KEY or not await self._keys.fetch_for(asked):
+                    raise
+                verified = self._gateway.verify(asked, received_at)
+            events, fetches = self._gateway.parse(verified), fetches_of(self._gateway, verified)
         except (BadSignature, BadPayload) as refused:
-            return self._examine(request, Request(headers, body), refused)
+            return self._examine(request, asked, refused)
         except Refused as refused:
             return self._refuse(refused)
+        except NoKey as unavailable:
+            return self._refuse_for_now(unavailable, "no_key")
         try:
             # A client that leaves does not cut this: the server runs with handler_cancellation=False.
             await self._intake.accept(
@@ -116,13 +139,23 @@ class AccountReceiver:
                 headers=self._keep(headers),
                 body=body,
                 events=events,
+                fetches=fetches,
+                query=query,
             )
         except Unavailable as unavailable:
-            return self._refuse_for_now(unavailable)
+            return self._refuse_for_now(unavailable, "not_durable")
         self._accepted.inc()
         self._count_key(verified.key)
         telemetry.ACCEPT_SECONDS.observe(clock.monotonic_s() - started_s)
         return self._acknowledgement
+
+    async def challenge(self, request: web.Request) -> web.Response:
+        """Answers a GET by which the gateway tests the address; any other is as if nobody could ask."""
+        asked = Request(multimap(request.raw_headers), b"", request.raw_path.partition("?")[2])
+        reply = self._gateway.challenged(asked)
+        if reply is None:
+            return method_refusal("POST")
+        return Ready(reply).fresh()
 
     def _keep(self, headers: Headers) -> tuple[tuple[str, str], ...]:
         return tuple([(name, value) for name in self._kept_headers for value in headers.get(name, ())])
@@ -158,11 +191,15 @@ class AccountReceiver:
             response.force_close()  # what is left of the body is not waited for
         return response
 
-    def _refuse_for_now(self, unavailable: Unavailable) -> web.Response:
-        telemetry.DELIVERIES.labels(self._account, "not_durable").inc()
-        if (unsaid := self._said.due("not_durable")) is not None:
-            log.error("delivery_not_durable", account=self._account, reason=str(unavailable), unsaid=unsaid)
-        return self._not_durable
+    def _refuse_for_now(self, unavailable: Unavailable | NoKey, result: str) -> web.Response:
+        telemetry.DELIVERIES.labels(self._account, result).inc()
+        if (unsaid := self._said.due(result)) is not None:
+            fields = {"account": self._account, "reason": str(unavailable), "unsaid": unsaid}
+            if isinstance(unavailable, NoKey):
+                log.warning("delivery_without_key", **fields)
+            else:
+                log.error("delivery_not_durable", **fields)
+        return self._not_now
 
     def _refusal(self, status: int) -> Ready:
         if status not in self._refusals:

@@ -4,14 +4,17 @@ import hashlib
 import hmac
 import json
 from base64 import b64encode
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
 import msgspec
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 
 Json = dict[str, Any]
 Signed = tuple[dict[str, str], bytes]  # headers and body of one POST
@@ -275,6 +278,45 @@ def wechatpay_body(apiv3_key: str, now: datetime, event_type: str, plain: bytes,
         ensure_ascii=False,
         separators=(",", ":"),
     ).encode()
+
+
+def wechatpay_certificates(apiv3_key: str, certificates: Sequence[x509.Certificate]) -> bytes:
+    """The list of platform certificates, each encrypted for the merchant."""
+    listed = []
+    for certificate in certificates:
+        nonce = _word("certificate", str(certificate.serial_number))[:12]
+        pem = certificate.public_bytes(Encoding.PEM)
+        sealed = AESGCM(apiv3_key.encode()).encrypt(nonce.encode(), pem, b"certificate")
+        listed.append(
+            {
+                "serial_no": f"{certificate.serial_number:X}",
+                "effective_time": rfc3339(certificate.not_valid_before_utc),
+                "expire_time": rfc3339(certificate.not_valid_after_utc),
+                "encrypt_certificate": {
+                    "algorithm": "AEAD_AES_256_GCM",
+                    "nonce": nonce,
+                    "associated_data": "certificate",
+                    "ciphertext": b64encode(sealed).decode(),
+                },
+            }
+        )
+    return json.dumps({"data": listed}, separators=(",", ":")).encode()
+
+
+def platform_certificate(key: WeChatPayKey, now: datetime) -> x509.Certificate:
+    """A certificate of the key's, valid for years around now; for a public key, one that it might have had."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Tenpay.com Root CA")])
+    is_hex = not key.serial.startswith("PUB_KEY_ID_")
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.private_key.public_key())
+        .serial_number(int(key.serial if is_hex else key.serial.removeprefix("PUB_KEY_ID_"), 16))
+        .not_valid_before(now - timedelta(days=365))
+        .not_valid_after(now + timedelta(days=4 * 365))
+        .sign(key.private_key, SHA256())
+    )
 
 
 def wechatpay_transaction(

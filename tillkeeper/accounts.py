@@ -32,6 +32,13 @@ class KnownAccounts:
         self.gateways: dict[str, Gateway] = {name: build(name, it) for name, it in settings.items()}
         self._former: dict[str, tuple[Gateway, ...]] = {}
 
+    def on_change(self, call: Callable[[], None]) -> None:
+        """Has it called after every change; these never change."""
+
+    async def look_once(self) -> int:
+        """Looks whether they changed, as a loop's step."""
+        return 0
+
     def patient(self, gateway: Gateway, request: Request, now: datetime, refused: Refused, *, url: str) -> Patient:
         """A refused delivery as the doctor sees it.  `url` is where it was posted to, as far as the request shows."""
         settings, own = self._settings.get(gateway.account), gateway.own_url

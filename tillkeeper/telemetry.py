@@ -44,6 +44,11 @@ KEYS_USED: Final = Counter(
     "Accepted deliveries by the key that verified them, to see when an old one is no longer used",
     ("account", "key"),
 )
+KEYS_FETCHED: Final = Counter(
+    "tillkeeper_keys_fetched",
+    "Keys fetched because a delivery named one not at hand, or from time to time, by account and result",
+    ("account", "result"),
+)
 ACCEPT_SECONDS: Final = Histogram(
     "tillkeeper_accept_seconds",
     "From the headers' arrival until every event of the delivery is durable",
@@ -87,6 +92,18 @@ UNANSWERING: Final = Gauge(
     "Processes that leave an account alone because its gateway does not answer",
     ("account",),
     multiprocess_mode="livesum",
+)
+
+# What deliveries said to ask about.
+FETCHES: Final = Counter(
+    "tillkeeper_fetches",
+    "Questions that deliveries caused, by account and what came of them: found, not_found, again, given_up, dropped",
+    ("account", "result"),
+)
+FETCH_LAG_SECONDS: Final = Gauge(
+    "tillkeeper_fetch_lag_seconds",
+    "How long the longest due question of the last batch had been due",
+    multiprocess_mode="livemax",
 )
 
 # What happens because time passed.

@@ -21,7 +21,7 @@ from tillkeeper.store.inbox import DeliveryKey
 from tillkeeper.store.parked import park_unreadable
 from tillkeeper.store.pool import is_outage
 from tillkeeper.store.transactions import repeat_when_raced
-from tillkeeper.telemetry import APPLIED_EVENTS, APPLY_BATCH_EVENTS, APPLY_LAG_SECONDS, PARKED_EVENTS
+from tillkeeper.telemetry import APPLIED_EVENTS, APPLY_BATCH_EVENTS, APPLY_LAG_SECONDS, FETCHES, PARKED_EVENTS
 from workers.isolate import apply_or_park
 from workers.outage import Outage, Stopped
 
@@ -150,6 +150,9 @@ class ApplyLoop:
             APPLIED_EVENTS.labels(outcome).inc(events)
         APPLIED_EVENTS.labels("duplicate").inc(tally.duplicates)
         self._note(deliveries)
+        for account, questions in tally.dropped.items():
+            FETCHES.labels(account, "dropped").inc(questions)
+            log.warning("fetches_dropped", account=account, questions=questions)
         APPLY_BATCH_EVENTS.observe(sum(len(it.events) for it in deliveries))
         if deliveries:
             oldest = min(it.received_at for it in deliveries)

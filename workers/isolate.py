@@ -9,7 +9,8 @@ from tillkeeper.domain.delivery import Delivery
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply import Tally, apply_event, keep_delivery
-from tillkeeper.store.parked import park_event
+from tillkeeper.store.fetches import want
+from tillkeeper.store.parked import park_event, park_fetches
 from tillkeeper.store.pool import Conn, is_outage
 from tillkeeper.store.transactions import MEETINGS, repeat_when_raced
 from tillkeeper.telemetry import PARKED_EVENTS
@@ -27,6 +28,7 @@ async def park_delivery(pool: asyncpg.Pool, delivery: Delivery, *, reason: str, 
 
     async def park(conn: Conn) -> None:
         if await keep_delivery(conn, delivery):
+            await want(conn, [delivery], now=now)  # to ask is harmless, whatever its events did to a worker
             for event in delivery.events:
                 await _park(conn, delivery, event, reason=reason, error=error, now=now)
 
@@ -40,6 +42,7 @@ async def _settle(conn: Conn, delivery: Delivery, policy: Policy, now: datetime)
             if not await keep_delivery(conn, delivery):
                 total.redelivered = 1
                 return total
+            total.dropped = await want(conn, [delivery], now=now)
     except Exception as error:
         if _is_passing(error):
             raise
@@ -63,6 +66,10 @@ async def _settle(conn: Conn, delivery: Delivery, policy: Policy, now: datetime)
 async def _park_all(conn: Conn, delivery: Delivery, error: Exception, now: datetime) -> None:
     for event in delivery.events:
         await _park(conn, delivery, event, reason="cannot_be_kept", error=_text_of(error), now=now)
+    if delivery.fetches:
+        await park_fetches(conn, delivery, reason="cannot_be_kept", error=_text_of(error), now=now)
+        PARKED_EVENTS.labels("cannot_be_kept").inc()
+        log.error("fetches_parked", account=delivery.account, reason="cannot_be_kept", error=_text_of(error))
 
 
 async def _park(conn: Conn, delivery: Delivery, event: PaymentEvent, *, reason: str, error: str, now: datetime) -> None:

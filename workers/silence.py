@@ -1,6 +1,6 @@
 """Watches how each account talks and answers, and remembers for all sweepers what this one saw of the gateways."""
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -11,7 +11,7 @@ from tillkeeper.asking.client import NoAnswer
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.pulse import Answers, together
-from tillkeeper.gateways.base import Answer, Question
+from tillkeeper.gateways.base import Answer, Call, Question
 from tillkeeper.store.pool import Conn
 from tillkeeper.store.pulse import BEGINS, Abilities, Turn, note_answers, open_quiet, watch
 from tillkeeper.telemetry import ASKED_SOONER, QUIET
@@ -35,6 +35,10 @@ class AsksAndLists(Protocol):
 
     async def ask(self, account: str, question: Question) -> Answer:
         """What the gateway knows.  Raises NoAnswer."""
+        ...
+
+    async def make(self, account: str, calls: Sequence[Call]) -> None:
+        """Makes calls whose answers go unread."""
         ...
 
     def events(self, account: str, *, since: datetime, until: datetime) -> AsyncIterator[tuple[PaymentEvent, ...]]:
@@ -67,6 +71,10 @@ class Watched:
             raise
         self._answered(account)
         return answer
+
+    async def make(self, account: str, calls: Sequence[Call]) -> None:
+        """As the asker does; these tell nothing of how it answers."""
+        await self._asker.make(account, calls)
 
     async def events(
         self, account: str, *, since: datetime, until: datetime

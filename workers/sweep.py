@@ -18,7 +18,7 @@ import structlog
 from tillkeeper.asking.client import NoAnswer
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.policy import Policy
-from tillkeeper.gateways.base import Answer, Question
+from tillkeeper.gateways.base import Answer, Call, Question
 from tillkeeper.settings import SweepSettings
 from tillkeeper.store.apply import apply_found
 from tillkeeper.store.pool import is_outage
@@ -42,11 +42,16 @@ class Asks(Protocol):
         """What the gateway knows.  Raises NoAnswer."""
         ...
 
+    async def make(self, account: str, calls: Sequence[Call]) -> None:
+        """Makes calls whose answers go unread.  Raises nothing."""
+        ...
+
 
 class _Said(msgspec.Struct, kw_only=True):
     """What the gateways said about one order."""
 
     events: list[PaymentEvent] = msgspec.field(default_factory=list)
+    then: list[tuple[str, Sequence[Call]]] = msgspec.field(default_factory=list)  # once the events are committed
     found: int = 0
     not_found: int = 0
     no_answer: list[str] = msgspec.field(default_factory=list)
@@ -93,6 +98,7 @@ class Sweep:
                 settled = [it.settled(rung) for it, rung in zip(said, taken, strict=True)]
                 closed = await self._outage.wait_out(lambda: self._settle(settled))
                 self._count(settled, closed)
+                await asyncio.gather(*(self._asker.make(*then) for it in said for then in it.then))
         except Stopped:
             return 0
         SWEPT_ORDERS.labels("looked_at").inc(count)
@@ -143,6 +149,7 @@ class Sweep:
             said.no_answer.append("busy")
         else:
             said.events += answer.events
+            said.then += [(account, answer.then)] if answer.then else []
             said.found += answer.found
             said.not_found += not answer.found
 

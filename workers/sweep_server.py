@@ -1,6 +1,7 @@
 """The role `sweep`: what happens because time passed, until the process is told to stop."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
@@ -10,7 +11,11 @@ import asyncpg
 import structlog
 
 from tillkeeper import clock
+from tillkeeper.accounts import LOOK_EVERY_S as ACCOUNTS_LOOK_EVERY_S
+from tillkeeper.accounts import Accounts
+from tillkeeper.asking import wire
 from tillkeeper.asking.client import asking
+from tillkeeper.asking.keys import KEY_SETTINGS, Keys, Refreshers
 from tillkeeper.loops import keep_running, start
 from tillkeeper.policy import PolicyFile
 from tillkeeper.policy.file import LOOK_EVERY_S
@@ -18,6 +23,7 @@ from tillkeeper.settings import Settings
 from tillkeeper.store.policy_change import look_anew, take_policy
 from tillkeeper.store.pool import open_pool
 from workers.backfill import Backfill
+from workers.fetch import FetchLoop
 from workers.follow import Follow
 from workers.health import listening
 from workers.outage import Outage, Stopped
@@ -28,17 +34,20 @@ log = structlog.get_logger()
 
 SWEEP_LOOPS: Final = 2  # while one waits for a slow gateway, the other goes on
 SWEEP_IDLE_S: Final = 1.0  # a look at nothing due costs a fraction of a millisecond
+FETCH_LOOPS: Final = 2  # likewise
+FETCH_IDLE_S: Final = 0.5  # a payer waits for it; a look at nothing due costs as little
 FOLLOW_IDLE_S: Final = 5.0
 SILENCE_IDLE_S: Final = 10.0  # minutes matter, not seconds
 BACKFILL_IDLE_S: Final = 5.0
 ORDERS_ANEW: Final = 1_000  # looked at anew in one go after a change of policy
 STOP_S: Final = 45.0  # questions under way are waited for; what is not settled by then is as after a kill
-POOL_CONNECTIONS: Final = 6
+POOL_CONNECTIONS: Final = 8
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Sweeps until `stop` is set, then finishes what is under way."""
-    policy = PolicyFile(settings.policy, settings.accounts)
+    accounts = Accounts(settings)
+    policy = PolicyFile(settings.policy, accounts.gateways.keys())
     outage = Outage(stop)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(listening(settings.sweep))
@@ -47,8 +56,18 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         except Stopped:
             return
         stack.push_async_callback(pool.close)
-        asker = Watched(await stack.enter_async_context(asking(settings.build_gateways(), settings.ask)), now=clock.now)
-        log.info("sweep_started", asks=sorted(name for name in settings.accounts if asker.can_ask(name)))
+        asks = await stack.enter_async_context(asking(accounts.gateways, settings.ask))
+        asker = Watched(asks, now=clock.now)
+        refreshers, send = Refreshers(), await stack.enter_async_context(wire.opened(KEY_SETTINGS))
+        stack.push_async_callback(refreshers.close)
+
+        def follow_accounts() -> None:
+            asks.follow()
+            refreshers.follow({name: Keys(gateway, send) for name, gateway in accounts.gateways.items()})
+
+        follow_accounts()  # answers are signed with keys that are to be kept fresh, too
+        accounts.on_change(follow_accounts)
+        log.info("sweep_started", asks=sorted(name for name in accounts.gateways if asker.can_ask(name)))
         sweeps = [
             Sweep(
                 pool=pool,
@@ -60,13 +79,27 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             )
             for _ in range(SWEEP_LOOPS)
         ]
+        fetches = [
+            FetchLoop(
+                pool=pool,
+                asker=asker,
+                outage=outage,
+                policy=lambda: policy.policy,
+                now=clock.now,
+                jitter=random.uniform,
+                ask_within_s=settings.sweep.ask_within_s,
+            )
+            for _ in range(FETCH_LOOPS)
+        ]
         follow = Follow(pool=pool, outage=outage, policy=lambda: policy.policy, now=clock.now)
         watch = PolicyWatch(policy, pool, outage)
         silence, backfill = _gaps(settings, asker, pool=pool, outage=outage, policy=policy, stop=stop)
         loops: list[tuple[str, Callable[[], Awaitable[int]], float]] = [
             *((f"sweep {number}", sweep.run_once, SWEEP_IDLE_S) for number, sweep in enumerate(sweeps)),
+            *((f"fetch {number}", fetch.run_once, FETCH_IDLE_S) for number, fetch in enumerate(fetches)),
             ("follow", follow.run_once, FOLLOW_IDLE_S),
             ("policy", watch.run_once, LOOK_EVERY_S),
+            ("accounts", accounts.look_once, ACCOUNTS_LOOK_EVERY_S),
             ("silence", silence.run_once, SILENCE_IDLE_S),
             ("backfill", backfill.run_once, BACKFILL_IDLE_S),
         ]

@@ -18,7 +18,16 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from sandbox.apis.base import Put, Sealed, Told
 from sandbox.apis.stripe import http_date
-from sandbox.signing import Json, WeChatPayKey, rfc3339, wechatpay_refund_id, wechatpay_signed, wechatpay_transaction
+from sandbox.signing import (
+    Json,
+    WeChatPayKey,
+    platform_certificate,
+    rfc3339,
+    wechatpay_certificates,
+    wechatpay_refund_id,
+    wechatpay_signed,
+    wechatpay_transaction,
+)
 from sandbox.truth.books import Known, KnownRefund, PaymentState
 from sandbox.truth.ledger import Ledger
 
@@ -64,6 +73,10 @@ class WeChatPayApi:
                 if put.first("mchid") != self._voice.mch_id:
                     return _error(400, "PARAM_ERROR", "参数错误: mchid", about="payment", ref=ref)
                 return self._transaction(kind, ref, knows_at)
+            case "GET", ["v3", "certificates"]:
+                certificate = platform_certificate(self._voice.key, now)
+                body = wechatpay_certificates(self._voice.apiv3_key, [certificate])
+                return Told(body=body, about="nothing", said="certificates")
             case "GET", ["v3", "refund", "domestic", "refunds", ref]:
                 return self._refund(ref, knows_at)
             case _:

@@ -22,6 +22,7 @@ from tillkeeper.asking import wire
 from tillkeeper.asking.client import Asker
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.base import Gateway, Request
+from tillkeeper.gateways.fetching import fetches_of
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.settings import Settings
@@ -44,6 +45,7 @@ class Crew(msgspec.Struct, frozen=True, kw_only=True):
     """One round of each worker; each returns how much there was to do."""
 
     apply: RunOnce
+    fetch: RunOnce
     sweep: RunOnce
     follow: RunOnce
     watch: RunOnce  # for silence
@@ -115,12 +117,14 @@ class House:
             headers=kept,
             body=body,
             events=gateway.parse(verified),
+            fetches=fetches_of(gateway, verified),
         )
 
     async def do_what_is_due(self) -> None:
         """Everything that is due by now."""
         due_at, now = await next_due(self.pool), self.clock.now()
         if due_at is not None and due_at <= now:
+            await _to_the_end(self._crew.fetch)
             await _to_the_end(self._crew.sweep)
             await _to_the_end(self._crew.notify)
         if now >= self._follow_at:

@@ -11,6 +11,7 @@ from specimen import NOW
 from specimen_stripe import BODY, SECRET, SETTINGS
 
 from sandbox.signing import stripe_body, stripe_payment_intent, stripe_refund, stripe_signed
+from tests.telling import Telling
 from tillkeeper.gateways.base import BadPayload, Question, Verified
 from tillkeeper.gateways.inspecting import inspect_request
 from tillkeeper.gateways.stripe import Stripe, StripeSettings
@@ -215,3 +216,14 @@ def test_without_accounts_it_says_so():
 @given(st.binary(max_size=200))
 def test_it_never_raises(captured):
     assert inspected(captured)["verified"] is False
+
+
+def test_a_capture_that_says_only_that_something_changed_shows_what_is_asked():
+    file = {"url": "/webhooks/telling-main?key=key-of-the-tests#top", "headers": {}, "body": '{"payment": "tr_1"}'}
+    accounts = {"telling-main": Telling("telling-main")}
+    found = inspect_request(json.dumps(file).encode(), accounts, None, None, default_now=NOW)
+    expected = {"verified": True, "reason": None, "events": []}
+    assert found == expected | {"fetches": [{"about": "payment", "payment_ref": "tr_1"}]}
+    file["url"] = "/webhooks/telling-main"
+    found = inspect_request(json.dumps(file).encode(), accounts, None, None, default_now=NOW)
+    assert not found["verified"]

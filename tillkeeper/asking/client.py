@@ -3,10 +3,10 @@
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 import structlog
@@ -15,16 +15,21 @@ from tillkeeper import clock
 from tillkeeper.asking import wire
 from tillkeeper.asking.line import Line, NoAnswer, World
 from tillkeeper.asking.settings import AskSettings
+from tillkeeper.asking.tokens import TokenRefused, Tokens, with_token
 from tillkeeper.asking.wire import Send
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.gateways.base import Answer, Call, CannotAsk, Gateway, Heard, Page, Question
+from tillkeeper.gateways.base import Answer, AskAgain, Call, CannotAsk, Denied, Gateway, Heard, Page, Question
 from tillkeeper.telemetry import ASKED
 
 __all__ = ["Asker", "NoAnswer", "asking"]
 
 log = structlog.get_logger()
 
+Result = TypeVar("Result")
+
 PAGES_MAX: Final = 10_000  # a million of Stripe's events; a list that does not end is no list
+
+TOO_MANY, REFUSED, BROKEN = 429, 400, 500  # statuses
 
 # A question that every gateway with its credentials can put.
 A_QUESTION: Final = Question(about="payment", order_ref="any", payment_ref="pi_any")
@@ -35,6 +40,7 @@ class _Account(msgspec.Struct, frozen=True):
 
     gateway: Gateway
     line: Line
+    tokens: Tokens
 
 
 class Asker:
@@ -53,16 +59,28 @@ class Asker:
         nonce: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
         self._world = World(send=send, now=now, monotonic_s=monotonic_s, sleep=sleep, jitter=jitter, nonce=nonce)
-        self._accounts = {
-            name: _Account(gateway, Line(name, settings, self._world)) for name, gateway in gateways.items()
-        }
+        self._settings = settings
+        self._gateways = gateways
+        self._accounts: dict[str, _Account] = {}
+        self.follow()
+
+    def follow(self) -> None:
+        """Takes up the accounts as the mapping has them now; a gateway that is another one gets a line of its own."""
+        for name in self._accounts.keys() - self._gateways.keys():
+            del self._accounts[name]
+        for name, gateway in self._gateways.items():
+            if name not in self._accounts or self._accounts[name].gateway is not gateway:
+                line = Line(name, self._settings, self._world)
+                self._accounts[name] = _Account(gateway, line, Tokens(gateway, line, self._world))
 
     def can_ask(self, account: str) -> bool:
         """Whether the account has what asking takes: a gateway that answers, and our credentials there."""
         if account not in self._accounts:
             return False
+        asked = self._accounts[account]
         try:
-            self._accounts[account].gateway.ask(A_QUESTION, now=self._world.now(), nonce=self._world.nonce())
+            asked.tokens.needed()
+            asked.gateway.ask(A_QUESTION, now=self._world.now(), nonce=self._world.nonce())
         except CannotAsk:
             return False
         return True
@@ -91,7 +109,7 @@ class Asker:
             return asked.gateway.hear(question, heard, now=self._world.now())
 
         try:
-            answer = await asked.line.answer(call, hear)
+            answer = await _answer(asked, call, hear)
         except CannotAsk as error:
             ASKED.labels(account, "cannot_ask").inc()
             raise NoAnswer("cannot_ask", str(error)) from None
@@ -117,9 +135,55 @@ class Asker:
         raise NoAnswer("bad_answer", "the list of events does not end")
 
     async def _page(self, asked: _Account, since: datetime, until: datetime, after: str | None) -> Page:
-        return await asked.line.answer(
-            lambda: asked.gateway.ask_events(since=since, until=until, after=after), asked.gateway.hear_events
+        return await _answer(
+            asked,
+            lambda: asked.gateway.ask_events(since=since, until=until, after=after),
+            asked.gateway.hear_events,
         )
+
+    async def make(self, account: str, calls: Sequence[Call]) -> None:
+        """Makes calls that an answer wants made, one after the other; their answers go unread.
+
+        Raises nothing: what is not made now is made with the next answer.
+        """
+        asked = self._accounts[account]
+        for call in calls:
+            try:
+                await _answer(asked, lambda call=call: call, _made)  # type: ignore[misc]
+            except (NoAnswer, CannotAsk) as error:
+                log.warning("call_not_made", account=account, reason=str(error))
+            else:
+                ASKED.labels(account, "made").inc()
+
+
+async def _answer(asked: _Account, call: Callable[[], Call], hear: Callable[[Heard], Result]) -> Result:
+    """What the line says, with a token where the gateway wants one.  Raises NoAnswer, and whatever `call` raises."""
+    if not asked.tokens.needed():
+        return await asked.line.answer(call, hear)
+    call()  # what cannot be asked needs no token
+    token, was_here = await asked.tokens.at_hand()
+
+    def hear_strictly(heard: Heard) -> Result:
+        try:
+            return hear(heard)
+        except Denied as error:
+            asked.tokens.drop(token)
+            if was_here:
+                raise TokenRefused(str(error)) from None
+            raise
+
+    try:
+        return await asked.line.answer(lambda: with_token(call(), token), hear_strictly)
+    except TokenRefused:
+        fresh, _ = await asked.tokens.at_hand()
+        return await asked.line.answer(lambda: with_token(call(), fresh), hear)
+
+
+def _made(heard: Heard) -> None:
+    if heard.status == TOO_MANY or heard.status >= BROKEN:
+        raise AskAgain(f"status {heard.status}")
+    if heard.status >= REFUSED:
+        raise Denied(f"status {heard.status}")
 
 
 @asynccontextmanager

@@ -91,6 +91,7 @@ def _print(books: "Audit") -> None:
             "accepted": f"{books.accepted} events of {books.deliveries} deliveries",
             "accounted for": books.accounted,
             "on their way": f"{books.in_flight} deliveries, {books.spooled} messages in the PostgreSQL lane",
+            "to be fetched": _fetched(books),
             "unreadable": f"{books.unreadable} parked messages" if books.unreadable else None,
             "orders": f"{books.orders}, each status derived anew",
         }
@@ -105,6 +106,11 @@ def _print(books: "Audit") -> None:
         "Unbalanced deliveries",
         ("run", ">number", "account", ">events", ">duplicates", ">settled", ">parked"),
         (tuple(it.values()) for it in books.unbalanced),
+    )
+    print_table(
+        "Unbalanced questions: deliveries wanted so many asked, and so many became something",
+        ("account", ">wanted", ">accounted for"),
+        (tuple(it.values()) for it in books.unfetched),
     )
     print_table(
         "Misjudged orders",
@@ -124,8 +130,17 @@ def _print(books: "Audit") -> None:
     for what, overdue, role in (
         ("notices", books.overdue_notices, "notify"),
         ("orders", books.overdue_orders, "sweep"),
+        ("questions of deliveries", books.overdue_fetches, "sweep"),
     ):
         if overdue.count:
             since = shown(overdue.oldest)
             print(f"Overdue {what}: {overdue.count}, the oldest since {since}; is `tillkeeper {role}` running?")
     print("The books balance." if books.balances else "The books do NOT balance.")
+
+
+def _fetched(books: "Audit") -> str | None:
+    """What became of the questions that deliveries wanted asked, where there are such."""
+    if not books.fetches["wanted"]:
+        return None
+    became = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in books.fetches.items() if name != "wanted")
+    return f"{books.fetches['wanted']} questions of deliveries: {became}"

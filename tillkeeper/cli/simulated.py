@@ -10,6 +10,7 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.notices.channels import open_channels
 from workers.apply import ApplyLoop
 from workers.backfill import Backfill
+from workers.fetch import FetchLoop
 from workers.follow import Follow
 from workers.notify import NotifyLoop
 from workers.outage import Outage
@@ -47,6 +48,15 @@ async def hire(premises: Premises, stack: AsyncExitStack) -> Crew:
         batch_events=settings.work.batch_events,
     )
     sweep = Sweep(pool=pool, asker=asker, outage=outage, policy=policy, now=now, settings=settings.sweep)
+    fetch = FetchLoop(
+        pool=pool,
+        asker=asker,
+        outage=outage,
+        policy=policy,
+        now=now,
+        jitter=lambda least, most: (least + most) / 2,  # a seed tells all
+        ask_within_s=settings.sweep.ask_within_s,
+    )
     silence = Silence(
         pool=pool,
         watched=asker,
@@ -71,6 +81,7 @@ async def hire(premises: Premises, stack: AsyncExitStack) -> Crew:
     notify = NotifyLoop(pool=pool, channels=channels, settings=settings.notify, outage=outage, now=now)
     return Crew(
         apply=apply.run_once,
+        fetch=fetch.run_once,
         sweep=sweep.run_once,
         follow=Follow(pool=pool, outage=outage, policy=policy, now=now).run_once,
         watch=silence.run_once,

@@ -6,10 +6,11 @@ from uuid import UUID
 import msgspec
 
 from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.fetching import Fetch
 
 
-class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """One accepted request of a gateway: its raw bytes, and the events made from them.
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One accepted request of a gateway: its raw bytes, the events made from them, and what to ask the gateway.
 
     `run` names the receiver process that accepted it and `number` counts that run's deliveries from 1 without gaps:
     together they identify the delivery on both lanes, and let `audit` see one that never arrived.
@@ -23,6 +24,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, str], ...]
     body: bytes
     events: tuple[PaymentEvent, ...]
+    fetches: tuple[Fetch, ...] = ()
+    query: str = ""
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):

@@ -83,10 +83,15 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """An authentic delivery: which key fitted, and what the signature covered, decoded once if at all."""
+    """A delivery that is taken: which key fitted, and what the signature covered, decoded once if at all.
+
+    `proven` is False where no signature is known for it: it makes no event then, and what it has the gateway asked
+    about may be dropped when there is too much of it.
+    """
 
     key: str
     content: object
+    proven: bool = True
 
 
 class Named(msgspec.Struct, frozen=True, kw_only=True):
@@ -232,8 +237,12 @@ class Gateway(Protocol):
         """
         return None
 
+    def refresh(self, *, now: datetime, nonce: str) -> Call | None:  # noqa: ARG002
+        """Fetches keys from time to time, so that a new one is here before a delivery names it; `learn` hears."""
+        return None
+
     def learn(self, heard: Heard, *, now: datetime) -> None:  # noqa: ARG002
-        """Takes in the key that `lacks` asked for.  Raises AskAgain, Denied, BadSignature, or BadPayload."""
+        """Takes in what `lacks` or `refresh` asked for.  Raises AskAgain, Denied, BadSignature, or BadPayload."""
         raise BadPayload("there is nothing to learn")
 
     def sign_in(self, *, now: datetime) -> Call | None:  # noqa: ARG002

@@ -12,6 +12,7 @@ import msgspec
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.gateways import strictjson
 from tillkeeper.gateways.base import BadPayload, Gateway, Refused, Request
+from tillkeeper.gateways.fetching import fetches_of
 from tillkeeper.gateways.fields import at, moment_from_unix, text_or_none
 
 _ACCOUNT_IN_URL: Final = re.compile(r"/webhooks/([^/?#]+)/?(?:[?#]|$)")
@@ -81,13 +82,13 @@ def read_captured(captured: bytes) -> Captured:
 def _explained(gateway: Gateway, request: Request, now: datetime) -> dict[str, Any]:
     verified = gateway.verify(request, now)
     try:
-        events, questions = gateway.parse(verified), gateway.to_fetch(verified)
+        events, fetches = gateway.parse(verified), fetches_of(gateway, verified)
     except Refused as refused:
         # The receiver takes no such delivery, so nobody may read `true` and go on.
         raise BadPayload(f"the signature is good, but {refused.reason}", refused.step) from None
     found: dict[str, Any] = {"verified": True, "reason": None, "events": [_shown(event) for event in events]}
-    if questions:  # what happened is not in the delivery: the gateway is asked
-        found["fetches"] = [msgspec.structs.asdict(question) for question in questions]
+    if fetches:  # what happened is not in the delivery: the gateway is asked
+        found["fetches"] = [msgspec.to_builtins(fetch) for fetch in fetches]
     return found
 
 

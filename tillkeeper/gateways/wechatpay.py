@@ -2,7 +2,8 @@
 
 Sources: wechatpay-go `core/notify`, `core/auth/validators`; wechatpay-java `WechatPay2Validator`; the package
 `wechatpayv3` (`core.py`, `utils.py`); WeChat Pay's notes on notices ("回调通知注意事项") and on switching from platform
-certificates to a public key.  What is asked is in `wechatpay_asking`.
+certificates to a public key.  What is asked is in `wechatpay_asking`, how certificates are fetched in
+`wechatpay_certificates`.
 """
 
 from base64 import b64decode
@@ -51,6 +52,8 @@ from tillkeeper.gateways.base import (
 from tillkeeper.gateways.fields import at, moment_from_rfc3339, moment_from_unix, text, text_or_none
 from tillkeeper.gateways.freshness import check_fresh
 from tillkeeper.gateways.wechatpay_asking import NOT_FOUND
+from tillkeeper.gateways.wechatpay_certificates import PATH as CERTIFICATES_PATH
+from tillkeeper.gateways.wechatpay_certificates import REST, Certificate, certificates_in, is_certificate_serial, kept
 from tillkeeper.gateways.wechatpay_objects import ToldAt, refund_notice, transaction_event
 
 TIMESTAMP_HEADER: Final = "wechatpay-timestamp"
@@ -141,7 +144,7 @@ ABOUT: Final = About(
     Public-key mode: download the WeChat Pay public key and put it into `public_keys` under its id
       (PUB_KEY_ID_...).
     Certificate mode: put each platform certificate into `platform_certs` under its serial number; during the
-      move from one mode to the other both are needed.
+      move from one mode to the other both are needed.  Later ones are fetched with the merchant's key.
     Pass your URL as `notify_url` with every order and every refund, https, without a query.
     Use your order reference as `out_trade_no`.
     WeChat Pay tells of no refund before it ends: register each with `PUT
@@ -171,9 +174,14 @@ class WeChatPay(Gateway):
         self._keys: Mapping[str, tuple[str, RSAPublicKey]] = {
             _serial(serial): (serial, rsa_certificate(pem)[1]) for serial, pem in settings.platform_certs.items()
         } | {_serial(key_id): (key_id, rsa_public_key(pem)) for key_id, pem in settings.public_keys.items()}
+        self._certificates: Mapping[str, Certificate] = {}  # fetched; beside those that are configured
+        self._listed_at: datetime | None = None
 
     def verify(self, request: Request, now: datetime) -> Verified:
         """Wechatpay-Serial picks the key, and an unknown one is refused: it is never "the only key there is"."""
+        return self._verified(request, now, self._certificates)
+
+    def _verified(self, request: Request, now: datetime, certificates: Mapping[str, Certificate]) -> Verified:
         signature = request.header(SIGNATURE_HEADER)
         if signature.startswith(PROBE_PREFIX):
             raise BadSignature("a probe: WeChat Pay sends wrong signatures to see them refused")
@@ -182,7 +190,7 @@ class WeChatPay(Gateway):
         timestamp, nonce = request.header(TIMESTAMP_HEADER), request.header(NONCE_HEADER)
         check_fresh(timestamp, now)
         _check_nonce(nonce)
-        label, key = self._key(request.header(SERIAL_HEADER))
+        label, key = self._key(request.header(SERIAL_HEADER), now, certificates)
         signed = f"{timestamp}\n{nonce}\n".encode() + request.body + b"\n"
         try:
             key.verify(_signature_bytes(signature), signed, PKCS1v15(), SHA256())
@@ -200,7 +208,7 @@ class WeChatPay(Gateway):
         read = READERS.get(text(notice, "event_type").partition(".")[0])
         if read is None:
             return ()
-        resource = self._open(at(notice, ["resource"]))
+        resource = strictjson.loads(self._open(at(notice, ["resource"])))
         if not self._is_ours(resource):
             return ()
         event = read(self.account, resource, lambda: moment_from_rfc3339(text(notice, "create_time")))
@@ -218,6 +226,35 @@ class WeChatPay(Gateway):
     def refuse(self, status: int) -> Reply:
         """The form WeChat Pay asks for."""
         return Reply(status=status, body=b'{"code":"FAIL","message":"refused"}', content_type="application/json")
+
+    def lacks(self, request: Request, *, now: datetime, nonce: str) -> Call | None:
+        """The list of platform certificates, where a delivery names one that is not at hand and we may ask for it."""
+        serials = request.headers.get(SERIAL_HEADER, ())
+        if len(serials) != 1 or not is_certificate_serial(serials[0]):
+            return None
+        if self._listed_at is not None and now - self._listed_at < REST:
+            return None
+        try:
+            self._key(serials[0], now, self._certificates)
+        except BadSignature:
+            return self._list(now, nonce)
+        return None
+
+    def refresh(self, *, now: datetime, nonce: str) -> Call | None:
+        """The same list, where platform certificates are used at all."""
+        return self._list(now, nonce) if self._merchant.platform_certs or self._certificates else None
+
+    def learn(self, heard: Heard, *, now: datetime) -> None:
+        """Takes in the certificates of a list that is signed by a known key, or by one of them."""
+        listed = certificates_in(heard, self._open, now=now, name=_serial)
+        self._verified(Request(headers=heard.headers, body=heard.body), now, {**self._certificates, **listed})
+        self._certificates = kept(self._certificates, listed, now)
+        self._listed_at = now
+
+    def _list(self, now: datetime, nonce: str) -> Call | None:
+        if self._signer is None:
+            return None
+        return self._signer.get(f"{self._merchant.api_base}{CERTIFICATES_PATH}", now, nonce)
 
     def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:
         """By WeChat Pay's own transaction number where it is known, else by the order's reference."""
@@ -240,14 +277,17 @@ class WeChatPay(Gateway):
         event = wechatpay_asking.event_of(self.account, question, content, told_at)
         return Answer(found=True, events=() if event is None else (queried(event),))
 
-    def _key(self, serial: str) -> tuple[str, RSAPublicKey]:
-        try:
-            return self._keys[_serial(serial)]
-        except KeyError:
-            raise BadSignature("wechatpay-serial names none of the platform_certs and public_keys", Step.KEY) from None
+    def _key(self, serial: str, now: datetime, certificates: Mapping[str, Certificate]) -> tuple[str, RSAPublicKey]:
+        name = _serial(serial)
+        if (configured := self._keys.get(name)) is not None:
+            return configured
+        fetched = certificates.get(name)
+        if fetched is None or not fetched.is_valid_at(now):
+            raise BadSignature("wechatpay-serial names none of the platform_certs and public_keys", Step.KEY)
+        return fetched.serial, fetched.key
 
-    def _open(self, resource: object) -> object:
-        """What is encrypted in a notice.  Only who knows the apiv3_key can have written it."""
+    def _open(self, resource: object) -> bytes:
+        """What is encrypted in a notice or an answer.  Only who knows the apiv3_key can have written it."""
         if text(resource, "algorithm") != RESOURCE_ALGORITHM:
             raise BadPayload(f"resource.algorithm is not {RESOURCE_ALGORITHM}")
         nonce = text(resource, "nonce").encode()
@@ -256,12 +296,11 @@ class WeChatPay(Gateway):
         associated = (text_or_none(resource, "associated_data") or "").encode()
         try:
             ciphertext = b64decode(text(resource, "ciphertext"), validate=True)
-            plain = self._cipher.decrypt(nonce, ciphertext, associated)
+            return self._cipher.decrypt(nonce, ciphertext, associated)
         except ValueError:
             raise BadPayload("resource.ciphertext is not base64") from None
         except InvalidTag:
             raise BadPayload("the resource does not open with this account's apiv3_key") from None
-        return strictjson.loads(plain)
 
     def _is_ours(self, resource: object) -> bool:
         """Shops that share an endpoint, or several apps of one merchant, get each other's notices."""

@@ -43,7 +43,13 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
 
     def call(self, api_base: str, question: Question, now: datetime, nonce: str) -> Call:
         """The signed request that puts the question."""
-        url = f"{api_base}{path_of(question, self.mch_id)}"
+        call = self.get(f"{api_base}{path_of(question, self.mch_id)}", now, nonce)
+        if self.answer_key_id is None:
+            return call
+        return msgspec.structs.replace(call, headers={**call.headers, "Wechatpay-Serial": self.answer_key_id})
+
+    def get(self, url: str, now: datetime, nonce: str) -> Call:
+        """A signed GET."""
         timestamp = str(int(now.timestamp()))
         parts = urlsplit(url)
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path
@@ -58,8 +64,6 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
         }
         authorization = ",".join(f'{name}="{value}"' for name, value in told.items())
         headers = {"Accept": "application/json", "Authorization": f"{SCHEME} {authorization}"}
-        if self.answer_key_id is not None:
-            headers["Wechatpay-Serial"] = self.answer_key_id
         return Call(method="GET", url=url, headers=headers)
 
 

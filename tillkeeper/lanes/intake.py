@@ -19,6 +19,7 @@ import structlog
 from tillkeeper import clock
 from tillkeeper.domain.delivery import Delivery, Envelope, pack
 from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.fetching import Fetch
 from tillkeeper.lanes.base import Sender, Unavailable
 from tillkeeper.lanes.breaker import Breaker
 from tillkeeper.lanes.envelope import ENVELOPE_BODY_BYTES_MAX, ENVELOPE_DELIVERIES_MAX
@@ -47,6 +48,8 @@ class _Item(NamedTuple):
     headers: tuple[tuple[str, str], ...]
     body: bytes
     events: tuple[PaymentEvent, ...]
+    fetches: tuple[Fetch, ...]
+    query: str
 
 
 class Intake:
@@ -93,15 +96,19 @@ class Intake:
         headers: Sequence[tuple[str, str]],
         body: bytes,
         events: Sequence[PaymentEvent],
+        fetches: Sequence[Fetch] = (),
+        query: str = "",
     ) -> str:
         """The name of the lane that made the delivery durable; raises Unavailable when none did.
 
         Raises ValueError or OverflowError for events that no message can carry: their gateway should not have made
         them.
         """
-        item = _Item(account, received_at, key, _carriable(headers), body, tuple(events))
+        query = query if query.isascii() else _replaced(query)
+        item = _Item(account, received_at, key, _carriable(headers), body, tuple(events), tuple(fetches), query)
         # Packing the small parts once more is the price for a bad one hurting nobody in the same envelope.
-        size_bytes = len(body) + len(self._measure((item.account, item.key, item.headers, item.events)))
+        small = (item.account, item.key, item.headers, item.events, item.fetches, query)
+        size_bytes = len(body) + len(self._measure(small))
         try:
             self._refuse_if_hopeless()
             return await self._groups[_shard_of(item.events, self._shards)].put(item, size_bytes=size_bytes)
@@ -191,6 +198,8 @@ class Intake:
             headers=item.headers,
             body=item.body,
             events=item.events,
+            fetches=item.fetches,
+            query=item.query,
         )
 
 

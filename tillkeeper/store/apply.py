@@ -21,6 +21,7 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.store.acts import write_acts
 from tillkeeper.store.cases import close_by_truth, close_matched, event_subject, open_cases
 from tillkeeper.store.effects import effects_of
+from tillkeeper.store.fetches import want, want_too
 from tillkeeper.store.inbox import (
     DeliveryKey,
     Item,
@@ -47,6 +48,7 @@ class Tally(msgspec.Struct, kw_only=True):
 
     outcomes: Counter[str] = msgspec.field(default_factory=Counter)
     duplicates: int = 0
+    dropped: Counter[str] = msgspec.field(default_factory=Counter)  # questions, by account
     redelivered: int = 0  # deliveries that a lane handed out a second time
     cases: list[str] = msgspec.field(default_factory=list)
 
@@ -72,6 +74,7 @@ async def apply_deliveries(
     posting = await decide(conn, items)
     await insert_deliveries(conn, fresh, posting.duplicates)
     tally = await write(conn, posting, policy=policy, now=now)
+    tally.dropped = await want(conn, fresh, now=now)
     await insert_void(conn, set(void))
     tally.redelivered = len(deliveries) - len(fresh)
     return tally
@@ -93,7 +96,7 @@ async def apply_found(conn: Conn, events: Iterable[PaymentEvent], *, policy: Pol
 
 
 async def keep_delivery(conn: Conn, delivery: Delivery) -> bool:
-    """Keeps a raw delivery without applying its events.  False if it was kept before.  Raises Raced."""
+    """Keeps a raw delivery; applies no event of it and asks nothing.  False if it was kept before.  Raises Raced."""
     if await known_deliveries(conn, [delivery]):
         return False
     await insert_deliveries(conn, [delivery], {})
@@ -103,7 +106,8 @@ async def keep_delivery(conn: Conn, delivery: Delivery) -> bool:
 async def replay(conn: Conn, parked_id: int, *, by: str, note: str, policy: Policy, now: datetime) -> Tally:
     """Applies a parked event again, in the caller's transaction.  Raises NotOpen, Unreadable, or as applying does."""
     delivery = await take_parked(conn, parked_id)
-    await keep_delivery(conn, delivery)
+    kept = await keep_delivery(conn, delivery)
+    await (want if kept else want_too)(conn, [delivery], now=now)
     posting = await decide(conn, [Item(event=it, delivery=(delivery.run, delivery.number)) for it in delivery.events])
     posting.superseded = [it for it in posting.superseded if it != parked_id]
     tally = await write(conn, posting, policy=policy, now=now)

@@ -10,11 +10,12 @@ import msgspec
 
 from tillkeeper.domain.order import summarize
 from tillkeeper.store.ledger import facts_of, order_of, stored_summary
-from tillkeeper.store.neglect import Overdue, lingering, overdue_notices, overdue_orders, unattended
+from tillkeeper.store.neglect import Overdue, lingering, overdue_fetches, overdue_notices, overdue_orders, unattended
 from tillkeeper.store.pool import Conn
 
 EXAMPLES_MAX: Final = 20  # enough to find the cause; a broken book may be broken a million times
 ORDERS_AT_ONCE: Final = 1000
+FETCHED: Final = ("wanted", "dropped", "open", "found", "not_found", "given_up")
 
 
 class Audit(msgspec.Struct, kw_only=True):
@@ -29,13 +30,16 @@ class Audit(msgspec.Struct, kw_only=True):
     spooled: int
     in_flight: int
     orders: int
+    fetches: dict[str, int]  # questions that deliveries wanted put: how many wishes, and what became of them
     missing: list[dict[str, Any]]
     unbalanced: list[dict[str, Any]]
+    unfetched: list[dict[str, Any]]
     misjudged: list[dict[str, Any]]
     unattended: list[dict[str, Any]]
     lingering: list[dict[str, Any]]
-    overdue_notices: Overdue  # these two are told, and break no book: something does not run, or is behind
+    overdue_notices: Overdue  # these are told, and break no book: something does not run, or is behind
     overdue_orders: Overdue
+    overdue_fetches: Overdue
 
     @property
     def accounted(self) -> int:
@@ -46,7 +50,7 @@ class Audit(msgspec.Struct, kw_only=True):
     def balances(self) -> bool:
         """True when every accepted event has one outcome, none is missing, every order's status is true, and nothing
         that is under way is looked after by nobody."""
-        broken = self.missing or self.unbalanced or self.misjudged or self.unreadable
+        broken = self.missing or self.unbalanced or self.unfetched or self.misjudged or self.unreadable
         neglected = self.unattended or self.lingering
         return self.accepted == self.accounted and not broken and not neglected
 
@@ -74,6 +78,17 @@ LEFT JOIN (SELECT run, number, count(*) AS events FROM parked WHERE outcome IS D
        ON k.run = d.run AND k.number = d.number
 WHERE d.events <> d.duplicates + coalesce(x.events, 0) + coalesce(k.events, 0)
 LIMIT $1
+"""
+
+FETCHES = """
+SELECT account, coalesce(d.wanted, 0)::bigint AS wanted, coalesce(d.dropped, 0)::bigint AS dropped,
+       coalesce(f.wishes - f.found - f.not_found - f.given_up, 0)::bigint AS open,
+       coalesce(f.found, 0)::bigint AS found, coalesce(f.not_found, 0)::bigint AS not_found,
+       coalesce(f.given_up, 0)::bigint AS given_up
+FROM (SELECT account, sum(fetches) AS wanted, sum(dropped) AS dropped FROM delivery WHERE fetches > 0 GROUP BY 1) d
+FULL JOIN (SELECT account, sum(wishes) AS wishes, sum(found) AS found, sum(not_found) AS not_found,
+                  sum(given_up) AS given_up FROM fetches GROUP BY 1) f USING (account)
+ORDER BY account
 """
 
 # Numbers that a receiver gave out before the last delivery received until $1, and that stand nowhere.
@@ -112,6 +127,7 @@ async def audit(pool: asyncpg.Pool, *, settled_until: datetime, now: datetime) -
             misjudged += (await _misjudged(conn, page))[: EXAMPLES_MAX - len(misjudged)]
             alone += (await unattended(conn, page))[: EXAMPLES_MAX - len(alone)]
         missing = [dict(row) for row in await conn.fetch(MISSING, settled_until)]
+        fetches = [dict(row) for row in await conn.fetch(FETCHES)]
         until_now = [row["missing"] for row in await conn.fetch(MISSING, now)]
         return Audit(
             **totals,
@@ -120,12 +136,23 @@ async def audit(pool: asyncpg.Pool, *, settled_until: datetime, now: datetime) -
             in_flight=sum(until_now) - sum(row["missing"] for row in missing),
             unbalanced=[dict(row) for row in await conn.fetch(UNBALANCED, EXAMPLES_MAX)],
             orders=orders,
+            fetches={name: sum(it[name] for it in fetches) for name in FETCHED},
+            unfetched=[it for it in map(_unfetched, fetches) if it],
             misjudged=misjudged,
             unattended=alone,
             lingering=await lingering(conn, limit=EXAMPLES_MAX),
             overdue_notices=await overdue_notices(conn, now),
             overdue_orders=await overdue_orders(conn, now),
+            overdue_fetches=await overdue_fetches(conn, now),
         )
+
+
+def _unfetched(told: dict[str, Any]) -> dict[str, Any] | None:
+    """What an account's deliveries wanted and what became of that, where the two differ."""
+    accounted = sum(told[name] for name in FETCHED if name != "wanted")
+    if told["wanted"] == accounted:
+        return None
+    return {"account": told["account"], "wanted": told["wanted"], "accounted": accounted}
 
 
 EXPLAIN_MISSING = """

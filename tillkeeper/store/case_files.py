@@ -140,7 +140,7 @@ def _delivery_of(details: dict[str, Any]) -> tuple[UUID | None, int | None]:
 
 
 RAW = """
-SELECT d.headers, d.body
+SELECT d.headers, d.query, d.body
 FROM unnest($1::uuid[], $2::bigint[]) WITH ORDINALITY AS w (run, number, i)
 JOIN delivery d ON d.run = w.run AND d.number = w.number
 ORDER BY w.i
@@ -148,8 +148,9 @@ ORDER BY w.i
 
 
 async def add_raw(conn: Conn, deliveries: list[dict[str, Any]]) -> None:
-    """Adds to each delivery its headers and body as they came; the body is None once retention removed it."""
+    """Adds to each delivery its headers, query and body as they came; the body is None once retention removed it."""
     rows = await conn.fetch(RAW, [it["run"] for it in deliveries], [it["number"] for it in deliveries])
     for delivery, row in zip(deliveries, rows, strict=True):
         delivery["headers"] = msgspec.json.decode(row["headers"])
+        delivery["query"] = row["query"]
         delivery["body"] = row["body"]

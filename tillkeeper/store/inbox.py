@@ -70,13 +70,13 @@ async def known_deliveries(conn: Conn, deliveries: Sequence[Delivery]) -> set[De
 # each account is counted along with it (store/pulse.py reads it).
 INSERT_DELIVERIES = """
 WITH kept AS (
-    INSERT INTO delivery (run, number, account, received_at, key, headers, body, events, duplicates)
-    SELECT run, number, account, received_at, key, headers, body, events, duplicates
+    INSERT INTO delivery (run, number, account, received_at, key, headers, body, events, duplicates, query, fetches)
+    SELECT run, number, account, received_at, key, headers, body, events, duplicates, query, fetches
     FROM ROWS FROM (
         json_to_recordset($1::json) AS (run uuid, number bigint, account text, received_at timestamptz, key text,
-                                        headers jsonb, events int, duplicates int),
+                                        headers jsonb, events int, duplicates int, query text, fetches int),
         unnest($2::bytea[])
-    ) AS w (run, number, account, received_at, key, headers, events, duplicates, body)
+    ) AS w (run, number, account, received_at, key, headers, events, duplicates, query, fetches, body)
     ON CONFLICT (run, number) DO NOTHING
     RETURNING account, received_at
 ), counted AS (
@@ -105,6 +105,8 @@ async def insert_deliveries(conn: Conn, deliveries: Sequence[Delivery], duplicat
             "headers": it.headers,
             "events": len(it.events),
             "duplicates": duplicates.get((it.run, it.number), 0),
+            "query": it.query,
+            "fetches": len(it.fetches),
         }
         for it in deliveries
     ]

@@ -26,7 +26,13 @@ class Overdue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 OVERDUE_NOTICES = "SELECT count(*), min(due_at) AS oldest FROM outbox WHERE due_at <= $1"
+OVERDUE_FETCHES = "SELECT count(*), min(due_at) AS oldest FROM fetches WHERE due_at <= $1"
 OVERDUE_ORDERS = "SELECT count(*), min(due_at) AS oldest FROM orders WHERE due_at <= $1"
+
+
+async def overdue_fetches(conn: Conn, now: datetime) -> Overdue:
+    """Questions that nobody asks."""
+    return Overdue(**dict(await conn.fetchrow(OVERDUE_FETCHES, now - OVERDUE_AFTER) or {}))
 
 
 async def overdue_notices(conn: Conn, now: datetime) -> Overdue:

@@ -10,6 +10,7 @@ from tillkeeper.domain.delivery import Delivery, Envelope, pack, unpack
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.store.pool import Conn
 
+FETCHES: Final = "to be fetched"  # in an event id's place
 ERROR_CHARS_MAX: Final = 500  # enough to see what went wrong; a row is no log file
 
 
@@ -32,14 +33,25 @@ async def park_event(
     conn: Conn, delivery: Delivery, event: PaymentEvent, *, reason: str, error: str, now: datetime
 ) -> None:
     """Parks one event with the delivery that brought it.  Parking it again changes nothing."""
-    alone = msgspec.structs.replace(delivery, events=(event,))
-    body = pack(Envelope(run=delivery.run, deliveries=(alone,)))
+    alone = msgspec.structs.replace(delivery, events=(event,), fetches=())
+    await _park(conn, alone, event.event_id, reason=reason, error=error, now=now)
+
+
+async def park_fetches(conn: Conn, delivery: Delivery, *, reason: str, error: str, now: datetime) -> None:
+    """Parks what a delivery that cannot be kept has its gateway asked about: one row, beside those of its events."""
+    if delivery.fetches:
+        alone = msgspec.structs.replace(delivery, events=())
+        await _park(conn, alone, FETCHES, reason=reason, error=error, now=now)
+
+
+async def _park(conn: Conn, delivery: Delivery, event_id: str, *, reason: str, error: str, now: datetime) -> None:
+    body = pack(Envelope(run=delivery.run, deliveries=(delivery,)))
     await conn.execute(
         PARK,
         delivery.run,
         delivery.number,
         printable(delivery.account),
-        printable(event.event_id),
+        printable(event_id),
         body,
         True,
         reason,

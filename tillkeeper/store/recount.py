@@ -74,6 +74,7 @@ FROM outbox AS n LEFT JOIN orders AS o ON o.id = n.order_id ORDER BY n.id
 """
 NEXT_DUE = """
 SELECT least((SELECT min(due_at) FROM orders WHERE due_at IS NOT NULL),
+             (SELECT min(due_at) FROM fetches WHERE due_at IS NOT NULL),
              (SELECT min(follow_up_at) FROM cases WHERE follow_up_at IS NOT NULL),
              (SELECT min(due_at) FROM outbox WHERE due_at IS NOT NULL))
 """
@@ -117,7 +118,7 @@ async def notices(pool: asyncpg.Pool) -> list[NoticeTold]:
 
 
 async def next_due(pool: asyncpg.Pool) -> datetime | None:
-    """When the next order, case or notice has something to do."""
+    """When the next order, question, case or notice has something to do."""
     async with pool.acquire() as conn:
         at: datetime | None = await conn.fetchval(NEXT_DUE)
         return at

@@ -1,0 +1,90 @@
+"""When a question that a delivery caused is put again, and when it has an end."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tillkeeper.domain.fetching import (
+    GIVE_UP_AFTER,
+    JITTER,
+    MISS_PAUSES,
+    PAUSES,
+    Fetch,
+    Finished,
+    GivenUp,
+    Later,
+    Progress,
+    next_step,
+    problem_with_fetch,
+)
+
+NOON = datetime(2026, 10, 5, 12, 0, tzinfo=UTC)
+
+
+def the_middle(least, most):
+    return (least + most) / 2
+
+
+def until_the_end(outcome, *, jitter=the_middle, first_at=NOON, wanted_at=NOON):
+    """The moments at which it is asked, and how that ends."""
+    progress, now, asked = Progress(wanted_at=wanted_at), first_at, []
+    while True:
+        asked.append(now)
+        step = next_step(progress, outcome, now=now, jitter=jitter)
+        if not isinstance(step, Later):
+            return asked, step
+        assert step.at > now
+        progress, now = step.progress, step.at
+
+
+def test_what_is_found_is_finished():
+    assert next_step(Progress(wanted_at=NOON), "found", now=NOON, jitter=the_middle) == Finished("found")
+
+
+def test_what_is_not_found_is_asked_about_a_few_times_more_and_is_no_failure():
+    asked, end = until_the_end("not_found")
+    assert end == Finished("not_found")
+    assert [it - NOON for it in asked] == [timedelta(seconds=it) for it in (0, 30, 330, 2130)]
+    assert len(asked) == len(MISS_PAUSES) + 1
+
+
+def test_what_has_no_answer_is_asked_for_three_days_with_growing_pauses():
+    asked, end = until_the_end("no_answer")
+    assert end == GivenUp()
+    assert asked[-1] == NOON + GIVE_UP_AFTER
+    pauses = [later - sooner for sooner, later in pairwise(asked)]
+    assert pauses[: len(PAUSES)] == list(PAUSES)
+    assert max(pauses) == PAUSES[-1]
+
+
+def test_what_nobody_could_ask_for_days_has_its_tries_all_the_same():
+    asked, end = until_the_end("no_answer", first_at=NOON + 2 * GIVE_UP_AFTER)
+    assert (len(asked), end) == (len(PAUSES) + 1, GivenUp())
+
+
+@given(st.floats(*JITTER), st.sampled_from(["not_found", "no_answer"]), st.timedeltas(timedelta(0), timedelta(days=9)))
+def test_there_is_always_an_end(drawn, outcome, late):
+    asked, _ = until_the_end(outcome, jitter=lambda *_: drawn, first_at=NOON + late)
+    assert len(asked) < 40
+    assert asked[-1] - asked[0] < GIVE_UP_AFTER + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("fetch", "is_good"),
+    [
+        (Fetch(about="payment", payment_ref="tr_1"), True),
+        (Fetch(about="payment", order_ref="A 1"), True),
+        (Fetch(about="refund", refund_ref="re_1", payment_ref="tr_1"), True),
+        (Fetch(about="refund", payment_ref="tr_1"), False),
+        (Fetch(about="payment", refund_ref=None), False),
+        (Fetch(about="payment", payment_ref=""), False),
+        (Fetch(about="payment", payment_ref="x" * 256), False),
+        (Fetch(about="payment", payment_ref="\x00"), False),
+        (Fetch(about="payment", payment_ref="订单"), False),
+    ],
+)
+def test_what_no_gateway_could_be_asked_is_refused(fetch, is_good):
+    assert (problem_with_fetch(fetch) is None) is is_good

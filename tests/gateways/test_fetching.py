@@ -1,0 +1,33 @@
+"""Questions of deliveries on their way: what no gateway could be asked is refused, the rest comes out as it was."""
+
+import pytest
+
+from tests.telling import Telling
+from tillkeeper.domain.fetching import Fetch
+from tillkeeper.gateways.base import BadPayload, Question, Verified
+from tillkeeper.gateways.fetching import fetches_of, question_of
+from tillkeeper.gateways.stripe import Stripe
+
+GATEWAY = Telling("telling-main")
+
+
+def verified(body, *, proven=True):
+    return Verified(key="key", content=body, proven=proven)
+
+
+def test_a_delivery_that_tells_what_happened_has_nothing_to_fetch(specimen):
+    if isinstance(specimen.gateway, Stripe):
+        assert fetches_of(specimen.gateway, verified(specimen.valid.body)) == ()
+
+
+@pytest.mark.parametrize("proven", [True, False])
+def test_a_question_comes_out_as_it_went_in(proven):
+    [fetch] = fetches_of(GATEWAY, verified(b'{"payment": "tr_1", "refund": "re_1"}', proven=proven))
+    assert fetch == Fetch(about="refund", payment_ref="tr_1", refund_ref="re_1", proven=proven)
+    assert question_of(fetch) == Question(about="refund", payment_ref="tr_1", refund_ref="re_1")
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"payment": "\xe8\xae\xa2"}', b'{"payment": "' + b"x" * 300 + b'"}'])
+def test_what_no_gateway_could_be_asked_is_refused(body):
+    with pytest.raises(BadPayload):
+        fetches_of(GATEWAY, verified(body))

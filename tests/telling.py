@@ -1,0 +1,131 @@
+"""A gateway of the tests' own that posts references and no more, as several real ones do.
+
+    POST /webhooks/ACCOUNT?key=SECRET    {"payment": "tr_1"}       GET {api_base}/payments/tr_1
+
+Without `key` a delivery is taken unproven, where the account says so.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, ClassVar, Literal
+
+import msgspec
+from pydantic import Field
+
+from tillkeeper.domain.events import Kind, PaymentEvent
+from tillkeeper.gateways import strictjson
+from tillkeeper.gateways.about import About
+from tillkeeper.gateways.account import AccountModel
+from tillkeeper.gateways.answers import answered_at, queried
+from tillkeeper.gateways.base import (
+    Answer,
+    AskAgain,
+    BadPayload,
+    BadSignature,
+    Call,
+    Denied,
+    Gateway,
+    Heard,
+    Question,
+    Reply,
+    Request,
+    Step,
+    Verified,
+)
+from tillkeeper.gateways.fields import text_or_none
+
+OK, NOT_FOUND, DENIED = 200, 404, 401
+KINDS = {"open": Kind.PAYMENT_PENDING, "paid": Kind.PAYMENT_SUCCEEDED, "failed": Kind.PAYMENT_FAILED}
+
+
+class TellingSettings(AccountModel):
+    gateway: Literal["telling"] = "telling"
+    key: str = Field(default="key-of-the-tests", description="What the query must say.")
+    unsigned: bool = False
+    acknowledges: bool = False
+    api_base: Annotated[str, Field()] = "http://127.0.0.1:9"
+
+
+class Telling(Gateway):
+    name: ClassVar[str] = "telling"
+    settings: ClassVar[type[AccountModel]] = TellingSettings
+    about: ClassVar[About] = About(
+        title="Telling",
+        title_zh="测试",
+        verifies="",
+        dedupes_by="",
+        acknowledges="",
+        queries="",
+        checked="",
+        sources=(),
+        setup="",
+    )
+    kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type"})
+
+    def __init__(self, account: str, settings: TellingSettings | None = None, **more: object) -> None:
+        self.account = account
+        self.told = settings or TellingSettings(**more)
+        self.keys: set[str] = set()  # learnt
+
+    def verify(self, request: Request, now: datetime) -> Verified:
+        if request.query == f"key={self.told.key}":
+            return Verified(key="key", content=request.body)
+        if self.told.unsigned and not request.query:
+            return Verified(key="unsigned", content=request.body, proven=False)
+        name = request.query.partition("=")[2]
+        if name in self.keys:
+            return Verified(key=f"learnt:{name}", content=request.body)
+        raise BadSignature("no such key", Step.KEY if name.startswith("new") else None)
+
+    def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
+        return ()
+
+    def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
+        told = strictjson.loads(verified.content)
+        payment_ref, refund_ref = text_or_none(told, "payment"), text_or_none(told, "refund")
+        if refund_ref:
+            return (Question(about="refund", payment_ref=payment_ref, refund_ref=refund_ref),)
+        return (Question(about="payment", payment_ref=payment_ref),)
+
+    def challenged(self, request: Request) -> Reply | None:
+        return Reply(status=200, body=request.query[7:].encode()) if request.query.startswith("verify=") else None
+
+    def lacks(self, request: Request, *, now: datetime, nonce: str) -> Call | None:
+        name = request.query.partition("=")[2]
+        if name == "newly-refused":
+            raise BadSignature("that address is not the gateway's")
+        if name in self.keys:
+            return None
+        return Call(method="GET", url=f"{self.told.api_base}/keys/{name}", headers={"X-Nonce": nonce})
+
+    def learn(self, heard: Heard, *, now: datetime) -> None:
+        if heard.status >= 500:
+            raise AskAgain("broken")
+        if heard.status == DENIED:
+            raise Denied("denied")
+        if heard.status != OK:
+            raise BadPayload("no key")
+        self.keys.add(heard.body.decode())
+
+    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:
+        return Call(method="GET", url=f"{self.told.api_base}/payments/{question.payment_ref}", headers={})
+
+    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
+        if heard.status == NOT_FOUND:
+            return Answer(found=False)
+        if heard.status != OK:
+            raise AskAgain(f"status {heard.status}")
+        told = msgspec.json.decode(heard.body)
+        event = queried(
+            PaymentEvent(
+                event_id="-",
+                kind=KINDS[told["status"]],
+                account=self.account,
+                occurred_at=datetime.fromtimestamp(told["at"], UTC) if "at" in told else answered_at(heard, now),
+                order_ref=told["order"],
+                payment_ref=question.payment_ref,
+                amount=told["amount"],
+                currency="CNY",
+            )
+        )
+        then = (Call(method="POST", url=f"{self.told.api_base}/acknowledge/{question.payment_ref}", headers={}),)
+        return Answer(found=True, events=(event,), then=then if self.told.acknowledges else ())

@@ -1,0 +1,102 @@
+"""What a gateway must be asked because a delivery says only that something changed, and when it is asked again.
+
+asked ──┬─ found ───────────────────────────────> finished
+        ├─ not found ── thrice more, 36 min ────> finished as such: anybody can post a reference that is none
+        └─ no answer ── growing pauses, 3 days ─> given up, and a case
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+REF_CHARS_MAX: Final = 255
+# A minute, for most failures are short; never more than six hours, so that it ends soon after the gateway is back.
+PAUSES: Final = (
+    timedelta(minutes=1),
+    timedelta(minutes=2),
+    timedelta(minutes=5),
+    timedelta(minutes=15),
+    timedelta(minutes=30),
+    timedelta(hours=1),
+    timedelta(hours=3),
+    timedelta(hours=6),
+)
+GIVE_UP_AFTER: Final = timedelta(days=3)  # as long as gateways repeat what nobody takes
+# What was made a moment ago may not be visible at once; half an hour later it is not there.
+MISS_PAUSES: Final = (timedelta(seconds=30), timedelta(minutes=5), timedelta(minutes=30))
+UNPROVEN_REST: Final = timedelta(seconds=30)  # between questions about one thing that unsigned deliveries caused
+JITTER: Final = (0.8, 1.2)  # of a pause, so that what failed together does not come back together
+
+Found: TypeAlias = Literal["found", "not_found"]
+
+
+class Fetch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One payment or refund that a delivery says to ask about.  `proven` is False where anybody could have said so."""
+
+    about: Literal["payment", "refund"]
+    payment_ref: str | None = None
+    refund_ref: str | None = None
+    order_ref: str | None = None
+    proven: bool = True
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a question got before: when it was first wanted, and what came of it since."""
+
+    wanted_at: datetime
+    failures: int = 0
+    misses: int = 0
+
+
+class Later(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask again then."""
+
+    at: datetime
+    progress: Progress
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """The gateway said it."""
+
+    outcome: Found
+
+
+class GivenUp(msgspec.Struct, frozen=True):
+    """It did not say it in all the time that it had."""
+
+
+Step: TypeAlias = Later | Finished | GivenUp
+
+
+def next_step(
+    progress: Progress, outcome: Found | Literal["no_answer"], *, now: datetime, jitter: Callable[[float, float], float]
+) -> Step:
+    """What follows from how the question was answered."""
+    wanted_at = progress.wanted_at
+    if outcome == "found":
+        return Finished("found")
+    if outcome == "not_found":
+        if progress.misses >= len(MISS_PAUSES):
+            return Finished("not_found")
+        tried = Progress(wanted_at=wanted_at, failures=progress.failures, misses=progress.misses + 1)
+        return Later(at=now + jitter(*JITTER) * MISS_PAUSES[progress.misses], progress=tried)
+    ends_at = wanted_at + GIVE_UP_AFTER
+    if now >= ends_at and progress.failures >= len(PAUSES):  # it may have waited for days until somebody asked at all
+        return GivenUp()
+    at = now + jitter(*JITTER) * PAUSES[min(progress.failures, len(PAUSES) - 1)]
+    tried = Progress(wanted_at=wanted_at, failures=progress.failures + 1, misses=progress.misses)
+    return Later(at=at if now >= ends_at else min(at, ends_at), progress=tried)
+
+
+def problem_with_fetch(fetch: Fetch) -> str | None:
+    """What keeps a question from being put, or None: it names something, in characters of which any key can be made."""
+    if fetch.about == "refund" and fetch.refund_ref is None:
+        return "a refund to ask about needs refund_ref"
+    refs = [ref for ref in (fetch.payment_ref, fetch.refund_ref, fetch.order_ref) if ref is not None]
+    if not refs:
+        return "what to ask about has no reference"
+    if not all(0 < len(ref) <= REF_CHARS_MAX and ref.isascii() and ref.isprintable() for ref in refs):
+        return f"a reference to ask about must have 1 to {REF_CHARS_MAX} printable characters of ASCII"
+    return None

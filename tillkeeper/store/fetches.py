@@ -1,0 +1,302 @@
+"""Questions that deliveries caused: wanted in the transaction that keeps the delivery, asked and finished by workers.
+
+    want ──> take (a lease) ──> the gateway is asked, outside of any transaction ──> finish, put off, or give up
+
+One row stands for each thing that can be asked about.  It counts wishes and what became of them, and is open while they
+differ; so a wish that comes while the gateway is being asked leaves the row open, and is answered by one more question.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from tillkeeper.domain.concerns import Concern
+from tillkeeper.domain.delivery import Delivery
+from tillkeeper.domain.fetching import UNPROVEN_REST, Fetch, Finished, GivenUp, Later, Progress, Step
+from tillkeeper.domain.policy import CasePolicy
+from tillkeeper.store.cases import TRUTH, open_cases, write_entries
+from tillkeeper.store.inbox import DeliveryKey
+from tillkeeper.store.pool import Conn, as_json
+
+# Whoever can post to an endpoint without signatures can name what is not there, which takes four questions in 36
+# minutes to be sure of.  So many at once cost half a question a second, and the account's rate is ten.
+UNPROVEN_OPEN_MAX: Final = 300
+KIND: Final = "fetch_failed"
+RESULT_CHARS_MAX: Final = 500
+CANNOT_ASK: Final = "cannot_ask"
+
+_Key = tuple[str, str, str, str, str]  # account, about, payment, refund, order; sorts, as None does not
+
+
+class Wish(msgspec.Struct, kw_only=True):
+    """What deliveries of a batch want to know about one thing."""
+
+    account: str
+    fetch: Fetch
+    by: list[DeliveryKey]
+    proven: bool
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """A question in somebody's hands."""
+
+    id: int
+    account: str
+    fetch: Fetch
+    delivery: DeliveryKey
+    wishes: int
+    open_wishes: int
+    progress: Progress
+    due_at: datetime
+    claim: int
+
+
+async def want(conn: Conn, deliveries: Sequence[Delivery], *, now: datetime) -> Counter[str]:
+    """Wants what the deliveries, which are kept already, say to ask; returns how much was dropped, by account."""
+    wishes = _wishes(deliveries)
+    if not wishes:
+        return Counter()
+    dropped = await _too_many(conn, [it for it in wishes if not it.proven])
+    if dropped:
+        wishes = [it for it in wishes if it not in dropped]
+        await _count_dropped(conn, dropped)
+    if wishes:
+        await conn.execute(WANT, as_json([_row(it) for it in wishes]), now, UNPROVEN_REST)
+    return Counter(it.account for it in dropped for _ in it.by)
+
+
+# A replayed delivery may be kept already, but without this: it was parked by itself.
+COUNT_FETCHES = "UPDATE delivery SET fetches = fetches + $3 WHERE run = $1 AND number = $2"
+
+
+async def want_too(conn: Conn, deliveries: Sequence[Delivery], *, now: datetime) -> Counter[str]:
+    """As `want`, for deliveries that were kept without these questions."""
+    for it in deliveries:
+        if it.fetches:
+            await conn.execute(COUNT_FETCHES, it.run, it.number, len(it.fetches))
+    return await want(conn, deliveries, now=now)
+
+
+def _wishes(deliveries: Iterable[Delivery]) -> list[Wish]:
+    """Each thing once, sorted, so that batches wait for each other instead of deadlocking."""
+    wishes: dict[_Key, Wish] = {}
+    for delivery in deliveries:
+        for fetch in delivery.fetches:
+            key = _key(delivery.account, fetch)
+            wish = wishes.setdefault(key, Wish(account=delivery.account, fetch=fetch, by=[], proven=False))
+            wish.by.append((delivery.run, delivery.number))
+            wish.proven |= fetch.proven
+    return [wishes[key] for key in sorted(wishes)]
+
+
+def _key(account: str, fetch: Fetch) -> _Key:
+    return account, fetch.about, fetch.payment_ref or "", fetch.refund_ref or "", fetch.order_ref or ""
+
+
+def _row(wish: Wish) -> dict[str, object]:
+    run, number = wish.by[-1]
+    return {
+        "account": wish.account,
+        "about": wish.fetch.about,
+        "payment_ref": wish.fetch.payment_ref,
+        "refund_ref": wish.fetch.refund_ref,
+        "order_ref": wish.fetch.order_ref,
+        "run": run,
+        "number": number,
+        "proven": wish.proven,
+        "wishes": len(wish.by),
+    }
+
+
+# A row that is open already is only due sooner.  What anybody can cause is asked about once in a while ($3).
+WANT = """
+INSERT INTO fetches AS f (account, about, payment_ref, refund_ref, order_ref, run, number, proven, wishes, wanted_at,
+                        due_at)
+SELECT account, about, payment_ref, refund_ref, order_ref, run, number, proven, wishes, $2, $2
+FROM json_populate_recordset(NULL::fetches, $1::json)
+ON CONFLICT (account, about, payment_ref, refund_ref, order_ref) DO UPDATE
+SET run = excluded.run, number = excluded.number, wishes = f.wishes + excluded.wishes,
+    proven = excluded.proven OR (f.due_at IS NOT NULL AND f.proven),
+    wanted_at = CASE WHEN f.due_at IS NULL THEN excluded.wanted_at ELSE f.wanted_at END,
+    due_at = least(f.due_at, CASE WHEN excluded.proven THEN $2 ELSE greatest($2, f.asked_at + $3::interval) END)
+"""
+
+UNPROVEN_OPEN = """
+SELECT account, count(*) FROM fetches
+WHERE due_at IS NOT NULL AND NOT proven AND account = ANY($1::text[]) GROUP BY account
+"""
+
+# What is open already needs no row more, and a payment that is known is none that somebody thought up.
+WELCOME = """
+SELECT w.i - 1 AS position
+FROM ROWS FROM (
+    json_to_recordset($1::json) AS (account text, about text, payment_ref text, refund_ref text, order_ref text)
+) WITH ORDINALITY AS w (account, about, payment_ref, refund_ref, order_ref, i)
+WHERE EXISTS (SELECT FROM fetches f
+              WHERE f.due_at IS NOT NULL AND f.account = w.account AND f.about = w.about
+                AND f.payment_ref IS NOT DISTINCT FROM w.payment_ref
+                AND f.refund_ref IS NOT DISTINCT FROM w.refund_ref
+                AND f.order_ref IS NOT DISTINCT FROM w.order_ref)
+   OR EXISTS (SELECT FROM payment p WHERE p.account = w.account AND p.payment_ref = w.payment_ref)
+"""
+
+
+async def _too_many(conn: Conn, unproven: Sequence[Wish]) -> list[Wish]:
+    """Those of these that their accounts have no room for.  Workers at once may pass the limit by a batch each."""
+    if not unproven:
+        return []
+    rows = await conn.fetch(UNPROVEN_OPEN, sorted({it.account for it in unproven}))
+    is_open: Counter[str] = Counter({row["account"]: row["count"] for row in rows})
+    coming = Counter(it.account for it in unproven)
+    if all(is_open[account] + count <= UNPROVEN_OPEN_MAX for account, count in coming.items()):
+        return []
+    welcome = {row["position"] for row in await conn.fetch(WELCOME, as_json([_row(it) for it in unproven]))}
+    dropped = []
+    for position, wish in enumerate(unproven):
+        if position in welcome:
+            continue
+        is_open[wish.account] += 1
+        if is_open[wish.account] > UNPROVEN_OPEN_MAX:
+            dropped.append(wish)
+    return dropped
+
+
+COUNT_DROPPED = """
+UPDATE delivery SET dropped = dropped + w.count
+FROM (SELECT run, number, count(*) FROM unnest($1::uuid[], $2::bigint[]) AS k (run, number) GROUP BY 1, 2) w
+WHERE delivery.run = w.run AND delivery.number = w.number
+"""
+
+
+async def _count_dropped(conn: Conn, dropped: Sequence[Wish]) -> None:
+    keys = [key for wish in dropped for key in wish.by]
+    await conn.execute(COUNT_DROPPED, [run for run, _ in keys], [number for _, number in keys])
+
+
+TAKE = """
+UPDATE fetches AS f SET taken = f.taken + 1, taken_until = $3, asked_at = $1
+FROM (
+    SELECT id, due_at FROM fetches WHERE due_at <= $1 AND taken_until <= $1
+    ORDER BY due_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
+) AS due
+WHERE f.id = due.id
+RETURNING f.id, f.account, f.about, f.payment_ref, f.refund_ref, f.order_ref, f.run, f.number, f.proven, f.wishes,
+          f.wishes - f.found - f.not_found - f.given_up AS open_wishes, f.wanted_at, f.failures, f.misses, f.due_at,
+          f.taken
+"""
+
+
+async def take_fetches(conn: Conn, *, limit: int, lease: timedelta, now: datetime) -> list[Taken]:
+    """Claims what is due, the longest due first; what is not settled is anybody's again when the lease is over."""
+    rows = await conn.fetch(TAKE, now, limit, now + lease)
+    return [
+        Taken(
+            id=row["id"],
+            account=row["account"],
+            fetch=Fetch(
+                about=row["about"],
+                payment_ref=row["payment_ref"],
+                refund_ref=row["refund_ref"],
+                order_ref=row["order_ref"],
+                proven=row["proven"],
+            ),
+            delivery=(row["run"], row["number"]),
+            wishes=row["wishes"],
+            open_wishes=row["open_wishes"],
+            progress=Progress(wanted_at=row["wanted_at"], failures=row["failures"], misses=row["misses"]),
+            due_at=row["due_at"],
+            claim=row["taken"],
+        )
+        for row in rows
+    ]
+
+
+# What was wished since it was taken is still open: it is asked at once, but for what anybody can cause ($9).
+FINISH = """
+UPDATE fetches
+SET found = found + $3, not_found = not_found + $4, given_up = given_up + $5, result = $6, finished_at = $7,
+    failures = 0, misses = 0, taken_until = '-infinity',
+    wanted_at = CASE WHEN wishes > $8 THEN $7 ELSE wanted_at END,
+    due_at = CASE WHEN wishes > $8 THEN $7 + CASE WHEN proven THEN '0' ELSE $9::interval END END
+WHERE id = $1 AND taken = $2
+RETURNING 1
+"""
+
+PUT_OFF = """
+UPDATE fetches SET due_at = $3, failures = $4, misses = $5, result = $6, taken_until = '-infinity'
+WHERE id = $1 AND taken = $2
+RETURNING 1
+"""
+
+
+async def settle_fetch(
+    conn: Conn, taken: Taken, step: Step, *, result: str, reason: str | None = None, policy: CasePolicy, now: datetime
+) -> bool:
+    """Writes down what came of a question, and opens or closes its case.  False if another has it by now.
+
+    `result` is for people, `reason` why there was no answer.
+    """
+    result = result[:RESULT_CHARS_MAX]
+    match step:
+        case Later(at=at, progress=it):
+            ours = await conn.fetchval(PUT_OFF, taken.id, taken.claim, at, it.failures, it.misses, result)
+            if ours and reason == CANNOT_ASK:  # nobody but a person can mend that, and waiting does not
+                await open_cases(conn, [(None, _unaskable(taken, result))], policy=policy, now=now)
+        case Finished(outcome=outcome):
+            found, missed = (taken.open_wishes, 0) if outcome == "found" else (0, taken.open_wishes)
+            ours = await _finish(conn, taken, found, missed, 0, result=result, now=now)
+            if ours and outcome == "found":
+                await _close_cases(conn, taken, now=now)
+        case GivenUp():
+            ours = await _finish(conn, taken, 0, 0, taken.open_wishes, result=result, now=now)
+            if ours:
+                await open_cases(conn, [(None, _failed(taken, result))], policy=policy, now=now)
+    return bool(ours)
+
+
+async def _finish(
+    conn: Conn, taken: Taken, found: int, not_found: int, given_up: int, *, result: str, now: datetime
+) -> bool:
+    rest = UNPROVEN_REST
+    return bool(
+        await conn.fetchval(FINISH, taken.id, taken.claim, found, not_found, given_up, result, now, taken.wishes, rest)
+    )
+
+
+def subject_of(taken: Taken) -> str:
+    """How a case names a question."""
+    refs = [taken.fetch.payment_ref, taken.fetch.refund_ref, taken.fetch.order_ref]
+    return f"fetch:{taken.account}/{taken.fetch.about}/{'/'.join(ref or '-' for ref in refs)}"
+
+
+def _failed(taken: Taken, result: str) -> Concern:
+    run, number = taken.delivery
+    details: dict[str, object] = {
+        "about": taken.fetch.about,
+        "payment_ref": taken.fetch.payment_ref,
+        "refund_ref": taken.fetch.refund_ref,
+        "order_ref": taken.fetch.order_ref,
+        "why": result,
+        "since": taken.progress.wanted_at.isoformat(),
+        "delivery": [str(run), str(number)],
+    }
+    return Concern(kind=KIND, subject=subject_of(taken), account=taken.account, details=details)
+
+
+def _unaskable(taken: Taken, result: str) -> Concern:
+    return Concern(kind=KIND, subject=f"account:{taken.account}", account=taken.account, details={"why": result})
+
+
+CLOSE_FETCHED = """
+UPDATE cases SET closed_at = $2, closed_by = 'truth', outcome = 'the gateway has said it', follow_up_at = NULL
+WHERE kind = 'fetch_failed' AND subject = ANY($1::text[]) AND closed_at IS NULL
+RETURNING id
+"""
+
+
+async def _close_cases(conn: Conn, taken: Taken, *, now: datetime) -> None:
+    rows = await conn.fetch(CLOSE_FETCHED, [subject_of(taken), f"account:{taken.account}"], now)
+    await write_entries(conn, [(row["id"], "closed", TRUTH, None) for row in rows], now=now)

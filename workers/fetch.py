@@ -1,0 +1,179 @@
+"""Asks gateways about what deliveries said to ask about, and applies the answers.
+
+    take (one transaction) ─> ask ─> one transaction for each: apply what was answered, finish the row
+                                  ─> then what the gateway wants to be told, such as an acknowledgement
+
+A row is finished in the transaction that commits its events, so whoever dies in between leaves the row, and another
+asks again; an answer that is applied twice changes nothing.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final, Protocol
+
+import asyncpg
+import msgspec
+import structlog
+
+from tillkeeper.asking.client import NoAnswer
+from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.fetching import Finished, Found, GivenUp, Later, Step, next_step
+from tillkeeper.domain.policy import Policy
+from tillkeeper.gateways.base import Answer, Call, Question
+from tillkeeper.gateways.fetching import question_of
+from tillkeeper.store.apply import Tally, apply_found
+from tillkeeper.store.fetches import Taken, settle_fetch, take_fetches
+from tillkeeper.store.pool import Conn, is_outage
+from tillkeeper.telemetry import FETCH_LAG_SECONDS, FETCHES
+from workers.found import all_or_each
+from workers.outage import Outage, Stopped
+
+log = structlog.get_logger()
+
+FETCHES_AT_ONCE: Final = 20
+LEASE_FACTOR: Final = 1.5  # over the time for the question: the answer must be applied, too
+
+
+class Asks(Protocol):
+    """What is wanted of tillkeeper/asking."""
+
+    async def ask(self, account: str, question: Question) -> Answer:
+        """What the gateway knows.  Raises NoAnswer."""
+        ...
+
+    async def make(self, account: str, calls: Sequence[Call]) -> None:
+        """Makes calls whose answers go unread.  Raises nothing: they are made again with the next answer."""
+        ...
+
+
+class _Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a question."""
+
+    outcome: Found | None
+    answer: Answer
+    result: str
+    reason: str | None = None
+
+
+class FetchLoop:
+    """Questions that are due, some at a time.  Any number of loops and processes may share them."""
+
+    def __init__(
+        self,
+        *,
+        pool: asyncpg.Pool,
+        asker: Asks,
+        outage: Outage,
+        policy: Callable[[], Policy],
+        now: Callable[[], datetime],
+        jitter: Callable[[float, float], float],
+        ask_within_s: float,
+    ) -> None:
+        self._pool = pool
+        self._asker = asker
+        self._outage = outage
+        self._policy = policy
+        self._now = now
+        self._jitter = jitter
+        self._ask_within_s = ask_within_s
+        self._lease = timedelta(seconds=LEASE_FACTOR * ask_within_s)
+
+    async def run_once(self) -> int:
+        """Asks what is due; returns how many questions that were."""
+        now = self._now()
+        try:
+            taken = await self._outage.transact(
+                self._pool, partial(take_fetches, limit=FETCHES_AT_ONCE, lease=self._lease, now=now)
+            )
+            FETCH_LAG_SECONDS.set((now - min(it.due_at for it in taken)).total_seconds() if taken else 0)
+            ended = await asyncio.gather(*map(self._fetch, taken), return_exceptions=True)
+            for failure in ended:  # only now, for nothing may be left running
+                if failure is not None:
+                    raise failure
+        except Stopped:
+            return 0
+        return len(taken)
+
+    async def _fetch(self, taken: Taken) -> None:
+        heard = await self._ask(taken)
+        now = self._now()
+        step = next_step(taken.progress, heard.outcome or "no_answer", now=now, jitter=self._jitter)
+        try:
+            is_ours = await self._outage.transact(self._pool, lambda conn: self._write(conn, taken, heard, step, now))
+        except Exception as error:
+            if is_outage(error) or isinstance(error, Stopped):
+                raise
+            heard, step, is_ours = await self._write_apart(taken, heard, now)
+        if not is_ours:
+            log.warning("fetch_claim_ran_out", account=taken.account, about=taken.fetch.about)
+        self._tell(taken, heard, step)
+        if heard.answer.then:
+            await self._asker.make(taken.account, heard.answer.then)
+
+    async def _ask(self, taken: Taken) -> _Heard:
+        """The answer, or why there is none."""
+        try:
+            async with asyncio.timeout(self._ask_within_s):
+                answer = await self._asker.ask(taken.account, question_of(taken.fetch))
+        except NoAnswer as error:
+            return _no_answer(error.reason, str(error))
+        except TimeoutError:
+            return _no_answer("busy", "busy: no answer in the time that a question has")
+        except Exception as error:  # one question that we cannot put right must not keep the others, nor go on for ever
+            log.exception("fetch_failed_for_a_fault_of_ours", account=taken.account, about=taken.fetch.about)
+            return _no_answer("fault", f"a fault of ours: {type(error).__name__}")
+        told = ", ".join(dict.fromkeys(event.kind for event in answer.events))
+        result = told or ("nothing new" if answer.found else "not found")
+        return _Heard(outcome="found" if answer.found else "not_found", answer=answer, result=result)
+
+    async def _write(self, conn: Conn, taken: Taken, heard: _Heard, step: Step, now: datetime) -> bool:
+        """The answer's events and the row's end, in one transaction."""
+        if heard.answer.events:
+            _say(await apply_found(conn, heard.answer.events, policy=self._policy(), now=now))
+        return await settle_fetch(
+            conn, taken, step, result=heard.result, reason=heard.reason, policy=self._policy().cases, now=now
+        )
+
+    async def _write_apart(self, taken: Taken, heard: _Heard, now: datetime) -> tuple[_Heard, Step, bool]:
+        """What one of the events says cannot be applied: the others are, and the question stays open for it."""
+        failed = await all_or_each(self._apply, heard.answer.events)
+        if failed:
+            heard = msgspec.structs.replace(heard, outcome=None, result=f"{failed} events could not be applied")
+        step = next_step(taken.progress, heard.outcome or "no_answer", now=now, jitter=self._jitter)
+        rest = msgspec.structs.replace(heard, answer=Answer(found=heard.answer.found))
+        is_ours = await self._outage.transact(self._pool, lambda conn: self._write(conn, taken, rest, step, now))
+        return heard, step, is_ours
+
+    async def _apply(self, events: Sequence[PaymentEvent]) -> None:
+        now = self._now()
+        _say(
+            await self._outage.transact(
+                self._pool, lambda conn: apply_found(conn, events, policy=self._policy(), now=now)
+            )
+        )
+
+    def _tell(self, taken: Taken, heard: _Heard, step: Step) -> None:
+        fields = {"account": taken.account, "about": taken.fetch.about, "result": heard.result}
+        match step:
+            case Finished(outcome="found"):
+                FETCHES.labels(taken.account, "found").inc()
+            case Finished():
+                FETCHES.labels(taken.account, "not_found").inc()
+                log.info("fetch_not_found", **fields, proven=taken.fetch.proven)
+            case Later(at=at):
+                FETCHES.labels(taken.account, "again").inc()
+                log.info("fetch_put_off", **fields, again_at=at)
+            case GivenUp():
+                FETCHES.labels(taken.account, "given_up").inc()
+                log.error("fetch_given_up", **fields, since=taken.progress.wanted_at)
+
+
+def _no_answer(reason: str, result: str) -> _Heard:
+    return _Heard(outcome=None, answer=Answer(found=False), result=f"no answer: {result}", reason=reason)
+
+
+def _say(tally: Tally) -> None:
+    for kind in tally.cases:
+        log.info("case_opened", kind=kind)
