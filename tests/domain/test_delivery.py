@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.domain.strategies import NOON, events
 from tillkeeper.domain.delivery import Delivery, Envelope, pack, unpack
+from tillkeeper.domain.fetching import Fetch
 
 RUN = UUID(int=7)
 
@@ -24,6 +25,8 @@ def an_envelope(*carried) -> Envelope:
         headers=(("Content-Type", "application/json"),),
         body=b'{"name": "\xe9"}\x00',
         events=carried,
+        fetches=(Fetch(about="payment", payment_ref="tr_1", proven=False), Fetch(about="refund", refund_ref="re_1")),
+        query="source=1&x=%00",
     )
     return Envelope(run=RUN, deliveries=(delivery,), void=(2, 3))
 
@@ -32,6 +35,14 @@ def an_envelope(*carried) -> Envelope:
 def test_an_envelope_comes_out_as_it_went_in(carried):
     envelope = an_envelope(*carried)
     assert unpack(pack(envelope)) == envelope
+
+
+def test_what_a_delivery_does_not_have_takes_no_room_and_was_not_there_in_older_envelopes():
+    [delivery] = an_envelope().deliveries
+    plain = msgspec.structs.replace(delivery, fetches=(), query="")
+    packed = pack(Envelope(run=RUN, deliveries=(plain,)))
+    assert b"fetches" not in packed
+    assert unpack(packed).deliveries == (plain,)
 
 
 @given(st.binary(max_size=200))

@@ -1,10 +1,12 @@
 """Questions of deliveries on their way: what no gateway could be asked is refused, the rest comes out as it was."""
 
 import pytest
+from specimen import NOW
 
 from tests.telling import Telling
 from tillkeeper.domain.fetching import Fetch
-from tillkeeper.gateways.base import BadPayload, Question, Verified
+from tillkeeper.gateways.about import About
+from tillkeeper.gateways.base import BadPayload, CannotAsk, Gateway, Heard, Question, Request, Verified
 from tillkeeper.gateways.fetching import fetches_of, question_of
 from tillkeeper.gateways.stripe import Stripe
 
@@ -31,3 +33,34 @@ def test_a_question_comes_out_as_it_went_in(proven):
 def test_what_no_gateway_could_be_asked_is_refused(body):
     with pytest.raises(BadPayload):
         fetches_of(GATEWAY, verified(body))
+
+
+class Plain(Gateway):
+    """One whose provider has nothing of all that."""
+
+    about = About(title="Plain", verifies="", dedupes_by="", acknowledges="", checked="", sources=(), setup="")
+
+
+def test_a_gateway_has_the_plain_answer_to_what_its_provider_does_not_have():
+    gateway, request, heard = Plain(), Request(headers={}, body=b""), Heard(status=200, headers={}, body=b"")
+    question = Question(about="payment", payment_ref="tr_1")
+    assert gateway.to_fetch(verified(b"")) == ()
+    assert gateway.named(request) is None
+    assert gateway.challenged(request) is None
+    assert gateway.lacks(request, now=NOW, nonce="1") is None
+    assert gateway.refresh(now=NOW, nonce="1") is None
+    assert gateway.sign_in(now=NOW) is None
+    for asking in (
+        lambda: gateway.ask(question, now=NOW, nonce="1"),
+        lambda: gateway.ask_events(since=NOW, until=NOW, after=None),
+    ):
+        with pytest.raises(CannotAsk):
+            asking()
+    for hearing in (
+        lambda: gateway.learn(heard, now=NOW),
+        lambda: gateway.hear_sign_in(heard, now=NOW),
+        lambda: gateway.hear(question, heard, now=NOW),
+        lambda: gateway.hear_events(heard),
+    ):
+        with pytest.raises(BadPayload):
+            hearing()

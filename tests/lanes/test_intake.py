@@ -11,6 +11,7 @@ from tests.lanes.harness import RabbitLane, SpoolLane, eventually, until_availab
 from tillkeeper import clock
 from tillkeeper.domain.delivery import Envelope, unpack
 from tillkeeper.domain.events import Kind, PaymentEvent
+from tillkeeper.domain.fetching import Fetch
 from tillkeeper.lanes.base import Receiver, Unavailable
 from tillkeeper.lanes.intake import Intake
 
@@ -79,14 +80,16 @@ async def test_without_a_broker_deliveries_go_to_the_spool_numbered_without_gaps
 
 async def test_a_delivery_comes_out_as_it_went_in(spooling: Places, spool_lane):
     events = (an_event(amount=1290, currency="CNY"), an_event(event_id="evt_2"))
-    await accept(spooling.intake, b"\x00\xff", events=events, headers=[("Stripe-Signature", "t=1")], key="1")
+    fetches = (Fetch(about="refund", refund_ref="re_1", proven=False),)
+    told = {"events": events, "fetches": fetches, "query": "source=1"}
+    await accept(spooling.intake, b"\x00\xff", headers=[("Stripe-Signature", "t=1")], key="1", **told)
     await spooling.fetch(await spool_lane.receiver())
     [envelope] = spooling.envelopes
     [delivery] = envelope.deliveries
     assert (envelope.run, delivery.run, delivery.number) == (spooling.run, spooling.run, 1)
     assert (delivery.account, delivery.received_at, delivery.key) == ("shop", RECEIVED_AT, "1")
     assert (delivery.headers, delivery.body) == ((("Stripe-Signature", "t=1"),), b"\x00\xff")
-    assert delivery.events == events
+    assert (delivery.events, delivery.fetches, delivery.query) == (events, fetches, "source=1")
 
 
 async def test_text_that_no_message_can_carry_hurts_nobody_else(spooling: Places, spool_lane):
@@ -95,11 +98,14 @@ async def test_text_that_no_message_can_carry_hurts_nobody_else(spooling: Places
         accept(spooling.intake, b"bad event", events=[an_event(failure_code="\ud800")]),
         accept(spooling.intake, b"huge", events=[an_event(amount=2**70)]),
         accept(spooling.intake, b"odd header", headers=[("User-Agent", "caf\udce9")]),
+        accept(spooling.intake, b"odd query", query="caf\udce9"),
+        accept(spooling.intake, b"odd question", fetches=[Fetch(about="payment", payment_ref="\ud800")]),
         return_exceptions=True,
     )
-    assert [type(outcome) for outcome in outcomes] == [str, UnicodeEncodeError, OverflowError, str]
+    odd = [str, UnicodeEncodeError, OverflowError, str, str, UnicodeEncodeError]
+    assert [type(outcome) for outcome in outcomes] == odd
     await spooling.fetch(await spool_lane.receiver())
-    assert spooling.bodies == {1: b"sound", 2: b"odd header"}
+    assert spooling.bodies == {1: b"sound", 2: b"odd header", 3: b"odd query"}
 
 
 async def test_what_a_client_no_longer_waits_for_arrives_all_the_same(spooling: Places, spool_lane):

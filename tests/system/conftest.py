@@ -7,6 +7,8 @@ import asyncpg
 import pytest
 
 from ingest.server import receiver
+from sandbox.accounts import new_voices
+from sandbox.voices import Voice
 from tests.system.receiving import some_settings
 
 
@@ -27,3 +29,8 @@ async def connection(database: str) -> AsyncIterator[asyncpg.Connection]:
     connected = await asyncpg.connect(database)
     yield connected
     await connected.close()
+
+
+@pytest.fixture(scope="session")
+def voices() -> dict[str, Voice]:
+    return new_voices()
