@@ -13,10 +13,10 @@ from typing import Final, Protocol
 
 import structlog
 from aiohttp import web
-from prometheus_client import Counter
 
 from ingest.answers import RETRY_AFTER_S, Ready
 from ingest.body import Encoded, Headers, Incomplete, TooLarge, TooSlow, Upgrade, headers_of, read_body
+from ingest.tally import Tally
 from tillkeeper import clock, telemetry
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.gateways.base import BadPayload, BadSignature, Gateway, Refused, Request
@@ -76,8 +76,7 @@ class AccountReceiver:
         self._acknowledgement = Ready(gateway.acknowledge())
         self._not_durable = Ready(gateway.refuse(503), **{"Retry-After": str(RETRY_AFTER_S)})
         self._refusals: dict[int, Ready] = {}
-        self._accepted = telemetry.DELIVERIES.labels(self._account, "accepted")
-        self._by_key: dict[str, Counter] = {}
+        self._tally = Tally(self._account)
         self._said = Sparingly()
 
     async def receive(self, request: web.Request) -> web.Response:
@@ -106,19 +105,11 @@ class AccountReceiver:
             )
         except Unavailable as unavailable:
             return self._refuse_for_now(unavailable)
-        self._accepted.inc()
-        self._count_key(verified.key)
-        telemetry.ACCEPT_SECONDS.observe(clock.monotonic_s() - started_s)
+        self._tally.add(verified.key, clock.monotonic_s() - started_s)
         return self._acknowledgement
 
     def _keep(self, headers: Headers) -> tuple[tuple[str, str], ...]:
         return tuple([(name, value) for name in self._kept_headers for value in headers.get(name, ())])
-
-    def _count_key(self, key: str) -> None:
-        counter = self._by_key.get(key)
-        if counter is None:  # bounded: keys are named by the configuration
-            counter = self._by_key[key] = telemetry.KEYS_USED.labels(self._account, key)
-        counter.inc()
 
     def _refuse(self, refused: Refused) -> web.Response:
         result = RESULTS.get(type(refused), "refused")
