@@ -55,8 +55,8 @@ def digest_of(event: PaymentEvent) -> bytes:
 
 
 KNOWN_DELIVERIES = """
-SELECT d.run, d.number
-FROM delivery d JOIN unnest($1::uuid[], $2::bigint[]) AS w (run, number) ON d.run = w.run AND d.number = w.number
+SELECT w.run, w.number FROM unnest($1::uuid[], $2::bigint[]) AS w (run, number)
+WHERE (SELECT true FROM delivery d WHERE d.run = w.run AND d.number = w.number)
 """
 
 
@@ -120,11 +120,16 @@ async def count_duplicate(conn: Conn, key: DeliveryKey) -> None:
     await conn.execute(COUNT_DUPLICATE, *key)
 
 
+# OFFSET 0: looked up for each event, and not joined, for which PostgreSQL would read the whole inbox while it is small.
 KNOWN_EVENTS = """
 SELECT w.i, x.digest, coalesce(x.outcome = 'waiting', false) AS waits, k.id AS parked_id
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (account, event_id, i)
-LEFT JOIN inbox x ON x.account = w.account AND x.event_id = w.event_id
-LEFT JOIN parked k ON k.account = w.account AND k.event_id = w.event_id AND k.outcome IS NULL
+LEFT JOIN LATERAL (
+    SELECT seq, digest, outcome FROM inbox WHERE account = w.account AND event_id = w.event_id OFFSET 0
+) x ON true
+LEFT JOIN LATERAL (
+    SELECT id FROM parked WHERE account = w.account AND event_id = w.event_id AND outcome IS NULL OFFSET 0
+) k ON true
 WHERE x.seq IS NOT NULL OR k.id IS NOT NULL
 """
 

@@ -334,6 +334,7 @@ async def _write_all(conn: Conn, statement: str, rows: list[dict[str, object]], 
             raise Raced
 
 
+# The ids stand there twice, so that the rows are looked up by them and not searched in the whole table.
 UPDATE_ORDERS = """
 UPDATE orders AS o
 SET status = w.status, captured_minor = w.captured_minor, refunding_minor = w.refunding_minor,
@@ -343,13 +344,13 @@ FROM json_to_recordset($1::json) AS w (
     id bigint, status text, captured_minor bigint, refunding_minor bigint, refunded_minor bigint, spell bigint,
     spell_since timestamptz, due_at timestamptz, closed_at timestamptz
 )
-WHERE o.id = w.id
+WHERE o.id = w.id AND o.id = ANY($3::bigint[])
 """
 
 
 async def _write_summaries(conn: Conn, changed: Sequence[OpenOrder], now: datetime) -> None:
     rows = [_order_row(it, it.judge()) for it in changed]
-    await conn.execute(UPDATE_ORDERS, as_json(rows), now)
+    await conn.execute(UPDATE_ORDERS, as_json(rows), now, [it.id for it in changed])
 
 
 def _order_row(it: OpenOrder, summary: Summary) -> dict[str, object]:
