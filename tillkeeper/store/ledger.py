@@ -230,6 +230,7 @@ async def write_facts(conn: Conn, changed: Sequence[OpenOrder]) -> None:
         conn, UPSERT_DISPUTES, "dispute_ref", [(it.id, it.known.disputes, it.facts.disputes) for it in changed]
     )
 
+
 UPSERT_PAYMENTS = """
 INSERT INTO payment AS p
     (account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor, failure, method)
