@@ -9,7 +9,7 @@ from tillkeeper import telemetry
 
 
 class Tally:
-    """Counts accepted deliveries.  Telling the metrics of each by itself took four times the CPU."""
+    """Counts accepted deliveries.  Telling the metrics of each by itself took 2 to 3 % more of a receiver's CPU."""
 
     def __init__(self, account: str) -> None:
         self._account = account
