@@ -63,11 +63,11 @@ def multimap(raw: Sequence[tuple[bytes, bytes]]) -> Headers:
 
 async def read_body(request: web.BaseRequest, *, bytes_max: int) -> bytes:
     """The body's bytes.  Raises one of this module's refusals."""
-    if (request.content_length or 0) > bytes_max:
-        raise TooLarge("the announced body is over the limit")
     try:
         if request.content.is_eof():  # it came with the headers, as most do: nothing to wait for
             body = request.content.read_nowait()
+        elif (request.content_length or 0) > bytes_max:
+            raise TooLarge("the announced body is over the limit")
         else:
             async with asyncio.timeout(BODY_S):
                 body = await request.read()

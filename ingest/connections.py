@@ -88,7 +88,8 @@ class BoundedConnection(web.RequestHandler):
             return True
         self.transport.write(answer)
         try:
-            await request.writer.drain()
+            if self._paused:
+                await request.writer.drain()
         except ConnectionError:
             return True
         return False

@@ -14,10 +14,10 @@ from typing import Final, Protocol
 
 import structlog
 from aiohttp import web
-from prometheus_client import Counter
 
 from ingest.answers import RETRY_AFTER_S, Ready, method_refusal
 from ingest.body import Encoded, Headers, Incomplete, TooLarge, TooSlow, Upgrade, headers_of, multimap, read_body
+from ingest.tally import Tally
 from tillkeeper import clock, telemetry
 from tillkeeper.asking.keys import NoKey
 from tillkeeper.doctor.findings import Diagnosis
@@ -105,8 +105,7 @@ class AccountReceiver:
         self._acknowledgement = Ready(gateway.acknowledge())
         self._not_now = Ready(gateway.refuse(503), **{"Retry-After": str(RETRY_AFTER_S)})
         self._refusals: dict[int, Ready] = {}
-        self._accepted = telemetry.DELIVERIES.labels(self._account, "accepted")
-        self._by_key: dict[str, Counter] = {}
+        self._tally = Tally(self._account)
         self._said = Sparingly()
 
     async def receive(self, request: web.Request) -> web.Response:
@@ -144,9 +143,7 @@ class AccountReceiver:
             )
         except Unavailable as unavailable:
             return self._refuse_for_now(unavailable, "not_durable")
-        self._accepted.inc()
-        self._count_key(verified.key)
-        telemetry.ACCEPT_SECONDS.observe(clock.monotonic_s() - started_s)
+        self._tally.add(verified.key, clock.monotonic_s() - started_s)
         return self._acknowledgement
 
     async def challenge(self, request: web.Request) -> web.Response:
@@ -159,12 +156,6 @@ class AccountReceiver:
 
     def _keep(self, headers: Headers) -> tuple[tuple[str, str], ...]:
         return tuple([(name, value) for name in self._kept_headers for value in headers.get(name, ())])
-
-    def _count_key(self, key: str) -> None:
-        counter = self._by_key.get(key)
-        if counter is None:  # bounded: keys are named by the configuration
-            counter = self._by_key[key] = telemetry.KEYS_USED.labels(self._account, key)
-        counter.inc()
 
     def _examine(self, posted: web.Request, request: Request, refused: Refused) -> web.Response:
         """Nobody waits for what is found out but us: the caller is told nothing of it."""

@@ -39,7 +39,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     policy = PolicyFile(settings.policy, settings.accounts)
     outage = Outage(stop)
     async with AsyncExitStack() as stack:
-        pool = await outage.wait_out(lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS))
+        pool = await outage.wait_out(lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS, by_key=True))
         stack.push_async_callback(pool.close)
         lanes = await _open_lanes(settings, pool, stack)
         collect_garbage_seldom()

@@ -128,8 +128,11 @@ def _refund_counts(order: Order, account: str, refund: ReturnFacts) -> bool:
 
 def refunded_in_all(order: Order, facts: OrderFacts) -> int:
     """What all payments together gave back."""
-    payers = {(account, refund.payment_ref) for (account, _), refund in facts.refunds.items()}
-    payers |= {key for key, payment in facts.payments.items() if payment.given_back is not None}
+    payers: set[tuple[str, str | None]] = {
+        key for key, payment in facts.payments.items() if payment.given_back is not None
+    }
+    if facts.refunds:  # seldom, and this is asked for at every event
+        payers |= {(account, refund.payment_ref) for (account, _), refund in facts.refunds.items()}
     return sum(refunded_of(order, facts, payer) for payer in payers)
 
 

@@ -35,6 +35,8 @@ def text_or_none(content: object, *path: str) -> str | None:
 
 def text(content: object, *path: str) -> str:
     """The text at a path, which must be there."""
+    if len(path) == 1 and type(content) is dict and type(value := content.get(path[0])) is str and value:
+        return value  # as nearly always
     value = text_or_none(content, *path)
     if value is None:
         raise BadPayload(f"{'.'.join(path)} is missing")

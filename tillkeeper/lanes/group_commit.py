@@ -56,6 +56,7 @@ class GroupCommit(Generic[Item, Outcome]):
         self._sending = 0
         self._scheduled = False
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -65,7 +66,8 @@ class GroupCommit(Generic[Item, Outcome]):
             raise Unavailable("shutting down")
         if len(self._waiting) >= self._waiting_items_max or self._waiting_bytes + size_bytes > self._waiting_bytes_max:
             raise Unavailable("too many deliveries wait to be made durable")
-        loop = asyncio.get_running_loop()
+        if (loop := self._loop) is None:  # kept, for to ask for it is a system call (Python 3.11 looks for a fork)
+            loop = self._loop = asyncio.get_running_loop()
         outcome: asyncio.Future[Outcome] = loop.create_future()
         self._waiting.append(_Waiting(item, size_bytes, outcome))
         self._waiting_bytes += size_bytes

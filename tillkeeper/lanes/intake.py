@@ -205,9 +205,10 @@ class Intake:
 
 def _carriable(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """Headers as UTF-8 can carry them: aiohttp hands on bytes that are none as lone surrogates."""
-    if all(name.isascii() and value.isascii() for name, value in headers):
-        return tuple(headers)
-    return tuple((_replaced(name), _replaced(value)) for name, value in headers)
+    for name, value in headers:
+        if not (name.isascii() and value.isascii()):
+            return tuple((_replaced(name), _replaced(value)) for name, value in headers)
+    return tuple(headers)
 
 
 def _replaced(text: str) -> str:

@@ -36,7 +36,7 @@ from tillkeeper.store.inbox import (
     known_events,
     settle_waiting,
 )
-from tillkeeper.store.ledger import OpenOrder, open_orders, write_orders
+from tillkeeper.store.ledger import OpenOrder, open_orders, write_facts, write_orders
 from tillkeeper.store.parked import close_parked, supersede, take_parked
 from tillkeeper.store.pool import Conn
 from tillkeeper.store.references import Bindings, Reference, bind, lock, take_waiting, waiting_references_of
@@ -235,12 +235,13 @@ async def write(conn: Conn, posting: Posting, *, policy: Policy, now: datetime) 
     """Writes what was decided, and what follows from it.  Raises Raced if another transaction was first."""
     changed = [it for it in posting.orders.values() if it.changed]
     effects = effects_of(changed, policy, now=now)
-    await write_orders(conn, changed, now=now)
+    await write_facts(conn, changed)
     await insert_events(conn, posting.new, now=now)
     await settle_waiting(conn, posting.waited, now=now)
     await supersede(conn, posting.superseded, now=now)
     await write_acts(conn, effects.acts)
     await tell(conn, effects.notices, now=now)
+    await write_orders(conn, changed, now=now)
     cases = await open_cases(conn, posting.found + effects.opening, policy=policy.cases, now=now)
     with_cases = [it for it in changed if it.has_cases]
     await close_by_truth(conn, [it.id for it in with_cases if it.moved], effects.holding, now=now)

@@ -55,8 +55,8 @@ def digest_of(event: PaymentEvent) -> bytes:
 
 
 KNOWN_DELIVERIES = """
-SELECT d.run, d.number
-FROM delivery d JOIN unnest($1::uuid[], $2::bigint[]) AS w (run, number) ON d.run = w.run AND d.number = w.number
+SELECT w.run, w.number FROM unnest($1::uuid[], $2::bigint[]) AS w (run, number)
+WHERE (SELECT true FROM delivery d WHERE d.run = w.run AND d.number = w.number)
 """
 
 
@@ -122,11 +122,16 @@ async def count_duplicate(conn: Conn, key: DeliveryKey) -> None:
     await conn.execute(COUNT_DUPLICATE, *key)
 
 
+# OFFSET 0: looked up for each event, and not joined, for which PostgreSQL would read the whole inbox while it is small.
 KNOWN_EVENTS = """
 SELECT w.i, x.digest, coalesce(x.outcome = 'waiting', false) AS waits, k.id AS parked_id
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (account, event_id, i)
-LEFT JOIN inbox x ON x.account = w.account AND x.event_id = w.event_id
-LEFT JOIN parked k ON k.account = w.account AND k.event_id = w.event_id AND k.outcome IS NULL
+LEFT JOIN LATERAL (
+    SELECT seq, digest, outcome FROM inbox WHERE account = w.account AND event_id = w.event_id OFFSET 0
+) x ON true
+LEFT JOIN LATERAL (
+    SELECT id FROM parked WHERE account = w.account AND event_id = w.event_id AND outcome IS NULL OFFSET 0
+) k ON true
 WHERE x.seq IS NOT NULL OR k.id IS NOT NULL
 """
 
@@ -159,31 +164,62 @@ async def insert_events(conn: Conn, items: Iterable[tuple[Item, bytes]], *, now:
             raise Raced
 
 
-def _row(item: Item, digest: bytes) -> dict[str, object]:
+class _Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A row of inbox.  What is null is left out: half of the columns mostly are, and PostgreSQL reads each name."""
+
+    account: str
+    event_id: str
+    run: UUID | None = None
+    number: int | None = None
+    kind: str
+    evidence: str
+    order_ref: str | None = None
+    payment_ref: str | None = None
+    capture_ref: str | None = None
+    refund_ref: str | None = None
+    dispute_ref: str | None = None
+    amount_minor: int | None = None
+    total_minor: int | None = None
+    currency: str | None = None
+    failure: str | None = None
+    failure_code: str | None = None
+    method: str | None = None
+    occurred_at: datetime
+    digest: str
+    outcome: Outcome | None
+    reason: str | None = None
+    order_id: int | None = None
+    status_after: str | None = None
+
+
+def _row(item: Item, digest: bytes) -> _Row:
     event = item.event
     run, number = item.delivery or (None, None)
-    return {
-        "account": event.account,
-        "event_id": event.event_id,
-        "run": run,
-        "number": number,
-        "kind": event.kind,
-        "evidence": event.evidence,
-        "order_ref": event.order_ref,
-        "payment_ref": event.payment_ref,
-        "capture_ref": event.capture_ref,
-        "refund_ref": event.refund_ref,
-        "dispute_ref": event.dispute_ref,
-        "amount_minor": event.amount,
-        "total_minor": event.total,
-        "currency": event.currency,
-        "failure": event.failure,
-        "failure_code": event.failure_code,
-        "method": event.method,
-        "occurred_at": event.occurred_at,
-        "digest": "\\x" + digest.hex(),
-        **_settled(item),
-    }
+    return _Row(
+        account=event.account,
+        event_id=event.event_id,
+        run=run,
+        number=number,
+        kind=event.kind,
+        evidence=event.evidence,
+        order_ref=event.order_ref,
+        payment_ref=event.payment_ref,
+        capture_ref=event.capture_ref,
+        refund_ref=event.refund_ref,
+        dispute_ref=event.dispute_ref,
+        amount_minor=event.amount,
+        total_minor=event.total,
+        currency=event.currency,
+        failure=event.failure,
+        failure_code=event.failure_code,
+        method=event.method,
+        occurred_at=event.occurred_at,
+        digest="\\x" + digest.hex(),
+        outcome=item.outcome,
+        reason=item.reason,
+        order_id=item.order_id,
+        status_after=item.status_after,
+    )
 
 
 def _settled(item: Item) -> dict[str, object]:
@@ -195,8 +231,8 @@ def _settled(item: Item) -> dict[str, object]:
     }
 
 
-def _id_of(row: dict[str, object]) -> tuple[str, str]:
-    return str(row["account"]), str(row["event_id"])
+def _id_of(row: _Row) -> tuple[str, str]:
+    return row.account, row.event_id
 
 
 SETTLE_WAITING = """

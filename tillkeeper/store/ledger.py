@@ -220,10 +220,8 @@ def order_of(row: asyncpg.Record) -> Order:
     )
 
 
-async def write_orders(conn: Conn, changed: Sequence[OpenOrder], *, now: datetime) -> None:
-    """Writes what changed: facts, status and sums, spell and when it is due."""
-    if not changed:
-        return
+async def write_facts(conn: Conn, changed: Sequence[OpenOrder]) -> None:
+    """Writes what is known of the changed orders' payments, refunds and disputes."""
     await _write_payments(conn, changed)
     await _write_returns(
         conn, UPSERT_REFUNDS, "refund_ref", [(it.id, it.known.refunds, it.facts.refunds) for it in changed]
@@ -231,7 +229,6 @@ async def write_orders(conn: Conn, changed: Sequence[OpenOrder], *, now: datetim
     await _write_returns(
         conn, UPSERT_DISPUTES, "dispute_ref", [(it.id, it.known.disputes, it.facts.disputes) for it in changed]
     )
-    await _write_summaries(conn, changed, now)
 
 
 UPSERT_PAYMENTS = """
@@ -334,6 +331,7 @@ async def _write_all(conn: Conn, statement: str, rows: list[dict[str, object]], 
             raise Raced
 
 
+# The ids stand there twice, so that the rows are looked up by them and not searched in the whole table.
 UPDATE_ORDERS = """
 UPDATE orders AS o
 SET status = w.status, captured_minor = w.captured_minor, refunding_minor = w.refunding_minor,
@@ -343,13 +341,20 @@ FROM json_to_recordset($1::json) AS w (
     id bigint, status text, captured_minor bigint, refunding_minor bigint, refunded_minor bigint, spell bigint,
     spell_since timestamptz, due_at timestamptz, closed_at timestamptz
 )
-WHERE o.id = w.id
+WHERE o.id = w.id AND o.id = ANY($3::bigint[])
 """
 
 
-async def _write_summaries(conn: Conn, changed: Sequence[OpenOrder], now: datetime) -> None:
+async def write_orders(conn: Conn, changed: Sequence[OpenOrder], *, now: datetime) -> None:
+    """Writes what follows from the facts: status and sums, spell and when it is due.
+
+    Best after all rows that refer to the orders: a foreign key's check finds the lock of `open_orders` on the row as it
+    was, and would have to lock it anew once it is written.
+    """
+    if not changed:
+        return
     rows = [_order_row(it, it.judge()) for it in changed]
-    await conn.execute(UPDATE_ORDERS, as_json(rows), now)
+    await conn.execute(UPDATE_ORDERS, as_json(rows), now, [it.id for it in changed])
 
 
 def _order_row(it: OpenOrder, summary: Summary) -> dict[str, object]:

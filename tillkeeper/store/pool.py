@@ -49,19 +49,26 @@ def is_outage(error: BaseException) -> bool:
 
 
 async def open_pool(
-    database_url: str, *, max_size: int, min_size: int = 1, command_timeout_s: float = COMMAND_S
+    database_url: str, *, max_size: int, min_size: int = 1, command_timeout_s: float = COMMAND_S, by_key: bool = False
 ) -> asyncpg.Pool:
     """A pool on servers that keep what they commit: every new connection is checked, also after a failover.
 
-    Raises UnsafeDatabase, or one of DATABASE_ERRORS.  With `min_size` 0 it connects, and may raise, at its first use.
+    `by_key` is for who looks up rows by their keys and nothing else.  Raises UnsafeDatabase, or one of DATABASE_ERRORS.
+    With `min_size` 0 it connects, and may raise, at its first use.
     """
+
+    async def init(conn: Conn) -> None:
+        await refuse_unsafe(conn)
+        if by_key:
+            await conn.execute(PLAN_BY_KEY)
+
     return await asyncpg.create_pool(
         database_url,
         min_size=min_size,
         max_size=max_size,
         timeout=CONNECT_S,
         command_timeout=command_timeout_s,
-        init=refuse_unsafe,
+        init=init,
         reset=_reset,
     )
 
@@ -71,6 +78,9 @@ async def _reset(conn: Conn) -> None:
     if conn.is_in_transaction():
         await conn.reset()
 
+
+# A plan that reads a whole table, made while that was small, stays in use while it grows.
+PLAN_BY_KEY = "SELECT set_config('enable_seqscan', 'off', false)"
 
 SERVER_SETTINGS = "SELECT name, setting FROM pg_settings WHERE name = ANY($1::text[])"
 IN_RECOVERY = "SELECT pg_is_in_recovery()"

@@ -64,14 +64,15 @@ class Bindings(msgspec.Struct, kw_only=True):
         return len({self.known[it] for it in references if it in self.known}) > 1
 
 
+# Not joins: for those PostgreSQL read small tables whole, and did so while they grew.
 BIND = """
-SELECT e.i, p.order_id AS by_payment, r.order_id AS by_refund, d.order_id AS by_dispute, o.id AS by_order
+SELECT e.i,
+       (SELECT order_id FROM payment p WHERE p.account = e.account AND p.payment_ref = e.payment_ref) AS by_payment,
+       (SELECT order_id FROM refund r WHERE r.account = e.account AND r.refund_ref = e.refund_ref) AS by_refund,
+       (SELECT order_id FROM dispute d WHERE d.account = e.account AND d.dispute_ref = e.dispute_ref) AS by_dispute,
+       (SELECT id FROM orders o WHERE o.order_ref = e.order_ref) AS by_order
 FROM json_to_recordset($1::json) AS e (i int, account text, payment_ref text, refund_ref text, dispute_ref text,
                                        order_ref text)
-LEFT JOIN payment p ON p.account = e.account AND p.payment_ref = e.payment_ref
-LEFT JOIN refund r ON r.account = e.account AND r.refund_ref = e.refund_ref
-LEFT JOIN dispute d ON d.account = e.account AND d.dispute_ref = e.dispute_ref
-LEFT JOIN orders o ON o.order_ref = e.order_ref
 """
 
 
