@@ -44,6 +44,7 @@ def specimen(keys: Keys) -> Specimen:
         with_signature=lambda request, signatures: with_header(request, "x-mollie-signature", signatures),
         layers={"body": Layer(plain=BODY, seal=seal)},
         at=None,
+        hints=True,
         asked={
             "payment": asked(Question(about="payment", order_ref="ORDER-1", payment_ref="tr_3conform"), WITH_ALL),
             "refund": asked(refund, REFUND),

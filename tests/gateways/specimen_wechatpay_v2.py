@@ -98,6 +98,7 @@ def specimen(keys: Keys) -> Specimen:
         with_signature=with_signature,
         layers={"body": Layer(plain=plain, seal=lambda body: request(sealed(body)), form="xml")},
         at=None,
+        hints=True,
         asked={
             "payment": asked(
                 Question(about="payment", order_ref="ORDER-1", payment_ref=PAYMENT["transaction_id"]), PAYMENT_ANSWER

@@ -91,7 +91,7 @@ def with_body(request, body):
 def test_a_valid_delivery_becomes_an_event_or_a_question(specimen):
     verified = specimen.gateway.verify(specimen.valid, NOW)
     assert verified.key
-    assert verified.proven is (specimen.covers != "nothing")
+    assert verified.proven is (specimen.foreign is not None)
     assert len(outcome(specimen, specimen.valid)) == 1
     assert all(is_narrow_question(it) for it in specimen.gateway.to_fetch(verified))
     for event in specimen.gateway.parse(verified):

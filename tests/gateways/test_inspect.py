@@ -89,7 +89,7 @@ def test_the_url_is_looked_at_as_well_and_what_would_be_asked_is_shown(url, quer
     terse = {"terse-main": Terse("terse-main", StripeSettings.model_validate(SETTINGS))}
     found = inspect_request(json.dumps(a_file(url=url)).encode(), terse, None, None, default_now=NOW)
     if query:
-        asked = {"about": "payment", "order_ref": None, "payment_ref": query, "refund_ref": None}
+        asked = {"about": "payment", "payment_ref": query}
         assert found == {"verified": True, "reason": None, "events": [], "fetches": [asked]}
     else:
         assert found == {"verified": False, "reason": "the signature is good, but it names nothing", "events": []}

@@ -106,7 +106,7 @@ ABOUT: Final = About(
     A refund is a transaction of its own: register it with `PUT /orders/{order_ref}/refunds/{refund_ref}`, with that
       transaction's id as its reference, for few refunds are told.
     Register a local payment's id as a payment too where you want its expiry or reversal on the order.
-    Use Check URL in the control panel: it must show 200 there, and in the metric `tillkeeper_deliveries`.
+    Use Check URL in the control panel: it must show 200 there, and in the metric `tillkeeper_deliveries_total`.
     """,
 )
 

@@ -91,7 +91,7 @@ ABOUT: Final = About(
     checked="documents only",
     sources=(
         "Klarna's documentation of Checkout and Order Management",
-        "klarna-order-management-api-php, `docs/Model`",
+        "klarna-order-management-api-php, its pages on models",
     ),
     setup="""
     In the merchant portal make API credentials; they are `username` and `password`.
@@ -128,7 +128,7 @@ class Klarna(Gateway):
     def verify(self, request: Request, now: datetime) -> Verified:  # noqa: ARG002 - nothing tells a time
         """There is nothing to verify: only the order's id is taken, from the query or from a notification."""
         pushed = _pushed(request.query)
-        return Verified(key=UNSIGNED, content=_notified(request.body) if pushed is None else pushed)
+        return Verified(key=UNSIGNED, content=_notified(request.body) if pushed is None else pushed, proven=False)
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:  # noqa: ARG002 - it proves nothing
         """Nothing: what Klarna answers is what counts."""

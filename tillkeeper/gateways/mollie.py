@@ -124,7 +124,7 @@ class Mollie(Gateway):
         if not signatures:
             if _is_event(request.body):
                 raise BadSignature("a next-gen event is signed, and this one is not", Step.HEADER)
-            return Verified(key=UNSIGNED, content=request.body)
+            return Verified(key=UNSIGNED, content=request.body, proven=False)
         if not self._has_keys:
             raise BadSignature("signing_secrets is not set", Step.KEY)
         bare = (signature.removeprefix(SIGNATURE_PREFIX) for signature in signatures)

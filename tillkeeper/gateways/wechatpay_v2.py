@@ -88,7 +88,7 @@ ABOUT: Final = About(
     checked="the package `wechatpy` signs payment notices and answers, and opens the sandbox's refund notices",
     sources=(
         "the package `wechatpy`",
-        "wechatpay-php `tests/fixtures`",
+        "the fixtures in the tests of wechatpay-php",
         "WeChat Pay's pages 支付结果通知 and 退款结果通知",
     ),
     setup="""
