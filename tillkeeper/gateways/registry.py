@@ -13,6 +13,7 @@ from tillkeeper.gateways.checkout import Checkout
 from tillkeeper.gateways.gocardless import GoCardless
 from tillkeeper.gateways.klarna import Klarna
 from tillkeeper.gateways.mollie import Mollie
+from tillkeeper.gateways.paystack import Paystack
 from tillkeeper.gateways.razorpay import Razorpay
 from tillkeeper.gateways.shengpay import ShengPay
 from tillkeeper.gateways.square import Square
@@ -30,6 +31,7 @@ GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
         GoCardless,
         Klarna,
         Mollie,
+        Paystack,
         Razorpay,
         ShengPay,
         Square,
