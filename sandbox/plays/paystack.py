@@ -1,7 +1,4 @@
-"""Paystack as the sandbox plays it: charges that succeed or fail, refunds and disputes, and an API to verify with.
-
-A transaction's reference is the order's, as it is in a shop that gives Paystack no metadata.
-"""
+"""Paystack as the sandbox plays it: charges that succeed or fail, refunds and disputes, and an API to verify with."""
 
 import hmac
 import json
@@ -232,18 +229,22 @@ class PaystackVoice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _data(story: Story, happening: Happening) -> Json:
-    told = story.order_ref, happening.amount, story.currency
+    told = story.payment_ref, happening.amount, story.currency
+    order = {"metadata": {"order_id": story.order_ref}}
     kind, _, outcome = happening.word.rpartition(".")
     match kind:
         case "refund":
             return paystack_refund(happening.refund_ref, *told, status=outcome)
         case "charge.dispute":
+            transaction = paystack_transaction(*told, happening.at, **order)
             end = {"status": "resolved", "resolution": "merchant-accepted", "resolvedAt": written(happening.at)}
-            return paystack_dispute(*told, happening.at, **(end if outcome == "resolve" else {}))
+            return paystack_dispute(
+                *told, happening.at, transaction=transaction, **(end if outcome == "resolve" else {})
+            )
         case "transfer":
-            return {"id": number_of("transfer", story.order_ref), "amount": happening.amount, "status": "success"}
+            return {"id": number_of("transfer", story.payment_ref), "amount": happening.amount, "status": "success"}
         case _:
-            return paystack_transaction(*told, happening.at, **(DECLINE if outcome == "failed" else {}))
+            return paystack_transaction(*told, happening.at, **order, **(DECLINE if outcome == "failed" else {}))
 
 
 def _renamed(story: Story, happening: Happening) -> str:
@@ -251,7 +252,7 @@ def _renamed(story: Story, happening: Happening) -> str:
     kind = happening.word.rpartition(".")[0]
     if kind == "refund":
         return f"{happening.word}:{happening.refund_ref}"
-    return f"{happening.word}:{number_of('dispute' if kind == 'charge.dispute' else 'transaction', story.order_ref)}"
+    return f"{happening.word}:{number_of('dispute' if kind == 'charge.dispute' else 'transaction', story.payment_ref)}"
 
 
 class PaystackApi:
@@ -272,7 +273,9 @@ class PaystackApi:
             return _error(401, "invalid_Key", "Invalid key")
         match [unquote(part) for part in put.path.split("/")]:
             case ["", "transaction", "verify", ref]:
-                books = self._ledger.payment_of_order(self.account, ref, knows_at)
+                books = self._ledger.payment(self.account, ref, knows_at)
+                # A shop may give a transaction its order's reference: here it is found by both.
+                books = books or self._ledger.payment_of_order(self.account, ref, knows_at)
                 if books is not None:
                     return _found("payment", "Verification successful", _transaction_of(books), books)
                 return _error(400, "transaction_not_found", "Transaction reference not found.", ref=ref)
@@ -313,13 +316,14 @@ def _transaction_of(books: Known) -> Json:
     if books.refunded == amount:
         outcome["status"] = "reversed"
     at = books.paid_at or books.at
-    return paystack_transaction(books.story.order_ref, amount, books.story.currency, at, **outcome)
+    order = {"order_id": books.story.order_ref}
+    return paystack_transaction(books.story.payment_ref, amount, books.story.currency, at, metadata=order, **outcome)
 
 
 def _refund_of(books: Known, refund: KnownRefund) -> Json:
     told = {"status": REFUND_STATUSES[refund.state], "amount": refund.amount}
-    told["transaction"] = number_of("transaction", books.story.order_ref)
-    return paystack_refund(refund.refund_ref, books.story.order_ref, refund.amount, books.story.currency, **told)
+    told["transaction"] = number_of("transaction", books.story.payment_ref)
+    return paystack_refund(refund.refund_ref, books.story.payment_ref, refund.amount, books.story.currency, **told)
 
 
 def _found(about: str, message: str, data: Json, books: Known) -> Told:
@@ -355,7 +359,7 @@ PLAY: Final = Play(
     renamed=_renamed,
     templates=TEMPLATES,
     currencies=("NGN", "GHS", "ZAR", "KES", "USD"),
-    payment_prefix="T",
+    payment_prefix="ref",
     new_voice=_new_voice,
     impostor=_impostor,
     settings=_settings,

@@ -422,7 +422,7 @@ def test_a_story_ends_as_it_says_by_deliveries_and_by_asking(walk, template, gap
     if template.in_other_currency:
         story = msgspec.structs.replace(story, due_currency="USD")
     assert_ends_as_told(story, walk.told_by(story))
-    asked = [Question(about="payment", order_ref=story.order_ref)]
+    asked = [Question(about="payment", order_ref=story.order_ref, payment_ref=story.payment_ref)]
     refunds = {it.refund_ref for it in story.happenings if it.word.startswith("refund.")}
     asked += [Question(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in refunds]
     assert_ends_as_told(story, [event for question in asked for event in walk.answer(story, question).events])
@@ -430,7 +430,7 @@ def test_a_story_ends_as_it_says_by_deliveries_and_by_asking(walk, template, gap
 
 def test_the_played_api_keeps_to_its_own(walk):
     story = story_of(PLAY, PLAY.templates[0], currency="NGN")
-    ours = Question(about="payment", order_ref=story.order_ref)
+    ours = Question(about="payment", order_ref=story.order_ref)  # nobody told the payment's own reference yet
     with pytest.raises(Denied):
         walk.answer(story, ours, authorization="Bearer of_another")
     for question in (PAYMENT, REFUND):

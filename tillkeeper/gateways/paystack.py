@@ -234,7 +234,8 @@ class Paystack(Gateway):
             return Answer(found=False)
         if question.about == "refund":
             return Answer(found=True, events=(queried(self._refund_answer(question, data)),))
-        if text(data, "reference") != (question.payment_ref or question.order_ref):
+        told = text(data, "reference") if question.payment_ref else self._order_ref(data)
+        if told != (question.payment_ref or question.order_ref):
             raise BadPayload("the answer is about another transaction than the question")
         told_at = answered_at(heard, now)
         return Answer(found=True, events=tuple(queried(event) for event in self._transaction_answer(data, told_at)))
