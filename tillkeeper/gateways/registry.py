@@ -12,6 +12,7 @@ from tillkeeper.gateways.braintree import Braintree
 from tillkeeper.gateways.checkout import Checkout
 from tillkeeper.gateways.gocardless import GoCardless
 from tillkeeper.gateways.klarna import Klarna
+from tillkeeper.gateways.mercadopago import MercadoPago
 from tillkeeper.gateways.mollie import Mollie
 from tillkeeper.gateways.paystack import Paystack
 from tillkeeper.gateways.razorpay import Razorpay
@@ -30,6 +31,7 @@ GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
         Checkout,
         GoCardless,
         Klarna,
+        MercadoPago,
         Mollie,
         Paystack,
         Razorpay,
