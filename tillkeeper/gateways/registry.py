@@ -12,7 +12,9 @@ from tillkeeper.gateways.braintree import Braintree
 from tillkeeper.gateways.checkout import Checkout
 from tillkeeper.gateways.gocardless import GoCardless
 from tillkeeper.gateways.klarna import Klarna
+from tillkeeper.gateways.mercadopago import MercadoPago
 from tillkeeper.gateways.mollie import Mollie
+from tillkeeper.gateways.paystack import Paystack
 from tillkeeper.gateways.razorpay import Razorpay
 from tillkeeper.gateways.shengpay import ShengPay
 from tillkeeper.gateways.shopee import Shopee
@@ -30,7 +32,9 @@ GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
         Checkout,
         GoCardless,
         Klarna,
+        MercadoPago,
         Mollie,
+        Paystack,
         Razorpay,
         ShengPay,
         Shopee,

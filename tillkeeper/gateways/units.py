@@ -16,6 +16,7 @@ from tillkeeper.gateways.base import BadPayload
 STRIPE: Final = MappingProxyType({"ISK": 2, "UGX": 2, "MGA": 0})  # "Zero-decimal currencies" and "Special cases"
 ADYEN: Final = MappingProxyType({"CLP": 2, "CVE": 0, "IDR": 0, "ISK": 2})  # "Currency codes and minor units"
 CHECKOUT: Final = MappingProxyType({"CLP": 2})  # "Format the amount value", where its last two digits are always 00
+PAYSTACK: Final = MappingProxyType({"XOF": 2, "RWF": 2})  # it counts hundredths everywhere; of francs as its plugins do
 ISO: Final[Mapping[str, int]] = MappingProxyType({})
 
 # ISO 4217's numeric codes, where a gateway writes those.

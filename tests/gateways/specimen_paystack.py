@@ -1,0 +1,44 @@
+"""Paystack for the conformance suite."""
+
+import json
+
+from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, request_of, with_header
+
+from sandbox.plays.paystack import paystack_body, paystack_refund, paystack_signed, paystack_transaction
+from tillkeeper.gateways.base import Question
+from tillkeeper.gateways.paystack import Paystack, PaystackSettings
+
+SECRET = "sk_test_conformance_of_the_till"
+SETTINGS = {"gateway": "paystack", "secret_keys": [SECRET]}
+TRANSACTION = paystack_transaction("ORDER-1", 12900, "NGN", NOW, metadata={"order_id": "ORDER-1"})
+BODY = paystack_body("charge.success", TRANSACTION)
+
+
+def asked(question, data):
+    def seal(body):
+        return heard_of(({"Content-Type": "application/json", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
+
+    plain = json.dumps({"status": True, "message": "Retrieved", "data": data}).encode()
+    return Asked(question=question, plain=plain, seal=seal, foreign=None)
+
+
+def specimen(keys: Keys) -> Specimen:
+    def seal(body, *, secret=SECRET):
+        return request_of(paystack_signed(secret, body))
+
+    refund = paystack_refund("9000001", "ORDER-1", 400, "NGN", id=9000001)
+    return Specimen(
+        settings=SETTINGS,
+        gateway=Paystack("paystack-main", PaystackSettings.model_validate(SETTINGS)),
+        valid=seal(BODY),
+        foreign=seal(BODY, secret="sk_test_of_somebody_else"),
+        with_signature=lambda request, signatures: with_header(request, "x-paystack-signature", signatures),
+        layers={"body": Layer(plain=BODY, seal=seal)},
+        at=None,
+        asked={
+            "payment": asked(Question(about="payment", order_ref="ORDER-1", payment_ref="ORDER-1"), TRANSACTION),
+            "order": asked(Question(about="payment", order_ref="ORDER-1"), TRANSACTION | {"status": "reversed"}),
+            "refund": asked(Question(about="refund", order_ref="ORDER-1", refund_ref="9000001"), refund),
+        },
+        deciding=frozenset({"event"}),
+    )

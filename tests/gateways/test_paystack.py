@@ -1,0 +1,452 @@
+"""Paystack: checked against its documents only, for its packages verify no webhooks; every status by table."""
+
+import json
+from datetime import timedelta
+
+import msgspec
+import pytest
+from pydantic import ValidationError
+from specimen import NOW, heard_of, request_of
+from walking import Walk, assert_ends_as_told, put_of, story_of
+
+from sandbox.plays.paystack import (
+    PLAY,
+    number_of,
+    paystack_body,
+    paystack_dispute,
+    paystack_refund,
+    paystack_signed,
+    paystack_transaction,
+    written,
+)
+from sandbox.truth.ledger import Ledger
+from tillkeeper.domain.events import Kind
+from tillkeeper.domain.failures import FailureClass
+from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Heard, Question, Step
+from tillkeeper.gateways.paystack import (
+    FAILURES,
+    REFUND_STATUSES,
+    RESOLUTIONS,
+    TRANSACTION_STATUSES,
+    UNDATED,
+    Paystack,
+    PaystackSettings,
+)
+
+SECRET = "sk_test_4f1e2d3c"
+OLDER = "sk_test_older_77"
+PAYMENT = Question(about="payment", order_ref="ORDER-1", payment_ref="REF-1")
+REFUND = Question(about="refund", order_ref="ORDER-1", payment_ref="REF-1", refund_ref="9001")
+TOLD_AT = NOW - timedelta(seconds=3)
+
+
+def a_gateway(**settings):
+    base = {"gateway": "paystack", "secret_keys": [SECRET]}
+    return Paystack("paystack-main", PaystackSettings.model_validate(base | settings))
+
+
+def a_transaction(**more):
+    return paystack_transaction(
+        "REF-1", 12900, "NGN", NOW - timedelta(minutes=1), **{"metadata": {"order_id": "ORDER-1"}} | more
+    )
+
+
+def a_refund(**more):
+    return paystack_refund("9001", "REF-1", 400, "NGN", **more)
+
+
+def a_dispute(**more):
+    return paystack_dispute("REF-1", 12900, "NGN", NOW - timedelta(minutes=1), **more)
+
+
+def events_of(event, data, gateway=None, secret=SECRET):
+    gateway = gateway or a_gateway()
+    return gateway.parse(gateway.verify(request_of(paystack_signed(secret, paystack_body(event, data))), NOW))
+
+
+def event_of(event, data, gateway=None):
+    (made,) = events_of(event, data, gateway)
+    return made
+
+
+def heard(data, status=200, more=None):
+    body = json.dumps({"status": True, "message": "ok", "data": data} | (more or {})).encode()
+    return heard_of(({"Date": "Mon, 05 Oct 2026 11:59:57 GMT"}, body), status)
+
+
+def told(question, data, gateway=None):
+    return (gateway or a_gateway()).hear(question, heard(data), now=NOW).events
+
+
+# --- the signature ----------------------------------------------------------------------------------------------------
+
+
+def test_either_of_two_keys_fits_and_is_named():
+    gateway = a_gateway(secret_keys=[SECRET, OLDER])
+    for at, secret in enumerate((SECRET, OLDER)):
+        request = request_of(paystack_signed(secret, b"{}"))
+        assert gateway.verify(request, NOW).key == gateway.key_labels()[at]
+
+
+def test_a_signature_by_sha256_or_in_capitals_is_none():
+    request = request_of(paystack_signed(SECRET, b"{}"))
+    value = request.header("x-paystack-signature")
+    assert len(value) == 128
+    with pytest.raises(BadSignature):
+        a_gateway().verify(request_of(({"x-paystack-signature": value.upper()}, b"{}")), NOW)
+
+
+def test_the_first_key_asks_and_tells_the_mode():
+    gateway = a_gateway(secret_keys=["sk_live_aaaaaaaa", "sk_live_bbbbbbbb"])
+    assert gateway.live is True
+    assert gateway.ask(PAYMENT, now=NOW, nonce="n").headers["Authorization"] == "Bearer sk_live_aaaaaaaa"
+    assert a_gateway().live is False
+    assert a_gateway(secret_keys=["of_an_emulator"]).live is None
+
+
+def test_live_and_test_keys_do_not_go_together():
+    with pytest.raises(ValidationError, match="an account each"):
+        a_gateway(secret_keys=["sk_live_aaaaaaaa", SECRET])
+
+
+@pytest.mark.parametrize(
+    ("event", "data"),
+    [
+        ("charge.success", a_transaction(domain="live")),
+        ("refund.processed", a_refund(domain="live")),
+        ("charge.dispute.create", a_dispute(domain="odd")),
+    ],
+)
+def test_what_is_of_the_other_mode_is_refused(event, data):
+    with pytest.raises(BadPayload) as refused:
+        events_of(event, data)
+    assert refused.value.step is Step.MODE
+
+
+def test_what_tells_no_mode_is_taken():
+    assert event_of("charge.success", a_transaction(domain=None)).kind is Kind.PAYMENT_SUCCEEDED
+
+
+# --- what events say --------------------------------------------------------------------------------------------------
+
+
+def test_a_charge_that_succeeded():
+    event = event_of("charge.success", a_transaction())
+    assert event.event_id == f"charge.success:{number_of('transaction', 'REF-1')}"
+    assert (event.kind, event.amount, event.currency) == (Kind.PAYMENT_SUCCEEDED, 12900, "NGN")
+    assert (event.order_ref, event.payment_ref, event.method) == ("ORDER-1", "REF-1", "card")
+    assert event.occurred_at == NOW - timedelta(minutes=1)
+    assert event.failure is None
+
+
+@pytest.mark.parametrize(("status", "kind"), TRANSACTION_STATUSES.items())
+def test_the_status_decides_and_not_the_events_name(status, kind):
+    assert event_of("charge.success", a_transaction(status=status)).kind is kind
+
+
+def test_a_failed_charge_that_was_never_paid_stands_when_it_was_made():
+    event = event_of("charge.failed", a_transaction(status="failed", paid_at=None, created_at=written(NOW)))
+    assert (event.kind, event.occurred_at) == (Kind.PAYMENT_FAILED, NOW)
+
+
+@pytest.mark.parametrize("metadata", ["", 0, None, "text", [], {}, {"order_id": ""}, {"order_id": None}])
+def test_without_metadata_the_reference_names_the_order(metadata):
+    assert event_of("charge.success", a_transaction(metadata=metadata)).order_ref == "REF-1"
+
+
+def test_an_order_number_may_be_a_number():
+    assert event_of("charge.success", a_transaction(metadata={"order_id": 77})).order_ref == "77"
+
+
+def test_a_path_of_ones_own_is_the_only_one_looked_at():
+    gateway = a_gateway(order_ref_path="metadata.shop.ref")
+    assert event_of("charge.success", a_transaction(), gateway).order_ref is None
+    nested = a_transaction(metadata={"shop": {"ref": "MINE"}})
+    assert event_of("charge.success", nested, gateway).order_ref == "MINE"
+
+
+@pytest.mark.parametrize("event", [f"refund.{status}" for status in REFUND_STATUSES])
+@pytest.mark.parametrize(("status", "kind"), REFUND_STATUSES.items())
+def test_a_refund_is_told_by_its_status(event, status, kind):
+    made = event_of(event, a_refund(status=status))
+    assert made.event_id == f"{event}:9001"
+    assert (made.kind, made.refund_ref, made.payment_ref) == (kind, "9001", "REF-1")
+    assert (made.amount, made.total, made.currency) == (400, None, "NGN")
+    assert made.failure == (FailureClass.UNKNOWN if kind is Kind.REFUND_FAILED else None)
+
+
+def test_a_refunds_amount_is_a_number_or_digits_in_quotes():
+    assert {event_of("refund.processed", a_refund(amount=amount)).amount for amount in (400, "400")} == {400}
+
+
+def test_words_about_refunds_have_no_time_so_that_a_late_one_undoes_none():
+    assert {event_of("refund.pending", a_refund(status=status)).occurred_at for status in REFUND_STATUSES} == {UNDATED}
+    assert {event.occurred_at for event in told(REFUND, a_refund())} == {UNDATED}
+
+
+def test_a_refund_is_known_by_its_number_or_else_by_its_reference():
+    assert event_of("refund.processed", a_refund(id=None, refund_reference="TRF_7")).refund_ref == "TRF_7"
+    assert event_of("refund.processed", a_refund(id=9001, refund_reference="TRF_7")).refund_ref == "9001"
+
+
+def test_a_refund_on_its_way_without_any_reference_changes_nothing():
+    assert events_of("refund.pending", a_refund(id=None, status="pending")) == ()
+    with pytest.raises(BadPayload, match="neither"):
+        events_of("refund.processed", a_refund(id=None))
+
+
+@pytest.mark.parametrize(
+    ("more", "kind"),
+    [
+        ({"status": "pending"}, Kind.DISPUTE_OPENED),
+        ({"status": "awaiting-bank-feedback"}, Kind.DISPUTE_OPENED),
+        ({"status": "resolved"}, Kind.DISPUTE_OPENED),
+        ({"status": "resolved", "resolution": "something-new"}, Kind.DISPUTE_OPENED),
+        *(({"status": "resolved", "resolution": name}, kind) for name, kind in RESOLUTIONS.items()),
+    ],
+)
+def test_a_dispute_ends_by_its_resolution(more, kind):
+    event = event_of("charge.dispute.resolve", a_dispute(resolvedAt=written(NOW), **more))
+    assert (event.kind, event.payment_ref, event.order_ref) == (kind, "REF-1", "REF-1")
+    assert event.dispute_ref == str(number_of("dispute", "REF-1"))
+    assert event.event_id == f"charge.dispute.resolve:{event.dispute_ref}"
+    assert (event.amount, event.currency) == (12900, "NGN")
+    assert event.occurred_at == (NOW - timedelta(minutes=1) if kind is Kind.DISPUTE_OPENED else NOW)
+
+
+def test_a_reminder_says_the_same_of_a_dispute_each_time():
+    first = event_of("charge.dispute.remind", a_dispute())
+    assert event_of("charge.dispute.remind", a_dispute(updated_at=written(NOW))) == first
+
+
+def test_a_dispute_without_a_sum_or_a_transaction_is_told_all_the_same():
+    event = event_of("charge.dispute.create", a_dispute(refund_amount=0))
+    assert event.amount == 12900
+    bare = a_dispute(refund_amount=None, transaction=None, transaction_reference="REF-1")
+    event = event_of("charge.dispute.create", bare)
+    assert (event.amount, event.payment_ref, event.order_ref) == (None, "REF-1", None)
+
+
+@pytest.mark.parametrize("event", ["transfer.success", "subscription.create", "invoice.update", "something.new"])
+def test_an_event_of_no_interest_is_answered_and_changes_nothing(event):
+    assert events_of(event, {"id": 7}) == ()
+
+
+@pytest.mark.parametrize(
+    ("event", "data"),
+    [
+        ("charge.success", a_transaction(status="half")),
+        ("charge.success", a_transaction(amount="12.90")),
+        ("charge.success", a_transaction(amount=-1)),
+        ("charge.success", a_transaction(amount=None)),
+        ("charge.success", a_transaction(currency="XXX")),
+        ("charge.success", a_transaction(id=None)),
+        ("charge.success", a_transaction(reference="")),
+        ("charge.success", a_transaction(paid_at=None, created_at=None)),
+        ("charge.success", a_transaction(paid_at="yesterday")),
+        ("charge.success", a_transaction(metadata={"order_id": "x" * 256})),
+        ("charge.success", []),
+        ("refund.processed", a_refund(status="half")),
+        ("refund.processed", a_refund(amount="4.00")),
+        ("charge.dispute.create", a_dispute(id=None)),
+        ("charge.dispute.create", a_dispute(status=None)),
+    ],
+)
+def test_an_object_that_makes_no_sense_is_refused(event, data):
+    with pytest.raises(BadPayload):
+        events_of(event, data)
+
+
+@pytest.mark.parametrize(("currency", "sent", "minor"), [("KES", 500, 500), ("XOF", 50000, 500), ("RWF", 50000, 500)])
+def test_amounts_are_hundredths_of_francs_too(currency, sent, minor):
+    assert event_of("charge.success", a_transaction(amount=sent, currency=currency)).amount == minor
+
+
+@pytest.mark.parametrize(
+    ("said", "failure"),
+    [
+        ("Insufficient Funds", FailureClass.INSUFFICIENT_FUNDS),
+        ("Exceeds withdrawal limit", FailureClass.LIMIT_EXCEEDED),
+        ("Timeout", FailureClass.NETWORK_TIMEOUT),
+        ("Incorrect PIN", FailureClass.BANK_VERIFICATION_FAILED),
+        ("Suspected fraud", FailureClass.SUSPECTED_FRAUD),
+        ("Expired Card", FailureClass.CARD_EXPIRED_OR_INVALID),
+        ("Restricted card", FailureClass.ACCOUNT_FROZEN),
+        ("Transaction not permitted on card", FailureClass.METHOD_UNAVAILABLE),
+        ("Declined", FailureClass.UNKNOWN),
+        ("Do not honor", FailureClass.UNKNOWN),
+        (None, FailureClass.UNKNOWN),
+    ],
+)
+def test_free_text_tells_why_a_charge_failed(said, failure):
+    event = event_of("charge.failed", a_transaction(status="failed", gateway_response=said))
+    assert (event.failure, event.failure_code) == (failure, said)
+
+
+@pytest.mark.parametrize(("words", "failure"), FAILURES)
+def test_each_line_of_the_table_can_be_reached(words, failure):
+    event = event_of("charge.failed", a_transaction(status="failed", gateway_response=words.title()))
+    assert event.failure is failure
+
+
+def test_a_transaction_that_nobody_finished_has_expired():
+    event = event_of("charge.failed", a_transaction(status="abandoned", gateway_response="x" * 300))
+    assert (event.kind, event.failure) == (Kind.PAYMENT_CANCELLED, FailureClass.EXPIRED_UNPAID)
+    assert len(event.failure_code) == 100
+
+
+@pytest.mark.parametrize(
+    ("data", "order_ref", "payment_ref"),
+    [
+        (a_transaction(), "ORDER-1", "REF-1"),
+        (a_refund(), None, "REF-1"),
+        (a_transaction(reference="../x", metadata=""), None, None),
+        ({}, None, None),
+        ([], None, None),
+    ],
+)
+def test_an_unproven_delivery_names_a_transaction(data, order_ref, payment_ref):
+    named = a_gateway().named(request_of(({}, paystack_body("charge.success", data))))
+    assert (named and named.order_ref, named and named.payment_ref) == (order_ref, payment_ref)
+
+
+# --- asking -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("question", "path"),
+    [
+        (PAYMENT, "/transaction/verify/REF-1"),
+        (Question(about="payment", order_ref="ORDER-1"), "/transaction/verify/ORDER-1"),
+        (REFUND, "/refund/9001"),
+    ],
+)
+def test_what_is_asked(question, path):
+    call = a_gateway().ask(question, now=NOW, nonce="n")
+    assert (call.method, call.url) == ("GET", f"https://api.paystack.co{path}")
+    assert call.headers["Authorization"] == f"Bearer {SECRET}"
+
+
+def test_an_order_whose_reference_stands_elsewhere_cannot_be_asked_about():
+    question = Question(about="payment", order_ref="ORDER-1")
+    with pytest.raises(CannotAsk, match="order_ref_path"):
+        a_gateway(order_ref_path="metadata.ref").ask(question, now=NOW, nonce="n")
+    assert a_gateway(order_ref_path="reference").ask(question, now=NOW, nonce="n")
+
+
+@pytest.mark.parametrize(("status", "kind"), TRANSACTION_STATUSES.items())
+def test_what_a_transaction_says_when_asked(status, kind):
+    first, *others = told(PAYMENT, a_transaction(status=status))
+    assert (first.kind, first.amount, first.order_ref) == (kind, 12900, "ORDER-1")
+    assert first.occurred_at == (NOW - timedelta(minutes=1) if kind is Kind.PAYMENT_SUCCEEDED else TOLD_AT)
+    assert [it.kind for it in others] == ([Kind.REFUND_SUCCEEDED] if status == "reversed" else [])
+
+
+def test_what_was_reversed_went_back_as_a_whole():
+    back = told(PAYMENT, a_transaction(status="reversed"))[1]
+    assert (back.total, back.amount, back.payment_ref, back.occurred_at) == (12900, None, "REF-1", TOLD_AT)
+
+
+@pytest.mark.parametrize("transaction", [7, None, {"reference": "REF-1", "metadata": {"order_id": "ORDER-1"}}])
+def test_a_refund_that_is_asked_about_keeps_the_reference_it_was_asked_by(transaction):
+    question = Question(about="refund", payment_ref="REF-1", refund_ref="TRF_7")
+    refund = a_refund(id=9001, refund_reference="TRF_7", transaction_reference=None, transaction=transaction)
+    (event,) = told(question, refund)
+    assert (event.refund_ref, event.payment_ref) == ("TRF_7", "REF-1")
+    assert event.order_ref == ("ORDER-1" if isinstance(transaction, dict) else None)
+
+
+def test_a_refund_tells_its_transaction_where_nobody_else_does():
+    question = Question(about="refund", refund_ref="9001")
+    refund = a_refund(transaction_reference=None, transaction={"reference": "REF-1"})
+    assert told(question, refund)[0].payment_ref == "REF-1"
+
+
+@pytest.mark.parametrize(
+    ("question", "data"),
+    [(PAYMENT, a_transaction(reference="REF-2")), (REFUND, a_refund(id=9002)), (PAYMENT, None), (PAYMENT, [])],
+)
+def test_an_answer_about_something_else_is_refused(question, data):
+    with pytest.raises(BadPayload):
+        told(question, data)
+
+
+def no(code, message="No."):
+    return {"status": False, "message": message, "code": code}
+
+
+@pytest.mark.parametrize(
+    ("status", "more"),
+    [
+        (400, no("transaction_not_found")),
+        (404, no("transaction_not_found")),
+        (400, no(None, "Transaction reference not found")),
+        (404, no("unknown", "Refund not found")),
+    ],
+)
+def test_not_found_is_an_answer(status, more):
+    answer = a_gateway().hear(PAYMENT, heard(None, status, more), now=NOW)
+    assert (answer.found, answer.events) == (False, ())
+
+
+@pytest.mark.parametrize(
+    ("status", "more", "refusal"),
+    [
+        (400, no("invalid_params"), BadPayload),
+        (400, no("Odd Code"), BadPayload),
+        (404, {"status": True}, BadPayload),
+        (200, no("transaction_not_found"), BadPayload),
+        (401, no("invalid_Key"), Denied),
+        (403, {}, Denied),
+        (429, {}, AskAgain),
+        (500, no("api_error"), AskAgain),
+    ],
+)
+def test_an_error_says_whose_it_is(status, more, refusal):
+    with pytest.raises(refusal):
+        a_gateway().hear(PAYMENT, heard(None, status, more), now=NOW)
+
+
+# --- the play ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def walk(monkeypatch):
+    return Walk(PLAY, monkeypatch)
+
+
+@pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
+@pytest.mark.parametrize("gap_s", [30, 0])
+def test_a_story_ends_as_it_says_by_deliveries_and_by_asking(walk, template, gap_s):
+    story = story_of(PLAY, template, currency="NGN", gap_s=gap_s)
+    if template.in_other_currency:
+        story = msgspec.structs.replace(story, due_currency="USD")
+    assert_ends_as_told(story, walk.told_by(story))
+    asked = [Question(about="payment", order_ref=story.order_ref, payment_ref=story.payment_ref)]
+    refunds = {it.refund_ref for it in story.happenings if it.word.startswith("refund.")}
+    asked += [Question(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in refunds]
+    assert_ends_as_told(story, [event for question in asked for event in walk.answer(story, question).events])
+
+
+def test_the_played_api_keeps_to_its_own(walk):
+    story = story_of(PLAY, PLAY.templates[0], currency="NGN")
+    ours = Question(about="payment", order_ref=story.order_ref)  # nobody told the payment's own reference yet
+    with pytest.raises(Denied):
+        walk.answer(story, ours, authorization="Bearer of_another")
+    for question in (PAYMENT, REFUND):
+        assert not walk.answer(story, question).found
+    (early,) = walk.answer(story, ours, knows_at=story.started_at).events
+    assert early.kind is Kind.PAYMENT_PENDING
+    api = PLAY.api(walk.voice, Ledger({}))
+    call = walk.gateway.ask(PAYMENT, now=NOW, nonce="n")
+    for status in (429, 500):
+        sealed = api.sealed(api.broken(status, put_of(call)), now=NOW)
+        with pytest.raises(AskAgain):
+            walk.gateway.hear(PAYMENT, Heard(status=sealed.status, headers={}, body=sealed.body), now=NOW)
+
+
+def test_an_impostor_is_refused(walk):
+    story = story_of(PLAY, PLAY.templates[0], currency="NGN")
+    signed = PLAY.impostor(walk.voice).say(story, story.happenings[0], now=NOW, again=0)
+    with pytest.raises(BadSignature):
+        walk.gateway.verify(request_of(signed), NOW)
