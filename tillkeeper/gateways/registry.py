@@ -10,6 +10,7 @@ from tillkeeper.gateways.alipay import Alipay
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.braintree import Braintree
 from tillkeeper.gateways.checkout import Checkout
+from tillkeeper.gateways.flutterwave import Flutterwave
 from tillkeeper.gateways.gocardless import GoCardless
 from tillkeeper.gateways.klarna import Klarna
 from tillkeeper.gateways.mercadopago import MercadoPago
@@ -30,6 +31,7 @@ GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
         Alipay,
         Braintree,
         Checkout,
+        Flutterwave,
         GoCardless,
         Klarna,
         MercadoPago,

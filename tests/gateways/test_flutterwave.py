@@ -1,0 +1,530 @@
+"""Flutterwave, v3 and v4: checked against its documents only; every status by table."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs
+
+import msgspec
+import pytest
+from pydantic import ValidationError
+from specimen import NOW, heard_of, request_of, with_header
+from walking import Walk, assert_ends_as_told, put_of, story_of
+
+from sandbox.plays.flutterwave import (
+    PLAY,
+    flutterwave_body,
+    flutterwave_charge,
+    flutterwave_refund,
+    flutterwave_signed,
+    flutterwave_v3,
+)
+from sandbox.truth.ledger import Ledger
+from tillkeeper.domain.events import Kind
+from tillkeeper.domain.failures import FailureClass
+from tillkeeper.gateways.base import (
+    AskAgain,
+    BadPayload,
+    BadSignature,
+    CannotAsk,
+    Denied,
+    Heard,
+    Named,
+    Question,
+    Token,
+)
+from tillkeeper.gateways.flutterwave import Flutterwave, FlutterwaveSettings
+from tillkeeper.gateways.flutterwave_objects import CHARGE_STATUSES, CHARGEBACK_STATUSES, FAILURES, REFUND_STATUSES
+
+SECRET = "the_secret_hash"
+OLDER = "an_older_secret_hash"
+KEY = "FLWSECK_TEST-key-X"
+PAYMENT = Question(about="payment", order_ref="ORDER-1", payment_ref="chg_1")
+ORDER = Question(about="payment", order_ref="ORDER-1")
+REFUND = Question(about="refund", order_ref="ORDER-1", payment_ref="chg_1", refund_ref="rfd_1")
+TOLD_AT = NOW - timedelta(seconds=3)
+MADE_AT = datetime(2026, 10, 5, 11, 58, tzinfo=UTC)
+
+
+def a_gateway(**settings):
+    base = {"gateway": "flutterwave", "secret_hashes": [SECRET], "secret_key": KEY}
+    return Flutterwave("flutterwave-main", FlutterwaveSettings.model_validate(base | settings))
+
+
+def v3(**settings):
+    return a_gateway(version="v3", **settings)
+
+
+def a_charge(**more):
+    return flutterwave_charge("chg_1", 12900, "NGN", "ORDER-1", **more)
+
+
+def a_refund(**more):
+    return flutterwave_refund("rfd_1", "chg_1", 400, "NGN", **more)
+
+
+def a_chargeback(**more):
+    return {"id": "chb_1", "charge_id": "chg_1", "amount": 129, "currency": "NGN", "status": "initiated"} | more
+
+
+def a_transaction(**more):
+    """v3's."""
+    return {
+        "id": 288200108,
+        "tx_ref": "ORDER-1",
+        "flw_ref": "FLW-MOCK-1",
+        "amount": 129.5,
+        "charged_amount": 131.3,
+        "currency": "NGN",
+        "status": "successful",
+        "processor_response": "Approved by Financial Institution",
+        "payment_type": "card",
+        "created_at": "2026-10-05T11:58:00.000Z",
+        "meta": None,
+    } | more
+
+
+def event_of(event, data, gateway=None, **more):
+    gateway = gateway or a_gateway()
+    request = request_of(flutterwave_signed(SECRET, flutterwave_body(event, NOW, data, **more)))
+    events = gateway.parse(gateway.verify(request, NOW))
+    assert gateway.to_fetch(gateway.verify(request, NOW)) == ()
+    (made,) = events or (None,)
+    return made
+
+
+def fetched(event, data, gateway=None):
+    gateway = gateway or v3()
+    verified = gateway.verify(request_of(flutterwave_v3(SECRET, event, data)), NOW)
+    assert gateway.parse(verified) == ()
+    return gateway.to_fetch(verified)
+
+
+def heard(content, status=200):
+    body = json.dumps(content, default=float).encode()
+    return heard_of(({"Date": "Mon, 05 Oct 2026 11:59:57 GMT"}, body), status)
+
+
+def told(question, data, gateway=None):
+    answer = (gateway or a_gateway()).hear(question, heard({"status": "success", "data": data}), now=NOW)
+    assert answer.found is bool(answer.events)
+    return answer.events
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"version": "v3", "secret_key": None},
+        {"client_id": "id"},
+        {"client_secret": "a_client_secret"},
+        {"currency": "ngn"},
+        {"currency": "NGN\n"},
+        {"version": "v5"},
+    ],
+)
+def test_settings_that_cannot_work_are_refused(settings):
+    with pytest.raises(ValidationError):
+        a_gateway(**settings)
+
+
+def test_each_version_has_an_address_of_its_own():
+    assert a_gateway().ask(PAYMENT, now=NOW, nonce="n").url == "https://f4bexperience.flutterwave.com/charges/chg_1"
+    assert v3().ask(PAYMENT, now=NOW, nonce="n").url == "https://api.flutterwave.com/v3/transactions/chg_1/verify"
+    elsewhere = v3(api_base="http://127.0.0.1:9").ask(PAYMENT, now=NOW, nonce="n").url
+    assert elsewhere == "http://127.0.0.1:9/v3/transactions/chg_1/verify"
+
+
+# --- v4's signature ---------------------------------------------------------------------------------------------------
+
+
+def test_either_of_two_secret_hashes_fits_and_is_named_in_both_versions():
+    for version, sign in (("v4", flutterwave_signed), ("v3", lambda secret, _: flutterwave_v3(secret, "x", {}))):
+        gateway = a_gateway(version=version, secret_hashes=[SECRET, OLDER])
+        keys = [gateway.verify(request_of(sign(secret, b"{}")), NOW).key for secret in (SECRET, OLDER)]
+        assert keys == list(gateway.key_labels())
+
+
+def test_the_secret_itself_is_no_signature_of_v4():
+    with pytest.raises(BadSignature, match="flutterwave-signature"):
+        a_gateway().verify(request_of(flutterwave_v3(SECRET, "charge.completed", a_charge())), NOW)
+
+
+# --- v3's secret ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["", " ", SECRET.upper(), SECRET + " ", SECRET[:-1], "é", "\udc80", OLDER])
+def test_another_secret_is_refused(value):
+    request = with_header(request_of(flutterwave_v3(SECRET, "charge.completed", {})), "verif-hash", [value])
+    with pytest.raises(BadSignature):
+        v3().verify(request, NOW)
+
+
+@pytest.mark.parametrize("values", [[], [SECRET, SECRET]])
+def test_the_secret_stands_exactly_once(values):
+    request = with_header(request_of(flutterwave_v3(SECRET, "charge.completed", {})), "verif-hash", values)
+    with pytest.raises(BadSignature):
+        v3().verify(request, NOW)
+
+
+def test_a_signature_of_v4_does_not_prove_v3():
+    with pytest.raises(BadSignature, match="verif-hash"):
+        v3().verify(request_of(flutterwave_signed(SECRET, b"{}")), NOW)
+
+
+def test_the_header_that_is_the_secret_is_never_kept():
+    assert "verif-hash" not in Flutterwave.kept_headers
+
+
+def test_v3s_payment_is_fetched_whatever_the_body_says():
+    question = Question(about="payment", payment_ref="288200108")
+    for status in ("successful", "failed", "anything"):
+        assert fetched("charge.completed", a_transaction(status=status)) == (question,)
+    assert fetched("transfer.completed", {"id": 7}) == ()
+
+
+def test_v3s_refund_is_fetched_where_its_currency_is_known():
+    gateway = v3(currency="NGN")
+    for name in ("TransactionId", "tx_id"):
+        asked = fetched("refund.completed", {"id": 75923, name: 908790}, gateway)
+        assert asked == (Question(about="refund", payment_ref="908790", refund_ref="75923"),)
+    (asked,) = fetched("refund.completed", {"id": 75923}, gateway)
+    assert asked.payment_ref is None
+    with pytest.raises(BadPayload, match="currency"):
+        fetched("refund.completed", {"id": 75923})
+
+
+@pytest.mark.parametrize(
+    ("event", "data"),
+    [("charge.completed", {"id": "../x"}), ("charge.completed", {}), ("charge.completed", []), (None, {"id": 1})],
+)
+def test_a_delivery_of_v3_that_names_nothing_fit_is_refused(event, data):
+    with pytest.raises(BadPayload):
+        fetched(event, data)
+
+
+# --- what v4's events say ---------------------------------------------------------------------------------------------
+
+
+def test_a_charge_that_succeeded():
+    event = event_of("charge.completed", a_charge(amount=1234.56))
+    assert event.event_id == "wbk_5QkPzUuaPFtcDmCGbOj1"
+    assert (event.kind, event.amount, event.currency) == (Kind.PAYMENT_SUCCEEDED, 123456, "NGN")
+    assert (event.order_ref, event.payment_ref, event.method) == ("ORDER-1", "chg_1", "card")
+    assert (event.occurred_at, event.failure) == (NOW, None)
+
+
+@pytest.mark.parametrize(("status", "kind"), CHARGE_STATUSES.items())
+def test_the_status_decides_and_not_the_events_name(status, kind):
+    assert event_of("charge.completed", a_charge(status=status)).kind is kind
+
+
+def test_an_event_without_an_id_is_named_by_what_it_says():
+    assert event_of("charge.completed", a_charge(), id=None).event_id == "charge.completed:chg_1:succeeded"
+    assert event_of("charge.completed", a_charge(), id=None, webhook_id="wbk_7").event_id == "wbk_7"
+
+
+def test_a_time_is_cut_to_seconds():
+    assert event_of("charge.completed", a_charge(), timestamp=1_759_665_600_999).occurred_at.microsecond == 0
+
+
+@pytest.mark.parametrize(("meta", "order_ref"), [({"order_id": "MINE"}, "MINE"), (None, "ORDER-1"), ([], "ORDER-1")])
+def test_meta_names_the_order_before_the_reference(meta, order_ref):
+    assert event_of("charge.completed", a_charge(meta=meta)).order_ref == order_ref
+
+
+@pytest.mark.parametrize(("status", "kind"), REFUND_STATUSES.items())
+def test_a_refund_is_told_by_its_status(status, kind):
+    for written in (status, f"{status}-mpgs"):
+        event = event_of("refund.completed", a_refund(status=written))
+        assert (event.kind, event.refund_ref, event.payment_ref) == (kind, "rfd_1", "chg_1")
+        assert (event.amount, event.total, event.currency) == (400, None, "NGN")
+        assert event.failure == (FailureClass.UNKNOWN if kind is Kind.REFUND_FAILED else None)
+
+
+def test_a_refund_without_a_currency_is_in_the_one_that_is_set():
+    plain = a_refund(currency=None, amount_refunded=None, amount=4.5)
+    assert event_of("refund.completed", plain, a_gateway(currency="GHS")).amount == 450
+    with pytest.raises(BadPayload, match="currency"):
+        event_of("refund.completed", plain)
+
+
+@pytest.mark.parametrize("status", ["initiated", "declined", "something new", *CHARGEBACK_STATUSES])
+def test_a_chargeback_is_a_dispute(status):
+    event = event_of("chargeback.updated", a_chargeback(status=status))
+    assert event.kind is CHARGEBACK_STATUSES.get(status, Kind.DISPUTE_OPENED)
+    assert (event.dispute_ref, event.payment_ref, event.amount) == ("chb_1", "chg_1", 12900)
+
+
+@pytest.mark.parametrize("more", [{"amount": None}, {"currency": None}])
+def test_a_chargeback_without_a_sum_is_told_all_the_same(more):
+    assert event_of("chargeback.created", a_chargeback(**more)).amount is None
+
+
+@pytest.mark.parametrize("event", ["transfer.completed", "virtual_account.funded", "something"])
+def test_a_type_of_no_interest_is_answered_and_changes_nothing(event):
+    assert event_of(event, {"id": 7}) is None
+
+
+@pytest.mark.parametrize(
+    ("event", "data"),
+    [
+        ("charge.completed", a_charge(status="half")),
+        ("charge.completed", a_charge(amount="x")),
+        ("charge.completed", a_charge(amount=1.001)),
+        ("charge.completed", a_charge(currency="XXX")),
+        ("charge.completed", a_charge(id=None)),
+        ("charge.completed", a_charge(reference="x" * 256)),
+        ("charge.completed", []),
+        ("refund.completed", a_refund(status="half")),
+        ("refund.completed", a_refund(amount_refunded=None)),
+        ("chargeback.created", a_chargeback(status=None)),
+    ],
+)
+def test_an_object_that_makes_no_sense_is_refused(event, data):
+    with pytest.raises(BadPayload):
+        event_of(event, data)
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "minor"), [(0.29, "NGN", 29), (1500, "UGX", 1500), (1500, "XAF", 1500), (19.9, "KES", 1990)]
+)
+def test_amounts_are_numbers_of_major_units(amount, currency, minor):
+    assert event_of("charge.completed", a_charge(amount=amount, currency=currency)).amount == minor
+
+
+@pytest.mark.parametrize(
+    ("said", "failure"),
+    [
+        ("Insufficient Fund", FailureClass.INSUFFICIENT_FUNDS),
+        ("Insufficient Funds", FailureClass.INSUFFICIENT_FUNDS),
+        ("Exceeds withdrawal limit", FailureClass.LIMIT_EXCEEDED),
+        ("Expired card", FailureClass.CARD_EXPIRED_OR_INVALID),
+        ("Invalid transaction", FailureClass.CARD_EXPIRED_OR_INVALID),
+        ("Do not honor", FailureClass.UNKNOWN),
+        ("Transaction timed out", FailureClass.NETWORK_TIMEOUT),
+        ("Suspected fraud", FailureClass.SUSPECTED_FRAUD),
+    ],
+)
+def test_free_text_tells_why_a_charge_failed(said, failure):
+    event = event_of("charge.completed", a_charge(status="failed", processor_response=said))
+    assert (event.failure, event.failure_code) == (failure, said)
+
+
+@pytest.mark.parametrize(("words", "failure"), FAILURES)
+def test_each_line_of_the_table_can_be_reached(words, failure):
+    said = {"type": words.replace(" ", "_"), "code": "51"}
+    event = event_of("charge.completed", a_charge(status="cancelled", processor_response=said))
+    assert event.failure is failure
+
+
+@pytest.mark.parametrize(
+    ("said", "code"), [(None, None), ("", None), (7, None), ({}, None), ({"code": "51"}, "51"), ("x" * 300, "x" * 100)]
+)
+def test_a_reason_that_is_odd_is_unknown(said, code):
+    event = event_of("charge.completed", a_charge(status="failed", processor_response=said))
+    assert (event.failure, event.failure_code) == (FailureClass.UNKNOWN, code)
+
+
+@pytest.mark.parametrize(
+    ("data", "named"),
+    [
+        (a_charge(), Named(order_ref="ORDER-1", payment_ref="chg_1")),
+        (a_transaction(), Named(order_ref="ORDER-1", payment_ref="288200108")),
+        (a_charge(id="../x", reference="a b"), None),
+        (a_charge(status=[]), None),
+        (a_refund(status="completed"), None),
+        ([], None),
+    ],
+)
+def test_an_unproven_delivery_names_a_charge_and_an_order(data, named):
+    assert a_gateway().named(request_of(flutterwave_v3("forged_hash", "charge.completed", data))) == named
+
+
+# --- asking -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("question", "of_v4", "of_v3"),
+    [
+        (PAYMENT, "/charges/chg_1", "/v3/transactions/chg_1/verify"),
+        (
+            Question(about="payment", order_ref="O&R 1"),
+            "/charges?reference=O%26R+1",
+            "/v3/transactions/verify_by_reference?tx_ref=O%26R+1",
+        ),
+        (REFUND, "/refunds/rfd_1", "/v3/refunds/rfd_1"),
+    ],
+)
+def test_what_is_asked(question, of_v4, of_v3):
+    for gateway, path in ((a_gateway(), of_v4), (v3(), of_v3)):
+        call = gateway.ask(question, now=NOW, nonce="n")
+        assert call.method == "GET"
+        assert call.url.endswith(f".com{path}")
+        assert call.headers["Authorization"] == f"Bearer {KEY}"
+
+
+def test_without_credentials_nothing_can_be_asked():
+    with pytest.raises(CannotAsk, match="client_id"):
+        a_gateway(secret_key=None).ask(PAYMENT, now=NOW, nonce="n")
+    with pytest.raises(CannotAsk):
+        a_gateway().ask(Question(about="payment"), now=NOW, nonce="n")
+
+
+def test_v4s_credentials_are_exchanged_for_a_token():
+    gateway = a_gateway(client_id="an_id", client_secret="a_client_secret")
+    call = gateway.sign_in(now=NOW)
+    assert (call.method, call.url.split("/")[2]) == ("POST", "idp.flutterwave.com")
+    assert parse_qs(call.body.decode()) == {
+        "client_id": ["an_id"],
+        "client_secret": ["a_client_secret"],
+        "grant_type": ["client_credentials"],
+    }
+    assert "Authorization" not in gateway.ask(PAYMENT, now=NOW, nonce="n").headers
+    token = gateway.hear_sign_in(heard({"access_token": "t0ken", "expires_in": 600}), now=NOW)
+    assert token == Token(value="t0ken", until=NOW + timedelta(seconds=600))
+
+
+def test_nobody_signs_in_with_a_secret_key():
+    assert a_gateway().sign_in(now=NOW) is None
+    assert v3(client_id="an_id", client_secret="a_client_secret").sign_in(now=NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "refusal"),
+    [
+        (400, {"error": "invalid_client"}, Denied),
+        (401, {}, Denied),
+        (404, {}, BadPayload),
+        (429, {}, AskAgain),
+        (503, {}, AskAgain),
+        (200, {"access_token": "t", "expires_in": 0}, BadPayload),
+        (200, {"access_token": "t", "expires_in": 10**9}, BadPayload),
+        (200, {"expires_in": 600}, BadPayload),
+        (200, [], BadPayload),
+    ],
+)
+def test_a_token_that_is_not_given_says_why(status, content, refusal):
+    gateway = a_gateway(client_id="an_id", client_secret="a_client_secret")
+    with pytest.raises(refusal):
+        gateway.hear_sign_in(heard(content, status), now=NOW)
+
+
+@pytest.mark.parametrize(("status", "kind"), CHARGE_STATUSES.items())
+def test_what_a_charge_says_when_asked(status, kind):
+    (event,) = told(PAYMENT, a_charge(status=status))
+    assert (event.kind, event.amount, event.order_ref) == (kind, 12900, "ORDER-1")
+    assert event.occurred_at == (MADE_AT if kind is Kind.PAYMENT_SUCCEEDED else TOLD_AT)
+
+
+def test_what_v3s_transaction_says():
+    question = Question(about="payment", payment_ref="288200108")
+    (event,) = told(question, a_transaction(), v3())
+    assert (event.kind, event.amount, event.currency) == (Kind.PAYMENT_SUCCEEDED, 12950, "NGN")
+    assert (event.order_ref, event.payment_ref, event.method) == ("ORDER-1", "288200108", "card")
+    (by_order,) = told(ORDER, a_transaction(created_at=None), v3())
+    assert by_order.occurred_at == TOLD_AT
+
+
+def test_charges_of_other_references_are_left_out():
+    events = told(ORDER, [a_charge(), a_charge(id="chg_2", reference="ORDER-10")])
+    assert [it.payment_ref for it in events] == ["chg_1"]
+    assert told(ORDER, []) == ()
+    assert told(ORDER, None) == ()
+
+
+@pytest.mark.parametrize(("status", "kind"), REFUND_STATUSES.items())
+def test_what_v3s_refund_says(status, kind):
+    question = Question(about="refund", payment_ref="908790", refund_ref="75923")
+    refund = {"id": 75923, "amount_refunded": 69.5, "status": status, "created_at": "2026-10-05T11:58:00.000Z"}
+    for more in ({}, {"tx_id": 908790}):
+        (event,) = told(question, refund | more, v3(currency="NGN"))
+        assert (event.kind, event.amount, event.currency) == (kind, 6950, "NGN")
+        assert (event.refund_ref, event.payment_ref, event.order_ref) == ("75923", "908790", None)
+        assert event.occurred_at == (MADE_AT if kind is Kind.REFUND_PENDING else TOLD_AT)
+
+
+@pytest.mark.parametrize(("question", "data"), [(PAYMENT, a_charge(id="chg_2")), (REFUND, a_refund(id="rfd_2"))])
+def test_an_answer_about_something_else_is_refused(question, data):
+    with pytest.raises(BadPayload):
+        told(question, data)
+
+
+@pytest.mark.parametrize(
+    ("status", "content"),
+    [
+        (404, {"status": "failed", "error": {"type": "RESOURCE_NOT_FOUND", "code": "10404"}}),
+        (400, {"status": "error", "message": "No transaction was found for this id", "data": None}),
+        (404, {"status": "error", "message": "Transaction not found"}),
+    ],
+)
+def test_not_found_is_an_answer(status, content):
+    answer = a_gateway().hear(PAYMENT, heard(content, status), now=NOW)
+    assert (answer.found, answer.events) == (False, ())
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "refusal"),
+    [
+        (401, {}, Denied),
+        (403, {"status": "error"}, Denied),
+        (429, {}, AskAgain),
+        (500, {"status": "error"}, AskAgain),
+        (400, {"status": "error", "message": "Invalid id"}, BadPayload),
+        (404, {"status": "failed", "error": []}, BadPayload),
+        (404, {}, BadPayload),  # somebody's proxy
+        (404, {"status": "success"}, BadPayload),
+        (200, {"status": "error"}, BadPayload),
+        (200, [], BadPayload),
+    ],
+)
+def test_an_error_says_whose_it_is(status, content, refusal):
+    with pytest.raises(refusal):
+        a_gateway().hear(PAYMENT, heard(content, status), now=NOW)
+
+
+# --- the play ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def walk(monkeypatch):
+    return Walk(PLAY, monkeypatch)
+
+
+@pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
+@pytest.mark.parametrize(("currency", "gap_s"), [("NGN", 30), ("XAF", 0)])
+def test_a_story_ends_as_it_says_by_deliveries_and_by_asking(walk, template, currency, gap_s):
+    story = story_of(PLAY, template, currency=currency, gap_s=gap_s)
+    if template.in_other_currency:
+        story = msgspec.structs.replace(story, due_currency="USD")
+    events = list(walk.told_by(story))
+    assert_ends_as_told(story, events)
+    assert any(it.kind.is_dispute for it in events) is ("charged back" in template.name)
+    refunds = {it.refund_ref for it in story.happenings if it.word.startswith("refund.")}
+    asked = [Question(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in refunds]
+    assert_ends_as_told(
+        story,
+        [
+            *walk.asked_at_the_end(story),
+            *(event for question in asked for event in walk.answer(story, question).events),
+        ],
+    )
+
+
+def test_the_played_api_keeps_to_its_own(walk):
+    story = story_of(PLAY, PLAY.templates[0], currency="NGN")
+    with pytest.raises(Denied):
+        walk.answer(story, PAYMENT, authorization="Bearer of_another")
+    for question in (PAYMENT, ORDER, REFUND):
+        assert not walk.answer(story, question).found
+    by_order = Question(about="payment", order_ref=story.order_ref)
+    assert walk.answer(story, by_order).events == walk.asked_at_the_end(story)
+    for question in (by_order, Question(about="payment", payment_ref=story.payment_ref)):
+        assert not walk.answer(story, question, knows_at=story.started_at).found
+    api = PLAY.api(walk.voice, Ledger({}))
+    call = walk.gateway.ask(PAYMENT, now=NOW, nonce="n")
+    for status in (429, 500):
+        sealed = api.sealed(api.broken(status, put_of(call)), now=NOW)
+        with pytest.raises(AskAgain):
+            walk.gateway.hear(PAYMENT, Heard(status=sealed.status, headers={}, body=sealed.body), now=NOW)
