@@ -28,7 +28,6 @@ UNSIGNED = (
     b'"paymentMethod":"visa"',
     b'"reason":"874574:1935:11/2030"',
     b'"refusalReasonRaw":"00 : Approved"',
-    b'"originalReference"',
 )
 
 

@@ -13,8 +13,9 @@ authorized.  A success absorbs whatever comes later, so what undoes it is told a
 - CAPTURE_FAILED (it comes with success "true") and EXPIRE: a lost dispute, which opens a case.  No refund, for the
   payer would be told of money that never left them.  Adyen may capture again by itself: whoever has the case sees it.
 - CANCELLATION: with `auto_capture` what was counted goes back, so it is a refund.
-- CANCEL_OR_REFUND: `modification.action`, which of both it was, is not signed.  It is taken for a refund either way,
-  for the payer has it all.  If nothing had been captured, more went back than came in, and that opens a case.
+- CANCEL_OR_REFUND: `modification.action`, which of both it was, is not signed.  With `auto_capture` it is a refund
+  either way, for the payer has all of what was counted.  Without, it cancels the payment if nothing was captured, and
+  opens a dispute besides: if something was, the payment stays as it is, and somebody must see that it went back.
 
 Sources: the package `Adyen` (`util.py`) for the signature; Adyen/adyen-openapi, `json/Webhooks-v1.json`, for the codes
 and the references they carry; docs.adyen.com, "Dispute webhooks", "Refusal reasons", "Currency codes and minor units".
@@ -144,7 +145,8 @@ ABOUT: Final = About(
     Under Additional settings have disputes carry the dispute's `pspReference` and the payment's `originalReference`.
     See Settings > Account settings for the capture delay: with manual capture set `auto_capture` to false.
     Send your order reference as the payment's `reference`, and none with captures, refunds and cancellations.
-    Cancel or refund, and leave `reversals` alone: which of both a reversal was is not signed.
+    With manual capture, cancel or refund and leave `reversals` alone: which of both one was is not signed, so that
+      each opens a case.
     Register each order with this account among its `accounts`, in ISO 4217 minor units: where Adyen counts otherwise
       (CLP, CVE, IDR, ISK) it is converted.
     Set `live` to true for the live environment, and make an account of its own for the test environment: keys differ.
@@ -205,6 +207,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     has_amount: bool = True
     failure: FailureClass | None = None
     failure_code: str | None = None
+    also: "Said | None" = None
 
 
 class Adyen(Gateway):
@@ -236,11 +239,10 @@ class Adyen(Gateway):
         return self._keys.labels
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
-        """One event for each item of a code that READERS knows and that is ours; none for others."""
+        """What each item says that is ours and of a code that READERS knows; nothing of others."""
         items = cast("tuple[Item, ...]", verified.content)
         ours = (item for item in items if item.merchant_account == self._merchant_account and item.code in READERS)
-        told = ((item, READERS[item.code](item, self._auto_capture)) for item in ours)
-        return tuple(self._event(item, said) for item, said in told if said is not None)
+        return tuple(event for item in ours for event in self._told(item))
 
     def named(self, request: Request) -> Named | None:
         """The first item's payment and order."""
@@ -264,10 +266,18 @@ class Adyen(Gateway):
             raise BadSignature("a field holds a colon, so that what is signed could be read in two ways")
         return self._keys.label_of(COLON.join(item.signed).encode(), signature)
 
-    def _event(self, item: Item, said: Said) -> PaymentEvent:
+    def _told(self, item: Item) -> Iterator[PaymentEvent]:
+        event_id = f"{item.psp_ref}:{item.code}:{item.success}"
+        said = READERS[item.code](item, self._auto_capture)
+        if said is not None:
+            yield self._event(event_id, item, said)
+            if said.also is not None:
+                yield self._event(f"{event_id}:disputed", item, said.also)
+
+    def _event(self, event_id: str, item: Item, said: Said) -> PaymentEvent:
         amount = item.amount if said.has_amount else None
         event = PaymentEvent(
-            event_id=f"{item.psp_ref}:{item.code}:{item.success}",
+            event_id=event_id,
             kind=said.kind,
             account=self.account,
             occurred_at=moment_from_rfc3339(text(item.whole, "eventDate")),
@@ -372,7 +382,13 @@ def _cancellation(item: Item, auto_capture: bool) -> Said | None:
 
 
 def _cancel_or_refund(item: Item, auto_capture: bool) -> Said:
-    return _given_back(item) if item.succeeded else _refund(item, auto_capture)
+    """Both at once where what is signed does not tell which."""
+    if not item.succeeded:
+        return _failed_refund(item)
+    if auto_capture:
+        return _given_back(item)
+    doubt = msgspec.structs.replace(_not_there(item), kind=Kind.DISPUTE_OPENED)
+    return msgspec.structs.replace(_over(item, FailureClass.USER_CANCELLED), also=doubt)
 
 
 def _given_back(item: Item) -> Said:
