@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Union, cast
 from pydantic import Field
 
 from tillkeeper.gateways.account import AccountModel
+from tillkeeper.gateways.adyen import Adyen
 from tillkeeper.gateways.alipay import Alipay
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.braintree import Braintree
@@ -28,6 +29,7 @@ from tillkeeper.gateways.wechatpay_v2 import WeChatPayV2
 GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
     it.name: it
     for it in (
+        Adyen,
         Alipay,
         Braintree,
         Checkout,
