@@ -125,8 +125,8 @@ ABOUT: Final = About(
     title="Adyen",
     verifies="HMAC-SHA256 over eight fields of each item; several keys at once; no time is signed",
     uncovered="`reason`, `eventDate`, `paymentMethod`, `live` and the rest of `additionalData` are not signed: they "
-    "tell why, when and how, and neither kind, references nor amounts hang on them; TLS protects them, and a delivery "
-    "repeated with others is known by its signed fields",
+    "tell why, how and when (which of two words on one refund or dispute is the later), and neither kind, references "
+    "nor amounts hang on them; TLS protects them, and an item repeated with others changes nothing and opens a case",
     dedupes_by="`pspReference`, `eventCode` and `success`",
     acknowledges="200 with the body `[accepted]`",
     checked="the package `Adyen` signs and verifies",
