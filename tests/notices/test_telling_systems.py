@@ -124,13 +124,13 @@ async def test_a_receiver_that_hangs_is_left_alone_and_its_backlog_delays_no_oth
     async def hang():
         await asyncio.sleep(30)
 
-    monkeypatch.setattr("tillkeeper.notices.webhook.TOTAL_S", 0.3)
+    monkeypatch.setattr("tillkeeper.notices.webhook.TOTAL_S", 2.0)  # a busy machine is no hung receiver
     async with http_server() as good, http_server() as hung:
         hung.before_answer = hang
         webhooks = {name: {"url": it.url, "secrets": [SECRET]} for name, it in (("good", good), ("hung", hung))}
         await told(pool, *(to_merchant(key=f"k{it:03}") for it in range(200)), now=clock.at)
         async with looping(some_settings(webhooks=webhooks)) as loop:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(60):
                 while await loop.run_once():
                     pass
             assert len(set(good.ids)) == 200

@@ -149,7 +149,7 @@ async def test_a_gateway_that_is_none_is_said_plainly(place):
     async with sandbox(place, "--up", "--gateways", "stripe,paypall") as child:
         code, _, errors = await ended(child)
     assert code == 2
-    assert "no gateway 'paypall'; there are: alipay, " in errors
+    assert "no gateway 'paypall'; there are: adyen, alipay, " in errors
     assert "Traceback" not in errors
 
 

@@ -65,7 +65,7 @@ async def test_for_people_it_says_how_to_look_at_them(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--gateways", "paypall"), "no gateway 'paypall'; there are: alipay, "),
+        (("--gateways", "paypall"), "no gateway 'paypall'; there are: adyen, alipay, "),
         (("--up",), "plays nothing"),
         (("--scenario", "lossy-day"), "plays nothing"),
     ],

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from tillkeeper.domain.delivery import Delivery
-from tillkeeper.domain.events import Evidence, PaymentEvent
+from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.store.ledger import Raced
 from tillkeeper.store.pool import Conn, as_json
 
@@ -48,10 +48,23 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def digest_of(event: PaymentEvent) -> bytes:
-    """A fingerprint of what an event says, whatever brought it."""
-    if event.evidence is not Evidence.WEBHOOK:
-        event = msgspec.structs.replace(event, evidence=Evidence.WEBHOOK)
-    return hashlib.blake2b(_encode(event), digest_size=16).digest()
+    """A fingerprint of what an event means, whatever brought it.
+
+    Its time, and why and how something failed or was paid, are left out: some gateways sign neither, and write them
+    otherwise when they repeat a delivery (Adyen's eventDate and reason).  A repetition changes nothing either way.
+    """
+    meaning = (
+        event.kind,
+        event.order_ref,
+        event.payment_ref,
+        event.capture_ref,
+        event.refund_ref,
+        event.dispute_ref,
+        event.amount,
+        event.total,
+        event.currency,
+    )
+    return hashlib.blake2b(_encode(meaning), digest_size=16).digest()
 
 
 KNOWN_DELIVERIES = """
