@@ -12,6 +12,7 @@ from tillkeeper.gateways.braintree import Braintree
 from tillkeeper.gateways.checkout import Checkout
 from tillkeeper.gateways.gocardless import GoCardless
 from tillkeeper.gateways.klarna import Klarna
+from tillkeeper.gateways.lakala import Lakala
 from tillkeeper.gateways.mollie import Mollie
 from tillkeeper.gateways.razorpay import Razorpay
 from tillkeeper.gateways.shengpay import ShengPay
@@ -30,6 +31,7 @@ GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
         Checkout,
         GoCardless,
         Klarna,
+        Lakala,
         Mollie,
         Razorpay,
         ShengPay,
