@@ -133,8 +133,8 @@ class LakalaSettings(AccountModel):
 ABOUT: Final = About(
     title="Lakala open platform",
     title_zh="拉卡拉",
-    verifies="RSA-SHA256 over time, nonce and body, with a platform certificate that is valid now.  No tolerance of the "
-    "signed time is documented, nor whether a repetition is signed anew, so that any time is taken",
+    verifies="RSA-SHA256 over time, nonce and body, with a platform certificate that is valid now.  No tolerance of "
+    "the signed time is documented, nor whether a repetition is signed anew, so that any time is taken",
     dedupes_by="`trade_no` and its status, which every repetition shares",
     acknowledges='200 with `{"code":"SUCCESS","message":"执行成功"}`',
     queries="payments and refunds by Lakala's number, payments by the order reference; at the cashier always by the "

@@ -75,6 +75,8 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
 
     def _of_order(self, question: Question) -> tuple[str, Mapping[str, str]]:
         """A cashier's order tells all its trades, and is known by the merchant's number for it."""
+        if question.about == "refund":
+            _ref(question.refund_ref)  # which is looked for among them
         return ORDER_PATH, {"merchant_no": self.merchant_no, "out_order_no": _ref(question.order_ref)}
 
     def _of_trade(self, question: Question) -> tuple[str, Mapping[str, str]]:

@@ -1,4 +1,4 @@
-"""What Lakala's notices and answers say: trades of the aggregated payments, and orders of the cashier with their trades.
+"""What Lakala's notices and answers say: aggregated trades, and orders of the cashier with their trades.
 
 Sources: o.lakala.com documents 1112 (aggregated trade notice) and 1111 (trade query); its pages "收银台订单通知" and
 "收银台订单查询" for the cashier; its sample of 2021 in document 1009 for the oldest family.
