@@ -14,6 +14,7 @@ from tillkeeper.gateways.checkout import Checkout
 from tillkeeper.gateways.flutterwave import Flutterwave
 from tillkeeper.gateways.gocardless import GoCardless
 from tillkeeper.gateways.klarna import Klarna
+from tillkeeper.gateways.lakala import Lakala
 from tillkeeper.gateways.mercadopago import MercadoPago
 from tillkeeper.gateways.mollie import Mollie
 from tillkeeper.gateways.paystack import Paystack
@@ -36,6 +37,7 @@ GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
         Flutterwave,
         GoCardless,
         Klarna,
+        Lakala,
         MercadoPago,
         Mollie,
         Paystack,

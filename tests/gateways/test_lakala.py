@@ -1,0 +1,738 @@
+"""Lakala, checked against documents only: the official sample's shape, every state by table, the cashier's play."""
+
+import json
+from base64 import b64decode, b64encode
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
+from playwalk import asked, delivered, ledger_of, outcome_of, put_of, story_of, truth_of
+from pydantic import ValidationError
+from specimen import NOW, heard_of, private_pem, request_of, rsa_keys, with_header
+from specimen_lakala import (
+    AGGREGATED,
+    NOTICE,
+    OLD,
+    ORDER,
+    ORDER_ANSWER,
+    REFUND_NOTICE,
+    REFUND_TRADE,
+    TRADE,
+    answer_of,
+    headers_of,
+    plain_of,
+    posted,
+    settings_of,
+)
+
+from sandbox.plays.lakala import PLAY, TEMPLATES, certificate_of, sign
+from tillkeeper.domain.events import Evidence, Kind
+from tillkeeper.domain.facts import OrderFacts, apply
+from tillkeeper.domain.failures import FailureClass
+from tillkeeper.domain.order import Order, Status, summarize
+from tillkeeper.gateways.base import (
+    Answer,
+    AskAgain,
+    BadPayload,
+    BadSignature,
+    CannotAsk,
+    Denied,
+    Named,
+    Question,
+    Step,
+)
+from tillkeeper.gateways.lakala import Lakala, LakalaSettings
+from tillkeeper.gateways.lakala_objects import AGGREGATED as STATES
+from tillkeeper.gateways.lakala_objects import AGGREGATED_RETURNS, RETURN_TRADES, TRADES
+from tillkeeper.gateways.registry import build
+
+KEYS = rsa_keys()
+PAID_AT = datetime(2026, 10, 5, 11, 59, 58, tzinfo=UTC)
+BEGAN_AT = datetime(2026, 10, 5, 11, 50, tzinfo=UTC)
+PAYMENT_NO, REFUND_NO = "2026100566210002570007", "2026100566210002570009"
+BY_ORDER = Question(about="payment", order_ref="ORDER-1")
+BY_NUMBER = Question(about="payment", order_ref="ORDER-1", payment_ref=PAYMENT_NO)
+OF_REFUND = Question(about="refund", order_ref="ORDER-1", payment_ref=PAYMENT_NO, refund_ref=REFUND_NO)
+
+
+def made(**settings):
+    told = {name: it for name, it in (settings_of(KEYS) | settings).items() if it is not None}
+    return Lakala("lakala-main", LakalaSettings.model_validate(told))
+
+
+CASHIER = made()  # reading a private key takes a while
+PLAIN = made(cashier=False)
+MUTE = made(merchant_private_key=None)
+
+
+def verified(fields, gateway=CASHIER, at=NOW):
+    return gateway.verify(posted(KEYS.own, plain_of(fields), at), at)
+
+
+def events_of(fields, gateway=CASHIER):
+    return gateway.parse(verified(fields, gateway))
+
+
+def event_of(fields, gateway=CASHIER):
+    (event,) = events_of(fields, gateway)
+    return event
+
+
+def questions_of(fields, gateway=CASHIER):
+    return gateway.to_fetch(verified(fields, gateway))
+
+
+def without(fields, *names):
+    return {name: value for name, value in fields.items() if name not in names}
+
+
+def trade(**changes):
+    return NOTICE | {"order_trade_info": TRADE | changes}
+
+
+def refund(**changes):
+    return REFUND_NOTICE | {"order_trade_info": REFUND_TRADE | changes}
+
+
+def standing(*events, due=12900):
+    facts = OrderFacts()
+    for event in events:
+        facts = apply(facts, event)
+    order = Order(order_ref="ORDER-1", amount=due, currency="CNY", accounts=frozenset({"lakala-main"}))
+    summary = summarize(order, facts)
+    return summary.status, summary.captured, summary.refunded
+
+
+# The signature.
+
+
+def test_the_official_samples_shape_is_taken():
+    """No space behind the scheme, a line end behind each comma, a nonce of ten characters, ISO's number for yuan."""
+    body = plain_of(OLD)
+    signature = sign(KEYS.own, ("1630905585", "9003323344"), body)
+    told = f'LKLAPI-SHA256withRSAtimestamp="1630905585",\nnonce_str="9003323344",\nsignature="{signature}"'
+    got = CASHIER.verify(request_of(({"Authorization": told}, body)), NOW)
+    (event,) = CASHIER.parse(got)
+    assert (event.kind, event.amount, event.currency) == (Kind.PAYMENT_SUCCEEDED, 1, "CNY")
+    assert (event.order_ref, event.payment_ref) == ("ORDER-1", "2021090666210003610012")
+    assert event.occurred_at == datetime(2026, 10, 5, 5, 19, 43, tzinfo=UTC)
+    assert event.event_id == "2021090666210003610012:PAY:S"
+    assert got.key == CASHIER.key_labels()[0]
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        'LKLAPI-SHA256withRSA timestamp="{t}",nonce_str="{n}",signature="{s}"',
+        '  LKLAPI-SHA256withRSA   timestamp="{t}" , nonce_str="{n}" ,\r\n signature="{s}"  ',
+        'LKLAPI-SHA256withRSA signature="{s}",nonce_str="{n}",timestamp="{t}"',
+        'LKLAPI-SHA256withRSA appid="OP1",serial_no="7",timestamp="{t}",nonce_str="{n}",signature="{s}"',
+    ],
+)
+@pytest.mark.parametrize("nonce", ["9003323344", "aB3dE6gH9jK2", "a-b", "x" * 64])
+def test_the_header_is_read_leniently(layout, nonce):
+    body = plain_of(NOTICE)
+    told = layout.format(t="1630905585", n=nonce, s=sign(KEYS.own, ("1630905585", nonce), body))
+    assert CASHIER.verify(request_of(({"Authorization": told}, body)), NOW).key
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "",
+        "LKLAPI-SHA256withRSA",
+        'LKLAPI-SHA1withRSA timestamp="1",nonce_str="n",signature="AAAA"',
+        'WECHATPAY2-SHA256-RSA2048 timestamp="1",nonce_str="n",signature="AAAA"',
+        'LKLAPI-SHA256withRSA timestamp="1",nonce_str="n"',
+        'LKLAPI-SHA256withRSA timestamp="1",timestamp="1",nonce_str="n",signature="AAAA"',
+        'LKLAPI-SHA256withRSA timestamp="1",nonce_str="n",signature="AAAA",signature="AAAA"',
+        'LKLAPI-SHA256withRSA timestamp="1",nonce_str="n";signature="AAAA"',
+        'LKLAPI-SHA256withRSA timestamp="x",nonce_str="n",signature="AAAA"',
+        'LKLAPI-SHA256withRSA timestamp="",nonce_str="n",signature="AAAA"',
+        'LKLAPI-SHA256withRSA timestamp="\u0661",nonce_str="n",signature="AAAA"',
+        'LKLAPI-SHA256withRSA timestamp="1",nonce_str="",signature="AAAA"',
+        'LKLAPI-SHA256withRSA timestamp="1",nonce_str="a b",signature="AAAA"',
+        'LKLAPI-SHA256withRSA timestamp="1",nonce_str="a\nb",signature="AAAA"',
+        'LKLAPI-SHA256withRSA timestamp="1",nonce_str="é",signature="AAAA"',
+        'LKLAPI-SHA256withRSA timestamp="1",nonce_str="n",signature="AAA"',
+        'LKLAPI-SHA256withRSA timestamp="1",nonce_str="n",signature="签名"',
+        f'LKLAPI-SHA256withRSA timestamp="1",nonce_str="n",signature="{"A" * 1025}"',
+    ],
+)
+def test_an_odd_header_is_refused_at_the_header(told):
+    with pytest.raises(BadSignature) as refused:
+        CASHIER.verify(with_header(posted(KEYS.own, plain_of(NOTICE)), "authorization", [told]), NOW)
+    assert refused.value.step is Step.HEADER
+
+
+def test_a_line_of_the_body_cannot_be_passed_off_as_nonce():
+    body = plain_of(NOTICE)
+    signature = sign(KEYS.own, ("1", "n"), b"first\n" + body)
+    told = f'LKLAPI-SHA256withRSA timestamp="1",nonce_str="n\nfirst",signature="{signature}"'
+    with pytest.raises(BadSignature):
+        CASHIER.verify(request_of(({"Authorization": told}, body)), NOW)
+
+
+@pytest.mark.parametrize("age", [timedelta(0), timedelta(hours=5), timedelta(days=400), -timedelta(days=1)])
+def test_any_signed_time_is_taken_for_no_tolerance_is_documented(age):
+    assert CASHIER.parse(CASHIER.verify(posted(KEYS.own, plain_of(NOTICE), NOW - age), NOW)) == events_of(NOTICE)
+
+
+def test_a_certificate_counts_only_while_it_is_valid():
+    begins, ends = NOW - timedelta(days=1), NOW + timedelta(days=1)
+    gateway = made(platform_cert=certificate_of(KEYS.own, since=begins, until=ends))
+    request = posted(KEYS.own, plain_of(NOTICE))
+    for at in (begins, NOW, ends):
+        assert gateway.verify(request, at).key
+    for at in (begins - timedelta(seconds=1), ends + timedelta(seconds=1)):
+        with pytest.raises(BadSignature) as refused:
+            gateway.verify(request, at)
+        assert refused.value.step is Step.KEY
+
+
+def test_old_and_new_certificate_hold_together_while_one_is_renewed():
+    old = certificate_of(KEYS.own, until=NOW + timedelta(days=1))
+    new = certificate_of(KEYS.other, since=NOW - timedelta(days=1))
+    gateway = made(platform_cert=f"{old}\n{new}{old}")
+    assert len(set(gateway.key_labels())) == len(gateway.key_labels()) == 2
+    for key, label in zip((KEYS.own, KEYS.other), gateway.key_labels(), strict=True):
+        assert gateway.verify(posted(key, plain_of(NOTICE)), NOW).key == label
+    with pytest.raises(BadSignature) as refused:
+        gateway.verify(posted(KEYS.own, plain_of(NOTICE)), NOW + timedelta(days=2))
+    assert refused.value.step is Step.SIGNATURE
+    with pytest.raises(BadSignature):
+        gateway.verify(posted(KEYS.foreign, plain_of(NOTICE)), NOW)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"platform_cert": ""},
+        {"platform_cert": "MIIB"},
+        {"platform_cert": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"},
+        {"platform_cert": "".join(certificate_of(KEYS.own) for _ in range(6))},
+        {"merchant_private_key": "x"},
+        {"merchant_no": ""},
+        {"app_id": 'a"b'},
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(more):
+    with pytest.raises(ValidationError):
+        made(**more)
+
+
+# Whose it is.
+
+
+@pytest.mark.parametrize("fields", [NOTICE, REFUND_NOTICE, AGGREGATED, OLD, NOTICE | {"order_status": "6"}])
+def test_another_merchants_notice_counts_for_nothing(fields):
+    for name in {"merchant_no", "merchantNo"} & fields.keys():
+        other = fields | {name: "822000000000001"}
+        assert (events_of(other), questions_of(other)) == ((), ())
+        with pytest.raises(BadPayload):
+            events_of(without(fields, name))
+
+
+def test_what_is_no_notice_of_a_payment_changes_nothing():
+    assert events_of({"merchant_no": ORDER["merchant_no"], "separate_no": "1", "status": "SUCCESS"}) == ()
+
+
+# The aggregated payments.
+
+
+def test_an_aggregated_payment():
+    event = event_of(AGGREGATED)
+    assert (event.kind, event.amount, event.currency) == (Kind.PAYMENT_SUCCEEDED, 12900, "CNY")
+    assert (event.order_ref, event.payment_ref, event.method) == ("ORDER-1", PAYMENT_NO, "WECHAT")
+    assert (event.event_id, event.evidence) == (f"{PAYMENT_NO}:SUCCESS", Evidence.WEBHOOK)
+    assert event.occurred_at == PAID_AT
+    assert event_of(AGGREGATED | {"total_amount": 12900}) == event
+    assert event_of(without(AGGREGATED, "trade_status") | {"trade_state": "SUCCESS"}) == event
+    assert event_of(AGGREGATED | {"trade_state": "SUCCESS", "currency": "156"}) == event
+    assert event_of(without(AGGREGATED, "trade_time")).occurred_at == NOW
+
+
+@pytest.mark.parametrize(("word", "state"), STATES.items())
+def test_every_state_of_an_aggregated_payment(word, state):
+    events = events_of(AGGREGATED | {"trade_status": word})
+    if state is None:
+        assert events == ()
+        return
+    first, *more = events
+    assert (first.kind, first.failure, first.event_id) == (state.kind, state.failure, f"{PAYMENT_NO}:{word}")
+    assert first.failure_code == (word if state.failure else None)
+    if word in {"REFUND", "REVOKED"}:
+        (back,) = more
+        assert (back.kind, back.total, back.amount, back.payment_ref) == (
+            Kind.REFUND_SUCCEEDED,
+            12900,
+            None,
+            PAYMENT_NO,
+        )
+        assert back.event_id != first.event_id
+        assert back.occurred_at == NOW
+    else:
+        assert more == []
+
+
+def test_all_given_back_is_not_counted_twice():
+    one = event_of(AGGREGATED | {"trade_no": "R1", "trade_main_type": "REFUND", "refund_amount": "400"} | ORIGIN)
+    whole = events_of(AGGREGATED | {"trade_status": "REFUND"})
+    assert standing(event_of(AGGREGATED), one) == (Status.PARTIALLY_REFUNDED, 12900, 400)
+    assert standing(event_of(AGGREGATED), one, *whole) == (Status.REFUNDED, 12900, 12900)
+    assert standing(event_of(AGGREGATED | {"trade_status": "PART_REFUND"}), one) == (
+        Status.PARTIALLY_REFUNDED,
+        12900,
+        400,
+    )
+
+
+ORIGIN = {"origin_trade_no": PAYMENT_NO, "origin_out_trade_no": "ORDER-1"}
+AGGREGATED_REFUND = AGGREGATED | ORIGIN | {"trade_no": REFUND_NO, "out_trade_no": "R-1", "refund_amount": "400"}
+
+
+@pytest.mark.parametrize(("word", "state"), AGGREGATED_RETURNS.items())
+def test_every_state_of_an_aggregated_refund(word, state):
+    """A refund's own out_trade_no is no order's."""
+    events = events_of(AGGREGATED_REFUND | {"trade_status": word})
+    if state is None:
+        assert events == ()
+        return
+    (event,) = events
+    assert (event.kind, event.failure, event.amount, event.currency) == (state.kind, state.failure, 400, "CNY")
+    assert (event.order_ref, event.payment_ref, event.refund_ref) == ("ORDER-1", PAYMENT_NO, REFUND_NO)
+    assert (event.event_id, event.occurred_at) == (f"{REFUND_NO}:{word}", NOW)
+
+
+@pytest.mark.parametrize("kind", ["REFUND", "CANCEL"])
+def test_the_total_of_a_refunds_notice_is_never_taken_for_the_refunds(kind):
+    fields = without(AGGREGATED_REFUND, *ORIGIN, "refund_amount") | {"trade_main_type": kind}
+    event = event_of(fields)
+    assert (event.amount, event.currency, event.order_ref, event.payment_ref) == (None, None, None, None)
+    assert standing(event_of(AGGREGATED), event) == (Status.PAID, 12900, 0)
+
+
+# The cashier.
+
+
+def test_a_payment_at_the_cashier_is_its_trades_amount():
+    event = event_of(NOTICE | {"total_amount": 67200})  # of an order that is paid in parts
+    assert (event.kind, event.amount, event.currency) == (Kind.PAYMENT_SUCCEEDED, 12900, "CNY")
+    assert (event.order_ref, event.payment_ref, event.method) == ("ORDER-1", PAYMENT_NO, "ALIPAY")
+    assert (event.event_id, event.occurred_at) == (f"{PAYMENT_NO}:PAY:S", PAID_AT)
+    assert event_of(trade(trade_amount="12900", pay_mode="")).method == "SCPAY"
+    assert event_of(trade(trade_time="")).occurred_at == NOW
+
+
+@pytest.mark.parametrize(("word", "state"), TRADES.items())
+def test_every_state_of_a_cashiers_payment(word, state):
+    event, *more = events_of(trade(trade_status=word, trade_time=""))
+    assert (event.kind, event.failure, event.amount) == (state.kind, state.failure, 12900)
+    assert event.occurred_at == (BEGAN_AT if state.kind is Kind.PAYMENT_PENDING else NOW)
+    assert bool(more) is (word == "C")
+
+
+def test_a_payment_that_is_reversed_after_it_succeeded_is_not_passed_over():
+    failed, opened = events_of(trade(trade_status="C"))
+    assert (failed.kind, opened.kind, opened.amount) == (Kind.PAYMENT_FAILED, Kind.DISPUTE_OPENED, 12900)
+    assert (opened.dispute_ref, opened.payment_ref) == (f"{PAYMENT_NO}:reversed", PAYMENT_NO)
+    assert opened.event_id != failed.event_id
+    assert standing(failed, opened) == (Status.FAILED, 0, 0)
+    assert standing(event_of(NOTICE), failed, opened) == (Status.PAID, 12900, 0)
+
+
+@pytest.mark.parametrize(("word", "state"), RETURN_TRADES.items())
+@pytest.mark.parametrize("kind", ["REFUND", "CANCEL"])
+def test_every_state_of_a_cashiers_refund(kind, word, state):
+    event = event_of(refund(trade_status=word, trade_type=kind))
+    assert (event.kind, event.failure, event.amount, event.method) == (state.kind, state.failure, 400, None)
+    assert (event.order_ref, event.payment_ref, event.refund_ref) == ("ORDER-1", PAYMENT_NO, REFUND_NO)
+    assert event.event_id == f"{REFUND_NO}:{kind}:{word}"
+    assert event.occurred_at == (BEGAN_AT if state.kind is Kind.REFUND_PENDING else PAID_AT)
+
+
+def test_a_refund_need_not_name_its_payment():
+    event = event_of(refund(origin_trade_no=""))
+    assert (event.payment_ref, event.order_ref) == (None, "ORDER-1")
+    told = event_of(REFUND_NOTICE)
+    assert standing(event_of(NOTICE), event, told) == (Status.PARTIALLY_REFUNDED, 12900, 400)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "failure"),
+    [
+        ("3", Kind.PAYMENT_FAILED, FailureClass.UNKNOWN),
+        ("4", Kind.PAYMENT_CANCELLED, FailureClass.EXPIRED_UNPAID),
+        ("5", Kind.PAYMENT_CANCELLED, FailureClass.USER_CANCELLED),
+        ("7", Kind.PAYMENT_CANCELLED, FailureClass.EXPIRED_UNPAID),
+    ],
+)
+@pytest.mark.parametrize("none", [{}, {"order_trade_info": None}, {"order_trade_info": {}}])
+def test_an_order_that_nobody_tried_to_pay_goes_by_its_own_number(none, status, kind, failure):
+    event = event_of(ORDER | {"order_status": status} | none)
+    assert (event.kind, event.failure, event.failure_code, event.amount) == (kind, failure, status, None)
+    assert (event.order_ref, event.payment_ref) == ("ORDER-1", "ORDER-1")
+    assert event.event_id == f"26100511012001101011025385338:order:{status}"
+
+
+def test_an_order_that_waits_says_nothing():
+    for status in ("0", "1"):
+        assert events_of(ORDER | {"order_status": status}) == ()
+
+
+@pytest.mark.parametrize("fields", [NOTICE | {"order_status": "6"}, ORDER | {"order_status": "6"}])
+def test_money_given_back_that_the_notice_does_not_show_is_asked_about(fields):
+    assert (events_of(fields), questions_of(fields)) == ((), (BY_ORDER,))
+    for odd in ("a|b", "../x"):
+        with pytest.raises(BadPayload):
+            questions_of(fields | {"out_order_no": odd})
+    assert questions_of(REFUND_NOTICE) == questions_of(NOTICE) == ()
+
+
+def test_where_it_cannot_be_asked_the_payment_is_at_least_told():
+    for gateway in (MUTE, PLAIN):
+        assert questions_of(NOTICE | {"order_status": "6"}, gateway) == ()
+        assert event_of(NOTICE | {"order_status": "6"}, gateway).kind is Kind.PAYMENT_SUCCEEDED
+        with pytest.raises(BadPayload):
+            events_of(ORDER | {"order_status": "6"}, gateway)
+
+
+# The family of 2021.
+
+
+def test_the_oldest_family_tells_a_payment_and_of_a_refund_no_amount():
+    for word, state in TRADES.items():
+        event, *_ = events_of(OLD | {"payStatus": word})
+        assert (event.kind, event.amount, event.payment_ref) == (state.kind, 1, "2021090666210003610012")
+    event = event_of(OLD | {"tradeType": "REFUND"})
+    assert (event.kind, event.amount, event.currency) == (Kind.REFUND_SUCCEEDED, None, None)
+    assert (event.refund_ref, event.payment_ref) == ("2021090666210003610012", None)
+    assert event_of(OLD | {"currency": "CNY"}).currency == "CNY"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        OLD | {"currency": "999"},
+        OLD | {"currency": 156},
+        OLD | {"currency": "XXX"},
+        OLD | {"amount": 0.5},
+        OLD | {"amount": True},
+        OLD | {"tradeType": "NEW"},
+        OLD | {"payStatus": "N"},
+        OLD | {"tradeTime": "2021-09-06"},
+        OLD | {"orderCreateTime": "x"},
+        *(without(OLD, it) for it in ("merchantOrderNo", "payStatus", "lklOrderNo", "amount", "tradeType")),
+        AGGREGATED | {"trade_status": "NEW"},
+        AGGREGATED | {"trade_state": "FAIL"},
+        AGGREGATED | {"total_amount": "129.00"},
+        AGGREGATED | {"total_amount": -1},
+        AGGREGATED | {"out_trade_no": "x" * 300},
+        *(without(AGGREGATED, it) for it in ("trade_status", "out_trade_no", "trade_no", "total_amount")),
+        AGGREGATED_REFUND | {"trade_status": "REFUND"},
+        AGGREGATED_REFUND | {"refund_amount": "4.00"},
+        without(AGGREGATED_REFUND, "trade_no"),
+        NOTICE | {"order_status": "8"},
+        NOTICE | {"order_trade_info": "x"},
+        trade(trade_type="NEW"),
+        trade(trade_status="N"),
+        trade(trade_amount=None),
+        trade(trade_time="2021092264452"),
+        ORDER | {"order_status": "2"},
+        without(ORDER | {"order_status": "4"}, "pay_order_no"),
+        *(without(NOTICE, it) for it in ("order_status", "out_order_no", "order_create_time", "order_trade_info")),
+    ],
+    ids=lambda it: str(len(it)),
+)
+def test_an_authentic_notice_that_makes_no_sense_is_refused(fields):
+    with pytest.raises(BadPayload):
+        events_of(fields)
+
+
+@pytest.mark.parametrize(
+    ("words", "failure"),
+    [
+        ("账户余额不足", FailureClass.INSUFFICIENT_FUNDS),
+        ("超出单笔限额", FailureClass.LIMIT_EXCEEDED),
+        ("次数超限", FailureClass.LIMIT_EXCEEDED),
+        ("交易超时", FailureClass.NETWORK_TIMEOUT),
+        ("卡已过期", FailureClass.CARD_EXPIRED_OR_INVALID),
+        ("有效期错误", FailureClass.CARD_EXPIRED_OR_INVALID),
+        ("卡已冻结", FailureClass.ACCOUNT_FROZEN),
+        ("此卡已挂失", FailureClass.ACCOUNT_FROZEN),
+        ("触发风控", FailureClass.SUSPECTED_FRAUD),
+        ("存在风险", FailureClass.SUSPECTED_FRAUD),
+        ("欺诈卡", FailureClass.SUSPECTED_FRAUD),
+        ("支付密码错误", FailureClass.BANK_VERIFICATION_FAILED),
+        ("短信验证失败", FailureClass.BANK_VERIFICATION_FAILED),
+        ("优惠券已用", FailureClass.COUPON_CONFLICT),
+        ("不支持的卡种", FailureClass.METHOD_UNAVAILABLE),
+        ("用户取消支付", FailureClass.USER_CANCELLED),
+        ("系统异常", FailureClass.GATEWAY_FAULT),
+        ("交易失败", FailureClass.UNKNOWN),
+        ("", FailureClass.UNKNOWN),
+        (7, FailureClass.UNKNOWN),
+    ],
+)
+def test_a_failure_is_known_by_its_words(words, failure):
+    assert event_of(trade(trade_status="F", result_desc=words)).failure is failure
+    assert event_of(AGGREGATED | {"trade_status": "FAIL", "trade_state_desc": words}).failure is failure
+    assert event_of(refund(trade_status="F", trade_remark=words)).failure is failure
+    assert event_of(trade(result_desc=words)).failure is None
+
+
+# Hints, and answers to deliveries.
+
+
+def test_a_notice_names_its_payment_without_proof():
+    def named(fields):
+        return CASHIER.named(request_of(({}, fields if isinstance(fields, bytes) else plain_of(fields))))
+
+    assert named(NOTICE) == Named(order_ref="ORDER-1")
+    assert named(AGGREGATED) == Named(order_ref="ORDER-1", payment_ref=PAYMENT_NO)
+    assert named(AGGREGATED_REFUND) == Named(order_ref="ORDER-1", payment_ref=PAYMENT_NO)
+    assert named(OLD) == Named(order_ref="ORDER-1", payment_ref="2021090666210003610012")
+    for body in (b"[]", b"{", {"merchant_no": "1"}, {"out_order_no": "../x"}):
+        assert named(body) is None
+
+
+def test_it_answers_in_lakalas_form():
+    reply = CASHIER.acknowledge()
+    assert (reply.status, reply.content_type) == (200, "application/json")
+    assert json.loads(reply.body) == {"code": "SUCCESS", "message": "执行成功"}
+    assert json.loads(CASHIER.refuse(401).body)["code"] == "FAIL"
+
+
+# Asking.
+
+
+@pytest.mark.parametrize(
+    ("gateway", "question", "path", "about"),
+    [
+        (CASHIER, BY_NUMBER, "ccss/counter/order/query", {"out_order_no": "ORDER-1"}),
+        (CASHIER, BY_ORDER, "ccss/counter/order/query", {"out_order_no": "ORDER-1"}),
+        (CASHIER, OF_REFUND, "ccss/counter/order/query", {"out_order_no": "ORDER-1"}),
+        (PLAIN, BY_NUMBER, "labs/query/tradequery", {"trade_no": PAYMENT_NO, "term_no": "C9597363"}),
+        (PLAIN, BY_ORDER, "labs/query/tradequery", {"out_trade_no": "ORDER-1", "term_no": "C9597363"}),
+        (PLAIN, OF_REFUND, "labs/query/tradequery", {"trade_no": REFUND_NO, "term_no": "C9597363"}),
+    ],
+)
+def test_a_question_is_signed_over_five_lines(gateway, question, path, about):
+    call = gateway.ask(question, now=NOW, nonce="0123456789abcdef")
+    assert (call.method, call.url) == ("POST", f"https://s2.lakala.com/api/v3/{path}")
+    told = json.loads(call.body)
+    assert (told["version"], told["req_time"], told["out_org_code"]) == ("3.0", "20261005200000", "OP00000003")
+    assert told["req_data"] == {"merchant_no": "82239105398007K"} | about
+    head, _, signature = call.headers["Authorization"].partition(',signature="')
+    at = str(int(NOW.timestamp()))
+    assert head == (
+        'LKLAPI-SHA256withRSA appid="OP00000003",serial_no="00dfba8194c41b84cf",'
+        f'timestamp="{at}",nonce_str="0123456789ab"'
+    )
+    signed = f"OP00000003\n00dfba8194c41b84cf\n{at}\n0123456789ab\n".encode() + call.body + b"\n"
+    KEYS.other.public_key().verify(b64decode(signature.rstrip('"')), signed, PKCS1v15(), SHA256())
+
+
+@pytest.mark.parametrize("missing", ["app_id", "merchant_serial", "merchant_private_key"])
+def test_without_credentials_nothing_is_asked(missing):
+    with pytest.raises(CannotAsk):
+        made(**{missing: None}).ask(BY_ORDER, now=NOW, nonce="n")
+
+
+def test_a_trade_is_asked_about_only_with_a_terminals_number():
+    assert made(term_no=None).ask(BY_ORDER, now=NOW, nonce="n")
+    with pytest.raises(CannotAsk):
+        made(cashier=False, term_no=None).ask(BY_ORDER, now=NOW, nonce="n")
+
+
+@pytest.mark.parametrize("ref", [None, "", "a b", '"', "x" * 65])
+def test_an_odd_reference_is_not_asked_with(ref):
+    for gateway in (CASHIER, PLAIN):
+        for question in (
+            Question(about="refund", order_ref="ORDER-1", refund_ref=ref),
+            Question(about="payment", order_ref=ref),
+        ):
+            with pytest.raises(CannotAsk):
+                gateway.ask(question, now=NOW, nonce="n")
+
+
+def answer_to(question, body, gateway=CASHIER, *, status=200, key=KEYS.own, **headers):
+    told = headers_of(key, body) | {name.replace("_", "-"): value for name, value in headers.items()}
+    return gateway.hear(question, heard_of((told, body), status), now=NOW)
+
+
+def traded(question, fields):
+    return answer_to(question, answer_of(fields, "BBS00000"), PLAIN)
+
+
+def test_an_order_tells_all_its_trades():
+    answer = answer_to(BY_ORDER, answer_of(ORDER_ANSWER))
+    assert [it.kind for it in answer.events] == [Kind.REFUND_SUCCEEDED, Kind.PAYMENT_SUCCEEDED]
+    assert all(it.evidence is Evidence.QUERY for it in answer.events)
+    assert standing(*answer.events) == (Status.PARTIALLY_REFUNDED, 12900, 400)
+    assert standing(event_of(NOTICE), event_of(REFUND_NOTICE), *answer.events) == standing(*answer.events)
+    (back,) = answer_to(OF_REFUND, answer_of(ORDER_ANSWER)).events
+    assert (back.refund_ref, back.amount) == (REFUND_NO, 400)
+    other = msgspec.structs.replace(OF_REFUND, refund_ref="R7")
+    assert answer_to(other, answer_of(ORDER_ANSWER)) == Answer(found=False)
+
+
+def test_a_refund_that_names_no_payment_is_of_the_only_one():
+    bare = without(REFUND_TRADE, "origin_trade_no")
+    second = TRADE | {"trade_no": "second"}
+
+    def payment_ref(trades):
+        events = answer_to(OF_REFUND, answer_of(ORDER_ANSWER | {"order_trade_info_list": trades})).events
+        return events[0].payment_ref
+
+    assert payment_ref([bare, TRADE]) == PAYMENT_NO
+    assert payment_ref([bare, TRADE, second | {"trade_status": "F"}]) == PAYMENT_NO
+    assert payment_ref([bare, TRADE, second]) is None
+
+
+@pytest.mark.parametrize("none", [{}, {"order_trade_info_list": None}, {"order_trade_info_list": []}])
+def test_an_order_without_trades_tells_how_it_ended(none):
+    assert answer_to(BY_ORDER, answer_of(ORDER | {"order_status": "1"} | none)) == Answer(found=True)
+    (event,) = answer_to(BY_ORDER, answer_of(ORDER | {"order_status": "4"} | none)).events
+    assert (event.kind, event.payment_ref) == (Kind.PAYMENT_CANCELLED, "ORDER-1")
+
+
+def test_a_trade_tells_of_itself():
+    (event,) = traded(BY_ORDER, AGGREGATED).events
+    assert (event.kind, event.amount, event.payment_ref) == (Kind.PAYMENT_SUCCEEDED, 12900, PAYMENT_NO)
+    assert traded(BY_NUMBER, AGGREGATED).events == (event,)
+    assert traded(BY_ORDER, AGGREGATED | {"trade_status": "CREATE"}) == Answer(found=True)
+    (back,) = traded(OF_REFUND, AGGREGATED_REFUND).events
+    assert (back.kind, back.refund_ref, back.amount) == (Kind.REFUND_SUCCEEDED, REFUND_NO, 400)
+
+
+@pytest.mark.parametrize(
+    ("gateway", "question", "fields"),
+    [
+        (PLAIN, BY_ORDER, AGGREGATED | {"out_trade_no": "ORDER-2"}),
+        (PLAIN, BY_NUMBER, AGGREGATED | {"trade_no": "2"}),
+        (PLAIN, BY_ORDER, AGGREGATED | {"merchant_no": "822000000000001"}),
+        (PLAIN, BY_NUMBER, AGGREGATED | {"trade_main_type": "REFUND"}),
+        (PLAIN, OF_REFUND, AGGREGATED | {"trade_no": REFUND_NO}),
+        (PLAIN, OF_REFUND, AGGREGATED_REFUND | {"trade_no": "R7"}),
+        (CASHIER, BY_ORDER, ORDER_ANSWER | {"out_order_no": "ORDER-2"}),
+        (CASHIER, BY_ORDER, ORDER_ANSWER | {"order_trade_info_list": {}}),
+        (CASHIER, BY_ORDER, ORDER_ANSWER | {"order_trade_info_list": [7]}),
+        (CASHIER, BY_ORDER, "x"),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_refused(gateway, question, fields):
+    with pytest.raises(BadPayload):
+        answer_to(question, answer_of(fields), gateway)
+
+
+def test_headers_of_an_answer_may_be_quoted():
+    body = answer_of(ORDER_ANSWER)
+    quoted = {name: f'"{it}"' for name, it in headers_of(KEYS.own, body).items() if name.startswith("Lklapi")}
+    got = CASHIER.hear(BY_ORDER, heard_of((headers_of(KEYS.own, body) | quoted, body)), now=NOW)
+    assert got == answer_to(BY_ORDER, body)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Lklapi_Appid": "OP00000004"},
+        {"Lklapi_Nonce": "a b"},
+        {"Lklapi_Timestamp": ""},
+        {"Lklapi_Serial": "0"},
+        {"Lklapi_Signature": b64encode(bytes(256)).decode()},
+        {"Lklapi_Signature": "A" * 1028},
+    ],
+)
+def test_an_answer_with_another_header_is_refused(headers):
+    with pytest.raises(BadSignature):
+        answer_to(BY_ORDER, answer_of(ORDER_ANSWER), **headers)
+
+
+def test_an_answer_that_is_not_signed_is_refused():
+    with pytest.raises(BadSignature):
+        CASHIER.hear(BY_ORDER, heard_of(({}, answer_of(ORDER_ANSWER))), now=NOW)
+
+
+@pytest.mark.parametrize("is_signed", [True, False])
+@pytest.mark.parametrize(
+    ("status", "fields", "error"),
+    [
+        (200, {"code": "BBS11112", "msg": "x"}, AskAgain),
+        (200, {"code": "000099", "msg": "系统繁忙，请重试"}, AskAgain),
+        (200, {"code": "GW0001", "msg": "验签失败"}, Denied),
+        (401, {}, Denied),
+        (429, {}, AskAgain),
+        (502, {}, AskAgain),
+        (404, {}, BadPayload),
+    ],
+)
+def test_an_error_says_whose_turn_it_is(is_signed, status, fields, error):
+    body = plain_of(fields)
+    headers = headers_of(KEYS.own, body) if is_signed else {}
+    with pytest.raises(error) as caught:
+        CASHIER.hear(BY_ORDER, heard_of((headers, body), status), now=NOW)
+    assert fields.get("msg", "?") not in str(caught.value)
+
+
+def test_what_lakala_does_not_know_is_not_found_and_not_failed():
+    body = plain_of({"code": "000002", "msg": "订单不存在"})
+    assert answer_to(BY_ORDER, body) == Answer(found=False)
+    assert CASHIER.hear(BY_ORDER, heard_of(({}, body)), now=NOW) == Answer(found=False)
+    with pytest.raises(BadSignature):
+        answer_to(BY_ORDER, body, key=KEYS.foreign)
+
+
+@pytest.mark.parametrize("code", ["000007", "签名"])
+def test_a_code_that_nobody_knows_is_refused_if_signed_and_a_persons_turn_if_not(code):
+    body = plain_of({"code": code, "msg": "?"})
+    with pytest.raises(BadPayload):
+        answer_to(BY_ORDER, body)
+    with pytest.raises(Denied) as denied:
+        CASHIER.hear(BY_ORDER, heard_of(({}, body)), now=NOW)
+    assert "签名" not in str(denied.value)
+
+
+# The sandbox.
+
+VOICE = PLAY.new_voice("lakala-main")  # making keys takes a while
+SETTINGS = {"gateway": "lakala", **PLAY.settings(VOICE)}
+PLAYED = build(VOICE.account, LakalaSettings.model_validate(SETTINGS))
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda it: it.name)
+def test_every_story_ends_as_the_template_says(template, monkeypatch):
+    story = story_of(PLAY, VOICE, template)
+    api = PLAY.api(VOICE, ledger_of(monkeypatch, PLAY, story))
+    events = delivered(PLAYED, PLAY, VOICE, story, api)
+    assert outcome_of(story, events) == truth_of(story)
+    told = asked(PLAYED, api, Question(about="payment", order_ref=story.order_ref), NOW).events
+    assert outcome_of(story, told) == truth_of(story)
+    assert outcome_of(story, [*told, *events]) == outcome_of(story, [*events, *told]) == truth_of(story)
+    for ref in {it.refund_ref for it in story.happenings if it.word.startswith("REFUND.")}:
+        question = Question(about="refund", order_ref=story.order_ref, refund_ref=ref)
+        assert [it.refund_ref for it in asked(PLAYED, api, question, NOW).events] == [ref]
+
+
+def test_the_sandbox_refuses_strangers_and_forges_answers(monkeypatch):
+    story = story_of(PLAY, VOICE, TEMPLATES[0])
+    api = PLAY.api(VOICE, ledger_of(monkeypatch, PLAY, story))
+    question = Question(about="payment", order_ref=story.order_ref)
+    for more in ({"merchant_private_key": private_pem(KEYS.other)}, {"merchant_serial": "7"}):
+        stranger = build("x", LakalaSettings.model_validate(SETTINGS | more))
+        with pytest.raises(Denied):
+            asked(stranger, api, question, NOW)
+    with pytest.raises(BadSignature):
+        asked(PLAYED, api, question, NOW, forged=True)
+    another = build("x", LakalaSettings.model_validate(SETTINGS | {"merchant_no": "822000000000001"}))
+    assert asked(another, api, question, NOW) == Answer(found=False)
+    assert asked(PLAYED, api, Question(about="payment", order_ref="T-7"), NOW) == Answer(found=False)
+    for status in (429, 500):
+        told = api.sealed(api.broken(status, None), now=NOW)
+        with pytest.raises(AskAgain):
+            PLAYED.hear(question, heard_of((told.headers, told.body), told.status), now=NOW)
+    put = put_of(PLAYED.ask(question, now=NOW, nonce="n"))
+    assert api.answer(msgspec.structs.replace(put, path="/x"), now=NOW, knows_at=NOW).status == 404
+    assert api.answer(msgspec.structs.replace(put, headers={}), now=NOW, knows_at=NOW).said == "验签失败"
