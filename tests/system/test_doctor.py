@@ -313,6 +313,19 @@ def test_a_standard_webhook_of_another_secret_is_known_by_the_other_account():
     assert found.finding is Finding.OTHER_ACCOUNT
 
 
+def test_a_delivery_of_another_gateway_altogether_is_known_by_its_account():
+    mapping = {"kind": "type", "kinds": {"a": "ignore"}, "occurred_at": "at"}
+    standard = StandardSettings(
+        gateway="standard", webhook_secrets=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], mapping=mapping
+    )
+    accounts = {"one": build("one", standard), "stripe-main": stripe()}
+    found = examined(accounts["one"], received(genuine()), others=accounts)
+    assert (found.finding, found.detail) == (
+        Finding.OTHER_ACCOUNT,
+        "it is right for the account stripe-main (stripe)",
+    )
+
+
 def test_a_refusal_says_its_step():
     assert BadSignature("x").step is Step.SIGNATURE
     assert BadPayload("x").step is Step.CONTENT

@@ -63,6 +63,14 @@ def _is_good(gateway: Gateway, request: Request, now: datetime) -> bool:
     return True
 
 
+def _is_proven(gateway: Gateway, request: Request, now: datetime) -> bool:
+    """Good, and not only because the gateway signs nothing."""
+    try:
+        return gateway.verify(request, now).proven
+    except Refused:
+        return False
+
+
 def _clock(patient: Patient) -> Found:
     """Good at the time that it says of itself, though not now."""
     refused = patient.refused
@@ -170,14 +178,12 @@ def _old_secret(patient: Patient) -> Found:
 
 
 def _other_account(patient: Patient) -> Found:
-    """Good by another account's keys."""
-    if not _is_about_the_signature(patient):
+    """Good by another account's keys, perhaps of another gateway."""
+    if not (_is_about_the_signature(patient) or patient.refused.step is Step.HEADER):
         return None
     for name, gateway in sorted(patient.others.items())[:OTHERS_MAX]:
-        if name == patient.gateway.account or gateway.name != patient.gateway.name:
-            continue
-        if _is_good(gateway, patient.request, patient.now):
-            return Finding.OTHER_ACCOUNT, f"the keys of the account {name} fit"
+        if name != patient.gateway.account and _is_proven(gateway, patient.request, patient.now):
+            return Finding.OTHER_ACCOUNT, f"it is right for the account {name} ({gateway.name})"
     return None
 
 
