@@ -49,7 +49,7 @@ from tillkeeper.gateways.base import (
     Step,
     Verified,
 )
-from tillkeeper.gateways.fields import reference_or_none, text
+from tillkeeper.gateways.fields import moment_from_unix, reference_or_none, text
 from tillkeeper.gateways.lakala_objects import Notice
 
 AUTHORIZATION: Final = "authorization"
@@ -181,7 +181,7 @@ class Lakala(Gateway):
         told = _authorization(request.header(AUTHORIZATION))
         signed = f"{told['timestamp']}\n{told['nonce_str']}\n".encode() + request.body + b"\n"
         label = self._signed_by(told["signature"], signed, now)
-        return Verified(key=label, content=Notice(_object(request.body), now.replace(microsecond=0)))
+        return Verified(key=label, content=Notice(_object(request.body), moment_from_unix(int(told["timestamp"]))))
 
     def key_labels(self) -> tuple[str, ...]:
         """By serial number."""
