@@ -17,6 +17,7 @@ from tillkeeper.gateways.klarna import Klarna
 from tillkeeper.gateways.lakala import Lakala
 from tillkeeper.gateways.mercadopago import MercadoPago
 from tillkeeper.gateways.mollie import Mollie
+from tillkeeper.gateways.paypal import PayPal
 from tillkeeper.gateways.paystack import Paystack
 from tillkeeper.gateways.razorpay import Razorpay
 from tillkeeper.gateways.shengpay import ShengPay
@@ -40,6 +41,7 @@ GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
         Lakala,
         MercadoPago,
         Mollie,
+        PayPal,
         Paystack,
         Razorpay,
         ShengPay,

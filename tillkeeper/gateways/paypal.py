@@ -1,0 +1,396 @@
+"""PayPal: RSA over the transmission, our webhook's id and the body's CRC-32; what tells of money is asked for again.
+
+Sources: PayPal's pages "Integrate webhooks", "Webhook event names"; the package `paypalrestsdk`, `notifications.py`;
+paypal/PayPal-node-SDK, `test/mocks/notification.js`.  Certificates are in `paypal_certificates`, objects in
+`paypal_objects`, questions in `paypal_asking`.
+
+Only a CRC-32 of the body is signed, and four bytes anywhere give any text the CRC that is wanted: whoever gets hold of
+one delivery could send another text under its signature.  So a delivery that tells of a success, or of money given
+back, is only the reason to ask PayPal (`confirm_by_query`).
+"""
+
+import re
+import zlib
+from base64 import b64decode
+from binascii import Error as BadBase64
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Annotated, ClassVar, Final, Literal, Self, cast
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
+from pydantic import Field, field_validator, model_validator
+
+from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
+from tillkeeper.domain.failures import FailureClass
+from tillkeeper.gateways import paypal_asking as asking
+from tillkeeper.gateways import paypal_objects as objects
+from tillkeeper.gateways import strictjson
+from tillkeeper.gateways.about import About
+from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret
+from tillkeeper.gateways.answers import answered_at, queried
+from tillkeeper.gateways.base import (
+    Answer,
+    AskAgain,
+    Asks,
+    BadPayload,
+    BadSignature,
+    Call,
+    CannotAsk,
+    Gateway,
+    Heard,
+    Named,
+    Question,
+    Request,
+    Step,
+    Token,
+    Verified,
+)
+from tillkeeper.gateways.fields import at, moment_from_rfc3339, reference_or_none, text
+from tillkeeper.gateways.paypal_certificates import Certificates, certificate_in, live_of, trust_in
+from tillkeeper.gateways.paypal_objects import AUTHORIZATION, SALE, Reader, Said, payment
+
+ID_HEADER: Final = "paypal-transmission-id"
+TIME_HEADER: Final = "paypal-transmission-time"
+SIGNATURE_HEADER: Final = "paypal-transmission-sig"
+CERTIFICATE_HEADER: Final = "paypal-cert-url"
+ALGORITHM_HEADER: Final = "paypal-auth-algo"
+ALGORITHM: Final = "SHA256withRSA"
+SIGNATURE_CHARS_MAX: Final = 1024  # a key of 4096 bits makes 684
+FETCH_TIME: Final = timedelta(minutes=1)  # after which a certificate that was asked for is given up
+
+LIVE_BY_BASE: Final[Mapping[str, bool]] = {
+    "https://api-m.paypal.com": True,
+    "https://api.paypal.com": True,
+    "https://api-m.sandbox.paypal.com": False,
+    "https://api.sandbox.paypal.com": False,
+}
+
+_TRANSMISSION_ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
+_TRANSMISSION_TIME: Final = re.compile(r"[0-9TZ:.+-]{1,40}", re.ASCII)
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}", re.ASCII)
+
+
+class PayPalSettings(AccountModel):
+    """`[accounts.NAME]` with `gateway = "paypal"`."""
+
+    gateway: Literal["paypal"]
+    webhook_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")] = Field(
+        description="The id that PayPal gave your webhook.  It is signed: a delivery for another webhook is refused."
+    )
+    client_id: str | None = Field(default=None, min_length=1, description="The REST app's client id, to ask PayPal.")
+    client_secret: OptionalSecret = Field(default=None, description="The REST app's secret, beside its client id.")
+    confirm_by_query: bool = Field(
+        default=True,
+        description="Ask PayPal about each payment and refund that a delivery tells of, for only a checksum of it is "
+        "signed.  Without client_id and client_secret nobody can ask, and deliveries count as they are.",
+    )
+    certs: Mapping[str, str] = Field(
+        default_factory=dict,
+        max_length=8,
+        description="Certificates by their URLs, as PEM with their intermediates, where this host may not fetch them.",
+    )
+    trusted_ca: str | None = Field(
+        default=None,
+        description="Authorities as PEM that PayPal's certificates must be issued under; else those that browsers "
+        "trust.",
+    )
+    api_base: ApiBase = "https://api-m.paypal.com"
+
+    @field_validator("certs")
+    @classmethod
+    def _certs_can_be_read(cls, certs: Mapping[str, str]) -> Mapping[str, str]:
+        if any(live_of(url) is None for url in certs):
+            raise ValueError("certs stand by URLs such as https://api.paypal.com/v1/notifications/certs/CERT-...")
+        for pem in certs.values():
+            certificate_in(pem)
+        return certs
+
+    @field_validator("trusted_ca")
+    @classmethod
+    def _trust_can_be_read(cls, bundle: str | None) -> str | None:
+        if bundle is not None:
+            trust_in(bundle)
+        return bundle
+
+    @model_validator(mode="after")
+    def _client_is_whole(self) -> Self:
+        if (self.client_id is None) != (self.client_secret is None):
+            raise ValueError("give both client_id and client_secret, or neither")
+        return self
+
+
+ABOUT: Final = About(
+    title="PayPal",
+    verifies="RSA with SHA-256 over the transmission's id and time, your webhook's id and the CRC-32 of the body, by a "
+    "certificate of PayPal's own name that a public authority issued",
+    uncovered="The body itself is signed by its CRC-32 alone, which can be forged: whoever gets hold of a delivery can "
+    "send another text under its signature. So successes and refunds are asked for at PayPal before they count, unless "
+    "`confirm_by_query` is off or no client is configured",
+    dedupes_by="the event's `id`, which PayPal keeps when it sends again",
+    acknowledges="200 without a body",
+    queries="captures by their ids, orders as `order-ID`, authorizations as `authorization-ID`, sales of the first API "
+    "as `sale-ID`; refunds by their ids; not by the order reference",
+    checked="the text to be signed is made by the package `paypalrestsdk`; all else by documents",
+    sources=(
+        'PayPal\'s pages "Integrate webhooks" and "Webhook event names"; its references of Orders, Payments, Disputes',
+        "the package `paypalrestsdk`",
+        "not confirmed: whether PAYMENT.CAPTURE.REVERSED shows a capture or a refund (both are read); card codes",
+    ),
+    setup="""
+    In the dashboard (developer.paypal.com) open Apps & Credentials, sandbox or live, and choose your REST app.
+    Copy its client id and secret into `client_id` and `client_secret`.
+    Add a webhook with your URL, and copy the id that it is given into `webhook_id`.
+    Choose its events: Payments & Payouts of captures, authorizations and sales, Checkout order approved, Checkout
+      payment approval reversed, and Customer dispute; others are answered with success and change nothing.
+    For the sandbox set `api_base` to https://api-m.sandbox.paypal.com; its app, webhook and certificates are others.
+    Let this host reach api.paypal.com and api-m.paypal.com, for signing certificates are fetched from there; else put
+      them into `certs`, and renew them when PayPal does.
+    Send your order reference as `custom_id` of the purchase unit, or as `invoice_id`, where each payment must have
+      another.
+    Register PayPal's order with yours as the payment `order-ID` (`payments` in `PUT /orders/{order_ref}`), so that
+      PayPal can be asked about it before anything is captured.
+    Capture what the buyer approved: an order that is approved is `processing`, and after some hours PayPal lets it go.
+    Pay a sandbox order: the delivery must show 200 under Webhook Events, and the order must be `paid`.
+    The dashboard's simulator does not sign for your webhook: what it sends is refused, and should be.
+    """,
+)
+
+
+class PayPal(Gateway):
+    """One webhook of one REST app."""
+
+    name: ClassVar[str] = "paypal"
+    settings: ClassVar[type[AccountModel]] = PayPalSettings
+    about: ClassVar[About] = ABOUT
+    asks: ClassVar[frozenset[Asks]] = frozenset({"payment", "refund"})
+    kept_headers: ClassVar[frozenset[str]] = frozenset(
+        {
+            ID_HEADER,
+            TIME_HEADER,
+            SIGNATURE_HEADER,
+            CERTIFICATE_HEADER,
+            ALGORITHM_HEADER,
+            "paypal-auth-version",
+            "content-type",
+            "user-agent",
+        }
+    )
+
+    def __init__(self, account: str, settings: PayPalSettings) -> None:
+        self.account = account
+        self.live = LIVE_BY_BASE.get(settings.api_base)
+        self._app = settings
+        self._confirms = settings.confirm_by_query and settings.client_id is not None
+        self._certificates = Certificates(settings.certs, trust_in(settings.trusted_ca))
+        self._fetching: tuple[str, datetime] | None = None  # the address that `learn` will hear of, and since when
+
+    def verify(self, request: Request, now: datetime) -> Verified:
+        """By the certificate that the delivery names, if it is at hand and PayPal's."""
+        url, signature = self._url_in(request), _signature_in(request)
+        certificate = self._certificates.at_hand(url, now)
+        if certificate is None:
+            raise BadSignature("the certificate that the delivery names is not at hand", Step.KEY)
+        try:
+            self._certificates.check(url, certificate, now)
+        except ValueError as error:
+            raise BadSignature(f"the certificate is not PayPal's: {error}", Step.KEY) from None
+        try:
+            certificate.key.verify(signature, self._signed_text(request), PKCS1v15(), SHA256())
+        except InvalidSignature:
+            raise BadSignature("the signature is not PayPal's for this webhook and body") from None
+        return Verified(key=certificate.label, content=request.body)
+
+    def key_labels(self) -> tuple[str, ...]:
+        """One for each certificate at hand."""
+        return self._certificates.labels
+
+    def lacks(self, request: Request, *, now: datetime, nonce: str) -> Call | None:  # noqa: ARG002 - nothing is signed
+        """Fetches the certificate, without credentials.  One at a time, for the answer does not tell its address."""
+        url = self._url_in(request)
+        _signature_in(request)
+        self._signed_text(request)
+        if self._certificates.at_hand(url, now) is not None:
+            return None
+        if self._fetching is not None and self._fetching[0] != url and now - self._fetching[1] < FETCH_TIME:
+            return None
+        self._fetching = url, now
+        return Call(method="GET", url=url, headers={"Accept": "application/x-pem-file, text/plain, */*"})
+
+    def learn(self, heard: Heard, *, now: datetime) -> None:
+        """Takes the certificate in if it is PayPal's."""
+        if self._fetching is None:
+            raise BadPayload("no certificate was asked for")
+        (url, _), self._fetching = self._fetching, None
+        if heard.status in asking.AGAIN_STATUSES or heard.status >= asking.BROKEN:
+            raise AskAgain(f"status {heard.status}")
+        if heard.status != asking.OK:
+            raise BadSignature(f"PayPal has no such certificate: status {heard.status}", Step.KEY)
+        try:
+            self._certificates.learn(url, heard.body.decode("ascii"), now)
+        except ValueError as error:
+            raise BadSignature(f"what was fetched is no certificate of PayPal's: {error}", Step.KEY) from None
+
+    def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
+        """One event for a type that TYPES knows, none for others, nor for what is asked about instead."""
+        read = self._read(verified)
+        if read is None:
+            return ()
+        event, event_type, said = read
+        if event_type in CONFIRMED and self._confirms:
+            return ()
+        made = self._event(said, said.since or moment_from_rfc3339(text(event, "create_time")))
+        made = msgspec.structs.replace(made, event_id=text(event, "id"))
+        if problem := problem_with(made):
+            raise BadPayload(problem)
+        return (made,)
+
+    def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
+        """The payment that succeeded, or the refund."""
+        read = self._read(verified) if self._confirms else None
+        if read is None or read[1] not in CONFIRMED:
+            return ()
+        payment_ref, refund_ref = (reference_or_none(ref) for ref in (read[2].payment_ref, read[2].refund_ref))
+        if payment_ref is None or (read[2].refund_ref is not None and refund_ref is None):
+            raise BadPayload("id of the payment or refund has characters that we do not ask with")
+        question = Question(
+            about="payment" if refund_ref is None else "refund", payment_ref=payment_ref, refund_ref=refund_ref
+        )
+        try:
+            asking.path_of(question)
+        except CannotAsk as error:
+            raise BadPayload(str(error)) from None
+        return (question,)
+
+    def named(self, request: Request) -> Named | None:
+        """The payment that an event is about, and the merchant's reference of it."""
+        try:
+            event = strictjson.loads(request.body)
+            reader = TYPES.get(text(event, "event_type"))
+            said = None if reader is None else reader(at(event, ["resource"]))
+        except BadPayload:
+            return None
+        refs = [reference_or_none(ref) for ref in (said.order_ref, said.payment_ref)] if said else [None, None]
+        return Named(order_ref=refs[0], payment_ref=refs[1]) if any(refs) else None
+
+    def sign_in(self, *, now: datetime) -> Call | None:  # noqa: ARG002 - nothing is signed
+        """A token by the client's own name."""
+        if self._app.client_id is None or self._app.client_secret is None:
+            raise CannotAsk("client_id and client_secret are not set")
+        return asking.signing_in(self._app.api_base, self._app.client_id, self._app.client_secret)
+
+    def hear_sign_in(self, heard: Heard, *, now: datetime) -> Token:
+        """The token, for some hours."""
+        return asking.token_in(heard, now)
+
+    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
+        """By the object's own id.  The token is added by whoever signed in."""
+        if self._app.client_id is None:
+            raise CannotAsk("client_id and client_secret are not set")
+        return Call(
+            method="GET",
+            url=f"{self._app.api_base}{asking.path_of(question)}",
+            headers={"Accept": "application/json"},
+        )
+
+    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
+        """What the object, or each payment within the order, says of itself."""
+        content = asking.content_of(heard)
+        if content is None:
+            return Answer(found=False)
+        told_at = answered_at(heard, now)
+        events = (self._event(said, said.since or told_at) for said in asking.states(question, content))
+        named = (msgspec.structs.replace(it, order_ref=it.order_ref or question.order_ref) for it in events)
+        return Answer(found=True, events=tuple(queried(it) for it in named))
+
+    def _url_in(self, request: Request) -> str:
+        url = request.header(CERTIFICATE_HEADER)
+        live = live_of(url)
+        if live is None:
+            raise BadSignature("the certificate's URL is none of PayPal's", Step.KEY)
+        if self.live not in (None, live):
+            told = "live" if live else "the sandbox"
+            raise BadSignature(f"the delivery is of {told}, and api_base is not", Step.MODE)
+        return url
+
+    def _signed_text(self, request: Request) -> bytes:
+        """Neither id nor time can hold the bar that stands between them."""
+        transmission_id, time = request.header(ID_HEADER), request.header(TIME_HEADER)
+        if not _TRANSMISSION_ID.fullmatch(transmission_id) or not _TRANSMISSION_TIME.fullmatch(time):
+            raise BadSignature("the transmission's id or time is none", Step.HEADER)
+        return f"{transmission_id}|{time}|{self._app.webhook_id}|{zlib.crc32(request.body)}".encode()
+
+    def _read(self, verified: Verified) -> tuple[object, str, Said] | None:
+        event = strictjson.loads(cast("bytes", verified.content))
+        event_type = text(event, "event_type")
+        reader = TYPES.get(event_type)
+        return None if reader is None else (event, event_type, reader(at(event, ["resource"])))
+
+    def _event(self, said: Said, when: datetime) -> PaymentEvent:
+        return PaymentEvent(
+            event_id="",
+            kind=said.kind,
+            account=self.account,
+            occurred_at=when,
+            order_ref=said.order_ref,
+            payment_ref=said.payment_ref,
+            refund_ref=said.refund_ref,
+            dispute_ref=said.dispute_ref,
+            amount=said.amount,
+            total=said.total,
+            currency=said.currency,
+            failure=said.failure,
+            failure_code=said.failure_code,
+        )
+
+
+def _signature_in(request: Request) -> bytes:
+    if request.header(ALGORITHM_HEADER) != ALGORITHM:
+        raise BadSignature(f"{ALGORITHM_HEADER} is not {ALGORITHM}", Step.HEADER)
+    signature = request.header(SIGNATURE_HEADER)
+    if len(signature) > SIGNATURE_CHARS_MAX or not _BASE64.fullmatch(signature):
+        raise BadSignature("the signature is not base64", Step.HEADER)
+    try:
+        return b64decode(signature, validate=True)
+    except BadBase64:
+        raise BadSignature("the signature is not base64", Step.HEADER) from None
+
+
+# Every type that changes what we know; all others are answered with success and change nothing.
+TYPES: Final[Mapping[str, Reader]] = {
+    "CHECKOUT.ORDER.APPROVED": objects.approved,
+    "CHECKOUT.PAYMENT-APPROVAL.REVERSED": objects.approval_reversed,
+    "PAYMENT.AUTHORIZATION.CREATED": payment(Kind.PAYMENT_AUTHORIZED, AUTHORIZATION),
+    "PAYMENT.AUTHORIZATION.DENIED": payment(Kind.PAYMENT_FAILED, AUTHORIZATION),
+    "PAYMENT.AUTHORIZATION.VOIDED": payment(Kind.PAYMENT_CANCELLED, AUTHORIZATION, FailureClass.USER_CANCELLED),
+    "PAYMENT.AUTHORIZATION.EXPIRED": payment(Kind.PAYMENT_CANCELLED, AUTHORIZATION, FailureClass.EXPIRED_UNPAID),
+    "PAYMENT.CAPTURE.PENDING": payment(Kind.PAYMENT_PENDING),
+    "PAYMENT.CAPTURE.COMPLETED": payment(Kind.PAYMENT_SUCCEEDED),
+    "PAYMENT.CAPTURE.DENIED": payment(Kind.PAYMENT_FAILED),
+    "PAYMENT.CAPTURE.DECLINED": payment(Kind.PAYMENT_FAILED),
+    "PAYMENT.CAPTURE.REFUNDED": objects.refund,
+    "PAYMENT.CAPTURE.REVERSED": objects.reversal,
+    "PAYMENT.REFUND.PENDING": objects.refund,
+    "PAYMENT.REFUND.FAILED": objects.refund,
+    "PAYMENT.SALE.PENDING": payment(Kind.PAYMENT_PENDING, SALE),
+    "PAYMENT.SALE.COMPLETED": payment(Kind.PAYMENT_SUCCEEDED, SALE),
+    "PAYMENT.SALE.DENIED": payment(Kind.PAYMENT_FAILED, SALE),
+    "PAYMENT.SALE.REFUNDED": objects.sale_refund,
+    "PAYMENT.SALE.REVERSED": objects.sale_reversal,
+    "CUSTOMER.DISPUTE.CREATED": objects.dispute,
+    "CUSTOMER.DISPUTE.UPDATED": objects.dispute,
+    "CUSTOMER.DISPUTE.RESOLVED": objects.dispute,
+}
+# Those by whose forging somebody would get goods, or hide that money is still due.
+CONFIRMED: Final = frozenset(
+    {
+        "PAYMENT.CAPTURE.COMPLETED",
+        "PAYMENT.CAPTURE.REFUNDED",
+        "PAYMENT.REFUND.PENDING",
+        "PAYMENT.REFUND.FAILED",
+        "PAYMENT.SALE.COMPLETED",
+        "PAYMENT.SALE.REFUNDED",
+    }
+)

@@ -1,0 +1,170 @@
+"""Asking PayPal: where each object is found, and what its present state says.  TLS vouches; nothing is signed.
+
+Sources: PayPal's references of Orders v2, Payments v2 and Payments v1, and "Get an access token".
+"""
+
+import re
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from tillkeeper.domain.events import Kind
+from tillkeeper.domain.failures import FailureClass
+from tillkeeper.gateways import paypal_objects as objects
+from tillkeeper.gateways import strictjson
+from tillkeeper.gateways.base import AskAgain, BadPayload, Call, CannotAsk, Denied, Heard, Question, Token
+from tillkeeper.gateways.fields import at, integer, text, text_or_none
+from tillkeeper.gateways.paypal_objects import AUTHORIZATION, ORDER, SALE, Said
+
+OK: Final = 200
+NOT_FOUND: Final = 404
+AGAIN_STATUSES: Final = frozenset({408, 429})
+BROKEN: Final = 500
+DENIED_STATUSES: Final = frozenset({401, 403})
+NOT_SIGNED_IN_STATUSES: Final = frozenset({400, 401, 403})
+TOKEN_CHARS_MAX: Final = 4096
+TOKEN_SECONDS_MAX: Final = 30 * 86_400
+_TOKEN: Final = re.compile(r"[!-~]+", re.ASCII)
+_ID: Final = re.compile(r"[A-Za-z0-9_]{1,32}", re.ASCII)
+
+PAYMENT_PATHS: Final[Mapping[str, str]] = {
+    ORDER: "/v2/checkout/orders/",
+    AUTHORIZATION: "/v2/payments/authorizations/",
+    SALE: "/v1/payments/sale/",
+    "": "/v2/payments/captures/",
+}
+REFUND_PATHS: Final[Mapping[str, str]] = {SALE: "/v1/payments/refund/", "": "/v2/payments/refunds/"}
+# What is not listed here was not paid for yet, or is not known: nothing changes by it.
+ORDERS: Final[Mapping[str, tuple[Kind, FailureClass | None]]] = {
+    "APPROVED": (Kind.PAYMENT_PENDING, None),
+    "VOIDED": (Kind.PAYMENT_CANCELLED, FailureClass.USER_CANCELLED),
+}
+ORDERS_UNPAID: Final = frozenset({"CREATED", "SAVED", "PAYER_ACTION_REQUIRED"})
+
+
+def path_of(question: Question) -> str:
+    """Where the object is.  Raises CannotAsk."""
+    is_refund = question.about == "refund"
+    prefix, own = _split(question.refund_ref if is_refund else question.payment_ref, is_refund=is_refund)
+    return f"{(REFUND_PATHS if is_refund else PAYMENT_PATHS)[prefix]}{own}"
+
+
+def _split(ref: str | None, *, is_refund: bool) -> tuple[str, str]:
+    paths = REFUND_PATHS if is_refund else PAYMENT_PATHS
+    prefix = next(it for it in paths if (ref or "").startswith(it))  # the last is empty
+    own = (ref or "").removeprefix(prefix)
+    if not _ID.fullmatch(own):
+        raise CannotAsk("the reference is missing, or not one of PayPal's")
+    return prefix, own
+
+
+def content_of(heard: Heard) -> object:
+    """What the response holds, or None where PayPal knows of no such thing."""
+    told = f"status {heard.status}"
+    if heard.status in AGAIN_STATUSES or heard.status >= BROKEN:
+        raise AskAgain(told)
+    if heard.status in DENIED_STATUSES:
+        raise Denied(told)
+    content = strictjson.loads(heard.body)
+    if heard.status == NOT_FOUND and text_or_none(content, "name") in {"RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID"}:
+        return None
+    if heard.status != OK:
+        raise BadPayload(told)
+    if not isinstance(content, dict):
+        raise BadPayload("the answer is no object")
+    return content
+
+
+def states(question: Question, content: object) -> Iterator[Said]:
+    """What the object says that was asked about."""
+    is_refund = question.about == "refund"
+    prefix, own = _split(question.refund_ref if is_refund else question.payment_ref, is_refund=is_refund)
+    if text(content, "id") != own:
+        raise BadPayload("the answer is about another object than the question")
+    if is_refund:
+        yield objects.sale_refund(content) if prefix == SALE else objects.refund(content)
+    elif prefix == ORDER:
+        yield from _order_states(content)
+    elif prefix == AUTHORIZATION:
+        yield _authorization_state(content)
+    else:
+        yield from _capture_states(content, prefix)
+
+
+def _capture_states(content: object, prefix: str = "") -> Iterator[Said]:
+    """What it brought in.  What it gave back is told by its refunds, unless that is all of it."""
+    status = text(content, "state").upper() if prefix == SALE else text(content, "status")
+    if status not in objects.CAPTURES:
+        raise BadPayload("status of the payment is none that is known")
+    said = objects.payment(objects.CAPTURES[status], prefix)(content)
+    yield said
+    if status == "REFUNDED":
+        yield msgspec.structs.replace(said, kind=Kind.REFUND_SUCCEEDED, amount=None, total=said.amount)
+
+
+def _authorization_state(content: object) -> Said:
+    status = text(content, "status")
+    if status not in objects.AUTHORIZATIONS:
+        raise BadPayload("status of the authorization is none that is known")
+    kind, failure = objects.AUTHORIZATIONS[status]
+    return objects.payment(kind, AUTHORIZATION, failure)(content)
+
+
+def _order_states(content: object) -> Iterator[Said]:
+    """Where it was paid, its captures and authorizations tell; where all of them failed, it did as well."""
+    status = text(content, "status")
+    if status in ORDERS:
+        yield objects.order(content, *ORDERS[status])
+    elif status not in {"COMPLETED", *ORDERS_UNPAID}:
+        raise BadPayload("status of the order is none that is known")
+    told = [said for unit in objects.purchase_units(content) for said in _unit_states(unit)]
+    yield from told
+    if told and status == "COMPLETED" and all(it.kind is Kind.PAYMENT_FAILED for it in told):
+        failed = objects.order(content, Kind.PAYMENT_FAILED, told[-1].failure)
+        yield msgspec.structs.replace(failed, failure_code=told[-1].failure_code)
+
+
+def _unit_states(unit: object) -> Iterator[Said]:
+    order_ref = objects.order_ref_of(unit)
+    told = [said for it in _listed(unit, "captures") for said in _capture_states(it)]
+    told += [_authorization_state(it) for it in _listed(unit, "authorizations")]
+    for said in told:
+        yield msgspec.structs.replace(said, order_ref=said.order_ref or order_ref)
+
+
+def _listed(unit: object, name: str) -> list[object]:
+    found = at(unit, ["payments", name])
+    if found is not None and not isinstance(found, list):
+        raise BadPayload(f"{name} is no list")
+    return found or []
+
+
+def signing_in(api_base: str, client_id: str, client_secret: str) -> Call:
+    """Asks for a token, by the client's own name."""
+    credentials = b64encode(f"{client_id}:{client_secret}".encode()).decode()
+    return Call(
+        method="POST",
+        url=f"{api_base}/v1/oauth2/token",
+        headers={
+            "Accept": "application/json",
+            "Authorization": f"Basic {credentials}",
+            "Content-Type": "application/x-www-form-urlencoded",
+        },
+        body=b"grant_type=client_credentials",
+    )
+
+
+def token_in(heard: Heard, now: datetime) -> Token:
+    """The token and until when it may be sent."""
+    if heard.status in NOT_SIGNED_IN_STATUSES:
+        raise Denied(f"status {heard.status}")
+    content = content_of(heard)
+    value, lives_s = text(content, "access_token"), integer(content, "expires_in")
+    if len(value) > TOKEN_CHARS_MAX or not _TOKEN.fullmatch(value):
+        raise BadPayload("access_token is no token")
+    if not 0 < lives_s <= TOKEN_SECONDS_MAX:
+        raise BadPayload("expires_in is no span of a token")
+    return Token(value=value, until=now + timedelta(seconds=lives_s))
