@@ -114,7 +114,8 @@ ABOUT: Final = About(
     v3: store the secret key as `secret_key`, and set `currency` to that of your refunds.
     v4 in its sandbox: set `api_base` to https://developersandbox-api.flutterwave.com.
     Have your checkout write your order reference into `meta.order_id`, or use it as `reference` (v3: `tx_ref`).
-    Each attempt needs a reference of its own: register those of an order with it, or be told by webhooks alone.
+    Each attempt needs a reference of its own: only the one that equals the order's can be asked about before a
+      webhook has told the charge's id.
     Pay a small sum in test mode: the webhook must be accepted, and the order be `paid`.
     To replace the secret hash, name the new one behind the old one, change it in the dashboard, and drop the old one.
     """,
