@@ -97,7 +97,7 @@ class Telling(Gateway):
             return None
         return Call(method="GET", url=f"{self.told.api_base}/keys/{name}", headers={"X-Nonce": nonce})
 
-    def learn(self, heard: Heard, *, now: datetime) -> None:
+    def learn(self, call: Call, heard: Heard, *, now: datetime) -> None:
         if heard.status >= 500:
             raise AskAgain("broken")
         if heard.status == DENIED:

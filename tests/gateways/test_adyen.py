@@ -251,7 +251,7 @@ AUTO = {
 MANUAL = AUTO | {
     ("AUTHORISATION", "true"): Kind.PAYMENT_AUTHORIZED,
     ("CAPTURE", "true"): Kind.PAYMENT_SUCCEEDED,
-    ("CAPTURE", "false"): Kind.PAYMENT_FAILED,
+    ("CAPTURE", "false"): None,
     ("CANCELLATION", "true"): Kind.PAYMENT_CANCELLED,
     ("TECHNICAL_CANCEL", "true"): Kind.PAYMENT_CANCELLED,
     ("EXPIRE", "true"): Kind.PAYMENT_CANCELLED,
@@ -484,7 +484,7 @@ def test_with_manual_capture_parts_add_up():
     assert status_of(AUTHORISED, auto_capture=False) == (Status.PROCESSING, 0, 0)
     assert status_of(AUTHORISED, first, auto_capture=False) == (Status.PARTIALLY_PAID, 12000, 0)
     assert status_of(AUTHORISED, first, second, auto_capture=False) == (Status.PAID, 12900, 0)
-    assert status_of(AUTHORISED, ("CAPTURE", "false", 12900, "CAP1"), auto_capture=False) == (Status.FAILED, 0, 0)
+    assert status_of(AUTHORISED, ("CAPTURE", "false", 12900, "CAP1"), auto_capture=False) == (Status.PROCESSING, 0, 0)
 
 
 def test_with_manual_capture_a_cancelled_or_expired_payment_is_over():
@@ -558,3 +558,8 @@ def test_the_plays_impostor_and_an_altered_amount_are_refused(monkeypatch):
     ):
         with pytest.raises(BadSignature):
             told.gateway.verify(request_of(delivery), NOW)
+
+
+@pytest.mark.parametrize("method", [None, "", 7, {}, "x" * 300, "\u2603"])
+def test_an_odd_way_of_paying_is_unknown_and_refuses_nothing(method):
+    assert event_of("AUTHORISATION", paymentMethod=method).method is None

@@ -6,7 +6,7 @@ from specimen import NOW
 from tests.telling import Telling
 from tillkeeper.domain.fetching import Fetch
 from tillkeeper.gateways.about import About
-from tillkeeper.gateways.base import BadPayload, CannotAsk, Gateway, Heard, Question, Request, Verified
+from tillkeeper.gateways.base import BadPayload, Call, CannotAsk, Gateway, Heard, Question, Request, Verified
 from tillkeeper.gateways.fetching import fetches_of, question_of
 from tillkeeper.gateways.stripe import Stripe
 
@@ -44,6 +44,7 @@ class Plain(Gateway):
 def test_a_gateway_has_the_plain_answer_to_what_its_provider_does_not_have():
     gateway, request, heard = Plain(), Request(headers={}, body=b""), Heard(status=200, headers={}, body=b"")
     question = Question(about="payment", payment_ref="tr_1")
+    call = Call(method="GET", url="https://api.example/", headers={})
     assert gateway.to_fetch(verified(b"")) == ()
     assert gateway.named(request) is None
     assert gateway.challenged(request) is None
@@ -57,7 +58,7 @@ def test_a_gateway_has_the_plain_answer_to_what_its_provider_does_not_have():
         with pytest.raises(CannotAsk):
             asking()
     for hearing in (
-        lambda: gateway.learn(heard, now=NOW),
+        lambda: gateway.learn(call, heard, now=NOW),
         lambda: gateway.hear_sign_in(heard, now=NOW),
         lambda: gateway.hear(question, heard, now=NOW),
         lambda: gateway.hear_events(heard),

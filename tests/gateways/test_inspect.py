@@ -12,7 +12,7 @@ from specimen_stripe import BODY, SECRET, SETTINGS
 
 from sandbox.signing import stripe_body, stripe_payment_intent, stripe_refund, stripe_signed
 from tests.telling import Telling
-from tillkeeper.gateways.base import BadPayload, Question, Verified
+from tillkeeper.gateways.base import BadPayload, Question, Step, Verified
 from tillkeeper.gateways.inspecting import inspect_request
 from tillkeeper.gateways.stripe import Stripe, StripeSettings
 
@@ -227,3 +227,22 @@ def test_a_capture_that_says_only_that_something_changed_shows_what_is_asked():
     file["url"] = "/webhooks/telling-main"
     found = inspect_request(json.dumps(file).encode(), accounts, None, None, default_now=NOW)
     assert not found["verified"]
+
+
+def test_whoever_examines_is_told_all_and_is_heard():
+    told = []
+
+    def examine(gateway, request, now, refused, url):
+        told.append((gateway.account, now, refused.step, url))
+        return {"finding": "header_missing"}
+
+    found = inspect_request(
+        json.dumps(a_file(headers={}, url="/webhooks/stripe-main")).encode(),
+        ACCOUNTS,
+        "stripe-main",
+        NOW,
+        default_now=NOW,
+        examine=examine,
+    )
+    assert (found["verified"], found["diagnosis"]) == (False, {"finding": "header_missing"})
+    assert told == [("stripe-main", NOW, Step.HEADER, "/webhooks/stripe-main")]

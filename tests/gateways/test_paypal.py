@@ -36,12 +36,13 @@ from tillkeeper.gateways.base import (
     AskAgain,
     BadPayload,
     BadSignature,
+    Call,
     CannotAsk,
     Denied,
     Question,
     Step,
 )
-from tillkeeper.gateways.paypal import ABOUT, CONFIRMED, FETCH_TIME, TYPES, PayPal, PayPalSettings
+from tillkeeper.gateways.paypal import ABOUT, CONFIRMED, TYPES, PayPal, PayPalSettings
 from tillkeeper.gateways.paypal_certificates import (
     KEPT_FOR,
     LEARNT_MAX,
@@ -236,6 +237,9 @@ def test_the_sandbox_is_not_believed_at_a_live_account(api_base, step):
 # Certificates.
 
 
+CALL = Call(method="GET", url=URL, headers={})
+
+
 def heard(pem, status=200):
     return heard_of(({}, pem.encode() if isinstance(pem, str) else pem), status)
 
@@ -247,7 +251,7 @@ def test_an_unknown_certificate_is_fetched_once_and_kept_for_a_day():
     call = gateway.lacks(request, now=NOW, nonce="n")
     assert (call.method, call.url, call.body) == ("GET", URL, b"")
     assert not any(name.lower() == "authorization" for name in call.headers)
-    gateway.learn(heard(identity().chain), now=NOW)
+    gateway.learn(call, heard(identity().chain), now=NOW)
     assert gateway.lacks(request, now=NOW, nonce="n") is None
     assert (gateway.verify(request, NOW).key,) == gateway.key_labels()
     later = NOW + KEPT_FOR
@@ -259,9 +263,9 @@ def test_an_unknown_certificate_is_fetched_once_and_kept_for_a_day():
 def test_live_certificates_have_the_live_name(host):
     gateway = a_learner(api_base="https://api-m.paypal.com")
     request = signed(url=f"https://{host}/v1/notifications/certs/CERT-1")
-    assert gateway.lacks(request, now=NOW, nonce="n")
+    call = gateway.lacks(request, now=NOW, nonce="n")
     with pytest.raises(BadSignature, match=r"messageverificationcerts\.paypal\.com"):
-        gateway.learn(heard(identity().chain), now=NOW)
+        gateway.learn(call, heard(identity().chain), now=NOW)
 
 
 def test_a_delivery_that_could_not_verify_has_nothing_fetched():
@@ -271,17 +275,24 @@ def test_a_delivery_that_could_not_verify_has_nothing_fetched():
             gateway.lacks(with_header(signed(), name, []), now=NOW, nonce="n")
 
 
-def test_one_certificate_is_fetched_at_a_time():
+def test_certificates_of_two_addresses_do_not_get_in_each_others_way():
     gateway, other = a_learner(), URL[:-1] + "9"
-    assert gateway.lacks(signed(), now=NOW, nonce="n").url == URL
-    assert gateway.lacks(signed(url=other), now=NOW, nonce="n") is None
-    assert gateway.lacks(signed(), now=NOW, nonce="n").url == URL
-    assert gateway.lacks(signed(url=other), now=NOW + FETCH_TIME, nonce="n").url == other
+    calls = [gateway.lacks(signed(url=url), now=NOW, nonce="n") for url in (URL, other)]
+    assert [call.url for call in calls] == [URL, other]
+    gateway.learn(calls[1], heard(identity().chain), now=NOW)
+    assert gateway.verify(signed(url=other), NOW)
+    assert refused(gateway, signed()) is Step.KEY
 
 
-def test_nothing_is_learnt_unasked():
-    with pytest.raises(BadPayload):
-        a_learner().learn(heard(identity().chain), now=NOW)
+def test_the_certificate_in_use_is_fetched_anew_before_it_lapses():
+    gateway = a_learner()
+    assert gateway.refresh(now=NOW, nonce="n") is None
+    gateway.learn(CALL, heard(identity().chain), now=NOW)
+    later = NOW + KEPT_FOR / 2
+    again = gateway.refresh(now=later, nonce="n")
+    assert again.url == URL
+    gateway.learn(again, heard(identity().chain), now=later)
+    assert gateway.verify(signed(), NOW + KEPT_FOR)
 
 
 @pytest.mark.parametrize(
@@ -301,7 +312,7 @@ def test_what_is_fetched_and_is_no_certificate(pem, status, error):
     gateway = a_learner()
     gateway.lacks(signed(), now=NOW, nonce="n")
     with pytest.raises(error):
-        gateway.learn(heard(pem, status), now=NOW)
+        gateway.learn(CALL, heard(pem, status), now=NOW)
     assert gateway.key_labels() == ()
     assert refused(gateway, signed()) is Step.KEY
     assert gateway.lacks(signed(url=URL[:-1] + "9"), now=NOW, nonce="n")  # nobody waits for the first any more
@@ -320,7 +331,7 @@ def learn_at(name, at, chain_of):
     told = paypal_identity(name, at)
     gateway = a_learner(trusted_ca=told.authority)
     gateway.lacks(signed(), now=NOW, nonce="n")
-    gateway.learn(heard(chain_of(told)), now=NOW)
+    gateway.learn(CALL, heard(chain_of(told)), now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -348,7 +359,7 @@ def test_a_certificate_that_signed_itself_is_not_learnt(keys):
     gateway = a_learner()
     gateway.lacks(signed(), now=NOW, nonce="n")
     with pytest.raises(BadSignature):
-        gateway.learn(heard(issue(HOST, keys.own).pem), now=NOW)
+        gateway.learn(CALL, heard(issue(HOST, keys.own).pem), now=NOW)
 
 
 def test_a_configured_certificate_is_checked_as_well():

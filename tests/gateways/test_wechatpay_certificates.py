@@ -14,7 +14,7 @@ from wechatpayv3.core import Core
 
 from sandbox.signing import WeChatPayKey, platform_certificate, wechatpay_certificates, wechatpay_signed
 from tillkeeper.gateways.account import ROTATED_MAX
-from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, Denied, Heard, Step
+from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, Call, Denied, Heard, Step
 from tillkeeper.gateways.wechatpay import WeChatPay, WeChatPaySettings
 from tillkeeper.gateways.wechatpay_certificates import LISTED_MAX, REST
 
@@ -24,6 +24,7 @@ NEW = WeChatPayKey("7777777777777777777777777777777777777777", KEYS.foreign)  # 
 CONFIGURED = WeChatPayKey(SERIAL, KEYS.own)
 NEW_CERTIFICATE = platform_certificate(NEW, NOW)
 NOTICE = specimen(KEYS).valid
+CALL = Call(method="GET", url="https://api.mch.weixin.qq.com/v3/certificates", headers={})
 
 
 def made(**changes):
@@ -91,7 +92,7 @@ def test_the_package_asks_the_same_and_takes_in_the_same(package, gateway):
     assert call.headers["Authorization"] == sent["headers"]["Authorization"]
     assert "Wechatpay-Serial" not in call.headers
     assert [it.serial_number for it in core._certificates] == [int(NEW.serial, 16)]
-    gateway.learn(listed(NEW_CERTIFICATE, by=NEW), now=NOW)
+    gateway.learn(CALL, listed(NEW_CERTIFICATE, by=NEW), now=NOW)
     assert gateway.verify(request(), NOW).key == NEW.serial
 
 
@@ -102,7 +103,7 @@ def test_a_notice_by_a_new_certificate_is_taken_once_the_list_is_fetched(gateway
     with pytest.raises(BadSignature) as refused:
         gateway.verify(request(), NOW)
     assert refused.value.step is Step.KEY
-    gateway.learn(listed(NEW_CERTIFICATE), now=NOW)
+    gateway.learn(CALL, listed(NEW_CERTIFICATE), now=NOW)
     [event] = gateway.parse(gateway.verify(request(), NOW))
     assert event.order_ref == "ORDER-1"
     assert gateway.verify(NOTICE, NOW).key == SERIAL  # beside the one that is configured
@@ -119,7 +120,7 @@ def test_it_is_fetched_for_what_could_be_a_certificate_and_is_not_at_hand(gatewa
 
 
 def test_what_was_not_in_the_list_is_not_asked_for_again_at_once(gateway):
-    gateway.learn(listed(platform_certificate(CONFIGURED, NOW)), now=NOW)
+    gateway.learn(CALL, listed(platform_certificate(CONFIGURED, NOW)), now=NOW)
     assert lacks(gateway, now=NOW + REST / 2) is None
     assert lacks(gateway, now=NOW + REST) is not None
 
@@ -129,7 +130,7 @@ def test_it_is_fetched_from_time_to_time_where_certificates_are_used(gateway):
     assert made(merchant_serial=None).refresh(now=NOW, nonce=NONCE) is None
     by_public_key = made(platform_certs={})
     assert by_public_key.refresh(now=NOW, nonce=NONCE) is None
-    by_public_key.learn(listed(NEW_CERTIFICATE, by=NEW), now=NOW)
+    by_public_key.learn(CALL, listed(NEW_CERTIFICATE, by=NEW), now=NOW)
     assert by_public_key.refresh(now=NOW, nonce=NONCE) is not None
 
 
@@ -137,8 +138,8 @@ def test_it_is_fetched_from_time_to_time_where_certificates_are_used(gateway):
 
 
 def test_a_list_may_be_signed_by_a_public_key_a_fetched_certificate_or_one_in_it(gateway):
-    gateway.learn(listed(NEW_CERTIFICATE, by=WeChatPayKey(KEY_ID, KEYS.other)), now=NOW)
-    gateway.learn(listed(by=NEW), now=NOW)
+    gateway.learn(CALL, listed(NEW_CERTIFICATE, by=WeChatPayKey(KEY_ID, KEYS.other)), now=NOW)
+    gateway.learn(CALL, listed(by=NEW), now=NOW)
     assert gateway.verify(request(), NOW)
 
 
@@ -155,7 +156,7 @@ def test_a_list_may_be_signed_by_a_public_key_a_fetched_certificate_or_one_in_it
 )
 def test_a_list_that_is_not_the_gateways_is_refused_and_nothing_is_learnt(gateway, heard):
     with pytest.raises(BadSignature):
-        gateway.learn(heard, now=NOW)
+        gateway.learn(CALL, heard, now=NOW)
     with pytest.raises(BadSignature):
         gateway.verify(request(), NOW)
     assert lacks(gateway) is not None
@@ -194,14 +195,14 @@ def sealing(plain):
 )
 def test_a_list_that_cannot_be_read_is_refused(gateway, heard):
     with pytest.raises(BadPayload):
-        gateway.learn(heard, now=NOW)
+        gateway.learn(CALL, heard, now=NOW)
 
 
 def test_whose_fault_it_is_that_there_is_no_list(gateway):
     with pytest.raises(AskAgain):
-        gateway.learn(Heard(status=500, headers={}, body=b""), now=NOW)
+        gateway.learn(CALL, Heard(status=500, headers={}, body=b""), now=NOW)
     with pytest.raises(Denied):
-        gateway.learn(Heard(status=401, headers={}, body=b'{"code": "SIGN_ERROR"}'), now=NOW)
+        gateway.learn(CALL, Heard(status=401, headers={}, body=b'{"code": "SIGN_ERROR"}'), now=NOW)
 
 
 def test_a_certificate_counts_while_it_is_valid(gateway):
@@ -209,7 +210,7 @@ def test_a_certificate_counts_while_it_is_valid(gateway):
         "Tenpay", KEYS.foreign, since=NOW - timedelta(days=1), until=NOW + timedelta(days=1)
     ).certificate
     key = WeChatPayKey(f"{certificate.serial_number:x}", KEYS.foreign)
-    gateway.learn(listed(certificate), now=NOW)
+    gateway.learn(CALL, listed(certificate), now=NOW)
     assert gateway.verify(request(key), NOW)
     after = NOW + timedelta(days=1, seconds=1)
     with pytest.raises(BadSignature):
@@ -220,7 +221,7 @@ def test_a_certificate_counts_while_it_is_valid(gateway):
 def test_certificates_before_and_after_their_time_are_passed_over(gateway):
     over = issue("Tenpay", KEYS.foreign, since=NOW - timedelta(days=2), until=NOW - timedelta(days=1)).certificate
     not_yet = issue("Tenpay", KEYS.foreign, since=NOW + timedelta(days=1), until=NOW + timedelta(days=2)).certificate
-    gateway.learn(listed(over, not_yet), now=NOW)
+    gateway.learn(CALL, listed(over, not_yet), now=NOW)
     for certificate in (over, not_yet):
         with pytest.raises(BadSignature):
             gateway.verify(request(WeChatPayKey(f"{certificate.serial_number:x}", KEYS.foreign)), NOW)
@@ -231,7 +232,7 @@ def test_no_more_are_kept_than_those_that_are_valid_for_longest(gateway):
         issue("Tenpay", KEYS.foreign, until=NOW + timedelta(days=day)).certificate for day in range(1, ROTATED_MAX + 3)
     ]
     for certificate in certificates:
-        gateway.learn(listed(certificate), now=NOW)
+        gateway.learn(CALL, listed(certificate), now=NOW)
     known = []
     for certificate in certificates:
         try:

@@ -100,7 +100,7 @@ class Keys:
     async def _fetch(self, call: Call) -> None:
         account = self._gateway.account
         try:
-            self._gateway.learn(await self._send(call), now=self._now())
+            self._gateway.learn(call, await self._send(call), now=self._now())
         except (Unreachable, AskAgain, Denied) as error:
             KEYS_FETCHED.labels(account, "failed").inc()
             log.warning("key_not_fetched", account=account, kind=type(error).__name__, reason=str(error))

@@ -41,6 +41,7 @@ from tillkeeper.gateways.hmacs import HmacKeys
 ITEMS_MAX: Final = 100  # deliveries in JSON hold one as a rule
 BOOLEANS: Final = {"true": True, "false": False}  # as text, everywhere
 COLON: Final = ":"
+_METHOD: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _HEX: Final = re.compile(r"([0-9A-Fa-f]{2})+", re.ASCII)
 _CODE: Final = re.compile(r"[A-Z0-9_]{1,64}", re.ASCII)
 _NO_LETTERS: Final = re.compile(r"[^A-Z0-9]+")
@@ -290,11 +291,17 @@ class Adyen(Gateway):
             currency=None if amount is None else item.currency,
             failure=said.failure,
             failure_code=said.failure_code,
-            method=text_or_none(item.whole, "paymentMethod"),
+            method=_method(item),
         )
         if problem := problem_with(event):
             raise BadPayload(problem)
         return event
+
+
+def _method(item: Item) -> str | None:
+    """How the payer pays.  It is not signed and no money hangs on it: odd is unknown."""
+    method = at(item.whole, ["paymentMethod"])
+    return method if isinstance(method, str) and _METHOD.fullmatch(method) else None
 
 
 def _items(delivery: object) -> Iterator[Item]:
@@ -353,15 +360,13 @@ def _pending(item: Item, auto_capture: bool) -> Said:  # noqa: ARG001
 
 
 def _capture(item: Item, auto_capture: bool) -> Said | None:
-    """One of possibly several; with auto_capture it was counted when it was authorized."""
-    if auto_capture:
+    """One of possibly several; with auto_capture it was counted when it was authorized.
+
+    One that was refused leaves the authorisation as it was: it can be tried again.
+    """
+    if auto_capture or not item.succeeded:
         return None
-    if item.succeeded:
-        return Said(kind=Kind.PAYMENT_SUCCEEDED, payment_ref=item.original_ref, capture_ref=item.psp_ref)
-    failure, code = _why(item)
-    return Said(
-        kind=Kind.PAYMENT_FAILED, payment_ref=item.original_ref, has_amount=False, failure=failure, failure_code=code
-    )
+    return Said(kind=Kind.PAYMENT_SUCCEEDED, payment_ref=item.original_ref, capture_ref=item.psp_ref)
 
 
 def _capture_failed(item: Item, auto_capture: bool) -> Said:  # noqa: ARG001 - it was counted before, either way

@@ -241,7 +241,7 @@ class Gateway(Protocol):
         """Fetches keys from time to time, so that a new one is here before a delivery names it; `learn` hears."""
         return None
 
-    def learn(self, heard: Heard, *, now: datetime) -> None:  # noqa: ARG002
+    def learn(self, call: Call, heard: Heard, *, now: datetime) -> None:  # noqa: ARG002
         """Takes in what `lacks` or `refresh` asked for.  Raises AskAgain, Denied, BadSignature, or BadPayload."""
         raise BadPayload("there is nothing to learn")
 

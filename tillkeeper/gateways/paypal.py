@@ -14,7 +14,7 @@ import zlib
 from base64 import b64decode
 from binascii import Error as BadBase64
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, ClassVar, Final, Literal, Self, cast
 
 import msgspec
@@ -59,7 +59,6 @@ CERTIFICATE_HEADER: Final = "paypal-cert-url"
 ALGORITHM_HEADER: Final = "paypal-auth-algo"
 ALGORITHM: Final = "SHA256withRSA"
 SIGNATURE_CHARS_MAX: Final = 1024  # a key of 4096 bits makes 684
-FETCH_TIME: Final = timedelta(minutes=1)  # after which a certificate that was asked for is given up
 
 LIVE_BY_BASE: Final[Mapping[str, bool]] = {
     "https://api-m.paypal.com": True,
@@ -185,7 +184,6 @@ class PayPal(Gateway):
         self._app = settings
         self._confirms = settings.confirm_by_query and settings.client_id is not None
         self._certificates = Certificates(settings.certs, trust_in(settings.trusted_ca))
-        self._fetching: tuple[str, datetime] | None = None  # the address that `learn` will hear of, and since when
 
     def verify(self, request: Request, now: datetime) -> Verified:
         """By the certificate that the delivery names, if it is at hand and PayPal's."""
@@ -208,28 +206,25 @@ class PayPal(Gateway):
         return self._certificates.labels
 
     def lacks(self, request: Request, *, now: datetime, nonce: str) -> Call | None:  # noqa: ARG002 - nothing is signed
-        """Fetches the certificate, without credentials.  One at a time, for the answer does not tell its address."""
+        """Fetches the certificate, without credentials."""
         url = self._url_in(request)
         _signature_in(request)
         self._signed_text(request)
-        if self._certificates.at_hand(url, now) is not None:
-            return None
-        if self._fetching is not None and self._fetching[0] != url and now - self._fetching[1] < FETCH_TIME:
-            return None
-        self._fetching = url, now
-        return Call(method="GET", url=url, headers={"Accept": "application/x-pem-file, text/plain, */*"})
+        return None if self._certificates.at_hand(url, now) is not None else _fetching(url)
 
-    def learn(self, heard: Heard, *, now: datetime) -> None:
+    def refresh(self, *, now: datetime, nonce: str) -> Call | None:  # noqa: ARG002 - nothing is signed
+        """The certificate that was fetched last, so that it does not lapse while PayPal goes on to sign with it."""
+        url = self._certificates.latest
+        return None if url is None else _fetching(url)
+
+    def learn(self, call: Call, heard: Heard, *, now: datetime) -> None:
         """Takes the certificate in if it is PayPal's."""
-        if self._fetching is None:
-            raise BadPayload("no certificate was asked for")
-        (url, _), self._fetching = self._fetching, None
         if heard.status in asking.AGAIN_STATUSES or heard.status >= asking.BROKEN:
             raise AskAgain(f"status {heard.status}")
         if heard.status != asking.OK:
             raise BadSignature(f"PayPal has no such certificate: status {heard.status}", Step.KEY)
         try:
-            self._certificates.learn(url, heard.body.decode("ascii"), now)
+            self._certificates.learn(call.url, heard.body.decode("ascii"), now)
         except ValueError as error:
             raise BadSignature(f"what was fetched is no certificate of PayPal's: {error}", Step.KEY) from None
 
@@ -344,6 +339,10 @@ class PayPal(Gateway):
             failure=said.failure,
             failure_code=said.failure_code,
         )
+
+
+def _fetching(url: str) -> Call:
+    return Call(method="GET", url=url, headers={"Accept": "application/x-pem-file, text/plain, */*"})
 
 
 def _signature_in(request: Request) -> bytes:

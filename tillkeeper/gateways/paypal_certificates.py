@@ -93,6 +93,11 @@ class Certificates:
         learnt = (certificate for certificate, _ in self._learnt.values())
         return tuple(dict.fromkeys(it.label for it in (*self._configured.values(), *learnt)))
 
+    @property
+    def latest(self) -> str | None:
+        """The address that was learnt from last."""
+        return next(reversed(self._learnt), None)
+
     def at_hand(self, url: str, now: datetime) -> Certificate | None:
         """What an address yielded, if that is not too long ago."""
         if url in self._configured:

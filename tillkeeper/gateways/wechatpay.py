@@ -244,7 +244,7 @@ class WeChatPay(Gateway):
         """The same list, where platform certificates are used at all."""
         return self._list(now, nonce) if self._merchant.platform_certs or self._certificates else None
 
-    def learn(self, heard: Heard, *, now: datetime) -> None:
+    def learn(self, call: Call, heard: Heard, *, now: datetime) -> None:  # noqa: ARG002 - there is one list
         """Takes in the certificates of a list that is signed by a known key, or by one of them."""
         listed = certificates_in(heard, self._open, now=now, name=_serial)
         self._verified(Request(headers=heard.headers, body=heard.body), now, {**self._certificates, **listed})
