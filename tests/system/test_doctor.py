@@ -7,20 +7,25 @@ import pytest
 from standardwebhooks import Webhook
 
 from ingest.server import receiver
+from sandbox.plays.square import square_signed
 from sandbox.signing import stripe_signed
 from tests.system.commands import tillkeeper, toml, written
 from tests.system.receiving import ACCOUNT, PATH, SECRET, a_delivery, some_settings, until
 from tillkeeper import clock
+from tillkeeper.accounts import KnownAccounts
 from tillkeeper.doctor.examining import Patient, examine
 from tillkeeper.doctor.findings import ADVICE, BY_STEP, Finding
 from tillkeeper.gateways.base import BadPayload, BadSignature, Refused, Request, Step
 from tillkeeper.gateways.registry import build
+from tillkeeper.gateways.square import SquareSettings
 from tillkeeper.gateways.standard import StandardSettings
 from tillkeeper.gateways.stripe import StripeSettings
 from tillkeeper.store.refused import KEPT_MAX, RefusedDelivery, keep_refused, list_refused, show_refused, tally_refused
 
 NOW = clock.now().replace(microsecond=0)
 OTHER_SECRET = "whsec_of_another_account"
+SQUARE_KEY, SQUARE_URL = "a-signature-key-of-square", "https://pay.example.com/webhooks/square"
+SQUARE = {"gateway": "square", "signature_keys": [SQUARE_KEY], "notification_url": SQUARE_URL}
 
 
 def stripe(account="stripe-main", **settings):
@@ -344,3 +349,14 @@ async def test_inspect_says_the_same_of_a_file(tmp_path):
     assert "900 s before" in done.json["diagnosis"]["detail"]
     told = await tillkeeper("inspect", "--config", config, tmp_path / "late.json")
     assert ADVICE[Finding.CLOCK_SKEW] in told.out
+
+
+@pytest.mark.parametrize("registered", ["http://pay.example.com/webhooks/square", f"{SQUARE_URL}/"])
+def test_a_url_signed_gateway_is_tried_with_the_ways_in_which_its_url_is_written(registered):
+    accounts = KnownAccounts({"square": SquareSettings(**SQUARE)})
+    gateway, request = accounts.gateways["square"], received(square_signed(SQUARE_KEY, registered, b"{}"))
+    with pytest.raises(BadSignature) as caught:
+        gateway.verify(request, NOW)
+    found = accounts.diagnosis(gateway, request, NOW, caught.value, "https://pay.example.com/webhooks/square")
+    assert found["finding"] == Finding.URL_DIFFERS
+    assert f"signed for {registered}" in found["detail"]
