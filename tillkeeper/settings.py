@@ -87,7 +87,7 @@ class WorkSettings(BaseModel):
 
     model_config = _STRICT
 
-    batch_events: Annotated[int, Field(ge=1, le=5000)] = 200
+    batch_events: Annotated[int, Field(ge=1, le=5000)] = 400
     processes: Processes = 1
     metrics_host: str = "127.0.0.1"
     metrics_port: Port = 0  # 0: no metrics over HTTP
