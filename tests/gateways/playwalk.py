@@ -9,7 +9,6 @@ from specimen import NOW, request_of
 
 from sandbox.apis.base import Put
 from sandbox.story import Happening, Story, Truth, bare
-from sandbox.truth import books
 from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.order import Order, summarize
@@ -71,9 +70,8 @@ def asked(gateway, api, question, now, *, forged=False):
     return gateway.hear(question, Heard(status=sealed.status, headers=headers, body=sealed.body), now=now)
 
 
-def ledger_of(monkeypatch, play, story):
-    """The books of one story, whose words are the play's."""
-    monkeypatch.setattr(books, "WORDS", {**getattr(books, "WORDS", {}), play.gateway: play.words}, raising=False)
+def ledger_of(play, story):
+    """The books of one story."""
     return Ledger({story.account: play.gateway}, [story])
 
 

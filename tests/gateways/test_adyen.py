@@ -544,13 +544,13 @@ def test_what_an_unproven_delivery_names():
 
 
 @pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
-def test_what_the_play_tells_comes_true(monkeypatch, template):
-    told = Told(monkeypatch, PLAY, Adyen, template)
+def test_what_the_play_tells_comes_true(template):
+    told = Told(PLAY, Adyen, template)
     assert told.end(told.deliveries()) == told.story.truth
 
 
-def test_the_plays_impostor_and_an_altered_amount_are_refused(monkeypatch):
-    told = Told(monkeypatch, PLAY, Adyen, PLAY.templates[0])
+def test_the_plays_impostor_and_an_altered_amount_are_refused():
+    told = Told(PLAY, Adyen, PLAY.templates[0])
     happening = told.story.happenings[0]
     for delivery in (
         impostor_of(told).say(told.story, happening, now=NOW, again=0),

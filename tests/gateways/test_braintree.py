@@ -603,10 +603,10 @@ def a_play():
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda it: it.name)
-def test_every_story_ends_as_the_template_says(template, monkeypatch):
+def test_every_story_ends_as_the_template_says(template):
     voice, gateway = a_play()
     story = story_of(PLAY, voice, template)
-    api = PLAY.api(voice, ledger_of(monkeypatch, PLAY, story))
+    api = PLAY.api(voice, ledger_of(PLAY, story))
     events = delivered(gateway, PLAY, voice, story, api)
     assert outcome_of(story, events) == truth_of(story)
     refunds = {it.refund_ref for it in story.happenings if it.word.startswith("refund_")}
@@ -619,7 +619,7 @@ def test_every_story_ends_as_the_template_says(template, monkeypatch):
         assert outcome_of(story, told) == truth_of(story)
 
 
-def test_a_refund_on_its_way_is_pending(monkeypatch):
+def test_a_refund_on_its_way_is_pending():
     voice, gateway = a_play()
     story = story_of(PLAY, voice, TEMPLATES[8])
     paid, going = story.happenings
@@ -627,16 +627,16 @@ def test_a_refund_on_its_way_is_pending(monkeypatch):
     story = type(story)(
         **{name: getattr(story, name) for name in story.__struct_fields__} | {"happenings": (paid, going)}
     )
-    api = PLAY.api(voice, ledger_of(monkeypatch, PLAY, story))
+    api = PLAY.api(voice, ledger_of(PLAY, story))
     question = Question(about="refund", order_ref=story.order_ref, refund_ref=going.refund_ref)
     (event,) = asked(gateway, api, question, NOW).events
     assert (event.kind, event.amount) == (Kind.REFUND_PENDING, going.amount)
 
 
-def test_the_sandbox_refuses_strangers_and_knows_its_own_alone(monkeypatch):
+def test_the_sandbox_refuses_strangers_and_knows_its_own_alone():
     voice, gateway = a_play()
     story = story_of(PLAY, voice, TEMPLATES[0])
-    api = PLAY.api(voice, ledger_of(monkeypatch, PLAY, story))
+    api = PLAY.api(voice, ledger_of(PLAY, story))
     impostor = PLAY.impostor(voice)
     settings = BraintreeSettings.model_validate({"gateway": "braintree", **PLAY.settings(impostor)})
     question = Question(about="payment", payment_ref=story.payment_ref)

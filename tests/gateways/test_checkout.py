@@ -443,8 +443,8 @@ def test_other_answers(status, content, error):
 
 
 @pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
-def test_what_the_play_tells_comes_true(monkeypatch, template):
-    told = Told(monkeypatch, PLAY, Checkout, template)
+def test_what_the_play_tells_comes_true(template):
+    told = Told(PLAY, Checkout, template)
     delivered = told.deliveries()
     assert told.end(delivered) == told.story.truth
     assert told.end([*told.answers(), *delivered]) == told.story.truth
@@ -452,8 +452,8 @@ def test_what_the_play_tells_comes_true(monkeypatch, template):
         assert told.end(told.answers()) == told.story.truth  # what an action gave back is told by its webhook
 
 
-def test_the_plays_api_refuses_and_breaks_as_checkout_does(monkeypatch):
-    told = Told(monkeypatch, PLAY, Checkout, PLAY.templates[0])
+def test_the_plays_api_refuses_and_breaks_as_checkout_does():
+    told = Told(PLAY, Checkout, PLAY.templates[0])
     assert broken_answers(told) == ["AskAgain", "AskAgain", "Denied"]
     for question in (
         Question(about="payment", payment_ref="nobody"),
@@ -463,8 +463,8 @@ def test_the_plays_api_refuses_and_breaks_as_checkout_does(monkeypatch):
         assert not told.answer(question).found
 
 
-def test_the_plays_impostor_and_an_altered_amount_are_refused(monkeypatch):
-    told = Told(monkeypatch, PLAY, Checkout, PLAY.templates[0])
+def test_the_plays_impostor_and_an_altered_amount_are_refused():
+    told = Told(PLAY, Checkout, PLAY.templates[0])
     happening = told.story.happenings[0]
     for signed in (
         impostor_of(told).say(told.story, happening, now=NOW, again=0),

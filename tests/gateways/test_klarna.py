@@ -258,8 +258,8 @@ def test_a_user_name_that_basic_cannot_carry_is_refused(username):
 
 
 @pytest.fixture
-def walk(monkeypatch):
-    return Walk(PLAY, monkeypatch)
+def walk():
+    return Walk(PLAY)
 
 
 @pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)

@@ -703,9 +703,9 @@ PLAYED = build(VOICE.account, LakalaSettings.model_validate(SETTINGS))
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda it: it.name)
-def test_every_story_ends_as_the_template_says(template, monkeypatch):
+def test_every_story_ends_as_the_template_says(template):
     story = story_of(PLAY, VOICE, template)
-    api = PLAY.api(VOICE, ledger_of(monkeypatch, PLAY, story))
+    api = PLAY.api(VOICE, ledger_of(PLAY, story))
     events = delivered(PLAYED, PLAY, VOICE, story, api)
     assert outcome_of(story, events) == truth_of(story)
     told = asked(PLAYED, api, Question(about="payment", order_ref=story.order_ref), NOW).events
@@ -716,9 +716,9 @@ def test_every_story_ends_as_the_template_says(template, monkeypatch):
         assert [it.refund_ref for it in asked(PLAYED, api, question, NOW).events] == [ref]
 
 
-def test_the_sandbox_refuses_strangers_and_forges_answers(monkeypatch):
+def test_the_sandbox_refuses_strangers_and_forges_answers():
     story = story_of(PLAY, VOICE, TEMPLATES[0])
-    api = PLAY.api(VOICE, ledger_of(monkeypatch, PLAY, story))
+    api = PLAY.api(VOICE, ledger_of(PLAY, story))
     question = Question(about="payment", order_ref=story.order_ref)
     for more in ({"merchant_private_key": private_pem(KEYS.other)}, {"merchant_serial": "7"}):
         stranger = build("x", LakalaSettings.model_validate(SETTINGS | more))

@@ -429,8 +429,8 @@ def test_an_error_says_whose_it_is(status, content, refusal):
 
 
 @pytest.fixture
-def walk(monkeypatch):
-    return Walk(PLAY, monkeypatch)
+def walk():
+    return Walk(PLAY)
 
 
 @pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)

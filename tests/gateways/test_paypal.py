@@ -1025,8 +1025,8 @@ def told_by(walk, story):
 
 @pytest.mark.parametrize("currency", ["USD", "JPY", "HUF", "TWD"])
 @pytest.mark.parametrize("template", TOLD, ids=lambda it: it.name)
-def test_what_the_play_tells_comes_true(monkeypatch, template, currency):
-    walk = Walk(PLAY, monkeypatch)
+def test_what_the_play_tells_comes_true(template, currency):
+    walk = Walk(PLAY)
     story = in_whole_units(story_of(PLAY, template, currency=currency))
     events = list(told_by(walk, story))
     assert_ends_as_told(story, events)

@@ -463,14 +463,14 @@ def test_other_answers(status, content, error):
 
 
 @pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
-def test_what_the_play_tells_comes_true(monkeypatch, template):
-    told = Told(monkeypatch, PLAY, Razorpay, template)
+def test_what_the_play_tells_comes_true(template):
+    told = Told(PLAY, Razorpay, template)
     assert told.end(told.deliveries()) == told.story.truth
     assert told.end(told.answers()) == told.story.truth
 
 
-def test_the_plays_api_refuses_and_breaks_as_razorpay_does(monkeypatch):
-    told = Told(monkeypatch, PLAY, Razorpay, PLAY.templates[0])
+def test_the_plays_api_refuses_and_breaks_as_razorpay_does():
+    told = Told(PLAY, Razorpay, PLAY.templates[0])
     assert broken_answers(told) == ["AskAgain", "AskAgain", "Denied"]
     for question in (
         Question(about="payment", payment_ref="nobody"),
@@ -480,8 +480,8 @@ def test_the_plays_api_refuses_and_breaks_as_razorpay_does(monkeypatch):
         assert not told.answer(question).found
 
 
-def test_the_plays_impostor_and_an_altered_amount_are_refused(monkeypatch):
-    told = Told(monkeypatch, PLAY, Razorpay, PLAY.templates[0])
+def test_the_plays_impostor_and_an_altered_amount_are_refused():
+    told = Told(PLAY, Razorpay, PLAY.templates[0])
     happening = told.story.happenings[0]
     for signed in (
         impostor_of(told).say(told.story, happening, now=NOW, again=0),

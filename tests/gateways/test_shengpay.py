@@ -437,10 +437,10 @@ IMPOSTOR = PLAY.impostor(VOICE)
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda it: it.name)
-def test_every_story_ends_as_the_template_says(template, monkeypatch):
+def test_every_story_ends_as_the_template_says(template):
     voice, gateway = a_play()
     story = story_of(PLAY, voice, template)
-    api = PLAY.api(voice, ledger_of(monkeypatch, PLAY, story))
+    api = PLAY.api(voice, ledger_of(PLAY, story))
     events = delivered(gateway, PLAY, voice, story, api)
     assert outcome_of(story, events) == truth_of(story)
     refunds = {it.refund_ref for it in story.happenings if it.word.startswith("REFUND.")}
@@ -452,20 +452,20 @@ def test_every_story_ends_as_the_template_says(template, monkeypatch):
     assert list(asked(gateway, api, by_number, NOW).events) == told[:1]
 
 
-def test_the_sandbox_speaks_rsa_with_sha_1_too(monkeypatch):
+def test_the_sandbox_speaks_rsa_with_sha_1_too():
     voice = msgspec.structs.replace(VOICE, sign_type="RSA")
     gateway = build("old", ShengPaySettings.model_validate({"gateway": "shengpay", **PLAY.settings(voice)}))
     story = story_of(PLAY, voice, TEMPLATES[0])
-    api = PLAY.api(voice, ledger_of(monkeypatch, PLAY, story))
+    api = PLAY.api(voice, ledger_of(PLAY, story))
     assert outcome_of(story, delivered(gateway, PLAY, voice, story, api))
     (event,) = asked(gateway, api, Question(about="payment", order_ref=story.order_ref), NOW).events
     assert event.kind is Kind.PAYMENT_SUCCEEDED
 
 
-def test_the_sandbox_refuses_strangers_and_forges_answers(monkeypatch):
+def test_the_sandbox_refuses_strangers_and_forges_answers():
     voice, gateway = a_play()
     story = story_of(PLAY, voice, TEMPLATES[0])
-    api = PLAY.api(voice, ledger_of(monkeypatch, PLAY, story))
+    api = PLAY.api(voice, ledger_of(PLAY, story))
     question = Question(about="payment", order_ref=story.order_ref)
     settings = {"gateway": "shengpay", **PLAY.settings(voice)}
     for more in (

@@ -370,16 +370,16 @@ def test_other_answers(status, body, error):
 
 @pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
 @pytest.mark.parametrize("currency", ["IDR", "VND", "SGD"])
-def test_what_the_play_tells_comes_true(monkeypatch, template, currency):
+def test_what_the_play_tells_comes_true(template, currency):
     if template.in_other_currency and currency == "VND":
         currency = "TWD"  # VND is what the order is due in then
-    told = Told(monkeypatch, PLAY, Shopee, template, currency)
+    told = Told(PLAY, Shopee, template, currency)
     assert told.end(told.deliveries()) == told.story.truth
     assert told.end(told.answers()) == told.story.truth
 
 
-def test_the_plays_api_refuses_and_breaks_as_shopee_does(monkeypatch):
-    told = Told(monkeypatch, PLAY, Shopee, PLAY.templates[0])
+def test_the_plays_api_refuses_and_breaks_as_shopee_does():
+    told = Told(PLAY, Shopee, PLAY.templates[0])
     assert broken_answers(told) == ["AskAgain", "AskAgain", "BadPayload"]
     assert not told.answer(Question(about="payment", order_ref="nobody")).found
 
@@ -387,8 +387,8 @@ def test_the_plays_api_refuses_and_breaks_as_shopee_does(monkeypatch):
 @pytest.mark.parametrize(
     ("changed", "late"), [({"access_token": "another_token"}, 0), ({"shop_id": "1"}, 0), ({}, 301)]
 )
-def test_the_plays_api_checks_the_signature_and_its_time(monkeypatch, changed, late):
-    told = Told(monkeypatch, PLAY, Shopee, PLAY.templates[0])
+def test_the_plays_api_checks_the_signature_and_its_time(changed, late):
+    told = Told(PLAY, Shopee, PLAY.templates[0])
     said = {"gateway": "shopee", **PLAY.settings(told.voice), **changed}
     told.gateway = Shopee("shopee-main", ShopeeSettings.model_validate(said))
     asked = told.gateway.ask
@@ -397,8 +397,8 @@ def test_the_plays_api_checks_the_signature_and_its_time(monkeypatch, changed, l
         told.answer(PAYMENT)
 
 
-def test_the_plays_impostor_is_refused(monkeypatch):
-    told = Told(monkeypatch, PLAY, Shopee, PLAY.templates[0])
+def test_the_plays_impostor_is_refused():
+    told = Told(PLAY, Shopee, PLAY.templates[0])
     signed = impostor_of(told).say(told.story, told.story.happenings[0], now=NOW, again=0)
     with pytest.raises(BadSignature):
         told.gateway.verify(request_of(signed), NOW)

@@ -347,21 +347,21 @@ def test_other_answers(status, body, error):
 
 
 @pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
-def test_what_the_play_tells_comes_true(monkeypatch, template):
-    told = Told(monkeypatch, PLAY, Square, template)
+def test_what_the_play_tells_comes_true(template):
+    told = Told(PLAY, Square, template)
     assert told.end(told.deliveries()) == told.story.truth
     assert told.end(told.answers()) == told.story.truth
 
 
-def test_the_plays_api_refuses_and_breaks_as_square_does(monkeypatch):
-    told = Told(monkeypatch, PLAY, Square, PLAY.templates[0])
+def test_the_plays_api_refuses_and_breaks_as_square_does():
+    told = Told(PLAY, Square, PLAY.templates[0])
     assert broken_answers(told) == ["AskAgain", "AskAgain", "Denied"]
     assert not told.answer(Question(about="payment", payment_ref="nobody")).found
     assert not told.answer(Question(about="refund", refund_ref="nobody")).found
 
 
-def test_the_plays_impostor_and_an_altered_amount_are_refused(monkeypatch):
-    told = Told(monkeypatch, PLAY, Square, PLAY.templates[0])
+def test_the_plays_impostor_and_an_altered_amount_are_refused():
+    told = Told(PLAY, Square, PLAY.templates[0])
     happening = told.story.happenings[0]
     for signed in (
         impostor_of(told).say(told.story, happening, now=NOW, again=0),

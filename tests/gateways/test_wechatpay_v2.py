@@ -454,10 +454,10 @@ def a_play(sign_type="MD5"):
 
 @pytest.mark.parametrize("sign_type", ["MD5", "HMAC-SHA256"])
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda it: it.name)
-def test_every_story_ends_as_the_template_says(template, sign_type, monkeypatch):
+def test_every_story_ends_as_the_template_says(template, sign_type):
     voice, gateway = a_play(sign_type)
     story = story_of(PLAY, voice, template)
-    api = PLAY.api(voice, ledger_of(monkeypatch, PLAY, story))
+    api = PLAY.api(voice, ledger_of(PLAY, story))
     events = delivered(gateway, PLAY, voice, story, api)
     assert outcome_of(story, events) == truth_of(story)
     refunds = {it.refund_ref for it in story.happenings if it.word in PLAY.fetched}
@@ -470,10 +470,10 @@ def test_every_story_ends_as_the_template_says(template, sign_type, monkeypatch)
         assert list(asked(gateway, api, by_number, NOW).events) == told[:1]
 
 
-def test_the_sandbox_tells_no_more_than_it_knows(monkeypatch):
+def test_the_sandbox_tells_no_more_than_it_knows():
     voice, gateway = a_play()
     story = story_of(PLAY, voice, TEMPLATES[0])
-    api = PLAY.api(voice, ledger_of(monkeypatch, PLAY, story))
+    api = PLAY.api(voice, ledger_of(PLAY, story))
     for question in (
         Question(about="payment", order_ref="till-7"),
         Question(about="payment", order_ref=None, payment_ref="42"),
@@ -484,10 +484,10 @@ def test_the_sandbox_tells_no_more_than_it_knows(monkeypatch):
     assert asked(gateway, api, Question(about="payment", order_ref=story.order_ref), before) == Answer(found=True)
 
 
-def test_the_sandbox_refuses_strangers_and_forges_answers(monkeypatch):
+def test_the_sandbox_refuses_strangers_and_forges_answers():
     voice, gateway = a_play()
     story = story_of(PLAY, voice, TEMPLATES[0])
-    api = PLAY.api(voice, ledger_of(monkeypatch, PLAY, story))
+    api = PLAY.api(voice, ledger_of(PLAY, story))
     impostor = PLAY.impostor(voice)
     settings = WeChatPayV2Settings.model_validate({"gateway": "wechatpay_v2", **PLAY.settings(impostor)})
     question = Question(about="payment", order_ref=story.order_ref)

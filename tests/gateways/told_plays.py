@@ -22,13 +22,12 @@ ENDS = NOW + timedelta(hours=1)
 class Told:
     """One template as a story, at a gateway that is configured as the play says."""
 
-    def __init__(self, monkeypatch, play, gateway_type, template, currency=None):
+    def __init__(self, play, gateway_type, template, currency=None):
         self.play = play
         self.voice = play.new_voice(f"{play.gateway}-main")
         said = {"gateway": play.gateway, **play.settings(self.voice)}
         self.gateway = gateway_type(self.voice.account, gateway_type.settings.model_validate(said))
         self.story = a_story(play, template, self.voice.account, currency or play.currencies[0])
-        monkeypatch.setattr(books, "WORDS", {play.gateway: play.words}, raising=False)
         ledger = Ledger({self.voice.account: play.gateway}, [self.story])
         self.api = play.api(self.voice, ledger) if play.api else None
 

@@ -8,7 +8,6 @@ from specimen import NOW, heard_of, request_of
 
 from sandbox.apis.base import Put
 from sandbox.story import Happening, Story, Truth
-from sandbox.truth import books
 from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.order import Order, summarize
@@ -22,9 +21,7 @@ ACCOUNT = "played-main"
 class Walk:
     """One account of a play and the gateway that is built from its settings."""
 
-    def __init__(self, play, monkeypatch):
-        if hasattr(books, "WORDS"):  # until the books find a play's words by themselves
-            monkeypatch.setitem(books.WORDS, play.gateway, play.words)
+    def __init__(self, play):
         self.play = play
         self.voice = play.new_voice(ACCOUNT)
         settings = {"gateway": play.gateway, **play.settings(self.voice)}
