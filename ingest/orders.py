@@ -20,12 +20,16 @@ from tillkeeper.domain.events import REF_CHARS_MAX
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.base import Refused
 from tillkeeper.store import orders, refunds
+from tillkeeper.store.ledger import Raced
 from tillkeeper.store.order_acts import NoSuchOrder
 from tillkeeper.store.pool import DATABASE_ERRORS, is_outage
 
 log = structlog.get_logger()
 
 DATABASE_S: Final = 10.0  # registering may wait for a batch of workers that holds the order's references
+# Whatever stands between two slashes; of itself the router takes no braces.
+ORDER_REF: Final = "{order_ref:[^/]+}"
+REFUND_REF: Final = "{refund_ref:[^/]+}"
 ORDER_PART: Final = 2  # of a path split at its slashes
 REFUND_PART: Final = 4
 NOT_REGISTERED: Final = "no such order is registered"
@@ -74,9 +78,9 @@ class OrdersApi:
     def routes(self) -> dict[str, dict[str, Handler]]:
         """By path, the handler of each method."""
         return {
-            "/orders/{order_ref}": {"PUT": self._guarded(self._put), "GET": self._guarded(self._show)},
-            "/orders/{order_ref}/history": {"GET": self._guarded(self._history)},
-            "/orders/{order_ref}/refunds/{refund_ref}": {
+            f"/orders/{ORDER_REF}": {"PUT": self._guarded(self._put), "GET": self._guarded(self._show)},
+            f"/orders/{ORDER_REF}/history": {"GET": self._guarded(self._history)},
+            f"/orders/{ORDER_REF}/refunds/{REFUND_REF}": {
                 "PUT": self._guarded(self._put_refund),
                 "DELETE": self._guarded(self._withdraw_refund),
             },
@@ -93,6 +97,9 @@ class OrdersApi:
                     return await act(request, order_ref)
             except TOLD_TO_THE_CALLER as error:
                 return _refusal(error)
+            except Raced:
+                log.warning("orders_met_too_often")
+                return not_now("others wrote the same at every attempt; nothing is lost by asking again")
             except DATABASE_ERRORS as error:
                 if not is_outage(error):
                     raise

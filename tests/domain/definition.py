@@ -46,12 +46,15 @@ def known_refunds(order, ours):
         if event.refund_ref:
             by_ref[event.account, event.refund_ref].append(event)
     found = []
+    paid = {(event.account, event.payment_ref) for event in ours if event.kind is Kind.PAYMENT_SUCCEEDED}
     for (account, _), events in by_ref.items():
         last = max(events, key=lambda event: (event.occurred_at, REFUND_RANKS[event.kind]))
         amounts = [told(event) for event in events if event.amount is not None]
         _, amount, currency = max(amounts) if amounts else (None, 0, order.currency)
         if currency == order.currency:
-            owner = (account, max(event.payment_ref for event in events))
+            named = max(event.payment_ref or "" for event in events) or None
+            payers = [ref for at_account, ref in paid if at_account == account]
+            owner = (account, payers[0] if named is None and len(payers) == 1 else named)
             found.append((owner, last.kind, last.occurred_at, amount))
     return found
 

@@ -22,13 +22,14 @@ def events(draw) -> PaymentEvent:
     kind = draw(st.sampled_from(Kind))
     as_total = kind.is_refund and draw(st.booleans())
     amount = draw(amounts if kind is Kind.PAYMENT_SUCCEEDED else st.none() | amounts)
+    payment_refs = ["p1", "p2"] if kind.is_payment or as_total else ["p1", "p2", None]
     event = PaymentEvent(
         event_id=f"evt-{draw(st.integers(0, 10**9))}",
         kind=kind,
         account=draw(accounts),
         occurred_at=draw(instants),
         order_ref="A1",
-        payment_ref=draw(st.sampled_from(["p1", "p2"])),
+        payment_ref=draw(st.sampled_from(payment_refs)),
         capture_ref=draw(st.sampled_from([None, None, "c1", "c2"])) if kind is Kind.PAYMENT_SUCCEEDED else None,
         refund_ref=draw(st.sampled_from(["r1", "r2", "r3"])) if kind.is_refund and not as_total else None,
         dispute_ref=draw(st.sampled_from(["d1", "d2"])) if kind.value.startswith("dispute.") else None,

@@ -15,7 +15,7 @@ from tillkeeper.gateways.base import Answer, Question
 from tillkeeper.store.apply import apply_deliveries
 from tillkeeper.store.audit import audit
 from tillkeeper.store.orders import Contradiction, show
-from tillkeeper.store.refunds import AskedRefund, register_refund
+from tillkeeper.store.refunds import AskedRefund, register_refund, withdraw_refund
 from tillkeeper.store.transactions import repeat_when_raced
 
 POLICY = Policy(ladders={Status.REFUNDING: Ladder(climbs=(climb(Action.QUERY, 10 * MINUTE, every=HOUR),))})
@@ -93,6 +93,30 @@ async def test_the_same_refund_told_many_times_at_once_is_one(pool):
     outcomes = await asyncio.gather(*(asked(pool) for _ in range(8)))
     assert sorted(outcomes) == ["created"] + ["unchanged"] * 7
     assert (await show(pool, "A1"))["refunding"] == 30
+
+
+async def test_a_refund_that_was_taken_back_may_be_asked_for_once_more_under_its_number(pool):
+    await registered(pool)
+    await told(pool, an_event())
+    for _ in range(3):
+        assert [await asked(pool), await asked(pool)] == ["created", "unchanged"]
+        assert (await show(pool, "A1"))["status"] == "refunding"
+        undone = [await withdraw_refund(pool, "A1", "re_1", policy=POLICY, now=NOON) for _ in range(2)]
+        assert undone == ["withdrawn", "unchanged"]
+        assert (await show(pool, "A1"))["status"] == "paid"
+    await asked(pool)
+    await told(pool, a_refund(Kind.REFUND_SUCCEEDED, -400 * 86400))
+    assert (await show(pool, "A1"))["status"] == "partially_refunded"
+    assert await asked(pool) == "unchanged"
+
+
+async def test_a_refund_that_names_no_payment_is_in_the_running_total_of_the_only_one(pool):
+    await registered(pool)
+    await told(pool, an_event(Kind.PAYMENT_FAILED, payment_ref="pi_0"), an_event())
+    await asked(pool)
+    await told(pool, an_event(Kind.REFUND_SUCCEEDED, 2, total=30))
+    order = await show(pool, "A1")
+    assert (order["status"], order["refunding"], order["refunded"]) == ("refunding", 30, 0)
 
 
 async def test_words_that_no_delivery_brought_do_not_disturb_the_books(pool):

@@ -132,7 +132,7 @@ def refunded_in_all(order: Order, facts: OrderFacts) -> int:
         key for key, payment in facts.payments.items() if payment.given_back is not None
     }
     if facts.refunds:  # seldom, and this is asked for at every event
-        payers |= {(account, refund.payment_ref) for (account, _), refund in facts.refunds.items()}
+        payers |= {(account, _payer_of(facts, account, refund)) for (account, _), refund in facts.refunds.items()}
     return sum(refunded_of(order, facts, payer) for payer in payers)
 
 
@@ -159,7 +159,7 @@ def refunded_of(order: Order, facts: OrderFacts, payer: tuple[str, str | None]) 
         refund
         for (at_account, _), refund in facts.refunds.items()
         if at_account == account
-        and refund.payment_ref == payment_ref
+        and _payer_of(facts, account, refund) == payment_ref
         and refund.amount
         and refund.amount.currency == order.currency
     ]
@@ -170,6 +170,14 @@ def refunded_of(order: Order, facts: OrderFacts, payer: tuple[str, str | None]) 
     total = payment.given_back
     not_given = sum(_minor(refund) for refund in refunds if _is_in_total_but_not_given(refund.standing, total))
     return max(succeeded, total.minor - not_given)
+
+
+def _payer_of(facts: OrderFacts, account: str, refund: ReturnFacts) -> str | None:
+    """The payment that a refund gives back: where none is named, the only one at its account that brought money in."""
+    if refund.payment_ref is not None:
+        return refund.payment_ref
+    paid = [ref for (at_account, ref), payment in facts.payments.items() if at_account == account and payment.captures]
+    return paid[0] if len(paid) == 1 else None
 
 
 def _is_in_total_but_not_given(standing: Standing, total: Sum) -> bool:

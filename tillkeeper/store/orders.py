@@ -14,7 +14,7 @@ from tillkeeper.store.inbox import Item
 from tillkeeper.store.ledger import next_due_at
 from tillkeeper.store.pool import Conn
 from tillkeeper.store.references import Bindings, Reference
-from tillkeeper.store.transactions import repeat_when_raced
+from tillkeeper.store.transactions import repeat_when_raced, wait_for_standbys
 
 
 class ClaimedPayment(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +95,7 @@ async def _register(
     )
     if order_id is None:
         _refuse_difference(registration, await conn.fetchval(TERMS, registration.order_ref))
+        await wait_for_standbys(conn)
         return "unchanged"
     await _claim(conn, order_id, registration)
     bindings, appearing = _appearing(order_id, registration)

@@ -12,16 +12,16 @@ from tillkeeper.store.apply import apply_found
 from tillkeeper.store.order_acts import NoSuchOrder
 from tillkeeper.store.orders import Contradiction
 from tillkeeper.store.pool import Conn
-from tillkeeper.store.transactions import repeat_when_raced
-
-EVENT_ID_BEGINS: Final = "merchant:refund:"
-REFUND_REF_CHARS_MAX: Final = REF_CHARS_MAX - len(EVENT_ID_BEGINS)  # what a withdrawal begins with is no longer
+from tillkeeper.store.transactions import repeat_when_raced, wait_for_standbys
 
 # Facts are ordered by the gateway's clock, which the merchant's word is not by.  It counts as the first word about its
-# refund: whatever the gateway says of it, also about an order that was registered long after, is later.
+# refund: whatever the gateway says of it, also about an order that was registered long after, is later.  The merchant's
+# words follow each other by the second: asked for, taken back, asked for under the same number once more.
 BEFORE_ANY_WORD: Final = datetime(2000, 1, 1, tzinfo=UTC)
-WITHDRAWN_AT: Final = BEFORE_ANY_WORD + timedelta(seconds=1)  # after the first word, and still before the gateway's
-WITHDRAWAL_ID_BEGINS: Final = "merchant:undone:"
+WORD_APART: Final = timedelta(seconds=1)
+WORDS_MAX: Final = 1000  # the second of the last is still long before any gateway's
+REFUND_REF_CHARS_MAX: Final = REF_CHARS_MAX - len(f"merchant:undone{WORDS_MAX}:")
+WITHDRAWN: Final = "withdrawn"  # the failure code of one that was taken back
 
 
 class AskedRefund(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,12 +62,45 @@ async def _register(conn: Conn, asked: AskedRefund, policy: Policy, now: datetim
         raise NoSuchOrder
     if asked.account not in order["accounts"]:
         raise Contradiction("account")
-    if await _is_registered(conn, asked, order["id"]):
+    word = await _word_of(conn, asked)
+    if await _is_registered(conn, asked, order["id"], word):
+        await wait_for_standbys(conn)
         return "unchanged"
     await _refuse_difference(conn, asked, order["id"])
-    tally = await apply_found(conn, [_event(asked, order["currency"])], policy=policy, now=now)
-    await _is_registered(conn, asked, order["id"])  # or its references are another order's
+    tally = await apply_found(conn, [_event(asked, order["currency"], word)], policy=policy, now=now)
+    await _is_registered(conn, asked, order["id"], word)  # or its references are another order's
     return "created" if tally.outcomes else "unchanged"  # somebody else said it just now
+
+
+ITS_WORD = """
+SELECT (facts -> 'standing' ->> 'at')::timestamptz AS told_at, facts -> 'standing' ->> 'failure_code' AS failure_code
+FROM refund WHERE account = $1 AND refund_ref = $2
+"""
+
+
+async def _word_of(conn: Conn, asked: AskedRefund) -> int:
+    """Which word of the merchant's about this refund it is: the first, or the next after the last withdrawal."""
+    row = await conn.fetchrow(ITS_WORD, asked.account, asked.refund_ref)
+    if row is None or _is_gateways(row["told_at"]):
+        return 0
+    said = _word_at(row["told_at"])
+    if row["failure_code"] != WITHDRAWN:
+        return said
+    if said + 1 >= WORDS_MAX:
+        raise Contradiction("refund_ref")
+    return said + 1
+
+
+def _word_at(told_at: datetime) -> int:
+    return (told_at - BEFORE_ANY_WORD) // WORD_APART
+
+
+def _is_gateways(told_at: datetime) -> bool:
+    return told_at >= BEFORE_ANY_WORD + WORDS_MAX * WORD_APART
+
+
+def _event_id(what: Literal["refund", "undone"], word: int, refund_ref: str) -> str:
+    return f"merchant:{what}{word or ''}:{refund_ref}"
 
 
 SAID_BEFORE = """
@@ -75,9 +108,9 @@ SELECT order_id, amount_minor AS amount, payment_ref, outcome FROM inbox WHERE a
 """
 
 
-async def _is_registered(conn: Conn, asked: AskedRefund, order_id: int) -> bool:
+async def _is_registered(conn: Conn, asked: AskedRefund, order_id: int, word: int) -> bool:
     """True if the merchant said just this before.  Raises Contradiction."""
-    before = await conn.fetchrow(SAID_BEFORE, asked.account, EVENT_ID_BEGINS + asked.refund_ref)
+    before = await conn.fetchrow(SAID_BEFORE, asked.account, _event_id("refund", word, asked.refund_ref))
     if before is None:
         return False
     if before["order_id"] != order_id or before["outcome"] == "mismatched":
@@ -106,12 +139,12 @@ async def _refuse_difference(conn: Conn, asked: AskedRefund, order_id: int) -> N
         raise Contradiction("payment_ref")
 
 
-def _event(asked: AskedRefund, currency: str) -> PaymentEvent:
+def _event(asked: AskedRefund, currency: str, word: int) -> PaymentEvent:
     return PaymentEvent(
-        event_id=EVENT_ID_BEGINS + asked.refund_ref,
+        event_id=_event_id("refund", word, asked.refund_ref),
         kind=Kind.REFUND_PENDING,
         account=asked.account,
-        occurred_at=BEFORE_ANY_WORD,
+        occurred_at=BEFORE_ANY_WORD + word * WORD_APART,
         evidence=Evidence.OPERATOR,
         order_ref=asked.order_ref,
         payment_ref=asked.payment_ref,
@@ -122,7 +155,8 @@ def _event(asked: AskedRefund, currency: str) -> PaymentEvent:
 
 
 ITS_REFUND = """
-SELECT r.account, r.payment_ref, r.amount_minor, r.currency, (r.facts -> 'standing' ->> 'at')::timestamptz AS told_at
+SELECT r.account, r.payment_ref, r.amount_minor, r.currency, (r.facts -> 'standing' ->> 'at')::timestamptz AS told_at,
+       r.facts -> 'standing' ->> 'failure_code' AS failure_code
 FROM refund r JOIN orders o ON o.id = r.order_id
 WHERE o.order_ref = $1 AND r.refund_ref = $2
 ORDER BY told_at LIMIT 1
@@ -145,20 +179,24 @@ async def _withdraw(
     refund = await conn.fetchrow(ITS_REFUND, order_ref, refund_ref)
     if refund is None:
         raise NoSuchRefund
-    if refund["told_at"] > WITHDRAWN_AT:
+    if _is_gateways(refund["told_at"]):
         raise GatewaySpoke
+    if refund["failure_code"] == WITHDRAWN:
+        await wait_for_standbys(conn)
+        return "unchanged"
+    word = _word_at(refund["told_at"]) + 1
     event = PaymentEvent(
-        event_id=WITHDRAWAL_ID_BEGINS + refund_ref,
+        event_id=_event_id("undone", word, refund_ref),
         kind=Kind.REFUND_FAILED,
         account=refund["account"],
-        occurred_at=WITHDRAWN_AT,
+        occurred_at=BEFORE_ANY_WORD + word * WORD_APART,
         evidence=Evidence.OPERATOR,
         order_ref=order_ref,
         payment_ref=refund["payment_ref"],
         refund_ref=refund_ref,
         amount=refund["amount_minor"],
         currency=refund["currency"],
-        failure_code="withdrawn",
+        failure_code=WITHDRAWN,
     )
     tally = await apply_found(conn, [event], policy=policy, now=now)
     return "withdrawn" if tally.outcomes else "unchanged"

@@ -22,6 +22,17 @@ MEETINGS_ATTEMPTS: Final = 8
 MEETINGS_WAIT_S_MAX: Final = 0.5
 
 
+COMMIT_WAITS = "SELECT pg_logical_emit_message(true, 'tillkeeper', '')"
+
+
+async def wait_for_standbys(conn: Conn) -> None:
+    """Makes the commit wait for the standbys although the transaction found its work done and writes nothing.
+
+    That work's own commit may have been cut off while it waited for them: then it stands on this server alone.
+    """
+    await conn.execute(COMMIT_WAITS)
+
+
 async def repeat_when_raced(pool: asyncpg.Pool, work: Callable[[Conn], Awaitable[Result]]) -> Result:
     """Runs `work` in a transaction of its own, from the start again when another transaction was first."""
     async for attempt in AsyncRetrying(
