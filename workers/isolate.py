@@ -1,6 +1,7 @@
 """One delivery that cannot be applied as it is: its good events are applied, each bad one is parked with its reason."""
 
 from datetime import datetime
+from typing import Final
 
 import asyncpg
 import structlog
@@ -10,6 +11,7 @@ from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply import Tally, apply_event, keep_delivery
 from tillkeeper.store.fetches import want
+from tillkeeper.store.ledger import Raced
 from tillkeeper.store.parked import park_event, park_fetches
 from tillkeeper.store.pool import Conn, is_outage
 from tillkeeper.store.transactions import MEETINGS, repeat_when_raced
@@ -17,36 +19,48 @@ from tillkeeper.telemetry import PARKED_EVENTS
 
 log = structlog.get_logger()
 
+CANNOT_BE_APPLIED: Final = "cannot_be_applied"
+
 
 async def apply_or_park(pool: asyncpg.Pool, delivery: Delivery, *, policy: Policy, now: datetime) -> Tally:
     """Settles every event of the delivery in one transaction.  Raises what is no fault of the delivery's."""
-    return await repeat_when_raced(pool, lambda conn: _settle(conn, delivery, policy, now))
+    try:
+        return await repeat_when_raced(pool, lambda conn: _settle(conn, delivery, policy, now))
+    except Raced as error:  # alone, and each time: no other transaction is first so often
+        await park_delivery(pool, delivery, reason=CANNOT_BE_APPLIED, error=_text_of(error), now=now)
+        return Tally()
 
 
 async def park_delivery(pool: asyncpg.Pool, delivery: Delivery, *, reason: str, error: str, now: datetime) -> None:
-    """Parks every event of a delivery untried."""
+    """Parks every event of a delivery untried.  To ask is harmless, whatever its events did to a worker."""
 
     async def park(conn: Conn) -> None:
-        if await keep_delivery(conn, delivery):
-            await want(conn, [delivery], now=now)  # to ask is harmless, whatever its events did to a worker
+        if await _keep(conn, delivery, Tally(), now):
             for event in delivery.events:
                 await _park(conn, delivery, event, reason=reason, error=error, now=now)
 
     await repeat_when_raced(pool, park)
 
 
-async def _settle(conn: Conn, delivery: Delivery, policy: Policy, now: datetime) -> Tally:
-    total = Tally()
+async def _keep(conn: Conn, delivery: Delivery, total: Tally, now: datetime) -> bool:
+    """Keeps the delivery, with what it has asked.  False where that is done already, or it is parked for it."""
     try:
         async with conn.transaction():
             if not await keep_delivery(conn, delivery):
                 total.redelivered = 1
-                return total
+                return False
             total.dropped = await want(conn, [delivery], now=now)
     except Exception as error:
         if _is_passing(error):
             raise
         await _park_all(conn, delivery, error, now)
+        return False
+    return True
+
+
+async def _settle(conn: Conn, delivery: Delivery, policy: Policy, now: datetime) -> Tally:
+    total = Tally()
+    if not await _keep(conn, delivery, total, now):
         return total
     for event in delivery.events:
         try:
@@ -55,7 +69,7 @@ async def _settle(conn: Conn, delivery: Delivery, policy: Policy, now: datetime)
         except Exception as error:
             if _is_passing(error):
                 raise
-            await _park(conn, delivery, event, reason="cannot_be_applied", error=_text_of(error), now=now)
+            await _park(conn, delivery, event, reason=CANNOT_BE_APPLIED, error=_text_of(error), now=now)
         else:
             total.outcomes += tally.outcomes
             total.duplicates += tally.duplicates

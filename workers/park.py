@@ -14,7 +14,7 @@ from tillkeeper.lanes.base import Receiver, Taken, Unavailable
 from tillkeeper.store.parked import park_unreadable
 from tillkeeper.telemetry import PARKED_EVENTS
 from workers.isolate import park_delivery
-from workers.outage import Outage
+from workers.outage import Outage, Stopped
 
 log = structlog.get_logger()
 
@@ -39,8 +39,12 @@ class ParkLoop:
             for message in taken:
                 await self._store(message)
                 await self._lane.acknowledge([message])
-        except Unavailable:  # the apply loop of the same lane says so
+        except (Unavailable, Stopped):  # the apply loop of the same lane says so
+            await self._lane.release()
             return 0
+        except BaseException:
+            await self._lane.release()
+            raise
         return len(taken)
 
     async def _store(self, message: Taken) -> None:

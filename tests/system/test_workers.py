@@ -3,15 +3,17 @@
 import asyncio
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from tests.store.factories import NOON, a_delivery, a_registration, an_event
-from tillkeeper.domain.delivery import Envelope, pack
+from tillkeeper.domain.delivery import Envelope, pack, unpack
 from tillkeeper.domain.policy import Policy
 from tillkeeper.lanes.base import Taken
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
-from tillkeeper.store.apply import replay
+from tillkeeper.store.apply import apply_event, replay
 from tillkeeper.store.audit import audit, explain_missing
+from tillkeeper.store.ledger import Raced
 from tillkeeper.store.orders import register, show
 from tillkeeper.store.parked import close_parked, list_parked, show_parked
 from tillkeeper.store.transactions import repeat_when_raced
@@ -104,6 +106,47 @@ async def test_a_delivery_that_cannot_even_be_kept_is_parked_whole(pool, loop):
     assert (told.balances, told.accepted, told.parked) == (True, 1, 1)
 
 
+async def test_the_books_balance_while_events_of_a_delivery_that_could_not_be_kept_are_replayed_one_by_one(pool, loop):
+    await registered(pool, "O0", "O1", "O2")
+    events = [an_event(order_ref=f"O{i}", payment_ref=f"p{i}") for i in range(3)]
+    await put(pool, a_delivery(*events, run=RUN, number=1, key="\x00"))
+    await loop.run_once()
+    first, second, third = [row["id"] for row in await pool.fetch("SELECT id FROM parked ORDER BY id")]
+    for parked_id, body in await pool.fetch("SELECT id, body FROM parked"):  # as a release would that keeps such keys
+        mended = pack(unpack(body)).replace(b"\xa3key\xa1\x00", b"\xa3key\xa1-")
+        await pool.execute("UPDATE parked SET body = $2 WHERE id = $1", parked_id, mended)
+    async with pool.acquire() as conn:
+        await close_parked(conn, first, "discarded", by="me", note="a test", now=NOON)
+    for parked_id in (second, third):
+        await repeat_when_raced(
+            pool, lambda conn, it=parked_id: replay(conn, it, by="me", note="fixed", policy=Policy(), now=NOON)
+        )
+        told = await books(pool)
+        assert (told.balances, told.accepted) == (True, 3)
+    assert [(await show(pool, f"O{i}"))["status"] for i in range(3)] == ["unpaid", "paid", "paid"]
+
+
+async def test_a_delivery_that_seems_to_meet_others_at_every_attempt_is_parked(pool, loop, monkeypatch):
+    await registered(pool, "O0", "O1")
+    await put(pool, *numbered(2))
+
+    async def raced(conn, delivery, event, **_):
+        if event.order_ref == "O0":
+            raise Raced
+        return await apply_event(conn, delivery, event, policy=Policy(), now=NOON)
+
+    async def cannot(*_, **__):
+        raise Raced
+
+    monkeypatch.setattr("workers.apply.apply_deliveries", cannot)
+    monkeypatch.setattr("workers.isolate.apply_event", raced)
+    assert await loop.run_once() == 1
+    assert [(await show(pool, ref))["status"] for ref in ("O0", "O1")] == ["unpaid", "paid"]
+    [parked] = await pool.fetch("SELECT reason, error FROM parked")
+    assert tuple(parked) == ("cannot_be_applied", "Raced: ")
+    assert (await books(pool)).balances
+
+
 async def test_a_message_that_is_no_envelope_is_parked_and_audit_says_so(pool, loop):
     await SpoolSender(pool).put(b"not msgpack")
     await loop.run_once()
@@ -178,12 +221,14 @@ async def test_audit_sees_an_event_that_vanished(pool, loop):
     assert [row["number"] for row in (await books(pool)).unbalanced] == [1]
 
 
-async def test_messages_past_the_delivery_limit_come_to_where_people_see_them(pool, spool, stop):
-    await put(pool, *numbered(3))
+@pytest.mark.parametrize("key", ["webhook_secrets[0]", "\x00"])
+async def test_messages_past_the_delivery_limit_come_to_where_people_see_them(pool, spool, stop, key):
+    await put(pool, *(msgspec.structs.replace(it, key=key) for it in numbered(3)))
     await pool.execute("UPDATE spool SET attempts = 1000")
     park = ParkLoop(lane=spool, pool=pool, outage=Outage(stop), now=lambda: NOON)
     assert await park.run_once() == 1
-    assert await pool.fetch("SELECT reason, count(*) FROM parked GROUP BY 1") == [("delivery_limit", 3)]
+    reason = "delivery_limit" if key.isprintable() else "cannot_be_kept"
+    assert await pool.fetch("SELECT reason, count(*) FROM parked GROUP BY 1") == [(reason, 3)]
     assert await pool.fetchval("SELECT count(*) FROM spool") == 0
     assert (await books(pool)).balances
 

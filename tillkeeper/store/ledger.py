@@ -257,15 +257,16 @@ async def _write_payments(conn: Conn, changed: Sequence[OpenOrder]) -> None:
 
 def _payment_row(it: OpenOrder, key: ObjectKey, payment: PaymentFacts) -> dict[str, object]:
     account, payment_ref = key
-    parts = payment.captures.values()
-    told = payment.asked or next(iter(parts), None)
+    parts = list(payment.captures.values()) or ([payment.asked] if payment.asked else [])
+    # Of one currency only, the order's where there is a choice: amounts of two add up to nothing.
+    told = next((part for part in parts if part.currency == it.order.currency), parts[0] if parts else None)
     return {
         "account": account,
         "payment_ref": payment_ref,
         "order_id": it.id,
         "status": payment.step,
         "facts": payment,
-        "amount_minor": sum(part.minor for part in parts) or (told.minor if told else None),
+        "amount_minor": sum(part.minor for part in parts if part.currency == told.currency) if told else None,
         "currency": told.currency if told else None,
         "captured_minor": captured_of(it.order, account, payment),
         "failure": failure_of(payment),

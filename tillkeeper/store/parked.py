@@ -124,6 +124,20 @@ async def take_parked(conn: Conn, parked_id: int) -> Delivery:
     return unpack(row["body"]).deliveries[0]
 
 
+COUNT_SIBLINGS = """
+UPDATE delivery SET events = events + (
+    SELECT count(*) FROM parked
+    WHERE run = $1 AND number = $2 AND id <> $3 AND event_id <> $4 AND outcome IS DISTINCT FROM 'replayed'
+)
+WHERE run = $1 AND number = $2
+"""
+
+
+async def count_siblings(conn: Conn, delivery: Delivery, parked_id: int) -> None:
+    """A delivery that is kept only now brought other events too, which stand parked beside this one."""
+    await conn.execute(COUNT_SIBLINGS, delivery.run, delivery.number, parked_id, FETCHES)
+
+
 CLOSE_PARKED = """
 UPDATE parked SET outcome = $2, closed_at = $3, closed_by = $4, note = $5 WHERE id = $1 AND outcome IS NULL RETURNING 1
 """
