@@ -145,6 +145,10 @@ CREATE TABLE IF NOT EXISTS inbox (
 CREATE INDEX IF NOT EXISTS inbox_of_order ON inbox (order_id, seq) WHERE order_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS inbox_waiting_for_order ON inbox (order_ref) WHERE outcome = 'waiting';
 CREATE INDEX IF NOT EXISTS inbox_waiting_for_payment ON inbox (account, payment_ref) WHERE outcome = 'waiting';
+CREATE INDEX IF NOT EXISTS inbox_waiting_for_refund ON inbox (account, refund_ref)
+WHERE outcome = 'waiting' AND refund_ref IS NOT NULL;
+CREATE INDEX IF NOT EXISTS inbox_waiting_for_dispute ON inbox (account, dispute_ref)
+WHERE outcome = 'waiting' AND dispute_ref IS NOT NULL;
 CREATE INDEX IF NOT EXISTS inbox_waiting_since ON inbox (recorded_at) WHERE outcome = 'waiting';
 
 -- One attempt to pay.  Each group of columns is a fact that merges on its own (domain/facts.py).

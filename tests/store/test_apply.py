@@ -140,6 +140,77 @@ async def test_a_later_event_may_name_only_the_refund(pool):
     assert (await show(pool, "A1"))["status"] == "paid"
 
 
+@pytest.mark.parametrize(
+    ("early", "late", "status"),
+    [
+        (Kind.REFUND_FAILED, Kind.REFUND_PENDING, "paid"),
+        (Kind.REFUND_SUCCEEDED, Kind.REFUND_PENDING, "partially_refunded"),
+    ],
+)
+async def test_what_names_only_a_refund_waits_for_the_event_that_names_its_order(pool, early, late, status):
+    await registered(pool)
+    alone = an_event(early, second=9, order_ref=None, payment_ref=None, refund_ref="re_1", amount=40)
+    assert (await applied(pool, a_delivery(an_event()), a_delivery(alone))).outcomes == {"applied": 1, "waiting": 1}
+    await applied(pool, a_delivery(an_event(late, second=1, refund_ref="re_1", amount=40)))
+    assert (await show(pool, "A1"))["status"] == status
+    assert await pool.fetchval("SELECT count(*) FROM inbox WHERE outcome = 'waiting'") == 0
+
+
+async def test_what_names_only_a_dispute_waits_for_the_event_that_names_its_order(pool):
+    await registered(pool)
+    alone = an_event(Kind.DISPUTE_WON, second=9, order_ref=None, payment_ref=None, dispute_ref="dp_1")
+    await applied(pool, a_delivery(an_event()), a_delivery(alone))
+    await applied(pool, a_delivery(an_event(Kind.DISPUTE_OPENED, dispute_ref="dp_1")))
+    assert [it["status"] for it in (await show(pool, "A1"))["disputes"]] == ["won"]
+
+
+async def test_what_waits_and_names_another_orders_refund_as_well_is_a_case_and_stops_nobody(pool):
+    await registered(pool)
+    await registered(pool, "A2")
+    await applied(pool, a_delivery(an_event(Kind.REFUND_PENDING, order_ref="A2", payment_ref="pi_2", refund_ref="1")))
+    waits = an_event(Kind.REFUND_SUCCEEDED, order_ref="A3", payment_ref="pi_3", refund_ref="2", amount=50)
+    contradicts = msgspec.structs.replace(waits, event_id="evt-contradicts", dispute_ref=None, refund_ref="3")
+    await applied(pool, a_delivery(waits), a_delivery(contradicts))
+    # Whoever keeps refund 3 for another order does so after the event began to wait.
+    await applied(pool, a_delivery(an_event(Kind.REFUND_PENDING, order_ref="A2", payment_ref="pi_2", refund_ref="4")))
+    await pool.execute("UPDATE refund SET refund_ref = '3' WHERE refund_ref = '4'")
+    await registered(pool, "A3")
+    outcomes = await pool.fetch("SELECT outcome FROM inbox WHERE order_ref = 'A3' ORDER BY refund_ref")
+    assert [row["outcome"] for row in outcomes] == ["applied", "mismatched"]
+    assert [it["kind"] for it in (await show(pool, "A3"))["cases"]] == ["reference_conflict"]
+
+
+async def test_a_mismatched_event_that_leaves_no_fact_behind_has_its_case_all_the_same(pool):
+    await registered(pool)
+    await applied(pool, a_delivery(an_event(Kind.PAYMENT_PENDING, second=2, amount=100)))
+    late = an_event(Kind.PAYMENT_PENDING, second=1, amount=100, currency="USD")
+    tally = await applied(pool, a_delivery(late))
+    assert (tally.outcomes, tally.cases) == ({"mismatched": 1}, ["wrong_currency"])
+
+
+async def test_a_payments_amount_is_shown_in_one_currency(pool):
+    await registered(pool)
+    pending = an_event(Kind.PAYMENT_PENDING, amount=15, currency="USD")
+    captures = [
+        an_event(second=at, amount=amount, currency=currency, capture_ref=f"c{at}")
+        for at, (amount, currency) in enumerate([(9, "USD"), (60, "CNY"), (40, "CNY")], start=1)
+    ]
+    await applied(pool, a_delivery(pending, *captures))
+    [payment] = (await show(pool, "A1"))["payments"]
+    assert (payment["amount"], payment["currency"], payment["captured"]) == (100, "CNY", 100)
+
+
+async def test_work_that_is_done_already_still_waits_for_the_standbys(pool):
+    """Its own commit may have been cut off while it did, and a lane must not be told of what one server alone has."""
+    await registered(pool)
+    delivery = a_delivery(an_event())
+    await applied(pool, delivery)
+    for again in (lambda: applied(pool, delivery), lambda: registered(pool)):
+        before = await pool.fetchval("SELECT pg_current_wal_insert_lsn()")
+        await again()
+        assert await pool.fetchval("SELECT pg_current_wal_insert_lsn() > $1::pg_lsn", before)
+
+
 async def test_a_payment_that_the_merchant_claims_needs_no_order_reference(pool):
     claim = ClaimedPayment(account="stripe-main", payment_ref="pi_1")
     await applied(pool, a_delivery(an_event(order_ref=None)))

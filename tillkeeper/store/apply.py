@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-from tillkeeper.domain.concerns import Concern, mismatch_of
+from tillkeeper.domain.concerns import Concern, Mismatch, mismatch_of
 from tillkeeper.domain.delivery import Delivery
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.policy import Policy
@@ -37,10 +37,11 @@ from tillkeeper.store.inbox import (
     settle_waiting,
 )
 from tillkeeper.store.ledger import OpenOrder, open_orders, write_facts, write_orders
-from tillkeeper.store.parked import close_parked, supersede, take_parked
+from tillkeeper.store.parked import close_parked, count_siblings, supersede, take_parked
 from tillkeeper.store.pool import Conn
-from tillkeeper.store.references import Bindings, Reference, bind, lock, take_waiting, waiting_references_of
+from tillkeeper.store.references import Bindings, Reference, bind, lock, references_of, take_waiting
 from tillkeeper.store.telling import tell
+from tillkeeper.store.transactions import wait_for_standbys
 
 
 class Tally(msgspec.Struct, kw_only=True):
@@ -70,6 +71,8 @@ async def apply_deliveries(
     """Applies every event of the deliveries, in the caller's transaction.  Raises Raced, and what asyncpg raises."""
     known = await known_deliveries(conn, deliveries)
     fresh = list({(it.run, it.number): it for it in deliveries if (it.run, it.number) not in known}.values())
+    if known and not fresh:
+        await wait_for_standbys(conn)
     items = [Item(event=event, delivery=(it.run, it.number)) for it in fresh for event in it.events]
     posting = await decide(conn, items)
     await insert_deliveries(conn, fresh, posting.duplicates)
@@ -98,6 +101,7 @@ async def apply_found(conn: Conn, events: Iterable[PaymentEvent], *, policy: Pol
 async def keep_delivery(conn: Conn, delivery: Delivery) -> bool:
     """Keeps a raw delivery; applies no event of it and asks nothing.  False if it was kept before.  Raises Raced."""
     if await known_deliveries(conn, [delivery]):
+        await wait_for_standbys(conn)
         return False
     await insert_deliveries(conn, [delivery], {})
     return True
@@ -107,6 +111,8 @@ async def replay(conn: Conn, parked_id: int, *, by: str, note: str, policy: Poli
     """Applies a parked event again, in the caller's transaction.  Raises NotOpen, Unreadable, or as applying does."""
     delivery = await take_parked(conn, parked_id)
     kept = await keep_delivery(conn, delivery)
+    if kept:
+        await count_siblings(conn, delivery, parked_id)
     await (want if kept else want_too)(conn, [delivery], now=now)
     posting = await decide(conn, [Item(event=it, delivery=(delivery.run, delivery.number)) for it in delivery.events])
     posting.superseded = [it for it in posting.superseded if it != parked_id]
@@ -138,21 +144,22 @@ async def decide(
 async def _meet(conn: Conn, items: list[Item], bindings: Bindings, appearing: set[Reference]) -> list[Item]:
     """Gives items their orders, and returns the events that waited for what appears with them."""
     alone = _find_orders(items, bindings)
-    waiting_under = {reference for item in alone for reference in waiting_references_of(item.event)}
-    appearing |= bindings.new_payments
+    waiting_under = {reference for item in alone for reference in references_of(item.event)}
+    appearing |= bindings.new_objects
     await lock(conn, appearing=appearing, waiting=waiting_under)
     if alone:
         await bind(conn, [item.event for item in alone], bindings)
         _find_orders(alone, bindings)
-        appearing |= bindings.new_payments
+        appearing |= bindings.new_objects
     waited: dict[tuple[str, str], Item] = {}
     seen: set[Reference] = set()
     while new := appearing - seen:
         taken = [Item(event=event, waited=True) for event in await take_waiting(conn, new)]
+        await bind(conn, [item.event for item in taken], bindings)  # what else they name may be another order's
         waited |= {(item.event.account, item.event.event_id): item for item in taken}
         _find_orders(list(waited.values()), bindings)
         seen |= new
-        appearing |= bindings.new_payments
+        appearing |= bindings.new_objects
         await lock(conn, appearing=appearing - seen)
     return list(waited.values())
 
@@ -210,6 +217,7 @@ def _settle(posting: Posting, item: Item, bindings: Bindings) -> None:
         item.outcome = Outcome.APPLIED if it.learn(item.event) else Outcome.NO_CHANGE
         if mismatch := mismatch_of(it.order, item.event):
             item.outcome, item.reason = Outcome.MISMATCHED, mismatch
+            posting.found.append((it.id, _mismatched(item, mismatch)))
     item.status_after = it.judge().status
 
 
@@ -219,6 +227,20 @@ def _reused(item: Item) -> Concern:
         subject=event_subject(item.event.account, item.event.event_id),
         account=item.event.account,
         details={"now_says": item.event.kind, "delivery": list(map(str, item.delivery or ()))},
+    )
+
+
+def _mismatched(item: Item, mismatch: Mismatch) -> Concern:
+    """Named as what its object's facts would open, which is one case with it.  A late word leaves no fact behind."""
+    event = item.event
+    name, ref = ("dispute", event.dispute_ref) if event.kind.is_dispute else ("refund", event.refund_ref)
+    if event.kind.is_payment or ref is None:
+        name, ref = "payment", event.payment_ref
+    return Concern(
+        kind=mismatch,
+        subject=f"{name}:{event.account}/{ref}",
+        account=event.account,
+        details={} if event.currency is None else {"currencies": [event.currency]},
     )
 
 

@@ -92,7 +92,9 @@ SELECT x.event_id, x.kind, x.account, x.occurred_at, x.evidence, x.order_ref, x.
 FROM inbox x
 LEFT JOIN orders o ON o.order_ref = x.order_ref
 LEFT JOIN payment p ON p.account = x.account AND p.payment_ref = x.payment_ref
-WHERE x.outcome = 'waiting' AND (o.id IS NOT NULL OR p.order_id IS NOT NULL)
+LEFT JOIN refund r ON r.account = x.account AND r.refund_ref = x.refund_ref
+LEFT JOIN dispute d ON d.account = x.account AND d.dispute_ref = x.dispute_ref
+WHERE x.outcome = 'waiting' AND num_nonnulls(o.id, p.order_id, r.order_id, d.order_id) > 0
 LIMIT $1
 """
 

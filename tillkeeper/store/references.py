@@ -1,13 +1,14 @@
 """Which order an event belongs to, and the lock under which an event and its order cannot miss each other.
 
-An event finds its order by (account, payment reference) if that payment is known, else by order reference.  One that
-finds none waits under both.  Whoever lets a reference appear (an order registered, a payment first seen) holds its
-lock shared and then looks for waiters; whoever is about to wait holds it exclusively and then looks once more.  So of
-two that meet, the later sees the earlier.  Locks are taken in sorted order.
+An event finds its order by a payment, refund or dispute of its account that is known, else by order reference.  One
+that finds none waits under all that it names.  Whoever lets a reference appear (an order registered, an object first
+seen) holds its lock shared and then looks for waiters; whoever is about to wait holds it exclusively and then looks
+once more.  So of two that meet, the later sees the earlier.  Locks are taken in sorted order.
 """
 
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
+from typing import Final
 
 import asyncpg
 import msgspec
@@ -19,11 +20,9 @@ from tillkeeper.store.pool import Conn, as_json
 Reference = tuple[str, ...]  # ("order", order_ref), or ("payment" | "refund" | "dispute", account, reference)
 
 
-def waiting_references_of(event: PaymentEvent) -> list[Reference]:
-    """Every reference that an event without an order waits under."""
-    found: list[Reference] = []
-    if event.payment_ref is not None:
-        found.append(("payment", event.account, event.payment_ref))
+def references_of(event: PaymentEvent) -> list[Reference]:
+    """All that an event names; one without an order waits under each."""
+    found = object_references_of(event)
     if event.order_ref is not None:
         found.append(("order", event.order_ref))
     return found
@@ -39,7 +38,7 @@ class Bindings(msgspec.Struct, kw_only=True):
     """References that are known to lead to an order, by the order's id."""
 
     known: dict[Reference, int] = msgspec.field(default_factory=dict)
-    new_payments: set[Reference] = msgspec.field(default_factory=set)  # bound here, not yet in the database
+    new_objects: set[Reference] = msgspec.field(default_factory=set)  # bound here, not yet in the database
 
     def order_of(self, event: PaymentEvent) -> int | None:
         """The order that an event belongs to; remembers its objects, so that events naming only those find it too."""
@@ -52,16 +51,12 @@ class Bindings(msgspec.Struct, kw_only=True):
         for reference in objects:
             if reference not in self.known:
                 self.known[reference] = order_id
-                if reference[0] == "payment":
-                    self.new_payments.add(reference)
+                self.new_objects.add(reference)
         return order_id
 
     def is_contradicted_by(self, event: PaymentEvent) -> bool:
         """True where the references of one event lead to different orders."""
-        references = object_references_of(event)
-        if event.order_ref is not None:
-            references.append(("order", event.order_ref))
-        return len({self.known[it] for it in references if it in self.known}) > 1
+        return len({self.known[it] for it in references_of(event) if it in self.known}) > 1
 
 
 # Not joins: for those PostgreSQL read small tables whole, and did so while they grew.
@@ -123,7 +118,7 @@ def _lock_key(reference: Reference) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
-# Two statements: joined by OR they would read the whole inbox instead of the two small indexes of what waits.
+# A statement each: joined by OR they would read the whole inbox instead of the small indexes of what waits.
 WAITING_FOR_ORDERS = """
 SELECT event_id, kind, account, occurred_at, evidence, order_ref, payment_ref, capture_ref, refund_ref, dispute_ref,
        amount_minor, total_minor, currency, failure, failure_code, method
@@ -140,16 +135,37 @@ JOIN inbox x ON x.account = w.account AND x.payment_ref = w.payment_ref AND x.ou
 ORDER BY x.account, x.event_id
 FOR UPDATE OF x
 """
+WAITING_FOR_REFUNDS = """
+SELECT x.event_id, x.kind, x.account, x.occurred_at, x.evidence, x.order_ref, x.payment_ref, x.capture_ref,
+       x.refund_ref, x.dispute_ref, x.amount_minor, x.total_minor, x.currency, x.failure, x.failure_code, x.method
+FROM unnest($1::text[], $2::text[]) AS w (account, refund_ref)
+JOIN inbox x ON x.account = w.account AND x.refund_ref = w.refund_ref AND x.outcome = 'waiting'
+ORDER BY x.account, x.event_id
+FOR UPDATE OF x
+"""
+WAITING_FOR_DISPUTES = """
+SELECT x.event_id, x.kind, x.account, x.occurred_at, x.evidence, x.order_ref, x.payment_ref, x.capture_ref,
+       x.refund_ref, x.dispute_ref, x.amount_minor, x.total_minor, x.currency, x.failure, x.failure_code, x.method
+FROM unnest($1::text[], $2::text[]) AS w (account, dispute_ref)
+JOIN inbox x ON x.account = w.account AND x.dispute_ref = w.dispute_ref AND x.outcome = 'waiting'
+ORDER BY x.account, x.event_id
+FOR UPDATE OF x
+"""
+WAITING_FOR_OBJECTS: Final = {
+    "payment": WAITING_FOR_PAYMENTS,
+    "refund": WAITING_FOR_REFUNDS,
+    "dispute": WAITING_FOR_DISPUTES,
+}
 
 
 async def take_waiting(conn: Conn, references: Collection[Reference]) -> list[PaymentEvent]:
     """The events that wait under any of these references, locked."""
     orders = [reference[1] for reference in references if reference[0] == "order"]
-    payments = [reference for reference in references if reference[0] == "payment"]
     rows = await conn.fetch(WAITING_FOR_ORDERS, orders) if orders else []
-    if payments:
-        accounts, refs = [it[1] for it in payments], [it[2] for it in payments]
-        rows += await conn.fetch(WAITING_FOR_PAYMENTS, accounts, refs)
+    for kind, waiting in WAITING_FOR_OBJECTS.items():
+        objects = [reference for reference in references if reference[0] == kind]
+        if objects:
+            rows += await conn.fetch(waiting, [it[1] for it in objects], [it[2] for it in objects])
     found = {(row["account"], row["event_id"]): event_of(row) for row in rows}
     return list(found.values())
 
