@@ -275,15 +275,20 @@ def test_what_was_given_back_is_told_along_as_total_and_refund_by_refund():
 
 
 @pytest.mark.parametrize(
-    "charge",
+    ("more", "totals"),
     [
-        a_charge(captured=False, amount_captured=0, amount_refunded=12900, refunded=True),
-        a_charge(amount_captured=9000, amount_refunded=3900),
+        ({"captured": False, "amount_captured": 0, "amount_refunded": 12900, "refunded": True}, []),
+        ({"amount_captured": 9000, "amount_refunded": 3900}, []),
+        ({"amount_captured": 9000, "amount_refunded": 4900}, [1000]),
     ],
-    ids=["let go", "partly captured"],
+    ids=["let go", "partly captured", "partly captured, and partly given back"],
 )
-def test_what_was_let_go_uncaptured_is_no_refund(charge):
-    assert the(answer_to(PAYMENT, an_intent(latest_charge=charge))).kind is Kind.PAYMENT_SUCCEEDED
+def test_what_was_let_go_uncaptured_is_no_refund(more, totals):
+    refunds = [stripe_refund("re_1", "pi_1", 3900, "usd"), stripe_refund("re_2", "pi_1", 1000, "usd")]
+    charge = a_charge(refunds={"object": "list", "data": refunds}, **more)
+    payment, *back = answer_to(PAYMENT, an_intent(latest_charge=charge)).events
+    assert payment.kind is Kind.PAYMENT_SUCCEEDED
+    assert [(it.total, it.refund_ref) for it in back] == [(total, None) for total in totals]
 
 
 @pytest.mark.parametrize(("status", "kind"), [("under_review", Kind.DISPUTE_OPENED), ("lost", Kind.DISPUTE_LOST)])
@@ -320,6 +325,7 @@ def test_what_a_charge_says_of_its_payment(more, kind, amount, at):
         ({"status": "complete", "payment_status": "unpaid"}, Kind.PAYMENT_PENDING),
         ({"status": "complete", "mode": "setup"}, None),
         ({"status": "expired", "payment_status": "unpaid"}, Kind.PAYMENT_CANCELLED),
+        ({"status": "expired", "mode": "setup", "amount_total": None}, None),
     ],
 )
 def test_what_a_session_says_of_its_payment(more, kind):
