@@ -500,6 +500,26 @@ def test_without_a_telling_key_both_modes_are_taken(settings):
         assert events_of("payment_intent.succeeded", an_intent(), a_gateway(**settings), livemode=livemode)
 
 
+# Connect.
+
+
+def test_what_a_connected_account_did_pays_no_order_of_the_platforms():
+    assert events_of("payment_intent.succeeded", an_intent(), account="acct_SOMEBODYELSE") == ()
+    assert events_of("payment_intent.succeeded", an_intent(), account=None)
+
+
+def test_the_connected_account_that_is_named_is_the_only_one_that_counts():
+    gateway = a_gateway(connected_account="acct_1OURS")
+    assert events_of("payment_intent.succeeded", an_intent(), gateway, account="acct_1OURS")
+    for other in ("acct_1OUR", "acct_1ours", None):
+        assert events_of("payment_intent.succeeded", an_intent(), gateway, account=other) == ()
+
+
+def test_an_account_that_is_no_text_is_refused():
+    with pytest.raises(BadPayload, match="account"):
+        events_of("payment_intent.succeeded", an_intent(), account=["acct_1OURS"])
+
+
 # Time and id.
 
 
@@ -536,6 +556,8 @@ def test_a_redelivery_makes_the_same_event():
         ({"webhook_secret": SECRET}, "webhook_secret"),
         ({"api_key": ""}, "empty"),
         ({"order_ref_path": ""}, "order_ref_path"),
+        ({"connected_account": "1OURS"}, "connected_account"),
+        ({"connected_account": "acct_1OURS\n"}, "connected_account"),
         ({"api_base": "ftp://api.stripe.com"}, "https://"),
         ({"gateway": "alipay"}, "stripe"),
     ],

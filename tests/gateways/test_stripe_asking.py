@@ -176,6 +176,19 @@ def test_without_an_api_key_nothing_can_be_asked():
             ask(a_gateway(api_key=None))
 
 
+def test_a_connected_account_is_asked_about_on_its_behalf():
+    recorder = Recorder()
+    client = stripe.StripeClient(KEY, http_client=recorder, stripe_account="acct_1OURS")
+    client.v1.payment_intents.retrieve("pi_1")
+    gateway = a_gateway(connected_account="acct_1OURS")
+    for call in (
+        gateway.ask(PAYMENT, now=NOW, nonce="n"),
+        gateway.ask_events(since=NOW, until=NOW, after=None),
+    ):
+        assert call.headers["Stripe-Account"] == recorder.asked[2]["Stripe-Account"] == "acct_1OURS"
+    assert "Stripe-Account" not in a_gateway().ask(PAYMENT, now=NOW, nonce="n").headers
+
+
 # What the states say.
 
 
@@ -482,6 +495,14 @@ def test_an_event_that_cannot_be_read_hides_no_other():
     )
     assert [event.event_id for event in page.events] == ["evt_1", "evt_5"]
     assert page.unread == 3
+
+
+def test_the_list_of_one_account_is_not_another_ones():
+    told = {"object": "list", "data": [an_event(1), an_event(2, account="acct_1OURS"), an_event(3, account="acct_2")]}
+    for ours, ids in ((None, ["evt_1"]), ("acct_1OURS", ["evt_1", "evt_2"])):
+        page = a_gateway(connected_account=ours).hear_events(heard(told))
+        assert [event.event_id for event in page.events] == ids
+        assert page.unread == 0
 
 
 def test_the_types_listed_are_known_and_as_many_as_stripe_filters_by():
