@@ -268,6 +268,11 @@ def test_a_refund_is_told_by_its_status(status, kind):
         assert event.failure == (FailureClass.UNKNOWN if kind is Kind.REFUND_FAILED else None)
 
 
+def test_a_refund_may_wait_for_somebody_or_be_called_off():
+    for status, kind in (("requires_action", Kind.REFUND_PENDING), ("cancelled", Kind.REFUND_FAILED)):
+        assert event_of("refund.completed", a_refund(status=status)).kind is kind
+
+
 def test_a_refund_without_a_currency_is_in_the_one_that_is_set():
     plain = a_refund(currency=None, amount_refunded=None, amount=4.5)
     assert event_of("refund.completed", plain, a_gateway(currency="GHS")).amount == 450
