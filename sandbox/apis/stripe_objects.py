@@ -67,7 +67,8 @@ def charge_of(books: Known, *, with_refunds: bool = False) -> Json | None:
     if state not in CHARGE_STATUSES:
         return None
     failed, charge_ref = state is PaymentState.FAILED, charge_ref_of(story.payment_ref)
-    going_back = books.going_back
+    # What was authorized and never taken went back as well, in Stripe's words.
+    refunded = books.going_back + (story.amount - books.captured if books.captured else 0)
     refunds = [refund_of(story, it) for it in reversed(books.refunds)]
     listed = {"object": "list", "data": refunds, "has_more": False, "url": f"/v1/charges/{charge_ref}/refunds"}
     return stripe_charge(
@@ -80,8 +81,8 @@ def charge_of(books: Known, *, with_refunds: bool = False) -> Json | None:
         captured=state is PaymentState.SUCCEEDED,
         paid=state in (PaymentState.SUCCEEDED, PaymentState.AUTHORIZED),
         amount_captured=books.captured,
-        amount_refunded=going_back,
-        refunded=0 < books.captured <= going_back,
+        amount_refunded=refunded,
+        refunded=refunded == story.amount,
         failure_code="card_declined" if failed else None,
         failure_message=DECLINED["message"] if failed else None,
         outcome={

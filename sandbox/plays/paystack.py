@@ -174,10 +174,10 @@ def paystack_transaction(reference: str, amount: int, currency: str, at: datetim
 DECLINE: Final[Json] = {"status": "failed", "gateway_response": "Insufficient Funds", "paid_at": None}
 
 
-def paystack_refund(refund_ref: str, reference: str, amount: int, currency: str, /, **more: Any) -> Json:
+def paystack_refund(refund_ref: str | None, reference: str, amount: int, currency: str, /, **more: Any) -> Json:
     """A refund that is processed, unless `more` says otherwise; its amount is digits in quotes, as webhooks have it."""
     return {
-        "id": refund_ref,
+        **({} if refund_ref is None else {"id": refund_ref}),
         "status": "processed",
         "transaction_reference": reference,
         "refund_reference": None,
@@ -234,7 +234,9 @@ def _data(story: Story, happening: Happening) -> Json:
     kind, _, outcome = happening.word.rpartition(".")
     match kind:
         case "refund":
-            return paystack_refund(happening.refund_ref, *told, status=outcome)
+            # The number is not told, and the reference is the bank's, which has none yet while it is pending.
+            reference = None if outcome == "pending" else f"{number_of('bank', happening.refund_ref)}"
+            return paystack_refund(None, *told, status=outcome, refund_reference=reference)
         case "charge.dispute":
             transaction = paystack_transaction(*told, happening.at, **order)
             end = {"status": "resolved", "resolution": "merchant-accepted", "resolvedAt": written(happening.at)}
@@ -250,13 +252,11 @@ def _data(story: Story, happening: Happening) -> Json:
 def _renamed(story: Story, happening: Happening) -> str:
     """Paystack gives events no id."""
     kind = happening.word.rpartition(".")[0]
-    if kind == "refund":
-        return f"{happening.word}:{happening.refund_ref}"
     return f"{happening.word}:{number_of('dispute' if kind == 'charge.dispute' else 'transaction', story.payment_ref)}"
 
 
 class PaystackApi:
-    """One integration's transactions by reference, and its refunds by number."""
+    """One integration's transactions by reference, and its refunds by number or by their transaction's reference."""
 
     def __init__(self, voice: PaystackVoice, ledger: Ledger) -> None:
         self._voice = voice
@@ -279,13 +279,25 @@ class PaystackApi:
                 if books is not None:
                     return _found("payment", "Verification successful", _transaction_of(books), books)
                 return _error(400, "transaction_not_found", "Transaction reference not found.", ref=ref)
+            case ["", "refund"]:
+                return self._refunds(put.first("transaction") or "", knows_at)
             case ["", "refund", ref]:
-                books = self._ledger.payment_of_refund(self.account, ref, knows_at)
-                refund = None if books is None else books.refund(ref)
-                if books is not None and refund is not None:
-                    return _found("refund", "Refund retrieved", _refund_of(books, refund), books)
-                return _error(404, "not_found", "Refund not found", ref=ref)
+                return self._refund(ref, knows_at)
         return _error(404, "unknown_endpoint", "The endpoint does not exist")
+
+    def _refund(self, ref: str, knows_at: datetime) -> Told:
+        books = self._ledger.payment_of_refund(self.account, ref, knows_at)
+        refund = None if books is None else books.refund(ref)
+        if books is not None and refund is not None:
+            return _found("refund", "Refund retrieved", _refund_of(books, refund), books)
+        return _error(404, "not_found", "Refund not found", ref=ref)
+
+    def _refunds(self, ref: str, knows_at: datetime) -> Told:
+        books = self._ledger.payment(self.account, ref, knows_at)
+        listed = [] if books is None else [_refund_of(books, refund) for refund in books.refunds]
+        body = _json({"status": True, "message": "Refunds retrieved", "data": listed})
+        order_ref = "" if books is None else books.story.order_ref
+        return Told(body=body, about="refund", ref=ref, order_ref=order_ref, said=f"{len(listed)} found")
 
     def broken(self, status: int, put: Put) -> Told:  # noqa: ARG002
         """Paystack's words for trouble of its own."""
@@ -356,6 +368,7 @@ PLAY: Final = Play(
     gateway="paystack",
     words=WORDS,
     silent=frozenset({"transfer.success"}),
+    fetched=frozenset(word for word in WORDS if word.startswith("refund.")),
     renamed=_renamed,
     templates=TEMPLATES,
     currencies=("NGN", "GHS", "ZAR", "KES", "USD"),

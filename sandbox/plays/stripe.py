@@ -72,6 +72,19 @@ TEMPLATES: Final = (
         paid=6,
     ),
     Template(
+        name="captured in part, and a part of that given back",
+        weight=2,
+        says=(
+            Say("payment_intent.amount_capturable_updated"),
+            Say("payment_intent.succeeded", 6),
+            Say("refund.updated", 2, "1"),
+            Say("charge.refunded", 2, after_s=AT_ONCE_S),
+        ),
+        status=Status.PARTIALLY_REFUNDED,
+        paid=6,
+        refunded=2,
+    ),
+    Template(
         name="declined, then paid",
         weight=12,
         says=(
@@ -285,7 +298,10 @@ def _refund(status: str, **more: object) -> Callable[[Story, Happening], Json]:
 
 
 def _charge_refunded(story: Story, happening: Happening) -> Json:
-    told = {"amount_refunded": happening.amount, "refunded": happening.amount == story.amount}
+    """What was authorized and never taken counts as refunded, too."""
+    captured = next(it.amount for it in story.happenings if it.word == "payment_intent.succeeded")
+    refunded = happening.amount + story.amount - captured
+    told = {"amount_captured": captured, "amount_refunded": refunded, "refunded": refunded == story.amount}
     return stripe_charge(charge_ref_of(story.payment_ref), story.payment_ref, story.amount, story.currency, **told)
 
 

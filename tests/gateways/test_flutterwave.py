@@ -196,6 +196,21 @@ def test_v3s_refund_is_fetched_where_its_currency_is_known():
 
 
 @pytest.mark.parametrize(
+    ("flat", "refs"),
+    [
+        ({"id": 126122, "txRef": "ORDER-1", "status": "successful", "event.type": "CARD_TRANSACTION"}, ["126122"]),
+        ({"id": 126122, "event": None, "event.type": "ACCOUNT_TRANSACTION"}, ["126122"]),
+        ({"event.type": "Transfer", "transfer": {"id": 570}}, []),
+    ],
+)
+def test_v3s_older_form_has_its_transaction_fetched_too(flat, refs):
+    request = request_of(({"Verif-Hash": SECRET}, json.dumps(flat).encode()))
+    verified = v3().verify(request, NOW)
+    assert v3().parse(verified) == ()
+    assert v3().to_fetch(verified) == tuple(Question(about="payment", payment_ref=ref) for ref in refs)
+
+
+@pytest.mark.parametrize(
     ("event", "data"),
     [("charge.completed", {"id": "../x"}), ("charge.completed", {}), ("charge.completed", []), (None, {"id": 1})],
 )
@@ -229,9 +244,19 @@ def test_a_time_is_cut_to_seconds():
     assert event_of("charge.completed", a_charge(), timestamp=1_759_665_600_999).occurred_at.microsecond == 0
 
 
-@pytest.mark.parametrize(("meta", "order_ref"), [({"order_id": "MINE"}, "MINE"), (None, "ORDER-1"), ([], "ORDER-1")])
+@pytest.mark.parametrize(
+    ("meta", "order_ref"),
+    [
+        ({"order_id": "MINE"}, "MINE"),
+        ({"order_id": 1001}, "1001"),
+        *(({"order_id": odd}, "ORDER-1") for odd in ("", None, True, 1.5, [], {})),
+        (None, "ORDER-1"),
+        ([], "ORDER-1"),
+    ],
+)
 def test_meta_names_the_order_before_the_reference(meta, order_ref):
     assert event_of("charge.completed", a_charge(meta=meta)).order_ref == order_ref
+    assert told(PAYMENT, a_charge(meta=meta))[0].order_ref == order_ref
 
 
 @pytest.mark.parametrize(("status", "kind"), REFUND_STATUSES.items())
@@ -241,6 +266,11 @@ def test_a_refund_is_told_by_its_status(status, kind):
         assert (event.kind, event.refund_ref, event.payment_ref) == (kind, "rfd_1", "chg_1")
         assert (event.amount, event.total, event.currency) == (400, None, "NGN")
         assert event.failure == (FailureClass.UNKNOWN if kind is Kind.REFUND_FAILED else None)
+
+
+def test_a_refund_may_wait_for_somebody_or_be_called_off():
+    for status, kind in (("requires_action", Kind.REFUND_PENDING), ("cancelled", Kind.REFUND_FAILED)):
+        assert event_of("refund.completed", a_refund(status=status)).kind is kind
 
 
 def test_a_refund_without_a_currency_is_in_the_one_that_is_set():
@@ -265,6 +295,7 @@ def test_a_chargeback_without_a_sum_is_told_all_the_same(more):
 @pytest.mark.parametrize("event", ["transfer.completed", "virtual_account.funded", "something"])
 def test_a_type_of_no_interest_is_answered_and_changes_nothing(event):
     assert event_of(event, {"id": 7}) is None
+    assert event_of(event, None, timestamp=None) is None
 
 
 @pytest.mark.parametrize(

@@ -249,6 +249,47 @@ def test_an_unsigned_call_is_refused_and_names_its_payment(query, named):
     assert a_gateway().named(request) == named
 
 
+IPN = Request({}, b'{"resource":"123456","topic":"payment"}', "id=123456&topic=payment")
+
+
+@pytest.mark.parametrize(
+    ("query", "refs"),
+    [
+        ("id=123456&topic=payment", ["123456"]),
+        ("data.id=123456&type=payment", ["123456"]),
+        ("id=123456&topic=merchant_order", []),
+        ("id=..%2Fx&topic=merchant_order", []),
+    ],
+)
+def test_an_unsigned_call_has_its_payment_fetched_where_that_is_set_and_proves_nothing(query, refs):
+    gateway = a_gateway(accept_unsigned=True)
+    for body in (IPN.body, b"", b"paid"):
+        verified = gateway.verify(Request({}, body, query), NOW)
+        assert not verified.proven
+        assert verified.key not in gateway.key_labels()
+        assert gateway.parse(verified) == ()
+        assert [question.payment_ref for question in gateway.to_fetch(verified)] == refs
+
+
+@pytest.mark.parametrize(
+    "query", ["", "id=123456", "topic=payment", "id=..%2Fx&topic=payment", "id=1&id=2&topic=payment"]
+)
+def test_an_unsigned_call_that_names_no_payment_is_refused(query):
+    with pytest.raises((BadSignature, BadPayload)):
+        fetched(Request({}, IPN.body, query), a_gateway(accept_unsigned=True))
+
+
+@pytest.mark.parametrize("signatures", [["ts=1,v1=" + "0" * 64], ["forged"], [""], ["", ""]])
+def test_a_bad_signature_is_refused_though_none_at_all_is_taken(signatures):
+    for request in (a_request(), IPN):
+        with pytest.raises(BadSignature):
+            a_gateway(accept_unsigned=True).verify(with_header(request, "x-signature", signatures), NOW)
+
+
+def test_what_is_signed_is_proven_also_where_unsigned_calls_are_taken():
+    assert a_gateway(accept_unsigned=True).verify(a_request(), NOW).proven
+
+
 # --- asking -----------------------------------------------------------------------------------------------------------
 
 
@@ -352,6 +393,11 @@ def test_a_detail_has_its_class(detail, failure):
         assert (event.failure, event.failure_code) == (failure, written)
 
 
+def test_whatever_was_filled_in_badly_is_the_payers_card():
+    event = told(a_payment(status="rejected", status_detail="cc_rejected_bad_filled_card_holder"))[0]
+    assert event.failure is FailureClass.CARD_EXPIRED_OR_INVALID
+
+
 @pytest.mark.parametrize("detail", ["something_new", None])
 def test_an_unknown_detail_is_kept(detail):
     event = told(a_payment(status="cancelled", status_detail=detail))[0]
@@ -369,8 +415,15 @@ def test_a_search_finds_each_attempt_of_its_order_and_none_of_others():
     assert not a_gateway().hear(ORDER, heard({"results": [other]}), now=NOW).found
 
 
-def test_a_payment_that_names_no_order_is_of_the_one_that_was_asked_about():
-    assert told(a_payment(external_reference=None))[0].order_ref == "ORDER-1"
+@pytest.mark.parametrize("ref", [None, "", True, 1.5, [], {}])
+def test_a_payment_that_names_no_order_is_of_the_one_that_was_asked_about(ref):
+    assert told(a_payment(external_reference=ref))[0].order_ref == "ORDER-1"
+
+
+def test_an_order_number_may_be_a_number():
+    assert told(a_payment(external_reference=1001))[0].order_ref == "1001"
+    question = Question(about="payment", order_ref="1001")
+    assert told({"results": [a_payment(external_reference=1001), a_payment()]}, question)[0].order_ref == "1001"
 
 
 @pytest.mark.parametrize(

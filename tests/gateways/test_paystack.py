@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from pydantic import ValidationError
 from specimen import NOW, heard_of, request_of
-from walking import Walk, assert_ends_as_told, put_of, story_of
+from walking import Walk, assert_ends_as_told, facts_after, put_of, story_of
 
 from sandbox.plays.paystack import (
     PLAY,
@@ -22,8 +22,10 @@ from sandbox.plays.paystack import (
 from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
+from tillkeeper.domain.order import Order, summarize
 from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Heard, Question, Step
 from tillkeeper.gateways.paystack import (
+    EVERY_REFUND,
     FAILURES,
     REFUND_STATUSES,
     RESOLUTIONS,
@@ -36,6 +38,7 @@ from tillkeeper.gateways.paystack import (
 SECRET = "sk_test_4f1e2d3c"
 OLDER = "sk_test_older_77"
 PAYMENT = Question(about="payment", order_ref="ORDER-1", payment_ref="REF-1")
+REFUNDS = Question(about="refund", payment_ref="REF-1", refund_ref=EVERY_REFUND)
 REFUND = Question(about="refund", order_ref="ORDER-1", payment_ref="REF-1", refund_ref="9001")
 TOLD_AT = NOW - timedelta(seconds=3)
 
@@ -67,6 +70,11 @@ def events_of(event, data, gateway=None, secret=SECRET):
 def event_of(event, data, gateway=None):
     (made,) = events_of(event, data, gateway)
     return made
+
+
+def fetched(event, data):
+    gateway = a_gateway()
+    return gateway.to_fetch(gateway.verify(request_of(paystack_signed(SECRET, paystack_body(event, data))), NOW))
 
 
 def heard(data, status=200, more=None):
@@ -184,15 +192,28 @@ def test_words_about_refunds_have_no_time_so_that_a_late_one_undoes_none():
     assert {event.occurred_at for event in told(REFUND, a_refund())} == {UNDATED}
 
 
-def test_a_refund_is_known_by_its_number_or_else_by_its_reference():
-    assert event_of("refund.processed", a_refund(id=None, refund_reference="TRF_7")).refund_ref == "TRF_7"
-    assert event_of("refund.processed", a_refund(id=9001, refund_reference="TRF_7")).refund_ref == "9001"
+@pytest.mark.parametrize("more", [{"id": None}, {"id": None, "refund_reference": "TRF_7"}, {"id": 9001}])
+@pytest.mark.parametrize("event", ["refund.pending", "refund.processed"])
+def test_a_refund_is_known_by_its_number_and_listed_where_that_is_not_told(event, more):
+    gateway = a_gateway()
+    request = request_of(paystack_signed(SECRET, paystack_body(event, a_refund(refund_reference=None) | more)))
+    verified = gateway.verify(request, NOW)
+    has_number = more["id"] is not None
+    assert [made.refund_ref for made in gateway.parse(verified)] == (["9001"] if has_number else [])
+    assert gateway.to_fetch(verified) == (() if has_number else (REFUNDS,))
 
 
-def test_a_refund_on_its_way_without_any_reference_changes_nothing():
-    assert events_of("refund.pending", a_refund(id=None, status="pending")) == ()
-    with pytest.raises(BadPayload, match="neither"):
-        events_of("refund.processed", a_refund(id=None))
+def test_one_refund_that_webhook_and_sweep_tell_of_counts_once():
+    paid, listed = event_of("charge.success", a_transaction()), told(REFUNDS, [a_refund(amount=5000)])
+    facts = facts_after([paid, *listed, *told(REFUND, a_refund(amount=5000)), *told(REFUNDS, [a_refund(amount=5000)])])
+    assert len(facts.refunds) == 1
+    order = Order(order_ref="ORDER-1", amount=12900, currency="NGN", accounts=frozenset({"paystack-main"}))
+    assert summarize(order, facts).refunded == 5000
+
+
+def test_a_refund_that_names_neither_itself_nor_its_transaction_is_refused():
+    with pytest.raises(BadPayload, match="transaction_reference"):
+        fetched("refund.processed", a_refund(id=None, transaction_reference=None))
 
 
 @pytest.mark.parametrize(
@@ -222,6 +243,9 @@ def test_a_reminder_says_the_same_of_a_dispute_each_time():
 def test_a_dispute_without_a_sum_or_a_transaction_is_told_all_the_same():
     event = event_of("charge.dispute.create", a_dispute(refund_amount=0))
     assert event.amount == 12900
+    bare = a_dispute(refund_amount=None, currency=None)
+    event = event_of("charge.dispute.create", bare)
+    assert (event.amount, event.currency) == (12900, "NGN")
     bare = a_dispute(refund_amount=None, transaction=None, transaction_reference="REF-1")
     event = event_of("charge.dispute.create", bare)
     assert (event.amount, event.payment_ref, event.order_ref) == (None, "REF-1", None)
@@ -230,6 +254,7 @@ def test_a_dispute_without_a_sum_or_a_transaction_is_told_all_the_same():
 @pytest.mark.parametrize("event", ["transfer.success", "subscription.create", "invoice.update", "something.new"])
 def test_an_event_of_no_interest_is_answered_and_changes_nothing(event):
     assert events_of(event, {"id": 7}) == ()
+    assert fetched(event, {"id": 7}) == fetched(event, None) == ()
 
 
 @pytest.mark.parametrize(
@@ -250,6 +275,7 @@ def test_an_event_of_no_interest_is_answered_and_changes_nothing(event):
         ("refund.processed", a_refund(amount="4.00")),
         ("charge.dispute.create", a_dispute(id=None)),
         ("charge.dispute.create", a_dispute(status=None)),
+        ("charge.dispute.create", a_dispute(currency=None, transaction=None)),
     ],
 )
 def test_an_object_that_makes_no_sense_is_refused(event, data):
@@ -319,6 +345,7 @@ def test_an_unproven_delivery_names_a_transaction(data, order_ref, payment_ref):
         (PAYMENT, "/transaction/verify/REF-1"),
         (Question(about="payment", order_ref="ORDER-1"), "/transaction/verify/ORDER-1"),
         (REFUND, "/refund/9001"),
+        (REFUNDS, "/refund?transaction=REF-1&perPage=100"),
     ],
 )
 def test_what_is_asked(question, path):
@@ -348,12 +375,43 @@ def test_what_was_reversed_went_back_as_a_whole():
 
 
 @pytest.mark.parametrize("transaction", [7, None, {"reference": "REF-1", "metadata": {"order_id": "ORDER-1"}}])
-def test_a_refund_that_is_asked_about_keeps_the_reference_it_was_asked_by(transaction):
-    question = Question(about="refund", payment_ref="REF-1", refund_ref="TRF_7")
-    refund = a_refund(id=9001, refund_reference="TRF_7", transaction_reference=None, transaction=transaction)
-    (event,) = told(question, refund)
-    assert (event.refund_ref, event.payment_ref) == ("TRF_7", "REF-1")
+def test_a_refund_that_is_asked_about_is_of_the_payment_that_was_asked_about(transaction):
+    question = Question(about="refund", payment_ref="REF-1", refund_ref="9001")
+    (event,) = told(question, a_refund(transaction_reference=None, transaction=transaction))
+    assert (event.refund_ref, event.payment_ref) == ("9001", "REF-1")
     assert event.order_ref == ("ORDER-1" if isinstance(transaction, dict) else None)
+
+
+def test_each_refund_of_a_list_is_told():
+    listed = [a_refund(id=9001), a_refund(id=9002, status="processing", transaction_reference=None)]
+    listed[1] |= {"transaction": {"reference": "REF-1", "metadata": {"order_id": "ORDER-1"}}}
+    events = told(REFUNDS, listed)
+    assert [(it.refund_ref, it.kind) for it in events] == [
+        ("9001", Kind.REFUND_SUCCEEDED),
+        ("9002", Kind.REFUND_PENDING),
+    ]
+    assert [(it.payment_ref, it.order_ref) for it in events] == [("REF-1", None), ("REF-1", "ORDER-1")]
+
+
+@pytest.mark.parametrize("data", [[], None])
+def test_a_list_without_refunds_finds_none(data):
+    answer = a_gateway().hear(REFUNDS, heard(data), now=NOW)
+    assert (answer.found, answer.events) == (False, ())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [a_refund(), a_refund(id=9002, transaction_reference="REF-2")],
+        [a_refund(transaction_reference=None, transaction=7)],
+        [a_refund(id=None)],
+        [7],
+        a_refund(),
+    ],
+)
+def test_a_list_that_may_hold_refunds_of_others_is_refused(data):
+    with pytest.raises(BadPayload):
+        told(REFUNDS, data)
 
 
 def test_a_refund_tells_its_transaction_where_nobody_else_does():
@@ -364,7 +422,13 @@ def test_a_refund_tells_its_transaction_where_nobody_else_does():
 
 @pytest.mark.parametrize(
     ("question", "data"),
-    [(PAYMENT, a_transaction(reference="REF-2")), (REFUND, a_refund(id=9002)), (PAYMENT, None), (PAYMENT, [])],
+    [
+        (PAYMENT, a_transaction(reference="REF-2")),
+        (REFUND, a_refund(id=9002)),
+        (REFUND, a_refund(id=None)),
+        (PAYMENT, None),
+        (PAYMENT, []),
+    ],
 )
 def test_an_answer_about_something_else_is_refused(question, data):
     with pytest.raises(BadPayload):
@@ -433,7 +497,7 @@ def test_the_played_api_keeps_to_its_own(walk):
     ours = Question(about="payment", order_ref=story.order_ref)  # nobody told the payment's own reference yet
     with pytest.raises(Denied):
         walk.answer(story, ours, authorization="Bearer of_another")
-    for question in (PAYMENT, REFUND):
+    for question in (PAYMENT, REFUND, REFUNDS):
         assert not walk.answer(story, question).found
     (early,) = walk.answer(story, ours, knows_at=story.started_at).events
     assert early.kind is Kind.PAYMENT_PENDING

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from specimen import NOW, request_of, with_header
+from walking import facts_after
 
 from sandbox.signing import (
     stripe_body,
@@ -19,6 +20,7 @@ from sandbox.signing import (
     stripe_signed,
 )
 from tillkeeper.domain.failures import FailureClass
+from tillkeeper.domain.order import Order, summarize
 from tillkeeper.gateways.base import BadPayload, BadSignature, Request
 from tillkeeper.gateways.stripe import Stripe, StripeSettings
 from tillkeeper.gateways.stripe_objects import DISPUTE_STATUSES, FAILURES, REFUND_STATUSES, TYPES
@@ -247,6 +249,28 @@ def test_a_charge_refunded_reports_a_running_total():
     assert (event.amount, event.total, event.refund_ref, event.payment_ref) == (None, 700, None, "pi_1")
 
 
+VOIDED = {"captured": False, "amount_captured": 0, "amount_refunded": 12900, "refunded": True}
+
+
+@pytest.mark.parametrize(
+    ("more", "total"),
+    [
+        (VOIDED, None),
+        (VOIDED | {"amount_captured": None}, None),
+        (VOIDED | {"amount_refunded": 3900, "refunded": False}, None),  # a part of the authorization was let go
+        ({"amount_captured": 9000, "amount_refunded": 3900}, None),
+        ({"amount_captured": 9000, "amount_refunded": 4900}, 1000),
+        ({"amount_captured": 9000, "amount_refunded": 12900, "refunded": True}, 9000),
+        ({"amount_captured": None, "amount_refunded": 1000}, 1000),
+        ({"captured": None, "amount_captured": None, "amount_refunded": 1000}, 1000),
+        ({"amount_refunded": 0}, None),
+    ],
+)
+def test_what_was_let_go_uncaptured_is_no_refund(more, total):
+    events = events_of("charge.refunded", a_charge(**more))
+    assert [event.total for event in events] == ([] if total is None else [total])
+
+
 @pytest.mark.parametrize("event_type", [name for name in TYPES if name.startswith("charge.dispute.")])
 @pytest.mark.parametrize(
     ("status", "kind"),
@@ -283,9 +307,19 @@ def test_a_type_of_no_interest_is_answered_and_changes_nothing(event_type):
     assert events_of(event_type, {"id": "x"}) == ()
 
 
-def test_a_session_that_only_saves_a_card_is_no_payment():
+@pytest.mark.parametrize("event_type", [name for name in TYPES if name.startswith("checkout.session.")])
+def test_a_session_that_only_saves_a_card_is_no_payment(event_type):
     setup = a_session(mode="setup", payment_intent=None, amount_total=None, payment_status="no_payment_required")
-    assert events_of("checkout.session.completed", setup) == ()
+    assert events_of(event_type, setup) == ()
+
+
+def test_a_dispute_that_takes_the_money_along_is_still_one_dispute_and_no_refund():
+    words = ("created", "funds_withdrawn", "updated")
+    told = [event_of(f"charge.dispute.{word}", a_dispute(), id=f"evt_{word}") for word in words]
+    facts = facts_after([event_of("payment_intent.succeeded", an_intent()), *told])
+    order = Order(order_ref="ORDER-1", amount=12900, currency="USD", accounts=frozenset({"stripe-main"}))
+    assert len(facts.disputes) == 1
+    assert (summarize(order, facts).status, summarize(order, facts).refunded) == ("paid", 0)
 
 
 @pytest.mark.parametrize(
@@ -296,6 +330,9 @@ def test_a_session_that_only_saves_a_card_is_no_payment():
         ("refund.updated", a_refund(status=None)),
         ("charge.dispute.closed", a_dispute(status="half")),
         ("charge.succeeded", a_charge(captured="yes")),
+        ("charge.succeeded", a_charge(captured=0)),
+        ("charge.succeeded", a_charge(captured=1)),
+        ("charge.refunded", a_charge(captured=0, amount_refunded=12900)),
         ("payment_intent.succeeded", an_intent(amount_received="100")),
         ("payment_intent.succeeded", an_intent(amount_received=True)),
         ("payment_intent.succeeded", an_intent(amount_received=-1)),
@@ -463,6 +500,26 @@ def test_without_a_telling_key_both_modes_are_taken(settings):
         assert events_of("payment_intent.succeeded", an_intent(), a_gateway(**settings), livemode=livemode)
 
 
+# Connect.
+
+
+def test_what_a_connected_account_did_pays_no_order_of_the_platforms():
+    assert events_of("payment_intent.succeeded", an_intent(), account="acct_SOMEBODYELSE") == ()
+    assert events_of("payment_intent.succeeded", an_intent(), account=None)
+
+
+def test_the_connected_account_that_is_named_is_the_only_one_that_counts():
+    gateway = a_gateway(connected_account="acct_1OURS")
+    assert events_of("payment_intent.succeeded", an_intent(), gateway, account="acct_1OURS")
+    for other in ("acct_1OUR", "acct_1ours", None):
+        assert events_of("payment_intent.succeeded", an_intent(), gateway, account=other) == ()
+
+
+def test_an_account_that_is_no_text_is_refused():
+    with pytest.raises(BadPayload, match="account"):
+        events_of("payment_intent.succeeded", an_intent(), account=["acct_1OURS"])
+
+
 # Time and id.
 
 
@@ -499,6 +556,8 @@ def test_a_redelivery_makes_the_same_event():
         ({"webhook_secret": SECRET}, "webhook_secret"),
         ({"api_key": ""}, "empty"),
         ({"order_ref_path": ""}, "order_ref_path"),
+        ({"connected_account": "1OURS"}, "connected_account"),
+        ({"connected_account": "acct_1OURS\n"}, "connected_account"),
         ({"api_base": "ftp://api.stripe.com"}, "https://"),
         ({"gateway": "alipay"}, "stripe"),
     ],

@@ -176,6 +176,19 @@ def test_without_an_api_key_nothing_can_be_asked():
             ask(a_gateway(api_key=None))
 
 
+def test_a_connected_account_is_asked_about_on_its_behalf():
+    recorder = Recorder()
+    client = stripe.StripeClient(KEY, http_client=recorder, stripe_account="acct_1OURS")
+    client.v1.payment_intents.retrieve("pi_1")
+    gateway = a_gateway(connected_account="acct_1OURS")
+    for call in (
+        gateway.ask(PAYMENT, now=NOW, nonce="n"),
+        gateway.ask_events(since=NOW, until=NOW, after=None),
+    ):
+        assert call.headers["Stripe-Account"] == recorder.asked[2]["Stripe-Account"] == "acct_1OURS"
+    assert "Stripe-Account" not in a_gateway().ask(PAYMENT, now=NOW, nonce="n").headers
+
+
 # What the states say.
 
 
@@ -275,15 +288,20 @@ def test_what_was_given_back_is_told_along_as_total_and_refund_by_refund():
 
 
 @pytest.mark.parametrize(
-    "charge",
+    ("more", "totals"),
     [
-        a_charge(captured=False, amount_captured=0, amount_refunded=12900, refunded=True),
-        a_charge(amount_captured=9000, amount_refunded=3900),
+        ({"captured": False, "amount_captured": 0, "amount_refunded": 12900, "refunded": True}, []),
+        ({"amount_captured": 9000, "amount_refunded": 3900}, []),
+        ({"amount_captured": 9000, "amount_refunded": 4900}, [1000]),
     ],
-    ids=["let go", "partly captured"],
+    ids=["let go", "partly captured", "partly captured, and partly given back"],
 )
-def test_what_was_let_go_uncaptured_is_no_refund(charge):
-    assert the(answer_to(PAYMENT, an_intent(latest_charge=charge))).kind is Kind.PAYMENT_SUCCEEDED
+def test_what_was_let_go_uncaptured_is_no_refund(more, totals):
+    refunds = [stripe_refund("re_1", "pi_1", 3900, "usd"), stripe_refund("re_2", "pi_1", 1000, "usd")]
+    charge = a_charge(refunds={"object": "list", "data": refunds}, **more)
+    payment, *back = answer_to(PAYMENT, an_intent(latest_charge=charge)).events
+    assert payment.kind is Kind.PAYMENT_SUCCEEDED
+    assert [(it.total, it.refund_ref) for it in back] == [(total, None) for total in totals]
 
 
 @pytest.mark.parametrize(("status", "kind"), [("under_review", Kind.DISPUTE_OPENED), ("lost", Kind.DISPUTE_LOST)])
@@ -320,6 +338,7 @@ def test_what_a_charge_says_of_its_payment(more, kind, amount, at):
         ({"status": "complete", "payment_status": "unpaid"}, Kind.PAYMENT_PENDING),
         ({"status": "complete", "mode": "setup"}, None),
         ({"status": "expired", "payment_status": "unpaid"}, Kind.PAYMENT_CANCELLED),
+        ({"status": "expired", "mode": "setup", "amount_total": None}, None),
     ],
 )
 def test_what_a_session_says_of_its_payment(more, kind):
@@ -476,6 +495,14 @@ def test_an_event_that_cannot_be_read_hides_no_other():
     )
     assert [event.event_id for event in page.events] == ["evt_1", "evt_5"]
     assert page.unread == 3
+
+
+def test_the_list_of_one_account_is_not_another_ones():
+    told = {"object": "list", "data": [an_event(1), an_event(2, account="acct_1OURS"), an_event(3, account="acct_2")]}
+    for ours, ids in ((None, ["evt_1"]), ("acct_1OURS", ["evt_1", "evt_2"])):
+        page = a_gateway(connected_account=ours).hear_events(heard(told))
+        assert [event.event_id for event in page.events] == ids
+        assert page.unread == 0
 
 
 def test_the_types_listed_are_known_and_as_many_as_stripe_filters_by():

@@ -48,6 +48,13 @@ def reference_or_none(value: object) -> str | None:
     return value if isinstance(value, str) and _REFERENCE.fullmatch(value) else None
 
 
+def written_or_none(value: object) -> str | None:
+    """What a merchant wrote down as its reference: text, or a whole number as text; anything else names nothing."""
+    if type(value) is int:
+        return str(value)
+    return value if isinstance(value, str) and value else None
+
+
 def integer(content: object, *path: str) -> int:
     """The whole number at a path, which must be there; true and false are none."""
     value = at(content, path)

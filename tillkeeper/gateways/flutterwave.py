@@ -1,11 +1,12 @@
 """Flutterwave: v4 signs the body with HMAC; v3 sends a secret along that proves nothing of it, and is asked.
 
+Checked against documents only, for no official package verifies its webhooks.
 Sources: Flutterwave's pages "Webhooks", "Transaction verification" and "Authentication", of v3 and of v4.
 """
 
 import hmac
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, ClassVar, Final, Literal, Self, cast
 from urllib.parse import quote, urlencode
@@ -54,6 +55,7 @@ SECRET_HEADER: Final = "verif-hash"  # v3: it is the secret itself, and is never
 BASE_V3: Final = "https://api.flutterwave.com"
 BASE_V4: Final = "https://f4bexperience.flutterwave.com"
 TOKEN_URL: Final = "https://idp.flutterwave.com/realms/flutterwave/protocol/openid-connect/token"  # noqa: S105
+FLAT_TRANSACTION: Final = "_TRANSACTION"  # v3's older form: CARD_TRANSACTION, ACCOUNT_TRANSACTION; also Transfer, ...
 TOKEN_S_MAX: Final = 3600  # it is said to live for ten minutes
 
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", re.ASCII)
@@ -160,17 +162,12 @@ class Flutterwave(Gateway):
             self.to_fetch(verified)
             return ()
         delivery = strictjson.loads(cast("bytes", verified.content))
-        told, data = text(delivery, "type"), at(delivery, ["data"])
-        occurred_at = moment_from_unix(integer(delivery, "timestamp") // 1000)
-        match told.partition(".")[0]:
-            case "charge":
-                event = charge_event(self.account, data, occurred_at)
-            case "refund":
-                event = refund_event(self.account, data, occurred_at, self._settings.currency)
-            case "chargeback":
-                event = chargeback_event(self.account, data, occurred_at, self._settings.currency)
-            case _:
-                return ()
+        told = text(delivery, "type")
+        read = READERS.get(told.partition(".")[0])
+        if read is None:
+            return ()
+        data, occurred_at = at(delivery, ["data"]), moment_from_unix(integer(delivery, "timestamp") // 1000)
+        event = read(self.account, data, occurred_at, self._settings.currency)
         event_id = text_or_none(delivery, "id") or text_or_none(delivery, "webhook_id")
         made_id = f"{told}:{number(data, 'id')}:{text(data, 'status')}"
         event = msgspec.structs.replace(event, event_id=event_id or made_id)
@@ -183,7 +180,9 @@ class Flutterwave(Gateway):
         if not self._is_v3:
             return ()
         delivery = strictjson.loads(cast("bytes", verified.content))
-        event, data = text(delivery, "event"), at(delivery, ["data"])
+        event, data = text_or_none(delivery, "event"), at(delivery, ["data"])
+        if event is None:
+            return _flat_question(delivery)
         match event:
             case "charge.completed":
                 return (Question(about="payment", payment_ref=_narrow(number(data, "id"))),)
@@ -295,6 +294,21 @@ class Flutterwave(Gateway):
             order_ref=question.order_ref,
             payment_ref=event.payment_ref or question.payment_ref,
         )
+
+
+# What v4's types are about, by the word before the dot; all others are answered with success and change nothing.
+READERS: Final[Mapping[str, Callable[[str, object, datetime, str | None], PaymentEvent]]] = {
+    "charge": lambda account, data, occurred_at, _: charge_event(account, data, occurred_at),
+    "refund": refund_event,
+    "chargeback": chargeback_event,
+}
+
+
+def _flat_question(delivery: object) -> tuple[Question, ...]:
+    """v3's older form, without an object of its own: the transaction stands beside what the event is called."""
+    if not text(delivery, "event.type").upper().endswith(FLAT_TRANSACTION):
+        return ()
+    return (Question(about="payment", payment_ref=_narrow(number(delivery, "id"))),)
 
 
 def _narrow(ref: str) -> str:

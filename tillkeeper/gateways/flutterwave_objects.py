@@ -10,7 +10,7 @@ from typing import Final
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.base import BadPayload
-from tillkeeper.gateways.fields import at, moment_from_rfc3339, reference_or_none, text, text_or_none
+from tillkeeper.gateways.fields import at, moment_from_rfc3339, reference_or_none, text, text_or_none, written_or_none
 from tillkeeper.gateways.units import from_major
 
 FAILURE_CODE_CHARS_MAX: Final = 100
@@ -33,7 +33,9 @@ REFUND_STATUSES: Final = {
     "new": Kind.REFUND_PENDING,
     "pending": Kind.REFUND_PENDING,
     "processing": Kind.REFUND_PENDING,
+    "requires_action": Kind.REFUND_PENDING,
     "failed": Kind.REFUND_FAILED,
+    "cancelled": Kind.REFUND_FAILED,
 }
 
 # One that is declined is contested, and not yet won.
@@ -126,9 +128,9 @@ def chargeback_event(account: str, chargeback: object, occurred_at: datetime, cu
 
 
 def order_ref_of(charge: object) -> str | None:
-    """What the merchant wrote down, or else the reference that it gave to the charge."""
+    """What the merchant wrote down, or else the reference that it gave to the charge.  Meta may hold anything."""
     meta = at(charge, ["meta"])
-    told = text_or_none(meta, "order_id") if isinstance(meta, dict) else None
+    told = written_or_none(meta.get("order_id")) if isinstance(meta, dict) else None
     return told or text_or_none(charge, "reference") or text_or_none(charge, "tx_ref")
 
 

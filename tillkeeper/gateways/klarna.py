@@ -5,6 +5,8 @@ notification about fraud is JSON that nobody signed.  Both are hints to fetch th
 Klarna pays what is captured, so each capture is a success of its own, and an order without one is on its way.
 Once what the order said is committed, its receipt is acknowledged, or Klarna pushes again for two days.
 
+Checked against documents only, for no official package takes its pushes.
+
 A capture absorbs what comes later: fraud that Klarna finds after one is a dispute of its own, `ORDER-ID:fraud`.
 
 Klarna Network's webhooks are not taken: how their signature is written (hexadecimal or base64) is not documented well

@@ -46,12 +46,14 @@ from tillkeeper.gateways.fields import (
     reference_or_none,
     text,
     text_or_none,
+    written_or_none,
 )
 from tillkeeper.gateways.hmacs import HmacKeys
 from tillkeeper.gateways.units import from_major
 
 SIGNATURE_HEADER: Final = "x-signature"
 REQUEST_ID_HEADER: Final = "x-request-id"
+UNSIGNED: Final = "unsigned"
 SIGNATURE_HEADER_CHARS_MAX: Final = 1024  # one signature and its time have 85
 QUERY_FIELDS_MAX: Final = 20  # two are sent
 MILLISECONDS_DIGITS: Final = 13  # seconds have ten until the year 2286
@@ -100,10 +102,7 @@ FAILURES: Final = {
     "max_attempts": FailureClass.LIMIT_EXCEEDED,
     "cc_amount_rate_limit_exceeded": FailureClass.LIMIT_EXCEEDED,
     "amount_limit_exceeded": FailureClass.LIMIT_EXCEEDED,
-    "bad_filled_card_number": FailureClass.CARD_EXPIRED_OR_INVALID,
-    "bad_filled_date": FailureClass.CARD_EXPIRED_OR_INVALID,
-    "bad_filled_security_code": FailureClass.CARD_EXPIRED_OR_INVALID,
-    "bad_filled_other": FailureClass.CARD_EXPIRED_OR_INVALID,
+    "bad_filled_": FailureClass.CARD_EXPIRED_OR_INVALID,  # whatever it was that was filled in badly
     "card_error": FailureClass.CARD_EXPIRED_OR_INVALID,
     "call_for_authorize": FailureClass.BANK_VERIFICATION_FAILED,
     "3ds_challenge": FailureClass.BANK_VERIFICATION_FAILED,
@@ -122,6 +121,7 @@ FAILURES: Final = {
     "by_collector": FailureClass.UNKNOWN,
 }
 REJECTED_PREFIX: Final = "cc_rejected_"
+BAD_FILLED_PREFIX: Final = "bad_filled_"
 
 AGAIN_STATUSES: Final = frozenset({423, 429})  # the payment is just being changed; too often
 DENIED_STATUSES: Final = frozenset({401, 403})
@@ -145,6 +145,11 @@ class MercadoPagoSettings(AccountModel):
         description="How many seconds a notice may be old, or ahead.  None asks for no time, as Mercado Pago does; "
         "whether a repetition is signed anew is not documented.",
     )
+    accept_unsigned: bool = Field(
+        default=False,
+        description="Whether calls without a signature, as IPN and QR codes send them, have the payment fetched that "
+        "they name.  Anybody can send such: what they cause is limited, but it is calls to Mercado Pago all the same.",
+    )
 
 
 ABOUT: Final = About(
@@ -152,7 +157,8 @@ ABOUT: Final = About(
     verifies="HMAC-SHA256, in hexadecimal, of the payment's id in the query, `x-request-id` and the time; the time may "
     "be in seconds or milliseconds, and has a limit only if `tolerance_s` is set; several secrets at once",
     uncovered="all of the body, and of the query all but `data.id`: a notice only has the payment of that id fetched.  "
-    "Unsigned IPN calls and notices of QR codes are refused",
+    "Of IPN calls and notices of QR codes nothing is signed: they are refused, or with `accept_unsigned` have a "
+    "payment fetched, too",
     dedupes_by="what the fetched payment says, for a notice says nothing",
     acknowledges="200 without a body",
     queries="payments by their id, or by `external_reference`; refunds in their payment",
@@ -165,7 +171,8 @@ ABOUT: Final = About(
     Save, then reveal the secret signature: it is one of `webhook_secrets`.
     Under Production credentials copy the access token: it is `access_token`.
     Write your order reference into `external_reference` of each payment or preference.
-    Give payments no `notification_url` of IPN (topic, id): those calls are unsigned, and are refused.
+    Give payments no `notification_url` of IPN (topic, id), for those calls are unsigned, as are those of QR codes;
+      where you cannot do without, set `accept_unsigned = true`.
     Applications that use the Orders API must have payments notified besides; its orders are not read.
     Test mode has credentials of its own, and needs an account of its own.
     Simulate a notification with the id of a real payment: it must be accepted, and the payment be fetched.
@@ -191,13 +198,19 @@ class MercadoPago(Gateway):
         self._access_token = settings.access_token
         self._api_base = settings.api_base
         self._tolerance_s = settings.tolerance_s
+        self._accepts_unsigned = settings.accept_unsigned
 
     def key_labels(self) -> tuple[str, ...]:
         """One for each of the secrets."""
         return self._keys.labels
 
     def verify(self, request: Request, now: datetime) -> Verified:
-        """The content is the id that was signed, what the query calls it, and the body, which nothing signs."""
+        """The content is the id that was signed, what the query calls it, and the body, which nothing signs.
+
+        Only what has no signature at all may be taken for an unsigned call.
+        """
+        if self._accepts_unsigned and not request.headers.get(SIGNATURE_HEADER):
+            return _unsigned(request)
         time, signatures = _signature_parts(request.header(SIGNATURE_HEADER))
         if self._tolerance_s is not None:
             _check_age(time, now, self._tolerance_s)
@@ -211,10 +224,14 @@ class MercadoPago(Gateway):
         return ()
 
     def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
-        """The payment of the id that is signed, if it is one that is told of."""
+        """The payment of the id that is signed, or that an unsigned call names, if it is one that is told of."""
         data_id, about, body = cast("tuple[str | None, str | None, bytes]", verified.content)
-        written = text(strictjson.loads(body), "type")
-        if (about or written) != "payment":
+        if verified.proven:
+            written = text(strictjson.loads(body), "type")
+            about = about or written
+        if about is None:
+            raise BadPayload("the query does not tell a topic")
+        if about != "payment":
             return ()
         ref = reference_or_none(data_id)
         if ref is None:
@@ -253,7 +270,7 @@ class MercadoPago(Gateway):
             return Answer(found=False)
         told_at = answered_at(heard, now)
         if question.payment_ref is None:
-            found = [it for it in _results(content) if text_or_none(it, "external_reference") == question.order_ref]
+            found = [it for it in _results(content) if _order_ref(it) == question.order_ref]
         else:
             found = [content]
             if _id(content) != question.payment_ref:
@@ -285,7 +302,7 @@ class MercadoPago(Gateway):
             kind=kind,
             account=self.account,
             occurred_at=(kind is Kind.PAYMENT_SUCCEEDED and _moment(payment, "date_approved")) or updated_at,
-            order_ref=text_or_none(payment, "external_reference") or question.order_ref,
+            order_ref=_order_ref(payment) or question.order_ref,
             payment_ref=ref,
             amount=from_major(at(payment, ["transaction_amount"]), currency),
             currency=currency,
@@ -320,6 +337,13 @@ def _refunded(beside: PaymentEvent, refund: object, currency: str) -> PaymentEve
         amount=from_major(at(refund, ["amount"]), currency),
         refund_ref=_id(refund),
     )
+
+
+def _unsigned(request: Request) -> Verified:
+    """An IPN call, or a QR code's notice: all that is looked at is what its query names."""
+    query = _query(request.query)
+    named = query.get("data.id") or query.get("id"), query.get("type") or query.get("topic"), b""
+    return Verified(key=UNSIGNED, content=named, proven=False)
 
 
 def _signature_parts(header: str) -> tuple[str, list[str]]:
@@ -374,7 +398,13 @@ def _why(kind: Kind, detail: str | None) -> tuple[FailureClass | None, str | Non
     if kind not in {Kind.PAYMENT_FAILED, Kind.PAYMENT_CANCELLED}:
         return None, None
     word = (detail or "").removeprefix(REJECTED_PREFIX)
+    if word.startswith(BAD_FILLED_PREFIX):
+        word = BAD_FILLED_PREFIX
     return FAILURES.get(word, FailureClass.UNKNOWN), detail
+
+
+def _order_ref(payment: object) -> str | None:
+    return written_or_none(at(payment, ["external_reference"]))
 
 
 def _moment(payment: object, name: str) -> datetime | None:

@@ -41,7 +41,7 @@ from tillkeeper.gateways.base import (
     Step,
     Verified,
 )
-from tillkeeper.gateways.fields import at, moment_from_rfc3339, reference_or_none, text
+from tillkeeper.gateways.fields import at, moment_from_rfc3339, reference_or_none, text, written_or_none
 from tillkeeper.gateways.hmacs import HmacKeys
 from tillkeeper.gateways.mollie_objects import Fact, embedded, gave_back, payment_fact, refund_fact, returns_of
 
@@ -254,13 +254,11 @@ class Mollie(Gateway):
         return made
 
     def _order_ref(self, payment: object) -> str | None:
-        """Metadata may hold anything: what is no object on the way names no order, and a number is one's name."""
+        """Metadata may hold anything: what is no object on the way names no order."""
         found = payment
         for name in self._order_ref_path:
             found = found.get(name) if isinstance(found, dict) else None
-        if type(found) is int:
-            return str(found)
-        return found if isinstance(found, str) and found else None
+        return written_or_none(found)
 
 
 def _is_event(body: bytes) -> bool:

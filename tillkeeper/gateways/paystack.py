@@ -1,5 +1,9 @@
 """Paystack: HMAC-SHA512 of the body with the API's secret key; transactions, refunds, disputes; what its API answers.
 
+A refund is known by its number.  Its webhooks need not tell that, and what they tell instead the API does not: under
+either name it would count twice, so that such a webhook only has the refunds of its transaction listed.
+
+Checked against documents only, for no official package verifies its webhooks.
 Sources: Paystack's pages "Webhooks", "Verify payments", "Refunds" and "Disputes"; its API reference.
 """
 
@@ -35,7 +39,7 @@ from tillkeeper.gateways.base import (
     Step,
     Verified,
 )
-from tillkeeper.gateways.fields import at, moment_from_rfc3339, reference_or_none, text, text_or_none
+from tillkeeper.gateways.fields import at, moment_from_rfc3339, reference_or_none, text, text_or_none, written_or_none
 from tillkeeper.gateways.hmacs import HmacKeys
 
 SIGNATURE_HEADER: Final = "x-paystack-signature"
@@ -49,6 +53,9 @@ ORDER_REF_PATHS: Final = ("metadata.order_id", "reference")
 # their rank decides: pending, processed, failed.  It lies before Paystack's first payment, and after what a merchant
 # registers of a refund beforehand.
 UNDATED: Final = datetime(2015, 1, 1, tzinfo=UTC)
+
+EVERY_REFUND: Final = "all"  # in the place of a refund's number, of which it is none
+LISTED_MAX: Final = 100  # refunds of one transaction; the most that Paystack lists at once
 
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9.=_-]{1,100}", re.ASCII)  # what Paystack allows in a reference
 _DOTS: Final = re.compile(r"\.+")
@@ -138,11 +145,13 @@ class PaystackSettings(AccountModel):
 ABOUT: Final = About(
     title="Paystack",
     verifies="HMAC-SHA512 of the body, in hexadecimal, with the API's secret key; several keys at once",
-    dedupes_by="the event's name with the number of its transaction, refund or dispute, for Paystack gives no id",
+    dedupes_by="the event's name with the number of its transaction, refund or dispute, for Paystack gives no id; a "
+    "refund whose webhook tells no number by what the list of its transaction's refunds says",
     acknowledges="200 without a body",
     queries="transactions by their reference, which is also the order's where nothing else is set; refunds by their "
-    "number.  That a `reversed` transaction went back as a whole is unsure",
-    checked="documents only; unsure are the francs (XOF, RWF), taken as told in hundredths",
+    "number, or listed by their transaction's reference.  That a `reversed` transaction went back as a whole is unsure",
+    checked="documents only; unsure are the francs (XOF, RWF), taken as told in hundredths, and whether refunds can be "
+    "listed by a transaction's reference, for documents speak of its id: where not, there is a case and no refund",
     sources=("Paystack's pages on webhooks, verifying payments, refunds and disputes", "Paystack's API reference"),
     setup="""
     In the dashboard open Settings > API Keys & Webhooks.
@@ -153,7 +162,7 @@ ABOUT: Final = About(
     Where it stands elsewhere, set `order_ref_path`; then payments are asked about by their own reference only.
     Register with each order the references of its attempts (`payments`): most failures bring no webhook, and are
       found by asking.
-    Register refunds under the number (`id`) that Paystack answers with.
+    Register refunds under the number (`id`) that Paystack answers with, not under a reference of the bank's.
     Paystack's three sending addresses may be let through alone, in front of this receiver.
     Pay a small sum in test mode: the webhook must be accepted, and the order be `paid`.
     To replace the key, put the new one before the old one, and drop the old one when it is no longer used.
@@ -205,6 +214,14 @@ class Paystack(Gateway):
             raise BadPayload(problem)
         return (event,)
 
+    def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
+        """The refunds of a transaction, where a webhook about one does not tell its number."""
+        delivery = strictjson.loads(cast("bytes", verified.content))
+        data = at(delivery, ["data"])
+        if EVENTS.get(text(delivery, "event")) is not Paystack.refund or _number_or_none(data, "id") is not None:
+            return ()
+        return (Question(about="refund", payment_ref=text(data, "transaction_reference"), refund_ref=EVERY_REFUND),)
+
     def named(self, request: Request) -> Named | None:
         """The transaction that a delivery is about."""
         try:
@@ -217,8 +234,10 @@ class Paystack(Gateway):
         return Named(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
 
     def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
-        """A transaction by its reference, or by its order's where that is the same; a refund by its number."""
-        if question.about == "refund":
+        """A transaction by its reference, or by its order's where that is the same; a refund by its number, or all."""
+        if question.about == "refund" and question.refund_ref == EVERY_REFUND:
+            path = f"/refund?transaction={_quoted(question.payment_ref)}&perPage={LISTED_MAX}"
+        elif question.about == "refund":
             path = f"/refund/{_quoted(question.refund_ref)}"
         elif question.payment_ref is None and not self._by_order:
             raise CannotAsk("a payment is only found by its own reference where order_ref_path is set")
@@ -233,7 +252,9 @@ class Paystack(Gateway):
         if data is None:
             return Answer(found=False)
         if question.about == "refund":
-            return Answer(found=True, events=(queried(self._refund_answer(question, data)),))
+            refunds = _listed(data) if question.refund_ref == EVERY_REFUND else [data]
+            events = tuple(queried(self._refund_answer(question, refund)) for refund in refunds)
+            return Answer(found=bool(events), events=events)
         told = text(data, "reference") if question.payment_ref else self._order_ref(data)
         if told != (question.payment_ref or question.order_ref):
             raise BadPayload("the answer is about another transaction than the question")
@@ -264,14 +285,12 @@ class Paystack(Gateway):
         )
 
     def refund(self, data: object) -> PaymentEvent | None:
-        """One refund, by its status; None for one on its way that has neither a number nor a reference yet."""
+        """One refund, by its status; None where its number is not told, and Paystack is asked."""
         kind = _refund_kind(data)
         self._check_mode(data)
-        refund_ref = _number_or_none(data, "id") or text_or_none(data, "refund_reference")
+        refund_ref = _number_or_none(data, "id")
         if refund_ref is None:
-            if kind is Kind.REFUND_PENDING:
-                return None
-            raise BadPayload("a refund that ended has neither a number nor a reference")
+            return None
         currency = text(data, "currency").upper()
         return PaymentEvent(
             event_id=refund_ref,
@@ -294,7 +313,7 @@ class Paystack(Gateway):
             kind = RESOLUTIONS.get(text_or_none(data, "resolution") or "", kind)
         ended = () if kind is Kind.DISPUTE_OPENED else ("resolvedAt", "resolved_at", "updated_at", "updatedAt")
         amount = at(data, ["refund_amount"]) or at(transaction, ["amount"])
-        currency = text(data, "currency").upper()
+        currency = (text_or_none(data, "currency") or text(transaction, "currency")).upper()
         return PaymentEvent(
             event_id=number,
             kind=kind,
@@ -316,17 +335,20 @@ class Paystack(Gateway):
             )
 
     def _refund_answer(self, question: Question, data: object) -> PaymentEvent:
-        """Under the reference that it was asked by: webhooks and the API do not always use the same."""
-        if question.refund_ref not in {_number_or_none(data, "id"), text_or_none(data, "refund_reference")}:
-            raise BadPayload("the answer is about another refund than the question")
-        event = cast("PaymentEvent", self.refund(data))  # it has one of the two references
+        """One refund.  Of a list each must say itself whose it is, lest it be of all transactions."""
+        event = self.refund(data)
         transaction = at(data, ["transaction"])  # the number alone, or the whole of it
         told = transaction if isinstance(transaction, dict) else None
+        payment_ref = text_or_none(data, "transaction_reference") or text_or_none(told, "reference")
+        told_ref, asked_ref = _number_or_none(data, "id"), question.refund_ref
+        if asked_ref == EVERY_REFUND:
+            told_ref, asked_ref = payment_ref, question.payment_ref
+        if event is None or told_ref != asked_ref:
+            raise BadPayload("the answer is about another refund than the question")
         return msgspec.structs.replace(
             event,
-            refund_ref=question.refund_ref,
             order_ref=question.order_ref or self._order_ref(told),
-            payment_ref=event.payment_ref or question.payment_ref or text_or_none(told, "reference"),
+            payment_ref=payment_ref or question.payment_ref,
         )
 
     def _order_ref(self, transaction: object) -> str | None:
@@ -380,9 +402,7 @@ def _text_below(content: object, path: list[str]) -> str | None:
     """The text or whole number at a path.  What a merchant did not set Paystack writes as "", 0 or null."""
     for name in path:
         content = content.get(name) if isinstance(content, dict) else None
-    if type(content) is int:
-        return str(content)
-    return content if isinstance(content, str) and content else None
+    return written_or_none(content)
 
 
 def _refund_kind(data: object) -> Kind:
@@ -418,6 +438,12 @@ def _why(kind: Kind, data: object) -> tuple[FailureClass | None, str | None]:
 def _method(data: object) -> str | None:
     """How the payer pays.  No money hangs on it: what is odd is unknown."""
     return reference_or_none(at(data, ["channel"]))
+
+
+def _listed(data: object) -> list[object]:
+    if data and not isinstance(data, list):
+        raise BadPayload("the answer lists no refunds")
+    return cast("list[object]", data or [])
 
 
 def _quoted(ref: str | None) -> str:

@@ -1,6 +1,7 @@
 """Shopee Open Platform: a push says that an order changed, signed over our own URL; its API says what became of it.
 
 Shopee takes the buyer's money itself: an order of the shop is its payment as well, and both have its one number.
+Checked against documents only, for there is no official package.
 Sources: minchao/shopee-php (`SignatureGenerator`, `examples/webhook`) for the push; Shopee's pages on push mechanism,
 on "v2.order.get_order_detail" and on signing calls.
 """

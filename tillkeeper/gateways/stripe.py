@@ -61,6 +61,12 @@ class StripeSettings(AccountModel):
         description="Where your order reference stands in Stripe's objects, names with dots between them.  None looks "
         "at metadata.order_id, then client_reference_id.",
     )
+    connected_account: Annotated[str, Field(pattern="^acct_[A-Za-z0-9]{1,64}$")] | None = Field(
+        default=None,
+        description="Of a Connect platform, the one connected account (acct_...) whose events these are; Stripe is "
+        "asked on its behalf.  None takes your own account's alone: whoever controls a connected one could pay your "
+        "orders.",
+    )
 
 
 # What the merchant wrote down at the payment; client_reference_id is a checkout session's.
@@ -90,6 +96,7 @@ ABOUT: Final = About(
     Have your checkout write your order reference into `metadata.order_id` of the payment intent
       (`payment_intent_data.metadata` of a checkout session), or set `order_ref_path`.
     Use one account in the configuration for live mode and another for test mode: each has secrets of its own.
+    Connect: events of connected accounts change nothing, but for those of the one that `connected_account` names.
     Register each order with this account among its `accounts`, and with amounts in ISO 4217 minor units.
     Send a test event from the dashboard: it must show 200 there, and in the metric `tillkeeper_deliveries_total`.
     To roll the secret, add the new one behind the old one, roll it in the dashboard, and drop the old one when
@@ -116,6 +123,7 @@ class Stripe(Gateway):
         self.live = LIVE_BY_KEY_PREFIX.get((settings.api_key or "")[:8])
         self._api_key = settings.api_key
         self._api_base = settings.api_base
+        self._connected_account = settings.connected_account
         paths = ORDER_REF_PATHS if settings.order_ref_path is None else (settings.order_ref_path,)
         self._order_ref_paths = [path.split(".") for path in paths]
         fields = [path[1] for path in self._order_ref_paths if path[0] == "metadata" and len(path) == 2]  # noqa: PLR2004
@@ -140,8 +148,9 @@ class Stripe(Gateway):
         return tuple(label for label, _ in self._keyed)
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
-        """One event for a type that TYPES knows, none for others."""
-        return self._events_in(strictjson.loads(cast("bytes", verified.content)))
+        """One event for a type that TYPES knows, none for others, and none for what another account of Connect did."""
+        event = strictjson.loads(cast("bytes", verified.content))
+        return self._events_in(event) if text_or_none(event, "account") == self._connected_account else ()
 
     def named(self, request: Request) -> Named | None:
         """The payment of an event's object, and the order that its metadata names."""
@@ -181,7 +190,8 @@ class Stripe(Gateway):
         unread = 0
         for event in listed:
             try:
-                events += self._events_in(event)
+                if text_or_none(event, "account") in {None, self._connected_account}:  # a list is of one account alone
+                    events += self._events_in(event)
             except BadPayload:
                 unread += 1
         after = text(listed[-1], "id") if listed and at(content, ["has_more"]) is True else None
@@ -192,6 +202,8 @@ class Stripe(Gateway):
         if self._api_key is None:
             raise CannotAsk("api_key is not set")
         headers = {"Authorization": f"Bearer {self._api_key}", "Stripe-Version": stripe_asking.API_VERSION}
+        if self._connected_account is not None:
+            headers["Stripe-Account"] = self._connected_account
         return Call(method="GET", url=f"{self._api_base}{path}", headers=headers)
 
     def _events_in(self, event: object) -> tuple[PaymentEvent, ...]:

@@ -25,6 +25,7 @@ from tillkeeper.gateways.stripe_objects import (
     charge_refunded,
     dispute_fact,
     intent_fact,
+    let_go,
     refund_fact,
     session_completed,
     session_fact,
@@ -278,16 +279,15 @@ CHARGE_STATES: Final[Mapping[str, Callable[[object], Fact]]] = {
 def _given_back(charge: object) -> Iterator[Said]:
     """A dispute where it is told; the running total, and each refund that is told along.
 
-    Refunds are passed over where not all of a charge was captured, for Stripe writes what was let go as refunded too.
+    What was let go stands among the refunds, and which it is they do not tell: then there is the total alone.
     """
     dispute = at(charge, ["dispute"])
     if isinstance(dispute, dict):
         yield Said(dispute_fact(dispute), dispute)
-    if at(charge, ["captured"]) is not True or integer(charge, "amount_captured") != integer(charge, "amount"):
-        return
-    if integer(charge, "amount_refunded") > 0:
-        yield Said(charge_refunded(charge), charge)
-    refunds = at(charge, ["refunds"])
+    total = charge_refunded(charge)
+    if total is not None:
+        yield Said(total, charge)
+    refunds = None if let_go(charge) else at(charge, ["refunds"])
     for refund in [] if refunds is None else listed(refunds):
         yield from _refund(refund)
 

@@ -150,10 +150,12 @@ def _classed(table: Mapping[str, FailureClass], *words: str | None) -> tuple[Fai
     return FailureClass.UNKNOWN, said[0] if said else None
 
 
-def session_fact(kind: Kind, failure: FailureClass | None = None) -> Callable[[object], Fact]:
+def session_fact(kind: Kind, failure: FailureClass | None = None) -> Callable[[object], Fact | None]:
     """Reads a checkout session as that."""
 
-    def read(session: object) -> Fact:
+    def read(session: object) -> Fact | None:
+        if text_or_none(session, "mode") == "setup":
+            return None  # it saves a card and asks for no money
         return Fact(
             kind=kind,
             payment_ref=text_or_none(session, "payment_intent") or text(session, "id"),
@@ -166,8 +168,6 @@ def session_fact(kind: Kind, failure: FailureClass | None = None) -> Callable[[o
 
 def session_completed(session: object) -> Fact | None:
     """Completed is not paid: a bank debit or voucher is still to come."""
-    if text_or_none(session, "mode") == "setup":
-        return None  # it saved a card and asked for no money
     status = text(session, "payment_status")
     if status not in SESSION_STATUSES:
         raise BadPayload("payment_status of the session is none that is known")
@@ -196,10 +196,15 @@ def charge_fact(kind: Kind, failure: FailureClass | None = None) -> Callable[[ob
 
 def _charge_succeeded(charge: object) -> Fact:
     """A charge that succeeded without being captured is an authorization."""
+    return charge_fact(Kind.PAYMENT_SUCCEEDED if _is_captured(charge) else Kind.PAYMENT_AUTHORIZED)(charge)
+
+
+def _is_captured(charge: object) -> bool:
+    """A charge that does not say so was captured at once."""
     captured = at(charge, ["captured"])
-    if captured not in (None, True, False):
+    if captured is not None and not isinstance(captured, bool):
         raise BadPayload("captured of the charge is not true or false")
-    return charge_fact(Kind.PAYMENT_AUTHORIZED if captured is False else Kind.PAYMENT_SUCCEEDED)(charge)
+    return captured is not False
 
 
 def charge_captured(charge: object) -> Fact:
@@ -219,9 +224,19 @@ def charge_failed(charge: object) -> Fact:
     )
 
 
-def charge_refunded(charge: object) -> Fact:
-    """Carries what the charge has given back so far, not this refund."""
-    return Fact(kind=Kind.REFUND_SUCCEEDED, payment_ref=_payment_of(charge), total=integer(charge, "amount_refunded"))
+def let_go(charge: object) -> int:
+    """How much of an authorization was never taken.  Stripe writes that as refunded, too."""
+    if not _is_captured(charge):
+        return integer(charge, "amount")
+    if at(charge, ["amount_captured"]) is None:
+        return 0  # an API that does not tell of parts
+    return integer(charge, "amount") - integer(charge, "amount_captured")
+
+
+def charge_refunded(charge: object) -> Fact | None:
+    """Carries what the charge has given back so far, not this refund; None where it was only let go."""
+    total = integer(charge, "amount_refunded") - let_go(charge)
+    return Fact(kind=Kind.REFUND_SUCCEEDED, payment_ref=_payment_of(charge), total=total) if total > 0 else None
 
 
 def refund_fact(refund: object) -> Fact:
