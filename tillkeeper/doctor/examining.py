@@ -178,8 +178,11 @@ def _old_secret(patient: Patient) -> Found:
 
 
 def _other_account(patient: Patient) -> Found:
-    """Good by another account's keys, perhaps of another gateway."""
-    if not (_is_about_the_signature(patient) or patient.refused.step is Step.HEADER):
+    """Good by another account's keys, perhaps of another gateway.
+
+    At whichever step it was refused: a gateway that decodes before it verifies calls another's delivery unreadable.
+    """
+    if _is_proven(patient.gateway, patient.request, patient.now):
         return None
     for name, gateway in sorted(patient.others.items())[:OTHERS_MAX]:
         if name != patient.gateway.account and _is_proven(gateway, patient.request, patient.now):
