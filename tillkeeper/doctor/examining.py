@@ -20,7 +20,15 @@ from tillkeeper.gateways.base import BadPayload, Gateway, Refused, Request, Stal
 TRIED_BODY_BYTES_MAX: Final = 256 * 1024  # each of some ten ways to write it costs its length
 OTHERS_MAX: Final = 50  # accounts whose keys are tried
 # How different gateways say that an object is of test mode.
-MODE_FIELDS: Final = (("livemode",), ("live_mode",), ("live",), ("data", "object", "livemode"))
+MODE_FIELDS: Final = (
+    ("livemode",),
+    ("live_mode",),
+    ("live",),
+    ("data", "object", "livemode"),
+    ("data", "domain"),  # Paystack
+    ("_embedded", "entity", "mode"),  # Mollie
+)
+MODES: Final = {"true": True, "live": True, "false": False, "test": False}
 
 
 class Patient(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,10 +219,9 @@ def _told_mode(body: bytes) -> bool | None:
         value: object = content
         for name in path:
             value = value.get(name) if isinstance(value, dict) else None
-        if value in (True, "true"):
-            return True
-        if value in (False, "false"):
-            return False
+        told = MODES.get(value) if isinstance(value, str) else value
+        if isinstance(told, bool):
+            return told
     return None
 
 
