@@ -55,7 +55,7 @@ bench: setup rabbitmq  ## What is measured, printed as ratios of one run
 faults: setup rabbitmq  ## Everything that kills, hangs and restarts things, the long run of 20,000 deliveries too
 	@$(BIN)/python -m pytest tests/faults -m "" $(ARGS)
 
-fuzz: setup  ## A million spoilt deliveries over all gateways; ARGS="--count N --seed N --gateways stripe"
+fuzz: setup  ## A million spoilt deliveries and API answers over all gateways; ARGS="--count N --seed N --gateways stripe"
 	@$(BIN)/python tests/gateways/fuzz.py $(ARGS)
 
 docs: setup  ## docs/gateways.md and deploy/accounts.toml, printed from the registry of gateways

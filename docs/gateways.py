@@ -12,6 +12,8 @@ from typing import Any, Final, get_args
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from tillkeeper.domain.money import exponent
+from tillkeeper.gateways import times, units
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.registry import GATEWAYS
 
@@ -39,7 +41,8 @@ ACCOUNTS_BEGINNING: Final = """\
 
 def page() -> str:
     """docs/gateways.md."""
-    return "\n".join([BEGINNING, *_table(), "", *(line for it in _gateways() for line in _section(it))])
+    sections = (line for it in _gateways() for line in _section(it))
+    return "\n".join([BEGINNING, *_table(), "", *_currency_traps(), "", *_time_traps(), "", *sections])
 
 
 def accounts() -> str:
@@ -66,6 +69,30 @@ def _table() -> Iterator[str]:
             about.checked,
         ]
         yield f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+
+
+def _currency_traps() -> Iterator[str]:
+    yield "## Currency traps · 币种陷阱"
+    yield ""
+    yield "Orders are registered in ISO 4217's minor units; what these gateways count otherwise is converted."
+    yield ""
+    yield "| gateway | counts | source |"
+    yield "| --- | --- | --- |"
+    for name, (digits, source) in units.TABLES.items():
+        told = ", ".join(f"{code} with {it} digits (ISO 4217: {exponent(code)})" for code, it in digits.items())
+        yield f"| [`{name}`](#{name}) | {told} | {source} |"
+
+
+def _time_traps() -> Iterator[str]:
+    yield "## Time traps · 时间陷阱"
+    yield ""
+    yield "These times are written without a zone, and read by the clock that is named here."
+    yield ""
+    yield "| gateway | fields | written as | clock | source |"
+    yield "| --- | --- | --- | --- | --- |"
+    for it in times.LOCAL:
+        fields = ", ".join(f"`{name}`" for name in it.fields.split(", "))
+        yield f"| [`{it.gateway}`](#{it.gateway}) | {fields} | {it.written} | {it.zone} | {it.source} |"
 
 
 def _section(gateway: type[Gateway]) -> Iterator[str]:

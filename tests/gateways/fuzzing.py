@@ -4,7 +4,7 @@ import importlib
 import json
 import traceback
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,19 +12,21 @@ from random import Random
 from types import SimpleNamespace
 from zlib import crc32
 
+from fuzzing_answers import NOT_HEARD, SEALED_SHARE, Exchange, exchanges_of, problem_with_answer, sealed, spoilt
 from meaning import NARROW, is_narrow_question, is_refused, money_of, outcome
 from mutations import MUTATIONS, OTHER_TIMES, PLAIN_MUTATIONS
 from specimen import NOW, rsa_keys
 
 from sandbox.accounts import new_voices, write_accounts
 from sandbox.plays import find
-from sandbox.story import tell
+from sandbox.story import Story, tell
 from tillkeeper import clock
-from tillkeeper.domain.events import problem_with
+from tillkeeper.domain.events import PaymentEvent, problem_with
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX
-from tillkeeper.gateways.base import Question, Refused, Request
+from tillkeeper.gateways.base import Heard, Question, Refused, Request
 from tillkeeper.gateways.registry import GATEWAYS, build
 
+ANSWER_SHARE = 0.2  # answers of its API instead of deliveries
 AUTHENTIC_SHARE = 0.1  # sealed anew after being spoilt: a signature by RSA takes a millisecond
 TWICE_SHARE = 0.1
 STORIES = 2  # of each template
@@ -49,17 +51,28 @@ class Target:
         # An account may be played without the signature that its specimen has, where that is the merchant's choice.
         covers = "nothing" if self.play.impostor is None else self.specimen.covers
         self.played = SimpleNamespace(gateway=build(self.account, settings), covers=covers)
-        self.valid = [(request, self._meaning(request)) for request in self._deliveries()]
+        self.valid: list[tuple[Request, tuple]] = []
+        self.exchanges: list[Exchange] = []
+        self.signs_answers = any(it.foreign is not None for it in self.specimen.asked.values())
+        for story in self._stories():
+            told = [(request, self._meaning(request)) for request in self._deliveries(story)]
+            brought = [it for _, meant in told for it in meant]
+            self.valid += told
+            self.exchanges += exchanges_of(self.play, self.voice, settings, story, brought)
+        if self.played.gateway.asks and not any(it.meant for it in self.exchanges):
+            raise Wrong(f"no genuine answer of {name} tells anything")
 
-    def _deliveries(self) -> Iterator[Request]:
+    def _stories(self) -> Iterator[Story]:
         for template in self.play.templates:
             for index in range(0 if template.at_other_account else STORIES):
                 told, accounts = {self.name: (template,)}, {self.account: self.name}
-                story = tell(index, index, run="F", now=self.now, accounts=accounts, templates=told)
-                for happening in story.happenings:
-                    headers, body = self.voice.say(story, happening, now=self.now, again=index)
-                    headers = {name.lower(): [value] for name, value in headers.items()}
-                    yield Request(headers, body, self.voice.query(story, happening))
+                yield tell(index, index, run="F", now=self.now, accounts=accounts, templates=told)
+
+    def _deliveries(self, story: Story) -> Iterator[Request]:
+        for again, happening in enumerate(story.happenings):
+            headers, body = self.voice.say(story, happening, now=self.now, again=again % 2)
+            headers = {name.lower(): [value] for name, value in headers.items()}
+            yield Request(headers, body, self.voice.query(story, happening))
 
     def _meaning(self, request: Request) -> tuple:
         got = outcome(self.played, request, self.now)
@@ -104,6 +117,17 @@ class Target:
         return True
 
 
+def take_answer(exchange: Exchange, account: str, known: Sequence[PaymentEvent] | None) -> bool:
+    """The same of what an API answers; `known` is what genuine answers say, where a signature keeps it to that."""
+    try:
+        got = exchange.hear(exchange.heard)
+    except NOT_HEARD:
+        return False
+    if problem := problem_with_answer(got, exchange.call, account, known):
+        raise Wrong(problem)
+    return True
+
+
 def check_named(gateway, request: Request) -> None:
     """What an unproven delivery names is narrow, whatever it is."""
     named = gateway.named(request)
@@ -136,8 +160,12 @@ class Fuzz:
         tally, started_s, failures_max = Tally(), clock.monotonic_s(), self.failures + FAILURES_MAX
         for number in range(count):
             chance = Random(f"{self.seed}:{target.name}:{number}")
-            is_authentic = chance.random() < AUTHENTIC_SHARE and bool(target.specimen.layers)
-            tally.accepted += (self._sealed if is_authentic else self._spoilt)(target, number, chance)
+            if chance.random() < ANSWER_SHARE and target.exchanges:
+                take = self._answered
+            else:
+                is_authentic = chance.random() < AUTHENTIC_SHARE and bool(target.specimen.layers)
+                take = self._sealed if is_authentic else self._spoilt
+            tally.accepted += take(target, number, chance)
             tally.inputs += 1
             if self.failures >= failures_max:
                 break
@@ -165,16 +193,41 @@ class Fuzz:
         except Exception:  # noqa: BLE001 - likewise
             return self._fail(target, f"{number}, {kind} (of the specimen's account)", request, NOW)
 
-    def _count(self, request: Request) -> None:
-        self.digest = crc32(repr(request).encode("utf-8", "surrogateescape"), self.digest)
+    def _answered(self, target: Target, number: int, chance: Random) -> bool:
+        one, other = chance.choice(target.exchanges), chance.choice(target.exchanges)
+        account, known = target.account, None
+        if target.signs_answers and chance.random() < SEALED_SHARE:
+            (kind, exchange), account = sealed(chance, target.specimen), target.specimen.gateway.account
+        else:
+            kind, exchange = spoilt(chance, one, other)
+            known = (*one.meant, *other.meant) if target.signs_answers else None
+        self._count(exchange.heard)
+        try:
+            return take_answer(exchange, account, known)
+        except Exception:  # noqa: BLE001 - likewise
+            return self._fail_answer(target, f"{number}, {kind} (an answer)", exchange)
+
+    def _count(self, told: Request | Heard) -> None:
+        self.digest = crc32(repr(told).encode("utf-8", "surrogateescape"), self.digest)
+
+    def _fail_answer(self, target: Target, what: str, exchange: Exchange) -> bool:
+        call, heard = exchange.call, exchange.heard
+        told = {"call": f"{call.method} {call.url}", "status": heard.status, "headers": dict(heard.headers)}
+        path = self._keep(target, what, told | {"body_b64": b64encode(heard.body).decode()})
+        print(f"  the answer is in {path}\n", flush=True)
+        return False
 
     def _fail(self, target: Target, what: str, request: Request, now: datetime) -> bool:
-        self.failures += 1
-        path = self.directory / f"{target.name}.{self.failures}.json"
         url = f"/webhooks/{target.account}?{request.query}" if request.query else f"/webhooks/{target.account}"
         told = {"method": "POST", "url": url, "account": target.account, "now": now.timestamp()}
         told |= {"headers": dict(request.headers), "body_b64": b64encode(request.body).decode()}
-        path.write_text(json.dumps(told, indent=1))
-        print(f"\n{target.name}, input {what}, seed {self.seed}:\n{traceback.format_exc()}", flush=True)
+        path = self._keep(target, what, told)
         print(f"  tillkeeper inspect --config {target.config} {path}\n", flush=True)
         return False
+
+    def _keep(self, target: Target, what: str, told: Mapping[str, object]) -> Path:
+        self.failures += 1
+        path = self.directory / f"{target.name}.{self.failures}.json"
+        path.write_text(json.dumps(told, indent=1))
+        print(f"\n{target.name}, input {what}, seed {self.seed}:\n{traceback.format_exc()}", flush=True)
+        return path

@@ -3,13 +3,16 @@
 import re
 import subprocess
 import sys
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from fuzzing import FAILURES_MAX, Fuzz, Target
 
 from tillkeeper import clock
-from tillkeeper.gateways.base import Verified
+from tillkeeper.gateways.base import Answer, Call, Verified
 from tillkeeper.gateways.registry import GATEWAYS
 
 PROGRAM = Path(__file__).with_name("fuzz.py")
@@ -68,3 +71,47 @@ def test_a_careless_gateway_is_noticed_and_what_it_took_is_kept(tmp_path, capsys
     out = capsys.readouterr().out
     assert said in out
     assert f"tillkeeper inspect --config {tmp_path}/stripe.toml {tmp_path}/stripe." in out
+
+
+@pytest.fixture(scope="module")
+def signing(tmp_path_factory):
+    """A gateway whose API signs what it answers."""
+    return Target("alipay", clock.now().replace(microsecond=0), tmp_path_factory.mktemp("signing"))
+
+
+def crashing(_answer):
+    raise KeyError("nothing")
+
+
+def with_money(amount):
+    return lambda it: Answer(
+        found=True, events=tuple(msgspec.structs.replace(each, amount=amount) for each in it.events)
+    )
+
+
+def leading_elsewhere(answer):
+    then = Call(method="POST", url="https://elsewhere.example/", headers={})
+    return msgspec.structs.replace(answer, then=(then,))
+
+
+@pytest.mark.parametrize(
+    ("careless", "said"),
+    [
+        (crashing, "KeyError"),
+        (with_money(-1), "it was heard as"),
+        (with_money(7), "nobody signed what was heard"),
+        (leading_elsewhere, "it leads elsewhere"),
+    ],
+)
+def test_a_gateway_that_hears_carelessly_is_noticed(signing, tmp_path, capsys, careless, said):
+    one = next(it for it in signing.exchanges if it.meant)
+    genuine = one.hear(one.heard)
+    bad = replace(one, hear=lambda heard: genuine if heard is one.heard else careless(genuine))
+    target = copy(signing)
+    target.exchanges = [bad]
+    fuzz = Fuzz(1, target.now, tmp_path)
+    fuzz.run(target, 500)
+    assert fuzz.failures == FAILURES_MAX
+    out = capsys.readouterr().out
+    assert said in out
+    assert f"the answer is in {tmp_path}/alipay." in out

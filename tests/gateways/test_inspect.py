@@ -60,6 +60,11 @@ def test_a_good_capture_shows_its_event():
     json.dumps(found)
 
 
+def asking(payment_ref, *, proven=True):
+    """A question as it is shown: with every key, whatever it names."""
+    return {"about": "payment", "payment_ref": payment_ref, "refund_ref": None, "order_ref": None, "proven": proven}
+
+
 class Terse(Stripe):
     """A gateway that says only that something happened, and signs where it posts to."""
 
@@ -89,7 +94,7 @@ def test_the_url_is_looked_at_as_well_and_what_would_be_asked_is_shown(url, quer
     terse = {"terse-main": Terse("terse-main", StripeSettings.model_validate(SETTINGS))}
     found = inspect_request(json.dumps(a_file(url=url)).encode(), terse, None, None, default_now=NOW)
     if query:
-        asked = {"about": "payment", "payment_ref": query}
+        asked = asking(query)
         assert found == {"verified": True, "reason": None, "events": [], "fetches": [asked]}
     else:
         assert found == {"verified": False, "reason": "the signature is good, but it names nothing", "events": []}
@@ -223,10 +228,22 @@ def test_a_capture_that_says_only_that_something_changed_shows_what_is_asked():
     accounts = {"telling-main": Telling("telling-main")}
     found = inspect_request(json.dumps(file).encode(), accounts, None, None, default_now=NOW)
     expected = {"verified": True, "reason": None, "events": []}
-    assert found == expected | {"fetches": [{"about": "payment", "payment_ref": "tr_1"}]}
+    assert found == expected | {"fetches": [asking("tr_1")]}
     file["url"] = "/webhooks/telling-main"
     found = inspect_request(json.dumps(file).encode(), accounts, None, None, default_now=NOW)
     assert not found["verified"]
+
+
+def test_a_capture_that_nobody_signed_is_not_shown_as_proven():
+    accounts = {"telling-main": Telling("telling-main", unsigned=True)}
+
+    def found(body):
+        file = {"account": "telling-main", "headers": {}, "body": body}
+        return inspect_request(json.dumps(file).encode(), accounts, None, None, default_now=NOW)
+
+    told = found('{"payment": "tr_1"}')
+    assert (told["verified"], told["proven"], told["fetches"]) == (True, False, [asking("tr_1", proven=False)])
+    assert found("{}")["reason"] == "nothing is signed, and what to ask about has no reference"
 
 
 def test_whoever_examines_is_told_all_and_is_heard():

@@ -16,8 +16,10 @@ from standardwebhooks import Webhook
 from sandbox.plays.standard import MAPPING, signed
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import BadPayload, BadSignature, Request, Stale
+from tillkeeper.gateways.account import key_label
+from tillkeeper.gateways.base import BadPayload, BadSignature, Request, Stale, Step
 from tillkeeper.gateways.standard import Standard, StandardSettings
+from tillkeeper.gateways.standard_signature import standard_key
 
 
 def gateway(*, mapping=None, without=(), **settings):
@@ -81,7 +83,10 @@ def test_a_public_key_verifies_v1a():
     signature = b64encode(private.sign(f"msg_1.{timestamp}.".encode() + BODY)).decode()
     headers = {"webhook-id": "msg_1", "webhook-timestamp": timestamp, "webhook-signature": f"v1a,{signature}"}
     assert events(it, request_of((headers, BODY)))
-    assert len(it.key_labels()) == 3
+    labels = it.key_labels()
+    assert sorted(label.partition(":")[0] for label in labels) == [f"webhook_secrets[{at}]" for at in range(3)]
+    assert labels[0] == key_label("webhook_secrets", 2, standard_key(SECRET))
+    assert it.verify(sent(BODY), NOW).key == labels[0]
     for bad in (f"v1a,{b64encode(bytes(64)).decode()}", "v1a,not base64!", f"v1,{signature}"):
         with pytest.raises(BadSignature):
             it.verify(request_of(({**headers, "webhook-signature": bad}, BODY)), NOW)
@@ -110,6 +115,7 @@ def test_an_unpadded_secret_is_taken():
 # --- any HMAC ---------------------------------------------------------------------------------------------------------
 
 TEXT_SECRET = "a-shared-secret-of-acme"
+BOTH = {"header": "x-sign", "timestamp_header": "x-time", "id_header": "x-id"}
 
 
 def mac(text, *, secret=None, algorithm="sha256"):
@@ -204,6 +210,80 @@ def test_a_time_in_a_header_of_its_own_and_no_tolerance():
         it.verify(request_of(({**headers, "x-sign": "0" * 5000}, BODY)), NOW)
 
 
+STAMP = str(int(NOW.timestamp()))
+
+
+@pytest.mark.parametrize(
+    ("signed", "moved"),
+    [
+        ("{timestamp}{body}", (STAMP[:-1], STAMP[-1:].encode() + BODY)),
+        ("{timestamp}{body}", (STAMP + BODY[:1].decode(), BODY[1:])),
+        ("{body}{timestamp}", (STAMP[1:], BODY + STAMP[:1].encode())),
+        ("{body}{timestamp}", (BODY[-1:].decode() + STAMP, BODY[:-1])),
+    ],
+)
+def test_a_time_may_touch_the_body_for_nobody_can_move_the_border(signed, moved):
+    it = described({"header": "x-sign", "timestamp_header": "x-time", "signed": signed, "tolerance_s": None})
+    text = signed.encode().replace(b"{timestamp}", STAMP.encode()).replace(b"{body}", BODY)
+
+    def request(timestamp, body):
+        return request_of(({"x-sign": mac(text).hex(), "x-time": timestamp}, body))
+
+    assert events(it, request(STAMP, BODY))
+    with pytest.raises(BadSignature):
+        it.verify(request(*moved), NOW)
+
+
+def test_what_stands_behind_the_body_is_set_off_by_a_sign():
+    it = described({**BOTH, "signed": "{body}.{timestamp}.{id}"})
+    headers = {"x-sign": mac(BODY + f".{STAMP}.e-1".encode()).hex(), "x-time": STAMP, "x-id": "e-1"}
+    assert events(it, request_of((headers, BODY)))
+
+
+@pytest.mark.parametrize(("unit", "told", "said"), [("s", 1000, "milliseconds"), ("ms", 1, "seconds")])
+def test_a_time_in_the_other_unit_is_said_to_be_one(unit, told, said):
+    it = described(
+        {"header": "x-sign", "timestamp_header": "x-time", "signed": "{timestamp}.{body}", "timestamp_unit": unit}
+    )
+    with pytest.raises(BadSignature, match=f"looks like {said}: set timestamp_unit") as caught:
+        it.verify(request_of(({"x-sign": "00", "x-time": str(int(STAMP) * told)}, BODY)), NOW)
+    assert caught.value.step is Step.HEADER
+
+
+def test_hexadecimal_is_read_in_either_case():
+    it = described({"header": "x-sign"})
+    assert events(it, request_of(({"x-sign": mac(BODY).hex().upper()}, BODY)))
+    it = described({"header": "x-sign", "encoding": "base64"})
+    with pytest.raises(BadSignature):
+        it.verify(request_of(({"x-sign": b64encode(mac(BODY)).decode().swapcase()}, BODY)), NOW)
+
+
+def test_an_id_that_is_not_signed_may_hold_any_sign_that_can_be_kept():
+    it = described({"header": "x-sign", "id_header": "x-id"}, without=("event_id",))
+
+    def sent_as(message_id):
+        return request_of(({"x-sign": mac(BODY).hex(), "x-id": message_id}, BODY))
+
+    (event,) = events(it, sent_as("urn:acme/e.1=7"))
+    assert event.event_id == "urn:acme/e.1=7"
+    for odd in ("", "a b", "a\n", "é", "x" * 256):
+        with pytest.raises(BadSignature):
+            it.verify(sent_as(odd), NOW)
+
+
+def test_signatures_of_another_scheme_beside_ours_are_left_out():
+    it = described({"header": "x-sign", "separator": " ", "prefix": "v1="})
+    assert events(it, request_of(({"x-sign": f"v0=abc v1={mac(BODY).hex()}"}, BODY)))
+    with pytest.raises(BadSignature, match="no signature of the form described"):
+        it.verify(request_of(({"x-sign": f"v0={mac(BODY).hex()}"}, BODY)), NOW)
+
+
+@pytest.mark.parametrize(("encoding", "secret"), [("hex", "00000000"), ("base64", b64encode(b"k" * 15).decode())])
+def test_a_secret_that_is_short_once_decoded_is_refused_at_start(encoding, secret):
+    with pytest.raises(ValidationError, match="16 bytes or more"):
+        gateway(signature={"header": "x-sign", "secret_encoding": encoding}, webhook_secrets=[secret])
+
+
 @pytest.mark.parametrize(
     ("signature", "word"),
     [
@@ -213,8 +293,14 @@ def test_a_time_in_a_header_of_its_own_and_no_tolerance():
         ({"header": "x-sign", "signed": "{colour}.{body}"}, "there is no {colour}"),
         ({"header": "x-sign", "signed": "{url}"}, "must hold {body}"),
         ({"header": "x-sign", "signed": "{body}{body}"}, "must hold {body}"),
-        ({"header": "x-sign", "signed": "{timestamp}{body}", "timestamp_header": "x-time"}, "such as a dot"),
+        ({"header": "x-sign", "signed": "{timestamp}1{body}", "timestamp_header": "x-time"}, "such as a dot"),
+        ({"header": "x-sign", "signed": "{body}1{timestamp}", "timestamp_header": "x-time"}, "such as a dot"),
         ({"header": "x-sign", "signed": "{id}x{body}", "id_header": "x-id"}, "such as a dot"),
+        ({"header": "x-sign", "signed": "{id}{body}", "id_header": "x-id"}, "such as a dot"),
+        ({"header": "x-sign", "signed": "{body}{id}", "id_header": "x-id"}, "such as a dot"),
+        ({**BOTH, "signed": "{id}{timestamp}{body}"}, "such as a dot"),
+        ({**BOTH, "signed": "{timestamp}{id}.{body}"}, "such as a dot"),
+        ({**BOTH, "signed": "{body}{timestamp}{id}"}, "such as a dot"),
         ({"header": "x-sign", "timestamp_key": "t"}, "signature_key"),
         ({"header": "x sign"}, "pattern"),
         ({"header": "x-sign", "algorithm": "md5"}, "sha256"),
@@ -326,6 +412,15 @@ def test_a_form_is_read_as_one():
     )
     event = said(f"id=1&state=paid&order=O-1&payment=P-1&sum=1.50&at={int(NOW.timestamp())}".encode(), it)
     assert (event.order_ref, event.amount) == ("O-1", 150)
+
+
+def test_a_field_whose_own_name_holds_dots_comes_before_a_path():
+    fields = {"body": "form", "event_id": "data.id", "kind": "data.state", "kinds": {"paid": "payment.succeeded"}}
+    fields |= {"order_ref": "data.order", "payment_ref": "data.payment", "amount": "sum", "currency": "=EUR"}
+    it = gateway(mapping={**fields, "occurred_at": "at", "time": "unix"})
+    told = f"data.id=1&data.state=paid&data.order=O-1&data.payment=P-1&sum=1.50&at={STAMP}"
+    event = said(told.encode(), it)
+    assert (event.event_id, event.order_ref, event.payment_ref) == ("1", "O-1", "P-1")
 
 
 @pytest.mark.parametrize(

@@ -155,11 +155,14 @@ async def test_people_read_words(config, tmp_path):
 
 def test_what_its_gateway_would_be_asked_is_said_in_words(capsys):
     asked = {"about": "payment", "order_ref": None, "payment_ref": "tr_1", "refund_ref": None}
-    _print(Path("m.json"), {"verified": True, "reason": None, "events": [], "fetches": [asked]})
+    found = {"verified": True, "reason": None, "events": [], "fetches": [asked]}
+    _print(Path("m.json"), found)
     said = (
         "m.json: verified; it says only that something happened\n  the gateway is asked about a payment: payment tr_1\n"
     )
     assert capsys.readouterr().out == said
+    _print(Path("m.json"), found | {"proven": False})
+    assert capsys.readouterr().out == said.replace("verified", "nothing is signed, anybody could have sent it")
 
 
 async def test_one_that_is_not_verified_makes_the_answer_no_and_keeps_its_place(config, tmp_path):

@@ -16,6 +16,8 @@ from tillkeeper.accounts import KnownAccounts
 from tillkeeper.doctor.examining import Patient, examine
 from tillkeeper.doctor.findings import ADVICE, BY_STEP, Finding
 from tillkeeper.gateways.base import BadPayload, BadSignature, Refused, Request, Step
+from tillkeeper.gateways.mollie import MollieSettings
+from tillkeeper.gateways.paystack import PaystackSettings
 from tillkeeper.gateways.registry import build
 from tillkeeper.gateways.square import SquareSettings
 from tillkeeper.gateways.standard import StandardSettings
@@ -94,6 +96,28 @@ def test_test_mode_at_a_live_account():
     live = stripe(api_key="sk_live_0123456789")
     assert examined(live, received(genuine())).finding is Finding.WRONG_MODE  # signed right: the parser says it
     assert examined(live, received(genuine(secret=OTHER_SECRET))).finding is Finding.WRONG_MODE
+
+
+PAYSTACK_HEADER, MOLLIE_HEADER = "x-paystack-signature", "x-mollie-signature"
+
+
+@pytest.mark.parametrize("mode", ["live", "test"])
+@pytest.mark.parametrize(
+    ("settings", "header", "body"),
+    [
+        (PaystackSettings(gateway="paystack", secret_keys=["sk_live_0"]), PAYSTACK_HEADER, {"data": {"domain": ...}}),
+        (
+            MollieSettings(gateway="mollie", api_key="live_0123", signing_secrets=["a-secret"]),
+            MOLLIE_HEADER,
+            {"resource": "event", "_embedded": {"entity": {"mode": ...}}},
+        ),
+    ],
+    ids=["paystack", "mollie"],
+)
+def test_a_mode_that_is_told_by_a_word(settings, header, body, mode):
+    request = Request(headers={header: ["00"]}, body=json.dumps(body, default=lambda _: mode).encode())
+    found = examined(build("main", settings), request)
+    assert found.finding is (Finding.WRONG_MODE if mode == "test" else Finding.WRONG_SECRET)
 
 
 HEADERS, BODY = genuine()

@@ -56,6 +56,19 @@ async def test_of_each_gateway_it_is_told_what_was_paid_or_what_is_asked(explain
         assert any("fetches" in found for found in told) or not play.fetched
 
 
+async def test_each_file_is_explained_to_people_and_what_nobody_signed_is_not_called_verified(captured, explained):
+    directory, _ = captured
+    files = sorted(directory.glob("*.json"))
+    ended = await tillkeeper("inspect", "--config", directory / "tillkeeper.toml", *files)
+    assert (ended.code, ended.err) == (1, "")
+    heads = [line for line in ended.out.splitlines() if not line.startswith(" ")]
+    for file, head in zip(files, heads, strict=True):
+        found = explained[file.stem]
+        proof = "verified" if found.get("proven", True) else "nothing is signed"
+        assert head.startswith(f"{file}: {proof if found['verified'] else 'NOT verified'}")
+    assert "the gateway is asked about a payment: " in ended.out
+
+
 async def test_for_people_it_says_how_to_look_at_them(tmp_path):
     ended = await tillkeeper("sandbox", "--capture", tmp_path / "c", "--gateways", "stripe")
     assert ended.code == 0

@@ -120,12 +120,13 @@ def _print(file: Path, found: dict[str, Any]) -> None:
             print(f"  {diagnosis['advice']}")
         return
     events, fetches = found["events"], found.get("fetches", ())
+    proof = "verified" if found.get("proven", True) else "nothing is signed, anybody could have sent it"
     if events:
-        print(f"{name}: verified, {len(events)} events")
+        print(f"{name}: {proof}, {len(events)} events")
     elif fetches:
-        print(f"{name}: verified; it says only that something happened")
+        print(f"{name}: {proof}; it says only that something happened")
     else:
-        print(f"{name}: verified; it holds no event that matters")
+        print(f"{name}: {proof}; it holds no event that matters")
     for event in events:
         print(f"  {event['kind']}  {shown(event['event_id'])}")
         for line in _lines(event):

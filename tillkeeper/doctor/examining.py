@@ -20,7 +20,15 @@ from tillkeeper.gateways.base import BadPayload, Gateway, Refused, Request, Stal
 TRIED_BODY_BYTES_MAX: Final = 256 * 1024  # each of some ten ways to write it costs its length
 OTHERS_MAX: Final = 50  # accounts whose keys are tried
 # How different gateways say that an object is of test mode.
-MODE_FIELDS: Final = (("livemode",), ("live_mode",), ("live",), ("data", "object", "livemode"))
+MODE_FIELDS: Final = (
+    ("livemode",),
+    ("live_mode",),
+    ("live",),
+    ("data", "object", "livemode"),
+    ("data", "domain"),  # Paystack
+    ("_embedded", "entity", "mode"),  # Mollie
+)
+MODES: Final = {"true": True, "live": True, "false": False, "test": False}
 
 
 class Patient(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,8 +186,11 @@ def _old_secret(patient: Patient) -> Found:
 
 
 def _other_account(patient: Patient) -> Found:
-    """Good by another account's keys, perhaps of another gateway."""
-    if not (_is_about_the_signature(patient) or patient.refused.step is Step.HEADER):
+    """Good by another account's keys, perhaps of another gateway.
+
+    At whichever step it was refused: a gateway that decodes before it verifies calls another's delivery unreadable.
+    """
+    if _is_proven(patient.gateway, patient.request, patient.now):
         return None
     for name, gateway in sorted(patient.others.items())[:OTHERS_MAX]:
         if name != patient.gateway.account and _is_proven(gateway, patient.request, patient.now):
@@ -208,10 +219,9 @@ def _told_mode(body: bytes) -> bool | None:
         value: object = content
         for name in path:
             value = value.get(name) if isinstance(value, dict) else None
-        if value in (True, "true"):
-            return True
-        if value in (False, "false"):
-            return False
+        told = MODES.get(value) if isinstance(value, str) else value
+        if isinstance(told, bool):
+            return told
     return None
 
 

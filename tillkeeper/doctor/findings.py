@@ -26,8 +26,9 @@ class Finding(StrEnum):
 
 ADVICE: Final[Mapping[Finding, str]] = {
     Finding.HEADER_MISSING: (
-        "What the signature needs did not arrive whole: see that the proxy passes all headers on, each once and "
-        "unchanged. If nobody but the gateway should know this address, it may be somebody who tries it out."
+        "What the signature needs did not arrive whole, or not in the form that the settings say: see that the proxy "
+        "passes all headers on, each once and unchanged. If nobody but the gateway should know this address, it may be "
+        "somebody who tries it out."
     ),
     Finding.CLOCK_SKEW: (
         "The signature is good, but not of this time: set this machine's clock by NTP. If the clock is right, "

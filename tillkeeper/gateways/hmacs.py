@@ -18,13 +18,23 @@ _ENCODE: Final[dict[Encoding, Callable[[bytes], bytes]]] = {
 
 
 class HmacKeys:
-    """The keys of one setting.  A secret given as text is used as its UTF-8 bytes."""
+    """The keys of one setting.  A secret given as text is used as its UTF-8 bytes.
+
+    `places` tells where in the setting each stands, if other keys stand between them.
+    """
 
     def __init__(
-        self, setting: str, secrets: Sequence[str | bytes], *, digest: str = "sha256", encoding: Encoding = "hex"
+        self,
+        setting: str,
+        secrets: Sequence[str | bytes],
+        *,
+        digest: str = "sha256",
+        encoding: Encoding = "hex",
+        places: Sequence[int] | None = None,
     ) -> None:
         self._setting = setting
-        self.labels = tuple(key_label(setting, at, secret) for at, secret in enumerate(secrets))
+        places = range(len(secrets)) if places is None else places
+        self.labels = tuple(key_label(setting, at, secret) for at, secret in zip(places, secrets, strict=True))
         self._encode = _ENCODE[encoding]
         self._keyed = [  # once: to set up a key costs half of what signing a body does
             (label, hmac.new(_bytes(secret), digestmod=digest))

@@ -45,6 +45,9 @@ def inspect_request(
 ) -> dict[str, Any]:
     """What `tillkeeper inspect --json` prints for one file.  Never raises.
 
+    Besides what every line has, `proven` stands there, as false, where nothing is signed and anybody could have sent
+    it; `fetches` where the gateway is asked; `diagnosis` where it is refused and `examine` is given.
+
     `account` and `now` are the options, which win over the file; `default_now` is the time where neither says.
     `examine` says more of a delivery that is refused (tillkeeper/doctor).
     """
@@ -85,10 +88,13 @@ def _explained(gateway: Gateway, request: Request, now: datetime) -> dict[str, A
         events, fetches = gateway.parse(verified), fetches_of(gateway, verified)
     except Refused as refused:
         # The receiver takes no such delivery, so nobody may read `true` and go on.
-        raise BadPayload(f"the signature is good, but {refused.reason}", refused.step) from None
+        proof = "the signature is good, but" if verified.proven else "nothing is signed, and"
+        raise BadPayload(f"{proof} {refused.reason}", refused.step) from None
     found: dict[str, Any] = {"verified": True, "reason": None, "events": [_shown(event) for event in events]}
+    if not verified.proven:
+        found["proven"] = False
     if fetches:  # what happened is not in the delivery: the gateway is asked
-        found["fetches"] = [msgspec.to_builtins(fetch) for fetch in fetches]
+        found["fetches"] = [msgspec.structs.asdict(fetch) for fetch in fetches]
     return found
 
 

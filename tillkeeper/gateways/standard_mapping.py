@@ -182,10 +182,13 @@ def _items(content: object, path: str) -> list[Any]:
 
 
 def _value(content: object, path: str) -> object:
-    """What stands at a path; None where it, or anything on the way to it, is absent, null or empty."""
+    """What stands at a path; None where it, or anything on the way to it, is absent, null or empty.
+
+    A field whose own name is the whole path comes first: in a form, a name may hold dots.
+    """
     if path.startswith(FIXED):
         return path.removeprefix(FIXED)
-    for name in path.split("."):
+    for name in (path,) if isinstance(content, dict) and path in content else path.split("."):
         if isinstance(content, dict):
             content = content.get(name)
         elif isinstance(content, list) and name.isascii() and name.isdigit():

@@ -5,9 +5,8 @@ Source of the first: the specification standard-webhooks.md and the package `sta
 
 import re
 from base64 import b64decode
-from binascii import Error as NotBase64
 from binascii import unhexlify
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, ClassVar, Final, Literal, Self
 
@@ -28,9 +27,15 @@ SECRET_BYTES_MIN: Final = 16
 SIGNATURES_MAX: Final = 10  # of one header: old and new keys, and versions to come
 HEADER_CHARS_MAX: Final = 4096
 _PLACE: Final = re.compile(r"\{(\w+)\}")
-# What follows could else be taken for a part of it: the signature would not tell where one ends.
-_RUNS_ON: Final = re.compile(r"\{(timestamp|id)\}(?![^\w{-])", re.ASCII)
+# Towards the body stands a sign that is in neither: the signature would not tell where one ends, and whoever holds a
+# signed delivery could move the border.  A time may touch the body, if that shows no digit there (_check_border).
+_RUNS_ON: Final = re.compile(r"\{id\}(?![^\w{-])|\{timestamp\}(?![^\w{-]|\Z)", re.ASCII)  # before the body
+_RUNS_INTO: Final = re.compile(r"(?<![^\w}-])\{id\}|(?<![^\w}-])(?!\A)\{timestamp\}", re.ASCII)  # behind it
 _ID: Final = re.compile(r"[\w-]{1,255}", re.ASCII)
+_UNSIGNED_ID: Final = re.compile(r"[!-~]{1,255}", re.ASCII)  # printable, no spaces: it is kept, and shown
+MILLISECONDS_FROM: Final = (
+    10**11
+)  # a time from here on is none in seconds (the year 5138), one before none in ms (1973)
 _HEADER_NAME: Final = r"^[A-Za-z0-9-]{1,64}$"
 
 # By prefix of the header names; Svix names them after itself.
@@ -39,7 +44,7 @@ STANDARD_HEADERS: Final[Sequence[tuple[str, str, str]]] = (
     ("svix-id", "svix-timestamp", "svix-signature"),
 )
 
-Places = Literal["body", "timestamp", "id", "url"]
+UNITS: Final = {"s": "seconds", "ms": "milliseconds"}
 HeaderName = Annotated[str, Field(pattern=_HEADER_NAME)]
 
 
@@ -70,9 +75,11 @@ class SignatureSettings(BaseModel):
             raise ValueError(f"signed: there is no {{{unknown.pop()}}}; there are body, timestamp, id and url")
         if self.signed.count("{body}") != 1:
             raise ValueError("signed must hold {body} once, or anybody could change it")
-        if _RUNS_ON.search(self.signed):
+        before, _, behind = self.signed.partition("{body}")
+        if _RUNS_ON.search(before) or _RUNS_INTO.search(behind):
             raise ValueError(
-                "signed: behind {timestamp} and {id} stands a sign that is no letter or digit, such as a dot"
+                "signed: between {timestamp} or {id} and the body stands a sign that is no letter or digit, such as a "
+                "dot; only {timestamp} may touch {body}"
             )
         if "timestamp" in places and self.timestamp_header is None and self.timestamp_key is None:
             raise ValueError("signed holds {timestamp}: timestamp_header or timestamp_key says where it is")
@@ -96,14 +103,14 @@ class StandardSignature:
     HEADERS: ClassVar[frozenset[str]] = frozenset(name for names in STANDARD_HEADERS for name in names)
 
     def __init__(self, secrets: Sequence[str]) -> None:
-        symmetric = [it for it in secrets if not it.startswith(PUBLIC_KEY_PREFIX)]
-        self._keys = HmacKeys("webhook_secrets", [standard_key(it) for it in symmetric], encoding="base64")
+        symmetric = {at: standard_key(it) for at, it in enumerate(secrets) if not it.startswith(PUBLIC_KEY_PREFIX)}
+        self._keys = HmacKeys("webhook_secrets", [*symmetric.values()], encoding="base64", places=[*symmetric])
         self._public = [
             (key_label("webhook_secrets", at, it), ed25519_key(it))
             for at, it in enumerate(secrets)
             if it.startswith(PUBLIC_KEY_PREFIX)
         ]
-        self.labels = (*self._keys.labels, *(label for label, _ in self._public))
+        self.labels = (*self._keys.labels, *(label for label, _ in self._public))  # each names its place in the list
 
     def check(self, request: Request, now: datetime) -> tuple[str, str]:
         """The key's label and the message's id.  Raises BadSignature."""
@@ -132,9 +139,19 @@ class StandardSignature:
         return None
 
 
-def _check_id(message_id: str) -> None:
-    if not _ID.fullmatch(message_id):
-        raise BadSignature("the message's id is not of letters, digits, - and _", Step.HEADER)
+def _check_id(message_id: str, *, is_signed: bool = True) -> None:
+    if is_signed and not _ID.fullmatch(message_id):
+        raise BadSignature("the message's id, which is signed, is not of letters, digits, - and _", Step.HEADER)
+    if not is_signed and not _UNSIGNED_ID.fullmatch(message_id):
+        raise BadSignature("the message's id is not of 1 to 255 printable characters of ASCII", Step.HEADER)
+
+
+def _check_border(template: str, body: bytes) -> None:
+    """A time is digits alone: where the body shows none, it is certain where one ends and the other begins."""
+    if ("{timestamp}{body}" in template and body[:1].isdigit()) or (
+        "{body}{timestamp}" in template and body[-1:].isdigit()
+    ):
+        raise BadSignature("the body has a digit where the signed time touches it, so nobody can tell them apart")
 
 
 def _versions(told: str) -> Mapping[str, Sequence[str]]:
@@ -168,18 +185,24 @@ def ed25519_key(secret: str) -> Ed25519PublicKey:
         raise ValueError(f"webhook_secrets: after whpk_ a public key is base64 of {ED25519_BYTES} bytes") from None
 
 
+_DECODE: Final[Mapping[str, Callable[[str], bytes]]] = {
+    "hex": unhexlify,
+    "base64": lambda secret: b64decode(secret, validate=True),
+}
+
+
 def keys_of(settings: SignatureSettings, secrets: Sequence[str]) -> list[str | bytes]:
     """The secrets as they are used.  Raises ValueError."""
+    decode = _DECODE.get(settings.secret_encoding)
+    if decode is None:  # text
+        return [*secrets]
     try:
-        match settings.secret_encoding:
-            case "text":
-                return list(secrets)
-            case "hex":
-                return [unhexlify(it) for it in secrets]
-            case _:  # base64
-                return [b64decode(it, validate=True) for it in secrets]
-    except (NotBase64, ValueError):
+        keys = [decode(it) for it in secrets]
+    except ValueError:
         raise ValueError(f"webhook_secrets: a secret is not {settings.secret_encoding}") from None
+    if any(len(key) < SECRET_BYTES_MIN for key in keys):
+        raise ValueError(f"webhook_secrets: decoded, a secret has {SECRET_BYTES_MIN} bytes or more")
+    return [*keys]
 
 
 class DescribedSignature:
@@ -201,7 +224,8 @@ class DescribedSignature:
             self._check_time(timestamp, now)
         message_id = "" if it.id_header is None else request.header(it.id_header.lower())
         if it.id_header is not None:
-            _check_id(message_id)
+            _check_id(message_id, is_signed="{id}" in it.signed)
+        _check_border(it.signed, request.body)
         parts = {"timestamp": timestamp or "", "id": message_id, "url": it.url or ""}
         label = self._keys.label_of(_filled(it.signed, parts, request.body), *signatures)
         return label, message_id
@@ -213,17 +237,20 @@ class DescribedSignature:
             raise BadSignature("the signature header is too long", Step.HEADER)
         items = [header] if it.separator is None and it.signature_key is None else header.split(it.separator or ",")
         if it.signature_key is None:
-            return [self._bare(item.strip()) for item in items[:SIGNATURES_MAX]], None
+            return self._bare(item.strip() for item in items[:SIGNATURES_MAX]), None
         pairs = [item.strip().partition("=") for item in items[: 2 * SIGNATURES_MAX]]
         times = [value for name, _, value in pairs if name == it.timestamp_key]
         if it.timestamp_key is not None and len(times) != 1:
             raise BadSignature(f"the signature header does not tell one {it.timestamp_key}", Step.HEADER)
-        return [self._bare(value) for name, _, value in pairs if name == it.signature_key], next(iter(times), None)
+        return self._bare(value for name, _, value in pairs if name == it.signature_key), next(iter(times), None)
 
-    def _bare(self, signature: str) -> str:
-        if not signature.startswith(self._settings.prefix):
-            raise BadSignature(f"the signature does not begin with {self._settings.prefix}", Step.HEADER)
-        return signature.removeprefix(self._settings.prefix)
+    def _bare(self, signatures: Iterable[str]) -> list[str]:
+        """Without the prefix; what does not have it is another scheme's, and left out."""
+        it = self._settings
+        bare = [each.removeprefix(it.prefix) for each in signatures if each.startswith(it.prefix)]
+        if not bare:
+            raise BadSignature("the signature header holds no signature of the form described", Step.HEADER)
+        return [each.lower() for each in bare] if it.encoding == "hex" else bare
 
     def _check_time(self, timestamp: str, now: datetime) -> None:
         it = self._settings
@@ -232,6 +259,11 @@ class DescribedSignature:
         signed_s = int(timestamp) / (1000 if it.timestamp_unit == "ms" else 1)
         age_s = now.timestamp() - signed_s
         if it.tolerance_s is not None and abs(age_s) > it.tolerance_s:
+            unit: Literal["s", "ms"] = "ms" if int(timestamp) >= MILLISECONDS_FROM else "s"
+            if unit != it.timestamp_unit:
+                raise BadSignature(
+                    f"the signed time looks like {UNITS[unit]}: set timestamp_unit to {unit}", Step.HEADER
+                )
             when, signed_at = "ago" if age_s > 0 else "ahead", datetime.fromtimestamp(min(signed_s, UNIX_S_MAX), UTC)
             raise Stale(f"signed {abs(age_s):.0f} s {when}, more than {it.tolerance_s} s", signed_at)
 

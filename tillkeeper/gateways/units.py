@@ -13,14 +13,24 @@ from tillkeeper.domain.money import BadMoney, exponent, minor, minor_from_major
 from tillkeeper.gateways.base import BadPayload
 
 # The digits in which gateways count, where they are not those of ISO 4217.
-STRIPE: Final = MappingProxyType({"ISK": 2, "UGX": 2, "MGA": 0})  # "Zero-decimal currencies" and "Special cases"
-ADYEN: Final = MappingProxyType({"CLP": 2, "CVE": 0, "IDR": 0, "ISK": 2})  # "Currency codes and minor units"
-CHECKOUT: Final = MappingProxyType({"CLP": 2})  # "Format the amount value", where its last two digits are always 00
-PAYSTACK: Final = MappingProxyType({"XOF": 2, "RWF": 2})  # it counts hundredths everywhere; of francs as its plugins do
+STRIPE: Final = MappingProxyType({"ISK": 2, "UGX": 2, "MGA": 0})
+ADYEN: Final = MappingProxyType({"CLP": 2, "CVE": 0, "IDR": 0, "ISK": 2})
+CHECKOUT: Final = MappingProxyType({"CLP": 2})
+PAYSTACK: Final = MappingProxyType({"XOF": 2, "RWF": 2})
 ISO: Final[Mapping[str, int]] = MappingProxyType({})
 
-# ISO 4217's numeric codes, where a gateway writes those.
+# ISO 4217's numeric codes, where a gateway writes those (Lakala's oldest notices).
 NUMERIC: Final = MappingProxyType({"156": "CNY", "344": "HKD", "840": "USD", "978": "EUR"})
+
+# Whose each table is, and what says so: docs/gateways.md prints them.
+TABLES: Final[Mapping[str, tuple[Mapping[str, int], str]]] = MappingProxyType(
+    {
+        "adyen": (ADYEN, 'docs.adyen.com, "Currency codes and minor units"'),
+        "checkout": (CHECKOUT, 'checkout.com/docs, "Format the amount value": the last two digits are always 00'),
+        "paystack": (PAYSTACK, "it counts hundredths everywhere; of francs as its plugins do, unsure"),
+        "stripe": (STRIPE, 'docs.stripe.com, "Zero-decimal currencies" and "Special cases"'),
+    }
+)
 
 
 def from_minor(amount: object, currency: str, digits: Mapping[str, int] = ISO) -> int:

@@ -1,0 +1,31 @@
+"""Every gateway's delivery at every other gateway's account: the doctor says whose it is."""
+
+import importlib
+
+import pytest
+from meaning import outcome
+from specimen import NOW
+
+from tillkeeper.doctor.examining import Patient, examine
+from tillkeeper.doctor.findings import Finding
+from tillkeeper.gateways.base import Refused
+from tillkeeper.gateways.registry import GATEWAYS
+
+
+@pytest.fixture(scope="module")
+def everyone(keys):
+    return [importlib.import_module(f"specimen_{name}").specimen(keys) for name in sorted(GATEWAYS)]
+
+
+def test_a_delivery_at_any_other_gateway_is_refused_and_known_by_its_account(specimen, everyone):
+    own, is_proven = specimen.gateway.account, specimen.gateway.verify(specimen.valid, NOW).proven
+    accounts = {it.gateway.account: it.gateway for it in everyone}
+    for other in everyone:
+        if other.gateway.account == own:
+            continue
+        refused = outcome(other, specimen.valid)
+        assert isinstance(refused, Refused), other.gateway.account
+        patient = Patient(gateway=other.gateway, request=specimen.valid, now=NOW, refused=refused, others=accounts)
+        found = examine(patient)
+        told = (found.finding is Finding.OTHER_ACCOUNT, f"the account {own} " in found.detail)
+        assert told == (is_proven, is_proven), (other.gateway.account, found)
