@@ -202,8 +202,9 @@ def test_no_other_reading_of_what_is_signed_is_taken(genuine, changed):
     told = {"signType": "RSA2"}
     assert text_of(changed | told) == text_of(genuine | told)
     body = plain_of(changed | told | {"sign": sign(KEYS.own, genuine | told, "RSA2")})
-    with pytest.raises(BadSignature, match="another field"):
+    with pytest.raises(BadSignature, match="another field") as refused:
         THE_GATEWAY.verify(request_of((HEADERS, body)), NOW)
+    assert refused.value.step is Step.CONTENT  # or people would look for another key
     with pytest.raises(BadSignature, match="another field"):
         THE_GATEWAY.hear(BY_ORDER, heard_of((HEADERS, body)), now=NOW)
 
