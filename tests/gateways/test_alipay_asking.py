@@ -367,6 +367,13 @@ def test_a_refund_that_succeeded_has_its_own_amount_and_time():
     assert the(told(REFUND, without(REFUND_ANSWER, "gmt_refund_pay"))).occurred_at == NOW
 
 
+def test_refunds_that_each_trade_numbers_from_one_are_events_of_their_own():
+    question = Question(about="refund", order_ref="ORDER-1", refund_ref="R-1")  # asked by the order's number
+    first, second = (the(told(question, REFUND_ANSWER | {"trade_no": it})) for it in (TRADE_NO, "9" * 28))
+    assert (first.refund_ref, first.amount, first.occurred_at) == (second.refund_ref, second.amount, second.occurred_at)
+    assert first.event_id != second.event_id
+
+
 @pytest.mark.parametrize("change", [{}, {"refund_status": ""}, {"refund_status": None}])
 def test_success_without_a_refund_status_is_no_refund(change):
     content = without(REFUND_ANSWER, "refund_status") | change

@@ -254,6 +254,15 @@ def test_an_aggregated_payment():
     assert event_of(without(AGGREGATED, "trade_time")).occurred_at == NOW
 
 
+@pytest.mark.parametrize("word", ["FAIL", "CLOSE"])
+def test_a_failure_is_not_lost_behind_a_word_without_a_time_that_came_before(word):
+    waiting = event_of(without(AGGREGATED, "trade_time") | {"trade_status": "DEAL"})
+    end = event_of(AGGREGATED | {"trade_status": word})  # its trade_time is two seconds before
+    assert standing(waiting)[0] is Status.PROCESSING
+    for events in ((waiting, end), (end, waiting)):
+        assert standing(*events)[0] is Status.FAILED
+
+
 @pytest.mark.parametrize(("word", "state"), STATES.items())
 def test_every_state_of_an_aggregated_payment(word, state):
     events = events_of(AGGREGATED | {"trade_status": word})

@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64encode
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from hypothesis import given
 from hypothesis import strategies as st
+from meaning import WRONG_LEAVES
 from playwalk import asked, delivered, ledger_of, outcome_of, put_of, story_of, truth_of
 from pydantic import ValidationError
 from specimen import NOW, heard_of, private_pem, public_pem, request_of, rsa_keys
@@ -27,6 +29,7 @@ from tillkeeper.gateways.base import (
     Denied,
     Named,
     Question,
+    Refused,
     Step,
 )
 from tillkeeper.gateways.registry import build
@@ -157,6 +160,59 @@ def test_a_changed_json_text_field_is_refused():
         a_gateway().verify(msgspec.structs.replace(request, body=changed), NOW)
 
 
+# What is signed of an order that another merchant made, with this one's number in a text of its own.
+OTHERS = PAYMENT | {
+    "mchId": "11111111",
+    "outTradeNo": "CHEAP-1",
+    "totalFee": 1,
+    "attach": '{"x":"&mchId=93762611&outTradeNo=ORDER-1&p="}',
+}
+LAST = "&mchId=11111111&nonceStr=NotificationNonce1234567890&openId=15&outTradeNo=CHEAP-1"
+CARDS = "&bankType=ICBC&cardNo=1234&cardType=DC&couponFee=100&couponId0=10000"
+
+
+@pytest.mark.parametrize(
+    ("genuine", "changed"),
+    [
+        (
+            OTHERS,
+            without(OTHERS, "bankType", "cardNo", "cardType", "couponFee", "couponId0", "nonceStr", "openId")
+            | {"attach": '{"x":"', "mchId": "93762611", "outTradeNo": "ORDER-1", "p": f'"}}{CARDS}{LAST}'},
+        ),
+        (
+            OTHERS,
+            without(OTHERS, "bankType", "cardNo", "cardType", "couponFee", "couponId0", "nonceStr", "openId")
+            | {"attach": '{"x":"', "mchId": "93762611", "outTradeNo": "ORDER-1"}
+            | {f'p="}}{CARDS}&mchId': f"11111111{LAST.removeprefix('&mchId=11111111')}"},
+        ),
+        (
+            REFUND,
+            without(REFUND, "refundFee", "refundId")
+            | {"outTradeNo": "ORDER-1&refundFee=400&refundId=RFWP2026100500001"},
+        ),
+        (
+            REFUND,
+            without(REFUND, "refundId", "refundRequestSource")
+            | {"refundFee": 400, "refundId=RFWP2026100500001&refundRequestSource": "API"},
+        ),
+    ],
+    ids=["of another merchant", "in a name", "refund in a value", "refund in a name"],
+)
+def test_no_other_reading_of_what_is_signed_is_taken(genuine, changed):
+    told = {"signType": "RSA2"}
+    assert text_of(changed | told) == text_of(genuine | told)
+    body = plain_of(changed | told | {"sign": sign(KEYS.own, genuine | told, "RSA2")})
+    with pytest.raises(BadSignature, match="another field") as refused:
+        THE_GATEWAY.verify(request_of((HEADERS, body)), NOW)
+    assert refused.value.step is Step.CONTENT  # or people would look for another key
+    with pytest.raises(BadSignature, match="another field"):
+        THE_GATEWAY.hear(BY_ORDER, heard_of((HEADERS, body)), now=NOW)
+
+
+def test_a_merchants_text_may_hold_separators():
+    assert events_of(PAYMENT | {"attach": "fish & chips&more=5&", "body": {"a": "b&c=d"}}) == events_of(PAYMENT)
+
+
 @pytest.mark.parametrize(
     "more",
     [
@@ -213,6 +269,30 @@ def test_what_is_another_merchants_or_apps_counts_for_nothing():
 def test_a_card_that_was_bound_changes_nothing():
     assert events_of(CARD) == ()
     assert questions_of(CARD) == ()
+
+
+def test_a_blank_type_of_event_which_nobody_signed_hides_no_payment():
+    assert events_of(PAYMENT | {"eventType": ""}) == events_of(PAYMENT)
+
+
+@pytest.mark.parametrize("state", ["WAIT_PAY", "PAYING", "CLOSED", "REFUND"])
+def test_a_signed_answer_is_no_notice_of_a_payment(state):
+    with pytest.raises(BadPayload, match="tradeState"):
+        events_of(PAYMENT_ANSWER | {"tradeState": state})
+
+
+FAILED = without(PAYMENT, "timeEnd", "transactionId") | {"resultCode": "FAIL", "errorCode": "PAY_ERROR"}
+
+
+@pytest.mark.parametrize("name", sorted(FAILED))
+def test_a_wrong_type_in_a_failure_is_refused_or_harmless(name):
+    """The conformance suite's specimen succeeded: of what did not, other fields are read."""
+    for leaf in WRONG_LEAVES:
+        with suppress(Refused):
+            assert {it.kind for it in events_of(FAILED | {name: leaf})} <= {Kind.PAYMENT_FAILED}
+        with suppress(Refused, Denied):
+            answer = answer_to(BY_ORDER, FAILED | {"resultCode": "SUCCESS", "tradeState": "PAY_ERROR", name: leaf})
+            assert {it.kind for it in answer.events} <= {Kind.PAYMENT_FAILED}
 
 
 @pytest.mark.parametrize(

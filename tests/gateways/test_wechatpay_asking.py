@@ -228,13 +228,13 @@ def test_what_a_refund_says_by_its_status(status, kind, failure, at):
     assert (event.kind, event.failure, event.amount, event.currency) == (kind, failure, 400, "CNY")
     assert (event.refund_ref, event.payment_ref, event.order_ref) == ("R-1", PAYMENT.payment_ref, "ORDER-1")
     assert event.occurred_at == at
-    assert event.event_id == f"query:R-1:{kind}:{at:%Y%m%dT%H%M%SZ}:400"
+    assert event.event_id == f"query:{PAYMENT.payment_ref}:R-1:{kind}:{at:%Y%m%dT%H%M%SZ}:400"
 
 
 # What is no answer.
 
 
-@pytest.mark.parametrize("code", ["ORDER_NOT_EXIST", "RESOURCE_NOT_EXISTS"])
+@pytest.mark.parametrize("code", ["ORDER_NOT_EXIST", "ORDERNOTEXIST", "RESOURCE_NOT_EXISTS"])
 @pytest.mark.parametrize("question", [PAYMENT, BY_ORDER, REFUND])
 def test_what_does_not_exist_is_not_found_and_not_failed(question, code):
     content = {"code": code, "message": "订单不存在"}

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from certificates import issue
+from cryptography.hazmat.primitives.serialization import Encoding
 from specimen import NOW, heard_of, rsa_keys, with_header
 from specimen_wechatpay import APIV3_KEY, KEY_ID, SERIAL, settings_of, specimen
 from wechatpayv3 import core as package_core
@@ -216,6 +217,22 @@ def test_a_certificate_counts_while_it_is_valid(gateway):
     with pytest.raises(BadSignature):
         gateway.verify(request(key, after), after)
     assert lacks(gateway, request(key, after), after) is not None
+
+
+def test_a_configured_certificate_counts_while_it_is_valid_and_then_the_list_is_fetched():
+    gateway = made(platform_certs={NEW.serial: NEW_CERTIFICATE.public_bytes(Encoding.PEM).decode()})
+    assert gateway.key_labels()[0] == NEW.serial
+    for at in (NEW_CERTIFICATE.not_valid_before_utc, NEW_CERTIFICATE.not_valid_after_utc):
+        assert gateway.verify(request(at=at), at).key == NEW.serial
+        assert lacks(gateway, request(at=at), at) is None
+    for at in (
+        NEW_CERTIFICATE.not_valid_before_utc - timedelta(seconds=1),
+        NEW_CERTIFICATE.not_valid_after_utc + timedelta(seconds=1),
+    ):
+        with pytest.raises(BadSignature, match="not valid at this time; was it renewed") as refused:
+            gateway.verify(request(at=at), at)
+        assert refused.value.step is Step.KEY
+        assert lacks(gateway, request(at=at), at) is not None
 
 
 def test_certificates_before_and_after_their_time_are_passed_over(gateway):

@@ -51,6 +51,7 @@ from tillkeeper.gateways.base import (
 )
 from tillkeeper.gateways.chain import Chained, chained, leaf
 from tillkeeper.gateways.fields import reference_or_none
+from tillkeeper.gateways.pairs import check_unambiguous
 
 SIGNATURE_CHARS_MAX: Final = 1024  # 344 for a key of 2,048 bits, 684 for 4,096
 
@@ -170,7 +171,7 @@ STATES: Final[Mapping[str, State]] = {
     "TRADE_FINISHED": State(
         kind=Kind.PAYMENT_SUCCEEDED, times=("gmt_payment", "gmt_close", "gmt_create", "notify_time")
     ),
-    # Closed for want of payment; one that was refunded whole is closed too, but REFUND goes first.
+    # Closed for want of payment; one that was paid and refunded whole is closed too, but REFUND goes first.
     "TRADE_CLOSED": State(
         kind=Kind.PAYMENT_CANCELLED,
         times=("gmt_close", "gmt_create", "notify_time"),
@@ -183,12 +184,16 @@ REFUND: Final = State(
     kind=Kind.REFUND_SUCCEEDED, times=("gmt_refund", "gmt_close", "gmt_payment", "gmt_create", "notify_time")
 )
 
-# What an event is made from.  passback_params is the merchant's own text, and some put such names into it.
-DECIDING: Final = (
-    *("app_id", "seller_id", "notify_id", "out_trade_no", "trade_no", "out_biz_no", "trade_status"),
-    *("total_amount", "refund_fee", *REFUND.times),
+# What an event is made from.
+DECIDING: Final = frozenset(
+    {
+        *("app_id", "seller_id", "notify_id", "notify_type", "out_trade_no", "trade_no", "out_biz_no", "trade_status"),
+        *("total_amount", "refund_fee", *REFUND.times),
+    }
 )
-MERCHANTS_OWN: Final = "passback_params"
+# The merchant's own text, into which some put such names.  Sorted as they are signed, notify_id comes before it, then
+# refund_fee and seller_id behind it, so that it could have swallowed no other without one of these.
+LESS_STRICT: Final = {"passback_params": ("notify_id", "refund_fee", "seller_id")}
 
 # sub_code of an API answer.
 FAILURES: Final[Mapping[str, FailureClass]] = {
@@ -219,7 +224,8 @@ ABOUT: Final = About(
     title="Alipay",
     title_zh="支付宝",
     verifies="RSA-SHA256 over the sorted form fields, with a public key or a certificate under Alipay's root",
-    uncovered="no time is signed: a notice that is sent again is known by its `notify_id`",
+    uncovered="no time is signed: a notice that is sent again is known by its `notify_id`.  The signature does not "
+    "tell a field from a text that holds `&name=`: such texts are refused where it matters",
     dedupes_by="`notify_id`",
     acknowledges="200 with `success`",
     queries="trades by trade number or order reference; refunds by request number; answers' signatures are verified",
@@ -235,8 +241,11 @@ ABOUT: Final = About(
     Set `app_id`, and `seller_id` where several sellers share the app.
     Pass your URL as `notify_url` with every order; it must be reachable without redirects.
     Use your order reference as `out_trade_no`.
+    Write no `&notify_id=`, `&refund_fee=` or `&seller_id=` into `passback_params`, and no `&name=` of any field into
+      subject and body: such notices are refused.
     Alipay tells of no refund before it ends: register each with `PUT /orders/{order_ref}/refunds/{refund_ref}`,
-      with your `out_request_no` as its reference.
+      with your `out_request_no` as its reference, which must be unique within the account, though
+      Alipay asks that within one trade only.
     Pay one fen through it: the notice must be accepted, and the order be `paid`.
     """,
 )
@@ -273,7 +282,7 @@ class Alipay(Gateway):
         # Older families of notices sign sign_type as well.
         if not any(self._is_signed(signature, signing_text(each).encode(received.charset)) for each in signed):
             raise BadSignature(f"the signature is not by {self._trusted.label}")
-        _check_unambiguous(fields)
+        check_unambiguous(fields, DECIDING, LESS_STRICT)
         return Verified(key=self._trusted.label, content=fields)
 
     def key_labels(self) -> tuple[str, ...]:
@@ -357,6 +366,8 @@ class Alipay(Gateway):
     def _event(
         self, fields: Mapping[str, str], state: State, *, amount: int | None = None, total: int | None = None
     ) -> PaymentEvent:
+        if self._seller_id is not None and not fields.get("seller_id"):
+            raise BadPayload("seller_id is missing, though it tells the sellers of one app apart")
         occurred_at = _occurred_at(fields, state.times)
         made = PaymentEvent(
             event_id=fields.get("notify_id") or _event_id(fields, state, occurred_at, total),
@@ -399,33 +410,21 @@ def _signature(sign: str) -> bytes:
     return signature
 
 
-def _check_unambiguous(fields: Mapping[str, str]) -> None:
-    """The signed text does not tell fields from values that hold `&name=`, so one must not hide in the other."""
-    for name, value in fields.items():
-        if "&" in value and _may_hide(name, value):
-            raise BadSignature(f"{name} holds what may be another field")
-
-
-def _may_hide(name: str, value: str) -> bool:
-    if name in DECIDING:
-        return True  # numbers, times and references, in which Alipay allows no `&`
-    return name != MERCHANTS_OWN and any(f"&{deciding}=" in value for deciding in DECIDING)
-
-
 def _refunded(fields: Mapping[str, str]) -> int | None:
     """What the payment has given back so far, or None if the notice is not about a refund.
 
-    Notices of payments and of unpaid closing may carry refund_fee=0.00, which tells of no refund.  A gmt_refund without
-    refund_fee happens to no notice seen.  If the trade is closed, all was given back, and that is total_amount; if not,
-    nobody knows how much, and a wrong sum would be worse than a refusal, which has Alipay send again and people look.
+    Notices of payments and of unpaid closing may carry refund_fee=0.00, which tells of no refund.  A trade that was
+    paid and is closed gave all back, told or not, as an answer of that state is read too.  A gmt_refund
+    without refund_fee happens to no notice seen: if the trade is not closed, nobody knows how much it was, and a wrong
+    sum would be worse than a refusal, which has Alipay send again and people look.
     """
     total = money(fields, "refund_fee")
-    if not fields.get("gmt_refund"):
+    if fields.get("trade_status") == "TRADE_CLOSED" and (fields.get("gmt_payment") or fields.get("gmt_refund")):
+        total = total or _amount(fields)
+    elif not fields.get("gmt_refund"):
         return total or None
-    if total is None and fields.get("trade_status") == "TRADE_CLOSED":
-        total = _amount(fields)
     if total is None:
-        raise BadPayload("gmt_refund tells of a refund, but refund_fee is missing")
+        raise BadPayload("the notice tells of a refund, but refund_fee is missing")
     return total
 
 

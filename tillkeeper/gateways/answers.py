@@ -39,6 +39,8 @@ def _from_http_date(written: str) -> datetime | None:
 def queried(event: PaymentEvent) -> PaymentEvent:
     """The event as a query's, under a name made of what it says.  Raises BadPayload where it means nothing."""
     ref = event.refund_ref or event.dispute_ref or event.payment_ref
+    if event.refund_ref is not None and event.payment_ref is not None:
+        ref = f"{event.payment_ref}:{ref}"  # a merchant may number the refunds of each payment from one
     amount = event.amount if event.total is None else event.total
     name = f"query:{ref}:{event.kind}:{event.occurred_at:%Y%m%dT%H%M%SZ}:{'' if amount is None else amount}"
     if event.capture_ref is not None:  # two parts of one amount may be captured within a second

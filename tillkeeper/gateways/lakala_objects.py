@@ -185,7 +185,8 @@ def _aggregated_payment(account: str, fields: Fields, word: str, heard_at: datet
         event_id=f"{trade_no}:{word}",
         kind=state.kind,
         account=account,
-        occurred_at=_time_or(fields, "trade_time", heard_at),
+        # A failure's own time could seem to lie before a word that it was on its way, and be lost.
+        occurred_at=heard_at if state.failure else _time_or(fields, "trade_time", heard_at),
         order_ref=text(fields, "out_trade_no"),
         payment_ref=trade_no,
         amount=amount,

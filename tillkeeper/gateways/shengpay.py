@@ -43,6 +43,7 @@ from tillkeeper.gateways.base import (
     Verified,
 )
 from tillkeeper.gateways.fields import reference_or_none, text, text_or_none
+from tillkeeper.gateways.pairs import check_unambiguous
 from tillkeeper.gateways.shengpay_objects import FAIL, OK, SIGN, Fields
 from tillkeeper.gateways.times import moment_from_compact
 
@@ -104,7 +105,7 @@ ABOUT: Final = About(
     title_zh="盛付通",
     verifies="RSA over all fields but `sign` that are not blank, sorted by name, SHA-256 or SHA-1 as the account says",
     uncovered="the signature is over the fields, not over the layout of the JSON around them, nor over the names of "
-    "blank fields",
+    "blank fields.  It does not tell a field from a text that holds `&name=`: such texts are refused where it matters",
     dedupes_by="`transactionId` of payments; `refundId` and the status of refunds",
     acknowledges="200 with the text SUCCESS",
     queries="payments by ShengPay's number or the order reference, refunds by `outRefundNo`, once `app_id` and "
@@ -123,7 +124,8 @@ ABOUT: Final = About(
     Ask ShengPay for the address of its API, and put it into `api_base` if it is another.
     Make orders with signType RSA2; if they are made with RSA, set `sign_type` to that.
     Pass your URL as `notifyUrl` with every order and every refund; in production it must be https.
-    Use your order reference as `outTradeNo`, and your refund's reference as `outRefundNo`.
+    Use your order reference as `outTradeNo`, your refund's reference as `outRefundNo`, and no `&name=` with the name
+      of one of ShengPay's fields in `attach`, for such notices are refused.
     Register each refund with `PUT /orders/{order_ref}/refunds/{refund_ref}`, with your `outRefundNo` as its reference.
     Notices of bound and unbound cards may come to the same URL; they are answered with success and change nothing.
     Pay and refund one fen in the test environment: the order must be `paid`, then `refunded`.
@@ -247,17 +249,18 @@ class ShengPay(Gateway):
             signature = b64decode(sign, validate=True)
         except ValueError:
             raise BadSignature("sign is not base64", Step.HEADER) from None
-        signed = objects.signing_text({name: objects.as_signed(value, raw[name]) for name, value in fields.items()})
+        texts = {name: objects.as_signed(value, raw[name]) for name, value in fields.items()}
         try:
-            self._key.verify(signature, signed.encode(), PKCS1v15(), self._hash)
+            self._key.verify(signature, objects.signing_text(texts).encode(), PKCS1v15(), self._hash)
         except InvalidSignature:
             raise BadSignature("sign is not by the shengpay_public_key") from None
+        check_unambiguous(texts, objects.DECIDING)  # one key signs for all merchants, and attach is a merchant's text
         return fields
 
     def _is_taken(self, notice: Notice) -> bool:
         """Ours, and about money; a card's notice has a type of event, and no returnCode."""
         fields = notice.fields
-        if not self._is_ours(fields) or "eventType" in fields:
+        if not self._is_ours(fields) or text_or_none(fields, "eventType") is not None:
             return False
         if text(fields, "returnCode") != OK:
             raise BadPayload("returnCode is not SUCCESS, yet the notice is signed")

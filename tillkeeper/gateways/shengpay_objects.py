@@ -24,6 +24,15 @@ OK: Final = "SUCCESS"
 FAIL: Final = "FAIL"
 SIGN: Final = "sign"
 
+# What an event is made from, or whether there is one.
+DECIDING: Final = frozenset(
+    {
+        *("appId", "mchId", "signType", "returnCode", "resultCode", "errorCode", "eventType"),
+        *("outTradeNo", "transactionId", "tradeState", "tradeType", "totalFee", "timeEnd"),
+        *("refundId", "outRefundNo", "refundStatus", "refundFee", "refundSuccessTime"),
+    }
+)
+
 _CODE: Final = re.compile(r"[A-Z_]{1,64}", re.ASCII)
 _FEN: Final = re.compile(r"\d{1,18}", re.ASCII)
 
@@ -73,8 +82,13 @@ def code_of(fields: Fields) -> str | None:
 
 
 def notice_state(fields: Fields) -> tuple[State, str]:
-    """How a payment ended, by its notice, and ShengPay's word for it."""
+    """How a payment ended, by its notice, and ShengPay's word for it.
+
+    A signed answer could be posted as a notice, and its resultCode says only that the question was a good one.
+    """
     if _is_ok(fields):
+        if text_or_none(fields, "tradeState") not in (None, OK):
+            raise BadPayload("tradeState is not SUCCESS: an answer's, for notices have none")
         return State(kind=Kind.PAYMENT_SUCCEEDED), OK
     code = code_of(fields) or FAIL
     return State(kind=Kind.PAYMENT_FAILED, failure=FAILURES.get(code, FailureClass.UNKNOWN)), code
@@ -114,7 +128,7 @@ def payment_event(account: str, fields: Fields, state: State, word: str, told_at
     """
     is_paid = state.kind is Kind.PAYMENT_SUCCEEDED
     order_ref, time_end = text(fields, "outTradeNo"), text_or_none(fields, "timeEnd")
-    is_told = is_paid or fields.get("totalFee") not in {None, ""}
+    is_told = is_paid or fields.get("totalFee") not in (None, "")
     return PaymentEvent(
         event_id="",
         kind=state.kind,

@@ -53,7 +53,14 @@ from tillkeeper.gateways.fields import at, moment_from_rfc3339, moment_from_unix
 from tillkeeper.gateways.freshness import check_fresh
 from tillkeeper.gateways.wechatpay_asking import NOT_FOUND
 from tillkeeper.gateways.wechatpay_certificates import PATH as CERTIFICATES_PATH
-from tillkeeper.gateways.wechatpay_certificates import REST, Certificate, certificates_in, is_certificate_serial, kept
+from tillkeeper.gateways.wechatpay_certificates import (
+    REST,
+    Certificate,
+    certificate_of,
+    certificates_in,
+    is_certificate_serial,
+    kept,
+)
 from tillkeeper.gateways.wechatpay_objects import ToldAt, refund_notice, transaction_event
 
 TIMESTAMP_HEADER: Final = "wechatpay-timestamp"
@@ -128,8 +135,8 @@ class WeChatPaySettings(AccountModel):
 ABOUT: Final = About(
     title="WeChat Pay v3",
     title_zh="微信支付",
-    verifies="RSA-SHA256 over time, nonce and body, signed within 300 s, with the platform certificate or public key "
-    "that the delivery names; the resource in it opens with AES-256-GCM",
+    verifies="RSA-SHA256 over time, nonce and body, signed within 300 s, with the platform certificate, in its time, "
+    "or the public key that the delivery names; the resource in it opens with AES-256-GCM",
     dedupes_by="the notice's `id`",
     acknowledges="204 without a body",
     queries="transactions by WeChat Pay's number or the order reference; refunds by `out_refund_no`; answers' "
@@ -171,9 +178,12 @@ class WeChatPay(Gateway):
         self._merchant = settings
         self._signer = _signer(settings)
         self._cipher = AESGCM(settings.apiv3_key.encode())
-        self._keys: Mapping[str, tuple[str, RSAPublicKey]] = {
-            _serial(serial): (serial, rsa_certificate(pem)[1]) for serial, pem in settings.platform_certs.items()
-        } | {_serial(key_id): (key_id, rsa_public_key(pem)) for key_id, pem in settings.public_keys.items()}
+        self._public_keys: Mapping[str, tuple[str, RSAPublicKey]] = {
+            _serial(key_id): (key_id, rsa_public_key(pem)) for key_id, pem in settings.public_keys.items()
+        }
+        self._configured: Mapping[str, Certificate] = {
+            _serial(serial): certificate_of(serial, pem) for serial, pem in settings.platform_certs.items()
+        }
         self._certificates: Mapping[str, Certificate] = {}  # fetched; beside those that are configured
         self._listed_at: datetime | None = None
 
@@ -200,7 +210,7 @@ class WeChatPay(Gateway):
 
     def key_labels(self) -> tuple[str, ...]:
         """By serial number or id."""
-        return tuple(label for label, _ in self._keys.values())
+        return (*(it.serial for it in self._configured.values()), *(label for label, _ in self._public_keys.values()))
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """One event for a payment or a refund of this merchant's, none for others."""
@@ -278,13 +288,18 @@ class WeChatPay(Gateway):
         return Answer(found=True, events=() if event is None else (queried(event),))
 
     def _key(self, serial: str, now: datetime, certificates: Mapping[str, Certificate]) -> tuple[str, RSAPublicKey]:
+        """A public key has no end; a certificate counts in its time alone, configured or fetched."""
         name = _serial(serial)
-        if (configured := self._keys.get(name)) is not None:
-            return configured
-        fetched = certificates.get(name)
-        if fetched is None or not fetched.is_valid_at(now):
+        if (public_key := self._public_keys.get(name)) is not None:
+            return public_key
+        certificate = self._configured.get(name) or certificates.get(name)
+        if certificate is None:
             raise BadSignature("wechatpay-serial names none of the platform_certs and public_keys", Step.KEY)
-        return fetched.serial, fetched.key
+        if not certificate.is_valid_at(now):
+            raise BadSignature(
+                f"the platform certificate {certificate.serial} is not valid at this time; was it renewed?", Step.KEY
+            )
+        return certificate.serial, certificate.key
 
     def _open(self, resource: object) -> bytes:
         """What is encrypted in a notice or an answer.  Only who knows the apiv3_key can have written it."""

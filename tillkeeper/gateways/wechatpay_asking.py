@@ -26,7 +26,7 @@ OK: Final = 200
 NOT_FOUND: Final = 404
 AGAIN_STATUSES: Final = frozenset({202, 429})  # accepted, but not done; too often
 DENIED_STATUSES: Final = frozenset({401, 403})
-NOT_FOUND_CODES: Final = frozenset({"ORDER_NOT_EXIST", "RESOURCE_NOT_EXISTS"})
+NOT_FOUND_CODES: Final = frozenset({"ORDER_NOT_EXIST", "ORDERNOTEXIST", "RESOURCE_NOT_EXISTS"})  # pages differ
 DENIED_CODES: Final = frozenset({"SIGN_ERROR", "NO_AUTH", "MCH_NOT_EXISTS", "APPID_MCHID_NOT_MATCH"})
 
 _REF: Final = re.compile(r"[0-9A-Za-z_|*@-]{1,64}", re.ASCII)  # what WeChat Pay allows in a merchant's numbers

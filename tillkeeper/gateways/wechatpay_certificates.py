@@ -66,19 +66,25 @@ def kept(known: Mapping[str, Certificate], new: Mapping[str, Certificate], now: 
     return dict(sorted(valid, key=lambda pair: pair[1].valid_until, reverse=True)[:ROTATED_MAX])
 
 
+def certificate_of(serial: str, pem: str) -> Certificate:
+    """A certificate under the serial number that it is known by here.  Raises ValueError."""
+    certificate = leaf(pem)
+    return Certificate(
+        serial=serial,
+        key=rsa_certificate(pem)[1],
+        valid_from=certificate.not_valid_before_utc,
+        valid_until=certificate.not_valid_after_utc,
+    )
+
+
 def _certificate(listed: object, unsealed: Callable[[object], bytes], name: Callable[[str], str]) -> Certificate:
     serial = text(listed, "serial_no")
     try:
         pem = unsealed(at(listed, ["encrypt_certificate"])).decode()
-        number, key = rsa_certificate(pem)
-        certificate = leaf(pem)
+        number = rsa_certificate(pem)[0]
+        found = certificate_of(serial, pem)
     except ValueError:
         raise BadPayload("what is encrypted is no certificate") from None
     if name(f"{number:x}") != name(serial):
         raise BadPayload("a certificate has another serial number than the list says")
-    return Certificate(
-        serial=serial,
-        key=key,
-        valid_from=certificate.not_valid_before_utc,
-        valid_until=certificate.not_valid_after_utc,
-    )
+    return found
