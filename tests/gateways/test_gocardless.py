@@ -242,13 +242,22 @@ def test_a_cause_that_nobody_knows_is_unknown(cause):
     assert (event.failure, event.failure_code) == (FailureClass.UNKNOWN, cause)
 
 
-def test_a_failure_that_is_to_be_collected_again_is_on_its_way():
+@pytest.mark.parametrize("status", ["failed", "pending_submission", "submitted"])
+def test_a_failure_that_is_to_be_collected_again_is_on_its_way(status):
     (event,) = answered(
         an_event("submitted", at=EARLIER),
         an_event("failed", cause="insufficient_funds", will_attempt_retry=True),
-        status="pending_submission",
+        status=status,
     )
-    assert (event.kind, event.failure) == (Kind.PAYMENT_PENDING, None)
+    assert (event.kind, event.failure, event.occurred_at) == (Kind.PAYMENT_PENDING, None, NOW)
+
+
+def test_a_failure_after_the_last_collection_is_one():
+    again = an_event("failed", at=EARLIER, cause="insufficient_funds", will_attempt_retry=True)
+    (event,) = answered(again, an_event("failed", cause="bank_account_closed"), status="failed")
+    assert (event.kind, event.failure) == (Kind.PAYMENT_FAILED, FailureClass.ACCOUNT_FROZEN)
+    (event,) = answered(an_event("resubmission_requested"), status="failed")
+    assert (event.kind, event.failure, event.occurred_at) == (Kind.PAYMENT_FAILED, FailureClass.UNKNOWN, TOLD_AT)
 
 
 def test_a_success_tells_amount_order_and_time_of_the_confirmation():
