@@ -28,6 +28,7 @@ from sandbox.plays.paypal import (
 )
 from sandbox.truth.ledger import Ledger
 from tests.sandbox.asking import answer as asked_at
+from tillkeeper.asking.keys import Keys, NoKey
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.failures import FailureClass
@@ -47,6 +48,8 @@ from tillkeeper.gateways.paypal_certificates import (
     KEPT_FOR,
     LEARNT_MAX,
     LIVE_NAME,
+    REFUSED_FOR,
+    REFUSED_MAX,
     SANDBOX_NAME,
     Certificates,
     trust_in,
@@ -244,7 +247,7 @@ def heard(pem, status=200):
     return heard_of(({}, pem.encode() if isinstance(pem, str) else pem), status)
 
 
-def test_an_unknown_certificate_is_fetched_once_and_kept_for_a_day():
+def test_an_unknown_certificate_is_fetched_once_and_kept_for_some_days():
     gateway, request = a_learner(), signed()
     assert refused(gateway, request) is Step.KEY
     assert gateway.key_labels() == ()
@@ -293,6 +296,71 @@ def test_the_certificate_in_use_is_fetched_anew_before_it_lapses():
     assert again.url == URL
     gateway.learn(again, heard(identity().chain), now=later)
     assert gateway.verify(signed(), NOW + KEPT_FOR)
+
+
+def test_the_certificate_in_use_is_the_one_that_verified_last():
+    """Anybody can have another of PayPal's fetched after it."""
+    gateway, other = a_learner(), URL[:-1] + "9"
+    for url in (URL, other):
+        gateway.learn(Call(method="GET", url=url, headers={}), heard(identity().chain), now=NOW)
+    assert gateway.refresh(now=NOW, nonce="n").url == other
+    assert gateway.verify(signed(), NOW)
+    assert gateway.refresh(now=NOW, nonce="n").url == URL
+
+
+@pytest.mark.parametrize(("pem", "status"), [("", 404), ("<html>", 200)])
+def test_an_address_that_yields_none_is_left_alone_for_a_while(pem, status):
+    gateway = a_learner()
+    for at in (NOW, NOW + REFUSED_FOR):
+        assert gateway.lacks(signed(), now=at, nonce="n")
+        with pytest.raises(BadSignature):
+            gateway.learn(CALL, heard(pem, status), now=at)
+        with pytest.raises(BadSignature, match="a short time ago"):
+            gateway.lacks(signed(), now=at + REFUSED_FOR / 2, nonce="n")
+    later = NOW + 3 * REFUSED_FOR
+    gateway.learn(CALL, heard(identity().chain), now=later)
+    assert gateway.verify(signed(), later)
+
+
+def test_addresses_without_end_are_not_remembered_without_end():
+    certificates = Certificates({}, trust_in(identity().authority))
+    for at in range(REFUSED_MAX + 1):
+        certificates.refuse(f"{URL}{at}", NOW)
+    assert not certificates.is_refused(f"{URL}0", NOW)
+    assert certificates.is_refused(f"{URL}1", NOW)
+
+
+async def test_strange_addresses_keep_no_receiver_from_the_certificate_neither_before_nor_after_a_restart():
+    """Somebody posts one a second, well formed, and each answer is 404; PayPal's delivery comes between."""
+
+    class Kept:
+        learnt = ()
+
+        async def keys_of(self, account):
+            return list(self.learnt)
+
+        async def put(self, account, key):
+            self.learnt = (key,)
+
+    async def send(call):
+        assert is_reachable
+        return heard(identity().chain) if call.url == URL else heard("", 404)
+
+    def a_receiver():
+        return Keys(a_learner(), send, shelf=kept, now=lambda: NOW, monotonic_s=lambda: passed_s)
+
+    kept, passed_s, is_reachable = Kept(), 0.0, True
+    receiver = a_receiver()
+    for passed_s in range(120):
+        with pytest.raises((BadSignature, NoKey)):
+            await receiver.fetch_for(signed(url=f"{URL}{passed_s}"))
+    with pytest.raises(NoKey):
+        await receiver.fetch_for(signed())
+    with pytest.raises(NoKey):
+        await receiver.fetch_for(signed(url=f"{URL}x"))
+    assert await receiver.fetch_for(signed())  # PayPal sends again
+    is_reachable = False
+    assert await a_receiver().fetch_for(signed())
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,7 @@ class PayPal(Gateway):
     settings: ClassVar[type[AccountModel]] = PayPalSettings
     about: ClassVar[About] = ABOUT
     asks: ClassVar[frozenset[Asks]] = frozenset({"payment", "refund"})
+    keeps_keys: ClassVar[bool] = True
     kept_headers: ClassVar[frozenset[str]] = frozenset(
         {
             ID_HEADER,
@@ -199,6 +200,7 @@ class PayPal(Gateway):
             certificate.key.verify(signature, self._signed_text(request), PKCS1v15(), SHA256())
         except InvalidSignature:
             raise BadSignature("the signature is not PayPal's for this webhook and body") from None
+        self._certificates.used(url)
         return Verified(key=certificate.label, content=request.body)
 
     def key_labels(self) -> tuple[str, ...]:
@@ -210,11 +212,15 @@ class PayPal(Gateway):
         url = self._url_in(request)
         _signature_in(request)
         self._signed_text(request)
-        return None if self._certificates.at_hand(url, now) is not None else _fetching(url)
+        if self._certificates.at_hand(url, now) is not None:
+            return None
+        if self._certificates.is_refused(url, now):
+            raise BadSignature("PayPal had no such certificate a short time ago", Step.KEY)
+        return _fetching(url)
 
     def refresh(self, *, now: datetime, nonce: str) -> Call | None:  # noqa: ARG002 - nothing is signed
-        """The certificate that was fetched last, so that it does not lapse while PayPal goes on to sign with it."""
-        url = self._certificates.latest
+        """The certificate in use, so that it does not lapse while PayPal goes on to sign with it."""
+        url = self._certificates.in_use
         return None if url is None else _fetching(url)
 
     def learn(self, call: Call, heard: Heard, *, now: datetime) -> None:
@@ -222,10 +228,12 @@ class PayPal(Gateway):
         if heard.status in asking.AGAIN_STATUSES or heard.status >= asking.BROKEN:
             raise AskAgain(f"status {heard.status}")
         if heard.status != asking.OK:
+            self._certificates.refuse(call.url, now)
             raise BadSignature(f"PayPal has no such certificate: status {heard.status}", Step.KEY)
         try:
             self._certificates.learn(call.url, heard.body.decode("ascii"), now)
         except ValueError as error:
+            self._certificates.refuse(call.url, now)
             raise BadSignature(f"what was fetched is no certificate of PayPal's: {error}", Step.KEY) from None
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
