@@ -127,6 +127,18 @@ def answer_to(question, content, status=200):
     return a_gateway().hear(question, heard_of(({"Date": "Mon, 05 Oct 2026 11:59:57 GMT"}, body), status), now=NOW)
 
 
+def summary_after(*events):
+    facts = OrderFacts()
+    for event in events:
+        facts = apply(facts, event)
+    order = Order(order_ref="ORDER-1", amount=12900, currency="EUR", accounts=frozenset({"paypal-main"}))
+    return summarize(order, facts)
+
+
+def status_after(*events):
+    return summary_after(*events).status
+
+
 def refused(gateway, request, now=NOW):
     with pytest.raises(BadSignature) as caught:
         gateway.verify(request, now)
@@ -1015,12 +1027,39 @@ def test_an_approved_order_whose_captures_all_failed_has_failed():
     later = (NOW + timedelta(seconds=9)).strftime("%Y-%m-%dT%H:%M:%SZ")
     declined = a_capture(status="DECLINED", processor_response={"response_code": "5120"})
     answer = answer_to(ORDER, paid_order(declined) | {"update_time": later})
-    facts = OrderFacts()
-    for event in (approved, *answer.events):
-        facts = apply(facts, event)
-    order = Order(order_ref="ORDER-1", amount=12900, currency="EUR", accounts=frozenset({"paypal-main"}))
-    assert summarize(order, facts).status is Status.FAILED
+    assert status_after(approved, *answer.events) is Status.FAILED
     assert {it.failure for it in answer.events} == {FailureClass.INSUFFICIENT_FUNDS}
+
+
+@pytest.mark.parametrize("status", ["VOIDED", "EXPIRED"])
+@pytest.mark.parametrize(
+    "times", [{"update_time": "2026-10-08T12:00:00Z"}, {"create_time": None, "update_time": None}]
+)
+def test_an_approved_order_whose_authorization_was_let_go_is_over(status, times):
+    approved = event_of("CHECKOUT.ORDER.APPROVED", an_order())
+    declined = a_capture(status="DECLINED")
+    authorization = a_capture(id="3AUT1", status=status, **times)
+    told = answer_to(ORDER, paid_order(declined, authorizations=[authorization])).events
+    assert status_after(approved, *told) is Status.FAILED
+    assert (told[-1].kind, told[-1].failure) == (Kind.PAYMENT_CANCELLED, AUTHORIZATIONS[status][1])
+    assert told[-1].payment_ref == f"order-{ORDER_ID}"
+
+
+def test_an_order_tells_what_its_captures_gave_back():
+    """Nobody else does where the refunds' webhooks were lost: the capture says only that it was a part."""
+    given = a_refund(5000, seller_payable_breakdown={"total_refunded_amount": paypal_money(7000, "EUR")})
+    capture = a_capture(status="PARTIALLY_REFUNDED")
+    told = answer_to(ORDER, paid_order(capture, refunds=[given])).events
+    assert [(it.kind, it.payment_ref, it.refund_ref, it.amount, it.total) for it in told[1:]] == [
+        (Kind.REFUND_SUCCEEDED, CAPTURE_ID, "1REF1", 5000, None),
+        (Kind.REFUND_SUCCEEDED, CAPTURE_ID, None, None, 7000),
+    ]
+    assert {it.order_ref for it in told} == {"ORDER-1"}
+    assert summary_after(*told).refunded == 7000
+    alone = answer_to(ORDER, paid_order(capture, refunds=[a_refund(5000, seller_payable_breakdown=None)])).events
+    assert (summary_after(*alone).refunded, len(alone)) == (5000, 2)
+    pending = answer_to(ORDER, paid_order(capture, refunds=[a_refund(5000, status="PENDING")])).events
+    assert summary_after(*pending).status is Status.REFUNDING
 
 
 @pytest.mark.parametrize(

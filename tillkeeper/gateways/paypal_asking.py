@@ -42,6 +42,7 @@ ORDERS: Final[Mapping[str, tuple[Kind, FailureClass | None]]] = {
     "APPROVED": (Kind.PAYMENT_PENDING, None),
     "VOIDED": (Kind.PAYMENT_CANCELLED, FailureClass.USER_CANCELLED),
 }
+CAME_TO_NOTHING: Final = frozenset({Kind.PAYMENT_FAILED, Kind.PAYMENT_CANCELLED})
 ORDERS_UNPAID: Final = frozenset({"CREATED", "SAVED", "PAYER_ACTION_REQUIRED"})
 
 
@@ -114,7 +115,7 @@ def _authorization_state(content: object) -> Said:
 
 
 def _order_states(content: object) -> Iterator[Said]:
-    """Where it was paid, its captures and authorizations tell; where all of them failed, it did as well."""
+    """Where it was paid, its captures, authorizations and refunds tell; where nothing came of all, nor did of it."""
     status = text(content, "status")
     if status in ORDERS:
         yield objects.order(content, *ORDERS[status])
@@ -122,15 +123,18 @@ def _order_states(content: object) -> Iterator[Said]:
         raise BadPayload("status of the order is none that is known")
     told = [said for unit in objects.purchase_units(content) for said in _unit_states(unit)]
     yield from told
-    if told and status == "COMPLETED" and all(it.kind is Kind.PAYMENT_FAILED for it in told):
-        failed = objects.order(content, Kind.PAYMENT_FAILED, told[-1].failure)
-        yield msgspec.structs.replace(failed, failure_code=told[-1].failure_code)
+    if told and status == "COMPLETED" and all(it.kind in CAME_TO_NOTHING for it in told):
+        last = told[-1]
+        over = objects.order(content, last.kind, last.failure)
+        since = max(filter(None, (over.since, last.since)), default=None)  # not before its approval, by either's time
+        yield msgspec.structs.replace(over, since=since, failure_code=last.failure_code)
 
 
 def _unit_states(unit: object) -> Iterator[Said]:
     order_ref = objects.order_ref_of(unit)
     told = [said for it in _listed(unit, "captures") for said in _capture_states(it)]
     told += [_authorization_state(it) for it in _listed(unit, "authorizations")]
+    told += [said for it in _listed(unit, "refunds") for said in objects.refund_and_total(it)]
     for said in told:
         yield msgspec.structs.replace(said, order_ref=said.order_ref or order_ref)
 

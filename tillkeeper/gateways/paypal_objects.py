@@ -8,7 +8,7 @@ own, whose reference tells what it is: `order-ID` and `authorization-ID`.  Sales
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -139,6 +139,15 @@ def refund(content: object) -> Said:
     if captured is None:
         raise BadPayload("the refund names no capture among its links")
     return _refund(content, refund_ref, captured, text(content, "status"))
+
+
+def refund_and_total(content: object) -> Iterator[Said]:
+    """A refund, and all that its capture gave back until then where a completed one tells that."""
+    said, breakdown = refund(content), at(content, ["seller_payable_breakdown"])
+    yield said
+    if said.kind is Kind.REFUND_SUCCEEDED and at(breakdown, ["total_refunded_amount"]) is not None:
+        total, currency = money(breakdown, "total_refunded_amount")
+        yield msgspec.structs.replace(said, refund_ref=None, amount=None, total=total, currency=currency)
 
 
 def sale_refund(content: object) -> Said:
