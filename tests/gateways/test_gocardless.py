@@ -367,6 +367,12 @@ def test_a_refund_may_name_the_order():
     assert event.order_ref == "ORDER-1"
 
 
+def test_a_refund_of_a_mandate_is_known_and_changes_nothing():
+    refund = gocardless_refund("RF1", "PM1", 400, "EUR", links={"mandate": "MD1"})
+    answer = a_gateway().hear(REFUND, heard({"refunds": refund}), now=NOW)
+    assert (answer.found, answer.events) == (True, ())
+
+
 @pytest.mark.parametrize("wrong", [{"id": "RF2"}, {"status": "of next year"}, {"links": {}}])
 def test_a_refund_that_cannot_be_is_refused(wrong):
     refund = gocardless_refund("RF1", "PM1", 400, "EUR") | wrong

@@ -589,6 +589,10 @@ def test_refunds_of_the_first_api():
     event = event_of("PAYMENT.SALE.REFUNDED", a_sale_refund())
     assert (event.kind, event.refund_ref) == (Kind.REFUND_SUCCEEDED, "sale-1REF1")
     assert (event.payment_ref, event.amount) == (f"sale-{CAPTURE_ID}", 12900)
+    minus = a_sale_refund(amount={"total": "-4.00", "currency": "EUR"})
+    assert event_of("PAYMENT.SALE.REFUNDED", minus).amount == 400
+    (asked,) = answer_to(SALE_REFUND, minus).events
+    assert asked.amount == 400
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ class GoCardless(Gateway):
             return Answer(found=False)
         said = self._refund if question.about == "refund" else self._payment
         events = tuple(queried(event) for event in said(question, content, told_at))
-        return Answer(found=bool(events), events=events)
+        return Answer(found=bool(events) or question.about == "refund", events=events)
 
     def _call(self, path: str) -> Call:
         headers = {
@@ -218,6 +218,8 @@ class GoCardless(Gateway):
         refund = at(content, ["refunds"])
         if text(refund, "id") != question.refund_ref:
             raise BadPayload("the answer is about another refund than the question")
+        if text_or_none(refund, "links", "payment") is None and text_or_none(refund, "links", "mandate") is not None:
+            return  # of a mandate: money to the payer that came by no payment
         fact = refund_fact(refund, told_at)
         amount, currency = _money(refund, "amount")
         yield PaymentEvent(

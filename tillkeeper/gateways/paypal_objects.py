@@ -151,16 +151,16 @@ def refund_and_total(content: object) -> Iterator[Said]:
 
 
 def sale_refund(content: object) -> Said:
-    """One of the first API."""
+    """One of the first API.  Money given back may be written with a minus."""
     sale, refund_ref = f"{SALE}{text(content, 'sale_id')}", f"{SALE}{text(content, 'id')}"
-    return _refund(content, refund_ref, sale, text(content, "state").upper())
+    return _refund(content, refund_ref, sale, text(content, "state").upper(), may_be_negative=True)
 
 
-def _refund(content: object, refund_ref: str, payment_ref: str, status: str) -> Said:
+def _refund(content: object, refund_ref: str, payment_ref: str, status: str, *, may_be_negative: bool = False) -> Said:
     if status not in REFUNDS:
         raise BadPayload("status of the refund is none that is known")
     kind = REFUNDS[status]
-    amount, currency = money(content, "amount")
+    amount, currency = money(content, "amount", may_be_negative=may_be_negative)
     why, code = failure_of(content) if kind is Kind.REFUND_FAILED else (None, None)
     return Said(
         kind=kind,

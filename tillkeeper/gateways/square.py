@@ -153,7 +153,8 @@ ABOUT: Final = About(
     Have your checkout write your order reference into the payment's `reference_id` (40 characters); without one the
       reference is Square's own `order_id`.
     Register each order with this account among its `accounts`.  Tips are not counted: what pays the order is
-      `amount_money`.
+      `amount_money`.  A refund does not say how much of it was tip, so all of it counts, and giving back a tip as well
+      opens a case.
     Send a test event from the console: it must show 200 there.
     A replaced signature key takes effect at once: put the new one in front of the old one right away; what was
       refused in between is repeated by Square.
