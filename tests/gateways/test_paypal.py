@@ -159,7 +159,7 @@ def test_the_text_to_be_signed_is_the_packages(body):
         "PAYPAL-AUTH-ALGO": "SHA256withRSA",
     }
     verified = a_gateway().verify(request_of((headers, body)), NOW)
-    assert verified.content == body
+    assert verified.content.body == body
     assert (verified.key,) == a_gateway().key_labels()
 
 
@@ -807,6 +807,43 @@ def test_nothing_is_asked_for_where_it_is_off_or_nobody_can(settings):
         assert questions == ()
 
 
+WON = [code for code, kind in OUTCOMES.items() if kind is Kind.DISPUTE_WON]
+
+
+@pytest.mark.parametrize("event_type", DISPUTE_TYPES)
+@pytest.mark.parametrize("code", WON)
+def test_a_dispute_is_won_when_paypal_says_so_itself(event_type, code):
+    won = a_dispute(status="RESOLVED", dispute_outcome={"outcome_code": code})
+    forged = won | {"update_time": "9999-01-01T00:00:00Z"}
+    events, (asked,) = fetched(event_type, forged)
+    assert events == ()
+    call = a_gateway().ask(asked, now=NOW, nonce="n")
+    assert call.url == "https://api-m.sandbox.paypal.com/v1/customer/disputes/PP-D-1"
+    (event,) = answer_to(asked, won).events
+    assert (event.kind, event.dispute_ref, event.payment_ref) == (Kind.DISPUTE_WON, "PP-D-1", CAPTURE_ID)
+    assert answer_to(asked, a_dispute()).events[0].kind is Kind.DISPUTE_OPENED
+    with pytest.raises(BadPayload):
+        answer_to(asked, won | {"dispute_id": "PP-D-2"})
+    assert not answer_to(asked, {"name": "RESOURCE_NOT_FOUND"}, 404).found
+
+
+@pytest.mark.parametrize("code", [None, *(code for code in OUTCOMES if code not in WON)])
+def test_a_dispute_that_is_open_or_lost_is_told_at_once(code):
+    told = {} if code is None else {"status": "RESOLVED", "dispute_outcome": {"outcome_code": code}}
+    events, questions = fetched("CUSTOMER.DISPUTE.UPDATED", a_dispute(**told))
+    assert (len(events), questions) == (1, ())
+
+
+@pytest.mark.parametrize(
+    ("event_type", "resource"), [("CUSTOMER.DISPUTE.CREATED", a_dispute()), ("PAYMENT.CAPTURE.PENDING", a_capture())]
+)
+def test_what_happened_in_a_time_to_come_did_not(event_type, resource):
+    written = {days: (NOW + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ") for days in (1, 2)}
+    assert fetched(event_type, resource | {"update_time": written[1]})[0]
+    with pytest.raises(BadPayload, match="to come"):
+        fetched(event_type, resource | {"update_time": written[2]})
+
+
 def test_what_moves_no_money_counts_as_it_is():
     events, questions = fetched("PAYMENT.CAPTURE.PENDING", a_capture())
     assert (len(events), questions) == (1, ())
@@ -819,6 +856,11 @@ def test_what_moves_no_money_counts_as_it_is():
         ("PAYMENT.CAPTURE.COMPLETED", a_capture(id="a/b")),
         ("PAYMENT.CAPTURE.COMPLETED", a_capture(id="A.B")),
         ("PAYMENT.CAPTURE.REFUNDED", a_refund(id="a/b")),
+        (
+            "CUSTOMER.DISPUTE.RESOLVED",
+            paypal_dispute("a/b", CAPTURE_ID, 1, "EUR", "ORDER-1", at=NOW)
+            | {"status": "RESOLVED", "dispute_outcome": {"outcome_code": "RESOLVED_SELLER_FAVOUR"}},
+        ),
     ],
 )
 def test_what_cannot_be_asked_for_is_refused(event_type, resource):
@@ -1036,9 +1078,7 @@ def test_an_approved_order_whose_captures_all_failed_has_failed():
 
 
 @pytest.mark.parametrize("status", ["VOIDED", "EXPIRED"])
-@pytest.mark.parametrize(
-    "times", [{"update_time": "2026-10-08T12:00:00Z"}, {"create_time": None, "update_time": None}]
-)
+@pytest.mark.parametrize("times", [{"update_time": "2026-10-08T12:00:00Z"}, {"create_time": None, "update_time": None}])
 def test_an_approved_order_whose_authorization_was_let_go_is_over(status, times):
     approved = event_of("CHECKOUT.ORDER.APPROVED", an_order())
     declined = a_capture(status="DECLINED")

@@ -5,8 +5,9 @@ paypal/PayPal-node-SDK, `test/mocks/notification.js`.  Certificates are in `payp
 `paypal_objects`, questions in `paypal_asking`.
 
 Only a CRC-32 of the body is signed, and four bytes anywhere give any text the CRC that is wanted: whoever gets hold of
-one delivery could send another text under its signature.  So a delivery that tells of a success, or of money given
-back, is only the reason to ask PayPal (`confirm_by_query`).
+one delivery could send another text under its signature.  So a delivery that tells of a success, of money given back,
+or of a dispute that was won, is only the reason to ask PayPal (`confirm_by_query`); and none tells of a time to come,
+which would stand against whatever PayPal says until then.
 """
 
 import re
@@ -14,7 +15,7 @@ import zlib
 from base64 import b64decode
 from binascii import Error as BadBase64
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, ClassVar, Final, Literal, Self, cast
 
 import msgspec
@@ -50,7 +51,7 @@ from tillkeeper.gateways.base import (
 )
 from tillkeeper.gateways.fields import at, moment_from_rfc3339, reference_or_none, text
 from tillkeeper.gateways.paypal_certificates import Certificates, certificate_in, live_of, trust_in
-from tillkeeper.gateways.paypal_objects import AUTHORIZATION, SALE, Reader, Said, payment
+from tillkeeper.gateways.paypal_objects import AUTHORIZATION, DISPUTE, SALE, Reader, Said, payment
 
 ID_HEADER: Final = "paypal-transmission-id"
 TIME_HEADER: Final = "paypal-transmission-time"
@@ -58,6 +59,7 @@ SIGNATURE_HEADER: Final = "paypal-transmission-sig"
 CERTIFICATE_HEADER: Final = "paypal-cert-url"
 ALGORITHM_HEADER: Final = "paypal-auth-algo"
 ALGORITHM: Final = "SHA256withRSA"
+AHEAD_MAX: Final = timedelta(days=1)  # what lies further in the future did not happen
 SIGNATURE_CHARS_MAX: Final = 1024  # a key of 4096 bits makes 684
 
 LIVE_BY_BASE: Final[Mapping[str, bool]] = {
@@ -83,8 +85,8 @@ class PayPalSettings(AccountModel):
     client_secret: OptionalSecret = Field(default=None, description="The REST app's secret, beside its client id.")
     confirm_by_query: bool = Field(
         default=True,
-        description="Ask PayPal about each payment and refund that a delivery tells of, for only a checksum of it is "
-        "signed.  Without client_id and client_secret nobody can ask, and deliveries count as they are.",
+        description="Ask PayPal about each payment, refund and won dispute that a delivery tells of, for only a "
+        "checksum of it is signed.  Without client_id and client_secret nobody can ask, and deliveries count as they are.",
     )
     certs: Mapping[str, str] = Field(
         default_factory=dict,
@@ -126,8 +128,8 @@ ABOUT: Final = About(
     verifies="RSA with SHA-256 over the transmission's id and time, your webhook's id and the CRC-32 of the body, by a "
     "certificate of PayPal's own name that a public authority issued",
     uncovered="The body itself is signed by its CRC-32 alone, which can be forged: whoever gets hold of a delivery can "
-    "send another text under its signature. So successes and refunds are asked for at PayPal before they count, unless "
-    "`confirm_by_query` is off or no client is configured",
+    "send another text under its signature. So successes, refunds and won disputes are asked for at PayPal before they "
+    "count, unless `confirm_by_query` is off or no client is configured",
     dedupes_by="the event's `id`, which PayPal keeps when it sends again",
     acknowledges="200 without a body",
     queries="captures by their ids, orders as `order-ID`, authorizations as `authorization-ID`, sales of the first API "
@@ -145,6 +147,7 @@ ABOUT: Final = About(
     Choose its events: Payments & Payouts of captures, authorizations and sales, Checkout order approved, Checkout
       payment approval reversed, and Customer dispute; others are answered with success and change nothing.
     For the sandbox set `api_base` to https://api-m.sandbox.paypal.com; its app, webhook and certificates are others.
+    Give the app the feature Customer disputes, or a dispute that you won stays open here, with a case after some days.
     Let this host reach api.paypal.com and api-m.paypal.com, for signing certificates are fetched from there; else put
       them into `certs`, and renew them when PayPal does.
     Send your order reference as `custom_id` of the purchase unit, or as `invoice_id`, where each payment must have
@@ -156,6 +159,13 @@ ABOUT: Final = About(
     The dashboard's simulator does not sign for your webhook: what it sends is refused, and should be.
     """,
 )
+
+
+class Delivered(msgspec.Struct, frozen=True, kw_only=True):
+    """A body, and when it was received: no time in it is proven."""
+
+    body: bytes
+    at: datetime
 
 
 class PayPal(Gateway):
@@ -201,7 +211,7 @@ class PayPal(Gateway):
         except InvalidSignature:
             raise BadSignature("the signature is not PayPal's for this webhook and body") from None
         self._certificates.used(url)
-        return Verified(key=certificate.label, content=request.body)
+        return Verified(key=certificate.label, content=Delivered(body=request.body, at=now))
 
     def key_labels(self) -> tuple[str, ...]:
         """One for each certificate at hand."""
@@ -242,30 +252,29 @@ class PayPal(Gateway):
         if read is None:
             return ()
         event, event_type, said = read
-        if event_type in CONFIRMED and self._confirms:
+        if self._confirms and _must_be_asked(event_type, said):
             return ()
-        made = self._event(said, said.since or moment_from_rfc3339(text(event, "create_time")))
+        since = said.since or moment_from_rfc3339(text(event, "create_time"))
+        if since > cast("Delivered", verified.content).at + AHEAD_MAX:
+            raise BadPayload("the time at which it happened is still to come")
+        made = self._event(said, since)
         made = msgspec.structs.replace(made, event_id=text(event, "id"))
         if problem := problem_with(made):
             raise BadPayload(problem)
         return (made,)
 
     def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
-        """The payment that succeeded, or the refund."""
+        """The payment that succeeded, the refund, or the dispute that was won."""
         read = self._read(verified) if self._confirms else None
-        if read is None or read[1] not in CONFIRMED:
+        if read is None or not _must_be_asked(*read[1:]):
             return ()
+        if read[2].dispute_ref is not None:
+            return (_asked(Question(about="payment", payment_ref=f"{DISPUTE}{read[2].dispute_ref}")),)
         payment_ref, refund_ref = (reference_or_none(ref) for ref in (read[2].payment_ref, read[2].refund_ref))
         if payment_ref is None or (read[2].refund_ref is not None and refund_ref is None):
             raise BadPayload("id of the payment or refund has characters that we do not ask with")
-        question = Question(
-            about="payment" if refund_ref is None else "refund", payment_ref=payment_ref, refund_ref=refund_ref
-        )
-        try:
-            asking.path_of(question)
-        except CannotAsk as error:
-            raise BadPayload(str(error)) from None
-        return (question,)
+        about: Literal["payment", "refund"] = "payment" if refund_ref is None else "refund"
+        return (_asked(Question(about=about, payment_ref=payment_ref, refund_ref=refund_ref)),)
 
     def named(self, request: Request) -> Named | None:
         """The payment that an event is about, and the merchant's reference of it."""
@@ -326,7 +335,7 @@ class PayPal(Gateway):
         return f"{transmission_id}|{time}|{self._app.webhook_id}|{zlib.crc32(request.body)}".encode()
 
     def _read(self, verified: Verified) -> tuple[object, str, Said] | None:
-        event = strictjson.loads(cast("bytes", verified.content))
+        event = strictjson.loads(cast("Delivered", verified.content).body)
         event_type = text(event, "event_type")
         reader = TYPES.get(event_type)
         return None if reader is None else (event, event_type, reader(at(event, ["resource"])))
@@ -347,6 +356,19 @@ class PayPal(Gateway):
             failure=said.failure,
             failure_code=said.failure_code,
         )
+
+
+def _must_be_asked(event_type: str, said: Said) -> bool:
+    return event_type in CONFIRMED or said.kind is Kind.DISPUTE_WON
+
+
+def _asked(question: Question) -> Question:
+    """The question, if it can be put."""
+    try:
+        asking.path_of(question)
+    except CannotAsk as error:
+        raise BadPayload(str(error)) from None
+    return question
 
 
 def _fetching(url: str) -> Call:

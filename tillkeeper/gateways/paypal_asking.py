@@ -17,7 +17,7 @@ from tillkeeper.gateways import paypal_objects as objects
 from tillkeeper.gateways import strictjson
 from tillkeeper.gateways.base import AskAgain, BadPayload, Call, CannotAsk, Denied, Heard, Question, Token
 from tillkeeper.gateways.fields import at, integer, text, text_or_none
-from tillkeeper.gateways.paypal_objects import AUTHORIZATION, ORDER, SALE, Said
+from tillkeeper.gateways.paypal_objects import AUTHORIZATION, DISPUTE, ORDER, SALE, Said
 
 OK: Final = 200
 NOT_FOUND: Final = 404
@@ -29,11 +29,13 @@ TOKEN_CHARS_MAX: Final = 4096
 TOKEN_SECONDS_MAX: Final = 30 * 86_400
 _TOKEN: Final = re.compile(r"[!-~]+", re.ASCII)
 _ID: Final = re.compile(r"[A-Za-z0-9_]{1,32}", re.ASCII)
+_DISPUTE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)  # such as PP-D-4012
 
 PAYMENT_PATHS: Final[Mapping[str, str]] = {
     ORDER: "/v2/checkout/orders/",
     AUTHORIZATION: "/v2/payments/authorizations/",
     SALE: "/v1/payments/sale/",
+    DISPUTE: "/v1/customer/disputes/",
     "": "/v2/payments/captures/",
 }
 REFUND_PATHS: Final[Mapping[str, str]] = {SALE: "/v1/payments/refund/", "": "/v2/payments/refunds/"}
@@ -57,7 +59,7 @@ def _split(ref: str | None, *, is_refund: bool) -> tuple[str, str]:
     paths = REFUND_PATHS if is_refund else PAYMENT_PATHS
     prefix = next(it for it in paths if (ref or "").startswith(it))  # the last is empty
     own = (ref or "").removeprefix(prefix)
-    if not _ID.fullmatch(own):
+    if not (_DISPUTE_ID if prefix == DISPUTE else _ID).fullmatch(own):
         raise CannotAsk("the reference is missing, or not one of PayPal's")
     return prefix, own
 
@@ -83,12 +85,14 @@ def states(question: Question, content: object) -> Iterator[Said]:
     """What the object says that was asked about."""
     is_refund = question.about == "refund"
     prefix, own = _split(question.refund_ref if is_refund else question.payment_ref, is_refund=is_refund)
-    if text(content, "id") != own:
+    if text(content, "dispute_id" if prefix == DISPUTE else "id") != own:
         raise BadPayload("the answer is about another object than the question")
     if is_refund:
         yield objects.sale_refund(content) if prefix == SALE else objects.refund(content)
     elif prefix == ORDER:
         yield from _order_states(content)
+    elif prefix == DISPUTE:
+        yield objects.dispute(content)
     elif prefix == AUTHORIZATION:
         yield _authorization_state(content)
     else:

@@ -24,6 +24,7 @@ ORDER: Final = "order-"
 AUTHORIZATION: Final = "authorization-"
 SALE: Final = "sale-"
 REVERSAL: Final = "reversal-"
+DISPUTE: Final = "dispute-"  # in questions alone
 
 _CAPTURE_PATH: Final = re.compile(r"https?://[^/?#]+/v2/payments/captures/([A-Za-z0-9_]{1,32})", re.ASCII)
 
