@@ -208,6 +208,20 @@ def test_an_event_that_says_nothing_sound_is_refused():
         delivered(an_event("created") | {"links": {}})
 
 
+@pytest.mark.parametrize("organisation", [None, "OR1", "OR2"])
+def test_events_of_another_organisation_change_nothing(organisation):
+    gateway, counts = a_gateway(organisation=organisation), organisation != "OR2"
+    links = {"payment": "PM1", "organisation": "OR1"}
+    events, questions = delivered(
+        an_event("created") | {"links": links},
+        an_event("confirmed", event_id="EV2") | {"links": links},
+        a_refund_event("paid") | {"links": {"refund": "RF1", "organisation": "OR1"}},
+        gateway=gateway,
+    )
+    assert (len(events), len(questions)) == ((1, 2) if counts else (0, 0))
+    assert delivered(an_event("created"), gateway=gateway)[0]
+
+
 def test_the_order_reference_may_stand_elsewhere():
     events, _ = delivered(
         an_event("created") | {"resource_metadata": {"shop": "S-1"}}, gateway=a_gateway(order_ref_path="metadata.shop")

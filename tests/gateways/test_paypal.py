@@ -1153,6 +1153,36 @@ def test_the_state_of_an_object_without_a_time_is_that_of_the_answer():
     assert event.occurred_at == TOLD_AT
 
 
+OURS, OTHERS_PAYEE = "MERCHANT1", "MERCHANT2"
+
+
+@pytest.mark.parametrize("merchant_id", [None, OURS, OTHERS_PAYEE])
+def test_what_names_another_payee_changes_nothing(merchant_id):
+    counts = merchant_id != OTHERS_PAYEE
+    ours = {"payee": {"merchant_id": OURS}}
+    unit = {"amount": paypal_money(12900, "EUR"), "custom_id": "ORDER-1", **ours}
+    seller = [{"seller_transaction_id": CAPTURE_ID, "seller": {"merchant_id": OURS}}]
+    confirming = a_gateway(merchant_id=merchant_id, confirm_by_query=True)
+    for event_type, resource in (
+        ("PAYMENT.CAPTURE.PENDING", a_capture(**ours)),
+        ("CHECKOUT.ORDER.APPROVED", an_order(purchase_units=[unit])),
+        ("CUSTOMER.DISPUTE.CREATED", a_dispute(disputed_transactions=seller)),
+    ):
+        assert bool(fetched(event_type, resource, confirming)[0]) is counts
+    events, questions = fetched("PAYMENT.CAPTURE.COMPLETED", a_capture(**ours), confirming)
+    assert (events, bool(questions)) == ((), counts)
+    assert fetched("PAYMENT.CAPTURE.REFUNDED", a_refund(), confirming)[1]  # it names none
+    theirs = unit | {"payee": {"merchant_id": "MERCHANT3"}, "payments": {"captures": [a_capture(id="7CAP3")]}}
+    mixed = an_order(status="COMPLETED", purchase_units=[unit | {"payments": {"captures": [a_capture()]}}, theirs])
+    for question, content in ((PAYMENT, a_capture(**ours)), (ORDER, mixed)):
+        answer = confirming.hear(question, heard_of(({}, json.dumps(content).encode())), now=NOW)
+        assert answer.found
+        told = {it.payment_ref for it in answer.events}
+        assert told == (
+            ({CAPTURE_ID} if merchant_id or question is PAYMENT else {CAPTURE_ID, "7CAP3"}) if counts else set()
+        )
+
+
 # The sandbox plays it.
 
 

@@ -81,12 +81,16 @@ class PayPalSettings(AccountModel):
     webhook_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")] = Field(
         description="The id that PayPal gave your webhook.  It is signed: a delivery for another webhook is refused."
     )
+    merchant_id: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="Your merchant id, where the app also acts for others: what names another payee changes nothing.",
+    )
     client_id: str | None = Field(default=None, min_length=1, description="The REST app's client id, to ask PayPal.")
     client_secret: OptionalSecret = Field(default=None, description="The REST app's secret, beside its client id.")
     confirm_by_query: bool = Field(
         default=True,
         description="Ask PayPal about each payment, refund and won dispute that a delivery tells of, for only a "
-        "checksum of it is signed.  Without client_id and client_secret nobody can ask, and deliveries count as they are.",
+        "checksum of it is signed.  Without client_id and client_secret nobody can ask, and they count as they are.",
     )
     certs: Mapping[str, str] = Field(
         default_factory=dict,
@@ -142,7 +146,8 @@ ABOUT: Final = About(
     ),
     setup="""
     In the dashboard (developer.paypal.com) open Apps & Credentials, sandbox or live, and choose your REST app.
-    Copy its client id and secret into `client_id` and `client_secret`.
+    Copy its client id and secret into `client_id` and `client_secret`; if it acts for other merchants as well, set
+      `merchant_id` to your own (Account Settings > Business information).
     Add a webhook with your URL, and copy the id that it is given into `webhook_id`.
     Choose its events: Payments & Payouts of captures, authorizations and sales, Checkout order approved, Checkout
       payment approval reversed, and Customer dispute; others are answered with success and change nothing.
@@ -252,6 +257,8 @@ class PayPal(Gateway):
         if read is None:
             return ()
         event, event_type, said = read
+        if not self._is_ours(at(event, ["resource"])):
+            return ()
         if self._confirms and _must_be_asked(event_type, said):
             return ()
         since = said.since or moment_from_rfc3339(text(event, "create_time"))
@@ -266,7 +273,7 @@ class PayPal(Gateway):
     def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
         """The payment that succeeded, the refund, or the dispute that was won."""
         read = self._read(verified) if self._confirms else None
-        if read is None or not _must_be_asked(*read[1:]):
+        if read is None or not _must_be_asked(*read[1:]) or not self._is_ours(at(read[0], ["resource"])):
             return ()
         if read[2].dispute_ref is not None:
             return (_asked(Question(about="payment", payment_ref=f"{DISPUTE}{read[2].dispute_ref}")),)
@@ -313,9 +320,15 @@ class PayPal(Gateway):
         if content is None:
             return Answer(found=False)
         told_at = answered_at(heard, now)
-        events = (self._event(said, said.since or told_at) for said in asking.states(question, content))
+        told = asking.states(question, content, self._is_ours) if self._is_ours(content) else ()
+        events = (self._event(said, said.since or told_at) for said in told)
         named = (msgspec.structs.replace(it, order_ref=it.order_ref or question.order_ref) for it in events)
         return Answer(found=True, events=tuple(queried(it) for it in named))
+
+    def _is_ours(self, content: object) -> bool:
+        """False where it names payees and we are none of them; refunds and sales name none."""
+        payees = objects.payees_of(content) if self._app.merchant_id is not None else ()
+        return not payees or self._app.merchant_id in payees
 
     def _url_in(self, request: Request) -> str:
         url = request.header(CERTIFICATE_HEADER)

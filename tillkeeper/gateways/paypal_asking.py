@@ -5,7 +5,7 @@ Sources: PayPal's references of Orders v2, Payments v2 and Payments v1, and "Get
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -81,8 +81,8 @@ def content_of(heard: Heard) -> object:
     return content
 
 
-def states(question: Question, content: object) -> Iterator[Said]:
-    """What the object says that was asked about."""
+def states(question: Question, content: object, is_ours: Callable[[object], bool]) -> Iterator[Said]:
+    """What the object says that was asked about; of an order, what its units say that are ours."""
     is_refund = question.about == "refund"
     prefix, own = _split(question.refund_ref if is_refund else question.payment_ref, is_refund=is_refund)
     if text(content, "dispute_id" if prefix == DISPUTE else "id") != own:
@@ -90,7 +90,7 @@ def states(question: Question, content: object) -> Iterator[Said]:
     if is_refund:
         yield objects.sale_refund(content) if prefix == SALE else objects.refund(content)
     elif prefix == ORDER:
-        yield from _order_states(content)
+        yield from _order_states(content, is_ours)
     elif prefix == DISPUTE:
         yield objects.dispute(content)
     elif prefix == AUTHORIZATION:
@@ -118,14 +118,14 @@ def _authorization_state(content: object) -> Said:
     return objects.payment(kind, AUTHORIZATION, failure)(content)
 
 
-def _order_states(content: object) -> Iterator[Said]:
+def _order_states(content: object, is_ours: Callable[[object], bool]) -> Iterator[Said]:
     """Where it was paid, its captures, authorizations and refunds tell; where nothing came of all, nor did of it."""
     status = text(content, "status")
     if status in ORDERS:
         yield objects.order(content, *ORDERS[status])
     elif status not in {"COMPLETED", *ORDERS_UNPAID}:
         raise BadPayload("status of the order is none that is known")
-    told = [said for unit in objects.purchase_units(content) for said in _unit_states(unit)]
+    told = [said for unit in objects.purchase_units(content) if is_ours(unit) for said in _unit_states(unit)]
     yield from told
     if told and status == "COMPLETED" and all(it.kind in CAME_TO_NOTHING for it in told):
         last = told[-1]

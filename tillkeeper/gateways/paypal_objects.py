@@ -295,6 +295,15 @@ def purchase_units(content: object) -> list[object]:
     return found
 
 
+def payees_of(content: object) -> set[str]:
+    """The merchants' ids that a capture, an authorization, an order or a dispute names."""
+    named = [(content, "payee")]
+    for name, role in (("purchase_units", "payee"), ("disputed_transactions", "seller")):
+        listed = at(content, [name])
+        named += [(it, role) for it in listed] if isinstance(listed, list) else []
+    return {ref for it, role in named if (ref := text_or_none(it, role, "merchant_id")) is not None}
+
+
 def _common_ref(units_of: list[object]) -> str | None:
     refs = {order_ref_of(it) for it in units_of}
     return refs.pop() if len(refs) == 1 else None
