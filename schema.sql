@@ -341,6 +341,16 @@ CREATE TABLE IF NOT EXISTS key_use (
     PRIMARY KEY (account, key)
 );
 
+-- What addresses of gateways yielded for keys that deliveries named, for receivers that start (tillkeeper/asking/keys.py).
+-- None of it is secret, and none is believed for standing here: the gateway's file checks it as what was just fetched.
+CREATE TABLE IF NOT EXISTS learnt_key (
+    account    text NOT NULL,
+    url        text NOT NULL,
+    content    bytea NOT NULL,
+    learnt_at  timestamptz NOT NULL,
+    PRIMARY KEY (account, url)
+);
+
 -- When a shift was handed over: the next one asks what is new since.
 CREATE TABLE IF NOT EXISTS handover (
     id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

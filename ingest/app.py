@@ -21,6 +21,7 @@ from tillkeeper import clock
 from tillkeeper.accounts import Accounts, KnownAccounts
 from tillkeeper.asking import wire
 from tillkeeper.asking.keys import KEY_SETTINGS, Keys, Refreshers
+from tillkeeper.asking.shelf import Shelf
 from tillkeeper.asking.wire import Send
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.lanes.intake import Intake
@@ -167,7 +168,8 @@ class Webhooks:
         await self._refreshers.close()
 
     def _take(self, name: str, gateway: Gateway) -> None:
-        opened, keys = self._opened, Keys(gateway, self._opened.send)
+        opened = self._opened
+        keys = Keys(gateway, opened.send, shelf=Shelf(opened.pool))
         receiver = AccountReceiver(
             gateway, opened.intake, opened.hints, opened.refusals, keys, body_bytes_max=self._body_bytes_max
         )

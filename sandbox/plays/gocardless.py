@@ -46,7 +46,7 @@ ACTIONS: Final[Mapping[str, tuple[str, str | None]]] = {
     "payments.confirmed": ("confirmed", "confirmed"),
     "payments.paid_out": ("paid_out", "paid_out"),
     "payments.failed": ("failed", "failed"),
-    "payments.failed, to be retried": ("failed", "pending_submission"),
+    "payments.failed, to be retried": ("failed", "failed"),
     "payments.failed late": ("failed", "failed"),
     "payments.late_failure_settled": ("late_failure_settled", None),
     "payments.cancelled": ("cancelled", "cancelled"),

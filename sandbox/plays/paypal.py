@@ -389,7 +389,8 @@ def _order_of(books: Known, order_id: str) -> Json:
     order = paypal_order(order_id, story.amount, story.currency, story.order_ref, at=books.at)
     if _is_captured(books):
         order["status"] = "COMPLETED"
-        order["purchase_units"][0]["payments"] = {"captures": [_capture_of(books)]}
+        refunds = [_refund_of(books, it) for it in books.refunds]
+        order["purchase_units"][0]["payments"] = {"captures": [_capture_of(books)], "refunds": refunds}
     elif books.state is not PaymentState.PENDING:
         order["status"] = "VOIDED" if books.state is PaymentState.CANCELLED else "CREATED"
     return order

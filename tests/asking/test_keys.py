@@ -7,9 +7,11 @@ import pytest
 from tests.telling import Telling
 from tillkeeper.asking.keys import (
     FETCHES_PER_MINUTE,
+    NAMED_MAX,
     REFRESH_AGAIN_S,
     REFRESH_EVERY_S,
     REFRESH_FIRST_S,
+    SHELF_LOOK_S,
     Keys,
     NoKey,
     keep_fresh,
@@ -17,11 +19,37 @@ from tillkeeper.asking.keys import (
 )
 from tillkeeper.asking.wire import Unreachable
 from tillkeeper.gateways.base import BadSignature, Call, Heard, Request
+from tillkeeper.store.keys import LearntKey
 
 
 class Refreshing(Telling):
     def refresh(self, *, now, nonce):
         return Call(method="GET", url="http://127.0.0.1:9/keys/new-all", headers={}) if self.told.unsigned else None
+
+
+class Keeping(Telling):
+    """Has a key for names that begin with new, and for no strange one; what it learnt can be learnt again."""
+
+    keeps_keys = True
+
+    def learn(self, call, heard, *, now):
+        if not heard.body.startswith(b"new"):
+            raise BadSignature("no such key")
+        super().learn(call, heard, now=now)
+
+
+class Shelf:
+    """In memory, for a receiver and the next."""
+
+    def __init__(self):
+        self.keys, self.looks = {}, 0
+
+    async def keys_of(self, account):
+        self.looks += 1
+        return list(self.keys.get(account, {}).values())
+
+    async def put(self, account, key):
+        self.keys.setdefault(account, {})[key.url] = key
 
 
 class Network:
@@ -94,8 +122,84 @@ async def test_a_few_are_fetched_a_minute(keys, network, time):
     with pytest.raises(NoKey, match="too often"):
         await keys.fetch_for(naming("new-x"))
     time.passed_s += 60 / FETCHES_PER_MINUTE
-    assert await keys.fetch_for(naming("new-x"))
+    assert await keys.fetch_for(naming("new-y"))
     assert len(network.calls) == FETCHES_PER_MINUTE + 1
+
+
+async def test_so_many_that_are_named_again_are_fetched_a_minute_as_well(keys, network, time):
+    for number in range(FETCHES_PER_MINUTE):
+        assert await keys.fetch_for(naming(f"new-{number}"))
+    for _ in range(2):
+        for number in range(NAMED_MAX + 1):
+            try:
+                await keys.fetch_for(naming(f"new-x{number}"))
+            except NoKey:
+                continue
+    assert len(network.calls) == FETCHES_PER_MINUTE  # each was forgotten before it was named again
+    for number in range(NAMED_MAX, 0, -1):
+        try:
+            await keys.fetch_for(naming(f"new-x{number}"))
+        except NoKey:
+            continue
+    assert len(network.calls) == 2 * FETCHES_PER_MINUTE
+
+
+@pytest.fixture
+def shelf():
+    return Shelf()
+
+
+def keeping(network, time, shelf):
+    gateway = Keeping("telling-main")
+    return gateway, Keys(gateway, network.send, shelf=shelf, now=time.now, monotonic_s=time.monotonic_s)
+
+
+async def strange(keys, how_many):
+    """Somebody names keys that nobody has, each another."""
+    for at in range(how_many):
+        with pytest.raises((BadSignature, NoKey)):
+            await keys.fetch_for(naming(f"strange-{id(keys)}-{at}"))
+
+
+async def test_a_known_key_is_fetched_again_though_strange_ones_are_named_without_end(network, time, shelf):
+    gateway, keys = keeping(network, time, shelf)
+    assert await keys.fetch_for(naming("new-1"))
+    gateway.keys.clear()  # it lapsed
+    await strange(keys, 2 * FETCHES_PER_MINUTE)
+    assert await keys.fetch_for(naming("new-1"))
+
+
+async def test_a_key_outlasts_a_restart_though_nothing_can_be_fetched_then(network, time, shelf):
+    _, keys = keeping(network, time, shelf)
+    assert await keys.fetch_for(naming("new-1"))
+    network.says = lambda _: Unreachable("TimeoutError")
+    _, keys = keeping(network, time, shelf)
+    assert await keys.fetch_for(naming("new-1"))
+    with pytest.raises(NoKey):
+        await keys.fetch_for(naming("new-2"))
+    assert [url.rpartition("/")[2] for url in network.calls] == ["new-1", "new-2"]
+
+
+async def test_what_one_receiver_learnt_the_others_find_and_they_do_not_look_for_each_delivery(network, time, shelf):
+    (_, one), (gateway, other) = keeping(network, time, shelf), keeping(network, time, shelf)
+    await strange(other, 2 * FETCHES_PER_MINUTE)
+    assert shelf.looks == 1
+    assert await one.fetch_for(naming("new-1"))
+    time.passed_s += SHELF_LOOK_S
+    called = len(network.calls)
+    assert await other.fetch_for(naming("new-1"))
+    assert (gateway.keys, len(network.calls)) == ({"new-1"}, called)
+    time.passed_s += SHELF_LOOK_S
+    shelf.keys["telling-main"]["http://127.0.0.1:9/keys/odd"] = LearntKey(
+        url="http://127.0.0.1:9/keys/odd", content=b"odd", learnt_at=time.now()
+    )  # by other settings
+    assert await other.fetch_for(naming("new-2"))
+
+
+async def test_who_cannot_learn_a_key_twice_keeps_none(network, time, shelf):
+    keys = Keys(Telling("telling-main"), network.send, shelf=shelf, monotonic_s=time.monotonic_s)
+    assert await keys.fetch_for(naming("new-1"))
+    assert (shelf.keys, shelf.looks) == ({}, 0)
 
 
 async def waits_of(keys, looks):

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import itertools
 import json
 from datetime import timedelta
 
@@ -335,6 +336,30 @@ def test_an_answer_does_not_count_again_what_webhooks_told():
     for events in ([*told, *answer.events], [*answer.events, *told], [told[1], *answer.events, told[0]]):
         assert captured_by(*events) == 12900
     assert captured_by(*answer.events) == 12900
+
+
+@pytest.mark.parametrize("younger_s", range(-2, 60, 10))
+def test_a_capture_as_young_as_the_answer_is_counted_once(younger_s):
+    """By the clock of another machine it may be younger."""
+    young = TOLD_AT + timedelta(seconds=younger_s)
+    told = [
+        event_of("payment_captured", an_action("act_a", 100, at=TOLD_AT - timedelta(hours=1)), "evt_a"),
+        event_of("payment_captured", an_action("act_b", 200, at=young), "evt_b"),
+    ]
+    answer = answer_to(PAYMENT, a_payment(a_capture("act_a"), a_capture("act_b"), balances=balances(300)))
+    for events in itertools.permutations([*told, *answer.events]):
+        assert captured_by(*events) == 300
+    since = event_of("payment_captured", an_action("act_c", 50, at=young + timedelta(seconds=1)), "evt_c")
+    assert captured_by(*answer.events, since, *told) == 350
+
+
+def test_of_two_answers_within_a_second_the_one_that_knows_more_captures_stands():
+    answers = [
+        answer_to(PAYMENT, a_payment(*(a_capture(it) for it in refs), balances=balances(total))).events
+        for refs, total in ((["act_c"], 100), (["act_c", "act_b"], 300), (["act_c", "act_b", "act_a"], 600))
+    ]
+    for events in itertools.permutations(answers):
+        assert captured_by(*(it for answer in events for it in answer)) == 600
 
 
 def test_a_capture_that_was_declined_took_nothing():

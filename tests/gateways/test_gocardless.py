@@ -208,6 +208,20 @@ def test_an_event_that_says_nothing_sound_is_refused():
         delivered(an_event("created") | {"links": {}})
 
 
+@pytest.mark.parametrize("organisation", [None, "OR1", "OR2"])
+def test_events_of_another_organisation_change_nothing(organisation):
+    gateway, counts = a_gateway(organisation=organisation), organisation != "OR2"
+    links = {"payment": "PM1", "organisation": "OR1"}
+    events, questions = delivered(
+        an_event("created") | {"links": links},
+        an_event("confirmed", event_id="EV2") | {"links": links},
+        a_refund_event("paid") | {"links": {"refund": "RF1", "organisation": "OR1"}},
+        gateway=gateway,
+    )
+    assert (len(events), len(questions)) == ((1, 2) if counts else (0, 0))
+    assert delivered(an_event("created"), gateway=gateway)[0]
+
+
 def test_the_order_reference_may_stand_elsewhere():
     events, _ = delivered(
         an_event("created") | {"resource_metadata": {"shop": "S-1"}}, gateway=a_gateway(order_ref_path="metadata.shop")
@@ -242,13 +256,22 @@ def test_a_cause_that_nobody_knows_is_unknown(cause):
     assert (event.failure, event.failure_code) == (FailureClass.UNKNOWN, cause)
 
 
-def test_a_failure_that_is_to_be_collected_again_is_on_its_way():
+@pytest.mark.parametrize("status", ["failed", "pending_submission", "submitted"])
+def test_a_failure_that_is_to_be_collected_again_is_on_its_way(status):
     (event,) = answered(
         an_event("submitted", at=EARLIER),
         an_event("failed", cause="insufficient_funds", will_attempt_retry=True),
-        status="pending_submission",
+        status=status,
     )
-    assert (event.kind, event.failure) == (Kind.PAYMENT_PENDING, None)
+    assert (event.kind, event.failure, event.occurred_at) == (Kind.PAYMENT_PENDING, None, NOW)
+
+
+def test_a_failure_after_the_last_collection_is_one():
+    again = an_event("failed", at=EARLIER, cause="insufficient_funds", will_attempt_retry=True)
+    (event,) = answered(again, an_event("failed", cause="bank_account_closed"), status="failed")
+    assert (event.kind, event.failure) == (Kind.PAYMENT_FAILED, FailureClass.ACCOUNT_FROZEN)
+    (event,) = answered(an_event("resubmission_requested"), status="failed")
+    assert (event.kind, event.failure, event.occurred_at) == (Kind.PAYMENT_FAILED, FailureClass.UNKNOWN, TOLD_AT)
 
 
 def test_a_success_tells_amount_order_and_time_of_the_confirmation():
@@ -356,6 +379,12 @@ def test_a_refund_may_name_the_order():
     refund = gocardless_refund("RF1", "PM1", 400, "EUR", metadata={"order_id": "ORDER-1"})
     (event,) = a_gateway().hear(REFUND, heard({"refunds": refund}), now=NOW).events
     assert event.order_ref == "ORDER-1"
+
+
+def test_a_refund_of_a_mandate_is_known_and_changes_nothing():
+    refund = gocardless_refund("RF1", "PM1", 400, "EUR", links={"mandate": "MD1"})
+    answer = a_gateway().hear(REFUND, heard({"refunds": refund}), now=NOW)
+    assert (answer.found, answer.events) == (True, ())
 
 
 @pytest.mark.parametrize("wrong", [{"id": "RF2"}, {"status": "of next year"}, {"links": {}}])

@@ -28,6 +28,7 @@ from sandbox.plays.paypal import (
 )
 from sandbox.truth.ledger import Ledger
 from tests.sandbox.asking import answer as asked_at
+from tillkeeper.asking.keys import Keys, NoKey
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.failures import FailureClass
@@ -47,6 +48,8 @@ from tillkeeper.gateways.paypal_certificates import (
     KEPT_FOR,
     LEARNT_MAX,
     LIVE_NAME,
+    REFUSED_FOR,
+    REFUSED_MAX,
     SANDBOX_NAME,
     Certificates,
     trust_in,
@@ -124,6 +127,18 @@ def answer_to(question, content, status=200):
     return a_gateway().hear(question, heard_of(({"Date": "Mon, 05 Oct 2026 11:59:57 GMT"}, body), status), now=NOW)
 
 
+def summary_after(*events):
+    facts = OrderFacts()
+    for event in events:
+        facts = apply(facts, event)
+    order = Order(order_ref="ORDER-1", amount=12900, currency="EUR", accounts=frozenset({"paypal-main"}))
+    return summarize(order, facts)
+
+
+def status_after(*events):
+    return summary_after(*events).status
+
+
 def refused(gateway, request, now=NOW):
     with pytest.raises(BadSignature) as caught:
         gateway.verify(request, now)
@@ -144,7 +159,7 @@ def test_the_text_to_be_signed_is_the_packages(body):
         "PAYPAL-AUTH-ALGO": "SHA256withRSA",
     }
     verified = a_gateway().verify(request_of((headers, body)), NOW)
-    assert verified.content == body
+    assert verified.content.body == body
     assert (verified.key,) == a_gateway().key_labels()
 
 
@@ -244,7 +259,7 @@ def heard(pem, status=200):
     return heard_of(({}, pem.encode() if isinstance(pem, str) else pem), status)
 
 
-def test_an_unknown_certificate_is_fetched_once_and_kept_for_a_day():
+def test_an_unknown_certificate_is_fetched_once_and_kept_for_some_days():
     gateway, request = a_learner(), signed()
     assert refused(gateway, request) is Step.KEY
     assert gateway.key_labels() == ()
@@ -293,6 +308,71 @@ def test_the_certificate_in_use_is_fetched_anew_before_it_lapses():
     assert again.url == URL
     gateway.learn(again, heard(identity().chain), now=later)
     assert gateway.verify(signed(), NOW + KEPT_FOR)
+
+
+def test_the_certificate_in_use_is_the_one_that_verified_last():
+    """Anybody can have another of PayPal's fetched after it."""
+    gateway, other = a_learner(), URL[:-1] + "9"
+    for url in (URL, other):
+        gateway.learn(Call(method="GET", url=url, headers={}), heard(identity().chain), now=NOW)
+    assert gateway.refresh(now=NOW, nonce="n").url == other
+    assert gateway.verify(signed(), NOW)
+    assert gateway.refresh(now=NOW, nonce="n").url == URL
+
+
+@pytest.mark.parametrize(("pem", "status"), [("", 404), ("<html>", 200)])
+def test_an_address_that_yields_none_is_left_alone_for_a_while(pem, status):
+    gateway = a_learner()
+    for at in (NOW, NOW + REFUSED_FOR):
+        assert gateway.lacks(signed(), now=at, nonce="n")
+        with pytest.raises(BadSignature):
+            gateway.learn(CALL, heard(pem, status), now=at)
+        with pytest.raises(BadSignature, match="a short time ago"):
+            gateway.lacks(signed(), now=at + REFUSED_FOR / 2, nonce="n")
+    later = NOW + 3 * REFUSED_FOR
+    gateway.learn(CALL, heard(identity().chain), now=later)
+    assert gateway.verify(signed(), later)
+
+
+def test_addresses_without_end_are_not_remembered_without_end():
+    certificates = Certificates({}, trust_in(identity().authority))
+    for at in range(REFUSED_MAX + 1):
+        certificates.refuse(f"{URL}{at}", NOW)
+    assert not certificates.is_refused(f"{URL}0", NOW)
+    assert certificates.is_refused(f"{URL}1", NOW)
+
+
+async def test_strange_addresses_keep_no_receiver_from_the_certificate_neither_before_nor_after_a_restart():
+    """Somebody posts one a second, well formed, and each answer is 404; PayPal's delivery comes between."""
+
+    class Kept:
+        learnt = ()
+
+        async def keys_of(self, account):
+            return list(self.learnt)
+
+        async def put(self, account, key):
+            self.learnt = (key,)
+
+    async def send(call):
+        assert is_reachable
+        return heard(identity().chain) if call.url == URL else heard("", 404)
+
+    def a_receiver():
+        return Keys(a_learner(), send, shelf=kept, now=lambda: NOW, monotonic_s=lambda: passed_s)
+
+    kept, passed_s, is_reachable = Kept(), 0.0, True
+    receiver = a_receiver()
+    for passed_s in range(120):
+        with pytest.raises((BadSignature, NoKey)):
+            await receiver.fetch_for(signed(url=f"{URL}{passed_s}"))
+    with pytest.raises(NoKey):
+        await receiver.fetch_for(signed())
+    with pytest.raises(NoKey):
+        await receiver.fetch_for(signed(url=f"{URL}x"))
+    assert await receiver.fetch_for(signed())  # PayPal sends again
+    is_reachable = False
+    assert await a_receiver().fetch_for(signed())
 
 
 @pytest.mark.parametrize(
@@ -509,6 +589,10 @@ def test_refunds_of_the_first_api():
     event = event_of("PAYMENT.SALE.REFUNDED", a_sale_refund())
     assert (event.kind, event.refund_ref) == (Kind.REFUND_SUCCEEDED, "sale-1REF1")
     assert (event.payment_ref, event.amount) == (f"sale-{CAPTURE_ID}", 12900)
+    minus = a_sale_refund(amount={"total": "-4.00", "currency": "EUR"})
+    assert event_of("PAYMENT.SALE.REFUNDED", minus).amount == 400
+    (asked,) = answer_to(SALE_REFUND, minus).events
+    assert asked.amount == 400
 
 
 @pytest.mark.parametrize(
@@ -723,6 +807,43 @@ def test_nothing_is_asked_for_where_it_is_off_or_nobody_can(settings):
         assert questions == ()
 
 
+WON = [code for code, kind in OUTCOMES.items() if kind is Kind.DISPUTE_WON]
+
+
+@pytest.mark.parametrize("event_type", DISPUTE_TYPES)
+@pytest.mark.parametrize("code", WON)
+def test_a_dispute_is_won_when_paypal_says_so_itself(event_type, code):
+    won = a_dispute(status="RESOLVED", dispute_outcome={"outcome_code": code})
+    forged = won | {"update_time": "9999-01-01T00:00:00Z"}
+    events, (asked,) = fetched(event_type, forged)
+    assert events == ()
+    call = a_gateway().ask(asked, now=NOW, nonce="n")
+    assert call.url == "https://api-m.sandbox.paypal.com/v1/customer/disputes/PP-D-1"
+    (event,) = answer_to(asked, won).events
+    assert (event.kind, event.dispute_ref, event.payment_ref) == (Kind.DISPUTE_WON, "PP-D-1", CAPTURE_ID)
+    assert answer_to(asked, a_dispute()).events[0].kind is Kind.DISPUTE_OPENED
+    with pytest.raises(BadPayload):
+        answer_to(asked, won | {"dispute_id": "PP-D-2"})
+    assert not answer_to(asked, {"name": "RESOURCE_NOT_FOUND"}, 404).found
+
+
+@pytest.mark.parametrize("code", [None, *(code for code in OUTCOMES if code not in WON)])
+def test_a_dispute_that_is_open_or_lost_is_told_at_once(code):
+    told = {} if code is None else {"status": "RESOLVED", "dispute_outcome": {"outcome_code": code}}
+    events, questions = fetched("CUSTOMER.DISPUTE.UPDATED", a_dispute(**told))
+    assert (len(events), questions) == (1, ())
+
+
+@pytest.mark.parametrize(
+    ("event_type", "resource"), [("CUSTOMER.DISPUTE.CREATED", a_dispute()), ("PAYMENT.CAPTURE.PENDING", a_capture())]
+)
+def test_what_happened_in_a_time_to_come_did_not(event_type, resource):
+    written = {days: (NOW + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ") for days in (1, 2)}
+    assert fetched(event_type, resource | {"update_time": written[1]})[0]
+    with pytest.raises(BadPayload, match="to come"):
+        fetched(event_type, resource | {"update_time": written[2]})
+
+
 def test_what_moves_no_money_counts_as_it_is():
     events, questions = fetched("PAYMENT.CAPTURE.PENDING", a_capture())
     assert (len(events), questions) == (1, ())
@@ -735,6 +856,11 @@ def test_what_moves_no_money_counts_as_it_is():
         ("PAYMENT.CAPTURE.COMPLETED", a_capture(id="a/b")),
         ("PAYMENT.CAPTURE.COMPLETED", a_capture(id="A.B")),
         ("PAYMENT.CAPTURE.REFUNDED", a_refund(id="a/b")),
+        (
+            "CUSTOMER.DISPUTE.RESOLVED",
+            paypal_dispute("a/b", CAPTURE_ID, 1, "EUR", "ORDER-1", at=NOW)
+            | {"status": "RESOLVED", "dispute_outcome": {"outcome_code": "RESOLVED_SELLER_FAVOUR"}},
+        ),
     ],
 )
 def test_what_cannot_be_asked_for_is_refused(event_type, resource):
@@ -947,12 +1073,37 @@ def test_an_approved_order_whose_captures_all_failed_has_failed():
     later = (NOW + timedelta(seconds=9)).strftime("%Y-%m-%dT%H:%M:%SZ")
     declined = a_capture(status="DECLINED", processor_response={"response_code": "5120"})
     answer = answer_to(ORDER, paid_order(declined) | {"update_time": later})
-    facts = OrderFacts()
-    for event in (approved, *answer.events):
-        facts = apply(facts, event)
-    order = Order(order_ref="ORDER-1", amount=12900, currency="EUR", accounts=frozenset({"paypal-main"}))
-    assert summarize(order, facts).status is Status.FAILED
+    assert status_after(approved, *answer.events) is Status.FAILED
     assert {it.failure for it in answer.events} == {FailureClass.INSUFFICIENT_FUNDS}
+
+
+@pytest.mark.parametrize("status", ["VOIDED", "EXPIRED"])
+@pytest.mark.parametrize("times", [{"update_time": "2026-10-08T12:00:00Z"}, {"create_time": None, "update_time": None}])
+def test_an_approved_order_whose_authorization_was_let_go_is_over(status, times):
+    approved = event_of("CHECKOUT.ORDER.APPROVED", an_order())
+    declined = a_capture(status="DECLINED")
+    authorization = a_capture(id="3AUT1", status=status, **times)
+    told = answer_to(ORDER, paid_order(declined, authorizations=[authorization])).events
+    assert status_after(approved, *told) is Status.FAILED
+    assert (told[-1].kind, told[-1].failure) == (Kind.PAYMENT_CANCELLED, AUTHORIZATIONS[status][1])
+    assert told[-1].payment_ref == f"order-{ORDER_ID}"
+
+
+def test_an_order_tells_what_its_captures_gave_back():
+    """Nobody else does where the refunds' webhooks were lost: the capture says only that it was a part."""
+    given = a_refund(5000, seller_payable_breakdown={"total_refunded_amount": paypal_money(7000, "EUR")})
+    capture = a_capture(status="PARTIALLY_REFUNDED")
+    told = answer_to(ORDER, paid_order(capture, refunds=[given])).events
+    assert [(it.kind, it.payment_ref, it.refund_ref, it.amount, it.total) for it in told[1:]] == [
+        (Kind.REFUND_SUCCEEDED, CAPTURE_ID, "1REF1", 5000, None),
+        (Kind.REFUND_SUCCEEDED, CAPTURE_ID, None, None, 7000),
+    ]
+    assert {it.order_ref for it in told} == {"ORDER-1"}
+    assert summary_after(*told).refunded == 7000
+    alone = answer_to(ORDER, paid_order(capture, refunds=[a_refund(5000, seller_payable_breakdown=None)])).events
+    assert (summary_after(*alone).refunded, len(alone)) == (5000, 2)
+    pending = answer_to(ORDER, paid_order(capture, refunds=[a_refund(5000, status="PENDING")])).events
+    assert summary_after(*pending).status is Status.REFUNDING
 
 
 @pytest.mark.parametrize(
@@ -1000,6 +1151,36 @@ def test_the_state_of_an_object_without_a_time_is_that_of_the_answer():
     timeless = a_capture(create_time=None, update_time=None)
     (event,) = answer_to(PAYMENT, timeless).events
     assert event.occurred_at == TOLD_AT
+
+
+OURS, OTHERS_PAYEE = "MERCHANT1", "MERCHANT2"
+
+
+@pytest.mark.parametrize("merchant_id", [None, OURS, OTHERS_PAYEE])
+def test_what_names_another_payee_changes_nothing(merchant_id):
+    counts = merchant_id != OTHERS_PAYEE
+    ours = {"payee": {"merchant_id": OURS}}
+    unit = {"amount": paypal_money(12900, "EUR"), "custom_id": "ORDER-1", **ours}
+    seller = [{"seller_transaction_id": CAPTURE_ID, "seller": {"merchant_id": OURS}}]
+    confirming = a_gateway(merchant_id=merchant_id, confirm_by_query=True)
+    for event_type, resource in (
+        ("PAYMENT.CAPTURE.PENDING", a_capture(**ours)),
+        ("CHECKOUT.ORDER.APPROVED", an_order(purchase_units=[unit])),
+        ("CUSTOMER.DISPUTE.CREATED", a_dispute(disputed_transactions=seller)),
+    ):
+        assert bool(fetched(event_type, resource, confirming)[0]) is counts
+    events, questions = fetched("PAYMENT.CAPTURE.COMPLETED", a_capture(**ours), confirming)
+    assert (events, bool(questions)) == ((), counts)
+    assert fetched("PAYMENT.CAPTURE.REFUNDED", a_refund(), confirming)[1]  # it names none
+    theirs = unit | {"payee": {"merchant_id": "MERCHANT3"}, "payments": {"captures": [a_capture(id="7CAP3")]}}
+    mixed = an_order(status="COMPLETED", purchase_units=[unit | {"payments": {"captures": [a_capture()]}}, theirs])
+    for question, content in ((PAYMENT, a_capture(**ours)), (ORDER, mixed)):
+        answer = confirming.hear(question, heard_of(({}, json.dumps(content).encode())), now=NOW)
+        assert answer.found
+        told = {it.payment_ref for it in answer.events}
+        assert told == (
+            ({CAPTURE_ID} if merchant_id or question is PAYMENT else {CAPTURE_ID, "7CAP3"}) if counts else set()
+        )
 
 
 # The sandbox plays it.

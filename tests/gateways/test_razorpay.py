@@ -75,6 +75,11 @@ def a_list(*items):
     return {"entity": "collection", "count": len(items), "items": [*items]}
 
 
+@pytest.mark.parametrize(("account_id", "count"), [(None, 1), ("acc_BFQ7uQEaa7j2z7", 1), ("acc_another", 0)])
+def test_events_of_another_account_change_nothing(account_id, count):
+    assert len(events_of("payment.captured", a_gateway(account_id=account_id), payment=a_payment())) == count
+
+
 # The signature.
 
 

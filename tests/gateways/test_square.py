@@ -69,6 +69,12 @@ def answer_to(question, content, status=200, headers=None):
     return a_gateway().hear(question, heard_of((headers or {}, body), status), now=NOW)
 
 
+@pytest.mark.parametrize(("merchant_id", "count"), [(None, 1), ("MLEFBHHSJGVHD", 1), ("ANOTHER", 0)])
+def test_events_of_another_merchant_change_nothing(merchant_id, count):
+    gateway = a_gateway(merchant_id=merchant_id)
+    assert len(events_of("payment.updated", "payment", a_payment(), gateway)) == count
+
+
 # The signature.
 
 TEST_NOTIFICATION = (

@@ -10,12 +10,13 @@ from ingest.server import receiver
 from sandbox.plays.square import square_signed
 from sandbox.signing import stripe_signed
 from tests.system.commands import tillkeeper, toml, written
-from tests.system.receiving import ACCOUNT, PATH, SECRET, a_delivery, some_settings, until
+from tests.system.receiving import ACCOUNT, PATH, SECRET, a_delivery, exchange, some_settings, status_of, until
 from tillkeeper import clock
 from tillkeeper.accounts import KnownAccounts
 from tillkeeper.doctor.examining import Patient, examine
 from tillkeeper.doctor.findings import ADVICE, BY_STEP, Finding
 from tillkeeper.gateways.base import BadPayload, BadSignature, Refused, Request, Step
+from tillkeeper.gateways.inspecting import inspect_request
 from tillkeeper.gateways.mollie import MollieSettings
 from tillkeeper.gateways.paystack import PaystackSettings
 from tillkeeper.gateways.registry import build
@@ -28,6 +29,14 @@ NOW = clock.now().replace(microsecond=0)
 OTHER_SECRET = "whsec_of_another_account"
 SQUARE_KEY, SQUARE_URL = "a-signature-key-of-square", "https://pay.example.com/webhooks/square"
 SQUARE = {"gateway": "square", "signature_keys": [SQUARE_KEY], "notification_url": SQUARE_URL}
+SHOPEE = {
+    "gateway": "shopee",
+    "partner_keys": ["a-partner-key-of-shopee"],
+    "push_url": "https://pay.example.com/webhooks/shopee",
+    "partner_id": "2001",
+    "shop_id": "1001",
+    "access_token": "a-token-of-shopee",
+}
 
 
 def stripe(account="stripe-main", **settings):
@@ -384,3 +393,33 @@ def test_a_url_signed_gateway_is_tried_with_the_ways_in_which_its_url_is_written
     found = accounts.diagnosis(gateway, request, NOW, caught.value, "https://pay.example.com/webhooks/square")
     assert found["finding"] == Finding.URL_DIFFERS
     assert f"signed for {registered}" in found["detail"]
+
+
+NO_HOSTS = [b"[foo", b"a]b", b"\xff.example", b"[::1", b"[v1.]", b"\xc3\xa9.example", b"a\xe2\x84\x80b", b""]
+URL_SIGNED = {"square": SQUARE, "shopee": SHOPEE}
+
+
+@pytest.mark.parametrize("host", NO_HOSTS, ids=ascii)
+@pytest.mark.parametrize("name", URL_SIGNED)
+async def test_a_forgery_for_a_host_that_is_none_is_refused_as_any_other(database, connection, name, host):
+    async with receiver(some_settings(database, accounts={name: URL_SIGNED[name]})) as port:
+        head = f"POST /webhooks/{name} HTTP/1.1\r\nHost: ".encode() + host + b"\r\nConnection: close\r\n"
+        signed = b"x-square-hmacsha256-signature: bm9uZQ==\r\nauthorization: 00\r\nContent-Length: 2\r\n\r\n{}"
+        assert status_of(await exchange(port, head + signed)) == 401
+    (kept,) = await list_refused(connection, limit=10)
+    assert kept.finding == Finding.WRONG_SECRET
+
+
+@pytest.mark.parametrize("url", ["https://[foo/webhooks/square", "https://\ud800/webhooks/square", "//", "https://"])
+def test_inspect_takes_a_file_of_any_url(url):
+    captured = {"account": "square", "url": url, "headers": {"x-square-hmacsha256-signature": "bm9uZQ=="}, "body": "{}"}
+    accounts = KnownAccounts({"square": SquareSettings(**SQUARE)})
+    told = inspect_request(
+        json.dumps(captured).encode(),
+        accounts.gateways,
+        None,
+        None,
+        default_now=NOW,
+        examine=accounts.diagnosis,
+    )
+    assert told["verified"] is False

@@ -1,9 +1,13 @@
 """Keys that a delivery names and that are not at hand: fetched from the gateway, for all who wait for them at once.
 
-    verify ── BadSignature, step key ──> lacks ──> fetch (a few a minute, one at a time) ──> learn ──> verify again
+    verify ── BadSignature, step key ──> lacks ──> the shelf, else fetch (so many a minute, one at a time)
+                                                                    ──> learn ──> verify again
 
 Whoever can post can name a key, so the gateway says which address may be asked (`lacks`), and each account has so many
 fetches a minute and no more.  Past that, and while the gateway cannot be reached, a delivery is told to come again.
+Strange addresses in any number keep no known key away: what was learnt is kept on a shelf over restarts, and addresses
+that yielded a key before have fetches of their own.  So have those that are named again after there was no fetch left
+for them: a gateway goes on naming its own, and one that yielded nothing is not named to it again for a while.
 """
 
 import asyncio
@@ -11,7 +15,7 @@ import random
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -19,15 +23,20 @@ from tillkeeper import clock
 from tillkeeper.asking.limits import Bucket
 from tillkeeper.asking.settings import AskSettings
 from tillkeeper.asking.wire import Send, Unreachable
-from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, Call, Denied, Gateway, Request
+from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, Call, Denied, Gateway, Heard, Request
 from tillkeeper.loops import pause, start
+from tillkeeper.store.keys import LearntKey
 from tillkeeper.telemetry import KEYS_FETCHED
 
 log = structlog.get_logger()
 
 # Gateways give an endpoint five to ten seconds.
 KEY_SETTINGS: Final = AskSettings(connect_s=2.0, call_s=4.0)
-FETCHES_PER_MINUTE: Final = 4  # a key changes once in months
+# Of addresses known, named again, and new, each.  A key changes once in months; but while somebody names strange ones,
+# each fetch is a chance for the genuine one.
+FETCHES_PER_MINUTE: Final = 20
+NAMED_MAX: Final = 16_384  # addresses without a fetch that are remembered; a flood of some hours, in 4 MB
+SHELF_LOOK_S: Final = 15.0  # another receiver may have learnt it meanwhile
 REFRESH_FIRST_S: Final = 600.0  # a receiver that just started has other things to do
 REFRESH_EVERY_S: Final = 12 * 3600.0  # as the gateways' own libraries do
 REFRESH_AGAIN_S: Final = 1800.0  # after a failure
@@ -37,6 +46,18 @@ JITTER: Final = (0.8, 1.2)  # so that receivers do not ask in step
 def refreshing(gateway: Gateway) -> bool:
     """Whether the gateway has keys to fetch from time to time."""
     return type(gateway).refresh is not Gateway.refresh
+
+
+class Keeps(Protocol):
+    """Where keys outlast the process (tillkeeper/asking/shelf.py)."""
+
+    async def keys_of(self, account: str) -> list[LearntKey]:
+        """The oldest first; none where they cannot be read now.  Raises nothing."""
+        ...
+
+    async def put(self, account: str, key: LearntKey) -> None:
+        """Keeps it, perhaps.  Raises nothing."""
+        ...
 
 
 class NoKey(Exception):
@@ -51,6 +72,7 @@ class Keys:
         gateway: Gateway,
         send: Send,
         *,
+        shelf: Keeps | None = None,
         now: Callable[[], datetime] = clock.now,
         monotonic_s: Callable[[], float] = clock.monotonic_s,
         nonce: Callable[[], str] = lambda: secrets.token_hex(16),
@@ -61,7 +83,13 @@ class Keys:
         self._now = now
         self._monotonic_s = monotonic_s
         self._nonce = nonce
-        self._bucket = Bucket(per_s=FETCHES_PER_MINUTE / 60, burst=FETCHES_PER_MINUTE)
+        self._shelf = shelf if gateway.keeps_keys else None
+        self._shelf_seen_s = float("-inf")
+        self._good: dict[str, datetime] = {}  # addresses that yielded a key, and when: no more than the gateway has
+        self._named: dict[str, None] = {}  # addresses for which there was no fetch left
+        self._buckets = {
+            it: Bucket(per_s=FETCHES_PER_MINUTE / 60, burst=FETCHES_PER_MINUTE) for it in ("known", "again", "new")
+        }
         self._fetching = asyncio.Lock()
         self._tried = 0
 
@@ -72,15 +100,25 @@ class Keys:
         tried = self._tried
         async with self._fetching:
             call = self._lacks(request)
-            if call is None:
-                return True  # it was fetched while we waited
+            if call is None or await self._is_on_the_shelf(request):
+                return True  # it was fetched while we waited, or before
             if self._tried != tried:  # one try is for all who waited for it
                 raise NoKey("another key was fetched just now, or could not be")
-            if self._bucket.take(self._monotonic_s(), wait_s_max=0.0) is None:
+            if not self._may_fetch(call.url):
                 KEYS_FETCHED.labels(self._gateway.account, "limited").inc()
                 raise NoKey("keys were fetched too often just now")
             await self._fetch(call)
         return True
+
+    def _may_fetch(self, url: str) -> bool:
+        kind = "known" if url in self._good else "again" if url in self._named else "new"
+        self._named.pop(url, None)
+        if self._buckets[kind].take(self._monotonic_s(), wait_s_max=0.0) is not None:
+            return True
+        if len(self._named) >= NAMED_MAX:
+            del self._named[next(iter(self._named))]
+        self._named[url] = None
+        return False
 
     async def refresh(self) -> bool:
         """Fetches what the gateway says to fetch from time to time.  False if that should be tried again soon."""
@@ -100,7 +138,8 @@ class Keys:
     async def _fetch(self, call: Call) -> None:
         account = self._gateway.account
         try:
-            self._gateway.learn(call, await self._send(call), now=self._now())
+            heard = await self._send(call)
+            self._gateway.learn(call, heard, now=(learnt_at := self._now()))
         except (Unreachable, AskAgain, Denied) as error:
             KEYS_FETCHED.labels(account, "failed").inc()
             log.warning("key_not_fetched", account=account, kind=type(error).__name__, reason=str(error))
@@ -113,6 +152,26 @@ class Keys:
             self._tried += 1
         KEYS_FETCHED.labels(account, "learnt").inc()
         log.info("key_learnt", account=account)
+        self._good[call.url] = learnt_at
+        if self._shelf is not None:
+            await self._shelf.put(account, LearntKey(url=call.url, content=heard.body, learnt_at=learnt_at))
+
+    async def _is_on_the_shelf(self, request: Request) -> bool:
+        """Looks now and then, and takes in what is there as if it had just come, at its own time."""
+        now_s = self._monotonic_s()
+        if self._shelf is None or now_s < self._shelf_seen_s + SHELF_LOOK_S:
+            return False
+        self._shelf_seen_s = now_s
+        for key in await self._shelf.keys_of(self._gateway.account):
+            if key.url in self._good and self._good[key.url] >= key.learnt_at:
+                continue
+            kept = Heard(status=200, headers={}, body=key.content)
+            try:
+                self._gateway.learn(Call(method="GET", url=key.url, headers={}), kept, now=key.learnt_at)
+            except (BadSignature, BadPayload, AskAgain, Denied):  # other settings than when it was learnt
+                continue
+            self._good[key.url] = key.learnt_at
+        return self._lacks(request) is None
 
 
 async def keep_fresh(

@@ -6,6 +6,7 @@ refused ──> the step says it (a header, a key, the mode, the body)
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -19,6 +20,7 @@ from tillkeeper.gateways.base import BadPayload, Gateway, Refused, Request, Stal
 
 TRIED_BODY_BYTES_MAX: Final = 256 * 1024  # each of some ten ways to write it costs its length
 OTHERS_MAX: Final = 50  # accounts whose keys are tried
+_A_URL: Final = re.compile(r"https?://[!-~]+", re.ASCII)  # as settings may hold it: the one we saw can be anything
 # How different gateways say that an object is of test mode.
 MODE_FIELDS: Final = (
     ("livemode",),
@@ -106,16 +108,18 @@ def _url(patient: Patient) -> Found:
 
 def _urls_like(url: str, seen: str | None) -> Iterator[str]:
     """The ways in which the same address is written by mistake."""
-    bases = [it for it in (url, seen) if it]
-    for base in bases:
-        parts = urlsplit(base)
+    for base in (it for it in (url, seen) if it):
+        try:
+            parts = urlsplit(base)
+        except ValueError:  # a bracket without its other
+            continue
         path = parts.path.rstrip("/")
         for scheme in ("https", "http"):
             for written in (path, f"{path}/"):
                 for netloc in dict.fromkeys((parts.netloc, parts.netloc.lower(), parts.netloc.partition(":")[0])):
                     for query in dict.fromkeys((parts.query, "")):
                         candidate = urlunsplit((scheme, netloc, written, query, ""))
-                        if candidate != url:
+                        if candidate != url and _A_URL.fullmatch(candidate):
                             yield candidate
 
 

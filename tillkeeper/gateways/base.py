@@ -195,6 +195,7 @@ class Gateway(Protocol):
     kept_headers: ClassVar[frozenset[str]]  # never one that is itself a secret
     asks: ClassVar[frozenset[Asks]] = frozenset()  # a payment by its own reference, by its order's, a refund
     own_url: ClassVar[str | None] = None  # the setting that holds our own URL, where the gateway signs that
+    keeps_keys: ClassVar[bool] = False  # whether `learn` can take in again what it took in before a restart
     account: str
     live: bool | None = None  # whether the account moves real money, where the settings tell
 

@@ -143,7 +143,7 @@ class Checkout(Gateway):
         told_at = answered_at(heard, now)
         found = [] if content is None else list(checkout_asking.found_in(question, content))
         read = checkout_asking.refund_states if question.about == "refund" else checkout_asking.payment_states
-        events = (self._event(said, said.since or told_at) for it in found for said in read(it, question))
+        events = (self._event(said, said.since or told_at) for it in found for said in read(it, question, told_at))
         named = (msgspec.structs.replace(it, order_ref=it.order_ref or question.order_ref) for it in events)
         return Answer(found=bool(found), events=tuple(queried(it) for it in named))
 

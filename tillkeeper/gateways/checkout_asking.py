@@ -2,12 +2,16 @@
 
 Sources: Checkout.com's API reference, "Get payment details", "Get payment list", "Get payment actions".
 
-Webhooks tell captures one by one and answers tell their sum, so the sum is told as the state of all captures at the
-time of the answer: the first holds it and the others nothing.  Later than each of them, it stands in their place.
+Webhooks tell captures one by one and answers tell their sum, so where there are several the sum is told as the state of
+all of them: the first holds it and the others nothing.  That stands in their place only if it is later than each, and
+a capture may be as young as the answer, by another machine's clock.  So it is told as of some minutes after the answer,
+more of them the more captures it knows, for then a later answer is later also within a second.  What is captured after
+the answer is not among them, and counts by itself.
 """
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -24,6 +28,7 @@ TOO_MANY: Final = 429
 BROKEN: Final = 500
 DENIED_STATUSES: Final = frozenset({401, 403})
 LISTED_MAX: Final = 100  # attempts to pay one order; more are no payer's
+LATER_BY: Final = timedelta(minutes=1)  # for each capture: clocks of one house are not as far apart as that
 _ID: Final = re.compile(r"[A-Za-z0-9_]{1,255}", re.ASCII)
 _REFERENCE: Final = re.compile(r"[!-~](?:[ -~]{0,78}[!-~])?", re.ASCII)  # Checkout.com keeps 80 characters
 
@@ -91,14 +96,15 @@ def found_in(question: Question, content: object) -> Iterator[object]:
         yield content
 
 
-def payment_states(payment: object, question: Question) -> Iterator[Said]:  # noqa: ARG001 - as refund_states
+def payment_states(payment: object, question: Question, told_at: datetime) -> Iterator[Said]:  # noqa: ARG001
     """Its state: what was captured, by which actions, and what it gave back so far."""
     status = text(payment, "status")
     ref, order_ref, currency = text(payment, "id"), text_or_none(payment, "reference"), text(payment, "currency")
     method = text_or_none(payment, "source", "type")
     if status in TAKEN:
-        told = _required(payment, "total_captured")
-        for capture_ref in _captures(payment):
+        told, captures = _required(payment, "total_captured"), _captures(payment)
+        since = told_at + len(captures) * LATER_BY if len(captures) > 1 else told_at
+        for capture_ref in captures:
             yield Said(
                 kind=Kind.PAYMENT_SUCCEEDED,
                 payment_ref=ref,
@@ -106,6 +112,7 @@ def payment_states(payment: object, question: Question) -> Iterator[Said]:  # no
                 capture_ref=capture_ref,
                 amount=told,
                 currency=currency,
+                since=since,
                 method=method,
             )
             told = 0  # the first holds it all
@@ -157,7 +164,7 @@ def _why(payment: object) -> tuple[FailureClass, str | None]:
     return failure_of(codes[-1] if codes else None)
 
 
-def refund_states(action: object, question: Question) -> Iterator[Said]:
+def refund_states(action: object, question: Question, told_at: datetime) -> Iterator[Said]:
     """Its outcome.  Actions seldom tell their currency: then the amount is what the webhook said."""
     if text(action, "type") != "Refund":
         raise BadPayload("the action is no refund")
@@ -168,13 +175,14 @@ def refund_states(action: object, question: Question) -> Iterator[Said]:
     kind = REFUNDS[approved is True, approved is False]
     why, code = failure_of(text_or_none(action, "response_code")) if approved is False else (None, None)
     processed_on = text_or_none(action, "processed_on")
+    since = told_at if processed_on is None else moment_from_rfc3339(processed_on)
     yield Said(
         kind=kind,
         payment_ref=question.payment_ref,
         refund_ref=question.refund_ref,
         amount=None if currency is None else at(action, ["amount"]),
         currency=currency,
-        since=None if processed_on is None else moment_from_rfc3339(processed_on),
+        since=since,
         failure=why,
         failure_code=code,
     )

@@ -20,6 +20,7 @@ FAILURES: Final = {
     "20014": FailureClass.CARD_EXPIRED_OR_INVALID,
     "20054": FailureClass.CARD_EXPIRED_OR_INVALID,
     "20087": FailureClass.CARD_EXPIRED_OR_INVALID,
+    "30015": FailureClass.CARD_EXPIRED_OR_INVALID,  # no such issuer
     "30033": FailureClass.CARD_EXPIRED_OR_INVALID,
     "20059": FailureClass.SUSPECTED_FRAUD,
     "30034": FailureClass.SUSPECTED_FRAUD,
@@ -29,6 +30,7 @@ FAILURES: Final = {
     "30007": FailureClass.ACCOUNT_FROZEN,
     "30041": FailureClass.ACCOUNT_FROZEN,
     "30043": FailureClass.ACCOUNT_FROZEN,
+    "30046": FailureClass.ACCOUNT_FROZEN,  # closed
     "20151": FailureClass.BANK_VERIFICATION_FAILED,
     "20152": FailureClass.BANK_VERIFICATION_FAILED,
     "20153": FailureClass.BANK_VERIFICATION_FAILED,
@@ -41,6 +43,8 @@ FAILURES: Final = {
     "20091": FailureClass.NETWORK_TIMEOUT,
     "20096": FailureClass.GATEWAY_FAULT,
     "20005": FailureClass.UNKNOWN,
+    "20012": FailureClass.UNKNOWN,  # "invalid transaction"
+    "20182": FailureClass.UNKNOWN,  # the issuer's policy
 }
 RISK_PREFIX: Final = "40"  # "risk responses": blocked by the merchant's own or Checkout.com's rules
 APPROVED_PREFIX: Final = "10"

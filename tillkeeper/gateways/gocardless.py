@@ -70,6 +70,11 @@ class GoCardlessSettings(AccountModel):
         description="An access token that may read (Developers > Access tokens).  GoCardless tells no amounts, so it "
         "must be asked."
     )
+    organisation: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="Your organisation's id (OR...), where a partner's endpoint tells of several: events of others "
+        "change nothing.",
+    )
     api_base: ApiBase = "https://api.gocardless.com"
     order_ref_path: Annotated[str, Field(min_length=1)] = Field(
         default="metadata.order_id",
@@ -89,6 +94,7 @@ ABOUT: Final = About(
     setup="""
     In the dashboard open Developers > Create > Webhook endpoint and add your URL.
     Store the endpoint's secret as one of `webhook_secrets`.
+    If it is a partner's endpoint, which tells of other organisations too, set `organisation` to your own.
     Create an access token with read-only access; it is `access_token`.
     Have your checkout write your order reference into `metadata.order_id` of each payment, or set `order_ref_path`.
     Ask for the payment's metadata in events (`resource_metadata`), where your account has that: it saves questions.
@@ -115,6 +121,7 @@ class GoCardless(Gateway):
         self.account = account
         self._keys = HmacKeys("webhook_secrets", settings.webhook_secrets)
         self._access_token = settings.access_token
+        self._organisation = settings.organisation
         self._api_base = settings.api_base
         self._order_ref_path = settings.order_ref_path.split(".")
         first, *rest = self._order_ref_path
@@ -133,7 +140,7 @@ class GoCardless(Gateway):
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """The events that say all by themselves."""
         made = {}
-        for event in _events_in(verified):
+        for event in self._events_in(verified):
             if (order_ref := self._order_ref_told(event)) is not None and (fact := fact_of(event)) is not None:
                 ours = self._event(fact, text(event, "links", "payment"), event_id=text(event, "id"))
                 made[ours.event_id] = _sound(ours, order_ref, text_or_none(event, "details", "scheme"))
@@ -142,7 +149,7 @@ class GoCardless(Gateway):
     def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
         """One question for each payment and each refund that other events are about."""
         asked = dict[Question, None]()
-        for event in _events_in(verified):
+        for event in self._events_in(verified):
             resource = text(event, "resource_type")
             if resource == "payments" and self._order_ref_told(event) is None and fact_of(event) is not None:
                 asked[Question(about="payment", payment_ref=_linked(event, "payment"))] = None
@@ -176,7 +183,7 @@ class GoCardless(Gateway):
             return Answer(found=False)
         said = self._refund if question.about == "refund" else self._payment
         events = tuple(queried(event) for event in said(question, content, told_at))
-        return Answer(found=bool(events), events=events)
+        return Answer(found=bool(events) or question.about == "refund", events=events)
 
     def _call(self, path: str) -> Call:
         headers = {
@@ -218,6 +225,8 @@ class GoCardless(Gateway):
         refund = at(content, ["refunds"])
         if text(refund, "id") != question.refund_ref:
             raise BadPayload("the answer is about another refund than the question")
+        if text_or_none(refund, "links", "payment") is None and text_or_none(refund, "links", "mandate") is not None:
+            return  # of a mandate: money to the payer that came by no payment
         fact = refund_fact(refund, told_at)
         amount, currency = _money(refund, "amount")
         yield PaymentEvent(
@@ -251,6 +260,12 @@ class GoCardless(Gateway):
             failure_code=fact.failure_code,
         )
 
+    def _events_in(self, verified: Verified) -> list[object]:
+        events = _events_of(cast("bytes", verified.content))
+        if self._organisation is None:
+            return events
+        return [it for it in events if text_or_none(it, "links", "organisation") in {None, self._organisation}]
+
     def _order_ref_told(self, event: object) -> str | None:
         """The order of an event about a payment that need not be asked for; None for all others."""
         if self._told_path is None or text(event, "resource_type") != "payments":
@@ -264,10 +279,6 @@ def _sound(event: PaymentEvent, order_ref: str | None, scheme: str | None) -> Pa
     if problem := problem_with(made):
         raise BadPayload(problem)
     return made
-
-
-def _events_in(verified: Verified) -> list[object]:
-    return _events_of(cast("bytes", verified.content))
 
 
 def _events_of(body: bytes) -> list[object]:

@@ -136,7 +136,9 @@ def facts_of(payment: object, events: Sequence[object], told_at: datetime) -> tu
     if status not in PAYMENT_STATUSES:
         raise BadPayload("status of the payment is none that is known")
     kind = PAYMENT_STATUSES[status]
-    if standing is None or (not was_paid and standing.kind is not kind):
+    # What is to be collected again has the status `failed` meanwhile: its event tells which.
+    is_told = was_paid or (status == "failed" and standing is not None and standing.took_back)
+    if standing is None or not (is_told or standing.kind is kind):
         failure = FailureClass.UNKNOWN if kind in TELLS_WHY else None
         standing = Fact(kind=kind, at=told_at, failure=failure)
     if status == "charged_back" and CHARGEBACK not in disputes:

@@ -5,8 +5,9 @@ paypal/PayPal-node-SDK, `test/mocks/notification.js`.  Certificates are in `payp
 `paypal_objects`, questions in `paypal_asking`.
 
 Only a CRC-32 of the body is signed, and four bytes anywhere give any text the CRC that is wanted: whoever gets hold of
-one delivery could send another text under its signature.  So a delivery that tells of a success, or of money given
-back, is only the reason to ask PayPal (`confirm_by_query`).
+one delivery could send another text under its signature.  So a delivery that tells of a success, of money given back,
+or of a dispute that was won, is only the reason to ask PayPal (`confirm_by_query`); and none tells of a time to come,
+which would stand against whatever PayPal says until then.
 """
 
 import re
@@ -14,7 +15,7 @@ import zlib
 from base64 import b64decode
 from binascii import Error as BadBase64
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, ClassVar, Final, Literal, Self, cast
 
 import msgspec
@@ -50,7 +51,7 @@ from tillkeeper.gateways.base import (
 )
 from tillkeeper.gateways.fields import at, moment_from_rfc3339, reference_or_none, text
 from tillkeeper.gateways.paypal_certificates import Certificates, certificate_in, live_of, trust_in
-from tillkeeper.gateways.paypal_objects import AUTHORIZATION, SALE, Reader, Said, payment
+from tillkeeper.gateways.paypal_objects import AUTHORIZATION, DISPUTE, SALE, Reader, Said, payment
 
 ID_HEADER: Final = "paypal-transmission-id"
 TIME_HEADER: Final = "paypal-transmission-time"
@@ -58,6 +59,7 @@ SIGNATURE_HEADER: Final = "paypal-transmission-sig"
 CERTIFICATE_HEADER: Final = "paypal-cert-url"
 ALGORITHM_HEADER: Final = "paypal-auth-algo"
 ALGORITHM: Final = "SHA256withRSA"
+AHEAD_MAX: Final = timedelta(days=1)  # what lies further in the future did not happen
 SIGNATURE_CHARS_MAX: Final = 1024  # a key of 4096 bits makes 684
 
 LIVE_BY_BASE: Final[Mapping[str, bool]] = {
@@ -79,12 +81,16 @@ class PayPalSettings(AccountModel):
     webhook_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")] = Field(
         description="The id that PayPal gave your webhook.  It is signed: a delivery for another webhook is refused."
     )
+    merchant_id: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="Your merchant id, where the app also acts for others: what names another payee changes nothing.",
+    )
     client_id: str | None = Field(default=None, min_length=1, description="The REST app's client id, to ask PayPal.")
     client_secret: OptionalSecret = Field(default=None, description="The REST app's secret, beside its client id.")
     confirm_by_query: bool = Field(
         default=True,
-        description="Ask PayPal about each payment and refund that a delivery tells of, for only a checksum of it is "
-        "signed.  Without client_id and client_secret nobody can ask, and deliveries count as they are.",
+        description="Ask PayPal about each payment, refund and won dispute that a delivery tells of, for only a "
+        "checksum of it is signed.  Without client_id and client_secret nobody can ask, and they count as they are.",
     )
     certs: Mapping[str, str] = Field(
         default_factory=dict,
@@ -126,8 +132,8 @@ ABOUT: Final = About(
     verifies="RSA with SHA-256 over the transmission's id and time, your webhook's id and the CRC-32 of the body, by a "
     "certificate of PayPal's own name that a public authority issued",
     uncovered="The body itself is signed by its CRC-32 alone, which can be forged: whoever gets hold of a delivery can "
-    "send another text under its signature. So successes and refunds are asked for at PayPal before they count, unless "
-    "`confirm_by_query` is off or no client is configured",
+    "send another text under its signature. So successes, refunds and won disputes are asked for at PayPal before they "
+    "count, unless `confirm_by_query` is off or no client is configured",
     dedupes_by="the event's `id`, which PayPal keeps when it sends again",
     acknowledges="200 without a body",
     queries="captures by their ids, orders as `order-ID`, authorizations as `authorization-ID`, sales of the first API "
@@ -140,11 +146,13 @@ ABOUT: Final = About(
     ),
     setup="""
     In the dashboard (developer.paypal.com) open Apps & Credentials, sandbox or live, and choose your REST app.
-    Copy its client id and secret into `client_id` and `client_secret`.
+    Copy its client id and secret into `client_id` and `client_secret`; if it acts for other merchants as well, set
+      `merchant_id` to your own (Account Settings > Business information).
     Add a webhook with your URL, and copy the id that it is given into `webhook_id`.
     Choose its events: Payments & Payouts of captures, authorizations and sales, Checkout order approved, Checkout
       payment approval reversed, and Customer dispute; others are answered with success and change nothing.
     For the sandbox set `api_base` to https://api-m.sandbox.paypal.com; its app, webhook and certificates are others.
+    Give the app the feature Customer disputes, or a dispute that you won stays open here, with a case after some days.
     Let this host reach api.paypal.com and api-m.paypal.com, for signing certificates are fetched from there; else put
       them into `certs`, and renew them when PayPal does.
     Send your order reference as `custom_id` of the purchase unit, or as `invoice_id`, where each payment must have
@@ -158,6 +166,13 @@ ABOUT: Final = About(
 )
 
 
+class Delivered(msgspec.Struct, frozen=True, kw_only=True):
+    """A body, and when it was received: no time in it is proven."""
+
+    body: bytes
+    at: datetime
+
+
 class PayPal(Gateway):
     """One webhook of one REST app."""
 
@@ -165,6 +180,7 @@ class PayPal(Gateway):
     settings: ClassVar[type[AccountModel]] = PayPalSettings
     about: ClassVar[About] = ABOUT
     asks: ClassVar[frozenset[Asks]] = frozenset({"payment", "refund"})
+    keeps_keys: ClassVar[bool] = True
     kept_headers: ClassVar[frozenset[str]] = frozenset(
         {
             ID_HEADER,
@@ -199,7 +215,8 @@ class PayPal(Gateway):
             certificate.key.verify(signature, self._signed_text(request), PKCS1v15(), SHA256())
         except InvalidSignature:
             raise BadSignature("the signature is not PayPal's for this webhook and body") from None
-        return Verified(key=certificate.label, content=request.body)
+        self._certificates.used(url)
+        return Verified(key=certificate.label, content=Delivered(body=request.body, at=now))
 
     def key_labels(self) -> tuple[str, ...]:
         """One for each certificate at hand."""
@@ -210,11 +227,15 @@ class PayPal(Gateway):
         url = self._url_in(request)
         _signature_in(request)
         self._signed_text(request)
-        return None if self._certificates.at_hand(url, now) is not None else _fetching(url)
+        if self._certificates.at_hand(url, now) is not None:
+            return None
+        if self._certificates.is_refused(url, now):
+            raise BadSignature("PayPal had no such certificate a short time ago", Step.KEY)
+        return _fetching(url)
 
     def refresh(self, *, now: datetime, nonce: str) -> Call | None:  # noqa: ARG002 - nothing is signed
-        """The certificate that was fetched last, so that it does not lapse while PayPal goes on to sign with it."""
-        url = self._certificates.latest
+        """The certificate in use, so that it does not lapse while PayPal goes on to sign with it."""
+        url = self._certificates.in_use
         return None if url is None else _fetching(url)
 
     def learn(self, call: Call, heard: Heard, *, now: datetime) -> None:
@@ -222,10 +243,12 @@ class PayPal(Gateway):
         if heard.status in asking.AGAIN_STATUSES or heard.status >= asking.BROKEN:
             raise AskAgain(f"status {heard.status}")
         if heard.status != asking.OK:
+            self._certificates.refuse(call.url, now)
             raise BadSignature(f"PayPal has no such certificate: status {heard.status}", Step.KEY)
         try:
             self._certificates.learn(call.url, heard.body.decode("ascii"), now)
         except ValueError as error:
+            self._certificates.refuse(call.url, now)
             raise BadSignature(f"what was fetched is no certificate of PayPal's: {error}", Step.KEY) from None
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
@@ -234,30 +257,31 @@ class PayPal(Gateway):
         if read is None:
             return ()
         event, event_type, said = read
-        if event_type in CONFIRMED and self._confirms:
+        if not self._is_ours(at(event, ["resource"])):
             return ()
-        made = self._event(said, said.since or moment_from_rfc3339(text(event, "create_time")))
+        if self._confirms and _must_be_asked(event_type, said):
+            return ()
+        since = said.since or moment_from_rfc3339(text(event, "create_time"))
+        if since > cast("Delivered", verified.content).at + AHEAD_MAX:
+            raise BadPayload("the time at which it happened is still to come")
+        made = self._event(said, since)
         made = msgspec.structs.replace(made, event_id=text(event, "id"))
         if problem := problem_with(made):
             raise BadPayload(problem)
         return (made,)
 
     def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
-        """The payment that succeeded, or the refund."""
+        """The payment that succeeded, the refund, or the dispute that was won."""
         read = self._read(verified) if self._confirms else None
-        if read is None or read[1] not in CONFIRMED:
+        if read is None or not _must_be_asked(*read[1:]) or not self._is_ours(at(read[0], ["resource"])):
             return ()
+        if read[2].dispute_ref is not None:
+            return (_asked(Question(about="payment", payment_ref=f"{DISPUTE}{read[2].dispute_ref}")),)
         payment_ref, refund_ref = (reference_or_none(ref) for ref in (read[2].payment_ref, read[2].refund_ref))
         if payment_ref is None or (read[2].refund_ref is not None and refund_ref is None):
             raise BadPayload("id of the payment or refund has characters that we do not ask with")
-        question = Question(
-            about="payment" if refund_ref is None else "refund", payment_ref=payment_ref, refund_ref=refund_ref
-        )
-        try:
-            asking.path_of(question)
-        except CannotAsk as error:
-            raise BadPayload(str(error)) from None
-        return (question,)
+        about: Literal["payment", "refund"] = "payment" if refund_ref is None else "refund"
+        return (_asked(Question(about=about, payment_ref=payment_ref, refund_ref=refund_ref)),)
 
     def named(self, request: Request) -> Named | None:
         """The payment that an event is about, and the merchant's reference of it."""
@@ -296,9 +320,15 @@ class PayPal(Gateway):
         if content is None:
             return Answer(found=False)
         told_at = answered_at(heard, now)
-        events = (self._event(said, said.since or told_at) for said in asking.states(question, content))
+        told = asking.states(question, content, self._is_ours) if self._is_ours(content) else ()
+        events = (self._event(said, said.since or told_at) for said in told)
         named = (msgspec.structs.replace(it, order_ref=it.order_ref or question.order_ref) for it in events)
         return Answer(found=True, events=tuple(queried(it) for it in named))
+
+    def _is_ours(self, content: object) -> bool:
+        """False where it names payees and we are none of them; refunds and sales name none."""
+        payees = objects.payees_of(content) if self._app.merchant_id is not None else ()
+        return not payees or self._app.merchant_id in payees
 
     def _url_in(self, request: Request) -> str:
         url = request.header(CERTIFICATE_HEADER)
@@ -318,7 +348,7 @@ class PayPal(Gateway):
         return f"{transmission_id}|{time}|{self._app.webhook_id}|{zlib.crc32(request.body)}".encode()
 
     def _read(self, verified: Verified) -> tuple[object, str, Said] | None:
-        event = strictjson.loads(cast("bytes", verified.content))
+        event = strictjson.loads(cast("Delivered", verified.content).body)
         event_type = text(event, "event_type")
         reader = TYPES.get(event_type)
         return None if reader is None else (event, event_type, reader(at(event, ["resource"])))
@@ -339,6 +369,19 @@ class PayPal(Gateway):
             failure=said.failure,
             failure_code=said.failure_code,
         )
+
+
+def _must_be_asked(event_type: str, said: Said) -> bool:
+    return event_type in CONFIRMED or said.kind is Kind.DISPUTE_WON
+
+
+def _asked(question: Question) -> Question:
+    """The question, if it can be put."""
+    try:
+        asking.path_of(question)
+    except CannotAsk as error:
+        raise BadPayload(str(error)) from None
+    return question
 
 
 def _fetching(url: str) -> Call:

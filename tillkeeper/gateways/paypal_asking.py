@@ -5,7 +5,7 @@ Sources: PayPal's references of Orders v2, Payments v2 and Payments v1, and "Get
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -17,7 +17,7 @@ from tillkeeper.gateways import paypal_objects as objects
 from tillkeeper.gateways import strictjson
 from tillkeeper.gateways.base import AskAgain, BadPayload, Call, CannotAsk, Denied, Heard, Question, Token
 from tillkeeper.gateways.fields import at, integer, text, text_or_none
-from tillkeeper.gateways.paypal_objects import AUTHORIZATION, ORDER, SALE, Said
+from tillkeeper.gateways.paypal_objects import AUTHORIZATION, DISPUTE, ORDER, SALE, Said
 
 OK: Final = 200
 NOT_FOUND: Final = 404
@@ -29,11 +29,13 @@ TOKEN_CHARS_MAX: Final = 4096
 TOKEN_SECONDS_MAX: Final = 30 * 86_400
 _TOKEN: Final = re.compile(r"[!-~]+", re.ASCII)
 _ID: Final = re.compile(r"[A-Za-z0-9_]{1,32}", re.ASCII)
+_DISPUTE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)  # such as PP-D-4012
 
 PAYMENT_PATHS: Final[Mapping[str, str]] = {
     ORDER: "/v2/checkout/orders/",
     AUTHORIZATION: "/v2/payments/authorizations/",
     SALE: "/v1/payments/sale/",
+    DISPUTE: "/v1/customer/disputes/",
     "": "/v2/payments/captures/",
 }
 REFUND_PATHS: Final[Mapping[str, str]] = {SALE: "/v1/payments/refund/", "": "/v2/payments/refunds/"}
@@ -42,6 +44,7 @@ ORDERS: Final[Mapping[str, tuple[Kind, FailureClass | None]]] = {
     "APPROVED": (Kind.PAYMENT_PENDING, None),
     "VOIDED": (Kind.PAYMENT_CANCELLED, FailureClass.USER_CANCELLED),
 }
+CAME_TO_NOTHING: Final = frozenset({Kind.PAYMENT_FAILED, Kind.PAYMENT_CANCELLED})
 ORDERS_UNPAID: Final = frozenset({"CREATED", "SAVED", "PAYER_ACTION_REQUIRED"})
 
 
@@ -56,7 +59,7 @@ def _split(ref: str | None, *, is_refund: bool) -> tuple[str, str]:
     paths = REFUND_PATHS if is_refund else PAYMENT_PATHS
     prefix = next(it for it in paths if (ref or "").startswith(it))  # the last is empty
     own = (ref or "").removeprefix(prefix)
-    if not _ID.fullmatch(own):
+    if not (_DISPUTE_ID if prefix == DISPUTE else _ID).fullmatch(own):
         raise CannotAsk("the reference is missing, or not one of PayPal's")
     return prefix, own
 
@@ -78,16 +81,18 @@ def content_of(heard: Heard) -> object:
     return content
 
 
-def states(question: Question, content: object) -> Iterator[Said]:
-    """What the object says that was asked about."""
+def states(question: Question, content: object, is_ours: Callable[[object], bool]) -> Iterator[Said]:
+    """What the object says that was asked about; of an order, what its units say that are ours."""
     is_refund = question.about == "refund"
     prefix, own = _split(question.refund_ref if is_refund else question.payment_ref, is_refund=is_refund)
-    if text(content, "id") != own:
+    if text(content, "dispute_id" if prefix == DISPUTE else "id") != own:
         raise BadPayload("the answer is about another object than the question")
     if is_refund:
         yield objects.sale_refund(content) if prefix == SALE else objects.refund(content)
     elif prefix == ORDER:
-        yield from _order_states(content)
+        yield from _order_states(content, is_ours)
+    elif prefix == DISPUTE:
+        yield objects.dispute(content)
     elif prefix == AUTHORIZATION:
         yield _authorization_state(content)
     else:
@@ -113,24 +118,27 @@ def _authorization_state(content: object) -> Said:
     return objects.payment(kind, AUTHORIZATION, failure)(content)
 
 
-def _order_states(content: object) -> Iterator[Said]:
-    """Where it was paid, its captures and authorizations tell; where all of them failed, it did as well."""
+def _order_states(content: object, is_ours: Callable[[object], bool]) -> Iterator[Said]:
+    """Where it was paid, its captures, authorizations and refunds tell; where nothing came of all, nor did of it."""
     status = text(content, "status")
     if status in ORDERS:
         yield objects.order(content, *ORDERS[status])
     elif status not in {"COMPLETED", *ORDERS_UNPAID}:
         raise BadPayload("status of the order is none that is known")
-    told = [said for unit in objects.purchase_units(content) for said in _unit_states(unit)]
+    told = [said for unit in objects.purchase_units(content) if is_ours(unit) for said in _unit_states(unit)]
     yield from told
-    if told and status == "COMPLETED" and all(it.kind is Kind.PAYMENT_FAILED for it in told):
-        failed = objects.order(content, Kind.PAYMENT_FAILED, told[-1].failure)
-        yield msgspec.structs.replace(failed, failure_code=told[-1].failure_code)
+    if told and status == "COMPLETED" and all(it.kind in CAME_TO_NOTHING for it in told):
+        last = told[-1]
+        over = objects.order(content, last.kind, last.failure)
+        since = max(filter(None, (over.since, last.since)), default=None)  # not before its approval, by either's time
+        yield msgspec.structs.replace(over, since=since, failure_code=last.failure_code)
 
 
 def _unit_states(unit: object) -> Iterator[Said]:
     order_ref = objects.order_ref_of(unit)
     told = [said for it in _listed(unit, "captures") for said in _capture_states(it)]
     told += [_authorization_state(it) for it in _listed(unit, "authorizations")]
+    told += [said for it in _listed(unit, "refunds") for said in objects.refund_and_total(it)]
     for said in told:
         yield msgspec.structs.replace(said, order_ref=said.order_ref or order_ref)
 

@@ -29,8 +29,12 @@ _URL: Final = re.compile(
 )
 LIVE_NAME: Final = "messageverificationcerts.paypal.com"
 SANDBOX_NAME: Final = "messageverificationcerts.sandbox.paypal.com"
-LEARNT_MAX: Final = 8  # PayPal signs with one, and with two while it changes them
-KEPT_FOR: Final = timedelta(days=1)  # as PayPal's own Cache-Control says
+# PayPal signs with one, and with two while it changes them, each under four ways to write its address; nobody who names
+# them all may drive out the one in use.
+LEARNT_MAX: Final = 32
+KEPT_FOR: Final = timedelta(days=7)  # PayPal's Cache-Control says one, but then it may be out of reach, or we were
+REFUSED_MAX: Final = 4096  # more than are fetched in the time
+REFUSED_FOR: Final = timedelta(hours=1)  # PayPal's own broken answer must not cost more than that
 PEM_CHARS_MAX: Final = 64 * 1024  # a leaf with its intermediates has about 6 KiB
 CHAIN_MAX: Final = 10
 
@@ -79,11 +83,13 @@ def trust_in(bundle: str | None) -> Store:
 
 
 class Certificates:
-    """Those of the configuration for good, and a few learnt for a day."""
+    """Those of the configuration for good, and a few learnt for some days; and addresses that yielded none."""
 
     def __init__(self, configured: Mapping[str, str], trust: Store) -> None:
         self._configured = {url: certificate_in(pem) for url, pem in configured.items()}
         self._learnt: dict[str, tuple[Certificate, datetime]] = {}
+        self._refused: dict[str, datetime] = {}
+        self._used: str | None = None
         self._checked: dict[str, Checked] = {}
         self._trust = trust
 
@@ -94,9 +100,24 @@ class Certificates:
         return tuple(dict.fromkeys(it.label for it in (*self._configured.values(), *learnt)))
 
     @property
-    def latest(self) -> str | None:
-        """The address that was learnt from last."""
-        return next(reversed(self._learnt), None)
+    def in_use(self) -> str | None:
+        """The address of the one that verified last, else that was learnt last."""
+        return self._used if self._used in self._learnt else next(reversed(self._learnt), None)
+
+    def used(self, url: str) -> None:
+        """A delivery was verified by it."""
+        self._used = url
+
+    def refuse(self, url: str, now: datetime) -> None:
+        """An address yielded no certificate of PayPal's: it is left alone for a while."""
+        self._refused.pop(url, None)
+        while len(self._refused) >= REFUSED_MAX:
+            del self._refused[next(iter(self._refused))]
+        self._refused[url] = now + REFUSED_FOR
+
+    def is_refused(self, url: str, now: datetime) -> bool:
+        """Whether it yielded none a short time ago."""
+        return now < self._refused.get(url, now)
 
     def at_hand(self, url: str, now: datetime) -> Certificate | None:
         """What an address yielded, if that is not too long ago."""

@@ -8,7 +8,7 @@ own, whose reference tells what it is: `order-ID` and `authorization-ID`.  Sales
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -24,6 +24,7 @@ ORDER: Final = "order-"
 AUTHORIZATION: Final = "authorization-"
 SALE: Final = "sale-"
 REVERSAL: Final = "reversal-"
+DISPUTE: Final = "dispute-"  # in questions alone
 
 _CAPTURE_PATH: Final = re.compile(r"https?://[^/?#]+/v2/payments/captures/([A-Za-z0-9_]{1,32})", re.ASCII)
 
@@ -141,17 +142,26 @@ def refund(content: object) -> Said:
     return _refund(content, refund_ref, captured, text(content, "status"))
 
 
+def refund_and_total(content: object) -> Iterator[Said]:
+    """A refund, and all that its capture gave back until then where a completed one tells that."""
+    said, breakdown = refund(content), at(content, ["seller_payable_breakdown"])
+    yield said
+    if said.kind is Kind.REFUND_SUCCEEDED and at(breakdown, ["total_refunded_amount"]) is not None:
+        total, currency = money(breakdown, "total_refunded_amount")
+        yield msgspec.structs.replace(said, refund_ref=None, amount=None, total=total, currency=currency)
+
+
 def sale_refund(content: object) -> Said:
-    """One of the first API."""
+    """One of the first API.  Money given back may be written with a minus."""
     sale, refund_ref = f"{SALE}{text(content, 'sale_id')}", f"{SALE}{text(content, 'id')}"
-    return _refund(content, refund_ref, sale, text(content, "state").upper())
+    return _refund(content, refund_ref, sale, text(content, "state").upper(), may_be_negative=True)
 
 
-def _refund(content: object, refund_ref: str, payment_ref: str, status: str) -> Said:
+def _refund(content: object, refund_ref: str, payment_ref: str, status: str, *, may_be_negative: bool = False) -> Said:
     if status not in REFUNDS:
         raise BadPayload("status of the refund is none that is known")
     kind = REFUNDS[status]
-    amount, currency = money(content, "amount")
+    amount, currency = money(content, "amount", may_be_negative=may_be_negative)
     why, code = failure_of(content) if kind is Kind.REFUND_FAILED else (None, None)
     return Said(
         kind=kind,
@@ -283,6 +293,15 @@ def purchase_units(content: object) -> list[object]:
     if not isinstance(found, list):
         raise BadPayload("purchase_units is no list")
     return found
+
+
+def payees_of(content: object) -> set[str]:
+    """The merchants' ids that a capture, an authorization, an order or a dispute names."""
+    named = [(content, "payee")]
+    for name, role in (("purchase_units", "payee"), ("disputed_transactions", "seller")):
+        listed = at(content, [name])
+        named += [(it, role) for it in listed] if isinstance(listed, list) else []
+    return {ref for it, role in named if (ref := text_or_none(it, role, "merchant_id")) is not None}
 
 
 def _common_ref(units_of: list[object]) -> str | None:

@@ -55,6 +55,11 @@ class RazorpaySettings(AccountModel):
         description="The id of the API key with which Razorpay is asked; rzp_live_ or rzp_test_ tells the mode.",
     )
     key_secret: OptionalSecret = Field(default=None, description="The API key's secret.")
+    account_id: Annotated[str, Field(pattern=r"^acc_[A-Za-z0-9]+$")] | None = Field(
+        default=None,
+        description="Your account's id (acc_...), where a partner's webhook tells of several: events of others change "
+        "nothing.",
+    )
     order_ref_path: Annotated[str, Field(pattern=r"^(payment|order)(\.[^.]+)+$")] | None = Field(
         default=None,
         description="Where your order reference stands, beginning with payment. or order.  None looks at "
@@ -81,6 +86,7 @@ ABOUT: Final = About(
     Choose a long random secret there and store it as one of `webhook_secrets`; it is not the API key's secret.
     Choose the events `payment.authorized`, `payment.captured`, `payment.failed`, `order.paid`, `refund.*` and
       `payment.dispute.*`; others are answered with success and change nothing.
+    If it is a partner's webhook, which tells of other merchants too, set `account_id` to your own.
     Make an API key under Account & Settings > API keys and store it as `key_id` and `key_secret`.
     Create each order with your order reference as its `receipt`, and write it into the payment's `notes.order_id` too,
       for only `order.paid` carries the receipt; or set `order_ref_path`.
@@ -110,6 +116,7 @@ class Razorpay(Gateway):
         self._keys = HmacKeys("webhook_secrets", settings.webhook_secrets)
         self.live = LIVE_BY_KEY_PREFIX.get((settings.key_id or "")[:9])
         self._user = None if not (settings.key_id and settings.key_secret) else (settings.key_id, settings.key_secret)
+        self._account_id = settings.account_id
         self._api_base = settings.api_base
         paths = ORDER_REF_PATHS if settings.order_ref_path is None else (settings.order_ref_path,)
         self._order_ref_paths = [path.split(".") for path in paths]
@@ -127,7 +134,7 @@ class Razorpay(Gateway):
         event = strictjson.loads(cast("bytes", verified.content))
         name = text(event, "event")
         read = EVENTS.get(name)
-        if read is None:
+        if read is None or self._account_id not in {None, text_or_none(event, "account_id")}:
             return ()
         entities = {it: at(event, ["payload", it, "entity"]) for it in ("payment", "order", "refund", "dispute")}
         said = read(entities)

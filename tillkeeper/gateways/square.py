@@ -7,7 +7,7 @@ developer.squareup.com, "Square Webhooks" and the pages of the events.
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import ClassVar, Final, Literal, cast
+from typing import Annotated, ClassVar, Final, Literal, cast
 from urllib.parse import quote
 
 import msgspec
@@ -126,6 +126,11 @@ class SquareSettings(AccountModel):
         description="The URL that the subscription is registered with, letter for letter: it is part of what Square "
         "signs.",
     )
+    merchant_id: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="The merchant's id, where several connected their accounts to the application: events of others "
+        "change nothing.",
+    )
     access_token: OptionalSecret = Field(
         default=None, description="The access token with which Square is asked.  Without it nothing can be asked."
     )
@@ -148,12 +153,14 @@ ABOUT: Final = About(
     Write that URL, letter for letter with its scheme and last slash, into `notification_url`.
     Choose the events `payment.*`, `refund.*` and `dispute.*`; others are answered with success and change nothing.
     Show the subscription's signature key and store it as one of `signature_keys`.
+    If other merchants connected their accounts to the application, set `merchant_id` to your own.
     Copy the access token of the same environment (production or sandbox) into `access_token`.
     For the sandbox set `api_base` to https://connect.squareupsandbox.com, and use an account of its own: keys differ.
     Have your checkout write your order reference into the payment's `reference_id` (40 characters); without one the
       reference is Square's own `order_id`.
     Register each order with this account among its `accounts`.  Tips are not counted: what pays the order is
-      `amount_money`.
+      `amount_money`.  A refund does not say how much of it was tip, so all of it counts, and giving back a tip as well
+      opens a case.
     Send a test event from the console: it must show 200 there.
     A replaced signature key takes effect at once: put the new one in front of the old one right away; what was
       refused in between is repeated by Square.
@@ -192,6 +199,7 @@ class Square(Gateway):
         self.account = account
         self._keys = HmacKeys("signature_keys", settings.signature_keys, encoding="base64")
         self._url = settings.notification_url.encode()
+        self._merchant_id = settings.merchant_id
         self._access_token = settings.access_token
         self._api_base = settings.api_base
 
@@ -208,7 +216,7 @@ class Square(Gateway):
         """What the object in the event says of itself; none for types that TYPES does not know."""
         event = strictjson.loads(cast("bytes", verified.content))
         name = TYPES.get(text(event, "type"))
-        if name is None:
+        if name is None or self._merchant_id not in {None, text_or_none(event, "merchant_id")}:
             return ()
         subject = at(event, ["data", "object", name])
         when = moment_from_rfc3339(text(subject, "updated_at"))  # one type for every outcome: this tells which is newer
