@@ -34,12 +34,20 @@ class Topic(StrEnum):
     REFUNDING = "payer.refunding"
     REFUNDED = "payer.refunded"
     PARTIALLY_REFUNDED = "payer.partially_refunded"
+    REFUND_FAILED = "payer.refund_failed"
     EXPIRED = "payer.expired"
 
 
 # Of money that moved a payer is told whatever else holds, each fact once by its key.  The others ask or warn.
 OF_MONEY: Final = frozenset(
-    {Topic.PAID, Topic.PARTIALLY_PAID, Topic.REFUNDING, Topic.REFUNDED, Topic.PARTIALLY_REFUNDED}
+    {
+        Topic.PAID,
+        Topic.PARTIALLY_PAID,
+        Topic.REFUNDING,
+        Topic.REFUNDED,
+        Topic.PARTIALLY_REFUNDED,
+        Topic.REFUND_FAILED,
+    }
 )
 # Each of these is told once for each sum; all others, reminders of a slow refund among them, end at the cap.
 UNCAPPED: Final = OF_MONEY - {Topic.REFUNDING}

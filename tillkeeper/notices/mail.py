@@ -59,6 +59,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: _Moment | None = None
     due_at: _Moment | None = None
     due_amount: _Minor | None = None
+    refund_amount: _Minor | None = None  # of the one refund that is spoken of
 
 
 class Mail(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,6 +161,7 @@ class _Writer:
             "remaining": self._money(remaining),
             "refunding": self._money(facts.refunding),
             "refunded": self._money(facts.refunded),
+            "refund_amount": NOTHING if facts.refund_amount is None else self._money(facts.refund_amount),
             "kept": self._money(max(facts.paid - facts.refunded, 0)),
             "due_amount": self._money(remaining if facts.due_amount is None else facts.due_amount),
             "due": self._moment(facts.due_at),
@@ -173,6 +175,7 @@ class _Writer:
             "paid": facts.paid,
             "refunding": facts.refunding,
             "refunded": facts.refunded,
+            "refund_amount": facts.refund_amount,
             "due": facts.due_at,
             "expires": facts.expires_at,
         }

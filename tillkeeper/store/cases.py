@@ -112,6 +112,7 @@ SHOWN_BY_FACTS: Final = (
     "overpaid",
     "paid_after_closing",
     "paid_twice",
+    "refund_failed",
     "refunded_more_than_captured",
     "stuck",
     "unexpected_account",

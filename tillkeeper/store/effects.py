@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from tillkeeper.domain.concerns import Concern
+from tillkeeper.domain.concerns import REFUND_FAILED, Concern, concerns
 from tillkeeper.domain.facts import Step, failure_of
 from tillkeeper.domain.order import STATUS_ZH, Status
 from tillkeeper.domain.policy import Policy
@@ -48,6 +48,7 @@ def effects_of(changed: Sequence[OpenOrder], policy: Policy, *, now: datetime) -
             found += _after_closing(it, policy, effects, now)
             it.begin_spell(policy, now=now)
             effects.notices += _notices(it)
+        effects.notices += _of_failed_refunds(it, found)
         effects.opening += [(it.id, concern) for concern in found]
         effects.holding += found + _still_after_closing(it)
     return effects
@@ -86,6 +87,19 @@ def _notices(it: OpenOrder) -> list[Notice]:
     if status in PAYER_TOPICS and it.has_mail and it.closed_at is None:
         told.append(payer_notice(it, PAYER_TOPICS[status]))
     return told
+
+
+def _of_failed_refunds(it: OpenOrder, found: Sequence[Concern]) -> list[Notice]:
+    """The last that the payer may have heard is that these are on their way."""
+    failed = [concern for concern in found if concern.kind == REFUND_FAILED]
+    if not failed or not it.has_mail:
+        return []
+    known = {(concern.kind, concern.subject) for concern in concerns(it.order, it.known)}
+    return [
+        payer_notice(it, "payer.refund_failed", occasion=concern.subject, refund_amount=concern.details["amount"])
+        for concern in failed
+        if (concern.kind, concern.subject) not in known
+    ]
 
 
 def merchant_notice(it: OpenOrder, topic: str) -> Notice:

@@ -6,6 +6,7 @@ from typing import Final, Literal
 import asyncpg
 import msgspec
 
+from tillkeeper.domain.concerns import WITHDRAWN
 from tillkeeper.domain.events import REF_CHARS_MAX, Evidence, Kind, PaymentEvent
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply import apply_found
@@ -158,7 +159,7 @@ async def _withdraw(
         refund_ref=refund_ref,
         amount=refund["amount_minor"],
         currency=refund["currency"],
-        failure_code="withdrawn",
+        failure_code=WITHDRAWN,
     )
     tally = await apply_found(conn, [event], policy=policy, now=now)
     return "withdrawn" if tally.outcomes else "unchanged"
