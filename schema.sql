@@ -217,7 +217,7 @@ CREATE TABLE IF NOT EXISTS act (
 CREATE INDEX IF NOT EXISTS act_of_order ON act (order_id);
 
 -- What a person must look at.  (kind, subject) opens once, however often the cause is seen; one that closed itself may
--- open again, one that a person resolved stays resolved.
+-- open again, one that a person resolved stays resolved unless more money than they knew of comes in.
 CREATE TABLE IF NOT EXISTS cases (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kind          text NOT NULL,

@@ -86,10 +86,52 @@ async def test_a_case_is_taken_over_noted_and_resolved_and_each_is_kept(pool):
 
 async def test_a_case_that_a_person_resolved_is_not_opened_again_by_the_same_cause(pool):
     case_id = await overpaid(pool)
+    await told(pool, an_event(amount=10, payment_ref="pi_more", second=5))  # whoever resolves it sees this too
     await resolve(pool, case_id)
-    await told(pool, an_event(amount=10, payment_ref="pi_more", second=5))
+    await told(pool, an_event(Kind.REFUND_SUCCEEDED, 6, refund_ref="re_1", payment_ref="pi_A1", amount=10))
+    await told(pool, an_event(Kind.PAYMENT_PENDING, 7, payment_ref="pi_next"))
     case = await case_of(pool)
     assert (case["closed_by"], case["outcome"]) == ("mei", "refunded")
+
+
+async def test_a_third_payment_opens_the_case_of_a_second_one_again_though_a_person_resolved_it(pool):
+    await registered(pool)
+    await told(pool, an_event(), an_event(payment_ref="pi_2"))
+    case = await case_of(pool)
+    await resolve(pool, case["id"])
+    await told(pool, an_event(payment_ref="pi_3"), now=NOON + MINUTE)
+    again = await case_of(pool)
+    assert (again["id"], again["kind"], again["closed_at"]) == (case["id"], "paid_twice", None)
+    assert again["details"]["captured"] == 300
+    assert [what for what, _, _ in await entries(pool, case["id"])] == ["opened", "resolved", "reopened"]
+    assert await pool.fetchval("SELECT count(*) FROM outbox WHERE topic = 'case.opened'") == 2
+
+
+async def test_money_that_comes_late_a_second_time_opens_its_case_again_though_the_first_was_refunded(pool):
+    await registered(pool)
+    await repeat_when_raced(
+        pool, lambda conn: order_acts.close(conn, "A1", force=False, by="mei", note="sold out", now=NOON)
+    )
+    await told(pool, an_event())
+    case = await case_of(pool)
+    await resolve(pool, case["id"])
+    await told(pool, an_event(Kind.REFUND_SUCCEEDED, 1, refund_ref="re_1", amount=100))
+    assert (await case_of(pool))["closed_by"] == "mei"
+    await told(pool, an_event(payment_ref="pi_2", second=2))
+    again = await case_of(pool)
+    assert (again["id"], again["kind"], again["closed_at"]) == (case["id"], "paid_after_closing", None)
+    assert again["details"]["proposed_refund"] == 100
+
+
+async def test_more_that_goes_back_than_a_person_knew_of_opens_its_case_again(pool):
+    await registered(pool)
+    refund = {"refund_ref": "re_1", "amount": 120}
+    await told(pool, an_event(), an_event(Kind.REFUND_SUCCEEDED, 1, **refund))
+    case = await case_of(pool)
+    await resolve(pool, case["id"])
+    await told(pool, an_event(Kind.REFUND_SUCCEEDED, 2, refund_ref="re_2", amount=10))
+    again = await case_of(pool)
+    assert (again["kind"], again["closed_at"]) == ("refunded_more_than_captured", None)
 
 
 async def test_a_case_that_closed_by_itself_is_opened_again_when_its_cause_is_back(pool):
