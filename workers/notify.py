@@ -196,7 +196,7 @@ class NotifyLoop:
         verdict = may_tell_payer(
             topic,
             order,
-            said=facts.status,
+            said=facts.summary,
             expires_at=facts.expires_at,
             settings=self._settings,
             now=self._now(),

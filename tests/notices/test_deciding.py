@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.notices.factories import some_settings
 from tests.store.factories import NOON
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order import Status, Summary
 from tillkeeper.notices.deciding import (
     ASKS_TO_PAY,
     OF_MONEY,
@@ -31,11 +31,18 @@ SHANGHAI = ZoneInfo("Asia/Shanghai")
 DAY = timedelta(days=1)
 
 
-def an_order(status=Status.PROCESSING, *, closed=False, held=False, mails=0):
-    return OrderNow(status=status, closed=closed, held=held, mails=mails)
+def a_summary(status=Status.PROCESSING, **sums):
+    return Summary(**{"status": status, "captured": 0, "refunding": 0, "refunded": 0, **sums})
 
 
-def verdict(topic=Topic.PROCESSING, order=None, *, said=Status.PROCESSING, expires_at=None, now=NOON, **settings):
+SAID = a_summary()
+
+
+def an_order(summary=SAID, *, closed=False, held=False, mails=0):
+    return OrderNow(summary=summary, closed=closed, held=held, mails=mails)
+
+
+def verdict(topic=Topic.PROCESSING, order=None, *, said=SAID, expires_at=None, now=NOON, **settings):
     return may_tell_payer(
         topic, order or an_order(), said=said, expires_at=expires_at, settings=some_settings(**settings), now=now
     )
@@ -54,7 +61,13 @@ def test_money_is_told_of_an_order_closed_held_and_much_told_but_nothing_else(to
 
 @pytest.mark.parametrize("topic", Topic)
 def test_every_topic_of_another_status_than_the_orders_is_overtaken(topic):
-    assert isinstance(verdict(topic, an_order(Status.REFUNDED)), Dropped)
+    assert isinstance(verdict(topic, an_order(a_summary(Status.REFUNDED))), Dropped)
+
+
+@pytest.mark.parametrize("topic", Topic)
+@pytest.mark.parametrize("moved", ["captured", "refunding", "refunded"])
+def test_every_topic_of_other_sums_than_the_orders_is_overtaken(topic, moved):
+    assert isinstance(verdict(topic, an_order(a_summary(**{moved: 1}))), Dropped)
 
 
 @pytest.mark.parametrize("topic", Topic)

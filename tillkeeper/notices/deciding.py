@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order import Summary
 from tillkeeper.notices.outcome import Dead, Dropped, Entry, Failed, Outcome, Said, Sent, Uncertain
 from tillkeeper.notices.settings import NotifySettings, QuietHours
 from tillkeeper.store.outbox import OrderNow
@@ -72,12 +72,12 @@ def may_tell_payer(
     topic: Topic,
     order: OrderNow,
     *,
-    said: Status,
+    said: Summary,
     expires_at: datetime | None,
     settings: NotifySettings,
     now: datetime,
 ) -> Verdict:
-    """What to do with a mail now.  `said` is the order's status that the notice speaks of."""
+    """What to do with a mail now.  `said` is the order as the notice speaks of it."""
     why = _why_not(topic, order, said, settings.per_order_max)
     if why is None and topic in ASKS_TO_PAY and expires_at is not None and expires_at <= now:
         why = "the order's time to pay is over"
@@ -90,9 +90,11 @@ def may_tell_payer(
     return Go()
 
 
-def _why_not(topic: Topic, order: OrderNow, said: Status, per_order_max: int) -> str | None:
-    if said != order.status:
-        return f"overtaken: the order is {order.status} by now"
+def _why_not(topic: Topic, order: OrderNow, said: Summary, per_order_max: int) -> str | None:
+    if said.status != order.summary.status:
+        return f"overtaken: the order is {order.summary.status} by now"
+    if said != order.summary:
+        return "overtaken: more of the order's money has moved"
     if topic not in UNCAPPED and order.mails >= per_order_max:
         return f"its payer had {order.mails} mails about this order"
     if topic in OF_MONEY:

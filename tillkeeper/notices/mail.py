@@ -20,7 +20,7 @@ from babel.dates import format_date, format_time, get_timezone_gmt
 
 from tillkeeper.domain.failures import METHOD_WORDS, RETRY_WORDS, Retry, Words, guidance_for
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX, EXPONENTS
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order import Status, Summary
 from tillkeeper.notices.addresses import is_mail_address
 from tillkeeper.notices.deciding import ASKS_TO_PAY, Topic
 from tillkeeper.notices.letters import FRAME_WORDS, LETTERS, ROW_WORDS, STATUS_WORDS, Language, Letter
@@ -60,6 +60,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     due_at: _Moment | None = None
     due_amount: _Minor | None = None
     refund_amount: _Minor | None = None  # of the one refund that is spoken of
+
+    @property
+    def summary(self) -> Summary:
+        """The order as it was when this was written."""
+        return Summary(status=self.status, captured=self.paid, refunding=self.refunding, refunded=self.refunded)
 
 
 class Mail(msgspec.Struct, frozen=True, kw_only=True):

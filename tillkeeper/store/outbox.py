@@ -8,9 +8,11 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+import asyncpg
 import msgspec
 
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order import Summary
+from tillkeeper.store.ledger import stored_summary
 from tillkeeper.store.pool import Conn, as_json
 from tillkeeper.store.telling import Audience
 
@@ -34,7 +36,7 @@ _terms = msgspec.json.Decoder(_Terms).decode
 class OrderNow(msgspec.Struct, frozen=True, kw_only=True):
     """The order as it is now, as far as telling its payer goes."""
 
-    status: Status
+    summary: Summary
     closed: bool
     held: bool
     mails: int  # how many its payer got, or may have got, besides this one
@@ -83,7 +85,8 @@ WITH taken AS (
     RETURNING key, attempts, audience, topic, payload, created_at, due_at, told, order_id, version
 )
 SELECT t.key, t.attempts, t.audience, t.topic, t.payload, t.created_at, t.due_at, t.told, t.order_id, t.version,
-       o.terms, o.status, o.closed_at IS NOT NULL AS closed, coalesce(o.held_until > $1, false) AS held
+       o.terms, o.status, o.captured_minor, o.refunding_minor, o.refunded_minor, o.closed_at IS NOT NULL AS closed,
+       coalesce(o.held_until > $1, false) AS held
 FROM taken AS t LEFT JOIN orders AS o ON o.id = t.order_id AND t.audience = 'payer'
 ORDER BY t.due_at, t.key
 """
@@ -106,13 +109,15 @@ async def claim(
             told=row["told"].encode(),
             order_id=row["order_id"],
             version=row["version"],
-            order=None
-            if row["status"] is None
-            else OrderNow(status=Status(row["status"]), closed=row["closed"], held=row["held"], mails=0),
+            order=None if row["status"] is None else _order_now(row, mails=0),
             recipient=None if row["terms"] is None else _recipient_in(row["terms"]),
         )
         for row in rows
     ]
+
+
+def _order_now(row: asyncpg.Record, *, mails: int) -> OrderNow:
+    return OrderNow(summary=stored_summary(row), closed=row["closed"], held=row["held"], mails=mails)
 
 
 def _recipient_in(terms: str) -> Recipient:
@@ -124,7 +129,8 @@ def _recipient_in(terms: str) -> Recipient:
 
 
 LOCK_ORDER = """
-SELECT status, closed_at IS NOT NULL AS closed, coalesce(held_until > $2, false) AS held
+SELECT status, captured_minor, refunding_minor, refunded_minor, closed_at IS NOT NULL AS closed,
+       coalesce(held_until > $2, false) AS held
 FROM orders WHERE id = $1 FOR NO KEY UPDATE
 """
 
@@ -140,7 +146,7 @@ async def lock_order(conn: Conn, claimed: Claimed, *, now: datetime) -> OrderNow
     row = await conn.fetchrow(LOCK_ORDER, claimed.order_id, now)
     assert row is not None, "a payer's notice has an order"
     mails = await conn.fetchval(COUNT_MAILS, claimed.order_id, claimed.key)
-    return OrderNow(status=Status(row["status"]), closed=row["closed"], held=row["held"], mails=mails)
+    return _order_now(row, mails=mails)
 
 
 MARK = """
