@@ -31,6 +31,7 @@ class Topic(StrEnum):
     FAILED = "payer.failed"
     REMINDER = "payer.reminder"
     INSTALMENT_DUE = "payer.instalment_due"
+    PAID_AFTER_CLOSING = "payer.paid_after_closing"
     REFUNDING = "payer.refunding"
     REFUNDED = "payer.refunded"
     PARTIALLY_REFUNDED = "payer.partially_refunded"
@@ -43,6 +44,7 @@ OF_MONEY: Final = frozenset(
     {
         Topic.PAID,
         Topic.PARTIALLY_PAID,
+        Topic.PAID_AFTER_CLOSING,
         Topic.REFUNDING,
         Topic.REFUNDED,
         Topic.PARTIALLY_REFUNDED,

@@ -159,6 +159,24 @@ LETTERS: Final[Mapping[Topic, Letter]] = MappingProxyType(
             button=Words("支付本期款项", "Pay this instalment"),
             rows=("order", "due_amount", "due", "amount", "paid", "remaining"),
         ),
+        Topic.PAID_AFTER_CLOSING: Letter(
+            tone="wait",
+            subject=Words(
+                "订单 {order} 关闭后收到您的款项", "Order {order}: your payment arrived after the order was closed"
+            ),
+            headline=Words("您的款项在订单关闭后到账", "Your payment arrived after the order was closed"),
+            figure="paid",
+            body=(
+                Words(
+                    "我们已收到您的款项，但订单 {order} 在此之前已经关闭。我们会核实并与您联系。",
+                    "We have your money, but order {order} had been closed before it came. We are looking into it and "
+                    "will come back to you.",
+                ),
+            ),
+            warning=Words("请不要再为此订单付款。", "Please do not pay for this order any more."),
+            after=(Words("您无需任何操作。", "There is nothing you need to do."),),
+            rows=("order", "amount", "paid", "refunded"),
+        ),
         Topic.REFUNDING: Letter(
             tone="wait",
             subject=Words("订单 {order} 退款处理中", "Order {order}: your refund is on its way"),

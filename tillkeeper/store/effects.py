@@ -28,6 +28,7 @@ PAYER_TOPICS: Final = {
     Status.REFUNDED: "payer.refunded",
     Status.PARTIALLY_REFUNDED: "payer.partially_refunded",
 }
+RETURNS: Final = frozenset({Status.REFUNDING, Status.REFUNDED, Status.PARTIALLY_REFUNDED})
 
 
 class Effects(msgspec.Struct, kw_only=True):
@@ -84,9 +85,21 @@ def _still_after_closing(it: OpenOrder) -> list[Concern]:
 def _notices(it: OpenOrder) -> list[Notice]:
     status = it.judge().status
     told = [merchant_notice(it, STATUS_CHANGED if status != it.before.status else AMOUNTS_CHANGED)]
-    if status in PAYER_TOPICS and it.has_mail and it.closed_at is None:
-        told.append(payer_notice(it, PAYER_TOPICS[status]))
+    topic = _payer_topic(it)
+    if topic is not None and it.has_mail:
+        told.append(payer_notice(it, topic))
     return told
+
+
+def _payer_topic(it: OpenOrder) -> str | None:
+    """What its payer is told at once.  Of a closed order: that money goes back, or that it came too late."""
+    summary, before = it.judge(), it.before
+    if it.closed_at is None:
+        return PAYER_TOPICS.get(summary.status)
+    returned = (summary.refunding, summary.refunded) != (before.refunding, before.refunded)
+    if summary.captured > before.captured and not returned:
+        return "payer.paid_after_closing"
+    return PAYER_TOPICS[summary.status] if summary.status in RETURNS else None
 
 
 def _of_failed_refunds(it: OpenOrder, found: Sequence[Concern]) -> list[Notice]:
