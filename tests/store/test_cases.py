@@ -3,6 +3,7 @@
 import asyncio
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from tests.store.factories import NOON, RUN, a_delivery, an_event
@@ -19,6 +20,8 @@ from tillkeeper.store.handing_over import hand_over
 from tillkeeper.store.orders import show
 from tillkeeper.store.stuck import Sought, stuck_orders
 from tillkeeper.store.transactions import repeat_when_raced
+from workers.follow import Follow
+from workers.outage import Outage
 
 
 @pytest.fixture
@@ -262,7 +265,7 @@ async def test_raw_deliveries_are_as_they_came(pool):
 async def test_the_file_of_a_payment_without_an_order_holds_its_event_and_delivery(pool):
     await told(pool, an_event(event_id="evt/1", order_ref="A404"))
     async with pool.acquire() as conn:
-        assert await open_unmatched(conn, policy=POLICY, limit=10, now=NOON + HOUR) == 1
+        assert await open_unmatched(conn, since=None, until=NOON, policy=POLICY, limit=10, now=NOON + HOUR) == 1
     (case,) = await listed(pool)
     assert (case["order_ref"], case["amount"], case["currency"], case["status"]) == ("A404", 100, "CNY", None)
     found = await file_of(pool, case["id"])
@@ -272,6 +275,30 @@ async def test_the_file_of_a_payment_without_an_order_holds_its_event_and_delive
         ("notice", "case.opened"),
     ]
     assert len(found["deliveries"]) == 1
+
+
+async def test_money_that_waits_for_its_order_has_its_case_however_late_somebody_looks(pool, clock):
+    follow = Follow(pool=pool, outage=Outage(asyncio.Event()), policy=lambda: POLICY, now=clock)
+    for order_ref, hours in (("A404", 63), ("A405", 200)):
+        await told(pool, an_event(order_ref=order_ref, payment_ref=order_ref), now=clock.at)
+        assert await follow.run_once() == 0
+        clock.at = NOON + hours * HOUR  # nobody swept in the meantime
+        assert await follow.run_once() > 0
+    assert sorted(it["order_ref"] for it in await listed(pool, kind="unmatched_payment")) == ["A404", "A405"]
+
+
+async def test_what_is_committed_late_or_waits_by_a_shorter_policy_is_not_passed_over(pool, clock):
+    longer = msgspec.structs.replace(POLICY, unmatched_case=24 * HOUR)
+    policies = [longer, POLICY, POLICY]
+    follow = Follow(pool=pool, outage=Outage(asyncio.Event()), policy=lambda: policies[0], now=clock)
+    await told(pool, an_event(order_ref="A404", payment_ref="pi_404"))
+    clock.at = NOON + 12 * HOUR
+    assert await follow.run_once() == 0
+    policies.pop(0)
+    assert await follow.run_once() == 1
+    assert await follow.run_once() == 0
+    await told(pool, an_event(order_ref="A405", payment_ref="pi_405"), now=NOON + 11 * HOUR)
+    assert await follow.run_once() == 1
 
 
 async def test_the_file_of_an_event_id_used_twice_holds_both_deliveries(pool):
