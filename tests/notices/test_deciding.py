@@ -38,13 +38,19 @@ def a_summary(status=Status.PROCESSING, **sums):
 SAID = a_summary()
 
 
-def an_order(summary=SAID, *, closed=False, held=False, mails=0):
-    return OrderNow(summary=summary, closed=closed, held=held, mails=mails)
+def an_order(summary=SAID, *, closed=False, held=False, under_way=False, mails=0):
+    return OrderNow(summary=summary, closed=closed, held=held, under_way=under_way, mails=mails)
 
 
-def verdict(topic=Topic.PROCESSING, order=None, *, said=SAID, expires_at=None, now=NOON, **settings):
+def verdict(topic=Topic.PROCESSING, order=None, *, said=SAID, warned=False, expires_at=None, now=NOON, **settings):
     return may_tell_payer(
-        topic, order or an_order(), said=said, expires_at=expires_at, settings=some_settings(**settings), now=now
+        topic,
+        order or an_order(),
+        said=said,
+        warned=warned,
+        expires_at=expires_at,
+        settings=some_settings(**settings),
+        now=now,
     )
 
 
@@ -74,6 +80,13 @@ def test_every_topic_of_other_sums_than_the_orders_is_overtaken(topic, moved):
 def test_after_the_deadline_nobody_is_asked_to_pay(topic):
     assert isinstance(verdict(topic, expires_at=NOON), Dropped if topic in ASKS_TO_PAY else Go)
     assert verdict(topic, expires_at=NOON + DAY) == Go()
+
+
+@pytest.mark.parametrize("topic", Topic)
+def test_who_began_to_pay_just_now_is_not_asked_to_by_a_mail_that_was_written_before(topic):
+    under_way = an_order(under_way=True)
+    assert isinstance(verdict(topic, under_way), Later if topic in ASKS_TO_PAY else Go)
+    assert verdict(topic, under_way, warned=True) == Go()
 
 
 def local(hour, minute=0, *, day=22, zone=SHANGHAI):

@@ -221,6 +221,30 @@ async def test_of_an_instalment_that_is_paid_overnight_its_payer_reads_once_and_
     assert len(mailbox.raw) == 1
 
 
+async def pending(pool, order_id):
+    await pool.execute(
+        "INSERT INTO payment (account, payment_ref, order_id, status, facts, captured_minor)"
+        " VALUES ('stripe-main', 'pi_2', $1, 'pending', '{}', 0)",
+        order_id,
+    )
+
+
+async def test_while_the_next_instalment_is_under_way_nobody_is_asked_to_pay_it(pool, looping, mailbox, clock):
+    order_id = await an_order(pool, status="partially_paid", paid=3000)
+    link = {"status": "partially_paid", "paid": 3000, "pay_url": "https://pay.example/A1"}
+    await told(pool, to_payer(order_id, "payer.partially_paid", key="before", **link))
+    mailbox.before_rcpt = lambda: pending(pool, order_id)
+    async with looping(some_settings(mailbox)) as loop:
+        await loop.run_once()
+        assert (mailbox.raw, (await row_of(pool, "before"))["state"]) == ([], "pending")
+        mailbox.before_rcpt = None
+        clock.move(seconds=5)
+        await loop.run_once()
+    (raw,) = mailbox.raw
+    assert b"pay.example" not in raw
+    assert b"Please do not pay again" in raw
+
+
 async def test_what_is_overtaken_while_the_server_is_asked_is_dropped_before_data(pool, looping, mailbox):
     order_id = await an_order(pool)
     await told(pool, to_payer(order_id, key="k"))

@@ -16,6 +16,7 @@ from tillkeeper.store.outbox import OrderNow
 RETRY_WAITS: Final = tuple(
     timedelta(seconds=seconds) for seconds in (30, 60, 120, 300, 900, 1800, 3600)
 )  # then the last again and again
+WRITTEN_ANEW: Final = timedelta(seconds=5)  # a mail that asks to pay what somebody began to pay just now
 RETRY_AFTER_MAX: Final = timedelta(hours=6)  # a receiver that asks for more is asked again by then
 WHY_CHARS_MAX: Final = 300
 NO_CHANNEL: Final = "no channel"
@@ -75,16 +76,20 @@ def may_tell_payer(
     order: OrderNow,
     *,
     said: Summary,
+    warned: bool,
     expires_at: datetime | None,
     settings: NotifySettings,
     now: datetime,
 ) -> Verdict:
-    """What to do with a mail now.  `said` is the order as the notice speaks of it."""
+    """What to do with a mail now.  `said` is the order as the notice speaks of it; `warned`, that it says not
+    to pay while a payment is under way."""
     why = _why_not(topic, order, said, settings.per_order_max)
     if why is None and topic in ASKS_TO_PAY and expires_at is not None and expires_at <= now:
         why = "the order's time to pay is over"
     if why is not None:
         return Dropped(why=why)
+    if topic in ASKS_TO_PAY and order.under_way and not warned:
+        return Later(until=now + WRITTEN_ANEW)
     if settings.quiet is not None:
         end = quiet_until(settings.quiet, ZoneInfo(settings.time_zone), now)
         if end is not None:

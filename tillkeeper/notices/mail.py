@@ -60,6 +60,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     due_at: _Moment | None = None
     due_amount: _Minor | None = None
     refund_amount: _Minor | None = None  # of the one refund that is spoken of
+    under_way: bool = False  # a payment is, as known when the mail is sent
 
     @property
     def summary(self) -> Summary:
@@ -142,7 +143,7 @@ class _Writer:
             "status_other": other,
             "figure": self._values[letter.figure] if letter.figure else None,
             "body": [self.say(it) for it in letter.body],
-            "warning": self.say(letter.warning) if letter.warning else None,
+            "warning": self._warning(topic, letter),
             "after": [self.say(it) for it in letter.after],
             "failure": self._failure() if topic is Topic.FAILED else None,
             "button": self._button(topic, letter),
@@ -186,6 +187,12 @@ class _Writer:
         }
         return bool(may_lack.get(row, True))
 
+    def _warning(self, topic: Topic, letter: Letter) -> str | None:
+        """Its own; who is on their way to pay what the letter asks for reads what they would while it is processing."""
+        if topic in ASKS_TO_PAY and self._facts.under_way:
+            letter = LETTERS[Topic.PROCESSING]
+        return self.say(letter.warning) if letter.warning else None
+
     def _failure(self) -> dict[str, Any]:
         guidance = guidance_for(self._facts.failure)
         join = self.say(FRAME_WORDS["ways_join"])
@@ -201,6 +208,8 @@ class _Writer:
 
     def _button(self, topic: Topic, letter: Letter) -> dict[str, str] | None:
         if letter.button is None or topic not in ASKS_TO_PAY or self._facts.status not in PAYABLE:
+            return None
+        if self._facts.under_way:
             return None
         url = self._facts.pay_url
         if url is None or not is_plain_link(url):
