@@ -38,9 +38,12 @@ CREATE TABLE IF NOT EXISTS orders (
     CONSTRAINT paid_means_covered CHECK (status <> 'paid' OR captured_minor >= amount_minor)
 ) WITH (fillfactor = 80);  -- status changes stay on their page
 CREATE INDEX IF NOT EXISTS orders_due ON orders (due_at) WHERE due_at IS NOT NULL;
--- What a gap in an account's webhooks may have missed: orders that were open and began or moved within it.
-CREATE INDEX IF NOT EXISTS orders_open ON orders (spell_since)
-WHERE closed_at IS NULL AND status IN ('unpaid', 'processing', 'failed', 'partially_paid', 'refunding');
+-- What a gap in an account's webhooks may have missed: orders whose money may move at any time, however old they are, and
+-- those that could be paid within it.
+CREATE INDEX IF NOT EXISTS orders_moving ON orders (spell_since)
+WHERE closed_at IS NULL AND status IN ('processing', 'partially_paid', 'refunding');
+CREATE INDEX IF NOT EXISTS orders_payable ON orders (coalesce(expires_at, spell_since))
+WHERE closed_at IS NULL AND status IN ('unpaid', 'failed');
 
 -- One request of a gateway, byte for byte.  (run, number) is given by the receiver process and has no gaps.
 CREATE TABLE IF NOT EXISTS delivery (
@@ -221,7 +224,7 @@ CREATE TABLE IF NOT EXISTS act (
 CREATE INDEX IF NOT EXISTS act_of_order ON act (order_id);
 
 -- What a person must look at.  (kind, subject) opens once, however often the cause is seen; one that closed itself may
--- open again, one that a person resolved stays resolved.
+-- open again, one that a person resolved stays resolved unless more money than they knew of comes in.
 CREATE TABLE IF NOT EXISTS cases (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kind          text NOT NULL,

@@ -23,12 +23,14 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.base import CannotAsk
 from tillkeeper.store.backfill import (
     CHUNK_ORDERS,
+    Found,
     LostLease,
     Pace,
     Wanted,
     advance,
     ask_about,
     count_known,
+    count_passed_over,
     finish,
     keep,
     open_in,
@@ -84,6 +86,7 @@ class Told(msgspec.Struct, kw_only=True):
     orders: int = 0  # to be asked about
     orders_waiting: int = 0  # to be asked already
     more_orders: bool = False
+    passed_over: int = 0  # open orders that are not asked about
     asked: dict[int, datetime] = msgspec.field(default_factory=dict)
     place: datetime | None = None  # where the wish begins by now, if it was one
 
@@ -167,9 +170,7 @@ class Gaps:
 
     async def _ask(self, account: str, since: datetime, until: datetime, told: Told) -> None:
         """Has the sweep ask about open orders, a chunk a transaction."""
-        found = await self._transact(
-            lambda conn: open_in(conn, account, since, until, limit=self._pace.orders_max, now=self._now())
-        )
+        found = await self._transact(lambda conn: self._find(conn, account, since, until, told))
         told.orders, told.orders_waiting = len(found.ids), found.waiting
         told.more_orders = len(found.ids) + found.waiting == self._pace.orders_max
         if self._dry_run:
@@ -180,6 +181,12 @@ class Gaps:
             chunk = slice(at, at + CHUNK_ORDERS)
             told.asked |= await self._transact(partial(ask_about, ids=found.ids[chunk], moments=moments[chunk]))
             await self._transact(lambda conn: keep(conn, account, by=self._by, now=self._now()))
+
+    async def _find(self, conn: Conn, account: str, since: datetime, until: datetime, told: Told) -> Found:
+        now = self._now()
+        found = await open_in(conn, account, since, until, limit=self._pace.orders_max, now=now)
+        told.passed_over = await count_passed_over(conn, account, until, found, now=now)
+        return found
 
 
 class Backfill:
@@ -260,4 +267,5 @@ class Backfill:
             known=told.known,
             failed=told.failed,
             orders=len(told.asked),
+            passed_over=told.passed_over,
         )

@@ -1,7 +1,7 @@
 """Looks after open cases, and after events that wait: each look a transaction of its own."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import asyncpg
@@ -15,6 +15,7 @@ from workers.outage import Outage, Stopped
 log = structlog.get_logger()
 
 ROWS_MAX: Final = 100
+LATE_COMMIT: Final = timedelta(hours=1)  # an event may be seen so long after the moment that it is recorded with
 
 
 class Follow:
@@ -27,6 +28,7 @@ class Follow:
         self._outage = outage
         self._policy = policy
         self._now = now
+        self._seen_until: datetime | None = None  # what waits was recorded until then; none before the first whole look
 
     async def run_once(self) -> int:
         """Looks once at all of it; returns how much there was to do."""
@@ -40,10 +42,14 @@ class Follow:
         return await follow_up(conn, policy=self._policy(), limit=ROWS_MAX, now=self._now())
 
     async def _unmatched(self, conn: Conn) -> int:
-        opened = await open_unmatched(conn, policy=self._policy(), limit=ROWS_MAX, now=self._now())
-        if opened:
-            log.warning("unmatched_payments", cases=opened)
-        return opened
+        now, policy = self._now(), self._policy()
+        since, until = self._seen_until and self._seen_until - LATE_COMMIT, now - policy.unmatched_case
+        found = await open_unmatched(conn, since=since, until=until, policy=policy, limit=ROWS_MAX, now=now)
+        if found:
+            log.warning("unmatched_payments", cases=found)
+        else:
+            self._seen_until = until
+        return found
 
     async def _left_over(self, conn: Conn) -> int:
         tally = await take_up_left_over(conn, policy=self._policy(), limit=ROWS_MAX, now=self._now())

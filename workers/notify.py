@@ -170,7 +170,7 @@ class NotifyLoop:
         if not is_mail_address(recipient.email):
             return Dead(why="the order's payer.email is no mail address")
         try:
-            topic, facts = Topic(row.topic), read(row.payload)
+            topic, facts = Topic(row.topic), msgspec.structs.replace(read(row.payload), under_way=order.under_way)
             mail = render(topic, facts, language_for(recipient.locale, self._settings), self._settings)
         except (BadNotice, ValueError) as error:
             return Dead(why=f"it cannot be written: {error}")
@@ -196,7 +196,8 @@ class NotifyLoop:
         verdict = may_tell_payer(
             topic,
             order,
-            said=facts.status,
+            said=facts.summary,
+            warned=facts.under_way,
             expires_at=facts.expires_at,
             settings=self._settings,
             now=self._now(),

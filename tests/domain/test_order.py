@@ -171,6 +171,48 @@ def test_a_history_leaves_its_concerns(history, kinds):
     assert [concern.kind for concern in concerns(AN_ORDER, facts_after(history))] == kinds
 
 
+def a_refund(kind, ref="r1", second=0, **fields):
+    return an_event(kind, second, **{"refund_ref": ref, "amount": 30, **fields})
+
+
+FAILED, SUCCEEDED = Kind.REFUND_FAILED, Kind.REFUND_SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("history", "owed"),
+    [
+        ([a_refund(Kind.REFUND_PENDING), a_refund(FAILED)], ["r1"]),
+        ([a_refund(SUCCEEDED), a_refund(FAILED, second=9)], ["r1"]),
+        ([a_refund(FAILED, amount=None, currency=None)], ["r1"]),
+        ([a_refund(FAILED, payment_ref=None)], ["r1"]),
+        # The merchant says that it was never made; the gateway may know better.
+        ([a_refund(FAILED, failure_code="withdrawn")], []),
+        ([a_refund(FAILED, failure_code="withdrawn"), a_refund(FAILED, second=1)], ["r1"]),
+        # Mismatched ones have their case as such.
+        ([a_refund(FAILED, currency="USD")], []),
+        ([a_refund(FAILED, account="stranger")], []),
+        # It succeeds after all, or another one of its payment and amount does.
+        ([a_refund(FAILED), a_refund(SUCCEEDED, second=1)], []),
+        ([a_refund(FAILED), a_refund(Kind.REFUND_PENDING, "r2", 1)], ["r1"]),
+        ([a_refund(FAILED), a_refund(SUCCEEDED, "r2", 1)], []),
+        ([a_refund(FAILED, second=1), a_refund(SUCCEEDED, "r2")], ["r1"]),
+        ([a_refund(FAILED), a_refund(SUCCEEDED, "r2", 1, amount=20)], ["r1"]),
+        ([a_refund(FAILED), a_refund(SUCCEEDED, "r2", 1, payment_ref="p2")], ["r1"]),
+        ([a_refund(FAILED), a_refund(FAILED, "r2", 1), a_refund(SUCCEEDED, "r3", 2)], ["r2"]),
+        # All is back, however.
+        ([a_refund(FAILED), an_event(SUCCEEDED, 1, total=100)], []),
+        ([a_refund(FAILED), a_refund(SUCCEEDED, "r2", 1, amount=100, payment_ref=None)], []),
+    ],
+)  # fmt: skip
+def test_a_refund_that_failed_is_owed_until_it_is_made_good(history, owed):
+    told = concerns(AN_ORDER, facts_after([an_event(Kind.PAYMENT_SUCCEEDED), *history]))
+    assert [it.subject for it in told if it.kind == "refund_failed"] == [f"refund:stripe-main/{ref}" for ref in owed]
+
+
+def test_a_refund_that_failed_before_its_payment_is_known_is_owed():
+    assert [it.kind for it in concerns(AN_ORDER, facts_after([a_refund(FAILED)]))] == ["refund_failed"]
+
+
 def test_a_failure_is_remembered_with_its_class():
     facts = facts_after([an_event(Kind.PAYMENT_FAILED, failure=FailureClass.INSUFFICIENT_FUNDS)])
     payment = facts.payments[("stripe-main", "p1")]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.notices.factories import some_settings
 from tests.store.factories import NOON
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order import Status, Summary
 from tillkeeper.notices.deciding import (
     ASKS_TO_PAY,
     OF_MONEY,
@@ -31,13 +31,26 @@ SHANGHAI = ZoneInfo("Asia/Shanghai")
 DAY = timedelta(days=1)
 
 
-def an_order(status=Status.PROCESSING, *, closed=False, held=False, mails=0):
-    return OrderNow(status=status, closed=closed, held=held, mails=mails)
+def a_summary(status=Status.PROCESSING, **sums):
+    return Summary(**{"status": status, "captured": 0, "refunding": 0, "refunded": 0, **sums})
 
 
-def verdict(topic=Topic.PROCESSING, order=None, *, said=Status.PROCESSING, expires_at=None, now=NOON, **settings):
+SAID = a_summary()
+
+
+def an_order(summary=SAID, *, closed=False, held=False, under_way=False, mails=0):
+    return OrderNow(summary=summary, closed=closed, held=held, under_way=under_way, mails=mails)
+
+
+def verdict(topic=Topic.PROCESSING, order=None, *, said=SAID, warned=False, expires_at=None, now=NOON, **settings):
     return may_tell_payer(
-        topic, order or an_order(), said=said, expires_at=expires_at, settings=some_settings(**settings), now=now
+        topic,
+        order or an_order(),
+        said=said,
+        warned=warned,
+        expires_at=expires_at,
+        settings=some_settings(**settings),
+        now=now,
     )
 
 
@@ -54,13 +67,26 @@ def test_money_is_told_of_an_order_closed_held_and_much_told_but_nothing_else(to
 
 @pytest.mark.parametrize("topic", Topic)
 def test_every_topic_of_another_status_than_the_orders_is_overtaken(topic):
-    assert isinstance(verdict(topic, an_order(Status.REFUNDED)), Dropped)
+    assert isinstance(verdict(topic, an_order(a_summary(Status.REFUNDED))), Dropped)
+
+
+@pytest.mark.parametrize("topic", Topic)
+@pytest.mark.parametrize("moved", ["captured", "refunding", "refunded"])
+def test_every_topic_of_other_sums_than_the_orders_is_overtaken(topic, moved):
+    assert isinstance(verdict(topic, an_order(a_summary(**{moved: 1}))), Dropped)
 
 
 @pytest.mark.parametrize("topic", Topic)
 def test_after_the_deadline_nobody_is_asked_to_pay(topic):
     assert isinstance(verdict(topic, expires_at=NOON), Dropped if topic in ASKS_TO_PAY else Go)
     assert verdict(topic, expires_at=NOON + DAY) == Go()
+
+
+@pytest.mark.parametrize("topic", Topic)
+def test_who_began_to_pay_just_now_is_not_asked_to_by_a_mail_that_was_written_before(topic):
+    under_way = an_order(under_way=True)
+    assert isinstance(verdict(topic, under_way), Later if topic in ASKS_TO_PAY else Go)
+    assert verdict(topic, under_way, warned=True) == Go()
 
 
 def local(hour, minute=0, *, day=22, zone=SHANGHAI):

@@ -202,6 +202,49 @@ async def test_what_the_order_has_overtaken_is_dropped(pool, looping, mailbox, t
     assert mailbox.rcpt == []
 
 
+async def test_of_an_instalment_that_is_paid_overnight_its_payer_reads_once_and_is_not_asked_for_it_again(
+    pool, looping, mailbox, clock
+):
+    clock.at = datetime(2026, 11, 22, 15, 30, tzinfo=UTC)  # 23:30 in Shanghai
+    order_id = await an_order(pool, status="partially_paid", paid=3000)
+    first = {"status": "partially_paid", "paid": 3000}
+    await told(pool, to_payer(order_id, "payer.partially_paid", key="first", **first))
+    await told(pool, to_payer(order_id, "payer.instalment_due", key="due", due_amount=3000, **first))
+    async with looping(some_settings(mailbox, quiet_hours="22:00-08:00")) as loop:
+        await loop.run_once()
+        await pool.execute("UPDATE orders SET captured_minor = 6000")
+        await told(pool, to_payer(order_id, "payer.partially_paid", key="second", status="partially_paid", paid=6000))
+        clock.at = datetime(2026, 11, 23, 0, 0, tzinfo=UTC)
+        await loop.run_once()
+    overtaken = ("dropped", "overtaken: more of the order's money has moved")
+    assert [await outcome(pool, it) for it in ("first", "due", "second")] == [overtaken, overtaken, ("sent", None)]
+    assert len(mailbox.raw) == 1
+
+
+async def pending(pool, order_id):
+    await pool.execute(
+        "INSERT INTO payment (account, payment_ref, order_id, status, facts, captured_minor)"
+        " VALUES ('stripe-main', 'pi_2', $1, 'pending', '{}', 0)",
+        order_id,
+    )
+
+
+async def test_while_the_next_instalment_is_under_way_nobody_is_asked_to_pay_it(pool, looping, mailbox, clock):
+    order_id = await an_order(pool, status="partially_paid", paid=3000)
+    link = {"status": "partially_paid", "paid": 3000, "pay_url": "https://pay.example/A1"}
+    await told(pool, to_payer(order_id, "payer.partially_paid", key="before", **link))
+    mailbox.before_rcpt = lambda: pending(pool, order_id)
+    async with looping(some_settings(mailbox)) as loop:
+        await loop.run_once()
+        assert (mailbox.raw, (await row_of(pool, "before"))["state"]) == ([], "pending")
+        mailbox.before_rcpt = None
+        clock.move(seconds=5)
+        await loop.run_once()
+    (raw,) = mailbox.raw
+    assert b"pay.example" not in raw
+    assert b"Please do not pay again" in raw
+
+
 async def test_what_is_overtaken_while_the_server_is_asked_is_dropped_before_data(pool, looping, mailbox):
     order_id = await an_order(pool)
     await told(pool, to_payer(order_id, key="k"))
@@ -234,7 +277,7 @@ async def test_a_closed_or_held_order_is_not_warned_about(pool, looping, mailbox
 
 async def test_a_closed_order_is_told_that_it_expired_and_that_money_went_back(pool, looping, mailbox):
     unpaid = await an_order(pool, status="unpaid")
-    refunded = await an_order(pool, "A2", status="refunded")
+    refunded = await an_order(pool, "A2", status="refunded", paid=12900, refunded=12900)
     await pool.execute(
         "UPDATE orders SET closed_at = now(),"
         " held_until = CASE WHEN status = 'refunded' THEN '2027-01-01'::timestamptz END"

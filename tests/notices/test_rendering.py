@@ -98,6 +98,17 @@ def test_who_may_have_paid_is_told_not_to_pay_again():
         assert words in mail.html
 
 
+@pytest.mark.parametrize("topic", sorted(ASKS_TO_PAY))
+def test_while_a_payment_is_under_way_no_letter_has_a_button_and_all_say_not_to_pay_again(topic):
+    told = msgspec.structs.replace(facts(status="partially_paid", paid=3000), under_way=True)
+    for language, words in (("zh-CN", "请不要再次支付"), ("en", "Please do not pay again")):
+        mail = render(topic, told, language, SETTINGS)
+        assert PAY_URL not in mail.text
+        assert PAY_URL not in mail.html
+        assert words in mail.text
+        assert words in mail.html
+
+
 @pytest.mark.parametrize("failure", [*FailureClass, "no_such_class", None])
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_failure_says_why_what_to_do_and_other_ways_and_no_word_of_suspicion(failure, language):

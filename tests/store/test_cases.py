@@ -3,6 +3,7 @@
 import asyncio
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from tests.store.factories import NOON, RUN, a_delivery, an_event
@@ -19,6 +20,8 @@ from tillkeeper.store.handing_over import hand_over
 from tillkeeper.store.orders import show
 from tillkeeper.store.stuck import Sought, stuck_orders
 from tillkeeper.store.transactions import repeat_when_raced
+from workers.follow import Follow
+from workers.outage import Outage
 
 
 @pytest.fixture
@@ -51,8 +54,8 @@ async def overpaid(pool, order_ref="A1", now=NOON):
     return (await case_of(pool, order_ref))["id"]
 
 
-async def case_of(pool, order_ref="A1"):
-    (case,) = (await show(pool, order_ref))["cases"]
+async def case_of(pool, order_ref="A1", *, kind=None):
+    (case,) = [it for it in (await show(pool, order_ref))["cases"] if kind in (None, it["kind"])]
     return case
 
 
@@ -86,10 +89,52 @@ async def test_a_case_is_taken_over_noted_and_resolved_and_each_is_kept(pool):
 
 async def test_a_case_that_a_person_resolved_is_not_opened_again_by_the_same_cause(pool):
     case_id = await overpaid(pool)
+    await told(pool, an_event(amount=10, payment_ref="pi_more", second=5))  # whoever resolves it sees this too
     await resolve(pool, case_id)
-    await told(pool, an_event(amount=10, payment_ref="pi_more", second=5))
+    await told(pool, an_event(Kind.REFUND_SUCCEEDED, 6, refund_ref="re_1", payment_ref="pi_A1", amount=10))
+    await told(pool, an_event(Kind.PAYMENT_PENDING, 7, payment_ref="pi_next"))
     case = await case_of(pool)
     assert (case["closed_by"], case["outcome"]) == ("mei", "refunded")
+
+
+async def test_a_third_payment_opens_the_case_of_a_second_one_again_though_a_person_resolved_it(pool):
+    await registered(pool)
+    await told(pool, an_event(), an_event(payment_ref="pi_2"))
+    case = await case_of(pool)
+    await resolve(pool, case["id"])
+    await told(pool, an_event(payment_ref="pi_3"), now=NOON + MINUTE)
+    again = await case_of(pool)
+    assert (again["id"], again["kind"], again["closed_at"]) == (case["id"], "paid_twice", None)
+    assert again["details"]["captured"] == 300
+    assert [what for what, _, _ in await entries(pool, case["id"])] == ["opened", "resolved", "reopened"]
+    assert await pool.fetchval("SELECT count(*) FROM outbox WHERE topic = 'case.opened'") == 2
+
+
+async def test_money_that_comes_late_a_second_time_opens_its_case_again_though_the_first_was_refunded(pool):
+    await registered(pool)
+    await repeat_when_raced(
+        pool, lambda conn: order_acts.close(conn, "A1", force=False, by="mei", note="sold out", now=NOON)
+    )
+    await told(pool, an_event())
+    case = await case_of(pool)
+    await resolve(pool, case["id"])
+    await told(pool, an_event(Kind.REFUND_SUCCEEDED, 1, refund_ref="re_1", amount=100))
+    assert (await case_of(pool))["closed_by"] == "mei"
+    await told(pool, an_event(payment_ref="pi_2", second=2))
+    again = await case_of(pool)
+    assert (again["id"], again["kind"], again["closed_at"]) == (case["id"], "paid_after_closing", None)
+    assert again["details"]["proposed_refund"] == 100
+
+
+async def test_more_that_goes_back_than_a_person_knew_of_opens_its_case_again(pool):
+    await registered(pool)
+    refund = {"refund_ref": "re_1", "amount": 120}
+    await told(pool, an_event(), an_event(Kind.REFUND_SUCCEEDED, 1, **refund))
+    case = await case_of(pool)
+    await resolve(pool, case["id"])
+    await told(pool, an_event(Kind.REFUND_SUCCEEDED, 2, refund_ref="re_2", amount=10))
+    again = await case_of(pool)
+    assert (again["kind"], again["closed_at"]) == ("refunded_more_than_captured", None)
 
 
 async def test_a_case_that_closed_by_itself_is_opened_again_when_its_cause_is_back(pool):
@@ -98,7 +143,7 @@ async def test_a_case_that_closed_by_itself_is_opened_again_when_its_cause_is_ba
     await told(pool, an_event(Kind.REFUND_SUCCEEDED, 1, **refund))
     assert (await case_of(pool))["closed_by"] == "truth"
     await told(pool, an_event(Kind.REFUND_FAILED, 2, **refund))
-    assert (await case_of(pool))["closed_at"] is None
+    assert (await case_of(pool, kind="overpaid"))["closed_at"] is None
     assert [what for what, _, _ in await entries(pool, case_id)] == ["opened", "closed", "reopened"]
 
 
@@ -220,7 +265,7 @@ async def test_raw_deliveries_are_as_they_came(pool):
 async def test_the_file_of_a_payment_without_an_order_holds_its_event_and_delivery(pool):
     await told(pool, an_event(event_id="evt/1", order_ref="A404"))
     async with pool.acquire() as conn:
-        assert await open_unmatched(conn, policy=POLICY, limit=10, now=NOON + HOUR) == 1
+        assert await open_unmatched(conn, since=None, until=NOON, policy=POLICY, limit=10, now=NOON + HOUR) == 1
     (case,) = await listed(pool)
     assert (case["order_ref"], case["amount"], case["currency"], case["status"]) == ("A404", 100, "CNY", None)
     found = await file_of(pool, case["id"])
@@ -230,6 +275,30 @@ async def test_the_file_of_a_payment_without_an_order_holds_its_event_and_delive
         ("notice", "case.opened"),
     ]
     assert len(found["deliveries"]) == 1
+
+
+async def test_money_that_waits_for_its_order_has_its_case_however_late_somebody_looks(pool, clock):
+    follow = Follow(pool=pool, outage=Outage(asyncio.Event()), policy=lambda: POLICY, now=clock)
+    for order_ref, hours in (("A404", 63), ("A405", 200)):
+        await told(pool, an_event(order_ref=order_ref, payment_ref=order_ref), now=clock.at)
+        assert await follow.run_once() == 0
+        clock.at = NOON + hours * HOUR  # nobody swept in the meantime
+        assert await follow.run_once() > 0
+    assert sorted(it["order_ref"] for it in await listed(pool, kind="unmatched_payment")) == ["A404", "A405"]
+
+
+async def test_what_is_committed_late_or_waits_by_a_shorter_policy_is_not_passed_over(pool, clock):
+    longer = msgspec.structs.replace(POLICY, unmatched_case=24 * HOUR)
+    policies = [longer, POLICY, POLICY]
+    follow = Follow(pool=pool, outage=Outage(asyncio.Event()), policy=lambda: policies[0], now=clock)
+    await told(pool, an_event(order_ref="A404", payment_ref="pi_404"))
+    clock.at = NOON + 12 * HOUR
+    assert await follow.run_once() == 0
+    policies.pop(0)
+    assert await follow.run_once() == 1
+    assert await follow.run_once() == 0
+    await told(pool, an_event(order_ref="A405", payment_ref="pi_405"), now=NOON + 11 * HOUR)
+    assert await follow.run_once() == 1
 
 
 async def test_the_file_of_an_event_id_used_twice_holds_both_deliveries(pool):

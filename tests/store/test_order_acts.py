@@ -111,6 +111,30 @@ async def test_an_unpaid_order_is_closed_and_everybody_is_told(pool, sweep, cloc
     assert gateways.asked == []
 
 
+async def test_the_payer_of_a_closed_order_is_told_of_late_money_and_of_its_way_back(pool):
+    await registered(pool)
+    await close(pool)
+    refund = {"refund_ref": "re_1", "amount": 100}
+    for second, event in enumerate(
+        (
+            an_event(),
+            an_event(Kind.REFUND_PENDING, 1, **refund),
+            an_event(Kind.REFUND_FAILED, 2, **refund),
+            an_event(Kind.REFUND_SUCCEEDED, 3, **refund),
+            an_event(payment_ref="pi_2", amount=40),
+        )
+    ):
+        await told(pool, event, now=NOON + (second + 1) * MINUTE)
+    assert await topics(pool, "payer") == [
+        "payer.expired",
+        "payer.paid_after_closing",
+        "payer.refunding",
+        "payer.refund_failed",
+        "payer.refunded",
+        "payer.paid_after_closing",
+    ]
+
+
 @pytest.mark.parametrize(
     ("events", "reason"),
     [

@@ -7,6 +7,7 @@ import msgspec
 
 from tests.notices.factories import an_order, to_merchant, to_ops, to_payer, told
 from tests.store.factories import NOON
+from tillkeeper.domain.order import Status, Summary
 from tillkeeper.store.outbox import Settled, claim, lock_order, mark, settle
 from tillkeeper.store.telling import Audience
 
@@ -73,7 +74,8 @@ async def test_a_payers_notice_comes_with_its_order_as_it_is_now_and_whom_to_tel
     await told(pool, to_payer(await an_order(pool, status="paid", paid=12900, locale="zh"), key="p"))
     await pool.execute("UPDATE orders SET held_until = $1, closed_at = $2", NOON + LEASE, NOON)
     [row] = await claimed(pool)
-    assert msgspec.structs.astuple(row.order) == ("paid", True, True, 0)
+    summary = Summary(status=Status.PAID, captured=12900, refunding=0, refunded=0)
+    assert msgspec.structs.astuple(row.order) == (summary, True, True, False, 0)
     assert (row.recipient.email, row.recipient.locale) == ("payer@example.com", "zh")
     assert "payer@example.com" not in row.payload.decode()
 
@@ -82,7 +84,7 @@ async def test_terms_that_nobody_understands_keep_no_notice_here(pool):
     await told(pool, to_payer(await an_order(pool), key="p"))
     await pool.execute("""UPDATE orders SET terms = '{"payer": {"email": 5}}'""")
     [row] = await claimed(pool)
-    assert (row.recipient.email, row.order.status) == (None, "processing")
+    assert (row.recipient.email, row.order.summary.status) == (None, "processing")
 
 
 async def test_notices_to_others_come_without_the_payers_contact(pool):

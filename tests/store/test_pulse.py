@@ -214,7 +214,7 @@ async def test_open_payments_of_a_silent_account_are_asked_about_spread_within_i
     await heard(pool, account=ALIPAY)
     for number in range(5):
         await registered(pool, f"A{number}", NOON + number * MINUTE)
-    await registered(pool, "old", NOON - 5 * HOUR)
+    await registered(pool, "old", NOON - 8 * 24 * HOUR)
     await registered(pool, "elsewhere", account=STRIPE)
     await look(30 * MINUTE)
     at = 30 * MINUTE

@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from tests.store.factories import NOON, a_delivery, an_event
@@ -126,3 +127,52 @@ async def test_words_that_no_delivery_brought_do_not_disturb_the_books(pool):
     await asked(pool)
     books = await audit(pool, settled_until=NOON, now=NOON + timedelta(hours=1))
     assert (books.balances, books.accepted, books.outcomes) == (True, 1, {"applied": 1})
+
+
+# --- refunds that fail ------------------------------------------------------------------------------------------------
+
+
+async def letters(pool, topic="payer.refund_failed"):
+    return await pool.fetch("SELECT payload FROM outbox WHERE topic = $1 ORDER BY id", topic)
+
+
+@pytest.mark.parametrize("before", [Kind.REFUND_PENDING, Kind.REFUND_SUCCEEDED])
+async def test_a_refund_that_fails_opens_a_case_and_its_payer_is_told_once(pool, before):
+    await registered(pool)
+    await told(pool, an_event())
+    await told(pool, a_refund(before, 1))
+    failed = a_refund(Kind.REFUND_FAILED, 2, failure="account_frozen", failure_code="lost_or_stolen_card")
+    await told(pool, failed)
+    await told(pool, failed, a_refund(Kind.REFUND_FAILED, 3))
+    order = await show(pool, "A1")
+    (case,) = order["cases"]
+    assert (order["status"], case["kind"], case["subject"]) == ("paid", "refund_failed", "refund:stripe-main/re_1")
+    assert case["details"] == {
+        "amount": 30,
+        "currency": "CNY",
+        "payment_ref": "pi_1",
+        "failure": "account_frozen",
+        "failure_code": "lost_or_stolen_card",
+    }
+    assert await pool.fetchval("SELECT count(*) FROM outbox WHERE topic = 'case.opened'") == 1
+    (letter,) = await letters(pool)
+    assert msgspec.json.decode(letter["payload"])["refund_amount"] == 30
+
+
+async def test_the_case_of_a_failed_refund_closes_when_another_one_makes_it_good(pool):
+    await registered(pool)
+    await told(pool, an_event())
+    await told(pool, a_refund(Kind.REFUND_FAILED, 1))
+    await told(pool, a_refund(Kind.REFUND_SUCCEEDED, 2, refund_ref="re_2"))
+    (case,) = (await show(pool, "A1"))["cases"]
+    assert (case["kind"], case["closed_by"]) == ("refund_failed", "truth")
+    assert (await audit(pool, settled_until=NOON, now=NOON)).lingering == []
+
+
+async def test_a_refund_that_the_merchant_took_back_has_not_failed(pool):
+    await registered(pool)
+    await told(pool, an_event())
+    await asked(pool)
+    assert await withdraw_refund(pool, "A1", "re_1", policy=POLICY, now=NOON) == "withdrawn"
+    order = await show(pool, "A1")
+    assert (order["status"], order["cases"], await letters(pool)) == ("paid", [], [])

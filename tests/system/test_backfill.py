@@ -22,7 +22,17 @@ from tillkeeper.gateways.base import Request
 from tillkeeper.policy import load_policy
 from tillkeeper.settings import SweepSettings, load_settings
 from tillkeeper.store.apply import apply_deliveries
-from tillkeeper.store.backfill import LEASE, OPEN, OPEN_ORDERS, good_until, take_account, wish
+from tillkeeper.store.backfill import (
+    LEASE,
+    OPEN,
+    OPEN_ORDERS,
+    UNDATED,
+    count_passed_over,
+    good_until,
+    open_in,
+    take_account,
+    wish,
+)
 from tillkeeper.store.orders import history, register, show
 from tillkeeper.store.transactions import repeat_when_raced
 from workers.backfill import LIST_LAG, PART, Backfill
@@ -345,6 +355,46 @@ async def test_without_a_list_the_sweep_asks_about_open_orders(pool, gateways, c
     assert (await row_of(pool, account))["due_at"] is None
 
 
+AGO = timedelta(days=30)
+SINCE = NOON - 6 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("status", "began", "expires", "asked"),
+    [
+        *((status, NOON - AGO, None, True) for status in ("processing", "partially_paid", "refunding")),
+        *((status, NOON - AGO, SINCE - 3 * HOUR, True) for status in ("processing", "partially_paid", "refunding")),
+        ("processing", NOON + MINUTE, None, False),
+        ("unpaid", NOON - 10 * HOUR, None, True),
+        ("unpaid", NOON - AGO, None, False),
+        ("unpaid", NOON - AGO, NOON + AGO, True),
+        ("unpaid", NOON - AGO, SINCE + MINUTE, True),
+        ("unpaid", NOON - 10 * HOUR, SINCE - HOUR, True),
+        ("unpaid", NOON - 10 * HOUR, SINCE - 3 * HOUR, False),
+        ("failed", NOON - 10 * HOUR, None, True),
+        ("failed", NOON - AGO, NOON + AGO, True),
+        ("failed", NOON - AGO, None, False),
+        ("paid", NOON - HOUR, None, False),
+    ],
+)
+async def test_asked_about_are_orders_whose_money_may_have_moved_in_the_span_however_old_they_are(
+    pool, status, began, expires, asked
+):
+    await pool.execute(
+        "INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, registered_at, changed_at,"
+        " spell_since, expires_at, status, captured_minor)"
+        " VALUES ('A1', 100, 'CNY', '{alipay-main}', '{}', $1, $1, $1, $2, $3, 100)",
+        began,
+        expires,
+        status,
+    )
+    async with pool.acquire() as conn:
+        found = await open_in(conn, ALIPAY, SINCE, NOON, limit=10, now=NOON)
+        passed_over = await count_passed_over(conn, ALIPAY, NOON, found, now=NOON)
+    assert len(found.ids) == asked
+    assert passed_over == (not asked and status != "paid" and began <= NOON)
+
+
 async def test_fifty_thousand_open_orders_of_the_past_cost_nothing(pool):
     await pool.execute(
         "INSERT INTO orders"
@@ -354,11 +404,11 @@ async def test_fifty_thousand_open_orders_of_the_past_cost_nothing(pool):
     )
     await pool.execute("ANALYZE orders")
     statuses = [str(it) for it in OPEN]
-    rows = await pool.fetch(
-        f"EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) {OPEN_ORDERS}", ALIPAY, NOON - HOUR, NOON, statuses, NOON, NOON, 100
-    )
+    told = (ALIPAY, NOON - HOUR, NOON, statuses, NOON, NOON, 100, NOON - HOUR - UNDATED)
+    rows = await pool.fetch(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) {OPEN_ORDERS}", *told)
     plan = "\n".join(row[0] for row in rows)
-    assert "orders_open" in plan
+    assert "orders_moving" in plan
+    assert "orders_payable" in plan
     assert "Seq Scan on orders" not in plan
 
 

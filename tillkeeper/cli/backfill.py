@@ -54,9 +54,11 @@ def backfill_command(
 ) -> None:
     """Take in what an account's webhooks never told.
 
-    A gateway with a list of events (Stripe, 30 days) has it listed; known events are no change.  Of another one, the
-    orders that are open and began or moved in the span are asked about by `tillkeeper sweep`, within half the account's
-    limits.  Safe to repeat.  What is done stays done when it is stopped; without --since it goes on from there.
+    A gateway with a list of events (Stripe, 30 days) has it listed; known events are no change.  Of another one, open
+    orders are asked about by `tillkeeper sweep`, within half the account's limits: all that are partly paid, or whose
+    payment or refund is under way, and those that could be paid in the span.
+
+    Safe to repeat.  What is done stays done when it is stopped; without --since it goes on from there.
     """
     with reported(as_json=as_json):
         settings = serving_settings_from(config)
@@ -185,6 +187,7 @@ def _report(
         "orders": told.orders,
         "orders_waiting": told.orders_waiting,
         "more_orders": told.more_orders,
+        "passed_over": told.passed_over,
         "answers": answers,
         "unasked": sum(answers[it] for it in UNDECIDED) if answers else 0,
     }
@@ -197,7 +200,6 @@ def _print(report: dict[str, Any], *, as_json: bool) -> None:
         print_json(report)
         return
     print(f"{report['account']}, from {shown(report['since'])} to {shown(report['until'])}:")
-    would = "would be" if report["dry_run"] else "are"
     if report["by"] == "list":
         print(f"{report['listed']} events listed, {report['new']} new, {report['known']} known.")
         for name in ("outcomes", "cases"):
@@ -205,12 +207,22 @@ def _print(report: dict[str, Any], *, as_json: bool) -> None:
                 print(f"{name}: {_counted(report[name])}")
         if report["failed"]:
             print(f"{report['failed']} could not be applied; the log says why.")
-        return
+    else:
+        _print_asked(report)
+
+
+def _print_asked(report: dict[str, Any]) -> None:
+    from tillkeeper.store.backfill import PASSED_OVER_MAX
+
+    would = "would be" if report["dry_run"] else "are"
     print(f"Its gateway has no list.  {report['orders']} open orders {would} asked about by the sweep.")
     if report["orders_waiting"]:
         print(f"{report['orders_waiting']} more wait to be asked about already.")
     if report["more_orders"]:
         print("There are more; run it again when these were asked about.")
+    if passed_over := report["passed_over"]:
+        or_more = " or more" if passed_over == PASSED_OVER_MAX else ""
+        print(f"{passed_over}{or_more} open orders are passed over; they could hardly be paid in that time.")
     if report["answers"]:
         print(f"answers: {_counted(report['answers'])}")
     if report["unasked"]:

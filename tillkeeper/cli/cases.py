@@ -215,7 +215,7 @@ def note_command(case_id: Id, text: Text, by: By = None, config: Config = None, 
 def resolve_command(
     case_id: Id, outcome: Outcome, note: More = "", by: By = None, config: Config = None, as_json: AsJson = False
 ) -> None:
-    """Close a case for good: the same cause does not open it again.
+    """Close a case for good: the same cause does not open it again, unless more money comes in.
 
     A case also closes by itself, when the truth arrives; that one opens again if its cause is back.
     """

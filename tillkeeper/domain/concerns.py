@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.domain.facts import OrderFacts, Step, Sum
+from tillkeeper.domain.facts import OrderFacts, ReturnFacts, Step, Sum
 from tillkeeper.domain.order import Order, captured_of, refunded_in_all
+
+WITHDRAWN: Final = "withdrawn"  # the failure code of a refund that the merchant says was never made
+REFUND_FAILED: Final = "refund_failed"
 
 
 class Mismatch(StrEnum):
@@ -39,6 +43,7 @@ def concerns(order: Order, facts: OrderFacts) -> Iterator[Concern]:
     """Everything about these facts that opens a case, each named so that it opens once."""
     yield from _mismatched_objects(order, facts)
     yield from _sums_that_disagree(order, facts)
+    yield from _failed_refunds(order, facts)
     for (account, dispute_ref), dispute in facts.disputes.items():
         if dispute.standing.step is not Step.WON:
             yield Concern(kind="disputed", subject=f"dispute:{account}/{dispute_ref}", account=account)
@@ -74,3 +79,48 @@ def _sums_that_disagree(order: Order, facts: OrderFacts) -> Iterator[Concern]:
         yield Concern(kind="paid_twice" if covering > 1 else "overpaid", subject=subject, details=details)
     if refunded > captured > 0:  # before any capture is known the payment's own event is merely late
         yield Concern(kind="refunded_more_than_captured", subject=subject, details={**details, "refunded": refunded})
+
+
+def _failed_refunds(order: Order, facts: OrderFacts) -> Iterator[Concern]:
+    """Money that was to go back and did not: the payer waits for it."""
+    failed = [(key, it) for key, it in facts.refunds.items() if _is_owed(order, key[0], it)]
+    if not failed or _all_is_back(order, facts):
+        return
+    for (account, ref), refund in failed:
+        if _is_made_good(account, refund, facts):
+            continue
+        details: dict[str, object] = {
+            "amount": refund.amount and refund.amount.minor,
+            "currency": order.currency,
+            "payment_ref": refund.payment_ref,
+            "failure": refund.standing.failure or None,
+            "failure_code": refund.standing.failure_code or None,
+        }
+        yield Concern(kind=REFUND_FAILED, subject=f"refund:{account}/{ref}", account=account, details=details)
+
+
+def _is_owed(order: Order, account: str, refund: ReturnFacts) -> bool:
+    """True where it failed; one that is mismatched has a case as such."""
+    is_expected = account in order.accounts and (refund.amount is None or refund.amount.currency == order.currency)
+    return is_expected and refund.standing.step is Step.FAILED and refund.standing.failure_code != WITHDRAWN
+
+
+def _all_is_back(order: Order, facts: OrderFacts) -> bool:
+    captured = sum(captured_of(order, key[0], payment) for key, payment in facts.payments.items())
+    return refunded_in_all(order, facts) >= captured > 0
+
+
+def _is_made_good(account: str, refund: ReturnFacts, facts: OrderFacts) -> bool:
+    """True once another refund of its payment and amount succeeded since: one for each that failed until then."""
+    alike = [
+        it.standing
+        for key, it in facts.refunds.items()
+        if key[0] == account and it.payment_ref == refund.payment_ref and _minor(it) == _minor(refund)
+    ]
+    failed = [it for it in alike if it.step is Step.FAILED and it.failure_code != WITHDRAWN and it <= refund.standing]
+    since = [it for it in alike if it.step is Step.SUCCEEDED and it.at > refund.standing.at]
+    return len(since) >= len(failed)
+
+
+def _minor(refund: ReturnFacts) -> int | None:
+    return refund.amount.minor if refund.amount else None

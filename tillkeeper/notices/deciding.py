@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order import Summary
 from tillkeeper.notices.outcome import Dead, Dropped, Entry, Failed, Outcome, Said, Sent, Uncertain
 from tillkeeper.notices.settings import NotifySettings, QuietHours
 from tillkeeper.store.outbox import OrderNow
@@ -16,6 +16,7 @@ from tillkeeper.store.outbox import OrderNow
 RETRY_WAITS: Final = tuple(
     timedelta(seconds=seconds) for seconds in (30, 60, 120, 300, 900, 1800, 3600)
 )  # then the last again and again
+WRITTEN_ANEW: Final = timedelta(seconds=5)  # a mail that asks to pay what somebody began to pay just now
 RETRY_AFTER_MAX: Final = timedelta(hours=6)  # a receiver that asks for more is asked again by then
 WHY_CHARS_MAX: Final = 300
 NO_CHANNEL: Final = "no channel"
@@ -31,15 +32,25 @@ class Topic(StrEnum):
     FAILED = "payer.failed"
     REMINDER = "payer.reminder"
     INSTALMENT_DUE = "payer.instalment_due"
+    PAID_AFTER_CLOSING = "payer.paid_after_closing"
     REFUNDING = "payer.refunding"
     REFUNDED = "payer.refunded"
     PARTIALLY_REFUNDED = "payer.partially_refunded"
+    REFUND_FAILED = "payer.refund_failed"
     EXPIRED = "payer.expired"
 
 
 # Of money that moved a payer is told whatever else holds, each fact once by its key.  The others ask or warn.
 OF_MONEY: Final = frozenset(
-    {Topic.PAID, Topic.PARTIALLY_PAID, Topic.REFUNDING, Topic.REFUNDED, Topic.PARTIALLY_REFUNDED}
+    {
+        Topic.PAID,
+        Topic.PARTIALLY_PAID,
+        Topic.PAID_AFTER_CLOSING,
+        Topic.REFUNDING,
+        Topic.REFUNDED,
+        Topic.PARTIALLY_REFUNDED,
+        Topic.REFUND_FAILED,
+    }
 )
 # Each of these is told once for each sum; all others, reminders of a slow refund among them, end at the cap.
 UNCAPPED: Final = OF_MONEY - {Topic.REFUNDING}
@@ -64,17 +75,21 @@ def may_tell_payer(
     topic: Topic,
     order: OrderNow,
     *,
-    said: Status,
+    said: Summary,
+    warned: bool,
     expires_at: datetime | None,
     settings: NotifySettings,
     now: datetime,
 ) -> Verdict:
-    """What to do with a mail now.  `said` is the order's status that the notice speaks of."""
+    """What to do with a mail now.  `said` is the order as the notice speaks of it; `warned`, that it says not
+    to pay while a payment is under way."""
     why = _why_not(topic, order, said, settings.per_order_max)
     if why is None and topic in ASKS_TO_PAY and expires_at is not None and expires_at <= now:
         why = "the order's time to pay is over"
     if why is not None:
         return Dropped(why=why)
+    if topic in ASKS_TO_PAY and order.under_way and not warned:
+        return Later(until=now + WRITTEN_ANEW)
     if settings.quiet is not None:
         end = quiet_until(settings.quiet, ZoneInfo(settings.time_zone), now)
         if end is not None:
@@ -82,9 +97,11 @@ def may_tell_payer(
     return Go()
 
 
-def _why_not(topic: Topic, order: OrderNow, said: Status, per_order_max: int) -> str | None:
-    if said != order.status:
-        return f"overtaken: the order is {order.status} by now"
+def _why_not(topic: Topic, order: OrderNow, said: Summary, per_order_max: int) -> str | None:
+    if said.status != order.summary.status:
+        return f"overtaken: the order is {order.summary.status} by now"
+    if said != order.summary:
+        return "overtaken: more of the order's money has moved"
     if topic not in UNCAPPED and order.mails >= per_order_max:
         return f"its payer had {order.mails} mails about this order"
     if topic in OF_MONEY:

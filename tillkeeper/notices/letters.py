@@ -52,6 +52,7 @@ ROW_WORDS: Final[Mapping[str, Words]] = MappingProxyType(
         "remaining": Words("待付金额", "Still to pay"),
         "refunding": Words("退款处理中", "Being refunded"),
         "refunded": Words("已退金额", "Refunded"),
+        "refund_amount": Words("未退成金额", "Not refunded yet"),
         "kept": Words("退款后实付", "Paid after refunds"),
         "due_amount": Words("本期应付", "This instalment"),
         "due": Words("应付日期", "Due on"),
@@ -158,6 +159,24 @@ LETTERS: Final[Mapping[Topic, Letter]] = MappingProxyType(
             button=Words("支付本期款项", "Pay this instalment"),
             rows=("order", "due_amount", "due", "amount", "paid", "remaining"),
         ),
+        Topic.PAID_AFTER_CLOSING: Letter(
+            tone="wait",
+            subject=Words(
+                "订单 {order} 关闭后收到您的款项", "Order {order}: your payment arrived after the order was closed"
+            ),
+            headline=Words("您的款项在订单关闭后到账", "Your payment arrived after the order was closed"),
+            figure="paid",
+            body=(
+                Words(
+                    "我们已收到您的款项，但订单 {order} 在此之前已经关闭。我们会核实并与您联系。",
+                    "We have your money, but order {order} had been closed before it came. We are looking into it and "
+                    "will come back to you.",
+                ),
+            ),
+            warning=Words("请不要再为此订单付款。", "Please do not pay for this order any more."),
+            after=(Words("您无需任何操作。", "There is nothing you need to do."),),
+            rows=("order", "amount", "paid", "refunded"),
+        ),
         Topic.REFUNDING: Letter(
             tone="wait",
             subject=Words("订单 {order} 退款处理中", "Order {order}: your refund is on its way"),
@@ -201,6 +220,21 @@ LETTERS: Final[Mapping[Topic, Letter]] = MappingProxyType(
                 ),
             ),
             rows=("order", "paid", "refunded", "kept"),
+        ),
+        Topic.REFUND_FAILED: Letter(
+            tone="wait",
+            subject=Words("订单 {order} 退款暂未成功", "Order {order}: your refund has not gone through yet"),
+            headline=Words("您的退款暂未成功", "Your refund has not gone through yet"),
+            figure=None,
+            body=(
+                Words(
+                    "银行或支付机构未能完成订单 {order} 的退款，款项尚未退到您的账户。我们已知悉，正在处理。",
+                    "The bank or payment service could not carry out a refund for order {order}, so that this money "
+                    "has not reached you. We know of it, and are taking care of it.",
+                ),
+            ),
+            after=(Words("您无需任何操作。", "There is nothing you need to do."),),
+            rows=("order", "paid", "refund_amount", "refunded"),
         ),
         Topic.EXPIRED: Letter(
             tone="calm",

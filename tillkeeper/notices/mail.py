@@ -20,7 +20,7 @@ from babel.dates import format_date, format_time, get_timezone_gmt
 
 from tillkeeper.domain.failures import METHOD_WORDS, RETRY_WORDS, Retry, Words, guidance_for
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX, EXPONENTS
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order import Status, Summary
 from tillkeeper.notices.addresses import is_mail_address
 from tillkeeper.notices.deciding import ASKS_TO_PAY, Topic
 from tillkeeper.notices.letters import FRAME_WORDS, LETTERS, ROW_WORDS, STATUS_WORDS, Language, Letter
@@ -59,6 +59,13 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: _Moment | None = None
     due_at: _Moment | None = None
     due_amount: _Minor | None = None
+    refund_amount: _Minor | None = None  # of the one refund that is spoken of
+    under_way: bool = False  # a payment is, as known when the mail is sent
+
+    @property
+    def summary(self) -> Summary:
+        """The order as it was when this was written."""
+        return Summary(status=self.status, captured=self.paid, refunding=self.refunding, refunded=self.refunded)
 
 
 class Mail(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,7 +143,7 @@ class _Writer:
             "status_other": other,
             "figure": self._values[letter.figure] if letter.figure else None,
             "body": [self.say(it) for it in letter.body],
-            "warning": self.say(letter.warning) if letter.warning else None,
+            "warning": self._warning(topic, letter),
             "after": [self.say(it) for it in letter.after],
             "failure": self._failure() if topic is Topic.FAILED else None,
             "button": self._button(topic, letter),
@@ -160,6 +167,7 @@ class _Writer:
             "remaining": self._money(remaining),
             "refunding": self._money(facts.refunding),
             "refunded": self._money(facts.refunded),
+            "refund_amount": NOTHING if facts.refund_amount is None else self._money(facts.refund_amount),
             "kept": self._money(max(facts.paid - facts.refunded, 0)),
             "due_amount": self._money(remaining if facts.due_amount is None else facts.due_amount),
             "due": self._moment(facts.due_at),
@@ -173,10 +181,17 @@ class _Writer:
             "paid": facts.paid,
             "refunding": facts.refunding,
             "refunded": facts.refunded,
+            "refund_amount": facts.refund_amount,
             "due": facts.due_at,
             "expires": facts.expires_at,
         }
         return bool(may_lack.get(row, True))
+
+    def _warning(self, topic: Topic, letter: Letter) -> str | None:
+        """Its own; who is on their way to pay what the letter asks for reads what they would while it is processing."""
+        if topic in ASKS_TO_PAY and self._facts.under_way:
+            letter = LETTERS[Topic.PROCESSING]
+        return self.say(letter.warning) if letter.warning else None
 
     def _failure(self) -> dict[str, Any]:
         guidance = guidance_for(self._facts.failure)
@@ -193,6 +208,8 @@ class _Writer:
 
     def _button(self, topic: Topic, letter: Letter) -> dict[str, str] | None:
         if letter.button is None or topic not in ASKS_TO_PAY or self._facts.status not in PAYABLE:
+            return None
+        if self._facts.under_way:
             return None
         url = self._facts.pay_url
         if url is None or not is_plain_link(url):

@@ -22,7 +22,11 @@ from tillkeeper.store.pool import Conn
 LEASE: Final = timedelta(minutes=2)  # over what a page of a list takes with all its attempts
 RETRY_FIRST: Final = timedelta(seconds=30)
 RETRY_MAX: Final = timedelta(minutes=15)  # a gateway that is back is listed within this
-CHECKOUT: Final = timedelta(hours=2)  # an order registered so long before a gap may have been paid within it
+CHECKOUT: Final = timedelta(hours=2)  # who began to pay before the order expired is done by then
+# An order that never expires may be paid so long after it began or its payment failed.  Later ones are a handful, and
+# asking about all that were ever left behind would take an account's calls from those that matter.
+UNDATED: Final = timedelta(days=7)
+PASSED_OVER_MAX: Final = 10_000  # counted; whoever reads it needs no more
 CHUNK_ORDERS: Final = 500  # locked at once
 
 OPEN: Final = (Status.UNPAID, Status.PROCESSING, Status.FAILED, Status.PARTIALLY_PAID, Status.REFUNDING)
@@ -170,11 +174,17 @@ async def count_known(conn: Conn, events: Sequence[PaymentEvent]) -> int:
 
 # --- open orders ------------------------------------------------------------------------------------------------------
 
-# The first line is orders_open's own condition.  Those of which a payment is known come first, then the latest.
+# Each half begins with the condition of its index.  Those of which a payment is known come first, then the latest.
 OPEN_ORDERS = """
-SELECT o.id, o.ask_at FROM orders o
-WHERE o.closed_at IS NULL AND o.status IN ('unpaid', 'processing', 'failed', 'partially_paid', 'refunding')
-  AND o.spell_since BETWEEN $2 AND $3 AND o.status = ANY($4::text[]) AND $1 = ANY(o.accounts)
+SELECT o.id, o.ask_at FROM (
+    SELECT * FROM orders
+    WHERE closed_at IS NULL AND status IN ('processing', 'partially_paid', 'refunding')
+    UNION ALL
+    SELECT * FROM orders
+    WHERE closed_at IS NULL AND status IN ('unpaid', 'failed')
+      AND coalesce(expires_at, spell_since) >= $8 AND (expires_at IS NULL OR expires_at >= $2)
+) AS o
+WHERE o.spell_since <= $3 AND o.status = ANY($4::text[]) AND $1 = ANY(o.accounts)
   AND (o.held_until IS NULL OR o.held_until <= $5)
   AND NOT EXISTS (SELECT FROM rung r WHERE r.order_id = o.id AND r.spell = o.spell AND r.action = 'query'
                   AND r.taken_at > $6)
@@ -214,7 +224,8 @@ async def open_in(
     limit: int,
     now: datetime,
 ) -> Found:
-    """Open orders that expect payment at the account and whose money may have moved in the span."""
+    """Open orders that expect payment at the account and whose money may have moved in the span: all that had begun
+    to be paid or refunded, and those that could be paid within it."""
     rows = await conn.fetch(
         OPEN_ORDERS,
         account,
@@ -224,9 +235,26 @@ async def open_in(
         now,
         not_asked_since or now,
         limit,
+        since - UNDATED,
     )
     ids = tuple(row["id"] for row in rows if row["ask_at"] is None)
     return Found(ids=ids, waiting=len(rows) - len(ids))
+
+
+COUNT_OPEN = """
+SELECT count(*) FROM (
+    SELECT FROM orders
+    WHERE closed_at IS NULL AND status IN ('unpaid', 'processing', 'failed', 'partially_paid', 'refunding')
+      AND spell_since <= $2 AND $1 = ANY(accounts) AND (held_until IS NULL OR held_until <= $3)
+    LIMIT $4
+) AS open
+"""
+
+
+async def count_passed_over(conn: Conn, account: str, until: datetime, found: Found, *, now: datetime) -> int:
+    """How many orders were open as those that were found, and are not asked about; PASSED_OVER_MAX at most."""
+    here = len(found.ids) + found.waiting
+    return int(await conn.fetchval(COUNT_OPEN, account, until, now, here + PASSED_OVER_MAX)) - here
 
 
 # Locked in the order of ids, as everywhere.

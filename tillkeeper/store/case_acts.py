@@ -35,13 +35,22 @@ async def note(conn: Conn, case_id: int, *, text: str, by: str, now: datetime) -
     await write_entries(conn, [(case_id, "noted", by, text)], now=now)
 
 
+# A case of sums keeps those that it was resolved with: only more than that opens it again (cases.INSERT_CASES).
 RESOLVE = """
-UPDATE cases SET closed_at = $2, closed_by = $3, outcome = $4, follow_up_at = NULL WHERE id = $1
+UPDATE cases AS c
+SET closed_at = $2, closed_by = $3, outcome = $4, follow_up_at = NULL,
+    details = c.details || coalesce(
+        (SELECT jsonb_build_object('captured', o.captured_minor, 'refunded', o.refunded_minor)
+         FROM orders o WHERE o.id = c.order_id AND c.details ? 'captured'), '{}')
+WHERE c.id = $1
 """
 
 
 async def resolve(conn: Conn, case_id: int, *, outcome: str, text: str, by: str, now: datetime) -> None:
-    """Closes the case for good: the same cause does not open it again.  Raises NoSuchCase or ClosedCase."""
+    """Closes the case for good: the same cause with the same sums does not open it again.
+
+    Raises NoSuchCase or ClosedCase.
+    """
     await _lock(conn, case_id)
     await conn.execute(RESOLVE, case_id, now, by, outcome)
     await write_entries(conn, [(case_id, "resolved", by, f"{outcome}: {text}" if text else outcome)], now=now)

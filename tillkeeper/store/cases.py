@@ -27,7 +27,8 @@ class ClosedCase(Exception):
     """The case is closed already."""
 
 
-# One that a person resolved stays resolved; one that closed itself opens again when its cause is back.
+# One that closed itself opens again when its cause is back.  One that a person resolved stays resolved, unless more
+# money than they knew of came in (or went back, where that is the cause).
 INSERT_CASES = """
 INSERT INTO cases AS c (kind, subject, order_id, account, details, opened_at, follow_up_at)
 SELECT kind, subject, order_id, account, details, $2, $3 FROM json_populate_recordset(NULL::cases, $1::json)
@@ -35,6 +36,10 @@ ON CONFLICT (kind, subject) DO UPDATE
 SET details = excluded.details, opened_at = excluded.opened_at, follow_up_at = excluded.follow_up_at,
     closed_at = NULL, closed_by = NULL, outcome = NULL
 WHERE c.closed_by = 'truth'
+   OR c.closed_at IS NOT NULL AND c.kind <> 'refunded_more_than_captured'
+      AND (excluded.details ->> 'captured')::bigint > (c.details ->> 'captured')::bigint
+   OR c.closed_at IS NOT NULL AND c.kind = 'refunded_more_than_captured'
+      AND (excluded.details ->> 'refunded')::bigint > (c.details ->> 'refunded')::bigint
 RETURNING id, kind, subject, order_id, account, details, level, (xmax = 0) AS fresh
 """
 
@@ -112,6 +117,7 @@ SHOWN_BY_FACTS: Final = (
     "overpaid",
     "paid_after_closing",
     "paid_twice",
+    "refund_failed",
     "refunded_more_than_captured",
     "stuck",
     "unexpected_account",

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from tillkeeper.domain.concerns import Concern
+from tillkeeper.domain.concerns import REFUND_FAILED, Concern, concerns
 from tillkeeper.domain.facts import Step, failure_of
 from tillkeeper.domain.order import STATUS_ZH, Status
 from tillkeeper.domain.policy import Policy
@@ -28,6 +28,7 @@ PAYER_TOPICS: Final = {
     Status.REFUNDED: "payer.refunded",
     Status.PARTIALLY_REFUNDED: "payer.partially_refunded",
 }
+RETURNS: Final = frozenset({Status.REFUNDING, Status.REFUNDED, Status.PARTIALLY_REFUNDED})
 
 
 class Effects(msgspec.Struct, kw_only=True):
@@ -48,6 +49,7 @@ def effects_of(changed: Sequence[OpenOrder], policy: Policy, *, now: datetime) -
             found += _after_closing(it, policy, effects, now)
             it.begin_spell(policy, now=now)
             effects.notices += _notices(it)
+        effects.notices += _of_failed_refunds(it, found)
         effects.opening += [(it.id, concern) for concern in found]
         effects.holding += found + _still_after_closing(it)
     return effects
@@ -83,9 +85,34 @@ def _still_after_closing(it: OpenOrder) -> list[Concern]:
 def _notices(it: OpenOrder) -> list[Notice]:
     status = it.judge().status
     told = [merchant_notice(it, STATUS_CHANGED if status != it.before.status else AMOUNTS_CHANGED)]
-    if status in PAYER_TOPICS and it.has_mail and it.closed_at is None:
-        told.append(payer_notice(it, PAYER_TOPICS[status]))
+    topic = _payer_topic(it)
+    if topic is not None and it.has_mail:
+        told.append(payer_notice(it, topic))
     return told
+
+
+def _payer_topic(it: OpenOrder) -> str | None:
+    """What its payer is told at once.  Of a closed order: that money goes back, or that it came too late."""
+    summary, before = it.judge(), it.before
+    if it.closed_at is None:
+        return PAYER_TOPICS.get(summary.status)
+    returned = (summary.refunding, summary.refunded) != (before.refunding, before.refunded)
+    if summary.captured > before.captured and not returned:
+        return "payer.paid_after_closing"
+    return PAYER_TOPICS[summary.status] if summary.status in RETURNS else None
+
+
+def _of_failed_refunds(it: OpenOrder, found: Sequence[Concern]) -> list[Notice]:
+    """The last that the payer may have heard is that these are on their way."""
+    failed = [concern for concern in found if concern.kind == REFUND_FAILED]
+    if not failed or not it.has_mail:
+        return []
+    known = {(concern.kind, concern.subject) for concern in concerns(it.order, it.known)}
+    return [
+        payer_notice(it, "payer.refund_failed", occasion=concern.subject, refund_amount=concern.details["amount"])
+        for concern in failed
+        if (concern.kind, concern.subject) not in known
+    ]
 
 
 def merchant_notice(it: OpenOrder, topic: str) -> Notice:

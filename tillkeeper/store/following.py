@@ -1,7 +1,6 @@
 """What is looked after besides orders: open cases, events that wait too long, and leftovers of two that missed."""
 
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
 
 from tillkeeper.domain.concerns import Concern
 from tillkeeper.domain.policy import Policy
@@ -44,15 +43,12 @@ async def follow_up(conn: Conn, *, policy: Policy, limit: int, now: datetime) ->
     return len(rows)
 
 
-UNMATCHED_WINDOW: Final = timedelta(
-    days=2
-)  # what waited for longer has its case, or was nobody's before there were cases
-
-# Only money that came in, or is contested, needs somebody: what merely began or failed elsewhere does not.
+# Only money that came in, or is contested, needs somebody: what merely began or failed elsewhere does not.  Events of
+# nobody's orders wait for ever: from the beginning a hundred thousand of them cost a third of a second.
 WAITING_TOO_LONG = """
 SELECT x.account, x.event_id, x.kind, x.order_ref, x.payment_ref, x.amount_minor, x.currency, x.occurred_at
 FROM inbox x
-WHERE x.outcome = 'waiting' AND x.recorded_at <= $1 AND x.recorded_at > $2
+WHERE x.outcome = 'waiting' AND x.recorded_at > coalesce($1, '-infinity'::timestamptz) AND x.recorded_at <= $2
   AND x.kind IN ('payment.succeeded', 'dispute.opened')
   AND NOT EXISTS (SELECT FROM cases c
                   WHERE c.kind = 'unmatched_payment' AND c.subject = 'event:' || x.account || '/' || x.event_id)
@@ -60,9 +56,13 @@ ORDER BY x.recorded_at LIMIT $3
 """
 
 
-async def open_unmatched(conn: Conn, *, policy: Policy, limit: int, now: datetime) -> int:
-    """Opens a case for money that waits too long for its order; returns how many."""
-    until = now - policy.unmatched_case
+async def open_unmatched(
+    conn: Conn, *, since: datetime | None, until: datetime, policy: Policy, limit: int, now: datetime
+) -> int:
+    """Opens a case for money that was recorded in the span and still waits for its order; returns how much it found.
+
+    Without `since` it begins with the oldest.
+    """
     found: list[tuple[int | None, Concern]] = [
         (
             None,
@@ -80,9 +80,10 @@ async def open_unmatched(conn: Conn, *, policy: Policy, limit: int, now: datetim
                 },
             ),
         )
-        for row in await conn.fetch(WAITING_TOO_LONG, until, until - UNMATCHED_WINDOW, limit)
+        for row in await conn.fetch(WAITING_TOO_LONG, since, until, limit)
     ]
-    return len(await open_cases(conn, found, policy=policy.cases, now=now))
+    await open_cases(conn, found, policy=policy.cases, now=now)
+    return len(found)
 
 
 # Nothing should be found: whoever waits and whatever appears meet under one lock.  It is looked for all the same.

@@ -8,9 +8,11 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+import asyncpg
 import msgspec
 
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order import Summary
+from tillkeeper.store.ledger import stored_summary
 from tillkeeper.store.pool import Conn, as_json
 from tillkeeper.store.telling import Audience
 
@@ -34,9 +36,10 @@ _terms = msgspec.json.Decoder(_Terms).decode
 class OrderNow(msgspec.Struct, frozen=True, kw_only=True):
     """The order as it is now, as far as telling its payer goes."""
 
-    status: Status
+    summary: Summary
     closed: bool
     held: bool
+    under_way: bool  # a payment of it is, whatever its status says: a partly paid order's next instalment
     mails: int  # how many its payer got, or may have got, besides this one
 
 
@@ -83,7 +86,9 @@ WITH taken AS (
     RETURNING key, attempts, audience, topic, payload, created_at, due_at, told, order_id, version
 )
 SELECT t.key, t.attempts, t.audience, t.topic, t.payload, t.created_at, t.due_at, t.told, t.order_id, t.version,
-       o.terms, o.status, o.closed_at IS NOT NULL AS closed, coalesce(o.held_until > $1, false) AS held
+       o.terms, o.status, o.captured_minor, o.refunding_minor, o.refunded_minor, o.closed_at IS NOT NULL AS closed,
+       coalesce(o.held_until > $1, false) AS held,
+       EXISTS (SELECT FROM payment AS p WHERE p.order_id = o.id AND p.status IN ('pending', 'authorized')) AS under_way
 FROM taken AS t LEFT JOIN orders AS o ON o.id = t.order_id AND t.audience = 'payer'
 ORDER BY t.due_at, t.key
 """
@@ -106,13 +111,16 @@ async def claim(
             told=row["told"].encode(),
             order_id=row["order_id"],
             version=row["version"],
-            order=None
-            if row["status"] is None
-            else OrderNow(status=Status(row["status"]), closed=row["closed"], held=row["held"], mails=0),
+            order=None if row["status"] is None else _order_now(row, under_way=row["under_way"], mails=0),
             recipient=None if row["terms"] is None else _recipient_in(row["terms"]),
         )
         for row in rows
     ]
+
+
+def _order_now(row: asyncpg.Record, *, under_way: bool, mails: int) -> OrderNow:
+    summary = stored_summary(row)
+    return OrderNow(summary=summary, closed=row["closed"], held=row["held"], under_way=under_way, mails=mails)
 
 
 def _recipient_in(terms: str) -> Recipient:
@@ -124,13 +132,16 @@ def _recipient_in(terms: str) -> Recipient:
 
 
 LOCK_ORDER = """
-SELECT status, closed_at IS NOT NULL AS closed, coalesce(held_until > $2, false) AS held
+SELECT status, captured_minor, refunding_minor, refunded_minor, closed_at IS NOT NULL AS closed,
+       coalesce(held_until > $2, false) AS held
 FROM orders WHERE id = $1 FOR NO KEY UPDATE
 """
 
 # Looked at only once the order is locked, so that two notices about it cannot both be the last that is allowed.
-COUNT_MAILS = """
-SELECT count(*) FROM outbox
+BESIDES = """
+SELECT count(*) AS mails,
+       EXISTS (SELECT FROM payment WHERE order_id = $1 AND status IN ('pending', 'authorized')) AS under_way
+FROM outbox
 WHERE order_id = $1 AND audience = 'payer' AND key <> $2 AND told -> 'mail' ->> 'outcome' IN ('sent', 'uncertain')
 """
 
@@ -139,8 +150,9 @@ async def lock_order(conn: Conn, claimed: Claimed, *, now: datetime) -> OrderNow
     """The order of a payer's notice, which stays as it is until the transaction ends."""
     row = await conn.fetchrow(LOCK_ORDER, claimed.order_id, now)
     assert row is not None, "a payer's notice has an order"
-    mails = await conn.fetchval(COUNT_MAILS, claimed.order_id, claimed.key)
-    return OrderNow(status=Status(row["status"]), closed=row["closed"], held=row["held"], mails=mails)
+    besides = await conn.fetchrow(BESIDES, claimed.order_id, claimed.key)
+    assert besides is not None, "a count is one row"
+    return _order_now(row, under_way=besides["under_way"], mails=besides["mails"])
 
 
 MARK = """
