@@ -326,18 +326,63 @@ async def test_somebody_who_wants_the_gateway_asked_gets_one_question(pool, swee
     assert [at for at, _, _ in gateways.asked] == [MINUTE, 3 * MINUTE]
 
 
-async def test_a_sweeper_that_dies_after_taking_a_rung_leaves_the_next_one_to_others(pool, sweep, clock, gateways):
+async def take_and_die(pool, clock, policy=POLICY):
+    """A sweeper that takes what is due, and is killed before it asks."""
+    await repeat_when_raced(pool, lambda conn: take_due(conn, policy=policy, limit=10, lease=LEASE, now=clock.at))
+
+
+async def test_the_question_of_a_sweeper_that_died_is_put_by_another_when_its_lease_ran_out(
+    pool, sweep, clock, gateways
+):
     await registered(pool)
     await told(pool, an_event(Kind.PAYMENT_PENDING))
     clock.at = NOON + 2 * MINUTE
-    await repeat_when_raced(pool, lambda conn: take_due(conn, policy=POLICY, limit=10, lease=LEASE, now=clock.at))
+    await take_and_die(pool, clock)
     assert await sweep.run_once() == 0  # the dead one's lease holds
-    clock.at += LEASE
-    while await sweep.run_once():
-        pass
-    assert gateways.asked == []
     await until(sweep, clock, 16 * MINUTE)
-    assert [at for at, _, _ in gateways.asked] == [15 * MINUTE]
+    assert [at for at, _, _ in gateways.asked] == [2 * MINUTE + LEASE, 15 * MINUTE]
+    assert [(row["at"] - NOON, row["tries"]) for row in await pool.fetch("SELECT at, tries FROM rung ORDER BY at")][
+        :2
+    ] == [(2 * MINUTE, 2), (15 * MINUTE, 1)]
+
+
+GRACE_OF_TEN = msgspec.structs.replace(
+    POLICY,
+    ladders={
+        Status.FAILED: Ladder(climbs=(climb(Action.QUERY, 2 * MINUTE, 10 * MINUTE), climb(Action.GRACE, 10 * MINUTE)))
+    },
+)
+
+
+async def test_no_failure_is_told_on_a_question_whose_sweeper_died_for_the_payer_may_have_paid(pool, clock, gateways):
+    sweep = a_sweep(pool, gateways, clock, GRACE_OF_TEN)
+    await registered(pool, policy=GRACE_OF_TEN)
+    await told(pool, an_event(Kind.PAYMENT_FAILED), policy=GRACE_OF_TEN)
+    await until(sweep, clock, 9 * MINUTE)
+    clock.at = NOON + 10 * MINUTE
+    await take_and_die(pool, clock, GRACE_OF_TEN)
+    gateways.says = lambda *_: Answer(found=True, events=(heard(second=300),))  # paid since, and the webhook was lost
+    await until(sweep, clock, HOUR)
+    assert await topics(pool, "payer") == ["payer.paid"]
+
+
+async def test_a_sweeper_that_dies_in_a_retry_neither_loses_the_question_nor_has_the_failure_told(
+    pool, clock, gateways
+):
+    sweep = a_sweep(pool, gateways, clock, GRACE_OF_TEN)
+    await registered(pool, policy=GRACE_OF_TEN)
+    await told(pool, an_event(Kind.PAYMENT_FAILED), policy=GRACE_OF_TEN)
+    gateways.says = lambda *_: NoAnswer("unreachable")
+    await until(sweep, clock, 11 * MINUTE, step=timedelta(seconds=5))
+    clock.at = await pool.fetchval("SELECT due_at FROM orders")  # the next retry
+    await take_and_die(pool, clock, GRACE_OF_TEN)
+    died_at = clock.at - NOON
+    await until(sweep, clock, died_at + LEASE, step=LEASE)
+    assert {at for at, *_ in gateways.asked if at >= died_at} == {died_at + LEASE}
+    assert await topics(pool, "payer") == []
+    gateways.says = lambda *_: Answer(found=True)
+    await until(sweep, clock, HOUR)
+    assert await topics(pool, "payer") == ["payer.failed"]
 
 
 async def test_many_sweepers_take_each_rung_once(pool, clock, gateways):

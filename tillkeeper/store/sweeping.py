@@ -4,8 +4,8 @@
     (the gateways are asked outside of any transaction; what they answer is applied as any event)
     settle (one transaction)    of those that did not move: write what came of asking ─ close, or wait for the next rung
 
-A rung's row stands before its question leaves: a sweeper that dies in between has asked once, and the next rung asks
-again.  Telling and opening cases are done in the transaction that takes the rung.
+A rung's row stands before its question leaves, and says when it is put again should its sweeper die: no answer is no
+answer, whoever it was lost by.  Telling and opening cases are done in the transaction that takes the rung.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -154,7 +154,8 @@ async def climbs_of(conn: Conn, orders: Iterable[OpenOrder]) -> dict[int, Climbe
         climb, action = climbs[row["order_id"]], Action(row["action"])
         climb.climbed[action] = row["at"]
         # A question is put again only while it is the last of its kind.
-        if row["retry_at"] is not None and row["asked_at"] == row["at"]:
+        is_open = row["retry_at"] is not None and row["asked_at"] == row["at"]
+        if is_open and (climb.retry is None or climb.retry.rung.at < row["at"]):
             climb.retry = _Retry(rung=Rung(action=action, at=row["at"]), tries=row["tries"], at=row["retry_at"])
     return climbs
 
@@ -199,7 +200,7 @@ def _after(decision: Wait | Done, climb: Climbed, it: OpenOrder) -> datetime | N
 
 
 def _ask(it: OpenOrder, rung: Rung, work: _Pass, *, tries: int = 1) -> None:
-    work.rungs.append(_row(it, rung, work.now, tries=tries))
+    work.rungs.append(_row(it, rung, work.now, tries=tries, retry_at=work.leased_until))
     work.due.append({"id": it.id, "due_at": work.leased_until, "ask_at": None if it.ask_at == rung.at else it.ask_at})
     work.asking.append(Taken(order=it, rung=rung, tries=tries, leased_until=work.leased_until))
 
@@ -208,7 +209,15 @@ def _look_again(it: OpenOrder, due_at: datetime | None, work: _Pass) -> None:
     work.due.append({"id": it.id, "due_at": due_at, "ask_at": it.ask_at})
 
 
-def _row(it: OpenOrder, rung: Rung, now: datetime, *, tries: int = 1, result: str | None = None) -> dict[str, object]:
+def _row(
+    it: OpenOrder,
+    rung: Rung,
+    now: datetime,
+    *,
+    tries: int = 1,
+    retry_at: datetime | None = None,
+    result: str | None = None,
+) -> dict[str, object]:
     return {
         "order_id": it.id,
         "spell": it.spell,
@@ -216,6 +225,7 @@ def _row(it: OpenOrder, rung: Rung, now: datetime, *, tries: int = 1, result: st
         "at": rung.at,
         "taken_at": now,
         "tries": tries,
+        "retry_at": retry_at,
         "result": result,
     }
 
@@ -279,10 +289,10 @@ def _stuck(it: OpenOrder) -> Concern:
 
 
 TAKE_RUNGS = """
-INSERT INTO rung AS r (order_id, spell, action, at, taken_at, tries, result)
-SELECT order_id, spell, action, at, taken_at, tries, result FROM json_populate_recordset(NULL::rung, $1::json)
+INSERT INTO rung AS r (order_id, spell, action, at, taken_at, tries, retry_at, result)
+SELECT order_id, spell, action, at, taken_at, tries, retry_at, result FROM json_populate_recordset(NULL::rung, $1::json)
 ON CONFLICT (order_id, spell, action, at) DO UPDATE
-SET tries = excluded.tries, taken_at = excluded.taken_at, retry_at = NULL WHERE r.retry_at IS NOT NULL
+SET tries = excluded.tries, taken_at = excluded.taken_at, retry_at = excluded.retry_at WHERE r.retry_at IS NOT NULL
 """
 
 
