@@ -414,3 +414,34 @@ async def test_an_order_that_no_sweep_can_climb_with_is_set_aside_and_holds_up_n
     assert [question.order_ref for _, _, question in gateways.asked] == ["A2"]
     aside = await pool.fetchval("SELECT due_at FROM orders WHERE order_ref = 'A1'")
     assert aside == NOON + 2 * MINUTE + HOUR
+
+
+async def test_an_answer_that_cannot_be_applied_closes_nothing_and_asks_nobody_to_pay(pool, sweep, clock, gateways):
+    await registered(pool, expires_at=NOON + 2 * HOUR)
+    unfit = heard(failure_code="a\0b")  # paid, and PostgreSQL takes no NUL
+    gateways.says = lambda *_: Answer(found=True, events=(unfit,))
+    clock.at = NOON + 2 * HOUR + 10 * MINUTE
+    while await sweep.run_once():
+        pass
+    order = await show(pool, "A1")
+    assert (order["status"], order["closed_at"]) == ("unpaid", None)
+    cases = {case["kind"]: case["details"] for case in order["cases"]}
+    assert cases["answer_not_applied"] == {"answers": ["payment.succeeded"]}
+    assert cases["close_in_doubt"]["why"] == "cannot be applied: payment.succeeded"
+    assert await topics(pool, "payer") == []
+    gateways.says = lambda *_: Answer(found=True, events=(heard(),))
+    await until(sweep, clock, 2 * HOUR + 12 * MINUTE)
+    order = await show(pool, "A1")
+    assert (order["status"], {case["closed_by"] for case in order["cases"]}) == ("paid", {"truth"})
+
+
+async def test_an_answer_that_cannot_be_applied_holds_up_no_other(pool, sweep, clock, gateways):
+    await registered(pool, "A1")
+    await registered(pool, "A2")
+    said = {
+        "A1": heard(failure_code="a\0b"),
+        "A2": an_event(evidence=Evidence.QUERY, order_ref="A2", payment_ref="pi_2"),
+    }
+    gateways.says = lambda _account, question: Answer(found=True, events=(said[question.order_ref],))
+    await until(sweep, clock, 4 * MINUTE)
+    assert [(await show(pool, ref))["status"] for ref in said] == ["unpaid", "paid"]

@@ -43,7 +43,8 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
 
     taken: Taken
     result: str
-    answered: bool  # every question had an answer, whatever it said
+    answered: bool  # every question had an answer, whatever it said, and it could be applied
+    unapplied: tuple[str, ...] = ()  # kinds of events that could not be
 
 
 CLAIM = """
@@ -330,6 +331,7 @@ async def settle(conn: Conn, settled: Sequence[Settled], *, policy: Policy, now:
         return 0
     orders = await open_orders(conn, {it.taken.order.id for it in settled})
     await conn.execute(RESULTS, as_json([_result_row(it, now) for it in settled]))
+    await _mind_unapplied(conn, [(orders[it.taken.order.id], it) for it in settled], policy, now)
     mine = [
         (orders[it.taken.order.id], it)
         for it in settled
@@ -337,9 +339,9 @@ async def settle(conn: Conn, settled: Sequence[Settled], *, policy: Policy, now:
         and orders[it.taken.order.id].due_at == it.taken.leased_until
     ]
     closing = [order for order, it in mine if it.taken.rung.action is Action.CLOSE and it.answered and _is_idle(order)]
-    in_doubt = [order for order, it in mine if it.taken.rung.action is Action.CLOSE and not it.answered]
+    in_doubt = [(order, it) for order, it in mine if it.taken.rung.action is Action.CLOSE and not it.answered]
     await _close(conn, closing, now)
-    await open_cases(conn, [(order.id, _doubt(order)) for order in in_doubt], policy=policy.cases, now=now)
+    await open_cases(conn, [(order.id, _doubt(order, it)) for order, it in in_doubt], policy=policy.cases, now=now)
     climbs = await climbs_of(conn, [order for order, _ in mine])
     due = []
     for order, _ in mine:
@@ -349,6 +351,24 @@ async def settle(conn: Conn, settled: Sequence[Settled], *, policy: Policy, now:
             due.append({"id": order.id, "due_at": at, "ask_at": order.ask_at})
     await _write_due(conn, due)
     return len(closing)
+
+
+UNAPPLIED: Final = "answer_not_applied"
+
+
+async def _mind_unapplied(
+    conn: Conn, settled: Sequence[tuple[OpenOrder, Settled]], policy: Policy, now: datetime
+) -> None:
+    """What a gateway said and the database refuses is seen by a person, until an answer can be applied."""
+    unapplied = [(order.id, _unapplied(order, it)) for order, it in settled if it.unapplied]
+    await open_cases(conn, unapplied, policy=policy.cases, now=now)
+    applied = [order.id for order, it in settled if it.answered and UNAPPLIED in order.case_kinds]
+    await close_by_truth(conn, applied, [], kinds=(UNAPPLIED,), now=now)
+
+
+def _unapplied(it: OpenOrder, settled: Settled) -> Concern:
+    # The answer itself may hold what the database refuses: its kinds do not.
+    return Concern(kind=UNAPPLIED, subject=f"order:{it.order.order_ref}", details={"answers": list(settled.unapplied)})
 
 
 def _next_look(it: OpenOrder, climb: Climbed, policy: Policy, now: datetime) -> datetime | None:
@@ -406,9 +426,13 @@ async def close_orders(conn: Conn, closing: Sequence[OpenOrder], *, by: str, not
     await close_by_truth(conn, [it.id for it in closing], [c for it in closing for c in it.concerns()], now=now)
 
 
-def _doubt(it: OpenOrder) -> Concern:
+def _doubt(it: OpenOrder, settled: Settled) -> Concern:
     return Concern(
         kind="close_in_doubt",
         subject=f"order:{it.order.order_ref}",
-        details={"status": it.judge().status, "expired_at": it.expires_at and it.expires_at.isoformat()},
+        details={
+            "status": it.judge().status,
+            "expired_at": it.expires_at and it.expires_at.isoformat(),
+            "why": settled.result,
+        },
     )
