@@ -32,6 +32,7 @@ from workers.questions import questions_of
 log = structlog.get_logger()
 
 ASIDE: Final = timedelta(hours=1)  # for an order that the sweep cannot climb with: a fault of ours, which the log tells
+NO_WAY_TO_ASK: Final = "cannot_ask"  # a reason for no answer: it stays so until somebody changes the account
 LEASE_FACTOR: Final = 1.5  # over the time for questions: answers must be applied and settled, too
 
 
@@ -55,6 +56,7 @@ class _Said(msgspec.Struct, kw_only=True):
     found: int = 0
     not_found: int = 0
     no_answer: list[str] = msgspec.field(default_factory=list)
+    unaskable: set[str] = msgspec.field(default_factory=set)
     unapplied: list[PaymentEvent] = msgspec.field(default_factory=list)
 
     def settled(self, taken: Taken) -> Settled:
@@ -65,8 +67,8 @@ class _Said(msgspec.Struct, kw_only=True):
             return Settled(taken=taken, result=result, answered=False, unapplied=kinds)
         if self.no_answer:
             reasons = sorted(set(self.no_answer))
-            result = CANNOT_ASK if reasons == ["cannot_ask"] else f"no answer: {', '.join(reasons)}"
-            return Settled(taken=taken, result=result, answered=False)
+            result = CANNOT_ASK if reasons == [NO_WAY_TO_ASK] else f"no answer: {', '.join(reasons)}"
+            return Settled(taken=taken, result=result, answered=False, unaskable=frozenset(self.unaskable))
         told = ", ".join(dict.fromkeys(event.kind for event in self.events))
         result = told or ("nothing new" if self.found else "not found")
         return Settled(taken=taken, result=result, answered=True)
@@ -151,6 +153,7 @@ class Sweep:
                 answer = await self._asker.ask(account, question)
         except NoAnswer as error:
             said.no_answer.append(error.reason)
+            said.unaskable |= {account} if error.reason == NO_WAY_TO_ASK else set()
         except TimeoutError:
             said.no_answer.append("busy")
         else:
