@@ -207,7 +207,7 @@ CREATE TABLE IF NOT EXISTS rung (
     at        timestamptz NOT NULL,  -- when the ladder has it
     taken_at  timestamptz NOT NULL,
     tries     integer NOT NULL DEFAULT 1,
-    retry_at  timestamptz,  -- the gateway could not say; the question stands until then, or until the next one
+    retry_at  timestamptz,  -- no answer yet: it is asked again then, unless the next question comes first
     result    text,  -- what came of it; null while it is under way, or when its sweeper died
     PRIMARY KEY (order_id, spell, action, at)
 );

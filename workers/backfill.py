@@ -156,7 +156,7 @@ class Gaps:
             told.known += (known := await self._transact(lambda conn: count_known(conn, page)))
             told.new += len(page) - known
             return
-        told.failed += await all_or_each(lambda events: self._apply(events, told), page)
+        told.failed += len(await all_or_each(lambda events: self._apply(events, told), page))
         await self._transact(lambda conn: keep(conn, account, by=self._by, now=self._now()))
 
     async def _apply(self, events: Sequence[PaymentEvent], told: Told) -> None:

@@ -140,7 +140,7 @@ class FetchLoop:
         """What one of the events says cannot be applied: the others are, and the question stays open for it."""
         failed = await all_or_each(self._apply, heard.answer.events)
         if failed:
-            heard = msgspec.structs.replace(heard, outcome=None, result=f"{failed} events could not be applied")
+            heard = msgspec.structs.replace(heard, outcome=None, result=f"{len(failed)} events could not be applied")
         step = next_step(taken.progress, heard.outcome or "no_answer", now=now, jitter=self._jitter)
         rest = msgspec.structs.replace(heard, answer=Answer(found=heard.answer.found))
         is_ours = await self._outage.transact(self._pool, lambda conn: self._write(conn, taken, rest, step, now))

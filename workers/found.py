@@ -13,18 +13,18 @@ log = structlog.get_logger()
 
 async def all_or_each(
     apply: Callable[[Sequence[PaymentEvent]], Awaitable[None]], events: Sequence[PaymentEvent]
-) -> int:
+) -> list[PaymentEvent]:
     """Has them applied all at once; if that fails for what one of them says, each by itself.
 
-    Returns how many could not be: the log tells which, and the gateway can be asked again.  Raises what is an outage.
+    Returns those that could not be; the gateway can be asked again.  Raises what is an outage.
     """
     try:
         await apply(events)
     except Exception as error:
         if _is_no_fault_of_theirs(error):
             raise
-        return sum([not await _could_be_applied(apply, event) for event in events])
-    return 0
+        return [event for event in events if not await _could_be_applied(apply, event)]
+    return []
 
 
 async def _could_be_applied(apply: Callable[[Sequence[PaymentEvent]], Awaitable[None]], event: PaymentEvent) -> bool:

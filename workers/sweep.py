@@ -32,6 +32,7 @@ from workers.questions import questions_of
 log = structlog.get_logger()
 
 ASIDE: Final = timedelta(hours=1)  # for an order that the sweep cannot climb with: a fault of ours, which the log tells
+NO_WAY_TO_ASK: Final = "cannot_ask"  # a reason for no answer: it stays so until somebody changes the account
 LEASE_FACTOR: Final = 1.5  # over the time for questions: answers must be applied and settled, too
 
 
@@ -55,13 +56,19 @@ class _Said(msgspec.Struct, kw_only=True):
     found: int = 0
     not_found: int = 0
     no_answer: list[str] = msgspec.field(default_factory=list)
+    unaskable: set[str] = msgspec.field(default_factory=set)
+    unapplied: list[PaymentEvent] = msgspec.field(default_factory=list)
 
     def settled(self, taken: Taken) -> Settled:
         """As a rung's result, in words for people."""
+        if self.unapplied:
+            kinds = tuple(dict.fromkeys(event.kind for event in self.unapplied))
+            result = f"cannot be applied: {', '.join(kinds)}"
+            return Settled(taken=taken, result=result, answered=False, unapplied=kinds)
         if self.no_answer:
             reasons = sorted(set(self.no_answer))
-            result = CANNOT_ASK if reasons == ["cannot_ask"] else f"no answer: {', '.join(reasons)}"
-            return Settled(taken=taken, result=result, answered=False)
+            result = CANNOT_ASK if reasons == [NO_WAY_TO_ASK] else f"no answer: {', '.join(reasons)}"
+            return Settled(taken=taken, result=result, answered=False, unaskable=frozenset(self.unaskable))
         told = ", ".join(dict.fromkeys(event.kind for event in self.events))
         result = told or ("nothing new" if self.found else "not found")
         return Settled(taken=taken, result=result, answered=True)
@@ -94,11 +101,12 @@ class Sweep:
             count, taken = await self._outage.wait_out(self._take)
             if taken:
                 said = await asyncio.gather(*(self._ask(it) for it in taken))
-                await self._outage.wait_out(lambda: self._apply([event for it in said for event in it.events]))
+                await self._outage.wait_out(lambda: self._apply(said))
                 settled = [it.settled(rung) for it, rung in zip(said, taken, strict=True)]
                 closed = await self._outage.wait_out(lambda: self._settle(settled))
                 self._count(settled, closed)
-                await asyncio.gather(*(self._asker.make(*then) for it in said for then in it.then))
+                applied = [it for it in said if not it.unapplied]
+                await asyncio.gather(*(self._asker.make(*then) for it in applied for then in it.then))
         except Stopped:
             return 0
         SWEPT_ORDERS.labels("looked_at").inc(count)
@@ -145,6 +153,7 @@ class Sweep:
                 answer = await self._asker.ask(account, question)
         except NoAnswer as error:
             said.no_answer.append(error.reason)
+            said.unaskable |= {account} if error.reason == NO_WAY_TO_ASK else set()
         except TimeoutError:
             said.no_answer.append("busy")
         else:
@@ -153,9 +162,11 @@ class Sweep:
             said.found += answer.found
             said.not_found += not answer.found
 
-    async def _apply(self, events: Sequence[PaymentEvent]) -> None:
-        if events:
-            await all_or_each(self._apply_together, events)
+    async def _apply(self, said: Sequence[_Said]) -> None:
+        if events := [event for it in said for event in it.events]:
+            failed = await all_or_each(self._apply_together, events)
+            for it in said:
+                it.unapplied = [event for event in it.events if event in failed]
 
     async def _apply_together(self, events: Sequence[PaymentEvent]) -> None:
         tally = await repeat_when_raced(

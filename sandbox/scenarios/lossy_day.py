@@ -1,5 +1,5 @@
 """`lossy-day`: three in ten webhooks lost, some doubled, some late, a gateway silent for two hours.  At the end every
-order is as its gateway knows it, with nobody's help.
+order is as its gateway knows it, with nobody's help, and no payer was asked for what was paid or under way.
 
 The same day is replayed a second time with webhooks alone, to see what the sweeps are worth.
 """
@@ -13,6 +13,7 @@ import msgspec
 
 from sandbox.apis.faults import Fault
 from sandbox.apis.faults import Spell as FaultSpell
+from sandbox.scenarios.asking_to_pay import ASKS_TO_PAY, asked_wrongly, payer_of
 from sandbox.scenarios.day import STEP, Day, Wishes
 from sandbox.scenarios.finding import Findings, findings, is_true
 from sandbox.scenarios.lives import LIVES
@@ -23,7 +24,7 @@ from sandbox.verdict import Difference
 from tillkeeper import clock
 from tillkeeper.store.audit import audit
 from tillkeeper.store.overview import standings
-from tillkeeper.store.recount import cases, histories
+from tillkeeper.store.recount import cases, histories, notices
 
 ENDS_AT: Final = BEGINS_AT + timedelta(days=9)  # a day of payments, and time for what is looked for only a week later
 SILENT_ACCOUNT: Final = "alipay-main"
@@ -49,6 +50,8 @@ class Half(msgspec.Struct, frozen=True, kw_only=True):
     cases_opened: int
     cases_left: dict[str, int]  # open at the end, by kind
     balances: bool
+    asked_to_pay: int  # times that a payer was
+    asked_wrongly: list[str]
 
 
 class LossyDay(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +71,7 @@ class LossyDay(msgspec.Struct, frozen=True, kw_only=True):
             f"{differing} orders are not as their gateways know them": differing,
             f"{swept.findings.never} orders never came to their truth": swept.findings.never,
             f"{by.get('operator', 0)} orders were resolved by a person": by.get("operator", 0),
+            f"{len(swept.asked_wrongly)} times a payer was asked for what was paid or under way": swept.asked_wrongly,
             "the books do not balance": not (swept.balances and self.unswept.balances),
         }
         return [problem for problem, holds in found.items() if holds]
@@ -84,6 +88,7 @@ class LossyDay(msgspec.Struct, frozen=True, kw_only=True):
             "with_sweeps": _told(self.swept),
             "without_sweeps": _told(self.unswept),
             "differences": [msgspec.structs.asdict(it) for it in self.swept.differences[:DIFFERENCES_MAX]],
+            "asked_wrongly": self.swept.asked_wrongly[:DIFFERENCES_MAX],
             "problems": (problems := self.problems()),
             "holds": not problems,
         }
@@ -101,6 +106,7 @@ def _told(half: Half) -> dict[str, Any]:
         "cases_opened": half.cases_opened,
         "cases_left": half.cases_left,
         "balances": half.balances,
+        "asked_to_pay": half.asked_to_pay,
         "took_s": round(half.took_s, 1),
         "steps": half.steps,
     }
@@ -133,12 +139,12 @@ async def _half(around: World, wish: Wish, postgres: Postgres, say: Say, *, toll
             around.voices,
             stories=around.stories,
             arrivals=arrivals(around.stories, mishaps, seed=wish.seed, toll=toll),
-            wishes=Wishes(expires_after=EXPIRES_AFTER),
+            wishes=Wishes(expires_after=EXPIRES_AFTER, mail=payer_of),
             sweeps=sweeps,
         )
         await day.run(until=ENDS_AT, show=Progress(say, "with sweeps" if sweeps else "with webhooks alone"))
         stand = await standings(house.pool, begins="S")
-        told = await cases(house.pool)
+        told, letters = await cases(house.pool), await notices(house.pool)
         books = await audit(house.pool, settled_until=ENDS_AT, now=ENDS_AT)
         left: dict[str, int] = {}
         for case in told:
@@ -163,4 +169,6 @@ async def _half(around: World, wish: Wish, postgres: Postgres, say: Say, *, toll
             cases_opened=len(told),
             cases_left=left,
             balances=books.balances,
+            asked_to_pay=sum(it.topic in ASKS_TO_PAY for it in letters),
+            asked_wrongly=list(asked_wrongly(around.stories, around.ledger, letters)),
         )

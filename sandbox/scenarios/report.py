@@ -39,6 +39,8 @@ def print_lossy_day(day: LossyDay, console: Console) -> None:
     for it in told["differences"]:
         said = f"  {it['order_ref']} ({it['story']}): should be {it['expected']}, and is {it['found']}"
         console.print(Text(said, style="red"))
+    for wrong in told["asked_wrongly"]:
+        console.print(Text(f"  {wrong}", style="red"))
     true = told["payments"] - len({it.order_ref for it in day.swept.differences})
     console.print(
         _last(told, f"{true:,} orders of {told['payments']:,} are as their gateways know them, none by a person")

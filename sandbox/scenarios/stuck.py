@@ -15,6 +15,7 @@ import msgspec
 from sandbox.apis.faults import Fault
 from sandbox.apis.faults import Spell as FaultSpell
 from sandbox.apis.questions import Asked
+from sandbox.scenarios.asking_to_pay import asked_wrongly, payer_of
 from sandbox.scenarios.day import STEP, Day, Wishes
 from sandbox.scenarios.house import House
 from sandbox.scenarios.lives import STUCK
@@ -27,7 +28,6 @@ from tillkeeper.domain.order import Status
 from tillkeeper.domain.policy import Action, Anchor, Policy
 from tillkeeper.policy.reading import load_policy
 from tillkeeper.store.audit import audit
-from tillkeeper.store.orders import Payer
 from tillkeeper.store.overview import OrderStanding, standings
 from tillkeeper.store.recount import CaseTold, NoticeTold, TakenRung, cases, notices, rungs
 
@@ -95,7 +95,7 @@ async def stuck_at_gateway(wish: Wish, postgres: Postgres, say: Say) -> Stuck:
             around.voices,
             stories=around.stories,
             arrivals=arrivals(around.stories, Mishaps(), seed=wish.seed, toll=Toll()),
-            wishes=Wishes(expires_after=dict.fromkeys(STUCK, EXPIRES_AFTER), mail=_payer),
+            wishes=Wishes(expires_after=dict.fromkeys(STUCK, EXPIRES_AFTER), mail=payer_of),
             sweeps=True,
         )
         await day.run(until=ENDS_AT, show=Progress(say, "stuck"))
@@ -119,12 +119,6 @@ async def stuck_at_gateway(wish: Wish, postgres: Postgres, say: Say) -> Stuck:
         wrong=tuple(wrong[:EXAMPLES_MAX]),
         wrongs=len(wrong),
     )
-
-
-def _payer(story: Story) -> Payer:
-    """By turns Chinese and English."""
-    number = int(story.order_ref.rpartition("-")[2])
-    return Payer(email=f"payer{number}@shop.example", locale="zh-CN" if number % 2 else "en")
 
 
 async def _judge(house: House, around: World, policy: Policy, known_at: Mapping[str, datetime | None]) -> "Judge":
@@ -181,6 +175,7 @@ class Judge:
         for story in self._around.stories:
             for wrong in self._wrong_with(story):
                 yield f"{story.order_ref} ({story.name}): {wrong}"
+        yield from asked_wrongly(self._around.stories, self._around.ledger, self.notices)
         told = Counter(it.topic for it in self.notices)
         if not any(it.fault is not None for it in self._around.log.asked):
             return  # nobody was asked in that time

@@ -15,7 +15,7 @@ from tillkeeper.domain.concerns import Mismatch, concerns, mismatch_of
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.facts import OrderFacts, PaymentFacts, Step
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import STATUS_ZH, Status, paid_through, summarize
+from tillkeeper.domain.order import STATUS_ZH, Status, is_under_way, paid_through, summarize
 
 NOTHING_KNOWN = OrderFacts()
 
@@ -240,3 +240,19 @@ def test_before_any_payment_it_is_the_ladder_of_the_only_account_if_it_is_one():
     assert paid_through(AN_ORDER, NOTHING_KNOWN) == (None, None)
     claimed = OrderFacts(payments={("stripe-main", "p1"): PaymentFacts()})
     assert paid_through(AN_ORDER, claimed) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (an_event(Kind.PAYMENT_PENDING, payment_ref="p2"), True),
+        (an_event(Kind.PAYMENT_AUTHORIZED, payment_ref="p2"), True),
+        (an_event(Kind.PAYMENT_FAILED, payment_ref="p2"), False),
+        (an_event(Kind.PAYMENT_PENDING, payment_ref="p2", account="nobodys"), False),
+        (an_event(Kind.PAYMENT_PENDING, payment_ref="p2", amount=40, currency="USD"), False),
+    ],
+)
+def test_a_payment_under_way_shows_although_a_part_came_in_already(event, expected):
+    facts = facts_after([an_event(Kind.PAYMENT_SUCCEEDED, payment_ref="p1", amount=40), event])
+    assert summarize(AN_ORDER, facts).status is Status.PARTIALLY_PAID
+    assert is_under_way(AN_ORDER, facts) is expected

@@ -87,12 +87,13 @@ def having_climbed(spell: Spell, rung: Rung) -> Spell:
 def moments_by_definition(climb: Climb, spell: Spell) -> list[datetime]:
     """All moments of an action until the horizon, earliest first, out of what the policy's page says of them."""
     origins = {Anchor.START: spell.began_at, Anchor.EXPIRY: spell.expires_at, Anchor.DUE: spell.next_due_at}
-    moments = sorted({origins[step.anchor] + step.offset for step in climb.steps if origins[step.anchor]})
+    told = [(step, origins[step.anchor] + step.offset) for step in climb.steps if origins[step.anchor]]
+    if climb.action is Action.REMIND:  # of a date: not before the wait began, nor in its first ten minutes
+        told = [(step, at) for step, at in told if step.anchor is Anchor.START or at >= spell.began_at + 10 * MINUTE]
+    moments = sorted({at for _, at in told})
     if climb.every and moments:
         while moments[-1] < EACH_MINUTE[-1]:
             moments.append(moments[-1] + climb.every)
-    if climb.action is Action.REMIND:
-        moments = [at for at in moments if at >= spell.began_at]
     return [at for at in moments if at <= EACH_MINUTE[-1]]
 
 
@@ -231,6 +232,18 @@ def test_a_reminder_from_before_the_wait_is_left_out_for_the_payer_is_at_the_che
     ladder = a_ladder(remind=[(-60, Anchor.EXPIRY), (-10, Anchor.EXPIRY)])
     spell = Spell(began_at=NOON, expires_at=NOON + 30 * MINUTE)
     assert next_rung(ladder, spell, NOON) == Wait(until=NOON + 20 * MINUTE)
+
+
+@pytest.mark.parametrize(("lives", "reminded"), [(60, False), (69, False), (70, True)])
+def test_who_came_just_now_is_not_reminded_of_a_date(lives, reminded):
+    ladder = a_ladder(remind=[(-60, Anchor.EXPIRY)])
+    spell = Spell(began_at=NOON - timedelta(seconds=1), expires_at=NOON + lives * MINUTE)
+    assert [it.rung.at for it in climb_at(ladder, spell, EACH_MINUTE)] == [NOON + (lives - 60) * MINUTE] * reminded
+
+
+def test_a_reminder_that_counts_from_the_beginning_comes_when_the_policy_says():
+    ladder = a_ladder(remind=[(2, Anchor.START)])
+    assert [it.rung.at for it in climb_at(ladder, Spell(began_at=NOON), EACH_MINUTE)] == [NOON + 2 * MINUTE]
 
 
 @pytest.mark.parametrize("action", [it for it in Action if it is not Action.REMIND])

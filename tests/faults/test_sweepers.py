@@ -178,19 +178,15 @@ async def settled(pool: asyncpg.Pool) -> None:
 async def judge(pool: asyncpg.Pool, gateways: Gateways, mailbox, truth: dict[str, str]) -> None:
     statuses = {row["order_ref"]: row["status"] for row in await pool.fetch("SELECT order_ref, status FROM orders")}
     assert statuses == truth
-    rungs = Counter(
-        {
-            row["order_ref"]: row["count"]
-            for row in await pool.fetch(
-                "SELECT order_ref, count(*) FROM rung JOIN orders ON orders.id = order_id "
-                "WHERE action = 'query' GROUP BY 1"
-            )
-        }
+    taken = await pool.fetch(
+        "SELECT order_ref, count(*) AS rungs, sum(tries)::int AS tries FROM rung JOIN orders ON orders.id = order_id "
+        "WHERE action = 'query' GROUP BY 1"
     )
+    rungs, tries = (Counter({row["order_ref"]: row[column] for row in taken}) for column in ("rungs", "tries"))
     questions = Counter(it.order_ref for it in gateways.log.asked)
-    assert all(questions[ref] <= rungs[ref] <= len(QUERIES_S) for ref in truth), (questions, rungs)
-    lost = rungs.total() - questions.total()
-    assert lost <= KILLS * len(truth), "only a killed sweeper loses a question"
+    assert all(questions[ref] <= tries[ref] and rungs[ref] <= len(QUERIES_S) for ref in truth), (questions, taken)
+    assert tries.total() - rungs.total() <= KILLS * len(truth), "only a killed sweeper's question is put again"
+    assert tries.total() - questions.total() <= KILLS * len(truth), "only a killed sweeper loses a question"
     stuck = {ref for ref, status in truth.items() if status == "processing"}
     mails = Counter(mailbox.to)
     assert all(count == 1 for (ref, count) in mails_by_topic(mailbox).items()), mails_by_topic(mailbox)

@@ -56,6 +56,7 @@ def test_on_a_lossy_day_every_order_comes_to_its_truth_with_nobodys_help(lossy):
     assert swept["resolved_by"]["operator"] == 0
     assert swept["queries"] == sum(swept["queries_by_account"].values()) > 0
     assert (unswept["queries"], unswept["resolved_by"]["query"]) == (0, 0)
+    assert swept["asked_to_pay"] > 0
     assert swept["time_to_truth_s"]["p99"] is not None
     assert unswept["time_to_truth_s"]["p99"] is None
 
@@ -85,6 +86,7 @@ async def test_a_day_whose_answers_are_not_heard_does_not_hold(quick_server):
     day = await lossy_day(a_wish(40, hire=hire_deaf_ones), quick_server, quiet)
     assert day.told()["with_sweeps"]["queries"] == 0
     assert any("not as their gateways know them" in it for it in day.problems())
+    assert any("asked for what was paid or under way" in it for it in day.problems())
 
 
 # --- stuck-at-gateway -------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from tests.store.test_sweeping import (
 from tillkeeper.domain.events import Kind
 from tillkeeper.gateways.base import Answer
 from tillkeeper.store import order_acts
+from tillkeeper.store.neglect import lingering
 from tillkeeper.store.order_acts import NoSuchOrder, Refused
 from tillkeeper.store.orders import history, show
 from tillkeeper.store.transactions import repeat_when_raced
@@ -180,13 +181,18 @@ async def test_money_after_a_person_closed_an_order_follows_the_policy(pool):
     assert (case["kind"], case["details"]["proposed_refund"]) == ("paid_after_closing", 100)
 
 
-async def test_closing_closes_the_case_of_a_stuck_order(pool, sweep, clock, gateways):
+async def test_the_case_of_a_stuck_payment_stays_open_though_somebody_closed_its_order(pool, sweep, clock, gateways):
     await registered(pool)
     await told(pool, an_event(Kind.PAYMENT_PENDING))
     await until(sweep, clock, 31 * MINUTE)
     await close(pool, force=True, now=clock.at)
     (case,) = (await show(pool, "A1"))["cases"]
-    assert (case["kind"], case["closed_by"]) == ("stuck", "truth")
+    assert (case["kind"], case["closed_by"]) == ("stuck", None)
+    async with pool.acquire() as conn:
+        assert await lingering(conn, limit=10) == []
+    await told(pool, an_event(Kind.PAYMENT_FAILED, 60), now=clock.at)
+    (case,) = (await show(pool, "A1"))["cases"]
+    assert case["closed_by"] == "truth"
 
 
 async def test_nothing_is_done_to_a_closed_or_unknown_order(pool):

@@ -13,6 +13,7 @@ from tillkeeper.domain.order import Status
 from tillkeeper.domain.policy import Action, Anchor, Climb, Ladder, Policy, Step
 from tillkeeper.domain.terms import Instalment
 from tillkeeper.gateways.base import Answer
+from tillkeeper.policy import load_policy
 from tillkeeper.settings import SweepSettings
 from tillkeeper.store.apply import apply_deliveries
 from tillkeeper.store.orders import Payer, history, register, show
@@ -237,6 +238,7 @@ async def test_a_payer_is_asked_to_pay_only_once_the_gateway_could_say_that_they
     await until(sweep, clock, 95 * MINUTE)
     assert await topics(pool, "payer") == ["payer.reminder"]
     assert [(action, result) for action, _, result in await rungs(pool)] == [("query", "not found"), ("remind", "done")]
+    assert gateways.asked[-1][0] > 75 * MINUTE
 
 
 async def test_a_payer_is_told_of_a_failure_only_once_the_gateway_could_say_that_it_stands(
@@ -326,18 +328,63 @@ async def test_somebody_who_wants_the_gateway_asked_gets_one_question(pool, swee
     assert [at for at, _, _ in gateways.asked] == [MINUTE, 3 * MINUTE]
 
 
-async def test_a_sweeper_that_dies_after_taking_a_rung_leaves_the_next_one_to_others(pool, sweep, clock, gateways):
+async def take_and_die(pool, clock, policy=POLICY):
+    """A sweeper that takes what is due, and is killed before it asks."""
+    await repeat_when_raced(pool, lambda conn: take_due(conn, policy=policy, limit=10, lease=LEASE, now=clock.at))
+
+
+async def test_the_question_of_a_sweeper_that_died_is_put_by_another_when_its_lease_ran_out(
+    pool, sweep, clock, gateways
+):
     await registered(pool)
     await told(pool, an_event(Kind.PAYMENT_PENDING))
     clock.at = NOON + 2 * MINUTE
-    await repeat_when_raced(pool, lambda conn: take_due(conn, policy=POLICY, limit=10, lease=LEASE, now=clock.at))
+    await take_and_die(pool, clock)
     assert await sweep.run_once() == 0  # the dead one's lease holds
-    clock.at += LEASE
-    while await sweep.run_once():
-        pass
-    assert gateways.asked == []
     await until(sweep, clock, 16 * MINUTE)
-    assert [at for at, _, _ in gateways.asked] == [15 * MINUTE]
+    assert [at for at, _, _ in gateways.asked] == [2 * MINUTE + LEASE, 15 * MINUTE]
+    assert [(row["at"] - NOON, row["tries"]) for row in await pool.fetch("SELECT at, tries FROM rung ORDER BY at")][
+        :2
+    ] == [(2 * MINUTE, 2), (15 * MINUTE, 1)]
+
+
+GRACE_OF_TEN = msgspec.structs.replace(
+    POLICY,
+    ladders={
+        Status.FAILED: Ladder(climbs=(climb(Action.QUERY, 2 * MINUTE, 10 * MINUTE), climb(Action.GRACE, 10 * MINUTE)))
+    },
+)
+
+
+async def test_no_failure_is_told_on_a_question_whose_sweeper_died_for_the_payer_may_have_paid(pool, clock, gateways):
+    sweep = a_sweep(pool, gateways, clock, GRACE_OF_TEN)
+    await registered(pool, policy=GRACE_OF_TEN)
+    await told(pool, an_event(Kind.PAYMENT_FAILED), policy=GRACE_OF_TEN)
+    await until(sweep, clock, 9 * MINUTE)
+    clock.at = NOON + 10 * MINUTE
+    await take_and_die(pool, clock, GRACE_OF_TEN)
+    gateways.says = lambda *_: Answer(found=True, events=(heard(second=300),))  # paid since, and the webhook was lost
+    await until(sweep, clock, HOUR)
+    assert await topics(pool, "payer") == ["payer.paid"]
+
+
+async def test_a_sweeper_that_dies_in_a_retry_neither_loses_the_question_nor_has_the_failure_told(
+    pool, clock, gateways
+):
+    sweep = a_sweep(pool, gateways, clock, GRACE_OF_TEN)
+    await registered(pool, policy=GRACE_OF_TEN)
+    await told(pool, an_event(Kind.PAYMENT_FAILED), policy=GRACE_OF_TEN)
+    gateways.says = lambda *_: NoAnswer("unreachable")
+    await until(sweep, clock, 11 * MINUTE, step=timedelta(seconds=5))
+    clock.at = await pool.fetchval("SELECT due_at FROM orders")  # the next retry
+    await take_and_die(pool, clock, GRACE_OF_TEN)
+    died_at = clock.at - NOON
+    await until(sweep, clock, died_at + LEASE, step=LEASE)
+    assert {at for at, *_ in gateways.asked if at >= died_at} == {died_at + LEASE}
+    assert await topics(pool, "payer") == []
+    gateways.says = lambda *_: Answer(found=True)
+    await until(sweep, clock, HOUR)
+    assert await topics(pool, "payer") == ["payer.failed"]
 
 
 async def test_many_sweepers_take_each_rung_once(pool, clock, gateways):
@@ -369,3 +416,135 @@ async def test_an_order_that_no_sweep_can_climb_with_is_set_aside_and_holds_up_n
     assert [question.order_ref for _, _, question in gateways.asked] == ["A2"]
     aside = await pool.fetchval("SELECT due_at FROM orders WHERE order_ref = 'A1'")
     assert aside == NOON + 2 * MINUTE + HOUR
+
+
+async def test_an_answer_that_cannot_be_applied_closes_nothing_and_asks_nobody_to_pay(pool, sweep, clock, gateways):
+    await registered(pool, expires_at=NOON + 2 * HOUR)
+    unfit = heard(failure_code="a\0b")  # paid, and PostgreSQL takes no NUL
+    gateways.says = lambda *_: Answer(found=True, events=(unfit,))
+    clock.at = NOON + 2 * HOUR + 10 * MINUTE
+    while await sweep.run_once():
+        pass
+    order = await show(pool, "A1")
+    assert (order["status"], order["closed_at"]) == ("unpaid", None)
+    cases = {case["kind"]: case["details"] for case in order["cases"]}
+    assert cases["answer_not_applied"] == {"answers": ["payment.succeeded"]}
+    assert cases["close_in_doubt"]["why"] == "cannot be applied: payment.succeeded"
+    assert await topics(pool, "payer") == []
+    gateways.says = lambda *_: Answer(found=True, events=(heard(),))
+    await until(sweep, clock, 2 * HOUR + 12 * MINUTE)
+    order = await show(pool, "A1")
+    assert (order["status"], {case["closed_by"] for case in order["cases"]}) == ("paid", {"truth"})
+
+
+async def test_an_answer_that_cannot_be_applied_holds_up_no_other(pool, sweep, clock, gateways):
+    await registered(pool, "A1")
+    await registered(pool, "A2")
+    said = {
+        "A1": heard(failure_code="a\0b"),
+        "A2": an_event(evidence=Evidence.QUERY, order_ref="A2", payment_ref="pi_2"),
+    }
+    gateways.says = lambda _account, question: Answer(found=True, events=(said[question.order_ref],))
+    await until(sweep, clock, 4 * MINUTE)
+    assert [(await show(pool, ref))["status"] for ref in said] == ["unpaid", "paid"]
+
+
+SHIPPED = load_policy()
+
+
+async def test_a_payer_who_paid_and_whose_webhook_was_lost_is_not_asked_to_pay(pool, clock, gateways):
+    sweep = a_sweep(pool, gateways, clock, SHIPPED)
+    await registered(pool, policy=SHIPPED, expires_at=NOON + 24 * HOUR)
+    await until(sweep, clock, 20 * HOUR, step=HOUR)
+    gateways.says = lambda *_: Answer(found=True, events=(heard(second=72_000),))
+    await until(sweep, clock, 25 * HOUR, step=10 * MINUTE)
+    assert await topics(pool, "payer") == ["payer.paid"]
+
+
+async def test_a_reminder_to_pay_has_the_gateway_asked_at_its_moment_and_once(pool, clock, gateways):
+    sweep = a_sweep(pool, gateways, clock, SHIPPED)
+    await registered(pool, policy=SHIPPED, expires_at=NOON + 20 * HOUR)
+    await until(sweep, clock, 18 * HOUR, step=HOUR)
+    gateways.asked.clear()
+    await until(sweep, clock, 19 * HOUR + 30 * MINUTE, step=10 * MINUTE)
+    assert await topics(pool, "payer") == ["payer.reminder"]
+    assert [at for at, *_ in gateways.asked] == [19 * HOUR]
+
+
+async def test_where_the_gateway_cannot_be_asked_a_failure_is_told_but_nobody_is_asked_to_pay(
+    pool, sweep, clock, gateways
+):
+    gateways.says = lambda *_: NoAnswer("cannot_ask")
+    await registered(pool, "A1", expires_at=NOON + 2 * HOUR)
+    await registered(pool, "A2")
+    await told(pool, an_event(Kind.PAYMENT_FAILED, order_ref="A2", payment_ref="pi_2"))
+    await until(sweep, clock, 90 * MINUTE)
+    assert await topics(pool, "payer") == ["payer.failed"]
+
+
+async def test_who_is_paying_an_instalment_is_told_that_it_is_under_way_and_not_to_pay_it(pool, clock, gateways):
+    sweep = a_sweep(pool, gateways, clock, SHIPPED)
+    plan = (Instalment(amount=50, due_at=NOON), Instalment(amount=50, due_at=NOON + 48 * HOUR))
+    await registered(pool, policy=SHIPPED, instalments=plan, pay_url="https://shop.example/pay")
+    await told(pool, an_event(amount=50), an_event(Kind.PAYMENT_PENDING, payment_ref="pi_2"), policy=SHIPPED)
+    gateways.says = lambda *_: Answer(found=True)
+    await until(sweep, clock, 50 * HOUR, step=HOUR)
+    assert set(await topics(pool, "payer")) == {"payer.partially_paid", "payer.processing"}
+    await told(pool, an_event(Kind.PAYMENT_FAILED, 60, payment_ref="pi_2"), policy=SHIPPED, now=clock.at)
+    await until(sweep, clock, 73 * HOUR, step=HOUR)
+    assert (await topics(pool, "payer"))[-1] == "payer.instalment_due"
+
+
+@pytest.mark.parametrize("strange", [{"currency": "USD"}, {"account": "alipay-main"}])
+async def test_while_it_is_not_clear_whose_money_came_nobody_is_asked_to_pay_and_nothing_is_closed(
+    pool, clock, gateways, strange
+):
+    sweep = a_sweep(pool, gateways, clock, SHIPPED)
+    await registered(pool, policy=SHIPPED, expires_at=NOON + 2 * HOUR)
+    await told(pool, an_event(**strange), policy=SHIPPED)
+    await until(sweep, clock, 3 * HOUR, step=5 * MINUTE)
+    order = await show(pool, "A1")
+    assert (order["status"], order["closed_at"]) == ("unpaid", None)
+    assert "close_in_doubt" in {case["kind"] for case in order["cases"]}
+    assert await topics(pool, "payer") == []
+    await pool.execute(
+        "UPDATE cases SET closed_at = $1, closed_by = 'mei', outcome = 'given back', follow_up_at = NULL "
+        "WHERE kind <> 'close_in_doubt'",
+        clock.at,
+    )
+    await until(sweep, clock, 5 * HOUR, step=5 * MINUTE)
+    assert (await show(pool, "A1"))["closed_at"] is not None
+
+
+async def test_an_account_that_cannot_be_asked_is_one_case_and_its_expired_orders_wait_without_a_trace(
+    pool, sweep, clock, gateways
+):
+    gateways.says = lambda *_: NoAnswer("cannot_ask")
+    for number in range(3):
+        await registered(pool, f"A{number}", expires_at=NOON + HOUR)
+    await until(sweep, clock, 72 * HOUR, step=HOUR)
+    assert [row["subject"] for row in await pool.fetch("SELECT subject FROM cases")] == ["account:stripe-main"]
+    closings = await pool.fetch(
+        "SELECT count(*) AS rows, max(tries) AS tries FROM rung WHERE action = 'close' GROUP BY order_id"
+    )
+    assert [(row["rows"], row["tries"]) for row in closings] == [(1, 3)] * 3
+    assert await pool.fetchval("SELECT count(*) FROM orders WHERE closed_at IS NOT NULL") == 0
+    gateways.says = lambda *_: Answer(found=False)  # somebody gave it keys
+    await until(sweep, clock, 97 * HOUR, step=HOUR)
+    assert await pool.fetchval("SELECT count(*) FROM orders WHERE closed_at IS NOT NULL") == 3
+    assert [row["closed_by"] for row in await pool.fetch("SELECT closed_by FROM cases")] == ["truth"]
+
+
+async def test_a_reminder_that_a_changed_policy_has_at_another_moment_is_not_told_again(pool, clock, gateways):
+    before, after = (
+        Policy(ladders={Status.PROCESSING: Ladder(climbs=(climb(Action.REMIND, *moments),))})
+        for moments in ([15 * MINUTE], [25 * MINUTE, 40 * MINUTE])
+    )
+    await registered(pool, policy=before)
+    await told(pool, an_event(Kind.PAYMENT_PENDING), policy=before)
+    await until(a_sweep(pool, gateways, clock, before), clock, 20 * MINUTE)
+    await pool.execute("UPDATE orders SET due_at = $1", clock.at)  # as a change of policy does
+    await until(a_sweep(pool, gateways, clock, after), clock, 30 * MINUTE)
+    assert await topics(pool, "payer") == ["payer.processing"]
+    await until(a_sweep(pool, gateways, clock, after), clock, HOUR)
+    assert await topics(pool, "payer") == ["payer.processing"] * 2

@@ -37,6 +37,8 @@ STATUS_ZH: Final[Mapping[Status, str]] = MappingProxyType(
 )
 
 
+ON_ITS_WAY: Final = frozenset({Step.PENDING, Step.AUTHORIZED})  # a payment that is neither here nor lost
+
 # Money is on its way, in or out: somebody must see it arrive.
 MOVING: Final = frozenset({Status.PROCESSING, Status.REFUNDING})
 
@@ -77,7 +79,7 @@ STATUS_TABLE: Final[tuple[tuple[Status, Callable[[_Counted], bool]], ...]] = (
     (Status.PARTIALLY_REFUNDED, lambda it: it.refunded > 0),
     (Status.PAID, lambda it: it.captured >= it.due),
     (Status.PARTIALLY_PAID, lambda it: it.captured > 0),
-    (Status.PROCESSING, lambda it: not it.steps.isdisjoint((Step.PENDING, Step.AUTHORIZED))),
+    (Status.PROCESSING, lambda it: not it.steps.isdisjoint(ON_ITS_WAY)),
     (Status.FAILED, lambda it: not it.steps.isdisjoint((Step.FAILED, Step.CANCELLED))),
     (Status.UNPAID, lambda _: True),
 )
@@ -88,6 +90,14 @@ def summarize(order: Order, facts: OrderFacts) -> Summary:
     counted = _count(order, facts)
     status = next(status for status, holds in STATUS_TABLE if holds(counted))
     return Summary(status=status, captured=counted.captured, refunding=counted.refunding, refunded=counted.refunded)
+
+
+def is_under_way(order: Order, facts: OrderFacts) -> bool:
+    """Whether a payment that counts is pending or authorized, which a status for what came in already may hide."""
+    return any(
+        payment.step in ON_ITS_WAY and _payment_counts(order, account, payment)
+        for (account, _), payment in facts.payments.items()
+    )
 
 
 def _count(order: Order, facts: OrderFacts) -> _Counted:

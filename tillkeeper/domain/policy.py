@@ -133,7 +133,7 @@ def first_due(ladder: Ladder, spell: Spell, now: datetime) -> datetime | None:
 def _look(climb: Climb, spell: Spell, now: datetime) -> tuple[Rung | None, datetime | None]:
     """The rung of one action that is due, and the moment of the one after `now`."""
     after = spell.climbed.get(climb.action)
-    moments = sorted({at for step in climb.steps if (at := _moment(step, spell)) is not None})
+    moments = sorted({at for step in climb.steps if (at := _moment(climb.action, step, spell)) is not None})
     missed, level, ahead = None, 0, None
     for number, at in enumerate(moments, start=1):
         if at > now:
@@ -144,21 +144,25 @@ def _look(climb: Climb, spell: Spell, now: datetime) -> tuple[Rung | None, datet
         rounds = (now - moments[-1]) // climb.every
         missed, level = moments[-1] + rounds * climb.every, len(moments) + rounds
         ahead = missed + climb.every
-    if missed is None or (after is not None and missed <= after) or _is_stale(climb.action, missed, spell):
+    if missed is None or (after is not None and missed <= after):
         return None, ahead
     return Rung(action=climb.action, at=missed, level=level), ahead
 
 
-def _moment(step: Step, spell: Spell) -> datetime | None:
+AT_THE_CHECKOUT: Final = timedelta(minutes=10)  # who has just come, or just paid a part, needs no reminder of a date
+
+
+def _moment(action: Action, step: Step, spell: Spell) -> datetime | None:
     origin = {Anchor.START: spell.began_at, Anchor.EXPIRY: spell.expires_at, Anchor.DUE: spell.next_due_at}[step.anchor]
-    return None if origin is None else origin + step.offset
+    return None if origin is None or _is_stale(action, step, origin + step.offset, spell) else origin + step.offset
 
 
-def _is_stale(action: Action, at: datetime, spell: Spell) -> bool:
-    """A reminder from before the spell began has nothing to say: an order that lives for half an hour needs none an
-    hour before it expires.  Everything else from before is made good: who is overdue already must still be looked at.
+def _is_stale(action: Action, step: Step, at: datetime, spell: Spell) -> bool:
+    """A reminder of a date, from before the spell began or from its first minutes, has nothing to say: an order that
+    lives for an hour needs none an hour before it expires.  Everything else from before is made good: who is overdue
+    already must still be looked at.
     """
-    return action is Action.REMIND and at < spell.began_at
+    return action is Action.REMIND and step.anchor is not Anchor.START and at < spell.began_at + AT_THE_CHECKOUT
 
 
 class CasePolicy(msgspec.Struct, frozen=True, kw_only=True):

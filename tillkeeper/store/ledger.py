@@ -38,9 +38,14 @@ class OpenOrder(msgspec.Struct, kw_only=True):
     ask_at: datetime | None = None
     held_until: datetime | None = None
     closed_at: datetime | None = None
-    has_cases: bool = False  # open ones
+    case_kinds: frozenset[str] = frozenset()  # of those that are open
     has_mail: bool = False
     pay_url: str | None = None
+
+    @property
+    def has_cases(self) -> bool:
+        """Whether a case of it is open."""
+        return bool(self.case_kinds)
 
     @property
     def changed(self) -> bool:
@@ -121,7 +126,7 @@ SELECT 'refund', order_id, account, refund_ref, facts FROM refund WHERE order_id
 UNION ALL
 SELECT 'dispute', order_id, account, dispute_ref, facts FROM dispute WHERE order_id = ANY($1::bigint[])
 UNION ALL
-SELECT 'case', order_id, NULL, NULL, NULL FROM cases WHERE order_id = ANY($1::bigint[]) AND closed_at IS NULL
+SELECT 'case', order_id, kind, NULL, NULL FROM cases WHERE order_id = ANY($1::bigint[]) AND closed_at IS NULL
 """
 
 _payment_facts = msgspec.json.Decoder(PaymentFacts).decode
@@ -134,8 +139,8 @@ async def open_orders(conn: Conn, ids: Collection[int]) -> dict[int, OpenOrder]:
     if not ids:
         return {}
     rows = await conn.fetch(LOCK_ORDERS, sorted(ids))
-    facts, with_cases = await _facts_and_cases(conn, ids)
-    return {row["id"]: _opened(row, facts[row["id"]], has_cases=row["id"] in with_cases) for row in rows}
+    facts, kinds = await _facts_and_cases(conn, ids)
+    return {row["id"]: _opened(row, facts[row["id"]], kinds[row["id"]]) for row in rows}
 
 
 READ_ORDERS = """
@@ -149,11 +154,11 @@ FROM orders WHERE id = ANY($1::bigint[]) ORDER BY id
 async def read_orders(conn: Conn, ids: Collection[int]) -> dict[int, OpenOrder]:
     """As `open_orders`, to be shown and not written: nothing is locked."""
     rows = await conn.fetch(READ_ORDERS, sorted(ids))
-    facts, with_cases = await _facts_and_cases(conn, ids)
-    return {row["id"]: _opened(row, facts[row["id"]], has_cases=row["id"] in with_cases) for row in rows}
+    facts, kinds = await _facts_and_cases(conn, ids)
+    return {row["id"]: _opened(row, facts[row["id"]], kinds[row["id"]]) for row in rows}
 
 
-def _opened(row: asyncpg.Record, facts: OrderFacts, *, has_cases: bool) -> OpenOrder:
+def _opened(row: asyncpg.Record, facts: OrderFacts, case_kinds: Collection[str]) -> OpenOrder:
     return OpenOrder(
         id=row["id"],
         order=order_of(row),
@@ -169,7 +174,7 @@ def _opened(row: asyncpg.Record, facts: OrderFacts, *, has_cases: bool) -> OpenO
         ask_at=row["ask_at"],
         held_until=row["held_until"],
         closed_at=row["closed_at"],
-        has_cases=has_cases,
+        case_kinds=frozenset(case_kinds),
         has_mail=row["has_mail"],
         pay_url=row["pay_url"],
     )
@@ -190,24 +195,24 @@ async def facts_of(conn: Conn, ids: Collection[int]) -> dict[int, OrderFacts]:
     return (await _facts_and_cases(conn, ids))[0]
 
 
-async def _facts_and_cases(conn: Conn, ids: Collection[int]) -> tuple[dict[int, OrderFacts], set[int]]:
-    """The facts, and which of the orders have open cases."""
-    with_cases = set[int]()
+async def _facts_and_cases(conn: Conn, ids: Collection[int]) -> tuple[dict[int, OrderFacts], dict[int, set[str]]]:
+    """The facts, and the kinds of cases that are open about each of the orders."""
+    kinds: dict[int, set[str]] = {order_id: set() for order_id in ids}
     payments: dict[int, dict[ObjectKey, PaymentFacts]] = {order_id: {} for order_id in ids}
     refunds: dict[int, dict[ObjectKey, ReturnFacts]] = {order_id: {} for order_id in ids}
     disputes: dict[int, dict[ObjectKey, ReturnFacts]] = {order_id: {} for order_id in ids}
     for kind, order_id, account, ref, facts in await conn.fetch(FACTS, list(ids)):
         if kind == "payment":
             payments[order_id][account, ref] = _payment_facts(facts)
-        elif kind == "case":
-            with_cases.add(order_id)
+        elif kind == "case":  # whose kind stands where others have their account
+            kinds[order_id].add(account)
         else:
             (refunds if kind == "refund" else disputes)[order_id][account, ref] = _return_facts(facts)
     known = {
         order_id: OrderFacts(payments=payments[order_id], refunds=refunds[order_id], disputes=disputes[order_id])
         for order_id in ids
     }
-    return known, with_cases
+    return known, kinds
 
 
 def order_of(row: asyncpg.Record) -> Order:

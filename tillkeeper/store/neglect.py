@@ -64,7 +64,7 @@ async def unattended(conn: Conn, page: Sequence[asyncpg.Record]) -> list[dict[st
 # follow_up_at stands exactly while a case is open: the partial index on it finds them.
 OPEN_CASES_PAGE = """
 SELECT c.id AS case_id, c.kind, c.subject, o.id, o.order_ref, o.amount_minor, o.currency, o.accounts, o.captured_minor,
-       o.refunded_minor, o.spell, o.closed_at
+       o.refunded_minor, o.status, o.spell, o.closed_at
 FROM cases c JOIN orders o ON o.id = c.order_id
 WHERE c.follow_up_at IS NOT NULL AND c.kind = ANY($1::text[]) AND c.id > $2 ORDER BY c.id LIMIT $3
 """
@@ -98,7 +98,8 @@ def _holds(row: asyncpg.Record, facts: OrderFacts) -> bool:
     """True while what opened the case is still so."""
     match row["kind"]:
         case "stuck":
-            return row["closed_at"] is None and row["subject"].endswith(f"/spell:{row['spell']}")
+            is_looked_after = row["closed_at"] is None or row["status"] in MOVING
+            return is_looked_after and row["subject"].endswith(f"/spell:{row['spell']}")
         case "close_in_doubt":
             return row["closed_at"] is None
         case "paid_after_closing":

@@ -5,16 +5,13 @@ Each is an act in the order's history, written under the order's lock in the cal
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Final
 
-from tillkeeper.domain.facts import Step
 from tillkeeper.domain.money import format_minor
+from tillkeeper.domain.order import ON_ITS_WAY
 from tillkeeper.store.acts import Act, write_acts
 from tillkeeper.store.ledger import OpenOrder, open_orders
 from tillkeeper.store.pool import Conn
 from tillkeeper.store.sweeping import close_orders
-
-ON_ITS_WAY: Final = frozenset({Step.PENDING, Step.AUTHORIZED})
 
 
 class NoSuchOrder(Exception):

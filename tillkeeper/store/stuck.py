@@ -11,7 +11,7 @@ from tillkeeper.domain.order import STATUS_ZH, Status
 from tillkeeper.domain.policy import Due, Policy, Wait, next_rung
 from tillkeeper.store.ledger import OpenOrder, read_orders
 from tillkeeper.store.pool import Conn
-from tillkeeper.store.sweeping import Climbed, climbs_of
+from tillkeeper.store.sweeping import Climbed, climbs_of, ladder_of
 
 STUCK: Final = (Status.PROCESSING, Status.REFUNDING, Status.FAILED, Status.PARTIALLY_PAID)
 
@@ -78,7 +78,7 @@ def _coming(it: OpenOrder, climb: Climbed, policy: Policy, now: datetime) -> dic
     coming = [] if it.ask_at is None else [("asked for", it.ask_at)]
     if climb.retry is not None:
         coming.append((f"{climb.retry.rung.action} again", climb.retry.at))
-    ladder, spell = it.ladder(policy), it.standing(climb.climbed)
+    ladder, spell = ladder_of(it, climb, policy), it.standing(climb.climbed)
     decision = next_rung(ladder, spell, now)
     if isinstance(decision, Wait):
         decision = next_rung(ladder, spell, decision.until)

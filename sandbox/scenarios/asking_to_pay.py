@@ -1,0 +1,30 @@
+"""Whether a payer was asked to pay while the gateway's own books had the payment under way, or paid."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from sandbox.story import Story
+from sandbox.truth.books import PaymentState
+from sandbox.truth.ledger import Ledger
+from tillkeeper.store.orders import Payer
+from tillkeeper.store.recount import NoticeTold
+
+ASKS_TO_PAY: Final = frozenset({"payer.failed", "payer.reminder", "payer.instalment_due"})
+MAY_BE_PAID: Final = frozenset({PaymentState.PENDING, PaymentState.AUTHORIZED, PaymentState.SUCCEEDED})
+
+
+def payer_of(story: Story) -> Payer:
+    """With a mail address; by turns Chinese and English."""
+    number = int(story.order_ref.rpartition("-")[2])
+    return Payer(email=f"payer{number}@shop.example", locale="zh-CN" if number % 2 else "en")
+
+
+def asked_wrongly(stories: Iterable[Story], ledger: Ledger, notices: Sequence[NoticeTold]) -> Iterator[str]:
+    """Law 11, by the gateways' books: each notice that asks for what the gateway had by then, a line each."""
+    accounts = {story.order_ref: story.account for story in stories}
+    for it in notices:
+        if it.topic not in ASKS_TO_PAY or it.order_ref is None:
+            continue
+        known = ledger.payment_of_order(accounts[it.order_ref], it.order_ref, it.created_at)
+        if known is not None and known.state in MAY_BE_PAID:
+            yield f"{it.order_ref}: {it.topic} was told at {it.created_at:%d. %H:%M}, and its payment was {known.state}"
