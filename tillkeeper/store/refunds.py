@@ -22,7 +22,6 @@ BEFORE_ANY_WORD: Final = datetime(2000, 1, 1, tzinfo=UTC)
 WORD_APART: Final = timedelta(seconds=1)
 WORDS_MAX: Final = 1000  # the second of the last is still long before any gateway's
 REFUND_REF_CHARS_MAX: Final = REF_CHARS_MAX - len(f"merchant:undone{WORDS_MAX}:")
-WITHDRAWN: Final = "withdrawn"  # the failure code of one that was taken back
 
 
 class AskedRefund(msgspec.Struct, frozen=True, kw_only=True):
