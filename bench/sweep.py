@@ -14,7 +14,8 @@ from tillkeeper import clock
 from tillkeeper.domain.policy import Policy
 from tillkeeper.policy import load_policy
 from tillkeeper.store.pool import open_pool
-from tillkeeper.store.sweeping import CLAIM, Settled, settle, take_due
+from tillkeeper.store.settling import Settled, settle
+from tillkeeper.store.sweeping import CLAIM, take_due
 from tillkeeper.store.transactions import repeat_when_raced
 
 SIZES: Final = (50_000, 500_000, 5_000_000)  # open orders

@@ -11,7 +11,7 @@ from tillkeeper.domain.order import ON_ITS_WAY
 from tillkeeper.store.acts import Act, write_acts
 from tillkeeper.store.ledger import OpenOrder, open_orders
 from tillkeeper.store.pool import Conn
-from tillkeeper.store.sweeping import close_orders
+from tillkeeper.store.settling import close_orders
 
 
 class NoSuchOrder(Exception):
