@@ -139,7 +139,7 @@ async def _refuse_difference(conn: Conn, asked: AskedRefund, order_id: int) -> N
         raise Contradiction("payment_ref")
 
 
-def _event(asked: AskedRefund, currency: str, word: int) -> PaymentEvent:
+def _event(asked: AskedRefund, currency: str, word: int = 0) -> PaymentEvent:
     return PaymentEvent(
         event_id=_event_id("refund", word, asked.refund_ref),
         kind=Kind.REFUND_PENDING,
