@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+import asyncpg
 import msgspec
 
 from tillkeeper.domain.delivery import Delivery
@@ -90,7 +91,6 @@ WITH kept AS (
                                         headers jsonb, events int, duplicates int, query text, fetches int),
         unnest($2::bytea[])
     ) AS w (run, number, account, received_at, key, headers, events, duplicates, query, fetches, body)
-    ON CONFLICT (run, number) DO NOTHING
     RETURNING account, received_at
 ), counted AS (
     INSERT INTO heard AS h (account, hour, backend, minutes, deliveries, last_at)
@@ -101,7 +101,7 @@ WITH kept AS (
     SET minutes = h.minutes | excluded.minutes, deliveries = h.deliveries + excluded.deliveries,
         last_at = greatest(h.last_at, excluded.last_at)
 )
-SELECT count(*) FROM kept
+SELECT FROM kept LIMIT 0
 """
 
 
@@ -123,8 +123,10 @@ async def insert_deliveries(conn: Conn, deliveries: Sequence[Delivery], duplicat
         }
         for it in deliveries
     ]
-    if await conn.fetchval(INSERT_DELIVERIES, as_json(rows), [it.body for it in deliveries]) != len(deliveries):
-        raise Raced
+    try:
+        await conn.execute(INSERT_DELIVERIES, as_json(rows), [it.body for it in deliveries])
+    except asyncpg.UniqueViolationError:
+        raise Raced from None
 
 
 COUNT_DUPLICATE = "UPDATE delivery SET duplicates = duplicates + 1 WHERE run = $1 AND number = $2"
@@ -155,6 +157,8 @@ async def known_events(conn: Conn, events: Sequence[PaymentEvent]) -> dict[int, 
     return {row["i"] - 1: Known(digest=row["digest"], waits=row["waits"], parked_id=row["parked_id"]) for row in rows}
 
 
+# Without ON CONFLICT, here and above: what is new was looked up just before, and to insert each row on approval costs
+# more than the seldom transaction that is repeated because another one was first.
 INSERT_INBOX = """
 INSERT INTO inbox (account, event_id, run, number, kind, evidence, order_ref, payment_ref, capture_ref, refund_ref,
                    dispute_ref, amount_minor, total_minor, currency, failure, failure_code, method, occurred_at,
@@ -163,18 +167,18 @@ SELECT account, event_id, run, number, kind, evidence, order_ref, payment_ref, c
        amount_minor, total_minor, currency, failure, failure_code, method, occurred_at, $2, digest, outcome, reason,
        order_id, status_after
 FROM json_populate_recordset(NULL::inbox, $1::json)
-ON CONFLICT (account, event_id) DO NOTHING
-RETURNING 1
 """
 
 
 async def insert_events(conn: Conn, items: Iterable[tuple[Item, bytes]], *, now: datetime) -> None:
     """Writes new events with their outcomes.  Raises Raced if another transaction wrote one of them meanwhile."""
     rows = sorted((_row(item, digest) for item, digest in items), key=_id_of)
-    if rows:
-        written = await conn.fetch(INSERT_INBOX, as_json(rows), now)
-        if len(written) != len(rows):
-            raise Raced
+    if not rows:
+        return
+    try:
+        await conn.execute(INSERT_INBOX, as_json(rows), now)
+    except asyncpg.UniqueViolationError:
+        raise Raced from None
 
 
 class _Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
