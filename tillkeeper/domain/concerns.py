@@ -8,7 +8,7 @@ import msgspec
 
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.facts import OrderFacts, ReturnFacts, Step, Sum
-from tillkeeper.domain.order import Order, captured_of, refunded_in_all
+from tillkeeper.domain.order import Order, captured_of, refund_counts, refunded_in_all
 
 WITHDRAWN: Final = "withdrawn"  # the failure code of a refund that the merchant says was never made
 REFUND_FAILED: Final = "refund_failed"
@@ -101,8 +101,8 @@ def _failed_refunds(order: Order, facts: OrderFacts) -> Iterator[Concern]:
 
 def _is_owed(order: Order, account: str, refund: ReturnFacts) -> bool:
     """True where it failed; one that is mismatched has a case as such."""
-    is_expected = account in order.accounts and (refund.amount is None or refund.amount.currency == order.currency)
-    return is_expected and refund.standing.step is Step.FAILED and refund.standing.failure_code != WITHDRAWN
+    is_failed = refund.standing.step is Step.FAILED and refund.standing.failure_code != WITHDRAWN
+    return is_failed and refund_counts(order, account, refund)
 
 
 def _all_is_back(order: Order, facts: OrderFacts) -> bool:

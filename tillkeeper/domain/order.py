@@ -109,7 +109,7 @@ def _count(order: Order, facts: OrderFacts) -> _Counted:
         if _payment_counts(order, account, payment):
             steps.add(payment.step)
     for (account, _), refund in facts.refunds.items():
-        if refund.standing.step is Step.PENDING and _refund_counts(order, account, refund):
+        if refund.standing.step is Step.PENDING and refund_counts(order, account, refund):
             refund_pending = True
             refunding += _minor(refund)
     return _Counted(
@@ -132,7 +132,8 @@ def _payment_counts(order: Order, account: str, payment: PaymentFacts) -> bool:
     return in_asked or any(capture.currency == order.currency for capture in payment.captures.values())
 
 
-def _refund_counts(order: Order, account: str, refund: ReturnFacts) -> bool:
+def refund_counts(order: Order, account: str, refund: ReturnFacts) -> bool:
+    """False where it is in another currency, or where it is not expected."""
     return account in order.accounts and (refund.amount is None or refund.amount.currency == order.currency)
 
 
