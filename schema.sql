@@ -224,7 +224,7 @@ CREATE TABLE IF NOT EXISTS act (
 CREATE INDEX IF NOT EXISTS act_of_order ON act (order_id);
 
 -- What a person must look at.  (kind, subject) opens once, however often the cause is seen; one that closed itself may
--- open again, one that a person resolved stays resolved unless more money than they knew of comes in.
+-- open again, one that a person resolved stays resolved while things stand as they did then, and no more money comes in.
 CREATE TABLE IF NOT EXISTS cases (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kind          text NOT NULL,
@@ -243,6 +243,7 @@ CREATE TABLE IF NOT EXISTS cases (
     CONSTRAINT open_is_followed_up CHECK ((closed_at IS NULL) = (follow_up_at IS NOT NULL)),
     CONSTRAINT closed_says_how CHECK (num_nulls(closed_at, closed_by, outcome) IN (0, 3))
 );
+ALTER TABLE cases ADD COLUMN IF NOT EXISTS state text;  -- how things stand; '' once the cause of a resolved one is gone
 CREATE INDEX IF NOT EXISTS cases_of_order ON cases (order_id) WHERE order_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS cases_due ON cases (follow_up_at) WHERE follow_up_at IS NOT NULL;
 
