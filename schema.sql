@@ -431,3 +431,21 @@ CREATE TABLE IF NOT EXISTS hint (
     PRIMARY KEY (account, at, order_id)
 );
 CREATE INDEX IF NOT EXISTS hint_of_order ON hint (order_id, at);
+
+-- What databases made by earlier versions of this file lack.
+ALTER TABLE orders ADD COLUMN IF NOT EXISTS discount_minor bigint NOT NULL DEFAULT 0 CHECK (discount_minor >= 0);
+ALTER TABLE inbox ADD COLUMN IF NOT EXISTS discount_minor bigint, ADD COLUMN IF NOT EXISTS has_refunds boolean,
+    ADD COLUMN IF NOT EXISTS as_of timestamptz;
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'orders'::regclass AND conname = 'paid_means_covered'
+                   AND pg_get_constraintdef(oid) LIKE '%discount_minor%') THEN
+        ALTER TABLE orders DROP CONSTRAINT paid_means_covered,
+            ADD CONSTRAINT paid_means_covered CHECK (status <> 'paid' OR captured_minor + discount_minor >= amount_minor);
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'payment'::regclass AND conname = 'payment_status_check'
+                   AND pg_get_constraintdef(oid) LIKE '%reversed%') THEN
+        ALTER TABLE payment DROP CONSTRAINT payment_status_check, ADD CONSTRAINT payment_status_check CHECK
+            (status IN ('created', 'pending', 'authorized', 'failed', 'cancelled', 'succeeded', 'reversed'));
+    END IF;
+END $$;
