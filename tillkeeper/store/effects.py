@@ -49,6 +49,7 @@ def effects_of(changed: Sequence[OpenOrder], policy: Policy, *, now: datetime) -
             found += _after_closing(it, policy, effects, now)
             it.begin_spell(policy, now=now)
             effects.notices += _notices(it)
+        it.ask_for_implied(now=now)
         effects.notices += _of_failed_refunds(it, found)
         effects.opening += [(it.id, concern) for concern in found]
         effects.holding += found + _still_after_closing(it)
@@ -135,6 +136,7 @@ def merchant_notice(it: OpenOrder, topic: str) -> Notice:
             "paid": summary.captured,
             "refunding": summary.refunding,
             "refunded": summary.refunded,
+            "discount": summary.discount,
             "closed": it.closed_at is not None,
         },
     )
@@ -158,7 +160,8 @@ def payer_notice(it: OpenOrder, topic: str, *, occasion: str = "", **more: objec
             "paid": summary.captured,
             "refunding": summary.refunding,
             "refunded": summary.refunded,
-            "remaining": max(0, it.order.amount - summary.captured),
+            "discount": summary.discount,
+            "remaining": max(0, it.order.amount - it.covered),
             "failure": failure_told(it),
             "pay_url": it.pay_url,
             "expires_at": it.expires_at,

@@ -10,6 +10,7 @@ import msgspec
 from tillkeeper.domain.concerns import Concern, concerns
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.facts import ObjectKey, OrderFacts, PaymentFacts, ReturnFacts, apply, failure_of
+from tillkeeper.domain.implied import implied
 from tillkeeper.domain.order import MOVING, Order, Status, Summary, captured_of, paid_through, summarize
 from tillkeeper.domain.policy import Action, Ladder, Policy, Spell, first_due
 from tillkeeper.domain.terms import Instalment, next_instalment
@@ -71,6 +72,11 @@ class OpenOrder(msgspec.Struct, kw_only=True):
             self.summary = summarize(self.order, self.facts)
         return self.summary
 
+    @property
+    def covered(self) -> int:
+        """What of its amount needs no payment any more, in minor units."""
+        return self.judge().captured + self.judge().discount
+
     def begin_spell(self, policy: Policy, *, now: datetime) -> None:
         """Starts the ladder of the status as it is now."""
         self.spell, self.spell_since = self.version + 1, now
@@ -78,8 +84,14 @@ class OpenOrder(msgspec.Struct, kw_only=True):
 
     def first_due(self, policy: Policy, *, now: datetime) -> datetime | None:
         """When the sweep must look at it, if nothing was climbed yet.  A held order waits for its time."""
-        due_at = first_due(self.ladder(policy), self.standing(), now)
+        due_at = _earliest(first_due(self.ladder(policy), self.standing(), now), self.ask_at)
         return max(due_at, self.held_until) if due_at and self.held_until else due_at
+
+    def ask_for_implied(self, *, now: datetime) -> None:
+        """Has its gateways asked at once about money that its facts have come to imply and do not know."""
+        implies = implied(self.order, self.facts)
+        if implies and not set(implies) <= set(implied(self.order, self.known)):
+            self.ask_at, self.due_at = _earliest(self.ask_at, now), _earliest(self.due_at, now)
 
     def ladder(self, policy: Policy) -> Ladder:
         """What the policy has for it as it stands now.  A closed order is looked after only while money is moving."""
@@ -92,17 +104,21 @@ class OpenOrder(msgspec.Struct, kw_only=True):
         return Spell(
             began_at=self.spell_since,
             expires_at=self.expires_at,
-            next_due_at=next_due_at(self.instalments, self.judge().captured),
+            next_due_at=next_due_at(self.instalments, self.covered),
             climbed=climbed,
         )
 
     def next_instalment(self) -> Instalment | None:
         """The next part of its plan that is not covered, with what of it is missing."""
-        return next_instalment(self.instalments, self.judge().captured)
+        return next_instalment(self.instalments, self.covered)
 
     def concerns(self) -> list[Concern]:
         """What about it needs a person."""
         return list(concerns(self.order, self.facts))
+
+
+def _earliest(first: datetime | None, second: datetime | None) -> datetime | None:
+    return min((at for at in (first, second) if at is not None), default=None)
 
 
 def next_due_at(instalments: Sequence[Instalment], captured: int) -> datetime | None:
@@ -114,8 +130,8 @@ def next_due_at(instalments: Sequence[Instalment], captured: int) -> datetime | 
 # NO KEY UPDATE: foreign keys of others may still point at the row.
 LOCK_ORDERS = """
 SELECT id, order_ref, amount_minor, currency, accounts, version, status, captured_minor, refunding_minor,
-       refunded_minor, expires_at, instalments, spell, spell_since, due_at, ask_at, held_until, closed_at,
-       terms -> 'payer' ->> 'email' IS NOT NULL AS has_mail, terms ->> 'pay_url' AS pay_url
+       refunded_minor, discount_minor, expires_at, instalments, spell, spell_since, due_at, ask_at, held_until,
+       closed_at, terms -> 'payer' ->> 'email' IS NOT NULL AS has_mail, terms ->> 'pay_url' AS pay_url
 FROM orders WHERE id = ANY($1::bigint[]) ORDER BY id FOR NO KEY UPDATE
 """
 
@@ -145,8 +161,8 @@ async def open_orders(conn: Conn, ids: Collection[int]) -> dict[int, OpenOrder]:
 
 READ_ORDERS = """
 SELECT id, order_ref, amount_minor, currency, accounts, version, status, captured_minor, refunding_minor,
-       refunded_minor, expires_at, instalments, spell, spell_since, due_at, ask_at, held_until, closed_at,
-       terms -> 'payer' ->> 'email' IS NOT NULL AS has_mail, terms ->> 'pay_url' AS pay_url
+       refunded_minor, discount_minor, expires_at, instalments, spell, spell_since, due_at, ask_at, held_until,
+       closed_at, terms -> 'payer' ->> 'email' IS NOT NULL AS has_mail, terms ->> 'pay_url' AS pay_url
 FROM orders WHERE id = ANY($1::bigint[]) ORDER BY id
 """
 
@@ -187,6 +203,7 @@ def stored_summary(row: asyncpg.Record) -> Summary:
         captured=row["captured_minor"],
         refunding=row["refunding_minor"],
         refunded=row["refunded_minor"],
+        discount=row["discount_minor"],
     )
 
 
@@ -341,11 +358,12 @@ async def _write_all(conn: Conn, statement: str, rows: list[dict[str, object]], 
 UPDATE_ORDERS = """
 UPDATE orders AS o
 SET status = w.status, captured_minor = w.captured_minor, refunding_minor = w.refunding_minor,
-    refunded_minor = w.refunded_minor, spell = w.spell, spell_since = w.spell_since, due_at = w.due_at,
-    closed_at = w.closed_at, version = o.version + 1, changed_at = $2
+    refunded_minor = w.refunded_minor, discount_minor = w.discount_minor, spell = w.spell,
+    spell_since = w.spell_since, due_at = w.due_at, ask_at = w.ask_at, closed_at = w.closed_at,
+    version = o.version + 1, changed_at = $2
 FROM json_to_recordset($1::json) AS w (
-    id bigint, status text, captured_minor bigint, refunding_minor bigint, refunded_minor bigint, spell bigint,
-    spell_since timestamptz, due_at timestamptz, closed_at timestamptz
+    id bigint, status text, captured_minor bigint, refunding_minor bigint, refunded_minor bigint, discount_minor bigint,
+    spell bigint, spell_since timestamptz, due_at timestamptz, ask_at timestamptz, closed_at timestamptz
 )
 WHERE o.id = w.id AND o.id = ANY($3::bigint[])
 """
@@ -370,8 +388,10 @@ def _order_row(it: OpenOrder, summary: Summary) -> dict[str, object]:
         "captured_minor": summary.captured,
         "refunding_minor": summary.refunding,
         "refunded_minor": summary.refunded,
+        "discount_minor": summary.discount,
         "spell": it.spell,
         "spell_since": it.spell_since,
         "due_at": it.due_at,
+        "ask_at": it.ask_at,
         "closed_at": it.closed_at,
     }
