@@ -10,8 +10,8 @@ A payment goes by the pspReference of its AUTHORISATION, which all that happens 
 its own pspReference is that of the capture, refund or dispute.  Items are in `adyen_items`, what their codes say in
 `adyen_codes`, and which methods are captured at once in `adyen_methods`.
 
-Sources: the package `Adyen` (`util.py`) for the signature; Adyen/adyen-openapi, `json/Webhooks-v1.json`; docs.adyen.com,
-"Currency codes and minor units".
+Sources: the package `Adyen` (`util.py`) for the signature; Adyen/adyen-openapi, `json/Webhooks-v1.json`;
+docs.adyen.com, "Currency codes and minor units".
 """
 
 import re
@@ -37,7 +37,9 @@ COLON: Final = ":"
 METHODS_MAX: Final = 200  # of one setting; Adyen has some 250 in all
 _HEX: Final = re.compile(r"([0-9A-Fa-f]{2})+", re.ASCII)
 
-MethodNames = Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}\*?$")], ...], Field(max_length=METHODS_MAX)]
+MethodNames = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}\*?$")], ...], Field(max_length=METHODS_MAX)
+]
 
 
 class AdyenSettings(AccountModel):
@@ -110,8 +112,8 @@ ABOUT: Final = About(
       TECHNICAL_CANCEL.
     Under Additional settings have disputes carry the dispute's `pspReference` and the payment's `originalReference`.
     See Settings > Account settings for the capture delay: with manual capture set `auto_capture` to false.
-    Read the defaults of `methods_without_capture` and `methods_captured_by_hand`: iDEAL, Alipay and their like are paid
-      at once at any account, Klarna and its like by their capture alone, unless Adyen's support changed that for you.
+      iDEAL, Alipay and their like are paid at once at any account, Klarna and its like by their capture alone, unless
+      Adyen's support changed that for you: compare `methods_without_capture` and `methods_captured_by_hand`.
     Send your order reference as the payment's `reference`, and none with captures, refunds and cancellations.
     With manual capture, cancel or refund and leave `reversals` alone: which of both one was is not signed, so that
       what was captured counts as undone, with a case.

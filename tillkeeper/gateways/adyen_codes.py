@@ -1,8 +1,8 @@
 """What each of Adyen's event codes says of a payment, a refund or a dispute.
 
-Whether a payment counts once it is authorized hangs on its account and on its method (`at_once`, decision 18).  Where it
-does, all that is counted stands under no capture's name: a CAPTURE tells the same money again, and what undoes it undoes
-all of it.  Else each CAPTURE is a part of its own, and CAPTURE_FAILED names the one that it undoes.
+Whether a payment counts once it is authorized hangs on its account and its method (`at_once`, see `adyen_methods`).
+Where it does, all that is counted stands under no capture's name: a CAPTURE tells the same money again, and what undoes
+it undoes all of it.  Else each CAPTURE is a part of its own, and CAPTURE_FAILED names the one that it undoes.
 
 - CAPTURE_FAILED (it comes with success "true"), EXPIRE and CANCELLATION of what was counted: a reversal, and no refund,
   for the payer would be told of money that never left them.  Adyen may capture again by itself: that counts again.
@@ -132,10 +132,11 @@ def _dispute(kind: Kind) -> Reader:
     return read
 
 
-def _defense_ended(item: Item, at_once: bool) -> Said:
+def _defense_ended(item: Item, at_once: bool) -> Said:  # noqa: ARG001
     """Nobody defended in time.  `disputeStatus` is not signed, and makes it worse at most."""
     is_lost = at(item.whole, ["additionalData", "disputeStatus"]) == "Lost"
-    return _dispute(Kind.DISPUTE_LOST if is_lost else Kind.DISPUTE_OPENED)(item, at_once)
+    kind = Kind.DISPUTE_LOST if is_lost else Kind.DISPUTE_OPENED
+    return Said(kind=kind, payment_ref=item.payment_ref, dispute_ref=item.psp_ref)
 
 
 # Every code that changes what we know.
