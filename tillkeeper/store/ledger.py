@@ -77,8 +77,10 @@ class OpenOrder(msgspec.Struct, kw_only=True):
         self.due_at = self.first_due(policy, now=now)
 
     def first_due(self, policy: Policy, *, now: datetime) -> datetime | None:
-        """When the sweep must look at it, if nothing was climbed yet.  A held order waits for its time."""
-        due_at = first_due(self.ladder(policy), self.standing(), now)
+        """When the sweep must look at it, if nothing was climbed yet: for its ladder, or because somebody wants its
+        gateways asked.  A held order waits for its time."""
+        moments = [at for at in (first_due(self.ladder(policy), self.standing(), now), self.ask_at) if at is not None]
+        due_at = min(moments, default=None)
         return max(due_at, self.held_until) if due_at and self.held_until else due_at
 
     def ladder(self, policy: Policy) -> Ladder:
