@@ -16,13 +16,15 @@ def status_by_definition(order, history):
     refunds = known_refunds(order, ours)
     refunded = sum(given_back(order, ours, payment, refunds) for payment in payments)
     words = {word_for(order, ours, payment) for payment in payments}
+    unseen = money_unseen(order, ours)
     for status, holds in (
         ("refunding", any(kind is Kind.REFUND_PENDING for _, kind, _, _ in refunds)),
-        ("refunded", refunded > 0 and refunded >= captured),
+        ("processing", refunded > 0 and captured == 0),
+        ("refunded", refunded > 0 and refunded >= captured and not unseen),
         ("partially_refunded", refunded > 0),
         ("paid", captured >= order.amount),
         ("partially_paid", captured > 0),
-        ("processing", words & {"pending", "authorized"}),
+        ("processing", unseen or words & {"pending", "authorized"}),
         ("failed", words & {"failed", "cancelled"}),
     ):
         if holds:
@@ -74,6 +76,25 @@ def given_back(order, ours, payment, refunds):
     pending = sum(amount for kind, _, amount in mine if kind is Kind.REFUND_PENDING)
     failed_since = sum(amount for kind, when, amount in mine if kind is Kind.REFUND_FAILED and when >= at)
     return max(succeeded, total - pending - failed_since)
+
+
+def money_unseen(order, ours):
+    """True where something went back of a payment, or is contested of it, that was never heard to succeed."""
+    paid = {(event.account, event.payment_ref) for event in ours if event.kind is Kind.PAYMENT_SUCCEEDED}
+    owners = {owner for owner, *_ in known_refunds(order, ours)}
+    for account, ref in {(event.account, event.dispute_ref) for event in ours if event.dispute_ref}:
+        of_it = [event.payment_ref for event in ours if (event.account, event.dispute_ref) == (account, ref)]
+        owners.add((account, max(name or "" for name in of_it) or None))
+    for payment in {(event.account, event.payment_ref) for event in ours if event.total is not None}:
+        totals = [event for event in ours if (event.account, event.payment_ref) == payment and event.total is not None]
+        if max(map(total_told, totals))[1]:
+            owners.add(payment)
+    accounts = {payment[0] for payment in paid if captures(order, ours, payment)}
+    return any(owner not in paid if owner[1] else owner[0] not in accounts for owner in owners)
+
+
+def total_told(event):
+    return (event.occurred_at, event.total, event.currency)
 
 
 def word_for(order, ours, payment):

@@ -127,6 +127,22 @@ def test_every_mismatched_event_leaves_a_concern(history):
             "partially_refunded",
         ),
         ([an_event(Kind.REFUND_PENDING, refund_ref="r1", amount=10, payment_ref=None)], "refunding"),
+        # Something goes back, or is contested, of money that was never heard to come in.
+        ([an_event(Kind.REFUND_SUCCEEDED, refund_ref="r1", amount=30)], "processing"),
+        ([an_event(Kind.REFUND_SUCCEEDED, refund_ref="r1", amount=30, payment_ref=None)], "processing"),
+        ([an_event(Kind.REFUND_FAILED, refund_ref="r1", amount=30)], "processing"),
+        ([an_event(Kind.REFUND_FAILED, refund_ref="r1", amount=30, failure_code="withdrawn")], "unpaid"),
+        ([an_event(Kind.REFUND_SUCCEEDED, total=30)], "processing"),
+        ([an_event(Kind.REFUND_SUCCEEDED, total=0)], "unpaid"),
+        ([an_event(Kind.PAYMENT_FAILED), an_event(Kind.REFUND_SUCCEEDED, total=30)], "processing"),
+        ([an_event(Kind.DISPUTE_OPENED, dispute_ref="d1", amount=100)], "processing"),
+        ([an_event(Kind.DISPUTE_WON, dispute_ref="d1", payment_ref=None)], "processing"),
+        ([an_event(Kind.DISPUTE_WON, dispute_ref="d1", account="stranger")], "unpaid"),
+        (
+            [an_event(Kind.PAYMENT_SUCCEEDED), an_event(Kind.REFUND_SUCCEEDED, total=100, payment_ref="p2")],
+            "partially_refunded",
+        ),
+        ([an_event(Kind.PAYMENT_SUCCEEDED), an_event(Kind.DISPUTE_OPENED, dispute_ref="d1")], "paid"),
         ([an_event(Kind.PAYMENT_SUCCEEDED), an_event(Kind.REFUND_SUCCEEDED, total=100)], "refunded"),
         (
             [
@@ -248,6 +264,7 @@ def test_before_any_payment_it_is_the_ladder_of_the_only_account_if_it_is_one():
         (an_event(Kind.PAYMENT_PENDING, payment_ref="p2"), True),
         (an_event(Kind.PAYMENT_AUTHORIZED, payment_ref="p2"), True),
         (an_event(Kind.PAYMENT_FAILED, payment_ref="p2"), False),
+        (an_event(Kind.DISPUTE_OPENED, payment_ref="p2", dispute_ref="d1"), True),
         (an_event(Kind.PAYMENT_PENDING, payment_ref="p2", account="nobodys"), False),
         (an_event(Kind.PAYMENT_PENDING, payment_ref="p2", amount=40, currency="USD"), False),
     ],

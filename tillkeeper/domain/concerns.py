@@ -7,10 +7,9 @@ from typing import Final
 import msgspec
 
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.domain.facts import OrderFacts, ReturnFacts, Step, Sum
+from tillkeeper.domain.facts import WITHDRAWN, OrderFacts, ReturnFacts, Step, Sum
 from tillkeeper.domain.order import Order, captured_of, refund_counts, refunded_in_all
 
-WITHDRAWN: Final = "withdrawn"  # the failure code of a refund that the merchant says was never made
 REFUND_FAILED: Final = "refund_failed"
 
 

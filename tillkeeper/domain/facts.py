@@ -19,6 +19,8 @@ import msgspec
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
 
+WITHDRAWN: Final = "withdrawn"  # the failure code of a refund that the merchant says was never made
+
 
 class Step(StrEnum):
     """Where one payment, refund or dispute stands."""

@@ -81,6 +81,13 @@ class Request(msgspec.Struct, frozen=True):
             raise BadSignature(f"header {name} must stand exactly once, and {stands}", Step.HEADER)
         return values[0]
 
+    def lines(self, name: str) -> Sequence[str]:
+        """Every value of a header that may stand several times; raises BadSignature if it is absent."""
+        lines = self.headers.get(name, ())
+        if not lines:
+            raise BadSignature(f"header {name} is missing", Step.HEADER)
+        return lines
+
 
 class Verified(msgspec.Struct, frozen=True):
     """A delivery that is taken: which key fitted, and what the signature covered, decoded once if at all.

@@ -49,6 +49,7 @@ def effects_of(changed: Sequence[OpenOrder], policy: Policy, *, now: datetime) -
             found += _after_closing(it, policy, effects, now)
             it.begin_spell(policy, now=now)
             effects.notices += _notices(it)
+        it.ask_for_implied(now=now)
         effects.notices += _of_failed_refunds(it, found)
         effects.opening += [(it.id, concern) for concern in found]
         effects.holding += found + _still_after_closing(it)

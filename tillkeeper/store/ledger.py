@@ -10,6 +10,7 @@ import msgspec
 from tillkeeper.domain.concerns import Concern, concerns
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.facts import ObjectKey, OrderFacts, PaymentFacts, ReturnFacts, apply, failure_of
+from tillkeeper.domain.implied import implied
 from tillkeeper.domain.order import MOVING, Order, Status, Summary, captured_of, paid_through, summarize
 from tillkeeper.domain.policy import Action, Ladder, Policy, Spell, first_due
 from tillkeeper.domain.terms import Instalment, next_instalment
@@ -77,11 +78,15 @@ class OpenOrder(msgspec.Struct, kw_only=True):
         self.due_at = self.first_due(policy, now=now)
 
     def first_due(self, policy: Policy, *, now: datetime) -> datetime | None:
-        """When the sweep must look at it, if nothing was climbed yet: for its ladder, or because somebody wants its
-        gateways asked.  A held order waits for its time."""
-        moments = [at for at in (first_due(self.ladder(policy), self.standing(), now), self.ask_at) if at is not None]
-        due_at = min(moments, default=None)
+        """When the sweep must look at it, if nothing was climbed yet.  A held order waits for its time."""
+        due_at = _earliest(first_due(self.ladder(policy), self.standing(), now), self.ask_at)
         return max(due_at, self.held_until) if due_at and self.held_until else due_at
+
+    def ask_for_implied(self, *, now: datetime) -> None:
+        """Has its gateways asked at once about money that its facts have come to imply and do not know."""
+        implies = implied(self.order, self.facts)
+        if implies and not set(implies) <= set(implied(self.order, self.known)):
+            self.ask_at, self.due_at = _earliest(self.ask_at, now), _earliest(self.due_at, now)
 
     def ladder(self, policy: Policy) -> Ladder:
         """What the policy has for it as it stands now.  A closed order is looked after only while money is moving."""
@@ -105,6 +110,10 @@ class OpenOrder(msgspec.Struct, kw_only=True):
     def concerns(self) -> list[Concern]:
         """What about it needs a person."""
         return list(concerns(self.order, self.facts))
+
+
+def _earliest(first: datetime | None, second: datetime | None) -> datetime | None:
+    return min((at for at in (first, second) if at is not None), default=None)
 
 
 def next_due_at(instalments: Sequence[Instalment], captured: int) -> datetime | None:
@@ -344,10 +353,10 @@ UPDATE_ORDERS = """
 UPDATE orders AS o
 SET status = w.status, captured_minor = w.captured_minor, refunding_minor = w.refunding_minor,
     refunded_minor = w.refunded_minor, spell = w.spell, spell_since = w.spell_since, due_at = w.due_at,
-    closed_at = w.closed_at, version = o.version + 1, changed_at = $2
+    ask_at = w.ask_at, closed_at = w.closed_at, version = o.version + 1, changed_at = $2
 FROM json_to_recordset($1::json) AS w (
     id bigint, status text, captured_minor bigint, refunding_minor bigint, refunded_minor bigint, spell bigint,
-    spell_since timestamptz, due_at timestamptz, closed_at timestamptz
+    spell_since timestamptz, due_at timestamptz, ask_at timestamptz, closed_at timestamptz
 )
 WHERE o.id = w.id AND o.id = ANY($3::bigint[])
 """
@@ -375,5 +384,6 @@ def _order_row(it: OpenOrder, summary: Summary) -> dict[str, object]:
         "spell": it.spell,
         "spell_since": it.spell_since,
         "due_at": it.due_at,
+        "ask_at": it.ask_at,
         "closed_at": it.closed_at,
     }
