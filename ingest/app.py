@@ -172,7 +172,12 @@ class Webhooks:
         opened = self._opened
         keys = Keys(gateway, opened.send, shelf=Shelf(opened.pool))
         receiver = AccountReceiver(
-            gateway, opened.intake, opened.hints, opened.refusals, keys, body_bytes_max=self._body_bytes_max
+            gateway,
+            opened.intake,
+            opened.hints,
+            opened.refusals,
+            keys,
+            body_bytes_max=opened.accounts.max_body_bytes(name) or self._body_bytes_max,
         )
         self._known[name], self._keys[name] = (gateway, receiver), keys
         self.receivers[f"/webhooks/{name}"] = receiver.receive
