@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from tillkeeper.domain.events import Kind, PaymentEvent
+from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
 
 WITHDRAWN: Final = "withdrawn"  # the failure code of a refund that the merchant says was never made
@@ -132,6 +132,17 @@ class ReturnFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     payment_ref: str | None = None
     standing: Standing
     amount: Sum | None = None
+    # Of a refund, by the gateway's own words: the earliest of each, so that hearing them again changes nothing.
+    began_at: datetime | None = None
+    succeeded_at: datetime | None = None
+    failed_at: datetime | None = None
+
+    @property
+    def failed_for_good_at(self) -> datetime:
+        """When a refund that stands failed did so: before it was ever given, or by the last word since."""
+        if self.failed_at is None or (self.succeeded_at is not None and self.succeeded_at >= self.failed_at):
+            return self.standing.at
+        return self.failed_at
 
 
 class OrderFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -220,11 +231,25 @@ def _merge_return(
     standing = _standing(event, steps)
     amount = None if event.amount is None else _sum(event, event.amount)
     if known is None:
-        return ReturnFacts(payment_ref=event.payment_ref, standing=standing, amount=amount)
-    return ReturnFacts(
+        return _with_moments(ReturnFacts(payment_ref=event.payment_ref, standing=standing, amount=amount), event)
+    merged = msgspec.structs.replace(
+        known,
         payment_ref=max(known.payment_ref or "", event.payment_ref or "") or None,
         standing=_latest(known.standing, standing),
         amount=known.amount if amount is None else _latest(known.amount, amount),
+    )
+    return _with_moments(merged, event)
+
+
+def _with_moments(refund: ReturnFacts, event: PaymentEvent) -> ReturnFacts:
+    if not event.kind.is_refund or event.evidence is Evidence.OPERATOR:  # the merchant's word has no gateway's time
+        return refund
+    at, kind = event.occurred_at, event.kind
+    return msgspec.structs.replace(
+        refund,
+        began_at=_earlier(refund.began_at, at),
+        succeeded_at=_earlier(refund.succeeded_at, at) if kind is Kind.REFUND_SUCCEEDED else refund.succeeded_at,
+        failed_at=_earlier(refund.failed_at, at) if kind is Kind.REFUND_FAILED else refund.failed_at,
     )
 
 
@@ -254,6 +279,10 @@ def _latest(known: _Register | None, told: _Register) -> _Register:
 
 def _later(known: datetime | None, told: datetime) -> datetime:
     return told if known is None else max(known, told)
+
+
+def _earlier(known: datetime | None, told: datetime) -> datetime:
+    return told if known is None else min(known, told)
 
 
 def failure_of(payment: PaymentFacts) -> FailureClass | None:
