@@ -42,6 +42,7 @@ ITEMS_MAX: Final = 100  # deliveries in JSON hold one as a rule
 BOOLEANS: Final = {"true": True, "false": False}  # as text, everywhere
 COLON: Final = ":"
 _METHOD: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+KEY_HEX_DIGITS: Final = 64  # 32 bytes, as the Customer Area makes them
 _HEX: Final = re.compile(r"([0-9A-Fa-f]{2})+", re.ASCII)
 _CODE: Final = re.compile(r"[A-Z0-9_]{1,64}", re.ASCII)
 _NO_LETTERS: Final = re.compile(r"[^A-Z0-9]+")
@@ -119,6 +120,8 @@ class AdyenSettings(AccountModel):
     def _are_hexadecimal(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
         if not all(_HEX.fullmatch(key) for key in keys):
             raise ValueError("an HMAC key is not hexadecimal; copy it as the Customer Area shows it")
+        if any(len(key) < KEY_HEX_DIGITS for key in keys):
+            raise ValueError(f"an HMAC key has {KEY_HEX_DIGITS} hexadecimal digits; copy all of it")
         return keys
 
 
