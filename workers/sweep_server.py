@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final
@@ -29,6 +29,7 @@ from workers.health import listening
 from workers.outage import Outage, Stopped
 from workers.silence import Silence, Watched
 from workers.sweep import Sweep
+from workers.words import Words
 
 log = structlog.get_logger()
 
@@ -39,6 +40,7 @@ FETCH_IDLE_S: Final = 0.5  # a payer waits for it; a look at nothing due costs a
 FOLLOW_IDLE_S: Final = 5.0
 SILENCE_IDLE_S: Final = 10.0  # minutes matter, not seconds
 BACKFILL_IDLE_S: Final = 5.0
+WORDS_IDLE_S: Final = 10.0
 ORDERS_ANEW: Final = 1_000  # looked at anew in one go after a change of policy
 STOP_S: Final = 45.0  # questions under way are waited for; what is not settled by then is as after a kill
 POOL_CONNECTIONS: Final = 8
@@ -67,6 +69,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
         follow_accounts()  # answers are signed with keys that are to be kept fresh, too
         accounts.on_change(follow_accounts)
+        accounts.on_change(policy.judge_anew)
         log.info("sweep_started", asks=sorted(name for name in accounts.gateways if asker.can_ask(name)))
         sweeps = [
             Sweep(
@@ -93,7 +96,16 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         ]
         follow = Follow(pool=pool, outage=outage, policy=lambda: policy.policy, now=clock.now)
         watch = PolicyWatch(policy, pool, outage)
-        silence, backfill = _gaps(settings, asker, pool=pool, outage=outage, policy=policy, stop=stop)
+        silence, backfill = _gaps(
+            accounts.gateways.keys(),
+            asker,
+            pool=pool,
+            outage=outage,
+            policy=policy,
+            calls_per_s=settings.ask.calls_per_s,
+            stop=stop,
+        )
+        words = Words(pool=pool, take=asks.take_unknown, outage=outage, now=clock.now)
         loops: list[tuple[str, Callable[[], Awaitable[int]], float]] = [
             *((f"sweep {number}", sweep.run_once, SWEEP_IDLE_S) for number, sweep in enumerate(sweeps)),
             *((f"fetch {number}", fetch.run_once, FETCH_IDLE_S) for number, fetch in enumerate(fetches)),
@@ -102,6 +114,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             ("accounts", accounts.look_once, ACCOUNTS_LOOK_EVERY_S),
             ("silence", silence.run_once, SILENCE_IDLE_S),
             ("backfill", backfill.run_once, BACKFILL_IDLE_S),
+            ("words", words.run_once, WORDS_IDLE_S),
         ]
         running = [
             start(keep_running(run_once, name=name, stop=stop, idle_s=idle_s), name=name)
@@ -113,10 +126,16 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
 
 def _gaps(
-    settings: Settings, asker: Watched, *, pool: asyncpg.Pool, outage: Outage, policy: PolicyFile, stop: asyncio.Event
+    accounts: Collection[str],
+    asker: Watched,
+    *,
+    pool: asyncpg.Pool,
+    outage: Outage,
+    policy: PolicyFile,
+    calls_per_s: float,
+    stop: asyncio.Event,
 ) -> tuple[Silence, Backfill]:
-    """What finds and fills gaps in what webhooks tell."""
-    accounts, calls_per_s = sorted(settings.accounts), settings.ask.calls_per_s
+    """What finds and fills gaps in what webhooks tell, at the accounts as they are by then."""
     silence = Silence(
         pool=pool,
         watched=asker,

@@ -107,6 +107,43 @@ def test_a_secret_that_is_none_is_refused_at_start(secret):
         gateway(webhook_secrets=[secret])
 
 
+@pytest.mark.parametrize(
+    "secret",
+    ["polar_whs_AbCdEfGhIjKlMnOpQrStUvWx", "whsec_" + SECRET.removeprefix("whsec_"), "6t3c8ce2247c493a3ade20ab"],
+)
+def test_a_provider_may_sign_with_the_text_of_the_secret_itself(secret):
+    it = gateway(webhook_secrets=[OTHER, secret])
+    timestamp = str(int(NOW.timestamp()))
+    digest = hmac.digest(secret.encode(), f"msg_1.{timestamp}.".encode() + BODY, "sha256")
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": timestamp}
+    request = request_of(({**headers, "webhook-signature": f"v1,{b64encode(digest).decode()}"}, BODY))
+    assert it.verify(request, NOW).key == it.key_labels()[1]
+    assert len(it.key_labels()) == 2
+    with pytest.raises(BadSignature):
+        gateway(webhook_secrets=[OTHER]).verify(request, NOW)
+
+
+def test_a_secret_that_is_no_base64_is_a_key_as_it_stands_where_the_settings_say_so():
+    secret = "whsec_not-base64-at-all!"
+    with pytest.raises(ValidationError, match="secrets_as_text"):
+        gateway(webhook_secrets=[secret])
+    assert gateway(webhook_secrets=[secret], secrets_as_text=True).key_labels()
+    for short in ("whsec_", "polar_whs_"):
+        with pytest.raises(ValidationError, match="16 characters"):
+            gateway(webhook_secrets=[short + "12"], secrets_as_text=True)
+
+
+def test_a_secret_with_the_version_of_its_signatures_in_front_is_taken():
+    assert events(gateway(webhook_secrets=[f"v1,{SECRET}"]), sent(BODY))
+
+
+def test_a_header_that_is_too_long_holds_no_signature():
+    headers, body = signed(SECRET, "msg_1", NOW, BODY)
+    long = {**headers, "webhook-signature": headers["webhook-signature"] + " v2," + "x" * 4096}
+    with pytest.raises(BadSignature, match="too long"):
+        gateway().verify(request_of((long, body)), NOW)
+
+
 def test_an_unpadded_secret_is_taken():
     unpadded = b64encode(b"20 bytes of a secret").decode().rstrip("=")
     assert gateway(webhook_secrets=[f"whsec_{unpadded}"]).key_labels()
@@ -269,6 +306,19 @@ def test_an_id_that_is_not_signed_may_hold_any_sign_that_can_be_kept():
     for odd in ("", "a b", "a\n", "é", "x" * 256):
         with pytest.raises(BadSignature):
             it.verify(sent_as(odd), NOW)
+
+
+@pytest.mark.parametrize("separator", [None, " ", ";"])
+def test_a_described_signature_may_come_twice_or_joined_by_a_comma(separator):
+    it = described({"header": "x-sign", "prefix": "sha256="} | ({"separator": separator} if separator else {}))
+    ours, theirs = f"sha256={mac(BODY).hex()}", "sha256=" + "0" * 64
+    for lines in ([theirs, ours], [f"{theirs}, {ours}"], [f"{theirs},{ours}"]):
+        assert it.verify(Request(headers={"x-sign": lines}, body=BODY), NOW)
+
+
+def test_a_comma_of_the_prefix_parts_nothing():
+    it = described({"header": "x-sign", "prefix": "v1,"})
+    assert it.verify(Request(headers={"x-sign": [f"v1,{mac(BODY).hex()}"]}, body=BODY), NOW)
 
 
 def test_signatures_of_another_scheme_beside_ours_are_left_out():

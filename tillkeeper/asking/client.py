@@ -3,7 +3,8 @@
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Final, TypeVar
@@ -18,7 +19,9 @@ from tillkeeper.asking.settings import AskSettings
 from tillkeeper.asking.tokens import TokenRefused, Tokens, with_token
 from tillkeeper.asking.wire import Send
 from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.gateways.answers import answered_at
 from tillkeeper.gateways.base import Answer, AskAgain, Call, CannotAsk, Denied, Gateway, Heard, Page, Question
+from tillkeeper.gateways.unknown import UnknownWord, unknown_words
 from tillkeeper.telemetry import ASKED
 
 __all__ = ["Asker", "NoAnswer", "asking"]
@@ -27,6 +30,8 @@ log = structlog.get_logger()
 
 Result = TypeVar("Result")
 
+UNKNOWN_MAX: Final = 1_000  # words kept until somebody takes them
+ALSO_MAX: Final = 20  # further questions that one may raise; a payer who tried more often is no payer
 PAGES_MAX: Final = 10_000  # a million of Stripe's events; a list that does not end is no list
 
 TOO_MANY, REFUSED, BROKEN = 429, 400, 500  # statuses
@@ -62,6 +67,7 @@ class Asker:
         self._settings = settings
         self._gateways = gateways
         self._accounts: dict[str, _Account] = {}
+        self._unknown: Counter[tuple[str, str, str]] = Counter()
         self.follow()
 
     def follow(self) -> None:
@@ -97,7 +103,25 @@ class Asker:
         return True
 
     async def ask(self, account: str, question: Question) -> Answer:
-        """What the gateway knows of a payment or refund.  Raises NoAnswer."""
+        """What the gateway knows, and what it knows of all that its answer says to ask besides.  Raises NoAnswer."""
+        answer = await self._ask(account, question)
+        asked, waiting = {question}, list(answer.also)
+        while waiting and len(asked) <= ALSO_MAX:
+            further = waiting.pop(0)
+            if further in asked:
+                continue
+            asked.add(further)
+            try:
+                told = await self._ask(account, further)
+            except NoAnswer as error:
+                raise NoAnswer(error.reason, error.detail, events=answer.events) from None
+            answer = msgspec.structs.replace(
+                answer, found=True, events=answer.events + told.events, then=answer.then + told.then
+            )
+            waiting += told.also
+        return answer
+
+    async def _ask(self, account: str, question: Question) -> Answer:
         asked = self._accounts.get(account)
         if asked is None:
             raise NoAnswer("cannot_ask", "there is no such account")
@@ -106,7 +130,11 @@ class Asker:
             return asked.gateway.ask(question, now=self._world.now(), nonce=self._world.nonce())
 
         def hear(heard: Heard) -> Answer:
-            return asked.gateway.hear(question, heard, now=self._world.now())
+            now = self._world.now()
+            with unknown_words() as words:
+                answer = asked.gateway.hear(question, heard, now=now)
+            self._note(account, words)
+            return _as_of(answered_at(heard, now), answer)
 
         try:
             answer = await _answer(asked, call, hear)
@@ -115,6 +143,17 @@ class Asker:
             raise NoAnswer("cannot_ask", str(error)) from None
         ASKED.labels(account, "found" if answer.found else "not_found").inc()
         return answer
+
+    def take_unknown(self) -> Counter[tuple[str, str, str]]:
+        """The (account, field, word) that answers held and no list of ours has, since this was called last."""
+        taken, self._unknown = self._unknown, Counter()
+        return taken
+
+    def _note(self, account: str, words: Iterable[UnknownWord]) -> None:
+        for it in words:
+            word = (account, it.field, it.word)
+            if word in self._unknown or len(self._unknown) < UNKNOWN_MAX:
+                self._unknown[word] += 1
 
     async def events(
         self, account: str, *, since: datetime, until: datetime
@@ -135,10 +174,16 @@ class Asker:
         raise NoAnswer("bad_answer", "the list of events does not end")
 
     async def _page(self, asked: _Account, since: datetime, until: datetime, after: str | None) -> Page:
+        def hear(heard: Heard) -> Page:
+            with unknown_words() as words:
+                page = asked.gateway.hear_events(heard)
+            self._note(asked.gateway.account, words)
+            return page
+
         return await _answer(
             asked,
             lambda: asked.gateway.ask_events(since=since, until=until, after=after),
-            asked.gateway.hear_events,
+            hear,
         )
 
     async def make(self, account: str, calls: Sequence[Call]) -> None:
@@ -146,6 +191,8 @@ class Asker:
 
         Raises nothing: what is not made now is made with the next answer.
         """
+        if account not in self._accounts:  # it is gone since it answered
+            return
         asked = self._accounts[account]
         for call in calls:
             try:
@@ -177,6 +224,14 @@ async def _answer(asked: _Account, call: Callable[[], Call], hear: Callable[[Hea
     except TokenRefused:
         fresh, _ = await asked.tokens.at_hand()
         return await asked.line.answer(lambda: with_token(call(), fresh), hear)
+
+
+def _as_of(moment: datetime, answer: Answer) -> Answer:
+    """The answer's events as the state at that moment, where the gateway's own code does not say otherwise."""
+    events = tuple(
+        event if event.as_of is not None else msgspec.structs.replace(event, as_of=moment) for event in answer.events
+    )
+    return msgspec.structs.replace(answer, events=events)
 
 
 def _made(heard: Heard) -> None:

@@ -1,13 +1,22 @@
 """An order, and the one function that makes its status: a function of facts alone."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
-from tillkeeper.domain.facts import OrderFacts, PaymentFacts, ReturnFacts, Standing, Step, Sum
+from tillkeeper.domain.facts import (
+    WITHDRAWN,
+    ObjectKey,
+    OrderFacts,
+    PaymentFacts,
+    ReturnFacts,
+    Standing,
+    Step,
+    Sum,
+)
 
 
 class Status(StrEnum):
@@ -59,28 +68,33 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     captured: int
     refunding: int
     refunded: int
+    discount: int = 0  # granted by a gateway off the amount: so much less is due
 
 
 class _Counted(msgspec.Struct, frozen=True, kw_only=True):
     """The facts that count for an order, added up: what the status table looks at."""
 
     due: int
+    discount: int
     captured: int
     refunding: int
     refunded: int
     refund_pending: bool
     steps: frozenset[Step]
+    unseen: bool  # money must have come in of which nothing is known (unseen_payers)
 
 
 # The first line that holds is the status (the table of the design, line by line).
 STATUS_TABLE: Final[tuple[tuple[Status, Callable[[_Counted], bool]], ...]] = (
     (Status.REFUNDING, lambda it: it.refund_pending),
-    (Status.REFUNDED, lambda it: it.refunded > 0 and it.refunded >= it.captured),
+    # What was given back of nothing that is known to have come in tells no sum: it is asked about.
+    (Status.PROCESSING, lambda it: it.refunded > 0 and it.captured == 0),
+    (Status.REFUNDED, lambda it: it.refunded > 0 and it.refunded >= it.captured and not it.unseen),
     (Status.PARTIALLY_REFUNDED, lambda it: it.refunded > 0),
     (Status.PAID, lambda it: it.captured >= it.due),
     (Status.PARTIALLY_PAID, lambda it: it.captured > 0),
-    (Status.PROCESSING, lambda it: not it.steps.isdisjoint(ON_ITS_WAY)),
-    (Status.FAILED, lambda it: not it.steps.isdisjoint((Step.FAILED, Step.CANCELLED))),
+    (Status.PROCESSING, lambda it: it.unseen or not it.steps.isdisjoint(ON_ITS_WAY)),
+    (Status.FAILED, lambda it: not it.steps.isdisjoint((Step.FAILED, Step.CANCELLED, Step.REVERSED))),
     (Status.UNPAID, lambda _: True),
 )
 
@@ -89,23 +103,31 @@ def summarize(order: Order, facts: OrderFacts) -> Summary:
     """The one function that makes a status."""
     counted = _count(order, facts)
     status = next(status for status, holds in STATUS_TABLE if holds(counted))
-    return Summary(status=status, captured=counted.captured, refunding=counted.refunding, refunded=counted.refunded)
+    return Summary(
+        status=status,
+        captured=counted.captured,
+        refunding=counted.refunding,
+        refunded=counted.refunded,
+        discount=counted.discount,
+    )
 
 
 def is_under_way(order: Order, facts: OrderFacts) -> bool:
-    """Whether a payment that counts is pending or authorized, which a status for what came in already may hide."""
-    return any(
+    """Whether a payment that counts is pending or authorized, or must have been made, which a status for what came in
+    already may hide."""
+    return bool(unseen_payers(order, facts)) or any(
         payment.step in ON_ITS_WAY and _payment_counts(order, account, payment)
         for (account, _), payment in facts.payments.items()
     )
 
 
 def _count(order: Order, facts: OrderFacts) -> _Counted:
-    captured = refunding = 0
+    captured = refunding = discount = 0
     refund_pending = False
     steps = set[Step]()
     for (account, _), payment in facts.payments.items():
         captured += captured_of(order, account, payment)
+        discount += discount_of(order, account, payment)
         if _payment_counts(order, account, payment):
             steps.add(payment.step)
     for (account, _), refund in facts.refunds.items():
@@ -113,12 +135,14 @@ def _count(order: Order, facts: OrderFacts) -> _Counted:
             refund_pending = True
             refunding += _minor(refund)
     return _Counted(
-        due=order.amount,
+        due=max(0, order.amount - discount),
+        discount=min(order.amount, discount),
         captured=captured,
         refunding=refunding,
         refunded=refunded_in_all(order, facts),
         refund_pending=refund_pending,
         steps=frozenset(steps),
+        unseen=bool(unseen_payers(order, facts)),
     )
 
 
@@ -148,13 +172,18 @@ def refunded_in_all(order: Order, facts: OrderFacts) -> int:
 
 
 def captured_of(order: Order, account: str, payment: PaymentFacts) -> int:
-    """What one payment brought in for this order."""
-    captured = 0
-    if account in order.accounts:
-        for capture in payment.captures.values():
-            if capture.currency == order.currency:
-                captured += capture.minor
-    return captured
+    """What one payment brought in for this order, less what its gateway took back as never paid."""
+    if account not in order.accounts:
+        return 0
+    return sum(capture.minor for capture in payment.kept_captures if capture.currency == order.currency)
+
+
+def discount_of(order: Order, account: str, payment: PaymentFacts) -> int:
+    """What a gateway granted off the amount with one payment."""
+    granted = payment.discount
+    if granted is None or account not in order.accounts or granted.currency != order.currency:
+        return 0
+    return 0 if payment.step is Step.REVERSED else granted.minor
 
 
 def refunded_of(order: Order, facts: OrderFacts, payer: tuple[str, str | None]) -> int:
@@ -181,6 +210,33 @@ def refunded_of(order: Order, facts: OrderFacts, payer: tuple[str, str | None]) 
     total = payment.given_back
     not_given = sum(_minor(refund) for refund in refunds if _is_in_total_but_not_given(refund.standing, total))
     return max(succeeded, total.minor - not_given)
+
+
+Payer = tuple[str, str | None]  # (account, payment reference), or (account, None) where it is not known which
+
+
+def unseen_payers(order: Order, facts: OrderFacts) -> frozenset[Payer]:
+    """The payments that something goes back of, or is contested of, although no success of theirs is known."""
+    told = {key for key, payment in facts.payments.items() if payment.given_back and payment.given_back.minor}
+    named = {(account, _payer_of(facts, account, it)) for (account, _), it in _returns(order, facts)}
+    return frozenset(it for it in (*told, *named) if it[0] in order.accounts and not _is_seen(order, facts, it))
+
+
+def _returns(order: Order, facts: OrderFacts) -> Iterator[tuple[ObjectKey, ReturnFacts]]:
+    """Refunds and disputes that only a payment that succeeded can have."""
+    for key, refund in facts.refunds.items():
+        if refund_counts(order, key[0], refund) and refund.standing.failure_code != WITHDRAWN:
+            yield key, refund
+    yield from facts.disputes.items()
+
+
+def _is_seen(order: Order, facts: OrderFacts, payer: Payer) -> bool:
+    """Whether it succeeded; where it is not named, whether any of its account brought in money that counts."""
+    account, payment_ref = payer
+    if payment_ref is None:
+        return any(captured_of(order, account, it) for key, it in facts.payments.items() if key[0] == account)
+    payment = facts.payments.get((account, payment_ref))
+    return payment is not None and bool(payment.captures)
 
 
 def _payer_of(facts: OrderFacts, account: str, refund: ReturnFacts) -> str | None:

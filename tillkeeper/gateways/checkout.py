@@ -99,7 +99,7 @@ class Checkout(Gateway):
 
     def verify(self, request: Request, now: datetime) -> Verified:  # noqa: ARG002 - no time is signed
         """Over the bytes as they came: written anew, numbers would differ."""
-        return Verified(key=self._keys.label_of(request.body, request.header(SIGNATURE_HEADER)), content=request.body)
+        return Verified(key=self._keys.label_in(request, SIGNATURE_HEADER, request.body), content=request.body)
 
     def key_labels(self) -> tuple[str, ...]:
         """One for each key."""

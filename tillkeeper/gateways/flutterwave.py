@@ -153,7 +153,7 @@ class Flutterwave(Gateway):
         if self._is_v3:
             label = self._label_of_secret(request.header(SECRET_HEADER))
         else:
-            label = self._keys.label_of(request.body, request.header(SIGNATURE_HEADER))
+            label = self._keys.label_in(request, SIGNATURE_HEADER, request.body)
         return Verified(key=label, content=request.body)
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:

@@ -130,7 +130,7 @@ class GoCardless(Gateway):
 
     def verify(self, request: Request, now: datetime) -> Verified:  # noqa: ARG002 - GoCardless signs no time
         """Any of the secrets will do."""
-        label = self._keys.label_of(request.body, request.header(SIGNATURE_HEADER))
+        label = self._keys.label_in(request, SIGNATURE_HEADER, request.body)
         return Verified(key=label, content=request.body)
 
     def key_labels(self) -> tuple[str, ...]:

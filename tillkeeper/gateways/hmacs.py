@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 from tillkeeper.gateways.account import key_label
-from tillkeeper.gateways.base import BadSignature, Step
+from tillkeeper.gateways.base import BadSignature, Request, Step
 
 SIGNATURE_CHARS_MAX: Final = 1024  # SHA-512 in hexadecimal has 128
+SIGNATURES_MAX: Final = 10  # of one delivery: by old and new keys, and room for a muddle
 
 Encoding = Literal["hex", "base64"]
 _ENCODE: Final[dict[Encoding, Callable[[bytes], bytes]]] = {
@@ -20,7 +21,7 @@ _ENCODE: Final[dict[Encoding, Callable[[bytes], bytes]]] = {
 class HmacKeys:
     """The keys of one setting.  A secret given as text is used as its UTF-8 bytes.
 
-    `places` tells where in the setting each stands, if other keys stand between them.
+    `labels` names the keys where their places in the setting do not; two ways to use one secret have one label.
     """
 
     def __init__(
@@ -30,16 +31,24 @@ class HmacKeys:
         *,
         digest: str = "sha256",
         encoding: Encoding = "hex",
-        places: Sequence[int] | None = None,
+        labels: Sequence[str] | None = None,
     ) -> None:
         self._setting = setting
-        places = range(len(secrets)) if places is None else places
-        self.labels = tuple(key_label(setting, at, secret) for at, secret in zip(places, secrets, strict=True))
+        if labels is None:
+            labels = [key_label(setting, at, secret) for at, secret in enumerate(secrets)]
+        self.labels = tuple(dict.fromkeys(labels))
         self._encode = _ENCODE[encoding]
         self._keyed = [  # once: to set up a key costs half of what signing a body does
-            (label, hmac.new(_bytes(secret), digestmod=digest))
-            for label, secret in zip(self.labels, secrets, strict=True)
+            (label, hmac.new(_bytes(secret), digestmod=digest)) for label, secret in zip(labels, secrets, strict=True)
         ]
+
+    def label_in(self, request: Request, header: str, signed: bytes, *, prefix: str = "") -> str:
+        """The label of the key by which any signature that the header lists is one of `signed`.  Raises BadSignature.
+
+        Several lines of it, and one line with commas, mean the same (RFC 9110, 5.3).
+        """
+        listed = [item.strip() for line in request.lines(header) for item in line.split(",")]
+        return self.label_of(signed, *(signature.removeprefix(prefix) for signature in listed[:SIGNATURES_MAX]))
 
     def label_of(self, signed: bytes, *signatures: str) -> str:
         """The label of the key by which any of the signatures is one of `signed`.  Raises BadSignature."""

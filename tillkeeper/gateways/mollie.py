@@ -120,15 +120,14 @@ class Mollie(Gateway):
 
     def verify(self, request: Request, now: datetime) -> Verified:  # noqa: ARG002 - Mollie signs no time
         """Any signature in the header, by any of the secrets; without the header it is a classic call."""
-        signatures = request.headers.get(SIGNATURE_HEADER, ())
-        if not signatures:
+        if not request.headers.get(SIGNATURE_HEADER):
             if _is_event(request.body):
                 raise BadSignature("a next-gen event is signed, and this one is not", Step.HEADER)
             return Verified(key=UNSIGNED, content=request.body, proven=False)
         if not self._has_keys:
             raise BadSignature("signing_secrets is not set", Step.KEY)
-        bare = (signature.removeprefix(SIGNATURE_PREFIX) for signature in signatures)
-        return Verified(key=self._keys.label_of(request.body, *bare), content=request.body)
+        label = self._keys.label_in(request, SIGNATURE_HEADER, request.body, prefix=SIGNATURE_PREFIX)
+        return Verified(key=label, content=request.body)
 
     def key_labels(self) -> tuple[str, ...]:
         """One for each secret."""

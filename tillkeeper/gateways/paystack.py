@@ -195,7 +195,7 @@ class Paystack(Gateway):
 
     def verify(self, request: Request, now: datetime) -> Verified:  # noqa: ARG002 - no time is signed
         """Any of the secret keys will do."""
-        label = self._keys.label_of(request.body, request.header(SIGNATURE_HEADER))
+        label = self._keys.label_in(request, SIGNATURE_HEADER, request.body)
         return Verified(key=label, content=request.body)
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:

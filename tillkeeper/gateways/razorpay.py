@@ -123,7 +123,7 @@ class Razorpay(Gateway):
 
     def verify(self, request: Request, now: datetime) -> Verified:  # noqa: ARG002 - no time is signed
         """Any of the secrets will do, for repetitions may be signed with the one before."""
-        return Verified(key=self._keys.label_of(request.body, request.header(SIGNATURE_HEADER)), content=request.body)
+        return Verified(key=self._keys.label_in(request, SIGNATURE_HEADER, request.body), content=request.body)
 
     def key_labels(self) -> tuple[str, ...]:
         """One for each secret."""

@@ -205,7 +205,7 @@ class Square(Gateway):
 
     def verify(self, request: Request, now: datetime) -> Verified:  # noqa: ARG002 - no time is signed
         """The URL is the registered one, for behind a proxy the receiver sees another."""
-        key = self._keys.label_of(self._url + request.body, request.header(SIGNATURE_HEADER))
+        key = self._keys.label_in(request, SIGNATURE_HEADER, self._url + request.body)
         return Verified(key=key, content=request.body)
 
     def key_labels(self) -> tuple[str, ...]:

@@ -24,6 +24,11 @@ class StandardSettings(AccountModel):
         description="The secrets that sign: whsec_... (or whpk_..., a public key) as Standard Webhooks has them, or "
         "whatever the provider hands out, if a signature table says how it is used."
     )
+    secrets_as_text: bool = Field(
+        default=False,
+        description="Whether a provider of Standard Webhooks signs with the text of the secret as it stands, prefix "
+        "and all, and the text is not base64.  Where it is, both ways are tried anyway.",
+    )
     signature: SignatureSettings | None = Field(
         default=None,
         description="A table: how the provider signs, if not as Standard Webhooks says. header, algorithm, encoding, "
@@ -45,7 +50,7 @@ class StandardSettings(AccountModel):
 
 def _signature_of(settings: StandardSettings) -> StandardSignature | DescribedSignature:
     if settings.signature is None:
-        return StandardSignature(settings.webhook_secrets)
+        return StandardSignature(settings.webhook_secrets, as_text=settings.secrets_as_text)
     return DescribedSignature(settings.signature, settings.webhook_secrets)
 
 

@@ -21,12 +21,15 @@ from tillkeeper.gateways.freshness import TIMESTAMP_CHARS_MAX, check_fresh
 from tillkeeper.gateways.hmacs import HmacKeys
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what a secret begins with
+VERSIONED_PREFIX: Final = "v1,whsec_"  # as Supabase hands it out
+TEXT_PREFIX: Final = "polar_whs_"  # Polar's until 2026-08: the key is the whole text, this included
 PUBLIC_KEY_PREFIX: Final = "whpk_"
 ED25519_BYTES: Final = 32
 SECRET_BYTES_MIN: Final = 16
 SIGNATURES_MAX: Final = 10  # of one header: old and new keys, and versions to come
 HEADER_CHARS_MAX: Final = 4096
 _PLACE: Final = re.compile(r"\{(\w+)\}")
+_VERSIONED: Final = re.compile(r"(?:^|[ ,\t])(v[0-9]+[a-z]?),([^ ,\t]+)", re.ASCII)
 # Towards the body stands a sign that is in neither: the signature would not tell where one ends, and whoever holds a
 # signed delivery could move the border.  A time may touch the body, if that shows no digit there (_check_border).
 _RUNS_ON: Final = re.compile(r"\{id\}(?![^\w{-])|\{timestamp\}(?![^\w{-]|\Z)", re.ASCII)  # before the body
@@ -102,9 +105,16 @@ class StandardSignature:
 
     HEADERS: ClassVar[frozenset[str]] = frozenset(name for names in STANDARD_HEADERS for name in names)
 
-    def __init__(self, secrets: Sequence[str]) -> None:
-        symmetric = {at: standard_key(it) for at, it in enumerate(secrets) if not it.startswith(PUBLIC_KEY_PREFIX)}
-        self._keys = HmacKeys("webhook_secrets", [*symmetric.values()], encoding="base64", places=[*symmetric])
+    def __init__(self, secrets: Sequence[str], *, as_text: bool = False) -> None:
+        keyed = [
+            (key_label("webhook_secrets", at, ways[0]), key)
+            for at, it in enumerate(secrets)
+            if not it.startswith(PUBLIC_KEY_PREFIX)
+            for ways in [standard_keys(it, as_text=as_text)]
+            for key in ways
+        ]
+        labels, keys = [label for label, _ in keyed], [key for _, key in keyed]
+        self._keys = HmacKeys("webhook_secrets", keys, encoding="base64", labels=labels)
         self._public = [
             (key_label("webhook_secrets", at, it), ed25519_key(it))
             for at, it in enumerate(secrets)
@@ -115,7 +125,8 @@ class StandardSignature:
     def check(self, request: Request, now: datetime) -> tuple[str, str]:
         """The key's label and the message's id.  Raises BadSignature."""
         names = next((it for it in STANDARD_HEADERS if it[2] in request.headers), STANDARD_HEADERS[0])
-        message_id, timestamp, told = (request.header(name) for name in names)
+        message_id, timestamp = (request.header(name) for name in names[:2])
+        told = " ".join(request.lines(names[2]))
         _check_id(message_id)
         check_fresh(timestamp, now)
         signed = f"{message_id}.{timestamp}.".encode() + request.body
@@ -155,22 +166,38 @@ def _check_border(template: str, body: bytes) -> None:
 
 
 def _versions(told: str) -> Mapping[str, Sequence[str]]:
-    """Signatures by version, of `v1,abc v1a,def`."""
-    items = told.split(" ") if len(told) <= HEADER_CHARS_MAX else []
+    """Signatures by version, of `v1,abc v1a,def`; a proxy may have joined two headers by a comma."""
+    if len(told) > HEADER_CHARS_MAX:
+        raise BadSignature("the signature header is too long", Step.HEADER)
     versions: dict[str, list[str]] = {}
-    for item in items[:SIGNATURES_MAX]:
-        version, _, signature = item.partition(",")
+    for version, signature in _VERSIONED.findall(told)[:SIGNATURES_MAX]:
         versions.setdefault(version, []).append(signature)
     return versions
 
 
+def standard_keys(secret: str, *, as_text: bool = False) -> tuple[bytes, ...]:
+    """The keys that a secret may stand for: the bytes that it encodes, and its text as it is.  Raises ValueError.
+
+    Polar signs with the text of secrets made before 2026-09-08, and as the specification says with later ones.
+    """
+    text = secret.encode()
+    if as_text or secret.startswith(TEXT_PREFIX):
+        if len(text) < SECRET_BYTES_MIN:
+            raise ValueError(f"webhook_secrets: a secret has {SECRET_BYTES_MIN} characters or more")
+        return (text,)
+    return (standard_key(secret), text)
+
+
 def standard_key(secret: str) -> bytes:
     """The bytes of `whsec_` and base64, padded or not.  Raises ValueError."""
-    written = secret.removeprefix(SECRET_PREFIX)
+    written = secret.removeprefix(VERSIONED_PREFIX).removeprefix(SECRET_PREFIX)
     try:
         key = b64decode(written + "=" * (-len(written) % 4), validate=True)
     except ValueError:
-        raise ValueError("webhook_secrets: after whsec_ a secret is base64") from None
+        raise ValueError(
+            "webhook_secrets: after whsec_ a secret is base64 (if the provider signs with the text as it stands, set "
+            "secrets_as_text)"
+        ) from None
     if len(key) < SECRET_BYTES_MIN:
         raise ValueError(f"webhook_secrets: a secret has {SECRET_BYTES_MIN} bytes or more")
     return key
@@ -210,6 +237,8 @@ class DescribedSignature:
 
     def __init__(self, settings: SignatureSettings, secrets: Sequence[str]) -> None:
         self._settings = settings
+        borders = {settings.separator or ",", ","} - set(settings.prefix)  # no signature has a comma within
+        self._borders = re.compile("|".join(map(re.escape, sorted(borders))) or "(?!)")
         keys = keys_of(settings, secrets)
         self._keys = HmacKeys("webhook_secrets", keys, digest=settings.algorithm, encoding=settings.encoding)
         self.labels = self._keys.labels
@@ -217,7 +246,7 @@ class DescribedSignature:
     def check(self, request: Request, now: datetime) -> tuple[str, str]:
         """The key's label and the message's id, if a header tells one.  Raises BadSignature."""
         it = self._settings
-        signatures, timestamp = self._read(request.header(it.header.lower()))
+        signatures, timestamp = self._read(request)
         if it.timestamp_header is not None:
             timestamp = request.header(it.timestamp_header.lower())
         if timestamp is not None:
@@ -230,12 +259,13 @@ class DescribedSignature:
         label = self._keys.label_of(_filled(it.signed, parts, request.body), *signatures)
         return label, message_id
 
-    def _read(self, header: str) -> tuple[list[str], str | None]:
-        """The signatures and the time in the header."""
+    def _read(self, request: Request) -> tuple[list[str], str | None]:
+        """The signatures and the time in the header, which may have been sent in several lines or joined by commas."""
         it = self._settings
-        if len(header) > HEADER_CHARS_MAX:
+        lines = request.lines(it.header.lower())
+        if sum(map(len, lines)) > HEADER_CHARS_MAX:
             raise BadSignature("the signature header is too long", Step.HEADER)
-        items = [header] if it.separator is None and it.signature_key is None else header.split(it.separator or ",")
+        items = [item for line in lines for item in self._borders.split(line)]
         if it.signature_key is None:
             return self._bare(item.strip() for item in items[:SIGNATURES_MAX]), None
         pairs = [item.strip().partition("=") for item in items[: 2 * SIGNATURES_MAX]]

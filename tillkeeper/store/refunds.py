@@ -6,8 +6,8 @@ from typing import Final, Literal
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.concerns import WITHDRAWN
 from tillkeeper.domain.events import REF_CHARS_MAX, Evidence, Kind, PaymentEvent
+from tillkeeper.domain.facts import WITHDRAWN
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply import apply_found
 from tillkeeper.store.order_acts import NoSuchOrder
