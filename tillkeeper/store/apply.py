@@ -10,7 +10,7 @@ still slips through (the same event under two orders) shows as Raced, and the wh
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -19,8 +19,8 @@ from tillkeeper.domain.delivery import Delivery
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.acts import write_acts
-from tillkeeper.store.cases import close_by_truth, close_matched, event_subject, open_cases
-from tillkeeper.store.effects import effects_of
+from tillkeeper.store.cases import SHOWN_WITHIN_A_SPELL, close_by_truth, close_matched, event_subject, open_cases
+from tillkeeper.store.effects import Effects, effects_of, holding_of
 from tillkeeper.store.fetches import want, want_too
 from tillkeeper.store.inbox import (
     DeliveryKey,
@@ -34,6 +34,7 @@ from tillkeeper.store.inbox import (
     insert_void,
     known_deliveries,
     known_events,
+    reaffirm,
     settle_waiting,
 )
 from tillkeeper.store.ledger import OpenOrder, open_orders, write_facts, write_orders
@@ -42,6 +43,8 @@ from tillkeeper.store.pool import Conn
 from tillkeeper.store.references import Bindings, Reference, bind, lock, references_of, take_waiting
 from tillkeeper.store.telling import tell
 from tillkeeper.store.transactions import wait_for_standbys
+
+MISMATCHES: Final = frozenset(map(str, Mismatch))
 
 
 class Tally(msgspec.Struct, kw_only=True):
@@ -62,6 +65,7 @@ class Posting(msgspec.Struct, kw_only=True):
     waited: list[Item] = msgspec.field(default_factory=list)
     duplicates: Counter[DeliveryKey] = msgspec.field(default_factory=Counter)
     superseded: list[int] = msgspec.field(default_factory=list)
+    reaffirmed: list[PaymentEvent] = msgspec.field(default_factory=list)  # known, and said again for a later moment
     found: list[tuple[int | None, Concern]] = msgspec.field(default_factory=list)
 
 
@@ -94,7 +98,12 @@ async def apply_event(conn: Conn, delivery: Delivery, event: PaymentEvent, *, po
 
 async def apply_found(conn: Conn, events: Iterable[PaymentEvent], *, policy: Policy, now: datetime) -> Tally:
     """Applies events that no delivery brought: what a gateway answered, a statement held, or the merchant said."""
-    posting = await decide(conn, [Item(event=event) for event in events])
+    latest: dict[tuple[str, str], PaymentEvent] = {}
+    for event in events:  # two questions of one batch may have brought the same
+        key = (event.account, event.event_id)
+        if key not in latest or latest[key].known_at < event.known_at:
+            latest[key] = event
+    posting = await decide(conn, [Item(event=event) for event in latest.values()])
     return await write(conn, posting, policy=policy, now=now)
 
 
@@ -196,12 +205,21 @@ def _fold(posting: Posting, items: list[Item], waited: list[Item], known: dict[i
             continue
         if item.delivery:
             posting.duplicates[item.delivery] += 1
+        elif row and row.known_at is not None and row.known_at < item.event.known_at:
+            _reaffirm(posting, item, bindings)
         if before != digest and item.delivery:  # ids of answers are made by us, of what they say
             posting.found.append((item.order_id, _reused(item)))
         elif row and row.waits and item.order_id is not None and key not in taken:
             taken.add(key)
             _settle(posting, item, bindings)
             posting.waited.append(item)
+
+
+def _reaffirm(posting: Posting, item: Item, bindings: Bindings) -> None:
+    """An answer that says again what is known: so it stands as of this later answer."""
+    posting.reaffirmed.append(item.event)
+    if item.order_id is not None and not bindings.is_contradicted_by(item.event):
+        posting.orders[item.order_id].learn(item.event)
 
 
 def _settle(posting: Posting, item: Item, bindings: Bindings) -> None:
@@ -260,16 +278,12 @@ async def write(conn: Conn, posting: Posting, *, policy: Policy, now: datetime) 
     await write_facts(conn, changed)
     await insert_events(conn, posting.new, now=now)
     await settle_waiting(conn, posting.waited, now=now)
+    await reaffirm(conn, posting.reaffirmed)
     await supersede(conn, posting.superseded, now=now)
     await write_acts(conn, effects.acts)
     await tell(conn, effects.notices, now=now)
     await write_orders(conn, changed, now=now)
-    cases = await open_cases(conn, posting.found + effects.opening, policy=policy.cases, now=now)
-    with_cases = [it for it in changed if it.has_cases]
-    await close_by_truth(conn, [it.id for it in with_cases if it.moved], effects.holding, now=now)
-    # A dispute that is won moves no sum.
-    contested = [it.id for it in with_cases if not it.moved and it.facts.disputes]
-    await close_by_truth(conn, contested, effects.holding, kinds=("disputed",), now=now)
+    cases = await _mind_cases(conn, posting, effects, policy=policy, now=now)
     await close_matched(
         conn, [event_subject(it.event.account, it.event.event_id) for it in posting.waited if it.order_id], now=now
     )
@@ -279,3 +293,19 @@ async def write(conn: Conn, posting: Posting, *, policy: Policy, now: datetime) 
         duplicates=posting.duplicates.total(),
         cases=cases,
     )
+
+
+async def _mind_cases(conn: Conn, posting: Posting, effects: Effects, *, policy: Policy, now: datetime) -> list[str]:
+    """Opens what there is reason for, and closes what has none any more; returns the kinds of those opened."""
+    shown = {(it.kind, it.subject) for it in effects.holding}
+    passing = [it for it in posting.found if it[1].kind in MISMATCHES and (it[1].kind, it[1].subject) not in shown]
+    lasting = [it for it in posting.found if it not in passing]
+    opened = await open_cases(conn, passing, again=False, policy=policy.cases, now=now)
+    opened += await open_cases(conn, lasting + effects.opening, policy=policy.cases, now=now)
+    of_passing = {order_id for order_id, _ in passing}
+    minded = [it for it in posting.orders.values() if it.id in of_passing or (it.changed and it.has_any_cases)]
+    still = effects.holding + [concern for it in minded if not it.changed for concern in holding_of(it)]
+    await close_by_truth(conn, [it.id for it in minded if it.moved], still, now=now)
+    within = [it.id for it in minded if not it.moved]
+    await close_by_truth(conn, within, still, kinds=SHOWN_WITHIN_A_SPELL, now=now)
+    return opened

@@ -40,13 +40,14 @@ class OpenOrder(msgspec.Struct, kw_only=True):
     held_until: datetime | None = None
     closed_at: datetime | None = None
     case_kinds: frozenset[str] = frozenset()  # of those that are open
+    has_settled_cases: bool = False  # whether a person resolved a case whose cause may still be there
     has_mail: bool = False
     pay_url: str | None = None
 
     @property
-    def has_cases(self) -> bool:
-        """Whether a case of it is open."""
-        return bool(self.case_kinds)
+    def has_any_cases(self) -> bool:
+        """Whether a case of it is open, or one was resolved whose cause may still be there."""
+        return bool(self.case_kinds) or self.has_settled_cases
 
     @property
     def changed(self) -> bool:
@@ -71,6 +72,11 @@ class OpenOrder(msgspec.Struct, kw_only=True):
         if self.summary is None:
             self.summary = summarize(self.order, self.facts)
         return self.summary
+
+    @property
+    def covered(self) -> int:
+        """What of its amount needs no payment any more, in minor units."""
+        return self.judge().captured + self.judge().discount
 
     def begin_spell(self, policy: Policy, *, now: datetime) -> None:
         """Starts the ladder of the status as it is now."""
@@ -99,13 +105,13 @@ class OpenOrder(msgspec.Struct, kw_only=True):
         return Spell(
             began_at=self.spell_since,
             expires_at=self.expires_at,
-            next_due_at=next_due_at(self.instalments, self.judge().captured),
+            next_due_at=next_due_at(self.instalments, self.covered),
             climbed=climbed,
         )
 
     def next_instalment(self) -> Instalment | None:
         """The next part of its plan that is not covered, with what of it is missing."""
-        return next_instalment(self.instalments, self.judge().captured)
+        return next_instalment(self.instalments, self.covered)
 
     def concerns(self) -> list[Concern]:
         """What about it needs a person."""
@@ -125,8 +131,8 @@ def next_due_at(instalments: Sequence[Instalment], captured: int) -> datetime | 
 # NO KEY UPDATE: foreign keys of others may still point at the row.
 LOCK_ORDERS = """
 SELECT id, order_ref, amount_minor, currency, accounts, version, status, captured_minor, refunding_minor,
-       refunded_minor, expires_at, instalments, spell, spell_since, due_at, ask_at, held_until, closed_at,
-       terms -> 'payer' ->> 'email' IS NOT NULL AS has_mail, terms ->> 'pay_url' AS pay_url
+       refunded_minor, discount_minor, expires_at, instalments, spell, spell_since, due_at, ask_at, held_until,
+       closed_at, terms -> 'payer' ->> 'email' IS NOT NULL AS has_mail, terms ->> 'pay_url' AS pay_url
 FROM orders WHERE id = ANY($1::bigint[]) ORDER BY id FOR NO KEY UPDATE
 """
 
@@ -137,7 +143,8 @@ SELECT 'refund', order_id, account, refund_ref, facts FROM refund WHERE order_id
 UNION ALL
 SELECT 'dispute', order_id, account, dispute_ref, facts FROM dispute WHERE order_id = ANY($1::bigint[])
 UNION ALL
-SELECT 'case', order_id, kind, NULL, NULL FROM cases WHERE order_id = ANY($1::bigint[]) AND closed_at IS NULL
+SELECT CASE WHEN closed_at IS NULL THEN 'case' ELSE 'settled case' END, order_id, kind, NULL, NULL
+FROM cases WHERE order_id = ANY($1::bigint[]) AND (closed_at IS NULL OR closed_by <> 'truth' AND state <> '')
 """
 
 _payment_facts = msgspec.json.Decoder(PaymentFacts).decode
@@ -150,14 +157,14 @@ async def open_orders(conn: Conn, ids: Collection[int]) -> dict[int, OpenOrder]:
     if not ids:
         return {}
     rows = await conn.fetch(LOCK_ORDERS, sorted(ids))
-    facts, kinds = await _facts_and_cases(conn, ids)
-    return {row["id"]: _opened(row, facts[row["id"]], kinds[row["id"]]) for row in rows}
+    known = await _read(conn, ids)
+    return {row["id"]: _opened(row, known) for row in rows}
 
 
 READ_ORDERS = """
 SELECT id, order_ref, amount_minor, currency, accounts, version, status, captured_minor, refunding_minor,
-       refunded_minor, expires_at, instalments, spell, spell_since, due_at, ask_at, held_until, closed_at,
-       terms -> 'payer' ->> 'email' IS NOT NULL AS has_mail, terms ->> 'pay_url' AS pay_url
+       refunded_minor, discount_minor, expires_at, instalments, spell, spell_since, due_at, ask_at, held_until,
+       closed_at, terms -> 'payer' ->> 'email' IS NOT NULL AS has_mail, terms ->> 'pay_url' AS pay_url
 FROM orders WHERE id = ANY($1::bigint[]) ORDER BY id
 """
 
@@ -165,11 +172,12 @@ FROM orders WHERE id = ANY($1::bigint[]) ORDER BY id
 async def read_orders(conn: Conn, ids: Collection[int]) -> dict[int, OpenOrder]:
     """As `open_orders`, to be shown and not written: nothing is locked."""
     rows = await conn.fetch(READ_ORDERS, sorted(ids))
-    facts, kinds = await _facts_and_cases(conn, ids)
-    return {row["id"]: _opened(row, facts[row["id"]], kinds[row["id"]]) for row in rows}
+    known = await _read(conn, ids)
+    return {row["id"]: _opened(row, known) for row in rows}
 
 
-def _opened(row: asyncpg.Record, facts: OrderFacts, case_kinds: Collection[str]) -> OpenOrder:
+def _opened(row: asyncpg.Record, known: "_Read") -> OpenOrder:
+    facts = known.facts[row["id"]]
     return OpenOrder(
         id=row["id"],
         order=order_of(row),
@@ -185,7 +193,8 @@ def _opened(row: asyncpg.Record, facts: OrderFacts, case_kinds: Collection[str])
         ask_at=row["ask_at"],
         held_until=row["held_until"],
         closed_at=row["closed_at"],
-        case_kinds=frozenset(case_kinds),
+        case_kinds=frozenset(known.case_kinds[row["id"]]),
+        has_settled_cases=row["id"] in known.with_settled_cases,
         has_mail=row["has_mail"],
         pay_url=row["pay_url"],
     )
@@ -198,17 +207,26 @@ def stored_summary(row: asyncpg.Record) -> Summary:
         captured=row["captured_minor"],
         refunding=row["refunding_minor"],
         refunded=row["refunded_minor"],
+        discount=row["discount_minor"],
     )
 
 
 async def facts_of(conn: Conn, ids: Collection[int]) -> dict[int, OrderFacts]:
     """What is known of each of these orders."""
-    return (await _facts_and_cases(conn, ids))[0]
+    return (await _read(conn, ids)).facts
 
 
-async def _facts_and_cases(conn: Conn, ids: Collection[int]) -> tuple[dict[int, OrderFacts], dict[int, set[str]]]:
-    """The facts, and the kinds of cases that are open about each of the orders."""
+class _Read(msgspec.Struct, kw_only=True):
+    """What belongs to some orders, by their ids."""
+
+    facts: dict[int, OrderFacts]
+    case_kinds: dict[int, set[str]]  # of cases that are open
+    with_settled_cases: set[int]
+
+
+async def _read(conn: Conn, ids: Collection[int]) -> _Read:
     kinds: dict[int, set[str]] = {order_id: set() for order_id in ids}
+    settled = set[int]()
     payments: dict[int, dict[ObjectKey, PaymentFacts]] = {order_id: {} for order_id in ids}
     refunds: dict[int, dict[ObjectKey, ReturnFacts]] = {order_id: {} for order_id in ids}
     disputes: dict[int, dict[ObjectKey, ReturnFacts]] = {order_id: {} for order_id in ids}
@@ -217,13 +235,15 @@ async def _facts_and_cases(conn: Conn, ids: Collection[int]) -> tuple[dict[int, 
             payments[order_id][account, ref] = _payment_facts(facts)
         elif kind == "case":  # whose kind stands where others have their account
             kinds[order_id].add(account)
+        elif kind == "settled case":
+            settled.add(order_id)
         else:
             (refunds if kind == "refund" else disputes)[order_id][account, ref] = _return_facts(facts)
     known = {
         order_id: OrderFacts(payments=payments[order_id], refunds=refunds[order_id], disputes=disputes[order_id])
         for order_id in ids
     }
-    return known, kinds
+    return _Read(facts=known, case_kinds=kinds, with_settled_cases=settled)
 
 
 def order_of(row: asyncpg.Record) -> Order:
@@ -352,11 +372,12 @@ async def _write_all(conn: Conn, statement: str, rows: list[dict[str, object]], 
 UPDATE_ORDERS = """
 UPDATE orders AS o
 SET status = w.status, captured_minor = w.captured_minor, refunding_minor = w.refunding_minor,
-    refunded_minor = w.refunded_minor, spell = w.spell, spell_since = w.spell_since, due_at = w.due_at,
-    ask_at = w.ask_at, closed_at = w.closed_at, version = o.version + 1, changed_at = $2
+    refunded_minor = w.refunded_minor, discount_minor = w.discount_minor, spell = w.spell,
+    spell_since = w.spell_since, due_at = w.due_at, ask_at = w.ask_at, closed_at = w.closed_at,
+    version = o.version + 1, changed_at = $2
 FROM json_to_recordset($1::json) AS w (
-    id bigint, status text, captured_minor bigint, refunding_minor bigint, refunded_minor bigint, spell bigint,
-    spell_since timestamptz, due_at timestamptz, ask_at timestamptz, closed_at timestamptz
+    id bigint, status text, captured_minor bigint, refunding_minor bigint, refunded_minor bigint, discount_minor bigint,
+    spell bigint, spell_since timestamptz, due_at timestamptz, ask_at timestamptz, closed_at timestamptz
 )
 WHERE o.id = w.id AND o.id = ANY($3::bigint[])
 """
@@ -381,6 +402,7 @@ def _order_row(it: OpenOrder, summary: Summary) -> dict[str, object]:
         "captured_minor": summary.captured,
         "refunding_minor": summary.refunding,
         "refunded_minor": summary.refunded,
+        "discount_minor": summary.discount,
         "spell": it.spell,
         "spell_since": it.spell_since,
         "due_at": it.due_at,
