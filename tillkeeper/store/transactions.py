@@ -23,8 +23,9 @@ MEETINGS_ATTEMPTS: Final = 8
 MEETINGS_WAIT_S_MAX: Final = 0.5
 
 
-# A batch holds its orders for a fraction of a second; who holds one for longer than this does not let go of it soon.
-LOCK_WAIT_S: Final = 3.0
+# A batch holds its orders for a fraction of a second, and a deadlock for one or two; who holds one for longer than this
+# does not let go of it soon.
+LOCK_WAIT_S: Final = 5.0
 
 COMMIT_WAITS = "SELECT pg_logical_emit_message(true, 'tillkeeper', '')"
 
