@@ -349,6 +349,17 @@ CREATE TABLE IF NOT EXISTS key_use (
     PRIMARY KEY (account, key)
 );
 
+-- Words of gateways that stand in no list of ours (a new status, reason or type): nothing is refused or guessed for them.
+CREATE TABLE IF NOT EXISTS unknown_word (
+    account   text NOT NULL,
+    field     text NOT NULL,
+    word      text NOT NULL,
+    first_at  timestamptz NOT NULL,
+    last_at   timestamptz NOT NULL,
+    seen      bigint NOT NULL CHECK (seen > 0),
+    PRIMARY KEY (account, field, word)
+);
+
 -- What addresses of gateways yielded for keys that deliveries named, for receivers that start (tillkeeper/asking/keys.py).
 -- None of it is secret, and none is believed for standing here: the gateway's file checks it as what was just fetched.
 CREATE TABLE IF NOT EXISTS learnt_key (
