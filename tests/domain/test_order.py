@@ -15,7 +15,7 @@ from tillkeeper.domain.concerns import Mismatch, concerns, mismatch_of
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
 from tillkeeper.domain.facts import OrderFacts, PaymentFacts, Step
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import STATUS_ZH, Status, is_under_way, paid_through, summarize
+from tillkeeper.domain.order import STATUS_ZH, Status, held_in_all, is_under_way, paid_through, summarize
 
 NOTHING_KNOWN = OrderFacts()
 
@@ -396,3 +396,45 @@ def test_a_payment_under_way_shows_although_a_part_came_in_already(event, expect
     facts = facts_after([an_event(Kind.PAYMENT_SUCCEEDED, payment_ref="p1", amount=40), event])
     assert summarize(AN_ORDER, facts).status is Status.PARTIALLY_PAID
     assert is_under_way(AN_ORDER, facts) is expected
+
+
+AUTHORIZED = an_event(Kind.PAYMENT_AUTHORIZED, amount=100)
+PART = an_event(Kind.PAYMENT_SUCCEEDED, 10, amount=60, capture_ref="c1")
+
+
+@pytest.mark.parametrize(
+    ("history", "held"),
+    [
+        ([AUTHORIZED], 0),  # on its way as a whole
+        ([AUTHORIZED, PART], 40),
+        ([AUTHORIZED, PART, an_event(Kind.PAYMENT_SUCCEEDED, 20, amount=40, capture_ref="c2")], 0),
+        ([AUTHORIZED, PART, an_event(Kind.PAYMENT_AUTHORIZED, 20, amount=80)], 20),  # lowered
+        ([AUTHORIZED, PART, an_event(Kind.PAYMENT_AUTHORIZED, 20)], 40),  # said again, without an amount
+        ([AUTHORIZED, PART, an_event(Kind.PAYMENT_CANCELLED, 20)], 0),  # what was left was let go
+        ([AUTHORIZED, PART, an_event(Kind.PAYMENT_FAILED, 20)], 0),
+        ([AUTHORIZED, an_event(Kind.PAYMENT_CANCELLED), PART], 0),  # of one instant it was let go
+        ([AUTHORIZED, PART, an_event(Kind.PAYMENT_CANCELLED, 20), an_event(Kind.PAYMENT_AUTHORIZED, 30)], 40),
+        ([PART], 0),
+        ([an_event(Kind.PAYMENT_AUTHORIZED), PART], 0),  # how much is not known
+        ([an_event(Kind.PAYMENT_PENDING, amount=100), PART], 0),  # never held
+        ([AUTHORIZED, an_event(Kind.PAYMENT_SUCCEEDED, 10, amount=60)], 0),  # a capture without a name is the only one
+        ([an_event(Kind.PAYMENT_AUTHORIZED, amount=100, currency="USD"), PART], 0),
+        ([AUTHORIZED, PART, an_event(Kind.PAYMENT_REVERSED, 20, capture_ref="c1")], 0),
+        (
+            [
+                an_event(Kind.PAYMENT_AUTHORIZED, amount=100, account="stranger"),
+                an_event(Kind.PAYMENT_SUCCEEDED, 10, amount=60, capture_ref="c1", account="stranger"),
+            ],
+            0,
+        ),
+    ],
+)
+def test_what_is_held_beside_a_part_is_what_was_authorized_less_its_captures_while_it_stands(history, held):
+    assert held_in_all(AN_ORDER, facts_after(history)) == held
+    assert held_in_all(AN_ORDER, facts_after(history[::-1])) == held
+
+
+@given(histories)
+def test_nothing_is_held_of_what_was_never_authorized_and_never_more_than_that(history):
+    told = [it.amount or 0 for it in history if it.kind is Kind.PAYMENT_AUTHORIZED]
+    assert 0 <= held_in_all(AN_ORDER, facts_after(history)) <= sum(told)

@@ -97,6 +97,9 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     standing: Standing | None = None
     asked: Sum | None = None
+    authorized: Sum | None = None  # what the gateway holds for us, of which the captures are taken
+    authorized_at: datetime | None = None  # when that was last said to stand
+    let_go_at: datetime | None = None  # and when it was last said not to
     captures: dict[str, Sum] = msgspec.field(default_factory=dict)  # by capture reference; "" where there is only one
     captured_at: dict[str, datetime] = msgspec.field(default_factory=dict)  # when, if not when it was last told
     reversals: dict[str, datetime] = msgspec.field(default_factory=dict)  # by capture reference; "" for all of them
@@ -113,6 +116,11 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         if self.standing.step is Step.SUCCEEDED and self.reversals and not self.kept_captures:
             return Step.REVERSED
         return self.standing.step
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is authorized, as far as was said; what was said to be let go at the same instant is."""
+        return self.authorized_at is not None and (self.let_go_at is None or self.let_go_at < self.authorized_at)
 
     @property
     def kept_captures(self) -> list[Sum]:
@@ -201,11 +209,27 @@ def _merge_payment(known: PaymentFacts, event: PaymentEvent) -> PaymentFacts:
         discount=known.discount if event.discount is None else _latest(known.discount, _sum(event, event.discount)),
         refunds_told_at=_later(known.refunds_told_at, event.known_at) if event.has_refunds else known.refunds_told_at,
     )
+    told = _with_authorization(told, event)
     if event.amount is None:
         return told
     if event.kind is not Kind.PAYMENT_SUCCEEDED:
         return msgspec.structs.replace(told, asked=_latest(known.asked, _sum(event, event.amount)))
     return _with_capture(told, event, _sum(event, event.amount))
+
+
+def _with_authorization(payment: PaymentFacts, event: PaymentEvent) -> PaymentFacts:
+    """What is held: a success does not end it, for it may be the first of several captures."""
+    match event.kind:
+        case Kind.PAYMENT_AUTHORIZED:
+            held = (
+                payment.authorized if event.amount is None else _latest(payment.authorized, _sum(event, event.amount))
+            )
+            at = _later(payment.authorized_at, event.known_at)
+            return msgspec.structs.replace(payment, authorized=held, authorized_at=at)
+        case Kind.PAYMENT_FAILED | Kind.PAYMENT_CANCELLED:
+            return msgspec.structs.replace(payment, let_go_at=_later(payment.let_go_at, event.known_at))
+        case _:
+            return payment
 
 
 def _with_capture(payment: PaymentFacts, event: PaymentEvent, told: Sum) -> PaymentFacts:

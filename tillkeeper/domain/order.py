@@ -177,6 +177,23 @@ def captured_of(order: Order, account: str, payment: PaymentFacts) -> int:
     return sum(capture.minor for capture in payment.kept_captures if capture.currency == order.currency)
 
 
+def held_of(order: Order, account: str, payment: PaymentFacts) -> int:
+    """What an authorization still holds beside what was captured of it, and may be captured yet.
+
+    A capture without a name is its payment's only one: it ends the authorization.
+    """
+    held = payment.authorized
+    is_in_parts = payment.step is Step.SUCCEEDED and "" not in payment.captures
+    if held is None or held.currency != order.currency or not (is_in_parts and payment.is_held):
+        return 0
+    return max(0, held.minor - captured_of(order, account, payment)) if account in order.accounts else 0
+
+
+def held_in_all(order: Order, facts: OrderFacts) -> int:
+    """What the authorizations of payments that were captured in part still hold."""
+    return sum(held_of(order, account, payment) for (account, _), payment in facts.payments.items())
+
+
 def discount_of(order: Order, account: str, payment: PaymentFacts) -> int:
     """What a gateway granted off the amount with one payment."""
     granted = payment.discount
