@@ -168,6 +168,7 @@ CREATE TABLE IF NOT EXISTS payment (
     amount_minor       bigint CHECK (amount_minor >= 0),
     currency           text,
     captured_minor     bigint NOT NULL CHECK (captured_minor >= 0),
+    held_minor         bigint NOT NULL DEFAULT 0 CHECK (held_minor >= 0),  -- authorized, and not captured by a part yet
     failure            text,
     method             text,
     PRIMARY KEY (account, payment_ref),
@@ -349,6 +350,17 @@ CREATE TABLE IF NOT EXISTS key_use (
     PRIMARY KEY (account, key)
 );
 
+-- Words of gateways that stand in no list of ours (a new status, reason or type): nothing is refused or guessed for them.
+CREATE TABLE IF NOT EXISTS unknown_word (
+    account   text NOT NULL,
+    field     text NOT NULL,
+    word      text NOT NULL,
+    first_at  timestamptz NOT NULL,
+    last_at   timestamptz NOT NULL,
+    seen      bigint NOT NULL CHECK (seen > 0),
+    PRIMARY KEY (account, field, word)
+);
+
 -- What addresses of gateways yielded for keys that deliveries named, for receivers that start (tillkeeper/asking/keys.py).
 -- None of it is secret, and none is believed for standing here: the gateway's file checks it as what was just fetched.
 CREATE TABLE IF NOT EXISTS learnt_key (
@@ -435,6 +447,7 @@ CREATE INDEX IF NOT EXISTS hint_of_order ON hint (order_id, at);
 
 -- What databases made by earlier versions of this file lack.
 ALTER TABLE orders ADD COLUMN IF NOT EXISTS discount_minor bigint NOT NULL DEFAULT 0 CHECK (discount_minor >= 0);
+ALTER TABLE payment ADD COLUMN IF NOT EXISTS held_minor bigint NOT NULL DEFAULT 0 CHECK (held_minor >= 0);
 ALTER TABLE inbox ADD COLUMN IF NOT EXISTS discount_minor bigint, ADD COLUMN IF NOT EXISTS has_refunds boolean,
     ADD COLUMN IF NOT EXISTS as_of timestamptz;
 ALTER TABLE cases ADD COLUMN IF NOT EXISTS state text;

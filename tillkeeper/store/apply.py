@@ -43,6 +43,7 @@ from tillkeeper.store.pool import Conn
 from tillkeeper.store.references import Bindings, Reference, bind, lock, references_of, take_waiting
 from tillkeeper.store.telling import tell
 from tillkeeper.store.transactions import wait_for_standbys
+from tillkeeper.store.unknown_words import note_words
 
 MISMATCHES: Final = frozenset(map(str, Mismatch))
 
@@ -83,6 +84,7 @@ async def apply_deliveries(
     tally = await write(conn, posting, policy=policy, now=now)
     tally.dropped = await want(conn, fresh, now=now)
     await insert_void(conn, set(void))
+    await note_words(conn, [(it.account, *told) for it in fresh for told in it.unknown], now=now)
     tally.redelivered = len(deliveries) - len(fresh)
     return tally
 
