@@ -20,6 +20,7 @@ CREATE TABLE IF NOT EXISTS orders (
     status           text NOT NULL DEFAULT 'unpaid' CHECK (status IN
                      ('unpaid', 'processing', 'paid', 'failed', 'partially_paid', 'refunding', 'partially_refunded', 'refunded')),
     captured_minor   bigint NOT NULL DEFAULT 0 CHECK (captured_minor >= 0),
+    discount_minor   bigint NOT NULL DEFAULT 0 CHECK (discount_minor >= 0),  -- granted by a gateway off the amount
     refunding_minor  bigint NOT NULL DEFAULT 0 CHECK (refunding_minor >= 0),
     refunded_minor   bigint NOT NULL DEFAULT 0 CHECK (refunded_minor >= 0),
     version          bigint NOT NULL DEFAULT 1,  -- grows with every change, so that receivers of notices can order them
@@ -35,7 +36,7 @@ CREATE TABLE IF NOT EXISTS orders (
     held_until       timestamptz,  -- a person asked the sweep to leave it alone until then
     closed_at        timestamptz,  -- no payment is expected any more
     -- Nobody's order shows paid for less than its amount.
-    CONSTRAINT paid_means_covered CHECK (status <> 'paid' OR captured_minor >= amount_minor)
+    CONSTRAINT paid_means_covered CHECK (status <> 'paid' OR captured_minor + discount_minor >= amount_minor)
 ) WITH (fillfactor = 80);  -- status changes stay on their page
 CREATE INDEX IF NOT EXISTS orders_due ON orders (due_at) WHERE due_at IS NOT NULL;
 -- What a gap in an account's webhooks may have missed: orders whose money may move at any time, however old they are, and
@@ -131,7 +132,10 @@ CREATE TABLE IF NOT EXISTS inbox (
     failure       text,
     failure_code  text,
     method        text,
+    discount_minor  bigint,
+    has_refunds   boolean,  -- null: it does not say so
     occurred_at   timestamptz NOT NULL,
+    as_of         timestamptz,  -- of answers: the latest moment for which the gateway said so
     recorded_at   timestamptz NOT NULL,  -- our clock
     digest        bytea NOT NULL,  -- of the canonical event: the same id with another meaning is a case
     outcome       text NOT NULL CHECK (outcome IN ('applied', 'no_change', 'waiting', 'mismatched')),
@@ -159,7 +163,7 @@ CREATE TABLE IF NOT EXISTS payment (
     account            text NOT NULL,
     payment_ref        text NOT NULL,
     order_id           bigint NOT NULL REFERENCES orders,
-    status             text NOT NULL CHECK (status IN ('created', 'pending', 'authorized', 'failed', 'cancelled', 'succeeded')),
+    status             text NOT NULL CHECK (status IN ('created', 'pending', 'authorized', 'failed', 'cancelled', 'succeeded', 'reversed')),
     facts              jsonb NOT NULL,  -- what domain/facts.py merges; the columns beside it are for reading
     amount_minor       bigint CHECK (amount_minor >= 0),
     currency           text,
@@ -427,3 +431,21 @@ CREATE TABLE IF NOT EXISTS hint (
     PRIMARY KEY (account, at, order_id)
 );
 CREATE INDEX IF NOT EXISTS hint_of_order ON hint (order_id, at);
+
+-- What databases made by earlier versions of this file lack.
+ALTER TABLE orders ADD COLUMN IF NOT EXISTS discount_minor bigint NOT NULL DEFAULT 0 CHECK (discount_minor >= 0);
+ALTER TABLE inbox ADD COLUMN IF NOT EXISTS discount_minor bigint, ADD COLUMN IF NOT EXISTS has_refunds boolean,
+    ADD COLUMN IF NOT EXISTS as_of timestamptz;
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'orders'::regclass AND conname = 'paid_means_covered'
+                   AND pg_get_constraintdef(oid) LIKE '%discount_minor%') THEN
+        ALTER TABLE orders DROP CONSTRAINT paid_means_covered,
+            ADD CONSTRAINT paid_means_covered CHECK (status <> 'paid' OR captured_minor + discount_minor >= amount_minor);
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'payment'::regclass AND conname = 'payment_status_check'
+                   AND pg_get_constraintdef(oid) LIKE '%reversed%') THEN
+        ALTER TABLE payment DROP CONSTRAINT payment_status_check, ADD CONSTRAINT payment_status_check CHECK
+            (status IN ('created', 'pending', 'authorized', 'failed', 'cancelled', 'succeeded', 'reversed'));
+    END IF;
+END $$;

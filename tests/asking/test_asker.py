@@ -6,6 +6,7 @@ import json
 import re
 from datetime import timedelta
 
+import msgspec
 import pytest
 import structlog
 from aiohttp import web
@@ -64,6 +65,45 @@ async def test_not_found_is_an_answer(asker, server):
     server.answers = [NOT_FOUND]
     assert await asker.ask("stripe-main", PAYMENT) == Answer(found=False)
     assert counted("not_found") == before + 1
+
+
+async def test_an_answer_is_the_state_as_of_the_answer(asker, server):
+    server.answers = [says(an_intent(), Date="Mon, 05 Oct 2026 12:00:03 GMT")]
+    answer = await asker.ask("stripe-main", PAYMENT)
+    assert [event.as_of for event in answer.events] == [NOW + timedelta(seconds=3)]
+
+
+class Raising:
+    """A gateway whose answers raise further questions, and that sets the moment of one event itself."""
+
+    def __init__(self, gateway, also):
+        self._gateway, self._also = gateway, also
+
+    def __getattr__(self, name):
+        return getattr(self._gateway, name)
+
+    def hear(self, question, heard, *, now):
+        answer = self._gateway.hear(question, heard, now=now)
+        also = tuple(Question(about="payment", payment_ref=ref) for ref in self._also.get(question.payment_ref, ()))
+        return msgspec.structs.replace(answer, also=also)
+
+
+async def test_what_an_answer_raises_is_asked_too_each_thing_once(server, time):
+    server.answers = [says(an_intent(ref)) for ref in ("pi_1", "pi_2", "pi_3")]
+    gateway = Raising(stripe(server.url), {"pi_1": ("pi_2", "pi_3"), "pi_2": ("pi_3", "pi_2")})
+    async with an_asker({"stripe-main": gateway}, time) as asker:
+        answer = await asker.ask("stripe-main", msgspec.structs.replace(PAYMENT, payment_ref="pi_1"))
+    assert [event.payment_ref for event in answer.events] == ["pi_1", "pi_2", "pi_3"]
+    assert len(server.requests) == 3
+
+
+async def test_what_was_answered_is_not_lost_when_a_further_question_has_no_answer(server, time):
+    server.answers = [says(an_intent("pi_1")), DENIED]
+    async with an_asker({"stripe-main": Raising(stripe(server.url), {"pi_1": ("pi_2",)})}, time) as asker:
+        with pytest.raises(NoAnswer) as caught:
+            await asker.ask("stripe-main", PAYMENT)
+    assert caught.value.reason == "denied"
+    assert [event.payment_ref for event in caught.value.events] == ["pi_1"]
 
 
 async def test_what_breaks_once_or_twice_is_asked_again_after_growing_pauses(asker, server, time):

@@ -4,6 +4,7 @@ from collections import defaultdict
 
 from tillkeeper.domain.events import Kind
 
+REVERSED = "reversed"
 PAYMENT_RANKS = {"pending": 1, "authorized": 2, "failed": 3, "cancelled": 3}
 REFUND_RANKS = {Kind.REFUND_PENDING: 1, Kind.REFUND_SUCCEEDED: 2, Kind.REFUND_FAILED: 3}
 
@@ -15,6 +16,7 @@ def status_by_definition(order, history):
     captured = sum(sum(captures(order, ours, payment)) for payment in payments)
     refunds = known_refunds(order, ours)
     refunded = sum(given_back(order, ours, payment, refunds) for payment in payments)
+    due = order.amount - sum(discount(order, ours, payment) for payment in payments)
     words = {word_for(order, ours, payment) for payment in payments}
     unseen = money_unseen(order, ours)
     for status, holds in (
@@ -22,10 +24,10 @@ def status_by_definition(order, history):
         ("processing", refunded > 0 and captured == 0),
         ("refunded", refunded > 0 and refunded >= captured and not unseen),
         ("partially_refunded", refunded > 0),
-        ("paid", captured >= order.amount),
+        ("paid", captured >= due),
         ("partially_paid", captured > 0),
         ("processing", unseen or words & {"pending", "authorized"}),
-        ("failed", words & {"failed", "cancelled"}),
+        ("failed", words & {"failed", "cancelled", REVERSED}),
     ):
         if holds:
             return status
@@ -34,11 +36,39 @@ def status_by_definition(order, history):
 
 def captures(order, ours, payment):
     """Amounts in the order's currency that a payment captured, the last word for each part."""
-    parts = defaultdict(list)
+    return [amount for _, amount, currency in kept_captures(ours, payment) if currency == order.currency]
+
+
+def kept_captures(ours, payment):
+    """The last word for each part that was not reversed since it was last captured."""
+    parts, happened, reversals = defaultdict(list), defaultdict(list), defaultdict(list)
     for event in ours:
         if (event.account, event.payment_ref) == payment and event.kind is Kind.PAYMENT_SUCCEEDED:
             parts[event.capture_ref].append(told(event))
-    return [amount for _, amount, currency in map(max, parts.values()) if currency == order.currency]
+            happened[event.capture_ref].append(event.occurred_at)
+        if (event.account, event.payment_ref) == payment and event.kind is Kind.PAYMENT_REVERSED:
+            reversals[event.capture_ref].append(event.occurred_at)
+    return [
+        max(words)
+        for part, words in parts.items()
+        if not any(at >= max(happened[part]) for at in (*reversals[part], *reversals[None]))
+    ]
+
+
+def discount(order, ours, payment):
+    """The last discount that was granted with a payment that stands."""
+    granted = [
+        (seen(event), event.discount, event.currency)
+        for event in ours
+        if (event.account, event.payment_ref) == payment and event.discount is not None
+    ]
+    if not granted or max(granted)[2] != order.currency or not kept_captures(ours, payment):
+        return 0
+    return max(granted)[1]
+
+
+def seen(event):
+    return event.as_of or event.occurred_at
 
 
 def known_refunds(order, ours):
@@ -50,14 +80,14 @@ def known_refunds(order, ours):
     found = []
     paid = {(event.account, event.payment_ref) for event in ours if event.kind is Kind.PAYMENT_SUCCEEDED}
     for (account, _), events in by_ref.items():
-        last = max(events, key=lambda event: (event.occurred_at, REFUND_RANKS[event.kind]))
+        last = max(events, key=lambda event: (seen(event), REFUND_RANKS[event.kind]))
         amounts = [told(event) for event in events if event.amount is not None]
         _, amount, currency = max(amounts) if amounts else (None, 0, order.currency)
         if currency == order.currency:
             named = max(event.payment_ref or "" for event in events) or None
             payers = [ref for at_account, ref in paid if at_account == account]
             owner = (account, payers[0] if named is None and len(payers) == 1 else named)
-            found.append((owner, last.kind, last.occurred_at, amount))
+            found.append((owner, last.kind, seen(last), amount))
     return found
 
 
@@ -66,7 +96,7 @@ def given_back(order, ours, payment, refunds):
     mine = [(kind, when, amount) for owner, kind, when, amount in refunds if owner == payment]
     succeeded = sum(amount for kind, _, amount in mine if kind is Kind.REFUND_SUCCEEDED)
     totals = [
-        (event.occurred_at, event.total, event.currency)
+        (seen(event), event.total, event.currency)
         for event in ours
         if (event.account, event.payment_ref) == payment and event.total is not None
     ]
@@ -101,15 +131,26 @@ def word_for(order, ours, payment):
     """The last word on a payment; none where all that is known of it is in another currency."""
     events = [event for event in ours if (event.account, event.payment_ref) == payment and event.kind.is_payment]
     asked = [told(event) for event in events if event.amount is not None and event.kind is not Kind.PAYMENT_SUCCEEDED]
-    in_ours = captures(order, ours, payment) or (asked and max(asked)[2] == order.currency)
+    parts = defaultdict(list)
+    for event in events:
+        if event.kind is Kind.PAYMENT_SUCCEEDED:
+            parts[event.capture_ref].append(told(event))
+    captured_in_ours = any(max(words)[2] == order.currency for words in parts.values())
+    in_ours = captured_in_ours or (asked and max(asked)[2] == order.currency)
     any_amount = [event for event in events if event.amount is not None]
     if not events or (any_amount and not in_ours):
         return None
     if any(event.kind is Kind.PAYMENT_SUCCEEDED for event in events):
-        return "succeeded"
-    words = [(event.occurred_at, event.kind.value.removeprefix("payment.")) for event in events]
+        return "succeeded" if kept_captures(ours, payment) else REVERSED
+    words = [
+        (seen(event), event.kind.value.removeprefix("payment."))
+        for event in events
+        if event.kind is not Kind.PAYMENT_REVERSED
+    ]
+    if not words:
+        return None
     return max(words, key=lambda it: (it[0], PAYMENT_RANKS[it[1]], it[1]))[1]
 
 
 def told(event):
-    return (event.occurred_at, event.amount, event.currency)
+    return (seen(event), event.amount, event.currency)

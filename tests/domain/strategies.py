@@ -22,6 +22,7 @@ def events(draw) -> PaymentEvent:
     kind = draw(st.sampled_from(Kind))
     as_total = kind.is_refund and draw(st.booleans())
     amount = draw(amounts if kind is Kind.PAYMENT_SUCCEEDED else st.none() | amounts)
+    of_captures = kind in {Kind.PAYMENT_SUCCEEDED, Kind.PAYMENT_REVERSED}
     payment_refs = ["p1", "p2"] if kind.is_payment or as_total else ["p1", "p2", None]
     event = PaymentEvent(
         event_id=f"evt-{draw(st.integers(0, 10**9))}",
@@ -30,13 +31,16 @@ def events(draw) -> PaymentEvent:
         occurred_at=draw(instants),
         order_ref="A1",
         payment_ref=draw(st.sampled_from(payment_refs)),
-        capture_ref=draw(st.sampled_from([None, None, "c1", "c2"])) if kind is Kind.PAYMENT_SUCCEEDED else None,
+        capture_ref=draw(st.sampled_from([None, None, "c1", "c2"])) if of_captures else None,
         refund_ref=draw(st.sampled_from(["r1", "r2", "r3"])) if kind.is_refund and not as_total else None,
         dispute_ref=draw(st.sampled_from(["d1", "d2"])) if kind.value.startswith("dispute.") else None,
         amount=None if as_total else amount,
         total=draw(amounts) if as_total else None,
         currency=draw(currencies),
         failure=draw(st.none() | st.sampled_from(FailureClass)),
+        discount=draw(st.none() | st.none() | amounts) if kind is Kind.PAYMENT_SUCCEEDED else None,
+        has_refunds=kind is Kind.PAYMENT_SUCCEEDED and draw(st.booleans()),
+        as_of=draw(st.none() | instants),
         method=draw(st.none() | st.sampled_from(["card", "sepa_debit"])) if kind.is_payment else None,
     )
     assert problem_with(event) is None

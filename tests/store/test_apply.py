@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from datetime import timedelta
 from itertools import count, pairwise
 
 import asyncpg
@@ -13,10 +14,10 @@ from hypothesis import strategies as st
 from tests.domain.strategies import AN_ORDER, histories
 from tests.domain.test_order import facts_after
 from tests.store.factories import NOON, RUN, a_delivery, a_registration, an_event
-from tillkeeper.domain.events import Kind
+from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.order import summarize
 from tillkeeper.domain.policy import Policy
-from tillkeeper.store.apply import apply_deliveries
+from tillkeeper.store.apply import apply_deliveries, apply_found
 from tillkeeper.store.orders import ClaimedPayment, Contradiction, history, register, show
 from tillkeeper.store.transactions import repeat_when_raced
 
@@ -312,7 +313,8 @@ async def _ends_where_the_pure_rules_end(database, history, cuts, registered_aft
             await applied(pool, *(a_delivery(event) for event in batch))
         stored = await show(pool, ref)
     told = summarize(msgspec.structs.replace(AN_ORDER, order_ref=ref), facts_after(events))
-    assert (stored["status"], stored["paid"], stored["refunding"], stored["refunded"]) == msgspec.structs.astuple(told)
+    sums = tuple(stored[name] for name in ("status", "paid", "refunding", "refunded", "discount"))
+    assert sums == msgspec.structs.astuple(told)
 
 
 def _of_order(event, ref, index):
@@ -327,3 +329,53 @@ def _of_order(event, ref, index):
 
 
 _examples = count()
+
+
+def an_answer(kind, as_of, **fields):
+    """What a question brought, under a name made of what it says."""
+    moment = NOON + timedelta(seconds=as_of)
+    return an_event(kind, event_id=f"query:{kind}", evidence=Evidence.QUERY, as_of=moment, **fields)
+
+
+async def answered(pool, *events):
+    return await repeat_when_raced(pool, lambda conn: apply_found(conn, events, policy=Policy(), now=NOON))
+
+
+async def test_an_answer_that_comes_again_stands_for_the_later_moment(pool):
+    """A replica that lags said pending once more: the failure, asked for again, stands all the same."""
+    await registered(pool)
+    await answered(pool, an_answer(Kind.PAYMENT_FAILED, 10))
+    await answered(pool, an_answer(Kind.PAYMENT_PENDING, 20))
+    assert (await show(pool, "A1"))["status"] == "processing"
+    await answered(pool, an_answer(Kind.PAYMENT_FAILED, 30))
+    assert (await show(pool, "A1"))["status"] == "failed"
+    assert [it["as_of"] for it in await pool.fetch("SELECT as_of FROM inbox ORDER BY as_of")] == [
+        NOON + timedelta(seconds=20),
+        NOON + timedelta(seconds=30),
+    ]
+
+
+async def test_the_later_of_two_equal_answers_of_one_batch_counts(pool):
+    await registered(pool)
+    await answered(pool, an_answer(Kind.PAYMENT_FAILED, 30), an_answer(Kind.PAYMENT_FAILED, 10))
+    await answered(pool, an_answer(Kind.PAYMENT_PENDING, 20))
+    assert (await show(pool, "A1"))["status"] == "failed"
+
+
+async def test_an_answer_that_comes_again_while_it_waits_keeps_its_later_moment(pool):
+    await answered(pool, an_answer(Kind.PAYMENT_FAILED, 10))
+    await answered(pool, an_answer(Kind.PAYMENT_FAILED, 30))
+    await answered(pool, an_answer(Kind.PAYMENT_PENDING, 20))
+    await registered(pool)
+    assert (await show(pool, "A1"))["status"] == "failed"
+
+
+async def test_a_discount_and_a_reversal_outlast_the_database(pool):
+    await registered(pool)
+    await applied(pool, a_delivery(an_event(amount=80, discount=20)))
+    order = await show(pool, "A1")
+    assert (order["status"], order["paid"], order["discount"]) == ("paid", 80, 20)
+    await applied(pool, a_delivery(an_event(Kind.PAYMENT_REVERSED, second=1, amount=None)))
+    order = await show(pool, "A1")
+    assert (order["status"], order["paid"], order["discount"]) == ("failed", 0, 0)
+    assert [it["status"] for it in order["payments"]] == ["reversed"]

@@ -18,6 +18,7 @@ from tillkeeper.asking.settings import AskSettings
 from tillkeeper.asking.tokens import TokenRefused, Tokens, with_token
 from tillkeeper.asking.wire import Send
 from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.gateways.answers import answered_at
 from tillkeeper.gateways.base import Answer, AskAgain, Call, CannotAsk, Denied, Gateway, Heard, Page, Question
 from tillkeeper.telemetry import ASKED
 
@@ -27,6 +28,7 @@ log = structlog.get_logger()
 
 Result = TypeVar("Result")
 
+ALSO_MAX: Final = 20  # further questions that one may raise; a payer who tried more often is no payer
 PAGES_MAX: Final = 10_000  # a million of Stripe's events; a list that does not end is no list
 
 TOO_MANY, REFUSED, BROKEN = 429, 400, 500  # statuses
@@ -97,7 +99,25 @@ class Asker:
         return True
 
     async def ask(self, account: str, question: Question) -> Answer:
-        """What the gateway knows of a payment or refund.  Raises NoAnswer."""
+        """What the gateway knows, and what it knows of all that its answer says to ask besides.  Raises NoAnswer."""
+        answer = await self._ask(account, question)
+        asked, waiting = {question}, list(answer.also)
+        while waiting and len(asked) <= ALSO_MAX:
+            further = waiting.pop(0)
+            if further in asked:
+                continue
+            asked.add(further)
+            try:
+                told = await self._ask(account, further)
+            except NoAnswer as error:
+                raise NoAnswer(error.reason, error.detail, events=answer.events) from None
+            answer = msgspec.structs.replace(
+                answer, found=True, events=answer.events + told.events, then=answer.then + told.then
+            )
+            waiting += told.also
+        return answer
+
+    async def _ask(self, account: str, question: Question) -> Answer:
         asked = self._accounts.get(account)
         if asked is None:
             raise NoAnswer("cannot_ask", "there is no such account")
@@ -106,7 +126,8 @@ class Asker:
             return asked.gateway.ask(question, now=self._world.now(), nonce=self._world.nonce())
 
         def hear(heard: Heard) -> Answer:
-            return asked.gateway.hear(question, heard, now=self._world.now())
+            now = self._world.now()
+            return _as_of(answered_at(heard, now), asked.gateway.hear(question, heard, now=now))
 
         try:
             answer = await _answer(asked, call, hear)
@@ -177,6 +198,14 @@ async def _answer(asked: _Account, call: Callable[[], Call], hear: Callable[[Hea
     except TokenRefused:
         fresh, _ = await asked.tokens.at_hand()
         return await asked.line.answer(lambda: with_token(call(), fresh), hear)
+
+
+def _as_of(moment: datetime, answer: Answer) -> Answer:
+    """The answer's events as the state at that moment, where the gateway's own code does not say otherwise."""
+    events = tuple(
+        event if event.as_of is not None else msgspec.structs.replace(event, as_of=moment) for event in answer.events
+    )
+    return msgspec.structs.replace(answer, events=events)
 
 
 def _made(heard: Heard) -> None:

@@ -16,6 +16,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tillkeeper.asking.limits import Breaker, Bucket
 from tillkeeper.asking.settings import AskSettings
 from tillkeeper.asking.wire import Send, Unreachable
+from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, Call, Denied, Heard
 from tillkeeper.telemetry import ASKED, UNANSWERING
 
@@ -31,12 +32,16 @@ OPEN_AT_LEAST, OPEN_AT_MOST = 0.8, 1.2  # of breaker_open_s, so that processes d
 
 
 class NoAnswer(Exception):
-    """The gateway did not say.  Nothing is known by that; `reason` tells whose turn it is."""
+    """The gateway did not say.  Nothing is known by that; `reason` tells whose turn it is.
 
-    def __init__(self, reason: Reason, detail: str = "") -> None:
+    `events` are what was answered before, where one question raised another that had no answer.
+    """
+
+    def __init__(self, reason: Reason, detail: str = "", events: tuple[PaymentEvent, ...] = ()) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason: Reason = reason
         self.detail = detail
+        self.events = events
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ import msgspec
 
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.facts import WITHDRAWN, OrderFacts, ReturnFacts, Step, Sum
-from tillkeeper.domain.order import Order, captured_of, refund_counts, refunded_in_all
+from tillkeeper.domain.order import Order, captured_of, discount_of, refund_counts, refunded_in_all
 
 REFUND_FAILED: Final = "refund_failed"
 
@@ -43,6 +43,7 @@ def concerns(order: Order, facts: OrderFacts) -> Iterator[Concern]:
     yield from _mismatched_objects(order, facts)
     yield from _sums_that_disagree(order, facts)
     yield from _failed_refunds(order, facts)
+    yield from _refunds_unknown(order, facts)
     for (account, dispute_ref), dispute in facts.disputes.items():
         if dispute.standing.step is not Step.WON:
             yield Concern(kind="disputed", subject=f"dispute:{account}/{dispute_ref}", account=account)
@@ -71,10 +72,11 @@ def _mismatches(order: Order, name: str, account: str, ref: str, told: Iterable[
 def _sums_that_disagree(order: Order, facts: OrderFacts) -> Iterator[Concern]:
     brought_in = [captured_of(order, key[0], payment) for key, payment in facts.payments.items()]
     captured, refunded = sum(brought_in), refunded_in_all(order, facts)
+    due = max(0, order.amount - sum(discount_of(order, key[0], it) for key, it in facts.payments.items()))
     subject = f"order:{order.order_ref}"
-    details: dict[str, object] = {"captured": captured, "due": order.amount, "currency": order.currency}
-    if captured - refunded > order.amount:
-        covering = sum(part >= order.amount for part in brought_in)
+    details: dict[str, object] = {"captured": captured, "due": due, "currency": order.currency}
+    if captured - refunded > due:
+        covering = sum(part >= due > 0 for part in brought_in)
         yield Concern(kind="paid_twice" if covering > 1 else "overpaid", subject=subject, details=details)
     if refunded > captured > 0:  # before any capture is known the payment's own event is merely late
         yield Concern(kind="refunded_more_than_captured", subject=subject, details={**details, "refunded": refunded})
@@ -102,6 +104,17 @@ def _is_owed(order: Order, account: str, refund: ReturnFacts) -> bool:
     """True where it failed; one that is mismatched has a case as such."""
     is_failed = refund.standing.step is Step.FAILED and refund.standing.failure_code != WITHDRAWN
     return is_failed and refund_counts(order, account, refund)
+
+
+def _refunds_unknown(order: Order, facts: OrderFacts) -> Iterator[Concern]:
+    """The gateway says that something was given back, and nobody knows what: its bill or the refund's number tells."""
+    for (account, payment_ref), payment in facts.payments.items():
+        if payment.refunds_told_at is None or payment.given_back is not None or account not in order.accounts:
+            continue
+        if not any(key[0] == account and it.payment_ref in {payment_ref, None} for key, it in facts.refunds.items()):
+            details: dict[str, object] = {"payment_ref": payment_ref, "currency": order.currency}
+            subject = f"payment:{account}/{payment_ref}"
+            yield Concern(kind="refund_unknown", subject=subject, account=account, details=details)
 
 
 def _all_is_back(order: Order, facts: OrderFacts) -> bool:

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     PAYMENT_SUCCEEDED = "payment.succeeded"
     PAYMENT_FAILED = "payment.failed"
     PAYMENT_CANCELLED = "payment.cancelled"
+    PAYMENT_REVERSED = "payment.reversed"
     REFUND_PENDING = "refund.pending"
     REFUND_SUCCEEDED = "refund.succeeded"
     REFUND_FAILED = "refund.failed"
@@ -60,6 +61,11 @@ class PaymentEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     what a payment gave back.  `occurred_at` is aware, in UTC, cut to the gateway's own resolution, so that two
     events of one instant compare as equal and are ordered by rank.  `event_id` is unique within its account.
 
+    `as_of` is the moment for which the gateway says so, where that is not when it happened: an answer tells the state
+    as of the answer.  `discount`, in minor units, is what the gateway granted off the amount due (Stripe Checkout's
+    promotion codes).  `has_refunds` says that something was given back, and not what (WeChat Pay's state REFUND).
+    A reversal names the capture that it undoes; without `capture_ref` it undoes all captures up to its time.
+
     A payment event names its payment; a refund event its refund, or its payment's running total; a dispute event its
     dispute.  `problem_with` says what is missing.
     """
@@ -80,6 +86,14 @@ class PaymentEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     failure: FailureClass | None = None
     failure_code: str | None = None
     method: str | None = None  # how the payer pays, in the gateway's own word: card, sepa_debit, JSAPI
+    as_of: datetime | None = None
+    discount: int | None = None
+    has_refunds: bool = False
+
+    @property
+    def known_at(self) -> datetime:
+        """The moment for which it is said: of two words about one thing the later one stands."""
+        return self.occurred_at if self.as_of is None else self.as_of
 
 
 def problem_with(event: PaymentEvent) -> str | None:
@@ -100,7 +114,9 @@ def _problem_with_amounts(event: PaymentEvent) -> str | None:
         return f"{event.kind} needs currency"
     if event.total is not None and not event.kind.is_refund:
         return f"{event.kind} cannot carry a running total"
-    if (event.amount or 0) < 0 or (event.total or 0) < 0:
+    if event.discount is not None and event.kind is not Kind.PAYMENT_SUCCEEDED:
+        return f"{event.kind} cannot carry a discount"
+    if min(event.amount or 0, event.total or 0, event.discount or 0) < 0:
         return "an amount is negative"
     return None
 

@@ -31,6 +31,7 @@ class Step(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     SUCCEEDED = "succeeded"
+    REVERSED = "reversed"
     OPENED = "opened"
     WON = "won"
     LOST = "lost"
@@ -74,7 +75,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, order=True, omit_defau
 
 
 class Sum(msgspec.Struct, frozen=True, kw_only=True, order=True):
-    """An amount as told at a time.  The latest stands, within an instant the greater."""
+    """An amount as told for a time.  The latest stands, within an instant the greater."""
 
     at: datetime
     minor: int
@@ -97,13 +98,32 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     standing: Standing | None = None
     asked: Sum | None = None
     captures: dict[str, Sum] = msgspec.field(default_factory=dict)  # by capture reference; "" where there is only one
+    captured_at: dict[str, datetime] = msgspec.field(default_factory=dict)  # when, if not when it was last told
+    reversals: dict[str, datetime] = msgspec.field(default_factory=dict)  # by capture reference; "" for all of them
     given_back: Sum | None = None  # the gateway's running total of refunds
+    discount: Sum | None = None  # granted by the gateway off what is due
+    refunds_told_at: datetime | None = None  # something was given back, and the gateway does not say what
     method: Word | None = None  # how the payer pays
 
     @property
     def step(self) -> Step:
         """Created until the gateway said more."""
-        return self.standing.step if self.standing else Step.CREATED
+        if self.standing is None:
+            return Step.CREATED
+        if self.standing.step is Step.SUCCEEDED and self.reversals and not self.kept_captures:
+            return Step.REVERSED
+        return self.standing.step
+
+    @property
+    def kept_captures(self) -> list[Sum]:
+        """The captures that no reversal undid: it undoes the one that it names, or all, up to its own time."""
+        if not self.reversals:
+            return list(self.captures.values())
+        return [capture for ref, capture in self.captures.items() if not self._is_reversed(ref, capture)]
+
+    def _is_reversed(self, ref: str, capture: Sum) -> bool:
+        captured_at = self.captured_at.get(ref, capture.at)
+        return any(at >= captured_at for at in map(self.reversals.get, {ref, ""}) if at is not None)
 
 
 class ReturnFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -157,6 +177,8 @@ def _with_dispute(facts: OrderFacts, key: ObjectKey, event: PaymentEvent) -> Ord
 def _merge_payment(known: PaymentFacts, event: PaymentEvent) -> PaymentFacts:
     if event.total is not None:
         return msgspec.structs.replace(known, given_back=_latest(known.given_back, _sum(event, event.total)))
+    if event.kind is Kind.PAYMENT_REVERSED:
+        return _merge_reversal(known, event)
     if event.kind not in PAYMENT_STEPS:
         return known
     told = msgspec.structs.replace(
@@ -164,15 +186,32 @@ def _merge_payment(known: PaymentFacts, event: PaymentEvent) -> PaymentFacts:
         standing=_latest(known.standing, _standing(event, PAYMENT_STEPS)),
         method=known.method
         if event.method is None
-        else _latest(known.method, Word(at=event.occurred_at, text=event.method)),
+        else _latest(known.method, Word(at=event.known_at, text=event.method)),
+        discount=known.discount if event.discount is None else _latest(known.discount, _sum(event, event.discount)),
+        refunds_told_at=_later(known.refunds_told_at, event.known_at) if event.has_refunds else known.refunds_told_at,
     )
     if event.amount is None:
         return told
     if event.kind is not Kind.PAYMENT_SUCCEEDED:
         return msgspec.structs.replace(told, asked=_latest(known.asked, _sum(event, event.amount)))
+    return _with_capture(told, event, _sum(event, event.amount))
+
+
+def _with_capture(payment: PaymentFacts, event: PaymentEvent, told: Sum) -> PaymentFacts:
     part = event.capture_ref or ""
-    capture = _latest(known.captures.get(part), _sum(event, event.amount))
-    return msgspec.structs.replace(told, captures={**known.captures, part: capture})
+    known = payment.captures.get(part)
+    captured_at = payment.captured_at
+    if event.as_of is not None or part in captured_at:
+        before = captured_at.get(part, known.at if known else None)
+        captured_at = {**captured_at, part: _later(before, event.occurred_at)}
+    captures = {**payment.captures, part: _latest(known, told)}
+    return msgspec.structs.replace(payment, captures=captures, captured_at=captured_at)
+
+
+def _merge_reversal(known: PaymentFacts, event: PaymentEvent) -> PaymentFacts:
+    part = event.capture_ref or ""
+    reversed_at = _later(known.reversals.get(part), event.occurred_at)
+    return msgspec.structs.replace(known, reversals={**known.reversals, part: reversed_at})
 
 
 def _merge_return(
@@ -193,7 +232,7 @@ def _standing(event: PaymentEvent, steps: Mapping[Kind, tuple[Step, int]]) -> St
     step, rank = steps[event.kind]
     return Standing(
         absorbs=event.kind is Kind.PAYMENT_SUCCEEDED,
-        at=event.occurred_at,
+        at=event.known_at,
         rank=rank,
         step=step,
         failure=event.failure or "",
@@ -203,13 +242,17 @@ def _standing(event: PaymentEvent, steps: Mapping[Kind, tuple[Step, int]]) -> St
 
 def _sum(event: PaymentEvent, minor: int) -> Sum:
     assert event.currency is not None  # problem_with refuses an amount without a currency
-    return Sum(at=event.occurred_at, minor=minor, currency=event.currency)
+    return Sum(at=event.known_at, minor=minor, currency=event.currency)
 
 
 _Register = TypeVar("_Register", Standing, Sum, Word)
 
 
 def _latest(known: _Register | None, told: _Register) -> _Register:
+    return told if known is None else max(known, told)
+
+
+def _later(known: datetime | None, told: datetime) -> datetime:
     return told if known is None else max(known, told)
 
 

@@ -68,12 +68,14 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     captured: int
     refunding: int
     refunded: int
+    discount: int = 0  # granted by a gateway off the amount: so much less is due
 
 
 class _Counted(msgspec.Struct, frozen=True, kw_only=True):
     """The facts that count for an order, added up: what the status table looks at."""
 
     due: int
+    discount: int
     captured: int
     refunding: int
     refunded: int
@@ -92,7 +94,7 @@ STATUS_TABLE: Final[tuple[tuple[Status, Callable[[_Counted], bool]], ...]] = (
     (Status.PAID, lambda it: it.captured >= it.due),
     (Status.PARTIALLY_PAID, lambda it: it.captured > 0),
     (Status.PROCESSING, lambda it: it.unseen or not it.steps.isdisjoint(ON_ITS_WAY)),
-    (Status.FAILED, lambda it: not it.steps.isdisjoint((Step.FAILED, Step.CANCELLED))),
+    (Status.FAILED, lambda it: not it.steps.isdisjoint((Step.FAILED, Step.CANCELLED, Step.REVERSED))),
     (Status.UNPAID, lambda _: True),
 )
 
@@ -101,7 +103,13 @@ def summarize(order: Order, facts: OrderFacts) -> Summary:
     """The one function that makes a status."""
     counted = _count(order, facts)
     status = next(status for status, holds in STATUS_TABLE if holds(counted))
-    return Summary(status=status, captured=counted.captured, refunding=counted.refunding, refunded=counted.refunded)
+    return Summary(
+        status=status,
+        captured=counted.captured,
+        refunding=counted.refunding,
+        refunded=counted.refunded,
+        discount=counted.discount,
+    )
 
 
 def is_under_way(order: Order, facts: OrderFacts) -> bool:
@@ -114,11 +122,12 @@ def is_under_way(order: Order, facts: OrderFacts) -> bool:
 
 
 def _count(order: Order, facts: OrderFacts) -> _Counted:
-    captured = refunding = 0
+    captured = refunding = discount = 0
     refund_pending = False
     steps = set[Step]()
     for (account, _), payment in facts.payments.items():
         captured += captured_of(order, account, payment)
+        discount += discount_of(order, account, payment)
         if _payment_counts(order, account, payment):
             steps.add(payment.step)
     for (account, _), refund in facts.refunds.items():
@@ -126,7 +135,8 @@ def _count(order: Order, facts: OrderFacts) -> _Counted:
             refund_pending = True
             refunding += _minor(refund)
     return _Counted(
-        due=order.amount,
+        due=max(0, order.amount - discount),
+        discount=min(order.amount, discount),
         captured=captured,
         refunding=refunding,
         refunded=refunded_in_all(order, facts),
@@ -162,13 +172,18 @@ def refunded_in_all(order: Order, facts: OrderFacts) -> int:
 
 
 def captured_of(order: Order, account: str, payment: PaymentFacts) -> int:
-    """What one payment brought in for this order."""
-    captured = 0
-    if account in order.accounts:
-        for capture in payment.captures.values():
-            if capture.currency == order.currency:
-                captured += capture.minor
-    return captured
+    """What one payment brought in for this order, less what its gateway took back as never paid."""
+    if account not in order.accounts:
+        return 0
+    return sum(capture.minor for capture in payment.kept_captures if capture.currency == order.currency)
+
+
+def discount_of(order: Order, account: str, payment: PaymentFacts) -> int:
+    """What a gateway granted off the amount with one payment."""
+    granted = payment.discount
+    if granted is None or account not in order.accounts or granted.currency != order.currency:
+        return 0
+    return 0 if payment.step is Step.REVERSED else granted.minor
 
 
 def refunded_of(order: Order, facts: OrderFacts, payer: tuple[str, str | None]) -> int:

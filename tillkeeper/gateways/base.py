@@ -164,11 +164,13 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     Events have evidence `query`.  Their ids are made of what they say, so that the same answer twice is one event.
     `then` are calls to make once the events are committed, such as Klarna's acknowledgement; their answers go unread.
+    `also` are further questions that this answer raises: each payment that a search found, a refund's payment.
     """
 
     found: bool
     events: tuple[PaymentEvent, ...] = ()
     then: tuple[Call, ...] = ()
+    also: tuple[Question, ...] = ()
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,6 +204,7 @@ class Gateway(Protocol):
     kept_headers: ClassVar[frozenset[str]]  # never one that is itself a secret
     asks: ClassVar[frozenset[Asks]] = frozenset()  # a payment by its own reference, by its order's, a refund
     own_url: ClassVar[str | None] = None  # the setting that holds our own URL, where the gateway signs that
+    single_payment: ClassVar[bool] = False  # an order reference names one payment at most: who asks of it asked of both
     keeps_keys: ClassVar[bool] = False  # whether `learn` can take in again what it took in before a restart
     account: str
     live: bool | None = None  # whether the account moves real money, where the settings tell

@@ -54,6 +54,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     paid: _Minor = 0
     refunding: _Minor = 0
     refunded: _Minor = 0
+    discount: _Minor = 0
+    remaining: _Minor | None = None  # None: what is due and not paid
     failure: str | None = None
     pay_url: str | None = None
     expires_at: _Moment | None = None
@@ -65,7 +67,13 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def summary(self) -> Summary:
         """The order as it was when this was written."""
-        return Summary(status=self.status, captured=self.paid, refunding=self.refunding, refunded=self.refunded)
+        return Summary(
+            status=self.status,
+            captured=self.paid,
+            refunding=self.refunding,
+            refunded=self.refunded,
+            discount=self.discount,
+        )
 
 
 class Mail(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,7 +167,7 @@ class _Writer:
 
     def _all_values(self) -> dict[str, str]:
         facts = self._facts
-        remaining = max(facts.amount - facts.paid, 0)
+        remaining = max(facts.amount - facts.discount - facts.paid, 0) if facts.remaining is None else facts.remaining
         return {
             "order": plain(facts.order_ref) or NOTHING,
             "amount": self._money(facts.amount),

@@ -34,6 +34,7 @@ from tillkeeper.store.inbox import (
     insert_void,
     known_deliveries,
     known_events,
+    reaffirm,
     settle_waiting,
 )
 from tillkeeper.store.ledger import OpenOrder, open_orders, write_facts, write_orders
@@ -62,6 +63,7 @@ class Posting(msgspec.Struct, kw_only=True):
     waited: list[Item] = msgspec.field(default_factory=list)
     duplicates: Counter[DeliveryKey] = msgspec.field(default_factory=Counter)
     superseded: list[int] = msgspec.field(default_factory=list)
+    reaffirmed: list[PaymentEvent] = msgspec.field(default_factory=list)  # known, and said again for a later moment
     found: list[tuple[int | None, Concern]] = msgspec.field(default_factory=list)
 
 
@@ -94,7 +96,12 @@ async def apply_event(conn: Conn, delivery: Delivery, event: PaymentEvent, *, po
 
 async def apply_found(conn: Conn, events: Iterable[PaymentEvent], *, policy: Policy, now: datetime) -> Tally:
     """Applies events that no delivery brought: what a gateway answered, a statement held, or the merchant said."""
-    posting = await decide(conn, [Item(event=event) for event in events])
+    latest: dict[tuple[str, str], PaymentEvent] = {}
+    for event in events:  # two questions of one batch may have brought the same
+        key = (event.account, event.event_id)
+        if key not in latest or latest[key].known_at < event.known_at:
+            latest[key] = event
+    posting = await decide(conn, [Item(event=event) for event in latest.values()])
     return await write(conn, posting, policy=policy, now=now)
 
 
@@ -196,12 +203,21 @@ def _fold(posting: Posting, items: list[Item], waited: list[Item], known: dict[i
             continue
         if item.delivery:
             posting.duplicates[item.delivery] += 1
+        elif row and row.known_at is not None and row.known_at < item.event.known_at:
+            _reaffirm(posting, item, bindings)
         if before != digest and item.delivery:  # ids of answers are made by us, of what they say
             posting.found.append((item.order_id, _reused(item)))
         elif row and row.waits and item.order_id is not None and key not in taken:
             taken.add(key)
             _settle(posting, item, bindings)
             posting.waited.append(item)
+
+
+def _reaffirm(posting: Posting, item: Item, bindings: Bindings) -> None:
+    """An answer that says again what is known: so it stands as of this later answer."""
+    posting.reaffirmed.append(item.event)
+    if item.order_id is not None and not bindings.is_contradicted_by(item.event):
+        posting.orders[item.order_id].learn(item.event)
 
 
 def _settle(posting: Posting, item: Item, bindings: Bindings) -> None:
@@ -260,6 +276,7 @@ async def write(conn: Conn, posting: Posting, *, policy: Policy, now: datetime) 
     await write_facts(conn, changed)
     await insert_events(conn, posting.new, now=now)
     await settle_waiting(conn, posting.waited, now=now)
+    await reaffirm(conn, posting.reaffirmed)
     await supersede(conn, posting.superseded, now=now)
     await write_acts(conn, effects.acts)
     await tell(conn, effects.notices, now=now)

@@ -177,7 +177,7 @@ async def explain_missing(pool: asyncpg.Pool, run: UUID, *, by: str, note: str, 
 
 ORDERS_PAGE = """
 SELECT id, order_ref, amount_minor, currency, accounts, status, captured_minor, refunding_minor, refunded_minor,
-       spell_since, due_at, closed_at
+       discount_minor, spell_since, due_at, closed_at
 FROM orders WHERE id > $1 ORDER BY id LIMIT $2
 """
 

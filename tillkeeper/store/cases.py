@@ -118,6 +118,7 @@ SHOWN_BY_FACTS: Final = (
     "paid_after_closing",
     "paid_twice",
     "refund_failed",
+    "refund_unknown",
     "refunded_more_than_captured",
     "stuck",
     "unexpected_account",

@@ -136,6 +136,7 @@ def merchant_notice(it: OpenOrder, topic: str) -> Notice:
             "paid": summary.captured,
             "refunding": summary.refunding,
             "refunded": summary.refunded,
+            "discount": summary.discount,
             "closed": it.closed_at is not None,
         },
     )
@@ -159,7 +160,8 @@ def payer_notice(it: OpenOrder, topic: str, *, occasion: str = "", **more: objec
             "paid": summary.captured,
             "refunding": summary.refunding,
             "refunded": summary.refunded,
-            "remaining": max(0, it.order.amount - summary.captured),
+            "discount": summary.discount,
+            "remaining": max(0, it.order.amount - it.covered),
             "failure": failure_told(it),
             "pay_url": it.pay_url,
             "expires_at": it.expires_at,

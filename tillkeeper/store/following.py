@@ -89,7 +89,8 @@ async def open_unmatched(
 # Nothing should be found: whoever waits and whatever appears meet under one lock.  It is looked for all the same.
 LEFT_OVER = """
 SELECT x.event_id, x.kind, x.account, x.occurred_at, x.evidence, x.order_ref, x.payment_ref, x.capture_ref,
-       x.refund_ref, x.dispute_ref, x.amount_minor, x.total_minor, x.currency, x.failure, x.failure_code, x.method
+       x.refund_ref, x.dispute_ref, x.amount_minor, x.total_minor, x.currency, x.failure, x.failure_code, x.method,
+       x.as_of, x.discount_minor, x.has_refunds
 FROM inbox x
 LEFT JOIN orders o ON o.order_ref = x.order_ref
 LEFT JOIN payment p ON p.account = x.account AND p.payment_ref = x.payment_ref

@@ -46,6 +46,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     digest: bytes | None
     waits: bool
     parked_id: int | None
+    known_at: datetime | None = None  # the moment for which it was said last
 
 
 def digest_of(event: PaymentEvent) -> bytes:
@@ -64,6 +65,7 @@ def digest_of(event: PaymentEvent) -> bytes:
         event.amount,
         event.total,
         event.currency,
+        *(() if event.discount is None else (event.discount,)),
     )
     return hashlib.blake2b(_encode(meaning), digest_size=16).digest()
 
@@ -139,10 +141,12 @@ async def count_duplicate(conn: Conn, key: DeliveryKey) -> None:
 
 # OFFSET 0: looked up for each event, and not joined, for which PostgreSQL would read the whole inbox while it is small.
 KNOWN_EVENTS = """
-SELECT w.i, x.digest, coalesce(x.outcome = 'waiting', false) AS waits, k.id AS parked_id
+SELECT w.i, x.digest, coalesce(x.outcome = 'waiting', false) AS waits, k.id AS parked_id,
+       coalesce(x.as_of, x.occurred_at) AS known_at
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (account, event_id, i)
 LEFT JOIN LATERAL (
-    SELECT seq, digest, outcome FROM inbox WHERE account = w.account AND event_id = w.event_id OFFSET 0
+    SELECT seq, digest, outcome, as_of, occurred_at FROM inbox
+    WHERE account = w.account AND event_id = w.event_id OFFSET 0
 ) x ON true
 LEFT JOIN LATERAL (
     SELECT id FROM parked WHERE account = w.account AND event_id = w.event_id AND outcome IS NULL OFFSET 0
@@ -154,18 +158,37 @@ WHERE x.seq IS NOT NULL OR k.id IS NOT NULL
 async def known_events(conn: Conn, events: Sequence[PaymentEvent]) -> dict[int, Known]:
     """By position in `events`: what the database knows under that event's id."""
     rows = await conn.fetch(KNOWN_EVENTS, [it.account for it in events], [it.event_id for it in events])
-    return {row["i"] - 1: Known(digest=row["digest"], waits=row["waits"], parked_id=row["parked_id"]) for row in rows}
+    return {
+        row["i"] - 1: Known(
+            digest=row["digest"], waits=row["waits"], parked_id=row["parked_id"], known_at=row["known_at"]
+        )
+        for row in rows
+    }
+
+
+REAFFIRM = """
+UPDATE inbox AS x SET as_of = w.as_of
+FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS w (account, event_id, as_of)
+WHERE x.account = w.account AND x.event_id = w.event_id AND coalesce(x.as_of, x.occurred_at) < w.as_of
+"""
+
+
+async def reaffirm(conn: Conn, events: Iterable[PaymentEvent]) -> None:
+    """Keeps for known events the later moment for which an answer said the same again."""
+    rows = sorted((it.account, it.event_id, it.known_at) for it in events)
+    if rows:
+        await conn.execute(REAFFIRM, *map(list, zip(*rows, strict=True)))
 
 
 # Without ON CONFLICT, here and above: what is new was looked up just before, and to insert each row on approval costs
 # more than the seldom transaction that is repeated because another one was first.
 INSERT_INBOX = """
 INSERT INTO inbox (account, event_id, run, number, kind, evidence, order_ref, payment_ref, capture_ref, refund_ref,
-                   dispute_ref, amount_minor, total_minor, currency, failure, failure_code, method, occurred_at,
-                   recorded_at, digest, outcome, reason, order_id, status_after)
+                   dispute_ref, amount_minor, total_minor, currency, failure, failure_code, method, discount_minor,
+                   has_refunds, occurred_at, as_of, recorded_at, digest, outcome, reason, order_id, status_after)
 SELECT account, event_id, run, number, kind, evidence, order_ref, payment_ref, capture_ref, refund_ref, dispute_ref,
-       amount_minor, total_minor, currency, failure, failure_code, method, occurred_at, $2, digest, outcome, reason,
-       order_id, status_after
+       amount_minor, total_minor, currency, failure, failure_code, method, discount_minor, has_refunds, occurred_at,
+       as_of, $2, digest, outcome, reason, order_id, status_after
 FROM json_populate_recordset(NULL::inbox, $1::json)
 """
 
@@ -201,7 +224,10 @@ class _Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     failure: str | None = None
     failure_code: str | None = None
     method: str | None = None
+    discount_minor: int | None = None
+    has_refunds: bool | None = None
     occurred_at: datetime
+    as_of: datetime | None = None
     digest: str
     outcome: Outcome | None
     reason: str | None = None
@@ -230,7 +256,10 @@ def _row(item: Item, digest: bytes) -> _Row:
         failure=event.failure,
         failure_code=event.failure_code,
         method=event.method,
+        discount_minor=event.discount,
+        has_refunds=event.has_refunds or None,
         occurred_at=event.occurred_at,
+        as_of=event.as_of,
         digest="\\x" + digest.hex(),
         outcome=item.outcome,
         reason=item.reason,

@@ -72,6 +72,11 @@ class OpenOrder(msgspec.Struct, kw_only=True):
             self.summary = summarize(self.order, self.facts)
         return self.summary
 
+    @property
+    def covered(self) -> int:
+        """What of its amount needs no payment any more, in minor units."""
+        return self.judge().captured + self.judge().discount
+
     def begin_spell(self, policy: Policy, *, now: datetime) -> None:
         """Starts the ladder of the status as it is now."""
         self.spell, self.spell_since = self.version + 1, now
@@ -99,13 +104,13 @@ class OpenOrder(msgspec.Struct, kw_only=True):
         return Spell(
             began_at=self.spell_since,
             expires_at=self.expires_at,
-            next_due_at=next_due_at(self.instalments, self.judge().captured),
+            next_due_at=next_due_at(self.instalments, self.covered),
             climbed=climbed,
         )
 
     def next_instalment(self) -> Instalment | None:
         """The next part of its plan that is not covered, with what of it is missing."""
-        return next_instalment(self.instalments, self.judge().captured)
+        return next_instalment(self.instalments, self.covered)
 
     def concerns(self) -> list[Concern]:
         """What about it needs a person."""
@@ -125,8 +130,8 @@ def next_due_at(instalments: Sequence[Instalment], captured: int) -> datetime | 
 # NO KEY UPDATE: foreign keys of others may still point at the row.
 LOCK_ORDERS = """
 SELECT id, order_ref, amount_minor, currency, accounts, version, status, captured_minor, refunding_minor,
-       refunded_minor, expires_at, instalments, spell, spell_since, due_at, ask_at, held_until, closed_at,
-       terms -> 'payer' ->> 'email' IS NOT NULL AS has_mail, terms ->> 'pay_url' AS pay_url
+       refunded_minor, discount_minor, expires_at, instalments, spell, spell_since, due_at, ask_at, held_until,
+       closed_at, terms -> 'payer' ->> 'email' IS NOT NULL AS has_mail, terms ->> 'pay_url' AS pay_url
 FROM orders WHERE id = ANY($1::bigint[]) ORDER BY id FOR NO KEY UPDATE
 """
 
@@ -156,8 +161,8 @@ async def open_orders(conn: Conn, ids: Collection[int]) -> dict[int, OpenOrder]:
 
 READ_ORDERS = """
 SELECT id, order_ref, amount_minor, currency, accounts, version, status, captured_minor, refunding_minor,
-       refunded_minor, expires_at, instalments, spell, spell_since, due_at, ask_at, held_until, closed_at,
-       terms -> 'payer' ->> 'email' IS NOT NULL AS has_mail, terms ->> 'pay_url' AS pay_url
+       refunded_minor, discount_minor, expires_at, instalments, spell, spell_since, due_at, ask_at, held_until,
+       closed_at, terms -> 'payer' ->> 'email' IS NOT NULL AS has_mail, terms ->> 'pay_url' AS pay_url
 FROM orders WHERE id = ANY($1::bigint[]) ORDER BY id
 """
 
@@ -198,6 +203,7 @@ def stored_summary(row: asyncpg.Record) -> Summary:
         captured=row["captured_minor"],
         refunding=row["refunding_minor"],
         refunded=row["refunded_minor"],
+        discount=row["discount_minor"],
     )
 
 
@@ -352,11 +358,12 @@ async def _write_all(conn: Conn, statement: str, rows: list[dict[str, object]], 
 UPDATE_ORDERS = """
 UPDATE orders AS o
 SET status = w.status, captured_minor = w.captured_minor, refunding_minor = w.refunding_minor,
-    refunded_minor = w.refunded_minor, spell = w.spell, spell_since = w.spell_since, due_at = w.due_at,
-    ask_at = w.ask_at, closed_at = w.closed_at, version = o.version + 1, changed_at = $2
+    refunded_minor = w.refunded_minor, discount_minor = w.discount_minor, spell = w.spell,
+    spell_since = w.spell_since, due_at = w.due_at, ask_at = w.ask_at, closed_at = w.closed_at,
+    version = o.version + 1, changed_at = $2
 FROM json_to_recordset($1::json) AS w (
-    id bigint, status text, captured_minor bigint, refunding_minor bigint, refunded_minor bigint, spell bigint,
-    spell_since timestamptz, due_at timestamptz, ask_at timestamptz, closed_at timestamptz
+    id bigint, status text, captured_minor bigint, refunding_minor bigint, refunded_minor bigint, discount_minor bigint,
+    spell bigint, spell_since timestamptz, due_at timestamptz, ask_at timestamptz, closed_at timestamptz
 )
 WHERE o.id = w.id AND o.id = ANY($3::bigint[])
 """
@@ -381,6 +388,7 @@ def _order_row(it: OpenOrder, summary: Summary) -> dict[str, object]:
         "captured_minor": summary.captured,
         "refunding_minor": summary.refunding,
         "refunded_minor": summary.refunded,
+        "discount_minor": summary.discount,
         "spell": it.spell,
         "spell_since": it.spell_since,
         "due_at": it.due_at,

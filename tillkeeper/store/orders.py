@@ -147,8 +147,8 @@ async def _claim(conn: Conn, order_id: int, registration: Registration) -> None:
 
 
 SHOW_ORDER = """
-SELECT id, order_ref, status, amount_minor, currency, captured_minor, refunding_minor, refunded_minor, version,
-       registered_at, changed_at, expires_at, spell_since, due_at, held_until, closed_at
+SELECT id, order_ref, status, amount_minor, currency, captured_minor, refunding_minor, refunded_minor, discount_minor,
+       version, registered_at, changed_at, expires_at, spell_since, due_at, held_until, closed_at
 FROM orders WHERE order_ref = $1
 """
 SHOW_PAYMENTS = """
@@ -189,6 +189,7 @@ async def show_in(conn: Conn, order_ref: str) -> dict[str, Any] | None:
         "paid": row["captured_minor"],
         "refunding": row["refunding_minor"],
         "refunded": row["refunded_minor"],
+        "discount": row["discount_minor"],
         "version": row["version"],
         "registered_at": row["registered_at"],
         "changed_at": row["changed_at"],

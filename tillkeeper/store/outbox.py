@@ -86,7 +86,8 @@ WITH taken AS (
     RETURNING key, attempts, audience, topic, payload, created_at, due_at, told, order_id, version
 )
 SELECT t.key, t.attempts, t.audience, t.topic, t.payload, t.created_at, t.due_at, t.told, t.order_id, t.version,
-       o.terms, o.status, o.captured_minor, o.refunding_minor, o.refunded_minor, o.closed_at IS NOT NULL AS closed,
+       o.terms, o.status, o.captured_minor, o.refunding_minor, o.refunded_minor,
+       o.discount_minor, o.closed_at IS NOT NULL AS closed,
        coalesce(o.held_until > $1, false) AS held,
        EXISTS (SELECT FROM payment AS p WHERE p.order_id = o.id AND p.status IN ('pending', 'authorized')) AS under_way
 FROM taken AS t LEFT JOIN orders AS o ON o.id = t.order_id AND t.audience = 'payer'
@@ -132,7 +133,7 @@ def _recipient_in(terms: str) -> Recipient:
 
 
 LOCK_ORDER = """
-SELECT status, captured_minor, refunding_minor, refunded_minor, closed_at IS NOT NULL AS closed,
+SELECT status, captured_minor, refunding_minor, refunded_minor, discount_minor, closed_at IS NOT NULL AS closed,
        coalesce(held_until > $2, false) AS held
 FROM orders WHERE id = $1 FOR NO KEY UPDATE
 """

@@ -1,0 +1,43 @@
+"""Words that a genuine delivery or answer holds and that stand in no list of ours: counted and shown, never refused.
+
+A gateway's code calls `unknown_word` and goes on with what is known; whoever parses collects the words.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final
+
+import msgspec
+
+WORD_CHARS_MAX: Final = 64  # the longest word in any list of ours has 48
+WORDS_MAX: Final = 20  # of one delivery or answer
+
+
+class UnknownWord(msgspec.Struct, frozen=True, order=True):
+    """A word outside a closed list, and the field that held it."""
+
+    field: str
+    word: str
+
+
+_collected: ContextVar[dict[UnknownWord, None] | None] = ContextVar("unknown_words", default=None)
+
+
+def unknown_word(field: str, word: object) -> None:
+    """Notes that `field` holds a word that is in no list of ours."""
+    collected = _collected.get()
+    if collected is not None and len(collected) < WORDS_MAX:
+        kept = "".join(char if char.isascii() and char.isprintable() else "?" for char in str(word)[:WORD_CHARS_MAX])
+        collected[UnknownWord(field[:WORD_CHARS_MAX], kept)] = None
+
+
+@contextmanager
+def unknown_words() -> Iterator[dict[UnknownWord, None]]:
+    """Collects, in the order of their appearance, the unknown words that are met inside."""
+    collected: dict[UnknownWord, None] = {}
+    token = _collected.set(collected)
+    try:
+        yield collected
+    finally:
+        _collected.reset(token)
