@@ -242,11 +242,11 @@ class Stripe(Gateway):
             return self._hear_never_made(content)
         found = [] if content is None else stripe_asking.found_in(question, content)
         if question.about == "payment" and question.payment_ref is None:
-            return self._hear_search(question, found, told_at)
+            return self._hear_search(question, found)
         events = [event for each in found for event in self._said(question, each, told_at)]
         return Answer(found=bool(found), events=tuple(events), also=tuple(_also(question, events)))
 
-    def _hear_search(self, question: Question, found: list[object], told_at: datetime) -> Answer:
+    def _hear_search(self, question: Question, found: list[object]) -> Answer:
         """A search lags behind by a minute and sometimes an hour, so of states it tells only what has a date."""
         ours = [it for it in found if self._order_ref(it) == question.order_ref]
         dated = tuple(
@@ -313,7 +313,7 @@ class Stripe(Gateway):
         snapshot = snapshot_of(event, created)
         if self._api_key is not None and hides_a_tip(kind, snapshot):
             return ()  # its intent is asked about
-        made = []
+        made: list[PaymentEvent] = []
         for fact in read(snapshot):
             event_id = f"{text(event, 'id')}:{fact.kind}" if made else text(event, "id")
             it = self._event(snapshot.subject, fact, event_id=event_id, at=created)
@@ -374,7 +374,7 @@ class Stripe(Gateway):
 
 
 def _also(question: Question, events: Sequence[PaymentEvent]) -> Iterator[Question]:
-    """The session of an intent that was paid, which alone tells of coupons; the payment of a refund asked about alone."""
+    """The session of an intent that was paid, which alone tells of coupons; the payment of a refund asked by itself."""
     ref = question.payment_ref
     if question.about == "refund":
         for event in events if ref is None else ():

@@ -43,7 +43,7 @@ from tillkeeper.gateways.stripe_objects import (
 )
 from tillkeeper.gateways.unknown import unknown_word
 
-# Pinned, for an account's own default decides what an object looks like.  It counts no released authorization as refunded.
+# Pinned, for an account's own default decides what an object looks like.  Released authorizations are no refunds in it.
 API_VERSION: Final = "2025-09-30.clover"
 PAGE_EVENTS: Final = 100  # the most that Stripe gives
 SEARCHED_MAX: Final = 100  # attempts to pay one order; more are no payer's
@@ -355,7 +355,7 @@ def _given_back(charge: object) -> Iterator[Said]:
             yield Said(fact, dispute)
     for fact in charge_refunded(charge, releases=False):
         yield Said(fact, charge)
-    refunds = at(charge, ["refunds"])
+    refunds = at(charge, ["refunds"]) if is_captured(charge) else None
     let_go = released(charge) if refunds is not None and counts_releases(charge, releases=False) else 0
     for refund in [] if refunds is None else listed(refunds):
         for fact in refund_facts(refund, may_be_release=0 < let_go == at(refund, ["amount"])):

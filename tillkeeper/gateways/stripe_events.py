@@ -15,7 +15,7 @@ import msgspec
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.base import Question
-from tillkeeper.gateways.fields import at, moment_from_unix, integer, text, text_or_none
+from tillkeeper.gateways.fields import at, integer, moment_from_unix, text, text_or_none
 from tillkeeper.gateways.stripe_charges import (
     charge_captured,
     charge_expired,
@@ -79,7 +79,7 @@ def _charge_updated(it: Snapshot) -> Facts:
 
 
 def may_be_release(it: Snapshot) -> bool:
-    """Whether a Refund may tell of an authorization that was let go.  That succeeds at once, and nobody notes anything."""
+    """Whether a Refund may tell of an authorization that was let go: that succeeds at once, without a note."""
     destination = text_or_none(it.subject, "destination_details", "card", "type")
     changed = it.changed if isinstance(it.changed, dict) else {}
     return (

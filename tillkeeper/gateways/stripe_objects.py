@@ -156,23 +156,22 @@ def intent_succeeded(intent: object) -> Facts:
 
 
 def intent_cancelled(intent: object) -> Facts:
-    """All of the authorization was let go, or what was left of it once parts had been taken."""
-    fact = _released(intent_fact(Kind.PAYMENT_CANCELLED)(intent), intent)
-    return [fact, *_taken_in_parts(intent)]
+    """Only what was not taken can be cancelled, so all of it was let go."""
+    fact = intent_fact(Kind.PAYMENT_CANCELLED)(intent)
+    return [msgspec.structs.replace(fact, released=integer(intent, "amount"))]
 
 
 def intent_authorized(intent: object) -> Facts:
     """What can still be taken; parts of it may have been taken (multicapture)."""
-    return [intent_fact(Kind.PAYMENT_AUTHORIZED, "amount_capturable")(intent), *_taken_in_parts(intent)]
-
-
-def _taken_in_parts(intent: object) -> Facts:
+    facts = [intent_fact(Kind.PAYMENT_AUTHORIZED, "amount_capturable")(intent)]
     taken = _whole(intent, "amount_received")
-    return [intent_fact(Kind.PAYMENT_SUCCEEDED, "amount_received")(intent)] if taken else []
+    if 0 < taken <= integer(intent, "amount") - integer(intent, "amount_capturable"):
+        facts.append(intent_fact(Kind.PAYMENT_SUCCEEDED, "amount_received")(intent))
+    return facts
 
 
 def _released(fact: Fact, intent: object) -> Fact:
-    released = integer(intent, "amount") - _whole(intent, "amount_received")
+    released = integer(intent, "amount") - integer(intent, "amount_received")
     return msgspec.structs.replace(fact, released=released) if released > 0 else fact
 
 
@@ -237,7 +236,7 @@ def session_completed(session: object) -> Facts:
 
 def _no_payment(session: object) -> Facts:
     """Free of charge, by a coupon perhaps.  With an amount it is due later (a trial), and nobody paid it."""
-    return session_fact(Kind.PAYMENT_SUCCEEDED)(session) if integer(session, "amount_total") == 0 else []
+    return session_fact(Kind.PAYMENT_SUCCEEDED)(session) if at(session, ["amount_total"]) == 0 else []
 
 
 SESSION_STATUSES: Final[Mapping[str, Callable[[object], Facts]]] = {
