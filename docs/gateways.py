@@ -152,6 +152,8 @@ def _placeholder(name: str, field: FieldInfo) -> str:
         return f"[{kept}]"
     if dict in kinds:
         return "{}"
+    if int in kinds:
+        return "1048576" if name.endswith("_bytes") else "300"
     return "false" if bool in kinds else kept
 
 

@@ -69,6 +69,7 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
         stack.push_async_callback(intake.close)
         accounts = Accounts(settings)
         policy = PolicyFile(settings.policy, accounts.gateways.keys())
+        accounts.on_change(policy.judge_anew)
         hints = Hints(pool, policy=lambda: policy.policy, now=clock.now, monotonic_s=clock.monotonic_s)
         stack.push_async_callback(hints.close)
         refusals = Refusals(pool, records=accounts, monotonic_s=clock.monotonic_s)
@@ -171,7 +172,12 @@ class Webhooks:
         opened = self._opened
         keys = Keys(gateway, opened.send, shelf=Shelf(opened.pool))
         receiver = AccountReceiver(
-            gateway, opened.intake, opened.hints, opened.refusals, keys, body_bytes_max=self._body_bytes_max
+            gateway,
+            opened.intake,
+            opened.hints,
+            opened.refusals,
+            keys,
+            body_bytes_max=opened.accounts.max_body_bytes(name) or self._body_bytes_max,
         )
         self._known[name], self._keys[name] = (gateway, receiver), keys
         self.receivers[f"/webhooks/{name}"] = receiver.receive

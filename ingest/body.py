@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import ClassVar, Final
+from typing import ClassVar, Final, cast
 
 from aiohttp import web
 
+from ingest.connections import BoundedConnection
 from tillkeeper.gateways.base import Refused
 
 BODY_S: Final = 5.0  # a megabyte in five seconds is 1.6 Mbit/s; gateways send a few KB at once
+
+HTTP2: Final = "h2c"  # an offer of it may be passed over; the connection ends with the answer
 
 Headers = dict[str, tuple[str, ...]]
 
@@ -44,7 +47,7 @@ def headers_of(request: web.BaseRequest) -> Headers:
     headers = multimap(request.raw_headers)
     if "content-encoding" in headers:
         raise Encoded("the body has a Content-Encoding")
-    if "upgrade" in headers:
+    if any(offered.strip().lower() != HTTP2 for it in headers.get("upgrade", ()) for offered in it.split(",")):
         raise Upgrade("the request asks for an upgrade")
     return headers
 
@@ -70,13 +73,27 @@ async def read_body(request: web.BaseRequest, *, bytes_max: int) -> bytes:
             raise TooLarge("the announced body is over the limit")
         else:
             async with asyncio.timeout(BODY_S):
-                body = await request.read()
+                body = await _read_on(request, bytes_max)
     except TimeoutError:
         raise TooSlow(f"the body was not complete after {BODY_S:.0f} s") from None
-    except web.HTTPRequestEntityTooLarge:
-        raise TooLarge("the body is over the limit") from None
     except (web.RequestPayloadError, ConnectionError):
         raise Incomplete("the body broke off or is malformed") from None
     if len(body) > bytes_max:
         raise TooLarge("the body is over the limit")
     return body
+
+
+async def _read_on(request: web.BaseRequest, bytes_max: int) -> bytes:
+    """What comes until the end, counted into the memory that all unfinished bodies may have together."""
+    body = bytearray()
+    connection = cast("BoundedConnection", request.protocol)
+    try:
+        while not request.content.at_eof():
+            part = await request.content.readany()
+            body += part
+            if len(body) > bytes_max:
+                break
+            connection.hold(len(part))
+    finally:
+        connection.let_go()
+    return bytes(body)

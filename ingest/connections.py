@@ -1,27 +1,32 @@
-"""Connections kept in bounds: how many, how long until a first request, and what malformed HTTP is told.
+"""Connections kept in bounds: how long until a first request, how much at a time, and what malformed HTTP is told.
 
 aiohttp limits none of these.  A later request on a kept connection has KEEPALIVE_S for its headers; a body has its own
-limit (ingest/body.py).
+limit (ingest/body.py), and all connections together have theirs (ingest/crowd.py).
 """
 
 import asyncio
+import resource
 import socket
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
-from aiohttp import HttpVersion11, http_parser, web
+from aiohttp import HttpVersion11, StreamReader, http_parser, web
 
 from ingest.answers import Ready, refusal
+from ingest.crowd import Crowd
 from tillkeeper import telemetry
 
 log = structlog.get_logger()
 
-CONNECTIONS_MAX: Final = 900  # under the usual soft limit of 1,024 open files, with room for database and broker
 FIRST_REQUEST_S: Final = 10.0  # from connecting to the end of the headers; who connects has something to say
 KEEPALIVE_S: Final = 30.0
 LINGER_S: Final = 2.0  # how long the rest of a refused body is read, so that the client gets to see the answer
+HEAD_BYTES_MAX: Final = 32 * 1024  # of one request's headers; the longest that gateways send have 4 KiB
+READ_BYTES: Final = 16 * 1024  # of a body, kept before the handler takes it
+SLICE_BYTES: Final = 8 * 1024  # parsed in one turn of the event loop: 1,400 chunks of a byte take some 3 ms
 BACKLOG: Final = 1024
+OPEN_FILES: Final = 4096  # a burst of connections is accepted before those that must go for it are closed
 BUSY: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nServer: tillkeeper\r\nRetry-After: 5\r\n"
     b"Content-Length: 0\r\nConnection: close\r\n\r\n"
@@ -32,48 +37,133 @@ TOO_SLOW: Final = telemetry.CONNECTIONS_REFUSED.labels("too_slow")
 MALFORMED: Final = telemetry.CONNECTIONS_REFUSED.labels("malformed")
 
 
-class Crowd:
-    """How many connections are open, of one listening socket."""
-
-    def __init__(self) -> None:
-        self.open = 0
-
-
 class BoundedConnection(web.RequestHandler):
     """One connection."""
 
-    __slots__ = ("_crowd", "_first_request_timer")
+    __slots__ = (
+        "_crowd",
+        "_first_request_timer",
+        "_half_closed",
+        "_head_bytes",
+        "_is_to_parse",
+        "_last_payload",
+        "_unparsed",
+        "_wire",
+    )
 
     def __init__(self, server: web.Server, crowd: Crowd, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
         super().__init__(server, loop=loop, **options)
         self._crowd = crowd
         self._first_request_timer: asyncio.TimerHandle | None = None
+        self._half_closed = False
+        self._head_bytes = 0  # of headers that are not complete yet
+        self._last_payload: StreamReader | None = None
+        self._unparsed = b""
+        self._is_to_parse = False
+        self._wire: asyncio.Transport | None = None  # until it is gone, and not only until we close it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Turns the client away where there are too many."""
-        self._crowd.open += 1
-        if self._crowd.open > CONNECTIONS_MAX:
+        """Turns the client away where everybody else is being served."""
+        self._wire = cast("asyncio.Transport", transport)
+        if not self._crowd.enter(self):
             TOO_MANY.inc()
-            assert isinstance(transport, asyncio.WriteTransport) or hasattr(transport, "write")
-            transport.write(BUSY)
-            transport.close()
+            self._wire.write(BUSY)
+            self._wire.close()
             return
         super().connection_made(transport)
         self._first_request_timer = self._loop.call_later(FIRST_REQUEST_S, self._expect_request)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Makes room."""
-        self._crowd.open -= 1
+        self._crowd.leave(self)
+        self._unparsed = b""
+        self._wire = None
         if self._first_request_timer is not None:
             self._first_request_timer.cancel()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parses a slice at a time, each in a turn of its own: others are served in between."""
+        if not data or (not self._unparsed and len(data) <= SLICE_BYTES):  # nothing: the parser goes on where it rested
+            self._parse(data)
+            return
+        self._unparsed += data
+        self._pause_transport_reading()
+        self._parse_soon()
+
+    def _parse_next(self) -> None:
+        """Unless the parser rests, because nobody takes what it has: who takes it calls again."""
+        self._is_to_parse = False
+        if not self._unparsed or self._reading_paused or self._buffer_paused:
+            return
+        part, self._unparsed = self._unparsed[:SLICE_BYTES], self._unparsed[SLICE_BYTES:]
+        self._parse(part)
+        self._resume_transport_reading()
+
+    def _resume_transport_reading(self) -> None:
+        if self._unparsed:
+            self._parse_soon()
+        elif not (self._reading_paused or self._buffer_paused):
+            super()._resume_transport_reading()
+
+    def _parse_soon(self) -> None:
+        if not self._is_to_parse:
+            self._is_to_parse = True
+            self._loop.call_soon(self._parse_next)
+
+    def _parse(self, data: bytes) -> None:
+        requests = self._request_count
+        super().data_received(data)
+        if self._request_count != requests:
+            self._head_bytes = 0
+            self._last_payload = self._messages[-1][1] if self._messages else None
+        elif self._last_payload is None or self._last_payload.is_eof():
+            if not self._head_bytes:
+                self._crowd.waits_anew(self)
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES_MAX:
+                MALFORMED.inc()
+                self.force_close()
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """A client that has said all it has to say may still read: what is complete is answered first."""
+        is_whole = self._last_payload is None or self._last_payload.is_eof()
+        self._half_closed = is_whole and (self._request_in_progress or bool(self._messages))
+        return self._half_closed
+
+    def is_served(self) -> bool:
+        """Whether a complete request of it is being answered."""
+        request = self._current_request
+        if request is None:
+            return bool(self._messages) and not self._paused
+        return request.content.is_eof()
+
+    def unsent_bytes(self) -> int:
+        """How much of its answers the client has not taken yet."""
+        return 0 if self._wire is None else self._wire.get_write_buffer_size()
+
+    def turn_out(self) -> None:
+        """Ends it at once, whatever is still to be read or written."""
+        self.force_close()
+        if self._wire is not None:
+            self._wire.abort()
+
+    def hold(self, size_bytes: int) -> None:
+        """So much more of a body is in memory."""
+        self._crowd.hold(self, size_bytes)
+
+    def let_go(self) -> None:
+        """The body is complete, or given up."""
+        self._crowd.let_go(self)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Says so when the connection ends with this answer, which the library does not when the receiver stops: the
         client would send its next request to nobody."""
-        ends = self._close or self._force_close
+        self._crowd.waits_anew(self)
+        ends = self._close or self._force_close or (self._half_closed and not self._messages)
+        ends = ends or "Upgrade" in request.headers  # what stands behind an upgrade that was not made is no request
         if isinstance(resp, Ready):
             if not ends and request.keep_alive and request.version == HttpVersion11:
                 return resp, await self._is_cut_off(request, resp.wire())
@@ -151,6 +241,7 @@ class BoundedSite(web.BaseSite):
                 auto_decompress=False,  # the wire's bytes are what was signed, and bombs stay packed
                 keepalive_timeout=KEEPALIVE_S,
                 lingering_time=LINGER_S,
+                read_bufsize=READ_BYTES,
                 access_log=None,
             )
 
@@ -161,3 +252,11 @@ def refuse_slow_parser() -> None:
     """The pure-Python parser is slow and had request smuggling of its own (CVE-2026-111750)."""
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         raise RuntimeError("aiohttp runs without its C extension; unset AIOHTTP_NO_EXTENSIONS or reinstall aiohttp")
+
+
+def allow_open_files() -> None:
+    """Raises this process's soft limit of open files, as far as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

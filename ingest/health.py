@@ -24,9 +24,9 @@ class Health:
     def routes(self) -> dict[str, dict[str, Handler]]:
         """By path, the handler of each method."""
         return {
-            "/healthz": {"GET": self.alive},
-            "/readyz": {"GET": self.ready},
-            "/metrics": {"GET": self.metrics},
+            "/healthz": {"GET": self.alive, "HEAD": self.alive},  # load balancers look by HEAD
+            "/readyz": {"GET": self.ready, "HEAD": self.ready},
+            "/metrics": {"GET": self.metrics, "HEAD": self.metrics},
         }
 
     async def alive(self, _request: web.Request) -> web.Response:

@@ -13,11 +13,12 @@ from typing import Final
 import structlog
 from aiohttp import web
 
+from ingest import crowd
 from ingest.app import build_app, go_past_the_router, opened
-from ingest.connections import BoundedSite, Crowd, refuse_slow_parser
+from ingest.connections import BoundedSite, allow_open_files, refuse_slow_parser
 from ingest.health import LaneFigures
 from ingest.supervise import supervise
-from tillkeeper import telemetry
+from tillkeeper import clock, telemetry
 from tillkeeper.accounts import LOOK_EVERY_S
 from tillkeeper.loops import keep_running, start
 from tillkeeper.process import collect_garbage_seldom, loop_factory, run_until_stopped
@@ -42,6 +43,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIterator[int]:
     """One receiver in this process, listening; yields its port."""
     refuse_slow_parser()
+    allow_open_files()
     async with opened(settings) as held:
         # A client that leaves must not cut a publish, so handler_cancellation stays off.
         app = build_app(settings, held)
@@ -54,9 +56,12 @@ async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIte
         policy = start(held.policy.keep_looking(figures_stop), name="policy")
         look = keep_running(held.accounts.look_once, name="accounts", stop=figures_stop, idle_s=LOOK_EVERY_S)
         accounts = start(look, name="accounts")
+        guests = crowd.Crowd(monotonic_s=clock.monotonic_s)
+        watch = keep_running(guests.look_once, name="connections", stop=figures_stop, idle_s=crowd.LOOK_EVERY_S)
+        watched = start(watch, name="connections")
         try:
             listening = listen(settings.ingest.host, settings.ingest.port, shares_port=shares_port)
-            await BoundedSite(runner, listening, Crowd()).start()
+            await BoundedSite(runner, listening, guests).start()
             port: int = listening.getsockname()[1]
             collect_garbage_seldom()
             log.info("ingest_listening", host=settings.ingest.host, port=port, accounts=sorted(held.accounts.gateways))
@@ -64,7 +69,7 @@ async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIte
         finally:
             await runner.cleanup()
             figures_stop.set()
-            await asyncio.wait({figures, policy, accounts})
+            await asyncio.wait({figures, policy, accounts, watched})
     log.info("ingest_stopped")
 
 

@@ -32,6 +32,11 @@ class KnownAccounts:
         self.gateways: dict[str, Gateway] = {name: build(name, it) for name, it in settings.items()}
         self._former: dict[str, tuple[Gateway, ...]] = {}
 
+    def max_body_bytes(self, account: str) -> int | None:
+        """The account's own limit, if it has one."""
+        settings = self._settings.get(account)
+        return None if settings is None else settings.max_body_bytes
+
     def on_change(self, call: Callable[[], None]) -> None:
         """Has it called after every change; these never change."""
 

@@ -21,6 +21,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails
 
 from tillkeeper.asking.settings import AskSettings
+from tillkeeper.gateways.account import BodyBytes
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.registry import AccountSettings, build
 from tillkeeper.notices.settings import NotifySettings
@@ -78,7 +79,7 @@ class IngestSettings(BaseModel):
 
     host: str = "127.0.0.1"  # a reverse proxy stands before it; a container says 0.0.0.0
     port: Port = 8080
-    max_body_bytes: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = 1024 * 1024
+    max_body_bytes: BodyBytes = 256 * 1024  # the largest real delivery seen is 38 KiB; an account may take more
     processes: Processes = 1
 
 

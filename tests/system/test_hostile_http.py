@@ -3,16 +3,37 @@
 import asyncio
 import gzip
 import resource
+import socket
 import zlib
+from contextlib import asynccontextmanager
 
 import pytest
+from aiohttp import web
 
-from ingest import connections
-from tests.system.receiving import PATH, a_delivery, deliveries_in, exchange, status_of, wire
+from ingest import connections, crowd
+from ingest.server import receiver
+from sandbox.signing import stripe_signed
+from tests.system.receiving import (
+    ACCOUNT,
+    PATH,
+    SECRET,
+    TOKEN,
+    a_delivery,
+    deliveries_in,
+    exchange,
+    some_settings,
+    somebody_waits,
+    spool_held,
+    status_of,
+    wire,
+)
+from tillkeeper import clock
 
 H = f"POST {PATH} HTTP/1.1\r\nHost: t\r\n".encode()
 CLOSE = b"Connection: close\r\n"
-BIG = b"a" * (1024 * 1024 + 1)
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
+UNFINISHED_BODY = H + b"Content-Length: 10\r\n\r\n{}"
+BIG = b"a" * (256 * 1024 + 1)
 MEMORY_GROWTH_MAX_MIB = 64
 
 
@@ -64,6 +85,11 @@ CASES = {
     "a chunk that is none": (H + b"Transfer-Encoding: chunked\r\n\r\nzz\r\na\r\n0\r\n\r\n", 400),
     "HTTP/1.0": (f"POST {PATH} HTTP/1.0\r\nContent-Length: 2\r\n\r\n{{}}".encode(), 401),
     "no host": (f"POST {PATH} HTTP/1.1\r\nContent-Length: 2\r\n\r\n{{}}".encode(), 400),
+    "an upgrade to HTTP/2 with a body": (
+        H + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+        b"Content-Length: 2\r\n\r\n{}",
+        401,
+    ),
     "an upgrade with a body": (H + b"Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\n{}", 400),
     "an upgrade of GET": (
         f"GET {PATH} HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n".encode() + wire(a_delivery()),
@@ -160,22 +186,155 @@ async def test_a_body_that_breaks_off_leaves_nothing(port, connection):
     assert [delivery.events[0].event_id for delivery in await deliveries_in(connection)] == ["evt_after"]
 
 
-async def test_one_connection_too_many_is_told_so_and_others_go_on(database, monkeypatch):
-    from ingest.server import receiver
-    from tests.system.receiving import some_settings
-
-    monkeypatch.setattr(connections, "CONNECTIONS_MAX", 2)
-    async with receiver(some_settings(database)) as port:
-        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
-        for _, writer in held:  # both are surely accepted once both are answered
-            writer.write(b"GET /healthz HTTP/1.1\r\nHost: t\r\n\r\n")
-        for reader, _ in held:
-            await reader.readuntil(b"\r\n\r\n")
-        refused = await exchange(port, b"GET /healthz HTTP/1.1\r\nHost: t\r\n\r\n")
-        assert (status_of(refused), b"Retry-After" in refused) == (503, True)
-        held[0][1].write(wire(a_delivery(), extra=CLOSE))
-        assert b"HTTP/1.1 200 OK" in await held[0][0].read()
+@asynccontextmanager
+async def connected(port, number, sent=b""):
+    """So many connections, each of which has sent this; closed at the end."""
+    held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(number)]
+    for _, writer in held:
+        writer.write(sent)
+    try:
+        yield held
+    finally:
         for _, writer in held:
-            writer.close()
-        answer = await exchange(port, b"GET /healthz HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
-        assert status_of(answer) == 200
+            writer.transport.abort()
+
+
+async def test_newcomers_are_served_in_the_place_of_who_sends_nothing(port, connection, monkeypatch):
+    """Idle, with headers or a body that never end: who waits longest goes, and nobody is told to come again."""
+    monkeypatch.setattr(crowd, "CONNECTIONS_MAX", 6)
+    silent, unfinished = b"", H + b"X-A: b"
+    async with (
+        connected(port, 2, silent) as oldest,
+        connected(port, 2, unfinished),
+        connected(port, 2, UNFINISHED_BODY),
+    ):
+        for number in range(20):
+            answer = await exchange(port, wire(a_delivery(f"evt_{number}"), extra=CLOSE))
+            assert status_of(answer) == 200
+        assert await oldest[0][0].read() == b""
+    assert len(await deliveries_in(connection)) == 20
+
+
+async def test_who_is_being_served_is_not_turned_out(database, connection, monkeypatch):
+    monkeypatch.setattr(crowd, "CONNECTIONS_MAX", 2)
+    async with receiver(some_settings(database)) as port:
+        async with spool_held(connection):
+            held = [asyncio.ensure_future(exchange(port, wire(a_delivery(f"evt_{n}"), extra=CLOSE))) for n in range(2)]
+            await somebody_waits(connection)
+            async with asyncio.timeout(5):
+                while b" 503 " not in (refused := await exchange(port, HEALTH)):
+                    pass
+            assert b"Retry-After" in refused
+        assert [status_of(answer) for answer in await asyncio.gather(*held)] == [200, 200]
+        assert status_of(await exchange(port, HEALTH)) == 200
+
+
+async def test_unfinished_bodies_have_a_bound_together(port, connection, monkeypatch):
+    monkeypatch.setattr(crowd, "BODIES_BYTES_MAX", 256 * 1024)
+    large = a_delivery("evt_large")
+    async with connected(port, 10, H + b"Content-Length: 200000\r\n\r\n" + b"a" * 60_000) as held:
+        async with asyncio.timeout(4):  # sooner than by the time for a body
+            assert await asyncio.gather(*(reader.read() for reader, _ in held[:5])) == [b""] * 5
+        half = wire(large, extra=CLOSE)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(half[:-100])
+        await writer.drain()
+        writer.write(half[-100:])
+        assert status_of(await reader.read()) == 200
+        writer.close()
+
+
+async def send_for_ever(client, sent):
+    async with asyncio.timeout(20):
+        while True:
+            await asyncio.get_running_loop().sock_sendall(client, sent)
+
+
+async def test_who_never_reads_is_cut_off(database, monkeypatch):
+    """Answers in the kernel's buffers cost us nothing; what it does not take any more stays ours."""
+    monkeypatch.setattr(crowd, "WRITE_S", 0.2)
+    monkeypatch.setattr(crowd, "LOOK_EVERY_S", 0.05)
+    async with receiver(some_settings(database)) as other:
+        with socket.create_connection(("127.0.0.1", other)) as client:
+            client.setblocking(False)
+            with pytest.raises(ConnectionError):
+                await send_for_ever(client, b"GET /metrics HTTP/1.1\r\nHost: t\r\n\r\n" * 100)
+
+
+async def test_headers_have_a_bound_together(port):
+    head = H + b"".join(b"X-%d: %s\r\n" % (n, b"a" * 8000) for n in range(10))
+    assert await exchange(port, head, within_s=5) == b""  # sooner than by the time for a first request
+
+
+async def test_a_hundred_thousand_chunks_keep_nobody_waiting(port, monkeypatch):
+    """Counted, not timed: what is parsed in one turn of the event loop is bounded, and others are served in between."""
+    parsed, parse = [], web.RequestHandler.data_received
+    monkeypatch.setattr(
+        web.RequestHandler, "data_received", lambda self, data: (parsed.append(len(data)), parse(self, data))
+    )
+    many = H + CLOSE + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 100_000 + b"0\r\n\r\n"
+    attack = asyncio.ensure_future(exchange(port, many))
+    answered = 0
+    while not attack.done():
+        assert status_of(await exchange(port, HEALTH)) == 200
+        answered += 1
+    assert status_of(await attack) in {401, 413}
+    assert max(parsed) <= connections.SLICE_BYTES
+    assert answered > 1
+
+
+async def test_a_client_that_stops_sending_is_answered(port, connection):
+    """It has half closed its connection, and waits for the answer, to the last of what it sent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(wire(a_delivery("evt_1")) + wire(a_delivery("evt_2")))
+    writer.write_eof()
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+    assert answer.count(b"HTTP/1.1 200 OK") == 2
+    assert len(await deliveries_in(connection)) == 2
+
+
+async def test_a_client_that_stops_in_the_midst_is_left(port, connection):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(wire(a_delivery())[:-10])
+    writer.write_eof()
+    async with asyncio.timeout(4):
+        assert await reader.read() == b""
+    writer.close()
+    assert await deliveries_in(connection) == []
+
+
+@pytest.mark.parametrize("path", [b"/healthz", b"/readyz", b"/metrics"])
+async def test_health_is_told_by_head(port, path):
+    answer = await exchange(port, b"HEAD " + path + b" HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert (status_of(answer), body, b"Content-Length: " in head) == (200, b"", True)
+
+
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+
+
+async def test_a_client_that_offers_http2_is_answered_in_http1(port, connection):
+    """Java's does so with its first request; a server that does not want to takes no notice."""
+    answer = await exchange(port, wire(a_delivery(), extra=UPGRADE))
+    assert (status_of(answer), answer.count(b"HTTP/1.1 ")) == (200, 1)
+    assert len(await deliveries_in(connection)) == 1
+    order = b'{"amount":100,"currency":"CNY","accounts":["stripe-main"]}'
+    head = b"PUT /orders/A-1 HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer %s\r\n" % TOKEN.encode()
+    put = head + UPGRADE + b"Content-Length: %d\r\n\r\n" % len(order) + order
+    assert status_of(await exchange(port, put)) == 201
+
+
+async def test_what_follows_an_offer_of_http2_is_nobodys_request(port, connection):
+    smuggled = wire(a_delivery("evt_smuggled"))
+    answer = await exchange(port, wire(a_delivery(), extra=UPGRADE) + smuggled)
+    assert (answer.count(b"HTTP/1.1 "), len(await deliveries_in(connection))) == (1, 1)
+
+
+async def test_an_account_may_take_larger_bodies(database, connection):
+    more = {**ACCOUNT, "max_body_bytes": 512 * 1024}
+    async with receiver(some_settings(database, accounts={"stripe-main": ACCOUNT, "stripe-large": more})) as port:
+        large = stripe_signed(SECRET, clock.now(), b'{"id":"evt_1","type":"none","pad":"%s"}' % (b"a" * 300_000))
+        assert status_of(await exchange(port, wire(large, extra=CLOSE))) == 413
+        assert status_of(await exchange(port, wire(large, path="/webhooks/stripe-large", extra=CLOSE))) == 200

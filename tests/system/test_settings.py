@@ -50,7 +50,7 @@ def test_the_file_says_it_and_secrets_come_from_where_they_are_kept(config):
     settings = load_settings(config, ENVIRON)
     assert settings.api_tokens == ("0123456789abcdef",)
     assert settings.accounts["stripe-main"].webhook_secrets == (SECRET,)
-    assert (settings.ingest.host, settings.ingest.port, settings.ingest.max_body_bytes) == ("127.0.0.1", 9000, 1 << 20)
+    assert (settings.ingest.host, settings.ingest.port, settings.ingest.max_body_bytes) == ("127.0.0.1", 9000, 1 << 18)
     assert (settings.broker_url, settings.broker_prefix, settings.event_loop) == (None, "tillkeeper", "uvloop")
 
 

@@ -17,11 +17,17 @@ RSA_BITS_MIN: Final = 2048
 STRICT: Final = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+BodyBytes = Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)]
+
+
 class AccountModel(BaseModel):
     """`[accounts.NAME]` of any gateway.  Every setting has a description: deploy/accounts.toml is printed from it."""
 
     model_config = STRICT
     gateway: str
+    max_body_bytes: BodyBytes | None = Field(
+        default=None, description="The largest delivery that is taken; None is as `ingest.max_body_bytes` says."
+    )
 
 
 FINGERPRINT_BYTES: Final = 2  # tells five keys apart, and is no help in guessing one
