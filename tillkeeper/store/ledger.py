@@ -11,7 +11,17 @@ from tillkeeper.domain.concerns import Concern, concerns
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.facts import ObjectKey, OrderFacts, PaymentFacts, ReturnFacts, apply, failure_of
 from tillkeeper.domain.implied import implied
-from tillkeeper.domain.order import MOVING, Order, Status, Summary, captured_of, paid_through, summarize
+from tillkeeper.domain.order import (
+    MOVING,
+    Order,
+    Status,
+    Summary,
+    captured_of,
+    held_in_all,
+    held_of,
+    paid_through,
+    summarize,
+)
 from tillkeeper.domain.policy import Action, Ladder, Policy, Spell, first_due
 from tillkeeper.domain.terms import Instalment, next_instalment
 from tillkeeper.store.pool import Conn, as_json
@@ -40,13 +50,14 @@ class OpenOrder(msgspec.Struct, kw_only=True):
     held_until: datetime | None = None
     closed_at: datetime | None = None
     case_kinds: frozenset[str] = frozenset()  # of those that are open
+    has_settled_cases: bool = False  # whether a person resolved a case whose cause may still be there
     has_mail: bool = False
     pay_url: str | None = None
 
     @property
-    def has_cases(self) -> bool:
-        """Whether a case of it is open."""
-        return bool(self.case_kinds)
+    def has_any_cases(self) -> bool:
+        """Whether a case of it is open, or one was resolved whose cause may still be there."""
+        return bool(self.case_kinds) or self.has_settled_cases
 
     @property
     def changed(self) -> bool:
@@ -108,9 +119,16 @@ class OpenOrder(msgspec.Struct, kw_only=True):
             climbed=climbed,
         )
 
+    @property
+    def remaining(self) -> int:
+        """What its payer may be asked for: neither what was captured, nor what is held to be captured."""
+        return max(0, self.order.amount - self.covered - held_in_all(self.order, self.facts))
+
     def next_instalment(self) -> Instalment | None:
-        """The next part of its plan that is not covered, with what of it is missing."""
-        return next_instalment(self.instalments, self.covered)
+        """The next part of its plan that is not covered, with what of it is missing; None while that is held."""
+        due = next_instalment(self.instalments, self.covered)
+        beyond = next_instalment(self.instalments, self.covered + held_in_all(self.order, self.facts))
+        return beyond if due is not None and beyond is not None and beyond.due_at == due.due_at else None
 
     def concerns(self) -> list[Concern]:
         """What about it needs a person."""
@@ -142,7 +160,8 @@ SELECT 'refund', order_id, account, refund_ref, facts FROM refund WHERE order_id
 UNION ALL
 SELECT 'dispute', order_id, account, dispute_ref, facts FROM dispute WHERE order_id = ANY($1::bigint[])
 UNION ALL
-SELECT 'case', order_id, kind, NULL, NULL FROM cases WHERE order_id = ANY($1::bigint[]) AND closed_at IS NULL
+SELECT CASE WHEN closed_at IS NULL THEN 'case' ELSE 'settled case' END, order_id, kind, NULL, NULL
+FROM cases WHERE order_id = ANY($1::bigint[]) AND (closed_at IS NULL OR closed_by <> 'truth' AND state <> '')
 """
 
 _payment_facts = msgspec.json.Decoder(PaymentFacts).decode
@@ -155,8 +174,8 @@ async def open_orders(conn: Conn, ids: Collection[int]) -> dict[int, OpenOrder]:
     if not ids:
         return {}
     rows = await conn.fetch(LOCK_ORDERS, sorted(ids))
-    facts, kinds = await _facts_and_cases(conn, ids)
-    return {row["id"]: _opened(row, facts[row["id"]], kinds[row["id"]]) for row in rows}
+    known = await _read(conn, ids)
+    return {row["id"]: _opened(row, known) for row in rows}
 
 
 READ_ORDERS = """
@@ -170,11 +189,12 @@ FROM orders WHERE id = ANY($1::bigint[]) ORDER BY id
 async def read_orders(conn: Conn, ids: Collection[int]) -> dict[int, OpenOrder]:
     """As `open_orders`, to be shown and not written: nothing is locked."""
     rows = await conn.fetch(READ_ORDERS, sorted(ids))
-    facts, kinds = await _facts_and_cases(conn, ids)
-    return {row["id"]: _opened(row, facts[row["id"]], kinds[row["id"]]) for row in rows}
+    known = await _read(conn, ids)
+    return {row["id"]: _opened(row, known) for row in rows}
 
 
-def _opened(row: asyncpg.Record, facts: OrderFacts, case_kinds: Collection[str]) -> OpenOrder:
+def _opened(row: asyncpg.Record, known: "_Read") -> OpenOrder:
+    facts = known.facts[row["id"]]
     return OpenOrder(
         id=row["id"],
         order=order_of(row),
@@ -190,7 +210,8 @@ def _opened(row: asyncpg.Record, facts: OrderFacts, case_kinds: Collection[str])
         ask_at=row["ask_at"],
         held_until=row["held_until"],
         closed_at=row["closed_at"],
-        case_kinds=frozenset(case_kinds),
+        case_kinds=frozenset(known.case_kinds[row["id"]]),
+        has_settled_cases=row["id"] in known.with_settled_cases,
         has_mail=row["has_mail"],
         pay_url=row["pay_url"],
     )
@@ -209,12 +230,20 @@ def stored_summary(row: asyncpg.Record) -> Summary:
 
 async def facts_of(conn: Conn, ids: Collection[int]) -> dict[int, OrderFacts]:
     """What is known of each of these orders."""
-    return (await _facts_and_cases(conn, ids))[0]
+    return (await _read(conn, ids)).facts
 
 
-async def _facts_and_cases(conn: Conn, ids: Collection[int]) -> tuple[dict[int, OrderFacts], dict[int, set[str]]]:
-    """The facts, and the kinds of cases that are open about each of the orders."""
+class _Read(msgspec.Struct, kw_only=True):
+    """What belongs to some orders, by their ids."""
+
+    facts: dict[int, OrderFacts]
+    case_kinds: dict[int, set[str]]  # of cases that are open
+    with_settled_cases: set[int]
+
+
+async def _read(conn: Conn, ids: Collection[int]) -> _Read:
     kinds: dict[int, set[str]] = {order_id: set() for order_id in ids}
+    settled = set[int]()
     payments: dict[int, dict[ObjectKey, PaymentFacts]] = {order_id: {} for order_id in ids}
     refunds: dict[int, dict[ObjectKey, ReturnFacts]] = {order_id: {} for order_id in ids}
     disputes: dict[int, dict[ObjectKey, ReturnFacts]] = {order_id: {} for order_id in ids}
@@ -223,13 +252,15 @@ async def _facts_and_cases(conn: Conn, ids: Collection[int]) -> tuple[dict[int, 
             payments[order_id][account, ref] = _payment_facts(facts)
         elif kind == "case":  # whose kind stands where others have their account
             kinds[order_id].add(account)
+        elif kind == "settled case":
+            settled.add(order_id)
         else:
             (refunds if kind == "refund" else disputes)[order_id][account, ref] = _return_facts(facts)
     known = {
         order_id: OrderFacts(payments=payments[order_id], refunds=refunds[order_id], disputes=disputes[order_id])
         for order_id in ids
     }
-    return known, kinds
+    return _Read(facts=known, case_kinds=kinds, with_settled_cases=settled)
 
 
 def order_of(row: asyncpg.Record) -> Order:
@@ -255,13 +286,14 @@ async def write_facts(conn: Conn, changed: Sequence[OpenOrder]) -> None:
 
 UPSERT_PAYMENTS = """
 INSERT INTO payment AS p
-    (account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor, failure, method)
-SELECT account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor, failure, method
+    (account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor, held_minor, failure, method)
+SELECT account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor, held_minor, failure,
+       method
 FROM json_populate_recordset(NULL::payment, $1::json)
 ON CONFLICT (account, payment_ref) DO UPDATE
 SET status = excluded.status, facts = excluded.facts, amount_minor = excluded.amount_minor,
-    currency = excluded.currency, captured_minor = excluded.captured_minor, failure = excluded.failure,
-    method = excluded.method
+    currency = excluded.currency, captured_minor = excluded.captured_minor, held_minor = excluded.held_minor,
+    failure = excluded.failure, method = excluded.method
 WHERE p.order_id = excluded.order_id
 RETURNING 1
 """
@@ -291,6 +323,7 @@ def _payment_row(it: OpenOrder, key: ObjectKey, payment: PaymentFacts) -> dict[s
         "amount_minor": sum(part.minor for part in parts if part.currency == told.currency) if told else None,
         "currency": told.currency if told else None,
         "captured_minor": captured_of(it.order, account, payment),
+        "held_minor": held_of(it.order, account, payment),
         "failure": failure_of(payment),
         "method": payment.method.text if payment.method else None,
     }
