@@ -209,7 +209,7 @@ async def staged(told: Told, pool: asyncpg.Pool, folder: Path) -> AsyncIterator[
     async with api.listening(), wire.opened(AskSettings()) as send:
         accounts = json.loads(json.dumps(told["accounts"]).replace("{API}", api.url))
         settings = Settings.model_validate(
-            {"database_url": "postgresql://nobody@127.0.0.1/", "api_tokens": ["t" * 32], "accounts": accounts}
+            {"database_url": "postgresql://nobody@127.0.0.1/", "api_tokens": ["0f6a1b9c27d84e53a1c6f0b2d9e47a85"], "accounts": accounts}
         )
         gateways = {name: build(name, it) for name, it in settings.accounts.items()}
         policy = _policy(folder, told, accounts)
