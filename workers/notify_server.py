@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 
 from tillkeeper import clock
+from tillkeeper.accounts import LOOK_EVERY_S, Accounts
 from tillkeeper.loops import keep_running, start
 from tillkeeper.notices.channels import open_channels
 from tillkeeper.policy import PolicyFile
@@ -29,7 +30,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
     An audience has a loop of its own, so that a receiver that hangs holds up no payer.
     """
-    policy = PolicyFile(settings.policy, settings.accounts)
+    accounts = Accounts(settings)  # of which the policy may name some, and new ones come while it runs
+    policy = PolicyFile(settings.policy, accounts.gateways.keys())
+    accounts.on_change(policy.judge_anew)
     outage = Outage(stop)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(listening(settings.notify))
@@ -63,6 +66,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             for audience in Audience
         ]
         loops.append(start(policy.keep_looking(stop), name="policy"))
+        look = keep_running(accounts.look_once, name="accounts", stop=stop, idle_s=LOOK_EVERY_S)
+        loops.append(start(look, name="accounts"))
         await stop.wait()
         await asyncio.wait(loops, timeout=STOP_S)
     log.info("notify_stopped")

@@ -9,6 +9,7 @@ import asyncpg
 import structlog
 
 from tillkeeper import clock
+from tillkeeper.accounts import LOOK_EVERY_S, Accounts
 from tillkeeper.lanes.base import Receiver
 from tillkeeper.lanes.rabbitmq_receiver import RabbitReceiver
 from tillkeeper.lanes.spool import SpoolReceiver
@@ -36,7 +37,9 @@ POOL_CONNECTIONS: Final = 8
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Applies until `stop` is set, then finishes the batches in hand and gives the rest back."""
-    policy = PolicyFile(settings.policy, settings.accounts)
+    accounts = Accounts(settings)  # of which the policy may name some, and new ones come while it runs
+    policy = PolicyFile(settings.policy, accounts.gateways.keys())
+    accounts.on_change(policy.judge_anew)
     outage = Outage(stop)
     async with AsyncExitStack() as stack:
         pool = await outage.wait_out(lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS, by_key=True))
@@ -46,7 +49,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         log.info("worker_started", lanes=sorted({lane.name for lane in lanes}))
         loops = [
             start(work, name=name)
-            for name, work in _loops(lanes, pool, outage, policy=policy, settings=settings, stop=stop)
+            for name, work in _loops(
+                lanes, pool, outage, policy=policy, accounts=accounts, settings=settings, stop=stop
+            )
         ]
         await stop.wait()
         await asyncio.wait(loops, timeout=STOP_S)
@@ -71,6 +76,7 @@ def _loops(
     outage: Outage,
     *,
     policy: PolicyFile,
+    accounts: Accounts,
     settings: Settings,
     stop: asyncio.Event,
 ) -> list[tuple[str, Coroutine[Any, Any, None]]]:
@@ -98,4 +104,5 @@ def _loops(
         *(forever(park.run_once, f"park {name}", PARK_IDLE_S) for name, park in parks.items()),
         forever(keys.run_once, "keys", KEYS_IDLE_S),
         ("policy", policy.keep_looking(stop)),
+        forever(accounts.look_once, "accounts", LOOK_EVERY_S),
     ]

@@ -140,17 +140,17 @@ class Silence:
             raise
         for turn in turns:
             _say(turn)
-        for account in self._accounts:
+        for account in sorted(self._accounts):
             for kind in BEGINS:
                 QUIET.labels(account, kind).set((account, kind) in quiet)
         return len(turns)
 
     async def _look(self, conn: Conn, seen: dict[str, Answers]) -> tuple[list[Turn], set[tuple[str, str]]]:
-        now = self._now()
-        can = {it: Abilities(ask=self._watched.can_ask(it), list=self._watched.can_list(it)) for it in self._accounts}
+        now, names = self._now(), sorted(self._accounts)  # they come and go
+        can = {it: Abilities(ask=self._watched.can_ask(it), list=self._watched.can_list(it)) for it in names}
         await note_answers(conn, {it: seen[it] for it in seen if it in can}, now=now)
         turns = await watch(conn, can, policy=self._policy().silence, calls_per_s=self._calls_per_s, now=now)
-        return turns, await open_quiet(conn, self._accounts)
+        return turns, await open_quiet(conn, names)
 
 
 def _say(turn: Turn) -> None:

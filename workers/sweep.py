@@ -1,6 +1,7 @@
 """The sweep: looks at orders whose time has come, asks their gateways, and climbs their ladders.
 
-    take (one transaction) ─> ask the gateways, all at once ─> apply what they answered ─> settle (one transaction)
+    take (one transaction) ─> ask the gateways, all at once ─┬─> apply what they answered ─> settle (one transaction)
+                              of an order that hangs: later ─┘
 
 Any number of sweepers may run, without a leader: claims skip what another holds, and a rung's row is written once.
 """
@@ -19,6 +20,7 @@ from tillkeeper.asking.client import NoAnswer
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.base import Answer, Call, Question
+from tillkeeper.loops import start
 from tillkeeper.settings import SweepSettings
 from tillkeeper.store.apply import apply_found
 from tillkeeper.store.pool import is_outage
@@ -49,7 +51,7 @@ class Asks(Protocol):
         ...
 
 
-class _Said(msgspec.Struct, kw_only=True):
+class Said(msgspec.Struct, kw_only=True):
     """What the gateways said about one order."""
 
     events: list[PaymentEvent] = msgspec.field(default_factory=list)
@@ -99,19 +101,30 @@ class Sweep:
     async def run_once(self) -> int:
         """Climbs with what is due; returns how many orders that were."""
         try:
-            count, taken = await self._outage.wait_out(self._take)
-            if taken:
-                said = await asyncio.gather(*(self._ask(it) for it in taken))
-                await self._outage.wait_out(lambda: self._apply(said))
-                settled = [it.settled(rung) for it, rung in zip(said, taken, strict=True)]
-                closed = await self._outage.wait_out(lambda: self._settle(settled))
-                self._count(settled, closed)
-                applied = [it for it in said if not it.unapplied]
-                await asyncio.gather(*(self._asker.make(*then) for it in applied for then in it.then))
+            count, taken = await self.take()
+            await self._follow_up(taken)
         except Stopped:
             return 0
         SWEPT_ORDERS.labels("looked_at").inc(count)
         return count
+
+    async def _follow_up(self, taken: Sequence[Taken]) -> None:
+        """Settles orders as their answers come: a question that hangs holds back its own order alone."""
+        asking = {start(self.ask(it), name=f"ask about order {it.order.id}"): it for it in taken}
+        try:
+            while asking:
+                await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+                answered = [(asking[task], task.result()) for task in asking if task.done()]
+                asking = {task: it for task, it in asking.items() if not task.done()}
+                await self.apply([said for _, said in answered])
+                await self.settle(answered)
+        finally:
+            for task in asking:
+                task.cancel()
+
+    async def take(self) -> tuple[int, list[Taken]]:
+        """How many orders were due, and the rungs for which gateways must be asked now."""
+        return await self._outage.wait_out(self._take)
 
     async def _take(self) -> tuple[int, list[Taken]]:
         """All that is due at once; if that fails for what one of them is, one by one, and that one is set aside."""
@@ -140,15 +153,19 @@ class Sweep:
         await repeat_when_raced(self._pool, partial(set_aside, order_id=order_id, until=self._now() + ASIDE))
         return []
 
-    async def _ask(self, taken: Taken) -> _Said:
+    async def ask(self, taken: Taken) -> Said:
         """All questions about one order.  Whatever is not known in time is no answer."""
-        said = _Said()
+        said = Said()
         it = taken.order
-        questions = questions_of(it.order, it.facts, it.judge().status)
-        await asyncio.gather(*(self._put(account, question, said) for account, question in questions))
+        try:
+            questions = questions_of(it.order, it.facts, it.judge().status)
+            await asyncio.gather(*(self._put(account, question, said) for account, question in questions))
+        except Exception:  # one order that we cannot ask about must not keep the others
+            log.exception("asking_failed_for_a_fault_of_ours", order_id=it.id)
+            said.no_answer.append("fault")
         return said
 
-    async def _put(self, account: str, question: Question, said: _Said) -> None:
+    async def _put(self, account: str, question: Question, said: Said) -> None:
         try:
             async with asyncio.timeout(self._settings.ask_within_s):
                 answer = await self._asker.ask(account, question)
@@ -163,7 +180,19 @@ class Sweep:
             said.found += answer.found
             said.not_found += not answer.found
 
-    async def _apply(self, said: Sequence[_Said]) -> None:
+    async def apply(self, said: Sequence[Said]) -> None:
+        """Applies what was answered; what cannot be is noted there."""
+        await self._outage.wait_out(lambda: self._apply(said))
+
+    async def settle(self, answered: Sequence[tuple[Taken, Said]]) -> None:
+        """Writes down what came of asking, once the answers are applied, and then makes the calls they want made."""
+        settled = [said.settled(taken) for taken, said in answered]
+        closed = await self._outage.wait_out(lambda: self._settle(settled))
+        self._count(settled, closed)
+        applied = [said for _, said in answered if not said.unapplied]
+        await asyncio.gather(*(self._asker.make(*then) for said in applied for then in said.then))
+
+    async def _apply(self, said: Sequence[Said]) -> None:
         if events := [event for it in said for event in it.events]:
             failed = await all_or_each(self._apply_together, events)
             for it in said:

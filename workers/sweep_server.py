@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final
@@ -67,6 +67,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
         follow_accounts()  # answers are signed with keys that are to be kept fresh, too
         accounts.on_change(follow_accounts)
+        accounts.on_change(policy.judge_anew)
         log.info("sweep_started", asks=sorted(name for name in accounts.gateways if asker.can_ask(name)))
         sweeps = [
             Sweep(
@@ -93,7 +94,15 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         ]
         follow = Follow(pool=pool, outage=outage, policy=lambda: policy.policy, now=clock.now)
         watch = PolicyWatch(policy, pool, outage)
-        silence, backfill = _gaps(settings, asker, pool=pool, outage=outage, policy=policy, stop=stop)
+        silence, backfill = _gaps(
+            accounts.gateways.keys(),
+            asker,
+            pool=pool,
+            outage=outage,
+            policy=policy,
+            calls_per_s=settings.ask.calls_per_s,
+            stop=stop,
+        )
         loops: list[tuple[str, Callable[[], Awaitable[int]], float]] = [
             *((f"sweep {number}", sweep.run_once, SWEEP_IDLE_S) for number, sweep in enumerate(sweeps)),
             *((f"fetch {number}", fetch.run_once, FETCH_IDLE_S) for number, fetch in enumerate(fetches)),
@@ -113,10 +122,16 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
 
 def _gaps(
-    settings: Settings, asker: Watched, *, pool: asyncpg.Pool, outage: Outage, policy: PolicyFile, stop: asyncio.Event
+    accounts: Collection[str],
+    asker: Watched,
+    *,
+    pool: asyncpg.Pool,
+    outage: Outage,
+    policy: PolicyFile,
+    calls_per_s: float,
+    stop: asyncio.Event,
 ) -> tuple[Silence, Backfill]:
-    """What finds and fills gaps in what webhooks tell."""
-    accounts, calls_per_s = sorted(settings.accounts), settings.ask.calls_per_s
+    """What finds and fills gaps in what webhooks tell, at the accounts as they are by then."""
     silence = Silence(
         pool=pool,
         watched=asker,

@@ -5,6 +5,7 @@ templates ──> story ──> voice.say: the signed delivery ──> the recei
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeAlias
 
 import msgspec
@@ -35,7 +36,8 @@ class Play(msgspec.Struct, frozen=True, kw_only=True):
     back so far, `parts` words of which each captures a part of the payment.  `payment_prefix` begins payment references
     in the shape of the gateway's own; without one the payment goes by its order's.
 
-    `renamed` is the id that the event of a delivery has where that is not the happening's own `event_id`.
+    `renamed` is the id that the event of a delivery has where that is not the happening's own `event_id`; `also` is
+    what a second event's id ends in, by the word that brings two.
 
     `new_voice` makes an account of that name with fresh keys, `impostor` the same account with keys that nobody
     configured (None where nothing is signed).  `settings` is what the configuration says of it, without `gateway` and
@@ -50,6 +52,7 @@ class Play(msgspec.Struct, frozen=True, kw_only=True):
     totals: frozenset[str] = frozenset()
     parts: frozenset[str] = frozenset()
     renamed: Callable[[Story, Happening], str] | None = None
+    also: Mapping[str, str] = MappingProxyType({})
     templates: tuple[Template, ...]
     currencies: tuple[str, ...]
     payment_prefix: str
@@ -69,4 +72,9 @@ class Play(msgspec.Struct, frozen=True, kw_only=True):
 
     def telling(self, story: Story) -> frozenset[str]:
         """The ids of the events that webhooks must bring into the order's history, each once."""
-        return frozenset(self.event_id(story, it) for it in story.happenings if self.tells(it.word))
+        return frozenset(name for it in story.happenings if self.tells(it.word) for name in self.event_ids(story, it))
+
+    def event_ids(self, story: Story, happening: Happening) -> list[str]:
+        """The ids of all events in the happening's delivery."""
+        own = self.event_id(story, happening)
+        return [own, f"{own}:{self.also[happening.word]}"] if happening.word in self.also else [own]

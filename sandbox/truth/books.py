@@ -27,6 +27,7 @@ class PaymentState(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     SUCCEEDED = "succeeded"
+    REVERSED = "reversed"  # the gateway took the success back: what is captured later counts again
 
 
 class RefundState(StrEnum):
@@ -99,6 +100,10 @@ def _written(books: Known, happening: Happening, play: "Play") -> Known:
         case PaymentState.SUCCEEDED:
             paid = {"paid_at": happening.at, "captured": happening.amount}
             return msgspec.structs.replace(books, state=state, word=happening.word, at=happening.at, **paid)
+        case PaymentState.REVERSED:
+            return msgspec.structs.replace(
+                books, state=state, word=happening.word, at=happening.at, paid_at=None, captured=0
+            )
         case PaymentState():
             return msgspec.structs.replace(books, state=state, word=happening.word, at=happening.at)
 

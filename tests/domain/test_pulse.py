@@ -5,7 +5,7 @@ import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tillkeeper.domain.policy import SilencePolicy
@@ -75,8 +75,39 @@ def test_a_shop_that_sleeps_is_not_missed_at_night():
         return 40 if 8 <= hour.hour < 23 else 0
 
     evening = a_pulse(by_day, last_at=MONDAY + 20 * DAY + timedelta(hours=22, minutes=59))
-    morning = timedelta(hours=9, minutes=1)  # from one minute to eleven until eight
+    morning = timedelta(
+        hours=10, minutes=1
+    )  # from one minute to eleven until nine: it may have opened by a changed clock
     assert morning < silent_after(evening) < morning + 15 * MINUTE
+
+
+@settings(max_examples=30)
+@given(
+    opens=st.integers(6, 11),
+    closes=st.integers(18, 23),
+    minutes=st.integers(5, 60),
+    by=st.sampled_from([-1, 1]),
+    since=st.integers(0, 27),
+)
+def test_a_change_of_the_payers_clocks_alarms_on_no_morning_after_it(opens, closes, minutes, by, since):
+    """Looked at `since` days after the change, before which the same shop kept hours that are `by` hours off."""
+    change = NOW - since * DAY - timedelta(hours=9)  # at three in the night
+
+    def heard(hour):
+        return minutes if opens <= (hour if hour < change else hour + by * HOUR).hour < closes else 0
+
+    last_evening = max(hour for n in range(24) if heard(hour := NOW - 7 * HOUR - n * HOUR))
+    this_morning = min(hour for n in range(24) if heard(hour := last_evening + (n + 1) * HOUR))
+    pulse = a_pulse(heard, first=MONDAY - 7 * DAY, last_at=last_evening + 59 * MINUTE)
+    assert not is_silent(pulse, POLICY, this_morning)
+
+
+@pytest.mark.parametrize("hours", [range(24), range(8, 23), range(9, 10)])
+def test_an_account_that_went_down_is_found_whenever_it_should_talk(hours):
+    pulse = a_pulse(
+        lambda hour: 40 if hour.hour in hours else 0, last_at=MONDAY + 20 * DAY + timedelta(hours=9, minutes=30)
+    )
+    assert silent_after(pulse) <= DAY + 2 * HOUR
 
 
 def test_a_shop_that_rests_at_the_weekend_is_not_missed_on_its_second_one():
@@ -84,7 +115,7 @@ def test_a_shop_that_rests_at_the_weekend_is_not_missed_on_its_second_one():
         return 40 if hour.weekday() < 5 else 0
 
     friday_night = MONDAY + 12 * DAY - MINUTE
-    assert silent_after(a_pulse(on_weekdays, last_at=friday_night)) > 2 * DAY
+    assert silent_after(a_pulse(on_weekdays, last_at=friday_night), step=10 * MINUTE) > 2 * DAY
 
 
 def test_a_gap_of_days_is_no_example_of_itself():

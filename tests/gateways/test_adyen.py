@@ -10,13 +10,15 @@ from specimen import NOW, request_of
 from told_plays import Told, impostor_of, with_amount_raised
 
 from sandbox.plays.adyen import PLAY, adyen_delivery, adyen_item, adyen_signed
-from tillkeeper.domain.concerns import concerns
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order import Order, Status, summarize
-from tillkeeper.gateways.adyen import ITEMS_MAX, RAW_REASONS, READERS, REASONS, Adyen, AdyenSettings
+from tillkeeper.gateways.adyen import Adyen, AdyenSettings
+from tillkeeper.gateways.adyen_codes import OF_NO_ORDER, READERS
+from tillkeeper.gateways.adyen_items import ITEMS_MAX, RAW_REASONS, REASONS
 from tillkeeper.gateways.base import BadPayload, BadSignature, CannotAsk, Question, Step
+from tillkeeper.gateways.unknown import UnknownWord, unknown_words
 
 KEY = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"
 OLDER = "DFB1EB5485895CFA84146406857104ABB4CBCABDC8AAF103A624C8F6A3EAAB00"
@@ -213,19 +215,21 @@ def test_the_other_environment_is_refused(told, live):
 
 # Events.
 
+UNDONE = (Kind.PAYMENT_CANCELLED, Kind.PAYMENT_REVERSED)
 AUTO = {
     ("AUTHORISATION", "true"): Kind.PAYMENT_SUCCEEDED,
     ("AUTHORISATION", "false"): Kind.PAYMENT_FAILED,
+    ("AUTHORISATION_ADJUSTMENT", "true"): None,
     ("PENDING", "true"): Kind.PAYMENT_PENDING,
-    ("CAPTURE", "true"): None,
+    ("CAPTURE", "true"): Kind.PAYMENT_SUCCEEDED,
     ("CAPTURE", "false"): None,
-    ("CAPTURE_FAILED", "true"): Kind.DISPUTE_LOST,
-    ("CANCELLATION", "true"): Kind.REFUND_SUCCEEDED,
+    ("CAPTURE_FAILED", "true"): Kind.PAYMENT_REVERSED,
+    ("CANCELLATION", "true"): UNDONE,
     ("CANCELLATION", "false"): None,
-    ("TECHNICAL_CANCEL", "true"): Kind.REFUND_SUCCEEDED,
+    ("TECHNICAL_CANCEL", "true"): UNDONE,
     ("CANCEL_OR_REFUND", "true"): Kind.REFUND_SUCCEEDED,
     ("CANCEL_OR_REFUND", "false"): Kind.REFUND_FAILED,
-    ("EXPIRE", "true"): Kind.DISPUTE_LOST,
+    ("EXPIRE", "true"): UNDONE,
     ("OFFER_CLOSED", "true"): Kind.PAYMENT_CANCELLED,
     ("REFUND", "true"): Kind.REFUND_SUCCEEDED,
     ("REFUND", "false"): Kind.REFUND_FAILED,
@@ -234,8 +238,11 @@ AUTO = {
     ("REFUND_FAILED", "false"): Kind.REFUND_FAILED,
     ("REFUNDED_REVERSED", "true"): Kind.REFUND_FAILED,
     ("REQUEST_FOR_INFORMATION", "true"): Kind.DISPUTE_OPENED,
+    ("INFORMATION_SUPPLIED", "true"): Kind.DISPUTE_OPENED,
     ("NOTIFICATION_OF_CHARGEBACK", "true"): Kind.DISPUTE_OPENED,
     ("CHARGEBACK", "true"): Kind.DISPUTE_OPENED,
+    ("DISPUTE_OPENED_WITH_CHARGEBACK", "true"): Kind.DISPUTE_OPENED,
+    ("DISPUTE_DEFENSE_PERIOD_ENDED", "true"): Kind.DISPUTE_OPENED,
     ("CHARGEBACK_REVERSED", "true"): Kind.DISPUTE_WON,
     ("ISSUER_RESPONSE_TIMEFRAME_EXPIRED", "true"): Kind.DISPUTE_WON,
     ("PREARBITRATION_WON", "true"): Kind.DISPUTE_WON,
@@ -245,17 +252,18 @@ AUTO = {
     ("SCHEME_ARBITRATION_LOST", "true"): Kind.DISPUTE_LOST,
     ("REPORT_AVAILABLE", "true"): None,
     ("NOTIFICATION_OF_FRAUD", "true"): None,
-    ("AUTHORISATION_ADJUSTMENT", "true"): None,
     ("SOMETHING_NEW", "perhaps"): None,
 }
 MANUAL = AUTO | {
     ("AUTHORISATION", "true"): Kind.PAYMENT_AUTHORIZED,
+    ("AUTHORISATION_ADJUSTMENT", "true"): Kind.PAYMENT_AUTHORIZED,
+    ("AUTHORISATION_ADJUSTMENT", "false"): None,
     ("CAPTURE", "true"): Kind.PAYMENT_SUCCEEDED,
     ("CAPTURE", "false"): None,
     ("CANCELLATION", "true"): Kind.PAYMENT_CANCELLED,
     ("TECHNICAL_CANCEL", "true"): Kind.PAYMENT_CANCELLED,
     ("EXPIRE", "true"): Kind.PAYMENT_CANCELLED,
-    ("CANCEL_OR_REFUND", "true"): (Kind.PAYMENT_CANCELLED, Kind.DISPUTE_OPENED),
+    ("CANCEL_OR_REFUND", "true"): UNDONE,
 }
 
 
@@ -271,7 +279,7 @@ def test_every_code_with_its_outcome(auto_capture, said, kind):
     assert tuple(it.kind for it in events) == kinds
     for event in events:
         ref = PAYMENT if event.payment_ref == event.event_id.partition(":")[0] else MODIFICATION
-        assert event.event_id in (f"{ref}:{code}:{success}", f"{ref}:{code}:{success}:disputed")
+        assert event.event_id in (f"{ref}:{code}:{success}", f"{ref}:{code}:{success}:reversed")
         assert (event.payment_ref, event.order_ref) == (PAYMENT, "ORDER-1")
         assert event.occurred_at == NOW
         assert event.method == "visa"
@@ -280,6 +288,21 @@ def test_every_code_with_its_outcome(auto_capture, said, kind):
 
 def test_every_code_that_is_read_is_in_the_table():
     assert {code for (code, _), kind in MANUAL.items() if kind is not None} == READERS.keys()
+
+
+@pytest.mark.parametrize(
+    ("code", "success", "noted"),
+    [
+        ("SOMETHING_NEW", "true", [UnknownWord("eventCode", "SOMETHING_NEW")]),
+        ("AUTHORISATION", "True", [UnknownWord("success", "True")]),
+        ("AUTHORISATION", "1", [UnknownWord("success", "1")]),
+        *((code, "true", []) for code in sorted(OF_NO_ORDER)),
+    ],
+)
+def test_what_nobody_knows_is_noted_and_refuses_nothing(code, success, noted):
+    with unknown_words() as words:
+        assert [it.kind for it in events_of(an_item(code, success), an_item("REFUND"))] == [Kind.REFUND_SUCCEEDED]
+    assert list(words) == noted
 
 
 def test_what_is_authorized_is_paid_or_not_yet():
@@ -310,11 +333,15 @@ def test_older_dispute_webhooks_name_the_payment_alone(code):
     assert (event.payment_ref, event.dispute_ref) == (PAYMENT, PAYMENT)
 
 
-def test_a_failed_capture_is_a_loss_under_a_name_of_its_own():
-    event = event_of("CAPTURE_FAILED", auto_capture=False)
-    assert (event.kind, event.payment_ref) == (Kind.DISPUTE_LOST, PAYMENT)
-    assert event.dispute_ref == f"{MODIFICATION}:capture_failed"
-    assert event.amount == 12900
+def test_a_failed_capture_undoes_the_capture_that_it_names_or_all_that_counted_at_once():
+    by_hand, at_once = event_of("CAPTURE_FAILED", auto_capture=False), event_of("CAPTURE_FAILED")
+    assert (by_hand.payment_ref, by_hand.capture_ref, by_hand.amount) == (PAYMENT, MODIFICATION, 12900)
+    assert (at_once.payment_ref, at_once.capture_ref) == (PAYMENT, None)
+
+
+def test_a_dispute_that_nobody_defended_in_time_is_lost_if_adyen_says_so():
+    lost = event_of("DISPUTE_DEFENSE_PERIOD_ENDED", additionalData={"disputeStatus": "Lost"})
+    assert (lost.kind, lost.dispute_ref) == (Kind.DISPUTE_LOST, MODIFICATION)
 
 
 @pytest.mark.parametrize("action", ["cancel", "refund", None, 7])
@@ -325,10 +352,9 @@ def test_what_is_not_signed_does_not_decide_what_a_reversal_was(action, auto_cap
     assert events_of(said, gateway=gateway) == events_of(an_item("CANCEL_OR_REFUND"), gateway=gateway)
 
 
-@pytest.mark.parametrize("code", ["CANCELLATION", "CANCEL_OR_REFUND"])
-def test_what_goes_back_without_an_amount_is_not_lost_silently(code):
-    event = event_of(code, value=0)
-    assert (event.kind, event.dispute_ref) == (Kind.DISPUTE_LOST, f"{MODIFICATION}:{code.lower()}")
+def test_what_goes_back_without_an_amount_is_undone():
+    events = events_of(an_item("CANCEL_OR_REFUND", value=0))
+    assert [(it.kind, it.capture_ref, it.amount) for it in events] == [(kind, None, None) for kind in UNDONE]
 
 
 def test_what_is_over_says_why_and_asks_for_nothing():
@@ -354,12 +380,6 @@ def test_a_repetition_is_known_whatever_else_it_says():
     later = an_item(reason="other", eventDate=(NOW + timedelta(days=1)).isoformat())
     assert events_of(later)[0].event_id == events_of(an_item())[0].event_id
     assert event_of(success="false").event_id != event_of().event_id
-
-
-@pytest.mark.parametrize("success", ["True", "1", "yes"])
-def test_success_is_told_in_two_words_only(success):
-    with pytest.raises(BadPayload):
-        event_of(success=success)
 
 
 def test_a_capture_that_names_no_payment_has_no_place():
@@ -504,17 +524,97 @@ def test_a_reversal_is_never_lost_whichever_it_was():
     capture, reversal = ("CAPTURE", "true", 12900, "CAP1"), ("CANCEL_OR_REFUND", "true", 12900, "MOD1")
     assert status_of(AUTHORISED, reversal) == (Status.REFUNDED, 12900, 12900)
     assert status_of(AUTHORISED, reversal, auto_capture=False) == (Status.FAILED, 0, 0)
-    assert status_of(AUTHORISED, capture, reversal, auto_capture=False) == (Status.PAID, 12900, 0)
-    events = events_of(an_item(), an_item("CANCEL_OR_REFUND"), gateway=a_gateway(auto_capture=False))
-    assert [it.kind for it in concerns(ORDER, facts_of(events))] == ["disputed"]
-    assert len({it.event_id for it in events}) == 3
+    assert status_of(AUTHORISED, capture, reversal, auto_capture=False) == (Status.FAILED, 0, 0)
 
 
 @pytest.mark.parametrize("auto_capture", [True, False])
-def test_a_capture_that_failed_opens_a_case(auto_capture):
-    said = (an_item(), an_item("CAPTURE"), an_item("CAPTURE_FAILED"))
-    facts = facts_of(events_of(*said, gateway=a_gateway(auto_capture=auto_capture)))
-    assert [it.kind for it in concerns(ORDER, facts)] == ["disputed"]
+@pytest.mark.parametrize("undo", ["CAPTURE_FAILED", "CANCELLATION", "TECHNICAL_CANCEL", "EXPIRE"])
+def test_what_undoes_a_success_takes_its_money_back_and_a_later_capture_counts_again(auto_capture, undo):
+    capture = ("CAPTURE", "true", 12900, "CAP1")
+    paid = (AUTHORISED,) if auto_capture else (AUTHORISED, capture)
+    undone = (undo, "true", 12900, PAYMENT if undo == "EXPIRE" else "CAP1")
+    kept = not auto_capture and undo != "CAPTURE_FAILED"  # what was captured by hand stays, the rest was let go
+    after = (Status.PAID, 12900, 0) if kept else (Status.FAILED, 0, 0)
+    assert status_of(*paid, undone, auto_capture=auto_capture) == after
+    again = ("CAPTURE", "true", 12900, "CAP2")
+    if not kept:
+        assert status_of(*paid, undone, again, auto_capture=auto_capture) == (Status.PAID, 12900, 0)
+
+
+def test_only_the_capture_that_failed_is_undone():
+    parts = ("CAPTURE", "true", 12000, "CAP1"), ("CAPTURE", "true", 900, "CAP2")
+    failed = ("CAPTURE_FAILED", "true", 12000, "CAP1")
+    assert status_of(AUTHORISED, *parts, failed, auto_capture=False) == (Status.PARTIALLY_PAID, 900, 0)
+
+
+# Methods that keep to no account's capture mode.
+
+AT_ONCE = (
+    "ideal",
+    "iDEAL",
+    "alipay",
+    "alipay_hk",
+    "wechatpayQR",
+    "bcmc",
+    "eps",
+    "onlineBanking_PL",
+    "molpay_ebanking_fpx_MY",
+)
+BY_HAND = (
+    "klarna",
+    "klarna_account",
+    "klarna_paynow",
+    "afterpaytouch",
+    "affirm",
+    "ratepay_directdebit",
+    "facilypay_3x",
+)
+
+
+def paid_by(method, *codes, auto_capture, **settings):
+    values = {"AUTHORISATION": {}, "CAPTURE": {}}
+    items = [an_item(code, paymentMethod=method, **values[code]) for code in codes]
+    return settled(events_of(*items, gateway=a_gateway(auto_capture=auto_capture, **settings)))
+
+
+@pytest.mark.parametrize("method", AT_ONCE)
+def test_what_has_no_separate_capture_is_paid_once_authorized_at_any_account(method):
+    for auto_capture in (True, False):
+        assert paid_by(method, "AUTHORISATION", auto_capture=auto_capture) == (Status.PAID, 12900, 0)
+        assert paid_by(method, "AUTHORISATION", "CAPTURE", auto_capture=auto_capture) == (Status.PAID, 12900, 0)
+    nothing = {"methods_without_capture": []}
+    assert paid_by(method, "AUTHORISATION", auto_capture=False, **nothing) == (Status.PROCESSING, 0, 0)
+
+
+@pytest.mark.parametrize("method", BY_HAND)
+def test_what_is_captured_by_hand_is_paid_by_its_capture_at_any_account(method):
+    for auto_capture in (True, False):
+        assert paid_by(method, "AUTHORISATION", auto_capture=auto_capture) == (Status.PROCESSING, 0, 0)
+        assert paid_by(method, "AUTHORISATION", "CAPTURE", auto_capture=auto_capture) == (Status.PAID, 12900, 0)
+    nothing = {"methods_captured_by_hand": []}
+    assert paid_by(method, "AUTHORISATION", auto_capture=True, **nothing) == (Status.PAID, 12900, 0)
+
+
+@pytest.mark.parametrize("method", ["visa", "mc_applepay", "paypal", "idealized", None, 7, "x" * 300])
+def test_every_other_method_goes_by_the_account(method):
+    assert paid_by(method, "AUTHORISATION", auto_capture=False) == (Status.PROCESSING, 0, 0)
+    assert paid_by(method, "AUTHORISATION", auto_capture=True) == (Status.PAID, 12900, 0)
+
+
+def test_what_adyen_says_can_be_captured_does_not_count_before():
+    for operations, kind in (
+        (["CANCEL", "CAPTURE", "REFUND"], Kind.PAYMENT_AUTHORIZED),
+        (["REFUND"], Kind.PAYMENT_SUCCEEDED),
+        ("CAPTURE", Kind.PAYMENT_SUCCEEDED),
+    ):
+        assert event_of(auto_capture=False, paymentMethod="ideal", operations=operations).kind is kind
+
+
+@pytest.mark.parametrize("setting", ["methods_without_capture", "methods_captured_by_hand"])
+@pytest.mark.parametrize("name", ["", "*", "a b", "ideal**", "x" * 65])
+def test_a_setting_that_names_no_method_is_refused_at_the_start(setting, name):
+    with pytest.raises(ValidationError):
+        a_gateway(**{setting: [name]})
 
 
 # What it is asked, and what it answers.

@@ -12,7 +12,7 @@ import pytest
 from tests.store.factories import NOON, a_delivery, a_registration, an_event
 from tillkeeper.asking.client import NoAnswer
 from tillkeeper.domain.events import Evidence, Kind
-from tillkeeper.domain.fetching import GIVE_UP_AFTER, MISS_PAUSES, UNPROVEN_REST, Fetch, Finished, next_step
+from tillkeeper.domain.fetching import GIVE_UP_AFTER, MISS_PAUSES, UNPROVEN_REST, Fetch, Finished, GivenUp, next_step
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.base import Answer, Call, Question
 from tillkeeper.store.apply import apply_deliveries, replay
@@ -544,3 +544,19 @@ async def test_a_delivery_that_a_lane_hands_out_twice_wishes_once(pool):
     told = await books(pool)
     assert (told.fetches["wanted"], told.balances) == (1, True)
     assert await pool.fetchval("SELECT query FROM delivery") == "a=b"
+
+
+@pytest.mark.parametrize("outcome", ["found", "not_found", "no_answer"])
+async def test_what_is_settled_twice_counts_once_also_where_a_wish_came_meanwhile(pool, outcome):
+    await wished(pool, PAYMENT)
+    async with pool.acquire() as conn:
+        [taken] = await take_fetches(conn, limit=9, lease=LEASE, now=NOON)
+        await wished(pool, PAYMENT)
+        step = Finished(outcome) if outcome != "no_answer" else GivenUp()
+        settled = [
+            await settle_fetch(conn, taken, step, result=outcome, policy=Policy().cases, now=NOON) for _ in range(2)
+        ]
+    assert settled == [True, False]
+    [row] = await rows(pool)
+    assert (row["wishes"], row["found"] + row["not_found"] + row["given_up"]) == (2, 1)
+    assert (await books(pool)).balances

@@ -108,7 +108,7 @@ async def test_nothing_is_asked_about_what_is_unknown_settled_closed_held_or_wai
     await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [a_delivery(event)], policy=Policy(), now=NOON))
     await pool.execute("UPDATE orders SET closed_at = $1, due_at = NULL WHERE order_ref = 'closed'", NOON)
     await pool.execute("UPDATE orders SET held_until = $1 WHERE order_ref = 'held'", NOON + MINUTE)
-    await pool.execute("UPDATE orders SET ask_at = $1 WHERE order_ref = 'waiting'", NOON)
+    await pool.execute("UPDATE orders SET ask_at = $1, due_at = $1 WHERE order_ref = 'waiting'", NOON)
     for ref in ("paid", "closed", "held", "waiting", "unknown"):
         await hinted(hints, gateway, order_ref=ref)
     assert await asked(pool) == ["waiting"]

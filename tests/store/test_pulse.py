@@ -359,3 +359,13 @@ async def test_what_was_seen_while_the_database_was_away_is_told_later(pool, clo
     await postgres_server.start()
     await silence.run_once()
     assert await pool.fetchval("SELECT answered_at FROM pulse WHERE account = $1", STRIPE) == NOON
+
+
+async def test_an_account_that_is_configured_while_it_runs_is_watched_from_then_on(pool, clock):
+    accounts = {STRIPE: None}
+    silence = a_silence(pool, clock, accounts=accounts.keys())
+    await silence.run_once()
+    accounts[ALIPAY] = None
+    clock.at += MINUTE
+    await silence.run_once()
+    assert await pool.fetchval("SELECT count(*) FROM pulse") == 2

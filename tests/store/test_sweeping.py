@@ -548,3 +548,66 @@ async def test_a_reminder_that_a_changed_policy_has_at_another_moment_is_not_tol
     assert await topics(pool, "payer") == ["payer.processing"]
     await until(a_sweep(pool, gateways, clock, after), clock, HOUR)
     assert await topics(pool, "payer") == ["payer.processing"] * 2
+
+
+async def test_a_question_that_hangs_holds_back_the_answers_of_no_other_order(pool, sweep, clock, gateways):
+    for ref in ("A1", "A2", "A3"):
+        await registered(pool, ref)
+    goes_on, others = asyncio.Event(), iter(range(2, 9))
+
+    async def ask(_account, question):
+        if question.order_ref == "A1":
+            await goes_on.wait()
+        ref = f"pi_{next(others)}"
+        return Answer(found=True, events=(heard_of(question.order_ref, ref),))
+
+    gateways.ask = ask
+    clock.at += 3 * MINUTE
+    settle, settled, two_are_settled = sweep.settle, [], asyncio.Event()
+
+    async def counting(answered):
+        await settle(answered)
+        settled.extend(answered)
+        if len(settled) == 2:
+            two_are_settled.set()
+
+    sweep.settle = counting
+    running = asyncio.ensure_future(sweep.run_once())
+    await two_are_settled.wait()
+    assert [(await show(pool, ref))["status"] for ref in ("A2", "A3")] == ["paid", "paid"]
+    assert (await show(pool, "A1"))["status"] == "unpaid"
+    goes_on.set()
+    assert await running == 3
+    assert (await show(pool, "A1"))["status"] == "paid"
+
+
+def heard_of(order_ref, payment_ref):
+    return an_event(
+        evidence=Evidence.QUERY, event_id=f"query:{payment_ref}", order_ref=order_ref, payment_ref=payment_ref
+    )
+
+
+async def test_a_fault_of_ours_in_asking_about_one_order_keeps_no_other(pool, sweep, clock, gateways):
+    for ref in ("A1", "A2"):
+        await registered(pool, ref)
+
+    def says(_account, question):
+        return ZeroDivisionError() if question.order_ref == "A1" else Answer(found=True)
+
+    gateways.says = says
+    await until(sweep, clock, 3 * MINUTE)
+    assert sorted(result for *_, result in await rungs(pool)) == ["no answer: fault", "nothing new"]
+
+
+@pytest.mark.parametrize("moment", [3 * MINUTE, 2 * HOUR + 10 * MINUTE])  # of a question, of closing
+async def test_what_is_settled_twice_is_as_if_it_was_settled_once(pool, sweep, clock, moment):
+    await registered(pool, expires_at=NOON + 2 * HOUR)
+    clock.at = NOON + moment
+    _, taken = await sweep.take()
+    said = [await sweep.ask(it) for it in taken]
+    seen = []
+    for _ in range(3):
+        await sweep.apply(said)
+        await sweep.settle(list(zip(taken, said, strict=True)))
+        seen.append((await show(pool, "A1"), await rungs(pool), await topics(pool, "payer")))
+    assert seen[0] == seen[1] == seen[2]

@@ -409,6 +409,27 @@ def test_a_file_that_vanishes_is_told_and_taken_up_when_it_is_back(path):
     assert [it["event"] for it in logs] == ["policy_refused", "policy_taken"]
 
 
+def test_a_policy_that_names_an_account_before_it_is_configured_is_taken_up_with_the_account(path):
+    accounts = dict.fromkeys(ACCOUNTS)
+    file = PolicyFile(path, accounts.keys())
+    replace(path, f'{OTHER}\n[accounts.new-one.paid]\nquery = "1h"\n')
+    assert not any(file.look() for _ in range(3))
+    accounts["new-one"] = None
+    file.judge_anew()
+    assert [file.look(), file.look()] == [False, True]
+    assert unmatched_hours(file) == 2
+
+
+def test_every_process_that_follows_the_policy_follows_the_accounts_that_it_names():
+    """A process that keeps its first list refuses a policy for a new account for as long as it runs."""
+    for path in (*ROOT.glob("workers/*.py"), *ROOT.glob("ingest/*.py")):
+        text = path.read_text()
+        if "PolicyFile(" in text and "def serve" in text:
+            assert "PolicyFile(settings.policy, accounts.gateways.keys())" in text, path.name
+            assert "on_change(policy.judge_anew)" in text, path.name
+            assert "accounts.look_once" in text, path.name
+
+
 def test_a_config_map_of_kubernetes_is_noticed(tmp_path):
     """The file is a link through ..data, and ..data is what is swapped."""
     for name, text in (("first", ONE), ("second", OTHER)):

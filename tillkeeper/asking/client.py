@@ -167,6 +167,8 @@ class Asker:
 
         Raises nothing: what is not made now is made with the next answer.
         """
+        if account not in self._accounts:  # it is gone since it answered
+            return
         asked = self._accounts[account]
         for call in calls:
             try:

@@ -9,11 +9,16 @@ of the shares not heard, and what is told is a gap whose chance is below the pol
 
 Each heard minute begins a gap, and a day has 1,440: with a chance of one in a million that is less than one false alarm
 in two years for an account that never rests.  Days that are like no other (a holiday) are not learned, and may alarm.
+
+Hours are UTC's, and payers live by their own clocks, which change: for weeks afterwards everything comes an hour sooner
+or later than it was learned.  So a gap is also compared with the hours before and behind, as if the clocks had changed,
+once within it at most; what explains it best counts.
 """
 
 import math
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Final
 
@@ -26,6 +31,7 @@ MINUTES: Final = 60
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
 WEEK_DAYS: Final = 7
+SHIFTS: Final = (-1, 0, 1)  # hours: what a change of clocks moves
 
 
 class Pulse(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,14 +53,25 @@ def is_silent(pulse: Pulse, policy: SilencePolicy, now: datetime) -> bool:
 
 
 def log_chance(pulse: Pulse, now: datetime, *, enough: float = -math.inf) -> float:
-    """The logarithm of the chance that nothing is heard from the last time until now; at `enough` it stops to count."""
-    chance = 0.0
+    """The logarithm of the chance that nothing is heard from the last time until now; at `enough` it stops to count.
+
+    The best of what the clocks may have done: nothing, changed before the gap, or changed within it.
+    """
+    steady = dict.fromkeys(SHIFTS, 0.0)  # by shift: with the same one all the time
+    changed = dict(steady)  # and with another one before, at most an hour from it
+    share = cache(partial(usual_share, pulse))  # of each hour once, not with each shift
     hour = hour_of(pulse.last_at)
-    while hour < now and chance > enough:
+    while hour < now and max(changed.values()) > enough:
         begin, end = max(hour, pulse.last_at), min(hour + HOUR, now)
-        chance += (end - begin) / timedelta(minutes=1) * math.log1p(-usual_share(pulse, hour))
+        minutes = (end - begin) / timedelta(minutes=1)
+        quiet = {it: minutes * math.log1p(-share(hour + it * HOUR)) for it in SHIFTS}
+        changed = {
+            it: max(changed[it], *(steady[before] for before in SHIFTS if abs(before - it) <= 1)) + quiet[it]
+            for it in SHIFTS
+        }
+        steady = {it: steady[it] + quiet[it] for it in SHIFTS}
         hour += HOUR
-    return chance
+    return max(changed.values())
 
 
 def usual_share(pulse: Pulse, hour: datetime) -> float:

@@ -29,7 +29,9 @@ class PolicyFile:
         """Reads the file, or the default policy where none is named.  Raises BadPolicy."""
         self._path = path
         self._accounts = accounts
-        self._judged = signature_of(path) if path else ()  # before it is read: what is written meanwhile is seen later
+        self._judged: Signature | None = (
+            signature_of(path) if path else ()
+        )  # before it is read: what is written meanwhile is seen later
         self._coming: Signature | None = None
         self.policy: Policy = load_policy(path, accounts)
         self.digest = digest_of(self.policy)
@@ -66,6 +68,10 @@ class PolicyFile:
         except BadPolicy as error:
             self._refuse(error.problems)
             return False
+
+    def judge_anew(self) -> None:
+        """Has the file read again: the accounts that it may name are others by now."""
+        self._judged = self._coming = None
 
     def _take(self, policy: Policy) -> bool:
         digest, was_refused = digest_of(policy), bool(self.problems)

@@ -176,7 +176,7 @@ async def count_known(conn: Conn, events: Sequence[PaymentEvent]) -> int:
 
 # Each half begins with the condition of its index.  Those of which a payment is known come first, then the latest.
 OPEN_ORDERS = """
-SELECT o.id, o.ask_at FROM (
+SELECT o.id, o.ask_at IS NOT NULL AND o.due_at <= greatest(o.ask_at, $5) AS waits FROM (
     SELECT * FROM orders
     WHERE closed_at IS NULL AND status IN ('processing', 'partially_paid', 'refunding')
     UNION ALL
@@ -237,7 +237,7 @@ async def open_in(
         limit,
         since - UNDATED,
     )
-    ids = tuple(row["id"] for row in rows if row["ask_at"] is None)
+    ids = tuple(row["id"] for row in rows if not row["waits"])
     return Found(ids=ids, waiting=len(rows) - len(ids))
 
 
@@ -262,7 +262,7 @@ ASK = """
 WITH locked AS MATERIALIZED (
     SELECT id FROM orders WHERE id = ANY($1::bigint[]) AND closed_at IS NULL ORDER BY id FOR NO KEY UPDATE
 )
-UPDATE orders AS o SET ask_at = w.at, due_at = least(o.due_at, w.at)
+UPDATE orders AS o SET ask_at = least(o.ask_at, w.at), due_at = least(o.due_at, o.ask_at, w.at)
 FROM locked JOIN unnest($1::bigint[], $2::timestamptz[]) AS w (id, at) ON w.id = locked.id
 WHERE o.id = locked.id AND o.closed_at IS NULL
 RETURNING o.id, o.ask_at
@@ -270,7 +270,7 @@ RETURNING o.id, o.ask_at
 
 
 async def ask_about(conn: Conn, ids: Sequence[int], moments: Sequence[datetime]) -> dict[int, datetime]:
-    """Has the sweep ask about the orders, each at its moment, and whatever their ladders say."""
+    """Has the sweep ask about the orders, each at its moment or sooner if somebody wants that already."""
     return {row["id"]: row["ask_at"] for row in await conn.fetch(ASK, ids, moments)}
 
 

@@ -214,20 +214,21 @@ async def take_fetches(conn: Conn, *, limit: int, lease: timedelta, now: datetim
     ]
 
 
-# What was wished since it was taken is still open: it is asked at once, but for what anybody can cause ($9).
+# What was wished since it was taken is still open: it is asked at once, but for what anybody can cause ($9).  A claim
+# ends with its settling: settled again it counts nothing twice.
 FINISH = """
 UPDATE fetches
 SET found = found + $3, not_found = not_found + $4, given_up = given_up + $5, result = $6, finished_at = $7,
     failures = 0, misses = 0, taken_until = '-infinity',
     wanted_at = CASE WHEN wishes > $8 THEN $7 ELSE wanted_at END,
     due_at = CASE WHEN wishes > $8 THEN $7 + CASE WHEN proven THEN '0' ELSE $9::interval END END
-WHERE id = $1 AND taken = $2
+WHERE id = $1 AND taken = $2 AND taken_until > '-infinity'
 RETURNING 1
 """
 
 PUT_OFF = """
 UPDATE fetches SET due_at = $3, failures = $4, misses = $5, result = $6, taken_until = '-infinity'
-WHERE id = $1 AND taken = $2
+WHERE id = $1 AND taken = $2 AND taken_until > '-infinity'
 RETURNING 1
 """
 

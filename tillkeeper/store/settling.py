@@ -1,6 +1,6 @@
 """What comes of asking about orders that were due: results of rungs, closings, and doubts that keep an order open."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -52,34 +52,40 @@ async def settle(conn: Conn, settled: Sequence[Settled], *, policy: Policy, now:
     """Writes what came of asking, once the answers are applied; returns how many orders it closed.
 
     An order that moved meanwhile climbs another ladder, and one whose lease ran out is another sweeper's: of those
-    only the results are written.
+    only the results are written, and that a wish is fulfilled.
     """
     if not settled:
         return 0
     orders = await open_orders(conn, {it.taken.order.id for it in settled})
     await conn.execute(RESULTS, as_json([_result_row(it, now) for it in settled]))
-    await _mind_unapplied(conn, [(orders[it.taken.order.id], it) for it in settled], policy, now)
-    mine = [
-        (orders[it.taken.order.id], it)
-        for it in settled
-        if orders[it.taken.order.id].spell == it.taken.order.spell
-        and orders[it.taken.order.id].due_at == it.taken.leased_until
-    ]
+    pairs = [(orders[it.taken.order.id], it) for it in settled]
+    await _mind_unapplied(conn, pairs, policy, now)
+    leased = [(order, it) for order, it in pairs if order.due_at == it.taken.leased_until]
+    wished = [(order, it) for order, it in pairs if order.ask_at == it.taken.leased_until]
+    for order, it in wished:
+        order.ask_at = None if it.result == CANNOT_ASK else _retry_at(it, now)
+    mine = [(order, it) for order, it in leased if order.spell == it.taken.order.spell]
     expired = [(order, it) for order, it in mine if it.taken.rung.action is Action.CLOSE and _is_idle(order)]
     closing = [order for order, it in expired if it.answered and not money_is_unclear(order)]
     doubts = [doubt for order, it in expired if order not in closing for doubt in _doubts(order, it)]
     await _close(conn, closing, now)
     await open_cases(conn, doubts, policy=policy.cases, now=now)
     await _mind_askable(conn, [order for order, it in expired if it.answered], now)
-    climbs = await climbs_of(conn, [order for order, _ in mine])
-    due = []
-    for order, _ in mine:
-        if order not in closing:
-            climb = climbs[order.id]
-            at = _next_look(order, climb, policy, now)
-            due.append({"id": order.id, "due_at": at, "ask_at": order.ask_at})
-    await write_due(conn, due)
+    looked_at = {order.id: order for order, _ in (*mine, *wished) if order not in closing}
+    await _look_again(conn, looked_at.values(), {order.id for order, _ in leased}, policy, now)
     return len(closing)
+
+
+async def _look_again(
+    conn: Conn, looked_at: Collection[OpenOrder], leased: Collection[int], policy: Policy, now: datetime
+) -> None:
+    """When each is looked at next; one that is not leased any more has its moment already."""
+    climbs = await climbs_of(conn, looked_at)
+    due: list[dict[str, object]] = []
+    for order in looked_at:
+        at = _next_look(order, climbs[order.id], policy, now) if order.id in leased else order.due_at
+        due.append({"id": order.id, "due_at": at, "ask_at": order.ask_at})
+    await write_due(conn, due)
 
 
 UNAPPLIED: Final = "answer_not_applied"

@@ -180,7 +180,7 @@ def _climb(it: OpenOrder, climb: Climbed, work: _Pass) -> None:
         _look_again(it, it.held_until, work)
         return
     if it.ask_at is not None and it.ask_at <= work.now:
-        _ask(it, Rung(action=Action.QUERY, at=it.ask_at), work)
+        _ask_as_wished(it, it.ask_at, climb, work)
         return
     for _ in range(RUNGS_MAX):
         match next_rung(ladder_of(it, climb, work.policy), it.standing(climb.climbed), work.now):
@@ -241,8 +241,17 @@ def after(decision: Wait | Done, climb: Climbed, it: OpenOrder) -> datetime | No
 
 def _ask(it: OpenOrder, rung: Rung, work: _Pass, *, tries: int = 1) -> None:
     work.rungs.append(_row(it, rung, work.now, tries=tries, retry_at=work.leased_until))
-    work.due.append({"id": it.id, "due_at": work.leased_until, "ask_at": None if it.ask_at == rung.at else it.ask_at})
+    work.due.append({"id": it.id, "due_at": work.leased_until, "ask_at": it.ask_at})
     work.asking.append(Taken(order=it, rung=rung, tries=tries, leased_until=work.leased_until))
+
+
+def _ask_as_wished(it: OpenOrder, at: datetime, climb: Climbed, work: _Pass) -> None:
+    """Asks because somebody wants it.  The wish stands until it is answered, whatever moves the order meanwhile."""
+    it.ask_at = work.leased_until
+    if climb.retry is not None and climb.retry.at <= work.now:
+        _ask(it, climb.retry.rung, work, tries=climb.retry.tries + 1)
+    else:
+        _ask(it, Rung(action=Action.QUERY, at=at), work)
 
 
 def _look_again(it: OpenOrder, due_at: datetime | None, work: _Pass) -> None:
