@@ -232,13 +232,14 @@ CREATE TABLE IF NOT EXISTS act (
 CREATE INDEX IF NOT EXISTS act_of_order ON act (order_id);
 
 -- What a person must look at.  (kind, subject) opens once, however often the cause is seen; one that closed itself may
--- open again, one that a person resolved stays resolved unless more money than they knew of comes in.
+-- open again, one that a person resolved stays resolved while things stand as they did then, and no more money comes in.
 CREATE TABLE IF NOT EXISTS cases (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kind          text NOT NULL,
     subject       text NOT NULL,
     order_id      bigint REFERENCES orders,
     account       text,
+    state         text,  -- how things stand, in a few words; '' once the cause of a resolved one is gone
     details       jsonb NOT NULL,
     level         integer NOT NULL DEFAULT 1 CHECK (level BETWEEN 1 AND 9),
     owner         text,
@@ -352,6 +353,17 @@ CREATE TABLE IF NOT EXISTS key_use (
     PRIMARY KEY (account, key)
 );
 
+-- Words of gateways that stand in no list of ours (a new status, reason or type): nothing is refused or guessed for them.
+CREATE TABLE IF NOT EXISTS unknown_word (
+    account   text NOT NULL,
+    field     text NOT NULL,
+    word      text NOT NULL,
+    first_at  timestamptz NOT NULL,
+    last_at   timestamptz NOT NULL,
+    seen      bigint NOT NULL CHECK (seen > 0),
+    PRIMARY KEY (account, field, word)
+);
+
 -- What addresses of gateways yielded for keys that deliveries named, for receivers that start (tillkeeper/asking/keys.py).
 -- None of it is secret, and none is believed for standing here: the gateway's file checks it as what was just fetched.
 CREATE TABLE IF NOT EXISTS learnt_key (
@@ -440,6 +452,7 @@ CREATE INDEX IF NOT EXISTS hint_of_order ON hint (order_id, at);
 ALTER TABLE orders ADD COLUMN IF NOT EXISTS discount_minor bigint NOT NULL DEFAULT 0 CHECK (discount_minor >= 0);
 ALTER TABLE inbox ADD COLUMN IF NOT EXISTS discount_minor bigint, ADD COLUMN IF NOT EXISTS has_refunds boolean,
     ADD COLUMN IF NOT EXISTS as_of timestamptz;
+ALTER TABLE cases ADD COLUMN IF NOT EXISTS state text;
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'orders'::regclass AND conname = 'paid_means_covered'

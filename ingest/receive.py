@@ -25,6 +25,7 @@ from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.fetching import Fetch
 from tillkeeper.gateways.base import BadPayload, BadSignature, Gateway, Refused, Request, Step
 from tillkeeper.gateways.fetching import fetches_of
+from tillkeeper.gateways.unknown import unknown_words
 from tillkeeper.lanes.base import Unavailable
 
 log = structlog.get_logger()
@@ -57,6 +58,7 @@ class Accepts(Protocol):
         events: tuple[PaymentEvent, ...],
         fetches: tuple[Fetch, ...],
         query: str,
+        unknown: tuple[tuple[str, str], ...],
     ) -> str:
         """The name of the lane that made the delivery durable.  Raises Unavailable."""
         ...
@@ -122,7 +124,8 @@ class AccountReceiver:
                 if refused.step is not Step.KEY or not await self._keys.fetch_for(asked):
                     raise
                 verified = self._gateway.verify(asked, received_at)
-            events, fetches = self._gateway.parse(verified), fetches_of(self._gateway, verified)
+            with unknown_words() as words:
+                events, fetches = self._gateway.parse(verified), fetches_of(self._gateway, verified)
         except (BadSignature, BadPayload) as refused:
             return self._examine(request, asked, refused)
         except Refused as refused:
@@ -140,6 +143,7 @@ class AccountReceiver:
                 events=events,
                 fetches=fetches,
                 query=query,
+                unknown=tuple((it.field, it.word) for it in words),
             )
         except Unavailable as unavailable:
             return self._refuse_for_now(unavailable, "not_durable")

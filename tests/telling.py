@@ -32,6 +32,7 @@ from tillkeeper.gateways.base import (
     Verified,
 )
 from tillkeeper.gateways.fields import text_or_none
+from tillkeeper.gateways.unknown import unknown_word
 
 OK, NOT_FOUND, DENIED = 200, 404, 401
 KINDS = {"open": Kind.PAYMENT_PENDING, "paid": Kind.PAYMENT_SUCCEEDED, "failed": Kind.PAYMENT_FAILED}
@@ -81,6 +82,8 @@ class Telling(Gateway):
 
     def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
         told = strictjson.loads(verified.content)
+        if (mood := text_or_none(told, "mood")) not in {None, "good"}:
+            unknown_word("mood", mood)
         payment_ref, refund_ref = text_or_none(told, "payment"), text_or_none(told, "refund")
         if refund_ref:
             return (Question(about="refund", payment_ref=payment_ref, refund_ref=refund_ref),)
@@ -115,6 +118,9 @@ class Telling(Gateway):
         if heard.status != OK:
             raise AskAgain(f"status {heard.status}")
         told = msgspec.json.decode(heard.body)
+        if told["status"] not in KINDS:
+            unknown_word("status", told["status"])
+            return Answer(found=True)
         event = queried(
             PaymentEvent(
                 event_id="-",

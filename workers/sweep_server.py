@@ -29,6 +29,7 @@ from workers.health import listening
 from workers.outage import Outage, Stopped
 from workers.silence import Silence, Watched
 from workers.sweep import Sweep
+from workers.words import Words
 
 log = structlog.get_logger()
 
@@ -39,6 +40,7 @@ FETCH_IDLE_S: Final = 0.5  # a payer waits for it; a look at nothing due costs a
 FOLLOW_IDLE_S: Final = 5.0
 SILENCE_IDLE_S: Final = 10.0  # minutes matter, not seconds
 BACKFILL_IDLE_S: Final = 5.0
+WORDS_IDLE_S: Final = 10.0
 ORDERS_ANEW: Final = 1_000  # looked at anew in one go after a change of policy
 STOP_S: Final = 45.0  # questions under way are waited for; what is not settled by then is as after a kill
 POOL_CONNECTIONS: Final = 8
@@ -103,6 +105,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             calls_per_s=settings.ask.calls_per_s,
             stop=stop,
         )
+        words = Words(pool=pool, take=asks.take_unknown, outage=outage, now=clock.now)
         loops: list[tuple[str, Callable[[], Awaitable[int]], float]] = [
             *((f"sweep {number}", sweep.run_once, SWEEP_IDLE_S) for number, sweep in enumerate(sweeps)),
             *((f"fetch {number}", fetch.run_once, FETCH_IDLE_S) for number, fetch in enumerate(fetches)),
@@ -111,6 +114,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             ("accounts", accounts.look_once, ACCOUNTS_LOOK_EVERY_S),
             ("silence", silence.run_once, SILENCE_IDLE_S),
             ("backfill", backfill.run_once, BACKFILL_IDLE_S),
+            ("words", words.run_once, WORDS_IDLE_S),
         ]
         running = [
             start(keep_running(run_once, name=name, stop=stop, idle_s=idle_s), name=name)

@@ -35,6 +35,19 @@ R1 = Implied(account="stripe-main", refund_ref="r1")
          + [an_event(GIVEN_BACK, refund_ref="r1", amount=30, payment_ref=None)], ()),
         ([an_event(Kind.DISPUTE_OPENED, dispute_ref="d1")], (P1,)),
         ([an_event(Kind.DISPUTE_OPENED, dispute_ref="d1", payment_ref=None)], (Implied(account="stripe-main"),)),
+        # A success was taken back that was not heard of.
+        ([an_event(Kind.PAYMENT_REVERSED)], (P1,)),
+        ([an_event(PAID), an_event(Kind.PAYMENT_REVERSED, 1)], ()),
+        ([an_event(PAID, capture_ref="c1"), an_event(Kind.PAYMENT_REVERSED, 1, capture_ref="c1")], ()),
+        ([an_event(PAID, capture_ref="c1"), an_event(Kind.PAYMENT_REVERSED, 1, capture_ref="c2")], (P1,)),
+        ([an_event(Kind.PAYMENT_REVERSED, account="stranger")], ()),
+        # The gateway says that something went back, and a refund that is known pends.
+        ([an_event(PAID, has_refunds=True)], ()),
+        (
+            [an_event(PAID, has_refunds=True), an_event(Kind.REFUND_PENDING, refund_ref="r1", amount=30)],
+            (Implied(account="stripe-main", payment_ref="p1", refund_ref="r1"),),
+        ),
+        ([an_event(PAID, has_refunds=True), an_event(GIVEN_BACK, refund_ref="r1", amount=30)], ()),
         # More went back than came in: a capture was not heard of.
         ([an_event(PAID, amount=40), an_event(GIVEN_BACK, total=60)], (P1,)),
         ([an_event(PAID, amount=40), an_event(GIVEN_BACK, total=40)], ()),

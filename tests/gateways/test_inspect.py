@@ -234,6 +234,14 @@ def test_a_capture_that_says_only_that_something_changed_shows_what_is_asked():
     assert not found["verified"]
 
 
+def test_a_capture_shows_the_words_that_no_list_of_ours_has():
+    accounts = {"telling-main": Telling("telling-main")}
+    file = {"url": "/webhooks/telling-main?key=key-of-the-tests", "headers": {}}
+    file["body"] = '{"payment": "tr_1", "mood": "odd"}'
+    found = inspect_request(json.dumps(file).encode(), accounts, None, None, default_now=NOW)
+    assert (found["verified"], found["unknown"]) == (True, [{"field": "mood", "word": "odd"}])
+
+
 def test_a_capture_that_nobody_signed_is_not_shown_as_proven():
     accounts = {"telling-main": Telling("telling-main", unsigned=True)}
 

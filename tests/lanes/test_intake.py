@@ -81,7 +81,7 @@ async def test_without_a_broker_deliveries_go_to_the_spool_numbered_without_gaps
 async def test_a_delivery_comes_out_as_it_went_in(spooling: Places, spool_lane):
     events = (an_event(amount=1290, currency="CNY"), an_event(event_id="evt_2"))
     fetches = (Fetch(about="refund", refund_ref="re_1", proven=False),)
-    told = {"events": events, "fetches": fetches, "query": "source=1"}
+    told = {"events": events, "fetches": fetches, "query": "source=1", "unknown": [("status", "moon")]}
     await accept(spooling.intake, b"\x00\xff", headers=[("Stripe-Signature", "t=1")], key="1", **told)
     await spooling.fetch(await spool_lane.receiver())
     [envelope] = spooling.envelopes
@@ -90,6 +90,7 @@ async def test_a_delivery_comes_out_as_it_went_in(spooling: Places, spool_lane):
     assert (delivery.account, delivery.received_at, delivery.key) == ("shop", RECEIVED_AT, "1")
     assert (delivery.headers, delivery.body) == ((("Stripe-Signature", "t=1"),), b"\x00\xff")
     assert (delivery.events, delivery.fetches, delivery.query) == (events, fetches, "source=1")
+    assert delivery.unknown == (("status", "moon"),)
 
 
 async def test_text_that_no_message_can_carry_hurts_nobody_else(spooling: Places, spool_lane):

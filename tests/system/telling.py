@@ -31,6 +31,7 @@ from tillkeeper.policy import PolicyFile
 from workers.apply import ApplyLoop
 from workers.fetch import FetchLoop
 from workers.outage import Outage
+from workers.words import Words
 
 
 class Api:
@@ -104,12 +105,12 @@ async def receiver(database: str, *gateways: Telling) -> AsyncIterator[int]:
 class Workers:
     """The apply loop of the PostgreSQL lane, and the loop that asks."""
 
-    def __init__(self, apply: ApplyLoop, fetch: FetchLoop) -> None:
-        self.apply, self.fetch = apply, fetch
+    def __init__(self, apply: ApplyLoop, fetch: FetchLoop, words: Words) -> None:
+        self.apply, self.fetch, self.words = apply, fetch, words
 
     async def run(self) -> None:
         """Until there is nothing to do at the moment."""
-        while await self.apply.run_once() + await self.fetch.run_once():
+        while await self.apply.run_once() + await self.fetch.run_once() + await self.words.run_once():
             pass
 
 
@@ -122,5 +123,6 @@ async def workers(database: str, pool: asyncpg.Pool, *gateways: Telling) -> Asyn
         lane = await SpoolReceiver.open(pool, database)
         given = {"pool": pool, "outage": outage, "policy": lambda: policy.policy, "now": clock.now}
         apply = ApplyLoop(lane=lane, batch_events=100, **given)
-        yield Workers(apply, FetchLoop(asker=asker, jitter=random.uniform, ask_within_s=5.0, **given))
+        words = Words(pool=pool, take=asker.take_unknown, outage=outage, now=clock.now)
+        yield Workers(apply, FetchLoop(asker=asker, jitter=random.uniform, ask_within_s=5.0, **given), words)
         await lane.close()

@@ -57,6 +57,7 @@ COMMANDS = [
     "order close",
     "order ask",
     "stuck",
+    "words",
     "cases",
     "case show",
     "case assign",

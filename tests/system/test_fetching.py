@@ -16,6 +16,7 @@ from tillkeeper.domain.fetching import Fetch
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.audit import audit
 from tillkeeper.store.orders import history, register, show
+from tillkeeper.store.unknown_words import words_met
 
 QUERY = "key=key-of-the-tests"
 SIGNED = f"/webhooks/telling-main?{QUERY}"
@@ -217,3 +218,17 @@ async def test_whoever_posts_has_keys_fetched_a_few_times_a_minute_and_no_more(c
     assert statuses == [401] * fetched + [503] * (30 - fetched)
     assert FETCHES_PER_MINUTE <= fetched < 30
     assert await post(client) == 200  # those with a key that is known do not feel it
+
+
+async def test_words_that_no_list_of_ours_has_refuse_nothing_and_reach_ops(client, pool, work, api):
+    """In a delivery and in an answer: what else they say is taken."""
+    await registered(pool)
+    api.payments["tr_1"], api.payments["tr_2"] = PAID, PAID | {"status": "resting"}
+    assert await post(client, payment="tr_1", mood="odd") == 200
+    assert await post(client, payment="tr_2") == 200
+    await work.run()
+    assert (await show(pool, "ORDER-1"))["status"] == "paid"
+    async with pool.acquire() as conn:
+        met = {(it.account, it.field, it.word): it.seen for it in await words_met(conn)}
+    assert met == {("telling-main", "mood", "odd"): 1, ("telling-main", "status", "resting"): 1}
+    assert await pool.fetchval("SELECT count(*) FROM outbox WHERE topic = 'account.unknown_word'") == 2

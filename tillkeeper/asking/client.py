@@ -3,7 +3,8 @@
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Final, TypeVar
@@ -20,6 +21,7 @@ from tillkeeper.asking.wire import Send
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.gateways.answers import answered_at
 from tillkeeper.gateways.base import Answer, AskAgain, Call, CannotAsk, Denied, Gateway, Heard, Page, Question
+from tillkeeper.gateways.unknown import UnknownWord, unknown_words
 from tillkeeper.telemetry import ASKED
 
 __all__ = ["Asker", "NoAnswer", "asking"]
@@ -28,6 +30,7 @@ log = structlog.get_logger()
 
 Result = TypeVar("Result")
 
+UNKNOWN_MAX: Final = 1_000  # words kept until somebody takes them
 ALSO_MAX: Final = 20  # further questions that one may raise; a payer who tried more often is no payer
 PAGES_MAX: Final = 10_000  # a million of Stripe's events; a list that does not end is no list
 
@@ -64,6 +67,7 @@ class Asker:
         self._settings = settings
         self._gateways = gateways
         self._accounts: dict[str, _Account] = {}
+        self._unknown: Counter[tuple[str, str, str]] = Counter()
         self.follow()
 
     def follow(self) -> None:
@@ -127,7 +131,10 @@ class Asker:
 
         def hear(heard: Heard) -> Answer:
             now = self._world.now()
-            return _as_of(answered_at(heard, now), asked.gateway.hear(question, heard, now=now))
+            with unknown_words() as words:
+                answer = asked.gateway.hear(question, heard, now=now)
+            self._note(account, words)
+            return _as_of(answered_at(heard, now), answer)
 
         try:
             answer = await _answer(asked, call, hear)
@@ -136,6 +143,17 @@ class Asker:
             raise NoAnswer("cannot_ask", str(error)) from None
         ASKED.labels(account, "found" if answer.found else "not_found").inc()
         return answer
+
+    def take_unknown(self) -> Counter[tuple[str, str, str]]:
+        """The (account, field, word) that answers held and no list of ours has, since this was called last."""
+        taken, self._unknown = self._unknown, Counter()
+        return taken
+
+    def _note(self, account: str, words: Iterable[UnknownWord]) -> None:
+        for it in words:
+            word = (account, it.field, it.word)
+            if word in self._unknown or len(self._unknown) < UNKNOWN_MAX:
+                self._unknown[word] += 1
 
     async def events(
         self, account: str, *, since: datetime, until: datetime
@@ -156,10 +174,16 @@ class Asker:
         raise NoAnswer("bad_answer", "the list of events does not end")
 
     async def _page(self, asked: _Account, since: datetime, until: datetime, after: str | None) -> Page:
+        def hear(heard: Heard) -> Page:
+            with unknown_words() as words:
+                page = asked.gateway.hear_events(heard)
+            self._note(asked.gateway.account, words)
+            return page
+
         return await _answer(
             asked,
             lambda: asked.gateway.ask_events(since=since, until=until, after=after),
-            asked.gateway.hear_events,
+            hear,
         )
 
     async def make(self, account: str, calls: Sequence[Call]) -> None:

@@ -24,6 +24,7 @@ from tillkeeper.cli import (
     run,
     sandbox,
     stuck,
+    words,
 )
 
 app = typer.Typer(
@@ -38,7 +39,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-SUBJECTS = (run, roles, db, order, stuck, cases, handover, backfill, parked, refused, keys, policy, inspecting, audit)
+SUBJECTS = (
+    *(run, roles, db, order, stuck, cases, handover, backfill),
+    *(parked, refused, keys, words, policy, inspecting, audit),
+)
 for subject in (*SUBJECTS, sandbox):
     app.add_typer(subject.app)
 

@@ -1,6 +1,7 @@
 """What about an order's facts needs a person: each thing named so that its case opens once."""
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -11,6 +12,7 @@ from tillkeeper.domain.facts import WITHDRAWN, OrderFacts, ReturnFacts, Step, Su
 from tillkeeper.domain.order import Order, captured_of, discount_of, refund_counts, refunded_in_all
 
 REFUND_FAILED: Final = "refund_failed"
+STANDS: Final = "stands"  # the state of what either is so or is not; cases.py compares the sums of those that have sums
 
 
 class Mismatch(StrEnum):
@@ -20,11 +22,21 @@ class Mismatch(StrEnum):
     WRONG_CURRENCY = "wrong_currency"
 
 
+# Where an object stands when something is at stake.  One that failed, was won or has only begun moves no money.
+AT_STAKE: Final = frozenset({Step.PENDING, Step.AUTHORIZED, Step.SUCCEEDED, Step.OPENED, Step.LOST})
+
+
 class Concern(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that a person must look at.  (kind, subject) names it once."""
+    """Something that a person must look at.  (kind, subject) names it once.
+
+    `state` says in a few words how the world stands in this matter: a function of the facts, without times.  Whoever
+    resolves the case has settled that state; another one is told again.  "" is one in which nothing is at stake, and
+    None that the case is about something that happened once.
+    """
 
     kind: str
     subject: str
+    state: str | None = None
     account: str | None = None
     details: dict[str, object] = msgspec.field(default_factory=dict)
 
@@ -44,29 +56,65 @@ def concerns(order: Order, facts: OrderFacts) -> Iterator[Concern]:
     yield from _sums_that_disagree(order, facts)
     yield from _failed_refunds(order, facts)
     yield from _refunds_unknown(order, facts)
+    yield from _disputes(facts)
+
+
+def _disputes(facts: OrderFacts) -> Iterator[Concern]:
     for (account, dispute_ref), dispute in facts.disputes.items():
-        if dispute.standing.step is not Step.WON:
-            yield Concern(kind="disputed", subject=f"dispute:{account}/{dispute_ref}", account=account)
+        step = dispute.standing.step
+        if step is not Step.WON:
+            details: dict[str, object] = {"state": step, "payment_ref": dispute.payment_ref, **_amount(dispute)}
+            subject = f"dispute:{account}/{dispute_ref}"
+            yield Concern(kind="disputed", subject=subject, state=step, account=account, details=details)
 
 
 def _mismatched_objects(order: Order, facts: OrderFacts) -> Iterator[Concern]:
     for (account, ref), payment in facts.payments.items():
         told = [payment.asked, payment.given_back, *payment.captures.values()]
-        yield from _mismatches(order, "payment", account, ref, told)
+        stands = _Stands(step=payment.step, moved=[payment.given_back, *payment.captures.values()])
+        yield from _mismatches(order, f"payment:{account}/{ref}", account, told, stands)
     for (account, ref), refund in facts.refunds.items():
-        yield from _mismatches(order, "refund", account, ref, [refund.amount])
+        stands = _Stands(step=refund.standing.step, moved=[refund.amount])
+        yield from _mismatches(order, f"refund:{account}/{ref}", account, [refund.amount], stands)
     for (account, ref), dispute in facts.disputes.items():
-        yield from _mismatches(order, "dispute", account, ref, [dispute.amount])
+        stands = _Stands(step=dispute.standing.step, moved=[dispute.amount])
+        yield from _mismatches(order, f"dispute:{account}/{ref}", account, [dispute.amount], stands)
 
 
-def _mismatches(order: Order, name: str, account: str, ref: str, told: Iterable[Sum | None]) -> Iterator[Concern]:
+class _Stands(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a mismatched object stands, and which amounts it moved."""
+
+    step: Step
+    moved: Sequence[Sum | None]
+
+    def state(self, *, but: str | None = None) -> str:
+        """In words; without amounts in the currency `but`, which are as they should be."""
+        if self.step not in AT_STAKE:
+            return ""
+        sums = Counter[str]()
+        for amount in self.moved:
+            if amount is not None and amount.currency != but:
+                sums[amount.currency] += amount.minor
+        return " ".join([self.step, *(f"{minor} {currency}" for currency, minor in sorted(sums.items()))])
+
+
+def _mismatches(
+    order: Order, subject: str, account: str, told: Iterable[Sum | None], stands: _Stands
+) -> Iterator[Concern]:
     if account not in order.accounts:
-        yield Concern(kind=Mismatch.UNEXPECTED_ACCOUNT, subject=f"{name}:{account}/{ref}", account=account)
+        state = stands.state()
+        yield Concern(
+            kind=Mismatch.UNEXPECTED_ACCOUNT, subject=subject, state=state, account=account, details={"state": state}
+        )
     foreign = {amount.currency for amount in told if amount is not None and amount.currency != order.currency}
     if foreign:
-        details: dict[str, object] = {"currencies": sorted(foreign), "expected": order.currency}
-        subject = f"{name}:{account}/{ref}"
-        yield Concern(kind=Mismatch.WRONG_CURRENCY, subject=subject, account=account, details=details)
+        state = stands.state(but=order.currency)
+        details: dict[str, object] = {"currencies": sorted(foreign), "expected": order.currency, "state": state}
+        yield Concern(kind=Mismatch.WRONG_CURRENCY, subject=subject, state=state, account=account, details=details)
+
+
+def _amount(of: ReturnFacts) -> dict[str, object]:
+    return {} if of.amount is None else {"amount": of.amount.minor, "currency": of.amount.currency}
 
 
 def _sums_that_disagree(order: Order, facts: OrderFacts) -> Iterator[Concern]:
@@ -77,9 +125,11 @@ def _sums_that_disagree(order: Order, facts: OrderFacts) -> Iterator[Concern]:
     details: dict[str, object] = {"captured": captured, "due": due, "currency": order.currency}
     if captured - refunded > due:
         covering = sum(part >= due > 0 for part in brought_in)
-        yield Concern(kind="paid_twice" if covering > 1 else "overpaid", subject=subject, details=details)
+        kind = "paid_twice" if covering > 1 else "overpaid"
+        yield Concern(kind=kind, subject=subject, state=STANDS, details=details)
     if refunded > captured > 0:  # before any capture is known the payment's own event is merely late
-        yield Concern(kind="refunded_more_than_captured", subject=subject, details={**details, "refunded": refunded})
+        details = {**details, "refunded": refunded}
+        yield Concern(kind="refunded_more_than_captured", subject=subject, state=STANDS, details=details)
 
 
 def _failed_refunds(order: Order, facts: OrderFacts) -> Iterator[Concern]:
@@ -97,7 +147,8 @@ def _failed_refunds(order: Order, facts: OrderFacts) -> Iterator[Concern]:
             "failure": refund.standing.failure or None,
             "failure_code": refund.standing.failure_code or None,
         }
-        yield Concern(kind=REFUND_FAILED, subject=f"refund:{account}/{ref}", account=account, details=details)
+        subject = f"refund:{account}/{ref}"
+        yield Concern(kind=REFUND_FAILED, subject=subject, state=STANDS, account=account, details=details)
 
 
 def _is_owed(order: Order, account: str, refund: ReturnFacts) -> bool:
@@ -114,7 +165,7 @@ def _refunds_unknown(order: Order, facts: OrderFacts) -> Iterator[Concern]:
         if not any(key[0] == account and it.payment_ref in {payment_ref, None} for key, it in facts.refunds.items()):
             details: dict[str, object] = {"payment_ref": payment_ref, "currency": order.currency}
             subject = f"payment:{account}/{payment_ref}"
-            yield Concern(kind="refund_unknown", subject=subject, account=account, details=details)
+            yield Concern(kind="refund_unknown", subject=subject, state=STANDS, account=account, details=details)
 
 
 def _all_is_back(order: Order, facts: OrderFacts) -> bool:

@@ -26,6 +26,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     events: tuple[PaymentEvent, ...]
     fetches: tuple[Fetch, ...] = ()
     query: str = ""
+    unknown: tuple[tuple[str, str], ...] = ()  # (field, word): what stands in no list of ours
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,14 +1,15 @@
 """Money that an order's facts imply and do not know: what its gateways must be asked about at once.
 
-A refund, a dispute or a running total of refunds can only be of a payment that succeeded.  Where that success was never
-heard of, its webhook was lost, and waiting for it is waiting for ever.
+A refund, a dispute, a reversal or a running total of refunds can only be of a payment that succeeded.  Where that
+success was never heard of, its webhook was lost, and waiting for it is waiting for ever.  Likewise where the gateway
+says that something was given back, and a refund that is known still pends.
 """
 
 from collections.abc import Iterator
 
 import msgspec
 
-from tillkeeper.domain.facts import OrderFacts
+from tillkeeper.domain.facts import ObjectKey, OrderFacts, PaymentFacts, Step
 from tillkeeper.domain.order import Order, captured_of, refunded_of, unseen_payers
 
 
@@ -22,17 +23,28 @@ class Implied(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
 def implied(order: Order, facts: OrderFacts) -> tuple[Implied, ...]:
     """Everything that must be asked about because the facts imply money that is not known, each once and sorted."""
-    if not (facts.refunds or facts.disputes or any(it.given_back for it in facts.payments.values())):
+    if not (facts.refunds or facts.disputes or any(it.given_back or it.reversals for it in facts.payments.values())):
         return ()  # as of nearly every order, and this is asked at every event
     found = {
         it for account, payment_ref in unseen_payers(order, facts) for it in _of_unseen(facts, account, payment_ref)
     }
-    found |= {
-        Implied(account=account, payment_ref=ref)
-        for (account, ref), payment in facts.payments.items()
-        if refunded_of(order, facts, (account, ref)) > captured_of(order, account, payment)
-    }
+    for (account, payment_ref), payment in facts.payments.items():
+        if account in order.accounts:
+            found |= set(_of_payment(order, facts, (account, payment_ref), payment))
     return tuple(sorted(found, key=lambda it: (it.account, it.payment_ref or "", it.refund_ref or "")))
+
+
+def _of_payment(order: Order, facts: OrderFacts, key: ObjectKey, payment: PaymentFacts) -> Iterator[Implied]:
+    account, payment_ref = key
+    undone_unseen = payment.reversals and (not payment.captures or payment.reversals.keys() - {"", *payment.captures})
+    if undone_unseen or refunded_of(order, facts, key) > captured_of(order, account, payment):
+        yield Implied(account=account, payment_ref=payment_ref)
+    if payment.refunds_told_at is None:
+        return
+    for (at_account, refund_ref), refund in facts.refunds.items():
+        is_its = at_account == account and refund.payment_ref in {payment_ref, None}
+        if is_its and refund.standing.step is Step.PENDING:
+            yield Implied(account=account, payment_ref=payment_ref, refund_ref=refund_ref)
 
 
 def _of_unseen(facts: OrderFacts, account: str, payment_ref: str | None) -> Iterator[Implied]:

@@ -14,6 +14,7 @@ from tillkeeper.gateways import strictjson
 from tillkeeper.gateways.base import BadPayload, Gateway, Refused, Request
 from tillkeeper.gateways.fetching import fetches_of
 from tillkeeper.gateways.fields import at, moment_from_unix, text_or_none
+from tillkeeper.gateways.unknown import unknown_words
 
 _ACCOUNT_IN_URL: Final = re.compile(r"/webhooks/([^/?#]+)/?(?:[?#]|$)")
 
@@ -46,7 +47,8 @@ def inspect_request(
     """What `tillkeeper inspect --json` prints for one file.  Never raises.
 
     Besides what every line has, `proven` stands there, as false, where nothing is signed and anybody could have sent
-    it; `fetches` where the gateway is asked; `diagnosis` where it is refused and `examine` is given.
+    it; `fetches` where the gateway is asked; `unknown` where it holds words that are in no list of ours; `diagnosis`
+    where it is refused and `examine` is given.
 
     `account` and `now` are the options, which win over the file; `default_now` is the time where neither says.
     `examine` says more of a delivery that is refused (tillkeeper/doctor).
@@ -85,7 +87,8 @@ def read_captured(captured: bytes) -> Captured:
 def _explained(gateway: Gateway, request: Request, now: datetime) -> dict[str, Any]:
     verified = gateway.verify(request, now)
     try:
-        events, fetches = gateway.parse(verified), fetches_of(gateway, verified)
+        with unknown_words() as words:
+            events, fetches = gateway.parse(verified), fetches_of(gateway, verified)
     except Refused as refused:
         # The receiver takes no such delivery, so nobody may read `true` and go on.
         proof = "the signature is good, but" if verified.proven else "nothing is signed, and"
@@ -95,6 +98,8 @@ def _explained(gateway: Gateway, request: Request, now: datetime) -> dict[str, A
         found["proven"] = False
     if fetches:  # what happened is not in the delivery: the gateway is asked
         found["fetches"] = [msgspec.structs.asdict(fetch) for fetch in fetches]
+    if words:  # in no list of ours: nothing was guessed for them
+        found["unknown"] = [msgspec.structs.asdict(word) for word in words]
     return found
 
 

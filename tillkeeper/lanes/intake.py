@@ -50,6 +50,7 @@ class _Item(NamedTuple):
     events: tuple[PaymentEvent, ...]
     fetches: tuple[Fetch, ...]
     query: str
+    unknown: tuple[tuple[str, str], ...]
 
 
 class Intake:
@@ -98,6 +99,7 @@ class Intake:
         events: Sequence[PaymentEvent],
         fetches: Sequence[Fetch] = (),
         query: str = "",
+        unknown: Sequence[tuple[str, str]] = (),
     ) -> str:
         """The name of the lane that made the delivery durable; raises Unavailable when none did.
 
@@ -105,9 +107,11 @@ class Intake:
         them.
         """
         query = query if query.isascii() else _replaced(query)
-        item = _Item(account, received_at, key, _carriable(headers), body, tuple(events), tuple(fetches), query)
+        item = _Item(
+            account, received_at, key, _carriable(headers), body, tuple(events), tuple(fetches), query, tuple(unknown)
+        )
         # Packing the small parts once more is the price for a bad one hurting nobody in the same envelope.
-        small = (item.account, item.key, item.headers, item.events, item.fetches, query)
+        small = (item.account, item.key, item.headers, item.events, item.fetches, query, item.unknown)
         size_bytes = len(body) + len(self._measure(small))
         try:
             self._refuse_if_hopeless()
@@ -200,6 +204,7 @@ class Intake:
             events=item.events,
             fetches=item.fetches,
             query=item.query,
+            unknown=item.unknown,
         )
 
 

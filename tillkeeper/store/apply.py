@@ -10,7 +10,7 @@ still slips through (the same event under two orders) shows as Raced, and the wh
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -19,8 +19,8 @@ from tillkeeper.domain.delivery import Delivery
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.acts import write_acts
-from tillkeeper.store.cases import close_by_truth, close_matched, event_subject, open_cases
-from tillkeeper.store.effects import effects_of
+from tillkeeper.store.cases import SHOWN_WITHIN_A_SPELL, close_by_truth, close_matched, event_subject, open_cases
+from tillkeeper.store.effects import Effects, effects_of, holding_of
 from tillkeeper.store.fetches import want, want_too
 from tillkeeper.store.inbox import (
     DeliveryKey,
@@ -43,6 +43,9 @@ from tillkeeper.store.pool import Conn
 from tillkeeper.store.references import Bindings, Reference, bind, lock, references_of, take_waiting
 from tillkeeper.store.telling import tell
 from tillkeeper.store.transactions import wait_for_standbys
+from tillkeeper.store.unknown_words import note_words
+
+MISMATCHES: Final = frozenset(map(str, Mismatch))
 
 
 class Tally(msgspec.Struct, kw_only=True):
@@ -81,6 +84,7 @@ async def apply_deliveries(
     tally = await write(conn, posting, policy=policy, now=now)
     tally.dropped = await want(conn, fresh, now=now)
     await insert_void(conn, set(void))
+    await note_words(conn, [(it.account, *told) for it in fresh for told in it.unknown], now=now)
     tally.redelivered = len(deliveries) - len(fresh)
     return tally
 
@@ -281,12 +285,7 @@ async def write(conn: Conn, posting: Posting, *, policy: Policy, now: datetime) 
     await write_acts(conn, effects.acts)
     await tell(conn, effects.notices, now=now)
     await write_orders(conn, changed, now=now)
-    cases = await open_cases(conn, posting.found + effects.opening, policy=policy.cases, now=now)
-    with_cases = [it for it in changed if it.has_cases]
-    await close_by_truth(conn, [it.id for it in with_cases if it.moved], effects.holding, now=now)
-    # A dispute that is won moves no sum.
-    contested = [it.id for it in with_cases if not it.moved and it.facts.disputes]
-    await close_by_truth(conn, contested, effects.holding, kinds=("disputed",), now=now)
+    cases = await _mind_cases(conn, posting, effects, policy=policy, now=now)
     await close_matched(
         conn, [event_subject(it.event.account, it.event.event_id) for it in posting.waited if it.order_id], now=now
     )
@@ -296,3 +295,19 @@ async def write(conn: Conn, posting: Posting, *, policy: Policy, now: datetime) 
         duplicates=posting.duplicates.total(),
         cases=cases,
     )
+
+
+async def _mind_cases(conn: Conn, posting: Posting, effects: Effects, *, policy: Policy, now: datetime) -> list[str]:
+    """Opens what there is reason for, and closes what has none any more; returns the kinds of those opened."""
+    shown = {(it.kind, it.subject) for it in effects.holding}
+    passing = [it for it in posting.found if it[1].kind in MISMATCHES and (it[1].kind, it[1].subject) not in shown]
+    lasting = [it for it in posting.found if it not in passing]
+    opened = await open_cases(conn, passing, again=False, policy=policy.cases, now=now)
+    opened += await open_cases(conn, lasting + effects.opening, policy=policy.cases, now=now)
+    of_passing = {order_id for order_id, _ in passing}
+    minded = [it for it in posting.orders.values() if it.id in of_passing or (it.changed and it.has_any_cases)]
+    still = effects.holding + [concern for it in minded if not it.changed for concern in holding_of(it)]
+    await close_by_truth(conn, [it.id for it in minded if it.moved], still, now=now)
+    within = [it.id for it in minded if not it.moved]
+    await close_by_truth(conn, within, still, kinds=SHOWN_WITHIN_A_SPELL, now=now)
+    return opened

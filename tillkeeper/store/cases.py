@@ -27,20 +27,44 @@ class ClosedCase(Exception):
     """The case is closed already."""
 
 
-# One that closed itself opens again when its cause is back.  One that a person resolved stays resolved, unless more
-# money than they knew of came in (or went back, where that is the cause).
+# One that closed itself opens again when its cause is back.  One that a person resolved stays resolved while the world
+# stands as it did then: another state opens it again, and so does more money than they knew of that came in (or went
+# back, where that is the cause).
 INSERT_CASES = """
-INSERT INTO cases AS c (kind, subject, order_id, account, details, opened_at, follow_up_at)
-SELECT kind, subject, order_id, account, details, $2, $3 FROM json_populate_recordset(NULL::cases, $1::json)
+INSERT INTO cases AS c (kind, subject, order_id, account, state, details, opened_at, follow_up_at)
+SELECT kind, subject, order_id, account, state, details, $2, $3 FROM json_populate_recordset(NULL::cases, $1::json)
 ON CONFLICT (kind, subject) DO UPDATE
-SET details = excluded.details, opened_at = excluded.opened_at, follow_up_at = excluded.follow_up_at,
-    closed_at = NULL, closed_by = NULL, outcome = NULL
+SET state = excluded.state, details = excluded.details, opened_at = excluded.opened_at,
+    follow_up_at = excluded.follow_up_at, closed_at = NULL, closed_by = NULL, outcome = NULL
 WHERE c.closed_by = 'truth'
+   OR c.closed_at IS NOT NULL AND c.state <> excluded.state AND excluded.state <> ''
    OR c.closed_at IS NOT NULL AND c.kind <> 'refunded_more_than_captured'
       AND (excluded.details ->> 'captured')::bigint > (c.details ->> 'captured')::bigint
    OR c.closed_at IS NOT NULL AND c.kind = 'refunded_more_than_captured'
       AND (excluded.details ->> 'refunded')::bigint > (c.details ->> 'refunded')::bigint
 RETURNING id, kind, subject, order_id, account, details, level, (xmax = 0) AS fresh
+"""
+
+# What an event said that leaves no fact behind, for a later word is known: a case that there is knows as much.
+INSERT_NEW_CASES = """
+INSERT INTO cases (kind, subject, order_id, account, state, details, opened_at, follow_up_at)
+SELECT kind, subject, order_id, account, state, details, $2, $3 FROM json_populate_recordset(NULL::cases, $1::json)
+ON CONFLICT (kind, subject) DO NOTHING
+RETURNING id, kind, subject, order_id, account, details, level, true AS fresh
+"""
+
+# An open case shows how things stand now, so that whoever resolves it settles that.
+UPDATE_STATES = """
+WITH changed AS (
+    SELECT c.id, c.state AS before, w.state, w.details
+    FROM json_populate_recordset(NULL::cases, $1::json) AS w JOIN cases c ON c.kind = w.kind AND c.subject = w.subject
+    WHERE c.closed_at IS NULL AND w.state IS NOT NULL
+      AND (c.state IS DISTINCT FROM w.state OR c.details -> 'captured' <> w.details -> 'captured'
+           OR c.details -> 'refunded' <> w.details -> 'refunded')
+    ORDER BY c.id FOR NO KEY UPDATE OF c
+)
+UPDATE cases AS c SET state = n.state, details = n.details FROM changed n WHERE c.id = n.id
+RETURNING c.id, n.before, n.state
 """
 
 INSERT_ENTRIES = """
@@ -50,21 +74,37 @@ SELECT case_id, what, by, note, $2 FROM json_populate_recordset(NULL::case_entry
 
 
 async def open_cases(
-    conn: Conn, found: Sequence[tuple[int | None, Concern]], *, policy: CasePolicy, now: datetime
+    conn: Conn,
+    found: Sequence[tuple[int | None, Concern]],
+    *,
+    again: bool = True,
+    policy: CasePolicy,
+    now: datetime,
 ) -> list[str]:
-    """Opens a case for each concern that has none, and has ops told; returns the kinds of those opened."""
+    """Opens a case for each concern that has none, and has ops told; returns the kinds of those opened.
+
+    Cases that are closed open again where there is a new reason, unless `again` is false.
+    """
     if not found:
         return []
     once = {(concern.kind, concern.subject): (order_id, concern) for order_id, concern in found}
-    rows = [
-        {"order_id": order_id, **msgspec.structs.asdict(concern)} for _, (order_id, concern) in sorted(once.items())
-    ]
-    opened = await conn.fetch(INSERT_CASES, as_json(rows), now, now + policy.follow_up)
+    rows = as_json(
+        [{"order_id": order_id, **msgspec.structs.asdict(concern)} for _, (order_id, concern) in sorted(once.items())]
+    )
+    if again:
+        await _update_states(conn, rows, now=now)
+    opened = await conn.fetch(INSERT_CASES if again else INSERT_NEW_CASES, rows, now, now + policy.follow_up)
     await write_entries(
         conn, [(row["id"], "opened" if row["fresh"] else "reopened", TILLKEEPER, None) for row in opened], now=now
     )
     await tell(conn, [notice_of(dict(row), OPENED, now) for row in opened], now=now)
     return [row["kind"] for row in opened]
+
+
+async def _update_states(conn: Conn, rows: str, *, now: datetime) -> None:
+    changed = await conn.fetch(UPDATE_STATES, rows)
+    noted = [(it["id"], "noted", TILLKEEPER, f"now {it['state']}") for it in changed if it["before"] != it["state"]]
+    await write_entries(conn, noted, now=now)
 
 
 async def write_entries(conn: Conn, entries: Iterable[tuple[int, str, str, str | None]], *, now: datetime) -> None:
@@ -125,7 +165,17 @@ SHOWN_BY_FACTS: Final = (
     "wrong_currency",
 )
 
+# These are about a spell, or about the closing of an order: while no sum moves, they stand.
+OF_A_SPELL: Final = frozenset({"close_in_doubt", "stuck"})
+SHOWN_WITHIN_A_SPELL: Final = tuple(kind for kind in SHOWN_BY_FACTS if kind not in OF_A_SPELL)
+
 CLOSE_BY_TRUTH = """
+WITH gone AS (
+    -- One that a person resolved has its cause back as a new reason.
+    UPDATE cases SET state = ''
+    WHERE order_id = ANY($1::bigint[]) AND closed_by <> 'truth' AND state <> '' AND kind = ANY($2::text[])
+      AND (kind, subject) NOT IN (SELECT * FROM unnest($3::text[], $4::text[]))
+)
 UPDATE cases SET closed_at = $5, closed_by = 'truth', outcome = 'its cause is gone', follow_up_at = NULL
 WHERE order_id = ANY($1::bigint[]) AND closed_at IS NULL AND kind = ANY($2::text[])
   AND (kind, subject) NOT IN (SELECT * FROM unnest($3::text[], $4::text[]))

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from tillkeeper.domain.concerns import REFUND_FAILED, Concern, concerns
+from tillkeeper.domain.concerns import REFUND_FAILED, STANDS, Concern, concerns
 from tillkeeper.domain.facts import Step, failure_of
 from tillkeeper.domain.order import STATUS_ZH, Status
 from tillkeeper.domain.policy import Policy
@@ -37,7 +37,7 @@ class Effects(msgspec.Struct, kw_only=True):
     notices: list[Notice] = msgspec.field(default_factory=list)
     acts: list[Act] = msgspec.field(default_factory=list)
     opening: list[tuple[int | None, Concern]] = msgspec.field(default_factory=list)
-    holding: list[Concern] = msgspec.field(default_factory=list)  # of orders that moved: what is still open about them
+    holding: list[Concern] = msgspec.field(default_factory=list)  # of orders that changed: what cases are about
 
 
 def effects_of(changed: Sequence[OpenOrder], policy: Policy, *, now: datetime) -> Effects:
@@ -54,6 +54,11 @@ def effects_of(changed: Sequence[OpenOrder], policy: Policy, *, now: datetime) -
         effects.opening += [(it.id, concern) for concern in found]
         effects.holding += found + _still_after_closing(it)
     return effects
+
+
+def holding_of(it: OpenOrder) -> list[Concern]:
+    """What cases of an order are still about, as its facts show."""
+    return it.concerns() + _still_after_closing(it)
 
 
 def _after_closing(it: OpenOrder, policy: Policy, effects: Effects, now: datetime) -> list[Concern]:
@@ -80,7 +85,8 @@ def _still_after_closing(it: OpenOrder) -> list[Concern]:
         "proposed_refund": summary.captured - summary.refunded,
         "currency": it.order.currency,
     }
-    return [Concern(kind="paid_after_closing", subject=f"order:{it.order.order_ref}", details=details)]
+    subject = f"order:{it.order.order_ref}"
+    return [Concern(kind="paid_after_closing", subject=subject, state=STANDS, details=details)]
 
 
 def _notices(it: OpenOrder) -> list[Notice]:

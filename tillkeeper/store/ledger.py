@@ -40,13 +40,14 @@ class OpenOrder(msgspec.Struct, kw_only=True):
     held_until: datetime | None = None
     closed_at: datetime | None = None
     case_kinds: frozenset[str] = frozenset()  # of those that are open
+    has_settled_cases: bool = False  # whether a person resolved a case whose cause may still be there
     has_mail: bool = False
     pay_url: str | None = None
 
     @property
-    def has_cases(self) -> bool:
-        """Whether a case of it is open."""
-        return bool(self.case_kinds)
+    def has_any_cases(self) -> bool:
+        """Whether a case of it is open, or one was resolved whose cause may still be there."""
+        return bool(self.case_kinds) or self.has_settled_cases
 
     @property
     def changed(self) -> bool:
@@ -142,7 +143,8 @@ SELECT 'refund', order_id, account, refund_ref, facts FROM refund WHERE order_id
 UNION ALL
 SELECT 'dispute', order_id, account, dispute_ref, facts FROM dispute WHERE order_id = ANY($1::bigint[])
 UNION ALL
-SELECT 'case', order_id, kind, NULL, NULL FROM cases WHERE order_id = ANY($1::bigint[]) AND closed_at IS NULL
+SELECT CASE WHEN closed_at IS NULL THEN 'case' ELSE 'settled case' END, order_id, kind, NULL, NULL
+FROM cases WHERE order_id = ANY($1::bigint[]) AND (closed_at IS NULL OR closed_by <> 'truth' AND state <> '')
 """
 
 _payment_facts = msgspec.json.Decoder(PaymentFacts).decode
@@ -155,8 +157,8 @@ async def open_orders(conn: Conn, ids: Collection[int]) -> dict[int, OpenOrder]:
     if not ids:
         return {}
     rows = await conn.fetch(LOCK_ORDERS, sorted(ids))
-    facts, kinds = await _facts_and_cases(conn, ids)
-    return {row["id"]: _opened(row, facts[row["id"]], kinds[row["id"]]) for row in rows}
+    known = await _read(conn, ids)
+    return {row["id"]: _opened(row, known) for row in rows}
 
 
 READ_ORDERS = """
@@ -170,11 +172,12 @@ FROM orders WHERE id = ANY($1::bigint[]) ORDER BY id
 async def read_orders(conn: Conn, ids: Collection[int]) -> dict[int, OpenOrder]:
     """As `open_orders`, to be shown and not written: nothing is locked."""
     rows = await conn.fetch(READ_ORDERS, sorted(ids))
-    facts, kinds = await _facts_and_cases(conn, ids)
-    return {row["id"]: _opened(row, facts[row["id"]], kinds[row["id"]]) for row in rows}
+    known = await _read(conn, ids)
+    return {row["id"]: _opened(row, known) for row in rows}
 
 
-def _opened(row: asyncpg.Record, facts: OrderFacts, case_kinds: Collection[str]) -> OpenOrder:
+def _opened(row: asyncpg.Record, known: "_Read") -> OpenOrder:
+    facts = known.facts[row["id"]]
     return OpenOrder(
         id=row["id"],
         order=order_of(row),
@@ -190,7 +193,8 @@ def _opened(row: asyncpg.Record, facts: OrderFacts, case_kinds: Collection[str])
         ask_at=row["ask_at"],
         held_until=row["held_until"],
         closed_at=row["closed_at"],
-        case_kinds=frozenset(case_kinds),
+        case_kinds=frozenset(known.case_kinds[row["id"]]),
+        has_settled_cases=row["id"] in known.with_settled_cases,
         has_mail=row["has_mail"],
         pay_url=row["pay_url"],
     )
@@ -209,12 +213,20 @@ def stored_summary(row: asyncpg.Record) -> Summary:
 
 async def facts_of(conn: Conn, ids: Collection[int]) -> dict[int, OrderFacts]:
     """What is known of each of these orders."""
-    return (await _facts_and_cases(conn, ids))[0]
+    return (await _read(conn, ids)).facts
 
 
-async def _facts_and_cases(conn: Conn, ids: Collection[int]) -> tuple[dict[int, OrderFacts], dict[int, set[str]]]:
-    """The facts, and the kinds of cases that are open about each of the orders."""
+class _Read(msgspec.Struct, kw_only=True):
+    """What belongs to some orders, by their ids."""
+
+    facts: dict[int, OrderFacts]
+    case_kinds: dict[int, set[str]]  # of cases that are open
+    with_settled_cases: set[int]
+
+
+async def _read(conn: Conn, ids: Collection[int]) -> _Read:
     kinds: dict[int, set[str]] = {order_id: set() for order_id in ids}
+    settled = set[int]()
     payments: dict[int, dict[ObjectKey, PaymentFacts]] = {order_id: {} for order_id in ids}
     refunds: dict[int, dict[ObjectKey, ReturnFacts]] = {order_id: {} for order_id in ids}
     disputes: dict[int, dict[ObjectKey, ReturnFacts]] = {order_id: {} for order_id in ids}
@@ -223,13 +235,15 @@ async def _facts_and_cases(conn: Conn, ids: Collection[int]) -> tuple[dict[int, 
             payments[order_id][account, ref] = _payment_facts(facts)
         elif kind == "case":  # whose kind stands where others have their account
             kinds[order_id].add(account)
+        elif kind == "settled case":
+            settled.add(order_id)
         else:
             (refunds if kind == "refund" else disputes)[order_id][account, ref] = _return_facts(facts)
     known = {
         order_id: OrderFacts(payments=payments[order_id], refunds=refunds[order_id], disputes=disputes[order_id])
         for order_id in ids
     }
-    return known, kinds
+    return _Read(facts=known, case_kinds=kinds, with_settled_cases=settled)
 
 
 def order_of(row: asyncpg.Record) -> Order:
