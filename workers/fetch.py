@@ -24,8 +24,9 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.base import Answer, Call, Question
 from tillkeeper.gateways.fetching import question_of
 from tillkeeper.store.apply import Tally, apply_found
+from tillkeeper.store.failures import is_outage
 from tillkeeper.store.fetches import Taken, settle_fetch, take_fetches
-from tillkeeper.store.pool import Conn, is_outage
+from tillkeeper.store.pool import Conn
 from tillkeeper.telemetry import FETCH_LAG_SECONDS, FETCHES
 from workers.found import all_or_each
 from workers.outage import Outage, Stopped

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.store.pool import is_outage
+from tillkeeper.store.failures import is_outage
 from workers.outage import Stopped
 
 log = structlog.get_logger()
@@ -16,7 +16,8 @@ async def all_or_each(
 ) -> list[PaymentEvent]:
     """Has them applied all at once; if that fails for what one of them says, each by itself.
 
-    Returns those that could not be; the gateway can be asked again.  Raises what is an outage.
+    Returns those that could not be; the gateway can be asked again.  Raises what is an outage, and, if that is all that
+    hinders the rest, a contention.
     """
     try:
         await apply(events)

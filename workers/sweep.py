@@ -23,7 +23,7 @@ from tillkeeper.gateways.base import Answer, Call, Question
 from tillkeeper.loops import start
 from tillkeeper.settings import SweepSettings
 from tillkeeper.store.apply import apply_found
-from tillkeeper.store.pool import is_outage
+from tillkeeper.store.failures import is_outage
 from tillkeeper.store.settling import CANNOT_ASK, Settled, settle
 from tillkeeper.store.sweeping import Taken, due_now, set_aside, take_due, take_one
 from tillkeeper.store.transactions import repeat_when_raced

@@ -8,6 +8,7 @@ from certificates import issue
 from specimen import Asked, Specimen, rsa_keys
 
 from tillkeeper.gateways.registry import GATEWAYS
+from tillkeeper.gateways.unknown import unknown_words
 
 
 @pytest.fixture(autouse=True)
@@ -59,3 +60,10 @@ def class_2(keys, root):
 @pytest.fixture(scope="module")
 def leaf(keys, class_2):
     return issue("Alipay", keys.own, by=class_2)
+
+
+@pytest.fixture
+def words():
+    """The unknown words that were met so far, as pairs of field and word."""
+    with unknown_words() as met:
+        yield lambda: [(it.field, it.word) for it in met]

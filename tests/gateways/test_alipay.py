@@ -86,7 +86,9 @@ def without(fields, *names):
 # -- signatures ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("charset", ["utf-8", "UTF-8", "gbk", "GBK"])
+@pytest.mark.parametrize(
+    "charset", ["utf-8", "UTF-8", "utf8", "UTF_8", "gbk", "GBK", "gb2312", "GB2312", "gb18030", "GB18030"]
+)
 def test_what_the_official_package_signs_is_verified(gateway, pkcs1, charset):
     fields = {**FIELDS, "charset": charset, "subject": "咖啡豆 + 滤纸 = 100%", "body": "", "passback_params": "a=1&b=2"}
     sign = sign_with_rsa2(pkcs1, get_sign_content(fields), charset)
@@ -126,6 +128,14 @@ def test_the_content_type_tells_the_charset_where_no_field_does(gateway, pkcs1):
     assert gateway.verify(request_of((headers, body)), NOW).content["subject"] == "咖啡豆"
     with pytest.raises(BadPayload):
         gateway.verify(Request(headers={}, body=body), NOW)
+
+
+def test_what_is_said_to_be_gb2312_may_hold_any_character_of_its_successors(gateway, pkcs1):
+    """Alipay's table of charsets names gb2312, which has no such characters, and platforms write them all the same."""
+    fields = {**FIELDS, "charset": "gb2312", "subject": "镕 \U00020000"}
+    sign = sign_with_rsa2(pkcs1, get_sign_content(fields), "gb18030")
+    headers, body = alipay_form(list(fields.items()), sign, "gb18030")
+    assert gateway.verify(request_of((headers, body)), NOW).content["subject"] == "镕 \U00020000"
 
 
 def test_a_notice_that_says_another_charset_than_it_is_signed_in_is_refused(gateway, keys):
@@ -221,6 +231,7 @@ OTHERS = alipay_success(
     PAID_AT,
     passback_params="abc",
 )
+ABROAD = FIELDS | {"trans_currency": "THB"}
 BACK = alipay_refund(TRADE, PAID_AT, REFUNDED_AT, total=100, refund_ref="R-1", passback_params="abc")
 
 
@@ -257,10 +268,21 @@ def named(fields, into, value):
         (FIELDS, named(FIELDS, "invoice_amount", "notify_id")),
         (OTHERS, merged(OTHERS, "passback_params", "point_amount", "receipt_amount", "seller_email", "seller_id")),
         (OTHERS, cut_anew(get_sign_content(OTHERS), set(OTHERS) - {"point_amount", "receipt_amount", "seller_email"})),
+        (ABROAD, merged(ABROAD, "trade_status", "trans_currency")),
+        (ABROAD, merged(ABROAD, "total_amount", "trade_no", "trade_status", "trans_currency")),
         (BACK, merged(BACK, "passback_params", "refund_fee")),
         (BACK, merged(BACK, "notify_type", "out_biz_no", "out_trade_no", "passback_params")),
     ],
-    ids=["name", "name hides notify_id", "seller swallowed", "and another put in", "refund swallowed", "into a word"],
+    ids=[
+        "name",
+        "name hides notify_id",
+        "seller swallowed",
+        "and another put in",
+        "currency",
+        "and all before",
+        "refund swallowed",
+        "into a word",
+    ],
 )
 def test_no_other_reading_of_what_is_signed_is_taken(gateway, keys, genuine, changed):
     with pytest.raises(BadSignature, match="another field") as refused:
@@ -469,11 +491,14 @@ def test_a_trade_that_was_paid_and_is_closed_gave_all_back(event_of, refund_fee)
     assert event_of(fields | {"refund_fee": "1.00"}).total == 100
 
 
-def test_a_refund_of_an_unknown_sum_is_refused_otherwise(events_of):
+def test_a_refund_of_an_unknown_sum_is_told_as_one(event_of, events_of):
+    """Nobody knows how much it was: the payment says that there is one, and Alipay is asked, or people look."""
     partial = alipay_refund(TRADE, PAID_AT, REFUNDED_AT, total=100, refund_ref="R-1")
+    event = event_of(without(partial, "refund_fee"))
+    assert (event.kind, event.amount, event.has_refunds) == (Kind.PAYMENT_SUCCEEDED, 12900, True)
     whole = alipay_refund(TRADE, PAID_AT, REFUNDED_AT, total=12900, refund_ref="R-1")
     closed = FIELDS | {"trade_status": "TRADE_CLOSED", "total_amount": ""}
-    for fields in (without(partial, "refund_fee"), without(whole, "refund_fee", "total_amount"), closed):
+    for fields in (without(whole, "refund_fee", "total_amount"), closed):
         with pytest.raises(BadPayload, match="refund_fee"):
             events_of(fields)
 
@@ -483,15 +508,64 @@ def test_a_refund_of_an_unknown_sum_is_refused_otherwise(events_of):
     [
         {"app_id": "2021004199999999"},
         {"seller_id": "2088999999999999"},
-        {"trade_status": "TRADE_PENDING"},
         {"trade_status": ""},
-        {"trade_status": "trade_success"},
         {"notify_type": "dut_user_sign", "trade_status": ""},
+        {"notify_type": "fund_auth_freeze", "trade_status": "", "auth_no": "2026100510002001660000000001"},
+        {"msg_method": "alipay.trade.refund.depositback.completed", "trade_status": "", "notify_type": ""},
     ],
     ids=str,
 )
-def test_what_is_not_ours_or_not_known_is_authentic_without_events(events_of, change):
+def test_what_is_not_ours_or_about_no_trade_is_authentic_without_events(events_of, change):
     assert events_of(FIELDS | change) == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"trade_status": "trade_success"}, ("trade_status", "trade_success")),
+        ({"trade_status": "TRADE_HALTED"}, ("trade_status", "TRADE_HALTED")),
+        ({"trans_currency": "XXB"}, ("trans_currency", "XXB")),
+    ],
+    ids=str,
+)
+def test_a_word_that_is_not_known_makes_no_event_and_is_told(events_of, words, change, told):
+    assert events_of(FIELDS | change) == ()
+    assert words() == [told]
+
+
+@pytest.mark.parametrize(
+    ("currency", "written", "amount"),
+    [("THB", "88.80", 8880), ("JPY", "8880", 8880), ("JPY", "8880.00", 8880), ("CNY", "88.80", 8880)],
+)
+def test_a_trade_across_borders_is_in_the_currency_that_it_is_priced_in(event_of, currency, written, amount):
+    """What it settles in, and what the payer pays in, are other amounts of it."""
+    others = {
+        "trans_currency": currency,
+        "settle_currency": "USD",
+        "settle_amount": "2.44",
+        "pay_currency": "CNY",
+        "pay_amount": "18.20",
+    }
+    event = event_of(FIELDS | others | {"total_amount": written})
+    assert (event.kind, event.amount, event.currency) == (Kind.PAYMENT_SUCCEEDED, amount, currency)
+    refund = alipay_refund(TRADE, PAID_AT, REFUNDED_AT, total=100, refund_ref="R-1")
+    event = event_of(refund | others | {"total_amount": written, "refund_fee": written})
+    assert (event.kind, event.total, event.currency) == (Kind.REFUND_SUCCEEDED, amount, currency)
+
+
+def test_what_no_notice_says_is_in_the_accounts_currency(keys, signed):
+    own = {"alipay_public_key": public_pem(keys.own), "trans_currency": "THB"}
+    gateway = Alipay("alipay-main", settings(**own))
+    for fields, currency in ((FIELDS, "THB"), (FIELDS | {"trans_currency": "CNY"}, "CNY")):
+        (event,) = gateway.parse(gateway.verify(signed(fields), NOW))
+        assert (event.amount, event.currency) == (12900, currency)
+    with pytest.raises(ValidationError, match="ISO 4217"):
+        settings(**own | {"trans_currency": "BAHT"})
+
+
+def test_a_seller_who_cannot_take_the_money_yet_was_not_paid(event_of):
+    event = event_of(FIELDS | {"trade_status": "TRADE_PENDING"})
+    assert (event.kind, event.amount, event.occurred_at) == (Kind.PAYMENT_PENDING, 12900, PAID_AT)
 
 
 def test_a_payment_of_no_seller_is_refused_where_one_is_configured(events_of):

@@ -75,6 +75,17 @@ def a_refund(**more):
     }
 
 
+def combined(*sub_orders, **more):
+    return {
+        "combine_appid": "wx8888888888888888",
+        "combine_mchid": "1900000100",
+        "combine_out_trade_no": "COMBINED-1",
+        "scene_info": {"device_id": "POS1:1"},
+        "sub_orders": list(sub_orders),
+        "combine_payer_info": {"openid": "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"},
+    } | more
+
+
 def events_of(event_type, resource, /, *, key=BY_CERTIFICATE, gateway=None, **notice):
     gateway = gateway or a_gateway()
     request = request_of(wechatpay_delivery(key, APIV3_KEY, NOW, event_type, resource, **notice))
@@ -233,6 +244,10 @@ def test_each_header_must_stand_exactly_once(header):
         ("CLOSED", "payment.cancelled", "expired_unpaid"),
         ("REVOKED", "payment.cancelled", "user_cancelled"),
         ("PAYERROR", "payment.failed", "unknown"),
+        ("ACCEPT", "payment.pending", None),
+        ("ACCEPTED", "payment.pending", None),
+        ("PAY_FAIL", "payment.failed", "unknown"),
+        ("FAIL", "payment.failed", "unknown"),
     ],
 )
 def test_what_happens_to_a_payment_is_told_by_its_state(state, kind, failure):
@@ -244,10 +259,31 @@ def test_what_happens_to_a_payment_is_told_by_its_state(state, kind, failure):
     assert event.occurred_at == NOW - timedelta(seconds=2)
     assert event.failure == failure
     assert event.failure_code == (state if failure else None)
+    assert event.has_refunds is (state == "REFUND")
 
 
-def test_a_payment_not_begun_changes_nothing():
-    assert events_of("TRANSACTION.SUCCESS", a_transaction(trade_state="NOTPAY")) == ()
+@pytest.mark.parametrize("state", ["NOTPAY", "PAY_BACK"])
+def test_a_payment_not_begun_or_long_paid_changes_nothing(state):
+    assert events_of("TRANSACTION.SUCCESS", a_transaction(trade_state=state)) == ()
+
+
+@pytest.mark.parametrize("event_type", ["TRANSACTION.FAIL", "TRANSACTION.INDUSTRY_FAILED", "TRANSACTION.SUCCESS"])
+@pytest.mark.parametrize("state", ["PAY_FAIL", "ACCEPTED", "FAIL"])
+def test_a_deduction_that_has_no_number_goes_by_its_orders(event_type, state):
+    event = event_of(event_type, a_transaction(trade_state=state, transaction_id=None, success_time=None, payer=None))
+    assert (event.order_ref, event.payment_ref, event.amount) == ("ORDER-1", "ORDER-1", 12900)
+
+
+@pytest.mark.parametrize(
+    ("event_type", "resource", "word"),
+    [
+        ("TRANSACTION.SUCCESS", a_transaction(trade_state="HALF"), ("trade_state", "HALF")),
+        ("REFUND.SUCCESS", a_refund(refund_status="HALF"), ("refund_status", "HALF")),
+    ],
+)
+def test_a_state_that_is_not_known_makes_no_event_and_is_told(words, event_type, resource, word):
+    assert events_of(event_type, resource) == ()
+    assert words() == [word]
 
 
 @pytest.mark.parametrize(
@@ -270,7 +306,7 @@ def test_what_happens_to_a_refund_is_told_by_its_status(event_type, status, kind
 
 
 def test_every_state_of_the_tables_is_tested_here():
-    assert len(TRADE_STATES) == 7
+    assert len(TRADE_STATES) == 12
     assert len(REFUND_STATUSES) == 4
 
 
@@ -336,13 +372,126 @@ def test_an_event_of_no_merchant_is_refused():
         events_of("TRANSACTION.SUCCESS", a_transaction(mchid=None))
 
 
+# Service providers (服务商), who have sub-merchants.
+
+PROVIDED = {"mchid": None, "appid": None, "sp_mchid": "1900000100", "sp_appid": "wx8888888888888888"}
+
+
+def provided(resource, sub_mch_id="1900000109", **more):
+    return resource | PROVIDED | {"sub_mchid": sub_mch_id, "sub_appid": "wx7777777777777777"} | more
+
+
+@pytest.mark.parametrize(
+    ("event_type", "resource", "kind"),
+    [("TRANSACTION.SUCCESS", a_transaction(), "payment.succeeded"), ("REFUND.SUCCESS", a_refund(), "refund.succeeded")],
+)
+@pytest.mark.parametrize("told", [provided, lambda it: it | {"sub_mchid": "1900000109"}], ids=["sp_mchid", "mchid"])
+def test_a_service_providers_account_counts_its_sub_merchants_payments(event_type, resource, kind, told):
+    for gateway in (a_gateway(), a_gateway(sub_mch_ids=["1900000110", "1900000109"])):
+        event = event_of(event_type, told(resource), gateway=gateway)
+        assert (event.kind, event.order_ref, event.payment_ref) == (kind, "ORDER-1", "4200001")
+
+
+@pytest.mark.parametrize("event_type", ["TRANSACTION.SUCCESS", "REFUND.SUCCESS"])
+@pytest.mark.parametrize(
+    "of",
+    [
+        lambda it: provided(it, sp_mchid="1900000101"),  # another provider, even where its sub-merchant is our number
+        lambda it: provided(it, sp_mchid="1900000101", sub_mchid="1900000100"),
+        lambda it: provided(it, sub_mch_id="1900000110"),
+        lambda it: provided(it, sub_mch_id=None),
+        lambda it: it,  # the provider's own, as a merchant
+    ],
+)
+def test_others_count_for_nothing(event_type, of):
+    resource = a_transaction() if event_type == "TRANSACTION.SUCCESS" else a_refund()
+    assert events_of(event_type, of(resource), gateway=a_gateway(sub_mch_ids=["1900000109"])) == ()
+
+
+def test_the_app_may_be_the_providers_or_the_sub_merchants():
+    for app_id, counts in (("wx8888888888888888", 1), ("wx7777777777777777", 1), ("wx6666666666666666", 0)):
+        assert (
+            len(events_of("TRANSACTION.SUCCESS", provided(a_transaction()), gateway=a_gateway(app_id=app_id))) == counts
+        )
+
+
+# Combined payments (合单), which pay several orders at once.
+
+
+def a_sub_order(number, **more):
+    amount = {"total_amount": 1000 * number, "payer_amount": 999, "currency": "CNY", "payer_currency": "CNY"}
+    order = a_transaction(out_trade_no=f"ORDER-{number}", transaction_id=f"420000{number}", amount=amount)
+    return {name: value for name, value in order.items() if name not in {"appid", "payer"}} | more
+
+
+def test_each_order_of_a_combined_payment_is_paid_for_itself():
+    told = combined(
+        a_sub_order(1), a_sub_order(2), a_sub_order(3, mchid="1900000109"), a_sub_order(4, trade_state="NOTPAY")
+    )
+    events = events_of("TRANSACTION.SUCCESS", told, id="EV-7")
+    assert [(it.event_id, it.order_ref, it.payment_ref, it.amount) for it in events] == [
+        ("EV-7:ORDER-1", "ORDER-1", "4200001", 1000),
+        ("EV-7:ORDER-2", "ORDER-2", "4200002", 2000),
+    ]
+    assert {(it.kind, it.currency, it.occurred_at) for it in events} == {
+        ("payment.succeeded", "CNY", NOW - timedelta(seconds=2))
+    }
+    assert len(events_of("TRANSACTION.SUCCESS", combined(a_sub_order(1)), id="EV-7")) == 1
+
+
+def test_of_a_combined_payment_others_orders_count_for_nothing():
+    assert events_of("TRANSACTION.SUCCESS", combined(a_sub_order(1), combine_appid="wx7777777777777777")) == ()
+    of_two = combined(a_sub_order(1, sub_mchid="1900000109"), a_sub_order(2, sub_mchid="1900000110"))
+    (event,) = events_of("TRANSACTION.SUCCESS", of_two, gateway=a_gateway(sub_mch_ids=["1900000110"]))
+    assert event.order_ref == "ORDER-2"
+
+
+# What is no payment, though its event_type is that of one.
+
+
+SHARED = {
+    "mchid": "1900000100",
+    "transaction_id": "4200001",
+    "order_id": "1217752501201407033233368018",
+    "out_order_no": "P20150806125346",
+    "receiver": {"type": "MERCHANT_ID", "account": "1900000109", "amount": 888, "description": "运费"},
+    "success_time": "2026-10-05T19:59:58+08:00",
+}
+
+
+def typed(original_type):
+    return json.loads(wechatpay_body(APIV3_KEY, NOW, "", json.dumps(SHARED).encode()))["resource"] | {
+        "original_type": original_type
+    }
+
+
+def test_profit_sharing_is_acknowledged_and_changes_nothing(words):
+    assert events_of("TRANSACTION.SUCCESS", SHARED, resource=typed("profitsharing")) == ()
+    sp = SHARED | {"sp_mchid": "1900000100", "sub_mchid": "1900000109"}
+    sealed = json.loads(wechatpay_body(APIV3_KEY, NOW, "", json.dumps(sp).encode()))["resource"]
+    assert events_of("TRANSACTION.SUCCESS", sp, resource=sealed | {"original_type": "profitsharing"}) == ()
+    assert words() == []
+
+
+def test_what_is_of_another_type_and_looks_like_no_payment_is_acknowledged_and_told(words):
+    assert events_of("TRANSACTION.SUCCESS", SHARED, resource=typed("something")) == ()
+    assert words() == [("resource.original_type", "something")]
+
+
+@pytest.mark.parametrize("original_type", [None, "combine_transaction", "parking"])
+def test_what_looks_like_a_payment_is_one_whatever_its_type_is_called(original_type):
+    body = json.loads(wechatpay_body(APIV3_KEY, NOW, "TRANSACTION.SUCCESS", json.dumps(a_transaction()).encode()))
+    resource = body["resource"] | {"original_type": original_type}
+    assert event_of("TRANSACTION.SUCCESS", a_transaction(), resource=resource).amount == 12900
+
+
 # What makes no sense.
 
 
 @pytest.mark.parametrize(
     ("event_type", "resource"),
     [
-        ("TRANSACTION.SUCCESS", a_transaction(trade_state="HALF")),
+        ("TRANSACTION.SUCCESS", a_transaction(trade_state=None)),
         ("TRANSACTION.SUCCESS", a_transaction(out_trade_no="")),
         ("TRANSACTION.SUCCESS", a_transaction(out_trade_no="x" * 256)),
         ("TRANSACTION.SUCCESS", a_transaction(transaction_id=None)),
@@ -351,7 +500,11 @@ def test_an_event_of_no_merchant_is_refused():
         ("TRANSACTION.SUCCESS", a_transaction(amount={"total": "1", "currency": "CNY"})),
         ("TRANSACTION.SUCCESS", a_transaction(amount={"total": 1, "currency": "cny"})),
         ("TRANSACTION.SUCCESS", a_transaction(success_time="yesterday")),
-        ("REFUND.SUCCESS", a_refund(refund_status="HALF")),
+        ("REFUND.SUCCESS", a_refund(refund_status=None)),
+        ("TRANSACTION.SUCCESS", combined({"mchid": "1900000100"})),
+        ("TRANSACTION.SUCCESS", combined({"out_trade_no": "ORDER-2"})),
+        ("TRANSACTION.SUCCESS", combined("ORDER-2")),
+        ("TRANSACTION.SUCCESS", combined() | {"sub_orders": {}}),
         ("REFUND.SUCCESS", a_refund(refund_id=None, out_refund_no=None)),
         ("REFUND.SUCCESS", a_refund(amount={"total": 1})),
     ],

@@ -1,5 +1,6 @@
 """WeChat Pay v2: the package wechatpy signs and we verify, and opens what the sandbox seals; every state by table."""
 
+import json
 import re
 from base64 import b64decode, b64encode
 from datetime import UTC, datetime, timedelta
@@ -239,6 +240,136 @@ def test_an_authentic_payment_that_makes_no_sense_is_refused(fields):
         events_of(fields)
 
 
+# Deductions (委托代扣): result_code says only that the notice is a good one.
+
+
+@pytest.mark.parametrize(
+    ("word", "kind", "failure"),
+    [
+        ("SUCCESS", Kind.PAYMENT_SUCCEEDED, None),
+        ("REFUND", Kind.PAYMENT_SUCCEEDED, None),
+        ("ACCEPT", Kind.PAYMENT_PENDING, None),
+        ("PAY_FAIL", Kind.PAYMENT_FAILED, FailureClass.UNKNOWN),
+        ("CLOSED", Kind.PAYMENT_CANCELLED, FailureClass.EXPIRED_UNPAID),
+    ],
+)
+def test_a_deduction_ended_as_its_trade_state_says(word, kind, failure):
+    event = event_of(PAYMENT | {"trade_state": word, "contract_id": "100005698"})
+    assert (event.kind, event.failure, event.amount, event.order_ref) == (kind, failure, 12900, "ORDER-1")
+    assert event.has_refunds is (word == "REFUND")
+    name = event.payment_ref if word == "SUCCESS" else f"{event.payment_ref}:{word}:{PAYMENT['time_end']}"
+    assert event.event_id == name
+
+
+def test_a_deduction_in_a_state_that_is_not_known_makes_no_event_and_is_told(words):
+    assert events_of(PAYMENT | {"trade_state": "NOTPAY"}) == ()
+    assert events_of(PAYMENT | {"trade_state": "HALF"}) == ()
+    assert words() == [("trade_state", "HALF")]
+
+
+# Service providers, combined payments, and what is about no payment.
+
+
+def test_a_service_providers_account_counts_its_sub_merchants_payments():
+    of = {"sub_mch_id": "10000109", "sub_appid": "wx2421b1c4370ec43d"}
+    for gateway in (a_gateway(), a_gateway(sub_mch_ids=["10000108", "10000109"])):
+        assert len(events_of(PAYMENT | of, gateway)) == 1
+    for others in (of | {"sub_mch_id": "10000110"}, {}, of | {"mch_id": "10000101"}):
+        assert events_of(PAYMENT | others, a_gateway(sub_mch_ids=["10000109"])) == ()
+
+
+def test_a_service_provider_asks_in_the_name_of_its_sub_merchant():
+    for question in (BY_ORDER, OF_REFUND):
+        body = a_gateway(sub_mch_ids=["10000109"]).ask(question, now=NOW, nonce="n").body
+        assert b"<mch_id>10000100</mch_id><sub_mch_id>10000109</sub_mch_id>" in body
+        with pytest.raises(CannotAsk, match="an account for each"):
+            a_gateway(sub_mch_ids=["10000108", "10000109"]).ask(question, now=NOW, nonce="n")
+
+
+def an_order(number, **more):
+    return {
+        "appid": SETTINGS["app_id"],
+        "mch_id": SETTINGS["mch_id"],
+        "openid": "oUpF8uMEb4qRXf22hE3X68TekukE",
+        "total_fee": 1000 * number,
+        "cash_fee": 999,
+        "transaction_id": f"420000{number}",
+        "out_trade_no": f"ORDER-{number}",
+        "attach": None,
+        "time_end": "20261005195958",
+    } | more
+
+
+def combined(*orders):
+    return {
+        "return_code": "SUCCESS",
+        "result_code": "SUCCESS",
+        "combine_appid": SETTINGS["app_id"],
+        "combine_mch_id": SETTINGS["mch_id"],
+        "combine_out_trade_no": "COMBINED-1",
+        "trade_type": "JSAPI",
+        "sub_order_list": json.dumps({"order_num": len(orders), "order_list": orders}),
+    }
+
+
+def test_each_order_of_a_combined_payment_is_paid_for_itself():
+    events = events_of(combined(an_order(1), an_order(2), an_order(3, mch_id="10000101")))
+    assert [(it.event_id, it.order_ref, it.amount, it.currency, it.method) for it in events] == [
+        ("4200001", "ORDER-1", 1000, "CNY", "JSAPI"),
+        ("4200002", "ORDER-2", 2000, "CNY", "JSAPI"),
+    ]
+    assert {(it.kind, it.occurred_at) for it in events} == {(Kind.PAYMENT_SUCCEEDED, PAID_AT)}
+
+
+@pytest.mark.parametrize("orders", [[], {}, "[]", '{"order_list":{}}', '{"order_list":["ORDER-1"]}', "{"])
+def test_a_combined_payment_without_a_list_of_orders_is_refused(orders):
+    written = orders if isinstance(orders, str) else json.dumps(orders)
+    with pytest.raises(BadPayload):
+        events_of(combined() | {"sub_order_list": written})
+
+
+CONTRACT = {
+    "return_code": "SUCCESS",
+    "result_code": "SUCCESS",
+    "mch_id": SETTINGS["mch_id"],
+    "contract_code": "100001256",
+    "plan_id": "123",
+    "openid": "oUpF8uMEb4qRXf22hE3X68TekukE",
+    "change_type": "ADD",
+    "operate_time": "2026-10-05 19:59:58",
+    "contract_id": "Wx15463511252015071056489715",
+}
+RISK = {"return_code": "SUCCESS", "mch_id": SETTINGS["mch_id"], "event_code": "1", "transaction_id_list": "{}"}
+RENTED = {"mch_id": SETTINGS["mch_id"], "appid": SETTINGS["app_id"], "event_type": "CHECK.SUCCESS", "event_id": "1"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "sign_type"),
+    [
+        (CONTRACT, "MD5"),
+        ({name: it for name, it in CONTRACT.items() if not name.endswith("_code") or "contract" in name}, "MD5"),
+        (RISK | {"sign_type": "HMAC-SHA256"}, "HMAC-SHA256"),
+        (RENTED | {"algorithm": "HMAC-SHA256"}, "HMAC-SHA256"),
+    ],
+    ids=["contract", "contract without codes", "risk", "rented"],
+)
+def test_what_is_about_no_payment_is_acknowledged_and_changes_nothing(fields, sign_type):
+    body = xml(fields | {"sign": sign(fields, API_KEY, sign_type)})
+    gateway = a_gateway()
+    verified = gateway.verify(request(body), NOW)
+    assert (gateway.parse(verified), gateway.to_fetch(verified)) == ((), ())
+    forged = xml(fields | {"sign": sign(fields, "192006250b4c09247ec02edce69f6a2e", sign_type)})
+    with pytest.raises(BadSignature):
+        gateway.verify(request(forged), NOW)
+
+
+@pytest.mark.parametrize("name", ["sign_type", "algorithm"])
+def test_a_payment_is_signed_as_the_account_says_and_never_as_it_says_itself(name):
+    fields = PAYMENT | {name: "HMAC-SHA256"}
+    with pytest.raises(BadSignature, match="sign_type is not MD5"):
+        a_gateway().verify(request(xml(fields | {"sign": sign(fields, API_KEY, "HMAC-SHA256")})), NOW)
+
+
 # Refund notices.
 
 
@@ -366,9 +497,37 @@ def test_every_state_of_a_payment(word, state):
     assert event.occurred_at == (PAID_AT if paid else TOLD_AT)
 
 
-def test_a_payment_of_unknown_state_is_no_answer():
-    with pytest.raises(BadPayload):
-        answer_to(BY_ORDER, PAYMENT_ANSWER | {"trade_state": "NEW"})
+@pytest.mark.parametrize(
+    ("question", "fields", "word"),
+    [
+        (BY_ORDER, PAYMENT_ANSWER | {"trade_state": "NEW"}, ("trade_state", "NEW")),
+        (OF_REFUND, REFUND_ANSWER | {"refund_status_0": "NEW"}, ("refund_status", "NEW")),
+    ],
+)
+def test_a_state_that_is_not_known_makes_no_event_and_is_told(words, question, fields, word):
+    assert answer_to(question, fields) == Answer(found=True)
+    assert words() == [word]
+
+
+def test_of_a_payment_that_gave_something_back_all_refunds_are_asked_about():
+    answer = answer_to(BY_ORDER, PAYMENT_ANSWER | {"trade_state": "REFUND"})
+    (event,) = answer.events
+    assert (event.kind, event.amount, event.has_refunds) == (Kind.PAYMENT_SUCCEEDED, 12900, True)
+    (question,) = answer.also
+    assert (question.about, question.payment_ref, question.refund_ref) == ("refund", event.payment_ref, None)
+    call = a_gateway().ask(question, now=NOW, nonce="n")
+    assert call.url.endswith("/pay/refundquery")
+    assert f"<transaction_id>{event.payment_ref}</transaction_id>".encode() in call.body
+    second = {"out_refund_no_1": "R-2", "refund_fee_1": "500", "refund_status_1": "PROCESSING"}
+    told = answer_to(question, REFUND_ANSWER | second)
+    assert [(it.kind, it.refund_ref, it.amount) for it in told.events] == [
+        (Kind.REFUND_SUCCEEDED, "R-1", 400),
+        (Kind.REFUND_PENDING, "R-2", 500),
+    ]
+    assert told.also == ()
+    with pytest.raises(BadPayload, match="transaction_id"):
+        answer_to(question, REFUND_ANSWER | {"transaction_id": "1"})
+    assert answer_to(BY_ORDER, PAYMENT_ANSWER).also == ()
 
 
 @pytest.mark.parametrize(("word", "state"), REFUND_STATUSES.items())
@@ -396,7 +555,7 @@ def test_a_refund_is_found_among_those_of_its_payment():
     ("question", "fields"),
     [
         (OF_REFUND, REFUND_ANSWER | {"out_refund_no_0": "R-2"}),
-        (OF_REFUND, REFUND_ANSWER | {"refund_status_0": "NEW"}),
+        (OF_REFUND, REFUND_ANSWER | {"refund_status_0": ""}),
         (OF_REFUND, REFUND_ANSWER | {"refund_fee_0": ""}),
         (OF_REFUND, without(REFUND_ANSWER, "out_trade_no")),
         (BY_ORDER, PAYMENT_ANSWER | {"out_trade_no": "ORDER-2"}),

@@ -16,21 +16,23 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_der_private_key
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
+from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways import alipay_asking, form, strictjson
+from tillkeeper.domain.money import exponent
+from tillkeeper.gateways import alipay_asking, alipay_notices, form
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import (
     AccountModel,
     ApiBase,
     OptionalPrivateKey,
+    OptionalSecret,
     rsa_certificate,
     rsa_private_key,
     rsa_public_key,
 )
-from tillkeeper.gateways.alipay_fields import CURRENCY, SIGN_TYPE, method_in, moment, money, signing_text
+from tillkeeper.gateways.alipay_fields import SIGN_TYPE, YUAN, signing_text
 from tillkeeper.gateways.answers import answered_at, queried
 from tillkeeper.gateways.base import (
     ASKS_ALL,
@@ -70,6 +72,11 @@ def _private_key_pem(text: object) -> object:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
+def _check_currency(currency: str) -> str:
+    exponent(currency)
+    return currency
+
+
 class AlipaySettings(AccountModel):
     """`[accounts.NAME]` with `gateway = "alipay"`: key mode or certificate mode, one of the two.
 
@@ -99,6 +106,16 @@ class AlipaySettings(AccountModel):
     )
     app_private_key: Annotated[OptionalPrivateKey, BeforeValidator(_private_key_pem)] = Field(
         default=None, description="The app's private key (应用私钥), which signs questions."
+    )
+    app_auth_token: OptionalSecret = Field(
+        default=None,
+        description="For an app of a service provider (第三方应用): the token by which this merchant authorized it, "
+        "which questions must carry.  One account for each merchant, told apart by `seller_id`.",
+    )
+    trans_currency: Annotated[str, AfterValidator(_check_currency)] = Field(
+        default=YUAN,
+        description="What trades are priced in where Alipay does not say (trans_currency): yuan, unless the account "
+        "sells across borders; answers about refunds never say.",
     )
     api_base: ApiBase = "https://openapi.alipay.com/gateway.do"
 
@@ -142,7 +159,12 @@ def _signer(settings: AlipaySettings) -> alipay_asking.Signer | None:
     if settings.app_cert is not None:
         serials["app_cert_sn"] = alipay_asking.serial_of(leaf(settings.app_cert))
         serials["alipay_root_cert_sn"] = alipay_asking.serials_of_roots(settings.alipay_root_cert or "")
-    return alipay_asking.Signer(settings.app_id, rsa_private_key(settings.app_private_key), serials)
+    return alipay_asking.Signer(
+        app_id=settings.app_id,
+        key=rsa_private_key(settings.app_private_key),
+        serials=serials,
+        app_auth_token=settings.app_auth_token,
+    )
 
 
 def _public_key(text: str) -> RSAPublicKey:
@@ -150,50 +172,6 @@ def _public_key(text: str) -> RSAPublicKey:
         text = f"-----BEGIN PUBLIC KEY-----\n{text.strip()}\n-----END PUBLIC KEY-----"
     return rsa_public_key(text)
 
-
-class State(msgspec.Struct, frozen=True, kw_only=True):
-    """What a notice tells of a payment, and the fields that tell when, best first.
-
-    notify_time comes last and only for want of another, for it may differ each time a notice is repeated.
-    """
-
-    kind: Kind
-    times: tuple[str, ...]
-    failure: FailureClass | None = None
-
-
-STATES: Final[Mapping[str, State]] = {
-    "WAIT_BUYER_PAY": State(kind=Kind.PAYMENT_PENDING, times=("gmt_create", "notify_time")),
-    "TRADE_SUCCESS": State(
-        kind=Kind.PAYMENT_SUCCEEDED, times=("gmt_payment", "gmt_close", "gmt_create", "notify_time")
-    ),
-    # Succeeded, and too old to be refunded.
-    "TRADE_FINISHED": State(
-        kind=Kind.PAYMENT_SUCCEEDED, times=("gmt_payment", "gmt_close", "gmt_create", "notify_time")
-    ),
-    # Closed for want of payment; one that was paid and refunded whole is closed too, but REFUND goes first.
-    "TRADE_CLOSED": State(
-        kind=Kind.PAYMENT_CANCELLED,
-        times=("gmt_close", "gmt_create", "notify_time"),
-        failure=FailureClass.EXPIRED_UNPAID,
-    ),
-}
-
-# Whatever trade_status says: a payment partly refunded stays TRADE_SUCCESS.
-REFUND: Final = State(
-    kind=Kind.REFUND_SUCCEEDED, times=("gmt_refund", "gmt_close", "gmt_payment", "gmt_create", "notify_time")
-)
-
-# What an event is made from.
-DECIDING: Final = frozenset(
-    {
-        *("app_id", "seller_id", "notify_id", "notify_type", "out_trade_no", "trade_no", "out_biz_no", "trade_status"),
-        *("total_amount", "refund_fee", *REFUND.times),
-    }
-)
-# The merchant's own text, into which some put such names.  Sorted as they are signed, notify_id comes before it, then
-# refund_fee and seller_id behind it, so that it could have swallowed no other without one of these.
-LESS_STRICT: Final = {"passback_params": ("notify_id", "refund_fee", "seller_id")}
 
 # sub_code of an API answer.
 FAILURES: Final[Mapping[str, FailureClass]] = {
@@ -258,6 +236,7 @@ class Alipay(Gateway):
     settings: ClassVar[type[AccountModel]] = AlipaySettings
     about: ClassVar[About] = ABOUT
     asks: ClassVar[frozenset[Asks]] = ASKS_ALL
+    single_payment: ClassVar[bool] = True  # an out_trade_no is one trade's
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type"})
 
     def __init__(self, account: str, settings: AlipaySettings) -> None:
@@ -268,6 +247,7 @@ class Alipay(Gateway):
         self._cert_sn = None if settings.alipay_cert is None else alipay_asking.serial_of(leaf(settings.alipay_cert))
         self._signer = _signer(settings)
         self._api_base = settings.api_base
+        self._trans_currency = settings.trans_currency
 
     def verify(self, request: Request, now: datetime) -> Verified:
         """The form must be decoded first, for what is signed is its decoded fields."""
@@ -282,7 +262,7 @@ class Alipay(Gateway):
         # Older families of notices sign sign_type as well.
         if not any(self._is_signed(signature, signing_text(each).encode(received.charset)) for each in signed):
             raise BadSignature(f"the signature is not by {self._trusted.label}")
-        check_unambiguous(fields, DECIDING, LESS_STRICT)
+        check_unambiguous(fields, alipay_notices.DECIDING, alipay_notices.LESS_STRICT)
         return Verified(key=self._trusted.label, content=fields)
 
     def key_labels(self) -> tuple[str, ...]:
@@ -294,13 +274,12 @@ class Alipay(Gateway):
         fields = cast("Mapping[str, str]", verified.content)
         if not self._is_ours(fields):
             return ()
-        refunded = _refunded(fields)
-        if refunded is not None:
-            return (self._event(fields, REFUND, total=refunded),)
-        state = STATES.get(fields.get("trade_status", ""))
-        if state is None:
+        event = alipay_notices.event_of(self.account, fields, self._trans_currency)
+        if event is None:
             return ()
-        return (self._event(fields, state, amount=_amount(fields)),)
+        if self._seller_id is not None and not fields.get("seller_id"):
+            raise BadPayload("seller_id is missing, though it tells the sellers of one app apart")
+        return (event,)
 
     def named(self, request: Request) -> Named | None:
         """The merchant's own number of a payment, out_trade_no, in a notice for this app."""
@@ -328,26 +307,28 @@ class Alipay(Gateway):
     def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
         """What a signed answer to this question says; an unsigned one says at most that nothing is known."""
         piece = alipay_asking.cut(question, heard)
-        if piece.sign is not None:
-            self._check_answer(piece, piece.sign, now)
-        content = alipay_asking.read(question, piece)
+        signed = piece.content if piece.sign is None else self._signed_content(piece, piece.sign, now)
+        content = alipay_asking.read(question, signed, is_signed=piece.sign is not None)
         if content is None:
             return Answer(found=False)
         read = alipay_asking.payment_events if question.about == "payment" else alipay_asking.refund_events
-        return Answer(
-            found=True, events=tuple(queried(it) for it in read(self.account, content, answered_at(heard, now)))
-        )
+        events = read(self.account, content, answered_at(heard, now), self._trans_currency)
+        return Answer(found=True, events=tuple(queried(it) for it in events))
 
     def _check_time(self, now: datetime) -> None:
         if self._trusted.chain is not None and not self._trusted.chain.is_valid_at(now):
             raise BadSignature("alipay_cert or its chain is not valid at this time", Step.KEY)
 
-    def _check_answer(self, piece: alipay_asking.Cut, sign: str, now: datetime) -> None:
+    def _signed_content(self, piece: alipay_asking.Cut, sign: str, now: datetime) -> bytes:
+        """The answer in the one of its writings that was signed.  That one is read, and no other."""
         self._check_time(now)
         if self._cert_sn is not None and piece.cert_sn not in {None, self._cert_sn}:
             raise BadSignature("the answer is signed with another certificate than alipay_cert; was it renewed?")
-        if not self._is_signed(_signature(sign), piece.signed):
-            raise BadSignature(f"the signature is not by {self._trusted.label}")
+        signature = _signature(sign)
+        for written, content in piece.writings():
+            if self._is_signed(signature, written):
+                return content
+        raise BadSignature(f"the signature is not by {self._trusted.label}")
 
     def _is_signed(self, signature: bytes, text: bytes) -> bool:
         try:
@@ -363,39 +344,6 @@ class Alipay(Gateway):
         seller_id = fields.get("seller_id") or self._seller_id
         return fields["app_id"] == self._app_id and (self._seller_id is None or seller_id == self._seller_id)
 
-    def _event(
-        self, fields: Mapping[str, str], state: State, *, amount: int | None = None, total: int | None = None
-    ) -> PaymentEvent:
-        if self._seller_id is not None and not fields.get("seller_id"):
-            raise BadPayload("seller_id is missing, though it tells the sellers of one app apart")
-        occurred_at = _occurred_at(fields, state.times)
-        made = PaymentEvent(
-            event_id=fields.get("notify_id") or _event_id(fields, state, occurred_at, total),
-            kind=state.kind,
-            account=self.account,
-            occurred_at=occurred_at,
-            order_ref=fields.get("out_trade_no") or None,
-            payment_ref=fields.get("trade_no") or None,
-            refund_ref=(fields.get("out_biz_no") or None) if state is REFUND else None,
-            amount=amount,
-            total=total,
-            currency=CURRENCY,
-            failure=state.failure,
-            failure_code=fields["trade_status"] if state.failure else None,
-            method=_method(fields) if state.kind.is_payment else None,
-        )
-        if problem := problem_with(made):
-            raise BadPayload(problem)
-        return made
-
-
-def _method(fields: Mapping[str, str]) -> str | None:
-    """A notice writes the channels as JSON, in other letters than an answer."""
-    try:
-        return method_in(strictjson.loads(fields.get("fund_bill_list", "").encode()), "fundChannel")
-    except BadPayload:
-        return None
-
 
 def _signature(sign: str) -> bytes:
     """Only the one way of writing a signature is taken: base64 whose unused bits are zero."""
@@ -408,41 +356,3 @@ def _signature(sign: str) -> bytes:
     if b64encode(signature).decode() != sign:
         raise BadSignature("sign is not base64 as it is written", Step.HEADER)
     return signature
-
-
-def _refunded(fields: Mapping[str, str]) -> int | None:
-    """What the payment has given back so far, or None if the notice is not about a refund.
-
-    Notices of payments and of unpaid closing may carry refund_fee=0.00, which tells of no refund.  A trade that was
-    paid and is closed gave all back, told or not, as an answer of that state is read too.  A gmt_refund
-    without refund_fee happens to no notice seen: if the trade is not closed, nobody knows how much it was, and a wrong
-    sum would be worse than a refusal, which has Alipay send again and people look.
-    """
-    total = money(fields, "refund_fee")
-    if fields.get("trade_status") == "TRADE_CLOSED" and (fields.get("gmt_payment") or fields.get("gmt_refund")):
-        total = total or _amount(fields)
-    elif not fields.get("gmt_refund"):
-        return total or None
-    if total is None:
-        raise BadPayload("the notice tells of a refund, but refund_fee is missing")
-    return total
-
-
-def _amount(fields: Mapping[str, str]) -> int | None:
-    amount = money(fields, "total_amount")
-    if amount == 0:
-        raise BadPayload("total_amount is 0.01 or more at Alipay")
-    return amount
-
-
-def _occurred_at(fields: Mapping[str, str], times: tuple[str, ...]) -> datetime:
-    name = next((name for name in times if fields.get(name)), None)
-    if name is None:
-        raise BadPayload(f"none of {', '.join(times)} tells when")
-    return moment(name, fields[name])
-
-
-def _event_id(fields: Mapping[str, str], state: State, occurred_at: datetime, total: int | None) -> str:
-    """Stands in for a missing notify_id: what stays the same when a notice is repeated, and tells refunds apart."""
-    refund = "" if total is None else f":{total}"
-    return f"{fields.get('trade_no', '')}:{state.kind}:{occurred_at:%Y%m%dT%H%M%SZ}{refund}"

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final
 from urllib.parse import urlencode
@@ -22,12 +22,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways import strictjson
-from tillkeeper.gateways.alipay_fields import CURRENCY, SIGN_TYPE, method_in, moment, money, signing_text
+from tillkeeper.gateways import form, strictjson
+from tillkeeper.gateways.alipay_fields import SIGN_TYPE, currency_in, method_in, moment, money, signing_text
 from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, Call, CannotAsk, Denied, Heard, Question
 from tillkeeper.gateways.chain import readable
 from tillkeeper.gateways.fields import text, text_or_none
 from tillkeeper.gateways.times import CHINA
+from tillkeeper.gateways.unknown import unknown_word
 
 PAYMENT_METHOD: Final = "alipay.trade.query"
 REFUND_METHOD: Final = "alipay.trade.fastpay.refund.query"
@@ -37,6 +38,7 @@ ANSWERS: Final = {"payment": "alipay_trade_query_response", "refund": "alipay_tr
 FRONT_DOOR_ANSWER: Final = "error_response"
 
 SUCCESS_CODE: Final = "10000"
+REFUND_SUCCESS: Final = "REFUND_SUCCESS"
 AGAIN_CODES: Final = frozenset({"20000", "40005"})  # out of order; more calls than are allowed
 AGAIN_SUB_CODES: Final = frozenset({"ACQ.SYSTEM_ERROR", "aop.ACQ.SYSTEM_ERROR", "aop.unknow-error"})
 NOT_FOUND_SUB_CODE: Final = "ACQ.TRADE_NOT_EXIST"  # or the payer never opened it
@@ -48,12 +50,14 @@ RSA_SIGNED: Final = "1.2.840.113549.1.1."  # the roots that count; a bundle hold
 _WORD: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
-class Signer(msgspec.Struct, frozen=True):
-    """What asking takes: the app's key, and in certificate mode the names of both sides' certificates."""
+class Signer(msgspec.Struct, frozen=True, kw_only=True):
+    """What asking takes: the app's key, in certificate mode the names of both sides' certificates, and for a service
+    provider's app the token of the merchant that authorized it."""
 
     app_id: str
     key: RSAPrivateKey
     serials: Mapping[str, str]
+    app_auth_token: str | None
 
     def call(self, api_base: str, question: Question, now: datetime) -> Call:
         """The signed request that puts the question."""
@@ -68,6 +72,7 @@ class Signer(msgspec.Struct, frozen=True):
             "timestamp": now.astimezone(CHINA).strftime("%Y-%m-%d %H:%M:%S"),
             "version": "1.0",
             **self.serials,
+            **({} if self.app_auth_token is None else {"app_auth_token": self.app_auth_token}),
         }
         signature = self.key.sign(signing_text(common | content).encode(), PKCS1v15(), SHA256())
         return Call(
@@ -103,41 +108,61 @@ def serials_of_roots(bundle: str) -> str:
 
 
 class Cut(msgspec.Struct, frozen=True):
-    """An answer in its pieces: the raw text that is signed, the signature, and the certificate it names."""
+    """An answer in its pieces: what is signed, in UTF-8; the charset it came in; the signature; and the certificate
+    that it names."""
 
-    signed: bytes
+    content: bytes
+    charset: str
     sign: str | None
     cert_sn: str | None
 
+    def writings(self) -> Iterator[tuple[bytes, bytes]]:
+        """What the signature may be over, best first, each with what it says: as received, in the charset that we
+        asked for, and either with `/` for an escaped one, for Alipay may escape what it has signed."""
+        for content in dict.fromkeys((self.content, self.content.replace(rb"\/", b"/"))):
+            for charset in dict.fromkeys((self.charset, form.UTF_8)):
+                yield content.decode().encode(charset), content
+
 
 def cut(question: Question, heard: Heard) -> Cut:
-    """The pieces of an answer.  What is verified and what is read afterwards are the same bytes."""
+    """The pieces of an answer."""
     if heard.status == 429 or heard.status >= 500:  # noqa: PLR2004
         raise AskAgain(f"status {heard.status}")
     if heard.status != 200:  # noqa: PLR2004
         raise BadPayload(f"status {heard.status}")
-    members = strictjson.members(heard.body)
-    signed = members.get(ANSWERS[question.about], members.get(FRONT_DOOR_ANSWER))
-    if signed is None:
+    charset, body = _decoded(heard)
+    members = strictjson.members(body)
+    content = members.get(ANSWERS[question.about], members.get(FRONT_DOOR_ANSWER))
+    if content is None:
         raise BadPayload("the answer is none to this question")
     beside = {name: strictjson.loads(members[name]) for name in ("sign", "alipay_cert_sn") if name in members}
-    return Cut(signed=signed, sign=text_or_none(beside, "sign"), cert_sn=text_or_none(beside, "alipay_cert_sn"))
+    return Cut(content, charset, text_or_none(beside, "sign"), text_or_none(beside, "alipay_cert_sn"))
 
 
-def read(question: Question, piece: Cut) -> Mapping[str, object] | None:
+def _decoded(heard: Heard) -> tuple[str, bytes]:
+    """The charset of an answer, and its body in UTF-8.  Alipay answers in Chinese charsets where it could not read
+    the one that was asked for."""
+    charset = form.charset_in(" ".join(heard.headers.get("content-type", ()))) or form.UTF_8
+    try:
+        return charset, heard.body.decode(charset).encode()
+    except UnicodeDecodeError:
+        return form.UTF_8, heard.body  # it says another than it is in
+
+
+def read(question: Question, signed: bytes, *, is_signed: bool) -> Mapping[str, object] | None:
     """What the answer tells, or None where Alipay knows of no such trade.
 
     An error may come unsigned, for Alipay may not know whose key to use.  It is believed that much: that nothing is
     known.
     """
-    content = strictjson.loads(piece.signed)
+    content = strictjson.loads(signed)
     code, sub_code = text(content, "code"), text_or_none(content, "sub_code")
     told = f"code {_word(code)}, sub_code {_word(sub_code)}"
     if code in AGAIN_CODES or sub_code in AGAIN_SUB_CODES:
         raise AskAgain(told)
     if code in DENIED_CODES or sub_code in DENIED_SUB_CODES:
         raise Denied(told)
-    if piece.sign is None:
+    if not is_signed:
         raise BadSignature(f"the answer is not signed: {told}")
     _check_subject(question, content)
     if code == SUCCESS_CODE:
@@ -165,18 +190,27 @@ def _check_subject(question: Question, content: object) -> None:
             raise BadPayload(f"{name} of the answer is not the question's")
 
 
-def payment_events(account: str, content: Mapping[str, object], told_at: datetime) -> list[PaymentEvent]:
-    """What a trade says of itself.  One that was paid and then closed was given back whole."""
+def payment_events(
+    account: str, content: Mapping[str, object], told_at: datetime, trans_currency: str
+) -> list[PaymentEvent]:
+    """What a trade says of itself.  One that was paid and then closed was given back whole.
+
+    Until the payer has opened it a trade has no number, and nothing happened to it.
+    """
     status, paid_at = text(content, "trade_status"), text_or_none(content, "send_pay_date")
+    currency = currency_in(content, trans_currency)
     if status not in KINDS:
-        raise BadPayload("trade_status is none that is known")
+        unknown_word("trade_status", status)
+    if status not in KINDS or currency is None:
+        return []
     kind = KINDS[status]
     given_back = kind is Kind.PAYMENT_CANCELLED and paid_at is not None
     if given_back:
         kind = Kind.PAYMENT_SUCCEEDED
+    if kind is not Kind.PAYMENT_SUCCEEDED and text_or_none(content, "trade_no") is None:
+        return []
     expired = kind is Kind.PAYMENT_CANCELLED
     succeeded_at = moment("send_pay_date", paid_at) if kind is Kind.PAYMENT_SUCCEEDED and paid_at else None
-    amount = money(content, "total_amount")
     payment = PaymentEvent(
         event_id="",
         kind=kind,
@@ -184,8 +218,8 @@ def payment_events(account: str, content: Mapping[str, object], told_at: datetim
         occurred_at=succeeded_at or told_at,
         order_ref=text(content, "out_trade_no"),
         payment_ref=text(content, "trade_no"),
-        amount=amount,
-        currency=CURRENCY,
+        amount=money(content, "total_amount", currency),
+        currency=currency,
         failure=FailureClass.EXPIRED_UNPAID if expired else None,
         failure_code=status if expired else None,
         method=method_in(content.get("fund_bill_list"), "fund_channel"),
@@ -205,25 +239,28 @@ def whole_refund(payment: PaymentEvent, told_at: datetime) -> PaymentEvent:
         order_ref=payment.order_ref,
         payment_ref=payment.payment_ref,
         total=payment.amount,
-        currency=CURRENCY,
+        currency=payment.currency,
     )
 
 
 KINDS: Final[Mapping[str, Kind]] = {
     "WAIT_BUYER_PAY": Kind.PAYMENT_PENDING,
+    "TRADE_PENDING": Kind.PAYMENT_PENDING,  # paid, and the seller's account cannot take it yet
     "TRADE_SUCCESS": Kind.PAYMENT_SUCCEEDED,
     "TRADE_FINISHED": Kind.PAYMENT_SUCCEEDED,
     "TRADE_CLOSED": Kind.PAYMENT_CANCELLED,
 }
 
 
-def refund_events(account: str, content: Mapping[str, object], told_at: datetime) -> list[PaymentEvent]:
+def refund_events(
+    account: str, content: Mapping[str, object], told_at: datetime, trans_currency: str
+) -> list[PaymentEvent]:
     """What is told of a refund.  Without refund_status it was not made, or not yet, whatever the code says."""
-    status = text_or_none(content, "refund_status")
-    if status is None:
+    status, currency = text_or_none(content, "refund_status"), currency_in(content, trans_currency)
+    if status not in {None, REFUND_SUCCESS}:
+        unknown_word("refund_status", status)
+    if status != REFUND_SUCCESS or currency is None:
         return []
-    if status != "REFUND_SUCCESS":
-        raise BadPayload("refund_status is none that is known")
     paid_at = text_or_none(content, "gmt_refund_pay")
     return [
         PaymentEvent(
@@ -234,7 +271,7 @@ def refund_events(account: str, content: Mapping[str, object], told_at: datetime
             order_ref=text(content, "out_trade_no"),
             payment_ref=text(content, "trade_no"),
             refund_ref=text(content, "out_request_no"),
-            amount=money(content, "refund_amount"),
-            currency=CURRENCY,
+            amount=money(content, "refund_amount", currency),
+            currency=currency,
         )
     ]

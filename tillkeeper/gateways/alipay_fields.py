@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from tillkeeper.domain.money import BadMoney, minor_from_major
+from tillkeeper.domain.money import EXPONENTS, BadMoney, minor_from_major
 from tillkeeper.gateways.base import BadPayload
 from tillkeeper.gateways.fields import text_or_none
 from tillkeeper.gateways.times import moment_from_dashed
+from tillkeeper.gateways.unknown import unknown_word
 
-CURRENCY: Final = "CNY"
+YUAN: Final = "CNY"
 SIGN_TYPE: Final = "RSA2"  # SHA-256; the old RSA is SHA-1 and is not taken, whatever a notice asks for
 
 _METHOD: Final = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
@@ -21,13 +22,25 @@ def signing_text(fields: Mapping[str, str]) -> str:
     return "&".join(f"{name}={fields[name]}" for name in sorted(fields))
 
 
-def money(fields: Mapping[str, object], name: str) -> int | None:
-    """An amount in fen; None where it is absent or empty."""
+def currency_in(fields: Mapping[str, object], otherwise: str) -> str | None:
+    """What total_amount and refund_fee are in: a trade across borders names it, and settles or is paid in others.
+
+    None for one that ISO 4217 does not list.
+    """
+    written = text_or_none(fields, "trans_currency") or otherwise
+    if written not in EXPONENTS:
+        unknown_word("trans_currency", written)
+        return None
+    return written
+
+
+def money(fields: Mapping[str, object], name: str, currency: str) -> int | None:
+    """An amount in minor units; None where it is absent or empty."""
     written = text_or_none(fields, name)
     if written is None:
         return None
     try:
-        return minor_from_major(written, CURRENCY)
+        return minor_from_major(written, currency)
     except BadMoney as error:
         raise BadPayload(f"{name}: {error}") from None
 

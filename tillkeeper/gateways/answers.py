@@ -45,6 +45,8 @@ def queried(event: PaymentEvent) -> PaymentEvent:
     name = f"query:{ref}:{event.kind}:{event.occurred_at:%Y%m%dT%H%M%SZ}:{'' if amount is None else amount}"
     if event.capture_ref is not None:  # two parts of one amount may be captured within a second
         name += f":{event.capture_ref}"
+    if event.has_refunds:  # it may have been told before without
+        name += ":has_refunds"
     made = msgspec.structs.replace(event, event_id=name, evidence=Evidence.QUERY)
     if problem := problem_with(made):
         raise BadPayload(problem)

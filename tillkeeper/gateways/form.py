@@ -10,8 +10,10 @@ import msgspec
 from tillkeeper.gateways.base import BadPayload
 
 FIELDS_MAX: Final = 200  # the fullest real notice seen has 31
-CHARSETS: Final[Mapping[str, str]] = {"utf-8": "utf-8", "utf8": "utf-8", "gbk": "gbk"}
-CHARSET_UNDECLARED: Final = "utf-8"
+UTF_8: Final = "utf-8"
+GB: Final = "gb18030"  # what the older ones encode it encodes in the same bytes, and every character goes both ways
+# By their names without `-` and `_`, in small letters.
+CHARSETS: Final[Mapping[str, str]] = {"utf8": UTF_8, "gbk": GB, "cp936": GB, "gb2312": GB, "gb18030": GB}
 
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _CONTENT_TYPE_CHARSET: Final = re.compile(r';\s*charset\s*=\s*"?([^\s";]*)', re.IGNORECASE)
@@ -57,11 +59,21 @@ def _pair(field: bytes) -> tuple[bytes, bytes]:
     return unquote_to_bytes(name), unquote_to_bytes(value)
 
 
+def charset_in(content_type: str) -> str | None:
+    """The charset that a content type names, if it is one of CHARSETS."""
+    found = _CONTENT_TYPE_CHARSET.search(content_type)
+    return _known(found[1]) if found else None
+
+
+def _known(declared: str) -> str | None:
+    return CHARSETS.get(declared.lower().replace("-", "").replace("_", ""))
+
+
 def _charset(field: bytes, content_type: str) -> str:
     declared = field.decode("ascii", "replace")
     if not declared and (found := _CONTENT_TYPE_CHARSET.search(content_type)):
         declared = found[1]
-    charset = CHARSETS.get((declared or CHARSET_UNDECLARED).lower())
+    charset = _known(declared or UTF_8)
     if charset is None:
-        raise BadPayload(f"the form's charset is none of {', '.join(CHARSETS)}")
+        raise BadPayload("the form's charset is none of utf-8, gbk, gb2312, gb18030")
     return charset

@@ -53,6 +53,7 @@ from tillkeeper.gateways.fields import at, moment_from_rfc3339, moment_from_unix
 from tillkeeper.gateways.freshness import check_fresh
 from tillkeeper.gateways.wechatpay_asking import NOT_FOUND
 from tillkeeper.gateways.wechatpay_certificates import PATH as CERTIFICATES_PATH
+from tillkeeper.gateways.wechatpay_certificates import PATH_ABROAD as CERTIFICATES_PATH_ABROAD
 from tillkeeper.gateways.wechatpay_certificates import (
     REST,
     Certificate,
@@ -61,7 +62,16 @@ from tillkeeper.gateways.wechatpay_certificates import (
     is_certificate_serial,
     kept,
 )
-from tillkeeper.gateways.wechatpay_objects import ToldAt, refund_notice, transaction_event
+from tillkeeper.gateways.wechatpay_objects import (
+    MCH_ID,
+    SUB_MCH_IDS,
+    Merchant,
+    SubMerchants,
+    ToldAt,
+    is_of_payments,
+    refund_notice,
+    transaction_event,
+)
 
 TIMESTAMP_HEADER: Final = "wechatpay-timestamp"
 NONCE_HEADER: Final = "wechatpay-nonce"
@@ -102,9 +112,8 @@ class WeChatPaySettings(AccountModel):
     """`[accounts.NAME]` with `gateway = "wechatpay"`.  At least one platform certificate or public key is needed."""
 
     gateway: Literal["wechatpay"]
-    mch_id: Annotated[str, Field(min_length=1)] = Field(
-        description="The merchant number (商户号).  Notices for another count for nothing."
-    )
+    mch_id: Annotated[str, Field(min_length=1)] = Field(description=MCH_ID)
+    sub_mch_ids: SubMerchants = Field(default=(), description=SUB_MCH_IDS)
     app_id: Annotated[str, Field(min_length=1)] | None = Field(
         default=None, description="The app's id, where several apps of the merchant share the notify address."
     )
@@ -169,6 +178,7 @@ class WeChatPay(Gateway):
     settings: ClassVar[type[AccountModel]] = WeChatPaySettings
     about: ClassVar[About] = ABOUT
     asks: ClassVar[frozenset[Asks]] = ASKS_ALL
+    single_payment: ClassVar[bool] = True  # an out_trade_no is one transaction's
     kept_headers: ClassVar[frozenset[str]] = frozenset(
         {TIMESTAMP_HEADER, NONCE_HEADER, SERIAL_HEADER, SIGNATURE_HEADER, SIGNATURE_TYPE_HEADER, "content-type"}
     )
@@ -176,6 +186,7 @@ class WeChatPay(Gateway):
     def __init__(self, account: str, settings: WeChatPaySettings) -> None:
         self.account = account
         self._merchant = settings
+        self._own = Merchant(mch_id=settings.mch_id, app_id=settings.app_id, sub_mch_ids=settings.sub_mch_ids)
         self._signer = _signer(settings)
         self._cipher = AESGCM(settings.apiv3_key.encode())
         self._public_keys: Mapping[str, tuple[str, RSAPublicKey]] = {
@@ -213,21 +224,19 @@ class WeChatPay(Gateway):
         return (*(it.serial for it in self._configured.values()), *(label for label, _ in self._public_keys.values()))
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
-        """One event for a payment or a refund of this merchant's, none for others."""
+        """One event for a payment or a refund of this merchant's, one for each order of a combined payment, and none
+        for others."""
         notice = strictjson.loads(cast("bytes", verified.content))
         read = READERS.get(text(notice, "event_type").partition(".")[0])
         if read is None:
             return ()
         resource = strictjson.loads(self._open(at(notice, ["resource"])))
-        if not self._is_ours(resource):
+        if not is_of_payments(text_or_none(notice, "resource", "original_type"), resource):
             return ()
-        event = read(self.account, resource, lambda: moment_from_rfc3339(text(notice, "create_time")))
-        if event is None:
-            return ()
-        event = msgspec.structs.replace(event, event_id=text(notice, "id"))
-        if problem := problem_with(event):
-            raise BadPayload(problem)
-        return (event,)
+        is_combined = at(resource, ["sub_orders"]) is not None
+        told = self._own.own_orders(resource) if is_combined else [resource] if self._own.owns(resource) else []
+        made = (read(self.account, it, lambda: moment_from_rfc3339(text(notice, "create_time"))) for it in told)
+        return tuple(_named(text(notice, "id"), it, is_combined=is_combined) for it in made if it is not None)
 
     def acknowledge(self) -> Reply:
         """204, for the body must be empty."""
@@ -264,7 +273,9 @@ class WeChatPay(Gateway):
     def _list(self, now: datetime, nonce: str) -> Call | None:
         if self._signer is None:
             return None
-        return self._signer.get(f"{self._merchant.api_base}{CERTIFICATES_PATH}", now, nonce)
+        base = self._merchant.api_base
+        path = CERTIFICATES_PATH_ABROAD if wechatpay_asking.is_abroad(base) else CERTIFICATES_PATH
+        return self._signer.get(f"{base}{path}", now, nonce)
 
     def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:
         """By WeChat Pay's own transaction number where it is known, else by the order's reference."""
@@ -282,7 +293,7 @@ class WeChatPay(Gateway):
         if heard.status == NOT_FOUND:
             return Answer(found=False)
         told_at = moment_from_unix(int(signed.header(TIMESTAMP_HEADER)))
-        if question.about == "payment" and not self._is_ours(content):
+        if question.about == "payment" and not self._own.owns(content):
             raise BadPayload("the answer is about another merchant's or app's payment")
         event = wechatpay_asking.event_of(self.account, question, content, told_at)
         return Answer(found=True, events=() if event is None else (queried(event),))
@@ -317,13 +328,6 @@ class WeChatPay(Gateway):
         except InvalidTag:
             raise BadPayload("the resource does not open with this account's apiv3_key") from None
 
-    def _is_ours(self, resource: object) -> bool:
-        """Shops that share an endpoint, or several apps of one merchant, get each other's notices."""
-        if text(resource, "mchid") != self._merchant.mch_id:
-            return False
-        app_id = text_or_none(resource, "appid")
-        return app_id is None or self._merchant.app_id in (None, app_id)
-
 
 # By the first word of event_type; what happened is told by a field of the resource, not by the type.
 READERS: Final[Mapping[str, Callable[[str, object, ToldAt], PaymentEvent | None]]] = {
@@ -332,11 +336,21 @@ READERS: Final[Mapping[str, Callable[[str, object, ToldAt], PaymentEvent | None]
 }
 
 
+def _named(notice_id: str, event: PaymentEvent, *, is_combined: bool) -> PaymentEvent:
+    """The notice's id is the event's; a combined payment's orders have one each."""
+    event_id = f"{notice_id}:{event.order_ref}" if is_combined else notice_id
+    event = msgspec.structs.replace(event, event_id=event_id)
+    if problem := problem_with(event):
+        raise BadPayload(problem)
+    return event
+
+
 def _signer(settings: WeChatPaySettings) -> wechatpay_asking.Signer | None:
     if settings.merchant_serial is None or settings.merchant_private_key is None:
         return None
     return wechatpay_asking.Signer(
         mch_id=settings.mch_id,
+        sub_mch_ids=settings.sub_mch_ids,
         serial=settings.merchant_serial,
         key=rsa_private_key(settings.merchant_private_key),
         answer_key_id=next(iter(settings.public_keys), None),

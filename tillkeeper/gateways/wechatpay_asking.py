@@ -1,26 +1,28 @@
 """Asking WeChat Pay v3: requests signed with the merchant's key, and what the answers' statuses mean.
 
 Sources: the package `wechatpayv3` (`utils.build_authorization`, `core.py`) for the signature; WeChat Pay's pages
-"查询订单", "查询单笔退款" and "错误码和错误提示" for paths and codes.
+"查询订单", "查询单笔退款" and "错误码和错误提示" for paths and codes, and the same for service providers
+(服务商) and for merchants abroad (境外).
 """
 
 import re
 from base64 import b64encode
 from datetime import datetime
 from typing import Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from tillkeeper.domain.events import Kind, PaymentEvent
+from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.gateways import strictjson
 from tillkeeper.gateways.base import AskAgain, BadPayload, Call, CannotAsk, Denied, Heard, Question
 from tillkeeper.gateways.fields import text, text_or_none
 from tillkeeper.gateways.wechatpay_objects import refund_answer, transaction_event
 
+ABROAD: Final = "apihk.mch.weixin.qq.com"
 SCHEME: Final = "WECHATPAY2-SHA256-RSA2048"
 OK: Final = 200
 NOT_FOUND: Final = 404
@@ -37,16 +39,35 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
     """What asking takes.  `answer_key_id` asks for answers signed with that public key, not with a certificate."""
 
     mch_id: str
+    sub_mch_ids: tuple[str, ...]
     serial: str
     key: RSAPrivateKey
     answer_key_id: str | None
 
     def call(self, api_base: str, question: Question, now: datetime, nonce: str) -> Call:
         """The signed request that puts the question."""
-        call = self.get(f"{api_base}{path_of(question, self.mch_id)}", now, nonce)
+        call = self.get(
+            f"{api_base}{self._path(question, is_abroad=urlsplit(api_base).hostname == ABROAD)}", now, nonce
+        )
         if self.answer_key_id is None:
             return call
         return msgspec.structs.replace(call, headers={**call.headers, "Wechatpay-Serial": self.answer_key_id})
+
+    def _path(self, question: Question, *, is_abroad: bool) -> str:
+        """Path and query of what answers the question.  A service provider asks in the name of a sub-merchant."""
+        sub_mch_id = only_one(self.sub_mch_ids)
+        merchant = {"mchid": self.mch_id} if sub_mch_id is None else {"sp_mchid": self.mch_id, "sub_mchid": sub_mch_id}
+        if question.about == "refund":
+            ref = _quoted(question.refund_ref)
+            if is_abroad:
+                return f"/v3/global/refunds/out-refund-no/{ref}?{urlencode(merchant)}"
+            return f"/v3/refund/domestic/refunds/{ref}{'' if sub_mch_id is None else f'?sub_mchid={quote(sub_mch_id)}'}"
+        if is_by_order(question):
+            named = f"out-trade-no/{_quoted(question.order_ref)}"
+        else:
+            named = f"id/{_quoted(question.payment_ref)}"
+        mode = "global" if is_abroad else "pay/partner" if sub_mch_id else "pay"
+        return f"/v3/{mode}/transactions/{named}?{urlencode(merchant)}"
 
     def get(self, url: str, now: datetime, nonce: str) -> Call:
         """A signed GET."""
@@ -67,14 +88,16 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
         return Call(method="GET", url=url, headers=headers)
 
 
-def path_of(question: Question, mch_id: str) -> str:
-    """Path and query of what answers the question."""
-    if question.about == "refund":
-        return f"/v3/refund/domestic/refunds/{_quoted(question.refund_ref)}"
-    merchant = f"mchid={quote(mch_id, safe='')}"
-    if is_by_order(question):
-        return f"/v3/pay/transactions/out-trade-no/{_quoted(question.order_ref)}?{merchant}"
-    return f"/v3/pay/transactions/id/{_quoted(question.payment_ref)}?{merchant}"
+def only_one(sub_mch_ids: tuple[str, ...]) -> str | None:
+    """The sub-merchant in whose name a service provider asks."""
+    if len(sub_mch_ids) > 1:
+        raise CannotAsk("sub_mch_ids names several, and a question can name one: make an account for each")
+    return sub_mch_ids[0] if sub_mch_ids else None
+
+
+def is_abroad(api_base: str) -> bool:
+    """Whether it is the API for merchants outside of China, whose paths are others."""
+    return urlsplit(api_base).hostname == ABROAD
 
 
 def is_by_order(question: Question) -> bool:
@@ -121,10 +144,7 @@ def event_of(account: str, question: Question, content: object, told_at: datetim
         _check_subject(content, "out_trade_no", question.order_ref)
     else:
         _check_subject(content, "transaction_id", question.payment_ref)
-    event = transaction_event(account, content, lambda: told_at)
-    if event is None or event.payment_ref is not None or event.kind is Kind.PAYMENT_SUCCEEDED:
-        return event
-    return msgspec.structs.replace(event, payment_ref=question.order_ref)
+    return transaction_event(account, content, lambda: told_at)
 
 
 def _check_subject(content: object, name: str, ref: str | None) -> None:

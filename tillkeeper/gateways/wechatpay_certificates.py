@@ -22,6 +22,7 @@ from tillkeeper.gateways.fields import at, text
 from tillkeeper.gateways.wechatpay_asking import OK, check_status
 
 PATH: Final = "/v3/certificates"
+PATH_ABROAD: Final = "/v3/global/certificates"
 LISTED_MAX: Final = 10  # one, or two while it changes
 REST: Final = timedelta(minutes=1)  # what was not in the list a moment ago is not in it now
 _CERTIFICATE_SERIAL: Final = re.compile(r"[0-9A-Fa-f]{8,40}", re.ASCII)  # an id of a public key begins PUB_KEY_ID_

@@ -41,7 +41,8 @@ from tillkeeper.gateways.base import (
     Verified,
 )
 from tillkeeper.gateways.fields import reference_or_none, text, text_or_none
-from tillkeeper.gateways.wechatpay_objects import State
+from tillkeeper.gateways.wechatpay_asking import only_one
+from tillkeeper.gateways.wechatpay_objects import MCH_ID, SUB_MCH_IDS, TRADE_STATES, State, SubMerchants
 from tillkeeper.gateways.wechatpay_v2_asking import FAIL, OK, TOPS, Fields, SignType
 
 KEY_LABEL: Final = "api_key"
@@ -55,9 +56,8 @@ class WeChatPayV2Settings(AccountModel):
     """`[accounts.NAME]` with `gateway = "wechatpay_v2"`."""
 
     gateway: Literal["wechatpay_v2"]
-    mch_id: Annotated[str, Field(min_length=1)] = Field(
-        description="The merchant number (商户号).  Notices for another count for nothing."
-    )
+    mch_id: Annotated[str, Field(min_length=1)] = Field(description=MCH_ID)
+    sub_mch_ids: SubMerchants = Field(default=(), description=SUB_MCH_IDS)
     app_id: Annotated[str, Field(min_length=1)] = Field(
         description="The app's id (appid), which questions name.  Notices for another count for nothing."
     )
@@ -125,6 +125,7 @@ class WeChatPayV2(Gateway):
     settings: ClassVar[type[AccountModel]] = WeChatPayV2Settings
     about: ClassVar[About] = ABOUT
     asks: ClassVar[frozenset[Asks]] = ASKS_ALL
+    single_payment: ClassVar[bool] = True  # an out_trade_no is one transaction's
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type"})
 
     def __init__(self, account: str, settings: WeChatPayV2Settings) -> None:
@@ -148,22 +149,32 @@ class WeChatPayV2(Gateway):
         return (KEY_LABEL,)
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
-        """One event for a payment of this merchant's and app's; none for a refund, which is asked about."""
+        """One event for a payment of this merchant's and app's, one for each order of a combined payment; none for a
+        refund, which is asked about, and for what is about no payment."""
         notice = cast("Notice", verified.content)
         fields = notice.fields
-        if notice.refund is not None or not self._is_ours(fields):
+        if notice.refund is not None or not asking.is_of_payments(fields):
             return ()
+        orders = asking.orders_of(fields)
+        made = (self._event(it, notice.heard_at) for it in orders if self._is_ours(it))
+        return tuple(it for it in made if it is not None)
+
+    def _event(self, fields: Fields, heard_at: datetime) -> PaymentEvent | None:
         if text(fields, "return_code") != OK:
             raise BadPayload("return_code is not SUCCESS, yet the notice is signed")
-        code = asking.code_of(fields) or FAIL
-        event = asking.payment_event(self.account, fields, _state_of(fields, code), notice.heard_at, code)
+        state, word = _state_of(fields)
+        if state is None:
+            return None
+        event = asking.payment_event(self.account, fields, state, heard_at, word)
+        if event is None:
+            return None
         event_id = event.payment_ref or ""
-        if event.kind is not Kind.PAYMENT_SUCCEEDED:  # an attempt may fail before another of the same number succeeds
-            event_id = f"{event_id}:{code}:{fields.get('time_end', '')}"
+        if word != OK:  # an attempt may fail before another of the same number succeeds
+            event_id = f"{event_id}:{word}:{fields.get('time_end', '')}"
         event = msgspec.structs.replace(event, event_id=event_id)
         if problem := problem_with(event):
             raise BadPayload(problem)
-        return (event,)
+        return event
 
     def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
         """The refund that a notice names, and nothing else of it: of the blocks of two notices a third can be made, and
@@ -196,9 +207,11 @@ class WeChatPayV2(Gateway):
     def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - no time is signed
         """By WeChat Pay's own transaction number where it is known, else by the order's reference."""
         path, about = asking.asked(question)
+        sub_mch_id = only_one(self._merchant.sub_mch_ids)
         fields = {
             "appid": self._merchant.app_id,
             "mch_id": self._merchant.mch_id,
+            **({} if sub_mch_id is None else {"sub_mch_id": sub_mch_id}),
             "nonce_str": nonce[: asking.NONCE_CHARS_MAX],
             "sign_type": self._merchant.sign_type,
             **about,
@@ -220,21 +233,25 @@ class WeChatPayV2(Gateway):
             raise BadPayload(f"code {code}")
         if not self._is_ours(fields):
             raise BadPayload("the answer is about another merchant's or app's payment")
-        event = asking.answer_event(self.account, question, fields, answered_at(heard, now))
-        return Answer(found=True, events=() if event is None else (queried(event),))
+        events = asking.answer_events(self.account, question, fields, answered_at(heard, now))
+        also = (asking.refunds_of(it) for it in events if it.has_refunds)  # which is asked about: all of the payment
+        return Answer(found=True, events=tuple(queried(it) for it in events), also=tuple(also))
 
     def _sign(self, fields: Fields) -> str:
         return asking.signature(fields, self._merchant.api_key, self._merchant.sign_type)
 
     def _check_sign(self, fields: Fields) -> None:
-        sign = fields.get("sign", "")
+        """Notices of risks and of rented things are HMAC-SHA256 always; they make no event."""
+        sign, sign_type = fields.get("sign", ""), self._merchant.sign_type
         if not sign or not sign.isascii():
             raise BadSignature("sign is missing, or not ASCII", Step.HEADER)
-        told = text_or_none(fields, "sign_type")
-        if told not in {None, self._merchant.sign_type}:
-            raise BadSignature(f"sign_type is not {self._merchant.sign_type}, as the account says it is", Step.HEADER)
-        if not hmac.compare_digest(self._sign(fields).encode(), sign.encode()):
-            raise BadSignature(f"sign is not by the api_key with {self._merchant.sign_type}")
+        told = text_or_none(fields, "sign_type") or text_or_none(fields, "algorithm")
+        if told == "HMAC-SHA256" and not asking.is_of_payments(fields):
+            sign_type = "HMAC-SHA256"
+        if told not in {None, sign_type}:
+            raise BadSignature(f"sign_type is not {sign_type}, as the account says it is", Step.HEADER)
+        if not hmac.compare_digest(asking.signature(fields, self._merchant.api_key, sign_type).encode(), sign.encode()):
+            raise BadSignature(f"sign is not by the api_key with {sign_type}")
 
     def _open(self, req_info: str) -> dict[str, str]:
         """What is encrypted in a refund's notice.  Whatever does not open proves nothing, and no reason is told apart,
@@ -247,16 +264,21 @@ class WeChatPayV2(Gateway):
             raise BadSignature("req_info does not open with the api_key") from None
 
     def _is_ours(self, fields: Fields) -> bool:
-        """Shops that share an address, or several apps of one merchant, get each other's notices."""
+        """Shops that share an address, or several apps of one merchant, get each other's notices; a service provider
+        gets those of all its sub-merchants."""
         ours: Mapping[str, str] = {"mch_id": self._merchant.mch_id, "appid": self._merchant.app_id}
-        return all(text(fields, name) == value for name, value in ours.items())
+        served = self._merchant.sub_mch_ids
+        is_served = not served or text_or_none(fields, "sub_mch_id") in served
+        return is_served and all(text(fields, name) == value for name, value in ours.items())
 
 
-def _state_of(fields: Fields, code: str) -> State[Kind]:
-    """By result_code alone; the error code tells why."""
+def _state_of(fields: Fields) -> tuple[State[Kind | None] | None, str]:
+    """How a payment stands, and the word that says so: a deduction's result_code says only that its notice is good."""
     result = text(fields, "result_code")
     if result == OK:
-        return State(kind=Kind.PAYMENT_SUCCEEDED)
+        word = text_or_none(fields, "trade_state") or OK
+        return asking.state_of("trade_state", word, TRADE_STATES), word
     if result != FAIL:
         raise BadPayload("result_code is neither SUCCESS nor FAIL")
-    return asking.ERRORS.get(code, asking.UNKNOWN_ERROR)
+    word = asking.code_of(fields) or FAIL
+    return asking.ERRORS.get(word, asking.UNKNOWN_ERROR), word

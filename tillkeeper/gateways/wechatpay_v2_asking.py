@@ -10,20 +10,21 @@ import html
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways import units
+from tillkeeper.gateways import strictjson, units
 from tillkeeper.gateways.base import AskAgain, BadPayload, CannotAsk, Denied, Heard, Question
-from tillkeeper.gateways.fields import text, text_or_none
+from tillkeeper.gateways.fields import at, text, text_or_none
 from tillkeeper.gateways.times import moment_from_compact
+from tillkeeper.gateways.unknown import unknown_word
 from tillkeeper.gateways.wechatpay_asking import is_by_order
-from tillkeeper.gateways.wechatpay_objects import TRADE_STATES as V3_TRADE_STATES
-from tillkeeper.gateways.wechatpay_objects import State
+from tillkeeper.gateways.wechatpay_objects import REFUND, TRADE_STATES, State
 
 SignType = Literal["MD5", "HMAC-SHA256"]
 Fields = Mapping[str, str]
+K = TypeVar("K", bound=Kind | None)
 
 OK: Final = "SUCCESS"
 FAIL: Final = "FAIL"
@@ -31,12 +32,9 @@ TOPS: Final = frozenset({"xml", "root"})  # notices and answers; what is encrypt
 PAYMENT_PATH: Final = "/pay/orderquery"
 REFUND_PATH: Final = "/pay/refundquery"
 NONCE_CHARS_MAX: Final = 32
+COMBINED: Final = frozenset({"return_code", "result_code", "trade_type", "fee_type", "err_code"})  # said of all orders
 REFUNDS_MAX: Final = 50  # of one payment, as WeChat Pay allows
 
-TRADE_STATES: Final[Mapping[str, State[Kind | None]]] = {
-    **V3_TRADE_STATES,
-    "ACCEPT": State(kind=Kind.PAYMENT_PENDING),  # taken, and not charged yet
-}
 REFUND_STATUSES: Final[Mapping[str, State[Kind]]] = {
     "SUCCESS": State(kind=Kind.REFUND_SUCCEEDED),
     "PROCESSING": State(kind=Kind.REFUND_PENDING),
@@ -45,7 +43,7 @@ REFUND_STATUSES: Final[Mapping[str, State[Kind]]] = {
 }
 
 # err_code of a payment that did not succeed.
-ERRORS: Final[Mapping[str, State[Kind]]] = {
+ERRORS: Final[Mapping[str, State[Kind | None]]] = {
     "USERPAYING": State(kind=Kind.PAYMENT_PENDING),  # the payer is typing the password
     **{
         code: State(kind=Kind.PAYMENT_FAILED, failure=failure)
@@ -61,7 +59,7 @@ ERRORS: Final[Mapping[str, State[Kind]]] = {
         }.items()
     },
 }
-UNKNOWN_ERROR: Final[State[Kind]] = State(kind=Kind.PAYMENT_FAILED, failure=FailureClass.UNKNOWN)
+UNKNOWN_ERROR: Final[State[Kind | None]] = State(kind=Kind.PAYMENT_FAILED, failure=FailureClass.UNKNOWN)
 
 # err_code of a question that was not answered.
 NOT_FOUND_CODES: Final = frozenset({"ORDERNOTEXIST", "REFUNDNOTEXIST"})
@@ -84,7 +82,10 @@ def signature(fields: Fields, api_key: str, sign_type: SignType) -> str:
 
 
 def asked(question: Question) -> tuple[str, dict[str, str]]:
-    """The path, and what the question names.  A refund is known by the merchant's own number."""
+    """The path, and what the question names.  A refund is known by the merchant's own number; without one all refunds
+    of a payment are asked about."""
+    if question.about == "refund" and question.refund_ref is None:
+        return REFUND_PATH, {"transaction_id": _ref(question.payment_ref)}
     if question.about == "refund":
         return REFUND_PATH, {"out_refund_no": _ref(question.refund_ref)}
     if is_by_order(question):
@@ -132,23 +133,55 @@ def code_of(fields: Fields) -> str | None:
     return code if code and _CODE.fullmatch(code) else None
 
 
-def payment_event(account: str, fields: Fields, state: State[Kind], told_at: datetime, word: str) -> PaymentEvent:
+def is_of_payments(fields: Fields) -> bool:
+    """Whether a notice is about a payment or several; others are about contracts, cars, risks, and things rented."""
+    return any(fields.get(name) for name in ("out_trade_no", "transaction_id", "sub_order_list"))
+
+
+def orders_of(fields: Fields) -> list[Fields]:
+    """The one order of a notice, or those of a combined payment (合单), each as if it had a notice of its own."""
+    if not fields.get("sub_order_list"):
+        return [fields]
+    orders = at(strictjson.loads(fields["sub_order_list"].encode()), ["order_list"])
+    if not isinstance(orders, list) or not all(isinstance(it, dict) for it in orders):
+        raise BadPayload("sub_order_list holds no order_list of orders")
+    shared = {name: value for name, value in fields.items() if name in COMBINED}
+    return [shared | {name: str(value) for name, value in it.items() if value is not None} for it in orders]
+
+
+def state_of(field: str, word: str, table: Mapping[str, State[K]]) -> State[K] | None:
+    """None for a word that is not known: nothing is guessed of what it means."""
+    if word not in table:
+        unknown_word(field, word)
+    return table.get(word)
+
+
+def refunds_of(event: PaymentEvent) -> Question:
+    """All that a payment gave back."""
+    return Question(about="refund", order_ref=event.order_ref, payment_ref=event.payment_ref)
+
+
+def payment_event(
+    account: str, fields: Fields, state: State[Kind | None], told_at: datetime, word: str
+) -> PaymentEvent | None:
     """`total_fee` is what the order costs; less is settled when a coupon of WeChat Pay's paid a part of it.
 
     Before it is paid a transaction may have no number: the order's own stands in, as it does in questions.
     """
+    if (kind := state.kind) is None:
+        return None
     time_end = text_or_none(fields, "time_end")
     order_ref = text(fields, "out_trade_no")
-    if state.kind is Kind.PAYMENT_SUCCEEDED:
+    if kind is Kind.PAYMENT_SUCCEEDED:
         payment_ref = text(fields, "transaction_id")
     else:
         payment_ref = text_or_none(fields, "transaction_id") or order_ref
     amount, currency = None, None
-    if state.kind is Kind.PAYMENT_SUCCEEDED or text_or_none(fields, "total_fee"):
+    if kind is Kind.PAYMENT_SUCCEEDED or text_or_none(fields, "total_fee"):
         amount, currency = _money(fields, "total_fee")
     return PaymentEvent(
         event_id="",
-        kind=state.kind,
+        kind=kind,
         account=account,
         occurred_at=told_at if time_end is None else moment_from_compact(time_end),
         order_ref=order_ref,
@@ -158,24 +191,23 @@ def payment_event(account: str, fields: Fields, state: State[Kind], told_at: dat
         failure=state.failure,
         failure_code=word if state.failure else None,
         method=text_or_none(fields, "trade_type"),
+        has_refunds=word == REFUND,
     )
 
 
-def answer_event(account: str, question: Question, fields: Fields, told_at: datetime) -> PaymentEvent | None:
+def answer_events(account: str, question: Question, fields: Fields, told_at: datetime) -> list[PaymentEvent]:
     """What the answer says; a genuine answer to another question is none to this."""
     if question.about == "refund":
-        return _refund_event(account, question, fields, told_at)
+        made = (_refund_event(account, fields, told_at, number) for number in _refunds_asked(question, fields))
+        return [it for it in made if it is not None]
     if is_by_order(question):
         _check_subject(fields, "out_trade_no", question.order_ref)
     else:
         _check_subject(fields, "transaction_id", question.payment_ref)
     word = text(fields, "trade_state")
-    if word not in TRADE_STATES:
-        raise BadPayload("trade_state is none that is known")
-    state = TRADE_STATES[word]
-    if state.kind is None:
-        return None
-    return payment_event(account, fields, State(kind=state.kind, failure=state.failure), told_at, word)
+    state = state_of("trade_state", word, TRADE_STATES)
+    event = None if state is None else payment_event(account, fields, state, told_at, word)
+    return [] if event is None else [event]
 
 
 def _check_subject(fields: Fields, name: str, ref: str | None) -> None:
@@ -183,17 +215,26 @@ def _check_subject(fields: Fields, name: str, ref: str | None) -> None:
         raise BadPayload(f"{name} of the answer is not the question's")
 
 
-def _refund_event(account: str, question: Question, fields: Fields, told_at: datetime) -> PaymentEvent:
+def _refunds_asked(question: Question, fields: Fields) -> list[int]:
+    """The numbers under which the answer tells the refund, or all refunds of the payment."""
+    told = [number for number in range(REFUNDS_MAX) if fields.get(f"out_refund_no_{number}")]
+    if question.refund_ref is None:
+        _check_subject(fields, "transaction_id", question.payment_ref)
+        return told
+    found = [number for number in told if fields[f"out_refund_no_{number}"] == question.refund_ref]
+    if not found:
+        raise BadPayload("no out_refund_no of the answer is the question's")
+    return found[:1]
+
+
+def _refund_event(account: str, fields: Fields, told_at: datetime, number: int) -> PaymentEvent | None:
     """All have the time of the answer: none tells when the refund was made, so that a pending one has no other, and an
     outcome with a time of its own could seem to lie before it and be lost."""
-    at = next((at for at in range(REFUNDS_MAX) if fields.get(f"out_refund_no_{at}") == question.refund_ref), None)
-    if at is None:
-        raise BadPayload("no out_refund_no of the answer is the question's")
-    word = text(fields, f"refund_status_{at}")
-    if word not in REFUND_STATUSES:
-        raise BadPayload("refund_status is none that is known")
-    state = REFUND_STATUSES[word]
-    amount, currency = _money(fields, f"refund_fee_{at}")
+    word = text(fields, f"refund_status_{number}")
+    state = state_of("refund_status", word, REFUND_STATUSES)
+    if state is None:
+        return None
+    amount, currency = _money(fields, f"refund_fee_{number}")
     return PaymentEvent(
         event_id="",
         kind=state.kind,
@@ -201,7 +242,7 @@ def _refund_event(account: str, question: Question, fields: Fields, told_at: dat
         occurred_at=told_at,
         order_ref=text(fields, "out_trade_no"),
         payment_ref=text(fields, "transaction_id"),
-        refund_ref=question.refund_ref,
+        refund_ref=fields[f"out_refund_no_{number}"],
         amount=amount,
         currency=currency,
         failure=state.failure,

@@ -113,9 +113,16 @@ async def lock(conn: Conn, *, appearing: Iterable[Reference] = (), waiting: Iter
         await conn.execute(LOCK, keys, [modes[key] for key in keys])
 
 
+# A lock for each reference would fill the server's shared lock table, which by default has some 6,400 places for all
+# transactions together: four workers with batches of 400 would.  References that share a bucket only wait needlessly.
+LOCK_BUCKETS: Final = 4_096
+# Far from the keys of other advisory locks, which are hashes of 64 bits.
+LOCK_BASE: Final = 0x7469_6C6C << 16
+
+
 def _lock_key(reference: Reference) -> int:
     digest = hashlib.blake2b("\0".join(reference).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big", signed=True)
+    return LOCK_BASE + int.from_bytes(digest, "big") % LOCK_BUCKETS
 
 
 # A statement each: joined by OR they would read the whole inbox instead of the small indexes of what waits.
