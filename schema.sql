@@ -138,6 +138,9 @@ CREATE TABLE IF NOT EXISTS inbox (
     method        text,
     discount_minor  bigint,
     has_refunds   boolean,  -- null: it does not say so
+    on_top_minor    bigint,
+    released_minor  bigint,
+    may_be_release  boolean,  -- null: it is none
     occurred_at   timestamptz NOT NULL,
     as_of         timestamptz,  -- of answers: the latest moment for which the gateway said so
     recorded_at   timestamptz NOT NULL,  -- our clock
@@ -453,7 +456,8 @@ CREATE INDEX IF NOT EXISTS hint_of_order ON hint (order_id, at);
 ALTER TABLE orders ADD COLUMN IF NOT EXISTS discount_minor bigint NOT NULL DEFAULT 0 CHECK (discount_minor >= 0);
 ALTER TABLE payment ADD COLUMN IF NOT EXISTS held_minor bigint NOT NULL DEFAULT 0 CHECK (held_minor >= 0);
 ALTER TABLE inbox ADD COLUMN IF NOT EXISTS discount_minor bigint, ADD COLUMN IF NOT EXISTS has_refunds boolean,
-    ADD COLUMN IF NOT EXISTS as_of timestamptz;
+    ADD COLUMN IF NOT EXISTS as_of timestamptz, ADD COLUMN IF NOT EXISTS on_top_minor bigint,
+    ADD COLUMN IF NOT EXISTS released_minor bigint, ADD COLUMN IF NOT EXISTS may_be_release boolean;
 ALTER TABLE cases ADD COLUMN IF NOT EXISTS state text;
 DO $$
 BEGIN
