@@ -30,7 +30,8 @@ from tillkeeper.lanes.spool import SpoolSender
 from tillkeeper.lanes.topology import Topology
 from tillkeeper.policy import PolicyFile
 from tillkeeper.settings import Settings
-from tillkeeper.store.pool import DATABASE_ERRORS, UnsafeDatabase, open_pool
+from tillkeeper.store.failures import DATABASE_ERRORS, UnsafeDatabase
+from tillkeeper.store.pool import open_pool
 
 log = structlog.get_logger()
 

@@ -20,9 +20,9 @@ from tillkeeper.domain.events import REF_CHARS_MAX
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.base import Refused
 from tillkeeper.store import orders, refunds
+from tillkeeper.store.failures import DATABASE_ERRORS, is_contention, is_outage
 from tillkeeper.store.ledger import Raced
 from tillkeeper.store.order_acts import NoSuchOrder
-from tillkeeper.store.pool import DATABASE_ERRORS, is_outage
 
 log = structlog.get_logger()
 
@@ -101,6 +101,9 @@ class OrdersApi:
                 log.warning("orders_met_too_often")
                 return not_now("others wrote the same at every attempt; nothing is lost by asking again")
             except DATABASE_ERRORS as error:
+                if is_contention(error):
+                    log.warning("orders_database_contended", error=repr(error))
+                    return not_now("others hold what this needs; nothing is lost by asking again")
                 if not is_outage(error):
                     raise
                 log.warning("orders_database_out_of_reach", error=repr(error))

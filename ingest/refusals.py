@@ -12,7 +12,7 @@ from tillkeeper.doctor.examining import Patient, examine
 from tillkeeper.doctor.findings import Diagnosis
 from tillkeeper.gateways.base import Gateway, Refused, Request
 from tillkeeper.loops import start
-from tillkeeper.store.pool import DATABASE_ERRORS
+from tillkeeper.store.failures import DATABASE_ERRORS
 from tillkeeper.store.refused import BODY_BYTES_MAX, RefusedDelivery, keep_refused
 from tillkeeper.telemetry import EXAMINED
 

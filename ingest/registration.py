@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from ingest.contacts import as_link, email_problems, link_problems, locale_problems, phone_problems
 from tillkeeper.domain.events import REF_CHARS_MAX
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX, BadMoney, exponent
 from tillkeeper.domain.terms import Instalment
@@ -33,9 +34,9 @@ class _Payment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Payer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    email: Annotated[str, msgspec.Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
-    phone: Annotated[str, msgspec.Meta(pattern=r"^\+?[0-9][0-9 ()./-]{2,30}$")] | None = None
-    locale: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8}){0,3}$")] | None = None
+    email: str | None = None
+    phone: str | None = None
+    locale: str | None = None
 
 
 class _Instalment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,7 +50,7 @@ class _Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     accounts: Annotated[tuple[Ref, ...], msgspec.Meta(min_length=1, max_length=ACCOUNTS_MAX)]
     payments: Annotated[tuple[_Payment, ...], msgspec.Meta(max_length=PAYMENTS_MAX)] = ()
     payer: _Payer | None = None
-    pay_url: Annotated[str, msgspec.Meta(max_length=2048, pattern=r"^https?://[^\s\x00-\x20]+$")] | None = None
+    pay_url: str | None = None
     expires_at: Moment | None = None
     instalments: Annotated[tuple[_Instalment, ...], msgspec.Meta(max_length=INSTALMENTS_MAX)] = ()
 
@@ -68,6 +69,15 @@ def registration_of(order_ref: str, body: bytes, *, accounts: Collection[str]) -
 
 
 def _problems(order: _Order, accounts: Collection[str]) -> Iterator[str]:
+    payer = order.payer or _Payer()
+    checked = {
+        "payer.email": email_problems(payer.email),
+        "payer.phone": phone_problems(payer.phone),
+        "payer.locale": locale_problems(payer.locale),
+        "pay_url": link_problems(as_link(order.pay_url)),
+    }
+    for name, problems in checked.items():
+        yield from (f"$.{name}: {problem}" for problem in problems)
     try:
         exponent(order.currency)
     except BadMoney as error:
@@ -94,7 +104,7 @@ def _registration(order_ref: str, order: _Order) -> Registration:
         accounts=order.accounts,
         payments=tuple(ClaimedPayment(account=it.account, payment_ref=it.payment_ref) for it in order.payments),
         payer=Payer(email=payer.email, phone=payer.phone, locale=payer.locale) if payer else None,
-        pay_url=order.pay_url,
+        pay_url=as_link(order.pay_url),
         expires_at=order.expires_at.astimezone(UTC) if order.expires_at else None,
         instalments=tuple(Instalment(amount=it.amount, due_at=it.due_at.astimezone(UTC)) for it in order.instalments),
     )

@@ -27,7 +27,7 @@ from sandbox.summary import Summary, print_summary
 from sandbox.table import Screen
 from tillkeeper.loops import start
 from tillkeeper.settings import BadSettings, load_settings
-from tillkeeper.store.pool import DATABASE_ERRORS
+from tillkeeper.store.failures import DATABASE_ERRORS
 from tillkeeper.telemetry import mask
 
 HOLDS: Final = 0

@@ -11,6 +11,7 @@ import pytest
 
 from sandbox.servers import Postgres, RabbitMQ
 from tests.databases import Databases
+from tillkeeper.store.pool import open_pool
 
 # Two processes share two cores with the servers: how long an example takes says nothing about the code.
 hypothesis.settings.register_profile(
@@ -45,7 +46,7 @@ async def database(postgres_server: Postgres, databases: Databases) -> AsyncIter
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
-    async with asyncpg.create_pool(database, min_size=0, max_size=10, timeout=10, command_timeout=30) as connections:
+    async with await open_pool(database, min_size=0, max_size=10) as connections:
         yield connections
 
 

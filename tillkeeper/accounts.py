@@ -15,7 +15,7 @@ from tillkeeper.gateways.base import Gateway, Refused, Request
 from tillkeeper.gateways.registry import AccountSettings, build
 from tillkeeper.policy.file import Signature, signature_of
 from tillkeeper.settings import Accounts as AccountsOfSettings
-from tillkeeper.settings import BadSettings, Settings, load_accounts, secret_files
+from tillkeeper.settings import BadSettings, Settings, doubts_of, load_accounts, secret_files
 from tillkeeper.telemetry import ACCOUNTS_REFUSED
 
 log = structlog.get_logger()
@@ -123,6 +123,8 @@ class Accounts(KnownAccounts):
         self._settings = dict(accounts)
         if changed or gone or self._problems:
             log.info("accounts_taken", changed=sorted(changed), gone=sorted(gone))
+        for doubt in doubts_of({name: accounts[name] for name in sorted(changed)}):
+            log.warning("setting_doubtful", problem=doubt)
         self._problems = ()
         ACCOUNTS_REFUSED.set(0)
         for call in self._on_change if changed or gone else ():

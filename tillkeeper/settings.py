@@ -24,6 +24,7 @@ from tillkeeper.asking.settings import AskSettings
 from tillkeeper.gateways.account import BodyBytes
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.registry import AccountSettings, build
+from tillkeeper.gateways.secret_checks import is_guessable
 from tillkeeper.notices.settings import NotifySettings
 
 PREFIX: Final = "TILLKEEPER_"
@@ -61,6 +62,8 @@ def _check_url(*schemes: str) -> AfterValidator:
 def _check_token(token: str) -> str:
     if len(token) < TOKEN_CHARS_MIN or token != token.strip():
         raise ValueError(f"must have {TOKEN_CHARS_MIN} characters or more, without white space at its ends")
+    if is_guessable(token, words_max=1):
+        raise ValueError("can be guessed; make it at random, with: openssl rand -hex 32")
     return token
 
 
@@ -128,6 +131,13 @@ class Settings(BaseModel):
         """One gateway object for each account, with its keys read."""
         return build_gateways(self.accounts)
 
+    def doubts(self) -> Iterator[str]:
+        """What looks wrong and stops nobody from starting: one line each, naming the key and never its value."""
+        for at, token in enumerate(self.api_tokens):
+            if is_guessable(token):
+                yield f"api_tokens.{at} can be guessed; make it at random, with: openssl rand -hex 32"
+        yield from doubts_of(self.accounts)
+
     def dump(self) -> bytes:
         """Everything, secrets too, for a child process's ears alone."""
         return self.model_dump_json().encode()
@@ -157,6 +167,13 @@ class _Accounts(BaseModel):
 def build_gateways(accounts: Accounts) -> dict[str, Gateway]:
     """One gateway object for each account, with its keys read."""
     return {name: build(name, account) for name, account in accounts.items()}
+
+
+def doubts_of(accounts: Accounts) -> Iterator[str]:
+    """What looks wrong about the secrets of these accounts."""
+    for name, account in accounts.items():
+        for doubt in account.doubts():
+            yield f"accounts.{name}.{doubt}"
 
 
 def load_settings(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -330,7 +347,11 @@ _WORDS: Final[Mapping[str, str]] = {
 
 
 def _lines(error: ValidationError) -> Iterator[str]:
-    for problem in error.errors(include_url=False, include_input=False):
+    problems = error.errors(include_url=False, include_input=False)
+    for problem in problems:
+        inner = any(it["loc"][:-1] == problem["loc"] for it in problems)
+        if problem["type"] == "too_short" and inner:
+            continue  # the list is short of what was refused in it
         yield f"{_key_of(problem)}: {_text_of(problem)}"
 
 

@@ -1,27 +1,33 @@
 """Takes envelopes off one lane, applies their events to orders, and acknowledges once the transaction is committed.
 
-What fails is told apart by whose fault it is.  The database's: nothing is parked, the same work is tried again until
-the database is back or the process is told to stop.  The data's: the batch is split until the one bad event is found,
-and that one is parked.
+What fails is told apart by whose fault it is (store/failures.py).  The database's: nothing is parked, the same work is
+tried again until the database is back or the process is told to stop.  The data's: the batch is split until the one bad
+event is found, and that one is parked.  Others', who hold what it needs, or its size: it is split likewise, and
+a message that still cannot be applied rests in the spool for a while; nothing is parked.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final
+from uuid import uuid4
 
 import asyncpg
 import msgspec
 import structlog
 
+from tillkeeper import clock
 from tillkeeper.domain.delivery import Delivery, Envelope, unpack
 from tillkeeper.domain.policy import Policy
 from tillkeeper.lanes.base import Receiver, Taken, Unavailable
 from tillkeeper.store.apply import Tally, apply_deliveries
+from tillkeeper.store.failures import DATABASE_ERRORS, Fault, fault_of, is_contention
 from tillkeeper.store.inbox import DeliveryKey
 from tillkeeper.store.parked import park_unreadable
-from tillkeeper.store.pool import is_outage
-from tillkeeper.store.transactions import repeat_when_raced
+from tillkeeper.store.spool import set_aside
+from tillkeeper.store.transactions import LOCK_WAIT_S, answers, repeat_when_raced
 from tillkeeper.telemetry import APPLIED_EVENTS, APPLY_BATCH_EVENTS, APPLY_LAG_SECONDS, FETCHES, PARKED_EVENTS
+from workers.held import REST_S, Held
 from workers.isolate import apply_or_park
 from workers.outage import Outage, Stopped
 
@@ -29,6 +35,7 @@ log = structlog.get_logger()
 
 MESSAGES_MAX: Final = 16  # at once from a lane; more lets two loops work far apart, on old and new events of an order
 TAKE_WAIT_S: Final = 1.0
+SPLIT_LOCK_WAIT_S: Final = 0.5  # the whole batch has waited before, and each half waits again
 SUSPECT_ATTEMPTS: Final = 3  # twice may be a restart or two; thrice is a pattern
 
 
@@ -62,13 +69,16 @@ class ApplyLoop:
         self._batch_events = batch_events
         self._note = note
         self._lane_is_down = False
+        self._held = Held(clock.monotonic_s)
+        self._together = batch_events  # deliveries in one transaction: fewer after one that was too many
 
     async def run_once(self) -> int:
         """Applies what the lane has, waiting a moment for it; returns how many messages that was."""
         taken = await self._take()
         try:
             for batch in batches(await self._open(taken), self._batch_events):
-                await self._apply([it.envelope for it in batch])
+                contended = await self._apply([it.envelope for it in batch])
+                await self._set_aside([it.taken for it in batch if contended & _keys_of(it.envelope.deliveries)])
                 await self._lane.acknowledge([it.taken for it in batch])
         except Unavailable as error:  # applied, but not acknowledged: it comes again, and dedupe settles it
             log.warning("not_acknowledged", lane=self._lane.name, error=str(error))
@@ -114,36 +124,84 @@ class ApplyLoop:
         PARKED_EVENTS.labels("unreadable").inc()
         log.error("message_parked", lane=self._lane.name, reason="unreadable", error=error)
 
-    async def _apply(self, envelopes: Sequence[Envelope]) -> None:
+    async def _apply(self, envelopes: Sequence[Envelope]) -> set[DeliveryKey]:
+        """Returns the deliveries that could not be applied for now."""
         deliveries = [delivery for envelope in envelopes for delivery in envelope.deliveries]
         void = [(envelope.run, number) for envelope in envelopes for number in envelope.void]
-        if deliveries or void:
-            await self._outage.wait_out(lambda: self._apply_or_split(deliveries, void))
 
-    async def _apply_or_split(self, deliveries: Sequence[Delivery], void: Sequence[DeliveryKey]) -> None:
+        async def attempt() -> set[DeliveryKey]:
+            return await self._apply_or_split(deliveries, void, lock_wait_s=LOCK_WAIT_S)
+
+        return await self._outage.wait_out(attempt) if deliveries or void else set()
+
+    async def _apply_or_split(
+        self, deliveries: Sequence[Delivery], void: Sequence[DeliveryKey], *, lock_wait_s: float
+    ) -> set[DeliveryKey]:
+        free = [it for it in deliveries if not self._held.holds(it)]
+        contended = _keys_of(deliveries) - _keys_of(free)
+        if not free and not void:
+            return contended
+        if len(free) > self._together:
+            return contended | await self._halves(free, void)
         try:
             tally = await repeat_when_raced(
                 self._pool,
-                lambda conn: apply_deliveries(conn, deliveries, void=void, policy=self._policy(), now=self._now()),
+                lambda conn: apply_deliveries(conn, free, void=void, policy=self._policy(), now=self._now()),
+                lock_wait_s=lock_wait_s,
             )
         except Exception as error:
-            if is_outage(error):
+            fault = await self._fault(error)
+            if fault is Fault.OUTAGE:
                 raise
-            await self._split(deliveries, void, error)
-            return
-        self._count(tally, deliveries)
+            log.warning("batch_split", deliveries=len(free), fault=fault, error=type(error).__name__)
+            if fault is Fault.CONTENTION:
+                self._together = max(1, len(free) // 2)
+            return contended | await self._split(free, void, error, fault)
+        self._together = min(self._batch_events, self._together + self._together // 8 + 1)
+        self._count(tally, free)
+        return contended
 
-    async def _split(self, deliveries: Sequence[Delivery], void: Sequence[DeliveryKey], error: Exception) -> None:
-        log.warning("batch_split", deliveries=len(deliveries), error=type(error).__name__)
-        if len(deliveries) > 1:
-            half = len(deliveries) // 2
-            await self._apply_or_split(deliveries[:half], void)
-            await self._apply_or_split(deliveries[half:], ())
-        elif deliveries:
-            tally = await apply_or_park(self._pool, deliveries[0], policy=self._policy(), now=self._now())
-            self._count(tally, deliveries)
-        else:
+    async def _fault(self, error: Exception) -> Fault:
+        """A statement that took too long on a server that answers was too much for it at once."""
+        if isinstance(error, TimeoutError):
+            return Fault.CONTENTION if await answers(self._pool) else Fault.OUTAGE
+        return fault_of(error)
+
+    async def _split(
+        self, deliveries: Sequence[Delivery], void: Sequence[DeliveryKey], error: Exception, fault: Fault
+    ) -> set[DeliveryKey]:
+        if len(deliveries) > 1 or (deliveries and void):
+            return await self._halves(deliveries, void)
+        if not deliveries:
             raise error  # void numbers alone cannot be bad data
+        if fault is not Fault.CONTENTION:
+            try:
+                tally = await apply_or_park(self._pool, deliveries[0], policy=self._policy(), now=self._now())
+            except DATABASE_ERRORS as again:
+                if not is_contention(again):
+                    raise
+            else:
+                self._count(tally, deliveries)
+                return set()
+        self._held.add(deliveries[0])
+        return _keys_of(deliveries)
+
+    async def _halves(self, deliveries: Sequence[Delivery], void: Sequence[DeliveryKey]) -> set[DeliveryKey]:
+        """The void numbers by themselves, for they wait for nobody."""
+        if void:
+            await self._apply_or_split((), void, lock_wait_s=LOCK_WAIT_S)
+        half = len(deliveries) // 2
+        parts = [part for part in (deliveries[:half], deliveries[half:]) if part]
+        return {key for part in parts for key in await self._apply_or_split(part, (), lock_wait_s=SPLIT_LOCK_WAIT_S)}
+
+    async def _set_aside(self, contended: Sequence[Taken]) -> None:
+        """Whole messages: what of them is applied already drops out when they come again."""
+        for message in contended:
+            await self._outage.transact(
+                self._pool, partial(set_aside, message_id=uuid4(), body=message.body, rest_s=REST_S)
+            )
+        if contended:
+            log.warning("set_aside", lane=self._lane.name, messages=len(contended))
 
     def _count(self, tally: Tally, deliveries: Sequence[Delivery]) -> None:
         for outcome, events in tally.outcomes.items():
@@ -159,6 +217,10 @@ class ApplyLoop:
             APPLY_LAG_SECONDS.set((self._now() - oldest).total_seconds())
         for kind in tally.cases:
             log.info("case_opened", kind=kind)
+
+
+def _keys_of(deliveries: Iterable[Delivery]) -> set[DeliveryKey]:
+    return {(it.run, it.number) for it in deliveries}
 
 
 def batches(opened: Sequence[Opened], events_max: int) -> Iterator[list[Opened]]:

@@ -10,10 +10,11 @@ from tillkeeper.domain.delivery import Delivery
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply import Tally, apply_event, keep_delivery
+from tillkeeper.store.failures import is_passing
 from tillkeeper.store.fetches import want
 from tillkeeper.store.ledger import Raced
 from tillkeeper.store.parked import park_event, park_fetches
-from tillkeeper.store.pool import Conn, is_outage
+from tillkeeper.store.pool import Conn
 from tillkeeper.store.transactions import MEETINGS, repeat_when_raced
 from tillkeeper.telemetry import PARKED_EVENTS
 
@@ -93,7 +94,7 @@ async def _park(conn: Conn, delivery: Delivery, event: PaymentEvent, *, reason: 
 
 
 def _is_passing(error: Exception) -> bool:
-    return isinstance(error, MEETINGS) or is_outage(error)
+    return isinstance(error, MEETINGS) or is_passing(error)
 
 
 def _text_of(error: Exception) -> str:

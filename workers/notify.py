@@ -39,8 +39,8 @@ from tillkeeper.notices.resting import Channel
 from tillkeeper.notices.settings import NotifySettings
 from tillkeeper.notices.webhook import GONE
 from tillkeeper.store.cases import open_cases
+from tillkeeper.store.failures import DATABASE_ERRORS
 from tillkeeper.store.outbox import MAIL, Claimed, OrderNow, Settled, claim, lock_order, mark, settle
-from tillkeeper.store.pool import DATABASE_ERRORS
 from tillkeeper.store.telling import Audience, Notice, tell
 from tillkeeper.telemetry import NOTICE_LAG_SECONDS, NOTICES
 from workers.outage import Outage, Stopped
@@ -237,7 +237,7 @@ class NotifyLoop:
             if not (isinstance(outcome, Failed) and not outcome.tried):
                 self._say(row, channel.name, entry)
             if len(due) > 1:  # a slow neighbour must not make this one send again, should we die meanwhile
-                await self._outage.wait_out(lambda: self._mark(row, {channel.name: entry}))
+                await self._outage.wait_out(lambda: self._mark(row, {channel.name: entry}), contended_attempts=None)
 
         for failure in await asyncio.gather(*map(send, due), return_exceptions=True):
             if failure is not None:
@@ -270,7 +270,7 @@ class NotifyLoop:
         if rows:
             now = self._now()
             settled = {row.key: _settled(row, told, put_off, now) for row, told in rows}
-            await self._outage.wait_out(lambda: self._write(rows, settled, now))
+            await self._outage.wait_out(lambda: self._write(rows, settled, now), contended_attempts=None)
 
     async def _write(
         self, rows: Sequence[tuple[Claimed, dict[str, Entry]]], settled: Mapping[str, Settled], now: datetime

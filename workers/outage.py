@@ -9,8 +9,9 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from tillkeeper.loops import pause
+from tillkeeper.store.failures import is_contention, is_outage
 from tillkeeper.store.ledger import Raced
-from tillkeeper.store.pool import Conn, is_outage
+from tillkeeper.store.pool import Conn
 from tillkeeper.store.transactions import repeat_when_raced
 from tillkeeper.telemetry import DATABASE_WAITS
 
@@ -18,6 +19,7 @@ log = structlog.get_logger()
 
 Result = TypeVar("Result")
 
+CONTENDED_ATTEMPTS: Final = 3
 WAIT_S_MAX: Final = 5.0  # a restart takes seconds; nobody waits longer than this after it
 
 
@@ -26,15 +28,30 @@ class Stopped(Exception):
 
 
 class Outage:
-    """Waits for the database without an end but `stop`: an outage parks nothing."""
+    """Waits for the database without an end but `stop`: an outage parks nothing.
+
+    A contention it tries `contended_attempts` times, without an end if that is None; then whoever can do with less, or
+    with something else first, is to.
+    """
 
     def __init__(self, stop: asyncio.Event) -> None:
         self._stop = stop
 
-    async def wait_out(self, work: Callable[[], Awaitable[Result]]) -> Result:
+    async def wait_out(
+        self, work: Callable[[], Awaitable[Result]], *, contended_attempts: int | None = CONTENDED_ATTEMPTS
+    ) -> Result:
         """Runs `work`, which is safe to repeat, until it is done.  Raises Stopped, or what is no outage."""
+        contended = 0
+
+        def goes_on(error: BaseException) -> bool:
+            nonlocal contended
+            contended += is_contention(error)
+            if is_contention(error):
+                return contended_attempts is None or contended < contended_attempts
+            return is_outage(error) or isinstance(error, Raced)
+
         retrying = AsyncRetrying(
-            retry=retry_if_exception(lambda error: is_outage(error) or isinstance(error, Raced)),
+            retry=retry_if_exception(goes_on),
             wait=wait_random_exponential(multiplier=0.1, max=WAIT_S_MAX),
             stop=lambda _: self._stop.is_set(),
             sleep=lambda seconds: pause(self._stop, seconds),
@@ -55,7 +72,8 @@ class Outage:
 def _tell(state: RetryCallState) -> None:
     DATABASE_WAITS.inc()
     error = state.outcome.exception() if state.outcome else None
-    log.warning("database_unavailable", attempt=state.attempt_number, error=type(error).__name__, text=str(error)[:200])
+    what = "database_unavailable" if error is None or not is_contention(error) else "database_contended"
+    log.warning(what, attempt=state.attempt_number, error=type(error).__name__, text=str(error)[:200])
 
 
 def _give_up(state: RetryCallState) -> None:

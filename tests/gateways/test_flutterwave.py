@@ -35,7 +35,7 @@ from tillkeeper.gateways.base import (
 from tillkeeper.gateways.flutterwave import Flutterwave, FlutterwaveSettings
 from tillkeeper.gateways.flutterwave_objects import CHARGE_STATUSES, CHARGEBACK_STATUSES, FAILURES, REFUND_STATUSES
 
-SECRET = "the_secret_hash"
+SECRET = "a_hash_chosen_at_random_5d1c"
 OLDER = "an_older_secret_hash"
 KEY = "FLWSECK_TEST-key-X"
 PAYMENT = Question(about="payment", order_ref="ORDER-1", payment_ref="chg_1")

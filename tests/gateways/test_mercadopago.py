@@ -43,7 +43,7 @@ from tillkeeper.gateways.mercadopago import (
     MercadoPagoSettings,
 )
 
-SECRET = "a_secret_of_mercado_pago"
+SECRET = "a_secret_that_mercado_pago_drew"
 OLDER = "an_older_one_of_them"
 TOKEN = "APP_USR-token"
 REQUEST_ID = "bb56a2f1-6aae-46ac-982e-9dcd3581d08e"

@@ -28,7 +28,7 @@ from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, CannotA
 from tillkeeper.gateways.mollie import Mollie, MollieSettings
 from tillkeeper.gateways.mollie_objects import FAILURES, REFUND_STATUSES
 
-SECRET = "test_webhook_secret"
+SECRET = "a_signing_secret_of_the_tests_5d1c"
 OLDER = "alternate_webhook_secret"
 KEY = "test_dHar4XY7LxsDOtmnkVtjNVWXLSlXsM"
 DATE = "Mon, 05 Oct 2026 11:59:57 GMT"

@@ -105,16 +105,16 @@ def test_a_signature_by_sha256_or_in_capitals_is_none():
 
 
 def test_the_first_key_asks_and_tells_the_mode():
-    gateway = a_gateway(secret_keys=["sk_live_aaaaaaaa", "sk_live_bbbbbbbb"])
+    gateway = a_gateway(secret_keys=["sk_live_of_february", "sk_live_of_november"])
     assert gateway.live is True
-    assert gateway.ask(PAYMENT, now=NOW, nonce="n").headers["Authorization"] == "Bearer sk_live_aaaaaaaa"
+    assert gateway.ask(PAYMENT, now=NOW, nonce="n").headers["Authorization"] == "Bearer sk_live_of_february"
     assert a_gateway().live is False
     assert a_gateway(secret_keys=["of_an_emulator"]).live is None
 
 
 def test_live_and_test_keys_do_not_go_together():
     with pytest.raises(ValidationError, match="an account each"):
-        a_gateway(secret_keys=["sk_live_aaaaaaaa", SECRET])
+        a_gateway(secret_keys=["sk_live_of_february", SECRET])
 
 
 @pytest.mark.parametrize(

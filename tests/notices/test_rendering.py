@@ -17,6 +17,7 @@ from tests.store.factories import NOON
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.money import EXPONENTS
 from tillkeeper.domain.order import Status
+from tillkeeper.notices.addresses import is_plain_link
 from tillkeeper.notices.deciding import ASKS_TO_PAY, Topic
 from tillkeeper.notices.envelope import as_bytes, message_id
 from tillkeeper.notices.letters import LETTERS, ROW_WORDS
@@ -24,7 +25,6 @@ from tillkeeper.notices.mail import (
     PAYABLE,
     BadNotice,
     Facts,
-    is_plain_link,
     language_for,
     plain,
     read,
@@ -189,6 +189,10 @@ def test_chinese_is_for_every_chinese_locale_english_for_the_others(locale, lang
         "https://user:pass@pay.example/",
         "https://",
         "//pay.example/",
+        "https://bank.example@evil.example/",
+        "https://@evil.example/",
+        "https://pay.example:99999/",
+        "https://pay%22.example/",
         "https://[::1",
         "https://pay.example/\n",
         "https://пример.example/",

@@ -7,6 +7,7 @@ from functools import partial
 from random import Random
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from tests.store.factories import NOON, a_delivery, a_registration, an_event
@@ -195,6 +196,21 @@ async def test_an_answer_whose_order_is_not_known_yet_waits_as_others_do(pool, l
     await loop.run_once()
     assert await pool.fetchval("SELECT outcome FROM inbox") == "waiting"
     await registered(pool)
+    assert (await show(pool, "A1"))["status"] == "paid"
+
+
+async def test_what_is_asked_about_a_known_payment_names_its_order_too(pool, loop, gateways):
+    """An answer may name further payments, and no order: they are that order's."""
+    await wished(pool, PAYMENT, events=[an_event(kind=Kind.PAYMENT_PENDING, payment_ref="tr_1", order_ref="A1")])
+    await registered(pool)
+    capture = an_event(event_id="query:7", payment_ref="tr_capture", order_ref=None, evidence=Evidence.QUERY)
+
+    def says(_account, question):
+        return Answer(found=True, events=(msgspec.structs.replace(capture, order_ref=question.order_ref),))
+
+    gateways.says = says
+    await loop.run_once()
+    assert [question.order_ref for _, _, question in gateways.asked] == ["A1"]
     assert (await show(pool, "A1"))["status"] == "paid"
 
 

@@ -55,7 +55,7 @@ def secrets(tmp_path_factory) -> Path:
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
     root = certificate(key, "root", serial=1)
     for name, text in {
-        "stripe_webhook_secret": "whsec_of_the_example",
+        "stripe_webhook_secret": "whsec_of_the_configuration_shipped",
         "stripe_api_key": "sk_test_of_the_example",
         "alipay_public_key": "".join(public.splitlines()[1:-1]),
         "alipay_cert.pem": certificate(key, "alipay", serial=2, issuer="root"),

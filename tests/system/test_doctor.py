@@ -27,7 +27,7 @@ from tillkeeper.store.refused import KEPT_MAX, RefusedDelivery, keep_refused, li
 
 NOW = clock.now().replace(microsecond=0)
 OTHER_SECRET = "whsec_of_another_account"
-SQUARE_KEY, SQUARE_URL = "a-signature-key-of-square", "https://pay.example.com/webhooks/square"
+SQUARE_KEY, SQUARE_URL = "a-signature-key-that-square-drew", "https://pay.example.com/webhooks/square"
 SQUARE = {"gateway": "square", "signature_keys": [SQUARE_KEY], "notification_url": SQUARE_URL}
 SHOPEE = {
     "gateway": "shopee",
@@ -114,9 +114,13 @@ PAYSTACK_HEADER, MOLLIE_HEADER = "x-paystack-signature", "x-mollie-signature"
 @pytest.mark.parametrize(
     ("settings", "header", "body"),
     [
-        (PaystackSettings(gateway="paystack", secret_keys=["sk_live_0"]), PAYSTACK_HEADER, {"data": {"domain": ...}}),
         (
-            MollieSettings(gateway="mollie", api_key="live_0123", signing_secrets=["a-secret"]),
+            PaystackSettings(gateway="paystack", secret_keys=["sk_live_of_february"]),
+            PAYSTACK_HEADER,
+            {"data": {"domain": ...}},
+        ),
+        (
+            MollieSettings(gateway="mollie", api_key="live_0123", signing_secrets=["a-secret-drawn-in-may"]),
             MOLLIE_HEADER,
             {"resource": "event", "_embedded": {"entity": {"mode": ...}}},
         ),

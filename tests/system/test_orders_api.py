@@ -4,9 +4,11 @@ import io
 import json
 
 import aiohttp
+import msgspec
 import pytest
 from yarl import URL
 
+from ingest.registration import registration_of
 from ingest.server import receiver
 from tests.store.factories import NOON, an_event
 from tests.system.receiving import AUTHORIZED, TOKEN, some_settings
@@ -159,6 +161,17 @@ BAD_ORDERS = {
     "no locale": (AN_ORDER | {"payer": {"locale": "zh_"}}, "$.payer.locale"),
     "a script as address": (AN_ORDER | {"pay_url": "javascript:alert(1)"}, "$.pay_url"),
     "an address with a line end": (AN_ORDER | {"pay_url": "https://x\r\nBcc: y"}, "$.pay_url"),
+    "an address with a line end behind it": (AN_ORDER | {"pay_url": "https://shop.example/1\n"}, "$.pay_url"),
+    "markup in an address": (AN_ORDER | {"pay_url": 'https://shop.example/"><script>alert(1)</script>'}, "$.pay_url"),
+    "an address that shows another host": (AN_ORDER | {"pay_url": "https://shop.example@evil.example/"}, "$.pay_url"),
+    "an address read backwards": (AN_ORDER | {"pay_url": "https://shop.example/\u202egpj"}, "$.pay_url"),
+    "an address without host": (AN_ORDER | {"pay_url": "https:///pay"}, "$.pay_url"),
+    "an e-mail with a line end": (AN_ORDER | {"payer": {"email": "payer@shop.example\n"}}, "$.payer.email"),
+    "two e-mails": (AN_ORDER | {"payer": {"email": "a@shop.example,b"}}, "$.payer.email"),
+    "a control character in an e-mail": (AN_ORDER | {"payer": {"email": "payer\u0007@shop.example"}}, "$.payer.email"),
+    "a phone with a line end": (AN_ORDER | {"payer": {"phone": "+86 138 0000 0000\n"}}, "$.payer.phone"),
+    "a phone in other digits": (AN_ORDER | {"payer": {"phone": "١٢٣٤٥٦"}}, "$.payer.phone"),
+    "a locale with a line end": (AN_ORDER | {"payer": {"locale": "zh-CN\n"}}, "$.payer.locale"),
     "a time without zone": (AN_ORDER | {"expires_at": "2026-12-01T12:00:00"}, "timezone"),
     "a time that is none": (AN_ORDER | {"expires_at": "soon"}, "RFC3339"),
     "a time before time": (AN_ORDER | {"expires_at": "0001-01-01T00:00:00+23:00"}, "years 2000"),
@@ -175,6 +188,20 @@ async def test_a_bad_order_is_refused_in_words_that_name_the_fault(client, order
     assert (status, list(said)) == (400, ["error"])
     assert names in said["error"]
     assert (await get(client, "/orders/ORDER-1"))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("https://bücher.example/pay?a=1", "https://xn--bcher-kva.example/pay?a=1"),
+        ("https://shop.example/付款", "https://shop.example/%E4%BB%98%E6%AC%BE"),
+        ("http://127.0.0.1:8000/pay/1", "http://127.0.0.1:8000/pay/1"),
+        ("https://[2001:db8::1]/pay", "https://[2001:db8::1]/pay"),
+    ],
+)
+def test_an_address_of_another_script_is_kept_as_a_mail_can_show_it(written, kept):
+    order = msgspec.json.encode(AN_ORDER | {"pay_url": written})
+    assert registration_of("ORDER-1", order, accounts={"stripe-main"}).pay_url == kept
 
 
 def as_written(client, path):

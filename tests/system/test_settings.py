@@ -34,7 +34,7 @@ def config(tmp_path):
     return path
 
 
-ENVIRON = {"TOKEN": "0123456789abcdef"}
+ENVIRON = {"TOKEN": "5f0c7a1e9b2d4c63"}
 
 
 def problems(path=None, **environ):
@@ -48,7 +48,7 @@ def problems(path=None, **environ):
 
 def test_the_file_says_it_and_secrets_come_from_where_they_are_kept(config):
     settings = load_settings(config, ENVIRON)
-    assert settings.api_tokens == ("0123456789abcdef",)
+    assert settings.api_tokens == ("5f0c7a1e9b2d4c63",)
     assert settings.accounts["stripe-main"].webhook_secrets == (SECRET,)
     assert (settings.ingest.host, settings.ingest.port, settings.ingest.max_body_bytes) == ("127.0.0.1", 9000, 1 << 18)
     assert (settings.broker_url, settings.broker_prefix, settings.event_loop) == (None, "tillkeeper", "uvloop")
@@ -80,7 +80,7 @@ def test_the_environment_alone_is_enough():
         {
             "TILLKEEPER_DATABASE_URL": "postgresql:///till",
             "TILLKEEPER_API_TOKENS": '["env:TILLKEEPER_TOKEN"]',
-            "TILLKEEPER_TOKEN": "0123456789abcdef",
+            "TILLKEEPER_TOKEN": "5f0c7a1e9b2d4c63",
             "TILLKEEPER_ACCOUNTS__STRIPE_EU__GATEWAY": "stripe",
             "TILLKEEPER_ACCOUNTS__STRIPE_EU__WEBHOOK_SECRETS": json.dumps([SECRET]),
             "TILLKEEPER_INGEST": '{"port": 1, "processes": 2}',
@@ -100,7 +100,7 @@ def test_the_case_of_a_key_id_survives_the_environment():
             "TILLKEEPER_DATABASE_URL": "postgresql:///till",
             "TILLKEEPER_ACCOUNTS__WECHAT__GATEWAY": "wechatpay",
             "TILLKEEPER_ACCOUNTS__WECHAT__MCH_ID": "1900000001",
-            "TILLKEEPER_ACCOUNTS__WECHAT__APIV3_KEY": "0123456789abcdef0123456789abcdef",
+            "TILLKEEPER_ACCOUNTS__WECHAT__APIV3_KEY": "5f0c7a1e9b2d4c6380aa11bb22cc33dd",
             "TILLKEEPER_ACCOUNTS__WECHAT__PUBLIC_KEYS__PUB_KEY_ID_0119": pem,
         },
     )
@@ -132,6 +132,8 @@ def test_settings_never_show_a_secret(config):
     [
         ({"TOKEN": ""}, "api_tokens.0: the environment variable TOKEN is not set"),
         ({"TOKEN": "short"}, "api_tokens.0: must have 16 characters"),
+        ({"TOKEN": "changemechangeme"}, "api_tokens.0: can be guessed"),
+        ({"TOKEN": "0123456789abcdef"}, "api_tokens.0: can be guessed"),
         ({"TILLKEEPER_API_TOKENS": "one"}, "api_tokens: is a list"),
         ({"TILLKEEPER_API_TOKENS": '["broken'}, "api_tokens: is a list"),
         ({"TILLKEEPER_INGEST__PORT": "http"}, "ingest.port: "),
@@ -234,3 +236,26 @@ def test_a_log_line_is_one_write_so_that_processes_can_share_stderr():
         written = [ours.recv(65536) for _ in range(3)]
     assert [json.loads(line)["event"] for line in written] == ["refused", "lost postgresql://u:***@db", "failed"]
     assert all(line.endswith(b"\n") for line in written)
+
+
+def test_what_looks_like_another_key_is_told_and_its_value_is_not(config):
+    environ = {
+        "TOKEN": "test-token-0123456789",
+        "TILLKEEPER_ACCOUNTS__STRIPE_MAIN__WEBHOOK_SECRETS": '["sk_live_5f0c7a1e9b2d4c6380aa"]',
+    }
+    told = list(load_settings(config, environ).doubts())
+    assert [it.partition(" ")[0] for it in told] == ["api_tokens.0", "accounts.stripe-main.webhook_secrets"]
+    assert "looks like a secret API key" in told[1]
+    assert not any(secret in it for it in told for secret in ("test-token", "5f0c7a1e"))
+
+
+@pytest.mark.parametrize(
+    ("secret", "why"), [("changeme", "can be guessed"), ("pk_live_5f0c7a1e", "is a publishable key")]
+)
+def test_a_secret_that_anybody_could_sign_with_is_refused_in_one_line(config, secret, why):
+    environ = ENVIRON | {"TILLKEEPER_ACCOUNTS__STRIPE_MAIN__WEBHOOK_SECRETS": f'["{secret}"]'}
+    with pytest.raises(BadSettings, match=why) as told:
+        load_settings(config, environ)
+    [problem] = told.value.problems
+    assert problem.startswith("accounts.stripe-main.webhook_secrets.0: a secret ")
+    assert secret not in problem

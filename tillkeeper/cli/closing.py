@@ -11,7 +11,8 @@ from tillkeeper import clock
 from tillkeeper.cli.database import one_line
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store import apply, parked
-from tillkeeper.store.pool import Conn, is_outage
+from tillkeeper.store.failures import is_outage
+from tillkeeper.store.pool import Conn
 from tillkeeper.store.transactions import repeat_when_raced
 
 PAGE_ROWS: Final = 500

@@ -9,7 +9,8 @@ import asyncpg
 
 from tillkeeper.cli.failed import OUT_OF_REACH, WRONG, Failed
 from tillkeeper.settings import Settings
-from tillkeeper.store.pool import DATABASE_ERRORS, UnsafeDatabase, is_outage, open_pool
+from tillkeeper.store.failures import DATABASE_ERRORS, UnsafeDatabase, is_outage
+from tillkeeper.store.pool import open_pool
 from tillkeeper.telemetry import mask
 
 Result = TypeVar("Result")

@@ -90,12 +90,16 @@ def _serve(
     *,
     tied: bool,
 ) -> None:
+    import structlog
+
     from tillkeeper.cli.database import named_failures
     from tillkeeper.process import loop_factory, run_until_stopped
     from tillkeeper.supervise import Unfit
     from tillkeeper.telemetry import set_up_logging
 
     set_up_logging(role)
+    for doubt in settings.doubts():
+        structlog.get_logger().warning("setting_doubtful", problem=doubt)
     try:
         with named_failures(settings), _named_refusal(*listens):
             run_until_stopped(lambda stop: serve(settings, stop), loop_factory=loop_factory(settings), tied=tied)

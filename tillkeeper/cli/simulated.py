@@ -26,7 +26,7 @@ class NoOutage(Outage):
     def __init__(self) -> None:
         super().__init__(asyncio.Event())
 
-    async def wait_out(self, work: Callable[[], Awaitable[Result]]) -> Result:
+    async def wait_out(self, work: Callable[[], Awaitable[Result]], **_: object) -> Result:
         """Runs `work` once."""
         return await work()
 

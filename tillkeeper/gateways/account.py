@@ -1,13 +1,16 @@
 """What the settings of all accounts share: strictness, secrets worth the name, and keys that can be read."""
 
 import hashlib
-from typing import Annotated, Final
+from collections.abc import Iterator
+from typing import Annotated, Final, Self
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+
+from tillkeeper.gateways.secret_checks import doubts, forgeable
 
 SECRET_CHARS_MIN: Final = 8  # an empty or guessable key would let anybody sign
 ROTATED_MAX: Final = 5  # keys tried for one delivery: old and new, with room for a muddle
@@ -29,6 +32,33 @@ class AccountModel(BaseModel):
         default=None, description="The largest delivery that is taken; None is as `ingest.max_body_bytes` says."
     )
 
+    @model_validator(mode="after")
+    def _secrets_are_their_own(self) -> Self:
+        """A secret that stands in a setting that is none, such as an id or a user's name, is known to many."""
+        public = {
+            told: name
+            for name, field in type(self).model_fields.items()
+            if field.repr and isinstance(told := getattr(self, name), str)
+        }
+        for name, secrets in self._secrets():
+            for secret in secrets:
+                if secret in public:
+                    raise ValueError(f"{name} is the same as {public[secret]}, which is no secret")
+        return self
+
+    def doubts(self) -> Iterator[str]:
+        """What looks wrong about the secrets and lets nobody in: one line each, naming the setting and no value."""
+        for name, secrets in self._secrets():
+            for doubt in doubts(self.gateway, name, secrets):
+                yield f"{name} {doubt}"
+
+    def _secrets(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """By setting, the texts that are kept out of every print."""
+        for name, field in type(self).model_fields.items():
+            told = getattr(self, name)
+            if not field.repr and isinstance(told, str | tuple):
+                yield name, (told,) if isinstance(told, str) else told
+
 
 FINGERPRINT_BYTES: Final = 2  # tells five keys apart, and is no help in guessing one
 
@@ -40,13 +70,15 @@ def key_label(setting: str, at: int, secret: str | bytes) -> str:
     return f"{setting}[{at}]:{digest[: 2 * FINGERPRINT_BYTES]}"
 
 
-def _check_secret(secret: str) -> str:
+def _check_secret(secret: str, info: ValidationInfo) -> str:
     if not secret.strip():
         raise ValueError("a secret is empty")
     if secret != secret.strip():
         raise ValueError("a secret begins or ends with white space; was the file read with its line end?")
     if len(secret) < SECRET_CHARS_MIN:
         raise ValueError(f"a secret is shorter than {SECRET_CHARS_MIN} characters")
+    if (why := forgeable(info.data.get("gateway", ""), info.field_name or "", secret)) is not None:
+        raise ValueError(f"a secret {why}")
     return secret
 
 
@@ -58,6 +90,8 @@ def _check_base(url: str) -> str:
 
 def rsa_public_key(pem: str) -> RSAPublicKey:
     """The key in a PEM text.  Raises ValueError for anything but RSA of a fit size."""
+    if "PRIVATE KEY" in pem:
+        raise ValueError("this is a private key, which the gateway alone has; here belongs its public key")
     try:
         key = load_pem_public_key(pem.encode())
     except (ValueError, UnsupportedAlgorithm):

@@ -34,6 +34,7 @@ from tillkeeper.gateways.hmacs import HmacKeys
 from tillkeeper.gateways.unknown import unknown_word
 
 COLON: Final = ":"
+KEY_HEX_DIGITS: Final = 64  # 32 bytes, as the Customer Area makes them
 METHODS_MAX: Final = 200  # of one setting; Adyen has some 250 in all
 _HEX: Final = re.compile(r"([0-9A-Fa-f]{2})+", re.ASCII)
 
@@ -82,6 +83,8 @@ class AdyenSettings(AccountModel):
     def _are_hexadecimal(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
         if not all(_HEX.fullmatch(key) for key in keys):
             raise ValueError("an HMAC key is not hexadecimal; copy it as the Customer Area shows it")
+        if any(len(key) < KEY_HEX_DIGITS for key in keys):
+            raise ValueError(f"an HMAC key has {KEY_HEX_DIGITS} hexadecimal digits; copy all of it")
         return keys
 
 

@@ -37,10 +37,14 @@ TABLES: Final[Mapping[str, tuple[Mapping[str, int], str]]] = MappingProxyType(
 def known_currency(field: str, written: str) -> str | None:
     """The currency that a gateway wrote, in ISO 4217's letters; None for one that is not listed, which is told."""
     currency = NUMERIC.get(written, written)
-    if currency not in EXPONENTS:
-        unknown_word(field, written)
-        return None
-    return currency
+    return currency if is_currency(currency, field) else None
+
+
+def is_currency(code: str, field: str = "currency") -> bool:
+    """Whether money of that code can be counted; what cannot is noted for ops, and pays nothing."""
+    if code not in EXPONENTS:
+        unknown_word(field, code)
+    return code in EXPONENTS
 
 
 def from_minor(amount: object, currency: str, digits: Mapping[str, int] = ISO) -> int:

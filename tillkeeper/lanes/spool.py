@@ -15,7 +15,9 @@ from tillkeeper.lanes.base import Taken, Unavailable
 from tillkeeper.lanes.bounded import bounded
 from tillkeeper.loops import keep_running, pause, start
 from tillkeeper.store import spool
-from tillkeeper.store.pool import DATABASE_ERRORS, Conn
+from tillkeeper.store.connections import is_pooled
+from tillkeeper.store.failures import DATABASE_ERRORS
+from tillkeeper.store.pool import Conn
 
 log = structlog.get_logger()
 
@@ -136,12 +138,18 @@ class SpoolReceiver:
         """Listens for hints until the connection is lost or the receiver closed.  Returns 0."""
         deaf = self._deaf = asyncio.Event()
         try:
-            connection = await asyncpg.connect(self._database_url, timeout=PUT_S, command_timeout=PUT_S)
+            connection = await asyncpg.connect(
+                self._database_url, timeout=PUT_S, command_timeout=PUT_S, statement_cache_size=0
+            )
         except DATABASE_ERRORS as error:
             log.info("no_hints", error=repr(error))
             return 0
         connection.add_termination_listener(lambda _: deaf.set())
         try:
+            if await is_pooled(connection):
+                log.info("no_hints", error="a pooler hands each transaction another server; the poll finds messages")
+                await self._stop.wait()
+                return 0
             await connection.add_listener(spool.CHANNEL, lambda *_: self._hint.set())
             if not self._stop.is_set():
                 await deaf.wait()

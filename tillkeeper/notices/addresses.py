@@ -3,14 +3,17 @@
 import re
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
+from urllib.parse import urlsplit
 
 ADDRESS_CHARS_MAX: Final = 254  # RFC 5321, the path without its brackets
 LOCAL_CHARS_MAX: Final = 64
+URL_CHARS_MAX: Final = 2048
 # What mailbox providers hand out.  Quoted local parts and address literals are legal, and nobody's.
 _LOCAL: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _DOMAIN: Final = re.compile(
     r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 )
+_HOST: Final = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")  # of a URL, an IPv6 address without its brackets
 _LIKE_AN_ADDRESS: Final = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+")
 _NAT64: Final = IPv6Network("64:ff9b::/96")  # its last 32 bits are the IPv4 address that is really called
 
@@ -24,6 +27,19 @@ def is_mail_address(text: str) -> bool:
         and _LOCAL.fullmatch(local) is not None
         and _DOMAIN.fullmatch(domain) is not None
     )
+
+
+def is_plain_link(url: str) -> bool:
+    """True for an http or https address that may stand behind a button.  Total."""
+    if len(url) > URL_CHARS_MAX or not url.isascii() or not url.isprintable() or any(it in url for it in " <>\"'\\`"):
+        return False
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # looked at only when asked for
+    except ValueError:
+        return False
+    is_web = parts.scheme in ("https", "http") and "@" not in parts.netloc
+    return is_web and _HOST.fullmatch(parts.hostname or "") is not None
 
 
 def without_addresses(text: str) -> str:

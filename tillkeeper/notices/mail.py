@@ -10,7 +10,6 @@ from copy import copy
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import jinja2
@@ -21,13 +20,12 @@ from babel.dates import format_date, format_time, get_timezone_gmt
 from tillkeeper.domain.failures import METHOD_WORDS, RETRY_WORDS, Retry, Words, guidance_for
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX, EXPONENTS
 from tillkeeper.domain.order import Status, Summary
-from tillkeeper.notices.addresses import is_mail_address
+from tillkeeper.notices.addresses import is_mail_address, is_plain_link
 from tillkeeper.notices.deciding import ASKS_TO_PAY, Topic
 from tillkeeper.notices.letters import FRAME_WORDS, LETTERS, ROW_WORDS, STATUS_WORDS, Language, Letter
 from tillkeeper.notices.settings import NotifySettings
 
 REFERENCE_CHARS_MAX: Final = 100  # an order reference that still fits on two lines of a phone
-PAY_URL_CHARS_MAX: Final = 2048
 LOCALES: Final = {"zh-CN": Locale("zh", territory="CN", script="Hans"), "en": Locale("en")}
 # While a payment may be on its way, or when all is paid, nobody is sent to pay, whatever the topic says.
 PAYABLE: Final = frozenset({Status.UNPAID, Status.FAILED, Status.PARTIALLY_PAID})
@@ -258,19 +256,3 @@ def plain(text: str) -> str:
     kept = "".join(" " if unicodedata.category(it)[0] in "CZ" else it for it in text)
     line = " ".join(kept.split())
     return line if len(line) <= REFERENCE_CHARS_MAX else f"{line[: REFERENCE_CHARS_MAX - 1]}…"
-
-
-def is_plain_link(url: str) -> bool:
-    """True for an http or https address that may stand behind a button.  Total."""
-    if (
-        len(url) > PAY_URL_CHARS_MAX
-        or not url.isascii()
-        or not url.isprintable()
-        or any(it in url for it in " <>\"'\\`")
-    ):
-        return False
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme in ("https", "http") and bool(parts.hostname) and parts.username is None

@@ -183,14 +183,19 @@ FROM (
     ORDER BY due_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
 ) AS due
 WHERE f.id = due.id
-RETURNING f.id, f.account, f.about, f.payment_ref, f.refund_ref, f.order_ref, f.run, f.number, f.proven, f.wishes,
+RETURNING f.id, f.account, f.about, f.payment_ref, f.refund_ref, f.run, f.number, f.proven, f.wishes,
+          coalesce(f.order_ref, (SELECT o.order_ref FROM payment p JOIN orders o ON o.id = p.order_id
+                                 WHERE p.account = f.account AND p.payment_ref = f.payment_ref)) AS order_ref,
           f.wishes - f.found - f.not_found - f.given_up AS open_wishes, f.wanted_at, f.failures, f.misses, f.due_at,
           f.taken
 """
 
 
 async def take_fetches(conn: Conn, *, limit: int, lease: timedelta, now: datetime) -> list[Taken]:
-    """Claims what is due, the longest due first; what is not settled is anybody's again when the lease is over."""
+    """Claims what is due, the longest due first; what is not settled is anybody's again when the lease is over.
+
+    Whose order a known payment is goes along, for an answer about it may name further payments, and no order.
+    """
     rows = await conn.fetch(TAKE, now, limit, now + lease)
     return [
         Taken(

@@ -8,6 +8,9 @@ from typing import Final, TypeAlias
 import asyncpg
 import msgspec
 
+from tillkeeper.store.connections import Connection, Pool
+from tillkeeper.store.failures import ReadOnlyDatabase, UnsafeDatabase
+
 Conn: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 POOL_ACQUIRE_S: Final = 2.0  # asyncpg waits forever unless told otherwise
@@ -15,37 +18,11 @@ CONNECT_S: Final = 5.0
 COMMAND_S: Final = 30.0  # a batch of hundreds under load; the receiver sets its own, shorter one
 
 
-class UnsafeDatabase(Exception):
-    """The server is set up so that it may lose what it said was committed."""
-
-
-# The database is out of reach, restarting, full or misconfigured: nothing that another event would cure.
-DATABASE_ERRORS: Final = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # "cannot switch to state", seen when a server is killed
-    OSError,
-    TimeoutError,
-    UnsafeDatabase,
-)
-# SQLSTATE classes that blame the data: wrong values, broken constraints, limits passed.
-_DATA_CLASSES: Final = frozenset({"22", "23", "54", "P0"})
-
 REQUIRED_SETTINGS: Final = {
     "fsync": ("on",),
     "full_page_writes": ("on",),
     "synchronous_commit": ("on", "remote_apply", "remote_write"),
 }
-
-
-def blames_data(error: BaseException) -> bool:
-    """True where the same statement would fail again for its values."""
-    return isinstance(error, asyncpg.PostgresError) and str(error.sqlstate)[:2] in _DATA_CLASSES
-
-
-def is_outage(error: BaseException) -> bool:
-    """True where the world has to change before the same work can succeed."""
-    return isinstance(error, DATABASE_ERRORS) and not blames_data(error)
 
 
 async def open_pool(
@@ -57,12 +34,12 @@ async def open_pool(
     With `min_size` 0 it connects, and may raise, at its first use.
     """
 
-    async def init(conn: Conn) -> None:
+    async def init(conn: Connection) -> None:
         await refuse_unsafe(conn)
-        if by_key:
+        if by_key and not conn.is_behind_pooler:  # where nothing is prepared, no plan grows old
             await conn.execute(PLAN_BY_KEY)
 
-    return await asyncpg.create_pool(
+    return await Pool(
         database_url,
         min_size=min_size,
         max_size=max_size,
@@ -84,6 +61,7 @@ PLAN_BY_KEY = "SELECT set_config('enable_seqscan', 'off', false)"
 
 SERVER_SETTINGS = "SELECT name, setting FROM pg_settings WHERE name = ANY($1::text[])"
 IN_RECOVERY = "SELECT pg_is_in_recovery()"
+IS_READ_ONLY = "SELECT current_setting('transaction_read_only')::boolean"
 
 
 async def refuse_unsafe(conn: Conn) -> None:
@@ -93,6 +71,8 @@ async def refuse_unsafe(conn: Conn) -> None:
             raise UnsafeDatabase(f"PostgreSQL runs with {name} = {setting}; set it to {REQUIRED_SETTINGS[name][0]}")
     if await conn.fetchval(IN_RECOVERY):
         raise UnsafeDatabase("this PostgreSQL is a standby; name the primary, or add target_session_attrs=read-write")
+    if await conn.fetchval(IS_READ_ONLY):
+        raise ReadOnlyDatabase("this PostgreSQL is read-only; set default_transaction_read_only to off")
 
 
 SCHEMA_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('tillkeeper schema', 0))"
@@ -106,7 +86,8 @@ async def create_schema(database_url: str) -> list[str]:
 
     Safe to repeat, and to run from several processes at once.
     """
-    conn = await asyncpg.connect(database_url, timeout=CONNECT_S, command_timeout=COMMAND_S)
+    # Nothing is prepared: there may be a pooler between.
+    conn = await asyncpg.connect(database_url, timeout=CONNECT_S, command_timeout=COMMAND_S, statement_cache_size=0)
     try:
         async with conn.transaction():
             await conn.execute(SCHEMA_LOCK)

@@ -113,15 +113,23 @@ async def lock(conn: Conn, *, appearing: Iterable[Reference] = (), waiting: Iter
         await conn.execute(LOCK, keys, [modes[key] for key in keys])
 
 
+# A lock for each reference would fill the server's shared lock table, which by default has some 6,400 places for all
+# transactions together: four workers with batches of 400 would.  References that share a bucket only wait needlessly.
+LOCK_BUCKETS: Final = 4_096
+# Far from the keys of other advisory locks, which are hashes of 64 bits.
+LOCK_BASE: Final = 0x7469_6C6C << 16
+
+
 def _lock_key(reference: Reference) -> int:
     digest = hashlib.blake2b("\0".join(reference).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big", signed=True)
+    return LOCK_BASE + int.from_bytes(digest, "big") % LOCK_BUCKETS
 
 
 # A statement each: joined by OR they would read the whole inbox instead of the small indexes of what waits.
 WAITING_FOR_ORDERS = """
 SELECT event_id, kind, account, occurred_at, evidence, order_ref, payment_ref, capture_ref, refund_ref, dispute_ref,
-       amount_minor, total_minor, currency, failure, failure_code, method, as_of, discount_minor, has_refunds
+       amount_minor, total_minor, currency, failure, failure_code, method, as_of, discount_minor, has_refunds,
+       on_top_minor, released_minor, may_be_release
 FROM inbox
 WHERE outcome = 'waiting' AND order_ref = ANY($1::text[])
 ORDER BY account, event_id
@@ -130,7 +138,7 @@ FOR UPDATE
 WAITING_FOR_PAYMENTS = """
 SELECT x.event_id, x.kind, x.account, x.occurred_at, x.evidence, x.order_ref, x.payment_ref, x.capture_ref,
        x.refund_ref, x.dispute_ref, x.amount_minor, x.total_minor, x.currency, x.failure, x.failure_code, x.method,
-       x.as_of, x.discount_minor, x.has_refunds
+       x.as_of, x.discount_minor, x.has_refunds, x.on_top_minor, x.released_minor, x.may_be_release
 FROM unnest($1::text[], $2::text[]) AS w (account, payment_ref)
 JOIN inbox x ON x.account = w.account AND x.payment_ref = w.payment_ref AND x.outcome = 'waiting'
 ORDER BY x.account, x.event_id
@@ -139,7 +147,7 @@ FOR UPDATE OF x
 WAITING_FOR_REFUNDS = """
 SELECT x.event_id, x.kind, x.account, x.occurred_at, x.evidence, x.order_ref, x.payment_ref, x.capture_ref,
        x.refund_ref, x.dispute_ref, x.amount_minor, x.total_minor, x.currency, x.failure, x.failure_code, x.method,
-       x.as_of, x.discount_minor, x.has_refunds
+       x.as_of, x.discount_minor, x.has_refunds, x.on_top_minor, x.released_minor, x.may_be_release
 FROM unnest($1::text[], $2::text[]) AS w (account, refund_ref)
 JOIN inbox x ON x.account = w.account AND x.refund_ref = w.refund_ref AND x.outcome = 'waiting'
 ORDER BY x.account, x.event_id
@@ -148,7 +156,7 @@ FOR UPDATE OF x
 WAITING_FOR_DISPUTES = """
 SELECT x.event_id, x.kind, x.account, x.occurred_at, x.evidence, x.order_ref, x.payment_ref, x.capture_ref,
        x.refund_ref, x.dispute_ref, x.amount_minor, x.total_minor, x.currency, x.failure, x.failure_code, x.method,
-       x.as_of, x.discount_minor, x.has_refunds
+       x.as_of, x.discount_minor, x.has_refunds, x.on_top_minor, x.released_minor, x.may_be_release
 FROM unnest($1::text[], $2::text[]) AS w (account, dispute_ref)
 JOIN inbox x ON x.account = w.account AND x.dispute_ref = w.dispute_ref AND x.outcome = 'waiting'
 ORDER BY x.account, x.event_id
@@ -195,4 +203,7 @@ def event_of(row: asyncpg.Record) -> PaymentEvent:
         as_of=row["as_of"],
         discount=row["discount_minor"],
         has_refunds=bool(row["has_refunds"]),
+        on_top=row["on_top_minor"],
+        released=row["released_minor"],
+        may_be_release=bool(row["may_be_release"]),
     )

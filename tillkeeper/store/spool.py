@@ -4,7 +4,6 @@ from collections.abc import Collection
 from typing import Final
 from uuid import UUID
 
-import asyncpg
 import msgspec
 
 from tillkeeper.store.pool import Conn, rows_of
@@ -13,7 +12,6 @@ CHANNEL: Final = "tillkeeper_spool"  # NOTIFY says that something was put; a hin
 # Rows past the delivery limit were handed out first, so that they stand at the front of the table.  Looking only there
 # keeps the look cheap under a backlog; an index on `attempts` would cost every take its cheap in-page update.
 FRONT_ROWS: Final = 1000
-SYNC_WAIT_CANCELLED: Final = "canceling wait for synchronous replication"
 
 
 class SpoolRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,10 +20,6 @@ class SpoolRow(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     body: bytes
     attempts: int
-
-
-class NotReplicated(Exception):
-    """Somebody cancelled the wait for the standby: the row is committed here, but not known to be there."""
 
 
 PUT = """
@@ -37,19 +31,18 @@ SELECT pg_notify('tillkeeper_spool', '')
 
 
 async def put(conn: Conn, *, message_id: UUID, shard: int, body: bytes, timeout_s: float) -> None:
-    """Commits a message with its hint.  The same id again changes nothing."""
-    warnings: list[str] = []
+    """Commits a message with its hint.  The same id again changes nothing.  Raises NotReplicated."""
+    await conn.execute(PUT, message_id, shard, body, timeout=timeout_s)
 
-    def listen(_: object, message: asyncpg.PostgresLogMessage) -> None:
-        warnings.append(str(message.message))
 
-    conn.add_log_listener(listen)
-    try:
-        await conn.execute(PUT, message_id, shard, body, timeout=timeout_s)
-    finally:
-        conn.remove_log_listener(listen)
-    if any(SYNC_WAIT_CANCELLED in warning for warning in warnings):
-        raise NotReplicated(f"PostgreSQL warned: {warnings[0]}")
+SET_ASIDE = """
+INSERT INTO spool (id, shard, body, taken_until) VALUES ($1, 0, $2, now() + make_interval(secs => $3))
+"""
+
+
+async def set_aside(conn: Conn, *, message_id: UUID, body: bytes, rest_s: float) -> None:
+    """Puts a message that nobody takes for a while.  The same bytes may come again: the id must be a new one."""
+    await conn.execute(SET_ASIDE, message_id, body, rest_s)
 
 
 # id = ANY (ARRAY (...)): the LIMIT is taken once, and the primary key finds the rows.  A join would be planned while
@@ -126,11 +119,16 @@ async def give_back(conn: Conn, ids: Collection[UUID], *, taker: UUID, attempts:
     await conn.execute(GIVE_BACK, list(ids), taker, attempts, timeout=timeout_s)
 
 
+# A put without a row: what it would be refused for this is refused for as well, and its commit is written and waits for
+# the standbys.
 CHECK = """
-SELECT id FROM spool LIMIT 1
+WITH put AS (
+    INSERT INTO spool (id, shard, body) SELECT gen_random_uuid(), 0, '' WHERE false
+)
+SELECT pg_logical_emit_message(true, 'tillkeeper', '')
 """
 
 
 async def check(conn: Conn, *, timeout_s: float) -> None:
-    """Raises when the table cannot be read."""
+    """Raises when a message could not be committed now."""
     await conn.fetchval(CHECK, timeout=timeout_s)

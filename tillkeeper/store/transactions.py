@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 import asyncpg
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from tillkeeper.store.failures import DATABASE_ERRORS
 from tillkeeper.store.ledger import Raced
 from tillkeeper.store.pool import POOL_ACQUIRE_S, Conn
 
@@ -22,6 +23,10 @@ MEETINGS_ATTEMPTS: Final = 8
 MEETINGS_WAIT_S_MAX: Final = 0.5
 
 
+# A batch holds its orders for a fraction of a second, and a deadlock for one or two; who holds one for longer than this
+# does not let go of it soon.
+LOCK_WAIT_S: Final = 5.0
+
 COMMIT_WAITS = "SELECT pg_logical_emit_message(true, 'tillkeeper', '')"
 
 
@@ -33,8 +38,14 @@ async def wait_for_standbys(conn: Conn) -> None:
     await conn.execute(COMMIT_WAITS)
 
 
-async def repeat_when_raced(pool: asyncpg.Pool, work: Callable[[Conn], Awaitable[Result]]) -> Result:
-    """Runs `work` in a transaction of its own, from the start again when another transaction was first."""
+async def repeat_when_raced(
+    pool: asyncpg.Pool, work: Callable[[Conn], Awaitable[Result]], *, lock_wait_s: float = LOCK_WAIT_S
+) -> Result:
+    """Runs `work` in a transaction of its own, from the start again when another transaction was first.
+
+    It waits for each lock for `lock_wait_s`; what raises then is a contention (store/failures.py).
+    """
+    lock_timeout = f"SET LOCAL lock_timeout = {int(lock_wait_s * 1000)}"
     async for attempt in AsyncRetrying(
         retry=retry_if_exception_type(MEETINGS),
         stop=stop_after_attempt(MEETINGS_ATTEMPTS),
@@ -43,5 +54,19 @@ async def repeat_when_raced(pool: asyncpg.Pool, work: Callable[[Conn], Awaitable
     ):
         with attempt:
             async with pool.acquire(timeout=POOL_ACQUIRE_S) as conn, conn.transaction():
+                await conn.execute(lock_timeout)
                 return await work(conn)
     raise AssertionError("tenacity either returns or raises")
+
+
+ANSWER_S: Final = 2.0
+
+
+async def answers(pool: asyncpg.Pool) -> bool:
+    """Whether the server says anything at all."""
+    try:
+        async with pool.acquire(timeout=POOL_ACQUIRE_S) as conn:
+            await conn.execute("SELECT", timeout=ANSWER_S)
+    except DATABASE_ERRORS:
+        return False
+    return True
