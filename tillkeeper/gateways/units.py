@@ -34,10 +34,16 @@ TABLES: Final[Mapping[str, tuple[Mapping[str, int], str]]] = MappingProxyType(
 )
 
 
-def is_currency(code: str) -> bool:
+def known_currency(field: str, written: str) -> str | None:
+    """The currency that a gateway wrote, in ISO 4217's letters; None for one that is not listed, which is told."""
+    currency = NUMERIC.get(written, written)
+    return currency if is_currency(currency, field) else None
+
+
+def is_currency(code: str, field: str = "currency") -> bool:
     """Whether money of that code can be counted; what cannot is noted for ops, and pays nothing."""
     if code not in EXPONENTS:
-        unknown_word("currency", code)
+        unknown_word(field, code)
     return code in EXPONENTS
 
 
