@@ -170,6 +170,7 @@ CREATE TABLE IF NOT EXISTS payment (
     amount_minor       bigint CHECK (amount_minor >= 0),
     currency           text,
     captured_minor     bigint NOT NULL CHECK (captured_minor >= 0),
+    held_minor         bigint NOT NULL DEFAULT 0 CHECK (held_minor >= 0),  -- authorized, and not captured by a part yet
     failure            text,
     method             text,
     PRIMARY KEY (account, payment_ref),
@@ -451,6 +452,7 @@ CREATE INDEX IF NOT EXISTS hint_of_order ON hint (order_id, at);
 
 -- What databases made by earlier versions of this file lack.
 ALTER TABLE orders ADD COLUMN IF NOT EXISTS discount_minor bigint NOT NULL DEFAULT 0 CHECK (discount_minor >= 0);
+ALTER TABLE payment ADD COLUMN IF NOT EXISTS held_minor bigint NOT NULL DEFAULT 0 CHECK (held_minor >= 0);
 ALTER TABLE inbox ADD COLUMN IF NOT EXISTS discount_minor bigint, ADD COLUMN IF NOT EXISTS has_refunds boolean,
     ADD COLUMN IF NOT EXISTS as_of timestamptz;
 ALTER TABLE cases ADD COLUMN IF NOT EXISTS state text;

@@ -87,8 +87,15 @@ def known_refunds(order, ours):
             named = max(event.payment_ref or "" for event in events) or None
             payers = [ref for at_account, ref in paid if at_account == account]
             owner = (account, payers[0] if named is None and len(payers) == 1 else named)
-            found.append((owner, last.kind, seen(last), amount))
+            found.append((owner, last.kind, failing_of(events) or seen(last), amount))
     return found
+
+
+def failing_of(events):
+    """When a refund failed, unless it was given before that."""
+    fails = [event.occurred_at for event in events if event.kind is Kind.REFUND_FAILED]
+    given = [event.occurred_at for event in events if event.kind is Kind.REFUND_SUCCEEDED]
+    return min(fails) if fails and not (given and min(given) >= min(fails)) else None
 
 
 def given_back(order, ours, payment, refunds):

@@ -12,10 +12,10 @@ from tests.domain.definition import status_by_definition
 from tests.domain.strategies import AN_ORDER, NOON, events, histories
 from tillkeeper.domain import facts as rules
 from tillkeeper.domain.concerns import Mismatch, concerns, mismatch_of
-from tillkeeper.domain.events import Kind, PaymentEvent
+from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
 from tillkeeper.domain.facts import OrderFacts, PaymentFacts, Step
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import STATUS_ZH, Status, is_under_way, paid_through, summarize
+from tillkeeper.domain.order import STATUS_ZH, Status, held_in_all, is_under_way, paid_through, summarize
 
 NOTHING_KNOWN = OrderFacts()
 
@@ -188,6 +188,25 @@ def test_every_mismatched_event_leaves_a_concern(history):
         (
             [
                 an_event(Kind.PAYMENT_SUCCEEDED),
+                *(an_event(kind, second, refund_ref="r1", amount=30)
+                  for second, kind in enumerate([Kind.REFUND_FAILED, Kind.REFUND_SUCCEEDED, Kind.REFUND_FAILED])),
+                an_event(Kind.REFUND_SUCCEEDED, 1, total=30),
+            ],
+            "paid",
+        ),
+        # Told again later, a failure from before the total was reported takes nothing off it.
+        (
+            [
+                an_event(Kind.PAYMENT_SUCCEEDED),
+                an_event(Kind.REFUND_FAILED, 1, refund_ref="r1", amount=30),
+                an_event(Kind.REFUND_SUCCEEDED, 2, total=30),
+                an_event(Kind.REFUND_FAILED, 9, refund_ref="r1", amount=30),
+            ],
+            "partially_refunded",
+        ),
+        (
+            [
+                an_event(Kind.PAYMENT_SUCCEEDED),
                 an_event(Kind.REFUND_SUCCEEDED, refund_ref="r1", amount=30),
                 an_event(Kind.REFUND_FAILED, second=5, refund_ref="r1", amount=30),
             ],
@@ -258,6 +277,37 @@ FAILED, SUCCEEDED = Kind.REFUND_FAILED, Kind.REFUND_SUCCEEDED
         ([a_refund(FAILED), a_refund(SUCCEEDED, "r2", 1, amount=20)], ["r1"]),
         ([a_refund(FAILED), a_refund(SUCCEEDED, "r2", 1, payment_ref="p2")], ["r1"]),
         ([a_refund(FAILED), a_refund(FAILED, "r2", 1), a_refund(SUCCEEDED, "r3", 2)], ["r2"]),
+        # What began before it failed made nothing good, however often and late it is told.
+        (
+            [a_refund(Kind.REFUND_PENDING, "r2", 1), a_refund(SUCCEEDED, "r2", 2), a_refund(FAILED, second=3),
+             a_refund(SUCCEEDED, "r2", 9)],
+            ["r1"],
+        ),
+        # Nor is it undone what was made good, however often and late the failure is told.
+        ([a_refund(FAILED), a_refund(SUCCEEDED, "r2", 1), a_refund(FAILED, "r1", 9), a_refund(SUCCEEDED, "r2", 9)], []),
+        # By its sum: two halves, or a greater one that makes two good; one that makes one good makes no other.
+        ([a_refund(FAILED), *(a_refund(SUCCEEDED, ref, 1, amount=15) for ref in ("r2", "r3"))], []),
+        ([a_refund(FAILED), a_refund(SUCCEEDED, "r2", 1, amount=15)], ["r1"]),
+        ([a_refund(FAILED), a_refund(FAILED, "r2"), a_refund(SUCCEEDED, "r3", 1)], ["r2"]),
+        ([a_refund(FAILED), a_refund(FAILED, "r2"), a_refund(SUCCEEDED, "r3", 1, amount=60)], []),
+        ([a_refund(FAILED), a_refund(FAILED, "r2", amount=20), a_refund(SUCCEEDED, "r3", 1, amount=20)], ["r1"]),
+        ([a_refund(FAILED), a_refund(SUCCEEDED, "r2", 1, amount=20), a_refund(SUCCEEDED, "r3", 1, amount=25)], []),
+        ([a_refund(FAILED, amount=None, currency=None), a_refund(SUCCEEDED, "r2", 1)], ["r1"]),
+        # It came back after it had been given; what was made before then is another's.
+        ([a_refund(SUCCEEDED), a_refund(SUCCEEDED, "r2", 1), a_refund(FAILED, second=5)], ["r1"]),
+        # The merchant's word about the one that makes it good is by no gateway's clock.
+        (
+            [a_refund(FAILED, second=5), a_refund(SUCCEEDED, "r2", 9),
+             a_refund(Kind.REFUND_PENDING, "r2", evidence=Evidence.OPERATOR)],
+            [],
+        ),
+        # The payment that it was of is told later: it was made good already.
+        (
+            [a_refund(FAILED, payment_ref=None), a_refund(SUCCEEDED, "r2", 1),
+             an_event(Kind.PAYMENT_SUCCEEDED, payment_ref="p2")],
+            ["r1"],
+        ),
+        ([a_refund(FAILED, payment_ref=None), a_refund(SUCCEEDED, "r2", 1), a_refund(FAILED)], []),
         # All is back, however.
         ([a_refund(FAILED), an_event(SUCCEEDED, 1, total=100)], []),
         ([a_refund(FAILED), a_refund(SUCCEEDED, "r2", 1, amount=100, payment_ref=None)], []),
@@ -266,6 +316,36 @@ FAILED, SUCCEEDED = Kind.REFUND_FAILED, Kind.REFUND_SUCCEEDED
 def test_a_refund_that_failed_is_owed_until_it_is_made_good(history, owed):
     told = concerns(AN_ORDER, facts_after([an_event(Kind.PAYMENT_SUCCEEDED), *history]))
     assert [it.subject for it in told if it.kind == "refund_failed"] == [f"refund:stripe-main/{ref}" for ref in owed]
+
+
+@given(
+    st.lists(
+        st.builds(
+            a_refund,
+            st.sampled_from([Kind.REFUND_PENDING, SUCCEEDED, FAILED]),
+            st.sampled_from(["r1", "r2", "r3"]),
+            st.integers(0, 5),
+            amount=st.sampled_from([15, 30]),
+        ),
+        max_size=8,
+    ),
+    st.integers(1, 100),
+    st.randoms(use_true_random=False),
+)
+def test_hearing_of_the_same_refunds_again_leaves_the_same_owed(history, later, chance):
+    """As a question does: each as it stands by now, for a later moment."""
+    known = facts_after([an_event(Kind.PAYMENT_SUCCEEDED, amount=200), *history])
+    kinds = {step: kind for kind, (step, _) in rules.REFUND_STEPS.items()}
+    again = [
+        a_refund(kinds[it.standing.step], ref, 5 + later, amount=it.amount.minor)
+        for (_, ref), it in known.refunds.items()
+    ]
+    heard = facts_after(chance.sample(again, len(again)), known)
+    assert owed_in(heard) == owed_in(known)
+
+
+def owed_in(facts):
+    return {it.subject for it in concerns(AN_ORDER, facts) if it.kind == "refund_failed"}
 
 
 def test_a_refund_that_failed_before_its_payment_is_known_is_owed():
@@ -316,3 +396,45 @@ def test_a_payment_under_way_shows_although_a_part_came_in_already(event, expect
     facts = facts_after([an_event(Kind.PAYMENT_SUCCEEDED, payment_ref="p1", amount=40), event])
     assert summarize(AN_ORDER, facts).status is Status.PARTIALLY_PAID
     assert is_under_way(AN_ORDER, facts) is expected
+
+
+AUTHORIZED = an_event(Kind.PAYMENT_AUTHORIZED, amount=100)
+PART = an_event(Kind.PAYMENT_SUCCEEDED, 10, amount=60, capture_ref="c1")
+
+
+@pytest.mark.parametrize(
+    ("history", "held"),
+    [
+        ([AUTHORIZED], 0),  # on its way as a whole
+        ([AUTHORIZED, PART], 40),
+        ([AUTHORIZED, PART, an_event(Kind.PAYMENT_SUCCEEDED, 20, amount=40, capture_ref="c2")], 0),
+        ([AUTHORIZED, PART, an_event(Kind.PAYMENT_AUTHORIZED, 20, amount=80)], 20),  # lowered
+        ([AUTHORIZED, PART, an_event(Kind.PAYMENT_AUTHORIZED, 20)], 40),  # said again, without an amount
+        ([AUTHORIZED, PART, an_event(Kind.PAYMENT_CANCELLED, 20)], 0),  # what was left was let go
+        ([AUTHORIZED, PART, an_event(Kind.PAYMENT_FAILED, 20)], 0),
+        ([AUTHORIZED, an_event(Kind.PAYMENT_CANCELLED), PART], 0),  # of one instant it was let go
+        ([AUTHORIZED, PART, an_event(Kind.PAYMENT_CANCELLED, 20), an_event(Kind.PAYMENT_AUTHORIZED, 30)], 40),
+        ([PART], 0),
+        ([an_event(Kind.PAYMENT_AUTHORIZED), PART], 0),  # how much is not known
+        ([an_event(Kind.PAYMENT_PENDING, amount=100), PART], 0),  # never held
+        ([AUTHORIZED, an_event(Kind.PAYMENT_SUCCEEDED, 10, amount=60)], 0),  # a capture without a name is the only one
+        ([an_event(Kind.PAYMENT_AUTHORIZED, amount=100, currency="USD"), PART], 0),
+        ([AUTHORIZED, PART, an_event(Kind.PAYMENT_REVERSED, 20, capture_ref="c1")], 0),
+        (
+            [
+                an_event(Kind.PAYMENT_AUTHORIZED, amount=100, account="stranger"),
+                an_event(Kind.PAYMENT_SUCCEEDED, 10, amount=60, capture_ref="c1", account="stranger"),
+            ],
+            0,
+        ),
+    ],
+)
+def test_what_is_held_beside_a_part_is_what_was_authorized_less_its_captures_while_it_stands(history, held):
+    assert held_in_all(AN_ORDER, facts_after(history)) == held
+    assert held_in_all(AN_ORDER, facts_after(history[::-1])) == held
+
+
+@given(histories)
+def test_nothing_is_held_of_what_was_never_authorized_and_never_more_than_that(history):
+    told = [it.amount or 0 for it in history if it.kind is Kind.PAYMENT_AUTHORIZED]
+    assert 0 <= held_in_all(AN_ORDER, facts_after(history)) <= sum(told)

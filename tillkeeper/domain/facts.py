@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from tillkeeper.domain.events import Kind, PaymentEvent
+from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
 
 WITHDRAWN: Final = "withdrawn"  # the failure code of a refund that the merchant says was never made
@@ -97,6 +97,9 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     standing: Standing | None = None
     asked: Sum | None = None
+    authorized: Sum | None = None  # what the gateway holds for us, of which the captures are taken
+    authorized_at: datetime | None = None  # when that was last said to stand
+    let_go_at: datetime | None = None  # and when it was last said not to
     captures: dict[str, Sum] = msgspec.field(default_factory=dict)  # by capture reference; "" where there is only one
     captured_at: dict[str, datetime] = msgspec.field(default_factory=dict)  # when, if not when it was last told
     reversals: dict[str, datetime] = msgspec.field(default_factory=dict)  # by capture reference; "" for all of them
@@ -113,6 +116,11 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         if self.standing.step is Step.SUCCEEDED and self.reversals and not self.kept_captures:
             return Step.REVERSED
         return self.standing.step
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is authorized, as far as was said; what was said to be let go at the same instant is."""
+        return self.authorized_at is not None and (self.let_go_at is None or self.let_go_at < self.authorized_at)
 
     @property
     def kept_captures(self) -> list[Sum]:
@@ -132,6 +140,17 @@ class ReturnFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     payment_ref: str | None = None
     standing: Standing
     amount: Sum | None = None
+    # Of a refund, by the gateway's own words: the earliest of each, so that hearing them again changes nothing.
+    began_at: datetime | None = None
+    succeeded_at: datetime | None = None
+    failed_at: datetime | None = None
+
+    @property
+    def failed_for_good_at(self) -> datetime:
+        """When a refund that stands failed did so: before it was ever given, or by the last word since."""
+        if self.failed_at is None or (self.succeeded_at is not None and self.succeeded_at >= self.failed_at):
+            return self.standing.at
+        return self.failed_at
 
 
 class OrderFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,11 +209,27 @@ def _merge_payment(known: PaymentFacts, event: PaymentEvent) -> PaymentFacts:
         discount=known.discount if event.discount is None else _latest(known.discount, _sum(event, event.discount)),
         refunds_told_at=_later(known.refunds_told_at, event.known_at) if event.has_refunds else known.refunds_told_at,
     )
+    told = _with_authorization(told, event)
     if event.amount is None:
         return told
     if event.kind is not Kind.PAYMENT_SUCCEEDED:
         return msgspec.structs.replace(told, asked=_latest(known.asked, _sum(event, event.amount)))
     return _with_capture(told, event, _sum(event, event.amount))
+
+
+def _with_authorization(payment: PaymentFacts, event: PaymentEvent) -> PaymentFacts:
+    """What is held: a success does not end it, for it may be the first of several captures."""
+    match event.kind:
+        case Kind.PAYMENT_AUTHORIZED:
+            held = (
+                payment.authorized if event.amount is None else _latest(payment.authorized, _sum(event, event.amount))
+            )
+            at = _later(payment.authorized_at, event.known_at)
+            return msgspec.structs.replace(payment, authorized=held, authorized_at=at)
+        case Kind.PAYMENT_FAILED | Kind.PAYMENT_CANCELLED:
+            return msgspec.structs.replace(payment, let_go_at=_later(payment.let_go_at, event.known_at))
+        case _:
+            return payment
 
 
 def _with_capture(payment: PaymentFacts, event: PaymentEvent, told: Sum) -> PaymentFacts:
@@ -220,11 +255,25 @@ def _merge_return(
     standing = _standing(event, steps)
     amount = None if event.amount is None else _sum(event, event.amount)
     if known is None:
-        return ReturnFacts(payment_ref=event.payment_ref, standing=standing, amount=amount)
-    return ReturnFacts(
+        return _with_moments(ReturnFacts(payment_ref=event.payment_ref, standing=standing, amount=amount), event)
+    merged = msgspec.structs.replace(
+        known,
         payment_ref=max(known.payment_ref or "", event.payment_ref or "") or None,
         standing=_latest(known.standing, standing),
         amount=known.amount if amount is None else _latest(known.amount, amount),
+    )
+    return _with_moments(merged, event)
+
+
+def _with_moments(refund: ReturnFacts, event: PaymentEvent) -> ReturnFacts:
+    if not event.kind.is_refund or event.evidence is Evidence.OPERATOR:  # the merchant's word has no gateway's time
+        return refund
+    at, kind = event.occurred_at, event.kind
+    return msgspec.structs.replace(
+        refund,
+        began_at=_earlier(refund.began_at, at),
+        succeeded_at=_earlier(refund.succeeded_at, at) if kind is Kind.REFUND_SUCCEEDED else refund.succeeded_at,
+        failed_at=_earlier(refund.failed_at, at) if kind is Kind.REFUND_FAILED else refund.failed_at,
     )
 
 
@@ -254,6 +303,10 @@ def _latest(known: _Register | None, told: _Register) -> _Register:
 
 def _later(known: datetime | None, told: datetime) -> datetime:
     return told if known is None else max(known, told)
+
+
+def _earlier(known: datetime | None, told: datetime) -> datetime:
+    return told if known is None else min(known, told)
 
 
 def failure_of(payment: PaymentFacts) -> FailureClass | None:

@@ -13,7 +13,6 @@ from tillkeeper.domain.facts import (
     OrderFacts,
     PaymentFacts,
     ReturnFacts,
-    Standing,
     Step,
     Sum,
 )
@@ -167,7 +166,7 @@ def refunded_in_all(order: Order, facts: OrderFacts) -> int:
         key for key, payment in facts.payments.items() if payment.given_back is not None
     }
     if facts.refunds:  # seldom, and this is asked for at every event
-        payers |= {(account, _payer_of(facts, account, refund)) for (account, _), refund in facts.refunds.items()}
+        payers |= {(account, payer_of(facts, account, refund)) for (account, _), refund in facts.refunds.items()}
     return sum(refunded_of(order, facts, payer) for payer in payers)
 
 
@@ -176,6 +175,23 @@ def captured_of(order: Order, account: str, payment: PaymentFacts) -> int:
     if account not in order.accounts:
         return 0
     return sum(capture.minor for capture in payment.kept_captures if capture.currency == order.currency)
+
+
+def held_of(order: Order, account: str, payment: PaymentFacts) -> int:
+    """What an authorization still holds beside what was captured of it, and may be captured yet.
+
+    A capture without a name is its payment's only one: it ends the authorization.
+    """
+    held = payment.authorized
+    is_in_parts = payment.step is Step.SUCCEEDED and "" not in payment.captures
+    if held is None or held.currency != order.currency or not (is_in_parts and payment.is_held):
+        return 0
+    return max(0, held.minor - captured_of(order, account, payment)) if account in order.accounts else 0
+
+
+def held_in_all(order: Order, facts: OrderFacts) -> int:
+    """What the authorizations of payments that were captured in part still hold."""
+    return sum(held_of(order, account, payment) for (account, _), payment in facts.payments.items())
 
 
 def discount_of(order: Order, account: str, payment: PaymentFacts) -> int:
@@ -199,7 +215,7 @@ def refunded_of(order: Order, facts: OrderFacts, payer: tuple[str, str | None]) 
         refund
         for (at_account, _), refund in facts.refunds.items()
         if at_account == account
-        and _payer_of(facts, account, refund) == payment_ref
+        and payer_of(facts, account, refund) == payment_ref
         and refund.amount
         and refund.amount.currency == order.currency
     ]
@@ -208,7 +224,7 @@ def refunded_of(order: Order, facts: OrderFacts, payer: tuple[str, str | None]) 
     if payment is None or payment.given_back is None or payment.given_back.currency != order.currency:
         return succeeded
     total = payment.given_back
-    not_given = sum(_minor(refund) for refund in refunds if _is_in_total_but_not_given(refund.standing, total))
+    not_given = sum(_minor(refund) for refund in refunds if _is_in_total_but_not_given(refund, total))
     return max(succeeded, total.minor - not_given)
 
 
@@ -218,7 +234,7 @@ Payer = tuple[str, str | None]  # (account, payment reference), or (account, Non
 def unseen_payers(order: Order, facts: OrderFacts) -> frozenset[Payer]:
     """The payments that something goes back of, or is contested of, although no success of theirs is known."""
     told = {key for key, payment in facts.payments.items() if payment.given_back and payment.given_back.minor}
-    named = {(account, _payer_of(facts, account, it)) for (account, _), it in _returns(order, facts)}
+    named = {(account, payer_of(facts, account, it)) for (account, _), it in _returns(order, facts)}
     return frozenset(it for it in (*told, *named) if it[0] in order.accounts and not _is_seen(order, facts, it))
 
 
@@ -239,7 +255,7 @@ def _is_seen(order: Order, facts: OrderFacts, payer: Payer) -> bool:
     return payment is not None and bool(payment.captures)
 
 
-def _payer_of(facts: OrderFacts, account: str, refund: ReturnFacts) -> str | None:
+def payer_of(facts: OrderFacts, account: str, refund: ReturnFacts) -> str | None:
     """The payment that a refund gives back: where none is named, the only one at its account that brought money in."""
     if refund.payment_ref is not None:
         return refund.payment_ref
@@ -247,9 +263,10 @@ def _payer_of(facts: OrderFacts, account: str, refund: ReturnFacts) -> str | Non
     return paid[0] if len(paid) == 1 else None
 
 
-def _is_in_total_but_not_given(standing: Standing, total: Sum) -> bool:
+def _is_in_total_but_not_given(refund: ReturnFacts, total: Sum) -> bool:
     # Within one instant the failure is the later word, as its rank is the higher.
-    return standing.step is Step.PENDING or (standing.step is Step.FAILED and standing.at >= total.at)
+    step = refund.standing.step
+    return step is Step.PENDING or (step is Step.FAILED and refund.failed_for_good_at >= total.at)
 
 
 def _minor(refund: ReturnFacts) -> int:

@@ -102,6 +102,8 @@ def _payer_topic(it: OpenOrder) -> str | None:
     """What its payer is told at once.  Of a closed order: that money goes back, or that it came too late."""
     summary, before = it.judge(), it.before
     if it.closed_at is None:
+        if summary.status is Status.PARTIALLY_PAID and not it.remaining:
+            return None  # the merchant captures the rest: there is nothing to ask for
         return PAYER_TOPICS.get(summary.status)
     returned = (summary.refunding, summary.refunded) != (before.refunding, before.refunded)
     if summary.captured > before.captured and not returned:
@@ -167,7 +169,7 @@ def payer_notice(it: OpenOrder, topic: str, *, occasion: str = "", **more: objec
             "refunding": summary.refunding,
             "refunded": summary.refunded,
             "discount": summary.discount,
-            "remaining": max(0, it.order.amount - it.covered),
+            "remaining": it.remaining,
             "failure": failure_told(it),
             "pay_url": it.pay_url,
             "expires_at": it.expires_at,

@@ -11,7 +11,17 @@ from tillkeeper.domain.concerns import Concern, concerns
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.facts import ObjectKey, OrderFacts, PaymentFacts, ReturnFacts, apply, failure_of
 from tillkeeper.domain.implied import implied
-from tillkeeper.domain.order import MOVING, Order, Status, Summary, captured_of, paid_through, summarize
+from tillkeeper.domain.order import (
+    MOVING,
+    Order,
+    Status,
+    Summary,
+    captured_of,
+    held_in_all,
+    held_of,
+    paid_through,
+    summarize,
+)
 from tillkeeper.domain.policy import Action, Ladder, Policy, Spell, first_due
 from tillkeeper.domain.terms import Instalment, next_instalment
 from tillkeeper.store.pool import Conn, as_json
@@ -109,9 +119,16 @@ class OpenOrder(msgspec.Struct, kw_only=True):
             climbed=climbed,
         )
 
+    @property
+    def remaining(self) -> int:
+        """What its payer may be asked for: neither what was captured, nor what is held to be captured."""
+        return max(0, self.order.amount - self.covered - held_in_all(self.order, self.facts))
+
     def next_instalment(self) -> Instalment | None:
-        """The next part of its plan that is not covered, with what of it is missing."""
-        return next_instalment(self.instalments, self.covered)
+        """The next part of its plan that is not covered, with what of it is missing; None while that is held."""
+        due = next_instalment(self.instalments, self.covered)
+        beyond = next_instalment(self.instalments, self.covered + held_in_all(self.order, self.facts))
+        return beyond if due is not None and beyond is not None and beyond.due_at == due.due_at else None
 
     def concerns(self) -> list[Concern]:
         """What about it needs a person."""
@@ -269,13 +286,14 @@ async def write_facts(conn: Conn, changed: Sequence[OpenOrder]) -> None:
 
 UPSERT_PAYMENTS = """
 INSERT INTO payment AS p
-    (account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor, failure, method)
-SELECT account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor, failure, method
+    (account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor, held_minor, failure, method)
+SELECT account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor, held_minor, failure,
+       method
 FROM json_populate_recordset(NULL::payment, $1::json)
 ON CONFLICT (account, payment_ref) DO UPDATE
 SET status = excluded.status, facts = excluded.facts, amount_minor = excluded.amount_minor,
-    currency = excluded.currency, captured_minor = excluded.captured_minor, failure = excluded.failure,
-    method = excluded.method
+    currency = excluded.currency, captured_minor = excluded.captured_minor, held_minor = excluded.held_minor,
+    failure = excluded.failure, method = excluded.method
 WHERE p.order_id = excluded.order_id
 RETURNING 1
 """
@@ -305,6 +323,7 @@ def _payment_row(it: OpenOrder, key: ObjectKey, payment: PaymentFacts) -> dict[s
         "amount_minor": sum(part.minor for part in parts if part.currency == told.currency) if told else None,
         "currency": told.currency if told else None,
         "captured_minor": captured_of(it.order, account, payment),
+        "held_minor": held_of(it.order, account, payment),
         "failure": failure_of(payment),
         "method": payment.method.text if payment.method else None,
     }

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from tillkeeper.domain.money import format_minor
-from tillkeeper.domain.order import ON_ITS_WAY
+from tillkeeper.domain.order import ON_ITS_WAY, held_of
 from tillkeeper.store.acts import Act, write_acts
 from tillkeeper.store.ledger import OpenOrder, open_orders
 from tillkeeper.store.pool import Conn
@@ -94,6 +94,9 @@ def _doubts(it: OpenOrder) -> Iterator[str]:
     for (account, payment_ref), payment in sorted(it.facts.payments.items()):
         if payment.step in ON_ITS_WAY:
             yield f"payment {payment_ref} at {account} is {payment.step}: its money may be on its way"
+        if held := held_of(it.order, account, payment):
+            told = format_minor(held, it.order.currency)
+            yield f"payment {payment_ref} at {account} still holds {told}, which can be captured"
     summary = it.judge()
     if summary.captured > summary.refunded:
         left = format_minor(summary.captured - summary.refunded, it.order.currency)

@@ -89,7 +89,9 @@ SELECT t.key, t.attempts, t.audience, t.topic, t.payload, t.created_at, t.due_at
        o.terms, o.status, o.captured_minor, o.refunding_minor, o.refunded_minor,
        o.discount_minor, o.closed_at IS NOT NULL AS closed,
        coalesce(o.held_until > $1, false) AS held,
-       EXISTS (SELECT FROM payment AS p WHERE p.order_id = o.id AND p.status IN ('pending', 'authorized')) AS under_way
+       (SELECT bool_or(p.status IN ('pending', 'authorized'))
+               OR sum(p.held_minor) >= greatest(1, o.amount_minor - o.discount_minor - o.captured_minor)
+        FROM payment AS p WHERE p.order_id = o.id) IS TRUE AS under_way
 FROM taken AS t LEFT JOIN orders AS o ON o.id = t.order_id AND t.audience = 'payer'
 ORDER BY t.due_at, t.key
 """
@@ -141,7 +143,9 @@ FROM orders WHERE id = $1 FOR NO KEY UPDATE
 # Looked at only once the order is locked, so that two notices about it cannot both be the last that is allowed.
 BESIDES = """
 SELECT count(*) AS mails,
-       EXISTS (SELECT FROM payment WHERE order_id = $1 AND status IN ('pending', 'authorized')) AS under_way
+       (SELECT bool_or(p.status IN ('pending', 'authorized'))
+               OR sum(p.held_minor) >= greatest(1, min(o.amount_minor - o.discount_minor - o.captured_minor))
+        FROM payment AS p JOIN orders AS o ON o.id = p.order_id WHERE o.id = $1) IS TRUE AS under_way
 FROM outbox
 WHERE order_id = $1 AND audience = 'payer' AND key <> $2 AND told -> 'mail' ->> 'outcome' IN ('sent', 'uncertain')
 """

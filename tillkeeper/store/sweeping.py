@@ -15,7 +15,7 @@ from typing import Final, Literal
 import msgspec
 
 from tillkeeper.domain.concerns import Concern
-from tillkeeper.domain.order import Status, is_under_way
+from tillkeeper.domain.order import MOVING, Status, is_under_way
 from tillkeeper.domain.policy import Action, Done, Due, Ladder, Policy, Rung, Wait, next_rung
 from tillkeeper.store.cases import escalate, open_cases
 from tillkeeper.store.effects import payer_notice
@@ -224,7 +224,8 @@ def _before_asking_to_pay(it: OpenOrder, rung: Rung, climb: Climbed) -> Literal[
 
 def _asks_to_pay(it: OpenOrder, rung: Rung) -> bool:
     if rung.action is Action.REMIND:
-        return it.judge().status in AWAITED and not is_under_way(it.order, it.facts)
+        is_due = it.next_instalment() is not None if it.instalments else it.remaining > 0
+        return it.judge().status in AWAITED and is_due and not is_under_way(it.order, it.facts)
     return rung.action is Action.GRACE
 
 
@@ -317,7 +318,9 @@ def _reminder(it: OpenOrder, rung: Rung) -> list[Notice]:
     occasion = f"spell {it.spell} no {rung.level}"
     status = it.judge().status
     if not _asks_to_pay(it, rung):
-        return to_payer(it, UNDER_WAY[status], occasion=occasion) if status in UNDER_WAY else []
+        # What is merely held comes when the merchant takes it: that is nothing to write about.
+        is_moving = status in MOVING or is_under_way(it.order, it.facts)
+        return to_payer(it, UNDER_WAY[status], occasion=occasion) if status in UNDER_WAY and is_moving else []
     due = it.next_instalment()
     if due is not None and status is not Status.FAILED:
         return to_payer(it, "payer.instalment_due", occasion=occasion, due_at=due.due_at, due_amount=due.amount)
