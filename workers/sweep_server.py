@@ -16,6 +16,7 @@ from tillkeeper.accounts import Accounts
 from tillkeeper.asking import wire
 from tillkeeper.asking.client import asking
 from tillkeeper.asking.keys import KEY_SETTINGS, Keys, Refreshers
+from tillkeeper.figures import listening
 from tillkeeper.loops import keep_running, start
 from tillkeeper.policy import PolicyFile
 from tillkeeper.policy.file import LOOK_EVERY_S
@@ -26,7 +27,6 @@ from tillkeeper.store.pool import open_pool
 from workers.backfill import Backfill
 from workers.fetch import FetchLoop
 from workers.follow import Follow
-from workers.health import listening
 from workers.outage import Outage, Stopped
 from workers.silence import Silence, Watched
 from workers.sweep import Sweep
