@@ -203,7 +203,22 @@ def discount_of(order: Order, account: str, payment: PaymentFacts) -> int:
     return 0 if payment.step is Step.REVERSED else granted.minor
 
 
-def refunded_of(order: Order, facts: OrderFacts, payer: tuple[str, str | None]) -> int:
+Payer = tuple[str, str | None]  # (account, payment reference), or (account, None) where it is not known which
+
+
+def refunds_of(order: Order, facts: OrderFacts, payer: Payer) -> list[ReturnFacts]:
+    """The refunds of one payment whose amounts are known and in the order's currency."""
+    return [
+        refund
+        for (account, _), refund in facts.refunds.items()
+        if account == payer[0]
+        and _payer_of(facts, account, refund) == payer[1]
+        and refund.amount
+        and refund.amount.currency == order.currency
+    ]
+
+
+def refunded_of(order: Order, facts: OrderFacts, payer: Payer) -> int:
     """What one payment (account, payment reference or None) gave back.
 
     The greater of the sum of its succeeded refunds, and the gateway's running total less the known refunds that are
@@ -212,14 +227,7 @@ def refunded_of(order: Order, facts: OrderFacts, payer: tuple[str, str | None]) 
     account, payment_ref = payer
     if account not in order.accounts:
         return 0
-    refunds = [
-        refund
-        for (at_account, _), refund in facts.refunds.items()
-        if at_account == account
-        and _payer_of(facts, account, refund) == payment_ref
-        and refund.amount
-        and refund.amount.currency == order.currency
-    ]
+    refunds = refunds_of(order, facts, payer)
     succeeded = sum(_minor(refund) for refund in refunds if refund.standing.step is Step.SUCCEEDED)
     payment = facts.payments.get((account, payment_ref)) if payment_ref else None
     if payment is None or payment.given_back is None or payment.given_back.currency != order.currency:
@@ -227,9 +235,6 @@ def refunded_of(order: Order, facts: OrderFacts, payer: tuple[str, str | None]) 
     total = payment.given_back
     not_given = sum(_minor(refund) for refund in refunds if _is_in_total_but_not_given(refund.standing, total))
     return max(succeeded, total.minor - not_given)
-
-
-Payer = tuple[str, str | None]  # (account, payment reference), or (account, None) where it is not known which
 
 
 def unseen_payers(order: Order, facts: OrderFacts) -> frozenset[Payer]:
