@@ -24,7 +24,7 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.base import Answer, Call, Question
 from tillkeeper.gateways.fetching import question_of
 from tillkeeper.store.apply import Tally, apply_found
-from tillkeeper.store.failures import is_outage
+from tillkeeper.store.failures import is_contention, is_outage
 from tillkeeper.store.fetches import Taken, settle_fetch, take_fetches
 from tillkeeper.store.pool import Conn
 from tillkeeper.telemetry import FETCH_LAG_SECONDS, FETCHES
@@ -106,6 +106,9 @@ class FetchLoop:
         except Exception as error:
             if is_outage(error) or isinstance(error, Stopped):
                 raise
+            if is_contention(error):  # the claim runs out, and it is asked again
+                log.warning("fetch_rests", account=taken.account, about=taken.fetch.about, error=type(error).__name__)
+                return
             heard, step, is_ours = await self._write_apart(taken, heard, now)
         if not is_ours:
             log.warning("fetch_claim_ran_out", account=taken.account, about=taken.fetch.about)

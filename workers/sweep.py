@@ -25,7 +25,7 @@ from tillkeeper.gateways.base import Answer, Call, Gateway, Question
 from tillkeeper.loops import start
 from tillkeeper.settings import SweepSettings
 from tillkeeper.store.apply import apply_found
-from tillkeeper.store.failures import is_outage
+from tillkeeper.store.failures import DATABASE_ERRORS, is_contention, is_outage
 from tillkeeper.store.settling import CANNOT_ASK, Settled, settle
 from tillkeeper.store.sweeping import Taken, due_now, set_aside, take_due, take_one
 from tillkeeper.store.transactions import repeat_when_raced
@@ -154,6 +154,8 @@ class Sweep:
         except Exception as error:
             if is_outage(error):
                 raise
+            if is_contention(error):  # somebody holds it: it stays due
+                return []
             log.exception("order_set_aside", order_id=order_id)
             SWEPT_ORDERS.labels("set_aside").inc()
         await repeat_when_raced(self._pool, partial(set_aside, order_id=order_id, until=self._now() + ASIDE))
@@ -201,12 +203,12 @@ class Sweep:
 
     async def apply(self, said: Sequence[Said]) -> None:
         """Applies what was answered; what cannot be is noted there."""
-        await self._outage.wait_out(lambda: self._apply(said))
+        await self._outage.wait_out(lambda: self._apply(said), contended_attempts=1)
 
     async def settle(self, answered: Sequence[tuple[Taken, Said]]) -> None:
         """Writes down what came of asking, once the answers are applied, and then makes the calls they want made."""
         settled = [said.settled(taken) for taken, said in answered]
-        closed = await self._outage.wait_out(lambda: self._settle(settled))
+        closed = await self._outage.wait_out(lambda: self._settle_together(settled), contended_attempts=1)
         self._count(settled, closed)
         applied = [said for _, said in answered if not said.unapplied]
         await asyncio.gather(*(self._asker.make(*then) for said in applied for then in said.then))
@@ -225,6 +227,18 @@ class Sweep:
             SWEPT_ORDERS.labels(f"answer_{outcome}").inc(count)
         for kind in tally.cases:
             log.info("case_opened", kind=kind)
+
+    async def _settle_together(self, settled: Sequence[Settled]) -> int:
+        """All at once, or, where somebody holds one of the orders, each by itself: that one's lease runs out."""
+        try:
+            return await self._settle(settled)
+        except DATABASE_ERRORS as error:
+            if not is_contention(error):
+                raise
+            if len(settled) == 1:
+                log.warning("order_held_by_another", order_id=settled[0].taken.order.id)
+                return 0
+        return sum([await self._settle_together([it]) for it in settled])
 
     async def _settle(self, settled: Sequence[Settled]) -> int:
         return await repeat_when_raced(

@@ -17,7 +17,7 @@ IN_A_MOMENT_S: Final = (1, 2, 5)
 AT_THE_BANK_S: Final = (2 * HOUR, 5 * HOUR, 9 * HOUR)
 ANOTHER_TRY_S: Final = (40, 90, 4 * MINUTE)
 TIMED_OUT_S: Final = (30 * MINUTE,)
-SECOND_THOUGHTS_S: Final = (20 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR)  # until the merchant gives money back
+SECOND_THOUGHTS_S: Final = (3, 90, 20 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR)  # until the merchant gives money back
 REFUNDED_S: Final = (30, 4 * MINUTE, 40 * MINUTE)
 
 UNSAID: Final = frozenset(

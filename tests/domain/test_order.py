@@ -12,7 +12,7 @@ from tests.domain.definition import status_by_definition
 from tests.domain.strategies import AN_ORDER, NOON, events, histories
 from tillkeeper.domain import facts as rules
 from tillkeeper.domain.concerns import Mismatch, concerns, mismatch_of
-from tillkeeper.domain.events import Kind, PaymentEvent
+from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
 from tillkeeper.domain.facts import OrderFacts, PaymentFacts, Step
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order import STATUS_ZH, Status, held_in_all, is_under_way, paid_through, summarize
@@ -39,6 +39,10 @@ def an_event(kind, second=0, **fields):
     if kind is Kind.PAYMENT_SUCCEEDED:
         defaults["amount"] = 100
     return PaymentEvent(kind=kind, occurred_at=NOON + timedelta(seconds=second), **{**defaults, **fields})
+
+
+def a_release(amount, ref="r1"):
+    return an_event(Kind.REFUND_SUCCEEDED, refund_ref=ref, amount=amount, may_be_release=True)
 
 
 @given(histories, st.randoms(use_true_random=False))
@@ -151,6 +155,24 @@ def test_every_mismatched_event_leaves_a_concern(history):
             "failed",
         ),
         ([an_event(Kind.PAYMENT_SUCCEEDED, amount=80, discount=20)], "paid"),
+        # A refund that may tell of an authorization that was let go does, where so much of it was.
+        ([an_event(Kind.PAYMENT_SUCCEEDED, released=30), a_release(30)], "paid"),
+        ([a_release(30), an_event(Kind.PAYMENT_SUCCEEDED, second=1, released=30)], "paid"),
+        ([an_event(Kind.PAYMENT_CANCELLED, released=100, currency="CNY"), a_release(100)], "failed"),
+        ([a_release(30)], "processing"),
+        ([an_event(Kind.PAYMENT_SUCCEEDED), a_release(30)], "partially_refunded"),
+        ([an_event(Kind.PAYMENT_SUCCEEDED, released=40), a_release(30)], "partially_refunded"),
+        ([an_event(Kind.PAYMENT_SUCCEEDED, released=30), a_release(30), a_release(30, "r2")], "partially_refunded"),
+        (
+            [
+                an_event(Kind.PAYMENT_SUCCEEDED, released=30),
+                a_release(30),
+                an_event(Kind.REFUND_SUCCEEDED, refund_ref="r1", amount=30),
+            ],
+            "partially_refunded",
+        ),
+        # What was given on top goes back with the rest.
+        ([an_event(Kind.PAYMENT_SUCCEEDED, on_top=15), an_event(Kind.REFUND_SUCCEEDED, total=115)], "refunded"),
         ([an_event(Kind.PAYMENT_SUCCEEDED, amount=0, discount=100)], "paid"),
         ([an_event(Kind.PAYMENT_SUCCEEDED, amount=0, discount=100, account="stranger")], "unpaid"),
         ([an_event(Kind.PAYMENT_SUCCEEDED, amount=0, discount=20)], "unpaid"),
@@ -188,6 +210,25 @@ def test_every_mismatched_event_leaves_a_concern(history):
         (
             [
                 an_event(Kind.PAYMENT_SUCCEEDED),
+                *(an_event(kind, second, refund_ref="r1", amount=30)
+                  for second, kind in enumerate([Kind.REFUND_FAILED, Kind.REFUND_SUCCEEDED, Kind.REFUND_FAILED])),
+                an_event(Kind.REFUND_SUCCEEDED, 1, total=30),
+            ],
+            "paid",
+        ),
+        # Told again later, a failure from before the total was reported takes nothing off it.
+        (
+            [
+                an_event(Kind.PAYMENT_SUCCEEDED),
+                an_event(Kind.REFUND_FAILED, 1, refund_ref="r1", amount=30),
+                an_event(Kind.REFUND_SUCCEEDED, 2, total=30),
+                an_event(Kind.REFUND_FAILED, 9, refund_ref="r1", amount=30),
+            ],
+            "partially_refunded",
+        ),
+        (
+            [
+                an_event(Kind.PAYMENT_SUCCEEDED),
                 an_event(Kind.REFUND_SUCCEEDED, refund_ref="r1", amount=30),
                 an_event(Kind.REFUND_FAILED, second=5, refund_ref="r1", amount=30),
             ],
@@ -212,6 +253,11 @@ def test_a_history_makes_its_status(history, status):
             ["refunded_more_than_captured"],
         ),
         ([an_event(Kind.REFUND_SUCCEEDED, total=50)], []),
+        ([an_event(Kind.PAYMENT_SUCCEEDED, on_top=15), an_event(Kind.REFUND_SUCCEEDED, total=115)], []),
+        (
+            [an_event(Kind.PAYMENT_SUCCEEDED, on_top=15), an_event(Kind.REFUND_SUCCEEDED, total=116)],
+            ["refunded_more_than_captured"],
+        ),
         ([an_event(Kind.PAYMENT_SUCCEEDED, has_refunds=True)], ["refund_unknown"]),
         ([an_event(Kind.PAYMENT_SUCCEEDED, has_refunds=True, account="stranger")], ["unexpected_account"]),
         (
@@ -258,6 +304,37 @@ FAILED, SUCCEEDED = Kind.REFUND_FAILED, Kind.REFUND_SUCCEEDED
         ([a_refund(FAILED), a_refund(SUCCEEDED, "r2", 1, amount=20)], ["r1"]),
         ([a_refund(FAILED), a_refund(SUCCEEDED, "r2", 1, payment_ref="p2")], ["r1"]),
         ([a_refund(FAILED), a_refund(FAILED, "r2", 1), a_refund(SUCCEEDED, "r3", 2)], ["r2"]),
+        # What began before it failed made nothing good, however often and late it is told.
+        (
+            [a_refund(Kind.REFUND_PENDING, "r2", 1), a_refund(SUCCEEDED, "r2", 2), a_refund(FAILED, second=3),
+             a_refund(SUCCEEDED, "r2", 9)],
+            ["r1"],
+        ),
+        # Nor is it undone what was made good, however often and late the failure is told.
+        ([a_refund(FAILED), a_refund(SUCCEEDED, "r2", 1), a_refund(FAILED, "r1", 9), a_refund(SUCCEEDED, "r2", 9)], []),
+        # By its sum: two halves, or a greater one that makes two good; one that makes one good makes no other.
+        ([a_refund(FAILED), *(a_refund(SUCCEEDED, ref, 1, amount=15) for ref in ("r2", "r3"))], []),
+        ([a_refund(FAILED), a_refund(SUCCEEDED, "r2", 1, amount=15)], ["r1"]),
+        ([a_refund(FAILED), a_refund(FAILED, "r2"), a_refund(SUCCEEDED, "r3", 1)], ["r2"]),
+        ([a_refund(FAILED), a_refund(FAILED, "r2"), a_refund(SUCCEEDED, "r3", 1, amount=60)], []),
+        ([a_refund(FAILED), a_refund(FAILED, "r2", amount=20), a_refund(SUCCEEDED, "r3", 1, amount=20)], ["r1"]),
+        ([a_refund(FAILED), a_refund(SUCCEEDED, "r2", 1, amount=20), a_refund(SUCCEEDED, "r3", 1, amount=25)], []),
+        ([a_refund(FAILED, amount=None, currency=None), a_refund(SUCCEEDED, "r2", 1)], ["r1"]),
+        # It came back after it had been given; what was made before then is another's.
+        ([a_refund(SUCCEEDED), a_refund(SUCCEEDED, "r2", 1), a_refund(FAILED, second=5)], ["r1"]),
+        # The merchant's word about the one that makes it good is by no gateway's clock.
+        (
+            [a_refund(FAILED, second=5), a_refund(SUCCEEDED, "r2", 9),
+             a_refund(Kind.REFUND_PENDING, "r2", evidence=Evidence.OPERATOR)],
+            [],
+        ),
+        # The payment that it was of is told later: it was made good already.
+        (
+            [a_refund(FAILED, payment_ref=None), a_refund(SUCCEEDED, "r2", 1),
+             an_event(Kind.PAYMENT_SUCCEEDED, payment_ref="p2")],
+            ["r1"],
+        ),
+        ([a_refund(FAILED, payment_ref=None), a_refund(SUCCEEDED, "r2", 1), a_refund(FAILED)], []),
         # All is back, however.
         ([a_refund(FAILED), an_event(SUCCEEDED, 1, total=100)], []),
         ([a_refund(FAILED), a_refund(SUCCEEDED, "r2", 1, amount=100, payment_ref=None)], []),
@@ -266,6 +343,36 @@ FAILED, SUCCEEDED = Kind.REFUND_FAILED, Kind.REFUND_SUCCEEDED
 def test_a_refund_that_failed_is_owed_until_it_is_made_good(history, owed):
     told = concerns(AN_ORDER, facts_after([an_event(Kind.PAYMENT_SUCCEEDED), *history]))
     assert [it.subject for it in told if it.kind == "refund_failed"] == [f"refund:stripe-main/{ref}" for ref in owed]
+
+
+@given(
+    st.lists(
+        st.builds(
+            a_refund,
+            st.sampled_from([Kind.REFUND_PENDING, SUCCEEDED, FAILED]),
+            st.sampled_from(["r1", "r2", "r3"]),
+            st.integers(0, 5),
+            amount=st.sampled_from([15, 30]),
+        ),
+        max_size=8,
+    ),
+    st.integers(1, 100),
+    st.randoms(use_true_random=False),
+)
+def test_hearing_of_the_same_refunds_again_leaves_the_same_owed(history, later, chance):
+    """As a question does: each as it stands by now, for a later moment."""
+    known = facts_after([an_event(Kind.PAYMENT_SUCCEEDED, amount=200), *history])
+    kinds = {step: kind for kind, (step, _) in rules.REFUND_STEPS.items()}
+    again = [
+        a_refund(kinds[it.standing.step], ref, 5 + later, amount=it.amount.minor)
+        for (_, ref), it in known.refunds.items()
+    ]
+    heard = facts_after(chance.sample(again, len(again)), known)
+    assert owed_in(heard) == owed_in(known)
+
+
+def owed_in(facts):
+    return {it.subject for it in concerns(AN_ORDER, facts) if it.kind == "refund_failed"}
 
 
 def test_a_refund_that_failed_before_its_payment_is_known_is_owed():

@@ -176,3 +176,22 @@ async def test_a_refund_that_the_merchant_took_back_has_not_failed(pool):
     assert await withdraw_refund(pool, "A1", "re_1", policy=POLICY, now=NOON) == "withdrawn"
     order = await show(pool, "A1")
     assert (order["status"], order["cases"], await letters(pool)) == ("paid", [], [])
+
+
+async def test_asking_again_about_refunds_opens_and_closes_nothing(pool):
+    """One that another made good stays so, and one that nothing made good stays owed, whatever is told of the other."""
+    await registered(pool)
+    await told(pool, an_event())
+    await told(pool, a_refund(Kind.REFUND_FAILED, 1))
+    await told(pool, a_refund(Kind.REFUND_SUCCEEDED, 2, refund_ref="re_2"))
+    await told(pool, a_refund(Kind.REFUND_FAILED, 90), a_refund(Kind.REFUND_SUCCEEDED, 90, refund_ref="re_2"))
+    (case,) = (await show(pool, "A1"))["cases"]
+    assert (case["closed_by"], len(await letters(pool))) == ("truth", 1)
+    await registered(pool, "A2")
+    other = {"order_ref": "A2", "payment_ref": "pi_2"}
+    await told(pool, an_event(**other))
+    await told(pool, a_refund(Kind.REFUND_SUCCEEDED, 1, refund_ref="re_4", **other))
+    await told(pool, a_refund(Kind.REFUND_FAILED, 2, refund_ref="re_3", **other))
+    await told(pool, a_refund(Kind.REFUND_SUCCEEDED, 90, refund_ref="re_4", **other))
+    (case,) = (await show(pool, "A2"))["cases"]
+    assert (case["kind"], case["closed_at"]) == ("refund_failed", None)

@@ -8,8 +8,9 @@ from typing import Final
 import msgspec
 
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.domain.facts import WITHDRAWN, OrderFacts, ReturnFacts, Step, Sum
-from tillkeeper.domain.order import Order, captured_of, discount_of, refund_counts, refunded_in_all
+from tillkeeper.domain.facts import OrderFacts, ReturnFacts, Step, Sum
+from tillkeeper.domain.order import Order, captured_of, discount_of, refunded_in_all
+from tillkeeper.domain.owed import owed_refunds
 
 REFUND_FAILED: Final = "refund_failed"
 STANDS: Final = "stands"  # the state of what either is so or is not; cases.py compares the sums of those that have sums
@@ -134,12 +135,9 @@ def _sums_that_disagree(order: Order, facts: OrderFacts) -> Iterator[Concern]:
 
 def _failed_refunds(order: Order, facts: OrderFacts) -> Iterator[Concern]:
     """Money that was to go back and did not: the payer waits for it."""
-    failed = [(key, it) for key, it in facts.refunds.items() if _is_owed(order, key[0], it)]
-    if not failed or _all_is_back(order, facts):
+    if _all_is_back(order, facts):
         return
-    for (account, ref), refund in failed:
-        if _is_made_good(account, refund, facts):
-            continue
+    for (account, ref), refund in owed_refunds(order, facts):
         details: dict[str, object] = {
             "amount": refund.amount and refund.amount.minor,
             "currency": order.currency,
@@ -149,12 +147,6 @@ def _failed_refunds(order: Order, facts: OrderFacts) -> Iterator[Concern]:
         }
         subject = f"refund:{account}/{ref}"
         yield Concern(kind=REFUND_FAILED, subject=subject, state=STANDS, account=account, details=details)
-
-
-def _is_owed(order: Order, account: str, refund: ReturnFacts) -> bool:
-    """True where it failed; one that is mismatched has a case as such."""
-    is_failed = refund.standing.step is Step.FAILED and refund.standing.failure_code != WITHDRAWN
-    return is_failed and refund_counts(order, account, refund)
 
 
 def _refunds_unknown(order: Order, facts: OrderFacts) -> Iterator[Concern]:
@@ -171,19 +163,3 @@ def _refunds_unknown(order: Order, facts: OrderFacts) -> Iterator[Concern]:
 def _all_is_back(order: Order, facts: OrderFacts) -> bool:
     captured = sum(captured_of(order, key[0], payment) for key, payment in facts.payments.items())
     return refunded_in_all(order, facts) >= captured > 0
-
-
-def _is_made_good(account: str, refund: ReturnFacts, facts: OrderFacts) -> bool:
-    """True once another refund of its payment and amount succeeded since: one for each that failed until then."""
-    alike = [
-        it.standing
-        for key, it in facts.refunds.items()
-        if key[0] == account and it.payment_ref == refund.payment_ref and _minor(it) == _minor(refund)
-    ]
-    failed = [it for it in alike if it.step is Step.FAILED and it.failure_code != WITHDRAWN and it <= refund.standing]
-    since = [it for it in alike if it.step is Step.SUCCEEDED and it.at > refund.standing.at]
-    return len(since) >= len(failed)
-
-
-def _minor(refund: ReturnFacts) -> int | None:
-    return refund.amount.minor if refund.amount else None

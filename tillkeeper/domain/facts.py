@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from tillkeeper.domain.events import Kind, PaymentEvent
+from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
 
 WITHDRAWN: Final = "withdrawn"  # the failure code of a refund that the merchant says was never made
@@ -105,6 +105,8 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     reversals: dict[str, datetime] = msgspec.field(default_factory=dict)  # by capture reference; "" for all of them
     given_back: Sum | None = None  # the gateway's running total of refunds
     discount: Sum | None = None  # granted by the gateway off what is due
+    on_top: Sum | None = None  # given by the payer besides what is due, and not among the captures
+    released: Sum | None = None  # authorized, and let go instead of captured
     refunds_told_at: datetime | None = None  # something was given back, and the gateway does not say what
     method: Word | None = None  # how the payer pays
 
@@ -140,6 +142,18 @@ class ReturnFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     payment_ref: str | None = None
     standing: Standing
     amount: Sum | None = None
+    may_be_release: bool = False  # a refund that may tell only of an authorization that was let go
+    # Of a refund, by the gateway's own words: the earliest of each, so that hearing them again changes nothing.
+    began_at: datetime | None = None
+    succeeded_at: datetime | None = None
+    failed_at: datetime | None = None
+
+    @property
+    def failed_for_good_at(self) -> datetime:
+        """When a refund that stands failed did so: before it was ever given, or by the last word since."""
+        if self.failed_at is None or (self.succeeded_at is not None and self.succeeded_at >= self.failed_at):
+            return self.standing.at
+        return self.failed_at
 
 
 class OrderFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,6 +197,8 @@ def _with_dispute(facts: OrderFacts, key: ObjectKey, event: PaymentEvent) -> Ord
 
 
 def _merge_payment(known: PaymentFacts, event: PaymentEvent) -> PaymentFacts:
+    if event.released is not None:
+        known = msgspec.structs.replace(known, released=_latest(known.released, _sum(event, event.released)))
     if event.total is not None:
         return msgspec.structs.replace(known, given_back=_latest(known.given_back, _sum(event, event.total)))
     if event.kind is Kind.PAYMENT_REVERSED:
@@ -196,6 +212,7 @@ def _merge_payment(known: PaymentFacts, event: PaymentEvent) -> PaymentFacts:
         if event.method is None
         else _latest(known.method, Word(at=event.known_at, text=event.method)),
         discount=known.discount if event.discount is None else _latest(known.discount, _sum(event, event.discount)),
+        on_top=known.on_top if event.on_top is None else _latest(known.on_top, _sum(event, event.on_top)),
         refunds_told_at=_later(known.refunds_told_at, event.known_at) if event.has_refunds else known.refunds_told_at,
     )
     told = _with_authorization(told, event)
@@ -244,11 +261,29 @@ def _merge_return(
     standing = _standing(event, steps)
     amount = None if event.amount is None else _sum(event, event.amount)
     if known is None:
-        return ReturnFacts(payment_ref=event.payment_ref, standing=standing, amount=amount)
-    return ReturnFacts(
+        first = ReturnFacts(
+            payment_ref=event.payment_ref, standing=standing, amount=amount, may_be_release=event.may_be_release
+        )
+        return _with_moments(first, event)
+    merged = msgspec.structs.replace(
+        known,
         payment_ref=max(known.payment_ref or "", event.payment_ref or "") or None,
         standing=_latest(known.standing, standing),
         amount=known.amount if amount is None else _latest(known.amount, amount),
+        may_be_release=known.may_be_release and event.may_be_release,
+    )
+    return _with_moments(merged, event)
+
+
+def _with_moments(refund: ReturnFacts, event: PaymentEvent) -> ReturnFacts:
+    if not event.kind.is_refund or event.evidence is Evidence.OPERATOR:  # the merchant's word has no gateway's time
+        return refund
+    at, kind = event.occurred_at, event.kind
+    return msgspec.structs.replace(
+        refund,
+        began_at=_earlier(refund.began_at, at),
+        succeeded_at=_earlier(refund.succeeded_at, at) if kind is Kind.REFUND_SUCCEEDED else refund.succeeded_at,
+        failed_at=_earlier(refund.failed_at, at) if kind is Kind.REFUND_FAILED else refund.failed_at,
     )
 
 
@@ -278,6 +313,10 @@ def _latest(known: _Register | None, told: _Register) -> _Register:
 
 def _later(known: datetime | None, told: datetime) -> datetime:
     return told if known is None else max(known, told)
+
+
+def _earlier(known: datetime | None, told: datetime) -> datetime:
+    return told if known is None else min(known, told)
 
 
 def failure_of(payment: PaymentFacts) -> FailureClass | None:

@@ -13,7 +13,6 @@ from tillkeeper.domain.facts import (
     OrderFacts,
     PaymentFacts,
     ReturnFacts,
-    Standing,
     Step,
     Sum,
 )
@@ -167,7 +166,7 @@ def refunded_in_all(order: Order, facts: OrderFacts) -> int:
         key for key, payment in facts.payments.items() if payment.given_back is not None
     }
     if facts.refunds:  # seldom, and this is asked for at every event
-        payers |= {(account, _payer_of(facts, account, refund)) for (account, _), refund in facts.refunds.items()}
+        payers |= {(account, payer_of(facts, account, it)) for (account, _), it in refunds_of_money(facts).items()}
     return sum(refunded_of(order, facts, payer) for payer in payers)
 
 
@@ -210,9 +209,9 @@ def refunds_of(order: Order, facts: OrderFacts, payer: Payer) -> list[ReturnFact
     """The refunds of one payment whose amounts are known and in the order's currency."""
     return [
         refund
-        for (account, _), refund in facts.refunds.items()
+        for (account, _), refund in refunds_of_money(facts).items()
         if account == payer[0]
-        and _payer_of(facts, account, refund) == payer[1]
+        and payer_of(facts, account, refund) == payer[1]
         and refund.amount
         and refund.amount.currency == order.currency
     ]
@@ -222,31 +221,40 @@ def refunded_of(order: Order, facts: OrderFacts, payer: Payer) -> int:
     """What one payment (account, payment reference or None) gave back.
 
     The greater of the sum of its succeeded refunds, and the gateway's running total less the known refunds that are
-    pending or that failed once the total was reported: a total counts refunds from the moment they are made.
+    pending or that failed once the total was reported: a total counts refunds from the moment they are made.  What was
+    given on top and goes back as well is not the order's.
     """
     account, payment_ref = payer
-    if account not in order.accounts:
+    payment = facts.payments.get((account, payment_ref)) if payment_ref else None
+    given = _given_back(order, facts, payer, payment)
+    if payment is None or payment.on_top is None or payment.on_top.currency != order.currency:
+        return given
+    captured = captured_of(order, account, payment)
+    return captured if captured < given <= captured + payment.on_top.minor else given
+
+
+def _given_back(order: Order, facts: OrderFacts, payer: Payer, payment: PaymentFacts | None) -> int:
+    if payer[0] not in order.accounts:
         return 0
     refunds = refunds_of(order, facts, payer)
     succeeded = sum(_minor(refund) for refund in refunds if refund.standing.step is Step.SUCCEEDED)
-    payment = facts.payments.get((account, payment_ref)) if payment_ref else None
     if payment is None or payment.given_back is None or payment.given_back.currency != order.currency:
         return succeeded
     total = payment.given_back
-    not_given = sum(_minor(refund) for refund in refunds if _is_in_total_but_not_given(refund.standing, total))
+    not_given = sum(_minor(refund) for refund in refunds if _is_in_total_but_not_given(refund, total))
     return max(succeeded, total.minor - not_given)
 
 
 def unseen_payers(order: Order, facts: OrderFacts) -> frozenset[Payer]:
     """The payments that something goes back of, or is contested of, although no success of theirs is known."""
     told = {key for key, payment in facts.payments.items() if payment.given_back and payment.given_back.minor}
-    named = {(account, _payer_of(facts, account, it)) for (account, _), it in _returns(order, facts)}
+    named = {(account, payer_of(facts, account, it)) for (account, _), it in _returns(order, facts)}
     return frozenset(it for it in (*told, *named) if it[0] in order.accounts and not _is_seen(order, facts, it))
 
 
 def _returns(order: Order, facts: OrderFacts) -> Iterator[tuple[ObjectKey, ReturnFacts]]:
     """Refunds and disputes that only a payment that succeeded can have."""
-    for key, refund in facts.refunds.items():
+    for key, refund in refunds_of_money(facts).items():
         if refund_counts(order, key[0], refund) and refund.standing.failure_code != WITHDRAWN:
             yield key, refund
     yield from facts.disputes.items()
@@ -261,7 +269,23 @@ def _is_seen(order: Order, facts: OrderFacts, payer: Payer) -> bool:
     return payment is not None and bool(payment.captures)
 
 
-def _payer_of(facts: OrderFacts, account: str, refund: ReturnFacts) -> str | None:
+def refunds_of_money(facts: OrderFacts) -> Mapping[ObjectKey, ReturnFacts]:
+    """The refunds less those by which a gateway tells that an authorization was let go: one of a payment at most."""
+    if not any(it.may_be_release for it in facts.refunds.values()):
+        return facts.refunds  # as nearly always
+    releases: dict[Payer, ObjectKey] = {}
+    for key, refund in sorted(facts.refunds.items(), key=lambda it: it[0]):
+        if refund.may_be_release and _is_as_released(facts.payments.get((key[0], refund.payment_ref or "")), refund):
+            releases.setdefault((key[0], refund.payment_ref), key)
+    return {key: refund for key, refund in facts.refunds.items() if key not in releases.values()}
+
+
+def _is_as_released(payment: PaymentFacts | None, refund: ReturnFacts) -> bool:
+    released, amount = payment and payment.released, refund.amount
+    return bool(released and amount and (released.minor, released.currency) == (amount.minor, amount.currency))
+
+
+def payer_of(facts: OrderFacts, account: str, refund: ReturnFacts) -> str | None:
     """The payment that a refund gives back: where none is named, the only one at its account that brought money in."""
     if refund.payment_ref is not None:
         return refund.payment_ref
@@ -269,9 +293,10 @@ def _payer_of(facts: OrderFacts, account: str, refund: ReturnFacts) -> str | Non
     return paid[0] if len(paid) == 1 else None
 
 
-def _is_in_total_but_not_given(standing: Standing, total: Sum) -> bool:
+def _is_in_total_but_not_given(refund: ReturnFacts, total: Sum) -> bool:
     # Within one instant the failure is the later word, as its rank is the higher.
-    return standing.step is Step.PENDING or (standing.step is Step.FAILED and standing.at >= total.at)
+    step = refund.standing.step
+    return step is Step.PENDING or (step is Step.FAILED and refund.failed_for_good_at >= total.at)
 
 
 def _minor(refund: ReturnFacts) -> int:

@@ -1,0 +1,79 @@
+"""Refunds that failed and that nothing made good since: what their payers still wait for.
+
+A refund that failed is made good by refunds of the same payment that succeeded and that began after it had failed: by
+one of its amount, else by several together.  What makes one good makes no other one good.  When a refund began and when
+it failed are registers of the earliest word, so that hearing of the same refunds again changes nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+import msgspec
+
+from tillkeeper.domain.facts import WITHDRAWN, ObjectKey, OrderFacts, ReturnFacts, Step
+from tillkeeper.domain.order import Order, Payer, payer_of, refund_counts, refunds_of_money
+
+
+class _Failed(msgspec.Struct, frozen=True, kw_only=True):
+    """A refund that was not given; `minor` is None where its amount is not known."""
+
+    at: datetime
+    key: ObjectKey
+    minor: int | None
+    refund: ReturnFacts
+
+
+class _Given(msgspec.Struct, kw_only=True):
+    """A refund that succeeded, and what of it made nothing good so far."""
+
+    began_at: datetime
+    left: int
+
+
+def owed_refunds(order: Order, facts: OrderFacts) -> Iterator[tuple[ObjectKey, ReturnFacts]]:
+    """The refunds that failed and are not made good.  Those that are mismatched have a case as such."""
+    failed, given = defaultdict[Payer, list[_Failed]](list), defaultdict[Payer, list[_Given]](list)
+    for key, refund in refunds_of_money(facts).items():
+        if not refund_counts(order, key[0], refund):
+            continue
+        payer = (key[0], payer_of(facts, key[0], refund))
+        minor = refund.amount.minor if refund.amount else None
+        if refund.standing.step is Step.FAILED and refund.standing.failure_code != WITHDRAWN:
+            at = refund.failed_at or refund.standing.at
+            failed[payer].append(_Failed(at=at, key=key, minor=minor, refund=refund))
+        elif refund.standing.step is Step.SUCCEEDED and minor:
+            given[payer].append(_Given(began_at=refund.began_at or refund.standing.at, left=minor))
+    for payer, of_payment in failed.items():
+        yield from _not_made_good(of_payment, given[payer])
+
+
+def _not_made_good(failed: Iterable[_Failed], given: list[_Given]) -> Iterator[tuple[ObjectKey, ReturnFacts]]:
+    """What failed first is made good first."""
+    given.sort(key=lambda it: (it.began_at, it.left))
+    waiting = [it for it in sorted(failed, key=lambda it: (it.at, it.key)) if not _by_one(it, given)]
+    for it in waiting:
+        if not _by_several(it, given):
+            yield it.key, it.refund
+
+
+def _by_one(failed: _Failed, given: Iterable[_Given]) -> bool:
+    """Takes the first refund since of just its amount."""
+    for it in given:
+        if it.began_at > failed.at and it.left == failed.minor:
+            it.left = 0
+            return True
+    return False
+
+
+def _by_several(failed: _Failed, given: Iterable[_Given]) -> bool:
+    """Takes what the refunds since gave, if together they gave as much."""
+    since = [it for it in given if it.began_at > failed.at]
+    if failed.minor is None or sum(it.left for it in since) < failed.minor:
+        return False
+    missing = failed.minor
+    for it in since:
+        taken = min(it.left, missing)
+        it.left -= taken
+        missing -= taken
+    return True
