@@ -194,6 +194,18 @@ def held_in_all(order: Order, facts: OrderFacts) -> int:
     return sum(held_of(order, account, payment) for (account, _), payment in facts.payments.items())
 
 
+def charged_back(order: Order, facts: OrderFacts) -> int:
+    """What payers got back through disputes that were lost."""
+    return sum(
+        dispute.amount.minor
+        for (account, _), dispute in facts.disputes.items()
+        if dispute.standing.step is Step.LOST
+        and dispute.amount is not None
+        and dispute.amount.currency == order.currency
+        and account in order.accounts
+    )
+
+
 def discount_of(order: Order, account: str, payment: PaymentFacts) -> int:
     """What a gateway granted off the amount with one payment."""
     granted = payment.discount
