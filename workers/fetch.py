@@ -24,7 +24,7 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.base import Answer, Call, Question
 from tillkeeper.gateways.fetching import question_of
 from tillkeeper.store.apply import Tally, apply_found
-from tillkeeper.store.failures import is_outage
+from tillkeeper.store.failures import is_contention, is_outage
 from tillkeeper.store.fetches import Taken, settle_fetch, take_fetches
 from tillkeeper.store.pool import Conn
 from tillkeeper.telemetry import FETCH_LAG_SECONDS, FETCHES
@@ -106,6 +106,9 @@ class FetchLoop:
         except Exception as error:
             if is_outage(error) or isinstance(error, Stopped):
                 raise
+            if is_contention(error):  # the claim runs out, and it is asked again
+                log.warning("fetch_rests", account=taken.account, about=taken.fetch.about, error=type(error).__name__)
+                return
             heard, step, is_ours = await self._write_apart(taken, heard, now)
         if not is_ours:
             log.warning("fetch_claim_ran_out", account=taken.account, about=taken.fetch.about)
@@ -119,7 +122,7 @@ class FetchLoop:
             async with asyncio.timeout(self._ask_within_s):
                 answer = await self._asker.ask(taken.account, question_of(taken.fetch))
         except NoAnswer as error:
-            return _no_answer(error.reason, str(error))
+            return _no_answer(error.reason, str(error), error.events)
         except TimeoutError:
             return _no_answer("busy", "busy: no answer in the time that a question has")
         except Exception as error:  # one question that we cannot put right must not keep the others, nor go on for ever
@@ -171,8 +174,9 @@ class FetchLoop:
                 log.error("fetch_given_up", **fields, since=taken.progress.wanted_at)
 
 
-def _no_answer(reason: str, result: str) -> _Heard:
-    return _Heard(outcome=None, answer=Answer(found=False), result=f"no answer: {result}", reason=reason)
+def _no_answer(reason: str, result: str, events: tuple[PaymentEvent, ...] = ()) -> _Heard:
+    answer = Answer(found=False, events=events)  # what was answered before a further question had none
+    return _Heard(outcome=None, answer=answer, result=f"no answer: {result}", reason=reason)
 
 
 def _say(tally: Tally) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.store.failures import is_outage
+from tillkeeper.store.failures import is_contention, is_outage
 from workers.outage import Stopped
 
 log = structlog.get_logger()
@@ -16,8 +16,7 @@ async def all_or_each(
 ) -> list[PaymentEvent]:
     """Has them applied all at once; if that fails for what one of them says, each by itself.
 
-    Returns those that could not be; the gateway can be asked again.  Raises what is an outage, and, if that is all that
-    hinders the rest, a contention.
+    Returns those that could not be; the gateway can be asked again.  Raises what is an outage.
     """
     try:
         await apply(events)
@@ -34,6 +33,9 @@ async def _could_be_applied(apply: Callable[[Sequence[PaymentEvent]], Awaitable[
     except Exception as error:
         if _is_no_fault_of_theirs(error):
             raise
+        if is_contention(error):
+            log.warning("answer_rests", account=event.account, kind=event.kind, error=type(error).__name__)
+            return False
         log.exception("answer_cannot_be_applied", account=event.account, kind=event.kind)
         return False
     return True

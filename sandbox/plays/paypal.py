@@ -372,13 +372,15 @@ class PayPalApi:
 
 
 def _is_captured(books: Known) -> bool:
-    """Approving and authorizing make no capture yet."""
-    return books.word in CAPTURE_MORE
+    """Approving and authorizing make no capture yet; one that was taken back is shown as it was."""
+    return books.word in CAPTURE_MORE or books.word == REVERSED
 
 
 def _capture_of(books: Known) -> Json:
-    story, more = books.story, dict(CAPTURE_MORE[books.word])
+    story, more = books.story, dict(CAPTURE_MORE.get(books.word, {}))
     amount = books.captured or story.amount
+    made_at = next(it.at for it in story.happenings if it.word in CAPTURE_MORE)
+    more["create_time"] = _rfc3339(made_at)
     if books.refunded:
         more["status"] = "REFUNDED" if books.refunded == books.captured else "PARTIALLY_REFUNDED"
     return paypal_capture(story.payment_ref, amount, story.currency, story.order_ref, at=books.at, **more)
@@ -499,7 +501,7 @@ TEMPLATES: Final = (
         paid=ALL,
     ),
     Template(name="disputed", weight=3, says=(Say(COMPLETED), Say(DISPUTED)), status=Status.PAID, paid=ALL),
-    Template(name="taken back", weight=2, says=(Say(COMPLETED), Say(REVERSED)), status=Status.PAID, paid=ALL),
+    Template(name="taken back", weight=2, says=(Say(COMPLETED), Say(REVERSED)), status=Status.FAILED),
     Template(name="paid too little", weight=2, says=(Say(COMPLETED, 8),), status=Status.PARTIALLY_PAID, paid=8),
     Template(
         name="paid in another currency",
@@ -560,11 +562,11 @@ PLAY: Final = Play(
         REFUNDED: RefundState.SUCCEEDED,
         REFUND_PENDING: RefundState.PENDING,
         REFUND_FAILED: RefundState.FAILED,
-        REVERSED: None,
+        REVERSED: PaymentState.REVERSED,
         DISPUTED: None,
     },
-    silent=frozenset({ORDER_COMPLETED}),
-    fetched=frozenset({COMPLETED, REFUNDED, REFUND_PENDING, REFUND_FAILED}),
+    also={DENIED: "reversed"},
+    fetched=frozenset({ORDER_COMPLETED, COMPLETED, REFUNDED, REFUND_PENDING, REFUND_FAILED}),
     templates=TEMPLATES,
     currencies=("USD", "EUR", "GBP", "JPY"),
     payment_prefix=CAPTURE_PREFIX,

@@ -15,7 +15,7 @@ from tillkeeper.domain.concerns import Mismatch, concerns, mismatch_of
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
 from tillkeeper.domain.facts import OrderFacts, PaymentFacts, Step
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import STATUS_ZH, Status, held_in_all, is_under_way, paid_through, summarize
+from tillkeeper.domain.order import STATUS_ZH, Status, charged_back, held_in_all, is_under_way, paid_through, summarize
 
 NOTHING_KNOWN = OrderFacts()
 
@@ -39,6 +39,10 @@ def an_event(kind, second=0, **fields):
     if kind is Kind.PAYMENT_SUCCEEDED:
         defaults["amount"] = 100
     return PaymentEvent(kind=kind, occurred_at=NOON + timedelta(seconds=second), **{**defaults, **fields})
+
+
+def a_release(amount, ref="r1"):
+    return an_event(Kind.REFUND_SUCCEEDED, refund_ref=ref, amount=amount, may_be_release=True)
 
 
 @given(histories, st.randoms(use_true_random=False))
@@ -151,6 +155,24 @@ def test_every_mismatched_event_leaves_a_concern(history):
             "failed",
         ),
         ([an_event(Kind.PAYMENT_SUCCEEDED, amount=80, discount=20)], "paid"),
+        # A refund that may tell of an authorization that was let go does, where so much of it was.
+        ([an_event(Kind.PAYMENT_SUCCEEDED, released=30), a_release(30)], "paid"),
+        ([a_release(30), an_event(Kind.PAYMENT_SUCCEEDED, second=1, released=30)], "paid"),
+        ([an_event(Kind.PAYMENT_CANCELLED, released=100, currency="CNY"), a_release(100)], "failed"),
+        ([a_release(30)], "processing"),
+        ([an_event(Kind.PAYMENT_SUCCEEDED), a_release(30)], "partially_refunded"),
+        ([an_event(Kind.PAYMENT_SUCCEEDED, released=40), a_release(30)], "partially_refunded"),
+        ([an_event(Kind.PAYMENT_SUCCEEDED, released=30), a_release(30), a_release(30, "r2")], "partially_refunded"),
+        (
+            [
+                an_event(Kind.PAYMENT_SUCCEEDED, released=30),
+                a_release(30),
+                an_event(Kind.REFUND_SUCCEEDED, refund_ref="r1", amount=30),
+            ],
+            "partially_refunded",
+        ),
+        # What was given on top goes back with the rest.
+        ([an_event(Kind.PAYMENT_SUCCEEDED, on_top=15), an_event(Kind.REFUND_SUCCEEDED, total=115)], "refunded"),
         ([an_event(Kind.PAYMENT_SUCCEEDED, amount=0, discount=100)], "paid"),
         ([an_event(Kind.PAYMENT_SUCCEEDED, amount=0, discount=100, account="stranger")], "unpaid"),
         ([an_event(Kind.PAYMENT_SUCCEEDED, amount=0, discount=20)], "unpaid"),
@@ -231,6 +253,11 @@ def test_a_history_makes_its_status(history, status):
             ["refunded_more_than_captured"],
         ),
         ([an_event(Kind.REFUND_SUCCEEDED, total=50)], []),
+        ([an_event(Kind.PAYMENT_SUCCEEDED, on_top=15), an_event(Kind.REFUND_SUCCEEDED, total=115)], []),
+        (
+            [an_event(Kind.PAYMENT_SUCCEEDED, on_top=15), an_event(Kind.REFUND_SUCCEEDED, total=116)],
+            ["refunded_more_than_captured"],
+        ),
         ([an_event(Kind.PAYMENT_SUCCEEDED, has_refunds=True)], ["refund_unknown"]),
         ([an_event(Kind.PAYMENT_SUCCEEDED, has_refunds=True, account="stranger")], ["unexpected_account"]),
         (
@@ -241,12 +268,62 @@ def test_a_history_makes_its_status(history, status):
             [],
         ),
         ([an_event(Kind.PAYMENT_SUCCEEDED, amount=80, discount=30)], ["overpaid"]),
+        ([an_event(Kind.PAYMENT_SUCCEEDED), an_event(Kind.PAYMENT_REVERSED, 1)], ["payment_reversed"]),
+        ([an_event(Kind.PAYMENT_REVERSED, 1)], []),
+        ([an_event(Kind.PAYMENT_SUCCEEDED, 2), an_event(Kind.PAYMENT_REVERSED, 1)], []),
+        (
+            [an_event(Kind.PAYMENT_SUCCEEDED), an_event(Kind.PAYMENT_REVERSED, 1),
+             an_event(Kind.PAYMENT_SUCCEEDED, 2, payment_ref="p2")],
+            [],
+        ),
+        (
+            [an_event(Kind.PAYMENT_SUCCEEDED, account="stranger"),
+             an_event(Kind.PAYMENT_REVERSED, 1, account="stranger")],
+            ["unexpected_account"],
+        ),
+        (
+            [an_event(Kind.PAYMENT_SUCCEEDED), an_event(Kind.REFUND_SUCCEEDED, total=30),
+             an_event(Kind.PAYMENT_REVERSED, 1)],
+            ["refunded_more_than_captured", "payment_reversed"],
+        ),
         ([an_event(Kind.DISPUTE_OPENED, dispute_ref="d1", amount=100)], ["disputed"]),
         ([an_event(Kind.DISPUTE_OPENED, dispute_ref="d1"), an_event(Kind.DISPUTE_WON, second=1, dispute_ref="d1")], []),
     ],
 )  # fmt: skip
 def test_a_history_leaves_its_concerns(history, kinds):
     assert [concern.kind for concern in concerns(AN_ORDER, facts_after(history))] == kinds
+
+
+@pytest.mark.parametrize(
+    ("history", "expected"),
+    [
+        ([], 0),
+        ([an_event(Kind.DISPUTE_OPENED, dispute_ref="d1", amount=40)], 0),
+        ([an_event(Kind.DISPUTE_LOST, dispute_ref=ref, amount=40) for ref in ("d1", "d2")], 80),
+        ([an_event(Kind.DISPUTE_LOST, dispute_ref="d1", amount=40, currency="USD")], 0),
+        ([an_event(Kind.DISPUTE_LOST, dispute_ref="d1", amount=40, account="stranger")], 0),
+        ([an_event(Kind.DISPUTE_LOST, dispute_ref="d1")], 0),
+        (
+            [an_event(Kind.DISPUTE_LOST, dispute_ref="d1", amount=40), an_event(Kind.DISPUTE_WON, 1, dispute_ref="d1")],
+            0,
+        ),
+    ],
+)
+def test_what_was_charged_back_is_the_sum_of_lost_disputes(history, expected):
+    assert charged_back(AN_ORDER, facts_after(history)) == expected
+
+
+@given(histories)
+def test_a_reversal_undoes_what_it_is_about_and_no_more(history):
+    """Captured is the sum of captures that no reversal of theirs, or of the whole payment, came after."""
+    without = [it for it in history if it.kind is not Kind.PAYMENT_REVERSED]
+    gross, net = (summarize(AN_ORDER, facts_after(it)).captured for it in (without, history))
+    assert 0 <= net <= gross
+    facts = facts_after(history)
+    for payment in facts.payments.values():
+        assert len(payment.kept_captures) + len(payment.undone_captures) == len(payment.captures)
+    later = [msgspec.structs.replace(it, occurred_at=NOON + timedelta(days=1), as_of=None) for it in without]
+    assert summarize(AN_ORDER, facts_after([*history, *later])).captured >= net
 
 
 def a_refund(kind, ref="r1", second=0, **fields):

@@ -18,7 +18,8 @@ from tillkeeper.gateways.paypal import PayPal, PayPalSettings
 WEBHOOK_ID = "1JE4291016473214C"
 URL = "https://api.sandbox.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594-7a8abba8"
 CAPTURE = paypal_capture("7CAP1CONFORM", 12900, "EUR", "ORDER-1", at=NOW)
-BODY = paypal_body("PAYMENT.CAPTURE.COMPLETED", CAPTURE, event_id="WH-58D329510W468432D-8HN650336L201105X", at=NOW)
+ALONE = CAPTURE | {"supplementary_data": {}}  # which makes one event; tests of our own have it with PayPal's order
+BODY = paypal_body("PAYMENT.CAPTURE.COMPLETED", ALONE, event_id="WH-58D329510W468432D-8HN650336L201105X", at=NOW)
 REFUND = paypal_refund("1REF1CONFORM", "7CAP1CONFORM", 400, "EUR", at=NOW)
 
 

@@ -3,7 +3,7 @@
 A file names `accounts` (tables of the configuration), `orders` (as PUT registers them), `api` (by account, what a path
 answers: [status, body]), `steps`, and what `expect` wants of each order in the end.  `{API}` in a setting is where the
 API listens.  Steps: `deliver` (account, body, `sign`: stripe, or static for headers that are good as they stand), `ask`
-(an order's reference), `wait` (how long, "2h"), `api` (what it answers from now on).
+(an order's reference), `wait` (how long, "2h"), `api` (what it answers from now on), `register` (an order, late).
 
 `any_order` plays the deliveries in every order: then the steps in a row that deliver are shuffled among each other.
 """
@@ -45,8 +45,9 @@ from workers.fetch import FetchLoop
 from workers.outage import Outage
 from workers.sweep import Sweep
 
+TOKEN: Final = "0f6a1b9c27d84e53a1c6f0b2d9e47a85"  # of no meaning
 NOW: Final = 1795176000  # 2026-11-20 12:00:00 UTC, shortly after what the files tell
-ORDERS_MAX: Final = 24  # in which four deliveries can come; of more deliveries these many orders are played
+ORDERS_MAX: Final = 6  # of the orders in which deliveries can come
 LOOKS_MAX: Final = 200  # of the sweep while time passes
 
 Told = Mapping[str, Any]
@@ -59,8 +60,9 @@ def sequences(folder: Path) -> Iterator[tuple[str, Told]]:
         if not told.get("any_order"):
             yield path.stem, told
             continue
-        for number, steps in enumerate(itertools.islice(_orders(told["steps"]), ORDERS_MAX)):
-            yield f"{path.stem}-{number}", {**told, "steps": steps}
+        orders = list(_orders(told["steps"]))
+        for number in range(0, len(orders), -(-len(orders) // ORDERS_MAX)):
+            yield f"{path.stem}-{number}", {**told, "steps": orders[number]}
 
 
 def _orders(steps: Sequence[Any]) -> Iterator[list[Any]]:
@@ -131,6 +133,8 @@ class Stage:
                     lambda conn: ask_gateway(conn, order_ref, by="test", note="", now=self.clock.at),
                 )
                 await self._look()
+            case {"register": order}:
+                await register_order(self, order)
             case {"wait": span}:
                 await self._pass(self.clock.at + parse_span(span))
             case {"api": answers}:
@@ -206,7 +210,7 @@ async def staged(told: Told, pool: asyncpg.Pool, folder: Path) -> AsyncIterator[
     async with api.listening(), wire.opened(AskSettings()) as send:
         accounts = json.loads(json.dumps(told["accounts"]).replace("{API}", api.url))
         settings = Settings.model_validate(
-            {"database_url": "postgresql://nobody@127.0.0.1/", "api_tokens": ["t" * 32], "accounts": accounts}
+            {"database_url": "postgresql://nobody@127.0.0.1/", "api_tokens": [TOKEN], "accounts": accounts}
         )
         gateways = {name: build(name, it) for name, it in settings.accounts.items()}
         policy = _policy(folder, told, accounts)
@@ -237,7 +241,7 @@ async def staged(told: Told, pool: asyncpg.Pool, folder: Path) -> AsyncIterator[
             ),
         )
         for order in told["orders"]:
-            await _register(stage, order)
+            await register_order(stage, order)
         yield stage
 
 
@@ -249,7 +253,7 @@ def _policy(folder: Path, told: Told, accounts: Mapping[str, object]) -> Policy:
     return load_policy(path, set(accounts))
 
 
-async def _register(stage: Stage, order: Mapping[str, Any]) -> None:
+async def register_order(stage: Stage, order: Mapping[str, Any]) -> None:
     rest = {name: value for name, value in order.items() if name != "order_ref"}
     if str(rest.get("expires_at", "")).startswith("+"):
         rest["expires_at"] = (stage.clock.at + parse_span(rest["expires_at"][1:])).isoformat()

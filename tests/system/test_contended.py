@@ -7,14 +7,18 @@ import asyncpg
 import pytest
 
 from tests.store.factories import NOON, a_delivery, a_registration, an_event
+from tests.store.test_sweeping import MINUTE, Clock, Gateways, a_sweep, registered
 from tests.system.receiving import AUTHORIZED
 from tillkeeper.domain.delivery import Envelope, pack
+from tillkeeper.domain.events import Evidence
 from tillkeeper.domain.policy import Policy
+from tillkeeper.gateways.base import Answer
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.store.apply import apply_deliveries
 from tillkeeper.store.audit import audit
 from tillkeeper.store.orders import register
 from tillkeeper.store.references import lock
+from tillkeeper.store.transactions import repeat_when_raced
 from workers.apply import ApplyLoop
 from workers.outage import Outage
 
@@ -195,4 +199,35 @@ async def test_the_orders_api_does_not_wait_for_whoever_holds_the_order(pool, cl
         async with client.put("/orders/A1/refunds/re_1", json=body, headers=AUTHORIZED) as answer:
             assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
             assert "hold" in (await answer.json())["error"]
+    await somebody.close()
+
+
+async def test_a_sweep_settles_all_but_the_order_that_somebody_holds_and_that_one_later(pool, database, monkeypatch):
+    monkeypatch.setattr(repeat_when_raced, "__kwdefaults__", {"lock_wait_s": 0.2})
+    clock = Clock()
+    gateways = Gateways(clock)
+    sweep = a_sweep(pool, gateways, clock)
+    for ref in ("A1", "A2", "A3"):
+        await registered(pool, ref)
+    clock.at += 4 * MINUTE
+    somebody = await asyncpg.connect(database)
+    in_turn = asyncio.Lock()
+
+    async def ask(_account, question):
+        async with in_turn:
+            if clock.at == NOON + 4 * MINUTE:  # it is held once the sweep has taken it, not before
+                await somebody.execute("BEGIN")
+                await somebody.execute(LOCK_ORDER, "A2")
+        ref = question.order_ref
+        event = an_event(evidence=Evidence.QUERY, event_id=f"q-{ref}", order_ref=ref, payment_ref=f"pi_{ref}")
+        return Answer(found=True, events=(event,))
+
+    gateways.ask = ask
+    async with asyncio.timeout(30):
+        await sweep.run_once()
+    assert await paid(pool) == {"A1", "A3"}
+    await somebody.execute("ROLLBACK")
+    clock.at += 10 * MINUTE
+    await sweep.run_once()
+    assert await paid(pool) == {"A1", "A2", "A3"}
     await somebody.close()

@@ -100,11 +100,14 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     authorized: Sum | None = None  # what the gateway holds for us, of which the captures are taken
     authorized_at: datetime | None = None  # when that was last said to stand
     let_go_at: datetime | None = None  # and when it was last said not to
+    pending_at: datetime | None = None  # when it was last said to be on its way
     captures: dict[str, Sum] = msgspec.field(default_factory=dict)  # by capture reference; "" where there is only one
     captured_at: dict[str, datetime] = msgspec.field(default_factory=dict)  # when, if not when it was last told
     reversals: dict[str, datetime] = msgspec.field(default_factory=dict)  # by capture reference; "" for all of them
     given_back: Sum | None = None  # the gateway's running total of refunds
     discount: Sum | None = None  # granted by the gateway off what is due
+    on_top: Sum | None = None  # given by the payer besides what is due, and not among the captures
+    released: Sum | None = None  # authorized, and let go instead of captured
     refunds_told_at: datetime | None = None  # something was given back, and the gateway does not say what
     method: Word | None = None  # how the payer pays
 
@@ -114,8 +117,15 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         if self.standing is None:
             return Step.CREATED
         if self.standing.step is Step.SUCCEEDED and self.reversals and not self.kept_captures:
-            return Step.REVERSED
+            return Step.PENDING if self._is_retried else Step.REVERSED
         return self.standing.step
+
+    @property
+    def _is_retried(self) -> bool:
+        """Whether it is on its way again since its success was taken back, as a debit that is collected anew."""
+        if self.pending_at is None or (self.let_go_at is not None and self.let_go_at >= self.pending_at):
+            return False
+        return self.pending_at >= max(self.reversals.values())
 
     @property
     def is_held(self) -> bool:
@@ -129,6 +139,11 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
             return list(self.captures.values())
         return [capture for ref, capture in self.captures.items() if not self._is_reversed(ref, capture)]
 
+    @property
+    def undone_captures(self) -> list[Sum]:
+        """The captures that a reversal undid."""
+        return [capture for ref, capture in self.captures.items() if self._is_reversed(ref, capture)]
+
     def _is_reversed(self, ref: str, capture: Sum) -> bool:
         captured_at = self.captured_at.get(ref, capture.at)
         return any(at >= captured_at for at in map(self.reversals.get, {ref, ""}) if at is not None)
@@ -140,6 +155,7 @@ class ReturnFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     payment_ref: str | None = None
     standing: Standing
     amount: Sum | None = None
+    may_be_release: bool = False  # a refund that may tell only of an authorization that was let go
     # Of a refund, by the gateway's own words: the earliest of each, so that hearing them again changes nothing.
     began_at: datetime | None = None
     succeeded_at: datetime | None = None
@@ -194,6 +210,8 @@ def _with_dispute(facts: OrderFacts, key: ObjectKey, event: PaymentEvent) -> Ord
 
 
 def _merge_payment(known: PaymentFacts, event: PaymentEvent) -> PaymentFacts:
+    if event.released is not None:
+        known = msgspec.structs.replace(known, released=_latest(known.released, _sum(event, event.released)))
     if event.total is not None:
         return msgspec.structs.replace(known, given_back=_latest(known.given_back, _sum(event, event.total)))
     if event.kind is Kind.PAYMENT_REVERSED:
@@ -207,6 +225,7 @@ def _merge_payment(known: PaymentFacts, event: PaymentEvent) -> PaymentFacts:
         if event.method is None
         else _latest(known.method, Word(at=event.known_at, text=event.method)),
         discount=known.discount if event.discount is None else _latest(known.discount, _sum(event, event.discount)),
+        on_top=known.on_top if event.on_top is None else _latest(known.on_top, _sum(event, event.on_top)),
         refunds_told_at=_later(known.refunds_told_at, event.known_at) if event.has_refunds else known.refunds_told_at,
     )
     told = _with_authorization(told, event)
@@ -228,6 +247,8 @@ def _with_authorization(payment: PaymentFacts, event: PaymentEvent) -> PaymentFa
             return msgspec.structs.replace(payment, authorized=held, authorized_at=at)
         case Kind.PAYMENT_FAILED | Kind.PAYMENT_CANCELLED:
             return msgspec.structs.replace(payment, let_go_at=_later(payment.let_go_at, event.known_at))
+        case Kind.PAYMENT_PENDING:
+            return msgspec.structs.replace(payment, pending_at=_later(payment.pending_at, event.known_at))
         case _:
             return payment
 
@@ -255,12 +276,16 @@ def _merge_return(
     standing = _standing(event, steps)
     amount = None if event.amount is None else _sum(event, event.amount)
     if known is None:
-        return _with_moments(ReturnFacts(payment_ref=event.payment_ref, standing=standing, amount=amount), event)
+        first = ReturnFacts(
+            payment_ref=event.payment_ref, standing=standing, amount=amount, may_be_release=event.may_be_release
+        )
+        return _with_moments(first, event)
     merged = msgspec.structs.replace(
         known,
         payment_ref=max(known.payment_ref or "", event.payment_ref or "") or None,
         standing=_latest(known.standing, standing),
         amount=known.amount if amount is None else _latest(known.amount, amount),
+        may_be_release=known.may_be_release and event.may_be_release,
     )
     return _with_moments(merged, event)
 

@@ -52,6 +52,7 @@ from tillkeeper.gateways.base import (
 from tillkeeper.gateways.fields import at, moment_from_rfc3339, reference_or_none, text
 from tillkeeper.gateways.paypal_certificates import Certificates, certificate_in, live_of, trust_in
 from tillkeeper.gateways.paypal_objects import AUTHORIZATION, DISPUTE, SALE, Reader, Said, payment
+from tillkeeper.gateways.unknown import unknown_word
 
 ID_HEADER: Final = "paypal-transmission-id"
 TIME_HEADER: Final = "paypal-transmission-time"
@@ -136,13 +137,16 @@ ABOUT: Final = About(
     "count, unless `confirm_by_query` is off or no client is configured",
     dedupes_by="the event's `id`, which PayPal keeps when it sends again",
     acknowledges="200 without a body",
-    queries="captures by their ids, orders as `order-ID`, authorizations as `authorization-ID`, sales of the first API "
-    "as `sale-ID`; refunds by their ids; not by the order reference",
+    queries="captures by their ids, orders as `order-ID` (with captures, authorizations, refunds), authorizations as "
+    "`authorization-ID`, sales of the first API as `sale-ID`; refunds by their ids; not by the order reference; that "
+    "PayPal took a payment back is told by webhook alone",
     checked="the text to be signed is made by the package `paypalrestsdk`; all else by documents",
     sources=(
         'PayPal\'s pages "Integrate webhooks" and "Webhook event names"; its references of Orders, Payments, Disputes',
         "the package `paypalrestsdk`",
+        "PayPal-Python-SDK issue 91: a refund made on the website names no sale",
         "not confirmed: whether PAYMENT.CAPTURE.REVERSED shows a capture or a refund (both are read); card codes",
+        "not confirmed: whether a capture that was taken back says so when it is asked about",
     ),
     setup="""
     In the dashboard (developer.paypal.com) open Apps & Credentials, sandbox or live, and choose your REST app.
@@ -252,7 +256,7 @@ class PayPal(Gateway):
             raise BadSignature(f"what was fetched is no certificate of PayPal's: {error}", Step.KEY) from None
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
-        """One event for a type that TYPES knows, none for others, nor for what is asked about instead."""
+        """The events for a type that TYPES knows, none for others, nor for what is asked about instead."""
         read = self._read(verified)
         if read is None:
             return ()
@@ -264,24 +268,35 @@ class PayPal(Gateway):
         since = said.since or moment_from_rfc3339(text(event, "create_time"))
         if since > cast("Delivered", verified.content).at + AHEAD_MAX:
             raise BadPayload("the time at which it happened is still to come")
-        made = self._event(said, since)
-        made = msgspec.structs.replace(made, event_id=text(event, "id"))
+        told = [(ending, it) for ending, it in objects.all_of(said) if not (self._confirms and ending in SUCCESSES)]
+        return tuple(self._named(event, ending, it, it.since or since) for ending, it in told)
+
+    def _named(self, event: object, ending: str, said: Said, when: datetime) -> PaymentEvent:
+        event_id = text(event, "id")
+        made = msgspec.structs.replace(self._event(said, when), event_id=f"{event_id}:{ending}" if ending else event_id)
         if problem := problem_with(made):
             raise BadPayload(problem)
-        return (made,)
+        return made
 
     def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
         """The payment that succeeded, the refund, or the dispute that was won."""
         read = self._read(verified) if self._confirms else None
         if read is None or not _must_be_asked(*read[1:]) or not self._is_ours(at(read[0], ["resource"])):
             return ()
-        if read[2].dispute_ref is not None:
-            return (_asked(Question(about="payment", payment_ref=f"{DISPUTE}{read[2].dispute_ref}")),)
-        payment_ref, refund_ref = (reference_or_none(ref) for ref in (read[2].payment_ref, read[2].refund_ref))
-        if payment_ref is None or (read[2].refund_ref is not None and refund_ref is None):
+        _, _, said = read
+        if said.dispute_ref is not None:
+            return (_asked(Question(about="payment", payment_ref=f"{DISPUTE}{said.dispute_ref}")),)
+        payment_ref, refund_ref = (reference_or_none(ref) for ref in (said.payment_ref, said.refund_ref))
+        if (payment_ref is None) is not (said.payment_ref is None) or (refund_ref is None) is not (
+            said.refund_ref is None
+        ):
             raise BadPayload("id of the payment or refund has characters that we do not ask with")
         about: Literal["payment", "refund"] = "payment" if refund_ref is None else "refund"
-        return (_asked(Question(about=about, payment_ref=payment_ref, refund_ref=refund_ref)),)
+        asked = _asked(Question(about=about, payment_ref=payment_ref, refund_ref=refund_ref))
+        if said.order is None or said.order_ref is not None:
+            return (asked,)
+        # Nothing in it names an order of ours, but PayPal's order may be registered with one.
+        return (asked, _asked(Question(about="payment", payment_ref=said.order)))
 
     def named(self, request: Request) -> Named | None:
         """The payment that an event is about, and the merchant's reference of it."""
@@ -323,7 +338,8 @@ class PayPal(Gateway):
         told = asking.states(question, content, self._is_ours) if self._is_ours(content) else ()
         events = (self._event(said, said.since or told_at) for said in told)
         named = (msgspec.structs.replace(it, order_ref=it.order_ref or question.order_ref) for it in events)
-        return Answer(found=True, events=tuple(queried(it) for it in named))
+        also = asking.asked_besides(question, content) if self._is_ours(content) else ()
+        return Answer(found=True, events=tuple(queried(it) for it in named), also=also)
 
     def _is_ours(self, content: object) -> bool:
         """False where it names payees and we are none of them; refunds and sales name none."""
@@ -351,7 +367,12 @@ class PayPal(Gateway):
         event = strictjson.loads(cast("Delivered", verified.content).body)
         event_type = text(event, "event_type")
         reader = TYPES.get(event_type)
-        return None if reader is None else (event, event_type, reader(at(event, ["resource"])))
+        if reader is None:
+            if event_type.startswith(FAMILIES):
+                unknown_word("event_type", event_type)
+            return None
+        said = reader(at(event, ["resource"]))
+        return None if said is None else (event, event_type, said)
 
     def _event(self, said: Said, when: datetime) -> PaymentEvent:
         return PaymentEvent(
@@ -403,6 +424,8 @@ def _signature_in(request: Request) -> bytes:
 # Every type that changes what we know; all others are answered with success and change nothing.
 TYPES: Final[Mapping[str, Reader]] = {
     "CHECKOUT.ORDER.APPROVED": objects.approved,
+    "CHECKOUT.ORDER.COMPLETED": objects.completed,
+    "CHECKOUT.ORDER.VOIDED": objects.voided,
     "CHECKOUT.PAYMENT-APPROVAL.REVERSED": objects.approval_reversed,
     "PAYMENT.AUTHORIZATION.CREATED": payment(Kind.PAYMENT_AUTHORIZED, AUTHORIZATION),
     "PAYMENT.AUTHORIZATION.DENIED": payment(Kind.PAYMENT_FAILED, AUTHORIZATION),
@@ -410,7 +433,7 @@ TYPES: Final[Mapping[str, Reader]] = {
     "PAYMENT.AUTHORIZATION.EXPIRED": payment(Kind.PAYMENT_CANCELLED, AUTHORIZATION, FailureClass.EXPIRED_UNPAID),
     "PAYMENT.CAPTURE.PENDING": payment(Kind.PAYMENT_PENDING),
     "PAYMENT.CAPTURE.COMPLETED": payment(Kind.PAYMENT_SUCCEEDED),
-    "PAYMENT.CAPTURE.DENIED": payment(Kind.PAYMENT_FAILED),
+    "PAYMENT.CAPTURE.DENIED": payment(Kind.PAYMENT_FAILED, undoes=True),
     "PAYMENT.CAPTURE.DECLINED": payment(Kind.PAYMENT_FAILED),
     "PAYMENT.CAPTURE.REFUNDED": objects.refund,
     "PAYMENT.CAPTURE.REVERSED": objects.reversal,
@@ -418,16 +441,28 @@ TYPES: Final[Mapping[str, Reader]] = {
     "PAYMENT.REFUND.FAILED": objects.refund,
     "PAYMENT.SALE.PENDING": payment(Kind.PAYMENT_PENDING, SALE),
     "PAYMENT.SALE.COMPLETED": payment(Kind.PAYMENT_SUCCEEDED, SALE),
-    "PAYMENT.SALE.DENIED": payment(Kind.PAYMENT_FAILED, SALE),
+    "PAYMENT.SALE.DENIED": payment(Kind.PAYMENT_FAILED, SALE, undoes=True),
     "PAYMENT.SALE.REFUNDED": objects.sale_refund,
     "PAYMENT.SALE.REVERSED": objects.sale_reversal,
     "CUSTOMER.DISPUTE.CREATED": objects.dispute,
     "CUSTOMER.DISPUTE.UPDATED": objects.dispute,
     "CUSTOMER.DISPUTE.RESOLVED": objects.dispute,
 }
+# Of these families every type is known, or its name is noted; others are of no order's money.
+FAMILIES: Final = (
+    "CHECKOUT.ORDER.",
+    "CHECKOUT.PAYMENT-APPROVAL.",
+    "CUSTOMER.DISPUTE.",
+    "PAYMENT.AUTHORIZATION.",
+    "PAYMENT.CAPTURE.",
+    "PAYMENT.REFUND.",
+    "PAYMENT.SALE.",
+)
+SUCCESSES: Final = frozenset({"order", "authorization"})  # of others that a payment stands for
 # Those by whose forging somebody would get goods, or hide that money is still due.
 CONFIRMED: Final = frozenset(
     {
+        "CHECKOUT.ORDER.COMPLETED",
         "PAYMENT.CAPTURE.COMPLETED",
         "PAYMENT.CAPTURE.REFUNDED",
         "PAYMENT.REFUND.PENDING",

@@ -16,8 +16,9 @@ from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways import paypal_objects as objects
 from tillkeeper.gateways import strictjson
 from tillkeeper.gateways.base import AskAgain, BadPayload, Call, CannotAsk, Denied, Heard, Question, Token
-from tillkeeper.gateways.fields import at, integer, text, text_or_none
+from tillkeeper.gateways.fields import at, integer, moment_from_rfc3339, text, text_or_none
 from tillkeeper.gateways.paypal_objects import AUTHORIZATION, DISPUTE, ORDER, SALE, Said
+from tillkeeper.gateways.unknown import unknown_word
 
 OK: Final = 200
 NOT_FOUND: Final = 404
@@ -88,47 +89,102 @@ def states(question: Question, content: object, is_ours: Callable[[object], bool
     if text(content, "dispute_id" if prefix == DISPUTE else "id") != own:
         raise BadPayload("the answer is about another object than the question")
     if is_refund:
-        yield objects.sale_refund(content) if prefix == SALE else objects.refund(content)
+        yield from _refund_state(question, objects.sale_refund(content) if prefix == SALE else objects.refund(content))
     elif prefix == ORDER:
         yield from _order_states(content, is_ours)
     elif prefix == DISPUTE:
         yield objects.dispute(content)
     elif prefix == AUTHORIZATION:
-        yield _authorization_state(content)
+        yield from _authorization_state(content)
     else:
         yield from _capture_states(content, prefix)
 
 
+def asked_besides(question: Question, content: object) -> tuple[Question, ...]:
+    """What an answer says to ask besides: the payment of a refund that was not known, and what was captured of what."""
+    if question.about == "refund":
+        is_sale = (question.refund_ref or "").startswith(SALE)
+        said = objects.sale_refund(content) if is_sale else objects.refund(content)
+        found = None if said is None or question.payment_ref is not None else said.payment_ref
+    else:
+        found = _other_half(question, content)
+    if found is None or found == question.payment_ref:
+        return ()
+    besides = Question(about="payment", order_ref=question.order_ref, payment_ref=found)
+    try:
+        path_of(besides)
+    except CannotAsk:
+        return ()
+    return (besides,)
+
+
+def _other_half(question: Question, content: object) -> str | None:
+    """An authorization that was captured knows of its order, whose answer lists captures; a capture knows of both."""
+    ref = question.payment_ref or ""
+    if ref.startswith((ORDER, SALE, DISPUTE)):
+        return None
+    said = objects.payment(Kind.PAYMENT_PENDING)(content)
+    if ref.startswith(AUTHORIZATION):
+        return said.order if text(content, "status") in {"CAPTURED", "PARTIALLY_CAPTURED"} else None
+    return None if said.is_last else said.authorization
+
+
+def _refund_state(question: Question, said: Said | None) -> Iterator[Said]:
+    if said is None:
+        return
+    payment_ref = said.payment_ref or question.payment_ref
+    if payment_ref is None:
+        raise BadPayload("the refund names no capture or sale")
+    yield msgspec.structs.replace(said, payment_ref=payment_ref)
+
+
 def _capture_states(content: object, prefix: str = "") -> Iterator[Said]:
-    """What it brought in.  What it gave back is told by its refunds, unless that is all of it."""
+    """What it brought in.  What it gave back is told by its refunds, unless that is all of it.
+
+    It came in when the capture was made: what changed it since may have taken it back.
+    """
     status = text(content, "state").upper() if prefix == SALE else text(content, "status")
     if status not in objects.CAPTURES:
-        raise BadPayload("status of the payment is none that is known")
-    said = objects.payment(objects.CAPTURES[status], prefix)(content)
-    yield said
+        unknown_word("status of a capture", status)
+        return
+    kind = objects.CAPTURES[status]
+    said = objects.payment(kind, prefix, undoes=kind is Kind.PAYMENT_FAILED)(content)
+    if said.kind is Kind.PAYMENT_SUCCEEDED:
+        made = text_or_none(content, "create_time")
+        said = msgspec.structs.replace(said, since=said.since if made is None else moment_from_rfc3339(made))
+    yield from (it for _, it in objects.all_of(said))
     if status == "REFUNDED":
         yield msgspec.structs.replace(said, kind=Kind.REFUND_SUCCEEDED, amount=None, total=said.amount)
 
 
-def _authorization_state(content: object) -> Said:
+def _authorization_state(content: object) -> Iterator[Said]:
     status = text(content, "status")
     if status not in objects.AUTHORIZATIONS:
-        raise BadPayload("status of the authorization is none that is known")
+        unknown_word("status of an authorization", status)
+        return
     kind, failure = objects.AUTHORIZATIONS[status]
-    return objects.payment(kind, AUTHORIZATION, failure)(content)
+    said = objects.payment(kind, AUTHORIZATION, failure)(content)
+    if kind is Kind.PAYMENT_SUCCEEDED:
+        said = msgspec.structs.replace(said, amount=0)
+    yield from (it for _, it in objects.all_of(said))
 
 
 def _order_states(content: object, is_ours: Callable[[object], bool]) -> Iterator[Said]:
     """Where it was paid, its captures, authorizations and refunds tell; where nothing came of all, nor did of it."""
-    status = text(content, "status")
-    if status in ORDERS:
+    status, ref = text(content, "status"), f"{ORDER}{text(content, 'id')}"
+    units = [unit for unit in objects.purchase_units(content) if is_ours(unit)]
+    told = [said for unit in units for said in _unit_states(unit) if said.payment_ref != ref]
+    standing = [said for said in told if said.kind in objects.STANDS]
+    if standing:
+        yield objects.finished(standing[-1], ref)
+    elif status in ORDERS:
         yield objects.order(content, *ORDERS[status])
     elif status not in {"COMPLETED", *ORDERS_UNPAID}:
-        raise BadPayload("status of the order is none that is known")
-    told = [said for unit in objects.purchase_units(content) if is_ours(unit) for said in _unit_states(unit)]
+        unknown_word("status of an order", status)
     yield from told
-    if told and status == "COMPLETED" and all(it.kind in CAME_TO_NOTHING for it in told):
-        last = told[-1]
+    ends = [it for it in told if it.kind is not Kind.PAYMENT_REVERSED]
+    if ends and status == "COMPLETED" and all(it.kind in CAME_TO_NOTHING for it in ends):
+        last = ends[-1]
         over = objects.order(content, last.kind, last.failure)
         since = max(filter(None, (over.since, last.since)), default=None)  # not before its approval, by either's time
         yield msgspec.structs.replace(over, since=since, failure_code=last.failure_code)
@@ -137,7 +193,7 @@ def _order_states(content: object, is_ours: Callable[[object], bool]) -> Iterato
 def _unit_states(unit: object) -> Iterator[Said]:
     order_ref = objects.order_ref_of(unit)
     told = [said for it in _listed(unit, "captures") for said in _capture_states(it)]
-    told += [_authorization_state(it) for it in _listed(unit, "authorizations")]
+    told += [said for it in _listed(unit, "authorizations") for said in _authorization_state(it)]
     told += [said for it in _listed(unit, "refunds") for said in objects.refund_and_total(it)]
     for said in told:
         yield msgspec.structs.replace(said, order_ref=said.order_ref or order_ref)

@@ -5,6 +5,9 @@ Sources: PayPal's references of Orders v2, Payments v2, Payments v1 and Disputes
 A payment is known by its capture, for that is all that a refund names.  What comes before a capture is a payment of its
 own, whose reference tells what it is: `order-ID` and `authorization-ID`.  Sales and refunds of the first API are
 `sale-ID`, for they are asked about elsewhere.
+
+An order, its authorizations and its captures are one attempt to pay.  So once the next of them stands for the money,
+the one before has succeeded with nothing of its own: it is not on its way any more (`all_of`).
 """
 
 import re
@@ -18,15 +21,16 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways import units
 from tillkeeper.gateways.base import BadPayload
-from tillkeeper.gateways.fields import at, moment_from_rfc3339, text, text_or_none
+from tillkeeper.gateways.fields import at, moment_from_rfc3339, reference_or_none, text, text_or_none
+from tillkeeper.gateways.unknown import unknown_word
 
-ORDER: Final = "order-"
+ORDER: Final = "order-"  # PayPal's
 AUTHORIZATION: Final = "authorization-"
 SALE: Final = "sale-"
-REVERSAL: Final = "reversal-"
 DISPUTE: Final = "dispute-"  # in questions alone
 
 _CAPTURE_PATH: Final = re.compile(r"https?://[^/?#]+/v2/payments/captures/([A-Za-z0-9_]{1,32})", re.ASCII)
+_FIRST_CAPTURE_PATH: Final = re.compile(r"https?://[^/?#]+/v1/payments/capture/([A-Za-z0-9_]{1,32})", re.ASCII)
 
 FAILURES: Final = {
     # reasons of status_details, and errors of orders
@@ -72,8 +76,8 @@ CAPTURES: Final[Mapping[str, Kind]] = {
 }
 AUTHORIZATIONS: Final[Mapping[str, tuple[Kind, FailureClass | None]]] = {
     "CREATED": (Kind.PAYMENT_AUTHORIZED, None),
-    "CAPTURED": (Kind.PAYMENT_AUTHORIZED, None),  # its captures tell the money
-    "PARTIALLY_CAPTURED": (Kind.PAYMENT_AUTHORIZED, None),
+    "CAPTURED": (Kind.PAYMENT_SUCCEEDED, None),  # its captures tell the money
+    "PARTIALLY_CAPTURED": (Kind.PAYMENT_AUTHORIZED, None),  # the rest is still held
     "PENDING": (Kind.PAYMENT_PENDING, None),
     "DENIED": (Kind.PAYMENT_FAILED, None),
     "VOIDED": (Kind.PAYMENT_CANCELLED, FailureClass.USER_CANCELLED),
@@ -109,12 +113,19 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime | None = None
     failure: FailureClass | None = None
     failure_code: str | None = None
+    order: str | None = None  # PayPal's, that it is part of
+    authorization: str | None = None  # that it was captured of
+    is_last: bool = False  # nothing more will be captured of that
+    undoes: bool = False  # it may have succeeded before, which PayPal takes back without a further word
 
 
-Reader = Callable[[object], Said]
+Reader = Callable[[object], Said | None]  # None where a word is unknown that decides
+STANDS: Final = frozenset({Kind.PAYMENT_AUTHORIZED, Kind.PAYMENT_PENDING, Kind.PAYMENT_SUCCEEDED})
 
 
-def payment(kind: Kind, prefix: str = "", failure: FailureClass | None = None) -> Reader:
+def payment(
+    kind: Kind, prefix: str = "", failure: FailureClass | None = None, *, undoes: bool = False
+) -> Callable[[object], Said]:
     """Reads a capture, an authorization or a sale as that."""
 
     def read(content: object) -> Said:
@@ -129,37 +140,78 @@ def payment(kind: Kind, prefix: str = "", failure: FailureClass | None = None) -
             since=since(content),
             failure=why,
             failure_code=code,
+            order=_related(content, ORDER, "order_id"),
+            authorization=_related(content, AUTHORIZATION, "authorization_id"),
+            is_last=at(content, ["final_capture"]) is True,
+            undoes=undoes,
         )
 
     return read
 
 
-def refund(content: object) -> Said:
-    """A refund by its status; the capture that it gives back stands nowhere but among its links."""
-    refund_ref, captured = text(content, "id"), capture_above(content)
-    if captured is None:
-        raise BadPayload("the refund names no capture among its links")
-    return _refund(content, refund_ref, captured, text(content, "status"))
+def all_of(said: Said) -> Iterator[tuple[str, Said]]:
+    """It, and what it says besides, each by what the name of its event ends in."""
+    yield "", said
+    if said.undoes:
+        yield "reversed", msgspec.structs.replace(said, kind=Kind.PAYMENT_REVERSED)
+    if said.kind not in STANDS:
+        return
+    if said.order is not None:
+        yield "order", finished(said, said.order)
+    if said.authorization is not None and said.is_last and said.kind is Kind.PAYMENT_SUCCEEDED:
+        yield "authorization", finished(said, said.authorization)
+
+
+def finished(said: Said, payment_ref: str) -> Said:
+    """What came before it is not on its way any more; the money is told by what came of it."""
+    return Said(
+        kind=Kind.PAYMENT_SUCCEEDED,
+        payment_ref=payment_ref,
+        order_ref=said.order_ref,
+        amount=0,
+        currency=said.currency,
+        since=said.since,
+    )
+
+
+def _related(content: object, prefix: str, name: str) -> str | None:
+    found = at(content, ["supplementary_data", "related_ids"])
+    ref = reference_or_none(found.get(name)) if isinstance(found, dict) else None
+    return None if ref is None else f"{prefix}{ref}"
+
+
+def refund(content: object) -> Said | None:
+    """A refund by its status, and its capture, if it names that: either API has its own places for it."""
+    is_first = at(content, ["status"]) is None
+    captured = capture_above(content) or text_or_none(content, "capture_id") or first_capture(content)
+    status = text(content, "state").upper() if is_first else text(content, "status")
+    return _refund(content, text(content, "id"), captured, status, may_be_negative=is_first)
 
 
 def refund_and_total(content: object) -> Iterator[Said]:
     """A refund, and all that its capture gave back until then where a completed one tells that."""
     said, breakdown = refund(content), at(content, ["seller_payable_breakdown"])
+    if said is None:
+        return
     yield said
     if said.kind is Kind.REFUND_SUCCEEDED and at(breakdown, ["total_refunded_amount"]) is not None:
         total, currency = money(breakdown, "total_refunded_amount")
         yield msgspec.structs.replace(said, refund_ref=None, amount=None, total=total, currency=currency)
 
 
-def sale_refund(content: object) -> Said:
-    """One of the first API.  Money given back may be written with a minus."""
-    sale, refund_ref = f"{SALE}{text(content, 'sale_id')}", f"{SALE}{text(content, 'id')}"
-    return _refund(content, refund_ref, sale, text(content, "state").upper(), may_be_negative=True)
+def sale_refund(content: object) -> Said | None:
+    """One of the first API, and its sale or capture, if it names that.  What goes back may be written with a minus."""
+    sale, refund_ref = text_or_none(content, "sale_id"), f"{SALE}{text(content, 'id')}"
+    paid_by = text_or_none(content, "capture_id") if sale is None else f"{SALE}{sale}"
+    return _refund(content, refund_ref, paid_by, text(content, "state").upper(), may_be_negative=True)
 
 
-def _refund(content: object, refund_ref: str, payment_ref: str, status: str, *, may_be_negative: bool = False) -> Said:
+def _refund(
+    content: object, refund_ref: str, payment_ref: str | None, status: str, *, may_be_negative: bool = False
+) -> Said | None:
     if status not in REFUNDS:
-        raise BadPayload("status of the refund is none that is known")
+        unknown_word("status of a refund", status)
+        return None
     kind = REFUNDS[status]
     amount, currency = money(content, "amount", may_be_negative=may_be_negative)
     why, code = failure_of(content) if kind is Kind.REFUND_FAILED else (None, None)
@@ -177,14 +229,13 @@ def _refund(content: object, refund_ref: str, payment_ref: str, status: str, *, 
 
 
 def reversal(content: object) -> Said:
-    """PayPal took back what had succeeded: as good as a dispute that is lost, and never a failure of the payment."""
-    own, captured = text(content, "id"), capture_above(content)
-    amount, currency = money(content, "amount")
+    """PayPal took back what had succeeded, and shows the capture itself, or a refund above it."""
+    captured = capture_above(content) or text_or_none(content, "capture_id") or first_capture(content)
+    amount, currency = money(content, "amount", may_be_negative=True)
     return Said(
-        kind=Kind.DISPUTE_LOST,
-        payment_ref=captured or own,  # PayPal shows the capture itself, or a refund above it
+        kind=Kind.PAYMENT_REVERSED,
+        payment_ref=captured or text(content, "id"),
         order_ref=order_ref_of(content),
-        dispute_ref=f"{REVERSAL}{own}",
         amount=amount,
         currency=currency,
         since=since(content),
@@ -193,13 +244,11 @@ def reversal(content: object) -> Said:
 
 def sale_reversal(content: object) -> Said:
     """One of the first API: the sale itself, or a refund that names it.  Money taken back is written with a minus."""
-    own = text(content, "id")
     amount, currency = money(content, "amount", may_be_negative=True)
     return Said(
-        kind=Kind.DISPUTE_LOST,
-        payment_ref=f"{SALE}{text_or_none(content, 'sale_id') or own}",
+        kind=Kind.PAYMENT_REVERSED,
+        payment_ref=f"{SALE}{text_or_none(content, 'sale_id') or text(content, 'id')}",
         order_ref=order_ref_of(content),
-        dispute_ref=f"{REVERSAL}{own}",
         amount=amount,
         currency=currency,
         since=since(content),
@@ -209,6 +258,19 @@ def sale_reversal(content: object) -> Said:
 def approved(content: object) -> Said:
     """The buyer consented; nothing is captured yet."""
     return order(content, Kind.PAYMENT_PENDING)
+
+
+def completed(content: object) -> Said:
+    """All that was to be done with the order is done: its captures and authorizations tell the money."""
+    said = order(content, Kind.PAYMENT_SUCCEEDED)
+    units_of = purchase_units(content)
+    currency = said.currency or (money(units_of[0], "amount")[1] if units_of else None)
+    return msgspec.structs.replace(said, amount=0, currency=currency)
+
+
+def voided(content: object) -> Said:
+    """The merchant called it off."""
+    return order(content, Kind.PAYMENT_CANCELLED, FailureClass.USER_CANCELLED)
 
 
 def order(content: object, kind: Kind, failure: FailureClass | None = None) -> Said:
@@ -243,7 +305,7 @@ def dispute(content: object) -> Said:
     outcome = at(content, ["dispute_outcome"])
     is_over = text_or_none(content, "status") == "RESOLVED" and outcome is not None
     amount, currency = money(content, "dispute_amount")
-    kind = OUTCOMES.get(text(outcome, "outcome_code"), Kind.DISPUTE_OPENED) if is_over else Kind.DISPUTE_OPENED
+    kind = _outcome(text(outcome, "outcome_code")) if is_over else Kind.DISPUTE_OPENED
     return Said(
         kind=kind,
         payment_ref=text_or_none(one, "seller_transaction_id"),
@@ -253,6 +315,12 @@ def dispute(content: object) -> Said:
         currency=currency,
         since=since(content),
     )
+
+
+def _outcome(code: str) -> Kind:
+    if code not in OUTCOMES:
+        unknown_word("outcome_code of a dispute", code)
+    return OUTCOMES.get(code, Kind.DISPUTE_OPENED)
 
 
 def money(content: object, name: str, *, may_be_negative: bool = False) -> tuple[int, str]:
@@ -311,9 +379,18 @@ def _common_ref(units_of: list[object]) -> str | None:
 
 def capture_above(content: object) -> str | None:
     """The capture that a link `up` leads to."""
+    return _linked(content, "up", _CAPTURE_PATH)
+
+
+def first_capture(content: object) -> str | None:
+    """The capture that a link of the first API leads to."""
+    return _linked(content, "capture", _FIRST_CAPTURE_PATH)
+
+
+def _linked(content: object, rel: str, path: re.Pattern[str]) -> str | None:
     links = at(content, ["links"])
     for link in links if isinstance(links, list) else ():
-        found = _CAPTURE_PATH.fullmatch(text_or_none(link, "href") or "")
-        if found is not None and text_or_none(link, "rel") == "up":
+        found = path.fullmatch(text_or_none(link, "href") or "")
+        if found is not None and text_or_none(link, "rel") == rel:
             return found[1]
     return None

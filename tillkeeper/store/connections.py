@@ -17,6 +17,7 @@ Answer = TypeVar("Answer")
 
 PING_AFTER_S: Final = 5.0  # without a sign of life; what was in use a moment ago costs no round trip
 PING_S: Final = 1.0
+CLOSE_S: Final = 5.0
 CONDEMN_EVERY_S: Final = 1.0
 POOL_DEFAULTS: Final = {"max_queries": 50_000, "max_inactive_connection_lifetime": 300.0}  # asyncpg's own
 SYNC_REP_SOURCE: Final = "syncrep.c"  # where PostgreSQL waits for standbys, whatever language it then warns in
@@ -150,6 +151,14 @@ class Pool(asyncpg.Pool):
             if self._generation == before:
                 raise
         return await super()._acquire(timeout)  # type: ignore[misc]
+
+    async def close(self) -> None:
+        """As asyncpg's own, and bounded: a connection that went dark never takes its leave."""
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await super().close()
+        except TimeoutError:
+            self.terminate()
 
     def condemn(self) -> None:
         """Has every open connection replaced at its next use; once in a while, for a slow database needs no rush."""

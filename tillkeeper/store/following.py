@@ -90,7 +90,7 @@ async def open_unmatched(
 LEFT_OVER = """
 SELECT x.event_id, x.kind, x.account, x.occurred_at, x.evidence, x.order_ref, x.payment_ref, x.capture_ref,
        x.refund_ref, x.dispute_ref, x.amount_minor, x.total_minor, x.currency, x.failure, x.failure_code, x.method,
-       x.as_of, x.discount_minor, x.has_refunds
+       x.as_of, x.discount_minor, x.has_refunds, x.on_top_minor, x.released_minor, x.may_be_release
 FROM inbox x
 LEFT JOIN orders o ON o.order_ref = x.order_ref
 LEFT JOIN payment p ON p.account = x.account AND p.payment_ref = x.payment_ref
