@@ -96,7 +96,8 @@ LEFT JOIN orders o ON o.order_ref = x.order_ref
 LEFT JOIN payment p ON p.account = x.account AND p.payment_ref = x.payment_ref
 LEFT JOIN refund r ON r.account = x.account AND r.refund_ref = x.refund_ref
 LEFT JOIN dispute d ON d.account = x.account AND d.dispute_ref = x.dispute_ref
-WHERE x.outcome = 'waiting' AND num_nonnulls(o.id, p.order_id, r.order_id, d.order_id) > 0
+WHERE x.outcome = 'waiting' AND x.reason IS DISTINCT FROM 'named_elsewhere'  -- its payment is of another order
+  AND num_nonnulls(o.id, p.order_id, r.order_id, d.order_id) > 0
 LIMIT $1
 """
 
