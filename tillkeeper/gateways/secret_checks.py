@@ -15,7 +15,7 @@ LEFT_CHARS_MIN: Final = 4  # beside the words of GUESSES; fewer are tried in no 
 WORDS_MAX: Final = 4  # more of them in a row are a phrase, which takes longer
 DIFFERENT_MIN: Final = 5  # different characters, of at least eight
 RUN_CHARS_MIN: Final = 3  # as in 123, abc, asd or aaa
-LONG_RUN_CHARS: Final = 10  # a whole row behind a prefix, as throw-away keys of tests are written: told, not refused
+LONG_RUN_CHARS: Final = 9  # a whole row behind a prefix, as throw-away keys of tests are written: told, not refused
 BITS_MIN: Final = 64  # below it a stranger who has seen one signature can try every key
 
 # What people put where a secret belongs until they have one.  Longer words first: what is left of one is no other.
