@@ -156,8 +156,7 @@ ABOUT: Final = About(
         "wechatpay-go `core/notify`",
         "the package `wechatpayv3`",
         "WeChat Pay's page 回调通知注意事项",
-        "its pages 支付通知, 合单支付通知, 退款结果通知, 扣款结果通知 and 分账动账通知, for merchants and for "
-        "service providers",
+        "its pages 支付通知, 合单支付通知, 退款结果通知, 扣款结果通知 and 分账动账通知, for either sort of merchant",
     ),
     setup="""
     In the merchant platform (pay.weixin.qq.com) open 账户中心 > API安全.
