@@ -62,7 +62,7 @@ CREATE TABLE IF NOT EXISTS delivery (
     duplicates   integer NOT NULL DEFAULT 0 CHECK (duplicates BETWEEN 0 AND events),
     query        text NOT NULL DEFAULT '',  -- of the URL, raw
     fetches      integer NOT NULL DEFAULT 0 CHECK (fetches >= 0),  -- what its gateway must be asked because of it
-    dropped      integer NOT NULL DEFAULT 0 CHECK (dropped BETWEEN 0 AND fetches),  -- of these, unsigned and too many
+    dropped      integer NOT NULL DEFAULT 0 CHECK (dropped BETWEEN 0 AND fetches),  -- of these, by earlier versions
     PRIMARY KEY (run, number)
 ) WITH (toast_tuple_target = 8160);  -- real bodies of 2 to 5 KB stay in the row
 ALTER TABLE delivery ALTER COLUMN body SET STORAGE EXTERNAL;  -- compressing each body cost more than writing it
@@ -96,7 +96,7 @@ CREATE TABLE IF NOT EXISTS fetches (
     wishes       bigint NOT NULL CHECK (wishes > 0),
     found        bigint NOT NULL DEFAULT 0 CHECK (found >= 0),
     not_found    bigint NOT NULL DEFAULT 0 CHECK (not_found >= 0),
-    given_up     bigint NOT NULL DEFAULT 0 CHECK (given_up >= 0),
+    given_up     bigint NOT NULL DEFAULT 0 CHECK (given_up >= 0),  -- or fell out for newer ones, unsigned
     wanted_at    timestamptz NOT NULL,  -- when the first wish came that is open
     due_at       timestamptz,  -- when to ask next; null: nothing is open
     failures     integer NOT NULL DEFAULT 0,  -- questions without an answer since wanted_at
@@ -113,7 +113,11 @@ CREATE TABLE IF NOT EXISTS fetches (
     CONSTRAINT answered_once CHECK (wishes >= found + not_found + given_up)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX IF NOT EXISTS fetches_due ON fetches (due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX IF NOT EXISTS fetches_unproven ON fetches (account) WHERE due_at IS NOT NULL AND NOT proven;
+CREATE INDEX IF NOT EXISTS fetches_unfound ON fetches (account, wanted_at)
+WHERE due_at IS NOT NULL AND NOT proven AND found = 0;
+DROP INDEX IF EXISTS fetches_unproven;  -- of earlier versions
+CREATE INDEX IF NOT EXISTS fetches_unasked ON fetches (wanted_at, id)
+WHERE due_at IS NOT NULL AND NOT proven AND found = 0 AND asked_at IS NULL;
 
 -- Every event once, with its outcome.  This is also the history of an order.
 CREATE TABLE IF NOT EXISTS inbox (
@@ -137,6 +141,9 @@ CREATE TABLE IF NOT EXISTS inbox (
     method        text,
     discount_minor  bigint,
     has_refunds   boolean,  -- null: it does not say so
+    on_top_minor    bigint,
+    released_minor  bigint,
+    may_be_release  boolean,  -- null: it is none
     occurred_at   timestamptz NOT NULL,
     as_of         timestamptz,  -- of answers: the latest moment for which the gateway said so
     recorded_at   timestamptz NOT NULL,  -- our clock
@@ -454,7 +461,8 @@ CREATE INDEX IF NOT EXISTS hint_of_order ON hint (order_id, at);
 ALTER TABLE orders ADD COLUMN IF NOT EXISTS discount_minor bigint NOT NULL DEFAULT 0 CHECK (discount_minor >= 0);
 ALTER TABLE payment ADD COLUMN IF NOT EXISTS held_minor bigint NOT NULL DEFAULT 0 CHECK (held_minor >= 0);
 ALTER TABLE inbox ADD COLUMN IF NOT EXISTS discount_minor bigint, ADD COLUMN IF NOT EXISTS has_refunds boolean,
-    ADD COLUMN IF NOT EXISTS as_of timestamptz;
+    ADD COLUMN IF NOT EXISTS as_of timestamptz, ADD COLUMN IF NOT EXISTS on_top_minor bigint,
+    ADD COLUMN IF NOT EXISTS released_minor bigint, ADD COLUMN IF NOT EXISTS may_be_release boolean;
 ALTER TABLE cases ADD COLUMN IF NOT EXISTS state text;
 DO $$
 BEGIN

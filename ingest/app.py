@@ -17,6 +17,7 @@ from ingest.hints import Hints
 from ingest.orders import OrdersApi
 from ingest.receive import AccountReceiver
 from ingest.refusals import Refusals
+from ingest.unproven import Room
 from tillkeeper import clock
 from tillkeeper.accounts import Accounts, KnownAccounts
 from tillkeeper.asking import wire
@@ -115,7 +116,7 @@ def build_app(settings: Settings, opened: Opened) -> web.Application:
         policy=lambda: opened.policy.policy,
         body_bytes_max=body_bytes_max,
     )
-    webhooks = Webhooks(opened, body_bytes_max)
+    webhooks = Webhooks(opened, settings)
     opened.accounts.on_change(webhooks.follow)
     routes = {**orders.routes(), **Health(opened.intake).routes()}
     app = web.Application(client_max_size=body_bytes_max)
@@ -146,11 +147,12 @@ def go_past_the_router(server: web.Server, app: web.Application) -> None:
 class Webhooks:
     """A receiver for each account there is at the moment, by path."""
 
-    def __init__(self, opened: Opened, body_bytes_max: int) -> None:
+    def __init__(self, opened: Opened, settings: Settings) -> None:
         self._opened = opened
-        self._body_bytes_max = body_bytes_max
+        self._settings = settings
         self._known: dict[str, tuple[Gateway, AccountReceiver]] = {}
         self._keys: dict[str, Keys] = {}
+        self._rooms: dict[str, Room] = {}  # of accounts that are gone, too: there are few
         self._refreshers = Refreshers()
         self.receivers: dict[str, Handler] = {}
         self.follow()
@@ -178,7 +180,9 @@ class Webhooks:
             opened.hints,
             opened.refusals,
             keys,
-            body_bytes_max=opened.accounts.max_body_bytes(name) or self._body_bytes_max,
+            room=self._rooms.setdefault(name, Room(calls_per_s=self._settings.ask.calls_per_s)),
+            trusted_proxies=self._settings.ingest.trusted_proxies,
+            body_bytes_max=opened.accounts.max_body_bytes(name) or self._settings.ingest.max_body_bytes,
         )
         self._known[name], self._keys[name] = (gateway, receiver), keys
         self.receivers[f"/webhooks/{name}"] = receiver.receive

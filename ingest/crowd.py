@@ -7,7 +7,7 @@ newcomer is served and the one that says nothing is not.
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from tillkeeper import telemetry
+from tillkeeper import clock, telemetry
 
 CONNECTIONS_MAX: Final = 900  # under the usual soft limit of 1,024 open files, with room for database and broker
 BODIES_BYTES_MAX: Final = 48 * 1024 * 1024  # of bodies that are not complete yet, over all connections
@@ -37,7 +37,7 @@ class Guest(Protocol):
 class Crowd:
     """The connections of one listening socket."""
 
-    def __init__(self, *, monotonic_s: Callable[[], float]) -> None:
+    def __init__(self, *, monotonic_s: Callable[[], float] = clock.monotonic_s) -> None:
         self._monotonic_s = monotonic_s
         self._waiting: dict[Guest, None] = {}  # in the order in which each began to wait for its present request
         self._open: set[Guest] = set()  # those that are being closed, too

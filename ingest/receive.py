@@ -8,7 +8,7 @@
 This is the hot path: what does not depend on the request is made once, when the receiver starts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -18,6 +18,7 @@ from aiohttp import web
 from ingest.answers import RETRY_AFTER_S, Ready, method_refusal
 from ingest.body import Encoded, Headers, Incomplete, TooLarge, TooSlow, Upgrade, headers_of, multimap, read_body
 from ingest.tally import Tally
+from ingest.unproven import UNPROVEN_BYTES_MAX, Network, NoRoom, Room, source_of
 from tillkeeper import clock, telemetry
 from tillkeeper.asking.keys import NoKey
 from tillkeeper.doctor.findings import Diagnosis
@@ -94,7 +95,16 @@ class AccountReceiver:
     """Takes the deliveries of one account."""
 
     def __init__(
-        self, gateway: Gateway, intake: Accepts, hints: Hears, refusals: Examines, keys: Fetches, *, body_bytes_max: int
+        self,
+        gateway: Gateway,
+        intake: Accepts,
+        hints: Hears,
+        refusals: Examines,
+        keys: Fetches,
+        *,
+        room: Room,
+        trusted_proxies: Sequence[Network],
+        body_bytes_max: int,
     ) -> None:
         self._gateway = gateway
         self._hints = hints
@@ -102,6 +112,8 @@ class AccountReceiver:
         self._keys = keys
         self._account = gateway.account
         self._intake = intake
+        self._room = room
+        self._trusted_proxies = trusted_proxies
         self._body_bytes_max = body_bytes_max
         self._kept_headers = tuple(sorted(gateway.kept_headers))
         self._acknowledgement = Ready(gateway.acknowledge())
@@ -126,12 +138,16 @@ class AccountReceiver:
                 verified = self._gateway.verify(asked, received_at)
             with unknown_words() as words:
                 events, fetches = self._gateway.parse(verified), fetches_of(self._gateway, verified)
+            if not verified.proven:
+                self._admit_unproven(request, body, fetches)
         except (BadSignature, BadPayload) as refused:
             return self._examine(request, asked, refused)
         except Refused as refused:
             return self._refuse(refused)
         except NoKey as unavailable:
             return self._refuse_for_now(unavailable, "no_key")
+        except NoRoom as unavailable:
+            return self._refuse_for_now(unavailable, "no_room")
         try:
             # A client that leaves does not cut this: the server runs with handler_cancellation=False.
             await self._intake.accept(
@@ -161,6 +177,12 @@ class AccountReceiver:
     def _keep(self, headers: Headers) -> tuple[tuple[str, str], ...]:
         return tuple([(name, value) for name in self._kept_headers for value in headers.get(name, ())])
 
+    def _admit_unproven(self, request: web.Request, body: bytes, fetches: tuple[Fetch, ...]) -> None:
+        """Anybody may have sent it.  Raises BadPayload, NoRoom."""
+        if len(body) > UNPROVEN_BYTES_MAX:
+            raise BadPayload(f"an unsigned delivery has more than {UNPROVEN_BYTES_MAX} bytes")
+        self._room.admit(source_of(request, self._trusted_proxies), fetches, now_s=clock.monotonic_s())
+
     def _examine(self, posted: web.Request, request: Request, refused: Refused) -> web.Response:
         """Nobody waits for what is found out but us: the caller is told nothing of it."""
         if isinstance(refused, BadSignature):
@@ -186,14 +208,17 @@ class AccountReceiver:
             response.force_close()  # what is left of the body is not waited for
         return response
 
-    def _refuse_for_now(self, unavailable: Unavailable | NoKey, result: str) -> web.Response:
+    def _refuse_for_now(self, unavailable: Unavailable | NoKey | NoRoom, result: str) -> web.Response:
         telemetry.DELIVERIES.labels(self._account, result).inc()
         if (unsaid := self._said.due(result)) is not None:
             fields = {"account": self._account, "reason": str(unavailable), "unsaid": unsaid}
-            if isinstance(unavailable, NoKey):
-                log.warning("delivery_without_key", **fields)
-            else:
-                log.error("delivery_not_durable", **fields)
+            match unavailable:
+                case NoKey():
+                    log.warning("delivery_without_key", **fields)
+                case NoRoom():
+                    log.warning("delivery_put_off", **fields)
+                case Unavailable():
+                    log.error("delivery_not_durable", **fields)
         return self._not_now
 
     def _refusal(self, status: int) -> Ready:

@@ -18,7 +18,7 @@ from ingest.app import build_app, go_past_the_router, opened
 from ingest.connections import BoundedSite, allow_open_files, refuse_slow_parser
 from ingest.health import LaneFigures
 from ingest.supervise import supervise
-from tillkeeper import clock, telemetry
+from tillkeeper import telemetry
 from tillkeeper.accounts import LOOK_EVERY_S
 from tillkeeper.loops import keep_running, start
 from tillkeeper.process import collect_garbage_seldom, loop_factory, run_until_stopped
@@ -56,7 +56,7 @@ async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIte
         policy = start(held.policy.keep_looking(figures_stop), name="policy")
         look = keep_running(held.accounts.look_once, name="accounts", stop=figures_stop, idle_s=LOOK_EVERY_S)
         accounts = start(look, name="accounts")
-        guests = crowd.Crowd(monotonic_s=clock.monotonic_s)
+        guests = crowd.Crowd()
         watch = keep_running(guests.look_once, name="connections", stop=figures_stop, idle_s=crowd.LOOK_EVERY_S)
         watched = start(watch, name="connections")
         try:

@@ -13,11 +13,12 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError
 from pydantic_core import ErrorDetails
 
 from tillkeeper.asking.settings import AskSettings
@@ -83,6 +84,11 @@ class IngestSettings(BaseModel):
     host: str = "127.0.0.1"  # a reverse proxy stands before it; a container says 0.0.0.0
     port: Port = 8080
     max_body_bytes: BodyBytes = 256 * 1024  # the largest real delivery seen is 38 KiB; an account may take more
+    # Whose X-Forwarded-For is believed: unsigned deliveries are limited by the address that sent them.
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], Field(max_length=100)] = (
+        IPv4Network("127.0.0.0/8"),
+        IPv6Network("::1/128"),
+    )
     processes: Processes = 1
 
 

@@ -56,7 +56,11 @@ class StripeApi:
     def _reader(self, put: Put) -> Callable[..., Told] | None:
         """Who answers for a path."""
         parts = tuple(unquote(part) for part in put.path.rstrip("/").split("/")[1:])
-        lists = {("v1", "payment_intents", "search"): self._search, ("v1", "events"): self._events}
+        lists = {
+            ("v1", "payment_intents", "search"): self._search,
+            ("v1", "checkout", "sessions"): self._sessions,
+            ("v1", "events"): self._events,
+        }
         if parts in lists:
             return lists[parts]
         objects = {
@@ -146,6 +150,16 @@ class StripeApi:
         return _found(
             session, about="session", ref=ref, order_ref=books.story.order_ref, said=session["payment_status"]
         )
+
+    def _sessions(self, put: Put, *, now: datetime, knows_at: datetime) -> Told:  # noqa: ARG002
+        """The one in which an intent was paid."""
+        ref = put.first("payment_intent") or ""
+        books = self._ledger.payment(self.account, ref, knows_at)
+        session = None if books is None else session_of(books)
+        data = [] if session is None else [session]
+        page = {"object": "list", "data": data, "has_more": False, "url": "/v1/checkout/sessions"}
+        order_ref = "" if books is None else books.story.order_ref
+        return _found(page, about="session", ref=ref, order_ref=order_ref, said=f"{len(data)} sessions")
 
     def _refund(self, ref: str, put: Put, *, now: datetime, knows_at: datetime) -> Told:  # noqa: ARG002
         books = self._ledger.payment_of_refund(self.account, ref, knows_at)

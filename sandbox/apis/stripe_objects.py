@@ -67,8 +67,7 @@ def charge_of(books: Known, *, with_refunds: bool = False) -> Json | None:
     if state not in CHARGE_STATUSES:
         return None
     failed, charge_ref = state is PaymentState.FAILED, charge_ref_of(story.payment_ref)
-    # What was authorized and never taken went back as well, in Stripe's words.
-    refunded = books.going_back + (story.amount - books.captured if books.captured else 0)
+    refunded = books.going_back  # what was authorized and never taken is none of it, since API release basil
     refunds = [refund_of(story, it) for it in reversed(books.refunds)]
     listed = {"object": "list", "data": refunds, "has_more": False, "url": f"/v1/charges/{charge_ref}/refunds"}
     return stripe_charge(
@@ -82,7 +81,7 @@ def charge_of(books: Known, *, with_refunds: bool = False) -> Json | None:
         paid=state in (PaymentState.SUCCEEDED, PaymentState.AUTHORIZED),
         amount_captured=books.captured,
         amount_refunded=refunded,
-        refunded=refunded == story.amount,
+        refunded=refunded == books.captured > 0,
         failure_code="card_declined" if failed else None,
         failure_message=DECLINED["message"] if failed else None,
         outcome={

@@ -85,6 +85,12 @@ TEMPLATES: Final = (
         refunded=2,
     ),
     Template(
+        name="authorized, then let go",
+        weight=2,
+        says=(Say("payment_intent.amount_capturable_updated"), Say("payment_intent.canceled")),
+        status=Status.FAILED,
+    ),
+    Template(
         name="declined, then paid",
         weight=12,
         says=(
@@ -298,10 +304,10 @@ def _refund(status: str, **more: object) -> Callable[[Story, Happening], Json]:
 
 
 def _charge_refunded(story: Story, happening: Happening) -> Json:
-    """What was authorized and never taken counts as refunded, too."""
+    """What was authorized and never taken does not count as refunded, since API release basil."""
     captured = next(it.amount for it in story.happenings if it.word == "payment_intent.succeeded")
-    refunded = happening.amount + story.amount - captured
-    told = {"amount_captured": captured, "amount_refunded": refunded, "refunded": refunded == story.amount}
+    refunded = happening.amount
+    told = {"amount_captured": captured, "amount_refunded": refunded, "refunded": refunded == captured}
     return stripe_charge(charge_ref_of(story.payment_ref), story.payment_ref, story.amount, story.currency, **told)
 
 

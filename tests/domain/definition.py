@@ -79,7 +79,9 @@ def known_refunds(order, ours):
             by_ref[event.account, event.refund_ref].append(event)
     found = []
     paid = {(event.account, event.payment_ref) for event in ours if event.kind is Kind.PAYMENT_SUCCEEDED}
-    for (account, _), events in by_ref.items():
+    for (account, ref), events in by_ref.items():
+        if (account, ref) in releases(ours, by_ref):
+            continue
         last = max(events, key=lambda event: (seen(event), REFUND_RANKS[event.kind]))
         amounts = [told(event) for event in events if event.amount is not None]
         _, amount, currency = max(amounts) if amounts else (None, 0, order.currency)
@@ -91,6 +93,23 @@ def known_refunds(order, ours):
     return found
 
 
+def releases(ours, by_ref):
+    """Of each payment the first refund that only tells of what was let go of its authorization, if one does."""
+    found = {}
+    for (account, ref), events in sorted(by_ref.items()):
+        amounts = [told(event) for event in events if event.amount is not None]
+        payment = (account, max(event.payment_ref or "" for event in events))
+        let_go = [
+            (seen(event), event.released, event.currency)
+            for event in ours
+            if (event.account, event.payment_ref) == payment and event.released is not None
+        ]
+        in_doubt = all(event.may_be_release for event in events)
+        if in_doubt and amounts and let_go and max(amounts)[1:] == max(let_go)[1:]:
+            found.setdefault(payment, (account, ref))
+    return set(found.values())
+
+
 def failing_of(events):
     """When a refund failed, unless it was given before that."""
     fails = [event.occurred_at for event in events if event.kind is Kind.REFUND_FAILED]
@@ -99,6 +118,20 @@ def failing_of(events):
 
 
 def given_back(order, ours, payment, refunds):
+    """What went back of a payment, but for what was given on top of it."""
+    whole = given_back_in_all(order, ours, payment, refunds)
+    tips = [
+        (seen(event), event.on_top, event.currency)
+        for event in ours
+        if (event.account, event.payment_ref) == payment and event.on_top is not None
+    ]
+    captured = sum(captures(order, ours, payment))
+    if tips and max(tips)[2] == order.currency and captured < whole <= captured + max(tips)[1]:
+        return captured
+    return whole
+
+
+def given_back_in_all(order, ours, payment, refunds):
     """The greater of succeeded refunds, and the total less refunds pending or failed since."""
     mine = [(kind, when, amount) for owner, kind, when, amount in refunds if owner == payment]
     succeeded = sum(amount for kind, _, amount in mine if kind is Kind.REFUND_SUCCEEDED)
@@ -131,7 +164,7 @@ def money_unseen(order, ours):
 
 
 def total_told(event):
-    return (event.occurred_at, event.total, event.currency)
+    return (seen(event), event.total, event.currency)
 
 
 def word_for(order, ours, payment):

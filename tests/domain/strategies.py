@@ -41,6 +41,9 @@ def events(draw) -> PaymentEvent:
         discount=draw(st.none() | st.none() | amounts) if kind is Kind.PAYMENT_SUCCEEDED else None,
         has_refunds=kind is Kind.PAYMENT_SUCCEEDED and draw(st.booleans()),
         as_of=draw(st.none() | instants),
+        on_top=draw(st.none() | amounts) if kind is Kind.PAYMENT_SUCCEEDED else None,
+        released=draw(st.none() | amounts) if kind.is_payment or as_total else None,
+        may_be_release=kind is Kind.REFUND_SUCCEEDED and not as_total and draw(st.booleans()),
         method=draw(st.none() | st.sampled_from(["card", "sepa_debit"])) if kind.is_payment else None,
     )
     assert problem_with(event) is None

@@ -41,6 +41,10 @@ def an_event(kind, second=0, **fields):
     return PaymentEvent(kind=kind, occurred_at=NOON + timedelta(seconds=second), **{**defaults, **fields})
 
 
+def a_release(amount, ref="r1"):
+    return an_event(Kind.REFUND_SUCCEEDED, refund_ref=ref, amount=amount, may_be_release=True)
+
+
 @given(histories, st.randoms(use_true_random=False))
 def test_any_permutation_ends_in_the_same_facts(history, chance):
     shuffled = chance.sample(history, len(history))
@@ -151,6 +155,24 @@ def test_every_mismatched_event_leaves_a_concern(history):
             "failed",
         ),
         ([an_event(Kind.PAYMENT_SUCCEEDED, amount=80, discount=20)], "paid"),
+        # A refund that may tell of an authorization that was let go does, where so much of it was.
+        ([an_event(Kind.PAYMENT_SUCCEEDED, released=30), a_release(30)], "paid"),
+        ([a_release(30), an_event(Kind.PAYMENT_SUCCEEDED, second=1, released=30)], "paid"),
+        ([an_event(Kind.PAYMENT_CANCELLED, released=100, currency="CNY"), a_release(100)], "failed"),
+        ([a_release(30)], "processing"),
+        ([an_event(Kind.PAYMENT_SUCCEEDED), a_release(30)], "partially_refunded"),
+        ([an_event(Kind.PAYMENT_SUCCEEDED, released=40), a_release(30)], "partially_refunded"),
+        ([an_event(Kind.PAYMENT_SUCCEEDED, released=30), a_release(30), a_release(30, "r2")], "partially_refunded"),
+        (
+            [
+                an_event(Kind.PAYMENT_SUCCEEDED, released=30),
+                a_release(30),
+                an_event(Kind.REFUND_SUCCEEDED, refund_ref="r1", amount=30),
+            ],
+            "partially_refunded",
+        ),
+        # What was given on top goes back with the rest.
+        ([an_event(Kind.PAYMENT_SUCCEEDED, on_top=15), an_event(Kind.REFUND_SUCCEEDED, total=115)], "refunded"),
         ([an_event(Kind.PAYMENT_SUCCEEDED, amount=0, discount=100)], "paid"),
         ([an_event(Kind.PAYMENT_SUCCEEDED, amount=0, discount=100, account="stranger")], "unpaid"),
         ([an_event(Kind.PAYMENT_SUCCEEDED, amount=0, discount=20)], "unpaid"),
@@ -231,6 +253,11 @@ def test_a_history_makes_its_status(history, status):
             ["refunded_more_than_captured"],
         ),
         ([an_event(Kind.REFUND_SUCCEEDED, total=50)], []),
+        ([an_event(Kind.PAYMENT_SUCCEEDED, on_top=15), an_event(Kind.REFUND_SUCCEEDED, total=115)], []),
+        (
+            [an_event(Kind.PAYMENT_SUCCEEDED, on_top=15), an_event(Kind.REFUND_SUCCEEDED, total=116)],
+            ["refunded_more_than_captured"],
+        ),
         ([an_event(Kind.PAYMENT_SUCCEEDED, has_refunds=True)], ["refund_unknown"]),
         ([an_event(Kind.PAYMENT_SUCCEEDED, has_refunds=True, account="stranger")], ["unexpected_account"]),
         (

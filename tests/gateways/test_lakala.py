@@ -343,13 +343,14 @@ def test_every_state_of_a_cashiers_payment(word, state):
     assert bool(more) is (word == "C")
 
 
-def test_a_payment_that_is_reversed_after_it_succeeded_is_not_passed_over():
-    failed, opened = events_of(trade(trade_status="C"))
-    assert (failed.kind, opened.kind, opened.amount) == (Kind.PAYMENT_FAILED, Kind.DISPUTE_OPENED, 12900)
-    assert (opened.dispute_ref, opened.payment_ref) == (f"{PAYMENT_NO}:reversed", PAYMENT_NO)
-    assert opened.event_id != failed.event_id
-    assert standing(failed, opened) == (Status.FAILED, 0, 0)
-    assert standing(event_of(NOTICE), failed, opened) == (Status.PAID, 12900, 0)
+def test_a_payment_that_is_reversed_after_it_succeeded_was_not_paid():
+    failed, reversed_ = events_of(trade(trade_status="C"))
+    assert (failed.kind, reversed_.kind, reversed_.amount) == (Kind.PAYMENT_FAILED, Kind.PAYMENT_REVERSED, 12900)
+    assert reversed_.payment_ref == PAYMENT_NO
+    assert reversed_.event_id != failed.event_id
+    assert standing(failed, reversed_) == (Status.FAILED, 0, 0)
+    for order in ((event_of(NOTICE), failed, reversed_), (reversed_, failed, event_of(NOTICE))):
+        assert standing(*order)[1:] == (0, 0)
 
 
 @pytest.mark.parametrize(("word", "state"), RETURN_TRADES.items())
@@ -422,31 +423,63 @@ def test_the_oldest_family_tells_a_payment_and_of_a_refund_no_amount():
 
 
 @pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (OLD | {"currency": "999"}, ("currency", "999")),
+        (OLD | {"currency": "XXB"}, ("currency", "XXB")),
+        (OLD | {"tradeType": "NEW"}, ("trade_type", "NEW")),
+        (OLD | {"payStatus": "N"}, ("trade_status", "N")),
+        (AGGREGATED | {"trade_status": "NEW"}, ("trade_status", "NEW")),
+        (AGGREGATED | {"currency": "XXB"}, ("currency", "XXB")),
+        (AGGREGATED_REFUND | {"trade_status": "REFUND"}, ("trade_status", "REFUND")),
+        (ORDER | {"order_status": "8"}, ("order_status", "8")),
+        (NOTICE | {"currency": "XXB"}, ("currency", "XXB")),
+        (trade(trade_type="NEW"), ("trade_type", "NEW")),
+        (trade(trade_status="N"), ("trade_status", "N")),
+    ],
+    ids=str,
+)
+def test_a_word_that_is_not_known_makes_no_event_and_is_told(words, fields, told):
+    assert events_of(fields, MUTE) == ()
+    assert words() == [told]
+
+
+def test_what_is_known_of_an_order_counts_beside_a_word_that_is_not(words):
+    assert event_of(NOTICE | {"order_status": "8"}).kind is Kind.PAYMENT_SUCCEEDED
+    assert words() == [("order_status", "8")]
+
+
+def test_that_money_went_back_is_told_where_it_is_not_told_which():
+    assert not event_of(NOTICE).has_refunds
+    assert event_of(NOTICE | {"order_status": "6"}, MUTE).has_refunds  # where it can be asked about, it is
+    assert not event_of(refund(), MUTE).has_refunds
+    for word, has_refunds in (("SUCCESS", False), ("PART_REFUND", True)):
+        assert event_of(AGGREGATED | {"trade_status": word}).has_refunds is has_refunds
+
+
+def test_what_is_about_no_payment_is_acknowledged_and_changes_nothing():
+    split = {"separate_no": "20261005770188000010", "out_separate_no": "S-1", "status": "SUCCESS", "total_amt": "100"}
+    assert events_of(split) == ()
+    assert questions_of(split) == ()
+
+
+@pytest.mark.parametrize(
     "fields",
     [
-        OLD | {"currency": "999"},
         OLD | {"currency": 156},
-        OLD | {"currency": "XXX"},
         OLD | {"amount": 0.5},
         OLD | {"amount": True},
-        OLD | {"tradeType": "NEW"},
-        OLD | {"payStatus": "N"},
         OLD | {"tradeTime": "2021-09-06"},
         OLD | {"orderCreateTime": "x"},
         *(without(OLD, it) for it in ("merchantOrderNo", "payStatus", "lklOrderNo", "amount", "tradeType")),
-        AGGREGATED | {"trade_status": "NEW"},
         AGGREGATED | {"trade_state": "FAIL"},
         AGGREGATED | {"total_amount": "129.00"},
         AGGREGATED | {"total_amount": -1},
         AGGREGATED | {"out_trade_no": "x" * 300},
         *(without(AGGREGATED, it) for it in ("trade_status", "out_trade_no", "trade_no", "total_amount")),
-        AGGREGATED_REFUND | {"trade_status": "REFUND"},
         AGGREGATED_REFUND | {"refund_amount": "4.00"},
         without(AGGREGATED_REFUND, "trade_no"),
-        NOTICE | {"order_status": "8"},
         NOTICE | {"order_trade_info": "x"},
-        trade(trade_type="NEW"),
-        trade(trade_status="N"),
         trade(trade_amount=None),
         trade(trade_time="2021092264452"),
         ORDER | {"order_status": "2"},

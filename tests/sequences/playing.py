@@ -3,7 +3,7 @@
 A file names `accounts` (tables of the configuration), `orders` (as PUT registers them), `api` (by account, what a path
 answers: [status, body]), `steps`, and what `expect` wants of each order in the end.  `{API}` in a setting is where the
 API listens.  Steps: `deliver` (account, body, `sign`: stripe, or static for headers that are good as they stand), `ask`
-(an order's reference), `wait` (how long, "2h"), `api` (what it answers from now on).
+(an order's reference), `wait` (how long, "2h"), `api` (what it answers from now on), `register` (an order, late).
 
 `any_order` plays the deliveries in every order: then the steps in a row that deliver are shuffled among each other.
 """
@@ -46,7 +46,7 @@ from workers.outage import Outage
 from workers.sweep import Sweep
 
 NOW: Final = 1795176000  # 2026-11-20 12:00:00 UTC, shortly after what the files tell
-ORDERS_MAX: Final = 24  # in which four deliveries can come; of more deliveries these many orders are played
+ORDERS_MAX: Final = 6  # of the orders in which deliveries can come
 LOOKS_MAX: Final = 200  # of the sweep while time passes
 
 Told = Mapping[str, Any]
@@ -59,8 +59,9 @@ def sequences(folder: Path) -> Iterator[tuple[str, Told]]:
         if not told.get("any_order"):
             yield path.stem, told
             continue
-        for number, steps in enumerate(itertools.islice(_orders(told["steps"]), ORDERS_MAX)):
-            yield f"{path.stem}-{number}", {**told, "steps": steps}
+        orders = list(_orders(told["steps"]))
+        for number in range(0, len(orders), -(-len(orders) // ORDERS_MAX)):
+            yield f"{path.stem}-{number}", {**told, "steps": orders[number]}
 
 
 def _orders(steps: Sequence[Any]) -> Iterator[list[Any]]:
@@ -131,6 +132,8 @@ class Stage:
                     lambda conn: ask_gateway(conn, order_ref, by="test", note="", now=self.clock.at),
                 )
                 await self._look()
+            case {"register": order}:
+                await register_order(self, order)
             case {"wait": span}:
                 await self._pass(self.clock.at + parse_span(span))
             case {"api": answers}:
@@ -237,7 +240,7 @@ async def staged(told: Told, pool: asyncpg.Pool, folder: Path) -> AsyncIterator[
             ),
         )
         for order in told["orders"]:
-            await _register(stage, order)
+            await register_order(stage, order)
         yield stage
 
 
@@ -249,7 +252,7 @@ def _policy(folder: Path, told: Told, accounts: Mapping[str, object]) -> Policy:
     return load_policy(path, set(accounts))
 
 
-async def _register(stage: Stage, order: Mapping[str, Any]) -> None:
+async def register_order(stage: Stage, order: Mapping[str, Any]) -> None:
     rest = {name: value for name, value in order.items() if name != "order_ref"}
     if str(rest.get("expires_at", "")).startswith("+"):
         rest["expires_at"] = (stage.clock.at + parse_span(rest["expires_at"][1:])).isoformat()

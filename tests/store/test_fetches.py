@@ -16,11 +16,13 @@ from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.fetching import GIVE_UP_AFTER, MISS_PAUSES, UNPROVEN_REST, Fetch, Finished, GivenUp, next_step
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.base import Answer, Call, Question
+from tillkeeper.store import unproven
 from tillkeeper.store.apply import apply_deliveries, replay
 from tillkeeper.store.audit import audit
-from tillkeeper.store.fetches import UNPROVEN_OPEN_MAX, settle_fetch, take_fetches
+from tillkeeper.store.fetches import settle_fetch, take_fetches
 from tillkeeper.store.orders import history, register, show
 from tillkeeper.store.transactions import repeat_when_raced
+from tillkeeper.store.unproven import UNKNOWN_OPEN_MAX
 from workers.fetch import FetchLoop
 from workers.isolate import apply_or_park, park_delivery
 from workers.outage import Outage
@@ -364,45 +366,96 @@ async def test_wishes_from_many_workers_at_once_are_all_counted(pool, gateways, 
 # Unsigned endpoints: anybody can post anything.
 
 
-async def test_a_flood_of_made_up_references_is_dropped_past_a_limit_and_counted(pool, loop, gateways, clock):
-    many = [
-        Fetch(about="payment", payment_ref=f"tr_x{number}", proven=False) for number in range(UNPROVEN_OPEN_MAX + 50)
-    ]
-    tally = await wished(pool, *many)
-    assert tally.dropped == {ACCOUNT: 50}
-    assert len(await rows(pool)) == UNPROVEN_OPEN_MAX
-    told = await books(pool)
-    assert (told.fetches["dropped"], told.fetches["open"], told.balances) == (50, UNPROVEN_OPEN_MAX, True)
-    await until(loop, clock, timedelta(hours=1))
-    assert len(gateways.asked) == UNPROVEN_OPEN_MAX * (len(MISS_PAUSES) + 1)
-    assert await wished(pool, UNSIGNED, now=clock.at)
-    assert (await books(pool, clock.at)).fetches["dropped"] == 50  # there is room again
+def made_up(count, first=0):
+    return [Fetch(about="payment", payment_ref=f"tr_x{number}", proven=False) for number in range(first, first + count)]
 
 
-async def test_what_is_signed_or_known_passes_the_limit(pool):
+def known(*refs, order_ref="A1"):
+    return lambda _, question: (
+        paid(question.payment_ref, order_ref) if question.payment_ref in refs else Answer(found=False)
+    )
+
+
+@pytest.mark.parametrize("count", [300, 30_000])
+async def test_a_genuine_reference_behind_a_flood_of_made_up_ones_is_asked_about_first(pool, loop, gateways, count):
+    await registered(pool)
+    gateways.says = known("tr_1")
+    await wished(pool, *made_up(count))
+    await wished(pool, UNSIGNED, now=NOON + SECOND)
+    gateways.clock.at = NOON + SECOND
+    await loop.run_once()
+    assert (await show(pool, "A1"))["status"] == "paid"
+    assert (await books(pool)).balances
+
+
+async def test_of_those_that_the_gateway_does_not_know_old_ones_fall_out_for_new_ones(pool, loop, gateways, clock):
+    await wished(pool, *made_up(UNKNOWN_OPEN_MAX))
+    while await loop.run_once():
+        pass
+    clock.at += SECOND
+    tally = await wished(pool, *made_up(50, first=1000), now=clock.at)
+    assert tally.dropped == {}
+    while await loop.run_once():
+        pass
+    await wished(pool, *made_up(1, first=2000), now=clock.at)
+    told = await books(pool, clock.at)
+    assert (told.fetches["open"], told.fetches["not_found"], told.balances) == (UNKNOWN_OPEN_MAX + 1, 50, True)
+    still_open = {row["payment_ref"] for row in await rows(pool) if row["due_at"]}
+    assert {f"tr_x{number}" for number in range(1000, 1050)} < still_open
+    await until(loop, clock, timedelta(hours=2))
+    told = await books(pool, clock.at)
+    assert (told.fetches["open"], told.fetches["not_found"], told.balances) == (0, UNKNOWN_OPEN_MAX + 51, True)
+
+
+async def test_what_was_never_answered_falls_out_last_and_is_told(pool, loop, gateways, clock, monkeypatch):
+    monkeypatch.setattr(unproven, "UNANSWERED_OPEN_MAX", 100)
+    gateways.says = lambda *_: NoAnswer("away", "the gateway is away")
+    await wished(pool, *made_up(100))
+    await loop.run_once()
+    clock.at += SECOND
+    tally = await wished(pool, *made_up(30, first=1000), now=clock.at)
+    assert tally.dropped == {ACCOUNT: 30}
+    told = await books(pool, clock.at)
+    assert (told.fetches["open"], told.fetches["given_up"], told.balances) == (100, 30, True)
+    assert {f"tr_x{number}" for number in range(1000, 1030)} < {
+        it["payment_ref"] for it in await rows(pool) if it["due_at"]
+    }
+
+
+async def test_what_is_signed_or_known_never_falls_out(pool, loop, gateways, clock, monkeypatch):
+    monkeypatch.setattr(unproven, "UNKNOWN_OPEN_MAX", 10)
+    monkeypatch.setattr(unproven, "UNANSWERED_OPEN_MAX", 10)
     await registered(pool)
     await wished(pool, events=[an_event(Kind.PAYMENT_PENDING, payment_ref="tr_known")])
-    await wished(
-        pool,
-        *[Fetch(about="payment", payment_ref=f"tr_x{number}", proven=False) for number in range(UNPROVEN_OPEN_MAX)],
-    )
-    tally = await wished(
-        pool,
-        PAYMENT,
-        Fetch(about="payment", payment_ref="tr_known", proven=False),
-        Fetch(about="payment", payment_ref="tr_x7", proven=False),
-        Fetch(about="payment", payment_ref="tr_new", proven=False),
-    )
-    assert tally.dropped == {ACCOUNT: 1}
-    refs = {row["payment_ref"] for row in await rows(pool)}
-    assert {"tr_1", "tr_known", "tr_x7"} <= refs
-    assert "tr_new" not in refs
+    known_payment = Fetch(about="payment", payment_ref="tr_known", proven=False)
+    gateways.says = known("tr_found", order_ref="B1")
+    found_before = Fetch(about="payment", payment_ref="tr_found", proven=False)
+    await wished(pool, found_before)
+    await loop.run_once()
+    await wished(pool, PAYMENT, known_payment, found_before)
+    await wished(pool, *made_up(50), now=NOON + SECOND)
+    refs = {row["payment_ref"] for row in await rows(pool) if row["due_at"]}
+    assert {"tr_1", "tr_known", "tr_found"} <= refs
+    assert len(refs) == 3 + 10
 
 
-async def test_the_limit_is_each_accounts_own(pool):
-    many = [Fetch(about="payment", payment_ref=f"tr_{number}", proven=False) for number in range(UNPROVEN_OPEN_MAX)]
-    await wished(pool, *many)
-    assert (await wished(pool, *many, account="mollie-main")).dropped == {}
+async def test_what_is_signed_or_was_found_before_is_asked_about_before_all_else(pool, loop, gateways, clock):
+    gateways.says = known("tr_found")
+    found_before = Fetch(about="payment", payment_ref="tr_found", proven=False)
+    await wished(pool, found_before)
+    await loop.run_once()
+    clock.at += UNPROVEN_REST
+    await wished(pool, PAYMENT, found_before, now=clock.at - SECOND)
+    await wished(pool, *made_up(100), now=clock.at)
+    del gateways.asked[:]
+    await loop.run_once()
+    assert {"tr_1", "tr_found"} < {question.payment_ref for *_, question in gateways.asked}
+
+
+async def test_a_flood_at_one_account_takes_no_room_from_another(pool, loop, gateways, monkeypatch):
+    monkeypatch.setattr(unproven, "UNANSWERED_OPEN_MAX", 10)
+    await wished(pool, *made_up(50))
+    assert (await wished(pool, *made_up(10), account="mollie-main")).dropped == {}
 
 
 async def test_an_unsigned_reference_is_asked_about_once_in_a_while_and_a_signed_one_at_once(

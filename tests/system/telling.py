@@ -11,7 +11,8 @@ from aiohttp import web
 
 from ingest.app import Opened as Receiver
 from ingest.app import build_app, go_past_the_router
-from ingest.connections import BoundedSite, Crowd
+from ingest.connections import BoundedSite
+from ingest.crowd import Crowd
 from ingest.hints import Hints
 from ingest.refusals import Refusals
 from ingest.server import listen

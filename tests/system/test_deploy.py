@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -221,7 +222,9 @@ def test_every_key_is_explained_with_its_true_default(line):
 
 def plain(field: FieldInfo) -> Any:
     default = field.get_default(call_default_factory=True)
-    return list(default) if isinstance(default, tuple) else default
+    if not isinstance(default, tuple):
+        return default
+    return [str(it) if isinstance(it, IPv4Network | IPv6Network) else it for it in default]
 
 
 # --- the image --------------------------------------------------------------------------------------------------------

@@ -64,6 +64,8 @@ class PaymentEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     `as_of` is the moment for which the gateway says so, where that is not when it happened: an answer tells the state
     as of the answer.  `discount`, in minor units, is what the gateway granted off the amount due (Stripe Checkout's
     promotion codes).  `has_refunds` says that something was given back, and not what (WeChat Pay's state REFUND).
+    `on_top` is what the payer gave besides what the order is due, and is not in `amount` (tips, fees).  `released` is
+    how much of an authorization was let go; where a gateway tells that as a refund, that refund `may_be_release`.
     A reversal names the capture that it undoes; without `capture_ref` it undoes all captures up to its time.
 
     A payment event names its payment; a refund event its refund, or its payment's running total; a dispute event its
@@ -89,6 +91,9 @@ class PaymentEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     as_of: datetime | None = None
     discount: int | None = None
     has_refunds: bool = False
+    on_top: int | None = None
+    released: int | None = None
+    may_be_release: bool = False
 
     @property
     def known_at(self) -> datetime:
@@ -110,13 +115,14 @@ def problem_with(event: PaymentEvent) -> str | None:
 def _problem_with_amounts(event: PaymentEvent) -> str | None:
     if event.amount is None and event.kind is Kind.PAYMENT_SUCCEEDED:
         return f"{event.kind} needs amount"
-    if event.currency is None and (event.amount is not None or event.total is not None):
+    if event.currency is None and not (event.amount is event.total is event.on_top is event.released is None):
         return f"{event.kind} needs currency"
     if event.total is not None and not event.kind.is_refund:
         return f"{event.kind} cannot carry a running total"
     if event.discount is not None and event.kind is not Kind.PAYMENT_SUCCEEDED:
         return f"{event.kind} cannot carry a discount"
-    if min(event.amount or 0, event.total or 0, event.discount or 0) < 0:
+    told = (event.amount, event.total, event.discount, event.on_top, event.released)
+    if min(it or 0 for it in told) < 0:
         return "an amount is negative"
     return None
 

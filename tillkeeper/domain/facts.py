@@ -105,6 +105,8 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     reversals: dict[str, datetime] = msgspec.field(default_factory=dict)  # by capture reference; "" for all of them
     given_back: Sum | None = None  # the gateway's running total of refunds
     discount: Sum | None = None  # granted by the gateway off what is due
+    on_top: Sum | None = None  # given by the payer besides what is due, and not among the captures
+    released: Sum | None = None  # authorized, and let go instead of captured
     refunds_told_at: datetime | None = None  # something was given back, and the gateway does not say what
     method: Word | None = None  # how the payer pays
 
@@ -140,6 +142,7 @@ class ReturnFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     payment_ref: str | None = None
     standing: Standing
     amount: Sum | None = None
+    may_be_release: bool = False  # a refund that may tell only of an authorization that was let go
     # Of a refund, by the gateway's own words: the earliest of each, so that hearing them again changes nothing.
     began_at: datetime | None = None
     succeeded_at: datetime | None = None
@@ -194,6 +197,8 @@ def _with_dispute(facts: OrderFacts, key: ObjectKey, event: PaymentEvent) -> Ord
 
 
 def _merge_payment(known: PaymentFacts, event: PaymentEvent) -> PaymentFacts:
+    if event.released is not None:
+        known = msgspec.structs.replace(known, released=_latest(known.released, _sum(event, event.released)))
     if event.total is not None:
         return msgspec.structs.replace(known, given_back=_latest(known.given_back, _sum(event, event.total)))
     if event.kind is Kind.PAYMENT_REVERSED:
@@ -207,6 +212,7 @@ def _merge_payment(known: PaymentFacts, event: PaymentEvent) -> PaymentFacts:
         if event.method is None
         else _latest(known.method, Word(at=event.known_at, text=event.method)),
         discount=known.discount if event.discount is None else _latest(known.discount, _sum(event, event.discount)),
+        on_top=known.on_top if event.on_top is None else _latest(known.on_top, _sum(event, event.on_top)),
         refunds_told_at=_later(known.refunds_told_at, event.known_at) if event.has_refunds else known.refunds_told_at,
     )
     told = _with_authorization(told, event)
@@ -255,12 +261,16 @@ def _merge_return(
     standing = _standing(event, steps)
     amount = None if event.amount is None else _sum(event, event.amount)
     if known is None:
-        return _with_moments(ReturnFacts(payment_ref=event.payment_ref, standing=standing, amount=amount), event)
+        first = ReturnFacts(
+            payment_ref=event.payment_ref, standing=standing, amount=amount, may_be_release=event.may_be_release
+        )
+        return _with_moments(first, event)
     merged = msgspec.structs.replace(
         known,
         payment_ref=max(known.payment_ref or "", event.payment_ref or "") or None,
         standing=_latest(known.standing, standing),
         amount=known.amount if amount is None else _latest(known.amount, amount),
+        may_be_release=known.may_be_release and event.may_be_release,
     )
     return _with_moments(merged, event)
 

@@ -166,7 +166,7 @@ def refunded_in_all(order: Order, facts: OrderFacts) -> int:
         key for key, payment in facts.payments.items() if payment.given_back is not None
     }
     if facts.refunds:  # seldom, and this is asked for at every event
-        payers |= {(account, payer_of(facts, account, refund)) for (account, _), refund in facts.refunds.items()}
+        payers |= {(account, payer_of(facts, account, it)) for (account, _), it in refunds_of_money(facts).items()}
     return sum(refunded_of(order, facts, payer) for payer in payers)
 
 
@@ -206,21 +206,31 @@ def refunded_of(order: Order, facts: OrderFacts, payer: tuple[str, str | None]) 
     """What one payment (account, payment reference or None) gave back.
 
     The greater of the sum of its succeeded refunds, and the gateway's running total less the known refunds that are
-    pending or that failed once the total was reported: a total counts refunds from the moment they are made.
+    pending or that failed once the total was reported: a total counts refunds from the moment they are made.  What was
+    given on top and goes back as well is not the order's.
     """
+    account, payment_ref = payer
+    payment = facts.payments.get((account, payment_ref)) if payment_ref else None
+    given = _given_back(order, facts, payer, payment)
+    if payment is None or payment.on_top is None or payment.on_top.currency != order.currency:
+        return given
+    captured = captured_of(order, account, payment)
+    return captured if captured < given <= captured + payment.on_top.minor else given
+
+
+def _given_back(order: Order, facts: OrderFacts, payer: tuple[str, str | None], payment: PaymentFacts | None) -> int:
     account, payment_ref = payer
     if account not in order.accounts:
         return 0
     refunds = [
         refund
-        for (at_account, _), refund in facts.refunds.items()
+        for (at_account, _), refund in refunds_of_money(facts).items()
         if at_account == account
         and payer_of(facts, account, refund) == payment_ref
         and refund.amount
         and refund.amount.currency == order.currency
     ]
     succeeded = sum(_minor(refund) for refund in refunds if refund.standing.step is Step.SUCCEEDED)
-    payment = facts.payments.get((account, payment_ref)) if payment_ref else None
     if payment is None or payment.given_back is None or payment.given_back.currency != order.currency:
         return succeeded
     total = payment.given_back
@@ -240,7 +250,7 @@ def unseen_payers(order: Order, facts: OrderFacts) -> frozenset[Payer]:
 
 def _returns(order: Order, facts: OrderFacts) -> Iterator[tuple[ObjectKey, ReturnFacts]]:
     """Refunds and disputes that only a payment that succeeded can have."""
-    for key, refund in facts.refunds.items():
+    for key, refund in refunds_of_money(facts).items():
         if refund_counts(order, key[0], refund) and refund.standing.failure_code != WITHDRAWN:
             yield key, refund
     yield from facts.disputes.items()
@@ -253,6 +263,22 @@ def _is_seen(order: Order, facts: OrderFacts, payer: Payer) -> bool:
         return any(captured_of(order, account, it) for key, it in facts.payments.items() if key[0] == account)
     payment = facts.payments.get((account, payment_ref))
     return payment is not None and bool(payment.captures)
+
+
+def refunds_of_money(facts: OrderFacts) -> Mapping[ObjectKey, ReturnFacts]:
+    """The refunds less those by which a gateway tells that an authorization was let go: one of a payment at most."""
+    if not any(it.may_be_release for it in facts.refunds.values()):
+        return facts.refunds  # as nearly always
+    releases: dict[Payer, ObjectKey] = {}
+    for key, refund in sorted(facts.refunds.items(), key=lambda it: it[0]):
+        if refund.may_be_release and _is_as_released(facts.payments.get((key[0], refund.payment_ref or "")), refund):
+            releases.setdefault((key[0], refund.payment_ref), key)
+    return {key: refund for key, refund in facts.refunds.items() if key not in releases.values()}
+
+
+def _is_as_released(payment: PaymentFacts | None, refund: ReturnFacts) -> bool:
+    released, amount = payment and payment.released, refund.amount
+    return bool(released and amount and (released.minor, released.currency) == (amount.minor, amount.currency))
 
 
 def payer_of(facts: OrderFacts, account: str, refund: ReturnFacts) -> str | None:

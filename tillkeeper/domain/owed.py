@@ -12,7 +12,7 @@ from datetime import datetime
 import msgspec
 
 from tillkeeper.domain.facts import WITHDRAWN, ObjectKey, OrderFacts, ReturnFacts, Step
-from tillkeeper.domain.order import Order, Payer, payer_of, refund_counts
+from tillkeeper.domain.order import Order, Payer, payer_of, refund_counts, refunds_of_money
 
 
 class _Failed(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +34,7 @@ class _Given(msgspec.Struct, kw_only=True):
 def owed_refunds(order: Order, facts: OrderFacts) -> Iterator[tuple[ObjectKey, ReturnFacts]]:
     """The refunds that failed and are not made good.  Those that are mismatched have a case as such."""
     failed, given = defaultdict[Payer, list[_Failed]](list), defaultdict[Payer, list[_Given]](list)
-    for key, refund in facts.refunds.items():
+    for key, refund in refunds_of_money(facts).items():
         if not refund_counts(order, key[0], refund):
             continue
         payer = (key[0], payer_of(facts, key[0], refund))

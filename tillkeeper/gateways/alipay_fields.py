@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from tillkeeper.domain.money import EXPONENTS, BadMoney, minor_from_major
+from tillkeeper.domain.money import BadMoney, minor_from_major
 from tillkeeper.gateways.base import BadPayload
 from tillkeeper.gateways.fields import text_or_none
 from tillkeeper.gateways.times import moment_from_dashed
-from tillkeeper.gateways.unknown import unknown_word
+from tillkeeper.gateways.units import known_currency
 
 YUAN: Final = "CNY"
 SIGN_TYPE: Final = "RSA2"  # SHA-256; the old RSA is SHA-1 and is not taken, whatever a notice asks for
@@ -27,11 +27,7 @@ def currency_in(fields: Mapping[str, object], otherwise: str) -> str | None:
 
     None for one that ISO 4217 does not list.
     """
-    written = text_or_none(fields, "trans_currency") or otherwise
-    if written not in EXPONENTS:
-        unknown_word("trans_currency", written)
-        return None
-    return written
+    return known_currency("trans_currency", text_or_none(fields, "trans_currency") or otherwise)
 
 
 def money(fields: Mapping[str, object], name: str, currency: str) -> int | None:

@@ -43,6 +43,8 @@ def queried(event: PaymentEvent) -> PaymentEvent:
         ref = f"{event.payment_ref}:{ref}"  # a merchant may number the refunds of each payment from one
     amount = event.amount if event.total is None else event.total
     name = f"query:{ref}:{event.kind}:{event.occurred_at:%Y%m%dT%H%M%SZ}:{'' if amount is None else amount}"
+    if event.discount is not None:  # which another question told than the one that told the amount
+        name += f":less {event.discount}"
     if event.capture_ref is not None:  # two parts of one amount may be captured within a second
         name += f":{event.capture_ref}"
     if event.has_refunds:  # it may have been told before without

@@ -190,7 +190,7 @@ class Lakala(Gateway):
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """Mostly one event; two where a payment is told together with what became of it."""
         notice = cast("Notice", verified.content)
-        if not self._is_ours(notice.fields) or self._is_asked_about(notice.fields):
+        if not self._is_taken(notice.fields) or self._is_asked_about(notice.fields):
             return ()
         events = objects.events_of(self.account, notice.fields, notice.heard_at)
         for event in events:
@@ -201,7 +201,7 @@ class Lakala(Gateway):
     def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
         """The order of a notice that tells of money given back, and not which."""
         fields = cast("Notice", verified.content).fields
-        if not self._is_ours(fields) or not self._is_asked_about(fields):
+        if not self._is_taken(fields) or not self._is_asked_about(fields):
             return ()
         order_ref = reference_or_none(text(fields, "out_order_no"))
         if order_ref is None:
@@ -275,6 +275,10 @@ class Lakala(Gateway):
             raise BadSignature("a header of the answer names another app, or cannot be read", Step.HEADER)
         signed = "".join(f"{it}\n" for it in lines).encode() + heard.body + b"\n"
         self._signed_by(request.header(SIGNATURE_HEADER).strip().strip('"'), signed, now)
+
+    def _is_taken(self, fields: Mapping[str, object]) -> bool:
+        """Ours, and about a payment: splits of money (分账) and contracts are not."""
+        return (objects.is_of_payments(fields) or not fields) and self._is_ours(fields)
 
     def _is_ours(self, fields: Mapping[str, object]) -> bool:
         return objects.merchant_of(fields) == self._merchant.merchant_no

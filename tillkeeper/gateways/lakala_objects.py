@@ -17,6 +17,7 @@ from tillkeeper.gateways import units
 from tillkeeper.gateways.base import BadPayload
 from tillkeeper.gateways.fields import moment_from_rfc3339, text, text_or_none
 from tillkeeper.gateways.times import moment_from_compact
+from tillkeeper.gateways.unknown import unknown_word
 
 Fields = Mapping[str, object]
 
@@ -43,6 +44,7 @@ _EXPIRED: Final = State(kind=Kind.PAYMENT_CANCELLED, failure=FailureClass.EXPIRE
 _CANCELLED: Final = State(kind=Kind.PAYMENT_CANCELLED, failure=FailureClass.USER_CANCELLED)
 _REFUND_FAILED: Final = State(kind=Kind.REFUND_FAILED, failure=FailureClass.UNKNOWN)
 
+PART_REFUND: Final = "PART_REFUND"
 # trade_status of notices, trade_state of answers.  None says nothing of money yet.
 AGGREGATED: Final[Mapping[str, State | None]] = {
     "INIT": None,
@@ -52,7 +54,7 @@ AGGREGATED: Final[Mapping[str, State | None]] = {
     "SUCCESS": _SUCCEEDED,
     "FAIL": _FAILED,
     "CLOSE": _EXPIRED,
-    "PART_REFUND": _SUCCEEDED,  # how much went back is not told here
+    PART_REFUND: _SUCCEEDED,  # how much went back is not told here
     "REFUND": _SUCCEEDED,  # and all of it went back
     "REVOKED": _SUCCEEDED,  # as well
 }
@@ -96,6 +98,7 @@ ORDERS: Final[Mapping[str, State | None]] = {
     "5": _CANCELLED,
     "7": _EXPIRED,  # closed
 }
+PAID_ORDER: Final = "2"
 REFUNDED_ORDER: Final = "6"  # in part or all
 
 # Codes of declines are not published: the words that they come with are.  The first that occurs decides.
@@ -128,21 +131,24 @@ class Notice(msgspec.Struct, frozen=True):
     heard_at: datetime
 
 
+def is_of_payments(fields: Fields) -> bool:
+    """Whether a notice is of one of the three families."""
+    return not (OLD_MARKS | CASHIER_MARKS | AGGREGATED_MARKS).isdisjoint(fields)
+
+
 def merchant_of(fields: Fields) -> str:
     """Whose money it is.  Lakala signs every merchant's notices with one key."""
     return text(fields, "merchantNo") if not OLD_MARKS.isdisjoint(fields) else text(fields, "merchant_no")
 
 
 def events_of(account: str, fields: Fields, heard_at: datetime) -> tuple[PaymentEvent, ...]:
-    """What a notice says, of whichever family; nothing where it is of none that is about payments."""
+    """What a notice says, of whichever family."""
     if not OLD_MARKS.isdisjoint(fields):
         return old_events(account, fields, heard_at)
     if not CASHIER_MARKS.isdisjoint(fields):
         trade = fields.get("order_trade_info")
         return order_events(account, fields, [] if trade in (None, {}) else [trade], heard_at)
-    if not AGGREGATED_MARKS.isdisjoint(fields):
-        return aggregated_events(account, fields, heard_at)
-    return ()
+    return aggregated_events(account, fields, heard_at)
 
 
 def is_refunded_untold(fields: Fields) -> bool:
@@ -174,12 +180,10 @@ def _aggregated_word(fields: Fields) -> str:
 
 
 def _aggregated_payment(account: str, fields: Fields, word: str, heard_at: datetime) -> tuple[PaymentEvent, ...]:
-    if word not in AGGREGATED:
-        raise BadPayload("trade_status is none that is known")
-    state = AGGREGATED[word]
-    if state is None:
+    state, currency = _state(AGGREGATED, word), _currency(fields)
+    if state is None or currency is None:
         return ()
-    trade_no, currency = text(fields, "trade_no"), _currency(fields)
+    trade_no = text(fields, "trade_no")
     amount = _fen(fields, "total_amount", currency)
     payment = PaymentEvent(
         event_id=f"{trade_no}:{word}",
@@ -194,6 +198,7 @@ def _aggregated_payment(account: str, fields: Fields, word: str, heard_at: datet
         failure=_failure(state, fields),
         failure_code=word if state.failure else None,
         method=text_or_none(fields, "account_type"),
+        has_refunds=word == PART_REFUND,
     )
     if word not in ALL_BACK:
         return (payment,)
@@ -216,12 +221,10 @@ def _aggregated_return(account: str, fields: Fields, word: str, heard_at: dateti
 
     All has the time at which it was told, for a refund on its way has no other.
     """
-    if word not in AGGREGATED_RETURNS:
-        raise BadPayload("trade_status is none that is known of a refund")
-    state = AGGREGATED_RETURNS[word]
-    if state is None:
+    state, currency = _state(AGGREGATED_RETURNS, word), _currency(fields)
+    if state is None or currency is None:
         return ()
-    trade_no, currency = text(fields, "trade_no"), _currency(fields)
+    trade_no = text(fields, "trade_no")
     is_told = fields.get("refund_amount") not in (None, "")
     event = PaymentEvent(
         event_id=f"{trade_no}:{word}",
@@ -258,16 +261,18 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
 def order_events(account: str, order: Fields, trades: list[object], heard_at: datetime) -> tuple[PaymentEvent, ...]:
     """What all trades of a cashier's order say; of one without any, how it ended."""
     order_ref, status = text(order, "out_order_no"), text(order, "order_status")
-    if status not in {*ORDERS, "2", REFUNDED_ORDER}:
-        raise BadPayload("order_status is none that is known")
+    if status in {PAID_ORDER, REFUNDED_ORDER} and not trades:
+        raise BadPayload("an order that was paid tells of no trade")
+    if status not in {*ORDERS, PAID_ORDER, REFUNDED_ORDER}:
+        unknown_word("order_status", status)
     if trades:
-        read = [_cashier_trade(order, it) for it in trades]
+        read = [trade for it in trades if (trade := _cashier_trade(order, it)) is not None]
         payments = {it.trade_no for it in read if it.type == PAY and it.status == "S"}
         only = payments.pop() if len(payments) == 1 else None
-        return tuple(event for it in read for event in _trade_events(account, it, only, heard_at))
-    if status not in ORDERS:
-        raise BadPayload("an order that was paid tells of no trade")
-    state = ORDERS[status]
+        is_untold = status == REFUNDED_ORDER and all(it.type == PAY for it in read)
+        told = (event for it in read for event in _trade_events(account, it, only, heard_at))
+        return tuple(_with_refunds(it) if is_untold else it for it in told)
+    state = ORDERS.get(status)
     if state is None:
         return ()
     event = PaymentEvent(
@@ -283,11 +288,19 @@ def order_events(account: str, order: Fields, trades: list[object], heard_at: da
     return (event,)
 
 
-def _cashier_trade(order: Fields, told: object) -> Trade:
+def _with_refunds(event: PaymentEvent) -> PaymentEvent:
+    """A payment of an order that says that something went back, and not what."""
+    return msgspec.structs.replace(event, has_refunds=event.kind is Kind.PAYMENT_SUCCEEDED)
+
+
+def _cashier_trade(order: Fields, told: object) -> Trade | None:
+    """None where its currency is not known."""
     if not isinstance(told, dict):
         raise BadPayload("a trade of the order is no object")
     fields = cast("Fields", told)
     currency = _currency(order)
+    if currency is None:
+        return None
     return Trade(
         order_ref=text(order, "out_order_no"),
         trade_no=text(fields, "trade_no"),
@@ -306,6 +319,8 @@ def _cashier_trade(order: Fields, told: object) -> Trade:
 def old_events(account: str, fields: Fields, heard_at: datetime) -> tuple[PaymentEvent, ...]:
     """The family of 2021: a cashier's trade under other names.  Whose amount a refund's is, no source tells."""
     currency, kind = _currency(fields), text(fields, "tradeType")
+    if currency is None:
+        return ()
     trade = Trade(
         order_ref=text(fields, "merchantOrderNo"),
         trade_no=text(fields, "lklOrderNo"),
@@ -325,11 +340,11 @@ def old_events(account: str, fields: Fields, heard_at: datetime) -> tuple[Paymen
 def _trade_events(account: str, trade: Trade, only: str | None, heard_at: datetime) -> tuple[PaymentEvent, ...]:
     """`only` is the payment that a refund must be of if it does not say."""
     if trade.type != PAY and trade.type not in RETURNS:
-        raise BadPayload("trade_type is none that is known")
-    states = TRADES if trade.type == PAY else RETURN_TRADES
-    if trade.status not in states:
-        raise BadPayload("trade_status is none that is known")
-    state = states[trade.status]
+        unknown_word("trade_type", trade.type)
+        return ()
+    state = _state(TRADES if trade.type == PAY else RETURN_TRADES, trade.status)
+    if state is None:
+        return ()
     is_pending = state.kind in {Kind.PAYMENT_PENDING, Kind.REFUND_PENDING}
     event = PaymentEvent(
         event_id=f"{trade.trade_no}:{trade.type}:{trade.status}",
@@ -352,13 +367,19 @@ def _trade_events(account: str, trade: Trade, only: str | None, heard_at: dateti
     taken = msgspec.structs.replace(
         event,
         event_id=f"{event.event_id}:reversed",
-        kind=Kind.DISPUTE_OPENED,
-        dispute_ref=f"{trade.trade_no}:reversed",
+        kind=Kind.PAYMENT_REVERSED,
         failure=None,
         failure_code=None,
         method=None,
     )
     return (event, taken)
+
+
+def _state(table: Mapping[str, State | None] | Mapping[str, State], word: str) -> State | None:
+    """None for a word that says nothing of money, or is not known: nothing is guessed of what it means."""
+    if word not in table:
+        unknown_word("trade_status", word)
+    return table.get(word)
 
 
 def _failure(state: State, fields: Fields) -> FailureClass | None:
@@ -369,13 +390,9 @@ def _failure(state: State, fields: Fields) -> FailureClass | None:
     return next((failure for word, failure in WORDS if word in told), state.failure)
 
 
-def _currency(fields: Fields) -> str:
+def _currency(fields: Fields) -> str | None:
     """Yuan where no field tells; the oldest family tells it as a number."""
-    written = text_or_none(fields, "currency") or "CNY"
-    currency = units.NUMERIC.get(written, written)
-    if currency not in units.NUMERIC.values():
-        raise BadPayload("currency is none that is known")
-    return currency
+    return units.known_currency("currency", text_or_none(fields, "currency") or "CNY")
 
 
 def _fen(fields: Fields, name: str, currency: str) -> int:

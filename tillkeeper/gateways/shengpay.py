@@ -147,6 +147,7 @@ class ShengPay(Gateway):
     settings: ClassVar[type[AccountModel]] = ShengPaySettings
     about: ClassVar[About] = ABOUT
     asks: ClassVar[frozenset[Asks]] = ASKS_ALL
+    single_payment: ClassVar[bool] = True  # an outTradeNo is one payment's
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type"})
 
     def __init__(self, account: str, settings: ShengPaySettings) -> None:
@@ -260,7 +261,7 @@ class ShengPay(Gateway):
     def _is_taken(self, notice: Notice) -> bool:
         """Ours, and about money; a card's notice has a type of event, and no returnCode."""
         fields = notice.fields
-        if not self._is_ours(fields) or text_or_none(fields, "eventType") is not None:
+        if text_or_none(fields, "eventType") is not None or not self._is_ours(fields):
             return False
         if text(fields, "returnCode") != OK:
             raise BadPayload("returnCode is not SUCCESS, yet the notice is signed")
@@ -275,9 +276,11 @@ class ShengPay(Gateway):
         can_ask = self._own_key is not None and self._merchant.app_id is not None
         return can_ask and _is_refund(notice) and not _has_own_time(notice)
 
-    def _payment_in(self, notice: Notice) -> PaymentEvent:
+    def _payment_in(self, notice: Notice) -> PaymentEvent | None:
         """A failure has a name of its own, for another attempt under the same number may succeed."""
         state, word = objects.notice_state(notice.fields)
+        if state is None:
+            return None
         event = objects.payment_event(self.account, notice.fields, state, word, notice.heard_at)
         event_id = event.payment_ref or ""
         return msgspec.structs.replace(event, event_id=event_id if word == OK else f"{event_id}:{FAIL}:{word}")
@@ -286,10 +289,10 @@ class ShengPay(Gateway):
         """None for one on its way that cannot be asked about: a time that is not its own could undo its end."""
         fields = notice.fields
         state, word = objects.refund_state(fields)
-        if state.kind is Kind.REFUND_PENDING:
+        if state is None or state.kind is Kind.REFUND_PENDING:
             return None
         at = moment_from_compact(text(fields, SUCCEEDED_AT)) if _has_own_time(notice) else notice.heard_at
-        event = objects.refund_event(self.account, fields, at)
+        event = objects.refund_event(self.account, fields, state, word, at)
         return msgspec.structs.replace(event, event_id=f"refund:{text(fields, REFUND_ID)}:{word}")
 
     def _event_in_answer(self, question: Question, fields: Fields, told_at: datetime) -> PaymentEvent | None:
@@ -297,7 +300,8 @@ class ShengPay(Gateway):
         answer that it was on its way, and be lost."""
         if question.about == "refund":
             _check_subject(fields, "outRefundNo", question.refund_ref)
-            return objects.refund_event(self.account, fields, told_at)
+            state, word = objects.refund_state(fields)
+            return None if state is None else objects.refund_event(self.account, fields, state, word, told_at)
         if is_by_order(question):
             _check_subject(fields, "outTradeNo", question.order_ref)
         else:
@@ -313,7 +317,11 @@ def _is_refund(notice: Notice) -> bool:
 
 def _has_own_time(notice: Notice) -> bool:
     state, _ = objects.refund_state(notice.fields)
-    return state.kind is Kind.REFUND_SUCCEEDED and text_or_none(notice.fields, SUCCEEDED_AT) is not None
+    return (
+        state is not None
+        and state.kind is Kind.REFUND_SUCCEEDED
+        and text_or_none(notice.fields, SUCCEEDED_AT) is not None
+    )
 
 
 def _named_in(fields: Fields) -> tuple[str | None, str | None]:

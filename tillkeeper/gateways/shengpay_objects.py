@@ -16,6 +16,7 @@ from tillkeeper.gateways import units
 from tillkeeper.gateways.base import BadPayload
 from tillkeeper.gateways.fields import text, text_or_none
 from tillkeeper.gateways.times import moment_from_compact
+from tillkeeper.gateways.unknown import unknown_word
 
 Fields = Mapping[str, object]
 
@@ -44,11 +45,12 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     failure: FailureClass | None = None
 
 
+REFUND: Final = "REFUND"
 TRADE_STATES: Final[Mapping[str, State | None]] = {
     "WAIT_PAY": None,
     "PAYING": State(kind=Kind.PAYMENT_PENDING),
     "SUCCESS": State(kind=Kind.PAYMENT_SUCCEEDED),
-    "REFUND": State(kind=Kind.PAYMENT_SUCCEEDED),  # it was paid; what went back has notices of its own
+    REFUND: State(kind=Kind.PAYMENT_SUCCEEDED),  # it was paid, and something went back
     "CLOSED": State(kind=Kind.PAYMENT_CANCELLED, failure=FailureClass.EXPIRED_UNPAID),
     "REVOKED": State(kind=Kind.PAYMENT_CANCELLED, failure=FailureClass.USER_CANCELLED),
     "PAY_ERROR": State(kind=Kind.PAYMENT_FAILED, failure=FailureClass.UNKNOWN),  # the bank's reason is not told
@@ -81,15 +83,16 @@ def code_of(fields: Fields) -> str | None:
     return code if code and _CODE.fullmatch(code) else None
 
 
-def notice_state(fields: Fields) -> tuple[State, str]:
-    """How a payment ended, by its notice, and ShengPay's word for it.
+def notice_state(fields: Fields) -> tuple[State | None, str]:
+    """How a payment ended, by its notice, and ShengPay's word for it; None where it says nothing that is known.
 
     A signed answer could be posted as a notice, and its resultCode says only that the question was a good one.
     """
-    if _is_ok(fields):
-        if text_or_none(fields, "tradeState") not in (None, OK):
-            raise BadPayload("tradeState is not SUCCESS: an answer's, for notices have none")
-        return State(kind=Kind.PAYMENT_SUCCEEDED), OK
+    is_ok = _is_ok(fields)
+    if is_ok is None:
+        return None, ""
+    if is_ok:
+        return trade_state(fields) if text_or_none(fields, "tradeState") else (TRADE_STATES[OK], OK)
     code = code_of(fields) or FAIL
     return State(kind=Kind.PAYMENT_FAILED, failure=FAILURES.get(code, FailureClass.UNKNOWN)), code
 
@@ -98,26 +101,30 @@ def trade_state(fields: Fields) -> tuple[State | None, str]:
     """Where a payment stands, by an answer."""
     word = text(fields, "tradeState")
     if word not in TRADE_STATES:
-        raise BadPayload("tradeState is none that is known")
-    return TRADE_STATES[word], word
+        unknown_word("tradeState", word)
+    return TRADE_STATES.get(word), word
 
 
-def refund_state(fields: Fields) -> tuple[State, str]:
-    """Where a refund stands.  Both words of a notice must agree on a failure."""
+def refund_state(fields: Fields) -> tuple[State | None, str]:
+    """Where a refund stands; None where no word that is known says it.  Both words of a notice must agree on a
+    failure."""
     is_ok = _is_ok(fields)
+    if is_ok is None:
+        return None, ""
     word = text(fields, "refundStatus") if is_ok else text_or_none(fields, "refundStatus") or "REFUND_CLOSE"
-    if word not in REFUND_STATUSES:
-        raise BadPayload("refundStatus is none that is known")
-    state = REFUND_STATUSES[word]
-    if not is_ok and state.kind is not Kind.REFUND_FAILED:
+    state = REFUND_STATUSES.get(word)
+    if state is None:
+        unknown_word("refundStatus", word)
+    elif not is_ok and state.kind is not Kind.REFUND_FAILED:
         raise BadPayload("resultCode says that the refund failed, and refundStatus that it did not")
     return state, word
 
 
-def _is_ok(fields: Fields) -> bool:
+def _is_ok(fields: Fields) -> bool | None:
     result = text(fields, "resultCode")
     if result not in {OK, FAIL}:
-        raise BadPayload("resultCode is neither SUCCESS nor FAIL")
+        unknown_word("resultCode", result)
+        return None
     return result == OK
 
 
@@ -141,12 +148,12 @@ def payment_event(account: str, fields: Fields, state: State, word: str, told_at
         failure=state.failure,
         failure_code=word if state.failure else None,
         method=text_or_none(fields, "tradeType"),
+        has_refunds=word == REFUND,
     )
 
 
-def refund_event(account: str, fields: Fields, told_at: datetime) -> PaymentEvent:
+def refund_event(account: str, fields: Fields, state: State, word: str, told_at: datetime) -> PaymentEvent:
     """A refund, known by the merchant's own number."""
-    state, word = refund_state(fields)
     return PaymentEvent(
         event_id="",
         kind=state.kind,

@@ -33,6 +33,7 @@ from tillkeeper.gateways.base import (
 )
 from tillkeeper.gateways.fields import at, integer, moment_from_unix, reference_or_none, text, text_or_none
 from tillkeeper.gateways.hmacs import HmacKeys
+from tillkeeper.gateways.unknown import unknown_word
 
 SIGNATURE_HEADER: Final = "authorization"  # holds the signature alone, and no credential
 ORDER_STATUS_PUSH: Final = 3
@@ -130,6 +131,7 @@ class Shopee(Gateway):
     settings: ClassVar[type[AccountModel]] = ShopeeSettings
     about: ClassVar[About] = ABOUT
     asks: ClassVar[frozenset[Asks]] = frozenset({"payment", "order"})
+    single_payment: ClassVar[bool] = True  # an order is its payment
     own_url: ClassVar[str | None] = "push_url"
     kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})
 
@@ -194,13 +196,16 @@ class Shopee(Gateway):
 
     def _events_of(self, order: object) -> Iterator[PaymentEvent]:
         status = text(order, "order_status")
+        currency = units.known_currency("currency", text(order, "currency").upper())
+        if currency is None:
+            return
         updated_at = moment_from_unix(integer(order, "update_time"))
         if status == CANCELLED:
             yield from self._cancelled(order, updated_at)
         elif status in PAID_STATUSES:
             yield from self._paid(order, status, updated_at)
         elif status != UNPAID:
-            raise BadPayload("order_status is none that is known")
+            unknown_word("order_status", status)
 
     def _paid(self, order: object, status: str, updated_at: datetime) -> Iterator[PaymentEvent]:
         """Cash on delivery is on its way until the order is completed."""

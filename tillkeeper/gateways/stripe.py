@@ -3,6 +3,7 @@
 Source: the package `stripe` (`_webhook.py`, WebhookSignature) for the signature.
 """
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from hmac import compare_digest
 from typing import Annotated, ClassVar, Final, Literal, cast
@@ -12,19 +13,21 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 from pydantic import Field
 
-from tillkeeper.domain.events import Evidence, PaymentEvent, problem_with
-from tillkeeper.gateways import strictjson, stripe_asking
+from tillkeeper.domain.events import Evidence, Kind, PaymentEvent, problem_with
+from tillkeeper.gateways import strictjson, stripe_asking, units
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets, key_label
 from tillkeeper.gateways.answers import answered_at, queried
 from tillkeeper.gateways.base import (
     ASKS_ALL,
     Answer,
+    AskAgain,
     Asks,
     BadPayload,
     BadSignature,
     Call,
     CannotAsk,
+    Denied,
     Gateway,
     Heard,
     Named,
@@ -34,9 +37,21 @@ from tillkeeper.gateways.base import (
     Step,
     Verified,
 )
-from tillkeeper.gateways.fields import at, integer, moment_from_unix, reference_or_none, text, text_or_none
+from tillkeeper.gateways.fields import at, reference_or_none, text, text_or_none
 from tillkeeper.gateways.freshness import check_fresh
-from tillkeeper.gateways.stripe_objects import TYPES, Fact, method_of, minor_units
+from tillkeeper.gateways.stripe_accounts import ACCOUNT_PATTERN, Owner, Whose
+from tillkeeper.gateways.stripe_events import (
+    TYPES,
+    created_of,
+    doubtful,
+    hides_a_tip,
+    is_thin,
+    never_made,
+    question_about,
+    snapshot_of,
+    thin_question,
+)
+from tillkeeper.gateways.stripe_objects import Fact, method_of, minor_units
 
 SIGNATURE_HEADER: Final = "stripe-signature"
 SIGNATURE_HEADER_CHARS_MAX: Final = 1024  # a rolled secret makes two signatures of 67 characters
@@ -61,7 +76,13 @@ class StripeSettings(AccountModel):
         description="Where your order reference stands in Stripe's objects, names with dots between them.  None looks "
         "at metadata.order_id, then client_reference_id.",
     )
-    connected_account: Annotated[str, Field(pattern="^acct_[A-Za-z0-9]{1,64}$")] | None = Field(
+    account_id: Annotated[str, Field(pattern=ACCOUNT_PATTERN)] | None = Field(
+        default=None,
+        description="Your own account (acct_...), where the destination is an organization's and tells of several: "
+        "events of others change nothing, and an organization's key asks on its behalf.  None has whatever comes with "
+        "a `context` asked about with the account's own key.",
+    )
+    connected_account: Annotated[str, Field(pattern=ACCOUNT_PATTERN)] | None = Field(
         default=None,
         description="Of a Connect platform, the one connected account (acct_...) whose events these are; Stripe is "
         "asked on its behalf.  None takes your own account's alone: whoever controls a connected one could pay your "
@@ -73,8 +94,16 @@ class StripeSettings(AccountModel):
 ORDER_REF_PATHS: Final = ("metadata.order_id", "client_reference_id")
 
 PAYMENT_PREFIXES: Final = ("pi_", "ch_", "py_", "cs_")
+ORGANIZATION_KEYS: Final = ("sk_org_",)
 
-LIVE_BY_KEY_PREFIX: Final = {"sk_live_": True, "rk_live_": True, "sk_test_": False, "rk_test_": False}
+LIVE_BY_KEY_PREFIX: Final = {
+    "sk_live_": True,
+    "rk_live_": True,
+    "sk_org_live_": True,
+    "sk_test_": False,
+    "rk_test_": False,
+    "sk_org_test_": False,
+}
 
 
 ABOUT: Final = About(
@@ -82,21 +111,26 @@ ABOUT: Final = About(
     verifies="HMAC-SHA256 over the time and the body, signed within 300 s; several secrets and signatures at once",
     dedupes_by="the event's `id`",
     acknowledges="200 without a body",
-    queries="intents, charges, checkout sessions and refunds by their ids; intents by the order reference in their "
-    "metadata; the list of events of the last 30 days",
+    queries="intents, charges, checkout sessions, refunds and disputes by their ids; intents by the order reference in "
+    "their metadata, and the session in which one was paid; the list of events of the last 30 days",
     checked="the package `stripe` signs",
     sources=("the package `stripe`, `_webhook.py`", "Stripe's API reference, pages on decline codes and on currencies"),
     setup="""
     In the dashboard open Developers > Webhooks and add an endpoint with your URL.
     Choose the events `payment_intent.*`, `checkout.session.*`, `charge.*`, `refund.*` and `charge.dispute.*`;
-      others are answered with success and change nothing.
+      others are answered with success and change nothing.  Thin events (`v1.payment_intent.*` and so on) do as
+      well: they carry ids alone, so with them `api_key` is needed.
     Reveal the endpoint's signing secret and store it, whole, as one of `webhook_secrets`.
-    Make a restricted key that reads payment intents, charges, checkout sessions, refunds and events; it is
-      `api_key`.
+    Make a restricted key that reads payment intents, charges, checkout sessions, refunds, disputes and events; it
+      is `api_key`.
     Have your checkout write your order reference into `metadata.order_id` of the payment intent
       (`payment_intent_data.metadata` of a checkout session), or set `order_ref_path`.
     Use one account in the configuration for live mode and another for test mode: each has secrets of its own.
     Connect: events of connected accounts change nothing, but for those of the one that `connected_account` names.
+    An organization's destination tells of all its accounts: name your own as `account_id`, so that another shop's
+      payment with the same order number pays none of your orders.
+    What coupons and promotion codes take off in Checkout lowers what an order is due, and tips of Terminal are not
+      counted; a bank debit that comes back after it succeeded is told by Stripe as a dispute.
     Register each order with this account among its `accounts`, and with amounts in ISO 4217 minor units.
     Send a test event from the dashboard: it must show 200 there, and in the metric `tillkeeper_deliveries_total`.
     To roll the secret, add the new one behind the old one, roll it in the dashboard, and drop the old one when
@@ -120,10 +154,11 @@ class Stripe(Gateway):
             (key_label("webhook_secrets", at, secret), HMAC(secret.encode(), SHA256()))
             for at, secret in enumerate(settings.webhook_secrets)
         ]
-        self.live = LIVE_BY_KEY_PREFIX.get((settings.api_key or "")[:8])
+        key = settings.api_key or ""
+        self.live = next((live for prefix, live in LIVE_BY_KEY_PREFIX.items() if key.startswith(prefix)), None)
         self._api_key = settings.api_key
         self._api_base = settings.api_base
-        self._connected_account = settings.connected_account
+        self._owner = Owner(settings.account_id, settings.connected_account)
         paths = ORDER_REF_PATHS if settings.order_ref_path is None else (settings.order_ref_path,)
         self._order_ref_paths = [path.split(".") for path in paths]
         fields = [path[1] for path in self._order_ref_paths if path[0] == "metadata" and len(path) == 2]  # noqa: PLR2004
@@ -148,14 +183,49 @@ class Stripe(Gateway):
         return tuple(label for label, _ in self._keyed)
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
-        """One event for a type that TYPES knows, none for others, and none for what another account of Connect did."""
+        """What a type that TYPES knows says; nothing of others, and nothing of what another account did."""
         event = strictjson.loads(cast("bytes", verified.content))
-        return self._events_in(event) if text_or_none(event, "account") == self._connected_account else ()
+        if is_thin(event) or self._whose(event) is not Whose.OURS:
+            return ()
+        return self._events_in(event)
+
+    def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
+        """The object of a thin event, of one whose account is in doubt, or of one that does not tell all."""
+        event = strictjson.loads(cast("bytes", verified.content))
+        whose = self._whose(event)
+        if whose is Whose.OTHERS:
+            return ()
+        if is_thin(event):
+            self._check_mode(event)
+            question = thin_question(event)
+        elif text(event, "type") not in TYPES:
+            question = None
+        elif whose is Whose.DOUBT:
+            self._check_mode(event)
+            subject = at(event, ["data", "object"])
+            question = question_about(text_or_none(subject, "object"), text_or_none(subject, "id"))
+        else:
+            question = self._doubtful(event)
+        return () if question is None else (question,)
+
+    def _doubtful(self, event: object) -> Question | None:
+        """What is to be asked besides; nothing where it cannot be, for then what was told must do."""
+        if self._api_key is None:
+            return None
+        return doubtful(text(event, "type"), snapshot_of(event, created_of(event)))
+
+    def _whose(self, event: object) -> Whose:
+        """Raises BadPayload where nobody can tell, and Stripe cannot be asked."""
+        whose = self._owner.whose(text_or_none(event, "account"), text_or_none(event, "context"))
+        if whose is Whose.DOUBT and self._api_key is None:
+            raise BadPayload("context names an account of an organization: name your own as account_id, or set api_key")
+        return whose
 
     def named(self, request: Request) -> Named | None:
         """The payment of an event's object, and the order that its metadata names."""
         try:
-            subject = at(strictjson.loads(request.body), ["data", "object"])
+            event = strictjson.loads(request.body)
+            subject = at(event, ["related_object"] if is_thin(event) else ["data", "object"])
             refs = (reference_or_none(at(subject, [name])) for name in ("payment_intent", "id"))
             payment_ref = next((ref for ref in refs if ref is not None and ref.startswith(PAYMENT_PREFIXES)), None)
             order_ref = reference_or_none(self._order_ref(subject))
@@ -168,13 +238,46 @@ class Stripe(Gateway):
         return self._call(stripe_asking.path_of(question, self._search_field))
 
     def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
-        """What the object, or each that the search found, says of itself."""
-        content = stripe_asking.content_of(heard)
-        found = [] if content is None else stripe_asking.found_in(question, content)
-        by_search = question.about == "payment" and question.payment_ref is None
-        ours = [it for it in found if not by_search or self._order_ref(it) == question.order_ref]
+        """What the object says of itself; of those that a search found, that they are to be asked about."""
         told_at = answered_at(heard, now)
-        return Answer(found=bool(ours), events=tuple(it for each in ours for it in self._said(question, each, told_at)))
+        if question.payment_ref is not None and question.payment_ref.startswith(stripe_asking.SESSION_OF):
+            return self._hear_session(question, heard, told_at)
+        content = stripe_asking.content_of(heard)
+        if content is not None and is_thin(content):
+            return self._hear_never_made(content)
+        found = [] if content is None else stripe_asking.found_in(question, content)
+        if question.about == "payment" and question.payment_ref is None:
+            return self._hear_search(question, found)
+        events = [event for each in found for event in self._said(question, each, told_at)]
+        return Answer(found=bool(found), events=tuple(events), also=tuple(_also(question, events)))
+
+    def _hear_search(self, question: Question, found: list[object]) -> Answer:
+        """A search lags behind by a minute and sometimes an hour, so of states it tells only what has a date."""
+        ours = [it for it in found if self._order_ref(it) == question.order_ref]
+        dated = tuple(
+            msgspec.structs.replace(event, as_of=event.occurred_at)
+            for each in ours
+            for event in self._said(question, each, None)
+        )
+        also = (question_about("payment_intent", text(it, "id"), question.order_ref) for it in ours)
+        return Answer(found=bool(ours), events=dated, also=tuple(it for it in also if it is not None))
+
+    def _hear_session(self, question: Question, heard: Heard, told_at: datetime) -> Answer:
+        """Whether the intent was paid at a discount.  Nothing else hangs on it: no answer is none."""
+        try:
+            content = stripe_asking.content_of(heard)
+            found = [] if content is None else stripe_asking.found_in(question, content)
+            events = tuple(event for each in found for event in self._said(question, each, told_at))
+        except (AskAgain, Denied, BadPayload):
+            return Answer(found=False)
+        return Answer(found=bool(found), events=tuple(it for it in events if it.discount is not None))
+
+    def _hear_never_made(self, event: object) -> Answer:
+        """The object whose event Stripe could not make is asked about in its place."""
+        context, question = never_made(event)
+        if question is None or self._owner.whose(None, context) is Whose.OTHERS:
+            return Answer(found=True)
+        return Answer(found=True, also=(question,))
 
     def ask_events(self, *, since: datetime, until: datetime, after: str | None) -> Call:
         """A page of what happened, newest first; Stripe keeps 30 days."""
@@ -190,7 +293,7 @@ class Stripe(Gateway):
         unread = 0
         for event in listed:
             try:
-                if text_or_none(event, "account") in {None, self._connected_account}:  # a list is of one account alone
+                if text_or_none(event, "account") in {None, self._owner.connected}:  # a list is of one account alone
                     events += self._events_in(event)
             except BadPayload:
                 unread += 1
@@ -202,41 +305,51 @@ class Stripe(Gateway):
         if self._api_key is None:
             raise CannotAsk("api_key is not set")
         headers = {"Authorization": f"Bearer {self._api_key}", "Stripe-Version": stripe_asking.API_VERSION}
-        if self._connected_account is not None:
-            headers["Stripe-Account"] = self._connected_account
+        headers |= self._owner.headers(organization=self._api_key.startswith(ORGANIZATION_KEYS))
         return Call(method="GET", url=f"{self._api_base}{path}", headers=headers)
 
     def _events_in(self, event: object) -> tuple[PaymentEvent, ...]:
-        read = TYPES.get(text(event, "type"))
+        kind = text(event, "type")
+        read = TYPES.get(kind)
         if read is None:
             return ()
         self._check_mode(event)
-        subject = at(event, ["data", "object"])
-        fact = read(subject)
-        if fact is None:
-            return ()
-        made = self._event(subject, fact, event_id=text(event, "id"), at=moment_from_unix(integer(event, "created")))
-        if problem := problem_with(made):
-            raise BadPayload(problem)
-        return (made,)
+        created = created_of(event)
+        snapshot = snapshot_of(event, created)
+        if self._api_key is not None and hides_a_tip(kind, snapshot):
+            return ()  # its intent is asked about
+        made: list[PaymentEvent] = []
+        for fact in read(snapshot):
+            event_id = f"{text(event, 'id')}:{fact.kind}" if made else text(event, "id")
+            it = self._event(snapshot.subject, fact, event_id=event_id, at=created)
+            if it is None:
+                continue
+            if problem := problem_with(it):
+                raise BadPayload(problem)
+            made.append(it)
+        return tuple(made)
 
-    def _said(self, question: Question, subject: object, told_at: datetime) -> list[PaymentEvent]:
+    def _said(self, question: Question, subject: object, told_at: datetime | None) -> Iterator[PaymentEvent]:
+        """What an object says; where no time is given for what it does not date, only what it dates."""
         if at(subject, ["livemode"]) is not None:  # a refund does not tell
             self._check_mode(subject)
         order_ref = self._order_ref(subject) or question.order_ref
-        events = []
-        for said in stripe_asking.said_by(subject):
-            event = self._event(said.subject, said.fact, event_id="", at=said.at or told_at)
-            events.append(queried(msgspec.structs.replace(event, order_ref=event.order_ref or order_ref)))
-        return events
+        for said in stripe_asking.said_by(subject, told_at):
+            when = said.at or told_at
+            event = None if when is None else self._event(said.subject, said.fact, event_id="", at=when)
+            if event is not None:
+                yield queried(msgspec.structs.replace(event, order_ref=event.order_ref or order_ref))
 
     def _check_mode(self, subject: object) -> None:
         """Test money must not pay live orders: the kind of API key tells the mode of this account."""
         if self.live is not None and at(subject, ["livemode"]) is not self.live:
             raise BadPayload(f"livemode is not {self.live}, as the api_key says it is", Step.MODE)
 
-    def _event(self, subject: object, fact: Fact, *, event_id: str, at: datetime) -> PaymentEvent:
+    def _event(self, subject: object, fact: Fact, *, event_id: str, at: datetime) -> PaymentEvent | None:
+        """None where the money is of a currency that nobody knows."""
         currency = text(subject, "currency").upper()
+        if not units.is_currency(currency):
+            return None
         return PaymentEvent(
             event_id=event_id,
             kind=fact.kind,
@@ -248,6 +361,10 @@ class Stripe(Gateway):
             dispute_ref=fact.dispute_ref,
             amount=minor_units(fact.amount, currency),
             total=minor_units(fact.total, currency),
+            discount=minor_units(fact.discount, currency),
+            on_top=minor_units(fact.on_top, currency),
+            released=minor_units(fact.released, currency),
+            may_be_release=fact.may_be_release,
             currency=currency,
             failure=fact.failure,
             failure_code=fact.failure_code,
@@ -259,6 +376,16 @@ class Stripe(Gateway):
             if ref := text_or_none(subject, *path):
                 return ref
         return None
+
+
+def _also(question: Question, events: Sequence[PaymentEvent]) -> Iterator[Question]:
+    """The session of an intent that was paid, which alone tells of coupons; the payment of a refund asked by itself."""
+    ref = question.payment_ref
+    if question.about == "refund":
+        for event in events if ref is None else ():
+            yield Question(about="payment", payment_ref=event.payment_ref)
+    elif ref is not None and ref.startswith("pi_") and any(it.kind is Kind.PAYMENT_SUCCEEDED for it in events):
+        yield Question(about="payment", order_ref=question.order_ref, payment_ref=f"{stripe_asking.SESSION_OF}{ref}")
 
 
 def _signature_parts(header: str) -> tuple[str, list[bytes]]:

@@ -1,7 +1,7 @@
-"""What Stripe's objects say: each becomes a fact about a payment, a refund or a dispute, by webhook or by query.
+"""What Stripe's intents, sessions, refunds and disputes say of payments, by webhook or by query.
 
-Sources: Stripe's API reference for objects, types and units ("Zero-decimal currencies", "Special cases"); its "Decline
-codes" page for failures.
+Sources: Stripe's API reference for objects and types; its pages "Decline codes", "How PaymentIntents work", "How
+disputes work", "No-cost orders" (Checkout) and "Collect tips" (Terminal).
 """
 
 from collections.abc import Callable, Mapping
@@ -12,8 +12,8 @@ import msgspec
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways import units
-from tillkeeper.gateways.base import BadPayload
 from tillkeeper.gateways.fields import at, integer, text, text_or_none
+from tillkeeper.gateways.unknown import unknown_word
 
 METHOD_CHARS_MAX: Final = 64  # us_bank_account has 15
 
@@ -32,8 +32,11 @@ DISPUTE_STATUSES: Final = {
     "needs_response": Kind.DISPUTE_OPENED,
     "under_review": Kind.DISPUTE_OPENED,
     "prevented": Kind.DISPUTE_WON,  # settled before it became a dispute
+    "charge_refunded": Kind.DISPUTE_WON,  # given back before it was decided; until API release 2022 or so
     "won": Kind.DISPUTE_WON,
     "lost": Kind.DISPUTE_LOST,
+    "appeal_needs_response": Kind.DISPUTE_OPENED,
+    "appeal_under_review": Kind.DISPUTE_OPENED,
 }
 
 # Decline codes, error codes and an outcome's reasons share one name space.
@@ -79,7 +82,11 @@ CANCELLATIONS: Final = {
     "requested_by_customer": FailureClass.USER_CANCELLED,
     "abandoned": FailureClass.EXPIRED_UNPAID,
     "automatic": FailureClass.EXPIRED_UNPAID,
+    "expired": FailureClass.EXPIRED_UNPAID,  # the authorization; until API release basil that was "automatic"
     "fraudulent": FailureClass.SUSPECTED_FRAUD,
+    "duplicate": FailureClass.UNKNOWN,
+    "failed_invoice": FailureClass.UNKNOWN,
+    "void_invoice": FailureClass.UNKNOWN,
 }
 
 REFUND_FAILURES: Final = {
@@ -96,10 +103,17 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     payment_ref: str | None
     amount: int | None = None
     total: int | None = None
+    discount: int | None = None
+    on_top: int | None = None
+    released: int | None = None
     refund_ref: str | None = None
     dispute_ref: str | None = None
     failure: FailureClass | None = None
     failure_code: str | None = None
+    may_be_release: bool = False
+
+
+Facts = list[Fact]
 
 
 def method_of(subject: object) -> str | None:
@@ -117,14 +131,17 @@ def _word(value: object) -> str | None:
 
 
 def intent_fact(kind: Kind, amount_field: str = "amount") -> Callable[[object], Fact]:
-    """Reads a payment intent as that; `amount_field` is where the amount stands."""
+    """Reads a payment intent as that; `amount_field` is where the amount stands.  A tip in it is not the order's."""
 
     def read(intent: object) -> Fact:
         failure, code = _why(kind, intent)
+        amount = integer(intent, amount_field)
+        tip = min(_whole(intent, "amount_details", "tip", "amount"), amount)
         return Fact(
             kind=kind,
             payment_ref=text(intent, "id"),
-            amount=integer(intent, amount_field),
+            amount=amount - tip,
+            on_top=tip or None,
             failure=failure,
             failure_code=code,
         )
@@ -132,16 +149,50 @@ def intent_fact(kind: Kind, amount_field: str = "amount") -> Callable[[object], 
     return read
 
 
+def intent_succeeded(intent: object) -> Facts:
+    """What was taken; what was authorized and not taken was let go."""
+    fact = intent_fact(Kind.PAYMENT_SUCCEEDED, "amount_received")(intent)
+    return [_released(fact, intent)]
+
+
+def intent_cancelled(intent: object) -> Facts:
+    """Only what was not taken can be cancelled, so all of it was let go."""
+    fact = intent_fact(Kind.PAYMENT_CANCELLED)(intent)
+    return [msgspec.structs.replace(fact, released=integer(intent, "amount"))]
+
+
+def intent_authorized(intent: object) -> Facts:
+    """What can still be taken; parts of it may have been taken (multicapture)."""
+    facts = [intent_fact(Kind.PAYMENT_AUTHORIZED, "amount_capturable")(intent)]
+    taken = _whole(intent, "amount_received")
+    if 0 < taken <= integer(intent, "amount") - integer(intent, "amount_capturable"):
+        facts.append(intent_fact(Kind.PAYMENT_SUCCEEDED, "amount_received")(intent))
+    return facts
+
+
+def _released(fact: Fact, intent: object) -> Fact:
+    released = integer(intent, "amount") - integer(intent, "amount_received")
+    return msgspec.structs.replace(fact, released=released) if released > 0 else fact
+
+
+def _whole(subject: object, *path: str) -> int:
+    """A whole number that need not be there, then 0."""
+    return 0 if at(subject, path) is None else max(0, integer(subject, *path))
+
+
 def _why(kind: Kind, intent: object) -> tuple[FailureClass | None, str | None]:
     if kind is Kind.PAYMENT_FAILED:
         error = at(intent, ["last_payment_error"])
-        return _classed(FAILURES, text_or_none(error, "decline_code"), text_or_none(error, "code"))
+        return classed(FAILURES, text_or_none(error, "decline_code"), text_or_none(error, "code"))
     if kind is Kind.PAYMENT_CANCELLED:
-        return _classed(CANCELLATIONS, text_or_none(intent, "cancellation_reason"))
+        reason = text_or_none(intent, "cancellation_reason")
+        if reason is not None and reason not in CANCELLATIONS:
+            unknown_word("cancellation_reason", reason)
+        return classed(CANCELLATIONS, reason)
     return None, None
 
 
-def _classed(table: Mapping[str, FailureClass], *words: str | None) -> tuple[FailureClass, str | None]:
+def classed(table: Mapping[str, FailureClass], *words: str | None) -> tuple[FailureClass, str | None]:
     """The class of the first word that has one, and that word; else unknown, and the first word there is."""
     said = [word for word in words if word]
     for word in said:
@@ -150,155 +201,88 @@ def _classed(table: Mapping[str, FailureClass], *words: str | None) -> tuple[Fai
     return FailureClass.UNKNOWN, said[0] if said else None
 
 
-def session_fact(kind: Kind, failure: FailureClass | None = None) -> Callable[[object], Fact | None]:
+def session_fact(kind: Kind, failure: FailureClass | None = None) -> Callable[[object], Facts]:
     """Reads a checkout session as that."""
 
-    def read(session: object) -> Fact | None:
+    def read(session: object) -> Facts:
         if text_or_none(session, "mode") == "setup":
-            return None  # it saves a card and asks for no money
-        return Fact(
-            kind=kind,
-            payment_ref=text_or_none(session, "payment_intent") or text(session, "id"),
-            amount=integer(session, "amount_total"),
-            failure=failure,
-        )
+            return []  # it saves a card and asks for no money
+        return [
+            Fact(
+                kind=kind,
+                payment_ref=text_or_none(session, "payment_intent") or text(session, "id"),
+                amount=integer(session, "amount_total"),
+                discount=discount_of(session) if kind is Kind.PAYMENT_SUCCEEDED else None,
+                failure=failure,
+            )
+        ]
 
     return read
 
 
-def session_completed(session: object) -> Fact | None:
-    """Completed is not paid: a bank debit or voucher is still to come."""
+def discount_of(session: object) -> int | None:
+    """What coupons and promotion codes took off."""
+    return _whole(session, "total_details", "amount_discount") or None
+
+
+def session_completed(session: object) -> Facts:
+    """Completed is not paid: a bank debit or voucher is still to come, or nothing was to be paid now."""
     status = text(session, "payment_status")
     if status not in SESSION_STATUSES:
-        raise BadPayload("payment_status of the session is none that is known")
-    return session_fact(SESSION_STATUSES[status])(session)
+        unknown_word("payment_status", status)
+        return []
+    return SESSION_STATUSES[status](session)
 
 
-SESSION_STATUSES: Final = {
-    "paid": Kind.PAYMENT_SUCCEEDED,
-    "no_payment_required": Kind.PAYMENT_SUCCEEDED,
-    "unpaid": Kind.PAYMENT_PENDING,
+def _no_payment(session: object) -> Facts:
+    """Free of charge, by a coupon perhaps.  With an amount it is due later (a trial), and nobody paid it."""
+    return session_fact(Kind.PAYMENT_SUCCEEDED)(session) if at(session, ["amount_total"]) == 0 else []
+
+
+SESSION_STATUSES: Final[Mapping[str, Callable[[object], Facts]]] = {
+    "paid": session_fact(Kind.PAYMENT_SUCCEEDED),
+    "no_payment_required": _no_payment,
+    "unpaid": session_fact(Kind.PAYMENT_PENDING),
 }
 
 
-def _payment_of(charge: object) -> str:
-    return text_or_none(charge, "payment_intent") or text(charge, "id")
-
-
-def charge_fact(kind: Kind, failure: FailureClass | None = None) -> Callable[[object], Fact]:
-    """Reads a charge as that."""
-
-    def read(charge: object) -> Fact:
-        return Fact(kind=kind, payment_ref=_payment_of(charge), amount=integer(charge, "amount"), failure=failure)
-
-    return read
-
-
-def _charge_succeeded(charge: object) -> Fact:
-    """A charge that succeeded without being captured is an authorization."""
-    return charge_fact(Kind.PAYMENT_SUCCEEDED if _is_captured(charge) else Kind.PAYMENT_AUTHORIZED)(charge)
-
-
-def _is_captured(charge: object) -> bool:
-    """A charge that does not say so was captured at once."""
-    captured = at(charge, ["captured"])
-    if captured is not None and not isinstance(captured, bool):
-        raise BadPayload("captured of the charge is not true or false")
-    return captured is not False
-
-
-def charge_captured(charge: object) -> Fact:
-    """What was taken, which may be less than was authorized."""
-    return Fact(kind=Kind.PAYMENT_SUCCEEDED, payment_ref=_payment_of(charge), amount=integer(charge, "amount_captured"))
-
-
-def charge_failed(charge: object) -> Fact:
-    """The reason of its outcome says more than its code."""
-    failure, code = _classed(FAILURES, text_or_none(charge, "outcome", "reason"), text_or_none(charge, "failure_code"))
-    return Fact(
-        kind=Kind.PAYMENT_FAILED,
-        payment_ref=_payment_of(charge),
-        amount=integer(charge, "amount"),
-        failure=failure,
-        failure_code=code,
-    )
-
-
-def let_go(charge: object) -> int:
-    """How much of an authorization was never taken.  Stripe writes that as refunded, too."""
-    if not _is_captured(charge):
-        return integer(charge, "amount")
-    if at(charge, ["amount_captured"]) is None:
-        return 0  # an API that does not tell of parts
-    return integer(charge, "amount") - integer(charge, "amount_captured")
-
-
-def charge_refunded(charge: object) -> Fact | None:
-    """Carries what the charge has given back so far, not this refund; None where it was only let go."""
-    total = integer(charge, "amount_refunded") - let_go(charge)
-    return Fact(kind=Kind.REFUND_SUCCEEDED, payment_ref=_payment_of(charge), total=total) if total > 0 else None
-
-
-def refund_fact(refund: object) -> Fact:
-    """One refund, by its status."""
+def refund_facts(refund: object, *, may_be_release: bool = False) -> Facts:
+    """One refund, by its status.  `may_be_release`: it may tell of an authorization that was let go."""
     status = text(refund, "status")
     if status not in REFUND_STATUSES:
-        raise BadPayload("status of the refund is none that is known")
+        unknown_word("refund.status", status)
+        return []
     kind = REFUND_STATUSES[status]
     failure, code = None, None
     if kind is Kind.REFUND_FAILED:
-        failure, code = _classed(REFUND_FAILURES, text_or_none(refund, "failure_reason"))
-    return Fact(
-        kind=kind,
-        payment_ref=text_or_none(refund, "payment_intent") or text_or_none(refund, "charge"),
-        refund_ref=text(refund, "id"),
-        amount=integer(refund, "amount"),
-        failure=failure,
-        failure_code=code,
-    )
+        failure, code = classed(REFUND_FAILURES, text_or_none(refund, "failure_reason"))
+    return [
+        Fact(
+            kind=kind,
+            payment_ref=text_or_none(refund, "payment_intent") or text_or_none(refund, "charge"),
+            refund_ref=text(refund, "id"),
+            amount=integer(refund, "amount"),
+            failure=failure,
+            failure_code=code,
+            may_be_release=may_be_release and kind is Kind.REFUND_SUCCEEDED,
+        )
+    ]
 
 
-def dispute_fact(dispute: object) -> Fact:
-    """One dispute, by its status."""
+def dispute_facts(dispute: object) -> Facts:
+    """One dispute, by its status.  Bank debits that come back after they succeeded are told as disputes, too."""
     status = text(dispute, "status")
     if status not in DISPUTE_STATUSES:
-        raise BadPayload("status of the dispute is none that is known")
-    return Fact(
-        kind=DISPUTE_STATUSES[status],
-        payment_ref=text_or_none(dispute, "payment_intent") or text_or_none(dispute, "charge"),
-        dispute_ref=text(dispute, "id"),
-        amount=integer(dispute, "amount"),
-    )
-
-
-# Every type that changes what we know; all others are answered with success and change nothing.
-TYPES: Final[Mapping[str, Callable[[object], Fact | None]]] = {
-    "payment_intent.succeeded": intent_fact(Kind.PAYMENT_SUCCEEDED, "amount_received"),
-    "payment_intent.processing": intent_fact(Kind.PAYMENT_PENDING),
-    "payment_intent.partially_funded": intent_fact(Kind.PAYMENT_PENDING),
-    "payment_intent.amount_capturable_updated": intent_fact(Kind.PAYMENT_AUTHORIZED, "amount_capturable"),
-    "payment_intent.payment_failed": intent_fact(Kind.PAYMENT_FAILED),
-    "payment_intent.canceled": intent_fact(Kind.PAYMENT_CANCELLED),
-    "checkout.session.completed": session_completed,
-    "checkout.session.async_payment_succeeded": session_fact(Kind.PAYMENT_SUCCEEDED),
-    "checkout.session.async_payment_failed": session_fact(Kind.PAYMENT_FAILED, FailureClass.UNKNOWN),
-    "checkout.session.expired": session_fact(Kind.PAYMENT_CANCELLED, FailureClass.EXPIRED_UNPAID),
-    "charge.succeeded": _charge_succeeded,
-    "charge.captured": charge_captured,
-    "charge.pending": charge_fact(Kind.PAYMENT_PENDING),
-    "charge.failed": charge_failed,
-    "charge.expired": charge_fact(Kind.PAYMENT_CANCELLED, FailureClass.EXPIRED_UNPAID),
-    "charge.refunded": charge_refunded,
-    "charge.refund.updated": refund_fact,
-    "refund.created": refund_fact,
-    "refund.updated": refund_fact,
-    "refund.failed": refund_fact,
-    "charge.dispute.created": dispute_fact,
-    "charge.dispute.updated": dispute_fact,
-    "charge.dispute.funds_withdrawn": dispute_fact,
-    "charge.dispute.funds_reinstated": dispute_fact,
-    "charge.dispute.closed": dispute_fact,
-}
+        unknown_word("dispute.status", status)
+        return []
+    return [
+        Fact(
+            kind=DISPUTE_STATUSES[status],
+            payment_ref=text_or_none(dispute, "payment_intent") or text_or_none(dispute, "charge"),
+            dispute_ref=text(dispute, "id"),
+            amount=integer(dispute, "amount"),
+        )
+    ]
 
 
 def minor_units(amount: int | None, currency: str) -> int | None:

@@ -9,8 +9,9 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 
-from tillkeeper.domain.money import BadMoney, exponent, minor, minor_from_major
+from tillkeeper.domain.money import EXPONENTS, BadMoney, exponent, minor, minor_from_major
 from tillkeeper.gateways.base import BadPayload
+from tillkeeper.gateways.unknown import unknown_word
 
 # The digits in which gateways count, where they are not those of ISO 4217.
 STRIPE: Final = MappingProxyType({"ISK": 2, "UGX": 2, "MGA": 0})
@@ -31,6 +32,19 @@ TABLES: Final[Mapping[str, tuple[Mapping[str, int], str]]] = MappingProxyType(
         "stripe": (STRIPE, 'docs.stripe.com, "Zero-decimal currencies" and "Special cases"'),
     }
 )
+
+
+def known_currency(field: str, written: str) -> str | None:
+    """The currency that a gateway wrote, in ISO 4217's letters; None for one that is not listed, which is told."""
+    currency = NUMERIC.get(written, written)
+    return currency if is_currency(currency, field) else None
+
+
+def is_currency(code: str, field: str = "currency") -> bool:
+    """Whether money of that code can be counted; what cannot is noted for ops, and pays nothing."""
+    if code not in EXPONENTS:
+        unknown_word(field, code)
+    return code in EXPONENTS
 
 
 def from_minor(amount: object, currency: str, digits: Mapping[str, int] = ISO) -> int:

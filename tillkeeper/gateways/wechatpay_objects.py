@@ -14,7 +14,8 @@ from pydantic import Field
 
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.money import BadMoney, exponent, minor
+from tillkeeper.domain.money import BadMoney, minor
+from tillkeeper.gateways import units
 from tillkeeper.gateways.base import BadPayload
 from tillkeeper.gateways.fields import at, integer, moment_from_rfc3339, text, text_or_none
 from tillkeeper.gateways.unknown import unknown_word
@@ -129,7 +130,10 @@ def transaction_event(account: str, transaction: object, told_at: ToldAt) -> Pay
     if state is None or state.kind is None:
         return None
     order_ref, payment_ref = text(transaction, "out_trade_no"), text_or_none(transaction, "transaction_id")
-    amount, currency = (None, None) if at(transaction, ["amount"]) is None else _price(transaction)
+    is_priced = at(transaction, ["amount"]) is not None
+    currency = _currency(transaction) if is_priced else None
+    if is_priced and currency is None:
+        return None
     return PaymentEvent(
         event_id="",
         kind=state.kind,
@@ -137,7 +141,7 @@ def transaction_event(account: str, transaction: object, told_at: ToldAt) -> Pay
         occurred_at=_time(transaction, "success_time") or told_at(),
         order_ref=order_ref,
         payment_ref=payment_ref if state.kind is Kind.PAYMENT_SUCCEEDED else payment_ref or order_ref,
-        amount=amount,
+        amount=_price(transaction) if is_priced else None,
         currency=currency,
         failure=state.failure,
         failure_code=word if state.failure else None,
@@ -179,11 +183,10 @@ def _refund_event(account: str, refund: object, told_at: ToldAt, field: str) -> 
     Pending since it was made, so that no outcome can seem to lie before it.
     """
     word = text(refund, field)
-    state = _state(REFUND_STATUSES, field, word)
-    if state is None:
+    state, currency = _state(REFUND_STATUSES, field, word), _currency(refund)
+    if state is None or currency is None:
         return None
     since = _time(refund, "create_time") if state.kind is Kind.REFUND_PENDING else None
-    amount, currency = _money(refund, "refund")
     return PaymentEvent(
         event_id="",
         kind=state.kind,
@@ -192,7 +195,7 @@ def _refund_event(account: str, refund: object, told_at: ToldAt, field: str) -> 
         order_ref=text_or_none(refund, "out_trade_no"),
         payment_ref=text_or_none(refund, "transaction_id"),
         refund_ref=text_or_none(refund, "out_refund_no") or text(refund, "refund_id"),
-        amount=amount,
+        amount=_minor(refund, "refund"),
         currency=currency,
         failure=state.failure,
         failure_code=word if state.failure else None,
@@ -211,16 +214,18 @@ def _time(resource: object, name: str) -> datetime | None:
     return None if written is None else moment_from_rfc3339(written)
 
 
-def _price(transaction: object) -> tuple[int, str]:
+def _currency(resource: object) -> str | None:
+    """Refund notices name none, for they are in yuan."""
+    return units.known_currency("amount.currency", text_or_none(resource, "amount", "currency") or "CNY")
+
+
+def _price(transaction: object) -> int:
     """What an order costs; an order of a combined payment calls it otherwise."""
-    return _money(transaction, "total" if at(transaction, ["amount", "total"]) is not None else "total_amount")
+    return _minor(transaction, "total" if at(transaction, ["amount", "total"]) is not None else "total_amount")
 
 
-def _money(resource: object, field: str) -> tuple[int, str]:
-    """Minor units and currency; refund notices name no currency, for they are in yuan."""
-    currency = text_or_none(resource, "amount", "currency") or "CNY"
+def _minor(resource: object, field: str) -> int:
     try:
-        exponent(currency)
-        return minor(integer(resource, "amount", field)), currency
+        return minor(integer(resource, "amount", field))
     except BadMoney as error:
-        raise BadPayload(str(error)) from None
+        raise BadPayload(f"amount.{field}: {error}") from None

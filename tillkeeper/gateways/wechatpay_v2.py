@@ -41,6 +41,7 @@ from tillkeeper.gateways.base import (
     Verified,
 )
 from tillkeeper.gateways.fields import reference_or_none, text, text_or_none
+from tillkeeper.gateways.unknown import unknown_word
 from tillkeeper.gateways.wechatpay_asking import only_one
 from tillkeeper.gateways.wechatpay_objects import MCH_ID, SUB_MCH_IDS, TRADE_STATES, State, SubMerchants
 from tillkeeper.gateways.wechatpay_v2_asking import FAIL, OK, TOPS, Fields, SignType
@@ -279,6 +280,7 @@ def _state_of(fields: Fields) -> tuple[State[Kind | None] | None, str]:
         word = text_or_none(fields, "trade_state") or OK
         return asking.state_of("trade_state", word, TRADE_STATES), word
     if result != FAIL:
-        raise BadPayload("result_code is neither SUCCESS nor FAIL")
+        unknown_word("result_code", result)
+        return None, result
     word = asking.code_of(fields) or FAIL
     return asking.ERRORS.get(word, asking.UNKNOWN_ERROR), word

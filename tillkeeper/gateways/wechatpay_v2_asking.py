@@ -176,9 +176,10 @@ def payment_event(
         payment_ref = text(fields, "transaction_id")
     else:
         payment_ref = text_or_none(fields, "transaction_id") or order_ref
-    amount, currency = None, None
-    if kind is Kind.PAYMENT_SUCCEEDED or text_or_none(fields, "total_fee"):
-        amount, currency = _money(fields, "total_fee")
+    is_priced = kind is Kind.PAYMENT_SUCCEEDED or text_or_none(fields, "total_fee") is not None
+    currency = _currency(fields) if is_priced else None
+    if is_priced and currency is None:
+        return None
     return PaymentEvent(
         event_id="",
         kind=kind,
@@ -186,7 +187,7 @@ def payment_event(
         occurred_at=told_at if time_end is None else moment_from_compact(time_end),
         order_ref=order_ref,
         payment_ref=payment_ref,
-        amount=amount,
+        amount=_amount(fields, "total_fee", currency),
         currency=currency,
         failure=state.failure,
         failure_code=word if state.failure else None,
@@ -231,10 +232,9 @@ def _refund_event(account: str, fields: Fields, told_at: datetime, number: int) 
     """All have the time of the answer: none tells when the refund was made, so that a pending one has no other, and an
     outcome with a time of its own could seem to lie before it and be lost."""
     word = text(fields, f"refund_status_{number}")
-    state = state_of("refund_status", word, REFUND_STATUSES)
-    if state is None:
+    state, currency = state_of("refund_status", word, REFUND_STATUSES), _currency(fields)
+    if state is None or currency is None:
         return None
-    amount, currency = _money(fields, f"refund_fee_{number}")
     return PaymentEvent(
         event_id="",
         kind=state.kind,
@@ -243,16 +243,23 @@ def _refund_event(account: str, fields: Fields, told_at: datetime, number: int) 
         order_ref=text(fields, "out_trade_no"),
         payment_ref=text(fields, "transaction_id"),
         refund_ref=fields[f"out_refund_no_{number}"],
-        amount=amount,
+        amount=_amount(fields, f"refund_fee_{number}", currency),
         currency=currency,
         failure=state.failure,
         failure_code=word if state.failure else None,
     )
 
 
-def _money(fields: Fields, name: str) -> tuple[int, str]:
-    """Minor units and currency, yuan where none is named."""
-    amount, currency = text(fields, name), text_or_none(fields, "fee_type") or "CNY"
+def _currency(fields: Fields) -> str | None:
+    """Yuan where none is named."""
+    return units.known_currency("fee_type", text_or_none(fields, "fee_type") or "CNY")
+
+
+def _amount(fields: Fields, name: str, currency: str | None) -> int | None:
+    """Minor units; None where there is no currency, for then there is no amount."""
+    if currency is None:
+        return None
+    amount = text(fields, name)
     if not _FEN.fullmatch(amount):
         raise BadPayload(f"{name} is not a whole number")
-    return units.from_minor(int(amount), currency), currency
+    return units.from_minor(int(amount), currency)

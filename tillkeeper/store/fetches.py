@@ -20,10 +20,8 @@ from tillkeeper.domain.policy import CasePolicy
 from tillkeeper.store.cases import TRUTH, open_cases, write_entries
 from tillkeeper.store.inbox import DeliveryKey
 from tillkeeper.store.pool import Conn, as_json
+from tillkeeper.store.unproven import make_room
 
-# Whoever can post to an endpoint without signatures can name what is not there, which takes four questions in 36
-# minutes to be sure of.  So many at once cost half a question a second, and the account's rate is ten.
-UNPROVEN_OPEN_MAX: Final = 300
 KIND: Final = "fetch_failed"
 RESULT_CHARS_MAX: Final = 500
 CANNOT_ASK: Final = "cannot_ask"
@@ -55,17 +53,12 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def want(conn: Conn, deliveries: Sequence[Delivery], *, now: datetime) -> Counter[str]:
-    """Wants what the deliveries, which are kept already, say to ask; returns how much was dropped, by account."""
+    """Wants what the deliveries, which are kept already, say to ask; returns how much fell out for it, by account."""
     wishes = _wishes(deliveries)
     if not wishes:
         return Counter()
-    dropped = await _too_many(conn, [it for it in wishes if not it.proven])
-    if dropped:
-        wishes = [it for it in wishes if it not in dropped]
-        await _count_dropped(conn, dropped)
-    if wishes:
-        await conn.execute(WANT, as_json([_row(it) for it in wishes]), now, UNPROVEN_REST)
-    return Counter(it.account for it in dropped for _ in it.by)
+    await conn.execute(WANT, as_json([_row(it) for it in wishes]), now, UNPROVEN_REST)
+    return await make_room(conn, {it.account for it in wishes if not it.proven}, now=now)
 
 
 # A replayed delivery may be kept already, but without this: it was parked by itself.
@@ -124,64 +117,23 @@ SET run = excluded.run, number = excluded.number, wishes = f.wishes + excluded.w
     due_at = least(f.due_at, CASE WHEN excluded.proven THEN $2 ELSE greatest($2, f.asked_at + $3::interval) END)
 """
 
-UNPROVEN_OPEN = """
-SELECT account, count(*) FROM fetches
-WHERE due_at IS NOT NULL AND NOT proven AND account = ANY($1::text[]) GROUP BY account
-"""
-
-# What is open already needs no row more, and a payment that is known is none that somebody thought up.
-WELCOME = """
-SELECT w.i - 1 AS position
-FROM ROWS FROM (
-    json_to_recordset($1::json) AS (account text, about text, payment_ref text, refund_ref text, order_ref text)
-) WITH ORDINALITY AS w (account, about, payment_ref, refund_ref, order_ref, i)
-WHERE EXISTS (SELECT FROM fetches f
-              WHERE f.due_at IS NOT NULL AND f.account = w.account AND f.about = w.about
-                AND f.payment_ref IS NOT DISTINCT FROM w.payment_ref
-                AND f.refund_ref IS NOT DISTINCT FROM w.refund_ref
-                AND f.order_ref IS NOT DISTINCT FROM w.order_ref)
-   OR EXISTS (SELECT FROM payment p WHERE p.account = w.account AND p.payment_ref = w.payment_ref)
-"""
-
-
-async def _too_many(conn: Conn, unproven: Sequence[Wish]) -> list[Wish]:
-    """Those of these that their accounts have no room for.  Workers at once may pass the limit by a batch each."""
-    if not unproven:
-        return []
-    rows = await conn.fetch(UNPROVEN_OPEN, sorted({it.account for it in unproven}))
-    is_open: Counter[str] = Counter({row["account"]: row["count"] for row in rows})
-    coming = Counter(it.account for it in unproven)
-    if all(is_open[account] + count <= UNPROVEN_OPEN_MAX for account, count in coming.items()):
-        return []
-    welcome = {row["position"] for row in await conn.fetch(WELCOME, as_json([_row(it) for it in unproven]))}
-    dropped = []
-    for position, wish in enumerate(unproven):
-        if position in welcome:
-            continue
-        is_open[wish.account] += 1
-        if is_open[wish.account] > UNPROVEN_OPEN_MAX:
-            dropped.append(wish)
-    return dropped
-
-
-COUNT_DROPPED = """
-UPDATE delivery SET dropped = dropped + w.count
-FROM (SELECT run, number, count(*) FROM unnest($1::uuid[], $2::bigint[]) AS k (run, number) GROUP BY 1, 2) w
-WHERE delivery.run = w.run AND delivery.number = w.number
-"""
-
-
-async def _count_dropped(conn: Conn, dropped: Sequence[Wish]) -> None:
-    keys = [key for wish in dropped for key in wish.by]
-    await conn.execute(COUNT_DROPPED, [run for run, _ in keys], [number for _, number in keys])
-
-
+# What is signed or was found before goes first, the longest due first; then what was never asked about, the newest
+# first, for the old ones of a flood are made up; then what its gateway did not know.
 TAKE = """
-UPDATE fetches AS f SET taken = f.taken + 1, taken_until = $3, asked_at = $1
-FROM (
-    SELECT id, due_at FROM fetches WHERE due_at <= $1 AND taken_until <= $1
+WITH trusted AS (
+    SELECT id FROM fetches WHERE due_at <= $1 AND taken_until <= $1 AND (proven OR found > 0)
     ORDER BY due_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
-) AS due
+), unasked AS (
+    SELECT id FROM fetches WHERE due_at <= $1 AND taken_until <= $1 AND NOT proven AND found = 0 AND asked_at IS NULL
+    ORDER BY wanted_at DESC, id DESC LIMIT $2 - (SELECT count(*) FROM trusted) FOR NO KEY UPDATE SKIP LOCKED
+), unknown AS (
+    SELECT id FROM fetches
+    WHERE due_at <= $1 AND taken_until <= $1 AND NOT proven AND found = 0 AND asked_at IS NOT NULL
+    ORDER BY due_at LIMIT $2 - (SELECT count(*) FROM trusted) - (SELECT count(*) FROM unasked)
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE fetches AS f SET taken = f.taken + 1, taken_until = $3, asked_at = $1
+FROM (SELECT id FROM trusted UNION ALL SELECT id FROM unasked UNION ALL SELECT id FROM unknown) AS due
 WHERE f.id = due.id
 RETURNING f.id, f.account, f.about, f.payment_ref, f.refund_ref, f.run, f.number, f.proven, f.wishes,
           coalesce(f.order_ref, (SELECT o.order_ref FROM payment p JOIN orders o ON o.id = p.order_id
@@ -192,7 +144,7 @@ RETURNING f.id, f.account, f.about, f.payment_ref, f.refund_ref, f.run, f.number
 
 
 async def take_fetches(conn: Conn, *, limit: int, lease: timedelta, now: datetime) -> list[Taken]:
-    """Claims what is due, the longest due first; what is not settled is anybody's again when the lease is over.
+    """Claims what is due; what is not settled is anybody's again when the lease is over.
 
     Whose order a known payment is goes along, for an answer about it may name further payments, and no order.
     """

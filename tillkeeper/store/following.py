@@ -105,7 +105,8 @@ FROM (
 """
 WAITING_BY_SEQ = """
 SELECT event_id, kind, account, occurred_at, evidence, order_ref, payment_ref, capture_ref, refund_ref, dispute_ref,
-       amount_minor, total_minor, currency, failure, failure_code, method, as_of, discount_minor, has_refunds
+       amount_minor, total_minor, currency, failure, failure_code, method, as_of, discount_minor, has_refunds,
+       on_top_minor, released_minor, may_be_release
 FROM inbox WHERE outcome = 'waiting' AND seq = ANY($1::bigint[])
 """
 

@@ -66,6 +66,7 @@ def digest_of(event: PaymentEvent) -> bytes:
         event.total,
         event.currency,
         *(() if event.discount is None else (event.discount,)),
+        *(() if event.on_top is None else ("on top", event.on_top)),
     )
     return hashlib.blake2b(_encode(meaning), digest_size=16).digest()
 
@@ -185,10 +186,11 @@ async def reaffirm(conn: Conn, events: Iterable[PaymentEvent]) -> None:
 INSERT_INBOX = """
 INSERT INTO inbox (account, event_id, run, number, kind, evidence, order_ref, payment_ref, capture_ref, refund_ref,
                    dispute_ref, amount_minor, total_minor, currency, failure, failure_code, method, discount_minor,
-                   has_refunds, occurred_at, as_of, recorded_at, digest, outcome, reason, order_id, status_after)
+                   has_refunds, on_top_minor, released_minor, may_be_release, occurred_at, as_of, recorded_at, digest,
+                   outcome, reason, order_id, status_after)
 SELECT account, event_id, run, number, kind, evidence, order_ref, payment_ref, capture_ref, refund_ref, dispute_ref,
-       amount_minor, total_minor, currency, failure, failure_code, method, discount_minor, has_refunds, occurred_at,
-       as_of, $2, digest, outcome, reason, order_id, status_after
+       amount_minor, total_minor, currency, failure, failure_code, method, discount_minor, has_refunds, on_top_minor,
+       released_minor, may_be_release, occurred_at, as_of, $2, digest, outcome, reason, order_id, status_after
 FROM json_populate_recordset(NULL::inbox, $1::json)
 """
 
@@ -226,6 +228,9 @@ class _Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     method: str | None = None
     discount_minor: int | None = None
     has_refunds: bool | None = None
+    on_top_minor: int | None = None
+    released_minor: int | None = None
+    may_be_release: bool | None = None
     occurred_at: datetime
     as_of: datetime | None = None
     digest: str
@@ -258,6 +263,9 @@ def _row(item: Item, digest: bytes) -> _Row:
         method=event.method,
         discount_minor=event.discount,
         has_refunds=event.has_refunds or None,
+        on_top_minor=event.on_top,
+        released_minor=event.released,
+        may_be_release=event.may_be_release or None,
         occurred_at=event.occurred_at,
         as_of=event.as_of,
         digest="\\x" + digest.hex(),

@@ -54,7 +54,8 @@ HISTORIES = """
 SELECT o.order_ref AS of_order, coalesce(d.received_at, i.recorded_at) AS received_at, i.event_id, i.kind, i.account,
        i.occurred_at, i.evidence, i.order_ref, i.payment_ref, i.capture_ref, i.refund_ref, i.dispute_ref,
        i.amount_minor AS amount, i.total_minor AS total, i.currency, i.failure, i.failure_code, i.method,
-       i.as_of, i.discount_minor AS discount, coalesce(i.has_refunds, false) AS has_refunds
+       i.as_of, i.discount_minor AS discount, coalesce(i.has_refunds, false) AS has_refunds,
+       i.on_top_minor AS on_top, i.released_minor AS released, coalesce(i.may_be_release, false) AS may_be_release
 FROM inbox AS i JOIN orders AS o ON o.id = i.order_id LEFT JOIN delivery AS d USING (run, number)
 WHERE i.outcome <> 'mismatched' ORDER BY i.seq
 """

@@ -128,7 +128,8 @@ def _lock_key(reference: Reference) -> int:
 # A statement each: joined by OR they would read the whole inbox instead of the small indexes of what waits.
 WAITING_FOR_ORDERS = """
 SELECT event_id, kind, account, occurred_at, evidence, order_ref, payment_ref, capture_ref, refund_ref, dispute_ref,
-       amount_minor, total_minor, currency, failure, failure_code, method, as_of, discount_minor, has_refunds
+       amount_minor, total_minor, currency, failure, failure_code, method, as_of, discount_minor, has_refunds,
+       on_top_minor, released_minor, may_be_release
 FROM inbox
 WHERE outcome = 'waiting' AND order_ref = ANY($1::text[])
 ORDER BY account, event_id
@@ -137,7 +138,7 @@ FOR UPDATE
 WAITING_FOR_PAYMENTS = """
 SELECT x.event_id, x.kind, x.account, x.occurred_at, x.evidence, x.order_ref, x.payment_ref, x.capture_ref,
        x.refund_ref, x.dispute_ref, x.amount_minor, x.total_minor, x.currency, x.failure, x.failure_code, x.method,
-       x.as_of, x.discount_minor, x.has_refunds
+       x.as_of, x.discount_minor, x.has_refunds, x.on_top_minor, x.released_minor, x.may_be_release
 FROM unnest($1::text[], $2::text[]) AS w (account, payment_ref)
 JOIN inbox x ON x.account = w.account AND x.payment_ref = w.payment_ref AND x.outcome = 'waiting'
 ORDER BY x.account, x.event_id
@@ -146,7 +147,7 @@ FOR UPDATE OF x
 WAITING_FOR_REFUNDS = """
 SELECT x.event_id, x.kind, x.account, x.occurred_at, x.evidence, x.order_ref, x.payment_ref, x.capture_ref,
        x.refund_ref, x.dispute_ref, x.amount_minor, x.total_minor, x.currency, x.failure, x.failure_code, x.method,
-       x.as_of, x.discount_minor, x.has_refunds
+       x.as_of, x.discount_minor, x.has_refunds, x.on_top_minor, x.released_minor, x.may_be_release
 FROM unnest($1::text[], $2::text[]) AS w (account, refund_ref)
 JOIN inbox x ON x.account = w.account AND x.refund_ref = w.refund_ref AND x.outcome = 'waiting'
 ORDER BY x.account, x.event_id
@@ -155,7 +156,7 @@ FOR UPDATE OF x
 WAITING_FOR_DISPUTES = """
 SELECT x.event_id, x.kind, x.account, x.occurred_at, x.evidence, x.order_ref, x.payment_ref, x.capture_ref,
        x.refund_ref, x.dispute_ref, x.amount_minor, x.total_minor, x.currency, x.failure, x.failure_code, x.method,
-       x.as_of, x.discount_minor, x.has_refunds
+       x.as_of, x.discount_minor, x.has_refunds, x.on_top_minor, x.released_minor, x.may_be_release
 FROM unnest($1::text[], $2::text[]) AS w (account, dispute_ref)
 JOIN inbox x ON x.account = w.account AND x.dispute_ref = w.dispute_ref AND x.outcome = 'waiting'
 ORDER BY x.account, x.event_id
@@ -202,4 +203,7 @@ def event_of(row: asyncpg.Record) -> PaymentEvent:
         as_of=row["as_of"],
         discount=row["discount_minor"],
         has_refunds=bool(row["has_refunds"]),
+        on_top=row["on_top_minor"],
+        released=row["released_minor"],
+        may_be_release=bool(row["may_be_release"]),
     )
