@@ -149,6 +149,7 @@ class SpoolReceiver:
             with suppress(Unavailable):
                 await self._give_back(ids, attempts)
                 self._front.look_at_all()
+                self._parked_look_at_s = float("-inf")
                 for each in ids:
                     del self._held[each]
 
