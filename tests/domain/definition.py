@@ -181,7 +181,7 @@ def word_for(order, ours, payment):
     if not events or (any_amount and not in_ours):
         return None
     if any(event.kind is Kind.PAYMENT_SUCCEEDED for event in events):
-        return "succeeded" if kept_captures(ours, payment) else REVERSED
+        return "succeeded" if kept_captures(ours, payment) else word_for_reversed(events)
     words = [
         (seen(event), event.kind.value.removeprefix("payment."))
         for event in events
@@ -190,6 +190,15 @@ def word_for(order, ours, payment):
     if not words:
         return None
     return max(words, key=lambda it: (it[0], PAYMENT_RANKS[it[1]], it[1]))[1]
+
+
+def word_for_reversed(events):
+    """Pending where the gateway said so after it took the success back, and did not let go of it since."""
+    undone = [event.occurred_at for event in events if event.kind is Kind.PAYMENT_REVERSED]
+    pending = [seen(event) for event in events if event.kind is Kind.PAYMENT_PENDING]
+    let_go = [seen(event) for event in events if event.kind in (Kind.PAYMENT_FAILED, Kind.PAYMENT_CANCELLED)]
+    is_retried = pending and max(pending) >= max(undone) and not (let_go and max(let_go) >= max(pending))
+    return "pending" if is_retried else REVERSED
 
 
 def told(event):

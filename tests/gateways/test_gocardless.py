@@ -20,11 +20,12 @@ from sandbox.plays.gocardless import (
 )
 from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.facts import Step
 from tillkeeper.domain.failures import FailureClass
+from tillkeeper.domain.order import Order, Status, summarize
 from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Named, Question
 from tillkeeper.gateways.gocardless import EVENTS_MAX, GoCardless, GoCardlessSettings
 from tillkeeper.gateways.gocardless_objects import ACTIONS, CAUSES, PAYMENT_STATUSES, REFUND_STATUSES
+from tillkeeper.gateways.unknown import unknown_words
 
 SECRET = "an_endpoints_secret_of_the_debits"
 OLDER = "the_older_endpoints_secret"
@@ -127,7 +128,6 @@ DIRECT = {
     "charged_back": (Kind.DISPUTE_OPENED, "PM1:chargeback"),
     "chargeback_cancelled": (Kind.DISPUTE_WON, "PM1:chargeback"),
     "chargeback_settled": (Kind.DISPUTE_LOST, "PM1:chargeback"),
-    "late_failure_settled": (Kind.DISPUTE_LOST, "PM1:late-failure"),
 }
 
 
@@ -153,11 +153,34 @@ def test_whatever_does_not_name_its_order_is_asked_about(action):
 
 
 @pytest.mark.parametrize(
+    ("event", "questions", "noted"),
+    [
+        (an_event("of next year"), (), ("action of a payment", "of next year")),
+        (a_refund_event("of next year"), (REFUND,), ("action of a refund", "of next year")),
+    ],
+)
+def test_an_action_that_nobody_knows_is_noted_and_refuses_nothing(event, questions, noted):
+    with unknown_words() as words:
+        assert delivered(event) == ((), questions)
+    assert [(it.field, it.word) for it in words] == [noted]
+
+
+def a_melted_refund():
+    return gocardless_refund("RF1", "PM1", 400, "EUR", status="of next year")
+
+
+def test_a_status_that_nobody_knows_is_noted_and_what_is_known_counts():
+    with unknown_words() as words:
+        (event,) = answered(an_event("confirmed"), status="of next year")
+        assert a_gateway().hear(REFUND, heard({"refunds": a_melted_refund()}), now=NOW).events == ()
+    assert event.kind is Kind.PAYMENT_SUCCEEDED
+    assert [it.field for it in words] == ["status of a payment", "status of a refund"]
+
+
+@pytest.mark.parametrize(
     "event",
     [
         an_event("surcharge_fee_debited"),
-        an_event("of next year"),
-        a_refund_event("of next year"),
         gocardless_event("EV1", NOW, "mandates", "active", links={"mandate": "MD1"}),
         gocardless_event("EV1", NOW, "payouts", "paid", links={"payout": "PO1"}),
     ],
@@ -284,22 +307,57 @@ def test_a_success_tells_amount_order_and_time_of_the_confirmation():
 LATE = (an_event("confirmed", at=EARLIER), an_event("failed", cause="insufficient_funds"))
 
 
-def test_a_late_failure_is_a_dispute_that_was_lost():
-    paid, late = answered(*LATE, status="failed")
-    assert (paid.kind, paid.occurred_at) == (Kind.PAYMENT_SUCCEEDED, EARLIER)
-    assert (late.kind, late.dispute_ref, late.amount) == (Kind.DISPUTE_LOST, "PM1:late-failure", 12900)
-    settled, _ = delivered(an_event("late_failure_settled", event_id="EV7"))
-    facts = facts_after((paid, late, *settled))
-    assert [it.standing.step for it in facts.disputes.values()] == [Step.LOST]
+def status_of(*events):
+    order = Order(order_ref="ORDER-1", amount=12900, currency="GBP", accounts=frozenset({"debits"}))
+    return summarize(order, facts_after(events)).status
 
 
-def test_a_late_failure_that_is_collected_again_is_won_back():
+def test_a_late_failure_takes_the_success_back():
+    told = answered(*LATE, status="failed")
+    assert [(it.kind, it.occurred_at, it.capture_ref) for it in told] == [
+        (Kind.PAYMENT_SUCCEEDED, EARLIER, None),
+        (Kind.PAYMENT_REVERSED, NOW, None),
+        (Kind.PAYMENT_FAILED, NOW, None),
+    ]
+    assert status_of(*told) is Status.FAILED
+    settled = answered(*LATE, an_event("late_failure_settled", at=NOW + timedelta(days=2)), status="failed")
+    assert settled == told
+    assert delivered(an_event("late_failure_settled")) == ((), (PAYMENT,))
+
+
+def test_a_late_failure_that_is_collected_again_is_on_its_way_and_then_counts_again():
     again = an_event("failed", at=EARLIER, will_attempt_retry=True)
     confirmed = an_event("confirmed", at=EARLIER - timedelta(days=1))
-    _, lost = answered(confirmed, again, status="pending_submission")
-    _, won = answered(confirmed, again, an_event("confirmed"), status="confirmed")
-    assert (lost.kind, won.kind) == (Kind.DISPUTE_LOST, Kind.DISPUTE_WON)
-    assert lost.dispute_ref == won.dispute_ref
+    before = answered(confirmed, status="confirmed")
+    meanwhile = answered(confirmed, again, status="failed")
+    assert status_of(*before, *meanwhile) is Status.PROCESSING
+    settled = an_event("late_failure_settled", at=NOW + timedelta(days=1))
+    for later in ((), (settled,)):
+        told = answered(confirmed, again, an_event("confirmed"), *later, status="confirmed")
+        assert [(it.kind, it.occurred_at) for it in told] == [
+            (Kind.PAYMENT_SUCCEEDED, NOW),
+            (Kind.PAYMENT_REVERSED, EARLIER),
+        ]
+        assert status_of(*before, *meanwhile, *told) is Status.PAID
+        assert status_of(*told, *meanwhile, *before) is Status.PAID
+
+
+def test_a_late_failure_whose_own_event_is_not_in_the_list_is_told_by_its_settlement():
+    told = answered(an_event("confirmed", at=EARLIER), an_event("late_failure_settled"), status="failed")
+    assert [(it.kind, it.occurred_at) for it in told][:2] == [
+        (Kind.PAYMENT_SUCCEEDED, EARLIER),
+        (Kind.PAYMENT_REVERSED, NOW),
+    ]
+    assert told[2].kind is Kind.PAYMENT_FAILED
+    assert answered(an_event("late_failure_settled"), status="failed")[0].kind is Kind.PAYMENT_FAILED
+
+
+def test_a_success_that_is_not_in_the_list_is_told_by_the_status():
+    told = answered(*LATE, status="paid_out")
+    assert [(it.kind, it.occurred_at) for it in told] == [
+        (Kind.PAYMENT_SUCCEEDED, TOLD_AT),
+        (Kind.PAYMENT_REVERSED, NOW),
+    ]
 
 
 def test_a_failure_before_any_success_is_no_dispute():
@@ -326,8 +384,9 @@ def test_the_status_says_what_is_not_in_the_list(status, kind):
 
 
 def test_a_late_failure_that_is_not_in_the_list_is_told_by_the_status():
-    _, late = answered(an_event("confirmed", at=EARLIER), status="failed")
-    assert (late.kind, late.dispute_ref, late.occurred_at) == (Kind.DISPUTE_LOST, "PM1:late-failure", TOLD_AT)
+    _, undone, failed = answered(an_event("confirmed", at=EARLIER), status="failed")
+    assert (undone.kind, undone.occurred_at) == (Kind.PAYMENT_REVERSED, TOLD_AT)
+    assert (failed.kind, failed.failure) == (Kind.PAYMENT_FAILED, FailureClass.UNKNOWN)
 
 
 def test_what_was_given_back_is_a_running_total():
@@ -347,7 +406,6 @@ def test_an_order_that_the_payment_does_not_name_is_the_questions():
     [
         a_history(an_event("confirmed", ref="PM2")),
         a_history(an_event("confirmed"), id="PM2"),
-        a_history(an_event("confirmed"), status="of next year"),
         a_history(an_event("confirmed"), amount=-1),
         a_history(an_event("confirmed"), amount=None),
         a_history(an_event("confirmed")) | {"linked": {}},
@@ -387,7 +445,7 @@ def test_a_refund_of_a_mandate_is_known_and_changes_nothing():
     assert (answer.found, answer.events) == (True, ())
 
 
-@pytest.mark.parametrize("wrong", [{"id": "RF2"}, {"status": "of next year"}, {"links": {}}])
+@pytest.mark.parametrize("wrong", [{"id": "RF2"}, {"links": {}}])
 def test_a_refund_that_cannot_be_is_refused(wrong):
     refund = gocardless_refund("RF1", "PM1", 400, "EUR") | wrong
     with pytest.raises(BadPayload):
@@ -473,9 +531,7 @@ def test_a_story_ends_as_it_says_by_deliveries_and_by_asking(walk, template, gap
         assert_ends_as_told(story, events)
     if not any(say.word.startswith("refunds.") for say in template.says):
         assert_ends_as_told(story, at_the_end)
-    assert any(it.kind.is_dispute for it in at_the_end) is any(
-        "late" in it.word or "charge" in it.word for it in story.happenings
-    )
+    assert any(it.kind.is_dispute for it in at_the_end) is any("charge" in it.word for it in story.happenings)
 
 
 def test_the_played_api_keeps_to_its_own(walk):

@@ -45,6 +45,7 @@ from workers.fetch import FetchLoop
 from workers.outage import Outage
 from workers.sweep import Sweep
 
+TOKEN: Final = "0f6a1b9c27d84e53a1c6f0b2d9e47a85"  # of no meaning
 NOW: Final = 1795176000  # 2026-11-20 12:00:00 UTC, shortly after what the files tell
 ORDERS_MAX: Final = 6  # of the orders in which deliveries can come
 LOOKS_MAX: Final = 200  # of the sweep while time passes
@@ -209,7 +210,7 @@ async def staged(told: Told, pool: asyncpg.Pool, folder: Path) -> AsyncIterator[
     async with api.listening(), wire.opened(AskSettings()) as send:
         accounts = json.loads(json.dumps(told["accounts"]).replace("{API}", api.url))
         settings = Settings.model_validate(
-            {"database_url": "postgresql://nobody@127.0.0.1/", "api_tokens": ["t" * 32], "accounts": accounts}
+            {"database_url": "postgresql://nobody@127.0.0.1/", "api_tokens": [TOKEN], "accounts": accounts}
         )
         gateways = {name: build(name, it) for name, it in settings.accounts.items()}
         policy = _policy(folder, told, accounts)

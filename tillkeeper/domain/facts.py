@@ -100,6 +100,7 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     authorized: Sum | None = None  # what the gateway holds for us, of which the captures are taken
     authorized_at: datetime | None = None  # when that was last said to stand
     let_go_at: datetime | None = None  # and when it was last said not to
+    pending_at: datetime | None = None  # when it was last said to be on its way
     captures: dict[str, Sum] = msgspec.field(default_factory=dict)  # by capture reference; "" where there is only one
     captured_at: dict[str, datetime] = msgspec.field(default_factory=dict)  # when, if not when it was last told
     reversals: dict[str, datetime] = msgspec.field(default_factory=dict)  # by capture reference; "" for all of them
@@ -116,8 +117,15 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         if self.standing is None:
             return Step.CREATED
         if self.standing.step is Step.SUCCEEDED and self.reversals and not self.kept_captures:
-            return Step.REVERSED
+            return Step.PENDING if self._is_retried else Step.REVERSED
         return self.standing.step
+
+    @property
+    def _is_retried(self) -> bool:
+        """Whether it is on its way again since its success was taken back, as a debit that is collected anew."""
+        if self.pending_at is None or (self.let_go_at is not None and self.let_go_at >= self.pending_at):
+            return False
+        return self.pending_at >= max(self.reversals.values())
 
     @property
     def is_held(self) -> bool:
@@ -130,6 +138,11 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         if not self.reversals:
             return list(self.captures.values())
         return [capture for ref, capture in self.captures.items() if not self._is_reversed(ref, capture)]
+
+    @property
+    def undone_captures(self) -> list[Sum]:
+        """The captures that a reversal undid."""
+        return [capture for ref, capture in self.captures.items() if self._is_reversed(ref, capture)]
 
     def _is_reversed(self, ref: str, capture: Sum) -> bool:
         captured_at = self.captured_at.get(ref, capture.at)
@@ -234,6 +247,8 @@ def _with_authorization(payment: PaymentFacts, event: PaymentEvent) -> PaymentFa
             return msgspec.structs.replace(payment, authorized=held, authorized_at=at)
         case Kind.PAYMENT_FAILED | Kind.PAYMENT_CANCELLED:
             return msgspec.structs.replace(payment, let_go_at=_later(payment.let_go_at, event.known_at))
+        case Kind.PAYMENT_PENDING:
+            return msgspec.structs.replace(payment, pending_at=_later(payment.pending_at, event.known_at))
         case _:
             return payment
 

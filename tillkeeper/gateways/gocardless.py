@@ -2,10 +2,10 @@
 
 An event becomes one of ours where it needs neither an amount nor what came before it, and names the order: a payment
 on its way, cancelled, or charged back.  A success needs its amount.  A failure may be late, which is to say that the
-money was there and went back; success absorbs what comes later, so a late failure is a dispute that was lost,
-`PM...:late-failure`, and only the payment's own history tells it from a failure.  For these GoCardless is asked, once
-for each payment of a delivery: not GET /payments/{id}, which tells neither the cause nor what was before, but its list
-of that payment's events with the payment along (`include=payment`).
+money was there and went back: that is a reversal, after which it may be collected again, and only the payment's own
+history tells which.  For these GoCardless is asked, once for each payment of a delivery: not GET /payments/{id}, which
+tells neither the cause nor what was before, but its list of that payment's events with the payment along
+(`include=payment`).
 
 Sources: the package `gocardless-pro` (`webhooks.py`, services) and GoCardless's API reference.
 """
@@ -50,6 +50,7 @@ from tillkeeper.gateways.gocardless_objects import (
     refund_fact,
 )
 from tillkeeper.gateways.hmacs import HmacKeys
+from tillkeeper.gateways.unknown import unknown_word
 
 SIGNATURE_HEADER: Final = "webhook-signature"
 API_VERSION: Final = "2015-07-06"
@@ -101,7 +102,8 @@ ABOUT: Final = About(
     For the sandbox set `api_base` to https://api-sandbox.gocardless.com; it has secrets and tokens of its own.
     Register each order with this account among its `accounts`, and with amounts in minor units.
     Give orders days to be paid: a bank debit is processing until it is confirmed, and may fail later still.
-    Expect a case for each chargeback and each late failure: the order stays paid, and the money is gone.
+    Expect a case for each chargeback, whose order stays paid, and for each late failure, whose order is not paid any
+      more until it was collected again.
     Send a test webhook from the dashboard: it must show 200 there.
     To replace the secret, add a second endpoint's behind the old one, and drop the old one when it is not used.
     """,
@@ -153,7 +155,9 @@ class GoCardless(Gateway):
             resource = text(event, "resource_type")
             if resource == "payments" and self._order_ref_told(event) is None and fact_of(event) is not None:
                 asked[Question(about="payment", payment_ref=_linked(event, "payment"))] = None
-            elif resource == "refunds" and text(event, "action") in REFUND_ACTIONS:
+            elif resource == "refunds":
+                if text(event, "action") not in REFUND_ACTIONS:
+                    unknown_word("action of a refund", text(event, "action"))
                 asked[Question(about="refund", refund_ref=_linked(event, "refund"))] = None
         return tuple(asked)
 
@@ -228,6 +232,8 @@ class GoCardless(Gateway):
         if text_or_none(refund, "links", "payment") is None and text_or_none(refund, "links", "mandate") is not None:
             return  # of a mandate: money to the payer that came by no payment
         fact = refund_fact(refund, told_at)
+        if fact is None:
+            return
         amount, currency = _money(refund, "amount")
         yield PaymentEvent(
             event_id="query",

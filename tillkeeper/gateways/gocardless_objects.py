@@ -6,19 +6,18 @@ it is taken for a running total, which the domain sets against the refunds it kn
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import BadPayload
 from tillkeeper.gateways.fields import at, integer, moment_from_rfc3339, text, text_or_none
+from tillkeeper.gateways.unknown import unknown_word
 
-# Disputes have no objects of their own here: they are named after their payment, with one of these behind it.
-CHARGEBACK: Final = "chargeback"
-LATE_FAILURE: Final = "late-failure"
+CHARGEBACK: Final = "chargeback"  # has no object of its own here: it is named after its payment, with this behind it
 
 ACTIONS: Final[Mapping[str, Kind]] = {
     "created": Kind.PAYMENT_PENDING,
@@ -33,17 +32,19 @@ ACTIONS: Final[Mapping[str, Kind]] = {
     "charged_back": Kind.DISPUTE_OPENED,
     "chargeback_cancelled": Kind.DISPUTE_WON,
     "chargeback_settled": Kind.DISPUTE_LOST,
-    "late_failure_settled": Kind.DISPUTE_LOST,
+    "late_failure_settled": Kind.PAYMENT_REVERSED,
 }
+OF_NO_ORDER: Final = frozenset(
+    {"surcharge_fee_debited", "surcharge_fee_credited"}
+)  # actions that move no payer's money
 DISPUTES: Final[Mapping[str, str]] = {
     "charged_back": CHARGEBACK,
     "chargeback_cancelled": CHARGEBACK,
     "chargeback_settled": CHARGEBACK,
-    "late_failure_settled": LATE_FAILURE,
 }
 
-# A success needs its amount, and a failure what came before it: the gateway is asked for both.
-ASKED_ACTIONS: Final = frozenset({"confirmed", "paid_out", "failed"})
+# A success needs its amount, and a failure what came before and after it: the gateway is asked for both.
+ASKED_ACTIONS: Final = frozenset({"confirmed", "paid_out", "failed", "late_failure_settled"})
 
 PAYMENT_STATUSES: Final[Mapping[str, Kind]] = {
     "pending_customer_approval": Kind.PAYMENT_PENDING,
@@ -92,7 +93,7 @@ TELLS_WHY: Final = frozenset({Kind.PAYMENT_FAILED, Kind.PAYMENT_CANCELLED})
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
-    """What one event or object says.  `took_back` is a collection that failed, now or after it had succeeded."""
+    """What one event or object says.  `took_back` is a collection that failed, at once or after it had succeeded."""
 
     kind: Kind
     at: datetime
@@ -107,6 +108,8 @@ def fact_of(event: object) -> Fact | None:
     action = text(event, "action")
     kind = ACTIONS.get(action)
     if kind is None:
+        if action not in OF_NO_ORDER:
+            unknown_word("action of a payment", action)
         return None
     if action == "failed" and at(event, ["details", "will_attempt_retry"]) is True:
         kind = Kind.PAYMENT_PENDING  # GoCardless collects it again by itself
@@ -122,53 +125,80 @@ def fact_of(event: object) -> Fact | None:
 
 
 def facts_of(payment: object, events: Sequence[object], told_at: datetime) -> tuple[Fact, ...]:
-    """What a payment and its events, newest first, say: where it stands, and each dispute about it.
+    """What a payment and its events, newest first, say: what came in, what undid it, where it stands, each dispute.
 
     The status says alone what is not in the list, for that ends eighteen months back.
     """
     facts = sorted(filter(None, map(fact_of, reversed(events))), key=lambda it: it.at)  # stable: the list's order
-    standing = next((it for it in facts if it.kind is Kind.PAYMENT_SUCCEEDED), None)
-    was_paid = standing is not None
-    for fact in [] if was_paid else facts:
-        standing = standing if fact.dispute else fact
-    disputes = _disputes(facts)
+    course = _course_of(facts)
     status = text(payment, "status")
-    if status not in PAYMENT_STATUSES:
-        raise BadPayload("status of the payment is none that is known")
-    kind = PAYMENT_STATUSES[status]
-    # What is to be collected again has the status `failed` meanwhile: its event tells which.
-    is_told = was_paid or (status == "failed" and standing is not None and standing.took_back)
-    if standing is None or not (is_told or standing.kind is kind):
-        failure = FailureClass.UNKNOWN if kind in TELLS_WHY else None
-        standing = Fact(kind=kind, at=told_at, failure=failure)
-    if status == "charged_back" and CHARGEBACK not in disputes:
-        disputes[CHARGEBACK] = Fact(kind=Kind.DISPUTE_OPENED, at=told_at, dispute=CHARGEBACK)
-    if status == "failed" and was_paid and LATE_FAILURE not in disputes:
-        disputes[LATE_FAILURE] = Fact(kind=Kind.DISPUTE_LOST, at=told_at, dispute=LATE_FAILURE)
-    return (standing, *disputes.values())
+    kind = PAYMENT_STATUSES.get(status)
+    if kind is None:
+        unknown_word("status of a payment", status)
+    elif kind is Kind.PAYMENT_SUCCEEDED and not course.is_collected:
+        course.success, course.is_collected = Fact(kind=kind, at=told_at), True
+    elif kind is Kind.PAYMENT_FAILED and course.is_collected:
+        course.reversal, course.is_collected = Fact(kind=Kind.PAYMENT_REVERSED, at=told_at), False
+        course.standing = _by_status(kind, told_at)
+    elif not course.is_collected:
+        # What is to be collected again has the status `failed` meanwhile: its event tells which.
+        is_told = status == "failed" and course.standing is not None and course.standing.took_back
+        if not is_told and (course.standing is None or course.standing.kind is not kind):
+            course.standing = _by_status(kind, told_at)
+    if status == "charged_back" and course.chargeback is None:
+        course.chargeback = Fact(kind=Kind.DISPUTE_OPENED, at=told_at, dispute=CHARGEBACK)
+    standing = None if course.is_collected else course.standing
+    return tuple(filter(None, (course.success, course.reversal, standing, course.chargeback)))
 
 
-def _disputes(facts: Sequence[Fact]) -> dict[str, Fact]:
-    """The last word on each.  What failed after it was paid is lost, and won back if it is collected again."""
-    disputes = dict[str, Fact]()
-    was_paid = False
+@dataclass
+class _Course:
+    """What became of a payment: the last collection, what undid the one before or this one, and what came since."""
+
+    success: Fact | None = None
+    is_collected: bool = False
+    reversal: Fact | None = None
+    standing: Fact | None = None
+    chargeback: Fact | None = None
+
+
+def _course_of(facts: Sequence[Fact]) -> _Course:
+    """A late failure is settled some days after it failed, when it may be collected again already."""
+    course = _Course()
     for fact in facts:
         if fact.dispute is not None:
-            disputes[fact.dispute] = fact
+            course.chargeback = fact
         elif fact.kind is Kind.PAYMENT_SUCCEEDED:
-            was_paid = True
-            if LATE_FAILURE in disputes:
-                disputes[LATE_FAILURE] = Fact(kind=Kind.DISPUTE_WON, at=fact.at, dispute=LATE_FAILURE)
-        elif fact.took_back and was_paid:
-            disputes[LATE_FAILURE] = Fact(kind=Kind.DISPUTE_LOST, at=fact.at, dispute=LATE_FAILURE)
-    return disputes
+            if not course.is_collected:
+                course.success, course.is_collected = _after(course.reversal, fact), True
+        elif fact.kind is Kind.PAYMENT_REVERSED:
+            if course.is_collected and course.reversal is None:
+                course.reversal, course.is_collected = fact, False
+        else:
+            if fact.took_back and course.is_collected:
+                course.reversal = Fact(kind=Kind.PAYMENT_REVERSED, at=fact.at)
+                course.is_collected = False
+            course.standing = fact
+    return course
 
 
-def refund_fact(refund: object, told_at: datetime) -> Fact:
+def _after(reversal: Fact | None, success: Fact) -> Fact:
+    """Of one second the list tells which came later; a reversal would undo what is not later than itself."""
+    if reversal is None or success.at > reversal.at:
+        return success
+    return msgspec.structs.replace(success, at=reversal.at + timedelta(seconds=1))
+
+
+def _by_status(kind: Kind, told_at: datetime) -> Fact:
+    return Fact(kind=kind, at=told_at, failure=FailureClass.UNKNOWN if kind in TELLS_WHY else None)
+
+
+def refund_fact(refund: object, told_at: datetime) -> Fact | None:
     """One refund by its status: pending since it was made, so that no outcome can seem to lie before it."""
     status = text(refund, "status")
     if status not in REFUND_STATUSES:
-        raise BadPayload("status of the refund is none that is known")
+        unknown_word("status of a refund", status)
+        return None
     kind = REFUND_STATUSES[status]
     since = moment_from_rfc3339(text(refund, "created_at")) if kind is Kind.REFUND_PENDING else told_at
     failed = kind is Kind.REFUND_FAILED
