@@ -66,6 +66,8 @@ CREATE TABLE IF NOT EXISTS delivery (
     PRIMARY KEY (run, number)
 ) WITH (toast_tuple_target = 8160);  -- real bodies of 2 to 5 KB stay in the row
 ALTER TABLE delivery ALTER COLUMN body SET STORAGE EXTERNAL;  -- compressing each body cost more than writing it
+-- What anybody could have posted (accounts whose gateway signs nothing) is forgotten after a while (store/forgetting.py).
+CREATE INDEX IF NOT EXISTS delivery_unsigned ON delivery (received_at) WHERE key = 'unsigned' AND body IS NOT NULL;
 
 -- Numbers that a receiver gave out but answered 503 for, or whose absence a person explained: audit does not miss them.
 CREATE TABLE IF NOT EXISTS delivery_void (
@@ -337,7 +339,8 @@ CREATE TABLE IF NOT EXISTS parked (
 );
 CREATE INDEX IF NOT EXISTS parked_open ON parked (account, event_id) WHERE outcome IS NULL;
 
--- Deliveries that were refused, for ops to see why (tillkeeper/doctor): so many of an account, the oldest go first.
+-- Deliveries that were refused, for ops to see why (tillkeeper/doctor).  Strangers decide how many come and how large:
+-- store/refused.py bounds them by account and altogether, in number, bytes and days; the oldest go first.
 CREATE TABLE IF NOT EXISTS refused (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account      text NOT NULL,
@@ -348,8 +351,10 @@ CREATE TABLE IF NOT EXISTS refused (
     detail       text NOT NULL,
     query        text NOT NULL,
     headers      jsonb NOT NULL,
-    body         bytea  -- null where it was too large to be kept
+    body         bytea,  -- null where it was too large to be kept
+    bytes        integer NOT NULL DEFAULT 65536  -- of its texts and body; for rows from before it was counted the most
 );
+ALTER TABLE refused ADD COLUMN IF NOT EXISTS bytes integer NOT NULL DEFAULT 65536;
 CREATE INDEX IF NOT EXISTS refused_of_account ON refused (account, id);
 
 -- Which of an account's keys verified deliveries, and when last: whether an old one may go.
