@@ -33,7 +33,8 @@ async def end_of(pool, *order_refs):
     settled = [(row[0], row[1] if row[1] in ("waiting", "mismatched") else "counts") for row in rows]
     assert (await books(pool)).misjudged == []
     async with pool.acquire() as conn:
-        assert (await take_up_left_over(conn, policy=POLICY, limit=10, now=NOON)).outcomes == {}
+        tally, _ = await take_up_left_over(conn, after=0, policy=POLICY, limit=10, now=NOON)
+        assert tally.outcomes == {}
     return (
         [(it["status"], it["paid"], it["refunded"], [r["refund_ref"] for r in it["refunds"]]) for it in orders if it],
         settled,
