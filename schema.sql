@@ -45,6 +45,9 @@ CREATE INDEX IF NOT EXISTS orders_moving ON orders (spell_since)
 WHERE closed_at IS NULL AND status IN ('processing', 'partially_paid', 'refunding');
 CREATE INDEX IF NOT EXISTS orders_payable ON orders (coalesce(expires_at, spell_since))
 WHERE closed_at IS NULL AND status IN ('unpaid', 'failed');
+-- For people who look for what is stuck or held: these do not read the orders that are done with.
+CREATE INDEX IF NOT EXISTS orders_failed ON orders (spell_since) WHERE closed_at IS NULL AND status = 'failed';
+CREATE INDEX IF NOT EXISTS orders_held ON orders (held_until) WHERE held_until IS NOT NULL;
 
 -- One request of a gateway, byte for byte.  (run, number) is given by the receiver process and has no gaps.
 CREATE TABLE IF NOT EXISTS delivery (
@@ -166,6 +169,7 @@ WHERE outcome = 'waiting' AND refund_ref IS NOT NULL;
 CREATE INDEX IF NOT EXISTS inbox_waiting_for_dispute ON inbox (account, dispute_ref)
 WHERE outcome = 'waiting' AND dispute_ref IS NOT NULL;
 CREATE INDEX IF NOT EXISTS inbox_waiting_since ON inbox (recorded_at) WHERE outcome = 'waiting';
+CREATE INDEX IF NOT EXISTS inbox_waiting_in_turn ON inbox (seq) WHERE outcome = 'waiting';
 
 -- One attempt to pay.  Each group of columns is a fact that merges on its own (domain/facts.py).
 CREATE TABLE IF NOT EXISTS payment (
@@ -272,6 +276,7 @@ CREATE TABLE IF NOT EXISTS case_entry (
     at       timestamptz NOT NULL
 );
 CREATE INDEX IF NOT EXISTS case_entry_of_case ON case_entry (case_id);
+CREATE INDEX IF NOT EXISTS case_entry_since ON case_entry (at);
 
 -- Effects on their way out, written in the transaction of the change that caused them.
 CREATE TABLE IF NOT EXISTS outbox (
