@@ -160,8 +160,8 @@ class Settings(BaseModel):
         """What looks wrong and stops nobody from starting: one line each, naming the key and never its value."""
         if self.broker_url is not None and not self.envelope_keys:
             yield (
-                f"envelope_keys names no key: whoever may publish to {self.broker_prefix}.events is believed, and can pay "
-                "orders; name one, the same for receivers and workers (openssl rand -hex 32)"
+                f"envelope_keys names no key: whoever may publish to {self.broker_prefix}.events is believed, and can "
+                "pay orders; name one, the same for receivers and workers (openssl rand -hex 32)"
             )
         if self.broker_url is not None and "//guest:guest@" in self.broker_url:
             yield "broker_url logs in as guest with the password that everybody knows; make a user (deploy/rabbitmq.sh)"

@@ -81,7 +81,7 @@ async def _replay_one(
     except parked.Unreadable:
         return _told(parked_id, "still_parked", error="it is no readable message; it can only be discarded")
     except NotAuthentic as error:
-        return _told(parked_id, "still_parked", error=f"{error}; `parked show` tells what it says, --unsigned believes it")
+        return _told(parked_id, "still_parked", error=f"{error}; `parked show` shows it, --unsigned believes it")
     except Exception as error:  # whatever parked it may do so again, and must not hold up the others
         if is_outage(error):
             raise

@@ -114,7 +114,6 @@ def replay_command(
         settings = settings_from(config)
         from tillkeeper.cli.closing import Act, replay
         from tillkeeper.cli.database import ask
-
         from tillkeeper.domain.delivery import EnvelopeKeys
 
         policy, act = policy_from(settings), Act(by=by or os_user(), note=note)

@@ -1,7 +1,7 @@
 """Deliveries, and the envelopes in which they travel from receiver to worker.
 
-An envelope carries events that a receiver verified, and a worker believes them.  So receivers sign what they send with a
-key that workers know: who may only publish to the exchange, or only write to the spool, pays for nothing.
+An envelope carries events that a receiver verified, and a worker believes them.  So receivers sign what they send
+with a key that workers know: who may only publish to the exchange, or only write to the spool, pays for nothing.
 
     message = MARK, HMAC-SHA256 of the packed envelope, packed envelope
 """
@@ -74,9 +74,7 @@ class EnvelopeKeys:
                 raise NotAuthentic("it is not signed, and a receiver of ours signs: see envelope_keys")
             return unpack(message)
         mac, packed = _parted(message)
-        if self._keys and not any(
-            [hmac.compare_digest(mac, hmac.digest(key, packed, "sha256")) for key in self._keys]
-        ):
+        if self._keys and not any(hmac.compare_digest(mac, hmac.digest(key, packed, "sha256")) for key in self._keys):
             raise NotAuthentic("it is signed with a key that is not among envelope_keys")
         return unpack(packed)
 
