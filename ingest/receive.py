@@ -33,6 +33,7 @@ log = structlog.get_logger()
 
 LOG_EVERY_S: Final = 1.0  # a flood of forgeries must not become a flood of lines
 REASON_CHARS_MAX: Final = 200
+UNSIGNED_BYTES_MAX: Final = 16 * 1024  # they name an id, some with a whole payment around it, and anybody can post them
 
 RESULTS: Final[Mapping[type[Refused], str]] = {
     BadSignature: "bad_signature",
@@ -136,6 +137,8 @@ class AccountReceiver:
                 if refused.step is not Step.KEY or not await self._keys.fetch_for(asked):
                     raise
                 verified = self._gateway.verify(asked, received_at)
+            if not verified.proven and len(body) > UNSIGNED_BYTES_MAX:
+                raise TooLarge("nothing signs this body, and it is larger than any of its kind")
             with unknown_words() as words:
                 events, fetches = self._gateway.parse(verified), fetches_of(self._gateway, verified)
             if not verified.proven:

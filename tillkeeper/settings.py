@@ -25,7 +25,7 @@ from tillkeeper.asking.settings import AskSettings
 from tillkeeper.gateways.account import BodyBytes
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.registry import AccountSettings, build
-from tillkeeper.gateways.secret_checks import is_guessable
+from tillkeeper.gateways.secret_checks import is_a_word, is_guessable
 from tillkeeper.notices.settings import NotifySettings
 
 PREFIX: Final = "TILLKEEPER_"
@@ -63,7 +63,8 @@ def _check_url(*schemes: str) -> AfterValidator:
 def _check_token(token: str) -> str:
     if len(token) < TOKEN_CHARS_MIN or token != token.strip():
         raise ValueError(f"must have {TOKEN_CHARS_MIN} characters or more, without white space at its ends")
-    if is_guessable(token, words_max=1):
+    # It is tried over the network alone, where lists of words are tried first; the rest of what is weak is told.
+    if is_a_word(token):
         raise ValueError("can be guessed; make it at random, with: openssl rand -hex 32")
     return token
 
@@ -90,6 +91,8 @@ class IngestSettings(BaseModel):
         IPv6Network("::1/128"),
     )
     processes: Processes = 1
+    metrics_host: str = "127.0.0.1"  # of its own: the figures are nobody's business who can post
+    metrics_port: Port = 0  # 0: no metrics over HTTP
 
 
 class WorkSettings(BaseModel):

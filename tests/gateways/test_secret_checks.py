@@ -15,6 +15,7 @@ from tillkeeper.gateways.secret_checks import (
     bits_of,
     doubts,
     forgeable,
+    is_a_word,
     is_guessable,
 )
 
@@ -65,6 +66,11 @@ def test_what_is_tried_before_all_else_is_guessable(secret):
     assert "can be guessed" in forgeable("stripe", "webhook_secrets", secret)
 
 
+def test_one_word_is_told_from_runs_and_phrases():
+    assert all(is_a_word(it) for it in ("changeme", "changeme-changeme", "password12345678"))
+    assert not any(is_a_word(it) for it in ("0123456789abcdef", "t" * 20, "test-token-0123456789", STRONG[0]))
+
+
 @pytest.mark.parametrize("secret", STRONG)
 def test_what_is_drawn_or_thought_up_is_not(secret):
     assert not is_guessable(secret)
@@ -95,6 +101,7 @@ def secret_settings():
 
 def test_every_secret_setting_verifies_or_only_asks():
     only_ask = {
+        "alipay.app_auth_token",
         "alipay.app_private_key",
         "checkout.secret_key",
         "flutterwave.client_secret",

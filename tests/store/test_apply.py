@@ -84,13 +84,27 @@ async def test_a_delivery_that_a_lane_hands_out_again_is_nothing_new(pool):
     assert (tally.redelivered, tally.duplicates, tally.outcomes) == (1, 0, {})
 
 
-async def test_a_known_id_that_says_something_else_is_a_case_and_changes_nothing(pool):
+@pytest.mark.parametrize("amounts", [(60, 100), (100, 60)])
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_two_contents_under_one_id_count_both_whichever_came_first_and_are_a_case(pool, amounts, at_once):
     await registered(pool)
-    event = an_event(amount=60)
-    await applied(pool, a_delivery(event))
-    tally = await applied(pool, a_delivery(msgspec.structs.replace(event, amount=100)))
-    assert tally.cases == ["event_id_reused"]
-    assert (await show(pool, "A1"))["paid"] == 60
+    event = an_event()
+    deliveries = [a_delivery(msgspec.structs.replace(event, amount=amount)) for amount in amounts]
+    tallies = [await applied(pool, *deliveries)] if at_once else [await applied(pool, it) for it in deliveries]
+    assert [kind for tally in tallies for kind in tally.cases] == ["event_id_reused"]
+    assert (await show(pool, "A1"))["paid"] == 100
+    again = await applied(pool, *(a_delivery(*it.events) for it in deliveries))
+    assert (again.duplicates, again.outcomes, again.cases) == (2, {}, [])
+    assert await pool.fetchval("SELECT count(*) FROM inbox") == 2
+
+
+async def test_what_names_only_a_refund_is_not_left_waiting_by_a_batch_whose_taking_up_tells_of_it(pool):
+    await registered(pool)
+    refund = an_event(Kind.REFUND_PENDING, order_ref=None, refund_ref="re_1", amount=30)
+    await applied(pool, a_delivery(refund))
+    alone = an_event(Kind.REFUND_SUCCEEDED, 2, order_ref=None, payment_ref=None, refund_ref="re_1")
+    assert (await applied(pool, a_delivery(alone), a_delivery(an_event()))).outcomes == {"applied": 3}
+    assert (await show(pool, "A1"))["status"] == "partially_refunded"
 
 
 async def test_another_body_of_the_same_meaning_is_a_plain_duplicate(pool):

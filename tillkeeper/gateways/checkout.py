@@ -129,7 +129,7 @@ class Checkout(Gateway):
     def named(self, request: Request) -> Named | None:
         """The payment of an event, and the merchant's reference of it."""
         try:
-            data = at(strictjson.loads(request.body), ["data"])
+            data = at(strictjson.loads_unsigned(request.body), ["data"])
             payment_ref = reference_or_none(at(data, ["payment_id"]) or at(data, ["id"]))
             order_ref = reference_or_none(at(data, ["reference"]))
         except BadPayload:

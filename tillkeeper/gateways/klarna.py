@@ -236,7 +236,7 @@ def _pushed(query: str) -> str | None:
 
 
 def _notified(body: bytes) -> str:
-    return _order_id(text(strictjson.loads(body), "order_id"))
+    return _order_id(text(strictjson.loads_unsigned(body), "order_id"))
 
 
 def _order_id(ref: str) -> str:

@@ -154,19 +154,23 @@ def weakness(gateway: str, setting: str, secret: str) -> str | None:
     return None
 
 
-def is_guessable(secret: str, *, words_max: int = WORDS_MAX) -> bool:
+def is_guessable(secret: str) -> bool:
     """True for words, runs and repetitions that are tried before all else, and whatever consists of a few of them."""
-    if len(set(secret)) < DIFFERENT_MIN:
-        return True
-    texts = {_SEPARATORS.sub(separator, secret.lower()) for separator in (" ", "")}
-    return any(_is_made_of_guesses(text, words_max) for text in texts)
+    return len(set(secret)) < DIFFERENT_MIN or any(words <= WORDS_MAX for words in _counts_of_words(secret))
 
 
-def _is_made_of_guesses(text: str, words_max: int) -> bool:
-    text = _unit_of(text)
-    words = {found[0] for found in _GUESSED.finditer(text)}
-    left = _GUESSED.sub(" ", _without_runs(_GUESSED.sub(" ", text)))
-    return len(left.replace(" ", "")) < LEFT_CHARS_MIN and len(words) <= words_max
+def is_a_word(secret: str) -> bool:
+    """True for one such word, repeated, or with digits around it."""
+    return any(words == 1 for words in _counts_of_words(secret))
+
+
+def _counts_of_words(secret: str) -> Iterator[int]:
+    """How many different words it consists of, with and without separators; nothing where it has more than words."""
+    for separator in (" ", ""):
+        text = _unit_of(_SEPARATORS.sub(separator, secret.lower()))
+        left = _GUESSED.sub(" ", _without_runs(_GUESSED.sub(" ", text)))
+        if len(left.replace(" ", "")) < LEFT_CHARS_MIN:
+            yield len({found[0] for found in _GUESSED.finditer(text)})
 
 
 def doubts(gateway: str, setting: str, secrets: tuple[str, ...]) -> Iterator[str]:

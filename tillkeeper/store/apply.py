@@ -147,7 +147,7 @@ async def decide(
     waited = await _meet(conn, items, bindings, set(appearing))
     ids = {item.order_id for item in (*items, *waited) if item.order_id is not None}
     posting = Posting(orders=await open_orders(conn, ids))
-    known = await known_events(conn, [item.event for item in items]) if items else {}
+    known = await _known(conn, items, posting)
     _fold(posting, items, waited, known, bindings)
     return posting
 
@@ -160,7 +160,7 @@ async def _meet(conn: Conn, items: list[Item], bindings: Bindings, appearing: se
     await lock(conn, appearing=appearing, waiting=waiting_under)
     if alone:
         await bind(conn, [item.event for item in alone], bindings)
-        _find_orders(alone, bindings)
+        alone = _find_orders(alone, bindings)
         appearing |= bindings.new_objects
     waited: dict[tuple[str, str], Item] = {}
     seen: set[Reference] = set()
@@ -168,7 +168,7 @@ async def _meet(conn: Conn, items: list[Item], bindings: Bindings, appearing: se
         taken = [Item(event=event, waited=True) for event in await take_waiting(conn, new)]
         await bind(conn, [item.event for item in taken], bindings)  # what else they name may be another order's
         waited |= {(item.event.account, item.event.event_id): item for item in taken}
-        _find_orders(list(waited.values()), bindings)
+        alone = _find_orders([*alone, *taken], bindings)
         seen |= new
         appearing |= bindings.new_objects
         await lock(conn, appearing=appearing - seen)
@@ -187,6 +187,29 @@ def _find_orders(items: list[Item], bindings: Bindings) -> list[Item]:
         if len(still) in (0, len(alone)):
             return still
         alone = still
+
+
+async def _known(conn: Conn, items: list[Item], posting: Posting) -> dict[int, Known]:
+    """What is known under the items' ids.  One that says something else than is known under its id gets one of its own.
+
+    Both were signed, and which of the two came first says nothing: so both count, and a person is told of both.
+    """
+    known = await known_events(conn, [item.event for item in items]) if items else {}
+    first: dict[tuple[str, str], bytes] = {}
+    others: list[int] = []
+    for position, item in enumerate(items):
+        key, row = (item.event.account, item.event.event_id), known.get(position)
+        digest = digest_of(item.event)
+        before = first.setdefault(key, row.digest if row and row.digest else digest)
+        if before != digest and item.delivery:  # ids of answers are made by us, of what they say
+            posting.found.append((item.order_id, _reused(item)))
+            item.event = msgspec.structs.replace(item.event, event_id=f"{item.event.event_id}~{digest.hex()[:16]}")
+            others.append(position)
+    if others:
+        known = {position: row for position, row in known.items() if position not in others}
+        found = await known_events(conn, [items[position].event for position in others])
+        known |= {others[place]: row for place, row in found.items()}
+    return known
 
 
 def _fold(posting: Posting, items: list[Item], waited: list[Item], known: dict[int, Known], bindings: Bindings) -> None:
@@ -209,9 +232,7 @@ def _fold(posting: Posting, items: list[Item], waited: list[Item], known: dict[i
             posting.duplicates[item.delivery] += 1
         elif row and row.known_at is not None and row.known_at < item.event.known_at:
             _reaffirm(posting, item, bindings)
-        if before != digest and item.delivery:  # ids of answers are made by us, of what they say
-            posting.found.append((item.order_id, _reused(item)))
-        elif row and row.waits and item.order_id is not None and key not in taken:
+        if row and row.waits and item.order_id is not None and key not in taken:
             taken.add(key)
             _settle(posting, item, bindings)
             posting.waited.append(item)

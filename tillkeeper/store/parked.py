@@ -26,15 +26,16 @@ PARK = """
 INSERT INTO parked (run, number, account, event_id, body, readable, reason, error, parked_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (run, number, event_id) DO NOTHING
+RETURNING 1
 """
 
 
 async def park_event(
     conn: Conn, delivery: Delivery, event: PaymentEvent, *, reason: str, error: str, now: datetime
-) -> None:
-    """Parks one event with the delivery that brought it.  Parking it again changes nothing."""
+) -> bool:
+    """Parks one event with the delivery that brought it.  Parking it again changes nothing, and is False."""
     alone = msgspec.structs.replace(delivery, events=(event,), fetches=())
-    await _park(conn, alone, event.event_id, reason=reason, error=error, now=now)
+    return await _park(conn, alone, event.event_id, reason=reason, error=error, now=now)
 
 
 async def park_fetches(conn: Conn, delivery: Delivery, *, reason: str, error: str, now: datetime) -> None:
@@ -44,9 +45,9 @@ async def park_fetches(conn: Conn, delivery: Delivery, *, reason: str, error: st
         await _park(conn, alone, FETCHES, reason=reason, error=error, now=now)
 
 
-async def _park(conn: Conn, delivery: Delivery, event_id: str, *, reason: str, error: str, now: datetime) -> None:
+async def _park(conn: Conn, delivery: Delivery, event_id: str, *, reason: str, error: str, now: datetime) -> bool:
     body = pack(Envelope(run=delivery.run, deliveries=(delivery,)))
-    await conn.execute(
+    parked = await conn.fetchval(
         PARK,
         delivery.run,
         delivery.number,
@@ -58,6 +59,7 @@ async def _park(conn: Conn, delivery: Delivery, event_id: str, *, reason: str, e
         printable(error),
         now,
     )
+    return parked is not None
 
 
 async def park_unreadable(conn: Conn, body: bytes, *, reason: str, error: str, now: datetime) -> None:
@@ -70,8 +72,14 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")[:ERROR_CHARS_MAX]
 
 
+# The same message once more, which could not even be kept before, has put its event into the inbox by itself.
 SUPERSEDE = """
-UPDATE parked SET outcome = 'superseded', closed_at = $2, closed_by = 'redelivery'
+UPDATE parked AS k
+SET outcome = CASE WHEN k.reason = 'cannot_be_kept' AND EXISTS (
+        SELECT FROM inbox x
+        WHERE x.account = k.account AND x.event_id = k.event_id AND x.run = k.run AND x.number = k.number
+    ) THEN 'replayed' ELSE 'superseded' END,
+    closed_at = $2, closed_by = 'redelivery'
 WHERE id = ANY($1::bigint[]) AND outcome IS NULL
 """
 
