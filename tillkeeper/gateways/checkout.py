@@ -59,8 +59,8 @@ ABOUT: Final = About(
     verifies="HMAC-SHA256 over the body; several keys at once; no time is signed",
     dedupes_by="the event's `id`",
     acknowledges="200 without a body",
-    queries="payments by their ids or by the order reference in `reference`, with all that was captured, is still held, "
-    "and was given back, refunds by their action's id; that a payer's bank took a payment back is told by webhook alone",
+    queries="payments by their ids or by the order reference in `reference`, with what was captured, is still held and "
+    "was given back; refunds by their action's id; that a payer's bank took a payment back is told by webhook alone",
     checked="documents only",
     sources=(
         'checkout.com/docs, "Set up your webhook receiver", "Event types", "API response codes"',
