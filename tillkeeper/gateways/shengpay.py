@@ -22,7 +22,7 @@ from tillkeeper.gateways import shengpay_objects as objects
 from tillkeeper.gateways import strictjson
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalPrivateKey, rsa_private_key, rsa_public_key
-from tillkeeper.gateways.answers import answered_at, queried
+from tillkeeper.gateways.answers import answered_at, queried, with_stand_in_closed
 from tillkeeper.gateways.base import (
     ASKS_ALL,
     Answer,
@@ -236,8 +236,10 @@ class ShengPay(Gateway):
             raise BadPayload(f"code {code}")
         if not self._is_ours(fields):
             raise BadPayload("the answer is about another merchant's or app's payment")
-        event = self._event_in_answer(question, fields, answered_at(heard, now))
-        return Answer(found=True, events=() if event is None else (queried(event),))
+        told_at = answered_at(heard, now)
+        event = self._event_in_answer(question, fields, told_at)
+        events = [event] if question.about == "refund" else with_stand_in_closed(question, event, told_at)
+        return Answer(found=True, events=tuple(queried(it) for it in events if it is not None))
 
     def _verified(self, body: bytes) -> Fields:
         """The fields of a signed body."""
