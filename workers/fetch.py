@@ -122,7 +122,7 @@ class FetchLoop:
             async with asyncio.timeout(self._ask_within_s):
                 answer = await self._asker.ask(taken.account, question_of(taken.fetch))
         except NoAnswer as error:
-            return _no_answer(error.reason, str(error))
+            return _no_answer(error.reason, str(error), error.events)
         except TimeoutError:
             return _no_answer("busy", "busy: no answer in the time that a question has")
         except Exception as error:  # one question that we cannot put right must not keep the others, nor go on for ever
@@ -174,8 +174,9 @@ class FetchLoop:
                 log.error("fetch_given_up", **fields, since=taken.progress.wanted_at)
 
 
-def _no_answer(reason: str, result: str) -> _Heard:
-    return _Heard(outcome=None, answer=Answer(found=False), result=f"no answer: {result}", reason=reason)
+def _no_answer(reason: str, result: str, events: tuple[PaymentEvent, ...] = ()) -> _Heard:
+    answer = Answer(found=False, events=events)  # what was answered before a further question had none
+    return _Heard(outcome=None, answer=answer, result=f"no answer: {result}", reason=reason)
 
 
 def _say(tally: Tally) -> None:

@@ -12,6 +12,7 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply import Tally, apply_event, keep_delivery
 from tillkeeper.store.failures import is_passing
 from tillkeeper.store.fetches import want
+from tillkeeper.store.inbox import count_duplicate
 from tillkeeper.store.ledger import Raced
 from tillkeeper.store.parked import park_event, park_fetches
 from tillkeeper.store.pool import Conn
@@ -38,7 +39,7 @@ async def park_delivery(pool: asyncpg.Pool, delivery: Delivery, *, reason: str, 
     async def park(conn: Conn) -> None:
         if await _keep(conn, delivery, Tally(), now):
             for event in delivery.events:
-                await _park(conn, delivery, event, reason=reason, error=error, now=now)
+                await _park_kept(conn, delivery, event, reason=reason, error=error, now=now)
 
     await repeat_when_raced(pool, park)
 
@@ -70,7 +71,7 @@ async def _settle(conn: Conn, delivery: Delivery, policy: Policy, now: datetime)
         except Exception as error:
             if _is_passing(error):
                 raise
-            await _park(conn, delivery, event, reason=CANNOT_BE_APPLIED, error=_text_of(error), now=now)
+            await _park_kept(conn, delivery, event, reason=CANNOT_BE_APPLIED, error=_text_of(error), now=now)
         else:
             total.outcomes += tally.outcomes
             total.duplicates += tally.duplicates
@@ -87,10 +88,20 @@ async def _park_all(conn: Conn, delivery: Delivery, error: Exception, now: datet
         log.error("fetches_parked", account=delivery.account, reason="cannot_be_kept", error=_text_of(error))
 
 
-async def _park(conn: Conn, delivery: Delivery, event: PaymentEvent, *, reason: str, error: str, now: datetime) -> None:
-    await park_event(conn, delivery, event, reason=reason, error=error, now=now)
+async def _park_kept(
+    conn: Conn, delivery: Delivery, event: PaymentEvent, *, reason: str, error: str, now: datetime
+) -> None:
+    """Of a delivery that is kept.  An event that it brings twice is parked once, and a duplicate the second time."""
+    if not await _park(conn, delivery, event, reason=reason, error=error, now=now):
+        await count_duplicate(conn, (delivery.run, delivery.number))
+
+
+async def _park(conn: Conn, delivery: Delivery, event: PaymentEvent, *, reason: str, error: str, now: datetime) -> bool:
+    if not await park_event(conn, delivery, event, reason=reason, error=error, now=now):
+        return False
     PARKED_EVENTS.labels(reason).inc()
     log.error("event_parked", account=delivery.account, kind=event.kind, reason=reason, error=error)
+    return True
 
 
 def _is_passing(error: Exception) -> bool:

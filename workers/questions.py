@@ -1,56 +1,187 @@
-"""What a gateway is asked about an order: everything of it that is not settled there."""
+"""What a gateway is asked about an order: everything that could change the truth of it, each thing once.
 
-from collections.abc import Iterator
+    by name ──> what the facts imply, payments that may move yet, refunds that may ──┐
+    by order ─> accounts where no payment is known ──────────────────────────────────┴─> asked first
+    by order ─> accounts where one is: another may have been made ─────────────────────> then, if it still matters
+
+What is asked first mostly settles it, and then the second is not put at all.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import timedelta
+from types import MappingProxyType
 from typing import Final
 
-from tillkeeper.domain.facts import OrderFacts, Step
-from tillkeeper.domain.order import Order, Status
-from tillkeeper.gateways.base import Question
+from tillkeeper.domain.facts import ObjectKey, OrderFacts, PaymentFacts, ReturnFacts, Step
+from tillkeeper.domain.implied import implied
+from tillkeeper.domain.order import Order, Status, refunds_of, summarize
+from tillkeeper.gateways.base import ASKS_ALL, Asks, Gateway, Question
+
+Asked = tuple[str, Question]  # (account, question)
 
 PAYMENTS_ASKED_MAX: Final = 5  # of one account; a payer who tried more often is asked about by the order's reference
+REFUNDS_ASKED_MAX: Final = 5  # likewise
+QUESTIONS_MAX: Final = 20  # about one order at once, whatever it holds
 
-SETTLED: Final = frozenset({Status.PAID, Status.PARTIALLY_REFUNDED, Status.REFUNDED})
+_OPEN: Final = frozenset({Step.CREATED, Step.PENDING, Step.AUTHORIZED})  # one of these may still bring money
+_NOT_PAID: Final = _OPEN | {Step.FAILED, Step.CANCELLED, Step.REVERSED}
+_ANY: Final = _NOT_PAID | {Step.SUCCEEDED}
+
+# Which payments may change the truth of an order in each status.  One that failed may be tried again, and one that is
+# captured in part may bring more; a second attempt beside one that paid is paying twice.
+STEPS: Final[Mapping[Status, frozenset[Step]]] = MappingProxyType(
+    {
+        Status.UNPAID: _NOT_PAID,
+        Status.FAILED: _NOT_PAID,
+        Status.PROCESSING: _NOT_PAID,
+        Status.PARTIALLY_PAID: _ANY,
+        Status.REFUNDING: _OPEN,
+        Status.PAID: _OPEN | {Step.SUCCEEDED},
+        Status.PARTIALLY_REFUNDED: _OPEN | {Step.SUCCEEDED},
+        Status.REFUNDED: _OPEN | {Step.SUCCEEDED},
+    }
+)
 # A new attempt may have been made of which nothing is known yet: only the order's reference finds that.
-OPEN_TO_ATTEMPTS: Final = frozenset({Status.UNPAID, Status.FAILED, Status.PARTIALLY_PAID})
+AWAITED: Final = frozenset({Status.UNPAID, Status.FAILED, Status.PARTIALLY_PAID})
+# A refund may fail after it succeeded.
+RETURNED: Final = frozenset({Status.PARTIALLY_REFUNDED, Status.REFUNDED})
 
 
-def questions_of(order: Order, facts: OrderFacts, status: Status) -> list[tuple[str, Question]]:
-    """(account, question), in a steady order."""
-    if status is Status.REFUNDING:
-        return list(_pending_refunds(order, facts))
-    if status in SETTLED:
-        return list(_payments(order, facts, steps=frozenset({Step.SUCCEEDED})))
-    asked = list(_payments(order, facts, steps=frozenset(Step) - {Step.SUCCEEDED}))
-    known = {account for account, _ in asked}
-    by_order = order.accounts if status in OPEN_TO_ATTEMPTS else order.accounts - known
-    if status is Status.UNPAID:
-        by_order -= known
-    asked += [(account, Question(about="payment", order_ref=order.order_ref)) for account in sorted(by_order)]
-    return asked
+# Likewise while one pends for longer than payers wait, and beside one that paid lately.  What pends is mostly settled
+# within minutes, and who pays twice does so within hours: other moments would cost a second question for nothing.
+PENDS_LONG: Final = timedelta(minutes=10)
+PAID_LATELY: Final = timedelta(days=3)
+
+_Gateways = Mapping[str, Gateway]
+_NONE: Final[_Gateways] = MappingProxyType({})  # of an account that is not there it is asked whatever can be asked
 
 
-def _payments(order: Order, facts: OrderFacts, *, steps: frozenset[Step]) -> Iterator[tuple[str, Question]]:
-    counts: dict[str, int] = {}
-    latest_first = sorted(
-        ((account, ref, payment) for (account, ref), payment in facts.payments.items() if account in order.accounts),
-        key=lambda it: (it[2].standing is not None, it[2].standing and it[2].standing.at, it[0], it[1]),
-        reverse=True,
+def questions_of(
+    order: Order, facts: OrderFacts, *, age: timedelta = timedelta(0), gateways: _Gateways = _NONE
+) -> list[Asked]:
+    """What is asked first, in a steady order.  `age` is the time since the order's money moved last."""
+    status = summarize(order, facts).status
+    steps = STEPS[status]
+    if Step.SUCCEEDED in steps and age < PAID_LATELY:
+        steps |= {Step.FAILED}  # it may have been tried again
+    found = [*_implied(order, facts, gateways), *_payments(order, facts, steps)]
+    found += _refunds(order, facts, status, gateways)
+    if status is Status.PROCESSING or _may_be_tried(status, age):
+        unknown = order.accounts - {account for account, _ in facts.payments}
+        found += [(account, _by_order(order)) for account in sorted(unknown)]
+    return list(dict.fromkeys(found))[:QUESTIONS_MAX]
+
+
+def further_questions_of(
+    order: Order,
+    facts: OrderFacts,
+    *,
+    missed: Collection[str] = (),
+    age: timedelta = timedelta(0),
+    gateways: _Gateways = _NONE,
+) -> list[Asked]:
+    """What is asked then, of the facts as they are by now: accounts that may know of further payments.
+
+    Where an order reference names one payment at most, who knows that asked of it already; unless it was `missed`.
+    """
+    status = summarize(order, facts).status
+    if not _may_be_tried(status, age):
+        return []
+    return [
+        (account, _by_order(order))
+        for account in sorted(order.accounts)
+        if "order" in _asks(gateways, account)
+        and (account in missed or account not in gateways or not gateways[account].single_payment)
+    ]
+
+
+def _may_be_tried(status: Status, age: timedelta) -> bool:
+    """Whether there may be an attempt that nobody told of."""
+    match status:
+        case Status.PROCESSING:
+            return age >= PENDS_LONG
+        case Status.PAID | Status.PARTIALLY_REFUNDED | Status.REFUNDED:
+            return age < PAID_LATELY
+        case _:
+            return status in AWAITED
+
+
+def _asks(gateways: _Gateways, account: str) -> frozenset[Asks]:
+    return gateways[account].asks if account in gateways else ASKS_ALL
+
+
+def _by_order(order: Order) -> Question:
+    return Question(about="payment", order_ref=order.order_ref)
+
+
+def _payment(order: Order, account: str, payment_ref: str) -> Asked:
+    return account, Question(about="payment", order_ref=order.order_ref, payment_ref=payment_ref)
+
+
+def _implied(order: Order, facts: OrderFacts, gateways: _Gateways) -> Iterator[Asked]:
+    for it in implied(order, facts):
+        if it.refund_ref is not None:
+            yield _refund(order, it.account, it.refund_ref, it.payment_ref, gateways)
+        elif it.payment_ref is not None:
+            yield _payment(order, it.account, it.payment_ref)
+        else:
+            yield it.account, _by_order(order)
+
+
+def _payments(order: Order, facts: OrderFacts, steps: frozenset[Step]) -> Iterator[Asked]:
+    wanted = (
+        (key, payment)
+        for key, payment in _latest_first(facts.payments.items())
+        if key[0] in order.accounts and (payment.step in steps or _gave_back_unseen(order, facts, key, payment))
     )
-    for account, payment_ref, payment in latest_first:
-        if payment.step in steps and counts.get(account, 0) < PAYMENTS_ASKED_MAX:
-            counts[account] = counts.get(account, 0) + 1
-            yield account, Question(about="payment", order_ref=order.order_ref, payment_ref=payment_ref)
+    for account, payment_ref in _some_of_each(wanted, PAYMENTS_ASKED_MAX):
+        yield _payment(order, account, payment_ref)
 
 
-def _pending_refunds(order: Order, facts: OrderFacts) -> Iterator[tuple[str, Question]]:
-    for (account, refund_ref), refund in sorted(facts.refunds.items()):
-        if refund.standing.step is Step.PENDING and account in order.accounts:
-            yield (
-                account,
-                Question(
-                    about="refund",
-                    order_ref=order.order_ref,
-                    payment_ref=refund.payment_ref,
-                    refund_ref=refund_ref,
-                ),
-            )
+def _latest_first(payments: Iterable[tuple[ObjectKey, PaymentFacts]]) -> list[tuple[ObjectKey, PaymentFacts]]:
+    return sorted(payments, key=lambda it: (it[1].standing is not None, it[1].standing, it[0]), reverse=True)
+
+
+def _gave_back_unseen(order: Order, facts: OrderFacts, key: ObjectKey, payment: PaymentFacts) -> bool:
+    """Whether its total says more than the refunds that are known: it tells which, or what became of them."""
+    if payment.given_back is None or payment.given_back.currency != order.currency:
+        return False
+    known = sum(it.amount.minor for it in refunds_of(order, facts, key) if it.amount is not None)
+    return payment.given_back.minor > known
+
+
+def _refunds(order: Order, facts: OrderFacts, status: Status, gateways: _Gateways) -> Iterator[Asked]:
+    """Those that are pending; and all others that may have become something else."""
+    wanted = (
+        (key, refund)
+        for key, refund in sorted(
+            facts.refunds.items(), key=lambda it: (it[1].standing.step is not Step.PENDING, it[0])
+        )
+        if key[0] in order.accounts and _may_move(facts, key[0], refund, status)
+    )
+    for account, refund_ref in _some_of_each(wanted, REFUNDS_ASKED_MAX):
+        yield _refund(order, account, refund_ref, facts.refunds[account, refund_ref].payment_ref, gateways)
+
+
+def _may_move(facts: OrderFacts, account: str, refund: ReturnFacts, status: Status) -> bool:
+    if refund.standing.step is Step.PENDING or status in RETURNED:
+        return True
+    payment = facts.payments.get((account, refund.payment_ref or ""))
+    return payment is not None and payment.refunds_told_at is not None and refund.standing.step is Step.FAILED
+
+
+def _refund(order: Order, account: str, refund_ref: str, payment_ref: str | None, gateways: _Gateways) -> Asked:
+    """The refund itself; where that cannot be asked about, its payment, which tells what it gave back in all."""
+    if "refund" in _asks(gateways, account):
+        ref = order.order_ref
+        return account, Question(about="refund", order_ref=ref, payment_ref=payment_ref, refund_ref=refund_ref)
+    return account, Question(about="payment", order_ref=order.order_ref, payment_ref=payment_ref)
+
+
+def _some_of_each(wanted: Iterable[tuple[ObjectKey, object]], limit: int) -> Iterator[ObjectKey]:
+    """The first of each account."""
+    counts: dict[str, int] = {}
+    for key, _ in wanted:
+        counts[key[0]] = counts.get(key[0], 0) + 1
+        if counts[key[0]] <= limit:
+            yield key

@@ -1,6 +1,6 @@
 """Watches how each account talks and answers, and remembers for all sweepers what this one saw of the gateways."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -11,7 +11,7 @@ from tillkeeper.asking.client import NoAnswer
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.pulse import Answers, together
-from tillkeeper.gateways.base import Answer, Call, Question
+from tillkeeper.gateways.base import Answer, Call, Gateway, Question
 from tillkeeper.store.pool import Conn
 from tillkeeper.store.pulse import BEGINS, Abilities, Turn, note_answers, open_quiet, watch
 from tillkeeper.telemetry import ASKED_SOONER, QUIET
@@ -24,6 +24,11 @@ NOT_THE_GATEWAYS: Final = frozenset({"cannot_ask"})  # reasons that say nothing 
 
 class AsksAndLists(Protocol):
     """What is watched of tillkeeper/asking."""
+
+    @property
+    def gateways(self) -> Mapping[str, Gateway]:
+        """Of the accounts that can be asked."""
+        ...
 
     def can_ask(self, account: str) -> bool:
         """Whether the account's gateway can be asked at all."""
@@ -53,6 +58,11 @@ class Watched:
         self._asker = asker
         self._now = now
         self._seen: dict[str, Answers] = {}
+
+    @property
+    def gateways(self) -> Mapping[str, Gateway]:
+        """Of the accounts that the asker asks."""
+        return self._asker.gateways
 
     def can_ask(self, account: str) -> bool:
         """As the asker says."""

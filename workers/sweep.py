@@ -7,9 +7,10 @@ Any number of sweepers may run, without a leader: claims skip what another holds
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
+from functools import partial, reduce
+from types import MappingProxyType
 from typing import Final, Protocol
 
 import asyncpg
@@ -18,8 +19,9 @@ import structlog
 
 from tillkeeper.asking.client import NoAnswer
 from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.facts import apply
 from tillkeeper.domain.policy import Policy
-from tillkeeper.gateways.base import Answer, Call, Question
+from tillkeeper.gateways.base import Answer, Call, Gateway, Question
 from tillkeeper.loops import start
 from tillkeeper.settings import SweepSettings
 from tillkeeper.store.apply import apply_found
@@ -30,7 +32,7 @@ from tillkeeper.store.transactions import repeat_when_raced
 from tillkeeper.telemetry import SWEPT_ORDERS
 from workers.found import all_or_each
 from workers.outage import Outage, Stopped
-from workers.questions import questions_of
+from workers.questions import Asked, further_questions_of, questions_of
 
 log = structlog.get_logger()
 
@@ -57,9 +59,10 @@ class Said(msgspec.Struct, kw_only=True):
     events: list[PaymentEvent] = msgspec.field(default_factory=list)
     then: list[tuple[str, Sequence[Call]]] = msgspec.field(default_factory=list)  # once the events are committed
     found: int = 0
-    not_found: int = 0
     no_answer: list[str] = msgspec.field(default_factory=list)
-    unaskable: set[str] = msgspec.field(default_factory=set)
+    answered: set[str] = msgspec.field(default_factory=set)  # accounts, of these two as well
+    missed: set[str] = msgspec.field(default_factory=set)  # that did not know of something
+    unaskable: set[str] = msgspec.field(default_factory=set)  # that have no way to be asked something
     unapplied: list[PaymentEvent] = msgspec.field(default_factory=list)
 
     def settled(self, taken: Taken) -> Settled:
@@ -69,9 +72,10 @@ class Said(msgspec.Struct, kw_only=True):
             result = f"cannot be applied: {', '.join(kinds)}"
             return Settled(taken=taken, result=result, answered=False, unapplied=kinds)
         if self.no_answer:
-            reasons = sorted(set(self.no_answer))
-            result = CANNOT_ASK if reasons == [NO_WAY_TO_ASK] else f"no answer: {', '.join(reasons)}"
-            return Settled(taken=taken, result=result, answered=False, unaskable=frozenset(self.unaskable))
+            return Settled(taken=taken, result=f"no answer: {', '.join(sorted(set(self.no_answer)))}", answered=False)
+        # Who answered something has no way to be asked the rest: there is no more to be had of them.
+        if dumb := self.unaskable - self.answered:
+            return Settled(taken=taken, result=CANNOT_ASK, answered=False, unaskable=frozenset(dumb))
         told = ", ".join(dict.fromkeys(event.kind for event in self.events))
         result = told or ("nothing new" if self.found else "not found")
         return Settled(taken=taken, result=result, answered=True)
@@ -96,6 +100,8 @@ class Sweep:
         self._policy = policy
         self._now = now
         self._settings = settings
+        # Which say what can be asked at their accounts; of an account without one, everything.
+        self._gateways: Mapping[str, Gateway] = getattr(asker, "gateways", MappingProxyType({}))
         self._lease = timedelta(seconds=LEASE_FACTOR * settings.ask_within_s)
 
     async def run_once(self) -> int:
@@ -157,30 +163,43 @@ class Sweep:
 
     async def ask(self, taken: Taken) -> Said:
         """All questions about one order.  Whatever is not known in time is no answer."""
-        said = Said()
-        it = taken.order
+        said, it = Said(), taken.order
+        within = asyncio.get_running_loop().time() + self._settings.ask_within_s
+        age = self._now() - it.spell_since
         try:
-            questions = questions_of(it.order, it.facts, it.judge().status)
-            await asyncio.gather(*(self._put(account, question, said) for account, question in questions))
+            first = questions_of(it.order, it.facts, age=age, gateways=self._gateways)
+            await self._put_all(first, said, within)
+            facts = reduce(
+                apply, (event for event in said.events if event.order_ref in (None, it.order.order_ref)), it.facts
+            )
+            then = further_questions_of(it.order, facts, missed=said.missed, age=age, gateways=self._gateways)
+            await self._put_all([each for each in then if each not in first], said, within)
         except Exception:  # one order that we cannot ask about must not keep the others
             log.exception("asking_failed_for_a_fault_of_ours", order_id=it.id)
             said.no_answer.append("fault")
         return said
 
-    async def _put(self, account: str, question: Question, said: Said) -> None:
+    async def _put_all(self, questions: Sequence[Asked], said: Said, within: float) -> None:
+        await asyncio.gather(*(self._put(account, question, said, within) for account, question in questions))
+
+    async def _put(self, account: str, question: Question, said: Said, within: float) -> None:
         try:
-            async with asyncio.timeout(self._settings.ask_within_s):
+            async with asyncio.timeout_at(within):
                 answer = await self._asker.ask(account, question)
         except NoAnswer as error:
-            said.no_answer.append(error.reason)
-            said.unaskable |= {account} if error.reason == NO_WAY_TO_ASK else set()
+            said.events += error.events
+            if error.reason == NO_WAY_TO_ASK:
+                said.unaskable.add(account)
+            else:
+                said.no_answer.append(error.reason)
         except TimeoutError:
             said.no_answer.append("busy")
         else:
             said.events += answer.events
             said.then += [(account, answer.then)] if answer.then else []
+            said.answered.add(account)
             said.found += answer.found
-            said.not_found += not answer.found
+            said.missed |= set() if answer.found else {account}
 
     async def apply(self, said: Sequence[Said]) -> None:
         """Applies what was answered; what cannot be is noted there."""

@@ -15,7 +15,7 @@ from tillkeeper.domain.concerns import Mismatch, concerns, mismatch_of
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
 from tillkeeper.domain.facts import OrderFacts, PaymentFacts, Step
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import STATUS_ZH, Status, held_in_all, is_under_way, paid_through, summarize
+from tillkeeper.domain.order import STATUS_ZH, Status, charged_back, held_in_all, is_under_way, paid_through, summarize
 
 NOTHING_KNOWN = OrderFacts()
 
@@ -268,12 +268,62 @@ def test_a_history_makes_its_status(history, status):
             [],
         ),
         ([an_event(Kind.PAYMENT_SUCCEEDED, amount=80, discount=30)], ["overpaid"]),
+        ([an_event(Kind.PAYMENT_SUCCEEDED), an_event(Kind.PAYMENT_REVERSED, 1)], ["payment_reversed"]),
+        ([an_event(Kind.PAYMENT_REVERSED, 1)], []),
+        ([an_event(Kind.PAYMENT_SUCCEEDED, 2), an_event(Kind.PAYMENT_REVERSED, 1)], []),
+        (
+            [an_event(Kind.PAYMENT_SUCCEEDED), an_event(Kind.PAYMENT_REVERSED, 1),
+             an_event(Kind.PAYMENT_SUCCEEDED, 2, payment_ref="p2")],
+            [],
+        ),
+        (
+            [an_event(Kind.PAYMENT_SUCCEEDED, account="stranger"),
+             an_event(Kind.PAYMENT_REVERSED, 1, account="stranger")],
+            ["unexpected_account"],
+        ),
+        (
+            [an_event(Kind.PAYMENT_SUCCEEDED), an_event(Kind.REFUND_SUCCEEDED, total=30),
+             an_event(Kind.PAYMENT_REVERSED, 1)],
+            ["refunded_more_than_captured", "payment_reversed"],
+        ),
         ([an_event(Kind.DISPUTE_OPENED, dispute_ref="d1", amount=100)], ["disputed"]),
         ([an_event(Kind.DISPUTE_OPENED, dispute_ref="d1"), an_event(Kind.DISPUTE_WON, second=1, dispute_ref="d1")], []),
     ],
 )  # fmt: skip
 def test_a_history_leaves_its_concerns(history, kinds):
     assert [concern.kind for concern in concerns(AN_ORDER, facts_after(history))] == kinds
+
+
+@pytest.mark.parametrize(
+    ("history", "expected"),
+    [
+        ([], 0),
+        ([an_event(Kind.DISPUTE_OPENED, dispute_ref="d1", amount=40)], 0),
+        ([an_event(Kind.DISPUTE_LOST, dispute_ref=ref, amount=40) for ref in ("d1", "d2")], 80),
+        ([an_event(Kind.DISPUTE_LOST, dispute_ref="d1", amount=40, currency="USD")], 0),
+        ([an_event(Kind.DISPUTE_LOST, dispute_ref="d1", amount=40, account="stranger")], 0),
+        ([an_event(Kind.DISPUTE_LOST, dispute_ref="d1")], 0),
+        (
+            [an_event(Kind.DISPUTE_LOST, dispute_ref="d1", amount=40), an_event(Kind.DISPUTE_WON, 1, dispute_ref="d1")],
+            0,
+        ),
+    ],
+)
+def test_what_was_charged_back_is_the_sum_of_lost_disputes(history, expected):
+    assert charged_back(AN_ORDER, facts_after(history)) == expected
+
+
+@given(histories)
+def test_a_reversal_undoes_what_it_is_about_and_no_more(history):
+    """Captured is the sum of captures that no reversal of theirs, or of the whole payment, came after."""
+    without = [it for it in history if it.kind is not Kind.PAYMENT_REVERSED]
+    gross, net = (summarize(AN_ORDER, facts_after(it)).captured for it in (without, history))
+    assert 0 <= net <= gross
+    facts = facts_after(history)
+    for payment in facts.payments.values():
+        assert len(payment.kept_captures) + len(payment.undone_captures) == len(payment.captures)
+    later = [msgspec.structs.replace(it, occurred_at=NOON + timedelta(days=1), as_of=None) for it in without]
+    assert summarize(AN_ORDER, facts_after([*history, *later])).captured >= net
 
 
 def a_refund(kind, ref="r1", second=0, **fields):

@@ -84,13 +84,27 @@ async def test_a_delivery_that_a_lane_hands_out_again_is_nothing_new(pool):
     assert (tally.redelivered, tally.duplicates, tally.outcomes) == (1, 0, {})
 
 
-async def test_a_known_id_that_says_something_else_is_a_case_and_changes_nothing(pool):
+@pytest.mark.parametrize("amounts", [(60, 100), (100, 60)])
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_two_contents_under_one_id_count_both_whichever_came_first_and_are_a_case(pool, amounts, at_once):
     await registered(pool)
-    event = an_event(amount=60)
-    await applied(pool, a_delivery(event))
-    tally = await applied(pool, a_delivery(msgspec.structs.replace(event, amount=100)))
-    assert tally.cases == ["event_id_reused"]
-    assert (await show(pool, "A1"))["paid"] == 60
+    event = an_event()
+    deliveries = [a_delivery(msgspec.structs.replace(event, amount=amount)) for amount in amounts]
+    tallies = [await applied(pool, *deliveries)] if at_once else [await applied(pool, it) for it in deliveries]
+    assert [kind for tally in tallies for kind in tally.cases] == ["event_id_reused"]
+    assert (await show(pool, "A1"))["paid"] == 100
+    again = await applied(pool, *(a_delivery(*it.events) for it in deliveries))
+    assert (again.duplicates, again.outcomes, again.cases) == (2, {}, [])
+    assert await pool.fetchval("SELECT count(*) FROM inbox") == 2
+
+
+async def test_what_names_only_a_refund_is_not_left_waiting_by_a_batch_whose_taking_up_tells_of_it(pool):
+    await registered(pool)
+    refund = an_event(Kind.REFUND_PENDING, order_ref=None, refund_ref="re_1", amount=30)
+    await applied(pool, a_delivery(refund))
+    alone = an_event(Kind.REFUND_SUCCEEDED, 2, order_ref=None, payment_ref=None, refund_ref="re_1")
+    assert (await applied(pool, a_delivery(alone), a_delivery(an_event()))).outcomes == {"applied": 3}
+    assert (await show(pool, "A1"))["status"] == "partially_refunded"
 
 
 async def test_another_body_of_the_same_meaning_is_a_plain_duplicate(pool):
@@ -168,17 +182,18 @@ async def test_what_names_only_a_dispute_waits_for_the_event_that_names_its_orde
 async def test_what_waits_and_names_another_orders_refund_as_well_is_a_case_and_stops_nobody(pool):
     await registered(pool)
     await registered(pool, "A2")
-    await applied(pool, a_delivery(an_event(Kind.REFUND_PENDING, order_ref="A2", payment_ref="pi_2", refund_ref="1")))
     waits = an_event(Kind.REFUND_SUCCEEDED, order_ref="A3", payment_ref="pi_3", refund_ref="2", amount=50)
-    contradicts = msgspec.structs.replace(waits, event_id="evt-contradicts", dispute_ref=None, refund_ref="3")
+    contradicts = msgspec.structs.replace(waits, event_id="evt-contradicts", refund_ref="3")
     await applied(pool, a_delivery(waits), a_delivery(contradicts))
-    # Whoever keeps refund 3 for another order does so after the event began to wait.
-    await applied(pool, a_delivery(an_event(Kind.REFUND_PENDING, order_ref="A2", payment_ref="pi_2", refund_ref="4")))
-    await pool.execute("UPDATE refund SET refund_ref = '3' WHERE refund_ref = '4'")
+    # Another order's comes after the event began to wait.
+    of_another = {"order_ref": "A2", "payment_ref": "pi_2", "refund_ref": "3"}
+    await applied(pool, a_delivery(an_event(Kind.REFUND_PENDING, 1, **of_another)))
+    assert [it["refund_ref"] for it in (await show(pool, "A2"))["refunds"]] == ["3"]
     await registered(pool, "A3")
     outcomes = await pool.fetch("SELECT outcome FROM inbox WHERE order_ref = 'A3' ORDER BY refund_ref")
     assert [row["outcome"] for row in outcomes] == ["applied", "mismatched"]
-    assert [it["kind"] for it in (await show(pool, "A3"))["cases"]] == ["reference_conflict"]
+    assert [it["refund_ref"] for it in (await show(pool, "A3"))["refunds"]] == ["2"]
+    assert [it["kind"] for it in (await show(pool, "A2"))["cases"]] == ["reference_conflict"]
 
 
 async def test_a_mismatched_event_that_leaves_no_fact_behind_has_its_case_all_the_same(pool):

@@ -2,11 +2,13 @@
 
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from tests.store.factories import NOON, a_delivery, an_event
 from tests.store.test_sweeping import HOUR, MINUTE, POLICY, Clock, Gateways, a_sweep, registered, until
 from tillkeeper.domain.events import Evidence, Kind
+from tillkeeper.domain.fetching import Fetch
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.base import Answer
 from tillkeeper.store import order_acts
@@ -15,6 +17,7 @@ from tillkeeper.store.audit import audit
 from tillkeeper.store.neglect import OVERDUE_AFTER
 from tillkeeper.store.orders import show
 from tillkeeper.store.transactions import repeat_when_raced
+from workers.isolate import apply_or_park, park_delivery
 
 NO_LADDERS = Policy()
 
@@ -167,3 +170,26 @@ async def test_what_a_query_or_a_person_told_has_no_delivery_and_does_not_distur
     found = await books(pool, clock.at)
     assert (found.accepted, found.outcomes, found.balances) == (1, {"applied": 1}, True)
     assert await pool.fetchval("SELECT count(*) FROM inbox") == 2
+
+
+async def test_an_event_that_a_parked_delivery_brings_twice_is_parked_once_and_a_duplicate(pool):
+    event = an_event()
+    delivery = a_delivery(event, event, run=uuid4(), number=1)
+    await park_delivery(pool, delivery, reason="delivery_limit", error="-", now=NOON)
+    found = await books(pool)
+    assert (found.accepted, found.parked, found.duplicates, found.balances) == (2, 1, 1, True)
+
+
+async def test_what_could_not_be_kept_and_comes_again_whole_balances(pool):
+    """So with its questions, and with one that was replayed while the others are parked."""
+    await registered(pool)
+    events = an_event(), an_event(Kind.PAYMENT_PENDING, second=-1)
+    fetches = (Fetch(about="payment", payment_ref="pi_1"),)
+    bad = a_delivery(*events, run=uuid4(), number=1, key="\x00", fetches=fetches)
+    await apply_or_park(pool, bad, policy=Policy(), now=NOON)
+    found = await books(pool)
+    assert (found.parked, found.balances) == (3, True)
+    mended = msgspec.structs.replace(bad, key="k")
+    await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [mended], policy=Policy(), now=NOON))
+    found = await books(pool)
+    assert (found.accepted, found.parked, sum(found.outcomes.values()), found.balances) == (2, 0, 2, True)

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from tests.store.factories import NOON, a_delivery, a_registration, an_event
@@ -10,12 +11,13 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply import apply_deliveries
 from tillkeeper.store.case_acts import resolve
-from tillkeeper.store.orders import register, show
+from tillkeeper.store.orders import Payer, register, show
 from tillkeeper.store.transactions import repeat_when_raced
 
 PENDING, AUTHORIZED, PAID = Kind.PAYMENT_PENDING, Kind.PAYMENT_AUTHORIZED, Kind.PAYMENT_SUCCEEDED
 ELSEWHERE = {"account": "stranger", "payment_ref": "pi_9", "amount": 100}
 IN_USD = {"payment_ref": "pi_9", "amount": 100, "currency": "USD"}
+SECOND = timedelta(seconds=1)
 CONTESTED = {"dispute_ref": "dp_1", "amount": 100}
 BACK = {"refund_ref": "re_1", "amount": 30}
 
@@ -151,3 +153,34 @@ async def test_a_late_word_in_another_currency_leaves_no_case_open(pool):
     [case] = (await show(pool, "A1"))["cases"]
     assert (case["kind"], case["closed_by"]) == ("wrong_currency", "truth")
     assert (await books(pool)).lingering == []
+
+
+async def test_a_payment_that_its_gateway_took_back_is_told_to_merchant_and_ops_and_to_no_payer(pool):
+    await register(pool, a_registration(payer=Payer(email="mei@example.com")), policy=Policy(), now=NOON)
+    await told(pool, PAID, 0, payment_ref="pi_1")
+    await told(pool, PAID, 1, payment_ref="pi_2", amount=40)
+    await told(pool, Kind.PAYMENT_REVERSED, 2, payment_ref="pi_1")
+    order = await show(pool, "A1")
+    assert (order["status"], order["paid"]) == ("partially_paid", 40)
+    assert await open_kinds(pool) == ["payment_reversed"]
+    topics = [
+        row["topic"] for row in await pool.fetch("SELECT topic FROM outbox WHERE created_at = $1", NOON + 2 * SECOND)
+    ]
+    assert sorted(topics) == ["case.opened", "order.status_changed"]
+    await resolved(pool)
+    await told(pool, PAID, 3, payment_ref="pi_1")
+    await told(pool, Kind.PAYMENT_REVERSED, 4, payment_ref="pi_1")
+    assert await open_kinds(pool) == ["payment_reversed"]
+    await told(pool, PAID, 5, payment_ref="pi_3", amount=60)
+    assert await open_kinds(pool) == []
+    assert (await books(pool)).lingering == []
+
+
+async def test_what_was_charged_back_stands_beside_the_status_and_the_merchant_is_told(pool):
+    await register(pool, a_registration(), policy=Policy(), now=NOON)
+    await told(pool, PAID, 0)
+    await told(pool, Kind.DISPUTE_LOST, 1, **CONTESTED)
+    order = await show(pool, "A1")
+    assert (order["status"], order["paid"], order["charged_back"]) == ("paid", 100, 100)
+    [notice] = await pool.fetch("SELECT payload FROM outbox WHERE topic = 'order.amounts_changed'")
+    assert msgspec.json.decode(notice["payload"])["charged_back"] == 100

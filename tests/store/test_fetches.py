@@ -629,3 +629,15 @@ async def test_what_is_settled_twice_counts_once_also_where_a_wish_came_meanwhil
     [row] = await rows(pool)
     assert (row["wishes"], row["found"] + row["not_found"] + row["given_up"]) == (2, 1)
     assert (await books(pool)).balances
+
+
+async def test_what_was_answered_before_a_further_question_had_no_answer_counts_and_the_question_stays(
+    pool, loop, gateways
+):
+    await registered(pool)
+    gateways.says = lambda *_: NoAnswer("unreachable", events=paid().events)
+    await wished(pool, PAYMENT)
+    await loop.run_once()
+    assert (await show(pool, "A1"))["status"] == "paid"
+    [row] = await rows(pool)
+    assert (row["due_at"], row["failures"]) == (NOON + MINUTE, 1)

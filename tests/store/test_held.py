@@ -37,7 +37,14 @@ def by_adyen(code, psp_ref, value, second, original=None):
 
 
 def by_klarna(captured, second):
-    gateway = Klarna(ACCOUNT, KlarnaSettings(gateway="klarna", username="u1234567", password="p1234567"))
+    gateway = Klarna(
+        ACCOUNT,
+        KlarnaSettings(
+            gateway="klarna",
+            username="9b9cf5c2-8a4e-4f0b-9a1e-3d2c1b0a9f8e",
+            password="klarna_test_api_Zk93hQ7xw2LmT5vB",
+        ),
+    )
     captures = [{"capture_id": "c1", "captured_amount": captured, "captured_at": "2026-11-22T13:00:00Z"}]
     order = {
         "order_id": KLARNA_ORDER,
@@ -59,7 +66,11 @@ def by_klarna(captured, second):
 
 
 def by_checkout(name, second, **data):
-    settings = {"gateway": "checkout", "signature_keys": ["k1234567890"], "secret_key": "sk_1234567890"}
+    settings = {
+        "gateway": "checkout",
+        "signature_keys": ["c2b1f6de90a74c35b8e1d7f2a6934d10"],
+        "secret_key": "sk_sbox_q7w2m5zt3kd4n6v8x1rb0hpy",
+    }
     gateway = Checkout(ACCOUNT, CheckoutSettings.model_validate(settings))
     about = {"id": "pay_1", "action_id": f"act_{second}", "amount": 10000, "currency": "CNY", "reference": "A1"}
     event = {

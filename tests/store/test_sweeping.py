@@ -16,7 +16,7 @@ from tillkeeper.gateways.base import Answer
 from tillkeeper.policy import load_policy
 from tillkeeper.settings import SweepSettings
 from tillkeeper.store.apply import apply_deliveries
-from tillkeeper.store.orders import Payer, history, register, show
+from tillkeeper.store.orders import ClaimedPayment, Payer, history, register, show
 from tillkeeper.store.sweeping import take_due
 from tillkeeper.store.transactions import repeat_when_raced
 from workers.outage import Outage
@@ -61,6 +61,11 @@ class Gateways:
         self.clock = clock
         self.asked = []
         self.says = lambda _account, _question: Answer(found=False)
+
+    @property
+    def moments(self):
+        """When anything was asked; several questions at once are one moment."""
+        return list(dict.fromkeys(at for at, *_ in self.asked))
 
     async def ask(self, account, question):
         self.asked.append((self.clock.at - NOON, account, question))
@@ -163,8 +168,7 @@ async def test_a_stuck_payment_climbs_its_ladder_each_rung_once_and_on_time(pool
     await told(pool, an_event(Kind.PAYMENT_PENDING))
     gateways.says = lambda *_: Answer(found=True)
     await until(sweep, clock, 5 * HOUR)
-    asked_at = [at for at, _, _ in gateways.asked]
-    assert asked_at == [2 * MINUTE, 15 * MINUTE, *(15 * MINUTE + n * HOUR for n in range(1, 5))]
+    assert gateways.moments == [2 * MINUTE, 15 * MINUTE, *(15 * MINUTE + n * HOUR for n in range(1, 5))]
     assert [(action, at) for action, at, _ in await rungs(pool) if action != "query"] == [
         ("remind", 15 * MINUTE),
         ("case", 30 * MINUTE),
@@ -342,7 +346,7 @@ async def test_the_question_of_a_sweeper_that_died_is_put_by_another_when_its_le
     await take_and_die(pool, clock)
     assert await sweep.run_once() == 0  # the dead one's lease holds
     await until(sweep, clock, 16 * MINUTE)
-    assert [at for at, _, _ in gateways.asked] == [2 * MINUTE + LEASE, 15 * MINUTE]
+    assert gateways.moments == [2 * MINUTE + LEASE, 15 * MINUTE]
     assert [(row["at"] - NOON, row["tries"]) for row in await pool.fetch("SELECT at, tries FROM rung ORDER BY at")][
         :2
     ] == [(2 * MINUTE, 2), (15 * MINUTE, 1)]
@@ -403,7 +407,7 @@ async def test_many_sweepers_take_each_rung_once(pool, clock, gateways):
         "case": (60, 60),
         "escalate": (60, 60),
     }
-    assert len(gateways.asked) == 240
+    assert len([question for *_, question in gateways.asked if question.payment_ref]) == 240
     assert len(await topics(pool, "payer")) == 60
 
 
@@ -611,3 +615,52 @@ async def test_what_is_settled_twice_is_as_if_it_was_settled_once(pool, sweep, c
         await sweep.settle(list(zip(taken, said, strict=True)))
         seen.append((await show(pool, "A1"), await rungs(pool), await topics(pool, "payer")))
     assert seen[0] == seen[1] == seen[2]
+
+
+async def test_an_order_registered_with_a_payment_is_found_paid_by_another_whose_webhook_was_lost(
+    pool, clock, gateways
+):
+    """The payer gave up the first and paid with a second: nobody knows of it but the gateway."""
+    sweep = a_sweep(pool, gateways, clock, SHIPPED)
+    first = ClaimedPayment(account="stripe-main", payment_ref="pi_1")
+    await registered(pool, policy=SHIPPED, payments=(first,), expires_at=NOON + 6 * HOUR)
+    paid = Answer(found=True, events=(heard_of("A1", "pi_2"),))
+    gateways.says = lambda _, question: paid if question.payment_ref is None else Answer(found=True)
+    await until(sweep, clock, 8 * HOUR, step=10 * MINUTE)
+    order = await show(pool, "A1")
+    assert (order["status"], order["closed_at"]) == ("paid", None)
+    assert await topics(pool, "payer") == ["payer.paid"]
+
+
+@pytest.mark.parametrize("first", [Kind.PAYMENT_PENDING, Kind.PAYMENT_SUCCEEDED])
+@pytest.mark.parametrize("other", ["stripe-main", "alipay-main"])
+async def test_who_paid_once_more_elsewhere_is_seen_though_that_webhook_was_lost(pool, clock, gateways, first, other):
+    sweep = a_sweep(pool, gateways, clock, SHIPPED)
+    await registered(pool, policy=SHIPPED, accounts=("stripe-main", "alipay-main"))
+    await told(pool, an_event(first), policy=SHIPPED)
+    again = an_event(account=other, payment_ref="pi_2", event_id="query:pi_2", evidence=Evidence.QUERY)
+    gateways.says = lambda account, question: Answer(
+        found=True, events=(again,) if (account, question.payment_ref) == (other, None) else ()
+    )
+    await until(sweep, clock, 25 * HOUR, step=10 * MINUTE)
+    order = await show(pool, "A1")
+    assert (order["status"], order["paid"]) == ("paid", 200 if first is Kind.PAYMENT_SUCCEEDED else 100)
+    assert [case["kind"] for case in order["cases"]] == (["paid_twice"] if order["paid"] == 200 else [])
+
+
+async def test_what_an_account_cannot_be_asked_by_order_hinders_nothing_where_it_answered_by_name(
+    pool, clock, gateways
+):
+    sweep = a_sweep(pool, gateways, clock, SHIPPED)
+    first = ClaimedPayment(account="stripe-main", payment_ref="pi_1")
+    await registered(pool, policy=SHIPPED, payments=(first,), expires_at=NOON + 6 * HOUR)
+    gateways.says = lambda _, question: Answer(found=True) if question.payment_ref else NoAnswer("cannot_ask")
+    await until(sweep, clock, 8 * HOUR, step=10 * MINUTE)
+    assert (await show(pool, "A1"))["closed_at"] is not None
+
+
+async def test_what_was_answered_before_a_further_question_had_no_answer_counts(pool, sweep, clock, gateways):
+    await registered(pool)
+    gateways.says = lambda *_: NoAnswer("unreachable", events=(heard(),))
+    await until(sweep, clock, 3 * MINUTE)
+    assert (await show(pool, "A1"))["status"] == "paid"

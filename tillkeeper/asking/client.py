@@ -65,16 +65,16 @@ class Asker:
     ) -> None:
         self._world = World(send=send, now=now, monotonic_s=monotonic_s, sleep=sleep, jitter=jitter, nonce=nonce)
         self._settings = settings
-        self._gateways = gateways
+        self.gateways = gateways
         self._accounts: dict[str, _Account] = {}
         self._unknown: Counter[tuple[str, str, str]] = Counter()
         self.follow()
 
     def follow(self) -> None:
         """Takes up the accounts as the mapping has them now; a gateway that is another one gets a line of its own."""
-        for name in self._accounts.keys() - self._gateways.keys():
+        for name in self._accounts.keys() - self.gateways.keys():
             del self._accounts[name]
-        for name, gateway in self._gateways.items():
+        for name, gateway in self.gateways.items():
             if name not in self._accounts or self._accounts[name].gateway is not gateway:
                 line = Line(name, self._settings, self._world)
                 self._accounts[name] = _Account(gateway, line, Tokens(gateway, line, self._world))

@@ -176,6 +176,7 @@ def head_of(order: dict[str, Any]) -> dict[str, object]:
         "paid": in_words(order["paid"], currency),
         "refunding": in_words(order["refunding"] or None, currency),
         "refunded": in_words(order["refunded"] or None, currency),
+        "charged back": in_words(order["charged_back"] or None, currency),
     }
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.facts import OrderFacts, ReturnFacts, Step, Sum
-from tillkeeper.domain.order import Order, captured_of, discount_of, refunded_in_all
+from tillkeeper.domain.order import Order, captured_of, discount_of, refunded_in_all, summarize
 from tillkeeper.domain.owed import owed_refunds
 
 REFUND_FAILED: Final = "refund_failed"
@@ -57,6 +57,7 @@ def concerns(order: Order, facts: OrderFacts) -> Iterator[Concern]:
     yield from _sums_that_disagree(order, facts)
     yield from _failed_refunds(order, facts)
     yield from _refunds_unknown(order, facts)
+    yield from _reversed_payments(order, facts)
     yield from _disputes(facts)
 
 
@@ -128,9 +129,37 @@ def _sums_that_disagree(order: Order, facts: OrderFacts) -> Iterator[Concern]:
         covering = sum(part >= due > 0 for part in brought_in)
         kind = "paid_twice" if covering > 1 else "overpaid"
         yield Concern(kind=kind, subject=subject, state=STANDS, details=details)
-    if refunded > captured > 0:  # before any capture is known the payment's own event is merely late
+    if refunded > captured and _was_captured(order, facts):  # until then the payment's own event is merely late
         details = {**details, "refunded": refunded}
         yield Concern(kind="refunded_more_than_captured", subject=subject, state=STANDS, details=details)
+
+
+def _was_captured(order: Order, facts: OrderFacts) -> bool:
+    """Whether any money came in that counts, taken back since or not."""
+    return any(
+        capture.currency == order.currency
+        for (account, _), payment in facts.payments.items()
+        if account in order.accounts
+        for capture in payment.captures.values()
+    )
+
+
+def _reversed_payments(order: Order, facts: OrderFacts) -> Iterator[Concern]:
+    """A success that its gateway took back: what was delivered for it is not paid.  Over once the order is."""
+    summary = summarize(order, facts)
+    if summary.captured + summary.discount >= order.amount:
+        return
+    for (account, ref), payment in facts.payments.items():
+        undone = sum(it.minor for it in payment.undone_captures if it.currency == order.currency)
+        if not undone or account not in order.accounts:
+            continue
+        yield Concern(
+            kind="payment_reversed",
+            subject=f"payment:{account}/{ref}",
+            state=f"reversed {undone} {order.currency}",
+            account=account,
+            details={"amount": undone, "currency": order.currency, "captured": summary.captured, "due": order.amount},
+        )
 
 
 def _failed_refunds(order: Order, facts: OrderFacts) -> Iterator[Concern]:

@@ -139,6 +139,11 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
             return list(self.captures.values())
         return [capture for ref, capture in self.captures.items() if not self._is_reversed(ref, capture)]
 
+    @property
+    def undone_captures(self) -> list[Sum]:
+        """The captures that a reversal undid."""
+        return [capture for ref, capture in self.captures.items() if self._is_reversed(ref, capture)]
+
     def _is_reversed(self, ref: str, capture: Sum) -> bool:
         captured_at = self.captured_at.get(ref, capture.at)
         return any(at >= captured_at for at in map(self.reversals.get, {ref, ""}) if at is not None)

@@ -194,6 +194,18 @@ def held_in_all(order: Order, facts: OrderFacts) -> int:
     return sum(held_of(order, account, payment) for (account, _), payment in facts.payments.items())
 
 
+def charged_back(order: Order, facts: OrderFacts) -> int:
+    """What payers got back through disputes that were lost."""
+    return sum(
+        dispute.amount.minor
+        for (account, _), dispute in facts.disputes.items()
+        if dispute.standing.step is Step.LOST
+        and dispute.amount is not None
+        and dispute.amount.currency == order.currency
+        and account in order.accounts
+    )
+
+
 def discount_of(order: Order, account: str, payment: PaymentFacts) -> int:
     """What a gateway granted off the amount with one payment."""
     granted = payment.discount
@@ -202,7 +214,22 @@ def discount_of(order: Order, account: str, payment: PaymentFacts) -> int:
     return 0 if payment.step is Step.REVERSED else granted.minor
 
 
-def refunded_of(order: Order, facts: OrderFacts, payer: tuple[str, str | None]) -> int:
+Payer = tuple[str, str | None]  # (account, payment reference), or (account, None) where it is not known which
+
+
+def refunds_of(order: Order, facts: OrderFacts, payer: Payer) -> list[ReturnFacts]:
+    """The refunds of one payment whose amounts are known and in the order's currency."""
+    return [
+        refund
+        for (account, _), refund in refunds_of_money(facts).items()
+        if account == payer[0]
+        and payer_of(facts, account, refund) == payer[1]
+        and refund.amount
+        and refund.amount.currency == order.currency
+    ]
+
+
+def refunded_of(order: Order, facts: OrderFacts, payer: Payer) -> int:
     """What one payment (account, payment reference or None) gave back.
 
     The greater of the sum of its succeeded refunds, and the gateway's running total less the known refunds that are
@@ -218,27 +245,16 @@ def refunded_of(order: Order, facts: OrderFacts, payer: tuple[str, str | None]) 
     return captured if captured < given <= captured + payment.on_top.minor else given
 
 
-def _given_back(order: Order, facts: OrderFacts, payer: tuple[str, str | None], payment: PaymentFacts | None) -> int:
-    account, payment_ref = payer
-    if account not in order.accounts:
+def _given_back(order: Order, facts: OrderFacts, payer: Payer, payment: PaymentFacts | None) -> int:
+    if payer[0] not in order.accounts:
         return 0
-    refunds = [
-        refund
-        for (at_account, _), refund in refunds_of_money(facts).items()
-        if at_account == account
-        and payer_of(facts, account, refund) == payment_ref
-        and refund.amount
-        and refund.amount.currency == order.currency
-    ]
+    refunds = refunds_of(order, facts, payer)
     succeeded = sum(_minor(refund) for refund in refunds if refund.standing.step is Step.SUCCEEDED)
     if payment is None or payment.given_back is None or payment.given_back.currency != order.currency:
         return succeeded
     total = payment.given_back
     not_given = sum(_minor(refund) for refund in refunds if _is_in_total_but_not_given(refund, total))
     return max(succeeded, total.minor - not_given)
-
-
-Payer = tuple[str, str | None]  # (account, payment reference), or (account, None) where it is not known which
 
 
 def unseen_payers(order: Order, facts: OrderFacts) -> frozenset[Payer]:

@@ -62,7 +62,10 @@ SELECT (SELECT count(*) FROM delivery) AS deliveries,
        + (SELECT count(*) FROM parked k WHERE readable
           AND NOT EXISTS (SELECT FROM delivery d WHERE d.run = k.run AND d.number = k.number)) AS accepted,
        (SELECT coalesce(sum(duplicates), 0)::bigint FROM delivery) AS duplicates,
-       (SELECT count(*) FROM parked WHERE readable AND outcome IS DISTINCT FROM 'replayed') AS parked,
+       -- questions of a delivery that is kept by now are no event of it
+       (SELECT count(*) FROM parked k WHERE readable AND outcome IS DISTINCT FROM 'replayed'
+        AND NOT (event_id = 'to be fetched'
+                 AND EXISTS (SELECT FROM delivery d WHERE d.run = k.run AND d.number = k.number))) AS parked,
        (SELECT count(*) FROM parked WHERE NOT readable AND outcome IS NULL) AS unreadable,
        (SELECT count(*) FROM spool) AS spooled
 """
@@ -74,7 +77,8 @@ SELECT d.run, d.number, d.account, d.events, d.duplicates, coalesce(x.events, 0)
 FROM delivery d
 LEFT JOIN (SELECT run, number, count(*) AS events FROM inbox WHERE number IS NOT NULL GROUP BY 1, 2) x
        ON x.run = d.run AND x.number = d.number
-LEFT JOIN (SELECT run, number, count(*) AS events FROM parked WHERE outcome IS DISTINCT FROM 'replayed' GROUP BY 1, 2) k
+LEFT JOIN (SELECT run, number, count(*) AS events FROM parked
+           WHERE outcome IS DISTINCT FROM 'replayed' AND event_id <> 'to be fetched' GROUP BY 1, 2) k
        ON k.run = d.run AND k.number = d.number
 WHERE d.events <> d.duplicates + coalesce(x.events, 0) + coalesce(k.events, 0)
 LIMIT $1

@@ -157,6 +157,7 @@ SHOWN_BY_FACTS: Final = (
     "overpaid",
     "paid_after_closing",
     "paid_twice",
+    "payment_reversed",
     "refund_failed",
     "refund_unknown",
     "refunded_more_than_captured",

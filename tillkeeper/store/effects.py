@@ -8,7 +8,7 @@ import msgspec
 
 from tillkeeper.domain.concerns import REFUND_FAILED, STANDS, Concern, concerns
 from tillkeeper.domain.facts import Step, failure_of
-from tillkeeper.domain.order import STATUS_ZH, Status
+from tillkeeper.domain.order import STATUS_ZH, Status, charged_back
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.acts import Act
 from tillkeeper.store.ledger import OpenOrder
@@ -49,6 +49,8 @@ def effects_of(changed: Sequence[OpenOrder], policy: Policy, *, now: datetime) -
             found += _after_closing(it, policy, effects, now)
             it.begin_spell(policy, now=now)
             effects.notices += _notices(it)
+        elif charged_back(it.order, it.facts) != charged_back(it.order, it.known):
+            effects.notices.append(merchant_notice(it, AMOUNTS_CHANGED))
         it.ask_for_implied(now=now)
         effects.notices += _of_failed_refunds(it, found)
         effects.opening += [(it.id, concern) for concern in found]
@@ -99,8 +101,13 @@ def _notices(it: OpenOrder) -> list[Notice]:
 
 
 def _payer_topic(it: OpenOrder) -> str | None:
-    """What its payer is told at once.  Of a closed order: that money goes back, or that it came too late."""
+    """What its payer is told at once.  Of a closed order: that money goes back, or that it came too late.
+
+    Nothing where a gateway took a payment back: they are asked to pay once their gateway was asked, and failed said so.
+    """
     summary, before = it.judge(), it.before
+    if summary.captured < before.captured:
+        return None
     if it.closed_at is None:
         if summary.status is Status.PARTIALLY_PAID and not it.remaining:
             return None  # the merchant captures the rest: there is nothing to ask for
@@ -145,6 +152,7 @@ def merchant_notice(it: OpenOrder, topic: str) -> Notice:
             "refunding": summary.refunding,
             "refunded": summary.refunded,
             "discount": summary.discount,
+            "charged_back": charged_back(it.order, it.facts),
             "closed": it.closed_at is not None,
         },
     )

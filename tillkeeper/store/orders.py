@@ -148,6 +148,9 @@ async def _claim(conn: Conn, order_id: int, registration: Registration) -> None:
 
 SHOW_ORDER = """
 SELECT id, order_ref, status, amount_minor, currency, captured_minor, refunding_minor, refunded_minor, discount_minor,
+       (SELECT coalesce(sum(d.amount_minor), 0)::bigint FROM dispute d
+        WHERE d.order_id = orders.id AND d.status = 'lost' AND d.currency = orders.currency
+          AND d.account = ANY(orders.accounts)) AS charged_back_minor,
        version, registered_at, changed_at, expires_at, spell_since, due_at, held_until, closed_at
 FROM orders WHERE order_ref = $1
 """
@@ -190,6 +193,7 @@ async def show_in(conn: Conn, order_ref: str) -> dict[str, Any] | None:
         "refunding": row["refunding_minor"],
         "refunded": row["refunded_minor"],
         "discount": row["discount_minor"],
+        "charged_back": row["charged_back_minor"],
         "version": row["version"],
         "registered_at": row["registered_at"],
         "changed_at": row["changed_at"],

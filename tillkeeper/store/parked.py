@@ -6,10 +6,11 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from tillkeeper.domain.delivery import Delivery, Envelope, pack, unpack
+from tillkeeper.domain.delivery import Delivery, Envelope, EnvelopeKeys, pack, unpack, unproven
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.store.pool import Conn
 
+NOT_AUTHENTIC: Final = "not_authentic"  # why a message is parked that no receiver is known to have sent
 FETCHES: Final = "to be fetched"  # in an event id's place
 ERROR_CHARS_MAX: Final = 500  # enough to see what went wrong; a row is no log file
 
@@ -26,15 +27,16 @@ PARK = """
 INSERT INTO parked (run, number, account, event_id, body, readable, reason, error, parked_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (run, number, event_id) DO NOTHING
+RETURNING 1
 """
 
 
 async def park_event(
     conn: Conn, delivery: Delivery, event: PaymentEvent, *, reason: str, error: str, now: datetime
-) -> None:
-    """Parks one event with the delivery that brought it.  Parking it again changes nothing."""
+) -> bool:
+    """Parks one event with the delivery that brought it.  Parking it again changes nothing, and is False."""
     alone = msgspec.structs.replace(delivery, events=(event,), fetches=())
-    await _park(conn, alone, event.event_id, reason=reason, error=error, now=now)
+    return await _park(conn, alone, event.event_id, reason=reason, error=error, now=now)
 
 
 async def park_fetches(conn: Conn, delivery: Delivery, *, reason: str, error: str, now: datetime) -> None:
@@ -44,9 +46,9 @@ async def park_fetches(conn: Conn, delivery: Delivery, *, reason: str, error: st
         await _park(conn, alone, FETCHES, reason=reason, error=error, now=now)
 
 
-async def _park(conn: Conn, delivery: Delivery, event_id: str, *, reason: str, error: str, now: datetime) -> None:
+async def _park(conn: Conn, delivery: Delivery, event_id: str, *, reason: str, error: str, now: datetime) -> bool:
     body = pack(Envelope(run=delivery.run, deliveries=(delivery,)))
-    await conn.execute(
+    parked = await conn.fetchval(
         PARK,
         delivery.run,
         delivery.number,
@@ -58,10 +60,11 @@ async def _park(conn: Conn, delivery: Delivery, event_id: str, *, reason: str, e
         printable(error),
         now,
     )
+    return parked is not None
 
 
 async def park_unreadable(conn: Conn, body: bytes, *, reason: str, error: str, now: datetime) -> None:
-    """Parks a message that is no envelope."""
+    """Parks a whole message: one that is no envelope, or none that a receiver of ours is known to have sent."""
     await conn.execute(PARK, None, None, None, None, body, False, reason, printable(error), now)
 
 
@@ -70,8 +73,14 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")[:ERROR_CHARS_MAX]
 
 
+# The same message once more, which could not even be kept before, has put its event into the inbox by itself.
 SUPERSEDE = """
-UPDATE parked SET outcome = 'superseded', closed_at = $2, closed_by = 'redelivery'
+UPDATE parked AS k
+SET outcome = CASE WHEN k.reason = 'cannot_be_kept' AND EXISTS (
+        SELECT FROM inbox x
+        WHERE x.account = k.account AND x.event_id = k.event_id AND x.run = k.run AND x.number = k.number
+    ) THEN 'replayed' ELSE 'superseded' END,
+    closed_at = $2, closed_by = 'redelivery'
 WHERE id = ANY($1::bigint[]) AND outcome IS NULL
 """
 
@@ -106,9 +115,18 @@ async def show_parked(conn: Conn, parked_id: int) -> dict[str, Any] | None:
         return None
     shown = dict(row)
     body: bytes = shown.pop("body")
-    shown["delivery"] = msgspec.to_builtins(unpack(body).deliveries[0]) if row["readable"] else None
+    shown["delivery"] = _shown_delivery(body)
     shown["message_bytes"] = len(body)
     return shown
+
+
+def _shown_delivery(body: bytes) -> object:
+    """The first delivery in a message, whoever sent it."""
+    try:
+        deliveries = unproven(body).deliveries
+    except msgspec.MsgspecError:
+        return None
+    return msgspec.to_builtins(deliveries[0]) if deliveries else None
 
 
 TAKE_PARKED = "SELECT body, readable FROM parked WHERE id = $1 AND outcome IS NULL FOR UPDATE"
@@ -122,6 +140,20 @@ async def take_parked(conn: Conn, parked_id: int) -> Delivery:
     if not row["readable"]:
         raise Unreadable
     return unpack(row["body"]).deliveries[0]
+
+
+TAKE_MESSAGE = "SELECT body FROM parked WHERE id = $1 AND outcome IS NULL AND NOT readable AND reason = $2 FOR UPDATE"
+
+
+async def take_message(conn: Conn, parked_id: int, keys: EnvelopeKeys) -> Envelope:
+    """Locks an open row of a message that was not authentic, and returns what `keys` open now.
+
+    Raises Unreadable for other rows, or NotAuthentic still.
+    """
+    body = await conn.fetchval(TAKE_MESSAGE, parked_id, NOT_AUTHENTIC)
+    if body is None:
+        raise Unreadable
+    return keys.open(body)
 
 
 COUNT_SIBLINGS = """
