@@ -45,6 +45,9 @@ CREATE INDEX IF NOT EXISTS orders_moving ON orders (spell_since)
 WHERE closed_at IS NULL AND status IN ('processing', 'partially_paid', 'refunding');
 CREATE INDEX IF NOT EXISTS orders_payable ON orders (coalesce(expires_at, spell_since))
 WHERE closed_at IS NULL AND status IN ('unpaid', 'failed');
+-- For people who look for what is stuck or held: these do not read the orders that are done with.
+CREATE INDEX IF NOT EXISTS orders_failed ON orders (spell_since) WHERE closed_at IS NULL AND status = 'failed';
+CREATE INDEX IF NOT EXISTS orders_held ON orders (held_until) WHERE held_until IS NOT NULL;
 
 -- One request of a gateway, byte for byte.  (run, number) is given by the receiver process and has no gaps.
 CREATE TABLE IF NOT EXISTS delivery (
@@ -63,6 +66,8 @@ CREATE TABLE IF NOT EXISTS delivery (
     PRIMARY KEY (run, number)
 ) WITH (toast_tuple_target = 8160);  -- real bodies of 2 to 5 KB stay in the row
 ALTER TABLE delivery ALTER COLUMN body SET STORAGE EXTERNAL;  -- compressing each body cost more than writing it
+-- What anybody could have posted (accounts whose gateway signs nothing) is forgotten after a while (store/forgetting.py).
+CREATE INDEX IF NOT EXISTS delivery_unsigned ON delivery (received_at) WHERE key = 'unsigned' AND body IS NOT NULL;
 
 -- Numbers that a receiver gave out but answered 503 for, or whose absence a person explained: audit does not miss them.
 CREATE TABLE IF NOT EXISTS delivery_void (
@@ -164,6 +169,7 @@ WHERE outcome = 'waiting' AND refund_ref IS NOT NULL;
 CREATE INDEX IF NOT EXISTS inbox_waiting_for_dispute ON inbox (account, dispute_ref)
 WHERE outcome = 'waiting' AND dispute_ref IS NOT NULL;
 CREATE INDEX IF NOT EXISTS inbox_waiting_since ON inbox (recorded_at) WHERE outcome = 'waiting';
+CREATE INDEX IF NOT EXISTS inbox_waiting_in_turn ON inbox (seq) WHERE outcome = 'waiting';
 
 -- One attempt to pay.  Each group of columns is a fact that merges on its own (domain/facts.py).
 CREATE TABLE IF NOT EXISTS payment (
@@ -270,6 +276,7 @@ CREATE TABLE IF NOT EXISTS case_entry (
     at       timestamptz NOT NULL
 );
 CREATE INDEX IF NOT EXISTS case_entry_of_case ON case_entry (case_id);
+CREATE INDEX IF NOT EXISTS case_entry_since ON case_entry (at);
 
 -- Effects on their way out, written in the transaction of the change that caused them.
 CREATE TABLE IF NOT EXISTS outbox (
@@ -337,7 +344,8 @@ ALTER TABLE parked ADD COLUMN IF NOT EXISTS order_ref text, ADD COLUMN IF NOT EX
 CREATE INDEX IF NOT EXISTS parked_of_order ON parked (order_ref) WHERE outcome IS NULL;
 CREATE INDEX IF NOT EXISTS parked_of_payment ON parked (account, payment_ref) WHERE outcome IS NULL;
 
--- Deliveries that were refused, for ops to see why (tillkeeper/doctor): so many of an account, the oldest go first.
+-- Deliveries that were refused, for ops to see why (tillkeeper/doctor).  Strangers decide how many come and how large:
+-- store/refused.py bounds them by account and altogether, in number, bytes and days; the oldest go first.
 CREATE TABLE IF NOT EXISTS refused (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account      text NOT NULL,
@@ -348,8 +356,10 @@ CREATE TABLE IF NOT EXISTS refused (
     detail       text NOT NULL,
     query        text NOT NULL,
     headers      jsonb NOT NULL,
-    body         bytea  -- null where it was too large to be kept
+    body         bytea,  -- null where it was too large to be kept
+    bytes        integer NOT NULL DEFAULT 65536  -- of its texts and body; for rows from before it was counted the most
 );
+ALTER TABLE refused ADD COLUMN IF NOT EXISTS bytes integer NOT NULL DEFAULT 65536;
 CREATE INDEX IF NOT EXISTS refused_of_account ON refused (account, id);
 
 -- Which of an account's keys verified deliveries, and when last: whether an old one may go.

@@ -1,4 +1,4 @@
-"""GET /healthz, /readyz and /metrics: alive, able to make an event durable, and the figures."""
+"""GET /healthz and /readyz: alive, and able to make an event durable; and the lanes' figures."""
 
 import asyncio
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Final
 from aiohttp import web
 from prometheus_client import Counter
 
-from ingest.answers import SERVER, Handler, answer, not_now
+from ingest.answers import Handler, answer, not_now
 from tillkeeper import telemetry
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.loops import keep_running
@@ -16,7 +16,7 @@ FIGURES_S: Final = 1.0  # how old a lane's figure can be when it is scraped
 
 
 class Health:
-    """What orchestrators and Prometheus ask."""
+    """What orchestrators and load balancers ask."""
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
@@ -26,7 +26,6 @@ class Health:
         return {
             "/healthz": {"GET": self.alive, "HEAD": self.alive},  # load balancers look by HEAD
             "/readyz": {"GET": self.ready, "HEAD": self.ready},
-            "/metrics": {"GET": self.metrics, "HEAD": self.metrics},
         }
 
     async def alive(self, _request: web.Request) -> web.Response:
@@ -38,11 +37,6 @@ class Health:
         if await self._intake.ready():
             return answer(200, {"ready": True})
         return not_now("no lane can make a delivery durable; see the log for why")
-
-    async def metrics(self, _request: web.Request) -> web.Response:
-        """Prometheus' text."""
-        headers = {"Server": SERVER, "Content-Type": telemetry.EXPOSITION_TYPE}
-        return web.Response(body=telemetry.exposition(), headers=headers)
 
 
 class LaneFigures:

@@ -20,6 +20,7 @@ from ingest.health import LaneFigures
 from ingest.supervise import supervise
 from tillkeeper import telemetry
 from tillkeeper.accounts import LOOK_EVERY_S
+from tillkeeper.figures import listening
 from tillkeeper.loops import keep_running, start
 from tillkeeper.process import collect_garbage_seldom, loop_factory, run_until_stopped
 from tillkeeper.settings import Settings
@@ -44,7 +45,7 @@ async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIte
     """One receiver in this process, listening; yields its port."""
     refuse_slow_parser()
     allow_open_files()
-    async with opened(settings) as held:
+    async with listening(settings.ingest), opened(settings) as held:
         # A client that leaves must not cut a publish, so handler_cancellation stays off.
         app = build_app(settings, held)
         runner = web.AppRunner(app, handler_cancellation=False, shutdown_timeout=SHUTDOWN_S)
@@ -60,9 +61,9 @@ async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIte
         watch = keep_running(guests.look_once, name="connections", stop=figures_stop, idle_s=crowd.LOOK_EVERY_S)
         watched = start(watch, name="connections")
         try:
-            listening = listen(settings.ingest.host, settings.ingest.port, shares_port=shares_port)
-            await BoundedSite(runner, listening, guests).start()
-            port: int = listening.getsockname()[1]
+            listener = listen(settings.ingest.host, settings.ingest.port, shares_port=shares_port)
+            await BoundedSite(runner, listener, guests).start()
+            port: int = listener.getsockname()[1]
             collect_garbage_seldom()
             log.info("ingest_listening", host=settings.ingest.host, port=port, accounts=sorted(held.accounts.gateways))
             yield port

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from secrets import token_hex
 from types import MappingProxyType
 
 from sandbox.plays import USUAL, find
@@ -55,20 +56,23 @@ def write_config(
     broker_url: str | None,
     port: int,
     token: str,
+    metrics_port: int = 0,
     bases: Mapping[str, str] = MappingProxyType({}),
     more: str = "",
 ) -> None:
     """A configuration file for these accounts, beside it a file for each secret; for our eyes only.
 
-    `bases` tells where the gateway of an account is asked, `more` are tables of settings besides.
+    `bases` tells where the gateway of an account is asked, `more` are tables of settings besides.  With
+    `metrics_port` 0 the receiver tells its figures nowhere.
     """
     lines = [
         f"database_url = {_secret(path, 'database_url', database_url)}",
         f"api_tokens = [{_secret(path, 'api_token', token)}]",
+        f"envelope_keys = [{_secret(path, 'envelope_key', token_hex(32))}]",
     ]
     if broker_url is not None:
         lines.append(f"broker_url = {_secret(path, 'broker_url', broker_url)}")
-    lines += ["[ingest]", f"port = {port}"]
+    lines += ["[ingest]", f"port = {port}", f"metrics_port = {metrics_port}"]
     _write(path, "\n".join([*lines, *_accounts(path, voices, bases), more]))
 
 

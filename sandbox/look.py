@@ -34,8 +34,11 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
 class Look:
     """Looks at one Tillkeeper."""
 
-    def __init__(self, *, session: aiohttp.ClientSession, pool: asyncpg.Pool, run: str) -> None:
+    def __init__(
+        self, *, session: aiohttp.ClientSession, metrics_url: str | None, pool: asyncpg.Pool, run: str
+    ) -> None:
         self._session = session
+        self._metrics_url = metrics_url
         self._pool = pool
         self._begins = f"{run}-"
         self._before = 0
@@ -79,7 +82,9 @@ class Look:
         )
 
     async def _metrics(self) -> str:
-        async with self._session.get("/metrics") as answer:
+        if self._metrics_url is None:
+            return ""
+        async with self._session.get(self._metrics_url) as answer:
             return await answer.text()
 
 

@@ -160,7 +160,7 @@ async def play_on(stage: Stage, wish: Wish, screen: Screen, stop: asyncio.Event)
         open_session(stage.url, token=stage.token) as session,
         await open_pool(stage.database_url, max_size=POOL_CONNECTIONS) as pool,
     ):
-        look = Look(session=session, pool=pool, run=run)
+        look = Look(session=session, metrics_url=stage.metrics_url, pool=pool, run=run)
         await look.begin()
         player = Player(
             session=session,

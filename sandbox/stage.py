@@ -24,7 +24,7 @@ from sandbox.truth.ledger import Ledger
 from sandbox.voices import Voice
 from tillkeeper import clock
 from tillkeeper.loops import start
-from tillkeeper.settings import PREFIX, Settings
+from tillkeeper.settings import PREFIX, IngestSettings, Settings
 
 READY_WITHIN_S: Final = 60.0  # it takes two or three
 STOP_WITHIN_S: Final = 75.0  # `tillkeeper run` gives each of its children up to 60 s; all is done in one or two
@@ -47,6 +47,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """A running Tillkeeper, and all that a gateway and a merchant know of it."""
 
     url: str
+    metrics_url: str | None  # None: it tells its figures nowhere
     token: str
     database_url: str
     voices: Mapping[str, Voice]
@@ -117,6 +118,7 @@ async def given_stage(settings: Settings, *, url: str | None, config: Path | Non
     with TemporaryDirectory(prefix="tillkeeper-sandbox-") as directory:
         yield Stage(
             url=url,
+            metrics_url=_metrics_url(settings.ingest),
             token=settings.api_tokens[0],
             database_url=settings.database_url,
             voices=voices,
@@ -127,6 +129,10 @@ async def given_stage(settings: Settings, *, url: str | None, config: Path | Non
         )
 
 
+def _metrics_url(ingest: IngestSettings) -> str | None:
+    return f"http://{ingest.metrics_host}:{ingest.metrics_port}/metrics" if ingest.metrics_port else None
+
+
 async def _written(
     stack: AsyncExitStack, directory: Path, gateways: Sequence[str], *, database_url: str, broker_url: str | None
 ) -> Stage:
@@ -134,7 +140,8 @@ async def _written(
     voices, questions = new_voices(gateways), QuestionLog(keep=QUESTIONS_KEPT)
     ledger = _ledger_of(voices)
     bases = await stack.enter_async_context(serving(answering(voices, ledger, now=clock.now, log=questions)))
-    token, port, config = token_hex(16), free_ports(1)[0], directory / "tillkeeper.toml"
+    token, config = token_hex(16), directory / "tillkeeper.toml"
+    port, metrics_port = free_ports(2)
     write_config(
         config,
         voices,
@@ -142,11 +149,13 @@ async def _written(
         broker_url=broker_url,
         port=port,
         token=token,
+        metrics_port=metrics_port,
         bases=bases,
         more=UNLIMITED if asks_first(voices) else "",
     )
     return Stage(
         url=f"http://127.0.0.1:{port}",
+        metrics_url=f"http://127.0.0.1:{metrics_port}/metrics",
         token=token,
         database_url=database_url,
         voices=voices,

@@ -15,6 +15,7 @@ from workers.outage import Outage, Stopped
 log = structlog.get_logger()
 
 ROWS_MAX: Final = 100
+WAITING_MAX: Final = 1_000  # looked at in one go; a hundred thousand of nobody's are gone through in minutes
 LATE_COMMIT: Final = timedelta(hours=1)  # an event may be seen so long after the moment that it is recorded with
 
 
@@ -28,6 +29,7 @@ class Follow:
         self._outage = outage
         self._policy = policy
         self._now = now
+        self._left_over_after = 0  # the events that wait are gone through in turn
         self._seen_until: datetime | None = None  # what waits was recorded until then; none before the first whole look
 
     async def run_once(self) -> int:
@@ -52,7 +54,10 @@ class Follow:
         return found
 
     async def _left_over(self, conn: Conn) -> int:
-        tally = await take_up_left_over(conn, policy=self._policy(), limit=ROWS_MAX, now=self._now())
+        after, policy, now = self._left_over_after, self._policy(), self._now()
+        tally, self._left_over_after = await take_up_left_over(
+            conn, after=after, policy=policy, limit=WAITING_MAX, now=now
+        )
         if count := tally.outcomes.total():
             log.warning("left_over_events_taken_up", events=count)
         return count

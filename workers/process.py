@@ -6,11 +6,11 @@ from typing import Final
 
 from prometheus_client.multiprocess import mark_process_dead
 
+from tillkeeper.figures import listening
 from tillkeeper.settings import Settings
 from tillkeeper.supervise import Program, keep_all
 from tillkeeper.telemetry import MULTIPROCESS_VARIABLE
 from workers import server
-from workers.health import listening
 
 ONE: Final = {"TILLKEEPER_WORK__PROCESSES": "1"}  # the environment wins over the file
 

@@ -16,16 +16,17 @@ from tillkeeper.accounts import Accounts
 from tillkeeper.asking import wire
 from tillkeeper.asking.client import asking
 from tillkeeper.asking.keys import KEY_SETTINGS, Keys, Refreshers
+from tillkeeper.figures import listening
 from tillkeeper.loops import keep_running, start
 from tillkeeper.policy import PolicyFile
 from tillkeeper.policy.file import LOOK_EVERY_S
 from tillkeeper.settings import Settings
+from tillkeeper.store.forgetting import forget_unsigned
 from tillkeeper.store.policy_change import look_anew, take_policy
 from tillkeeper.store.pool import open_pool
 from workers.backfill import Backfill
 from workers.fetch import FetchLoop
 from workers.follow import Follow
-from workers.health import listening
 from workers.outage import Outage, Stopped
 from workers.silence import Silence, Watched
 from workers.sweep import Sweep
@@ -40,6 +41,8 @@ FETCH_IDLE_S: Final = 0.5  # a payer waits for it; a look at nothing due costs a
 FOLLOW_IDLE_S: Final = 5.0
 SILENCE_IDLE_S: Final = 10.0  # minutes matter, not seconds
 BACKFILL_IDLE_S: Final = 5.0
+FORGET_IDLE_S: Final = 3600.0  # days matter, not hours
+FORGOTTEN_MAX: Final = 1_000  # deliveries in one go
 WORDS_IDLE_S: Final = 10.0
 ORDERS_ANEW: Final = 1_000  # looked at anew in one go after a change of policy
 STOP_S: Final = 45.0  # questions under way are waited for; what is not settled by then is as after a kill
@@ -114,6 +117,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             ("accounts", accounts.look_once, ACCOUNTS_LOOK_EVERY_S),
             ("silence", silence.run_once, SILENCE_IDLE_S),
             ("backfill", backfill.run_once, BACKFILL_IDLE_S),
+            ("forget", forgetting(pool, outage), FORGET_IDLE_S),
             ("words", words.run_once, WORDS_IDLE_S),
         ]
         running = [
@@ -123,6 +127,19 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         await stop.wait()
         await asyncio.wait(running, timeout=STOP_S)
     log.info("sweep_stopped")
+
+
+def forgetting(pool: asyncpg.Pool, outage: Outage) -> Callable[[], Awaitable[int]]:
+    """A step that lets go of what nobody signed, once it is old."""
+
+    async def run_once() -> int:
+        try:
+            forgotten = await outage.transact(pool, partial(forget_unsigned, limit=FORGOTTEN_MAX, now=clock.now()))
+        except Stopped:
+            return 0
+        return int(forgotten >= FORGOTTEN_MAX)
+
+    return run_once
 
 
 def _gaps(

@@ -36,7 +36,7 @@ class House:
         self.database = database
         self.broker_url = broker_url
         self.topology = Topology(prefix=broker_prefix)
-        [self.port] = free_ports(1)
+        self.port, self.metrics_port = free_ports(2)
         self.receiver: Child | None = None
         self.workers: dict[str, Child] = {}
         self._directory = directory
@@ -122,7 +122,11 @@ class House:
             "api_tokens": [TOKEN],
         } | ({"broker_url": self.broker_url} if self.broker_url else {})
         path = self._directory / f"{name}.toml"
-        path.write_text(toml(top | {"ingest": {"port": self.port}, "accounts": account_settings()}))
+        path.write_text(
+            toml(
+                top | {"ingest": {"port": self.port, "metrics_port": self.metrics_port}, "accounts": account_settings()}
+            )
+        )
         return path
 
     async def _listens(self) -> bool:
@@ -170,7 +174,7 @@ class House:
 
     async def passes_rabbitmq_by(self) -> bool:
         """Whether the receiver's breaker is open; a second late, as its figures are."""
-        async with aiohttp.request("GET", f"{self.base_url}/metrics") as answer:
+        async with aiohttp.request("GET", f"http://127.0.0.1:{self.metrics_port}/metrics") as answer:
             return "tillkeeper_breaker_open 1.0" in await answer.text()
 
     async def uses_rabbitmq(self) -> bool:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tillkeeper.gateways.base import BadPayload
-from tillkeeper.gateways.form import FIELDS_MAX, decode
+from tillkeeper.gateways.form import ESCAPES_MAX, FIELDS_MAX, decode
 
 
 def test_an_empty_body_is_a_form_without_fields():
@@ -81,6 +81,7 @@ def test_the_charset_field_goes_before_the_content_type(body, content_type, char
         (b"a=1&&b=2", ""),
         (b"=1", ""),
         (b"&".join(b"f%d=" % number for number in range(FIELDS_MAX + 1)), ""),
+        (b"a=" + b"%41" * (ESCAPES_MAX + 1), ""),
     ],
 )
 def test_what_could_be_read_in_two_ways_is_refused(body, content_type):

@@ -15,6 +15,7 @@ from tillkeeper.gateways.secret_checks import (
     bits_of,
     doubts,
     forgeable,
+    is_a_word,
     is_guessable,
 )
 
@@ -45,6 +46,8 @@ GUESSABLE = [
     "0123456789abcdef",
     "0123456789abcdef0123456789ABCDEF",
     "abcdefghijkl",
+    "whsec_12345678",
+    "k12345678",
     "qwertyuiop",
     "asdfghjkl1",
 ]
@@ -55,6 +58,8 @@ STRONG = [
     "BugsEast0BugsEast1BugsEast2BugsE",
     "correct-horse-battery-staple",
     "kX9vQ2mZ",
+    "whsec_0123456789",  # a whole row behind a prefix is told, and not refused
+    "k1234567890",
     "a-secret-key-of-our-test-shop-for-webhooks",  # a phrase of many words
 ]
 
@@ -63,6 +68,11 @@ STRONG = [
 def test_what_is_tried_before_all_else_is_guessable(secret):
     assert is_guessable(secret)
     assert "can be guessed" in forgeable("stripe", "webhook_secrets", secret)
+
+
+def test_one_word_is_told_from_runs_and_phrases():
+    assert all(is_a_word(it) for it in ("changeme", "changeme-changeme", "password12345678"))
+    assert not any(is_a_word(it) for it in ("0123456789abcdef", "t" * 20, "test-token-0123456789", STRONG[0]))
 
 
 @pytest.mark.parametrize("secret", STRONG)
@@ -95,6 +105,7 @@ def secret_settings():
 
 def test_every_secret_setting_verifies_or_only_asks():
     only_ask = {
+        "alipay.app_auth_token",
         "alipay.app_private_key",
         "checkout.secret_key",
         "flutterwave.client_secret",
@@ -210,3 +221,8 @@ def test_a_private_key_where_a_public_one_belongs_is_named_as_such():
 def test_a_short_key_of_adyens_is_refused(key):
     with pytest.raises(ValidationError, match="64 hexadecimal digits"):
         an_account("adyen", hmac_keys=[key], merchant_account="TillECOM")
+
+
+@pytest.mark.parametrize("secret", ["whsec_0123456789", "k1234567890", "sk_test_0123456789"])
+def test_a_row_behind_a_prefix_is_told(secret):
+    assert any("row of characters" in it for it in doubts("stripe", "webhook_secrets", (secret,)))

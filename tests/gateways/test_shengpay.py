@@ -604,3 +604,12 @@ def test_the_sandbox_knows_no_other_questions():
         told = api.answer(msgspec.structs.replace(put, body=body), now=NOW, knows_at=NOW)
         assert told.said == "SIGN_ERROR"
     assert public_pem(VOICE.key) == PLAY.settings(VOICE)["shengpay_public_key"]
+
+
+def test_an_order_that_stood_in_for_its_payment_no_longer_does_once_that_has_a_number():
+    stood_in = Question(about="payment", order_ref="ORDER-1", payment_ref="ORDER-1")
+    paid, closed = answer_to(stood_in, PAYMENT_ANSWER).events
+    assert (paid.kind, paid.payment_ref) == (Kind.PAYMENT_SUCCEEDED, "WP20261005000001")
+    assert (closed.kind, closed.payment_ref, closed.occurred_at) == (Kind.PAYMENT_CANCELLED, "ORDER-1", TOLD_AT)
+    assert closed.failure is None
+    assert answer_to(BY_ORDER, PAYMENT_ANSWER).events == (paid,)

@@ -18,7 +18,7 @@ from tillkeeper.gateways.fields import (
     text_or_none,
 )
 from tillkeeper.gateways.freshness import check_fresh
-from tillkeeper.gateways.strictjson import DEPTH_MAX, loads
+from tillkeeper.gateways.strictjson import DEPTH_MAX, UNSIGNED_MARKS_MAX, loads, loads_unsigned, members
 
 NOW = datetime(2026, 10, 5, 12, 0, tzinfo=UTC)
 
@@ -201,3 +201,15 @@ def test_a_signed_time_out_of_the_window_is_refused(shift_s):
 @pytest.mark.parametrize("shift_s", [-300, 0, 300])
 def test_a_signed_time_in_the_window_is_believed(shift_s):
     check_fresh(str(int(NOW.timestamp()) + shift_s), NOW)
+
+
+def test_what_is_long_to_read_is_refused_before_it_is_read_where_nobody_signed_it():
+    taken = b"[" + b"1," * (UNSIGNED_MARKS_MAX - 1) + b"1]"
+    assert len(loads_unsigned(taken)) == UNSIGNED_MARKS_MAX
+    for part in (b"1,", b"[]", b"{}"):
+        with pytest.raises(BadPayload, match="commas and brackets"):
+            loads_unsigned(part * UNSIGNED_MARKS_MAX + part)
+
+
+def test_members_are_found_past_any_white_space():
+    assert members(b' {\n"a" :\t1 ,"b": [1, 2]\r} ') == {"a": b"1", "b": b"[1, 2]"}

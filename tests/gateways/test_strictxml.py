@@ -64,8 +64,11 @@ def test_utf_8_may_be_declared(declared):
         (b"<xml>1<a/></xml>", "beside"),
         (b"<xml><a/>1</xml>", "beside"),
         (b"<a>" * (DEPTH_MAX + 1) + b"</a>" * (DEPTH_MAX + 1), "deeper"),
-        (b"<a>" * 100_000, "deeper"),
+        (b"<a>" * 100_000, "more than"),
         (b"<xml>" + b"<a/>" * ELEMENTS_MAX + b"</xml>", "more than"),
+        (b"<xml>" + b"<![CDATA[a]]>" * 3 * ELEMENTS_MAX + b"</xml>", "< more than"),
+        (b"<xml" + b"".join(b' a%d=""' % n for n in range(2 * ELEMENTS_MAX + 1)) + b"/>", "= more than"),
+        (b"<xml>" + b"&#65;" * (2 * ELEMENTS_MAX + 1) + b"</xml>", "& more than"),
     ],
     ids=lambda it: ascii(it)[:40],
 )

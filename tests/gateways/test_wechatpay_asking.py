@@ -381,3 +381,12 @@ def test_there_is_no_list_of_events():
         a_gateway().ask_events(since=NOW, until=NOW, after=None)
     with pytest.raises(BadPayload):
         a_gateway().hear_events(bare(200, b"{}"))
+
+
+def test_an_order_that_stood_in_for_its_payment_no_longer_does_once_that_has_a_number():
+    stood_in = Question(about="payment", order_ref="ORDER-1", payment_ref="ORDER-1")
+    paid, closed = told(stood_in, TRADE).events
+    assert (paid.kind, paid.payment_ref) == (Kind.PAYMENT_SUCCEEDED, PAYMENT.payment_ref)
+    assert (closed.kind, closed.payment_ref, closed.occurred_at) == (Kind.PAYMENT_CANCELLED, "ORDER-1", TOLD_AT)
+    assert closed.failure is None
+    assert told(BY_ORDER, TRADE).events == (paid,)

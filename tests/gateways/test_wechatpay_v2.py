@@ -658,3 +658,12 @@ def test_the_sandbox_refuses_strangers_and_forges_answers():
         sealed_ = api.sealed(api.broken(status, None), now=NOW)
         with pytest.raises(AskAgain):
             gateway.hear(question, Heard(status=200, headers={}, body=sealed_.body), now=NOW)
+
+
+def test_an_order_that_stood_in_for_its_payment_no_longer_does_once_that_has_a_number():
+    stood_in = Question(about="payment", order_ref="ORDER-1", payment_ref="ORDER-1")
+    paid, closed = answer_to(stood_in, PAYMENT_ANSWER).events
+    assert (paid.kind, paid.payment_ref) == (Kind.PAYMENT_SUCCEEDED, PAYMENT["transaction_id"])
+    assert (closed.kind, closed.payment_ref, closed.occurred_at) == (Kind.PAYMENT_CANCELLED, "ORDER-1", TOLD_AT)
+    assert closed.failure is None
+    assert answer_to(BY_ORDER, PAYMENT_ANSWER).events == (paid,)

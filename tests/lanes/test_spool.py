@@ -1,6 +1,8 @@
 """What only the PostgreSQL lane can do wrong: leases, hints, unknown ends, standbys that are not asked."""
 
 import asyncio
+import json
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from tests.lanes.harness import SpoolLane, nothing_left, take_all, until_available, until_true
 from tillkeeper import clock
 from tillkeeper.lanes.base import Unavailable
+from tillkeeper.lanes.front import IN_FLIGHT_S, WHOLE_LOOK_S, Front
 from tillkeeper.lanes.spool import SpoolSender
 from tillkeeper.store import spool
 
@@ -116,7 +119,7 @@ async def test_the_backlog_is_never_scanned_not_even_by_a_plan_made_while_it_was
         "INSERT INTO spool (id, shard, body) SELECT gen_random_uuid(), 0, 'x' FROM generate_series(1, $1)", rows
     )
     types, arguments = {
-        "TAKE": ("uuid, int, float8, int", "gen_random_uuid(), 10, 60, 20"),
+        "TAKE": ("uuid, int, float8, int, bigint", "gen_random_uuid(), 10, 60, 20, 0"),
         "TAKE_PAST_LIMIT": ("uuid, int, float8, int, int", "gen_random_uuid(), 10, 60, 20, 1000"),
         "REMOVE": ("uuid[], uuid", "'{}', gen_random_uuid()"),
     }[statement]
@@ -130,11 +133,97 @@ async def test_the_backlog_is_never_scanned_not_even_by_a_plan_made_while_it_was
 
 async def test_everything_the_table_needs_is_told_by_its_statements(spool_lane: SpoolLane):
     statements = [value for name, value in vars(spool).items() if name.isupper() and "SELECT" in str(value)]
-    statements += [spool.REMOVE, spool.GIVE_BACK]
+    statements += [spool.REMOVE, spool.SET_ASIDE]
     async with spool_lane.pool.acquire() as connection:
         for statement in statements:
             await connection.prepare(statement)
-    assert len(statements) == 6
+    assert len(statements) == 8
+
+
+async def test_a_take_passes_dead_rows_that_an_old_snapshot_keeps(spool_lane: SpoolLane, database: str, monkeypatch):
+    monkeypatch.setattr("tillkeeper.lanes.front.IN_FLIGHT_S", 0.0)
+    old = await asyncpg.connect(database)
+    async with old.transaction(isolation="repeatable_read", readonly=True):
+        await old.fetchval("SELECT count(*) FROM spool")
+        await spool_lane.pool.execute(
+            "INSERT INTO spool (id, shard, body) SELECT gen_random_uuid(), 0, 'x' FROM generate_series(1, 20000)"
+        )
+        await spool_lane.pool.execute("DELETE FROM spool")
+        receiver = await spool_lane.receiver()
+        for _ in range(2):
+            assert await nothing_left(receiver)
+        assert await pages_read(spool_lane, after=0) > 100
+        assert await pages_read(spool_lane, after=receiver._front.after) < 20
+        await spool_lane.sender.put(b"one")
+        assert [each.body for each in await take_all(receiver, 1)] == [b"one"]
+    await old.close()
+
+
+async def pages_read(lane: SpoolLane, *, after: int) -> int:
+    """By one take, of whatever is in memory or not."""
+    async with lane.pool.acquire() as connection, connection.transaction():
+        explained = await connection.fetchval(
+            f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {spool.TAKE}", uuid4(), 1, 60.0, 20, after
+        )
+    [told] = json.loads(explained)
+    return told["Plan"]["Shared Hit Blocks"] + told["Plan"]["Shared Read Blocks"]
+
+
+async def test_what_another_gave_back_or_let_lapse_before_the_front_is_found(spool_lane: SpoolLane, monkeypatch):
+    monkeypatch.setattr("tillkeeper.lanes.front.IN_FLIGHT_S", 0.0)
+    await spool_lane.sender.put(b"one")
+    slow, quick = await spool_lane.receiver(), await spool_lane.receiver()
+    await listening(spool_lane)
+    await take_all(slow, 1)
+    for _ in range(2):
+        assert await nothing_left(quick)
+    assert quick._front.after > 0
+    await slow.release()
+    assert [each.body for each in await take_all(quick, 1)] == [b"one"]
+    quick._held.clear()
+    await spool_lane.pool.execute("UPDATE spool SET taken_until = now() - interval '1 s'")
+    quick._front.look_at_all()  # as it does by itself after WHOLE_LOOK_S
+    assert [each.body for each in await take_all(quick, 1)] == [b"one"]
+
+
+def test_the_front_passes_only_what_can_no_longer_appear():
+    front = Front()
+    assert (front.begin(0), front.wants_mark()) == (0, True)
+    front.mark(50, 0)
+    front.ended(was_whole=True, began_s=0, ended_s=0.1, first=None, is_full=False)
+    assert front.after == 0  # the 50th may not be committed yet
+    front.ended(was_whole=False, began_s=IN_FLIGHT_S, ended_s=10.1, first=20, is_full=True)
+    assert front.after == 19  # there may be more of them than one take brings
+    front.mark(70, 11)
+    front.ended(was_whole=False, began_s=11 + IN_FLIGHT_S, ended_s=21.1, first=60, is_full=False)
+    assert front.after == 70
+    assert front.begin(12) == 70
+
+
+def test_the_whole_is_looked_at_now_and_then_and_the_less_often_the_longer_it_takes():
+    front = Front()
+    front.after = 9
+    front.ended(was_whole=True, began_s=0, ended_s=0.001, first=None, is_full=False)
+    assert [front.begin(at) for at in (WHOLE_LOOK_S - 1, WHOLE_LOOK_S + 1)] == [9, 0]
+    front.ended(was_whole=True, began_s=20, ended_s=20.5, first=None, is_full=False)
+    assert [front.begin(at) for at in (20.5 + WHOLE_LOOK_S + 1, 71)] == [9, 0]
+
+
+async def test_a_look_past_the_limit_that_takes_long_is_not_taken_often(spool_lane: SpoolLane, monkeypatch):
+    receiver = await spool_lane.receiver()
+    times_s = iter([0, 0.25, 5, 24, 26, 26])
+    monkeypatch.setattr("tillkeeper.lanes.spool.clock.monotonic_s", lambda: next(times_s))
+    looks = []
+
+    async def take(*_args, **_options):
+        looks.append(1)
+        return []
+
+    monkeypatch.setattr("tillkeeper.store.spool.take_past_limit", take)
+    for _ in range(4):
+        await receiver.take_parked(limit=1)
+    assert len(looks) == 2
+    monkeypatch.undo()
 
 
 async def test_a_closed_receiver_no_longer_listens(spool_lane: SpoolLane):

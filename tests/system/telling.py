@@ -98,7 +98,7 @@ async def receiver(database: str, *gateways: Telling) -> AsyncIterator[int]:
         stack.push_async_callback(runner.cleanup)
         go_past_the_router(runner.server, app)
         listening = listen("127.0.0.1", 0, shares_port=False)
-        await BoundedSite(runner, listening, Crowd()).start()
+        await BoundedSite(runner, listening, Crowd(monotonic_s=clock.monotonic_s)).start()
         yield listening.getsockname()[1]
 
 

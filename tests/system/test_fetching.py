@@ -6,6 +6,7 @@ import json
 import aiohttp
 import pytest
 
+from ingest.receive import UNSIGNED_BYTES_MAX
 from tests.store.factories import a_registration
 from tests.system.receiving import deliveries_in, exchange, status_of, until
 from tests.system.telling import Api, api_listening, receiver, workers
@@ -164,6 +165,12 @@ async def test_an_unsigned_delivery_changes_nothing_but_what_the_gateway_says(cl
     told = await books(pool)
     assert (told.fetches["found"], told.fetches["open"], told.balances) == (1, 1, True)
     assert await pool.fetchval("SELECT count(*) FROM cases") == 0
+
+
+async def test_an_unsigned_delivery_of_any_size_is_not_kept(client, connection):
+    assert await post(client, "/webhooks/unsigned-main", payment="tr_1", filler="x" * UNSIGNED_BYTES_MAX) == 413
+    assert await post(client, payment="tr_1", filler="x" * UNSIGNED_BYTES_MAX) == 200
+    assert [it.account for it in await deliveries_in(connection)] == ["telling-main"]
 
 
 @pytest.mark.parametrize("body", ["{}", '{"payment": "\\u0000"}', "not json"])

@@ -17,6 +17,7 @@ import pytest
 from ingest.answers import Ready
 from ingest.server import receiver, serve
 from ingest.supervise import reserved_port
+from sandbox.servers.child import free_ports
 from sandbox.signing import stripe_signed
 from tests.store.factories import a_registration
 from tests.system.receiving import (
@@ -118,7 +119,7 @@ async def test_a_delivery_of_no_interest_is_kept_without_events(client, connecti
         ("GET", "/", 404),
         ("GET", "/healthz", 200),
         ("GET", "/readyz", 200),
-        ("GET", "/metrics", 200),
+        ("GET", "/metrics", 404),
     ],
 )
 async def test_each_path_takes_its_own_methods(client, method, path, status):
@@ -183,12 +184,20 @@ async def test_a_client_that_leaves_does_not_cut_its_delivery(port, connection, 
     await until(is_kept)
 
 
-async def test_metrics_tell_results_keys_and_lanes(client):
-    before = await figures(client)
-    for headers, body in (a_delivery("evt_a"), a_delivery("evt_b"), a_delivery(secret="whsec_of_somebody_else")):
-        async with client.post(PATH, headers=headers, data=body):
-            pass
-    after = await figures(client)
+async def test_metrics_tell_results_keys_and_lanes_on_a_port_of_their_own(database, free_port):
+    async with (
+        receiver(some_settings(database, ingest={"metrics_port": free_port})) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client,
+    ):
+        before = await figures(free_port)
+        for headers, body in (a_delivery("evt_a"), a_delivery("evt_b"), a_delivery(secret="whsec_of_somebody_else")):
+            async with client.post(PATH, headers=headers, data=body):
+                pass
+        after = await figures(free_port)
+        async with client.get("/metrics") as answer:  # where strangers come
+            assert (answer.status, "tillkeeper_" in await answer.text()) == (404, False)
+        async with aiohttp.request("POST", f"http://127.0.0.1:{free_port}{PATH}", data=b"{}") as answer:
+            assert (answer.status, answer.headers["Server"]) == (404, "tillkeeper")
 
     def grew(name):
         return after.get(name, 0) - before.get(name, 0)
@@ -199,8 +208,8 @@ async def test_metrics_tell_results_keys_and_lanes(client):
     assert sum(grew(name) for name in after if name.startswith("tillkeeper_keys_used_total")) == 2
 
 
-async def figures(client):
-    async with client.get("/metrics") as answer:
+async def figures(port):
+    async with aiohttp.request("GET", f"http://127.0.0.1:{port}/metrics") as answer:
         text = await answer.text()
     return {name: float(value) for name, value in re.findall(r"^(tillkeeper_\S+) (\S+)$", text, re.MULTILINE)}
 
@@ -282,7 +291,8 @@ def children():
 
 async def test_several_processes_share_a_port_and_one_that_dies_is_replaced(database, connection, free_port):
     stop = asyncio.Event()
-    settings = some_settings(database, ingest={"port": free_port, "processes": 2})
+    [metrics_port] = free_ports(1)
+    settings = some_settings(database, ingest={"port": free_port, "processes": 2, "metrics_port": metrics_port})
     serving = asyncio.ensure_future(serve(settings, stop))
     try:
         posted = await post_until_both_took_some(free_port, connection, [])
@@ -295,8 +305,7 @@ async def test_several_processes_share_a_port_and_one_that_dies_is_replaced(data
         await until(is_replaced)
         survivors = {delivery.run for delivery in await deliveries_in(connection)}
         posted = await post_until_both_took_some(free_port, connection, posted, known=survivors)
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{free_port}") as client:
-            told = await figures(client)
+        told = await figures(metrics_port)
         # A post that met the kill may be durable and yet unanswered: never the other way round.
         kept = {event.event_id for delivery in await deliveries_in(connection) for event in delivery.events}
         assert set(posted) <= kept

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -26,13 +26,18 @@ def ingest_command(config: Config = None, as_json: AsJson = False, tied: Tied = 
     """Receive webhooks and orders over HTTP, until SIGTERM or Ctrl-C.
 
     Each delivery is verified and made durable before it is answered.  Any number may run; ingest.processes starts
-    several on one port.  What is in hand is finished when it stops.  Logs are JSON lines on standard error.
+    several on one port.  What is in hand is finished when it stops.  Logs are JSON lines on standard error;
+    ingest.metrics_port serves /metrics.
     """
     with reported(as_json=as_json):
         settings = serving_settings_from(config)
         from ingest.server import serve
 
-        _serve("ingest", settings, serve, (settings.ingest.host, settings.ingest.port), tied=tied)
+        listens = (
+            (settings.ingest.host, settings.ingest.port),
+            (settings.ingest.metrics_host, settings.ingest.metrics_port),
+        )
+        _serve("ingest", settings, serve, listens, tied=tied)
 
 
 @app.command("work", epilog=exits(yes="stopped in good order", example="tillkeeper work --config tillkeeper.toml"))
@@ -46,7 +51,7 @@ def work_command(config: Config = None, as_json: AsJson = False, tied: Tied = Fa
         settings = serving_settings_from(config)
         from workers.process import serve
 
-        _serve("work", settings, serve, (settings.work.metrics_host, settings.work.metrics_port), tied=tied)
+        _serve("work", settings, serve, ((settings.work.metrics_host, settings.work.metrics_port),), tied=tied)
 
 
 @app.command("notify", epilog=exits(yes="stopped in good order", example="tillkeeper notify --config tillkeeper.toml"))
@@ -65,7 +70,7 @@ def notify_command(config: Config = None, as_json: AsJson = False, tied: Tied = 
                 raise Failed(*problems, code=WRONG)
         from workers.notify_server import serve
 
-        _serve("notify", settings, serve, (settings.notify.metrics_host, settings.notify.metrics_port), tied=tied)
+        _serve("notify", settings, serve, ((settings.notify.metrics_host, settings.notify.metrics_port),), tied=tied)
 
 
 @app.command("sweep", epilog=exits(yes="stopped in good order", example="tillkeeper sweep --config tillkeeper.toml"))
@@ -79,14 +84,14 @@ def sweep_command(config: Config = None, as_json: AsJson = False, tied: Tied = F
         settings = serving_settings_from(config)
         from workers.sweep_server import serve
 
-        _serve("sweep", settings, serve, (settings.sweep.metrics_host, settings.sweep.metrics_port), tied=tied)
+        _serve("sweep", settings, serve, ((settings.sweep.metrics_host, settings.sweep.metrics_port),), tied=tied)
 
 
 def _serve(
     role: str,
     settings: "Settings",
     serve: Callable[["Settings", asyncio.Event], Awaitable[None]],
-    listens: tuple[str, int],
+    listens: Sequence[tuple[str, int]],
     *,
     tied: bool,
 ) -> None:
@@ -101,18 +106,19 @@ def _serve(
     for doubt in settings.doubts():
         structlog.get_logger().warning("setting_doubtful", problem=doubt)
     try:
-        with named_failures(settings), _named_refusal(*listens):
+        with named_failures(settings), _named_refusal(listens):
             run_until_stopped(lambda stop: serve(settings, stop), loop_factory=loop_factory(settings), tied=tied)
     except Unfit:
         raise typer.Exit(WRONG) from None  # the child has said why
 
 
 @contextmanager
-def _named_refusal(host: str, port: int) -> Iterator[None]:
-    """Raises Failed where the system does not let us listen there."""
+def _named_refusal(listens: Sequence[tuple[str, int]]) -> Iterator[None]:
+    """Raises Failed where the system does not let us listen at one of these."""
     try:
         yield
     except OSError as error:
+        host, port = next((it for it in listens if it[1] and f" {it[1]})" in str(error)), listens[0])
         reason = _refusal(error.errno or 0, host, port)
         if reason is None:
             raise

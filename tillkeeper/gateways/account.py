@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Annotated, Final, Self
 
 from cryptography import x509
@@ -60,14 +61,20 @@ class AccountModel(BaseModel):
                 yield name, (told,) if isinstance(told, str) else told
 
 
-FINGERPRINT_BYTES: Final = 2  # tells five keys apart, and is no help in guessing one
+FINGERPRINT_BYTES: Final = 2  # tells five keys apart
+# Made slowly: whoever reads a label could otherwise try a list of likely secrets against it in no time.
+SLOWNESS: Final = {"n": 2**13, "r": 8, "p": 1}  # some 20 ms and 8 MiB each
+FINGERPRINTS_KEPT: Final = 1024  # accounts are read anew whenever a file of theirs changes
 
 
 def key_label(setting: str, at: int, secret: str | bytes) -> str:
     """How ops know one of several keys of an account: its place, and a fingerprint, for places change."""
-    key = secret.encode() if isinstance(secret, str) else secret
-    digest = hashlib.blake2b(key, person=b"tillkeeper key").hexdigest()
-    return f"{setting}[{at}]:{digest[: 2 * FINGERPRINT_BYTES]}"
+    return f"{setting}[{at}]:{_fingerprint(secret.encode() if isinstance(secret, str) else secret)}"
+
+
+@lru_cache(FINGERPRINTS_KEPT)
+def _fingerprint(key: bytes) -> str:
+    return hashlib.scrypt(key, salt=b"tillkeeper key", dklen=FINGERPRINT_BYTES, **SLOWNESS).hex()
 
 
 def _check_secret(secret: str, info: ValidationInfo) -> str:

@@ -150,7 +150,7 @@ class Adyen(Gateway):
 
     def verify(self, request: Request, now: datetime) -> Verified:  # noqa: ARG002 - no time is signed
         """Each item must be signed, or none is taken."""
-        delivery = strictjson.loads(request.body)
+        delivery = strictjson.loads_unsigned(request.body)
         items = tuple(items_of(delivery))
         labels = [self._label_of(item) for item in items]
         if self.live is not None and BOOLEANS.get(text(delivery, "live")) is not self.live:
@@ -170,7 +170,7 @@ class Adyen(Gateway):
     def named(self, request: Request) -> Named | None:
         """The first item's payment and order."""
         try:
-            item = next(items_of(strictjson.loads(request.body)))
+            item = next(items_of(strictjson.loads_unsigned(request.body)))
         except BadPayload:
             return None
         payment_ref, order_ref = reference_or_none(item.payment_ref), reference_or_none(item.order_ref)

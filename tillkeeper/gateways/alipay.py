@@ -206,9 +206,14 @@ ABOUT: Final = About(
     "tell a field from a text that holds `&name=`: such texts are refused where it matters",
     dedupes_by="`notify_id`",
     acknowledges="200 with `success`",
-    queries="trades by trade number or order reference; refunds by request number; answers' signatures are verified",
+    queries="trades by trade number or order reference; refunds by request number, for a trade tells of them only once "
+    "all went back; answers' signatures are verified, in the writing that was signed: Alipay may escape slashes later",
     checked="the package `alipay-sdk-python` signs",
-    sources=("the package `alipay-sdk-python`, `SignatureUtils`", "Alipay's page 异步通知 and its error-code tables"),
+    sources=(
+        "the package `alipay-sdk-python`, `SignatureUtils`",
+        "the package `alipay-sdk-java`, for answers whose slashes were escaped after signing",
+        "Alipay's pages 异步通知 and alipay.trade.query, and its error-code tables",
+    ),
     setup="""
     In the open platform (open.alipay.com) choose the app and its interface signing (接口加签方式), RSA2.
     Key mode: upload the app's public key, and copy the public key that Alipay shows in exchange (支付宝公钥) into
@@ -217,6 +222,8 @@ ABOUT: Final = About(
       and `app_cert`.
     Store the app's private key as `app_private_key`, so that Alipay can be asked.
     Set `app_id`, and `seller_id` where several sellers share the app.
+    For a service provider's app (第三方应用) store the token by which the merchant authorized it as `app_auth_token`.
+    Where trades are priced in another currency than yuan set `trans_currency`, for answers about refunds name none.
     Pass your URL as `notify_url` with every order; it must be reachable without redirects.
     Use your order reference as `out_trade_no`.
     Write no `&notify_id=`, `&refund_fee=` or `&seller_id=` into `passback_params`, and no `&name=` of any field into

@@ -6,8 +6,8 @@ from typing import Final
 
 import msgspec
 
-from tillkeeper.domain.events import Evidence, PaymentEvent, problem_with
-from tillkeeper.gateways.base import BadPayload, Heard
+from tillkeeper.domain.events import Evidence, Kind, PaymentEvent, problem_with
+from tillkeeper.gateways.base import BadPayload, Heard, Question
 
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 CLOCKS_APART_MAX: Final = timedelta(days=1)  # further off it is a cache's time, or a broken clock's
@@ -53,3 +53,21 @@ def queried(event: PaymentEvent) -> PaymentEvent:
     if problem := problem_with(made):
         raise BadPayload(problem)
     return made
+
+
+def with_stand_in_closed(question: Question, event: PaymentEvent | None, told_at: datetime) -> list[PaymentEvent]:
+    """The event of an answer; and where an order's own reference stood in for a payment that has a number by now, that
+    the order's is none, or it would pend for ever beside it."""
+    if event is None:
+        return []
+    if question.payment_ref != question.order_ref or event.payment_ref == question.payment_ref:
+        return [event]
+    closed = PaymentEvent(
+        event_id="",
+        kind=Kind.PAYMENT_CANCELLED,
+        account=event.account,
+        occurred_at=told_at,
+        order_ref=question.order_ref,
+        payment_ref=question.payment_ref,
+    )
+    return [event, closed]

@@ -203,7 +203,7 @@ class Flutterwave(Gateway):
     def named(self, request: Request) -> Named | None:
         """The payment and the order that a delivery about a charge names."""
         try:
-            data = at(strictjson.loads(request.body), ["data"])
+            data = at(strictjson.loads_unsigned(request.body), ["data"])
             if at(data, ["status"]) not in CHARGE_STATUSES:
                 return None
             payment_ref = reference_or_none(number_or_none(data, "id"))

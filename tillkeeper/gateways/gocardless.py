@@ -164,7 +164,7 @@ class GoCardless(Gateway):
     def named(self, request: Request) -> Named | None:
         """The first payment that any event is about."""
         try:
-            for event in _events_of(request.body):
+            for event in _listed(strictjson.loads_unsigned(request.body), "events"):
                 if ref := reference_or_none(at(event, ["links", "payment"])):
                     return Named(payment_ref=ref)
         except BadPayload:

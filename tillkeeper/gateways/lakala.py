@@ -211,7 +211,7 @@ class Lakala(Gateway):
     def named(self, request: Request) -> Named | None:
         """The order and payment that a notice names."""
         try:
-            fields = strictjson.loads(request.body)
+            fields = strictjson.loads_unsigned(request.body)
         except BadPayload:
             return None
         if not isinstance(fields, dict):

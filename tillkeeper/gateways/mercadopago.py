@@ -227,7 +227,7 @@ class MercadoPago(Gateway):
         """The payment of the id that is signed, or that an unsigned call names, if it is one that is told of."""
         data_id, about, body = cast("tuple[str | None, str | None, bytes]", verified.content)
         if verified.proven:
-            written = text(strictjson.loads(body), "type")
+            written = text(strictjson.loads_unsigned(body), "type")
             about = about or written
         if about is None:
             raise BadPayload("the query does not tell a topic")

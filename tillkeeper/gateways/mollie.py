@@ -169,7 +169,7 @@ class Mollie(Gateway):
     def named(self, request: Request) -> Named | None:
         """The payment that a next-gen event is about; classic calls need no proof."""
         try:
-            ref = reference_or_none(at(strictjson.loads(request.body), ["entityId"]))
+            ref = reference_or_none(at(strictjson.loads_unsigned(request.body), ["entityId"]))
         except BadPayload:
             return None
         return Named(payment_ref=ref) if ref is not None and _PAYMENT.fullmatch(ref) else None

@@ -301,7 +301,7 @@ class PayPal(Gateway):
     def named(self, request: Request) -> Named | None:
         """The payment that an event is about, and the merchant's reference of it."""
         try:
-            event = strictjson.loads(request.body)
+            event = strictjson.loads_unsigned(request.body)
             reader = TYPES.get(text(event, "event_type"))
             said = None if reader is None else reader(at(event, ["resource"]))
         except BadPayload:

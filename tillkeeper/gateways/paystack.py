@@ -225,7 +225,7 @@ class Paystack(Gateway):
     def named(self, request: Request) -> Named | None:
         """The transaction that a delivery is about."""
         try:
-            data = at(strictjson.loads(request.body), ["data"])
+            data = at(strictjson.loads_unsigned(request.body), ["data"])
             told = (at(data, [name]) for name in ("reference", "transaction_reference"))
             payment_ref = next((ref for it in told if (ref := reference_or_none(it))), None)
             order_ref = reference_or_none(self._order_ref(data))

@@ -148,7 +148,7 @@ class Razorpay(Gateway):
     def named(self, request: Request) -> Named | None:
         """The payment of an event, and the order that its notes or receipt name."""
         try:
-            payload = at(strictjson.loads(request.body), ["payload"])
+            payload = at(strictjson.loads_unsigned(request.body), ["payload"])
             entities = {it: at(payload, [it, "entity"]) for it in ("payment", "order")}
             payment_ref = reference_or_none(at(entities["payment"], ["id"]))
             order_ref = reference_or_none(self._order_ref(entities))

@@ -22,7 +22,7 @@ from tillkeeper.gateways import shengpay_objects as objects
 from tillkeeper.gateways import strictjson
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalPrivateKey, rsa_private_key, rsa_public_key
-from tillkeeper.gateways.answers import answered_at, queried
+from tillkeeper.gateways.answers import answered_at, queried, with_stand_in_closed
 from tillkeeper.gateways.base import (
     ASKS_ALL,
     Answer,
@@ -53,6 +53,8 @@ KEY_LABEL: Final = "shengpay_public_key"
 SIGN_TYPE: Final = "signType"
 REFUND_ID: Final = "refundId"
 SUCCEEDED_AT: Final = "refundSuccessTime"
+FIELDS_MAX: Final = 200  # a notice has 20
+MARKS_MAX: Final = 1_000  # commas and brackets, of which texts may hold some
 SIGNATURE_CHARS_MAX: Final = 1024  # RSA of 4,096 bits makes 684
 NONCE_CHARS_MAX: Final = 32
 PAYMENT_PATH: Final = "/api/v3/payment/orderquery"
@@ -191,7 +193,7 @@ class ShengPay(Gateway):
     def named(self, request: Request) -> Named | None:
         """The payment that a notice names, as a refund's does too."""
         try:
-            fields = strictjson.loads(request.body)
+            fields = strictjson.loads_unsigned(request.body)
         except BadPayload:
             return None
         if not isinstance(fields, dict):
@@ -234,13 +236,16 @@ class ShengPay(Gateway):
             raise BadPayload(f"code {code}")
         if not self._is_ours(fields):
             raise BadPayload("the answer is about another merchant's or app's payment")
-        event = self._event_in_answer(question, fields, answered_at(heard, now))
-        return Answer(found=True, events=() if event is None else (queried(event),))
+        told_at = answered_at(heard, now)
+        event = self._event_in_answer(question, fields, told_at)
+        events = [event] if question.about == "refund" else with_stand_in_closed(question, event, told_at)
+        return Answer(found=True, events=tuple(queried(it) for it in events if it is not None))
 
     def _verified(self, body: bytes) -> Fields:
         """The fields of a signed body."""
-        raw = strictjson.members(body)
-        fields = cast("dict[str, object]", strictjson.loads(body))
+        fields = strictjson.loads_unsigned(body, marks_max=MARKS_MAX)
+        if not isinstance(fields, dict) or len(fields) > FIELDS_MAX:
+            raise BadPayload(f"the body is no object of up to {FIELDS_MAX} fields")
         sign = fields.get(SIGN)
         if not isinstance(sign, str) or not sign or len(sign) > SIGNATURE_CHARS_MAX:
             raise BadSignature("sign is missing, or no text of a fit length", Step.HEADER)
@@ -250,6 +255,7 @@ class ShengPay(Gateway):
             signature = b64decode(sign, validate=True)
         except ValueError:
             raise BadSignature("sign is not base64", Step.HEADER) from None
+        raw = strictjson.members(body)
         texts = {name: objects.as_signed(value, raw[name]) for name, value in fields.items()}
         try:
             self._key.verify(signature, objects.signing_text(texts).encode(), PKCS1v15(), self._hash)

@@ -176,7 +176,7 @@ class Shopee(Gateway):
     def named(self, request: Request) -> Named | None:
         """The order that a push names."""
         try:
-            ref = reference_or_none(at(strictjson.loads(request.body), ["data", "ordersn"]))
+            ref = reference_or_none(at(strictjson.loads_unsigned(request.body), ["data", "ordersn"]))
         except BadPayload:
             return None
         return None if ref is None else Named(order_ref=ref, payment_ref=ref)

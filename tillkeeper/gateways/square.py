@@ -228,7 +228,7 @@ class Square(Gateway):
     def named(self, request: Request) -> Named | None:
         """The payment of an event's object, and the merchant's reference in it."""
         try:
-            subject = at(strictjson.loads(request.body), ["data", "object"])
+            subject = at(strictjson.loads_unsigned(request.body), ["data", "object"])
             payment_ref = reference_or_none(at(subject, ["payment", "id"]) or at(subject, ["refund", "payment_id"]))
             order_ref = reference_or_none(at(subject, ["payment", "reference_id"]))
         except BadPayload:

@@ -14,6 +14,8 @@ from defusedxml.ElementTree import DefusedXMLParser, ParseError
 from tillkeeper.gateways.base import BadPayload
 
 ELEMENTS_MAX: Final = 2_000  # a Braintree transaction has about 300, a WeChat Pay notice 20
+# For what can be many in one element: parts of texts, attributes, references.  Most XML is read before it is verified.
+BYTES_MAX: Final[Mapping[bytes, int]] = {b"<": 3 * ELEMENTS_MAX, b"=": 2 * ELEMENTS_MAX, b"&": 2 * ELEMENTS_MAX}
 DEPTH_MAX: Final = 32  # Braintree's nest 8 deep
 CHARSETS: Final = frozenset({b"utf-8", b"utf8"})
 
@@ -32,6 +34,9 @@ class Element(msgspec.Struct, frozen=True):
 def loads(body: bytes) -> Element:
     """The element at the top.  Raises BadPayload and nothing else."""
     _check_charset(body)
+    for byte, count_max in BYTES_MAX.items():
+        if body.count(byte) > count_max:
+            raise BadPayload(f"the XML has {byte.decode()} more than {count_max} times")
     builder = _Builder()
     parser = DefusedXMLParser(target=builder, encoding="utf-8", forbid_dtd=True)
     try:

@@ -224,7 +224,7 @@ class Stripe(Gateway):
     def named(self, request: Request) -> Named | None:
         """The payment of an event's object, and the order that its metadata names."""
         try:
-            event = strictjson.loads(request.body)
+            event = strictjson.loads_unsigned(request.body)
             subject = at(event, ["related_object"] if is_thin(event) else ["data", "object"])
             refs = (reference_or_none(at(subject, [name])) for name in ("payment_intent", "id"))
             payment_ref = next((ref for ref in refs if ref is not None and ref.startswith(PAYMENT_PREFIXES)), None)

@@ -32,7 +32,7 @@ from tillkeeper.gateways.account import (
     rsa_private_key,
     rsa_public_key,
 )
-from tillkeeper.gateways.answers import queried
+from tillkeeper.gateways.answers import queried, with_stand_in_closed
 from tillkeeper.gateways.base import (
     ASKS_ALL,
     Answer,
@@ -148,10 +148,16 @@ ABOUT: Final = About(
     "or the public key that the delivery names; the resource in it opens with AES-256-GCM",
     dedupes_by="the notice's `id`",
     acknowledges="204 without a body",
-    queries="transactions by WeChat Pay's number or the order reference; refunds by `out_refund_no`; answers' "
-    "signatures are verified",
+    queries="transactions by WeChat Pay's number or the order reference; refunds by `out_refund_no`, for there is no "
+    "question for all refunds of a payment; answers' signatures are verified.  A service provider asks in the name of "
+    "its one sub-merchant; abroad (apihk.mch.weixin.qq.com) the paths are those of the API there",
     checked="the package `wechatpayv3` signs",
-    sources=("wechatpay-go `core/notify`", "the package `wechatpayv3`", "WeChat Pay's page 回调通知注意事项"),
+    sources=(
+        "wechatpay-go `core/notify`",
+        "the package `wechatpayv3`",
+        "WeChat Pay's page 回调通知注意事项",
+        "its pages 支付通知, 合单支付通知, 退款结果通知, 扣款结果通知 and 分账动账通知, for either sort of merchant",
+    ),
     setup="""
     In the merchant platform (pay.weixin.qq.com) open 账户中心 > API安全.
     Set the APIv3 key (APIv3密钥): 32 characters, the same as `apiv3_key`.
@@ -162,7 +168,10 @@ ABOUT: Final = About(
     Certificate mode: put each platform certificate into `platform_certs` under its serial number; during the
       move from one mode to the other both are needed.  Later ones are fetched with the merchant's key.
     Pass your URL as `notify_url` with every order and every refund, https, without a query.
-    Use your order reference as `out_trade_no`.
+    Use your order reference as `out_trade_no`.  Of a combined payment (合单) each sub-order is an order, under its own
+      `out_trade_no`; `combine_out_trade_no` names none.
+    As a service provider (服务商) set `mch_id` to your own number, and name the sub-merchant in `sub_mch_ids`: one
+      account for each, or WeChat Pay cannot be asked.
     WeChat Pay tells of no refund before it ends: register each with `PUT
       /orders/{order_ref}/refunds/{refund_ref}`, with your `out_refund_no` as its reference.
     Pay one fen through it: the notice must be accepted, and the order be `paid`.
@@ -296,7 +305,8 @@ class WeChatPay(Gateway):
         if question.about == "payment" and not self._own.owns(content):
             raise BadPayload("the answer is about another merchant's or app's payment")
         event = wechatpay_asking.event_of(self.account, question, content, told_at)
-        return Answer(found=True, events=() if event is None else (queried(event),))
+        events = [event] if question.about == "refund" else with_stand_in_closed(question, event, told_at)
+        return Answer(found=True, events=tuple(queried(it) for it in events if it is not None))
 
     def _key(self, serial: str, now: datetime, certificates: Mapping[str, Certificate]) -> tuple[str, RSAPublicKey]:
         """A public key has no end; a certificate counts in its time alone, configured or fetched."""

@@ -84,13 +84,14 @@ ABOUT: Final = About(
     "changes nothing by itself: WeChat Pay is asked about the refund it names",
     dedupes_by="`transaction_id`; for a payment that failed together with its error code and time",
     acknowledges="200 with `return_code` SUCCESS as XML",
-    queries="transactions by WeChat Pay's number or the order reference; refunds by `out_refund_no`; answers' "
-    "signatures are verified",
+    queries="transactions by WeChat Pay's number or the order reference; refunds by `out_refund_no`, and all of a "
+    "transaction in state REFUND; answers' signatures are verified.  A service provider asks in the name of its one "
+    "sub-merchant",
     checked="the package `wechatpy` signs payment notices and answers, and opens the sandbox's refund notices",
     sources=(
         "the package `wechatpy`",
         "the fixtures in the tests of wechatpay-php",
-        "WeChat Pay's pages 支付结果通知 and 退款结果通知",
+        "WeChat Pay's pages 支付结果通知, 退款结果通知, 扣款结果通知 and 合单支付结果通知",
     ),
     setup="""
     Use this only for what still runs on API v2; new integrations take API v3, which is the gateway `wechatpay`.
@@ -103,6 +104,8 @@ ABOUT: Final = About(
       notice of another number cannot be followed up.
     WeChat Pay tells of no refund before it ends: register each with `PUT
       /orders/{order_ref}/refunds/{refund_ref}`, with your `out_refund_no` as its reference.
+    As a service provider (服务商) set `mch_id` to your own number, and name the sub-merchant in `sub_mch_ids`: one
+      account for each.  Of a combined payment (合单) each sub-order is an order, under its own `out_trade_no`.
     Let the workers reach the address in `api_base`: refunds are known only once it was asked.
     Pay one fen and refund it: both notices must be accepted, and the order be `paid`, then `refunded`.
     After the API key is changed in the platform notices signed with the old one are refused and sent again for a day:

@@ -15,6 +15,7 @@ from typing import Final, Literal, TypeVar
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways import strictjson, units
+from tillkeeper.gateways.answers import with_stand_in_closed
 from tillkeeper.gateways.base import AskAgain, BadPayload, CannotAsk, Denied, Heard, Question
 from tillkeeper.gateways.fields import at, text, text_or_none
 from tillkeeper.gateways.times import moment_from_compact
@@ -208,7 +209,7 @@ def answer_events(account: str, question: Question, fields: Fields, told_at: dat
     word = text(fields, "trade_state")
     state = state_of("trade_state", word, TRADE_STATES)
     event = None if state is None else payment_event(account, fields, state, told_at, word)
-    return [] if event is None else [event]
+    return with_stand_in_closed(question, event, told_at)
 
 
 def _check_subject(fields: Fields, name: str, ref: str | None) -> None:

@@ -13,6 +13,7 @@ import structlog
 from tillkeeper import clock
 from tillkeeper.lanes.base import Taken, Unavailable
 from tillkeeper.lanes.bounded import bounded
+from tillkeeper.lanes.front import COST_FACTOR, Front
 from tillkeeper.loops import keep_running, pause, start
 from tillkeeper.store import spool
 from tillkeeper.store.connections import is_pooled
@@ -72,6 +73,8 @@ class SpoolReceiver:
         self._lease_s = lease_s
         self._taker = uuid4()
         self._held: dict[UUID, int] = {}  # message: what its attempt count loses when it is given back
+        self._front = Front()
+        self._parked_look_at_s = float("-inf")
         self._hint = asyncio.Event()
         self._stop = asyncio.Event()
         self._deaf = asyncio.Event()  # the present listening connection is over
@@ -92,11 +95,38 @@ class SpoolReceiver:
         until_s = clock.monotonic_s() + wait_s
         while True:
             self._hint.clear()
-            taken = await self._lease(spool.take, limit=limit, attempt=1)
+            taken = await self._take_from_front(limit)
             left_s = until_s - clock.monotonic_s()
             if taken or left_s <= 0:
                 return taken
             await pause(self._hint, min(left_s, POLL_S))
+
+    async def _take_from_front(self, limit: int) -> list[Taken]:
+        began_s, front = clock.monotonic_s(), self._front
+        after = front.begin(began_s)
+
+        async def run(conn: Conn) -> list[spool.SpoolRow]:
+            if front.wants_mark():
+                front.mark(await spool.last_position(conn, timeout_s=WORK_S), clock.monotonic_s())
+            return await spool.take(
+                conn,
+                taker=self._taker,
+                limit=limit,
+                lease_s=self._lease_s,
+                attempts_max=DELIVERY_LIMIT,
+                timeout_s=WORK_S,
+                after=after,
+            )
+
+        rows = await _with_connection(self._pool, run, timeout_s=WORK_S, what="taking from the spool")
+        front.ended(
+            was_whole=after == 0,
+            began_s=began_s,
+            ended_s=clock.monotonic_s(),
+            first=rows[0].position if rows else None,
+            is_full=len(rows) == limit,
+        )
+        return self._hold(rows, attempt=1)
 
     async def acknowledge(self, taken: Sequence[Taken]) -> None:
         """Deletes the messages.  A lease that ran out meanwhile is no error: dedupe settles what comes again."""
@@ -118,12 +148,33 @@ class SpoolReceiver:
             ids = [each for each, count in self._held.items() if count == attempts]
             with suppress(Unavailable):
                 await self._give_back(ids, attempts)
+                self._front.look_at_all()
+                self._parked_look_at_s = float("-inf")
                 for each in ids:
                     del self._held[each]
 
     async def take_parked(self, *, limit: int) -> list[Taken]:
-        """Messages past the delivery limit."""
-        return await self._lease(spool.take_past_limit, limit=limit, attempt=0)
+        """Messages past the delivery limit.  They stand at the front, behind whatever is dead there: a look that takes
+        long is not taken often."""
+        began_s = clock.monotonic_s()
+        if began_s < self._parked_look_at_s:
+            return []
+
+        async def run(conn: Conn) -> list[spool.SpoolRow]:
+            return await spool.take_past_limit(
+                conn,
+                taker=self._taker,
+                limit=limit,
+                lease_s=self._lease_s,
+                attempts_max=DELIVERY_LIMIT,
+                timeout_s=WORK_S,
+            )
+
+        rows = await _with_connection(self._pool, run, timeout_s=WORK_S, what="taking from the spool")
+        if not rows:
+            ended_s = clock.monotonic_s()
+            self._parked_look_at_s = ended_s + COST_FACTOR * (ended_s - began_s)
+        return self._hold(rows, attempt=0)
 
     async def close(self) -> None:
         """Gives back what is held and stops listening.  Safe to repeat."""
@@ -150,7 +201,7 @@ class SpoolReceiver:
                 log.info("no_hints", error="a pooler hands each transaction another server; the poll finds messages")
                 await self._stop.wait()
                 return 0
-            await connection.add_listener(spool.CHANNEL, lambda *_: self._hint.set())
+            await connection.add_listener(spool.CHANNEL, self._hear)
             if not self._stop.is_set():
                 await deaf.wait()
         except DATABASE_ERRORS as error:
@@ -159,22 +210,14 @@ class SpoolReceiver:
             connection.terminate()
         return 0
 
-    async def _lease(
-        self, claim: Callable[..., Awaitable[list[spool.SpoolRow]]], *, limit: int, attempt: int
-    ) -> list[Taken]:
-        async def run(conn: Conn) -> list[spool.SpoolRow]:
-            return await claim(
-                conn,
-                taker=self._taker,
-                limit=limit,
-                lease_s=self._lease_s,
-                attempts_max=DELIVERY_LIMIT,
-                timeout_s=WORK_S,
-            )
-
-        rows = await _with_connection(self._pool, run, timeout_s=WORK_S, what="taking from the spool")
+    def _hold(self, rows: Sequence[spool.SpoolRow], *, attempt: int) -> list[Taken]:
         self._held |= {row.id: attempt for row in rows}
         return [Taken(body=row.body, receipt=row.id, attempts=row.attempts) for row in rows]
+
+    def _hear(self, _conn: object, _pid: int, _channel: str, payload: object) -> None:
+        if payload == spool.GIVEN_BACK:
+            self._front.look_at_all()
+        self._hint.set()
 
     async def _give_back(self, ids: Iterable[UUID], attempts: int) -> None:
         async def run(conn: Conn) -> None:

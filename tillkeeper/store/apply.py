@@ -15,7 +15,7 @@ from typing import Final, Literal
 import msgspec
 
 from tillkeeper.domain.concerns import Concern, Mismatch, mismatch_of
-from tillkeeper.domain.delivery import Delivery
+from tillkeeper.domain.delivery import Delivery, EnvelopeKeys
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.acts import write_acts
@@ -38,7 +38,7 @@ from tillkeeper.store.inbox import (
     settle_waiting,
 )
 from tillkeeper.store.ledger import OpenOrder, open_orders, write_facts, write_orders
-from tillkeeper.store.parked import close_parked, count_siblings, supersede, take_parked
+from tillkeeper.store.parked import close_parked, count_siblings, supersede, take_message, take_parked
 from tillkeeper.store.pool import Conn
 from tillkeeper.store.references import Bindings, Reference, bind, lock, references_of, take_waiting
 from tillkeeper.store.telling import tell
@@ -131,6 +131,20 @@ async def replay(conn: Conn, parked_id: int, *, by: str, note: str, policy: Poli
     # As a duplicate its event stands in the inbox under another delivery: nothing of this one was applied.
     outcome: Literal["replayed", "superseded"] = "superseded" if tally.duplicates else "replayed"
     await close_parked(conn, parked_id, outcome, by=by, note=note, now=now)
+    return tally
+
+
+async def replay_message(
+    conn: Conn, parked_id: int, keys: EnvelopeKeys, *, by: str, note: str, policy: Policy, now: datetime
+) -> Tally:
+    """Applies a parked message that was not authentic and that `keys` open now, all of it, in the caller's transaction.
+
+    Raises Unreadable, NotAuthentic, or as applying does.
+    """
+    envelope = await take_message(conn, parked_id, keys)
+    void = [(envelope.run, number) for number in envelope.void]
+    tally = await apply_deliveries(conn, envelope.deliveries, void=void, policy=policy, now=now)
+    await close_parked(conn, parked_id, "replayed", by=by, note=note, now=now)
     return tally
 
 

@@ -86,22 +86,41 @@ async def open_unmatched(
     return len(found)
 
 
-# Nothing should be found: whoever waits and whatever appears meet under one lock.  It is looked for all the same.
+# Nothing should be found: whoever waits and whatever appears meet under one lock.  It is looked for all the same, some
+# at a time: events of nobody's orders wait for ever.  Not joins: those would read orders and payments whole.
 LEFT_OVER = """
-SELECT x.event_id, x.kind, x.account, x.occurred_at, x.evidence, x.order_ref, x.payment_ref, x.capture_ref,
-       x.refund_ref, x.dispute_ref, x.amount_minor, x.total_minor, x.currency, x.failure, x.failure_code, x.method,
-       x.as_of, x.discount_minor, x.has_refunds, x.on_top_minor, x.released_minor, x.may_be_release
-FROM inbox x
-LEFT JOIN orders o ON o.order_ref = x.order_ref
-LEFT JOIN payment p ON p.account = x.account AND p.payment_ref = x.payment_ref
-LEFT JOIN refund r ON r.account = x.account AND r.refund_ref = x.refund_ref
-LEFT JOIN dispute d ON d.account = x.account AND d.dispute_ref = x.dispute_ref
-WHERE x.outcome = 'waiting' AND num_nonnulls(o.id, p.order_id, r.order_id, d.order_id) > 0
-LIMIT $1
+SELECT max(w.seq) AS last, array_agg(w.seq) FILTER (WHERE w.known) AS found
+FROM (
+    SELECT x.seq, num_nonnulls(
+               (SELECT o.id FROM orders o WHERE o.order_ref = x.order_ref),
+               (SELECT p.order_id FROM payment p WHERE p.account = x.account AND p.payment_ref = x.payment_ref),
+               (SELECT r.order_id FROM refund r WHERE r.account = x.account AND r.refund_ref = x.refund_ref),
+               (SELECT d.order_id FROM dispute d WHERE d.account = x.account AND d.dispute_ref = x.dispute_ref)
+           ) > 0 AS known
+    FROM (
+        SELECT seq, account, order_ref, payment_ref, refund_ref, dispute_ref
+        FROM inbox WHERE outcome = 'waiting' AND seq > $1 ORDER BY seq LIMIT $2
+    ) x
+) w
+"""
+WAITING_BY_SEQ = """
+SELECT event_id, kind, account, occurred_at, evidence, order_ref, payment_ref, capture_ref, refund_ref, dispute_ref,
+       amount_minor, total_minor, currency, failure, failure_code, method, as_of, discount_minor, has_refunds,
+       on_top_minor, released_minor, may_be_release
+FROM inbox WHERE outcome = 'waiting' AND seq = ANY($1::bigint[])
 """
 
 
-async def take_up_left_over(conn: Conn, *, policy: Policy, limit: int, now: datetime) -> Tally:
-    """Applies events that wait although their order is known."""
-    rows = await conn.fetch(LEFT_OVER, limit)
-    return await apply_found(conn, [event_of(row) for row in rows], policy=policy, now=now) if rows else Tally()
+async def take_up_left_over(conn: Conn, *, after: int, policy: Policy, limit: int, now: datetime) -> tuple[Tally, int]:
+    """Applies events that wait although their order is known, among the next `limit` that wait.
+
+    Returns what became of them, and after which number to go on: 0 once it is through.
+    """
+    page = await conn.fetchrow(LEFT_OVER, after, limit)
+    if page is None or page["last"] is None:
+        return Tally(), 0
+    if not page["found"]:
+        return Tally(), page["last"]
+    rows = await conn.fetch(WAITING_BY_SEQ, page["found"])
+    tally = await apply_found(conn, [event_of(row) for row in rows], policy=policy, now=now)
+    return tally, page["last"]

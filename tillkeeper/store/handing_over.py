@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from tillkeeper.store.case_files import Filters, list_cases
 from tillkeeper.store.pool import Conn
-from tillkeeper.store.stuck import STUCK
 
 LINES_MAX: Final = 20  # of each part: what somebody reads who has just come in; the counts tell of the rest
 STUCK_AFTER: Final = timedelta(minutes=30)  # what stands for less may settle itself
@@ -26,7 +25,7 @@ async def hand_over(conn: Conn, *, by: str | None, now: datetime) -> dict[str, A
         "due_next": [dict(row) for row in await conn.fetch(DUE_NEXT, LINES_MAX)],
         "held": [dict(row) for row in await conn.fetch(HELD, now, LINES_MAX)],
         "new": await _new(conn, since),
-        "stuck": [dict(row) for row in await conn.fetch(STUCK_COUNTS, list(STUCK), now - STUCK_AFTER, since)],
+        "stuck": [dict(row) for row in await conn.fetch(STUCK_COUNTS, now - STUCK_AFTER, since)],
         "notices_dead": await _dead(conn, since),
         "parked": dict(await conn.fetchrow(PARKED, since) or {}),
         "waiting": dict(await conn.fetchrow(WAITING, since) or {}),
@@ -81,10 +80,16 @@ async def _new(conn: Conn, since: datetime | None) -> dict[str, Any]:
     }
 
 
+# In two parts, as the indexes of orders that may be stuck are.
 STUCK_COUNTS = """
 SELECT status, count(*) AS orders, min(spell_since) AS longest_since,
-       count(*) FILTER (WHERE $3::timestamptz IS NULL OR spell_since > $3) AS new
-FROM orders WHERE closed_at IS NULL AND status = ANY($1::text[]) AND spell_since <= $2
+       count(*) FILTER (WHERE $2::timestamptz IS NULL OR spell_since > $2) AS new
+FROM (
+    SELECT status, spell_since FROM orders
+    WHERE closed_at IS NULL AND status IN ('processing', 'partially_paid', 'refunding') AND spell_since <= $1
+    UNION ALL
+    SELECT status, spell_since FROM orders WHERE closed_at IS NULL AND status = 'failed' AND spell_since <= $1
+) AS stuck
 GROUP BY status ORDER BY status
 """
 

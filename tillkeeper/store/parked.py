@@ -6,10 +6,11 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from tillkeeper.domain.delivery import Delivery, Envelope, pack, unpack
+from tillkeeper.domain.delivery import Delivery, Envelope, EnvelopeKeys, pack, unpack, unproven
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.store.pool import Conn
 
+NOT_AUTHENTIC: Final = "not_authentic"  # why a message is parked that no receiver is known to have sent
 FETCHES: Final = "to be fetched"  # in an event id's place
 ERROR_CHARS_MAX: Final = 500  # enough to see what went wrong; a row is no log file
 
@@ -70,7 +71,7 @@ def _named(events: Sequence[PaymentEvent]) -> tuple[str | None, str | None]:
 
 
 async def park_unreadable(conn: Conn, body: bytes, *, reason: str, error: str, now: datetime) -> None:
-    """Parks a message that is no envelope."""
+    """Parks a whole message: one that is no envelope, or none that a receiver of ours is known to have sent."""
     await conn.execute(PARK, None, None, None, None, body, False, reason, printable(error), now, None, None)
 
 
@@ -134,9 +135,18 @@ async def show_parked(conn: Conn, parked_id: int) -> dict[str, Any] | None:
         return None
     shown = dict(row)
     body: bytes = shown.pop("body")
-    shown["delivery"] = msgspec.to_builtins(unpack(body).deliveries[0]) if row["readable"] else None
+    shown["delivery"] = _shown_delivery(body)
     shown["message_bytes"] = len(body)
     return shown
+
+
+def _shown_delivery(body: bytes) -> object:
+    """The first delivery in a message, whoever sent it."""
+    try:
+        deliveries = unproven(body).deliveries
+    except msgspec.MsgspecError:
+        return None
+    return msgspec.to_builtins(deliveries[0]) if deliveries else None
 
 
 TAKE_PARKED = "SELECT body, readable FROM parked WHERE id = $1 AND outcome IS NULL FOR UPDATE"
@@ -150,6 +160,20 @@ async def take_parked(conn: Conn, parked_id: int) -> Delivery:
     if not row["readable"]:
         raise Unreadable
     return unpack(row["body"]).deliveries[0]
+
+
+TAKE_MESSAGE = "SELECT body FROM parked WHERE id = $1 AND outcome IS NULL AND NOT readable AND reason = $2 FOR UPDATE"
+
+
+async def take_message(conn: Conn, parked_id: int, keys: EnvelopeKeys) -> Envelope:
+    """Locks an open row of a message that was not authentic, and returns what `keys` open now.
+
+    Raises Unreadable for other rows, or NotAuthentic still.
+    """
+    body = await conn.fetchval(TAKE_MESSAGE, parked_id, NOT_AUTHENTIC)
+    if body is None:
+        raise Unreadable
+    return keys.open(body)
 
 
 COUNT_SIBLINGS = """

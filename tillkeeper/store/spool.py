@@ -9,6 +9,7 @@ import msgspec
 from tillkeeper.store.pool import Conn, rows_of
 
 CHANNEL: Final = "tillkeeper_spool"  # NOTIFY says that something was put; a hint, never relied on
+GIVEN_BACK: Final = "given back"  # its payload where that was not put at the end
 # Rows past the delivery limit were handed out first, so that they stand at the front of the table.  Looking only there
 # keeps the look cheap under a backlog; an index on `attempts` would cost every take its cheap in-page update.
 FRONT_ROWS: Final = 1000
@@ -20,6 +21,7 @@ class SpoolRow(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     body: bytes
     attempts: int
+    position: int
 
 
 PUT = """
@@ -45,30 +47,44 @@ async def set_aside(conn: Conn, *, message_id: UUID, body: bytes, rest_s: float)
     await conn.execute(SET_ASIDE, message_id, body, rest_s)
 
 
-# id = ANY (ARRAY (...)): the LIMIT is taken once, and the primary key finds the rows.  A join would be planned while
-# the table is empty, as a scan of it all, and the plan kept while the backlog grows.
+# `position > $5`: while an old snapshot keeps dead rows, a look from the front walks over every one of them (600,000
+# took a quarter of a second).  id = ANY (ARRAY (...)): the LIMIT is taken once, and the primary key finds the rows.  A
+# join would be planned while the table is empty, as a scan of it all, and the plan kept while the backlog grows.
 TAKE = """
 WITH taken AS (
     UPDATE spool SET taken_until = now() + make_interval(secs => $3), taken_by = $1, attempts = attempts + 1
     WHERE id = ANY (ARRAY (
         SELECT id FROM spool
-        WHERE taken_until < now() AND attempts <= $4
+        WHERE taken_until < now() AND attempts <= $4 AND position > $5
         ORDER BY position
         LIMIT $2
         FOR UPDATE SKIP LOCKED
     ))
     RETURNING id, position, body, attempts
 )
-SELECT id, body, attempts FROM taken ORDER BY position
+SELECT id, body, attempts, position FROM taken ORDER BY position
 """
 
 
 async def take(
-    conn: Conn, *, taker: UUID, limit: int, lease_s: float, attempts_max: int, timeout_s: float
+    conn: Conn, *, taker: UUID, limit: int, lease_s: float, attempts_max: int, timeout_s: float, after: int = 0
 ) -> list[SpoolRow]:
-    """The oldest free messages, leased to the taker."""
-    rows = await conn.fetch(TAKE, taker, limit, lease_s, attempts_max, timeout=timeout_s)
+    """The oldest free messages beyond a position, leased to the taker."""
+    rows = await conn.fetch(TAKE, taker, limit, lease_s, attempts_max, after, timeout=timeout_s)
     return [SpoolRow(**row) for row in rows]
+
+
+# The sequence knows it without a walk over the table; whoever may not read it looks from the front.
+LAST_POSITION = """
+SELECT coalesce(pg_sequence_last_value(s.name), 0)
+FROM (SELECT pg_get_serial_sequence('spool', 'position')::regclass AS name) s
+WHERE has_sequence_privilege(s.name, 'SELECT')
+"""
+
+
+async def last_position(conn: Conn, *, timeout_s: float) -> int:
+    """The position given out last, to a row that may not be committed yet."""
+    return int(await conn.fetchval(LAST_POSITION, timeout=timeout_s) or 0)
 
 
 TAKE_PAST_LIMIT = """
@@ -85,7 +101,7 @@ WITH taken AS (
     ))
     RETURNING id, position, body, attempts
 )
-SELECT id, body, attempts FROM taken ORDER BY position
+SELECT id, body, attempts, position FROM taken ORDER BY position
 """
 
 
@@ -109,8 +125,12 @@ async def remove(conn: Conn, ids: Collection[UUID], *, taker: UUID, timeout_s: f
 
 # Given back by a living worker: that is no attempt that failed.
 GIVE_BACK = """
-UPDATE spool SET taken_until = '-infinity', taken_by = NULL, attempts = greatest(attempts - $3, 0)
-WHERE id = ANY($1::uuid[]) AND taken_by = $2
+WITH given AS (
+    UPDATE spool SET taken_until = '-infinity', taken_by = NULL, attempts = greatest(attempts - $3, 0)
+    WHERE id = ANY($1::uuid[]) AND taken_by = $2
+    RETURNING id
+)
+SELECT pg_notify('tillkeeper_spool', 'given back') FROM given LIMIT 1
 """
 
 

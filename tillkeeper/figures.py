@@ -1,4 +1,8 @@
-"""GET /healthz and /metrics of a worker, where a port is set for them."""
+"""GET /healthz and /metrics of a process, on a port of their own where one is set.
+
+Figures tell the accounts' names and which of their keys is in use: they are no business of whoever reaches the port
+that webhooks come to.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -38,6 +42,7 @@ async def listening(settings: Figures) -> AsyncIterator[None]:
     app = web.Application()
     app.router.add_get("/healthz", _alive)
     app.router.add_get("/metrics", _metrics)
+    app.router.add_route("*", "/{anything:.*}", _nothing_here)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     try:
@@ -56,3 +61,7 @@ async def _alive(_request: web.Request) -> web.Response:
 
 async def _metrics(_request: web.Request) -> web.Response:
     return web.Response(body=telemetry.exposition(), headers={**SERVER, "Content-Type": telemetry.EXPOSITION_TYPE})
+
+
+async def _nothing_here(_request: web.Request) -> web.Response:
+    return web.json_response({"error": "there is nothing here"}, status=404, headers=SERVER)
