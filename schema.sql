@@ -171,6 +171,15 @@ WHERE outcome = 'waiting' AND dispute_ref IS NOT NULL;
 CREATE INDEX IF NOT EXISTS inbox_waiting_since ON inbox (recorded_at) WHERE outcome = 'waiting';
 CREATE INDEX IF NOT EXISTS inbox_waiting_in_turn ON inbox (seq) WHERE outcome = 'waiting';
 
+-- Payments that were told with more than one order, and with which: whoever registers one of these has the payment looked at
+-- anew (domain/ownership.py).
+CREATE TABLE IF NOT EXISTS named_elsewhere (
+    order_ref    text NOT NULL,
+    account      text NOT NULL,
+    payment_ref  text NOT NULL,
+    PRIMARY KEY (order_ref, account, payment_ref)
+);
+
 -- One attempt to pay.  Each group of columns is a fact that merges on its own (domain/facts.py).
 CREATE TABLE IF NOT EXISTS payment (
     account            text NOT NULL,

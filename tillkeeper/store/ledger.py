@@ -78,6 +78,11 @@ class OpenOrder(msgspec.Struct, kw_only=True):
         self.facts, self.summary = facts, None
         return True
 
+    def replace(self, facts: OrderFacts) -> None:
+        """Takes other facts for its own, unless they say the same."""
+        if facts != self.facts:
+            self.facts, self.summary = facts, None
+
     def judge(self) -> Summary:
         """Status and sums of the facts as they are now."""
         if self.summary is None:
@@ -282,7 +287,11 @@ def order_of(row: asyncpg.Record) -> Order:
 
 
 async def write_facts(conn: Conn, changed: Sequence[OpenOrder]) -> None:
-    """Writes what is known of the changed orders' payments, refunds and disputes."""
+    """Writes what is known of the changed orders' payments, refunds and disputes; what left an order goes first."""
+    for statement, name in ((DROP_PAYMENTS, "payments"), (DROP_REFUNDS, "refunds"), (DROP_DISPUTES, "disputes")):
+        gone = sorted(key for it in changed for key in getattr(it.known, name).keys() - getattr(it.facts, name).keys())
+        if gone:
+            await conn.execute(statement, [account for account, _ in gone], [ref for _, ref in gone])
     await _write_payments(conn, changed)
     await _write_returns(
         conn, UPSERT_REFUNDS, "refund_ref", [(it.id, it.known.refunds, it.facts.refunds) for it in changed]
@@ -291,6 +300,12 @@ async def write_facts(conn: Conn, changed: Sequence[OpenOrder]) -> None:
         conn, UPSERT_DISPUTES, "dispute_ref", [(it.id, it.known.disputes, it.facts.disputes) for it in changed]
     )
 
+
+DROP_PAYMENTS = """
+DELETE FROM payment WHERE (account, payment_ref) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+"""
+DROP_REFUNDS = "DELETE FROM refund WHERE (account, refund_ref) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
+DROP_DISPUTES = "DELETE FROM dispute WHERE (account, dispute_ref) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
 
 UPSERT_PAYMENTS = """
 INSERT INTO payment AS p
