@@ -282,8 +282,19 @@ def test_a_service_provider_asks_in_the_name_of_its_sub_merchant():
     for question in (BY_ORDER, OF_REFUND):
         body = a_gateway(sub_mch_ids=["10000109"]).ask(question, now=NOW, nonce="n").body
         assert b"<mch_id>10000100</mch_id><sub_mch_id>10000109</sub_mch_id>" in body
-        with pytest.raises(CannotAsk, match="an account for each"):
-            a_gateway(sub_mch_ids=["10000108", "10000109"]).ask(question, now=NOW, nonce="n")
+
+
+def test_of_several_sub_merchants_one_is_asked_about_after_the_other():
+    gateway = a_gateway(sub_mch_ids=["10000108", "10000109"])
+    unknown = COMMON | {"sub_mch_id": "10000108", "result_code": "FAIL", "err_code": "ORDERNOTEXIST"}
+    first = answer_to(BY_ORDER, unknown, gateway=gateway)
+    (further,) = first.also
+    assert not first.found
+    assert b"<sub_mch_id>10000109</sub_mch_id>" in gateway.ask(further, now=NOW, nonce="n").body
+    paid = PAYMENT_ANSWER | {"sub_mch_id": "10000109", "trade_state": "REFUND"}
+    (of_refunds,) = answer_to(further, paid, gateway=gateway).also
+    assert of_refunds.sub_mch_id == "10000109"
+    assert answer_to(further, unknown, gateway=gateway) == Answer(found=False)
 
 
 def an_order(number, **more):

@@ -140,6 +140,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     order_ref: str | None = None
     payment_ref: str | None = None
     refund_ref: str | None = None
+    sub_mch_id: str | None = None  # in whose name a service provider asks, where it serves several merchants
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
