@@ -21,7 +21,6 @@ from ingest.tally import Tally
 from ingest.unproven import UNPROVEN_BYTES_MAX, Network, NoRoom, Room, source_of
 from tillkeeper import clock, telemetry
 from tillkeeper.asking.keys import NoKey
-from tillkeeper.doctor.findings import Diagnosis
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.fetching import Fetch
 from tillkeeper.gateways.base import BadPayload, BadSignature, Gateway, Refused, Request, Step
@@ -77,9 +76,7 @@ class Hears(Protocol):
 class Examines(Protocol):
     """Who finds out why a delivery was refused, and keeps it for ops (ingest/refusals.py)."""
 
-    def consider(
-        self, gateway: Gateway, request: Request, refused: Refused, *, now: datetime, url: str
-    ) -> Diagnosis | None:
+    def consider(self, gateway: Gateway, request: Request, refused: Refused, *, now: datetime, url: str) -> None:
         """Looks at it, perhaps.  Returns at once and raises nothing."""
         ...
 
@@ -191,10 +188,10 @@ class AccountReceiver:
         if isinstance(refused, BadSignature):
             self._hints.consider(self._gateway, request)
         url = f"https://{posted.headers.get('Host', '')}{posted.raw_path}"
-        found = self._doctor.consider(self._gateway, request, refused, now=clock.now(), url=url)
-        return self._refuse(refused, found)
+        self._doctor.consider(self._gateway, request, refused, now=clock.now(), url=url)
+        return self._refuse(refused)
 
-    def _refuse(self, refused: Refused, found: Diagnosis | None = None) -> web.Response:
+    def _refuse(self, refused: Refused) -> web.Response:
         result = RESULTS.get(type(refused), "refused")
         telemetry.DELIVERIES.labels(self._account, result).inc()
         if (unsaid := self._said.due(result)) is not None:
@@ -203,7 +200,6 @@ class AccountReceiver:
                 account=self._account,
                 result=result,
                 reason=refused.reason[:REASON_CHARS_MAX],
-                **({} if found is None else {"finding": found.finding, "detail": found.detail[:REASON_CHARS_MAX]}),
                 unsaid=unsaid,
             )
         response = self._refusal(refused.status).fresh()

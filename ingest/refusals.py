@@ -6,10 +6,12 @@ from datetime import datetime
 from typing import Final, Protocol
 
 import asyncpg
+import msgspec
+import structlog
 
 from tillkeeper.asking.limits import Bucket
 from tillkeeper.doctor.examining import Patient, examine
-from tillkeeper.doctor.findings import Diagnosis
+from tillkeeper.doctor.findings import BY_STEP, Diagnosis
 from tillkeeper.gateways.base import Gateway, Refused, Request
 from tillkeeper.loops import start
 from tillkeeper.store.failures import DATABASE_ERRORS
@@ -19,7 +21,12 @@ from tillkeeper.telemetry import EXAMINED
 EXAMINED_PER_MINUTE: Final = 10  # of each account: trying costs up to fifty signatures
 BURST: Final = 5
 KEEP_S: Final = 2.0  # a database that is slower has other worries
+EXAMINE_S: Final = 0.5  # of a thread, whose work the event loop shares
+TOO_LARGE: Final = f"nothing was tried, for it has more than {BODY_BYTES_MAX // 1024} KiB"
 TEXT_CHARS_MAX: Final = 500
+LOGGED_CHARS_MAX: Final = 200
+
+log = structlog.get_logger()
 
 
 class Records(Protocol):
@@ -40,34 +47,44 @@ class Refusals:
         self._buckets: dict[str, Bucket] = {}
         self._under_way: asyncio.Task[None] | None = None
 
-    def consider(
-        self, gateway: Gateway, request: Request, refused: Refused, *, now: datetime, url: str
-    ) -> Diagnosis | None:
-        """Examines it and has it kept, if there is room.  Raises nothing; None where there was no room."""
+    def consider(self, gateway: Gateway, request: Request, refused: Refused, *, now: datetime, url: str) -> None:
+        """Has it examined and kept, if there is room.  Returns at once and raises nothing."""
         bucket = self._buckets.setdefault(gateway.account, Bucket(per_s=EXAMINED_PER_MINUTE / 60, burst=BURST))
         if self._under_way is not None or bucket.take(self._monotonic_s(), wait_s_max=0.0) is None:
             EXAMINED.labels(gateway.account, "limited").inc()
-            return None
-        diagnosis = examine(self._records.patient(gateway, request, now, refused, url=url))
-        EXAMINED.labels(gateway.account, diagnosis.finding).inc()
-        kept = RefusedDelivery(
-            account=gateway.account,
-            received_at=now,
-            step=refused.step,
-            finding=diagnosis.finding,
-            reason=_keepable(diagnosis.reason),
-            detail=_keepable(diagnosis.detail),
-            query=_keepable(request.query),
-            headers=_kept_of(gateway.kept_headers, request.headers),
-            body=request.body if len(request.body) <= BODY_BYTES_MAX else None,
-        )
-        self._under_way = start(self._keep(kept), name="refused delivery")
-        return diagnosis
+            return
+        patient = self._records.patient(gateway, request, now, refused, url=url)
+        self._under_way = start(self._examine(patient), name="refused delivery")
 
     async def close(self) -> None:
         """Waits for the one under way, which ends in time by itself."""
         if self._under_way is not None:
             await asyncio.wait({self._under_way})
+
+    async def _examine(self, patient: Patient) -> None:
+        """In a thread, for it is our own work and may take a while; meanwhile others are limited."""
+        try:
+            diagnosis = await self._diagnosis(patient)
+            account = patient.gateway.account
+            EXAMINED.labels(account, diagnosis.finding).inc()
+            log.warning(
+                "refusal_examined",
+                account=account,
+                finding=diagnosis.finding,
+                reason=diagnosis.reason[:LOGGED_CHARS_MAX],
+                detail=diagnosis.detail[:LOGGED_CHARS_MAX],
+            )
+            await self._keep(_kept(patient, diagnosis))
+        finally:
+            self._under_way = None
+
+    async def _diagnosis(self, patient: Patient) -> Diagnosis:
+        refused = patient.refused
+        if len(patient.request.body) > BODY_BYTES_MAX:
+            return Diagnosis(finding=BY_STEP[refused.step], reason=refused.reason, detail=TOO_LARGE)
+        ends_at_s = self._monotonic_s() + EXAMINE_S
+        hurried = msgspec.structs.replace(patient, out_of_time=lambda: self._monotonic_s() > ends_at_s)
+        return await asyncio.to_thread(examine, hurried)
 
     async def _keep(self, kept: RefusedDelivery) -> None:
         try:
@@ -75,8 +92,21 @@ class Refusals:
                 await keep_refused(conn, kept)
         except DATABASE_ERRORS:
             EXAMINED.labels(kept.account, "not_kept").inc()
-        finally:
-            self._under_way = None
+
+
+def _kept(patient: Patient, diagnosis: Diagnosis) -> RefusedDelivery:
+    request = patient.request
+    return RefusedDelivery(
+        account=patient.gateway.account,
+        received_at=patient.now,
+        step=patient.refused.step,
+        finding=diagnosis.finding,
+        reason=_keepable(diagnosis.reason),
+        detail=_keepable(diagnosis.detail),
+        query=_keepable(request.query),
+        headers=_kept_of(patient.gateway.kept_headers, request.headers),
+        body=request.body if len(request.body) <= BODY_BYTES_MAX else None,
+    )
 
 
 def _kept_of(names: frozenset[str], headers: Mapping[str, object]) -> tuple[tuple[str, str], ...]:

@@ -1,19 +1,21 @@
 """Why a delivery was refused: found by trying, kept for ops, shown by the commands, and never told to the caller."""
 
 import json
+import threading
 from datetime import timedelta
 
 import pytest
 from standardwebhooks import Webhook
 
+from ingest import refusals
 from ingest.server import receiver
 from sandbox.plays.square import square_signed
 from sandbox.signing import stripe_signed
 from tests.system.commands import tillkeeper, toml, written
-from tests.system.receiving import ACCOUNT, PATH, SECRET, a_delivery, exchange, some_settings, status_of, until
+from tests.system.receiving import ACCOUNT, PATH, SECRET, a_delivery, exchange, some_settings, status_of, until, wire
 from tillkeeper import clock
 from tillkeeper.accounts import KnownAccounts
-from tillkeeper.doctor.examining import Patient, examine
+from tillkeeper.doctor.examining import TOO_LONG, Patient, examine
 from tillkeeper.doctor.findings import ADVICE, BY_STEP, Finding
 from tillkeeper.gateways.base import BadPayload, BadSignature, Refused, Request, Step
 from tillkeeper.gateways.inspecting import inspect_request
@@ -27,6 +29,7 @@ from tillkeeper.store.refused import KEPT_MAX, RefusedDelivery, keep_refused, li
 
 NOW = clock.now().replace(microsecond=0)
 OTHER_SECRET = "whsec_of_another_account"
+CLOSE = b"Connection: close\r\n"
 SQUARE_KEY, SQUARE_URL = "a-signature-key-that-square-drew", "https://pay.example.com/webhooks/square"
 SQUARE = {"gateway": "square", "signature_keys": [SQUARE_KEY], "notification_url": SQUARE_URL}
 SHOPEE = {
@@ -252,12 +255,67 @@ async def test_a_refused_delivery_is_examined_and_kept_and_the_caller_learns_not
     assert await connection.fetchval("SELECT count(*) FROM delivery") == 0
 
 
+def test_what_takes_too_long_is_left_and_said():
+    others = {"stripe-main": stripe(), "stripe-eu": stripe("stripe-eu", webhook_secrets=[OTHER_SECRET])}
+    refused = BadSignature("no v1 signature is by any of the webhook_secrets")
+    patient = Patient(
+        gateway=others["stripe-main"],
+        request=received(genuine(secret=OTHER_SECRET)),
+        now=NOW,
+        refused=refused,
+        others=others,
+        out_of_time=lambda: True,
+    )
+    found = examine(patient)
+    assert (found.finding, found.detail) == (Finding.WRONG_SECRET, TOO_LONG)
+
+
+async def test_it_is_examined_beside_the_event_loop_and_others_meanwhile_are_not(connection, database, monkeypatch):
+    """The first is held in its thread; deliveries are answered, and of the refused ones none is examined besides."""
+    goes_on, examined_in = threading.Event(), []
+
+    def held(patient):
+        examined_in.append(threading.current_thread())
+        goes_on.wait(20)
+        return examine(patient)
+
+    monkeypatch.setattr(refusals, "examine", held)
+    headers, body = a_delivery("evt_forged", secret=OTHER_SECRET)
+    async with receiver(some_settings(database)) as port:
+        for _ in range(3):
+            assert status_of(await exchange(port, wire((headers, body), extra=CLOSE))) == 401
+        assert status_of(await exchange(port, wire(a_delivery("evt_1"), extra=CLOSE))) == 200
+        goes_on.set()
+    assert len(examined_in) == 1
+    assert examined_in[0] is not threading.main_thread()
+    (kept,) = await list_refused(connection, limit=10)
+    assert kept.finding == "wrong_secret"
+
+
+async def test_what_is_large_is_kept_without_looking_into_it(client, connection):
+    headers, body = a_delivery("evt_forged", secret=OTHER_SECRET)
+    async with client.post(PATH, headers=headers, data=body + b" " * 100_000) as answer:
+        assert answer.status == 401
+
+    async def is_kept():
+        return bool(await list_refused(connection, limit=1))
+
+    await until(is_kept)
+    (kept,) = await list_refused(connection, limit=10)
+    assert (kept.finding, kept.detail, kept.body) == ("wrong_secret", refusals.TOO_LARGE, None)
+
+
 async def test_a_flood_is_examined_a_few_times(client, connection):
     headers, body = a_delivery("evt_forged", secret=OTHER_SECRET)
     for _ in range(40):
         async with client.post(PATH, headers=headers, data=body) as answer:
             assert answer.status == 401
-    assert 1 <= len(await list_refused(connection, limit=100)) <= 6
+
+    async def is_kept():
+        return bool(await list_refused(connection, limit=1))
+
+    await until(is_kept)
+    assert len(await list_refused(connection, limit=100)) <= 6
 
 
 async def test_commands_list_and_show_what_was_refused(tmp_path, database, connection):

@@ -18,7 +18,11 @@ from tillkeeper.doctor.findings import BY_STEP, Diagnosis, Finding
 from tillkeeper.gateways import strictjson
 from tillkeeper.gateways.base import BadPayload, Gateway, Refused, Request, Stale, Step
 
-TRIED_BODY_BYTES_MAX: Final = 256 * 1024  # each of some ten ways to write it costs its length
+TRIED_BODY_BYTES_MAX: Final = (
+    64 * 1024
+)  # each of some ten ways to write it costs its length; the largest seen is 38 KiB
+TOO_LARGE: Final = f"it has more than {TRIED_BODY_BYTES_MAX // 1024} KiB, so that nothing more was tried"
+TOO_LONG: Final = "looking further took too long"
 OTHERS_MAX: Final = 50  # accounts whose keys are tried
 _A_URL: Final = re.compile(r"https?://[!-~]+", re.ASCII)  # as settings may hold it: the one we saw can be anything
 # How different gateways say that an object is of test mode.
@@ -49,17 +53,30 @@ class Patient(msgspec.Struct, frozen=True, kw_only=True):
     own_url: str | None = None
     with_url: Callable[[str], Gateway] | None = None
     seen_url: str | None = None
+    out_of_time: Callable[[], bool] = lambda: False  # asked between two things that are tried
+
+
+class OutOfTime(Exception):
+    """What was left to try is not tried."""
 
 
 def examine(patient: Patient) -> Diagnosis:
     """What was wrong.  Never raises."""
-    refused = patient.refused
-    for test in TESTS:
-        found = test(patient)
-        if found is not None:
-            finding, detail = found
-            return Diagnosis(finding=finding, reason=refused.reason, detail=detail)
-    return Diagnosis(finding=BY_STEP[refused.step], reason=refused.reason)
+    refused, detail = patient.refused, ""
+    try:
+        for test in TESTS:
+            found = test(patient)
+            if found is not None:
+                finding, detail = found
+                return Diagnosis(finding=finding, reason=refused.reason, detail=detail)
+    except OutOfTime:
+        detail = TOO_LONG
+    return Diagnosis(finding=BY_STEP[refused.step], reason=refused.reason, detail=detail)
+
+
+def _go_on(patient: Patient) -> None:
+    if patient.out_of_time():
+        raise OutOfTime
 
 
 Found = tuple[Finding, str] | None
@@ -101,6 +118,7 @@ def _url(patient: Patient) -> Found:
     if patient.with_url is None or patient.own_url is None or not _is_about_the_signature(patient):
         return None
     for url in _urls_like(patient.own_url, patient.seen_url):
+        _go_on(patient)
         if _is_good(patient.with_url(url), patient.request, patient.now):
             return Finding.URL_DIFFERS, f"it is signed for {url}, and {patient.gateway.own_url} says {patient.own_url}"
     return None
@@ -129,6 +147,7 @@ def _body(patient: Patient) -> Found:
     if not _is_about_the_signature(patient) or len(body) > TRIED_BODY_BYTES_MAX:
         return None
     for how, written in _bodies_like(body):
+        _go_on(patient)
         if written != body and _is_good(patient.gateway, _with_body(patient.request, written), patient.now):
             return Finding.BODY_REENCODED, f"it is signed {how}"
     return None
@@ -143,7 +162,7 @@ def _bodies_like(body: bytes) -> Iterator[tuple[str, bytes]]:
     yield "without a byte order mark", body.removeprefix(b"\xef\xbb\xbf")
     yield "in UTF-8", _in_utf8(body)
     try:
-        value: Any = strictjson.loads(body)
+        value: Any = strictjson.loads_unsigned(body)
     except BadPayload:
         return
     for how, options in WRITTEN.items():
@@ -181,6 +200,7 @@ def _old_secret(patient: Patient) -> Found:
     if not _is_about_the_signature(patient):
         return None
     for gateway in patient.former:
+        _go_on(patient)
         try:
             verified = gateway.verify(patient.request, patient.now)
         except Refused:
@@ -197,6 +217,7 @@ def _other_account(patient: Patient) -> Found:
     if _is_proven(patient.gateway, patient.request, patient.now):
         return None
     for name, gateway in sorted(patient.others.items())[:OTHERS_MAX]:
+        _go_on(patient)
         if name != patient.gateway.account and _is_proven(gateway, patient.request, patient.now):
             return Finding.OTHER_ACCOUNT, f"it is right for the account {name} ({gateway.name})"
     return None
@@ -216,7 +237,7 @@ def _mode(patient: Patient) -> Found:
 
 def _told_mode(body: bytes) -> bool | None:
     try:
-        content = strictjson.loads(body)
+        content = strictjson.loads_unsigned(body)
     except BadPayload:
         return None
     for path in MODE_FIELDS:

@@ -14,9 +14,10 @@ from tillkeeper.domain.money import format_minor
 from tillkeeper.domain.nearness import is_alike, is_near
 from tillkeeper.domain.order import ON_ITS_WAY, held_of
 from tillkeeper.store.acts import Act, write_acts
-from tillkeeper.store.ledger import OpenOrder, open_orders
+from tillkeeper.store.ledger import OpenOrder
 from tillkeeper.store.pool import Conn
 from tillkeeper.store.settling import close_orders
+from tillkeeper.store.sweeping import open_with_parked
 
 
 class NoSuchOrder(Exception):
@@ -35,7 +36,7 @@ async def _open(conn: Conn, order_ref: str, *, closed_too: bool = False) -> Open
     order_id = await conn.fetchval(ORDER_BY_REF, order_ref)
     if order_id is None:
         raise NoSuchOrder
-    it = (await open_orders(conn, [order_id]))[order_id]
+    it = (await open_with_parked(conn, [order_id]))[order_id]
     if it.closed_at is not None and not closed_too:
         raise Refused(f"it is closed since {it.closed_at:%Y-%m-%d %H:%M:%S}Z")
     return it
@@ -125,8 +126,8 @@ async def _nearby(conn: Conn, it: OpenOrder) -> list[str]:
     ]
     for row in await conn.fetch(PARKED_MONEY, accounts, PARKED_MAX):
         events = unpack(row["body"]).deliveries[0].events
-        if any(event.order_ref is not None and is_near(ref, event.order_ref) for event in events):
-            found.append(f"an event of it is parked: tillkeeper parked show {row['id']}")
+        if any(event.order_ref not in {None, ref} and is_near(ref, event.order_ref or "") for event in events):
+            found.append(f"an event is parked that may be of this order: tillkeeper parked show {row['id']}")
     return found[:NEARBY_SHOWN]
 
 
@@ -140,6 +141,8 @@ def _doubts(it: OpenOrder) -> Iterator[str]:
             yield f"payment {payment_ref} at {account} still holds {told}, which can be captured"
     for kind in sorted(it.case_kinds & {"unexpected_account", "wrong_currency", "reference_conflict"}):
         yield f"a case is open, {kind}: somebody's money counts for nothing until a person looks at it"
+    if it.has_parked:
+        yield "an event of it is parked: replay or discard it first (tillkeeper parked list)"
     summary = it.judge()
     if summary.captured > summary.refunded:
         left = format_minor(summary.captured - summary.refunded, it.order.currency)
