@@ -129,21 +129,11 @@ def _what_happens(chance: random.Random, *, names_change: bool) -> Iterator[Happ
         for word in life:
             if word == "succeeded":
                 named = "A1"
-            order_ref = named
             yield Happening(
-                second=second,
-                object="payment",
-                ref=payment_ref,
-                word=word,
-                amount=amount,
-                order_ref=order_ref,
-                **common,
+                second=second, object="payment", ref=payment_ref, word=word, amount=amount, order_ref=named, **common
             )
-            second += (
-                chance.choice((0, 1, 1, 5, 20))
-                if word in ("pending", "authorized", "failed")
-                else chance.choice((1, 5, 20))
-            )
+            # What was taken back and captured again within one second counts as taken back.
+            second += chance.choice((1, 5, 20) if word in ("succeeded", "reversed") else (0, 1, 1, 5, 20))
         if "succeeded" not in life:
             continue
         for place_, words in _returns(chance):
@@ -348,6 +338,7 @@ def main() -> None:
         except AssertionError as error:
             error.add_note(f"history {seed}: python -m tests.domain.histories --seed {seed} --count 1")
             raise
+    told = f"in {ORDERS_OF_ARRIVAL} orders of arrival"
     sys.stdout.write(f"{asked.count} histories of {heard} events, each {told}: all end well\n")
 
 
