@@ -343,10 +343,15 @@ CREATE TABLE IF NOT EXISTS parked (
     closed_at  timestamptz,
     closed_by  text,
     note       text,
+    order_ref  text,  -- what its event names: while it is open, the money of that order is not clear
+    payment_ref text,
     UNIQUE (run, number, event_id),
     CONSTRAINT closed_whole CHECK ((outcome IS NULL) = (closed_at IS NULL))
 );
 CREATE INDEX IF NOT EXISTS parked_open ON parked (account, event_id) WHERE outcome IS NULL;
+ALTER TABLE parked ADD COLUMN IF NOT EXISTS order_ref text, ADD COLUMN IF NOT EXISTS payment_ref text;
+CREATE INDEX IF NOT EXISTS parked_of_order ON parked (order_ref) WHERE outcome IS NULL;
+CREATE INDEX IF NOT EXISTS parked_of_payment ON parked (account, payment_ref) WHERE outcome IS NULL;
 
 -- Deliveries that were refused, for ops to see why (tillkeeper/doctor).  Strangers decide how many come and how large:
 -- store/refused.py bounds them by account and altogether, in number, bytes and days; the oldest go first.

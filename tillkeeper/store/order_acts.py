@@ -9,9 +9,10 @@ from datetime import datetime
 from tillkeeper.domain.money import format_minor
 from tillkeeper.domain.order import ON_ITS_WAY, held_of
 from tillkeeper.store.acts import Act, write_acts
-from tillkeeper.store.ledger import OpenOrder, open_orders
+from tillkeeper.store.ledger import OpenOrder
 from tillkeeper.store.pool import Conn
 from tillkeeper.store.settling import close_orders
+from tillkeeper.store.sweeping import open_with_parked
 
 
 class NoSuchOrder(Exception):
@@ -30,7 +31,7 @@ async def _open(conn: Conn, order_ref: str, *, closed_too: bool = False) -> Open
     order_id = await conn.fetchval(ORDER_BY_REF, order_ref)
     if order_id is None:
         raise NoSuchOrder
-    it = (await open_orders(conn, [order_id]))[order_id]
+    it = (await open_with_parked(conn, [order_id]))[order_id]
     if it.closed_at is not None and not closed_too:
         raise Refused(f"it is closed since {it.closed_at:%Y-%m-%d %H:%M:%S}Z")
     return it
@@ -97,6 +98,8 @@ def _doubts(it: OpenOrder) -> Iterator[str]:
         if held := held_of(it.order, account, payment):
             told = format_minor(held, it.order.currency)
             yield f"payment {payment_ref} at {account} still holds {told}, which can be captured"
+    if it.has_parked:
+        yield "an event of it is parked: replay or discard it first (tillkeeper parked list)"
     summary = it.judge()
     if summary.captured > summary.refunded:
         left = format_minor(summary.captured - summary.refunded, it.order.currency)
