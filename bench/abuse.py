@@ -18,7 +18,7 @@ import msgspec
 import typer
 import uvloop
 
-from bench.attacks import ATTACKS
+from bench.attacks import ATTACKS, UNSIGNED
 from sandbox.accounts import new_voices, write_config
 from sandbox.plays import EVERY, named
 from sandbox.servers import Postgres
@@ -29,6 +29,8 @@ from tillkeeper import clock
 from tillkeeper.store.pool import create_schema
 
 ROOT: Final = Path(__file__).parents[1]
+ONE_GATEWAY: Final = tuple(f"unsigned_{name}" for name in UNSIGNED)
+NOBODY: Final = "nobody"
 POST_EVERY_S: Final = 0.05
 SETTLE_S: Final = 2.0  # until an attack is in full swing
 READY_WITHIN_S: Final = 30.0
@@ -48,6 +50,7 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True):
     p99_ms: float
     max_ms: float
     memory_mib: float
+    open_files: int
 
     @property
     def is_good(self) -> bool:
@@ -68,8 +71,8 @@ class Attacked(msgspec.Struct, frozen=True, kw_only=True):
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
-    def requests_open(self) -> int:
-        """Connections that the kernel holds for it."""
+    def open_files(self) -> int:
+        """Connections are nearly all of them."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
 
@@ -78,7 +81,7 @@ def main(
     seconds: Annotated[float, typer.Option(min=1, help="How long each goes on.")] = 10.0,
 ) -> None:
     """Prints a line for each attack.  Sender, receiver and database share this machine's cores."""
-    attacks = [name.strip() for name in only.split(",")] if only else ["nobody", *ATTACKS]
+    attacks = [name.strip() for name in only.split(",")] if only else [NOBODY, *ATTACKS, *ONE_GATEWAY]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         good = runner.run(_measure(attacks, seconds))
     raise typer.Exit(0 if good else 1)
@@ -127,7 +130,7 @@ async def receiver(postgres: Postgres) -> AsyncIterator[Attacked]:
 async def beside(attacked: Attacked, attack: str, *, seconds: float) -> Beside:
     """Posts genuine deliveries, each on a connection of its own, while the attack goes on."""
     async with _under(attacked, attack):
-        await asyncio.sleep(SETTLE_S if attack in ATTACKS else 0)
+        await asyncio.sleep(0 if attack == NOBODY else SETTLE_S)
         answers: Counter[int] = Counter()
         times_ms: list[float] = []
         posts = []
@@ -139,6 +142,7 @@ async def beside(attacked: Attacked, attack: str, *, seconds: float) -> Beside:
             answers[status] += 1
             times_ms.append(took_ms)
         times_ms.sort()
+        open_files = attacked.open_files()
         return Beside(
             attack=attack,
             answers=dict(answers),
@@ -146,13 +150,14 @@ async def beside(attacked: Attacked, attack: str, *, seconds: float) -> Beside:
             p99_ms=times_ms[len(times_ms) * 99 // 100],
             max_ms=times_ms[-1],
             memory_mib=attacked.memory_mib(),
+            open_files=open_files,
         )
 
 
 @asynccontextmanager
 async def _under(attacked: Attacked, attack: str) -> AsyncIterator[None]:
     """While inside, a process of its own attacks."""
-    if attack not in ATTACKS:
+    if attack == NOBODY:
         yield
         return
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}

@@ -78,14 +78,9 @@ async def made_up(port: int) -> None:
         await _once(port, _head("mollie") + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
 
 
-def unsigned(name: str) -> Attack:
-    """The bodies that take longest to refuse, at one gateway."""
-    _, (headers, body), _ = a_forgery(name)
-    told = "".join(f"{key}: {value}\r\n" for key, value in headers.items()).encode()
-    requests = [
-        _head(name) + told + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(hostile) + hostile
-        for _, hostile in hostile_bodies(body, BODY_BYTES - 1024)
-    ]
+def unsigned(*gateways: str) -> Attack:
+    """The bodies that take longest to refuse, at one gateway after the other."""
+    requests = [request for name in gateways for request in _unsigned_requests(name)]
 
     async def attack(port: int) -> None:
         while True:
@@ -93,6 +88,15 @@ def unsigned(name: str) -> Attack:
                 await _once(port, request)
 
     return attack
+
+
+def _unsigned_requests(name: str) -> list[bytes]:
+    _, (headers, body), _ = a_forgery(name)
+    told = "".join(f"{key}: {value}\r\n" for key, value in headers.items()).encode()
+    return [
+        _head(name) + told + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(hostile) + hostile
+        for _, hostile in hostile_bodies(body, BODY_BYTES - 1024)
+    ]
 
 
 ATTACKS: Final[Mapping[str, tuple[Callable[[], Attack], int]]] = {
@@ -104,14 +108,14 @@ ATTACKS: Final[Mapping[str, tuple[Callable[[], Attack], int]]] = {
     "queries": (lambda: queries, 16),
     "chunks": (lambda: chunks, 16),
     "made_up": (lambda: made_up, 16),
-    **{f"unsigned_{name}": (lambda name=name: unsigned(name), 16) for name in UNSIGNED},  # type: ignore[misc]
+    "unsigned": (lambda: unsigned(*UNSIGNED), 16),
 }
 
 
 async def attack_for_ever(port: int, name: str) -> None:
-    """So many at once; who is turned away comes again."""
-    make, count = ATTACKS[name]
-    attack = make()
+    """So many at once; who is turned away comes again.  `unsigned_NAME` is at that gateway alone."""
+    make, count = ATTACKS[name.partition("_")[0] if name.startswith("unsigned") else name]
+    attack = unsigned(gateway) if (gateway := name.removeprefix("unsigned_")) in UNSIGNED else make()
 
     async def again() -> None:
         while True:
