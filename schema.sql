@@ -171,6 +171,15 @@ WHERE outcome = 'waiting' AND dispute_ref IS NOT NULL;
 CREATE INDEX IF NOT EXISTS inbox_waiting_since ON inbox (recorded_at) WHERE outcome = 'waiting';
 CREATE INDEX IF NOT EXISTS inbox_waiting_in_turn ON inbox (seq) WHERE outcome = 'waiting';
 
+-- Payments that were told with more than one order, and with which: whoever registers one of these has the payment looked at
+-- anew (domain/ownership.py).
+CREATE TABLE IF NOT EXISTS named_elsewhere (
+    order_ref    text NOT NULL,
+    account      text NOT NULL,
+    payment_ref  text NOT NULL,
+    PRIMARY KEY (order_ref, account, payment_ref)
+);
+
 -- One attempt to pay.  Each group of columns is a fact that merges on its own (domain/facts.py).
 CREATE TABLE IF NOT EXISTS payment (
     account            text NOT NULL,
@@ -334,10 +343,15 @@ CREATE TABLE IF NOT EXISTS parked (
     closed_at  timestamptz,
     closed_by  text,
     note       text,
+    order_ref  text,  -- what its event names: while it is open, the money of that order is not clear
+    payment_ref text,
     UNIQUE (run, number, event_id),
     CONSTRAINT closed_whole CHECK ((outcome IS NULL) = (closed_at IS NULL))
 );
 CREATE INDEX IF NOT EXISTS parked_open ON parked (account, event_id) WHERE outcome IS NULL;
+ALTER TABLE parked ADD COLUMN IF NOT EXISTS order_ref text, ADD COLUMN IF NOT EXISTS payment_ref text;
+CREATE INDEX IF NOT EXISTS parked_of_order ON parked (order_ref) WHERE outcome IS NULL;
+CREATE INDEX IF NOT EXISTS parked_of_payment ON parked (account, payment_ref) WHERE outcome IS NULL;
 
 -- Deliveries that were refused, for ops to see why (tillkeeper/doctor).  Strangers decide how many come and how large:
 -- store/refused.py bounds them by account and altogether, in number, bytes and days; the oldest go first.

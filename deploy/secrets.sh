@@ -22,6 +22,7 @@ keep() {
 keep postgres_password "$(random)"
 keep rabbitmq_password "$(random)"
 keep api_token "$(random)"
+keep envelope_key "$(random)"
 postgres=$(cat "$directory/postgres_password")
 rabbitmq=$(cat "$directory/rabbitmq_password")
 keep rabbitmq_user.conf "default_user = tillkeeper

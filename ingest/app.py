@@ -26,6 +26,7 @@ from tillkeeper.asking import wire
 from tillkeeper.asking.keys import KEY_SETTINGS, Keys, Refreshers
 from tillkeeper.asking.shelf import Shelf
 from tillkeeper.asking.wire import Send
+from tillkeeper.domain.delivery import EnvelopeKeys
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.lanes.rabbitmq_sender import RabbitSender
@@ -69,7 +70,8 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
             topology = Topology(prefix=settings.broker_prefix, shards=settings.broker_shards)
             broker = await RabbitSender.open(settings.broker_url, topology)
             stack.push_async_callback(broker.close)
-        intake = Intake(run=uuid4(), broker=broker, spool=spool, shards=settings.broker_shards)
+        keys = EnvelopeKeys(settings.envelope_keys)
+        intake = Intake(run=uuid4(), broker=broker, spool=spool, shards=settings.broker_shards, keys=keys)
         stack.push_async_callback(intake.close)
         accounts = Accounts(settings)
         policy = PolicyFile(settings.policy, accounts.gateways.keys())

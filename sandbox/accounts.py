@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from secrets import token_hex
 from types import MappingProxyType
 
 from sandbox.plays import USUAL, find
@@ -67,6 +68,7 @@ def write_config(
     lines = [
         f"database_url = {_secret(path, 'database_url', database_url)}",
         f"api_tokens = [{_secret(path, 'api_token', token)}]",
+        f"envelope_keys = [{_secret(path, 'envelope_key', token_hex(32))}]",
     ]
     if broker_url is not None:
         lines.append(f"broker_url = {_secret(path, 'broker_url', broker_url)}")

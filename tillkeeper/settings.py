@@ -31,6 +31,8 @@ from tillkeeper.notices.settings import NotifySettings
 PREFIX: Final = "TILLKEEPER_"
 CONFIG_VARIABLE: Final = "TILLKEEPER_CONFIG"
 TOKEN_CHARS_MIN: Final = 16  # 64 bits even if only hexadecimal digits were used
+ENVELOPE_KEY_CHARS_MIN: Final = 32  # 128 bits even if only hexadecimal digits were used
+ENVELOPE_KEYS_MAX: Final = 5  # each is tried for every message
 TOKENS_MAX: Final = 20  # each is compared for every request of the orders API
 SECRET_FILE_BYTES_MAX: Final = 64 * 1024  # a certificate chain is under 10 KB
 PROCESSES_MAX: Final = 64
@@ -69,9 +71,21 @@ def _check_token(token: str) -> str:
     return token
 
 
+def _check_envelope_key(key: str) -> str:
+    if len(key) < ENVELOPE_KEY_CHARS_MIN or key != key.strip():
+        raise ValueError(
+            f"must have {ENVELOPE_KEY_CHARS_MIN} characters or more, without white space at its ends; make one with: "
+            "openssl rand -hex 32"
+        )
+    if is_guessable(key):
+        raise ValueError("can be guessed; make it at random, with: openssl rand -hex 32")
+    return key
+
+
 Processes = Annotated[int, Field(ge=1, le=PROCESSES_MAX)]
 Port = Annotated[int, Field(ge=0, le=PORT_MAX)]
 Token = Annotated[str, AfterValidator(_check_token)]
+EnvelopeKey = Annotated[str, AfterValidator(_check_envelope_key)]
 AccountName = Annotated[str, Field(pattern=ACCOUNT_NAME)]
 Accounts = dict[AccountName, AccountSettings]
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -126,6 +140,8 @@ class Settings(BaseModel):
     broker_url: Annotated[str, _check_url("amqp", "amqps")] | None = Field(default=None, repr=False)  # None: no broker
     broker_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "tillkeeper"
     broker_shards: Annotated[int, Field(ge=1, le=64)] = 1
+    # Between receivers and workers: the first signs, all verify.  Without any, whoever may publish is believed.
+    envelope_keys: Annotated[tuple[EnvelopeKey, ...], Field(max_length=ENVELOPE_KEYS_MAX, repr=False)] = ()
     api_tokens: Annotated[tuple[Token, ...], Field(max_length=TOKENS_MAX, repr=False)] = ()  # none: nobody may ask
     policy: Path | None = None
     event_loop: Literal["uvloop", "asyncio"] = "uvloop"
@@ -142,6 +158,13 @@ class Settings(BaseModel):
 
     def doubts(self) -> Iterator[str]:
         """What looks wrong and stops nobody from starting: one line each, naming the key and never its value."""
+        if self.broker_url is not None and not self.envelope_keys:
+            yield (
+                f"envelope_keys names no key: whoever may publish to {self.broker_prefix}.events is believed, and can "
+                "pay orders; name one, the same for receivers and workers (openssl rand -hex 32)"
+            )
+        if self.broker_url is not None and "//guest:guest@" in self.broker_url:
+            yield "broker_url logs in as guest with the password that everybody knows; make a user (deploy/rabbitmq.sh)"
         for at, token in enumerate(self.api_tokens):
             if is_guessable(token):
                 yield f"api_tokens.{at} can be guessed; make it at random, with: openssl rand -hex 32"

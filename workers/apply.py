@@ -17,13 +17,13 @@ import msgspec
 import structlog
 
 from tillkeeper import clock
-from tillkeeper.domain.delivery import Delivery, Envelope, unpack
+from tillkeeper.domain.delivery import Delivery, Envelope, EnvelopeKeys, NotAuthentic
 from tillkeeper.domain.policy import Policy
 from tillkeeper.lanes.base import Receiver, Taken, Unavailable
 from tillkeeper.store.apply import Tally, apply_deliveries
 from tillkeeper.store.failures import DATABASE_ERRORS, Fault, fault_of, is_contention
 from tillkeeper.store.inbox import DeliveryKey
-from tillkeeper.store.parked import park_unreadable
+from tillkeeper.store.parked import NOT_AUTHENTIC, park_unreadable
 from tillkeeper.store.spool import set_aside
 from tillkeeper.store.transactions import LOCK_WAIT_S, answers, repeat_when_raced
 from tillkeeper.telemetry import APPLIED_EVENTS, APPLY_BATCH_EVENTS, APPLY_LAG_SECONDS, FETCHES, PARKED_EVENTS
@@ -58,6 +58,7 @@ class ApplyLoop:
         policy: Callable[[], Policy],
         now: Callable[[], datetime],
         batch_events: int,
+        keys: EnvelopeKeys | None = None,
         note: Callable[[Sequence[Delivery]], None] = lambda _: None,
     ) -> None:
         """`note` is told what was applied, once it is committed."""
@@ -67,6 +68,7 @@ class ApplyLoop:
         self._policy = policy
         self._now = now
         self._batch_events = batch_events
+        self._keys = keys or EnvelopeKeys()
         self._note = note
         self._lane_is_down = False
         self._held = Held(clock.monotonic_s)
@@ -109,20 +111,22 @@ class ApplyLoop:
         opened = []
         for message in taken:
             try:
-                opened.append(Opened(taken=message, envelope=unpack(message.body)))
+                opened.append(Opened(taken=message, envelope=self._keys.open(message.body)))
             except msgspec.MsgspecError as error:
-                await self._park_unreadable(message, str(error))
+                await self._park_whole(message, "unreadable", str(error))
+            except NotAuthentic as error:
+                await self._park_whole(message, NOT_AUTHENTIC, str(error))
         return opened
 
-    async def _park_unreadable(self, message: Taken, error: str) -> None:
+    async def _park_whole(self, message: Taken, reason: str, error: str) -> None:
         async def park() -> None:
             async with self._pool.acquire() as conn:
-                await park_unreadable(conn, message.body, reason="unreadable", error=error, now=self._now())
+                await park_unreadable(conn, message.body, reason=reason, error=error, now=self._now())
 
         await self._outage.wait_out(park)
         await self._lane.acknowledge([message])
-        PARKED_EVENTS.labels("unreadable").inc()
-        log.error("message_parked", lane=self._lane.name, reason="unreadable", error=error)
+        PARKED_EVENTS.labels(reason).inc()
+        log.error("message_parked", lane=self._lane.name, reason=reason, error=error)
 
     async def _apply(self, envelopes: Sequence[Envelope]) -> set[DeliveryKey]:
         """Returns the deliveries that could not be applied for now."""

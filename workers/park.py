@@ -9,9 +9,9 @@ import asyncpg
 import msgspec
 import structlog
 
-from tillkeeper.domain.delivery import unpack
+from tillkeeper.domain.delivery import EnvelopeKeys, NotAuthentic
 from tillkeeper.lanes.base import Receiver, Taken, Unavailable
-from tillkeeper.store.parked import park_unreadable
+from tillkeeper.store.parked import NOT_AUTHENTIC, park_unreadable
 from tillkeeper.telemetry import PARKED_EVENTS
 from workers.isolate import park_delivery
 from workers.outage import Outage, Stopped
@@ -26,11 +26,20 @@ ERROR: Final = "its worker ended before the transaction did, every time it was h
 class ParkLoop:
     """One lane's overrun messages."""
 
-    def __init__(self, *, lane: Receiver, pool: asyncpg.Pool, outage: Outage, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        *,
+        lane: Receiver,
+        pool: asyncpg.Pool,
+        outage: Outage,
+        now: Callable[[], datetime],
+        keys: EnvelopeKeys | None = None,
+    ) -> None:
         self._lane = lane
         self._pool = pool
         self._outage = outage
         self._now = now
+        self._keys = keys or EnvelopeKeys()
 
     async def run_once(self) -> int:
         """Stores what the lane gave up on; returns how many messages that was."""
@@ -49,9 +58,12 @@ class ParkLoop:
 
     async def _store(self, message: Taken) -> None:
         try:
-            envelope = unpack(message.body)
+            envelope = self._keys.open(message.body)
         except msgspec.MsgspecError as error:
-            await self._outage.wait_out(partial(self._store_unreadable, message.body, str(error)))
+            await self._outage.wait_out(partial(self._store_whole, message.body, REASON, str(error)))
+            return
+        except NotAuthentic as error:
+            await self._outage.wait_out(partial(self._store_whole, message.body, NOT_AUTHENTIC, str(error)))
             return
         for delivery in envelope.deliveries:
             await self._outage.wait_out(
@@ -59,7 +71,7 @@ class ParkLoop:
             )
         log.error("message_parked", lane=self._lane.name, reason=REASON, deliveries=len(envelope.deliveries))
 
-    async def _store_unreadable(self, body: bytes, error: str) -> None:
+    async def _store_whole(self, body: bytes, reason: str, error: str) -> None:
         async with self._pool.acquire() as conn:
-            await park_unreadable(conn, body, reason=REASON, error=error, now=self._now())
-        PARKED_EVENTS.labels(REASON).inc()
+            await park_unreadable(conn, body, reason=reason, error=error, now=self._now())
+        PARKED_EVENTS.labels(reason).inc()

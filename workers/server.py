@@ -10,6 +10,7 @@ import structlog
 
 from tillkeeper import clock
 from tillkeeper.accounts import LOOK_EVERY_S, Accounts
+from tillkeeper.domain.delivery import EnvelopeKeys
 from tillkeeper.lanes.base import Receiver
 from tillkeeper.lanes.rabbitmq_receiver import RabbitReceiver
 from tillkeeper.lanes.spool import SpoolReceiver
@@ -85,7 +86,7 @@ def _loops(
     ) -> tuple[str, Coroutine[Any, Any, None]]:
         return name, keep_running(run_once, name=name, stop=stop, idle_s=idle_s)
 
-    keys = KeyUses(pool)
+    keys, envelope_keys = KeyUses(pool), EnvelopeKeys(settings.envelope_keys)
     apply = [
         ApplyLoop(
             lane=lane,
@@ -94,11 +95,14 @@ def _loops(
             policy=lambda: policy.policy,
             now=clock.now,
             batch_events=settings.work.batch_events,
+            keys=envelope_keys,
             note=keys.note,
         )
         for lane in lanes
     ]
-    parks = {lane.name: ParkLoop(lane=lane, pool=pool, outage=outage, now=clock.now) for lane in lanes}
+    parks = {
+        lane.name: ParkLoop(lane=lane, pool=pool, outage=outage, now=clock.now, keys=envelope_keys) for lane in lanes
+    }
     return [
         *(forever(loop.run_once, f"apply {lane.name}", IDLE_S) for loop, lane in zip(apply, lanes, strict=True)),
         *(forever(park.run_once, f"park {name}", PARK_IDLE_S) for name, park in parks.items()),

@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.domain.strategies import NOON, events
-from tillkeeper.domain.delivery import Delivery, Envelope, pack, unpack
+from tillkeeper.domain.delivery import (
+    MAC_BYTES,
+    MARK,
+    Delivery,
+    Envelope,
+    EnvelopeKeys,
+    NotAuthentic,
+    pack,
+    unpack,
+    unproven,
+)
 from tillkeeper.domain.fetching import Fetch
 
 RUN = UUID(int=7)
@@ -64,3 +74,44 @@ def test_a_damaged_envelope_is_refused_or_still_an_envelope(event, data):
 def test_deep_endless_and_unreadable_messages_are_refused(message):
     with pytest.raises(msgspec.MsgspecError):
         unpack(message)
+
+
+OLD, NEW, OTHER = (EnvelopeKeys([key * 32]) for key in "abc")
+
+
+def test_what_one_of_the_keys_signed_comes_out():
+    envelope = an_envelope()
+    assert OLD.open(OLD.seal(envelope)) == envelope
+    both = EnvelopeKeys(["b" * 32, "a" * 32])
+    assert both.seal(envelope) == NEW.seal(envelope)  # the first signs
+    assert both.open(OLD.seal(envelope)) == both.open(NEW.seal(envelope)) == envelope
+
+
+def test_what_none_of_them_signed_does_not():
+    envelope = an_envelope()
+    forged = [pack(envelope), OTHER.seal(envelope), MARK + bytes(MAC_BYTES) + pack(envelope), MARK, b"", b"\xc1"]
+    sealed = OLD.seal(envelope)
+    forged += [sealed[:at] + bytes([sealed[at] ^ 1]) + sealed[at + 1 :] for at in range(len(sealed))]
+    for message in forged:
+        with pytest.raises(NotAuthentic):
+            OLD.open(message)
+
+
+def test_without_keys_all_is_believed_and_read():
+    envelope = an_envelope()
+    nobody = EnvelopeKeys()
+    assert nobody.seal(envelope) == pack(envelope)
+    assert nobody.open(pack(envelope)) == nobody.open(OLD.seal(envelope)) == envelope
+    with pytest.raises(msgspec.MsgspecError):
+        nobody.open(MARK + bytes(MAC_BYTES))
+
+
+def test_what_is_signed_and_no_envelope_is_no_envelope():
+    sealed = OLD.seal(an_envelope())
+    with pytest.raises(msgspec.MsgspecError):
+        EnvelopeKeys().open(sealed[:-1])
+
+
+def test_a_message_can_be_shown_whoever_sent_it():
+    envelope = an_envelope()
+    assert unproven(OTHER.seal(envelope)) == unproven(pack(envelope)) == envelope

@@ -21,11 +21,12 @@ from sandbox.plays.checkout import (
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import Order, captured_of
+from tillkeeper.domain.order import Order, captured_of, held_in_all
 from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Question, Step
 from tillkeeper.gateways.checkout import TYPES, Checkout, CheckoutSettings
 from tillkeeper.gateways.checkout_asking import STATUSES, TAKEN
 from tillkeeper.gateways.checkout_objects import FAILURES, failure_of
+from tillkeeper.gateways.unknown import unknown_words
 
 KEY = "signature-key-of-the-till"
 OLDER = "older-key-of-the-till"
@@ -61,10 +62,14 @@ def balances(captured=12900, refunded=0):
     return {"total_authorized": 12900, "total_captured": captured, "total_refunded": refunded}
 
 
-def event_of(event_type, data, event_id="evt_1"):
+def events_of(event_type, data, event_id="evt_1", at=NOW):
     gateway = a_gateway()
-    body = checkout_body(event_type, data, event_id=event_id, at=NOW)
-    (event,) = gateway.parse(gateway.verify(request_of(checkout_signed(KEY, body)), NOW))
+    body = checkout_body(event_type, data, event_id=event_id, at=at)
+    return gateway.parse(gateway.verify(request_of(checkout_signed(KEY, body)), NOW))
+
+
+def event_of(event_type, data, event_id="evt_1"):
+    (event,) = events_of(event_type, data, event_id)
     return event
 
 
@@ -121,7 +126,7 @@ PAYMENTS = {
     "payment_approved": Kind.PAYMENT_AUTHORIZED,
     "payment_captured": Kind.PAYMENT_SUCCEEDED,
     "payment_declined": Kind.PAYMENT_FAILED,
-    "payment_capture_declined": Kind.PAYMENT_FAILED,
+    "payment_retry_scheduled": Kind.PAYMENT_PENDING,
     "payment_expired": Kind.PAYMENT_CANCELLED,
     "payment_canceled": Kind.PAYMENT_CANCELLED,
 }
@@ -134,6 +139,7 @@ DISPUTES = {
     "dispute_received": Kind.DISPUTE_OPENED,
     "dispute_evidence_required": Kind.DISPUTE_OPENED,
     "dispute_evidence_submitted": Kind.DISPUTE_OPENED,
+    "dispute_evidence_acknowledged_by_scheme": Kind.DISPUTE_OPENED,
     "dispute_arbitration_evidence_submitted": Kind.DISPUTE_OPENED,
     "dispute_arbitration_sent_to_scheme": Kind.DISPUTE_OPENED,
     "dispute_won": Kind.DISPUTE_WON,
@@ -147,8 +153,11 @@ DISPUTES = {
 }
 
 
+OTHERS = {"payment_voided", "payment_returned", "payment_capture_declined", "payment_authorization_incremented"}
+
+
 def test_every_type_is_tested():
-    assert {*PAYMENTS, *REFUNDS, *DISPUTES, "payment_voided", "payment_returned"} == set(TYPES)
+    assert {*PAYMENTS, *REFUNDS, *DISPUTES, *OTHERS} == set(TYPES)
 
 
 @pytest.mark.parametrize(("event_type", "kind"), PAYMENTS.items())
@@ -174,9 +183,64 @@ def test_disputes_by_type(event_type, kind):
     assert event.occurred_at == NOW  # its data has no time of its own
 
 
-def test_what_comes_back_after_success_is_a_lost_dispute():
-    event = event_of("payment_returned", an_action("act_return"))
-    assert (event.kind, event.dispute_ref, event.amount) == (Kind.DISPUTE_LOST, "act_return", 12900)
+LATER = NOW + timedelta(hours=2)
+UNDOING = {
+    "payment_returned": an_action("act_return", at=LATER),
+    "payment_capture_declined": an_action("act_1", at=LATER, response_code="20005"),
+    "payment_voided": an_action("act_void", at=LATER, balances={"available_to_capture": 0, "total_captured": 0}),
+}
+
+
+@pytest.mark.parametrize("event_type", UNDOING)
+def test_what_undoes_a_success_leaves_no_money_and_an_answer_does_not_bring_it_back(event_type):
+    captured, undone = events_of("payment_captured", an_action()), events_of(event_type, UNDOING[event_type], "evt_2")
+    answer = answer_to(PAYMENT, a_payment(a_capture())).events
+    for told in ((*captured, *undone), (*undone, *captured), (*captured, *undone, *answer), (*answer, *undone)):
+        assert captured_by(*told) == 0
+    again = events_of("payment_captured", an_action("act_9", at=LATER + timedelta(hours=1)), "evt_3")
+    assert captured_by(*captured, *undone, *again) == 12900
+
+
+def test_a_capture_that_is_declined_leaves_what_is_authorized():
+    left = {"total_authorized": 12900, "available_to_capture": 12900, "total_captured": 0}
+    held, undone = events_of("payment_capture_declined", an_action("act_1", 5000, balances=left))
+    assert (held.kind, held.amount, held.event_id) == (Kind.PAYMENT_AUTHORIZED, 12900, "evt_1")
+    assert (undone.kind, undone.capture_ref, undone.event_id) == (Kind.PAYMENT_REVERSED, "act_1", "evt_1:reversed")
+    failed, _ = events_of("payment_capture_declined", an_action(response_code="20051"))
+    assert (failed.kind, failed.failure) == (Kind.PAYMENT_FAILED, FailureClass.INSUFFICIENT_FUNDS)
+
+
+def held_by(*events):
+    facts = OrderFacts()
+    for event in events:
+        facts = apply(facts, event)
+    order = Order(order_ref="ORDER-1", amount=12900, currency="EUR", accounts=frozenset({"checkout-main"}))
+    return held_in_all(order, facts)
+
+
+def test_what_is_left_of_an_authorization_stays_held_until_it_is_let_go():
+    part = {"total_authorized": 12900, "total_captured": 5000}
+    approved = events_of("payment_approved", an_action("act_0", at=NOW - timedelta(hours=1)), "evt_0")
+    for left, held in ((7900, 7900), (0, 0)):
+        now = part | {"available_to_capture": left}
+        told = events_of("payment_captured", an_action("act_1", 5000, at=LATER, balances=now))
+        answer = answer_to(PAYMENT, a_payment(a_capture(), balances=now | {"total_refunded": 0})).events
+        for events in ((*approved, *told), (*approved, *answer), told, answer):
+            assert (captured_by(*events), held_by(*events)) == (5000, held)
+    voided = events_of(
+        "payment_voided", an_action("act_2", 7900, at=LATER, balances={"available_to_capture": 0}), "evt_2"
+    )
+    taken = events_of("payment_captured", an_action("act_1", 5000, balances=part | {"available_to_capture": 7900}))
+    assert (captured_by(*taken, *voided), held_by(*taken, *voided)) == (5000, 0)
+    whole = {"total_authorized": 12900, "total_captured": 12900, "available_to_capture": 0}
+    assert len(events_of("payment_captured", an_action(balances=whole))) == 1
+    assert len(answer_to(PAYMENT, a_payment(a_capture(), balances=whole | {"total_refunded": 0})).events) == 1
+
+
+def test_what_is_authorized_on_top_is_told_by_the_balances():
+    more = an_action("act_5", 100, balances={"total_authorized": 13000})
+    event = event_of("payment_authorization_incremented", more)
+    assert (event.kind, event.amount) == (Kind.PAYMENT_AUTHORIZED, 13000)
 
 
 def test_captures_of_one_payment_add_up_and_repetitions_do_not():
@@ -238,9 +302,37 @@ def test_older_and_newer_events_write_their_time_elsewhere(fields, at):
     assert event.occurred_at.isoformat() == at
 
 
-@pytest.mark.parametrize("event_type", ["card_verified", "authentication_started", "issuing_dispute_closed"])
-def test_other_types_are_of_no_interest(event_type):
-    assert parsed(checkout_body(event_type, {"id": "x"}, event_id="evt_1", at=NOW)) == ()
+@pytest.mark.parametrize(
+    ("event_type", "is_noted"),
+    [
+        ("card_verified", False),
+        ("authentication_started", False),
+        ("issuing_dispute_closed", False),
+        ("payment_capture_pending", False),
+        ("payment_melted", True),
+        ("dispute_melted", True),
+    ],
+)
+def test_other_types_are_of_no_interest_and_noted_where_they_could_tell_of_money(event_type, is_noted):
+    with unknown_words() as words:
+        assert parsed(checkout_body(event_type, {"id": "x"}, event_id="evt_1", at=NOW)) == ()
+    assert [it.word for it in words] == ([event_type] if is_noted else [])
+
+
+def test_a_status_that_nobody_knows_says_nothing_and_is_noted():
+    with unknown_words() as words:
+        answer = answer_to(PAYMENT, a_payment(status="Melted"))
+    assert (answer.found, answer.events, [it.word for it in words]) == (True, (), ["Melted"])
+
+
+def test_a_capture_happened_when_its_action_says_or_when_the_payment_was_asked_for():
+    made = a_capture() | {"processed_on": "2026-10-05T11:00:00Z"}
+    (event,) = answer_to(PAYMENT, a_payment(made)).events
+    assert (event.occurred_at, event.as_of) == (NOW - timedelta(hours=1), TOLD_AT)
+    (event,) = answer_to(PAYMENT, a_payment(a_capture(), requested_on="2026-10-05T10:00:00Z")).events
+    assert event.occurred_at == NOW - timedelta(hours=2)
+    (event,) = answer_to(PAYMENT, a_payment(a_capture(), requested_on=None)).events
+    assert event.occurred_at == TOLD_AT
 
 
 @pytest.mark.parametrize(("code", "failure"), FAILURES.items())
@@ -375,7 +467,6 @@ def test_a_capture_that_was_declined_took_nothing():
         a_payment() | {"actions": None},
         a_payment(a_capture(), balances=None),
         a_payment(a_capture(), balances={"total_captured": 12900}),
-        a_payment(status="Melted"),
     ],
 )
 def test_an_answer_that_could_be_counted_wrong_is_refused(payment):

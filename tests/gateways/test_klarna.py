@@ -14,8 +14,10 @@ from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.facts import Step
 from tillkeeper.domain.failures import FailureClass
+from tillkeeper.domain.order import Order, Status, held_in_all, summarize
 from tillkeeper.gateways.base import AskAgain, BadPayload, CannotAsk, Denied, Question
 from tillkeeper.gateways.klarna import FRAUD_STATUSES, NOT_CAPTURED, Klarna, KlarnaSettings
+from tillkeeper.gateways.unknown import unknown_words
 
 REF = "7849fd84-47dc-4919-a7ce-0123456789ab"
 DATE = "Mon, 05 Oct 2026 11:59:57 GMT"
@@ -129,7 +131,9 @@ def test_an_order_that_ended_without_a_capture_is_cancelled(status):
 
 def test_each_capture_is_a_success_of_its_own():
     captures = [klarna_capture("c-1", 9000), klarna_capture("c-2", 900)]
-    events = answered(an_order(status="PART_CAPTURED", captured_amount=9900, captures=captures))
+    of_both = part_captured(captured_amount=9900, captures=captures, remaining_authorized_amount=3000)
+    *events, rest = answered(of_both)
+    assert (rest.kind, rest.amount) == (Kind.PAYMENT_AUTHORIZED, 12900)
     assert [(it.kind, it.capture_ref, it.amount) for it in events] == [
         (Kind.PAYMENT_SUCCEEDED, "c-1", 9000),
         (Kind.PAYMENT_SUCCEEDED, "c-2", 900),
@@ -140,8 +144,50 @@ def test_each_capture_is_a_success_of_its_own():
 
 def test_two_captures_of_one_amount_and_instant_are_two_events():
     captures = [klarna_capture("c-1", 500), klarna_capture("c-2", 500)]
-    events = answered(an_order(status="PART_CAPTURED", captured_amount=1000, captures=captures))
+    *events, _ = answered(an_order(status="PART_CAPTURED", captured_amount=1000, captures=captures))
     assert len({it.event_id for it in events}) == 2
+
+
+def part_captured(**more):
+    told = {"status": "PART_CAPTURED", "captured_amount": 9000, "captures": [klarna_capture("c-1", 9000)]}
+    return an_order(**told | {"remaining_authorized_amount": 3900} | more)
+
+
+@pytest.mark.parametrize(
+    ("more", "held"),
+    [
+        ({}, 3900),
+        ({"remaining_authorized_amount": None}, 3900),
+        ({"order_amount": 20000}, 3900),  # the rest is what can still be captured, whatever was ordered
+        ({"remaining_authorized_amount": 0}, 0),
+        ({"status": "CAPTURED"}, 0),
+        ({"status": "CLOSED"}, 0),
+        ({"status": "EXPIRED"}, 0),
+        ({"status": "CANCELLED"}, 0),
+    ],
+)
+def test_what_is_left_of_an_authorization_is_held_until_it_is_released_or_expires(more, held):
+    before = answered(an_order())
+    order = Order(order_ref="ORDER-1", amount=12900, currency="EUR", accounts=frozenset({before[0].account}))
+    facts = facts_after([*before, *answered(part_captured(**more))])
+    summary = summarize(order, facts)
+    assert (summary.status, summary.captured, held_in_all(order, facts)) == (Status.PARTIALLY_PAID, 9000, held)
+
+
+@pytest.mark.parametrize(
+    ("order", "kinds", "noted"),
+    [
+        (an_order(status="OF_NEXT_YEAR"), [], ["OF_NEXT_YEAR"]),
+        (an_order(fraud_status="OF_NEXT_YEAR"), [], ["OF_NEXT_YEAR"]),
+        (an_order(status="CANCELLED", fraud_status="NEW"), [Kind.PAYMENT_CANCELLED], ["NEW"]),
+        (captured(status="NEWER", fraud_status="NEW"), [Kind.PAYMENT_SUCCEEDED], ["NEWER", "NEW"]),
+        (part_captured(status="NEW"), [Kind.PAYMENT_SUCCEEDED], ["NEW"]),
+    ],
+)
+def test_a_word_that_nobody_knows_is_noted_and_what_is_known_counts(order, kinds, noted):
+    with unknown_words() as words:
+        assert [it.kind for it in answered(order)] == kinds
+    assert [it.word for it in words] == noted
 
 
 def test_refunds_are_told_each_and_as_their_total():
@@ -177,8 +223,6 @@ def test_an_order_without_a_reference_is_the_questions():
     "wrong",
     [
         {"order_id": REF[:-1] + "c"},
-        {"status": "OF_NEXT_YEAR"},
-        {"fraud_status": "OF_NEXT_YEAR"},
         {"purchase_currency": "EURO"},
         {"order_amount": "12900"},
         {"order_amount": -1},

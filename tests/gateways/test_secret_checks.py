@@ -46,6 +46,8 @@ GUESSABLE = [
     "0123456789abcdef",
     "0123456789abcdef0123456789ABCDEF",
     "abcdefghijkl",
+    "whsec_12345678",
+    "k12345678",
     "qwertyuiop",
     "asdfghjkl1",
 ]
@@ -56,6 +58,8 @@ STRONG = [
     "BugsEast0BugsEast1BugsEast2BugsE",
     "correct-horse-battery-staple",
     "kX9vQ2mZ",
+    "whsec_0123456789",  # a whole row behind a prefix is told, and not refused
+    "k1234567890",
     "a-secret-key-of-our-test-shop-for-webhooks",  # a phrase of many words
 ]
 
@@ -217,3 +221,8 @@ def test_a_private_key_where_a_public_one_belongs_is_named_as_such():
 def test_a_short_key_of_adyens_is_refused(key):
     with pytest.raises(ValidationError, match="64 hexadecimal digits"):
         an_account("adyen", hmac_keys=[key], merchant_account="TillECOM")
+
+
+@pytest.mark.parametrize("secret", ["whsec_0123456789", "k1234567890", "sk_test_0123456789"])
+def test_a_row_behind_a_prefix_is_told(secret):
+    assert any("row of characters" in it for it in doubts("stripe", "webhook_secrets", (secret,)))

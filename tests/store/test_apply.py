@@ -182,17 +182,18 @@ async def test_what_names_only_a_dispute_waits_for_the_event_that_names_its_orde
 async def test_what_waits_and_names_another_orders_refund_as_well_is_a_case_and_stops_nobody(pool):
     await registered(pool)
     await registered(pool, "A2")
-    await applied(pool, a_delivery(an_event(Kind.REFUND_PENDING, order_ref="A2", payment_ref="pi_2", refund_ref="1")))
     waits = an_event(Kind.REFUND_SUCCEEDED, order_ref="A3", payment_ref="pi_3", refund_ref="2", amount=50)
-    contradicts = msgspec.structs.replace(waits, event_id="evt-contradicts", dispute_ref=None, refund_ref="3")
+    contradicts = msgspec.structs.replace(waits, event_id="evt-contradicts", refund_ref="3")
     await applied(pool, a_delivery(waits), a_delivery(contradicts))
-    # Whoever keeps refund 3 for another order does so after the event began to wait.
-    await applied(pool, a_delivery(an_event(Kind.REFUND_PENDING, order_ref="A2", payment_ref="pi_2", refund_ref="4")))
-    await pool.execute("UPDATE refund SET refund_ref = '3' WHERE refund_ref = '4'")
+    # Another order's comes after the event began to wait.
+    of_another = {"order_ref": "A2", "payment_ref": "pi_2", "refund_ref": "3"}
+    await applied(pool, a_delivery(an_event(Kind.REFUND_PENDING, 1, **of_another)))
+    assert [it["refund_ref"] for it in (await show(pool, "A2"))["refunds"]] == ["3"]
     await registered(pool, "A3")
     outcomes = await pool.fetch("SELECT outcome FROM inbox WHERE order_ref = 'A3' ORDER BY refund_ref")
     assert [row["outcome"] for row in outcomes] == ["applied", "mismatched"]
-    assert [it["kind"] for it in (await show(pool, "A3"))["cases"]] == ["reference_conflict"]
+    assert [it["refund_ref"] for it in (await show(pool, "A3"))["refunds"]] == ["2"]
+    assert [it["kind"] for it in (await show(pool, "A2"))["cases"]] == ["reference_conflict"]
 
 
 async def test_a_mismatched_event_that_leaves_no_fact_behind_has_its_case_all_the_same(pool):

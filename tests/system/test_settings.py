@@ -259,3 +259,18 @@ def test_a_secret_that_anybody_could_sign_with_is_refused_in_one_line(config, se
     [problem] = told.value.problems
     assert problem.startswith("accounts.stripe-main.webhook_secrets.0: a secret ")
     assert secret not in problem
+
+
+def test_keys_of_envelopes_are_long_and_drawn_and_their_absence_is_told(config):
+    broker = ENVIRON | {"TILLKEEPER_BROKER_URL": "amqp://guest:guest@mq/"}
+    told = " ".join(load_settings(config, broker).doubts())
+    assert "whoever may publish to tillkeeper.events is believed" in told
+    assert "broker_url logs in as guest" in told
+    key = "5f0c7a1e9b2d4c6380aa11bb22cc33dd"
+    named = ENVIRON | {"TILLKEEPER_ENVELOPE_KEYS": f'["{key}"]', "TILLKEEPER_BROKER_URL": "amqp://till:x@mq/"}
+    settings = load_settings(config, named)
+    assert (list(settings.doubts()), settings.envelope_keys) == ([], (key,))
+    assert key not in repr(settings)
+    for bad, why in (("short", "32 characters"), ("0123456789abcdef" * 2, "can be guessed")):
+        with pytest.raises(BadSettings, match=f"envelope_keys.0: .*{why}"):
+            load_settings(config, ENVIRON | {"TILLKEEPER_ENVELOPE_KEYS": f'["{bad}"]'})

@@ -9,6 +9,7 @@ import msgspec
 
 from tillkeeper import clock
 from tillkeeper.cli.database import one_line
+from tillkeeper.domain.delivery import EnvelopeKeys, NotAuthentic
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store import apply, parked
 from tillkeeper.store.failures import is_outage
@@ -25,11 +26,16 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
     note: str
 
 
-async def replay(pool: asyncpg.Pool, ids: Sequence[int] | None, act: Act, policy: Policy) -> list[dict[str, Any]]:
-    """What became of each, or, without numbers, of every one that is open."""
+async def replay(
+    pool: asyncpg.Pool, ids: Sequence[int] | None, act: Act, policy: Policy, keys: EnvelopeKeys
+) -> list[dict[str, Any]]:
+    """What became of each, or, without numbers, of every one that is open.
+
+    Whole messages that were not authentic are applied where `keys` open them now.
+    """
     told = list[dict[str, Any]]()
     async for parked_id in _these(ids) if ids else _open(pool, told):
-        told.append(await _replay_one(pool, parked_id, act, policy))
+        told.append(await _replay_one(pool, parked_id, act, policy, keys))
     return told
 
 
@@ -57,9 +63,16 @@ async def _open(pool: asyncpg.Pool, told: list[dict[str, Any]]) -> AsyncIterator
             yield parked_id
 
 
-async def _replay_one(pool: asyncpg.Pool, parked_id: int, act: Act, policy: Policy) -> dict[str, Any]:
-    def work(conn: Conn) -> Any:
-        return apply.replay(conn, parked_id, by=act.by, note=act.note, policy=policy, now=clock.now())
+async def _replay_one(
+    pool: asyncpg.Pool, parked_id: int, act: Act, policy: Policy, keys: EnvelopeKeys
+) -> dict[str, Any]:
+    told: dict[str, Any] = {"by": act.by, "note": act.note, "policy": policy, "now": clock.now()}
+
+    async def work(conn: Conn) -> Any:
+        try:
+            return await apply.replay(conn, parked_id, **told)
+        except parked.Unreadable:
+            return await apply.replay_message(conn, parked_id, keys, **told)
 
     try:
         tally = await repeat_when_raced(pool, work)
@@ -67,6 +80,8 @@ async def _replay_one(pool: asyncpg.Pool, parked_id: int, act: Act, policy: Poli
         return _not_open(parked_id)
     except parked.Unreadable:
         return _told(parked_id, "still_parked", error="it is no readable message; it can only be discarded")
+    except NotAuthentic as error:
+        return _told(parked_id, "still_parked", error=f"{error}; `parked show` shows it, --unsigned believes it")
     except Exception as error:  # whatever parked it may do so again, and must not hold up the others
         if is_outage(error):
             raise

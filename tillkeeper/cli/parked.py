@@ -24,6 +24,10 @@ Ids = Annotated[list[int], typer.Argument(metavar="ID", min=1, max=ID_MAX, help=
 SomeIds = Annotated[list[int] | None, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="Their numbers.")]
 ClosedToo = Annotated[bool, typer.Option("--all", help="Those already replayed, superseded or discarded, too.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=LIMIT_MAX, help="The oldest so many.")]
+Unsigned = Annotated[
+    bool,
+    typer.Option("--unsigned", help="Believe messages that no receiver signed, once you know where each comes from."),
+]
 EveryOne = Annotated[bool, typer.Option("--all", help="Every one that is open.")]
 
 
@@ -88,6 +92,7 @@ def show_command(parked_id: Id, config: Config = None, as_json: AsJson = False) 
 def replay_command(
     ids: SomeIds = None,
     every_one: EveryOne = False,
+    unsigned: Unsigned = False,
     by: By = None,
     note: Note = "",
     config: Config = None,
@@ -97,16 +102,23 @@ def replay_command(
 
     One that still cannot be applied says why and stays parked.  One whose event was applied by a redelivery meanwhile
     is closed as superseded.  Who, when and why are kept.
+
+    A message that was parked because no receiver of ours signed it is applied if a key of envelope_keys fits by now,
+    or with --unsigned, which takes numbers alone.
     """
     if bool(ids) == every_one:
         raise typer.BadParameter("name the numbers, or --all")
+    if unsigned and every_one:
+        raise typer.BadParameter("takes numbers: look at each with `parked show` first", param_hint="--unsigned")
     with reported(as_json=as_json):
         settings = settings_from(config)
         from tillkeeper.cli.closing import Act, replay
         from tillkeeper.cli.database import ask
+        from tillkeeper.domain.delivery import EnvelopeKeys
 
         policy, act = policy_from(settings), Act(by=by or os_user(), note=note)
-        _finish(ask(settings, lambda pool: replay(pool, ids, act, policy)), as_json=as_json)
+        keys = EnvelopeKeys(() if unsigned else settings.envelope_keys)
+        _finish(ask(settings, lambda pool: replay(pool, ids, act, policy, keys)), as_json=as_json)
 
 
 @commands.command(

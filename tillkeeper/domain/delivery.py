@@ -1,6 +1,15 @@
-"""Deliveries, and the envelopes in which they travel from receiver to worker."""
+"""Deliveries, and the envelopes in which they travel from receiver to worker.
 
+An envelope carries events that a receiver verified, and a worker believes them.  So receivers sign what they send
+with a key that workers know: who may only publish to the exchange, or only write to the spool, pays for nothing.
+
+    message = MARK, HMAC-SHA256 of the packed envelope, packed envelope
+"""
+
+import hmac
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -35,6 +44,49 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     run: UUID
     deliveries: tuple[Delivery, ...]
     void: tuple[int, ...] = ()
+
+
+MARK: Final = b"TK\x01"  # no packed envelope begins so: these bytes are numbers in MessagePack
+MAC_BYTES: Final = 32
+
+
+class NotAuthentic(Exception):
+    """No receiver of ours is known to have sent this message."""
+
+
+class EnvelopeKeys:
+    """What receivers and workers share: the first key signs, each of them verifies.  Without any, all is believed."""
+
+    def __init__(self, keys: Sequence[str] = ()) -> None:
+        self._keys = tuple(key.encode() for key in keys)
+
+    def seal(self, envelope: Envelope) -> bytes:
+        """The envelope as a message for a lane; the same bytes for the same envelope."""
+        packed = pack(envelope)
+        if not self._keys:
+            return packed
+        return MARK + hmac.digest(self._keys[0], packed, "sha256") + packed
+
+    def open(self, message: bytes) -> Envelope:
+        """The envelope in a message.  Raises NotAuthentic, or msgspec.MsgspecError for what is no envelope."""
+        if not message.startswith(MARK):
+            if self._keys:
+                raise NotAuthentic("it is not signed, and a receiver of ours signs: see envelope_keys")
+            return unpack(message)
+        mac, packed = _parted(message)
+        if self._keys and not any(hmac.compare_digest(mac, hmac.digest(key, packed, "sha256")) for key in self._keys):
+            raise NotAuthentic("it is signed with a key that is not among envelope_keys")
+        return unpack(packed)
+
+
+def unproven(message: bytes) -> Envelope:
+    """The envelope in a message whoever sent it: to be shown, not to be applied.  Raises msgspec.MsgspecError."""
+    return unpack(_parted(message)[1] if message.startswith(MARK) else message)
+
+
+def _parted(message: bytes) -> tuple[bytes, bytes]:
+    begin = len(MARK)
+    return message[begin : begin + MAC_BYTES], message[begin + MAC_BYTES :]
 
 
 _encoder = msgspec.msgpack.Encoder()

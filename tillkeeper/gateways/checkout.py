@@ -31,9 +31,10 @@ from tillkeeper.gateways.base import (
     Request,
     Verified,
 )
-from tillkeeper.gateways.checkout_objects import Said, failure_of, money
+from tillkeeper.gateways.checkout_objects import Said, balance, failure_of, money
 from tillkeeper.gateways.fields import at, moment_from_rfc3339, reference_or_none, text, text_or_none
 from tillkeeper.gateways.hmacs import HmacKeys
+from tillkeeper.gateways.unknown import unknown_word
 
 SIGNATURE_HEADER: Final = "cko-signature"
 
@@ -58,7 +59,8 @@ ABOUT: Final = About(
     verifies="HMAC-SHA256 over the body; several keys at once; no time is signed",
     dedupes_by="the event's `id`",
     acknowledges="200 without a body",
-    queries="payments by their ids or by the order reference in `reference`, refunds by their action's id",
+    queries="payments by their ids or by the order reference in `reference`, with what was captured, is still held and "
+    "was given back; refunds by their action's id; that a payer's bank took a payment back is told by webhook alone",
     checked="documents only",
     sources=(
         'checkout.com/docs, "Set up your webhook receiver", "Event types", "API response codes"',
@@ -75,7 +77,8 @@ ABOUT: Final = About(
     Send your order reference as the payment's `reference`.
     Register each order with this account among its `accounts`, in ISO 4217 minor units: pesos of Chile have none, and
       Checkout.com's two digits for them are taken off.
-    Capture what you authorize: an order is paid by what was captured, each capture by itself.
+    Capture what you authorize: an order is paid by what was captured, each capture by itself; what can still be
+      captured counts as held.
     Pay a test order: it must show 200 in the webhook's list of deliveries.
     To change the signature key, name the new one beside the old one first.
     """,
@@ -106,18 +109,22 @@ class Checkout(Gateway):
         return self._keys.labels
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
-        """One event for a type that TYPES knows, none for others."""
+        """The events for a type that TYPES knows, none for others."""
         event = strictjson.loads(cast("bytes", verified.content))
-        read = TYPES.get(text(event, "type"))
+        event_type = text(event, "type")
+        read = TYPES.get(event_type)
         if read is None:
+            if event_type.startswith(FAMILIES) and event_type not in OF_NO_ORDER:
+                unknown_word("type", event_type)
             return ()
         data = at(event, ["data"])
         written = text_or_none(data, "processed_on") or text_or_none(event, "created_on") or text(event, "timestamp")
-        made = self._event(read(data), moment_from_rfc3339(written))
-        made = msgspec.structs.replace(made, event_id=text(event, "id"))
-        if problem := problem_with(made):
+        said, when, event_id = read(data), moment_from_rfc3339(written), text(event, "id")
+        told = [(event_id, said), *((f"{event_id}:{ending}", it) for ending, it in said.also)]
+        made = tuple(msgspec.structs.replace(self._event(it, when), event_id=name) for name, it in told)
+        if problem := next(filter(None, map(problem_with, made)), None):
             raise BadPayload(problem)
-        return (made,)
+        return made
 
     def named(self, request: Request) -> Named | None:
         """The payment of an event, and the merchant's reference of it."""
@@ -165,6 +172,7 @@ class Checkout(Gateway):
             failure=said.failure,
             failure_code=said.failure_code,
             method=said.method,
+            as_of=said.as_of,
         )
 
 
@@ -191,9 +199,35 @@ def _payment(kind: Kind, failure: FailureClass | None = None) -> Callable[[objec
     return read
 
 
+def _incremented(data: object) -> Said:
+    """More is authorized from now on: its amount is what came on top."""
+    authorized = balance(data, "total_authorized")
+    return msgspec.structs.replace(_payment(Kind.PAYMENT_AUTHORIZED)(data), amount=authorized)
+
+
 def _captured(data: object) -> Said:
-    """One of possibly several captures; each is an action of its own."""
-    return msgspec.structs.replace(_payment(Kind.PAYMENT_SUCCEEDED)(data), capture_ref=text(data, "action_id"))
+    """One of possibly several captures, each an action of its own, and what is left of the authorization."""
+    said = msgspec.structs.replace(_payment(Kind.PAYMENT_SUCCEEDED)(data), capture_ref=text(data, "action_id"))
+    left, authorized = balance(data, "available_to_capture"), balance(data, "total_authorized")
+    if left is None or authorized is None or balance(data, "total_captured") == authorized:
+        return said
+    rest = msgspec.structs.replace(said, capture_ref=None)
+    if left > 0:
+        held = msgspec.structs.replace(rest, kind=Kind.PAYMENT_AUTHORIZED, amount=authorized)
+        return msgspec.structs.replace(said, also=(("authorized", held),))
+    let_go = msgspec.structs.replace(rest, kind=Kind.PAYMENT_CANCELLED, amount=None, failure=None)
+    return msgspec.structs.replace(said, also=(("released", let_go),))
+
+
+def _capture_declined(data: object) -> Said:
+    """What can still be captured stays authorized.  The same capture may have been told before: it is undone."""
+    left, authorized = balance(data, "available_to_capture"), balance(data, "total_authorized")
+    undone = _undone(data, capture_ref=text_or_none(data, "action_id"))
+    if not left:
+        said = _payment(Kind.PAYMENT_FAILED)(data)
+    else:
+        said = msgspec.structs.replace(_payment(Kind.PAYMENT_AUTHORIZED)(data), amount=authorized)
+    return msgspec.structs.replace(said, also=(("reversed", undone),))
 
 
 def _voided(data: object) -> Said:
@@ -201,7 +235,21 @@ def _voided(data: object) -> Said:
     left = at(data, ["balances", "available_to_capture"])
     kind = Kind.PAYMENT_CANCELLED if left in (None, 0) else Kind.PAYMENT_AUTHORIZED
     failure = FailureClass.USER_CANCELLED if kind is Kind.PAYMENT_CANCELLED else None
-    return msgspec.structs.replace(_payment(kind, failure)(data), amount=None)
+    said = msgspec.structs.replace(_payment(kind, failure)(data), amount=None)
+    if kind is Kind.PAYMENT_AUTHORIZED or balance(data, "total_captured") != 0:
+        return said
+    return msgspec.structs.replace(said, also=(("reversed", _undone(data)),))
+
+
+def _undone(data: object, *, capture_ref: str | None = None) -> Said:
+    """A capture that was told, or all of them, is no money."""
+    return Said(
+        kind=Kind.PAYMENT_REVERSED,
+        payment_ref=text(data, "id"),
+        order_ref=text_or_none(data, "reference"),
+        capture_ref=capture_ref,
+        **money(data),
+    )
 
 
 def _refund(kind: Kind) -> Callable[[object], Said]:
@@ -222,17 +270,6 @@ def _refund(kind: Kind) -> Callable[[object], Said]:
     return read
 
 
-def _returned(data: object) -> Said:
-    """The payer's bank took back what had succeeded: as good as a dispute that is lost."""
-    return Said(
-        kind=Kind.DISPUTE_LOST,
-        payment_ref=text(data, "id"),
-        order_ref=text_or_none(data, "reference"),
-        dispute_ref=text(data, "action_id"),
-        **money(data),
-    )
-
-
 def _dispute(kind: Kind) -> Callable[[object], Said]:
     """Reads a dispute as that."""
 
@@ -248,23 +285,38 @@ def _dispute(kind: Kind) -> Callable[[object], Said]:
     return read
 
 
+# Of these families every type is known, or its name is noted; others are of no order's money.
+FAMILIES: Final = ("payment_", "dispute_")
+OF_NO_ORDER: Final = frozenset(
+    {
+        "payment_authentication_failed",
+        "payment_authorization_increment_declined",
+        "payment_capture_pending",
+        "payment_compliance_review",
+        "payment_paid",  # to somebody, by a payout
+        "payment_void_declined",
+    }
+)
 # Every type that changes what we know; all others are answered with success and change nothing.
 TYPES: Final[Mapping[str, Callable[[object], Said]]] = {
     "payment_pending": _payment(Kind.PAYMENT_PENDING),
     "payment_approved": _payment(Kind.PAYMENT_AUTHORIZED),
     "payment_captured": _captured,
     "payment_declined": _payment(Kind.PAYMENT_FAILED),
-    "payment_capture_declined": _payment(Kind.PAYMENT_FAILED),
+    "payment_retry_scheduled": _payment(Kind.PAYMENT_PENDING),  # Checkout.com tries again by itself
+    "payment_authorization_incremented": _incremented,
+    "payment_capture_declined": _capture_declined,
     "payment_expired": _payment(Kind.PAYMENT_CANCELLED, FailureClass.EXPIRED_UNPAID),
     "payment_canceled": _payment(Kind.PAYMENT_CANCELLED, FailureClass.USER_CANCELLED),
     "payment_voided": _voided,
     "payment_refund_pending": _refund(Kind.REFUND_PENDING),
     "payment_refunded": _refund(Kind.REFUND_SUCCEEDED),
     "payment_refund_declined": _refund(Kind.REFUND_FAILED),
-    "payment_returned": _returned,
+    "payment_returned": _undone,  # the payer's bank took back what had succeeded
     "dispute_received": _dispute(Kind.DISPUTE_OPENED),
     "dispute_evidence_required": _dispute(Kind.DISPUTE_OPENED),
     "dispute_evidence_submitted": _dispute(Kind.DISPUTE_OPENED),
+    "dispute_evidence_acknowledged_by_scheme": _dispute(Kind.DISPUTE_OPENED),
     "dispute_arbitration_evidence_submitted": _dispute(Kind.DISPUTE_OPENED),
     "dispute_arbitration_sent_to_scheme": _dispute(Kind.DISPUTE_OPENED),
     "dispute_won": _dispute(Kind.DISPUTE_WON),

@@ -6,21 +6,26 @@ Webhooks tell captures one by one and answers tell their sum, so where there are
 all of them: the first holds it and the others nothing.  That stands in their place only if it is later than each, and
 a capture may be as young as the answer, by another machine's clock.  So it is told as of some minutes after the answer,
 more of them the more captures it knows, for then a later answer is later also within a second.  What is captured after
-the answer is not among them, and counts by itself.
+the answer is not among them, and counts by itself.  A capture happened when its action says, or else when the payment
+was asked for: what undid it since must be the later.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Final
 from urllib.parse import quote, urlencode
+
+import msgspec
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways import strictjson
 from tillkeeper.gateways.base import AskAgain, BadPayload, CannotAsk, Denied, Heard, Question
-from tillkeeper.gateways.checkout_objects import APPROVED_PREFIX, Said, failure_of
+from tillkeeper.gateways.checkout_objects import APPROVED_PREFIX, Said, balance, failure_of
 from tillkeeper.gateways.fields import at, moment_from_rfc3339, text, text_or_none
+from tillkeeper.gateways.unknown import unknown_word
 
 OK: Final = 200
 NOT_FOUND: Final = 404
@@ -103,8 +108,8 @@ def payment_states(payment: object, question: Question, told_at: datetime) -> It
     method = text_or_none(payment, "source", "type")
     if status in TAKEN:
         told, captures = _required(payment, "total_captured"), _captures(payment)
-        since = told_at + len(captures) * LATER_BY if len(captures) > 1 else told_at
-        for capture_ref in captures:
+        as_of = told_at + len(captures) * LATER_BY if len(captures) > 1 else told_at
+        for capture_ref, captured_at in captures:
             yield Said(
                 kind=Kind.PAYMENT_SUCCEEDED,
                 payment_ref=ref,
@@ -112,16 +117,19 @@ def payment_states(payment: object, question: Question, told_at: datetime) -> It
                 capture_ref=capture_ref,
                 amount=told,
                 currency=currency,
-                since=since,
+                since=captured_at or _asked_at(payment),
+                as_of=as_of,
                 method=method,
             )
             told = 0  # the first holds it all
+        yield from _rest_of(payment, Said(kind=Kind.PAYMENT_AUTHORIZED, payment_ref=ref, order_ref=order_ref))
         total = _required(payment, "total_refunded")
         if total != 0:
             yield Said(kind=Kind.REFUND_SUCCEEDED, payment_ref=ref, order_ref=order_ref, total=total, currency=currency)
         return
     if status not in STATUSES:
-        raise BadPayload("status of the payment is none that is known")
+        unknown_word("status of a payment", status)
+        return
     state = STATUSES[status]
     if state is not None:
         kind, failure = state
@@ -145,13 +153,33 @@ def _required(payment: object, name: str) -> object:
     return value
 
 
-def _captures(payment: object) -> list[str]:
-    """The captures' actions.  Without them nobody could tell this money from that of the webhooks."""
-    told = [it for it in _list(payment, "actions") if text_or_none(it, "type") == "Capture"]
-    captures = sorted(text(it, "id") for it in told if _is_approved(it))
-    if not captures:
+def _rest_of(payment: object, held: Said) -> Iterator[Said]:
+    """What is left of the authorization beside what was captured: still held, or let go."""
+    left, authorized = balance(payment, "available_to_capture"), balance(payment, "total_authorized")
+    if left is None or authorized is None or balance(payment, "total_captured") == authorized:
+        return
+    if left > 0:
+        yield msgspec.structs.replace(held, amount=authorized, currency=text(payment, "currency"))
+    else:
+        yield msgspec.structs.replace(held, kind=Kind.PAYMENT_CANCELLED)
+
+
+def _asked_at(payment: object) -> datetime | None:
+    written = text_or_none(payment, "requested_on")
+    return None if written is None else moment_from_rfc3339(written)
+
+
+def _captures(payment: object) -> list[tuple[str, datetime | None]]:
+    """The captures' actions, and when each was made, if that is told.
+
+    Without them nobody could tell this money from that of the webhooks.
+    """
+    told = [it for it in _list(payment, "actions") if text_or_none(it, "type") == "Capture" and _is_approved(it)]
+    if not told:
         raise BadPayload("the payment is captured, and no action of it is a capture")
-    return captures
+    made = [(text(it, "id"), text_or_none(it, "processed_on")) for it in told]
+    made_at = {ref: None if written is None else moment_from_rfc3339(written) for ref, written in made}
+    return sorted(made_at.items(), key=itemgetter(0))
 
 
 def _is_approved(action: object) -> bool:

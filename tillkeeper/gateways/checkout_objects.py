@@ -63,9 +63,11 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     total: object = None
     currency: str | None = None
     since: datetime | None = None  # where the state has a time of its own
+    as_of: datetime | None = None  # where it stands for another moment than that of its delivery or answer
     failure: FailureClass | None = None
     failure_code: str | None = None
     method: str | None = None
+    also: "tuple[tuple[str, Said], ...]" = ()  # what it says besides, by what the names of those events end in
 
 
 class Money(TypedDict):
@@ -81,6 +83,12 @@ def money(data: object) -> Money:
     if amount is None:
         raise BadPayload("amount is missing")
     return {"amount": amount, "currency": text(data, "currency")}
+
+
+def balance(data: object, name: str) -> int | None:
+    """What stands under a name among the balances; None where nothing does."""
+    value = at(data, ["balances", name])
+    return value if type(value) is int else None
 
 
 def failure_of(code: str | None) -> tuple[FailureClass, str | None]:

@@ -46,6 +46,7 @@ from tillkeeper.gateways.base import (
     Verified,
 )
 from tillkeeper.gateways.fields import at, integer, moment_from_rfc3339, text, text_or_none
+from tillkeeper.gateways.unknown import unknown_word
 
 ORDER_ID_FIELD: Final = "klarna_order_id"
 UNSIGNED: Final = "unsigned"
@@ -89,7 +90,7 @@ ABOUT: Final = About(
     uncovered="all of it: a delivery is only believed to name an order, and what Klarna then answers is what counts",
     dedupes_by="what the answer says",
     acknowledges="200 without a body; then the order is acknowledged at Klarna's API",
-    queries="orders by their ids, with captures and refunds",
+    queries="orders by their ids, with captures, what is still held, and refunds, also those made in Klarna's portal",
     checked="documents only",
     sources=(
         "Klarna's documentation of Checkout and Order Management",
@@ -104,7 +105,7 @@ ABOUT: Final = About(
     Set `merchant_reference1` to your order reference.
     Register each order with this account among its `accounts`, and with amounts in ISO 4217 minor units.
     Capture what you ship, or have it captured at once: an order is paid by its captures, not by its authorization.
-    Klarna pushes no captures and no refunds: let the policy ask about orders that are processing.
+    Klarna pushes no captures, no releases and no refunds: let the policy ask about orders that are processing.
     Disputes are not told: look after them in the merchant portal.
     Klarna Network's webhooks are not supported yet, for how they are signed is not certain.
     Buy something in the playground: the push must show 200, and the order must become processing.
@@ -164,8 +165,10 @@ class Klarna(Gateway):
 
     def _said_by(self, order: object, question: Question, told_at: datetime) -> Iterator[PaymentEvent]:
         status, fraud, currency = text(order, "status"), text(order, "fraud_status"), text(order, "purchase_currency")
-        if status not in STATUSES or fraud not in FRAUD_STATUSES:
-            raise BadPayload("status or fraud_status of the order is none that is known")
+        if status not in STATUSES:
+            unknown_word("status of an order", status)
+        if fraud not in FRAUD_STATUSES:
+            unknown_word("fraud_status of an order", fraud)
         base = PaymentEvent(
             event_id="query",
             kind=Kind.PAYMENT_AUTHORIZED,
@@ -182,12 +185,7 @@ class Klarna(Gateway):
         if sum(_amount(capture, "captured_amount", currency) for capture in captures) != captured:
             raise BadPayload("the captures do not come to captured_amount")
         if not captured:
-            kind, failure = NOT_CAPTURED.get(status) or NOT_CAPTURED["AUTHORIZED"]
-            if kind is Kind.PAYMENT_AUTHORIZED:
-                kind, failure = FRAUD_STATUSES[fraud]
-            goes_on = kind in (Kind.PAYMENT_PENDING, Kind.PAYMENT_AUTHORIZED)  # of one instant, the higher rank stands
-            since = moment_from_rfc3339(text(order, "created_at")) if goes_on else told_at
-            yield _sound(base, kind=kind, failure=failure, occurred_at=since)
+            yield from _standing_of(order, base, status, fraud)
             return
         for capture in captures:
             yield _sound(
@@ -197,9 +195,35 @@ class Klarna(Gateway):
                 amount=_amount(capture, "captured_amount", currency),
                 occurred_at=moment_from_rfc3339(text(capture, "captured_at")),
             )
+        yield from _rest_of(order, base, status, captured)
         yield from _given_back(order, msgspec.structs.replace(base, method=None))
-        if FRAUD_STATUSES[fraud][0] is Kind.PAYMENT_FAILED:
+        if FRAUD_STATUSES.get(fraud, (None, None))[0] is Kind.PAYMENT_FAILED:
             yield _sound(base, kind=Kind.DISPUTE_OPENED, dispute_ref=f"{base.payment_ref}:fraud", method=None)
+
+
+def _standing_of(order: object, base: PaymentEvent, status: str, fraud: str) -> Iterator[PaymentEvent]:
+    """Where an order stands of which nothing was captured; nothing where a word that decides is unknown."""
+    said = NOT_CAPTURED.get(status) or (NOT_CAPTURED["AUTHORIZED"] if status in STATUSES else None)
+    if said is not None and said[0] is Kind.PAYMENT_AUTHORIZED:
+        said = FRAUD_STATUSES.get(fraud)
+    if said is None:
+        return
+    kind, failure = said
+    goes_on = kind in (Kind.PAYMENT_PENDING, Kind.PAYMENT_AUTHORIZED)  # of one instant, the higher rank stands
+    since = moment_from_rfc3339(text(order, "created_at")) if goes_on else base.occurred_at
+    yield _sound(base, kind=kind, failure=failure, occurred_at=since)
+
+
+def _rest_of(order: object, base: PaymentEvent, status: str, captured: int) -> Iterator[PaymentEvent]:
+    """What was authorized and not captured: still held, or let go, which nobody else tells."""
+    if captured >= (base.amount or 0):
+        return
+    told = at(order, ["remaining_authorized_amount"])
+    left = 0 if told is None else units.from_minor(told, text(order, "purchase_currency"))
+    if status == "PART_CAPTURED" and (left or told is None):
+        yield _sound(base, amount=base.amount if told is None else captured + left)
+    elif status in STATUSES:
+        yield _sound(base, kind=Kind.PAYMENT_CANCELLED, failure=NOT_CAPTURED.get(status, (None, None))[1])
 
 
 def _given_back(order: object, base: PaymentEvent) -> Iterator[PaymentEvent]:

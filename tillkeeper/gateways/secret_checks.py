@@ -15,6 +15,7 @@ LEFT_CHARS_MIN: Final = 4  # beside the words of GUESSES; fewer are tried in no 
 WORDS_MAX: Final = 4  # more of them in a row are a phrase, which takes longer
 DIFFERENT_MIN: Final = 5  # different characters, of at least eight
 RUN_CHARS_MIN: Final = 3  # as in 123, abc, asd or aaa
+LONG_RUN_CHARS: Final = 9  # a whole row behind a prefix, as throw-away keys of tests are written: told, not refused
 BITS_MIN: Final = 64  # below it a stranger who has seen one signature can try every key
 
 # What people put where a secret belongs until they have one.  Longer words first: what is left of one is no other.
@@ -33,6 +34,7 @@ tillkeeper adyen alipay braintree checkout flutterwave gocardless klarna lakala 
 paystack razorpay shengpay shopee square standard stripe wechatpay wechat v2 v3
 """
 GUESSES: Final = tuple(sorted({*_WORDS.split(), *GATEWAY_WORDS.split()}, key=len, reverse=True))
+PREFIXES: Final = frozenset({"whsec", "sk", "rk", "pk", "test", "live", "key"})  # of keys, as gateways write them
 SHORT_CHARS_MAX: Final = 3  # such words count where they stand alone: they are in every text
 _GUESSED: Final = re.compile("|".join(it if len(it) > SHORT_CHARS_MAX else rf"\b{it}\b" for it in GUESSES))
 _ROWS: Final = ("0123456789", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "asdfghjkl", "zxcvbnm", "1qaz2wsx3edc")
@@ -168,9 +170,17 @@ def _counts_of_words(secret: str) -> Iterator[int]:
     """How many different words it consists of, with and without separators; nothing where it has more than words."""
     for separator in (" ", ""):
         text = _unit_of(_SEPARATORS.sub(separator, secret.lower()))
+        words = {found[0] for found in _GUESSED.finditer(text)}
+        if words <= PREFIXES and _is_row_behind_prefix(text):
+            continue
         left = _GUESSED.sub(" ", _without_runs(_GUESSED.sub(" ", text)))
         if len(left.replace(" ", "")) < LEFT_CHARS_MIN:
-            yield len({found[0] for found in _GUESSED.finditer(text)})
+            yield len(words)
+
+
+def _is_row_behind_prefix(text: str) -> bool:
+    row = next((at for at in range(len(text)) if _run_at(text, at) >= LONG_RUN_CHARS), 0)
+    return row > 0 and _run_at(text, 0) < RUN_CHARS_MIN
 
 
 def doubts(gateway: str, setting: str, secrets: tuple[str, ...]) -> Iterator[str]:
@@ -185,6 +195,8 @@ def doubts(gateway: str, setting: str, secrets: tuple[str, ...]) -> Iterator[str
             yield f"looks like {shape.what}; here belongs {right}"
         elif begins and not secret.startswith(begins):
             yield f"does not look like {what}"
+        if _is_row_behind_prefix(secret.lower()):
+            yield "is a row of characters behind a prefix, which anybody could try; draw it at random"
         if secret in DOCUMENTED:
             yield "stands in documentation, where everybody reads it; have the gateway make another one"
         if bits_of(secret) < BITS_MIN:

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from tillkeeper import clock
-from tillkeeper.domain.delivery import Delivery, Envelope, pack
+from tillkeeper.domain.delivery import Delivery, Envelope, EnvelopeKeys
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.fetching import Fetch
 from tillkeeper.lanes.base import Sender, Unavailable
@@ -63,6 +63,7 @@ class Intake:
         broker: Sender | None,
         spool: Sender,
         shards: int = 1,
+        keys: EnvelopeKeys | None = None,
         monotonic_s: Callable[[], float] = clock.monotonic_s,
     ) -> None:
         self.counters = Counters()
@@ -70,6 +71,7 @@ class Intake:
         self._broker = broker
         self._spool = spool
         self._shards = shards
+        self._keys = keys or EnvelopeKeys()
         self._monotonic_s = monotonic_s
         self._breaker = Breaker(self._probe)
         self._groups = [
@@ -150,7 +152,7 @@ class Intake:
         self._refuse_if_hopeless()
         deliveries = tuple(self._numbered(item) for item in items)
         void = tuple(self._void.popleft() for _ in range(min(len(self._void), VOID_NUMBERS_MAX)))
-        body = pack(Envelope(run=self._run, deliveries=deliveries, void=void))
+        body = self._keys.seal(Envelope(run=self._run, deliveries=deliveries, void=void))
         try:
             lane = await self._put(body, shard)
         except Unavailable:
@@ -183,7 +185,7 @@ class Intake:
         """An empty envelope to every shard: only what goes all the way shows that a delivery would."""
         assert self._broker is not None
         for shard in range(self._shards):
-            await self._broker.put(pack(Envelope(run=self._run, deliveries=())), shard=shard)
+            await self._broker.put(self._keys.seal(Envelope(run=self._run, deliveries=())), shard=shard)
 
     def _refuse_if_hopeless(self) -> None:
         """Neither lane worked a moment ago: no number is spent on finding out that they still do not."""

@@ -14,7 +14,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from tillkeeper.lanes.base import Taken, Unavailable
 from tillkeeper.lanes.bounded import bounded
 from tillkeeper.lanes.link import Link
-from tillkeeper.lanes.topology import Topology, declare
+from tillkeeper.lanes.topology import Topology, ensure
 from tillkeeper.loops import keep_running, pause, start
 
 log = structlog.get_logger()
@@ -152,8 +152,8 @@ class RabbitReceiver:
 
     async def _set_up(self, connection: AbstractConnection, lost: asyncio.Event) -> None:
         # Two channels: one for what the consumers bring, whose tags `multiple` speaks of, and one for all else.
+        await ensure(connection, self._topology)
         aside = await connection.channel(publisher_confirms=False)
-        await declare(aside, self._topology)
         session = _Session(lost=lost, aside=aside, park=await aside.get_queue(self._topology.park, ensure=False))
 
         async def keep(message: AbstractIncomingMessage) -> None:

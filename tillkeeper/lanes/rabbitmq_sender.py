@@ -14,7 +14,7 @@ from pamqp.commands import Basic
 from tillkeeper.lanes.base import Unavailable
 from tillkeeper.lanes.bounded import bounded
 from tillkeeper.lanes.link import Link
-from tillkeeper.lanes.topology import Topology, declare
+from tillkeeper.lanes.topology import Topology, ensure
 from tillkeeper.loops import pause
 
 CONFIRM_S: Final = 3.0  # far over what a healthy quorum needs; longer would use up the gateway's own patience
@@ -99,9 +99,9 @@ class RabbitSender:
             raise Unavailable(f"RabbitMQ answered a publish with {type(answer).__name__}")
 
     async def _set_up(self, connection: AbstractConnection, lost: asyncio.Event) -> None:
+        await ensure(connection, self._topology)
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         channel.close_callbacks.add(lambda *_: lost.set())
-        await declare(channel, self._topology)
         underlay = await channel.get_underlay_channel()
         assert isinstance(underlay, Channel)
         self._session = _Session(channel=underlay, lost=lost)

@@ -12,7 +12,8 @@ from typing import Final
 
 import msgspec
 from aio_pika import ExchangeType
-from aio_pika.abc import AbstractChannel
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aiormq.exceptions import ChannelAccessRefused
 from pamqp.common import FieldTable
 
 DELIVERY_LIMIT: Final = 20  # redeliveries; 4.x has this default, older ones none, so say it everywhere
@@ -38,6 +39,27 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     def queue(self, shard: int) -> str:
         """Where the workers consume."""
         return f"{self.prefix}.events.{shard}"
+
+
+async def ensure(connection: AbstractConnection, topology: Topology) -> None:
+    """Makes what is missing, or, for a user who may not (deploy/rabbitmq.sh), looks whether it is there.
+
+    On a channel of its own, for the broker closes one that it refuses something.
+    """
+    channel = await connection.channel(publisher_confirms=False)
+    try:
+        await declare(channel, topology)
+    except ChannelAccessRefused:
+        channel = await connection.channel(publisher_confirms=False)
+        await _look(channel, topology)
+    await channel.close()
+
+
+async def _look(channel: AbstractChannel, topology: Topology) -> None:
+    """Raises the library's errors where something is missing.  Bindings cannot be looked at: a publish shows them."""
+    await channel.declare_exchange(topology.exchange, passive=True)
+    for shard in range(topology.shards):
+        await channel.declare_queue(topology.queue(shard), passive=True)
 
 
 async def declare(channel: AbstractChannel, topology: Topology) -> None:

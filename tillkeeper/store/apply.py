@@ -15,11 +15,12 @@ from typing import Final, Literal
 import msgspec
 
 from tillkeeper.domain.concerns import Concern, Mismatch, mismatch_of
-from tillkeeper.domain.delivery import Delivery
+from tillkeeper.domain.delivery import Delivery, EnvelopeKeys
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.acts import write_acts
 from tillkeeper.store.cases import SHOWN_WITHIN_A_SPELL, close_by_truth, close_matched, event_subject, open_cases
+from tillkeeper.store.contested import Contested, contested_in, named_with, settle_contested, write_contested
 from tillkeeper.store.effects import Effects, effects_of, holding_of
 from tillkeeper.store.fetches import want, want_too
 from tillkeeper.store.inbox import (
@@ -38,7 +39,7 @@ from tillkeeper.store.inbox import (
     settle_waiting,
 )
 from tillkeeper.store.ledger import OpenOrder, open_orders, write_facts, write_orders
-from tillkeeper.store.parked import close_parked, count_siblings, supersede, take_parked
+from tillkeeper.store.parked import close_parked, count_siblings, supersede, take_message, take_parked
 from tillkeeper.store.pool import Conn
 from tillkeeper.store.references import Bindings, Reference, bind, lock, references_of, take_waiting
 from tillkeeper.store.telling import tell
@@ -68,6 +69,7 @@ class Posting(msgspec.Struct, kw_only=True):
     superseded: list[int] = msgspec.field(default_factory=list)
     reaffirmed: list[PaymentEvent] = msgspec.field(default_factory=list)  # known, and said again for a later moment
     found: list[tuple[int | None, Concern]] = msgspec.field(default_factory=list)
+    contested: Contested = msgspec.field(default_factory=Contested)
 
 
 async def apply_deliveries(
@@ -134,6 +136,20 @@ async def replay(conn: Conn, parked_id: int, *, by: str, note: str, policy: Poli
     return tally
 
 
+async def replay_message(
+    conn: Conn, parked_id: int, keys: EnvelopeKeys, *, by: str, note: str, policy: Policy, now: datetime
+) -> Tally:
+    """Applies a parked message that was not authentic and that `keys` open now, all of it, in the caller's transaction.
+
+    Raises Unreadable, NotAuthentic, or as applying does.
+    """
+    envelope = await take_message(conn, parked_id, keys)
+    void = [(envelope.run, number) for number in envelope.void]
+    tally = await apply_deliveries(conn, envelope.deliveries, void=void, policy=policy, now=now)
+    await close_parked(conn, parked_id, "replayed", by=by, note=note, now=now)
+    return tally
+
+
 async def decide(
     conn: Conn,
     items: list[Item],
@@ -143,12 +159,20 @@ async def decide(
 ) -> Posting:
     """Finds, locks and folds; writes nothing.  `appearing` are references that the caller made known in `bindings`."""
     bindings = bindings or Bindings()
+    registered = [reference[1] for reference in appearing if reference[0] == "order"]
     await bind(conn, [item.event for item in items], bindings)
     waited = await _meet(conn, items, bindings, set(appearing))
-    ids = {item.order_id for item in (*items, *waited) if item.order_id is not None}
-    posting = Posting(orders=await open_orders(conn, ids))
-    known = await _known(conn, items, posting)
-    _fold(posting, items, waited, known, bindings)
+    known, reused = await _known(conn, items)
+    everything = [*items, *waited]
+    contested = contested_in(everything, bindings) | await named_with(conn, registered)
+    if contested:
+        orders, settled = await settle_contested(conn, contested, everything)
+        posting = Posting(orders=orders, contested=settled, found=settled.found)
+    else:
+        ids = {item.order_id for item in everything if item.order_id is not None}
+        posting = Posting(orders=await open_orders(conn, ids))
+    posting.found += [(item.order_id, concern) for item, concern in reused]
+    _fold(posting, items, waited, known)
     return posting
 
 
@@ -189,32 +213,32 @@ def _find_orders(items: list[Item], bindings: Bindings) -> list[Item]:
         alone = still
 
 
-async def _known(conn: Conn, items: list[Item], posting: Posting) -> dict[int, Known]:
+async def _known(conn: Conn, items: list[Item]) -> tuple[dict[int, Known], list[tuple[Item, Concern]]]:
     """What is known under the items' ids.  One that says something else than is known under its id gets one of its own.
 
     Both were signed, and which of the two came first says nothing: so both count, and a person is told of both.
     """
     known = await known_events(conn, [item.event for item in items]) if items else {}
     first: dict[tuple[str, str], bytes] = {}
-    others: list[int] = []
+    others, reused = list[int](), list[tuple[Item, Concern]]()
     for position, item in enumerate(items):
         key, row = (item.event.account, item.event.event_id), known.get(position)
         digest = digest_of(item.event)
         before = first.setdefault(key, row.digest if row and row.digest else digest)
         if before != digest and item.delivery:  # ids of answers are made by us, of what they say
-            posting.found.append((item.order_id, _reused(item)))
+            reused.append((item, _reused(item)))
             item.event = msgspec.structs.replace(item.event, event_id=f"{item.event.event_id}~{digest.hex()[:16]}")
             others.append(position)
     if others:
         known = {position: row for position, row in known.items() if position not in others}
         found = await known_events(conn, [items[position].event for position in others])
         known |= {others[place]: row for place, row in found.items()}
-    return known
+    return known, reused
 
 
-def _fold(posting: Posting, items: list[Item], waited: list[Item], known: dict[int, Known], bindings: Bindings) -> None:
+def _fold(posting: Posting, items: list[Item], waited: list[Item], known: dict[int, Known]) -> None:
     for item in waited:
-        _settle(posting, item, bindings)
+        _settle(posting, item)
         posting.waited.append(item)
     digests: dict[tuple[str, str], bytes] = {}
     taken = {(item.event.account, item.event.event_id) for item in waited}
@@ -224,41 +248,39 @@ def _fold(posting: Posting, items: list[Item], waited: list[Item], known: dict[i
         before = digests.get(key) or (row.digest if row else None)
         if before is None:
             digests[key] = digest
-            _settle(posting, item, bindings)
+            _settle(posting, item)
             posting.new.append((item, digest))
             posting.superseded += [row.parked_id] if row and row.parked_id is not None else []
             continue
         if item.delivery:
             posting.duplicates[item.delivery] += 1
         elif row and row.known_at is not None and row.known_at < item.event.known_at:
-            _reaffirm(posting, item, bindings)
-        if row and row.waits and item.order_id is not None and key not in taken:
+            _reaffirm(posting, item)
+        if row and row.waits and item.order_id is not None and not item.placed and key not in taken:
             taken.add(key)
-            _settle(posting, item, bindings)
+            _settle(posting, item)
             posting.waited.append(item)
 
 
-def _reaffirm(posting: Posting, item: Item, bindings: Bindings) -> None:
+def _reaffirm(posting: Posting, item: Item) -> None:
     """An answer that says again what is known: so it stands as of this later answer."""
     posting.reaffirmed.append(item.event)
-    if item.order_id is not None and not bindings.is_contradicted_by(item.event):
+    if item.order_id is not None and not item.placed:
         posting.orders[item.order_id].learn(item.event)
 
 
-def _settle(posting: Posting, item: Item, bindings: Bindings) -> None:
-    """The item's outcome, and its order's facts with it."""
+def _settle(posting: Posting, item: Item) -> None:
+    """The item's outcome, and its order's facts with it, unless these are settled already."""
     if item.order_id is None:
         item.outcome = Outcome.WAITING
         return
     it = posting.orders[item.order_id]
-    if bindings.is_contradicted_by(item.event):
-        item.outcome, item.reason = Outcome.MISMATCHED, "reference_conflict"
-        posting.found.append((it.id, _conflict(item)))
-    else:
+    if not item.placed:
         item.outcome = Outcome.APPLIED if it.learn(item.event) else Outcome.NO_CHANGE
         if mismatch := mismatch_of(it.order, item.event):
             item.outcome, item.reason = Outcome.MISMATCHED, mismatch
-            posting.found.append((it.id, _mismatched(item, mismatch)))
+    if item.reason in MISMATCHES:
+        posting.found.append((it.id, _mismatched(item, Mismatch(item.reason))))
     item.status_after = it.judge().status
 
 
@@ -285,15 +307,6 @@ def _mismatched(item: Item, mismatch: Mismatch) -> Concern:
     )
 
 
-def _conflict(item: Item) -> Concern:
-    return Concern(
-        kind="reference_conflict",
-        subject=event_subject(item.event.account, item.event.event_id),
-        account=item.event.account,
-        details={"payment_ref": item.event.payment_ref, "names_order": item.event.order_ref},
-    )
-
-
 async def write(conn: Conn, posting: Posting, *, policy: Policy, now: datetime) -> Tally:
     """Writes what was decided, and what follows from it.  Raises Raced if another transaction was first."""
     changed = [it for it in posting.orders.values() if it.changed]
@@ -301,15 +314,17 @@ async def write(conn: Conn, posting: Posting, *, policy: Policy, now: datetime) 
     await write_facts(conn, changed)
     await insert_events(conn, posting.new, now=now)
     await settle_waiting(conn, posting.waited, now=now)
+    await write_contested(conn, posting.contested, now=now)
     await reaffirm(conn, posting.reaffirmed)
     await supersede(conn, posting.superseded, now=now)
     await write_acts(conn, effects.acts)
     await tell(conn, effects.notices, now=now)
     await write_orders(conn, changed, now=now)
     cases = await _mind_cases(conn, posting, effects, policy=policy, now=now)
-    await close_matched(
-        conn, [event_subject(it.event.account, it.event.event_id) for it in posting.waited if it.order_id], now=now
-    )
+    matched = [it.event for it in posting.waited if it.order_id] + [
+        it.event for it in posting.contested.moved if it.order_id
+    ]
+    await close_matched(conn, [event_subject(it.account, it.event_id) for it in matched], now=now)
     settled = [item for item, _ in posting.new] + posting.waited
     return Tally(
         outcomes=Counter(str(item.outcome) for item in settled),

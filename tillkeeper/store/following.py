@@ -99,7 +99,10 @@ FROM (
            ) > 0 AS known
     FROM (
         SELECT seq, account, order_ref, payment_ref, refund_ref, dispute_ref
-        FROM inbox WHERE outcome = 'waiting' AND seq > $1 ORDER BY seq LIMIT $2
+        FROM inbox
+        -- One whose payment is of an order that nobody registered waits although an order that it names is known.
+        WHERE outcome = 'waiting' AND reason IS DISTINCT FROM 'named_elsewhere' AND seq > $1
+        ORDER BY seq LIMIT $2
     ) x
 ) w
 """

@@ -34,6 +34,7 @@ class Item(msgspec.Struct, kw_only=True):
     event: PaymentEvent
     delivery: DeliveryKey | None = None
     waited: bool = False
+    placed: bool = False  # where it belongs, what becomes of it and its facts are settled (store/contested.py)
     order_id: int | None = None
     outcome: Outcome | None = None
     reason: str | None = None

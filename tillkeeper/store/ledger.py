@@ -50,6 +50,7 @@ class OpenOrder(msgspec.Struct, kw_only=True):
     held_until: datetime | None = None
     closed_at: datetime | None = None
     case_kinds: frozenset[str] = frozenset()  # of those that are open
+    has_parked: bool = False  # an event of it, if somebody looked for that
     has_settled_cases: bool = False  # whether a person resolved a case whose cause may still be there
     has_mail: bool = False
     pay_url: str | None = None
@@ -76,6 +77,11 @@ class OpenOrder(msgspec.Struct, kw_only=True):
             return False
         self.facts, self.summary = facts, None
         return True
+
+    def replace(self, facts: OrderFacts) -> None:
+        """Takes other facts for its own, unless they say the same."""
+        if facts != self.facts:
+            self.facts, self.summary = facts, None
 
     def judge(self) -> Summary:
         """Status and sums of the facts as they are now."""
@@ -105,13 +111,20 @@ class OpenOrder(msgspec.Struct, kw_only=True):
             self.ask_at, self.due_at = _earliest(self.ask_at, now), _earliest(self.due_at, now)
 
     def ladder(self, policy: Policy) -> Ladder:
-        """What the policy has for it as it stands now.  A closed order is looked after only while money is moving."""
-        if self.closed_at is not None and self.judge().status not in MOVING:
-            return Ladder()
+        """What the policy has for it as it stands now."""
+        if self.is_over:
+            return policy.closed
         return policy.ladder(self.judge().status, *paid_through(self.order, self.facts))
 
+    @property
+    def is_over(self) -> bool:
+        """True of a closed order none of whose money is moving: late money alone is looked for."""
+        return self.closed_at is not None and self.judge().status not in MOVING
+
     def standing(self, climbed: Mapping[Action, datetime] = MappingProxyType({})) -> Spell:
-        """Its present spell, so far climbed."""
+        """Its present spell, so far climbed; of an order that is over, the time since."""
+        if self.closed_at is not None and self.is_over:
+            return Spell(began_at=max(self.closed_at, self.spell_since), climbed=climbed)
         return Spell(
             began_at=self.spell_since,
             expires_at=self.expires_at,
@@ -274,7 +287,11 @@ def order_of(row: asyncpg.Record) -> Order:
 
 
 async def write_facts(conn: Conn, changed: Sequence[OpenOrder]) -> None:
-    """Writes what is known of the changed orders' payments, refunds and disputes."""
+    """Writes what is known of the changed orders' payments, refunds and disputes; what left an order goes first."""
+    for statement, name in ((DROP_PAYMENTS, "payments"), (DROP_REFUNDS, "refunds"), (DROP_DISPUTES, "disputes")):
+        gone = sorted(key for it in changed for key in getattr(it.known, name).keys() - getattr(it.facts, name).keys())
+        if gone:
+            await conn.execute(statement, [account for account, _ in gone], [ref for _, ref in gone])
     await _write_payments(conn, changed)
     await _write_returns(
         conn, UPSERT_REFUNDS, "refund_ref", [(it.id, it.known.refunds, it.facts.refunds) for it in changed]
@@ -283,6 +300,12 @@ async def write_facts(conn: Conn, changed: Sequence[OpenOrder]) -> None:
         conn, UPSERT_DISPUTES, "dispute_ref", [(it.id, it.known.disputes, it.facts.disputes) for it in changed]
     )
 
+
+DROP_PAYMENTS = """
+DELETE FROM payment WHERE (account, payment_ref) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+"""
+DROP_REFUNDS = "DELETE FROM refund WHERE (account, refund_ref) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
+DROP_DISPUTES = "DELETE FROM dispute WHERE (account, dispute_ref) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
 
 UPSERT_PAYMENTS = """
 INSERT INTO payment AS p

@@ -4,6 +4,8 @@ An event finds its order by a payment, refund or dispute of its account that is 
 that finds none waits under all that it names.  Whoever lets a reference appear (an order registered, an object first
 seen) holds its lock shared and then looks for waiters; whoever is about to wait holds it exclusively and then looks
 once more.  So of two that meet, the later sees the earlier.  Locks are taken in sorted order.
+
+Where what an event names leads to more than one order, store/contested.py has the word.
 """
 
 import hashlib
@@ -53,10 +55,6 @@ class Bindings(msgspec.Struct, kw_only=True):
                 self.known[reference] = order_id
                 self.new_objects.add(reference)
         return order_id
-
-    def is_contradicted_by(self, event: PaymentEvent) -> bool:
-        """True where the references of one event lead to different orders."""
-        return len({self.known[it] for it in references_of(event) if it in self.known}) > 1
 
 
 # Not joins: for those PostgreSQL read small tables whole, and did so while they grew.

@@ -1,0 +1,125 @@
+"""Which order a payment belongs to when what is told of it names more than one: a function of all that was told.
+
+A payment belongs to the order that the merchant claims it for, else to the order that its first success names, else to
+the order that its latest event names, rather to one that is registered.  A refund or a dispute belongs where its
+payment does.  An event that names another registered order than its object's contradicts: it counts for nothing, and
+nothing is known by it.  A name that nobody registered (a cart's, before it became an order) contradicts nobody.
+
+    events of a payment, refund or dispute, in any order ──> place ──> where each belongs, and what contradicts
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from tillkeeper.domain.events import Kind, PaymentEvent
+from tillkeeper.domain.facts import DISPUTE_STEPS, PAYMENT_STEPS, REFUND_STEPS, ObjectKey
+
+EventKey = tuple[str, str]  # (account, event id)
+RANKS: Final[Mapping[Kind, int]] = {
+    kind: rank for steps in (PAYMENT_STEPS, REFUND_STEPS, DISPUTE_STEPS) for kind, (_, rank) in steps.items()
+}
+
+
+class Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an event belongs.  Without an order it waits: for one, or for one to be registered."""
+
+    order_ref: str | None
+    contradicts: bool = False
+
+
+class Placement(msgspec.Struct, frozen=True, kw_only=True):
+    """Where all of them belong; `conflicts` are the registered orders that a payment, refund or dispute was told with,
+    where they are several, and `names` all that a payment was told with."""
+
+    events: Mapping[EventKey, Placed]
+    conflicts: Mapping[str, tuple[str, ...]]
+    names: Mapping[ObjectKey, frozenset[str]]
+
+
+def place(events: Iterable[PaymentEvent], *, registered: Collection[str], claims: Mapping[ObjectKey, str]) -> Placement:
+    """Where each event belongs.  `events` are all that is known of the objects that they name."""
+    known = {(event.account, event.event_id): event for event in events}
+    told = _by_payment(known.values())
+    owners = {key: claims.get(key) or _owner_of(of_it, known.values(), registered) for key, of_it in told.items()}
+    homes = {key: owners[_payment_of(it)] if it.payment_ref is not None else it.order_ref for key, it in known.items()}
+    contradicting = {
+        key for key, it in known.items() if it.order_ref != homes[key] and {it.order_ref, homes[key]} <= set(registered)
+    }
+    conflicts = {}
+    for subject, keys in _returns(known, contradicting):
+        votes = [(_weight(known[key], home, registered), home) for key in keys if (home := homes[key]) is not None]
+        owner = max(votes)[1] if votes else None
+        several = sorted({home for _, home in votes} & set(registered))
+        if len(several) > 1:
+            conflicts[subject] = tuple(several)
+            contradicting |= {key for key in keys if homes[key] in several and homes[key] != owner}
+        for key in keys:
+            if homes[key] is None or key in contradicting:
+                homes[key] = owner
+    names = {key: frozenset(it.order_ref for it in of_it if it.order_ref) for key, of_it in told.items()}
+    names = {key: named | {claims[key]} if key in claims else named for key, named in names.items()}
+    for (account, payment_ref), named in names.items():
+        if len(several := sorted(named & set(registered))) > 1:
+            conflicts[f"payment:{account}/{payment_ref}"] = tuple(several)
+    return Placement(
+        events={
+            key: Placed(order_ref=home if home in registered else None, contradicts=key in contradicting)
+            for key, home in homes.items()
+        },
+        conflicts=conflicts,
+        names={key: named for key, named in names.items() if len(named) > 1},
+    )
+
+
+def _payment_of(event: PaymentEvent) -> ObjectKey:
+    assert event.payment_ref is not None
+    return event.account, event.payment_ref
+
+
+def _by_payment(events: Iterable[PaymentEvent]) -> dict[ObjectKey, list[PaymentEvent]]:
+    found = defaultdict[ObjectKey, list[PaymentEvent]](list)
+    for event in events:
+        if event.payment_ref is not None:
+            found[_payment_of(event)].append(event)
+    return found
+
+
+def _owner_of(
+    told: Collection[PaymentEvent], everything: Collection[PaymentEvent], registered: Collection[str]
+) -> str | None:
+    """The order that a payment's events say it is of."""
+    naming = [it for it in told if it.order_ref is not None]
+    succeeded = [(it.occurred_at, it.order_ref or "") for it in naming if it.kind is Kind.PAYMENT_SUCCEEDED]
+    if succeeded:
+        return min(succeeded)[1]
+    if not naming:  # what names only the same refund or dispute may say whose it is
+        returned = {ref for it in told for ref in (it.refund_ref, it.dispute_ref) if ref is not None}
+        account = next(iter(told)).account
+        naming = [
+            it
+            for it in everything
+            if it.account == account and it.order_ref and {it.refund_ref, it.dispute_ref} & returned
+        ]
+    return max(((_weight(it, it.order_ref or "", registered), it.order_ref) for it in naming), default=(None, None))[1]
+
+
+def _weight(event: PaymentEvent, name: str, registered: Collection[str]) -> tuple[object, ...]:
+    """How much an event's word about whose its object is weighs: the greatest decides."""
+    of_payment = event.kind.is_payment or event.payment_ref is not None
+    return name in registered, event.kind.is_payment, of_payment, event.known_at, RANKS.get(event.kind, 0), name
+
+
+def _returns(
+    known: Mapping[EventKey, PaymentEvent], contradicting: set[EventKey]
+) -> Iterator[tuple[str, list[EventKey]]]:
+    """Each refund and dispute with its events that contradict nothing so far."""
+    found = defaultdict[str, list[EventKey]](list)
+    for key, event in known.items():
+        if event.refund_ref is not None and key not in contradicting:
+            found[f"refund:{event.account}/{event.refund_ref}"].append(key)
+        if event.dispute_ref is not None and key not in contradicting:
+            found[f"dispute:{event.account}/{event.dispute_ref}"].append(key)
+    yield from sorted(found.items())
