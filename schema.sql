@@ -118,7 +118,7 @@ CREATE INDEX IF NOT EXISTS fetches_due ON fetches (due_at) WHERE due_at IS NOT N
 CREATE INDEX IF NOT EXISTS fetches_unfound ON fetches (account, wanted_at)
 WHERE due_at IS NOT NULL AND NOT proven AND found = 0;
 DROP INDEX IF EXISTS fetches_unproven;  -- of earlier versions
-CREATE INDEX IF NOT EXISTS fetches_unasked ON fetches (wanted_at, id)
+CREATE INDEX IF NOT EXISTS fetches_unasked ON fetches (wanted_at, number)
 WHERE due_at IS NOT NULL AND NOT proven AND found = 0 AND asked_at IS NULL;
 
 -- Every event once, with its outcome.  This is also the history of an order.
@@ -343,10 +343,15 @@ CREATE TABLE IF NOT EXISTS parked (
     closed_at  timestamptz,
     closed_by  text,
     note       text,
+    order_ref  text,  -- what its event names: while it is open, the money of that order is not clear
+    payment_ref text,
     UNIQUE (run, number, event_id),
     CONSTRAINT closed_whole CHECK ((outcome IS NULL) = (closed_at IS NULL))
 );
 CREATE INDEX IF NOT EXISTS parked_open ON parked (account, event_id) WHERE outcome IS NULL;
+ALTER TABLE parked ADD COLUMN IF NOT EXISTS order_ref text, ADD COLUMN IF NOT EXISTS payment_ref text;
+CREATE INDEX IF NOT EXISTS parked_of_order ON parked (order_ref) WHERE outcome IS NULL;
+CREATE INDEX IF NOT EXISTS parked_of_payment ON parked (account, payment_ref) WHERE outcome IS NULL;
 
 -- Deliveries that were refused, for ops to see why (tillkeeper/doctor).  Strangers decide how many come and how large:
 -- store/refused.py bounds them by account and altogether, in number, bytes and days; the oldest go first.

@@ -26,6 +26,7 @@ from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Question, Step
 from tillkeeper.gateways.razorpay import Razorpay, RazorpaySettings
 from tillkeeper.gateways.razorpay_objects import FAILURES, PAYMENT_STATUSES, REFUND_STATUSES
+from tillkeeper.gateways.unknown import unknown_words
 
 SECRET = "webhook-secret-of-the-till"
 OLDER = "older-secret-of-the-till"
@@ -395,10 +396,63 @@ def test_refunds_by_status(status, kind):
     assert (event.kind, event.amount, event.order_ref) == (kind, 400, "ORDER-1")
 
 
-@pytest.mark.parametrize(("question", "subject"), [(PAYMENT, a_payment), (REFUND, a_refund)])
-def test_a_status_that_nobody_knows_is_refused(question, subject):
-    with pytest.raises(BadPayload):
-        answer_to(question, subject(status="melted"))
+FEE = {"amount": 13204, "fee": 304, "tax": 46}
+
+
+@pytest.mark.parametrize(
+    ("settings", "payment", "order", "told"),
+    [
+        ({}, {"fee_bearer": "customer"}, {}, (12900, 304, None)),
+        ({}, {"fee_bearer": "platform"}, {}, (13204, None, None)),
+        ({}, {"fee_bearer": "customer", "fee": None}, {}, (13204, None, None)),
+        ({"payer_bears_fee": True}, {}, {}, (12900, 304, None)),
+        ({"payer_bears_fee": True}, {"fee": 0}, {}, (13204, None, None)),
+        ({"payer_bears_fee": True}, {"fee": 99999}, {}, (13204, None, None)),
+        # The order beside it tells what was asked for.
+        ({}, {}, {"amount": 12900}, (12900, 304, None)),
+        ({}, {}, {"amount": 12854}, (12854, 350, None)),
+        ({}, {}, {"amount": 13204}, (13204, None, None)),
+        ({}, {"offer_id": "offer_1"}, {"amount": 15000, "amount_paid": 13204}, (13204, None, 1796)),
+        ({}, {}, {"amount": 15000, "amount_paid": 13204, "offers": ["offer_1"]}, (13204, None, 1796)),
+        ({}, {}, {"amount": 15000, "amount_paid": 13204}, (13204, None, None)),
+        ({}, {"offer_id": "offer_1"}, {"amount": 15000, "amount_paid": 15000}, (13204, None, None)),
+    ],
+)
+def test_what_the_payer_gave_on_top_and_what_an_offer_took_off(settings, payment, order, told):
+    order = {"order": razorpay_order("ORDER-1", 1, "INR") | order} if order else {}
+    name = "order.paid" if order else "payment.captured"
+    event = event_of(name, a_gateway(**settings), payment=a_payment(**FEE | payment), **order)
+    assert (event.amount, event.on_top, event.discount) == told
+
+
+def test_a_total_holds_the_fee_that_goes_back_as_well():
+    _, total = answer_to(PAYMENT, a_payment(**FEE, fee_bearer="customer", amount_refunded=13204)).events
+    assert (total.total, total.on_top) == (13204, None)
+
+
+def test_a_refund_asked_about_alone_has_its_payment_asked_about():
+    alone = Question(about="refund", refund_ref="rfnd_1")
+    assert answer_to(alone, a_refund()).also == (Question(about="payment", payment_ref="pay_1"),)
+    assert answer_to(REFUND, a_refund()).also == ()
+
+
+@pytest.mark.parametrize(
+    ("question", "subject", "word"),
+    [
+        (PAYMENT, a_payment(status="odd"), ("payment.status", "odd")),
+        (REFUND, a_refund(status="odd"), ("refund.status", "odd")),
+        (PAYMENT, a_payment(currency="XXY"), ("currency", "XXY")),
+    ],
+)
+def test_an_unknown_word_is_noted_and_nothing_is_guessed(question, subject, word):
+    with unknown_words() as words:
+        answer = answer_to(question, subject)
+    assert (answer.found, answer.events) == (True, ())
+    assert [(it.field, it.word) for it in words] == [word]
+
+
+def test_an_event_in_a_currency_that_nobody_knows_changes_nothing():
+    assert events_of("payment.captured", payment=a_payment(currency="XXY")) == ()
 
 
 def test_a_payment_found_by_receipt_is_that_orders_whatever_its_notes_say():

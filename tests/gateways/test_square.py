@@ -27,6 +27,7 @@ from tillkeeper.gateways.square import (
     Square,
     SquareSettings,
 )
+from tillkeeper.gateways.unknown import unknown_words
 
 KEY = "Ibxx_5AKakO-3qeNVR61Dw"
 OLDER = "older_5AKakO-3qeNVR61Dw"
@@ -169,11 +170,54 @@ def test_disputes_by_state(event_type, id_field, state, kind):
 
 
 @pytest.mark.parametrize("name", ["payment", "refund", "dispute"])
-def test_a_status_that_nobody_knows_is_refused(name):
+def test_a_status_that_nobody_knows_is_noted_and_nothing_is_guessed(name):
     subject = {"payment": a_payment, "refund": a_refund, "dispute": a_dispute}[name]()
-    subject["state" if name == "dispute" else "status"] = "MELTED"
-    with pytest.raises(BadPayload):
-        events_of(f"{name}.created", name, subject)
+    field = "state" if name == "dispute" else "status"
+    subject[field] = "MELTED"
+    with unknown_words() as words:
+        assert events_of(f"{name}.created", name, subject) == ()
+    assert [(it.field, it.word) for it in words] == [(f"{name}.{field}", "MELTED")]
+
+
+def test_money_that_nobody_knows_is_noted_and_pays_nothing():
+    with unknown_words() as words:
+        payment = a_payment(amount_money={"amount": 5, "currency": "XXY"})
+        assert events_of("payment.updated", "payment", payment) == ()
+    assert [(it.field, it.word) for it in words] == [("currency", "XXY")]
+
+
+def test_a_refund_and_a_dispute_of_such_a_status_say_nothing_in_an_answer_either():
+    for question, name in ((PAYMENT, "payment"), (REFUND, "refund")):
+        subject = {"payment": a_payment, "refund": a_refund}[name](status="MELTED")
+        answer = answer_to(question, {name: subject})
+        assert (answer.found, answer.events) == (True, ())
+
+
+def test_a_tip_is_told_besides_so_that_it_can_go_back():
+    tip = {"amount": 1100, "currency": "USD"}
+    event = event_of("payment.updated", "payment", a_payment(status="COMPLETED", tip_money=tip))
+    assert (event.amount, event.on_top) == (12900, 1100)
+    pending = event_of("payment.updated", "payment", a_payment(status="APPROVED", tip_money=tip))
+    assert pending.on_top is None
+
+
+def test_a_payment_that_had_been_captured_and_is_none_any_more_is_taken_back():
+    captured = {"card_details": {"card_payment_timeline": {"captured_at": "2026-10-05T11:00:00Z"}}}
+    failed, reverse = events_of("payment.updated", "payment", a_payment(status="FAILED", **captured))
+    assert (failed.event_id, failed.kind) == ("evt-1", Kind.PAYMENT_FAILED)
+    assert (reverse.event_id, reverse.kind) == ("evt-1:reversed", Kind.PAYMENT_REVERSED)
+    assert len(events_of("payment.updated", "payment", a_payment(status="FAILED"))) == 1
+
+
+def test_a_refund_began_when_it_was_made_and_has_its_payment_asked_about_if_that_is_not_known():
+    made = "2026-10-05T10:00:00.000Z"
+    told = {"refund": a_refund(status="FAILED", created_at=made, updated_at=WRITTEN)}
+    alone = Question(about="refund", refund_ref="ref1")
+    answer = answer_to(alone, told)
+    (event,) = answer.events
+    assert event.occurred_at == NOW - timedelta(hours=2)
+    assert answer.also == (Question(about="payment", payment_ref="sqp1"),)
+    assert answer_to(REFUND, told).also == ()
 
 
 def test_an_object_that_names_no_payment_has_no_place():
@@ -375,3 +419,8 @@ def test_the_plays_impostor_and_an_altered_amount_are_refused():
     ):
         with pytest.raises(BadSignature):
             told.gateway.verify(request_of(signed), NOW)
+
+
+def test_an_answer_that_is_null_is_none():
+    with pytest.raises(BadPayload, match="null"):
+        a_gateway().hear(PAYMENT, heard_of(({}, b"null")), now=NOW)

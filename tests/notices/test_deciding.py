@@ -38,8 +38,8 @@ def a_summary(status=Status.PROCESSING, **sums):
 SAID = a_summary()
 
 
-def an_order(summary=SAID, *, closed=False, held=False, under_way=False, mails=0):
-    return OrderNow(summary=summary, closed=closed, held=held, under_way=under_way, mails=mails)
+def an_order(summary=SAID, *, closed=False, held=False, under_way=False, unclear=False, mails=0):
+    return OrderNow(summary=summary, closed=closed, held=held, under_way=under_way, unclear=unclear, mails=mails)
 
 
 def verdict(topic=Topic.PROCESSING, order=None, *, said=SAID, warned=False, expires_at=None, now=NOON, **settings):
@@ -204,3 +204,10 @@ def test_a_row_is_pending_until_its_last_channel_is_done_and_due_with_the_first(
     told = {**entries(Said.SENT, Said.DEAD), "x": failing(3), "y": failing(2)}
     state = state_of(told)
     assert (state.state, state.due_at) == ("pending", min(told["x"].next_at, told["y"].next_at))
+
+
+@pytest.mark.parametrize("topic", Topic)
+def test_while_it_is_not_clear_whether_it_was_paid_nothing_that_asks_to_pay_is_sent(topic):
+    unclear = verdict(topic, an_order(unclear=True), warned=True)
+    asks = topic in ASKS_TO_PAY and topic is not Topic.PARTIALLY_PAID
+    assert isinstance(unclear, Later if asks else Go)

@@ -105,7 +105,7 @@ async def test_an_unpaid_order_is_closed_and_everybody_is_told(pool, sweep, cloc
     await registered(pool)
     await close(pool)
     order = await show(pool, "A1")
-    assert (order["closed_at"], order["swept_next_at"], order["version"]) == (NOON, None, 2)
+    assert (order["closed_at"], order["swept_next_at"], order["version"]) == (NOON, NOON, 2)  # when to ask once more
     assert await topics(pool, "merchant") == ["order.closed"]
     assert await topics(pool, "payer") == ["payer.expired"]
     await until(sweep, clock, HOUR)

@@ -16,7 +16,10 @@ from tillkeeper.gateways.base import Answer
 from tillkeeper.policy import load_policy
 from tillkeeper.settings import SweepSettings
 from tillkeeper.store.apply import apply_deliveries
+from tillkeeper.store.order_acts import Refused, close
 from tillkeeper.store.orders import ClaimedPayment, Payer, history, register, show
+from tillkeeper.store.outbox import Audience, claim, lock_order
+from tillkeeper.store.parked import close_parked, park_event
 from tillkeeper.store.sweeping import take_due
 from tillkeeper.store.transactions import repeat_when_raced
 from workers.outage import Outage
@@ -664,3 +667,76 @@ async def test_what_was_answered_before_a_further_question_had_no_answer_counts(
     gateways.says = lambda *_: NoAnswer("unreachable", events=(heard(),))
     await until(sweep, clock, 3 * MINUTE)
     assert (await show(pool, "A1"))["status"] == "paid"
+
+
+async def parked(pool, event, now=NOON):
+    """As a worker parks what it cannot apply; returns the row's number."""
+    await repeat_when_raced(
+        pool, lambda conn: park_event(conn, a_delivery(event), event, reason="poison", error="it kills", now=now)
+    )
+    return await pool.fetchval("SELECT max(id) FROM parked")
+
+
+@pytest.mark.parametrize("names", [{"order_ref": None}, {"payment_ref": "pi_9"}])
+async def test_while_an_event_of_it_is_parked_nobody_is_asked_to_pay_and_nothing_is_closed(
+    pool, clock, gateways, names
+):
+    sweep = a_sweep(pool, gateways, clock, SHIPPED)
+    await registered(pool, policy=SHIPPED, expires_at=NOON + 2 * HOUR)
+    await told(pool, an_event(Kind.PAYMENT_FAILED), policy=SHIPPED)
+    number = await parked(pool, an_event(second=60, **names))  # it was paid
+    gateways.says = lambda *_: Answer(found=True)
+    await until(sweep, clock, 3 * HOUR, step=5 * MINUTE)
+    order = await show(pool, "A1")
+    assert (await topics(pool, "payer"), order["closed_at"]) == ([], None)
+    assert [case["details"]["why"] for case in order["cases"]] == ["an event of it is parked"]
+    with pytest.raises(Refused, match="replay or discard it first"):
+        await repeat_when_raced(pool, lambda conn: close(conn, "A1", force=False, by="mei", note="", now=clock.at))
+    await repeat_when_raced(
+        pool, lambda conn: close_parked(conn, number, "discarded", by="mei", note="a test", now=clock.at)
+    )
+    await sweep.run_once()
+    assert await topics(pool, "payer") == ["payer.failed", "payer.reminder"]
+    await until(sweep, clock, 4 * HOUR, step=5 * MINUTE)
+    assert (await show(pool, "A1"))["closed_at"] is not None
+
+
+async def test_a_mail_that_asks_to_pay_waits_while_an_event_of_its_order_is_parked(pool, sweep, clock):
+    await registered(pool)
+    await told(pool, an_event(Kind.PAYMENT_FAILED))
+    await until(sweep, clock, 11 * MINUTE)
+    await parked(pool, an_event(second=60))
+    async with pool.acquire() as conn, conn.transaction():
+        [mail] = await claim(conn, audiences=[Audience.PAYER], limit=9, taken_until=clock.at + MINUTE, now=clock.at)
+        assert mail.order.unclear
+        assert (await lock_order(conn, mail, now=clock.at)).unclear
+
+
+@pytest.mark.parametrize("after_close", ["case", "reopen"])
+async def test_an_order_that_was_paid_the_moment_after_it_was_closed_is_found_though_the_webhook_was_lost(
+    pool, clock, gateways, after_close
+):
+    policy = msgspec.structs.replace(SHIPPED, after_close=after_close)
+    sweep = a_sweep(pool, gateways, clock, policy)
+    await registered(pool, policy=policy, expires_at=NOON + HOUR)
+    await until(sweep, clock, 71 * MINUTE)
+    assert (await show(pool, "A1"))["closed_at"] == NOON + 70 * MINUTE
+    gateways.asked.clear()
+    paid = Answer(found=True, events=(heard(second=4201),))
+    gateways.says = lambda *_: paid if clock.at > NOON + 4 * HOUR else Answer(found=False)
+    await until(sweep, clock, 26 * HOUR, step=10 * MINUTE)
+    order = await show(pool, "A1")
+    assert (order["status"], order["closed_at"] is None) == ("paid", after_close == "reopen")
+    assert [case["kind"] for case in order["cases"]] == (["paid_after_closing"] if after_close == "case" else [])
+    assert gateways.moments == [131 * MINUTE, 71 * MINUTE + 24 * HOUR]
+
+
+async def test_a_closed_order_is_looked_at_as_often_as_the_policy_says_and_nothing_else_is_done(pool, clock, gateways):
+    sweep = a_sweep(pool, gateways, clock, SHIPPED)
+    await registered(pool, policy=SHIPPED, expires_at=NOON + HOUR)
+    await until(sweep, clock, 2 * HOUR, step=10 * MINUTE)
+    gateways.asked.clear()
+    before = await topics(pool, "payer")
+    await until(sweep, clock, 240 * HOUR, step=HOUR)
+    assert len(gateways.moments) == 3
+    assert (await topics(pool, "payer"), (await show(pool, "A1"))["swept_next_at"]) == (before, None)

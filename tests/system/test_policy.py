@@ -206,6 +206,14 @@ def problems(load, text: str, accounts=ACCOUNTS) -> tuple[str, ...]:
         ('[cases]\nfollow_up = ["24h"]', 'cases.follow_up: is one span of time in quotes, such as "24h"'),
         ('[unmatched]\ncase = "due"', "unmatched.case: 'due' is no span of time; "),
         ('[closing]\nafter = "refund"', "closing.after: is 'reopen' or 'case'"),
+        ('[closed]\nquery = "x"', "closed.query.0: 'x' is no moment"),
+        (
+            '[closed]\nquery = ["1h", "every 24h"]',
+            "closed.query: nobody asks about closed orders without an end",
+        ),
+        ('[closed]\nquery = "due+1h"', "closed.query: 'due+1h' is no time after closing; write a span such as '1h'"),
+        ('[closed]\nremind = "1h"', "closed.remind: is not a key here; known are query"),
+        ("[closed]\nquery = 3", "closed.query: is a list of moments in quotes"),
         ("[closing]\nafter = []", "closing.after: is 'reopen' or 'case'"),
         ('[silence]\nafter = "soon"', "silence.after: 'soon' is no span of time; "),
         ('[silence]\nlearning = "1d"', "silence.learning: '1d' is too short; 3d is the least"),
@@ -519,6 +527,7 @@ async def test_show_tells_programs_what_is_in_force_for_a_method(path, config):
         "cases": {"follow_up": "1d", "levels": 3},
         "unmatched": {"case": "30m"},
         "closing": {"after": "case"},
+        "closed": {"query": "1h, 1d, 3d"},
         "silence": {
             "after": "learned",
             "learning": "7d",
@@ -559,4 +568,4 @@ def test_the_page_shows_the_default_policy_as_it_is():
 def test_every_status_that_a_wish_of_the_page_names_is_one():
     page = (ROOT / "docs" / "policy.md").read_text().split("## What to change")[1]
     named = set(re.findall(r"`\[([a-z_]+)\]`", page))
-    assert named <= {*Status, "cases", "closing", "unmatched", "silence", "hints"}
+    assert named <= {*Status, "cases", "closing", "closed", "unmatched", "silence", "hints"}

@@ -130,13 +130,14 @@ def _print(
     from tillkeeper.cli.output import print_facts, print_json, shown
     from tillkeeper.policy import digest_of
     from tillkeeper.policy.drawing import draw_policy, say_policy
-    from tillkeeper.policy.spans import short
+    from tillkeeper.policy.spans import short, written_all
 
     silence = policy.silence
     others: dict[str, dict[str, str | int | float]] = {
         "cases": {"follow_up": short(policy.cases.follow_up), "levels": policy.cases.levels},
         "unmatched": {"case": short(policy.unmatched_case)},
         "closing": {"after": policy.after_close},
+        "closed": {"query": ", ".join(it for climb in policy.closed.climbs for it in written_all(climb)) or "never"},
         "silence": {
             "after": "learned" if silence.after is None else short(silence.after),
             "learning": short(silence.learning),

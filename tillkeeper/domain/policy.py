@@ -205,6 +205,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     cases: CasePolicy = CasePolicy()
     unmatched_case: timedelta = timedelta(minutes=30)  # an event that waits so long for its order becomes a case
     after_close: Literal["reopen", "case"] = "case"  # money that comes in after closing
+    closed: Ladder = Ladder()  # from closing on: whether it does
     silence: SilencePolicy = SilencePolicy()
     hints: HintPolicy = HintPolicy()
 

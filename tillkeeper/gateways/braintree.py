@@ -165,11 +165,11 @@ class Braintree(Gateway):
         return (event,)
 
     def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
-        """The transaction of which a notification tells too little."""
+        """The transaction of which a notification tells too little, or whose history must be looked at."""
         notification = verified.content
         kind = text(notification, "kind")
         transaction = _transaction_in(kind, notification)
-        if transaction is None or objects.is_complete(transaction) or not self._is_ours(notification):
+        if transaction is None or not self._is_ours(notification) or not objects.must_be_asked_about(transaction):
             return ()
         ref = reference_or_none(text(transaction, "id"))
         if ref is None:
@@ -219,15 +219,17 @@ class Braintree(Gateway):
             raise BadPayload("the answer is about another transaction than the question")
         told_at = answered_at(heard, now)
         event = objects.transaction_event(self.account, transaction, objects.since(transaction, told_at))
-        if question.about == "refund" and (event is None or event.refund_ref is None):
+        if question.about == "refund" and not objects.is_refund(transaction):
             raise BadPayload("the transaction is no refund")
         disputes = at(transaction, ["disputes"])
-        told = [event] if event is not None else []
+        told = [event, None if event is None else objects.reversal_event(event, transaction, told_at)]
         told += [
             objects.dispute_event(self.account, each, objects.since(each, told_at), transaction)
             for each in (disputes if isinstance(disputes, list) else [])
         ]
-        by_question = [msgspec.structs.replace(it, order_ref=it.order_ref or question.order_ref) for it in told]
+        by_question = [
+            msgspec.structs.replace(it, order_ref=it.order_ref or question.order_ref) for it in told if it is not None
+        ]
         return Answer(found=True, events=tuple(queried(it) for it in by_question))
 
     def _signatures_in(self, pairs: str) -> list[str]:

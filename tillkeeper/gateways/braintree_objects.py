@@ -17,8 +17,11 @@ from tillkeeper.gateways import units
 from tillkeeper.gateways.base import BadPayload
 from tillkeeper.gateways.fields import at, moment_from_rfc3339, text, text_or_none
 from tillkeeper.gateways.strictxml import Element
+from tillkeeper.gateways.unknown import known_or_none, unknown_word
 
 METHOD_CHARS_MAX: Final = 64
+SALE: Final = "sale"
+CREDIT: Final = "credit"
 _CODE: Final = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
 
 # A sale counts as paid once it is settled: until then it may be declined or voided, and a success is for ever.
@@ -38,6 +41,8 @@ SALE_STATUSES: Final[Mapping[str, Kind]] = {
     "voided": Kind.PAYMENT_CANCELLED,
     "authorization_expired": Kind.PAYMENT_CANCELLED,
 }
+# Such a sale may have been settled before, which only its history tells.
+DECLINED_AT_SETTLEMENT: Final = frozenset({"settlement_declined", "settlement_failed"})
 REFUND_KINDS: Final[Mapping[Kind, Kind]] = {
     Kind.PAYMENT_PENDING: Kind.REFUND_PENDING,
     Kind.PAYMENT_AUTHORIZED: Kind.REFUND_PENDING,
@@ -151,13 +156,21 @@ def is_complete(transaction: object) -> bool:
     return all(text_or_none(transaction, name) for name in ("status", "type", "currency-iso-code", "amount"))
 
 
+def must_be_asked_about(transaction: object) -> bool:
+    """Whether it tells too little, or declines what may have been settled before."""
+    return not is_complete(transaction) or text(transaction, "status") in DECLINED_AT_SETTLEMENT
+
+
 def transaction_event(account: str, transaction: object, told_at: datetime) -> PaymentEvent | None:
     """A sale as a payment, a credit as the refund that it is; one that refunds nothing is no order's."""
     status, sort = text(transaction, "status"), text(transaction, "type")
-    if status not in SALE_STATUSES or sort not in {"sale", "credit"}:
-        raise BadPayload("status or type of the transaction is none that is known")
-    kind = SALE_STATUSES[status]
+    kind = known_or_none(SALE_STATUSES, status, "transaction.status")
+    if sort not in {SALE, CREDIT}:
+        unknown_word("transaction.type", sort)
+        return None
     currency = text(transaction, "currency-iso-code")
+    if kind is None or not units.is_currency(currency):
+        return None
     failure, code = _failure(transaction, status) if kind in REFUSED else (None, None)
     event = PaymentEvent(
         event_id="",
@@ -172,7 +185,7 @@ def transaction_event(account: str, transaction: object, told_at: datetime) -> P
         failure_code=code,
         method=(text_or_none(transaction, "payment-instrument-type") or "")[:METHOD_CHARS_MAX] or None,
     )
-    if sort == "sale":
+    if sort == SALE:
         return event
     refunded = text_or_none(transaction, "refunded-transaction-id")
     if refunded is None:
@@ -193,17 +206,33 @@ def _failure(transaction: object, status: str) -> tuple[FailureClass, str]:
     return DECLINES.get(code, FailureClass.UNKNOWN), code if code in DECLINES else status
 
 
-def dispute_event(account: str, dispute: object, told_at: datetime, transaction: object = None) -> PaymentEvent:
+def is_refund(transaction: object) -> bool:
+    """Whether a transaction gives another one back."""
+    return text_or_none(transaction, "refunded-transaction-id") is not None and text(transaction, "type") != SALE
+
+
+def reversal_event(event: PaymentEvent, transaction: object, told_at: datetime) -> PaymentEvent | None:
+    """What takes a sale back that had been settled, and is declined at its settlement all the same."""
+    history = at(transaction, ["status-history"])
+    settled = any(text_or_none(step, "status") == "settled" for step in (history if isinstance(history, list) else []))
+    if not settled or event.kind is not Kind.PAYMENT_FAILED:
+        return None
+    return msgspec.structs.replace(
+        event, kind=Kind.PAYMENT_REVERSED, occurred_at=since(transaction, told_at), failure=None, failure_code=None
+    )
+
+
+def dispute_event(account: str, dispute: object, told_at: datetime, transaction: object = None) -> PaymentEvent | None:
     """One dispute by its status.  `transaction` is that in which it stands, where it does not hold its own."""
-    status = text(dispute, "status")
-    if status not in DISPUTE_STATUSES:
-        raise BadPayload("status of the dispute is none that is known")
+    kind = known_or_none(DISPUTE_STATUSES, text(dispute, "status"), "dispute.status")
     currency = text(dispute, "currency-iso-code")
+    if kind is None or not units.is_currency(currency):
+        return None
     disputed = text_or_none(dispute, "amount-disputed") or text(dispute, "amount")
     paid = transaction if transaction is not None else at(dispute, ["transaction"])
     return PaymentEvent(
         event_id="",
-        kind=DISPUTE_STATUSES[status],
+        kind=kind,
         account=account,
         occurred_at=told_at,
         order_ref=text_or_none(paid, "order-id"),

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 from pydantic import Field, model_validator
 
-from tillkeeper.domain.events import PaymentEvent, problem_with
+from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.gateways import strictjson
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets, key_label
@@ -168,6 +168,8 @@ class Flutterwave(Gateway):
             return ()
         data, occurred_at = at(delivery, ["data"]), moment_from_unix(integer(delivery, "timestamp") // 1000)
         event = read(self.account, data, occurred_at, self._settings.currency)
+        if event is None:
+            return ()
         event_id = text_or_none(delivery, "id") or text_or_none(delivery, "webhook_id")
         made_id = f"{told}:{number(data, 'id')}:{text(data, 'status')}"
         event = msgspec.structs.replace(event, event_id=event_id or made_id)
@@ -250,12 +252,13 @@ class Flutterwave(Gateway):
             return Answer(found=False)
         told_at = answered_at(heard, now)
         if question.about == "refund":
-            return Answer(found=True, events=(queried(self._refund_said(question, data, told_at)),))
+            return Answer(found=True, events=tuple(map(queried, self._refund_said(question, data, told_at))))
         charges = list(_listed(data) if question.payment_ref is None else [data])
         if question.payment_ref is not None and number(data, "id") != question.payment_ref:
             raise BadPayload("the answer is about another charge than the question")
         ours = [it for it in charges if question.payment_ref or order_ref_of(it) == question.order_ref]
-        return Answer(found=bool(ours), events=tuple(queried(self._charge_said(it, told_at)) for it in ours))
+        events = tuple(queried(event) for it in ours for event in self._charge_said(it, told_at))
+        return Answer(found=bool(ours), events=events)
 
     def _label_of_secret(self, told: str) -> str:
         """In constant time for each of the secrets."""
@@ -277,27 +280,29 @@ class Flutterwave(Gateway):
             return f"/v3/transactions/verify_by_reference?{urlencode({'tx_ref': question.order_ref})}"
         return f"/charges?{urlencode({'reference': question.order_ref})}"
 
-    def _charge_said(self, charge: object, told_at: datetime) -> PaymentEvent:
+    def _charge_said(self, charge: object, told_at: datetime) -> Iterator[PaymentEvent]:
         event = charge_event(self.account, charge, told_at)
-        since = made_at(charge) if event.kind.endswith("succeeded") else None
-        return msgspec.structs.replace(event, occurred_at=since or told_at)
+        if event is not None:
+            since = made_at(charge) if event.kind is Kind.PAYMENT_SUCCEEDED else None
+            yield msgspec.structs.replace(event, occurred_at=since or told_at)
 
-    def _refund_said(self, question: Question, refund: object, told_at: datetime) -> PaymentEvent:
-        """Pending since it was made, so that no outcome can seem to lie before it."""
-        event = refund_event(self.account, refund, told_at, self._settings.currency)
-        if event.refund_ref != question.refund_ref:
+    def _refund_said(self, question: Question, refund: object, told_at: datetime) -> Iterator[PaymentEvent]:
+        """As of now, and begun when it was made: what replaced a refund that failed began after it."""
+        if number(refund, "id") != question.refund_ref:
             raise BadPayload("the answer is about another refund than the question")
-        since = made_at(refund) if event.kind.endswith("pending") else None
-        return msgspec.structs.replace(
+        event = refund_event(self.account, refund, told_at, self._settings.currency)
+        if event is None:
+            return
+        yield msgspec.structs.replace(
             event,
-            occurred_at=since or told_at,
+            occurred_at=made_at(refund) or told_at,
             order_ref=question.order_ref,
             payment_ref=event.payment_ref or question.payment_ref,
         )
 
 
 # What v4's types are about, by the word before the dot; all others are answered with success and change nothing.
-READERS: Final[Mapping[str, Callable[[str, object, datetime, str | None], PaymentEvent]]] = {
+READERS: Final[Mapping[str, Callable[[str, object, datetime, str | None], PaymentEvent | None]]] = {
     "charge": lambda account, data, occurred_at, _: charge_event(account, data, occurred_at),
     "refund": refund_event,
     "chargeback": chargeback_event,

@@ -3,7 +3,6 @@
 Sources: Flutterwave's pages "Webhooks", "Transaction verification", "Refunds" and "Chargebacks", of v3 and of v4.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
@@ -11,7 +10,8 @@ from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.base import BadPayload
 from tillkeeper.gateways.fields import at, moment_from_rfc3339, reference_or_none, text, text_or_none, written_or_none
-from tillkeeper.gateways.units import from_major
+from tillkeeper.gateways.units import from_major, is_currency
+from tillkeeper.gateways.unknown import known_or_none
 
 FAILURE_CODE_CHARS_MAX: Final = 100
 
@@ -71,10 +71,15 @@ FAILURES: Final[tuple[tuple[str, FailureClass], ...]] = (
 )
 
 
-def charge_event(account: str, charge: object, occurred_at: datetime) -> PaymentEvent:
-    """One charge, by its status: the event of its completion is sent for failures, too."""
-    kind = _kind(CHARGE_STATUSES, text(charge, "status"), "charge")
+def charge_event(account: str, charge: object, occurred_at: datetime) -> PaymentEvent | None:
+    """One charge, by its status: the event of its completion is sent for failures, too.
+
+    Fees that the payer bears stand in `charged_amount` alone.
+    """
+    kind = known_or_none(CHARGE_STATUSES, text(charge, "status"), "charge.status")
     currency = text(charge, "currency").upper()
+    if kind is None or not is_currency(currency):
+        return None
     failure, code = _why(kind, charge)
     return PaymentEvent(
         event_id="",
@@ -91,12 +96,14 @@ def charge_event(account: str, charge: object, occurred_at: datetime) -> Payment
     )
 
 
-def refund_event(account: str, refund: object, occurred_at: datetime, currency: str | None) -> PaymentEvent:
+def refund_event(account: str, refund: object, occurred_at: datetime, currency: str | None) -> PaymentEvent | None:
     """One refund, by its status; `currency` is that of refunds which tell none."""
-    kind = _kind(REFUND_STATUSES, text(refund, "status").partition("-")[0], "refund")
+    kind = known_or_none(REFUND_STATUSES, text(refund, "status").partition("-")[0], "refund.status")
     told = (text_or_none(refund, "currency") or currency or "").upper()
     if not told:
         raise BadPayload("the refund tells no currency, and the setting `currency` is not there")
+    if kind is None or not is_currency(told):
+        return None
     amount = at(refund, ["amount_refunded"])
     return PaymentEvent(
         event_id="",
@@ -114,6 +121,8 @@ def refund_event(account: str, refund: object, occurred_at: datetime, currency: 
 def chargeback_event(account: str, chargeback: object, occurred_at: datetime, currency: str | None) -> PaymentEvent:
     """One chargeback: open until its status says how it ended."""
     told = (text_or_none(chargeback, "currency") or currency or "").upper() or None
+    if told is not None and not is_currency(told):
+        told = None
     amount = at(chargeback, ["amount"])
     return PaymentEvent(
         event_id="",
@@ -152,12 +161,6 @@ def number(subject: object, name: str) -> str:
     if value is None:
         raise BadPayload(f"{name} is missing")
     return value
-
-
-def _kind(statuses: Mapping[str, Kind], status: str, what: str) -> Kind:
-    if status not in statuses:
-        raise BadPayload(f"status of the {what} is none that is known")
-    return statuses[status]
 
 
 def _why(kind: Kind, charge: object) -> tuple[FailureClass | None, str | None]:

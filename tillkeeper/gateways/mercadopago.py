@@ -49,7 +49,8 @@ from tillkeeper.gateways.fields import (
     written_or_none,
 )
 from tillkeeper.gateways.hmacs import HmacKeys
-from tillkeeper.gateways.units import from_major
+from tillkeeper.gateways.units import from_major, is_currency
+from tillkeeper.gateways.unknown import known_or_none
 
 SIGNATURE_HEADER: Final = "x-signature"
 REQUEST_ID_HEADER: Final = "x-request-id"
@@ -76,8 +77,11 @@ STATUSES: Final = {
     "charged_back": Kind.PAYMENT_SUCCEEDED,
 }
 
+NOT_PAID: Final = frozenset({Kind.PAYMENT_FAILED, Kind.PAYMENT_CANCELLED})
+
+UNTOLD: Final = ""
 REFUND_STATUSES: Final = {
-    None: Kind.REFUND_SUCCEEDED,  # older refunds tell no status
+    UNTOLD: Kind.REFUND_SUCCEEDED,  # older refunds tell no status
     "approved": Kind.REFUND_SUCCEEDED,
     "in_process": Kind.REFUND_PENDING,
     "pending": Kind.REFUND_PENDING,
@@ -276,6 +280,8 @@ class MercadoPago(Gateway):
             if _id(content) != question.payment_ref:
                 raise BadPayload("the answer is about another payment than the question")
         events = [event for payment in found for event in self._said(question, payment, told_at)]
+        if question.payment_ref is None:
+            return Answer(found=bool(found), events=_as_dated(events), also=tuple(_to_ask(question, found)))
         if question.about == "refund":
             events = [event for event in events if event.refund_ref == question.refund_ref]
             return Answer(found=bool(events), events=tuple(events))
@@ -292,9 +298,10 @@ class MercadoPago(Gateway):
 
     def _said(self, question: Question, payment: object, told_at: datetime) -> Iterator[PaymentEvent]:
         status, detail = text(payment, "status"), text_or_none(payment, "status_detail")
-        if status not in STATUSES:
-            raise BadPayload("status of the payment is none that is known")
-        kind, currency, ref = STATUSES[status], text(payment, "currency_id").upper(), _id(payment)
+        kind = known_or_none(STATUSES, status, "payment.status")
+        currency, ref = text(payment, "currency_id").upper(), _id(payment)
+        if kind is None or not is_currency(currency):
+            return
         failure, code = _why(kind, detail)
         updated_at = _moment(payment, "date_last_updated") or told_at
         paid = PaymentEvent(
@@ -312,6 +319,9 @@ class MercadoPago(Gateway):
         )
         yield queried(paid)
         if kind is not Kind.PAYMENT_SUCCEEDED:
+            if kind in NOT_PAID and _moment(payment, "date_approved") is not None:  # it was, until it was taken back
+                reversal = {"kind": Kind.PAYMENT_REVERSED, "occurred_at": updated_at}
+                yield queried(msgspec.structs.replace(paid, failure=None, failure_code=None, **reversal))
             return
         beside = msgspec.structs.replace(paid, occurred_at=updated_at, method=None)
         if status in DISPUTED:
@@ -322,17 +332,29 @@ class MercadoPago(Gateway):
         if total:
             yield queried(msgspec.structs.replace(beside, kind=Kind.REFUND_SUCCEEDED, amount=None, total=total))
         for refund in _list(payment, "refunds"):
-            yield queried(_refunded(beside, refund, currency))
+            yield from map(queried, _refunded(beside, refund, currency))
 
 
-def _refunded(beside: PaymentEvent, refund: object, currency: str) -> PaymentEvent:
-    """One refund of a payment.  It tells when it was made and no other time: rank decides between its words."""
-    status = text_or_none(refund, "status")
-    if status not in REFUND_STATUSES:
-        raise BadPayload("status of a refund is none that is known")
-    return msgspec.structs.replace(
+def _as_dated(events: list[PaymentEvent]) -> tuple[PaymentEvent, ...]:
+    """What a search found, as of when each thing was last changed: a search may lag behind."""
+    return tuple(msgspec.structs.replace(event, as_of=event.occurred_at) for event in events)
+
+
+def _to_ask(question: Question, found: list[object]) -> Iterator[Question]:
+    """What is not paid yet by the search's word may be by now."""
+    for payment in found:
+        if STATUSES.get(text(payment, "status")) is not Kind.PAYMENT_SUCCEEDED:
+            yield Question(about="payment", order_ref=question.order_ref, payment_ref=_id(payment))
+
+
+def _refunded(beside: PaymentEvent, refund: object, currency: str) -> Iterator[PaymentEvent]:
+    """One refund of a payment, as of the answer and begun when it was made."""
+    kind = known_or_none(REFUND_STATUSES, text_or_none(refund, "status") or UNTOLD, "refund.status")
+    if kind is None:
+        return
+    yield msgspec.structs.replace(
         beside,
-        kind=REFUND_STATUSES[status],
+        kind=kind,
         occurred_at=moment_from_rfc3339(text(refund, "date_created")),
         amount=from_major(at(refund, ["amount"]), currency),
         refund_ref=_id(refund),

@@ -41,6 +41,7 @@ from tillkeeper.gateways.base import (
 )
 from tillkeeper.gateways.fields import at, moment_from_rfc3339, reference_or_none, text, text_or_none, written_or_none
 from tillkeeper.gateways.hmacs import HmacKeys
+from tillkeeper.gateways.unknown import known_or_none
 
 SIGNATURE_HEADER: Final = "x-paystack-signature"
 LIVE_BY_KEY_PREFIX: Final = {"sk_live_": True, "sk_test_": False}
@@ -253,23 +254,25 @@ class Paystack(Gateway):
             return Answer(found=False)
         if question.about == "refund":
             refunds = _listed(data) if question.refund_ref == EVERY_REFUND else [data]
-            events = tuple(queried(self._refund_answer(question, refund)) for refund in refunds)
-            return Answer(found=bool(events), events=events)
+            told_of = [self._refund_answer(question, refund) for refund in refunds]
+            # As undated as its webhooks, or none of those would ever count again.
+            events = tuple(msgspec.structs.replace(queried(it), as_of=UNDATED) for it in told_of if it is not None)
+            return Answer(found=bool(refunds), events=events)
         told = text(data, "reference") if question.payment_ref else self._order_ref(data)
         if told != (question.payment_ref or question.order_ref):
             raise BadPayload("the answer is about another transaction than the question")
         told_at = answered_at(heard, now)
         return Answer(found=True, events=tuple(queried(event) for event in self._transaction_answer(data, told_at)))
 
-    def transaction(self, data: object, told_at: datetime | None = None) -> PaymentEvent:
+    def transaction(self, data: object, told_at: datetime | None = None) -> PaymentEvent | None:
         """One transaction, by its status.  `told_at` is when an answer was given; a webhook tells its time itself."""
-        status = text(data, "status")
-        if status not in TRANSACTION_STATUSES:
-            raise BadPayload("status of the transaction is none that is known")
-        kind = TRANSACTION_STATUSES[status]
+        kind = known_or_none(TRANSACTION_STATUSES, text(data, "status"), "transaction.status")
         self._check_mode(data)
-        failure, code = _why(kind, data)
         currency = text(data, "currency").upper()
+        if kind is None or not units.is_currency(currency):
+            return None
+        failure, code = _why(kind, data)
+        amount, fee = _subunits(at(data, ["amount"]), currency), _fee_on_top(data, currency)
         return PaymentEvent(
             event_id=_number(data, "id"),
             kind=kind,
@@ -277,7 +280,8 @@ class Paystack(Gateway):
             occurred_at=_paid_at(data) if kind is Kind.PAYMENT_SUCCEEDED or told_at is None else told_at,
             order_ref=self._order_ref(data),
             payment_ref=text(data, "reference"),
-            amount=_subunits(at(data, ["amount"]), currency),
+            amount=amount - fee,
+            on_top=fee or None,
             currency=currency,
             failure=failure,
             failure_code=code,
@@ -286,12 +290,12 @@ class Paystack(Gateway):
 
     def refund(self, data: object) -> PaymentEvent | None:
         """One refund, by its status; None where its number is not told, and Paystack is asked."""
-        kind = _refund_kind(data)
+        kind = known_or_none(REFUND_STATUSES, text(data, "status"), "refund.status")
         self._check_mode(data)
         refund_ref = _number_or_none(data, "id")
-        if refund_ref is None:
-            return None
         currency = text(data, "currency").upper()
+        if kind is None or refund_ref is None or not units.is_currency(currency):
+            return None
         return PaymentEvent(
             event_id=refund_ref,
             kind=kind,
@@ -304,7 +308,7 @@ class Paystack(Gateway):
             failure=FailureClass.UNKNOWN if kind is Kind.REFUND_FAILED else None,
         )
 
-    def dispute(self, data: object) -> PaymentEvent:
+    def dispute(self, data: object) -> PaymentEvent | None:
         """One dispute: open until it is resolved."""
         self._check_mode(data)
         transaction = at(data, ["transaction"])
@@ -314,6 +318,8 @@ class Paystack(Gateway):
         ended = () if kind is Kind.DISPUTE_OPENED else ("resolvedAt", "resolved_at", "updated_at", "updatedAt")
         amount = at(data, ["refund_amount"]) or at(transaction, ["amount"])
         currency = (text_or_none(data, "currency") or text(transaction, "currency")).upper()
+        if not units.is_currency(currency):
+            return None
         return PaymentEvent(
             event_id=number,
             kind=kind,
@@ -328,24 +334,33 @@ class Paystack(Gateway):
 
     def _transaction_answer(self, data: object, told_at: datetime) -> Iterator[PaymentEvent]:
         event = self.transaction(data, told_at)
+        if event is None:
+            return
         yield event
         if text(data, "status") == "reversed":
             yield msgspec.structs.replace(
-                event, kind=Kind.REFUND_SUCCEEDED, occurred_at=told_at, amount=None, total=event.amount, method=None
+                event,
+                kind=Kind.REFUND_SUCCEEDED,
+                occurred_at=told_at,
+                amount=None,
+                total=event.amount,
+                on_top=None,
+                method=None,
             )
 
-    def _refund_answer(self, question: Question, data: object) -> PaymentEvent:
+    def _refund_answer(self, question: Question, data: object) -> PaymentEvent | None:
         """One refund.  Of a list each must say itself whose it is, lest it be of all transactions."""
         event = self.refund(data)
         transaction = at(data, ["transaction"])  # the number alone, or the whole of it
         told = transaction if isinstance(transaction, dict) else None
         payment_ref = text_or_none(data, "transaction_reference") or text_or_none(told, "reference")
-        told_ref, asked_ref = _number_or_none(data, "id"), question.refund_ref
+        told_ref: str | None = _number(data, "id")
+        asked_ref = question.refund_ref
         if asked_ref == EVERY_REFUND:
             told_ref, asked_ref = payment_ref, question.payment_ref
-        if event is None or told_ref != asked_ref:
+        if told_ref != asked_ref:
             raise BadPayload("the answer is about another refund than the question")
-        return msgspec.structs.replace(
+        return event and msgspec.structs.replace(
             event,
             order_ref=question.order_ref or self._order_ref(told),
             payment_ref=payment_ref or question.payment_ref,
@@ -405,11 +420,12 @@ def _text_below(content: object, path: list[str]) -> str | None:
     return written_or_none(content)
 
 
-def _refund_kind(data: object) -> Kind:
-    status = text(data, "status")
-    if status not in REFUND_STATUSES:
-        raise BadPayload("status of the refund is none that is known")
-    return REFUND_STATUSES[status]
+def _fee_on_top(data: object, currency: str) -> int:
+    """The fee where the payer bears it: then the amount is what was requested, and the fee."""
+    requested, fees = at(data, ["requested_amount"]), at(data, ["fees"])
+    if type(requested) is not int or type(fees) is not int or requested <= 0 or fees <= 0:
+        return 0
+    return _subunits(fees, currency) if at(data, ["amount"]) == requested + fees else 0
 
 
 def _paid_at(data: object) -> datetime:

@@ -5,7 +5,7 @@ Sources: the package `razorpay` (`utility/utility.py`) for the signature; razorp
 """
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, ClassVar, Final, Literal, cast
 
@@ -65,6 +65,11 @@ class RazorpaySettings(AccountModel):
         description="Where your order reference stands, beginning with payment. or order.  None looks at "
         "payment.notes.order_id, order.receipt, order.notes.order_id, then payment.order_id, which is Razorpay's own.",
     )
+    payer_bears_fee: bool = Field(
+        default=False,
+        description="Whether your payers bear Razorpay's fee (Customer Fee Bearer), where payments do not tell: it is "
+        "in their amount, and is not the order's.",
+    )
     api_base: ApiBase = "https://api.razorpay.com"
 
 
@@ -94,6 +99,8 @@ ABOUT: Final = About(
     Register each order with this account among its `accounts`, in paise or the currency's other minor units.
     Give the address that Razorpay mails to: it switches off a webhook that failed for 24 hours, and only a person can
       switch it on again.
+    Where payers bear the fee (Customer Fee Bearer), it is left out of what they paid; set `payer_bears_fee` where
+      your payments do not say `fee_bearer`.
     Pay a test order: it must show 200 in the webhook's list of deliveries.
     To change the secret, name the new one beside the old one first; repeated events may carry the old signature.
     """,
@@ -117,6 +124,7 @@ class Razorpay(Gateway):
         self.live = LIVE_BY_KEY_PREFIX.get((settings.key_id or "")[:9])
         self._user = None if not (settings.key_id and settings.key_secret) else (settings.key_id, settings.key_secret)
         self._account_id = settings.account_id
+        self._payer_bears_fee = settings.payer_bears_fee
         self._api_base = settings.api_base
         paths = ORDER_REF_PATHS if settings.order_ref_path is None else (settings.order_ref_path,)
         self._order_ref_paths = [path.split(".") for path in paths]
@@ -140,6 +148,8 @@ class Razorpay(Gateway):
         said = read(entities)
         created = integer(event, "created_at")
         made = self._event(said, entities, moment_from_unix(created))
+        if made is None:
+            return ()
         made = msgspec.structs.replace(made, event_id=f"{name}:{said.object_id}:{created}")
         if problem := problem_with(made):
             raise BadPayload(problem)
@@ -171,21 +181,35 @@ class Razorpay(Gateway):
         found = [] if content is None else list(razorpay_asking.found_in(question, content))
         read = refund_states if question.about == "refund" else payment_states
         events = tuple(
-            queried(self._said(said, {question.about: subject}, question, said.since or told_at))
+            event
             for subject in found
             for said in read(subject)
+            for event in self._said(said, {question.about: subject}, question, said.since or told_at)
         )
-        return Answer(found=bool(found), events=events)
+        alone = question.about == "refund" and question.payment_ref is None
+        also = (Question(about="payment", payment_ref=it.payment_ref) for it in events if alone and it.payment_ref)
+        return Answer(found=bool(found), events=events, also=tuple(also))
 
-    def _said(self, said: Said, entities: Mapping[str, object], question: Question, when: datetime) -> PaymentEvent:
+    def _said(
+        self, said: Said, entities: Mapping[str, object], question: Question, when: datetime
+    ) -> Iterator[PaymentEvent]:
         """Who asks by the order's reference gets that order's payments."""
         event = self._event(said, entities, when)
+        if event is None:
+            return
         by_order = question.about == "payment" and question.payment_ref is None
         order_ref = question.order_ref if by_order else self._merchants_ref(entities) or question.order_ref
-        return msgspec.structs.replace(event, order_ref=order_ref or event.order_ref)
+        yield queried(msgspec.structs.replace(event, order_ref=order_ref or event.order_ref))
 
-    def _event(self, said: Said, entities: Mapping[str, object], when: datetime) -> PaymentEvent:
+    def _event(self, said: Said, entities: Mapping[str, object], when: datetime) -> PaymentEvent | None:
+        """None where nobody knows the currency.  A fee that the payer bears is in the amount, and not the order's."""
         currency = text(said.subject, "currency").upper()
+        if not units.is_currency(currency):
+            return None
+        amount = None if said.total is not None else units.from_minor(said.amount, currency)
+        on_top = self._on_top(said)
+        if on_top is not None and (amount is None or on_top >= amount):
+            on_top = None
         return PaymentEvent(
             event_id="",
             kind=said.kind,
@@ -195,13 +219,20 @@ class Razorpay(Gateway):
             payment_ref=said.payment_ref,
             refund_ref=said.refund_ref,
             dispute_ref=said.dispute_ref,
-            amount=None if said.total is not None else units.from_minor(said.amount, currency),
+            amount=amount if amount is None or on_top is None else amount - on_top,
+            on_top=on_top,
+            discount=said.discount,
             total=None if said.total is None else units.from_minor(said.total, currency),
             currency=currency,
             failure=said.failure,
             failure_code=said.failure_code,
             method=said.method,
         )
+
+    def _on_top(self, said: Said) -> int | None:
+        fee = at(said.subject, ["fee"])
+        told = self._payer_bears_fee and said.kind.is_payment and type(fee) is int and fee > 0
+        return cast("int", fee) if told else said.on_top
 
     def _order_ref(self, entities: Mapping[str, object]) -> str | None:
         return next((ref for path in self._order_ref_paths if (ref := _noted(entities, path))), None)

@@ -11,8 +11,8 @@ import msgspec
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import BadPayload
 from tillkeeper.gateways.fields import at, integer, moment_from_unix, text, text_or_none
+from tillkeeper.gateways.unknown import known_or_none
 
 FAILURES: Final = {
     "insufficient_funds": FailureClass.INSUFFICIENT_FUNDS,
@@ -72,6 +72,8 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     payment_ref: str | None
     amount: object = None
     total: object = None
+    on_top: int | None = None  # a fee that the payer bears, in `amount`
+    discount: int | None = None
     refund_ref: str | None = None
     dispute_ref: str | None = None
     since: datetime | None = None  # where the state has a time of its own
@@ -81,8 +83,37 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _payment(kind: Kind) -> Callable[[Mapping[str, object]], Said]:
-    """Reads the payment in an event as that."""
-    return lambda entities: _payment_said(kind, entities["payment"])
+    """Reads the payment in an event as that, by the order beside it where there is one."""
+
+    def read(entities: Mapping[str, object]) -> Said:
+        said = _payment_said(kind, entities["payment"])
+        order = entities["order"]
+        return said if order is None else _by_its_order(said, order)
+
+    return read
+
+
+def _by_its_order(said: Said, order: object) -> Said:
+    """The order tells what was asked for: what a payer gave above that is the fee, below that an offer took off."""
+    asked, paid, payment = at(order, ["amount"]), at(order, ["amount_paid"]), said.subject
+    fees = [it for it in (_whole(payment, "fee"), _whole(payment, "fee") + _whole(payment, "tax")) if it]
+    fee = next((it for it in fees if type(asked) is int and at(payment, ["amount"]) == asked + it), None)
+    if fee is not None:
+        return msgspec.structs.replace(said, on_top=fee)
+    has_offer = bool(at(order, ["offer_id"]) or at(order, ["offers"]) or at(payment, ["offer_id"]))
+    is_paid = at(order, ["status"]) == "paid" and said.kind is Kind.PAYMENT_SUCCEEDED
+    if has_offer and is_paid and type(asked) is int and type(paid) is int and 0 < paid < asked:
+        return msgspec.structs.replace(said, discount=asked - paid)
+    return said
+
+
+def _whole(subject: object, name: str) -> int:
+    """A whole number that need not be there, then 0."""
+    value = at(subject, [name])
+    return value if type(value) is int and value > 0 else 0
+
+
+PAYER: Final = "customer"  # bears the fee, tax and all, in the "customer fee bearer" model; else "platform" does
 
 
 def _payment_said(kind: Kind, payment: object, since: datetime | None = None) -> Said:
@@ -95,6 +126,7 @@ def _payment_said(kind: Kind, payment: object, since: datetime | None = None) ->
         object_id=text(payment, "id"),
         payment_ref=text(payment, "id"),
         amount=at(payment, ["amount"]),
+        on_top=_whole(payment, "fee") or None if at(payment, ["fee_bearer"]) == PAYER else None,
         since=since,
         failure=failure,
         failure_code=code,
@@ -200,9 +232,7 @@ REFUND_STATUSES: Final = {
 def payment_states(payment: object) -> Iterator[Said]:
     """Its state, and what it gave back so far."""
     status = text(payment, "status")
-    if status not in PAYMENT_STATUSES:
-        raise BadPayload("status of the payment is none that is known")
-    kind = PAYMENT_STATUSES[status]
+    kind = known_or_none(PAYMENT_STATUSES, status, "payment.status")
     if kind is None:
         return
     if status == "refunded" and at(payment, ["captured"]) is False:
@@ -216,10 +246,7 @@ def payment_states(payment: object) -> Iterator[Said]:
 
 
 def refund_states(refund: object) -> Iterator[Said]:
-    """Pending since it was made, so that no outcome can seem to lie before it."""
-    status = text(refund, "status")
-    if status not in REFUND_STATUSES:
-        raise BadPayload("status of the refund is none that is known")
-    kind = REFUND_STATUSES[status]
-    created_at = moment_from_unix(integer(refund, "created_at"))
-    yield _refund_said(kind, refund, created_at if kind is Kind.REFUND_PENDING else None)
+    """As of now, and begun when it was made: what replaced a refund that failed began after it."""
+    kind = known_or_none(REFUND_STATUSES, text(refund, "status"), "refund.status")
+    if kind is not None:
+        yield _refund_said(kind, refund, moment_from_unix(integer(refund, "created_at")))

@@ -36,6 +36,7 @@ from tillkeeper.gateways.base import (
 )
 from tillkeeper.gateways.fields import at, moment_from_rfc3339, reference_or_none, text, text_or_none
 from tillkeeper.gateways.hmacs import HmacKeys
+from tillkeeper.gateways.unknown import known_or_none
 
 SIGNATURE_HEADER: Final = "x-square-hmacsha256-signature"
 API_VERSION: Final = "2026-09-16"  # pinned, for an application's own default decides what an object looks like
@@ -47,6 +48,8 @@ PAYMENT_STATUSES: Final = {
     "CANCELED": Kind.PAYMENT_CANCELLED,
     "FAILED": Kind.PAYMENT_FAILED,
 }
+
+NOT_PAID: Final = frozenset({Kind.PAYMENT_FAILED, Kind.PAYMENT_CANCELLED})
 
 REFUND_STATUSES: Final = {
     "PENDING": Kind.REFUND_PENDING,
@@ -159,8 +162,7 @@ ABOUT: Final = About(
     Have your checkout write your order reference into the payment's `reference_id` (40 characters); without one the
       reference is Square's own `order_id`.
     Register each order with this account among its `accounts`.  Tips are not counted: what pays the order is
-      `amount_money`.  A refund does not say how much of it was tip, so all of it counts, and giving back a tip as well
-      opens a case.
+      `amount_money`, and a tip that goes back with the rest is no refund of the order's.
     Send a test event from the console: it must show 200 there.
     A replaced signature key takes effect at once: put the new one in front of the old one right away; what was
       refused in between is repeated by Square.
@@ -177,7 +179,9 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     refund_ref: str | None = None
     dispute_ref: str | None = None
     money: object  # {"amount": 1000, "currency": "USD"}
+    tip: object = None  # besides `money`, in the same shape
     is_total: bool = False
+    about: str = ""  # what else than its state an object says, behind the event's id
     failure: FailureClass | None = None
     failure_code: str | None = None
     method: str | None = None
@@ -221,9 +225,8 @@ class Square(Gateway):
         subject = at(event, ["data", "object", name])
         when = moment_from_rfc3339(text(subject, "updated_at"))  # one type for every outcome: this tells which is newer
         event_id = text(event, "event_id")
-        told = tuple(self._event(said, when) for said in READERS[name](subject))
-        ids = (event_id, f"{event_id}:refunded")  # of a payment, and of what it gave back so far
-        return tuple(_sound(msgspec.structs.replace(it, event_id=to)) for it, to in zip(told, ids, strict=False))
+        told = ((said, event) for said in READERS[name](subject) for event in self._events(said, when))
+        return tuple(_sound(msgspec.structs.replace(it, event_id=f"{event_id}{said.about}")) for said, it in told)
 
     def named(self, request: Request) -> Named | None:
         """The payment of an event's object, and the merchant's reference in it."""
@@ -257,14 +260,24 @@ class Square(Gateway):
             raise BadPayload("the answer is about another object than the question")
         written = text_or_none(subject, "updated_at")
         when = answered_at(heard, now) if written is None else moment_from_rfc3339(written)
-        told = (self._event(said, when) for said in READERS[question.about](subject))
-        events = (msgspec.structs.replace(it, order_ref=it.order_ref or question.order_ref) for it in told)
-        return Answer(found=True, events=tuple(queried(it) for it in events))
+        made = text_or_none(subject, "created_at") if question.about == "refund" else None  # it began then
+        told_at = when if made is None else moment_from_rfc3339(made)
+        told = (event for said in READERS[question.about](subject) for event in self._events(said, told_at))
+        events = tuple(
+            queried(msgspec.structs.replace(it, order_ref=it.order_ref or question.order_ref)) for it in told
+        )
+        alone = question.about == "refund" and question.payment_ref is None
+        also = (Question(about="payment", payment_ref=it.payment_ref) for it in events if alone and it.payment_ref)
+        return Answer(found=True, events=events, also=tuple(also))
 
-    def _event(self, said: Said, when: datetime) -> PaymentEvent:
+    def _events(self, said: Said, when: datetime) -> Iterator[PaymentEvent]:
+        """One, but none where the money is of a currency that nobody knows."""
         currency = text(said.money, "currency").upper()
+        if not units.is_currency(currency):
+            return
         minor = units.from_minor(at(said.money, ["amount"]), currency)
-        return PaymentEvent(
+        tip = at(said.tip, ["amount"])
+        yield PaymentEvent(
             event_id="",
             kind=said.kind,
             account=self.account,
@@ -275,6 +288,7 @@ class Square(Gateway):
             dispute_ref=said.dispute_ref,
             amount=None if said.is_total else minor,
             total=minor if said.is_total else None,
+            on_top=units.from_minor(tip, currency) if tip else None,
             currency=currency,
             failure=said.failure,
             failure_code=said.failure_code,
@@ -290,7 +304,9 @@ def _sound(event: PaymentEvent) -> PaymentEvent:
 
 def _payment(payment: object) -> Iterator[Said]:
     """Its state; and what it gave back so far, which is told along with each state once there is something."""
-    kind = _kind(PAYMENT_STATUSES, text(payment, "status"))
+    kind = known_or_none(PAYMENT_STATUSES, text(payment, "status"), "payment.status")
+    if kind is None:
+        return
     failure, code = _why(kind, payment)
     ref = text(payment, "id")
     order_ref = text_or_none(payment, "reference_id") or text_or_none(payment, "order_id")
@@ -299,17 +315,35 @@ def _payment(payment: object) -> Iterator[Said]:
         payment_ref=ref,
         order_ref=order_ref,
         money=at(payment, ["amount_money"]),
+        tip=at(payment, ["tip_money"]) if kind is Kind.PAYMENT_SUCCEEDED else None,
         failure=failure,
         failure_code=code,
         method=text_or_none(payment, "source_type"),
     )
+    if kind in NOT_PAID and _was_captured(payment):
+        money = at(payment, ["amount_money"])
+        yield Said(kind=Kind.PAYMENT_REVERSED, payment_ref=ref, order_ref=order_ref, money=money, about=":reversed")
     refunded = at(payment, ["refunded_money"])
     if kind is Kind.PAYMENT_SUCCEEDED and at(refunded, ["amount"]) not in (None, 0):
-        yield Said(kind=Kind.REFUND_SUCCEEDED, payment_ref=ref, order_ref=order_ref, money=refunded, is_total=True)
+        yield Said(
+            kind=Kind.REFUND_SUCCEEDED,
+            payment_ref=ref,
+            order_ref=order_ref,
+            money=refunded,
+            is_total=True,
+            about=":refunded",
+        )
+
+
+def _was_captured(payment: object) -> bool:
+    """Whether a payment that is none had been one.  Odd details tell nothing."""
+    card = at(payment, ["card_details"])
+    timeline = card.get("card_payment_timeline") if isinstance(card, dict) else None
+    return isinstance(timeline, dict) and bool(timeline.get("captured_at"))
 
 
 def _why(kind: Kind, payment: object) -> tuple[FailureClass | None, str | None]:
-    if kind not in (Kind.PAYMENT_FAILED, Kind.PAYMENT_CANCELLED):
+    if kind not in NOT_PAID:
         return None, None
     codes = [code for name in DETAILS_WITH_ERRORS for code in _error_codes(at(payment, [name]))]
     known = next((code for code in codes if code in FAILURES), None)
@@ -329,7 +363,9 @@ def _error_codes(holder: object) -> list[str]:
 def _refund(refund: object) -> Iterator[Said]:
     """Its order_id is that of the return, not of what was bought: it is found by its payment."""
     status = text(refund, "status")
-    kind = _kind(REFUND_STATUSES, status)
+    kind = known_or_none(REFUND_STATUSES, status, "refund.status")
+    if kind is None:
+        return
     failed = kind is Kind.REFUND_FAILED
     yield Said(
         kind=kind,
@@ -343,18 +379,15 @@ def _refund(refund: object) -> Iterator[Said]:
 
 def _dispute(dispute: object) -> Iterator[Said]:
     """Older versions call its id dispute_id."""
+    kind = known_or_none(DISPUTE_STATES, text(dispute, "state"), "dispute.state")
+    if kind is None:
+        return
     yield Said(
-        kind=_kind(DISPUTE_STATES, text(dispute, "state")),
+        kind=kind,
         payment_ref=text_or_none(dispute, "disputed_payment", "payment_id"),
         dispute_ref=text_or_none(dispute, "id") or text(dispute, "dispute_id"),
         money=at(dispute, ["amount_money"]),
     )
-
-
-def _kind(statuses: Mapping[str, Kind], status: str) -> Kind:
-    if status not in statuses:
-        raise BadPayload("the object's status is none that is known")
-    return statuses[status]
 
 
 READERS: Final[Mapping[str, Callable[[object], Iterator[Said]]]] = {

@@ -3,12 +3,14 @@
 A gateway's code calls `unknown_word` and goes on with what is known; whoever parses collects the words.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
+
+Known = TypeVar("Known")
 
 WORD_CHARS_MAX: Final = 64  # the longest word in any list of ours has 48
 WORDS_MAX: Final = 20  # of one delivery or answer
@@ -30,6 +32,14 @@ def unknown_word(field: str, word: object) -> None:
     if collected is not None and len(collected) < WORDS_MAX:
         kept = "".join(char if char.isascii() and char.isprintable() else "?" for char in str(word)[:WORD_CHARS_MAX])
         collected[UnknownWord(field[:WORD_CHARS_MAX], kept)] = None
+
+
+def known_or_none(table: Mapping[str, Known], word: str, field: str) -> Known | None:
+    """What a table has for a word; None, and a note, where it is in no list of ours."""
+    if word not in table:
+        unknown_word(field, word)
+        return None
+    return table[word]
 
 
 @contextmanager

@@ -17,6 +17,7 @@ RETRY_WAITS: Final = tuple(
     timedelta(seconds=seconds) for seconds in (30, 60, 120, 300, 900, 1800, 3600)
 )  # then the last again and again
 WRITTEN_ANEW: Final = timedelta(seconds=5)  # a mail that asks to pay what somebody began to pay just now
+UNCLEAR_REST: Final = timedelta(minutes=5)  # until somebody has found out whether it was paid
 RETRY_AFTER_MAX: Final = timedelta(hours=6)  # a receiver that asks for more is asked again by then
 WHY_CHARS_MAX: Final = 300
 NO_CHANNEL: Final = "no channel"
@@ -88,6 +89,8 @@ def may_tell_payer(
         why = "the order's time to pay is over"
     if why is not None:
         return Dropped(why=why)
+    if topic in ASKS_TO_PAY - OF_MONEY and order.unclear:
+        return Later(until=now + UNCLEAR_REST)
     if topic in ASKS_TO_PAY and order.under_way and not warned:
         return Later(until=now + WRITTEN_ANEW)
     if settings.quiet is not None:

@@ -89,7 +89,8 @@ WHY_BEFORE: Final[Mapping[Action, str]] = MappingProxyType(
 ONCE: Final = frozenset({Action.GRACE, Action.CASE})  # the second time would find it done
 ENDLESS: Final = frozenset({Action.QUERY, Action.CLOSE})  # may go on with "every 24h"; people are not told for ever
 
-_TABLES: Final = (*(str(status) for status in Status), "cases", "unmatched", "closing", "silence", "hints", "accounts")
+_OTHERS: Final = ("cases", "unmatched", "closing", "closed", "silence", "hints", "accounts")
+_TABLES: Final = (*(str(status) for status in Status), *_OTHERS)
 
 
 class BadPolicy(Exception):
@@ -185,6 +186,7 @@ def _policy(tree: dict[str, Any], accounts: Collection[str] | None, problems: li
         ),
         unmatched_case=_span(unmatched.get("case"), ("unmatched", "case"), problems),
         after_close=_after_close(closing.get("after"), problems),
+        closed=_closed(tree, problems),
         silence=_silence(tree, problems),
         hints=_hints(tree, problems),
     )
@@ -338,6 +340,23 @@ def _names(tree: Any, key: tuple[str, ...], problems: list[str]) -> Iterator[tup
 
 
 # --- the rest ---------------------------------------------------------------------------------------------------------
+
+
+def _closed(tree: dict[str, Any], problems: list[str]) -> Ladder:
+    """Questions alone, counted from closing, and with an end."""
+    key = ("closed", str(Action.QUERY))
+    texts = _texts(_table(tree, key[:1], key[1:], problems).get(key[1], []), key, problems)
+    climb = _climb(Action.QUERY, texts, key, problems) if texts else None
+    if climb is None:
+        return Ladder()
+    if climb.every is not None:
+        problems.append(f"{_shown(key)}: nobody asks about closed orders without an end; write the moments out")
+    problems.extend(
+        f"{_shown(key)}: {written(step)!r} is no time after closing; write a span such as '1h'"
+        for step in climb.steps
+        if step.anchor is not Anchor.START
+    )
+    return Ladder(climbs=(climb,))
 
 
 def _silence(tree: dict[str, Any], problems: list[str]) -> SilencePolicy:

@@ -46,11 +46,19 @@ WHERE c.id = $1
 """
 
 
+# What was not told or closed because of it may be now.
+LOOK_AT_ITS_ORDER = """
+UPDATE orders SET due_at = least(due_at, greatest($2::timestamptz, held_until))
+WHERE id = (SELECT order_id FROM cases WHERE id = $1) AND closed_at IS NULL
+"""
+
+
 async def resolve(conn: Conn, case_id: int, *, outcome: str, text: str, by: str, now: datetime) -> None:
     """Closes the case for good: the same cause with the same sums does not open it again.
 
     Raises NoSuchCase or ClosedCase.
     """
+    await conn.execute(LOOK_AT_ITS_ORDER, case_id, now)  # orders are locked before cases, as everywhere
     await _lock(conn, case_id)
     await conn.execute(RESOLVE, case_id, now, by, outcome)
     await write_entries(conn, [(case_id, "resolved", by, f"{outcome}: {text}" if text else outcome)], now=now)

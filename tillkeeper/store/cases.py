@@ -14,6 +14,9 @@ from tillkeeper.store.telling import Audience, Notice, tell
 TRUTH: Final = "truth"  # who closes a case whose cause is gone
 TILLKEEPER: Final = "tillkeeper"  # who opens one
 
+# While such a case is open, money may be there that does not count: nobody is asked to pay, and nothing is closed.
+MONEY_UNCLEAR: Final = frozenset({"answer_not_applied", "reference_conflict", "unexpected_account", "wrong_currency"})
+
 OPENED: Final = "case.opened"
 ESCALATED: Final = "case.escalated"
 FOLLOWED_UP: Final = "case.followed_up"

@@ -50,6 +50,7 @@ class OpenOrder(msgspec.Struct, kw_only=True):
     held_until: datetime | None = None
     closed_at: datetime | None = None
     case_kinds: frozenset[str] = frozenset()  # of those that are open
+    has_parked: bool = False  # an event of it, if somebody looked for that
     has_settled_cases: bool = False  # whether a person resolved a case whose cause may still be there
     has_mail: bool = False
     pay_url: str | None = None
@@ -110,13 +111,20 @@ class OpenOrder(msgspec.Struct, kw_only=True):
             self.ask_at, self.due_at = _earliest(self.ask_at, now), _earliest(self.due_at, now)
 
     def ladder(self, policy: Policy) -> Ladder:
-        """What the policy has for it as it stands now.  A closed order is looked after only while money is moving."""
-        if self.closed_at is not None and self.judge().status not in MOVING:
-            return Ladder()
+        """What the policy has for it as it stands now."""
+        if self.is_over:
+            return policy.closed
         return policy.ladder(self.judge().status, *paid_through(self.order, self.facts))
 
+    @property
+    def is_over(self) -> bool:
+        """True of a closed order none of whose money is moving: late money alone is looked for."""
+        return self.closed_at is not None and self.judge().status not in MOVING
+
     def standing(self, climbed: Mapping[Action, datetime] = MappingProxyType({})) -> Spell:
-        """Its present spell, so far climbed."""
+        """Its present spell, so far climbed; of an order that is over, the time since."""
+        if self.closed_at is not None and self.is_over:
+            return Spell(began_at=max(self.closed_at, self.spell_since), climbed=climbed)
         return Spell(
             began_at=self.spell_since,
             expires_at=self.expires_at,

@@ -12,6 +12,7 @@ import asyncpg
 import msgspec
 
 from tillkeeper.domain.order import Summary
+from tillkeeper.store.cases import MONEY_UNCLEAR
 from tillkeeper.store.ledger import stored_summary
 from tillkeeper.store.pool import Conn, as_json
 from tillkeeper.store.telling import Audience
@@ -40,6 +41,7 @@ class OrderNow(msgspec.Struct, frozen=True, kw_only=True):
     closed: bool
     held: bool
     under_way: bool  # a payment of it is, whatever its status says: a partly paid order's next instalment
+    unclear: bool = False  # money may be there that does not count: a case says so, or an event of it is parked
     mails: int  # how many its payer got, or may have got, besides this one
 
 
@@ -91,7 +93,11 @@ SELECT t.key, t.attempts, t.audience, t.topic, t.payload, t.created_at, t.due_at
        coalesce(o.held_until > $1, false) AS held,
        (SELECT bool_or(p.status IN ('pending', 'authorized'))
                OR sum(p.held_minor) >= greatest(1, o.amount_minor - o.discount_minor - o.captured_minor)
-        FROM payment AS p WHERE p.order_id = o.id) IS TRUE AS under_way
+        FROM payment AS p WHERE p.order_id = o.id) IS TRUE AS under_way,
+       EXISTS (SELECT FROM cases AS c WHERE c.order_id = o.id AND c.closed_at IS NULL AND c.kind = ANY($5::text[]))
+           OR EXISTS (SELECT FROM parked AS k WHERE k.outcome IS NULL AND k.order_ref = o.order_ref)
+           OR EXISTS (SELECT FROM parked AS k JOIN payment AS p USING (account, payment_ref)
+                      WHERE k.outcome IS NULL AND p.order_id = o.id) AS unclear
 FROM taken AS t LEFT JOIN orders AS o ON o.id = t.order_id AND t.audience = 'payer'
 ORDER BY t.due_at, t.key
 """
@@ -101,7 +107,7 @@ async def claim(
     conn: Conn, *, audiences: Collection[Audience], limit: int, taken_until: datetime, now: datetime
 ) -> list[Claimed]:
     """Due notices for these audiences that nobody else holds, leased until `taken_until`; the longest due first."""
-    rows = await conn.fetch(CLAIM, now, taken_until, [str(it) for it in audiences], limit)
+    rows = await conn.fetch(CLAIM, now, taken_until, [str(it) for it in audiences], limit, sorted(MONEY_UNCLEAR))
     return [
         Claimed(
             key=row["key"],
@@ -114,16 +120,22 @@ async def claim(
             told=row["told"].encode(),
             order_id=row["order_id"],
             version=row["version"],
-            order=None if row["status"] is None else _order_now(row, under_way=row["under_way"], mails=0),
+            order=None if row["status"] is None else _order_now(row, row, mails=0),
             recipient=None if row["terms"] is None else _recipient_in(row["terms"]),
         )
         for row in rows
     ]
 
 
-def _order_now(row: asyncpg.Record, *, under_way: bool, mails: int) -> OrderNow:
-    summary = stored_summary(row)
-    return OrderNow(summary=summary, closed=row["closed"], held=row["held"], under_way=under_way, mails=mails)
+def _order_now(row: asyncpg.Record, besides: asyncpg.Record, *, mails: int) -> OrderNow:
+    return OrderNow(
+        summary=stored_summary(row),
+        closed=row["closed"],
+        held=row["held"],
+        under_way=besides["under_way"],
+        unclear=besides["unclear"],
+        mails=mails,
+    )
 
 
 def _recipient_in(terms: str) -> Recipient:
@@ -145,7 +157,12 @@ BESIDES = """
 SELECT count(*) AS mails,
        (SELECT bool_or(p.status IN ('pending', 'authorized'))
                OR sum(p.held_minor) >= greatest(1, min(o.amount_minor - o.discount_minor - o.captured_minor))
-        FROM payment AS p JOIN orders AS o ON o.id = p.order_id WHERE o.id = $1) IS TRUE AS under_way
+        FROM payment AS p JOIN orders AS o ON o.id = p.order_id WHERE o.id = $1) IS TRUE AS under_way,
+       EXISTS (SELECT FROM cases AS c WHERE c.order_id = $1 AND c.closed_at IS NULL AND c.kind = ANY($3::text[]))
+           OR EXISTS (SELECT FROM parked AS k JOIN orders AS o ON o.order_ref = k.order_ref
+                      WHERE k.outcome IS NULL AND o.id = $1)
+           OR EXISTS (SELECT FROM parked AS k JOIN payment AS p USING (account, payment_ref)
+                      WHERE k.outcome IS NULL AND p.order_id = $1) AS unclear
 FROM outbox
 WHERE order_id = $1 AND audience = 'payer' AND key <> $2 AND told -> 'mail' ->> 'outcome' IN ('sent', 'uncertain')
 """
@@ -155,9 +172,9 @@ async def lock_order(conn: Conn, claimed: Claimed, *, now: datetime) -> OrderNow
     """The order of a payer's notice, which stays as it is until the transaction ends."""
     row = await conn.fetchrow(LOCK_ORDER, claimed.order_id, now)
     assert row is not None, "a payer's notice has an order"
-    besides = await conn.fetchrow(BESIDES, claimed.order_id, claimed.key)
+    besides = await conn.fetchrow(BESIDES, claimed.order_id, claimed.key, sorted(MONEY_UNCLEAR))
     assert besides is not None, "a count is one row"
-    return _order_now(row, under_way=besides["under_way"], mails=besides["mails"])
+    return _order_now(row, besides, mails=besides["mails"])
 
 
 MARK = """

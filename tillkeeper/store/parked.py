@@ -1,6 +1,6 @@
 """What could not be applied: one row an event, to be seen, replayed or discarded by people."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -24,8 +24,8 @@ class Unreadable(Exception):
 
 
 PARK = """
-INSERT INTO parked (run, number, account, event_id, body, readable, reason, error, parked_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+INSERT INTO parked (run, number, account, event_id, body, readable, reason, error, parked_at, order_ref, payment_ref)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (run, number, event_id) DO NOTHING
 RETURNING 1
 """
@@ -59,18 +59,38 @@ async def _park(conn: Conn, delivery: Delivery, event_id: str, *, reason: str, e
         reason,
         printable(error),
         now,
+        *_named(delivery.events),
     )
     return parked is not None
 
 
+def _named(events: Sequence[PaymentEvent]) -> tuple[str | None, str | None]:
+    """The order and the payment of the one event that is parked."""
+    order_ref, payment_ref = next(((it.order_ref, it.payment_ref) for it in events), (None, None))
+    return order_ref and printable(order_ref), payment_ref and printable(payment_ref)
+
+
 async def park_unreadable(conn: Conn, body: bytes, *, reason: str, error: str, now: datetime) -> None:
     """Parks a whole message: one that is no envelope, or none that a receiver of ours is known to have sent."""
-    await conn.execute(PARK, None, None, None, None, body, False, reason, printable(error), now)
+    await conn.execute(PARK, None, None, None, None, body, False, reason, printable(error), now, None, None)
 
 
 def printable(text: str) -> str:
     """The text as PostgreSQL can keep it, and no longer than a person reads."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")[:ERROR_CHARS_MAX]
+
+
+PARKED_OF = """
+SELECT o.id FROM orders o JOIN parked k USING (order_ref) WHERE k.outcome IS NULL AND o.id = ANY($1::bigint[])
+UNION
+SELECT p.order_id FROM payment p JOIN parked k USING (account, payment_ref)
+WHERE k.outcome IS NULL AND p.order_id = ANY($1::bigint[])
+"""
+
+
+async def parked_of(conn: Conn, ids: Collection[int]) -> frozenset[int]:
+    """Those of the orders of which an event is parked, by their reference or by a payment's."""
+    return frozenset(row["id"] for row in await conn.fetch(PARKED_OF, list(ids)))
 
 
 # The same message once more, which could not even be kept before, has put its event into the inbox by itself.
@@ -170,6 +190,16 @@ async def count_siblings(conn: Conn, delivery: Delivery, parked_id: int) -> None
     await conn.execute(COUNT_SIBLINGS, delivery.run, delivery.number, parked_id, FETCHES)
 
 
+# What was not told or closed because of it may be now.
+LOOK_AT_ITS_ORDER = """
+UPDATE orders SET due_at = least(due_at, greatest($2::timestamptz, held_until))
+WHERE closed_at IS NULL AND id IN (
+    SELECT o.id FROM parked k JOIN orders o USING (order_ref) WHERE k.id = $1
+    UNION ALL
+    SELECT p.order_id FROM parked k JOIN payment p USING (account, payment_ref) WHERE k.id = $1
+)
+"""
+
 CLOSE_PARKED = """
 UPDATE parked SET outcome = $2, closed_at = $3, closed_by = $4, note = $5 WHERE id = $1 AND outcome IS NULL RETURNING 1
 """
@@ -185,5 +215,6 @@ async def close_parked(
     now: datetime,
 ) -> None:
     """Says what became of a parked row, who said so, and why.  Raises NotOpen."""
+    await conn.execute(LOOK_AT_ITS_ORDER, parked_id, now)  # orders are locked first, as everywhere
     if await conn.fetchval(CLOSE_PARKED, parked_id, outcome, now, by, note) is None:
         raise NotOpen

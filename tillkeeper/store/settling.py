@@ -12,7 +12,7 @@ from tillkeeper.domain.policy import Action, Due, Policy, next_rung
 from tillkeeper.store.acts import Act, write_acts
 from tillkeeper.store.cases import TRUTH, close_by_truth, open_cases, write_entries
 from tillkeeper.store.effects import CLOSED, merchant_notice
-from tillkeeper.store.ledger import OpenOrder, open_orders
+from tillkeeper.store.ledger import OpenOrder
 from tillkeeper.store.pool import Conn, as_json
 from tillkeeper.store.sweeping import (
     Climbed,
@@ -21,6 +21,7 @@ from tillkeeper.store.sweeping import (
     climbs_of,
     ladder_of,
     money_is_unclear,
+    open_with_parked,
     stuck,
     to_payer,
     write_due,
@@ -56,7 +57,7 @@ async def settle(conn: Conn, settled: Sequence[Settled], *, policy: Policy, now:
     """
     if not settled:
         return 0
-    orders = await open_orders(conn, {it.taken.order.id for it in settled})
+    orders = await open_with_parked(conn, {it.taken.order.id for it in settled})
     await conn.execute(RESULTS, as_json([_result_row(it, now) for it in settled]))
     pairs = [(orders[it.taken.order.id], it) for it in settled]
     await _mind_unapplied(conn, pairs, policy, now)
@@ -140,10 +141,10 @@ def _is_idle(it: OpenOrder) -> bool:
     return it.judge().status in (Status.UNPAID, Status.FAILED) and it.closed_at is None
 
 
-# Money that is moving is still looked after.
+# Due at once: the sweep finds out for itself when it looks for late money, and looks after what is moving.
 CLOSE_ORDERS = """
 UPDATE orders
-SET closed_at = $2, due_at = CASE WHEN status IN ('processing', 'refunding') THEN $2::timestamptz END, ask_at = NULL,
+SET closed_at = $2, due_at = $2, ask_at = NULL,
     version = version + 1, changed_at = $2
 WHERE id = ANY($1::bigint[])
 """
@@ -185,9 +186,13 @@ def _doubts(it: OpenOrder, settled: Settled) -> list[tuple[int | None, Concern]]
     details: dict[str, object] = {
         "status": it.judge().status,
         "expired_at": it.expires_at and it.expires_at.isoformat(),
-        "why": "it is not clear whose its money is" if settled.answered else settled.result,
+        "why": _why_in_doubt(it) if settled.answered else settled.result,
     }
     return [(it.id, Concern(kind=DOUBT, subject=f"order:{it.order.order_ref}", details=details))]
+
+
+def _why_in_doubt(it: OpenOrder) -> str:
+    return "an event of it is parked" if it.has_parked else "it is not clear whose its money is"
 
 
 def _account_subject(account: str) -> str:

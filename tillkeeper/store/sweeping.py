@@ -8,7 +8,7 @@ A rung's row stands before its question leaves, and says when it is put again sh
 answer, whoever it was lost by.  Telling and opening cases are done in the transaction that takes the rung.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
@@ -17,9 +17,10 @@ import msgspec
 from tillkeeper.domain.concerns import Concern
 from tillkeeper.domain.order import MOVING, Status, is_under_way
 from tillkeeper.domain.policy import Action, Done, Due, Ladder, Policy, Rung, Wait, next_rung
-from tillkeeper.store.cases import escalate, open_cases
+from tillkeeper.store.cases import MONEY_UNCLEAR, escalate, open_cases
 from tillkeeper.store.effects import payer_notice
 from tillkeeper.store.ledger import OpenOrder, open_orders
+from tillkeeper.store.parked import parked_of
 from tillkeeper.store.pool import Conn, as_json
 from tillkeeper.store.telling import Notice, tell
 
@@ -132,7 +133,7 @@ async def set_aside(conn: Conn, order_id: int, *, until: datetime) -> None:
 async def _take(conn: Conn, ids: Sequence[int], *, policy: Policy, lease: timedelta, now: datetime) -> list[Taken]:
     if not ids:
         return []
-    orders = await open_orders(conn, ids)
+    orders = await open_with_parked(conn, ids)
     climbs = await climbs_of(conn, orders.values())
     work = _Pass(now=now, leased_until=now + lease, policy=policy)
     for it in orders.values():
@@ -143,6 +144,14 @@ async def _take(conn: Conn, ids: Sequence[int], *, policy: Policy, lease: timede
     await escalate(conn, work.escalating, policy=policy.cases, now=now)
     await write_due(conn, work.due)
     return work.asking
+
+
+async def open_with_parked(conn: Conn, ids: Collection[int]) -> dict[int, OpenOrder]:
+    """Locks and reads the orders, and says of which of them an event is parked."""
+    orders = await open_orders(conn, ids)
+    for order_id in await parked_of(conn, orders):
+        orders[order_id].has_parked = True
+    return orders
 
 
 async def climbs_of(conn: Conn, orders: Iterable[OpenOrder]) -> dict[int, Climbed]:
@@ -205,10 +214,6 @@ def _climb(it: OpenOrder, climb: Climbed, work: _Pass) -> None:
     raise AssertionError(f"the ladder of order {it.id} does not end")
 
 
-# While such a case is open, money may be there that does not count: nobody is asked to pay, and nothing is closed.
-MONEY_UNCLEAR: Final = frozenset({"answer_not_applied", "reference_conflict", "unexpected_account", "wrong_currency"})
-
-
 def _before_asking_to_pay(it: OpenOrder, rung: Rung, climb: Climbed) -> Literal["ask", "wait"] | None:
     """What comes before a payer is told who might pay then: an answer of the gateway from the rung's moment on."""
     if not _asks_to_pay(it, rung):
@@ -230,8 +235,11 @@ def _asks_to_pay(it: OpenOrder, rung: Rung) -> bool:
 
 
 def money_is_unclear(it: OpenOrder) -> bool:
-    """Whether an open case says so."""
-    return not it.case_kinds.isdisjoint(MONEY_UNCLEAR)
+    """Whether an open case says so, or an event of it is parked.
+
+    Money may be there that does not count: nobody is asked to pay, and nothing is closed.
+    """
+    return it.has_parked or not it.case_kinds.isdisjoint(MONEY_UNCLEAR)
 
 
 def after(decision: Wait | Done, climb: Climbed, it: OpenOrder) -> datetime | None:
