@@ -274,6 +274,7 @@ def test_a_service_providers_account_counts_its_sub_merchants_payments():
     of = {"sub_mch_id": "10000109", "sub_appid": "wx2421b1c4370ec43d"}
     for gateway in (a_gateway(), a_gateway(sub_mch_ids=["10000108", "10000109"])):
         assert len(events_of(PAYMENT | of, gateway)) == 1
+    assert len(events_of(PAYMENT | of, a_gateway(app_id=of["sub_appid"]))) == 1  # the app may be the sub-merchant's
     for others in (of | {"sub_mch_id": "10000110"}, {}, of | {"mch_id": "10000101"}):
         assert events_of(PAYMENT | others, a_gateway(sub_mch_ids=["10000109"])) == ()
 

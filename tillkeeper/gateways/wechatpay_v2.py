@@ -7,7 +7,6 @@ Pay's pages "支付结果通知" and "退款结果通知".  Fields and questions
 import hashlib
 import hmac
 from base64 import b64decode
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, ClassVar, Final, Literal, cast
 
@@ -271,10 +270,10 @@ class WeChatPayV2(Gateway):
     def _is_ours(self, fields: Fields) -> bool:
         """Shops that share an address, or several apps of one merchant, get each other's notices; a service provider
         gets those of all its sub-merchants."""
-        ours: Mapping[str, str] = {"mch_id": self._merchant.mch_id, "appid": self._merchant.app_id}
         served = self._merchant.sub_mch_ids
         is_served = not served or text_or_none(fields, "sub_mch_id") in served
-        return is_served and all(text(fields, name) == value for name, value in ours.items())
+        apps = {text(fields, "appid"), text_or_none(fields, "sub_appid")}
+        return is_served and text(fields, "mch_id") == self._merchant.mch_id and self._merchant.app_id in apps
 
 
 def _state_of(fields: Fields) -> tuple[State[Kind | None] | None, str]:
