@@ -234,7 +234,8 @@ class WeChatPayKey(msgspec.Struct, frozen=True):
 def wechatpay_delivery(
     key: WeChatPayKey, apiv3_key: str, now: datetime, event_type: str, resource: Json, /, **notice: Any
 ) -> Signed:
-    """A signed notice; the resource is encrypted within.  `notice` are fields of the notice, such as `id`."""
+    """A signed notice; the resource is encrypted within.  `notice` are fields of the notice, such as `id`, and
+    `original_type`, which stands within its resource."""
     plain = json.dumps(resource, ensure_ascii=False, separators=(",", ":")).encode()
     return wechatpay_signed(key, now, wechatpay_body(apiv3_key, now, event_type, plain, **notice))
 
@@ -254,9 +255,11 @@ def wechatpay_signed(key: WeChatPayKey, now: datetime, body: bytes) -> Signed:
     }, body
 
 
-def wechatpay_body(apiv3_key: str, now: datetime, event_type: str, plain: bytes, /, **notice: Any) -> bytes:
-    """The notice around any plaintext."""
-    kind = "refund" if event_type.startswith("REFUND") else "transaction"
+def wechatpay_body(
+    apiv3_key: str, now: datetime, event_type: str, plain: bytes, /, original_type: str | None = None, **notice: Any
+) -> bytes:
+    """The notice around any plaintext, whose kind the event_type does not always tell."""
+    kind = original_type or ("refund" if event_type.startswith("REFUND") else "transaction")
     nonce = _word(event_type, plain.hex())[:12]
     sealed = AESGCM(apiv3_key.encode()).encrypt(nonce.encode(), plain, kind.encode())
     return json.dumps(

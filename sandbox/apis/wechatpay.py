@@ -26,7 +26,6 @@ from sandbox.signing import (
     wechatpay_certificates,
     wechatpay_refund_id,
     wechatpay_signed,
-    wechatpay_transaction,
 )
 from sandbox.truth.books import Known, KnownRefund, PaymentState
 from sandbox.truth.ledger import Ledger
@@ -46,6 +45,7 @@ TRADE_STATES: Final[Mapping[PaymentState, tuple[str, str]]] = {
     PaymentState.SUCCEEDED: ("SUCCESS", "支付成功"),
 }
 REVOKED: Final = ("REVOKED", "订单已撤销")
+PAY_FAIL: Final = ("PAY_FAIL", "扣款失败")
 REFUNDED: Final = ("REFUND", "订单发生过退款，退款详情请查询退款单")
 BANK: Final = "招商银行信用卡0403"
 
@@ -68,9 +68,13 @@ class WeChatPayApi:
         if (problem := self._problem_with(put, now)) is not None:
             return _error(401, "SIGN_ERROR", problem, about="nothing")
         parts = [unquote(part) for part in put.path.split("/")[1:]]
+        sub_mch_id, is_by_provider = self._voice.sub_mch_id, parts[:3] == ["v3", "pay", "partner"]
+        if is_by_provider:
+            del parts[2]
         match put.method, parts:
             case "GET", ["v3", "pay", "transactions", ("id" | "out-trade-no") as kind, ref]:
-                if put.first("mchid") != self._voice.mch_id:
+                merchant = put.first("sp_mchid" if is_by_provider else "mchid")
+                if (merchant, put.first("sub_mchid") or None) != (self._voice.mch_id, sub_mch_id):
                     return _error(400, "PARAM_ERROR", "参数错误: mchid", about="payment", ref=ref)
                 return self._transaction(kind, ref, knows_at)
             case "GET", ["v3", "certificates"]:
@@ -78,7 +82,8 @@ class WeChatPayApi:
                 body = wechatpay_certificates(self._voice.apiv3_key, [certificate])
                 return Told(body=body, about="nothing", said="certificates")
             case "GET", ["v3", "refund", "domestic", "refunds", ref]:
-                return self._refund(ref, knows_at)
+                is_served = (put.first("sub_mchid") or None) == sub_mch_id
+                return self._refund(ref if is_served else "", knows_at)
             case _:
                 return _error(404, "RESOURCE_NOT_EXISTS", "请求的资源不存在", about="nothing")
 
@@ -136,11 +141,8 @@ class WeChatPayApi:
             return _error(404, "ORDER_NOT_EXIST", "订单不存在", about="payment", ref=ref, order_ref=order_ref)
         state, description = _trade_state(books)
         story = books.story
-        told = wechatpay_transaction(
-            mch_id=self._voice.mch_id,
-            app_id=self._voice.app_id,
-            order_ref=story.order_ref,
-            payment_ref=story.payment_ref,
+        told = self._voice.transaction(
+            story,
             amount=books.captured or story.amount,
             at=books.paid_at or books.at,
             trade_state=state,
@@ -166,7 +168,9 @@ ONLY_WHEN_PAID: Final = frozenset({"transaction_id", "trade_type", "bank_type", 
 def _trade_state(books: Known) -> tuple[str, str]:
     if books.refunds:
         return REFUNDED
-    return REVOKED if books.word == "REVOKED" else TRADE_STATES[books.state]
+    if books.word == "REVOKED":
+        return REVOKED
+    return PAY_FAIL if books.word == PAY_FAIL[0] else TRADE_STATES[books.state]
 
 
 def _refund(books: Known, refund: KnownRefund) -> Json:

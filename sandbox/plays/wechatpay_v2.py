@@ -21,7 +21,7 @@ from sandbox.plays.base import Kept, Play, Setting
 from sandbox.signing import Signed
 from sandbox.story import Happening, Story
 from sandbox.templates import ALL, Say, Template
-from sandbox.truth.books import Known, PaymentState, RefundState
+from sandbox.truth.books import Known, KnownRefund, PaymentState, RefundState
 from sandbox.truth.ledger import Ledger
 from sandbox.voices import Voice
 from tillkeeper.domain.order import Status
@@ -32,6 +32,10 @@ PAID: Final = "SUCCESS"
 DECLINED: Final = "FAIL"
 DECLINED_CODE: Final = "NOTENOUGH"
 REFUND: Final = "REFUND."
+# trade_state of a deduction, whose result_code says only that its notice is a good one.
+ACCEPTED_DEDUCTION: Final = "ACCEPT"
+FAILED_DEDUCTION: Final = "PAY_FAIL"
+SUB_MCH_ID: Final = "1900000110"
 
 Fields = dict[str, str]
 
@@ -40,6 +44,8 @@ WORDS: Final[Mapping[str, PaymentState | RefundState | None]] = {
     "USERPAYING": PaymentState.PENDING,
     "CLOSED": PaymentState.CANCELLED,
     DECLINED: PaymentState.FAILED,
+    ACCEPTED_DEDUCTION: PaymentState.PENDING,
+    FAILED_DEDUCTION: PaymentState.FAILED,
     PAID: PaymentState.SUCCEEDED,
     "REFUND.PROCESSING": RefundState.PENDING,
     "REFUND.SUCCESS": RefundState.SUCCEEDED,
@@ -58,6 +64,13 @@ TEMPLATES: Final = (
     Template(name="paid", weight=40, says=(Say(PAID),), status=Status.PAID, paid=ALL),
     Template(name="never paid", weight=6, status=Status.UNPAID),  # WeChat Pay says nothing then
     Template(name="declined", weight=5, says=(Say(DECLINED),), status=Status.FAILED),
+    Template(
+        name="a deduction that failed",
+        weight=4,
+        says=(Say(ACCEPTED_DEDUCTION), Say(FAILED_DEDUCTION)),
+        status=Status.FAILED,
+    ),
+    Template(name="a deduction", weight=4, says=(Say(ACCEPTED_DEDUCTION), Say(PAID)), status=Status.PAID, paid=ALL),
     Template(name="declined, then paid", weight=8, says=(Say(DECLINED), Say(PAID)), status=Status.PAID, paid=ALL),
     Template(
         name="a part given back",
@@ -117,6 +130,7 @@ class WeChatPayV2Voice(msgspec.Struct, frozen=True, kw_only=True):
     app_id: str
     api_key: str
     sign_type: str = "MD5"
+    sub_mch_id: str | None = None  # of a service provider: the one sub-merchant that it serves
 
     def query(self, story: Story, happening: Happening) -> str:  # noqa: ARG002
         """None."""
@@ -139,7 +153,7 @@ class WeChatPayV2Voice(msgspec.Struct, frozen=True, kw_only=True):
     def payment(self, story: Story, happening: Happening) -> Fields:
         """A payment that succeeded, or that was declined."""
         told = self._common() | {
-            "result_code": happening.word,
+            "result_code": DECLINED if happening.word == DECLINED else PAID,
             "openid": f"oUpF8u{story.order_ref}",
             "is_subscribe": "N",
             "trade_type": "JSAPI",
@@ -154,6 +168,8 @@ class WeChatPayV2Voice(msgspec.Struct, frozen=True, kw_only=True):
         }
         if happening.word == DECLINED:
             told |= {"err_code": DECLINED_CODE, "err_code_des": "余额不足"}
+        if happening.word in {ACCEPTED_DEDUCTION, FAILED_DEDUCTION}:
+            told |= {"trade_state": happening.word, "contract_id": "100005698"}
         return told
 
     def refund(self, story: Story, happening: Happening) -> Fields:
@@ -180,7 +196,12 @@ class WeChatPayV2Voice(msgspec.Struct, frozen=True, kw_only=True):
 
     def _common(self) -> Fields:
         nonce = hashlib.sha256(self.account.encode()).hexdigest()[:32]
-        return {"return_code": "SUCCESS", "appid": self.app_id, "mch_id": self.mch_id, "nonce_str": nonce}
+        return {"return_code": "SUCCESS", **self.named(), "nonce_str": nonce}
+
+    def named(self) -> Fields:
+        """Whose it is."""
+        sub = {} if self.sub_mch_id is None else {"sub_mch_id": self.sub_mch_id}
+        return {"appid": self.app_id, "mch_id": self.mch_id, **sub}
 
 
 def sign(fields: Mapping[str, str], api_key: str, sign_type: str) -> str:
@@ -237,13 +258,13 @@ class WeChatPayV2Api:
         asked = dict(_FIELD.findall(put.body.decode(errors="replace")))
         if asked.get("sign") != sign(asked, self._voice.api_key, self._voice.sign_type):
             return _door("签名失败")
-        if (asked.get("mch_id"), asked.get("appid")) != (self._voice.mch_id, self._voice.app_id):
+        if {name: asked[name] for name in ("appid", "mch_id", "sub_mch_id") if name in asked} != self._voice.named():
             return _door("appid和mch_id不匹配")
         match put.method, put.path:
             case "POST", "/pay/orderquery":
                 return self._payment(asked, knows_at)
             case "POST", "/pay/refundquery":
-                return self._refund(asked.get("out_refund_no", ""), knows_at)
+                return self._refunds(asked, knows_at)
             case _:
                 return Told(status=404, body=b"", about="nothing", said="no such address")
 
@@ -272,7 +293,8 @@ class WeChatPayV2Api:
             books = self._ledger.payment_of_order(self.account, ref, knows_at)
         if books is None:
             return self._failed("ORDERNOTEXIST", "订单不存在", about="payment", ref=ref)
-        state = "REFUND" if books.refunds else TRADE_STATES[books.state]
+        state = books.word if books.word in DEDUCTIONS else TRADE_STATES[books.state]
+        state = "REFUND" if books.refunds else state
         return self._told(self._trade(books, state), about="payment", ref=ref, books=books, said=state)
 
     def _trade(self, books: Known, state: str) -> Fields:
@@ -293,27 +315,27 @@ class WeChatPayV2Api:
             "time_end": compact(books.paid_at),
         }
 
-    def _refund(self, ref: str, knows_at: datetime) -> Told:
-        books = self._ledger.payment_of_refund(self.account, ref, knows_at)
-        refund = None if books is None else books.refund(ref)
-        if books is None or refund is None:
-            return self._failed("REFUNDNOTEXIST", "退款单不存在", about="refund", ref=ref)
+    def _refunds(self, asked: Fields, knows_at: datetime) -> Told:
+        """One by the merchant's number, or all of a transaction."""
+        ref, number = asked.get("out_refund_no", ""), asked.get("transaction_id", "")
+        books = (
+            self._ledger.payment_of_refund(self.account, ref, knows_at)
+            if ref
+            else self._ledger.payment(self.account, number, knows_at)
+        )
+        refunds = () if books is None else tuple(it for it in books.refunds if ref in {"", it.refund_ref})
+        if books is None or not refunds:
+            return self._failed("REFUNDNOTEXIST", "退款单不存在", about="refund", ref=ref or number)
         told = {
             "transaction_id": books.story.payment_ref,
             "out_trade_no": books.story.order_ref,
             "total_fee": str(books.captured),
             "fee_type": "CNY",
-            "refund_count": "1",
-            "out_refund_no_0": ref,
-            "refund_id_0": refund_id_of(ref),
-            "refund_channel_0": "ORIGINAL",
-            "refund_fee_0": str(refund.amount),
-            "refund_status_0": refund.word.removeprefix(REFUND),
-            "refund_recv_accout_0": "支付用户零钱",
+            "refund_count": str(len(refunds)),
         }
-        if refund.state is RefundState.SUCCEEDED:
-            told["refund_success_time_0"] = f"{refund.at.astimezone(SHANGHAI):%Y-%m-%d %H:%M:%S}"
-        return self._told(told, about="refund", ref=ref, books=books, said=told["refund_status_0"])
+        for at, refund in enumerate(refunds):
+            told |= {f"{name}_{at}": value for name, value in _refund(refund).items()}
+        return self._told(told, about="refund", ref=ref or number, books=books, said=told["refund_status_0"])
 
     def _told(self, fields: Fields, *, about: str, ref: str, books: Known, said: str) -> Told:
         body = json.dumps(self._common() | {"result_code": "SUCCESS"} | fields).encode()
@@ -325,8 +347,24 @@ class WeChatPayV2Api:
 
     def _common(self) -> Fields:
         nonce = hashlib.sha256(self.account.encode()).hexdigest()[:32]
-        ours = {"appid": self._voice.app_id, "mch_id": self._voice.mch_id, "nonce_str": nonce}
-        return {"return_code": "SUCCESS", "return_msg": "OK", **ours}
+        return {"return_code": "SUCCESS", "return_msg": "OK", **self._voice.named(), "nonce_str": nonce}
+
+
+DEDUCTIONS: Final = frozenset({ACCEPTED_DEDUCTION, FAILED_DEDUCTION})
+
+
+def _refund(refund: KnownRefund) -> Fields:
+    told = {
+        "out_refund_no": refund.refund_ref,
+        "refund_id": refund_id_of(refund.refund_ref),
+        "refund_channel": "ORIGINAL",
+        "refund_fee": str(refund.amount),
+        "refund_status": refund.word.removeprefix(REFUND),
+        "refund_recv_accout": "支付用户零钱",
+    }
+    if refund.state is RefundState.SUCCEEDED:
+        told["refund_success_time"] = f"{refund.at.astimezone(SHANGHAI):%Y-%m-%d %H:%M:%S}"
+    return told
 
 
 _FIELD: Final = re.compile(r"<(\w+)>(?:<!\[CDATA\[)?([^<\]]*)(?:\]\]>)?</\1>")
@@ -355,6 +393,7 @@ def _settings(voice: Voice) -> Mapping[str, Setting]:
         "app_id": ours.app_id,
         "api_key": Kept(ours.api_key),
         "sign_type": ours.sign_type,
+        **({} if ours.sub_mch_id is None else {"sub_mch_ids": [ours.sub_mch_id]}),
     }
 
 
@@ -362,7 +401,8 @@ def _renamed(story: Story, happening: Happening) -> str:
     """The transaction's number; behind that of an attempt that failed, why and when."""
     if happening.word == PAID:
         return story.payment_ref
-    return f"{story.payment_ref}:{DECLINED_CODE}:{compact(happening.at)}"
+    word = DECLINED_CODE if happening.word == DECLINED else happening.word
+    return f"{story.payment_ref}:{word}:{compact(happening.at)}"
 
 
 PLAY: Final = Play(

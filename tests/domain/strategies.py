@@ -22,7 +22,7 @@ def events(draw) -> PaymentEvent:
     kind = draw(st.sampled_from(Kind))
     as_total = kind.is_refund and draw(st.booleans())
     amount = draw(amounts if kind is Kind.PAYMENT_SUCCEEDED else st.none() | amounts)
-    of_captures = kind in {Kind.PAYMENT_SUCCEEDED, Kind.PAYMENT_REVERSED}
+    of_captures = kind in {Kind.PAYMENT_SUCCEEDED, Kind.PAYMENT_REVERSED, Kind.PAYMENT_AUTHORIZED}
     payment_refs = ["p1", "p2"] if kind.is_payment or as_total else ["p1", "p2", None]
     event = PaymentEvent(
         event_id=f"evt-{draw(st.integers(0, 10**9))}",

@@ -479,6 +479,9 @@ AUTHORIZED = an_event(Kind.PAYMENT_AUTHORIZED, amount=100)
 PART = an_event(Kind.PAYMENT_SUCCEEDED, 10, amount=60, capture_ref="c1")
 
 
+BESIDE = an_event(Kind.PAYMENT_AUTHORIZED, 10, amount=100, capture_ref="parts")
+
+
 @pytest.mark.parametrize(
     ("history", "held"),
     [
@@ -495,6 +498,12 @@ PART = an_event(Kind.PAYMENT_SUCCEEDED, 10, amount=60, capture_ref="c1")
         ([an_event(Kind.PAYMENT_AUTHORIZED), PART], 0),  # how much is not known
         ([an_event(Kind.PAYMENT_PENDING, amount=100), PART], 0),  # never held
         ([AUTHORIZED, an_event(Kind.PAYMENT_SUCCEEDED, 10, amount=60)], 0),  # a capture without a name is the only one
+        (
+            [BESIDE, an_event(Kind.PAYMENT_SUCCEEDED, 10, amount=60)],
+            40,
+        ),  # but not where it stands beside
+        ([BESIDE, an_event(Kind.PAYMENT_SUCCEEDED, 11, amount=60)], 0),  # until the last of them
+        ([AUTHORIZED, an_event(Kind.PAYMENT_SUCCEEDED, 10, amount=30), BESIDE], 70),
         ([an_event(Kind.PAYMENT_AUTHORIZED, amount=100, currency="USD"), PART], 0),
         ([AUTHORIZED, PART, an_event(Kind.PAYMENT_REVERSED, 20, capture_ref="c1")], 0),
         (

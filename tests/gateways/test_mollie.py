@@ -9,7 +9,7 @@ import pytest
 from mollie.api.client import Client
 from mollie.api.objects.payment import Payment
 from specimen import NOW, Heard, Request, request_of, with_header
-from walking import Walk, assert_ends_as_told, put_of, story_of
+from walking import Walk, assert_ends_as_told, facts_after, put_of, story_of
 
 from sandbox.plays.mollie import (
     PLAY,
@@ -20,19 +20,23 @@ from sandbox.plays.mollie import (
     mollie_refund,
     mollie_signed,
     money,
+    written,
 )
 from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
+from tillkeeper.domain.order import Order, Status, held_in_all, summarize
 from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Named, Question, Step
 from tillkeeper.gateways.mollie import Mollie, MollieSettings
 from tillkeeper.gateways.mollie_objects import FAILURES, REFUND_STATUSES
+from tillkeeper.gateways.unknown import unknown_words
 
 SECRET = "a_signing_secret_of_the_tests_5d1c"
 OLDER = "alternate_webhook_secret"
 KEY = "test_dHar4XY7LxsDOtmnkVtjNVWXLSlXsM"
 DATE = "Mon, 05 Oct 2026 11:59:57 GMT"
 TOLD_AT = NOW - timedelta(seconds=3)
+CREATED_AT = datetime(2026, 10, 5, 11, 50, tzinfo=UTC)
 PAID_AT = datetime(2026, 10, 5, 11, 58, tzinfo=UTC)
 PAYMENT = Question(about="payment", payment_ref="tr_1")
 LINK = Question(about="payment", payment_ref="pl_1")
@@ -82,7 +86,7 @@ def test_a_classic_call_is_taken_with_and_without_signing_secrets(secrets):
     assert taken(mollie_called("pl_1"), gateway) == ((), (LINK,))
 
 
-@pytest.mark.parametrize("ref", ["ord_kEn1PlbGa", "sub_1", "nobody-knows-this", "tr_", "tr_1.2", "tr_1-2"])
+@pytest.mark.parametrize("ref", ["sub_kEn1PlbGa", "sub_1", "nobody-knows-this", "tr_", "tr_1.2", "tr_1-2"])
 def test_an_id_of_another_sort_is_acknowledged_and_asks_nothing(ref):
     """Mollie wants 200 for whatever is unknown, so that nobody learns which exist."""
     assert taken(mollie_called(ref)) == ((), ())
@@ -170,6 +174,21 @@ def test_a_refund_within_an_event_is_believed():
     assert event.occurred_at == NOW
 
 
+LINKED = {"_links": {"entity": {"href": "https://api.mollie.com/v2/payments/tr_1/refunds/re_1"}}}
+
+
+@pytest.mark.parametrize("entity_id", ["re_1", "chb_1", "cpt_1"])
+@pytest.mark.parametrize("links", [{}, {"_links": {"entity": {"href": "https://api.mollie.com/v2/refunds/re_1"}}}])
+def test_what_names_no_payment_is_refused_for_a_reason_that_people_can_mend(entity_id, links):
+    with pytest.raises(BadPayload, match="subscribe to the full payload"):
+        told("refund.refunded", None, entityId=entity_id, **links)
+
+
+@pytest.mark.parametrize("entity", [a_payment(), a_refund(), mollie_chargeback("chb_1", "tr_1", 400, "EUR")])
+def test_a_body_that_is_the_entity_itself_has_its_payment_asked_about(entity):
+    assert taken(mollie_signed(SECRET, json.dumps(entity).encode())) == ((), (PAYMENT,))
+
+
 @pytest.mark.parametrize(
     ("entity", "more", "questions"),
     [
@@ -177,7 +196,11 @@ def test_a_refund_within_an_event_is_believed():
         (None, {"entityId": "pl_1"}, (LINK,)),  # the simple payload
         (None, {"entityId": "tr_1"}, (PAYMENT,)),
         ({"resource": "profile", "id": "pfl_1"}, {}, ()),
-        (None, {"entityId": "re_1"}, ()),  # cannot be asked for without its payment
+        (None, {"entityId": "re_1"} | LINKED, (PAYMENT,)),
+        (None, {"entityId": "chb_1"} | LINKED, (PAYMENT,)),
+        (None, {"entityId": "cpt_1"} | LINKED, (PAYMENT,)),
+        (mollie_chargeback("chb_1", "tr_1", 400, "EUR"), {}, (PAYMENT,)),
+        ({"resource": "capture", "id": "cpt_1", "paymentId": "tr_1", "status": "failed"}, {}, (PAYMENT,)),
         (None, {"entityId": "../1"}, ()),
     ],
 )
@@ -196,8 +219,6 @@ def test_a_payment_that_nobody_tried_to_pay_says_nothing():
         (a_payment(), {"createdAt": "today"}),
         (a_payment(), {"id": ""}),
         (a_payment(), {"id": "e" * 300}),
-        (a_payment(status="of next year"), {}),
-        (a_refund(status="of next year"), {}),
         (a_refund(paymentId=None), {}),
         (a_payment(amount={"value": "12.345", "currency": "EUR"}), {}),
         (a_payment(amount={"value": 129, "currency": "EUR"}), {}),
@@ -257,11 +278,47 @@ STATES = {
 @pytest.mark.parametrize("status", sorted(STATES))
 def test_each_status_says_what_it_says_since_when_it_says(status):
     kind, since, failure = STATES[status]
-    for written, at in (("2026-10-05T13:57:00+02:00", SINCE), (None, TOLD_AT)):
-        times = {} if since is None else {since: written}
+    for stamp, at in (("2026-10-05T13:57:00+02:00", SINCE), (None, TOLD_AT)):
+        times = {} if since is None else {since: stamp}
         (event,) = answered(a_payment(**{"status": status, "paidAt": None, **times}))
         assert (event.kind, event.failure, event.amount) == (kind, failure, 12900)
-        assert event.occurred_at == (at if since else TOLD_AT)
+        assert event.occurred_at == (at if since else CREATED_AT)
+
+
+def test_a_status_that_nobody_knows_says_nothing_and_is_noted():
+    for tell in (lambda: told("it", a_payment(status="melted"))[0], lambda: answered(a_payment(status="melted"))):
+        with unknown_words() as words:
+            assert tell() == ()
+        assert [it.word for it in words] == ["melted"]
+    with unknown_words() as words:
+        assert told("it", a_refund(status="melted")) == ((), ())
+        assert answered(a_refund(status="melted"), REFUND) == ()
+        assert answered(a_payment(_embedded={"refunds": [a_refund(status="melted")]}))[0].payment_ref == "tr_1"
+    assert [it.field for it in words] == ["status of a refund"]
+
+
+def test_a_failure_outlives_what_was_pending_before_whosever_clock_is_ahead():
+    """Mollie writes `failedAt` a second before the moment at which it still answered that the payment is pending."""
+    failed_at = written(NOW - timedelta(seconds=1))
+    pending, _ = told("payment.pending", a_payment(status="pending", paidAt=None), createdAt=written(NOW))
+    failed, _ = told(
+        "payment.failed",
+        a_payment(status="failed", paidAt=None, failedAt=failed_at),
+        id="event_2",
+        createdAt=written(NOW + timedelta(seconds=1)),
+    )
+    for events in ((*pending, *failed), (*failed, *pending)):
+        (payment,) = facts_after(events).payments.values()
+        assert payment.step == "failed"
+
+
+def test_what_failed_after_it_was_paid_is_no_money():
+    events = [*answered(a_payment()), *answered(a_payment(status="failed", failedAt=written(NOW)))]
+    order = Order(order_ref="ORDER-1", amount=12900, currency="EUR", accounts=frozenset({"mollie-main"}))
+    assert [it.kind for it in events][1:] == [Kind.PAYMENT_FAILED, Kind.PAYMENT_REVERSED]
+    assert summarize(order, facts_after(events)).status is Status.FAILED
+    both, _ = told("payment.failed", a_payment(status="failed", failedAt=written(NOW)))
+    assert len({it.event_id for it in both}) == 2
 
 
 def test_an_open_payment_is_found_and_says_nothing():
@@ -271,7 +328,7 @@ def test_an_open_payment_is_found_and_says_nothing():
 
 @pytest.mark.parametrize(("reason", "failure"), sorted(FAILURES.items()))
 def test_each_reason_has_its_class(reason, failure):
-    (event,) = answered(a_payment(status="failed", details={"failureReason": reason}))
+    (event,) = answered(a_payment(status="failed", paidAt=None, details={"failureReason": reason}))
     assert (event.failure, event.failure_code) == (failure, reason)
 
 
@@ -283,12 +340,24 @@ def test_amounts_have_the_digits_of_their_currency(value, currency, minor):
     assert (event.amount, event.currency) == (minor, currency)
 
 
-@pytest.mark.parametrize("status", ["authorized", "paid"])
-def test_of_a_payment_captured_in_part_only_that_is_paid(status):
-    (event,) = answered(a_payment(status=status, amountCaptured=money(900, "EUR")))
-    assert (event.kind, event.amount, event.occurred_at) == (Kind.PAYMENT_SUCCEEDED, 900, TOLD_AT)
-    (event,) = answered(a_payment(status="authorized", amountCaptured=money(0, "EUR")))
-    assert event.kind is Kind.PAYMENT_AUTHORIZED
+@pytest.mark.parametrize(("status", "held"), [("authorized", 12000), ("paid", 0)])
+def test_of_a_payment_captured_in_part_only_that_is_paid_and_the_rest_is_held_while_it_can_be_captured(status, held):
+    order = Order(order_ref="ORDER-1", amount=12900, currency="EUR", accounts=frozenset({"mollie-main"}))
+    authorized = a_payment(status="authorized", captureMode="manual", authorizedAt="2026-10-05T11:55:00+00:00")
+    part = authorized | {"status": status, "amountCaptured": money(900, "EUR")}
+    events = [*answered(authorized | {"amountCaptured": money(0, "EUR")}), *answered(part)]
+    facts = facts_after(events)
+    assert (summarize(order, facts).captured, held_in_all(order, facts)) == (900, held)
+    more = answered(part | {"amountCaptured": money(1900, "EUR")})
+    assert summarize(order, facts_after([*events, *more])).captured == 1900
+    whole = answered(authorized | {"status": "paid", "amountCaptured": money(12900, "EUR")})
+    assert [it.kind for it in whole] == [Kind.PAYMENT_SUCCEEDED]
+    assert summarize(order, facts_after([*events, *more, *whole])).captured == 12900
+
+
+def test_a_capture_that_mollie_makes_itself_needs_no_name():
+    (event,) = answered(a_payment(amountCaptured=money(12900, "EUR")))
+    assert (event.amount, event.capture_ref, event.occurred_at) == (12900, None, TOLD_AT)
 
 
 @pytest.mark.parametrize(("status", "kind"), sorted(REFUND_STATUSES.items()))
@@ -334,13 +403,42 @@ def test_metadata_may_hold_anything_and_name_no_order(metadata, ref):
     assert answered(a_payment(metadata=metadata), asked)[0].order_ref == (ref or "ORDER-9")
 
 
+@pytest.mark.parametrize(
+    ("written", "ref"),
+    [('{"order_id": 12345}', "12345"), ('{"order_id": "A-1"}', "A-1"), ("{broken", None), ("{}", None)],
+)
+def test_metadata_may_be_json_as_text(written, ref):
+    assert answered(a_payment(metadata=written))[0].order_ref == ref
+
+
+ORDER_OF_ITS_OWN = Question(about="payment", payment_ref="ord_8wmqcHMN4U")
+
+
+def test_an_order_of_the_orders_api_tells_its_payments():
+    assert taken(mollie_called("ord_8wmqcHMN4U")) == ((), (ORDER_OF_ITS_OWN,))
+    call = a_gateway().ask(ORDER_OF_ITS_OWN, now=NOW, nonce="n")
+    assert call.url.endswith("/v2/orders/ord_8wmqcHMN4U?embed=payments")
+    back = a_payment(id="tr_2", metadata=None, amountRefunded=money(400, "EUR"), _embedded={"refunds": []})
+    order = {"id": "ord_8wmqcHMN4U", "orderNumber": "ORDER-7", "metadata": None}
+    listed = order | {"_embedded": {"payments": [a_payment(metadata=None), back]}}
+    answer = a_gateway().hear(ORDER_OF_ITS_OWN, heard(listed), now=NOW)
+    assert [(it.payment_ref, it.order_ref) for it in answer.events] == [("tr_1", "ORDER-7"), ("tr_2", "ORDER-7")]
+    assert answer.also == (Question(about="payment", order_ref="ORDER-7", payment_ref="tr_2"),)
+    named = a_gateway().hear(ORDER_OF_ITS_OWN, heard(listed | {"metadata": {"order_id": "A-1"}}), now=NOW)
+    assert {it.order_ref for it in named.events} == {"A-1"}
+    none = a_gateway().hear(ORDER_OF_ITS_OWN, heard(order), now=NOW)
+    assert (none.found, none.events) == (True, ())
+    with pytest.raises(BadPayload, match="another order"):
+        a_gateway().hear(ORDER_OF_ITS_OWN, heard(order | {"id": "ord_2"}), now=NOW)
+
+
 def test_the_order_reference_may_be_all_of_the_metadata():
     (event,) = answered(a_payment(metadata="A-1"), order_ref_path="metadata")
     assert event.order_ref == "A-1"
 
 
 def test_a_link_says_what_each_of_its_payments_says():
-    listed = {"count": 2, "_embedded": {"payments": [a_payment(), a_payment(id="tr_2", status="failed")]}}
+    listed = {"count": 2, "_embedded": {"payments": [a_payment(), a_payment(id="tr_2", status="failed", paidAt=None)]}}
     assert [(it.payment_ref, it.kind) for it in answered(listed, LINK)] == [
         ("tr_1", Kind.PAYMENT_SUCCEEDED),
         ("tr_2", Kind.PAYMENT_FAILED),
@@ -426,7 +524,7 @@ def test_the_official_package_reads_what_the_sandbox_writes():
     "question",
     [
         Question(about="payment", order_ref="ORDER-1"),
-        Question(about="payment", payment_ref="ord_1"),
+        Question(about="payment", payment_ref="sub_1"),
         Question(about="refund", refund_ref="re_1"),
         Question(about="refund", payment_ref="tr_1"),
         Question(about="refund", payment_ref="tr_1", refund_ref="re_1/../.."),

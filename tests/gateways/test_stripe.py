@@ -384,7 +384,7 @@ def test_what_was_taken_while_more_is_held_counts():
     held = an_intent(amount_capturable=9000, amount_received=3900)
     events = events_of("payment_intent.amount_capturable_updated", held, id="evt_7")
     assert [(it.event_id, it.kind, it.amount) for it in events] == [
-        ("evt_7", "payment.authorized", 9000),
+        ("evt_7", "payment.authorized", 12900),
         ("evt_7:payment.succeeded", "payment.succeeded", 3900),
     ]
 

@@ -6,20 +6,24 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
+from playwalk import asked, delivered, ledger_of, outcome_of, story_of, truth_of
 from specimen import NOW, certificate_pem, private_pem, public_pem, rsa_keys
 from specimen_wechatpay import APIV3_KEY, KEY_ID, PLAIN, REFUND_ANSWER, SERIAL, settings_of
 from wechatpayv3 import core as package_core
 from wechatpayv3 import utils as official
 from wechatpayv3.core import Core
 
+from sandbox.plays.wechatpay import PLAY, provider_of
 from sandbox.signing import WeChatPayKey, wechatpay_signed
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.base import Answer, AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Heard, Question
+from tillkeeper.gateways.registry import build
 from tillkeeper.gateways.wechatpay import WeChatPay, WeChatPaySettings
 from tillkeeper.gateways.wechatpay_objects import REFUND_STATUSES, TRADE_STATES
 
 KEYS = rsa_keys()
+VOICE = PLAY.new_voice("wechatpay-main")
 API = "https://api.mch.weixin.qq.com"
 ABROAD = "https://apihk.mch.weixin.qq.com"
 NONCE = "5K8264ILTKCH16CQ2502SI8ZNMTM67VS"
@@ -381,6 +385,21 @@ def test_there_is_no_list_of_events():
         a_gateway().ask_events(since=NOW, until=NOW, after=None)
     with pytest.raises(BadPayload):
         a_gateway().hear_events(bare(200, b"{}"))
+
+
+@pytest.mark.parametrize("make", [lambda it: it, provider_of], ids=["merchant", "service provider"])
+@pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
+def test_every_story_of_the_sandbox_ends_as_its_template_says(template, make):
+    voice = make(VOICE)
+    gateway = build(voice.account, WeChatPaySettings.model_validate({"gateway": "wechatpay", **PLAY.settings(voice)}))
+    story = story_of(PLAY, voice, template)
+    api = PLAY.api(voice, ledger_of(PLAY, story))
+    assert outcome_of(story, delivered(gateway, PLAY, voice, story, api)) == truth_of(story)
+    refunds = {it.refund_ref for it in story.happenings if it.word.startswith("REFUND")}
+    questions = [Question(about="payment", order_ref=story.order_ref)]
+    questions += [Question(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in sorted(refunds)]
+    told = [it for question in questions for it in asked(gateway, api, question, NOW).events]
+    assert outcome_of(story, told) == truth_of(story)
 
 
 def test_an_order_that_stood_in_for_its_payment_no_longer_does_once_that_has_a_number():

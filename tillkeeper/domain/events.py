@@ -66,6 +66,7 @@ class PaymentEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     promotion codes).  `has_refunds` says that something was given back, and not what (WeChat Pay's state REFUND).
     `on_top` is what the payer gave besides what the order is due, and is not in `amount` (tips, fees).  `released` is
     how much of an authorization was let go; where a gateway tells that as a refund, that refund `may_be_release`.
+    An authorization that names a capture is captured in parts, and stands beside what was captured without a name.
     A reversal names the capture that it undoes; without `capture_ref` it undoes all captures up to its time.
 
     A payment event names its payment; a refund event its refund, or its payment's running total; a dispute event its

@@ -99,6 +99,7 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     asked: Sum | None = None
     authorized: Sum | None = None  # what the gateway holds for us, of which the captures are taken
     authorized_at: datetime | None = None  # when that was last said to stand
+    in_parts_at: datetime | None = None  # when that was last said to stand beside what was captured without a name
     let_go_at: datetime | None = None  # and when it was last said not to
     pending_at: datetime | None = None  # when it was last said to be on its way
     captures: dict[str, Sum] = msgspec.field(default_factory=dict)  # by capture reference; "" where there is only one
@@ -244,7 +245,10 @@ def _with_authorization(payment: PaymentFacts, event: PaymentEvent) -> PaymentFa
                 payment.authorized if event.amount is None else _latest(payment.authorized, _sum(event, event.amount))
             )
             at = _later(payment.authorized_at, event.known_at)
-            return msgspec.structs.replace(payment, authorized=held, authorized_at=at)
+            in_parts_at = (
+                payment.in_parts_at if event.capture_ref is None else _later(payment.in_parts_at, event.known_at)
+            )
+            return msgspec.structs.replace(payment, authorized=held, authorized_at=at, in_parts_at=in_parts_at)
         case Kind.PAYMENT_FAILED | Kind.PAYMENT_CANCELLED:
             return msgspec.structs.replace(payment, let_go_at=_later(payment.let_go_at, event.known_at))
         case Kind.PAYMENT_PENDING:

@@ -180,10 +180,12 @@ def captured_of(order: Order, account: str, payment: PaymentFacts) -> int:
 def held_of(order: Order, account: str, payment: PaymentFacts) -> int:
     """What an authorization still holds beside what was captured of it, and may be captured yet.
 
-    A capture without a name is its payment's only one: it ends the authorization.
+    A capture without a name is its payment's only one and ends the authorization, unless that was said since to stand
+    beside it.
     """
-    held = payment.authorized
-    is_in_parts = payment.step is Step.SUCCEEDED and "" not in payment.captures
+    held, unnamed = payment.authorized, payment.captures.get("")
+    stands_beside = unnamed is None or (payment.in_parts_at is not None and payment.in_parts_at >= unnamed.at)
+    is_in_parts = payment.step is Step.SUCCEEDED and stands_beside
     if held is None or held.currency != order.currency or not (is_in_parts and payment.is_held):
         return 0
     return max(0, held.minor - captured_of(order, account, payment)) if account in order.accounts else 0

@@ -5,8 +5,8 @@ status.  Anybody can send one, so that it is a hint to ask Mollie, and no more. 
 subscribes: JSON under an HMAC of the body.  A request without the header is a classic call, also where there are
 signing secrets; one with the header must verify, and JSON without it is refused.
 
-A next-gen event carries its entity only where the subscription says so, and not every sort of entity has events: a
-payment or a refund in it is believed, and anything else that leads to payments is asked for.
+A next-gen event carries its entity only where the subscription says so, or is the entity itself: a payment or a refund
+in an event is believed, and anything else that leads to payments is asked for.
 
 Sources: Mollie's documentation, "Webhooks" and "Next-gen webhooks"; mollie-api-php, `src/Webhooks/SignatureValidator`.
 """
@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Annotated, ClassVar, Final, Literal, cast
 from urllib.parse import quote
 
+import msgspec
 from pydantic import Field
 
 from tillkeeper.domain.events import PaymentEvent, problem_with
@@ -41,9 +42,9 @@ from tillkeeper.gateways.base import (
     Step,
     Verified,
 )
-from tillkeeper.gateways.fields import at, moment_from_rfc3339, reference_or_none, text, written_or_none
+from tillkeeper.gateways.fields import at, moment_from_rfc3339, reference_or_none, text, text_or_none, written_or_none
 from tillkeeper.gateways.hmacs import HmacKeys
-from tillkeeper.gateways.mollie_objects import Fact, embedded, gave_back, payment_fact, refund_fact, returns_of
+from tillkeeper.gateways.mollie_objects import Fact, embedded, gave_back, payment_facts, refund_fact, returns_of
 
 SIGNATURE_HEADER: Final = "x-mollie-signature"
 SIGNATURE_PREFIX: Final = "sha256="
@@ -53,6 +54,9 @@ LISTED_MAX: Final = 250  # payments of one link; the most that Mollie lists at o
 DENIED_STATUSES: Final = frozenset({401, 403})
 _PAYMENT: Final = re.compile(r"tr_[A-Za-z0-9]{1,60}", re.ASCII)
 _LINK: Final = re.compile(r"pl_[A-Za-z0-9]{1,60}", re.ASCII)
+_ORDER: Final = re.compile(r"ord_[A-Za-z0-9.]{1,60}", re.ASCII)  # of the Orders API
+_PAYMENT_PATH: Final = re.compile(r"https?://[^/?#]+/v2/payments/(tr_[A-Za-z0-9]{1,60})(?:[/?#].*)?", re.ASCII)
+OF_A_PAYMENT: Final = frozenset({"refund", "chargeback", "capture"})  # entities that name theirs
 _REFUND: Final = re.compile(r"re_[A-Za-z0-9]{1,60}", re.ASCII)
 
 
@@ -81,7 +85,8 @@ ABOUT: Final = About(
     uncovered="a classic call is only believed to name a payment, and what Mollie then answers is what counts",
     dedupes_by="next-gen: the event's `id`; classic: what the answer says",
     acknowledges="200 without a body, also for a payment that nobody knows",
-    queries="payments by their ids, with refunds and chargebacks; payments of a payment link; refunds",
+    queries="payments by their ids, with refunds and chargebacks; payments of a payment link or of an order of the "
+    "Orders API; refunds",
     checked="the package `mollie-api-python` asks and reads; signatures and next-gen events against documents only",
     sources=("Mollie's documentation on webhooks and its API reference", "mollie-api-php, `SignatureValidator`"),
     setup="""
@@ -91,10 +96,12 @@ ABOUT: Final = About(
     Use one account in the configuration for live mode and another for test mode.
     If you use next-gen webhooks, add one under Developers > Webhooks and store its secret as one of
       `signing_secrets`; it may have the same URL.
-    Subscribe to the full payload, not the simple one: it saves questions.
+    Subscribe to the full payload, not the simple one: it saves questions, and simple ones about refunds, chargebacks
+      and captures name no payment.
     To replace a signing secret, add the new one behind the old one, and drop the old one when it is not used.
     Register each order with this account among its `accounts`, and with amounts in ISO 4217 minor units.
-    Payments, payment links and refunds are understood; of the Orders API only its payments (`tr_`) are.
+    Payments, payment links, refunds, chargebacks, captures, and the payments of the Orders API (`ord_`) are understood;
+      an order there goes by its metadata, or else by its `orderNumber`.
     Pay a test payment: the call must show 200 in Mollie's dashboard, and the order must become paid.
     """,
 )
@@ -134,35 +141,38 @@ class Mollie(Gateway):
         return self._keys.labels
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
-        """What a payment or a refund within a next-gen event says; nothing for all others."""
+        """What an event says of a payment or a refund within; a classic call says nothing."""
         body = cast("bytes", verified.content)
-        if not _is_event(body):
+        if not verified.proven or not _is_event(body):
             return ()
         event = strictjson.loads(body)
-        entity, told_at = _entity_of(event), moment_from_rfc3339(text(event, "createdAt"))
-        match entity and at(entity, ["resource"]):
+        entity, told_at = _entity_of(event), _told_at(event)
+        if entity is None or told_at is None:
+            return ()
+        match at(entity, ["resource"]):
             case "payment":
-                fact, payment = payment_fact(entity, told_at), entity
+                facts, payment = payment_facts(entity, told_at), entity
             case "refund":
-                fact, payment = refund_fact(entity, told_at), {"id": text(entity, "paymentId")}
+                facts, payment = filter(None, [refund_fact(entity, told_at)]), {"id": text(entity, "paymentId")}
             case _:
                 return ()
         self._check_mode(entity)
-        return () if fact is None else (self._event(fact, payment, event_id=text(event, "id")),)
+        event_id = text(event, "id")
+        return tuple(
+            self._event(fact, payment, event_id=event_id if at_ == 0 else f"{event_id}:{fact.kind}", as_of=told_at)
+            for at_, fact in enumerate(facts)
+        )
 
     def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
-        """The payment or the payment link that a call names, unless an event within said all."""
+        """The payment, link or order that a call names, unless an event within said all."""
         body = cast("bytes", verified.content)
         if not _is_event(body):
             ref = form.decode(body).fields.get("id")
             if reference_or_none(ref) is None:
                 raise BadPayload("the call does not name anything by an id of Mollie's")
         else:
-            event = strictjson.loads(body)
-            entity, ref = _entity_of(event), text(event, "entityId")
-            if entity is not None and at(entity, ["resource"]) == "payment" and not gave_back(entity):
-                return ()
-        if ref is None or not (_PAYMENT.fullmatch(ref) or _LINK.fullmatch(ref)):
+            ref = _named_in(strictjson.loads(body))
+        if ref is None or not any(it.fullmatch(ref) for it in (_PAYMENT, _LINK, _ORDER)):
             return ()
         return (Question(about="payment", payment_ref=ref),)
 
@@ -183,6 +193,8 @@ class Mollie(Gateway):
             return self._call(f"payments/{_quoted(ref)}/refunds/{_quoted(question.refund_ref or '')}")
         if _LINK.fullmatch(ref):
             return self._call(f"payment-links/{_quoted(ref)}/payments?limit={LISTED_MAX}")
+        if _ORDER.fullmatch(ref):
+            return self._call(f"orders/{_quoted(ref)}?embed=payments")
         if not _PAYMENT.fullmatch(ref):
             raise CannotAsk("a reference is missing, or not one of Mollie's")
         return self._call(f"payments/{_quoted(ref)}?embed=refunds%2Cchargebacks")
@@ -197,12 +209,28 @@ class Mollie(Gateway):
             if text(content, "id") != question.refund_ref or text(content, "paymentId") != question.payment_ref:
                 raise BadPayload("the answer is about another refund than the question")
             self._check_mode(content)
-            payment = {"id": question.payment_ref}
-            refund = self._event(refund_fact(content, told_at), payment, event_id="query", else_for=question)
-            return Answer(found=True, events=(queried(refund),))
+            payment, fact = {"id": question.payment_ref}, refund_fact(content, told_at)
+            told = () if fact is None else (self._event(fact, payment, event_id="query", else_for=question),)
+            return Answer(found=True, events=tuple(queried(event) for event in told))
+        if _ORDER.fullmatch(question.payment_ref or ""):
+            return self._hear_order(question, content, told_at)
         payments = self._payments_in(question, content)
         events = (it for payment in payments for it in self._said_by(payment, question, told_at))
         return Answer(found=bool(payments), events=tuple(queried(event) for event in events))
+
+    def _hear_order(self, question: Question, order: object, told_at: datetime) -> Answer:
+        """Its payments, each asked about for what went back of it.  They name the order as their order's page does."""
+        if text(order, "id") != question.payment_ref:
+            raise BadPayload("the answer is about another order than the question")
+        order_ref = self._order_ref(order) or text_or_none(order, "orderNumber") or question.order_ref
+        asked = msgspec.structs.replace(question, order_ref=order_ref)
+        payments = embedded(order, "payments") or []
+        events = (it for payment in payments for it in self._said_by(payment, asked, told_at))
+        return Answer(
+            found=True,
+            events=tuple(queried(event) for event in events),
+            also=tuple(msgspec.structs.replace(asked, payment_ref=_payment_id(it)) for it in payments if gave_back(it)),
+        )
 
     def _payments_in(self, question: Question, content: object) -> list[object]:
         if _LINK.fullmatch(question.payment_ref or ""):
@@ -216,10 +244,8 @@ class Mollie(Gateway):
 
     def _said_by(self, payment: object, question: Question, told_at: datetime) -> Iterator[PaymentEvent]:
         self._check_mode(payment)
-        standing = payment_fact(payment, told_at)
-        for fact in ([] if standing is None else [standing], returns_of(payment, told_at)):
-            for each in fact:
-                yield self._event(each, payment, event_id="query", else_for=question)
+        for fact in (*payment_facts(payment, told_at), *returns_of(payment, told_at)):
+            yield self._event(fact, payment, event_id="query", else_for=question)
 
     def _call(self, path: str) -> Call:
         headers = {"Authorization": f"Bearer {self._api_key}", "Accept": "application/hal+json"}
@@ -231,7 +257,15 @@ class Mollie(Gateway):
         if self.live is not None and mode is not None and mode != ("live" if self.live else "test"):
             raise BadPayload("mode is not the api_key's", Step.MODE)
 
-    def _event(self, fact: Fact, payment: object, *, event_id: str, else_for: Question | None = None) -> PaymentEvent:
+    def _event(
+        self,
+        fact: Fact,
+        payment: object,
+        *,
+        event_id: str,
+        else_for: Question | None = None,
+        as_of: datetime | None = None,
+    ) -> PaymentEvent:
         made = PaymentEvent(
             event_id=event_id,
             kind=fact.kind,
@@ -239,6 +273,7 @@ class Mollie(Gateway):
             occurred_at=fact.at,
             order_ref=self._order_ref(payment) or (None if else_for is None else else_for.order_ref),
             payment_ref=text(payment, "id"),
+            capture_ref=fact.capture_ref,
             refund_ref=fact.refund_ref,
             dispute_ref=fact.dispute_ref,
             amount=fact.amount,
@@ -247,15 +282,18 @@ class Mollie(Gateway):
             failure=fact.failure,
             failure_code=fact.failure_code,
             method=fact.method,
+            as_of=as_of,
         )
         if problem := problem_with(made):
             raise BadPayload(problem)
         return made
 
     def _order_ref(self, payment: object) -> str | None:
-        """Metadata may hold anything: what is no object on the way names no order."""
+        """Metadata may hold anything: what is no object on the way names no order.  JSON as text is read as such."""
         found = payment
         for name in self._order_ref_path:
+            if isinstance(found, str) and found.startswith("{"):
+                found = _object_in(found)
             found = found.get(name) if isinstance(found, dict) else None
         return written_or_none(found)
 
@@ -271,6 +309,49 @@ def _entity_of(event: object) -> object:
     if entity is not None and text(entity, "id") != text(event, "entityId"):
         raise BadPayload("the event carries another entity than it names")
     return entity
+
+
+def _told_at(event: object) -> datetime | None:
+    """When the event was made; None where it is no event but the entity itself, which is asked for."""
+    return moment_from_rfc3339(text(event, "createdAt")) if at(event, ["resource"]) == "event" else None
+
+
+def _named_in(event: object) -> str | None:
+    """What a next-gen event has us ask about; None where it says all, or is about no payment."""
+    is_event = at(event, ["resource"]) == "event"
+    entity, ref = (_entity_of(event), text(event, "entityId")) if is_event else (event, text(event, "id"))
+    resource = at(entity, ["resource"])
+    if resource == "payment" and is_event and not gave_back(entity):
+        return None
+    if resource == "refund" and is_event:
+        return None
+    if resource in OF_A_PAYMENT:
+        return text(entity, "paymentId")
+    if ref.startswith(NAMED_BY_PAYMENTS) and entity is None:
+        return _payment_linked(event)
+    return ref
+
+
+NAMED_BY_PAYMENTS: Final = ("re_", "chb_", "cpt_")
+
+
+def _payment_linked(event: object) -> str:
+    """The payment of a refund, chargeback or capture that an event only names: its link leads through it."""
+    found = _PAYMENT_PATH.fullmatch(text_or_none(event, "_links", "entity", "href") or "")
+    if found is None:
+        raise BadPayload("the event does not name the payment: subscribe to the full payload")
+    return found[1]
+
+
+def _payment_id(payment: object) -> str:
+    return text(payment, "id")
+
+
+def _object_in(written: str) -> object:
+    try:
+        return strictjson.loads(written.encode())
+    except BadPayload:
+        return None
 
 
 def _quoted(ref: str) -> str:

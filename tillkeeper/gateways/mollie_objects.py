@@ -2,7 +2,9 @@
 
 Sources: Mollie's API reference, "Get payment" (statuses, times, `embed`), "Get refund", "Get chargeback", and its page
 on failure reasons of card payments.  Not certain: whether `amountRefunded` counts refunds that are queued (it is used
-only where the refunds themselves are not told), and which events there will be for payments and refunds.
+only where the refunds themselves are not told).
+
+What a payment that is captured by hand captured so far is one sum, which the payment itself gives its name to.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,17 +18,20 @@ from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways import units
 from tillkeeper.gateways.base import BadPayload
 from tillkeeper.gateways.fields import at, moment_from_rfc3339, text, text_or_none
+from tillkeeper.gateways.unknown import unknown_word
 
 # What each status means, and where the payment says since when; None where nothing was tried yet.
 PAYMENT_STATUSES: Final[Mapping[str, tuple[Kind, str | None] | None]] = {
     "open": None,
-    "pending": (Kind.PAYMENT_PENDING, None),
+    "pending": (Kind.PAYMENT_PENDING, "createdAt"),
     "authorized": (Kind.PAYMENT_AUTHORIZED, "authorizedAt"),
     "paid": (Kind.PAYMENT_SUCCEEDED, "paidAt"),
     "canceled": (Kind.PAYMENT_CANCELLED, "canceledAt"),
     "expired": (Kind.PAYMENT_CANCELLED, "expiredAt"),
     "failed": (Kind.PAYMENT_FAILED, "failedAt"),
 }
+CAN_BE_CAPTURED: Final = frozenset({Kind.PAYMENT_AUTHORIZED, Kind.PAYMENT_SUCCEEDED})
+CAME_TO_NOTHING: Final = frozenset({Kind.PAYMENT_FAILED, Kind.PAYMENT_CANCELLED})
 ENDED_BY: Final = {"canceled": FailureClass.USER_CANCELLED, "expired": FailureClass.EXPIRED_UNPAID}
 
 REFUND_STATUSES: Final[Mapping[str, Kind]] = {
@@ -64,6 +69,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     amount: int | None = None
     total: int | None = None
+    capture_ref: str | None = None
     refund_ref: str | None = None
     dispute_ref: str | None = None
     failure: FailureClass | None = None
@@ -71,24 +77,21 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     method: str | None = None
 
 
-def payment_fact(payment: object, told_at: datetime) -> Fact | None:
-    """Where a payment stands; None while nobody tried to pay."""
+def payment_facts(payment: object, told_at: datetime) -> Iterator[Fact]:
+    """Where a payment stands; nothing while nobody tried to pay, or where nobody knows the word for it."""
     status = text(payment, "status")
     if status not in PAYMENT_STATUSES:
-        raise BadPayload("status of the payment is none that is known")
+        unknown_word("status of a payment", status)
+        return
     meant = PAYMENT_STATUSES[status]
-    amount, currency = _money(payment, "amount")
-    captured, _ = _money_or_none(payment, "amountCaptured")
-    if captured and status in ("authorized", "paid"):
-        meant, amount = (Kind.PAYMENT_SUCCEEDED, None), captured  # grows with each capture, so it is true of now
     if meant is None:
-        return None
-    kind, since = meant
+        return
+    (kind, since), (amount, currency) = meant, _money(payment, "amount")
     failure, code = ENDED_BY.get(status), None
     if kind is Kind.PAYMENT_FAILED:
         code = text_or_none(payment, "details", "failureReason")
         failure = FAILURES.get(code or "", FailureClass.UNKNOWN)
-    return Fact(
+    standing = Fact(
         kind=kind,
         at=_moment(payment, since) or told_at,
         amount=amount,
@@ -97,12 +100,37 @@ def payment_fact(payment: object, told_at: datetime) -> Fact | None:
         failure_code=code,
         method=text_or_none(payment, "method"),
     )
+    yield from _parts_of(payment, standing, told_at) if kind in CAN_BE_CAPTURED else (standing,)
+    if kind in CAME_TO_NOTHING and (paid_at := _moment(payment, "paidAt")) is not None:
+        yield msgspec.structs.replace(standing, kind=Kind.PAYMENT_REVERSED, at=max(paid_at, standing.at), failure=None)
+
+
+def _parts_of(payment: object, standing: Fact, told_at: datetime) -> Iterator[Fact]:
+    """What was captured so far, where Mollie tells that, and what is left of the authorization."""
+    captured, _ = _money_or_none(payment, "amountCaptured")
+    if not captured:
+        yield standing
+        return
+    by_hand = text_or_none(payment, "captureMode") == "manual"
+    yield msgspec.structs.replace(
+        standing,
+        kind=Kind.PAYMENT_SUCCEEDED,
+        at=standing.at if by_hand else told_at,  # unless it has a name, it grows with each capture: it is true of now
+        amount=captured,
+        capture_ref=text(payment, "id") if by_hand else None,
+    )
+    if captured == standing.amount:
+        return
+    if standing.kind is Kind.PAYMENT_AUTHORIZED:
+        yield standing
+    else:  # paid with a part, and the rest was let go
+        yield msgspec.structs.replace(standing, kind=Kind.PAYMENT_CANCELLED, at=told_at, amount=None)
 
 
 def returns_of(payment: object, told_at: datetime) -> Iterator[Fact]:
     """Each refund and chargeback where they are told along, else what all of them come to."""
     refunds, chargebacks = embedded(payment, "refunds"), embedded(payment, "chargebacks")
-    yield from (refund_fact(refund, told_at) for refund in refunds or ())
+    yield from filter(None, (refund_fact(refund, told_at) for refund in refunds or ()))
     yield from (_chargeback_fact(chargeback) for chargeback in chargebacks or ())
     given_back, currency = _money_or_none(payment, "amountRefunded")
     if given_back and refunds is None:
@@ -118,11 +146,12 @@ def gave_back(payment: object) -> bool:
     return any(_money_or_none(payment, name)[0] for name in ("amountRefunded", "amountChargedBack"))
 
 
-def refund_fact(refund: object, told_at: datetime) -> Fact:
+def refund_fact(refund: object, told_at: datetime) -> Fact | None:
     """One refund by its status: pending since it was made, so that no outcome can seem to lie before it."""
     status = text(refund, "status")
     if status not in REFUND_STATUSES:
-        raise BadPayload("status of the refund is none that is known")
+        unknown_word("status of a refund", status)
+        return None
     kind = REFUND_STATUSES[status]
     amount, currency = _money(refund, "amount")
     failed = kind is Kind.REFUND_FAILED

@@ -357,6 +357,7 @@ class Stripe(Gateway):
             occurred_at=at,
             order_ref=self._order_ref(subject),
             payment_ref=fact.payment_ref,
+            capture_ref=fact.capture_ref,
             refund_ref=fact.refund_ref,
             dispute_ref=fact.dispute_ref,
             amount=minor_units(fact.amount, currency),

@@ -15,6 +15,7 @@ from tillkeeper.gateways import units
 from tillkeeper.gateways.fields import at, integer, text, text_or_none
 from tillkeeper.gateways.unknown import unknown_word
 
+PARTS: Final = "parts"  # for what an authorization stands beside: Stripe tells the sum of its captures, and no names
 METHOD_CHARS_MAX: Final = 64  # us_bank_account has 15
 
 REFUND_STATUSES: Final = {
@@ -101,6 +102,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: Kind
     payment_ref: str | None
+    capture_ref: str | None = None
     amount: int | None = None
     total: int | None = None
     discount: int | None = None
@@ -162,12 +164,13 @@ def intent_cancelled(intent: object) -> Facts:
 
 
 def intent_authorized(intent: object) -> Facts:
-    """What can still be taken; parts of it may have been taken (multicapture)."""
-    facts = [intent_fact(Kind.PAYMENT_AUTHORIZED, "amount_capturable")(intent)]
+    """What can be taken; parts of it may have been taken already (multicapture)."""
+    held = intent_fact(Kind.PAYMENT_AUTHORIZED, "amount_capturable")(intent)
     taken = _whole(intent, "amount_received")
-    if 0 < taken <= integer(intent, "amount") - integer(intent, "amount_capturable"):
-        facts.append(intent_fact(Kind.PAYMENT_SUCCEEDED, "amount_received")(intent))
-    return facts
+    if not 0 < taken <= integer(intent, "amount") - integer(intent, "amount_capturable"):
+        return [held]
+    whole = msgspec.structs.replace(held, amount=(held.amount or 0) + taken, capture_ref=PARTS)
+    return [whole, intent_fact(Kind.PAYMENT_SUCCEEDED, "amount_received")(intent)]
 
 
 def _released(fact: Fact, intent: object) -> Fact:
