@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 import structlog
 from aiohttp import HttpVersion11, StreamReader, http_parser, web
 
-from ingest.answers import Ready, refusal
+from ingest.answers import SERVER, Ready, refusal
 from ingest.crowd import Crowd
 from ingest.turns import LARGE_BYTES, Turns
 from tillkeeper import telemetry
@@ -22,6 +22,7 @@ log = structlog.get_logger()
 
 FIRST_REQUEST_S: Final = 10.0  # from connecting to the end of the headers; who connects has something to say
 KEEPALIVE_S: Final = 30.0
+NOT_FOUND: Final = 404
 LINGER_S: Final = 2.0  # how long the rest of a refused body is read, so that the client gets to see the answer
 HEAD_BYTES_MAX: Final = 32 * 1024  # of one request's headers; the longest that gateways send have 4 KiB
 READ_BYTES: Final = 16 * 1024  # of a body, kept before the handler takes it
@@ -182,6 +183,9 @@ class BoundedConnection(web.RequestHandler):
             if not ends and request.keep_alive and request.version == HttpVersion11:
                 return resp, await self._is_cut_off(request, resp.wire())
             resp = resp.fresh()
+        if resp.headers.get("Server") != SERVER:  # the library's own, of which nobody needs to know
+            resp = refusal(resp.status, "there is nothing here" if resp.status == NOT_FOUND else "this is not served")
+            resp.force_close()
         if ends:
             resp.force_close()
         return await super().finish_response(request, resp, start_time)
