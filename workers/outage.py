@@ -73,10 +73,10 @@ def _tell(state: RetryCallState) -> None:
     DATABASE_WAITS.inc()
     error = state.outcome.exception() if state.outcome else None
     told = {"attempt": state.attempt_number, "error": type(error).__name__, "text": str(error)[:200]}
-    if error is None or not is_contention(error):
-        log.warning("database_unavailable", **told)
-    else:
+    if error is not None and is_contention(error):
         log.warning("database_contended", **told)
+    else:
+        log.warning("database_unavailable", **told)
 
 
 def _give_up(state: RetryCallState) -> None:

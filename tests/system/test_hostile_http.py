@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from ingest import connections, crowd
+from ingest.health import LOOK_S, Health
 from ingest.server import receiver
 from sandbox.signing import stripe_signed
 from tests.system.receiving import (
@@ -358,3 +359,20 @@ async def test_no_answer_tells_what_serves_it_and_the_connection_ends(port, line
     assert status_of(answer) in {400, 404, 405}
     assert b"Server: tillkeeper" in answer
     assert not any(it in answer.lower() for it in (b"aiohttp", b"python", b"example.com"))
+
+
+async def test_many_who_ask_for_readiness_at_once_cost_one_look(monkeypatch):
+    looks, now_s = [], [0.0]
+    monkeypatch.setattr(clock, "monotonic_s", lambda: now_s[0])
+
+    class Intake:
+        async def ready(self):
+            looks.append(now_s[0])
+            await asyncio.sleep(0)
+            return len(looks) == 1
+
+    health = Health(Intake())
+    assert {it.status for it in await asyncio.gather(*(health.ready(None) for _ in range(50)))} == {200}
+    now_s[0] += LOOK_S + 0.1
+    assert {it.status for it in await asyncio.gather(*(health.ready(None) for _ in range(50)))} == {503}
+    assert len(looks) == 2
