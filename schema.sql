@@ -118,7 +118,7 @@ CREATE INDEX IF NOT EXISTS fetches_due ON fetches (due_at) WHERE due_at IS NOT N
 CREATE INDEX IF NOT EXISTS fetches_unfound ON fetches (account, wanted_at)
 WHERE due_at IS NOT NULL AND NOT proven AND found = 0;
 DROP INDEX IF EXISTS fetches_unproven;  -- of earlier versions
-CREATE INDEX IF NOT EXISTS fetches_unasked ON fetches (wanted_at, id)
+CREATE INDEX IF NOT EXISTS fetches_unasked ON fetches (wanted_at, number)
 WHERE due_at IS NOT NULL AND NOT proven AND found = 0 AND asked_at IS NULL;
 
 -- Every event once, with its outcome.  This is also the history of an order.

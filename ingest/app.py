@@ -12,11 +12,13 @@ import structlog
 from aiohttp import HttpVersion11, web
 
 from ingest.answers import Handler, method_refusal, refusal
+from ingest.connections import BoundedConnection
 from ingest.health import Health
 from ingest.hints import Hints
 from ingest.orders import OrdersApi
 from ingest.receive import AccountReceiver
 from ingest.refusals import Refusals
+from ingest.turns import REQUEST_S
 from ingest.unproven import Room
 from tillkeeper import clock
 from tillkeeper.accounts import Accounts, KnownAccounts
@@ -135,7 +137,12 @@ def build_app(settings: Settings, opened: Opened) -> web.Application:
 
 def go_past_the_router(server: web.Server, app: web.Application) -> None:
     """Sends a plain POST to an account's path straight to its receiver; all else, and the same path, has a route."""
-    receivers, routed = app[RECEIVERS], server.request_handler
+    receivers, handler = app[RECEIVERS], server.request_handler
+
+    async def routed(request: web.BaseRequest) -> web.StreamResponse:
+        turns = await cast("BoundedConnection", request.protocol).wait_turn()
+        turns.spend(REQUEST_S)
+        return await handler(request)
 
     def handle(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
         receive = receivers.get(request.raw_path) or receivers.get(request.raw_path.partition("?")[0])

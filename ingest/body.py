@@ -87,13 +87,15 @@ async def _read_on(request: web.BaseRequest, bytes_max: int) -> bytes:
     """What comes until the end, counted into the memory that all unfinished bodies may have together."""
     body = bytearray()
     connection = cast("BoundedConnection", request.protocol)
+    held_bytes = 0
     try:
         while not request.content.at_eof():
             part = await request.content.readany()
             body += part
             if len(body) > bytes_max:
                 break
+            held_bytes += len(part)
             connection.hold(len(part))
     finally:
-        connection.let_go()
+        connection.hold(-held_bytes)
     return bytes(body)

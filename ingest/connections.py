@@ -15,6 +15,7 @@ from aiohttp import HttpVersion11, StreamReader, http_parser, web
 
 from ingest.answers import Ready, refusal
 from ingest.crowd import Crowd
+from ingest.turns import LARGE_BYTES, Turns
 from tillkeeper import telemetry
 
 log = structlog.get_logger()
@@ -47,6 +48,7 @@ class BoundedConnection(web.RequestHandler):
         "_head_bytes",
         "_is_to_parse",
         "_last_payload",
+        "_parsed_to",
         "_unparsed",
         "_wire",
     )
@@ -59,6 +61,7 @@ class BoundedConnection(web.RequestHandler):
         self._head_bytes = 0  # of headers that are not complete yet
         self._last_payload: StreamReader | None = None
         self._unparsed = b""
+        self._parsed_to = 0
         self._is_to_parse = False
         self._wire: asyncio.Transport | None = None  # until it is gone, and not only until we close it
 
@@ -83,40 +86,49 @@ class BoundedConnection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parses a slice at a time, each in a turn of its own: others are served in between."""
-        if not data or (not self._unparsed and len(data) <= SLICE_BYTES):  # nothing: the parser goes on where it rested
+        """Parses a slice at a time, in a turn of the event loop that has time: others are served in between."""
+        if not data:  # the parser goes on where it rested
             self._parse(data)
-            return
-        self._unparsed += data
-        self._pause_transport_reading()
-        self._parse_soon()
+        elif not self._unparsed and len(data) <= SLICE_BYTES and self._crowd.turns.has_time:
+            self._crowd.turns.measure(self._parse, data)
+        else:
+            self._unparsed, self._parsed_to = self._unparsed[self._parsed_to :] + data, 0
+            self.hold(len(data))
+            self._pause_transport_reading()
+            self._parse_later()
 
     def _parse_next(self) -> None:
         """Unless the parser rests, because nobody takes what it has: who takes it calls again."""
         self._is_to_parse = False
         if not self._unparsed or self._reading_paused or self._buffer_paused:
             return
-        part, self._unparsed = self._unparsed[:SLICE_BYTES], self._unparsed[SLICE_BYTES:]
-        self._parse(part)
+        part = self._unparsed[self._parsed_to : self._parsed_to + SLICE_BYTES]
+        self._parsed_to += len(part)
+        if self._parsed_to >= len(self._unparsed):
+            self._unparsed, self._parsed_to = b"", 0
+        self.hold(-len(part))
+        self._crowd.turns.measure(self._parse, part)
         self._resume_transport_reading()
 
     def _resume_transport_reading(self) -> None:
         if self._unparsed:
-            self._parse_soon()
+            self._parse_later()
         elif not (self._reading_paused or self._buffer_paused):
             super()._resume_transport_reading()
 
-    def _parse_soon(self) -> None:
+    def _parse_later(self) -> None:
         if not self._is_to_parse:
             self._is_to_parse = True
-            self._loop.call_soon(self._parse_next)
+            self._crowd.turns.later(self._parse_next, behind=len(self._unparsed) > SLICE_BYTES)
 
     def _parse(self, data: bytes) -> None:
         requests = self._request_count
         super().data_received(data)
         if self._request_count != requests:
             self._head_bytes = 0
-            self._last_payload = self._messages[-1][1] if self._messages else None
+            message, self._last_payload = self._messages[-1]
+            if (malformed := getattr(message, "exc", None)) is not None:
+                malformed.__traceback__ = None  # it leads in a circle to what was sent, and circles stay for long
         elif self._last_payload is None or self._last_payload.is_eof():
             if not self._head_bytes:
                 self._crowd.waits_anew(self)
@@ -149,12 +161,14 @@ class BoundedConnection(web.RequestHandler):
             self._wire.abort()
 
     def hold(self, size_bytes: int) -> None:
-        """So much more of a body is in memory."""
+        """So much more of what was sent is in memory, or less."""
         self._crowd.hold(self, size_bytes)
 
-    def let_go(self) -> None:
-        """The body is complete, or given up."""
-        self._crowd.let_go(self)
+    async def wait_turn(self, *, size_bytes: int = 0) -> Turns:
+        """Returns when there is time for a request; one of many sent at once, or a large one, waits behind others."""
+        turns = self._crowd.turns
+        await turns.wait(behind=bool(self._messages) or size_bytes > LARGE_BYTES)
+        return turns
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None

@@ -7,10 +7,11 @@ newcomer is served and the one that says nothing is not.
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from ingest.turns import Turns
 from tillkeeper import clock, telemetry
 
 CONNECTIONS_MAX: Final = 900  # under the usual soft limit of 1,024 open files, with room for database and broker
-BODIES_BYTES_MAX: Final = 48 * 1024 * 1024  # of bodies that are not complete yet, over all connections
+BODIES_BYTES_MAX: Final = 32 * 1024 * 1024  # of what is not complete or not parsed yet, over all connections
 WRITE_S: Final = 10.0  # how long an answer may stay unread; a gateway reads its answer at once
 LOOK_EVERY_S: Final = 1.0
 
@@ -44,6 +45,7 @@ class Crowd:
         self._held: dict[Guest, int] = {}
         self._unread_since_s: dict[Guest, float] = {}
         self.held_bytes = 0
+        self.turns = Turns()
 
     def enter(self, guest: Guest) -> bool:
         """Lets one in, if need be in the place of another.  False where everybody is being served."""
@@ -66,17 +68,13 @@ class Crowd:
             self._waiting[guest] = None
 
     def hold(self, guest: Guest, size_bytes: int) -> None:
-        """So much more of its body is in memory.  May turn out whoever holds some for longest, itself included."""
+        """So much more of what it sent is in memory, or less.  May turn out who holds some and waits longest."""
         if guest not in self._waiting:
             return
         self._held[guest] = self._held.get(guest, 0) + size_bytes
         self.held_bytes += size_bytes
-        while self.held_bytes > BODIES_BYTES_MAX and self._turn_out(self._held.__contains__):
+        while self.held_bytes > BODIES_BYTES_MAX and self._turn_out(lambda it: self._held.get(it, 0) > 0):
             pass
-
-    def let_go(self, guest: Guest) -> None:
-        """Its body is complete, or given up."""
-        self.held_bytes -= self._held.pop(guest, 0)
 
     async def look_once(self) -> int:
         """Ends who does not read what was written to it, as a loop's step."""
@@ -102,4 +100,4 @@ class Crowd:
 
     def _forget(self, guest: Guest) -> None:
         self._waiting.pop(guest, None)
-        self.let_go(guest)
+        self.held_bytes -= self._held.pop(guest, 0)

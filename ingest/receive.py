@@ -8,24 +8,26 @@
 This is the hot path: what does not depend on the request is made once, when the receiver starts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 import structlog
 from aiohttp import web
 
 from ingest.answers import RETRY_AFTER_S, Ready, method_refusal
 from ingest.body import Encoded, Headers, Incomplete, TooLarge, TooSlow, Upgrade, headers_of, multimap, read_body
+from ingest.connections import BoundedConnection
 from ingest.tally import Tally
-from ingest.unproven import UNPROVEN_BYTES_MAX, Network, NoRoom, Room, source_of
+from ingest.turns import REQUEST_S
+from ingest.unproven import Network, NoRoom, Room, source_of
 from tillkeeper import clock, telemetry
 from tillkeeper.asking.keys import NoKey
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.fetching import Fetch
-from tillkeeper.gateways.base import BadPayload, BadSignature, Gateway, Refused, Request, Step
+from tillkeeper.gateways.base import BadPayload, BadSignature, Gateway, Refused, Request, Step, Verified
 from tillkeeper.gateways.fetching import fetches_of
-from tillkeeper.gateways.unknown import unknown_words
+from tillkeeper.gateways.unknown import UnknownWord, unknown_words
 from tillkeeper.lanes.base import Unavailable
 
 log = structlog.get_logger()
@@ -43,6 +45,9 @@ RESULTS: Final[Mapping[type[Refused], str]] = {
     Incomplete: "incomplete",
     Upgrade: "upgrade",
 }
+
+
+Read = tuple[Verified, tuple[PaymentEvent, ...], tuple[Fetch, ...], Iterable[UnknownWord]]
 
 
 class Accepts(Protocol):
@@ -128,18 +133,12 @@ class AccountReceiver:
             body = await read_body(request, bytes_max=self._body_bytes_max)
             query = request.raw_path.partition("?")[2]
             asked, received_at = Request(headers, body, query), clock.now()
+            turns = await cast("BoundedConnection", request.protocol).wait_turn(size_bytes=len(body))
+            began_s = clock.monotonic_s()
             try:
-                verified = self._gateway.verify(asked, received_at)
-            except BadSignature as refused:
-                if refused.step is not Step.KEY or not await self._keys.fetch_for(asked):
-                    raise
-                verified = self._gateway.verify(asked, received_at)
-            if not verified.proven and len(body) > UNSIGNED_BYTES_MAX:
-                raise TooLarge("nothing signs this body, and it is larger than any of its kind")
-            with unknown_words() as words:
-                events, fetches = self._gateway.parse(verified), fetches_of(self._gateway, verified)
-            if not verified.proven:
-                self._admit_unproven(request, body, fetches)
+                verified, events, fetches, words = await self._read(request, asked, received_at)
+            finally:
+                turns.spend(REQUEST_S + clock.monotonic_s() - began_s)
         except (BadSignature, BadPayload) as refused:
             return self._examine(request, asked, refused)
         except Refused as refused:
@@ -166,6 +165,22 @@ class AccountReceiver:
         self._tally.add(verified.key, clock.monotonic_s() - started_s)
         return self._acknowledgement
 
+    async def _read(self, request: web.Request, asked: Request, received_at: datetime) -> Read:
+        """What the delivery says.  Raises Refused, NoKey, NoRoom."""
+        try:
+            verified = self._gateway.verify(asked, received_at)
+        except BadSignature as refused:
+            if refused.step is not Step.KEY or not await self._keys.fetch_for(asked):
+                raise
+            verified = self._gateway.verify(asked, received_at)
+        if not verified.proven and len(asked.body) > UNSIGNED_BYTES_MAX:
+            raise TooLarge("nothing signs this body, and it is larger than any of its kind")
+        with unknown_words() as words:
+            events, fetches = self._gateway.parse(verified), fetches_of(self._gateway, verified)
+        if not verified.proven:
+            self._room.admit(source_of(request, self._trusted_proxies), fetches, now_s=clock.monotonic_s())
+        return verified, events, fetches, words
+
     async def challenge(self, request: web.Request) -> web.Response:
         """Answers a GET by which the gateway tests the address; any other is as if nobody could ask."""
         asked = Request(multimap(request.raw_headers), b"", request.raw_path.partition("?")[2])
@@ -176,12 +191,6 @@ class AccountReceiver:
 
     def _keep(self, headers: Headers) -> tuple[tuple[str, str], ...]:
         return tuple([(name, value) for name in self._kept_headers for value in headers.get(name, ())])
-
-    def _admit_unproven(self, request: web.Request, body: bytes, fetches: tuple[Fetch, ...]) -> None:
-        """Anybody may have sent it.  Raises BadPayload, NoRoom."""
-        if len(body) > UNPROVEN_BYTES_MAX:
-            raise BadPayload(f"an unsigned delivery has more than {UNPROVEN_BYTES_MAX} bytes")
-        self._room.admit(source_of(request, self._trusted_proxies), fetches, now_s=clock.monotonic_s())
 
     def _examine(self, posted: web.Request, request: Request, refused: Refused) -> web.Response:
         """Nobody waits for what is found out but us: the caller is told nothing of it."""

@@ -8,7 +8,7 @@ import json
 import re
 import sys
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from random import Random
@@ -65,11 +65,18 @@ def _body(body: bytes) -> dict[str, str]:
     return {"body_b64": b64encode(body).decode()} if "\0" in text else {"body": text}
 
 
-def main(*, directory: Path, gateways: str | None, seed: int, as_json: bool) -> int:
+class AlreadyThere(Exception):
+    """A file that would be written is there; its path is the text."""
+
+
+def main(*, directory: Path, gateways: str | None, seed: int, force: bool, as_json: bool) -> int:
     """Writes them; returns the exit code."""
     now = clock.now().replace(microsecond=0)
     try:
-        files = write(directory.absolute(), USUAL if gateways is None else named(gateways), seed=seed, now=now)
+        names = USUAL if gateways is None else named(gateways)
+        files = write(directory.absolute(), names, seed=seed, now=now, force=force)
+    except AlreadyThere as error:
+        return fail(f"{error} is there already; name another directory, or --force to write over it", code=WRONG)
     except NoSuchGateway as error:
         return fail(str(error), code=WRONG)
     except OSError as error:
@@ -82,18 +89,29 @@ def main(*, directory: Path, gateways: str | None, seed: int, as_json: bool) -> 
     return HOLDS
 
 
-def write(directory: Path, gateways: Sequence[str], *, seed: int, now: datetime) -> list[Path]:
-    """Deliveries of these gateways at `now`, some of them forged, and the accounts' configuration.  Raises OSError."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+def write(directory: Path, gateways: Sequence[str], *, seed: int, now: datetime, force: bool = False) -> list[Path]:
+    """Deliveries of these gateways at `now`, some of them forged, and the accounts' configuration.
+
+    Raises AlreadyThere, unless forced, before it writes anything; or OSError.
+    """
     voices = new_voices(gateways)
-    write_accounts(directory / "tillkeeper.toml", voices)
-    forger, files = Forger(voices, impostors_of(voices)), list[Path]()
+    config = directory / "tillkeeper.toml"
+    captures = {directory / f"{it.name}.json": it for it in _captures(voices, seed=seed, now=now)}
+    if there := [path for path in (config, *captures) if path.exists() and not force]:
+        raise AlreadyThere(there[0])
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_accounts(config, voices)
+    for path, capture in captures.items():
+        path.write_bytes(capture.written(now))
+    return list(captures)
+
+
+def _captures(voices: Mapping[str, Voice], *, seed: int, now: datetime) -> Iterator[Capture]:
+    forger = Forger(voices, impostors_of(voices))
     for voice in voices.values():
         told = list(_by_word(voice, seed=seed, now=now))
-        for capture in (*_genuine(voice, told, now), *_forged(voice, told[0][0], forger, Random(seed), now)):  # noqa: S311 - to be repeatable
-            files.append(directory / f"{capture.name}.json")
-            files[-1].write_bytes(capture.written(now))
-    return files
+        yield from _genuine(voice, told, now)
+        yield from _forged(voice, told[0][0], forger, Random(seed), now)  # noqa: S311 - to be repeatable
 
 
 def _by_word(voice: Voice, *, seed: int, now: datetime) -> Iterator[tuple[Story, Happening]]:

@@ -154,7 +154,9 @@ def money_unseen(order, ours):
     owners = {owner for owner, *_ in known_refunds(order, ours)}
     for account, ref in {(event.account, event.dispute_ref) for event in ours if event.dispute_ref}:
         of_it = [event.payment_ref for event in ours if (event.account, event.dispute_ref) == (account, ref)]
-        owners.add((account, max(name or "" for name in of_it) or None))
+        payers = [ref for at_account, ref in paid if at_account == account]
+        named = max(name or "" for name in of_it) or (payers[0] if len(payers) == 1 else None)
+        owners.add((account, named))
     for payment in {(event.account, event.payment_ref) for event in ours if event.total is not None}:
         totals = [event for event in ours if (event.account, event.payment_ref) == payment and event.total is not None]
         if max(map(total_told, totals))[1]:

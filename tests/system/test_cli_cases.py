@@ -14,6 +14,7 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply import apply_deliveries
 from tillkeeper.store.orders import Payer, register
+from tillkeeper.store.parked import park_event
 from tillkeeper.store.transactions import repeat_when_raced
 
 HOUR = timedelta(hours=1)
@@ -213,7 +214,7 @@ async def test_stuck_orders_tell_what_comes_next_by_the_policy_of_the_settings(t
     assert "never" in shown.out
     told_json = (await tillkeeper("stuck", "--status", "processing", "--json", "--config", config)).json
     assert [(it["order_ref"], it["next"]["what"]) for it in told_json["orders"]] == [("A-1", "query")]
-    for arguments in (["--older", "2h"], ["--status", "refunding"], ["--account", "alipay-main"]):
+    for arguments in (["--older", "2h"], ["--status", "refunding"]):
         assert (await tillkeeper("stuck", *arguments, "--json", "--config", config)).json["orders"] == []
     unknown = await tillkeeper("stuck", "--status", "lost", "--config", config)
     assert unknown.code == 2
@@ -321,3 +322,54 @@ async def test_an_act_without_a_reason_or_a_person_is_wrong_usage(arguments):
     ended = await tillkeeper(*arguments)
     assert (ended.code, ended.out) == (2, "")
     assert ended.err
+
+
+# --- what there is not, and what may be meant -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("stuck", "--account", "nope"), "no account 'nope'; there are: stripe-main"),
+        (("refused", "list", "--account", "typo"), "no account 'typo'; there are: stripe-main"),
+        (("refused", "list", "--each", "--account", "typo"), "no account 'typo'"),
+        (("cases", "--kind", "nope"), "no kind of case 'nope'; there are: answer_not_applied, "),
+        (("cases", "--owner", "nobody-here"), "no owner of a case 'nobody-here'; there are: -"),
+        (("stuck", "--status", "nope"), "'nope' is no status"),
+    ],
+)
+async def test_a_filter_that_names_what_there_is_not_is_no_good_news(config, database, arguments, said):
+    ended = await tillkeeper(*arguments, "--config", config)
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err
+
+
+async def test_a_filter_that_names_what_there_is_may_find_nothing(config, database):
+    for arguments in (("stuck", "--account", "stripe-main"), ("cases", "--kind", "stuck"), ("cases", "--owner", "-")):
+        assert (await tillkeeper(*arguments, "--config", config)).code == 0
+
+
+@pytest.mark.parametrize(
+    ("order_ref", "waits_under"),
+    [("A-1", "a_1"), ("A-1", "A-1 "), ("ORDER-77", "shop/order-77"), ("ORDER-1001", "ORDRE-1001")],
+)
+async def test_an_order_is_not_closed_while_money_waits_under_a_reference_much_like_it(
+    config, pool, order_ref, waits_under
+):
+    await registered(pool, order_ref)
+    await told(pool, an_event(payment_ref="pi_9", order_ref=waits_under))
+    command = ("order", "close", order_ref, "--note", "nobody paid", "--config", config)
+    ended = await tillkeeper(*command)
+    assert ended.code == 1
+    assert f"payment pi_9 at stripe-main waits for an order {waits_under!r}" in ended.err
+    assert (await tillkeeper(*command, "--force")).code == 0
+
+
+async def test_an_order_is_not_closed_while_an_event_of_it_is_parked(config, pool):
+    await registered(pool, "ORDER-77")
+    delivery = a_delivery(an_event(order_ref="order-77"))
+    async with pool.acquire() as conn:
+        await park_event(conn, delivery, delivery.events[0], reason="delivery_limit", error="-", now=NOON)
+    ended = await tillkeeper("order", "close", "ORDER-77", "--note", "nobody paid", "--config", config)
+    assert ended.code == 1
+    assert "an event is parked that may be of this order: tillkeeper parked show 1" in ended.err

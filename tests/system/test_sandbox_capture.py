@@ -95,3 +95,15 @@ async def test_a_place_that_cannot_be_written_to_is_said_plainly(tmp_path):
     ended = await tillkeeper("sandbox", "--capture", tmp_path / "file" / "c")
     assert ended.code == 2
     assert "cannot be written to: Not a directory" in ended.err
+
+
+async def test_nothing_that_is_there_is_written_over_unless_that_is_wanted(tmp_path):
+    (tmp_path / "tillkeeper.toml").write_text("mine")
+    capture = ("sandbox", "--capture", tmp_path, "--gateways", "stripe")
+    ended = await tillkeeper(*capture)
+    assert ended.code == 2
+    assert f"{tmp_path}/tillkeeper.toml is there already" in ended.err
+    assert [it.name for it in tmp_path.iterdir()] == ["tillkeeper.toml"]
+    assert (tmp_path / "tillkeeper.toml").read_text() == "mine"
+    assert (await tillkeeper(*capture, "--force")).code == 0
+    assert "[accounts." in (tmp_path / "tillkeeper.toml").read_text()

@@ -144,4 +144,4 @@ async def test_what_is_put_off_leaves_nothing_and_what_is_unsigned_is_short(clie
     async with client.post(
         "/webhooks/unsigned-main", data=json.dumps({"payment": "tr_1", "x": "a" * 20_000})
     ) as answer:
-        assert answer.status == 400
+        assert answer.status == 413

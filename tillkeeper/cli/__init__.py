@@ -3,7 +3,6 @@
 Modules import what they need inside their commands, so that `--help` and quick questions start quickly.
 """
 
-import io
 import sys
 
 import typer
@@ -11,6 +10,7 @@ import typer
 from tillkeeper.cli import (
     audit,
     backfill,
+    broker,
     cases,
     db,
     handover,
@@ -26,6 +26,7 @@ from tillkeeper.cli import (
     stuck,
     words,
 )
+from tillkeeper.cli.stdout import guard
 
 app = typer.Typer(
     help="Keeps a merchant's order payment state true: takes in the webhooks of payment gateways, and applies each to "
@@ -33,7 +34,7 @@ app = typer.Typer(
     "Settings come from a TOML file, named by --config or TILLKEEPER_CONFIG, and from the environment, which wins.\n\n"
     "Every command takes --json, and --help tells what it does, with an example and its exit codes.",
     epilog="Exit codes: 0 done, or yes; 1 the answer is no; 2 wrong usage or bad configuration; 3 the database or the "
-    "broker is out of reach; 130 ended by Ctrl-C.",
+    "broker is out of reach; 74 standard output could not be written; 130 ended by Ctrl-C.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -41,7 +42,7 @@ app = typer.Typer(
 )
 SUBJECTS = (
     *(run, roles, db, order, stuck, cases, handover, backfill),
-    *(parked, refused, keys, words, policy, inspecting, audit),
+    *(parked, refused, keys, words, policy, broker, inspecting, audit),
 )
 for subject in (*SUBJECTS, sandbox):
     app.add_typer(subject.app)
@@ -49,6 +50,8 @@ for subject in (*SUBJECTS, sandbox):
 
 def main() -> None:
     """What `tillkeeper` runs."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without Chinese shows codes, not a trace
-    app(prog_name="tillkeeper")
+    guard()
+    try:
+        app(prog_name="tillkeeper")
+    finally:
+        sys.stdout.flush()  # the last moment to say that it could not be written

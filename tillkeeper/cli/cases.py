@@ -71,16 +71,19 @@ def cases_command(
         settings = settings_from(config)
         from tillkeeper import clock
         from tillkeeper.cli.database import ask
+        from tillkeeper.cli.filters import CASE_KINDS, refuse_unknown
         from tillkeeper.cli.output import print_json
-        from tillkeeper.store.case_files import Filters, list_cases
+        from tillkeeper.store.case_files import Filters, Known, known, list_cases
 
         filters = Filters(closed_too=closed_too, level=level, owner="" if owner == NOBODY else owner, kind=kind)
 
-        async def question(pool: "Pool") -> list[dict[str, Any]]:
+        async def question(pool: "Pool") -> tuple[list[dict[str, Any]], Known]:
             async with pool.acquire() as conn:
-                return await list_cases(conn, filters, limit=limit + 1)
+                return await list_cases(conn, filters, limit=limit + 1), await known(conn)
 
-        found = ask(settings, question)
+        found, there_are = ask(settings, question)
+        refuse_unknown("kind of case", kind, CASE_KINDS | there_are.kinds, found=found)
+        refuse_unknown("owner of a case", owner, {NOBODY} | there_are.owners, found=found)
         rows, more = found[:limit], len(found) > limit
         if as_json:
             print_json({"cases": rows, "more": more})

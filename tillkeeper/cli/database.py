@@ -55,6 +55,12 @@ def failed_by(error: BaseException, database_url: str) -> Failed:
     where = mask(database_url)
     if isinstance(error, asyncpg.ClientConfigurationError):
         return Failed(f"database_url: {one_line(error)}", code=WRONG)
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return Failed(
+            f"the database {where} refuses: {one_line(error)}; the schema is its owner's to change, with `tillkeeper "
+            "db init`, and rights are what deploy/roles.sql grants",
+            code=WRONG,
+        )
     if isinstance(error, REFUSALS):
         return Failed(f"the database {where} refuses: {one_line(error)}; check database_url", code=WRONG)
     if isinstance(error, NO_SCHEMA):

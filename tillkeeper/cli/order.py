@@ -47,7 +47,7 @@ def show_command(ref: Ref, config: Config = None, as_json: AsJson = False) -> No
 
 
 Span = Annotated[float, typer.Argument(metavar="SPAN", parser=seconds, help="For how long: 30m, 24h, 7d.")]
-Force = Annotated[bool, typer.Option("--force", help="Although money is there, or may be on its way.")]
+Force = Annotated[bool, typer.Option("--force", help="Although money is there, on its way, or waits nearby.")]
 
 
 @commands.command(
@@ -96,7 +96,8 @@ def close_command(
 ) -> None:
     """Expect no payment for an order any more; merchant and payer are told.
 
-    Refused while a payment is pending, or was captured and not given back: uncertain is not failed.  If you are not
+    Refused while a payment is pending, was captured and not given back, or waits under a reference much like this one:
+    uncertain is not failed.  If you are not
     sure, have the gateway asked first (order ask).  Money that comes in after closing follows the policy: the order is
     opened again, or a case proposes a refund.
     """

@@ -39,6 +39,7 @@ def list_command(
     with reported(as_json=as_json):
         settings = settings_from(config)
         from tillkeeper.cli.database import ask
+        from tillkeeper.cli.filters import refuse_unknown
         from tillkeeper.cli.output import print_json, print_table
         from tillkeeper.store.refused import list_refused, tally_refused
 
@@ -48,6 +49,7 @@ def list_command(
                 return tallied, list(await list_refused(conn, account, limit=limit)) if each else []
 
         tallied, deliveries = ask(settings, question)
+        refuse_unknown("account", account, settings.accounts, found=tallied)
         if as_json:
             print_json({"refused": [_told(it) for it in deliveries] if each else [_told(it) for it in tallied]})
         elif each:

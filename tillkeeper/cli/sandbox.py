@@ -45,6 +45,7 @@ Capture = Annotated[
         "--capture", metavar="DIR", help="Write deliveries, genuine and forged, as files for `tillkeeper inspect`."
     ),
 ]
+Force = Annotated[bool, typer.Option("--force", help="With --capture: write over files that are there.")]
 Url = Annotated[str | None, typer.Option("--url", help="The receiver to play to; with --up it is our own.")]
 
 
@@ -69,6 +70,7 @@ def sandbox_command(
     payments: Payments = None,
     smtp_port: SmtpPort = None,
     capture: Capture = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Play the gateways: register orders and post signed webhooks, some of them twice, late, shuffled or forged.
@@ -83,7 +85,7 @@ def sandbox_command(
     sweeps and notices, and the gateways' APIs that they ask.
 
     With --capture nothing is played: DIR holds a few deliveries of each gateway afterwards, named by what they are, and
-    the configuration of the accounts that received them.
+    the configuration of the accounts that received them.  Nothing that is there already is written over.
     """
     if broker not in ("auto", "none"):
         raise typer.BadParameter("must be auto or none", param_hint="--broker")
@@ -92,7 +94,7 @@ def sandbox_command(
             raise typer.BadParameter(
                 "plays nothing: without --up, --url, --config and --scenario", param_hint="--capture"
             )
-        raise typer.Exit(_captured(capture, gateways=gateways, seed=seed, as_json=as_json))
+        raise typer.Exit(_captured(capture, gateways=gateways, seed=seed, force=force, as_json=as_json))
     if scenario is not None:
         if up or gateways is not None or url is not None or config is not None:
             raise typer.BadParameter(
@@ -116,10 +118,10 @@ def sandbox_command(
         raise typer.Exit(code)
 
 
-def _captured(directory: Path, *, gateways: str | None, seed: int, as_json: bool) -> int:
+def _captured(directory: Path, *, gateways: str | None, seed: int, force: bool, as_json: bool) -> int:
     from sandbox.capture import main
 
-    return main(directory=directory, gateways=gateways, seed=seed, as_json=as_json)
+    return main(directory=directory, gateways=gateways, seed=seed, force=force, as_json=as_json)
 
 
 def _replay(scenario: str, *, seed: int, payments: int | None, smtp_port: int | None, as_json: bool) -> int:

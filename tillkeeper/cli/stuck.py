@@ -45,6 +45,7 @@ def stuck_command(
         policy = policy_from(settings)
         from tillkeeper import clock
         from tillkeeper.cli.database import ask
+        from tillkeeper.cli.filters import refuse_unknown
         from tillkeeper.cli.output import print_json
         from tillkeeper.domain.order import Status
         from tillkeeper.store.stuck import STUCK, Sought, stuck_orders
@@ -59,6 +60,7 @@ def stuck_command(
             until=now - timedelta(seconds=older),
         )
         found = ask(settings, lambda pool: stuck_orders(pool, sought, policy=policy, limit=limit + 1, now=now))
+        refuse_unknown("account", account, settings.accounts, found=found)
         rows, more = found[:limit], len(found) > limit
         if as_json:
             print_json({"orders": rows, "more": more})

@@ -56,7 +56,7 @@ _PAYMENT: Final = re.compile(r"tr_[A-Za-z0-9]{1,60}", re.ASCII)
 _LINK: Final = re.compile(r"pl_[A-Za-z0-9]{1,60}", re.ASCII)
 _ORDER: Final = re.compile(r"ord_[A-Za-z0-9.]{1,60}", re.ASCII)  # of the Orders API
 _PAYMENT_PATH: Final = re.compile(r"https?://[^/?#]+/v2/payments/(tr_[A-Za-z0-9]{1,60})(?:[/?#].*)?", re.ASCII)
-OF_A_PAYMENT: Final = frozenset({"refund", "chargeback", "capture"})  # entities that name theirs
+OF_A_PAYMENT: Final = ("refund", "chargeback", "capture")  # entities that name theirs
 _REFUND: Final = re.compile(r"re_[A-Za-z0-9]{1,60}", re.ASCII)
 
 

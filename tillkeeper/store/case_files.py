@@ -43,6 +43,26 @@ async def list_cases(conn: Conn, filters: Filters, *, limit: int) -> list[dict[s
     return [dict(row) for row in rows]
 
 
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What cases there ever were."""
+
+    kinds: frozenset[str]
+    owners: frozenset[str]
+
+
+KNOWN_CASES = """
+SELECT array_agg(DISTINCT kind) AS kinds, array_agg(DISTINCT owner) FILTER (WHERE owner IS NOT NULL) AS owners
+FROM cases
+"""
+
+
+async def known(conn: Conn) -> Known:
+    """The kinds and owners of all cases, closed ones too."""
+    row = await conn.fetchrow(KNOWN_CASES)
+    assert row is not None
+    return Known(kinds=frozenset(row["kinds"] or ()), owners=frozenset(row["owners"] or ()))
+
+
 CASE = """
 SELECT c.id, c.kind, c.subject, c.account, c.details, c.level, c.owner, c.opened_at, c.follow_up_at, c.closed_at,
        c.closed_by, c.outcome, c.order_id, o.order_ref

@@ -125,7 +125,7 @@ WITH trusted AS (
     ORDER BY due_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
 ), unasked AS (
     SELECT id FROM fetches WHERE due_at <= $1 AND taken_until <= $1 AND NOT proven AND found = 0 AND asked_at IS NULL
-    ORDER BY wanted_at DESC, id DESC LIMIT $2 - (SELECT count(*) FROM trusted) FOR NO KEY UPDATE SKIP LOCKED
+    ORDER BY wanted_at DESC, number DESC LIMIT $2 - (SELECT count(*) FROM trusted) FOR NO KEY UPDATE SKIP LOCKED
 ), unknown AS (
     SELECT id FROM fetches
     WHERE due_at <= $1 AND taken_until <= $1 AND NOT proven AND found = 0 AND asked_at IS NOT NULL
@@ -241,7 +241,9 @@ def _failed(taken: Taken, result: str) -> Concern:
         "since": taken.progress.wanted_at.isoformat(),
         "delivery": [str(run), str(number)],
     }
-    return Concern(kind=KIND, subject=subject_of(taken), account=taken.account, details=details)
+    # What is wished for anew and not answered either is told again, whoever resolved the case before.
+    state = f"since {taken.progress.wanted_at.isoformat()}"
+    return Concern(kind=KIND, subject=subject_of(taken), state=state, account=taken.account, details=details)
 
 
 def _unaskable(taken: Taken, result: str) -> Concern:

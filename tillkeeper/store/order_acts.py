@@ -5,8 +5,13 @@ Each is an act in the order's history, written under the order's lock in the cal
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Final
 
+import asyncpg
+
+from tillkeeper.domain.delivery import unpack
 from tillkeeper.domain.money import format_minor
+from tillkeeper.domain.nearness import is_alike, is_near
 from tillkeeper.domain.order import ON_ITS_WAY, held_of
 from tillkeeper.store.acts import Act, write_acts
 from tillkeeper.store.ledger import OpenOrder
@@ -82,12 +87,48 @@ async def ask_gateway(conn: Conn, order_ref: str, *, by: str, note: str, now: da
 async def close(conn: Conn, order_ref: str, *, force: bool, by: str, note: str, now: datetime) -> None:
     """Expects no payment for the order any more.
 
-    Refused while money is there or may be on its way, unless a person forces it.  Raises NoSuchOrder or Refused.
+    Refused while money is there, may be on its way, or waits under a reference much like the order's, unless a person
+    forces it.  Raises NoSuchOrder or Refused.
     """
     it = await _open(conn, order_ref)
-    if not force and (doubts := list(_doubts(it))):
+    if not force and (doubts := [*_doubts(it), *await _nearby(conn, it)]):
         raise Refused("; ".join(doubts))
     await close_orders(conn, [it], by=by, note=note, now=now)
+
+
+# What came in, or is on its way, at the order's accounts, and waits for an order that nobody registered.
+WAITING_MONEY = """
+SELECT account, order_ref, payment_ref, amount_minor, currency FROM inbox
+WHERE outcome = 'waiting' AND account = ANY($1::text[]) AND order_ref IS NOT NULL
+  AND kind IN ('payment.succeeded', 'payment.authorized', 'payment.pending')
+ORDER BY recorded_at DESC LIMIT $2
+"""
+PARKED_MONEY = """
+SELECT id, body FROM parked WHERE outcome IS NULL AND readable AND account = ANY($1::text[]) ORDER BY id DESC LIMIT $2
+"""
+WAITING_MAX: Final = 10_000  # the latest of them: a person who waits for the answer closes one order
+PARKED_MAX: Final = 500
+NEARBY_SHOWN: Final = 5
+
+
+async def _nearby(conn: Conn, it: OpenOrder) -> list[str]:
+    """Money that may be meant for this order: it waits under a reference much like the order's, or is parked."""
+    ref, accounts = it.order.order_ref, sorted(it.order.accounts)
+
+    def is_due(row: asyncpg.Record) -> bool:
+        return (row["amount_minor"], row["currency"]) == (it.order.amount, it.order.currency)
+
+    rows = await conn.fetch(WAITING_MONEY, accounts, WAITING_MAX)
+    found = [
+        f"payment {row['payment_ref']} at {row['account']} waits for an order {row['order_ref']!r}: is that this one?"
+        for row in rows
+        if is_near(ref, row["order_ref"]) or (is_due(row) and is_alike(ref, row["order_ref"]))
+    ]
+    for row in await conn.fetch(PARKED_MONEY, accounts, PARKED_MAX):
+        events = unpack(row["body"]).deliveries[0].events
+        if any(event.order_ref not in {None, ref} and is_near(ref, event.order_ref or "") for event in events):
+            found.append(f"an event is parked that may be of this order: tillkeeper parked show {row['id']}")
+    return found[:NEARBY_SHOWN]
 
 
 def _doubts(it: OpenOrder) -> Iterator[str]:
@@ -98,6 +139,8 @@ def _doubts(it: OpenOrder) -> Iterator[str]:
         if held := held_of(it.order, account, payment):
             told = format_minor(held, it.order.currency)
             yield f"payment {payment_ref} at {account} still holds {told}, which can be captured"
+    for kind in sorted(it.case_kinds & {"unexpected_account", "wrong_currency", "reference_conflict"}):
+        yield f"a case is open, {kind}: somebody's money counts for nothing until a person looks at it"
     if it.has_parked:
         yield "an event of it is parked: replay or discard it first (tillkeeper parked list)"
     summary = it.judge()

@@ -34,7 +34,7 @@ WHERE id IN (
     WHERE f.account = $1 AND f.due_at IS NOT NULL AND NOT f.proven AND f.found = 0
       AND (f.misses > 0 OR f.not_found > 0) AND f.taken_until <= $3
       AND NOT EXISTS (SELECT FROM payment p WHERE p.account = f.account AND p.payment_ref = f.payment_ref)
-    ORDER BY f.wanted_at DESC, f.id DESC OFFSET $2 FOR NO KEY UPDATE OF f SKIP LOCKED
+    ORDER BY f.wanted_at DESC, f.number DESC OFFSET $2 FOR NO KEY UPDATE OF f SKIP LOCKED
 )
 """
 
@@ -46,7 +46,7 @@ WHERE id IN (
     WHERE f.account = $1 AND f.due_at IS NOT NULL AND NOT f.proven AND f.found = 0
       AND f.misses = 0 AND f.not_found = 0 AND f.given_up = 0 AND f.taken_until <= $3
       AND NOT EXISTS (SELECT FROM payment p WHERE p.account = f.account AND p.payment_ref = f.payment_ref)
-    ORDER BY f.wanted_at DESC, f.id DESC OFFSET $2 FOR NO KEY UPDATE OF f SKIP LOCKED
+    ORDER BY f.wanted_at DESC, f.number DESC OFFSET $2 FOR NO KEY UPDATE OF f SKIP LOCKED
 )
 RETURNING 1
 """

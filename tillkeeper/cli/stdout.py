@@ -1,0 +1,67 @@
+"""Standard output that cannot be written, be it closed, full or without a reader, is a failure of its own.
+
+Of itself Python would end with 1 or 120, or with 0 and nothing said; a 1 is the answer "no" of many commands.
+"""
+
+import io
+import sys
+from typing import Final, NoReturn
+
+from tillkeeper.cli.failed import UNSAID
+
+STDOUT: Final = 1
+
+
+class _Raw(io.RawIOBase):
+    """The bytes' way out.  The first that cannot be written ends the process with UNSAID."""
+
+    def __init__(self, descriptor: io.FileIO | None) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self._failed = False
+
+    def writable(self) -> bool:
+        """It is for writing, and nothing else."""
+        return True
+
+    def isatty(self) -> bool:
+        """As the descriptor."""
+        return self._descriptor is not None and self._descriptor.isatty()
+
+    def fileno(self) -> int:
+        """The descriptor's number; raises OSError where there is none."""
+        if self._descriptor is None:
+            raise io.UnsupportedOperation("standard output is closed")
+        return self._descriptor.fileno()
+
+    def write(self, content: "memoryview | bytes | bytearray") -> int | None:  # type: ignore[override]
+        """What is left once it failed is taken and dropped, for it is written out once more as Python ends."""
+        if self._failed:
+            return len(content)
+        if self._descriptor is None:
+            self._fail("it is closed")
+        try:
+            return self._descriptor.write(content)
+        except BrokenPipeError:  # a reader that has seen enough, as `head` has, needs no explanation
+            self._fail(None)
+        except OSError as error:
+            self._fail(error.strerror)
+
+    def _fail(self, why: str | None) -> NoReturn:
+        self._failed = True
+        if why is not None:
+            print(f"tillkeeper: standard output cannot be written: {why}", file=sys.stderr)
+        raise SystemExit(UNSAID)
+
+
+def guard() -> None:
+    """Puts such a standard output in place of Python's own."""
+    before = sys.stdout
+    descriptor = None if before is None else io.FileIO(STDOUT, "wb", closefd=False)
+    raw = _Raw(descriptor)
+    sys.stdout = io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=getattr(before, "encoding", None) or "utf-8",
+        errors="backslashreplace",  # a terminal without Chinese shows codes, not a trace
+        line_buffering=raw.isatty(),
+    )
