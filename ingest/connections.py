@@ -46,6 +46,7 @@ class BoundedConnection(web.RequestHandler):
         "_crowd",
         "_first_request_timer",
         "_half_closed",
+        "_has_begun",
         "_head_bytes",
         "_is_to_parse",
         "_last_payload",
@@ -58,6 +59,7 @@ class BoundedConnection(web.RequestHandler):
         super().__init__(server, loop=loop, **options)
         self._crowd = crowd
         self._first_request_timer: asyncio.TimerHandle | None = None
+        self._has_begun = False
         self._half_closed = False
         self._head_bytes = 0  # of headers that are not complete yet
         self._last_payload: StreamReader | None = None
@@ -71,10 +73,10 @@ class BoundedConnection(web.RequestHandler):
         self._wire = cast("asyncio.Transport", transport)
         if not self._crowd.enter(self):
             TOO_MANY.inc()
+            self._has_begun = self._force_close = True  # what it still sends is not looked at
             self._wire.write(BUSY)
             self._wire.close()
             return
-        super().connection_made(transport)
         self._first_request_timer = self._loop.call_later(FIRST_REQUEST_S, self._expect_request)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -88,6 +90,10 @@ class BoundedConnection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Parses a slice at a time, in a turn of the event loop that has time: others are served in between."""
+        if not self._has_begun:  # who says nothing costs no task, and is turned out for little
+            assert self._wire is not None
+            self._has_begun = True
+            super().connection_made(self._wire)
         if not data:  # the parser goes on where it rested
             self._parse(data)
         elif not self._unparsed and len(data) <= SLICE_BYTES and self._crowd.turns.has_time:
@@ -205,7 +211,7 @@ class BoundedConnection(web.RequestHandler):
     def _expect_request(self) -> None:
         if self._request_count == 0:
             TOO_SLOW.inc()
-            self.force_close()
+            self.turn_out()
 
     def handle_error(
         self,
