@@ -15,6 +15,7 @@ from tillkeeper.gateways.account import STRICT
 from tillkeeper.gateways.base import BadPayload
 from tillkeeper.gateways.fields import moment_from_rfc3339, moment_from_unix
 from tillkeeper.gateways.times import moment_from_compact, moment_from_dashed
+from tillkeeper.gateways.unknown import unknown_word
 
 EVENTS_MAX: Final = 500  # of one delivery
 CODE_CHARS_MAX: Final = 64
@@ -99,8 +100,10 @@ class Mapped:
         if not any(words):
             raise BadPayload(f"kind: {', '.join(_each(it.kind))} leads nowhere")
         word = "/".join(each or "" for each in words)
-        kind = it.kinds.get(word, "ignore")
-        if kind == "ignore":
+        kind = it.kinds.get(word)
+        if kind is None:
+            unknown_word("/".join(_each(it.kind)), word)
+        if kind is None or kind == "ignore":
             return None
         currency = None if it.currency is None else _text(item, it.currency)
         code = _first(item, it.failure) if kind in FAILING else None
