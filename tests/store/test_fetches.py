@@ -19,6 +19,7 @@ from tillkeeper.gateways.base import Answer, Call, Question
 from tillkeeper.store import unproven
 from tillkeeper.store.apply import apply_deliveries, replay
 from tillkeeper.store.audit import audit
+from tillkeeper.store.case_acts import resolve
 from tillkeeper.store.fetches import settle_fetch, take_fetches
 from tillkeeper.store.orders import history, register, show
 from tillkeeper.store.transactions import repeat_when_raced
@@ -234,6 +235,18 @@ async def test_without_an_answer_it_is_asked_for_three_days_and_then_there_is_a_
     assert (row["due_at"], row["given_up"]) == (None, 1)
     told = await books(pool, clock.at)
     assert (told.fetches["given_up"], told.balances) == (1, True)
+
+
+async def test_a_wish_that_fails_anew_is_told_again_though_a_person_resolved_the_last(pool, loop, gateways, clock):
+    gateways.says = lambda *_: NoAnswer("denied", "status 401")
+    for _ in range(2):
+        await wished(pool, PAYMENT, now=clock.at)
+        await until(loop, clock, clock.at - NOON + GIVE_UP_AFTER + timedelta(hours=13), step=timedelta(hours=2))
+        [case] = await pool.fetch("SELECT id, closed_at FROM cases")
+        assert case["closed_at"] is None
+        await repeat_when_raced(
+            pool, lambda conn, it=case["id"]: resolve(conn, it, outcome="x", text="", by="mei", now=clock.at)
+        )
 
 
 async def test_its_case_closes_by_itself_when_the_gateway_says_it_after_all(pool, loop, gateways, clock):

@@ -37,7 +37,7 @@ INSERT_CASES = """
 INSERT INTO cases AS c (kind, subject, order_id, account, state, details, opened_at, follow_up_at)
 SELECT kind, subject, order_id, account, state, details, $2, $3 FROM json_populate_recordset(NULL::cases, $1::json)
 ON CONFLICT (kind, subject) DO UPDATE
-SET state = excluded.state, details = excluded.details, opened_at = excluded.opened_at,
+SET order_id = excluded.order_id, state = excluded.state, details = excluded.details, opened_at = excluded.opened_at,
     follow_up_at = excluded.follow_up_at, closed_at = NULL, closed_by = NULL, outcome = NULL
 WHERE c.closed_by = 'truth'
    OR c.closed_at IS NOT NULL AND c.state <> excluded.state AND excluded.state <> ''
@@ -56,17 +56,18 @@ ON CONFLICT (kind, subject) DO NOTHING
 RETURNING id, kind, subject, order_id, account, details, level, true AS fresh
 """
 
-# An open case shows how things stand now, so that whoever resolves it settles that.
+# An open case shows how things stand now, so that whoever resolves it settles that, and at which order they do.
 UPDATE_STATES = """
 WITH changed AS (
-    SELECT c.id, c.state AS before, w.state, w.details
+    SELECT c.id, c.state AS before, w.state, w.details, w.order_id
     FROM json_populate_recordset(NULL::cases, $1::json) AS w JOIN cases c ON c.kind = w.kind AND c.subject = w.subject
     WHERE c.closed_at IS NULL AND w.state IS NOT NULL
-      AND (c.state IS DISTINCT FROM w.state OR c.details -> 'captured' <> w.details -> 'captured'
+      AND (c.state IS DISTINCT FROM w.state OR c.order_id IS DISTINCT FROM w.order_id
+           OR c.details -> 'captured' <> w.details -> 'captured'
            OR c.details -> 'refunded' <> w.details -> 'refunded')
     ORDER BY c.id FOR NO KEY UPDATE OF c
 )
-UPDATE cases AS c SET state = n.state, details = n.details FROM changed n WHERE c.id = n.id
+UPDATE cases AS c SET state = n.state, details = n.details, order_id = n.order_id FROM changed n WHERE c.id = n.id
 RETURNING c.id, n.before, n.state
 """
 

@@ -241,7 +241,9 @@ def _failed(taken: Taken, result: str) -> Concern:
         "since": taken.progress.wanted_at.isoformat(),
         "delivery": [str(run), str(number)],
     }
-    return Concern(kind=KIND, subject=subject_of(taken), account=taken.account, details=details)
+    # What is wished for anew and not answered either is told again, whoever resolved the case before.
+    state = f"since {taken.progress.wanted_at.isoformat()}"
+    return Concern(kind=KIND, subject=subject_of(taken), state=state, account=taken.account, details=details)
 
 
 def _unaskable(taken: Taken, result: str) -> Concern:

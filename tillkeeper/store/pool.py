@@ -81,10 +81,19 @@ SCHEMA_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('tillkeeper schema'
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY tablename"
 
 
+COLUMNS = """
+SELECT table_name || '.' || column_name AS name FROM information_schema.columns WHERE table_schema = current_schema()
+"""
+_TABLE: Final = re.compile(r"^CREATE TABLE IF NOT EXISTS (\w+)", re.MULTILINE)
+_ALTERED: Final = re.compile(r"^ALTER TABLE (\w+) ([^;]+);", re.MULTILINE)
+_ADDED: Final = re.compile(r"ADD COLUMN IF NOT EXISTS (\w+)")
+
+
 async def create_schema(database_url: str) -> list[str]:
     """Runs schema.sql in one transaction; returns the tables that were not there before.
 
-    Safe to repeat, and to run from several processes at once.
+    Safe to repeat, and to run from several processes at once.  A user who may not change the schema (deploy/roles.sql)
+    need not, where all of it is there; else it raises the server's refusal.
     """
     # Nothing is prepared: there may be a pooler between.
     conn = await asyncpg.connect(database_url, timeout=CONNECT_S, command_timeout=COMMAND_S, statement_cache_size=0)
@@ -92,10 +101,25 @@ async def create_schema(database_url: str) -> list[str]:
         async with conn.transaction():
             await conn.execute(SCHEMA_LOCK)
             before = {row["tablename"] for row in await conn.fetch(TABLES)}
-            await conn.execute(schema_sql())
+            try:
+                async with conn.transaction():
+                    await conn.execute(schema_sql())
+            except asyncpg.InsufficientPrivilegeError:
+                if await _lacks(conn, before):
+                    raise
             return [row["tablename"] for row in await conn.fetch(TABLES) if row["tablename"] not in before]
     finally:
         await conn.close()
+
+
+async def _lacks(conn: Conn, tables: set[str]) -> bool:
+    """Whether a table, or a column that was added to one later, is missing, as far as this user can see columns."""
+    text = schema_sql()
+    columns = {row["name"] for row in await conn.fetch(COLUMNS)}
+    seen = {name.partition(".")[0] for name in columns}
+    altered = _ALTERED.findall(text)
+    added = {f"{table}.{column}" for table, them in altered if table in seen for column in _ADDED.findall(them)}
+    return bool(set(_TABLE.findall(text)) - tables or added - columns)
 
 
 def schema_sql() -> str:

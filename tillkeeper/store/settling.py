@@ -104,7 +104,9 @@ async def _mind_unapplied(
 
 def _unapplied(it: OpenOrder, settled: Settled) -> Concern:
     # The answer itself may hold what the database refuses: its kinds do not.
-    return Concern(kind=UNAPPLIED, subject=f"order:{it.order.order_ref}", details={"answers": list(settled.unapplied)})
+    details: dict[str, object] = {"answers": list(settled.unapplied)}
+    state = " ".join(sorted(set(settled.unapplied)))
+    return Concern(kind=UNAPPLIED, subject=f"order:{it.order.order_ref}", state=state, details=details)
 
 
 def _next_look(it: OpenOrder, climb: Climbed, policy: Policy, now: datetime) -> datetime | None:

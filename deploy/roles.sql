@@ -1,0 +1,101 @@
+-- What each of Tillkeeper's processes may do in the database, and nothing besides.  Run it as the owner of the tables (who
+-- needs CREATEROLE, or a superuser), after every `tillkeeper db init`; it is safe to repeat, and takes away what is not here:
+--
+--     psql "postgresql://owner@host/tillkeeper" --set ON_ERROR_STOP=1 --single-transaction --file deploy/roles.sql
+--
+-- These are groups.  Each process logs in as a user of its own, whom you make and put into its group:
+--
+--     CREATE ROLE till_ingest LOGIN PASSWORD '...' IN ROLE tillkeeper_ingest;
+--
+--     group               for                                         it cannot
+--     (the owner)         tillkeeper db init, and nothing else
+--     tillkeeper_ingest   tillkeeper ingest                           read or empty the spool, keep deliveries, touch notices on their way
+--     tillkeeper_work     tillkeeper work                             register orders, sweep, send
+--     tillkeeper_sweep    tillkeeper sweep                            read the spool, register orders, send
+--     tillkeeper_notify   tillkeeper notify                           change orders, payments or refunds
+--     tillkeeper_run      tillkeeper run (all four in one tree)       change the schema
+--     tillkeeper_ops      commands of people: order, cases, parked    take from the spool, send
+--     tillkeeper_read     show, list, reports, a read-only desk       change anything
+--     tillkeeper_audit    tillkeeper audit                            change anything, read payers' contacts or raw deliveries
+--
+-- None of them owns a table, so that none can alter, drop or empty one; nobody deletes deliveries, events, acts or cases.
+-- tests/system/test_roles.py runs every process as its group, and holds these lines against the statements in tillkeeper/store.
+
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['ingest', 'work', 'sweep', 'notify', 'run', 'ops', 'read', 'audit'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'tillkeeper_' || name) THEN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', 'tillkeeper_' || name);
+        END IF;
+        EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM %I', 'tillkeeper_' || name);
+        EXECUTE format('REVOKE ALL ON SCHEMA public FROM %I', 'tillkeeper_' || name);
+        EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', 'tillkeeper_' || name);
+        EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), 'tillkeeper_' || name);
+    END LOOP;
+END
+$$;
+-- Databases that came from before PostgreSQL 15 let everybody make tables.
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC;
+
+-- The receiver makes deliveries durable in the spool, and registers orders, which takes up what waited for them.
+GRANT SELECT, INSERT, UPDATE ON orders, fetches, inbox, payment, refund, dispute, cases TO tillkeeper_ingest;
+GRANT SELECT, UPDATE ON delivery, parked TO tillkeeper_ingest;
+GRANT SELECT, INSERT ON act, outbox, spool, named_elsewhere TO tillkeeper_ingest;
+GRANT INSERT ON case_entry TO tillkeeper_ingest;
+GRANT SELECT ON rung, case_entry TO tillkeeper_ingest;  -- an order's history
+GRANT DELETE ON payment, refund, dispute TO tillkeeper_ingest;  -- what turns out to be another order's moves
+GRANT SELECT, INSERT, DELETE ON refused TO tillkeeper_ingest;
+GRANT SELECT, INSERT, UPDATE, DELETE ON learnt_key, hint TO tillkeeper_ingest;
+
+-- The workers apply deliveries to orders, or park them.
+GRANT SELECT, UPDATE ON orders TO tillkeeper_work;
+GRANT SELECT, INSERT, UPDATE ON delivery, fetches, inbox, payment, refund, dispute, cases, parked, key_use, unknown_word,
+      heard TO tillkeeper_work;
+GRANT SELECT, INSERT ON delivery_void, outbox, named_elsewhere TO tillkeeper_work;
+GRANT INSERT ON act, case_entry TO tillkeeper_work;
+GRANT DELETE ON payment, refund, dispute TO tillkeeper_work;
+GRANT SELECT, INSERT, UPDATE, DELETE ON spool TO tillkeeper_work;
+
+-- The sweep asks gateways, and applies what they answer; it forgets what nobody signed.
+GRANT SELECT, UPDATE ON orders, delivery, parked TO tillkeeper_sweep;
+GRANT SELECT, INSERT, UPDATE ON fetches, inbox, payment, refund, dispute, rung, cases, unknown_word, policy_in_force, pulse,
+      quiet, backfill TO tillkeeper_sweep;
+GRANT INSERT ON act, case_entry TO tillkeeper_sweep;
+GRANT DELETE ON payment, refund, dispute TO tillkeeper_sweep;
+GRANT SELECT, INSERT ON outbox, named_elsewhere TO tillkeeper_sweep;
+GRANT SELECT, DELETE ON refused TO tillkeeper_sweep;
+GRANT SELECT, INSERT, UPDATE, DELETE ON heard TO tillkeeper_sweep;
+
+-- The sender reads what is to be told, and opens a case where nobody could be told.  To lock an order it needs the right to
+-- change a column of it: one that no status comes from.
+GRANT SELECT, UPDATE (changed_at) ON orders TO tillkeeper_notify;
+GRANT SELECT ON payment, refund, dispute TO tillkeeper_notify;
+GRANT SELECT, INSERT, UPDATE ON cases, outbox TO tillkeeper_notify;
+GRANT INSERT ON case_entry TO tillkeeper_notify;
+
+GRANT tillkeeper_ingest, tillkeeper_work, tillkeeper_sweep, tillkeeper_notify TO tillkeeper_run;
+
+-- People: hold, close and ask about orders, resolve cases, replay and discard what is parked, hand over.
+GRANT SELECT, INSERT, UPDATE ON orders, delivery, fetches, inbox, payment, refund, dispute, rung, cases, parked, unknown_word,
+      backfill TO tillkeeper_ops;
+GRANT SELECT, INSERT ON delivery_void, act, case_entry, outbox, handover, named_elsewhere TO tillkeeper_ops;
+GRANT DELETE ON payment, refund, dispute TO tillkeeper_ops;
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_ops;
+
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_read;
+
+-- The audit adds up; whom an order is for, and what a gateway wrote, is no business of its.
+GRANT SELECT ON delivery_void, fetches, inbox, named_elsewhere, payment, refund, dispute, cases, rung, act, quiet
+TO tillkeeper_audit;
+GRANT SELECT (run, number, account, received_at, key, events, duplicates, fetches, dropped) ON delivery TO tillkeeper_audit;
+GRANT SELECT (id, run, number, account, event_id, readable, reason, parked_at, outcome, closed_at) ON parked
+TO tillkeeper_audit;
+GRANT SELECT (position, id, shard, put_at, attempts, taken_until) ON spool TO tillkeeper_audit;
+GRANT SELECT (key, id, order_id, version, audience, topic, created_at, due_at, attempts, taken_until, state, finished_at)
+ON outbox TO tillkeeper_audit;
+GRANT SELECT (id, order_ref, amount_minor, currency, accounts, status, captured_minor, discount_minor, refunding_minor,
+              refunded_minor, version, registered_at, changed_at, expires_at, instalments, spell, spell_since, due_at, ask_at,
+              held_until, closed_at) ON orders TO tillkeeper_audit;

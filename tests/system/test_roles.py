@@ -1,0 +1,298 @@
+"""Every process under its own role in the database (deploy/roles.sql), and what each of them may not do."""
+
+import ast
+import re
+from collections import defaultdict
+from contextlib import AsyncExitStack
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+import asyncpg
+import pytest
+
+from sandbox.servers.child import free_ports
+from tests.system.commands import serving, tillkeeper, toml, written
+from tests.system.receiving import AUTHORIZED, PATH, a_delivery, until
+
+ROOT = Path(__file__).parents[2]
+ROLES = (ROOT / "deploy" / "roles.sql").read_text()
+NAMES = ("ingest", "work", "sweep", "notify", "run", "ops", "read", "audit")
+TABLES = re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", (ROOT / "schema.sql").read_text())
+VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+
+
+@pytest.fixture
+async def urls(database):
+    """By group, the URL of a user in it; without a group, that of the owner."""
+    owner = await asyncpg.connect(database)
+    await owner.execute(ROLES)
+    await owner.execute(ROLES)  # safe to repeat
+    for name in NAMES:
+        await owner.execute(f"DROP ROLE IF EXISTS till_{name}")
+        await owner.execute(f"CREATE ROLE till_{name} LOGIN IN ROLE tillkeeper_{name}")
+    parts = urlsplit(database)
+    at = parts.netloc.rpartition("@")[2]
+    yield {name: parts._replace(netloc=f"till_{name}@{at}").geturl() for name in NAMES} | {"": database}
+    for name in NAMES:
+        await owner.execute(f"DROP OWNED BY tillkeeper_{name}")
+        await owner.execute(f"DROP ROLE till_{name}")
+        await owner.execute(f"DROP ROLE tillkeeper_{name}")
+    await owner.close()
+
+
+# --- what the statements need -----------------------------------------------------------------------------------------
+
+PACKAGES = ("tillkeeper", "ingest", "workers")
+# Statements that stand in a module which a process imports for another one.
+NEVER_RUN = {
+    "ingest": {
+        "spool": {"DELETE", "UPDATE"},
+        "delivery": {"INSERT"},
+        "delivery_void": {"INSERT", "SELECT"},
+        "parked": {"INSERT"},
+        "key_use": set(VERBS),
+        "heard": set(VERBS),
+        "backfill": set(VERBS),
+        "rung": {"INSERT", "UPDATE"},
+        "unknown_word": set(VERBS),
+    },
+    "work": {"learnt_key": set(VERBS)},
+    "sweep": {
+        "key_use": set(VERBS),
+        "learnt_key": set(VERBS),
+        "parked": {"INSERT"},
+        "delivery": {"INSERT"},
+        "delivery_void": set(VERBS),
+        "refused": {"INSERT"},
+    },
+    "notify": {table: {"INSERT", "UPDATE", "DELETE"} for table in ("payment", "refund", "dispute")},
+}
+PROCESSES = {
+    "ingest": ("ingest.server",),
+    "work": ("workers.process", "workers.server"),
+    "sweep": ("workers.sweep_server",),
+    "notify": ("workers.notify_server",),
+}
+
+
+def file_of(module):
+    path = ROOT.joinpath(*module.split("."))
+    return next((it for it in (path.with_suffix(".py"), path / "__init__.py") if it.exists()), None)
+
+
+def reached(*modules):
+    """These modules of ours and all that they import."""
+    seen, todo = set(), list(modules)
+    while todo:
+        module = todo.pop()
+        if module in seen or module.split(".")[0] not in PACKAGES or file_of(module) is None:
+            continue
+        seen.add(module)
+        for node in ast.walk(ast.parse(file_of(module).read_text())):
+            if isinstance(node, ast.Import):
+                todo += [it.name for it in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                todo += [node.module, *(f"{node.module}.{it.name}" for it in node.names)]
+    return seen
+
+
+def needed(modules):
+    """By table, what the statements in these modules do to it."""
+    needs = defaultdict(set)
+    for module in modules:
+        for node in ast.walk(ast.parse(file_of(module).read_text())) if module.startswith("tillkeeper.store") else ():
+            if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+                continue
+            statement = re.sub(r"--[^\n]*", "", node.value)
+            for table in TABLES:
+                for verb, pattern in {
+                    "INSERT": rf"\bINSERT INTO {table}\b",
+                    "UPDATE": rf"(?<!FOR )(?<!NO KEY )\bUPDATE {table}\b",
+                    "DELETE": rf"\bDELETE FROM {table}\b",
+                    "SELECT": rf"\b(FROM|JOIN|USING) {table}\b",
+                }.items():
+                    if re.search(pattern, statement):
+                        needs[table].add(verb)
+                if re.search(rf"\bINSERT INTO {table}\b.*DO UPDATE", statement, re.DOTALL):
+                    needs[table] |= {"UPDATE", "SELECT"}
+                if re.search(rf"\b(FROM|JOIN) {table}\b.*\bFOR (NO KEY )?UPDATE", statement, re.DOTALL):
+                    needs[table].add("UPDATE")
+    return needs
+
+
+@pytest.mark.parametrize("role", PROCESSES)
+async def test_a_role_may_do_what_its_statements_do(urls, role):
+    needs = needed(reached(*PROCESSES[role]))
+    async with asyncpg.create_pool(urls[""], min_size=1, max_size=1) as pool:
+        for table in TABLES:
+            for verb in needs[table] - NEVER_RUN[role].get(table, set()):
+                columns = (role, table, verb) == ("notify", "orders", "UPDATE")
+                asked = "has_any_column_privilege" if columns else "has_table_privilege"
+                assert await pool.fetchval(f"SELECT {asked}($1, $2, $3)", f"till_{role}", table, verb), (
+                    f"deploy/roles.sql lacks: GRANT {verb} ON {table} TO tillkeeper_{role};"
+                )
+
+
+# --- what nobody may --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_no_role_changes_the_schema_or_takes_history_away(urls, name):
+    connection = await asyncpg.connect(urls[name])
+    try:
+        for statement in (
+            "CREATE TABLE mine ()",
+            "ALTER TABLE orders ADD COLUMN mine int",
+            "ALTER TABLE orders DROP CONSTRAINT paid_means_covered",
+            "DROP TABLE hint",
+            "TRUNCATE outbox",
+            "DELETE FROM inbox",
+            "DELETE FROM delivery",
+            "DELETE FROM orders",
+            "DELETE FROM act",
+            "DELETE FROM cases",
+            "UPDATE case_entry SET note = ''",
+            "CREATE FUNCTION mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+            "COPY orders TO PROGRAM 'true'",
+        ):
+            with pytest.raises((asyncpg.InsufficientPrivilegeError, asyncpg.InvalidTableDefinitionError)):
+                await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+PAYS, EMPTIES = "UPDATE orders SET captured_minor = 1", "UPDATE outbox SET due_at = NULL"
+REFUSED = {
+    "ingest": ("DELETE FROM spool", EMPTIES, "INSERT INTO delivery SELECT * FROM delivery"),
+    "work": ("INSERT INTO orders (order_ref) VALUES ('X')", "SELECT * FROM refused", "SELECT * FROM hint"),
+    "sweep": ("SELECT * FROM spool", EMPTIES),
+    "notify": (PAYS, "UPDATE payment SET status = 'failed'", "SELECT * FROM spool"),
+    "ops": ("DELETE FROM spool", EMPTIES),
+    "read": (PAYS, "INSERT INTO spool (id, shard, body) VALUES (gen_random_uuid(), 0, '')"),
+    "audit": ("SELECT terms FROM orders", "SELECT body FROM delivery", "SELECT headers FROM delivery"),
+}
+
+
+@pytest.mark.parametrize(("name", "statement"), [(name, it) for name, them in REFUSED.items() for it in them])
+async def test_a_role_may_not_do_what_is_anothers(urls, name, statement):
+    connection = await asyncpg.connect(urls[name])
+    try:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+# --- the processes ----------------------------------------------------------------------------------------------------
+
+
+def config_of(tmp_path, name, url, *, port):
+    directory = tmp_path / name
+    directory.mkdir()
+    return written(directory, toml(url, ingest=f"port = {port}"))
+
+
+async def play(port, owner_url):
+    """An order, its payment, a refund, a forgery and a repetition; returns once all of it is applied."""
+    order = {"amount": 12900, "currency": "CNY", "accounts": ["stripe-main"], "payer": {"email": "a@shop.example"}}
+    refund = {"account": "stripe-main", "amount": 900}
+    async with (
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client,
+        asyncpg.create_pool(owner_url, max_size=1, min_size=1) as pool,
+    ):
+
+        async def is_up():
+            try:
+                async with client.get("/readyz") as answer:
+                    return answer.status == 200
+            except aiohttp.ClientError:
+                return False
+
+        await until(is_up, within_s=60)
+        early, body = a_delivery("evt_1")
+        for headers, sent in ((early, body), (early, body), a_delivery("evt_2", secret="whsec_of_somebody_else")):
+            async with client.post(PATH, headers=headers, data=sent) as answer:
+                assert answer.status in {200, 401}, await answer.text()
+
+        async def waits():
+            return await pool.fetchval("SELECT count(*) FROM inbox WHERE outcome = 'waiting'") == 1
+
+        await until(waits, within_s=30)
+        for path, told in (("/orders/ORDER-1", order), ("/orders/ORDER-1/refunds/re_1", refund)):
+            async with client.put(path, json=told, headers=AUTHORIZED) as answer:
+                assert answer.status == 201, await answer.text()
+        for path in ("/orders/ORDER-1", "/orders/ORDER-1/history"):
+            async with client.get(path, headers=AUTHORIZED) as answer:
+                assert answer.status == 200
+        async with client.delete("/orders/ORDER-1/refunds/re_1", headers=AUTHORIZED) as answer:
+            assert answer.status == 200, await answer.text()
+
+        async def is_told():
+            paid = await pool.fetchval("SELECT status = 'paid' FROM orders")
+            return paid and await pool.fetchval("SELECT count(*) FROM outbox WHERE due_at IS NOT NULL") == 0
+
+        await until(is_told, within_s=60)
+
+
+def refusals(process):
+    """What a process logged of rights that it lacks."""
+    return [it for it in (*process.lines, *process.other) if "permission denied" in str(it)]
+
+
+@pytest.mark.timeout(240)
+async def test_every_process_works_under_its_own_role(tmp_path, urls):
+    [port] = free_ports(1)
+    started = []
+    async with AsyncExitStack() as stack:
+        for name in PROCESSES:
+            config = config_of(tmp_path, name, urls[name], port=port)
+            started.append(await stack.enter_async_context(serving(name, "--config", config)))
+        await play(port, urls[""])
+        for process in started:
+            process.child.terminate()
+            assert await process.ended() == 0
+            assert refusals(process) == []
+    audit = config_of(tmp_path, "audit", urls["audit"], port=port)
+    books = await tillkeeper("audit", "--config", audit, "--grace", "0s")
+    assert books.code == 0, books.out + books.err
+    read = config_of(tmp_path, "read", urls["read"], port=port)
+    for command in (
+        ("order", "show", "ORDER-1"),
+        ("stuck",),
+        ("cases",),
+        ("parked", "list"),
+        ("refused", "list"),
+        ("keys",),
+    ):
+        told = await tillkeeper(*command, "--config", read)
+        assert told.code == 0, (command, told.err)
+    ops = config_of(tmp_path, "ops", urls["ops"], port=port)
+    for command in (
+        ("order", "hold", "ORDER-1", "1h", "--note", "a test"),
+        ("order", "ask", "ORDER-1", "--note", "a test"),
+    ):
+        told = await tillkeeper(*command, "--config", ops)
+        assert "permission denied" not in told.err, (command, told.err)
+        assert told.code in {0, 1}, (command, told.err)
+
+
+@pytest.mark.timeout(240)
+async def test_run_works_under_its_role_and_does_not_make_the_schema(tmp_path, urls):
+    [port] = free_ports(1)
+    async with serving("run", "--config", config_of(tmp_path, "run", urls["run"], port=port)) as process:
+        await process.saw("schema_ready")
+        await play(port, urls[""])
+        process.child.terminate()
+        assert await process.ended() == 0
+    assert refusals(process) == []
+
+
+async def test_who_may_not_make_a_schema_that_is_missing_is_told_who_may(tmp_path, urls):
+    owner = await asyncpg.connect(urls[""])
+    await owner.execute("DROP TABLE hint")
+    await owner.close()
+    told = await tillkeeper("run", "--config", config_of(tmp_path, "run", urls["run"], port=0))
+    assert told.code == 2
+    assert "tillkeeper db init" in told.err
+    assert "deploy/roles.sql" in told.err
