@@ -68,6 +68,8 @@ def questions_of(
     found += _refunds(order, facts, status, gateways)
     if status is Status.PROCESSING or _may_be_tried(status, age):
         unknown = order.accounts - {account for account, _ in facts.payments}
+        if status not in AWAITED and status is not Status.PROCESSING:  # then nobody waits for who cannot be asked
+            unknown = frozenset(it for it in unknown if "order" in _asks(gateways, it))
         found += [(account, _by_order(order)) for account in sorted(unknown)]
     return list(dict.fromkeys(found))[:QUESTIONS_MAX]
 
