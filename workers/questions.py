@@ -79,15 +79,17 @@ def further_questions_of(
     facts: OrderFacts,
     *,
     missed: Collection[str] = (),
+    moved: bool = False,
     age: timedelta = timedelta(0),
     gateways: _Gateways = _NONE,
 ) -> list[Asked]:
     """What is asked then, of the facts as they are by now: accounts that may know of further payments.
 
     Where an order reference names one payment at most, who knows that asked of it already; unless it was `missed`.
+    What was settled by the first answers (`moved`) is looked at again by the ladder of its new status.
     """
     status = summarize(order, facts).status
-    if not _may_be_tried(status, age):
+    if not _may_be_tried(status, age) or (moved and status not in AWAITED):
         return []
     return [
         (account, _by_order(order))

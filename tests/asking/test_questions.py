@@ -174,3 +174,8 @@ def test_beside_one_that_paid_nobody_is_asked_by_the_order_who_cannot_be():
     by_name = {ALIPAY: Able("payment")}
     assert first(after(event()), AN_ORDER, gateways=by_name) == [f"{STRIPE}/p1"]
     assert first(after(PENDING), AN_ORDER, gateways=by_name) == [f"{STRIPE}/p1", f"{ALIPAY}/order"]
+
+
+def test_what_the_first_answers_settled_is_left_to_the_ladder_of_its_new_status():
+    assert then(after(event()), moved=True) == []
+    assert then(after(event(Kind.PAYMENT_FAILED)), moved=True) == [f"{STRIPE}/order"]
