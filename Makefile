@@ -13,7 +13,7 @@ TEST_PROCESSES ?= 2
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 	--python-version 3.11 --extra sandbox pyproject.toml
 
-.PHONY: help setup rabbitmq run test check cover bench faults fuzz histories docs pictures lock clean
+.PHONY: help setup rabbitmq run test check cover bench abuse faults fuzz histories docs pictures lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,10 @@ cover: setup  ## Every branch of domain/ and gateways/ is tested by tests of the
 
 bench: setup rabbitmq  ## What is measured, printed as ratios of one run
 	@$(BIN)/python -m bench
+
+abuse: setup  ## A good client beside each attack of an outsider, and what refusing costs; ARGS="--seconds N --only slow_body"
+	@$(BIN)/python -m bench.unsigned
+	@$(BIN)/python -m bench.abuse $(ARGS)
 
 faults: setup rabbitmq  ## Everything that kills, hangs and restarts things, the long run of 20,000 deliveries too
 	@$(BIN)/python -m pytest tests/faults -m "" $(ARGS)

@@ -32,6 +32,29 @@ times, repeated fields, hostile JSON, forms and XML are never accepted wrongly, 
 **Asked about**: what the sweep can ask when no webhook came. A gateway that cannot be asked about an order's reference
 is asked about payments that it named before. Settings, one by one: `deploy/accounts.toml`.
 """
+# What an answer about a payment tells of refunds that nobody told of: made in the gateway's console, or webhooks lost.
+REFUNDS_SEEN: Final = {
+    "adyen": "nothing: there is no question; register refunds, or make them in your own systems",
+    "alipay": "that all went back; of a part nothing, for it is asked about by its request number alone",
+    "braintree": "nothing: a refund is a transaction of its own; register it",
+    "checkout": "what went back in all",
+    "flutterwave": "nothing: a refund is asked about by its number; register it",
+    "gocardless": "what went back in all",
+    "klarna": "each refund, and what went back in all",
+    "lakala": "that all went back, or that a part did: then refunds that are known are asked about, or a case tells it",
+    "mercadopago": "each refund, and what went back in all",
+    "mollie": "each refund, and what went back in all",
+    "paypal": "each refund where the order is asked about, that all went back where the capture is",
+    "paystack": "that all went back; refunds that are known are asked about by their number or their transaction",
+    "razorpay": "what went back in all",
+    "shengpay": "that something went back: refunds that are known are asked about, or a case tells it",
+    "shopee": "that the order was cancelled, which gives all back",
+    "square": "what went back in all, and each refund",
+    "standard": "nothing: there is no question",
+    "stripe": "what went back in all",
+    "wechatpay": "that something went back: refunds that are known are asked about, or a case tells it",
+    "wechatpay_v2": "that something went back, and each refund",
+}
 ACCOUNTS_BEGINNING: Final = """\
 # Every setting of every gateway, printed from the registry by `make docs`.  Copy the table of yours into your
 # configuration, under a name of your own: its webhooks come to https://your.host/webhooks/NAME.  A key behind `#` is
@@ -42,7 +65,7 @@ ACCOUNTS_BEGINNING: Final = """\
 def page() -> str:
     """docs/gateways.md."""
     sections = (line for it in _gateways() for line in _section(it))
-    return "\n".join([BEGINNING, *_table(), "", *_currency_traps(), "", *_time_traps(), "", *sections])
+    return "\n".join([BEGINNING, *_table(), "", *_seen(), "", *_currency_traps(), "", *_time_traps(), "", *sections])
 
 
 def accounts() -> str:
@@ -69,6 +92,24 @@ def _table() -> Iterator[str]:
             about.checked,
         ]
         yield f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+
+
+def _seen() -> Iterator[str]:
+    yield "## What a question sees · 查询能看到什么"
+    yield ""
+    yield "Of what no webhook told: a refund that was made in the gateway's console, and a further attempt to pay."
+    yield "Where it sees nothing of refunds, register them: `PUT /orders/{order_ref}/refunds/{refund_ref}`."
+    yield ""
+    yield "| gateway | a refund, by its payment | a further attempt |"
+    yield "| --- | --- | --- |"
+    for it in _gateways():
+        yield f"| [`{it.name}`](#{it.name}) | {REFUNDS_SEEN[it.name]} | {_attempts_seen(it)} |"
+
+
+def _attempts_seen(gateway: type[Gateway]) -> str:
+    if "order" not in gateway.asks:
+        return "nothing: its webhook alone tells"
+    return "none can be: an order names one payment" if gateway.single_payment else "by the order's reference"
 
 
 def _currency_traps() -> Iterator[str]:

@@ -8,10 +8,11 @@ from aiohttp import web
 from prometheus_client import Counter
 
 from ingest.answers import Handler, answer, not_now
-from tillkeeper import telemetry
+from tillkeeper import clock, telemetry
 from tillkeeper.lanes.intake import Intake
-from tillkeeper.loops import keep_running
+from tillkeeper.loops import keep_running, start
 
+LOOK_S: Final = 0.2  # how old the word on readiness can be
 FIGURES_S: Final = 1.0  # how old a lane's figure can be when it is scraped
 
 
@@ -20,6 +21,8 @@ class Health:
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
+        self._look: asyncio.Task[bool] | None = None
+        self._looked_at_s = float("-inf")
 
     def routes(self) -> dict[str, dict[str, Handler]]:
         """By path, the handler of each method."""
@@ -34,9 +37,16 @@ class Health:
 
     async def ready(self, _request: web.Request) -> web.Response:
         """Whether a delivery would find a lane."""
-        if await self._intake.ready():
+        if await self._is_ready():
             return answer(200, {"ready": True})
         return not_now("no lane can make a delivery durable; see the log for why")
+
+    async def _is_ready(self) -> bool:
+        """One look for all who ask at once or soon after, for anybody may ask and a look costs a transaction."""
+        if self._look is None or (self._look.done() and clock.monotonic_s() - self._looked_at_s > LOOK_S):
+            self._looked_at_s = clock.monotonic_s()
+            self._look = start(self._intake.ready(), name="readiness")
+        return await asyncio.shield(self._look)
 
 
 class LaneFigures:

@@ -56,7 +56,7 @@ ACCEPT_SECONDS: Final = Histogram(
 )
 CONNECTIONS_REFUSED: Final = Counter(
     "tillkeeper_connections_refused",
-    "Connections closed unheard: too many at once, or no complete request in time",
+    "Connections that we closed: too many, turned out for another, too slow, answers unread, or malformed",
     ("reason",),
 )
 

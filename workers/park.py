@@ -1,8 +1,9 @@
 """Brings messages past a lane's delivery limit to where people see them: one parked row an event."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Final
 
 import asyncpg
@@ -20,7 +21,17 @@ log = structlog.get_logger()
 
 MESSAGES_MAX: Final = 10
 REASON: Final = "delivery_limit"
-ERROR: Final = "its worker ended before the transaction did, every time it was handed out"
+POLICY: Final = (
+    "nothing is wrong with it: replay it, and take Tillkeeper's queues out of that policy (rabbitmqctl list_policies)"
+)
+# By the broker's own words.  Whatever else it says is the delivery limit: for nothing else are messages to be given up.
+ERRORS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        REASON: "its worker ended before the transaction did, every time it was handed out",
+        "expired": f"a policy of the broker's (message-ttl) let it expire before a worker took it; {POLICY}",
+        "maxlen": f"a policy of the broker's (max-length) pushed it out of its queue; {POLICY}",
+    }
+)
 
 
 class ParkLoop:
@@ -57,19 +68,27 @@ class ParkLoop:
         return len(taken)
 
     async def _store(self, message: Taken) -> None:
+        reason = message.gone_by or REASON
+        reason = reason if reason in ERRORS else REASON
         try:
             envelope = self._keys.open(message.body)
         except msgspec.MsgspecError as error:
-            await self._outage.wait_out(partial(self._store_whole, message.body, REASON, str(error)))
+            await self._outage.wait_out(partial(self._store_whole, message.body, reason, str(error)))
             return
         except NotAuthentic as error:
             await self._outage.wait_out(partial(self._store_whole, message.body, NOT_AUTHENTIC, str(error)))
             return
         for delivery in envelope.deliveries:
             await self._outage.wait_out(
-                partial(park_delivery, self._pool, delivery, reason=REASON, error=ERROR, now=self._now())
+                partial(park_delivery, self._pool, delivery, reason=reason, error=ERRORS[reason], now=self._now())
             )
-        log.error("message_parked", lane=self._lane.name, reason=REASON, deliveries=len(envelope.deliveries))
+        log.error(
+            "message_parked",
+            lane=self._lane.name,
+            reason=reason,
+            error=ERRORS[reason],
+            deliveries=len(envelope.deliveries),
+        )
 
     async def _store_whole(self, body: bytes, reason: str, error: str) -> None:
         async with self._pool.acquire() as conn:

@@ -50,6 +50,8 @@ class Server:
     url: str = ""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        if request.path == "/v1/checkout/sessions":  # Stripe is asked by which session an intent was paid: by none
+            return await says({"object": "list", "data": [], "has_more": False})(request)
         self.requests.append(request)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         self.now += 1

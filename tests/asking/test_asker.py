@@ -97,6 +97,19 @@ async def test_what_an_answer_raises_is_asked_too_each_thing_once(server, time):
     assert len(server.requests) == 3
 
 
+async def test_what_was_answered_just_now_is_not_asked_again_because_an_answer_raises_it(server, time, monkeypatch):
+    server.answers = [says(an_intent(ref)) for ref in ("pi_1", "pi_2", "pi_3", "pi_1")]
+    gateway = Raising(stripe(server.url), {"pi_2": ("pi_1",), "pi_3": ("pi_1",)})
+    async with an_asker({"stripe-main": gateway}, time) as asker:
+        for ref in ("pi_1", "pi_2"):
+            await asker.ask("stripe-main", Question(about="payment", payment_ref=ref))
+        assert len(server.requests) == 2
+        monkeypatch.setattr(client, "ANSWERED_MAX", 0)
+        time.passed_s += client.FRESH_S
+        await asker.ask("stripe-main", Question(about="payment", payment_ref="pi_3"))
+    assert len(server.requests) == 4
+
+
 async def test_what_was_answered_is_not_lost_when_a_further_question_has_no_answer(server, time):
     server.answers = [says(an_intent("pi_1")), DENIED]
     async with an_asker({"stripe-main": Raising(stripe(server.url), {"pi_1": ("pi_2",)})}, time) as asker:
@@ -204,6 +217,7 @@ async def test_a_wrongly_signed_answer_is_logged_and_is_none(server, time, logge
 
 
 async def test_an_account_is_called_no_more_often_than_its_rate(server, time):
+    server.answers = [NOT_FOUND]
     async with an_asker({"stripe-main": stripe(server.url)}, time, calls_per_s=2, burst_calls=2) as asker:
         for _ in range(5):
             await asker.ask("stripe-main", PAYMENT)
@@ -211,6 +225,7 @@ async def test_an_account_is_called_no_more_often_than_its_rate(server, time):
 
 
 async def test_accounts_have_rates_of_their_own(server, time):
+    server.answers = [NOT_FOUND]
     gateways = {name: stripe(server.url) for name in ("one", "two", "three")}
     async with an_asker(gateways, time, calls_per_s=1, burst_calls=1) as asker:
         for account in gateways:
@@ -219,6 +234,7 @@ async def test_accounts_have_rates_of_their_own(server, time):
 
 
 async def test_a_question_that_would_wait_too_long_for_its_turn_is_not_put(server, time):
+    server.answers = [NOT_FOUND]
     async with an_asker(
         {"stripe-main": stripe(server.url)}, time, calls_per_s=0.01, burst_calls=1, total_s=20
     ) as asker:

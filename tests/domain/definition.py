@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from tillkeeper.domain.events import Kind
+from tillkeeper.domain.events import Evidence, Kind
 
 REVERSED = "reversed"
 PAYMENT_RANKS = {"pending": 1, "authorized": 2, "failed": 3, "cancelled": 3}
@@ -112,7 +112,11 @@ def releases(ours, by_ref):
 
 def failing_of(events):
     """When a refund failed, unless it was given before that."""
-    fails = [event.occurred_at for event in events if event.kind is Kind.REFUND_FAILED]
+    dated = [event for event in events if event.evidence is not Evidence.OPERATOR]
+    fails = [event.occurred_at for event in dated if event.kind is Kind.REFUND_FAILED and event.as_of is None]
+    answered = [event.occurred_at for event in dated if event.kind is Kind.REFUND_FAILED and event.as_of is not None]
+    if not fails and answered and min(answered) > min(event.occurred_at for event in dated):
+        fails = answered  # one date of a whole refund is that of its beginning
     given = [event.occurred_at for event in events if event.kind is Kind.REFUND_SUCCEEDED]
     return min(fails) if fails and not (given and min(given) >= min(fails)) else None
 

@@ -524,3 +524,17 @@ def test_what_is_held_beside_a_part_is_what_was_authorized_less_its_captures_whi
 def test_nothing_is_held_of_what_was_never_authorized_and_never_more_than_that(history):
     told = [it.amount or 0 for it in history if it.kind is Kind.PAYMENT_AUTHORIZED]
     assert 0 <= held_in_all(AN_ORDER, facts_after(history)) <= sum(told)
+
+
+@pytest.mark.parametrize("webhook", [[], [an_event(FAILED, 5, refund_ref="r1", amount=30)]])
+def test_a_failed_refund_that_an_answer_dates_as_its_beginning_failed_after_the_total_that_counts_it(webhook):
+    """Stripe's refunds have one date; the total was told while it was pending."""
+    history = [
+        an_event(Kind.PAYMENT_SUCCEEDED),
+        an_event(Kind.REFUND_PENDING, refund_ref="r1", amount=30, as_of=NOON + timedelta(seconds=2)),
+        an_event(Kind.REFUND_SUCCEEDED, 2, total=30),
+        an_event(FAILED, refund_ref="r1", amount=30, as_of=NOON + timedelta(seconds=9)),
+        *webhook,
+    ]
+    assert summarize(AN_ORDER, facts_after(history)).status is Status.PAID
+    assert summarize(AN_ORDER, facts_after(history[::-1])).status is Status.PAID

@@ -20,6 +20,7 @@ from tillkeeper.gateways.account import key_label
 from tillkeeper.gateways.base import BadPayload, BadSignature, Request, Stale, Step
 from tillkeeper.gateways.standard import Standard, StandardSettings
 from tillkeeper.gateways.standard_signature import standard_key
+from tillkeeper.gateways.unknown import unknown_words
 
 
 def gateway(*, mapping=None, without=(), **settings):
@@ -387,6 +388,57 @@ def test_words_that_are_ignored_or_unknown_make_no_event():
         assert events(gateway(), sent(message(type=word))) == ()
 
 
+def test_a_word_that_stands_nowhere_is_noted_and_one_that_is_ignored_is_not():
+    with unknown_words() as words:
+        events(gateway(), sent(message(type="payment.viewed")))
+        events(gateway(), sent(message(type="payment.exploded")))
+    assert [(it.field, it.word) for it in words] == [("mapping.kinds", "payment.exploded")]
+
+
+def remarks(it, body):
+    return it.remarks(it.verify(sent(body), NOW))
+
+
+@pytest.mark.parametrize(
+    ("mapping", "changes", "said"),
+    [
+        ({}, {"type": "payment.exploded"}, ["'payment.exploded' does not stand in mapping.kinds"]),
+        ({"order_ref": "data.ordre"}, {}, ["order_ref: data.ordre leads nowhere"]),
+        ({"order_ref": ["data.ordre", "data.no"]}, {}, ["order_ref: data.ordre, data.no leads nowhere"]),
+        (
+            {"dispute_ref": "data.case", "kinds": {"lost": "dispute.lost"}},
+            {"type": "lost"},
+            ["dispute_ref: "],
+        ),
+        (
+            {"refund_ref": "data.back", "kinds": {"back": "refund.succeeded"}},
+            {"type": "back"},
+            ["refund_ref: data.back"],
+        ),
+        ({"only": {"data.shop": "s-1"}}, {}, ["what only asks for"]),
+        ({}, {"data": {"amount": 12900}}, ["amount: 12900 is read as major units"]),
+        ({}, {"type": "payment.viewed"}, []),
+        ({}, {}, []),
+    ],
+)
+def test_what_looks_like_a_mistake_in_the_mapping_is_named(mapping, changes, said):
+    told = remarks(gateway(mapping=mapping), message(**changes))
+    assert len(told) == len(said)
+    assert all(one.startswith(start) for one, start in zip(told, said, strict=True))
+
+
+def test_of_each_event_in_a_delivery_once():
+    it = gateway(mapping={"events": "items"}, without=("event_id",))
+    assert len(remarks(it, json.dumps({"items": [{**MESSAGE, "type": "what"}] * 3}).encode())) == 1
+
+
+def test_an_event_that_cannot_do_without_names_the_path_that_leads_nowhere():
+    with pytest.raises(BadPayload, match=r"needs payment_ref; payment_ref: data\.payement leads nowhere"):
+        said(message(), gateway(mapping={"payment_ref": "data.payement"}))
+    with pytest.raises(BadPayload, match='need unit = "major"'):
+        said(message(), gateway(mapping={"unit": "minor"}))
+
+
 def test_what_is_not_ours_makes_no_event():
     it = gateway(mapping={"only": {"data.shop": "s-1"}})
     assert events(it, sent(message())) == ()
@@ -526,11 +578,20 @@ def test_without_an_id_anywhere_an_event_is_refused():
         {"zone": "Asia/Shanghai"},
         {"colour": "red"},
         {"failures": {"a": "bad_luck"}},
+        {"kind": ["type", "state"]},
+        {"kinds": {"a": "dispute.opened"}, "dispute_ref": None},
+        {"kinds": {"a": "refund.failed"}, "refund_ref": None},
     ],
 )
 def test_a_mapping_that_means_nothing_is_refused_at_start(mapping):
     with pytest.raises(ValidationError):
         gateway(mapping=mapping)
+
+
+@pytest.mark.parametrize("missing", ["amount", "currency", "payment_ref"])
+def test_a_mapping_without_what_its_kinds_need_is_refused_at_start(missing):
+    with pytest.raises(ValidationError, match=missing):
+        gateway(without=(missing,))
 
 
 def test_the_answer_is_what_the_account_says():

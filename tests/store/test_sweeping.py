@@ -740,3 +740,34 @@ async def test_a_closed_order_is_looked_at_as_often_as_the_policy_says_and_nothi
     await until(sweep, clock, 240 * HOUR, step=HOUR)
     assert len(gateways.moments) == 3
     assert (await topics(pool, "payer"), (await show(pool, "A1"))["swept_next_at"]) == (before, None)
+
+
+async def test_a_search_that_lags_does_not_bring_back_what_was_cancelled_since(pool, clock, gateways):
+    """What it finds is as of when the object was written, and not as of the answer."""
+    sweep = a_sweep(pool, gateways, clock, SHIPPED)
+    await registered(pool, policy=SHIPPED)
+    await told(pool, an_event(Kind.PAYMENT_AUTHORIZED), policy=SHIPPED)
+    await told(pool, an_event(Kind.PAYMENT_CANCELLED, 60), policy=SHIPPED)
+    lagging = heard(kind=Kind.PAYMENT_AUTHORIZED, as_of=NOON + timedelta(seconds=30))
+    gateways.says = lambda _, question: Answer(found=True, events=(lagging,) if question.payment_ref is None else ())
+    await until(sweep, clock, HOUR, step=5 * MINUTE)
+    assert (await show(pool, "A1"))["status"] == "failed"
+    assert None in {question.payment_ref for *_, question in gateways.asked}
+
+
+async def test_an_answer_heals_what_an_earlier_answer_stamped_later_than_the_gateway_dates_its_end(
+    pool, clock, gateways
+):
+    """A payment is pending as of an answer, and failed by the gateway's own clock a moment before that answer."""
+    sweep = a_sweep(pool, gateways, clock, SHIPPED)
+    await registered(pool, policy=SHIPPED)
+    pending = heard(kind=Kind.PAYMENT_PENDING, as_of=NOON + timedelta(seconds=61))
+    await told(pool, msgspec.structs.replace(pending, evidence=Evidence.WEBHOOK), policy=SHIPPED)
+    await told(pool, an_event(Kind.PAYMENT_FAILED, 60), policy=SHIPPED)
+    assert (await show(pool, "A1"))["status"] == "processing"
+    gateways.says = lambda *_: Answer(
+        found=True,
+        events=(an_event(Kind.PAYMENT_FAILED, 60, event_id="query:f", as_of=clock.at, evidence=Evidence.QUERY),),
+    )
+    await until(sweep, clock, 5 * MINUTE)
+    assert (await show(pool, "A1"))["status"] == "failed"

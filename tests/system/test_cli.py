@@ -69,6 +69,7 @@ COMMANDS = [
     "parked replay",
     "parked discard",
     "policy check",
+    "broker check",
     "policy show",
     "inspect",
     "backfill",

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from ingest import connections, crowd
+from ingest.health import LOOK_S, Health
 from ingest.server import receiver
 from sandbox.signing import stripe_signed
 from tests.system.receiving import (
@@ -338,3 +339,20 @@ async def test_an_account_may_take_larger_bodies(database, connection):
         large = stripe_signed(SECRET, clock.now(), b'{"id":"evt_1","type":"none","pad":"%s"}' % (b"a" * 300_000))
         assert status_of(await exchange(port, wire(large, extra=CLOSE))) == 413
         assert status_of(await exchange(port, wire(large, path="/webhooks/stripe-large", extra=CLOSE))) == 200
+
+
+async def test_many_who_ask_for_readiness_at_once_cost_one_look(monkeypatch):
+    looks, now_s = [], [0.0]
+    monkeypatch.setattr(clock, "monotonic_s", lambda: now_s[0])
+
+    class Intake:
+        async def ready(self):
+            looks.append(now_s[0])
+            await asyncio.sleep(0)
+            return len(looks) == 1
+
+    health = Health(Intake())
+    assert {it.status for it in await asyncio.gather(*(health.ready(None) for _ in range(50)))} == {200}
+    now_s[0] += LOOK_S + 0.1
+    assert {it.status for it in await asyncio.gather(*(health.ready(None) for _ in range(50)))} == {503}
+    assert len(looks) == 2

@@ -32,6 +32,8 @@ Result = TypeVar("Result")
 
 UNKNOWN_MAX: Final = 1_000  # words kept until somebody takes them
 ALSO_MAX: Final = 20  # further questions that one may raise; a payer who tried more often is no payer
+FRESH_S: Final = 10.0  # so young an answer is as good as another that one more answer wants besides
+ANSWERED_MAX: Final = 1_000  # remembered; a question more is no harm
 PAGES_MAX: Final = 10_000  # a million of Stripe's events; a list that does not end is no list
 
 TOO_MANY, REFUSED, BROKEN = 429, 400, 500  # statuses
@@ -67,6 +69,7 @@ class Asker:
         self._settings = settings
         self.gateways = gateways
         self._accounts: dict[str, _Account] = {}
+        self._answered_s: dict[tuple[str, Question], float] = {}
         self._unknown: Counter[tuple[str, str, str]] = Counter()
         self.follow()
 
@@ -108,7 +111,7 @@ class Asker:
         asked, waiting = {question}, list(answer.also)
         while waiting and len(asked) <= ALSO_MAX:
             further = waiting.pop(0)
-            if further in asked:
+            if further in asked or self._was_answered_just_now(account, further):
                 continue
             asked.add(further)
             try:
@@ -142,7 +145,20 @@ class Asker:
             ASKED.labels(account, "cannot_ask").inc()
             raise NoAnswer("cannot_ask", str(error)) from None
         ASKED.labels(account, "found" if answer.found else "not_found").inc()
+        self._note_answered(account, question)
         return answer
+
+    def _note_answered(self, account: str, question: Question) -> None:
+        now_s = self._world.monotonic_s()
+        if len(self._answered_s) >= ANSWERED_MAX:
+            self._answered_s = {it: at_s for it, at_s in self._answered_s.items() if now_s - at_s < FRESH_S}
+        if len(self._answered_s) < ANSWERED_MAX:
+            self._answered_s[account, question] = now_s
+
+    def _was_answered_just_now(self, account: str, question: Question) -> bool:
+        """As a payment that was asked about by its name, and which the search by its order finds once more."""
+        at_s = self._answered_s.get((account, question))
+        return at_s is not None and self._world.monotonic_s() - at_s < FRESH_S
 
     def take_unknown(self) -> Counter[tuple[str, str, str]]:
         """The (account, field, word) that answers held and no list of ours has, since this was called last."""

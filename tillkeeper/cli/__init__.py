@@ -10,6 +10,7 @@ import typer
 from tillkeeper.cli import (
     audit,
     backfill,
+    broker,
     cases,
     db,
     handover,
@@ -41,7 +42,7 @@ app = typer.Typer(
 )
 SUBJECTS = (
     *(run, roles, db, order, stuck, cases, handover, backfill),
-    *(parked, refused, keys, words, policy, inspecting, audit),
+    *(parked, refused, keys, words, policy, broker, inspecting, audit),
 )
 for subject in (*SUBJECTS, sandbox):
     app.add_typer(subject.app)

@@ -131,6 +131,8 @@ def _print(file: Path, found: dict[str, Any]) -> None:
         print(f"  {event['kind']}  {shown(event['event_id'])}")
         for line in _lines(event):
             print(f"    {shown(line)}")
+    for remark in found.get("remarks", ()):
+        print(f"  look here: {shown(remark)}")
     for question in fetches:
         refs = (
             f"{name} {question[f'{name}_ref']}" for name in ("order", "payment", "refund") if question[f"{name}_ref"]

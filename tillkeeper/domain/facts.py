@@ -161,13 +161,25 @@ class ReturnFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     began_at: datetime | None = None
     succeeded_at: datetime | None = None
     failed_at: datetime | None = None
+    failure_dated_at: datetime | None = None  # by an answer, where the date may be that of the whole refund
+
+    @property
+    def first_failed_at(self) -> datetime:
+        """The earliest date of its failure."""
+        return min((at for at in (self.failed_at, self.failure_dated_at) if at is not None), default=self.standing.at)
 
     @property
     def failed_for_good_at(self) -> datetime:
-        """When a refund that stands failed did so: before it was ever given, or by the last word since."""
-        if self.failed_at is None or (self.succeeded_at is not None and self.succeeded_at >= self.failed_at):
+        """When a refund that stands failed did so: before it was ever given, or by the last word since.
+
+        What an answer dates as the refund's beginning is no date of its failure: that is only told as of the answer.
+        """
+        at = self.failed_at
+        if at is None and self.failure_dated_at != self.began_at:
+            at = self.failure_dated_at
+        if at is None or (self.succeeded_at is not None and self.succeeded_at >= at):
             return self.standing.at
-        return self.failed_at
+        return at
 
 
 class OrderFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -302,7 +314,12 @@ def _with_moments(refund: ReturnFacts, event: PaymentEvent) -> ReturnFacts:
         refund,
         began_at=_earlier(refund.began_at, at),
         succeeded_at=_earlier(refund.succeeded_at, at) if kind is Kind.REFUND_SUCCEEDED else refund.succeeded_at,
-        failed_at=_earlier(refund.failed_at, at) if kind is Kind.REFUND_FAILED else refund.failed_at,
+        failed_at=_earlier(refund.failed_at, at)
+        if kind is Kind.REFUND_FAILED and event.as_of is None
+        else refund.failed_at,
+        failure_dated_at=_earlier(refund.failure_dated_at, at)
+        if kind is Kind.REFUND_FAILED and event.as_of is not None
+        else refund.failure_dated_at,
     )
 
 

@@ -40,7 +40,7 @@ def owed_refunds(order: Order, facts: OrderFacts) -> Iterator[tuple[ObjectKey, R
         payer = (key[0], payer_of(facts, key[0], refund))
         minor = refund.amount.minor if refund.amount else None
         if refund.standing.step is Step.FAILED and refund.standing.failure_code != WITHDRAWN:
-            at = refund.failed_at or refund.standing.at
+            at = refund.first_failed_at
             failed[payer].append(_Failed(at=at, key=key, minor=minor, refund=refund))
         elif refund.standing.step is Step.SUCCEEDED and minor:
             given[payer].append(_Given(began_at=refund.began_at or refund.standing.at, left=minor))

@@ -237,6 +237,10 @@ class Gateway(Protocol):
         """The gateway's own error answer, without detail."""
         return Reply(status=status, body=b"refused")
 
+    def remarks(self, verified: Verified) -> tuple[str, ...]:  # noqa: ARG002
+        """What `inspect` says of a delivery that looks as if the configuration does not fit it."""
+        return ()
+
     def challenged(self, request: Request) -> Reply | None:  # noqa: ARG002
         """The answer to a GET by which the gateway tests the address; None where it is no such thing."""
         return None

@@ -47,8 +47,8 @@ def inspect_request(
     """What `tillkeeper inspect --json` prints for one file.  Never raises.
 
     Besides what every line has, `proven` stands there, as false, where nothing is signed and anybody could have sent
-    it; `fetches` where the gateway is asked; `unknown` where it holds words that are in no list of ours; `diagnosis`
-    where it is refused and `examine` is given.
+    it; `fetches` where the gateway is asked; `unknown` where it holds words that are in no list of ours; `remarks`
+    where the configuration may not fit it; `diagnosis` where it is refused and `examine` is given.
 
     `account` and `now` are the options, which win over the file; `default_now` is the time where neither says.
     `examine` says more of a delivery that is refused (tillkeeper/doctor).
@@ -98,6 +98,8 @@ def _explained(gateway: Gateway, request: Request, now: datetime) -> dict[str, A
         found["proven"] = False
     if fetches:  # what happened is not in the delivery: the gateway is asked
         found["fetches"] = [msgspec.structs.asdict(fetch) for fetch in fetches]
+    if remarks := gateway.remarks(verified):  # it is taken all the same
+        found["remarks"] = list(remarks)
     if words:  # in no list of ours: nothing was guessed for them
         found["unknown"] = [msgspec.structs.asdict(word) for word in words]
     return found

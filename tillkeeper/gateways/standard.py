@@ -103,6 +103,11 @@ class Standard(Gateway):
         body, message_id = cast("tuple[bytes, str]", verified.content)
         return self._mapped.events(body, message_id)
 
+    def remarks(self, verified: Verified) -> tuple[str, ...]:
+        """What looks like a mistake in the account's mapping."""
+        body, _ = cast("tuple[bytes, str]", verified.content)
+        return self._mapped.remarks(body)
+
     def key_labels(self) -> tuple[str, ...]:
         """One for each secret."""
         return self._signature.labels

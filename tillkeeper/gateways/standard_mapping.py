@@ -1,11 +1,11 @@
 """What a provider's own payload means, as a table says: paths to an event's fields, and its words for our kinds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 import msgspec
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.domain.failures import FailureClass
@@ -15,6 +15,7 @@ from tillkeeper.gateways.account import STRICT
 from tillkeeper.gateways.base import BadPayload
 from tillkeeper.gateways.fields import moment_from_rfc3339, moment_from_unix
 from tillkeeper.gateways.times import moment_from_compact, moment_from_dashed
+from tillkeeper.gateways.unknown import unknown_word
 
 EVENTS_MAX: Final = 500  # of one delivery
 CODE_CHARS_MAX: Final = 64
@@ -37,6 +38,15 @@ def _check_currency(path: str) -> str:
 
 Path = Annotated[str, AfterValidator(_check_path)]
 Paths = Path | tuple[Path, ...]  # several: the first that leads somewhere
+
+
+# What each kind cannot do without, and the settings that tell it.
+_NEEDED: Final[tuple[tuple[Callable[[Kind], bool], tuple[str, ...]], ...]] = (
+    (lambda kind: kind.is_payment, ("payment_ref",)),
+    (lambda kind: kind is Kind.PAYMENT_SUCCEEDED, ("amount",)),
+    (lambda kind: kind.is_refund, ("refund_ref", "total")),
+    (lambda kind: kind.is_dispute, ("dispute_ref",)),
+)
 
 
 class MappingSettings(BaseModel):
@@ -67,6 +77,23 @@ class MappingSettings(BaseModel):
     method: Paths | None = None
     only: dict[Path, str] = {}  # what must stand there for an event to be ours
 
+    @model_validator(mode="after")
+    def _check_kinds(self) -> Self:
+        """What no delivery could ever fulfil is refused here, and not with each delivery."""
+        joined = len(_each(self.kind))
+        for word in self.kinds:
+            if word.count("/") < joined - 1:
+                raise ValueError(f"kinds: {word!r} can never come, for kind joins {joined} paths by /, as in 'a/b'")
+        for needed, given in _NEEDED:
+            for word, kind in self.kinds.items():
+                if kind != "ignore" and needed(kind) and all(getattr(self, name) is None for name in given):
+                    raise ValueError(
+                        f"{' or '.join(given)} is missing, and kinds has {word!r} = {kind}, which needs it"
+                    )
+        if self.currency is None and not (self.amount is self.total is None):
+            raise ValueError("currency is missing, and amounts mean nothing without it; a fixed one is written as =CNY")
+        return self
+
 
 class Mapped:
     """A mapping, ready to read payloads with."""
@@ -93,12 +120,11 @@ class Mapped:
 
     def _event(self, item: object, message_id: str, at: int) -> PaymentEvent | None:
         it = self._settings
-        if any(_text(item, path) != wanted for path, wanted in it.only.items()):
+        if not self._is_ours(item):
             return None
-        words = [_text(item, path) for path in _each(it.kind)]
-        if not any(words):
-            raise BadPayload(f"kind: {', '.join(_each(it.kind))} leads nowhere")
-        word = "/".join(each or "" for each in words)
+        word = self._word(item)
+        if word not in it.kinds:
+            unknown_word("mapping.kinds", word)
         kind = it.kinds.get(word, "ignore")
         if kind == "ignore":
             return None
@@ -125,8 +151,51 @@ class Mapped:
             total=self._amount(item, it.total, made.currency) if kind.is_refund else None,
         )
         if problem := problem_with(made):
-            raise BadPayload(problem)
+            raise BadPayload("; ".join((problem, *self._nowhere(item, kind))))
         return made
+
+    def remarks(self, body: bytes) -> tuple[str, ...]:
+        """What in a payload that can be read looks like a mistake in the mapping.  Raises BadPayload."""
+        content = self._read(body)
+        items = [content] if self._settings.events is None else _items(content, self._settings.events)
+        return tuple(dict.fromkeys(it for item in items for it in self._remarks(item)))
+
+    def _remarks(self, item: object) -> Iterator[str]:
+        it = self._settings
+        if not self._is_ours(item):
+            yield "what only asks for does not stand there: it counts as another's"
+            return
+        word = self._word(item)
+        if word not in it.kinds:
+            yield f"{word!r} does not stand in mapping.kinds: nothing becomes of it; there are {', '.join(it.kinds)}"
+        kind = it.kinds.get(word, "ignore")
+        if kind == "ignore":
+            return
+        yield from self._nowhere(item, kind)
+        amount = _any(item, it.amount)
+        if it.unit == "major" and type(amount) is int and amount:
+            yield f'amount: {amount} is read as major units; if it counts minor ones, set unit = "minor"'
+
+    def _nowhere(self, item: object, kind: Kind) -> Iterator[str]:
+        """Paths that lead nowhere in an event whose kind would have something there."""
+        it = self._settings
+        expected: dict[str, Paths | None] = {"order_ref": it.order_ref, "payment_ref": it.payment_ref}
+        expected |= {"refund_ref": it.refund_ref} if kind.is_refund else {}
+        expected |= {"dispute_ref": it.dispute_ref} if kind.is_dispute else {}
+        expected |= {"amount": it.amount, "currency": it.currency}
+        for name, paths in expected.items():
+            if paths is not None and _any(item, paths) is None:
+                yield f"{name}: {', '.join(_each(paths))} leads nowhere"
+
+    def _is_ours(self, item: object) -> bool:
+        return all(_text(item, path) == wanted for path, wanted in self._settings.only.items())
+
+    def _word(self, item: object) -> str:
+        paths = _each(self._settings.kind)
+        words = [_text(item, path) for path in paths]
+        if not any(words):
+            raise BadPayload(f"kind: {', '.join(paths)} leads nowhere")
+        return "/".join(each or "" for each in words)
 
     def _event_id(self, item: object, message_id: str, at: int) -> str:
         if self._settings.event_id is None:
@@ -146,7 +215,11 @@ class Mapped:
             raise BadPayload("an amount has no currency")
         if self._settings.unit == "major":
             return units.from_major(value, currency)
-        return units.from_minor(_whole(value), currency, self._settings.digits)
+        try:
+            minor = _whole(value)
+        except BadPayload as refused:
+            raise BadPayload(f'{refused.reason}; amounts in major units, such as 129.00, need unit = "major"') from None
+        return units.from_minor(minor, currency, self._settings.digits)
 
     def _moment(self, item: object) -> datetime:
         value = _any(item, self._settings.occurred_at)

@@ -20,6 +20,7 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     receipt: object
     attempts: int = 1
+    gone_by: str | None = None  # of one that the lane gave up on: the broker's own word for why, where it has one
 
 
 class Sender(Protocol):

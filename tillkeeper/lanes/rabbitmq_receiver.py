@@ -209,12 +209,18 @@ async def _from_park(session: _Session, limit: int) -> list[Taken]:
         tag = message.delivery_tag
         assert tag is not None
         session.parked[tag] = message
-        taken.append(
-            Taken(
-                body=message.body, receipt=_Receipt(session=session, tag=tag, parked=True), attempts=_attempts(message)
-            )
-        )
+        receipt = _Receipt(session=session, tag=tag, parked=True)
+        taken.append(Taken(body=message.body, receipt=receipt, attempts=_attempts(message), gone_by=_gone_by(message)))
     return taken
+
+
+def _gone_by(message: AbstractIncomingMessage) -> str | None:
+    """Why the queue before the park gave it up: delivery_limit, or expired and maxlen where a policy of the broker's
+    had it do so.  The latest comes first."""
+    deaths = message.headers.get("x-death")
+    latest = deaths[0] if isinstance(deaths, list) and deaths else None
+    reason = latest.get("reason") if isinstance(latest, dict) else None
+    return reason if isinstance(reason, str) else None
 
 
 def _handed_out(session: _Session, tag: int) -> Taken:
