@@ -41,6 +41,7 @@ log = structlog.get_logger()
 
 POOL_CONNECTIONS_MAX: Final = 6  # two envelopes on their way to the spool, and the orders API
 POOL_CLOSE_S: Final = 5.0
+COMMAND_S: Final = 7.0  # over what a lock is waited for, under what the orders API has: a dead line is left by then
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,12 +95,14 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
 async def _open_pool(settings: Settings) -> asyncpg.Pool:
     """With a broker, a receiver starts and accepts although the database is away."""
     try:
-        return await open_pool(settings.database_url, max_size=POOL_CONNECTIONS_MAX)
+        return await open_pool(settings.database_url, max_size=POOL_CONNECTIONS_MAX, command_timeout_s=COMMAND_S)
     except DATABASE_ERRORS as error:
         if settings.broker_url is None or isinstance(error, UnsafeDatabase):
             raise
         log.warning("database_out_of_reach_at_start", error=repr(error))
-        return await open_pool(settings.database_url, max_size=POOL_CONNECTIONS_MAX, min_size=0)
+        return await open_pool(
+            settings.database_url, max_size=POOL_CONNECTIONS_MAX, min_size=0, command_timeout_s=COMMAND_S
+        )
 
 
 async def _close_pool(pool: asyncpg.Pool) -> None:

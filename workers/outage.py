@@ -72,8 +72,11 @@ class Outage:
 def _tell(state: RetryCallState) -> None:
     DATABASE_WAITS.inc()
     error = state.outcome.exception() if state.outcome else None
-    what = "database_unavailable" if error is None or not is_contention(error) else "database_contended"
-    log.warning(what, attempt=state.attempt_number, error=type(error).__name__, text=str(error)[:200])
+    told = {"attempt": state.attempt_number, "error": type(error).__name__, "text": str(error)[:200]}
+    if error is not None and is_contention(error):
+        log.warning("database_contended", **told)
+    else:
+        log.warning("database_unavailable", **told)
 
 
 def _give_up(state: RetryCallState) -> None:

@@ -89,6 +89,24 @@ async def test_peers_of_a_connection_that_went_dark_are_replaced_with_it(postgre
         await pool.close()
 
 
+async def test_a_connection_that_goes_dark_in_use_holds_nobody_for_long(postgres_server, database):
+    line = Line(postgres_server.port)
+    async with line.laid() as where:
+        pool = await open_pool(f"postgresql://postgres@{where}/{database.rsplit('/')[-1]}", max_size=1)
+        started_s = clock.monotonic_s()
+
+        async def go_dark_in_use() -> None:
+            async with asyncio.timeout(0.5), pool.acquire() as conn:
+                line.go_dark()
+                await conn.fetchval("SELECT 1")
+
+        with pytest.raises(TimeoutError):
+            await go_dark_in_use()
+        assert await pool.fetchval("SELECT 1") == 1
+        assert clock.monotonic_s() - started_s < 8
+        await pool.close()
+
+
 async def test_a_command_that_was_given_up_condemns_the_peers(pool):
     await all_at_once(pool, lambda conn: conn.execute("SELECT 1"))
     before = {row["pid"] for row in await pool.fetch(OTHERS)}

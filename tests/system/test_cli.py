@@ -280,6 +280,9 @@ async def test_a_missing_number_is_ticked_off_with_a_reason_and_by_a_name(config
     told = await tillkeeper("audit", "--explain", str(run), "--note", "killed", "--by", "Li Na", "--config", config)
     assert told.code == 0
     assert tuple(await pool.fetchrow("SELECT number, explained_by, note FROM delivery_void")) == (1, "Li Na", "killed")
+    mistyped = await tillkeeper("audit", "--explain", str(uuid4()), "--note", "killed", "--config", config)
+    assert mistyped.code == 2
+    assert "is missing; `tillkeeper audit` names the runs" in mistyped.err
 
 
 # --- run --------------------------------------------------------------------------------------------------------------

@@ -373,3 +373,12 @@ async def test_an_order_is_not_closed_while_an_event_of_it_is_parked(config, poo
     ended = await tillkeeper("order", "close", "ORDER-77", "--note", "nobody paid", "--config", config)
     assert ended.code == 1
     assert "an event is parked that may be of this order: tillkeeper parked show 1" in ended.err
+
+
+async def test_an_order_that_somebody_holds_is_not_waited_for_without_an_end(config, pool):
+    await registered(pool)
+    async with pool.acquire() as somebody, somebody.transaction():
+        await somebody.execute("SELECT FROM orders FOR UPDATE")
+        ended = await tillkeeper("order", "hold", "A-1", "1h", "--note", "wait", "--config", config)
+    assert ended.code == 3
+    assert "others hold what this needs" in ended.err

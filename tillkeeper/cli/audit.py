@@ -6,7 +6,7 @@ from uuid import UUID
 
 import typer
 
-from tillkeeper.cli.failed import NO, reported
+from tillkeeper.cli.failed import NO, WRONG, Failed, reported
 from tillkeeper.cli.options import AsJson, By, Config, exits, os_user, seconds, settings_from, unicode
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def audit_command(
         now = clock.now()
         if explain is not None:
             who = by or os_user()
-            ask(settings, lambda pool: explain_missing(pool, explain, by=who, note=note, now=now))
+            if not ask(settings, lambda pool: explain_missing(pool, explain, by=who, note=note, now=now)):
+                raise Failed(f"nothing of the run {explain} is missing; `tillkeeper audit` names the runs", code=WRONG)
         books = ask(settings, lambda pool: audit(pool, settled_until=now - timedelta(seconds=grace), now=now))
         if as_json:
             print_json(_told(books))

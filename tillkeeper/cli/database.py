@@ -9,7 +9,7 @@ import asyncpg
 
 from tillkeeper.cli.failed import OUT_OF_REACH, WRONG, Failed
 from tillkeeper.settings import Settings
-from tillkeeper.store.failures import DATABASE_ERRORS, UnsafeDatabase, is_outage
+from tillkeeper.store.failures import DATABASE_ERRORS, UnsafeDatabase, is_contention, is_passing
 from tillkeeper.store.pool import open_pool
 from tillkeeper.telemetry import mask
 
@@ -45,7 +45,7 @@ def named_failures(settings: Settings) -> Iterator[None]:
     except UnicodeError:
         raise Failed("database_url: a host name in it cannot be looked up", code=WRONG) from None
     except DATABASE_ERRORS as error:
-        if not is_outage(error):
+        if not is_passing(error):
             raise
         raise failed_by(error, settings.database_url) from None
 
@@ -67,9 +67,13 @@ def failed_by(error: BaseException, database_url: str) -> Failed:
         return Failed(
             f"the database {where} has no schema of this version; `tillkeeper db init` creates it", code=WRONG
         )
-    if isinstance(error, UnsafeDatabase):
-        return Failed(one_line(error), code=OUT_OF_REACH)
-    return Failed(f"the database {where} is out of reach: {one_line(error)}", code=OUT_OF_REACH)
+    if is_contention(error):
+        told = f"others hold what this needs: {one_line(error)}; try again"
+    elif isinstance(error, UnsafeDatabase):
+        told = one_line(error)
+    else:
+        told = f"the database {where} is out of reach: {one_line(error)}"
+    return Failed(told, code=OUT_OF_REACH)
 
 
 def one_line(error: BaseException) -> str:

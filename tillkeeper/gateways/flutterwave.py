@@ -287,7 +287,7 @@ class Flutterwave(Gateway):
             yield msgspec.structs.replace(event, occurred_at=since or told_at)
 
     def _refund_said(self, question: Question, refund: object, told_at: datetime) -> Iterator[PaymentEvent]:
-        """As of now, and begun when it was made: what replaced a refund that failed began after it."""
+        """Begun when it was made: what replaced one that failed began after that.  When it failed is not told."""
         if number(refund, "id") != question.refund_ref:
             raise BadPayload("the answer is about another refund than the question")
         event = refund_event(self.account, refund, told_at, self._settings.currency)
@@ -295,7 +295,7 @@ class Flutterwave(Gateway):
             return
         yield msgspec.structs.replace(
             event,
-            occurred_at=made_at(refund) or told_at,
+            occurred_at=(None if event.kind is Kind.REFUND_FAILED else made_at(refund)) or told_at,
             order_ref=question.order_ref,
             payment_ref=event.payment_ref or question.payment_ref,
         )

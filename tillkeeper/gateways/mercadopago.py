@@ -348,14 +348,15 @@ def _to_ask(question: Question, found: list[object]) -> Iterator[Question]:
 
 
 def _refunded(beside: PaymentEvent, refund: object, currency: str) -> Iterator[PaymentEvent]:
-    """One refund of a payment, as of the answer and begun when it was made."""
+    """One refund of a payment, begun when it was made; it failed when the payment was last changed, or before."""
     kind = known_or_none(REFUND_STATUSES, text_or_none(refund, "status") or UNTOLD, "refund.status")
+    made_at = moment_from_rfc3339(text(refund, "date_created"))
     if kind is None:
         return
     yield msgspec.structs.replace(
         beside,
         kind=kind,
-        occurred_at=moment_from_rfc3339(text(refund, "date_created")),
+        occurred_at=beside.occurred_at if kind is Kind.REFUND_FAILED else made_at,
         amount=from_major(at(refund, ["amount"]), currency),
         refund_ref=_id(refund),
     )

@@ -246,7 +246,8 @@ def payment_states(payment: object) -> Iterator[Said]:
 
 
 def refund_states(refund: object) -> Iterator[Said]:
-    """As of now, and begun when it was made: what replaced a refund that failed began after it."""
+    """Begun when it was made, for what replaced a refund that failed began after that; when it failed is not told."""
     kind = known_or_none(REFUND_STATUSES, text(refund, "status"), "refund.status")
     if kind is not None:
-        yield _refund_said(kind, refund, moment_from_unix(integer(refund, "created_at")))
+        created_at = moment_from_unix(integer(refund, "created_at"))
+        yield _refund_said(kind, refund, None if kind is Kind.REFUND_FAILED else created_at)

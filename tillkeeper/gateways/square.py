@@ -260,9 +260,13 @@ class Square(Gateway):
             raise BadPayload("the answer is about another object than the question")
         written = text_or_none(subject, "updated_at")
         when = answered_at(heard, now) if written is None else moment_from_rfc3339(written)
-        made = text_or_none(subject, "created_at") if question.about == "refund" else None  # it began then
-        told_at = when if made is None else moment_from_rfc3339(made)
-        told = (event for said in READERS[question.about](subject) for event in self._events(said, told_at))
+        made = text_or_none(subject, "created_at") if question.about == "refund" else None
+        began_at = when if made is None else moment_from_rfc3339(made)  # it failed when last updated
+        told = (
+            event
+            for said in READERS[question.about](subject)
+            for event in self._events(said, when if said.kind is Kind.REFUND_FAILED else began_at)
+        )
         events = tuple(
             queried(msgspec.structs.replace(it, order_ref=it.order_ref or question.order_ref)) for it in told
         )

@@ -359,16 +359,20 @@ def _given_back(charge: object) -> Iterator[Said]:
     let_go = released(charge) if refunds is not None and counts_releases(charge, releases=False) else 0
     for refund in [] if refunds is None else listed(refunds):
         for fact in refund_facts(refund, may_be_release=0 < let_go == at(refund, ["amount"])):
-            yield Said(fact, refund, _moment(refund, "created"))
+            yield Said(fact, refund, _began(fact, refund))
 
 
 # Refunds and disputes.
 
 
+def _began(fact: Fact, refund: object) -> datetime | None:
+    """When it was made, for what replaced a refund that failed began after that; when it failed is not told."""
+    return None if fact.kind is Kind.REFUND_FAILED else _moment(refund, "created")
+
+
 def _refund(refund: object, told_at: datetime | None) -> Iterator[Said]:  # noqa: ARG001 - as every reader
-    """As of now, and begun when it was made: what replaced a refund that failed began after it."""
     for fact in refund_facts(refund):
-        yield Said(fact, refund, _moment(refund, "created"))
+        yield Said(fact, refund, _began(fact, refund))
 
 
 def _dispute(dispute: object, told_at: datetime | None) -> Iterator[Said]:  # noqa: ARG001 - as every reader

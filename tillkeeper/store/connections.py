@@ -18,6 +18,7 @@ Answer = TypeVar("Answer")
 PING_AFTER_S: Final = 5.0  # without a sign of life; what was in use a moment ago costs no round trip
 PING_S: Final = 1.0
 CLOSE_S: Final = 5.0
+LEAVE_S: Final = 2.0
 CONDEMN_EVERY_S: Final = 1.0
 POOL_DEFAULTS: Final = {"max_queries": 50_000, "max_inactive_connection_lifetime": 300.0}  # asyncpg's own
 SYNC_REP_SOURCE: Final = "syncrep.c"  # where PostgreSQL waits for standbys, whatever language it then warns in
@@ -61,6 +62,13 @@ class Connection(asyncpg.Connection):
         """As asyncpg's own."""
         run = super().fetchval
         return await self._watched(lambda: run(query, *args, **options))
+
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        """As asyncpg's own, and bounded: one that went dark never takes its leave, and others wait for its place."""
+        try:
+            await super().close(timeout=min(timeout or LEAVE_S, LEAVE_S))
+        except (TimeoutError, OSError):
+            self.terminate()
 
     async def ping_if_idle(self) -> None:
         """Raises when a connection that was not in use for a while gives no sign of life."""
