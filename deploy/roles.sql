@@ -72,7 +72,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON heard TO tillkeeper_sweep;
 -- The sender reads what is to be told, and opens a case where nobody could be told.  To lock an order it needs the right to
 -- change a column of it: one that no status comes from.
 GRANT SELECT, UPDATE (changed_at) ON orders TO tillkeeper_notify;
-GRANT SELECT ON payment, refund, dispute TO tillkeeper_notify;
+GRANT SELECT ON payment, refund, dispute, parked TO tillkeeper_notify;
 GRANT SELECT, INSERT, UPDATE ON cases, outbox TO tillkeeper_notify;
 GRANT INSERT ON case_entry TO tillkeeper_notify;
 

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 import structlog
 from aiohttp import HttpVersion11, StreamReader, http_parser, web
 
-from ingest.answers import Ready, refusal
+from ingest.answers import SERVER, Ready, refusal
 from ingest.crowd import Crowd
 from ingest.turns import LARGE_BYTES, Turns
 from tillkeeper import telemetry
@@ -22,6 +22,7 @@ log = structlog.get_logger()
 
 FIRST_REQUEST_S: Final = 10.0  # from connecting to the end of the headers; who connects has something to say
 KEEPALIVE_S: Final = 30.0
+NOT_FOUND: Final = 404
 LINGER_S: Final = 2.0  # how long the rest of a refused body is read, so that the client gets to see the answer
 HEAD_BYTES_MAX: Final = 32 * 1024  # of one request's headers; the longest that gateways send have 4 KiB
 READ_BYTES: Final = 16 * 1024  # of a body, kept before the handler takes it
@@ -45,6 +46,7 @@ class BoundedConnection(web.RequestHandler):
         "_crowd",
         "_first_request_timer",
         "_half_closed",
+        "_has_begun",
         "_head_bytes",
         "_is_to_parse",
         "_last_payload",
@@ -57,6 +59,7 @@ class BoundedConnection(web.RequestHandler):
         super().__init__(server, loop=loop, **options)
         self._crowd = crowd
         self._first_request_timer: asyncio.TimerHandle | None = None
+        self._has_begun = False
         self._half_closed = False
         self._head_bytes = 0  # of headers that are not complete yet
         self._last_payload: StreamReader | None = None
@@ -70,10 +73,10 @@ class BoundedConnection(web.RequestHandler):
         self._wire = cast("asyncio.Transport", transport)
         if not self._crowd.enter(self):
             TOO_MANY.inc()
+            self._has_begun = self._force_close = True  # what it still sends is not looked at
             self._wire.write(BUSY)
             self._wire.close()
             return
-        super().connection_made(transport)
         self._first_request_timer = self._loop.call_later(FIRST_REQUEST_S, self._expect_request)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -87,6 +90,10 @@ class BoundedConnection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Parses a slice at a time, in a turn of the event loop that has time: others are served in between."""
+        if not self._has_begun:  # who says nothing costs no task, and is turned out for little
+            assert self._wire is not None
+            self._has_begun = True
+            super().connection_made(self._wire)
         if not data:  # the parser goes on where it rested
             self._parse(data)
         elif not self._unparsed and len(data) <= SLICE_BYTES and self._crowd.turns.has_time:
@@ -182,6 +189,9 @@ class BoundedConnection(web.RequestHandler):
             if not ends and request.keep_alive and request.version == HttpVersion11:
                 return resp, await self._is_cut_off(request, resp.wire())
             resp = resp.fresh()
+        if resp.headers.get("Server") != SERVER:  # the library's own, of which nobody needs to know
+            resp = refusal(resp.status, "there is nothing here" if resp.status == NOT_FOUND else "this is not served")
+            resp.force_close()
         if ends:
             resp.force_close()
         return await super().finish_response(request, resp, start_time)
@@ -201,7 +211,7 @@ class BoundedConnection(web.RequestHandler):
     def _expect_request(self) -> None:
         if self._request_count == 0:
             TOO_SLOW.inc()
-            self.force_close()
+            self.turn_out()
 
     def handle_error(
         self,

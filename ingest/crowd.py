@@ -76,6 +76,12 @@ class Crowd:
         while self.held_bytes > BODIES_BYTES_MAX and self._turn_out(lambda it: self._held.get(it, 0) > 0):
             pass
 
+    def close(self) -> None:
+        """Ends whoever is still there when the receiver stops: those that never said anything."""
+        for guest in list(self._open):
+            self._forget(guest)
+            guest.turn_out()
+
     async def look_once(self) -> int:
         """Ends who does not read what was written to it, as a loop's step."""
         now_s = self._monotonic_s()

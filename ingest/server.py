@@ -69,6 +69,7 @@ async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIte
             yield port
         finally:
             await runner.cleanup()
+            guests.close()
             figures_stop.set()
             await asyncio.wait({figures, policy, accounts, watched})
     log.info("ingest_stopped")

@@ -40,11 +40,12 @@ def asks_first(voices: Mapping[str, Voice]) -> bool:
 
 def voices_of(settings: Settings) -> dict[str, Voice]:
     """The accounts of a configuration that a stranger to the gateway can play: Stripe's, which signs with a secret
-    that both sides know, and of those no live ones."""
+    that both sides know, and of those the ones whose API key says that they are for tests.  One that tells no mode may
+    be live."""
     return {
         name: StripeVoice(account=name, secret=account.webhook_secrets[0], api_key=account.api_key or "")
         for name, account in settings.accounts.items()
-        if isinstance(account, StripeSettings) and not LIVE_BY_KEY_PREFIX.get((account.api_key or "")[:8])
+        if isinstance(account, StripeSettings) and LIVE_BY_KEY_PREFIX.get((account.api_key or "")[:8]) is False
     }
 
 

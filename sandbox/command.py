@@ -108,7 +108,7 @@ def _heed_signals(stop: asyncio.Event, playing: Sequence[asyncio.Task[Summary]],
             say("stopping in good order; Ctrl-C again gives up the summary")
             stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, heed)
 
 

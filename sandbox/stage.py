@@ -108,7 +108,10 @@ async def given_stage(settings: Settings, *, url: str | None, config: Path | Non
     """A Tillkeeper that runs already, with the accounts of its configuration that can be played."""
     voices = voices_of(settings)
     if not voices:
-        raise Unplayable("the configuration has no Stripe account for tests; others cannot be played without --up")
+        raise Unplayable(
+            "the configuration has no Stripe account for tests: its api_key must say so (sk_test_, rk_test_), or it "
+            "may be live; others cannot be played without --up"
+        )
     if not settings.api_tokens:
         raise Unplayable("the configuration has no api_tokens, so that no order can be registered")
     url = url or f"http://{settings.ingest.host}:{settings.ingest.port}"

@@ -1,7 +1,8 @@
 """A process that serves: its event loop, and how it is told to stop.
 
 SIGTERM or SIGINT set the stop event, and so does the end of standard input where a parent holds the other end.
-Another signal changes nothing: what was begun is finished.
+Another signal changes nothing: what was begun is finished.  SIGHUP, which would end a process at once, changes nothing
+either, for what can be taken up without a restart (accounts, policy) is looked at by itself.
 """
 
 import asyncio
@@ -11,7 +12,11 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import structlog
+
 from tillkeeper.settings import Settings
+
+log = structlog.get_logger()
 
 GC_THRESHOLDS: Final = (100_000, 50, 1000)  # the default is 700, 10, 10
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -34,6 +39,7 @@ def run_until_stopped(
 async def _serve(serve: Callable[[asyncio.Event], Awaitable[None]], *, tied: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, _told_to_reload)
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
     if not tied:
@@ -48,6 +54,10 @@ async def _serve(serve: Callable[[asyncio.Event], Awaitable[None]], *, tied: boo
     loop.add_reader(parent, orphaned)
     await serve(stop)
     loop.remove_reader(parent)
+
+
+def _told_to_reload() -> None:
+    log.info("hangup_changes_nothing", why="files of accounts and policy are looked at by themselves; else restart")
 
 
 def collect_garbage_seldom() -> None:

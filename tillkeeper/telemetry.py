@@ -27,6 +27,8 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 from structlog.typing import EventDict, WrappedLogger
 
+from tillkeeper.domain.masking import without_contacts
+
 MULTIPROCESS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 MULTIPROCESS: Final = MULTIPROCESS_VARIABLE in os.environ  # prometheus-client looks at it once, when imported
 EXPOSITION_TYPE: Final = CONTENT_TYPE_LATEST
@@ -190,14 +192,14 @@ def mask(text: str) -> str:
 
 def _mask_any(value: Any) -> Any:
     if isinstance(value, str):
-        return mask(value)
+        return without_contacts(mask(value))
     if isinstance(value, Mapping):
         return {name: _mask_any(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [_mask_any(inner) for inner in value]
     if value is None or isinstance(value, (int, float)):
         return value
-    return mask(str(value))
+    return without_contacts(mask(str(value)))
 
 
 def _mask_event(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:

@@ -97,6 +97,13 @@ async def test_what_an_answer_raises_is_asked_too_each_thing_once(server, time):
     assert len(server.requests) == 3
 
 
+@pytest.mark.parametrize("known", [{"pi_1"}, {"pi_2"}, set()], ids=str)
+async def test_it_is_found_where_one_of_those_asked_after_each_other_knows_it(server, time, known):
+    server.answers = [says(an_intent(ref)) if ref in known else NOT_FOUND for ref in ("pi_1", "pi_2")]
+    async with an_asker({"stripe-main": Raising(stripe(server.url), {"pi_1": ("pi_2",)})}, time) as asker:
+        assert (await asker.ask("stripe-main", PAYMENT)).found is bool(known)
+
+
 async def test_what_was_answered_just_now_is_not_asked_again_because_an_answer_raises_it(server, time, monkeypatch):
     server.answers = [says(an_intent(ref)) for ref in ("pi_1", "pi_2", "pi_3", "pi_1")]
     gateway = Raising(stripe(server.url), {"pi_2": ("pi_1",), "pi_3": ("pi_1",)})

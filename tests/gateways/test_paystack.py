@@ -557,3 +557,14 @@ def test_an_impostor_is_refused(walk):
     signed = PLAY.impostor(walk.voice).say(story, story.happenings[0], now=NOW, again=0)
     with pytest.raises(BadSignature):
         walk.gateway.verify(request_of(signed), NOW)
+
+
+def test_free_text_is_told_without_whom_it_is_about():
+    said = "Refused for jane@shop.example, card 4242 4242 4242 4242"
+    [event] = events_of("charge.failed", a_transaction(status="failed", gateway_response=said))
+    assert event.failure_code == "Refused for <email>, card <card>"
+    gateway = a_gateway(secret_keys=["sk_live_of_february"])
+    with pytest.raises(BadPayload) as told:
+        events_of("charge.failed", a_transaction(status="failed", domain=said), gateway, "sk_live_of_february")
+    assert "jane" not in str(told.value) + told.value.reason
+    assert "4242" not in told.value.reason

@@ -5,6 +5,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from playwalk import asked, delivered, ledger_of, outcome_of, story_of, truth_of
 from specimen import NOW, certificate_pem, private_pem, public_pem, rsa_keys
@@ -136,9 +137,22 @@ def test_a_service_provider_asks_in_the_name_of_its_sub_merchant(question, path,
     assert 'mchid="1900000100"' in call.headers["Authorization"]
 
 
-def test_of_several_sub_merchants_none_can_be_asked_about():
-    with pytest.raises(CannotAsk, match="an account for each"):
-        a_gateway(sub_mch_ids=["1900000109", "1900000110"]).ask(BY_ORDER, now=NOW, nonce=NONCE)
+@pytest.mark.parametrize("question", [PAYMENT, BY_ORDER, REFUND])
+def test_of_several_sub_merchants_one_is_asked_about_after_the_other(question):
+    numbers = ["1900000109", "1900000110", "1900000111"]
+    gateway = a_gateway(sub_mch_ids=numbers)
+    for number in numbers:
+        assert gateway.ask(question, now=NOW, nonce=NONCE).url.endswith(f"sub_mchid={number}")
+        unknown = {"code": "ORDER_NOT_EXIST"}
+        answer = told(question, unknown, status=404, gateway=gateway)
+        assert gateway.hear(question, bare(404, unknown), now=NOW) == answer
+        assert (answer.found, answer.events) == (False, ())
+        if number == numbers[-1]:
+            assert answer.also == ()
+        else:
+            (question,) = answer.also
+    other = msgspec.structs.replace(question, sub_mch_id="1900000112")  # who is no longer served
+    assert told(other, unknown, status=404, gateway=gateway) == Answer(found=False)
 
 
 def test_a_sub_merchants_payment_is_read_as_any():

@@ -274,6 +274,7 @@ def test_a_service_providers_account_counts_its_sub_merchants_payments():
     of = {"sub_mch_id": "10000109", "sub_appid": "wx2421b1c4370ec43d"}
     for gateway in (a_gateway(), a_gateway(sub_mch_ids=["10000108", "10000109"])):
         assert len(events_of(PAYMENT | of, gateway)) == 1
+    assert len(events_of(PAYMENT | of, a_gateway(app_id=of["sub_appid"]))) == 1  # the app may be the sub-merchant's
     for others in (of | {"sub_mch_id": "10000110"}, {}, of | {"mch_id": "10000101"}):
         assert events_of(PAYMENT | others, a_gateway(sub_mch_ids=["10000109"])) == ()
 
@@ -282,8 +283,19 @@ def test_a_service_provider_asks_in_the_name_of_its_sub_merchant():
     for question in (BY_ORDER, OF_REFUND):
         body = a_gateway(sub_mch_ids=["10000109"]).ask(question, now=NOW, nonce="n").body
         assert b"<mch_id>10000100</mch_id><sub_mch_id>10000109</sub_mch_id>" in body
-        with pytest.raises(CannotAsk, match="an account for each"):
-            a_gateway(sub_mch_ids=["10000108", "10000109"]).ask(question, now=NOW, nonce="n")
+
+
+def test_of_several_sub_merchants_one_is_asked_about_after_the_other():
+    gateway = a_gateway(sub_mch_ids=["10000108", "10000109"])
+    unknown = COMMON | {"sub_mch_id": "10000108", "result_code": "FAIL", "err_code": "ORDERNOTEXIST"}
+    first = answer_to(BY_ORDER, unknown, gateway=gateway)
+    (further,) = first.also
+    assert not first.found
+    assert b"<sub_mch_id>10000109</sub_mch_id>" in gateway.ask(further, now=NOW, nonce="n").body
+    paid = PAYMENT_ANSWER | {"sub_mch_id": "10000109", "trade_state": "REFUND"}
+    (of_refunds,) = answer_to(further, paid, gateway=gateway).also
+    assert of_refunds.sub_mch_id == "10000109"
+    assert answer_to(further, unknown, gateway=gateway) == Answer(found=False)
 
 
 def an_order(number, **more):

@@ -389,6 +389,17 @@ async def test_several_workers_share_their_figures_and_end_together(tmp_path, da
             await gone(process)
 
 
+@pytest.mark.parametrize("role", ["ingest", "work", "sweep", "notify", "run"])
+async def test_a_hangup_ends_no_process(tmp_path, database, role):
+    began = {"ingest": "ingest_listening", "work": "worker_started", "run": "schema_ready"}
+    async with serving(role, "--config", written(tmp_path, toml(database))) as process:
+        await process.saw(began.get(role, f"{role}_started"))
+        process.child.send_signal(signal.SIGHUP)
+        await process.saw("hangup_changes_nothing")
+        process.child.send_signal(signal.SIGTERM)
+        assert await process.ended() == 0
+
+
 # --- parked -----------------------------------------------------------------------------------------------------------
 
 

@@ -341,6 +341,26 @@ async def test_an_account_may_take_larger_bodies(database, connection):
         assert status_of(await exchange(port, wire(large, path="/webhooks/stripe-large", extra=CLOSE))) == 200
 
 
+ODD = {
+    "CONNECT to a host": b"CONNECT example.com:443 HTTP/1.1",
+    "CONNECT to a path": b"CONNECT /webhooks/stripe-main HTTP/1.1",
+    "OPTIONS of all": b"OPTIONS * HTTP/1.1",
+    "TRACE": b"TRACE / HTTP/1.1",
+    "no such method": b"FOO / HTTP/1.1",
+    "no address": b"GET * HTTP/1.1",
+    "no version": b"GET / HTTP/9.9",
+    "another protocol": b"PRI * HTTP/2.0",
+}
+
+
+@pytest.mark.parametrize("line", ODD.values(), ids=ODD)
+async def test_no_answer_tells_what_serves_it_and_the_connection_ends(port, line):
+    answer = await exchange(port, line + b"\r\nHost: t\r\n\r\n", within_s=5)
+    assert status_of(answer) in {400, 404, 405}
+    assert b"Server: tillkeeper" in answer
+    assert not any(it in answer.lower() for it in (b"aiohttp", b"python", b"example.com"))
+
+
 async def test_many_who_ask_for_readiness_at_once_cost_one_look(monkeypatch):
     looks, now_s = [], [0.0]
     monkeypatch.setattr(clock, "monotonic_s", lambda: now_s[0])

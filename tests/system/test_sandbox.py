@@ -174,7 +174,8 @@ async def running_tillkeeper(config: Path) -> AsyncIterator[Process]:
 
 
 def a_config(place: Path, database: str, **account: str) -> Path:
-    told = {"webhook_secrets": [SECRET], **account}
+    told = {"webhook_secrets": [SECRET], "api_key": "sk_test_51ofthetests", **account}
+    told = {name: value for name, value in told.items() if value is not None}
     path = place / "tillkeeper.toml"
     path.write_text(
         f'database_url = "{database}"\napi_tokens = ["{TOKEN}"]\n[ingest]\nport = {free_ports(1)[0]}\n'
@@ -185,7 +186,7 @@ def a_config(place: Path, database: str, **account: str) -> Path:
 
 
 async def test_a_given_tillkeeper_is_played_to_more_than_once(place, tmp_path, database):
-    config = a_config(tmp_path, database)
+    config = a_config(tmp_path, database, api_base="http://127.0.0.1:9")
     async with running_tillkeeper(config):
         for _ in range(2):  # the second run must not take the first one's orders for its own
             async with sandbox(place, "--config", str(config), "--seconds", "2", "--rate", "50", "--json") as child:
@@ -202,6 +203,8 @@ async def test_a_given_tillkeeper_is_played_to_more_than_once(place, tmp_path, d
     [
         ({}, (), "no receiver is ready at http://127.0.0.1:"),
         ({"api_key": "sk_live_51ofthetests"}, (), "no Stripe account for tests"),
+        ({"api_key": None}, (), "or it may be live"),
+        ({"api_key": "of_an_emulator"}, (), "no Stripe account for tests"),
         ({}, ("--up",), "give neither --url nor --config"),
         ({}, ("--gateways", "stripe"), "--gateways chooses what --up plays"),
     ],

@@ -119,7 +119,10 @@ class Asker:
             except NoAnswer as error:
                 raise NoAnswer(error.reason, error.detail, events=answer.events) from None
             answer = msgspec.structs.replace(
-                answer, found=True, events=answer.events + told.events, then=answer.then + told.then
+                answer,
+                found=answer.found or told.found,
+                events=answer.events + told.events,
+                then=answer.then + told.then,
             )
             waiting += told.also
         return answer

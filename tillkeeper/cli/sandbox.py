@@ -78,8 +78,8 @@ def sandbox_command(
     Shows what is accepted and applied while it plays, and at the end a summary with the audit's verdict.
 
     With --up everything is its own, and --url and --config are refused.  Without, it plays to the Tillkeeper of
-    --config, and only its Stripe accounts that are not live: their secret is the one that signs.  That needs api_tokens
-    in the configuration, and its database within reach.
+    --config, and only its Stripe accounts whose api_key is one of test mode: their secret is the one that signs.  That
+    needs api_tokens in the configuration, and its database within reach.
 
     With --scenario days pass in minutes of simulated time: the gateways' webhooks, the real receiver's path, workers,
     sweeps and notices, and the gateways' APIs that they ask.

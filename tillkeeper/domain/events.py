@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from tillkeeper.domain.failures import FailureClass
+from tillkeeper.domain.masking import masked
 
 _UNKEEPABLE: Final = re.compile("[\x00\ud800-\udfff]")
 REF_CHARS_MAX: Final = 255  # Stripe allows 500 in metadata, but no merchant's order reference seen passes 64
@@ -95,6 +96,11 @@ class PaymentEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     on_top: int | None = None
     released: int | None = None
     may_be_release: bool = False
+
+    def __post_init__(self) -> None:
+        """What a gateway wrote in words of its own is kept without whom it is about."""
+        if self.failure_code is not None and (kept := masked(self.failure_code)) != self.failure_code:
+            msgspec.structs.force_setattr(self, "failure_code", kept)
 
     @property
     def known_at(self) -> datetime:

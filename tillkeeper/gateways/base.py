@@ -12,6 +12,7 @@ from typing import ClassVar, Final, Literal, Protocol
 import msgspec
 
 from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.masking import plain_text
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel
 
@@ -34,8 +35,8 @@ class Refused(Exception):
     step: Step = Step.CONTENT
 
     def __init__(self, reason: str, step: Step | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
+        self.reason = plain_text(reason)  # it may repeat what was sent
+        super().__init__(self.reason)
         if step is not None:
             self.step = step
 
@@ -140,6 +141,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     order_ref: str | None = None
     payment_ref: str | None = None
     refund_ref: str | None = None
+    sub_mch_id: str | None = None  # in whose name a service provider asks, where it serves several merchants
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from tillkeeper.domain.masking import masked
+
 Known = TypeVar("Known")
 
 WORD_CHARS_MAX: Final = 64  # the longest word in any list of ours has 48
@@ -30,7 +32,8 @@ def unknown_word(field: str, word: object) -> None:
     """Notes that `field` holds a word that is in no list of ours."""
     collected = _collected.get()
     if collected is not None and len(collected) < WORDS_MAX:
-        kept = "".join(char if char.isascii() and char.isprintable() else "?" for char in str(word)[:WORD_CHARS_MAX])
+        told = masked(str(word))[:WORD_CHARS_MAX]  # a field of words may hold free text one day
+        kept = "".join(char if char.isascii() and char.isprintable() else "?" for char in told)
         collected[UnknownWord(field[:WORD_CHARS_MAX], kept)] = None
 
 

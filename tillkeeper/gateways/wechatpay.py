@@ -149,8 +149,8 @@ ABOUT: Final = About(
     dedupes_by="the notice's `id`",
     acknowledges="204 without a body",
     queries="transactions by WeChat Pay's number or the order reference; refunds by `out_refund_no`, for there is no "
-    "question for all refunds of a payment; answers' signatures are verified.  A service provider asks in the name of "
-    "its one sub-merchant; abroad (apihk.mch.weixin.qq.com) the paths are those of the API there",
+    "question for all refunds of a payment; answers' signatures are verified.  A service provider asks in the name "
+    "of one sub-merchant after the other; abroad (apihk.mch.weixin.qq.com) the paths are those of the API there",
     checked="the package `wechatpayv3` signs",
     sources=(
         "wechatpay-go `core/notify`",
@@ -170,8 +170,8 @@ ABOUT: Final = About(
     Pass your URL as `notify_url` with every order and every refund, https, without a query.
     Use your order reference as `out_trade_no`.  Of a combined payment (合单) each sub-order is an order, under its own
       `out_trade_no`; `combine_out_trade_no` names none.
-    As a service provider (服务商) set `mch_id` to your own number, and name the sub-merchant in `sub_mch_ids`: one
-      account for each, or WeChat Pay cannot be asked.
+    As a service provider (服务商) set `mch_id` to your own number, and name the sub-merchants in `sub_mch_ids`, or
+      WeChat Pay cannot be asked about their payments.
     WeChat Pay tells of no refund before it ends: register each with `PUT
       /orders/{order_ref}/refunds/{refund_ref}`, with your `out_refund_no` as its reference.
     Pay one fen through it: the notice must be accepted, and the order be `paid`.
@@ -296,11 +296,12 @@ class WeChatPay(Gateway):
         """What a signed answer to this question says."""
         wechatpay_asking.check_status(heard)
         if heard.status == NOT_FOUND and SIGNATURE_HEADER not in heard.headers:
-            return Answer(found=False)  # an error may come unsigned: then TLS alone vouches, as for the official SDKs
+            # An error may come unsigned: then TLS alone vouches for it, as for the official SDKs.
+            return wechatpay_asking.not_found(question, self._merchant.sub_mch_ids)
         signed = Request(headers=heard.headers, body=heard.body)
         content = strictjson.loads(cast("bytes", self.verify(signed, now).content))
         if heard.status == NOT_FOUND:
-            return Answer(found=False)
+            return wechatpay_asking.not_found(question, self._merchant.sub_mch_ids)
         told_at = moment_from_unix(int(signed.header(TIMESTAMP_HEADER)))
         if question.about == "payment" and not self._own.owns(content):
             raise BadPayload("the answer is about another merchant's or app's payment")

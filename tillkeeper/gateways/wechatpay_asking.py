@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.gateways import strictjson
-from tillkeeper.gateways.base import AskAgain, BadPayload, Call, CannotAsk, Denied, Heard, Question
+from tillkeeper.gateways.base import Answer, AskAgain, BadPayload, Call, CannotAsk, Denied, Heard, Question
 from tillkeeper.gateways.fields import text, text_or_none
 from tillkeeper.gateways.wechatpay_objects import refund_answer, transaction_event
 
@@ -55,7 +55,7 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
 
     def _path(self, question: Question, *, is_abroad: bool) -> str:
         """Path and query of what answers the question.  A service provider asks in the name of a sub-merchant."""
-        sub_mch_id = only_one(self.sub_mch_ids)
+        sub_mch_id = named_in(question, self.sub_mch_ids)
         merchant = {"mchid": self.mch_id} if sub_mch_id is None else {"sp_mchid": self.mch_id, "sub_mchid": sub_mch_id}
         if question.about == "refund":
             ref = _quoted(question.refund_ref)
@@ -88,11 +88,16 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
         return Call(method="GET", url=url, headers=headers)
 
 
-def only_one(sub_mch_ids: tuple[str, ...]) -> str | None:
-    """The sub-merchant in whose name a service provider asks."""
-    if len(sub_mch_ids) > 1:
-        raise CannotAsk("sub_mch_ids names several, and a question can name one: make an account for each")
-    return sub_mch_ids[0] if sub_mch_ids else None
+def named_in(question: Question, sub_mch_ids: tuple[str, ...]) -> str | None:
+    """The sub-merchant in whose name a service provider asks: the first, unless the question names another."""
+    return question.sub_mch_id or next(iter(sub_mch_ids), None)
+
+
+def not_found(question: Question, sub_mch_ids: tuple[str, ...]) -> Answer:
+    """That one sub-merchant has no such thing; the next one may."""
+    told = named_in(question, sub_mch_ids)
+    later = sub_mch_ids[sub_mch_ids.index(told) + 1 :] if told in sub_mch_ids else ()
+    return Answer(found=False, also=tuple(msgspec.structs.replace(question, sub_mch_id=it) for it in later[:1]))
 
 
 def is_abroad(api_base: str) -> bool:

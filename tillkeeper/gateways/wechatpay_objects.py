@@ -24,13 +24,14 @@ ToldAt = Callable[[], datetime]  # stands in where no time of its own is told
 K = TypeVar("K", bound=Kind | None)
 
 
-SUB_MERCHANTS_MAX: Final = 100  # a list that a person still keeps
+SUB_MERCHANTS_MAX: Final = 20  # each may have to be asked, one after the other
 MCH_ID: Final = (
     "The merchant number (商户号), or a service provider's own (服务商商户号).  Notices for another count for nothing."
 )
 SUB_MCH_IDS: Final = (
     "Of a service provider (服务商): the sub-merchants (子商户号) whose payments count; all where none is named.  "
-    "WeChat Pay is asked in the name of one: make an account for each, also where they share an order number."
+    "They are asked about one after the other, once they are named; make an account for each where their order numbers "
+    "may be the same."
 )
 SubMerchants = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(max_length=SUB_MERCHANTS_MAX)]
 

@@ -7,7 +7,6 @@ Pay's pages "支付结果通知" and "退款结果通知".  Fields and questions
 import hashlib
 import hmac
 from base64 import b64decode
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, ClassVar, Final, Literal, cast
 
@@ -42,7 +41,7 @@ from tillkeeper.gateways.base import (
 )
 from tillkeeper.gateways.fields import reference_or_none, text, text_or_none
 from tillkeeper.gateways.unknown import unknown_word
-from tillkeeper.gateways.wechatpay_asking import only_one
+from tillkeeper.gateways.wechatpay_asking import named_in, not_found
 from tillkeeper.gateways.wechatpay_objects import MCH_ID, SUB_MCH_IDS, TRADE_STATES, State, SubMerchants
 from tillkeeper.gateways.wechatpay_v2_asking import FAIL, OK, TOPS, Fields, SignType
 
@@ -85,8 +84,8 @@ ABOUT: Final = About(
     dedupes_by="`transaction_id`; for a payment that failed together with its error code and time",
     acknowledges="200 with `return_code` SUCCESS as XML",
     queries="transactions by WeChat Pay's number or the order reference; refunds by `out_refund_no`, and all of a "
-    "transaction in state REFUND; answers' signatures are verified.  A service provider asks in the name of its one "
-    "sub-merchant",
+    "transaction in state REFUND; answers' signatures are verified.  A service provider asks in the name of "
+    "one sub-merchant after the other",
     checked="the package `wechatpy` signs payment notices and answers, and opens the sandbox's refund notices",
     sources=(
         "the package `wechatpy`",
@@ -104,8 +103,9 @@ ABOUT: Final = About(
       notice of another number cannot be followed up.
     WeChat Pay tells of no refund before it ends: register each with `PUT
       /orders/{order_ref}/refunds/{refund_ref}`, with your `out_refund_no` as its reference.
-    As a service provider (服务商) set `mch_id` to your own number, and name the sub-merchant in `sub_mch_ids`: one
-      account for each.  Of a combined payment (合单) each sub-order is an order, under its own `out_trade_no`.
+    As a service provider (服务商) set `mch_id` to your own number, and name the sub-merchants in `sub_mch_ids`, or
+      WeChat Pay cannot be asked about their payments.  Of a combined payment (合单) each sub-order is an order, under
+      its own `out_trade_no`.
     Let the workers reach the address in `api_base`: refunds are known only once it was asked.
     Pay one fen and refund it: both notices must be accepted, and the order be `paid`, then `refunded`.
     After the API key is changed in the platform notices signed with the old one are refused and sent again for a day:
@@ -211,7 +211,7 @@ class WeChatPayV2(Gateway):
     def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - no time is signed
         """By WeChat Pay's own transaction number where it is known, else by the order's reference."""
         path, about = asking.asked(question)
-        sub_mch_id = only_one(self._merchant.sub_mch_ids)
+        sub_mch_id = named_in(question, self._merchant.sub_mch_ids)
         fields = {
             "appid": self._merchant.app_id,
             "mch_id": self._merchant.mch_id,
@@ -233,12 +233,12 @@ class WeChatPayV2(Gateway):
         if text(fields, "result_code") != OK:
             code = asking.code_of(fields)
             if code in asking.NOT_FOUND_CODES:
-                return Answer(found=False)
+                return not_found(question, self._merchant.sub_mch_ids)
             raise BadPayload(f"code {code}")
         if not self._is_ours(fields):
             raise BadPayload("the answer is about another merchant's or app's payment")
         events = asking.answer_events(self.account, question, fields, answered_at(heard, now))
-        also = (asking.refunds_of(it) for it in events if it.has_refunds)  # which is asked about: all of the payment
+        also = (asking.refunds_of(it, question) for it in events if it.has_refunds)
         return Answer(found=True, events=tuple(queried(it) for it in events), also=tuple(also))
 
     def _sign(self, fields: Fields) -> str:
@@ -270,10 +270,10 @@ class WeChatPayV2(Gateway):
     def _is_ours(self, fields: Fields) -> bool:
         """Shops that share an address, or several apps of one merchant, get each other's notices; a service provider
         gets those of all its sub-merchants."""
-        ours: Mapping[str, str] = {"mch_id": self._merchant.mch_id, "appid": self._merchant.app_id}
         served = self._merchant.sub_mch_ids
         is_served = not served or text_or_none(fields, "sub_mch_id") in served
-        return is_served and all(text(fields, name) == value for name, value in ours.items())
+        apps = {text(fields, "appid"), text_or_none(fields, "sub_appid")}
+        return is_served and text(fields, "mch_id") == self._merchant.mch_id and self._merchant.app_id in apps
 
 
 def _state_of(fields: Fields) -> tuple[State[Kind | None] | None, str]:

@@ -157,9 +157,11 @@ def state_of(field: str, word: str, table: Mapping[str, State[K]]) -> State[K] |
     return table.get(word)
 
 
-def refunds_of(event: PaymentEvent) -> Question:
-    """All that a payment gave back."""
-    return Question(about="refund", order_ref=event.order_ref, payment_ref=event.payment_ref)
+def refunds_of(event: PaymentEvent, question: Question) -> Question:
+    """All that a payment gave back, asked as its payment was."""
+    return Question(
+        about="refund", order_ref=event.order_ref, payment_ref=event.payment_ref, sub_mch_id=question.sub_mch_id
+    )
 
 
 def payment_event(

@@ -1,0 +1,51 @@
+"""Free text of gateways without whom it is about: what payers typed, and what banks wrote, ends up in such fields.
+
+The one place where that is decided: failure codes of events, unknown words, reasons of refusals and log lines all pass
+here.
+"""
+
+import re
+from typing import Final
+
+TEXT_CHARS_MAX: Final = 200
+CARD_DIGITS: Final = range(13, 20)
+
+# A user in a URL is no address of a payer.
+_EMAIL: Final = re.compile(r"(?<![\w.+%/*-])[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
+_CARD: Final = re.compile(r"(?<![\d.])\d(?:[ -]?\d){12,18}(?![\d.]?\d)", re.ASCII)
+# As the schemes give them out: Visa, Mastercard, American Express, Discover, JCB, UnionPay.
+_ISSUER: Final = re.compile(r"4|5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720|3[47]|35|6011|64[4-9]|65|62", re.ASCII)
+# With a plus, a Chinese mobile number, or groups of digits that are held together by signs.
+_PHONE: Final = re.compile(
+    r"\+\d(?:[ ().-]{0,2}\d){6,14}"
+    r"|(?<!\d)1[3-9]\d(?:[ -]?\d{4}){2}(?!\d)"
+    r"|(?<![\d.])\(?\d{2,4}\)?[ -]\d{3,4}[ -]\d{4}(?!\d)",
+    re.ASCII,
+)
+
+
+def without_contacts(text: str) -> str:
+    """The text without mail addresses and card numbers: for log lines, where references must stay readable."""
+    if "@" in text:
+        text = _EMAIL.sub("<email>", text)
+    return _CARD.sub(_card_or_not, text)
+
+
+def masked(text: str) -> str:
+    """The text as it may be kept: short, and without mail addresses, card and phone numbers."""
+    text = text[:TEXT_CHARS_MAX]
+    while (without := _PHONE.sub("<phone>", without_contacts(text))[:TEXT_CHARS_MAX]) != text:
+        text = without  # what is cut off may leave another number behind; each time there is less to take out
+    return text
+
+
+def plain_text(text: str) -> str:
+    """Likewise, and one line of what can be seen."""
+    return masked("".join(it if it.isprintable() else " " for it in text[:TEXT_CHARS_MAX]))
+
+
+def _card_or_not(found: re.Match[str]) -> str:
+    digits = [int(it) for it in found[0] if it.isdigit()]
+    doubled = [it if at % 2 == 0 else sum(divmod(2 * it, 10)) for at, it in enumerate(reversed(digits))]
+    is_card = len(digits) in CARD_DIGITS and sum(doubled) % 10 == 0 and _ISSUER.match("".join(map(str, digits)))
+    return "<card>" if is_card else found[0]
