@@ -68,6 +68,8 @@ def questions_of(
     found += _refunds(order, facts, status, gateways)
     if status is Status.PROCESSING or _may_be_tried(status, age):
         unknown = order.accounts - {account for account, _ in facts.payments}
+        if status not in AWAITED and status is not Status.PROCESSING:  # then nobody waits for who cannot be asked
+            unknown = frozenset(it for it in unknown if "order" in _asks(gateways, it))
         found += [(account, _by_order(order)) for account in sorted(unknown)]
     return list(dict.fromkeys(found))[:QUESTIONS_MAX]
 
@@ -77,15 +79,17 @@ def further_questions_of(
     facts: OrderFacts,
     *,
     missed: Collection[str] = (),
+    moved: bool = False,
     age: timedelta = timedelta(0),
     gateways: _Gateways = _NONE,
 ) -> list[Asked]:
     """What is asked then, of the facts as they are by now: accounts that may know of further payments.
 
     Where an order reference names one payment at most, who knows that asked of it already; unless it was `missed`.
+    What was settled by the first answers (`moved`) is looked at again by the ladder of its new status.
     """
     status = summarize(order, facts).status
-    if not _may_be_tried(status, age):
+    if not _may_be_tried(status, age) or (moved and status not in AWAITED):
         return []
     return [
         (account, _by_order(order))

@@ -20,6 +20,7 @@ import structlog
 from tillkeeper.asking.client import NoAnswer
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.facts import apply
+from tillkeeper.domain.order import summarize
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.base import Answer, Call, Gateway, Question
 from tillkeeper.loops import start
@@ -172,7 +173,10 @@ class Sweep:
             facts = reduce(
                 apply, (event for event in said.events if event.order_ref in (None, it.order.order_ref)), it.facts
             )
-            then = further_questions_of(it.order, facts, missed=said.missed, age=age, gateways=self._gateways)
+            moved = summarize(it.order, facts).status is not it.judge().status
+            then = further_questions_of(
+                it.order, facts, missed=said.missed, moved=moved, age=age, gateways=self._gateways
+            )
             await self._put_all([each for each in then if each not in first], said, within)
         except Exception:  # one order that we cannot ask about must not keep the others
             log.exception("asking_failed_for_a_fault_of_ours", order_id=it.id)

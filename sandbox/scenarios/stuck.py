@@ -206,7 +206,10 @@ class Judge:
 
     def _questions(self, story: Story, since: datetime) -> Iterator[str]:
         # The one that found it, and those before, were by the ladder of unpaid orders.
-        asked = [it.at for it in self._asked[story.order_ref] if it.at > since]
+        put = [it for it in self._asked[story.order_ref] if it.at > since]
+        by_name = {it.at for it in put if it.ref != it.order_ref}
+        # The search for further payments of the order belongs to the question about the one that is known.
+        asked = [it.at for it in put if it.ref != it.order_ref or it.at not in by_name]
         yield from self._met("asked", self._moments(story, Action.QUERY, since), asked, story)
 
     def _stuck_case(self, story: Story, since: datetime) -> Iterator[str]:

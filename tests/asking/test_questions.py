@@ -168,3 +168,14 @@ def test_whatever_may_change_the_truth_is_asked_about_once_and_only_where_it_is_
         if key[0] in AN_ORDER.accounts and refund.standing.step is Step.PENDING:
             assert key in refunds
     assert all(it == Question(about="payment", order_ref="A1") for _, it in further_questions_of(AN_ORDER, facts))
+
+
+def test_beside_one_that_paid_nobody_is_asked_by_the_order_who_cannot_be():
+    by_name = {ALIPAY: Able("payment")}
+    assert first(after(event()), AN_ORDER, gateways=by_name) == [f"{STRIPE}/p1"]
+    assert first(after(PENDING), AN_ORDER, gateways=by_name) == [f"{STRIPE}/p1", f"{ALIPAY}/order"]
+
+
+def test_what_the_first_answers_settled_is_left_to_the_ladder_of_its_new_status():
+    assert then(after(event()), moved=True) == []
+    assert then(after(event(Kind.PAYMENT_FAILED)), moved=True) == [f"{STRIPE}/order"]

@@ -176,15 +176,15 @@ def total_told(event):
 def word_for(order, ours, payment):
     """The last word on a payment; none where all that is known of it is in another currency."""
     events = [event for event in ours if (event.account, event.payment_ref) == payment and event.kind.is_payment]
-    asked = [told(event) for event in events if event.amount is not None and event.kind is not Kind.PAYMENT_SUCCEEDED]
+    with_amounts = [event for event in events if event.amount is not None and event.kind is not Kind.PAYMENT_REVERSED]
+    asked = [told(event) for event in with_amounts if event.kind is not Kind.PAYMENT_SUCCEEDED]
     parts = defaultdict(list)
     for event in events:
         if event.kind is Kind.PAYMENT_SUCCEEDED:
             parts[event.capture_ref].append(told(event))
     captured_in_ours = any(max(words)[2] == order.currency for words in parts.values())
     in_ours = captured_in_ours or (asked and max(asked)[2] == order.currency)
-    any_amount = [event for event in events if event.amount is not None]
-    if not events or (any_amount and not in_ours):
+    if not events or (with_amounts and not in_ours):
         return None
     if any(event.kind is Kind.PAYMENT_SUCCEEDED for event in events):
         return "succeeded" if kept_captures(ours, payment) else word_for_reversed(events)

@@ -51,6 +51,12 @@ R1 = Implied(account="stripe-main", refund_ref="r1")
         # More went back than came in: a capture was not heard of.
         ([an_event(PAID, amount=40), an_event(GIVEN_BACK, total=60)], (P1,)),
         ([an_event(PAID, amount=40), an_event(GIVEN_BACK, total=40)], ()),
+        ([an_event(PAID, amount=40), an_event(Kind.REFUND_PENDING, refund_ref="r1", amount=60)], (P1,)),
+        (
+            [an_event(PAID), an_event(Kind.PAYMENT_REVERSED, 1),
+             an_event(Kind.REFUND_PENDING, 2, refund_ref="r1", amount=30)],
+            (P1,),
+        ),
         (
             [an_event(GIVEN_BACK, total=30, payment_ref="p2"), an_event(GIVEN_BACK, total=30)],
             (P1, Implied(account="stripe-main", payment_ref="p2")),

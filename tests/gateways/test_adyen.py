@@ -13,7 +13,7 @@ from sandbox.plays.adyen import PLAY, adyen_delivery, adyen_item, adyen_signed
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import Order, Status, summarize
+from tillkeeper.domain.order import Order, Status, held_in_all, summarize
 from tillkeeper.gateways.adyen import Adyen, AdyenSettings
 from tillkeeper.gateways.adyen_codes import OF_NO_ORDER, READERS
 from tillkeeper.gateways.adyen_items import ITEMS_MAX, RAW_REASONS, REASONS
@@ -539,6 +539,14 @@ def test_what_undoes_a_success_takes_its_money_back_and_a_later_capture_counts_a
     again = ("CAPTURE", "true", 12900, "CAP2")
     if not kept:
         assert status_of(*paid, undone, again, auto_capture=auto_capture) == (Status.PAID, 12900, 0)
+
+
+@pytest.mark.parametrize(("multiple", "held"), [(True, 900), (False, 0)])
+def test_what_is_left_after_a_capture_of_a_part_is_held_where_more_captures_can_come(multiple, held):
+    gateway = a_gateway(auto_capture=False, multiple_captures=multiple)
+    later = (NOW + timedelta(minutes=1)).isoformat()
+    facts = facts_of(events_of(an_item(), an_item("CAPTURE", value=12000, eventDate=later), gateway=gateway))
+    assert (summarize(ORDER, facts).captured, held_in_all(ORDER, facts)) == (12000, held)
 
 
 def test_only_the_capture_that_failed_is_undone():

@@ -383,6 +383,14 @@ def test_a_failure_has_the_providers_code_and_our_class():
     assert (event.failure, event.failure_code) == (FailureClass.UNKNOWN, "moon")
 
 
+def test_a_word_that_the_mapping_does_not_have_is_noted_and_one_that_it_ignores_is_not():
+    it = gateway(mapping={"kinds": {**MAPPING["kinds"], "seen": "ignore"}})
+    for word, noted in (("seen", []), ("of next year", ["of next year"])):
+        with unknown_words() as words:
+            assert events(it, sent(message(type=word))) == ()
+        assert [each.word for each in words] == noted
+
+
 def test_words_that_are_ignored_or_unknown_make_no_event():
     for word in ("payment.viewed", "payment.exploded"):
         assert events(gateway(), sent(message(type=word))) == ()

@@ -155,6 +155,8 @@ async def test_whatever_a_person_resolved_another_state_is_told(pool, seed):
         )
         known = {(it["kind"], it["subject"].replace(telling.prefix, "")): it for it in cases}
         for concern in concerns(order, facts[order_ref]):
+            if concern.state == "":  # nothing is at stake: what was resolved at another order is no news here
+                continue
             case = known[concern.kind, concern.subject]
             assert case["closed_by"] != "truth", concern
             if case["closed_by"] is not None and concern.state:

@@ -146,13 +146,18 @@ def _was_captured(order: Order, facts: OrderFacts) -> bool:
 
 def _reversed_payments(order: Order, facts: OrderFacts) -> Iterator[Concern]:
     """A success that its gateway took back: what was delivered for it is not paid.  Over once the order is."""
+    undone_of = {
+        key: undone
+        for key, payment in facts.payments.items()
+        if payment.reversals and key[0] in order.accounts
+        if (undone := sum(it.minor for it in payment.undone_captures if it.currency == order.currency))
+    }
+    if not undone_of:
+        return
     summary = summarize(order, facts)
     if summary.captured + summary.discount >= order.amount:
         return
-    for (account, ref), payment in facts.payments.items():
-        undone = sum(it.minor for it in payment.undone_captures if it.currency == order.currency)
-        if not undone or account not in order.accounts:
-            continue
+    for (account, ref), undone in undone_of.items():
         yield Concern(
             kind="payment_reversed",
             subject=f"payment:{account}/{ref}",

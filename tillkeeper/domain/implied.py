@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import msgspec
 
 from tillkeeper.domain.facts import ObjectKey, OrderFacts, PaymentFacts, Step
-from tillkeeper.domain.order import Order, captured_of, refunded_of, unseen_payers
+from tillkeeper.domain.order import Order, captured_of, refunded_of, refunds_of, unseen_payers
 
 
 class Implied(msgspec.Struct, frozen=True, kw_only=True, order=True):
@@ -37,7 +37,10 @@ def implied(order: Order, facts: OrderFacts) -> tuple[Implied, ...]:
 def _of_payment(order: Order, facts: OrderFacts, key: ObjectKey, payment: PaymentFacts) -> Iterator[Implied]:
     account, payment_ref = key
     undone_unseen = payment.reversals and (not payment.captures or payment.reversals.keys() - {"", *payment.captures})
-    if undone_unseen or refunded_of(order, facts, key) > captured_of(order, account, payment):
+    pending = [
+        it.amount.minor for it in refunds_of(order, facts, key) if it.amount and it.standing.step is Step.PENDING
+    ]
+    if undone_unseen or refunded_of(order, facts, key) + sum(pending) > captured_of(order, account, payment):
         yield Implied(account=account, payment_ref=payment_ref)
     if payment.refunds_told_at is None:
         return

@@ -21,7 +21,7 @@ from typing import Annotated, ClassVar, Final, Literal, cast
 
 from pydantic import Field, field_validator
 
-from tillkeeper.domain.events import PaymentEvent, problem_with
+from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.gateways import strictjson, units
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, Secrets
@@ -71,6 +71,12 @@ class AdyenSettings(AccountModel):
         default=CAPTURED_BY_HAND,
         description="Methods that are paid by their CAPTURE alone although auto_capture is true, as pay-later methods "
         "are unless Adyen's support changed that for you.",
+    )
+    multiple_captures: bool = Field(
+        default=True,
+        description="Whether an authorization stays open after a capture of a part, as it does where Adyen's support "
+        "switched on multiple partial captures.  If false, a capture lets go of the rest, so that payers may be asked "
+        "to pay it.",
     )
     live: bool | None = Field(
         default=None,
@@ -142,6 +148,7 @@ class Adyen(Gateway):
         self.live = settings.live
         self._keys = HmacKeys("hmac_keys", [bytes.fromhex(key) for key in settings.hmac_keys], encoding="base64")
         self._merchant_account = settings.merchant_account
+        self._lets_go = not settings.multiple_captures
         self._capture_mode = CaptureMode(
             auto_capture=settings.auto_capture,
             without_capture=settings.methods_without_capture,
@@ -202,11 +209,15 @@ class Adyen(Gateway):
         if item.currency is not None and not units.is_currency(item.currency, "amount.currency"):
             return
         said = read(item, self._capture_mode.is_at_once(item))
-        if said is not None:
-            yield self._event(event_id, item, said)
-            if said.also is not None:
-                ending, rest = said.also
-                yield self._event(f"{event_id}:{ending}", item, rest)
+        if said is None:
+            return
+        yield self._event(event_id, item, said)
+        if said.also is not None:
+            ending, rest = said.also
+            yield self._event(f"{event_id}:{ending}", item, rest)
+        elif said.capture_ref is not None and said.kind is Kind.PAYMENT_SUCCEEDED and self._lets_go:
+            rest = Said(kind=Kind.PAYMENT_CANCELLED, payment_ref=said.payment_ref, has_amount=False)
+            yield self._event(f"{event_id}:released", item, rest)
 
     def _event(self, event_id: str, item: Item, said: Said) -> PaymentEvent:
         amount = item.amount if said.has_amount else None

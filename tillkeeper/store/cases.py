@@ -40,7 +40,8 @@ ON CONFLICT (kind, subject) DO UPDATE
 SET order_id = excluded.order_id, state = excluded.state, details = excluded.details, opened_at = excluded.opened_at,
     follow_up_at = excluded.follow_up_at, closed_at = NULL, closed_by = NULL, outcome = NULL
 WHERE c.closed_by = 'truth'
-   OR c.closed_at IS NOT NULL AND c.state <> excluded.state AND excluded.state <> ''
+   OR c.closed_at IS NOT NULL AND excluded.state <> ''
+      AND (c.state <> excluded.state OR c.order_id <> excluded.order_id)  -- what moved is news at its new order
    OR c.closed_at IS NOT NULL AND c.kind <> 'refunded_more_than_captured'
       AND (excluded.details ->> 'captured')::bigint > (c.details ->> 'captured')::bigint
    OR c.closed_at IS NOT NULL AND c.kind = 'refunded_more_than_captured'
