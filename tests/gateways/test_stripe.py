@@ -458,6 +458,7 @@ def test_a_bank_debit_that_fails_once_it_was_credited_takes_its_success_back():
     [
         ("checkout.session.completed", a_session(payment_status="half"), ("payment_status", "half"), []),
         ("refund.updated", a_refund(status="half"), ("refund.status", "half"), []),
+        ("refund.updated", a_refund(status=None), ("refund.status", "None"), []),
         ("charge.dispute.closed", a_dispute(status="half"), ("dispute.status", "half"), []),
         ("payment_intent.succeeded", an_intent(currency="xxx"), ("currency", "XXX"), []),
         (
