@@ -415,7 +415,7 @@ def test_minor_units_are_adyens_own(value, currency, minor):
     assert (event.amount, event.currency) == (minor, currency)
 
 
-@pytest.mark.parametrize(("value", "currency"), [(-1, "EUR"), (150001, "CLP"), (100, "XXZ"), (100, "eur")])
+@pytest.mark.parametrize(("value", "currency"), [(-1, "EUR"), (150001, "CLP")])
 def test_an_amount_that_is_none_is_refused(value, currency):
     with pytest.raises(BadPayload):
         event_of(value=value, currency=currency)

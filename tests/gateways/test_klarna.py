@@ -223,7 +223,6 @@ def test_an_order_without_a_reference_is_the_questions():
     "wrong",
     [
         {"order_id": REF[:-1] + "c"},
-        {"purchase_currency": "EURO"},
         {"order_amount": "12900"},
         {"order_amount": -1},
         {"captures": []},

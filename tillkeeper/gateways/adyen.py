@@ -22,7 +22,7 @@ from typing import Annotated, ClassVar, Final, Literal, cast
 from pydantic import Field, field_validator
 
 from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
-from tillkeeper.gateways import strictjson
+from tillkeeper.gateways import strictjson, units
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, Secrets
 from tillkeeper.gateways.adyen_codes import OF_NO_ORDER, READERS, Said
@@ -205,6 +205,8 @@ class Adyen(Gateway):
             return
         if item.success not in BOOLEANS:
             unknown_word("success", item.success)
+            return
+        if item.currency is not None and not units.is_currency(item.currency, "amount.currency"):
             return
         said = read(item, self._capture_mode.is_at_once(item))
         if said is None:

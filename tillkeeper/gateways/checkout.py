@@ -120,6 +120,8 @@ class Checkout(Gateway):
         data = at(event, ["data"])
         written = text_or_none(data, "processed_on") or text_or_none(event, "created_on") or text(event, "timestamp")
         said, when, event_id = read(data), moment_from_rfc3339(written), text(event, "id")
+        if said.currency is not None and not units.is_currency(said.currency.upper()):
+            return ()
         told = [(event_id, said), *((f"{event_id}:{ending}", it) for ending, it in said.also)]
         made = tuple(msgspec.structs.replace(self._event(it, when), event_id=name) for name, it in told)
         if problem := next(filter(None, map(problem_with, made)), None):

@@ -25,6 +25,7 @@ from tillkeeper.gateways import strictjson
 from tillkeeper.gateways.base import AskAgain, BadPayload, CannotAsk, Denied, Heard, Question
 from tillkeeper.gateways.checkout_objects import APPROVED_PREFIX, Said, balance, failure_of
 from tillkeeper.gateways.fields import at, moment_from_rfc3339, text, text_or_none
+from tillkeeper.gateways.units import is_currency
 from tillkeeper.gateways.unknown import unknown_word
 
 OK: Final = 200
@@ -106,6 +107,8 @@ def payment_states(payment: object, question: Question, told_at: datetime) -> It
     status = text(payment, "status")
     ref, order_ref, currency = text(payment, "id"), text_or_none(payment, "reference"), text(payment, "currency")
     method = text_or_none(payment, "source", "type")
+    if not is_currency(currency.upper()):
+        return
     if status in TAKEN:
         told, captures = _required(payment, "total_captured"), _captures(payment)
         as_of = told_at + len(captures) * LATER_BY if len(captures) > 1 else told_at
@@ -200,6 +203,8 @@ def refund_states(action: object, question: Question, told_at: datetime) -> Iter
     if approved is not None and type(approved) is not bool:
         raise BadPayload("approved of the action is not true or false")
     currency = text_or_none(action, "currency")
+    if currency is not None and not is_currency(currency.upper()):
+        return
     kind = REFUNDS[approved is True, approved is False]
     why, code = failure_of(text_or_none(action, "response_code")) if approved is False else (None, None)
     processed_on = text_or_none(action, "processed_on")

@@ -187,7 +187,7 @@ class GoCardless(Gateway):
             return Answer(found=False)
         said = self._refund if question.about == "refund" else self._payment
         events = tuple(queried(event) for event in said(question, content, told_at))
-        return Answer(found=bool(events) or question.about == "refund", events=events)
+        return Answer(found=question.about == "refund" or bool(_listed(content, "events")), events=events)
 
     def _call(self, path: str) -> Call:
         headers = {
@@ -209,6 +209,8 @@ class GoCardless(Gateway):
         (payment,) = linked
         order_ref = text_or_none(payment, *self._order_ref_path) or question.order_ref
         ref, scheme = text(payment, "id"), text_or_none(payment, "scheme")
+        if not units.is_currency(text(payment, "currency").upper()):
+            return
         money = _money(payment, "amount")
         for fact in facts_of(payment, events, told_at):
             yield _sound(self._event(fact, ref, event_id="query", money=money), order_ref, scheme)
@@ -232,7 +234,7 @@ class GoCardless(Gateway):
         if text_or_none(refund, "links", "payment") is None and text_or_none(refund, "links", "mandate") is not None:
             return  # of a mandate: money to the payer that came by no payment
         fact = refund_fact(refund, told_at)
-        if fact is None:
+        if fact is None or not units.is_currency(text(refund, "currency").upper()):
             return
         amount, currency = _money(refund, "amount")
         yield PaymentEvent(

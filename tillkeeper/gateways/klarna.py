@@ -169,6 +169,8 @@ class Klarna(Gateway):
             unknown_word("status of an order", status)
         if fraud not in FRAUD_STATUSES:
             unknown_word("fraud_status of an order", fraud)
+        if not units.is_currency(currency, "purchase_currency"):
+            return
         base = PaymentEvent(
             event_id="query",
             kind=Kind.PAYMENT_AUTHORIZED,

@@ -283,8 +283,9 @@ class MercadoPago(Gateway):
         if question.payment_ref is None:
             return Answer(found=bool(found), events=_as_dated(events), also=tuple(_to_ask(question, found)))
         if question.about == "refund":
+            found = [it for it in _list(content, "refunds") if _id(it) == question.refund_ref]
             events = [event for event in events if event.refund_ref == question.refund_ref]
-            return Answer(found=bool(events), events=tuple(events))
+            return Answer(found=bool(found), events=tuple(events))
         return Answer(found=bool(found), events=tuple(events))
 
     def _label_of(self, data_id: str | None, request_id: str | None, time: str, signatures: list[str]) -> str:

@@ -84,7 +84,7 @@ def payment_facts(payment: object, told_at: datetime) -> Iterator[Fact]:
         unknown_word("status of a payment", status)
         return
     meant = PAYMENT_STATUSES[status]
-    if meant is None:
+    if meant is None or not _is_counted(payment):
         return
     (kind, since), (amount, currency) = meant, _money(payment, "amount")
     failure, code = ENDED_BY.get(status), None
@@ -131,7 +131,7 @@ def returns_of(payment: object, told_at: datetime) -> Iterator[Fact]:
     """Each refund and chargeback where they are told along, else what all of them come to."""
     refunds, chargebacks = embedded(payment, "refunds"), embedded(payment, "chargebacks")
     yield from filter(None, (refund_fact(refund, told_at) for refund in refunds or ()))
-    yield from (_chargeback_fact(chargeback) for chargeback in chargebacks or ())
+    yield from (_chargeback_fact(chargeback) for chargeback in chargebacks or () if _is_counted(chargeback))
     given_back, currency = _money_or_none(payment, "amountRefunded")
     if given_back and refunds is None:
         yield Fact(kind=Kind.REFUND_SUCCEEDED, at=told_at, total=given_back, currency=currency)
@@ -151,6 +151,8 @@ def refund_fact(refund: object, told_at: datetime) -> Fact | None:
     status = text(refund, "status")
     if status not in REFUND_STATUSES:
         unknown_word("status of a refund", status)
+        return None
+    if not _is_counted(refund):
         return None
     kind = REFUND_STATUSES[status]
     amount, currency = _money(refund, "amount")
@@ -198,4 +200,9 @@ def _money(subject: object, name: str) -> tuple[int, str]:
 
 
 def _money_or_none(subject: object, name: str) -> tuple[int, str]:
-    return (0, "") if at(subject, [name]) is None else _money(subject, name)
+    return (0, "") if at(subject, [name]) is None or not _is_counted(subject, name) else _money(subject, name)
+
+
+def _is_counted(subject: object, name: str = "amount") -> bool:
+    """Whether an amount is in a currency that can be counted."""
+    return units.is_currency(text(subject, name, "currency"), f"{name}.currency")

@@ -28,7 +28,7 @@ from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways import paypal_asking as asking
 from tillkeeper.gateways import paypal_objects as objects
-from tillkeeper.gateways import strictjson
+from tillkeeper.gateways import strictjson, units
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret
 from tillkeeper.gateways.answers import answered_at, queried
@@ -279,11 +279,14 @@ class PayPal(Gateway):
         return made
 
     def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
-        """The payment that succeeded, the refund, or the dispute that was won."""
-        read = self._read(verified) if self._confirms else None
-        if read is None or not _must_be_asked(*read[1:]) or not self._is_ours(at(read[0], ["resource"])):
+        """The payment that succeeded, the refund, or the dispute that was won; and a refund that names no payment."""
+        read = None if self._app.client_id is None else self._read(verified)
+        if read is None or not self._is_ours(at(read[0], ["resource"])):
             return ()
-        _, _, said = read
+        _, event_type, said = read
+        is_of_nothing = said.refund_ref is not None and said.payment_ref is None
+        if not is_of_nothing and not (self._confirms and _must_be_asked(event_type, said)):
+            return ()
         if said.dispute_ref is not None:
             return (_asked(Question(about="payment", payment_ref=f"{DISPUTE}{said.dispute_ref}")),)
         payment_ref, refund_ref = (reference_or_none(ref) for ref in (said.payment_ref, said.refund_ref))
@@ -334,7 +337,12 @@ class PayPal(Gateway):
         content = asking.content_of(heard)
         if content is None:
             return Answer(found=False)
-        told_at = answered_at(heard, now)
+        try:
+            return self._answer(question, content, answered_at(heard, now))
+        except units.UnknownCurrency:
+            return Answer(found=True)
+
+    def _answer(self, question: Question, content: object, told_at: datetime) -> Answer:
         told = asking.states(question, content, self._is_ours) if self._is_ours(content) else ()
         events = (self._event(said, said.since or told_at) for said in told)
         named = (msgspec.structs.replace(it, order_ref=it.order_ref or question.order_ref) for it in events)
@@ -371,7 +379,10 @@ class PayPal(Gateway):
             if event_type.startswith(FAMILIES):
                 unknown_word("event_type", event_type)
             return None
-        said = reader(at(event, ["resource"]))
+        try:
+            said = reader(at(event, ["resource"]))
+        except units.UnknownCurrency:
+            return None
         return None if said is None else (event, event_type, said)
 
     def _event(self, said: Said, when: datetime) -> PaymentEvent:

@@ -129,6 +129,8 @@ class Mapped:
         if kind == "ignore":
             return None
         currency = None if it.currency is None else _text(item, it.currency)
+        if currency is not None and not units.is_currency(currency.upper(), "mapping.currency"):
+            return None
         code = _first(item, it.failure) if kind in FAILING else None
         made = PaymentEvent(
             event_id=self._event_id(item, message_id, at),

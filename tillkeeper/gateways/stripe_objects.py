@@ -251,8 +251,8 @@ SESSION_STATUSES: Final[Mapping[str, Callable[[object], Facts]]] = {
 
 def refund_facts(refund: object, *, may_be_release: bool = False) -> Facts:
     """One refund, by its status.  `may_be_release`: it may tell of an authorization that was let go."""
-    status = text(refund, "status")
-    if status not in REFUND_STATUSES:
+    status = text_or_none(refund, "status")  # the reference allows null
+    if status is None or status not in REFUND_STATUSES:
         unknown_word("refund.status", status)
         return []
     kind = REFUND_STATUSES[status]

@@ -34,6 +34,10 @@ TABLES: Final[Mapping[str, tuple[Mapping[str, int], str]]] = MappingProxyType(
 )
 
 
+class UnknownCurrency(BadPayload):
+    """An amount is in a currency that nobody can count: what it is told of makes no event, and is not refused."""
+
+
 def known_currency(field: str, written: str) -> str | None:
     """The currency that a gateway wrote, in ISO 4217's letters; None for one that is not listed, which is told."""
     currency = NUMERIC.get(written, written)
@@ -47,8 +51,14 @@ def is_currency(code: str, field: str = "currency") -> bool:
     return code in EXPONENTS
 
 
+def _check_known(currency: str) -> None:
+    if not is_currency(currency):
+        raise UnknownCurrency(f"{currency} is no currency that ISO 4217 lists")
+
+
 def from_minor(amount: object, currency: str, digits: Mapping[str, int] = ISO) -> int:
     """A whole number of the gateway's own minor units; `digits` is one of this module's tables."""
+    _check_known(currency)
     try:
         return minor(_shifted(amount, exponent(currency) - digits.get(currency, exponent(currency))))
     except BadMoney as error:
@@ -65,6 +75,7 @@ def _shifted(amount: object, digits: int) -> object:
 
 def from_major(amount: object, currency: str) -> int:
     """Decimal text ("10.00") or a JSON number (an int or a Decimal, as strictjson reads it) in major units."""
+    _check_known(currency)
     try:
         return minor_from_major(_written(amount), currency)
     except BadMoney as error:
