@@ -728,10 +728,17 @@ def test_disputes_are_open_until_an_outcome_is_told(event_type, status):
     assert (event.amount, event.order_ref) == (12900, "ORDER-1")
 
 
-@pytest.mark.parametrize(("code", "kind"), [*OUTCOMES.items(), ("NONE", Kind.DISPUTE_OPENED)])
+@pytest.mark.parametrize(
+    ("code", "kind"), [*OUTCOMES.items(), *dict.fromkeys(("NONE", None), Kind.DISPUTE_OPENED).items()]
+)
 def test_disputes_by_outcome(code, kind):
     resource = a_dispute(status="RESOLVED", dispute_outcome={"outcome_code": code})
     assert event_of("CUSTOMER.DISPUTE.RESOLVED", resource).kind is kind
+
+
+def test_a_dispute_need_not_tell_its_amount():
+    event = event_of("CUSTOMER.DISPUTE.UPDATED", a_dispute(dispute_amount=None))
+    assert (event.kind, event.dispute_ref, event.amount) == (Kind.DISPUTE_OPENED, "PP-D-1", None)
 
 
 def test_a_dispute_of_several_payments_is_of_none():
@@ -981,6 +988,20 @@ def test_nothing_is_asked_for_where_it_is_off_or_nobody_can(settings):
         events, questions = fetched(event_type, resource, gateway)
         assert events
         assert questions == ()
+
+
+@pytest.mark.parametrize(
+    ("event_type", "resource", "ref"),
+    [
+        ("PAYMENT.SALE.REFUNDED", a_sale_refund(sale_id=None), "sale-1REF1"),
+        ("PAYMENT.CAPTURE.REFUNDED", a_refund(links=[]), REFUND.refund_ref),
+    ],
+)
+def test_a_refund_that_names_no_payment_is_asked_about_wherever_somebody_can(event_type, resource, ref):
+    (told,), (question,) = fetched(event_type, resource, a_gateway(confirm_by_query=False))
+    assert (told.payment_ref, told.refund_ref, question.refund_ref) == (None, ref, ref)
+    nobody = a_gateway(confirm_by_query=False, client_id=None, client_secret=None)
+    assert fetched(event_type, resource, nobody)[1] == ()
 
 
 WON = [code for code, kind in OUTCOMES.items() if kind is Kind.DISPUTE_WON]

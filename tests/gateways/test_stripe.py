@@ -608,7 +608,6 @@ def test_a_dispute_that_takes_the_money_along_is_still_one_dispute_and_no_refund
 @pytest.mark.parametrize(
     ("event_type", "subject"),
     [
-        ("refund.updated", a_refund(status=None)),
         ("charge.succeeded", a_charge(captured="yes")),
         ("charge.succeeded", a_charge(captured=0)),
         ("charge.succeeded", a_charge(captured=1)),

@@ -279,11 +279,14 @@ class PayPal(Gateway):
         return made
 
     def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
-        """The payment that succeeded, the refund, or the dispute that was won."""
-        read = self._read(verified) if self._confirms else None
-        if read is None or not _must_be_asked(*read[1:]) or not self._is_ours(at(read[0], ["resource"])):
+        """The payment that succeeded, the refund, or the dispute that was won; and a refund that names no payment."""
+        read = None if self._app.client_id is None else self._read(verified)
+        if read is None or not self._is_ours(at(read[0], ["resource"])):
             return ()
-        _, _, said = read
+        _, event_type, said = read
+        is_of_nothing = said.refund_ref is not None and said.payment_ref is None
+        if not is_of_nothing and not (self._confirms and _must_be_asked(event_type, said)):
+            return ()
         if said.dispute_ref is not None:
             return (_asked(Question(about="payment", payment_ref=f"{DISPUTE}{said.dispute_ref}")),)
         payment_ref, refund_ref = (reference_or_none(ref) for ref in (said.payment_ref, said.refund_ref))

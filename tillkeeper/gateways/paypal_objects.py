@@ -304,8 +304,8 @@ def dispute(content: object) -> Said:
     one = transactions[0] if isinstance(transactions, list) and len(transactions) == 1 else None
     outcome = at(content, ["dispute_outcome"])
     is_over = text_or_none(content, "status") == "RESOLVED" and outcome is not None
-    amount, currency = money(content, "dispute_amount")
-    kind = _outcome(text(outcome, "outcome_code")) if is_over else Kind.DISPUTE_OPENED
+    amount, currency = (None, None) if at(content, ["dispute_amount"]) is None else money(content, "dispute_amount")
+    kind = _outcome(text_or_none(outcome, "outcome_code") or "") if is_over else Kind.DISPUTE_OPENED
     return Said(
         kind=kind,
         payment_ref=text_or_none(one, "seller_transaction_id"),
