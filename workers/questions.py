@@ -115,11 +115,12 @@ def _asks(gateways: _Gateways, account: str) -> frozenset[Asks]:
 
 
 def _by_order(order: Order) -> Question:
-    return Question(about="payment", order_ref=order.order_ref)
+    return Question(about="payment", order_ref=order.order_ref, amount_due=order.amount)
 
 
 def _payment(order: Order, account: str, payment_ref: str) -> Asked:
-    return account, Question(about="payment", order_ref=order.order_ref, payment_ref=payment_ref)
+    due = order.amount
+    return account, Question(about="payment", order_ref=order.order_ref, payment_ref=payment_ref, amount_due=due)
 
 
 def _implied(order: Order, facts: OrderFacts, gateways: _Gateways) -> Iterator[Asked]:
@@ -179,7 +180,8 @@ def _refund(order: Order, account: str, refund_ref: str, payment_ref: str | None
     if "refund" in _asks(gateways, account):
         ref = order.order_ref
         return account, Question(about="refund", order_ref=ref, payment_ref=payment_ref, refund_ref=refund_ref)
-    return account, Question(about="payment", order_ref=order.order_ref, payment_ref=payment_ref)
+    due = order.amount
+    return account, Question(about="payment", order_ref=order.order_ref, payment_ref=payment_ref, amount_due=due)
 
 
 def _some_of_each(wanted: Iterable[tuple[ObjectKey, object]], limit: int) -> Iterator[ObjectKey]:

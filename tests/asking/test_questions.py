@@ -167,7 +167,10 @@ def test_whatever_may_change_the_truth_is_asked_about_once_and_only_where_it_is_
     for key, refund in facts.refunds.items():
         if key[0] in AN_ORDER.accounts and refund.standing.step is Step.PENDING:
             assert key in refunds
-    assert all(it == Question(about="payment", order_ref="A1") for _, it in further_questions_of(AN_ORDER, facts))
+    assert all(
+        it == Question(about="payment", order_ref="A1", amount_due=AN_ORDER.amount)
+        for _, it in further_questions_of(AN_ORDER, facts)
+    )
 
 
 def test_beside_one_that_paid_nobody_is_asked_by_the_order_who_cannot_be():

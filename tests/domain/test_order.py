@@ -393,6 +393,17 @@ FAILED, SUCCEEDED = Kind.REFUND_FAILED, Kind.REFUND_SUCCEEDED
         # All is back, however.
         ([a_refund(FAILED), an_event(SUCCEEDED, 1, total=100)], []),
         ([a_refund(FAILED), a_refund(SUCCEEDED, "r2", 1, amount=100, payment_ref=None)], []),
+        # All that its payment brought in is, whatever another brought in, and though the failure was told only later.
+        (
+            [an_event(Kind.PAYMENT_SUCCEEDED, payment_ref="p2"), a_refund(SUCCEEDED, "r2", 1, amount=100),
+             a_refund(FAILED, second=9)],
+            [],
+        ),
+        (
+            [an_event(Kind.PAYMENT_SUCCEEDED, payment_ref="p2"), a_refund(SUCCEEDED, "r2", 1, amount=99),
+             a_refund(FAILED, second=9)],
+            ["r1"],
+        ),
     ],
 )  # fmt: skip
 def test_a_refund_that_failed_is_owed_until_it_is_made_good(history, owed):

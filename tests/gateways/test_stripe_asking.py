@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, urlsplit
 
+import msgspec
 import pytest
 import stripe
 from specimen import NOW
@@ -560,6 +561,12 @@ OF_SESSION = Question(about="payment", order_ref="ORDER-1", payment_ref="session
 def test_an_intent_that_was_paid_has_its_session_asked_about_for_only_that_tells_of_coupons():
     assert answer_to(PAYMENT, an_intent()).also == (OF_SESSION,)
     assert answer_to(PAYMENT, an_intent(status="processing")).also == ()
+
+
+@pytest.mark.parametrize(("due", "asks"), [(12900, False), (12800, False), (12901, True)])
+def test_where_all_that_is_due_came_in_no_coupon_is_looked_for(due, asks):
+    question = msgspec.structs.replace(PAYMENT, amount_due=due)
+    assert answer_to(question, an_intent()).also == ((OF_SESSION,) if asks else ())
 
 
 @pytest.mark.parametrize("intent", ["pi_1", an_intent(amount_received=10000)])

@@ -141,6 +141,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     order_ref: str | None = None
     payment_ref: str | None = None
     refund_ref: str | None = None
+    amount_due: int | None = None  # what its order comes to, in minor units, where that is known
     sub_mch_id: str | None = None  # in whose name a service provider asks, where it serves several merchants
 
 

@@ -259,8 +259,8 @@ class Stripe(Gateway):
             for each in ours
             for event in self._said(question, each, None)
         )
-        also = (question_about("payment_intent", text(it, "id"), question.order_ref) for it in ours)
-        return Answer(found=bool(ours), events=dated, also=tuple(it for it in also if it is not None))
+        also = tuple(msgspec.structs.replace(question, payment_ref=text(it, "id")) for it in ours)
+        return Answer(found=bool(ours), events=dated, also=also)
 
     def _hear_session(self, question: Question, heard: Heard, told_at: datetime) -> Answer:
         """Whether the intent was paid at a discount.  Nothing else hangs on it: no answer is none."""
@@ -380,13 +380,20 @@ class Stripe(Gateway):
 
 
 def _also(question: Question, events: Sequence[PaymentEvent]) -> Iterator[Question]:
-    """The session of an intent that was paid, which alone tells of coupons; the payment of a refund asked by itself."""
+    """The session of an intent that brought too little, which alone tells of coupons; the payment of a refund that was
+    asked about by itself."""
     ref = question.payment_ref
     if question.about == "refund":
         for event in events if ref is None else ():
             yield Question(about="payment", payment_ref=event.payment_ref)
-    elif ref is not None and ref.startswith("pi_") and any(it.kind is Kind.PAYMENT_SUCCEEDED for it in events):
+    elif ref is not None and ref.startswith("pi_") and _may_lack(question.amount_due, events):
         yield Question(about="payment", order_ref=question.order_ref, payment_ref=f"{stripe_asking.SESSION_OF}{ref}")
+
+
+def _may_lack(due: int | None, events: Sequence[PaymentEvent]) -> bool:
+    """Whether it was paid, and perhaps with less than its order comes to."""
+    brought_in = [it.amount or 0 for it in events if it.kind is Kind.PAYMENT_SUCCEEDED]
+    return bool(brought_in) and (due is None or sum(brought_in) < due)
 
 
 def _signature_parts(header: str) -> tuple[str, list[bytes]]:

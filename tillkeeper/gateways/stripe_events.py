@@ -131,14 +131,14 @@ def is_thin(event: object) -> bool:
     return text_or_none(event, "object") == THIN
 
 
-def question_about(sort: str | None, ref: str | None, order_ref: str | None = None) -> Question | None:
+def question_about(sort: str | None, ref: str | None) -> Question | None:
     """What to ask about an object of Stripe's; None where it is of no sort that concerns payments."""
     if ref is None:
         return None
     if sort == "refund":
-        return Question(about="refund", refund_ref=ref, order_ref=order_ref)
+        return Question(about="refund", refund_ref=ref)
     if sort in {"payment_intent", "charge", "checkout.session", "dispute"}:
-        return Question(about="payment", payment_ref=ref, order_ref=order_ref)
+        return Question(about="payment", payment_ref=ref)
     return None
 
 
