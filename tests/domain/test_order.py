@@ -171,6 +171,9 @@ def test_every_mismatched_event_leaves_a_concern(history):
             ],
             "partially_refunded",
         ),
+        # A report that knows of no fee tells it in one amount with the rest.
+        ([an_event(Kind.PAYMENT_SUCCEEDED, on_top=15), an_event(Kind.PAYMENT_SUCCEEDED, amount=115)], "paid"),
+        ([an_event(Kind.PAYMENT_SUCCEEDED, on_top=15), an_event(Kind.PAYMENT_SUCCEEDED, amount=115, second=9)], "paid"),
         # What was given on top goes back with the rest.
         ([an_event(Kind.PAYMENT_SUCCEEDED, on_top=15), an_event(Kind.REFUND_SUCCEEDED, total=115)], "refunded"),
         ([an_event(Kind.PAYMENT_SUCCEEDED, amount=0, discount=100)], "paid"),
@@ -254,6 +257,8 @@ def test_a_history_makes_its_status(history, status):
         ),
         ([an_event(Kind.REFUND_SUCCEEDED, total=50)], []),
         ([an_event(Kind.PAYMENT_SUCCEEDED, on_top=15), an_event(Kind.REFUND_SUCCEEDED, total=115)], []),
+        ([an_event(Kind.PAYMENT_SUCCEEDED, on_top=15), an_event(Kind.PAYMENT_SUCCEEDED, amount=115)], []),
+        ([an_event(Kind.PAYMENT_SUCCEEDED, on_top=15), an_event(Kind.PAYMENT_SUCCEEDED, amount=116)], ["overpaid"]),
         (
             [an_event(Kind.PAYMENT_SUCCEEDED, on_top=15), an_event(Kind.REFUND_SUCCEEDED, total=116)],
             ["refunded_more_than_captured"],
@@ -388,6 +393,17 @@ FAILED, SUCCEEDED = Kind.REFUND_FAILED, Kind.REFUND_SUCCEEDED
         # All is back, however.
         ([a_refund(FAILED), an_event(SUCCEEDED, 1, total=100)], []),
         ([a_refund(FAILED), a_refund(SUCCEEDED, "r2", 1, amount=100, payment_ref=None)], []),
+        # All that its payment brought in is, whatever another brought in, and though the failure was told only later.
+        (
+            [an_event(Kind.PAYMENT_SUCCEEDED, payment_ref="p2"), a_refund(SUCCEEDED, "r2", 1, amount=100),
+             a_refund(FAILED, second=9)],
+            [],
+        ),
+        (
+            [an_event(Kind.PAYMENT_SUCCEEDED, payment_ref="p2"), a_refund(SUCCEEDED, "r2", 1, amount=99),
+             a_refund(FAILED, second=9)],
+            ["r1"],
+        ),
     ],
 )  # fmt: skip
 def test_a_refund_that_failed_is_owed_until_it_is_made_good(history, owed):

@@ -2,7 +2,8 @@
 
 A refund that failed is made good by refunds of the same payment that succeeded and that began after it had failed: by
 one of its amount, else by several together.  What makes one good makes no other one good.  When a refund began and when
-it failed are registers of the earliest word, so that hearing of the same refunds again changes nothing.
+it failed are registers of the earliest word, so that hearing of the same refunds again changes nothing.  Of a payment
+that went back whole nothing is owed, whenever one of its refunds failed.
 """
 
 from collections import defaultdict
@@ -12,7 +13,15 @@ from datetime import datetime
 import msgspec
 
 from tillkeeper.domain.facts import WITHDRAWN, ObjectKey, OrderFacts, ReturnFacts, Step
-from tillkeeper.domain.order import Order, Payer, payer_of, refund_counts, refunds_of_money
+from tillkeeper.domain.order import (
+    Order,
+    Payer,
+    captured_of,
+    payer_of,
+    refund_counts,
+    refunded_of,
+    refunds_of_money,
+)
 
 
 class _Failed(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +54,15 @@ def owed_refunds(order: Order, facts: OrderFacts) -> Iterator[tuple[ObjectKey, R
         elif refund.standing.step is Step.SUCCEEDED and minor:
             given[payer].append(_Given(began_at=refund.began_at or refund.standing.at, left=minor))
     for payer, of_payment in failed.items():
-        yield from _not_made_good(of_payment, given[payer])
+        if not _is_back(order, facts, payer):
+            yield from _not_made_good(of_payment, given[payer])
+
+
+def _is_back(order: Order, facts: OrderFacts, payer: Payer) -> bool:
+    """Whether all that the payment brought in went back."""
+    account, payment_ref = payer
+    payment = facts.payments.get((account, payment_ref)) if payment_ref else None
+    return payment is not None and refunded_of(order, facts, payer) >= captured_of(order, account, payment) > 0
 
 
 def _not_made_good(failed: Iterable[_Failed], given: list[_Given]) -> Iterator[tuple[ObjectKey, ReturnFacts]]:
