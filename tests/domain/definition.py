@@ -36,10 +36,28 @@ def status_by_definition(order, history):
 
 def captures(order, ours, payment):
     """Amounts in the order's currency that a payment captured, the last word for each part."""
-    return [amount for _, amount, currency in kept_captures(ours, payment) if currency == order.currency]
+    on_top = [event for event in of_payment(ours, payment) if event.on_top is not None]
+    tips = [(seen(event), event.on_top, event.currency) for event in on_top]
+    nets = [told(event) for event in on_top if event.amount is not None]
+    amounts = []
+    for part, (_, amount, currency) in kept_by_part(ours, payment).items():
+        if currency != order.currency:
+            continue
+        told_along = part is None and nets and max(nets)[2] == max(tips)[2] == currency
+        is_gross = told_along and amount == max(nets)[1] + max(tips)[1]
+        amounts.append(max(nets)[1] if is_gross else amount)
+    return amounts
+
+
+def of_payment(ours, payment):
+    return [event for event in ours if (event.account, event.payment_ref) == payment]
 
 
 def kept_captures(ours, payment):
+    return list(kept_by_part(ours, payment).values())
+
+
+def kept_by_part(ours, payment):
     """The last word for each part that was not reversed since it was last captured."""
     parts, happened, reversals = defaultdict(list), defaultdict(list), defaultdict(list)
     for event in ours:
@@ -48,11 +66,11 @@ def kept_captures(ours, payment):
             happened[event.capture_ref].append(event.occurred_at)
         if (event.account, event.payment_ref) == payment and event.kind is Kind.PAYMENT_REVERSED:
             reversals[event.capture_ref].append(event.occurred_at)
-    return [
-        max(words)
+    return {
+        part: max(words)
         for part, words in parts.items()
         if not any(at >= max(happened[part]) for at in (*reversals[part], *reversals[None]))
-    ]
+    }
 
 
 def discount(order, ours, payment):

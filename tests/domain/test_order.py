@@ -171,6 +171,9 @@ def test_every_mismatched_event_leaves_a_concern(history):
             ],
             "partially_refunded",
         ),
+        # A report that knows of no fee tells it in one amount with the rest.
+        ([an_event(Kind.PAYMENT_SUCCEEDED, on_top=15), an_event(Kind.PAYMENT_SUCCEEDED, amount=115)], "paid"),
+        ([an_event(Kind.PAYMENT_SUCCEEDED, on_top=15), an_event(Kind.PAYMENT_SUCCEEDED, amount=115, second=9)], "paid"),
         # What was given on top goes back with the rest.
         ([an_event(Kind.PAYMENT_SUCCEEDED, on_top=15), an_event(Kind.REFUND_SUCCEEDED, total=115)], "refunded"),
         ([an_event(Kind.PAYMENT_SUCCEEDED, amount=0, discount=100)], "paid"),
@@ -254,6 +257,8 @@ def test_a_history_makes_its_status(history, status):
         ),
         ([an_event(Kind.REFUND_SUCCEEDED, total=50)], []),
         ([an_event(Kind.PAYMENT_SUCCEEDED, on_top=15), an_event(Kind.REFUND_SUCCEEDED, total=115)], []),
+        ([an_event(Kind.PAYMENT_SUCCEEDED, on_top=15), an_event(Kind.PAYMENT_SUCCEEDED, amount=115)], []),
+        ([an_event(Kind.PAYMENT_SUCCEEDED, on_top=15), an_event(Kind.PAYMENT_SUCCEEDED, amount=116)], ["overpaid"]),
         (
             [an_event(Kind.PAYMENT_SUCCEEDED, on_top=15), an_event(Kind.REFUND_SUCCEEDED, total=116)],
             ["refunded_more_than_captured"],

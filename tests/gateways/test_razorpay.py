@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from razorpay.errors import SignatureVerificationError
 from specimen import NOW, heard_of, request_of, with_header
 from told_plays import Told, broken_answers, impostor_of, with_amount_raised
+from walking import facts_after
 
 from sandbox.plays.razorpay import (
     DECLINE,
@@ -23,6 +24,7 @@ from sandbox.plays.razorpay import (
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.failures import FailureClass
+from tillkeeper.domain.order import Order, summarize
 from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Question, Step
 from tillkeeper.gateways.razorpay import Razorpay, RazorpaySettings
 from tillkeeper.gateways.razorpay_objects import FAILURES, PAYMENT_STATUSES, REFUND_STATUSES
@@ -423,6 +425,17 @@ def test_what_the_payer_gave_on_top_and_what_an_offer_took_off(settings, payment
     name = "order.paid" if order else "payment.captured"
     event = event_of(name, a_gateway(**settings), payment=a_payment(**FEE | payment), **order)
     assert (event.amount, event.on_top, event.discount) == told
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_a_fee_that_only_order_paid_tells_of_is_not_overpaid(turn):
+    """Both come within a second, and payment.captured does not say who bears the fee."""
+    payment = a_payment(**FEE)
+    alone = event_of("payment.captured", payment=payment)
+    paid = event_of("order.paid", payment=payment, order=razorpay_order("ORDER-1", 12900, "INR"))
+    facts = facts_after([alone, paid][::turn])
+    order = Order(order_ref="ORDER-1", amount=12900, currency="INR", accounts=frozenset({"razorpay-main"}))
+    assert (alone.amount, paid.amount, summarize(order, facts).captured) == (13204, 12900, 12900)
 
 
 def test_a_total_holds_the_fee_that_goes_back_as_well():

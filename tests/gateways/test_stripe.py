@@ -398,6 +398,17 @@ def test_a_charge_of_which_a_further_part_was_captured_says_so():
     assert events_of("charge.updated", charge) == ()
 
 
+@pytest.mark.parametrize("turn", [1, -1])
+def test_a_tip_in_a_charge_is_the_one_that_its_intent_tells_of(turn):
+    """Without a key nobody can be asked, and the charge tells both in one amount."""
+    told = [
+        event_of("payment_intent.succeeded", an_intent(amount_details={"tip": {"amount": 900}}), id="evt_1"),
+        event_of("charge.succeeded", a_charge(), id="evt_2"),
+    ]
+    order = Order(order_ref="ORDER-1", amount=12000, currency="USD", accounts=frozenset({"stripe-main"}))
+    assert summarize(order, facts_after(told[::turn])).captured == 12000
+
+
 @pytest.mark.parametrize(
     ("tip", "amount", "on_top"),
     [({"amount": 900}, 12000, 900), ({"amount": 0}, 12900, None), ({}, 12900, None), ({"amount": 99999}, 0, 12900)],

@@ -108,6 +108,7 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     given_back: Sum | None = None  # the gateway's running total of refunds
     discount: Sum | None = None  # granted by the gateway off what is due
     on_top: Sum | None = None  # given by the payer besides what is due, and not among the captures
+    net: Sum | None = None  # the capture that was told beside it, for others may tell both in one
     released: Sum | None = None  # authorized, and let go instead of captured
     refunds_told_at: datetime | None = None  # something was given back, and the gateway does not say what
     method: Word | None = None  # how the payer pays
@@ -239,6 +240,9 @@ def _merge_payment(known: PaymentFacts, event: PaymentEvent) -> PaymentFacts:
         else _latest(known.method, Word(at=event.known_at, text=event.method)),
         discount=known.discount if event.discount is None else _latest(known.discount, _sum(event, event.discount)),
         on_top=known.on_top if event.on_top is None else _latest(known.on_top, _sum(event, event.on_top)),
+        net=known.net
+        if event.on_top is None or event.amount is None
+        else _latest(known.net, _sum(event, event.amount)),
         refunds_told_at=_later(known.refunds_told_at, event.known_at) if event.has_refunds else known.refunds_told_at,
     )
     told = _with_authorization(told, event)

@@ -174,7 +174,20 @@ def captured_of(order: Order, account: str, payment: PaymentFacts) -> int:
     """What one payment brought in for this order, less what its gateway took back as never paid."""
     if account not in order.accounts:
         return 0
-    return sum(capture.minor for capture in payment.kept_captures if capture.currency == order.currency)
+    kept = [capture for capture in payment.kept_captures if capture.currency == order.currency]
+    return sum(capture.minor for capture in kept) - (0 if payment.on_top is None else _told_along(payment, kept))
+
+
+def _told_along(payment: PaymentFacts, kept: list[Sum]) -> int:
+    """What was given on top and stands in the capture's amount all the same, by a report that knows of no fee or tip.
+
+    Such a report comes beside one that tells both amounts: the sum of those is how it is known.
+    """
+    on_top, net, captured = payment.on_top, payment.net, payment.captures.get("")
+    if on_top is None or net is None or captured is None or not any(it is captured for it in kept):
+        return 0
+    is_gross = captured.minor == net.minor + on_top.minor and captured.currency == net.currency == on_top.currency
+    return on_top.minor if is_gross else 0
 
 
 def held_of(order: Order, account: str, payment: PaymentFacts) -> int:
