@@ -256,6 +256,18 @@ def test_a_capture_that_nobody_signed_is_not_shown_as_proven():
     assert found("{}")["reason"] == "nothing is signed, and what to ask about has no reference"
 
 
+class Remarking(Telling):
+    def remarks(self, verified):
+        return ("look here: nothing fits",)
+
+
+def test_a_capture_that_the_configuration_does_not_fit_has_a_remark():
+    file = {"url": "/webhooks/telling-main?key=key-of-the-tests", "headers": {}, "body": '{"payment": "tr_1"}'}
+    accounts = {"telling-main": Remarking("telling-main")}
+    found = inspect_request(json.dumps(file).encode(), accounts, None, None, default_now=NOW)
+    assert (found["verified"], found["remarks"]) == (True, ["look here: nothing fits"])
+
+
 def test_whoever_examines_is_told_all_and_is_heard():
     told = []
 

@@ -101,7 +101,8 @@ def test_an_odd_id_is_refused(message_id):
 
 
 @pytest.mark.parametrize(
-    "secret", ["whsec_", "whsec_AAAA", "whsec_!!!!!!!!!!!!!!!!!!!!!!!!", "whpk_AAAA", "short", " " * 30]
+    "secret",
+    ["whsec_", "whsec_AAAA", "whsec_a9Kx2mQ4vT7z", "whsec_!!!!!!!!!!!!!!!!!!!!!!!!", "whpk_AAAA", "short", " " * 30],
 )
 def test_a_secret_that_is_none_is_refused_at_start(secret):
     with pytest.raises(ValidationError):
