@@ -14,7 +14,7 @@ from typing import Final
 
 from tillkeeper.domain.facts import ObjectKey, OrderFacts, PaymentFacts, ReturnFacts, Step
 from tillkeeper.domain.implied import implied
-from tillkeeper.domain.order import Order, Status, refunds_of, summarize
+from tillkeeper.domain.order import Order, Status, payer_of, refunds_of, summarize
 from tillkeeper.gateways.base import ASKS_ALL, Asks, Gateway, Question
 
 Asked = tuple[str, Question]  # (account, question)
@@ -127,6 +127,12 @@ def _implied(order: Order, facts: OrderFacts, gateways: _Gateways) -> Iterator[A
     for it in implied(order, facts):
         if it.refund_ref is not None:
             yield _refund(order, it.account, it.refund_ref, it.payment_ref, gateways)
+            if (
+                it.payment_ref is None
+                and _needs_payment(gateways, it.account)
+                and "order" in _asks(gateways, it.account)
+            ):
+                yield it.account, _by_order(order)
         elif it.payment_ref is not None:
             yield _payment(order, it.account, it.payment_ref)
         else:
@@ -165,7 +171,23 @@ def _refunds(order: Order, facts: OrderFacts, status: Status, gateways: _Gateway
         if key[0] in order.accounts and _may_move(facts, key[0], refund, status)
     )
     for account, refund_ref in _some_of_each(wanted, REFUNDS_ASKED_MAX):
-        yield _refund(order, account, refund_ref, facts.refunds[account, refund_ref].payment_ref, gateways)
+        for payment_ref in _payers(facts, account, facts.refunds[account, refund_ref], gateways):
+            yield _refund(order, account, refund_ref, payment_ref, gateways)
+
+
+def _payers(facts: OrderFacts, account: str, refund: ReturnFacts, gateways: _Gateways) -> list[str | None]:
+    """The payment that a refund is of; each that may be, where none is named and the gateway finds it by that alone."""
+    payer = payer_of(facts, account, refund)
+    if payer is not None or not _needs_payment(gateways, account):
+        return [payer]
+    paid = sorted(
+        ref for (at_account, ref), payment in facts.payments.items() if at_account == account and payment.captures
+    )
+    return [*paid[:PAYMENTS_ASKED_MAX]] or [None]
+
+
+def _needs_payment(gateways: _Gateways, account: str) -> bool:
+    return account in gateways and gateways[account].refunds_in_payments
 
 
 def _may_move(facts: OrderFacts, account: str, refund: ReturnFacts, status: Status) -> bool:

@@ -30,8 +30,9 @@ WEEK = timedelta(days=7)
 class Able:
     """Stands for a gateway: what it can be asked."""
 
-    def __init__(self, *asks: Asks, single_payment=False):
+    def __init__(self, *asks: Asks, single_payment=False, refunds_in_payments=False):
         self.asks, self.single_payment = frozenset(asks), single_payment
+        self.refunds_in_payments = refunds_in_payments
 
 
 def event(kind=Kind.PAYMENT_SUCCEEDED, second=0, **fields):
@@ -126,6 +127,30 @@ def test_a_payment_that_says_it_gave_something_back_has_its_failed_refunds_asked
 def test_where_refunds_cannot_be_asked_about_their_payment_is_and_once():
     facts = after(event(), *(event(Kind.REFUND_PENDING, refund_ref=f"r{n}", amount=1) for n in range(3)))
     assert first(facts, gateways={STRIPE: Able("payment")}) == [f"{STRIPE}/p1"]
+
+
+def refunds_asked(facts, gateways):
+    return [
+        (it.payment_ref, it.refund_ref) for _, it in questions_of(ONE, facts, gateways=gateways) if it.about == "refund"
+    ]
+
+
+def test_a_refund_that_names_no_payment_is_asked_about_with_the_one_that_it_is_of():
+    nameless = event(Kind.REFUND_PENDING, refund_ref="r1", amount=30, payment_ref=None)
+    for able in (Able("payment", "order", "refund"), Able("payment", "refund", refunds_in_payments=True)):
+        assert refunds_asked(after(event(), nameless), {STRIPE: able}) == [("p1", "r1")]
+
+
+def test_a_refund_that_may_be_of_several_payments_is_asked_about_with_each_where_it_is_found_by_that_alone():
+    nameless = event(Kind.REFUND_PENDING, refund_ref="r1", amount=30, payment_ref=None)
+    facts = after(event(amount=60), event(amount=40, payment_ref="p2"), nameless)
+    assert refunds_asked(facts, {STRIPE: Able("payment", "order", "refund")}) == [(None, "r1")]
+    by_payment = {STRIPE: Able("payment", "order", "refund", refunds_in_payments=True)}
+    assert refunds_asked(facts, by_payment) == [("p1", "r1"), ("p2", "r1")]
+    # Until a payment is known the order is asked about.
+    assert f"{STRIPE}/order" in first(after(nameless), gateways=by_payment)
+    cannot = {STRIPE: Able("payment", "refund", refunds_in_payments=True)}
+    assert first(after(nameless), gateways=cannot) == [f"{STRIPE}/r1"]
 
 
 def test_where_an_order_names_one_payment_who_knows_it_is_asked_once():

@@ -567,6 +567,11 @@ AT_ONCE = (
     "eps",
     "onlineBanking_PL",
     "molpay_ebanking_fpx_MY",
+    "econtext_stores",
+    "grabpay_SG",
+    "oxxo",
+    "paynow",
+    "promptpay",
 )
 BY_HAND = (
     "klarna",

@@ -159,3 +159,25 @@ async def test_a_payment_that_a_merchant_claims_is_that_orders_and_another_name_
         await told(pool, an_event(PENDING, order_ref="A2", amount=100))
     assert [(await show(pool, ref))["status"] for ref in ("A1", "A2")] == ["paid", "unpaid"]
     assert [row["kind"] for row in await pool.fetch("SELECT kind FROM cases")] == ["reference_conflict"]
+
+
+async def test_a_dispute_whose_names_agree_in_the_end_leaves_no_case_that_they_did_not(pool):
+    """Its payment is told with another order first, and belongs to the one that its success names."""
+    events = [
+        an_event(Kind.PAYMENT_FAILED, 0, event_id="e1", order_ref="A2"),
+        an_event(PAID, 5, event_id="e2", order_ref="A1"),
+        an_event(Kind.DISPUTE_OPENED, 6, event_id="e3", order_ref=None, dispute_ref="d1", amount=30),
+        an_event(Kind.DISPUTE_LOST, 7, event_id="e4", order_ref="A1", payment_ref=None, dispute_ref="d1", amount=30),
+    ]
+    ends = set()
+    for order in permutations(events):
+        for ref in ("A1", "A2"):
+            await registered(pool, ref)
+        for event in order:
+            await told(pool, event)
+        ends.add(repr(await end_of(pool, "A1", "A2")))
+        await emptied(pool)
+    [end] = ends
+    assert "dispute:stripe-main/d1" in end
+    assert "('reference_conflict', 'dispute" not in end
+    assert "('reference_conflict', 'payment:stripe-main/pi_1'" in end

@@ -39,7 +39,7 @@ async def test_a_refund_that_never_finishes_is_asked_about_until_it_does(pool):
     await asked(pool)
     sweep = a_sweep(pool, gateways, clock, POLICY)
     await until(sweep, clock, 71 * MINUTE)
-    question = Question(about="refund", order_ref="A1", refund_ref="re_1")
+    question = Question(about="refund", order_ref="A1", payment_ref="pi_1", refund_ref="re_1")
     assert gateways.asked == [(10 * MINUTE, "stripe-main", question), (70 * MINUTE, "stripe-main", question)]
     done = a_refund(Kind.REFUND_SUCCEEDED, 1, evidence=Evidence.QUERY, event_id="query:re_1")
     gateways.says = lambda *_: Answer(found=True, events=(done,))

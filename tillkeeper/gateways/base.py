@@ -208,6 +208,7 @@ class Gateway(Protocol):
     asks: ClassVar[frozenset[Asks]] = frozenset()  # a payment by its own reference, by its order's, a refund
     own_url: ClassVar[str | None] = None  # the setting that holds our own URL, where the gateway signs that
     single_payment: ClassVar[bool] = False  # an order reference names one payment at most: who asks of it asked of both
+    refunds_in_payments: ClassVar[bool] = False  # a refund is only found by its payment's reference
     keeps_keys: ClassVar[bool] = False  # whether `learn` can take in again what it took in before a restart
     account: str
     live: bool | None = None  # whether the account moves real money, where the settings tell

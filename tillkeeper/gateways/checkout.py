@@ -92,6 +92,7 @@ class Checkout(Gateway):
     settings: ClassVar[type[AccountModel]] = CheckoutSettings
     about: ClassVar[About] = ABOUT
     asks: ClassVar[frozenset[Asks]] = ASKS_ALL
+    refunds_in_payments: ClassVar[bool] = True
     kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})
 
     def __init__(self, account: str, settings: CheckoutSettings) -> None:

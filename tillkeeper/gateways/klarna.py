@@ -120,6 +120,7 @@ class Klarna(Gateway):
     settings: ClassVar[type[AccountModel]] = KlarnaSettings
     about: ClassVar[About] = ABOUT
     asks: ClassVar[frozenset[Asks]] = frozenset({"payment"})
+    refunds_in_payments: ClassVar[bool] = True
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type", "user-agent"})
 
     def __init__(self, account: str, settings: KlarnaSettings) -> None:

@@ -192,6 +192,7 @@ class MercadoPago(Gateway):
     settings: ClassVar[type[AccountModel]] = MercadoPagoSettings
     about: ClassVar[About] = ABOUT
     asks: ClassVar[frozenset[Asks]] = ASKS_ALL
+    refunds_in_payments: ClassVar[bool] = True
     kept_headers: ClassVar[frozenset[str]] = frozenset(
         {SIGNATURE_HEADER, REQUEST_ID_HEADER, "content-type", "user-agent"}
     )

@@ -114,6 +114,7 @@ class Mollie(Gateway):
     settings: ClassVar[type[AccountModel]] = MollieSettings
     about: ClassVar[About] = ABOUT
     asks: ClassVar[frozenset[Asks]] = frozenset({"payment", "refund"})
+    refunds_in_payments: ClassVar[bool] = True
     kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})
 
     def __init__(self, account: str, settings: MollieSettings) -> None:

@@ -19,7 +19,14 @@ from tillkeeper.domain.delivery import Delivery, EnvelopeKeys
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.acts import write_acts
-from tillkeeper.store.cases import SHOWN_WITHIN_A_SPELL, close_by_truth, close_matched, event_subject, open_cases
+from tillkeeper.store.cases import (
+    SHOWN_WITHIN_A_SPELL,
+    close_agreed,
+    close_by_truth,
+    close_matched,
+    event_subject,
+    open_cases,
+)
 from tillkeeper.store.contested import Contested, contested_in, named_with, settle_contested, write_contested
 from tillkeeper.store.effects import Effects, effects_of, holding_of
 from tillkeeper.store.fetches import want, want_too
@@ -325,6 +332,7 @@ async def write(conn: Conn, posting: Posting, *, policy: Policy, now: datetime) 
         it.event for it in posting.contested.moved if it.order_id
     ]
     await close_matched(conn, [event_subject(it.account, it.event_id) for it in matched], now=now)
+    await close_agreed(conn, posting.contested.agreed, now=now)
     settled = [item for item, _ in posting.new] + posting.waited
     return Tally(
         outcomes=Counter(str(item.outcome) for item in settled),

@@ -212,9 +212,9 @@ async def close_by_truth(
 
 UNMATCHED: Final = "unmatched_payment"
 
-CLOSE_MATCHED = """
-UPDATE cases SET closed_at = $2, closed_by = 'truth', outcome = 'its order is known', follow_up_at = NULL
-WHERE kind = 'unmatched_payment' AND subject = ANY($1::text[]) AND closed_at IS NULL
+CLOSE_SUBJECTS = """
+UPDATE cases SET closed_at = $2, closed_by = 'truth', outcome = $4, follow_up_at = NULL
+WHERE kind = $3 AND subject = ANY($1::text[]) AND closed_at IS NULL
 RETURNING id
 """
 
@@ -226,6 +226,15 @@ def event_subject(account: str, event_id: str) -> str:
 
 async def close_matched(conn: Conn, subjects: Sequence[str], *, now: datetime) -> None:
     """Closes the cases of events that have found their order."""
+    await _close(conn, UNMATCHED, subjects, outcome="its order is known", now=now)
+
+
+async def close_agreed(conn: Conn, subjects: Sequence[str], *, now: datetime) -> None:
+    """Closes the cases of refunds and disputes whose names lead to one order by now."""
+    await _close(conn, "reference_conflict", subjects, outcome="its names agree", now=now)
+
+
+async def _close(conn: Conn, kind: str, subjects: Sequence[str], *, outcome: str, now: datetime) -> None:
     if subjects:
-        rows = await conn.fetch(CLOSE_MATCHED, sorted(subjects), now)
+        rows = await conn.fetch(CLOSE_SUBJECTS, sorted(subjects), now, kind, outcome)
         await write_entries(conn, [(row["id"], "closed", TRUTH, None) for row in rows], now=now)

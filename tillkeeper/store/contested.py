@@ -57,6 +57,7 @@ class Contested(msgspec.Struct, kw_only=True):
 
     moved: list[Moved] = msgspec.field(default_factory=list)
     found: list[tuple[int | None, Concern]] = msgspec.field(default_factory=list)
+    agreed: list[str] = msgspec.field(default_factory=list)  # the objects of which there is no conflict, or no more
     names: list[tuple[str, str, str]] = msgspec.field(default_factory=list)  # (order reference, account, payment)
 
 
@@ -224,6 +225,8 @@ def _what_follows(orders: Mapping[int, OpenOrder], known: _Known, placement: Pla
             )
     for subject, refs in placement.conflicts.items():
         contested.found.append(_conflict(subject, refs, known, placement))
+    subjects = {f"{kind}:{account}/{ref}" for kind, account, ref in known.objects}
+    contested.agreed = sorted(subjects - placement.conflicts.keys())
     contested.names = [(ref, *key) for key, refs in placement.names.items() for ref in refs]
     return contested
 
