@@ -13,10 +13,11 @@ from tests.faults.test_sweepers import Programs, asked, run_clock
 from tests.sandbox.conftest import Gateways
 from tests.store.factories import a_delivery, a_registration
 from tillkeeper import clock
-from tillkeeper.domain.delivery import Envelope, pack
+from tillkeeper.domain.delivery import Envelope, EnvelopeKeys
 from tillkeeper.domain.fetching import Fetch
 from tillkeeper.lanes.spool import SpoolSender
 from tillkeeper.policy import load_policy
+from tillkeeper.settings import load_settings
 from tillkeeper.store.audit import audit
 from tillkeeper.store.orders import register
 
@@ -69,8 +70,9 @@ async def test_every_question_is_answered_however_often_those_who_ask_are_killed
         try:
             mortal = {role: await programs.start(role) for role in ("sweep", "work")}
             await programs.start("sweep")
+            keys = EnvelopeKeys(load_settings(config, {}).envelope_keys)  # as a receiver would
             for kill in range(KILLS):
-                await wish(pool, stories, since=kill, every=KILLS // DELIVERIES_OF_EACH)
+                await wish(pool, keys, stories, since=kill, every=KILLS // DELIVERIES_OF_EACH)
                 await asked(gateways, kill * len(stories) // 6 + 5)  # answers take 1.5 s: some are under way
                 for role in ("sweep", "work"):
                     await programs.kill(mortal[role])
@@ -95,10 +97,10 @@ async def test_every_question_is_answered_however_often_those_who_ask_are_killed
     assert told.fetches["wanted"] == told.fetches["found"] == DELIVERIES_OF_EACH * len(stories)
 
 
-async def wish(pool, stories, *, since, every):
+async def wish(pool, keys, stories, *, since, every):
     """A delivery for each second or so of the payments, which says that it changed."""
     for number, story in enumerate(stories.values()):
         if number % every == since % every:
             fetch = Fetch(about="payment", payment_ref=story.payment_ref)
             delivery = a_delivery(run=uuid4(), number=1, account=story.account, fetches=(fetch,), events=())
-            await SpoolSender(pool).put(pack(Envelope(run=delivery.run, deliveries=(delivery,))))
+            await SpoolSender(pool).put(keys.seal(Envelope(run=delivery.run, deliveries=(delivery,))))
