@@ -4,7 +4,8 @@
               └─ with an order reference that may change on the way
     python -m tests.domain.histories --count 100000 --seed 1
 
-What is heard is told in four orders of arrival, which must end alike; what must never be so is looked for at each end;
+What is heard is told in four orders of arrival, each in batches whose worker may die between reading, writing and
+acknowledging, and all must end alike; what must never be so is looked for at each end;
 and once a gateway answers without a lag, the order must stand as what truly happened has it.
 """
 
@@ -30,6 +31,11 @@ END: Final = 200  # the second at which everything is over
 ORDER: Final = Order(order_ref="A1", amount=100, currency="CNY", accounts=frozenset({"stripe-main", "alipay-main"}))
 OTHER: Final = msgspec.structs.replace(ORDER, order_ref="A2")
 ORDERS_OF_ARRIVAL: Final = 4
+BATCH_MAX: Final = 4
+DEATHS_OF_EACH: Final = 2  # batch, at most on average, so that there is an end to it
+FATES: Final = ("lives", "dies before it wrote", "dies before it acknowledged")
+STORE: Final = msgspec.msgpack.Encoder(enc_hook=dict).encode  # nothing known is a mapping proxy
+READ: Final = msgspec.msgpack.Decoder(dict[str, OrderFacts]).decode
 
 # What may become of a payment: its words one after the other, and the amount of each success.
 LIVES: Final[tuple[tuple[str, ...], ...]] = (
@@ -232,6 +238,51 @@ def ends_of(events: Iterable[PaymentEvent]) -> dict[str, OrderFacts]:
     return ends
 
 
+def ends_through_deaths(heard: Iterable[PaymentEvent], chance: random.Random) -> dict[str, OrderFacts]:
+    """As `ends_of`, a batch at a time through storage.
+
+    A worker that dies before it wrote leaves nothing behind; one that dies before it acknowledged has its batch handed
+    out again, sooner or later.
+    """
+    arriving = list(heard)
+    waiting: list[list[PaymentEvent]] = []
+    while arriving:
+        size = chance.randint(1, BATCH_MAX)
+        waiting.append(arriving[:size])
+        del arriving[:size]
+    kept: dict[str, PaymentEvent] = {}
+    stored = STORE({"A1": OrderFacts(), "A2": OrderFacts()})
+    deaths_left = len(waiting) * DEATHS_OF_EACH
+    while waiting:
+        batch = waiting.pop(0)
+        fresh = {it.event_id: it for it in batch if it.event_id not in kept}
+        decided = _decided(READ(stored), kept, fresh)
+        fate = chance.choice(FATES) if deaths_left else "lives"
+        deaths_left -= fate != "lives"
+        if fate != "dies before it wrote":
+            kept |= fresh
+            stored = STORE(decided)
+        if fate != "lives":
+            waiting.insert(chance.randint(0, len(waiting)), batch)
+    return READ(stored)
+
+
+def _decided(
+    known: dict[str, OrderFacts], kept: dict[str, PaymentEvent], fresh: dict[str, PaymentEvent]
+) -> dict[str, OrderFacts]:
+    """The facts with the fresh events: merged into those that are stored, unless a payment changes its order."""
+    before = place(list(kept.values()), registered=("A1", "A2"), claims={}).events
+    after = place([*kept.values(), *fresh.values()], registered=("A1", "A2"), claims={}).events
+    if any(after[key] != placed for key, placed in before.items()):
+        return ends_of([*kept.values(), *fresh.values()])
+    ends = dict(known)
+    for event in fresh.values():
+        placed = after[event.account, event.event_id]
+        if placed.order_ref is not None and not placed.contradicts:
+            ends[placed.order_ref] = rules.apply(ends[placed.order_ref], event)
+    return ends
+
+
 def brief(facts: OrderFacts, order: Order) -> Any:
     """Everything that is told of an order, in an order of its own."""
     return (
@@ -248,7 +299,8 @@ def brief(facts: OrderFacts, order: Order) -> Any:
 def check(history: History) -> None:
     """Raises AssertionError where the history does not end as it must."""
     chance = random.Random(history.seed)
-    ends = [ends_of(chance.sample(history.heard, len(history.heard))) for _ in range(ORDERS_OF_ARRIVAL)]
+    arrivals = [chance.sample(history.heard, len(history.heard)) for _ in range(ORDERS_OF_ARRIVAL)]
+    ends = [ends_of(arrivals[0]), *(ends_through_deaths(arrival, chance) for arrival in arrivals)]
     told = [[brief(end[order.order_ref], order) for order in (ORDER, OTHER)] for end in ends]
     assert all(it == told[0] for it in told), "orders of arrival end differently"
     for order in (ORDER, OTHER):
@@ -338,7 +390,7 @@ def main() -> None:
         except AssertionError as error:
             error.add_note(f"history {seed}: python -m tests.domain.histories --seed {seed} --count 1")
             raise
-    told = f"in {ORDERS_OF_ARRIVAL} orders of arrival"
+    told = f"in {ORDERS_OF_ARRIVAL} orders of arrival with deaths between any two steps"
     sys.stdout.write(f"{asked.count} histories of {heard} events, each {told}: all end well\n")
 
 
