@@ -76,7 +76,8 @@ async def read_body(request: web.BaseRequest, *, bytes_max: int) -> bytes:
                 body = await _read_on(request, bytes_max)
     except TimeoutError:
         raise TooSlow(f"the body was not complete after {BODY_S:.0f} s") from None
-    except (web.RequestPayloadError, ConnectionError):
+    except (web.RequestPayloadError, ConnectionError) as error:
+        error.__traceback__ = None  # the stream keeps this error: a circle through what was read, which stays for long
         raise Incomplete("the body broke off or is malformed") from None
     if len(body) > bytes_max:
         raise TooLarge("the body is over the limit")

@@ -46,6 +46,8 @@ def loads(body: bytes) -> Element:
         raise BadPayload(f"the body is not XML: line {error.position[0]}, column {error.position[1]}") from None
     except DefusedXmlException:
         raise BadPayload("the XML holds a DOCTYPE or an entity of its own") from None
+    finally:
+        vars(parser).clear()  # it and its expat parser refer to each other, with the body, and circles stay for long
     return builder.top
 
 
