@@ -13,8 +13,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from tillkeeper.domain.money import exponent
-from tillkeeper.gateways import times, units
 from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.kit import times, units
 from tillkeeper.gateways.registry import GATEWAYS
 
 ROOT: Final = Path(__file__).parents[1]

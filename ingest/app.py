@@ -22,10 +22,10 @@ from ingest.turns import REQUEST_S
 from ingest.unproven import Room
 from tillkeeper import clock
 from tillkeeper.accounts import Accounts, KnownAccounts
-from tillkeeper.asking import wire
-from tillkeeper.asking.keys import KEY_SETTINGS, Keys, Refreshers
-from tillkeeper.asking.shelf import Shelf
-from tillkeeper.asking.wire import Send
+from tillkeeper.api_client import http as wire
+from tillkeeper.api_client.http import Send
+from tillkeeper.api_client.key_fetching import KEY_SETTINGS, Keys, Refreshers
+from tillkeeper.api_client.key_store import Shelf
 from tillkeeper.domain.delivery import EnvelopeKeys
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.lanes.intake import Intake

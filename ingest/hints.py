@@ -12,7 +12,7 @@ from typing import Final
 
 import asyncpg
 
-from tillkeeper.asking.limits import Bucket
+from tillkeeper.api_client.throttle import Bucket
 from tillkeeper.domain.policy import HintPolicy, Policy
 from tillkeeper.gateways.base import Gateway, Named, Request
 from tillkeeper.loops import start

@@ -12,10 +12,8 @@ import msgspec
 from pydantic import Field
 
 from tillkeeper.domain.events import Kind, PaymentEvent
-from tillkeeper.gateways import strictjson
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel
-from tillkeeper.gateways.answers import answered_at, queried
 from tillkeeper.gateways.base import (
     Answer,
     AskAgain,
@@ -31,8 +29,10 @@ from tillkeeper.gateways.base import (
     Step,
     Verified,
 )
-from tillkeeper.gateways.fields import text_or_none
-from tillkeeper.gateways.unknown import unknown_word
+from tillkeeper.gateways.kit import strictjson
+from tillkeeper.gateways.kit.answers import answered_at, queried
+from tillkeeper.gateways.kit.fields import text_or_none
+from tillkeeper.gateways.kit.unknown_words import unknown_word
 
 OK, NOT_FOUND, DENIED = 200, 404, 401
 KINDS = {"open": Kind.PAYMENT_PENDING, "paid": Kind.PAYMENT_SUCCEEDED, "failed": Kind.PAYMENT_FAILED}

@@ -21,11 +21,11 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError
 from pydantic_core import ErrorDetails
 
-from tillkeeper.asking.settings import AskSettings
+from tillkeeper.api_client.settings import AskSettings
 from tillkeeper.gateways.account import BodyBytes
 from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.kit.secret_checks import is_a_word, is_guessable
 from tillkeeper.gateways.registry import AccountSettings, build
-from tillkeeper.gateways.secret_checks import is_a_word, is_guessable
 from tillkeeper.notices.settings import NotifySettings
 
 PREFIX: Final = "TILLKEEPER_"

@@ -17,7 +17,7 @@ import asyncpg
 import msgspec
 import structlog
 
-from tillkeeper.asking.client import NoAnswer
+from tillkeeper.api_client.client import NoAnswer
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.base import CannotAsk
@@ -62,7 +62,7 @@ class Transact(Protocol):
 
 
 class Lists(Protocol):
-    """What a backfill wants of tillkeeper/asking."""
+    """What a backfill wants of tillkeeper/api_client."""
 
     def can_ask(self, account: str) -> bool:
         """Whether the account's gateway can be asked at all."""

@@ -17,7 +17,7 @@ import asyncpg
 import msgspec
 import structlog
 
-from tillkeeper.asking.client import NoAnswer
+from tillkeeper.api_client.client import NoAnswer
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.fetching import Finished, Found, GivenUp, Later, Step, next_step
 from tillkeeper.domain.policy import Policy
@@ -38,7 +38,7 @@ LEASE_FACTOR: Final = 1.5  # over the time for the question: the answer must be 
 
 
 class Asks(Protocol):
-    """What is wanted of tillkeeper/asking."""
+    """What is wanted of tillkeeper/api_client."""
 
     async def ask(self, account: str, question: Question) -> Answer:
         """What the gateway knows.  Raises NoAnswer."""

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 import asyncpg
 import structlog
 
-from tillkeeper.asking.client import NoAnswer
+from tillkeeper.api_client.client import NoAnswer
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.pulse import Answers, together
@@ -23,7 +23,7 @@ NOT_THE_GATEWAYS: Final = frozenset({"cannot_ask"})  # reasons that say nothing 
 
 
 class AsksAndLists(Protocol):
-    """What is watched of tillkeeper/asking."""
+    """What is watched of tillkeeper/api_client."""
 
     @property
     def gateways(self) -> Mapping[str, Gateway]:

@@ -17,7 +17,7 @@ import asyncpg
 import msgspec
 import structlog
 
-from tillkeeper.asking.client import NoAnswer
+from tillkeeper.api_client.client import NoAnswer
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.facts import apply
 from tillkeeper.domain.order import summarize
@@ -43,7 +43,7 @@ LEASE_FACTOR: Final = 1.5  # over the time for questions: answers must be applie
 
 
 class Asks(Protocol):
-    """What the sweep wants of tillkeeper/asking."""
+    """What the sweep wants of tillkeeper/api_client."""
 
     async def ask(self, account: str, question: Question) -> Answer:
         """What the gateway knows.  Raises NoAnswer."""

@@ -13,9 +13,9 @@ import structlog
 from tillkeeper import clock
 from tillkeeper.accounts import LOOK_EVERY_S as ACCOUNTS_LOOK_EVERY_S
 from tillkeeper.accounts import Accounts
-from tillkeeper.asking import wire
-from tillkeeper.asking.client import asking
-from tillkeeper.asking.keys import KEY_SETTINGS, Keys, Refreshers
+from tillkeeper.api_client import http as wire
+from tillkeeper.api_client.client import asking
+from tillkeeper.api_client.key_fetching import KEY_SETTINGS, Keys, Refreshers
 from tillkeeper.figures import listening
 from tillkeeper.loops import keep_running, start
 from tillkeeper.policy import PolicyFile

@@ -18,8 +18,8 @@ import msgspec
 
 from sandbox.scenarios.simulated import SimulatedClock, no_sleep
 from sandbox.signing import Signed
-from tillkeeper.asking import wire
-from tillkeeper.asking.client import Asker
+from tillkeeper.api_client import http as wire
+from tillkeeper.api_client.client import Asker
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.base import Gateway, Request
 from tillkeeper.gateways.fetching import fetches_of

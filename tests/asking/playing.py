@@ -14,11 +14,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from sandbox.servers.child import free_ports
-from tillkeeper.asking import wire
-from tillkeeper.asking.client import Asker
-from tillkeeper.asking.settings import AskSettings
-from tillkeeper.gateways.stripe import Stripe, StripeSettings
-from tillkeeper.gateways.wechatpay import WeChatPay, WeChatPaySettings
+from tillkeeper.api_client import http as wire
+from tillkeeper.api_client.client import Asker
+from tillkeeper.api_client.settings import AskSettings
+from tillkeeper.gateways.stripe.gateway import Stripe, StripeSettings
+from tillkeeper.gateways.wechatpay.gateway import WeChatPay, WeChatPaySettings
 
 NOW = datetime(2026, 10, 5, 12, 0, tzinfo=UTC)
 KEY_ID = "PUB_KEY_ID_0119"

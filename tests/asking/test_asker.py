@@ -16,9 +16,9 @@ from prometheus_client import REGISTRY
 from sandbox.servers.child import free_ports
 from sandbox.signing import WeChatPayKey, wechatpay_signed
 from tests.asking.playing import KEY, KEY_ID, NOW, a_key, an_asker, an_intent, says, stripe, wechatpay
-from tillkeeper.asking import client
-from tillkeeper.asking.client import NoAnswer, asking
-from tillkeeper.asking.settings import AskSettings
+from tillkeeper.api_client import client
+from tillkeeper.api_client.client import NoAnswer, asking
+from tillkeeper.api_client.settings import AskSettings
 from tillkeeper.domain.events import Kind
 from tillkeeper.gateways.base import Answer, CannotAsk, Question
 

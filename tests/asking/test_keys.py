@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from tests.telling import Telling
-from tillkeeper.asking.keys import (
+from tillkeeper.api_client.http import Unreachable
+from tillkeeper.api_client.key_fetching import (
     FETCHES_PER_MINUTE,
     NAMED_MAX,
     REFRESH_AGAIN_S,
@@ -17,7 +18,6 @@ from tillkeeper.asking.keys import (
     keep_fresh,
     refreshing,
 )
-from tillkeeper.asking.wire import Unreachable
 from tillkeeper.gateways.base import BadSignature, Call, Heard, Request
 from tillkeeper.store.keys import LearntKey
 

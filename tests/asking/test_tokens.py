@@ -7,10 +7,10 @@ import msgspec
 import pytest
 
 from tests.asking.playing import NOW, an_asker, an_intent, says, stripe
-from tillkeeper.asking.client import NoAnswer
-from tillkeeper.asking.tokens import MARGIN
+from tillkeeper.api_client.client import NoAnswer
+from tillkeeper.api_client.tokens import MARGIN
 from tillkeeper.gateways.base import BadPayload, Call, CannotAsk, Denied, Question, Token
-from tillkeeper.gateways.stripe import Stripe
+from tillkeeper.gateways.stripe.gateway import Stripe
 
 PAYMENT = Question(about="payment", order_ref="ORDER-1", payment_ref="pi_1")
 HOUR = timedelta(hours=1)

@@ -8,8 +8,8 @@ from aiohttp import web
 
 from sandbox.servers.child import free_ports
 from tests.asking.playing import Server, says
-from tillkeeper.asking import wire
-from tillkeeper.asking.settings import AskSettings
+from tillkeeper.api_client import http as wire
+from tillkeeper.api_client.settings import AskSettings
 from tillkeeper.gateways.base import BadPayload, Call
 
 

@@ -7,8 +7,8 @@ import pytest
 from certificates import issue
 from specimen import Asked, Specimen, rsa_keys
 
+from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.registry import GATEWAYS
-from tillkeeper.gateways.unknown import unknown_words
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from sandbox.plays.braintree import BraintreeVoice, credit, digest_of, document,
 from sandbox.story import Story, Truth
 from tillkeeper.domain.order import Status
 from tillkeeper.gateways.base import Question, Request
-from tillkeeper.gateways.braintree import Braintree, BraintreeSettings
+from tillkeeper.gateways.braintree.gateway import Braintree, BraintreeSettings
 
 VOICE = BraintreeVoice(
     account="braintree-main",

@@ -6,7 +6,7 @@ from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, request_of, wi
 
 from sandbox.plays.checkout import checkout_action, checkout_body, checkout_payment, checkout_signed
 from tillkeeper.gateways.base import Question
-from tillkeeper.gateways.checkout import Checkout, CheckoutSettings
+from tillkeeper.gateways.checkout.gateway import Checkout, CheckoutSettings
 
 KEY = "checkout_conformance_of_the_till"
 SETTINGS = {"gateway": "checkout", "signature_keys": [KEY], "secret_key": "sk_sbox_conformance"}

@@ -6,7 +6,7 @@ from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, request_of, wi
 
 from sandbox.plays.flutterwave import flutterwave_body, flutterwave_charge, flutterwave_refund, flutterwave_signed
 from tillkeeper.gateways.base import Question
-from tillkeeper.gateways.flutterwave import Flutterwave, FlutterwaveSettings
+from tillkeeper.gateways.flutterwave.gateway import Flutterwave, FlutterwaveSettings
 
 SECRET = "flutterwave_conformance_of_the_till"
 SETTINGS = {"gateway": "flutterwave", "secret_hashes": [SECRET], "secret_key": "FLWSECK_TEST-conformance-X"}

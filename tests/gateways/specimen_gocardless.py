@@ -12,7 +12,7 @@ from sandbox.plays.gocardless import (
     gocardless_signed,
 )
 from tillkeeper.gateways.base import Question
-from tillkeeper.gateways.gocardless import GoCardless, GoCardlessSettings
+from tillkeeper.gateways.gocardless.gateway import GoCardless, GoCardlessSettings
 
 SECRET = "whsec_conformance_of_the_debits"
 SETTINGS = {"gateway": "gocardless", "webhook_secrets": [SECRET], "access_token": "sandbox_conformance"}

@@ -6,7 +6,7 @@ from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, private_pem, r
 
 from sandbox.plays.lakala import certificate_of, sign
 from tillkeeper.gateways.base import Question, Request
-from tillkeeper.gateways.lakala import Lakala, LakalaSettings
+from tillkeeper.gateways.lakala.gateway import Lakala, LakalaSettings
 
 TRADE = {
     "acc_trade_no": "2022011822001470651424354488",

@@ -12,7 +12,7 @@ from sandbox.plays.mercadopago import (
     mercadopago_signed,
 )
 from tillkeeper.gateways.base import Question
-from tillkeeper.gateways.mercadopago import MercadoPago, MercadoPagoSettings
+from tillkeeper.gateways.mercadopago.gateway import MercadoPago, MercadoPagoSettings
 
 SECRET = "mercadopago_conformance_of_the_till"
 SETTINGS = {

@@ -7,7 +7,7 @@ from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, request_of, wi
 
 from sandbox.plays.mollie import mollie_chargeback, mollie_event, mollie_payment, mollie_refund, mollie_signed, money
 from tillkeeper.gateways.base import Question
-from tillkeeper.gateways.mollie import Mollie, MollieSettings
+from tillkeeper.gateways.mollie.gateway import Mollie, MollieSettings
 
 SECRET = "signing_secret_of_conformance"
 SETTINGS = {"gateway": "mollie", "api_key": "test_conformance", "signing_secrets": [SECRET]}

@@ -6,7 +6,7 @@ from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, request_of, wi
 
 from sandbox.plays.paystack import paystack_body, paystack_refund, paystack_signed, paystack_transaction
 from tillkeeper.gateways.base import Question
-from tillkeeper.gateways.paystack import Paystack, PaystackSettings
+from tillkeeper.gateways.paystack.gateway import Paystack, PaystackSettings
 
 SECRET = "sk_test_conformance_of_the_till"
 SETTINGS = {"gateway": "paystack", "secret_keys": [SECRET]}

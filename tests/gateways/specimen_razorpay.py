@@ -12,7 +12,7 @@ from sandbox.plays.razorpay import (
     razorpay_signed,
 )
 from tillkeeper.gateways.base import Question
-from tillkeeper.gateways.razorpay import Razorpay, RazorpaySettings
+from tillkeeper.gateways.razorpay.gateway import Razorpay, RazorpaySettings
 
 SECRET = "razorpay_conformance_of_the_till"
 SETTINGS = {

@@ -6,7 +6,7 @@ from specimen import Asked, Keys, Layer, Specimen, heard_of, private_pem, public
 
 from sandbox.plays.shengpay import sign
 from tillkeeper.gateways.base import Question, Request
-from tillkeeper.gateways.shengpay import ShengPay, ShengPaySettings
+from tillkeeper.gateways.shengpay.gateway import ShengPay, ShengPaySettings
 
 COMMON = {
     "returnCode": "SUCCESS",

@@ -6,7 +6,7 @@ from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, request_of, wi
 
 from sandbox.plays.shopee import shopee_answer, shopee_order, shopee_push, shopee_signed
 from tillkeeper.gateways.base import Question
-from tillkeeper.gateways.shopee import Shopee, ShopeeSettings
+from tillkeeper.gateways.shopee.gateway import Shopee, ShopeeSettings
 
 KEY = "shpk_conformance_of_the_till"
 URL = "https://till.example/webhooks/shopee-main"

@@ -6,7 +6,7 @@ from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, request_of, wi
 
 from sandbox.plays.square import square_body, square_payment, square_refund, square_signed
 from tillkeeper.gateways.base import Question
-from tillkeeper.gateways.square import Square, SquareSettings
+from tillkeeper.gateways.square.gateway import Square, SquareSettings
 
 KEY = "Ibxx_5AKakO-conformance"
 URL = "https://till.example/webhooks/square-main"

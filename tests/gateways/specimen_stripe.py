@@ -6,7 +6,7 @@ from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, request_of, wi
 
 from sandbox.signing import stripe_body, stripe_charge, stripe_payment_intent, stripe_refund, stripe_signed
 from tillkeeper.gateways.base import Question
-from tillkeeper.gateways.stripe import Stripe, StripeSettings
+from tillkeeper.gateways.stripe.gateway import Stripe, StripeSettings
 
 SECRET = "whsec_conformance_of_the_till"
 SETTINGS = {"gateway": "stripe", "webhook_secrets": [SECRET], "api_key": "sk_test_51conformance"}

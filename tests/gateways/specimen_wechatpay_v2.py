@@ -6,7 +6,7 @@ from specimen import Asked, Keys, Layer, Specimen, heard_of, request_of
 
 from sandbox.plays.wechatpay_v2 import sign, xml
 from tillkeeper.gateways.base import Question, Request
-from tillkeeper.gateways.wechatpay_v2 import WeChatPayV2, WeChatPayV2Settings
+from tillkeeper.gateways.wechatpay_v2.gateway import WeChatPayV2, WeChatPayV2Settings
 
 SETTINGS = {
     "gateway": "wechatpay_v2",

@@ -14,11 +14,11 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order import Order, Status, held_in_all, summarize
-from tillkeeper.gateways.adyen import Adyen, AdyenSettings
-from tillkeeper.gateways.adyen_codes import OF_NO_ORDER, READERS
-from tillkeeper.gateways.adyen_items import ITEMS_MAX, RAW_REASONS, REASONS
+from tillkeeper.gateways.adyen.codes import OF_NO_ORDER, READERS
+from tillkeeper.gateways.adyen.gateway import Adyen, AdyenSettings
+from tillkeeper.gateways.adyen.items import ITEMS_MAX, RAW_REASONS, REASONS
 from tillkeeper.gateways.base import BadPayload, BadSignature, CannotAsk, Question, Step
-from tillkeeper.gateways.unknown import UnknownWord, unknown_words
+from tillkeeper.gateways.kit.unknown_words import UnknownWord, unknown_words
 
 KEY = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"
 OLDER = "DFB1EB5485895CFA84146406857104ABB4CBCABDC8AAF103A624C8F6A3EAAB00"

@@ -32,7 +32,7 @@ from sandbox.signing_alipay import (
 )
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.alipay import FAILURES, Alipay, AlipaySettings
+from tillkeeper.gateways.alipay.gateway import FAILURES, Alipay, AlipaySettings
 from tillkeeper.gateways.base import BadPayload, BadSignature, Request, Step
 
 PAID_AT = NOW - timedelta(minutes=1)

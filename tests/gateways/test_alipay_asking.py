@@ -31,8 +31,8 @@ from specimen_alipay import APP_ID, REFUND_ANSWER, TRADE_ANSWER, answer
 
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.alipay import Alipay, AlipaySettings
-from tillkeeper.gateways.alipay_asking import KINDS, serial_of, serials_of_roots
+from tillkeeper.gateways.alipay.api import KINDS, serial_of, serials_of_roots
+from tillkeeper.gateways.alipay.gateway import Alipay, AlipaySettings
 from tillkeeper.gateways.base import Answer, AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Heard, Question
 
 KEYS = rsa_keys()

@@ -30,8 +30,8 @@ from tillkeeper.gateways.base import (
     Request,
     Step,
 )
-from tillkeeper.gateways.braintree import Braintree, BraintreeSettings
-from tillkeeper.gateways.braintree_objects import (
+from tillkeeper.gateways.braintree.gateway import Braintree, BraintreeSettings
+from tillkeeper.gateways.braintree.objects import (
     DECLINES,
     DISPUTE_STATUSES,
     DISPUTES,
@@ -39,8 +39,8 @@ from tillkeeper.gateways.braintree_objects import (
     REJECTIONS,
     SALE_STATUSES,
 )
+from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.registry import build
-from tillkeeper.gateways.unknown import unknown_words
 
 PAYMENT = Question(about="payment", order_ref="ORDER-1", payment_ref="e5z9qk2n")
 REFUND = Question(about="refund", order_ref="ORDER-1", refund_ref="r3fundq8")

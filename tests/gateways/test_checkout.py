@@ -23,10 +23,10 @@ from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order import Order, captured_of, held_in_all
 from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Question, Step
-from tillkeeper.gateways.checkout import TYPES, Checkout, CheckoutSettings
-from tillkeeper.gateways.checkout_asking import STATUSES, TAKEN
-from tillkeeper.gateways.checkout_objects import FAILURES, failure_of
-from tillkeeper.gateways.unknown import unknown_words
+from tillkeeper.gateways.checkout.api import STATUSES, TAKEN
+from tillkeeper.gateways.checkout.gateway import TYPES, Checkout, CheckoutSettings
+from tillkeeper.gateways.checkout.objects import FAILURES, failure_of
+from tillkeeper.gateways.kit.unknown_words import unknown_words
 
 KEY = "signature-key-of-the-till"
 OLDER = "older-key-of-the-till"

@@ -9,8 +9,8 @@ from specimen import NOW, rsa_keys
 
 from tillkeeper.domain.money import EXPONENTS
 from tillkeeper.gateways.fetching import fetches_of
+from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.registry import GATEWAYS
-from tillkeeper.gateways.unknown import unknown_words
 
 LISTED = re.compile(rb'"(?:%b)"' % "|".join(EXPONENTS).encode(), re.IGNORECASE)
 

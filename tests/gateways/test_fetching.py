@@ -8,7 +8,7 @@ from tillkeeper.domain.fetching import Fetch
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.base import BadPayload, Call, CannotAsk, Gateway, Heard, Question, Request, Verified
 from tillkeeper.gateways.fetching import fetches_of, question_of
-from tillkeeper.gateways.stripe import Stripe
+from tillkeeper.gateways.stripe.gateway import Stripe
 
 GATEWAY = Telling("telling-main")
 

@@ -32,9 +32,9 @@ from tillkeeper.gateways.base import (
     Question,
     Token,
 )
-from tillkeeper.gateways.flutterwave import Flutterwave, FlutterwaveSettings
-from tillkeeper.gateways.flutterwave_objects import CHARGE_STATUSES, CHARGEBACK_STATUSES, FAILURES, REFUND_STATUSES
-from tillkeeper.gateways.unknown import unknown_words
+from tillkeeper.gateways.flutterwave.gateway import Flutterwave, FlutterwaveSettings
+from tillkeeper.gateways.flutterwave.objects import CHARGE_STATUSES, CHARGEBACK_STATUSES, FAILURES, REFUND_STATUSES
+from tillkeeper.gateways.kit.unknown_words import unknown_words
 
 SECRET = "a_hash_chosen_at_random_5d1c"
 OLDER = "an_older_secret_hash"

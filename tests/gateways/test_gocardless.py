@@ -23,9 +23,9 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order import Order, Status, summarize
 from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Named, Question
-from tillkeeper.gateways.gocardless import EVENTS_MAX, GoCardless, GoCardlessSettings
-from tillkeeper.gateways.gocardless_objects import ACTIONS, CAUSES, PAYMENT_STATUSES, REFUND_STATUSES
-from tillkeeper.gateways.unknown import unknown_words
+from tillkeeper.gateways.gocardless.gateway import EVENTS_MAX, GoCardless, GoCardlessSettings
+from tillkeeper.gateways.gocardless.objects import ACTIONS, CAUSES, PAYMENT_STATUSES, REFUND_STATUSES
+from tillkeeper.gateways.kit.unknown_words import unknown_words
 
 SECRET = "an_endpoints_secret_of_the_debits"
 OLDER = "the_older_endpoints_secret"

@@ -14,7 +14,7 @@ from sandbox.signing import stripe_body, stripe_payment_intent, stripe_refund, s
 from tests.telling import Telling
 from tillkeeper.gateways.base import BadPayload, Question, Step, Verified
 from tillkeeper.gateways.inspecting import inspect_request
-from tillkeeper.gateways.stripe import Stripe, StripeSettings
+from tillkeeper.gateways.stripe.gateway import Stripe, StripeSettings
 
 ACCOUNTS = {"stripe-main": Stripe("stripe-main", StripeSettings.model_validate(SETTINGS))}
 UNIX = int(NOW.timestamp())

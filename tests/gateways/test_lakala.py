@@ -43,9 +43,9 @@ from tillkeeper.gateways.base import (
     Question,
     Step,
 )
-from tillkeeper.gateways.lakala import Lakala, LakalaSettings
-from tillkeeper.gateways.lakala_objects import AGGREGATED as STATES
-from tillkeeper.gateways.lakala_objects import AGGREGATED_RETURNS, RETURN_TRADES, TRADES
+from tillkeeper.gateways.lakala.gateway import Lakala, LakalaSettings
+from tillkeeper.gateways.lakala.objects import AGGREGATED as STATES
+from tillkeeper.gateways.lakala.objects import AGGREGATED_RETURNS, RETURN_TRADES, TRADES
 from tillkeeper.gateways.registry import build
 
 KEYS = rsa_keys()

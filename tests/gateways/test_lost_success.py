@@ -16,10 +16,10 @@ from sandbox.signing_alipay import alipay_delivery, alipay_refund
 from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.implied import implied
 from tillkeeper.domain.order import Order, Status, summarize
-from tillkeeper.gateways.alipay import Alipay, AlipaySettings
+from tillkeeper.gateways.alipay.gateway import Alipay, AlipaySettings
 from tillkeeper.gateways.base import Question
-from tillkeeper.gateways.wechatpay import WeChatPay, WeChatPaySettings
-from tillkeeper.gateways.wechatpay_v2 import WeChatPayV2, WeChatPayV2Settings
+from tillkeeper.gateways.wechatpay.gateway import WeChatPay, WeChatPaySettings
+from tillkeeper.gateways.wechatpay_v2.gateway import WeChatPayV2, WeChatPayV2Settings
 
 KEYS = rsa_keys()
 DUE, BACK = 12900, 3000

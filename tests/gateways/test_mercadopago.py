@@ -34,7 +34,8 @@ from tillkeeper.gateways.base import (
     Request,
     Stale,
 )
-from tillkeeper.gateways.mercadopago import (
+from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.mercadopago.gateway import (
     CHARGEBACKS,
     FAILURES,
     REFUND_STATUSES,
@@ -42,7 +43,6 @@ from tillkeeper.gateways.mercadopago import (
     MercadoPago,
     MercadoPagoSettings,
 )
-from tillkeeper.gateways.unknown import unknown_words
 
 SECRET = "a_secret_that_mercado_pago_drew"
 OLDER = "an_older_one_of_them"

@@ -27,9 +27,9 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order import Order, Status, held_in_all, summarize
 from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Named, Question, Step
-from tillkeeper.gateways.mollie import Mollie, MollieSettings
-from tillkeeper.gateways.mollie_objects import FAILURES, REFUND_STATUSES
-from tillkeeper.gateways.unknown import unknown_words
+from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.mollie.gateway import Mollie, MollieSettings
+from tillkeeper.gateways.mollie.objects import FAILURES, REFUND_STATUSES
 
 SECRET = "a_signing_secret_of_the_tests_5d1c"
 OLDER = "alternate_webhook_secret"

@@ -29,7 +29,7 @@ from sandbox.plays.paypal import (
 )
 from sandbox.truth.ledger import Ledger
 from tests.sandbox.asking import answer as asked_at
-from tillkeeper.asking.keys import Keys, NoKey
+from tillkeeper.api_client.key_fetching import Keys, NoKey
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.facts import Step as Step_
@@ -46,8 +46,8 @@ from tillkeeper.gateways.base import (
     Question,
     Step,
 )
-from tillkeeper.gateways.paypal import ABOUT, CONFIRMED, TYPES, PayPal, PayPalSettings
-from tillkeeper.gateways.paypal_certificates import (
+from tillkeeper.gateways.kit.unknown_words import UnknownWord, unknown_words
+from tillkeeper.gateways.paypal.certificates import (
     KEPT_FOR,
     LEARNT_MAX,
     LIVE_NAME,
@@ -57,7 +57,8 @@ from tillkeeper.gateways.paypal_certificates import (
     Certificates,
     trust_in,
 )
-from tillkeeper.gateways.paypal_objects import (
+from tillkeeper.gateways.paypal.gateway import ABOUT, CONFIRMED, TYPES, PayPal, PayPalSettings
+from tillkeeper.gateways.paypal.objects import (
     AUTHORIZATIONS,
     CAPTURES,
     FAILURES,
@@ -66,7 +67,6 @@ from tillkeeper.gateways.paypal_objects import (
     STANDS,
     failure_of,
 )
-from tillkeeper.gateways.unknown import UnknownWord, unknown_words
 
 CAPTURE_ID = "7CAP1"
 ORDER_ID = "5ORD1"

@@ -24,7 +24,8 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order import Order, summarize
 from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Heard, Question, Step
-from tillkeeper.gateways.paystack import (
+from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.paystack.gateway import (
     EVERY_REFUND,
     FAILURES,
     REFUND_STATUSES,
@@ -34,7 +35,6 @@ from tillkeeper.gateways.paystack import (
     Paystack,
     PaystackSettings,
 )
-from tillkeeper.gateways.unknown import unknown_words
 
 SECRET = "sk_test_4f1e2d3c"
 OLDER = "sk_test_older_77"

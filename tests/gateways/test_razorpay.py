@@ -26,9 +26,9 @@ from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order import Order, summarize
 from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Question, Step
-from tillkeeper.gateways.razorpay import Razorpay, RazorpaySettings
-from tillkeeper.gateways.razorpay_objects import FAILURES, PAYMENT_STATUSES, REFUND_STATUSES
-from tillkeeper.gateways.unknown import unknown_words
+from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.razorpay.gateway import Razorpay, RazorpaySettings
+from tillkeeper.gateways.razorpay.objects import FAILURES, PAYMENT_STATUSES, REFUND_STATUSES
 
 SECRET = "webhook-secret-of-the-till"
 OLDER = "older-secret-of-the-till"

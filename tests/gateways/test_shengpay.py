@@ -33,8 +33,8 @@ from tillkeeper.gateways.base import (
     Step,
 )
 from tillkeeper.gateways.registry import build
-from tillkeeper.gateways.shengpay import ShengPay, ShengPaySettings
-from tillkeeper.gateways.shengpay_objects import REFUND_STATUSES, TRADE_STATES, as_signed, signing_text
+from tillkeeper.gateways.shengpay.gateway import ShengPay, ShengPaySettings
+from tillkeeper.gateways.shengpay.objects import REFUND_STATUSES, TRADE_STATES, as_signed, signing_text
 
 KEYS = rsa_keys()
 PAID_AT = datetime(2026, 10, 5, 11, 59, 58, tzinfo=UTC)

@@ -26,7 +26,7 @@ from tillkeeper.gateways.base import (
     Reply,
     Step,
 )
-from tillkeeper.gateways.shopee import PAID_STATUSES, Shopee, ShopeeSettings
+from tillkeeper.gateways.shopee.gateway import PAID_STATUSES, Shopee, ShopeeSettings
 
 KEY = "90e0bd35c8a63d24052d2acb14ee4ae98e2f7a76e7428c3fa6e9da941960cac0"
 OLDER = "shpk_older_key_of_the_till"

@@ -17,7 +17,8 @@ from sandbox.plays.square import PLAY, square_body, square_dispute, square_payme
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Question, Step
-from tillkeeper.gateways.square import (
+from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.square.gateway import (
     API_VERSION,
     DISPUTE_STATES,
     FAILURES,
@@ -27,7 +28,6 @@ from tillkeeper.gateways.square import (
     Square,
     SquareSettings,
 )
-from tillkeeper.gateways.unknown import unknown_words
 
 KEY = "Ibxx_5AKakO-3qeNVR61Dw"
 OLDER = "older_5AKakO-3qeNVR61Dw"

@@ -23,10 +23,10 @@ from sandbox.signing import (
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order import Order, summarize
 from tillkeeper.gateways.base import BadPayload, BadSignature, Named, Question, Request
-from tillkeeper.gateways.stripe import Stripe, StripeSettings
-from tillkeeper.gateways.stripe_events import TYPES
-from tillkeeper.gateways.stripe_objects import DISPUTE_STATUSES, FAILURES, REFUND_STATUSES
-from tillkeeper.gateways.unknown import unknown_words
+from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.stripe.events import TYPES
+from tillkeeper.gateways.stripe.gateway import Stripe, StripeSettings
+from tillkeeper.gateways.stripe.objects import DISPUTE_STATUSES, FAILURES, REFUND_STATUSES
 
 SECRET = "whsec_1nJq4gq8fBqS7x"
 OLDER = "whsec_older_9zQ2"

@@ -20,10 +20,10 @@ from sandbox.signing import (
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.base import Answer, AskAgain, BadPayload, CannotAsk, Denied, Heard, Question
-from tillkeeper.gateways.stripe import Stripe, StripeSettings
-from tillkeeper.gateways.stripe_asking import CHARGE_STATES, INTENT_STATES, LISTED_TYPES
-from tillkeeper.gateways.stripe_events import TYPES
-from tillkeeper.gateways.unknown import unknown_words
+from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.stripe.api import CHARGE_STATES, INTENT_STATES, LISTED_TYPES
+from tillkeeper.gateways.stripe.events import TYPES
+from tillkeeper.gateways.stripe.gateway import Stripe, StripeSettings
 
 KEY = "sk_test_51asking"
 TOLD_AT = NOW - timedelta(seconds=3)

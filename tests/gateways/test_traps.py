@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tillkeeper.domain.money import exponent
-from tillkeeper.gateways import times, units
+from tillkeeper.gateways.kit import times, units
 from tillkeeper.gateways.registry import GATEWAYS
 
 MODULES = Path(times.__file__).parent

@@ -20,8 +20,8 @@ from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.base import Answer, AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Heard, Question
 from tillkeeper.gateways.registry import build
-from tillkeeper.gateways.wechatpay import WeChatPay, WeChatPaySettings
-from tillkeeper.gateways.wechatpay_objects import REFUND_STATUSES, TRADE_STATES
+from tillkeeper.gateways.wechatpay.gateway import WeChatPay, WeChatPaySettings
+from tillkeeper.gateways.wechatpay.objects import REFUND_STATUSES, TRADE_STATES
 
 KEYS = rsa_keys()
 VOICE = PLAY.new_voice("wechatpay-main")

@@ -16,8 +16,8 @@ from wechatpayv3.core import Core
 from sandbox.signing import WeChatPayKey, platform_certificate, wechatpay_certificates, wechatpay_signed
 from tillkeeper.gateways.account import ROTATED_MAX
 from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, Call, Denied, Heard, Step
-from tillkeeper.gateways.wechatpay import WeChatPay, WeChatPaySettings
-from tillkeeper.gateways.wechatpay_certificates import LISTED_MAX, REST
+from tillkeeper.gateways.wechatpay.certificates import LISTED_MAX, REST
+from tillkeeper.gateways.wechatpay.gateway import WeChatPay, WeChatPaySettings
 
 KEYS = rsa_keys()
 NONCE = "5K8264ILTKCH16CQ2502SI8ZNMTM67VS"

@@ -34,8 +34,8 @@ from tillkeeper.gateways.base import (
     Step,
 )
 from tillkeeper.gateways.registry import build
-from tillkeeper.gateways.wechatpay_v2 import WeChatPayV2, WeChatPayV2Settings
-from tillkeeper.gateways.wechatpay_v2_asking import ERRORS, REFUND_STATUSES, TRADE_STATES, signature
+from tillkeeper.gateways.wechatpay_v2.api import ERRORS, REFUND_STATUSES, TRADE_STATES, signature
+from tillkeeper.gateways.wechatpay_v2.gateway import WeChatPayV2, WeChatPayV2Settings
 
 API_KEY = SETTINGS["api_key"]
 PAID_AT = datetime(2026, 10, 5, 11, 59, 58, tzinfo=UTC)

@@ -25,9 +25,9 @@ from aiohttp import web
 
 from ingest.registration import registration_of
 from sandbox.servers.child import free_ports
-from tillkeeper.asking import wire
-from tillkeeper.asking.client import Asker
-from tillkeeper.asking.settings import AskSettings
+from tillkeeper.api_client import http as wire
+from tillkeeper.api_client.client import Asker
+from tillkeeper.api_client.settings import AskSettings
 from tillkeeper.domain.delivery import Delivery
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.base import Gateway, Request

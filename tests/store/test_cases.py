@@ -8,7 +8,7 @@ import pytest
 
 from tests.store.factories import NOON, RUN, a_delivery, an_event
 from tests.store.test_sweeping import HOUR, MINUTE, POLICY, Clock, Gateways, a_sweep, registered, told, until
-from tillkeeper.asking.client import NoAnswer
+from tillkeeper.api_client.client import NoAnswer
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.order import Status
 from tillkeeper.store import case_acts, order_acts

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from tests.store.factories import NOON, a_delivery, a_registration, an_event
-from tillkeeper.asking.client import NoAnswer
+from tillkeeper.api_client.client import NoAnswer
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.fetching import GIVE_UP_AFTER, MISS_PAUSES, UNPROVEN_REST, Fetch, Finished, GivenUp, next_step
 from tillkeeper.domain.policy import Policy
@@ -47,7 +47,7 @@ class Clock:
 
 
 class Gateways:
-    """Stands for tillkeeper/asking: says what a test has it say, and keeps what it was asked when."""
+    """Stands for tillkeeper/api_client: says what a test has it say, and keeps what it was asked when."""
 
     def __init__(self, clock):
         self.clock = clock

@@ -5,7 +5,7 @@ from datetime import timedelta
 import asyncpg
 
 from tillkeeper import clock
-from tillkeeper.asking.shelf import Shelf
+from tillkeeper.api_client.key_store import Shelf
 from tillkeeper.store.keys import LEARNT_MAX, LearntKey
 
 NOW = clock.now()

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tests.store.factories import NOON, a_delivery, a_registration, an_event
-from tillkeeper.asking.client import NoAnswer
+from tillkeeper.api_client.client import NoAnswer
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.policy import Policy, SilencePolicy
 from tillkeeper.domain.pulse import DAY, HOUR

@@ -18,7 +18,7 @@ from tests.store.test_sweeping import (
     told,
     until,
 )
-from tillkeeper.asking.client import NoAnswer
+from tillkeeper.api_client.client import NoAnswer
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.policy import HintPolicy
 from tillkeeper.gateways.base import Answer

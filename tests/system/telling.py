@@ -21,10 +21,10 @@ from tests.system.receiving import some_settings
 from tests.telling import Telling
 from tillkeeper import clock
 from tillkeeper.accounts import KnownAccounts
-from tillkeeper.asking import wire
-from tillkeeper.asking.client import asking
-from tillkeeper.asking.keys import KEY_SETTINGS
-from tillkeeper.asking.settings import AskSettings
+from tillkeeper.api_client import http as wire
+from tillkeeper.api_client.client import asking
+from tillkeeper.api_client.key_fetching import KEY_SETTINGS
+from tillkeeper.api_client.settings import AskSettings
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.policy import PolicyFile

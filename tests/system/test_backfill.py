@@ -15,8 +15,8 @@ from tests.store.factories import a_delivery, a_registration
 from tests.system.commands import serving, tillkeeper
 from tests.system.receiving import TOKEN, until
 from tillkeeper import clock
-from tillkeeper.asking import wire
-from tillkeeper.asking.client import Asker, NoAnswer
+from tillkeeper.api_client import http as wire
+from tillkeeper.api_client.client import Asker, NoAnswer
 from tillkeeper.domain.policy import Policy, SilencePolicy
 from tillkeeper.gateways.base import Request
 from tillkeeper.policy import load_policy

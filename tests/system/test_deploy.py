@@ -28,7 +28,7 @@ from typer.testing import CliRunner
 from sandbox.servers import RabbitMQ
 from sandbox.servers.child import free_ports
 from tests.system.receiving import until
-from tillkeeper.asking.settings import AskSettings
+from tillkeeper.api_client.settings import AskSettings
 from tillkeeper.cli import app
 from tillkeeper.gateways.registry import GATEWAYS
 from tillkeeper.notices.settings import NotifySettings, SmtpSettings, WebhookSettings

@@ -81,7 +81,7 @@ async def _backfill(
     from uuid import uuid4
 
     from tillkeeper import clock
-    from tillkeeper.asking.client import NoAnswer, asking
+    from tillkeeper.api_client.client import NoAnswer, asking
     from tillkeeper.policy import load_policy
     from tillkeeper.store.backfill import LostLease
     from tillkeeper.store.transactions import repeat_when_raced

@@ -104,7 +104,7 @@ def _read(file: Path) -> bytes:
 
 
 def _moment(seconds: int | None) -> datetime | None:
-    from tillkeeper.gateways.fields import moment_from_unix
+    from tillkeeper.gateways.kit.fields import moment_from_unix
 
     return None if seconds is None else moment_from_unix(seconds)
 

@@ -100,7 +100,7 @@ def _body(body: bytes) -> str:
 
 
 def _print_advice(findings: set[str]) -> None:
-    from tillkeeper.doctor.findings import ADVICE, Finding
+    from tillkeeper.diagnostics.findings import ADVICE, Finding
 
     for finding in sorted(findings & set(Finding)):
         print(f"{finding}: {ADVICE[Finding(finding)]}")
@@ -110,7 +110,7 @@ def _told(it: Any) -> dict[str, Any]:
     """As JSON, with what to do about it."""
     import msgspec
 
-    from tillkeeper.doctor.findings import ADVICE, Finding
+    from tillkeeper.diagnostics.findings import ADVICE, Finding
 
     told = msgspec.structs.asdict(it)
     if told.get("body") is not None:
