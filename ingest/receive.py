@@ -184,7 +184,7 @@ class AccountReceiver:
     async def challenge(self, request: web.Request) -> web.Response:
         """Answers a GET by which the gateway tests the address; any other is as if nobody could ask."""
         asked = Request(multimap(request.raw_headers), b"", request.raw_path.partition("?")[2])
-        reply = self._gateway.challenged(asked)
+        reply = self._gateway.answer_challenge(asked)
         if reply is None:
             return method_refusal("POST")
         return Ready(reply).fresh()

@@ -8,8 +8,8 @@ import aiohttp
 from yarl import URL
 
 from tillkeeper import __version__
-from tillkeeper.api_client.settings import AskSettings
-from tillkeeper.gateways.base import BadPayload, Call, Heard
+from tillkeeper.api_client.settings import ApiClientSettings
+from tillkeeper.gateways.base import BadPayload, Call, Response
 
 ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024  # a hundred of Stripe's events with large objects are under 2 MiB
 
@@ -20,7 +20,7 @@ HEADERS: Final = {
     "Accept-Encoding": "identity",
 }
 
-Send = Callable[[Call], Awaitable[Heard]]
+Send = Callable[[Call], Awaitable[Response]]
 
 
 class Unreachable(Exception):
@@ -28,7 +28,7 @@ class Unreachable(Exception):
 
 
 @asynccontextmanager
-async def opened(settings: AskSettings) -> AsyncIterator[Send]:
+async def opened(settings: ApiClientSettings) -> AsyncIterator[Send]:
     """What sends calls, over one session for all accounts."""
     async with aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=settings.call_s, connect=settings.connect_s),
@@ -37,13 +37,13 @@ async def opened(settings: AskSettings) -> AsyncIterator[Send]:
         auto_decompress=False,
     ) as session:
 
-        async def send(call: Call) -> Heard:
+        async def send(call: Call) -> Response:
             return await _sent(session, call)
 
         yield send
 
 
-async def _sent(session: aiohttp.ClientSession, call: Call) -> Heard:
+async def _sent(session: aiohttp.ClientSession, call: Call) -> Response:
     try:
         async with session.request(
             call.method,
@@ -56,7 +56,7 @@ async def _sent(session: aiohttp.ClientSession, call: Call) -> Heard:
             headers: dict[str, list[str]] = {}
             for name, value in response.headers.items():
                 headers.setdefault(name.lower(), []).append(value)
-            return Heard(status=response.status, headers=headers, body=body)
+            return Response(status=response.status, headers=headers, body=body)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise Unreachable(type(error).__name__) from error
 

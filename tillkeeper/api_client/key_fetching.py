@@ -1,13 +1,14 @@
 """Keys that a delivery names and that are not at hand: fetched from the gateway, for all who wait for them at once.
 
-    verify ── BadSignature, step key ──> lacks ──> the shelf, else fetch (so many a minute, one at a time)
-                                                                    ──> learn ──> verify again
+    verify ── BadSignature, step key ──> missing_key_request ──> KeyStore, else fetch (so many a minute, one at a time)
+                                                                    ──> read_key ──> verify again
 
-Whoever can post can name a key, so the gateway says which address may be asked (`lacks`), and each account has so many
-fetches a minute and no more.  Past that, and while the gateway cannot be reached, a delivery is told to come again.
-Strange addresses in any number keep no known key away: what was learnt is kept on a shelf over restarts, and addresses
-that yielded a key before have fetches of their own.  So have those that are named again after there was no fetch left
-for them: a gateway goes on naming its own, and one that yielded nothing is not named to it again for a while.
+Whoever can post can name a key, so the gateway says which address may be asked (`missing_key_request`), and each
+account has so many fetches a minute and no more.  Past that, and while the gateway cannot be reached, a delivery is
+told to come again.  Strange addresses in any number keep no known key away: what was learnt is kept in the database
+over restarts, and addresses that yielded a key before have fetches of their own.  So have those that are named again
+after there was no fetch left for them: a gateway goes on naming its own, and one that yielded nothing is not named to
+it again for a while.
 """
 
 import asyncio
@@ -21,9 +22,18 @@ import structlog
 
 from tillkeeper import clock
 from tillkeeper.api_client.http import Send, Unreachable
-from tillkeeper.api_client.settings import AskSettings
+from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.api_client.throttle import Bucket
-from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, Call, Denied, Gateway, Heard, Request
+from tillkeeper.gateways.base import (
+    AccessDenied,
+    BadPayload,
+    BadSignature,
+    Call,
+    Gateway,
+    Request,
+    Response,
+    Unavailable,
+)
 from tillkeeper.loops import pause, start
 from tillkeeper.store.keys import LearntKey
 from tillkeeper.telemetry import KEYS_FETCHED
@@ -31,7 +41,7 @@ from tillkeeper.telemetry import KEYS_FETCHED
 log = structlog.get_logger()
 
 # Gateways give an endpoint five to ten seconds.
-KEY_SETTINGS: Final = AskSettings(connect_s=2.0, call_s=4.0)
+KEY_SETTINGS: Final = ApiClientSettings(connect_s=2.0, call_s=4.0)
 # Of addresses known, named again, and new, each.  A key changes once in months; but while somebody names strange ones,
 # each fetch is a chance for the genuine one.
 FETCHES_PER_MINUTE: Final = 20
@@ -45,7 +55,7 @@ JITTER: Final = (0.8, 1.2)  # so that receivers do not ask in step
 
 def refreshing(gateway: Gateway) -> bool:
     """Whether the gateway has keys to fetch from time to time."""
-    return type(gateway).refresh is not Gateway.refresh
+    return type(gateway).key_refresh_request is not Gateway.key_refresh_request
 
 
 class Keeps(Protocol):
@@ -72,7 +82,7 @@ class Keys:
         gateway: Gateway,
         send: Send,
         *,
-        shelf: Keeps | None = None,
+        key_store: Keeps | None = None,
         now: Callable[[], datetime] = clock.now,
         monotonic_s: Callable[[], float] = clock.monotonic_s,
         nonce: Callable[[], str] = lambda: secrets.token_hex(16),
@@ -83,7 +93,7 @@ class Keys:
         self._now = now
         self._monotonic_s = monotonic_s
         self._nonce = nonce
-        self._shelf = shelf if gateway.keeps_keys else None
+        self._key_store = key_store if gateway.keeps_keys else None
         self._shelf_seen_s = float("-inf")
         self._good: dict[str, datetime] = {}  # addresses that yielded a key, and when: no more than the gateway has
         self._named: dict[str, None] = {}  # addresses for which there was no fetch left
@@ -120,9 +130,9 @@ class Keys:
         self._named[url] = None
         return False
 
-    async def refresh(self) -> bool:
+    async def key_refresh_request(self) -> bool:
         """Fetches what the gateway says to fetch from time to time.  False if that should be tried again soon."""
-        call = self._gateway.refresh(now=self._now(), nonce=self._nonce())
+        call = self._gateway.key_refresh_request(now=self._now(), nonce=self._nonce())
         if call is None:
             return True
         try:
@@ -133,14 +143,14 @@ class Keys:
         return True
 
     def _lacks(self, request: Request) -> Call | None:
-        return self._gateway.lacks(request, now=self._now(), nonce=self._nonce())
+        return self._gateway.missing_key_request(request, now=self._now(), nonce=self._nonce())
 
     async def _fetch(self, call: Call) -> None:
         account = self._gateway.account
         try:
-            heard = await self._send(call)
-            self._gateway.learn(call, heard, now=(learnt_at := self._now()))
-        except (Unreachable, AskAgain, Denied) as error:
+            response = await self._send(call)
+            self._gateway.read_key(call, response, now=(learnt_at := self._now()))
+        except (Unreachable, Unavailable, AccessDenied) as error:
             KEYS_FETCHED.labels(account, "failed").inc()
             log.warning("key_not_fetched", account=account, kind=type(error).__name__, reason=str(error))
             raise NoKey(f"the key that it names could not be fetched: {type(error).__name__}") from None
@@ -153,22 +163,22 @@ class Keys:
         KEYS_FETCHED.labels(account, "learnt").inc()
         log.info("key_learnt", account=account)
         self._good[call.url] = learnt_at
-        if self._shelf is not None:
-            await self._shelf.put(account, LearntKey(url=call.url, content=heard.body, learnt_at=learnt_at))
+        if self._key_store is not None:
+            await self._key_store.put(account, LearntKey(url=call.url, content=response.body, learnt_at=learnt_at))
 
     async def _is_on_the_shelf(self, request: Request) -> bool:
         """Looks now and then, and takes in what is there as if it had just come, at its own time."""
         now_s = self._monotonic_s()
-        if self._shelf is None or now_s < self._shelf_seen_s + SHELF_LOOK_S:
+        if self._key_store is None or now_s < self._shelf_seen_s + SHELF_LOOK_S:
             return False
         self._shelf_seen_s = now_s
-        for key in await self._shelf.keys_of(self._gateway.account):
+        for key in await self._key_store.keys_of(self._gateway.account):
             if key.url in self._good and self._good[key.url] >= key.learnt_at:
                 continue
-            kept = Heard(status=200, headers={}, body=key.content)
+            kept = Response(status=200, headers={}, body=key.content)
             try:
-                self._gateway.learn(Call(method="GET", url=key.url, headers={}), kept, now=key.learnt_at)
-            except (BadSignature, BadPayload, AskAgain, Denied):  # other settings than when it was learnt
+                self._gateway.read_key(Call(method="GET", url=key.url, headers={}), kept, now=key.learnt_at)
+            except (BadSignature, BadPayload, Unavailable, AccessDenied):  # other settings than when it was learnt
                 continue
             self._good[key.url] = key.learnt_at
         return self._lacks(request) is None
@@ -186,7 +196,7 @@ async def keep_fresh(
     while not stop.is_set():
         await wait(stop, jitter(*JITTER) * next_s)
         if not stop.is_set():
-            next_s = REFRESH_EVERY_S if await keys.refresh() else REFRESH_AGAIN_S
+            next_s = REFRESH_EVERY_S if await keys.key_refresh_request() else REFRESH_AGAIN_S
 
 
 class Refreshers:

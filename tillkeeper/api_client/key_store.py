@@ -14,7 +14,7 @@ log = structlog.get_logger()
 WAIT_S: Final = 2.0  # a gateway waits for what comes of it
 
 
-class Shelf:
+class KeyStore:
     """Of all accounts.  Without the database there is nothing on it, and nothing is put there."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:

@@ -8,7 +8,7 @@ _STRICT: Final = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=Tr
 Seconds = Annotated[float, Field(gt=0, le=600)]
 
 
-class AskSettings(BaseModel):
+class ApiClientSettings(BaseModel):
     """How gateways are asked.  Every limit is for each account and each process by itself."""
 
     model_config = _STRICT

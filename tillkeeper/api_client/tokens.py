@@ -6,8 +6,8 @@ from typing import Final
 
 import msgspec
 
-from tillkeeper.api_client.account_client import Line, World
-from tillkeeper.gateways.base import Call, Gateway, Heard, Token
+from tillkeeper.api_client.account_client import AccountClient, Environment
+from tillkeeper.gateways.base import Call, Gateway, Response, Token
 from tillkeeper.telemetry import ASKED
 
 MARGIN: Final = timedelta(minutes=1)  # before its end, for clocks that differ and calls under way
@@ -20,19 +20,19 @@ class TokenRefused(Exception):
 class Tokens:
     """One account's."""
 
-    def __init__(self, gateway: Gateway, line: Line, world: World) -> None:
+    def __init__(self, gateway: Gateway, line: AccountClient, environment: Environment) -> None:
         self._gateway = gateway
         self._line = line
-        self._world = world
+        self._environment = environment
         self._token: Token | None = None
         self._fetching = asyncio.Lock()
 
     def needed(self) -> bool:
-        """Whether calls need a token.  Raises CannotAsk."""
-        return self._gateway.sign_in(now=self._world.now()) is not None
+        """Whether calls need a token.  Raises CannotQuery."""
+        return self._gateway.token_request(now=self._environment.now()) is not None
 
     async def at_hand(self) -> tuple[Token, bool]:
-        """The token, and whether it was here before.  Raises NoAnswer, CannotAsk."""
+        """The token, and whether it was here before.  Raises QueryFailed, CannotQuery."""
         if (token := self._valid()) is not None:
             return token, True
         async with self._fetching:
@@ -49,15 +49,15 @@ class Tokens:
 
     def _valid(self) -> Token | None:
         token = self._token
-        return token if token is not None and self._world.now() < token.until - MARGIN else None
+        return token if token is not None and self._environment.now() < token.until - MARGIN else None
 
     def _sign_in(self) -> Call:
-        call = self._gateway.sign_in(now=self._world.now())
+        call = self._gateway.token_request(now=self._environment.now())
         assert call is not None, "whether it needs a token hangs on an account's settings alone"
         return call
 
-    def _hear(self, heard: Heard) -> Token:
-        return self._gateway.hear_sign_in(heard, now=self._world.now())
+    def _hear(self, response: Response) -> Token:
+        return self._gateway.read_token(response, now=self._environment.now())
 
 
 def with_token(call: Call, token: Token) -> Call:

@@ -143,7 +143,7 @@ def _account_in(url: str) -> str | None:
 
 
 def _query_in(url: str) -> str:
-    """What stands behind the question mark, raw."""
+    """What stands behind the query mark, raw."""
     return url.partition("#")[0].partition("?")[2]
 
 

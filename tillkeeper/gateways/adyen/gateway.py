@@ -27,7 +27,16 @@ from tillkeeper.gateways.account import AccountModel, Secrets
 from tillkeeper.gateways.adyen.codes import OF_NO_ORDER, READERS, Said
 from tillkeeper.gateways.adyen.items import BOOLEANS, Item, items_of, method_of
 from tillkeeper.gateways.adyen.methods import CAPTURED_BY_HAND, WITHOUT_CAPTURE, CaptureMode
-from tillkeeper.gateways.base import BadPayload, BadSignature, Gateway, Named, Reply, Request, Step, Verified
+from tillkeeper.gateways.base import (
+    BadPayload,
+    BadSignature,
+    ClaimedReferences,
+    Gateway,
+    Reply,
+    Request,
+    Step,
+    Verified,
+)
 from tillkeeper.gateways.kit import strictjson, units
 from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, reference_or_none, text
 from tillkeeper.gateways.kit.hmacs import HmacKeys
@@ -174,14 +183,14 @@ class Adyen(Gateway):
         ours = (item for item in items if item.merchant_account == self._merchant_account)
         return tuple(event for item in ours for event in self._told(item))
 
-    def named(self, request: Request) -> Named | None:
+    def claimed_references(self, request: Request) -> ClaimedReferences | None:
         """The first item's payment and order."""
         try:
             item = next(items_of(strictjson.loads_unsigned(request.body)))
         except BadPayload:
             return None
         payment_ref, order_ref = reference_or_none(item.payment_ref), reference_or_none(item.order_ref)
-        return Named(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
 
     def acknowledge(self) -> Reply:
         """Older webhooks look for the word, newer ones for the status alone."""

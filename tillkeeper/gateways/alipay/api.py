@@ -23,7 +23,16 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.alipay.fields import SIGN_TYPE, currency_in, method_in, moment, money, signing_text
-from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, Call, CannotAsk, Denied, Heard, Question
+from tillkeeper.gateways.base import (
+    AccessDenied,
+    BadPayload,
+    BadSignature,
+    Call,
+    CannotQuery,
+    Query,
+    Response,
+    Unavailable,
+)
 from tillkeeper.gateways.kit import form, strictjson
 from tillkeeper.gateways.kit.chain import readable
 from tillkeeper.gateways.kit.fields import text, text_or_none
@@ -59,9 +68,9 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
     serials: Mapping[str, str]
     app_auth_token: str | None
 
-    def call(self, api_base: str, question: Question, now: datetime) -> Call:
-        """The signed request that puts the question."""
-        method, about = _asked(question)
+    def call(self, api_base: str, query: Query, now: datetime) -> Call:
+        """The signed request that puts the query."""
+        method, about = _asked(query)
         content = {"biz_content": json.dumps(about, ensure_ascii=False, separators=(",", ":"))}
         common = {
             "app_id": self.app_id,
@@ -83,16 +92,16 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def _asked(question: Question) -> tuple[str, dict[str, object]]:
+def _asked(query: Query) -> tuple[str, dict[str, object]]:
     """Alipay's method and what it is told; its own trade number is the better name where it is known."""
     trade: dict[str, object] = (
-        {"out_trade_no": question.order_ref} if question.payment_ref is None else {"trade_no": question.payment_ref}
+        {"out_trade_no": query.order_ref} if query.payment_ref is None else {"trade_no": query.payment_ref}
     )
-    if question.about == "payment":
+    if query.about == "payment":
         return PAYMENT_METHOD, trade
-    if question.refund_ref is None:
-        raise CannotAsk("a refund without its request number cannot be asked about")
-    return REFUND_METHOD, trade | {"out_request_no": question.refund_ref, "query_options": ["gmt_refund_pay"]}
+    if query.refund_ref is None:
+        raise CannotQuery("a refund without its request number cannot be asked about")
+    return REFUND_METHOD, trade | {"out_request_no": query.refund_ref, "query_options": ["gmt_refund_pay"]}
 
 
 def serial_of(certificate: x509.Certificate) -> str:
@@ -124,32 +133,32 @@ class Cut(msgspec.Struct, frozen=True):
                 yield content.decode().encode(charset), content
 
 
-def cut(question: Question, heard: Heard) -> Cut:
+def cut(query: Query, response: Response) -> Cut:
     """The pieces of an answer."""
-    if heard.status == 429 or heard.status >= 500:  # noqa: PLR2004
-        raise AskAgain(f"status {heard.status}")
-    if heard.status != 200:  # noqa: PLR2004
-        raise BadPayload(f"status {heard.status}")
-    charset, body = _decoded(heard)
+    if response.status == 429 or response.status >= 500:  # noqa: PLR2004
+        raise Unavailable(f"status {response.status}")
+    if response.status != 200:  # noqa: PLR2004
+        raise BadPayload(f"status {response.status}")
+    charset, body = _decoded(response)
     members = strictjson.members(body)
-    content = members.get(ANSWERS[question.about], members.get(FRONT_DOOR_ANSWER))
+    content = members.get(ANSWERS[query.about], members.get(FRONT_DOOR_ANSWER))
     if content is None:
         raise BadPayload("the answer is none to this question")
     beside = {name: strictjson.loads(members[name]) for name in ("sign", "alipay_cert_sn") if name in members}
     return Cut(content, charset, text_or_none(beside, "sign"), text_or_none(beside, "alipay_cert_sn"))
 
 
-def _decoded(heard: Heard) -> tuple[str, bytes]:
+def _decoded(response: Response) -> tuple[str, bytes]:
     """The charset of an answer, and its body in UTF-8.  Alipay answers in Chinese charsets where it could not read
     the one that was asked for."""
-    charset = form.charset_in(" ".join(heard.headers.get("content-type", ()))) or form.UTF_8
+    charset = form.charset_in(" ".join(response.headers.get("content-type", ()))) or form.UTF_8
     try:
-        return charset, heard.body.decode(charset).encode()
+        return charset, response.body.decode(charset).encode()
     except UnicodeDecodeError:
-        return form.UTF_8, heard.body  # it says another than it is in
+        return form.UTF_8, response.body  # it says another than it is in
 
 
-def read(question: Question, signed: bytes, *, is_signed: bool) -> Mapping[str, object] | None:
+def read(query: Query, signed: bytes, *, is_signed: bool) -> Mapping[str, object] | None:
     """What the answer tells, or None where Alipay knows of no such trade.
 
     An error may come unsigned, for Alipay may not know whose key to use.  It is believed that much: that nothing is
@@ -159,12 +168,12 @@ def read(question: Question, signed: bytes, *, is_signed: bool) -> Mapping[str, 
     code, sub_code = text(content, "code"), text_or_none(content, "sub_code")
     told = f"code {_word(code)}, sub_code {_word(sub_code)}"
     if code in AGAIN_CODES or sub_code in AGAIN_SUB_CODES:
-        raise AskAgain(told)
+        raise Unavailable(told)
     if code in DENIED_CODES or sub_code in DENIED_SUB_CODES:
-        raise Denied(told)
+        raise AccessDenied(told)
     if not is_signed:
         raise BadSignature(f"the answer is not signed: {told}")
-    _check_subject(question, content)
+    _check_subject(query, content)
     if code == SUCCESS_CODE:
         return content if isinstance(content, dict) else None
     if sub_code == NOT_FOUND_SUB_CODE:
@@ -177,12 +186,12 @@ def _word(code: str | None) -> str | None:
     return code if code is None or _WORD.fullmatch(code) else "of no form known"
 
 
-def _check_subject(question: Question, content: object) -> None:
-    """A genuine answer to another question is none to this."""
+def _check_subject(query: Query, content: object) -> None:
+    """A genuine answer to another query is none to this."""
     asked = {
-        "trade_no": question.payment_ref,
-        "out_trade_no": question.order_ref if question.payment_ref is None else None,
-        "out_request_no": question.refund_ref,
+        "trade_no": query.payment_ref,
+        "out_trade_no": query.order_ref if query.payment_ref is None else None,
+        "out_request_no": query.refund_ref,
     }
     for name, ref in asked.items():
         told = text_or_none(content, name)

@@ -34,19 +34,19 @@ from tillkeeper.gateways.account import (
 from tillkeeper.gateways.alipay import api, notices
 from tillkeeper.gateways.alipay.fields import SIGN_TYPE, YUAN, signing_text
 from tillkeeper.gateways.base import (
-    ASKS_ALL,
+    QUERYABLE_ALL,
     Answer,
-    Asks,
     BadPayload,
     BadSignature,
     Call,
-    CannotAsk,
+    CannotQuery,
+    ClaimedReferences,
     Gateway,
-    Heard,
-    Named,
-    Question,
+    Query,
+    Queryable,
     Reply,
     Request,
+    Response,
     Step,
     Verified,
 )
@@ -243,7 +243,7 @@ class Alipay(Gateway):
     name: ClassVar[str] = "alipay"
     settings: ClassVar[type[AccountModel]] = AlipaySettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Asks]] = ASKS_ALL
+    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     single_payment: ClassVar[bool] = True  # an out_trade_no is one trade's
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type"})
 
@@ -289,14 +289,14 @@ class Alipay(Gateway):
             raise BadPayload("seller_id is missing, though it tells the sellers of one app apart")
         return (event,)
 
-    def named(self, request: Request) -> Named | None:
+    def claimed_references(self, request: Request) -> ClaimedReferences | None:
         """The merchant's own number of a payment, out_trade_no, in a notice for this app."""
         try:
             fields = form.decode(request.body, " ".join(request.headers.get("content-type", ()))).fields
         except BadPayload:
             return None
         order_ref = reference_or_none(fields.get("out_trade_no"))
-        return Named(order_ref=order_ref) if order_ref and fields.get("app_id") == self._app_id else None
+        return ClaimedReferences(order_ref=order_ref) if order_ref and fields.get("app_id") == self._app_id else None
 
     def acknowledge(self) -> Reply:
         """These seven bytes and no others; all else is repeated for 25 hours."""
@@ -306,21 +306,21 @@ class Alipay(Gateway):
         """The word that Alipay's own examples answer."""
         return Reply(status=status, body=b"fail")
 
-    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - Alipay wants none
+    def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - Alipay wants none
         """By Alipay's own trade number where it is known, else by the order's reference."""
         if self._signer is None:
-            raise CannotAsk("app_private_key is not set, or app_cert beside certificates")
-        return self._signer.call(self._api_base, question, now)
+            raise CannotQuery("app_private_key is not set, or app_cert beside certificates")
+        return self._signer.call(self._api_base, query, now)
 
-    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
-        """What a signed answer to this question says; an unsigned one says at most that nothing is known."""
-        piece = api.cut(question, heard)
+    def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
+        """What a signed answer to this query says; an unsigned one says at most that nothing is known."""
+        piece = api.cut(query, response)
         signed = piece.content if piece.sign is None else self._signed_content(piece, piece.sign, now)
-        content = api.read(question, signed, is_signed=piece.sign is not None)
+        content = api.read(query, signed, is_signed=piece.sign is not None)
         if content is None:
             return Answer(found=False)
-        read = api.payment_events if question.about == "payment" else api.refund_events
-        events = read(self.account, content, answered_at(heard, now), self._trans_currency)
+        read = api.payment_events if query.about == "payment" else api.refund_events
+        events = read(self.account, content, answered_at(response, now), self._trans_currency)
         return Answer(found=True, events=tuple(queried(it) for it in events))
 
     def _check_time(self, now: datetime) -> None:

@@ -21,21 +21,21 @@ from tillkeeper.domain.events import PaymentEvent, problem_with
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OneSecret
 from tillkeeper.gateways.base import (
+    AccessDenied,
     Answer,
-    AskAgain,
-    Asks,
     BadPayload,
     BadSignature,
     Call,
-    CannotAsk,
-    Denied,
+    CannotQuery,
+    ClaimedReferences,
     Gateway,
-    Heard,
-    Named,
-    Question,
+    Query,
+    Queryable,
     Reply,
     Request,
+    Response,
     Step,
+    Unavailable,
     Verified,
 )
 from tillkeeper.gateways.braintree import objects
@@ -117,7 +117,7 @@ class Braintree(Gateway):
     name: ClassVar[str] = "braintree"
     settings: ClassVar[type[AccountModel]] = BraintreeSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Asks]] = frozenset({"payment", "refund"})
+    asks: ClassVar[frozenset[Queryable]] = frozenset({"payment", "refund"})
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type", "user-agent"})
 
     def __init__(self, account: str, settings: BraintreeSettings) -> None:
@@ -164,7 +164,7 @@ class Braintree(Gateway):
             raise BadPayload(problem)
         return (event,)
 
-    def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
+    def queries_for(self, verified: Verified) -> tuple[Query, ...]:
         """The transaction of which a notification tells too little, or whose history must be looked at."""
         notification = verified.content
         kind = text(notification, "kind")
@@ -175,10 +175,10 @@ class Braintree(Gateway):
         if ref is None:
             raise BadPayload("id of the transaction has characters that we do not ask with")
         if kind == "refund_failed":
-            return (Question(about="refund", refund_ref=ref),)
-        return (Question(about="payment", payment_ref=ref),)
+            return (Query(about="refund", refund_ref=ref),)
+        return (Query(about="payment", payment_ref=ref),)
 
-    def named(self, request: Request) -> Named | None:
+    def claimed_references(self, request: Request) -> ClaimedReferences | None:
         """The transaction that the payload holds, and its order."""
         try:
             notification = _notification_in(form.decode(request.body).fields.get(PAYLOAD, ""))
@@ -186,9 +186,9 @@ class Braintree(Gateway):
             refs = [reference_or_none(at(transaction, [name])) for name in ("order-id", "id")]
         except BadPayload:
             return None
-        return Named(order_ref=refs[0], payment_ref=refs[1]) if any(refs) else None
+        return ClaimedReferences(order_ref=refs[0], payment_ref=refs[1]) if any(refs) else None
 
-    def challenged(self, request: Request) -> Reply | None:
+    def answer_challenge(self, request: Request) -> Reply | None:
         """Proves that the address is the merchant's.  What can be signed here is narrower than any payload."""
         told = [value for name, value in parse_qsl(request.query) if name == CHALLENGE]
         if len(told) != 1 or not _CHALLENGE.fullmatch(told[0]):
@@ -196,11 +196,11 @@ class Braintree(Gateway):
         digest = hmac.digest(self._key, told[0].encode(), "sha1").hex()
         return Reply(status=OK, body=f"{self._merchant.public_key}|{digest}".encode())
 
-    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
+    def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
         """By the id of the transaction, which a refund is as well."""
-        ref = _asked(question)
+        ref = _asked(query)
         if ref is None or not _ID.fullmatch(ref):
-            raise CannotAsk("a transaction's id is missing, or not one of Braintree's")
+            raise CannotQuery("a transaction's id is missing, or not one of Braintree's")
         path = f"/merchants/{quote(self._merchant.merchant_id, safe='')}/transactions/{ref}"
         credentials = f"{self._merchant.public_key}:{self._merchant.private_key}"
         headers = {
@@ -210,16 +210,16 @@ class Braintree(Gateway):
         }
         return Call(method="GET", url=f"{self._merchant.api_base}{path}", headers=headers)
 
-    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
+    def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
         """What the transaction says of itself, and the disputes that it holds."""
-        transaction = _transaction_of(heard)
+        transaction = _transaction_of(response)
         if transaction is None:
             return Answer(found=False)
-        if text(transaction, "id") != _asked(question):
+        if text(transaction, "id") != _asked(query):
             raise BadPayload("the answer is about another transaction than the question")
-        told_at = answered_at(heard, now)
+        told_at = answered_at(response, now)
         event = objects.transaction_event(self.account, transaction, objects.since(transaction, told_at))
-        if question.about == "refund" and not objects.is_refund(transaction):
+        if query.about == "refund" and not objects.is_refund(transaction):
             raise BadPayload("the transaction is no refund")
         disputes = at(transaction, ["disputes"])
         told = [event, None if event is None else objects.reversal_event(event, transaction, told_at)]
@@ -228,7 +228,7 @@ class Braintree(Gateway):
             for each in (disputes if isinstance(disputes, list) else [])
         ]
         by_question = [
-            msgspec.structs.replace(it, order_ref=it.order_ref or question.order_ref) for it in told if it is not None
+            msgspec.structs.replace(it, order_ref=it.order_ref or query.order_ref) for it in told if it is not None
         ]
         return Answer(found=True, events=tuple(queried(it) for it in by_question))
 
@@ -283,23 +283,23 @@ def _transaction_in(kind: str, notification: object) -> object | None:
     return transaction
 
 
-def _asked(question: Question) -> str | None:
-    return question.refund_ref if question.about == "refund" else question.payment_ref
+def _asked(query: Query) -> str | None:
+    return query.refund_ref if query.about == "refund" else query.payment_ref
 
 
-def _transaction_of(heard: Heard) -> object | None:
+def _transaction_of(response: Response) -> object | None:
     """None where there is none such.  A page of some proxy's is not Braintree's word for that."""
-    if heard.status in AGAIN_STATUSES or heard.status >= 500:  # noqa: PLR2004
-        raise AskAgain(f"status {heard.status}")
-    if heard.status in DENIED_STATUSES:
-        raise Denied(f"status {heard.status}")
-    if heard.status == NOT_FOUND:
-        if heard.body.strip() and strictxml.loads(heard.body).name in {TRANSACTION, "html"}:
+    if response.status in AGAIN_STATUSES or response.status >= 500:  # noqa: PLR2004
+        raise Unavailable(f"status {response.status}")
+    if response.status in DENIED_STATUSES:
+        raise AccessDenied(f"status {response.status}")
+    if response.status == NOT_FOUND:
+        if response.body.strip() and strictxml.loads(response.body).name in {TRANSACTION, "html"}:
             raise BadPayload("status 404 with something in it that was found")
         return None
-    if heard.status != OK:
-        raise BadPayload(f"status {heard.status}")
-    top = strictxml.loads(heard.body)
+    if response.status != OK:
+        raise BadPayload(f"status {response.status}")
+    top = strictxml.loads(response.body)
     if top.name != TRANSACTION:
         raise BadPayload("the answer is no transaction")
     return objects.content_of(top)

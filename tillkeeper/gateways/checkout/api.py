@@ -21,7 +21,7 @@ import msgspec
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import AskAgain, BadPayload, CannotAsk, Denied, Heard, Question
+from tillkeeper.gateways.base import AccessDenied, BadPayload, CannotQuery, Query, Response, Unavailable
 from tillkeeper.gateways.checkout.objects import APPROVED_PREFIX, Said, balance, failure_of
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, text, text_or_none
@@ -51,58 +51,58 @@ STATUSES: Final[Mapping[str, tuple[Kind, FailureClass | None] | None]] = {
 }
 
 
-def path_of(question: Question) -> str:
-    """Path and query of what answers the question.  Raises CannotAsk."""
-    if question.about == "refund":
-        if question.refund_ref is None:
-            raise CannotAsk("a refund is found by its action's id")
-        return f"/payments/{_checked(question.payment_ref)}/actions"
-    if question.payment_ref is not None:
-        return f"/payments/{_checked(question.payment_ref)}"
-    if question.order_ref is None or not _REFERENCE.fullmatch(question.order_ref):
-        raise CannotAsk("the order's reference is missing, or none that Checkout.com keeps")
-    return f"/payments?{urlencode([('reference', question.order_ref), ('limit', LISTED_MAX)])}"
+def path_of(query: Query) -> str:
+    """Path and query of what answers the query.  Raises CannotQuery."""
+    if query.about == "refund":
+        if query.refund_ref is None:
+            raise CannotQuery("a refund is found by its action's id")
+        return f"/payments/{_checked(query.payment_ref)}/actions"
+    if query.payment_ref is not None:
+        return f"/payments/{_checked(query.payment_ref)}"
+    if query.order_ref is None or not _REFERENCE.fullmatch(query.order_ref):
+        raise CannotQuery("the order's reference is missing, or none that Checkout.com keeps")
+    return f"/payments?{urlencode([('reference', query.order_ref), ('limit', LISTED_MAX)])}"
 
 
 def _checked(ref: str | None) -> str:
     if ref is None or not _ID.fullmatch(ref):
-        raise CannotAsk("the payment's reference is missing, or not one of Checkout.com's")
+        raise CannotQuery("the payment's reference is missing, or not one of Checkout.com's")
     return quote(ref, safe="")
 
 
-def content_of(heard: Heard) -> object:
+def content_of(response: Response) -> object:
     """What the response holds, or None where Checkout.com knows of no such thing, which it says without a body."""
-    if heard.status == OK:
-        content = strictjson.loads(heard.body)
+    if response.status == OK:
+        content = strictjson.loads(response.body)
         if content is None:
             raise BadPayload("the answer is null")
         return content
-    if heard.status == NOT_FOUND and not heard.body.strip():
+    if response.status == NOT_FOUND and not response.body.strip():
         return None
-    told = f"status {heard.status}"
-    if heard.status == TOO_MANY or heard.status >= BROKEN:
-        raise AskAgain(told)
-    if heard.status in DENIED_STATUSES:
-        raise Denied(told)
+    told = f"status {response.status}"
+    if response.status == TOO_MANY or response.status >= BROKEN:
+        raise Unavailable(told)
+    if response.status in DENIED_STATUSES:
+        raise AccessDenied(told)
     raise BadPayload(told)
 
 
-def found_in(question: Question, content: object) -> Iterator[object]:
+def found_in(query: Query, content: object) -> Iterator[object]:
     """The objects of an answer that are what was asked about."""
-    if question.about == "refund":
+    if query.about == "refund":
         actions = content if isinstance(content, list) else _list(content, "items")
         if not actions:
             raise BadPayload("a payment that gave something back has actions")
-        yield from (it for it in actions if text(it, "id") == question.refund_ref)
-    elif question.payment_ref is None:
-        yield from (it for it in _list(content, "data") if text_or_none(it, "reference") == question.order_ref)
-    elif text(content, "id") != question.payment_ref:
+        yield from (it for it in actions if text(it, "id") == query.refund_ref)
+    elif query.payment_ref is None:
+        yield from (it for it in _list(content, "data") if text_or_none(it, "reference") == query.order_ref)
+    elif text(content, "id") != query.payment_ref:
         raise BadPayload("the answer is about another object than the question")
     else:
         yield content
 
 
-def payment_states(payment: object, question: Question, told_at: datetime) -> Iterator[Said]:  # noqa: ARG001
+def payment_states(payment: object, query: Query, told_at: datetime) -> Iterator[Said]:  # noqa: ARG001
     """Its state: what was captured, by which actions, and what it gave back so far."""
     status = text(payment, "status")
     ref, order_ref, currency = text(payment, "id"), text_or_none(payment, "reference"), text(payment, "currency")
@@ -195,7 +195,7 @@ def _why(payment: object) -> tuple[FailureClass, str | None]:
     return failure_of(codes[-1] if codes else None)
 
 
-def refund_states(action: object, question: Question, told_at: datetime) -> Iterator[Said]:
+def refund_states(action: object, query: Query, told_at: datetime) -> Iterator[Said]:
     """Its outcome.  Actions seldom tell their currency: then the amount is what the webhook said."""
     if text(action, "type") != "Refund":
         raise BadPayload("the action is no refund")
@@ -211,8 +211,8 @@ def refund_states(action: object, question: Question, told_at: datetime) -> Iter
     since = told_at if processed_on is None else moment_from_rfc3339(processed_on)
     yield Said(
         kind=kind,
-        payment_ref=question.payment_ref,
-        refund_ref=question.refund_ref,
+        payment_ref=query.payment_ref,
+        refund_ref=query.refund_ref,
         amount=None if currency is None else at(action, ["amount"]),
         currency=currency,
         since=since,

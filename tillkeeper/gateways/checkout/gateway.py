@@ -16,17 +16,17 @@ from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets
 from tillkeeper.gateways.base import (
-    ASKS_ALL,
+    QUERYABLE_ALL,
     Answer,
-    Asks,
     BadPayload,
     Call,
-    CannotAsk,
+    CannotQuery,
+    ClaimedReferences,
     Gateway,
-    Heard,
-    Named,
-    Question,
+    Query,
+    Queryable,
     Request,
+    Response,
     Verified,
 )
 from tillkeeper.gateways.checkout import api
@@ -92,7 +92,7 @@ class Checkout(Gateway):
     name: ClassVar[str] = "checkout"
     settings: ClassVar[type[AccountModel]] = CheckoutSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Asks]] = ASKS_ALL
+    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     refunds_in_payments: ClassVar[bool] = True
     kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})
 
@@ -130,7 +130,7 @@ class Checkout(Gateway):
             raise BadPayload(problem)
         return made
 
-    def named(self, request: Request) -> Named | None:
+    def claimed_references(self, request: Request) -> ClaimedReferences | None:
         """The payment of an event, and the merchant's reference of it."""
         try:
             data = at(strictjson.loads_unsigned(request.body), ["data"])
@@ -138,24 +138,24 @@ class Checkout(Gateway):
             order_ref = reference_or_none(at(data, ["reference"]))
         except BadPayload:
             return None
-        return Named(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
 
-    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
+    def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
         """A payment by its id, the payments of a reference, or the actions of a payment."""
-        path = api.path_of(question)
+        path = api.path_of(query)
         if self._secret_key is None:
-            raise CannotAsk("secret_key is not set")
+            raise CannotQuery("secret_key is not set")
         headers = {"Authorization": f"Bearer {self._secret_key}", "Accept": "application/json"}
         return Call(method="GET", url=f"{self._api_base}{path}", headers=headers)
 
-    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
+    def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
         """What each payment, or the refund among the actions, says of itself."""
-        content = api.content_of(heard)
-        told_at = answered_at(heard, now)
-        found = [] if content is None else list(api.found_in(question, content))
-        read = api.refund_states if question.about == "refund" else api.payment_states
-        events = (self._event(said, said.since or told_at) for it in found for said in read(it, question, told_at))
-        named = (msgspec.structs.replace(it, order_ref=it.order_ref or question.order_ref) for it in events)
+        content = api.content_of(response)
+        told_at = answered_at(response, now)
+        found = [] if content is None else list(api.found_in(query, content))
+        read = api.refund_states if query.about == "refund" else api.payment_states
+        events = (self._event(said, said.since or told_at) for it in found for said in read(it, query, told_at))
+        named = (msgspec.structs.replace(it, order_ref=it.order_ref or query.order_ref) for it in events)
         return Answer(found=bool(found), events=tuple(queried(it) for it in named))
 
     def _event(self, said: Said, when: datetime) -> PaymentEvent:

@@ -18,21 +18,21 @@ from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets, key_label
 from tillkeeper.gateways.base import (
-    ASKS_ALL,
+    QUERYABLE_ALL,
+    AccessDenied,
     Answer,
-    AskAgain,
-    Asks,
     BadPayload,
     BadSignature,
     Call,
-    CannotAsk,
-    Denied,
+    CannotQuery,
+    ClaimedReferences,
     Gateway,
-    Heard,
-    Named,
-    Question,
+    Query,
+    Queryable,
     Request,
+    Response,
     Token,
+    Unavailable,
     Verified,
 )
 from tillkeeper.gateways.flutterwave.objects import (
@@ -130,7 +130,7 @@ class Flutterwave(Gateway):
     name: ClassVar[str] = "flutterwave"
     settings: ClassVar[type[AccountModel]] = FlutterwaveSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Asks]] = ASKS_ALL
+    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})
 
     def __init__(self, account: str, settings: FlutterwaveSettings) -> None:
@@ -159,7 +159,7 @@ class Flutterwave(Gateway):
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """One event of v4 for a type that is known, none for others, and none of v3, whose body is anybody's."""
         if self._is_v3:
-            self.to_fetch(verified)
+            self.queries_for(verified)
             return ()
         delivery = strictjson.loads(cast("bytes", verified.content))
         told = text(delivery, "type")
@@ -177,7 +177,7 @@ class Flutterwave(Gateway):
             raise BadPayload(problem)
         return (event,)
 
-    def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
+    def queries_for(self, verified: Verified) -> tuple[Query, ...]:
         """What a delivery of v3 says has changed."""
         if not self._is_v3:
             return ()
@@ -187,13 +187,13 @@ class Flutterwave(Gateway):
             return _flat_question(delivery)
         match event:
             case "charge.completed":
-                return (Question(about="payment", payment_ref=_narrow(number(data, "id"))),)
+                return (Query(about="payment", payment_ref=_narrow(number(data, "id"))),)
             case "refund.completed":
                 if self._settings.currency is None:
                     raise BadPayload("v3's refunds tell no currency, and the setting `currency` is not there")
                 payment_ref = number_or_none(data, "TransactionId") or number_or_none(data, "tx_id")
                 return (
-                    Question(
+                    Query(
                         about="refund",
                         payment_ref=None if payment_ref is None else _narrow(payment_ref),
                         refund_ref=_narrow(number(data, "id")),
@@ -202,7 +202,7 @@ class Flutterwave(Gateway):
             case _:
                 return ()
 
-    def named(self, request: Request) -> Named | None:
+    def claimed_references(self, request: Request) -> ClaimedReferences | None:
         """The payment and the order that a delivery about a charge names."""
         try:
             data = at(strictjson.loads_unsigned(request.body), ["data"])
@@ -212,9 +212,9 @@ class Flutterwave(Gateway):
             order_ref = reference_or_none(order_ref_of(data))
         except (BadPayload, TypeError):  # a status may be anything
             return None
-        return Named(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
 
-    def sign_in(self, *, now: datetime) -> Call | None:  # noqa: ARG002
+    def token_request(self, *, now: datetime) -> Call | None:  # noqa: ARG002
         """v4's token, which client_id and client_secret are exchanged for."""
         if self._is_v3 or self._settings.client_id is None:
             return None
@@ -223,40 +223,40 @@ class Flutterwave(Gateway):
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
         return Call(method="POST", url=self._settings.token_url, headers=headers, body=body)
 
-    def hear_sign_in(self, heard: Heard, *, now: datetime) -> Token:
+    def read_token(self, response: Response, *, now: datetime) -> Token:
         """The token and how long it lives."""
-        _check_status(heard)
-        if heard.status == 400:  # noqa: PLR2004 - OAuth's word for wrong credentials
-            raise Denied(f"status {heard.status}")
-        if heard.status != 200:  # noqa: PLR2004
-            raise BadPayload(f"status {heard.status}")
-        content = strictjson.loads(heard.body)
+        _check_status(response)
+        if response.status == 400:  # noqa: PLR2004 - OAuth's word for wrong credentials
+            raise AccessDenied(f"status {response.status}")
+        if response.status != 200:  # noqa: PLR2004
+            raise BadPayload(f"status {response.status}")
+        content = strictjson.loads(response.body)
         lives_s = integer(content, "expires_in")
         if not 0 < lives_s <= TOKEN_S_MAX:
             raise BadPayload("a token lives for a strange time")
         return Token(value=text(content, "access_token"), until=now + timedelta(seconds=lives_s))
 
-    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
+    def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
         """A charge by its id, or by the reference that the merchant gave it; a refund by its id."""
         headers = {"Accept": "application/json"}
         if self._is_v3 or self._settings.client_id is None:
             if self._settings.secret_key is None:
-                raise CannotAsk("neither client_id and client_secret nor secret_key are set")
+                raise CannotQuery("neither client_id and client_secret nor secret_key are set")
             headers["Authorization"] = f"Bearer {self._settings.secret_key}"
-        return Call(method="GET", url=f"{self._base}{self._path(question)}", headers=headers)
+        return Call(method="GET", url=f"{self._base}{self._path(query)}", headers=headers)
 
-    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
+    def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
         """What the charge or the refund says of itself."""
-        data = _data_of(heard)
+        data = _data_of(response)
         if data is None:
             return Answer(found=False)
-        told_at = answered_at(heard, now)
-        if question.about == "refund":
-            return Answer(found=True, events=tuple(map(queried, self._refund_said(question, data, told_at))))
-        charges = list(_listed(data) if question.payment_ref is None else [data])
-        if question.payment_ref is not None and number(data, "id") != question.payment_ref:
+        told_at = answered_at(response, now)
+        if query.about == "refund":
+            return Answer(found=True, events=tuple(map(queried, self._refund_said(query, data, told_at))))
+        charges = list(_listed(data) if query.payment_ref is None else [data])
+        if query.payment_ref is not None and number(data, "id") != query.payment_ref:
             raise BadPayload("the answer is about another charge than the question")
-        ours = [it for it in charges if question.payment_ref or order_ref_of(it) == question.order_ref]
+        ours = [it for it in charges if query.payment_ref or order_ref_of(it) == query.order_ref]
         events = tuple(queried(event) for it in ours for event in self._charge_said(it, told_at))
         return Answer(found=bool(ours), events=events)
 
@@ -267,18 +267,18 @@ class Flutterwave(Gateway):
                 return label
         raise BadSignature(f"{SECRET_HEADER} is none of the secret_hashes")
 
-    def _path(self, question: Question) -> str:
+    def _path(self, query: Query) -> str:
         prefix = "/v3" if self._is_v3 else ""
-        if question.about == "refund":
-            return f"{prefix}/refunds/{_quoted(question.refund_ref)}"
-        if question.payment_ref is not None:
-            ref = _quoted(question.payment_ref)
+        if query.about == "refund":
+            return f"{prefix}/refunds/{_quoted(query.refund_ref)}"
+        if query.payment_ref is not None:
+            ref = _quoted(query.payment_ref)
             return f"/v3/transactions/{ref}/verify" if self._is_v3 else f"/charges/{ref}"
-        if not question.order_ref:
-            raise CannotAsk("neither the charge's id nor its reference is known")
+        if not query.order_ref:
+            raise CannotQuery("neither the charge's id nor its reference is known")
         if self._is_v3:
-            return f"/v3/transactions/verify_by_reference?{urlencode({'tx_ref': question.order_ref})}"
-        return f"/charges?{urlencode({'reference': question.order_ref})}"
+            return f"/v3/transactions/verify_by_reference?{urlencode({'tx_ref': query.order_ref})}"
+        return f"/charges?{urlencode({'reference': query.order_ref})}"
 
     def _charge_said(self, charge: object, told_at: datetime) -> Iterator[PaymentEvent]:
         event = charge_event(self.account, charge, told_at)
@@ -286,9 +286,9 @@ class Flutterwave(Gateway):
             since = made_at(charge) if event.kind is Kind.PAYMENT_SUCCEEDED else None
             yield msgspec.structs.replace(event, occurred_at=since or told_at)
 
-    def _refund_said(self, question: Question, refund: object, told_at: datetime) -> Iterator[PaymentEvent]:
+    def _refund_said(self, query: Query, refund: object, told_at: datetime) -> Iterator[PaymentEvent]:
         """Begun when it was made: what replaced one that failed began after that.  When it failed is not told."""
-        if number(refund, "id") != question.refund_ref:
+        if number(refund, "id") != query.refund_ref:
             raise BadPayload("the answer is about another refund than the question")
         event = refund_event(self.account, refund, told_at, self._settings.currency)
         if event is None:
@@ -296,8 +296,8 @@ class Flutterwave(Gateway):
         yield msgspec.structs.replace(
             event,
             occurred_at=(None if event.kind is Kind.REFUND_FAILED else made_at(refund)) or told_at,
-            order_ref=question.order_ref,
-            payment_ref=event.payment_ref or question.payment_ref,
+            order_ref=query.order_ref,
+            payment_ref=event.payment_ref or query.payment_ref,
         )
 
 
@@ -309,11 +309,11 @@ READERS: Final[Mapping[str, Callable[[str, object, datetime, str | None], Paymen
 }
 
 
-def _flat_question(delivery: object) -> tuple[Question, ...]:
+def _flat_question(delivery: object) -> tuple[Query, ...]:
     """v3's older form, without an object of its own: the transaction stands beside what the event is called."""
     if not text(delivery, "event.type").upper().endswith(FLAT_TRANSACTION):
         return ()
-    return (Question(about="payment", payment_ref=_narrow(number(delivery, "id"))),)
+    return (Query(about="payment", payment_ref=_narrow(number(delivery, "id"))),)
 
 
 def _narrow(ref: str) -> str:
@@ -324,7 +324,7 @@ def _narrow(ref: str) -> str:
 
 def _quoted(ref: str | None) -> str:
     if ref is None or not _REFERENCE.fullmatch(ref):
-        raise CannotAsk("a reference is missing, or has characters that Flutterwave does not use")
+        raise CannotQuery("a reference is missing, or has characters that Flutterwave does not use")
     return quote(ref, safe="")
 
 
@@ -336,25 +336,25 @@ def _listed(data: object) -> Iterator[object]:
         yield data
 
 
-def _check_status(heard: Heard) -> None:
-    told = f"status {heard.status}"
-    if heard.status == 429 or heard.status >= 500:  # noqa: PLR2004
-        raise AskAgain(told)
-    if heard.status in {401, 403}:
-        raise Denied(told)
+def _check_status(response: Response) -> None:
+    told = f"status {response.status}"
+    if response.status == 429 or response.status >= 500:  # noqa: PLR2004
+        raise Unavailable(told)
+    if response.status in {401, 403}:
+        raise AccessDenied(told)
 
 
-def _data_of(heard: Heard) -> object:
+def _data_of(response: Response) -> object:
     """What an answer holds; None where Flutterwave knows of no such thing."""
-    _check_status(heard)
-    content = strictjson.loads(heard.body)
+    _check_status(response)
+    content = strictjson.loads(response.body)
     status = text_or_none(content, "status")
-    if heard.status == 200 and status == "success":  # noqa: PLR2004
+    if response.status == 200 and status == "success":  # noqa: PLR2004
         return [] if (data := at(content, ["data"])) is None else data
-    if heard.status in {400, 404} and status in {"error", "failed"}:
+    if response.status in {400, 404} and status in {"error", "failed"}:
         # v3 says it in the message, v4 by the error's type.
         error = at(content, ["error"])
         told = [text_or_none(content, "message"), text_or_none(error, "type") if isinstance(error, dict) else None]
         if any(words in f"{it}".lower() for it in told for words in _NOT_FOUND):
             return None
-    raise BadPayload(f"status {heard.status}")
+    raise BadPayload(f"status {response.status}")

@@ -23,18 +23,18 @@ from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OneSecret, Secrets
 from tillkeeper.gateways.base import (
+    AccessDenied,
     Answer,
-    AskAgain,
-    Asks,
     BadPayload,
     Call,
-    CannotAsk,
-    Denied,
+    CannotQuery,
+    ClaimedReferences,
     Gateway,
-    Heard,
-    Named,
-    Question,
+    Query,
+    Queryable,
     Request,
+    Response,
+    Unavailable,
     Verified,
 )
 from tillkeeper.gateways.gocardless.objects import (
@@ -98,7 +98,7 @@ ABOUT: Final = About(
     If it is a partner's endpoint, which tells of other organisations too, set `organisation` to your own.
     Create an access token with read-only access; it is `access_token`.
     Have your checkout write your order reference into `metadata.order_id` of each payment, or set `order_ref_path`.
-    Ask for the payment's metadata in events (`resource_metadata`), where your account has that: it saves questions.
+    Ask for the payment's metadata in events (`resource_metadata`), where your account has that: it saves queries.
     For the sandbox set `api_base` to https://api-sandbox.gocardless.com; it has secrets and tokens of its own.
     Register each order with this account among its `accounts`, and with amounts in minor units.
     Give orders days to be paid: a bank debit is processing until it is confirmed, and may fail later still.
@@ -116,7 +116,7 @@ class GoCardless(Gateway):
     name: ClassVar[str] = "gocardless"
     settings: ClassVar[type[AccountModel]] = GoCardlessSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Asks]] = frozenset({"payment", "refund"})
+    asks: ClassVar[frozenset[Queryable]] = frozenset({"payment", "refund"})
     kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})
 
     def __init__(self, account: str, settings: GoCardlessSettings) -> None:
@@ -148,46 +148,46 @@ class GoCardless(Gateway):
                 made[ours.event_id] = _sound(ours, order_ref, text_or_none(event, "details", "scheme"))
         return tuple(made.values())
 
-    def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
-        """One question for each payment and each refund that other events are about."""
-        asked = dict[Question, None]()
+    def queries_for(self, verified: Verified) -> tuple[Query, ...]:
+        """One query for each payment and each refund that other events are about."""
+        asked = dict[Query, None]()
         for event in self._events_in(verified):
             resource = text(event, "resource_type")
             if resource == "payments" and self._order_ref_told(event) is None and fact_of(event) is not None:
-                asked[Question(about="payment", payment_ref=_linked(event, "payment"))] = None
+                asked[Query(about="payment", payment_ref=_linked(event, "payment"))] = None
             elif resource == "refunds":
                 if text(event, "action") not in REFUND_ACTIONS:
                     unknown_word("action of a refund", text(event, "action"))
-                asked[Question(about="refund", refund_ref=_linked(event, "refund"))] = None
+                asked[Query(about="refund", refund_ref=_linked(event, "refund"))] = None
         return tuple(asked)
 
-    def named(self, request: Request) -> Named | None:
+    def claimed_references(self, request: Request) -> ClaimedReferences | None:
         """The first payment that any event is about."""
         try:
             for event in _listed(strictjson.loads_unsigned(request.body), "events"):
                 if ref := reference_or_none(at(event, ["links", "payment"])):
-                    return Named(payment_ref=ref)
+                    return ClaimedReferences(payment_ref=ref)
         except BadPayload:
             pass
         return None
 
-    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
+    def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
         """A payment's events with the payment, or a refund."""
-        if question.about == "refund":
-            return self._call(f"/refunds/{quote(_id(question.refund_ref), safe='')}")
-        ref = _id(question.payment_ref)
-        query = {"resource_type": "payments", "payment": ref, "include": "payment", "limit": LISTED_MAX}
-        return self._call(f"/events?{urlencode(query)}")
+        if query.about == "refund":
+            return self._call(f"/refunds/{quote(_id(query.refund_ref), safe='')}")
+        ref = _id(query.payment_ref)
+        filters = {"resource_type": "payments", "payment": ref, "include": "payment", "limit": LISTED_MAX}
+        return self._call(f"/events?{urlencode(filters)}")
 
-    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
+    def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
         """Where the payment or the refund stands."""
-        content = _content_of(heard)
-        told_at = answered_at(heard, now)
+        content = _content_of(response)
+        told_at = answered_at(response, now)
         if content is None:
             return Answer(found=False)
-        said = self._refund if question.about == "refund" else self._payment
-        events = tuple(queried(event) for event in said(question, content, told_at))
-        return Answer(found=question.about == "refund" or bool(_listed(content, "events")), events=events)
+        said = self._refund if query.about == "refund" else self._payment
+        events = tuple(queried(event) for event in said(query, content, told_at))
+        return Answer(found=query.about == "refund" or bool(_listed(content, "events")), events=events)
 
     def _call(self, path: str) -> Call:
         headers = {
@@ -197,17 +197,17 @@ class GoCardless(Gateway):
         }
         return Call(method="GET", url=f"{self._api_base}{path}", headers=headers)
 
-    def _payment(self, question: Question, content: object, told_at: datetime) -> Iterator[PaymentEvent]:
+    def _payment(self, query: Query, content: object, told_at: datetime) -> Iterator[PaymentEvent]:
         events = _listed(content, "events")
         if not events:
             return
-        if any(at(it, ["links", "payment"]) != question.payment_ref for it in events):
+        if any(at(it, ["links", "payment"]) != query.payment_ref for it in events):
             raise BadPayload("the answer is about another payment than the question")
         linked = _listed(at(content, ["linked"]), "payments")
-        if len(linked) != 1 or text(linked[0], "id") != question.payment_ref:
+        if len(linked) != 1 or text(linked[0], "id") != query.payment_ref:
             raise BadPayload("the answer does not tell the payment that was asked for")
         (payment,) = linked
-        order_ref = text_or_none(payment, *self._order_ref_path) or question.order_ref
+        order_ref = text_or_none(payment, *self._order_ref_path) or query.order_ref
         ref, scheme = text(payment, "id"), text_or_none(payment, "scheme")
         if not units.is_currency(text(payment, "currency").upper()):
             return
@@ -227,9 +227,9 @@ class GoCardless(Gateway):
                 currency=currency,
             )
 
-    def _refund(self, question: Question, content: object, told_at: datetime) -> Iterator[PaymentEvent]:
+    def _refund(self, query: Query, content: object, told_at: datetime) -> Iterator[PaymentEvent]:
         refund = at(content, ["refunds"])
-        if text(refund, "id") != question.refund_ref:
+        if text(refund, "id") != query.refund_ref:
             raise BadPayload("the answer is about another refund than the question")
         if text_or_none(refund, "links", "payment") is None and text_or_none(refund, "links", "mandate") is not None:
             return  # of a mandate: money to the payer that came by no payment
@@ -242,7 +242,7 @@ class GoCardless(Gateway):
             kind=fact.kind,
             account=self.account,
             occurred_at=fact.at,
-            order_ref=text_or_none(refund, *self._order_ref_path) or question.order_ref,
+            order_ref=text_or_none(refund, *self._order_ref_path) or query.order_ref,
             payment_ref=text(refund, "links", "payment"),
             refund_ref=text(refund, "id"),
             amount=amount,
@@ -304,7 +304,7 @@ def _listed(content: object, name: str) -> list[object]:
 
 
 def _linked(event: object, name: str) -> str:
-    """What an event is about; it goes into the path of a question."""
+    """What an event is about; it goes into the path of a query."""
     ref = text(event, "links", name)
     if not _ID.fullmatch(ref):
         raise BadPayload(f"links.{name} is not one of GoCardless's ids")
@@ -313,7 +313,7 @@ def _linked(event: object, name: str) -> str:
 
 def _id(ref: str | None) -> str:
     if ref is None or not _ID.fullmatch(ref):
-        raise CannotAsk("a reference is missing, or not one of GoCardless's")
+        raise CannotQuery("a reference is missing, or not one of GoCardless's")
     return ref
 
 
@@ -322,17 +322,17 @@ def _money(subject: object, name: str) -> tuple[int, str]:
     return units.from_minor(amount_of(subject, name), currency), currency
 
 
-def _content_of(heard: Heard) -> Mapping[str, object] | None:
+def _content_of(response: Response) -> Mapping[str, object] | None:
     """What the response holds, or None where GoCardless knows of no such thing."""
-    if heard.status == 200:  # noqa: PLR2004
-        content = strictjson.loads(heard.body)
+    if response.status == 200:  # noqa: PLR2004
+        content = strictjson.loads(response.body)
         if not isinstance(content, dict):
             raise BadPayload("the answer is no object")
         return content
-    if heard.status == 429 or heard.status >= 500:  # noqa: PLR2004
-        raise AskAgain(f"status {heard.status}")
-    if heard.status in DENIED_STATUSES:
-        raise Denied(f"status {heard.status}")
-    if heard.status == 404 and at(strictjson.loads(heard.body), ["error", "code"]) == 404:  # noqa: PLR2004
+    if response.status == 429 or response.status >= 500:  # noqa: PLR2004
+        raise Unavailable(f"status {response.status}")
+    if response.status in DENIED_STATUSES:
+        raise AccessDenied(f"status {response.status}")
+    if response.status == 404 and at(strictjson.loads(response.body), ["error", "code"]) == 404:  # noqa: PLR2004
         return None
-    raise BadPayload(f"status {heard.status}")
+    raise BadPayload(f"status {response.status}")

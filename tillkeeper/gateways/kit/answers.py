@@ -7,16 +7,16 @@ from typing import Final
 import msgspec
 
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent, problem_with
-from tillkeeper.gateways.base import BadPayload, Heard, Question
+from tillkeeper.gateways.base import BadPayload, Query, Response
 
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 CLOCKS_APART_MAX: Final = timedelta(days=1)  # further off it is a cache's time, or a broken clock's
 _HTTP_DATE: Final = re.compile(r"[A-Z][a-z]{2}, (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT", re.ASCII)
 
 
-def answered_at(heard: Heard, now: datetime) -> datetime:
+def answered_at(response: Response, now: datetime) -> datetime:
     """When the gateway said it, by its own clock where its Date header tells, else `now`; whole seconds."""
-    told = heard.headers.get("date", ())
+    told = response.headers.get("date", ())
     at = _from_http_date(told[0]) if len(told) == 1 else None
     if at is None or abs(at - now) > CLOCKS_APART_MAX:
         return now.replace(microsecond=0)
@@ -43,7 +43,7 @@ def queried(event: PaymentEvent) -> PaymentEvent:
         ref = f"{event.payment_ref}:{ref}"  # a merchant may number the refunds of each payment from one
     amount = event.amount if event.total is None else event.total
     name = f"query:{ref}:{event.kind}:{event.occurred_at:%Y%m%dT%H%M%SZ}:{'' if amount is None else amount}"
-    if event.discount is not None:  # which another question told than the one that told the amount
+    if event.discount is not None:  # which another query told than the one that told the amount
         name += f":less {event.discount}"
     if event.capture_ref is not None:  # two parts of one amount may be captured within a second
         name += f":{event.capture_ref}"
@@ -55,19 +55,19 @@ def queried(event: PaymentEvent) -> PaymentEvent:
     return made
 
 
-def with_stand_in_closed(question: Question, event: PaymentEvent | None, told_at: datetime) -> list[PaymentEvent]:
+def with_stand_in_closed(query: Query, event: PaymentEvent | None, told_at: datetime) -> list[PaymentEvent]:
     """The event of an answer; and where an order's own reference stood in for a payment that has a number by now, that
     the order's is none, or it would pend for ever beside it."""
     if event is None:
         return []
-    if question.payment_ref != question.order_ref or event.payment_ref == question.payment_ref:
+    if query.payment_ref != query.order_ref or event.payment_ref == query.payment_ref:
         return [event]
     closed = PaymentEvent(
         event_id="",
         kind=Kind.PAYMENT_CANCELLED,
         account=event.account,
         occurred_at=told_at,
-        order_ref=question.order_ref,
-        payment_ref=question.payment_ref,
+        order_ref=query.order_ref,
+        payment_ref=query.payment_ref,
     )
     return [event, closed]

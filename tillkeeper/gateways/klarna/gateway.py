@@ -30,17 +30,17 @@ from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OneSecret
 from tillkeeper.gateways.base import (
+    AccessDenied,
     Answer,
-    AskAgain,
-    Asks,
     BadPayload,
     Call,
-    CannotAsk,
-    Denied,
+    CannotQuery,
     Gateway,
-    Heard,
-    Question,
+    Query,
+    Queryable,
     Request,
+    Response,
+    Unavailable,
     Verified,
 )
 from tillkeeper.gateways.kit import form, strictjson, units
@@ -119,7 +119,7 @@ class Klarna(Gateway):
     name: ClassVar[str] = "klarna"
     settings: ClassVar[type[AccountModel]] = KlarnaSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Asks]] = frozenset({"payment"})
+    asks: ClassVar[frozenset[Queryable]] = frozenset({"payment"})
     refunds_in_payments: ClassVar[bool] = True
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type", "user-agent"})
 
@@ -138,33 +138,33 @@ class Klarna(Gateway):
         """Nothing: what Klarna answers is what counts."""
         return ()
 
-    def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
+    def queries_for(self, verified: Verified) -> tuple[Query, ...]:
         """The order."""
-        return (Question(about="payment", payment_ref=str(verified.content)),)
+        return (Query(about="payment", payment_ref=str(verified.content)),)
 
-    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
+    def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
         """An order by Klarna's own id."""
-        ref = question.payment_ref
-        if question.about == "refund" or ref is None or not _ORDER_ID.fullmatch(ref):
-            raise CannotAsk("Klarna is asked about orders, by its own ids")
+        ref = query.payment_ref
+        if query.about == "refund" or ref is None or not _ORDER_ID.fullmatch(ref):
+            raise CannotQuery("Klarna is asked about orders, by its own ids")
         return Call(method="GET", url=self._url(ref), headers=self._headers)
 
-    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
+    def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
         """What the order says, and the acknowledgement that it was heard."""
-        order = _content_of(heard)
+        order = _content_of(response)
         if order is None:
             return Answer(found=False)
         ref = text(order, "order_id")
-        if ref != question.payment_ref:
+        if ref != query.payment_ref:
             raise BadPayload("the answer is about another order than the question")
-        events = tuple(queried(event) for event in self._said_by(order, question, answered_at(heard, now)))
+        events = tuple(queried(event) for event in self._said_by(order, query, answered_at(response, now)))
         received = Call(method="POST", url=f"{self._url(ref)}/acknowledge", headers=self._headers)
         return Answer(found=True, events=events, then=(received,))
 
     def _url(self, ref: str) -> str:
         return f"{self._api_base}/ordermanagement/v1/orders/{ref}"  # its alphabet needs no escapes
 
-    def _said_by(self, order: object, question: Question, told_at: datetime) -> Iterator[PaymentEvent]:
+    def _said_by(self, order: object, query: Query, told_at: datetime) -> Iterator[PaymentEvent]:
         status, fraud, currency = text(order, "status"), text(order, "fraud_status"), text(order, "purchase_currency")
         if status not in STATUSES:
             unknown_word("status of an order", status)
@@ -177,7 +177,7 @@ class Klarna(Gateway):
             kind=Kind.PAYMENT_AUTHORIZED,
             account=self.account,
             occurred_at=told_at,
-            order_ref=text_or_none(order, "merchant_reference1") or question.order_ref,
+            order_ref=text_or_none(order, "merchant_reference1") or query.order_ref,
             payment_ref=text(order, "order_id"),
             amount=_amount(order, "order_amount", currency),
             currency=currency,
@@ -285,19 +285,19 @@ def _amount(subject: object, name: str, currency: str) -> int:
     return units.from_minor(integer(subject, name), currency)
 
 
-def _content_of(heard: Heard) -> Mapping[str, object] | None:
+def _content_of(response: Response) -> Mapping[str, object] | None:
     """What the response holds, or None where Klarna knows of no such order."""
-    if heard.status == 429 or heard.status >= 500:  # noqa: PLR2004
-        raise AskAgain(f"status {heard.status}")
-    if heard.status in DENIED_STATUSES:
-        raise Denied(f"status {heard.status}")
-    if heard.status not in (200, 400, 404):
-        raise BadPayload(f"status {heard.status}")
-    content = strictjson.loads(heard.body)
+    if response.status == 429 or response.status >= 500:  # noqa: PLR2004
+        raise Unavailable(f"status {response.status}")
+    if response.status in DENIED_STATUSES:
+        raise AccessDenied(f"status {response.status}")
+    if response.status not in (200, 400, 404):
+        raise BadPayload(f"status {response.status}")
+    content = strictjson.loads(response.body)
     if not isinstance(content, dict):
         raise BadPayload("the answer is no object")
-    if heard.status == 200:  # noqa: PLR2004
+    if response.status == 200:  # noqa: PLR2004
         return content
     if content.get("error_code") not in NO_ORDER_CODES:
-        raise BadPayload(f"status {heard.status}, and not for want of an order")
+        raise BadPayload(f"status {response.status}, and not for want of an order")
     return None

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.gateways.base import AskAgain, BadPayload, Call, CannotAsk, Denied, Heard, Question
+from tillkeeper.gateways.base import AccessDenied, BadPayload, Call, CannotQuery, Query, Response, Unavailable
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fields import at, text, text_or_none
 from tillkeeper.gateways.kit.times import CHINA
@@ -51,9 +51,9 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
     term_no: str | None
     is_cashier: bool
 
-    def call(self, api_base: str, question: Question, now: datetime, nonce: str) -> Call:
-        """The signed request that puts the question."""
-        path, data = self._of_order(question) if self.is_cashier else self._of_trade(question)
+    def call(self, api_base: str, query: Query, now: datetime, nonce: str) -> Call:
+        """The signed request that puts the query."""
+        path, data = self._of_order(query) if self.is_cashier else self._of_trade(query)
         told = {"req_time": f"{now.astimezone(CHINA):%Y%m%d%H%M%S}", "version": VERSION, "req_data": data}
         body = json.dumps(told | {"out_org_code": self.app_id}, separators=(",", ":")).encode()
         timestamp, nonce = str(int(now.timestamp())), nonce[:NONCE_CHARS]
@@ -73,42 +73,42 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
         }
         return Call(method="POST", url=f"{api_base}{path}", headers=headers, body=body)
 
-    def _of_order(self, question: Question) -> tuple[str, Mapping[str, str]]:
+    def _of_order(self, query: Query) -> tuple[str, Mapping[str, str]]:
         """A cashier's order tells all its trades, and is known by the merchant's number for it."""
-        if question.about == "refund":
-            _ref(question.refund_ref)  # which is looked for among them
-        return ORDER_PATH, {"merchant_no": self.merchant_no, "out_order_no": _ref(question.order_ref)}
+        if query.about == "refund":
+            _ref(query.refund_ref)  # which is looked for among them
+        return ORDER_PATH, {"merchant_no": self.merchant_no, "out_order_no": _ref(query.order_ref)}
 
-    def _of_trade(self, question: Question) -> tuple[str, Mapping[str, str]]:
+    def _of_trade(self, query: Query) -> tuple[str, Mapping[str, str]]:
         if self.term_no is None:
-            raise CannotAsk("term_no is not set")
+            raise CannotQuery("term_no is not set")
         merchant = {"merchant_no": self.merchant_no, "term_no": self.term_no}
-        if question.about == "refund":
-            return TRADE_PATH, merchant | {"trade_no": _ref(question.refund_ref)}
-        if is_by_order(question):
-            return TRADE_PATH, merchant | {"out_trade_no": _ref(question.order_ref)}
-        return TRADE_PATH, merchant | {"trade_no": _ref(question.payment_ref)}
+        if query.about == "refund":
+            return TRADE_PATH, merchant | {"trade_no": _ref(query.refund_ref)}
+        if is_by_order(query):
+            return TRADE_PATH, merchant | {"out_trade_no": _ref(query.order_ref)}
+        return TRADE_PATH, merchant | {"trade_no": _ref(query.payment_ref)}
 
 
-def is_by_order(question: Question) -> bool:
+def is_by_order(query: Query) -> bool:
     """True where no number of Lakala's is known; the order's own stands in for that of a payment never tried."""
-    return question.payment_ref in {None, question.order_ref}
+    return query.payment_ref in {None, query.order_ref}
 
 
 def _ref(ref: str | None) -> str:
     if ref is None or not _REF.fullmatch(ref):
-        raise CannotAsk("a reference is missing, or has characters that no number of Lakala's or a shop's has")
+        raise CannotQuery("a reference is missing, or has characters that no number of Lakala's or a shop's has")
     return ref
 
 
-def check_status(heard: Heard) -> None:
+def check_status(response: Response) -> None:
     """Passes what may be an answer."""
-    told = f"status {heard.status}"
-    if heard.status == 429 or heard.status >= 500:  # noqa: PLR2004
-        raise AskAgain(told)
-    if heard.status in DENIED_STATUSES:
-        raise Denied(told)
-    if heard.status != 200:  # noqa: PLR2004
+    told = f"status {response.status}"
+    if response.status == 429 or response.status >= 500:  # noqa: PLR2004
+        raise Unavailable(told)
+    if response.status in DENIED_STATUSES:
+        raise AccessDenied(told)
+    if response.status != 200:  # noqa: PLR2004
         raise BadPayload(told)
 
 
@@ -123,11 +123,11 @@ def data_in(body: bytes, *, is_signed: bool) -> Fields | None:
         return cast("Fields", data)
     told, words = f"code {code if _CODE.fullmatch(code) else None}", text_or_none(fields, "msg") or ""
     if code in AGAIN_CODES or _has(words, AGAIN_WORDS):
-        raise AskAgain(told)
+        raise Unavailable(told)
     if _has(words, NOT_FOUND_WORDS):
         return None
     if not is_signed or _has(words, DENIED_WORDS):
-        raise Denied(told)
+        raise AccessDenied(told)
     raise BadPayload(told)
 
 
@@ -135,31 +135,31 @@ def _has(words: str, any_of: tuple[str, ...]) -> bool:
     return any(it in words for it in any_of)
 
 
-def trade_told(account: str, question: Question, data: Fields, told_at: datetime) -> tuple[PaymentEvent, ...]:
+def trade_told(account: str, query: Query, data: Fields, told_at: datetime) -> tuple[PaymentEvent, ...]:
     """What tradequery says of the trade that was asked about."""
-    if question.about == "refund":
-        _check_subject(data, "trade_no", question.refund_ref)
-    elif is_by_order(question):
-        _check_subject(data, "out_trade_no", question.order_ref)
+    if query.about == "refund":
+        _check_subject(data, "trade_no", query.refund_ref)
+    elif is_by_order(query):
+        _check_subject(data, "out_trade_no", query.order_ref)
     else:
-        _check_subject(data, "trade_no", question.payment_ref)
-    if objects.is_return(data) is not (question.about == "refund"):
+        _check_subject(data, "trade_no", query.payment_ref)
+    if objects.is_return(data) is not (query.about == "refund"):
         raise BadPayload("the answer is about a refund where a payment was asked about, or the other way round")
     return objects.aggregated_events(account, data, told_at)
 
 
-def order_told(account: str, question: Question, data: Fields, told_at: datetime) -> tuple[PaymentEvent, ...] | None:
+def order_told(account: str, query: Query, data: Fields, told_at: datetime) -> tuple[PaymentEvent, ...] | None:
     """What a cashier's order says; None where it has no such refund."""
-    _check_subject(data, "out_order_no", question.order_ref)
+    _check_subject(data, "out_order_no", query.order_ref)
     trades = data.get("order_trade_info_list")
     if trades is None:
         trades = []
     if not isinstance(trades, list):
         raise BadPayload("order_trade_info_list is no list")
     events = objects.order_events(account, data, trades, told_at)
-    if question.about == "payment":
+    if query.about == "payment":
         return events
-    return tuple(it for it in events if it.refund_ref == question.refund_ref) or None
+    return tuple(it for it in events if it.refund_ref == query.refund_ref) or None
 
 
 def _check_subject(data: Fields, name: str, ref: str | None) -> None:

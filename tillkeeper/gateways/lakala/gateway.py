@@ -30,19 +30,19 @@ from tillkeeper.gateways.account import (
     rsa_private_key,
 )
 from tillkeeper.gateways.base import (
-    ASKS_ALL,
+    QUERYABLE_ALL,
     Answer,
-    Asks,
     BadPayload,
     BadSignature,
     Call,
-    CannotAsk,
+    CannotQuery,
+    ClaimedReferences,
     Gateway,
-    Heard,
-    Named,
-    Question,
+    Query,
+    Queryable,
     Reply,
     Request,
+    Response,
     Step,
     Verified,
 )
@@ -167,7 +167,7 @@ class Lakala(Gateway):
     name: ClassVar[str] = "lakala"
     settings: ClassVar[type[AccountModel]] = LakalaSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Asks]] = ASKS_ALL
+    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     kept_headers: ClassVar[frozenset[str]] = frozenset({AUTHORIZATION, "content-type"})  # a signature, no secret
 
     def __init__(self, account: str, settings: LakalaSettings) -> None:
@@ -198,7 +198,7 @@ class Lakala(Gateway):
                 raise BadPayload(problem)
         return events
 
-    def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
+    def queries_for(self, verified: Verified) -> tuple[Query, ...]:
         """The order of a notice that tells of money given back, and not which."""
         fields = cast("Notice", verified.content).fields
         if not self._is_taken(fields) or not self._is_asked_about(fields):
@@ -206,9 +206,9 @@ class Lakala(Gateway):
         order_ref = reference_or_none(text(fields, "out_order_no"))
         if order_ref is None:
             raise BadPayload("out_order_no has characters that we do not ask with")
-        return (Question(about="payment", order_ref=order_ref),)
+        return (Query(about="payment", order_ref=order_ref),)
 
-    def named(self, request: Request) -> Named | None:
+    def claimed_references(self, request: Request) -> ClaimedReferences | None:
         """The order and payment that a notice names."""
         try:
             fields = strictjson.loads_unsigned(request.body)
@@ -218,7 +218,7 @@ class Lakala(Gateway):
             return None
         order_ref = _first(fields, ("out_order_no", "origin_out_trade_no", "out_trade_no", "merchantOrderNo"))
         payment_ref = _first(fields, ("origin_trade_no", "trade_no", "lklOrderNo"))
-        return Named(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
 
     def acknowledge(self) -> Reply:
         """The form that Lakala asks for."""
@@ -228,19 +228,19 @@ class Lakala(Gateway):
         """The same form."""
         return _reply(status, '{"code":"FAIL","message":"refused"}')
 
-    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:
+    def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:
         """By Lakala's own number where it is known, else by the order's; at the cashier by the order's always."""
         if self._signer is None:
-            raise CannotAsk("app_id, merchant_serial and merchant_private_key are not all set")
-        return self._signer.call(self._merchant.api_base, question, now, nonce)
+            raise CannotQuery("app_id, merchant_serial and merchant_private_key are not all set")
+        return self._signer.call(self._merchant.api_base, query, now, nonce)
 
-    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
-        """What a signed answer to this question says."""
-        api.check_status(heard)
-        is_signed = SIGNATURE_HEADER in heard.headers
+    def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
+        """What a signed answer to this query says."""
+        api.check_status(response)
+        is_signed = SIGNATURE_HEADER in response.headers
         if is_signed:
-            self._check_answer(heard, now)
-        data = api.data_in(heard.body, is_signed=is_signed)
+            self._check_answer(response, now)
+        data = api.data_in(response.body, is_signed=is_signed)
         if data is None:
             return Answer(found=False)
         if not is_signed:
@@ -248,7 +248,7 @@ class Lakala(Gateway):
         if not self._is_ours(data):
             raise BadPayload("the answer is about another merchant's payment")
         tell = api.order_told if self._merchant.cashier else api.trade_told
-        events = tell(self.account, question, data, answered_at(heard, now))
+        events = tell(self.account, query, data, answered_at(response, now))
         if events is None:
             return Answer(found=False)
         return Answer(found=True, events=tuple(queried(it) for it in events))
@@ -267,13 +267,13 @@ class Lakala(Gateway):
             return trusted.label
         raise BadSignature("the signature is not by a certificate of platform_cert")
 
-    def _check_answer(self, heard: Heard, now: datetime) -> None:
+    def _check_answer(self, response: Response, now: datetime) -> None:
         """Five lines, of headers that are sometimes quoted."""
-        request = Request(headers=heard.headers, body=heard.body)
+        request = Request(headers=response.headers, body=response.body)
         lines = [request.header(name).strip().strip('"') for name in SIGNED_HEADERS]
         if lines[0] != self._merchant.app_id or not all(_NONCE.fullmatch(it) for it in lines):
             raise BadSignature("a header of the answer names another app, or cannot be read", Step.HEADER)
-        signed = "".join(f"{it}\n" for it in lines).encode() + heard.body + b"\n"
+        signed = "".join(f"{it}\n" for it in lines).encode() + response.body + b"\n"
         self._signed_by(request.header(SIGNATURE_HEADER).strip().strip('"'), signed, now)
 
     def _is_taken(self, fields: Mapping[str, object]) -> bool:

@@ -19,22 +19,22 @@ from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OneSecret, Secrets
 from tillkeeper.gateways.base import (
-    ASKS_ALL,
+    QUERYABLE_ALL,
+    AccessDenied,
     Answer,
-    AskAgain,
-    Asks,
     BadPayload,
     BadSignature,
     Call,
-    CannotAsk,
-    Denied,
+    CannotQuery,
+    ClaimedReferences,
     Gateway,
-    Heard,
-    Named,
-    Question,
+    Query,
+    Queryable,
     Request,
+    Response,
     Stale,
     Step,
+    Unavailable,
     Verified,
 )
 from tillkeeper.gateways.kit import strictjson
@@ -191,7 +191,7 @@ class MercadoPago(Gateway):
     name: ClassVar[str] = "mercadopago"
     settings: ClassVar[type[AccountModel]] = MercadoPagoSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Asks]] = ASKS_ALL
+    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     refunds_in_payments: ClassVar[bool] = True
     kept_headers: ClassVar[frozenset[str]] = frozenset(
         {SIGNATURE_HEADER, REQUEST_ID_HEADER, "content-type", "user-agent"}
@@ -225,10 +225,10 @@ class MercadoPago(Gateway):
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """None, for the body proves nothing."""
-        self.to_fetch(verified)
+        self.queries_for(verified)
         return ()
 
-    def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
+    def queries_for(self, verified: Verified) -> tuple[Query, ...]:
         """The payment of the id that is signed, or that an unsigned call names, if it is one that is told of."""
         data_id, about, body = cast("tuple[str | None, str | None, bytes]", verified.content)
         if verified.proven:
@@ -241,51 +241,53 @@ class MercadoPago(Gateway):
         ref = reference_or_none(data_id)
         if ref is None:
             raise BadPayload("data.id of the query is missing, or no payment's")
-        return (Question(about="payment", payment_ref=ref),)
+        return (Query(about="payment", payment_ref=ref),)
 
-    def named(self, request: Request) -> Named | None:
+    def claimed_references(self, request: Request) -> ClaimedReferences | None:
         """The payment in the query, of a notice or of an unsigned IPN call."""
         try:
             query = _query(request.query)
         except BadSignature:
             return None
         ref = reference_or_none(query.get("data.id") or query.get("id"))
-        return Named(payment_ref=ref) if ref and "payment" in (query.get("type"), query.get("topic")) else None
+        return (
+            ClaimedReferences(payment_ref=ref) if ref and "payment" in (query.get("type"), query.get("topic")) else None
+        )
 
-    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
+    def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
         """A payment by its id or by its order's reference; a refund stands in its payment, with its currency."""
-        if question.about == "refund" and (question.refund_ref is None or question.payment_ref is None):
-            raise CannotAsk("a refund is only found in its payment")
-        if question.payment_ref is not None:
-            if reference_or_none(question.payment_ref) is None:
-                raise CannotAsk("the payment's reference has characters that Mercado Pago does not use")
-            path = f"/v1/payments/{quote(question.payment_ref, safe='')}"
-        elif question.order_ref:
-            query = {"external_reference": question.order_ref, "sort": "date_created", "criteria": "desc"}
-            path = f"/v1/payments/search?{urlencode(query | {'limit': SEARCHED_MAX})}"
+        if query.about == "refund" and (query.refund_ref is None or query.payment_ref is None):
+            raise CannotQuery("a refund is only found in its payment")
+        if query.payment_ref is not None:
+            if reference_or_none(query.payment_ref) is None:
+                raise CannotQuery("the payment's reference has characters that Mercado Pago does not use")
+            path = f"/v1/payments/{quote(query.payment_ref, safe='')}"
+        elif query.order_ref:
+            search = {"external_reference": query.order_ref, "sort": "date_created", "criteria": "desc"}
+            path = f"/v1/payments/search?{urlencode(search | {'limit': SEARCHED_MAX})}"
         else:
-            raise CannotAsk("neither the payment's reference nor its order's is known")
+            raise CannotQuery("neither the payment's reference nor its order's is known")
         headers = {"Accept": "application/json", "Authorization": f"Bearer {self._access_token}"}
         return Call(method="GET", url=f"{self._api_base}{path}", headers=headers)
 
-    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
+    def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
         """What the payment says of itself, its refunds and its chargeback; or what each that was found says."""
-        content = _content_of(heard)
+        content = _content_of(response)
         if content is None:
             return Answer(found=False)
-        told_at = answered_at(heard, now)
-        if question.payment_ref is None:
-            found = [it for it in _results(content) if _order_ref(it) == question.order_ref]
+        told_at = answered_at(response, now)
+        if query.payment_ref is None:
+            found = [it for it in _results(content) if _order_ref(it) == query.order_ref]
         else:
             found = [content]
-            if _id(content) != question.payment_ref:
+            if _id(content) != query.payment_ref:
                 raise BadPayload("the answer is about another payment than the question")
-        events = [event for payment in found for event in self._said(question, payment, told_at)]
-        if question.payment_ref is None:
-            return Answer(found=bool(found), events=_as_dated(events), also=tuple(_to_ask(question, found)))
-        if question.about == "refund":
-            found = [it for it in _list(content, "refunds") if _id(it) == question.refund_ref]
-            events = [event for event in events if event.refund_ref == question.refund_ref]
+        events = [event for payment in found for event in self._said(query, payment, told_at)]
+        if query.payment_ref is None:
+            return Answer(found=bool(found), events=_as_dated(events), also=tuple(_to_ask(query, found)))
+        if query.about == "refund":
+            found = [it for it in _list(content, "refunds") if _id(it) == query.refund_ref]
+            events = [event for event in events if event.refund_ref == query.refund_ref]
             return Answer(found=bool(found), events=tuple(events))
         return Answer(found=bool(found), events=tuple(events))
 
@@ -298,7 +300,7 @@ class MercadoPago(Gateway):
                 raise
         return self._keys.label_of(_manifest(data_id.lower(), request_id, time), *signatures)
 
-    def _said(self, question: Question, payment: object, told_at: datetime) -> Iterator[PaymentEvent]:
+    def _said(self, query: Query, payment: object, told_at: datetime) -> Iterator[PaymentEvent]:
         status, detail = text(payment, "status"), text_or_none(payment, "status_detail")
         kind = known_or_none(STATUSES, status, "payment.status")
         currency, ref = text(payment, "currency_id").upper(), _id(payment)
@@ -311,7 +313,7 @@ class MercadoPago(Gateway):
             kind=kind,
             account=self.account,
             occurred_at=(kind is Kind.PAYMENT_SUCCEEDED and _moment(payment, "date_approved")) or updated_at,
-            order_ref=_order_ref(payment) or question.order_ref,
+            order_ref=_order_ref(payment) or query.order_ref,
             payment_ref=ref,
             amount=from_major(at(payment, ["transaction_amount"]), currency),
             currency=currency,
@@ -342,11 +344,11 @@ def _as_dated(events: list[PaymentEvent]) -> tuple[PaymentEvent, ...]:
     return tuple(msgspec.structs.replace(event, as_of=event.occurred_at) for event in events)
 
 
-def _to_ask(question: Question, found: list[object]) -> Iterator[Question]:
+def _to_ask(query: Query, found: list[object]) -> Iterator[Query]:
     """What is not paid yet by the search's word may be by now."""
     for payment in found:
         if STATUSES.get(text(payment, "status")) is not Kind.PAYMENT_SUCCEEDED:
-            yield Question(about="payment", order_ref=question.order_ref, payment_ref=_id(payment))
+            yield Query(about="payment", order_ref=query.order_ref, payment_ref=_id(payment))
 
 
 def _refunded(beside: PaymentEvent, refund: object, currency: str) -> Iterator[PaymentEvent]:
@@ -393,7 +395,7 @@ def _check_age(time: str, now: datetime, tolerance_s: int) -> None:
 
 
 def _query(query: str) -> Mapping[str, str]:
-    """The fields behind the question mark.  One that stands twice could be read as either."""
+    """The fields behind the query mark.  One that stands twice could be read as either."""
     try:
         pairs = parse_qsl(query, max_num_fields=QUERY_FIELDS_MAX)
     except ValueError:
@@ -458,19 +460,19 @@ def _results(content: object) -> list[object]:
     return _list(content, "results")
 
 
-def _content_of(heard: Heard) -> object:
+def _content_of(response: Response) -> object:
     """What an answer holds; None where Mercado Pago knows of no such payment."""
-    told = f"status {heard.status}"
-    if heard.status in AGAIN_STATUSES or heard.status >= 500:  # noqa: PLR2004
-        raise AskAgain(told)
-    if heard.status in DENIED_STATUSES:
-        raise Denied(told)
-    content = strictjson.loads(heard.body)
+    told = f"status {response.status}"
+    if response.status in AGAIN_STATUSES or response.status >= 500:  # noqa: PLR2004
+        raise Unavailable(told)
+    if response.status in DENIED_STATUSES:
+        raise AccessDenied(told)
+    content = strictjson.loads(response.body)
     if not isinstance(content, dict):
         raise BadPayload("the answer is no object")
-    if heard.status == 200:  # noqa: PLR2004
+    if response.status == 200:  # noqa: PLR2004
         return content
     error = text_or_none(content, "error")
-    if heard.status == 404 and error in {"not_found", "resource not found"}:  # noqa: PLR2004
+    if response.status == 404 and error in {"not_found", "resource not found"}:  # noqa: PLR2004
         return None
     raise BadPayload(f"{told}, error {error if error and _WORD.fullmatch(error) else None}")

@@ -24,20 +24,20 @@ from tillkeeper.domain.events import PaymentEvent, problem_with
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import ROTATED_MAX, AccountModel, ApiBase, OneSecret, Secret
 from tillkeeper.gateways.base import (
+    AccessDenied,
     Answer,
-    AskAgain,
-    Asks,
     BadPayload,
     BadSignature,
     Call,
-    CannotAsk,
-    Denied,
+    CannotQuery,
+    ClaimedReferences,
     Gateway,
-    Heard,
-    Named,
-    Question,
+    Query,
+    Queryable,
     Request,
+    Response,
     Step,
+    Unavailable,
     Verified,
 )
 from tillkeeper.gateways.kit import form, strictjson
@@ -103,7 +103,7 @@ ABOUT: Final = About(
     Use one account in the configuration for live mode and another for test mode.
     If you use next-gen webhooks, add one under Developers > Webhooks and store its secret as one of
       `signing_secrets`; it may have the same URL.
-    Subscribe to the full payload, not the simple one: it saves questions, and simple ones about refunds, chargebacks
+    Subscribe to the full payload, not the simple one: it saves queries, and simple ones about refunds, chargebacks
       and captures name no payment.
     To replace a signing secret, add the new one behind the old one, and drop the old one when it is not used.
     Register each order with this account among its `accounts`, and with amounts in ISO 4217 minor units.
@@ -120,7 +120,7 @@ class Mollie(Gateway):
     name: ClassVar[str] = "mollie"
     settings: ClassVar[type[AccountModel]] = MollieSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Asks]] = frozenset({"payment", "refund"})
+    asks: ClassVar[frozenset[Queryable]] = frozenset({"payment", "refund"})
     refunds_in_payments: ClassVar[bool] = True
     kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})
 
@@ -171,7 +171,7 @@ class Mollie(Gateway):
             for at_, fact in enumerate(facts)
         )
 
-    def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
+    def queries_for(self, verified: Verified) -> tuple[Query, ...]:
         """The payment, link or order that a call names, unless an event within said all."""
         body = cast("bytes", verified.content)
         if not _is_event(body):
@@ -182,56 +182,56 @@ class Mollie(Gateway):
             ref = _named_in(strictjson.loads(body))
         if ref is None or not any(it.fullmatch(ref) for it in (_PAYMENT, _LINK, _ORDER)):
             return ()
-        return (Question(about="payment", payment_ref=ref),)
+        return (Query(about="payment", payment_ref=ref),)
 
-    def named(self, request: Request) -> Named | None:
+    def claimed_references(self, request: Request) -> ClaimedReferences | None:
         """The payment that a next-gen event is about; classic calls need no proof."""
         try:
             ref = reference_or_none(at(strictjson.loads_unsigned(request.body), ["entityId"]))
         except BadPayload:
             return None
-        return Named(payment_ref=ref) if ref is not None and _PAYMENT.fullmatch(ref) else None
+        return ClaimedReferences(payment_ref=ref) if ref is not None and _PAYMENT.fullmatch(ref) else None
 
-    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
+    def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
         """A payment with what went back of it, the payments of a link, or one refund of a payment."""
-        ref = question.payment_ref or ""
-        if question.about == "refund":
-            if not _PAYMENT.fullmatch(ref) or not _REFUND.fullmatch(question.refund_ref or ""):
-                raise CannotAsk("a refund is asked for by its own reference and its payment's")
-            return self._call(f"payments/{_quoted(ref)}/refunds/{_quoted(question.refund_ref or '')}")
+        ref = query.payment_ref or ""
+        if query.about == "refund":
+            if not _PAYMENT.fullmatch(ref) or not _REFUND.fullmatch(query.refund_ref or ""):
+                raise CannotQuery("a refund is asked for by its own reference and its payment's")
+            return self._call(f"payments/{_quoted(ref)}/refunds/{_quoted(query.refund_ref or '')}")
         if _LINK.fullmatch(ref):
             return self._call(f"payment-links/{_quoted(ref)}/payments?limit={LISTED_MAX}")
         if _ORDER.fullmatch(ref):
             return self._call(f"orders/{_quoted(ref)}?embed=payments")
         if not _PAYMENT.fullmatch(ref):
-            raise CannotAsk("a reference is missing, or not one of Mollie's")
+            raise CannotQuery("a reference is missing, or not one of Mollie's")
         return self._call(f"payments/{_quoted(ref)}?embed=refunds%2Cchargebacks")
 
-    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
+    def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
         """Where the payments, or the refund, stand."""
-        content = _content_of(heard)
+        content = _content_of(response)
         if content is None:
             return Answer(found=False)
-        told_at = answered_at(heard, now)
-        if question.about == "refund":
-            if text(content, "id") != question.refund_ref or text(content, "paymentId") != question.payment_ref:
+        told_at = answered_at(response, now)
+        if query.about == "refund":
+            if text(content, "id") != query.refund_ref or text(content, "paymentId") != query.payment_ref:
                 raise BadPayload("the answer is about another refund than the question")
             self._check_mode(content)
-            payment, fact = {"id": question.payment_ref}, refund_fact(content, told_at)
-            told = () if fact is None else (self._event(fact, payment, event_id="query", else_for=question),)
+            payment, fact = {"id": query.payment_ref}, refund_fact(content, told_at)
+            told = () if fact is None else (self._event(fact, payment, event_id="query", else_for=query),)
             return Answer(found=True, events=tuple(queried(event) for event in told))
-        if _ORDER.fullmatch(question.payment_ref or ""):
-            return self._hear_order(question, content, told_at)
-        payments = self._payments_in(question, content)
-        events = (it for payment in payments for it in self._said_by(payment, question, told_at))
+        if _ORDER.fullmatch(query.payment_ref or ""):
+            return self._hear_order(query, content, told_at)
+        payments = self._payments_in(query, content)
+        events = (it for payment in payments for it in self._said_by(payment, query, told_at))
         return Answer(found=bool(payments), events=tuple(queried(event) for event in events))
 
-    def _hear_order(self, question: Question, order: object, told_at: datetime) -> Answer:
+    def _hear_order(self, query: Query, order: object, told_at: datetime) -> Answer:
         """Its payments, each asked about for what went back of it.  They name the order as their order's page does."""
-        if text(order, "id") != question.payment_ref:
+        if text(order, "id") != query.payment_ref:
             raise BadPayload("the answer is about another order than the question")
-        order_ref = self._order_ref(order) or text_or_none(order, "orderNumber") or question.order_ref
-        asked = msgspec.structs.replace(question, order_ref=order_ref)
+        order_ref = self._order_ref(order) or text_or_none(order, "orderNumber") or query.order_ref
+        asked = msgspec.structs.replace(query, order_ref=order_ref)
         payments = embedded(order, "payments") or []
         events = (it for payment in payments for it in self._said_by(payment, asked, told_at))
         return Answer(
@@ -240,20 +240,20 @@ class Mollie(Gateway):
             also=tuple(msgspec.structs.replace(asked, payment_ref=_payment_id(it)) for it in payments if gave_back(it)),
         )
 
-    def _payments_in(self, question: Question, content: object) -> list[object]:
-        if _LINK.fullmatch(question.payment_ref or ""):
+    def _payments_in(self, query: Query, content: object) -> list[object]:
+        if _LINK.fullmatch(query.payment_ref or ""):
             listed = embedded(content, "payments")
             if listed is None:
                 raise BadPayload("the answer lists no payments")
             return listed
-        if text(content, "id") != question.payment_ref:
+        if text(content, "id") != query.payment_ref:
             raise BadPayload("the answer is about another payment than the question")
         return [content]
 
-    def _said_by(self, payment: object, question: Question, told_at: datetime) -> Iterator[PaymentEvent]:
+    def _said_by(self, payment: object, query: Query, told_at: datetime) -> Iterator[PaymentEvent]:
         self._check_mode(payment)
         for fact in (*payment_facts(payment, told_at), *returns_of(payment, told_at)):
-            yield self._event(fact, payment, event_id="query", else_for=question)
+            yield self._event(fact, payment, event_id="query", else_for=query)
 
     def _call(self, path: str) -> Call:
         headers = {"Authorization": f"Bearer {self._api_key}", "Accept": "application/hal+json"}
@@ -271,7 +271,7 @@ class Mollie(Gateway):
         payment: object,
         *,
         event_id: str,
-        else_for: Question | None = None,
+        else_for: Query | None = None,
         as_of: datetime | None = None,
     ) -> PaymentEvent:
         made = PaymentEvent(
@@ -366,18 +366,18 @@ def _quoted(ref: str) -> str:
     return quote(ref, safe="")
 
 
-def _content_of(heard: Heard) -> Mapping[str, object] | None:
+def _content_of(response: Response) -> Mapping[str, object] | None:
     """What the response holds, or None where Mollie knows of no such thing."""
-    if heard.status == 429 or heard.status >= 500:  # noqa: PLR2004
-        raise AskAgain(f"status {heard.status}")
-    if heard.status in DENIED_STATUSES:
-        raise Denied(f"status {heard.status}")
-    if heard.status not in (200, 404):
-        raise BadPayload(f"status {heard.status}")
-    content = strictjson.loads(heard.body)
+    if response.status == 429 or response.status >= 500:  # noqa: PLR2004
+        raise Unavailable(f"status {response.status}")
+    if response.status in DENIED_STATUSES:
+        raise AccessDenied(f"status {response.status}")
+    if response.status not in (200, 404):
+        raise BadPayload(f"status {response.status}")
+    content = strictjson.loads(response.body)
     if not isinstance(content, dict):
         raise BadPayload("the answer is no object")
-    if heard.status == 200:  # noqa: PLR2004
+    if response.status == 200:  # noqa: PLR2004
         return content
     if content.get("status") != 404:  # noqa: PLR2004 - Mollie's errors repeat it
         raise BadPayload("status 404, and not in Mollie's words")

@@ -13,7 +13,7 @@ import msgspec
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import AskAgain, BadPayload, Call, CannotAsk, Denied, Heard, Question, Token
+from tillkeeper.gateways.base import AccessDenied, BadPayload, Call, CannotQuery, Query, Response, Token, Unavailable
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fields import at, integer, moment_from_rfc3339, text, text_or_none
 from tillkeeper.gateways.kit.unknown_words import unknown_word
@@ -49,10 +49,10 @@ CAME_TO_NOTHING: Final = frozenset({Kind.PAYMENT_FAILED, Kind.PAYMENT_CANCELLED}
 ORDERS_UNPAID: Final = frozenset({"CREATED", "SAVED", "PAYER_ACTION_REQUIRED"})
 
 
-def path_of(question: Question) -> str:
-    """Where the object is.  Raises CannotAsk."""
-    is_refund = question.about == "refund"
-    prefix, own = _split(question.refund_ref if is_refund else question.payment_ref, is_refund=is_refund)
+def path_of(query: Query) -> str:
+    """Where the object is.  Raises CannotQuery."""
+    is_refund = query.about == "refund"
+    prefix, own = _split(query.refund_ref if is_refund else query.payment_ref, is_refund=is_refund)
     return f"{(REFUND_PATHS if is_refund else PAYMENT_PATHS)[prefix]}{own}"
 
 
@@ -61,35 +61,35 @@ def _split(ref: str | None, *, is_refund: bool) -> tuple[str, str]:
     prefix = next(it for it in paths if (ref or "").startswith(it))  # the last is empty
     own = (ref or "").removeprefix(prefix)
     if not (_DISPUTE_ID if prefix == DISPUTE else _ID).fullmatch(own):
-        raise CannotAsk("the reference is missing, or not one of PayPal's")
+        raise CannotQuery("the reference is missing, or not one of PayPal's")
     return prefix, own
 
 
-def content_of(heard: Heard) -> object:
+def content_of(response: Response) -> object:
     """What the response holds, or None where PayPal knows of no such thing."""
-    told = f"status {heard.status}"
-    if heard.status in AGAIN_STATUSES or heard.status >= BROKEN:
-        raise AskAgain(told)
-    if heard.status in DENIED_STATUSES:
-        raise Denied(told)
-    content = strictjson.loads(heard.body)
-    if heard.status == NOT_FOUND and text_or_none(content, "name") in {"RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID"}:
+    told = f"status {response.status}"
+    if response.status in AGAIN_STATUSES or response.status >= BROKEN:
+        raise Unavailable(told)
+    if response.status in DENIED_STATUSES:
+        raise AccessDenied(told)
+    content = strictjson.loads(response.body)
+    if response.status == NOT_FOUND and text_or_none(content, "name") in {"RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID"}:
         return None
-    if heard.status != OK:
+    if response.status != OK:
         raise BadPayload(told)
     if not isinstance(content, dict):
         raise BadPayload("the answer is no object")
     return content
 
 
-def states(question: Question, content: object, is_ours: Callable[[object], bool]) -> Iterator[Said]:
+def states(query: Query, content: object, is_ours: Callable[[object], bool]) -> Iterator[Said]:
     """What the object says that was asked about; of an order, what its units say that are ours."""
-    is_refund = question.about == "refund"
-    prefix, own = _split(question.refund_ref if is_refund else question.payment_ref, is_refund=is_refund)
+    is_refund = query.about == "refund"
+    prefix, own = _split(query.refund_ref if is_refund else query.payment_ref, is_refund=is_refund)
     if text(content, "dispute_id" if prefix == DISPUTE else "id") != own:
         raise BadPayload("the answer is about another object than the question")
     if is_refund:
-        yield from _refund_state(question, objects.sale_refund(content) if prefix == SALE else objects.refund(content))
+        yield from _refund_state(query, objects.sale_refund(content) if prefix == SALE else objects.refund(content))
     elif prefix == ORDER:
         yield from _order_states(content, is_ours)
     elif prefix == DISPUTE:
@@ -100,27 +100,27 @@ def states(question: Question, content: object, is_ours: Callable[[object], bool
         yield from _capture_states(content, prefix)
 
 
-def asked_besides(question: Question, content: object) -> tuple[Question, ...]:
+def asked_besides(query: Query, content: object) -> tuple[Query, ...]:
     """What an answer says to ask besides: the payment of a refund that was not known, and what was captured of what."""
-    if question.about == "refund":
-        is_sale = (question.refund_ref or "").startswith(SALE)
+    if query.about == "refund":
+        is_sale = (query.refund_ref or "").startswith(SALE)
         said = objects.sale_refund(content) if is_sale else objects.refund(content)
-        found = None if said is None or question.payment_ref is not None else said.payment_ref
+        found = None if said is None or query.payment_ref is not None else said.payment_ref
     else:
-        found = _other_half(question, content)
-    if found is None or found == question.payment_ref:
+        found = _other_half(query, content)
+    if found is None or found == query.payment_ref:
         return ()
-    besides = Question(about="payment", order_ref=question.order_ref, payment_ref=found)
+    besides = Query(about="payment", order_ref=query.order_ref, payment_ref=found)
     try:
         path_of(besides)
-    except CannotAsk:
+    except CannotQuery:
         return ()
     return (besides,)
 
 
-def _other_half(question: Question, content: object) -> str | None:
+def _other_half(query: Query, content: object) -> str | None:
     """An authorization that was captured knows of its order, whose answer lists captures; a capture knows of both."""
-    ref = question.payment_ref or ""
+    ref = query.payment_ref or ""
     if ref.startswith((ORDER, SALE, DISPUTE)):
         return None
     said = objects.payment(Kind.PAYMENT_PENDING)(content)
@@ -129,10 +129,10 @@ def _other_half(question: Question, content: object) -> str | None:
     return None if said.is_last else said.authorization
 
 
-def _refund_state(question: Question, said: Said | None) -> Iterator[Said]:
+def _refund_state(query: Query, said: Said | None) -> Iterator[Said]:
     if said is None:
         return
-    payment_ref = said.payment_ref or question.payment_ref
+    payment_ref = said.payment_ref or query.payment_ref
     if payment_ref is None:
         raise BadPayload("the refund names no capture or sale")
     yield msgspec.structs.replace(said, payment_ref=payment_ref)
@@ -221,11 +221,11 @@ def signing_in(api_base: str, client_id: str, client_secret: str) -> Call:
     )
 
 
-def token_in(heard: Heard, now: datetime) -> Token:
+def token_in(response: Response, now: datetime) -> Token:
     """The token and until when it may be sent."""
-    if heard.status in NOT_SIGNED_IN_STATUSES:
-        raise Denied(f"status {heard.status}")
-    content = content_of(heard)
+    if response.status in NOT_SIGNED_IN_STATUSES:
+        raise AccessDenied(f"status {response.status}")
+    content = content_of(response)
     value, lives_s = text(content, "access_token"), integer(content, "expires_in")
     if len(value) > TOKEN_CHARS_MAX or not _TOKEN.fullmatch(value):
         raise BadPayload("access_token is no token")

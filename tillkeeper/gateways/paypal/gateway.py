@@ -2,7 +2,7 @@
 
 Sources: PayPal's pages "Integrate webhooks", "Webhook event names"; the package `paypalrestsdk`, `notifications.py`;
 paypal/PayPal-node-SDK, `test/mocks/notification.js`.  Certificates are in `paypal_certificates`, objects in
-`paypal_objects`, questions in `paypal_asking`.
+`paypal_objects`, queries in `paypal_asking`.
 
 Only a CRC-32 of the body is signed, and four bytes anywhere give any text the CRC that is wanted: whoever gets hold of
 one delivery could send another text under its signature.  So a delivery that tells of a success, of money given back,
@@ -30,19 +30,19 @@ from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret
 from tillkeeper.gateways.base import (
     Answer,
-    AskAgain,
-    Asks,
     BadPayload,
     BadSignature,
     Call,
-    CannotAsk,
+    CannotQuery,
+    ClaimedReferences,
     Gateway,
-    Heard,
-    Named,
-    Question,
+    Query,
+    Queryable,
     Request,
+    Response,
     Step,
     Token,
+    Unavailable,
     Verified,
 )
 from tillkeeper.gateways.kit import strictjson, units
@@ -183,7 +183,7 @@ class PayPal(Gateway):
     name: ClassVar[str] = "paypal"
     settings: ClassVar[type[AccountModel]] = PayPalSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Asks]] = frozenset({"payment", "refund"})
+    asks: ClassVar[frozenset[Queryable]] = frozenset({"payment", "refund"})
     keeps_keys: ClassVar[bool] = True
     kept_headers: ClassVar[frozenset[str]] = frozenset(
         {
@@ -226,7 +226,7 @@ class PayPal(Gateway):
         """One for each certificate at hand."""
         return self._certificates.labels
 
-    def lacks(self, request: Request, *, now: datetime, nonce: str) -> Call | None:  # noqa: ARG002 - nothing is signed
+    def missing_key_request(self, request: Request, *, now: datetime, nonce: str) -> Call | None:  # noqa: ARG002 - nothing is signed
         """Fetches the certificate, without credentials."""
         url = self._url_in(request)
         _signature_in(request)
@@ -237,20 +237,20 @@ class PayPal(Gateway):
             raise BadSignature("PayPal had no such certificate a short time ago", Step.KEY)
         return _fetching(url)
 
-    def refresh(self, *, now: datetime, nonce: str) -> Call | None:  # noqa: ARG002 - nothing is signed
+    def key_refresh_request(self, *, now: datetime, nonce: str) -> Call | None:  # noqa: ARG002 - nothing is signed
         """The certificate in use, so that it does not lapse while PayPal goes on to sign with it."""
         url = self._certificates.in_use
         return None if url is None else _fetching(url)
 
-    def learn(self, call: Call, heard: Heard, *, now: datetime) -> None:
+    def read_key(self, call: Call, response: Response, *, now: datetime) -> None:
         """Takes the certificate in if it is PayPal's."""
-        if heard.status in asking.AGAIN_STATUSES or heard.status >= asking.BROKEN:
-            raise AskAgain(f"status {heard.status}")
-        if heard.status != asking.OK:
+        if response.status in asking.AGAIN_STATUSES or response.status >= asking.BROKEN:
+            raise Unavailable(f"status {response.status}")
+        if response.status != asking.OK:
             self._certificates.refuse(call.url, now)
-            raise BadSignature(f"PayPal has no such certificate: status {heard.status}", Step.KEY)
+            raise BadSignature(f"PayPal has no such certificate: status {response.status}", Step.KEY)
         try:
-            self._certificates.learn(call.url, heard.body.decode("ascii"), now)
+            self._certificates.read_key(call.url, response.body.decode("ascii"), now)
         except ValueError as error:
             self._certificates.refuse(call.url, now)
             raise BadSignature(f"what was fetched is no certificate of PayPal's: {error}", Step.KEY) from None
@@ -278,7 +278,7 @@ class PayPal(Gateway):
             raise BadPayload(problem)
         return made
 
-    def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
+    def queries_for(self, verified: Verified) -> tuple[Query, ...]:
         """The payment that succeeded, the refund, or the dispute that was won; and a refund that names no payment."""
         read = None if self._app.client_id is None else self._read(verified)
         if read is None or not self._is_ours(at(read[0], ["resource"])):
@@ -288,20 +288,20 @@ class PayPal(Gateway):
         if not is_of_nothing and not (self._confirms and _must_be_asked(event_type, said)):
             return ()
         if said.dispute_ref is not None:
-            return (_asked(Question(about="payment", payment_ref=f"{DISPUTE}{said.dispute_ref}")),)
+            return (_asked(Query(about="payment", payment_ref=f"{DISPUTE}{said.dispute_ref}")),)
         payment_ref, refund_ref = (reference_or_none(ref) for ref in (said.payment_ref, said.refund_ref))
         if (payment_ref is None) is not (said.payment_ref is None) or (refund_ref is None) is not (
             said.refund_ref is None
         ):
             raise BadPayload("id of the payment or refund has characters that we do not ask with")
         about: Literal["payment", "refund"] = "payment" if refund_ref is None else "refund"
-        asked = _asked(Question(about=about, payment_ref=payment_ref, refund_ref=refund_ref))
+        asked = _asked(Query(about=about, payment_ref=payment_ref, refund_ref=refund_ref))
         if said.order is None or said.order_ref is not None:
             return (asked,)
         # Nothing in it names an order of ours, but PayPal's order may be registered with one.
-        return (asked, _asked(Question(about="payment", payment_ref=said.order)))
+        return (asked, _asked(Query(about="payment", payment_ref=said.order)))
 
-    def named(self, request: Request) -> Named | None:
+    def claimed_references(self, request: Request) -> ClaimedReferences | None:
         """The payment that an event is about, and the merchant's reference of it."""
         try:
             event = strictjson.loads_unsigned(request.body)
@@ -310,43 +310,43 @@ class PayPal(Gateway):
         except BadPayload:
             return None
         refs = [reference_or_none(ref) for ref in (said.order_ref, said.payment_ref)] if said else [None, None]
-        return Named(order_ref=refs[0], payment_ref=refs[1]) if any(refs) else None
+        return ClaimedReferences(order_ref=refs[0], payment_ref=refs[1]) if any(refs) else None
 
-    def sign_in(self, *, now: datetime) -> Call | None:  # noqa: ARG002 - nothing is signed
+    def token_request(self, *, now: datetime) -> Call | None:  # noqa: ARG002 - nothing is signed
         """A token by the client's own name."""
         if self._app.client_id is None or self._app.client_secret is None:
-            raise CannotAsk("client_id and client_secret are not set")
+            raise CannotQuery("client_id and client_secret are not set")
         return asking.signing_in(self._app.api_base, self._app.client_id, self._app.client_secret)
 
-    def hear_sign_in(self, heard: Heard, *, now: datetime) -> Token:
+    def read_token(self, response: Response, *, now: datetime) -> Token:
         """The token, for some hours."""
-        return asking.token_in(heard, now)
+        return asking.token_in(response, now)
 
-    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
+    def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
         """By the object's own id.  The token is added by whoever signed in."""
         if self._app.client_id is None:
-            raise CannotAsk("client_id and client_secret are not set")
+            raise CannotQuery("client_id and client_secret are not set")
         return Call(
             method="GET",
-            url=f"{self._app.api_base}{asking.path_of(question)}",
+            url=f"{self._app.api_base}{asking.path_of(query)}",
             headers={"Accept": "application/json"},
         )
 
-    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
+    def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
         """What the object, or each payment within the order, says of itself."""
-        content = asking.content_of(heard)
+        content = asking.content_of(response)
         if content is None:
             return Answer(found=False)
         try:
-            return self._answer(question, content, answered_at(heard, now))
+            return self._answer(query, content, answered_at(response, now))
         except units.UnknownCurrency:
             return Answer(found=True)
 
-    def _answer(self, question: Question, content: object, told_at: datetime) -> Answer:
-        told = asking.states(question, content, self._is_ours) if self._is_ours(content) else ()
+    def _answer(self, query: Query, content: object, told_at: datetime) -> Answer:
+        told = asking.states(query, content, self._is_ours) if self._is_ours(content) else ()
         events = (self._event(said, said.since or told_at) for said in told)
-        named = (msgspec.structs.replace(it, order_ref=it.order_ref or question.order_ref) for it in events)
-        also = asking.asked_besides(question, content) if self._is_ours(content) else ()
+        named = (msgspec.structs.replace(it, order_ref=it.order_ref or query.order_ref) for it in events)
+        also = asking.asked_besides(query, content) if self._is_ours(content) else ()
         return Answer(found=True, events=tuple(queried(it) for it in named), also=also)
 
     def _is_ours(self, content: object) -> bool:
@@ -407,13 +407,13 @@ def _must_be_asked(event_type: str, said: Said) -> bool:
     return event_type in CONFIRMED or said.kind is Kind.DISPUTE_WON
 
 
-def _asked(question: Question) -> Question:
-    """The question, if it can be put."""
+def _asked(query: Query) -> Query:
+    """The query, if it can be put."""
     try:
-        asking.path_of(question)
-    except CannotAsk as error:
+        asking.path_of(query)
+    except CannotQuery as error:
         raise BadPayload(str(error)) from None
-    return question
+    return query
 
 
 def _fetching(url: str) -> Call:

@@ -27,7 +27,7 @@ from tillkeeper.gateways.kit.unknown_words import unknown_word
 ORDER: Final = "order-"  # PayPal's
 AUTHORIZATION: Final = "authorization-"
 SALE: Final = "sale-"
-DISPUTE: Final = "dispute-"  # in questions alone
+DISPUTE: Final = "dispute-"  # in queries alone
 
 _CAPTURE_PATH: Final = re.compile(r"https?://[^/?#]+/v2/payments/captures/([A-Za-z0-9_]{1,32})", re.ASCII)
 _FIRST_CAPTURE_PATH: Final = re.compile(r"https?://[^/?#]+/v1/payments/capture/([A-Za-z0-9_]{1,32})", re.ASCII)

@@ -21,20 +21,20 @@ from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, Secrets
 from tillkeeper.gateways.base import (
-    ASKS_ALL,
+    QUERYABLE_ALL,
+    AccessDenied,
     Answer,
-    AskAgain,
-    Asks,
     BadPayload,
     Call,
-    CannotAsk,
-    Denied,
+    CannotQuery,
+    ClaimedReferences,
     Gateway,
-    Heard,
-    Named,
-    Question,
+    Query,
+    Queryable,
     Request,
+    Response,
     Step,
+    Unavailable,
     Verified,
 )
 from tillkeeper.gateways.kit import strictjson, units
@@ -184,7 +184,7 @@ class Paystack(Gateway):
     name: ClassVar[str] = "paystack"
     settings: ClassVar[type[AccountModel]] = PaystackSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Asks]] = ASKS_ALL
+    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})
 
     def __init__(self, account: str, settings: PaystackSettings) -> None:
@@ -222,15 +222,15 @@ class Paystack(Gateway):
             raise BadPayload(problem)
         return (event,)
 
-    def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
+    def queries_for(self, verified: Verified) -> tuple[Query, ...]:
         """The refunds of a transaction, where a webhook about one does not tell its number."""
         delivery = strictjson.loads(cast("bytes", verified.content))
         data = at(delivery, ["data"])
         if EVENTS.get(text(delivery, "event")) is not Paystack.refund or _number_or_none(data, "id") is not None:
             return ()
-        return (Question(about="refund", payment_ref=text(data, "transaction_reference"), refund_ref=EVERY_REFUND),)
+        return (Query(about="refund", payment_ref=text(data, "transaction_reference"), refund_ref=EVERY_REFUND),)
 
-    def named(self, request: Request) -> Named | None:
+    def claimed_references(self, request: Request) -> ClaimedReferences | None:
         """The transaction that a delivery is about."""
         try:
             data = at(strictjson.loads_unsigned(request.body), ["data"])
@@ -239,36 +239,36 @@ class Paystack(Gateway):
             order_ref = reference_or_none(self._order_ref(data))
         except BadPayload:
             return None
-        return Named(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
 
-    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
+    def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
         """A transaction by its reference, or by its order's where that is the same; a refund by its number, or all."""
-        if question.about == "refund" and question.refund_ref == EVERY_REFUND:
-            path = f"/refund?transaction={_quoted(question.payment_ref)}&perPage={LISTED_MAX}"
-        elif question.about == "refund":
-            path = f"/refund/{_quoted(question.refund_ref)}"
-        elif question.payment_ref is None and not self._by_order:
-            raise CannotAsk("a payment is only found by its own reference where order_ref_path is set")
+        if query.about == "refund" and query.refund_ref == EVERY_REFUND:
+            path = f"/refund?transaction={_quoted(query.payment_ref)}&perPage={LISTED_MAX}"
+        elif query.about == "refund":
+            path = f"/refund/{_quoted(query.refund_ref)}"
+        elif query.payment_ref is None and not self._by_order:
+            raise CannotQuery("a payment is only found by its own reference where order_ref_path is set")
         else:
-            path = f"/transaction/verify/{_quoted(question.payment_ref or question.order_ref)}"
+            path = f"/transaction/verify/{_quoted(query.payment_ref or query.order_ref)}"
         headers = {"Accept": "application/json", "Authorization": f"Bearer {self._api_key}"}
         return Call(method="GET", url=f"{self._api_base}{path}", headers=headers)
 
-    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
+    def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
         """What the transaction or the refund says of itself."""
-        data = _data_of(heard)
+        data = _data_of(response)
         if data is None:
             return Answer(found=False)
-        if question.about == "refund":
-            refunds = _listed(data) if question.refund_ref == EVERY_REFUND else [data]
-            told_of = [self._refund_answer(question, refund) for refund in refunds]
+        if query.about == "refund":
+            refunds = _listed(data) if query.refund_ref == EVERY_REFUND else [data]
+            told_of = [self._refund_answer(query, refund) for refund in refunds]
             # As undated as its webhooks, or none of those would ever count again.
             events = tuple(msgspec.structs.replace(queried(it), as_of=UNDATED) for it in told_of if it is not None)
             return Answer(found=bool(refunds), events=events)
-        told = text(data, "reference") if question.payment_ref else self._order_ref(data)
-        if told != (question.payment_ref or question.order_ref):
+        told = text(data, "reference") if query.payment_ref else self._order_ref(data)
+        if told != (query.payment_ref or query.order_ref):
             raise BadPayload("the answer is about another transaction than the question")
-        told_at = answered_at(heard, now)
+        told_at = answered_at(response, now)
         return Answer(found=True, events=tuple(queried(event) for event in self._transaction_answer(data, told_at)))
 
     def transaction(self, data: object, told_at: datetime | None = None) -> PaymentEvent | None:
@@ -355,22 +355,22 @@ class Paystack(Gateway):
                 method=None,
             )
 
-    def _refund_answer(self, question: Question, data: object) -> PaymentEvent | None:
+    def _refund_answer(self, query: Query, data: object) -> PaymentEvent | None:
         """One refund.  Of a list each must say itself whose it is, lest it be of all transactions."""
         event = self.refund(data)
         transaction = at(data, ["transaction"])  # the number alone, or the whole of it
         told = transaction if isinstance(transaction, dict) else None
         payment_ref = text_or_none(data, "transaction_reference") or text_or_none(told, "reference")
         told_ref: str | None = _number(data, "id")
-        asked_ref = question.refund_ref
+        asked_ref = query.refund_ref
         if asked_ref == EVERY_REFUND:
-            told_ref, asked_ref = payment_ref, question.payment_ref
+            told_ref, asked_ref = payment_ref, query.payment_ref
         if told_ref != asked_ref:
             raise BadPayload("the answer is about another refund than the question")
         return event and msgspec.structs.replace(
             event,
-            order_ref=question.order_ref or self._order_ref(told),
-            payment_ref=payment_ref or question.payment_ref,
+            order_ref=query.order_ref or self._order_ref(told),
+            payment_ref=payment_ref or query.payment_ref,
         )
 
     def _order_ref(self, transaction: object) -> str | None:
@@ -471,21 +471,21 @@ def _listed(data: object) -> list[object]:
 
 def _quoted(ref: str | None) -> str:
     if ref is None or not _REFERENCE.fullmatch(ref) or _DOTS.fullmatch(ref):
-        raise CannotAsk("a reference is missing, or has characters that Paystack does not allow")
+        raise CannotQuery("a reference is missing, or has characters that Paystack does not allow")
     return quote(ref, safe="")
 
 
-def _data_of(heard: Heard) -> object:
+def _data_of(response: Response) -> object:
     """What an answer holds; None where Paystack knows of no such thing."""
-    told = f"status {heard.status}"
-    if heard.status == 429 or heard.status >= 500:  # noqa: PLR2004
-        raise AskAgain(told)
-    if heard.status in {401, 403}:
-        raise Denied(told)
-    content = strictjson.loads(heard.body)
-    if heard.status == 200 and at(content, ["status"]) is True:  # noqa: PLR2004
+    told = f"status {response.status}"
+    if response.status == 429 or response.status >= 500:  # noqa: PLR2004
+        raise Unavailable(told)
+    if response.status in {401, 403}:
+        raise AccessDenied(told)
+    content = strictjson.loads(response.body)
+    if response.status == 200 and at(content, ["status"]) is True:  # noqa: PLR2004
         return at(content, ["data"]) or {}
-    if heard.status in {400, 404} and at(content, ["status"]) is False:
+    if response.status in {400, 404} and at(content, ["status"]) is False:
         # Which of the two statuses it is, and whether a code says it, hangs on Paystack's version.
         said = f"{text_or_none(content, 'code')} {text_or_none(content, 'message')}".lower()
         if any(words in said for words in _NOT_FOUND_WORDS):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from tillkeeper.gateways.base import AskAgain, BadPayload, CannotAsk, Denied, Heard, Question
+from tillkeeper.gateways.base import AccessDenied, BadPayload, CannotQuery, Query, Response, Unavailable
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fields import at, text, text_or_none
 
@@ -26,36 +26,36 @@ _CODE: Final = re.compile(r"[A-Za-z_]{1,64}", re.ASCII)
 _NO_SUCH_ID: Final = re.compile(r"does not exist|is not a valid id", re.IGNORECASE)
 
 
-def path_of(question: Question) -> str:
-    """Path and query of what answers the question.  Raises CannotAsk."""
-    if question.about == "refund":
-        return f"/v1/refunds/{_checked(question.refund_ref)}"
-    if question.payment_ref is not None:
-        return f"/v1/payments/{_checked(question.payment_ref)}"
-    if question.order_ref is not None and _ORDER_ID.fullmatch(question.order_ref):
-        return f"/v1/orders/{_checked(question.order_ref)}/payments"
-    if question.order_ref is None or not _RECEIPT.fullmatch(question.order_ref):
-        raise CannotAsk("the order's reference is missing, or none that Razorpay keeps as a receipt")
-    return f"/v1/orders?{urlencode([('receipt', question.order_ref), ('count', ORDERS_MAX), ('expand[]', 'payments')])}"
+def path_of(query: Query) -> str:
+    """Path and query of what answers the query.  Raises CannotQuery."""
+    if query.about == "refund":
+        return f"/v1/refunds/{_checked(query.refund_ref)}"
+    if query.payment_ref is not None:
+        return f"/v1/payments/{_checked(query.payment_ref)}"
+    if query.order_ref is not None and _ORDER_ID.fullmatch(query.order_ref):
+        return f"/v1/orders/{_checked(query.order_ref)}/payments"
+    if query.order_ref is None or not _RECEIPT.fullmatch(query.order_ref):
+        raise CannotQuery("the order's reference is missing, or none that Razorpay keeps as a receipt")
+    return f"/v1/orders?{urlencode([('receipt', query.order_ref), ('count', ORDERS_MAX), ('expand[]', 'payments')])}"
 
 
 def _checked(ref: str | None) -> str:
     if ref is None or not _ID.fullmatch(ref):
-        raise CannotAsk("a reference is missing, or not one of Razorpay's")
+        raise CannotQuery("a reference is missing, or not one of Razorpay's")
     return quote(ref, safe="")
 
 
-def found_in(question: Question, content: object) -> Iterator[object]:
+def found_in(query: Query, content: object) -> Iterator[object]:
     """The objects of an answer that are what was asked about."""
-    if question.about == "payment" and question.payment_ref is None:
-        by_id = _ORDER_ID.fullmatch(question.order_ref or "") is not None
+    if query.about == "payment" and query.payment_ref is None:
+        by_id = _ORDER_ID.fullmatch(query.order_ref or "") is not None
         for it in _items(content):
-            if by_id and text_or_none(it, "order_id") == question.order_ref:
+            if by_id and text_or_none(it, "order_id") == query.order_ref:
                 yield it
-            elif not by_id and text_or_none(it, "receipt") == question.order_ref:
+            elif not by_id and text_or_none(it, "receipt") == query.order_ref:
                 yield from _items(at(it, ["payments"]))
         return
-    ref = question.refund_ref if question.about == "refund" else question.payment_ref
+    ref = query.refund_ref if query.about == "refund" else query.payment_ref
     if text(content, "id") != ref:
         raise BadPayload("the answer is about another object than the question")
     yield content
@@ -70,21 +70,21 @@ def _items(collection: object) -> list[object]:
     return items
 
 
-def content_of(heard: Heard) -> object:
+def content_of(response: Response) -> object:
     """What the response holds, or None where Razorpay knows of no such thing."""
-    if heard.status == OK:
-        content = strictjson.loads(heard.body)
+    if response.status == OK:
+        content = strictjson.loads(response.body)
         if not isinstance(content, dict):
             raise BadPayload("the answer is no object")
         return content
-    code, description = _error(heard.body)
-    if heard.status in (BAD_REQUEST, NOT_FOUND) and code == "BAD_REQUEST_ERROR" and _NO_SUCH_ID.search(description):
+    code, description = _error(response.body)
+    if response.status in (BAD_REQUEST, NOT_FOUND) and code == "BAD_REQUEST_ERROR" and _NO_SUCH_ID.search(description):
         return None
-    told = f"status {heard.status}, code {code}"
-    if heard.status == TOO_MANY or heard.status >= BROKEN:
-        raise AskAgain(told)
-    if heard.status in DENIED_STATUSES:
-        raise Denied(told)
+    told = f"status {response.status}, code {code}"
+    if response.status == TOO_MANY or response.status >= BROKEN:
+        raise Unavailable(told)
+    if response.status in DENIED_STATUSES:
+        raise AccessDenied(told)
     raise BadPayload(told)
 
 

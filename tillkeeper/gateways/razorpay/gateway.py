@@ -16,17 +16,17 @@ from tillkeeper.domain.events import PaymentEvent, problem_with
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets
 from tillkeeper.gateways.base import (
-    ASKS_ALL,
+    QUERYABLE_ALL,
     Answer,
-    Asks,
     BadPayload,
     Call,
-    CannotAsk,
+    CannotQuery,
+    ClaimedReferences,
     Gateway,
-    Heard,
-    Named,
-    Question,
+    Query,
+    Queryable,
     Request,
+    Response,
     Verified,
 )
 from tillkeeper.gateways.kit import strictjson, units
@@ -114,7 +114,7 @@ class Razorpay(Gateway):
     name: ClassVar[str] = "razorpay"
     settings: ClassVar[type[AccountModel]] = RazorpaySettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Asks]] = ASKS_ALL
+    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     kept_headers: ClassVar[frozenset[str]] = frozenset(
         {SIGNATURE_HEADER, "x-razorpay-event-id", "content-type", "user-agent"}
     )
@@ -156,7 +156,7 @@ class Razorpay(Gateway):
             raise BadPayload(problem)
         return (made,)
 
-    def named(self, request: Request) -> Named | None:
+    def claimed_references(self, request: Request) -> ClaimedReferences | None:
         """The payment of an event, and the order that its notes or receipt name."""
         try:
             payload = at(strictjson.loads_unsigned(request.body), ["payload"])
@@ -165,41 +165,39 @@ class Razorpay(Gateway):
             order_ref = reference_or_none(self._order_ref(entities))
         except BadPayload:
             return None
-        return Named(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
 
-    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
+    def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
         """One object by its id, or the payments of an order."""
-        path = api.path_of(question)
+        path = api.path_of(query)
         if self._user is None:
-            raise CannotAsk("key_id and key_secret are not set")
+            raise CannotQuery("key_id and key_secret are not set")
         basic = b64encode(":".join(self._user).encode()).decode()
         return Call(method="GET", url=f"{self._api_base}{path}", headers={"Authorization": f"Basic {basic}"})
 
-    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
+    def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
         """What the object, or each payment of the order, says of itself."""
-        content = api.content_of(heard)
-        told_at = answered_at(heard, now)
-        found = [] if content is None else list(api.found_in(question, content))
-        read = refund_states if question.about == "refund" else payment_states
+        content = api.content_of(response)
+        told_at = answered_at(response, now)
+        found = [] if content is None else list(api.found_in(query, content))
+        read = refund_states if query.about == "refund" else payment_states
         events = tuple(
             event
             for subject in found
             for said in read(subject)
-            for event in self._said(said, {question.about: subject}, question, said.since or told_at)
+            for event in self._said(said, {query.about: subject}, query, said.since or told_at)
         )
-        alone = question.about == "refund" and question.payment_ref is None
-        also = (Question(about="payment", payment_ref=it.payment_ref) for it in events if alone and it.payment_ref)
+        alone = query.about == "refund" and query.payment_ref is None
+        also = (Query(about="payment", payment_ref=it.payment_ref) for it in events if alone and it.payment_ref)
         return Answer(found=bool(found), events=events, also=tuple(also))
 
-    def _said(
-        self, said: Said, entities: Mapping[str, object], question: Question, when: datetime
-    ) -> Iterator[PaymentEvent]:
+    def _said(self, said: Said, entities: Mapping[str, object], query: Query, when: datetime) -> Iterator[PaymentEvent]:
         """Who asks by the order's reference gets that order's payments."""
         event = self._event(said, entities, when)
         if event is None:
             return
-        by_order = question.about == "payment" and question.payment_ref is None
-        order_ref = question.order_ref if by_order else self._merchants_ref(entities) or question.order_ref
+        by_order = query.about == "payment" and query.payment_ref is None
+        order_ref = query.order_ref if by_order else self._merchants_ref(entities) or query.order_ref
         yield queried(msgspec.structs.replace(event, order_ref=order_ref or event.order_ref))
 
     def _event(self, said: Said, entities: Mapping[str, object], when: datetime) -> PaymentEvent | None:

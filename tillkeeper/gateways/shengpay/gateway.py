@@ -21,22 +21,22 @@ from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalPrivateKey, rsa_private_key, rsa_public_key
 from tillkeeper.gateways.base import (
-    ASKS_ALL,
+    QUERYABLE_ALL,
+    AccessDenied,
     Answer,
-    AskAgain,
-    Asks,
     BadPayload,
     BadSignature,
     Call,
-    CannotAsk,
-    Denied,
+    CannotQuery,
+    ClaimedReferences,
     Gateway,
-    Heard,
-    Named,
-    Question,
+    Query,
+    Queryable,
     Reply,
     Request,
+    Response,
     Step,
+    Unavailable,
     Verified,
 )
 from tillkeeper.gateways.kit import strictjson
@@ -63,7 +63,7 @@ HASHES: Final[Mapping[str, HashAlgorithm]] = {"RSA2": SHA256(), "RSA": SHA1()}  
 
 _REF: Final = re.compile(r"[0-9A-Za-z_|*@-]{1,64}", re.ASCII)
 
-# errorCode of a question that was not answered.
+# errorCode of a query that was not answered.
 NOT_FOUND_CODES: Final = frozenset({"ORDER_NOT_EXIST"})
 AGAIN_CODES: Final = frozenset({"BIZERR_NEED_RETRY"})
 DENIED_CODES: Final = frozenset(
@@ -148,7 +148,7 @@ class ShengPay(Gateway):
     name: ClassVar[str] = "shengpay"
     settings: ClassVar[type[AccountModel]] = ShengPaySettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Asks]] = ASKS_ALL
+    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     single_payment: ClassVar[bool] = True  # an outTradeNo is one payment's
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type"})
 
@@ -179,7 +179,7 @@ class ShengPay(Gateway):
             raise BadPayload(problem)
         return (event,)
 
-    def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
+    def queries_for(self, verified: Verified) -> tuple[Query, ...]:
         """The refund of a notice without a time of its own, for that could undo what came before it."""
         notice = cast("Notice", verified.content)
         if not self._is_taken(notice) or not self._is_asked_about(notice):
@@ -188,9 +188,9 @@ class ShengPay(Gateway):
         if refund_ref is None:
             raise BadPayload("outRefundNo has characters that we do not ask with")
         order_ref, payment_ref = _named_in(notice.fields)
-        return (Question(about="refund", order_ref=order_ref, payment_ref=payment_ref, refund_ref=refund_ref),)
+        return (Query(about="refund", order_ref=order_ref, payment_ref=payment_ref, refund_ref=refund_ref),)
 
-    def named(self, request: Request) -> Named | None:
+    def claimed_references(self, request: Request) -> ClaimedReferences | None:
         """The payment that a notice names, as a refund's does too."""
         try:
             fields = strictjson.loads_unsigned(request.body)
@@ -199,17 +199,17 @@ class ShengPay(Gateway):
         if not isinstance(fields, dict):
             return None
         order_ref, payment_ref = _named_in(fields)
-        return Named(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
 
     def acknowledge(self) -> Reply:
         """The word that ShengPay asks for, in capitals."""
         return Reply(status=200, body=b"SUCCESS")
 
-    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - no time is signed
+    def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - no time is signed
         """By ShengPay's own number where it is known, else by the order's reference."""
-        path, about = _asked(question)
+        path, about = _asked(query)
         if self._own_key is None or self._merchant.app_id is None:
-            raise CannotAsk("app_id and mch_private_key are not both set")
+            raise CannotQuery("app_id and mch_private_key are not both set")
         fields = {
             "appId": self._merchant.app_id,
             "mchId": self._merchant.mch_id,
@@ -225,10 +225,10 @@ class ShengPay(Gateway):
             body=json.dumps(fields | {SIGN: b64encode(sign).decode()}, ensure_ascii=False).encode(),
         )
 
-    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
-        """What a signed answer to this question says."""
-        _check_door(heard)
-        fields = self._verified(heard.body)
+    def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
+        """What a signed answer to this query says."""
+        _check_door(response)
+        fields = self._verified(response.body)
         if text(fields, "resultCode") != OK:
             code = objects.code_of(fields)
             if code in NOT_FOUND_CODES:
@@ -236,9 +236,9 @@ class ShengPay(Gateway):
             raise BadPayload(f"code {code}")
         if not self._is_ours(fields):
             raise BadPayload("the answer is about another merchant's or app's payment")
-        told_at = answered_at(heard, now)
-        event = self._event_in_answer(question, fields, told_at)
-        events = [event] if question.about == "refund" else with_stand_in_closed(question, event, told_at)
+        told_at = answered_at(response, now)
+        event = self._event_in_answer(query, fields, told_at)
+        events = [event] if query.about == "refund" else with_stand_in_closed(query, event, told_at)
         return Answer(found=True, events=tuple(queried(it) for it in events if it is not None))
 
     def _verified(self, body: bytes) -> Fields:
@@ -301,17 +301,17 @@ class ShengPay(Gateway):
         event = objects.refund_event(self.account, fields, state, word, at)
         return msgspec.structs.replace(event, event_id=f"refund:{text(fields, REFUND_ID)}:{word}")
 
-    def _event_in_answer(self, question: Question, fields: Fields, told_at: datetime) -> PaymentEvent | None:
+    def _event_in_answer(self, query: Query, fields: Fields, told_at: datetime) -> PaymentEvent | None:
         """A refund has the time of the answer always: an outcome with a time of its own could seem to lie before an
         answer that it was on its way, and be lost."""
-        if question.about == "refund":
-            _check_subject(fields, "outRefundNo", question.refund_ref)
+        if query.about == "refund":
+            _check_subject(fields, "outRefundNo", query.refund_ref)
             state, word = objects.refund_state(fields)
             return None if state is None else objects.refund_event(self.account, fields, state, word, told_at)
-        if is_by_order(question):
-            _check_subject(fields, "outTradeNo", question.order_ref)
+        if is_by_order(query):
+            _check_subject(fields, "outTradeNo", query.order_ref)
         else:
-            _check_subject(fields, "transactionId", question.payment_ref)
+            _check_subject(fields, "transactionId", query.payment_ref)
         state, word = objects.trade_state(fields)
         return None if state is None else objects.payment_event(self.account, fields, state, word, told_at)
 
@@ -334,23 +334,23 @@ def _named_in(fields: Fields) -> tuple[str | None, str | None]:
     return reference_or_none(fields.get("outTradeNo")), reference_or_none(fields.get("transactionId"))
 
 
-def _asked(question: Question) -> tuple[str, dict[str, str]]:
-    """The path, and what the question names.  A refund is known by the merchant's own number."""
-    if question.about == "refund":
-        return REFUND_PATH, {"outRefundNo": _ref(question.refund_ref)}
-    if is_by_order(question):
-        return PAYMENT_PATH, {"outTradeNo": _ref(question.order_ref)}
-    return PAYMENT_PATH, {"transactionId": _ref(question.payment_ref)}
+def _asked(query: Query) -> tuple[str, dict[str, str]]:
+    """The path, and what the query names.  A refund is known by the merchant's own number."""
+    if query.about == "refund":
+        return REFUND_PATH, {"outRefundNo": _ref(query.refund_ref)}
+    if is_by_order(query):
+        return PAYMENT_PATH, {"outTradeNo": _ref(query.order_ref)}
+    return PAYMENT_PATH, {"transactionId": _ref(query.payment_ref)}
 
 
-def is_by_order(question: Question) -> bool:
+def is_by_order(query: Query) -> bool:
     """True where no number of ShengPay's is known; the order's own stands in for that of a payment never completed."""
-    return question.payment_ref in {None, question.order_ref}
+    return query.payment_ref in {None, query.order_ref}
 
 
 def _ref(ref: str | None) -> str:
     if ref is None or not _REF.fullmatch(ref):
-        raise CannotAsk("a reference is missing, or has characters that no number of ShengPay's or a shop's has")
+        raise CannotQuery("a reference is missing, or has characters that no number of ShengPay's or a shop's has")
     return ref
 
 
@@ -359,19 +359,19 @@ def _check_subject(fields: Fields, name: str, ref: str | None) -> None:
         raise BadPayload(f"{name} of the answer is not the question's")
 
 
-def _check_door(heard: Heard) -> None:
-    """Raises for what may be told without a signature: nothing is known, and the question was no good."""
-    if heard.status == 429 or heard.status >= 500:  # noqa: PLR2004
-        raise AskAgain(f"status {heard.status}")
-    if heard.status in DENIED_STATUSES:
-        raise Denied(f"status {heard.status}")
-    if heard.status != 200:  # noqa: PLR2004
-        raise BadPayload(f"status {heard.status}")
-    fields = strictjson.loads(heard.body)
+def _check_door(response: Response) -> None:
+    """Raises for what may be told without a signature: nothing is known, and the query was no good."""
+    if response.status == 429 or response.status >= 500:  # noqa: PLR2004
+        raise Unavailable(f"status {response.status}")
+    if response.status in DENIED_STATUSES:
+        raise AccessDenied(f"status {response.status}")
+    if response.status != 200:  # noqa: PLR2004
+        raise BadPayload(f"status {response.status}")
+    fields = strictjson.loads(response.body)
     if not isinstance(fields, dict):
         raise BadPayload("the answer is no object")
     code = objects.code_of(fields)
     if code in AGAIN_CODES:
-        raise AskAgain(f"code {code}")
+        raise Unavailable(f"code {code}")
     if code in DENIED_CODES or text(fields, "returnCode") != OK:
-        raise Denied(f"code {code}")
+        raise AccessDenied(f"code {code}")

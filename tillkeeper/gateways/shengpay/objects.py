@@ -86,7 +86,7 @@ def code_of(fields: Fields) -> str | None:
 def notice_state(fields: Fields) -> tuple[State | None, str]:
     """How a payment ended, by its notice, and ShengPay's word for it; None where it says nothing that is known.
 
-    A signed answer could be posted as a notice, and its resultCode says only that the question was a good one.
+    A signed answer could be posted as a notice, and its resultCode says only that the query was a good one.
     """
     is_ok = _is_ok(fields)
     if is_ok is None:
@@ -131,7 +131,7 @@ def _is_ok(fields: Fields) -> bool | None:
 def payment_event(account: str, fields: Fields, state: State, word: str, told_at: datetime) -> PaymentEvent:
     """`totalFee` is what the order costs, coupons included.
 
-    Before it is paid a payment may have no number: the order's own stands in, as it does in questions.
+    Before it is paid a payment may have no number: the order's own stands in, as it does in queries.
     """
     is_paid = state.kind is Kind.PAYMENT_SUCCEEDED
     order_ref, time_end = text(fields, "outTradeNo"), text_or_none(fields, "timeEnd")

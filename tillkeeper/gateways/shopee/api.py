@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from tillkeeper.gateways.base import AskAgain, BadPayload, Call, CannotAsk, Denied, Heard, Question
+from tillkeeper.gateways.base import AccessDenied, BadPayload, Call, CannotQuery, Query, Response, Unavailable
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fields import at, text, text_or_none
 
@@ -41,14 +41,14 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
     access_token: str | None
     api_base: str
 
-    def call(self, question: Question, now: datetime) -> Call:
-        """The signed request for the order's details.  Raises CannotAsk."""
-        ref = _ref_of(question)
+    def call(self, query: Query, now: datetime) -> Call:
+        """The signed request for the order's details.  Raises CannotQuery."""
+        ref = _ref_of(query)
         if self.access_token is None:
-            raise CannotAsk("access_token is not set")
+            raise CannotQuery("access_token is not set")
         timestamp = str(int(now.timestamp()))
         signed = f"{self.partner_id}{PATH}{timestamp}{self.access_token}{self.shop_id}"
-        query = {
+        parameters = {
             "partner_id": self.partner_id,
             "timestamp": timestamp,
             "access_token": self.access_token,
@@ -58,36 +58,36 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
             "response_optional_fields": ASKED_FIELDS,
         }
         headers = {"Accept": "application/json"}
-        return Call(method="GET", url=f"{self.api_base}{PATH}?{urlencode(query)}", headers=headers)
+        return Call(method="GET", url=f"{self.api_base}{PATH}?{urlencode(parameters)}", headers=headers)
 
 
-def _ref_of(question: Question) -> str:
-    ref = question.payment_ref or question.order_ref
-    if question.about != "payment":
-        raise CannotAsk("Shopee tells no refund by a reference of ours")
+def _ref_of(query: Query) -> str:
+    ref = query.payment_ref or query.order_ref
+    if query.about != "payment":
+        raise CannotQuery("Shopee tells no refund by a reference of ours")
     if ref is None or not _ORDER_SN.fullmatch(ref):
-        raise CannotAsk("the reference is missing, or no order's number")
+        raise CannotQuery("the reference is missing, or no order's number")
     return ref
 
 
-def order_in(question: Question, heard: Heard) -> object:
+def order_in(query: Query, response: Response) -> object:
     """The order in the response, or None where Shopee knows of no such order."""
     try:
-        content, error = _content_of(heard.body)
+        content, error = _content_of(response.body)
     except BadPayload:
-        if heard.status == OK:
+        if response.status == OK:
             raise
         content, error = None, "unreadable"
-    told = f"status {heard.status}, error {error if _CODE.fullmatch(error) else 'unreadable'}"
-    if heard.status == TOO_MANY or heard.status >= BROKEN or error in AGAIN_ERRORS:
-        raise AskAgain(told)
-    if heard.status in DENIED_STATUSES or _DENIED_ERROR.search(error):
-        raise Denied(told)
+    told = f"status {response.status}, error {error if _CODE.fullmatch(error) else 'unreadable'}"
+    if response.status == TOO_MANY or response.status >= BROKEN or error in AGAIN_ERRORS:
+        raise Unavailable(told)
+    if response.status in DENIED_STATUSES or _DENIED_ERROR.search(error):
+        raise AccessDenied(told)
     if error in NOT_FOUND_ERRORS:
         return None
-    if heard.status != OK or error:
+    if response.status != OK or error:
         raise BadPayload(told)
-    return _listed(question, content)
+    return _listed(query, content)
 
 
 def _content_of(body: bytes) -> tuple[object, str]:
@@ -98,12 +98,12 @@ def _content_of(body: bytes) -> tuple[object, str]:
     return content, text_or_none(content, "error") or ""
 
 
-def _listed(question: Question, content: object) -> object:
+def _listed(query: Query, content: object) -> object:
     orders = at(content, ["response", "order_list"])
     if not isinstance(orders, list):
         raise BadPayload("response.order_list is no list")
     if not orders:
         return None
-    if len(orders) > 1 or text(orders[0], "order_sn") != _ref_of(question):
+    if len(orders) > 1 or text(orders[0], "order_sn") != _ref_of(query):
         raise BadPayload("the answer is about another order than the question")
     return orders[0]

@@ -19,14 +19,14 @@ from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets
 from tillkeeper.gateways.base import (
     Answer,
-    Asks,
     BadPayload,
     Call,
+    ClaimedReferences,
     Gateway,
-    Heard,
-    Named,
-    Question,
+    Query,
+    Queryable,
     Request,
+    Response,
     Verified,
 )
 from tillkeeper.gateways.kit import strictjson, units
@@ -131,7 +131,7 @@ class Shopee(Gateway):
     name: ClassVar[str] = "shopee"
     settings: ClassVar[type[AccountModel]] = ShopeeSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Asks]] = frozenset({"payment", "order"})
+    asks: ClassVar[frozenset[Queryable]] = frozenset({"payment", "order"})
     single_payment: ClassVar[bool] = True  # an order is its payment
     own_url: ClassVar[str | None] = "push_url"
     kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})
@@ -158,11 +158,11 @@ class Shopee(Gateway):
         """One for each partner key."""
         return self._keys.labels
 
-    def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:  # noqa: ARG002 - see to_fetch
+    def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:  # noqa: ARG002 - see queries_for
         """None: a push tells neither an amount nor whether it is cash on delivery."""
         return ()
 
-    def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
+    def queries_for(self, verified: Verified) -> tuple[Query, ...]:
         """The order that a push about this shop's orders names, unless nobody paid yet."""
         push = strictjson.loads(cast("bytes", verified.content))
         if integer(push, "code") != ORDER_STATUS_PUSH or integer(push, "shop_id") != self._shop_id:
@@ -172,27 +172,27 @@ class Shopee(Gateway):
             raise BadPayload("data.ordersn is no order's number")
         if text(push, "data", "status") == UNPAID:
             return ()
-        return (Question(about="payment", order_ref=ref, payment_ref=ref),)
+        return (Query(about="payment", order_ref=ref, payment_ref=ref),)
 
-    def named(self, request: Request) -> Named | None:
+    def claimed_references(self, request: Request) -> ClaimedReferences | None:
         """The order that a push names."""
         try:
             ref = reference_or_none(at(strictjson.loads_unsigned(request.body), ["data", "ordersn"]))
         except BadPayload:
             return None
-        return None if ref is None else Named(order_ref=ref, payment_ref=ref)
+        return None if ref is None else ClaimedReferences(order_ref=ref, payment_ref=ref)
 
-    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - no nonce is signed
+    def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - no nonce is signed
         """The order of that number."""
-        return self._signer.call(question, now)
+        return self._signer.call(query, now)
 
-    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:  # noqa: ARG002 - orders tell times
+    def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:  # noqa: ARG002 - orders tell times
         """What the order says of its payment.  A merchant may have registered it under a reference of their own."""
-        order = api.order_in(question, heard)
+        order = api.order_in(query, response)
         if order is None:
             return Answer(found=False)
         told = (queried(it) for it in self._events_of(order))
-        named = (msgspec.structs.replace(it, order_ref=question.order_ref or it.order_ref) for it in told)
+        named = (msgspec.structs.replace(it, order_ref=query.order_ref or it.order_ref) for it in told)
         return Answer(found=True, events=tuple(named))
 
     def _events_of(self, order: object) -> Iterator[PaymentEvent]:

@@ -18,18 +18,18 @@ from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets
 from tillkeeper.gateways.base import (
+    AccessDenied,
     Answer,
-    AskAgain,
-    Asks,
     BadPayload,
     Call,
-    CannotAsk,
-    Denied,
+    CannotQuery,
+    ClaimedReferences,
     Gateway,
-    Heard,
-    Named,
-    Question,
+    Query,
+    Queryable,
     Request,
+    Response,
+    Unavailable,
     Verified,
 )
 from tillkeeper.gateways.kit import strictjson, units
@@ -61,7 +61,7 @@ REFUND_STATUSES: Final = {
 DISPUTE_STATES: Final = {
     "INQUIRY_EVIDENCE_REQUIRED": Kind.DISPUTE_OPENED,
     "INQUIRY_PROCESSING": Kind.DISPUTE_OPENED,
-    "INQUIRY_CLOSED": Kind.DISPUTE_WON,  # a question that ended without a chargeback
+    "INQUIRY_CLOSED": Kind.DISPUTE_WON,  # a query that ended without a chargeback
     "EVIDENCE_REQUIRED": Kind.DISPUTE_OPENED,
     "PROCESSING": Kind.DISPUTE_OPENED,
     "WON": Kind.DISPUTE_WON,
@@ -193,7 +193,7 @@ class Square(Gateway):
     name: ClassVar[str] = "square"
     settings: ClassVar[type[AccountModel]] = SquareSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Asks]] = frozenset({"payment", "refund"})
+    asks: ClassVar[frozenset[Queryable]] = frozenset({"payment", "refund"})
     own_url: ClassVar[str | None] = "notification_url"
     kept_headers: ClassVar[frozenset[str]] = frozenset(
         {SIGNATURE_HEADER, "content-type", "square-environment", "square-retry-number", "square-retry-reason"}
@@ -228,7 +228,7 @@ class Square(Gateway):
         told = ((said, event) for said in READERS[name](subject) for event in self._events(said, when))
         return tuple(_sound(msgspec.structs.replace(it, event_id=f"{event_id}{said.about}")) for said, it in told)
 
-    def named(self, request: Request) -> Named | None:
+    def claimed_references(self, request: Request) -> ClaimedReferences | None:
         """The payment of an event's object, and the merchant's reference in it."""
         try:
             subject = at(strictjson.loads_unsigned(request.body), ["data", "object"])
@@ -236,42 +236,40 @@ class Square(Gateway):
             order_ref = reference_or_none(at(subject, ["payment", "reference_id"]))
         except BadPayload:
             return None
-        return Named(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
 
-    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
+    def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
         """One object by its id."""
-        ref = question.refund_ref if question.about == "refund" else question.payment_ref
+        ref = query.refund_ref if query.about == "refund" else query.payment_ref
         if ref is None:
-            raise CannotAsk("Square finds a payment or refund by its own id alone")
+            raise CannotQuery("Square finds a payment or refund by its own id alone")
         if not _ID.fullmatch(ref):
-            raise CannotAsk("the reference is not one of Square's")
+            raise CannotQuery("the reference is not one of Square's")
         if self._access_token is None:
-            raise CannotAsk("access_token is not set")
+            raise CannotQuery("access_token is not set")
         headers = {"Authorization": f"Bearer {self._access_token}", "Square-Version": API_VERSION}
-        return Call(method="GET", url=f"{self._api_base}/v2/{question.about}s/{quote(ref, safe='')}", headers=headers)
+        return Call(method="GET", url=f"{self._api_base}/v2/{query.about}s/{quote(ref, safe='')}", headers=headers)
 
-    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
+    def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
         """What the object says of itself."""
-        content = _content_of(heard)
+        content = _content_of(response)
         if content is None:
             return Answer(found=False)
-        subject = at(content, [question.about])
-        if text(subject, "id") != (question.refund_ref if question.about == "refund" else question.payment_ref):
+        subject = at(content, [query.about])
+        if text(subject, "id") != (query.refund_ref if query.about == "refund" else query.payment_ref):
             raise BadPayload("the answer is about another object than the question")
         written = text_or_none(subject, "updated_at")
-        when = answered_at(heard, now) if written is None else moment_from_rfc3339(written)
-        made = text_or_none(subject, "created_at") if question.about == "refund" else None
+        when = answered_at(response, now) if written is None else moment_from_rfc3339(written)
+        made = text_or_none(subject, "created_at") if query.about == "refund" else None
         began_at = when if made is None else moment_from_rfc3339(made)  # it failed when last updated
         told = (
             event
-            for said in READERS[question.about](subject)
+            for said in READERS[query.about](subject)
             for event in self._events(said, when if said.kind is Kind.REFUND_FAILED else began_at)
         )
-        events = tuple(
-            queried(msgspec.structs.replace(it, order_ref=it.order_ref or question.order_ref)) for it in told
-        )
-        alone = question.about == "refund" and question.payment_ref is None
-        also = (Question(about="payment", payment_ref=it.payment_ref) for it in events if alone and it.payment_ref)
+        events = tuple(queried(msgspec.structs.replace(it, order_ref=it.order_ref or query.order_ref)) for it in told)
+        alone = query.about == "refund" and query.payment_ref is None
+        also = (Query(about="payment", payment_ref=it.payment_ref) for it in events if alone and it.payment_ref)
         return Answer(found=True, events=events, also=tuple(also))
 
     def _events(self, said: Said, when: datetime) -> Iterator[PaymentEvent]:
@@ -412,22 +410,22 @@ TYPES: Final[Mapping[str, str]] = {
 }
 
 
-def _content_of(heard: Heard) -> object:
+def _content_of(response: Response) -> object:
     """What the response holds, or None where Square knows of no such thing."""
-    if heard.status == OK:
-        content = strictjson.loads(heard.body)
+    if response.status == OK:
+        content = strictjson.loads(response.body)
         if content is None:
             raise BadPayload("the answer is null")
         return content
     try:
-        codes = _error_codes(strictjson.loads(heard.body))
+        codes = _error_codes(strictjson.loads(response.body))
     except BadPayload:
         codes = []
-    if heard.status == NOT_FOUND and "NOT_FOUND" in codes:
+    if response.status == NOT_FOUND and "NOT_FOUND" in codes:
         return None
-    told = f"status {heard.status}, codes {', '.join(codes) or 'none'}"
-    if heard.status == TOO_MANY or heard.status >= BROKEN:
-        raise AskAgain(told)
-    if heard.status in DENIED_STATUSES:
-        raise Denied(told)
+    told = f"status {response.status}, codes {', '.join(codes) or 'none'}"
+    if response.status == TOO_MANY or response.status >= BROKEN:
+        raise Unavailable(told)
+    if response.status in DENIED_STATUSES:
+        raise AccessDenied(told)
     raise BadPayload(told)

@@ -72,7 +72,7 @@ ABOUT: Final = About(
       `[accounts.NAME.mapping.kinds]`.
     Run `tillkeeper inspect --account NAME REQUEST.json` until it shows the events that you expect.
     Amounts in major units ("10.00") need `unit = "major"`; minor units that differ from ISO 4217 need `digits`.
-    The gateway cannot be asked: orders at this account alone climb their ladder without questions.
+    The gateway cannot be asked: orders at this account alone climb their ladder without queries.
     """,
 )
 

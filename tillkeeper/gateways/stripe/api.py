@@ -14,7 +14,7 @@ import msgspec
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import AskAgain, BadPayload, CannotAsk, Denied, Heard, Question
+from tillkeeper.gateways.base import AccessDenied, BadPayload, CannotQuery, Query, Response, Unavailable
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fields import at, integer, moment_from_unix, text, text_or_none
 from tillkeeper.gateways.kit.unknown_words import unknown_word
@@ -80,7 +80,7 @@ PAYMENTS: Final[Mapping[str, Place]] = {
     "evt": EVENTS,
 }
 
-# Begins the reference of a question about the session in which an intent was paid: only that tells of coupons.
+# Begins the reference of a query about the session in which an intent was paid: only that tells of coupons.
 SESSION_OF: Final = "session of "
 
 # The types by which money is settled, at most twenty, for Stripe filters by no more.  Of those that a webhook may bring
@@ -122,34 +122,34 @@ class Said(msgspec.Struct, frozen=True):
     at: datetime | None = None
 
 
-def path_of(question: Question, search_field: str | None) -> str:
-    """Path and query of what answers the question; `search_field` is the metadata key of order references."""
-    if question.about == "refund":
-        return _one(REFUNDS, question.refund_ref)
-    if question.payment_ref is not None and question.payment_ref.startswith(SESSION_OF):
-        return _session_of(question.payment_ref.removeprefix(SESSION_OF))
-    if question.payment_ref is not None:
-        place = PAYMENTS.get(question.payment_ref[:3])
+def path_of(query: Query, search_field: str | None) -> str:
+    """Path and query of what answers the query; `search_field` is the metadata key of order references."""
+    if query.about == "refund":
+        return _one(REFUNDS, query.refund_ref)
+    if query.payment_ref is not None and query.payment_ref.startswith(SESSION_OF):
+        return _session_of(query.payment_ref.removeprefix(SESSION_OF))
+    if query.payment_ref is not None:
+        place = PAYMENTS.get(query.payment_ref[:3])
         if place is None:
-            raise CannotAsk("the payment's reference is of no sort that can be asked about")
-        return _one(place, question.payment_ref)
-    if search_field is None or question.order_ref is None:
-        raise CannotAsk("a payment is only found by an order reference that stands in its metadata")
-    query = f'metadata["{_escaped(search_field)}"]:"{_escaped(question.order_ref)}"'
+            raise CannotQuery("the payment's reference is of no sort that can be asked about")
+        return _one(place, query.payment_ref)
+    if search_field is None or query.order_ref is None:
+        raise CannotQuery("a payment is only found by an order reference that stands in its metadata")
+    search = f'metadata["{_escaped(search_field)}"]:"{_escaped(query.order_ref)}"'
     expand = [("expand[]", f"data.{name}") for name in INTENTS.expand]
-    return f"{INTENTS.path}/search?{urlencode([('query', query), ('limit', SEARCHED_MAX), *expand])}"
+    return f"{INTENTS.path}/search?{urlencode([('query', search), ('limit', SEARCHED_MAX), *expand])}"
 
 
 def _session_of(intent: str) -> str:
     if not _ID.fullmatch(intent):
-        raise CannotAsk("the intent's reference is not one of Stripe's")
+        raise CannotQuery("the intent's reference is not one of Stripe's")
     expand = [("expand[]", f"data.{name}") for name in SESSIONS.expand]
     return f"{SESSIONS.path}?{urlencode([('payment_intent', intent), ('limit', 1), *expand])}"
 
 
 def _one(place: Place, ref: str | None) -> str:
     if ref is None or not _ID.fullmatch(ref):
-        raise CannotAsk("a reference is missing, or not one of Stripe's")
+        raise CannotQuery("a reference is missing, or not one of Stripe's")
     expand = urlencode([("expand[]", name) for name in place.expand])
     return f"{place.path}/{quote(ref, safe='')}" + (f"?{expand}" if expand else "")
 
@@ -169,21 +169,21 @@ def path_of_events(since: datetime, until: datetime, after: str | None) -> str:
     return f"/v1/events?{urlencode(query + ([('starting_after', after)] if after else []))}"
 
 
-def content_of(heard: Heard) -> Mapping[str, object] | None:
+def content_of(response: Response) -> Mapping[str, object] | None:
     """What the response holds, or None where Stripe knows of no such thing."""
-    if heard.status == 200:  # noqa: PLR2004
-        content = strictjson.loads(heard.body)
+    if response.status == 200:  # noqa: PLR2004
+        content = strictjson.loads(response.body)
         if not isinstance(content, dict):
             raise BadPayload("the answer is no object")
         return content
-    code = _error_code(heard.body)
-    if heard.status == 404 and code == "resource_missing":  # noqa: PLR2004
+    code = _error_code(response.body)
+    if response.status == 404 and code == "resource_missing":  # noqa: PLR2004
         return None
-    told = f"status {heard.status}, code {code}"
-    if heard.status in AGAIN_STATUSES or heard.status >= 500 or code in AGAIN_CODES:  # noqa: PLR2004
-        raise AskAgain(told)
-    if heard.status in DENIED_STATUSES:
-        raise Denied(told)
+    told = f"status {response.status}, code {code}"
+    if response.status in AGAIN_STATUSES or response.status >= 500 or code in AGAIN_CODES:  # noqa: PLR2004
+        raise Unavailable(told)
+    if response.status in DENIED_STATUSES:
+        raise AccessDenied(told)
     raise BadPayload(told)
 
 
@@ -196,9 +196,9 @@ def _error_code(body: bytes) -> str | None:
     return code if code and _CODE.fullmatch(code) else None
 
 
-def found_in(question: Question, content: object) -> list[object]:
+def found_in(query: Query, content: object) -> list[object]:
     """The objects of an answer that are what was asked about."""
-    ref = question.refund_ref if question.about == "refund" else question.payment_ref
+    ref = query.refund_ref if query.about == "refund" else query.payment_ref
     if ref is None:
         return listed(content)
     if ref.startswith(SESSION_OF):

@@ -1,4 +1,4 @@
-"""Which of Stripe's events say something, and what: snapshots by a table of their types, thin events as questions.
+"""Which of Stripe's events say something, and what: snapshots by a table of their types, thin events as queries.
 
 A thin event (`"object": "v2.core.event"`) names an object and says nothing of it, so the object is asked about.
 
@@ -14,7 +14,7 @@ import msgspec
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import Question
+from tillkeeper.gateways.base import Query
 from tillkeeper.gateways.kit.fields import at, integer, moment_from_unix, text, text_or_none
 from tillkeeper.gateways.stripe.charges import (
     charge_captured,
@@ -131,37 +131,37 @@ def is_thin(event: object) -> bool:
     return text_or_none(event, "object") == THIN
 
 
-def question_about(sort: str | None, ref: str | None) -> Question | None:
+def question_about(sort: str | None, ref: str | None) -> Query | None:
     """What to ask about an object of Stripe's; None where it is of no sort that concerns payments."""
     if ref is None:
         return None
     if sort == "refund":
-        return Question(about="refund", refund_ref=ref)
+        return Query(about="refund", refund_ref=ref)
     if sort in {"payment_intent", "charge", "checkout.session", "dispute"}:
-        return Question(about="payment", payment_ref=ref)
+        return Query(about="payment", payment_ref=ref)
     return None
 
 
-def thin_question(event: object) -> Question | None:
+def thin_question(event: object) -> Query | None:
     """What to ask because of a thin event."""
     kind = text(event, "type")
     if kind == NEVER_MADE:
-        return Question(about="payment", payment_ref=text(event, "id"))  # which object it was, the event itself tells
+        return Query(about="payment", payment_ref=text(event, "id"))  # which object it was, the event itself tells
     if kind.startswith(THIN_OF_V1) and kind.removeprefix(THIN_OF_V1) in TYPES:
         related = at(event, ["related_object"])
         return question_about(text_or_none(related, "type"), text_or_none(related, "id"))
     return None
 
 
-def never_made(event: object) -> tuple[str | None, Question | None]:
+def never_made(event: object) -> tuple[str | None, Query | None]:
     """Of an event that Stripe could not make: whose it was (as `context` says), and what to ask instead."""
     impact = at(event, ["data", "impact"])
     related = at(impact, ["related_object"])
-    question = question_about(text_or_none(related, "type"), text_or_none(related, "id"))
-    return text_or_none(impact, "context"), question
+    query = question_about(text_or_none(related, "type"), text_or_none(related, "id"))
+    return text_or_none(impact, "context"), query
 
 
-def doubtful(event_type: str, it: Snapshot) -> Question | None:
+def doubtful(event_type: str, it: Snapshot) -> Query | None:
     """What must be asked besides, since the event does not tell all: whether a refund was one; a tip in a charge."""
     intent = text_or_none(it.subject, "payment_intent")
     if TYPES[event_type] is _refund and may_be_release(it):

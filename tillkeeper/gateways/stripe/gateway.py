@@ -17,22 +17,22 @@ from tillkeeper.domain.events import Evidence, Kind, PaymentEvent, problem_with
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets, key_label
 from tillkeeper.gateways.base import (
-    ASKS_ALL,
+    QUERYABLE_ALL,
+    AccessDenied,
     Answer,
-    AskAgain,
-    Asks,
     BadPayload,
     BadSignature,
     Call,
-    CannotAsk,
-    Denied,
+    CannotQuery,
+    ClaimedReferences,
     Gateway,
-    Heard,
-    Named,
     Page,
-    Question,
+    Query,
+    Queryable,
     Request,
+    Response,
     Step,
+    Unavailable,
     Verified,
 )
 from tillkeeper.gateways.kit import strictjson, units
@@ -146,7 +146,7 @@ class Stripe(Gateway):
     name: ClassVar[str] = "stripe"
     settings: ClassVar[type[AccountModel]] = StripeSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Asks]] = ASKS_ALL
+    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})
 
     def __init__(self, account: str, settings: StripeSettings) -> None:
@@ -190,7 +190,7 @@ class Stripe(Gateway):
             return ()
         return self._events_in(event)
 
-    def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
+    def queries_for(self, verified: Verified) -> tuple[Query, ...]:
         """The object of a thin event, of one whose account is in doubt, or of one that does not tell all."""
         event = strictjson.loads(cast("bytes", verified.content))
         whose = self._whose(event)
@@ -198,18 +198,18 @@ class Stripe(Gateway):
             return ()
         if is_thin(event):
             self._check_mode(event)
-            question = thin_question(event)
+            query = thin_question(event)
         elif text(event, "type") not in TYPES:
-            question = None
+            query = None
         elif whose is Whose.DOUBT:
             self._check_mode(event)
             subject = at(event, ["data", "object"])
-            question = question_about(text_or_none(subject, "object"), text_or_none(subject, "id"))
+            query = question_about(text_or_none(subject, "object"), text_or_none(subject, "id"))
         else:
-            question = self._doubtful(event)
-        return () if question is None else (question,)
+            query = self._doubtful(event)
+        return () if query is None else (query,)
 
-    def _doubtful(self, event: object) -> Question | None:
+    def _doubtful(self, event: object) -> Query | None:
         """What is to be asked besides; nothing where it cannot be, for then what was told must do."""
         if self._api_key is None:
             return None
@@ -222,7 +222,7 @@ class Stripe(Gateway):
             raise BadPayload("context names an account of an organization: name your own as account_id, or set api_key")
         return whose
 
-    def named(self, request: Request) -> Named | None:
+    def claimed_references(self, request: Request) -> ClaimedReferences | None:
         """The payment of an event's object, and the order that its metadata names."""
         try:
             event = strictjson.loads_unsigned(request.body)
@@ -232,61 +232,61 @@ class Stripe(Gateway):
             order_ref = reference_or_none(self._order_ref(subject))
         except BadPayload:
             return None
-        return Named(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
 
-    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
+    def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
         """By the reference's own kind, or by searching for the order's."""
-        return self._call(api.path_of(question, self._search_field))
+        return self._call(api.path_of(query, self._search_field))
 
-    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
+    def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
         """What the object says of itself; of those that a search found, that they are to be asked about."""
-        told_at = answered_at(heard, now)
-        if question.payment_ref is not None and question.payment_ref.startswith(api.SESSION_OF):
-            return self._hear_session(question, heard, told_at)
-        content = api.content_of(heard)
+        told_at = answered_at(response, now)
+        if query.payment_ref is not None and query.payment_ref.startswith(api.SESSION_OF):
+            return self._hear_session(query, response, told_at)
+        content = api.content_of(response)
         if content is not None and is_thin(content):
             return self._hear_never_made(content)
-        found = [] if content is None else api.found_in(question, content)
-        if question.about == "payment" and question.payment_ref is None:
-            return self._hear_search(question, found)
-        events = [event for each in found for event in self._said(question, each, told_at)]
-        return Answer(found=bool(found), events=tuple(events), also=tuple(_also(question, events)))
+        found = [] if content is None else api.found_in(query, content)
+        if query.about == "payment" and query.payment_ref is None:
+            return self._hear_search(query, found)
+        events = [event for each in found for event in self._said(query, each, told_at)]
+        return Answer(found=bool(found), events=tuple(events), also=tuple(_also(query, events)))
 
-    def _hear_search(self, question: Question, found: list[object]) -> Answer:
+    def _hear_search(self, query: Query, found: list[object]) -> Answer:
         """A search lags behind by a minute and sometimes an hour, so of states it tells only what has a date."""
-        ours = [it for it in found if self._order_ref(it) == question.order_ref]
+        ours = [it for it in found if self._order_ref(it) == query.order_ref]
         dated = tuple(
             msgspec.structs.replace(event, as_of=event.occurred_at)
             for each in ours
-            for event in self._said(question, each, None)
+            for event in self._said(query, each, None)
         )
-        also = tuple(msgspec.structs.replace(question, payment_ref=text(it, "id")) for it in ours)
+        also = tuple(msgspec.structs.replace(query, payment_ref=text(it, "id")) for it in ours)
         return Answer(found=bool(ours), events=dated, also=also)
 
-    def _hear_session(self, question: Question, heard: Heard, told_at: datetime) -> Answer:
+    def _hear_session(self, query: Query, response: Response, told_at: datetime) -> Answer:
         """Whether the intent was paid at a discount.  Nothing else hangs on it: no answer is none."""
         try:
-            content = api.content_of(heard)
-            found = [] if content is None else api.found_in(question, content)
-            events = tuple(event for each in found for event in self._said(question, each, told_at))
-        except (AskAgain, Denied, BadPayload):
+            content = api.content_of(response)
+            found = [] if content is None else api.found_in(query, content)
+            events = tuple(event for each in found for event in self._said(query, each, told_at))
+        except (Unavailable, AccessDenied, BadPayload):
             return Answer(found=False)
         return Answer(found=bool(found), events=tuple(it for it in events if it.discount is not None))
 
     def _hear_never_made(self, event: object) -> Answer:
         """The object whose event Stripe could not make is asked about in its place."""
-        context, question = never_made(event)
-        if question is None or self._owner.whose(None, context) is Whose.OTHERS:
+        context, query = never_made(event)
+        if query is None or self._owner.whose(None, context) is Whose.OTHERS:
             return Answer(found=True)
-        return Answer(found=True, also=(question,))
+        return Answer(found=True, also=(query,))
 
-    def ask_events(self, *, since: datetime, until: datetime, after: str | None) -> Call:
+    def events_request(self, *, since: datetime, until: datetime, after: str | None) -> Call:
         """A page of what happened, newest first; Stripe keeps 30 days."""
         return self._call(api.path_of_events(since, until, after))
 
-    def hear_events(self, heard: Heard) -> Page:
+    def read_events(self, response: Response) -> Page:
         """The events as their webhooks bring them; one that cannot be read hides no other."""
-        content = api.content_of(heard)
+        content = api.content_of(response)
         if content is None:
             raise BadPayload("the event to go on behind is no more")
         listed = api.listed(content)
@@ -304,7 +304,7 @@ class Stripe(Gateway):
 
     def _call(self, path: str) -> Call:
         if self._api_key is None:
-            raise CannotAsk("api_key is not set")
+            raise CannotQuery("api_key is not set")
         headers = {"Authorization": f"Bearer {self._api_key}", "Stripe-Version": api.API_VERSION}
         headers |= self._owner.headers(organization=self._api_key.startswith(ORGANIZATION_KEYS))
         return Call(method="GET", url=f"{self._api_base}{path}", headers=headers)
@@ -330,11 +330,11 @@ class Stripe(Gateway):
             made.append(it)
         return tuple(made)
 
-    def _said(self, question: Question, subject: object, told_at: datetime | None) -> Iterator[PaymentEvent]:
+    def _said(self, query: Query, subject: object, told_at: datetime | None) -> Iterator[PaymentEvent]:
         """What an object says; where no time is given for what it does not date, only what it dates."""
         if at(subject, ["livemode"]) is not None:  # a refund does not tell
             self._check_mode(subject)
-        order_ref = self._order_ref(subject) or question.order_ref
+        order_ref = self._order_ref(subject) or query.order_ref
         for said in api.said_by(subject, told_at):
             when = said.at or told_at
             event = None if when is None else self._event(said.subject, said.fact, event_id="", at=when)
@@ -380,15 +380,15 @@ class Stripe(Gateway):
         return None
 
 
-def _also(question: Question, events: Sequence[PaymentEvent]) -> Iterator[Question]:
+def _also(query: Query, events: Sequence[PaymentEvent]) -> Iterator[Query]:
     """The session of an intent that brought too little, which alone tells of coupons; the payment of a refund that was
     asked about by itself."""
-    ref = question.payment_ref
-    if question.about == "refund":
+    ref = query.payment_ref
+    if query.about == "refund":
         for event in events if ref is None else ():
-            yield Question(about="payment", payment_ref=event.payment_ref)
-    elif ref is not None and ref.startswith("pi_") and _may_lack(question.amount_due, events):
-        yield Question(about="payment", order_ref=question.order_ref, payment_ref=f"{api.SESSION_OF}{ref}")
+            yield Query(about="payment", payment_ref=event.payment_ref)
+    elif ref is not None and ref.startswith("pi_") and _may_lack(query.amount_due, events):
+        yield Query(about="payment", order_ref=query.order_ref, payment_ref=f"{api.SESSION_OF}{ref}")
 
 
 def _may_lack(due: int | None, events: Sequence[PaymentEvent]) -> bool:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.gateways.base import Answer, AskAgain, BadPayload, Call, CannotAsk, Denied, Heard, Question
+from tillkeeper.gateways.base import AccessDenied, Answer, BadPayload, Call, CannotQuery, Query, Response, Unavailable
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fields import text, text_or_none
 from tillkeeper.gateways.wechatpay.objects import refund_answer, transaction_event
@@ -44,28 +44,24 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
     key: RSAPrivateKey
     answer_key_id: str | None
 
-    def call(self, api_base: str, question: Question, now: datetime, nonce: str) -> Call:
-        """The signed request that puts the question."""
-        call = self.get(
-            f"{api_base}{self._path(question, is_abroad=urlsplit(api_base).hostname == ABROAD)}", now, nonce
-        )
+    def call(self, api_base: str, query: Query, now: datetime, nonce: str) -> Call:
+        """The signed request that puts the query."""
+        call = self.get(f"{api_base}{self._path(query, is_abroad=urlsplit(api_base).hostname == ABROAD)}", now, nonce)
         if self.answer_key_id is None:
             return call
         return msgspec.structs.replace(call, headers={**call.headers, "Wechatpay-Serial": self.answer_key_id})
 
-    def _path(self, question: Question, *, is_abroad: bool) -> str:
-        """Path and query of what answers the question.  A service provider asks in the name of a sub-merchant."""
-        sub_mch_id = named_in(question, self.sub_mch_ids)
+    def _path(self, query: Query, *, is_abroad: bool) -> str:
+        """Path and query of what answers the query.  A service provider asks in the name of a sub-merchant."""
+        sub_mch_id = named_in(query, self.sub_mch_ids)
         merchant = {"mchid": self.mch_id} if sub_mch_id is None else {"sp_mchid": self.mch_id, "sub_mchid": sub_mch_id}
-        if question.about == "refund":
-            ref = _quoted(question.refund_ref)
+        if query.about == "refund":
+            ref = _quoted(query.refund_ref)
             if is_abroad:
                 return f"/v3/global/refunds/out-refund-no/{ref}?{urlencode(merchant)}"
             return f"/v3/refund/domestic/refunds/{ref}{'' if sub_mch_id is None else f'?sub_mchid={quote(sub_mch_id)}'}"
-        if is_by_order(question):
-            named = f"out-trade-no/{_quoted(question.order_ref)}"
-        else:
-            named = f"id/{_quoted(question.payment_ref)}"
+        by_order = is_by_order(query)
+        named = f"out-trade-no/{_quoted(query.order_ref)}" if by_order else f"id/{_quoted(query.payment_ref)}"
         mode = "global" if is_abroad else "pay/partner" if sub_mch_id else "pay"
         return f"/v3/{mode}/transactions/{named}?{urlencode(merchant)}"
 
@@ -88,16 +84,16 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
         return Call(method="GET", url=url, headers=headers)
 
 
-def named_in(question: Question, sub_mch_ids: tuple[str, ...]) -> str | None:
-    """The sub-merchant in whose name a service provider asks: the first, unless the question names another."""
-    return question.sub_mch_id or next(iter(sub_mch_ids), None)
+def named_in(query: Query, sub_mch_ids: tuple[str, ...]) -> str | None:
+    """The sub-merchant in whose name a service provider asks: the first, unless the query names another."""
+    return query.sub_mch_id or next(iter(sub_mch_ids), None)
 
 
-def not_found(question: Question, sub_mch_ids: tuple[str, ...]) -> Answer:
+def not_found(query: Query, sub_mch_ids: tuple[str, ...]) -> Answer:
     """That one sub-merchant has no such thing; the next one may."""
-    told = named_in(question, sub_mch_ids)
+    told = named_in(query, sub_mch_ids)
     later = sub_mch_ids[sub_mch_ids.index(told) + 1 :] if told in sub_mch_ids else ()
-    return Answer(found=False, also=tuple(msgspec.structs.replace(question, sub_mch_id=it) for it in later[:1]))
+    return Answer(found=False, also=tuple(msgspec.structs.replace(query, sub_mch_id=it) for it in later[:1]))
 
 
 def is_abroad(api_base: str) -> bool:
@@ -105,29 +101,29 @@ def is_abroad(api_base: str) -> bool:
     return urlsplit(api_base).hostname == ABROAD
 
 
-def is_by_order(question: Question) -> bool:
+def is_by_order(query: Query) -> bool:
     """True where no transaction number is known; the order's own stands in for that of a payment never completed."""
-    return question.payment_ref in {None, question.order_ref}
+    return query.payment_ref in {None, query.order_ref}
 
 
 def _quoted(ref: str | None) -> str:
     if ref is None or not _REF.fullmatch(ref):
-        raise CannotAsk("a reference is missing, or has characters that WeChat Pay does not allow")
+        raise CannotQuery("a reference is missing, or has characters that WeChat Pay does not allow")
     return quote(ref, safe="")
 
 
-def check_status(heard: Heard) -> None:
+def check_status(response: Response) -> None:
     """Passes what is an answer: the thing itself, or that there is none such."""
-    if heard.status == OK:
+    if response.status == OK:
         return
-    code = _code(heard.body)
-    if heard.status == NOT_FOUND and code in NOT_FOUND_CODES:
+    code = _code(response.body)
+    if response.status == NOT_FOUND and code in NOT_FOUND_CODES:
         return
-    told = f"status {heard.status}, code {code}"
-    if heard.status in AGAIN_STATUSES or heard.status >= 500:  # noqa: PLR2004
-        raise AskAgain(told)
-    if heard.status in DENIED_STATUSES or code in DENIED_CODES:
-        raise Denied(told)
+    told = f"status {response.status}, code {code}"
+    if response.status in AGAIN_STATUSES or response.status >= 500:  # noqa: PLR2004
+        raise Unavailable(told)
+    if response.status in DENIED_STATUSES or code in DENIED_CODES:
+        raise AccessDenied(told)
     raise BadPayload(told)
 
 
@@ -140,15 +136,15 @@ def _code(body: bytes) -> str | None:
     return code if code and _CODE.fullmatch(code) else None
 
 
-def event_of(account: str, question: Question, content: object, told_at: datetime) -> PaymentEvent | None:
-    """What the answer says; a genuine answer to another question is none to this."""
-    if question.about == "refund":
-        _check_subject(content, "out_refund_no", question.refund_ref)
+def event_of(account: str, query: Query, content: object, told_at: datetime) -> PaymentEvent | None:
+    """What the answer says; a genuine answer to another query is none to this."""
+    if query.about == "refund":
+        _check_subject(content, "out_refund_no", query.refund_ref)
         return refund_answer(account, content, lambda: told_at)
-    if is_by_order(question):
-        _check_subject(content, "out_trade_no", question.order_ref)
+    if is_by_order(query):
+        _check_subject(content, "out_trade_no", query.order_ref)
     else:
-        _check_subject(content, "transaction_id", question.payment_ref)
+        _check_subject(content, "transaction_id", query.payment_ref)
     return transaction_event(account, content, lambda: told_at)
 
 

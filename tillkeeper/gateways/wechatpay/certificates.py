@@ -15,7 +15,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from tillkeeper.gateways.account import ROTATED_MAX, rsa_certificate
-from tillkeeper.gateways.base import BadPayload, Heard
+from tillkeeper.gateways.base import BadPayload, Response
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.chain import leaf
 from tillkeeper.gateways.kit.fields import at, text
@@ -47,15 +47,15 @@ def is_certificate_serial(serial: str) -> bool:
 
 
 def certificates_in(
-    heard: Heard, unsealed: Callable[[object], bytes], *, now: datetime, name: Callable[[str], str]
+    response: Response, unsealed: Callable[[object], bytes], *, now: datetime, name: Callable[[str], str]
 ) -> dict[str, Certificate]:
-    """Those of the list that count now, by serial.  Raises AskAgain, Denied, BadPayload.
+    """Those of the list that count now, by serial.  Raises Unavailable, Denied, BadPayload.
 
     They are not to be believed before the answer's own signature is checked.
     """
-    check_status(heard)
-    listed = at(strictjson.loads(heard.body), ["data"])
-    if heard.status != OK or not isinstance(listed, list) or len(listed) > LISTED_MAX:
+    check_status(response)
+    listed = at(strictjson.loads(response.body), ["data"])
+    if response.status != OK or not isinstance(listed, list) or len(listed) > LISTED_MAX:
         raise BadPayload("the answer is no list of certificates")
     found = [_certificate(it, unsealed, name) for it in listed]
     return {name(it.serial): it for it in found if it.is_valid_at(now)}

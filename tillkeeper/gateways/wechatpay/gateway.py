@@ -32,18 +32,18 @@ from tillkeeper.gateways.account import (
     rsa_public_key,
 )
 from tillkeeper.gateways.base import (
-    ASKS_ALL,
+    QUERYABLE_ALL,
     Answer,
-    Asks,
     BadPayload,
     BadSignature,
     Call,
-    CannotAsk,
+    CannotQuery,
     Gateway,
-    Heard,
-    Question,
+    Query,
+    Queryable,
     Reply,
     Request,
+    Response,
     Step,
     Verified,
 )
@@ -187,7 +187,7 @@ class WeChatPay(Gateway):
     name: ClassVar[str] = "wechatpay"
     settings: ClassVar[type[AccountModel]] = WeChatPaySettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Asks]] = ASKS_ALL
+    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     single_payment: ClassVar[bool] = True  # an out_trade_no is one transaction's
     kept_headers: ClassVar[frozenset[str]] = frozenset(
         {TIMESTAMP_HEADER, NONCE_HEADER, SERIAL_HEADER, SIGNATURE_HEADER, SIGNATURE_TYPE_HEADER, "content-type"}
@@ -256,7 +256,7 @@ class WeChatPay(Gateway):
         """The form WeChat Pay asks for."""
         return Reply(status=status, body=b'{"code":"FAIL","message":"refused"}', content_type="application/json")
 
-    def lacks(self, request: Request, *, now: datetime, nonce: str) -> Call | None:
+    def missing_key_request(self, request: Request, *, now: datetime, nonce: str) -> Call | None:
         """The list of platform certificates, where a delivery names one that is not at hand and we may ask for it."""
         serials = request.headers.get(SERIAL_HEADER, ())
         if len(serials) != 1 or not is_certificate_serial(serials[0]):
@@ -269,14 +269,14 @@ class WeChatPay(Gateway):
             return self._list(now, nonce)
         return None
 
-    def refresh(self, *, now: datetime, nonce: str) -> Call | None:
+    def key_refresh_request(self, *, now: datetime, nonce: str) -> Call | None:
         """The same list, where platform certificates are used at all."""
         return self._list(now, nonce) if self._merchant.platform_certs or self._certificates else None
 
-    def learn(self, call: Call, heard: Heard, *, now: datetime) -> None:  # noqa: ARG002 - there is one list
+    def read_key(self, call: Call, response: Response, *, now: datetime) -> None:  # noqa: ARG002 - there is one list
         """Takes in the certificates of a list that is signed by a known key, or by one of them."""
-        listed = certificates_in(heard, self._open, now=now, name=_serial)
-        self._verified(Request(headers=heard.headers, body=heard.body), now, {**self._certificates, **listed})
+        listed = certificates_in(response, self._open, now=now, name=_serial)
+        self._verified(Request(headers=response.headers, body=response.body), now, {**self._certificates, **listed})
         self._certificates = kept(self._certificates, listed, now)
         self._listed_at = now
 
@@ -287,27 +287,27 @@ class WeChatPay(Gateway):
         path = CERTIFICATES_PATH_ABROAD if api.is_abroad(base) else CERTIFICATES_PATH
         return self._signer.get(f"{base}{path}", now, nonce)
 
-    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:
+    def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:
         """By WeChat Pay's own transaction number where it is known, else by the order's reference."""
         if self._signer is None:
-            raise CannotAsk("merchant_serial and merchant_private_key are not both set")
-        return self._signer.call(self._merchant.api_base, question, now, nonce)
+            raise CannotQuery("merchant_serial and merchant_private_key are not both set")
+        return self._signer.call(self._merchant.api_base, query, now, nonce)
 
-    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
-        """What a signed answer to this question says."""
-        api.check_status(heard)
-        if heard.status == NOT_FOUND and SIGNATURE_HEADER not in heard.headers:
+    def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
+        """What a signed answer to this query says."""
+        api.check_status(response)
+        if response.status == NOT_FOUND and SIGNATURE_HEADER not in response.headers:
             # An error may come unsigned: then TLS alone vouches for it, as for the official SDKs.
-            return api.not_found(question, self._merchant.sub_mch_ids)
-        signed = Request(headers=heard.headers, body=heard.body)
+            return api.not_found(query, self._merchant.sub_mch_ids)
+        signed = Request(headers=response.headers, body=response.body)
         content = strictjson.loads(cast("bytes", self.verify(signed, now).content))
-        if heard.status == NOT_FOUND:
-            return api.not_found(question, self._merchant.sub_mch_ids)
+        if response.status == NOT_FOUND:
+            return api.not_found(query, self._merchant.sub_mch_ids)
         told_at = moment_from_unix(int(signed.header(TIMESTAMP_HEADER)))
-        if question.about == "payment" and not self._own.owns(content):
+        if query.about == "payment" and not self._own.owns(content):
             raise BadPayload("the answer is about another merchant's or app's payment")
-        event = api.event_of(self.account, question, content, told_at)
-        events = [event] if question.about == "refund" else with_stand_in_closed(question, event, told_at)
+        event = api.event_of(self.account, query, content, told_at)
+        events = [event] if query.about == "refund" else with_stand_in_closed(query, event, told_at)
         return Answer(found=True, events=tuple(queried(it) for it in events if it is not None))
 
     def _key(self, serial: str, now: datetime, certificates: Mapping[str, Certificate]) -> tuple[str, RSAPublicKey]:

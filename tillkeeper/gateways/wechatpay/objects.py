@@ -124,7 +124,7 @@ def transaction_event(account: str, transaction: object, told_at: ToldAt) -> Pay
     """`total` is what the order costs; `payer_total` is less when a coupon of WeChat Pay's paid a part of it.
 
     A transaction that was never paid may have neither number nor amount: the order's own number stands in, as it does
-    in questions.
+    in queries.
     """
     word = text(transaction, "trade_state")
     state = _state(TRADE_STATES, "trade_state", word)

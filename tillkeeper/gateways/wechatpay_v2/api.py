@@ -1,4 +1,4 @@
-"""WeChat Pay v2's fields: how they are signed, what payments say, and the two questions with their answers.
+"""WeChat Pay v2's fields: how they are signed, what payments say, and the two queries with their answers.
 
 Sources: the package `wechatpy` (`pay/utils.py`) for the signature; WeChat Pay's pages "支付结果通知", "查询订单" and
 "查询退款" for fields, states and codes.
@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeVar
 
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import AskAgain, BadPayload, CannotAsk, Denied, Heard, Question
+from tillkeeper.gateways.base import AccessDenied, BadPayload, CannotQuery, Query, Response, Unavailable
 from tillkeeper.gateways.kit import strictjson, units
 from tillkeeper.gateways.kit.answers import with_stand_in_closed
 from tillkeeper.gateways.kit.fields import at, text, text_or_none
@@ -62,7 +62,7 @@ ERRORS: Final[Mapping[str, State[Kind | None]]] = {
 }
 UNKNOWN_ERROR: Final[State[Kind | None]] = State(kind=Kind.PAYMENT_FAILED, failure=FailureClass.UNKNOWN)
 
-# err_code of a question that was not answered.
+# err_code of a query that was not answered.
 NOT_FOUND_CODES: Final = frozenset({"ORDERNOTEXIST", "REFUNDNOTEXIST"})
 AGAIN_CODES: Final = frozenset({"SYSTEMERROR", "BIZERR_NEED_RETRY", "FREQUENCY_LIMITED"})
 DENIED_CODES: Final = frozenset({"SIGNERROR", "NOAUTH", "APPID_NOT_EXIST", "MCHID_NOT_EXIST", "APPID_MCHID_NOT_MATCH"})
@@ -82,21 +82,21 @@ def signature(fields: Fields, api_key: str, sign_type: SignType) -> str:
     return hmac.digest(api_key.encode(), signed.encode(), "sha256").hex().upper()
 
 
-def asked(question: Question) -> tuple[str, dict[str, str]]:
-    """The path, and what the question names.  A refund is known by the merchant's own number; without one all refunds
+def asked(query: Query) -> tuple[str, dict[str, str]]:
+    """The path, and what the query names.  A refund is known by the merchant's own number; without one all refunds
     of a payment are asked about."""
-    if question.about == "refund" and question.refund_ref is None:
-        return REFUND_PATH, {"transaction_id": _ref(question.payment_ref)}
-    if question.about == "refund":
-        return REFUND_PATH, {"out_refund_no": _ref(question.refund_ref)}
-    if is_by_order(question):
-        return PAYMENT_PATH, {"out_trade_no": _ref(question.order_ref)}
-    return PAYMENT_PATH, {"transaction_id": _ref(question.payment_ref)}
+    if query.about == "refund" and query.refund_ref is None:
+        return REFUND_PATH, {"transaction_id": _ref(query.payment_ref)}
+    if query.about == "refund":
+        return REFUND_PATH, {"out_refund_no": _ref(query.refund_ref)}
+    if is_by_order(query):
+        return PAYMENT_PATH, {"out_trade_no": _ref(query.order_ref)}
+    return PAYMENT_PATH, {"transaction_id": _ref(query.payment_ref)}
 
 
 def _ref(ref: str | None) -> str:
     if ref is None or not _REF.fullmatch(ref):
-        raise CannotAsk("a reference is missing, or has characters that WeChat Pay does not allow")
+        raise CannotQuery("a reference is missing, or has characters that WeChat Pay does not allow")
     return ref
 
 
@@ -107,25 +107,27 @@ def written(fields: Fields) -> bytes:
     )
 
 
-def check_status(heard: Heard) -> None:
+def check_status(response: Response) -> None:
     """Everything that is an answer comes under 200."""
-    if heard.status == 429 or heard.status >= 500:  # noqa: PLR2004
-        raise AskAgain(f"status {heard.status}")
-    if heard.status in DENIED_STATUSES:
-        raise Denied(f"status {heard.status}")
-    if heard.status != 200:  # noqa: PLR2004
-        raise BadPayload(f"status {heard.status}")
+    if response.status == 429 or response.status >= 500:  # noqa: PLR2004
+        raise Unavailable(f"status {response.status}")
+    if response.status in DENIED_STATUSES:
+        raise AccessDenied(f"status {response.status}")
+    if response.status != 200:  # noqa: PLR2004
+        raise BadPayload(f"status {response.status}")
 
 
 def check_door(fields: Fields) -> None:
-    """Raises for what is told without a signature: nothing is known of the payment, and the question was no good."""
+    """Raises for what is told without a signature: nothing is known of the payment, and the query was no good."""
     code = code_of(fields)
     if code in AGAIN_CODES:
-        raise AskAgain(f"code {code}")
+        raise Unavailable(f"code {code}")
     if code in DENIED_CODES:
-        raise Denied(f"code {code}")
+        raise AccessDenied(f"code {code}")
     if text(fields, "return_code") != OK:  # its reason is free text, and mostly the signature or a number of ours
-        raise Denied("return_code is not SUCCESS: are mch_id, app_id, api_key and sign_type those of the platform?")
+        raise AccessDenied(
+            "return_code is not SUCCESS: are mch_id, app_id, api_key and sign_type those of the platform?"
+        )
 
 
 def code_of(fields: Fields) -> str | None:
@@ -157,11 +159,9 @@ def state_of(field: str, word: str, table: Mapping[str, State[K]]) -> State[K] |
     return table.get(word)
 
 
-def refunds_of(event: PaymentEvent, question: Question) -> Question:
+def refunds_of(event: PaymentEvent, query: Query) -> Query:
     """All that a payment gave back, asked as its payment was."""
-    return Question(
-        about="refund", order_ref=event.order_ref, payment_ref=event.payment_ref, sub_mch_id=question.sub_mch_id
-    )
+    return Query(about="refund", order_ref=event.order_ref, payment_ref=event.payment_ref, sub_mch_id=query.sub_mch_id)
 
 
 def payment_event(
@@ -169,7 +169,7 @@ def payment_event(
 ) -> PaymentEvent | None:
     """`total_fee` is what the order costs; less is settled when a coupon of WeChat Pay's paid a part of it.
 
-    Before it is paid a transaction may have no number: the order's own stands in, as it does in questions.
+    Before it is paid a transaction may have no number: the order's own stands in, as it does in queries.
     """
     if (kind := state.kind) is None:
         return None
@@ -199,19 +199,19 @@ def payment_event(
     )
 
 
-def answer_events(account: str, question: Question, fields: Fields, told_at: datetime) -> list[PaymentEvent]:
-    """What the answer says; a genuine answer to another question is none to this."""
-    if question.about == "refund":
-        made = (_refund_event(account, fields, told_at, number) for number in _refunds_asked(question, fields))
+def answer_events(account: str, query: Query, fields: Fields, told_at: datetime) -> list[PaymentEvent]:
+    """What the answer says; a genuine answer to another query is none to this."""
+    if query.about == "refund":
+        made = (_refund_event(account, fields, told_at, number) for number in _refunds_asked(query, fields))
         return [it for it in made if it is not None]
-    if is_by_order(question):
-        _check_subject(fields, "out_trade_no", question.order_ref)
+    if is_by_order(query):
+        _check_subject(fields, "out_trade_no", query.order_ref)
     else:
-        _check_subject(fields, "transaction_id", question.payment_ref)
+        _check_subject(fields, "transaction_id", query.payment_ref)
     word = text(fields, "trade_state")
     state = state_of("trade_state", word, TRADE_STATES)
     event = None if state is None else payment_event(account, fields, state, told_at, word)
-    return with_stand_in_closed(question, event, told_at)
+    return with_stand_in_closed(query, event, told_at)
 
 
 def _check_subject(fields: Fields, name: str, ref: str | None) -> None:
@@ -219,13 +219,13 @@ def _check_subject(fields: Fields, name: str, ref: str | None) -> None:
         raise BadPayload(f"{name} of the answer is not the question's")
 
 
-def _refunds_asked(question: Question, fields: Fields) -> list[int]:
+def _refunds_asked(query: Query, fields: Fields) -> list[int]:
     """The numbers under which the answer tells the refund, or all refunds of the payment."""
     told = [number for number in range(REFUNDS_MAX) if fields.get(f"out_refund_no_{number}")]
-    if question.refund_ref is None:
-        _check_subject(fields, "transaction_id", question.payment_ref)
+    if query.refund_ref is None:
+        _check_subject(fields, "transaction_id", query.payment_ref)
         return told
-    found = [number for number in told if fields[f"out_refund_no_{number}"] == question.refund_ref]
+    found = [number for number in told if fields[f"out_refund_no_{number}"] == query.refund_ref]
     if not found:
         raise BadPayload("no out_refund_no of the answer is the question's")
     return found[:1]

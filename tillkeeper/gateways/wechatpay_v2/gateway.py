@@ -1,7 +1,7 @@
 """WeChat Pay v2: XML, signed with a shared key over its fields; a refund's notice only encrypted, and so asked about.
 
 Sources: the package `wechatpy` (`pay/__init__.py`, `pay/utils.py`, `crypto`); wechatpay-php `tests/fixtures`; WeChat
-Pay's pages "支付结果通知" and "退款结果通知".  Fields and questions are in `wechatpay_v2_asking`.
+Pay's pages "支付结果通知" and "退款结果通知".  Fields and queries are in `wechatpay_v2_asking`.
 """
 
 import hashlib
@@ -21,18 +21,18 @@ from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OneSecret
 from tillkeeper.gateways.base import (
-    ASKS_ALL,
+    QUERYABLE_ALL,
     Answer,
-    Asks,
     BadPayload,
     BadSignature,
     Call,
+    ClaimedReferences,
     Gateway,
-    Heard,
-    Named,
-    Question,
+    Query,
+    Queryable,
     Reply,
     Request,
+    Response,
     Step,
     Verified,
 )
@@ -128,7 +128,7 @@ class WeChatPayV2(Gateway):
     name: ClassVar[str] = "wechatpay_v2"
     settings: ClassVar[type[AccountModel]] = WeChatPayV2Settings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Asks]] = ASKS_ALL
+    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     single_payment: ClassVar[bool] = True  # an out_trade_no is one transaction's
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type"})
 
@@ -180,7 +180,7 @@ class WeChatPayV2(Gateway):
             raise BadPayload(problem)
         return event
 
-    def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
+    def queries_for(self, verified: Verified) -> tuple[Query, ...]:
         """The refund that a notice names, and nothing else of it: of the blocks of two notices a third can be made, and
         it opens too.  The order and the payment are told by the answer."""
         notice = cast("Notice", verified.content)
@@ -189,16 +189,16 @@ class WeChatPayV2(Gateway):
         refund_ref = reference_or_none(text(notice.refund, "out_refund_no"))
         if refund_ref is None:
             raise BadPayload("out_refund_no has characters that we do not ask with")
-        return (Question(about="refund", refund_ref=refund_ref),)
+        return (Query(about="refund", refund_ref=refund_ref),)
 
-    def named(self, request: Request) -> Named | None:
+    def claimed_references(self, request: Request) -> ClaimedReferences | None:
         """What a payment's notice names; a refund's hides it."""
         try:
             fields = strictxml.record(request.body, TOPS)
         except BadPayload:
             return None
         order_ref, payment_ref = (reference_or_none(fields.get(it)) for it in ("out_trade_no", "transaction_id"))
-        return Named(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
 
     def acknowledge(self) -> Reply:
         """The form WeChat Pay asks for."""
@@ -208,10 +208,10 @@ class WeChatPayV2(Gateway):
         """The form WeChat Pay asks for."""
         return Reply(status=status, body=REFUSED, content_type=CONTENT_TYPE)
 
-    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - no time is signed
+    def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - no time is signed
         """By WeChat Pay's own transaction number where it is known, else by the order's reference."""
-        path, about = asking.asked(question)
-        sub_mch_id = named_in(question, self._merchant.sub_mch_ids)
+        path, about = asking.asked(query)
+        sub_mch_id = named_in(query, self._merchant.sub_mch_ids)
         fields = {
             "appid": self._merchant.app_id,
             "mch_id": self._merchant.mch_id,
@@ -224,21 +224,21 @@ class WeChatPayV2(Gateway):
         headers = {"Content-Type": "text/xml; charset=utf-8"}
         return Call(method="POST", url=f"{self._merchant.api_base}{path}", headers=headers, body=body)
 
-    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
-        """What a signed answer to this question says."""
-        asking.check_status(heard)
-        fields = strictxml.record(heard.body, TOPS)
+    def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
+        """What a signed answer to this query says."""
+        asking.check_status(response)
+        fields = strictxml.record(response.body, TOPS)
         asking.check_door(fields)
         self._check_sign(fields)
         if text(fields, "result_code") != OK:
             code = asking.code_of(fields)
             if code in asking.NOT_FOUND_CODES:
-                return not_found(question, self._merchant.sub_mch_ids)
+                return not_found(query, self._merchant.sub_mch_ids)
             raise BadPayload(f"code {code}")
         if not self._is_ours(fields):
             raise BadPayload("the answer is about another merchant's or app's payment")
-        events = asking.answer_events(self.account, question, fields, answered_at(heard, now))
-        also = (asking.refunds_of(it, question) for it in events if it.has_refunds)
+        events = asking.answer_events(self.account, query, fields, answered_at(response, now))
+        also = (asking.refunds_of(it, query) for it in events if it.has_refunds)
         return Answer(found=True, events=tuple(queried(it) for it in events), also=tuple(also))
 
     def _sign(self, fields: Fields) -> str:

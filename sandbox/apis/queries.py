@@ -1,4 +1,4 @@
-"""The log of every question that was put to a gateway: the gateways' word against Tillkeeper's."""
+"""The log of every query that was put to a gateway: the gateways' word against Tillkeeper's."""
 
 from collections import Counter, deque
 from datetime import datetime
@@ -11,7 +11,7 @@ QUESTIONS_MAX: Final = 1_000_000  # kept; about 200 bytes each
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """One question and its answer."""
+    """One query and its answer."""
 
     at: datetime  # by the gateway's clock
     account: str
@@ -31,7 +31,7 @@ class QuestionLog:
         self.counts: Counter[str] = Counter()  # by account
 
     def enter(self, asked: Asked) -> None:
-        """One more question."""
+        """One more query."""
         self.asked.append(asked)
         self.counts[asked.account] += 1
 
