@@ -15,24 +15,13 @@ from pydantic import Field
 from tillkeeper.domain.events import PaymentEvent, problem_with
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets
-from tillkeeper.gateways.base import (
-    QUERYABLE_ALL,
-    Answer,
-    BadPayload,
-    Call,
-    CannotQuery,
-    ClaimedReferences,
-    Gateway,
-    Query,
-    Queryable,
-    Request,
-    Response,
-    Verified,
-)
+from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
+from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.kit import strictjson, units
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import at, integer, moment_from_unix, reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.hmacs import HmacKeys
+from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Verified
 from tillkeeper.gateways.razorpay import api
 from tillkeeper.gateways.razorpay.objects import EVENTS, Said, payment_states, refund_states
 

@@ -17,26 +17,14 @@ from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets
-from tillkeeper.gateways.base import (
-    AccessDenied,
-    Answer,
-    BadPayload,
-    Call,
-    CannotQuery,
-    ClaimedReferences,
-    Gateway,
-    Query,
-    Queryable,
-    Request,
-    Response,
-    Unavailable,
-    Verified,
-)
+from tillkeeper.gateways.base import Gateway, Queryable
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
 from tillkeeper.gateways.kit import strictjson, units
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.hmacs import HmacKeys
 from tillkeeper.gateways.kit.unknown_words import known_or_none
+from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Verified
 
 SIGNATURE_HEADER: Final = "x-square-hmacsha256-signature"
 API_VERSION: Final = "2026-09-16"  # pinned, for an application's own default decides what an object looks like
