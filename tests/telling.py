@@ -46,7 +46,7 @@ class Telling(Gateway):
         queries="",
         checked="",
         sources=(),
-        setup="",
+        refunds_seen="",
     )
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type"})
 

@@ -40,7 +40,7 @@ def test_what_no_gateway_could_be_asked_is_refused(body):
 class Plain(Gateway):
     """One whose provider has nothing of all that."""
 
-    about = About(title="Plain", verifies="", dedupes_by="", acknowledges="", checked="", sources=(), setup="")
+    about = About(title="Plain", verifies="", dedupes_by="", acknowledges="", checked="", sources=(), refunds_seen="")
 
 
 def test_a_gateway_has_the_plain_answer_to_what_its_provider_does_not_have():

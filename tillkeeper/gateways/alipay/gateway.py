@@ -195,31 +195,13 @@ ABOUT: Final = About(
     acknowledges="200 with `success`",
     queries="trades by trade number or order reference; refunds by request number, for a trade tells of them only once "
     "all went back; answers' signatures are verified, in the writing that was signed: Alipay may escape slashes later",
+    refunds_seen="that all went back; of a part nothing, for it is asked about by its request number alone",
     checked="the package `alipay-sdk-python` signs",
     sources=(
         "the package `alipay-sdk-python`, `SignatureUtils`",
         "the package `alipay-sdk-java`, for answers whose slashes were escaped after signing",
         "Alipay's pages 异步通知 and alipay.trade.query, and its error-code tables",
     ),
-    setup="""
-    In the open platform (open.alipay.com) choose the app and its interface signing (接口加签方式), RSA2.
-    Key mode: upload the app's public key, and copy the public key that Alipay shows in exchange (支付宝公钥) into
-      `alipay_public_key`.
-    Certificate mode: upload a request, and download all three certificates: `alipay_cert`, `alipay_root_cert`
-      and `app_cert`.
-    Store the app's private key as `app_private_key`, so that Alipay can be asked.
-    Set `app_id`, and `seller_id` where several sellers share the app.
-    For a service provider's app (第三方应用) store the token by which the merchant authorized it as `app_auth_token`.
-    Where trades are priced in another currency than yuan set `trans_currency`, for answers about refunds name none.
-    Pass your URL as `notify_url` with every order; it must be reachable without redirects.
-    Use your order reference as `out_trade_no`.
-    Write no `&notify_id=`, `&refund_fee=` or `&seller_id=` into `passback_params`, and no `&name=` of any field into
-      subject and body: such notices are refused.
-    Alipay tells of no refund before it ends: register each with `PUT /orders/{order_ref}/refunds/{refund_ref}`,
-      with your `out_request_no` as its reference, which must be unique within the account, though
-      Alipay asks that within one trade only.
-    Pay one fen through it: the notice must be accepted, and the order be `paid`.
-    """,
 )
 
 

@@ -81,25 +81,9 @@ ABOUT: Final = About(
     acknowledges="200 without a body; a GET with `bt_challenge` gets the public key and the challenge's HMAC",
     queries="transactions by their ids, refunds by the ids of their transactions; not by the order reference. "
     "A notification without status, type, amount or currency has Braintree asked as well",
+    refunds_seen="nothing: a refund is a transaction of its own; register it",
     checked="the package `braintree` signs samples of every kind, and parses what the sandbox signs",
     sources=("the package `braintree`", "Braintree's pages Webhooks: Parse, Transaction Statuses, and Disputes"),
-    setup="""
-    In the control panel open Settings > Business and copy the merchant id into `merchant_id`.
-    Under Settings > API make a key pair for Tillkeeper: they are `public_key` and `private_key`.
-    For the sandbox set `api_base` to https://api.sandbox.braintreegateway.com; its keys and merchant id are others.
-    Under Settings > API > Webhooks add your URL; Braintree may test it with a GET, which is answered.
-    Choose the transaction, dispute, refund and local payment kinds; others are answered with success and change
-      nothing, subscriptions among them.
-    Send your order reference as `order_id` with every transaction.
-    Braintree sends no notification for an ordinary card sale: register the transaction's id with the order (`payments`
-      in `PUT /orders/{order_ref}`), so that Braintree can be asked about it.
-    An order is `paid` once its transaction is settled, mostly within a day; until then it is `processing`, for it can
-      still be declined or voided.
-    A refund is a transaction of its own: register it with `PUT /orders/{order_ref}/refunds/{refund_ref}`, with that
-      transaction's id as its reference, for few refunds are told.
-    Register a local payment's id as a payment too where you want its expiry or reversal on the order.
-    Use Check URL in the control panel: it must show 200 there, and in the metric `tillkeeper_deliveries_total`.
-    """,
 )
 
 

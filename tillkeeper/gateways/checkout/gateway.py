@@ -51,27 +51,13 @@ ABOUT: Final = About(
     acknowledges="200 without a body",
     queries="payments by their ids or by the order reference in `reference`, with what was captured, is still held and "
     "was given back; refunds by their action's id; that a payer's bank took a payment back is told by webhook alone",
+    refunds_seen="what went back in all",
     checked="documents only",
     sources=(
         'checkout.com/docs, "Set up your webhook receiver", "Event types", "API response codes"',
         'checkout.com/docs, "Format the amount value"',
         "not confirmed: the answers' lists of actions, and that a refund keeps its action's id while it is pending",
     ),
-    setup="""
-    In the dashboard open Developers > Webhooks (or Workflows), and add one with your URL, for sandbox and live each.
-    Let it generate a signature key and store that as one of `signature_keys`.
-    Choose all payment and dispute events, and leave the authentication events out: some of their bodies are not valid
-      JSON and would be refused each time.
-    Make a secret key that may read payments, and store it as `secret_key`.
-    Set `api_base` to your own address, https://PREFIX.api.checkout.com, and to its sandbox for a sandbox account.
-    Send your order reference as the payment's `reference`.
-    Register each order with this account among its `accounts`, in ISO 4217 minor units: pesos of Chile have none, and
-      Checkout.com's two digits for them are taken off.
-    Capture what you authorize: an order is paid by what was captured, each capture by itself; what can still be
-      captured counts as held.
-    Pay a test order: it must show 200 in the webhook's list of deliveries.
-    To change the signature key, name the new one beside the old one first.
-    """,
 )
 
 

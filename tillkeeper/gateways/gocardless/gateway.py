@@ -77,24 +77,10 @@ ABOUT: Final = About(
     dedupes_by="each event's own `id`; what is asked for, by what the answer says",
     acknowledges="200 without a body",
     queries="payments by their ids, with all their events; refunds by their ids",
+    refunds_seen="what went back in all",
     checked="the package `gocardless-pro` verifies, reads and asks; the list of events with `include` against "
     "documents only",
     sources=("the package `gocardless-pro`", "GoCardless's API reference, pages on events, payments and refunds"),
-    setup="""
-    In the dashboard open Developers > Create > Webhook endpoint and add your URL.
-    Store the endpoint's secret as one of `webhook_secrets`.
-    If it is a partner's endpoint, which tells of other organisations too, set `organisation` to your own.
-    Create an access token with read-only access; it is `access_token`.
-    Have your checkout write your order reference into `metadata.order_id` of each payment, or set `order_ref_path`.
-    Ask for the payment's metadata in events (`resource_metadata`), where your account has that: it saves queries.
-    For the sandbox set `api_base` to https://api-sandbox.gocardless.com; it has secrets and tokens of its own.
-    Register each order with this account among its `accounts`, and with amounts in minor units.
-    Give orders days to be paid: a bank debit is processing until it is confirmed, and may fail later still.
-    Expect a case for each chargeback, whose order stays paid, and for each late failure, whose order is not paid any
-      more until it was collected again.
-    Send a test webhook from the dashboard: it must show 200 there.
-    To replace the secret, add a second endpoint's behind the old one, and drop the old one when it is not used.
-    """,
 )
 
 

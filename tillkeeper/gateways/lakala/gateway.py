@@ -125,25 +125,12 @@ ABOUT: Final = About(
     acknowledges='200 with `{"code":"SUCCESS","message":"执行成功"}`',
     queries="payments and refunds by Lakala's number, payments by the order reference; at the cashier always by the "
     "order.  Answers' signatures are verified.  Needs `app_id`, `merchant_serial`, `merchant_private_key`",
+    refunds_seen="that all went back, or that a part did: then refunds that are known are asked about, or a case "
+    "tells it",
     checked="documents only, for no registry has an official package; the shape of the official sample is a test.  "
     "Unsure: codes of errors (only words are used), whether the time is signed anew, what a refund's notice of the "
     "aggregated payments carries (its own amount is taken from `refund_amount` alone), the meaning of REVOKED",
     sources=("o.lakala.com documents 1004, 1009, 1111, 1112", "its pages 收银台订单通知 and 收银台订单查询"),
-    setup="""
-    Ask Lakala for access to its open platform (o.lakala.com): you get an app id and a merchant number.
-    Store the merchant number as `merchant_no`.
-    Download the platform certificate (for tests lkl-apigw-v2.cer) and store it as PEM in `platform_cert`.
-    When Lakala renews it, append the new one, and take the old one away once no delivery uses it.
-    Make a key and a certificate for the merchant, and upload the certificate to Lakala.
-    Store `app_id`, the certificate's serial number as `merchant_serial`, and the key as `merchant_private_key`.
-    Set `cashier` if orders are made at the cashier (收银台); if not, store the terminal number as `term_no`.
-    Pass your URL as `notify_url` with every order, https, without a query.
-    Use your order reference as `out_order_no` at the cashier, and as `out_trade_no` elsewhere.
-    Register each refund with `PUT /orders/{order_ref}/refunds/{refund_ref}`: its reference is the `trade_no` that
-      Lakala's answer to the refund gives, for notices name no other.
-    Against the test system set `api_base` to https://test.wsmsd.cn/sit, and use the test certificate.
-    Pay one fen through it and refund it: the order must be `paid`, then `refunded`.
-    """,
 )
 
 

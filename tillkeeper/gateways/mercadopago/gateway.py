@@ -158,22 +158,9 @@ ABOUT: Final = About(
     dedupes_by="what the fetched payment says, for a notice says nothing",
     acknowledges="200 without a body",
     queries="payments by their id, or by `external_reference`; refunds in their payment",
+    refunds_seen="each refund, and what went back in all",
     checked="the package `mercadopago` verifies",
     sources=("the package `mercadopago`, `webhook/validator.py`", "Mercado Pago's pages on notifications and payments"),
-    setup="""
-    In Your integrations open your application, and there Webhooks > Configure notifications.
-    Enter your URL as that of production mode, and choose the events of Payments alone; others are answered with
-      success and change nothing.
-    Save, then reveal the secret signature: it is one of `webhook_secrets`.
-    Under Production credentials copy the access token: it is `access_token`.
-    Write your order reference into `external_reference` of each payment or preference.
-    Give payments no `notification_url` of IPN (topic, id), for those calls are unsigned, as are those of QR codes;
-      where you cannot do without, set `accept_unsigned = true`.
-    Applications that use the Orders API must have payments notified besides; its orders are not read.
-    Test mode has credentials of its own, and needs an account of its own.
-    Simulate a notification with the id of a real payment: it must be accepted, and the payment be fetched.
-    To renew the secret, name the new one behind the old one, and drop the old one when it is no longer used.
-    """,
 )
 
 

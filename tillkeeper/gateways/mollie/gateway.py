@@ -87,23 +87,9 @@ ABOUT: Final = About(
     acknowledges="200 without a body, also for a payment that nobody knows",
     queries="payments by their ids, with refunds and chargebacks; payments of a payment link or of an order of the "
     "Orders API; refunds",
+    refunds_seen="each refund, and what went back in all",
     checked="the package `mollie-api-python` asks and reads; signatures and next-gen events against documents only",
     sources=("Mollie's documentation on webhooks and its API reference", "mollie-api-php, `SignatureValidator`"),
-    setup="""
-    Copy the API key of the mode you want from Developers > API keys; it is `api_key`.
-    Have your checkout set each payment's `webhookUrl` to your URL; Mollie calls it whenever the payment changes.
-    Have it write your order reference into `metadata.order_id` of the payment, or set `order_ref_path`.
-    Use one account in the configuration for live mode and another for test mode.
-    If you use next-gen webhooks, add one under Developers > Webhooks and store its secret as one of
-      `signing_secrets`; it may have the same URL.
-    Subscribe to the full payload, not the simple one: it saves queries, and simple ones about refunds, chargebacks
-      and captures name no payment.
-    To replace a signing secret, add the new one behind the old one, and drop the old one when it is not used.
-    Register each order with this account among its `accounts`, and with amounts in ISO 4217 minor units.
-    Payments, payment links, refunds, chargebacks, captures, and the payments of the Orders API (`ord_`) are understood;
-      an order there goes by its metadata, or else by its `orderNumber`.
-    Pay a test payment: the call must show 200 in Mollie's dashboard, and the order must become paid.
-    """,
 )
 
 

@@ -126,6 +126,7 @@ ABOUT: Final = About(
     queries="captures by their ids, orders as `order-ID` (with captures, authorizations, refunds), authorizations as "
     "`authorization-ID`, sales of the first API as `sale-ID`; refunds by their ids; not by the order reference; that "
     "PayPal took a payment back is told by webhook alone",
+    refunds_seen="each refund where the order is asked about, that all went back where the capture is",
     checked="the text to be signed is made by the package `paypalrestsdk`; all else by documents",
     sources=(
         'PayPal\'s pages "Integrate webhooks" and "Webhook event names"; its references of Orders, Payments, Disputes',
@@ -134,25 +135,6 @@ ABOUT: Final = About(
         "not confirmed: whether PAYMENT.CAPTURE.REVERSED shows a capture or a refund (both are read); card codes",
         "not confirmed: whether a capture that was taken back says so when it is asked about",
     ),
-    setup="""
-    In the dashboard (developer.paypal.com) open Apps & Credentials, sandbox or live, and choose your REST app.
-    Copy its client id and secret into `client_id` and `client_secret`; if it acts for other merchants as well, set
-      `merchant_id` to your own (Account Settings > Business information).
-    Add a webhook with your URL, and copy the id that it is given into `webhook_id`.
-    Choose its events: Payments & Payouts of captures, authorizations and sales, Checkout order approved, Checkout
-      payment approval reversed, and Customer dispute; others are answered with success and change nothing.
-    For the sandbox set `api_base` to https://api-m.sandbox.paypal.com; its app, webhook and certificates are others.
-    Give the app the feature Customer disputes, or a dispute that you won stays open here, with a case after some days.
-    Let this host reach api.paypal.com and api-m.paypal.com, for signing certificates are fetched from there; else put
-      them into `certs`, and renew them when PayPal does.
-    Send your order reference as `custom_id` of the purchase unit, or as `invoice_id`, where each payment must have
-      another.
-    Register PayPal's order with yours as the payment `order-ID` (`payments` in `PUT /orders/{order_ref}`), so that
-      PayPal can be asked about it before anything is captured.
-    Capture what the buyer approved: an order that is approved is `processing`, and after some hours PayPal lets it go.
-    Pay a sandbox order: the delivery must show 200 under Webhook Events, and the order must be `paid`.
-    The dashboard's simulator does not sign for your webhook: what it sends is refused, and should be.
-    """,
 )
 
 

@@ -144,23 +144,10 @@ ABOUT: Final = About(
     acknowledges="200 without a body",
     queries="transactions by their reference, which is also the order's where nothing else is set; refunds by their "
     "number, or listed by their transaction's reference.  That a `reversed` transaction went back as a whole is unsure",
+    refunds_seen="that all went back; refunds that are known are asked about by their number or their transaction",
     checked="documents only; unsure are the francs (XOF, RWF), taken as told in hundredths, and whether refunds can be "
     "listed by a transaction's reference, for documents speak of its id: where not, there is a case and no refund",
     sources=("Paystack's pages on webhooks, verifying payments, refunds and disputes", "Paystack's API reference"),
-    setup="""
-    In the dashboard open Settings > API Keys & Webhooks.
-    Enter your URL as the live webhook URL; the test webhook URL belongs to an account of its own.
-    Store the secret key (sk_live_...) as the first of `secret_keys`.
-    Have your checkout write your order reference into `metadata.order_id`, or use it as the transaction's
-      `reference`; Paystack takes each reference once, so that a second attempt needs another.
-    Where it stands elsewhere, set `order_ref_path`; then payments are asked about by their own reference only.
-    Register with each order the references of its attempts (`payments`): most failures bring no webhook, and are
-      found by asking.
-    Register refunds under the number (`id`) that Paystack answers with, not under a reference of the bank's.
-    Paystack's three sending addresses may be let through alone, in front of this receiver.
-    Pay a small sum in test mode: the webhook must be accepted, and the order be `paid`.
-    To replace the key, put the new one before the old one, and drop the old one when it is no longer used.
-    """,
 )
 
 

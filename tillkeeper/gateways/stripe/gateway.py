@@ -105,29 +105,9 @@ ABOUT: Final = About(
     acknowledges="200 without a body",
     queries="intents, charges, checkout sessions, refunds and disputes by their ids; intents by the order reference in "
     "their metadata, and the session in which one was paid; the list of events of the last 30 days",
+    refunds_seen="what went back in all",
     checked="the package `stripe` signs",
     sources=("the package `stripe`, `_webhook.py`", "Stripe's API reference, pages on decline codes and on currencies"),
-    setup="""
-    In the dashboard open Developers > Webhooks and add an endpoint with your URL.
-    Choose the events `payment_intent.*`, `checkout.session.*`, `charge.*`, `refund.*` and `charge.dispute.*`;
-      others are answered with success and change nothing.  Thin events (`v1.payment_intent.*` and so on) do as
-      well: they carry ids alone, so with them `api_key` is needed.
-    Reveal the endpoint's signing secret and store it, whole, as one of `webhook_secrets`.
-    Make a restricted key that reads payment intents, charges, checkout sessions, refunds, disputes and events; it
-      is `api_key`.
-    Have your checkout write your order reference into `metadata.order_id` of the payment intent
-      (`payment_intent_data.metadata` of a checkout session), or set `order_ref_path`.
-    Use one account in the configuration for live mode and another for test mode: each has secrets of its own.
-    Connect: events of connected accounts change nothing, but for those of the one that `connected_account` names.
-    An organization's destination tells of all its accounts: name your own as `account_id`, so that another shop's
-      payment with the same order number pays none of your orders.
-    What coupons and promotion codes take off in Checkout lowers what an order is due, and tips of Terminal are not
-      counted; a bank debit that comes back after it succeeded is told by Stripe as a dispute.
-    Register each order with this account among its `accounts`, and with amounts in ISO 4217 minor units.
-    Send a test event from the dashboard: it must show 200 there, and in the metric `tillkeeper_deliveries_total`.
-    To roll the secret, add the new one behind the old one, roll it in the dashboard, and drop the old one when
-      it is no longer used.
-    """,
 )
 
 

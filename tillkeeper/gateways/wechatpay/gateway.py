@@ -139,6 +139,7 @@ ABOUT: Final = About(
     queries="transactions by WeChat Pay's number or the order reference; refunds by `out_refund_no`, for there is no "
     "question for all refunds of a payment; answers' signatures are verified.  A service provider asks in the name "
     "of one sub-merchant after the other; abroad (apihk.mch.weixin.qq.com) the paths are those of the API there",
+    refunds_seen="that something went back: refunds that are known are asked about, or a case tells it",
     checked="the package `wechatpayv3` signs",
     sources=(
         "wechatpay-go `core/notify`",
@@ -146,25 +147,6 @@ ABOUT: Final = About(
         "WeChat Pay's page 回调通知注意事项",
         "its pages 支付通知, 合单支付通知, 退款结果通知, 扣款结果通知 and 分账动账通知, for either sort of merchant",
     ),
-    setup="""
-    In the merchant platform (pay.weixin.qq.com) open 账户中心 > API安全.
-    Set the APIv3 key (APIv3密钥): 32 characters, the same as `apiv3_key`.
-    Apply for a merchant API certificate: its serial number is `merchant_serial`, `apiclient_key.pem` is
-      `merchant_private_key`.
-    Public-key mode: download the WeChat Pay public key and put it into `public_keys` under its id
-      (PUB_KEY_ID_...).
-    Certificate mode: put each platform certificate into `platform_certs` under its serial number; during the
-      move from one mode to the other both are needed.  Later ones are fetched with the merchant's key.
-    Pass your URL as `notify_url` with every order and every refund, https, without a query.
-    Use your order reference as `out_trade_no`.  Of a combined payment (合单) each sub-order is an order, under its own
-      `out_trade_no`; `combine_out_trade_no` names none.
-    As a service provider (服务商) set `mch_id` to your own number, and name the sub-merchants in `sub_mch_ids`, or
-      WeChat Pay cannot be asked about their payments.
-    WeChat Pay tells of no refund before it ends: register each with `PUT
-      /orders/{order_ref}/refunds/{refund_ref}`, with your `out_refund_no` as its reference.
-    Pay one fen through it: the notice must be accepted, and the order be `paid`.
-    Deliveries with a signature that begins WECHATPAY/SIGNTEST/ are WeChat Pay's probes, and rightly refused.
-    """,
 )
 
 

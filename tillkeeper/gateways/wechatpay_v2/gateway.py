@@ -73,31 +73,13 @@ ABOUT: Final = About(
     queries="transactions by WeChat Pay's number or the order reference; refunds by `out_refund_no`, and all of a "
     "transaction in state REFUND; answers' signatures are verified.  A service provider asks in the name of "
     "one sub-merchant after the other",
+    refunds_seen="that something went back, and each refund",
     checked="the package `wechatpy` signs payment notices and answers, and opens the sandbox's refund notices",
     sources=(
         "the package `wechatpy`",
         "the fixtures in the tests of wechatpay-php",
         "WeChat Pay's pages 支付结果通知, 退款结果通知, 扣款结果通知 and 合单支付结果通知",
     ),
-    setup="""
-    Use this only for what still runs on API v2; new integrations take API v3, which is the gateway `wechatpay`.
-    In the merchant platform (pay.weixin.qq.com) open 账户中心 > API安全 and set the API key (API密钥), 32 characters.
-    Store it as `api_key`; it is not the APIv3 key, and one may be set without the other.
-    Find in your code which `sign_type` orders are made with; where it sends none, it is MD5, and say so in `sign_type`.
-    Pass your URL as `notify_url` with every order (unifiedorder), https, without a query.
-    Set the refund notice's URL in 交易中心 > 退款配置, or pass it as `notify_url` with every refund.
-    Use your order reference as `out_trade_no`, and letters, digits, `_` and `-` alone in `out_refund_no`, for a refund
-      notice of another number cannot be followed up.
-    WeChat Pay tells of no refund before it ends: register each with `PUT
-      /orders/{order_ref}/refunds/{refund_ref}`, with your `out_refund_no` as its reference.
-    As a service provider (服务商) set `mch_id` to your own number, and name the sub-merchants in `sub_mch_ids`, or
-      WeChat Pay cannot be asked about their payments.  Of a combined payment (合单) each sub-order is an order, under
-      its own `out_trade_no`.
-    Let the workers reach the address in `api_base`: refunds are known only once it was asked.
-    Pay one fen and refund it: both notices must be accepted, and the order be `paid`, then `refunded`.
-    After the API key is changed in the platform notices signed with the old one are refused and sent again for a day:
-      change `api_key` at the same time.
-    """,
 )
 
 
