@@ -157,7 +157,7 @@ def _earliest(first: datetime | None, second: datetime | None) -> datetime | Non
 
 def next_due_at(instalments: Sequence[Instalment], captured: int) -> datetime | None:
     """When the next instalment that is not covered is due."""
-    following = next_instalment(instalments, captured)
+    following = next_instalment(instalments, captured) if instalments else None
     return following.due_at if following else None
 
 
