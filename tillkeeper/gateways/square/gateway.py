@@ -187,8 +187,9 @@ class Square(Gateway):
 def _as_queried(fact: Fact, query: Query, subject: object) -> Fact:
     """A fact with the order that was asked about, and of a refund with when it began; it fails when last updated."""
     created = text_or_none(subject, "created_at") if query.about == "refund" else None
-    began_at = None if created is None or fact.kind is Kind.REFUND_FAILED else moment_from_rfc3339(created)
-    return msgspec.structs.replace(fact, order_ref=fact.order_ref or query.order_ref, occurred_at=began_at)
+    began_at = None if created is None else moment_from_rfc3339(created)
+    occurred_at = None if fact.kind is Kind.REFUND_FAILED else began_at
+    return msgspec.structs.replace(fact, order_ref=fact.order_ref or query.order_ref, occurred_at=occurred_at)
 
 
 def _content_of(response: Response) -> object:
