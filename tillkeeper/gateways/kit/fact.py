@@ -11,7 +11,7 @@ import msgspec
 
 from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import BadPayload
+from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit.answers import queried
 from tillkeeper.gateways.kit.units import ISO, from_minor
 
