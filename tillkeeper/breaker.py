@@ -37,7 +37,7 @@ class Breaker:
         """Whether this try may be made now; one that may must be followed by `succeeded`, `failed` or `left`."""
         if self.is_open(now_s):
             return False
-        self._trying = self._open_until is not None
+        self._trying = self._openings > 0
         return True
 
     def succeeded(self) -> bool:
@@ -47,15 +47,19 @@ class Breaker:
         return was_open
 
     def failed(self, now_s: float, *, pause_s: float | None = None) -> bool:
-        """True if that opened it.  A trial that fails keeps it open; `pause_s` is what the other side asks for."""
+        """True if that opened it; a trial that fails keeps it open.
+
+        `pause_s` is what the other side asks for.  That is no sign that it is away: after it there is no trial.
+        """
+        was_closed, was_trial = self.is_closed, self._trying
         self.failures += 1
-        was_closed, was_trial, self._trying = self._open_until is None, self._trying, False
+        self._trying = False
         if pause_s is not None:
             self._open_until = now_s + pause_s
-        elif was_trial or (was_closed and self.failures >= self._failures_max):
+        elif was_trial or (not self._openings and self.failures >= self._failures_max and not self.is_open(now_s)):
             self._openings += 1
             self._open_until = now_s + self._cooldown.pause_s(self._openings, self._jitter)
-        return was_closed and self._open_until is not None
+        return was_closed and not self.is_closed
 
     def left(self) -> None:
         """The try was given up, and says nothing of the other side."""

@@ -71,6 +71,7 @@ def test_a_pause_that_the_other_side_asks_for_holds_however_few_failures_there_w
     assert breaker.failed(0.0, pause_s=7.0) is True
     assert not breaker.enter(6.9)
     assert breaker.enter(7.0)
+    assert breaker.enter(7.0)
 
 
 def test_a_closed_one_lets_all_through():
