@@ -17,7 +17,7 @@ from tillkeeper.domain.backoff import FETCH_NOT_FOUND
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.fetching import UNPROVEN_REST, Fetch, Finished, GivenUp, next_step
 from tillkeeper.domain.policy import Policy
-from tillkeeper.gateways.base import Answer, Call, Query
+from tillkeeper.gateways.messages import Answer, Call, Query
 from tillkeeper.store import unproven
 from tillkeeper.store.apply import apply_deliveries, replay
 from tillkeeper.store.audit import audit

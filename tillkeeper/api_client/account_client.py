@@ -19,7 +19,8 @@ from tillkeeper.api_client.throttle import Bucket
 from tillkeeper.breaker import Breaker
 from tillkeeper.domain.backoff import API_CALL, AROUND, constant
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.gateways.base import AccessDenied, BadPayload, BadSignature, Call, Response, Unavailable
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, Unavailable
+from tillkeeper.gateways.messages import Call, Response
 from tillkeeper.log_throttle import LogThrottle
 from tillkeeper.telemetry import ASKED, UNANSWERING
 

@@ -15,24 +15,13 @@ from pydantic import Field
 from tillkeeper.domain.events import PaymentEvent, problem_with
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets
-from tillkeeper.gateways.base import (
-    QUERYABLE_ALL,
-    Answer,
-    BadPayload,
-    Call,
-    CannotQuery,
-    ClaimedReferences,
-    Gateway,
-    Query,
-    Queryable,
-    Request,
-    Response,
-    Verified,
-)
+from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
+from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.kit import strictjson, units
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import at, integer, moment_from_unix, reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.hmacs import HmacKeys
+from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Verified
 from tillkeeper.gateways.razorpay import api
 from tillkeeper.gateways.razorpay.objects import EVENTS, Said, payment_states, refund_states
 
@@ -82,29 +71,12 @@ ABOUT: Final = About(
     dedupes_by="the event's name, its object's id and its time, which are signed and the same in each repetition",
     acknowledges="200 without a body",
     queries="payments and refunds by their ids; payments by the receipt of their order, or by Razorpay's own order id",
+    refunds_seen="what went back in all",
     checked="the package `razorpay` verifies and asks",
     sources=(
         "the package `razorpay`, `utility/utility.py`",
         "razorpay.com/docs, pages on webhooks, payments, orders, refunds and error reasons",
     ),
-    setup="""
-    In the dashboard open Account & Settings > Webhooks and add one with your URL, for live and test mode each.
-    Choose a long random secret there and store it as one of `webhook_secrets`; it is not the API key's secret.
-    Choose the events `payment.authorized`, `payment.captured`, `payment.failed`, `order.paid`, `refund.*` and
-      `payment.dispute.*`; others are answered with success and change nothing.
-    If it is a partner's webhook, which tells of other merchants too, set `account_id` to your own.
-    Make an API key under Account & Settings > API keys and store it as `key_id` and `key_secret`.
-    Create each order with your order reference as its `receipt`, and write it into the payment's `notes.order_id` too,
-      for only `order.paid` carries the receipt; or set `order_ref_path`.
-    Have payments captured automatically, or capture them: one that is not is given back after some days.
-    Register each order with this account among its `accounts`, in paise or the currency's other minor units.
-    Give the address that Razorpay mails to: it switches off a webhook that failed for 24 hours, and only a person can
-      switch it on again.
-    Where payers bear the fee (Customer Fee Bearer), it is left out of what they paid; set `payer_bears_fee` where
-      your payments do not say `fee_bearer`.
-    Pay a test order: it must show 200 in the webhook's list of deliveries.
-    To change the secret, name the new one beside the old one first; repeated events may carry the old signature.
-    """,
 )
 
 

@@ -17,26 +17,14 @@ from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets
-from tillkeeper.gateways.base import (
-    AccessDenied,
-    Answer,
-    BadPayload,
-    Call,
-    CannotQuery,
-    ClaimedReferences,
-    Gateway,
-    Query,
-    Queryable,
-    Request,
-    Response,
-    Unavailable,
-    Verified,
-)
+from tillkeeper.gateways.base import Gateway, Queryable
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
 from tillkeeper.gateways.kit import strictjson, units
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.hmacs import HmacKeys
 from tillkeeper.gateways.kit.unknown_words import known_or_none
+from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Verified
 
 SIGNATURE_HEADER: Final = "x-square-hmacsha256-signature"
 API_VERSION: Final = "2026-09-16"  # pinned, for an application's own default decides what an object looks like
@@ -146,27 +134,12 @@ ABOUT: Final = About(
     dedupes_by="`event_id`",
     acknowledges="200 without a body",
     queries="payments and refunds by their ids",
+    refunds_seen="what went back in all, and each refund",
     checked="the package `squareup` verifies and asks",
     sources=(
         "the package `squareup`, `utils/webhooks_helper.py` and its types",
         'developer.squareup.com, "Square Webhooks" and "Troubleshoot Webhooks" (repeated for 24 or 72 h: they differ)',
     ),
-    setup="""
-    In the developer console open your application, then Webhooks > Subscriptions, and add one with your URL.
-    Write that URL, letter for letter with its scheme and last slash, into `notification_url`.
-    Choose the events `payment.*`, `refund.*` and `dispute.*`; others are answered with success and change nothing.
-    Show the subscription's signature key and store it as one of `signature_keys`.
-    If other merchants connected their accounts to the application, set `merchant_id` to your own.
-    Copy the access token of the same environment (production or sandbox) into `access_token`.
-    For the sandbox set `api_base` to https://connect.squareupsandbox.com, and use an account of its own: keys differ.
-    Have your checkout write your order reference into the payment's `reference_id` (40 characters); without one the
-      reference is Square's own `order_id`.
-    Register each order with this account among its `accounts`.  Tips are not counted: what pays the order is
-      `amount_money`, and a tip that goes back with the rest is no refund of the order's.
-    Send a test event from the console: it must show 200 there.
-    A replaced signature key takes effect at once: put the new one in front of the old one right away; what was
-      refused in between is repeated by Square.
-    """,
 )
 
 
