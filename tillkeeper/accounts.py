@@ -31,7 +31,7 @@ class KnownAccounts:
 
     def __init__(self, settings: AccountsOfSettings) -> None:
         self._settings: dict[str, AccountSettings] = dict(settings)
-        self.gateways: dict[str, Gateway] = {name: build(name, it) for name, it in settings.items()}
+        self.gateways: dict[str, Gateway] = {name: build(name, account) for name, account in settings.items()}
         self._former: dict[str, tuple[Gateway, ...]] = {}
 
     def max_body_bytes(self, account: str) -> int | None:
@@ -115,7 +115,7 @@ class Accounts(KnownAccounts):
         return 0
 
     def _take(self, accounts: AccountsOfSettings) -> bool:
-        changed = {name for name, it in accounts.items() if self._settings.get(name) != it}
+        changed = {name for name, account in accounts.items() if self._settings.get(name) != account}
         gone = self._settings.keys() - accounts.keys()
         built = {name: build(name, accounts[name]) for name in changed}  # all of it, before any of it counts
         for name in changed | gone:

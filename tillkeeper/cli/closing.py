@@ -52,8 +52,8 @@ async def _these(ids: Sequence[int]) -> AsyncIterator[int]:
 async def _open(pool: asyncpg.Pool, told: list[dict[str, Any]]) -> AsyncIterator[int]:
     """Every open one, a page at a time; those told of already that are still open are not tried again."""
     while True:
-        tried = {it["id"] for it in told}
-        stuck = sum(it["outcome"] == "still_parked" for it in told)
+        tried = {replay["id"] for replay in told}
+        stuck = sum(replay["outcome"] == "still_parked" for replay in told)
         async with pool.acquire() as conn:
             page = await parked.list_parked(conn, closed_too=False, limit=stuck + PAGE_ROWS)
         fresh = [row["id"] for row in page if row["id"] not in tried]

@@ -118,7 +118,7 @@ def _named_refusal(listens: Sequence[tuple[str, int]]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        host, port = next((it for it in listens if it[1] and f" {it[1]})" in str(error)), listens[0])
+        host, port = next((listen for listen in listens if listen[1] and f" {listen[1]})" in str(error)), listens[0])
         reason = _refusal(error.errno or 0, host, port)
         if reason is None:
             raise

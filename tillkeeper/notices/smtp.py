@@ -49,16 +49,16 @@ class SmtpChannel:
                 await _leave(client)
 
     def _client(self, sender: str) -> aiosmtplib.SMTP:
-        it = self._settings
+        settings = self._settings
         return aiosmtplib.SMTP(
-            hostname=it.host,
-            port=it.port,
-            username=it.username,
-            password=it.password,
-            timeout=it.timeout_s,
+            hostname=settings.host,
+            port=settings.port,
+            username=settings.username,
+            password=settings.password,
+            timeout=settings.timeout_s,
             local_hostname=sender.rpartition("@")[2],  # else it asks DNS for our own name, for each connection
-            use_tls=it.security == "tls",
-            start_tls=it.security == "starttls",
+            use_tls=settings.security == "tls",
+            start_tls=settings.security == "starttls",
             tls_context=self._tls_context,
         )
 
