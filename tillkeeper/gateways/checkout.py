@@ -6,7 +6,7 @@ value".  Its packages sign and verify nothing.
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import ClassVar, Final, Literal, cast
+from typing import ClassVar, Final, Literal
 
 import msgspec
 from pydantic import Field
@@ -111,7 +111,7 @@ class Checkout(Gateway):
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """The events for a type that TYPES knows, none for others."""
-        event = strictjson.loads(cast("bytes", verified.content))
+        event = strictjson.json_of(verified)
         event_type = text(event, "type")
         read = TYPES.get(event_type)
         if read is None:

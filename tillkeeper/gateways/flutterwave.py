@@ -8,7 +8,7 @@ import hmac
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, ClassVar, Final, Literal, Self, cast
+from typing import Annotated, ClassVar, Final, Literal, Self
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -161,7 +161,7 @@ class Flutterwave(Gateway):
         if self._is_v3:
             self.to_fetch(verified)
             return ()
-        delivery = strictjson.loads(cast("bytes", verified.content))
+        delivery = strictjson.json_of(verified)
         told = text(delivery, "type")
         read = READERS.get(told.partition(".")[0])
         if read is None:
@@ -181,7 +181,7 @@ class Flutterwave(Gateway):
         """What a delivery of v3 says has changed."""
         if not self._is_v3:
             return ()
-        delivery = strictjson.loads(cast("bytes", verified.content))
+        delivery = strictjson.json_of(verified)
         event, data = text_or_none(delivery, "event"), at(delivery, ["data"])
         if event is None:
             return _flat_question(delivery)

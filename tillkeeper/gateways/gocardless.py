@@ -13,7 +13,7 @@ Sources: the package `gocardless-pro` (`webhooks.py`, services) and GoCardless's
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Annotated, ClassVar, Final, Literal, cast
+from typing import Annotated, ClassVar, Final, Literal
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -269,7 +269,7 @@ class GoCardless(Gateway):
         )
 
     def _events_in(self, verified: Verified) -> list[object]:
-        events = _events_of(cast("bytes", verified.content))
+        events = _events_of(strictjson.json_of(verified))
         if self._organisation is None:
             return events
         return [it for it in events if text_or_none(it, "links", "organisation") in {None, self._organisation}]
@@ -289,8 +289,8 @@ def _sound(event: PaymentEvent, order_ref: str | None, scheme: str | None) -> Pa
     return made
 
 
-def _events_of(body: bytes) -> list[object]:
-    events = _listed(strictjson.loads(body), "events")
+def _events_of(delivery: object) -> list[object]:
+    events = _listed(delivery, "events")
     if len(events) > EVENTS_MAX:
         raise BadPayload(f"the delivery has more than {EVENTS_MAX} events")
     return events

@@ -146,7 +146,7 @@ class Mollie(Gateway):
         body = cast("bytes", verified.content)
         if not verified.proven or not _is_event(body):
             return ()
-        event = strictjson.loads(body)
+        event = strictjson.json_of(verified)
         entity, told_at = _entity_of(event), _told_at(event)
         if entity is None or told_at is None:
             return ()
@@ -172,7 +172,7 @@ class Mollie(Gateway):
             if reference_or_none(ref) is None:
                 raise BadPayload("the call does not name anything by an id of Mollie's")
         else:
-            ref = _named_in(strictjson.loads(body))
+            ref = _named_in(strictjson.json_of(verified))
         if ref is None or not any(it.fullmatch(ref) for it in (_PAYMENT, _LINK, _ORDER)):
             return ()
         return (Question(about="payment", payment_ref=ref),)

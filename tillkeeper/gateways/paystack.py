@@ -201,7 +201,7 @@ class Paystack(Gateway):
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """One event for a name that EVENTS knows, none for others."""
-        delivery = strictjson.loads(cast("bytes", verified.content))
+        delivery = strictjson.json_of(verified)
         name = text(delivery, "event")
         read = EVENTS.get(name)
         if read is None:
@@ -217,7 +217,7 @@ class Paystack(Gateway):
 
     def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
         """The refunds of a transaction, where a webhook about one does not tell its number."""
-        delivery = strictjson.loads(cast("bytes", verified.content))
+        delivery = strictjson.json_of(verified)
         data = at(delivery, ["data"])
         if EVENTS.get(text(delivery, "event")) is not Paystack.refund or _number_or_none(data, "id") is not None:
             return ()

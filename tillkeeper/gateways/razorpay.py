@@ -139,7 +139,7 @@ class Razorpay(Gateway):
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """One event for a name that EVENTS knows, none for others."""
-        event = strictjson.loads(cast("bytes", verified.content))
+        event = strictjson.json_of(verified)
         name = text(event, "event")
         read = EVENTS.get(name)
         if read is None or self._account_id not in {None, text_or_none(event, "account_id")}:
