@@ -426,7 +426,7 @@ def test_a_refund_that_failed_is_owed_until_it_is_made_good(history, owed):
     st.randoms(use_true_random=False),
 )
 def test_hearing_of_the_same_refunds_again_leaves_the_same_owed(history, later, chance):
-    """As a question does: each as it stands by now, for a later moment."""
+    """As a query does: each as it stands by now, for a later moment."""
     known = facts_after([an_event(Kind.PAYMENT_SUCCEEDED, amount=200), *history])
     kinds = {step: kind for kind, (step, _) in rules.REFUND_STEPS.items()}
     again = [

@@ -14,11 +14,12 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order import Order, Status, held_in_all, summarize
-from tillkeeper.gateways.adyen import Adyen, AdyenSettings
-from tillkeeper.gateways.adyen_codes import OF_NO_ORDER, READERS
-from tillkeeper.gateways.adyen_items import ITEMS_MAX, RAW_REASONS, REASONS
-from tillkeeper.gateways.base import BadPayload, BadSignature, CannotAsk, Question, Step
-from tillkeeper.gateways.unknown import UnknownWord, unknown_words
+from tillkeeper.gateways.adyen.codes import OF_NO_ORDER, READERS
+from tillkeeper.gateways.adyen.gateway import Adyen, AdyenSettings
+from tillkeeper.gateways.adyen.items import ITEMS_MAX, RAW_REASONS, REASONS
+from tillkeeper.gateways.errors import BadPayload, BadSignature, CannotQuery, VerificationStep
+from tillkeeper.gateways.kit.unknown_words import UnknownWord, unknown_words
+from tillkeeper.gateways.messages import Query
 
 KEY = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"
 OLDER = "DFB1EB5485895CFA84146406857104ABB4CBCABDC8AAF103A624C8F6A3EAAB00"
@@ -140,7 +141,7 @@ def test_at_most_five_keys_are_tried():
 def test_a_delivery_with_one_bad_signature_is_refused_whole():
     good, bad = signed(an_item()), signed(an_item("REFUND"), OLDER)
     for items in ([good, bad], [bad, good]):
-        assert refused(adyen_delivery(items)[1]).step is Step.SIGNATURE
+        assert refused(adyen_delivery(items)[1]).step is VerificationStep.SIGNATURE
 
 
 def test_one_item_cannot_lend_its_signature_to_another():
@@ -150,12 +151,15 @@ def test_one_item_cannot_lend_its_signature_to_another():
 
 @pytest.mark.parametrize("data", [None, {}, {"hmacSignature": None}, {"hmacSignature": 7}, {"hmacSignature": ["a"]}])
 def test_an_item_without_a_signature_proves_nothing(data):
-    assert refused(adyen_delivery([signed(an_item()), an_item() | {"additionalData": data}])[1]).step is Step.HEADER
+    assert (
+        refused(adyen_delivery([signed(an_item()), an_item() | {"additionalData": data}])[1]).step
+        is VerificationStep.HEADER
+    )
 
 
 @pytest.mark.parametrize("change", [{"success": "false"}, {"eventCode": "REFUND"}, {"merchantReference": "ORDER-2"}])
 def test_each_signed_field_counts(change):
-    assert refused(adyen_delivery([signed(an_item()) | change])[1]).step is Step.SIGNATURE
+    assert refused(adyen_delivery([signed(an_item()) | change])[1]).step is VerificationStep.SIGNATURE
 
 
 def test_a_colon_cannot_move_what_is_signed_from_field_to_field():
@@ -170,7 +174,7 @@ def test_a_colon_cannot_move_what_is_signed_from_field_to_field():
 
 @pytest.mark.parametrize("field", ["pspReference", "originalReference", "merchantAccountCode", "eventCode", "success"])
 def test_only_the_merchants_reference_may_hold_a_colon(field):
-    assert refused(adyen_delivery([signed(an_item() | {field: "a:b"})])[1]).step is Step.SIGNATURE
+    assert refused(adyen_delivery([signed(an_item() | {field: "a:b"})])[1]).step is VerificationStep.SIGNATURE
 
 
 @pytest.mark.parametrize(
@@ -189,7 +193,7 @@ def test_only_the_merchants_reference_may_hold_a_colon(field):
 def test_a_delivery_without_items_proves_nothing(body):
     error = refused(json.dumps(body).encode())
     assert isinstance(error, BadPayload)
-    assert a_gateway().named(request_of(({}, json.dumps(body).encode()))) is None
+    assert a_gateway().claimed_references(request_of(({}, json.dumps(body).encode()))) is None
 
 
 @pytest.mark.parametrize("value", [True, "12900", 1.5])
@@ -210,7 +214,7 @@ def test_the_environment_is_ours_or_nobody_asked(told, live):
 @pytest.mark.parametrize(("told", "live"), [("false", True), ("true", False), ("yes", True), ("True", True)])
 def test_the_other_environment_is_refused(told, live):
     error = refused(adyen_delivery([signed(an_item())], live=told)[1], live=live)
-    assert (type(error), error.step) == (BadPayload, Step.MODE)
+    assert (type(error), error.step) == (BadPayload, VerificationStep.MODE)
 
 
 # Events.
@@ -639,13 +643,13 @@ def test_it_takes_yes_in_adyens_word():
 
 
 def test_adyen_cannot_be_asked():
-    with pytest.raises(CannotAsk):
-        a_gateway().ask(Question(about="payment", order_ref="ORDER-1", payment_ref=PAYMENT), now=NOW, nonce="n")
+    with pytest.raises(CannotQuery):
+        a_gateway().query_request(Query(about="payment", order_ref="ORDER-1", payment_ref=PAYMENT), now=NOW, nonce="n")
 
 
 def test_what_an_unproven_delivery_names():
     def named(item):
-        return a_gateway().named(request_of(adyen_delivery([item])))
+        return a_gateway().claimed_references(request_of(adyen_delivery([item])))
 
     payment, refund = named(an_item()), named(an_item("REFUND"))
     assert (payment.payment_ref, payment.order_ref) == (PAYMENT, "ORDER-1")

@@ -32,8 +32,9 @@ from sandbox.signing_alipay import (
 )
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.alipay import FAILURES, Alipay, AlipaySettings
-from tillkeeper.gateways.base import BadPayload, BadSignature, Request, Step
+from tillkeeper.gateways.alipay.gateway import FAILURES, Alipay, AlipaySettings
+from tillkeeper.gateways.errors import BadPayload, BadSignature, VerificationStep
+from tillkeeper.gateways.messages import Request
 
 PAID_AT = NOW - timedelta(minutes=1)
 REFUNDED_AT = NOW - timedelta(seconds=30) + timedelta(milliseconds=631)
@@ -287,7 +288,7 @@ def named(fields, into, value):
 def test_no_other_reading_of_what_is_signed_is_taken(gateway, keys, genuine, changed):
     with pytest.raises(BadSignature, match="another field") as refused:
         gateway.verify(forged(keys, genuine, changed), NOW)
-    assert refused.value.step is Step.CONTENT  # or people would look for another key
+    assert refused.value.step is VerificationStep.CONTENT  # or people would look for another key
 
 
 def test_text_of_merchant_and_payer_may_hold_separators(events_of):
@@ -692,6 +693,6 @@ def test_failures_are_named_by_their_sub_code():
 
 def test_an_unproven_notice_for_this_app_names_the_merchants_own_number(gateway, keys):
     forged = alipay_delivery(keys.foreign, FIELDS)
-    assert gateway.named(request_of(forged)).order_ref == FIELDS["out_trade_no"]
+    assert gateway.claimed_references(request_of(forged)).order_ref == FIELDS["out_trade_no"]
     for field, value in (("app_id", "2021000000000000"), ("out_trade_no", "a b")):
-        assert gateway.named(request_of(alipay_delivery(keys.foreign, {**FIELDS, field: value}))) is None
+        assert gateway.claimed_references(request_of(alipay_delivery(keys.foreign, {**FIELDS, field: value}))) is None

@@ -18,7 +18,7 @@ from tests.store.test_sweeping import Clock, Gateways, a_sweep
 from tillkeeper.domain.concerns import concerns
 from tillkeeper.domain.events import Evidence
 from tillkeeper.domain.order import Status, summarize
-from tillkeeper.gateways.base import Answer
+from tillkeeper.gateways.messages import Answer
 from tillkeeper.policy import load_policy
 from tillkeeper.store.apply import apply_deliveries, apply_found
 from tillkeeper.store.audit import audit
@@ -180,7 +180,7 @@ async def test_a_sweep_that_dies_between_any_two_steps_still_finds_the_success_t
     telling = Told(pool, history, chance)
     clock = Clock()
     gateways = Gateways(clock)
-    gateways.says = lambda account, question: answered(telling, account, question, clock)
+    gateways.says = lambda account, query: answered(telling, account, query, clock)
     await telling.register("A1")
     happened = [
         it for it in history.happened if it.object != "payment" or it.word == "reversed" or chance.random() < 0.4
@@ -203,14 +203,14 @@ async def test_a_sweep_that_dies_between_any_two_steps_still_finds_the_success_t
         assert "stuck" in {it["kind"] for it in order["cases"]}
 
 
-def answered(telling, account, question, clock):
+def answered(telling, account, query, clock):
     """What the gateway says once everything has happened."""
     said_at = int((clock.at - NOON).total_seconds())
     events = [telling.named(it) for it in answer_at(telling.history.happened, END, said_at) if it.account == account]
-    if question.about == "refund":
-        events = [it for it in events if it.refund_ref == question.refund_ref]
-    elif question.payment_ref is not None:
-        events = [it for it in events if it.payment_ref == question.payment_ref]
+    if query.about == "refund":
+        events = [it for it in events if it.refund_ref == query.refund_ref]
+    elif query.payment_ref is not None:
+        events = [it for it in events if it.payment_ref == query.payment_ref]
     return Answer(found=bool(events), events=tuple(events))
 
 

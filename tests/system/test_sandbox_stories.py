@@ -12,7 +12,7 @@ import pytest
 from sandbox import playing
 from sandbox.accounts import impostors_of, new_voices, write_config
 from sandbox.agenda import Deliver, Forge, Register, acts_of
-from sandbox.apis.questions import QuestionLog
+from sandbox.apis.queries import QuestionLog
 from sandbox.forgery import Forger, altered
 from sandbox.look import Sight, grown
 from sandbox.plays import find
@@ -25,7 +25,9 @@ from sandbox.verdict import Shown, compare, to_ask
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.order import Order, Status, summarize
-from tillkeeper.gateways.base import Gateway, Refused, Request
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.errors import Refused
+from tillkeeper.gateways.messages import Request
 from tillkeeper.settings import load_settings
 from tillkeeper.store.overview import OrderStanding
 

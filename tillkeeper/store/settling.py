@@ -37,7 +37,7 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
 
     taken: Taken
     result: str
-    answered: bool  # every question had an answer, whatever it said, and it could be applied
+    answered: bool  # every query had an answer, whatever it said, and it could be applied
     unapplied: tuple[str, ...] = ()  # kinds of events that could not be
     unaskable: frozenset[str] = frozenset()  # accounts
 

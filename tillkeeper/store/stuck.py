@@ -107,7 +107,7 @@ ORDER BY r.order_id, r.taken_at DESC
 
 
 async def _asked_last(conn: Conn, orders: Collection[OpenOrder]) -> dict[int, dict[str, Any]]:
-    """The last question of each present spell, and what came of it; a result of None is not known yet, or never."""
+    """The last query of each present spell, and what came of it; a result of None is not known yet, or never."""
     rows = await conn.fetch(ASKED_LAST, [it.id for it in orders], [it.spell for it in orders])
     return {row["order_id"]: {name: row[name] for name in ("action", "at", "tries", "result")} for row in rows}
 

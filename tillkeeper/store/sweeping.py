@@ -4,7 +4,7 @@
     (the gateways are asked outside of any transaction; what they answer is applied as any event)
     settle (one transaction)    store/settling.py: write what came of asking ─ close, or wait for the next rung
 
-A rung's row stands before its question leaves, and says when it is put again should its sweeper die: no answer is no
+A rung's row stands before its query leaves, and says when it is put again should its sweeper die: no answer is no
 answer, whoever it was lost by.  Telling and opening cases are done in the transaction that takes the rung.
 """
 
@@ -54,7 +54,7 @@ GROUP BY 1, 2
 
 
 class _Retry(msgspec.Struct, frozen=True, kw_only=True):
-    """A question that had no answer, and when it is put again."""
+    """A query that had no answer, and when it is put again."""
 
     rung: Rung
     tries: int
@@ -70,12 +70,12 @@ class Climbed(msgspec.Struct, kw_only=True):
 
     climbed: dict[Action, datetime] = msgspec.field(default_factory=dict)
     retry: _Retry | None = None
-    answered_at: datetime = NEVER  # when the last question was put that had an answer
+    answered_at: datetime = NEVER  # when the last query was put that had an answer
     refused_at: datetime = NEVER  # when the last was wanted that cannot be put at all
 
     @property
     def retry_at(self) -> datetime | None:
-        """When a question that had no answer is put again."""
+        """When a query that had no answer is put again."""
         return self.retry.at if self.retry else None
 
 
@@ -163,7 +163,7 @@ async def climbs_of(conn: Conn, orders: Iterable[OpenOrder]) -> dict[int, Climbe
         climb.climbed[action] = row["at"]
         climb.answered_at = max(climb.answered_at, row["answered_at"] or NEVER)
         climb.refused_at = max(climb.refused_at, row["refused_at"] or NEVER)
-        # A question is put again only while it is the last of its kind.
+        # A query is put again only while it is the last of its kind.
         is_open = row["retry_at"] is not None and row["asked_at"] == row["at"]
         if is_open and (climb.retry is None or climb.retry.rung.at < row["at"]):
             climb.retry = _Retry(
@@ -184,7 +184,7 @@ def ladder_of(it: OpenOrder, climb: Climbed, policy: Policy) -> Ladder:
 
 
 def _climb(it: OpenOrder, climb: Climbed, work: _Pass) -> None:
-    """Takes what is due, up to the first question; says when to look again."""
+    """Takes what is due, up to the first query; says when to look again."""
     if it.held_until is not None and it.held_until > work.now:
         _look_again(it, it.held_until, work)
         return
