@@ -171,10 +171,7 @@ class AccountReceiver:
         return self._acknowledgement
 
     async def _read(self, request: web.Request, asked: Request, received_at: datetime) -> Read:
-        """By which key it is verified, and what it says.  Raises Refused, NoKey, NoRoom.
-
-        What was decoded of the body ends here: kept until it is durable, it would take memory that is not in the cache.
-        """
+        """By which key it is verified, and what it says.  Raises Refused, NoKey, NoRoom."""
         try:
             verified = self._gateway.verify(asked, received_at)
         except BadSignature as refused:

@@ -44,7 +44,7 @@ def known_or_none(table: Mapping[str, Known], word: str, field: str) -> Known | 
     return table[word]
 
 
-class unknown_words:  # noqa: N801 - used like a function; a generator would cost each delivery three times as much
+class unknown_words:  # noqa: N801 - used like a function; a generator costs each delivery more
     """Collects, in the order of their appearance, the unknown words that are met inside."""
 
     __slots__ = ("_token",)
