@@ -21,7 +21,7 @@ from tillkeeper.gateways.errors import BadPayload, BadSignature, Refused, Verifi
 from tillkeeper.gateways.inspecting import inspect_request
 from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.mollie.gateway import MollieSettings
-from tillkeeper.gateways.paystack.gateway import PaystackSettings
+from tillkeeper.gateways.paystack.settings import PaystackSettings
 from tillkeeper.gateways.registry import build
 from tillkeeper.gateways.square.gateway import SquareSettings
 from tillkeeper.gateways.standard.gateway import StandardSettings
