@@ -7,17 +7,22 @@ import re
 from typing import Final
 
 from tillkeeper.gateways.braintree import objects
-from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
+from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.kit import strictxml
 from tillkeeper.gateways.kit.fields import text
+from tillkeeper.gateways.kit.http_status import (
+    DENIED_STATUSES,
+    NOT_FOUND,
+    OK_OR_NOT_FOUND,
+    TOO_MANY_REQUESTS,
+    check_status,
+)
 from tillkeeper.gateways.messages import Query, Response
 
 API_VERSION: Final = "6"  # of the package `braintree`, which decides what a transaction looks like
 TRANSACTION: Final = "transaction"
-OK: Final = 200
-NOT_FOUND: Final = 404
-AGAIN_STATUSES: Final = frozenset({408, 429})
-DENIED_STATUSES: Final = frozenset({401, 403, 426})  # the last: this version of the API is no more
+RETRY_STATUSES: Final = frozenset({408, TOO_MANY_REQUESTS})
+VERSION_DENIED_STATUSES: Final = DENIED_STATUSES | {426}  # this version of the API is no more
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
@@ -47,16 +52,11 @@ def transaction_in(query: Query, response: Response) -> object | None:
 
 def _transaction_of(response: Response) -> object | None:
     """None where there is none such.  A page of some proxy's is not Braintree's word for that."""
-    if response.status in AGAIN_STATUSES or response.status >= 500:  # noqa: PLR2004
-        raise Unavailable(f"status {response.status}")
-    if response.status in DENIED_STATUSES:
-        raise AccessDenied(f"status {response.status}")
+    check_status(response, accepted=OK_OR_NOT_FOUND, retry=RETRY_STATUSES, denied=VERSION_DENIED_STATUSES)
     if response.status == NOT_FOUND:
         if response.body.strip() and strictxml.loads(response.body).name in {TRANSACTION, "html"}:
             raise BadPayload("status 404 with something in it that was found")
         return None
-    if response.status != OK:
-        raise BadPayload(f"status {response.status}")
     top = strictxml.loads(response.body)
     if top.name != TRANSACTION:
         raise BadPayload("the answer is no transaction")

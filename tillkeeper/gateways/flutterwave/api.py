@@ -8,12 +8,14 @@ from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
+from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.flutterwave.objects import number, order_ref_of
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fields import at, integer, text, text_or_none
+from tillkeeper.gateways.kit.http_status import BAD_REQUEST, DENIED_STATUSES, NOT_FOUND, OK, check_status, status_error
 from tillkeeper.gateways.messages import Query, Response, Token
 
+BAD_CREDENTIALS_STATUSES: Final = DENIED_STATUSES | {BAD_REQUEST}  # the last is OAuth's word for them
 TOKEN_S_MAX: Final = 3600  # it is said to live for ten minutes
 
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", re.ASCII)
@@ -22,11 +24,7 @@ _NOT_FOUND: Final = ("not found", "not_found", "no transaction was found")
 
 def token_in(response: Response, now: datetime) -> Token:
     """v4's token, and how long it lives."""
-    _check_status(response)
-    if response.status == 400:  # noqa: PLR2004 - OAuth's word for wrong credentials
-        raise AccessDenied(f"status {response.status}")
-    if response.status != 200:  # noqa: PLR2004
-        raise BadPayload(f"status {response.status}")
+    check_status(response, denied=BAD_CREDENTIALS_STATUSES)
     content = strictjson.loads(response.body)
     lives_s = integer(content, "expires_in")
     if not 0 < lives_s <= TOKEN_S_MAX:
@@ -64,26 +62,18 @@ def charges_in(query: Query, data: object) -> list[object]:
     return [data]
 
 
-def _check_status(response: Response) -> None:
-    told = f"status {response.status}"
-    if response.status == 429 or response.status >= 500:  # noqa: PLR2004
-        raise Unavailable(told)
-    if response.status in {401, 403}:
-        raise AccessDenied(told)
-
-
 def data_of(response: Response) -> object:
     """What a response holds; None where Flutterwave knows of no such thing."""
-    _check_status(response)
+    check_status(response, accepted={OK, BAD_REQUEST, NOT_FOUND})
     content = strictjson.loads(response.body)
     status = text_or_none(content, "status")
-    if response.status == 200 and status == "success":  # noqa: PLR2004
+    if response.status == OK and status == "success":
         return [] if (data := at(content, ["data"])) is None else data
-    if response.status in {400, 404} and status in {"error", "failed"}:
+    if response.status != OK and status in {"error", "failed"}:
         # v3 says it in the message, v4 by the error's type.
         error = at(content, ["error"])
         error_type = text_or_none(error, "type") if isinstance(error, dict) else None
         description = f"{text_or_none(content, 'message')} {error_type}".lower()
         if any(words in description for words in _NOT_FOUND):
             return None
-    raise BadPayload(f"status {response.status}")
+    raise status_error(response)

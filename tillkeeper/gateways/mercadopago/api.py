@@ -7,15 +7,22 @@ import re
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
+from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fields import at, reference_or_none, text_or_none
+from tillkeeper.gateways.kit.http_status import (
+    BAD_REQUEST,
+    NOT_FOUND,
+    OK,
+    TOO_MANY_REQUESTS,
+    check_status,
+    status_error,
+)
 from tillkeeper.gateways.mercadopago.objects import id_of, list_in, order_ref_of
 from tillkeeper.gateways.messages import Query, Response
 
 SEARCHED_MAX: Final = 100  # attempts to pay one order; more are no payer's
-AGAIN_STATUSES: Final = frozenset({423, 429})  # the payment is just being changed; too often
-DENIED_STATUSES: Final = frozenset({401, 403})
+RETRY_STATUSES: Final = frozenset({423, TOO_MANY_REQUESTS})  # 423: the payment is just being changed
 
 _WORD: Final = re.compile(r"[a-z_]{1,64}", re.ASCII)
 
@@ -47,17 +54,13 @@ def payments_in(query: Query, content: object) -> list[object]:
 
 def content_of(response: Response) -> object:
     """What a response holds; None where Mercado Pago knows of no such payment."""
-    told = f"status {response.status}"
-    if response.status in AGAIN_STATUSES or response.status >= 500:  # noqa: PLR2004
-        raise Unavailable(told)
-    if response.status in DENIED_STATUSES:
-        raise AccessDenied(told)
+    check_status(response, accepted={OK, BAD_REQUEST, NOT_FOUND}, retry=RETRY_STATUSES)
     content = strictjson.loads(response.body)
     if not isinstance(content, dict):
         raise BadPayload("the answer is no object")
-    if response.status == 200:  # noqa: PLR2004
+    if response.status == OK:
         return content
     error = text_or_none(content, "error")
-    if response.status == 404 and error in {"not_found", "resource not found"}:  # noqa: PLR2004
+    if response.status == NOT_FOUND and error in {"not_found", "resource not found"}:
         return None
-    raise BadPayload(f"{told}, error {error if error and _WORD.fullmatch(error) else None}")
+    raise status_error(response, f", error {error if error and _WORD.fullmatch(error) else None}")

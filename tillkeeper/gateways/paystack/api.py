@@ -7,9 +7,10 @@ import re
 from typing import Final, cast
 from urllib.parse import quote
 
-from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
+from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fields import at, text_or_none
+from tillkeeper.gateways.kit.http_status import BAD_REQUEST, NOT_FOUND, OK, check_status, status_error
 from tillkeeper.gateways.messages import Query, Response
 
 EVERY_REFUND: Final = "all"  # in the place of a refund's number, of which it is none
@@ -53,18 +54,14 @@ def refunds_in(query: Query, data: object) -> list[object]:
 
 def data_of(response: Response) -> object:
     """What a response holds; None where Paystack knows of no such thing."""
-    told = f"status {response.status}"
-    if response.status == 429 or response.status >= 500:  # noqa: PLR2004
-        raise Unavailable(told)
-    if response.status in {401, 403}:
-        raise AccessDenied(told)
+    check_status(response, accepted={OK, BAD_REQUEST, NOT_FOUND})
     content = strictjson.loads(response.body)
-    if response.status == 200 and at(content, ["status"]) is True:  # noqa: PLR2004
+    if response.status == OK and at(content, ["status"]) is True:
         return at(content, ["data"]) or {}
-    if response.status in {400, 404} and at(content, ["status"]) is False:
+    if response.status != OK and at(content, ["status"]) is False:
         # Which of the two statuses it is, and whether a code says it, hangs on Paystack's version.
-        said = f"{text_or_none(content, 'code')} {text_or_none(content, 'message')}".lower()
-        if any(words in said for words in _NOT_FOUND_WORDS):
+        description = f"{text_or_none(content, 'code')} {text_or_none(content, 'message')}".lower()
+        if any(words in description for words in _NOT_FOUND_WORDS):
             return None
     code = text_or_none(content, "code")
-    raise BadPayload(f"{told}, code {code if code and _CODE.fullmatch(code) else None}")
+    raise status_error(response, f", code {code if code and _CODE.fullmatch(code) else None}")

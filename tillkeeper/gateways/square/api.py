@@ -7,18 +7,14 @@ import re
 from typing import Final
 from urllib.parse import quote
 
-from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
+from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fields import at, text
+from tillkeeper.gateways.kit.http_status import NOT_FOUND, OK, status_error
 from tillkeeper.gateways.messages import Query, Response
 from tillkeeper.gateways.square.objects import error_codes
 
 API_VERSION: Final = "2026-09-16"  # pinned, for an application's own default decides what an object looks like
-OK: Final = 200
-NOT_FOUND: Final = 404
-TOO_MANY: Final = 429
-BROKEN: Final = 500
-DENIED_STATUSES: Final = frozenset({401, 403})
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}", re.ASCII)
 
@@ -61,9 +57,4 @@ def _content_of(response: Response) -> object:
         codes = []
     if response.status == NOT_FOUND and "NOT_FOUND" in codes:
         return None
-    told = f"status {response.status}, codes {', '.join(codes) or 'none'}"
-    if response.status == TOO_MANY or response.status >= BROKEN:
-        raise Unavailable(told)
-    if response.status in DENIED_STATUSES:
-        raise AccessDenied(told)
-    raise BadPayload(told)
+    raise status_error(response, f", codes {', '.join(codes) or 'none'}")
