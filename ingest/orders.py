@@ -18,7 +18,7 @@ from ingest.registration import BadRegistration, registration_of
 from tillkeeper import clock
 from tillkeeper.domain.events import REF_CHARS_MAX
 from tillkeeper.domain.policy import Policy
-from tillkeeper.gateways.base import Refused
+from tillkeeper.gateways.errors import Refused
 from tillkeeper.store import orders, refunds
 from tillkeeper.store.failures import DATABASE_ERRORS, is_contention, is_outage
 from tillkeeper.store.ledger import Raced

@@ -10,7 +10,7 @@ from ingest.contacts import as_link, email_problems, link_problems, locale_probl
 from tillkeeper.domain.events import REF_CHARS_MAX
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX, BadMoney, exponent
 from tillkeeper.domain.terms import Instalment
-from tillkeeper.gateways.base import BadPayload
+from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.store.orders import ClaimedPayment, Payer, Registration
 

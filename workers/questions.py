@@ -15,7 +15,8 @@ from typing import Final
 from tillkeeper.domain.facts import ObjectKey, OrderFacts, PaymentFacts, ReturnFacts, Step
 from tillkeeper.domain.implied import implied
 from tillkeeper.domain.order import Order, Status, payer_of, refunds_of, summarize
-from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Query, Queryable
+from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
+from tillkeeper.gateways.messages import Query
 
 Asked = tuple[str, Query]  # (account, query)
 

@@ -22,7 +22,8 @@ from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.facts import apply
 from tillkeeper.domain.order import summarize
 from tillkeeper.domain.policy import Policy
-from tillkeeper.gateways.base import Answer, Call, Gateway, Query
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.messages import Answer, Call, Query
 from tillkeeper.loops import start
 from tillkeeper.settings import SweepSettings
 from tillkeeper.store.apply import apply_found

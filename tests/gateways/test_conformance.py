@@ -28,19 +28,10 @@ from specimen import NOW
 
 from tillkeeper.domain.events import Evidence, problem_with
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX, EXPONENTS, BadMoney, minor_from_major
-from tillkeeper.gateways.base import (
-    QUERYABLE_ALL,
-    AccessDenied,
-    Answer,
-    BadPayload,
-    BadSignature,
-    CannotQuery,
-    Query,
-    Refused,
-    Request,
-    Response,
-    Unavailable,
-)
+from tillkeeper.gateways.about import setup_guide
+from tillkeeper.gateways.base import QUERYABLE_ALL
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, CannotQuery, Refused, Unavailable
+from tillkeeper.gateways.messages import Answer, Query, Request, Response
 from tillkeeper.gateways.registry import GATEWAYS, AccountSettings, build
 
 HOSTILE_JSON = {
@@ -132,7 +123,9 @@ def test_the_key_that_fits_is_among_those_it_names(specimen):
 
 def test_people_are_told_all_about_it(specimen):
     about = specimen.gateway.about
-    assert 8 <= len(about.steps) <= 12
+    steps = re.findall(r"^(\d+)\. ", setup_guide(specimen.gateway.name), re.MULTILINE)
+    assert steps == [str(number) for number in range(1, len(steps) + 1)]
+    assert 8 <= len(steps) <= 12
     assert (specimen.covers == "body") is (about.uncovered == "" or not specimen.unsigned)
     assert bool(about.queries) is bool(specimen.gateway.asks)
     for name, field in specimen.gateway.settings.model_fields.items():

@@ -6,8 +6,10 @@ from specimen import NOW
 from tests.telling import Telling
 from tillkeeper.domain.fetching import Fetch
 from tillkeeper.gateways.about import About
-from tillkeeper.gateways.base import BadPayload, Call, CannotQuery, Gateway, Query, Request, Response, Verified
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.fetching import fetches_of, question_of
+from tillkeeper.gateways.messages import Call, Query, Request, Response, Verified
 from tillkeeper.gateways.stripe.gateway import Stripe
 
 GATEWAY = Telling("telling-main")
@@ -38,7 +40,7 @@ def test_what_no_gateway_could_be_asked_is_refused(body):
 class Plain(Gateway):
     """One whose provider has nothing of all that."""
 
-    about = About(title="Plain", verifies="", dedupes_by="", acknowledges="", checked="", sources=(), setup="")
+    about = About(title="Plain", verifies="", dedupes_by="", acknowledges="", checked="", sources=(), refunds_seen="")
 
 
 def test_a_gateway_has_the_plain_answer_to_what_its_provider_does_not_have():

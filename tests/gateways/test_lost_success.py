@@ -17,7 +17,7 @@ from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.implied import implied
 from tillkeeper.domain.order import Order, Status, summarize
 from tillkeeper.gateways.alipay.gateway import Alipay, AlipaySettings
-from tillkeeper.gateways.base import Query
+from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.wechatpay.gateway import WeChatPay, WeChatPaySettings
 from tillkeeper.gateways.wechatpay_v2.gateway import WeChatPayV2, WeChatPayV2Settings
 

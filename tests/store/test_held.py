@@ -12,9 +12,9 @@ from tests.store.test_sweeping import HOUR, MINUTE, Clock, Gateways, a_sweep, re
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.terms import Instalment
 from tillkeeper.gateways.adyen.gateway import Adyen, AdyenSettings
-from tillkeeper.gateways.base import Answer, Query, Request, Response, Verified
 from tillkeeper.gateways.checkout.gateway import Checkout, CheckoutSettings
 from tillkeeper.gateways.klarna.gateway import Klarna, KlarnaSettings
+from tillkeeper.gateways.messages import Answer, Query, Request, Response, Verified
 from tillkeeper.policy import load_policy
 from tillkeeper.store.order_acts import Refused
 from tillkeeper.store.orders import show

@@ -18,7 +18,7 @@ from tests.store.test_sweeping import Clock, Gateways, a_sweep
 from tillkeeper.domain.concerns import concerns
 from tillkeeper.domain.events import Evidence
 from tillkeeper.domain.order import Status, summarize
-from tillkeeper.gateways.base import Answer
+from tillkeeper.gateways.messages import Answer
 from tillkeeper.policy import load_policy
 from tillkeeper.store.apply import apply_deliveries, apply_found
 from tillkeeper.store.audit import audit

@@ -12,7 +12,7 @@ from tests.store.test_sweeping import HOUR, MINUTE, Clock, Gateways, a_sweep, cl
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.order import Status
 from tillkeeper.domain.policy import Action, Ladder, Policy
-from tillkeeper.gateways.base import Answer, Query
+from tillkeeper.gateways.messages import Answer, Query
 from tillkeeper.store.apply import apply_deliveries
 from tillkeeper.store.audit import audit
 from tillkeeper.store.orders import Contradiction, show

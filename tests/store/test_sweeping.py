@@ -12,7 +12,7 @@ from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.order import Status
 from tillkeeper.domain.policy import Action, Anchor, Climb, Ladder, Policy, Step
 from tillkeeper.domain.terms import Instalment
-from tillkeeper.gateways.base import Answer
+from tillkeeper.gateways.messages import Answer
 from tillkeeper.policy import load_policy
 from tillkeeper.settings import SweepSettings
 from tillkeeper.store.apply import apply_deliveries

@@ -169,7 +169,8 @@ async def decide(
     registered = [reference[1] for reference in appearing if reference[0] == "order"]
     await bind(conn, [item.event for item in items], bindings)
     waited = await _meet(conn, items, bindings, set(appearing))
-    known, reused = await _known(conn, items)
+    digests = [digest_of(item.event) for item in items]
+    known, reused = await _known(conn, items, digests)
     everything = [*items, *waited]
     contested = contested_in(everything, bindings) | await named_with(conn, registered)
     if contested:
@@ -179,7 +180,7 @@ async def decide(
         ids = {item.order_id for item in everything if item.order_id is not None}
         posting = Posting(orders=await open_orders(conn, ids))
     posting.found += [(item.order_id, concern) for item, concern in reused]
-    _fold(posting, items, waited, known)
+    _fold(posting, items, digests, waited, known)
     return posting
 
 
@@ -220,7 +221,9 @@ def _find_orders(items: list[Item], bindings: Bindings) -> list[Item]:
         alone = still
 
 
-async def _known(conn: Conn, items: list[Item]) -> tuple[dict[int, Known], list[tuple[Item, Concern]]]:
+async def _known(
+    conn: Conn, items: list[Item], digests: Sequence[bytes]
+) -> tuple[dict[int, Known], list[tuple[Item, Concern]]]:
     """What is known under the items' ids.  One that says something else than is known under its id gets one of its own.
 
     Both were signed, and which of the two came first says nothing: so both count, and a person is told of both.
@@ -228,9 +231,8 @@ async def _known(conn: Conn, items: list[Item]) -> tuple[dict[int, Known], list[
     known = await known_events(conn, [item.event for item in items]) if items else {}
     first: dict[tuple[str, str], bytes] = {}
     others, reused = list[int](), list[tuple[Item, Concern]]()
-    for position, item in enumerate(items):
+    for position, (item, digest) in enumerate(zip(items, digests, strict=True)):
         key, row = (item.event.account, item.event.event_id), known.get(position)
-        digest = digest_of(item.event)
         before = first.setdefault(key, row.digest if row and row.digest else digest)
         if before != digest and item.delivery:  # ids of answers are made by us, of what they say
             reused.append((item, _reused(item)))
@@ -243,18 +245,18 @@ async def _known(conn: Conn, items: list[Item]) -> tuple[dict[int, Known], list[
     return known, reused
 
 
-def _fold(posting: Posting, items: list[Item], waited: list[Item], known: dict[int, Known]) -> None:
+def _fold(
+    posting: Posting, items: list[Item], digests: Sequence[bytes], waited: list[Item], known: dict[int, Known]
+) -> None:
     for item in waited:
         _settle(posting, item)
         posting.waited.append(item)
-    digests: dict[tuple[str, str], bytes] = {}
+    told = set[tuple[str, str]]()
     taken = {(item.event.account, item.event.event_id) for item in waited}
-    for position, item in enumerate(items):
-        key, digest = (item.event.account, item.event.event_id), digest_of(item.event)
-        row = known.get(position)
-        before = digests.get(key) or (row.digest if row else None)
-        if before is None:
-            digests[key] = digest
+    for position, (item, digest) in enumerate(zip(items, digests, strict=True)):
+        key, row = (item.event.account, item.event.event_id), known.get(position)
+        if key not in told and (row is None or row.digest is None):
+            told.add(key)
             _settle(posting, item)
             posting.new.append((item, digest))
             posting.superseded += [row.parked_id] if row and row.parked_id is not None else []

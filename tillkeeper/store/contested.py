@@ -90,7 +90,7 @@ def contested_in(items: Iterable[Item], bindings: Bindings) -> set[Reference]:
     found = set[Reference]()
     for item in items:
         event = item.event
-        leads_to = {bindings.known[it] for it in references_of(event) if it in bindings.known}
+        leads_to = {bindings.known.get(it) for it in references_of(event)} - {None}
         names_another = event.order_ref is not None and ("order", event.order_ref) not in bindings.known
         if len(leads_to) > 1 or (leads_to and names_another):
             found |= set(object_references_of(event))

@@ -79,8 +79,10 @@ def _after_closing(it: OpenOrder, policy: Policy, effects: Effects, now: datetim
 
 
 def _still_after_closing(it: OpenOrder) -> list[Concern]:
+    if it.closed_at is None:
+        return []
     summary = it.judge()
-    if it.closed_at is None or summary.captured <= summary.refunded:
+    if summary.captured <= summary.refunded:
         return []
     details: dict[str, object] = {
         "captured": summary.captured,
@@ -94,8 +96,7 @@ def _still_after_closing(it: OpenOrder) -> list[Concern]:
 def _notices(it: OpenOrder) -> list[Notice]:
     status = it.judge().status
     told = [merchant_notice(it, STATUS_CHANGED if status != it.before.status else AMOUNTS_CHANGED)]
-    topic = _payer_topic(it)
-    if topic is not None and it.has_mail:
+    if it.has_mail and (topic := _payer_topic(it)) is not None:
         told.append(payer_notice(it, topic))
     return told
 

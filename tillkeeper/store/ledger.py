@@ -40,6 +40,7 @@ class OpenOrder(msgspec.Struct, kw_only=True):
     before: Summary  # as stored
     known: OrderFacts
     facts: OrderFacts
+    was_replaced: bool = False  # objects of it may belong to another order now
     summary: Summary | None = None  # of `facts`, once asked for
     expires_at: datetime | None = None
     instalments: tuple[Instalment, ...] = ()
@@ -81,7 +82,7 @@ class OpenOrder(msgspec.Struct, kw_only=True):
     def replace(self, facts: OrderFacts) -> None:
         """Takes other facts for its own, unless they say the same."""
         if facts != self.facts:
-            self.facts, self.summary = facts, None
+            self.facts, self.summary, self.was_replaced = facts, None, True
 
     def judge(self) -> Summary:
         """Status and sums of the facts as they are now."""
@@ -145,16 +146,18 @@ class OpenOrder(msgspec.Struct, kw_only=True):
 
     def concerns(self) -> list[Concern]:
         """What about it needs a person."""
-        return list(concerns(self.order, self.facts))
+        return list(concerns(self.order, self.facts, self.judge()))
 
 
 def _earliest(first: datetime | None, second: datetime | None) -> datetime | None:
-    return min((at for at in (first, second) if at is not None), default=None)
+    if first is None or second is None:
+        return first or second
+    return min(first, second)
 
 
 def next_due_at(instalments: Sequence[Instalment], captured: int) -> datetime | None:
     """When the next instalment that is not covered is due."""
-    following = next_instalment(instalments, captured)
+    following = next_instalment(instalments, captured) if instalments else None
     return following.due_at if following else None
 
 
@@ -288,8 +291,9 @@ def order_of(row: asyncpg.Record) -> Order:
 
 async def write_facts(conn: Conn, changed: Sequence[OpenOrder]) -> None:
     """Writes what is known of the changed orders' payments, refunds and disputes; what left an order goes first."""
+    replaced = [it for it in changed if it.was_replaced]
     for statement, name in ((DROP_PAYMENTS, "payments"), (DROP_REFUNDS, "refunds"), (DROP_DISPUTES, "disputes")):
-        gone = sorted(key for it in changed for key in getattr(it.known, name).keys() - getattr(it.facts, name).keys())
+        gone = sorted(key for it in replaced for key in getattr(it.known, name).keys() - getattr(it.facts, name).keys())
         if gone:
             await conn.execute(statement, [account for account, _ in gone], [ref for _, ref in gone])
     await _write_payments(conn, changed)

@@ -12,7 +12,8 @@ from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.facts import OrderFacts, Step
 from tillkeeper.domain.implied import implied
 from tillkeeper.domain.order import Order, Status, summarize
-from tillkeeper.gateways.base import Query, Queryable
+from tillkeeper.gateways.base import Queryable
+from tillkeeper.gateways.messages import Query
 from workers.questions import (
     PAID_LATELY,
     PAYMENTS_ASKED_MAX,

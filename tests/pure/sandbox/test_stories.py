@@ -25,7 +25,9 @@ from sandbox.verdict import Shown, compare, to_ask
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.order import Order, Status, summarize
-from tillkeeper.gateways.base import Gateway, Refused, Request
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.errors import Refused
+from tillkeeper.gateways.messages import Request
 from tillkeeper.settings import load_settings
 from tillkeeper.store.overview import OrderStanding
 

@@ -10,7 +10,8 @@ from tests.system.api_client.playing import an_asker, an_intent, says, stripe
 from tests.virtual_time import NOW
 from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.api_client.tokens import MARGIN
-from tillkeeper.gateways.base import AccessDenied, BadPayload, Call, CannotQuery, Query, Token
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery
+from tillkeeper.gateways.messages import Call, Query, Token
 from tillkeeper.gateways.stripe.gateway import Stripe
 
 PAYMENT = Query(about="payment", order_ref="ORDER-1", payment_ref="pi_1")

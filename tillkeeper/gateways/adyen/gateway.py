@@ -27,20 +27,13 @@ from tillkeeper.gateways.account import AccountModel, Secrets
 from tillkeeper.gateways.adyen.codes import OF_NO_ORDER, READERS, Said
 from tillkeeper.gateways.adyen.items import BOOLEANS, Item, items_of, method_of
 from tillkeeper.gateways.adyen.methods import CAPTURED_BY_HAND, WITHOUT_CAPTURE, CaptureMode
-from tillkeeper.gateways.base import (
-    BadPayload,
-    BadSignature,
-    ClaimedReferences,
-    Gateway,
-    Reply,
-    Request,
-    Step,
-    Verified,
-)
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.errors import BadPayload, BadSignature, VerificationStep
 from tillkeeper.gateways.kit import strictjson, units
 from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, reference_or_none, text
 from tillkeeper.gateways.kit.hmacs import HmacKeys
 from tillkeeper.gateways.kit.unknown_words import unknown_word
+from tillkeeper.gateways.messages import ClaimedReferences, Reply, Request, Verified
 
 COLON: Final = ":"
 KEY_HEX_DIGITS: Final = 64  # 32 bytes, as the Customer Area makes them
@@ -114,6 +107,7 @@ ABOUT: Final = About(
     "opens a case",
     dedupes_by="`pspReference`, `eventCode` and `success`",
     acknowledges="200 with the body `[accepted]`",
+    refunds_seen="nothing: there is no question; register refunds, or make them in your own systems",
     checked="the package `Adyen` signs and verifies",
     sources=(
         "the package `Adyen`, `util.py`",
@@ -122,25 +116,6 @@ ABOUT: Final = About(
         "adyen-magento2 and Adyen's connector for commercetools: which methods have no separate capture",
         "not confirmed: that CAPTURE_FAILED, REFUND_FAILED and REFUNDED_REVERSED carry the pspReference of what failed",
     ),
-    setup="""
-    In the Customer Area, as a user who may manage webhooks, open Developers > Webhooks and add a Standard webhook.
-    Enter your URL, choose JSON as its method, and the merchant account that `merchant_account` names.
-    Under Security generate an HMAC key, copy it at once (it is shown only then), and store it as one of `hmac_keys`.
-    Among the events leave all standard ones on; add the dispute events, EXPIRE, PENDING, OFFER_CLOSED and
-      TECHNICAL_CANCEL.
-    Under Additional settings have disputes carry the dispute's `pspReference` and the payment's `originalReference`.
-    See Settings > Account settings for the capture delay: with manual capture set `auto_capture` to false.
-      iDEAL, Alipay and their like are paid at once at any account, Klarna and its like by their capture alone, unless
-      Adyen's support changed that for you: compare `methods_without_capture` and `methods_captured_by_hand`.
-    Send your order reference as the payment's `reference`, and none with captures, refunds and cancellations.
-    With manual capture, cancel or refund and leave `reversals` alone: which of both one was is not signed, so that
-      what was captured counts as undone, with a case.
-    Register each order with this account among its `accounts`, in ISO 4217 minor units: where Adyen counts otherwise
-      (CLP, CVE, IDR, ISK) it is converted.
-    Set `live` to true for the live environment, and make an account of its own for the test environment: keys differ.
-    Use Test configuration in the Customer Area: it must show that the webhook was accepted.
-    To replace a key, name the new one beside the old one first; Adyen takes a while to sign with it.
-    """,
 )
 
 
@@ -170,7 +145,7 @@ class Adyen(Gateway):
         items = tuple(items_of(delivery))
         labels = [self._label_of(item) for item in items]
         if self.live is not None and BOOLEANS.get(text(delivery, "live")) is not self.live:
-            raise BadPayload("the delivery is of the other environment, test or live", Step.MODE)
+            raise BadPayload("the delivery is of the other environment, test or live", VerificationStep.MODE)
         return Verified(key=labels[0], content=items)
 
     def key_labels(self) -> tuple[str, ...]:
@@ -199,7 +174,7 @@ class Adyen(Gateway):
     def _label_of(self, item: Item) -> str:
         signature = at(item.whole, ["additionalData", "hmacSignature"])
         if not isinstance(signature, str):
-            raise BadSignature("an item has no additionalData.hmacSignature", Step.HEADER)
+            raise BadSignature("an item has no additionalData.hmacSignature", VerificationStep.HEADER)
         *head, _, value, currency, code, success = item.signed
         if any(COLON in field for field in (*head, value, currency, code, success)):
             raise BadSignature("a field holds a colon, so that what is signed could be read in two ways")

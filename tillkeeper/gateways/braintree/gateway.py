@@ -20,29 +20,21 @@ from pydantic import Field
 from tillkeeper.domain.events import PaymentEvent, problem_with
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OneSecret
-from tillkeeper.gateways.base import (
+from tillkeeper.gateways.base import Gateway, Queryable
+from tillkeeper.gateways.braintree import objects
+from tillkeeper.gateways.errors import (
     AccessDenied,
-    Answer,
     BadPayload,
     BadSignature,
-    Call,
     CannotQuery,
-    ClaimedReferences,
-    Gateway,
-    Query,
-    Queryable,
-    Reply,
-    Request,
-    Response,
-    Step,
     Unavailable,
-    Verified,
+    VerificationStep,
 )
-from tillkeeper.gateways.braintree import objects
 from tillkeeper.gateways.kit import form, strictxml
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.hmacs import HmacKeys
+from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Reply, Request, Response, Verified
 
 SIGNATURE: Final = "bt_signature"
 PAYLOAD: Final = "bt_payload"
@@ -89,25 +81,9 @@ ABOUT: Final = About(
     acknowledges="200 without a body; a GET with `bt_challenge` gets the public key and the challenge's HMAC",
     queries="transactions by their ids, refunds by the ids of their transactions; not by the order reference. "
     "A notification without status, type, amount or currency has Braintree asked as well",
+    refunds_seen="nothing: a refund is a transaction of its own; register it",
     checked="the package `braintree` signs samples of every kind, and parses what the sandbox signs",
     sources=("the package `braintree`", "Braintree's pages Webhooks: Parse, Transaction Statuses, and Disputes"),
-    setup="""
-    In the control panel open Settings > Business and copy the merchant id into `merchant_id`.
-    Under Settings > API make a key pair for Tillkeeper: they are `public_key` and `private_key`.
-    For the sandbox set `api_base` to https://api.sandbox.braintreegateway.com; its keys and merchant id are others.
-    Under Settings > API > Webhooks add your URL; Braintree may test it with a GET, which is answered.
-    Choose the transaction, dispute, refund and local payment kinds; others are answered with success and change
-      nothing, subscriptions among them.
-    Send your order reference as `order_id` with every transaction.
-    Braintree sends no notification for an ordinary card sale: register the transaction's id with the order (`payments`
-      in `PUT /orders/{order_ref}`), so that Braintree can be asked about it.
-    An order is `paid` once its transaction is settled, mostly within a day; until then it is `processing`, for it can
-      still be declined or voided.
-    A refund is a transaction of its own: register it with `PUT /orders/{order_ref}/refunds/{refund_ref}`, with that
-      transaction's id as its reference, for few refunds are told.
-    Register a local payment's id as a payment too where you want its expiry or reversal on the order.
-    Use Check URL in the control panel: it must show 200 there, and in the metric `tillkeeper_deliveries_total`.
-    """,
 )
 
 
@@ -132,12 +108,12 @@ class Braintree(Gateway):
         """Over the payload as it stands in the form, or with a line end that the form lost."""
         fields = form.decode(request.body).fields
         if not fields.get(SIGNATURE) or not fields.get(PAYLOAD):
-            raise BadSignature("bt_signature or bt_payload is missing", Step.HEADER)
+            raise BadSignature("bt_signature or bt_payload is missing", VerificationStep.HEADER)
         if fields.keys() != {SIGNATURE, PAYLOAD}:
             raise BadPayload("the form holds more than bt_signature and bt_payload")
         payload = fields[PAYLOAD]
         if not _PAYLOAD.fullmatch(payload):
-            raise BadSignature("bt_payload is not base64", Step.HEADER)
+            raise BadSignature("bt_payload is not base64", VerificationStep.HEADER)
         signatures = self._signatures_in(fields[SIGNATURE])
         try:
             label = self._keys.label_of(payload.encode(), *signatures)
@@ -235,11 +211,11 @@ class Braintree(Gateway):
     def _signatures_in(self, pairs: str) -> list[str]:
         """Those that stand beside our public key, of `public_key|digest` joined by ampersands."""
         if len(pairs) > SIGNATURES_CHARS_MAX:
-            raise BadSignature("bt_signature is too long", Step.HEADER)
+            raise BadSignature("bt_signature is too long", VerificationStep.HEADER)
         cut = [pair.partition("|") for pair in pairs.split("&")[:PAIRS_MAX]]
         found = [digest for public_key, _, digest in cut if public_key == self._merchant.public_key]
         if not found:
-            raise BadSignature("bt_signature holds none for the account's public_key", Step.KEY)
+            raise BadSignature("bt_signature holds none for the account's public_key", VerificationStep.KEY)
         return found
 
     def _is_ours(self, notification: object) -> bool:

@@ -15,27 +15,16 @@ from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets
-from tillkeeper.gateways.base import (
-    QUERYABLE_ALL,
-    Answer,
-    BadPayload,
-    Call,
-    CannotQuery,
-    ClaimedReferences,
-    Gateway,
-    Query,
-    Queryable,
-    Request,
-    Response,
-    Verified,
-)
+from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
 from tillkeeper.gateways.checkout import api
 from tillkeeper.gateways.checkout.objects import Said, balance, failure_of, money
+from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.kit import strictjson, units
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.hmacs import HmacKeys
 from tillkeeper.gateways.kit.unknown_words import unknown_word
+from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Verified
 
 SIGNATURE_HEADER: Final = "cko-signature"
 
@@ -62,27 +51,13 @@ ABOUT: Final = About(
     acknowledges="200 without a body",
     queries="payments by their ids or by the order reference in `reference`, with what was captured, is still held and "
     "was given back; refunds by their action's id; that a payer's bank took a payment back is told by webhook alone",
+    refunds_seen="what went back in all",
     checked="documents only",
     sources=(
         'checkout.com/docs, "Set up your webhook receiver", "Event types", "API response codes"',
         'checkout.com/docs, "Format the amount value"',
         "not confirmed: the answers' lists of actions, and that a refund keeps its action's id while it is pending",
     ),
-    setup="""
-    In the dashboard open Developers > Webhooks (or Workflows), and add one with your URL, for sandbox and live each.
-    Let it generate a signature key and store that as one of `signature_keys`.
-    Choose all payment and dispute events, and leave the authentication events out: some of their bodies are not valid
-      JSON and would be refused each time.
-    Make a secret key that may read payments, and store it as `secret_key`.
-    Set `api_base` to your own address, https://PREFIX.api.checkout.com, and to its sandbox for a sandbox account.
-    Send your order reference as the payment's `reference`.
-    Register each order with this account among its `accounts`, in ISO 4217 minor units: pesos of Chile have none, and
-      Checkout.com's two digits for them are taken off.
-    Capture what you authorize: an order is paid by what was captured, each capture by itself; what can still be
-      captured counts as held.
-    Pay a test order: it must show 200 in the webhook's list of deliveries.
-    To change the signature key, name the new one beside the old one first.
-    """,
 )
 
 

@@ -17,24 +17,8 @@ from pydantic import Field, model_validator
 from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets, key_label
-from tillkeeper.gateways.base import (
-    QUERYABLE_ALL,
-    AccessDenied,
-    Answer,
-    BadPayload,
-    BadSignature,
-    Call,
-    CannotQuery,
-    ClaimedReferences,
-    Gateway,
-    Query,
-    Queryable,
-    Request,
-    Response,
-    Token,
-    Unavailable,
-    Verified,
-)
+from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, CannotQuery, Unavailable
 from tillkeeper.gateways.flutterwave.objects import (
     CHARGE_STATUSES,
     charge_event,
@@ -49,6 +33,7 @@ from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import at, integer, moment_from_unix, reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.hmacs import HmacKeys
+from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Token, Verified
 
 SIGNATURE_HEADER: Final = "flutterwave-signature"
 SECRET_HEADER: Final = "verif-hash"  # v3: it is the secret itself, and is never kept  # noqa: S105
@@ -105,22 +90,9 @@ ABOUT: Final = About(
     dedupes_by="v4: the webhook's `id`; v3: what the fetched payment says",
     acknowledges="200 without a body",
     queries="charges (v3: transactions) by id, and by the reference that the merchant gave them; refunds by id",
+    refunds_seen="nothing: a refund is asked about by its number; register it",
     checked="documents only; unsure are the events and statuses of refunds and chargebacks in v4",
     sources=("Flutterwave's pages on webhooks, verification, refunds and authentication, of v3 and of v4",),
-    setup="""
-    In the dashboard open Settings > Webhooks and enter your URL.
-    Type a long random secret hash, and store the same as one of `secret_hashes`.
-    Turn on retries and failed transactions there: without, Flutterwave tries once, and tells of no failure.
-    Set `version` to that of the API which your checkout uses; v4 has an account of its own at Flutterwave.
-    v4: store the client id and secret (API settings) as `client_id` and `client_secret`.
-    v3: store the secret key as `secret_key`, and set `currency` to that of your refunds.
-    v4 in its sandbox: set `api_base` to https://developersandbox-api.flutterwave.com.
-    Have your checkout write your order reference into `meta.order_id`, or use it as `reference` (v3: `tx_ref`).
-    Each attempt needs a reference of its own: only the one that equals the order's can be asked about before a
-      webhook has told the charge's id.
-    Pay a small sum in test mode: the webhook must be accepted, and the order be `paid`.
-    To replace the secret hash, name the new one behind the old one, change it in the dashboard, and drop the old one.
-    """,
 )
 
 

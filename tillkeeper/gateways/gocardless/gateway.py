@@ -22,21 +22,8 @@ from pydantic import Field
 from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OneSecret, Secrets
-from tillkeeper.gateways.base import (
-    AccessDenied,
-    Answer,
-    BadPayload,
-    Call,
-    CannotQuery,
-    ClaimedReferences,
-    Gateway,
-    Query,
-    Queryable,
-    Request,
-    Response,
-    Unavailable,
-    Verified,
-)
+from tillkeeper.gateways.base import Gateway, Queryable
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
 from tillkeeper.gateways.gocardless.objects import (
     ASKED_ACTIONS,
     REFUND_ACTIONS,
@@ -51,6 +38,7 @@ from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import at, reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.hmacs import HmacKeys
 from tillkeeper.gateways.kit.unknown_words import unknown_word
+from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Verified
 
 SIGNATURE_HEADER: Final = "webhook-signature"
 API_VERSION: Final = "2015-07-06"
@@ -89,24 +77,10 @@ ABOUT: Final = About(
     dedupes_by="each event's own `id`; what is asked for, by what the answer says",
     acknowledges="200 without a body",
     queries="payments by their ids, with all their events; refunds by their ids",
+    refunds_seen="what went back in all",
     checked="the package `gocardless-pro` verifies, reads and asks; the list of events with `include` against "
     "documents only",
     sources=("the package `gocardless-pro`", "GoCardless's API reference, pages on events, payments and refunds"),
-    setup="""
-    In the dashboard open Developers > Create > Webhook endpoint and add your URL.
-    Store the endpoint's secret as one of `webhook_secrets`.
-    If it is a partner's endpoint, which tells of other organisations too, set `organisation` to your own.
-    Create an access token with read-only access; it is `access_token`.
-    Have your checkout write your order reference into `metadata.order_id` of each payment, or set `order_ref_path`.
-    Ask for the payment's metadata in events (`resource_metadata`), where your account has that: it saves queries.
-    For the sandbox set `api_base` to https://api-sandbox.gocardless.com; it has secrets and tokens of its own.
-    Register each order with this account among its `accounts`, and with amounts in minor units.
-    Give orders days to be paid: a bank debit is processing until it is confirmed, and may fail later still.
-    Expect a case for each chargeback, whose order stays paid, and for each late failure, whose order is not paid any
-      more until it was collected again.
-    Send a test webhook from the dashboard: it must show 200 there.
-    To replace the secret, add a second endpoint's behind the old one, and drop the old one when it is not used.
-    """,
 )
 
 

@@ -29,24 +29,13 @@ from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OneSecret
-from tillkeeper.gateways.base import (
-    AccessDenied,
-    Answer,
-    BadPayload,
-    Call,
-    CannotQuery,
-    Gateway,
-    Query,
-    Queryable,
-    Request,
-    Response,
-    Unavailable,
-    Verified,
-)
+from tillkeeper.gateways.base import Gateway, Queryable
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
 from tillkeeper.gateways.kit import form, strictjson, units
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import at, integer, moment_from_rfc3339, text, text_or_none
 from tillkeeper.gateways.kit.unknown_words import unknown_word
+from tillkeeper.gateways.messages import Answer, Call, Query, Request, Response, Verified
 
 ORDER_ID_FIELD: Final = "klarna_order_id"
 UNSIGNED: Final = "unsigned"
@@ -91,25 +80,12 @@ ABOUT: Final = About(
     dedupes_by="what the answer says",
     acknowledges="200 without a body; then the order is acknowledged at Klarna's API",
     queries="orders by their ids, with captures, what is still held, and refunds, also those made in Klarna's portal",
+    refunds_seen="each refund, and what went back in all",
     checked="documents only",
     sources=(
         "Klarna's documentation of Checkout and Order Management",
         "klarna-order-management-api-php, its pages on models",
     ),
-    setup="""
-    In the merchant portal make API credentials; they are `username` and `password`.
-    Set `api_base` to your region's: https://api.klarna.com for Europe, https://api-na.klarna.com for America,
-      https://api-oc.klarna.com for Oceania; for the playground https://api.playground.klarna.com and its like.
-    Set `merchant_urls.push` of each checkout to your URL with `?klarna_order_id={checkout.order.id}` behind it.
-    Set `merchant_urls.notification` to your URL as well, for orders that Klarna looks at more closely.
-    Set `merchant_reference1` to your order reference.
-    Register each order with this account among its `accounts`, and with amounts in ISO 4217 minor units.
-    Capture what you ship, or have it captured at once: an order is paid by its captures, not by its authorization.
-    Klarna pushes no captures, no releases and no refunds: let the policy ask about orders that are processing.
-    Disputes are not told: look after them in the merchant portal.
-    Klarna Network's webhooks are not supported yet, for how they are signed is not certain.
-    Buy something in the playground: the push must show 200, and the order must become processing.
-    """,
 )
 
 

@@ -29,28 +29,14 @@ from tillkeeper.gateways.account import (
     rsa_certificate,
     rsa_private_key,
 )
-from tillkeeper.gateways.base import (
-    QUERYABLE_ALL,
-    Answer,
-    BadPayload,
-    BadSignature,
-    Call,
-    CannotQuery,
-    ClaimedReferences,
-    Gateway,
-    Query,
-    Queryable,
-    Reply,
-    Request,
-    Response,
-    Step,
-    Verified,
-)
+from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
+from tillkeeper.gateways.errors import BadPayload, BadSignature, CannotQuery, VerificationStep
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import moment_from_unix, reference_or_none, text
 from tillkeeper.gateways.lakala import api, objects
 from tillkeeper.gateways.lakala.objects import Notice
+from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Reply, Request, Response, Verified
 
 AUTHORIZATION: Final = "authorization"
 SIGNATURE_HEADER: Final = "lklapi-signature"
@@ -139,25 +125,12 @@ ABOUT: Final = About(
     acknowledges='200 with `{"code":"SUCCESS","message":"执行成功"}`',
     queries="payments and refunds by Lakala's number, payments by the order reference; at the cashier always by the "
     "order.  Answers' signatures are verified.  Needs `app_id`, `merchant_serial`, `merchant_private_key`",
+    refunds_seen="that all went back, or that a part did: then refunds that are known are asked about, or a case "
+    "tells it",
     checked="documents only, for no registry has an official package; the shape of the official sample is a test.  "
     "Unsure: codes of errors (only words are used), whether the time is signed anew, what a refund's notice of the "
     "aggregated payments carries (its own amount is taken from `refund_amount` alone), the meaning of REVOKED",
     sources=("o.lakala.com documents 1004, 1009, 1111, 1112", "its pages 收银台订单通知 and 收银台订单查询"),
-    setup="""
-    Ask Lakala for access to its open platform (o.lakala.com): you get an app id and a merchant number.
-    Store the merchant number as `merchant_no`.
-    Download the platform certificate (for tests lkl-apigw-v2.cer) and store it as PEM in `platform_cert`.
-    When Lakala renews it, append the new one, and take the old one away once no delivery uses it.
-    Make a key and a certificate for the merchant, and upload the certificate to Lakala.
-    Store `app_id`, the certificate's serial number as `merchant_serial`, and the key as `merchant_private_key`.
-    Set `cashier` if orders are made at the cashier (收银台); if not, store the terminal number as `term_no`.
-    Pass your URL as `notify_url` with every order, https, without a query.
-    Use your order reference as `out_order_no` at the cashier, and as `out_trade_no` elsewhere.
-    Register each refund with `PUT /orders/{order_ref}/refunds/{refund_ref}`: its reference is the `trade_no` that
-      Lakala's answer to the refund gives, for notices name no other.
-    Against the test system set `api_base` to https://test.wsmsd.cn/sit, and use the test certificate.
-    Pay one fen through it and refund it: the order must be `paid`, then `refunded`.
-    """,
 )
 
 
@@ -244,7 +217,7 @@ class Lakala(Gateway):
         if data is None:
             return Answer(found=False)
         if not is_signed:
-            raise BadSignature("the answer is not signed", Step.HEADER)
+            raise BadSignature("the answer is not signed", VerificationStep.HEADER)
         if not self._is_ours(data):
             raise BadPayload("the answer is about another merchant's payment")
         tell = api.order_told if self._merchant.cashier else api.trade_told
@@ -257,7 +230,9 @@ class Lakala(Gateway):
         """The label of the certificate that it is signed with."""
         valid = [it for it in self._trusted if it.valid_from <= now <= it.valid_until]
         if not valid:
-            raise BadSignature("no certificate of platform_cert is valid at this time; was it renewed?", Step.KEY)
+            raise BadSignature(
+                "no certificate of platform_cert is valid at this time; was it renewed?", VerificationStep.KEY
+            )
         raw = _signature_bytes(signature)
         for trusted in valid:
             try:
@@ -272,7 +247,7 @@ class Lakala(Gateway):
         request = Request(headers=response.headers, body=response.body)
         lines = [request.header(name).strip().strip('"') for name in SIGNED_HEADERS]
         if lines[0] != self._merchant.app_id or not all(_NONCE.fullmatch(it) for it in lines):
-            raise BadSignature("a header of the answer names another app, or cannot be read", Step.HEADER)
+            raise BadSignature("a header of the answer names another app, or cannot be read", VerificationStep.HEADER)
         signed = "".join(f"{it}\n" for it in lines).encode() + response.body + b"\n"
         self._signed_by(request.header(SIGNATURE_HEADER).strip().strip('"'), signed, now)
 
@@ -293,19 +268,19 @@ def _authorization(header: str) -> dict[str, str]:
     pairs = _PAIRS.findall(found[1]) if found else []
     told = dict(pairs)
     if len(told) != len(pairs) or not told.keys() >= {"timestamp", "nonce_str", "signature"}:
-        raise BadSignature(f"authorization is not {api.SCHEME} with what it needs, once each", Step.HEADER)
+        raise BadSignature(f"authorization is not {api.SCHEME} with what it needs, once each", VerificationStep.HEADER)
     if not _TIMESTAMP.fullmatch(told["timestamp"]) or not _NONCE.fullmatch(told["nonce_str"]):
-        raise BadSignature("the signed time is no number, or the nonce not printable", Step.HEADER)
+        raise BadSignature("the signed time is no number, or the nonce not printable", VerificationStep.HEADER)
     return told
 
 
 def _signature_bytes(signature: str) -> bytes:
     if len(signature) > SIGNATURE_CHARS_MAX:
-        raise BadSignature("the signature is too long", Step.HEADER)
+        raise BadSignature("the signature is too long", VerificationStep.HEADER)
     try:
         return b64decode(signature, validate=True)
     except ValueError:
-        raise BadSignature("the signature is not base64", Step.HEADER) from None
+        raise BadSignature("the signature is not base64", VerificationStep.HEADER) from None
 
 
 def _object(body: bytes) -> Mapping[str, object]:

@@ -20,23 +20,8 @@ from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, Secrets
-from tillkeeper.gateways.base import (
-    QUERYABLE_ALL,
-    AccessDenied,
-    Answer,
-    BadPayload,
-    Call,
-    CannotQuery,
-    ClaimedReferences,
-    Gateway,
-    Query,
-    Queryable,
-    Request,
-    Response,
-    Step,
-    Unavailable,
-    Verified,
-)
+from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable, VerificationStep
 from tillkeeper.gateways.kit import strictjson, units
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import (
@@ -49,6 +34,7 @@ from tillkeeper.gateways.kit.fields import (
 )
 from tillkeeper.gateways.kit.hmacs import HmacKeys
 from tillkeeper.gateways.kit.unknown_words import known_or_none
+from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Verified
 
 SIGNATURE_HEADER: Final = "x-paystack-signature"
 LIVE_BY_KEY_PREFIX: Final = {"sk_live_": True, "sk_test_": False}
@@ -158,23 +144,10 @@ ABOUT: Final = About(
     acknowledges="200 without a body",
     queries="transactions by their reference, which is also the order's where nothing else is set; refunds by their "
     "number, or listed by their transaction's reference.  That a `reversed` transaction went back as a whole is unsure",
+    refunds_seen="that all went back; refunds that are known are asked about by their number or their transaction",
     checked="documents only; unsure are the francs (XOF, RWF), taken as told in hundredths, and whether refunds can be "
     "listed by a transaction's reference, for documents speak of its id: where not, there is a case and no refund",
     sources=("Paystack's pages on webhooks, verifying payments, refunds and disputes", "Paystack's API reference"),
-    setup="""
-    In the dashboard open Settings > API Keys & Webhooks.
-    Enter your URL as the live webhook URL; the test webhook URL belongs to an account of its own.
-    Store the secret key (sk_live_...) as the first of `secret_keys`.
-    Have your checkout write your order reference into `metadata.order_id`, or use it as the transaction's
-      `reference`; Paystack takes each reference once, so that a second attempt needs another.
-    Where it stands elsewhere, set `order_ref_path`; then payments are asked about by their own reference only.
-    Register with each order the references of its attempts (`payments`): most failures bring no webhook, and are
-      found by asking.
-    Register refunds under the number (`id`) that Paystack answers with, not under a reference of the bank's.
-    Paystack's three sending addresses may be let through alone, in front of this receiver.
-    Pay a small sum in test mode: the webhook must be accepted, and the order be `paid`.
-    To replace the key, put the new one before the old one, and drop the old one when it is no longer used.
-    """,
 )
 
 
@@ -382,7 +355,7 @@ class Paystack(Gateway):
     def _check_mode(self, data: object) -> None:
         domain = text_or_none(data, "domain")
         if self.live is not None and domain is not None and DOMAINS.get(domain) is not self.live:
-            raise BadPayload(f"domain is {domain!r}, and the secret key of the other mode", Step.MODE)
+            raise BadPayload(f"domain is {domain!r}, and the secret key of the other mode", VerificationStep.MODE)
 
 
 # Every event that changes what we know; all others are answered with success and change nothing.

@@ -20,30 +20,21 @@ from pydantic import AfterValidator, Field
 from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalPrivateKey, rsa_private_key, rsa_public_key
-from tillkeeper.gateways.base import (
-    QUERYABLE_ALL,
+from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
+from tillkeeper.gateways.errors import (
     AccessDenied,
-    Answer,
     BadPayload,
     BadSignature,
-    Call,
     CannotQuery,
-    ClaimedReferences,
-    Gateway,
-    Query,
-    Queryable,
-    Reply,
-    Request,
-    Response,
-    Step,
     Unavailable,
-    Verified,
+    VerificationStep,
 )
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.answers import answered_at, queried, with_stand_in_closed
 from tillkeeper.gateways.kit.fields import reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.pairs import check_unambiguous
 from tillkeeper.gateways.kit.times import moment_from_compact
+from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Reply, Request, Response, Verified
 from tillkeeper.gateways.shengpay import objects
 from tillkeeper.gateways.shengpay.objects import FAIL, OK, SIGN, Fields
 
@@ -112,26 +103,11 @@ ABOUT: Final = About(
     acknowledges="200 with the text SUCCESS",
     queries="payments by ShengPay's number or the order reference, refunds by `outRefundNo`, once `app_id` and "
     "`mch_private_key` are set; answers' signatures are verified",
+    refunds_seen="that something went back: refunds that are known are asked about, or a case tells it",
     checked="documents only, for there is no official package; two writings of the signature are held against each "
     "other.  Unsure: whether a failed payment has a notice, a notice's content type, and the production address in "
     "`api_base`, which ShengPay tells each merchant",
     sources=("ShengPay's repository shengpay-h5-pay-integration, `references/`",),
-    setup="""
-    Ask ShengPay for the product H5快捷支付: it gives you the merchant number and the app id.
-    Store them as `mch_id` and `app_id`.
-    Make an RSA key of 2,048 bits, and upload its public half at the merchant platform (b.shengpay.com).
-    Store the private half as `mch_private_key`; without it ShengPay cannot be asked about payments that are stuck.
-    Ask ShengPay for its public key (盛付通公钥) and store it as PEM in `shengpay_public_key`; the test environment's
-      is another.
-    Ask ShengPay for the address of its API, and put it into `api_base` if it is another.
-    Make orders with signType RSA2; if they are made with RSA, set `sign_type` to that.
-    Pass your URL as `notifyUrl` with every order and every refund; in production it must be https.
-    Use your order reference as `outTradeNo`, your refund's reference as `outRefundNo`, and no `&name=` with the name
-      of one of ShengPay's fields in `attach`, for such notices are refused.
-    Register each refund with `PUT /orders/{order_ref}/refunds/{refund_ref}`, with your `outRefundNo` as its reference.
-    Notices of bound and unbound cards may come to the same URL; they are answered with success and change nothing.
-    Pay and refund one fen in the test environment: the order must be `paid`, then `refunded`.
-    """,
 )
 
 
@@ -248,13 +224,15 @@ class ShengPay(Gateway):
             raise BadPayload(f"the body is no object of up to {FIELDS_MAX} fields")
         sign = fields.get(SIGN)
         if not isinstance(sign, str) or not sign or len(sign) > SIGNATURE_CHARS_MAX:
-            raise BadSignature("sign is missing, or no text of a fit length", Step.HEADER)
+            raise BadSignature("sign is missing, or no text of a fit length", VerificationStep.HEADER)
         if fields.get(SIGN_TYPE) != self._merchant.sign_type:
-            raise BadSignature(f"signType is not {self._merchant.sign_type}, as the account says it is", Step.HEADER)
+            raise BadSignature(
+                f"signType is not {self._merchant.sign_type}, as the account says it is", VerificationStep.HEADER
+            )
         try:
             signature = b64decode(sign, validate=True)
         except ValueError:
-            raise BadSignature("sign is not base64", Step.HEADER) from None
+            raise BadSignature("sign is not base64", VerificationStep.HEADER) from None
         raw = strictjson.members(body)
         texts = {name: objects.as_signed(value, raw[name]) for name, value in fields.items()}
         try:

@@ -17,23 +17,14 @@ from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets
-from tillkeeper.gateways.base import (
-    Answer,
-    BadPayload,
-    Call,
-    ClaimedReferences,
-    Gateway,
-    Query,
-    Queryable,
-    Request,
-    Response,
-    Verified,
-)
+from tillkeeper.gateways.base import Gateway, Queryable
+from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import strictjson, units
 from tillkeeper.gateways.kit.answers import queried
 from tillkeeper.gateways.kit.fields import at, integer, moment_from_unix, reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.hmacs import HmacKeys
 from tillkeeper.gateways.kit.unknown_words import unknown_word
+from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Verified
 from tillkeeper.gateways.shopee import api
 
 SIGNATURE_HEADER: Final = "authorization"  # holds the signature alone, and no credential
@@ -101,27 +92,13 @@ ABOUT: Final = About(
     dedupes_by="the order that it names, which is asked about: what the answer says makes the event",
     acknowledges="200 without a body, also for the push that tests the URL",
     queries="orders by their number, which is the payment's as well; each push is asked about, for it tells no amount",
+    refunds_seen="that the order was cancelled, which gives all back",
     checked="documents only",
     sources=(
         "minchao/shopee-php, `SignatureGenerator` and `examples/webhook`",
         'Shopee Open Platform, "Push Mechanism", "v2.order.get_order_detail" and the page on signing calls',
         "not confirmed: the error words of the API, how long a push may take, and when it is repeated",
     ),
-    setup="""
-    In the Open Platform console make an app for the shop's own system, and have the shop authorize it.
-    Store the app's partner id as `partner_id` and its partner key, as the text that is shown, as one of `partner_keys`.
-    Write your URL, letter for letter, into `push_url`, and start Tillkeeper before you save it in the console: saving
-      sends a push that must be answered with 200.
-    Turn on the push "Order Status Update"; others are answered with success and change nothing.
-    Store the shop's id as `shop_id`: an account is one shop of the app.
-    Have whatever refreshes the shop's access token write it to a file, and name that file in `access_token`: the token
-      ends after four hours.
-    Register each order under Shopee's order number (`ordersn`) with this account among its `accounts`.
-    Amounts are in ISO 4217 minor units: rupiah and Taiwan dollars have two digits there, dong none.
-    Know what an order cannot tell: cash on delivery is paid when the order is completed, a paid order that is
-      cancelled is refunded whole, and a return is shown as a dispute until a person has looked.
-    If pushes fail Shopee switches them off: watch for an account that goes quiet.
-    """,
 )
 
 

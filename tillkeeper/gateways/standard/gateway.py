@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, Secrets
-from tillkeeper.gateways.base import Gateway, Reply, Request, Verified
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.messages import Reply, Request, Verified
 from tillkeeper.gateways.standard.mapping import Mapped, MappingSettings
 from tillkeeper.gateways.standard.signature import DescribedSignature, SignatureSettings, StandardSignature
 
@@ -59,21 +60,9 @@ ABOUT: Final = About(
     verifies="HMAC-SHA256 (or ed25519) over id, time and body, signed within 300 s; or as the account's table says",
     dedupes_by="the path that `mapping.event_id` names, else the id in the header",
     acknowledges="200 without a body, or as the account says",
+    refunds_seen="nothing: there is no question",
     checked="the packages `standardwebhooks` and `svix` sign",
     sources=("the specification of Standard Webhooks", "the packages `standardwebhooks` and `svix`"),
-    setup="""
-    Read docs/standard.md: it goes from a captured request to a working account.
-    In the provider's console add an endpoint with your URL, and store its secret as one of `webhook_secrets`.
-    Headers named webhook-id, webhook-timestamp and webhook-signature, or svix-...: leave `signature` out.
-    Any other HMAC: describe it in `[accounts.NAME.signature]`; the console or the provider's pages say which header,
-      which algorithm, and what is signed.
-    Capture one delivery of each sort (the console shows them) as REQUEST.json.
-    Write `[accounts.NAME.mapping]`: paths to references, amount, currency and time, and the words of
-      `[accounts.NAME.mapping.kinds]`.
-    Run `tillkeeper inspect --account NAME REQUEST.json` until it shows the events that you expect.
-    Amounts in major units ("10.00") need `unit = "major"`; minor units that differ from ISO 4217 need `digits`.
-    The gateway cannot be asked: orders at this account alone climb their ladder without queries.
-    """,
 )
 
 

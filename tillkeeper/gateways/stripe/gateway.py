@@ -16,29 +16,20 @@ from pydantic import Field
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent, problem_with
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets, key_label
-from tillkeeper.gateways.base import (
-    QUERYABLE_ALL,
+from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
+from tillkeeper.gateways.errors import (
     AccessDenied,
-    Answer,
     BadPayload,
     BadSignature,
-    Call,
     CannotQuery,
-    ClaimedReferences,
-    Gateway,
-    Page,
-    Query,
-    Queryable,
-    Request,
-    Response,
-    Step,
     Unavailable,
-    Verified,
+    VerificationStep,
 )
 from tillkeeper.gateways.kit import strictjson, units
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import at, reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.freshness import check_fresh
+from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Page, Query, Request, Response, Verified
 from tillkeeper.gateways.stripe import api
 from tillkeeper.gateways.stripe.accounts import ACCOUNT_PATTERN, Owner, Whose
 from tillkeeper.gateways.stripe.events import (
@@ -114,29 +105,9 @@ ABOUT: Final = About(
     acknowledges="200 without a body",
     queries="intents, charges, checkout sessions, refunds and disputes by their ids; intents by the order reference in "
     "their metadata, and the session in which one was paid; the list of events of the last 30 days",
+    refunds_seen="what went back in all",
     checked="the package `stripe` signs",
     sources=("the package `stripe`, `_webhook.py`", "Stripe's API reference, pages on decline codes and on currencies"),
-    setup="""
-    In the dashboard open Developers > Webhooks and add an endpoint with your URL.
-    Choose the events `payment_intent.*`, `checkout.session.*`, `charge.*`, `refund.*` and `charge.dispute.*`;
-      others are answered with success and change nothing.  Thin events (`v1.payment_intent.*` and so on) do as
-      well: they carry ids alone, so with them `api_key` is needed.
-    Reveal the endpoint's signing secret and store it, whole, as one of `webhook_secrets`.
-    Make a restricted key that reads payment intents, charges, checkout sessions, refunds, disputes and events; it
-      is `api_key`.
-    Have your checkout write your order reference into `metadata.order_id` of the payment intent
-      (`payment_intent_data.metadata` of a checkout session), or set `order_ref_path`.
-    Use one account in the configuration for live mode and another for test mode: each has secrets of its own.
-    Connect: events of connected accounts change nothing, but for those of the one that `connected_account` names.
-    An organization's destination tells of all its accounts: name your own as `account_id`, so that another shop's
-      payment with the same order number pays none of your orders.
-    What coupons and promotion codes take off in Checkout lowers what an order is due, and tips of Terminal are not
-      counted; a bank debit that comes back after it succeeded is told by Stripe as a dispute.
-    Register each order with this account among its `accounts`, and with amounts in ISO 4217 minor units.
-    Send a test event from the dashboard: it must show 200 there, and in the metric `tillkeeper_deliveries_total`.
-    To roll the secret, add the new one behind the old one, roll it in the dashboard, and drop the old one when
-      it is no longer used.
-    """,
 )
 
 
@@ -344,7 +315,7 @@ class Stripe(Gateway):
     def _check_mode(self, subject: object) -> None:
         """Test money must not pay live orders: the kind of API key tells the mode of this account."""
         if self.live is not None and at(subject, ["livemode"]) is not self.live:
-            raise BadPayload(f"livemode is not {self.live}, as the api_key says it is", Step.MODE)
+            raise BadPayload(f"livemode is not {self.live}, as the api_key says it is", VerificationStep.MODE)
 
     def _event(self, subject: object, fact: Fact, *, event_id: str, at: datetime) -> PaymentEvent | None:
         """None where the money is of a currency that nobody knows."""
@@ -400,7 +371,7 @@ def _may_lack(due: int | None, events: Sequence[PaymentEvent]) -> bool:
 def _signature_parts(header: str) -> tuple[str, list[bytes]]:
     """The time and the v1 signatures of `t=1,v1=a,v1=b,v0=c`; other schemes are none of ours."""
     if not header.isascii() or len(header) > SIGNATURE_HEADER_CHARS_MAX:
-        raise BadSignature("the signature header is not ASCII or too long", Step.HEADER)
+        raise BadSignature("the signature header is not ASCII or too long", VerificationStep.HEADER)
     times: list[str] = []
     signatures: list[bytes] = []
     for part in header.split(","):
@@ -410,5 +381,5 @@ def _signature_parts(header: str) -> tuple[str, list[bytes]]:
         elif name == "t":
             times.append(value)
     if len(times) != 1:
-        raise BadSignature("the signature header does not tell one time", Step.HEADER)
+        raise BadSignature("the signature header does not tell one time", VerificationStep.HEADER)
     return times[0], signatures

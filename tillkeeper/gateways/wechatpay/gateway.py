@@ -31,26 +31,13 @@ from tillkeeper.gateways.account import (
     rsa_private_key,
     rsa_public_key,
 )
-from tillkeeper.gateways.base import (
-    QUERYABLE_ALL,
-    Answer,
-    BadPayload,
-    BadSignature,
-    Call,
-    CannotQuery,
-    Gateway,
-    Query,
-    Queryable,
-    Reply,
-    Request,
-    Response,
-    Step,
-    Verified,
-)
+from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
+from tillkeeper.gateways.errors import BadPayload, BadSignature, CannotQuery, VerificationStep
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.answers import queried, with_stand_in_closed
 from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, moment_from_unix, text, text_or_none
 from tillkeeper.gateways.kit.freshness import check_fresh
+from tillkeeper.gateways.messages import Answer, Call, Query, Reply, Request, Response, Verified
 from tillkeeper.gateways.wechatpay import api
 from tillkeeper.gateways.wechatpay.api import NOT_FOUND
 from tillkeeper.gateways.wechatpay.certificates import PATH as CERTIFICATES_PATH
@@ -152,6 +139,7 @@ ABOUT: Final = About(
     queries="transactions by WeChat Pay's number or the order reference; refunds by `out_refund_no`, for there is no "
     "question for all refunds of a payment; answers' signatures are verified.  A service provider asks in the name "
     "of one sub-merchant after the other; abroad (apihk.mch.weixin.qq.com) the paths are those of the API there",
+    refunds_seen="that something went back: refunds that are known are asked about, or a case tells it",
     checked="the package `wechatpayv3` signs",
     sources=(
         "wechatpay-go `core/notify`",
@@ -159,25 +147,6 @@ ABOUT: Final = About(
         "WeChat Pay's page 回调通知注意事项",
         "its pages 支付通知, 合单支付通知, 退款结果通知, 扣款结果通知 and 分账动账通知, for either sort of merchant",
     ),
-    setup="""
-    In the merchant platform (pay.weixin.qq.com) open 账户中心 > API安全.
-    Set the APIv3 key (APIv3密钥): 32 characters, the same as `apiv3_key`.
-    Apply for a merchant API certificate: its serial number is `merchant_serial`, `apiclient_key.pem` is
-      `merchant_private_key`.
-    Public-key mode: download the WeChat Pay public key and put it into `public_keys` under its id
-      (PUB_KEY_ID_...).
-    Certificate mode: put each platform certificate into `platform_certs` under its serial number; during the
-      move from one mode to the other both are needed.  Later ones are fetched with the merchant's key.
-    Pass your URL as `notify_url` with every order and every refund, https, without a query.
-    Use your order reference as `out_trade_no`.  Of a combined payment (合单) each sub-order is an order, under its own
-      `out_trade_no`; `combine_out_trade_no` names none.
-    As a service provider (服务商) set `mch_id` to your own number, and name the sub-merchants in `sub_mch_ids`, or
-      WeChat Pay cannot be asked about their payments.
-    WeChat Pay tells of no refund before it ends: register each with `PUT
-      /orders/{order_ref}/refunds/{refund_ref}`, with your `out_refund_no` as its reference.
-    Pay one fen through it: the notice must be accepted, and the order be `paid`.
-    Deliveries with a signature that begins WECHATPAY/SIGNTEST/ are WeChat Pay's probes, and rightly refused.
-    """,
 )
 
 
@@ -217,7 +186,7 @@ class WeChatPay(Gateway):
         if signature.startswith(PROBE_PREFIX):
             raise BadSignature("a probe: WeChat Pay sends wrong signatures to see them refused")
         if request.headers.get(SIGNATURE_TYPE_HEADER) and request.header(SIGNATURE_TYPE_HEADER) != SIGNATURE_TYPE:
-            raise BadSignature(f"the signature type is not {SIGNATURE_TYPE}", Step.HEADER)
+            raise BadSignature(f"the signature type is not {SIGNATURE_TYPE}", VerificationStep.HEADER)
         timestamp, nonce = request.header(TIMESTAMP_HEADER), request.header(NONCE_HEADER)
         check_fresh(timestamp, now)
         _check_nonce(nonce)
@@ -317,10 +286,13 @@ class WeChatPay(Gateway):
             return public_key
         certificate = self._configured.get(name) or certificates.get(name)
         if certificate is None:
-            raise BadSignature("wechatpay-serial names none of the platform_certs and public_keys", Step.KEY)
+            raise BadSignature(
+                "wechatpay-serial names none of the platform_certs and public_keys", VerificationStep.KEY
+            )
         if not certificate.is_valid_at(now):
             raise BadSignature(
-                f"the platform certificate {certificate.serial} is not valid at this time; was it renewed?", Step.KEY
+                f"the platform certificate {certificate.serial} is not valid at this time; was it renewed?",
+                VerificationStep.KEY,
             )
         return certificate.serial, certificate.key
 
@@ -377,13 +349,13 @@ def _serial(written: str) -> str:
 def _check_nonce(nonce: str) -> None:
     """A line end in it would let what is signed as body be passed off as nonce."""
     if not (nonce.isascii() and nonce.isprintable() and len(nonce) <= NONCE_CHARS_MAX):
-        raise BadSignature("the nonce is not printable ASCII or too long", Step.HEADER)
+        raise BadSignature("the nonce is not printable ASCII or too long", VerificationStep.HEADER)
 
 
 def _signature_bytes(signature: str) -> bytes:
     if len(signature) > SIGNATURE_CHARS_MAX:
-        raise BadSignature("the signature is too long", Step.HEADER)
+        raise BadSignature("the signature is too long", VerificationStep.HEADER)
     try:
         return b64decode(signature, validate=True)
     except ValueError:
-        raise BadSignature("the signature is not base64", Step.HEADER) from None
+        raise BadSignature("the signature is not base64", VerificationStep.HEADER) from None

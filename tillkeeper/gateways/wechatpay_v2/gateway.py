@@ -20,26 +20,13 @@ from pydantic import Field
 from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OneSecret
-from tillkeeper.gateways.base import (
-    QUERYABLE_ALL,
-    Answer,
-    BadPayload,
-    BadSignature,
-    Call,
-    ClaimedReferences,
-    Gateway,
-    Query,
-    Queryable,
-    Reply,
-    Request,
-    Response,
-    Step,
-    Verified,
-)
+from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
+from tillkeeper.gateways.errors import BadPayload, BadSignature, VerificationStep
 from tillkeeper.gateways.kit import strictxml
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.unknown_words import unknown_word
+from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Reply, Request, Response, Verified
 from tillkeeper.gateways.wechatpay.api import named_in, not_found
 from tillkeeper.gateways.wechatpay.objects import MCH_ID, SUB_MCH_IDS, TRADE_STATES, State, SubMerchants
 from tillkeeper.gateways.wechatpay_v2 import api as asking
@@ -86,31 +73,13 @@ ABOUT: Final = About(
     queries="transactions by WeChat Pay's number or the order reference; refunds by `out_refund_no`, and all of a "
     "transaction in state REFUND; answers' signatures are verified.  A service provider asks in the name of "
     "one sub-merchant after the other",
+    refunds_seen="that something went back, and each refund",
     checked="the package `wechatpy` signs payment notices and answers, and opens the sandbox's refund notices",
     sources=(
         "the package `wechatpy`",
         "the fixtures in the tests of wechatpay-php",
         "WeChat Pay's pages 支付结果通知, 退款结果通知, 扣款结果通知 and 合单支付结果通知",
     ),
-    setup="""
-    Use this only for what still runs on API v2; new integrations take API v3, which is the gateway `wechatpay`.
-    In the merchant platform (pay.weixin.qq.com) open 账户中心 > API安全 and set the API key (API密钥), 32 characters.
-    Store it as `api_key`; it is not the APIv3 key, and one may be set without the other.
-    Find in your code which `sign_type` orders are made with; where it sends none, it is MD5, and say so in `sign_type`.
-    Pass your URL as `notify_url` with every order (unifiedorder), https, without a query.
-    Set the refund notice's URL in 交易中心 > 退款配置, or pass it as `notify_url` with every refund.
-    Use your order reference as `out_trade_no`, and letters, digits, `_` and `-` alone in `out_refund_no`, for a refund
-      notice of another number cannot be followed up.
-    WeChat Pay tells of no refund before it ends: register each with `PUT
-      /orders/{order_ref}/refunds/{refund_ref}`, with your `out_refund_no` as its reference.
-    As a service provider (服务商) set `mch_id` to your own number, and name the sub-merchants in `sub_mch_ids`, or
-      WeChat Pay cannot be asked about their payments.  Of a combined payment (合单) each sub-order is an order, under
-      its own `out_trade_no`.
-    Let the workers reach the address in `api_base`: refunds are known only once it was asked.
-    Pay one fen and refund it: both notices must be accepted, and the order be `paid`, then `refunded`.
-    After the API key is changed in the platform notices signed with the old one are refused and sent again for a day:
-      change `api_key` at the same time.
-    """,
 )
 
 
@@ -248,12 +217,12 @@ class WeChatPayV2(Gateway):
         """Notices of risks and of rented things are HMAC-SHA256 always; they make no event."""
         sign, sign_type = fields.get("sign", ""), self._merchant.sign_type
         if not sign or not sign.isascii():
-            raise BadSignature("sign is missing, or not ASCII", Step.HEADER)
+            raise BadSignature("sign is missing, or not ASCII", VerificationStep.HEADER)
         told = text_or_none(fields, "sign_type") or text_or_none(fields, "algorithm")
         if told == "HMAC-SHA256" and not asking.is_of_payments(fields):
             sign_type = "HMAC-SHA256"
         if told not in {None, sign_type}:
-            raise BadSignature(f"sign_type is not {sign_type}, as the account says it is", Step.HEADER)
+            raise BadSignature(f"sign_type is not {sign_type}, as the account says it is", VerificationStep.HEADER)
         if not hmac.compare_digest(asking.signature(fields, self._merchant.api_key, sign_type).encode(), sign.encode()):
             raise BadSignature(f"sign is not by the api_key with {sign_type}")
 
