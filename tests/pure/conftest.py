@@ -1,4 +1,4 @@
-"""The domain is pure: its tests have no network."""
+"""What is pure needs no network: an event loop's own pipe is the only socket."""
 
 import socket
 from typing import Any
@@ -7,8 +7,9 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: Any, **options: Any) -> None:
-        raise AssertionError("the domain opened a socket")
+        raise AssertionError("a pure test reached for the network")
 
-    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket.socket, "bind", refuse)

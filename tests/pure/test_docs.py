@@ -89,12 +89,3 @@ def test_files_and_tests_that_a_doc_names_exist(doc):
         if path.startswith(tuple(f"{folder}/" for folder in FOLDERS)):
             assert (ROOT / path).exists(), named
             assert not test or re.search(rf"^ *(async )?def {test}\(", (ROOT / path).read_text(), re.MULTILINE), named
-
-
-async def test_the_statements_for_operators_fit_the_schema(connection):
-    statements = [
-        it for block in re.findall(r"```sql\n(.+?)```", OPERATIONS, re.DOTALL) for it in block.split(";\n") if it
-    ]
-    assert statements
-    for statement in statements:
-        await connection.execute(f"EXPLAIN {statement}")
