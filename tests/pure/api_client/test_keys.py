@@ -9,7 +9,6 @@ from tillkeeper.api_client.http import Unreachable
 from tillkeeper.api_client.key_fetching import (
     FETCHES_PER_MINUTE,
     NAMED_MAX,
-    REFRESH_AGAIN_S,
     REFRESH_EVERY_S,
     REFRESH_FIRST_S,
     SHELF_LOOK_S,
@@ -18,6 +17,7 @@ from tillkeeper.api_client.key_fetching import (
     keep_fresh,
     refreshing,
 )
+from tillkeeper.domain.backoff import KEY_REFRESH
 from tillkeeper.gateways.errors import BadSignature
 from tillkeeper.gateways.messages import Call, Request, Response
 from tillkeeper.store.keys import LearntKey
@@ -224,9 +224,9 @@ async def test_keys_are_looked_at_from_time_to_time_and_sooner_after_a_failure(n
     assert await waits_of(keys, 2) == [REFRESH_FIRST_S, REFRESH_EVERY_S, REFRESH_EVERY_S]
     assert gateway.keys == {"new-all"}
     network.says = lambda _: Unreachable("TimeoutError")
-    assert await waits_of(keys, 1) == [REFRESH_FIRST_S, REFRESH_AGAIN_S]
+    assert await waits_of(keys, 1) == [REFRESH_FIRST_S, KEY_REFRESH.pause_s(1)]
     network.says = lambda _: Response(status=404, headers={}, body=b"")
-    assert await waits_of(keys, 1) == [REFRESH_FIRST_S, REFRESH_AGAIN_S]
+    assert await waits_of(keys, 1) == [REFRESH_FIRST_S, KEY_REFRESH.pause_s(1)]
 
 
 async def test_where_there_is_nothing_to_look_at_nobody_looks(network):

@@ -1,10 +1,9 @@
-"""How often, and when not at all."""
+"""How often an account may be called."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tillkeeper.api_client.throttle import Breaker, Bucket
+from tillkeeper.api_client.throttle import Bucket
 
 
 def test_a_quiet_account_may_burst_and_then_goes_by_its_rate():
@@ -40,56 +39,3 @@ def test_no_stretch_of_time_sees_more_calls_than_its_rate_and_one_burst(per_s, b
     for first, begin_s in enumerate(calls):
         for last in range(first, len(calls)):
             assert last - first + 1 <= burst + (calls[last] - begin_s) * per_s + 1e-6
-
-
-def failing(breaker, times, *, at=0.0):
-    opened = []
-    for _ in range(times):
-        assert breaker.enter(at)
-        opened.append(breaker.failed(at, open_s=30))
-    return opened
-
-
-def test_failures_on_end_open_it_and_a_success_between_does_not_count_them():
-    breaker = Breaker(failures_max=3)
-    assert failing(breaker, 2) == [False, False]
-    assert breaker.enter(0.0)
-    assert breaker.succeeded() is False
-    assert failing(breaker, 3) == [False, False, True]
-    assert breaker.is_open(0.0)
-    assert not breaker.enter(29.9)
-
-
-def test_when_its_time_is_over_one_call_is_let_through_and_decides():
-    breaker = Breaker(failures_max=1)
-    failing(breaker, 1)
-    assert breaker.enter(30.0)
-    assert not breaker.enter(30.0)
-    assert breaker.failed(31.0, open_s=30) is False
-    assert not breaker.enter(60.9)
-    assert breaker.enter(61.0)
-    assert breaker.succeeded() is True
-    assert breaker.enter(61.0)
-    assert breaker.enter(61.0)
-
-
-def test_a_try_that_was_given_up_lets_another_one_through():
-    breaker = Breaker(failures_max=1)
-    failing(breaker, 1)
-    assert breaker.enter(30.0)
-    breaker.left()
-    assert breaker.enter(30.0)
-
-
-def test_a_call_that_began_before_it_opened_does_not_keep_it_open_for_longer():
-    breaker = Breaker(failures_max=1)
-    assert breaker.enter(0.0)
-    failing(breaker, 1)
-    assert breaker.failed(20.0, open_s=30) is False
-    assert breaker.enter(30.0)
-
-
-@pytest.mark.parametrize("failures_max", [1, 5])
-def test_a_closed_one_lets_all_through(failures_max):
-    breaker = Breaker(failures_max=failures_max)
-    assert all(breaker.enter(0.0) for _ in range(10))

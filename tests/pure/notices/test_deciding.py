@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from tests.notice_factories import some_settings
 from tests.store.factories import NOON
+from tillkeeper.domain.backoff import NOTICE
 from tillkeeper.domain.order import Status, Summary
 from tillkeeper.notices.deciding import (
     ASKS_TO_PAY,
     OF_MONEY,
     RETRY_AFTER_MAX,
-    RETRY_WAITS,
     Go,
     Later,
     Topic,
@@ -139,7 +139,7 @@ def failing(count, *, give_up_after=DAY, wait=None):
 
 
 def test_failures_wait_longer_and_longer_and_then_are_given_up():
-    assert [failing(it).next_at - failing(it).at for it in range(1, 8)] == list(RETRY_WAITS)
+    assert [failing(it).next_at - failing(it).at for it in range(1, 8)] == list(NOTICE.pauses)
     last = failing(1000)
     assert (last.outcome, last.at) == (Said.DEAD, NOON + DAY)
 
@@ -151,7 +151,7 @@ def test_the_last_try_is_at_the_end_of_its_time_not_after_it():
 
 def test_a_receiver_may_ask_for_a_longer_pause_within_reason():
     assert failing(1, wait=timedelta(minutes=7)).next_at == NOON + timedelta(minutes=7)
-    assert failing(1, wait=timedelta(seconds=1)).next_at == NOON + RETRY_WAITS[0]
+    assert failing(1, wait=timedelta(seconds=1)).next_at == NOON + NOTICE.pause(1)
     assert failing(1, wait=timedelta(days=300), give_up_after=9 * DAY).next_at == NOON + RETRY_AFTER_MAX
 
 

@@ -353,7 +353,7 @@ async def test_what_is_said_again_and_again_is_said_once_a_minute(api_client, se
         assert await reason_of(api_client) == "denied"
     time.passed_s += 60
     assert await reason_of(api_client) == "denied"
-    assert [(line["event"], line["unsaid"]) for line in logged] == [("asking_denied", 0), ("asking_denied", 6)]
+    assert [(line["event"], line["suppressed"]) for line in logged] == [("asking_denied", 0), ("asking_denied", 6)]
 
 
 @pytest.mark.parametrize(

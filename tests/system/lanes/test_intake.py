@@ -166,7 +166,7 @@ async def test_void_numbers_still_untold_travel_when_the_receiver_stops(spooling
 
 
 async def rested(intake: Intake) -> None:
-    await eventually(lambda: clock.monotonic_s() > intake._spool_rests_until_s)
+    await eventually(lambda: not intake._spool_breaker.is_open(clock.monotonic_s()))
 
 
 async def test_events_of_one_order_share_a_shard(spool_lane: SpoolLane):
