@@ -130,28 +130,14 @@ def _print(
     from tillkeeper.cli.output import print_facts, print_json, shown
     from tillkeeper.policy import digest_of
     from tillkeeper.policy.drawing import draw_policy, say_policy
-
-    others = _tables(policy)
-    if as_json:
-        ladders = say_policy(policy, statuses, account, method)
-        print_json({"digest": digest_of(policy), "account": account, "method": method, "ladders": ladders, **others})
-        return
-    for line in draw_policy(policy, statuses, account, method):
-        print(shown(line))
-    print_facts({f"{table}.{key}": value for table, keys in others.items() for key, value in keys.items()})
-
-
-def _tables(policy: "Policy") -> dict[str, dict[str, str | int | float]]:
-    """The tables beside the ladders, as a policy writes them."""
     from tillkeeper.policy.spans import short, written_all
 
     silence = policy.silence
-    closed = [moment for climb in policy.closed.climbs for moment in written_all(climb)]
-    return {
+    others: dict[str, dict[str, str | int | float]] = {
         "cases": {"follow_up": short(policy.cases.follow_up), "levels": policy.cases.levels},
         "unmatched": {"case": short(policy.unmatched_case)},
         "closing": {"after": policy.after_close},
-        "closed": {"query": ", ".join(closed) or "never"},
+        "closed": {"query": ", ".join(it for climb in policy.closed.climbs for it in written_all(climb)) or "never"},
         "silence": {
             "after": "learned" if silence.after is None else short(silence.after),
             "learning": short(silence.learning),
@@ -162,3 +148,10 @@ def _tables(policy: "Policy") -> dict[str, dict[str, str | int | float]]:
         },
         "hints": {"per_minute": policy.hints.per_minute, "again_after": short(policy.hints.again_after)},
     }
+    if as_json:
+        ladders = say_policy(policy, statuses, account, method)
+        print_json({"digest": digest_of(policy), "account": account, "method": method, "ladders": ladders, **others})
+        return
+    for line in draw_policy(policy, statuses, account, method):
+        print(shown(line))
+    print_facts({f"{table}.{key}": value for table, keys in others.items() for key, value in keys.items()})
