@@ -140,7 +140,7 @@ def _print(books: "Audit") -> None:
 
 
 def _fetched(books: "Audit") -> str | None:
-    """What became of the questions that deliveries wanted asked, where there are such."""
+    """Says what became of the queries that deliveries asked for; None where there were none."""
     if not books.fetches["wanted"]:
         return None
     became = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in books.fetches.items() if name != "wanted")

@@ -136,7 +136,7 @@ async def _span(
 
 
 async def _fill(pool: "Pool", gaps: "Gaps", account: str, since: datetime, until: datetime, by: UUID | None) -> "Told":
-    """Fills the span, while the account is taken `by` us; a dry run takes nothing."""
+    """Fills the span while this run holds the account; a dry run holds nothing."""
     from tillkeeper import clock
     from tillkeeper.store.backfill import finish, take_account
 
@@ -153,7 +153,7 @@ async def _fill(pool: "Pool", gaps: "Gaps", account: str, since: datetime, until
 
 
 async def _answers(pool: "Pool", asked: dict[int, datetime]) -> Counter[str]:
-    """What came of asking; waits for it as long as anything moves."""
+    """Counts what came of the queries; waits as long as anything moves."""
     from tillkeeper.store.backfill import UNDECIDED, what_came
 
     before, still = None, 0

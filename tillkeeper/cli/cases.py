@@ -157,7 +157,7 @@ def show_command(
 
 
 def _spell_out(deliveries: list[dict[str, Any]]) -> None:
-    """Bodies as JSON can hold them: text where they are, else base64."""
+    """Writes bodies as JSON can hold them: text where they are UTF-8, else base64."""
     for delivery in deliveries:
         body = delivery["body"]
         try:
@@ -168,7 +168,7 @@ def _spell_out(deliveries: list[dict[str, Any]]) -> None:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    """Into a new file that only its owner can read.  Raises Failed."""
+    """Writes a new file that only its owner can read.  Raises Failed."""
     import orjson
 
     told = orjson.dumps(content, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
@@ -316,7 +316,7 @@ AMOUNTS: Final = frozenset({"amount", "due", "paid", "captured", "refunding", "r
 
 
 def _in_words(name: str, value: object, details: dict[str, Any]) -> object:
-    """A detail for people: amounts with their currency."""
+    """Writes a detail for people: amounts with their currency."""
     return in_words(value, details.get("currency")) if name in AMOUNTS and isinstance(value, int) else value
 
 
@@ -358,7 +358,7 @@ def _print_timeline(timeline: list[dict[str, Any]]) -> None:
 
 
 def _more(row: dict[str, Any]) -> str:
-    """What else an entry of the timeline has to say."""
+    """Says what else there is to know of an entry of the timeline."""
     match row["what"]:
         case "act":
             return f"{row['by']}: {row['note']}" if row["note"] else row["by"]

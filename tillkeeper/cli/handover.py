@@ -72,7 +72,7 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
 
 
 def _part(title: str, summary: str, lines: Iterable[str]) -> Iterator[str]:
-    """A heading and its lines; one line where there is nothing to tell."""
+    """Yields a heading and its lines; the heading alone where there is nothing to tell."""
     listed = list(lines)
     yield f"{title}: {summary or ('' if listed else 'none')}".rstrip()
     yield from (f"  {line}" for line in listed)

@@ -46,7 +46,7 @@ def keys_command(config: Config = None, as_json: AsJson = False) -> None:
 
 
 def told(configured: dict[str, tuple[str, ...]], uses: "list[KeyUse]", *, now: datetime) -> list[dict[str, Any]]:
-    """A row a key: of those configured, and of those that were used and are configured no more."""
+    """Makes a row for each key that is configured, or was used and is configured no more."""
     by_key = {(use.account, use.key): use for use in uses}
     rows = []
     for account, labels in sorted(configured.items()):

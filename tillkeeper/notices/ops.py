@@ -1,4 +1,4 @@
-"""Ops told through apprise: mail, Slack, DingTalk, Feishu, WeCom and whatever else has a URL of theirs."""
+"""Notices reach ops through apprise: by mail, Slack, DingTalk, Feishu, WeCom, or any other service that it knows."""
 
 import asyncio
 from collections.abc import Iterable
@@ -44,7 +44,7 @@ class OpsChannel:
         self._language = settings.default_locale
 
     async def send(self, notice: Outgoing) -> Outcome:
-        """Sent where the service took it.  apprise waits, so it has a thread; one that overstays is left behind."""
+        """Counts as sent where the service took it.  apprise blocks, so it runs in a thread, left behind past its time."""
         title, body = message_of(notice, self._language)
         kind = apprise.NotifyType.WARNING if _level(notice.payload) < URGENT_LEVEL else apprise.NotifyType.FAILURE
         call = asyncio.to_thread(
@@ -66,7 +66,7 @@ def ops_channels(level: int, urls: Iterable[str], settings: NotifySettings) -> t
 
 
 def unknown(settings: NotifySettings) -> list[str]:
-    """A line for each address that apprise cannot use; it names the key, and never the address."""
+    """A line for each address that apprise cannot use.  The line names the key, and never the address."""
     return [
         f"notify.ops.{level}.{at}: is no address that apprise can use"
         for level, urls in settings.ops.items()
@@ -76,7 +76,7 @@ def unknown(settings: NotifySettings) -> list[str]:
 
 
 def message_of(notice: Outgoing, language: str) -> tuple[str, str]:
-    """Title and body of what a person reads.  Total: whatever the payload holds."""
+    """Writes the title and body that a person reads.  No payload makes this raise."""
     words = TITLES.get(notice.topic)
     title = notice.topic if words is None else words.zh if language == "zh-CN" else words.en
     payload = notice.payload
@@ -99,7 +99,7 @@ AMOUNTS: Final = frozenset({"amount", "paid", "captured", "due", "refunding", "r
 
 
 def _lines(name: str, value: Any, currency: Any) -> list[str]:
-    """A line for each value, with its name; a table is told value by value."""
+    """Writes a line for each value, with its name; a table takes a line for each of its values."""
     if value is None or value in ("", {}, []) or name == "currency":  # amounts say it
         return []
     if name == "text" and isinstance(value, str):

@@ -1,4 +1,4 @@
-"""The settings: a TOML file, overridden by the environment, with secrets fetched from where they are kept.
+"""The settings come from a TOML file and the environment, which wins; secrets come from where they are kept.
 
     file ──┐
            ├─ merge (environment wins) ──> resolve env:NAME and file:PATH ──> validate ──> Settings

@@ -1,4 +1,4 @@
-"""The settings loaded: the tree of their sources checked against the models, with a line for each problem."""
+"""Settings are loaded: the tree of their sources is checked against the models, with a line for each problem."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class _Policy(BaseModel):
-    """The policy's place alone."""
+    """The path of the policy, without the other settings."""
 
     model_config = STRICT
 
@@ -23,7 +23,7 @@ class _Policy(BaseModel):
 
 
 class _Accounts(BaseModel):
-    """The accounts alone."""
+    """The accounts, without the other settings."""
 
     model_config = STRICT
 

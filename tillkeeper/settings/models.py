@@ -23,7 +23,7 @@ Accounts = dict[AccountName, AccountSettings]
 
 
 class IngestSettings(BaseModel):
-    """The receiver."""
+    """The settings of the receiver."""
 
     model_config = STRICT
 
@@ -36,12 +36,12 @@ class IngestSettings(BaseModel):
         IPv6Network("::1/128"),
     )
     processes: Processes = 1
-    metrics_host: str = "127.0.0.1"  # of its own: the figures are nobody's business who can post
+    metrics_host: str = "127.0.0.1"  # apart from `host`: whoever can post webhooks must not read the metrics
     metrics_port: Port = 0  # 0: no metrics over HTTP
 
 
 class WorkSettings(BaseModel):
-    """The workers."""
+    """The settings of the workers."""
 
     model_config = STRICT
 
@@ -52,7 +52,7 @@ class WorkSettings(BaseModel):
 
 
 class SweepSettings(BaseModel):
-    """The sweep."""
+    """The settings of the sweep."""
 
     model_config = STRICT
 
@@ -63,7 +63,7 @@ class SweepSettings(BaseModel):
 
 
 class Settings(BaseModel):
-    """Everything a process is told from outside."""
+    """All settings of all processes."""
 
     model_config = STRICT
 
@@ -88,7 +88,7 @@ class Settings(BaseModel):
         return build_gateways(self.accounts)
 
     def doubts(self) -> Iterator[str]:
-        """What looks wrong and stops nobody from starting: one line each, naming the key and never its value."""
+        """Lines about what looks wrong but keeps no process from starting; each names the key and never its value."""
         if self.broker_url is not None and not self.envelope_keys:
             yield (
                 f"envelope_keys names no key: whoever may publish to {self.broker_prefix}.events is believed, and can "
@@ -102,12 +102,12 @@ class Settings(BaseModel):
         yield from doubts_of(self.accounts)
 
     def dump(self) -> bytes:
-        """Everything, secrets too, for a child process's ears alone."""
+        """All settings with their secrets, for the standard input of a child process."""
         return self.model_dump_json().encode()
 
     @classmethod
     def restore(cls, dumped: bytes) -> Self:
-        """The settings out of `dump`."""
+        """Reads the settings that `dump` wrote."""
         return cls.model_validate(json.loads(dumped))
 
 
@@ -117,7 +117,7 @@ def build_gateways(accounts: Accounts) -> dict[str, Gateway]:
 
 
 def doubts_of(accounts: Accounts) -> Iterator[str]:
-    """What looks wrong about the secrets of these accounts."""
+    """Lines about what looks wrong with the secrets of these accounts."""
     for name, account in accounts.items():
         for doubt in account.doubts():
             yield f"accounts.{name}.{doubt}"

@@ -1,4 +1,4 @@
-"""Where settings come from: the file, the environment above it, and the secrets that both name, as one tree."""
+"""The sources of settings: the file, the environment above it, and the secrets that both name, as one tree."""
 
 import json
 import tomllib
@@ -22,7 +22,7 @@ class BadSettings(Exception):
 
 
 def settings_tree(path: Path | None, environ: Mapping[str, str]) -> dict[str, Any]:
-    """File and environment merged, as they were written."""
+    """Merges file and environment, as they were written."""
     path = config_path(path, environ)
     merged: dict[str, Any] = _merge(_from_file(path) if path else {}, _from_environment(environ))
     return merged
@@ -45,7 +45,7 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """The overrides as a tree.  Variables that name no setting are somebody else's: secrets live there, too."""
+    """Reads the overrides as a tree.  Variables that name no setting are ignored: secrets are kept in some of them."""
     tree: dict[str, Any] = {}
     for variable, text in sorted(environ.items()):  # TILLKEEPER_INGEST before TILLKEEPER_INGEST__PORT
         path = _path_of(variable)
@@ -76,7 +76,7 @@ def _path_of(variable: str) -> tuple[str, ...]:
 
 
 def _value(text: str) -> Any:
-    """Lists and tables are JSON; everything else is text, which pydantic reads as the number that it should be."""
+    """Reads lists and tables as JSON; anything else stays text, which pydantic turns into a number where that is due."""
     if text.startswith(("[", "{")):
         try:
             return json.loads(text)
@@ -92,7 +92,7 @@ def _merge(below: Any, above: Any) -> Any:
 
 
 def resolve(value: Any, path: tuple[str, ...], environ: Mapping[str, str], problems: list[str]) -> Any:
-    """The tree with every env:NAME and file:PATH replaced by what it names."""
+    """Replaces every env:NAME and file:PATH in the tree by what it names."""
     if isinstance(value, dict):
         return {name: resolve(inner, (*path, str(name)), environ, problems) for name, inner in value.items()}
     if isinstance(value, list):
