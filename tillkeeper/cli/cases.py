@@ -126,7 +126,7 @@ def show_command(
 ) -> None:
     """Show a case with all the evidence: its entries, its order, and a timeline.
 
-    The timeline holds every event, every rung of the sweep with what the gateway answered, every act of a person, and
+    The timeline holds every event, every step of the sweep with what the gateway answered, every act of a person, and
     every notice with what became of it; then come the deliveries that brought the events.
     """
     with reported(as_json=as_json):

@@ -249,7 +249,7 @@ def _print(order: dict[str, Any]) -> None:
 
 
 def print_history(history: list[dict[str, Any]]) -> None:
-    """Events, acts and rungs, a line each."""
+    """Prints events, acts and steps of the ladder, a line each."""
     from tillkeeper.cli.output import print_table
 
     print_table(

@@ -44,7 +44,7 @@ class OpsChannel:
         self._language = settings.default_locale
 
     async def send(self, notice: Outgoing) -> Outcome:
-        """Counts as sent where the service took it.  apprise blocks, so it runs in a thread, left behind past its time."""
+        """Counts as sent where the service took it.  apprise blocks, so it has a thread, left behind past its time."""
         title, body = message_of(notice, self._language)
         kind = apprise.NotifyType.WARNING if _level(notice.payload) < URGENT_LEVEL else apprise.NotifyType.FAILURE
         call = asyncio.to_thread(

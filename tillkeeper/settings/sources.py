@@ -76,7 +76,7 @@ def _path_of(variable: str) -> tuple[str, ...]:
 
 
 def _value(text: str) -> Any:
-    """Reads lists and tables as JSON; anything else stays text, which pydantic turns into a number where that is due."""
+    """Reads lists and tables as JSON; anything else stays text, which pydantic turns into a number where needed."""
     if text.startswith(("[", "{")):
         try:
             return json.loads(text)
