@@ -423,7 +423,7 @@ def test_a_policy_that_names_an_account_before_it_is_configured_is_taken_up_with
     replace(path, f'{OTHER}\n[accounts.new-one.paid]\nquery = "1h"\n')
     assert not any(file.look() for _ in range(3))
     accounts["new-one"] = None
-    file.judge_anew()
+    file.read_again()
     assert [file.look(), file.look()] == [False, True]
     assert unmatched_hours(file) == 2
 
@@ -434,7 +434,7 @@ def test_every_process_that_follows_the_policy_follows_the_accounts_that_it_name
         text = path.read_text()
         if "PolicyFile(" in text and "def serve" in text:
             assert "PolicyFile(settings.policy, accounts.gateways.keys())" in text, path.name
-            assert "on_change(policy.judge_anew)" in text, path.name
+            assert "on_change(policy.read_again)" in text, path.name
             assert "accounts.look_once" in text, path.name
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import typer
 
-from tillkeeper.cli.failed import NO, WRONG, Failed, reported
+from tillkeeper.cli.failed import NO, WRONG, CommandError, reported
 from tillkeeper.cli.options import AsJson, By, Config, exits, os_user, seconds, settings_from, unicode
 
 if TYPE_CHECKING:
@@ -65,17 +65,19 @@ def audit_command(
         if explain is not None:
             who = by or os_user()
             if not ask(settings, lambda pool: explain_missing(pool, explain, by=who, note=note, now=now)):
-                raise Failed(f"nothing of the run {explain} is missing; `tillkeeper audit` names the runs", code=WRONG)
+                raise CommandError(
+                    f"nothing of the run {explain} is missing; `tillkeeper audit` names the runs", code=WRONG
+                )
         books = ask(settings, lambda pool: audit(pool, settled_until=now - timedelta(seconds=grace), now=now))
         if as_json:
-            print_json(_told(books))
+            print_json(_as_json(books))
         else:
             _print(books)
         if not books.balances:
             raise typer.Exit(NO)
 
 
-def _told(books: "Audit") -> dict[str, Any]:
+def _as_json(books: "Audit") -> dict[str, Any]:
     import msgspec
 
     return {**msgspec.to_builtins(books), "accounted": books.accounted, "balances": books.balances}

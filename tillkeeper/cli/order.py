@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tillkeeper.cli.failed import NO, Failed, reported
+from tillkeeper.cli.failed import NO, CommandError, reported
 from tillkeeper.cli.money import in_words
 from tillkeeper.cli.options import AsJson, By, Config, Note, exits, person, reason, seconds, settings_from, unicode
 
@@ -39,7 +39,7 @@ def show_command(ref: Ref, config: Config = None, as_json: AsJson = False) -> No
 
         found = ask(settings, query)
         if found is None:
-            raise Failed(f"no order {ref!r} is registered", code=NO)
+            raise CommandError(f"no order {ref!r} is registered", code=NO)
         if as_json:
             print_json(found)
         else:
@@ -144,9 +144,9 @@ def _act(what: str, ref: str, by: str, note: str, config: Path | None, *, as_jso
         try:
             found = ask(settings, query)
         except order_acts.NoSuchOrder:
-            raise Failed(f"no order {ref!r} is registered", code=NO) from None
+            raise CommandError(f"no order {ref!r} is registered", code=NO) from None
         except order_acts.Refused as error:
-            raise Failed(f"order {ref!r}: {error}", code=NO) from None
+            raise CommandError(f"order {ref!r}: {error}", code=NO) from None
         if as_json:
             print_json({"act": what, "by": by, "note": note, **found})
         else:

@@ -69,14 +69,14 @@ class SmtpChannel:
                 await client.connect()
                 await client.mail(sender)
         except _UNTOLD as error:
-            return Failed(why=_said(error))  # 5xx as well: it is about us, not about this payer
+            return Failed(why=_reason(error))  # 5xx as well: it is about us, not about this payer
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 await client.rcpt(to)
         except aiosmtplib.SMTPResponseException as error:
-            return Dead(why=_said(error)) if error.code >= PERMANENT else Failed(why=_said(error))
+            return Dead(why=_reason(error)) if error.code >= PERMANENT else Failed(why=_reason(error))
         except _UNTOLD as error:
-            return Failed(why=_said(error))
+            return Failed(why=_reason(error))
         return None
 
     async def _hand_over(self, client: aiosmtplib.SMTP, message: bytes) -> Outcome:
@@ -84,9 +84,9 @@ class SmtpChannel:
             async with asyncio.timeout(3 * self._settings.timeout_s):
                 await client.data(message)
         except aiosmtplib.SMTPDataError as error:
-            return Dead(why=_said(error)) if error.code >= PERMANENT else Failed(why=_said(error))
+            return Dead(why=_reason(error)) if error.code >= PERMANENT else Failed(why=_reason(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, the mail may have been taken
-            return Uncertain(why=f"after DATA: {_said(error)}")
+            return Uncertain(why=f"after DATA: {_reason(error)}")
         return Sent()
 
 
@@ -97,7 +97,7 @@ async def _leave(client: aiosmtplib.SMTP) -> None:
     client.close()
 
 
-def _said(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     """Says what the server answered or how it failed, without addresses: servers repeat the one that they refuse."""
     if isinstance(error, aiosmtplib.SMTPResponseException):
         return without_addresses(f"the mail server said {error.code} {error.message}")

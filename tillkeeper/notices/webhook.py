@@ -56,7 +56,7 @@ class WebhookChannel:
             ) as response:
                 return _outcome(response.status, response.headers.get("Retry-After"), notice.sent_at)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            return Failed(why=_why(error))
+            return Failed(why=_reason(error))
 
     def _headers(self, notice: Outgoing, body: bytes) -> dict[str, str]:
         signatures = (signer.sign(notice.id, notice.sent_at, body.decode()) for signer in self._signers)
@@ -127,7 +127,7 @@ def retry_after_wait(text: str | None, now: datetime) -> timedelta | None:
     return max((until if until.tzinfo else until.replace(tzinfo=UTC)) - now, timedelta())
 
 
-def _why(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     """Says how the call failed, without the URL, whose path may be a secret."""
     seen: BaseException | None = error
     while seen is not None:
