@@ -11,11 +11,11 @@ from bench import cost
 from bench.house import CURRENCY, Broken, House
 from bench.report import Section, Target
 from tillkeeper import clock
+from tillkeeper.domain.order.answers import Settled
 from tillkeeper.domain.policy import Policy
 from tillkeeper.policy import load_policy
 from tillkeeper.store.pool import open_pool
-from tillkeeper.store.settling import Settled, settle
-from tillkeeper.store.sweeping import CLAIM, take_due
+from tillkeeper.store.sweeping import CLAIM, settle, take_due
 from tillkeeper.store.transactions import repeat_when_raced
 
 SIZES: Final = (50_000, 500_000, 5_000_000)  # open orders

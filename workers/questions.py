@@ -12,9 +12,10 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
 
-from tillkeeper.domain.facts import ObjectKey, OrderFacts, PaymentFacts, ReturnFacts, Step
-from tillkeeper.domain.implied import implied
-from tillkeeper.domain.order import Order, Status, payer_of, refunds_of, summarize
+from tillkeeper.domain.order.facts import ObjectKey, OrderFacts, PaymentFacts, ReturnFacts, Step
+from tillkeeper.domain.order.implied import implied
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.summary import Order, payer_of, refunds_of, summarize
 from tillkeeper.gateways.base import ASKS_ALL, Asks, Gateway, Question
 
 Asked = tuple[str, Question]  # (account, question)

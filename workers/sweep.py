@@ -1,9 +1,9 @@
-"""The sweep: looks at orders whose time has come, asks their gateways, and climbs their ladders.
+"""The sweep: looks at orders whose time has come, asks their gateways, and hands them the time.
 
     take (one transaction) ─> ask the gateways, all at once ─┬─> apply what they answered ─> settle (one transaction)
                               of an order that hangs: later ─┘
 
-Any number of sweepers may run, without a leader: claims skip what another holds, and a rung's row is written once.
+Any number of sweepers may run, without a leader: claims skip what another holds, and a step's row is written once.
 """
 
 import asyncio
@@ -19,16 +19,18 @@ import structlog
 
 from tillkeeper.asking.client import NoAnswer
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.domain.facts import apply
-from tillkeeper.domain.order import summarize
+from tillkeeper.domain.order.answers import QueryOutcome
+from tillkeeper.domain.order.changes import DueQuery
+from tillkeeper.domain.order.facts import apply
+from tillkeeper.domain.order.progress import CANNOT_ASK
+from tillkeeper.domain.order.summary import summarize
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.base import Answer, Call, Gateway, Question
 from tillkeeper.loops import start
 from tillkeeper.settings import SweepSettings
 from tillkeeper.store.apply import apply_found
 from tillkeeper.store.failures import DATABASE_ERRORS, is_contention, is_outage
-from tillkeeper.store.settling import CANNOT_ASK, Settled, settle
-from tillkeeper.store.sweeping import Taken, due_now, set_aside, take_due, take_one
+from tillkeeper.store.sweeping import due_now, set_aside, settle, take_due, take_one
 from tillkeeper.store.transactions import repeat_when_raced
 from tillkeeper.telemetry import SWEPT_ORDERS
 from workers.found import all_or_each
@@ -37,7 +39,7 @@ from workers.questions import Asked, further_questions_of, questions_of
 
 log = structlog.get_logger()
 
-ASIDE: Final = timedelta(hours=1)  # for an order that the sweep cannot climb with: a fault of ours, which the log tells
+ASIDE: Final = timedelta(hours=1)  # for an order that the sweep cannot advance: a fault of ours, which the log tells
 NO_WAY_TO_ASK: Final = "cannot_ask"  # a reason for no answer: it stays so until somebody changes the account
 LEASE_FACTOR: Final = 1.5  # over the time for questions: answers must be applied and settled, too
 
@@ -66,20 +68,22 @@ class Said(msgspec.Struct, kw_only=True):
     unaskable: set[str] = msgspec.field(default_factory=set)  # that have no way to be asked something
     unapplied: list[PaymentEvent] = msgspec.field(default_factory=list)
 
-    def settled(self, taken: Taken) -> Settled:
-        """As a rung's result, in words for people."""
+    def outcome(self, query: DueQuery) -> QueryOutcome:
+        """As a step's result, in words for people."""
         if self.unapplied:
             kinds = tuple(dict.fromkeys(event.kind for event in self.unapplied))
             result = f"cannot be applied: {', '.join(kinds)}"
-            return Settled(taken=taken, result=result, answered=False, unapplied=kinds)
+            return QueryOutcome(query=query, result=result, answered=False, unapplied=kinds)
         if self.no_answer:
-            return Settled(taken=taken, result=f"no answer: {', '.join(sorted(set(self.no_answer)))}", answered=False)
+            return QueryOutcome(
+                query=query, result=f"no answer: {', '.join(sorted(set(self.no_answer)))}", answered=False
+            )
         # Who answered something has no way to be asked the rest: there is no more to be had of them.
         if dumb := self.unaskable - self.answered:
-            return Settled(taken=taken, result=CANNOT_ASK, answered=False, unaskable=frozenset(dumb))
+            return QueryOutcome(query=query, result=CANNOT_ASK, answered=False, unaskable=frozenset(dumb))
         told = ", ".join(dict.fromkeys(event.kind for event in self.events))
         result = told or ("nothing new" if self.found else "not found")
-        return Settled(taken=taken, result=result, answered=True)
+        return QueryOutcome(query=query, result=result, answered=True)
 
 
 class Sweep:
@@ -106,7 +110,7 @@ class Sweep:
         self._lease = timedelta(seconds=LEASE_FACTOR * settings.ask_within_s)
 
     async def run_once(self) -> int:
-        """Climbs with what is due; returns how many orders that were."""
+        """Hands what is due the time; returns how many orders that were."""
         try:
             count, taken = await self.take()
             await self._follow_up(taken)
@@ -115,7 +119,7 @@ class Sweep:
         SWEPT_ORDERS.labels("looked_at").inc(count)
         return count
 
-    async def _follow_up(self, taken: Sequence[Taken]) -> None:
+    async def _follow_up(self, taken: Sequence[DueQuery]) -> None:
         """Settles orders as their answers come: a question that hangs holds back its own order alone."""
         asking = {start(self.ask(it), name=f"ask about order {it.order.id}"): it for it in taken}
         try:
@@ -129,11 +133,11 @@ class Sweep:
             for task in asking:
                 task.cancel()
 
-    async def take(self) -> tuple[int, list[Taken]]:
-        """How many orders were due, and the rungs for which gateways must be asked now."""
+    async def take(self) -> tuple[int, list[DueQuery]]:
+        """How many orders were due, and the steps for which gateways must be asked now."""
         return await self._outage.wait_out(self._take)
 
-    async def _take(self) -> tuple[int, list[Taken]]:
+    async def _take(self) -> tuple[int, list[DueQuery]]:
         """All that is due at once; if that fails for what one of them is, one by one, and that one is set aside."""
         limit = self._settings.orders_at_once
         try:
@@ -148,7 +152,7 @@ class Sweep:
             taken = [it for order_id in ids for it in await self._take_one(order_id)]
             return len(ids), taken
 
-    async def _take_one(self, order_id: int) -> list[Taken]:
+    async def _take_one(self, order_id: int) -> list[DueQuery]:
         take = partial(take_one, order_id=order_id, policy=self._policy(), lease=self._lease, now=self._now())
         try:
             return await repeat_when_raced(self._pool, take)
@@ -162,18 +166,18 @@ class Sweep:
         await repeat_when_raced(self._pool, partial(set_aside, order_id=order_id, until=self._now() + ASIDE))
         return []
 
-    async def ask(self, taken: Taken) -> Said:
+    async def ask(self, taken: DueQuery) -> Said:
         """All questions about one order.  Whatever is not known in time is no answer."""
         said, it = Said(), taken.order
         within = asyncio.get_running_loop().time() + self._settings.ask_within_s
-        age = self._now() - it.spell_since
+        age = self._now() - it.phase_since
         try:
             first = questions_of(it.order, it.facts, age=age, gateways=self._gateways)
             await self._put_all(first, said, within)
             facts = reduce(
                 apply, (event for event in said.events if event.order_ref in (None, it.order.order_ref)), it.facts
             )
-            moved = summarize(it.order, facts).status is not it.judge().status
+            moved = summarize(it.order, facts).status is not it.summary.status
             then = further_questions_of(
                 it.order, facts, missed=said.missed, moved=moved, age=age, gateways=self._gateways
             )
@@ -209,9 +213,9 @@ class Sweep:
         """Applies what was answered; what cannot be is noted there."""
         await self._outage.wait_out(lambda: self._apply(said), contended_attempts=1)
 
-    async def settle(self, answered: Sequence[tuple[Taken, Said]]) -> None:
+    async def settle(self, answered: Sequence[tuple[DueQuery, Said]]) -> None:
         """Writes down what came of asking, once the answers are applied, and then makes the calls they want made."""
-        settled = [said.settled(taken) for taken, said in answered]
+        settled = [said.outcome(query) for query, said in answered]
         closed = await self._outage.wait_out(lambda: self._settle_together(settled), contended_attempts=1)
         self._count(settled, closed)
         applied = [said for _, said in answered if not said.unapplied]
@@ -232,7 +236,7 @@ class Sweep:
         for kind in tally.cases:
             log.info("case_opened", kind=kind)
 
-    async def _settle_together(self, settled: Sequence[Settled]) -> int:
+    async def _settle_together(self, settled: Sequence[QueryOutcome]) -> int:
         """All at once, or, where somebody holds one of the orders, each by itself: that one's lease runs out."""
         try:
             return await self._settle(settled)
@@ -240,16 +244,16 @@ class Sweep:
             if not is_contention(error):
                 raise
             if len(settled) == 1:
-                log.warning("order_held_by_another", order_id=settled[0].taken.order.id)
+                log.warning("order_held_by_another", order_id=settled[0].query.order.id)
                 return 0
         return sum([await self._settle_together([it]) for it in settled])
 
-    async def _settle(self, settled: Sequence[Settled]) -> int:
+    async def _settle(self, settled: Sequence[QueryOutcome]) -> int:
         return await repeat_when_raced(
             self._pool, lambda conn: settle(conn, settled, policy=self._policy(), now=self._now())
         )
 
-    def _count(self, settled: Sequence[Settled], closed: int) -> None:
+    def _count(self, settled: Sequence[QueryOutcome], closed: int) -> None:
         SWEPT_ORDERS.labels("asked").inc(len(settled))
         SWEPT_ORDERS.labels("unanswered").inc(sum(not it.answered for it in settled))
         SWEPT_ORDERS.labels("closed").inc(closed)

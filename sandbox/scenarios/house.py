@@ -20,13 +20,14 @@ from sandbox.scenarios.simulated import SimulatedClock, no_sleep
 from sandbox.signing import Signed
 from tillkeeper.asking import wire
 from tillkeeper.asking.client import Asker
+from tillkeeper.domain.order.registration import Registration
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.base import Gateway, Request
 from tillkeeper.gateways.fetching import fetches_of
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.settings import Settings
-from tillkeeper.store.orders import Registration, register
+from tillkeeper.store.orders import register
 from tillkeeper.store.pool import create_schema, open_pool
 from tillkeeper.store.recount import next_due
 from tillkeeper.store.refunds import AskedRefund, register_refund

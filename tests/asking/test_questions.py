@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 
 from tests.domain.strategies import AN_ORDER, NOON, histories
-from tillkeeper.domain import facts as rules
 from tillkeeper.domain.events import Kind, PaymentEvent
-from tillkeeper.domain.facts import OrderFacts, Step
-from tillkeeper.domain.implied import implied
-from tillkeeper.domain.order import Order, Status, summarize
+from tillkeeper.domain.order import facts as rules
+from tillkeeper.domain.order.facts import OrderFacts, Step
+from tillkeeper.domain.order.implied import implied
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.base import Asks, Question
 from workers.questions import (
     PAID_LATELY,

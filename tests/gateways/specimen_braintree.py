@@ -8,7 +8,7 @@ from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, request_of
 
 from sandbox.plays.braintree import BraintreeVoice, credit, digest_of, document, notification, sale
 from sandbox.story import Story, Truth
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 from tillkeeper.gateways.base import Question, Request
 from tillkeeper.gateways.braintree import Braintree, BraintreeSettings
 

@@ -19,9 +19,9 @@ from sandbox.plays.checkout import (
     checkout_signed,
 )
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import Order, captured_of, held_in_all
+from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.summary import Order, captured_of, held_in_all
 from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Question, Step
 from tillkeeper.gateways.checkout import TYPES, Checkout, CheckoutSettings
 from tillkeeper.gateways.checkout_asking import STATUSES, TAKEN

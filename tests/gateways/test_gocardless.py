@@ -21,7 +21,8 @@ from sandbox.plays.gocardless import (
 from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import Order, Status, summarize
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Named, Question
 from tillkeeper.gateways.gocardless import EVENTS_MAX, GoCardless, GoCardlessSettings
 from tillkeeper.gateways.gocardless_objects import ACTIONS, CAUSES, PAYMENT_STATUSES, REFUND_STATUSES

@@ -12,9 +12,10 @@ from walking import Walk, assert_ends_as_told, facts_after, put_of, story_of
 from sandbox.plays.klarna import PLAY, klarna_capture, klarna_notified, klarna_order, klarna_pushed, klarna_refund
 from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.facts import Step
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import Order, Status, held_in_all, summarize
+from tillkeeper.domain.order.facts import Step
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.summary import Order, held_in_all, summarize
 from tillkeeper.gateways.base import AskAgain, BadPayload, CannotAsk, Denied, Question
 from tillkeeper.gateways.klarna import FRAUD_STATUSES, NOT_CAPTURED, Klarna, KlarnaSettings
 from tillkeeper.gateways.unknown import unknown_words

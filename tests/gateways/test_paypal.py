@@ -31,10 +31,11 @@ from sandbox.truth.ledger import Ledger
 from tests.sandbox.asking import answer as asked_at
 from tillkeeper.asking.keys import Keys, NoKey
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.facts import OrderFacts, apply
-from tillkeeper.domain.facts import Step as Step_
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import Order, Status, summarize
+from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.facts import Step as Step_
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.base import (
     Answer,
     AskAgain,

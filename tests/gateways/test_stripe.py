@@ -21,7 +21,7 @@ from sandbox.signing import (
     stripe_signed,
 )
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import Order, summarize
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.base import BadPayload, BadSignature, Named, Question, Request
 from tillkeeper.gateways.stripe import Stripe, StripeSettings
 from tillkeeper.gateways.stripe_events import TYPES

@@ -6,8 +6,9 @@ from itertools import count
 import msgspec
 
 from tests.store.factories import NOON
+from tillkeeper.domain.order.notices import Audience, Notice
 from tillkeeper.notices.settings import NotifySettings
-from tillkeeper.store.telling import Audience, Notice, tell
+from tillkeeper.store.notices import tell
 
 _keys = count(1)
 

@@ -23,8 +23,8 @@ from sandbox.voices import Voice
 from tests.sandbox.asking import answer
 from tillkeeper import clock
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent, problem_with
-from tillkeeper.domain.facts import OrderFacts, apply
-from tillkeeper.domain.order import Order, summarize
+from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.base import BadSignature, Gateway, Question, Refused, Request, Verified
 from tillkeeper.gateways.registry import GATEWAYS
 from tillkeeper.settings import load_settings

@@ -10,13 +10,13 @@ from tests.store.factories import NOON, an_event
 from tests.store.test_order_acts import close
 from tests.store.test_sweeping import HOUR, MINUTE, Clock, Gateways, a_sweep, registered, told, topics, until
 from tillkeeper.domain.events import Evidence, Kind
+from tillkeeper.domain.order.acts import Refused
 from tillkeeper.domain.terms import Instalment
 from tillkeeper.gateways.adyen import Adyen, AdyenSettings
 from tillkeeper.gateways.base import Answer, Heard, Question, Request, Verified
 from tillkeeper.gateways.checkout import Checkout, CheckoutSettings
 from tillkeeper.gateways.klarna import Klarna, KlarnaSettings
 from tillkeeper.policy import load_policy
-from tillkeeper.store.order_acts import Refused
 from tillkeeper.store.orders import show
 from tillkeeper.store.outbox import Audience, claim
 

@@ -7,11 +7,11 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.concerns import concerns
-from tillkeeper.domain.facts import OrderFacts
-from tillkeeper.domain.order import MOVING
-from tillkeeper.store.cases import SHOWN_BY_FACTS
-from tillkeeper.store.ledger import facts_of, order_of
+from tillkeeper.domain.order.case_reasons import reasons_in
+from tillkeeper.domain.order.cases import SHOWN_BY_FACTS
+from tillkeeper.domain.order.facts import OrderFacts
+from tillkeeper.domain.order.status import MOVING
+from tillkeeper.store.order_loading import facts_of, order_in
 from tillkeeper.store.pool import Conn
 
 OVERDUE_AFTER: Final = timedelta(hours=1)  # sweep and sender are seconds behind; after an outage, minutes
@@ -105,4 +105,4 @@ def _holds(row: asyncpg.Record, facts: OrderFacts) -> bool:
         case "paid_after_closing":
             return row["closed_at"] is not None and row["captured_minor"] > row["refunded_minor"]
         case kind:
-            return (kind, row["subject"]) in {(it.kind, it.subject) for it in concerns(order_of(row), facts)}
+            return (kind, row["subject"]) in {(it.kind, it.subject) for it in reasons_in(order_in(row), facts)}

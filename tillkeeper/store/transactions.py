@@ -6,15 +6,14 @@ from typing import Final, TypeVar
 import asyncpg
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from tillkeeper.store.failures import DATABASE_ERRORS
-from tillkeeper.store.ledger import Raced
+from tillkeeper.store.failures import DATABASE_ERRORS, WriteConflict
 from tillkeeper.store.pool import POOL_ACQUIRE_S, Conn
 
 Result = TypeVar("Result")
 
 # Two transactions met; the one that gave way succeeds when it starts over, so a handful of attempts is plenty.
 MEETINGS: Final = (
-    Raced,
+    WriteConflict,
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
     asyncpg.InvalidCachedStatementError,  # the schema changed under a prepared statement
