@@ -353,7 +353,7 @@ ALTER TABLE parked ADD COLUMN IF NOT EXISTS order_ref text, ADD COLUMN IF NOT EX
 CREATE INDEX IF NOT EXISTS parked_of_order ON parked (order_ref) WHERE outcome IS NULL;
 CREATE INDEX IF NOT EXISTS parked_of_payment ON parked (account, payment_ref) WHERE outcome IS NULL;
 
--- Deliveries that were refused, for ops to see why (tillkeeper/doctor).  Strangers decide how many come and how large:
+-- Deliveries that were refused, for ops to see why (tillkeeper/diagnostics).  Strangers decide how many come and how large:
 -- store/refused.py bounds them by account and altogether, in number, bytes and days; the oldest go first.
 CREATE TABLE IF NOT EXISTS refused (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -392,7 +392,7 @@ CREATE TABLE IF NOT EXISTS unknown_word (
     PRIMARY KEY (account, field, word)
 );
 
--- What addresses of gateways yielded for keys that deliveries named, for receivers that start (tillkeeper/asking/keys.py).
+-- What addresses of gateways yielded for keys that deliveries named, for receivers that start (tillkeeper/api_client/key_fetching.py).
 -- None of it is secret, and none is believed for standing here: the gateway's file checks it as what was just fetched.
 CREATE TABLE IF NOT EXISTS learnt_key (
     account    text NOT NULL,

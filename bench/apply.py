@@ -19,8 +19,8 @@ from bench.progress import insist_applied, until_delivered, until_written
 from bench.report import Section, Target
 from tillkeeper import clock
 from tillkeeper.domain.delivery import Delivery, Envelope, pack
-from tillkeeper.gateways import stripe
 from tillkeeper.gateways.base import Request
+from tillkeeper.gateways.stripe import gateway as stripe
 from tillkeeper.lanes.base import Sender
 from tillkeeper.lanes.rabbitmq_sender import RabbitSender
 from tillkeeper.lanes.spool import SpoolSender

@@ -33,8 +33,8 @@ async def insist_applied(connection: asyncpg.Connection, events: int) -> None:
         raise Broken(f"{events} events ended as {outcomes}")
 
 
-async def _until(connection: asyncpg.Connection, question: str, least: int) -> int:
+async def _until(connection: asyncpg.Connection, query: str, least: int) -> int:
     async with asyncio.timeout(WITHIN_S):
-        while (count := await connection.fetchval(question)) < least:  # noqa: ASYNC110 - others do the counting
+        while (count := await connection.fetchval(query)) < least:  # noqa: ASYNC110 - others do the counting
             await asyncio.sleep(POLL_S)
     return int(count)

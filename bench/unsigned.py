@@ -18,8 +18,8 @@ from sandbox.plays import EVERY, find, named
 from sandbox.signing import Signed
 from sandbox.story import tell
 from tillkeeper import clock
-from tillkeeper.gateways import form, strictjson, strictxml
 from tillkeeper.gateways.base import Gateway, Refused, Request
+from tillkeeper.gateways.kit import form, strictjson, strictxml
 from tillkeeper.settings import load_settings
 
 BODY_BYTES: Final = 256 * 1024
@@ -55,7 +55,7 @@ def _took_ms(gateway: Gateway, request: Request) -> float:
     try:
         verified = gateway.verify(request, clock.now())
         gateway.parse(verified)
-        gateway.to_fetch(verified)
+        gateway.queries_for(verified)
     except Refused:
         pass
     return (perf_counter() - started) * 1000

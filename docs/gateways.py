@@ -13,8 +13,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from tillkeeper.domain.money import exponent
-from tillkeeper.gateways import times, units
+from tillkeeper.gateways.about import setup_guide
 from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.kit import times, units
 from tillkeeper.gateways.registry import GATEWAYS
 
 ROOT: Final = Path(__file__).parents[1]
@@ -32,29 +33,6 @@ times, repeated fields, hostile JSON, forms and XML are never accepted wrongly, 
 **Asked about**: what the sweep can ask when no webhook came. A gateway that cannot be asked about an order's reference
 is asked about payments that it named before. Settings, one by one: `deploy/accounts.toml`.
 """
-# What an answer about a payment tells of refunds that nobody told of: made in the gateway's console, or webhooks lost.
-REFUNDS_SEEN: Final = {
-    "adyen": "nothing: there is no question; register refunds, or make them in your own systems",
-    "alipay": "that all went back; of a part nothing, for it is asked about by its request number alone",
-    "braintree": "nothing: a refund is a transaction of its own; register it",
-    "checkout": "what went back in all",
-    "flutterwave": "nothing: a refund is asked about by its number; register it",
-    "gocardless": "what went back in all",
-    "klarna": "each refund, and what went back in all",
-    "lakala": "that all went back, or that a part did: then refunds that are known are asked about, or a case tells it",
-    "mercadopago": "each refund, and what went back in all",
-    "mollie": "each refund, and what went back in all",
-    "paypal": "each refund where the order is asked about, that all went back where the capture is",
-    "paystack": "that all went back; refunds that are known are asked about by their number or their transaction",
-    "razorpay": "what went back in all",
-    "shengpay": "that something went back: refunds that are known are asked about, or a case tells it",
-    "shopee": "that the order was cancelled, which gives all back",
-    "square": "what went back in all, and each refund",
-    "standard": "nothing: there is no question",
-    "stripe": "what went back in all",
-    "wechatpay": "that something went back: refunds that are known are asked about, or a case tells it",
-    "wechatpay_v2": "that something went back, and each refund",
-}
 ACCOUNTS_BEGINNING: Final = """\
 # Every setting of every gateway, printed from the registry by `make docs`.  Copy the table of yours into your
 # configuration, under a name of your own: its webhooks come to https://your.host/webhooks/NAME.  A key behind `#` is
@@ -103,7 +81,7 @@ def _seen() -> Iterator[str]:
     yield "| gateway | a refund, by its payment | a further attempt |"
     yield "| --- | --- | --- |"
     for it in _gateways():
-        yield f"| [`{it.name}`](#{it.name}) | {REFUNDS_SEEN[it.name]} | {_attempts_seen(it)} |"
+        yield f"| [`{it.name}`](#{it.name}) | {it.about.refunds_seen} | {_attempts_seen(it)} |"
 
 
 def _attempts_seen(gateway: type[Gateway]) -> str:
@@ -148,8 +126,7 @@ def _section(gateway: type[Gateway]) -> Iterator[str]:
     if about.uncovered:
         yield f"**Not signed**: {about.uncovered}."
         yield ""
-    for number, step in enumerate(about.steps, 1):
-        yield f"{number}. {step}"
+    yield from setup_guide(gateway.name).splitlines()[2:]  # without its title
     yield ""
     yield f"Sources: {'; '.join(about.sources)}."
     yield ""

@@ -22,10 +22,10 @@ from ingest.turns import REQUEST_S
 from ingest.unproven import Room
 from tillkeeper import clock
 from tillkeeper.accounts import Accounts, KnownAccounts
-from tillkeeper.asking import wire
-from tillkeeper.asking.keys import KEY_SETTINGS, Keys, Refreshers
-from tillkeeper.asking.shelf import Shelf
-from tillkeeper.asking.wire import Send
+from tillkeeper.api_client import http as wire
+from tillkeeper.api_client.http import Send
+from tillkeeper.api_client.key_fetching import KEY_SETTINGS, Keys, Refreshers
+from tillkeeper.api_client.key_store import KeyStore
 from tillkeeper.domain.delivery import EnvelopeKeys
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.lanes.intake import Intake
@@ -185,7 +185,7 @@ class Webhooks:
 
     def _take(self, name: str, gateway: Gateway) -> None:
         opened = self._opened
-        keys = Keys(gateway, opened.send, shelf=Shelf(opened.pool))
+        keys = Keys(gateway, opened.send, key_store=KeyStore(opened.pool))
         receiver = AccountReceiver(
             gateway,
             opened.intake,
@@ -207,7 +207,7 @@ class Webhooks:
         gateway, receiver = known
         if request.method == "POST":
             return await receiver.receive(request)
-        if request.method == "GET" and type(gateway).challenged is not Gateway.challenged:
+        if request.method == "GET" and type(gateway).answer_challenge is not Gateway.answer_challenge:
             return await receiver.challenge(request)
         return method_refusal("POST")
 

@@ -12,9 +12,9 @@ from typing import Final
 
 import asyncpg
 
-from tillkeeper.asking.limits import Bucket
+from tillkeeper.api_client.throttle import Bucket
 from tillkeeper.domain.policy import HintPolicy, Policy
-from tillkeeper.gateways.base import Gateway, Named, Request
+from tillkeeper.gateways.base import ClaimedReferences, Gateway, Request
 from tillkeeper.loops import start
 from tillkeeper.store.failures import DATABASE_ERRORS
 from tillkeeper.store.hints import take_hint
@@ -50,7 +50,7 @@ class Hints:
         if self._under_way is not None or not self._has_room(gateway.account, policy):
             HINTS.labels(gateway.account, "limited").inc()
             return
-        named = gateway.named(request)
+        named = gateway.claimed_references(request)
         if named is None:
             HINTS.labels(gateway.account, "nothing").inc()
             return
@@ -68,7 +68,7 @@ class Hints:
             self._buckets[key] = Bucket(per_s=policy.per_minute / 60, burst=policy.per_minute)
         return self._buckets[key].take(self._monotonic_s(), wait_s_max=0.0) is not None
 
-    async def _take(self, account: str, named: Named, policy: HintPolicy) -> None:
+    async def _take(self, account: str, named: ClaimedReferences, policy: HintPolicy) -> None:
         result = "failed"
         try:
             async with asyncio.timeout(TAKE_S), self._pool.acquire(timeout=TAKE_S) as conn, conn.transaction():

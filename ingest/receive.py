@@ -3,7 +3,7 @@
     read (bounded) ─> verify ─> parse ─> intake.accept (durable) ─> acknowledge      2xx
       │                 │         │          └─ Unavailable                          503, with Retry-After
       └─ 408 413 415    └─ 401    └─ 400
-                          └─ a key is not at hand: tillkeeper/asking/keys.py fetches it; verified again, or 503
+                          └─ a key is not at hand: api_client/key_fetching.py fetches it; verified again, or 503
 
 This is the hot path: what does not depend on the request is made once, when the receiver starts.
 """
@@ -22,12 +22,12 @@ from ingest.tally import Tally
 from ingest.turns import REQUEST_S
 from ingest.unproven import Network, NoRoom, Room, source_of
 from tillkeeper import clock, telemetry
-from tillkeeper.asking.keys import NoKey
+from tillkeeper.api_client.key_fetching import NoKey
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.fetching import Fetch
 from tillkeeper.gateways.base import BadPayload, BadSignature, Gateway, Refused, Request, Step, Verified
 from tillkeeper.gateways.fetching import fetches_of
-from tillkeeper.gateways.unknown import UnknownWord, unknown_words
+from tillkeeper.gateways.kit.unknown_words import UnknownWord, unknown_words
 from tillkeeper.lanes.base import Unavailable
 
 log = structlog.get_logger()
@@ -87,7 +87,7 @@ class Examines(Protocol):
 
 
 class Fetches(Protocol):
-    """Who fetches a key that a delivery names (tillkeeper/asking/keys.py)."""
+    """Who fetches a key that a delivery names (tillkeeper/api_client/key_fetching.py)."""
 
     async def fetch_for(self, request: Request) -> bool:
         """True if a key was learnt, so that the delivery can be looked at again.  Raises NoKey, BadSignature."""
@@ -184,7 +184,7 @@ class AccountReceiver:
     async def challenge(self, request: web.Request) -> web.Response:
         """Answers a GET by which the gateway tests the address; any other is as if nobody could ask."""
         asked = Request(multimap(request.raw_headers), b"", request.raw_path.partition("?")[2])
-        reply = self._gateway.challenged(asked)
+        reply = self._gateway.answer_challenge(asked)
         if reply is None:
             return method_refusal("POST")
         return Ready(reply).fresh()

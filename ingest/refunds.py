@@ -5,8 +5,8 @@ from collections.abc import Collection
 import msgspec
 
 from ingest.registration import Amount, BadRegistration, Ref
-from tillkeeper.gateways import strictjson
 from tillkeeper.gateways.base import BadPayload
+from tillkeeper.gateways.kit import strictjson
 from tillkeeper.store.refunds import REFUND_REF_CHARS_MAX, AskedRefund
 
 

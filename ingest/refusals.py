@@ -9,9 +9,9 @@ import asyncpg
 import msgspec
 import structlog
 
-from tillkeeper.asking.limits import Bucket
-from tillkeeper.doctor.examining import Patient, examine
-from tillkeeper.doctor.findings import BY_STEP, Diagnosis
+from tillkeeper.api_client.throttle import Bucket
+from tillkeeper.diagnostics.examining import Patient, examine
+from tillkeeper.diagnostics.findings import BY_STEP, Diagnosis
 from tillkeeper.gateways.base import Gateway, Refused, Request
 from tillkeeper.loops import start
 from tillkeeper.store.failures import DATABASE_ERRORS

@@ -18,7 +18,7 @@ Network = IPv4Network | IPv6Network
 ROOM_S: Final = 240.0  # how long it may take until the last of those that were let in is asked about
 SHARE: Final = 0.5  # of the account's questions; the others are for what is signed, for the sweep, and for trying again
 UNLIMITED_PER_S: Final = 1000.0  # where questions have no limit of their own
-REPEATS_MAX: Final = 20  # deliveries about one thing that take one place: many of them are one question
+REPEATS_MAX: Final = 20  # deliveries about one thing that take one place: many of them are one query
 FORWARDED_MAX: Final = 20  # addresses of one header that are looked at
 IPV6_PREFIX_BITS: Final = 64  # what one customer of a provider has
 

@@ -25,7 +25,7 @@ class Forgery(msgspec.Struct, frozen=True, kw_only=True):
     account: str
     trick: Trick
     signed: Signed
-    query: str = ""  # behind the question mark of the URL
+    query: str = ""  # behind the query mark of the URL
 
 
 class Forger:

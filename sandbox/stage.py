@@ -16,7 +16,7 @@ import msgspec
 
 from sandbox.accounts import asks_first, new_voices, voices_of, write_config
 from sandbox.apis.all import answering
-from sandbox.apis.questions import QuestionLog
+from sandbox.apis.queries import QuestionLog
 from sandbox.apis.server import serving
 from sandbox.servers import Postgres, RabbitMQ, ServerFailed
 from sandbox.servers.child import Child, free_ports

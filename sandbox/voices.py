@@ -25,5 +25,5 @@ class Voice(Protocol):
         ...
 
     def query(self, story: Story, happening: Happening) -> str:
-        """What stands behind the question mark of the URL that is posted to, raw."""
+        """What stands behind the query mark of the URL that is posted to, raw."""
         ...

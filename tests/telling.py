@@ -12,27 +12,27 @@ import msgspec
 from pydantic import Field
 
 from tillkeeper.domain.events import Kind, PaymentEvent
-from tillkeeper.gateways import strictjson
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel
-from tillkeeper.gateways.answers import answered_at, queried
 from tillkeeper.gateways.base import (
+    AccessDenied,
     Answer,
-    AskAgain,
     BadPayload,
     BadSignature,
     Call,
-    Denied,
     Gateway,
-    Heard,
-    Question,
+    Query,
     Reply,
     Request,
+    Response,
     Step,
+    Unavailable,
     Verified,
 )
-from tillkeeper.gateways.fields import text_or_none
-from tillkeeper.gateways.unknown import unknown_word
+from tillkeeper.gateways.kit import strictjson
+from tillkeeper.gateways.kit.answers import answered_at, queried
+from tillkeeper.gateways.kit.fields import text_or_none
+from tillkeeper.gateways.kit.unknown_words import unknown_word
 
 OK, NOT_FOUND, DENIED = 200, 404, 401
 KINDS = {"open": Kind.PAYMENT_PENDING, "paid": Kind.PAYMENT_SUCCEEDED, "failed": Kind.PAYMENT_FAILED}
@@ -58,7 +58,7 @@ class Telling(Gateway):
         queries="",
         checked="",
         sources=(),
-        setup="",
+        refunds_seen="",
     )
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type"})
 
@@ -80,19 +80,19 @@ class Telling(Gateway):
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         return ()
 
-    def to_fetch(self, verified: Verified) -> tuple[Question, ...]:
+    def queries_for(self, verified: Verified) -> tuple[Query, ...]:
         told = strictjson.loads(verified.content)
         if (mood := text_or_none(told, "mood")) not in {None, "good"}:
             unknown_word("mood", mood)
         payment_ref, refund_ref = text_or_none(told, "payment"), text_or_none(told, "refund")
         if refund_ref:
-            return (Question(about="refund", payment_ref=payment_ref, refund_ref=refund_ref),)
-        return (Question(about="payment", payment_ref=payment_ref),)
+            return (Query(about="refund", payment_ref=payment_ref, refund_ref=refund_ref),)
+        return (Query(about="payment", payment_ref=payment_ref),)
 
-    def challenged(self, request: Request) -> Reply | None:
+    def answer_challenge(self, request: Request) -> Reply | None:
         return Reply(status=200, body=request.query[7:].encode()) if request.query.startswith("verify=") else None
 
-    def lacks(self, request: Request, *, now: datetime, nonce: str) -> Call | None:
+    def missing_key_request(self, request: Request, *, now: datetime, nonce: str) -> Call | None:
         name = request.query.partition("=")[2]
         if name == "newly-refused":
             raise BadSignature("that address is not the gateway's")
@@ -100,24 +100,24 @@ class Telling(Gateway):
             return None
         return Call(method="GET", url=f"{self.told.api_base}/keys/{name}", headers={"X-Nonce": nonce})
 
-    def learn(self, call: Call, heard: Heard, *, now: datetime) -> None:
-        if heard.status >= 500:
-            raise AskAgain("broken")
-        if heard.status == DENIED:
-            raise Denied("denied")
-        if heard.status != OK:
+    def read_key(self, call: Call, response: Response, *, now: datetime) -> None:
+        if response.status >= 500:
+            raise Unavailable("broken")
+        if response.status == DENIED:
+            raise AccessDenied("denied")
+        if response.status != OK:
             raise BadPayload("no key")
-        self.keys.add(heard.body.decode())
+        self.keys.add(response.body.decode())
 
-    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:
-        return Call(method="GET", url=f"{self.told.api_base}/payments/{question.payment_ref}", headers={})
+    def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:
+        return Call(method="GET", url=f"{self.told.api_base}/payments/{query.payment_ref}", headers={})
 
-    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:
-        if heard.status == NOT_FOUND:
+    def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
+        if response.status == NOT_FOUND:
             return Answer(found=False)
-        if heard.status != OK:
-            raise AskAgain(f"status {heard.status}")
-        told = msgspec.json.decode(heard.body)
+        if response.status != OK:
+            raise Unavailable(f"status {response.status}")
+        told = msgspec.json.decode(response.body)
         if told["status"] not in KINDS:
             unknown_word("status", told["status"])
             return Answer(found=True)
@@ -126,12 +126,12 @@ class Telling(Gateway):
                 event_id="-",
                 kind=KINDS[told["status"]],
                 account=self.account,
-                occurred_at=datetime.fromtimestamp(told["at"], UTC) if "at" in told else answered_at(heard, now),
+                occurred_at=datetime.fromtimestamp(told["at"], UTC) if "at" in told else answered_at(response, now),
                 order_ref=told["order"],
-                payment_ref=question.payment_ref,
+                payment_ref=query.payment_ref,
                 amount=told["amount"],
                 currency="CNY",
             )
         )
-        then = (Call(method="POST", url=f"{self.told.api_base}/acknowledge/{question.payment_ref}", headers={}),)
+        then = (Call(method="POST", url=f"{self.told.api_base}/acknowledge/{query.payment_ref}", headers={}),)
         return Answer(found=True, events=(event,), then=then if self.told.acknowledges else ())

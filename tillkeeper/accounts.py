@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from tillkeeper.doctor.examining import Patient, examine
+from tillkeeper.diagnostics.examining import Patient, examine
 from tillkeeper.gateways.base import Gateway, Refused, Request
 from tillkeeper.gateways.registry import AccountSettings, build
 from tillkeeper.policy.file import Signature, signature_of

@@ -21,11 +21,11 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError
 from pydantic_core import ErrorDetails
 
-from tillkeeper.asking.settings import AskSettings
+from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.gateways.account import BodyBytes
 from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.kit.secret_checks import is_a_word, is_guessable
 from tillkeeper.gateways.registry import AccountSettings, build
-from tillkeeper.gateways.secret_checks import is_a_word, is_guessable
 from tillkeeper.notices.settings import NotifySettings
 
 PREFIX: Final = "TILLKEEPER_"
@@ -148,7 +148,7 @@ class Settings(BaseModel):
     ingest: IngestSettings = IngestSettings()
     work: WorkSettings = WorkSettings()
     sweep: SweepSettings = SweepSettings()
-    ask: AskSettings = AskSettings()
+    ask: ApiClientSettings = ApiClientSettings()
     notify: NotifySettings = Field(default_factory=NotifySettings)
     accounts: Accounts = Field(default_factory=dict, repr=False)
 

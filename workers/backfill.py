@@ -17,10 +17,10 @@ import asyncpg
 import msgspec
 import structlog
 
-from tillkeeper.asking.client import NoAnswer
+from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.policy import Policy
-from tillkeeper.gateways.base import CannotAsk
+from tillkeeper.gateways.base import CannotQuery
 from tillkeeper.store.backfill import (
     CHUNK_ORDERS,
     Found,
@@ -62,14 +62,14 @@ class Transact(Protocol):
 
 
 class Lists(Protocol):
-    """What a backfill wants of tillkeeper/asking."""
+    """What a backfill wants of tillkeeper/api_client."""
 
     def can_ask(self, account: str) -> bool:
         """Whether the account's gateway can be asked at all."""
         ...
 
     def events(self, account: str, *, since: datetime, until: datetime) -> AsyncIterator[tuple[PaymentEvent, ...]]:
-        """The gateway's own list of what happened, page by page.  Raises NoAnswer, CannotAsk."""
+        """The gateway's own list of what happened, page by page.  Raises QueryFailed, CannotQuery."""
         ...
 
 
@@ -118,12 +118,12 @@ class Gaps:
     async def fill(self, account: str, since: datetime, until: datetime, *, wanted: datetime | None = None) -> Told:
         """Takes in what happened in the span; `wanted` is where the wish for it begins.
 
-        Raises NoAnswer, LostLease, Stopped.
+        Raises QueryFailed, LostLease, Stopped.
         """
         told = Told(place=wanted)
         try:
             await self._list(account, since, until, told)
-        except CannotAsk:
+        except CannotQuery:
             told.by = "orders"
             await self._ask(account, since, until, told)
         return told
@@ -239,7 +239,7 @@ class Backfill:
         since = max(wanted.since, until - SPAN_MAX)
         try:
             told = await self._gaps.fill(wanted.account, since, until, wanted=wanted.since)
-        except NoAnswer as error:
+        except QueryFailed as error:
             again_at = await self._outage.transact(
                 self._pool, lambda conn: put_off(conn, wanted, by=self._by, now=self._now())
             )

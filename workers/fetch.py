@@ -17,11 +17,11 @@ import asyncpg
 import msgspec
 import structlog
 
-from tillkeeper.asking.client import NoAnswer
+from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.fetching import Finished, Found, GivenUp, Later, Step, next_step
 from tillkeeper.domain.policy import Policy
-from tillkeeper.gateways.base import Answer, Call, Question
+from tillkeeper.gateways.base import Answer, Call, Query
 from tillkeeper.gateways.fetching import question_of
 from tillkeeper.store.apply import Tally, apply_found
 from tillkeeper.store.failures import is_contention, is_outage
@@ -34,14 +34,14 @@ from workers.outage import Outage, Stopped
 log = structlog.get_logger()
 
 FETCHES_AT_ONCE: Final = 20
-LEASE_FACTOR: Final = 1.5  # over the time for the question: the answer must be applied, too
+LEASE_FACTOR: Final = 1.5  # over the time for the query: the answer must be applied, too
 
 
-class Asks(Protocol):
-    """What is wanted of tillkeeper/asking."""
+class Queries(Protocol):
+    """What is wanted of tillkeeper/api_client."""
 
-    async def ask(self, account: str, question: Question) -> Answer:
-        """What the gateway knows.  Raises NoAnswer."""
+    async def query(self, account: str, query: Query) -> Answer:
+        """What the gateway knows.  Raises QueryFailed."""
         ...
 
     async def make(self, account: str, calls: Sequence[Call]) -> None:
@@ -50,7 +50,7 @@ class Asks(Protocol):
 
 
 class _Heard(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a question."""
+    """What came of a query."""
 
     outcome: Found | None
     answer: Answer
@@ -65,7 +65,7 @@ class FetchLoop:
         self,
         *,
         pool: asyncpg.Pool,
-        asker: Asks,
+        api_client: Queries,
         outage: Outage,
         policy: Callable[[], Policy],
         now: Callable[[], datetime],
@@ -73,7 +73,7 @@ class FetchLoop:
         ask_within_s: float,
     ) -> None:
         self._pool = pool
-        self._asker = asker
+        self._api_client = api_client
         self._outage = outage
         self._policy = policy
         self._now = now
@@ -114,18 +114,18 @@ class FetchLoop:
             log.warning("fetch_claim_ran_out", account=taken.account, about=taken.fetch.about)
         self._tell(taken, heard, step)
         if heard.answer.then:
-            await self._asker.make(taken.account, heard.answer.then)
+            await self._api_client.make(taken.account, heard.answer.then)
 
     async def _ask(self, taken: Taken) -> _Heard:
         """The answer, or why there is none."""
         try:
             async with asyncio.timeout(self._ask_within_s):
-                answer = await self._asker.ask(taken.account, question_of(taken.fetch))
-        except NoAnswer as error:
+                answer = await self._api_client.query(taken.account, question_of(taken.fetch))
+        except QueryFailed as error:
             return _no_answer(error.reason, str(error), error.events)
         except TimeoutError:
             return _no_answer("busy", "busy: no answer in the time that a question has")
-        except Exception as error:  # one question that we cannot put right must not keep the others, nor go on for ever
+        except Exception as error:  # one query that we cannot put right must not keep the others, nor go on for ever
             log.exception("fetch_failed_for_a_fault_of_ours", account=taken.account, about=taken.fetch.about)
             return _no_answer("fault", f"a fault of ours: {type(error).__name__}")
         told = ", ".join(dict.fromkeys(event.kind for event in answer.events))
@@ -141,7 +141,7 @@ class FetchLoop:
         )
 
     async def _write_apart(self, taken: Taken, heard: _Heard, now: datetime) -> tuple[_Heard, Step, bool]:
-        """What one of the events says cannot be applied: the others are, and the question stays open for it."""
+        """What one of the events says cannot be applied: the others are, and the query stays open for it."""
         failed = await all_or_each(self._apply, heard.answer.events)
         if failed:
             heard = msgspec.structs.replace(heard, outcome=None, result=f"{len(failed)} events could not be applied")
@@ -175,7 +175,7 @@ class FetchLoop:
 
 
 def _no_answer(reason: str, result: str, events: tuple[PaymentEvent, ...] = ()) -> _Heard:
-    answer = Answer(found=False, events=events)  # what was answered before a further question had none
+    answer = Answer(found=False, events=events)  # what was answered before a further query had none
     return _Heard(outcome=None, answer=answer, result=f"no answer: {result}", reason=reason)
 
 

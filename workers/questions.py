@@ -16,9 +16,9 @@ from tillkeeper.domain.order.facts import ObjectKey, OrderFacts, PaymentFacts, R
 from tillkeeper.domain.order.implied import implied
 from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.order.summary import Order, payer_of, refunds_of, summarize
-from tillkeeper.gateways.base import ASKS_ALL, Asks, Gateway, Question
+from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Query, Queryable
 
-Asked = tuple[str, Question]  # (account, question)
+Asked = tuple[str, Query]  # (account, query)
 
 PAYMENTS_ASKED_MAX: Final = 5  # of one account; a payer who tried more often is asked about by the order's reference
 REFUNDS_ASKED_MAX: Final = 5  # likewise
@@ -49,7 +49,7 @@ RETURNED: Final = frozenset({Status.PARTIALLY_REFUNDED, Status.REFUNDED})
 
 
 # Likewise while one pends for longer than payers wait, and beside one that paid lately.  What pends is mostly settled
-# within minutes, and who pays twice does so within hours: other moments would cost a second question for nothing.
+# within minutes, and who pays twice does so within hours: other moments would cost a second query for nothing.
 PENDS_LONG: Final = timedelta(minutes=10)
 PAID_LATELY: Final = timedelta(days=3)
 
@@ -111,17 +111,17 @@ def _may_be_tried(status: Status, age: timedelta) -> bool:
             return status in AWAITED
 
 
-def _asks(gateways: _Gateways, account: str) -> frozenset[Asks]:
-    return gateways[account].asks if account in gateways else ASKS_ALL
+def _asks(gateways: _Gateways, account: str) -> frozenset[Queryable]:
+    return gateways[account].asks if account in gateways else QUERYABLE_ALL
 
 
-def _by_order(order: Order) -> Question:
-    return Question(about="payment", order_ref=order.order_ref, amount_due=order.amount)
+def _by_order(order: Order) -> Query:
+    return Query(about="payment", order_ref=order.order_ref, amount_due=order.amount)
 
 
 def _payment(order: Order, account: str, payment_ref: str) -> Asked:
     due = order.amount
-    return account, Question(about="payment", order_ref=order.order_ref, payment_ref=payment_ref, amount_due=due)
+    return account, Query(about="payment", order_ref=order.order_ref, payment_ref=payment_ref, amount_due=due)
 
 
 def _implied(order: Order, facts: OrderFacts, gateways: _Gateways) -> Iterator[Asked]:
@@ -202,9 +202,9 @@ def _refund(order: Order, account: str, refund_ref: str, payment_ref: str | None
     """The refund itself; where that cannot be asked about, its payment, which tells what it gave back in all."""
     if "refund" in _asks(gateways, account):
         ref = order.order_ref
-        return account, Question(about="refund", order_ref=ref, payment_ref=payment_ref, refund_ref=refund_ref)
+        return account, Query(about="refund", order_ref=ref, payment_ref=payment_ref, refund_ref=refund_ref)
     due = order.amount
-    return account, Question(about="payment", order_ref=order.order_ref, payment_ref=payment_ref, amount_due=due)
+    return account, Query(about="payment", order_ref=order.order_ref, payment_ref=payment_ref, amount_due=due)
 
 
 def _some_of_each(wanted: Iterable[tuple[ObjectKey, object]], limit: int) -> Iterator[ObjectKey]:

@@ -7,11 +7,11 @@ from typing import Final, Protocol
 import asyncpg
 import structlog
 
-from tillkeeper.asking.client import NoAnswer
+from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.pulse import Answers, together
-from tillkeeper.gateways.base import Answer, Call, Gateway, Question
+from tillkeeper.gateways.base import Answer, Call, Gateway, Query
 from tillkeeper.store.pool import Conn
 from tillkeeper.store.pulse import BEGINS, Abilities, Turn, note_answers, open_quiet, watch
 from tillkeeper.telemetry import ASKED_SOONER, QUIET
@@ -23,7 +23,7 @@ NOT_THE_GATEWAYS: Final = frozenset({"cannot_ask"})  # reasons that say nothing 
 
 
 class AsksAndLists(Protocol):
-    """What is watched of tillkeeper/asking."""
+    """What is watched of tillkeeper/api_client."""
 
     @property
     def gateways(self) -> Mapping[str, Gateway]:
@@ -38,8 +38,8 @@ class AsksAndLists(Protocol):
         """Whether it has a list of what happened."""
         ...
 
-    async def ask(self, account: str, question: Question) -> Answer:
-        """What the gateway knows.  Raises NoAnswer."""
+    async def query(self, account: str, query: Query) -> Answer:
+        """What the gateway knows.  Raises QueryFailed."""
         ...
 
     async def make(self, account: str, calls: Sequence[Call]) -> None:
@@ -47,54 +47,54 @@ class AsksAndLists(Protocol):
         ...
 
     def events(self, account: str, *, since: datetime, until: datetime) -> AsyncIterator[tuple[PaymentEvent, ...]]:
-        """The gateway's own list.  Raises NoAnswer, CannotAsk."""
+        """The gateway's own list.  Raises QueryFailed, CannotQuery."""
         ...
 
 
 class Watched:
-    """An asker that remembers how each account's gateway answered."""
+    """An api_client that remembers how each account's gateway answered."""
 
-    def __init__(self, asker: AsksAndLists, *, now: Callable[[], datetime]) -> None:
-        self._asker = asker
+    def __init__(self, api_client: AsksAndLists, *, now: Callable[[], datetime]) -> None:
+        self._api_client = api_client
         self._now = now
         self._seen: dict[str, Answers] = {}
 
     @property
     def gateways(self) -> Mapping[str, Gateway]:
-        """Of the accounts that the asker asks."""
-        return self._asker.gateways
+        """Of the accounts that the api_client asks."""
+        return self._api_client.gateways
 
     def can_ask(self, account: str) -> bool:
-        """As the asker says."""
-        return self._asker.can_ask(account)
+        """As the api_client says."""
+        return self._api_client.can_ask(account)
 
     def can_list(self, account: str) -> bool:
-        """As the asker says."""
-        return self._asker.can_list(account)
+        """As the api_client says."""
+        return self._api_client.can_list(account)
 
-    async def ask(self, account: str, question: Question) -> Answer:
-        """As the asker answers."""
+    async def query(self, account: str, query: Query) -> Answer:
+        """As the api_client answers."""
         try:
-            answer = await self._asker.ask(account, question)
-        except NoAnswer as error:
+            answer = await self._api_client.query(account, query)
+        except QueryFailed as error:
             self._failed(account, error)
             raise
         self._answered(account)
         return answer
 
     async def make(self, account: str, calls: Sequence[Call]) -> None:
-        """As the asker does; these tell nothing of how it answers."""
-        await self._asker.make(account, calls)
+        """As the api_client does; these tell nothing of how it answers."""
+        await self._api_client.make(account, calls)
 
     async def events(
         self, account: str, *, since: datetime, until: datetime
     ) -> AsyncIterator[tuple[PaymentEvent, ...]]:
-        """As the asker lists."""
+        """As the api_client lists."""
         try:
-            async for page in self._asker.events(account, since=since, until=until):
+            async for page in self._api_client.events(account, since=since, until=until):
                 self._answered(account)
                 yield page
-        except NoAnswer as error:
+        except QueryFailed as error:
             self._failed(account, error)
             raise
 
@@ -111,7 +111,7 @@ class Watched:
     def _answered(self, account: str) -> None:
         self._seen[account] = self._seen.get(account, Answers()).after_answer(self._now())
 
-    def _failed(self, account: str, error: NoAnswer) -> None:
+    def _failed(self, account: str, error: QueryFailed) -> None:
         if error.reason not in NOT_THE_GATEWAYS:
             self._seen[account] = self._seen.get(account, Answers()).after_failure(self._now(), error.reason)
 

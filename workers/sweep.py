@@ -17,7 +17,7 @@ import asyncpg
 import msgspec
 import structlog
 
-from tillkeeper.asking.client import NoAnswer
+from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.answers import QueryOutcome
 from tillkeeper.domain.order.changes import DueQuery
@@ -25,7 +25,7 @@ from tillkeeper.domain.order.facts import apply
 from tillkeeper.domain.order.progress import CANNOT_ASK
 from tillkeeper.domain.order.summary import summarize
 from tillkeeper.domain.policy import Policy
-from tillkeeper.gateways.base import Answer, Call, Gateway, Question
+from tillkeeper.gateways.base import Answer, Call, Gateway, Query
 from tillkeeper.loops import start
 from tillkeeper.settings import SweepSettings
 from tillkeeper.store.apply import apply_found
@@ -44,11 +44,11 @@ NO_WAY_TO_ASK: Final = "cannot_ask"  # a reason for no answer: it stays so until
 LEASE_FACTOR: Final = 1.5  # over the time for questions: answers must be applied and settled, too
 
 
-class Asks(Protocol):
-    """What the sweep wants of tillkeeper/asking."""
+class Queries(Protocol):
+    """What the sweep wants of tillkeeper/api_client."""
 
-    async def ask(self, account: str, question: Question) -> Answer:
-        """What the gateway knows.  Raises NoAnswer."""
+    async def query(self, account: str, query: Query) -> Answer:
+        """What the gateway knows.  Raises QueryFailed."""
         ...
 
     async def make(self, account: str, calls: Sequence[Call]) -> None:
@@ -93,20 +93,20 @@ class Sweep:
         self,
         *,
         pool: asyncpg.Pool,
-        asker: Asks,
+        api_client: Queries,
         outage: Outage,
         policy: Callable[[], Policy],
         now: Callable[[], datetime],
         settings: SweepSettings,
     ) -> None:
         self._pool = pool
-        self._asker = asker
+        self._api_client = api_client
         self._outage = outage
         self._policy = policy
         self._now = now
         self._settings = settings
         # Which say what can be asked at their accounts; of an account without one, everything.
-        self._gateways: Mapping[str, Gateway] = getattr(asker, "gateways", MappingProxyType({}))
+        self._gateways: Mapping[str, Gateway] = getattr(api_client, "gateways", MappingProxyType({}))
         self._lease = timedelta(seconds=LEASE_FACTOR * settings.ask_within_s)
 
     async def run_once(self) -> int:
@@ -120,7 +120,7 @@ class Sweep:
         return count
 
     async def _follow_up(self, taken: Sequence[DueQuery]) -> None:
-        """Settles orders as their answers come: a question that hangs holds back its own order alone."""
+        """Settles orders as their answers come: a query that hangs holds back its own order alone."""
         asking = {start(self.ask(it), name=f"ask about order {it.order.id}"): it for it in taken}
         try:
             while asking:
@@ -188,13 +188,13 @@ class Sweep:
         return said
 
     async def _put_all(self, questions: Sequence[Asked], said: Said, within: float) -> None:
-        await asyncio.gather(*(self._put(account, question, said, within) for account, question in questions))
+        await asyncio.gather(*(self._put(account, query, said, within) for account, query in questions))
 
-    async def _put(self, account: str, question: Question, said: Said, within: float) -> None:
+    async def _put(self, account: str, query: Query, said: Said, within: float) -> None:
         try:
             async with asyncio.timeout_at(within):
-                answer = await self._asker.ask(account, question)
-        except NoAnswer as error:
+                answer = await self._api_client.query(account, query)
+        except QueryFailed as error:
             said.events += error.events
             if error.reason == NO_WAY_TO_ASK:
                 said.unaskable.add(account)
@@ -219,7 +219,7 @@ class Sweep:
         closed = await self._outage.wait_out(lambda: self._settle_together(settled), contended_attempts=1)
         self._count(settled, closed)
         applied = [said for _, said in answered if not said.unapplied]
-        await asyncio.gather(*(self._asker.make(*then) for said in applied for then in said.then))
+        await asyncio.gather(*(self._api_client.make(*then) for said in applied for then in said.then))
 
     async def _apply(self, said: Sequence[Said]) -> None:
         if events := [event for it in said for event in it.events]:

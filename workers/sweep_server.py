@@ -13,9 +13,9 @@ import structlog
 from tillkeeper import clock
 from tillkeeper.accounts import LOOK_EVERY_S as ACCOUNTS_LOOK_EVERY_S
 from tillkeeper.accounts import Accounts
-from tillkeeper.asking import wire
-from tillkeeper.asking.client import asking
-from tillkeeper.asking.keys import KEY_SETTINGS, Keys, Refreshers
+from tillkeeper.api_client import http as wire
+from tillkeeper.api_client.client import asking
+from tillkeeper.api_client.key_fetching import KEY_SETTINGS, Keys, Refreshers
 from tillkeeper.figures import listening
 from tillkeeper.loops import keep_running, start
 from tillkeeper.policy import PolicyFile
@@ -62,7 +62,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             return
         stack.push_async_callback(pool.close)
         asks = await stack.enter_async_context(asking(accounts.gateways, settings.ask))
-        asker = Watched(asks, now=clock.now)
+        api_client = Watched(asks, now=clock.now)
         refreshers, send = Refreshers(), await stack.enter_async_context(wire.opened(KEY_SETTINGS))
         stack.push_async_callback(refreshers.close)
 
@@ -73,11 +73,11 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         follow_accounts()  # answers are signed with keys that are to be kept fresh, too
         accounts.on_change(follow_accounts)
         accounts.on_change(policy.judge_anew)
-        log.info("sweep_started", asks=sorted(name for name in accounts.gateways if asker.can_ask(name)))
+        log.info("sweep_started", asks=sorted(name for name in accounts.gateways if api_client.can_ask(name)))
         sweeps = [
             Sweep(
                 pool=pool,
-                asker=asker,
+                api_client=api_client,
                 outage=outage,
                 policy=lambda: policy.policy,
                 now=clock.now,
@@ -88,7 +88,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         fetches = [
             FetchLoop(
                 pool=pool,
-                asker=asker,
+                api_client=api_client,
                 outage=outage,
                 policy=lambda: policy.policy,
                 now=clock.now,
@@ -101,7 +101,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         watch = PolicyWatch(policy, pool, outage)
         silence, backfill = _gaps(
             accounts.gateways.keys(),
-            asker,
+            api_client,
             pool=pool,
             outage=outage,
             policy=policy,
@@ -144,7 +144,7 @@ def forgetting(pool: asyncpg.Pool, outage: Outage) -> Callable[[], Awaitable[int
 
 def _gaps(
     accounts: Collection[str],
-    asker: Watched,
+    api_client: Watched,
     *,
     pool: asyncpg.Pool,
     outage: Outage,
@@ -155,7 +155,7 @@ def _gaps(
     """What finds and fills gaps in what webhooks tell, at the accounts as they are by then."""
     silence = Silence(
         pool=pool,
-        watched=asker,
+        watched=api_client,
         accounts=accounts,
         outage=outage,
         policy=lambda: policy.policy,
@@ -164,7 +164,7 @@ def _gaps(
     )
     backfill = Backfill(
         pool=pool,
-        lists=asker,
+        lists=api_client,
         accounts=accounts,
         outage=outage,
         policy=lambda: policy.policy,

@@ -12,7 +12,7 @@ from workers.outage import Outage, Stopped
 
 
 class Words:
-    """What the asker collected, a transaction at a time."""
+    """What the api_client collected, a transaction at a time."""
 
     def __init__(
         self,

@@ -54,7 +54,7 @@ class AlipayApi:
         return self._voice.account
 
     def answer(self, put: Put, *, now: datetime, knows_at: datetime) -> Told:  # noqa: ARG002
-        """One question.  Errors are 200 as well, and say so in their code."""
+        """One query.  Errors are 200 as well, and say so in their code."""
         fields = _fields(put)
         method = fields.get("method", "")
         if fields.get("app_id") != self._voice.app_id:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from sandbox.apis.faults import Faults
-from sandbox.apis.questions import QuestionLog
+from sandbox.apis.queries import QuestionLog
 from sandbox.apis.server import SLOW_S, Answering
 from sandbox.plays import find
 from sandbox.truth.ledger import Ledger

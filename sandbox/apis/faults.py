@@ -1,4 +1,4 @@
-"""How gateways fail to answer, and when: by account, by the gateway's own time, and for a share of questions."""
+"""How gateways fail to answer, and when: by account, by the gateway's own time, and for a share of queries."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ class Fault(StrEnum):
     GATEWAY_TIMEOUT = "gateway_timeout"  # 504 by a proxy of the gateway's, in HTML
     FORGED = "forged"  # signed by a key that is not the gateway's; where nothing is signed, cut off in the middle
     HUNG_UP = "hung_up"  # the connection is closed without an answer
-    SILENT = "silent"  # nothing comes until the asker gives up
+    SILENT = "silent"  # nothing comes until the api_client gives up
     UNKNOWING = "unknowing"  # the books stand still: what happened since the spell began is not known
 
 
@@ -29,29 +29,29 @@ class Spell(msgspec.Struct, frozen=True, kw_only=True):
     fault: Fault
     since: datetime
     until: datetime
-    share: float = 1.0  # of the questions
+    share: float = 1.0  # of the queries
 
 
 class Faults:
     """What is wrong when.  The first spell that holds is it.
 
-    Chance is drawn for each question by itself, from the seed, its time and how often it was put then: whichever of two
-    questions of one instant comes first, both fare the same.
+    Chance is drawn for each query by itself, from the seed, its time and how often it was put then: whichever of two
+    queries of one instant comes first, both fare the same.
     """
 
     def __init__(self, spells: Sequence[Spell] = (), *, seed: int = 1) -> None:
         self._spells = tuple(spells)
         self._seed = seed
         self._instant: datetime | None = None
-        self._put: Counter[tuple[str, str]] = Counter()  # in this instant, by account and question
+        self._put: Counter[tuple[str, str]] = Counter()  # in this instant, by account and query
 
-    def at(self, account: str, now: datetime, question: str) -> Fault | None:
-        """The fault that a question meets."""
+    def at(self, account: str, now: datetime, query: str) -> Fault | None:
+        """The fault that a query meets."""
         if now != self._instant:
             self._instant, self._put = now, Counter()
-        self._put[account, question] += 1
-        times = self._put[account, question]
-        drawn = Random(f"{self._seed}:{account}:{question}:{now}:{times}")  # noqa: S311 - to be repeatable
+        self._put[account, query] += 1
+        times = self._put[account, query]
+        drawn = Random(f"{self._seed}:{account}:{query}:{now}:{times}")  # noqa: S311 - to be repeatable
         for spell in self._holding(account, now):
             if spell.fault is not Fault.UNKNOWING and drawn.random() < spell.share:
                 return spell.fault

@@ -1,4 +1,4 @@
-"""The APIs on loopback, a port each: faults first, then the answer, and a line in the log for every question."""
+"""The APIs on loopback, a port each: faults first, then the answer, and a line in the log for every query."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -10,7 +10,7 @@ from aiohttp import web
 
 from sandbox.apis.base import Api, Put, Sealed, Told
 from sandbox.apis.faults import Fault, Faults
-from sandbox.apis.questions import Asked, QuestionLog
+from sandbox.apis.queries import Asked, QuestionLog
 
 SLOW_S: Final = 1.5  # how late a slow answer is, in real seconds
 SILENT_S: Final = 600.0  # nobody waits for longer
@@ -33,7 +33,7 @@ class Answering:
         self._slow_s = slow_s
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """One question."""
+        """One query."""
         put, now = await _received(request), self._now()
         told = self._api.answer(put, now=now, knows_at=self._faults.knows_at(self._api.account, now))
         fault = self._faults.at(self._api.account, now, f"{told.about} {told.ref}")

@@ -44,7 +44,7 @@ class StripeApi:
         return self._voice.account
 
     def answer(self, put: Put, *, now: datetime, knows_at: datetime) -> Told:
-        """One question."""
+        """One query."""
         if (refusal := self._refusal(put)) is not None:
             return refusal
         read = self._reader(put) if put.method == "GET" else None

@@ -1,6 +1,6 @@
 """WeChat Pay's API v3 as far as Tillkeeper asks it: transactions by either number, and refunds.
 
-A question is signed over method, path, time, nonce and body; answers are signed over time, nonce and body.
+A query is signed over method, path, time, nonce and body; answers are signed over time, nonce and body.
 """
 
 import json
@@ -64,7 +64,7 @@ class WeChatPayApi:
         return self._voice.account
 
     def answer(self, put: Put, *, now: datetime, knows_at: datetime) -> Told:
-        """One question."""
+        """One query."""
         if (problem := self._problem_with(put, now)) is not None:
             return _error(401, "SIGN_ERROR", problem, about="nothing")
         parts = [unquote(part) for part in put.path.split("/")[1:]]
@@ -110,7 +110,7 @@ class WeChatPayApi:
         return self._forger
 
     def _problem_with(self, put: Put, now: datetime) -> str | None:
-        """Why the question is not the merchant's."""
+        """Why the query is not the merchant's."""
         scheme, _, rest = put.headers.get("authorization", "").partition(" ")
         pairs = dict(_PAIR.findall(rest))
         if scheme != SCHEME or pairs.keys() != {"mchid", "nonce_str", "signature", "timestamp", "serial_no"}:

@@ -111,7 +111,7 @@ class AlipayVoice(msgspec.Struct, frozen=True, kw_only=True):
     app_id: str
     seller_id: str
     private_key: RSAPrivateKey
-    app_key: RSAPrivateKey  # the merchant's, which signs questions
+    app_key: RSAPrivateKey  # the merchant's, which signs queries
 
     def query(self, story: Story, happening: Happening) -> str:  # noqa: ARG002
         """None."""

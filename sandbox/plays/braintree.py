@@ -335,7 +335,7 @@ class BraintreeApi:
         return self._voice.account
 
     def answer(self, put: Put, *, now: datetime, knows_at: datetime) -> Told:  # noqa: ARG002
-        """One question."""
+        """One query."""
         pair = f"{self._voice.public_key}:{self._voice.private_key}"
         if put.headers.get("authorization") != f"Basic {b64encode(pair.encode()).decode()}":
             return _empty(401)

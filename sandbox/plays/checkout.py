@@ -151,7 +151,7 @@ class CheckoutApi:
         return self._voice.account
 
     def answer(self, put: Put, *, now: datetime, knows_at: datetime) -> Told:  # noqa: ARG002
-        """One question."""
+        """One query."""
         if put.headers.get("authorization") != f"Bearer {self._voice.secret_key}":
             return Told(status=401, body=b"", about="nothing", said="unauthorized")
         match put.path.split("/"):

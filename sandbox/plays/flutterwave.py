@@ -242,7 +242,7 @@ class FlutterwaveApi:
         return self._voice.account
 
     def answer(self, put: Put, *, now: datetime, knows_at: datetime) -> Told:  # noqa: ARG002
-        """One question."""
+        """One query."""
         if put.headers.get("authorization") != f"Bearer {self._voice.secret_key}":
             return _error(401, "UNAUTHORIZED", "Authorization failed")
         match [unquote(part) for part in put.path.split("/")]:

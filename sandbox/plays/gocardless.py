@@ -347,7 +347,7 @@ class GoCardlessApi:
         return self._voice.account
 
     def answer(self, put: Put, *, now: datetime, knows_at: datetime) -> Told:  # noqa: ARG002 - its books are at once
-        """One question."""
+        """One query."""
         if put.headers.get("authorization") != f"Bearer {self._voice.access_token}":
             return _error(401, "invalid_api_usage", "access_token_not_found")
         if put.headers.get("gocardless-version") != API_VERSION:

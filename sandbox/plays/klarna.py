@@ -210,7 +210,7 @@ class KlarnaApi:
         return self._voice.account
 
     def answer(self, put: Put, *, now: datetime, knows_at: datetime) -> Told:  # noqa: ARG002 - its books are at once
-        """One question."""
+        """One query."""
         credentials = b64encode(f"{self._voice.username}:{self._voice.password}".encode()).decode()
         if put.headers.get("authorization") != f"Basic {credentials}":
             return Told(status=401, body=b"", about="nothing", said="UNAUTHORIZED")

@@ -132,7 +132,7 @@ TEMPLATES: Final = (
 
 
 class LakalaVoice(msgspec.Struct, frozen=True, kw_only=True):
-    """Lakala's, with the platform's key and the merchant's, which signs questions."""
+    """Lakala's, with the platform's key and the merchant's, which signs queries."""
 
     gateway: ClassVar[str] = "lakala"
     pays: ClassVar[str] = PAID
@@ -273,7 +273,7 @@ class LakalaApi:
         return self._voice.account
 
     def answer(self, put: Put, *, now: datetime, knows_at: datetime) -> Told:  # noqa: ARG002
-        """One question."""
+        """One query."""
         if not self._is_signed(put):
             return self._failed("GW0001", "验签失败")
         if (put.method, put.path) != ("POST", "/api/v3/ccss/counter/order/query"):

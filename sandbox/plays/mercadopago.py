@@ -111,7 +111,7 @@ TEMPLATES: Final = (
 
 
 def mercadopago_query(data_id: str, topic: str = "payment") -> str:
-    """What stands behind the question mark of a notice's URL."""
+    """What stands behind the query mark of a notice's URL."""
     return urlencode({"data.id": data_id, "type": topic})
 
 
@@ -233,7 +233,7 @@ class MercadoPagoApi:
         return self._voice.account
 
     def answer(self, put: Put, *, now: datetime, knows_at: datetime) -> Told:  # noqa: ARG002
-        """One question."""
+        """One query."""
         if put.headers.get("authorization") != f"Bearer {self._voice.access_token}":
             return _error(401, "unauthorized", "invalid access token")
         match [unquote(part) for part in put.path.split("/")]:

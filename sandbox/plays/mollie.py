@@ -246,7 +246,7 @@ class MollieApi:
         return self._voice.account
 
     def answer(self, put: Put, *, now: datetime, knows_at: datetime) -> Told:  # noqa: ARG002 - its books are at once
-        """One question."""
+        """One query."""
         if put.headers.get("authorization") != f"Bearer {self._voice.api_key}":
             return _error(401, "Unauthorized Request", "Missing authentication, or failed to authenticate")
         match put.path.split("/")[1:]:

@@ -329,7 +329,7 @@ class PayPalApi:
         return self._voice.account
 
     def answer(self, put: Put, *, now: datetime, knows_at: datetime) -> Told:  # noqa: ARG002
-        """One question, or the request of a token."""
+        """One query, or the request of a token."""
         if put.path == "/v1/oauth2/token":
             return self._token(put)
         if put.headers.get("authorization") != f"Bearer {self._voice.token}":

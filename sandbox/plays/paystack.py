@@ -268,7 +268,7 @@ class PaystackApi:
         return self._voice.account
 
     def answer(self, put: Put, *, now: datetime, knows_at: datetime) -> Told:  # noqa: ARG002
-        """One question."""
+        """One query."""
         if put.headers.get("authorization") != f"Bearer {self._voice.secret_key}":
             return _error(401, "invalid_Key", "Invalid key")
         match [unquote(part) for part in put.path.split("/")]:

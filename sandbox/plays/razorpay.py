@@ -217,7 +217,7 @@ class RazorpayApi:
         return self._voice.account
 
     def answer(self, put: Put, *, now: datetime, knows_at: datetime) -> Told:  # noqa: ARG002
-        """One question."""
+        """One query."""
         basic = b64encode(f"{self._voice.key_id}:{self._voice.key_secret}".encode()).decode()
         if put.headers.get("authorization") != f"Basic {basic}":
             return _error(401, "BAD_REQUEST_ERROR", "Authentication failed")

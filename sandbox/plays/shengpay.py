@@ -119,7 +119,7 @@ TEMPLATES: Final = (
 
 
 class ShengPayVoice(msgspec.Struct, frozen=True, kw_only=True):
-    """ShengPay's, with its own key and the merchant's, which signs questions."""
+    """ShengPay's, with its own key and the merchant's, which signs queries."""
 
     gateway: ClassVar[str] = "shengpay"
     pays: ClassVar[str] = PAID
@@ -253,7 +253,7 @@ class ShengPayApi:
         return self._voice.account
 
     def answer(self, put: Put, *, now: datetime, knows_at: datetime) -> Told:  # noqa: ARG002
-        """One question."""
+        """One query."""
         asked = _fields_in(put.body)
         if not self._is_signed(asked):
             return self._failed("SIGN_ERROR", "签名错误", about="nothing")

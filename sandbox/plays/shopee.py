@@ -118,7 +118,7 @@ class ShopeeApi:
         return self._voice.account
 
     def answer(self, put: Put, *, now: datetime, knows_at: datetime) -> Told:
-        """One question."""
+        """One query."""
         if put.method != "GET" or put.path != PATH:
             return _error(404, "error_path", "The path is unknown.")
         if (refusal := self._refusal(put, now)) is not None:

@@ -180,7 +180,7 @@ class SquareApi:
         return self._voice.account
 
     def answer(self, put: Put, *, now: datetime, knows_at: datetime) -> Told:  # noqa: ARG002
-        """One question."""
+        """One query."""
         if put.headers.get("authorization") != f"Bearer {self._voice.access_token}":
             return _error(401, "AUTHENTICATION_ERROR", "UNAUTHORIZED")
         match put.path.split("/"):

@@ -134,7 +134,7 @@ class WeChatPayVoice(msgspec.Struct, frozen=True, kw_only=True):
     apiv3_key: str
     key: WeChatPayKey
     merchant_serial: str
-    merchant_key: RSAPrivateKey  # which signs questions
+    merchant_key: RSAPrivateKey  # which signs queries
     sub_mch_id: str | None = None  # of a service provider: the one sub-merchant that it serves
 
     def query(self, story: Story, happening: Happening) -> str:  # noqa: ARG002

@@ -254,7 +254,7 @@ class WeChatPayV2Api:
         return self._voice.account
 
     def answer(self, put: Put, *, now: datetime, knows_at: datetime) -> Told:  # noqa: ARG002
-        """One question.  What is wrong at the door is told without a signature."""
+        """One query.  What is wrong at the door is told without a signature."""
         asked = dict(_FIELD.findall(put.body.decode(errors="replace")))
         if asked.get("sign") != sign(asked, self._voice.api_key, self._voice.sign_type):
             return _door("签名失败")

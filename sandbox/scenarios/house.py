@@ -1,7 +1,7 @@
 """A Tillkeeper on a clock that the scenario moves: the real receiver's path, lane, database, and the real workers.
 
     signed bytes ─> gateway.verify, parse ─> intake ─> PostgreSQL lane ─> apply ─> orders
-                                      sweeps ─> asker ─> HTTP ─> the gateways' APIs
+                                      sweeps ─> api_client ─> HTTP ─> the gateways' APIs
 
 The workers come in from outside (`Hire`), for the sandbox knows none of them.
 """
@@ -18,8 +18,8 @@ import msgspec
 
 from sandbox.scenarios.simulated import SimulatedClock, no_sleep
 from sandbox.signing import Signed
-from tillkeeper.asking import wire
-from tillkeeper.asking.client import Asker
+from tillkeeper.api_client import http as wire
+from tillkeeper.api_client.client import ApiClient
 from tillkeeper.domain.order.registration import Registration
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.base import Gateway, Request
@@ -60,7 +60,7 @@ class Premises(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     pool: asyncpg.Pool
     lane: SpoolReceiver
-    asker: Asker
+    api_client: ApiClient
     policy: Policy
     clock: SimulatedClock
 
@@ -164,7 +164,7 @@ async def opened(settings: Settings, *, policy: Policy, clock: SimulatedClock, h
         stack.push_async_callback(lane.close)
         intake = Intake(run=uuid4(), broker=None, spool=SpoolSender(pool), monotonic_s=clock.monotonic_s)
         stack.push_async_callback(intake.close)
-        asker = Asker(
+        api_client = ApiClient(
             gateways,
             settings.ask,
             send=send,
@@ -173,5 +173,5 @@ async def opened(settings: Settings, *, policy: Policy, clock: SimulatedClock, h
             sleep=no_sleep,
             jitter=_in_the_middle,
         )
-        premises = Premises(settings=settings, pool=pool, lane=lane, asker=asker, policy=policy, clock=clock)
+        premises = Premises(settings=settings, pool=pool, lane=lane, api_client=api_client, policy=policy, clock=clock)
         yield House(premises, gateways=gateways, intake=intake, crew=await hire(premises, stack))

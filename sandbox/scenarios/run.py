@@ -14,7 +14,7 @@ from sandbox.accounts import new_voices, write_config
 from sandbox.apis.all import answering
 from sandbox.apis.faults import Faults
 from sandbox.apis.faults import Spell as FaultSpell
-from sandbox.apis.questions import QuestionLog
+from sandbox.apis.queries import QuestionLog
 from sandbox.apis.server import serving
 from sandbox.scenarios.house import Hire, House, opened
 from sandbox.scenarios.simulated import SimulatedClock

@@ -14,7 +14,7 @@ import msgspec
 
 from sandbox.apis.faults import Fault
 from sandbox.apis.faults import Spell as FaultSpell
-from sandbox.apis.questions import Asked
+from sandbox.apis.queries import Asked
 from sandbox.scenarios.asking_to_pay import asked_wrongly, payer_of
 from sandbox.scenarios.day import STEP, Day, Wishes
 from sandbox.scenarios.house import House
@@ -39,7 +39,7 @@ BROKEN_SINCE: Final = BEGINS_AT + timedelta(hours=2)
 BROKEN_UNTIL: Final = BEGINS_AT + timedelta(hours=26)
 EXPIRES_AFTER: Final = timedelta(hours=2)
 LATE_MAX: Final = 2 * STEP  # a moment is met within a step, and a step may begin one step late
-# An order that could not be asked about is known to be under way once its question is put again, in 15 minutes at most.
+# An order that could not be asked about is known to be under way once its query is put again, in 15 minutes at most.
 FOUND_AGAIN: Final = timedelta(minutes=15) + LATE_MAX
 CONCLUDED: Final = frozenset({"payer.failed", "payer.expired", "payer.paid", "payer.reminder", "order.closed"})
 EXAMPLES_MAX: Final = 10
@@ -209,7 +209,7 @@ class Judge:
         # The one that found it, and those before, were by the ladder of unpaid orders.
         put = [it for it in self._asked[story.order_ref] if it.at > since]
         by_name = {it.at for it in put if it.ref != it.order_ref}
-        # The search for further payments of the order belongs to the question about the one that is known.
+        # The search for further payments of the order belongs to the query about the one that is known.
         asked = [it.at for it in put if it.ref != it.order_ref or it.at not in by_name]
         yield from self._met("asked", self._moments(story, Action.QUERY, since), asked, story)
 

@@ -14,11 +14,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from sandbox.servers.child import free_ports
-from tillkeeper.asking import wire
-from tillkeeper.asking.client import Asker
-from tillkeeper.asking.settings import AskSettings
-from tillkeeper.gateways.stripe import Stripe, StripeSettings
-from tillkeeper.gateways.wechatpay import WeChatPay, WeChatPaySettings
+from tillkeeper.api_client import http as wire
+from tillkeeper.api_client.client import ApiClient
+from tillkeeper.api_client.settings import ApiClientSettings
+from tillkeeper.gateways.stripe.gateway import Stripe, StripeSettings
+from tillkeeper.gateways.wechatpay.gateway import WeChatPay, WeChatPaySettings
 
 NOW = datetime(2026, 10, 5, 12, 0, tzinfo=UTC)
 KEY_ID = "PUB_KEY_ID_0119"
@@ -122,12 +122,12 @@ def wechatpay(url: str) -> WeChatPay:
 
 
 @asynccontextmanager
-async def an_asker(gateways: dict, time: Time, **settings: object) -> AsyncIterator[Asker]:
+async def an_asker(gateways: dict, time: Time, **settings: object) -> AsyncIterator[ApiClient]:
     """Over the real network, but in a time of its own; jitter is always the most there may be."""
     nonces = itertools.count()
-    limits = AskSettings.model_validate({"call_s": 5.0} | settings)
+    limits = ApiClientSettings.model_validate({"call_s": 5.0} | settings)
     async with wire.opened(limits) as send:
-        yield Asker(
+        yield ApiClient(
             gateways,
             limits,
             send=send,

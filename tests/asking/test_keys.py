@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from tests.telling import Telling
-from tillkeeper.asking.keys import (
+from tillkeeper.api_client.http import Unreachable
+from tillkeeper.api_client.key_fetching import (
     FETCHES_PER_MINUTE,
     NAMED_MAX,
     REFRESH_AGAIN_S,
@@ -17,13 +18,12 @@ from tillkeeper.asking.keys import (
     keep_fresh,
     refreshing,
 )
-from tillkeeper.asking.wire import Unreachable
-from tillkeeper.gateways.base import BadSignature, Call, Heard, Request
+from tillkeeper.gateways.base import BadSignature, Call, Request, Response
 from tillkeeper.store.keys import LearntKey
 
 
 class Refreshing(Telling):
-    def refresh(self, *, now, nonce):
+    def key_refresh_request(self, *, now, nonce):
         return Call(method="GET", url="http://127.0.0.1:9/keys/new-all", headers={}) if self.told.unsigned else None
 
 
@@ -32,13 +32,13 @@ class Keeping(Telling):
 
     keeps_keys = True
 
-    def learn(self, call, heard, *, now):
-        if not heard.body.startswith(b"new"):
+    def read_key(self, call, response, *, now):
+        if not response.body.startswith(b"new"):
             raise BadSignature("no such key")
-        super().learn(call, heard, now=now)
+        super().read_key(call, response, now=now)
 
 
-class Shelf:
+class KeyStore:
     """In memory, for a receiver and the next."""
 
     def __init__(self):
@@ -57,7 +57,7 @@ class Network:
 
     def __init__(self):
         self.calls = []
-        self.says = lambda call: Heard(status=200, headers={}, body=call.url.rpartition("/")[2].encode())
+        self.says = lambda call: Response(status=200, headers={}, body=call.url.rpartition("/")[2].encode())
 
     async def send(self, call):
         self.calls.append(call.url)
@@ -104,14 +104,14 @@ async def test_one_try_is_for_all_who_wait_whether_it_succeeds_or_not(keys, netw
 
 
 async def test_what_is_not_the_gateways_key_is_refused(keys, network):
-    network.says = lambda _: Heard(status=404, headers={}, body=b"")
+    network.says = lambda _: Response(status=404, headers={}, body=b"")
     with pytest.raises(BadSignature, match="refused"):
         await keys.fetch_for(naming("new-1"))
 
 
 @pytest.mark.parametrize("status", [401, 500])
 async def test_what_the_gateway_does_not_give_now_may_come_later(keys, network, status):
-    network.says = lambda _: Heard(status=status, headers={}, body=b"")
+    network.says = lambda _: Response(status=status, headers={}, body=b"")
     with pytest.raises(NoKey):
         await keys.fetch_for(naming("new-1"))
 
@@ -145,13 +145,13 @@ async def test_so_many_that_are_named_again_are_fetched_a_minute_as_well(keys, n
 
 
 @pytest.fixture
-def shelf():
-    return Shelf()
+def key_store():
+    return KeyStore()
 
 
-def keeping(network, time, shelf):
+def keeping(network, time, key_store):
     gateway = Keeping("telling-main")
-    return gateway, Keys(gateway, network.send, shelf=shelf, now=time.now, monotonic_s=time.monotonic_s)
+    return gateway, Keys(gateway, network.send, key_store=key_store, now=time.now, monotonic_s=time.monotonic_s)
 
 
 async def strange(keys, how_many):
@@ -161,45 +161,47 @@ async def strange(keys, how_many):
             await keys.fetch_for(naming(f"strange-{id(keys)}-{at}"))
 
 
-async def test_a_known_key_is_fetched_again_though_strange_ones_are_named_without_end(network, time, shelf):
-    gateway, keys = keeping(network, time, shelf)
+async def test_a_known_key_is_fetched_again_though_strange_ones_are_named_without_end(network, time, key_store):
+    gateway, keys = keeping(network, time, key_store)
     assert await keys.fetch_for(naming("new-1"))
     gateway.keys.clear()  # it lapsed
     await strange(keys, 2 * FETCHES_PER_MINUTE)
     assert await keys.fetch_for(naming("new-1"))
 
 
-async def test_a_key_outlasts_a_restart_though_nothing_can_be_fetched_then(network, time, shelf):
-    _, keys = keeping(network, time, shelf)
+async def test_a_key_outlasts_a_restart_though_nothing_can_be_fetched_then(network, time, key_store):
+    _, keys = keeping(network, time, key_store)
     assert await keys.fetch_for(naming("new-1"))
     network.says = lambda _: Unreachable("TimeoutError")
-    _, keys = keeping(network, time, shelf)
+    _, keys = keeping(network, time, key_store)
     assert await keys.fetch_for(naming("new-1"))
     with pytest.raises(NoKey):
         await keys.fetch_for(naming("new-2"))
     assert [url.rpartition("/")[2] for url in network.calls] == ["new-1", "new-2"]
 
 
-async def test_what_one_receiver_learnt_the_others_find_and_they_do_not_look_for_each_delivery(network, time, shelf):
-    (_, one), (gateway, other) = keeping(network, time, shelf), keeping(network, time, shelf)
+async def test_what_one_receiver_learnt_the_others_find_and_they_do_not_look_for_each_delivery(
+    network, time, key_store
+):
+    (_, one), (gateway, other) = keeping(network, time, key_store), keeping(network, time, key_store)
     await strange(other, 2 * FETCHES_PER_MINUTE)
-    assert shelf.looks == 1
+    assert key_store.looks == 1
     assert await one.fetch_for(naming("new-1"))
     time.passed_s += SHELF_LOOK_S
     called = len(network.calls)
     assert await other.fetch_for(naming("new-1"))
     assert (gateway.keys, len(network.calls)) == ({"new-1"}, called)
     time.passed_s += SHELF_LOOK_S
-    shelf.keys["telling-main"]["http://127.0.0.1:9/keys/odd"] = LearntKey(
+    key_store.keys["telling-main"]["http://127.0.0.1:9/keys/odd"] = LearntKey(
         url="http://127.0.0.1:9/keys/odd", content=b"odd", learnt_at=time.now()
     )  # by other settings
     assert await other.fetch_for(naming("new-2"))
 
 
-async def test_who_cannot_learn_a_key_twice_keeps_none(network, time, shelf):
-    keys = Keys(Telling("telling-main"), network.send, shelf=shelf, monotonic_s=time.monotonic_s)
+async def test_who_cannot_learn_a_key_twice_keeps_none(network, time, key_store):
+    keys = Keys(Telling("telling-main"), network.send, key_store=key_store, monotonic_s=time.monotonic_s)
     assert await keys.fetch_for(naming("new-1"))
-    assert (shelf.keys, shelf.looks) == ({}, 0)
+    assert (key_store.keys, key_store.looks) == ({}, 0)
 
 
 async def waits_of(keys, looks):
@@ -222,7 +224,7 @@ async def test_keys_are_looked_at_from_time_to_time_and_sooner_after_a_failure(n
     assert gateway.keys == {"new-all"}
     network.says = lambda _: Unreachable("TimeoutError")
     assert await waits_of(keys, 1) == [REFRESH_FIRST_S, REFRESH_AGAIN_S]
-    network.says = lambda _: Heard(status=404, headers={}, body=b"")
+    network.says = lambda _: Response(status=404, headers={}, body=b"")
     assert await waits_of(keys, 1) == [REFRESH_FIRST_S, REFRESH_AGAIN_S]
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tillkeeper.asking.limits import Breaker, Bucket
+from tillkeeper.api_client.throttle import Breaker, Bucket
 
 
 def test_a_quiet_account_may_burst_and_then_goes_by_its_rate():

@@ -8,12 +8,12 @@ from hypothesis import given
 
 from tests.domain.strategies import AN_ORDER, NOON, histories
 from tillkeeper.domain.events import Kind, PaymentEvent
-from tillkeeper.domain.order import facts as rules
 from tillkeeper.domain.order.facts import OrderFacts, Step
 from tillkeeper.domain.order.implied import implied
 from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.order.summary import Order, summarize
-from tillkeeper.gateways.base import Asks, Question
+from tillkeeper.domain.order import facts as rules
+from tillkeeper.gateways.base import Query, Queryable
 from workers.questions import (
     PAID_LATELY,
     PAYMENTS_ASKED_MAX,
@@ -31,7 +31,7 @@ WEEK = timedelta(days=7)
 class Able:
     """Stands for a gateway: what it can be asked."""
 
-    def __init__(self, *asks: Asks, single_payment=False, refunds_in_payments=False):
+    def __init__(self, *asks: Queryable, single_payment=False, refunds_in_payments=False):
         self.asks, self.single_payment = frozenset(asks), single_payment
         self.refunds_in_payments = refunds_in_payments
 
@@ -194,7 +194,7 @@ def test_whatever_may_change_the_truth_is_asked_about_once_and_only_where_it_is_
         if key[0] in AN_ORDER.accounts and refund.standing.step is Step.PENDING:
             assert key in refunds
     assert all(
-        it == Question(about="payment", order_ref="A1", amount_due=AN_ORDER.amount)
+        it == Query(about="payment", order_ref="A1", amount_due=AN_ORDER.amount)
         for _, it in further_questions_of(AN_ORDER, facts)
     )
 

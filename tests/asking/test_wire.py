@@ -8,13 +8,13 @@ from aiohttp import web
 
 from sandbox.servers.child import free_ports
 from tests.asking.playing import Server, says
-from tillkeeper.asking import wire
-from tillkeeper.asking.settings import AskSettings
+from tillkeeper.api_client import http as wire
+from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.gateways.base import BadPayload, Call
 
 
 async def sent(call, **settings):
-    async with wire.opened(AskSettings.model_validate({"call_s": 0.3} | settings)) as send:
+    async with wire.opened(ApiClientSettings.model_validate({"call_s": 0.3} | settings)) as send:
         return await send(call)
 
 
@@ -30,9 +30,9 @@ async def test_the_response_comes_as_it_is(server):
         return response
 
     server.answers = [answer]
-    heard = await sent(get(f"{server.url}/v1/x"))
-    assert (heard.status, heard.body) == (404, b'{"a": 1.10}\n')
-    assert heard.headers["x-twice"] == ["one", "two"]
+    response = await sent(get(f"{server.url}/v1/x"))
+    assert (response.status, response.body) == (404, b'{"a": 1.10}\n')
+    assert response.headers["x-twice"] == ["one", "two"]
 
 
 @pytest.mark.parametrize("path", ["/a%7Cb%2A?expand%5B%5D=x&y=%20", "/a%2F%2E%2E?b=c+d", "/%E8%AE%A2?q=%22"])
@@ -60,14 +60,14 @@ async def test_a_post_carries_its_body_and_headers(server):
 async def test_a_redirect_is_not_followed(server):
     async with Server().listening() as elsewhere:
         server.answers = [says(b"", 302, Location=f"{elsewhere.url}/v1/x")]
-        heard = await sent(get(f"{server.url}/v1/x", Authorization="Bearer secret"))
-        assert heard.status == 302
+        response = await sent(get(f"{server.url}/v1/x", Authorization="Bearer secret"))
+        assert response.status == 302
         assert elsewhere.requests == []
 
 
 async def test_a_cookie_is_not_sent_back(server):
     server.answers = [says(b"", **{"Set-Cookie": "session=1; Path=/"})]
-    async with wire.opened(AskSettings()) as send:
+    async with wire.opened(ApiClientSettings()) as send:
         await send(get(f"{server.url}/"))
         await send(get(f"{server.url}/"))
     assert all("Cookie" not in request.headers for request in server.requests)

@@ -1,4 +1,4 @@
-"""When a question that a delivery caused is put again, and when it has an end."""
+"""When a query that a delivery caused is put again, and when it has an end."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise

@@ -12,11 +12,11 @@ from tests.domain.definition import status_by_definition
 from tests.domain.strategies import AN_ORDER, NOON, events, histories
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import facts as rules
 from tillkeeper.domain.order.case_reasons import Mismatch, mismatch_of, reasons_in
 from tillkeeper.domain.order.facts import OrderFacts, PaymentFacts, Step
 from tillkeeper.domain.order.status import STATUS_ZH, Status
 from tillkeeper.domain.order.summary import charged_back, held_in_all, is_under_way, paid_through, summarize
+from tillkeeper.domain.order import facts as rules
 
 NOTHING_KNOWN = OrderFacts()
 
@@ -427,7 +427,7 @@ def test_a_refund_that_failed_is_owed_until_it_is_made_good(history, owed):
     st.randoms(use_true_random=False),
 )
 def test_hearing_of_the_same_refunds_again_leaves_the_same_owed(history, later, chance):
-    """As a question does: each as it stands by now, for a later moment."""
+    """As a query does: each as it stands by now, for a later moment."""
     known = facts_after([an_event(Kind.PAYMENT_SUCCEEDED, amount=200), *history])
     kinds = {step: kind for kind, (step, _) in rules.REFUND_STEPS.items()}
     again = [

@@ -184,7 +184,7 @@ async def judge(pool: asyncpg.Pool, gateways: Gateways, mailbox, truth: dict[str
         "WHERE action = 'query' GROUP BY 1"
     )
     rungs, tries = (Counter({row["order_ref"]: row[column] for row in taken}) for column in ("rungs", "tries"))
-    # Which session an intent was paid in belongs to the question about the intent.
+    # Which session an intent was paid in belongs to the query about the intent.
     questions = Counter(it.order_ref for it in gateways.log.asked if it.about != "session")
     assert all(questions[ref] <= tries[ref] and rungs[ref] <= len(QUERIES_S) for ref in truth), (questions, taken)
     assert tries.total() - rungs.total() <= KILLS * len(truth), "only a killed sweeper's question is put again"

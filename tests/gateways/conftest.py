@@ -7,8 +7,8 @@ import pytest
 from certificates import issue
 from specimen import Asked, Specimen, rsa_keys
 
+from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.registry import GATEWAYS
-from tillkeeper.gateways.unknown import unknown_words
 
 
 @pytest.fixture(autouse=True)
@@ -27,9 +27,9 @@ def keys():
 
 
 def pytest_generate_tests(metafunc):
-    """A test that wants a specimen runs for every gateway, one that wants what it is asked for each such question."""
+    """A test that wants a specimen runs for every gateway, one that wants what it is asked for each such query."""
     if "asked" in metafunc.fixturenames:
-        pairs = [(name, question) for name, it in sorted(GATEWAYS.items()) for question in sorted(it.asks)]
+        pairs = [(name, query) for name, it in sorted(GATEWAYS.items()) for query in sorted(it.asks)]
         metafunc.parametrize(("specimen", "asked"), pairs, indirect=True, scope="session", ids="-".join)
     elif "specimen" in metafunc.fixturenames:
         metafunc.parametrize("specimen", sorted(GATEWAYS), indirect=True, scope="session")

@@ -1,8 +1,8 @@
 """`make fuzz`: a million spoilt deliveries and answers of APIs; none may crash a gateway, or be taken for another.
 
-    the plays' genuine deliveries ──> mutations ──> verify, parse, to_fetch, named ──> refused, or the same in meaning
+    the plays' genuine deliveries ──> mutations ──> verify, parse, queries_for ──> refused, or the same in meaning
     the specimens' plain bytes ──> mutations ──> sealed as the gateway seals ──> refused, or fit to be an event
-    the plays' genuine answers ──> mutations ──> hear, hear_events, hear_sign_in, learn ──> not heard, or fit, and where
+    the plays' genuine answers ──> mutations ──> read_response, read_events, read_token ──> refused, or fit, and where
                                                        answers are signed, what was signed
     the specimens' plain answers ──> mutations ──> sealed as the API seals ──> hear ──> not heard, or fit
 

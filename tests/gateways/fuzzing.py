@@ -23,7 +23,7 @@ from sandbox.story import Story, tell
 from tillkeeper import clock
 from tillkeeper.domain.events import PaymentEvent, problem_with
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX
-from tillkeeper.gateways.base import Heard, Question, Refused, Request
+from tillkeeper.gateways.base import Query, Refused, Request, Response
 from tillkeeper.gateways.registry import GATEWAYS, build
 
 ANSWER_SHARE = 0.2  # answers of its API instead of deliveries
@@ -106,7 +106,7 @@ class Target:
         if isinstance(got, Refused):
             return False
         for it in got:
-            if isinstance(it, Question):
+            if isinstance(it, Query):
                 fit = is_narrow_question(it)
             else:
                 amounts = [amount for amount in (it.amount, it.total) if amount is not None]
@@ -120,7 +120,7 @@ class Target:
 def take_answer(exchange: Exchange, account: str, known: Sequence[PaymentEvent] | None) -> bool:
     """The same of what an API answers; `known` is what genuine answers say, where a signature keeps it to that."""
     try:
-        got = exchange.hear(exchange.heard)
+        got = exchange.read_response(exchange.response)
     except NOT_HEARD:
         return False
     if problem := problem_with_answer(got, exchange.call, account, known):
@@ -130,7 +130,7 @@ def take_answer(exchange: Exchange, account: str, known: Sequence[PaymentEvent] 
 
 def check_named(gateway, request: Request) -> None:
     """What an unproven delivery names is narrow, whatever it is."""
-    named = gateway.named(request)
+    named = gateway.claimed_references(request)
     refs = [] if named is None else [named.order_ref, named.payment_ref]
     if not all(ref is None or NARROW.fullmatch(ref) for ref in refs):
         raise Wrong(f"it names {named!r}")
@@ -201,19 +201,19 @@ class Fuzz:
         else:
             kind, exchange = spoilt(chance, one, other)
             known = (*one.meant, *other.meant) if target.signs_answers else None
-        self._count(exchange.heard)
+        self._count(exchange.response)
         try:
             return take_answer(exchange, account, known)
         except Exception:  # noqa: BLE001 - likewise
             return self._fail_answer(target, f"{number}, {kind} (an answer)", exchange)
 
-    def _count(self, told: Request | Heard) -> None:
+    def _count(self, told: Request | Response) -> None:
         self.digest = crc32(repr(told).encode("utf-8", "surrogateescape"), self.digest)
 
     def _fail_answer(self, target: Target, what: str, exchange: Exchange) -> bool:
-        call, heard = exchange.call, exchange.heard
-        told = {"call": f"{call.method} {call.url}", "status": heard.status, "headers": dict(heard.headers)}
-        path = self._keep(target, what, told | {"body_b64": b64encode(heard.body).decode()})
+        call, response = exchange.call, exchange.response
+        told = {"call": f"{call.method} {call.url}", "status": response.status, "headers": dict(response.headers)}
+        path = self._keep(target, what, told | {"body_b64": b64encode(response.body).decode()})
         print(f"  the answer is in {path}\n", flush=True)
         return False
 

@@ -5,7 +5,7 @@ import re
 import msgspec
 from specimen import NOW
 
-from tillkeeper.gateways.base import BadPayload, BadSignature, Question, Refused
+from tillkeeper.gateways.base import BadPayload, BadSignature, Query, Refused
 
 NARROW = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 
@@ -32,7 +32,7 @@ def outcome(specimen, request, now=NOW):
     """The events and what is to be fetched, or the refusal.  Whatever else is raised fails the test."""
     try:
         verified = specimen.gateway.verify(request, now)
-        return (*specimen.gateway.parse(verified), *specimen.gateway.to_fetch(verified))
+        return (*specimen.gateway.parse(verified), *specimen.gateway.queries_for(verified))
     except (BadSignature, BadPayload) as refused:
         return refused
 
@@ -45,7 +45,7 @@ def is_refused(specimen, got):
 
 
 def is_narrow_question(it):
-    refs = [it.order_ref, it.payment_ref, it.refund_ref] if isinstance(it, Question) else [""]
+    refs = [it.order_ref, it.payment_ref, it.refund_ref] if isinstance(it, Query) else [""]
     return all(ref is None or NARROW.fullmatch(ref) for ref in refs)
 
 
@@ -53,7 +53,7 @@ def money_of(got):
     """What the money hangs on: all but what is said beside it."""
     return [
         it
-        if isinstance(it, Question)
+        if isinstance(it, Query)
         else msgspec.structs.replace(it, occurred_at=NOW, failure=None, failure_code=None, method=None, event_id="")
         for it in got
     ]

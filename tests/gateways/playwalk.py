@@ -12,7 +12,7 @@ from sandbox.story import Happening, Story, Truth, bare
 from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.summary import Order, summarize
-from tillkeeper.gateways.base import Heard
+from tillkeeper.gateways.base import Response
 
 AMOUNT = 12_300
 STEP_S = 60
@@ -62,12 +62,12 @@ def put_of(call):
     )
 
 
-def asked(gateway, api, question, now, *, forged=False):
-    """The answer to a question, through the sandbox's API."""
-    call = gateway.ask(question, now=now, nonce="0123456789abcdef0123456789abcdef")
+def asked(gateway, api, query, now, *, forged=False):
+    """The answer to a query, through the sandbox's API."""
+    call = gateway.query_request(query, now=now, nonce="0123456789abcdef0123456789abcdef")
     sealed = api.sealed(api.answer(put_of(call), now=now, knows_at=now), now=now, forged=forged)
     headers = {name.lower(): [value] for name, value in sealed.headers.items()}
-    return gateway.hear(question, Heard(status=sealed.status, headers=headers, body=sealed.body), now=now)
+    return gateway.read_response(query, Response(status=sealed.status, headers=headers, body=sealed.body), now=now)
 
 
 def ledger_of(play, story):
@@ -84,15 +84,15 @@ def delivered(gateway, play, voice, story, api):
         again = request_of(voice.say(story, happening, now=now, again=1), voice.query(story, happening))
         verified = gateway.verify(request, now)
         told = gateway.parse(verified)
-        questions = gateway.to_fetch(verified)
+        queries = gateway.queries_for(verified)
         assert [it.event_id for it in gateway.parse(gateway.verify(again, now))] == [it.event_id for it in told]
         tells = happening.word not in play.silent | play.fetched
         renamed = happening.event_id if play.renamed is None else play.renamed(story, happening)
         assert [it.event_id for it in told] == ([renamed] if tells else [])
-        assert questions or happening.word not in play.fetched
+        assert queries or happening.word not in play.fetched
         events += told
-        for question in questions:
-            events += asked(gateway, api, question, now).events
+        for query in queries:
+            events += asked(gateway, api, query, now).events
     assert all(story.order_ref == it.order_ref or story.payment_ref == it.payment_ref for it in events)
     return events
 

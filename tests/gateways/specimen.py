@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from tillkeeper.gateways.base import Gateway, Heard, Question, Request
+from tillkeeper.gateways.base import Gateway, Query, Request, Response
 
 NOW = datetime(2026, 10, 5, 12, 0, tzinfo=UTC)
 
@@ -43,35 +43,35 @@ class Layer:
 
 @dataclass(frozen=True)
 class Asked:
-    """A question, and how its answer comes: `seal` makes a response of the gateway's, signed as it signs, of any bytes.
+    """A query, and how its answer comes: `seal` makes a response of the gateway's, signed as it signs, of any bytes.
 
     `foreign` is the answer signed with a key not configured, and None where nothing in an answer is signed.
     """
 
-    question: Question
+    query: Query
     plain: bytes
-    seal: Callable[[bytes], Heard]
-    foreign: Heard | None
+    seal: Callable[[bytes], Response]
+    foreign: Response | None
     form: Literal["json", "xml"] = "json"
 
     @property
-    def answer(self) -> Heard:
+    def answer(self) -> Response:
         return self.seal(self.plain)
 
 
 @dataclass(frozen=True)
 class Specimen:
-    """`valid` is a request that yields exactly one event, or one question to fetch, at NOW; `foreign` the same, signed
+    """`valid` is a request that yields exactly one event, or one query to fetch, at NOW; `foreign` the same, signed
     with a key not configured.
 
     `with_signature` puts other values in the signature's place, none, one or several.  `at` signs the valid body anew
     at another time, and is None where the scheme signs no time.  `settings` is what the configuration file says.
-    `asked` has a question for each of what the gateway `asks` (payment, order, refund), with an answer that yields at
+    `asked` has a query for each of what the gateway `asks` (payment, order, refund), with an answer that yields at
     least one event at NOW.
 
     `covers` tells what the signature is over.  "body": every byte, but for the pieces in `unsigned`, which change
     nothing.  "fields": `unsigned` are pieces that may change what is said beside the money (a reason, a time), never
-    kind, references, amounts or currency.  "nothing": the body is anybody's, so that it yields questions, not events;
+    kind, references, amounts or currency.  "nothing": the body is anybody's, so that it yields queries, not events;
     `foreign` and `with_signature` are None then if there is no signature at all.
     `hints` is True where some other deliveries prove nothing, though this one does, and only have the gateway asked.
     `deciding` are names of values that rightly change an event's kind, or whether there is one.
@@ -91,10 +91,10 @@ class Specimen:
     deciding: frozenset[str] = frozenset()
 
 
-def heard_of(signed: tuple[Mapping[str, str], bytes], status: int = 200) -> Heard:
+def response_of(signed: tuple[Mapping[str, str], bytes], status: int = 200) -> Response:
     """A response as the network hands it on, of headers and body as a gateway sends them."""
     headers, body = signed
-    return Heard(status=status, headers={name.lower(): [value] for name, value in headers.items()}, body=body)
+    return Response(status=status, headers={name.lower(): [value] for name, value in headers.items()}, body=body)
 
 
 def request_of(signed: tuple[Mapping[str, str], bytes], query: str = "") -> Request:

@@ -7,11 +7,11 @@ from urllib.parse import quote, unquote_to_bytes
 
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
-from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, private_pem, public_pem, request_of
+from specimen import NOW, Asked, Keys, Layer, Specimen, private_pem, public_pem, request_of, response_of
 
 from sandbox.signing_alipay import AlipayTrade, alipay_delivery, alipay_form, alipay_signature, alipay_success
-from tillkeeper.gateways.alipay import Alipay, AlipaySettings
-from tillkeeper.gateways.base import Question, Request
+from tillkeeper.gateways.alipay.gateway import Alipay, AlipaySettings
+from tillkeeper.gateways.base import Query, Request
 
 APP_ID = "2021004100000001"
 SELLER_ID = "2088000000000001"
@@ -53,13 +53,13 @@ def answer(key, name, plain, *, more=b""):
     """A response as Alipay writes it: the signature, and what else stands beside the answer, come behind it."""
     sign = b64encode(key.sign(plain, PKCS1v15(), SHA256()))
     body = b'{"' + name.encode() + b'":' + plain + more + b',"sign":"' + sign + b'"}'
-    return heard_of(({"Content-Type": "text/html;charset=utf-8", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
+    return response_of(({"Content-Type": "text/html;charset=utf-8", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
 
 
-def asked(keys, question, name, content):
+def asked(keys, query, name, content):
     plain = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
     return Asked(
-        question=question,
+        query=query,
         plain=plain,
         seal=lambda plain: answer(keys.own, name, plain),
         foreign=answer(keys.foreign, name, plain),
@@ -96,16 +96,16 @@ def specimen(keys: Keys) -> Specimen:
         asked={
             "payment": asked(
                 keys,
-                Question(about="payment", order_ref="ORDER-1", payment_ref="2026100522001400000000000001"),
+                Query(about="payment", order_ref="ORDER-1", payment_ref="2026100522001400000000000001"),
                 "alipay_trade_query_response",
                 TRADE_ANSWER,
             ),
             "order": asked(
-                keys, Question(about="payment", order_ref="ORDER-1"), "alipay_trade_query_response", TRADE_ANSWER
+                keys, Query(about="payment", order_ref="ORDER-1"), "alipay_trade_query_response", TRADE_ANSWER
             ),
             "refund": asked(
                 keys,
-                Question(about="refund", order_ref="ORDER-1", refund_ref="R-1"),
+                Query(about="refund", order_ref="ORDER-1", refund_ref="R-1"),
                 "alipay_trade_fastpay_refund_query_response",
                 REFUND_ANSWER,
             ),

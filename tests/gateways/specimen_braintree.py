@@ -4,13 +4,13 @@ from base64 import encodebytes
 from datetime import timedelta
 from urllib.parse import quote, unquote_to_bytes
 
-from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, request_of
+from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of
 
 from sandbox.plays.braintree import BraintreeVoice, credit, digest_of, document, notification, sale
 from sandbox.story import Story, Truth
 from tillkeeper.domain.order.status import Status
-from tillkeeper.gateways.base import Question, Request
-from tillkeeper.gateways.braintree import Braintree, BraintreeSettings
+from tillkeeper.gateways.base import Query, Request
+from tillkeeper.gateways.braintree.gateway import Braintree, BraintreeSettings
 
 VOICE = BraintreeVoice(
     account="braintree-main",
@@ -61,11 +61,11 @@ def seal_form(form: bytes, private_key: str = VOICE.private_key) -> Request:
     return request_of((CONTENT_TYPE, (form + b"&" if form else b"") + f"bt_signature={quote(pair)}".encode()))
 
 
-def asked(question, name, content):
+def asked(query, name, content):
     def seal(body):
-        return heard_of(({"Content-Type": "application/xml", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
+        return response_of(({"Content-Type": "application/xml", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
 
-    return Asked(question=question, plain=document(name, content).strip(), seal=seal, foreign=None, form="xml")
+    return Asked(query=query, plain=document(name, content).strip(), seal=seal, foreign=None, form="xml")
 
 
 def with_signature(request: Request, signatures: list[str]) -> Request:
@@ -88,11 +88,7 @@ def specimen(keys: Keys) -> Specimen:
         },
         at=None,
         asked={
-            "payment": asked(
-                Question(about="payment", order_ref="ORDER-1", payment_ref="e5z9qk2n"), "transaction", SALE
-            ),
-            "refund": asked(
-                Question(about="refund", order_ref="ORDER-1", refund_ref="r3fundq8"), "transaction", CREDIT
-            ),
+            "payment": asked(Query(about="payment", order_ref="ORDER-1", payment_ref="e5z9qk2n"), "transaction", SALE),
+            "refund": asked(Query(about="refund", order_ref="ORDER-1", refund_ref="r3fundq8"), "transaction", CREDIT),
         },
     )

@@ -2,11 +2,11 @@
 
 import json
 
-from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, request_of, with_header
+from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
 from sandbox.plays.checkout import checkout_action, checkout_body, checkout_payment, checkout_signed
-from tillkeeper.gateways.base import Question
-from tillkeeper.gateways.checkout import Checkout, CheckoutSettings
+from tillkeeper.gateways.base import Query
+from tillkeeper.gateways.checkout.gateway import Checkout, CheckoutSettings
 
 KEY = "checkout_conformance_of_the_till"
 SETTINGS = {"gateway": "checkout", "signature_keys": [KEY], "secret_key": "sk_sbox_conformance"}
@@ -31,18 +31,18 @@ PAYMENT = checkout_payment(
 )
 
 
-def asked(question, answer):
+def asked(query, answer):
     def seal(body):
-        return heard_of(({"Content-Type": "application/json", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
+        return response_of(({"Content-Type": "application/json", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
 
-    return Asked(question=question, plain=json.dumps(answer).encode(), seal=seal, foreign=None)
+    return Asked(query=query, plain=json.dumps(answer).encode(), seal=seal, foreign=None)
 
 
 def specimen(keys: Keys) -> Specimen:
     def seal(body, *, key=KEY):
         return request_of(checkout_signed(key, body))
 
-    refund = Question(about="refund", order_ref="ORDER-1", payment_ref="pay_3conform", refund_ref="act_3refund")
+    refund = Query(about="refund", order_ref="ORDER-1", payment_ref="pay_3conform", refund_ref="act_3refund")
     return Specimen(
         settings=SETTINGS,
         gateway=Checkout("checkout-main", CheckoutSettings.model_validate(SETTINGS)),
@@ -52,8 +52,8 @@ def specimen(keys: Keys) -> Specimen:
         layers={"body": Layer(plain=BODY, seal=seal)},
         at=None,
         asked={
-            "payment": asked(Question(about="payment", order_ref="ORDER-1", payment_ref="pay_3conform"), PAYMENT),
-            "order": asked(Question(about="payment", order_ref="ORDER-1"), {"total_count": 1, "data": [PAYMENT]}),
+            "payment": asked(Query(about="payment", order_ref="ORDER-1", payment_ref="pay_3conform"), PAYMENT),
+            "order": asked(Query(about="payment", order_ref="ORDER-1"), {"total_count": 1, "data": [PAYMENT]}),
             "refund": asked(refund, {"items": [REFUND]}),  # the suite wants an object; test_checkout has the bare list
         },
     )

@@ -2,11 +2,11 @@
 
 import json
 
-from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, request_of, with_header
+from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
 from sandbox.plays.flutterwave import flutterwave_body, flutterwave_charge, flutterwave_refund, flutterwave_signed
-from tillkeeper.gateways.base import Question
-from tillkeeper.gateways.flutterwave import Flutterwave, FlutterwaveSettings
+from tillkeeper.gateways.base import Query
+from tillkeeper.gateways.flutterwave.gateway import Flutterwave, FlutterwaveSettings
 
 SECRET = "flutterwave_conformance_of_the_till"
 SETTINGS = {"gateway": "flutterwave", "secret_hashes": [SECRET], "secret_key": "FLWSECK_TEST-conformance-X"}
@@ -15,19 +15,19 @@ REFUND = flutterwave_refund("rfd_3conform", "chg_3conform", 400, "NGN")
 BODY = flutterwave_body("charge.completed", NOW, CHARGE)
 
 
-def asked(question, data):
+def asked(query, data):
     def seal(body):
-        return heard_of(({"Content-Type": "application/json", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
+        return response_of(({"Content-Type": "application/json", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
 
     plain = json.dumps({"status": "success", "message": "Fetched", "data": data}, default=float).encode()
-    return Asked(question=question, plain=plain, seal=seal, foreign=None)
+    return Asked(query=query, plain=plain, seal=seal, foreign=None)
 
 
 def specimen(keys: Keys) -> Specimen:
     def seal(body, *, secret=SECRET):
         return request_of(flutterwave_signed(secret, body))
 
-    refund = Question(about="refund", order_ref="ORDER-1", payment_ref="chg_3conform", refund_ref="rfd_3conform")
+    refund = Query(about="refund", order_ref="ORDER-1", payment_ref="chg_3conform", refund_ref="rfd_3conform")
     return Specimen(
         settings=SETTINGS,
         gateway=Flutterwave("flutterwave-main", FlutterwaveSettings.model_validate(SETTINGS)),
@@ -37,8 +37,8 @@ def specimen(keys: Keys) -> Specimen:
         layers={"body": Layer(plain=BODY, seal=seal)},
         at=None,
         asked={
-            "payment": asked(Question(about="payment", order_ref="ORDER-1", payment_ref="chg_3conform"), CHARGE),
-            "order": asked(Question(about="payment", order_ref="ORDER-1"), [CHARGE]),
+            "payment": asked(Query(about="payment", order_ref="ORDER-1", payment_ref="chg_3conform"), CHARGE),
+            "order": asked(Query(about="payment", order_ref="ORDER-1"), [CHARGE]),
             "refund": asked(refund, REFUND),
         },
         deciding=frozenset({"type"}),

@@ -2,7 +2,7 @@
 
 import json
 
-from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, request_of, with_header
+from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
 from sandbox.plays.gocardless import (
     gocardless_body,
@@ -11,8 +11,8 @@ from sandbox.plays.gocardless import (
     gocardless_refund,
     gocardless_signed,
 )
-from tillkeeper.gateways.base import Question
-from tillkeeper.gateways.gocardless import GoCardless, GoCardlessSettings
+from tillkeeper.gateways.base import Query
+from tillkeeper.gateways.gocardless.gateway import GoCardless, GoCardlessSettings
 
 SECRET = "whsec_conformance_of_the_debits"
 SETTINGS = {"gateway": "gocardless", "webhook_secrets": [SECRET], "access_token": "sandbox_conformance"}
@@ -27,11 +27,11 @@ HISTORY = {
 }
 
 
-def asked(question, answer):
+def asked(query, answer):
     def seal(body):
-        return heard_of(({"Content-Type": "application/json", "Date": DATE}, body))
+        return response_of(({"Content-Type": "application/json", "Date": DATE}, body))
 
-    return Asked(question=question, plain=json.dumps(answer).encode(), seal=seal, foreign=None)
+    return Asked(query=query, plain=json.dumps(answer).encode(), seal=seal, foreign=None)
 
 
 def specimen(keys: Keys) -> Specimen:
@@ -47,9 +47,9 @@ def specimen(keys: Keys) -> Specimen:
         layers={"body": Layer(plain=BODY, seal=seal)},
         at=None,
         asked={
-            "payment": asked(Question(about="payment", order_ref="ORDER-1", payment_ref="PM1CONFORM"), HISTORY),
+            "payment": asked(Query(about="payment", order_ref="ORDER-1", payment_ref="PM1CONFORM"), HISTORY),
             "refund": asked(
-                Question(about="refund", order_ref="ORDER-1", refund_ref="RF1CONFORM"),
+                Query(about="refund", order_ref="ORDER-1", refund_ref="RF1CONFORM"),
                 {"refunds": gocardless_refund("RF1CONFORM", "PM1CONFORM", 400, "EUR")},
             ),
         },

@@ -5,11 +5,11 @@ Nothing is signed, so that all a delivery may do is to have an order asked for.
 
 import json
 
-from specimen import Asked, Keys, Layer, Specimen, heard_of, request_of
+from specimen import Asked, Keys, Layer, Specimen, request_of, response_of
 
 from sandbox.plays.klarna import klarna_capture, klarna_notified, klarna_order, klarna_pushed, klarna_refund
-from tillkeeper.gateways.base import Question
-from tillkeeper.gateways.klarna import Klarna, KlarnaSettings
+from tillkeeper.gateways.base import Query
+from tillkeeper.gateways.klarna.gateway import Klarna, KlarnaSettings
 
 REF = "7849fd84-47dc-4919-a7ce-0123456789ab"
 SETTINGS = {"gateway": "klarna", "username": "K123456_conformance", "password": "password_of_conformance"}
@@ -30,8 +30,8 @@ ORDER = klarna_order(
 def specimen(keys: Keys) -> Specimen:
     headers, notification = klarna_notified(REF, "FRAUD_RISK_ACCEPTED")
 
-    def heard(body):
-        return heard_of(({"Content-Type": "application/json", "Date": DATE}, body))
+    def response(body):
+        return response_of(({"Content-Type": "application/json", "Date": DATE}, body))
 
     return Specimen(
         settings=SETTINGS,
@@ -43,9 +43,9 @@ def specimen(keys: Keys) -> Specimen:
         at=None,
         asked={
             "payment": Asked(
-                question=Question(about="payment", order_ref="ORDER-1", payment_ref=REF),
+                query=Query(about="payment", order_ref="ORDER-1", payment_ref=REF),
                 plain=json.dumps(ORDER).encode(),
-                seal=heard,
+                seal=response,
                 foreign=None,
             )
         },

@@ -2,11 +2,11 @@
 
 import json
 
-from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, private_pem, request_of, with_header
+from specimen import NOW, Asked, Keys, Layer, Specimen, private_pem, request_of, response_of, with_header
 
 from sandbox.plays.lakala import certificate_of, sign
-from tillkeeper.gateways.base import Question, Request
-from tillkeeper.gateways.lakala import Lakala, LakalaSettings
+from tillkeeper.gateways.base import Query, Request
+from tillkeeper.gateways.lakala.gateway import Lakala, LakalaSettings
 
 TRADE = {
     "acc_trade_no": "2022011822001470651424354488",
@@ -120,16 +120,16 @@ def specimen(keys: Keys) -> Specimen:
         told = "".join(f',signature="{it}"' for it in signatures)
         return with_header(request, "authorization", [head + told])
 
-    def asked(question):
+    def asked(query):
         plain = answer_of(ORDER_ANSWER)
         return Asked(
-            question=question,
+            query=query,
             plain=plain,
-            seal=lambda body: heard_of((headers_of(keys.own, body), body)),
-            foreign=heard_of((headers_of(keys.foreign, plain), plain)),
+            seal=lambda body: response_of((headers_of(keys.own, body), body)),
+            foreign=response_of((headers_of(keys.foreign, plain), plain)),
         )
 
-    by_number = Question(about="payment", order_ref="ORDER-1", payment_ref="2026100566210002570007")
+    by_number = Query(about="payment", order_ref="ORDER-1", payment_ref="2026100566210002570007")
     return Specimen(
         settings=settings_of(keys),
         gateway=Lakala("lakala-main", LakalaSettings.model_validate(settings_of(keys))),
@@ -140,8 +140,8 @@ def specimen(keys: Keys) -> Specimen:
         at=None,
         asked={
             "payment": asked(by_number),
-            "order": asked(Question(about="payment", order_ref="ORDER-1")),
-            "refund": asked(Question(about="refund", order_ref="ORDER-1", refund_ref="2026100566210002570009")),
+            "order": asked(Query(about="payment", order_ref="ORDER-1")),
+            "refund": asked(Query(about="refund", order_ref="ORDER-1", refund_ref="2026100566210002570009")),
         },
         deciding=frozenset({"order_status", "order_trade_info", "trade_status", "trade_type", "merchant_no"}),
     )

@@ -2,7 +2,7 @@
 
 import json
 
-from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, request_of, with_header
+from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
 from sandbox.plays.mercadopago import (
     mercadopago_notice,
@@ -11,8 +11,8 @@ from sandbox.plays.mercadopago import (
     mercadopago_refund,
     mercadopago_signed,
 )
-from tillkeeper.gateways.base import Question
-from tillkeeper.gateways.mercadopago import MercadoPago, MercadoPagoSettings
+from tillkeeper.gateways.base import Query
+from tillkeeper.gateways.mercadopago.gateway import MercadoPago, MercadoPagoSettings
 
 SECRET = "mercadopago_conformance_of_the_till"
 SETTINGS = {
@@ -36,11 +36,11 @@ PAYMENT = mercadopago_payment(
 )
 
 
-def asked(question, answer):
+def asked(query, answer):
     def seal(body):
-        return heard_of(({"Content-Type": "application/json", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
+        return response_of(({"Content-Type": "application/json", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
 
-    return Asked(question=question, plain=json.dumps(answer, default=float).encode(), seal=seal, foreign=None)
+    return Asked(query=query, plain=json.dumps(answer, default=float).encode(), seal=seal, foreign=None)
 
 
 def specimen(keys: Keys) -> Specimen:
@@ -49,7 +49,7 @@ def specimen(keys: Keys) -> Specimen:
             mercadopago_signed(secret, NOW, "1325684091", REQUEST_ID, body), mercadopago_query("1325684091")
         )
 
-    refund = Question(about="refund", order_ref="ORDER-1", payment_ref="1325684091", refund_ref="1600455123")
+    refund = Query(about="refund", order_ref="ORDER-1", payment_ref="1325684091", refund_ref="1600455123")
     return Specimen(
         settings=SETTINGS,
         gateway=MercadoPago("mercadopago-main", MercadoPagoSettings.model_validate(SETTINGS)),
@@ -59,9 +59,9 @@ def specimen(keys: Keys) -> Specimen:
         layers={"body": Layer(plain=BODY, seal=seal)},
         at=None,
         asked={
-            "payment": asked(Question(about="payment", order_ref="ORDER-1", payment_ref="1325684091"), PAYMENT),
+            "payment": asked(Query(about="payment", order_ref="ORDER-1", payment_ref="1325684091"), PAYMENT),
             "order": asked(
-                Question(about="payment", order_ref="ORDER-1"),
+                Query(about="payment", order_ref="ORDER-1"),
                 {"paging": {"total": 1, "limit": 100, "offset": 0}, "results": [PAYMENT]},
             ),
             "refund": asked(refund, PAYMENT),

@@ -3,11 +3,11 @@ prove nothing, are held by test_mollie.py."""
 
 import json
 
-from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, request_of, with_header
+from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
 from sandbox.plays.mollie import mollie_chargeback, mollie_event, mollie_payment, mollie_refund, mollie_signed, money
-from tillkeeper.gateways.base import Question
-from tillkeeper.gateways.mollie import Mollie, MollieSettings
+from tillkeeper.gateways.base import Query
+from tillkeeper.gateways.mollie.gateway import Mollie, MollieSettings
 
 SECRET = "signing_secret_of_conformance"
 SETTINGS = {"gateway": "mollie", "api_key": "test_conformance", "signing_secrets": [SECRET]}
@@ -24,18 +24,18 @@ WITH_ALL = mollie_payment(
 )
 
 
-def asked(question, answer):
+def asked(query, answer):
     def seal(body):
-        return heard_of(({"Content-Type": "application/hal+json", "Date": DATE}, body))
+        return response_of(({"Content-Type": "application/hal+json", "Date": DATE}, body))
 
-    return Asked(question=question, plain=json.dumps(answer).encode(), seal=seal, foreign=None)
+    return Asked(query=query, plain=json.dumps(answer).encode(), seal=seal, foreign=None)
 
 
 def specimen(keys: Keys) -> Specimen:
     def seal(body, *, secret=SECRET):
         return request_of(mollie_signed(secret, body))
 
-    refund = Question(about="refund", order_ref="ORDER-1", payment_ref="tr_3conform", refund_ref="re_3conform")
+    refund = Query(about="refund", order_ref="ORDER-1", payment_ref="tr_3conform", refund_ref="re_3conform")
     return Specimen(
         settings=SETTINGS,
         gateway=Mollie("mollie-main", MollieSettings.model_validate(SETTINGS)),
@@ -46,7 +46,7 @@ def specimen(keys: Keys) -> Specimen:
         at=None,
         hints=True,
         asked={
-            "payment": asked(Question(about="payment", order_ref="ORDER-1", payment_ref="tr_3conform"), WITH_ALL),
+            "payment": asked(Query(about="payment", order_ref="ORDER-1", payment_ref="tr_3conform"), WITH_ALL),
             "refund": asked(refund, REFUND),
         },
     )

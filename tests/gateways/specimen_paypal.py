@@ -3,7 +3,7 @@
 import json
 from functools import cache
 
-from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, request_of, with_header
+from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
 from sandbox.plays.paypal import (
     paypal_body,
@@ -12,8 +12,8 @@ from sandbox.plays.paypal import (
     paypal_refund,
     paypal_signed,
 )
-from tillkeeper.gateways.base import Question
-from tillkeeper.gateways.paypal import PayPal, PayPalSettings
+from tillkeeper.gateways.base import Query
+from tillkeeper.gateways.paypal.gateway import PayPal, PayPalSettings
 
 WEBHOOK_ID = "1JE4291016473214C"
 URL = "https://api.sandbox.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594-7a8abba8"
@@ -43,11 +43,11 @@ def settings_of(**changes):
     return base | changes
 
 
-def asked(question, answer):
+def asked(query, answer):
     def seal(body):
-        return heard_of(({"Content-Type": "application/json", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
+        return response_of(({"Content-Type": "application/json", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
 
-    return Asked(question=question, plain=json.dumps(answer).encode(), seal=seal, foreign=None)
+    return Asked(query=query, plain=json.dumps(answer).encode(), seal=seal, foreign=None)
 
 
 def specimen(keys: Keys) -> Specimen:
@@ -56,7 +56,7 @@ def specimen(keys: Keys) -> Specimen:
     def seal(body, *, key=own):
         return request_of(paypal_signed(key, body, webhook_id=WEBHOOK_ID, certificate_url=URL, at=NOW))
 
-    refund = Question(about="refund", order_ref="ORDER-1", payment_ref="7CAP1CONFORM", refund_ref="1REF1CONFORM")
+    refund = Query(about="refund", order_ref="ORDER-1", payment_ref="7CAP1CONFORM", refund_ref="1REF1CONFORM")
     return Specimen(
         settings=settings_of(),
         gateway=PayPal("paypal-main", PayPalSettings.model_validate(settings_of())),
@@ -66,7 +66,7 @@ def specimen(keys: Keys) -> Specimen:
         layers={"body": Layer(plain=BODY, seal=seal)},
         at=None,
         asked={
-            "payment": asked(Question(about="payment", order_ref="ORDER-1", payment_ref="7CAP1CONFORM"), CAPTURE),
+            "payment": asked(Query(about="payment", order_ref="ORDER-1", payment_ref="7CAP1CONFORM"), CAPTURE),
             "refund": asked(refund, REFUND),
         },
     )

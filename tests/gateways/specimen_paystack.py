@@ -2,11 +2,11 @@
 
 import json
 
-from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, request_of, with_header
+from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
 from sandbox.plays.paystack import paystack_body, paystack_refund, paystack_signed, paystack_transaction
-from tillkeeper.gateways.base import Question
-from tillkeeper.gateways.paystack import Paystack, PaystackSettings
+from tillkeeper.gateways.base import Query
+from tillkeeper.gateways.paystack.gateway import Paystack, PaystackSettings
 
 SECRET = "sk_test_conformance_of_the_till"
 SETTINGS = {"gateway": "paystack", "secret_keys": [SECRET]}
@@ -14,12 +14,12 @@ TRANSACTION = paystack_transaction("ORDER-1", 12900, "NGN", NOW, metadata={"orde
 BODY = paystack_body("charge.success", TRANSACTION)
 
 
-def asked(question, data):
+def asked(query, data):
     def seal(body):
-        return heard_of(({"Content-Type": "application/json", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
+        return response_of(({"Content-Type": "application/json", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
 
     plain = json.dumps({"status": True, "message": "Retrieved", "data": data}).encode()
-    return Asked(question=question, plain=plain, seal=seal, foreign=None)
+    return Asked(query=query, plain=plain, seal=seal, foreign=None)
 
 
 def specimen(keys: Keys) -> Specimen:
@@ -36,9 +36,9 @@ def specimen(keys: Keys) -> Specimen:
         layers={"body": Layer(plain=BODY, seal=seal)},
         at=None,
         asked={
-            "payment": asked(Question(about="payment", order_ref="ORDER-1", payment_ref="ORDER-1"), TRANSACTION),
-            "order": asked(Question(about="payment", order_ref="ORDER-1"), TRANSACTION | {"status": "reversed"}),
-            "refund": asked(Question(about="refund", order_ref="ORDER-1", refund_ref="9000001"), refund),
+            "payment": asked(Query(about="payment", order_ref="ORDER-1", payment_ref="ORDER-1"), TRANSACTION),
+            "order": asked(Query(about="payment", order_ref="ORDER-1"), TRANSACTION | {"status": "reversed"}),
+            "refund": asked(Query(about="refund", order_ref="ORDER-1", refund_ref="9000001"), refund),
         },
         deciding=frozenset({"event"}),
     )

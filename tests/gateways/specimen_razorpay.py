@@ -2,7 +2,7 @@
 
 import json
 
-from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, request_of, with_header
+from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
 from sandbox.plays.razorpay import (
     razorpay_body,
@@ -11,8 +11,8 @@ from sandbox.plays.razorpay import (
     razorpay_refund,
     razorpay_signed,
 )
-from tillkeeper.gateways.base import Question
-from tillkeeper.gateways.razorpay import Razorpay, RazorpaySettings
+from tillkeeper.gateways.base import Query
+from tillkeeper.gateways.razorpay.gateway import Razorpay, RazorpaySettings
 
 SECRET = "razorpay_conformance_of_the_till"
 SETTINGS = {
@@ -27,11 +27,11 @@ REFUND = razorpay_refund("rfnd_3conform", "pay_3conform", 400, "INR")
 BODY = razorpay_body("payment.captured", int(NOW.timestamp()), payment=PAYMENT)
 
 
-def asked(question, answer):
+def asked(query, answer):
     def seal(body):
-        return heard_of(({"Content-Type": "application/json", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
+        return response_of(({"Content-Type": "application/json", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
 
-    return Asked(question=question, plain=json.dumps(answer).encode(), seal=seal, foreign=None)
+    return Asked(query=query, plain=json.dumps(answer).encode(), seal=seal, foreign=None)
 
 
 def specimen(keys: Keys) -> Specimen:
@@ -47,12 +47,12 @@ def specimen(keys: Keys) -> Specimen:
         layers={"body": Layer(plain=BODY, seal=seal)},
         at=None,
         asked={
-            "payment": asked(Question(about="payment", order_ref="ORDER-1", payment_ref="pay_3conform"), PAYMENT),
+            "payment": asked(Query(about="payment", order_ref="ORDER-1", payment_ref="pay_3conform"), PAYMENT),
             "order": asked(
-                Question(about="payment", order_ref="ORDER-1"),
+                Query(about="payment", order_ref="ORDER-1"),
                 {"entity": "collection", "count": 1, "items": [ORDER]},
             ),
-            "refund": asked(Question(about="refund", order_ref="ORDER-1", refund_ref="rfnd_3conform"), REFUND),
+            "refund": asked(Query(about="refund", order_ref="ORDER-1", refund_ref="rfnd_3conform"), REFUND),
         },
         deciding=frozenset({"event"}),
     )

@@ -2,11 +2,11 @@
 
 import json
 
-from specimen import Asked, Keys, Layer, Specimen, heard_of, private_pem, public_pem, request_of
+from specimen import Asked, Keys, Layer, Specimen, private_pem, public_pem, request_of, response_of
 
 from sandbox.plays.shengpay import sign
-from tillkeeper.gateways.base import Question, Request
-from tillkeeper.gateways.shengpay import ShengPay, ShengPaySettings
+from tillkeeper.gateways.base import Query, Request
+from tillkeeper.gateways.shengpay.gateway import ShengPay, ShengPaySettings
 
 COMMON = {
     "returnCode": "SUCCESS",
@@ -97,16 +97,16 @@ def specimen(keys: Keys) -> Specimen:
         signs = b"".join(b', "sign": ' + json.dumps(it).encode() for it in signatures)
         return Request(headers=request.headers, body=request.body[:end] + signs + b"}")
 
-    def asked(question, fields):
-        def heard(key, body):
-            return heard_of((HEADERS | {"Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, sealed(key, body)))
+    def asked(query, fields):
+        def response(key, body):
+            return response_of((HEADERS | {"Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, sealed(key, body)))
 
         plain = plain_of(fields)
         return Asked(
-            question=question,
+            query=query,
             plain=plain,
-            seal=lambda body: heard(keys.own, body),
-            foreign=heard(keys.foreign, plain),
+            seal=lambda body: response(keys.own, body),
+            foreign=response(keys.foreign, plain),
         )
 
     return Specimen(
@@ -119,10 +119,10 @@ def specimen(keys: Keys) -> Specimen:
         at=None,
         asked={
             "payment": asked(
-                Question(about="payment", order_ref="ORDER-1", payment_ref="WP20261005000001"), PAYMENT_ANSWER
+                Query(about="payment", order_ref="ORDER-1", payment_ref="WP20261005000001"), PAYMENT_ANSWER
             ),
-            "order": asked(Question(about="payment", order_ref="ORDER-1"), PAYMENT_ANSWER),
-            "refund": asked(Question(about="refund", order_ref="ORDER-1", refund_ref="R-1"), REFUND),
+            "order": asked(Query(about="payment", order_ref="ORDER-1"), PAYMENT_ANSWER),
+            "refund": asked(Query(about="refund", order_ref="ORDER-1", refund_ref="R-1"), REFUND),
         },
         covers="fields",
         unsigned=(b"\n", b'"detail": ""'),

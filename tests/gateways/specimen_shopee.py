@@ -2,11 +2,11 @@
 
 from decimal import Decimal
 
-from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, request_of, with_header
+from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
 from sandbox.plays.shopee import shopee_answer, shopee_order, shopee_push, shopee_signed
-from tillkeeper.gateways.base import Question
-from tillkeeper.gateways.shopee import Shopee, ShopeeSettings
+from tillkeeper.gateways.base import Query
+from tillkeeper.gateways.shopee.gateway import Shopee, ShopeeSettings
 
 KEY = "shpk_conformance_of_the_till"
 URL = "https://till.example/webhooks/shopee-main"
@@ -22,11 +22,11 @@ BODY = shopee_push("ORDER-1", "READY_TO_SHIP", shop_id=37698001, at=int(NOW.time
 ORDER = shopee_order("ORDER-1", Decimal("129.00"), "SGD", "READY_TO_SHIP")
 
 
-def asked(question):
+def asked(query):
     def seal(body):
-        return heard_of(({"Content-Type": "application/json", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
+        return response_of(({"Content-Type": "application/json", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
 
-    return Asked(question=question, plain=shopee_answer(ORDER), seal=seal, foreign=None)
+    return Asked(query=query, plain=shopee_answer(ORDER), seal=seal, foreign=None)
 
 
 def specimen(keys: Keys) -> Specimen:
@@ -42,7 +42,7 @@ def specimen(keys: Keys) -> Specimen:
         layers={"body": Layer(plain=BODY, seal=seal)},
         at=None,
         asked={
-            "payment": asked(Question(about="payment", order_ref="ORDER-1", payment_ref="ORDER-1")),
-            "order": asked(Question(about="payment", order_ref="ORDER-1")),
+            "payment": asked(Query(about="payment", order_ref="ORDER-1", payment_ref="ORDER-1")),
+            "order": asked(Query(about="payment", order_ref="ORDER-1")),
         },
     )

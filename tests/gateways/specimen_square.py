@@ -2,11 +2,11 @@
 
 import json
 
-from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, request_of, with_header
+from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
 from sandbox.plays.square import square_body, square_payment, square_refund, square_signed
-from tillkeeper.gateways.base import Question
-from tillkeeper.gateways.square import Square, SquareSettings
+from tillkeeper.gateways.base import Query
+from tillkeeper.gateways.square.gateway import Square, SquareSettings
 
 KEY = "Ibxx_5AKakO-conformance"
 URL = "https://till.example/webhooks/square-main"
@@ -16,11 +16,11 @@ REFUND = square_refund("refconform", "sqpconform", 400, "USD", status="COMPLETED
 BODY = square_body("payment.updated", "payment", PAYMENT, event_id="ac3ac95b-f97d-458c", at=NOW)
 
 
-def asked(question, answer):
+def asked(query, answer):
     def seal(body):
-        return heard_of(({"Content-Type": "application/json", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
+        return response_of(({"Content-Type": "application/json", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
 
-    return Asked(question=question, plain=json.dumps(answer).encode(), seal=seal, foreign=None)
+    return Asked(query=query, plain=json.dumps(answer).encode(), seal=seal, foreign=None)
 
 
 def specimen(keys: Keys) -> Specimen:
@@ -37,10 +37,10 @@ def specimen(keys: Keys) -> Specimen:
         at=None,
         asked={
             "payment": asked(
-                Question(about="payment", order_ref="ORDER-1", payment_ref="sqpconform"), {"payment": PAYMENT}
+                Query(about="payment", order_ref="ORDER-1", payment_ref="sqpconform"), {"payment": PAYMENT}
             ),
             "refund": asked(
-                Question(about="refund", order_ref="ORDER-1", payment_ref="sqpconform", refund_ref="refconform"),
+                Query(about="refund", order_ref="ORDER-1", payment_ref="sqpconform", refund_ref="refconform"),
                 {"refund": REFUND},
             ),
         },

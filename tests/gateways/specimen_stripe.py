@@ -2,11 +2,11 @@
 
 import json
 
-from specimen import NOW, Asked, Keys, Layer, Specimen, heard_of, request_of, with_header
+from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
 from sandbox.signing import stripe_body, stripe_charge, stripe_payment_intent, stripe_refund, stripe_signed
-from tillkeeper.gateways.base import Question
-from tillkeeper.gateways.stripe import Stripe, StripeSettings
+from tillkeeper.gateways.base import Query
+from tillkeeper.gateways.stripe.gateway import Stripe, StripeSettings
 
 SECRET = "whsec_conformance_of_the_till"
 SETTINGS = {"gateway": "stripe", "webhook_secrets": [SECRET], "api_key": "sk_test_51conformance"}
@@ -17,11 +17,11 @@ CHARGE = stripe_charge("ch_3conform", "pi_3conform", 12900, "cny", amount_refund
 INTENT = stripe_payment_intent("pi_3conform", 12900, "cny", "ORDER-1", latest_charge=CHARGE)
 
 
-def asked(question, answer):
+def asked(query, answer):
     def seal(body):
-        return heard_of(({"Content-Type": "application/json", "Date": DATE}, body))
+        return response_of(({"Content-Type": "application/json", "Date": DATE}, body))
 
-    return Asked(question=question, plain=json.dumps(answer, indent=2).encode(), seal=seal, foreign=None)
+    return Asked(query=query, plain=json.dumps(answer, indent=2).encode(), seal=seal, foreign=None)
 
 
 def specimen(keys: Keys) -> Specimen:
@@ -37,10 +37,8 @@ def specimen(keys: Keys) -> Specimen:
         layers={"body": Layer(plain=BODY, seal=seal)},
         at=lambda now: seal(BODY, now=now),
         asked={
-            "payment": asked(Question(about="payment", order_ref="ORDER-1", payment_ref="pi_3conform"), INTENT),
-            "order": asked(
-                Question(about="payment", order_ref="ORDER-1"), {"object": "search_result", "data": [INTENT]}
-            ),
-            "refund": asked(Question(about="refund", order_ref="ORDER-1", refund_ref="re_3conform"), REFUND),
+            "payment": asked(Query(about="payment", order_ref="ORDER-1", payment_ref="pi_3conform"), INTENT),
+            "order": asked(Query(about="payment", order_ref="ORDER-1"), {"object": "search_result", "data": [INTENT]}),
+            "refund": asked(Query(about="refund", order_ref="ORDER-1", refund_ref="re_3conform"), REFUND),
         },
     )

@@ -9,16 +9,16 @@ from specimen import (
     Layer,
     Specimen,
     certificate_pem,
-    heard_of,
     private_pem,
     public_pem,
     request_of,
+    response_of,
     with_header,
 )
 
 from sandbox.signing import WeChatPayKey, wechatpay_body, wechatpay_signed
-from tillkeeper.gateways.base import Question
-from tillkeeper.gateways.wechatpay import WeChatPay, WeChatPaySettings
+from tillkeeper.gateways.base import Query
+from tillkeeper.gateways.wechatpay.gateway import WeChatPay, WeChatPaySettings
 
 APIV3_KEY = "0123456789abcdef0123456789ABCDEF"
 SERIAL = "5157F09EFDC096DE15EBE81A47057A7200000001"
@@ -65,12 +65,12 @@ def specimen(keys: Keys) -> Specimen:
     def sealed_resource(plain):
         return sealed(wechatpay_body(APIV3_KEY, NOW, "TRANSACTION.SUCCESS", plain, id=NOTICE_ID))
 
-    def asked(question, plain):
+    def asked(query, plain):
         return Asked(
-            question=question,
+            query=query,
             plain=plain,
-            seal=lambda body: heard_of(wechatpay_signed(certificate, NOW, body)),
-            foreign=heard_of(wechatpay_signed(foreign, NOW, plain)),
+            seal=lambda body: response_of(wechatpay_signed(certificate, NOW, body)),
+            foreign=response_of(wechatpay_signed(foreign, NOW, plain)),
         )
 
     return Specimen(
@@ -83,11 +83,11 @@ def specimen(keys: Keys) -> Specimen:
         at=lambda now: sealed(body, now=now),
         asked={
             "payment": asked(
-                Question(about="payment", order_ref="ORDER-1", payment_ref="4200000000202610050000000001"), PLAIN
+                Query(about="payment", order_ref="ORDER-1", payment_ref="4200000000202610050000000001"), PLAIN
             ),
-            "order": asked(Question(about="payment", order_ref="ORDER-1"), PLAIN),
+            "order": asked(Query(about="payment", order_ref="ORDER-1"), PLAIN),
             "refund": asked(
-                Question(about="refund", order_ref="ORDER-1", refund_ref="R-1"), json.dumps(REFUND_ANSWER).encode()
+                Query(about="refund", order_ref="ORDER-1", refund_ref="R-1"), json.dumps(REFUND_ANSWER).encode()
             ),
         },
     )

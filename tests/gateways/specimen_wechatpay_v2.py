@@ -2,11 +2,11 @@
 
 import re
 
-from specimen import Asked, Keys, Layer, Specimen, heard_of, request_of
+from specimen import Asked, Keys, Layer, Specimen, request_of, response_of
 
 from sandbox.plays.wechatpay_v2 import sign, xml
-from tillkeeper.gateways.base import Question, Request
-from tillkeeper.gateways.wechatpay_v2 import WeChatPayV2, WeChatPayV2Settings
+from tillkeeper.gateways.base import Query, Request
+from tillkeeper.gateways.wechatpay_v2.gateway import WeChatPayV2, WeChatPayV2Settings
 
 SETTINGS = {
     "gateway": "wechatpay_v2",
@@ -68,17 +68,17 @@ def request(body: bytes) -> Request:
     return request_of(({"Content-Type": "text/xml"}, body))
 
 
-def heard(body: bytes):
-    return heard_of(({"Content-Type": "text/xml", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
+def response(body: bytes):
+    return response_of(({"Content-Type": "text/xml", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
 
 
-def asked(question, fields):
+def asked(query, fields):
     plain = xml(fields)
     return Asked(
-        question=question,
+        query=query,
         plain=plain,
-        seal=lambda body: heard(sealed(body)),
-        foreign=heard(sealed(plain, FOREIGN)),
+        seal=lambda body: response(sealed(body)),
+        foreign=response(sealed(plain, FOREIGN)),
         form="xml",
     )
 
@@ -101,10 +101,10 @@ def specimen(keys: Keys) -> Specimen:
         hints=True,
         asked={
             "payment": asked(
-                Question(about="payment", order_ref="ORDER-1", payment_ref=PAYMENT["transaction_id"]), PAYMENT_ANSWER
+                Query(about="payment", order_ref="ORDER-1", payment_ref=PAYMENT["transaction_id"]), PAYMENT_ANSWER
             ),
-            "order": asked(Question(about="payment", order_ref="ORDER-1"), PAYMENT_ANSWER),
-            "refund": asked(Question(about="refund", order_ref="ORDER-1", refund_ref="R-1"), REFUND_ANSWER),
+            "order": asked(Query(about="payment", order_ref="ORDER-1"), PAYMENT_ANSWER),
+            "refund": asked(Query(about="refund", order_ref="ORDER-1", refund_ref="R-1"), REFUND_ANSWER),
         },
         covers="fields",
         unsigned=(b"\n",),

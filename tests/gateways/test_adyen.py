@@ -15,11 +15,11 @@ from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.order.summary import Order, held_in_all, summarize
-from tillkeeper.gateways.adyen import Adyen, AdyenSettings
-from tillkeeper.gateways.adyen_codes import OF_NO_ORDER, READERS
-from tillkeeper.gateways.adyen_items import ITEMS_MAX, RAW_REASONS, REASONS
-from tillkeeper.gateways.base import BadPayload, BadSignature, CannotAsk, Question, Step
-from tillkeeper.gateways.unknown import UnknownWord, unknown_words
+from tillkeeper.gateways.adyen.codes import OF_NO_ORDER, READERS
+from tillkeeper.gateways.adyen.gateway import Adyen, AdyenSettings
+from tillkeeper.gateways.adyen.items import ITEMS_MAX, RAW_REASONS, REASONS
+from tillkeeper.gateways.base import BadPayload, BadSignature, CannotQuery, Query, Step
+from tillkeeper.gateways.kit.unknown_words import UnknownWord, unknown_words
 
 KEY = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"
 OLDER = "DFB1EB5485895CFA84146406857104ABB4CBCABDC8AAF103A624C8F6A3EAAB00"
@@ -190,7 +190,7 @@ def test_only_the_merchants_reference_may_hold_a_colon(field):
 def test_a_delivery_without_items_proves_nothing(body):
     error = refused(json.dumps(body).encode())
     assert isinstance(error, BadPayload)
-    assert a_gateway().named(request_of(({}, json.dumps(body).encode()))) is None
+    assert a_gateway().claimed_references(request_of(({}, json.dumps(body).encode()))) is None
 
 
 @pytest.mark.parametrize("value", [True, "12900", 1.5])
@@ -640,13 +640,13 @@ def test_it_takes_yes_in_adyens_word():
 
 
 def test_adyen_cannot_be_asked():
-    with pytest.raises(CannotAsk):
-        a_gateway().ask(Question(about="payment", order_ref="ORDER-1", payment_ref=PAYMENT), now=NOW, nonce="n")
+    with pytest.raises(CannotQuery):
+        a_gateway().query_request(Query(about="payment", order_ref="ORDER-1", payment_ref=PAYMENT), now=NOW, nonce="n")
 
 
 def test_what_an_unproven_delivery_names():
     def named(item):
-        return a_gateway().named(request_of(adyen_delivery([item])))
+        return a_gateway().claimed_references(request_of(adyen_delivery([item])))
 
     payment, refund = named(an_item()), named(an_item("REFUND"))
     assert (payment.payment_ref, payment.order_ref) == (PAYMENT, "ORDER-1")

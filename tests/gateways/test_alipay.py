@@ -32,7 +32,7 @@ from sandbox.signing_alipay import (
 )
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.alipay import FAILURES, Alipay, AlipaySettings
+from tillkeeper.gateways.alipay.gateway import FAILURES, Alipay, AlipaySettings
 from tillkeeper.gateways.base import BadPayload, BadSignature, Request, Step
 
 PAID_AT = NOW - timedelta(minutes=1)
@@ -692,6 +692,6 @@ def test_failures_are_named_by_their_sub_code():
 
 def test_an_unproven_notice_for_this_app_names_the_merchants_own_number(gateway, keys):
     forged = alipay_delivery(keys.foreign, FIELDS)
-    assert gateway.named(request_of(forged)).order_ref == FIELDS["out_trade_no"]
+    assert gateway.claimed_references(request_of(forged)).order_ref == FIELDS["out_trade_no"]
     for field, value in (("app_id", "2021000000000000"), ("out_trade_no", "a b")):
-        assert gateway.named(request_of(alipay_delivery(keys.foreign, {**FIELDS, field: value}))) is None
+        assert gateway.claimed_references(request_of(alipay_delivery(keys.foreign, {**FIELDS, field: value}))) is None

@@ -31,15 +31,24 @@ from specimen_alipay import APP_ID, REFUND_ANSWER, TRADE_ANSWER, answer
 
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.alipay import Alipay, AlipaySettings
-from tillkeeper.gateways.alipay_asking import KINDS, serial_of, serials_of_roots
-from tillkeeper.gateways.base import Answer, AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Heard, Question
+from tillkeeper.gateways.alipay.api import KINDS, serial_of, serials_of_roots
+from tillkeeper.gateways.alipay.gateway import Alipay, AlipaySettings
+from tillkeeper.gateways.base import (
+    AccessDenied,
+    Answer,
+    BadPayload,
+    BadSignature,
+    CannotQuery,
+    Query,
+    Response,
+    Unavailable,
+)
 
 KEYS = rsa_keys()
 TRADE_NO = "2026100522001400000000000001"
-PAYMENT = Question(about="payment", order_ref="ORDER-1", payment_ref=TRADE_NO)
-BY_ORDER = Question(about="payment", order_ref="ORDER-1")
-REFUND = Question(about="refund", order_ref="ORDER-1", payment_ref=TRADE_NO, refund_ref="R-1")
+PAYMENT = Query(about="payment", order_ref="ORDER-1", payment_ref=TRADE_NO)
+BY_ORDER = Query(about="payment", order_ref="ORDER-1")
+REFUND = Query(about="refund", order_ref="ORDER-1", payment_ref=TRADE_NO, refund_ref="R-1")
 TRADE_NAME = "alipay_trade_query_response"
 REFUND_NAME = "alipay_trade_fastpay_refund_query_response"
 PAID_AT = datetime(2026, 10, 5, 11, 59, tzinfo=UTC)
@@ -66,20 +75,20 @@ def compact(content):
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def told(question, content, *, name=None, key=KEYS.own, gateway=None, now=NOW):
+def told(query, content, *, name=None, key=KEYS.own, gateway=None, now=NOW):
     plain = content if isinstance(content, bytes) else compact(content)
-    name = name or (REFUND_NAME if question.about == "refund" else TRADE_NAME)
-    return (gateway or a_gateway()).hear(question, answer(key, name, plain), now=now)
+    name = name or (REFUND_NAME if query.about == "refund" else TRADE_NAME)
+    return (gateway or a_gateway()).read_response(query, answer(key, name, plain), now=now)
 
 
-def unsigned(question, content, **more):
-    name = REFUND_NAME if question.about == "refund" else TRADE_NAME
-    heard = Heard(status=200, headers={}, body=compact({name: content} | more))
-    return a_gateway().hear(question, heard, now=NOW)
+def unsigned(query, content, **more):
+    name = REFUND_NAME if query.about == "refund" else TRADE_NAME
+    response = Response(status=200, headers={}, body=compact({name: content} | more))
+    return a_gateway().read_response(query, response, now=NOW)
 
 
-def the(heard):
-    (event,) = heard.events
+def the(response):
+    (event,) = response.events
     return event
 
 
@@ -131,18 +140,18 @@ def parameters(call):
 
 
 @pytest.mark.parametrize(
-    ("question", "officially"),
+    ("query", "officially"),
     [
         (PAYMENT, trade_query(trade_no=TRADE_NO)),
         (BY_ORDER, trade_query(out_trade_no="ORDER-1")),
-        (Question(about="payment", order_ref="订单 & 1=+"), trade_query(out_trade_no="订单 & 1=+")),
+        (Query(about="payment", order_ref="订单 & 1=+"), trade_query(out_trade_no="订单 & 1=+")),
         (REFUND, refund_query(trade_no=TRADE_NO, out_request_no="R-1", query_options=["gmt_refund_pay"])),
     ],
     ids=["payment", "order", "odd order", "refund"],
 )
-def test_the_official_package_asks_the_same_and_verifies_our_signature(package, question, officially):
+def test_the_official_package_asks_the_same_and_verifies_our_signature(package, query, officially):
     theirs = dict(parse_qsl(package.sdk_execute(officially), strict_parsing=True))
-    call = a_gateway().ask(question, now=NOW, nonce="n")
+    call = a_gateway().query_request(query, now=NOW, nonce="n")
     ours = parameters(call)
     assert call.method == "POST"
     assert call.headers == {"Content-Type": "application/x-www-form-urlencoded;charset=utf-8"}
@@ -157,8 +166,8 @@ def test_the_official_package_asks_the_same_and_verifies_our_signature(package, 
 
 @pytest.mark.parametrize("content", [TRADE_ANSWER, REFUND_ANSWER, {"code": "10000", "text": '}","sign":"x', "é": "支"}])
 def test_the_official_package_takes_the_same_answers_and_cuts_out_the_same_piece(package, content):
-    heard = answer(KEYS.own, TRADE_NAME, compact(content))
-    assert package._DefaultAlipayClient__parse_response(heard.body) == compact(content).decode()
+    response = answer(KEYS.own, TRADE_NAME, compact(content))
+    assert package._DefaultAlipayClient__parse_response(response.body) == compact(content).decode()
     with pytest.raises(ResponseException):
         package._DefaultAlipayClient__parse_response(answer(KEYS.other, TRADE_NAME, compact(content)).body)
 
@@ -170,8 +179,8 @@ def test_what_the_official_package_signs_is_verified_however_it_is_laid_out(spac
     plain = json.dumps(TRADE_ANSWER | more, ensure_ascii=False, indent=2 if space else None)
     sign = sign_with_rsa2(pkcs1, plain, "utf-8")
     body = f'{space}{{{space}"{TRADE_NAME}"{space}:{space}{plain}{space},{space}"sign"{space}:{space}"{sign}"{space}}}'
-    heard = Heard(status=200, headers={}, body=f"{body}{space}".encode())
-    assert the(a_gateway().hear(PAYMENT, heard, now=NOW)).kind is Kind.PAYMENT_SUCCEEDED
+    response = Response(status=200, headers={}, body=f"{body}{space}".encode())
+    assert the(a_gateway().read_response(PAYMENT, response, now=NOW)).kind is Kind.PAYMENT_SUCCEEDED
 
 
 @given(st.dictionaries(st.text(max_size=8), st.text(max_size=8) | st.integers(0, 9), max_size=4), st.booleans())
@@ -204,12 +213,12 @@ def test_an_answer_may_be_written_otherwise_than_it_was_signed(charset, signed_i
     plain = compact(SLASHES).decode()
     sign = b64encode(KEYS.own.sign(signs(plain).encode(signed_in), PKCS1v15(), SHA256())).decode()
     body = f'{{"{TRADE_NAME}":{writes(plain)},"sign":"{writes(sign)}"}}'.encode(charset)
-    heard = Heard(status=200, headers={"content-type": [f"text/html;charset={charset}"]}, body=body)
+    response = Response(status=200, headers={"content-type": [f"text/html;charset={charset}"]}, body=body)
     if (charset, signed_in) == ("utf-8", "gb18030"):  # nothing says so
         with pytest.raises(BadSignature):
-            a_gateway().hear(PAYMENT, heard, now=NOW)
+            a_gateway().read_response(PAYMENT, response, now=NOW)
         return
-    event = the(a_gateway().hear(PAYMENT, heard, now=NOW))
+    event = the(a_gateway().read_response(PAYMENT, response, now=NOW))
     assert (event.kind, event.amount) == (Kind.PAYMENT_SUCCEEDED, 12900)
 
 
@@ -217,22 +226,24 @@ def test_what_is_read_of_an_answer_is_what_was_signed():
     """Here the text as it came says another order than the text that is signed."""
     plain = compact(TRADE_ANSWER | {"out_trade_no": "ORDER/1"})
     body = answer(KEYS.own, TRADE_NAME, plain).body.replace(b"ORDER/1", rb"ORDER\/1")
-    question = msgspec.structs.replace(BY_ORDER, order_ref="ORDER/1")
-    heard = Heard(status=200, headers={}, body=body)
-    assert the(a_gateway().hear(question, heard, now=NOW)).order_ref == "ORDER/1"
-    twice = Heard(status=200, headers={}, body=body.replace(rb"ORDER\/1", rb"ORDER\\/1"))  # backslash and slash
+    query = msgspec.structs.replace(BY_ORDER, order_ref="ORDER/1")
+    response = Response(status=200, headers={}, body=body)
+    assert the(a_gateway().read_response(query, response, now=NOW)).order_ref == "ORDER/1"
+    twice = Response(status=200, headers={}, body=body.replace(rb"ORDER\/1", rb"ORDER\\/1"))  # backslash and slash
     with pytest.raises(BadSignature):
-        a_gateway().hear(question, twice, now=NOW)
+        a_gateway().read_response(query, twice, now=NOW)
 
 
 def test_an_answer_that_is_not_in_the_charset_that_it_says_is_read_as_what_was_asked_for():
-    heard = answer(KEYS.own, TRADE_NAME, compact(TRADE_ANSWER | {"subject": "咖啡豆豆€"}))
-    heard = msgspec.structs.replace(heard, headers={"content-type": ["text/html;charset=GBK"]})
-    assert the(a_gateway().hear(PAYMENT, heard, now=NOW)).amount == 12900
+    response = answer(KEYS.own, TRADE_NAME, compact(TRADE_ANSWER | {"subject": "咖啡豆豆€"}))
+    response = msgspec.structs.replace(response, headers={"content-type": ["text/html;charset=GBK"]})
+    assert the(a_gateway().read_response(PAYMENT, response, now=NOW)).amount == 12900
 
 
 def test_a_service_providers_app_asks_with_the_merchants_token(package):
-    call = a_gateway(app_auth_token="201510BBaabdb44d8fd04607abf8d5931ec75D84").ask(PAYMENT, now=NOW, nonce="n")
+    call = a_gateway(app_auth_token="201510BBaabdb44d8fd04607abf8d5931ec75D84").query_request(
+        PAYMENT, now=NOW, nonce="n"
+    )
     told_of = parameters(call)
     assert told_of["app_auth_token"] == "201510BBaabdb44d8fd04607abf8d5931ec75D84"
     sign = told_of.pop("sign")
@@ -243,26 +254,26 @@ def test_sha_1_is_refused(package):
     pkcs1 = KEYS.own.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
     body = compact({TRADE_NAME: TRADE_ANSWER, "sign": sign_with_rsa(pkcs1, compact(TRADE_ANSWER).decode(), "utf-8")})
     with pytest.raises(BadSignature):
-        a_gateway().hear(PAYMENT, Heard(status=200, headers={}, body=body), now=NOW)
+        a_gateway().read_response(PAYMENT, Response(status=200, headers={}, body=body), now=NOW)
 
 
 def test_a_good_signature_does_not_cover_a_second_answer_beside_it():
-    heard = answer(KEYS.own, TRADE_NAME, compact(TRADE_ANSWER))
+    response = answer(KEYS.own, TRADE_NAME, compact(TRADE_ANSWER))
     forged = compact(TRADE_ANSWER | {"trade_status": "TRADE_SUCCESS", "total_amount": "1.00"})
     repeated, beside = (
-        Heard(status=200, headers={}, body=b'{"' + name + b'":' + forged + b"," + heard.body[1:])
+        Response(status=200, headers={}, body=b'{"' + name + b'":' + forged + b"," + response.body[1:])
         for name in (TRADE_NAME.encode(), b"error_response")
     )
     with pytest.raises(BadPayload, match="repeats"):
-        a_gateway().hear(PAYMENT, repeated, now=NOW)
-    assert the(a_gateway().hear(PAYMENT, beside, now=NOW)).amount == 12900
+        a_gateway().read_response(PAYMENT, repeated, now=NOW)
+    assert the(a_gateway().read_response(PAYMENT, beside, now=NOW)).amount == 12900
 
 
 @pytest.mark.parametrize("sign", ["", "x", 7, None, b64encode(bytes(256)).decode()])
 def test_an_odd_signature_is_refused(sign):
     body = compact({TRADE_NAME: TRADE_ANSWER, "sign": sign})
     with pytest.raises((BadSignature, BadPayload)):
-        a_gateway().hear(PAYMENT, Heard(status=200, headers={}, body=body), now=NOW)
+        a_gateway().read_response(PAYMENT, Response(status=200, headers={}, body=body), now=NOW)
 
 
 # Certificate mode.
@@ -284,7 +295,7 @@ def mode(leaf, class_2, root, app):
 
 
 def test_certificate_mode_names_both_sides_certificates(mode, app, root, package):
-    call = a_gateway(**mode).ask(PAYMENT, now=NOW, nonce="n")
+    call = a_gateway(**mode).query_request(PAYMENT, now=NOW, nonce="n")
     ours = parameters(call)
     assert ours["app_cert_sn"] == serial_of(app.certificate)
     assert ours["alipay_root_cert_sn"] == serial_of(root.certificate)
@@ -322,12 +333,12 @@ def test_in_certificate_mode_an_answer_names_its_certificate(mode, leaf):
     gateway = a_gateway(**mode)
     for serial, is_good in ((serial_of(leaf.certificate), True), ("0" * 32, False)):
         more = f',"alipay_cert_sn":"{serial}"'.encode()
-        heard = answer(KEYS.own, TRADE_NAME, compact(TRADE_ANSWER), more=more)
+        response = answer(KEYS.own, TRADE_NAME, compact(TRADE_ANSWER), more=more)
         if is_good:
-            assert gateway.hear(PAYMENT, heard, now=NOW).events
+            assert gateway.read_response(PAYMENT, response, now=NOW).events
         else:
             with pytest.raises(BadSignature, match="another certificate"):
-                gateway.hear(PAYMENT, heard, now=NOW)
+                gateway.read_response(PAYMENT, response, now=NOW)
     assert told(PAYMENT, TRADE_ANSWER, gateway=gateway).events
     with pytest.raises(BadSignature, match="not by"):
         told(PAYMENT, TRADE_ANSWER, gateway=gateway, key=KEYS.other)
@@ -336,13 +347,13 @@ def test_in_certificate_mode_an_answer_names_its_certificate(mode, leaf):
 
 
 def test_certificate_mode_without_the_apps_certificate_cannot_ask(mode):
-    with pytest.raises(CannotAsk, match="app_cert"):
-        a_gateway(**mode | {"app_cert": None}).ask(PAYMENT, now=NOW, nonce="n")
+    with pytest.raises(CannotQuery, match="app_cert"):
+        a_gateway(**mode | {"app_cert": None}).query_request(PAYMENT, now=NOW, nonce="n")
 
 
 def test_without_the_apps_key_nothing_can_be_asked():
-    with pytest.raises(CannotAsk, match="app_private_key"):
-        a_gateway(app_private_key=None).ask(PAYMENT, now=NOW, nonce="n")
+    with pytest.raises(CannotQuery, match="app_private_key"):
+        a_gateway(app_private_key=None).query_request(PAYMENT, now=NOW, nonce="n")
 
 
 @pytest.mark.parametrize("change", [{"app_private_key": None}, {"app_private_key": private_pem(KEYS.own)}])
@@ -361,10 +372,10 @@ def test_an_app_certificate_is_for_certificate_mode_and_must_be_one(mode, app):
 # What a trade says of itself.
 
 
-@pytest.mark.parametrize("question", [PAYMENT, BY_ORDER])
+@pytest.mark.parametrize("query", [PAYMENT, BY_ORDER])
 @pytest.mark.parametrize("status", ["TRADE_SUCCESS", "TRADE_FINISHED"])
-def test_a_trade_that_was_paid_succeeded_when_it_was(question, status):
-    event = the(told(question, TRADE_ANSWER | {"trade_status": status}))
+def test_a_trade_that_was_paid_succeeded_when_it_was(query, status):
+    event = the(told(query, TRADE_ANSWER | {"trade_status": status}))
     assert (event.kind, event.amount, event.currency) == (Kind.PAYMENT_SUCCEEDED, 12900, "CNY")
     assert (event.order_ref, event.payment_ref, event.occurred_at) == ("ORDER-1", TRADE_NO, PAID_AT)
     assert (event.method, event.evidence) == ("ALIPAYACCOUNT", Evidence.QUERY)
@@ -392,7 +403,7 @@ def test_nothing_happened_to_a_trade_that_has_no_number_yet(status):
 
 
 @pytest.mark.parametrize(
-    ("question", "content", "word"),
+    ("query", "content", "word"),
     [
         (PAYMENT, TRADE_ANSWER | {"trade_status": "TRADE_HALTED"}, ("trade_status", "TRADE_HALTED")),
         (PAYMENT, TRADE_ANSWER | {"trans_currency": "XXB"}, ("trans_currency", "XXB")),
@@ -400,8 +411,8 @@ def test_nothing_happened_to_a_trade_that_has_no_number_yet(status):
         (REFUND, REFUND_ANSWER | {"trans_currency": "XXB"}, ("trans_currency", "XXB")),
     ],
 )
-def test_a_word_that_is_not_known_makes_no_event_and_is_told(words, question, content, word):
-    assert told(question, content) == Answer(found=True)
+def test_a_word_that_is_not_known_makes_no_event_and_is_told(words, query, content, word):
+    assert told(query, content) == Answer(found=True)
     assert words() == [word]
 
 
@@ -448,10 +459,10 @@ def test_every_state_is_tested_here():
 
 
 @pytest.mark.parametrize(("code", "sub_code"), [("40004", "ACQ.TRADE_NOT_EXIST")], ids=["the payer never opened it"])
-@pytest.mark.parametrize("question", [PAYMENT, BY_ORDER, REFUND])
-def test_a_trade_that_does_not_exist_is_not_found_and_not_failed(question, code, sub_code):
+@pytest.mark.parametrize("query", [PAYMENT, BY_ORDER, REFUND])
+def test_a_trade_that_does_not_exist_is_not_found_and_not_failed(query, code, sub_code):
     content = {"code": code, "msg": "Business Failed", "sub_code": sub_code, "sub_msg": "交易不存在"}
-    assert told(question, content) == Answer(found=False)
+    assert told(query, content) == Answer(found=False)
 
 
 # What is told of a refund.
@@ -466,8 +477,8 @@ def test_a_refund_that_succeeded_has_its_own_amount_and_time():
 
 
 def test_refunds_that_each_trade_numbers_from_one_are_events_of_their_own():
-    question = Question(about="refund", order_ref="ORDER-1", refund_ref="R-1")  # asked by the order's number
-    first, second = (the(told(question, REFUND_ANSWER | {"trade_no": it})) for it in (TRADE_NO, "9" * 28))
+    query = Query(about="refund", order_ref="ORDER-1", refund_ref="R-1")  # asked by the order's number
+    first, second = (the(told(query, REFUND_ANSWER | {"trade_no": it})) for it in (TRADE_NO, "9" * 28))
     assert (first.refund_ref, first.amount, first.occurred_at) == (second.refund_ref, second.amount, second.occurred_at)
     assert first.event_id != second.event_id
 
@@ -485,18 +496,18 @@ def test_success_without_a_refund_status_is_no_refund(change):
 @pytest.mark.parametrize(
     ("code", "sub_code", "error"),
     [
-        ("20000", "isp.unknow-error", AskAgain),
-        ("20000", None, AskAgain),
-        ("40005", "isv.app-call-limited", AskAgain),
-        ("40004", "ACQ.SYSTEM_ERROR", AskAgain),
-        ("40004", "aop.ACQ.SYSTEM_ERROR", AskAgain),
-        ("20001", "aop.invalid-auth-token", Denied),
-        ("40001", "isv.missing-signature", Denied),
-        ("40002", "isv.invalid-signature", Denied),
-        ("40002", "isv.invalid-app-id", Denied),
-        ("40003", "isv.account-unusual", Denied),
-        ("40006", "isv.insufficient-isv-permissions", Denied),
-        ("40004", "ACQ.ACCESS_FORBIDDEN", Denied),
+        ("20000", "isp.unknow-error", Unavailable),
+        ("20000", None, Unavailable),
+        ("40005", "isv.app-call-limited", Unavailable),
+        ("40004", "ACQ.SYSTEM_ERROR", Unavailable),
+        ("40004", "aop.ACQ.SYSTEM_ERROR", Unavailable),
+        ("20001", "aop.invalid-auth-token", AccessDenied),
+        ("40001", "isv.missing-signature", AccessDenied),
+        ("40002", "isv.invalid-signature", AccessDenied),
+        ("40002", "isv.invalid-app-id", AccessDenied),
+        ("40003", "isv.account-unusual", AccessDenied),
+        ("40006", "isv.insufficient-isv-permissions", AccessDenied),
+        ("40004", "ACQ.ACCESS_FORBIDDEN", AccessDenied),
     ],
 )
 @pytest.mark.parametrize("name", [TRADE_NAME, "error_response"])
@@ -521,7 +532,7 @@ def test_an_unsigned_answer_is_no_data(content):
 
 
 @pytest.mark.parametrize(
-    ("question", "content"),
+    ("query", "content"),
     [
         (PAYMENT, {"code": "40004", "sub_code": "ACQ.INVALID_PARAMETER"}),
         (PAYMENT, {"code": "90000"}),
@@ -539,9 +550,9 @@ def test_an_unsigned_answer_is_no_data(content):
         (REFUND, REFUND_ANSWER | {"refund_amount": "-1.00"}),
     ],
 )
-def test_an_authentic_answer_that_makes_no_sense_is_refused(question, content):
+def test_an_authentic_answer_that_makes_no_sense_is_refused(query, content):
     with pytest.raises(BadPayload):
-        told(question, content)
+        told(query, content)
 
 
 def test_an_answer_to_another_kind_of_question_is_refused():
@@ -549,14 +560,16 @@ def test_an_answer_to_another_kind_of_question_is_refused():
         told(PAYMENT, TRADE_ANSWER, name=REFUND_NAME)
 
 
-@pytest.mark.parametrize(("status", "error"), [(429, AskAgain), (502, AskAgain), (302, BadPayload), (404, BadPayload)])
+@pytest.mark.parametrize(
+    ("status", "error"), [(429, Unavailable), (502, Unavailable), (302, BadPayload), (404, BadPayload)]
+)
 def test_a_status_other_than_200_is_no_answer(status, error):
     with pytest.raises(error):
-        a_gateway().hear(PAYMENT, Heard(status=status, headers={}, body=b"{}"), now=NOW)
+        a_gateway().read_response(PAYMENT, Response(status=status, headers={}, body=b"{}"), now=NOW)
 
 
 def test_there_is_no_list_of_events():
-    with pytest.raises(CannotAsk):
-        a_gateway().ask_events(since=NOW, until=NOW, after=None)
+    with pytest.raises(CannotQuery):
+        a_gateway().events_request(since=NOW, until=NOW, after=None)
     with pytest.raises(BadPayload):
-        a_gateway().hear_events(Heard(status=200, headers={}, body=b"{}"))
+        a_gateway().read_events(Response(status=200, headers={}, body=b"{}"))

@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 import pytest
 from specimen import NOW
 
-from tillkeeper.gateways.answers import answered_at
-from tillkeeper.gateways.base import Heard
+from tillkeeper.gateways.base import Response
+from tillkeeper.gateways.kit.answers import answered_at
 
 LATE = datetime(2026, 10, 5, 12, 0, 0, 999_999, tzinfo=UTC)
 
 
 def at(*dates):
-    return answered_at(Heard(status=200, headers={"date": dates} if dates else {}, body=b""), LATE)
+    return answered_at(Response(status=200, headers={"date": dates} if dates else {}, body=b""), LATE)
 
 
 def test_the_date_header_tells_in_whole_seconds():

@@ -11,7 +11,7 @@ from braintree.util.xml_util import XmlUtil
 from braintree.webhook_testing_gateway import WebhookTestingGateway
 from playwalk import asked, delivered, ledger_of, outcome_of, story_of, truth_of
 from pydantic import ValidationError
-from specimen import NOW, heard_of, request_of
+from specimen import NOW, request_of, response_of
 from specimen_braintree import CREDIT, PAID_AT, SALE, SETTINGS, STORY, VOICE
 
 from sandbox.plays.braintree import PLAY, TEMPLATES, dispute, document, notification
@@ -19,19 +19,19 @@ from sandbox.story import Happening
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.base import (
+    AccessDenied,
     Answer,
-    AskAgain,
     BadPayload,
     BadSignature,
-    CannotAsk,
-    Denied,
-    Named,
-    Question,
+    CannotQuery,
+    ClaimedReferences,
+    Query,
     Request,
     Step,
+    Unavailable,
 )
-from tillkeeper.gateways.braintree import Braintree, BraintreeSettings
-from tillkeeper.gateways.braintree_objects import (
+from tillkeeper.gateways.braintree.gateway import Braintree, BraintreeSettings
+from tillkeeper.gateways.braintree.objects import (
     DECLINES,
     DISPUTE_STATUSES,
     DISPUTES,
@@ -39,11 +39,11 @@ from tillkeeper.gateways.braintree_objects import (
     REJECTIONS,
     SALE_STATUSES,
 )
+from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.registry import build
-from tillkeeper.gateways.unknown import unknown_words
 
-PAYMENT = Question(about="payment", order_ref="ORDER-1", payment_ref="e5z9qk2n")
-REFUND = Question(about="refund", order_ref="ORDER-1", refund_ref="r3fundq8")
+PAYMENT = Query(about="payment", order_ref="ORDER-1", payment_ref="e5z9qk2n")
+REFUND = Query(about="refund", order_ref="ORDER-1", refund_ref="r3fundq8")
 TOLD_AT = NOW
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -66,12 +66,12 @@ def a_gateway(**settings):
 def told_by(request, gateway=None):
     gateway = gateway or a_gateway()
     verified = gateway.verify(request, NOW)
-    return gateway.parse(verified), gateway.to_fetch(verified)
+    return gateway.parse(verified), gateway.queries_for(verified)
 
 
 def events_of(kind, subject, at=PAID_AT):
-    events, questions = told_by(request_of(VOICE.sent(notification(kind, at, subject))))
-    assert questions == () or "settlement_" in str(subject)
+    events, queries = told_by(request_of(VOICE.sent(notification(kind, at, subject))))
+    assert queries == () or "settlement_" in str(subject)
     return events
 
 
@@ -81,9 +81,9 @@ def event_of(kind, subject, **more):
 
 
 def fetched_by(kind, subject):
-    events, questions = told_by(request_of(VOICE.sent(notification(kind, PAID_AT, subject))))
+    events, queries = told_by(request_of(VOICE.sent(notification(kind, PAID_AT, subject))))
     assert events == ()
-    return questions
+    return queries
 
 
 def a_dispute(word="dispute_opened", **more):
@@ -114,11 +114,11 @@ EVENTS = {
     "local_payment_reversed": (Kind.PAYMENT_CANCELLED, "a-payment-id", None),
 }
 FETCHED = {
-    "transaction_disbursed": Question(about="payment", payment_ref="my_id"),
-    "refund_failed": Question(about="refund", refund_ref="my_id"),
-    "transaction_settlement_declined": Question(about="payment", payment_ref="my_id"),
-    "local_payment_completed": Question(about="payment", payment_ref="1"),
-    "local_payment_funded": Question(about="payment", payment_ref="1"),
+    "transaction_disbursed": Query(about="payment", payment_ref="my_id"),
+    "refund_failed": Query(about="refund", refund_ref="my_id"),
+    "transaction_settlement_declined": Query(about="payment", payment_ref="my_id"),
+    "local_payment_completed": Query(about="payment", payment_ref="1"),
+    "local_payment_funded": Query(about="payment", payment_ref="1"),
 }
 
 
@@ -126,14 +126,14 @@ FETCHED = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_samples_of_every_kind_by_the_package_are_verified(the_package, kind):
     sample = WebhookTestingGateway(the_package).sample_notification(kind, "my_id")
-    events, questions = told_by(request_of((FORM, urlencode(sample).encode())))
+    events, queries = told_by(request_of((FORM, urlencode(sample).encode())))
     if kind in EVENTS:
         (event,) = events
         assert (event.kind, event.payment_ref, event.amount) == EVENTS[kind]
         assert event.event_id.startswith(f"{kind}:{event.dispute_ref or event.payment_ref}:20")
     else:
         assert events == ()
-    assert questions == ((FETCHED[kind],) if kind in FETCHED else ())
+    assert queries == ((FETCHED[kind],) if kind in FETCHED else ())
 
 
 @pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
@@ -141,8 +141,8 @@ def test_samples_of_every_kind_by_the_package_are_verified(the_package, kind):
 @pytest.mark.parametrize("ref", ["legacy_dispute_id", "blik_one_click_id"])
 def test_older_and_odd_samples_by_the_package_are_taken(the_package, kind, ref):
     sample = WebhookTestingGateway(the_package).sample_notification(kind, ref)
-    events, questions = told_by(request_of((FORM, urlencode(sample).encode())))
-    assert len(events) + len(questions) == 1
+    events, queries = told_by(request_of((FORM, urlencode(sample).encode())))
+    assert len(events) + len(queries) == 1
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda it: it.name)
@@ -177,7 +177,7 @@ def test_the_package_reads_the_sandboxs_answers(the_package):
 
 def test_the_challenge_is_answered_as_the_package_answers_it(the_package):
     challenge = "20f9f8ed05f77439fe955c977e4c8a53"
-    reply = a_gateway().challenged(Request(headers={}, body=b"", query=f"bt_challenge={challenge}"))
+    reply = a_gateway().answer_challenge(Request(headers={}, body=b"", query=f"bt_challenge={challenge}"))
     assert reply.body.decode() == the_package.webhook_notification.verify(challenge)
     assert reply.status == 200
 
@@ -196,13 +196,13 @@ def test_the_challenge_is_answered_as_the_package_answers_it(the_package):
     ],
 )
 def test_what_is_no_challenge_is_not_signed(query):
-    assert a_gateway().challenged(Request(headers={}, body=b"", query=query)) is None
+    assert a_gateway().answer_challenge(Request(headers={}, body=b"", query=query)) is None
 
 
 def test_an_answered_challenge_is_no_payload():
     """What a challenge has us sign is base64 too; it decodes to nothing that could be XML."""
     challenge = "20f9f8ed05f77439fe955c977e4c8a53"
-    reply = a_gateway().challenged(Request(headers={}, body=b"", query=f"bt_challenge={challenge}"))
+    reply = a_gateway().answer_challenge(Request(headers={}, body=b"", query=f"bt_challenge={challenge}"))
     body = urlencode({"bt_signature": reply.body.decode(), "bt_payload": challenge}).encode()
     with pytest.raises(BadPayload):
         a_gateway().verify(request_of((FORM, body)), NOW)
@@ -426,8 +426,8 @@ def test_a_local_payment_before_its_transaction_says_nothing_yet():
 def test_what_is_told_too_little_of_is_asked_about():
     for name in ("status", "type", "currency-iso-code", "amount"):
         told = {"transaction": without(SALE, name)}
-        assert fetched_by("transaction_settled", told) == (Question(about="payment", payment_ref="e5z9qk2n"),)
-    assert fetched_by("refund_failed", {"transaction": {"id": "r1"}}) == (Question(about="refund", refund_ref="r1"),)
+        assert fetched_by("transaction_settled", told) == (Query(about="payment", payment_ref="e5z9qk2n"),)
+    assert fetched_by("refund_failed", {"transaction": {"id": "r1"}}) == (Query(about="refund", refund_ref="r1"),)
     with pytest.raises(BadPayload):
         fetched_by("transaction_disbursed", {"transaction": {"id": "../x"}})
 
@@ -466,21 +466,24 @@ def test_a_time_that_is_none_is_refused():
 
 
 def test_a_notification_names_its_transaction_without_proof():
-    named = a_gateway().named(
+    named = a_gateway().claimed_references(
         request_of(VOICE.sent(notification("transaction_settled", PAID_AT, {"transaction": SALE})))
     )
-    assert named == Named(order_ref="ORDER-1", payment_ref="e5z9qk2n")
-    assert a_gateway().named(request_of(VOICE.sent(notification("check", PAID_AT, {"check": "true"})))) is None
-    assert a_gateway().named(request_of((FORM, b"bt_payload=AAAA"))) is None
+    assert named == ClaimedReferences(order_ref="ORDER-1", payment_ref="e5z9qk2n")
+    assert (
+        a_gateway().claimed_references(request_of(VOICE.sent(notification("check", PAID_AT, {"check": "true"}))))
+        is None
+    )
+    assert a_gateway().claimed_references(request_of((FORM, b"bt_payload=AAAA"))) is None
 
 
 # Asking.
 
 
-def answer_to(question, content, status=200):
+def answer_to(query, content, status=200):
     body = content if isinstance(content, bytes) else document("transaction", content)
     headers = {"Content-Type": "application/xml", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}
-    return a_gateway().hear(question, heard_of((headers, body), status), now=NOW)
+    return a_gateway().read_response(query, response_of((headers, body), status), now=NOW)
 
 
 def test_a_question_is_that_of_the_package(the_package, monkeypatch):
@@ -493,7 +496,7 @@ def test_a_question_is_that_of_the_package(the_package, monkeypatch):
     monkeypatch.setattr(package.util.http.Http, "http_do", lambda _, *args: recorder.http_do(*args))
     the_package.transaction.find("e5z9qk2n")
     verb, path, headers = recorder.sent
-    call = a_gateway(api_base="https://api.sandbox.braintreegateway.com").ask(PAYMENT, now=NOW, nonce="n")
+    call = a_gateway(api_base="https://api.sandbox.braintreegateway.com").query_request(PAYMENT, now=NOW, nonce="n")
     assert call.method == verb
     assert call.url.replace(".com/", ".com:443/") == path
     assert {name: headers[name] for name in ("Accept", "X-ApiVersion")} == without(call.headers, "Authorization")
@@ -503,12 +506,12 @@ def test_a_question_is_that_of_the_package(the_package, monkeypatch):
 
 @pytest.mark.parametrize("ref", [None, "", "..", "a/b", "a.b", "x" * 65])
 def test_what_is_no_id_is_not_asked_with(ref):
-    for question in (
-        Question(about="payment", order_ref="ORDER-1", payment_ref=ref),
-        Question(about="refund", order_ref="ORDER-1", payment_ref="e5z9qk2n", refund_ref=ref),
+    for query in (
+        Query(about="payment", order_ref="ORDER-1", payment_ref=ref),
+        Query(about="refund", order_ref="ORDER-1", payment_ref="e5z9qk2n", refund_ref=ref),
     ):
-        with pytest.raises(CannotAsk):
-            a_gateway().ask(question, now=NOW, nonce="n")
+        with pytest.raises(CannotQuery):
+            a_gateway().query_request(query, now=NOW, nonce="n")
 
 
 def test_an_answer_has_the_time_of_its_status():
@@ -526,17 +529,17 @@ def test_an_answer_has_the_time_of_its_status():
 
 
 def test_an_answer_finds_its_order_in_itself_and_else_in_the_question():
-    (event,) = answer_to(Question(about="payment", payment_ref="e5z9qk2n"), SALE).events
+    (event,) = answer_to(Query(about="payment", payment_ref="e5z9qk2n"), SALE).events
     assert event.order_ref == "ORDER-1"
     (event,) = answer_to(PAYMENT, SALE | {"order-id": None}).events
     assert event.order_ref == "ORDER-1"
 
 
 def test_a_transaction_that_a_notification_named_may_be_a_refund():
-    (event,) = answer_to(Question(about="payment", payment_ref="r3fundq8"), CREDIT).events
+    (event,) = answer_to(Query(about="payment", payment_ref="r3fundq8"), CREDIT).events
     assert (event.kind, event.refund_ref) == (Kind.REFUND_SUCCEEDED, "r3fundq8")
     credited = CREDIT | {"refunded-transaction-id": None}
-    assert answer_to(Question(about="payment", payment_ref="r3fundq8"), credited) == Answer(found=True)
+    assert answer_to(Query(about="payment", payment_ref="r3fundq8"), credited) == Answer(found=True)
 
 
 @pytest.mark.parametrize(
@@ -570,7 +573,7 @@ def test_a_sale_that_is_declined_once_it_was_settled_is_taken_back():
     assert (failed.kind, reverse.kind) == (Kind.PAYMENT_FAILED, Kind.PAYMENT_REVERSED)
     assert reverse.occurred_at == NOW - timedelta(hours=2)
     assert [it.kind for it in answer_to(PAYMENT, declined | {"status-history": history[1:]}).events] == [failed.kind]
-    asked = Question(about="payment", payment_ref="e5z9qk2n")
+    asked = Query(about="payment", payment_ref="e5z9qk2n")
     assert told_by(
         request_of(VOICE.sent(notification("transaction_settlement_declined", PAID_AT, {"transaction": declined})))
     )[1] == (asked,)
@@ -585,7 +588,7 @@ def test_disputes_are_told_along():
 
 
 @pytest.mark.parametrize(
-    ("question", "content"),
+    ("query", "content"),
     [
         (PAYMENT, SALE | {"id": "another"}),
         (REFUND, SALE | {"id": "r3fundq8"}),
@@ -597,9 +600,9 @@ def test_disputes_are_told_along():
         (PAYMENT, b"<html><body>"),
     ],
 )
-def test_an_answer_that_makes_no_sense_is_refused(question, content):
+def test_an_answer_that_makes_no_sense_is_refused(query, content):
     with pytest.raises(BadPayload):
-        answer_to(question, content)
+        answer_to(query, content)
 
 
 @pytest.mark.parametrize("body", [b"", b" \n", b"<api-error-response/>"])
@@ -610,12 +613,12 @@ def test_what_braintree_does_not_know_is_not_found_and_not_failed(body):
 @pytest.mark.parametrize(
     ("status", "body", "error"),
     [
-        (401, b"", Denied),
-        (403, b"", Denied),
-        (426, b"", Denied),
-        (408, b"", AskAgain),
-        (429, b"", AskAgain),
-        (503, b"<html>", AskAgain),
+        (401, b"", AccessDenied),
+        (403, b"", AccessDenied),
+        (426, b"", AccessDenied),
+        (408, b"", Unavailable),
+        (429, b"", Unavailable),
+        (503, b"<html>", Unavailable),
         (404, b"<html><body/></html>", BadPayload),
         (404, b"<!DOCTYPE html><html/>", BadPayload),
         (422, b"<api-error-response/>", BadPayload),
@@ -644,9 +647,9 @@ def test_every_story_ends_as_the_template_says(template):
     events = delivered(gateway, PLAY, voice, story, api)
     assert outcome_of(story, events) == truth_of(story)
     refunds = {it.refund_ref for it in story.happenings if it.word.startswith("refund_")}
-    questions = [Question(about="payment", payment_ref=story.payment_ref)]
-    questions += [Question(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in sorted(refunds)]
-    told = [it for question in questions for it in asked(gateway, api, question, NOW).events]
+    queries = [Query(about="payment", payment_ref=story.payment_ref)]
+    queries += [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in sorted(refunds)]
+    told = [it for query in queries for it in asked(gateway, api, query, NOW).events]
     if "subscribed" in template.name:  # authorized, as far as the books know
         assert [it.kind for it in told] == [Kind.PAYMENT_AUTHORIZED]
     else:
@@ -662,8 +665,8 @@ def test_a_refund_on_its_way_is_pending():
         **{name: getattr(story, name) for name in story.__struct_fields__} | {"happenings": (paid, going)}
     )
     api = PLAY.api(voice, ledger_of(PLAY, story))
-    question = Question(about="refund", order_ref=story.order_ref, refund_ref=going.refund_ref)
-    (event,) = asked(gateway, api, question, NOW).events
+    query = Query(about="refund", order_ref=story.order_ref, refund_ref=going.refund_ref)
+    (event,) = asked(gateway, api, query, NOW).events
     assert (event.kind, event.amount) == (Kind.REFUND_PENDING, going.amount)
 
 
@@ -673,16 +676,16 @@ def test_the_sandbox_refuses_strangers_and_knows_its_own_alone():
     api = PLAY.api(voice, ledger_of(PLAY, story))
     impostor = PLAY.impostor(voice)
     settings = BraintreeSettings.model_validate({"gateway": "braintree", **PLAY.settings(impostor)})
-    question = Question(about="payment", payment_ref=story.payment_ref)
-    with pytest.raises(Denied):
-        asked(build("x", settings), api, question, NOW)
+    query = Query(about="payment", payment_ref=story.payment_ref)
+    with pytest.raises(AccessDenied):
+        asked(build("x", settings), api, query, NOW)
     with pytest.raises(BadPayload):
-        asked(gateway, api, question, NOW, forged=True)
-    assert asked(gateway, api, Question(about="payment", payment_ref="bt7"), NOW) == Answer(found=False)
+        asked(gateway, api, query, NOW, forged=True)
+    assert asked(gateway, api, Query(about="payment", payment_ref="bt7"), NOW) == Answer(found=False)
     early = story.started_at - timedelta(seconds=1)
-    assert asked(gateway, api, question, early) == Answer(found=False)
+    assert asked(gateway, api, query, early) == Answer(found=False)
     elsewhere = build("y", settings.model_copy(update={"merchant_id": "z", "private_key": voice.private_key}))
-    assert asked(elsewhere, api, question, NOW) == Answer(found=False)
+    assert asked(elsewhere, api, query, NOW) == Answer(found=False)
     assert api.broken(503, None).status == 503
 
 

@@ -6,7 +6,7 @@ import pytest
 from certificates import SM2_ROOT, issue
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tillkeeper.gateways.chain import chained
+from tillkeeper.gateways.kit.chain import chained
 
 BROKEN = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 

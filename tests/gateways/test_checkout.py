@@ -7,7 +7,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from specimen import NOW, heard_of, request_of
+from specimen import NOW, request_of, response_of
 from told_plays import Told, broken_answers, impostor_of, with_amount_raised
 
 from sandbox.plays.checkout import (
@@ -22,17 +22,17 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.summary import Order, captured_of, held_in_all
-from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Question, Step
-from tillkeeper.gateways.checkout import TYPES, Checkout, CheckoutSettings
-from tillkeeper.gateways.checkout_asking import STATUSES, TAKEN
-from tillkeeper.gateways.checkout_objects import FAILURES, failure_of
-from tillkeeper.gateways.unknown import unknown_words
+from tillkeeper.gateways.base import AccessDenied, BadPayload, BadSignature, CannotQuery, Query, Step, Unavailable
+from tillkeeper.gateways.checkout.api import STATUSES, TAKEN
+from tillkeeper.gateways.checkout.gateway import TYPES, Checkout, CheckoutSettings
+from tillkeeper.gateways.checkout.objects import FAILURES, failure_of
+from tillkeeper.gateways.kit.unknown_words import unknown_words
 
 KEY = "signature-key-of-the-till"
 OLDER = "older-key-of-the-till"
-PAYMENT = Question(about="payment", order_ref="ORDER-1", payment_ref="pay_1")
-ORDER = Question(about="payment", order_ref="ORDER-1")
-REFUND = Question(about="refund", order_ref="ORDER-1", payment_ref="pay_1", refund_ref="act_refund")
+PAYMENT = Query(about="payment", order_ref="ORDER-1", payment_ref="pay_1")
+ORDER = Query(about="payment", order_ref="ORDER-1")
+REFUND = Query(about="refund", order_ref="ORDER-1", payment_ref="pay_1", refund_ref="act_refund")
 TOLD_AT = NOW - timedelta(seconds=3)
 
 
@@ -78,9 +78,11 @@ def parsed(body, key=KEY):
     return gateway.parse(gateway.verify(request_of(checkout_signed(key, body)), NOW))
 
 
-def answer_to(question, content, status=200):
+def answer_to(query, content, status=200):
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return a_gateway().hear(question, heard_of(({"Date": "Mon, 05 Oct 2026 11:59:57 GMT"}, body), status), now=NOW)
+    return a_gateway().read_response(
+        query, response_of(({"Date": "Mon, 05 Oct 2026 11:59:57 GMT"}, body), status), now=NOW
+    )
 
 
 def captured_by(*events):
@@ -357,7 +359,7 @@ def test_why_a_payment_ended_unpaid():
 
 def test_what_an_unproven_delivery_names():
     def named(event_type, data):
-        return a_gateway().named(request_of(({}, checkout_body(event_type, data, event_id="e", at=NOW))))
+        return a_gateway().claimed_references(request_of(({}, checkout_body(event_type, data, event_id="e", at=NOW))))
 
     payment = named("payment_captured", an_action())
     assert (payment.payment_ref, payment.order_ref) == ("pay_1", "ORDER-1")
@@ -369,38 +371,38 @@ def test_what_an_unproven_delivery_names():
 
 
 @pytest.mark.parametrize(
-    ("question", "path"),
+    ("query", "path"),
     [
         (PAYMENT, "/payments/pay_1"),
         (ORDER, "/payments?reference=ORDER-1&limit=100"),
-        (Question(about="payment", order_ref="A&B 1"), "/payments?reference=A%26B+1&limit=100"),
+        (Query(about="payment", order_ref="A&B 1"), "/payments?reference=A%26B+1&limit=100"),
         (REFUND, "/payments/pay_1/actions"),
     ],
 )
-def test_where_each_answer_is(question, path):
-    call = a_gateway(api_base="https://abc.api.checkout.com/").ask(question, now=NOW, nonce="n")
+def test_where_each_answer_is(query, path):
+    call = a_gateway(api_base="https://abc.api.checkout.com/").query_request(query, now=NOW, nonce="n")
     assert (call.method, call.url) == ("GET", f"https://abc.api.checkout.com{path}")
     assert call.headers["Authorization"] == "Bearer sk_sbox_1"
 
 
 @pytest.mark.parametrize(
-    "question",
+    "query",
     [
-        Question(about="payment", payment_ref="a/b"),
-        Question(about="payment", order_ref="é"),
-        Question(about="payment"),
-        Question(about="refund", payment_ref="pay_1"),
-        Question(about="refund", refund_ref="act_1"),
+        Query(about="payment", payment_ref="a/b"),
+        Query(about="payment", order_ref="é"),
+        Query(about="payment"),
+        Query(about="refund", payment_ref="pay_1"),
+        Query(about="refund", refund_ref="act_1"),
     ],
 )
-def test_what_cannot_be_asked(question):
-    with pytest.raises(CannotAsk):
-        a_gateway().ask(question, now=NOW, nonce="n")
+def test_what_cannot_be_asked(query):
+    with pytest.raises(CannotQuery):
+        a_gateway().query_request(query, now=NOW, nonce="n")
 
 
 def test_without_a_key_nothing_is_asked():
-    with pytest.raises(CannotAsk, match="secret_key"):
-        a_gateway(secret_key=None).ask(PAYMENT, now=NOW, nonce="n")
+    with pytest.raises(CannotQuery, match="secret_key"):
+        a_gateway(secret_key=None).query_request(PAYMENT, now=NOW, nonce="n")
 
 
 @pytest.mark.parametrize(("status", "state"), STATUSES.items())
@@ -530,7 +532,7 @@ def test_payments_of_an_order():
 
 
 def test_a_question_by_reference_alone_learns_the_order():
-    answer = answer_to(Question(about="payment", payment_ref="pay_1"), a_payment(status="Authorized"))
+    answer = answer_to(Query(about="payment", payment_ref="pay_1"), a_payment(status="Authorized"))
     assert answer.events[0].order_ref == "ORDER-1"
 
 
@@ -543,10 +545,10 @@ def test_not_found_comes_without_a_body():
     [
         (404, b"<html>", BadPayload),
         (422, b"{}", BadPayload),
-        (401, b"", Denied),
-        (403, b"", Denied),
-        (429, b"", AskAgain),
-        (500, b"", AskAgain),
+        (401, b"", AccessDenied),
+        (403, b"", AccessDenied),
+        (429, b"", Unavailable),
+        (500, b"", Unavailable),
         (200, a_payment(id="pay_2"), BadPayload),
     ],
 )
@@ -570,13 +572,13 @@ def test_what_the_play_tells_comes_true(template):
 
 def test_the_plays_api_refuses_and_breaks_as_checkout_does():
     told = Told(PLAY, Checkout, PLAY.templates[0])
-    assert broken_answers(told) == ["AskAgain", "AskAgain", "Denied"]
-    for question in (
-        Question(about="payment", payment_ref="nobody"),
-        Question(about="payment", order_ref="nobody"),
-        Question(about="refund", payment_ref="nobody", refund_ref="nobody"),
+    assert broken_answers(told) == ["Unavailable", "Unavailable", "AccessDenied"]
+    for query in (
+        Query(about="payment", payment_ref="nobody"),
+        Query(about="payment", order_ref="nobody"),
+        Query(about="refund", payment_ref="nobody", refund_ref="nobody"),
     ):
-        assert not told.answer(question).found
+        assert not told.answer(query).found
 
 
 def test_the_plays_impostor_and_an_altered_amount_are_refused():

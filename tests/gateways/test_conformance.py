@@ -28,18 +28,19 @@ from specimen import NOW
 
 from tillkeeper.domain.events import Evidence, problem_with
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX, EXPONENTS, BadMoney, minor_from_major
+from tillkeeper.gateways.about import setup_guide
 from tillkeeper.gateways.base import (
-    ASKS_ALL,
+    QUERYABLE_ALL,
+    AccessDenied,
     Answer,
-    AskAgain,
     BadPayload,
     BadSignature,
-    CannotAsk,
-    Denied,
-    Heard,
-    Question,
+    CannotQuery,
+    Query,
     Refused,
     Request,
+    Response,
+    Unavailable,
 )
 from tillkeeper.gateways.registry import GATEWAYS, AccountSettings, build
 
@@ -93,7 +94,7 @@ def test_a_valid_delivery_becomes_an_event_or_a_question(specimen):
     assert verified.key
     assert verified.proven is (specimen.foreign is not None)
     assert len(outcome(specimen, specimen.valid)) == 1
-    assert all(is_narrow_question(it) for it in specimen.gateway.to_fetch(verified))
+    assert all(is_narrow_question(it) for it in specimen.gateway.queries_for(verified))
     for event in specimen.gateway.parse(verified):
         assert specimen.covers != "nothing"
         assert problem_with(event) is None
@@ -114,13 +115,13 @@ def test_the_registry_builds_what_it_lists(specimen):
 
 def test_it_asks_just_what_it_says(specimen):
     assert set(specimen.asked) == specimen.gateway.asks
-    for name in ASKS_ALL - specimen.gateway.asks:
+    for name in QUERYABLE_ALL - specimen.gateway.asks:
         about = "refund" if name == "refund" else "payment"
         payment_ref = None if name == "order" else "pay-1"
         refund_ref = "refund-1" if name == "refund" else None
-        question = Question(about=about, order_ref="ORDER-1", payment_ref=payment_ref, refund_ref=refund_ref)
-        with pytest.raises(CannotAsk):
-            specimen.gateway.ask(question, now=NOW, nonce="n")
+        query = Query(about=about, order_ref="ORDER-1", payment_ref=payment_ref, refund_ref=refund_ref)
+        with pytest.raises(CannotQuery):
+            specimen.gateway.query_request(query, now=NOW, nonce="n")
 
 
 def test_the_key_that_fits_is_among_those_it_names(specimen):
@@ -132,7 +133,9 @@ def test_the_key_that_fits_is_among_those_it_names(specimen):
 
 def test_people_are_told_all_about_it(specimen):
     about = specimen.gateway.about
-    assert 8 <= len(about.steps) <= 12
+    steps = re.findall(r"^(\d+)\. ", setup_guide(specimen.gateway.name), re.MULTILINE)
+    assert steps == [str(number) for number in range(1, len(steps) + 1)]
+    assert 8 <= len(steps) <= 12
     assert (specimen.covers == "body") is (about.uncovered == "" or not specimen.unsigned)
     assert bool(about.queries) is bool(specimen.gateway.asks)
     for name, field in specimen.gateway.settings.model_fields.items():
@@ -303,7 +306,7 @@ def hold_to_the_valid(specimen, got, leaf, name):
         return
     (valid,) = outcome(specimen, specimen.valid)
     for event in got:
-        if isinstance(event, Question):
+        if isinstance(event, Query):
             assert is_narrow_question(event)
             continue
         assert problem_with(event) is None
@@ -453,11 +456,11 @@ def test_random_values_in_an_authentic_object_never_escape(specimen, data):
 # What it is asked.
 
 
-def told(specimen, asked, heard):
+def told(specimen, asked, response):
     """The answer, or which of the named errors.  Whatever else is raised fails the test."""
     try:
-        answer = specimen.gateway.hear(asked.question, heard, now=NOW)
-    except (AskAgain, Denied, BadSignature, BadPayload) as refused:
+        answer = specimen.gateway.read_response(asked.query, response, now=NOW)
+    except (Unavailable, AccessDenied, BadSignature, BadPayload) as refused:
         return refused
     for event in answer.events:
         assert problem_with(event) is None
@@ -468,12 +471,12 @@ def told(specimen, asked, heard):
     return answer
 
 
-def with_heard(heard, **changes):
-    return msgspec.structs.replace(heard, **changes)
+def with_heard(response, **changes):
+    return msgspec.structs.replace(response, **changes)
 
 
 def test_a_question_is_one_call_to_the_gateways_own_address(specimen, asked):
-    call = specimen.gateway.ask(asked.question, now=NOW, nonce="0123456789abcdef")
+    call = specimen.gateway.query_request(asked.query, now=NOW, nonce="0123456789abcdef")
     settings = specimen.settings
     base = settings.get("api_base") or specimen.gateway.settings.model_fields["api_base"].default
     assert call.url.startswith(base)
@@ -491,7 +494,7 @@ def test_an_answer_makes_events_with_names_of_their_own(specimen, asked):
 
 
 def test_the_same_answer_later_makes_the_same_events(specimen, asked):
-    later = specimen.gateway.hear(asked.question, asked.answer, now=NOW + timedelta(seconds=299))
+    later = specimen.gateway.read_response(asked.query, asked.answer, now=NOW + timedelta(seconds=299))
     assert later == told(specimen, asked, asked.answer)
 
 
@@ -503,40 +506,40 @@ def test_an_answer_signed_by_another_is_refused(specimen, asked):
 def test_an_answer_to_another_question_is_refused(specimen, asked):
     changes = {"order_ref": "ORDER-2"}
     for name in ("payment_ref", "refund_ref"):
-        if getattr(asked.question, name) is not None:
-            changes[name] = getattr(asked.question, name)[:-1] + "7"
-    other = replace(asked, question=msgspec.structs.replace(asked.question, **changes))
+        if getattr(asked.query, name) is not None:
+            changes[name] = getattr(asked.query, name)[:-1] + "7"
+    other = replace(asked, query=msgspec.structs.replace(asked.query, **changes))
     got = told(specimen, other, asked.answer)
     assert isinstance(got, BadPayload) or not got.found
 
 
 def test_each_byte_of_an_answer_flipped_is_refused_or_without_effect(specimen, asked):
-    heard = asked.answer
-    answer = told(specimen, asked, heard)
-    for at, byte in enumerate(heard.body):
+    response = asked.answer
+    answer = told(specimen, asked, response)
+    for at, byte in enumerate(response.body):
         for bit in (0x01, 0x20, 0x80):
-            flipped = heard.body[:at] + bytes([byte ^ bit]) + heard.body[at + 1 :]
-            got = told(specimen, asked, with_heard(heard, body=flipped))
+            flipped = response.body[:at] + bytes([byte ^ bit]) + response.body[at + 1 :]
+            got = told(specimen, asked, with_heard(response, body=flipped))
             if asked.foreign is not None:
                 assert isinstance(got, Exception) or got == answer
 
 
 def test_each_truncation_of_an_answer_is_refused(specimen, asked):
-    heard = asked.answer
-    for length in range(len(heard.body)):
-        assert isinstance(told(specimen, asked, with_heard(heard, body=heard.body[:length])), Refused), length
+    response = asked.answer
+    for length in range(len(response.body)):
+        assert isinstance(told(specimen, asked, with_heard(response, body=response.body[:length])), Refused), length
 
 
 def test_an_answer_with_anything_behind_it_is_refused(specimen, asked):
-    heard = asked.answer
-    for tail in (b"\x00", b"{}", b",", heard.body):
-        assert isinstance(told(specimen, asked, with_heard(heard, body=heard.body + tail)), Refused)
+    response = asked.answer
+    for tail in (b"\x00", b"{}", b",", response.body):
+        assert isinstance(told(specimen, asked, with_heard(response, body=response.body + tail)), Refused)
 
 
 @pytest.mark.parametrize("body", HOSTILE_JSON.values(), ids=HOSTILE_JSON)
 def test_an_answer_of_nonsense_is_refused(specimen, asked, body):
-    for heard in (asked.seal(body), with_heard(asked.answer, body=body)):
-        assert isinstance(told(specimen, asked, heard), Refused)
+    for response in (asked.seal(body), with_heard(asked.answer, body=body)):
+        assert isinstance(told(specimen, asked, response), Refused)
 
 
 @pytest.mark.parametrize("value", HOSTILE_VALUES.values(), ids=HOSTILE_VALUES)
@@ -552,8 +555,8 @@ def test_a_repeated_key_in_an_answer_is_refused(specimen, asked):
         return
     for name, value in json.loads(asked.plain).items():
         again = f",{json.dumps(name)}:{json.dumps(value)}}}".encode()
-        heard = asked.seal(asked.plain[: asked.plain.rindex(b"}")] + again)
-        assert isinstance(told(specimen, asked, heard), BadPayload)
+        response = asked.seal(asked.plain[: asked.plain.rindex(b"}")] + again)
+        assert isinstance(told(specimen, asked, response), BadPayload)
 
 
 def test_a_wrong_type_at_any_leaf_of_an_answer_is_refused_or_harmless(specimen, asked):
@@ -586,8 +589,8 @@ def test_random_values_in_an_answer_never_escape(specimen, asked, data):
 @fuzz
 @given(body=st.binary(max_size=300), status=st.integers(100, 599))
 def test_random_answers_are_refused(specimen, asked, body, status):
-    heard = with_heard(asked.seal(body), status=status)
-    got = told(specimen, asked, heard)
+    response = with_heard(asked.seal(body), status=status)
+    got = told(specimen, asked, response)
     assert isinstance(got, Exception) or got == Answer(found=False)
 
 
@@ -599,15 +602,15 @@ def test_an_answer_under_another_status_is_none(specimen, asked, status):
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 599])
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b"\xff"])
 def test_a_gateway_that_is_busy_or_broken_is_asked_again(specimen, asked, status, body):
-    assert isinstance(told(specimen, asked, Heard(status=status, headers={}, body=body)), AskAgain)
+    assert isinstance(told(specimen, asked, Response(status=status, headers={}, body=body)), Unavailable)
 
 
 def test_each_header_of_an_answer_repeated_emptied_or_gone_changes_nothing_but_the_time(specimen, asked):
-    heard = asked.answer
-    kinds = [(event.kind, event.amount, event.total) for event in told(specimen, asked, heard).events]
-    for name, values in heard.headers.items():
+    response = asked.answer
+    kinds = [(event.kind, event.amount, event.total) for event in told(specimen, asked, response).events]
+    for name, values in response.headers.items():
         for changed in ([], [""], ["x"], ["\udc80"], [*values, *values], ["1" * 5_000], [values[0] + "\n"]):
-            got = told(specimen, asked, with_heard(heard, headers={**heard.headers, name: changed}))
+            got = told(specimen, asked, with_heard(response, headers={**response.headers, name: changed}))
             assert (
                 isinstance(got, Exception) or [(event.kind, event.amount, event.total) for event in got.events] == kinds
             )
@@ -617,15 +620,15 @@ def test_each_header_of_an_answer_repeated_emptied_or_gone_changes_nothing_but_t
 def test_a_reference_never_leads_to_another_place(specimen, ref):
     if not specimen.asked:
         return
-    base = specimen.gateway.ask(next(iter(specimen.asked.values())).question, now=NOW, nonce="n").url
-    for question in (
-        Question(about="payment", order_ref="ORDER-1", payment_ref=ref),
-        Question(about="payment", order_ref=ref),
-        Question(about="refund", order_ref="ORDER-1", payment_ref="pi_1", refund_ref=ref),
+    base = specimen.gateway.query_request(next(iter(specimen.asked.values())).query, now=NOW, nonce="n").url
+    for query in (
+        Query(about="payment", order_ref="ORDER-1", payment_ref=ref),
+        Query(about="payment", order_ref=ref),
+        Query(about="refund", order_ref="ORDER-1", payment_ref="pi_1", refund_ref=ref),
     ):
         try:
-            call = specimen.gateway.ask(question, now=NOW, nonce="n")
-        except CannotAsk:
+            call = specimen.gateway.query_request(query, now=NOW, nonce="n")
+        except CannotQuery:
             continue
         assert urlsplit(call.url).netloc == urlsplit(base).netloc
         path = urlsplit(call.url).path
@@ -635,21 +638,21 @@ def test_a_reference_never_leads_to_another_place(specimen, ref):
 
 
 def test_a_refund_without_a_reference_cannot_be_asked_about(specimen):
-    with pytest.raises(CannotAsk):
-        specimen.gateway.ask(Question(about="refund", order_ref="ORDER-1"), now=NOW, nonce="n")
+    with pytest.raises(CannotQuery):
+        specimen.gateway.query_request(Query(about="refund", order_ref="ORDER-1"), now=NOW, nonce="n")
 
 
 def test_a_list_of_events_is_asked_for_or_there_is_none(specimen):
     try:
-        call = specimen.gateway.ask_events(since=NOW - timedelta(hours=6), until=NOW, after=None)
-    except CannotAsk:
+        call = specimen.gateway.events_request(since=NOW - timedelta(hours=6), until=NOW, after=None)
+    except CannotQuery:
         with pytest.raises(BadPayload):
-            specimen.gateway.hear_events(Heard(status=200, headers={}, body=b"{}"))
+            specimen.gateway.read_events(Response(status=200, headers={}, body=b"{}"))
         return
     assert call.method == "GET"
     for body in [*HOSTILE_JSON.values(), b'{"data":{}}', b'{"data":[7]}', b'{"data":[{}],"has_more":true}']:
         try:
-            page = specimen.gateway.hear_events(Heard(status=200, headers={}, body=body))
+            page = specimen.gateway.read_events(Response(status=200, headers={}, body=body))
         except BadPayload:
             continue
         assert page.events == ()
@@ -664,7 +667,7 @@ def test_what_a_forged_delivery_names_does_not_hang_on_its_signature(specimen, s
     if specimen.with_signature is None:
         return
     forged = specimen.with_signature(specimen.valid, signatures)
-    assert specimen.gateway.named(forged) == specimen.gateway.named(specimen.valid)
+    assert specimen.gateway.claimed_references(forged) == specimen.gateway.claimed_references(specimen.valid)
 
 
 def test_what_a_delivery_names_is_narrow_or_nothing(specimen):
@@ -672,7 +675,7 @@ def test_what_a_delivery_names_is_narrow_or_nothing(specimen):
     bodies = [*HOSTILE_JSON.values(), *(body[:end] for end in range(0, len(body), 3))]
     bodies += [body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :] for at in range(0, len(body), 3)]
     for each in bodies:
-        named = specimen.gateway.named(msgspec.structs.replace(specimen.valid, body=each))
+        named = specimen.gateway.claimed_references(msgspec.structs.replace(specimen.valid, body=each))
         refs = [] if named is None else [ref for ref in (named.order_ref, named.payment_ref) if ref is not None]
         assert named is None or refs
         assert all(NARROW.fullmatch(ref) for ref in refs)
@@ -681,4 +684,4 @@ def test_what_a_delivery_names_is_narrow_or_nothing(specimen):
 @fuzz
 @given(body=st.binary(max_size=300))
 def test_random_bytes_name_nothing(specimen, body):
-    assert specimen.gateway.named(Request(headers={}, body=body)) is None
+    assert specimen.gateway.claimed_references(Request(headers={}, body=body)) is None

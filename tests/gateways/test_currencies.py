@@ -9,8 +9,8 @@ from specimen import NOW, rsa_keys
 
 from tillkeeper.domain.money import EXPONENTS
 from tillkeeper.gateways.fetching import fetches_of
+from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.registry import GATEWAYS
-from tillkeeper.gateways.unknown import unknown_words
 
 LISTED = re.compile(rb'"(?:%b)"' % "|".join(EXPONENTS).encode(), re.IGNORECASE)
 
@@ -40,6 +40,6 @@ def test_an_answer_in_an_unlisted_currency_is_found_and_counts_nothing(name):
         if asked.form != "json" or not LISTED.search(asked.plain):
             continue
         with unknown_words() as words:
-            answer = specimen.gateway.hear(asked.question, asked.seal(with_another(asked.plain)), now=NOW)
+            answer = specimen.gateway.read_response(asked.query, asked.seal(with_another(asked.plain)), now=NOW)
         assert (answer.found, answer.events) == (True, ())
         assert "XBT" in {it.word for it in words}

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 import msgspec
 import pytest
 from pydantic import ValidationError
-from specimen import NOW, heard_of, request_of, with_header
+from specimen import NOW, request_of, response_of, with_header
 from walking import Walk, assert_ends_as_told, put_of, story_of
 
 from sandbox.plays.flutterwave import (
@@ -22,26 +22,26 @@ from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.base import (
-    AskAgain,
+    AccessDenied,
     BadPayload,
     BadSignature,
-    CannotAsk,
-    Denied,
-    Heard,
-    Named,
-    Question,
+    CannotQuery,
+    ClaimedReferences,
+    Query,
+    Response,
     Token,
+    Unavailable,
 )
-from tillkeeper.gateways.flutterwave import Flutterwave, FlutterwaveSettings
-from tillkeeper.gateways.flutterwave_objects import CHARGE_STATUSES, CHARGEBACK_STATUSES, FAILURES, REFUND_STATUSES
-from tillkeeper.gateways.unknown import unknown_words
+from tillkeeper.gateways.flutterwave.gateway import Flutterwave, FlutterwaveSettings
+from tillkeeper.gateways.flutterwave.objects import CHARGE_STATUSES, CHARGEBACK_STATUSES, FAILURES, REFUND_STATUSES
+from tillkeeper.gateways.kit.unknown_words import unknown_words
 
 SECRET = "a_hash_chosen_at_random_5d1c"
 OLDER = "an_older_secret_hash"
 KEY = "FLWSECK_TEST-key-X"
-PAYMENT = Question(about="payment", order_ref="ORDER-1", payment_ref="chg_1")
-ORDER = Question(about="payment", order_ref="ORDER-1")
-REFUND = Question(about="refund", order_ref="ORDER-1", payment_ref="chg_1", refund_ref="rfd_1")
+PAYMENT = Query(about="payment", order_ref="ORDER-1", payment_ref="chg_1")
+ORDER = Query(about="payment", order_ref="ORDER-1")
+REFUND = Query(about="refund", order_ref="ORDER-1", payment_ref="chg_1", refund_ref="rfd_1")
 TOLD_AT = NOW - timedelta(seconds=3)
 MADE_AT = datetime(2026, 10, 5, 11, 58, tzinfo=UTC)
 
@@ -88,7 +88,7 @@ def event_of(event, data, gateway=None, **more):
     gateway = gateway or a_gateway()
     request = request_of(flutterwave_signed(SECRET, flutterwave_body(event, NOW, data, **more)))
     events = gateway.parse(gateway.verify(request, NOW))
-    assert gateway.to_fetch(gateway.verify(request, NOW)) == ()
+    assert gateway.queries_for(gateway.verify(request, NOW)) == ()
     (made,) = events or (None,)
     return made
 
@@ -97,16 +97,16 @@ def fetched(event, data, gateway=None):
     gateway = gateway or v3()
     verified = gateway.verify(request_of(flutterwave_v3(SECRET, event, data)), NOW)
     assert gateway.parse(verified) == ()
-    return gateway.to_fetch(verified)
+    return gateway.queries_for(verified)
 
 
-def heard(content, status=200):
+def response(content, status=200):
     body = json.dumps(content, default=float).encode()
-    return heard_of(({"Date": "Mon, 05 Oct 2026 11:59:57 GMT"}, body), status)
+    return response_of(({"Date": "Mon, 05 Oct 2026 11:59:57 GMT"}, body), status)
 
 
-def told(question, data, gateway=None):
-    answer = (gateway or a_gateway()).hear(question, heard({"status": "success", "data": data}), now=NOW)
+def told(query, data, gateway=None):
+    answer = (gateway or a_gateway()).read_response(query, response({"status": "success", "data": data}), now=NOW)
     assert answer.found is bool(answer.events)
     return answer.events
 
@@ -131,9 +131,15 @@ def test_settings_that_cannot_work_are_refused(settings):
 
 
 def test_each_version_has_an_address_of_its_own():
-    assert a_gateway().ask(PAYMENT, now=NOW, nonce="n").url == "https://f4bexperience.flutterwave.com/charges/chg_1"
-    assert v3().ask(PAYMENT, now=NOW, nonce="n").url == "https://api.flutterwave.com/v3/transactions/chg_1/verify"
-    elsewhere = v3(api_base="http://127.0.0.1:9").ask(PAYMENT, now=NOW, nonce="n").url
+    assert (
+        a_gateway().query_request(PAYMENT, now=NOW, nonce="n").url
+        == "https://f4bexperience.flutterwave.com/charges/chg_1"
+    )
+    assert (
+        v3().query_request(PAYMENT, now=NOW, nonce="n").url
+        == "https://api.flutterwave.com/v3/transactions/chg_1/verify"
+    )
+    elsewhere = v3(api_base="http://127.0.0.1:9").query_request(PAYMENT, now=NOW, nonce="n").url
     assert elsewhere == "http://127.0.0.1:9/v3/transactions/chg_1/verify"
 
 
@@ -179,9 +185,9 @@ def test_the_header_that_is_the_secret_is_never_kept():
 
 
 def test_v3s_payment_is_fetched_whatever_the_body_says():
-    question = Question(about="payment", payment_ref="288200108")
+    query = Query(about="payment", payment_ref="288200108")
     for status in ("successful", "failed", "anything"):
-        assert fetched("charge.completed", a_transaction(status=status)) == (question,)
+        assert fetched("charge.completed", a_transaction(status=status)) == (query,)
     assert fetched("transfer.completed", {"id": 7}) == ()
 
 
@@ -189,7 +195,7 @@ def test_v3s_refund_is_fetched_where_its_currency_is_known():
     gateway = v3(currency="NGN")
     for name in ("TransactionId", "tx_id"):
         asked = fetched("refund.completed", {"id": 75923, name: 908790}, gateway)
-        assert asked == (Question(about="refund", payment_ref="908790", refund_ref="75923"),)
+        assert asked == (Query(about="refund", payment_ref="908790", refund_ref="75923"),)
     (asked,) = fetched("refund.completed", {"id": 75923}, gateway)
     assert asked.payment_ref is None
     with pytest.raises(BadPayload, match="currency"):
@@ -208,7 +214,7 @@ def test_v3s_older_form_has_its_transaction_fetched_too(flat, refs):
     request = request_of(({"Verif-Hash": SECRET}, json.dumps(flat).encode()))
     verified = v3().verify(request, NOW)
     assert v3().parse(verified) == ()
-    assert v3().to_fetch(verified) == tuple(Question(about="payment", payment_ref=ref) for ref in refs)
+    assert v3().queries_for(verified) == tuple(Query(about="payment", payment_ref=ref) for ref in refs)
 
 
 @pytest.mark.parametrize(
@@ -333,8 +339,8 @@ def test_an_unknown_word_is_noted_and_nothing_is_guessed(event, data, word):
 
 def test_an_answer_with_an_unknown_word_is_an_answer():
     with unknown_words() as words:
-        for question, data in ((PAYMENT, a_charge(status="half")), (REFUND, a_refund(status="half"))):
-            answer = a_gateway().hear(question, heard({"status": "success", "data": data}), now=NOW)
+        for query, data in ((PAYMENT, a_charge(status="half")), (REFUND, a_refund(status="half"))):
+            answer = a_gateway().read_response(query, response({"status": "success", "data": data}), now=NOW)
             assert (answer.found, answer.events) == (True, ())
     assert len(words) == 2
 
@@ -387,8 +393,8 @@ def test_a_reason_that_is_odd_is_unknown(said, code):
 @pytest.mark.parametrize(
     ("data", "named"),
     [
-        (a_charge(), Named(order_ref="ORDER-1", payment_ref="chg_1")),
-        (a_transaction(), Named(order_ref="ORDER-1", payment_ref="288200108")),
+        (a_charge(), ClaimedReferences(order_ref="ORDER-1", payment_ref="chg_1")),
+        (a_transaction(), ClaimedReferences(order_ref="ORDER-1", payment_ref="288200108")),
         (a_charge(id="../x", reference="a b"), None),
         (a_charge(status=[]), None),
         (a_refund(status="completed"), None),
@@ -396,66 +402,66 @@ def test_a_reason_that_is_odd_is_unknown(said, code):
     ],
 )
 def test_an_unproven_delivery_names_a_charge_and_an_order(data, named):
-    assert a_gateway().named(request_of(flutterwave_v3("forged_hash", "charge.completed", data))) == named
+    assert a_gateway().claimed_references(request_of(flutterwave_v3("forged_hash", "charge.completed", data))) == named
 
 
 # --- asking -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("question", "of_v4", "of_v3"),
+    ("query", "of_v4", "of_v3"),
     [
         (PAYMENT, "/charges/chg_1", "/v3/transactions/chg_1/verify"),
         (
-            Question(about="payment", order_ref="O&R 1"),
+            Query(about="payment", order_ref="O&R 1"),
             "/charges?reference=O%26R+1",
             "/v3/transactions/verify_by_reference?tx_ref=O%26R+1",
         ),
         (REFUND, "/refunds/rfd_1", "/v3/refunds/rfd_1"),
     ],
 )
-def test_what_is_asked(question, of_v4, of_v3):
+def test_what_is_asked(query, of_v4, of_v3):
     for gateway, path in ((a_gateway(), of_v4), (v3(), of_v3)):
-        call = gateway.ask(question, now=NOW, nonce="n")
+        call = gateway.query_request(query, now=NOW, nonce="n")
         assert call.method == "GET"
         assert call.url.endswith(f".com{path}")
         assert call.headers["Authorization"] == f"Bearer {KEY}"
 
 
 def test_without_credentials_nothing_can_be_asked():
-    with pytest.raises(CannotAsk, match="client_id"):
-        a_gateway(secret_key=None).ask(PAYMENT, now=NOW, nonce="n")
-    with pytest.raises(CannotAsk):
-        a_gateway().ask(Question(about="payment"), now=NOW, nonce="n")
+    with pytest.raises(CannotQuery, match="client_id"):
+        a_gateway(secret_key=None).query_request(PAYMENT, now=NOW, nonce="n")
+    with pytest.raises(CannotQuery):
+        a_gateway().query_request(Query(about="payment"), now=NOW, nonce="n")
 
 
 def test_v4s_credentials_are_exchanged_for_a_token():
     gateway = a_gateway(client_id="an_id", client_secret="a_client_secret")
-    call = gateway.sign_in(now=NOW)
+    call = gateway.token_request(now=NOW)
     assert (call.method, call.url.split("/")[2]) == ("POST", "idp.flutterwave.com")
     assert parse_qs(call.body.decode()) == {
         "client_id": ["an_id"],
         "client_secret": ["a_client_secret"],
         "grant_type": ["client_credentials"],
     }
-    assert "Authorization" not in gateway.ask(PAYMENT, now=NOW, nonce="n").headers
-    token = gateway.hear_sign_in(heard({"access_token": "t0ken", "expires_in": 600}), now=NOW)
+    assert "Authorization" not in gateway.query_request(PAYMENT, now=NOW, nonce="n").headers
+    token = gateway.read_token(response({"access_token": "t0ken", "expires_in": 600}), now=NOW)
     assert token == Token(value="t0ken", until=NOW + timedelta(seconds=600))
 
 
 def test_nobody_signs_in_with_a_secret_key():
-    assert a_gateway().sign_in(now=NOW) is None
-    assert v3(client_id="an_id", client_secret="a_client_secret").sign_in(now=NOW) is None
+    assert a_gateway().token_request(now=NOW) is None
+    assert v3(client_id="an_id", client_secret="a_client_secret").token_request(now=NOW) is None
 
 
 @pytest.mark.parametrize(
     ("status", "content", "refusal"),
     [
-        (400, {"error": "invalid_client"}, Denied),
-        (401, {}, Denied),
+        (400, {"error": "invalid_client"}, AccessDenied),
+        (401, {}, AccessDenied),
         (404, {}, BadPayload),
-        (429, {}, AskAgain),
-        (503, {}, AskAgain),
+        (429, {}, Unavailable),
+        (503, {}, Unavailable),
         (200, {"access_token": "t", "expires_in": 0}, BadPayload),
         (200, {"access_token": "t", "expires_in": 10**9}, BadPayload),
         (200, {"expires_in": 600}, BadPayload),
@@ -465,7 +471,7 @@ def test_nobody_signs_in_with_a_secret_key():
 def test_a_token_that_is_not_given_says_why(status, content, refusal):
     gateway = a_gateway(client_id="an_id", client_secret="a_client_secret")
     with pytest.raises(refusal):
-        gateway.hear_sign_in(heard(content, status), now=NOW)
+        gateway.read_token(response(content, status), now=NOW)
 
 
 @pytest.mark.parametrize(("status", "kind"), CHARGE_STATUSES.items())
@@ -476,8 +482,8 @@ def test_what_a_charge_says_when_asked(status, kind):
 
 
 def test_what_v3s_transaction_says():
-    question = Question(about="payment", payment_ref="288200108")
-    (event,) = told(question, a_transaction(), v3())
+    query = Query(about="payment", payment_ref="288200108")
+    (event,) = told(query, a_transaction(), v3())
     assert (event.kind, event.amount, event.currency) == (Kind.PAYMENT_SUCCEEDED, 12950, "NGN")
     assert (event.order_ref, event.payment_ref, event.method) == ("ORDER-1", "288200108", "card")
     (by_order,) = told(ORDER, a_transaction(created_at=None), v3())
@@ -493,19 +499,19 @@ def test_charges_of_other_references_are_left_out():
 
 @pytest.mark.parametrize(("status", "kind"), REFUND_STATUSES.items())
 def test_what_v3s_refund_says(status, kind):
-    question = Question(about="refund", payment_ref="908790", refund_ref="75923")
+    query = Query(about="refund", payment_ref="908790", refund_ref="75923")
     refund = {"id": 75923, "amount_refunded": 69.5, "status": status, "created_at": "2026-10-05T11:58:00.000Z"}
     for more in ({}, {"tx_id": 908790}):
-        (event,) = told(question, refund | more, v3(currency="NGN"))
+        (event,) = told(query, refund | more, v3(currency="NGN"))
         assert (event.kind, event.amount, event.currency) == (kind, 6950, "NGN")
         assert (event.refund_ref, event.payment_ref, event.order_ref) == ("75923", "908790", None)
         assert event.occurred_at == (TOLD_AT if kind is Kind.REFUND_FAILED else MADE_AT)
 
 
-@pytest.mark.parametrize(("question", "data"), [(PAYMENT, a_charge(id="chg_2")), (REFUND, a_refund(id="rfd_2"))])
-def test_an_answer_about_something_else_is_refused(question, data):
+@pytest.mark.parametrize(("query", "data"), [(PAYMENT, a_charge(id="chg_2")), (REFUND, a_refund(id="rfd_2"))])
+def test_an_answer_about_something_else_is_refused(query, data):
     with pytest.raises(BadPayload):
-        told(question, data)
+        told(query, data)
 
 
 @pytest.mark.parametrize(
@@ -517,17 +523,17 @@ def test_an_answer_about_something_else_is_refused(question, data):
     ],
 )
 def test_not_found_is_an_answer(status, content):
-    answer = a_gateway().hear(PAYMENT, heard(content, status), now=NOW)
+    answer = a_gateway().read_response(PAYMENT, response(content, status), now=NOW)
     assert (answer.found, answer.events) == (False, ())
 
 
 @pytest.mark.parametrize(
     ("status", "content", "refusal"),
     [
-        (401, {}, Denied),
-        (403, {"status": "error"}, Denied),
-        (429, {}, AskAgain),
-        (500, {"status": "error"}, AskAgain),
+        (401, {}, AccessDenied),
+        (403, {"status": "error"}, AccessDenied),
+        (429, {}, Unavailable),
+        (500, {"status": "error"}, Unavailable),
         (400, {"status": "error", "message": "Invalid id"}, BadPayload),
         (404, {"status": "failed", "error": []}, BadPayload),
         (404, {}, BadPayload),  # somebody's proxy
@@ -538,7 +544,7 @@ def test_not_found_is_an_answer(status, content):
 )
 def test_an_error_says_whose_it_is(status, content, refusal):
     with pytest.raises(refusal):
-        a_gateway().hear(PAYMENT, heard(content, status), now=NOW)
+        a_gateway().read_response(PAYMENT, response(content, status), now=NOW)
 
 
 # --- the play ---------------------------------------------------------------------------------------------------------
@@ -559,29 +565,29 @@ def test_a_story_ends_as_it_says_by_deliveries_and_by_asking(walk, template, cur
     assert_ends_as_told(story, events)
     assert any(it.kind.is_dispute for it in events) is ("charged back" in template.name)
     refunds = {it.refund_ref for it in story.happenings if it.word.startswith("refund.")}
-    asked = [Question(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in refunds]
+    asked = [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in refunds]
     assert_ends_as_told(
         story,
         [
             *walk.asked_at_the_end(story),
-            *(event for question in asked for event in walk.answer(story, question).events),
+            *(event for query in asked for event in walk.answer(story, query).events),
         ],
     )
 
 
 def test_the_played_api_keeps_to_its_own(walk):
     story = story_of(PLAY, PLAY.templates[0], currency="NGN")
-    with pytest.raises(Denied):
+    with pytest.raises(AccessDenied):
         walk.answer(story, PAYMENT, authorization="Bearer of_another")
-    for question in (PAYMENT, ORDER, REFUND):
-        assert not walk.answer(story, question).found
-    by_order = Question(about="payment", order_ref=story.order_ref)
+    for query in (PAYMENT, ORDER, REFUND):
+        assert not walk.answer(story, query).found
+    by_order = Query(about="payment", order_ref=story.order_ref)
     assert walk.answer(story, by_order).events == walk.asked_at_the_end(story)
-    for question in (by_order, Question(about="payment", payment_ref=story.payment_ref)):
-        assert not walk.answer(story, question, knows_at=story.started_at).found
+    for query in (by_order, Query(about="payment", payment_ref=story.payment_ref)):
+        assert not walk.answer(story, query, knows_at=story.started_at).found
     api = PLAY.api(walk.voice, Ledger({}))
-    call = walk.gateway.ask(PAYMENT, now=NOW, nonce="n")
+    call = walk.gateway.query_request(PAYMENT, now=NOW, nonce="n")
     for status in (429, 500):
         sealed = api.sealed(api.broken(status, put_of(call)), now=NOW)
-        with pytest.raises(AskAgain):
-            walk.gateway.hear(PAYMENT, Heard(status=sealed.status, headers={}, body=sealed.body), now=NOW)
+        with pytest.raises(Unavailable):
+            walk.gateway.read_response(PAYMENT, Response(status=sealed.status, headers={}, body=sealed.body), now=NOW)

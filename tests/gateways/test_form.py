@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tillkeeper.gateways.base import BadPayload
-from tillkeeper.gateways.form import ESCAPES_MAX, FIELDS_MAX, decode
+from tillkeeper.gateways.kit.form import ESCAPES_MAX, FIELDS_MAX, decode
 
 
 def test_an_empty_body_is_a_form_without_fields():

@@ -54,7 +54,7 @@ class Fragile(GATEWAYS["stripe"]):
         verified = super().verify(request, now)
         return Verified(key=verified.key, content={}["nothing"])
 
-    def named(self, request):
+    def claimed_references(self, request):
         raise KeyError("nothing")
 
 
@@ -107,8 +107,8 @@ def leading_elsewhere(answer):
 )
 def test_a_gateway_that_hears_carelessly_is_noticed(signing, tmp_path, capsys, careless, said):
     one = next(it for it in signing.exchanges if it.meant)
-    genuine = one.hear(one.heard)
-    bad = replace(one, hear=lambda heard: genuine if heard is one.heard else careless(genuine))
+    genuine = one.read_response(one.response)
+    bad = replace(one, read_response=lambda response: genuine if response is one.response else careless(genuine))
     target = copy(signing)
     target.exchanges = [bad]
     fuzz = Fuzz(1, target.now, tmp_path)

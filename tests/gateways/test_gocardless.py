@@ -7,7 +7,7 @@ import gocardless_pro
 import pytest
 from gocardless_pro import webhooks
 from gocardless_pro.errors import InvalidSignatureError
-from specimen import NOW, Heard, request_of, with_header
+from specimen import NOW, Response, request_of, with_header
 from walking import Walk, assert_ends_as_told, facts_after, put_of, story_of
 
 from sandbox.plays.gocardless import (
@@ -23,10 +23,18 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.order.summary import Order, summarize
-from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Named, Question
-from tillkeeper.gateways.gocardless import EVENTS_MAX, GoCardless, GoCardlessSettings
-from tillkeeper.gateways.gocardless_objects import ACTIONS, CAUSES, PAYMENT_STATUSES, REFUND_STATUSES
-from tillkeeper.gateways.unknown import unknown_words
+from tillkeeper.gateways.base import (
+    AccessDenied,
+    BadPayload,
+    BadSignature,
+    CannotQuery,
+    ClaimedReferences,
+    Query,
+    Unavailable,
+)
+from tillkeeper.gateways.gocardless.gateway import EVENTS_MAX, GoCardless, GoCardlessSettings
+from tillkeeper.gateways.gocardless.objects import ACTIONS, CAUSES, PAYMENT_STATUSES, REFUND_STATUSES
+from tillkeeper.gateways.kit.unknown_words import unknown_words
 
 SECRET = "an_endpoints_secret_of_the_debits"
 OLDER = "the_older_endpoints_secret"
@@ -34,8 +42,8 @@ TOKEN = "sandbox_token_of_the_tests"
 DATE = "Mon, 05 Oct 2026 11:59:57 GMT"
 TOLD_AT = NOW - timedelta(seconds=3)
 EARLIER = NOW - timedelta(days=3)
-PAYMENT = Question(about="payment", payment_ref="PM1")
-REFUND = Question(about="refund", refund_ref="RF1")
+PAYMENT = Query(about="payment", payment_ref="PM1")
+REFUND = Query(about="refund", refund_ref="RF1")
 
 
 def a_gateway(**settings):
@@ -55,14 +63,14 @@ def a_refund_event(action, *, event_id="EV9", ref="RF1"):
 
 
 def delivered(*events, gateway=None):
-    """What a delivery makes: events, and questions."""
+    """What a delivery makes: events, and queries."""
     gateway = gateway or a_gateway()
     verified = gateway.verify(request_of(gocardless_signed(SECRET, gocardless_body(*events))), NOW)
-    return gateway.parse(verified), gateway.to_fetch(verified)
+    return gateway.parse(verified), gateway.queries_for(verified)
 
 
-def heard(content, status=200):
-    return Heard(status=status, headers={"date": [DATE]}, body=json.dumps(content).encode())
+def response(content, status=200):
+    return Response(status=status, headers={"date": [DATE]}, body=json.dumps(content).encode())
 
 
 def a_history(*events, **payment):
@@ -72,7 +80,7 @@ def a_history(*events, **payment):
 
 
 def answered(*events, **payment):
-    return a_gateway().hear(PAYMENT, heard(a_history(*events, **payment)), now=NOW).events
+    return a_gateway().read_response(PAYMENT, response(a_history(*events, **payment)), now=NOW).events
 
 
 # --- the signature ----------------------------------------------------------------------------------------------------
@@ -99,7 +107,7 @@ def test_the_packages_own_vector_is_verified():
     request = request_of(({"Webhook-Signature": signature}, body))
     verified = gateway.verify(request, NOW)
     assert gateway.parse(verified) == ()
-    assert gateway.to_fetch(verified) == ()
+    assert gateway.queries_for(verified) == ()
 
 
 def test_either_of_two_secrets_fits_and_is_named():
@@ -134,13 +142,13 @@ DIRECT = {
 
 @pytest.mark.parametrize("action", sorted(ACTIONS))
 def test_an_action_is_told_where_it_says_all_and_else_asked_about(action):
-    events, questions = delivered(an_event(action, cause="refund_requested", scheme="bacs"))
+    events, queries = delivered(an_event(action, cause="refund_requested", scheme="bacs"))
     if action not in DIRECT:
-        assert (events, questions) == ((), (PAYMENT,))
+        assert (events, queries) == ((), (PAYMENT,))
         return
     kind, dispute_ref = DIRECT[action]
     (event,) = events
-    assert questions == ()
+    assert queries == ()
     assert (event.event_id, event.kind, event.dispute_ref) == ("EV1", kind, dispute_ref)
     assert (event.order_ref, event.payment_ref, event.occurred_at) == ("ORDER-1", "PM1", NOW)
     assert (event.amount, event.currency) == (None, None)
@@ -154,15 +162,15 @@ def test_whatever_does_not_name_its_order_is_asked_about(action):
 
 
 @pytest.mark.parametrize(
-    ("event", "questions", "noted"),
+    ("event", "queries", "noted"),
     [
         (an_event("of next year"), (), ("action of a payment", "of next year")),
         (a_refund_event("of next year"), (REFUND,), ("action of a refund", "of next year")),
     ],
 )
-def test_an_action_that_nobody_knows_is_noted_and_refuses_nothing(event, questions, noted):
+def test_an_action_that_nobody_knows_is_noted_and_refuses_nothing(event, queries, noted):
     with unknown_words() as words:
-        assert delivered(event) == ((), questions)
+        assert delivered(event) == ((), queries)
     assert [(it.field, it.word) for it in words] == [noted]
 
 
@@ -173,7 +181,7 @@ def a_melted_refund():
 def test_a_status_that_nobody_knows_is_noted_and_what_is_known_counts():
     with unknown_words() as words:
         (event,) = answered(an_event("confirmed"), status="of next year")
-        assert a_gateway().hear(REFUND, heard({"refunds": a_melted_refund()}), now=NOW).events == ()
+        assert a_gateway().read_response(REFUND, response({"refunds": a_melted_refund()}), now=NOW).events == ()
     assert event.kind is Kind.PAYMENT_SUCCEEDED
     assert [it.field for it in words] == ["status of a payment", "status of a refund"]
 
@@ -191,7 +199,7 @@ def test_what_is_of_no_interest_or_unknown_is_taken_and_changes_nothing(event):
 
 
 def test_many_events_of_one_payment_are_one_question():
-    events, questions = delivered(
+    events, queries = delivered(
         an_event("confirmed", event_id="EV1"),
         an_event("paid_out", event_id="EV2"),
         an_event("confirmed", event_id="EV3", ref="PM2"),
@@ -199,7 +207,7 @@ def test_many_events_of_one_payment_are_one_question():
         a_refund_event("paid", event_id="EV5"),
     )
     assert events == ()
-    assert questions == (PAYMENT, Question(about="payment", payment_ref="PM2"), REFUND)
+    assert queries == (PAYMENT, Query(about="payment", payment_ref="PM2"), REFUND)
 
 
 def test_each_event_of_a_delivery_has_its_own_id_and_a_repeated_one_is_one():
@@ -209,11 +217,11 @@ def test_each_event_of_a_delivery_has_its_own_id_and_a_repeated_one_is_one():
 
 
 def test_as_many_events_as_gocardless_sends_are_taken():
-    events, questions = delivered(
+    events, queries = delivered(
         *(an_event("submitted", event_id=f"EV{at}") for at in range(125)),
         *(an_event("confirmed", ref=f"PM{at}", event_id=f"EVC{at}") for at in range(125)),
     )
-    assert (len(events), len(questions)) == (125, 125)
+    assert (len(events), len(queries)) == (125, 125)
     with pytest.raises(BadPayload, match="more than"):
         delivered(*(an_event("submitted") for _ in range(EVENTS_MAX + 1)))
 
@@ -236,13 +244,13 @@ def test_an_event_that_says_nothing_sound_is_refused():
 def test_events_of_another_organisation_change_nothing(organisation):
     gateway, counts = a_gateway(organisation=organisation), organisation != "OR2"
     links = {"payment": "PM1", "organisation": "OR1"}
-    events, questions = delivered(
+    events, queries = delivered(
         an_event("created") | {"links": links},
         an_event("confirmed", event_id="EV2") | {"links": links},
         a_refund_event("paid") | {"links": {"refund": "RF1", "organisation": "OR1"}},
         gateway=gateway,
     )
-    assert (len(events), len(questions)) == ((1, 2) if counts else (0, 0))
+    assert (len(events), len(queries)) == ((1, 2) if counts else (0, 0))
     assert delivered(an_event("created"), gateway=gateway)[0]
 
 
@@ -257,9 +265,9 @@ def test_the_order_reference_may_stand_elsewhere():
 
 def test_an_unproven_delivery_names_its_first_payment():
     def named(*events):
-        return a_gateway().named(request_of(({}, gocardless_body(*events))))
+        return a_gateway().claimed_references(request_of(({}, gocardless_body(*events))))
 
-    assert named(a_refund_event("paid"), an_event("confirmed", ref="PM7")) == Named(payment_ref="PM7")
+    assert named(a_refund_event("paid"), an_event("confirmed", ref="PM7")) == ClaimedReferences(payment_ref="PM7")
     assert named(an_event("confirmed", ref="../7")) is None
     assert named() is None
 
@@ -396,9 +404,9 @@ def test_what_was_given_back_is_a_running_total():
 
 
 def test_an_order_that_the_payment_does_not_name_is_the_questions():
-    question = Question(about="payment", order_ref="ORDER-9", payment_ref="PM1")
+    query = Query(about="payment", order_ref="ORDER-9", payment_ref="PM1")
     history = a_history(an_event("confirmed"), metadata={})
-    (event,) = a_gateway().hear(question, heard(history), now=NOW).events
+    (event,) = a_gateway().read_response(query, response(history), now=NOW).events
     assert event.order_ref == "ORDER-9"
 
 
@@ -417,7 +425,7 @@ def test_an_order_that_the_payment_does_not_name_is_the_questions():
 )
 def test_a_history_that_cannot_be_is_refused(history):
     with pytest.raises(BadPayload):
-        a_gateway().hear(PAYMENT, heard(history), now=NOW)
+        a_gateway().read_response(PAYMENT, response(history), now=NOW)
 
 
 # --- refunds ----------------------------------------------------------------------------------------------------------
@@ -426,7 +434,7 @@ def test_a_history_that_cannot_be_is_refused(history):
 @pytest.mark.parametrize(("status", "kind"), sorted(REFUND_STATUSES.items()))
 def test_a_refund_says_where_it_stands(status, kind):
     refund = gocardless_refund("RF1", "PM1", 400, "EUR", status=status)
-    (event,) = a_gateway().hear(REFUND, heard({"refunds": refund}), now=NOW).events
+    (event,) = a_gateway().read_response(REFUND, response({"refunds": refund}), now=NOW).events
     assert (event.kind, event.amount, event.currency) == (kind, 400, "EUR")
     assert (event.payment_ref, event.refund_ref, event.order_ref) == ("PM1", "RF1", None)
     pending = kind is Kind.REFUND_PENDING
@@ -436,13 +444,13 @@ def test_a_refund_says_where_it_stands(status, kind):
 
 def test_a_refund_may_name_the_order():
     refund = gocardless_refund("RF1", "PM1", 400, "EUR", metadata={"order_id": "ORDER-1"})
-    (event,) = a_gateway().hear(REFUND, heard({"refunds": refund}), now=NOW).events
+    (event,) = a_gateway().read_response(REFUND, response({"refunds": refund}), now=NOW).events
     assert event.order_ref == "ORDER-1"
 
 
 def test_a_refund_of_a_mandate_is_known_and_changes_nothing():
     refund = gocardless_refund("RF1", "PM1", 400, "EUR", links={"mandate": "MD1"})
-    answer = a_gateway().hear(REFUND, heard({"refunds": refund}), now=NOW)
+    answer = a_gateway().read_response(REFUND, response({"refunds": refund}), now=NOW)
     assert (answer.found, answer.events) == (True, ())
 
 
@@ -450,14 +458,14 @@ def test_a_refund_of_a_mandate_is_known_and_changes_nothing():
 def test_a_refund_that_cannot_be_is_refused(wrong):
     refund = gocardless_refund("RF1", "PM1", 400, "EUR") | wrong
     with pytest.raises(BadPayload):
-        a_gateway().hear(REFUND, heard({"refunds": refund}), now=NOW)
+        a_gateway().read_response(REFUND, response({"refunds": refund}), now=NOW)
 
 
 # --- asking -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("question", "officially"),
+    ("query", "officially"),
     [
         (
             PAYMENT,
@@ -469,7 +477,7 @@ def test_a_refund_that_cannot_be_is_refused(wrong):
     ],
     ids=["payment", "refund"],
 )
-def test_the_official_package_asks_the_same(question, officially, monkeypatch):
+def test_the_official_package_asks_the_same(query, officially, monkeypatch):
     asked = []
 
     class Stop(Exception):
@@ -482,16 +490,16 @@ def test_the_official_package_asks_the_same(question, officially, monkeypatch):
     monkeypatch.setattr("requests.Session.send", send)
     with pytest.raises(Stop):
         officially(gocardless_pro.Client(access_token=TOKEN, environment="live"))
-    call = a_gateway().ask(question, now=NOW, nonce="n")
+    call = a_gateway().query_request(query, now=NOW, nonce="n")
     assert (call.method, call.url) == (asked[0].method, asked[0].url)
     assert call.headers["Authorization"] == asked[0].headers["Authorization"]
     assert call.headers["GoCardless-Version"] == asked[0].headers["GoCardless-Version"]
 
 
 def test_what_has_no_reference_cannot_be_asked_about():
-    for question in (Question(about="payment", order_ref="ORDER-1"), Question(about="refund", payment_ref="PM1")):
-        with pytest.raises(CannotAsk):
-            a_gateway().ask(question, now=NOW, nonce="n")
+    for query in (Query(about="payment", order_ref="ORDER-1"), Query(about="refund", payment_ref="PM1")):
+        with pytest.raises(CannotQuery):
+            a_gateway().query_request(query, now=NOW, nonce="n")
 
 
 def error(status):
@@ -499,18 +507,25 @@ def error(status):
 
 
 def test_what_gocardless_does_not_know_is_not_found():
-    for question in (PAYMENT, REFUND):
-        assert not a_gateway().hear(question, heard(error(404), 404), now=NOW).found
-    assert not a_gateway().hear(PAYMENT, heard({"events": [], "meta": {}}), now=NOW).found
+    for query in (PAYMENT, REFUND):
+        assert not a_gateway().read_response(query, response(error(404), 404), now=NOW).found
+    assert not a_gateway().read_response(PAYMENT, response({"events": [], "meta": {}}), now=NOW).found
 
 
 @pytest.mark.parametrize(
     ("status", "refusal"),
-    [(401, Denied), (403, Denied), (429, AskAgain), (500, AskAgain), (503, AskAgain), (400, BadPayload)],
+    [
+        (401, AccessDenied),
+        (403, AccessDenied),
+        (429, Unavailable),
+        (500, Unavailable),
+        (503, Unavailable),
+        (400, BadPayload),
+    ],
 )
 def test_an_error_says_whose_it_is(status, refusal):
     with pytest.raises(refusal):
-        a_gateway().hear(PAYMENT, heard(error(status), status), now=NOW)
+        a_gateway().read_response(PAYMENT, response(error(status), status), now=NOW)
 
 
 # --- the play ---------------------------------------------------------------------------------------------------------
@@ -537,15 +552,15 @@ def test_a_story_ends_as_it_says_by_deliveries_and_by_asking(walk, template, gap
 
 def test_the_played_api_keeps_to_its_own(walk):
     story = story_of(PLAY, PLAY.templates[0])
-    with pytest.raises(Denied):
+    with pytest.raises(AccessDenied):
         walk.answer(story, PAYMENT, authorization="Bearer of_another")
     with pytest.raises(BadPayload):
         walk.answer(story, PAYMENT, **{"gocardless-version": ""})
-    for question in (PAYMENT, REFUND):
-        assert not walk.answer(story, question).found
+    for query in (PAYMENT, REFUND):
+        assert not walk.answer(story, query).found
     api = PLAY.api(walk.voice, Ledger({}))
-    call = walk.gateway.ask(PAYMENT, now=NOW, nonce="n")
+    call = walk.gateway.query_request(PAYMENT, now=NOW, nonce="n")
     for status in (429, 500):
         told = api.sealed(api.broken(status, put_of(call)), now=NOW)
-        with pytest.raises(AskAgain):
-            walk.gateway.hear(PAYMENT, Heard(status=told.status, headers={}, body=told.body), now=NOW)
+        with pytest.raises(Unavailable):
+            walk.gateway.read_response(PAYMENT, Response(status=told.status, headers={}, body=told.body), now=NOW)

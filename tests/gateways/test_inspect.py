@@ -12,9 +12,9 @@ from specimen_stripe import BODY, SECRET, SETTINGS
 
 from sandbox.signing import stripe_body, stripe_payment_intent, stripe_refund, stripe_signed
 from tests.telling import Telling
-from tillkeeper.gateways.base import BadPayload, Question, Step, Verified
+from tillkeeper.gateways.base import BadPayload, Query, Step, Verified
 from tillkeeper.gateways.inspecting import inspect_request
-from tillkeeper.gateways.stripe import Stripe, StripeSettings
+from tillkeeper.gateways.stripe.gateway import Stripe, StripeSettings
 
 ACCOUNTS = {"stripe-main": Stripe("stripe-main", StripeSettings.model_validate(SETTINGS))}
 UNIX = int(NOW.timestamp())
@@ -61,7 +61,7 @@ def test_a_good_capture_shows_its_event():
 
 
 def asking(payment_ref, *, proven=True):
-    """A question as it is shown: with every key, whatever it names."""
+    """A query as it is shown: with every key, whatever it names."""
     return {"about": "payment", "payment_ref": payment_ref, "refund_ref": None, "order_ref": None, "proven": proven}
 
 
@@ -76,10 +76,10 @@ class Terse(Stripe):
     def parse(self, verified):
         return ()
 
-    def to_fetch(self, verified):
+    def queries_for(self, verified):
         if not verified.content:
             raise BadPayload("it names nothing")
-        return (Question(about="payment", payment_ref=verified.content),)
+        return (Query(about="payment", payment_ref=verified.content),)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import ValidationError
-from specimen import NOW, Heard, Request, request_of
+from specimen import NOW, Request, Response, request_of
 from walking import Walk, assert_ends_as_told, facts_after, put_of, story_of
 
 from sandbox.plays.klarna import PLAY, klarna_capture, klarna_notified, klarna_order, klarna_pushed, klarna_refund
@@ -16,9 +16,9 @@ from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.facts import Step
 from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.order.summary import Order, held_in_all, summarize
-from tillkeeper.gateways.base import AskAgain, BadPayload, CannotAsk, Denied, Question
-from tillkeeper.gateways.klarna import FRAUD_STATUSES, NOT_CAPTURED, Klarna, KlarnaSettings
-from tillkeeper.gateways.unknown import unknown_words
+from tillkeeper.gateways.base import AccessDenied, BadPayload, CannotQuery, Query, Unavailable
+from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.klarna.gateway import FRAUD_STATUSES, NOT_CAPTURED, Klarna, KlarnaSettings
 
 REF = "7849fd84-47dc-4919-a7ce-0123456789ab"
 DATE = "Mon, 05 Oct 2026 11:59:57 GMT"
@@ -26,7 +26,7 @@ TOLD_AT = NOW - timedelta(seconds=3)
 CREATED_AT = datetime(2026, 10, 5, 11, 50, tzinfo=UTC)
 CAPTURED_AT = datetime(2026, 10, 5, 11, 55, tzinfo=UTC)
 REFUNDED_AT = datetime(2026, 10, 5, 11, 58, tzinfo=UTC)
-ORDER = Question(about="payment", payment_ref=REF)
+ORDER = Query(about="payment", payment_ref=REF)
 
 
 def a_gateway(**settings):
@@ -47,15 +47,15 @@ def asked_by(query="", body=b"", method_headers=None):
     """What a delivery has us ask; never an event."""
     verified = a_gateway().verify(Request(headers=method_headers or {}, body=body, query=query), NOW)
     assert a_gateway().parse(verified) == ()
-    return a_gateway().to_fetch(verified)
+    return a_gateway().queries_for(verified)
 
 
-def heard(content, status=200):
-    return Heard(status=status, headers={"date": [DATE]}, body=json.dumps(content).encode())
+def response(content, status=200):
+    return Response(status=status, headers={"date": [DATE]}, body=json.dumps(content).encode())
 
 
-def answered(order, question=ORDER):
-    return a_gateway().hear(question, heard(order), now=NOW).events
+def answered(order, query=ORDER):
+    return a_gateway().read_response(query, response(order), now=NOW).events
 
 
 # --- deliveries -------------------------------------------------------------------------------------------------------
@@ -215,8 +215,8 @@ def test_what_was_captured_stays_so_however_the_order_ends(status):
 
 
 def test_an_order_without_a_reference_is_the_questions():
-    question = Question(about="payment", order_ref="ORDER-9", payment_ref=REF)
-    assert answered(an_order(merchant_reference1=""), question)[0].order_ref == "ORDER-9"
+    query = Query(about="payment", order_ref="ORDER-9", payment_ref=REF)
+    assert answered(an_order(merchant_reference1=""), query)[0].order_ref == "ORDER-9"
     assert answered(an_order(merchant_reference1=None))[0].order_ref is None
 
 
@@ -245,41 +245,41 @@ def test_an_order_that_cannot_be_is_refused(wrong):
 
 def test_an_order_is_asked_for_with_the_credentials_and_acknowledged_once_it_was_heard():
     gateway = a_gateway(api_base="https://api-na.klarna.com/")
-    call = gateway.ask(ORDER, now=NOW, nonce="n")
+    call = gateway.query_request(ORDER, now=NOW, nonce="n")
     assert (call.method, call.url) == ("GET", f"https://api-na.klarna.com/ordermanagement/v1/orders/{REF}")
     scheme, _, value = call.headers["Authorization"].partition(" ")
     assert (scheme, b64decode(value)) == ("Basic", b"K123_shop:password-of-tests")
-    (then,) = gateway.hear(ORDER, heard(an_order()), now=NOW).then
+    (then,) = gateway.read_response(ORDER, response(an_order()), now=NOW).then
     assert (then.method, then.url, then.body) == ("POST", f"{call.url}/acknowledge", b"")
     assert then.headers["Authorization"] == call.headers["Authorization"]
 
 
 @pytest.mark.parametrize(
-    "question",
+    "query",
     [
-        Question(about="payment", order_ref="ORDER-1"),
-        Question(about="payment", payment_ref="../1"),
-        Question(about="refund", payment_ref=REF, refund_ref="r-1"),
+        Query(about="payment", order_ref="ORDER-1"),
+        Query(about="payment", payment_ref="../1"),
+        Query(about="refund", payment_ref=REF, refund_ref="r-1"),
     ],
 )
-def test_only_orders_by_klarnas_ids_can_be_asked_about(question):
-    with pytest.raises(CannotAsk):
-        a_gateway().ask(question, now=NOW, nonce="n")
+def test_only_orders_by_klarnas_ids_can_be_asked_about(query):
+    with pytest.raises(CannotQuery):
+        a_gateway().query_request(query, now=NOW, nonce="n")
 
 
 @pytest.mark.parametrize(("status", "code"), [(404, "NO_SUCH_ORDER"), (404, "NOT_FOUND"), (400, "INVALID_ORDER_ID")])
 def test_what_klarna_does_not_know_is_not_found_and_not_acknowledged(status, code):
-    answer = a_gateway().hear(ORDER, heard({"error_code": code}, status), now=NOW)
+    answer = a_gateway().read_response(ORDER, response({"error_code": code}, status), now=NOW)
     assert (answer.found, answer.events, answer.then) == (False, (), ())
 
 
 @pytest.mark.parametrize(
     ("status", "content", "refusal"),
     [
-        (401, {}, Denied),
-        (403, {}, Denied),
-        (429, {}, AskAgain),
-        (502, {}, AskAgain),
+        (401, {}, AccessDenied),
+        (403, {}, AccessDenied),
+        (429, {}, Unavailable),
+        (502, {}, Unavailable),
         (422, {}, BadPayload),
         (404, {}, BadPayload),  # somebody's proxy
         (400, {"error_code": "BAD_VALUE"}, BadPayload),
@@ -289,7 +289,7 @@ def test_what_klarna_does_not_know_is_not_found_and_not_acknowledged(status, cod
 )
 def test_an_error_says_whose_it_is(status, content, refusal):
     with pytest.raises(refusal):
-        a_gateway().hear(ORDER, heard(content, status), now=NOW)
+        a_gateway().read_response(ORDER, response(content, status), now=NOW)
 
 
 @pytest.mark.parametrize("username", ["", "K123:shop", "K 123", "K123\n", "Ké"])
@@ -317,8 +317,8 @@ def test_a_story_ends_as_it_says_by_deliveries_and_by_asking(walk, template):
 
 def test_the_played_api_keeps_to_its_own_and_takes_acknowledgements(walk):
     story = story_of(PLAY, PLAY.templates[0])
-    ours = Question(about="payment", payment_ref=story.payment_ref)
-    with pytest.raises(Denied):
+    ours = Query(about="payment", payment_ref=story.payment_ref)
+    with pytest.raises(AccessDenied):
         walk.answer(story, ours, authorization="Basic b2Y6YW5vdGhlcg==")
     assert not walk.answer(story, ORDER).found
     (then,) = walk.answer(story, ours).then
@@ -328,8 +328,8 @@ def test_the_played_api_keeps_to_its_own_and_takes_acknowledgements(walk):
     assert PLAY.api(walk.voice, Ledger({})).answer(put_of(elsewhere), now=NOW, knows_at=NOW).status == 404
     for status in (429, 500):
         sealed = api.sealed(api.broken(status, put_of(then)), now=NOW)
-        with pytest.raises(AskAgain):
-            walk.gateway.hear(ORDER, Heard(status=sealed.status, headers={}, body=sealed.body), now=NOW)
+        with pytest.raises(Unavailable):
+            walk.gateway.read_response(ORDER, Response(status=sealed.status, headers={}, body=sealed.body), now=NOW)
 
 
 def test_a_push_looks_like_klarnas():

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 from playwalk import asked, delivered, ledger_of, outcome_of, put_of, story_of, truth_of
 from pydantic import ValidationError
-from specimen import NOW, heard_of, private_pem, request_of, rsa_keys, with_header
+from specimen import NOW, private_pem, request_of, response_of, rsa_keys, with_header
 from specimen_lakala import (
     AGGREGATED,
     NOTICE,
@@ -34,28 +34,28 @@ from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.base import (
+    AccessDenied,
     Answer,
-    AskAgain,
     BadPayload,
     BadSignature,
-    CannotAsk,
-    Denied,
-    Named,
-    Question,
+    CannotQuery,
+    ClaimedReferences,
+    Query,
     Step,
+    Unavailable,
 )
-from tillkeeper.gateways.lakala import Lakala, LakalaSettings
-from tillkeeper.gateways.lakala_objects import AGGREGATED as STATES
-from tillkeeper.gateways.lakala_objects import AGGREGATED_RETURNS, RETURN_TRADES, TRADES
+from tillkeeper.gateways.lakala.gateway import Lakala, LakalaSettings
+from tillkeeper.gateways.lakala.objects import AGGREGATED as STATES
+from tillkeeper.gateways.lakala.objects import AGGREGATED_RETURNS, RETURN_TRADES, TRADES
 from tillkeeper.gateways.registry import build
 
 KEYS = rsa_keys()
 PAID_AT = datetime(2026, 10, 5, 11, 59, 58, tzinfo=UTC)
 BEGAN_AT = datetime(2026, 10, 5, 11, 50, tzinfo=UTC)
 PAYMENT_NO, REFUND_NO = "2026100566210002570007", "2026100566210002570009"
-BY_ORDER = Question(about="payment", order_ref="ORDER-1")
-BY_NUMBER = Question(about="payment", order_ref="ORDER-1", payment_ref=PAYMENT_NO)
-OF_REFUND = Question(about="refund", order_ref="ORDER-1", payment_ref=PAYMENT_NO, refund_ref=REFUND_NO)
+BY_ORDER = Query(about="payment", order_ref="ORDER-1")
+BY_NUMBER = Query(about="payment", order_ref="ORDER-1", payment_ref=PAYMENT_NO)
+OF_REFUND = Query(about="refund", order_ref="ORDER-1", payment_ref=PAYMENT_NO, refund_ref=REFUND_NO)
 
 
 def made(**settings):
@@ -82,7 +82,7 @@ def event_of(fields, gateway=CASHIER):
 
 
 def questions_of(fields, gateway=CASHIER):
-    return gateway.to_fetch(verified(fields, gateway))
+    return gateway.queries_for(verified(fields, gateway))
 
 
 def without(fields, *names):
@@ -531,12 +531,12 @@ def test_a_failure_is_known_by_its_words(words, failure):
 
 def test_a_notice_names_its_payment_without_proof():
     def named(fields):
-        return CASHIER.named(request_of(({}, fields if isinstance(fields, bytes) else plain_of(fields))))
+        return CASHIER.claimed_references(request_of(({}, fields if isinstance(fields, bytes) else plain_of(fields))))
 
-    assert named(NOTICE) == Named(order_ref="ORDER-1")
-    assert named(AGGREGATED) == Named(order_ref="ORDER-1", payment_ref=PAYMENT_NO)
-    assert named(AGGREGATED_REFUND) == Named(order_ref="ORDER-1", payment_ref=PAYMENT_NO)
-    assert named(OLD) == Named(order_ref="ORDER-1", payment_ref="2021090666210003610012")
+    assert named(NOTICE) == ClaimedReferences(order_ref="ORDER-1")
+    assert named(AGGREGATED) == ClaimedReferences(order_ref="ORDER-1", payment_ref=PAYMENT_NO)
+    assert named(AGGREGATED_REFUND) == ClaimedReferences(order_ref="ORDER-1", payment_ref=PAYMENT_NO)
+    assert named(OLD) == ClaimedReferences(order_ref="ORDER-1", payment_ref="2021090666210003610012")
     for body in (b"[]", b"{", {"merchant_no": "1"}, {"out_order_no": "../x"}):
         assert named(body) is None
 
@@ -552,7 +552,7 @@ def test_it_answers_in_lakalas_form():
 
 
 @pytest.mark.parametrize(
-    ("gateway", "question", "path", "about"),
+    ("gateway", "query", "path", "about"),
     [
         (CASHIER, BY_NUMBER, "ccss/counter/order/query", {"out_order_no": "ORDER-1"}),
         (CASHIER, BY_ORDER, "ccss/counter/order/query", {"out_order_no": "ORDER-1"}),
@@ -562,8 +562,8 @@ def test_it_answers_in_lakalas_form():
         (PLAIN, OF_REFUND, "labs/query/tradequery", {"trade_no": REFUND_NO, "term_no": "C9597363"}),
     ],
 )
-def test_a_question_is_signed_over_five_lines(gateway, question, path, about):
-    call = gateway.ask(question, now=NOW, nonce="0123456789abcdef")
+def test_a_question_is_signed_over_five_lines(gateway, query, path, about):
+    call = gateway.query_request(query, now=NOW, nonce="0123456789abcdef")
     assert (call.method, call.url) == ("POST", f"https://s2.lakala.com/api/v3/{path}")
     told = json.loads(call.body)
     assert (told["version"], told["req_time"], told["out_org_code"]) == ("3.0", "20261005200000", "OP00000003")
@@ -580,34 +580,34 @@ def test_a_question_is_signed_over_five_lines(gateway, question, path, about):
 
 @pytest.mark.parametrize("missing", ["app_id", "merchant_serial", "merchant_private_key"])
 def test_without_credentials_nothing_is_asked(missing):
-    with pytest.raises(CannotAsk):
-        made(**{missing: None}).ask(BY_ORDER, now=NOW, nonce="n")
+    with pytest.raises(CannotQuery):
+        made(**{missing: None}).query_request(BY_ORDER, now=NOW, nonce="n")
 
 
 def test_a_trade_is_asked_about_only_with_a_terminals_number():
-    assert made(term_no=None).ask(BY_ORDER, now=NOW, nonce="n")
-    with pytest.raises(CannotAsk):
-        made(cashier=False, term_no=None).ask(BY_ORDER, now=NOW, nonce="n")
+    assert made(term_no=None).query_request(BY_ORDER, now=NOW, nonce="n")
+    with pytest.raises(CannotQuery):
+        made(cashier=False, term_no=None).query_request(BY_ORDER, now=NOW, nonce="n")
 
 
 @pytest.mark.parametrize("ref", [None, "", "a b", '"', "x" * 65])
 def test_an_odd_reference_is_not_asked_with(ref):
     for gateway in (CASHIER, PLAIN):
-        for question in (
-            Question(about="refund", order_ref="ORDER-1", refund_ref=ref),
-            Question(about="payment", order_ref=ref),
+        for query in (
+            Query(about="refund", order_ref="ORDER-1", refund_ref=ref),
+            Query(about="payment", order_ref=ref),
         ):
-            with pytest.raises(CannotAsk):
-                gateway.ask(question, now=NOW, nonce="n")
+            with pytest.raises(CannotQuery):
+                gateway.query_request(query, now=NOW, nonce="n")
 
 
-def answer_to(question, body, gateway=CASHIER, *, status=200, key=KEYS.own, **headers):
+def answer_to(query, body, gateway=CASHIER, *, status=200, key=KEYS.own, **headers):
     told = headers_of(key, body) | {name.replace("_", "-"): value for name, value in headers.items()}
-    return gateway.hear(question, heard_of((told, body), status), now=NOW)
+    return gateway.read_response(query, response_of((told, body), status), now=NOW)
 
 
-def traded(question, fields):
-    return answer_to(question, answer_of(fields, "BBS00000"), PLAIN)
+def traded(query, fields):
+    return answer_to(query, answer_of(fields, "BBS00000"), PLAIN)
 
 
 def test_an_order_tells_all_its_trades():
@@ -652,7 +652,7 @@ def test_a_trade_tells_of_itself():
 
 
 @pytest.mark.parametrize(
-    ("gateway", "question", "fields"),
+    ("gateway", "query", "fields"),
     [
         (PLAIN, BY_ORDER, AGGREGATED | {"out_trade_no": "ORDER-2"}),
         (PLAIN, BY_NUMBER, AGGREGATED | {"trade_no": "2"}),
@@ -666,15 +666,15 @@ def test_a_trade_tells_of_itself():
         (CASHIER, BY_ORDER, "x"),
     ],
 )
-def test_an_answer_that_makes_no_sense_is_refused(gateway, question, fields):
+def test_an_answer_that_makes_no_sense_is_refused(gateway, query, fields):
     with pytest.raises(BadPayload):
-        answer_to(question, answer_of(fields), gateway)
+        answer_to(query, answer_of(fields), gateway)
 
 
 def test_headers_of_an_answer_may_be_quoted():
     body = answer_of(ORDER_ANSWER)
     quoted = {name: f'"{it}"' for name, it in headers_of(KEYS.own, body).items() if name.startswith("Lklapi")}
-    got = CASHIER.hear(BY_ORDER, heard_of((headers_of(KEYS.own, body) | quoted, body)), now=NOW)
+    got = CASHIER.read_response(BY_ORDER, response_of((headers_of(KEYS.own, body) | quoted, body)), now=NOW)
     assert got == answer_to(BY_ORDER, body)
 
 
@@ -696,19 +696,19 @@ def test_an_answer_with_another_header_is_refused(headers):
 
 def test_an_answer_that_is_not_signed_is_refused():
     with pytest.raises(BadSignature):
-        CASHIER.hear(BY_ORDER, heard_of(({}, answer_of(ORDER_ANSWER))), now=NOW)
+        CASHIER.read_response(BY_ORDER, response_of(({}, answer_of(ORDER_ANSWER))), now=NOW)
 
 
 @pytest.mark.parametrize("is_signed", [True, False])
 @pytest.mark.parametrize(
     ("status", "fields", "error"),
     [
-        (200, {"code": "BBS11112", "msg": "x"}, AskAgain),
-        (200, {"code": "000099", "msg": "系统繁忙，请重试"}, AskAgain),
-        (200, {"code": "GW0001", "msg": "验签失败"}, Denied),
-        (401, {}, Denied),
-        (429, {}, AskAgain),
-        (502, {}, AskAgain),
+        (200, {"code": "BBS11112", "msg": "x"}, Unavailable),
+        (200, {"code": "000099", "msg": "系统繁忙，请重试"}, Unavailable),
+        (200, {"code": "GW0001", "msg": "验签失败"}, AccessDenied),
+        (401, {}, AccessDenied),
+        (429, {}, Unavailable),
+        (502, {}, Unavailable),
         (404, {}, BadPayload),
     ],
 )
@@ -716,14 +716,14 @@ def test_an_error_says_whose_turn_it_is(is_signed, status, fields, error):
     body = plain_of(fields)
     headers = headers_of(KEYS.own, body) if is_signed else {}
     with pytest.raises(error) as caught:
-        CASHIER.hear(BY_ORDER, heard_of((headers, body), status), now=NOW)
+        CASHIER.read_response(BY_ORDER, response_of((headers, body), status), now=NOW)
     assert fields.get("msg", "?") not in str(caught.value)
 
 
 def test_what_lakala_does_not_know_is_not_found_and_not_failed():
     body = plain_of({"code": "000002", "msg": "订单不存在"})
     assert answer_to(BY_ORDER, body) == Answer(found=False)
-    assert CASHIER.hear(BY_ORDER, heard_of(({}, body)), now=NOW) == Answer(found=False)
+    assert CASHIER.read_response(BY_ORDER, response_of(({}, body)), now=NOW) == Answer(found=False)
     with pytest.raises(BadSignature):
         answer_to(BY_ORDER, body, key=KEYS.foreign)
 
@@ -733,8 +733,8 @@ def test_a_code_that_nobody_knows_is_refused_if_signed_and_a_persons_turn_if_not
     body = plain_of({"code": code, "msg": "?"})
     with pytest.raises(BadPayload):
         answer_to(BY_ORDER, body)
-    with pytest.raises(Denied) as denied:
-        CASHIER.hear(BY_ORDER, heard_of(({}, body)), now=NOW)
+    with pytest.raises(AccessDenied) as denied:
+        CASHIER.read_response(BY_ORDER, response_of(({}, body)), now=NOW)
     assert "签名" not in str(denied.value)
 
 
@@ -751,31 +751,31 @@ def test_every_story_ends_as_the_template_says(template):
     api = PLAY.api(VOICE, ledger_of(PLAY, story))
     events = delivered(PLAYED, PLAY, VOICE, story, api)
     assert outcome_of(story, events) == truth_of(story)
-    told = asked(PLAYED, api, Question(about="payment", order_ref=story.order_ref), NOW).events
+    told = asked(PLAYED, api, Query(about="payment", order_ref=story.order_ref), NOW).events
     assert outcome_of(story, told) == truth_of(story)
     assert outcome_of(story, [*told, *events]) == outcome_of(story, [*events, *told]) == truth_of(story)
     for ref in {it.refund_ref for it in story.happenings if it.word.startswith("REFUND.")}:
-        question = Question(about="refund", order_ref=story.order_ref, refund_ref=ref)
-        assert [it.refund_ref for it in asked(PLAYED, api, question, NOW).events] == [ref]
+        query = Query(about="refund", order_ref=story.order_ref, refund_ref=ref)
+        assert [it.refund_ref for it in asked(PLAYED, api, query, NOW).events] == [ref]
 
 
 def test_the_sandbox_refuses_strangers_and_forges_answers():
     story = story_of(PLAY, VOICE, TEMPLATES[0])
     api = PLAY.api(VOICE, ledger_of(PLAY, story))
-    question = Question(about="payment", order_ref=story.order_ref)
+    query = Query(about="payment", order_ref=story.order_ref)
     for more in ({"merchant_private_key": private_pem(KEYS.other)}, {"merchant_serial": "7"}):
         stranger = build("x", LakalaSettings.model_validate(SETTINGS | more))
-        with pytest.raises(Denied):
-            asked(stranger, api, question, NOW)
+        with pytest.raises(AccessDenied):
+            asked(stranger, api, query, NOW)
     with pytest.raises(BadSignature):
-        asked(PLAYED, api, question, NOW, forged=True)
+        asked(PLAYED, api, query, NOW, forged=True)
     another = build("x", LakalaSettings.model_validate(SETTINGS | {"merchant_no": "822000000000001"}))
-    assert asked(another, api, question, NOW) == Answer(found=False)
-    assert asked(PLAYED, api, Question(about="payment", order_ref="T-7"), NOW) == Answer(found=False)
+    assert asked(another, api, query, NOW) == Answer(found=False)
+    assert asked(PLAYED, api, Query(about="payment", order_ref="T-7"), NOW) == Answer(found=False)
     for status in (429, 500):
         told = api.sealed(api.broken(status, None), now=NOW)
-        with pytest.raises(AskAgain):
-            PLAYED.hear(question, heard_of((told.headers, told.body), told.status), now=NOW)
-    put = put_of(PLAYED.ask(question, now=NOW, nonce="n"))
+        with pytest.raises(Unavailable):
+            PLAYED.read_response(query, response_of((told.headers, told.body), told.status), now=NOW)
+    put = put_of(PLAYED.query_request(query, now=NOW, nonce="n"))
     assert api.answer(msgspec.structs.replace(put, path="/x"), now=NOW, knows_at=NOW).status == 404
     assert api.answer(msgspec.structs.replace(put, headers={}), now=NOW, knows_at=NOW).said == "验签失败"

@@ -8,7 +8,7 @@ import pytest
 import specimen_alipay as alipay
 import specimen_wechatpay as v3
 import specimen_wechatpay_v2 as v2
-from specimen import NOW, heard_of, private_pem, public_pem, request_of, rsa_keys
+from specimen import NOW, private_pem, public_pem, request_of, response_of, rsa_keys
 
 from sandbox.plays.wechatpay_v2 import sealed_info, xml
 from sandbox.signing import WeChatPayKey, wechatpay_delivery, wechatpay_refund, wechatpay_signed, wechatpay_transaction
@@ -17,10 +17,10 @@ from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.implied import implied
 from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.order.summary import Order, summarize
-from tillkeeper.gateways.alipay import Alipay, AlipaySettings
-from tillkeeper.gateways.base import Question
-from tillkeeper.gateways.wechatpay import WeChatPay, WeChatPaySettings
-from tillkeeper.gateways.wechatpay_v2 import WeChatPayV2, WeChatPayV2Settings
+from tillkeeper.gateways.alipay.gateway import Alipay, AlipaySettings
+from tillkeeper.gateways.base import Query
+from tillkeeper.gateways.wechatpay.gateway import WeChatPay, WeChatPaySettings
+from tillkeeper.gateways.wechatpay_v2.gateway import WeChatPayV2, WeChatPayV2Settings
 
 KEYS = rsa_keys()
 DUE, BACK = 12900, 3000
@@ -42,8 +42,8 @@ class AlipaysTrade:
         refund = alipay_refund(alipay.TRADE, PAID_AT, BACK_AT, total=BACK, refund_ref="R-1", **self.abroad)
         return request_of(alipay_delivery(KEYS.own, refund))
 
-    def answered(self, question):
-        assert question.about == "payment"
+    def answered(self, query):
+        assert query.about == "payment"
         return alipay.answer(
             KEYS.own, "alipay_trade_query_response", json.dumps(alipay.TRADE_ANSWER | self.abroad).encode()
         )
@@ -75,8 +75,8 @@ class WeChatsTransaction:
         )
         return request_of(wechatpay_delivery(self.key, v3.APIV3_KEY, NOW, "REFUND.SUCCESS", self.named(refund)))
 
-    def answered(self, question):
-        assert question.about == "payment"
+    def answered(self, query):
+        assert query.about == "payment"
         told = wechatpay_transaction(
             mch_id="1900000100",
             app_id="wx8888888888888888",
@@ -86,7 +86,7 @@ class WeChatsTransaction:
             at=PAID_AT,
             trade_state="REFUND",
         )
-        return heard_of(wechatpay_signed(self.key, NOW, json.dumps(self.named(told)).encode()))
+        return response_of(wechatpay_signed(self.key, NOW, json.dumps(self.named(told)).encode()))
 
 
 class WeChatsOldTransaction:
@@ -103,10 +103,10 @@ class WeChatsOldTransaction:
         outer = {name: it for name, it in v2.COMMON.items() if name != "result_code"}
         return v2.request(xml(outer | sealed | self.of))
 
-    def answered(self, question):
-        if question.about == "refund":
-            return v2.heard(v2.sealed(xml(v2.REFUND_ANSWER | self.of | {"refund_fee_0": str(BACK)})))
-        return v2.heard(v2.sealed(xml(v2.PAYMENT_ANSWER | self.of | {"trade_state": "REFUND"})))
+    def answered(self, query):
+        if query.about == "refund":
+            return v2.response(v2.sealed(xml(v2.REFUND_ANSWER | self.of | {"refund_fee_0": str(BACK)})))
+        return v2.response(v2.sealed(xml(v2.PAYMENT_ANSWER | self.of | {"trade_state": "REFUND"})))
 
 
 MODES = {
@@ -127,19 +127,19 @@ def test_a_refund_heard_alone_has_its_payment_asked_about_and_comes_true(mode):
     told = MODES[mode]()
     order = Order(order_ref="ORDER-1", amount=DUE, currency=told.currency, accounts=frozenset({"main"}))
     verified = told.gateway.verify(told.refund_heard(), NOW)
-    facts, waiting, asked = OrderFacts(), list(told.gateway.to_fetch(verified)), []
+    facts, waiting, asked = OrderFacts(), list(told.gateway.queries_for(verified)), []
     for event in told.gateway.parse(verified):
         facts = apply(facts, event)
     if not waiting:
         assert summarize(order, facts).status is Status.PROCESSING
     while waiting or (implies := implied(order, facts)):
         if not waiting:
-            waiting = [Question(about="payment", order_ref="ORDER-1", payment_ref=it.payment_ref) for it in implies]
-        question = waiting.pop(0)
-        asked.append(question)
+            waiting = [Query(about="payment", order_ref="ORDER-1", payment_ref=it.payment_ref) for it in implies]
+        query = waiting.pop(0)
+        asked.append(query)
         assert len(asked) < 5, asked
-        assert told.gateway.ask(question, now=NOW, nonce="n")
-        answer = told.gateway.hear(question, told.answered(question), now=NOW)
+        assert told.gateway.query_request(query, now=NOW, nonce="n")
+        answer = told.gateway.read_response(query, told.answered(query), now=NOW)
         for event in answer.events:
             facts = apply(facts, event)
         waiting += [it for it in answer.also if it not in asked]

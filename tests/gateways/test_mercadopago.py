@@ -8,7 +8,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 from mercadopago.webhook import InvalidWebhookSignatureError, WebhookSignatureValidator
-from specimen import NOW, heard_of, request_of, with_header
+from specimen import NOW, request_of, response_of, with_header
 from walking import Walk, assert_ends_as_told, put_of, story_of
 
 from sandbox.plays.mercadopago import (
@@ -23,18 +23,19 @@ from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.base import (
-    AskAgain,
+    AccessDenied,
     BadPayload,
     BadSignature,
-    CannotAsk,
-    Denied,
-    Heard,
-    Named,
-    Question,
+    CannotQuery,
+    ClaimedReferences,
+    Query,
     Request,
+    Response,
     Stale,
+    Unavailable,
 )
-from tillkeeper.gateways.mercadopago import (
+from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.mercadopago.gateway import (
     CHARGEBACKS,
     FAILURES,
     REFUND_STATUSES,
@@ -42,16 +43,15 @@ from tillkeeper.gateways.mercadopago import (
     MercadoPago,
     MercadoPagoSettings,
 )
-from tillkeeper.gateways.unknown import unknown_words
 
 SECRET = "a_secret_that_mercado_pago_drew"
 OLDER = "an_older_one_of_them"
 TOKEN = "APP_USR-token"
 REQUEST_ID = "bb56a2f1-6aae-46ac-982e-9dcd3581d08e"
 UNIX = int(NOW.timestamp())
-PAYMENT = Question(about="payment", order_ref="ORDER-1", payment_ref="123456")
-ORDER = Question(about="payment", order_ref="ORDER-1")
-REFUND = Question(about="refund", order_ref="ORDER-1", payment_ref="123456", refund_ref="77")
+PAYMENT = Query(about="payment", order_ref="ORDER-1", payment_ref="123456")
+ORDER = Query(about="payment", order_ref="ORDER-1")
+REFUND = Query(about="refund", order_ref="ORDER-1", payment_ref="123456", refund_ref="77")
 APPROVED_AT = datetime(2026, 10, 5, 11, 59, tzinfo=UTC)
 
 
@@ -84,16 +84,16 @@ def fetched(request, gateway=None):
     gateway = gateway or a_gateway()
     verified = gateway.verify(request, NOW)
     assert gateway.parse(verified) == ()
-    return gateway.to_fetch(verified)
+    return gateway.queries_for(verified)
 
 
-def heard(content, status=200):
+def response(content, status=200):
     body = json.dumps(content, default=float).encode()
-    return heard_of(({"Date": "Mon, 05 Oct 2026 11:59:57 GMT"}, body), status)
+    return response_of(({"Date": "Mon, 05 Oct 2026 11:59:57 GMT"}, body), status)
 
 
-def told(payment, question=PAYMENT):
-    return a_gateway().hear(question, heard(payment), now=NOW).events
+def told(payment, query=PAYMENT):
+    return a_gateway().read_response(query, response(payment), now=NOW).events
 
 
 # --- the official package ---------------------------------------------------------------------------------------------
@@ -121,12 +121,12 @@ def test_what_the_official_package_refuses_is_refused(spoilt):
 
 
 def test_the_payment_of_the_signed_id_is_fetched():
-    assert fetched(a_request()) == (Question(about="payment", payment_ref="123456"),)
+    assert fetched(a_request()) == (Query(about="payment", payment_ref="123456"),)
 
 
 def test_the_id_in_the_body_is_anybodys():
     forged = a_request(body=mercadopago_notice("999999", NOW))
-    assert fetched(forged) == (Question(about="payment", payment_ref="123456"),)
+    assert fetched(forged) == (Query(about="payment", payment_ref="123456"),)
 
 
 def test_the_id_in_the_query_is_signed():
@@ -136,7 +136,7 @@ def test_the_id_in_the_query_is_signed():
 
 def test_an_id_is_signed_as_it_came_or_in_small_letters():
     for signed in ("AbC1", "abc1"):
-        assert fetched(a_request("AbC1", signed=signed)) == (Question(about="payment", payment_ref="AbC1"),)
+        assert fetched(a_request("AbC1", signed=signed)) == (Query(about="payment", payment_ref="AbC1"),)
     with pytest.raises(BadSignature):
         a_gateway().verify(a_request("AbC1", signed="ABC1"), NOW)
 
@@ -234,8 +234,8 @@ def test_a_body_that_cannot_be_read_is_refused(body):
 @pytest.mark.parametrize(
     ("query", "named"),
     [
-        ("data.id=123456&type=payment", Named(payment_ref="123456")),
-        ("id=123456&topic=payment", Named(payment_ref="123456")),
+        ("data.id=123456&type=payment", ClaimedReferences(payment_ref="123456")),
+        ("id=123456&topic=payment", ClaimedReferences(payment_ref="123456")),
         ("id=123456&topic=merchant_order", None),
         ("data.id=..%2Fx&type=payment", None),
         ("type=payment", None),
@@ -247,7 +247,7 @@ def test_an_unsigned_call_is_refused_and_names_its_payment(query, named):
     request = Request({}, b"{}", query)
     with pytest.raises(BadSignature, match="x-signature"):
         a_gateway().verify(request, NOW)
-    assert a_gateway().named(request) == named
+    assert a_gateway().claimed_references(request) == named
 
 
 IPN = Request({}, b'{"resource":"123456","topic":"payment"}', "id=123456&topic=payment")
@@ -269,7 +269,7 @@ def test_an_unsigned_call_has_its_payment_fetched_where_that_is_set_and_proves_n
         assert not verified.proven
         assert verified.key not in gateway.key_labels()
         assert gateway.parse(verified) == ()
-        assert [question.payment_ref for question in gateway.to_fetch(verified)] == refs
+        assert [query.payment_ref for query in gateway.queries_for(verified)] == refs
 
 
 @pytest.mark.parametrize(
@@ -295,33 +295,33 @@ def test_what_is_signed_is_proven_also_where_unsigned_calls_are_taken():
 
 
 @pytest.mark.parametrize(
-    ("question", "path"),
+    ("query", "path"),
     [
         (PAYMENT, "/v1/payments/123456"),
         (
-            Question(about="payment", order_ref="O&R 1"),
+            Query(about="payment", order_ref="O&R 1"),
             "/v1/payments/search?external_reference=O%26R+1&sort=date_created&criteria=desc&limit=100",
         ),
         (REFUND, "/v1/payments/123456"),
     ],
 )
-def test_what_is_asked(question, path):
-    call = a_gateway().ask(question, now=NOW, nonce="n")
+def test_what_is_asked(query, path):
+    call = a_gateway().query_request(query, now=NOW, nonce="n")
     assert (call.method, call.url) == ("GET", f"https://api.mercadopago.com{path}")
     assert call.headers["Authorization"] == f"Bearer {TOKEN}"
 
 
 @pytest.mark.parametrize(
-    "question",
+    "query",
     [
-        Question(about="refund", order_ref="ORDER-1", refund_ref="77"),
-        Question(about="payment", payment_ref="a/b"),
-        Question(about="payment"),
+        Query(about="refund", order_ref="ORDER-1", refund_ref="77"),
+        Query(about="payment", payment_ref="a/b"),
+        Query(about="payment"),
     ],
 )
-def test_what_cannot_be_asked(question):
-    with pytest.raises(CannotAsk):
-        a_gateway().ask(question, now=NOW, nonce="n")
+def test_what_cannot_be_asked(query):
+    with pytest.raises(CannotQuery):
+        a_gateway().query_request(query, now=NOW, nonce="n")
 
 
 @pytest.mark.parametrize(("status", "kind"), STATUSES.items())
@@ -376,7 +376,7 @@ def test_a_refund_is_found_in_its_payment(status, kind):
 
 
 def test_a_refund_that_its_payment_does_not_know_is_not_found():
-    assert not a_gateway().hear(REFUND, heard(a_payment()), now=NOW).found
+    assert not a_gateway().read_response(REFUND, response(a_payment()), now=NOW).found
 
 
 @pytest.mark.parametrize(
@@ -413,13 +413,13 @@ def test_a_search_finds_each_attempt_of_its_order_and_none_of_others():
         ("123456", Kind.PAYMENT_SUCCEEDED),
         ("7", Kind.PAYMENT_FAILED),
     ]
-    assert not a_gateway().hear(ORDER, heard({"results": [other]}), now=NOW).found
+    assert not a_gateway().read_response(ORDER, response({"results": [other]}), now=NOW).found
 
 
 def test_a_search_may_lag_so_it_counts_as_of_each_payments_last_change_and_what_is_not_paid_is_asked_about():
     found = {"results": [a_payment(), a_payment(id=7, status="pending", date_approved=None)]}
-    answer = a_gateway().hear(ORDER, heard(found), now=NOW)
-    assert answer.also == (Question(about="payment", order_ref="ORDER-1", payment_ref="7"),)
+    answer = a_gateway().read_response(ORDER, response(found), now=NOW)
+    assert answer.also == (Query(about="payment", order_ref="ORDER-1", payment_ref="7"),)
     assert [it.as_of for it in answer.events] == [it.occurred_at for it in answer.events]
 
 
@@ -452,8 +452,8 @@ def test_a_payment_that_names_no_order_is_of_the_one_that_was_asked_about(ref):
 
 def test_an_order_number_may_be_a_number():
     assert told(a_payment(external_reference=1001))[0].order_ref == "1001"
-    question = Question(about="payment", order_ref="1001")
-    assert told({"results": [a_payment(external_reference=1001), a_payment()]}, question)[0].order_ref == "1001"
+    query = Query(about="payment", order_ref="1001")
+    assert told({"results": [a_payment(external_reference=1001), a_payment()]}, query)[0].order_ref == "1001"
 
 
 @pytest.mark.parametrize(
@@ -482,18 +482,18 @@ def test_a_search_without_a_list_is_refused(content):
 
 @pytest.mark.parametrize("error", ["not_found", "resource not found"])
 def test_not_found_is_an_answer(error):
-    answer = a_gateway().hear(PAYMENT, heard({"error": error, "status": 404}, 404), now=NOW)
+    answer = a_gateway().read_response(PAYMENT, response({"error": error, "status": 404}, 404), now=NOW)
     assert (answer.found, answer.events) == (False, ())
 
 
 @pytest.mark.parametrize(
     ("status", "content", "refusal"),
     [
-        (401, {"error": "unauthorized"}, Denied),
-        (403, {}, Denied),
-        (423, {}, AskAgain),
-        (429, {}, AskAgain),
-        (500, {"error": "internal_error"}, AskAgain),
+        (401, {"error": "unauthorized"}, AccessDenied),
+        (403, {}, AccessDenied),
+        (423, {}, Unavailable),
+        (429, {}, Unavailable),
+        (500, {"error": "internal_error"}, Unavailable),
         (404, {}, BadPayload),  # somebody's proxy
         (404, {"error": "Odd Words"}, BadPayload),
         (400, {"error": "bad_request"}, BadPayload),
@@ -502,7 +502,7 @@ def test_not_found_is_an_answer(error):
 )
 def test_an_error_says_whose_it_is(status, content, refusal):
     with pytest.raises(refusal):
-        a_gateway().hear(PAYMENT, heard(content, status), now=NOW)
+        a_gateway().read_response(PAYMENT, response(content, status), now=NOW)
 
 
 # --- the play ---------------------------------------------------------------------------------------------------------
@@ -525,21 +525,21 @@ def test_a_story_ends_as_it_says_by_deliveries_and_by_asking(walk, template, cur
 
 def test_the_played_api_keeps_to_its_own(walk):
     story = story_of(PLAY, next(it for it in PLAY.templates if it.name == "a part given back"), currency="BRL")
-    with pytest.raises(Denied):
+    with pytest.raises(AccessDenied):
         walk.answer(story, PAYMENT, authorization="Bearer of_another")
-    for question in (PAYMENT, ORDER, REFUND):
-        assert not walk.answer(story, question).found
+    for query in (PAYMENT, ORDER, REFUND):
+        assert not walk.answer(story, query).found
     ours = {"payment_ref": story.payment_ref, "refund_ref": story.happenings[-1].refund_ref}
-    assert [it.kind for it in walk.answer(story, Question(about="refund", **ours)).events] == [Kind.REFUND_SUCCEEDED]
-    by_order = Question(about="payment", order_ref=story.order_ref)
+    assert [it.kind for it in walk.answer(story, Query(about="refund", **ours)).events] == [Kind.REFUND_SUCCEEDED]
+    by_order = Query(about="payment", order_ref=story.order_ref)
     assert [it.event_id for it in walk.answer(story, by_order).events] == [
         it.event_id for it in walk.asked_at_the_end(story)
     ]
     assert not walk.answer(story, by_order, knows_at=story.started_at).found
     api = PLAY.api(walk.voice, Ledger({}))
-    elsewhere = msgspec.structs.replace(put_of(walk.gateway.ask(PAYMENT, now=NOW, nonce="n")), path="/v2")
+    elsewhere = msgspec.structs.replace(put_of(walk.gateway.query_request(PAYMENT, now=NOW, nonce="n")), path="/v2")
     assert api.answer(elsewhere, now=NOW, knows_at=NOW).status == 404
     for status in (429, 500):
         sealed = api.sealed(api.broken(status, elsewhere), now=NOW)
-        with pytest.raises(AskAgain):
-            walk.gateway.hear(PAYMENT, Heard(status=sealed.status, headers={}, body=sealed.body), now=NOW)
+        with pytest.raises(Unavailable):
+            walk.gateway.read_response(PAYMENT, Response(status=sealed.status, headers={}, body=sealed.body), now=NOW)

@@ -6,8 +6,8 @@ import pytest
 from meaning import outcome
 from specimen import NOW
 
-from tillkeeper.doctor.examining import Patient, examine
-from tillkeeper.doctor.findings import Finding
+from tillkeeper.diagnostics.examining import Patient, examine
+from tillkeeper.diagnostics.findings import Finding
 from tillkeeper.gateways.base import Refused
 from tillkeeper.gateways.registry import GATEWAYS
 

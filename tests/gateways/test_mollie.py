@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from mollie.api.client import Client
 from mollie.api.objects.payment import Payment
-from specimen import NOW, Heard, Request, request_of, with_header
+from specimen import NOW, Request, Response, request_of, with_header
 from walking import Walk, assert_ends_as_told, facts_after, put_of, story_of
 
 from sandbox.plays.mollie import (
@@ -27,10 +27,19 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.order.summary import Order, held_in_all, summarize
-from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Named, Question, Step
-from tillkeeper.gateways.mollie import Mollie, MollieSettings
-from tillkeeper.gateways.mollie_objects import FAILURES, REFUND_STATUSES
-from tillkeeper.gateways.unknown import unknown_words
+from tillkeeper.gateways.base import (
+    AccessDenied,
+    BadPayload,
+    BadSignature,
+    CannotQuery,
+    ClaimedReferences,
+    Query,
+    Step,
+    Unavailable,
+)
+from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.mollie.gateway import Mollie, MollieSettings
+from tillkeeper.gateways.mollie.objects import FAILURES, REFUND_STATUSES
 
 SECRET = "a_signing_secret_of_the_tests_5d1c"
 OLDER = "alternate_webhook_secret"
@@ -39,9 +48,9 @@ DATE = "Mon, 05 Oct 2026 11:59:57 GMT"
 TOLD_AT = NOW - timedelta(seconds=3)
 CREATED_AT = datetime(2026, 10, 5, 11, 50, tzinfo=UTC)
 PAID_AT = datetime(2026, 10, 5, 11, 58, tzinfo=UTC)
-PAYMENT = Question(about="payment", payment_ref="tr_1")
-LINK = Question(about="payment", payment_ref="pl_1")
-REFUND = Question(about="refund", payment_ref="tr_1", refund_ref="re_1")
+PAYMENT = Query(about="payment", payment_ref="tr_1")
+LINK = Query(about="payment", payment_ref="pl_1")
+REFUND = Query(about="refund", payment_ref="tr_1", refund_ref="re_1")
 
 
 def a_gateway(**settings):
@@ -58,22 +67,22 @@ def a_refund(**more):
 
 
 def taken(signed, gateway=None):
-    """What a delivery makes: events, and questions."""
+    """What a delivery makes: events, and queries."""
     gateway = gateway or a_gateway()
     verified = gateway.verify(request_of(signed), NOW)
-    return gateway.parse(verified), gateway.to_fetch(verified)
+    return gateway.parse(verified), gateway.queries_for(verified)
 
 
 def told(event_type, entity, gateway=None, **more):
     return taken(mollie_signed(SECRET, mollie_event(NOW, event_type, entity, **more)), gateway)
 
 
-def heard(content, status=200):
-    return Heard(status=status, headers={"date": [DATE]}, body=json.dumps(content).encode())
+def response(content, status=200):
+    return Response(status=status, headers={"date": [DATE]}, body=json.dumps(content).encode())
 
 
-def answered(payment, question=PAYMENT, **settings):
-    return a_gateway(**settings).hear(question, heard(payment), now=NOW).events
+def answered(payment, query=PAYMENT, **settings):
+    return a_gateway(**settings).read_response(query, response(payment), now=NOW).events
 
 
 # --- classic calls ----------------------------------------------------------------------------------------------------
@@ -153,23 +162,23 @@ def test_a_signature_that_no_secret_is_set_for_is_refused():
 
 
 def test_a_payment_within_an_event_is_believed():
-    (event,), questions = told("payment.paid", a_payment())
-    assert questions == ()
+    (event,), queries = told("payment.paid", a_payment())
+    assert queries == ()
     assert (event.event_id, event.kind, event.amount) == ("event_GvJ8WHrp5isUdRub9CJyH", Kind.PAYMENT_SUCCEEDED, 12900)
     assert (event.order_ref, event.payment_ref, event.occurred_at) == ("ORDER-1", "tr_1", PAID_AT)
     assert event.method == "ideal"
 
 
 def test_a_payment_that_gave_back_is_asked_for_as_well():
-    events, questions = told("payment.paid", a_payment(amountRefunded=money(400, "EUR")))
+    events, queries = told("payment.paid", a_payment(amountRefunded=money(400, "EUR")))
     assert [event.kind for event in events] == [Kind.PAYMENT_SUCCEEDED]
-    assert questions == (PAYMENT,)
+    assert queries == (PAYMENT,)
     assert told("payment.paid", a_payment(amountChargedBack=money(400, "EUR")))[1] == (PAYMENT,)
 
 
 def test_a_refund_within_an_event_is_believed():
-    (event,), questions = told("refund.refunded", a_refund())
-    assert questions == ()
+    (event,), queries = told("refund.refunded", a_refund())
+    assert queries == ()
     assert (event.kind, event.amount, event.currency) == (Kind.REFUND_SUCCEEDED, 400, "EUR")
     assert (event.payment_ref, event.refund_ref, event.order_ref) == ("tr_1", "re_1", None)
     assert event.occurred_at == NOW
@@ -191,7 +200,7 @@ def test_a_body_that_is_the_entity_itself_has_its_payment_asked_about(entity):
 
 
 @pytest.mark.parametrize(
-    ("entity", "more", "questions"),
+    ("entity", "more", "queries"),
     [
         ({"resource": "payment-link", "id": "pl_1"}, {}, (LINK,)),  # it tells no payment
         (None, {"entityId": "pl_1"}, (LINK,)),  # the simple payload
@@ -205,8 +214,8 @@ def test_a_body_that_is_the_entity_itself_has_its_payment_asked_about(entity):
         (None, {"entityId": "../1"}, ()),
     ],
 )
-def test_what_is_no_payment_is_asked_for_where_it_leads_to_some(entity, more, questions):
-    assert told("payment-link.paid", entity, **more) == ((), questions)
+def test_what_is_no_payment_is_asked_for_where_it_leads_to_some(entity, more, queries):
+    assert told("payment-link.paid", entity, **more) == ((), queries)
 
 
 def test_a_payment_that_nobody_tried_to_pay_says_nothing():
@@ -254,9 +263,9 @@ def test_test_money_pays_no_live_order(key, mode, good):
 
 def test_an_unproven_event_names_its_payment():
     def named(body):
-        return a_gateway().named(Request(headers={}, body=body))
+        return a_gateway().claimed_references(Request(headers={}, body=body))
 
-    assert named(mollie_event(NOW, "payment.paid", a_payment())) == Named(payment_ref="tr_1")
+    assert named(mollie_event(NOW, "payment.paid", a_payment())) == ClaimedReferences(payment_ref="tr_1")
     assert named(mollie_event(NOW, "payment-link.paid", None, entityId="pl_1")) is None
     assert named(mollie_event(NOW, "payment.paid", None, entityId="../1")) is None
     assert named(b"id=tr_1") is None
@@ -322,7 +331,7 @@ def test_what_failed_after_it_was_paid_is_no_money():
 
 
 def test_an_open_payment_is_found_and_says_nothing():
-    answer = a_gateway().hear(PAYMENT, heard(a_payment(status="open")), now=NOW)
+    answer = a_gateway().read_response(PAYMENT, response(a_payment(status="open")), now=NOW)
     assert (answer.found, answer.events) == (True, ())
 
 
@@ -399,7 +408,7 @@ def test_what_is_not_told_along_is_told_as_totals():
 def test_metadata_may_hold_anything_and_name_no_order(metadata, ref):
     (event,) = answered(a_payment(metadata=metadata))
     assert event.order_ref == ref
-    asked = Question(about="payment", order_ref="ORDER-9", payment_ref="tr_1")
+    asked = Query(about="payment", order_ref="ORDER-9", payment_ref="tr_1")
     assert answered(a_payment(metadata=metadata), asked)[0].order_ref == (ref or "ORDER-9")
 
 
@@ -411,25 +420,25 @@ def test_metadata_may_be_json_as_text(written, ref):
     assert answered(a_payment(metadata=written))[0].order_ref == ref
 
 
-ORDER_OF_ITS_OWN = Question(about="payment", payment_ref="ord_8wmqcHMN4U")
+ORDER_OF_ITS_OWN = Query(about="payment", payment_ref="ord_8wmqcHMN4U")
 
 
 def test_an_order_of_the_orders_api_tells_its_payments():
     assert taken(mollie_called("ord_8wmqcHMN4U")) == ((), (ORDER_OF_ITS_OWN,))
-    call = a_gateway().ask(ORDER_OF_ITS_OWN, now=NOW, nonce="n")
+    call = a_gateway().query_request(ORDER_OF_ITS_OWN, now=NOW, nonce="n")
     assert call.url.endswith("/v2/orders/ord_8wmqcHMN4U?embed=payments")
     back = a_payment(id="tr_2", metadata=None, amountRefunded=money(400, "EUR"), _embedded={"refunds": []})
     order = {"id": "ord_8wmqcHMN4U", "orderNumber": "ORDER-7", "metadata": None}
     listed = order | {"_embedded": {"payments": [a_payment(metadata=None), back]}}
-    answer = a_gateway().hear(ORDER_OF_ITS_OWN, heard(listed), now=NOW)
+    answer = a_gateway().read_response(ORDER_OF_ITS_OWN, response(listed), now=NOW)
     assert [(it.payment_ref, it.order_ref) for it in answer.events] == [("tr_1", "ORDER-7"), ("tr_2", "ORDER-7")]
-    assert answer.also == (Question(about="payment", order_ref="ORDER-7", payment_ref="tr_2"),)
-    named = a_gateway().hear(ORDER_OF_ITS_OWN, heard(listed | {"metadata": {"order_id": "A-1"}}), now=NOW)
+    assert answer.also == (Query(about="payment", order_ref="ORDER-7", payment_ref="tr_2"),)
+    named = a_gateway().read_response(ORDER_OF_ITS_OWN, response(listed | {"metadata": {"order_id": "A-1"}}), now=NOW)
     assert {it.order_ref for it in named.events} == {"A-1"}
-    none = a_gateway().hear(ORDER_OF_ITS_OWN, heard(order), now=NOW)
+    none = a_gateway().read_response(ORDER_OF_ITS_OWN, response(order), now=NOW)
     assert (none.found, none.events) == (True, ())
     with pytest.raises(BadPayload, match="another order"):
-        a_gateway().hear(ORDER_OF_ITS_OWN, heard(order | {"id": "ord_2"}), now=NOW)
+        a_gateway().read_response(ORDER_OF_ITS_OWN, response(order | {"id": "ord_2"}), now=NOW)
 
 
 def test_the_order_reference_may_be_all_of_the_metadata():
@@ -443,7 +452,7 @@ def test_a_link_says_what_each_of_its_payments_says():
         ("tr_1", Kind.PAYMENT_SUCCEEDED),
         ("tr_2", Kind.PAYMENT_FAILED),
     ]
-    none = a_gateway().hear(LINK, heard({"count": 0, "_embedded": {"payments": []}}), now=NOW)
+    none = a_gateway().read_response(LINK, response({"count": 0, "_embedded": {"payments": []}}), now=NOW)
     assert (none.found, none.events) == (False, ())
     for wrong in ({}, {"_embedded": {"payments": {}}}):
         with pytest.raises(BadPayload):
@@ -479,7 +488,7 @@ def test_an_answer_about_another_payment_or_mode_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("question", "officially"),
+    ("query", "officially"),
     [
         (PAYMENT, lambda client: client.payments.get("tr_1", embed="refunds,chargebacks")),
         (REFUND, lambda client: Payment({"id": "tr_1"}, client).refunds.get("re_1")),
@@ -490,7 +499,7 @@ def test_an_answer_about_another_payment_or_mode_is_refused():
     ],
     ids=["payment", "refund", "link"],
 )
-def test_the_official_package_asks_the_same(question, officially, monkeypatch):
+def test_the_official_package_asks_the_same(query, officially, monkeypatch):
     asked = []
 
     link = {"id": "pl_1", "resource": "payment-link", "_embedded": {"payments": []}}
@@ -504,7 +513,7 @@ def test_the_official_package_asks_the_same(question, officially, monkeypatch):
     client = Client()
     client.set_api_key(KEY)
     officially(client)
-    call = a_gateway().ask(question, now=NOW, nonce="n")
+    call = a_gateway().query_request(query, now=NOW, nonce="n")
     assert (call.method, call.url) == (asked[-1].method, asked[-1].url)
     assert call.headers["Authorization"] == asked[-1].headers["Authorization"]
 
@@ -521,18 +530,18 @@ def test_the_official_package_reads_what_the_sandbox_writes():
 
 
 @pytest.mark.parametrize(
-    "question",
+    "query",
     [
-        Question(about="payment", order_ref="ORDER-1"),
-        Question(about="payment", payment_ref="sub_1"),
-        Question(about="refund", refund_ref="re_1"),
-        Question(about="refund", payment_ref="tr_1"),
-        Question(about="refund", payment_ref="tr_1", refund_ref="re_1/../.."),
+        Query(about="payment", order_ref="ORDER-1"),
+        Query(about="payment", payment_ref="sub_1"),
+        Query(about="refund", refund_ref="re_1"),
+        Query(about="refund", payment_ref="tr_1"),
+        Query(about="refund", payment_ref="tr_1", refund_ref="re_1/../.."),
     ],
 )
-def test_what_has_no_reference_of_mollies_cannot_be_asked_about(question):
-    with pytest.raises(CannotAsk):
-        a_gateway().ask(question, now=NOW, nonce="n")
+def test_what_has_no_reference_of_mollies_cannot_be_asked_about(query):
+    with pytest.raises(CannotQuery):
+        a_gateway().query_request(query, now=NOW, nonce="n")
 
 
 def error(status):
@@ -540,17 +549,17 @@ def error(status):
 
 
 def test_what_mollie_does_not_know_is_not_found():
-    for question in (PAYMENT, LINK, REFUND):
-        assert not a_gateway().hear(question, heard(error(404), 404), now=NOW).found
+    for query in (PAYMENT, LINK, REFUND):
+        assert not a_gateway().read_response(query, response(error(404), 404), now=NOW).found
 
 
 @pytest.mark.parametrize(
     ("status", "content", "refusal"),
     [
-        (401, error(401), Denied),
-        (403, error(403), Denied),
-        (429, error(429), AskAgain),
-        (503, error(503), AskAgain),
+        (401, error(401), AccessDenied),
+        (403, error(403), AccessDenied),
+        (429, error(429), Unavailable),
+        (503, error(503), Unavailable),
         (410, error(410), BadPayload),
         (404, {}, BadPayload),  # somebody's proxy
         (404, [], BadPayload),
@@ -559,7 +568,7 @@ def test_what_mollie_does_not_know_is_not_found():
 )
 def test_an_error_says_whose_it_is(status, content, refusal):
     with pytest.raises(refusal):
-        a_gateway().hear(PAYMENT, heard(content, status), now=NOW)
+        a_gateway().read_response(PAYMENT, response(content, status), now=NOW)
 
 
 # --- the play ---------------------------------------------------------------------------------------------------------
@@ -582,17 +591,17 @@ def test_a_story_ends_as_it_says_by_deliveries_and_by_asking(walk, template, cur
 
 def test_the_played_api_keeps_to_its_own(walk):
     story = story_of(PLAY, next(it for it in PLAY.templates if it.name == "a part given back"))
-    with pytest.raises(Denied):
+    with pytest.raises(AccessDenied):
         walk.answer(story, PAYMENT, authorization="Bearer of_another")
-    for question in (PAYMENT, REFUND, LINK):
-        assert not walk.answer(story, question).found
-    ours = Question(about="refund", payment_ref=story.payment_ref, refund_ref=story.happenings[-1].refund_ref)
+    for query in (PAYMENT, REFUND, LINK):
+        assert not walk.answer(story, query).found
+    ours = Query(about="refund", payment_ref=story.payment_ref, refund_ref=story.happenings[-1].refund_ref)
     assert [it.kind for it in walk.answer(story, ours).events] == [Kind.REFUND_SUCCEEDED]
-    early = walk.answer(story, Question(about="payment", payment_ref=story.payment_ref), knows_at=story.started_at)
+    early = walk.answer(story, Query(about="payment", payment_ref=story.payment_ref), knows_at=story.started_at)
     assert (early.found, early.events) == (True, ())
     api = PLAY.api(walk.voice, Ledger({}))
-    call = walk.gateway.ask(PAYMENT, now=NOW, nonce="n")
+    call = walk.gateway.query_request(PAYMENT, now=NOW, nonce="n")
     for status in (429, 500):
         sealed = api.sealed(api.broken(status, put_of(call)), now=NOW)
-        with pytest.raises(AskAgain):
-            walk.gateway.hear(PAYMENT, Heard(status=sealed.status, headers={}, body=sealed.body), now=NOW)
+        with pytest.raises(Unavailable):
+            walk.gateway.read_response(PAYMENT, Response(status=sealed.status, headers={}, body=sealed.body), now=NOW)

@@ -6,7 +6,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 from pydantic import ValidationError
-from specimen import NOW, heard_of, request_of
+from specimen import NOW, request_of, response_of
 from walking import Walk, assert_ends_as_told, facts_after, put_of, story_of
 
 from sandbox.plays.paystack import (
@@ -23,8 +23,18 @@ from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.summary import Order, summarize
-from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Heard, Question, Step
-from tillkeeper.gateways.paystack import (
+from tillkeeper.gateways.base import (
+    AccessDenied,
+    BadPayload,
+    BadSignature,
+    CannotQuery,
+    Query,
+    Response,
+    Step,
+    Unavailable,
+)
+from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.paystack.gateway import (
     EVERY_REFUND,
     FAILURES,
     REFUND_STATUSES,
@@ -34,13 +44,12 @@ from tillkeeper.gateways.paystack import (
     Paystack,
     PaystackSettings,
 )
-from tillkeeper.gateways.unknown import unknown_words
 
 SECRET = "sk_test_4f1e2d3c"
 OLDER = "sk_test_older_77"
-PAYMENT = Question(about="payment", order_ref="ORDER-1", payment_ref="REF-1")
-REFUNDS = Question(about="refund", payment_ref="REF-1", refund_ref=EVERY_REFUND)
-REFUND = Question(about="refund", order_ref="ORDER-1", payment_ref="REF-1", refund_ref="9001")
+PAYMENT = Query(about="payment", order_ref="ORDER-1", payment_ref="REF-1")
+REFUNDS = Query(about="refund", payment_ref="REF-1", refund_ref=EVERY_REFUND)
+REFUND = Query(about="refund", order_ref="ORDER-1", payment_ref="REF-1", refund_ref="9001")
 TOLD_AT = NOW - timedelta(seconds=3)
 
 
@@ -75,16 +84,16 @@ def event_of(event, data, gateway=None):
 
 def fetched(event, data):
     gateway = a_gateway()
-    return gateway.to_fetch(gateway.verify(request_of(paystack_signed(SECRET, paystack_body(event, data))), NOW))
+    return gateway.queries_for(gateway.verify(request_of(paystack_signed(SECRET, paystack_body(event, data))), NOW))
 
 
-def heard(data, status=200, more=None):
+def response(data, status=200, more=None):
     body = json.dumps({"status": True, "message": "ok", "data": data} | (more or {})).encode()
-    return heard_of(({"Date": "Mon, 05 Oct 2026 11:59:57 GMT"}, body), status)
+    return response_of(({"Date": "Mon, 05 Oct 2026 11:59:57 GMT"}, body), status)
 
 
-def told(question, data, gateway=None):
-    return (gateway or a_gateway()).hear(question, heard(data), now=NOW).events
+def told(query, data, gateway=None):
+    return (gateway or a_gateway()).read_response(query, response(data), now=NOW).events
 
 
 # --- the signature ----------------------------------------------------------------------------------------------------
@@ -108,7 +117,7 @@ def test_a_signature_by_sha256_or_in_capitals_is_none():
 def test_the_first_key_asks_and_tells_the_mode():
     gateway = a_gateway(secret_keys=["sk_live_of_february", "sk_live_of_november"])
     assert gateway.live is True
-    assert gateway.ask(PAYMENT, now=NOW, nonce="n").headers["Authorization"] == "Bearer sk_live_of_february"
+    assert gateway.query_request(PAYMENT, now=NOW, nonce="n").headers["Authorization"] == "Bearer sk_live_of_february"
     assert a_gateway().live is False
     assert a_gateway(secret_keys=["of_an_emulator"]).live is None
 
@@ -201,7 +210,7 @@ def test_a_refund_is_known_by_its_number_and_listed_where_that_is_not_told(event
     verified = gateway.verify(request, NOW)
     has_number = more["id"] is not None
     assert [made.refund_ref for made in gateway.parse(verified)] == (["9001"] if has_number else [])
-    assert gateway.to_fetch(verified) == (() if has_number else (REFUNDS,))
+    assert gateway.queries_for(verified) == (() if has_number else (REFUNDS,))
 
 
 def test_one_refund_that_webhook_and_sweep_tell_of_counts_once():
@@ -375,7 +384,7 @@ def test_a_transaction_that_nobody_finished_has_expired():
     ],
 )
 def test_an_unproven_delivery_names_a_transaction(data, order_ref, payment_ref):
-    named = a_gateway().named(request_of(({}, paystack_body("charge.success", data))))
+    named = a_gateway().claimed_references(request_of(({}, paystack_body("charge.success", data))))
     assert (named and named.order_ref, named and named.payment_ref) == (order_ref, payment_ref)
 
 
@@ -383,25 +392,25 @@ def test_an_unproven_delivery_names_a_transaction(data, order_ref, payment_ref):
 
 
 @pytest.mark.parametrize(
-    ("question", "path"),
+    ("query", "path"),
     [
         (PAYMENT, "/transaction/verify/REF-1"),
-        (Question(about="payment", order_ref="ORDER-1"), "/transaction/verify/ORDER-1"),
+        (Query(about="payment", order_ref="ORDER-1"), "/transaction/verify/ORDER-1"),
         (REFUND, "/refund/9001"),
         (REFUNDS, "/refund?transaction=REF-1&perPage=100"),
     ],
 )
-def test_what_is_asked(question, path):
-    call = a_gateway().ask(question, now=NOW, nonce="n")
+def test_what_is_asked(query, path):
+    call = a_gateway().query_request(query, now=NOW, nonce="n")
     assert (call.method, call.url) == ("GET", f"https://api.paystack.co{path}")
     assert call.headers["Authorization"] == f"Bearer {SECRET}"
 
 
 def test_an_order_whose_reference_stands_elsewhere_cannot_be_asked_about():
-    question = Question(about="payment", order_ref="ORDER-1")
-    with pytest.raises(CannotAsk, match="order_ref_path"):
-        a_gateway(order_ref_path="metadata.ref").ask(question, now=NOW, nonce="n")
-    assert a_gateway(order_ref_path="reference").ask(question, now=NOW, nonce="n")
+    query = Query(about="payment", order_ref="ORDER-1")
+    with pytest.raises(CannotQuery, match="order_ref_path"):
+        a_gateway(order_ref_path="metadata.ref").query_request(query, now=NOW, nonce="n")
+    assert a_gateway(order_ref_path="reference").query_request(query, now=NOW, nonce="n")
 
 
 @pytest.mark.parametrize(("status", "kind"), TRANSACTION_STATUSES.items())
@@ -419,8 +428,8 @@ def test_what_was_reversed_went_back_as_a_whole():
 
 @pytest.mark.parametrize("transaction", [7, None, {"reference": "REF-1", "metadata": {"order_id": "ORDER-1"}}])
 def test_a_refund_that_is_asked_about_is_of_the_payment_that_was_asked_about(transaction):
-    question = Question(about="refund", payment_ref="REF-1", refund_ref="9001")
-    (event,) = told(question, a_refund(transaction_reference=None, transaction=transaction))
+    query = Query(about="refund", payment_ref="REF-1", refund_ref="9001")
+    (event,) = told(query, a_refund(transaction_reference=None, transaction=transaction))
     assert (event.refund_ref, event.payment_ref) == ("9001", "REF-1")
     assert event.order_ref == ("ORDER-1" if isinstance(transaction, dict) else None)
 
@@ -438,7 +447,7 @@ def test_each_refund_of_a_list_is_told():
 
 @pytest.mark.parametrize("data", [[], None])
 def test_a_list_without_refunds_finds_none(data):
-    answer = a_gateway().hear(REFUNDS, heard(data), now=NOW)
+    answer = a_gateway().read_response(REFUNDS, response(data), now=NOW)
     assert (answer.found, answer.events) == (False, ())
 
 
@@ -458,13 +467,13 @@ def test_a_list_that_may_hold_refunds_of_others_is_refused(data):
 
 
 def test_a_refund_tells_its_transaction_where_nobody_else_does():
-    question = Question(about="refund", refund_ref="9001")
+    query = Query(about="refund", refund_ref="9001")
     refund = a_refund(transaction_reference=None, transaction={"reference": "REF-1"})
-    assert told(question, refund)[0].payment_ref == "REF-1"
+    assert told(query, refund)[0].payment_ref == "REF-1"
 
 
 @pytest.mark.parametrize(
-    ("question", "data"),
+    ("query", "data"),
     [
         (PAYMENT, a_transaction(reference="REF-2")),
         (REFUND, a_refund(id=9002)),
@@ -473,9 +482,9 @@ def test_a_refund_tells_its_transaction_where_nobody_else_does():
         (PAYMENT, []),
     ],
 )
-def test_an_answer_about_something_else_is_refused(question, data):
+def test_an_answer_about_something_else_is_refused(query, data):
     with pytest.raises(BadPayload):
-        told(question, data)
+        told(query, data)
 
 
 def no(code, message="No."):
@@ -492,7 +501,7 @@ def no(code, message="No."):
     ],
 )
 def test_not_found_is_an_answer(status, more):
-    answer = a_gateway().hear(PAYMENT, heard(None, status, more), now=NOW)
+    answer = a_gateway().read_response(PAYMENT, response(None, status, more), now=NOW)
     assert (answer.found, answer.events) == (False, ())
 
 
@@ -503,15 +512,15 @@ def test_not_found_is_an_answer(status, more):
         (400, no("Odd Code"), BadPayload),
         (404, {"status": True}, BadPayload),
         (200, no("transaction_not_found"), BadPayload),
-        (401, no("invalid_Key"), Denied),
-        (403, {}, Denied),
-        (429, {}, AskAgain),
-        (500, no("api_error"), AskAgain),
+        (401, no("invalid_Key"), AccessDenied),
+        (403, {}, AccessDenied),
+        (429, {}, Unavailable),
+        (500, no("api_error"), Unavailable),
     ],
 )
 def test_an_error_says_whose_it_is(status, more, refusal):
     with pytest.raises(refusal):
-        a_gateway().hear(PAYMENT, heard(None, status, more), now=NOW)
+        a_gateway().read_response(PAYMENT, response(None, status, more), now=NOW)
 
 
 # --- the play ---------------------------------------------------------------------------------------------------------
@@ -529,27 +538,27 @@ def test_a_story_ends_as_it_says_by_deliveries_and_by_asking(walk, template, gap
     if template.in_other_currency:
         story = msgspec.structs.replace(story, due_currency="USD")
     assert_ends_as_told(story, walk.told_by(story))
-    asked = [Question(about="payment", order_ref=story.order_ref, payment_ref=story.payment_ref)]
+    asked = [Query(about="payment", order_ref=story.order_ref, payment_ref=story.payment_ref)]
     refunds = {it.refund_ref for it in story.happenings if it.word.startswith("refund.")}
-    asked += [Question(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in refunds]
-    assert_ends_as_told(story, [event for question in asked for event in walk.answer(story, question).events])
+    asked += [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in refunds]
+    assert_ends_as_told(story, [event for query in asked for event in walk.answer(story, query).events])
 
 
 def test_the_played_api_keeps_to_its_own(walk):
     story = story_of(PLAY, PLAY.templates[0], currency="NGN")
-    ours = Question(about="payment", order_ref=story.order_ref)  # nobody told the payment's own reference yet
-    with pytest.raises(Denied):
+    ours = Query(about="payment", order_ref=story.order_ref)  # nobody told the payment's own reference yet
+    with pytest.raises(AccessDenied):
         walk.answer(story, ours, authorization="Bearer of_another")
-    for question in (PAYMENT, REFUND, REFUNDS):
-        assert not walk.answer(story, question).found
+    for query in (PAYMENT, REFUND, REFUNDS):
+        assert not walk.answer(story, query).found
     (early,) = walk.answer(story, ours, knows_at=story.started_at).events
     assert early.kind is Kind.PAYMENT_PENDING
     api = PLAY.api(walk.voice, Ledger({}))
-    call = walk.gateway.ask(PAYMENT, now=NOW, nonce="n")
+    call = walk.gateway.query_request(PAYMENT, now=NOW, nonce="n")
     for status in (429, 500):
         sealed = api.sealed(api.broken(status, put_of(call)), now=NOW)
-        with pytest.raises(AskAgain):
-            walk.gateway.hear(PAYMENT, Heard(status=sealed.status, headers={}, body=sealed.body), now=NOW)
+        with pytest.raises(Unavailable):
+            walk.gateway.read_response(PAYMENT, Response(status=sealed.status, headers={}, body=sealed.body), now=NOW)
 
 
 def test_an_impostor_is_refused(walk):

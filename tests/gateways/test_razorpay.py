@@ -7,7 +7,7 @@ import pytest
 import razorpay
 from pydantic import ValidationError
 from razorpay.errors import SignatureVerificationError
-from specimen import NOW, heard_of, request_of, with_header
+from specimen import NOW, request_of, response_of, with_header
 from told_plays import Told, broken_answers, impostor_of, with_amount_raised
 from walking import facts_after
 
@@ -25,18 +25,18 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.summary import Order, summarize
-from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Question, Step
-from tillkeeper.gateways.razorpay import Razorpay, RazorpaySettings
-from tillkeeper.gateways.razorpay_objects import FAILURES, PAYMENT_STATUSES, REFUND_STATUSES
-from tillkeeper.gateways.unknown import unknown_words
+from tillkeeper.gateways.base import AccessDenied, BadPayload, BadSignature, CannotQuery, Query, Step, Unavailable
+from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.razorpay.gateway import Razorpay, RazorpaySettings
+from tillkeeper.gateways.razorpay.objects import FAILURES, PAYMENT_STATUSES, REFUND_STATUSES
 
 SECRET = "webhook-secret-of-the-till"
 OLDER = "older-secret-of-the-till"
 KEY = {"key_id": "rzp_test_1", "key_secret": "key-secret-1"}
 UNIX = int(NOW.timestamp())
-PAYMENT = Question(about="payment", order_ref="ORDER-1", payment_ref="pay_1")
-ORDER = Question(about="payment", order_ref="ORDER-1")
-REFUND = Question(about="refund", order_ref="ORDER-1", payment_ref="pay_1", refund_ref="rfnd_1")
+PAYMENT = Query(about="payment", order_ref="ORDER-1", payment_ref="pay_1")
+ORDER = Query(about="payment", order_ref="ORDER-1")
+REFUND = Query(about="refund", order_ref="ORDER-1", payment_ref="pay_1", refund_ref="rfnd_1")
 ORDER_ID = "order_FPoIeimWki9j8A"
 
 
@@ -68,10 +68,10 @@ def event_of(name, gateway=None, **entities):
     return event
 
 
-def answer_to(question, content, status=200, gateway=None):
+def answer_to(query, content, status=200, gateway=None):
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     headers = {"Date": "Mon, 05 Oct 2026 11:59:57 GMT"}
-    return (gateway or a_gateway()).hear(question, heard_of((headers, body), status), now=NOW)
+    return (gateway or a_gateway()).read_response(query, response_of((headers, body), status), now=NOW)
 
 
 def a_list(*items):
@@ -280,7 +280,7 @@ def test_a_path_that_leads_nowhere_is_refused(path):
 
 def test_what_an_unproven_delivery_names():
     def named(**entities):
-        return a_gateway().named(request_of(({}, razorpay_body("payment.captured", UNIX, **entities))))
+        return a_gateway().claimed_references(request_of(({}, razorpay_body("payment.captured", UNIX, **entities))))
 
     assert (named(payment=a_payment()).payment_ref, named(payment=a_payment()).order_ref) == ("pay_1", "ORDER-1")
     assert named(order=razorpay_order("RECEIPT-1", 1, "INR")).order_ref == "RECEIPT-1"
@@ -334,39 +334,39 @@ class Recorder:
 
 
 @pytest.mark.parametrize(
-    ("question", "officially"),
+    ("query", "officially"),
     [
         (PAYMENT, lambda it: it.payment.fetch("pay_1")),
         (REFUND, lambda it: it.refund.fetch("rfnd_1")),
-        (Question(about="payment", order_ref=ORDER_ID), lambda it: it.order.payments(ORDER_ID)),
+        (Query(about="payment", order_ref=ORDER_ID), lambda it: it.order.payments(ORDER_ID)),
     ],
     ids=["payment", "refund", "order"],
 )
-def test_the_official_package_asks_the_same(question, officially):
+def test_the_official_package_asks_the_same(query, officially):
     recorder = Recorder()
     officially(razorpay.Client(session=recorder, auth=tuple(KEY.values())))
     ((url, options),) = recorder.asked
-    call = a_gateway().ask(question, now=NOW, nonce="n")
+    call = a_gateway().query_request(query, now=NOW, nonce="n")
     prepared = razorpay.client.requests.Request("GET", url, auth=options["auth"]).prepare()
     assert (call.method, call.url) == ("GET", prepared.url)
     assert call.headers["Authorization"] == prepared.headers["Authorization"]
 
 
 def test_an_order_is_found_by_its_receipt():
-    url = a_gateway().ask(Question(about="payment", order_ref="order_1001"), now=NOW, nonce="n").url
+    url = a_gateway().query_request(Query(about="payment", order_ref="order_1001"), now=NOW, nonce="n").url
     assert url == "https://api.razorpay.com/v1/orders?receipt=order_1001&count=100&expand%5B%5D=payments"
 
 
 @pytest.mark.parametrize("settings", [{"key_id": None}, {"key_secret": None}])
 def test_without_a_key_nothing_is_asked(settings):
-    with pytest.raises(CannotAsk, match="not set"):
-        a_gateway(**settings).ask(PAYMENT, now=NOW, nonce="n")
+    with pytest.raises(CannotQuery, match="not set"):
+        a_gateway(**settings).query_request(PAYMENT, now=NOW, nonce="n")
 
 
 @pytest.mark.parametrize("order_ref", [None, "R" * 41, "é", " ", "a\n"])
 def test_a_receipt_that_razorpay_cannot_keep(order_ref):
-    with pytest.raises(CannotAsk):
-        a_gateway().ask(Question(about="payment", order_ref=order_ref), now=NOW, nonce="n")
+    with pytest.raises(CannotQuery):
+        a_gateway().query_request(Query(about="payment", order_ref=order_ref), now=NOW, nonce="n")
 
 
 @pytest.mark.parametrize(("status", "kind"), PAYMENT_STATUSES.items())
@@ -444,22 +444,22 @@ def test_a_total_holds_the_fee_that_goes_back_as_well():
 
 
 def test_a_refund_asked_about_alone_has_its_payment_asked_about():
-    alone = Question(about="refund", refund_ref="rfnd_1")
-    assert answer_to(alone, a_refund()).also == (Question(about="payment", payment_ref="pay_1"),)
+    alone = Query(about="refund", refund_ref="rfnd_1")
+    assert answer_to(alone, a_refund()).also == (Query(about="payment", payment_ref="pay_1"),)
     assert answer_to(REFUND, a_refund()).also == ()
 
 
 @pytest.mark.parametrize(
-    ("question", "subject", "word"),
+    ("query", "subject", "word"),
     [
         (PAYMENT, a_payment(status="odd"), ("payment.status", "odd")),
         (REFUND, a_refund(status="odd"), ("refund.status", "odd")),
         (PAYMENT, a_payment(currency="XXY"), ("currency", "XXY")),
     ],
 )
-def test_an_unknown_word_is_noted_and_nothing_is_guessed(question, subject, word):
+def test_an_unknown_word_is_noted_and_nothing_is_guessed(query, subject, word):
     with unknown_words() as words:
-        answer = answer_to(question, subject)
+        answer = answer_to(query, subject)
     assert (answer.found, answer.events) == (True, ())
     assert [(it.field, it.word) for it in words] == [word]
 
@@ -493,15 +493,15 @@ def test_a_list_that_is_none_is_refused():
 
 
 def test_payments_of_razorpays_own_order():
-    question = Question(about="payment", order_ref=ORDER_ID)
+    query = Query(about="payment", order_ref=ORDER_ID)
     content = a_list(a_payment(order_ref=None, order_id=ORDER_ID), a_payment(order_id="order_FPoIeimWki9j8B"))
-    assert [it.order_ref for it in answer_to(question, content).events] == [ORDER_ID]
+    assert [it.order_ref for it in answer_to(query, content).events] == [ORDER_ID]
 
 
 def test_a_question_without_the_order_learns_it():
-    question = Question(about="payment", payment_ref="pay_1")
-    assert answer_to(question, a_payment()).events[0].order_ref == "ORDER-1"
-    assert answer_to(question, a_payment(order_ref=None, order_id=ORDER_ID)).events[0].order_ref == ORDER_ID
+    query = Query(about="payment", payment_ref="pay_1")
+    assert answer_to(query, a_payment()).events[0].order_ref == "ORDER-1"
+    assert answer_to(query, a_payment(order_ref=None, order_id=ORDER_ID)).events[0].order_ref == ORDER_ID
 
 
 def an_error(description, code="BAD_REQUEST_ERROR"):
@@ -519,9 +519,9 @@ def test_not_found_comes_as_a_bad_request(description):
         (400, an_error("something else"), BadPayload),
         (400, an_error("The id provided does not exist", "odd code 7"), BadPayload),
         (404, b"<html>", BadPayload),
-        (401, an_error("Authentication failed"), Denied),
-        (429, b"", AskAgain),
-        (502, b"", AskAgain),
+        (401, an_error("Authentication failed"), AccessDenied),
+        (429, b"", Unavailable),
+        (502, b"", Unavailable),
         (200, {"id": "pay_2"}, BadPayload),
         (200, [], BadPayload),
     ],
@@ -543,13 +543,13 @@ def test_what_the_play_tells_comes_true(template):
 
 def test_the_plays_api_refuses_and_breaks_as_razorpay_does():
     told = Told(PLAY, Razorpay, PLAY.templates[0])
-    assert broken_answers(told) == ["AskAgain", "AskAgain", "Denied"]
-    for question in (
-        Question(about="payment", payment_ref="nobody"),
-        Question(about="payment", order_ref="nobody"),
-        Question(about="refund", refund_ref="nobody"),
+    assert broken_answers(told) == ["Unavailable", "Unavailable", "AccessDenied"]
+    for query in (
+        Query(about="payment", payment_ref="nobody"),
+        Query(about="payment", order_ref="nobody"),
+        Query(about="refund", refund_ref="nobody"),
     ):
-        assert not told.answer(question).found
+        assert not told.answer(query).found
 
 
 def test_the_plays_impostor_and_an_altered_amount_are_refused():

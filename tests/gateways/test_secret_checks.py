@@ -6,8 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from tillkeeper.gateways.account import rsa_public_key
-from tillkeeper.gateways.registry import GATEWAYS
-from tillkeeper.gateways.secret_checks import (
+from tillkeeper.gateways.kit.secret_checks import (
     BEGINNINGS,
     DOCUMENTED,
     GATEWAY_WORDS,
@@ -18,6 +17,7 @@ from tillkeeper.gateways.secret_checks import (
     is_a_word,
     is_guessable,
 )
+from tillkeeper.gateways.registry import GATEWAYS
 
 GOOD = "whsec_5f0c7a1e9b2d4c6380aa11bb22cc33dd"
 GUESSABLE = [

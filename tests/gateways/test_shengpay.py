@@ -14,34 +14,34 @@ from hypothesis import strategies as st
 from meaning import WRONG_LEAVES
 from playwalk import asked, delivered, ledger_of, outcome_of, put_of, story_of, truth_of
 from pydantic import ValidationError
-from specimen import NOW, heard_of, private_pem, public_pem, request_of, rsa_keys
+from specimen import NOW, private_pem, public_pem, request_of, response_of, rsa_keys
 from specimen_shengpay import COMMON, HEADERS, PAYMENT, PAYMENT_ANSWER, REFUND, plain_of, sealed, settings_of
 
 from sandbox.plays.shengpay import PLAY, TEMPLATES, sign, text_of
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.base import (
+    AccessDenied,
     Answer,
-    AskAgain,
     BadPayload,
     BadSignature,
-    CannotAsk,
-    Denied,
-    Named,
-    Question,
+    CannotQuery,
+    ClaimedReferences,
+    Query,
     Refused,
     Step,
+    Unavailable,
 )
 from tillkeeper.gateways.registry import build
-from tillkeeper.gateways.shengpay import ShengPay, ShengPaySettings
-from tillkeeper.gateways.shengpay_objects import REFUND_STATUSES, TRADE_STATES, as_signed, signing_text
+from tillkeeper.gateways.shengpay.gateway import ShengPay, ShengPaySettings
+from tillkeeper.gateways.shengpay.objects import REFUND_STATUSES, TRADE_STATES, as_signed, signing_text
 
 KEYS = rsa_keys()
 PAID_AT = datetime(2026, 10, 5, 11, 59, 58, tzinfo=UTC)
 TOLD_AT = NOW
-BY_ORDER = Question(about="payment", order_ref="ORDER-1")
-BY_NUMBER = Question(about="payment", order_ref="ORDER-1", payment_ref="WP20261005000001")
-OF_REFUND = Question(about="refund", order_ref="ORDER-1", refund_ref="R-1")
+BY_ORDER = Query(about="payment", order_ref="ORDER-1")
+BY_NUMBER = Query(about="payment", order_ref="ORDER-1", payment_ref="WP20261005000001")
+OF_REFUND = Query(about="refund", order_ref="ORDER-1", refund_ref="R-1")
 CARD = {
     "mchId": "93762611",
     "appId": "312343123132131331232",
@@ -79,7 +79,7 @@ def event_of(fields, gateway=THE_GATEWAY):
 
 
 def questions_of(fields, gateway=THE_GATEWAY):
-    return gateway.to_fetch(gateway.verify(signed(fields), NOW))
+    return gateway.queries_for(gateway.verify(signed(fields), NOW))
 
 
 def without(fields, *names):
@@ -206,7 +206,7 @@ def test_no_other_reading_of_what_is_signed_is_taken(genuine, changed):
         THE_GATEWAY.verify(request_of((HEADERS, body)), NOW)
     assert refused.value.step is Step.CONTENT  # or people would look for another key
     with pytest.raises(BadSignature, match="another field"):
-        THE_GATEWAY.hear(BY_ORDER, heard_of((HEADERS, body)), now=NOW)
+        THE_GATEWAY.read_response(BY_ORDER, response_of((HEADERS, body)), now=NOW)
 
 
 def test_a_merchants_text_may_hold_separators():
@@ -277,7 +277,7 @@ def test_a_blank_type_of_event_which_nobody_signed_hides_no_payment():
 
 @pytest.mark.parametrize(("word", "state"), TRADE_STATES.items())
 def test_an_answer_that_somebody_posts_says_no_more_than_it_said(word, state):
-    """It is signed like a notice, and its resultCode says only that the question was a good one."""
+    """It is signed like a notice, and its resultCode says only that the query was a good one."""
     events = events_of(PAYMENT_ANSWER | {"tradeState": word})
     assert [(it.kind, it.failure) for it in events] == ([] if state is None else [(state.kind, state.failure)])
     assert [it.has_refunds for it in events if it.has_refunds] == ([True] if word == "REFUND" else [])
@@ -296,9 +296,9 @@ def test_a_word_that_is_not_known_makes_no_event_and_is_told(words, fields, told
     assert events_of(fields, made(mch_private_key=None)) == ()
     assert set(words()) == {told}
     is_refund = fields["resultCode"] == "SUCCESS" and "refundId" in fields
-    question = OF_REFUND if is_refund else BY_ORDER
+    query = OF_REFUND if is_refund else BY_ORDER
     if fields["resultCode"] == "SUCCESS":
-        assert answer_to(question, fields) == Answer(found=True)
+        assert answer_to(query, fields) == Answer(found=True)
 
 
 def test_a_refund_whose_state_is_not_known_is_asked_about():
@@ -315,7 +315,7 @@ def test_a_wrong_type_in_a_failure_is_refused_or_harmless(name):
     for leaf in WRONG_LEAVES:
         with suppress(Refused):
             assert {it.kind for it in events_of(FAILED | {name: leaf})} <= {Kind.PAYMENT_FAILED}
-        with suppress(Refused, Denied):
+        with suppress(Refused, AccessDenied):
             answer = answer_to(BY_ORDER, FAILED | {"resultCode": "SUCCESS", "tradeState": "PAY_ERROR", name: leaf})
             assert {it.kind for it in answer.events} <= {Kind.PAYMENT_FAILED}
 
@@ -374,7 +374,7 @@ def test_a_refund_without_a_time_of_its_own_is_asked_about(result, status):
     fields = REFUND | {"resultCode": result, "refundStatus": status, "refundSuccessTime": ""}
     assert events_of(fields) == ()
     assert questions_of(fields) == (
-        Question(about="refund", order_ref="ORDER-1", payment_ref="WP20261005000001", refund_ref="R-1"),
+        Query(about="refund", order_ref="ORDER-1", payment_ref="WP20261005000001", refund_ref="R-1"),
     )
     assert questions_of(REFUND) == ()
     assert questions_of(REFUND | {"refundSuccessTime": ""}) != ()
@@ -382,8 +382,8 @@ def test_a_refund_without_a_time_of_its_own_is_asked_about(result, status):
 
 def test_references_to_ask_with_are_narrow():
     pending = REFUND | {"refundStatus": "PROCESSING"}
-    (question,) = questions_of(pending | {"outTradeNo": "a|b", "transactionId": "../x"})
-    assert question == Question(about="refund", refund_ref="R-1")
+    (query,) = questions_of(pending | {"outTradeNo": "a|b", "transactionId": "../x"})
+    assert query == Query(about="refund", refund_ref="R-1")
     for odd in ("R|1", "../R"):
         with pytest.raises(BadPayload):
             questions_of(pending | {"outRefundNo": odd})
@@ -397,19 +397,19 @@ def test_where_nothing_can_be_asked_a_failed_refund_is_an_event_and_one_on_its_w
         assert (event.kind, event.failure) == (Kind.REFUND_FAILED, FailureClass.ACCOUNT_FROZEN)
         assert (event.event_id, event.occurred_at) == ("refund:RFWP2026100500001:CHANGE", NOW)
         assert event_of(REFUND | {"refundSuccessTime": ""}, gateway).occurred_at == NOW
-        with pytest.raises(CannotAsk):
-            gateway.ask(OF_REFUND, now=NOW, nonce="n")
+        with pytest.raises(CannotQuery):
+            gateway.query_request(OF_REFUND, now=NOW, nonce="n")
 
 
 # Hints, and answers to deliveries.
 
 
 def test_a_notice_names_its_payment_without_proof():
-    named = Named(order_ref="ORDER-1", payment_ref="WP20261005000001")
-    assert a_gateway().named(request_of((HEADERS, plain_of(PAYMENT)))) == named
-    assert a_gateway().named(request_of((HEADERS, plain_of(REFUND)))) == named
+    named = ClaimedReferences(order_ref="ORDER-1", payment_ref="WP20261005000001")
+    assert a_gateway().claimed_references(request_of((HEADERS, plain_of(PAYMENT)))) == named
+    assert a_gateway().claimed_references(request_of((HEADERS, plain_of(REFUND)))) == named
     for body in (b"[]", b"{", plain_of(CARD)):
-        assert a_gateway().named(request_of((HEADERS, body))) is None
+        assert a_gateway().claimed_references(request_of((HEADERS, body))) is None
 
 
 def test_it_answers_in_plain_text_and_capitals():
@@ -420,22 +420,22 @@ def test_it_answers_in_plain_text_and_capitals():
 # Asking.
 
 
-def answer_to(question, fields, *, status=200, key=KEYS.own):
+def answer_to(query, fields, *, status=200, key=KEYS.own):
     headers = HEADERS | {"Date": "Mon, 05 Oct 2026 12:00:00 GMT"}
     body = fields if isinstance(fields, bytes) else sealed(key, plain_of(fields))
-    return a_gateway().hear(question, heard_of((headers, body), status), now=NOW)
+    return a_gateway().read_response(query, response_of((headers, body), status), now=NOW)
 
 
 @pytest.mark.parametrize(
-    ("question", "path", "about"),
+    ("query", "path", "about"),
     [
         (BY_NUMBER, "/api/v3/payment/orderquery", {"transactionId": "WP20261005000001"}),
         (BY_ORDER, "/api/v3/payment/orderquery", {"outTradeNo": "ORDER-1"}),
         (OF_REFUND, "/api/v3/payment/refundquery", {"outRefundNo": "R-1"}),
     ],
 )
-def test_a_question_is_signed_by_the_merchant(question, path, about):
-    call = a_gateway().ask(question, now=NOW, nonce="n" * 40)
+def test_a_question_is_signed_by_the_merchant(query, path, about):
+    call = a_gateway().query_request(query, now=NOW, nonce="n" * 40)
     assert (call.method, call.url) == ("POST", f"https://mchapi.shengpay.com{path}")
     fields = json.loads(call.body)
     assert fields["sign"] == sign(KEYS.other, fields, "RSA2")
@@ -444,15 +444,15 @@ def test_a_question_is_signed_by_the_merchant(question, path, about):
 
 
 def test_a_question_is_signed_as_the_account_says():
-    fields = json.loads(made(sign_type="RSA").ask(BY_ORDER, now=NOW, nonce="n").body)
+    fields = json.loads(made(sign_type="RSA").query_request(BY_ORDER, now=NOW, nonce="n").body)
     assert fields["signType"] == "RSA"
     assert fields["sign"] == sign(KEYS.other, fields, "RSA")
 
 
 @pytest.mark.parametrize("ref", [None, "", "a b", '"', "x" * 65])
 def test_an_odd_reference_is_not_asked_with(ref):
-    with pytest.raises(CannotAsk):
-        a_gateway().ask(Question(about="refund", order_ref="O", refund_ref=ref), now=NOW, nonce="n")
+    with pytest.raises(CannotQuery):
+        a_gateway().query_request(Query(about="refund", order_ref="O", refund_ref=ref), now=NOW, nonce="n")
 
 
 @pytest.mark.parametrize(("word", "state"), TRADE_STATES.items())
@@ -479,7 +479,7 @@ def test_every_state_of_a_refund_has_the_time_of_the_answer(word, state):
 
 
 @pytest.mark.parametrize(
-    ("question", "fields"),
+    ("query", "fields"),
     [
         (OF_REFUND, REFUND | {"outRefundNo": "R-2"}),
         (BY_ORDER, PAYMENT_ANSWER | {"outTradeNo": "ORDER-2"}),
@@ -490,31 +490,31 @@ def test_every_state_of_a_refund_has_the_time_of_the_answer(word, state):
         (BY_ORDER, b"[]"),
     ],
 )
-def test_an_answer_that_makes_no_sense_is_refused(question, fields):
+def test_an_answer_that_makes_no_sense_is_refused(query, fields):
     with pytest.raises(BadPayload):
-        answer_to(question, fields)
+        answer_to(query, fields)
 
 
 def test_what_shengpay_does_not_know_is_not_found_and_not_failed():
     fields = COMMON | {"resultCode": "FAIL", "errorCode": "ORDER_NOT_EXIST"}
-    for question in (BY_ORDER, OF_REFUND):
-        assert answer_to(question, fields) == Answer(found=False)
+    for query in (BY_ORDER, OF_REFUND):
+        assert answer_to(query, fields) == Answer(found=False)
         with pytest.raises(BadSignature):
-            answer_to(question, fields, key=KEYS.foreign)
+            answer_to(query, fields, key=KEYS.foreign)
         with pytest.raises(BadSignature):
-            answer_to(question, plain_of(fields))
+            answer_to(query, plain_of(fields))
 
 
 @pytest.mark.parametrize(
     ("status", "fields", "error"),
     [
-        (200, COMMON | {"resultCode": "FAIL", "errorCode": "BIZERR_NEED_RETRY"}, AskAgain),
-        (200, {"returnCode": "FAIL", "returnMsg": "签名错误", "errorCode": "SIGN_ERROR"}, Denied),
-        (200, {"returnCode": "FAIL", "returnMsg": "签名错误"}, Denied),
-        (200, COMMON | {"resultCode": "FAIL", "errorCode": "MCH_NOT_FOUND"}, Denied),
-        (401, {}, Denied),
-        (429, {}, AskAgain),
-        (502, b"<html>", AskAgain),
+        (200, COMMON | {"resultCode": "FAIL", "errorCode": "BIZERR_NEED_RETRY"}, Unavailable),
+        (200, {"returnCode": "FAIL", "returnMsg": "签名错误", "errorCode": "SIGN_ERROR"}, AccessDenied),
+        (200, {"returnCode": "FAIL", "returnMsg": "签名错误"}, AccessDenied),
+        (200, COMMON | {"resultCode": "FAIL", "errorCode": "MCH_NOT_FOUND"}, AccessDenied),
+        (401, {}, AccessDenied),
+        (429, {}, Unavailable),
+        (502, b"<html>", Unavailable),
         (404, PAYMENT_ANSWER, BadPayload),
     ],
 )
@@ -545,11 +545,11 @@ def test_every_story_ends_as_the_template_says(template):
     events = delivered(gateway, PLAY, voice, story, api)
     assert outcome_of(story, events) == truth_of(story)
     refunds = {it.refund_ref for it in story.happenings if it.word.startswith("REFUND.")}
-    questions = [Question(about="payment", order_ref=story.order_ref)]
-    questions += [Question(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in sorted(refunds)]
-    told = [it for question in questions for it in asked(gateway, api, question, NOW).events]
+    queries = [Query(about="payment", order_ref=story.order_ref)]
+    queries += [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in sorted(refunds)]
+    told = [it for query in queries for it in asked(gateway, api, query, NOW).events]
     assert outcome_of(story, told) == truth_of(story)
-    by_number = Question(about="payment", order_ref=story.order_ref, payment_ref=story.payment_ref)
+    by_number = Query(about="payment", order_ref=story.order_ref, payment_ref=story.payment_ref)
     assert list(asked(gateway, api, by_number, NOW).events) == told[:1]
 
 
@@ -559,7 +559,7 @@ def test_the_sandbox_speaks_rsa_with_sha_1_too():
     story = story_of(PLAY, voice, TEMPLATES[0])
     api = PLAY.api(voice, ledger_of(PLAY, story))
     assert outcome_of(story, delivered(gateway, PLAY, voice, story, api))
-    (event,) = asked(gateway, api, Question(about="payment", order_ref=story.order_ref), NOW).events
+    (event,) = asked(gateway, api, Query(about="payment", order_ref=story.order_ref), NOW).events
     assert event.kind is Kind.PAYMENT_SUCCEEDED
 
 
@@ -567,37 +567,37 @@ def test_the_sandbox_refuses_strangers_and_forges_answers():
     voice, gateway = a_play()
     story = story_of(PLAY, voice, TEMPLATES[0])
     api = PLAY.api(voice, ledger_of(PLAY, story))
-    question = Question(about="payment", order_ref=story.order_ref)
+    query = Query(about="payment", order_ref=story.order_ref)
     settings = {"gateway": "shengpay", **PLAY.settings(voice)}
     for more in (
         {"mch_private_key": private_pem(KEYS.other)},
         {"mch_id": "1"},
         {"sign_type": "RSA"},
     ):
-        with pytest.raises(Denied):
-            asked(build("x", ShengPaySettings.model_validate(settings | more)), api, question, NOW)
+        with pytest.raises(AccessDenied):
+            asked(build("x", ShengPaySettings.model_validate(settings | more)), api, query, NOW)
     with pytest.raises(BadSignature):
-        asked(gateway, api, question, NOW, forged=True)
+        asked(gateway, api, query, NOW, forged=True)
     forged = IMPOSTOR.say(story, story.happenings[0], now=NOW, again=0)
     with pytest.raises(BadSignature):
         gateway.verify(request_of(forged), NOW)
     for unknown in (
-        Question(about="payment", order_ref="till-7"),
-        Question(about="payment", order_ref=None, payment_ref="WP7"),
-        Question(about="refund", order_ref=story.order_ref, refund_ref="re_7"),
+        Query(about="payment", order_ref="till-7"),
+        Query(about="payment", order_ref=None, payment_ref="WP7"),
+        Query(about="refund", order_ref=story.order_ref, refund_ref="re_7"),
     ):
         assert asked(gateway, api, unknown, NOW) == Answer(found=False)
     before = story.started_at - timedelta(seconds=1)
-    assert asked(gateway, api, question, before) == Answer(found=False)
+    assert asked(gateway, api, query, before) == Answer(found=False)
     for status in (429, 500):
         told = api.sealed(api.broken(status, None), now=NOW)
-        with pytest.raises(AskAgain):
-            gateway.hear(question, heard_of((told.headers, told.body), told.status), now=NOW)
+        with pytest.raises(Unavailable):
+            gateway.read_response(query, response_of((told.headers, told.body), told.status), now=NOW)
 
 
 def test_the_sandbox_knows_no_other_questions():
     _, gateway = a_play()
-    put = put_of(gateway.ask(BY_ORDER, now=NOW, nonce="n"))
+    put = put_of(gateway.query_request(BY_ORDER, now=NOW, nonce="n"))
     api = PLAY.api(VOICE, None)
     assert api.answer(msgspec.structs.replace(put, path="/x"), now=NOW, knows_at=NOW).status == 404
     for body in (b"", b"[]", b"{}"):
@@ -607,7 +607,7 @@ def test_the_sandbox_knows_no_other_questions():
 
 
 def test_an_order_that_stood_in_for_its_payment_no_longer_does_once_that_has_a_number():
-    stood_in = Question(about="payment", order_ref="ORDER-1", payment_ref="ORDER-1")
+    stood_in = Query(about="payment", order_ref="ORDER-1", payment_ref="ORDER-1")
     paid, closed = answer_to(stood_in, PAYMENT_ANSWER).events
     assert (paid.kind, paid.payment_ref) == (Kind.PAYMENT_SUCCEEDED, "WP20261005000001")
     assert (closed.kind, closed.payment_ref, closed.occurred_at) == (Kind.PAYMENT_CANCELLED, "ORDER-1", TOLD_AT)

@@ -9,24 +9,24 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from pydantic import ValidationError
-from specimen import NOW, heard_of, request_of
+from specimen import NOW, request_of, response_of
 from told_plays import Told, broken_answers, impostor_of
 
 from sandbox.plays.shopee import PLAY, shopee_amount, shopee_answer, shopee_order, shopee_push, shopee_signed
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.base import (
+    AccessDenied,
     Answer,
-    AskAgain,
     BadPayload,
     BadSignature,
-    CannotAsk,
-    Denied,
-    Question,
+    CannotQuery,
+    Query,
     Reply,
     Step,
+    Unavailable,
 )
-from tillkeeper.gateways.shopee import PAID_STATUSES, Shopee, ShopeeSettings
+from tillkeeper.gateways.shopee.gateway import PAID_STATUSES, Shopee, ShopeeSettings
 
 KEY = "90e0bd35c8a63d24052d2acb14ee4ae98e2f7a76e7428c3fa6e9da941960cac0"
 OLDER = "shpk_older_key_of_the_till"
@@ -35,7 +35,7 @@ SHOP = 37698001
 SN = "261005DYQX6AH5"
 UNIX = int(NOW.timestamp())
 PAID_AT = datetime.fromtimestamp(UNIX - 600, UTC)
-PAYMENT = Question(about="payment", order_ref=SN, payment_ref=SN)
+PAYMENT = Query(about="payment", order_ref=SN, payment_ref=SN)
 TOKEN = "5f48f7bdba99c7461860ec4eac874577"
 
 
@@ -55,7 +55,7 @@ def fetched(body, gateway=None):
     gateway = gateway or a_gateway()
     verified = gateway.verify(request_of(shopee_signed(KEY, URL, body)), NOW)
     assert gateway.parse(verified) == ()
-    return gateway.to_fetch(verified)
+    return gateway.queries_for(verified)
 
 
 def a_push(status="READY_TO_SHIP", sn=SN, shop_id=SHOP, **more):
@@ -67,8 +67,8 @@ def an_order(status="READY_TO_SHIP", amount="129.90", currency="SGD", **more):
     return shopee_order(SN, Decimal(amount), currency, status, **told)
 
 
-def answer_to(question, body, status=200):
-    return a_gateway().hear(question, heard_of(({}, body), status), now=NOW)
+def answer_to(query, body, status=200):
+    return a_gateway().read_response(query, response_of(({}, body), status), now=NOW)
 
 
 def events_of(*told, **more):
@@ -165,10 +165,10 @@ def test_a_push_that_cannot_be_read_is_refused(body):
 
 
 def test_what_an_unproven_push_names():
-    named = a_gateway().named(request_of(({}, a_push())))
+    named = a_gateway().claimed_references(request_of(({}, a_push())))
     assert (named.order_ref, named.payment_ref) == (SN, SN)
-    assert a_gateway().named(request_of(({}, b"{}"))) is None
-    assert a_gateway().named(request_of(({}, b"["))) is None
+    assert a_gateway().claimed_references(request_of(({}, b"{}"))) is None
+    assert a_gateway().claimed_references(request_of(({}, b"["))) is None
 
 
 # What an order's state says.
@@ -183,13 +183,13 @@ def test_an_order_that_goes_on_was_paid(status):
 
 
 def test_an_order_that_the_merchant_calls_otherwise_is_named_so():
-    question = Question(about="payment", order_ref="M-1", payment_ref=SN)
-    (event,) = answer_to(question, shopee_answer(an_order())).events
+    query = Query(about="payment", order_ref="M-1", payment_ref=SN)
+    (event,) = answer_to(query, shopee_answer(an_order())).events
     assert (event.order_ref, event.payment_ref) == ("M-1", SN)
 
 
 def test_a_question_without_the_order_learns_it():
-    (event,) = answer_to(Question(about="payment", payment_ref=SN), shopee_answer(an_order())).events
+    (event,) = answer_to(Query(about="payment", payment_ref=SN), shopee_answer(an_order())).events
     assert event.order_ref == SN
 
 
@@ -293,9 +293,9 @@ def test_the_sandbox_writes_decimals_where_there_are_none():
 # Asking.
 
 
-@pytest.mark.parametrize("question", [PAYMENT, Question(about="payment", order_ref=SN)])
-def test_a_call_is_signed_over_path_time_token_and_shop(question):
-    url = urlsplit(a_gateway(partner_keys=[KEY, OLDER]).ask(question, now=NOW, nonce="n").url)
+@pytest.mark.parametrize("query", [PAYMENT, Query(about="payment", order_ref=SN)])
+def test_a_call_is_signed_over_path_time_token_and_shop(query):
+    url = urlsplit(a_gateway(partner_keys=[KEY, OLDER]).query_request(query, now=NOW, nonce="n").url)
     query = dict(parse_qsl(url.query))
     signed = f"1000639/api/v2/order/get_order_detail{UNIX}{TOKEN}{SHOP}"
     assert f"{url.scheme}://{url.netloc}{url.path}" == (
@@ -313,21 +313,21 @@ def test_a_call_is_signed_over_path_time_token_and_shop(question):
 
 
 @pytest.mark.parametrize(
-    "question",
+    "query",
     [
-        Question(about="refund", order_ref=SN, payment_ref=SN, refund_ref="r"),
-        Question(about="payment"),
-        Question(about="payment", order_ref="a,b"),
+        Query(about="refund", order_ref=SN, payment_ref=SN, refund_ref="r"),
+        Query(about="payment"),
+        Query(about="payment", order_ref="a,b"),
     ],
 )
-def test_what_cannot_be_asked(question):
-    with pytest.raises(CannotAsk):
-        a_gateway().ask(question, now=NOW, nonce="n")
+def test_what_cannot_be_asked(query):
+    with pytest.raises(CannotQuery):
+        a_gateway().query_request(query, now=NOW, nonce="n")
 
 
 def test_without_a_token_nothing_is_asked():
-    with pytest.raises(CannotAsk, match="access_token"):
-        a_gateway(access_token=None).ask(PAYMENT, now=NOW, nonce="n")
+    with pytest.raises(CannotQuery, match="access_token"):
+        a_gateway(access_token=None).query_request(PAYMENT, now=NOW, nonce="n")
 
 
 @pytest.mark.parametrize(
@@ -342,15 +342,15 @@ def test_not_found_is_no_failure(body):
 @pytest.mark.parametrize(
     ("status", "body", "error"),
     [
-        (200, an_error("error_server"), AskAgain),
-        (200, an_error("error_rate_limit"), AskAgain),
-        (429, b"", AskAgain),
-        (502, b"<html>", AskAgain),
-        (403, an_error("invalid_acceess_token"), Denied),
-        (200, an_error("invalid_access_token"), Denied),
-        (200, an_error("error_auth"), Denied),
-        (200, an_error("error_sign"), Denied),
-        (401, b"", Denied),
+        (200, an_error("error_server"), Unavailable),
+        (200, an_error("error_rate_limit"), Unavailable),
+        (429, b"", Unavailable),
+        (502, b"<html>", Unavailable),
+        (403, an_error("invalid_acceess_token"), AccessDenied),
+        (200, an_error("invalid_access_token"), AccessDenied),
+        (200, an_error("error_auth"), AccessDenied),
+        (200, an_error("error_sign"), AccessDenied),
+        (401, b"", AccessDenied),
         (200, an_error("error_param"), BadPayload),
         (200, an_error("Strange Words"), BadPayload),
         (404, b"", BadPayload),
@@ -381,8 +381,8 @@ def test_what_the_play_tells_comes_true(template, currency):
 
 def test_the_plays_api_refuses_and_breaks_as_shopee_does():
     told = Told(PLAY, Shopee, PLAY.templates[0])
-    assert broken_answers(told) == ["AskAgain", "AskAgain", "BadPayload"]
-    assert not told.answer(Question(about="payment", order_ref="nobody")).found
+    assert broken_answers(told) == ["Unavailable", "Unavailable", "BadPayload"]
+    assert not told.answer(Query(about="payment", order_ref="nobody")).found
 
 
 @pytest.mark.parametrize(
@@ -392,9 +392,9 @@ def test_the_plays_api_checks_the_signature_and_its_time(changed, late):
     told = Told(PLAY, Shopee, PLAY.templates[0])
     said = {"gateway": "shopee", **PLAY.settings(told.voice), **changed}
     told.gateway = Shopee("shopee-main", ShopeeSettings.model_validate(said))
-    asked = told.gateway.ask
-    told.gateway.ask = lambda question, now, nonce: asked(question, now=now - timedelta(seconds=late), nonce=nonce)
-    with pytest.raises(Denied):
+    asked = told.gateway.query_request
+    told.gateway.query_request = lambda query, now, nonce: asked(query, now=now - timedelta(seconds=late), nonce=nonce)
+    with pytest.raises(AccessDenied):
         told.answer(PAYMENT)
 
 

@@ -8,8 +8,8 @@ import pytest
 import test_mollie as mollie
 import test_stripe_asking as stripe
 
-from tillkeeper.domain.order import facts as rules
 from tillkeeper.domain.order.facts import OrderFacts, Step
+from tillkeeper.domain.order import facts as rules
 
 SKEW = timedelta(seconds=1)
 
@@ -53,5 +53,5 @@ def test_pending_does_not_outlive_a_failure_that_an_answer_tells_later(pending, 
 
 
 def stamped(events, moment):
-    """As the asker does it with the events of an answer that say no moment of their own."""
+    """As the api_client does it with the events of an answer that say no moment of their own."""
     return [msgspec.structs.replace(it, as_of=it.as_of or moment) for it in events]

@@ -7,7 +7,7 @@ from typing import get_args
 import httpx
 import pytest
 from pydantic import ValidationError
-from specimen import NOW, heard_of, request_of, with_header
+from specimen import NOW, request_of, response_of, with_header
 from square import Square as OfficialSquare
 from square.types.error_code import ErrorCode
 from square.utils.webhooks_helper import verify_signature
@@ -16,8 +16,9 @@ from told_plays import Told, broken_answers, impostor_of, with_amount_raised
 from sandbox.plays.square import PLAY, square_body, square_dispute, square_payment, square_refund, square_signed
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Question, Step
-from tillkeeper.gateways.square import (
+from tillkeeper.gateways.base import AccessDenied, BadPayload, BadSignature, CannotQuery, Query, Step, Unavailable
+from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.square.gateway import (
     API_VERSION,
     DISPUTE_STATES,
     FAILURES,
@@ -27,13 +28,12 @@ from tillkeeper.gateways.square import (
     Square,
     SquareSettings,
 )
-from tillkeeper.gateways.unknown import unknown_words
 
 KEY = "Ibxx_5AKakO-3qeNVR61Dw"
 OLDER = "older_5AKakO-3qeNVR61Dw"
 URL = "https://webhook.site/679a4f3a-dcfa-49ee-bac5-9d0edad886b9"
-PAYMENT = Question(about="payment", order_ref="ORDER-1", payment_ref="sqp1")
-REFUND = Question(about="refund", order_ref="ORDER-1", payment_ref="sqp1", refund_ref="ref1")
+PAYMENT = Query(about="payment", order_ref="ORDER-1", payment_ref="sqp1")
+REFUND = Query(about="refund", order_ref="ORDER-1", payment_ref="sqp1", refund_ref="ref1")
 WRITTEN = NOW.strftime("%Y-%m-%dT%H:%M:%S.412Z")
 
 
@@ -65,9 +65,9 @@ def event_of(event_type, name, subject):
     return event
 
 
-def answer_to(question, content, status=200, headers=None):
+def answer_to(query, content, status=200, headers=None):
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return a_gateway().hear(question, heard_of((headers or {}, body), status), now=NOW)
+    return a_gateway().read_response(query, response_of((headers or {}, body), status), now=NOW)
 
 
 @pytest.mark.parametrize(("merchant_id", "count"), [(None, 1), ("MLEFBHHSJGVHD", 1), ("ANOTHER", 0)])
@@ -187,9 +187,9 @@ def test_money_that_nobody_knows_is_noted_and_pays_nothing():
 
 
 def test_a_refund_and_a_dispute_of_such_a_status_say_nothing_in_an_answer_either():
-    for question, name in ((PAYMENT, "payment"), (REFUND, "refund")):
+    for query, name in ((PAYMENT, "payment"), (REFUND, "refund")):
         subject = {"payment": a_payment, "refund": a_refund}[name](status="MELTED")
-        answer = answer_to(question, {name: subject})
+        answer = answer_to(query, {name: subject})
         assert (answer.found, answer.events) == (True, ())
 
 
@@ -214,11 +214,11 @@ def test_a_refund_began_when_it_was_made_and_has_its_payment_asked_about_if_that
     told = {"refund": a_refund(status="COMPLETED", created_at=made, updated_at=WRITTEN)}
     failed = {"refund": a_refund(status="FAILED", created_at=made, updated_at=WRITTEN)}
     assert [it.occurred_at for it in answer_to(REFUND, failed).events] == [NOW]
-    alone = Question(about="refund", refund_ref="ref1")
+    alone = Query(about="refund", refund_ref="ref1")
     answer = answer_to(alone, told)
     (event,) = answer.events
     assert event.occurred_at == NOW - timedelta(hours=2)
-    assert answer.also == (Question(about="payment", payment_ref="sqp1"),)
+    assert answer.also == (Query(about="payment", payment_ref="sqp1"),)
     assert answer_to(REFUND, told).also == ()
 
 
@@ -301,7 +301,7 @@ def test_why_a_payment_failed(status, more, failure, code):
 def test_what_an_unproven_delivery_names():
     def named(name, subject):
         body = square_body(f"{name}.updated", name, subject, event_id="e", at=NOW)
-        return a_gateway().named(request_of(({}, body)))
+        return a_gateway().claimed_references(request_of(({}, body)))
 
     payment, refund = named("payment", a_payment()), named("refund", a_refund())
     assert (payment.payment_ref, payment.order_ref) == ("sqp1", "ORDER-1")
@@ -325,12 +325,12 @@ def official_request(put):
 
 
 @pytest.mark.parametrize(
-    ("question", "put"),
+    ("query", "put"),
     [(PAYMENT, lambda it: it.payments.get("sqp1")), (REFUND, lambda it: it.refunds.get("ref1"))],
     ids=["payment", "refund"],
 )
-def test_the_official_package_asks_the_same(question, put):
-    theirs, ours = official_request(put), a_gateway().ask(question, now=NOW, nonce="n")
+def test_the_official_package_asks_the_same(query, put):
+    theirs, ours = official_request(put), a_gateway().query_request(query, now=NOW, nonce="n")
     assert (ours.method, ours.url) == (theirs.method, str(theirs.url))
     for name in ("Authorization", "Square-Version"):
         assert ours.headers[name] == theirs.headers[name]
@@ -338,21 +338,21 @@ def test_the_official_package_asks_the_same(question, put):
 
 
 @pytest.mark.parametrize(
-    "question",
+    "query",
     [
-        Question(about="payment", order_ref="ORDER-1"),
-        Question(about="refund", payment_ref="sqp1"),
-        Question(about="payment", payment_ref="a/../b"),
+        Query(about="payment", order_ref="ORDER-1"),
+        Query(about="refund", payment_ref="sqp1"),
+        Query(about="payment", payment_ref="a/../b"),
     ],
 )
-def test_what_square_cannot_be_asked(question):
-    with pytest.raises(CannotAsk):
-        a_gateway().ask(question, now=NOW, nonce="n")
+def test_what_square_cannot_be_asked(query):
+    with pytest.raises(CannotQuery):
+        a_gateway().query_request(query, now=NOW, nonce="n")
 
 
 def test_without_a_token_nothing_is_asked():
-    with pytest.raises(CannotAsk, match="access_token"):
-        a_gateway(access_token=None).ask(PAYMENT, now=NOW, nonce="n")
+    with pytest.raises(CannotQuery, match="access_token"):
+        a_gateway(access_token=None).query_request(PAYMENT, now=NOW, nonce="n")
 
 
 def test_an_answer_tells_the_state_and_what_was_given_back():
@@ -370,7 +370,7 @@ def test_an_answer_that_tells_no_time_is_of_the_time_it_was_given_at():
 
 
 def test_a_question_by_reference_alone_learns_the_order():
-    answer = answer_to(Question(about="payment", payment_ref="sqp1"), {"payment": a_payment()})
+    answer = answer_to(Query(about="payment", payment_ref="sqp1"), {"payment": a_payment()})
     assert answer.events[0].order_ref == "ORDER-1"
 
 
@@ -383,10 +383,10 @@ def test_not_found_is_no_failure():
     [
         (404, b"<html>", BadPayload),
         (400, b'{"errors":[{"code":"BAD_REQUEST"}]}', BadPayload),
-        (401, b"{}", Denied),
-        (403, b"", Denied),
-        (429, b"", AskAgain),
-        (503, b"", AskAgain),
+        (401, b"{}", AccessDenied),
+        (403, b"", AccessDenied),
+        (429, b"", Unavailable),
+        (503, b"", Unavailable),
         (200, b'{"payment":{"id":"sqp2"}}', BadPayload),
     ],
 )
@@ -407,9 +407,9 @@ def test_what_the_play_tells_comes_true(template):
 
 def test_the_plays_api_refuses_and_breaks_as_square_does():
     told = Told(PLAY, Square, PLAY.templates[0])
-    assert broken_answers(told) == ["AskAgain", "AskAgain", "Denied"]
-    assert not told.answer(Question(about="payment", payment_ref="nobody")).found
-    assert not told.answer(Question(about="refund", refund_ref="nobody")).found
+    assert broken_answers(told) == ["Unavailable", "Unavailable", "AccessDenied"]
+    assert not told.answer(Query(about="payment", payment_ref="nobody")).found
+    assert not told.answer(Query(about="refund", refund_ref="nobody")).found
 
 
 def test_the_plays_impostor_and_an_altered_amount_are_refused():
@@ -425,4 +425,4 @@ def test_the_plays_impostor_and_an_altered_amount_are_refused():
 
 def test_an_answer_that_is_null_is_none():
     with pytest.raises(BadPayload, match="null"):
-        a_gateway().hear(PAYMENT, heard_of(({}, b"null")), now=NOW)
+        a_gateway().read_response(PAYMENT, response_of(({}, b"null")), now=NOW)

@@ -18,9 +18,9 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.account import key_label
 from tillkeeper.gateways.base import BadPayload, BadSignature, Request, Stale, Step
-from tillkeeper.gateways.standard import Standard, StandardSettings
-from tillkeeper.gateways.standard_signature import standard_key
-from tillkeeper.gateways.unknown import unknown_words
+from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.standard.gateway import Standard, StandardSettings
+from tillkeeper.gateways.standard.signature import standard_key
 
 
 def gateway(*, mapping=None, without=(), **settings):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tillkeeper.gateways.base import BadPayload, BadSignature
-from tillkeeper.gateways.fields import (
+from tillkeeper.gateways.kit.fields import (
     at,
     integer,
     moment_from_rfc3339,
@@ -17,8 +17,8 @@ from tillkeeper.gateways.fields import (
     text,
     text_or_none,
 )
-from tillkeeper.gateways.freshness import check_fresh
-from tillkeeper.gateways.strictjson import DEPTH_MAX, UNSIGNED_MARKS_MAX, loads, loads_unsigned, members
+from tillkeeper.gateways.kit.freshness import check_fresh
+from tillkeeper.gateways.kit.strictjson import DEPTH_MAX, UNSIGNED_MARKS_MAX, loads, loads_unsigned, members
 
 NOW = datetime(2026, 10, 5, 12, 0, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tillkeeper.gateways.base import BadPayload
-from tillkeeper.gateways.strictxml import DEPTH_MAX, ELEMENTS_MAX, loads, record
+from tillkeeper.gateways.kit.strictxml import DEPTH_MAX, ELEMENTS_MAX, loads, record
 
 XML = ("xml",)
 

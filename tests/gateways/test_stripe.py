@@ -22,11 +22,11 @@ from sandbox.signing import (
 )
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.summary import Order, summarize
-from tillkeeper.gateways.base import BadPayload, BadSignature, Named, Question, Request
-from tillkeeper.gateways.stripe import Stripe, StripeSettings
-from tillkeeper.gateways.stripe_events import TYPES
-from tillkeeper.gateways.stripe_objects import DISPUTE_STATUSES, FAILURES, REFUND_STATUSES
-from tillkeeper.gateways.unknown import unknown_words
+from tillkeeper.gateways.base import BadPayload, BadSignature, ClaimedReferences, Query, Request
+from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.stripe.events import TYPES
+from tillkeeper.gateways.stripe.gateway import Stripe, StripeSettings
+from tillkeeper.gateways.stripe.objects import DISPUTE_STATUSES, FAILURES, REFUND_STATUSES
 
 SECRET = "whsec_1nJq4gq8fBqS7x"
 OLDER = "whsec_older_9zQ2"
@@ -87,7 +87,7 @@ def asking(**settings):
 def questions_of(event_type, subject, gateway=None, **event):
     gateway = gateway or asking()
     request = request_of(stripe_delivery(SECRET, NOW, event_type, subject, **event))
-    return gateway.to_fetch(gateway.verify(request, NOW))
+    return gateway.queries_for(gateway.verify(request, NOW))
 
 
 def signed_by_stripe(body, *, now=NOW, secret=SECRET):
@@ -355,14 +355,14 @@ def a_lone_refund(**more):
 def test_a_refund_of_an_old_version_may_tell_only_of_an_authorization_that_was_let_go(refund, event, is_doubtful):
     made = event_of("refund.updated", refund, **event)
     assert made.may_be_release is is_doubtful
-    asked = Question(about="payment", payment_ref="pi_1")
+    asked = Query(about="payment", payment_ref="pi_1")
     assert questions_of("refund.updated", refund, **event) == ((asked,) if is_doubtful else ())
 
 
 def test_a_refund_in_doubt_of_a_charge_without_an_intent_is_asked_about_by_its_charge():
     told = {"api_version": ACACIA}
     assert questions_of("refund.created", a_lone_refund(payment_intent=None), **told) == (
-        Question(about="payment", payment_ref=a_refund()["charge"]),
+        Query(about="payment", payment_ref=a_refund()["charge"]),
     )
     assert questions_of("refund.created", a_lone_refund(payment_intent=None, charge=None), **told) == ()
     assert questions_of("refund.created", a_lone_refund(), a_gateway(), **told) == ()  # nothing can be asked
@@ -423,7 +423,7 @@ IN_PERSON = {"payment_method_details": {"type": "card_present", "card_present": 
 
 @pytest.mark.parametrize("event_type", ["charge.succeeded", "charge.captured"])
 def test_a_charge_in_person_hides_a_tip_so_its_intent_is_asked_about(event_type):
-    asked = Question(about="payment", payment_ref="pi_1")
+    asked = Query(about="payment", payment_ref="pi_1")
     assert events_of(event_type, a_charge(**IN_PERSON), asking()) == ()
     assert questions_of(event_type, a_charge(**IN_PERSON)) == (asked,)
     assert event_of(event_type, a_charge(**IN_PERSON)).amount == 12900  # where nobody can be asked
@@ -505,7 +505,7 @@ def fetched(thin, gateway=None):
     gateway = gateway or asking()
     verified = gateway.verify(request_of(stripe_signed(SECRET, NOW, json.dumps(thin).encode())), NOW)
     assert gateway.parse(verified) == ()
-    return gateway.to_fetch(verified)
+    return gateway.queries_for(verified)
 
 
 def related(sort, ref):
@@ -513,7 +513,7 @@ def related(sort, ref):
 
 
 @pytest.mark.parametrize(
-    ("event_type", "sort", "ref", "question"),
+    ("event_type", "sort", "ref", "query"),
     [
         ("v1.payment_intent.succeeded", "payment_intent", "pi_1", {"payment_ref": "pi_1"}),
         ("v1.charge.refunded", "charge", "ch_1", {"payment_ref": "ch_1"}),
@@ -522,11 +522,11 @@ def related(sort, ref):
         ("v1.refund.created", "refund", "re_1", {"about": "refund", "refund_ref": "re_1"}),
     ],
 )
-def test_a_thin_event_has_its_object_asked_about(event_type, sort, ref, question):
+def test_a_thin_event_has_its_object_asked_about(event_type, sort, ref, query):
     thin = a_thin_event(event_type, related(sort, ref))
     notification = stripe.StripeClient("sk_test_x").parse_event_notification(*officially_signed(thin))
     assert notification.related_object.id == ref
-    assert fetched(thin) == (Question(**{"about": "payment"} | question),)
+    assert fetched(thin) == (Query(**{"about": "payment"} | query),)
 
 
 def officially_signed(thin):
@@ -536,7 +536,7 @@ def officially_signed(thin):
 
 def test_a_thin_event_about_what_never_was_made_is_itself_asked_about():
     thin = a_thin_event("v2.core.health.event_generation_failure.resolved", None)
-    assert fetched(thin) == (Question(about="payment", payment_ref="evt_test_65Thin"),)
+    assert fetched(thin) == (Query(about="payment", payment_ref="evt_test_65Thin"),)
 
 
 @pytest.mark.parametrize(
@@ -560,7 +560,9 @@ def test_a_thin_event_of_the_other_mode_is_refused():
 
 def test_a_thin_event_names_its_payment_to_whoever_cannot_verify_it():
     thin = a_thin_event("v1.payment_intent.succeeded", related("payment_intent", "pi_1"))
-    assert a_gateway().named(request_of(({}, json.dumps(thin).encode()))) == Named(payment_ref="pi_1")
+    assert a_gateway().claimed_references(request_of(({}, json.dumps(thin).encode()))) == ClaimedReferences(
+        payment_ref="pi_1"
+    )
 
 
 @pytest.mark.parametrize("event_type", [name for name in TYPES if name.startswith("charge.dispute.")])
@@ -828,7 +830,7 @@ def test_an_event_of_another_account_of_the_organization_pays_nothing(settings, 
 
 
 def test_where_nobody_said_which_account_is_ours_stripe_is_asked_with_our_key():
-    asked = Question(about="payment", payment_ref="pi_1")
+    asked = Query(about="payment", payment_ref="pi_1")
     told = {"context": "acct_1PERHAPS"}
     assert events_of("payment_intent.succeeded", an_intent(), asking(), **told) == ()
     assert questions_of("payment_intent.succeeded", an_intent(), **told) == (asked,)
@@ -925,7 +927,7 @@ def test_answers_are_short_and_without_detail():
 
 
 def named(event_type, subject):
-    return a_gateway().named(request_of(stripe_delivery("whsec_of_nobody", NOW, event_type, subject)))
+    return a_gateway().claimed_references(request_of(stripe_delivery("whsec_of_nobody", NOW, event_type, subject)))
 
 
 @pytest.mark.parametrize(

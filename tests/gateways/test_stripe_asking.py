@@ -19,19 +19,19 @@ from sandbox.signing import (
 )
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import Answer, AskAgain, BadPayload, CannotAsk, Denied, Heard, Question
-from tillkeeper.gateways.stripe import Stripe, StripeSettings
-from tillkeeper.gateways.stripe_asking import CHARGE_STATES, INTENT_STATES, LISTED_TYPES
-from tillkeeper.gateways.stripe_events import TYPES
-from tillkeeper.gateways.unknown import unknown_words
+from tillkeeper.gateways.base import AccessDenied, Answer, BadPayload, CannotQuery, Query, Response, Unavailable
+from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.stripe.api import CHARGE_STATES, INTENT_STATES, LISTED_TYPES
+from tillkeeper.gateways.stripe.events import TYPES
+from tillkeeper.gateways.stripe.gateway import Stripe, StripeSettings
 
 KEY = "sk_test_51asking"
 TOLD_AT = NOW - timedelta(seconds=3)
 DATE = "Mon, 05 Oct 2026 11:59:57 GMT"
 CREATED = datetime.fromtimestamp(1_790_000_000, UTC)
-PAYMENT = Question(about="payment", order_ref="ORDER-1", payment_ref="pi_1")
-SEARCH = Question(about="payment", order_ref="ORDER-1")
-REFUND = Question(about="refund", order_ref="ORDER-1", payment_ref="pi_1", refund_ref="re_1")
+PAYMENT = Query(about="payment", order_ref="ORDER-1", payment_ref="pi_1")
+SEARCH = Query(about="payment", order_ref="ORDER-1")
+REFUND = Query(about="refund", order_ref="ORDER-1", payment_ref="pi_1", refund_ref="re_1")
 
 
 def a_gateway(**settings):
@@ -39,13 +39,13 @@ def a_gateway(**settings):
     return Stripe("stripe-main", StripeSettings.model_validate(base | settings))
 
 
-def heard(content, status=200):
+def response(content, status=200):
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return Heard(status=status, headers={"date": [DATE]}, body=body)
+    return Response(status=status, headers={"date": [DATE]}, body=body)
 
 
-def answer_to(question, content, *, status=200, gateway=None):
-    return (gateway or a_gateway()).hear(question, heard(content, status), now=NOW)
+def answer_to(query, content, *, status=200, gateway=None):
+    return (gateway or a_gateway()).read_response(query, response(content, status), now=NOW)
 
 
 def an_intent(**more):
@@ -57,7 +57,7 @@ def a_charge(**more):
 
 
 def about_charge(charge):
-    return answer_to(Question(about="payment", order_ref="ORDER-1", payment_ref="ch_1"), charge)
+    return answer_to(Query(about="payment", order_ref="ORDER-1", payment_ref="ch_1"), charge)
 
 
 def the(answer):
@@ -83,27 +83,27 @@ SESSION_EXPANDED = ["payment_intent", "payment_intent.latest_charge", "payment_i
 
 
 @pytest.mark.parametrize(
-    ("question", "officially"),
+    ("query", "officially"),
     [
         (PAYMENT, lambda v1: v1.payment_intents.retrieve("pi_1", {"expand": EXPANDED})),
         (
-            Question(about="payment", order_ref="ORDER-1", payment_ref="ch_1"),
+            Query(about="payment", order_ref="ORDER-1", payment_ref="ch_1"),
             lambda v1: v1.charges.retrieve("ch_1", {"expand": ["refunds", "payment_intent"]}),
         ),
         (
-            Question(about="payment", order_ref="ORDER-1", payment_ref="cs_test_1"),
+            Query(about="payment", order_ref="ORDER-1", payment_ref="cs_test_1"),
             lambda v1: v1.checkout.sessions.retrieve("cs_test_1", {"expand": SESSION_EXPANDED}),
         ),
         (REFUND, lambda v1: v1.refunds.retrieve("re_1")),
-        (Question(about="payment", payment_ref="du_1"), lambda v1: v1.disputes.retrieve("du_1")),
+        (Query(about="payment", payment_ref="du_1"), lambda v1: v1.disputes.retrieve("du_1")),
         (
-            Question(about="payment", payment_ref="session of pi_1"),
+            Query(about="payment", payment_ref="session of pi_1"),
             lambda v1: v1.checkout.sessions.list(
                 {"payment_intent": "pi_1", "limit": 1, "expand": [f"data.{name}" for name in SESSION_EXPANDED]}
             ),
         ),
         (
-            Question(about="payment", order_ref='O"R\\D&1'),
+            Query(about="payment", order_ref='O"R\\D&1'),
             lambda v1: v1.payment_intents.search(
                 {
                     "query": 'metadata["order_id"]:"O\\"R\\\\D&1"',
@@ -115,11 +115,11 @@ SESSION_EXPANDED = ["payment_intent", "payment_intent.latest_charge", "payment_i
     ],
     ids=["intent", "charge", "session", "refund", "dispute", "session of an intent", "search"],
 )
-def test_the_official_package_asks_the_same(question, officially):
+def test_the_official_package_asks_the_same(query, officially):
     recorder = Recorder()
     officially(stripe.StripeClient(KEY, http_client=recorder).v1)
     method, url, headers = recorder.asked
-    call = a_gateway().ask(question, now=NOW, nonce="n")
+    call = a_gateway().query_request(query, now=NOW, nonce="n")
     assert call.method == method.upper()
     assert same_place(call.url, url)
     assert call.headers["Authorization"] == headers["Authorization"] == f"Bearer {KEY}"
@@ -150,38 +150,38 @@ def test_the_official_package_lists_the_same_events():
             "starting_after": "evt_7",
         }
     )
-    assert same_place(a_gateway().ask_events(since=since, until=NOW, after="evt_7").url, recorder.asked[1])
+    assert same_place(a_gateway().events_request(since=since, until=NOW, after="evt_7").url, recorder.asked[1])
 
 
 def test_the_version_is_pinned_so_that_objects_look_as_they_are_read():
-    assert a_gateway().ask(PAYMENT, now=NOW, nonce="n").headers["Stripe-Version"] == "2025-09-30.clover"
+    assert a_gateway().query_request(PAYMENT, now=NOW, nonce="n").headers["Stripe-Version"] == "2025-09-30.clover"
 
 
 # What can be asked.
 
 
 def test_a_payment_without_a_reference_is_searched_for_where_its_order_stands_in_metadata():
-    call = a_gateway(order_ref_path="metadata.shop.order").ask
-    with pytest.raises(CannotAsk, match="metadata"):
+    call = a_gateway(order_ref_path="metadata.shop.order").query_request
+    with pytest.raises(CannotQuery, match="metadata"):
         call(SEARCH, now=NOW, nonce="n")
-    url = a_gateway(order_ref_path="metadata.cart").ask(SEARCH, now=NOW, nonce="n").url
+    url = a_gateway(order_ref_path="metadata.cart").query_request(SEARCH, now=NOW, nonce="n").url
     assert dict(parse_qsl(urlsplit(url).query))["query"] == 'metadata["cart"]:"ORDER-1"'
-    with pytest.raises(CannotAsk, match="metadata"):
-        a_gateway(order_ref_path="client_reference_id").ask(SEARCH, now=NOW, nonce="n")
+    with pytest.raises(CannotQuery, match="metadata"):
+        a_gateway(order_ref_path="client_reference_id").query_request(SEARCH, now=NOW, nonce="n")
 
 
 @pytest.mark.parametrize("ref", ["src_1", "in_1", "pi", "pi_1/../x", "ch_ 1", "session of pi_ 1"])
 def test_a_reference_of_another_sort_cannot_be_asked_about(ref):
-    with pytest.raises(CannotAsk):
-        a_gateway().ask(Question(about="payment", order_ref="O", payment_ref=ref), now=NOW, nonce="n")
+    with pytest.raises(CannotQuery):
+        a_gateway().query_request(Query(about="payment", order_ref="O", payment_ref=ref), now=NOW, nonce="n")
 
 
 def test_without_an_api_key_nothing_can_be_asked():
     for ask in (
-        lambda it: it.ask(PAYMENT, now=NOW, nonce="n"),
-        lambda it: it.ask_events(since=NOW, until=NOW, after=None),
+        lambda it: it.query_request(PAYMENT, now=NOW, nonce="n"),
+        lambda it: it.events_request(since=NOW, until=NOW, after=None),
     ):
-        with pytest.raises(CannotAsk, match="api_key"):
+        with pytest.raises(CannotQuery, match="api_key"):
             ask(a_gateway(api_key=None))
 
 
@@ -191,11 +191,11 @@ def test_a_connected_account_is_asked_about_on_its_behalf():
     client.v1.payment_intents.retrieve("pi_1")
     gateway = a_gateway(connected_account="acct_1OURS")
     for call in (
-        gateway.ask(PAYMENT, now=NOW, nonce="n"),
-        gateway.ask_events(since=NOW, until=NOW, after=None),
+        gateway.query_request(PAYMENT, now=NOW, nonce="n"),
+        gateway.events_request(since=NOW, until=NOW, after=None),
     ):
         assert call.headers["Stripe-Account"] == recorder.asked[2]["Stripe-Account"] == "acct_1OURS"
-    assert "Stripe-Account" not in a_gateway().ask(PAYMENT, now=NOW, nonce="n").headers
+    assert "Stripe-Account" not in a_gateway().query_request(PAYMENT, now=NOW, nonce="n").headers
 
 
 def test_an_organizations_key_asks_in_the_context_of_the_account():
@@ -203,10 +203,10 @@ def test_an_organizations_key_asks_in_the_context_of_the_account():
     key = "sk_org_test_1"
     client = stripe.StripeClient(key, http_client=recorder, stripe_context="acct_1")
     client.v1.payment_intents.retrieve("pi_1")
-    headers = a_gateway(api_key=key, account_id="acct_1").ask(PAYMENT, now=NOW, nonce="n").headers
+    headers = a_gateway(api_key=key, account_id="acct_1").query_request(PAYMENT, now=NOW, nonce="n").headers
     assert headers["Stripe-Context"] == recorder.asked[2]["Stripe-Context"] == "acct_1"
     both = a_gateway(api_key=key, account_id="acct_1", connected_account="acct_2")
-    assert both.ask(PAYMENT, now=NOW, nonce="n").headers["Stripe-Context"] == "acct_1/acct_2"
+    assert both.query_request(PAYMENT, now=NOW, nonce="n").headers["Stripe-Context"] == "acct_1/acct_2"
 
 
 # What the states say.
@@ -390,18 +390,18 @@ def test_what_a_charge_says_of_its_payment(more, kind, amount, at):
     ],
 )
 def test_what_a_session_says_of_its_payment(more, kind):
-    question = Question(about="payment", order_ref="ORDER-1", payment_ref="cs_1")
-    answer = answer_to(question, stripe_session("cs_1", None, 12900, "usd", **more))
+    query = Query(about="payment", order_ref="ORDER-1", payment_ref="cs_1")
+    answer = answer_to(query, stripe_session("cs_1", None, 12900, "usd", **more))
     assert answer.found
     assert [event.kind for event in answer.events] == ([] if kind is None else [kind])
     assert all(event.payment_ref == "cs_1" for event in answer.events)
 
 
 def test_a_session_leaves_the_word_to_its_intent():
-    question = Question(about="payment", order_ref="ORDER-9", payment_ref="cs_1")
+    query = Query(about="payment", order_ref="ORDER-9", payment_ref="cs_1")
     intent = an_intent(metadata={}, status="processing")
     session = stripe_session("cs_1", None, 12900, "usd", payment_intent=intent, client_reference_id="ORDER-1")
-    event = the(answer_to(question, session))
+    event = the(answer_to(query, session))
     assert (event.kind, event.payment_ref, event.order_ref) == (Kind.PAYMENT_PENDING, "pi_1", "ORDER-1")
 
 
@@ -436,7 +436,7 @@ def test_every_attempt_to_pay_an_order_is_found():
     ]
     answer = answer_to(SEARCH, {"object": "search_result", "data": attempts})
     assert answer == Answer(
-        found=True, also=tuple(Question(about="payment", order_ref="ORDER-1", payment_ref=f"pi_{it}") for it in (1, 2))
+        found=True, also=tuple(Query(about="payment", order_ref="ORDER-1", payment_ref=f"pi_{it}") for it in (1, 2))
     )
 
 
@@ -471,15 +471,15 @@ def test_a_missing_resource_is_not_found_and_not_failed():
 @pytest.mark.parametrize(
     ("status", "content", "error"),
     [
-        (401, an_error(None), Denied),
-        (403, an_error("platform_account_required"), Denied),
-        (409, an_error("idempotency_key_in_use"), AskAgain),
-        (424, an_error(None), AskAgain),
-        (429, an_error("rate_limit"), AskAgain),
-        (429, an_error("lock_timeout"), AskAgain),
-        (400, an_error("lock_timeout"), AskAgain),
-        (500, b"<html>", AskAgain),
-        (503, b"", AskAgain),
+        (401, an_error(None), AccessDenied),
+        (403, an_error("platform_account_required"), AccessDenied),
+        (409, an_error("idempotency_key_in_use"), Unavailable),
+        (424, an_error(None), Unavailable),
+        (429, an_error("rate_limit"), Unavailable),
+        (429, an_error("lock_timeout"), Unavailable),
+        (400, an_error("lock_timeout"), Unavailable),
+        (500, b"<html>", Unavailable),
+        (503, b"", Unavailable),
         (400, an_error("parameter_unknown"), BadPayload),
         (404, b"<html>", BadPayload),
         (404, an_error("url_invalid"), BadPayload),
@@ -494,7 +494,7 @@ def test_an_error_says_whose_turn_it_is(status, content, error):
 
 
 @pytest.mark.parametrize(
-    ("question", "content"),
+    ("query", "content"),
     [
         (PAYMENT, an_intent(id="pi_2")),
         (PAYMENT, an_intent(object="invoice")),
@@ -506,35 +506,35 @@ def test_an_error_says_whose_turn_it_is(status, content, error):
         (SEARCH, {"data": {}}),
     ],
 )
-def test_an_answer_that_makes_no_sense_is_refused(question, content):
+def test_an_answer_that_makes_no_sense_is_refused(query, content):
     with pytest.raises(BadPayload):
-        answer_to(question, content)
+        answer_to(query, content)
 
 
 @pytest.mark.parametrize(
-    ("question", "content", "field", "word"),
+    ("query", "content", "field", "word"),
     [
         (PAYMENT, an_intent(status="odd"), "payment_intent.status", "odd"),
         (PAYMENT, an_intent(currency="xxx"), "currency", "XXX"),
-        (Question(about="payment", payment_ref="ch_1"), a_charge(status="odd"), "charge.status", "odd"),
+        (Query(about="payment", payment_ref="ch_1"), a_charge(status="odd"), "charge.status", "odd"),
         (
-            Question(about="payment", payment_ref="cs_1"),
+            Query(about="payment", payment_ref="cs_1"),
             stripe_session("cs_1", None, 1, "usd", status="odd"),
             "session.status",
             "odd",
         ),
         (REFUND, stripe_refund("re_1", "pi_1", 400, "usd", status="odd"), "refund.status", "odd"),
         (
-            Question(about="payment", payment_ref="du_1"),
+            Query(about="payment", payment_ref="du_1"),
             stripe_dispute("du_1", "pi_1", 1, "usd", status="odd"),
             "dispute.status",
             "odd",
         ),
     ],
 )
-def test_an_unknown_word_is_noted_and_nothing_is_guessed(question, content, field, word):
+def test_an_unknown_word_is_noted_and_nothing_is_guessed(query, content, field, word):
     with unknown_words() as words:
-        answer = answer_to(question, content)
+        answer = answer_to(query, content)
     assert (answer.found, answer.events) == (True, ())
     assert [(it.field, it.word) for it in words] == [(field, word)]
 
@@ -544,18 +544,18 @@ def test_an_unknown_word_is_noted_and_nothing_is_guessed(question, content, fiel
 
 def test_a_dispute_can_be_asked_about():
     dispute = stripe_dispute("du_1", "pi_1", 12900, "usd", status="lost")
-    event = the(answer_to(Question(about="payment", payment_ref="du_1"), dispute))
+    event = the(answer_to(Query(about="payment", payment_ref="du_1"), dispute))
     assert (event.kind, event.dispute_ref, event.payment_ref) == (Kind.DISPUTE_LOST, "du_1", "pi_1")
 
 
 def test_a_refund_asked_about_alone_has_its_payment_asked_about():
-    alone = Question(about="refund", refund_ref="re_1")
+    alone = Query(about="refund", refund_ref="re_1")
     answer = answer_to(alone, stripe_refund("re_1", "pi_1", 400, "usd"))
-    assert answer.also == (Question(about="payment", payment_ref="pi_1"),)
+    assert answer.also == (Query(about="payment", payment_ref="pi_1"),)
     assert answer_to(REFUND, stripe_refund("re_1", "pi_1", 400, "usd")).also == ()
 
 
-OF_SESSION = Question(about="payment", order_ref="ORDER-1", payment_ref="session of pi_1")
+OF_SESSION = Query(about="payment", order_ref="ORDER-1", payment_ref="session of pi_1")
 
 
 def test_an_intent_that_was_paid_has_its_session_asked_about_for_only_that_tells_of_coupons():
@@ -565,8 +565,8 @@ def test_an_intent_that_was_paid_has_its_session_asked_about_for_only_that_tells
 
 @pytest.mark.parametrize(("due", "asks"), [(12900, False), (12800, False), (12901, True)])
 def test_where_all_that_is_due_came_in_no_coupon_is_looked_for(due, asks):
-    question = msgspec.structs.replace(PAYMENT, amount_due=due)
-    assert answer_to(question, an_intent()).also == ((OF_SESSION,) if asks else ())
+    query = msgspec.structs.replace(PAYMENT, amount_due=due)
+    assert answer_to(query, an_intent()).also == ((OF_SESSION,) if asks else ())
 
 
 @pytest.mark.parametrize("intent", ["pi_1", an_intent(amount_received=10000)])
@@ -586,7 +586,7 @@ def test_no_answer_about_a_session_is_none(status, content):
     assert answer_to(OF_SESSION, content, status=status) == Answer(found=False)
 
 
-NEVER_MADE = Question(about="payment", payment_ref="evt_1")
+NEVER_MADE = Query(about="payment", payment_ref="evt_1")
 
 
 def never_made(sort="payment_intent", **impact):
@@ -596,9 +596,9 @@ def never_made(sort="payment_intent", **impact):
 
 
 def test_the_object_of_an_event_that_stripe_could_not_make_is_asked_about():
-    url = a_gateway().ask(NEVER_MADE, now=NOW, nonce="n").url
+    url = a_gateway().query_request(NEVER_MADE, now=NOW, nonce="n").url
     assert url == "https://api.stripe.com/v2/core/events/evt_1"
-    asked = Answer(found=True, also=(Question(about="payment", payment_ref="pi_1"),))
+    asked = Answer(found=True, also=(Query(about="payment", payment_ref="pi_1"),))
     assert answer_to(NEVER_MADE, never_made()) == asked
     assert answer_to(NEVER_MADE, never_made("customer")) == Answer(found=True)
     ours = a_gateway(account_id="acct_1")
@@ -614,7 +614,7 @@ def an_event(number, event_type="payment_intent.succeeded", subject=None, **more
 
 
 def page_of(*events, has_more=False):
-    return a_gateway().hear_events(heard({"object": "list", "data": list(events), "has_more": has_more}))
+    return a_gateway().read_events(response({"object": "list", "data": list(events), "has_more": has_more}))
 
 
 def test_listed_events_are_those_of_the_webhooks_but_for_their_evidence():
@@ -645,7 +645,7 @@ def test_an_event_that_cannot_be_read_hides_no_other():
 def test_the_list_of_one_account_is_not_another_ones():
     told = {"object": "list", "data": [an_event(1), an_event(2, account="acct_1OURS"), an_event(3, account="acct_2")]}
     for ours, ids in ((None, ["evt_1"]), ("acct_1OURS", ["evt_1", "evt_2"])):
-        page = a_gateway(connected_account=ours).hear_events(heard(told))
+        page = a_gateway(connected_account=ours).read_events(response(told))
         assert [event.event_id for event in page.events] == ids
         assert page.unread == 0
 
@@ -657,8 +657,13 @@ def test_the_types_listed_are_known_and_as_many_as_stripe_filters_by():
 
 @pytest.mark.parametrize(
     ("status", "content", "error"),
-    [(404, an_error("resource_missing"), BadPayload), (401, {}, Denied), (429, {}, AskAgain), (200, {}, BadPayload)],
+    [
+        (404, an_error("resource_missing"), BadPayload),
+        (401, {}, AccessDenied),
+        (429, {}, Unavailable),
+        (200, {}, BadPayload),
+    ],
 )
 def test_a_list_that_does_not_come_says_why(status, content, error):
     with pytest.raises(error):
-        a_gateway().hear_events(heard(content, status))
+        a_gateway().read_events(response(content, status))

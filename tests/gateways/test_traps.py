@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from tillkeeper.domain.money import exponent
-from tillkeeper.gateways import times, units
+from tillkeeper.gateways.kit import times, units
 from tillkeeper.gateways.registry import GATEWAYS
 
-MODULES = Path(times.__file__).parent
+FOLDERS = Path(times.__file__).parents[1]
 
 
 def users_of(pattern):
     """The gateways in whose files it stands."""
-    files = [it for it in MODULES.glob("*.py") if re.search(pattern, it.read_text())]
-    return {max((name for name in GATEWAYS if it.stem.startswith(name)), key=len, default=it.stem) for it in files}
+    files = [path for name in GATEWAYS for path in (FOLDERS / name).glob("*.py")]
+    return {path.parent.name for path in files if re.search(pattern, path.read_text())}
 
 
 def test_whoever_reads_times_without_a_zone_is_in_the_table():
@@ -25,7 +25,7 @@ def test_whoever_reads_times_without_a_zone_is_in_the_table():
 
 @pytest.mark.parametrize("local", times.LOCAL, ids=lambda it: it.gateway)
 def test_each_field_of_the_table_is_read_by_its_gateway(local):
-    code = "".join(it.read_text() for it in MODULES.glob(f"{local.gateway}*.py"))
+    code = "".join(it.read_text() for it in (FOLDERS / local.gateway).glob("*.py"))
     assert all(f'"{name}"' in code for name in local.fields.split(", "))
 
 

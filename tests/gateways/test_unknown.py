@@ -1,6 +1,6 @@
 """Words outside our lists are collected where somebody collects them, cut and cleaned, and never raise."""
 
-from tillkeeper.gateways.unknown import WORDS_MAX, UnknownWord, unknown_word, unknown_words
+from tillkeeper.gateways.kit.unknown_words import WORDS_MAX, UnknownWord, unknown_word, unknown_words
 
 
 def test_words_are_collected_once_in_their_order():

@@ -36,7 +36,7 @@ def received(gateway, request):
     with suppress(Refused):
         verified = gateway.verify(request, clock.now())
         gateway.parse(verified)
-        gateway.to_fetch(verified)
+        gateway.queries_for(verified)
 
 
 @pytest.fixture(scope="module", params=sorted(GATEWAYS))
@@ -58,4 +58,4 @@ def test_a_body_that_nobody_signed_costs_little_whatever_it_is_full_of(forged):
 def test_the_payment_in_a_refused_body_is_looked_for_briefly(forged):
     gateway, body, with_body = forged
     for what, hostile in hostile_bodies(body, HINTED_BYTES):
-        assert calls_of(gateway.named, with_body(hostile)) < CALLS_MAX, what
+        assert calls_of(gateway.claimed_references, with_body(hostile)) < CALLS_MAX, what

@@ -26,8 +26,8 @@ from sandbox.signing import (
     wechatpay_transaction,
 )
 from tillkeeper.gateways.base import BadPayload, BadSignature, Request
-from tillkeeper.gateways.wechatpay import WeChatPay, WeChatPaySettings
-from tillkeeper.gateways.wechatpay_objects import REFUND_STATUSES, TRADE_STATES
+from tillkeeper.gateways.wechatpay.gateway import WeChatPay, WeChatPaySettings
+from tillkeeper.gateways.wechatpay.objects import REFUND_STATUSES, TRADE_STATES
 
 KEYS = rsa_keys()
 UNIX = str(int(NOW.timestamp()))

@@ -18,10 +18,19 @@ from sandbox.plays.wechatpay import PLAY, provider_of
 from sandbox.signing import WeChatPayKey, wechatpay_signed
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import Answer, AskAgain, BadPayload, BadSignature, CannotAsk, Denied, Heard, Question
+from tillkeeper.gateways.base import (
+    AccessDenied,
+    Answer,
+    BadPayload,
+    BadSignature,
+    CannotQuery,
+    Query,
+    Response,
+    Unavailable,
+)
 from tillkeeper.gateways.registry import build
-from tillkeeper.gateways.wechatpay import WeChatPay, WeChatPaySettings
-from tillkeeper.gateways.wechatpay_objects import REFUND_STATUSES, TRADE_STATES
+from tillkeeper.gateways.wechatpay.gateway import WeChatPay, WeChatPaySettings
+from tillkeeper.gateways.wechatpay.objects import REFUND_STATUSES, TRADE_STATES
 
 KEYS = rsa_keys()
 VOICE = PLAY.new_voice("wechatpay-main")
@@ -30,9 +39,9 @@ ABROAD = "https://apihk.mch.weixin.qq.com"
 NONCE = "5K8264ILTKCH16CQ2502SI8ZNMTM67VS"
 MERCHANT_SERIAL = settings_of(KEYS)["merchant_serial"]
 TRADE = json.loads(PLAIN)
-PAYMENT = Question(about="payment", order_ref="ORDER-1", payment_ref="4200000000202610050000000001")
-BY_ORDER = Question(about="payment", order_ref="ORDER-1")
-REFUND = Question(about="refund", order_ref="ORDER-1", payment_ref=PAYMENT.payment_ref, refund_ref="R-1")
+PAYMENT = Query(about="payment", order_ref="ORDER-1", payment_ref="4200000000202610050000000001")
+BY_ORDER = Query(about="payment", order_ref="ORDER-1")
+REFUND = Query(about="refund", order_ref="ORDER-1", payment_ref=PAYMENT.payment_ref, refund_ref="R-1")
 PAID_AT = datetime(2026, 10, 5, 11, 59, 58, tzinfo=UTC)
 CERTIFICATE = WeChatPayKey(SERIAL, KEYS.own)
 TOLD_AT = NOW - timedelta(seconds=4)
@@ -49,19 +58,19 @@ def made(**changes):
 THE_GATEWAY = made()  # reading a private key takes a while
 
 
-def heard(content, *, status=200, key=CERTIFICATE, at=TOLD_AT):
+def response(content, *, status=200, key=CERTIFICATE, at=TOLD_AT):
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     headers, body = wechatpay_signed(key, at, body)
-    return Heard(status=status, headers={name.lower(): [value] for name, value in headers.items()}, body=body)
+    return Response(status=status, headers={name.lower(): [value] for name, value in headers.items()}, body=body)
 
 
-def told(question, content, *, gateway=None, **more):
-    return (gateway or a_gateway()).hear(question, heard(content, **more), now=NOW)
+def told(query, content, *, gateway=None, **more):
+    return (gateway or a_gateway()).read_response(query, response(content, **more), now=NOW)
 
 
 def bare(status, content=b""):
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return Heard(status=status, headers={}, body=body)
+    return Response(status=status, headers={}, body=body)
 
 
 def the(answer):
@@ -92,19 +101,19 @@ def package(request, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("question", "path"),
+    ("query", "path"),
     [
         (PAYMENT, "/v3/pay/transactions/id/4200000000202610050000000001?mchid=1900000100"),
         (BY_ORDER, "/v3/pay/transactions/out-trade-no/ORDER-1?mchid=1900000100"),
         (
-            Question(about="payment", order_ref="ORDER-1", payment_ref="ORDER-1"),
+            Query(about="payment", order_ref="ORDER-1", payment_ref="ORDER-1"),
             "/v3/pay/transactions/out-trade-no/ORDER-1?mchid=1900000100",
         ),
         (REFUND, "/v3/refund/domestic/refunds/R-1"),
     ],
     ids=["payment", "order", "payment never completed", "refund"],
 )
-def test_the_package_asks_the_same_to_the_letter_of_the_signature(package, question, path, monkeypatch):
+def test_the_package_asks_the_same_to_the_letter_of_the_signature(package, query, path, monkeypatch):
     sent = {}
 
     def get(**call):
@@ -113,7 +122,7 @@ def test_the_package_asks_the_same_to_the_letter_of_the_signature(package, quest
 
     monkeypatch.setattr(package_core.requests, "get", get)
     package.request(path)
-    call = a_gateway(**package.mode).ask(question, now=NOW, nonce=NONCE)
+    call = a_gateway(**package.mode).query_request(query, now=NOW, nonce=NONCE)
     assert (call.method, call.url, call.body) == ("GET", sent["url"], b"")
     assert call.headers["Authorization"] == sent["headers"]["Authorization"]
     assert call.headers.get("Wechatpay-Serial") == sent["headers"].get("Wechatpay-Serial")
@@ -121,7 +130,7 @@ def test_the_package_asks_the_same_to_the_letter_of_the_signature(package, quest
 
 
 @pytest.mark.parametrize(
-    ("question", "path", "abroad"),
+    ("query", "path", "abroad"),
     [
         (PAYMENT, f"/v3/pay/partner/transactions/id/{PAYMENT.payment_ref}?sp_mchid=1900000100&sub_mchid=1900000109", 0),
         (BY_ORDER, "/v3/pay/partner/transactions/out-trade-no/ORDER-1?sp_mchid=1900000100&sub_mchid=1900000109", 0),
@@ -130,28 +139,28 @@ def test_the_package_asks_the_same_to_the_letter_of_the_signature(package, quest
         (REFUND, "/v3/global/refunds/out-refund-no/R-1?sp_mchid=1900000100&sub_mchid=1900000109", 1),
     ],
 )
-def test_a_service_provider_asks_in_the_name_of_its_sub_merchant(question, path, abroad):
+def test_a_service_provider_asks_in_the_name_of_its_sub_merchant(query, path, abroad):
     base = ABROAD if abroad else API
-    call = a_gateway(sub_mch_ids=["1900000109"], api_base=base).ask(question, now=NOW, nonce=NONCE)
+    call = a_gateway(sub_mch_ids=["1900000109"], api_base=base).query_request(query, now=NOW, nonce=NONCE)
     assert call.url == f"{base}{path}"
     assert 'mchid="1900000100"' in call.headers["Authorization"]
 
 
-@pytest.mark.parametrize("question", [PAYMENT, BY_ORDER, REFUND])
-def test_of_several_sub_merchants_one_is_asked_about_after_the_other(question):
+@pytest.mark.parametrize("query", [PAYMENT, BY_ORDER, REFUND])
+def test_of_several_sub_merchants_one_is_asked_about_after_the_other(query):
     numbers = ["1900000109", "1900000110", "1900000111"]
     gateway = a_gateway(sub_mch_ids=numbers)
     for number in numbers:
-        assert gateway.ask(question, now=NOW, nonce=NONCE).url.endswith(f"sub_mchid={number}")
+        assert gateway.query_request(query, now=NOW, nonce=NONCE).url.endswith(f"sub_mchid={number}")
         unknown = {"code": "ORDER_NOT_EXIST"}
-        answer = told(question, unknown, status=404, gateway=gateway)
-        assert gateway.hear(question, bare(404, unknown), now=NOW) == answer
+        answer = told(query, unknown, status=404, gateway=gateway)
+        assert gateway.read_response(query, bare(404, unknown), now=NOW) == answer
         assert (answer.found, answer.events) == (False, ())
         if number == numbers[-1]:
             assert answer.also == ()
         else:
-            (question,) = answer.also
-    other = msgspec.structs.replace(question, sub_mch_id="1900000112")  # who is no longer served
+            (query,) = answer.also
+    other = msgspec.structs.replace(query, sub_mch_id="1900000112")  # who is no longer served
     assert told(other, unknown, status=404, gateway=gateway) == Answer(found=False)
 
 
@@ -165,22 +174,22 @@ def test_a_sub_merchants_payment_is_read_as_any():
 
 
 @pytest.mark.parametrize(
-    ("question", "path"),
+    ("query", "path"),
     [
         (PAYMENT, f"/v3/global/transactions/id/{PAYMENT.payment_ref}?mchid=1900000100"),
         (BY_ORDER, "/v3/global/transactions/out-trade-no/ORDER-1?mchid=1900000100"),
         (REFUND, "/v3/global/refunds/out-refund-no/R-1?mchid=1900000100"),
     ],
 )
-def test_abroad_the_paths_are_others(question, path):
+def test_abroad_the_paths_are_others(query, path):
     gateway = a_gateway(api_base=ABROAD)
-    assert gateway.ask(question, now=NOW, nonce=NONCE).url == f"{ABROAD}{path}"
-    assert gateway.refresh(now=NOW, nonce=NONCE).url == f"{ABROAD}/v3/global/certificates"
+    assert gateway.query_request(query, now=NOW, nonce=NONCE).url == f"{ABROAD}{path}"
+    assert gateway.key_refresh_request(now=NOW, nonce=NONCE).url == f"{ABROAD}/v3/global/certificates"
 
 
 def test_odd_characters_of_a_reference_are_signed_as_they_are_sent():
-    call = a_gateway(api_base="http://127.0.0.1:9/wechat").ask(
-        Question(about="payment", order_ref="A|B*C@D-E_F"), now=NOW, nonce=NONCE
+    call = a_gateway(api_base="http://127.0.0.1:9/wechat").query_request(
+        Query(about="payment", order_ref="A|B*C@D-E_F"), now=NOW, nonce=NONCE
     )
     path = "/wechat/v3/pay/transactions/out-trade-no/A%7CB%2AC%40D-E_F?mchid=1900000100"
     assert call.url == f"http://127.0.0.1:9{path}"
@@ -197,7 +206,7 @@ def test_odd_characters_of_a_reference_are_signed_as_they_are_sent():
 @pytest.mark.parametrize("content", [PLAIN, json.dumps(REFUND_ANSWER, ensure_ascii=False).encode(), b"{}"])
 def test_the_package_verifies_the_answers_that_we_verify(package, content):
     key = CERTIFICATE if package.mode == {"public_keys": {}} else WeChatPayKey(KEY_ID, KEYS.other)
-    signed = heard(content, key=key)
+    signed = response(content, key=key)
     headers = {name: values[0] for name, values in signed.headers.items()}
     assert package._verify_signature(headers, signed.body.decode())
     assert not package._verify_signature(headers, signed.body.decode() + " ")
@@ -212,13 +221,13 @@ def test_what_the_package_signs_is_verified():
         "wechatpay-signature": [official.rsa_sign(KEYS.other, f"{timestamp}\n{NONCE}\n{PLAIN.decode()}\n")],
         "wechatpay-signature-type": ["WECHATPAY2-SHA256-RSA2048"],
     }
-    assert a_gateway().hear(PAYMENT, Heard(status=200, headers=headers, body=PLAIN), now=NOW).events
+    assert a_gateway().read_response(PAYMENT, Response(status=200, headers=headers, body=PLAIN), now=NOW).events
 
 
 @pytest.mark.parametrize("missing", ["merchant_serial", "merchant_private_key"])
 def test_without_the_merchants_key_nothing_can_be_asked(missing):
-    with pytest.raises(CannotAsk, match="merchant_serial and merchant_private_key"):
-        a_gateway(**{missing: None}).ask(PAYMENT, now=NOW, nonce=NONCE)
+    with pytest.raises(CannotQuery, match="merchant_serial and merchant_private_key"):
+        a_gateway(**{missing: None}).query_request(PAYMENT, now=NOW, nonce=NONCE)
 
 
 # What a transaction says of itself.
@@ -241,9 +250,9 @@ def test_without_the_merchants_key_nothing_can_be_asked(missing):
         ("PAY_BACK", None, None),
     ],
 )
-@pytest.mark.parametrize("question", [PAYMENT, BY_ORDER])
-def test_what_a_transaction_says_by_its_state(question, state, kind, failure):
-    answer = told(question, TRADE | {"trade_state": state})
+@pytest.mark.parametrize("query", [PAYMENT, BY_ORDER])
+def test_what_a_transaction_says_by_its_state(query, state, kind, failure):
+    answer = told(query, TRADE | {"trade_state": state})
     assert answer.found
     if kind is None:
         assert answer.events == ()
@@ -263,14 +272,14 @@ def test_every_state_is_tested_here():
 
 
 @pytest.mark.parametrize(
-    ("question", "content", "word"),
+    ("query", "content", "word"),
     [
         (PAYMENT, TRADE | {"trade_state": "HALF"}, ("trade_state", "HALF")),
         (REFUND, REFUND_ANSWER | {"status": "HALF"}, ("status", "HALF")),
     ],
 )
-def test_a_state_that_is_not_known_makes_no_event_and_is_told(words, question, content, word):
-    assert told(question, content) == Answer(found=True)
+def test_a_state_that_is_not_known_makes_no_event_and_is_told(words, query, content, word):
+    assert told(query, content) == Answer(found=True)
     assert words() == [word]
 
 
@@ -279,10 +288,10 @@ def test_without_a_time_of_success_the_signed_time_of_the_answer_stands_in():
     assert the(told(PAYMENT, paying)).occurred_at == TOLD_AT
 
 
-@pytest.mark.parametrize("question", [BY_ORDER, Question(about="payment", order_ref="ORDER-1", payment_ref="ORDER-1")])
-def test_a_payment_never_completed_goes_by_its_orders_number(question):
+@pytest.mark.parametrize("query", [BY_ORDER, Query(about="payment", order_ref="ORDER-1", payment_ref="ORDER-1")])
+def test_a_payment_never_completed_goes_by_its_orders_number(query):
     content = without(TRADE, "transaction_id", "success_time", "amount") | {"trade_state": "CLOSED"}
-    event = the(told(question, content))
+    event = the(told(query, content))
     assert (event.kind, event.payment_ref, event.amount, event.currency) == (
         Kind.PAYMENT_CANCELLED,
         "ORDER-1",
@@ -290,7 +299,7 @@ def test_a_payment_never_completed_goes_by_its_orders_number(question):
         None,
     )
     with pytest.raises(BadPayload, match="payment_ref"):
-        told(question, content | {"trade_state": "SUCCESS"})
+        told(query, content | {"trade_state": "SUCCESS"})
 
 
 # What is told of a refund.
@@ -318,26 +327,26 @@ def test_what_a_refund_says_by_its_status(status, kind, failure, at):
 
 
 @pytest.mark.parametrize("code", ["ORDER_NOT_EXIST", "ORDERNOTEXIST", "RESOURCE_NOT_EXISTS"])
-@pytest.mark.parametrize("question", [PAYMENT, BY_ORDER, REFUND])
-def test_what_does_not_exist_is_not_found_and_not_failed(question, code):
+@pytest.mark.parametrize("query", [PAYMENT, BY_ORDER, REFUND])
+def test_what_does_not_exist_is_not_found_and_not_failed(query, code):
     content = {"code": code, "message": "订单不存在"}
-    assert told(question, content, status=404) == Answer(found=False)
-    assert a_gateway().hear(question, bare(404, content), now=NOW) == Answer(found=False)
+    assert told(query, content, status=404) == Answer(found=False)
+    assert a_gateway().read_response(query, bare(404, content), now=NOW) == Answer(found=False)
     with pytest.raises(BadSignature):
-        told(question, content, status=404, key=WeChatPayKey(SERIAL, KEYS.foreign))
+        told(query, content, status=404, key=WeChatPayKey(SERIAL, KEYS.foreign))
 
 
 @pytest.mark.parametrize(
     ("status", "content", "error"),
     [
-        (401, {"code": "SIGN_ERROR", "message": "…"}, Denied),
-        (403, {"code": "NO_AUTH"}, Denied),
-        (400, {"code": "APPID_MCHID_NOT_MATCH"}, Denied),
-        (400, {"code": "MCH_NOT_EXISTS"}, Denied),
-        (202, b"", AskAgain),
-        (429, {"code": "FREQUENCY_LIMITED"}, AskAgain),
-        (500, {"code": "SYSTEM_ERROR"}, AskAgain),
-        (502, b"<html>", AskAgain),
+        (401, {"code": "SIGN_ERROR", "message": "…"}, AccessDenied),
+        (403, {"code": "NO_AUTH"}, AccessDenied),
+        (400, {"code": "APPID_MCHID_NOT_MATCH"}, AccessDenied),
+        (400, {"code": "MCH_NOT_EXISTS"}, AccessDenied),
+        (202, b"", Unavailable),
+        (429, {"code": "FREQUENCY_LIMITED"}, Unavailable),
+        (500, {"code": "SYSTEM_ERROR"}, Unavailable),
+        (502, b"<html>", Unavailable),
         (400, {"code": "PARAM_ERROR"}, BadPayload),
         (400, {"code": "param error"}, BadPayload),
         (400, {"code": 7}, BadPayload),
@@ -348,14 +357,14 @@ def test_what_does_not_exist_is_not_found_and_not_failed(question, code):
     ],
 )
 def test_an_error_says_whose_turn_it_is_signed_or_not(status, content, error):
-    for answer in (bare(status, content), heard(content, status=status)):
+    for answer in (bare(status, content), response(content, status=status)):
         with pytest.raises(error):
-            a_gateway().hear(PAYMENT, answer, now=NOW)
+            a_gateway().read_response(PAYMENT, answer, now=NOW)
 
 
 def test_an_unsigned_answer_is_no_data():
     with pytest.raises(BadSignature):
-        a_gateway().hear(PAYMENT, bare(200, PLAIN), now=NOW)
+        a_gateway().read_response(PAYMENT, bare(200, PLAIN), now=NOW)
 
 
 @pytest.mark.parametrize("shift_s", [-301, 301])
@@ -365,7 +374,7 @@ def test_an_answer_of_another_time_is_refused(shift_s):
 
 
 @pytest.mark.parametrize(
-    ("question", "content"),
+    ("query", "content"),
     [
         (PAYMENT, TRADE | {"mchid": "1900000109"}),
         (PAYMENT, without(TRADE, "mchid")),
@@ -383,22 +392,22 @@ def test_an_answer_of_another_time_is_refused(shift_s):
         (REFUND, without(REFUND_ANSWER, "amount")),
     ],
 )
-def test_an_authentic_answer_that_makes_no_sense_is_refused(question, content):
+def test_an_authentic_answer_that_makes_no_sense_is_refused(query, content):
     with pytest.raises(BadPayload):
-        told(question, content)
+        told(query, content)
 
 
 @pytest.mark.parametrize("ref", ["", "订单", "a b", "../x", "x" * 65])
 def test_a_reference_that_wechat_pay_does_not_allow_cannot_be_asked_about(ref):
-    with pytest.raises(CannotAsk):
-        a_gateway().ask(Question(about="payment", order_ref=ref), now=NOW, nonce=NONCE)
+    with pytest.raises(CannotQuery):
+        a_gateway().query_request(Query(about="payment", order_ref=ref), now=NOW, nonce=NONCE)
 
 
 def test_there_is_no_list_of_events():
-    with pytest.raises(CannotAsk):
-        a_gateway().ask_events(since=NOW, until=NOW, after=None)
+    with pytest.raises(CannotQuery):
+        a_gateway().events_request(since=NOW, until=NOW, after=None)
     with pytest.raises(BadPayload):
-        a_gateway().hear_events(bare(200, b"{}"))
+        a_gateway().read_events(bare(200, b"{}"))
 
 
 @pytest.mark.parametrize("make", [lambda it: it, provider_of], ids=["merchant", "service provider"])
@@ -410,14 +419,14 @@ def test_every_story_of_the_sandbox_ends_as_its_template_says(template, make):
     api = PLAY.api(voice, ledger_of(PLAY, story))
     assert outcome_of(story, delivered(gateway, PLAY, voice, story, api)) == truth_of(story)
     refunds = {it.refund_ref for it in story.happenings if it.word.startswith("REFUND")}
-    questions = [Question(about="payment", order_ref=story.order_ref)]
-    questions += [Question(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in sorted(refunds)]
-    told = [it for question in questions for it in asked(gateway, api, question, NOW).events]
+    queries = [Query(about="payment", order_ref=story.order_ref)]
+    queries += [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in sorted(refunds)]
+    told = [it for query in queries for it in asked(gateway, api, query, NOW).events]
     assert outcome_of(story, told) == truth_of(story)
 
 
 def test_an_order_that_stood_in_for_its_payment_no_longer_does_once_that_has_a_number():
-    stood_in = Question(about="payment", order_ref="ORDER-1", payment_ref="ORDER-1")
+    stood_in = Query(about="payment", order_ref="ORDER-1", payment_ref="ORDER-1")
     paid, closed = told(stood_in, TRADE).events
     assert (paid.kind, paid.payment_ref) == (Kind.PAYMENT_SUCCEEDED, PAYMENT.payment_ref)
     assert (closed.kind, closed.payment_ref, closed.occurred_at) == (Kind.PAYMENT_CANCELLED, "ORDER-1", TOLD_AT)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from playwalk import asked, delivered, ledger_of, outcome_of, story_of, truth_of
 from pydantic import ValidationError
 from specimen import NOW
-from specimen_wechatpay_v2 import COMMON, PAYMENT, PAYMENT_ANSWER, REFUND_ANSWER, SETTINGS, heard, request, sealed
+from specimen_wechatpay_v2 import COMMON, PAYMENT, PAYMENT_ANSWER, REFUND_ANSWER, SETTINGS, request, response, sealed
 from test_conformance import HOSTILE_XML
 from wechatpy.pay import WeChatPay as Package
 from wechatpy.pay import utils as official
@@ -22,20 +22,20 @@ from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.status import Status
 from tillkeeper.gateways.base import (
+    AccessDenied,
     Answer,
-    AskAgain,
     BadPayload,
     BadSignature,
-    CannotAsk,
-    Denied,
-    Heard,
-    Named,
-    Question,
+    CannotQuery,
+    ClaimedReferences,
+    Query,
+    Response,
     Step,
+    Unavailable,
 )
 from tillkeeper.gateways.registry import build
-from tillkeeper.gateways.wechatpay_v2 import WeChatPayV2, WeChatPayV2Settings
-from tillkeeper.gateways.wechatpay_v2_asking import ERRORS, REFUND_STATUSES, TRADE_STATES, signature
+from tillkeeper.gateways.wechatpay_v2.api import ERRORS, REFUND_STATUSES, TRADE_STATES, signature
+from tillkeeper.gateways.wechatpay_v2.gateway import WeChatPayV2, WeChatPayV2Settings
 
 API_KEY = SETTINGS["api_key"]
 PAID_AT = datetime(2026, 10, 5, 11, 59, 58, tzinfo=UTC)
@@ -50,9 +50,9 @@ REFUND = {
     "total_fee": "12900",
     "transaction_id": "1004400740202610050005092168",
 }
-BY_ORDER = Question(about="payment", order_ref="ORDER-1")
-BY_NUMBER = Question(about="payment", order_ref="ORDER-1", payment_ref=PAYMENT["transaction_id"])
-OF_REFUND = Question(about="refund", order_ref="ORDER-1", refund_ref="R-1")
+BY_ORDER = Query(about="payment", order_ref="ORDER-1")
+BY_NUMBER = Query(about="payment", order_ref="ORDER-1", payment_ref=PAYMENT["transaction_id"])
+OF_REFUND = Query(about="refund", order_ref="ORDER-1", refund_ref="R-1")
 
 
 def a_gateway(**settings):
@@ -86,7 +86,7 @@ def questions_of(request):
     gateway = a_gateway()
     verified = gateway.verify(request, NOW)
     assert gateway.parse(verified) == ()
-    return gateway.to_fetch(verified)
+    return gateway.queries_for(verified)
 
 
 # The package signs, we verify; and the other way round.
@@ -128,7 +128,7 @@ def test_the_package_opens_what_the_sandbox_encrypts():
 
 
 def test_the_package_and_we_sign_questions_alike():
-    body = a_gateway().ask(BY_ORDER, now=NOW, nonce="n" * 40).body.decode()
+    body = a_gateway().query_request(BY_ORDER, now=NOW, nonce="n" * 40).body.decode()
     fields = dict(re.findall(r"<(\w+)>([^<]*)</", body))
     assert len(fields["nonce_str"]) == 32
     assert the_package().check_signature(fields)
@@ -280,8 +280,8 @@ def test_a_service_providers_account_counts_its_sub_merchants_payments():
 
 
 def test_a_service_provider_asks_in_the_name_of_its_sub_merchant():
-    for question in (BY_ORDER, OF_REFUND):
-        body = a_gateway(sub_mch_ids=["10000109"]).ask(question, now=NOW, nonce="n").body
+    for query in (BY_ORDER, OF_REFUND):
+        body = a_gateway(sub_mch_ids=["10000109"]).query_request(query, now=NOW, nonce="n").body
         assert b"<mch_id>10000100</mch_id><sub_mch_id>10000109</sub_mch_id>" in body
 
 
@@ -291,7 +291,7 @@ def test_of_several_sub_merchants_one_is_asked_about_after_the_other():
     first = answer_to(BY_ORDER, unknown, gateway=gateway)
     (further,) = first.also
     assert not first.found
-    assert b"<sub_mch_id>10000109</sub_mch_id>" in gateway.ask(further, now=NOW, nonce="n").body
+    assert b"<sub_mch_id>10000109</sub_mch_id>" in gateway.query_request(further, now=NOW, nonce="n").body
     paid = PAYMENT_ANSWER | {"sub_mch_id": "10000109", "trade_state": "REFUND"}
     (of_refunds,) = answer_to(further, paid, gateway=gateway).also
     assert of_refunds.sub_mch_id == "10000109"
@@ -369,7 +369,7 @@ def test_what_is_about_no_payment_is_acknowledged_and_changes_nothing(fields, si
     body = xml(fields | {"sign": sign(fields, API_KEY, sign_type)})
     gateway = a_gateway()
     verified = gateway.verify(request(body), NOW)
-    assert (gateway.parse(verified), gateway.to_fetch(verified)) == ((), ())
+    assert (gateway.parse(verified), gateway.queries_for(verified)) == ((), ())
     forged = xml(fields | {"sign": sign(fields, "192006250b4c09247ec02edce69f6a2e", sign_type)})
     with pytest.raises(BadSignature):
         gateway.verify(request(forged), NOW)
@@ -386,7 +386,7 @@ def test_a_payment_is_signed_as_the_account_says_and_never_as_it_says_itself(nam
 
 
 def test_a_refund_notice_is_a_question_and_no_event():
-    assert questions_of(refund_notice()) == (Question(about="refund", refund_ref="R-1"),)
+    assert questions_of(refund_notice()) == (Query(about="refund", refund_ref="R-1"),)
 
 
 def test_of_two_notices_a_third_can_be_made_and_all_it_does_is_to_have_wechat_pay_asked():
@@ -401,7 +401,7 @@ def test_of_two_notices_a_third_can_be_made_and_all_it_does_is_to_have_wechat_pa
     mixed = b"".join(great[at : at + 16] if at % 32 else small[at : at + 16] for at in range(0, len(small), 16))
     assert mixed not in (small, great)
     request = refund_notice(req_info=b64encode(mixed).decode())
-    assert questions_of(request) == (Question(about="refund", refund_ref="R-1"),)
+    assert questions_of(request) == (Query(about="refund", refund_ref="R-1"),)
 
 
 def test_a_refund_notice_of_another_merchant_or_app_counts_for_nothing():
@@ -450,10 +450,10 @@ def test_a_signed_notice_is_never_taken_for_a_refund():
 
 
 def test_a_notice_names_its_payment_without_proof():
-    named = a_gateway().named(request(xml(PAYMENT)))
-    assert named == Named(order_ref="ORDER-1", payment_ref="1004400740202610050005092168")
-    assert a_gateway().named(refund_notice()) is None
-    assert a_gateway().named(request(b"<xml>")) is None
+    named = a_gateway().claimed_references(request(xml(PAYMENT)))
+    assert named == ClaimedReferences(order_ref="ORDER-1", payment_ref="1004400740202610050005092168")
+    assert a_gateway().claimed_references(refund_notice()) is None
+    assert a_gateway().claimed_references(request(b"<xml>")) is None
 
 
 def test_it_answers_in_xml():
@@ -464,24 +464,26 @@ def test_it_answers_in_xml():
 # Asking.
 
 
-def answer_to(question, fields, *, gateway=None, status=200):
+def answer_to(query, fields, *, gateway=None, status=200):
     body = sealed(xml(fields))
-    told = heard(body)
-    return (gateway or a_gateway()).hear(question, Heard(status=status, headers=told.headers, body=body), now=NOW)
+    told = response(body)
+    return (gateway or a_gateway()).read_response(
+        query, Response(status=status, headers=told.headers, body=body), now=NOW
+    )
 
 
 def test_a_payment_is_asked_by_its_number_or_its_orders():
-    call = a_gateway().ask(BY_NUMBER, now=NOW, nonce="n")
+    call = a_gateway().query_request(BY_NUMBER, now=NOW, nonce="n")
     assert (call.method, call.url) == ("POST", "https://api.mch.weixin.qq.com/pay/orderquery")
     assert b"<transaction_id>1004400740202610050005092168</transaction_id>" in call.body
-    assert b"<out_trade_no>ORDER-1</out_trade_no>" in a_gateway().ask(BY_ORDER, now=NOW, nonce="n").body
-    call = a_gateway().ask(OF_REFUND, now=NOW, nonce="n")
+    assert b"<out_trade_no>ORDER-1</out_trade_no>" in a_gateway().query_request(BY_ORDER, now=NOW, nonce="n").body
+    call = a_gateway().query_request(OF_REFUND, now=NOW, nonce="n")
     assert call.url.endswith("/pay/refundquery")
     assert b"<out_refund_no>R-1</out_refund_no>" in call.body
 
 
 def test_an_answer_is_asked_for_in_the_accounts_algorithm():
-    body = a_gateway(sign_type="HMAC-SHA256").ask(BY_ORDER, now=NOW, nonce="n").body
+    body = a_gateway(sign_type="HMAC-SHA256").query_request(BY_ORDER, now=NOW, nonce="n").body
     fields = dict(re.findall(r"<(\w+)>([^<]*)</", body.decode()))
     assert fields["sign_type"] == "HMAC-SHA256"
     assert fields.pop("sign") == official.calculate_signature_hmac(fields, API_KEY)
@@ -489,8 +491,8 @@ def test_an_answer_is_asked_for_in_the_accounts_algorithm():
 
 @pytest.mark.parametrize("ref", [None, "", "a b", "<", "x" * 65])
 def test_a_reference_that_wechat_pay_does_not_allow_is_not_asked_with(ref):
-    with pytest.raises(CannotAsk):
-        a_gateway().ask(Question(about="refund", order_ref="O", refund_ref=ref), now=NOW, nonce="n")
+    with pytest.raises(CannotQuery):
+        a_gateway().query_request(Query(about="refund", order_ref="O", refund_ref=ref), now=NOW, nonce="n")
 
 
 @pytest.mark.parametrize(("word", "state"), TRADE_STATES.items())
@@ -510,15 +512,15 @@ def test_every_state_of_a_payment(word, state):
 
 
 @pytest.mark.parametrize(
-    ("question", "fields", "word"),
+    ("query", "fields", "word"),
     [
         (BY_ORDER, PAYMENT_ANSWER | {"trade_state": "NEW"}, ("trade_state", "NEW")),
         (OF_REFUND, REFUND_ANSWER | {"refund_status_0": "NEW"}, ("refund_status", "NEW")),
         (OF_REFUND, REFUND_ANSWER | {"fee_type": "XXB"}, ("fee_type", "XXB")),
     ],
 )
-def test_a_state_that_is_not_known_makes_no_event_and_is_told(words, question, fields, word):
-    assert answer_to(question, fields) == Answer(found=True)
+def test_a_state_that_is_not_known_makes_no_event_and_is_told(words, query, fields, word):
+    assert answer_to(query, fields) == Answer(found=True)
     assert words() == [word]
 
 
@@ -526,20 +528,20 @@ def test_of_a_payment_that_gave_something_back_all_refunds_are_asked_about():
     answer = answer_to(BY_ORDER, PAYMENT_ANSWER | {"trade_state": "REFUND"})
     (event,) = answer.events
     assert (event.kind, event.amount, event.has_refunds) == (Kind.PAYMENT_SUCCEEDED, 12900, True)
-    (question,) = answer.also
-    assert (question.about, question.payment_ref, question.refund_ref) == ("refund", event.payment_ref, None)
-    call = a_gateway().ask(question, now=NOW, nonce="n")
+    (query,) = answer.also
+    assert (query.about, query.payment_ref, query.refund_ref) == ("refund", event.payment_ref, None)
+    call = a_gateway().query_request(query, now=NOW, nonce="n")
     assert call.url.endswith("/pay/refundquery")
     assert f"<transaction_id>{event.payment_ref}</transaction_id>".encode() in call.body
     second = {"out_refund_no_1": "R-2", "refund_fee_1": "500", "refund_status_1": "PROCESSING"}
-    told = answer_to(question, REFUND_ANSWER | second)
+    told = answer_to(query, REFUND_ANSWER | second)
     assert [(it.kind, it.refund_ref, it.amount) for it in told.events] == [
         (Kind.REFUND_SUCCEEDED, "R-1", 400),
         (Kind.REFUND_PENDING, "R-2", 500),
     ]
     assert told.also == ()
     with pytest.raises(BadPayload, match="transaction_id"):
-        answer_to(question, REFUND_ANSWER | {"transaction_id": "1"})
+        answer_to(query, REFUND_ANSWER | {"transaction_id": "1"})
     assert answer_to(BY_ORDER, PAYMENT_ANSWER).also == ()
 
 
@@ -565,7 +567,7 @@ def test_a_refund_is_found_among_those_of_its_payment():
 
 
 @pytest.mark.parametrize(
-    ("question", "fields"),
+    ("query", "fields"),
     [
         (OF_REFUND, REFUND_ANSWER | {"out_refund_no_0": "R-2"}),
         (OF_REFUND, REFUND_ANSWER | {"refund_status_0": ""}),
@@ -579,29 +581,29 @@ def test_a_refund_is_found_among_those_of_its_payment():
         (BY_ORDER, without(PAYMENT_ANSWER, "result_code")),
     ],
 )
-def test_an_answer_that_makes_no_sense_is_refused(question, fields):
+def test_an_answer_that_makes_no_sense_is_refused(query, fields):
     with pytest.raises(BadPayload):
-        answer_to(question, fields)
+        answer_to(query, fields)
 
 
-@pytest.mark.parametrize(("question", "code"), [(BY_ORDER, "ORDERNOTEXIST"), (OF_REFUND, "REFUNDNOTEXIST")])
-def test_what_wechat_pay_does_not_know_is_not_found_and_not_failed(question, code):
+@pytest.mark.parametrize(("query", "code"), [(BY_ORDER, "ORDERNOTEXIST"), (OF_REFUND, "REFUNDNOTEXIST")])
+def test_what_wechat_pay_does_not_know_is_not_found_and_not_failed(query, code):
     fields = COMMON | {"result_code": "FAIL", "err_code": code}
-    assert answer_to(question, fields) == Answer(found=False)
+    assert answer_to(query, fields) == Answer(found=False)
     with pytest.raises(BadSignature):
-        a_gateway().hear(question, heard(xml(fields)), now=NOW)
+        a_gateway().read_response(query, response(xml(fields)), now=NOW)
 
 
 @pytest.mark.parametrize(
     ("status", "fields", "error"),
     [
-        (200, COMMON | {"result_code": "FAIL", "err_code": "SYSTEMERROR"}, AskAgain),
-        (200, COMMON | {"result_code": "FAIL", "err_code": "SIGNERROR"}, Denied),
-        (200, {"return_code": "FAIL", "return_msg": "签名失败"}, Denied),
-        (401, {}, Denied),
-        (403, {}, Denied),
-        (429, {}, AskAgain),
-        (502, {}, AskAgain),
+        (200, COMMON | {"result_code": "FAIL", "err_code": "SYSTEMERROR"}, Unavailable),
+        (200, COMMON | {"result_code": "FAIL", "err_code": "SIGNERROR"}, AccessDenied),
+        (200, {"return_code": "FAIL", "return_msg": "签名失败"}, AccessDenied),
+        (401, {}, AccessDenied),
+        (403, {}, AccessDenied),
+        (429, {}, Unavailable),
+        (502, {}, Unavailable),
         (404, PAYMENT_ANSWER, BadPayload),
         (200, {}, BadPayload),
     ],
@@ -630,17 +632,17 @@ def test_every_story_ends_as_the_template_says(template, mode):
     events = delivered(gateway, PLAY, voice, story, api)
     assert outcome_of(story, events) == truth_of(story)
     refunds = {it.refund_ref for it in story.happenings if it.word in PLAY.fetched}
-    questions = [Question(about="payment", order_ref=story.order_ref)]
-    questions += [Question(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in sorted(refunds)]
-    told = [it for question in questions for it in asked(gateway, api, question, NOW).events]
+    queries = [Query(about="payment", order_ref=story.order_ref)]
+    queries += [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in sorted(refunds)]
+    told = [it for query in queries for it in asked(gateway, api, query, NOW).events]
     assert outcome_of(story, told) == truth_of(story)
     if refunds:  # which may be known to nobody
         (payment,) = (it for it in told if it.kind is Kind.PAYMENT_SUCCEEDED)
-        of_payment = Question(about="refund", order_ref=story.order_ref, payment_ref=payment.payment_ref)
-        assert asked(gateway, api, questions[0], NOW).also == (of_payment,)
+        of_payment = Query(about="refund", order_ref=story.order_ref, payment_ref=payment.payment_ref)
+        assert asked(gateway, api, queries[0], NOW).also == (of_payment,)
         assert list(asked(gateway, api, of_payment, NOW).events) == told[1:]
     if story.truth.status not in {Status.UNPAID, Status.FAILED}:
-        by_number = Question(about="payment", order_ref=story.order_ref, payment_ref=story.payment_ref)
+        by_number = Query(about="payment", order_ref=story.order_ref, payment_ref=story.payment_ref)
         assert list(asked(gateway, api, by_number, NOW).events) == told[:1]
 
 
@@ -648,14 +650,14 @@ def test_the_sandbox_tells_no_more_than_it_knows():
     voice, gateway = a_play()
     story = story_of(PLAY, voice, TEMPLATES[0])
     api = PLAY.api(voice, ledger_of(PLAY, story))
-    for question in (
-        Question(about="payment", order_ref="till-7"),
-        Question(about="payment", order_ref=None, payment_ref="42"),
-        Question(about="refund", order_ref=story.order_ref, refund_ref="re_7"),
+    for query in (
+        Query(about="payment", order_ref="till-7"),
+        Query(about="payment", order_ref=None, payment_ref="42"),
+        Query(about="refund", order_ref=story.order_ref, refund_ref="re_7"),
     ):
-        assert asked(gateway, api, question, NOW) == Answer(found=False)
+        assert asked(gateway, api, query, NOW) == Answer(found=False)
     before = story.started_at + timedelta(seconds=0)
-    assert asked(gateway, api, Question(about="payment", order_ref=story.order_ref), before) == Answer(found=True)
+    assert asked(gateway, api, Query(about="payment", order_ref=story.order_ref), before) == Answer(found=True)
 
 
 def test_the_sandbox_refuses_strangers_and_forges_answers():
@@ -664,19 +666,19 @@ def test_the_sandbox_refuses_strangers_and_forges_answers():
     api = PLAY.api(voice, ledger_of(PLAY, story))
     impostor = PLAY.impostor(voice)
     settings = WeChatPayV2Settings.model_validate({"gateway": "wechatpay_v2", **PLAY.settings(impostor)})
-    question = Question(about="payment", order_ref=story.order_ref)
-    with pytest.raises(Denied):
-        asked(build("x", settings), api, question, NOW)
+    query = Query(about="payment", order_ref=story.order_ref)
+    with pytest.raises(AccessDenied):
+        asked(build("x", settings), api, query, NOW)
     with pytest.raises(BadSignature):
-        asked(gateway, api, question, NOW, forged=True)
+        asked(gateway, api, query, NOW, forged=True)
     for status in (429, 500):
         sealed_ = api.sealed(api.broken(status, None), now=NOW)
-        with pytest.raises(AskAgain):
-            gateway.hear(question, Heard(status=200, headers={}, body=sealed_.body), now=NOW)
+        with pytest.raises(Unavailable):
+            gateway.read_response(query, Response(status=200, headers={}, body=sealed_.body), now=NOW)
 
 
 def test_an_order_that_stood_in_for_its_payment_no_longer_does_once_that_has_a_number():
-    stood_in = Question(about="payment", order_ref="ORDER-1", payment_ref="ORDER-1")
+    stood_in = Query(about="payment", order_ref="ORDER-1", payment_ref="ORDER-1")
     paid, closed = answer_to(stood_in, PAYMENT_ANSWER).events
     assert (paid.kind, paid.payment_ref) == (Kind.PAYMENT_SUCCEEDED, PAYMENT["transaction_id"])
     assert (closed.kind, closed.payment_ref, closed.occurred_at) == (Kind.PAYMENT_CANCELLED, "ORDER-1", TOLD_AT)

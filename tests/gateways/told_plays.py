@@ -11,7 +11,7 @@ from sandbox.truth import books
 from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.summary import Order, summarize
-from tillkeeper.gateways.base import AskAgain, BadPayload, BadSignature, Denied, Heard, Question
+from tillkeeper.gateways.base import AccessDenied, BadPayload, BadSignature, Query, Response, Unavailable
 
 AMOUNT = 50_000
 ORDER_REF = "till-000007"
@@ -42,28 +42,28 @@ class Told:
     def taken(self, happening, again):
         signed = self.voice.say(self.story, happening, now=happening.at, again=again)
         verified = self.gateway.verify(request_of(signed, self.voice.query(self.story, happening)), happening.at)
-        events, questions = self.gateway.parse(verified), self.gateway.to_fetch(verified)
+        events, queries = self.gateway.parse(verified), self.gateway.queries_for(verified)
         play = self.play
-        assert bool(questions) == (happening.word in play.fetched)
+        assert bool(queries) == (happening.word in play.fetched)
         assert bool(events) == play.tells(happening.word)
         if events:
             assert events[0].event_id == play.event_id(self.story, happening)
-        return [*events, *(it for each in questions for it in self.answer(each, at=happening.at).events)]
+        return [*events, *(it for each in queries for it in self.answer(each, at=happening.at).events)]
 
     def answers(self):
         """What the API says at the end of all that the gateway can be asked."""
         events = []
-        for question in self.questions():
-            if self.is_asked(question):
-                events += self.answer(question).events
+        for query in self.queries():
+            if self.is_asked(query):
+                events += self.answer(query).events
         return events
 
-    def questions(self):
+    def queries(self):
         payment_ref, refs = self.payment_ref, {it.refund_ref for it in self.story.happenings if self.is_refund(it)}
-        yield Question(about="payment", order_ref=ORDER_REF, payment_ref=payment_ref)
-        yield Question(about="payment", order_ref=ORDER_REF)
+        yield Query(about="payment", order_ref=ORDER_REF, payment_ref=payment_ref)
+        yield Query(about="payment", order_ref=ORDER_REF)
         for ref in sorted(refs):
-            yield Question(about="refund", order_ref=ORDER_REF, payment_ref=payment_ref, refund_ref=ref)
+            yield Query(about="refund", order_ref=ORDER_REF, payment_ref=payment_ref, refund_ref=ref)
 
     @property
     def payment_ref(self):
@@ -73,12 +73,12 @@ class Told:
     def is_refund(self, happening):
         return isinstance(self.play.words.get(happening.word), books.RefundState)
 
-    def is_asked(self, question):
-        by_order = question.about == "payment" and question.payment_ref is None
-        return ("order" if by_order else question.about) in self.gateway.asks
+    def is_asked(self, query):
+        by_order = query.about == "payment" and query.payment_ref is None
+        return ("order" if by_order else query.about) in self.gateway.asks
 
-    def answer(self, question, at=ENDS):
-        call = self.gateway.ask(question, now=at, nonce="0123456789abcdef")
+    def answer(self, query, at=ENDS):
+        call = self.gateway.query_request(query, now=at, nonce="0123456789abcdef")
         url = urlsplit(call.url)
         put = Put(
             method=call.method,
@@ -90,7 +90,9 @@ class Told:
         )
         sealed = self.api.sealed(self.api.answer(put, now=at, knows_at=at), now=at)
         headers = {name.lower(): [value] for name, value in sealed.headers.items()}
-        return self.gateway.hear(question, Heard(status=sealed.status, headers=headers, body=sealed.body), now=at)
+        return self.gateway.read_response(
+            query, Response(status=sealed.status, headers=headers, body=sealed.body), now=at
+        )
 
     def end(self, events):
         """The status and the sums that the events make."""
@@ -140,13 +142,13 @@ def broken_answers(told):
     put = Put(method="POST", path="/nowhere", target="/nowhere", query=[], headers={}, body=b"")
     sealed = [told.api.sealed(told.api.broken(status, put), now=NOW) for status in (429, 500)]
     sealed.append(told.api.sealed(told.api.answer(put, now=NOW, knows_at=NOW), now=NOW))
-    question = Question(about="payment", order_ref=ORDER_REF, payment_ref=told.payment_ref)
+    query = Query(about="payment", order_ref=ORDER_REF, payment_ref=told.payment_ref)
     outcomes = []
     for it in sealed:
         try:
             headers = {name.lower(): [value] for name, value in it.headers.items()}
-            told.gateway.hear(question, Heard(status=it.status, headers=headers, body=it.body), now=NOW)
-        except (AskAgain, Denied, BadPayload, BadSignature) as error:
+            told.gateway.read_response(query, Response(status=it.status, headers=headers, body=it.body), now=NOW)
+        except (Unavailable, AccessDenied, BadPayload, BadSignature) as error:
             outcomes.append(type(error).__name__)
     return outcomes
 

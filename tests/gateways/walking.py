@@ -4,14 +4,14 @@ from datetime import timedelta
 from random import Random
 from urllib.parse import parse_qsl, urlsplit
 
-from specimen import NOW, heard_of, request_of
+from specimen import NOW, request_of, response_of
 
 from sandbox.apis.base import Put
 from sandbox.story import Happening, Story, Truth
 from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.summary import Order, summarize
-from tillkeeper.gateways.base import Question
+from tillkeeper.gateways.base import Query
 from tillkeeper.gateways.registry import GATEWAYS, build
 
 AMOUNT = 12900
@@ -35,28 +35,28 @@ class Walk:
             )
             verified = self.gateway.verify(request, NOW)
             events = self.gateway.parse(verified)
-            questions = self.gateway.to_fetch(verified)
+            queries = self.gateway.queries_for(verified)
             tells = happening.word not in self.play.silent | self.play.fetched
             renamed = getattr(self.play, "renamed", None)
             event_id = renamed(story, happening) if renamed else happening.event_id
             assert [event.event_id for event in events] == ([event_id] if tells else []), happening.word
-            assert bool(questions) is (happening.word in self.play.fetched), happening.word
+            assert bool(queries) is (happening.word in self.play.fetched), happening.word
             yield from events
-            for question in questions:  # asked at once, when the books hold no more than happened by then
-                yield from self.answer(story, question, knows_at=happening.at, now=happening.at).events
+            for query in queries:  # asked at once, when the books hold no more than happened by then
+                yield from self.answer(story, query, knows_at=happening.at, now=happening.at).events
 
-    def answer(self, story, question, *, knows_at=NOW, now=NOW, **headers):
+    def answer(self, story, query, *, knows_at=NOW, now=NOW, **headers):
         """What the played API says."""
-        call = self.gateway.ask(question, now=now, nonce="0123456789abcdef")
+        call = self.gateway.query_request(query, now=now, nonce="0123456789abcdef")
         api = self.play.api(self.voice, Ledger({ACCOUNT: self.play.gateway}, [story]))
         told = api.answer(put_of(call, **headers), now=now, knows_at=knows_at)
         sealed = api.sealed(told, now=now)
-        return self.gateway.hear(question, heard_of((sealed.headers, sealed.body), sealed.status), now=now)
+        return self.gateway.read_response(query, response_of((sealed.headers, sealed.body), sealed.status), now=now)
 
     def asked_at_the_end(self, story):
         """What whoever heard no delivery at all is told."""
-        question = Question(about="payment", order_ref=story.order_ref, payment_ref=story.payment_ref)
-        return self.answer(story, question).events
+        query = Query(about="payment", order_ref=story.order_ref, payment_ref=story.payment_ref)
+        return self.answer(story, query).events
 
 
 def put_of(call, **headers):

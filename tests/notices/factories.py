@@ -8,7 +8,7 @@ import msgspec
 from tests.store.factories import NOON
 from tillkeeper.domain.order.notices import Audience, Notice
 from tillkeeper.notices.settings import NotifySettings
-from tillkeeper.store.notices import tell
+from tillkeeper.store.notices import write_notices
 
 _keys = count(1)
 
@@ -68,7 +68,7 @@ async def an_order(
 
 async def told(pool, *notices, now=NOON):
     async with pool.acquire() as conn:
-        await tell(conn, notices, now=now)
+        await write_notices(conn, notices, now=now)
 
 
 def to_payer(order_id, topic="payer.processing", **fields):

@@ -4,20 +4,20 @@ from datetime import datetime
 from urllib.parse import parse_qsl, urlsplit
 
 from sandbox.apis.base import Api, Put
-from tillkeeper.gateways.base import Answer, Call, Gateway, Heard, Question
+from tillkeeper.gateways.base import Answer, Call, Gateway, Query, Response
 
 
-def answer(gateway: Gateway, api: Api, question: Question, *, now: datetime) -> Answer:
+def answer(gateway: Gateway, api: Api, query: Query, *, now: datetime) -> Answer:
     """What the API answers, heard by the gateway; signed in first where that must be."""
-    call = gateway.ask(question, now=now, nonce="0123456789abcdef")
+    call = gateway.query_request(query, now=now, nonce="0123456789abcdef")
     headers = {name.lower(): value for name, value in call.headers.items()}
-    if (signing_in := gateway.sign_in(now=now)) is not None:
-        token = gateway.hear_sign_in(put(api, signing_in, signing_in.headers, now=now), now=now)
+    if (signing_in := gateway.token_request(now=now)) is not None:
+        token = gateway.read_token(put(api, signing_in, signing_in.headers, now=now), now=now)
         headers |= {"authorization": f"Bearer {token.value}"}
-    return gateway.hear(question, put(api, call, headers, now=now), now=now)
+    return gateway.read_response(query, put(api, call, headers, now=now), now=now)
 
 
-def put(api: Api, call: Call, headers, *, now: datetime) -> Heard:
+def put(api: Api, call: Call, headers, *, now: datetime) -> Response:
     url = urlsplit(call.url)
     told = api.answer(
         Put(
@@ -33,4 +33,4 @@ def put(api: Api, call: Call, headers, *, now: datetime) -> Heard:
     )
     sealed = api.sealed(told, now=now)
     heard = {name.lower(): [value] for name, value in sealed.headers.items()}
-    return Heard(status=sealed.status, headers=heard, body=sealed.body)
+    return Response(status=sealed.status, headers=heard, body=sealed.body)

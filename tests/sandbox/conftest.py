@@ -9,7 +9,7 @@ import pytest
 from sandbox.accounts import new_voices
 from sandbox.apis.all import answering
 from sandbox.apis.faults import Faults
-from sandbox.apis.questions import QuestionLog
+from sandbox.apis.queries import QuestionLog
 from sandbox.apis.server import serving
 from sandbox.story import Happening, Story, Truth, bare
 from sandbox.truth.ledger import Ledger

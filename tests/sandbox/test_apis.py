@@ -418,7 +418,7 @@ async def test_wechatpay_forged_is_seen_by_the_package(gateways):
 
 
 async def ask_stripe(gateways, base: str, ref: str) -> int:
-    """The status of a plain question, 0 for none."""
+    """The status of a plain query, 0 for none."""
     headers = {"Authorization": f"Bearer {gateways.voices[STRIPE].api_key}"}
     try:
         async with (

@@ -25,7 +25,7 @@ from tillkeeper import clock
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent, problem_with
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.summary import Order, summarize
-from tillkeeper.gateways.base import BadSignature, Gateway, Question, Refused, Request, Verified
+from tillkeeper.gateways.base import BadSignature, Gateway, Query, Refused, Request, Verified
 from tillkeeper.gateways.registry import GATEWAYS
 from tillkeeper.settings import load_settings
 
@@ -146,7 +146,7 @@ def test_each_delivery_brings_what_its_word_promises(played):
         for happening in story.happenings:
             for again in (0, 1):
                 verified = played.verified(played.say(story, happening, again=again))
-                events, questions = played.gateway.parse(verified), played.gateway.to_fetch(verified)
+                events, questions = played.gateway.parse(verified), played.gateway.queries_for(verified)
                 ids = [event.event_id for event in events]
                 due = played.play.event_ids(story, happening) if played.play.tells(happening.word) else []
                 assert ids == due, happening.word
@@ -196,7 +196,7 @@ def test_no_forgery_is_believed_whatever_the_trick(played):
             verified = played.verified(request)
             assert forgery.trick == "invented"
             assert played.gateway.parse(verified) == ()
-            assert_nothing_is_found(played, played.gateway.to_fetch(verified), story)
+            assert_nothing_is_found(played, played.gateway.queries_for(verified), story)
         except Refused as refused:
             assert refused.status in (400, 401)  # noqa: PT017 - and so it may be
     assert tricks >= {"wrong_key" if played.play.impostor else "invented"}
@@ -204,9 +204,9 @@ def test_no_forgery_is_believed_whatever_the_trick(played):
     assert ("stale" in tricks) is played.voice.signs_time
 
 
-def assert_nothing_is_found(played: Played, questions: tuple[Question, ...], story: Story) -> None:
-    for question in questions:
-        got = answer(played.gateway, played.api_of(story), question, now=NOW)
+def assert_nothing_is_found(played: Played, questions: tuple[Query, ...], story: Story) -> None:
+    for query in questions:
+        got = answer(played.gateway, played.api_of(story), query, now=NOW)
         assert (got.found, got.events) == (False, ())
 
 
@@ -221,7 +221,7 @@ def test_a_forgery_would_pay_its_order_if_it_were_believed(played):
         headers = {name.lower(): [value] for name, value in forgery.signed[0].items()}
         verified = played.verified(Request(headers, forgery.signed[1], forgery.query))
         if played.voice.pays in played.play.fetched:
-            assert played.gateway.to_fetch(verified)
+            assert played.gateway.queries_for(verified)
             continue
         (event,) = played.gateway.parse(verified)
         assert (event.kind, event.amount) == (Kind.PAYMENT_SUCCEEDED, story.amount)
@@ -263,13 +263,13 @@ def events_of(played: Played, story: Story):
     for happening in story.happenings:
         verified = played.verified(played.say(story, happening))
         yield from played.gateway.parse(verified)
-        for question in played.gateway.to_fetch(verified):
-            yield from answered(played, story, question)
+        for query in played.gateway.queries_for(verified):
+            yield from answered(played, story, query)
 
 
-def answered(played: Played, story: Story, question: Question) -> tuple[PaymentEvent, ...]:
-    got = answer(played.gateway, played.api_of(story), question, now=NOW)
-    assert got.found, (story.name, question)
+def answered(played: Played, story: Story, query: Query) -> tuple[PaymentEvent, ...]:
+    got = answer(played.gateway, played.api_of(story), query, now=NOW)
+    assert got.found, (story.name, query)
     assert all(problem_with(event) is None for event in got.events)
     assert all(event.evidence is Evidence.QUERY for event in got.events)
     return got.events
@@ -279,12 +279,12 @@ def test_what_was_paid_is_told_to_whoever_asks(played):
     for story in played.stories:
         books = known(story, played.play.gateway, NOW)
         questions = {
-            "payment": Question(about="payment", order_ref=story.order_ref, payment_ref=story.payment_ref),
-            "order": Question(about="payment", order_ref=story.order_ref),
+            "payment": Query(about="payment", order_ref=story.order_ref, payment_ref=story.payment_ref),
+            "order": Query(about="payment", order_ref=story.order_ref),
         }
-        for kind, question in questions.items():
+        for kind, query in questions.items():
             if kind in played.gateway.asks and books.captured:
-                paid = [it for it in answered(played, story, question) if it.kind is Kind.PAYMENT_SUCCEEDED]
+                paid = [it for it in answered(played, story, query) if it.kind is Kind.PAYMENT_SUCCEEDED]
                 assert sum(it.amount for it in paid) == books.captured, (story.name, kind)
                 assert {it.order_ref for it in paid} == {story.order_ref}
 
@@ -292,12 +292,12 @@ def test_what_was_paid_is_told_to_whoever_asks(played):
 def test_of_a_payment_that_never_was_nothing_is_found(played):
     (story, *_) = played.stories
     other = msgspec.structs.replace(story, order_ref="T-999999", payment_ref=f"{played.play.payment_prefix}T999999")
-    for kind, question in (
-        ("payment", Question(about="payment", order_ref=other.order_ref, payment_ref=other.payment_ref)),
-        ("order", Question(about="payment", order_ref=other.order_ref)),
+    for kind, query in (
+        ("payment", Query(about="payment", order_ref=other.order_ref, payment_ref=other.payment_ref)),
+        ("order", Query(about="payment", order_ref=other.order_ref)),
     ):
         if kind in played.gateway.asks:
-            assert_nothing_is_found(played, (question,), story)
+            assert_nothing_is_found(played, (query,), story)
 
 
 # --- all of them ------------------------------------------------------------------------------------------------------

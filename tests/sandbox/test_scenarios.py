@@ -80,7 +80,7 @@ async def test_a_day_whose_answers_are_not_heard_does_not_hold(quick_server):
         return Answer(found=False)
 
     async def hire_deaf_ones(premises, stack) -> Crew:
-        premises.asker.ask, premises.asker.can_ask = nothing_found, lambda _account: False
+        premises.api_client.query, premises.api_client.can_ask = nothing_found, lambda _account: False
         return await hire(premises, stack)
 
     day = await lossy_day(a_wish(40, hire=hire_deaf_ones), quick_server, quiet)
@@ -113,14 +113,14 @@ async def test_stuck_orders_climb_their_ladders_and_their_payers_are_told_once(q
 
 async def test_a_rung_that_is_taken_twice_is_noticed(quick_server):
     async def hire_who_asks_twice(premises, stack) -> Crew:
-        asker = premises.asker
-        ask_once = asker.ask
+        api_client = premises.api_client
+        ask_once = api_client.query
 
-        async def ask(account, question):
-            await ask_once(account, question)
-            return await ask_once(account, question)
+        async def query(account, query):
+            await ask_once(account, query)
+            return await ask_once(account, query)
 
-        asker.ask = ask
+        api_client.query = query
         return await hire(premises, stack)
 
     stuck = await stuck_at_gateway(a_wish(6, hire=hire_who_asks_twice), quick_server, quiet)

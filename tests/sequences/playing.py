@@ -1,4 +1,4 @@
-"""Plays a sequence: orders, deliveries and a gateway's API as a file has them, against the real store, asker and sweep.
+"""Plays a sequence: orders, deliveries and a gateway's API as a file has them, against the real store and sweep.
 
 A file names `accounts` (tables of the configuration), `orders` (as PUT registers them), `api` (by account, what a path
 answers: [status, body]), `steps`, and what `expect` wants of each order in the end.  `{API}` in a setting is where the
@@ -25,9 +25,9 @@ from aiohttp import web
 
 from ingest.registration import registration_of
 from sandbox.servers.child import free_ports
-from tillkeeper.asking import wire
-from tillkeeper.asking.client import Asker
-from tillkeeper.asking.settings import AskSettings
+from tillkeeper.api_client import http as wire
+from tillkeeper.api_client.client import ApiClient
+from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.domain.delivery import Delivery
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.base import Gateway, Request
@@ -207,14 +207,14 @@ async def staged(told: Told, pool: asyncpg.Pool, folder: Path) -> AsyncIterator[
     """With the accounts built, the API listening and the orders registered."""
     clock = Clock(datetime.fromtimestamp(told.get("now", NOW), UTC))
     api = Api({account: dict(paths) for account, paths in told.get("api", {}).items()})
-    async with api.listening(), wire.opened(AskSettings()) as send:
+    async with api.listening(), wire.opened(ApiClientSettings()) as send:
         accounts = json.loads(json.dumps(told["accounts"]).replace("{API}", api.url))
         settings = Settings.model_validate(
             {"database_url": "postgresql://nobody@127.0.0.1/", "api_tokens": [TOKEN], "accounts": accounts}
         )
         gateways = {name: build(name, it) for name, it in settings.accounts.items()}
         policy = _policy(folder, told, accounts)
-        asker = Asker(gateways, AskSettings(calls_per_s=0, attempts=1), send=send, now=clock)
+        api_client = ApiClient(gateways, ApiClientSettings(calls_per_s=0, attempts=1), send=send, now=clock)
         outage = Outage(asyncio.Event())
         stage = Stage(
             pool=pool,
@@ -224,7 +224,7 @@ async def staged(told: Told, pool: asyncpg.Pool, folder: Path) -> AsyncIterator[
             api=api,
             sweep=Sweep(
                 pool=pool,
-                asker=asker,
+                api_client=api_client,
                 outage=outage,
                 policy=lambda: policy,
                 now=clock,
@@ -232,7 +232,7 @@ async def staged(told: Told, pool: asyncpg.Pool, folder: Path) -> AsyncIterator[
             ),
             fetching=FetchLoop(
                 pool=pool,
-                asker=asker,
+                api_client=api_client,
                 outage=outage,
                 policy=lambda: policy,
                 now=clock,

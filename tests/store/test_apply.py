@@ -348,7 +348,7 @@ _examples = count()
 
 
 def an_answer(kind, as_of, **fields):
-    """What a question brought, under a name made of what it says."""
+    """What a query brought, under a name made of what it says."""
     moment = NOON + timedelta(seconds=as_of)
     return an_event(kind, event_id=f"query:{kind}", evidence=Evidence.QUERY, as_of=moment, **fields)
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.store.factories import NOON, RUN, a_delivery, an_event
 from tests.store.test_sweeping import HOUR, MINUTE, POLICY, Clock, Gateways, a_sweep, registered, told, until
-from tillkeeper.asking.client import NoAnswer
+from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.order.status import Status
 from tillkeeper.store import case_acts, order_acts
@@ -211,7 +211,7 @@ async def test_cases_are_listed_the_most_urgent_first_and_by_what_is_asked_for(p
 async def test_the_file_of_a_case_holds_all_the_evidence_oldest_first(pool, sweep, clock, gateways):
     await registered(pool)
     await told(pool, an_event(Kind.PAYMENT_PENDING, event_id="evt_1"))
-    gateways.says = lambda *_: NoAnswer("unreachable")
+    gateways.says = lambda *_: QueryFailed("unreachable")
     await until(sweep, clock, 31 * MINUTE)
     case = await case_of(pool)
     found = await file_of(pool, case["id"])
@@ -334,7 +334,7 @@ async def test_a_stuck_order_tells_what_was_asked_what_was_said_and_what_comes_n
 async def test_what_comes_next_may_be_the_same_question_again_a_wish_or_the_end_of_a_hold(pool, sweep, clock, gateways):
     await registered(pool)
     await told(pool, an_event(Kind.PAYMENT_PENDING))
-    gateways.says = lambda *_: NoAnswer("busy")
+    gateways.says = lambda *_: QueryFailed("busy")
     await until(sweep, clock, 2 * MINUTE)
     (order,) = await stuck(pool, clock)
     assert order["asked_last"]["result"] == "no answer: busy"
@@ -390,7 +390,7 @@ async def test_a_hand_over_tells_what_is_new_since_the_last(pool, sweep, clock, 
     await told(pool, an_event(Kind.PAYMENT_PENDING, order_ref="A2", payment_ref="pi_2"))
     told_first = await handed(pool, NOON + MINUTE)
     assert (told_first["last"], told_first["new"]["counts"]) == (None, {"opened": 1})
-    gateways.says = lambda *_: NoAnswer("unreachable")
+    gateways.says = lambda *_: QueryFailed("unreachable")
     await until(sweep, clock, 2 * HOUR)
     await resolve(pool, first, now=clock.at)
     now = clock.at + MINUTE

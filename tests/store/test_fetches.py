@@ -11,11 +11,11 @@ import msgspec
 import pytest
 
 from tests.store.factories import NOON, a_delivery, a_registration, an_event
-from tillkeeper.asking.client import NoAnswer
+from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.fetching import GIVE_UP_AFTER, MISS_PAUSES, UNPROVEN_REST, Fetch, Finished, GivenUp, next_step
 from tillkeeper.domain.policy import Policy
-from tillkeeper.gateways.base import Answer, Call, Question
+from tillkeeper.gateways.base import Answer, Call, Query
 from tillkeeper.store import unproven
 from tillkeeper.store.apply import apply_deliveries, replay
 from tillkeeper.store.audit import audit
@@ -47,7 +47,7 @@ class Clock:
 
 
 class Gateways:
-    """Stands for tillkeeper/asking: says what a test has it say, and keeps what it was asked when."""
+    """Stands for tillkeeper/api_client: says what a test has it say, and keeps what it was asked when."""
 
     def __init__(self, clock):
         self.clock = clock
@@ -55,9 +55,9 @@ class Gateways:
         self.made = []
         self.says = lambda _account, _question: Answer(found=False)
 
-    async def ask(self, account, question):
-        self.asked.append((self.clock.at - NOON, account, question))
-        said = self.says(account, question)
+    async def query(self, account, query):
+        self.asked.append((self.clock.at - NOON, account, query))
+        said = self.says(account, query)
         if asyncio.iscoroutine(said):
             said = await said
         if isinstance(said, Exception):
@@ -86,7 +86,7 @@ def loop(pool, gateways, clock):
 def a_loop(pool, gateways, clock):
     return FetchLoop(
         pool=pool,
-        asker=gateways,
+        api_client=gateways,
         outage=Outage(asyncio.Event()),
         policy=Policy,
         now=clock,
@@ -140,7 +140,7 @@ async def test_a_question_is_asked_and_what_is_answered_is_applied_as_any_query(
         "given_up": 0,
     }
     assert await loop.run_once() == 1
-    assert [it[1:] for it in gateways.asked] == [(ACCOUNT, Question(about="payment", payment_ref="tr_1"))]
+    assert [it[1:] for it in gateways.asked] == [(ACCOUNT, Query(about="payment", payment_ref="tr_1"))]
     assert (await show(pool, "A1"))["status"] == "paid"
     [told] = [it for it in await history(pool, "A1") if it["what"] == "event"]
     assert (told["evidence"], told["outcome"]) == ("query", "applied")
@@ -208,17 +208,17 @@ async def test_what_is_asked_about_a_known_payment_names_its_order_too(pool, loo
     await registered(pool)
     capture = an_event(event_id="query:7", payment_ref="tr_capture", order_ref=None, evidence=Evidence.QUERY)
 
-    def says(_account, question):
-        return Answer(found=True, events=(msgspec.structs.replace(capture, order_ref=question.order_ref),))
+    def says(_account, query):
+        return Answer(found=True, events=(msgspec.structs.replace(capture, order_ref=query.order_ref),))
 
     gateways.says = says
     await loop.run_once()
-    assert [question.order_ref for _, _, question in gateways.asked] == ["A1"]
+    assert [query.order_ref for _, _, query in gateways.asked] == ["A1"]
     assert (await show(pool, "A1"))["status"] == "paid"
 
 
 async def test_without_an_answer_it_is_asked_for_three_days_and_then_there_is_a_case(pool, loop, gateways, clock):
-    gateways.says = lambda *_: NoAnswer("unreachable", "TimeoutError")
+    gateways.says = lambda *_: QueryFailed("unreachable", "TimeoutError")
     await wished(pool, PAYMENT)
     await loop.run_once()
     [row] = await rows(pool)
@@ -238,7 +238,7 @@ async def test_without_an_answer_it_is_asked_for_three_days_and_then_there_is_a_
 
 
 async def test_a_wish_that_fails_anew_is_told_again_though_a_person_resolved_the_last(pool, loop, gateways, clock):
-    gateways.says = lambda *_: NoAnswer("denied", "status 401")
+    gateways.says = lambda *_: QueryFailed("denied", "status 401")
     for _ in range(2):
         await wished(pool, PAYMENT, now=clock.at)
         await until(loop, clock, clock.at - NOON + GIVE_UP_AFTER + timedelta(hours=13), step=timedelta(hours=2))
@@ -250,7 +250,7 @@ async def test_a_wish_that_fails_anew_is_told_again_though_a_person_resolved_the
 
 
 async def test_its_case_closes_by_itself_when_the_gateway_says_it_after_all(pool, loop, gateways, clock):
-    gateways.says = lambda *_: NoAnswer("denied", "status 401")
+    gateways.says = lambda *_: QueryFailed("denied", "status 401")
     await wished(pool, PAYMENT)
     await until(loop, clock, GIVE_UP_AFTER + timedelta(hours=1), step=timedelta(hours=1))
     gateways.says = lambda *_: paid()
@@ -262,13 +262,13 @@ async def test_its_case_closes_by_itself_when_the_gateway_says_it_after_all(pool
 
 
 async def test_an_account_that_cannot_be_asked_has_a_case_at_once_and_is_asked_when_it_can(pool, loop, gateways, clock):
-    gateways.says = lambda *_: NoAnswer("cannot_ask", "api_key is not set")
+    gateways.says = lambda *_: QueryFailed("cannot_ask", "api_key is not set")
     for number in range(3):
         await wished(pool, Fetch(about="payment", payment_ref=f"tr_{number}"))
     await loop.run_once()
     [case] = await pool.fetch("SELECT * FROM cases")
     assert (case["subject"], case["closed_at"]) == ("account:stripe-main", None)
-    gateways.says = lambda _, question: paid(question.payment_ref)
+    gateways.says = lambda _, query: paid(query.payment_ref)
     await until(loop, clock, 2 * MINUTE)
     assert await pool.fetchval("SELECT closed_by FROM cases") == "truth"
     assert (await books(pool, clock.at)).fetches["found"] == 3
@@ -319,8 +319,8 @@ async def test_a_bad_event_in_an_answer_keeps_no_other_and_the_question_open(poo
 
 
 async def test_a_fault_of_ours_in_one_question_keeps_no_other(pool, loop, gateways):
-    def says(_, question):
-        return ZeroDivisionError() if question.payment_ref == "tr_1" else paid(question.payment_ref)
+    def says(_, query):
+        return ZeroDivisionError() if query.payment_ref == "tr_1" else paid(query.payment_ref)
 
     gateways.says = says
     await wished(pool, PAYMENT, Fetch(about="payment", payment_ref="tr_2"))
@@ -354,18 +354,18 @@ async def test_whoever_dies_with_a_question_has_it_asked_by_another_and_writes_n
 
 
 async def test_many_workers_ask_each_question_once(pool, gateways, clock):
-    gateways.says = lambda _, question: paid(question.payment_ref)
+    gateways.says = lambda _, query: paid(query.payment_ref)
     wishes = [Fetch(about="payment", payment_ref=f"tr_{number}") for number in range(100)]
     await wished(pool, *wishes)
     loops = [a_loop(pool, gateways, clock) for _ in range(5)]
     while any(await asyncio.gather(*(loop.run_once() for loop in loops))):
         pass
-    assert Counter(question.payment_ref for *_, question in gateways.asked) == Counter(it.payment_ref for it in wishes)
+    assert Counter(query.payment_ref for *_, query in gateways.asked) == Counter(it.payment_ref for it in wishes)
 
 
 async def test_wishes_from_many_workers_at_once_are_all_counted(pool, gateways, clock):
     wishes = [Fetch(about="payment", payment_ref=f"tr_{number}") for number in range(10)]
-    gateways.says = lambda _, question: paid(question.payment_ref)
+    gateways.says = lambda _, query: paid(query.payment_ref)
     loop = a_loop(pool, gateways, clock)
     await asyncio.gather(
         *(wished(pool, *wishes[start:], *wishes[:start]) for start in range(10)),
@@ -384,9 +384,7 @@ def made_up(count, first=0):
 
 
 def known(*refs, order_ref="A1"):
-    return lambda _, question: (
-        paid(question.payment_ref, order_ref) if question.payment_ref in refs else Answer(found=False)
-    )
+    return lambda _, query: paid(query.payment_ref, order_ref) if query.payment_ref in refs else Answer(found=False)
 
 
 @pytest.mark.parametrize("count", [300, 30_000])
@@ -422,7 +420,7 @@ async def test_of_those_that_the_gateway_does_not_know_old_ones_fall_out_for_new
 
 async def test_what_was_never_answered_falls_out_last_and_is_told(pool, loop, gateways, clock, monkeypatch):
     monkeypatch.setattr(unproven, "UNANSWERED_OPEN_MAX", 100)
-    gateways.says = lambda *_: NoAnswer("away", "the gateway is away")
+    gateways.says = lambda *_: QueryFailed("away", "the gateway is away")
     await wished(pool, *made_up(100))
     await loop.run_once()
     clock.at += SECOND
@@ -462,7 +460,7 @@ async def test_what_is_signed_or_was_found_before_is_asked_about_before_all_else
     await wished(pool, *made_up(100), now=clock.at)
     del gateways.asked[:]
     await loop.run_once()
-    assert {"tr_1", "tr_found"} < {question.payment_ref for *_, question in gateways.asked}
+    assert {"tr_1", "tr_found"} < {query.payment_ref for *_, query in gateways.asked}
 
 
 async def test_a_flood_at_one_account_takes_no_room_from_another(pool, loop, gateways, monkeypatch):
@@ -522,7 +520,7 @@ class Chances:
         self.refs = ["tr_1", "tr_2", "tr_3"]
         self.step = 0
         self.wished_at = dict.fromkeys(self.refs, -1)
-        self.answered_from = dict.fromkeys(self.refs, -1)  # when the last question that was answered began
+        self.answered_from = dict.fromkeys(self.refs, -1)  # when the last query that was answered began
         self.hands = {}  # by claim: what is being asked, when that began, and until when it is theirs
 
     async def transact(self, work):
@@ -648,7 +646,7 @@ async def test_what_was_answered_before_a_further_question_had_no_answer_counts_
     pool, loop, gateways
 ):
     await registered(pool)
-    gateways.says = lambda *_: NoAnswer("unreachable", events=paid().events)
+    gateways.says = lambda *_: QueryFailed("unreachable", events=paid().events)
     await wished(pool, PAYMENT)
     await loop.run_once()
     assert (await show(pool, "A1"))["status"] == "paid"

@@ -12,10 +12,10 @@ from tests.store.test_sweeping import HOUR, MINUTE, Clock, Gateways, a_sweep, re
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.order.acts import Refused
 from tillkeeper.domain.terms import Instalment
-from tillkeeper.gateways.adyen import Adyen, AdyenSettings
-from tillkeeper.gateways.base import Answer, Heard, Question, Request, Verified
-from tillkeeper.gateways.checkout import Checkout, CheckoutSettings
-from tillkeeper.gateways.klarna import Klarna, KlarnaSettings
+from tillkeeper.gateways.adyen.gateway import Adyen, AdyenSettings
+from tillkeeper.gateways.base import Answer, Query, Request, Response, Verified
+from tillkeeper.gateways.checkout.gateway import Checkout, CheckoutSettings
+from tillkeeper.gateways.klarna.gateway import Klarna, KlarnaSettings
 from tillkeeper.policy import load_policy
 from tillkeeper.store.orders import show
 from tillkeeper.store.outbox import Audience, claim
@@ -60,9 +60,9 @@ def by_klarna(captured, second):
         "captures": captures if captured else [],
         "refunds": [],
     }
-    question = Question(about="payment", payment_ref=KLARNA_ORDER)
-    heard = Heard(status=200, headers={}, body=msgspec.json.encode(order))
-    return gateway.hear(question, heard, now=NOON + timedelta(seconds=second)).events
+    query = Query(about="payment", payment_ref=KLARNA_ORDER)
+    heard = Response(status=200, headers={}, body=msgspec.json.encode(order))
+    return gateway.read_response(query, heard, now=NOON + timedelta(seconds=second)).events
 
 
 def by_checkout(name, second, **data):
@@ -169,8 +169,8 @@ async def test_what_a_gateway_says_is_superseded_hides_the_next_instalment_no_lo
     await registered(pool, policy=SHIPPED, instalments=plan)
     await told(pool, an_event(Kind.PAYMENT_PENDING, payment_ref="order-1"), an_event(amount=50), policy=SHIPPED)
     over = an_event(Kind.PAYMENT_CANCELLED, 60, payment_ref="order-1", event_id="query:over", evidence=Evidence.QUERY)
-    gateways.says = lambda _, question: Answer(
-        found=True, events=(over,) if question.payment_ref == "order-1" and clock.at > NOON + 47 * HOUR else ()
+    gateways.says = lambda _, query: Answer(
+        found=True, events=(over,) if query.payment_ref == "order-1" and clock.at > NOON + 47 * HOUR else ()
     )
     await until(sweep, clock, 49 * HOUR, step=HOUR)
     assert (await topics(pool, "payer"))[-1] == "payer.instalment_due"

@@ -9,7 +9,7 @@ from ingest.hints import BODY_BYTES_MAX, Hints
 from tests.store.factories import NOON, a_delivery, a_registration, an_event
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.policy import HintPolicy, Policy
-from tillkeeper.gateways.base import Named, Request
+from tillkeeper.gateways.base import ClaimedReferences, Request
 from tillkeeper.store.apply import apply_deliveries
 from tillkeeper.store.hints import take_hint
 from tillkeeper.store.orders import register
@@ -38,10 +38,10 @@ class Gateway:
     account = "stripe-main"
 
     def __init__(self):
-        self.says = Named(order_ref="A1")
+        self.says = ClaimedReferences(order_ref="A1")
         self.read = 0
 
-    def named(self, request):
+    def claimed_references(self, request):
         self.read += 1
         return self.says
 
@@ -71,7 +71,7 @@ async def registered(pool, order_ref="A1", **fields):
 
 async def hinted(hints, gateway, **named):
     if named:
-        gateway.says = Named(**named)
+        gateway.says = ClaimedReferences(**named)
     hints.consider(gateway, REQUEST)
     await hints.close()
 
@@ -142,7 +142,7 @@ async def test_a_flood_over_many_receivers_gets_no_more_questions_than_the_limit
         clock.at = NOON + second * SECOND
         for number in range(100):
             for place, (hints, gateway) in enumerate(receivers):
-                gateway.says = Named(order_ref=f"A{(number + 7 * second + 13 * place) % 100}")
+                gateway.says = ClaimedReferences(order_ref=f"A{(number + 7 * second + 13 * place) % 100}")
                 hints.consider(gateway, REQUEST)
         await asyncio.gather(*(hints.close() for hints, _ in receivers))
     assert len(await asked(pool)) == POLICY.hints.per_minute
@@ -152,7 +152,7 @@ async def test_a_flood_over_many_receivers_gets_no_more_questions_than_the_limit
 
 async def test_a_flood_of_what_is_unknown_costs_no_more_than_the_limit(pool, hints, gateway):
     for number in range(10_000):
-        gateway.says = Named(order_ref=f"unknown-{number}")
+        gateway.says = ClaimedReferences(order_ref=f"unknown-{number}")
         hints.consider(gateway, REQUEST)
         if number % 100 == 0:
             await hints.close()

@@ -181,7 +181,7 @@ async def test_a_sweep_that_dies_between_any_two_steps_still_finds_the_success_t
     telling = Told(pool, history, chance)
     clock = Clock()
     gateways = Gateways(clock)
-    gateways.says = lambda account, question: answered(telling, account, question, clock)
+    gateways.says = lambda account, query: answered(telling, account, query, clock)
     await telling.register("A1")
     happened = [
         it for it in history.happened if it.object != "payment" or it.word == "reversed" or chance.random() < 0.4
@@ -204,14 +204,14 @@ async def test_a_sweep_that_dies_between_any_two_steps_still_finds_the_success_t
         assert "stuck" in {it["kind"] for it in order["cases"]}
 
 
-def answered(telling, account, question, clock):
+def answered(telling, account, query, clock):
     """What the gateway says once everything has happened."""
     said_at = int((clock.at - NOON).total_seconds())
     events = [telling.named(it) for it in answer_at(telling.history.happened, END, said_at) if it.account == account]
-    if question.about == "refund":
-        events = [it for it in events if it.refund_ref == question.refund_ref]
-    elif question.payment_ref is not None:
-        events = [it for it in events if it.payment_ref == question.payment_ref]
+    if query.about == "refund":
+        events = [it for it in events if it.refund_ref == query.refund_ref]
+    elif query.payment_ref is not None:
+        events = [it for it in events if it.payment_ref == query.payment_ref]
     return Answer(found=bool(events), events=tuple(events))
 
 

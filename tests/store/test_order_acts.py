@@ -262,12 +262,12 @@ async def test_a_sweeper_that_holds_an_order_changes_nothing_about_a_hold(pool, 
     await registered(pool, expires_at=NOON + HOUR)
     clock.at = NOON + 70 * MINUTE
 
-    async def meanwhile(account, question):
+    async def meanwhile(account, query):
         if await rungs(pool) != [] and (await show(pool, "A1"))["held_until"] is None:
             await hold(pool, NOON + 24 * HOUR, now=clock.at)
-        return await said(account, question)
+        return await said(account, query)
 
-    said, gateways.ask = gateways.ask, meanwhile
+    said, gateways.query = gateways.query, meanwhile
     while await sweep.run_once():
         pass
     order = await show(pool, "A1")

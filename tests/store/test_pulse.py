@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from tests.store.factories import NOON, a_delivery, a_registration, an_event
-from tillkeeper.asking.client import NoAnswer
+from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.policy import Policy, SilencePolicy
 from tillkeeper.domain.pulse import DAY, HOUR
-from tillkeeper.gateways.base import Answer, Question
+from tillkeeper.gateways.base import Answer, Query
 from tillkeeper.store.apply import apply_deliveries
 from tillkeeper.store.orders import register
 from tillkeeper.store.pulse import OUTAGE, pulses_of
@@ -48,7 +48,7 @@ class Gateways:
     def can_list(self, account):
         return account == STRIPE
 
-    async def ask(self, account, question):
+    async def query(self, account, query):
         if isinstance(self.says, Exception):
             raise self.says
         return self.says
@@ -297,8 +297,8 @@ async def test_what_nobody_watched_is_wanted(pool, look):
 
 
 async def question_put(watched):
-    with suppress(NoAnswer):
-        await watched.ask(STRIPE, Question(about="payment", order_ref="A1"))
+    with suppress(QueryFailed):
+        await watched.query(STRIPE, Query(about="payment", order_ref="A1"))
 
 
 async def test_questions_that_fail_on_end_are_told_once_and_the_first_answer_once(pool, clock):
@@ -307,7 +307,7 @@ async def test_questions_that_fail_on_end_are_told_once_and_the_first_answer_onc
     silence = a_silence(pool, clock, watched=watched)
     for minute in range(60):
         clock.at = NOON + minute * MINUTE
-        gateways.says = NoAnswer("denied") if 10 <= minute < 40 else Answer(found=False)
+        gateways.says = QueryFailed("denied") if 10 <= minute < 40 else Answer(found=False)
         await question_put(watched)
         await silence.run_once()
     assert await told(pool) == [("account.unanswering", STRIPE), ("account.answering", STRIPE)]
@@ -318,7 +318,7 @@ async def test_questions_that_fail_on_end_are_told_once_and_the_first_answer_onc
 
 async def test_a_sweeper_that_gets_answers_speaks_for_the_others(pool, clock):
     cut_off, well = Gateways(), Gateways()
-    cut_off.says = NoAnswer("unreachable")
+    cut_off.says = QueryFailed("unreachable")
     each = [(watched := Watched(it, now=clock), a_silence(pool, clock, watched=watched)) for it in (cut_off, well)]
     for minute in range(60):
         clock.at = NOON + minute * MINUTE
@@ -330,7 +330,7 @@ async def test_a_sweeper_that_gets_answers_speaks_for_the_others(pool, clock):
 
 async def test_an_account_without_credentials_is_not_unanswering(pool, clock):
     gateways = Gateways()
-    gateways.says = NoAnswer("cannot_ask")
+    gateways.says = QueryFailed("cannot_ask")
     watched = Watched(gateways, now=clock)
     silence = a_silence(pool, clock, watched=watched)
     for minute in range(0, 60, 5):

@@ -14,7 +14,7 @@ from tillkeeper.domain.ladder import Action, Ladder
 from tillkeeper.domain.order.registration import Contradiction
 from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.policy import Policy
-from tillkeeper.gateways.base import Answer, Question
+from tillkeeper.gateways.base import Answer, Query
 from tillkeeper.store.apply import apply_deliveries
 from tillkeeper.store.audit import audit
 from tillkeeper.store.orders import show
@@ -41,8 +41,8 @@ async def test_a_refund_that_never_finishes_is_asked_about_until_it_does(pool):
     await asked(pool)
     sweep = a_sweep(pool, gateways, clock, POLICY)
     await until(sweep, clock, 71 * MINUTE)
-    question = Question(about="refund", order_ref="A1", payment_ref="pi_1", refund_ref="re_1")
-    assert gateways.asked == [(10 * MINUTE, "stripe-main", question), (70 * MINUTE, "stripe-main", question)]
+    query = Query(about="refund", order_ref="A1", payment_ref="pi_1", refund_ref="re_1")
+    assert gateways.asked == [(10 * MINUTE, "stripe-main", query), (70 * MINUTE, "stripe-main", query)]
     done = a_refund(Kind.REFUND_SUCCEEDED, 1, evidence=Evidence.QUERY, event_id="query:re_1")
     gateways.says = lambda *_: Answer(found=True, events=(done,))
     await until(sweep, clock, 131 * MINUTE)

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from tests.store.factories import NOON, a_delivery, a_registration, an_event
-from tillkeeper.asking.client import NoAnswer
+from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.ladder import Action, ActionSteps, Anchor, Ladder, StepTime
 from tillkeeper.domain.order.acts import Refused
@@ -61,7 +61,7 @@ POLICY = Policy(
 
 
 class Gateways:
-    """Stands for tillkeeper/asking: says what a test has it say, and keeps what it was asked when."""
+    """Stands for tillkeeper/api_client: says what a test has it say, and keeps what it was asked when."""
 
     def __init__(self, clock):
         self.clock = clock
@@ -73,9 +73,9 @@ class Gateways:
         """When anything was asked; several questions at once are one moment."""
         return list(dict.fromkeys(at for at, *_ in self.asked))
 
-    async def ask(self, account, question):
-        self.asked.append((self.clock.at - NOON, account, question))
-        said = self.says(account, question)
+    async def query(self, account, query):
+        self.asked.append((self.clock.at - NOON, account, query))
+        said = self.says(account, query)
         if isinstance(said, Exception):
             raise said
         return said
@@ -107,7 +107,7 @@ def sweep(pool, gateways, clock):
 def a_sweep(pool, gateways, clock, policy=POLICY):
     return Sweep(
         pool=pool,
-        asker=gateways,
+        api_client=gateways,
         outage=Outage(asyncio.Event()),
         policy=lambda: policy,
         now=clock,
@@ -152,7 +152,7 @@ async def test_nothing_is_due_before_its_time(pool, sweep, clock, gateways):
     assert await sweep.run_once() == 0
     clock.at = NOON + 3 * MINUTE
     assert await sweep.run_once() == 1
-    assert [question.order_ref for _, _, question in gateways.asked] == ["A1"]
+    assert [query.order_ref for _, _, query in gateways.asked] == ["A1"]
 
 
 async def test_what_the_gateway_answers_is_applied_with_its_evidence(pool, sweep, clock, gateways):
@@ -201,7 +201,7 @@ async def test_the_case_closes_itself_when_the_truth_arrives(pool, sweep, clock,
 async def test_not_found_and_no_answer_change_nothing(pool, sweep, clock, gateways):
     await registered(pool)
     await told(pool, an_event(Kind.PAYMENT_PENDING))
-    gateways.says = lambda *_: NoAnswer("unreachable")
+    gateways.says = lambda *_: QueryFailed("unreachable")
     await until(sweep, clock, 4 * MINUTE)
     gateways.says = lambda *_: Answer(found=False)
     await until(sweep, clock, 20 * MINUTE)
@@ -213,7 +213,7 @@ async def test_a_question_without_an_answer_is_put_again_with_growing_pauses_unt
 ):
     await registered(pool)
     await told(pool, an_event(Kind.PAYMENT_PENDING))
-    gateways.says = lambda *_: NoAnswer("unreachable")
+    gateways.says = lambda *_: QueryFailed("unreachable")
     await until(sweep, clock, 8 * MINUTE, step=timedelta(seconds=5))
     pauses = [later - earlier for (earlier, *_), (later, *_) in zip(gateways.asked, gateways.asked[1:], strict=False)]
     assert pauses == [timedelta(seconds=s) for s in (15, 30, 60, 120)]
@@ -225,7 +225,7 @@ async def test_a_question_without_an_answer_is_put_again_with_growing_pauses_unt
 
 async def test_an_order_is_closed_only_once_its_gateway_knows_of_no_payment(pool, sweep, clock, gateways):
     await registered(pool, expires_at=NOON + 2 * HOUR)
-    gateways.says = lambda *_: NoAnswer("busy")
+    gateways.says = lambda *_: QueryFailed("busy")
     await until(sweep, clock, 2 * HOUR + 20 * MINUTE)
     order = await show(pool, "A1")
     assert order["closed_at"] is None
@@ -241,7 +241,7 @@ async def test_an_order_is_closed_only_once_its_gateway_knows_of_no_payment(pool
 
 async def test_a_payer_is_asked_to_pay_only_once_the_gateway_could_say_that_they_did_not(pool, sweep, clock, gateways):
     await registered(pool, expires_at=NOON + 2 * HOUR)
-    gateways.says = lambda *_: NoAnswer("unreachable")
+    gateways.says = lambda *_: QueryFailed("unreachable")
     await until(sweep, clock, 75 * MINUTE)
     assert await topics(pool, "payer") == []
     gateways.says = lambda *_: Answer(found=False)
@@ -256,7 +256,7 @@ async def test_a_payer_is_told_of_a_failure_only_once_the_gateway_could_say_that
 ):
     await registered(pool)
     await told(pool, an_event(Kind.PAYMENT_FAILED))
-    gateways.says = lambda *_: NoAnswer("unreachable")
+    gateways.says = lambda *_: QueryFailed("unreachable")
     await until(sweep, clock, 30 * MINUTE)
     assert await topics(pool, "payer") == []
     gateways.says = lambda *_: Answer(found=False)
@@ -384,7 +384,7 @@ async def test_a_sweeper_that_dies_in_a_retry_neither_loses_the_question_nor_has
     sweep = a_sweep(pool, gateways, clock, GRACE_OF_TEN)
     await registered(pool, policy=GRACE_OF_TEN)
     await told(pool, an_event(Kind.PAYMENT_FAILED), policy=GRACE_OF_TEN)
-    gateways.says = lambda *_: NoAnswer("unreachable")
+    gateways.says = lambda *_: QueryFailed("unreachable")
     await until(sweep, clock, 11 * MINUTE, step=timedelta(seconds=5))
     clock.at = await pool.fetchval("SELECT due_at FROM orders")  # the next retry
     await take_and_die(pool, clock, GRACE_OF_TEN)
@@ -413,7 +413,7 @@ async def test_many_sweepers_take_each_rung_once(pool, clock, gateways):
         "case": (60, 60),
         "escalate": (60, 60),
     }
-    assert len([question for *_, question in gateways.asked if question.payment_ref]) == 240
+    assert len([query for *_, query in gateways.asked if query.payment_ref]) == 240
     assert len(await topics(pool, "payer")) == 60
 
 
@@ -423,7 +423,7 @@ async def test_an_order_that_no_sweep_can_climb_with_is_set_aside_and_holds_up_n
     await told(pool, an_event(Kind.PAYMENT_PENDING, order_ref="A1"))
     await pool.execute("UPDATE payment SET facts = '{\"standing\": 7}'")  # as no program of ours writes them
     await until(sweep, clock, 3 * MINUTE)
-    assert [question.order_ref for _, _, question in gateways.asked] == ["A2"]
+    assert [query.order_ref for _, _, query in gateways.asked] == ["A2"]
     aside = await pool.fetchval("SELECT due_at FROM orders WHERE order_ref = 'A1'")
     assert aside == NOON + 2 * MINUTE + HOUR
 
@@ -454,7 +454,7 @@ async def test_an_answer_that_cannot_be_applied_holds_up_no_other(pool, sweep, c
         "A1": heard(failure_code="a\0b"),
         "A2": an_event(evidence=Evidence.QUERY, order_ref="A2", payment_ref="pi_2"),
     }
-    gateways.says = lambda _account, question: Answer(found=True, events=(said[question.order_ref],))
+    gateways.says = lambda _account, query: Answer(found=True, events=(said[query.order_ref],))
     await until(sweep, clock, 4 * MINUTE)
     assert [(await show(pool, ref))["status"] for ref in said] == ["unpaid", "paid"]
 
@@ -484,7 +484,7 @@ async def test_a_reminder_to_pay_has_the_gateway_asked_at_its_moment_and_once(po
 async def test_where_the_gateway_cannot_be_asked_a_failure_is_told_but_nobody_is_asked_to_pay(
     pool, sweep, clock, gateways
 ):
-    gateways.says = lambda *_: NoAnswer("cannot_ask")
+    gateways.says = lambda *_: QueryFailed("cannot_ask")
     await registered(pool, "A1", expires_at=NOON + 2 * HOUR)
     await registered(pool, "A2")
     await told(pool, an_event(Kind.PAYMENT_FAILED, order_ref="A2", payment_ref="pi_2"))
@@ -529,7 +529,7 @@ async def test_while_it_is_not_clear_whose_money_came_nobody_is_asked_to_pay_and
 async def test_an_account_that_cannot_be_asked_is_one_case_and_its_expired_orders_wait_without_a_trace(
     pool, sweep, clock, gateways
 ):
-    gateways.says = lambda *_: NoAnswer("cannot_ask")
+    gateways.says = lambda *_: QueryFailed("cannot_ask")
     for number in range(3):
         await registered(pool, f"A{number}", expires_at=NOON + HOUR)
     await until(sweep, clock, 72 * HOUR, step=HOUR)
@@ -565,13 +565,13 @@ async def test_a_question_that_hangs_holds_back_the_answers_of_no_other_order(po
         await registered(pool, ref)
     goes_on, others = asyncio.Event(), iter(range(2, 9))
 
-    async def ask(_account, question):
-        if question.order_ref == "A1":
+    async def query(_account, query):
+        if query.order_ref == "A1":
             await goes_on.wait()
         ref = f"pi_{next(others)}"
-        return Answer(found=True, events=(heard_of(question.order_ref, ref),))
+        return Answer(found=True, events=(heard_of(query.order_ref, ref),))
 
-    gateways.ask = ask
+    gateways.query = query
     clock.at += 3 * MINUTE
     settle, settled, two_are_settled = sweep.settle, [], asyncio.Event()
 
@@ -601,15 +601,15 @@ async def test_a_fault_of_ours_in_asking_about_one_order_keeps_no_other(pool, sw
     for ref in ("A1", "A2"):
         await registered(pool, ref)
 
-    def says(_account, question):
-        return ZeroDivisionError() if question.order_ref == "A1" else Answer(found=True)
+    def says(_account, query):
+        return ZeroDivisionError() if query.order_ref == "A1" else Answer(found=True)
 
     gateways.says = says
     await until(sweep, clock, 3 * MINUTE)
     assert sorted(result for *_, result in await rungs(pool)) == ["no answer: fault", "nothing new"]
 
 
-@pytest.mark.parametrize("moment", [3 * MINUTE, 2 * HOUR + 10 * MINUTE])  # of a question, of closing
+@pytest.mark.parametrize("moment", [3 * MINUTE, 2 * HOUR + 10 * MINUTE])  # of a query, of closing
 async def test_what_is_settled_twice_is_as_if_it_was_settled_once(pool, sweep, clock, moment):
     await registered(pool, expires_at=NOON + 2 * HOUR)
     clock.at = NOON + moment
@@ -631,7 +631,7 @@ async def test_an_order_registered_with_a_payment_is_found_paid_by_another_whose
     first = ClaimedPayment(account="stripe-main", payment_ref="pi_1")
     await registered(pool, policy=SHIPPED, payments=(first,), expires_at=NOON + 6 * HOUR)
     paid = Answer(found=True, events=(heard_of("A1", "pi_2"),))
-    gateways.says = lambda _, question: paid if question.payment_ref is None else Answer(found=True)
+    gateways.says = lambda _, query: paid if query.payment_ref is None else Answer(found=True)
     await until(sweep, clock, 8 * HOUR, step=10 * MINUTE)
     order = await show(pool, "A1")
     assert (order["status"], order["closed_at"]) == ("paid", None)
@@ -645,8 +645,8 @@ async def test_who_paid_once_more_elsewhere_is_seen_though_that_webhook_was_lost
     await registered(pool, policy=SHIPPED, accounts=("stripe-main", "alipay-main"))
     await told(pool, an_event(first), policy=SHIPPED)
     again = an_event(account=other, payment_ref="pi_2", event_id="query:pi_2", evidence=Evidence.QUERY)
-    gateways.says = lambda account, question: Answer(
-        found=True, events=(again,) if (account, question.payment_ref) == (other, None) else ()
+    gateways.says = lambda account, query: Answer(
+        found=True, events=(again,) if (account, query.payment_ref) == (other, None) else ()
     )
     await until(sweep, clock, 25 * HOUR, step=10 * MINUTE)
     order = await show(pool, "A1")
@@ -660,14 +660,14 @@ async def test_what_an_account_cannot_be_asked_by_order_hinders_nothing_where_it
     sweep = a_sweep(pool, gateways, clock, SHIPPED)
     first = ClaimedPayment(account="stripe-main", payment_ref="pi_1")
     await registered(pool, policy=SHIPPED, payments=(first,), expires_at=NOON + 6 * HOUR)
-    gateways.says = lambda _, question: Answer(found=True) if question.payment_ref else NoAnswer("cannot_ask")
+    gateways.says = lambda _, query: Answer(found=True) if query.payment_ref else QueryFailed("cannot_ask")
     await until(sweep, clock, 8 * HOUR, step=10 * MINUTE)
     assert (await show(pool, "A1"))["closed_at"] is not None
 
 
 async def test_what_was_answered_before_a_further_question_had_no_answer_counts(pool, sweep, clock, gateways):
     await registered(pool)
-    gateways.says = lambda *_: NoAnswer("unreachable", events=(heard(),))
+    gateways.says = lambda *_: QueryFailed("unreachable", events=(heard(),))
     await until(sweep, clock, 3 * MINUTE)
     assert (await show(pool, "A1"))["status"] == "paid"
 
@@ -752,10 +752,10 @@ async def test_a_search_that_lags_does_not_bring_back_what_was_cancelled_since(p
     await told(pool, an_event(Kind.PAYMENT_AUTHORIZED), policy=SHIPPED)
     await told(pool, an_event(Kind.PAYMENT_CANCELLED, 60), policy=SHIPPED)
     lagging = heard(kind=Kind.PAYMENT_AUTHORIZED, as_of=NOON + timedelta(seconds=30))
-    gateways.says = lambda _, question: Answer(found=True, events=(lagging,) if question.payment_ref is None else ())
+    gateways.says = lambda _, query: Answer(found=True, events=(lagging,) if query.payment_ref is None else ())
     await until(sweep, clock, HOUR, step=5 * MINUTE)
     assert (await show(pool, "A1"))["status"] == "failed"
-    assert None in {question.payment_ref for *_, question in gateways.asked}
+    assert None in {query.payment_ref for *_, query in gateways.asked}
 
 
 async def test_an_answer_heals_what_an_earlier_answer_stamped_later_than_the_gateway_dates_its_end(

@@ -18,7 +18,7 @@ from tests.store.test_sweeping import (
     told,
     until,
 )
-from tillkeeper.asking.client import NoAnswer
+from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.policy import HintPolicy
 from tillkeeper.gateways.base import Answer
@@ -64,7 +64,7 @@ async def test_a_question_that_a_person_wants_is_put_although_an_event_came_befo
 async def test_a_question_without_an_answer_is_put_again_although_an_event_came_since(pool, sweep, clock, gateways):
     await registered(pool, policy=SHIPPED)
     await wished(pool)
-    gateways.says = lambda *_: NoAnswer("unreachable")
+    gateways.says = lambda *_: QueryFailed("unreachable")
     await sweep.run_once()
     await told(pool, PAID_LATER, policy=SHIPPED)
     gateways.says = lambda *_: Answer(found=True)

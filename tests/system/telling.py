@@ -21,10 +21,10 @@ from tests.system.receiving import some_settings
 from tests.telling import Telling
 from tillkeeper import clock
 from tillkeeper.accounts import KnownAccounts
-from tillkeeper.asking import wire
-from tillkeeper.asking.client import asking
-from tillkeeper.asking.keys import KEY_SETTINGS
-from tillkeeper.asking.settings import AskSettings
+from tillkeeper.api_client import http as wire
+from tillkeeper.api_client.client import asking
+from tillkeeper.api_client.key_fetching import KEY_SETTINGS
+from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.policy import PolicyFile
@@ -117,12 +117,12 @@ class Workers:
 @asynccontextmanager
 async def workers(database: str, pool: asyncpg.Pool, *gateways: Telling) -> AsyncIterator[Workers]:
     """In this process."""
-    settings = AskSettings(attempts=1, total_s=5, call_s=5, breaker_failures=1000)
+    settings = ApiClientSettings(attempts=1, total_s=5, call_s=5, breaker_failures=1000)
     policy, outage = PolicyFile(None, {}), Outage(asyncio.Event())
-    async with asking({it.account: it for it in gateways}, settings) as asker:
+    async with asking({it.account: it for it in gateways}, settings) as api_client:
         lane = await SpoolReceiver.open(pool, database)
         given = {"pool": pool, "outage": outage, "policy": lambda: policy.policy, "now": clock.now}
         apply = ApplyLoop(lane=lane, batch_events=100, **given)
-        words = Words(pool=pool, take=asker.take_unknown, outage=outage, now=clock.now)
-        yield Workers(apply, FetchLoop(asker=asker, jitter=random.uniform, ask_within_s=5.0, **given), words)
+        words = Words(pool=pool, take=api_client.take_unknown, outage=outage, now=clock.now)
+        yield Workers(apply, FetchLoop(api_client=api_client, jitter=random.uniform, ask_within_s=5.0, **given), words)
         await lane.close()

@@ -15,8 +15,8 @@ from tests.store.factories import a_delivery, a_registration
 from tests.system.commands import serving, tillkeeper
 from tests.system.receiving import TOKEN, until
 from tillkeeper import clock
-from tillkeeper.asking import wire
-from tillkeeper.asking.client import Asker, NoAnswer
+from tillkeeper.api_client import http as wire
+from tillkeeper.api_client.client import ApiClient, QueryFailed
 from tillkeeper.domain.policy import Policy, SilencePolicy
 from tillkeeper.gateways.base import Request
 from tillkeeper.policy import load_policy
@@ -69,12 +69,12 @@ def configured(tmp_path, gateways, database):
 
 @asynccontextmanager
 async def asker_of(gateways, configured, *spells):
-    """An Asker of the sandbox's APIs, in their time."""
+    """An ApiClient of the sandbox's APIs, in their time."""
     async with gateways.open(*spells) as bases:
         settings = load_settings(configured(bases), {})
         ask = settings.ask.model_copy(update={"calls_per_s": 0.0, "attempts": 1, "breaker_failures": 1000})
         async with wire.opened(ask) as send:
-            yield Asker(settings.build_gateways(), ask, send=send, now=lambda: gateways.now)
+            yield ApiClient(settings.build_gateways(), ask, send=send, now=lambda: gateways.now)
 
 
 def a_backfill(pool, lists, now, accounts=(STRIPE, ALIPAY, WECHATPAY), **more):
@@ -112,8 +112,8 @@ async def test_what_no_webhook_told_is_taken_in_from_the_list_once(pool, gateway
     for story in stories[:3]:
         await registered(pool, story)
     gateways.at_minute(240)
-    async with asker_of(gateways, configured) as asker:
-        backfill = a_backfill(pool, asker, lambda: gateways.now)
+    async with asker_of(gateways, configured) as api_client:
+        backfill = a_backfill(pool, api_client, lambda: gateways.now)
         for _ in range(2):
             await wished(pool, STRIPE, NOON, gateways.now)
             assert await backfill.run_once() == 1
@@ -130,7 +130,7 @@ async def test_an_event_of_the_list_is_the_same_as_its_webhook(pool, gateways, c
     story = gateways.tells(STRIPE, (gateways.voices[STRIPE].pays, 1))
     await registered(pool, story)
     gateways.at_minute(10)
-    async with asker_of(gateways, configured) as asker:
+    async with asker_of(gateways, configured) as api_client:
         gateway = load_settings(configured({}), {}).build_gateways()[STRIPE]
         headers, body = gateways.voices[STRIPE].say(story, story.happenings[0], now=gateways.now, again=0)
         request = Request({name.lower(): [value] for name, value in headers.items()}, body)
@@ -139,7 +139,7 @@ async def test_an_event_of_the_list_is_the_same_as_its_webhook(pool, gateways, c
             pool, lambda conn: apply_deliveries(conn, [a_delivery(*events)], policy=Policy(), now=gateways.now)
         )
         await wished(pool, STRIPE, NOON, gateways.now)
-        await a_backfill(pool, asker, lambda: gateways.now).run_once()
+        await a_backfill(pool, api_client, lambda: gateways.now).run_once()
     assert await pool.fetchval("SELECT count(*) FROM inbox") == 1
     assert await pool.fetchval("SELECT count(*) FROM cases") == 0
 
@@ -149,8 +149,8 @@ async def test_a_gateway_that_does_not_answer_is_tried_again_later_and_then_long
     await registered(pool, story)
     gateways.at_minute(5)
     broken = Spell(account=STRIPE, fault=Fault.BROKEN, since=NOON, until=NOON + 6 * MINUTE, share=1.0)
-    async with asker_of(gateways, configured, broken) as asker:
-        backfill = a_backfill(pool, asker, lambda: gateways.now)
+    async with asker_of(gateways, configured, broken) as api_client:
+        backfill = a_backfill(pool, api_client, lambda: gateways.now)
         await wished(pool, STRIPE, NOON, gateways.now)
         assert await backfill.run_once() == 1
         row = await row_of(pool)
@@ -166,7 +166,7 @@ async def test_a_gateway_that_does_not_answer_is_tried_again_later_and_then_long
 
 
 class Lists:
-    """Stands for the asker: keeps which parts were listed, and does what a test has it do at one."""
+    """Stands for the api_client: keeps which parts were listed, and does what a test has it do at one."""
 
     def __init__(self):
         self.parts = []
@@ -194,7 +194,7 @@ async def test_it_goes_on_where_it_stopped(pool):
 
     def fails(since):
         if since == NOON - 3 * PART:
-            raise NoAnswer("unreachable")
+            raise QueryFailed("unreachable")
 
     lists.at_part = fails
     backfill = a_backfill(pool, lists, now)
@@ -305,12 +305,12 @@ async def test_what_is_paid_while_an_account_is_silent_is_known_within_a_round(p
     await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [heard], policy=policy, now=NOON))
     rules = {"outage": Outage(asyncio.Event()), "policy": lambda: policy, "now": lambda: gateways.now}
     paid_at = {}
-    async with asker_of(gateways, configured) as asker:
-        watched = Watched(asker, now=rules["now"])
+    async with asker_of(gateways, configured) as api_client:
+        watched = Watched(api_client, now=rules["now"])
         loops = [
             Silence(pool=pool, watched=watched, accounts=(account,), calls_per_s=10.0, **rules),
             Backfill(pool=pool, lists=watched, accounts=(account,), calls_per_s=10.0, **rules),
-            Sweep(pool=pool, asker=watched, settings=SweepSettings(), **rules),
+            Sweep(pool=pool, api_client=watched, settings=SweepSettings(), **rules),
         ]
         for minute in range(60):
             gateways.at_minute(minute)
@@ -334,16 +334,16 @@ async def test_without_a_list_the_sweep_asks_about_open_orders(pool, gateways, c
         await registered(pool, story)
     gateways.at_minute(30)
     policy = load_policy()
-    async with asker_of(gateways, configured) as asker:
+    async with asker_of(gateways, configured) as api_client:
         await wished(pool, account, NOON, gateways.now)
-        backfill = a_backfill(pool, asker, lambda: gateways.now, policy=lambda: policy)
+        backfill = a_backfill(pool, api_client, lambda: gateways.now, policy=lambda: policy)
         assert await backfill.run_once() == 1
         moments = [row["ask_at"] for row in await pool.fetch("SELECT ask_at FROM orders ORDER BY ask_at")]
         assert moments == [gateways.now + n * timedelta(seconds=0.2) for n in range(4)]
         gateways.at_minute(30.1)
         sweep = Sweep(
             pool=pool,
-            asker=asker,
+            api_client=api_client,
             outage=Outage(asyncio.Event()),
             policy=lambda: policy,
             now=lambda: gateways.now,

@@ -213,16 +213,16 @@ async def test_a_sweep_settles_all_but_the_order_that_somebody_holds_and_that_on
     somebody = await asyncpg.connect(database)
     in_turn = asyncio.Lock()
 
-    async def ask(_account, question):
+    async def query(_account, query):
         async with in_turn:
             if clock.at == NOON + 4 * MINUTE:  # it is held once the sweep has taken it, not before
                 await somebody.execute("BEGIN")
                 await somebody.execute(LOCK_ORDER, "A2")
-        ref = question.order_ref
+        ref = query.order_ref
         event = an_event(evidence=Evidence.QUERY, event_id=f"q-{ref}", order_ref=ref, payment_ref=f"pi_{ref}")
         return Answer(found=True, events=(event,))
 
-    gateways.ask = ask
+    gateways.query = query
     async with asyncio.timeout(30):
         await sweep.run_once()
     assert await paid(pool) == {"A1", "A3"}

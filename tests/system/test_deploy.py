@@ -28,7 +28,7 @@ from typer.testing import CliRunner
 from sandbox.servers import RabbitMQ
 from sandbox.servers.child import free_ports
 from tests.system.receiving import until
-from tillkeeper.asking.settings import AskSettings
+from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.cli import app
 from tillkeeper.gateways.registry import GATEWAYS
 from tillkeeper.notices.settings import NotifySettings, SmtpSettings, WebhookSettings
@@ -175,7 +175,7 @@ def models() -> dict[tuple[str, ...], type[BaseModel]]:
         ("ingest",): IngestSettings,
         ("work",): WorkSettings,
         ("sweep",): SweepSettings,
-        ("ask",): AskSettings,
+        ("ask",): ApiClientSettings,
         ("notify",): NotifySettings,
         ("notify", "smtp"): SmtpSettings,
         ("notify", "webhooks", "shop"): WebhookSettings,

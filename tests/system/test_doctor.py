@@ -15,16 +15,16 @@ from tests.system.commands import tillkeeper, toml, written
 from tests.system.receiving import ACCOUNT, PATH, SECRET, a_delivery, exchange, some_settings, status_of, until, wire
 from tillkeeper import clock
 from tillkeeper.accounts import KnownAccounts
-from tillkeeper.doctor.examining import TOO_LONG, Patient, examine
-from tillkeeper.doctor.findings import ADVICE, BY_STEP, Finding
+from tillkeeper.diagnostics.examining import TOO_LONG, Patient, examine
+from tillkeeper.diagnostics.findings import ADVICE, BY_STEP, Finding
 from tillkeeper.gateways.base import BadPayload, BadSignature, Refused, Request, Step
 from tillkeeper.gateways.inspecting import inspect_request
-from tillkeeper.gateways.mollie import MollieSettings
-from tillkeeper.gateways.paystack import PaystackSettings
+from tillkeeper.gateways.mollie.gateway import MollieSettings
+from tillkeeper.gateways.paystack.gateway import PaystackSettings
 from tillkeeper.gateways.registry import build
-from tillkeeper.gateways.square import SquareSettings
-from tillkeeper.gateways.standard import StandardSettings
-from tillkeeper.gateways.stripe import StripeSettings
+from tillkeeper.gateways.square.gateway import SquareSettings
+from tillkeeper.gateways.standard.gateway import StandardSettings
+from tillkeeper.gateways.stripe.gateway import StripeSettings
 from tillkeeper.store.refused import KEPT_MAX, RefusedDelivery, keep_refused, list_refused, show_refused, tally_refused
 
 NOW = clock.now().replace(microsecond=0)

@@ -12,7 +12,7 @@ from tests.system.receiving import deliveries_in, exchange, status_of, until
 from tests.system.telling import Api, api_listening, receiver, workers
 from tests.telling import Telling
 from tillkeeper import clock
-from tillkeeper.asking.keys import FETCHES_PER_MINUTE
+from tillkeeper.api_client.key_fetching import FETCHES_PER_MINUTE
 from tillkeeper.domain.fetching import Fetch
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.audit import audit

@@ -12,7 +12,7 @@ import pytest
 from sandbox import playing
 from sandbox.accounts import impostors_of, new_voices, write_config
 from sandbox.agenda import Deliver, Forge, Register, acts_of
-from sandbox.apis.questions import QuestionLog
+from sandbox.apis.queries import QuestionLog
 from sandbox.forgery import Forger, altered
 from sandbox.look import Sight, grown
 from sandbox.plays import find

@@ -81,7 +81,7 @@ async def _backfill(
     from uuid import uuid4
 
     from tillkeeper import clock
-    from tillkeeper.asking.client import NoAnswer, asking
+    from tillkeeper.api_client.client import QueryFailed, asking
     from tillkeeper.policy import load_policy
     from tillkeeper.store.backfill import LostLease
     from tillkeeper.store.transactions import repeat_when_raced
@@ -93,11 +93,11 @@ async def _backfill(
     now, by = clock.now(), uuid4()
     since, until = await _span(pool, account, ago_s, now)
     policy = load_policy(settings.policy, settings.accounts)
-    async with asking(settings.build_gateways(), settings.ask) as asker:
-        if not asker.can_ask(account):
+    async with asking(settings.build_gateways(), settings.ask) as api_client:
+        if not api_client.can_ask(account):
             raise Failed(f"account {account!r} has no credentials to ask its gateway with", code=WRONG)
         gaps = Gaps(
-            lists=asker,
+            lists=api_client,
             transact=transact,
             policy=lambda: policy,
             now=clock.now,
@@ -107,7 +107,7 @@ async def _backfill(
         )
         try:
             told = await _fill(pool, gaps, account, since, until, None if dry_run else by)
-        except NoAnswer as error:
+        except QueryFailed as error:
             raise Failed(f"{account} did not answer: {error}; what was taken in stays", code=NO) from None
         except LostLease:
             raise Failed(f"another backfill of {account} took over, for this one was too slow", code=NO) from None

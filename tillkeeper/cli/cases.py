@@ -77,11 +77,11 @@ def cases_command(
 
         filters = Filters(closed_too=closed_too, level=level, owner="" if owner == NOBODY else owner, kind=kind)
 
-        async def question(pool: "Pool") -> tuple[list[dict[str, Any]], Known]:
+        async def query(pool: "Pool") -> tuple[list[dict[str, Any]], Known]:
             async with pool.acquire() as conn:
                 return await list_cases(conn, filters, limit=limit + 1), await known(conn)
 
-        found, there_are = ask(settings, question)
+        found, there_are = ask(settings, query)
         refuse_unknown("kind of case", kind, CASE_KINDS | there_are.kinds, found=found)
         refuse_unknown("owner of a case", owner, {NOBODY} | there_are.owners, found=found)
         rows, more = found[:limit], len(found) > limit
@@ -135,7 +135,7 @@ def show_command(
         from tillkeeper.cli.output import print_json
         from tillkeeper.store.case_files import add_raw, file_of
 
-        async def question(pool: "Pool") -> dict[str, Any] | None:
+        async def query(pool: "Pool") -> dict[str, Any] | None:
             found = await file_of(pool, case_id)
             if found is not None and (raw or bundle is not None):
                 async with pool.acquire() as conn:
@@ -143,7 +143,7 @@ def show_command(
                 _spell_out(found["deliveries"])
             return found
 
-        found = ask(settings, question)
+        found = ask(settings, query)
         if found is None:
             raise Failed(f"there is no case {case_id}", code=NO)
         if bundle is not None:
@@ -253,12 +253,12 @@ def _act(
         async def work(conn: "Conn") -> None:
             await act(conn, case_id, by=by, now=clock.now(), **more)
 
-        async def question(pool: "Pool") -> dict[str, Any] | None:
+        async def query(pool: "Pool") -> dict[str, Any] | None:
             await repeat_when_raced(pool, work)
             return await file_of(pool, case_id)
 
         try:
-            found = ask(settings, question)
+            found = ask(settings, query)
         except NoSuchCase:
             raise Failed(f"there is no case {case_id}", code=NO) from None
         except ClosedCase:

@@ -26,12 +26,12 @@ REFUSALS: Final = (
 NO_SCHEMA: Final = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
 
 
-def ask(settings: Settings, question: Callable[[asyncpg.Pool], Awaitable[Result]]) -> Result:
-    """What the question finds out.  Raises Failed."""
+def ask(settings: Settings, query: Callable[[asyncpg.Pool], Awaitable[Result]]) -> Result:
+    """What the query finds out.  Raises Failed."""
 
     async def answer() -> Result:
         async with await open_pool(settings.database_url, max_size=CONNECTIONS) as pool:
-            return await question(pool)
+            return await query(pool)
 
     with named_failures(settings):
         return asyncio.run(answer())

@@ -104,7 +104,7 @@ def _read(file: Path) -> bytes:
 
 
 def _moment(seconds: int | None) -> datetime | None:
-    from tillkeeper.gateways.fields import moment_from_unix
+    from tillkeeper.gateways.kit.fields import moment_from_unix
 
     return None if seconds is None else moment_from_unix(seconds)
 
@@ -133,11 +133,9 @@ def _print(file: Path, found: dict[str, Any]) -> None:
             print(f"    {shown(line)}")
     for remark in found.get("remarks", ()):
         print(f"  look here: {shown(remark)}")
-    for question in fetches:
-        refs = (
-            f"{name} {question[f'{name}_ref']}" for name in ("order", "payment", "refund") if question[f"{name}_ref"]
-        )
-        print(f"  the gateway is asked about a {question['about']}: {shown(', '.join(refs))}")
+    for query in fetches:
+        refs = (f"{name} {query[f'{name}_ref']}" for name in ("order", "payment", "refund") if query[f"{name}_ref"])
+        print(f"  the gateway is asked about a {query['about']}: {shown(', '.join(refs))}")
 
 
 def _lines(event: dict[str, Any]) -> list[str]:

@@ -31,11 +31,11 @@ def keys_command(config: Config = None, as_json: AsJson = False) -> None:
         from tillkeeper.cli.output import print_json, print_table
         from tillkeeper.store.keys import key_uses
 
-        async def question(pool: "Pool") -> "list[KeyUse]":
+        async def query(pool: "Pool") -> "list[KeyUse]":
             async with pool.acquire() as conn:
                 return await key_uses(conn)
 
-        uses = ask(settings, question)
+        uses = ask(settings, query)
         configured = {name: gateway.key_labels() for name, gateway in settings.build_gateways().items()}
         rows = told(configured, uses, now=clock.now())
         if as_json:

@@ -33,11 +33,11 @@ def show_command(ref: Ref, config: Config = None, as_json: AsJson = False) -> No
         from tillkeeper.cli.output import print_json
         from tillkeeper.store import orders
 
-        async def question(pool: Any) -> dict[str, Any] | None:
+        async def query(pool: Any) -> dict[str, Any] | None:
             found = await orders.show(pool, ref)
             return None if found is None else {**found, "history": await orders.history(pool, ref)}
 
-        found = ask(settings, question)
+        found = ask(settings, query)
         if found is None:
             raise Failed(f"no order {ref!r} is registered", code=NO)
         if as_json:
@@ -136,14 +136,14 @@ def _act(what: str, ref: str, by: str, note: str, config: Path | None, *, as_jso
         async def work(conn: "Conn") -> None:
             await acts[what](conn, ref, by=by, note=note, now=clock.now(), **more)
 
-        async def question(pool: Any) -> dict[str, Any]:
+        async def query(pool: Any) -> dict[str, Any]:
             await repeat_when_raced(pool, work)
             found = await orders.show(pool, ref)
             assert found is not None  # orders are never removed
             return found
 
         try:
-            found = ask(settings, question)
+            found = ask(settings, query)
         except order_acts.NoSuchOrder:
             raise Failed(f"no order {ref!r} is registered", code=NO) from None
         except Refused as error:

@@ -42,11 +42,11 @@ def list_command(
         from tillkeeper.cli.output import print_json, print_table
         from tillkeeper.store.parked import list_parked
 
-        async def question(pool: "Pool") -> list[dict[str, Any]]:
+        async def query(pool: "Pool") -> list[dict[str, Any]]:
             async with pool.acquire() as conn:
                 return await list_parked(conn, closed_too=closed_too, limit=limit + 1)
 
-        found = ask(settings, question)
+        found = ask(settings, query)
         rows, more = found[:limit], len(found) > limit
         if as_json:
             print_json({"parked": rows, "more": more})
@@ -68,11 +68,11 @@ def show_command(parked_id: Id, config: Config = None, as_json: AsJson = False) 
         from tillkeeper.cli.output import print_json
         from tillkeeper.store.parked import show_parked
 
-        async def question(pool: "Pool") -> dict[str, Any] | None:
+        async def query(pool: "Pool") -> dict[str, Any] | None:
             async with pool.acquire() as conn:
                 return await show_parked(conn, parked_id)
 
-        found = ask(settings, question)
+        found = ask(settings, query)
         if found is None:
             raise Failed(f"nothing was ever parked under the number {parked_id}", code=NO)
         if as_json:

@@ -43,12 +43,12 @@ def list_command(
         from tillkeeper.cli.output import print_json, print_table
         from tillkeeper.store.refused import list_refused, tally_refused
 
-        async def question(pool: "Pool") -> "tuple[list[Tallied], list[RefusedDelivery]]":
+        async def query(pool: "Pool") -> "tuple[list[Tallied], list[RefusedDelivery]]":
             async with pool.acquire() as conn:
                 tallied = await tally_refused(conn, account)
                 return tallied, list(await list_refused(conn, account, limit=limit)) if each else []
 
-        tallied, deliveries = ask(settings, question)
+        tallied, deliveries = ask(settings, query)
         refuse_unknown("account", account, settings.accounts, found=tallied)
         if as_json:
             print_json({"refused": [_told(it) for it in deliveries] if each else [_told(it) for it in tallied]})
@@ -72,11 +72,11 @@ def show_command(number: Id, config: Config = None, as_json: AsJson = False) -> 
         from tillkeeper.cli.output import print_json, shown
         from tillkeeper.store.refused import show_refused
 
-        async def question(pool: "Pool") -> "RefusedDelivery | None":
+        async def query(pool: "Pool") -> "RefusedDelivery | None":
             async with pool.acquire() as conn:
                 return await show_refused(conn, number)
 
-        found = ask(settings, question)
+        found = ask(settings, query)
         if found is None:
             raise Failed(f"there is no refused delivery {number}, or none any more", code=NO)
         if as_json:
@@ -100,7 +100,7 @@ def _body(body: bytes) -> str:
 
 
 def _print_advice(findings: set[str]) -> None:
-    from tillkeeper.doctor.findings import ADVICE, Finding
+    from tillkeeper.diagnostics.findings import ADVICE, Finding
 
     for finding in sorted(findings & set(Finding)):
         print(f"{finding}: {ADVICE[Finding(finding)]}")
@@ -110,7 +110,7 @@ def _told(it: Any) -> dict[str, Any]:
     """As JSON, with what to do about it."""
     import msgspec
 
-    from tillkeeper.doctor.findings import ADVICE, Finding
+    from tillkeeper.diagnostics.findings import ADVICE, Finding
 
     told = msgspec.structs.asdict(it)
     if told.get("body") is not None:

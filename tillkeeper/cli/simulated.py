@@ -38,7 +38,7 @@ async def hire(premises: Premises, stack: AsyncExitStack) -> Crew:
     def policy() -> Policy:
         return premises.policy
 
-    pool, asker, accounts = premises.pool, Watched(premises.asker, now=now), sorted(settings.accounts)
+    pool, api_client, accounts = premises.pool, Watched(premises.api_client, now=now), sorted(settings.accounts)
     apply = ApplyLoop(
         lane=premises.lane,
         pool=pool,
@@ -47,10 +47,10 @@ async def hire(premises: Premises, stack: AsyncExitStack) -> Crew:
         now=now,
         batch_events=settings.work.batch_events,
     )
-    sweep = Sweep(pool=pool, asker=asker, outage=outage, policy=policy, now=now, settings=settings.sweep)
+    sweep = Sweep(pool=pool, api_client=api_client, outage=outage, policy=policy, now=now, settings=settings.sweep)
     fetch = FetchLoop(
         pool=pool,
-        asker=asker,
+        api_client=api_client,
         outage=outage,
         policy=policy,
         now=now,
@@ -59,7 +59,7 @@ async def hire(premises: Premises, stack: AsyncExitStack) -> Crew:
     )
     silence = Silence(
         pool=pool,
-        watched=asker,
+        watched=api_client,
         accounts=accounts,
         outage=outage,
         policy=policy,
@@ -68,7 +68,7 @@ async def hire(premises: Premises, stack: AsyncExitStack) -> Crew:
     )
     backfill = Backfill(
         pool=pool,
-        lists=asker,
+        lists=api_client,
         accounts=accounts,
         outage=outage,
         policy=policy,

@@ -28,11 +28,11 @@ def words_command(config: Config = None, as_json: AsJson = False) -> None:
         from tillkeeper.cli.output import print_json, print_table
         from tillkeeper.store.unknown_words import words_met
 
-        async def question(pool: "Pool") -> "list[WordUse]":
+        async def query(pool: "Pool") -> "list[WordUse]":
             async with pool.acquire() as conn:
                 return await words_met(conn)
 
-        rows = [msgspec.structs.asdict(it) for it in ask(settings, question)]
+        rows = [msgspec.structs.asdict(it) for it in ask(settings, query)]
         if as_json:
             print_json({"words": rows})
             return

@@ -43,7 +43,7 @@ class Fetch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a question got before: when it was first wanted, and what came of it since."""
+    """How far a query got before: when it was first wanted, and what came of it since."""
 
     wanted_at: datetime
     failures: int = 0
@@ -73,7 +73,7 @@ Step: TypeAlias = Later | Finished | GivenUp
 def next_step(
     progress: Progress, outcome: Found | Literal["no_answer"], *, now: datetime, jitter: Callable[[float, float], float]
 ) -> Step:
-    """What follows from how the question was answered."""
+    """What follows from how the query was answered."""
     wanted_at = progress.wanted_at
     if outcome == "found":
         return Finished("found")
@@ -91,7 +91,7 @@ def next_step(
 
 
 def problem_with_fetch(fetch: Fetch) -> str | None:
-    """What keeps a question from being put, or None: it names something, in characters of which any key can be made."""
+    """What keeps a query from being put, or None: it names something, in characters of which any key can be made."""
     if fetch.about == "refund" and fetch.refund_ref is None:
         return "a refund to ask about needs refund_ref"
     refs = [ref for ref in (fetch.payment_ref, fetch.refund_ref, fetch.order_ref) if ref is not None]

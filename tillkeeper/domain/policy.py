@@ -30,7 +30,7 @@ class SilencePolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HintPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a delivery that proves nothing may cause a question."""
+    """How far a delivery that proves nothing may cause a query."""
 
     per_minute: int = 10  # of one account, whoever posts whatever; 0: never
     again_after: timedelta = timedelta(minutes=10)  # about the same order

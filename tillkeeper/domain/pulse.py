@@ -109,11 +109,11 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
     def after_answer(self, now: datetime) -> "Answers":
-        """What is known once a question was answered."""
+        """What is known once a query was answered."""
         return together(self, Answers(answered_at=now))
 
     def after_failure(self, now: datetime, reason: str) -> "Answers":
-        """What is known once a question had no answer."""
+        """What is known once a query had no answer."""
         return together(self, Answers(failing_since=now, failed_at=now, reason=reason))
 
 
@@ -138,7 +138,7 @@ def together(one: Answers, other: Answers) -> Answers:
 
 
 def is_unanswering(answers: Answers, policy: SilencePolicy) -> bool:
-    """Whether every question failed for so long that it is no hiccup.  One failure alone never is."""
+    """Whether every query failed for so long that it is no hiccup.  One failure alone never is."""
     if answers.failing_since is None or answers.failed_at is None:
         return False
     return answers.failed_at - answers.failing_since >= policy.unanswering

@@ -1,6 +1,6 @@
 """What people are told of a gateway: docs/gateways.md is printed from it."""
 
-from inspect import cleandoc
+from importlib.resources import files
 
 import msgspec
 
@@ -9,9 +9,8 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     """One gateway in words.  Each text is a phrase or a sentence of plain English, without a full stop behind a phrase.
 
     `uncovered` tells what a delivery says that nothing signs, and what protects instead; empty where all is signed.
-    `checked` tells against what the file is tested: the provider's official package, or documents only.
-    `setup` are about ten steps, a line each, for whoever sets the gateway up in the provider's console; a line that is
-    indented goes on with the one before.
+    `refunds_seen` is what an answer about a payment tells of refunds that no webhook told of.
+    `checked` tells against what the gateway is tested: the provider's official package, or documents only.
     """
 
     title: str
@@ -21,11 +20,11 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     dedupes_by: str
     acknowledges: str
     queries: str = ""
+    refunds_seen: str
     checked: str
     sources: tuple[str, ...]
-    setup: str
 
-    @property
-    def steps(self) -> list[str]:
-        """The steps of `setup`."""
-        return cleandoc(self.setup).replace("\n  ", " ").splitlines()
+
+def setup_guide(name: str) -> str:
+    """The `setup.md` of a gateway: what to do in the provider's console, as a numbered list under a title."""
+    return (files("tillkeeper.gateways") / name / "setup.md").read_text("utf-8")

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
-from tillkeeper.gateways.secret_checks import doubts, forgeable
+from tillkeeper.gateways.kit.secret_checks import doubts, forgeable
 
 SECRET_CHARS_MIN: Final = 8  # an empty or guessable key would let anybody sign
 ROTATED_MAX: Final = 5  # keys tried for one delivery: old and new, with room for a muddle

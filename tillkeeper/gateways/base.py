@@ -1,6 +1,6 @@
 """What every gateway is: verify, parse, acknowledge.  Total on any input: only the errors named here come out.
 
-A gateway subclasses the protocol, and so has the plain answer to whatever its provider does not have: no question that
+A gateway subclasses the protocol, and so has the plain answer to whatever its provider does not have: no query that
 can be put, no list of events, no token to fetch first.
 """
 
@@ -67,7 +67,7 @@ class BadPayload(Refused):
 class Request(msgspec.Struct, frozen=True):
     """One HTTP request as received: header names in lower case with every value in order, and the body's raw bytes.
 
-    `query` is what stood behind the question mark of the URL, raw.
+    `query` is what stood behind the query mark of the URL, raw.
     """
 
     headers: Mapping[str, Sequence[str]]
@@ -102,7 +102,7 @@ class Verified(msgspec.Struct, frozen=True):
     proven: bool = True
 
 
-class Named(msgspec.Struct, frozen=True, kw_only=True):
+class ClaimedReferences(msgspec.Struct, frozen=True, kw_only=True):
     """What a delivery that proved nothing says it is about.  Fit to look an order up by, and for nothing else."""
 
     order_ref: str | None = None
@@ -117,20 +117,20 @@ class Reply(msgspec.Struct, frozen=True):
     content_type: str = "text/plain"
 
 
-class CannotAsk(Exception):
-    """Nobody can ask that here: a credential is not configured, or the gateway has no such question."""
+class CannotQuery(Exception):
+    """Nobody can ask that here: a credential is not configured, or the gateway has no such query."""
 
 
-class AskAgain(Exception):
-    """The gateway could not say: busy, broken, or limiting our calls.  Nothing is known; the same question may be put
+class Unavailable(Exception):
+    """The gateway could not say: busy, broken, or limiting our calls.  Nothing is known; the same query may be put
     again."""
 
 
-class Denied(Exception):
-    """The gateway refuses our questions as such: wrong credentials, no permission.  Only a person can mend that."""
+class AccessDenied(Exception):
+    """The gateway refuses our queries as such: wrong credentials, no permission.  Only a person can mend that."""
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True):
+class Query(msgspec.Struct, frozen=True, kw_only=True):
     """One payment or one refund that a gateway is asked about, by all the references that are known of it.
 
     A payment that no event has named yet is asked about by `order_ref` alone.  A delivery that says only that something
@@ -154,7 +154,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
 
 
-class Heard(msgspec.Struct, frozen=True, kw_only=True):
+class Response(msgspec.Struct, frozen=True, kw_only=True):
     """The API's HTTP response: header names in lower case with every value in order, and the body's raw bytes."""
 
     status: int
@@ -167,13 +167,13 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     Events have evidence `query`.  Their ids are made of what they say, so that the same answer twice is one event.
     `then` are calls to make once the events are committed, such as Klarna's acknowledgement; their answers go unread.
-    `also` are further questions that this answer raises: each payment that a search found, a refund's payment.
+    `also` are further queries that this answer raises: each payment that a search found, a refund's payment.
     """
 
     found: bool
     events: tuple[PaymentEvent, ...] = ()
     then: tuple[Call, ...] = ()
-    also: tuple[Question, ...] = ()
+    also: tuple[Query, ...] = ()
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,8 +194,8 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     unread: int = 0
 
 
-Asks = Literal["payment", "order", "refund"]
-ASKS_ALL: Final[frozenset[Asks]] = frozenset({"payment", "order", "refund"})
+Queryable = Literal["payment", "order", "refund"]
+QUERYABLE_ALL: Final[frozenset[Queryable]] = frozenset({"payment", "order", "refund"})
 
 
 class Gateway(Protocol):
@@ -205,11 +205,11 @@ class Gateway(Protocol):
     settings: ClassVar[type[AccountModel]]
     about: ClassVar[About]
     kept_headers: ClassVar[frozenset[str]]  # never one that is itself a secret
-    asks: ClassVar[frozenset[Asks]] = frozenset()  # a payment by its own reference, by its order's, a refund
+    asks: ClassVar[frozenset[Queryable]] = frozenset()  # a payment by its own reference, by its order's, a refund
     own_url: ClassVar[str | None] = None  # the setting that holds our own URL, where the gateway signs that
     single_payment: ClassVar[bool] = False  # an order reference names one payment at most: who asks of it asked of both
     refunds_in_payments: ClassVar[bool] = False  # a refund is only found by its payment's reference
-    keeps_keys: ClassVar[bool] = False  # whether `learn` can take in again what it took in before a restart
+    keeps_keys: ClassVar[bool] = False  # whether `read_key` can take in again what it took in before a restart
     account: str
     live: bool | None = None  # whether the account moves real money, where the settings tell
 
@@ -221,11 +221,11 @@ class Gateway(Protocol):
         """The canonical events, none where the delivery is of no interest.  Raises BadPayload."""
         ...
 
-    def to_fetch(self, verified: Verified) -> tuple[Question, ...]:  # noqa: ARG002
+    def queries_for(self, verified: Verified) -> tuple[Query, ...]:  # noqa: ARG002
         """What the gateway must be asked because the delivery says only that it changed.  Raises BadPayload."""
         return ()
 
-    def named(self, request: Request) -> Named | None:  # noqa: ARG002
+    def claimed_references(self, request: Request) -> ClaimedReferences | None:  # noqa: ARG002
         """What an unproven delivery says it is about; None where nothing can be read.  Never raises."""
         return None
 
@@ -245,45 +245,54 @@ class Gateway(Protocol):
         """What `inspect` says of a delivery that looks as if the configuration does not fit it."""
         return ()
 
-    def challenged(self, request: Request) -> Reply | None:  # noqa: ARG002
+    def answer_challenge(self, request: Request) -> Reply | None:  # noqa: ARG002
         """The answer to a GET by which the gateway tests the address; None where it is no such thing."""
         return None
 
-    def lacks(self, request: Request, *, now: datetime, nonce: str) -> Call | None:  # noqa: ARG002
+    def missing_key_request(self, request: Request, *, now: datetime, nonce: str) -> Call | None:  # noqa: ARG002
         """Fetches a key that the delivery names and that is not at hand; None nearly always.  Raises BadSignature.
 
         Whoever can post can name a key: the caller limits how often it is fetched.
         """
         return None
 
-    def refresh(self, *, now: datetime, nonce: str) -> Call | None:  # noqa: ARG002
-        """Fetches keys from time to time, so that a new one is here before a delivery names it; `learn` hears."""
+    def key_refresh_request(self, *, now: datetime, nonce: str) -> Call | None:  # noqa: ARG002
+        """Fetches keys from time to time, so that a new one is here before a delivery names it; `read_key` hears."""
         return None
 
-    def learn(self, call: Call, heard: Heard, *, now: datetime) -> None:  # noqa: ARG002
-        """Takes in what `lacks` or `refresh` asked for.  Raises AskAgain, Denied, BadSignature, or BadPayload."""
+    def read_key(self, call: Call, response: Response, *, now: datetime) -> None:  # noqa: ARG002
+        """Takes in what `missing_key_request` or `key_refresh_request` asked for.
+
+        Raises Unavailable, AccessDenied, BadSignature, or BadPayload.
+        """
         raise BadPayload("there is nothing to learn")
 
-    def sign_in(self, *, now: datetime) -> Call | None:  # noqa: ARG002
-        """Asks for the token that other calls need; None where they need none.  Raises CannotAsk."""
+    def token_request(self, *, now: datetime) -> Call | None:  # noqa: ARG002
+        """Asks for the token that other calls need; None where they need none.  Raises CannotQuery."""
         return None
 
-    def hear_sign_in(self, heard: Heard, *, now: datetime) -> Token:  # noqa: ARG002
-        """The token in the response.  Raises AskAgain, Denied, or BadPayload."""
+    def read_token(self, response: Response, *, now: datetime) -> Token:  # noqa: ARG002
+        """The token in the response.  Raises Unavailable, AccessDenied, or BadPayload."""
         raise BadPayload("there is no token")
 
-    def ask(self, question: Question, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002
-        """The signed request that puts the question.  Raises CannotAsk."""
-        raise CannotAsk(f"{self.about.title} has no such question")
+    def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002
+        """The signed request that puts the query.  Raises CannotQuery."""
+        raise CannotQuery(f"{self.about.title} has no such question")
 
-    def hear(self, question: Question, heard: Heard, *, now: datetime) -> Answer:  # noqa: ARG002
-        """What the response says.  Raises AskAgain, Denied, BadSignature (it is not the gateway's), or BadPayload."""
+    def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:  # noqa: ARG002
+        """What the response says.
+
+        Raises Unavailable, AccessDenied, BadSignature (the response is not the gateway's), or BadPayload.
+        """
         raise BadPayload("nothing was asked")
 
-    def ask_events(self, *, since: datetime, until: datetime, after: str | None) -> Call:  # noqa: ARG002
-        """Asks for a page of the gateway's own list of what happened, `after` the last one.  Raises CannotAsk."""
-        raise CannotAsk(f"{self.about.title} has no list of events; it is asked payment by payment")
+    def events_request(self, *, since: datetime, until: datetime, after: str | None) -> Call:  # noqa: ARG002
+        """Asks for a page of the gateway's own list of what happened, `after` the last one.  Raises CannotQuery."""
+        raise CannotQuery(f"{self.about.title} has no list of events; it is asked payment by payment")
 
-    def hear_events(self, heard: Heard) -> Page:  # noqa: ARG002
-        """The page in the response: events as their webhooks would have brought them, same ids.  Raises as `hear`."""
+    def read_events(self, response: Response) -> Page:  # noqa: ARG002
+        """The page in the response: events as their webhooks would have brought them, with the same ids.
+
+        Raises as `read_response` does.
+        """
         raise BadPayload("no list was asked for")

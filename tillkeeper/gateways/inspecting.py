@@ -10,11 +10,11 @@ from typing import Any, Final
 import msgspec
 
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.gateways import strictjson
 from tillkeeper.gateways.base import BadPayload, Gateway, Refused, Request
 from tillkeeper.gateways.fetching import fetches_of
-from tillkeeper.gateways.fields import at, moment_from_unix, text_or_none
-from tillkeeper.gateways.unknown import unknown_words
+from tillkeeper.gateways.kit import strictjson
+from tillkeeper.gateways.kit.fields import at, moment_from_unix, text_or_none
+from tillkeeper.gateways.kit.unknown_words import unknown_words
 
 _ACCOUNT_IN_URL: Final = re.compile(r"/webhooks/([^/?#]+)/?(?:[?#]|$)")
 
@@ -51,7 +51,7 @@ def inspect_request(
     where the configuration may not fit it; `diagnosis` where it is refused and `examine` is given.
 
     `account` and `now` are the options, which win over the file; `default_now` is the time where neither says.
-    `examine` says more of a delivery that is refused (tillkeeper/doctor).
+    `examine` says more of a delivery that is refused (tillkeeper/diagnostics).
     """
     try:
         found = read_captured(captured)
@@ -143,7 +143,7 @@ def _account_in(url: str) -> str | None:
 
 
 def _query_in(url: str) -> str:
-    """What stands behind the question mark, raw."""
+    """What stands behind the query mark, raw."""
     return url.partition("#")[0].partition("?")[2]
 
 

@@ -6,27 +6,27 @@ from typing import TYPE_CHECKING, Annotated, Final, Union, cast
 from pydantic import Field
 
 from tillkeeper.gateways.account import AccountModel
-from tillkeeper.gateways.adyen import Adyen
-from tillkeeper.gateways.alipay import Alipay
+from tillkeeper.gateways.adyen.gateway import Adyen
+from tillkeeper.gateways.alipay.gateway import Alipay
 from tillkeeper.gateways.base import Gateway
-from tillkeeper.gateways.braintree import Braintree
-from tillkeeper.gateways.checkout import Checkout
-from tillkeeper.gateways.flutterwave import Flutterwave
-from tillkeeper.gateways.gocardless import GoCardless
-from tillkeeper.gateways.klarna import Klarna
-from tillkeeper.gateways.lakala import Lakala
-from tillkeeper.gateways.mercadopago import MercadoPago
-from tillkeeper.gateways.mollie import Mollie
-from tillkeeper.gateways.paypal import PayPal
-from tillkeeper.gateways.paystack import Paystack
-from tillkeeper.gateways.razorpay import Razorpay
-from tillkeeper.gateways.shengpay import ShengPay
-from tillkeeper.gateways.shopee import Shopee
-from tillkeeper.gateways.square import Square
-from tillkeeper.gateways.standard import Standard
-from tillkeeper.gateways.stripe import Stripe
-from tillkeeper.gateways.wechatpay import WeChatPay
-from tillkeeper.gateways.wechatpay_v2 import WeChatPayV2
+from tillkeeper.gateways.braintree.gateway import Braintree
+from tillkeeper.gateways.checkout.gateway import Checkout
+from tillkeeper.gateways.flutterwave.gateway import Flutterwave
+from tillkeeper.gateways.gocardless.gateway import GoCardless
+from tillkeeper.gateways.klarna.gateway import Klarna
+from tillkeeper.gateways.lakala.gateway import Lakala
+from tillkeeper.gateways.mercadopago.gateway import MercadoPago
+from tillkeeper.gateways.mollie.gateway import Mollie
+from tillkeeper.gateways.paypal.gateway import PayPal
+from tillkeeper.gateways.paystack.gateway import Paystack
+from tillkeeper.gateways.razorpay.gateway import Razorpay
+from tillkeeper.gateways.shengpay.gateway import ShengPay
+from tillkeeper.gateways.shopee.gateway import Shopee
+from tillkeeper.gateways.square.gateway import Square
+from tillkeeper.gateways.standard.gateway import Standard
+from tillkeeper.gateways.stripe.gateway import Stripe
+from tillkeeper.gateways.wechatpay.gateway import WeChatPay
+from tillkeeper.gateways.wechatpay_v2.gateway import WeChatPayV2
 
 GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
     it.name: it

@@ -3,7 +3,7 @@
     want ──> take (a lease) ──> the gateway is asked, outside of any transaction ──> finish, put off, or give up
 
 One row stands for each thing that can be asked about.  It counts wishes and what became of them, and is open while they
-differ; so a wish that comes while the gateway is being asked leaves the row open, and is answered by one more question.
+differ; so a wish that comes while the gateway is being asked leaves the row open, and is answered by one more query.
 """
 
 from collections import Counter
@@ -39,7 +39,7 @@ class Wish(msgspec.Struct, kw_only=True):
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
-    """A question in somebody's hands."""
+    """A query in somebody's hands."""
 
     id: int
     account: str
@@ -193,7 +193,7 @@ RETURNING 1
 async def settle_fetch(
     conn: Conn, taken: Taken, step: Step, *, result: str, reason: str | None = None, policy: CasePolicy, now: datetime
 ) -> bool:
-    """Writes down what came of a question, and opens or closes its case.  False if another has it by now.
+    """Writes down what came of a query, and opens or closes its case.  False if another has it by now.
 
     `result` is for people, `reason` why there was no answer.
     """
@@ -225,7 +225,7 @@ async def _finish(
 
 
 def subject_of(taken: Taken) -> str:
-    """How a case names a question."""
+    """How a case names a query."""
     refs = [taken.fetch.payment_ref, taken.fetch.refund_ref, taken.fetch.order_ref]
     return f"fetch:{taken.account}/{taken.fetch.about}/{'/'.join(ref or '-' for ref in refs)}"
 

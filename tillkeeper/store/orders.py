@@ -157,7 +157,7 @@ async def show_in(conn: Conn, order_ref: str) -> dict[str, Any] | None:
 
 ORDER_ID = "SELECT id FROM orders WHERE order_ref = $1"
 
-# Oldest first by our clock; of one moment the question comes before the answer, and the answer before what follows.
+# Oldest first by our clock; of one moment the query comes before the answer, and the answer before what follows.
 HISTORY = """
 SELECT 'event' AS what, kind, recorded_at,
        CASE WHEN evidence = 'operator' THEN recorded_at ELSE occurred_at END AS occurred_at,  -- no gateway's clock

@@ -26,7 +26,7 @@ from tillkeeper.store.pool import Conn, as_json
 WATCH_EVERY: Final = timedelta(seconds=20)  # of one account, however many sweepers there are
 OUTAGE: Final = timedelta(minutes=10)  # nobody looked for so long: the database was away, or all of us
 MARGIN: Final = timedelta(minutes=5)  # what came just before may have been lost as well; known events cost nothing
-LIST_FIRST: Final = timedelta(minutes=1)  # where there is a list, it answers most before a question is put
+LIST_FIRST: Final = timedelta(minutes=1)  # where there is a list, it answers most before a query is put
 ASKED_MAX: Final = 5_000  # orders of one account in one round
 
 Kind = Literal["silent", "unanswering"]

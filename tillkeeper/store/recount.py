@@ -120,7 +120,7 @@ async def notices(pool: asyncpg.Pool) -> list[NoticeTold]:
 
 
 async def next_due(pool: asyncpg.Pool) -> datetime | None:
-    """When the next order, question, case or notice has something to do."""
+    """When the next order, query, case or notice has something to do."""
     async with pool.acquire() as conn:
         at: datetime | None = await conn.fetchval(NEXT_DUE)
         return at

@@ -24,7 +24,7 @@ SELECT account, count(*) FILTER (WHERE misses > 0 OR not_found > 0) AS unknown,
 FROM fetches WHERE due_at IS NOT NULL AND NOT proven AND found = 0 AND account = ANY($1::text[]) GROUP BY account
 """
 
-# The newest $2 stay.  What is in somebody's hands is not counted, for its question is on its way.
+# The newest $2 stay.  What is in somebody's hands is not counted, for its query is on its way.
 FORGET_UNKNOWN = """
 UPDATE fetches
 SET not_found = wishes - found - given_up, due_at = NULL, failures = 0, misses = 0, finished_at = $3,

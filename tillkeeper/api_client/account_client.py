@@ -1,0 +1,168 @@
+"""The line to one account: its limits, its breaker, and what is said of it in the log.
+
+bucket (how often) ──> places (how many at once) ──> breaker ──> wire ──> hear
+    └────────── tenacity: Unreachable and Unavailable, a few times, with jitter ─────┘
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Final, Literal, TypeVar
+
+import msgspec
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+
+from tillkeeper.api_client.http import Send, Unreachable
+from tillkeeper.api_client.settings import ApiClientSettings
+from tillkeeper.api_client.throttle import Breaker, Bucket
+from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.gateways.base import AccessDenied, BadPayload, BadSignature, Call, Response, Unavailable
+from tillkeeper.telemetry import ASKED, UNANSWERING
+
+log = structlog.get_logger()
+
+Result = TypeVar("Result")
+Reason = Literal["unreachable", "busy", "denied", "bad_answer", "breaker_open", "cannot_ask"]
+
+RETRY_FIRST_S: Final = 0.5  # the first pause is up to this, and each further one up to twice as long
+RETRY_MAX_S: Final = 8.0
+SAID_EVERY_S: Final = 60.0  # an account that denies every query says so once a minute
+OPEN_AT_LEAST, OPEN_AT_MOST = 0.8, 1.2  # of breaker_open_s, so that processes do not try in step
+
+
+class QueryFailed(Exception):
+    """The gateway did not say.  Nothing is known by that; `reason` tells whose turn it is.
+
+    `events` are what was answered before, where one query raised another that had no answer.
+    """
+
+    def __init__(self, reason: Reason, detail: str = "", events: tuple[PaymentEvent, ...] = ()) -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason: Reason = reason
+        self.detail = detail
+        self.events = events
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """What asking takes of the world: the network, time and chance."""
+
+    send: Send
+    now: Callable[[], datetime]
+    monotonic_s: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+    jitter: Callable[[float, float], float]
+    nonce: Callable[[], str]
+
+
+class AccountClient:
+    """One account's."""
+
+    def __init__(self, account: str, settings: ApiClientSettings, environment: Environment) -> None:
+        self.account = account
+        self._settings = settings
+        self._environment = environment
+        self._bucket = Bucket(per_s=settings.calls_per_s, burst=settings.burst_calls)
+        self._places = asyncio.Semaphore(settings.concurrent_calls)
+        self._breaker = Breaker(failures_max=settings.breaker_failures)
+        self._said_at: dict[str, float] = {}
+        self._unsaid: dict[str, int] = {}
+
+    async def answer(self, call: Callable[[], Call], read_response: Callable[[Response], Result]) -> Result:
+        """What `read_response` makes of the response to `call`, which is made anew for each attempt.
+
+        Raises QueryFailed, and whatever `call` raises.
+        """
+        try:
+            return await self._retried(call, read_response)
+        except Unreachable as error:
+            refusal = QueryFailed("unreachable", str(error))
+        except Unavailable as error:
+            refusal = QueryFailed("busy", str(error))
+        except AccessDenied as error:
+            refusal = QueryFailed("denied", str(error))
+            if (unsaid := self._due("denied")) is not None:
+                log.warning("asking_denied", account=self.account, reason=str(error), unsaid=unsaid)
+        except (BadSignature, BadPayload) as error:
+            refusal = QueryFailed("bad_answer", error.reason)
+            if (unsaid := self._due("bad_answer")) is not None:
+                kind = type(error).__name__
+                log.warning("answer_refused", account=self.account, kind=kind, reason=error.reason, unsaid=unsaid)
+        except QueryFailed as error:
+            refusal = error
+        ASKED.labels(self.account, refusal.reason).inc()
+        raise refusal from None
+
+    async def _retried(self, call: Callable[[], Call], read_response: Callable[[Response], Result]) -> Result:
+        until_s = self._environment.monotonic_s() + self._settings.total_s
+
+        def is_over(state: RetryCallState) -> bool:
+            now_s = self._environment.monotonic_s()
+            return (
+                state.attempt_number >= self._settings.attempts
+                or now_s + state.upcoming_sleep >= until_s
+                or self._breaker.is_open(now_s)
+            )
+
+        async def attempt() -> Result:  # tenacity awaits only what it sees to be a coroutine function
+            return await self._attempt(call, read_response, until_s)
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type((Unreachable, Unavailable)),
+            wait=self._pause_s,
+            stop=is_over,
+            sleep=self._environment.sleep,
+            reraise=True,
+        )
+        return await retrying(attempt)
+
+    def _pause_s(self, state: RetryCallState) -> float:
+        return self._environment.jitter(0, min(RETRY_MAX_S, RETRY_FIRST_S * 2 ** (state.attempt_number - 1)))
+
+    async def _attempt(
+        self, call: Callable[[], Call], read_response: Callable[[Response], Result], until_s: float
+    ) -> Result:
+        now_s = self._environment.monotonic_s()
+        if self._breaker.is_open(now_s):
+            raise QueryFailed("breaker_open")
+        wait_s = self._bucket.take(now_s, wait_s_max=until_s - now_s)
+        if wait_s is None:
+            raise QueryFailed("busy", "more questions than the account's rate allows")
+        if wait_s:
+            await self._environment.sleep(wait_s)
+        async with self._places:
+            signed = call()
+            if not self._breaker.enter(self._environment.monotonic_s()):
+                raise QueryFailed("breaker_open")
+            try:
+                result = read_response(await self._environment.send(signed))
+            except (Unreachable, Unavailable) as error:
+                self._note_failure(error)
+                raise
+            except (AccessDenied, BadSignature, BadPayload):
+                self._note_life()
+                raise
+            finally:
+                self._breaker.left()
+            self._note_life()
+            return result
+
+    def _note_failure(self, error: Exception) -> None:
+        open_s = self._environment.jitter(OPEN_AT_LEAST, OPEN_AT_MOST) * self._settings.breaker_open_s
+        if self._breaker.failed(self._environment.monotonic_s(), open_s=open_s):
+            UNANSWERING.labels(self.account).set(1)
+            log.error("gateway_unanswering", account=self.account, kind=type(error).__name__, reason=str(error))
+
+    def _note_life(self) -> None:
+        if self._breaker.succeeded():
+            UNANSWERING.labels(self.account).set(0)
+            log.info("gateway_answering", account=self.account)
+
+    def _due(self, event: str) -> int | None:
+        """How many lines went unsaid since the last one if one is due, else None."""
+        now_s = self._environment.monotonic_s()
+        if now_s - self._said_at.get(event, float("-inf")) < SAID_EVERY_S:
+            self._unsaid[event] = self._unsaid.get(event, 0) + 1
+            return None
+        self._said_at[event] = now_s
+        return self._unsaid.pop(event, 0)

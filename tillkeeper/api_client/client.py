@@ -1,0 +1,279 @@
+"""Asks gateways about payments and refunds, and for their lists of events, over a line for each account."""
+
+import asyncio
+import random
+import secrets
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Final, TypeVar
+
+import msgspec
+import structlog
+
+from tillkeeper import clock
+from tillkeeper.api_client import http as wire
+from tillkeeper.api_client.account_client import AccountClient, Environment, QueryFailed
+from tillkeeper.api_client.http import Send
+from tillkeeper.api_client.settings import ApiClientSettings
+from tillkeeper.api_client.tokens import TokenRefused, Tokens, with_token
+from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.gateways.base import (
+    AccessDenied,
+    Answer,
+    Call,
+    CannotQuery,
+    Gateway,
+    Page,
+    Query,
+    Response,
+    Unavailable,
+)
+from tillkeeper.gateways.kit.answers import answered_at
+from tillkeeper.gateways.kit.unknown_words import UnknownWord, unknown_words
+from tillkeeper.telemetry import ASKED
+
+__all__ = ["ApiClient", "QueryFailed", "asking"]
+
+log = structlog.get_logger()
+
+Result = TypeVar("Result")
+
+UNKNOWN_MAX: Final = 1_000  # words kept until somebody takes them
+ALSO_MAX: Final = 20  # further queries that one may raise; a payer who tried more often is no payer
+FRESH_S: Final = 10.0  # so young an answer is as good as another that one more answer wants besides
+ANSWERED_MAX: Final = 1_000  # remembered; a query more is no harm
+PAGES_MAX: Final = 10_000  # a million of Stripe's events; a list that does not end is no list
+
+TOO_MANY, REFUSED, BROKEN = 429, 400, 500  # statuses
+
+# A query that every gateway with its credentials can put.
+A_QUESTION: Final = Query(about="payment", order_ref="any", payment_ref="pi_any")
+
+
+class _Account(msgspec.Struct, frozen=True):
+    """Who is asked, and how."""
+
+    gateway: Gateway
+    line: AccountClient
+    tokens: Tokens
+
+
+class ApiClient:
+    """Every account that can be asked.  Time, sleep, chance and the network are given, so that all can be played."""
+
+    def __init__(
+        self,
+        gateways: Mapping[str, Gateway],
+        settings: ApiClientSettings,
+        *,
+        send: Send,
+        now: Callable[[], datetime] = clock.now,
+        monotonic_s: Callable[[], float] = clock.monotonic_s,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: Callable[[float, float], float] = random.uniform,
+        nonce: Callable[[], str] = lambda: secrets.token_hex(16),
+    ) -> None:
+        self._environment = Environment(
+            send=send, now=now, monotonic_s=monotonic_s, sleep=sleep, jitter=jitter, nonce=nonce
+        )
+        self._settings = settings
+        self.gateways = gateways
+        self._accounts: dict[str, _Account] = {}
+        self._answered_s: dict[tuple[str, Query], float] = {}
+        self._unknown: Counter[tuple[str, str, str]] = Counter()
+        self.follow()
+
+    def follow(self) -> None:
+        """Takes up the accounts as the mapping has them now; a gateway that is another one gets a line of its own."""
+        for name in self._accounts.keys() - self.gateways.keys():
+            del self._accounts[name]
+        for name, gateway in self.gateways.items():
+            if name not in self._accounts or self._accounts[name].gateway is not gateway:
+                line = AccountClient(name, self._settings, self._environment)
+                self._accounts[name] = _Account(gateway, line, Tokens(gateway, line, self._environment))
+
+    def can_ask(self, account: str) -> bool:
+        """Whether the account has what asking takes: a gateway that answers, and our credentials there."""
+        if account not in self._accounts:
+            return False
+        asked = self._accounts[account]
+        try:
+            asked.tokens.needed()
+            asked.gateway.query_request(A_QUESTION, now=self._environment.now(), nonce=self._environment.nonce())
+        except CannotQuery:
+            return False
+        return True
+
+    def can_list(self, account: str) -> bool:
+        """Whether the account's gateway has a list of what happened, and we the credentials for it."""
+        if account not in self._accounts:
+            return False
+        now = self._environment.now()
+        try:
+            self._accounts[account].gateway.events_request(since=now, until=now, after=None)
+        except CannotQuery:
+            return False
+        return True
+
+    async def query(self, account: str, query: Query) -> Answer:
+        """What the gateway knows, and what it knows of all that its answer says to ask besides.  Raises QueryFailed."""
+        answer = await self._ask(account, query)
+        asked, waiting = {query}, list(answer.also)
+        while waiting and len(asked) <= ALSO_MAX:
+            further = waiting.pop(0)
+            if further in asked or self._was_answered_just_now(account, further):
+                continue
+            asked.add(further)
+            try:
+                told = await self._ask(account, further)
+            except QueryFailed as error:
+                raise QueryFailed(error.reason, error.detail, events=answer.events) from None
+            answer = msgspec.structs.replace(
+                answer,
+                found=answer.found or told.found,
+                events=answer.events + told.events,
+                then=answer.then + told.then,
+            )
+            waiting += told.also
+        return answer
+
+    async def _ask(self, account: str, query: Query) -> Answer:
+        asked = self._accounts.get(account)
+        if asked is None:
+            raise QueryFailed("cannot_ask", "there is no such account")
+
+        def call() -> Call:
+            return asked.gateway.query_request(query, now=self._environment.now(), nonce=self._environment.nonce())
+
+        def read_response(response: Response) -> Answer:
+            now = self._environment.now()
+            with unknown_words() as words:
+                answer = asked.gateway.read_response(query, response, now=now)
+            self._note(account, words)
+            return _as_of(answered_at(response, now), answer)
+
+        try:
+            answer = await _answer(asked, call, read_response)
+        except CannotQuery as error:
+            ASKED.labels(account, "cannot_ask").inc()
+            raise QueryFailed("cannot_ask", str(error)) from None
+        ASKED.labels(account, "found" if answer.found else "not_found").inc()
+        self._note_answered(account, query)
+        return answer
+
+    def _note_answered(self, account: str, query: Query) -> None:
+        now_s = self._environment.monotonic_s()
+        if len(self._answered_s) >= ANSWERED_MAX:
+            self._answered_s = {it: at_s for it, at_s in self._answered_s.items() if now_s - at_s < FRESH_S}
+        if len(self._answered_s) < ANSWERED_MAX:
+            self._answered_s[account, query] = now_s
+
+    def _was_answered_just_now(self, account: str, query: Query) -> bool:
+        """As a payment that was asked about by its name, and which the search by its order finds once more."""
+        at_s = self._answered_s.get((account, query))
+        return at_s is not None and self._environment.monotonic_s() - at_s < FRESH_S
+
+    def take_unknown(self) -> Counter[tuple[str, str, str]]:
+        """The (account, field, word) that answers held and no list of ours has, since this was called last."""
+        taken, self._unknown = self._unknown, Counter()
+        return taken
+
+    def _note(self, account: str, words: Iterable[UnknownWord]) -> None:
+        for it in words:
+            word = (account, it.field, it.word)
+            if word in self._unknown or len(self._unknown) < UNKNOWN_MAX:
+                self._unknown[word] += 1
+
+    async def events(
+        self, account: str, *, since: datetime, until: datetime
+    ) -> AsyncIterator[tuple[PaymentEvent, ...]]:
+        """The gateway's own list of what happened, page by page, newest first.  Raises QueryFailed, CannotQuery."""
+        if account not in self._accounts:
+            raise CannotQuery("there is no such account")
+        after: str | None = None
+        for _ in range(PAGES_MAX):
+            page = await self._page(self._accounts[account], since, until, after)
+            ASKED.labels(account, "listed").inc()
+            if page.unread:
+                log.warning("listed_events_unread", account=account, events=page.unread)
+            yield page.events
+            if page.after is None:
+                return
+            after = page.after
+        raise QueryFailed("bad_answer", "the list of events does not end")
+
+    async def _page(self, asked: _Account, since: datetime, until: datetime, after: str | None) -> Page:
+        def read_response(response: Response) -> Page:
+            with unknown_words() as words:
+                page = asked.gateway.read_events(response)
+            self._note(asked.gateway.account, words)
+            return page
+
+        return await _answer(
+            asked,
+            lambda: asked.gateway.events_request(since=since, until=until, after=after),
+            read_response,
+        )
+
+    async def make(self, account: str, calls: Sequence[Call]) -> None:
+        """Makes calls that an answer wants made, one after the other; their answers go unread.
+
+        Raises nothing: what is not made now is made with the next answer.
+        """
+        if account not in self._accounts:  # it is gone since it answered
+            return
+        asked = self._accounts[account]
+        for call in calls:
+            try:
+                await _answer(asked, lambda call=call: call, _made)  # type: ignore[misc]
+            except (QueryFailed, CannotQuery) as error:
+                log.warning("call_not_made", account=account, reason=str(error))
+            else:
+                ASKED.labels(account, "made").inc()
+
+
+async def _answer(asked: _Account, call: Callable[[], Call], read_response: Callable[[Response], Result]) -> Result:
+    """What the line says, with a token where the gateway wants one.  Raises QueryFailed, and whatever `call` raises."""
+    if not asked.tokens.needed():
+        return await asked.line.answer(call, read_response)
+    call()  # what cannot be asked needs no token
+    token, was_here = await asked.tokens.at_hand()
+
+    def hear_strictly(response: Response) -> Result:
+        try:
+            return read_response(response)
+        except AccessDenied as error:
+            asked.tokens.drop(token)
+            if was_here:
+                raise TokenRefused(str(error)) from None
+            raise
+
+    try:
+        return await asked.line.answer(lambda: with_token(call(), token), hear_strictly)
+    except TokenRefused:
+        fresh, _ = await asked.tokens.at_hand()
+        return await asked.line.answer(lambda: with_token(call(), fresh), read_response)
+
+
+def _as_of(moment: datetime, answer: Answer) -> Answer:
+    """The answer's events as the state at that moment, where the gateway's own code does not say otherwise."""
+    events = tuple(
+        event if event.as_of is not None else msgspec.structs.replace(event, as_of=moment) for event in answer.events
+    )
+    return msgspec.structs.replace(answer, events=events)
+
+
+def _made(response: Response) -> None:
+    if response.status == TOO_MANY or response.status >= BROKEN:
+        raise Unavailable(f"status {response.status}")
+    if response.status >= REFUSED:
+        raise AccessDenied(f"status {response.status}")
+
+
+@asynccontextmanager
+async def asking(gateways: Mapping[str, Gateway], settings: ApiClientSettings) -> AsyncIterator[ApiClient]:
+    """An ApiClient over the real network and clock, while inside."""
+    async with wire.opened(settings) as send:
+        yield ApiClient(gateways, settings, send=send)

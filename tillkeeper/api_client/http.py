@@ -1,0 +1,72 @@
+"""One HTTP call to a gateway's API: it ends in time, is of bounded size, and goes nowhere else."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from tillkeeper import __version__
+from tillkeeper.api_client.settings import ApiClientSettings
+from tillkeeper.gateways.base import BadPayload, Call, Response
+
+ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024  # a hundred of Stripe's events with large objects are under 2 MiB
+
+# Compressed answers are not asked for: what is signed is the plain body, and small bytes could become many.
+HEADERS: Final = {
+    "User-Agent": f"tillkeeper/{__version__}",
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+}
+
+Send = Callable[[Call], Awaitable[Response]]
+
+
+class Unreachable(Exception):
+    """No whole answer came: no connection, a broken one, or not in time."""
+
+
+@asynccontextmanager
+async def opened(settings: ApiClientSettings) -> AsyncIterator[Send]:
+    """What sends calls, over one session for all accounts."""
+    async with aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=settings.call_s, connect=settings.connect_s),
+        headers=HEADERS,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+    ) as session:
+
+        async def send(call: Call) -> Response:
+            return await _sent(session, call)
+
+        yield send
+
+
+async def _sent(session: aiohttp.ClientSession, call: Call) -> Response:
+    try:
+        async with session.request(
+            call.method,
+            URL(call.url, encoded=True),  # signed as it stands
+            headers=call.headers,
+            data=call.body or None,
+            allow_redirects=False,  # whoever is named there has no claim to our credentials
+        ) as response:
+            body = await _body(response)
+            headers: dict[str, list[str]] = {}
+            for name, value in response.headers.items():
+                headers.setdefault(name.lower(), []).append(value)
+            return Response(status=response.status, headers=headers, body=body)
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise Unreachable(type(error).__name__) from error
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise BadPayload("the answer is compressed, though that was not asked for")
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > ANSWER_BYTES_MAX:
+            raise BadPayload(f"the answer is greater than {ANSWER_BYTES_MAX} bytes")
+    return bytes(body)

@@ -1,0 +1,66 @@
+"""Tokens that gateways give for our credentials: one for each account, fetched once for all who wait for it."""
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+
+from tillkeeper.api_client.account_client import AccountClient, Environment
+from tillkeeper.gateways.base import Call, Gateway, Response, Token
+from tillkeeper.telemetry import ASKED
+
+MARGIN: Final = timedelta(minutes=1)  # before its end, for clocks that differ and calls under way
+
+
+class TokenRefused(Exception):
+    """The gateway denied a call with a token that was at hand: it may have been withdrawn before its time."""
+
+
+class Tokens:
+    """One account's."""
+
+    def __init__(self, gateway: Gateway, line: AccountClient, environment: Environment) -> None:
+        self._gateway = gateway
+        self._line = line
+        self._environment = environment
+        self._token: Token | None = None
+        self._fetching = asyncio.Lock()
+
+    def needed(self) -> bool:
+        """Whether calls need a token.  Raises CannotQuery."""
+        return self._gateway.token_request(now=self._environment.now()) is not None
+
+    async def at_hand(self) -> tuple[Token, bool]:
+        """The token, and whether it was here before.  Raises QueryFailed, CannotQuery."""
+        if (token := self._valid()) is not None:
+            return token, True
+        async with self._fetching:
+            if (token := self._valid()) is not None:  # somebody else fetched it meanwhile
+                return token, True
+            self._token = token = await self._line.answer(self._sign_in, self._hear)
+            ASKED.labels(self._line.account, "signed_in").inc()
+            return token, False
+
+    def drop(self, token: Token) -> None:
+        """That one is not used again; one fetched meanwhile is."""
+        if self._token is token:
+            self._token = None
+
+    def _valid(self) -> Token | None:
+        token = self._token
+        return token if token is not None and self._environment.now() < token.until - MARGIN else None
+
+    def _sign_in(self) -> Call:
+        call = self._gateway.token_request(now=self._environment.now())
+        assert call is not None, "whether it needs a token hangs on an account's settings alone"
+        return call
+
+    def _hear(self, response: Response) -> Token:
+        return self._gateway.read_token(response, now=self._environment.now())
+
+
+def with_token(call: Call, token: Token) -> Call:
+    """The call as its gateway wants to see who makes it."""
+    headers = {name: value for name, value in call.headers.items() if name.lower() != "authorization"}
+    return msgspec.structs.replace(call, headers={**headers, "Authorization": f"Bearer {token.value}"})

@@ -1,0 +1,1 @@
+"""What gateways share: strict readers of JSON, XML and forms, signatures, certificates, times and amounts."""

@@ -1,0 +1,73 @@
+"""What answers of gateways' APIs have in common: the time they were given at, and the names of the events they make."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from tillkeeper.domain.events import Evidence, Kind, PaymentEvent, problem_with
+from tillkeeper.gateways.base import BadPayload, Query, Response
+
+MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+CLOCKS_APART_MAX: Final = timedelta(days=1)  # further off it is a cache's time, or a broken clock's
+_HTTP_DATE: Final = re.compile(r"[A-Z][a-z]{2}, (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT", re.ASCII)
+
+
+def answered_at(response: Response, now: datetime) -> datetime:
+    """When the gateway said it, by its own clock where its Date header tells, else `now`; whole seconds."""
+    told = response.headers.get("date", ())
+    at = _from_http_date(told[0]) if len(told) == 1 else None
+    if at is None or abs(at - now) > CLOCKS_APART_MAX:
+        return now.replace(microsecond=0)
+    return at
+
+
+def _from_http_date(written: str) -> datetime | None:
+    found = _HTTP_DATE.fullmatch(written)
+    if found is None or found[2] not in MONTHS:
+        return None
+    day, _, year, hour, minute, second = found.groups()
+    try:
+        return datetime(
+            int(year), MONTHS.index(found[2]) + 1, int(day), int(hour), int(minute), int(second), tzinfo=UTC
+        )
+    except ValueError:
+        return None
+
+
+def queried(event: PaymentEvent) -> PaymentEvent:
+    """The event as a query's, under a name made of what it says.  Raises BadPayload where it means nothing."""
+    ref = event.refund_ref or event.dispute_ref or event.payment_ref
+    if event.refund_ref is not None and event.payment_ref is not None:
+        ref = f"{event.payment_ref}:{ref}"  # a merchant may number the refunds of each payment from one
+    amount = event.amount if event.total is None else event.total
+    name = f"query:{ref}:{event.kind}:{event.occurred_at:%Y%m%dT%H%M%SZ}:{'' if amount is None else amount}"
+    if event.discount is not None:  # which another query told than the one that told the amount
+        name += f":less {event.discount}"
+    if event.capture_ref is not None:  # two parts of one amount may be captured within a second
+        name += f":{event.capture_ref}"
+    if event.has_refunds:  # it may have been told before without
+        name += ":has_refunds"
+    made = msgspec.structs.replace(event, event_id=name, evidence=Evidence.QUERY)
+    if problem := problem_with(made):
+        raise BadPayload(problem)
+    return made
+
+
+def with_stand_in_closed(query: Query, event: PaymentEvent | None, told_at: datetime) -> list[PaymentEvent]:
+    """The event of an answer; and where an order's own reference stood in for a payment that has a number by now, that
+    the order's is none, or it would pend for ever beside it."""
+    if event is None:
+        return []
+    if query.payment_ref != query.order_ref or event.payment_ref == query.payment_ref:
+        return [event]
+    closed = PaymentEvent(
+        event_id="",
+        kind=Kind.PAYMENT_CANCELLED,
+        account=event.account,
+        occurred_at=told_at,
+        order_ref=query.order_ref,
+        payment_ref=query.payment_ref,
+    )
+    return [event, closed]

@@ -1,0 +1,233 @@
+"""Razorpay: HMAC over the body; events about payments, orders, refunds and disputes; and what its API answers.
+
+Sources: the package `razorpay` (`utility/utility.py`) for the signature; razorpay.com/docs, the pages on webhooks
+("Payloads", "Best practices", "FAQs").
+"""
+
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, ClassVar, Final, Literal, cast
+
+import msgspec
+from pydantic import Field
+
+from tillkeeper.domain.events import PaymentEvent, problem_with
+from tillkeeper.gateways.about import About
+from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets
+from tillkeeper.gateways.base import (
+    QUERYABLE_ALL,
+    Answer,
+    BadPayload,
+    Call,
+    CannotQuery,
+    ClaimedReferences,
+    Gateway,
+    Query,
+    Queryable,
+    Request,
+    Response,
+    Verified,
+)
+from tillkeeper.gateways.kit import strictjson, units
+from tillkeeper.gateways.kit.answers import answered_at, queried
+from tillkeeper.gateways.kit.fields import at, integer, moment_from_unix, reference_or_none, text, text_or_none
+from tillkeeper.gateways.kit.hmacs import HmacKeys
+from tillkeeper.gateways.razorpay import api
+from tillkeeper.gateways.razorpay.objects import EVENTS, Said, payment_states, refund_states
+
+SIGNATURE_HEADER: Final = "x-razorpay-signature"
+LIVE_BY_KEY_PREFIX: Final = {"rzp_live_": True, "rzp_test_": False}
+
+# What the merchant wrote down at the payment, else at the order; else Razorpay's own order.
+ORDER_REF_PATHS: Final = ("payment.notes.order_id", "order.receipt", "order.notes.order_id", "payment.order_id")
+
+
+class RazorpaySettings(AccountModel):
+    """`[accounts.NAME]` with `gateway = "razorpay"`."""
+
+    gateway: Literal["razorpay"]
+    webhook_secrets: Secrets = Field(
+        description="The webhook's secret, which is your own choice and not the API key's.  Events that Razorpay "
+        "repeats may be signed with the one before: name both for a day."
+    )
+    key_id: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="The id of the API key with which Razorpay is asked; rzp_live_ or rzp_test_ tells the mode.",
+    )
+    key_secret: OptionalSecret = Field(default=None, description="The API key's secret.")
+    account_id: Annotated[str, Field(pattern=r"^acc_[A-Za-z0-9]+$")] | None = Field(
+        default=None,
+        description="Your account's id (acc_...), where a partner's webhook tells of several: events of others change "
+        "nothing.",
+    )
+    order_ref_path: Annotated[str, Field(pattern=r"^(payment|order)(\.[^.]+)+$")] | None = Field(
+        default=None,
+        description="Where your order reference stands, beginning with payment. or order.  None looks at "
+        "payment.notes.order_id, order.receipt, order.notes.order_id, then payment.order_id, which is Razorpay's own.",
+    )
+    payer_bears_fee: bool = Field(
+        default=False,
+        description="Whether your payers bear Razorpay's fee (Customer Fee Bearer), where payments do not tell: it is "
+        "in their amount, and is not the order's.",
+    )
+    api_base: ApiBase = "https://api.razorpay.com"
+
+
+ABOUT: Final = About(
+    title="Razorpay",
+    verifies="HMAC-SHA256 over the body; several secrets at once; no time is signed",
+    uncovered="the header x-razorpay-event-id, which nothing signs: it is kept and never used, for whoever repeated a "
+    "signed body under another id would make a second event of it",
+    dedupes_by="the event's name, its object's id and its time, which are signed and the same in each repetition",
+    acknowledges="200 without a body",
+    queries="payments and refunds by their ids; payments by the receipt of their order, or by Razorpay's own order id",
+    refunds_seen="what went back in all",
+    checked="the package `razorpay` verifies and asks",
+    sources=(
+        "the package `razorpay`, `utility/utility.py`",
+        "razorpay.com/docs, pages on webhooks, payments, orders, refunds and error reasons",
+    ),
+)
+
+
+class Razorpay(Gateway):
+    """One webhook of one merchant, in one mode."""
+
+    name: ClassVar[str] = "razorpay"
+    settings: ClassVar[type[AccountModel]] = RazorpaySettings
+    about: ClassVar[About] = ABOUT
+    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
+    kept_headers: ClassVar[frozenset[str]] = frozenset(
+        {SIGNATURE_HEADER, "x-razorpay-event-id", "content-type", "user-agent"}
+    )
+
+    def __init__(self, account: str, settings: RazorpaySettings) -> None:
+        self.account = account
+        self._keys = HmacKeys("webhook_secrets", settings.webhook_secrets)
+        self.live = LIVE_BY_KEY_PREFIX.get((settings.key_id or "")[:9])
+        self._user = None if not (settings.key_id and settings.key_secret) else (settings.key_id, settings.key_secret)
+        self._account_id = settings.account_id
+        self._payer_bears_fee = settings.payer_bears_fee
+        self._api_base = settings.api_base
+        paths = ORDER_REF_PATHS if settings.order_ref_path is None else (settings.order_ref_path,)
+        self._order_ref_paths = [path.split(".") for path in paths]
+
+    def verify(self, request: Request, now: datetime) -> Verified:  # noqa: ARG002 - no time is signed
+        """Any of the secrets will do, for repetitions may be signed with the one before."""
+        return Verified(key=self._keys.label_in(request, SIGNATURE_HEADER, request.body), content=request.body)
+
+    def key_labels(self) -> tuple[str, ...]:
+        """One for each secret."""
+        return self._keys.labels
+
+    def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
+        """One event for a name that EVENTS knows, none for others."""
+        event = strictjson.loads(cast("bytes", verified.content))
+        name = text(event, "event")
+        read = EVENTS.get(name)
+        if read is None or self._account_id not in {None, text_or_none(event, "account_id")}:
+            return ()
+        entities = {it: at(event, ["payload", it, "entity"]) for it in ("payment", "order", "refund", "dispute")}
+        said = read(entities)
+        created = integer(event, "created_at")
+        made = self._event(said, entities, moment_from_unix(created))
+        if made is None:
+            return ()
+        made = msgspec.structs.replace(made, event_id=f"{name}:{said.object_id}:{created}")
+        if problem := problem_with(made):
+            raise BadPayload(problem)
+        return (made,)
+
+    def claimed_references(self, request: Request) -> ClaimedReferences | None:
+        """The payment of an event, and the order that its notes or receipt name."""
+        try:
+            payload = at(strictjson.loads_unsigned(request.body), ["payload"])
+            entities = {it: at(payload, [it, "entity"]) for it in ("payment", "order")}
+            payment_ref = reference_or_none(at(entities["payment"], ["id"]))
+            order_ref = reference_or_none(self._order_ref(entities))
+        except BadPayload:
+            return None
+        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+
+    def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
+        """One object by its id, or the payments of an order."""
+        path = api.path_of(query)
+        if self._user is None:
+            raise CannotQuery("key_id and key_secret are not set")
+        basic = b64encode(":".join(self._user).encode()).decode()
+        return Call(method="GET", url=f"{self._api_base}{path}", headers={"Authorization": f"Basic {basic}"})
+
+    def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
+        """What the object, or each payment of the order, says of itself."""
+        content = api.content_of(response)
+        told_at = answered_at(response, now)
+        found = [] if content is None else list(api.found_in(query, content))
+        read = refund_states if query.about == "refund" else payment_states
+        events = tuple(
+            event
+            for subject in found
+            for said in read(subject)
+            for event in self._said(said, {query.about: subject}, query, said.since or told_at)
+        )
+        alone = query.about == "refund" and query.payment_ref is None
+        also = (Query(about="payment", payment_ref=it.payment_ref) for it in events if alone and it.payment_ref)
+        return Answer(found=bool(found), events=events, also=tuple(also))
+
+    def _said(self, said: Said, entities: Mapping[str, object], query: Query, when: datetime) -> Iterator[PaymentEvent]:
+        """Who asks by the order's reference gets that order's payments."""
+        event = self._event(said, entities, when)
+        if event is None:
+            return
+        by_order = query.about == "payment" and query.payment_ref is None
+        order_ref = query.order_ref if by_order else self._merchants_ref(entities) or query.order_ref
+        yield queried(msgspec.structs.replace(event, order_ref=order_ref or event.order_ref))
+
+    def _event(self, said: Said, entities: Mapping[str, object], when: datetime) -> PaymentEvent | None:
+        """None where nobody knows the currency.  A fee that the payer bears is in the amount, and not the order's."""
+        currency = text(said.subject, "currency").upper()
+        if not units.is_currency(currency):
+            return None
+        amount = None if said.total is not None else units.from_minor(said.amount, currency)
+        on_top = self._on_top(said)
+        if on_top is not None and (amount is None or on_top >= amount):
+            on_top = None
+        return PaymentEvent(
+            event_id="",
+            kind=said.kind,
+            account=self.account,
+            occurred_at=when,
+            order_ref=self._order_ref(entities),
+            payment_ref=said.payment_ref,
+            refund_ref=said.refund_ref,
+            dispute_ref=said.dispute_ref,
+            amount=amount if amount is None or on_top is None else amount - on_top,
+            on_top=on_top,
+            discount=said.discount,
+            total=None if said.total is None else units.from_minor(said.total, currency),
+            currency=currency,
+            failure=said.failure,
+            failure_code=said.failure_code,
+            method=said.method,
+        )
+
+    def _on_top(self, said: Said) -> int | None:
+        fee = at(said.subject, ["fee"])
+        told = self._payer_bears_fee and said.kind.is_payment and type(fee) is int and fee > 0
+        return cast("int", fee) if told else said.on_top
+
+    def _order_ref(self, entities: Mapping[str, object]) -> str | None:
+        return next((ref for path in self._order_ref_paths if (ref := _noted(entities, path))), None)
+
+    def _merchants_ref(self, entities: Mapping[str, object]) -> str | None:
+        """The reference that is the merchant's own choice, if it is there."""
+        paths = [path for path in self._order_ref_paths if path != ["payment", "order_id"]]
+        return next((ref for path in paths if (ref := _noted(entities, path))), None)
+
+
+def _noted(entities: Mapping[str, object], path: Sequence[str]) -> str | None:
+    """The text at a path, a whole number as text; notes are an empty list where there are none."""
+    value: object = entities
+    for name in path:
+        value = at(None if value == [] else value, [name])
+    return str(value) if type(value) is int else text_or_none({"ref": value}, "ref")

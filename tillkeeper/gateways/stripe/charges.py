@@ -1,0 +1,157 @@
+"""What Stripe's charges say, and how they count what was authorized and never taken.
+
+Until API release basil (2025-03-31) whatever was let go of an authorization, whole or in part, made a Refund and stood
+in `amount_refunded`; since then it does neither.  An event is rendered by its own `api_version`; a charge often tells
+by itself which way it counts, and that goes first.
+
+Sources: docs.stripe.com, changelog basil 2025-03-31 ("Partially capturing or canceling payments no longer creates a
+Refund") and acacia 2024-10-28 (`refund.created`); the API reference on charges (`failure_balance_transaction`).
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from tillkeeper.domain.events import Kind
+from tillkeeper.domain.failures import FailureClass
+from tillkeeper.gateways.base import BadPayload
+from tillkeeper.gateways.kit.fields import at, integer, text, text_or_none
+from tillkeeper.gateways.stripe.objects import FAILURES, Fact, Facts, classed
+
+BASIL: Final = "2025-03-31"
+BASIL_AT: Final = datetime(2025, 3, 31, tzinfo=UTC)
+
+
+def releases_are_refunds(api_version: str | None, created: datetime) -> bool:
+    """Whether objects of that version count what was let go as refunded; one that is not told was the account's own."""
+    return created < BASIL_AT if api_version is None else api_version[: len(BASIL)] < BASIL
+
+
+def payment_of(charge: object) -> str:
+    """The intent of a charge, or the charge itself where it is older than intents."""
+    return text_or_none(charge, "payment_intent") or text(charge, "id")
+
+
+def charge_fact(kind: Kind, failure: FailureClass | None = None) -> Callable[[object], Fact]:
+    """Reads a charge as that."""
+
+    def read(charge: object) -> Fact:
+        return Fact(kind=kind, payment_ref=payment_of(charge), amount=integer(charge, "amount"), failure=failure)
+
+    return read
+
+
+def charge_succeeded(charge: object) -> Facts:
+    """A charge that succeeded without being captured is an authorization."""
+    return charge_captured(charge) if is_captured(charge) else [charge_fact(Kind.PAYMENT_AUTHORIZED)(charge)]
+
+
+def charge_captured(charge: object) -> Facts:
+    """What was taken, which may be less than was authorized."""
+    return [
+        Fact(
+            kind=Kind.PAYMENT_SUCCEEDED,
+            payment_ref=payment_of(charge),
+            amount=integer(charge, "amount") if _told_no_parts(charge) else integer(charge, "amount_captured"),
+            released=released(charge) or None,
+        )
+    ]
+
+
+def charge_expired(charge: object) -> Facts:
+    """The authorization ran out."""
+    return [
+        Fact(
+            kind=Kind.PAYMENT_CANCELLED,
+            payment_ref=payment_of(charge),
+            amount=integer(charge, "amount"),
+            released=released(charge) or None,
+            failure=FailureClass.EXPIRED_UNPAID,
+        )
+    ]
+
+
+def charge_failed(charge: object) -> Facts:
+    """The reason of its outcome says more than its code.  Money that had been credited is taken back again."""
+    failure, code = classed(FAILURES, text_or_none(charge, "outcome", "reason"), text_or_none(charge, "failure_code"))
+    fact = Fact(
+        kind=Kind.PAYMENT_FAILED,
+        payment_ref=payment_of(charge),
+        amount=integer(charge, "amount"),
+        failure=failure,
+        failure_code=code,
+    )
+    return [fact, *charge_reversed(charge)]
+
+
+def charge_reversed(charge: object) -> Facts:
+    """A bank debit that failed once it had been credited."""
+    if at(charge, ["failure_balance_transaction"]) is None:
+        return []
+    return [Fact(kind=Kind.PAYMENT_REVERSED, payment_ref=payment_of(charge))]
+
+
+def charge_refunded(charge: object, *, releases: bool) -> Facts:
+    """What the charge has given back so far, not this refund; nothing where an authorization was only let go.
+
+    `releases`: whether its version counts what was let go as refunded.
+    """
+    total = given_back(charge, releases=releases)
+    if total <= 0:
+        return []
+    let_go = released(charge) or None
+    return [Fact(kind=Kind.REFUND_SUCCEEDED, payment_ref=payment_of(charge), total=total, released=let_go)]
+
+
+def is_captured(charge: object) -> bool:
+    """A charge that does not say so was captured at once."""
+    captured = at(charge, ["captured"])
+    if captured is not None and not isinstance(captured, bool):
+        raise BadPayload("captured of the charge is not true or false")
+    return captured is not False
+
+
+def released(charge: object) -> int:
+    """How much of the authorization was never taken."""
+    if not is_captured(charge):
+        return integer(charge, "amount")
+    if _told_no_parts(charge):
+        return 0
+    return max(0, integer(charge, "amount") - integer(charge, "amount_captured"))
+
+
+def _told_no_parts(charge: object) -> bool:
+    return at(charge, ["amount_captured"]) is None  # an API that does not tell of parts
+
+
+def given_back(charge: object, *, releases: bool) -> int:
+    """How much of what was taken went back."""
+    if not is_captured(charge):
+        return 0
+    refunded = integer(charge, "amount_refunded")
+    return refunded - released(charge) if counts_releases(charge, releases=releases) else refunded
+
+
+def counts_releases(charge: object, *, releases: bool) -> bool:
+    """Whether `amount_refunded` holds what was let go: as the sums have it, else as its version (`releases`) says."""
+    let_go, refunded = released(charge), integer(charge, "amount_refunded")
+    taken = integer(charge, "amount") - let_go
+    if let_go == 0 or refunded < let_go:
+        return False
+    if refunded > taken:
+        return True  # more than was there to be given back
+    all_back = at(charge, ["refunded"])
+    if all_back is True:
+        return False  # otherwise "all" would be the whole amount
+    if refunded == taken and all_back is False:
+        return True
+    return True if _listed_refunds(charge) == refunded - let_go else releases
+
+
+def _listed_refunds(charge: object) -> int | None:
+    """The sum of the refunds that are told along, where all are."""
+    refunds = at(charge, ["refunds"])
+    data = at(refunds, ["data"]) if isinstance(refunds, dict) else None
+    if not isinstance(data, list) or at(refunds, ["has_more"]) is True:
+        return None
+    return sum(integer(it, "amount") for it in data if text_or_none(it, "status") not in {"failed", "canceled"})

@@ -1,0 +1,182 @@
+"""Which of Stripe's events say something, and what: snapshots by a table of their types, thin events as queries.
+
+A thin event (`"object": "v2.core.event"`) names an object and says nothing of it, so the object is asked about.
+
+Sources: docs.stripe.com, "Event types", changelog endive 2026-09-30 (thin events for API v1 resources) and "Handle
+event-generation failures"; the package `stripe` 16.1, `v2/core/_event.py` and `events/`.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from tillkeeper.domain.events import Kind
+from tillkeeper.domain.failures import FailureClass
+from tillkeeper.gateways.base import Query
+from tillkeeper.gateways.kit.fields import at, integer, moment_from_unix, text, text_or_none
+from tillkeeper.gateways.stripe.charges import (
+    charge_captured,
+    charge_expired,
+    charge_fact,
+    charge_failed,
+    charge_refunded,
+    charge_succeeded,
+    releases_are_refunds,
+)
+from tillkeeper.gateways.stripe.objects import (
+    Facts,
+    dispute_facts,
+    intent_authorized,
+    intent_cancelled,
+    intent_fact,
+    intent_succeeded,
+    refund_facts,
+    session_completed,
+    session_fact,
+)
+
+THIN: Final = "v2.core.event"
+THIN_OF_V1: Final = "v1."  # begins the types of thin events about the objects of API v1
+NEVER_MADE: Final = "v2.core.health.event_generation_failure.resolved"  # an event that Stripe could not make
+IN_PERSON: Final = frozenset({"card_present", "interac_present"})
+REFUND_OF_MONEY: Final = "refund"  # of a card's `destination_details`; the others are "reversal" and "pending"
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """An event's object, as it was then, and by which version it is written."""
+
+    subject: object
+    releases: bool  # whether that version counts what was let go of an authorization as refunded
+    changed: object  # what stood before in the fields that changed, where Stripe tells
+
+
+def snapshot_of(event: object, created: datetime) -> Snapshot:
+    """What a snapshot event shows."""
+    return Snapshot(
+        subject=at(event, ["data", "object"]),
+        releases=releases_are_refunds(text_or_none(event, "api_version"), created),
+        changed=at(event, ["data", "previous_attributes"]),
+    )
+
+
+Read = Callable[[Snapshot], Facts]
+
+
+def _all(read: Callable[[object], Facts]) -> Read:
+    return lambda it: read(it.subject)
+
+
+def _one(read: Callable[[object], object]) -> Read:
+    return lambda it: [read(it.subject)]  # type: ignore[list-item]
+
+
+def _charge_updated(it: Snapshot) -> Facts:
+    """A further part was captured; whatever else changes is of no interest."""
+    changed = it.changed if isinstance(it.changed, dict) else {}
+    return charge_captured(it.subject) if "amount_captured" in changed else []
+
+
+def may_be_release(it: Snapshot) -> bool:
+    """Whether a Refund may tell of an authorization that was let go: that succeeds at once, without a note."""
+    destination = text_or_none(it.subject, "destination_details", "card", "type")
+    changed = it.changed if isinstance(it.changed, dict) else {}
+    return (
+        it.releases
+        and text_or_none(it.subject, "status") == "succeeded"
+        and destination != REFUND_OF_MONEY
+        and "status" not in changed
+        and not at(it.subject, ["metadata"])
+    )
+
+
+def _refund(it: Snapshot) -> Facts:
+    return refund_facts(it.subject, may_be_release=may_be_release(it))
+
+
+# Every type that changes what we know; all others are answered with success and change nothing.
+TYPES: Final[Mapping[str, Read]] = {
+    "payment_intent.succeeded": _all(intent_succeeded),
+    "payment_intent.processing": _one(intent_fact(Kind.PAYMENT_PENDING)),
+    "payment_intent.partially_funded": _one(intent_fact(Kind.PAYMENT_PENDING)),
+    "payment_intent.amount_capturable_updated": _all(intent_authorized),
+    "payment_intent.payment_failed": _one(intent_fact(Kind.PAYMENT_FAILED)),
+    "payment_intent.canceled": _all(intent_cancelled),
+    "checkout.session.completed": _all(session_completed),
+    "checkout.session.async_payment_succeeded": _all(session_fact(Kind.PAYMENT_SUCCEEDED)),
+    "checkout.session.async_payment_failed": _all(session_fact(Kind.PAYMENT_FAILED, FailureClass.UNKNOWN)),
+    "checkout.session.expired": _all(session_fact(Kind.PAYMENT_CANCELLED, FailureClass.EXPIRED_UNPAID)),
+    "charge.succeeded": _all(charge_succeeded),
+    "charge.captured": _all(charge_captured),
+    "charge.updated": _charge_updated,
+    "charge.pending": _one(charge_fact(Kind.PAYMENT_PENDING)),
+    "charge.failed": _all(charge_failed),
+    "charge.expired": _all(charge_expired),
+    "charge.refunded": lambda it: charge_refunded(it.subject, releases=it.releases),
+    "charge.refund.updated": _refund,
+    "refund.created": _refund,
+    "refund.updated": _refund,
+    "refund.failed": _refund,
+    "charge.dispute.created": _all(dispute_facts),
+    "charge.dispute.updated": _all(dispute_facts),
+    "charge.dispute.funds_withdrawn": _all(dispute_facts),
+    "charge.dispute.funds_reinstated": _all(dispute_facts),
+    "charge.dispute.closed": _all(dispute_facts),
+}
+
+
+def is_thin(event: object) -> bool:
+    """Whether an event names its object alone."""
+    return text_or_none(event, "object") == THIN
+
+
+def question_about(sort: str | None, ref: str | None) -> Query | None:
+    """What to ask about an object of Stripe's; None where it is of no sort that concerns payments."""
+    if ref is None:
+        return None
+    if sort == "refund":
+        return Query(about="refund", refund_ref=ref)
+    if sort in {"payment_intent", "charge", "checkout.session", "dispute"}:
+        return Query(about="payment", payment_ref=ref)
+    return None
+
+
+def thin_question(event: object) -> Query | None:
+    """What to ask because of a thin event."""
+    kind = text(event, "type")
+    if kind == NEVER_MADE:
+        return Query(about="payment", payment_ref=text(event, "id"))  # which object it was, the event itself tells
+    if kind.startswith(THIN_OF_V1) and kind.removeprefix(THIN_OF_V1) in TYPES:
+        related = at(event, ["related_object"])
+        return question_about(text_or_none(related, "type"), text_or_none(related, "id"))
+    return None
+
+
+def never_made(event: object) -> tuple[str | None, Query | None]:
+    """Of an event that Stripe could not make: whose it was (as `context` says), and what to ask instead."""
+    impact = at(event, ["data", "impact"])
+    related = at(impact, ["related_object"])
+    query = question_about(text_or_none(related, "type"), text_or_none(related, "id"))
+    return text_or_none(impact, "context"), query
+
+
+def doubtful(event_type: str, it: Snapshot) -> Query | None:
+    """What must be asked besides, since the event does not tell all: whether a refund was one; a tip in a charge."""
+    intent = text_or_none(it.subject, "payment_intent")
+    if TYPES[event_type] is _refund and may_be_release(it):
+        return question_about("payment_intent", intent) or question_about("charge", text_or_none(it.subject, "charge"))
+    return question_about("payment_intent", intent) if hides_a_tip(event_type, it) else None
+
+
+def hides_a_tip(event_type: str, it: Snapshot) -> bool:
+    """Whether a charge made in person tells an amount of which only its intent knows how much is a tip."""
+    if event_type not in {"charge.succeeded", "charge.captured", "charge.updated"}:
+        return False
+    method = text_or_none(it.subject, "payment_method_details", "type")
+    return method in IN_PERSON and text_or_none(it.subject, "payment_intent") is not None
+
+
+def created_of(event: object) -> datetime:
+    """When a snapshot event happened."""
+    return moment_from_unix(integer(event, "created"))

@@ -1,0 +1,293 @@
+"""What Stripe's intents, sessions, refunds and disputes say of payments, by webhook or by query.
+
+Sources: Stripe's API reference for objects and types; its pages "Decline codes", "How PaymentIntents work", "How
+disputes work", "No-cost orders" (Checkout) and "Collect tips" (Terminal).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from tillkeeper.domain.events import Kind
+from tillkeeper.domain.failures import FailureClass
+from tillkeeper.gateways.kit import units
+from tillkeeper.gateways.kit.fields import at, integer, text, text_or_none
+from tillkeeper.gateways.kit.unknown_words import unknown_word
+
+PARTS: Final = "parts"  # for what an authorization stands beside: Stripe tells the sum of its captures, and no names
+METHOD_CHARS_MAX: Final = 64  # us_bank_account has 15
+
+REFUND_STATUSES: Final = {
+    "pending": Kind.REFUND_PENDING,
+    "requires_action": Kind.REFUND_PENDING,
+    "succeeded": Kind.REFUND_SUCCEEDED,
+    "failed": Kind.REFUND_FAILED,
+    "canceled": Kind.REFUND_FAILED,
+}
+
+DISPUTE_STATUSES: Final = {
+    "warning_needs_response": Kind.DISPUTE_OPENED,
+    "warning_under_review": Kind.DISPUTE_OPENED,
+    "warning_closed": Kind.DISPUTE_WON,  # an inquiry that ended without a dispute
+    "needs_response": Kind.DISPUTE_OPENED,
+    "under_review": Kind.DISPUTE_OPENED,
+    "prevented": Kind.DISPUTE_WON,  # settled before it became a dispute
+    "charge_refunded": Kind.DISPUTE_WON,  # given back before it was decided; until API release 2022 or so
+    "won": Kind.DISPUTE_WON,
+    "lost": Kind.DISPUTE_LOST,
+    "appeal_needs_response": Kind.DISPUTE_OPENED,
+    "appeal_under_review": Kind.DISPUTE_OPENED,
+}
+
+# Decline codes, error codes and an outcome's reasons share one name space.
+FAILURES: Final = {
+    "insufficient_funds": FailureClass.INSUFFICIENT_FUNDS,
+    "card_velocity_exceeded": FailureClass.LIMIT_EXCEEDED,
+    "withdrawal_count_limit_exceeded": FailureClass.LIMIT_EXCEEDED,
+    "amount_too_large": FailureClass.LIMIT_EXCEEDED,
+    "processing_error": FailureClass.GATEWAY_FAULT,
+    "reenter_transaction": FailureClass.GATEWAY_FAULT,
+    "issuer_not_available": FailureClass.NETWORK_TIMEOUT,
+    "try_again_later": FailureClass.NETWORK_TIMEOUT,
+    "authentication_required": FailureClass.BANK_VERIFICATION_FAILED,
+    "authentication_not_handled": FailureClass.BANK_VERIFICATION_FAILED,
+    "payment_intent_authentication_failure": FailureClass.BANK_VERIFICATION_FAILED,
+    "incorrect_pin": FailureClass.BANK_VERIFICATION_FAILED,
+    "pin_try_exceeded": FailureClass.BANK_VERIFICATION_FAILED,
+    "expired_card": FailureClass.CARD_EXPIRED_OR_INVALID,
+    "incorrect_cvc": FailureClass.CARD_EXPIRED_OR_INVALID,
+    "invalid_cvc": FailureClass.CARD_EXPIRED_OR_INVALID,
+    "incorrect_number": FailureClass.CARD_EXPIRED_OR_INVALID,
+    "invalid_number": FailureClass.CARD_EXPIRED_OR_INVALID,
+    "invalid_account": FailureClass.CARD_EXPIRED_OR_INVALID,
+    "invalid_expiry_month": FailureClass.CARD_EXPIRED_OR_INVALID,
+    "invalid_expiry_year": FailureClass.CARD_EXPIRED_OR_INVALID,
+    "lost_card": FailureClass.ACCOUNT_FROZEN,
+    "stolen_card": FailureClass.ACCOUNT_FROZEN,
+    "pickup_card": FailureClass.ACCOUNT_FROZEN,
+    "restricted_card": FailureClass.ACCOUNT_FROZEN,
+    "fraudulent": FailureClass.SUSPECTED_FRAUD,
+    "merchant_blacklist": FailureClass.SUSPECTED_FRAUD,
+    "highest_risk_level": FailureClass.SUSPECTED_FRAUD,
+    "card_not_supported": FailureClass.METHOD_UNAVAILABLE,
+    "currency_not_supported": FailureClass.METHOD_UNAVAILABLE,
+    "transaction_not_allowed": FailureClass.METHOD_UNAVAILABLE,
+    "service_not_allowed": FailureClass.METHOD_UNAVAILABLE,
+    "generic_decline": FailureClass.UNKNOWN,
+    "do_not_honor": FailureClass.UNKNOWN,
+    "call_issuer": FailureClass.UNKNOWN,
+}
+
+CANCELLATIONS: Final = {
+    "requested_by_customer": FailureClass.USER_CANCELLED,
+    "abandoned": FailureClass.EXPIRED_UNPAID,
+    "automatic": FailureClass.EXPIRED_UNPAID,
+    "expired": FailureClass.EXPIRED_UNPAID,  # the authorization; until API release basil that was "automatic"
+    "fraudulent": FailureClass.SUSPECTED_FRAUD,
+    "duplicate": FailureClass.UNKNOWN,
+    "failed_invoice": FailureClass.UNKNOWN,
+    "void_invoice": FailureClass.UNKNOWN,
+}
+
+REFUND_FAILURES: Final = {
+    "expired_or_canceled_card": FailureClass.CARD_EXPIRED_OR_INVALID,
+    "lost_or_stolen_card": FailureClass.ACCOUNT_FROZEN,
+    "insufficient_funds": FailureClass.INSUFFICIENT_FUNDS,  # the merchant's own balance
+}
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
+    """What one object of Stripe's says, before it is given its event's id and time.  Amounts are in Stripe's units."""
+
+    kind: Kind
+    payment_ref: str | None
+    capture_ref: str | None = None
+    amount: int | None = None
+    total: int | None = None
+    discount: int | None = None
+    on_top: int | None = None
+    released: int | None = None
+    refund_ref: str | None = None
+    dispute_ref: str | None = None
+    failure: FailureClass | None = None
+    failure_code: str | None = None
+    may_be_release: bool = False
+
+
+Facts = list[Fact]
+
+
+def method_of(subject: object) -> str | None:
+    """How the payer pays, in Stripe's word, where the object leaves no doubt.  No money hangs on it: odd is unknown."""
+    charge = at(subject, ["latest_charge"])
+    details = at(charge if isinstance(charge, dict) else subject, ["payment_method_details"])
+    if isinstance(details, dict):
+        return _word(details.get("type"))
+    possible = at(subject, ["payment_method_types"])
+    return _word(possible[0]) if isinstance(possible, list) and len(possible) == 1 else None
+
+
+def _word(value: object) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= METHOD_CHARS_MAX else None
+
+
+def intent_fact(kind: Kind, amount_field: str = "amount") -> Callable[[object], Fact]:
+    """Reads a payment intent as that; `amount_field` is where the amount stands.  A tip in it is not the order's."""
+
+    def read(intent: object) -> Fact:
+        failure, code = _why(kind, intent)
+        amount = integer(intent, amount_field)
+        tip = min(_whole(intent, "amount_details", "tip", "amount"), amount)
+        return Fact(
+            kind=kind,
+            payment_ref=text(intent, "id"),
+            amount=amount - tip,
+            on_top=tip or None,
+            failure=failure,
+            failure_code=code,
+        )
+
+    return read
+
+
+def intent_succeeded(intent: object) -> Facts:
+    """What was taken; what was authorized and not taken was let go."""
+    fact = intent_fact(Kind.PAYMENT_SUCCEEDED, "amount_received")(intent)
+    return [_released(fact, intent)]
+
+
+def intent_cancelled(intent: object) -> Facts:
+    """Only what was not taken can be cancelled, so all of it was let go."""
+    fact = intent_fact(Kind.PAYMENT_CANCELLED)(intent)
+    return [msgspec.structs.replace(fact, released=integer(intent, "amount"))]
+
+
+def intent_authorized(intent: object) -> Facts:
+    """What can be taken; parts of it may have been taken already (multicapture)."""
+    held = intent_fact(Kind.PAYMENT_AUTHORIZED, "amount_capturable")(intent)
+    taken = _whole(intent, "amount_received")
+    if not 0 < taken <= integer(intent, "amount") - integer(intent, "amount_capturable"):
+        return [held]
+    whole = msgspec.structs.replace(held, amount=(held.amount or 0) + taken, capture_ref=PARTS)
+    return [whole, intent_fact(Kind.PAYMENT_SUCCEEDED, "amount_received")(intent)]
+
+
+def _released(fact: Fact, intent: object) -> Fact:
+    released = integer(intent, "amount") - integer(intent, "amount_received")
+    return msgspec.structs.replace(fact, released=released) if released > 0 else fact
+
+
+def _whole(subject: object, *path: str) -> int:
+    """A whole number that need not be there, then 0."""
+    return 0 if at(subject, path) is None else max(0, integer(subject, *path))
+
+
+def _why(kind: Kind, intent: object) -> tuple[FailureClass | None, str | None]:
+    if kind is Kind.PAYMENT_FAILED:
+        error = at(intent, ["last_payment_error"])
+        return classed(FAILURES, text_or_none(error, "decline_code"), text_or_none(error, "code"))
+    if kind is Kind.PAYMENT_CANCELLED:
+        reason = text_or_none(intent, "cancellation_reason")
+        if reason is not None and reason not in CANCELLATIONS:
+            unknown_word("cancellation_reason", reason)
+        return classed(CANCELLATIONS, reason)
+    return None, None
+
+
+def classed(table: Mapping[str, FailureClass], *words: str | None) -> tuple[FailureClass, str | None]:
+    """The class of the first word that has one, and that word; else unknown, and the first word there is."""
+    said = [word for word in words if word]
+    for word in said:
+        if word in table:
+            return table[word], word
+    return FailureClass.UNKNOWN, said[0] if said else None
+
+
+def session_fact(kind: Kind, failure: FailureClass | None = None) -> Callable[[object], Facts]:
+    """Reads a checkout session as that."""
+
+    def read(session: object) -> Facts:
+        if text_or_none(session, "mode") == "setup":
+            return []  # it saves a card and asks for no money
+        return [
+            Fact(
+                kind=kind,
+                payment_ref=text_or_none(session, "payment_intent") or text(session, "id"),
+                amount=integer(session, "amount_total"),
+                discount=discount_of(session) if kind is Kind.PAYMENT_SUCCEEDED else None,
+                failure=failure,
+            )
+        ]
+
+    return read
+
+
+def discount_of(session: object) -> int | None:
+    """What coupons and promotion codes took off."""
+    return _whole(session, "total_details", "amount_discount") or None
+
+
+def session_completed(session: object) -> Facts:
+    """Completed is not paid: a bank debit or voucher is still to come, or nothing was to be paid now."""
+    status = text(session, "payment_status")
+    if status not in SESSION_STATUSES:
+        unknown_word("payment_status", status)
+        return []
+    return SESSION_STATUSES[status](session)
+
+
+def _no_payment(session: object) -> Facts:
+    """Free of charge, by a coupon perhaps.  With an amount it is due later (a trial), and nobody paid it."""
+    return session_fact(Kind.PAYMENT_SUCCEEDED)(session) if at(session, ["amount_total"]) == 0 else []
+
+
+SESSION_STATUSES: Final[Mapping[str, Callable[[object], Facts]]] = {
+    "paid": session_fact(Kind.PAYMENT_SUCCEEDED),
+    "no_payment_required": _no_payment,
+    "unpaid": session_fact(Kind.PAYMENT_PENDING),
+}
+
+
+def refund_facts(refund: object, *, may_be_release: bool = False) -> Facts:
+    """One refund, by its status.  `may_be_release`: it may tell of an authorization that was let go."""
+    status = text_or_none(refund, "status")  # the reference allows null
+    if status is None or status not in REFUND_STATUSES:
+        unknown_word("refund.status", status)
+        return []
+    kind = REFUND_STATUSES[status]
+    failure, code = None, None
+    if kind is Kind.REFUND_FAILED:
+        failure, code = classed(REFUND_FAILURES, text_or_none(refund, "failure_reason"))
+    return [
+        Fact(
+            kind=kind,
+            payment_ref=text_or_none(refund, "payment_intent") or text_or_none(refund, "charge"),
+            refund_ref=text(refund, "id"),
+            amount=integer(refund, "amount"),
+            failure=failure,
+            failure_code=code,
+            may_be_release=may_be_release and kind is Kind.REFUND_SUCCEEDED,
+        )
+    ]
+
+
+def dispute_facts(dispute: object) -> Facts:
+    """One dispute, by its status.  Bank debits that come back after they succeeded are told as disputes, too."""
+    status = text(dispute, "status")
+    if status not in DISPUTE_STATUSES:
+        unknown_word("dispute.status", status)
+        return []
+    return [
+        Fact(
+            kind=DISPUTE_STATUSES[status],
+            payment_ref=text_or_none(dispute, "payment_intent") or text_or_none(dispute, "charge"),
+            dispute_ref=text(dispute, "id"),
+            amount=integer(dispute, "amount"),
+        )
+    ]
+
+
+def minor_units(amount: int | None, currency: str) -> int | None:
+    """Stripe's units as ISO 4217's."""
+    return None if amount is None else units.from_minor(amount, currency, units.STRIPE)

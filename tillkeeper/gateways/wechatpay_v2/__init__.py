@@ -1,0 +1,1 @@
+"""wechatpay_v2"""
