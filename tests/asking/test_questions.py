@@ -8,11 +8,11 @@ from hypothesis import given
 
 from tests.domain.strategies import AN_ORDER, NOON, histories
 from tillkeeper.domain.events import Kind, PaymentEvent
+from tillkeeper.domain.order import facts as rules
 from tillkeeper.domain.order.facts import OrderFacts, Step
 from tillkeeper.domain.order.implied import implied
 from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.order.summary import Order, summarize
-from tillkeeper.domain.order import facts as rules
 from tillkeeper.gateways.base import Query, Queryable
 from workers.questions import (
     PAID_LATELY,

@@ -19,13 +19,13 @@ from typing import Any, Final
 import msgspec
 
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent, problem_with
+from tillkeeper.domain.order import facts as rules
 from tillkeeper.domain.order.case_reasons import reasons_in
 from tillkeeper.domain.order.facts import OrderFacts
 from tillkeeper.domain.order.implied import implied
 from tillkeeper.domain.order.ownership import place
 from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.order.summary import Order, charged_back, summarize
-from tillkeeper.domain.order import facts as rules
 
 NOON: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)
 END: Final = 200  # the second at which everything is over

@@ -12,11 +12,11 @@ from tests.domain.definition import status_by_definition
 from tests.domain.strategies import AN_ORDER, NOON, events, histories
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
+from tillkeeper.domain.order import facts as rules
 from tillkeeper.domain.order.case_reasons import Mismatch, mismatch_of, reasons_in
 from tillkeeper.domain.order.facts import OrderFacts, PaymentFacts, Step
 from tillkeeper.domain.order.status import STATUS_ZH, Status
 from tillkeeper.domain.order.summary import charged_back, held_in_all, is_under_way, paid_through, summarize
-from tillkeeper.domain.order import facts as rules
 
 NOTHING_KNOWN = OrderFacts()
 
