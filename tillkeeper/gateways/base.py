@@ -7,12 +7,16 @@ can be put, no list of events, no token to fetch first.
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar, Final, Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import msgspec
 
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.masking import plain_text
+from tillkeeper.domain.query import QUERYABLE_ALL as QUERYABLE_ALL  # noqa: PLC0414 - gateways have these from here
+from tillkeeper.domain.query import Abilities
+from tillkeeper.domain.query import Query as Query  # noqa: PLC0414
+from tillkeeper.domain.query import Queryable as Queryable  # noqa: PLC0414
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel
 
@@ -130,21 +134,6 @@ class AccessDenied(Exception):
     """The gateway refuses our queries as such: wrong credentials, no permission.  Only a person can mend that."""
 
 
-class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """One payment or one refund that a gateway is asked about, by all the references that are known of it.
-
-    A payment that no event has named yet is asked about by `order_ref` alone.  A delivery that says only that something
-    changed names a payment or refund whose order is not known yet: then `order_ref` is None, and the answer tells it.
-    """
-
-    about: Literal["payment", "refund"]
-    order_ref: str | None = None
-    payment_ref: str | None = None
-    refund_ref: str | None = None
-    amount_due: int | None = None  # what its order comes to, in minor units, where that is known
-    sub_mch_id: str | None = None  # in whose name a service provider asks, where it serves several merchants
-
-
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One HTTP request to a gateway's API, signed and ready to be sent."""
 
@@ -194,10 +183,6 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     unread: int = 0
 
 
-Queryable = Literal["payment", "order", "refund"]
-QUERYABLE_ALL: Final[frozenset[Queryable]] = frozenset({"payment", "order", "refund"})
-
-
 class Gateway(Protocol):
     """One account at one gateway.  The object holds parsed keys; it does no I/O and reads no clock."""
 
@@ -228,6 +213,13 @@ class Gateway(Protocol):
     def claimed_references(self, request: Request) -> ClaimedReferences | None:  # noqa: ARG002
         """What an unproven delivery says it is about; None where nothing can be read.  Never raises."""
         return None
+
+    @property
+    def abilities(self) -> Abilities:
+        """What can be asked about orders here."""
+        return Abilities(
+            asks=self.asks, single_payment=self.single_payment, refunds_in_payments=self.refunds_in_payments
+        )
 
     def key_labels(self) -> tuple[str, ...]:
         """The labels of the keys that deliveries may be signed with, as `Verified.key` names them."""
