@@ -1,17 +1,16 @@
 """What nobody looks after, for the audit: orders that no sweep will see, cases whose cause is gone, notices overdue."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.order.case_reasons import reasons_in
 from tillkeeper.domain.order.cases import SHOWN_BY_FACTS
-from tillkeeper.domain.order.facts import OrderFacts
+from tillkeeper.domain.order.outlived import outlived
 from tillkeeper.domain.order.status import MOVING
-from tillkeeper.store.order_loading import facts_of, order_in
+from tillkeeper.store.order_loading import read_orders
 from tillkeeper.store.pool import Conn
 
 OVERDUE_AFTER: Final = timedelta(hours=1)  # sweep and sender are seconds behind; after an outage, minutes
@@ -63,10 +62,8 @@ async def unattended(conn: Conn, page: Sequence[asyncpg.Record]) -> list[dict[st
 
 # follow_up_at stands exactly while a case is open: the partial index on it finds them.
 OPEN_CASES_PAGE = """
-SELECT c.id AS case_id, c.kind, c.subject, o.id, o.order_ref, o.amount_minor, o.currency, o.accounts, o.captured_minor,
-       o.refunded_minor, o.status, o.spell, o.closed_at
-FROM cases c JOIN orders o ON o.id = c.order_id
-WHERE c.follow_up_at IS NOT NULL AND c.kind = ANY($1::text[]) AND c.id > $2 ORDER BY c.id LIMIT $3
+SELECT id, kind, subject, order_id FROM cases
+WHERE follow_up_at IS NOT NULL AND order_id IS NOT NULL AND kind = ANY($1::text[]) AND id > $2 ORDER BY id LIMIT $3
 """
 
 
@@ -77,32 +74,12 @@ async def lingering(conn: Conn, *, limit: int) -> list[dict[str, Any]]:
         page = await conn.fetch(OPEN_CASES_PAGE, list(SHOWN_BY_FACTS), after, CASES_AT_ONCE)
         if not page:
             break
-        after = page[-1]["case_id"]
-        facts = await facts_of(conn, {row["id"] for row in page})
-        found += _gone(page, facts)
+        after = page[-1]["id"]
+        orders = await read_orders(conn, {row["order_id"] for row in page})
+        gone = {case.key: order.order.order_ref for order in orders.values() for case in outlived(order)}
+        found += [
+            {"case": row["id"], "kind": key[0], "subject": key[1], "order_ref": gone[key]}
+            for row in page
+            if (key := (row["kind"], row["subject"])) in gone
+        ]
     return found[:limit]
-
-
-def _gone(page: Sequence[asyncpg.Record], facts: dict[int, OrderFacts]) -> Iterator[dict[str, Any]]:
-    for row in page:
-        if not _holds(row, facts[row["id"]]):
-            yield {
-                "case": row["case_id"],
-                "kind": row["kind"],
-                "subject": row["subject"],
-                "order_ref": row["order_ref"],
-            }
-
-
-def _holds(row: asyncpg.Record, facts: OrderFacts) -> bool:
-    """True while what opened the case is still so."""
-    match row["kind"]:
-        case "stuck":
-            is_looked_after = row["closed_at"] is None or row["status"] in MOVING
-            return is_looked_after and row["subject"].endswith(f"/spell:{row['spell']}")
-        case "close_in_doubt":
-            return row["closed_at"] is None
-        case "paid_after_closing":
-            return row["closed_at"] is not None and row["captured_minor"] > row["refunded_minor"]
-        case kind:
-            return (kind, row["subject"]) in {(it.kind, it.subject) for it in reasons_in(order_in(row), facts)}
