@@ -19,7 +19,7 @@ from bench.progress import insist_applied, until_delivered, until_written
 from bench.report import Section, Target
 from tillkeeper import clock
 from tillkeeper.domain.delivery import Delivery, Envelope, pack
-from tillkeeper.gateways.base import Request
+from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.stripe import gateway as stripe
 from tillkeeper.lanes.base import Sender
 from tillkeeper.lanes.rabbitmq_sender import RabbitSender

@@ -18,8 +18,10 @@ from sandbox.plays import EVERY, find, named
 from sandbox.signing import Signed
 from sandbox.story import tell
 from tillkeeper import clock
-from tillkeeper.gateways.base import Gateway, Refused, Request
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.errors import Refused
 from tillkeeper.gateways.kit import form, strictjson, strictxml
+from tillkeeper.gateways.messages import Request
 from tillkeeper.settings import load_settings
 
 BODY_BYTES: Final = 256 * 1024

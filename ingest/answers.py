@@ -10,7 +10,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from tillkeeper import clock
-from tillkeeper.gateways.base import Reply
+from tillkeeper.gateways.messages import Reply
 
 SERVER: Final = "tillkeeper"  # instead of the name and version of the library
 RETRY_AFTER_S: Final = 5  # an outage that lasts longer is met by the gateway's own, growing pauses

@@ -7,7 +7,7 @@ from typing import ClassVar, Final, cast
 from aiohttp import web
 
 from ingest.connections import BoundedConnection
-from tillkeeper.gateways.base import Refused
+from tillkeeper.gateways.errors import Refused
 
 BODY_S: Final = 5.0  # a megabyte in five seconds is 1.6 Mbit/s; gateways send a few KB at once
 

@@ -14,7 +14,8 @@ import asyncpg
 
 from tillkeeper.api_client.throttle import Bucket
 from tillkeeper.domain.policy import HintPolicy, Policy
-from tillkeeper.gateways.base import ClaimedReferences, Gateway, Request
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.messages import ClaimedReferences, Request
 from tillkeeper.loops import start
 from tillkeeper.store.failures import DATABASE_ERRORS
 from tillkeeper.store.hints import take_hint

@@ -19,7 +19,7 @@ from tillkeeper import clock
 from tillkeeper.domain.events import REF_CHARS_MAX
 from tillkeeper.domain.order.registration import Contradiction
 from tillkeeper.domain.policy import Policy
-from tillkeeper.gateways.base import Refused
+from tillkeeper.gateways.errors import Refused
 from tillkeeper.store import orders, refunds
 from tillkeeper.store.failures import DATABASE_ERRORS, WriteConflict, is_contention, is_outage
 from tillkeeper.store.order_acts import NoSuchOrder

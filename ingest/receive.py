@@ -25,9 +25,11 @@ from tillkeeper import clock, telemetry
 from tillkeeper.api_client.key_fetching import NoKey
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.fetching import Fetch
-from tillkeeper.gateways.base import BadPayload, BadSignature, Gateway, Refused, Request, Step, Verified
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.errors import BadPayload, BadSignature, Refused, VerificationStep
 from tillkeeper.gateways.fetching import fetches_of
 from tillkeeper.gateways.kit.unknown_words import UnknownWord, unknown_words
+from tillkeeper.gateways.messages import Request, Verified
 from tillkeeper.lanes.base import Unavailable
 
 log = structlog.get_logger()
@@ -170,7 +172,7 @@ class AccountReceiver:
         try:
             verified = self._gateway.verify(asked, received_at)
         except BadSignature as refused:
-            if refused.step is not Step.KEY or not await self._keys.fetch_for(asked):
+            if refused.step is not VerificationStep.KEY or not await self._keys.fetch_for(asked):
                 raise
             verified = self._gateway.verify(asked, received_at)
         if not verified.proven and len(asked.body) > UNSIGNED_BYTES_MAX:

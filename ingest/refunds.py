@@ -5,7 +5,7 @@ from collections.abc import Collection
 import msgspec
 
 from ingest.registration import Amount, BadRegistration, Ref
-from tillkeeper.gateways.base import BadPayload
+from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.store.refunds import REFUND_REF_CHARS_MAX, AskedRefund
 

@@ -12,7 +12,9 @@ import structlog
 from tillkeeper.api_client.throttle import Bucket
 from tillkeeper.diagnostics.examining import Patient, examine
 from tillkeeper.diagnostics.findings import BY_STEP, Diagnosis
-from tillkeeper.gateways.base import Gateway, Refused, Request
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.errors import Refused
+from tillkeeper.gateways.messages import Request
 from tillkeeper.loops import start
 from tillkeeper.store.failures import DATABASE_ERRORS
 from tillkeeper.store.refused import BODY_BYTES_MAX, RefusedDelivery, keep_refused

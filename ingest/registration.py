@@ -11,7 +11,7 @@ from tillkeeper.domain.events import REF_CHARS_MAX
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX, BadMoney, exponent
 from tillkeeper.domain.order.registration import ClaimedPayment, Payer, Registration
 from tillkeeper.domain.terms import Instalment
-from tillkeeper.gateways.base import BadPayload
+from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import strictjson
 
 ACCOUNTS_MAX: Final = 100

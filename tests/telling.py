@@ -14,25 +14,13 @@ from pydantic import Field
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel
-from tillkeeper.gateways.base import (
-    AccessDenied,
-    Answer,
-    BadPayload,
-    BadSignature,
-    Call,
-    Gateway,
-    Query,
-    Reply,
-    Request,
-    Response,
-    Step,
-    Unavailable,
-    Verified,
-)
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, Unavailable, VerificationStep
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import text_or_none
 from tillkeeper.gateways.kit.unknown_words import unknown_word
+from tillkeeper.gateways.messages import Answer, Call, Query, Reply, Request, Response, Verified
 
 OK, NOT_FOUND, DENIED = 200, 404, 401
 KINDS = {"open": Kind.PAYMENT_PENDING, "paid": Kind.PAYMENT_SUCCEEDED, "failed": Kind.PAYMENT_FAILED}
@@ -75,7 +63,7 @@ class Telling(Gateway):
         name = request.query.partition("=")[2]
         if name in self.keys:
             return Verified(key=f"learnt:{name}", content=request.body)
-        raise BadSignature("no such key", Step.KEY if name.startswith("new") else None)
+        raise BadSignature("no such key", VerificationStep.KEY if name.startswith("new") else None)
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         return ()

@@ -11,7 +11,9 @@ from typing import Final
 import structlog
 
 from tillkeeper.diagnostics.examining import Patient, examine
-from tillkeeper.gateways.base import Gateway, Refused, Request
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.errors import Refused
+from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.registry import AccountSettings, build
 from tillkeeper.policy.file import Signature, signature_of
 from tillkeeper.settings import Accounts as AccountsOfSettings

@@ -80,7 +80,8 @@ class ApplyLoop:
         try:
             for batch in batches(await self._open(taken), self._batch_events):
                 contended = await self._apply([it.envelope for it in batch])
-                await self._set_aside([it.taken for it in batch if contended & _keys_of(it.envelope.deliveries)])
+                if contended:
+                    await self._set_aside([it.taken for it in batch if contended & _keys_of(it.envelope.deliveries)])
                 await self._lane.acknowledge([it.taken for it in batch])
         except Unavailable as error:  # applied, but not acknowledged: it comes again, and dedupe settles it
             log.warning("not_acknowledged", lane=self._lane.name, error=str(error))
@@ -142,7 +143,7 @@ class ApplyLoop:
         self, deliveries: Sequence[Delivery], void: Sequence[DeliveryKey], *, lock_wait_s: float
     ) -> set[DeliveryKey]:
         free = [it for it in deliveries if not self._held.holds(it)]
-        contended = _keys_of(deliveries) - _keys_of(free)
+        contended = _keys_of(deliveries) - _keys_of(free) if len(free) < len(deliveries) else set()
         if not free and not void:
             return contended
         if len(free) > self._together:
@@ -204,8 +205,7 @@ class ApplyLoop:
             await self._outage.transact(
                 self._pool, partial(set_aside, message_id=uuid4(), body=message.body, rest_s=REST_S)
             )
-        if contended:
-            log.warning("set_aside", lane=self._lane.name, messages=len(contended))
+        log.warning("set_aside", lane=self._lane.name, messages=len(contended))
 
     def _count(self, tally: Tally, deliveries: Sequence[Delivery]) -> None:
         for outcome, events in tally.outcomes.items():

@@ -20,7 +20,7 @@ import structlog
 from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.policy import Policy
-from tillkeeper.gateways.base import CannotQuery
+from tillkeeper.gateways.errors import CannotQuery
 from tillkeeper.store.backfill import (
     CHUNK_ORDERS,
     Found,

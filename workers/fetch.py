@@ -21,8 +21,8 @@ from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.fetching import Finished, Found, GivenUp, Later, Step, next_step
 from tillkeeper.domain.policy import Policy
-from tillkeeper.gateways.base import Answer, Call, Query
 from tillkeeper.gateways.fetching import question_of
+from tillkeeper.gateways.messages import Answer, Call, Query
 from tillkeeper.store.apply import Tally, apply_found
 from tillkeeper.store.failures import is_contention, is_outage
 from tillkeeper.store.fetches import Taken, settle_fetch, take_fetches

@@ -24,6 +24,8 @@ class Held:
 
     def holds(self, delivery: Delivery) -> bool:
         """Whether one of its orders was held a moment ago: another try would only wait for it once more."""
+        if not self._until_s:
+            return False
         now_s = self._monotonic_s()
         return any(self._until_s.get(it, now_s) > now_s for it in _references(delivery))
 

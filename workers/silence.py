@@ -11,7 +11,8 @@ from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.pulse import Answers, together
-from tillkeeper.gateways.base import Answer, Call, Gateway, Query
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.messages import Answer, Call, Query
 from tillkeeper.store.pool import Conn
 from tillkeeper.store.pulse import BEGINS, Abilities, Turn, note_answers, open_quiet, watch
 from tillkeeper.telemetry import ASKED_SOONER, QUIET

@@ -24,7 +24,8 @@ from tillkeeper.domain.order.progress import CANNOT_ASK
 from tillkeeper.domain.order.queries import AccountQuery, queries_for, queries_then
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.query import Query
-from tillkeeper.gateways.base import Answer, Call, Gateway
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.messages import Answer, Call
 from tillkeeper.loops import start
 from tillkeeper.settings import SweepSettings
 from tillkeeper.store.apply import apply_found

@@ -22,8 +22,9 @@ from tillkeeper.api_client import http as wire
 from tillkeeper.api_client.client import ApiClient
 from tillkeeper.domain.order.registration import Registration
 from tillkeeper.domain.policy import Policy
-from tillkeeper.gateways.base import Gateway, Request
+from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.fetching import fetches_of
+from tillkeeper.gateways.messages import Request
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.settings import Settings

@@ -20,7 +20,8 @@ from tillkeeper.api_client import client
 from tillkeeper.api_client.client import QueryFailed, asking
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.domain.events import Kind
-from tillkeeper.gateways.base import Answer, CannotQuery, Query
+from tillkeeper.gateways.errors import CannotQuery
+from tillkeeper.gateways.messages import Answer, Query
 
 PAYMENT = Query(about="payment", order_ref="ORDER-1", payment_ref="pi_1")
 BROKEN, DENIED = says(b"", 500), says(b"", 401)

@@ -18,7 +18,8 @@ from tillkeeper.api_client.key_fetching import (
     keep_fresh,
     refreshing,
 )
-from tillkeeper.gateways.base import BadSignature, Call, Request, Response
+from tillkeeper.gateways.errors import BadSignature
+from tillkeeper.gateways.messages import Call, Request, Response
 from tillkeeper.store.keys import LearntKey
 
 

@@ -9,7 +9,8 @@ import pytest
 from tests.asking.playing import NOW, an_asker, an_intent, says, stripe
 from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.api_client.tokens import MARGIN
-from tillkeeper.gateways.base import AccessDenied, BadPayload, Call, CannotQuery, Query, Token
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery
+from tillkeeper.gateways.messages import Call, Query, Token
 from tillkeeper.gateways.stripe.gateway import Stripe
 
 PAYMENT = Query(about="payment", order_ref="ORDER-1", payment_ref="pi_1")

@@ -10,7 +10,8 @@ from sandbox.servers.child import free_ports
 from tests.asking.playing import Server, says
 from tillkeeper.api_client import http as wire
 from tillkeeper.api_client.settings import ApiClientSettings
-from tillkeeper.gateways.base import BadPayload, Call
+from tillkeeper.gateways.errors import BadPayload
+from tillkeeper.gateways.messages import Call
 
 
 async def sent(call, **settings):

@@ -23,7 +23,8 @@ from sandbox.story import Story, tell
 from tillkeeper import clock
 from tillkeeper.domain.events import PaymentEvent, problem_with
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX
-from tillkeeper.gateways.base import Query, Refused, Request, Response
+from tillkeeper.gateways.errors import Refused
+from tillkeeper.gateways.messages import Query, Request, Response
 from tillkeeper.gateways.registry import GATEWAYS, build
 
 ANSWER_SHARE = 0.2  # answers of its API instead of deliveries

@@ -21,18 +21,8 @@ from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.events import PaymentEvent, problem_with
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX
 from tillkeeper.gateways.account import AccountModel
-from tillkeeper.gateways.base import (
-    AccessDenied,
-    Answer,
-    Call,
-    CannotQuery,
-    Page,
-    Query,
-    Refused,
-    Request,
-    Response,
-    Unavailable,
-)
+from tillkeeper.gateways.errors import AccessDenied, CannotQuery, Refused, Unavailable
+from tillkeeper.gateways.messages import Answer, Call, Page, Query, Request, Response
 from tillkeeper.gateways.registry import build
 
 NONCE = "0123456789abcdef0123456789abcdef"

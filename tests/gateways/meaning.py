@@ -5,7 +5,8 @@ import re
 import msgspec
 from specimen import NOW
 
-from tillkeeper.gateways.base import BadPayload, BadSignature, Query, Refused
+from tillkeeper.gateways.errors import BadPayload, BadSignature, Refused
+from tillkeeper.gateways.messages import Query
 
 NARROW = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 

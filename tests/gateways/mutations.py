@@ -9,7 +9,7 @@ from random import Random
 import msgspec
 from meaning import WRONG_FIELDS, WRONG_LEAVES, leaves, replaced
 
-from tillkeeper.gateways.base import Request
+from tillkeeper.gateways.messages import Request
 
 ODD_TEXTS = ("", " ", "x", "é", "\udc80", "签名", "1" * 300, ",,,", "t=1", "0" * 64, "=", "\n", "null")
 ODD_QUERIES = ("", "?", "=", "&&", "%zz", "a=%00", "id=..%2F..", "id=1&id=2", "é", "x" * 300, "data.id=1")

@@ -12,7 +12,7 @@ from sandbox.story import Happening, Story, Truth, bare
 from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.summary import Order, summarize
-from tillkeeper.gateways.base import Response
+from tillkeeper.gateways.messages import Response
 
 AMOUNT = 12_300
 STEP_S = 60

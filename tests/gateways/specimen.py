@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from tillkeeper.gateways.base import Gateway, Query, Request, Response
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.messages import Query, Request, Response
 
 NOW = datetime(2026, 10, 5, 12, 0, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ from specimen import NOW, Asked, Keys, Layer, Specimen, private_pem, public_pem,
 
 from sandbox.signing_alipay import AlipayTrade, alipay_delivery, alipay_form, alipay_signature, alipay_success
 from tillkeeper.gateways.alipay.gateway import Alipay, AlipaySettings
-from tillkeeper.gateways.base import Query, Request
+from tillkeeper.gateways.messages import Query, Request
 
 APP_ID = "2021004100000001"
 SELLER_ID = "2088000000000001"

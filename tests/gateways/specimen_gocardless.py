@@ -11,8 +11,8 @@ from sandbox.plays.gocardless import (
     gocardless_refund,
     gocardless_signed,
 )
-from tillkeeper.gateways.base import Query
 from tillkeeper.gateways.gocardless.gateway import GoCardless, GoCardlessSettings
+from tillkeeper.gateways.messages import Query
 
 SECRET = "whsec_conformance_of_the_debits"
 SETTINGS = {"gateway": "gocardless", "webhook_secrets": [SECRET], "access_token": "sandbox_conformance"}

@@ -12,7 +12,7 @@ from sandbox.plays.paypal import (
     paypal_refund,
     paypal_signed,
 )
-from tillkeeper.gateways.base import Query
+from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.paypal.gateway import PayPal, PayPalSettings
 
 WEBHOOK_ID = "1JE4291016473214C"

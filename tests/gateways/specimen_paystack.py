@@ -5,7 +5,7 @@ import json
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
 from sandbox.plays.paystack import paystack_body, paystack_refund, paystack_signed, paystack_transaction
-from tillkeeper.gateways.base import Query
+from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.paystack.gateway import Paystack, PaystackSettings
 
 SECRET = "sk_test_conformance_of_the_till"

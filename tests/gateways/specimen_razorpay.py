@@ -11,7 +11,7 @@ from sandbox.plays.razorpay import (
     razorpay_refund,
     razorpay_signed,
 )
-from tillkeeper.gateways.base import Query
+from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.razorpay.gateway import Razorpay, RazorpaySettings
 
 SECRET = "razorpay_conformance_of_the_till"

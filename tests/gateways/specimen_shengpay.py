@@ -5,7 +5,7 @@ import json
 from specimen import Asked, Keys, Layer, Specimen, private_pem, public_pem, request_of, response_of
 
 from sandbox.plays.shengpay import sign
-from tillkeeper.gateways.base import Query, Request
+from tillkeeper.gateways.messages import Query, Request
 from tillkeeper.gateways.shengpay.gateway import ShengPay, ShengPaySettings
 
 COMMON = {

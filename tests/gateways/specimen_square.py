@@ -5,7 +5,7 @@ import json
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
 from sandbox.plays.square import square_body, square_payment, square_refund, square_signed
-from tillkeeper.gateways.base import Query
+from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.square.gateway import Square, SquareSettings
 
 KEY = "Ibxx_5AKakO-conformance"

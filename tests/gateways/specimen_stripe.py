@@ -5,7 +5,7 @@ import json
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
 from sandbox.signing import stripe_body, stripe_charge, stripe_payment_intent, stripe_refund, stripe_signed
-from tillkeeper.gateways.base import Query
+from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.stripe.gateway import Stripe, StripeSettings
 
 SECRET = "whsec_conformance_of_the_till"

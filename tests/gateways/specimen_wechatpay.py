@@ -17,7 +17,7 @@ from specimen import (
 )
 
 from sandbox.signing import WeChatPayKey, wechatpay_body, wechatpay_signed
-from tillkeeper.gateways.base import Query
+from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.wechatpay.gateway import WeChatPay, WeChatPaySettings
 
 APIV3_KEY = "0123456789abcdef0123456789ABCDEF"

@@ -5,7 +5,7 @@ import re
 from specimen import Asked, Keys, Layer, Specimen, request_of, response_of
 
 from sandbox.plays.wechatpay_v2 import sign, xml
-from tillkeeper.gateways.base import Query, Request
+from tillkeeper.gateways.messages import Query, Request
 from tillkeeper.gateways.wechatpay_v2.gateway import WeChatPayV2, WeChatPayV2Settings
 
 SETTINGS = {

@@ -18,8 +18,9 @@ from tillkeeper.domain.order.summary import Order, held_in_all, summarize
 from tillkeeper.gateways.adyen.codes import OF_NO_ORDER, READERS
 from tillkeeper.gateways.adyen.gateway import Adyen, AdyenSettings
 from tillkeeper.gateways.adyen.items import ITEMS_MAX, RAW_REASONS, REASONS
-from tillkeeper.gateways.base import BadPayload, BadSignature, CannotQuery, Query, Step
+from tillkeeper.gateways.errors import BadPayload, BadSignature, CannotQuery, VerificationStep
 from tillkeeper.gateways.kit.unknown_words import UnknownWord, unknown_words
+from tillkeeper.gateways.messages import Query
 
 KEY = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"
 OLDER = "DFB1EB5485895CFA84146406857104ABB4CBCABDC8AAF103A624C8F6A3EAAB00"
@@ -141,7 +142,7 @@ def test_at_most_five_keys_are_tried():
 def test_a_delivery_with_one_bad_signature_is_refused_whole():
     good, bad = signed(an_item()), signed(an_item("REFUND"), OLDER)
     for items in ([good, bad], [bad, good]):
-        assert refused(adyen_delivery(items)[1]).step is Step.SIGNATURE
+        assert refused(adyen_delivery(items)[1]).step is VerificationStep.SIGNATURE
 
 
 def test_one_item_cannot_lend_its_signature_to_another():
@@ -151,12 +152,15 @@ def test_one_item_cannot_lend_its_signature_to_another():
 
 @pytest.mark.parametrize("data", [None, {}, {"hmacSignature": None}, {"hmacSignature": 7}, {"hmacSignature": ["a"]}])
 def test_an_item_without_a_signature_proves_nothing(data):
-    assert refused(adyen_delivery([signed(an_item()), an_item() | {"additionalData": data}])[1]).step is Step.HEADER
+    assert (
+        refused(adyen_delivery([signed(an_item()), an_item() | {"additionalData": data}])[1]).step
+        is VerificationStep.HEADER
+    )
 
 
 @pytest.mark.parametrize("change", [{"success": "false"}, {"eventCode": "REFUND"}, {"merchantReference": "ORDER-2"}])
 def test_each_signed_field_counts(change):
-    assert refused(adyen_delivery([signed(an_item()) | change])[1]).step is Step.SIGNATURE
+    assert refused(adyen_delivery([signed(an_item()) | change])[1]).step is VerificationStep.SIGNATURE
 
 
 def test_a_colon_cannot_move_what_is_signed_from_field_to_field():
@@ -171,7 +175,7 @@ def test_a_colon_cannot_move_what_is_signed_from_field_to_field():
 
 @pytest.mark.parametrize("field", ["pspReference", "originalReference", "merchantAccountCode", "eventCode", "success"])
 def test_only_the_merchants_reference_may_hold_a_colon(field):
-    assert refused(adyen_delivery([signed(an_item() | {field: "a:b"})])[1]).step is Step.SIGNATURE
+    assert refused(adyen_delivery([signed(an_item() | {field: "a:b"})])[1]).step is VerificationStep.SIGNATURE
 
 
 @pytest.mark.parametrize(
@@ -211,7 +215,7 @@ def test_the_environment_is_ours_or_nobody_asked(told, live):
 @pytest.mark.parametrize(("told", "live"), [("false", True), ("true", False), ("yes", True), ("True", True)])
 def test_the_other_environment_is_refused(told, live):
     error = refused(adyen_delivery([signed(an_item())], live=told)[1], live=live)
-    assert (type(error), error.step) == (BadPayload, Step.MODE)
+    assert (type(error), error.step) == (BadPayload, VerificationStep.MODE)
 
 
 # Events.

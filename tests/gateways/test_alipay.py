@@ -33,7 +33,8 @@ from sandbox.signing_alipay import (
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.alipay.gateway import FAILURES, Alipay, AlipaySettings
-from tillkeeper.gateways.base import BadPayload, BadSignature, Request, Step
+from tillkeeper.gateways.errors import BadPayload, BadSignature, VerificationStep
+from tillkeeper.gateways.messages import Request
 
 PAID_AT = NOW - timedelta(minutes=1)
 REFUNDED_AT = NOW - timedelta(seconds=30) + timedelta(milliseconds=631)
@@ -287,7 +288,7 @@ def named(fields, into, value):
 def test_no_other_reading_of_what_is_signed_is_taken(gateway, keys, genuine, changed):
     with pytest.raises(BadSignature, match="another field") as refused:
         gateway.verify(forged(keys, genuine, changed), NOW)
-    assert refused.value.step is Step.CONTENT  # or people would look for another key
+    assert refused.value.step is VerificationStep.CONTENT  # or people would look for another key
 
 
 def test_text_of_merchant_and_payer_may_hold_separators(events_of):

@@ -33,16 +33,8 @@ from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.alipay.api import KINDS, serial_of, serials_of_roots
 from tillkeeper.gateways.alipay.gateway import Alipay, AlipaySettings
-from tillkeeper.gateways.base import (
-    AccessDenied,
-    Answer,
-    BadPayload,
-    BadSignature,
-    CannotQuery,
-    Query,
-    Response,
-    Unavailable,
-)
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, CannotQuery, Unavailable
+from tillkeeper.gateways.messages import Answer, Query, Response
 
 KEYS = rsa_keys()
 TRADE_NO = "2026100522001400000000000001"

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 from specimen import NOW
 
-from tillkeeper.gateways.base import Response
 from tillkeeper.gateways.kit.answers import answered_at
+from tillkeeper.gateways.messages import Response
 
 LATE = datetime(2026, 10, 5, 12, 0, 0, 999_999, tzinfo=UTC)
 

@@ -18,18 +18,6 @@ from sandbox.plays.braintree import PLAY, TEMPLATES, dispute, document, notifica
 from sandbox.story import Happening
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import (
-    AccessDenied,
-    Answer,
-    BadPayload,
-    BadSignature,
-    CannotQuery,
-    ClaimedReferences,
-    Query,
-    Request,
-    Step,
-    Unavailable,
-)
 from tillkeeper.gateways.braintree.gateway import Braintree, BraintreeSettings
 from tillkeeper.gateways.braintree.objects import (
     DECLINES,
@@ -39,7 +27,16 @@ from tillkeeper.gateways.braintree.objects import (
     REJECTIONS,
     SALE_STATUSES,
 )
+from tillkeeper.gateways.errors import (
+    AccessDenied,
+    BadPayload,
+    BadSignature,
+    CannotQuery,
+    Unavailable,
+    VerificationStep,
+)
 from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.messages import Answer, ClaimedReferences, Query, Request
 from tillkeeper.gateways.registry import build
 
 PAYMENT = Query(about="payment", order_ref="ORDER-1", payment_ref="e5z9qk2n")
@@ -227,7 +224,7 @@ def test_the_pair_of_our_public_key_is_picked():
         assert a_gateway().verify(form(payload, pairs), NOW).key.startswith("private_key[0]:")
     with pytest.raises(BadSignature, match="public_key") as refused:
         a_gateway().verify(form(payload, pair.replace("integration", "other")), NOW)
-    assert refused.value.step is Step.KEY
+    assert refused.value.step is VerificationStep.KEY
     with pytest.raises(BadSignature):
         a_gateway().verify(form(payload, f"{VOICE.public_key}|{'0' * 40}"), NOW)
 
@@ -246,7 +243,7 @@ def test_a_payload_of_other_characters_is_refused_before_anything_else(odd):
     payload, pair = signed()
     with pytest.raises(BadSignature, match="base64") as refused:
         a_gateway().verify(form(payload + odd, pair), NOW)
-    assert refused.value.step is Step.HEADER
+    assert refused.value.step is VerificationStep.HEADER
 
 
 @pytest.mark.parametrize(
@@ -263,7 +260,7 @@ def test_a_payload_of_other_characters_is_refused_before_anything_else(odd):
 def test_what_is_missing_or_too_long_is_refused(body):
     with pytest.raises(BadSignature) as refused:
         a_gateway().verify(request_of((FORM, body)), NOW)
-    assert refused.value.step is Step.HEADER
+    assert refused.value.step is VerificationStep.HEADER
 
 
 def test_more_fields_than_braintrees_are_refused():

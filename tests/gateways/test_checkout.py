@@ -22,11 +22,19 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.summary import Order, captured_of, held_in_all
-from tillkeeper.gateways.base import AccessDenied, BadPayload, BadSignature, CannotQuery, Query, Step, Unavailable
 from tillkeeper.gateways.checkout.api import STATUSES, TAKEN
 from tillkeeper.gateways.checkout.gateway import TYPES, Checkout, CheckoutSettings
 from tillkeeper.gateways.checkout.objects import FAILURES, failure_of
+from tillkeeper.gateways.errors import (
+    AccessDenied,
+    BadPayload,
+    BadSignature,
+    CannotQuery,
+    Unavailable,
+    VerificationStep,
+)
 from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.messages import Query
 
 KEY = "signature-key-of-the-till"
 OLDER = "older-key-of-the-till"
@@ -118,7 +126,7 @@ def test_a_signed_body_that_is_not_json_is_the_contents_fault():
     """Some authentication events are broken so; their signature is right."""
     with pytest.raises(BadPayload) as caught:
         parsed('{"id":"evt_1","type":"authentication_failed":{"id":"sid_1\ufffd"}}'.encode())
-    assert caught.value.step is Step.CONTENT
+    assert caught.value.step is VerificationStep.CONTENT
 
 
 # Events.

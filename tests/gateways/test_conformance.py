@@ -29,19 +29,9 @@ from specimen import NOW
 from tillkeeper.domain.events import Evidence, problem_with
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX, EXPONENTS, BadMoney, minor_from_major
 from tillkeeper.gateways.about import setup_guide
-from tillkeeper.gateways.base import (
-    QUERYABLE_ALL,
-    AccessDenied,
-    Answer,
-    BadPayload,
-    BadSignature,
-    CannotQuery,
-    Query,
-    Refused,
-    Request,
-    Response,
-    Unavailable,
-)
+from tillkeeper.gateways.base import QUERYABLE_ALL
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, CannotQuery, Refused, Unavailable
+from tillkeeper.gateways.messages import Answer, Query, Request, Response
 from tillkeeper.gateways.registry import GATEWAYS, AccountSettings, build
 
 HOSTILE_JSON = {

@@ -6,8 +6,10 @@ from specimen import NOW
 from tests.telling import Telling
 from tillkeeper.domain.fetching import Fetch
 from tillkeeper.gateways.about import About
-from tillkeeper.gateways.base import BadPayload, Call, CannotQuery, Gateway, Query, Request, Response, Verified
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.fetching import fetches_of, question_of
+from tillkeeper.gateways.messages import Call, Query, Request, Response, Verified
 from tillkeeper.gateways.stripe.gateway import Stripe
 
 GATEWAY = Telling("telling-main")

@@ -21,20 +21,11 @@ from sandbox.plays.flutterwave import (
 from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import (
-    AccessDenied,
-    BadPayload,
-    BadSignature,
-    CannotQuery,
-    ClaimedReferences,
-    Query,
-    Response,
-    Token,
-    Unavailable,
-)
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, CannotQuery, Unavailable
 from tillkeeper.gateways.flutterwave.gateway import Flutterwave, FlutterwaveSettings
 from tillkeeper.gateways.flutterwave.objects import CHARGE_STATUSES, CHARGEBACK_STATUSES, FAILURES, REFUND_STATUSES
 from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.messages import ClaimedReferences, Query, Response, Token
 
 SECRET = "a_hash_chosen_at_random_5d1c"
 OLDER = "an_older_secret_hash"

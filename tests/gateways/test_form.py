@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tillkeeper.gateways.base import BadPayload
+from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit.form import ESCAPES_MAX, FIELDS_MAX, decode
 
 

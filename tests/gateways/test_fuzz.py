@@ -12,7 +12,7 @@ import pytest
 from fuzzing import FAILURES_MAX, Fuzz, Target
 
 from tillkeeper import clock
-from tillkeeper.gateways.base import Answer, Call, Verified
+from tillkeeper.gateways.messages import Answer, Call, Verified
 from tillkeeper.gateways.registry import GATEWAYS
 
 PROGRAM = Path(__file__).with_name("fuzz.py")

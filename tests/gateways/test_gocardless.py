@@ -23,18 +23,11 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.order.summary import Order, summarize
-from tillkeeper.gateways.base import (
-    AccessDenied,
-    BadPayload,
-    BadSignature,
-    CannotQuery,
-    ClaimedReferences,
-    Query,
-    Unavailable,
-)
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, CannotQuery, Unavailable
 from tillkeeper.gateways.gocardless.gateway import EVENTS_MAX, GoCardless, GoCardlessSettings
 from tillkeeper.gateways.gocardless.objects import ACTIONS, CAUSES, PAYMENT_STATUSES, REFUND_STATUSES
 from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.messages import ClaimedReferences, Query
 
 SECRET = "an_endpoints_secret_of_the_debits"
 OLDER = "the_older_endpoints_secret"

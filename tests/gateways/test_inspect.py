@@ -12,8 +12,9 @@ from specimen_stripe import BODY, SECRET, SETTINGS
 
 from sandbox.signing import stripe_body, stripe_payment_intent, stripe_refund, stripe_signed
 from tests.telling import Telling
-from tillkeeper.gateways.base import BadPayload, Query, Step, Verified
+from tillkeeper.gateways.errors import BadPayload, VerificationStep
 from tillkeeper.gateways.inspecting import inspect_request
+from tillkeeper.gateways.messages import Query, Verified
 from tillkeeper.gateways.stripe.gateway import Stripe, StripeSettings
 
 ACCOUNTS = {"stripe-main": Stripe("stripe-main", StripeSettings.model_validate(SETTINGS))}
@@ -284,4 +285,4 @@ def test_whoever_examines_is_told_all_and_is_heard():
         examine=examine,
     )
     assert (found["verified"], found["diagnosis"]) == (False, {"finding": "header_missing"})
-    assert told == [("stripe-main", NOW, Step.HEADER, "/webhooks/stripe-main")]
+    assert told == [("stripe-main", NOW, VerificationStep.HEADER, "/webhooks/stripe-main")]

@@ -16,9 +16,10 @@ from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.facts import Step
 from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.order.summary import Order, held_in_all, summarize
-from tillkeeper.gateways.base import AccessDenied, BadPayload, CannotQuery, Query, Unavailable
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.klarna.gateway import FRAUD_STATUSES, NOT_CAPTURED, Klarna, KlarnaSettings
+from tillkeeper.gateways.messages import Query
 
 REF = "7849fd84-47dc-4919-a7ce-0123456789ab"
 DATE = "Mon, 05 Oct 2026 11:59:57 GMT"

@@ -33,20 +33,18 @@ from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.order.summary import Order, summarize
-from tillkeeper.gateways.base import (
+from tillkeeper.gateways.errors import (
     AccessDenied,
-    Answer,
     BadPayload,
     BadSignature,
     CannotQuery,
-    ClaimedReferences,
-    Query,
-    Step,
     Unavailable,
+    VerificationStep,
 )
 from tillkeeper.gateways.lakala.gateway import Lakala, LakalaSettings
 from tillkeeper.gateways.lakala.objects import AGGREGATED as STATES
 from tillkeeper.gateways.lakala.objects import AGGREGATED_RETURNS, RETURN_TRADES, TRADES
+from tillkeeper.gateways.messages import Answer, ClaimedReferences, Query
 from tillkeeper.gateways.registry import build
 
 KEYS = rsa_keys()
@@ -165,7 +163,7 @@ def test_the_header_is_read_leniently(layout, nonce):
 def test_an_odd_header_is_refused_at_the_header(told):
     with pytest.raises(BadSignature) as refused:
         CASHIER.verify(with_header(posted(KEYS.own, plain_of(NOTICE)), "authorization", [told]), NOW)
-    assert refused.value.step is Step.HEADER
+    assert refused.value.step is VerificationStep.HEADER
 
 
 def test_a_line_of_the_body_cannot_be_passed_off_as_nonce():
@@ -190,7 +188,7 @@ def test_a_certificate_counts_only_while_it_is_valid():
     for at in (begins - timedelta(seconds=1), ends + timedelta(seconds=1)):
         with pytest.raises(BadSignature) as refused:
             gateway.verify(request, at)
-        assert refused.value.step is Step.KEY
+        assert refused.value.step is VerificationStep.KEY
 
 
 def test_old_and_new_certificate_hold_together_while_one_is_renewed():
@@ -202,7 +200,7 @@ def test_old_and_new_certificate_hold_together_while_one_is_renewed():
         assert gateway.verify(posted(key, plain_of(NOTICE)), NOW).key == label
     with pytest.raises(BadSignature) as refused:
         gateway.verify(posted(KEYS.own, plain_of(NOTICE)), NOW + timedelta(days=2))
-    assert refused.value.step is Step.SIGNATURE
+    assert refused.value.step is VerificationStep.SIGNATURE
     with pytest.raises(BadSignature):
         gateway.verify(posted(KEYS.foreign, plain_of(NOTICE)), NOW)
 

@@ -18,7 +18,7 @@ from tillkeeper.domain.order.implied import implied
 from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.alipay.gateway import Alipay, AlipaySettings
-from tillkeeper.gateways.base import Query
+from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.wechatpay.gateway import WeChatPay, WeChatPaySettings
 from tillkeeper.gateways.wechatpay_v2.gateway import WeChatPayV2, WeChatPayV2Settings
 

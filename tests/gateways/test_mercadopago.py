@@ -22,18 +22,7 @@ from sandbox.plays.mercadopago import (
 from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import (
-    AccessDenied,
-    BadPayload,
-    BadSignature,
-    CannotQuery,
-    ClaimedReferences,
-    Query,
-    Request,
-    Response,
-    Stale,
-    Unavailable,
-)
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, CannotQuery, Stale, Unavailable
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.mercadopago.gateway import (
     CHARGEBACKS,
@@ -43,6 +32,7 @@ from tillkeeper.gateways.mercadopago.gateway import (
     MercadoPago,
     MercadoPagoSettings,
 )
+from tillkeeper.gateways.messages import ClaimedReferences, Query, Request, Response
 
 SECRET = "a_secret_that_mercado_pago_drew"
 OLDER = "an_older_one_of_them"

@@ -8,7 +8,7 @@ from specimen import NOW
 
 from tillkeeper.diagnostics.examining import Patient, examine
 from tillkeeper.diagnostics.findings import Finding
-from tillkeeper.gateways.base import Refused
+from tillkeeper.gateways.errors import Refused
 from tillkeeper.gateways.registry import GATEWAYS
 
 

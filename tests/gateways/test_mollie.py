@@ -27,17 +27,16 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.order.summary import Order, held_in_all, summarize
-from tillkeeper.gateways.base import (
+from tillkeeper.gateways.errors import (
     AccessDenied,
     BadPayload,
     BadSignature,
     CannotQuery,
-    ClaimedReferences,
-    Query,
-    Step,
     Unavailable,
+    VerificationStep,
 )
 from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.messages import ClaimedReferences, Query
 from tillkeeper.gateways.mollie.gateway import Mollie, MollieSettings
 from tillkeeper.gateways.mollie.objects import FAILURES, REFUND_STATUSES
 
@@ -119,7 +118,7 @@ def test_a_classic_call_with_a_signature_must_verify():
     assert taken((headers, body)) == ((), (PAYMENT,))
     with pytest.raises(BadSignature) as refused:
         taken((headers, body.replace(b"1", b"2")))
-    assert refused.value.step is Step.SIGNATURE
+    assert refused.value.step is VerificationStep.SIGNATURE
 
 
 # --- signatures -------------------------------------------------------------------------------------------------------
@@ -149,13 +148,13 @@ def test_an_event_without_a_signature_is_refused_even_without_signing_secrets(sp
     for secrets in ([], [SECRET]):
         with pytest.raises(BadSignature) as refused:
             a_gateway(signing_secrets=secrets).verify(Request(headers={}, body=space + b"{}"), NOW)
-        assert refused.value.step is Step.HEADER
+        assert refused.value.step is VerificationStep.HEADER
 
 
 def test_a_signature_that_no_secret_is_set_for_is_refused():
     with pytest.raises(BadSignature) as refused:
         a_gateway(signing_secrets=[]).verify(request_of(mollie_signed(SECRET, b"{}")), NOW)
-    assert refused.value.step is Step.KEY
+    assert refused.value.step is VerificationStep.KEY
 
 
 # --- next-gen events --------------------------------------------------------------------------------------------------
@@ -258,7 +257,7 @@ def test_test_money_pays_no_live_order(key, mode, good):
             continue
         with pytest.raises(BadPayload) as refused:
             told("it", entity, gateway)
-        assert refused.value.step is Step.MODE
+        assert refused.value.step is VerificationStep.MODE
 
 
 def test_an_unproven_event_names_its_payment():

@@ -32,22 +32,19 @@ from tests.sandbox.asking import answer as asked_at
 from tillkeeper.api_client.key_fetching import Keys, NoKey
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order.facts import OrderFacts, apply
-from tillkeeper.domain.order.facts import Step as Step_
+from tillkeeper.domain.order.facts import OrderFacts, Step, apply
 from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.order.summary import Order, summarize
-from tillkeeper.gateways.base import (
+from tillkeeper.gateways.errors import (
     AccessDenied,
-    Answer,
     BadPayload,
     BadSignature,
-    Call,
     CannotQuery,
-    Query,
-    Step,
     Unavailable,
+    VerificationStep,
 )
 from tillkeeper.gateways.kit.unknown_words import UnknownWord, unknown_words
+from tillkeeper.gateways.messages import Answer, Call, Query
 from tillkeeper.gateways.paypal.certificates import (
     KEPT_FOR,
     LEARNT_MAX,
@@ -186,11 +183,13 @@ def test_the_checksum_is_written_without_a_sign():
 
 def test_a_checksum_that_matches_is_no_signature():
     request = signed()
-    assert refused(a_gateway(), with_header(request, "paypal-transmission-id", ["another"])) is Step.SIGNATURE
+    assert (
+        refused(a_gateway(), with_header(request, "paypal-transmission-id", ["another"])) is VerificationStep.SIGNATURE
+    )
 
 
 def test_a_delivery_for_another_webhook_is_refused():
-    assert refused(a_gateway(), signed(webhook_id="4JH86294D6297924G")) is Step.SIGNATURE
+    assert refused(a_gateway(), signed(webhook_id="4JH86294D6297924G")) is VerificationStep.SIGNATURE
 
 
 @pytest.mark.parametrize(
@@ -208,7 +207,7 @@ def test_a_delivery_for_another_webhook_is_refused():
     ],
 )
 def test_odd_headers_are_refused(name, value):
-    assert refused(a_gateway(), with_header(signed(), name, [value])) is Step.HEADER
+    assert refused(a_gateway(), with_header(signed(), name, [value])) is VerificationStep.HEADER
 
 
 ODD_URLS = [
@@ -240,17 +239,17 @@ ODD_URLS = [
 @pytest.mark.parametrize("url", ODD_URLS, ids=ascii)
 def test_a_certificate_from_elsewhere_is_neither_believed_nor_fetched(url):
     gateway, request = a_learner(), with_header(signed(), "paypal-cert-url", [url])
-    assert refused(gateway, request) is Step.KEY
+    assert refused(gateway, request) is VerificationStep.KEY
     with pytest.raises(BadSignature) as caught:
         gateway.missing_key_request(request, now=NOW, nonce="n")
-    assert caught.value.step is Step.KEY
+    assert caught.value.step is VerificationStep.KEY
 
 
 @pytest.mark.parametrize(
     ("api_base", "step"),
     [
-        ("https://api-m.paypal.com", Step.MODE),
-        ("https://api.paypal.com", Step.MODE),
+        ("https://api-m.paypal.com", VerificationStep.MODE),
+        ("https://api.paypal.com", VerificationStep.MODE),
         ("https://api-m.sandbox.paypal.com", None),
         ("http://127.0.0.1:1", None),
     ],
@@ -276,7 +275,7 @@ def response(pem, status=200):
 
 def test_an_unknown_certificate_is_fetched_once_and_kept_for_some_days():
     gateway, request = a_learner(), signed()
-    assert refused(gateway, request) is Step.KEY
+    assert refused(gateway, request) is VerificationStep.KEY
     assert gateway.key_labels() == ()
     call = gateway.missing_key_request(request, now=NOW, nonce="n")
     assert (call.method, call.url, call.body) == ("GET", URL, b"")
@@ -285,7 +284,7 @@ def test_an_unknown_certificate_is_fetched_once_and_kept_for_some_days():
     assert gateway.missing_key_request(request, now=NOW, nonce="n") is None
     assert (gateway.verify(request, NOW).key,) == gateway.key_labels()
     later = NOW + KEPT_FOR
-    assert refused(gateway, request, later) is Step.KEY
+    assert refused(gateway, request, later) is VerificationStep.KEY
     assert gateway.missing_key_request(request, now=later, nonce="n").url == URL
 
 
@@ -311,7 +310,7 @@ def test_certificates_of_two_addresses_do_not_get_in_each_others_way():
     assert [call.url for call in calls] == [URL, other]
     gateway.read_key(calls[1], response(identity().chain), now=NOW)
     assert gateway.verify(signed(url=other), NOW)
-    assert refused(gateway, signed()) is Step.KEY
+    assert refused(gateway, signed()) is VerificationStep.KEY
 
 
 def test_the_certificate_in_use_is_fetched_anew_before_it_lapses():
@@ -409,7 +408,7 @@ def test_what_is_fetched_and_is_no_certificate(pem, status, error):
     with pytest.raises(error):
         gateway.read_key(CALL, response(pem, status), now=NOW)
     assert gateway.key_labels() == ()
-    assert refused(gateway, signed()) is Step.KEY
+    assert refused(gateway, signed()) is VerificationStep.KEY
     assert gateway.missing_key_request(
         signed(url=URL[:-1] + "9"), now=NOW, nonce="n"
     )  # nobody waits for the first any more
@@ -449,7 +448,7 @@ def learn_at(name, at, chain_of):
 def test_a_certificate_that_is_not_paypals_is_not_learnt(name, at, chain_of):
     with pytest.raises(BadSignature) as caught:
         learn_at(name, at, chain_of)
-    assert caught.value.step is Step.KEY
+    assert caught.value.step is VerificationStep.KEY
 
 
 def test_a_certificate_that_signed_itself_is_not_learnt(keys):
@@ -462,20 +461,20 @@ def test_a_certificate_that_signed_itself_is_not_learnt(keys):
 def test_a_configured_certificate_is_checked_as_well():
     told = paypal_identity("www.paypal.com", NOW)
     gateway = a_gateway(certs={URL: told.chain}, trusted_ca=told.authority)
-    assert refused(gateway, signed(key=told.key)) is Step.KEY
+    assert refused(gateway, signed(key=told.key)) is VerificationStep.KEY
 
 
 @pytest.mark.parametrize("days", [-366, 366])
 def test_a_certificate_is_believed_while_it_is_valid(days):
     gateway = a_gateway()
     assert gateway.verify(signed(), NOW)
-    assert refused(gateway, signed(), NOW + timedelta(days=days)) is Step.KEY
+    assert refused(gateway, signed(), NOW + timedelta(days=days)) is VerificationStep.KEY
     assert gateway.verify(signed(), NOW)
 
 
 def test_public_authorities_are_trusted_unless_others_are_named():
     gateway = a_gateway(trusted_ca=None)
-    assert refused(gateway, signed()) is Step.KEY
+    assert refused(gateway, signed()) is VerificationStep.KEY
 
 
 def test_only_a_few_certificates_are_kept():
@@ -843,7 +842,7 @@ def under_way_after(*events):
         facts = apply(facts, event)
     # twice the amount is due, so that what is under way shows
     order = Order(order_ref="ORDER-1", amount=25800, currency="EUR", accounts=frozenset({"paypal-main"}))
-    return {ref for (_, ref), it in facts.payments.items() if it.step in {Step_.PENDING, Step_.AUTHORIZED}}, summarize(
+    return {ref for (_, ref), it in facts.payments.items() if it.step in {Step.PENDING, Step.AUTHORIZED}}, summarize(
         order, facts
     )
 

@@ -23,17 +23,16 @@ from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.summary import Order, summarize
-from tillkeeper.gateways.base import (
+from tillkeeper.gateways.errors import (
     AccessDenied,
     BadPayload,
     BadSignature,
     CannotQuery,
-    Query,
-    Response,
-    Step,
     Unavailable,
+    VerificationStep,
 )
 from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.messages import Query, Response
 from tillkeeper.gateways.paystack.gateway import (
     EVERY_REFUND,
     FAILURES,
@@ -138,7 +137,7 @@ def test_live_and_test_keys_do_not_go_together():
 def test_what_is_of_the_other_mode_is_refused(event, data):
     with pytest.raises(BadPayload) as refused:
         events_of(event, data)
-    assert refused.value.step is Step.MODE
+    assert refused.value.step is VerificationStep.MODE
 
 
 def test_what_tells_no_mode_is_taken():

@@ -25,8 +25,16 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.summary import Order, summarize
-from tillkeeper.gateways.base import AccessDenied, BadPayload, BadSignature, CannotQuery, Query, Step, Unavailable
+from tillkeeper.gateways.errors import (
+    AccessDenied,
+    BadPayload,
+    BadSignature,
+    CannotQuery,
+    Unavailable,
+    VerificationStep,
+)
 from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.razorpay.gateway import Razorpay, RazorpaySettings
 from tillkeeper.gateways.razorpay.objects import FAILURES, PAYMENT_STATUSES, REFUND_STATUSES
 
@@ -104,7 +112,7 @@ def test_a_repetition_may_be_signed_with_the_secret_before():
 def test_the_api_keys_secret_signs_no_webhooks():
     with pytest.raises(BadSignature) as caught:
         a_gateway().verify(request_of(razorpay_signed(KEY["key_secret"], b"{}", event_id="e")), NOW)
-    assert caught.value.step is Step.SIGNATURE
+    assert caught.value.step is VerificationStep.SIGNATURE
 
 
 @pytest.mark.parametrize("values", [[], ["evt_other"], ["evt1", "evt2"], [""], ["x" * 500]])

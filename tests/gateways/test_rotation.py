@@ -5,7 +5,7 @@ import importlib
 import pytest
 from specimen import NOW, rsa_keys, with_header
 
-from tillkeeper.gateways.base import BadSignature
+from tillkeeper.gateways.errors import BadSignature
 
 HEADERS = {
     "checkout": "cko-signature",

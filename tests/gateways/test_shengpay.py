@@ -20,18 +20,16 @@ from specimen_shengpay import COMMON, HEADERS, PAYMENT, PAYMENT_ANSWER, REFUND, 
 from sandbox.plays.shengpay import PLAY, TEMPLATES, sign, text_of
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import (
+from tillkeeper.gateways.errors import (
     AccessDenied,
-    Answer,
     BadPayload,
     BadSignature,
     CannotQuery,
-    ClaimedReferences,
-    Query,
     Refused,
-    Step,
     Unavailable,
+    VerificationStep,
 )
+from tillkeeper.gateways.messages import Answer, ClaimedReferences, Query
 from tillkeeper.gateways.registry import build
 from tillkeeper.gateways.shengpay.gateway import ShengPay, ShengPaySettings
 from tillkeeper.gateways.shengpay.objects import REFUND_STATUSES, TRADE_STATES, as_signed, signing_text
@@ -134,7 +132,7 @@ def test_both_algorithms_are_known_and_the_account_says_which(sign_type, digest)
     assert made(sign_type=sign_type).verify(request, NOW)
     with pytest.raises(BadSignature, match="signType") as refused:
         made(sign_type=other).verify(request, NOW)
-    assert refused.value.step is Step.HEADER
+    assert refused.value.step is VerificationStep.HEADER
 
 
 @pytest.mark.parametrize("sign_type", [None, "", "rsa2", "MD5", "RSA2 ", 2, ["RSA2"]])
@@ -204,7 +202,7 @@ def test_no_other_reading_of_what_is_signed_is_taken(genuine, changed):
     body = plain_of(changed | told | {"sign": sign(KEYS.own, genuine | told, "RSA2")})
     with pytest.raises(BadSignature, match="another field") as refused:
         THE_GATEWAY.verify(request_of((HEADERS, body)), NOW)
-    assert refused.value.step is Step.CONTENT  # or people would look for another key
+    assert refused.value.step is VerificationStep.CONTENT  # or people would look for another key
     with pytest.raises(BadSignature, match="another field"):
         THE_GATEWAY.read_response(BY_ORDER, response_of((HEADERS, body)), now=NOW)
 

@@ -15,17 +15,15 @@ from told_plays import Told, broken_answers, impostor_of
 from sandbox.plays.shopee import PLAY, shopee_amount, shopee_answer, shopee_order, shopee_push, shopee_signed
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import (
+from tillkeeper.gateways.errors import (
     AccessDenied,
-    Answer,
     BadPayload,
     BadSignature,
     CannotQuery,
-    Query,
-    Reply,
-    Step,
     Unavailable,
+    VerificationStep,
 )
+from tillkeeper.gateways.messages import Answer, Query, Reply
 from tillkeeper.gateways.shopee.gateway import PAID_STATUSES, Shopee, ShopeeSettings
 
 KEY = "90e0bd35c8a63d24052d2acb14ee4ae98e2f7a76e7428c3fa6e9da941960cac0"
@@ -108,7 +106,7 @@ def test_no_scheme_word_stands_before_the_signature():
 def test_the_url_is_signed_letter_for_letter(url):
     with pytest.raises(BadSignature) as caught:
         a_gateway().verify(request_of(shopee_signed(KEY, url, a_push())), NOW)
-    assert caught.value.step is Step.SIGNATURE
+    assert caught.value.step is VerificationStep.SIGNATURE
 
 
 def test_either_of_two_keys_fits_and_is_named():

@@ -16,18 +16,18 @@ from told_plays import Told, broken_answers, impostor_of, with_amount_raised
 from sandbox.plays.square import PLAY, square_body, square_dispute, square_payment, square_refund, square_signed
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import AccessDenied, BadPayload, BadSignature, CannotQuery, Query, Step, Unavailable
-from tillkeeper.gateways.kit.unknown_words import unknown_words
-from tillkeeper.gateways.square.gateway import (
-    API_VERSION,
-    DISPUTE_STATES,
-    FAILURES,
-    PAYMENT_STATUSES,
-    REFUND_STATUSES,
-    TYPES,
-    Square,
-    SquareSettings,
+from tillkeeper.gateways.errors import (
+    AccessDenied,
+    BadPayload,
+    BadSignature,
+    CannotQuery,
+    Unavailable,
+    VerificationStep,
 )
+from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.messages import Query
+from tillkeeper.gateways.square.gateway import API_VERSION, Square, SquareSettings
+from tillkeeper.gateways.square.objects import DISPUTE_STATES, FAILURES, PAYMENT_STATUSES, REFUND_STATUSES, TYPES
 
 KEY = "Ibxx_5AKakO-3qeNVR61Dw"
 OLDER = "older_5AKakO-3qeNVR61Dw"
@@ -106,7 +106,7 @@ def test_the_official_package_accepts_what_the_sandbox_signs_and_so_do_we(body):
 def test_the_url_is_signed_letter_for_letter(url):
     with pytest.raises(BadSignature) as caught:
         a_gateway().verify(request_of(square_signed(KEY, url, b"{}")), NOW)
-    assert caught.value.step is Step.SIGNATURE
+    assert caught.value.step is VerificationStep.SIGNATURE
 
 
 def test_either_of_two_keys_fits_and_is_named():
@@ -120,7 +120,7 @@ def test_the_old_sha1_header_counts_for_nothing():
     request = with_header(request_of((headers, body)), "x-square-hmacsha256-signature", [])
     with pytest.raises(BadSignature) as caught:
         a_gateway().verify(with_header(request, "x-square-signature", ["anything"]), NOW)
-    assert caught.value.step is Step.HEADER
+    assert caught.value.step is VerificationStep.HEADER
 
 
 @pytest.mark.parametrize("url", ["", "till.example/hook", "ftp://till.example", "https://till.example/a b"])

@@ -17,8 +17,9 @@ from sandbox.plays.standard import MAPPING, signed
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.account import key_label
-from tillkeeper.gateways.base import BadPayload, BadSignature, Request, Stale, Step
+from tillkeeper.gateways.errors import BadPayload, BadSignature, Stale, VerificationStep
 from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.standard.gateway import Standard, StandardSettings
 from tillkeeper.gateways.standard.signature import standard_key
 
@@ -286,7 +287,7 @@ def test_a_time_in_the_other_unit_is_said_to_be_one(unit, told, said):
     )
     with pytest.raises(BadSignature, match=f"looks like {said}: set timestamp_unit") as caught:
         it.verify(request_of(({"x-sign": "00", "x-time": str(int(STAMP) * told)}, BODY)), NOW)
-    assert caught.value.step is Step.HEADER
+    assert caught.value.step is VerificationStep.HEADER
 
 
 def test_hexadecimal_is_read_in_either_case():

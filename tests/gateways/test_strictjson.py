@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tillkeeper.gateways.base import BadPayload, BadSignature
+from tillkeeper.gateways.errors import BadPayload, BadSignature
 from tillkeeper.gateways.kit.fields import (
     at,
     integer,

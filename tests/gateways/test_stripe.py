@@ -22,8 +22,9 @@ from sandbox.signing import (
 )
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.summary import Order, summarize
-from tillkeeper.gateways.base import BadPayload, BadSignature, ClaimedReferences, Query, Request
+from tillkeeper.gateways.errors import BadPayload, BadSignature
 from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.messages import ClaimedReferences, Query, Request
 from tillkeeper.gateways.stripe.events import TYPES
 from tillkeeper.gateways.stripe.gateway import Stripe, StripeSettings
 from tillkeeper.gateways.stripe.objects import DISPUTE_STATUSES, FAILURES, REFUND_STATUSES

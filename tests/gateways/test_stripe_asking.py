@@ -19,8 +19,9 @@ from sandbox.signing import (
 )
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import AccessDenied, Answer, BadPayload, CannotQuery, Query, Response, Unavailable
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
 from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.messages import Answer, Query, Response
 from tillkeeper.gateways.stripe.api import CHARGE_STATES, INTENT_STATES, LISTED_TYPES
 from tillkeeper.gateways.stripe.events import TYPES
 from tillkeeper.gateways.stripe.gateway import Stripe, StripeSettings

@@ -7,7 +7,8 @@ import pytest
 
 from bench.unsigned import BODY_BYTES, a_forgery, hostile_bodies
 from tillkeeper import clock
-from tillkeeper.gateways.base import Refused, Request
+from tillkeeper.gateways.errors import Refused
+from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.registry import GATEWAYS
 
 CALLS_MAX = 60_000  # of functions, some 6 ms; what is read without bounds took millions

@@ -25,7 +25,8 @@ from sandbox.signing import (
     wechatpay_signed,
     wechatpay_transaction,
 )
-from tillkeeper.gateways.base import BadPayload, BadSignature, Request
+from tillkeeper.gateways.errors import BadPayload, BadSignature
+from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.wechatpay.gateway import WeChatPay, WeChatPaySettings
 from tillkeeper.gateways.wechatpay.objects import REFUND_STATUSES, TRADE_STATES
 

@@ -18,16 +18,8 @@ from sandbox.plays.wechatpay import PLAY, provider_of
 from sandbox.signing import WeChatPayKey, wechatpay_signed
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import (
-    AccessDenied,
-    Answer,
-    BadPayload,
-    BadSignature,
-    CannotQuery,
-    Query,
-    Response,
-    Unavailable,
-)
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, CannotQuery, Unavailable
+from tillkeeper.gateways.messages import Answer, Query, Response
 from tillkeeper.gateways.registry import build
 from tillkeeper.gateways.wechatpay.gateway import WeChatPay, WeChatPaySettings
 from tillkeeper.gateways.wechatpay.objects import REFUND_STATUSES, TRADE_STATES

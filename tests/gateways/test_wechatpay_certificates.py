@@ -15,7 +15,8 @@ from wechatpayv3.core import Core
 
 from sandbox.signing import WeChatPayKey, platform_certificate, wechatpay_certificates, wechatpay_signed
 from tillkeeper.gateways.account import ROTATED_MAX
-from tillkeeper.gateways.base import AccessDenied, BadPayload, BadSignature, Call, Response, Step, Unavailable
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, Unavailable, VerificationStep
+from tillkeeper.gateways.messages import Call, Response
 from tillkeeper.gateways.wechatpay.certificates import LISTED_MAX, REST
 from tillkeeper.gateways.wechatpay.gateway import WeChatPay, WeChatPaySettings
 
@@ -103,7 +104,7 @@ def test_the_package_asks_the_same_and_takes_in_the_same(package, gateway):
 def test_a_notice_by_a_new_certificate_is_taken_once_the_list_is_fetched(gateway):
     with pytest.raises(BadSignature) as refused:
         gateway.verify(request(), NOW)
-    assert refused.value.step is Step.KEY
+    assert refused.value.step is VerificationStep.KEY
     gateway.read_key(CALL, listed(NEW_CERTIFICATE), now=NOW)
     [event] = gateway.parse(gateway.verify(request(), NOW))
     assert event.order_ref == "ORDER-1"
@@ -231,7 +232,7 @@ def test_a_configured_certificate_counts_while_it_is_valid_and_then_the_list_is_
     ):
         with pytest.raises(BadSignature, match="not valid at this time; was it renewed") as refused:
             gateway.verify(request(at=at), at)
-        assert refused.value.step is Step.KEY
+        assert refused.value.step is VerificationStep.KEY
         assert missing_key_request(gateway, request(at=at), at) is not None
 
 

@@ -21,18 +21,15 @@ from sandbox.plays.wechatpay_v2 import PLAY, SUB_MCH_ID, TEMPLATES, sealed_info,
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.status import Status
-from tillkeeper.gateways.base import (
+from tillkeeper.gateways.errors import (
     AccessDenied,
-    Answer,
     BadPayload,
     BadSignature,
     CannotQuery,
-    ClaimedReferences,
-    Query,
-    Response,
-    Step,
     Unavailable,
+    VerificationStep,
 )
+from tillkeeper.gateways.messages import Answer, ClaimedReferences, Query, Response
 from tillkeeper.gateways.registry import build
 from tillkeeper.gateways.wechatpay_v2.api import ERRORS, REFUND_STATUSES, TRADE_STATES, signature
 from tillkeeper.gateways.wechatpay_v2.gateway import WeChatPayV2, WeChatPayV2Settings
@@ -142,12 +139,12 @@ def test_the_algorithm_is_the_accounts_and_never_the_deliverys():
     body = official.dict_to_xml(claims, sign=official.calculate_signature_hmac(claims, API_KEY)).encode()
     with pytest.raises(BadSignature, match="sign_type") as refused:
         a_gateway().verify(request(body), NOW)
-    assert refused.value.step is Step.HEADER
+    assert refused.value.step is VerificationStep.HEADER
     assert a_gateway(sign_type="HMAC-SHA256").verify(request(body), NOW).key == "api_key"
     silent = official.dict_to_xml(PAYMENT, sign=official.calculate_signature_hmac(PAYMENT, API_KEY)).encode()
     with pytest.raises(BadSignature, match="MD5") as refused:
         a_gateway().verify(request(silent), NOW)
-    assert refused.value.step is Step.SIGNATURE
+    assert refused.value.step is VerificationStep.SIGNATURE
 
 
 def test_a_blank_field_does_not_take_part_and_an_indexed_one_does():
@@ -429,7 +426,7 @@ def test_what_does_not_open_is_refused(req_info):
 def test_what_is_encrypted_with_another_key_is_refused():
     with pytest.raises(BadSignature, match="req_info") as refused:
         a_gateway().verify(refund_notice(key="192006250b4c09247ec02edce69f6a2e"), NOW)
-    assert refused.value.step is Step.SIGNATURE
+    assert refused.value.step is VerificationStep.SIGNATURE
 
 
 @pytest.mark.parametrize("plain", HOSTILE_XML.values(), ids=HOSTILE_XML)

@@ -11,7 +11,8 @@ from sandbox.truth import books
 from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.summary import Order, summarize
-from tillkeeper.gateways.base import AccessDenied, BadPayload, BadSignature, Query, Response, Unavailable
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, Unavailable
+from tillkeeper.gateways.messages import Query, Response
 
 AMOUNT = 50_000
 ORDER_REF = "till-000007"

@@ -11,7 +11,7 @@ from sandbox.story import Happening, Story, Truth
 from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.summary import Order, summarize
-from tillkeeper.gateways.base import Query
+from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.registry import GATEWAYS, build
 
 AMOUNT = 12900

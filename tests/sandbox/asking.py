@@ -4,7 +4,8 @@ from datetime import datetime
 from urllib.parse import parse_qsl, urlsplit
 
 from sandbox.apis.base import Api, Put
-from tillkeeper.gateways.base import Answer, Call, Gateway, Query, Response
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.messages import Answer, Call, Query, Response
 
 
 def answer(gateway: Gateway, api: Api, query: Query, *, now: datetime) -> Answer:

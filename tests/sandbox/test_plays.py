@@ -25,7 +25,9 @@ from tillkeeper import clock
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent, problem_with
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.summary import Order, summarize
-from tillkeeper.gateways.base import BadSignature, Gateway, Query, Refused, Request, Verified
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.errors import BadSignature, Refused
+from tillkeeper.gateways.messages import Query, Request, Verified
 from tillkeeper.gateways.registry import GATEWAYS
 from tillkeeper.settings import load_settings
 

@@ -17,7 +17,7 @@ from sandbox.scenarios.stuck import stuck_at_gateway
 from sandbox.servers import Postgres
 from tests.notices.servers import smtp_server
 from tillkeeper.cli.simulated import hire
-from tillkeeper.gateways.base import Answer
+from tillkeeper.gateways.messages import Answer
 
 ORDERS = 100
 

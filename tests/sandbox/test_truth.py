@@ -19,7 +19,7 @@ from tests.sandbox.conftest import NOON
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.summary import Order, summarize
-from tillkeeper.gateways.base import Request
+from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.registry import build
 from tillkeeper.settings import load_settings
 from tillkeeper.store.overview import OrderStanding

@@ -30,8 +30,9 @@ from tillkeeper.api_client.client import ApiClient
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.domain.delivery import Delivery
 from tillkeeper.domain.policy import Policy
-from tillkeeper.gateways.base import Gateway, Request
+from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.fetching import fetches_of
+from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.registry import build
 from tillkeeper.notices.deciding import ASKS_TO_PAY
 from tillkeeper.policy import load_policy

@@ -10,7 +10,7 @@ from tests.store.test_sweeping import HOUR, MINUTE, POLICY, Clock, Gateways, a_s
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.fetching import Fetch
 from tillkeeper.domain.policy import Policy
-from tillkeeper.gateways.base import Answer
+from tillkeeper.gateways.messages import Answer
 from tillkeeper.store import order_acts
 from tillkeeper.store.apply import apply_deliveries
 from tillkeeper.store.audit import audit

@@ -15,7 +15,7 @@ from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.fetching import GIVE_UP_AFTER, MISS_PAUSES, UNPROVEN_REST, Fetch, Finished, GivenUp, next_step
 from tillkeeper.domain.policy import Policy
-from tillkeeper.gateways.base import Answer, Call, Query
+from tillkeeper.gateways.messages import Answer, Call, Query
 from tillkeeper.store import unproven
 from tillkeeper.store.apply import apply_deliveries, replay
 from tillkeeper.store.audit import audit

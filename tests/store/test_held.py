@@ -13,9 +13,9 @@ from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.order.acts import Refused
 from tillkeeper.domain.terms import Instalment
 from tillkeeper.gateways.adyen.gateway import Adyen, AdyenSettings
-from tillkeeper.gateways.base import Answer, Query, Request, Response, Verified
 from tillkeeper.gateways.checkout.gateway import Checkout, CheckoutSettings
 from tillkeeper.gateways.klarna.gateway import Klarna, KlarnaSettings
+from tillkeeper.gateways.messages import Answer, Query, Request, Response, Verified
 from tillkeeper.policy import load_policy
 from tillkeeper.store.orders import show
 from tillkeeper.store.outbox import Audience, claim

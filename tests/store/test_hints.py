@@ -9,7 +9,7 @@ from ingest.hints import BODY_BYTES_MAX, Hints
 from tests.store.factories import NOON, a_delivery, a_registration, an_event
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.policy import HintPolicy, Policy
-from tillkeeper.gateways.base import ClaimedReferences, Request
+from tillkeeper.gateways.messages import ClaimedReferences, Request
 from tillkeeper.store.apply import apply_deliveries
 from tillkeeper.store.hints import take_hint
 from tillkeeper.store.orders import register

@@ -19,7 +19,7 @@ from tillkeeper.domain.events import Evidence
 from tillkeeper.domain.order.case_reasons import reasons_in
 from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.order.summary import summarize
-from tillkeeper.gateways.base import Answer
+from tillkeeper.gateways.messages import Answer
 from tillkeeper.policy import load_policy
 from tillkeeper.store.apply import apply_deliveries, apply_found
 from tillkeeper.store.audit import audit

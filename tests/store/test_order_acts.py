@@ -20,7 +20,7 @@ from tests.store.test_sweeping import (
 )
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.order.acts import Refused
-from tillkeeper.gateways.base import Answer
+from tillkeeper.gateways.messages import Answer
 from tillkeeper.store import order_acts
 from tillkeeper.store.neglect import lingering
 from tillkeeper.store.order_acts import NoSuchOrder

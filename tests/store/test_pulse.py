@@ -13,7 +13,7 @@ from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.policy import Policy, SilencePolicy
 from tillkeeper.domain.pulse import DAY, HOUR
-from tillkeeper.gateways.base import Answer, Query
+from tillkeeper.gateways.messages import Answer, Query
 from tillkeeper.store.apply import apply_deliveries
 from tillkeeper.store.orders import register
 from tillkeeper.store.pulse import OUTAGE, pulses_of

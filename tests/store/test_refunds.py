@@ -14,7 +14,7 @@ from tillkeeper.domain.ladder import Action, Ladder
 from tillkeeper.domain.order.registration import Contradiction
 from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.policy import Policy
-from tillkeeper.gateways.base import Answer, Query
+from tillkeeper.gateways.messages import Answer, Query
 from tillkeeper.store.apply import apply_deliveries
 from tillkeeper.store.audit import audit
 from tillkeeper.store.orders import show

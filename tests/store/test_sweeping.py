@@ -15,7 +15,7 @@ from tillkeeper.domain.order.registration import ClaimedPayment, Payer
 from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.terms import Instalment
-from tillkeeper.gateways.base import Answer
+from tillkeeper.gateways.messages import Answer
 from tillkeeper.policy import load_policy
 from tillkeeper.settings import SweepSettings
 from tillkeeper.store.apply import apply_deliveries

@@ -21,7 +21,7 @@ from tests.store.test_sweeping import (
 from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.policy import HintPolicy
-from tillkeeper.gateways.base import Answer
+from tillkeeper.gateways.messages import Answer
 from tillkeeper.policy import load_policy
 from tillkeeper.store import order_acts
 from tillkeeper.store.backfill import ask_about, open_in

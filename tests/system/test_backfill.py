@@ -18,7 +18,7 @@ from tillkeeper import clock
 from tillkeeper.api_client import http as wire
 from tillkeeper.api_client.client import ApiClient, QueryFailed
 from tillkeeper.domain.policy import Policy, SilencePolicy
-from tillkeeper.gateways.base import Request
+from tillkeeper.gateways.messages import Request
 from tillkeeper.policy import load_policy
 from tillkeeper.settings import SweepSettings, load_settings
 from tillkeeper.store.apply import apply_deliveries

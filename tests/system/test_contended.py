@@ -12,7 +12,7 @@ from tests.system.receiving import AUTHORIZED
 from tillkeeper.domain.delivery import Envelope, pack
 from tillkeeper.domain.events import Evidence
 from tillkeeper.domain.policy import Policy
-from tillkeeper.gateways.base import Answer
+from tillkeeper.gateways.messages import Answer
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.store.apply import apply_deliveries
 from tillkeeper.store.audit import audit

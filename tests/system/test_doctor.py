@@ -17,8 +17,9 @@ from tillkeeper import clock
 from tillkeeper.accounts import KnownAccounts
 from tillkeeper.diagnostics.examining import TOO_LONG, Patient, examine
 from tillkeeper.diagnostics.findings import ADVICE, BY_STEP, Finding
-from tillkeeper.gateways.base import BadPayload, BadSignature, Refused, Request, Step
+from tillkeeper.gateways.errors import BadPayload, BadSignature, Refused, VerificationStep
 from tillkeeper.gateways.inspecting import inspect_request
+from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.mollie.gateway import MollieSettings
 from tillkeeper.gateways.paystack.gateway import PaystackSettings
 from tillkeeper.gateways.registry import build
@@ -67,7 +68,7 @@ def genuine(now=NOW, **changes):
 
 def test_every_finding_has_advice_and_every_step_a_finding():
     assert set(ADVICE) == set(Finding)
-    assert set(BY_STEP) == set(Step)
+    assert set(BY_STEP) == set(VerificationStep)
 
 
 @pytest.mark.parametrize("header", [[], ["t=1"], ["t=1,v1=a", "t=1,v1=a"], ["é"], ["v1=a"]])
@@ -427,9 +428,9 @@ def test_a_delivery_of_another_gateway_altogether_is_known_by_its_account():
 
 
 def test_a_refusal_says_its_step():
-    assert BadSignature("x").step is Step.SIGNATURE
-    assert BadPayload("x").step is Step.CONTENT
-    assert BadPayload("x", Step.MODE).step is Step.MODE
+    assert BadSignature("x").step is VerificationStep.SIGNATURE
+    assert BadPayload("x").step is VerificationStep.CONTENT
+    assert BadPayload("x", VerificationStep.MODE).step is VerificationStep.MODE
     assert some_settings("postgresql://t@127.0.0.1/t").accounts["stripe-main"].gateway == "stripe"
 
 

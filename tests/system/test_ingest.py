@@ -36,7 +36,7 @@ from tests.system.receiving import (
 from tillkeeper import clock
 from tillkeeper.domain.delivery import unpack
 from tillkeeper.domain.policy import Policy
-from tillkeeper.gateways.base import Reply
+from tillkeeper.gateways.messages import Reply
 from tillkeeper.lanes.rabbitmq_receiver import RabbitReceiver
 from tillkeeper.lanes.topology import Topology
 from tillkeeper.store.orders import register

@@ -26,7 +26,9 @@ from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.order.summary import Order, summarize
-from tillkeeper.gateways.base import Gateway, Refused, Request
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.errors import Refused
+from tillkeeper.gateways.messages import Request
 from tillkeeper.settings import load_settings
 from tillkeeper.store.overview import OrderStanding
 

@@ -17,7 +17,8 @@ from tillkeeper.api_client.http import Send, Unreachable
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.api_client.throttle import Breaker, Bucket
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.gateways.base import AccessDenied, BadPayload, BadSignature, Call, Response, Unavailable
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, Unavailable
+from tillkeeper.gateways.messages import Call, Response
 from tillkeeper.telemetry import ASKED, UNANSWERING
 
 log = structlog.get_logger()

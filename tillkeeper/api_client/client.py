@@ -19,19 +19,11 @@ from tillkeeper.api_client.http import Send
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.api_client.tokens import TokenRefused, Tokens, with_token
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.gateways.base import (
-    AccessDenied,
-    Answer,
-    Call,
-    CannotQuery,
-    Gateway,
-    Page,
-    Query,
-    Response,
-    Unavailable,
-)
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.errors import AccessDenied, CannotQuery, Unavailable
 from tillkeeper.gateways.kit.answers import answered_at
 from tillkeeper.gateways.kit.unknown_words import UnknownWord, unknown_words
+from tillkeeper.gateways.messages import Answer, Call, Page, Query, Response
 from tillkeeper.telemetry import ASKED
 
 __all__ = ["ApiClient", "QueryFailed", "asking"]

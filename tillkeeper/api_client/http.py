@@ -9,7 +9,8 @@ from yarl import URL
 
 from tillkeeper import __version__
 from tillkeeper.api_client.settings import ApiClientSettings
-from tillkeeper.gateways.base import BadPayload, Call, Response
+from tillkeeper.gateways.errors import BadPayload
+from tillkeeper.gateways.messages import Call, Response
 
 ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024  # a hundred of Stripe's events with large objects are under 2 MiB
 

@@ -24,16 +24,9 @@ from tillkeeper import clock
 from tillkeeper.api_client.http import Send, Unreachable
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.api_client.throttle import Bucket
-from tillkeeper.gateways.base import (
-    AccessDenied,
-    BadPayload,
-    BadSignature,
-    Call,
-    Gateway,
-    Request,
-    Response,
-    Unavailable,
-)
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, Unavailable
+from tillkeeper.gateways.messages import Call, Request, Response
 from tillkeeper.loops import pause, start
 from tillkeeper.store.keys import LearntKey
 from tillkeeper.telemetry import KEYS_FETCHED

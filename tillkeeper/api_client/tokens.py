@@ -7,7 +7,8 @@ from typing import Final
 import msgspec
 
 from tillkeeper.api_client.account_client import AccountClient, Environment
-from tillkeeper.gateways.base import Call, Gateway, Response, Token
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.messages import Call, Response, Token
 from tillkeeper.telemetry import ASKED
 
 MARGIN: Final = timedelta(minutes=1)  # before its end, for clocks that differ and calls under way

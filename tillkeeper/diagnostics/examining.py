@@ -15,8 +15,10 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from tillkeeper.diagnostics.findings import BY_STEP, Diagnosis, Finding
-from tillkeeper.gateways.base import BadPayload, Gateway, Refused, Request, Stale, Step
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.errors import BadPayload, Refused, Stale, VerificationStep
 from tillkeeper.gateways.kit import strictjson
+from tillkeeper.gateways.messages import Request
 
 TRIED_BODY_BYTES_MAX: Final = (
     64 * 1024
@@ -110,7 +112,7 @@ def _clock(patient: Patient) -> Found:
 
 
 def _is_about_the_signature(patient: Patient) -> bool:
-    return patient.refused.step in (Step.SIGNATURE, Step.KEY)
+    return patient.refused.step in (VerificationStep.SIGNATURE, VerificationStep.KEY)
 
 
 def _url(patient: Patient) -> Found:

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from tillkeeper.gateways.base import Step
+from tillkeeper.gateways.errors import VerificationStep
 
 
 class Finding(StrEnum):
@@ -65,13 +65,13 @@ ADVICE: Final[Mapping[Finding, str]] = {
 }
 
 # Where trying found nothing more than the step at which it was refused.
-BY_STEP: Final[Mapping[Step, Finding]] = {
-    Step.HEADER: Finding.HEADER_MISSING,
-    Step.TIME: Finding.CLOCK_SKEW,
-    Step.KEY: Finding.KEY_UNKNOWN,
-    Step.SIGNATURE: Finding.WRONG_SECRET,
-    Step.MODE: Finding.WRONG_MODE,
-    Step.CONTENT: Finding.UNREADABLE,
+BY_STEP: Final[Mapping[VerificationStep, Finding]] = {
+    VerificationStep.HEADER: Finding.HEADER_MISSING,
+    VerificationStep.TIME: Finding.CLOCK_SKEW,
+    VerificationStep.KEY: Finding.KEY_UNKNOWN,
+    VerificationStep.SIGNATURE: Finding.WRONG_SECRET,
+    VerificationStep.MODE: Finding.WRONG_MODE,
+    VerificationStep.CONTENT: Finding.UNREADABLE,
 }
 
 

@@ -17,8 +17,14 @@ def references_of(event: PaymentEvent) -> list[Reference]:
 
 def object_references_of(event: PaymentEvent) -> list[Reference]:
     """The gateway's own objects that an event names, the one that decides first."""
-    named = (("payment", event.payment_ref), ("refund", event.refund_ref), ("dispute", event.dispute_ref))
-    return [(kind, event.account, ref) for kind, ref in named if ref is not None]
+    found = list[Reference]()
+    if event.payment_ref is not None:
+        found.append(("payment", event.account, event.payment_ref))
+    if event.refund_ref is not None:
+        found.append(("refund", event.account, event.refund_ref))
+    if event.dispute_ref is not None:
+        found.append(("dispute", event.account, event.dispute_ref))
+    return found
 
 
 class Bindings(msgspec.Struct, kw_only=True):
@@ -43,6 +49,6 @@ class Bindings(msgspec.Struct, kw_only=True):
 
     def leads_elsewhere(self, event: PaymentEvent) -> bool:
         """Whether an event's references lead to different orders, or to one while it names another."""
-        leads_to = {self.known[reference] for reference in references_of(event) if reference in self.known}
+        leads_to = {self.known.get(reference) for reference in references_of(event)} - {None}
         names_another = event.order_ref is not None and ("order", event.order_ref) not in self.known
         return len(leads_to) > 1 or (bool(leads_to) and names_another)

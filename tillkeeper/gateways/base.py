@@ -1,186 +1,31 @@
-"""What every gateway is: verify, parse, acknowledge.  Total on any input: only the errors named here come out.
+"""What every gateway is: verify, parse, acknowledge.  It is total on any input: only the errors in errors.py come out.
 
 A gateway subclasses the protocol, and so has the plain answer to whatever its provider does not have: no query that
 can be put, no list of events, no token to fetch first.
 """
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime
-from enum import StrEnum
-from typing import ClassVar, Literal, Protocol
-
-import msgspec
+from typing import ClassVar, Protocol
 
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.domain.masking import plain_text
-from tillkeeper.domain.query import QUERYABLE_ALL as QUERYABLE_ALL  # noqa: PLC0414 - gateways have these from here
+from tillkeeper.domain.query import QUERYABLE_ALL as QUERYABLE_ALL  # noqa: PLC0414 - gateways have both from here
 from tillkeeper.domain.query import Abilities
-from tillkeeper.domain.query import Query as Query  # noqa: PLC0414
 from tillkeeper.domain.query import Queryable as Queryable  # noqa: PLC0414
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel
-
-
-class Step(StrEnum):
-    """At which step of taking a delivery it was refused."""
-
-    HEADER = "header"  # what the scheme needs is missing, repeated, or cannot be read
-    TIME = "time"  # signed too long ago, or in the future
-    KEY = "key"  # it names a key that is not configured, or not at hand
-    SIGNATURE = "signature"  # it is signed, and by none of the configured keys
-    MODE = "mode"  # test money at a live account, or the other way round
-    CONTENT = "content"  # it is authentic, or needs no proof, and cannot be read
-
-
-class Refused(Exception):
-    """A delivery that is not taken; `reason` is for ops and never reaches the caller."""
-
-    status: ClassVar[int] = 400
-    step: Step = Step.CONTENT
-
-    def __init__(self, reason: str, step: Step | None = None) -> None:
-        self.reason = plain_text(reason)  # it may repeat what was sent
-        super().__init__(self.reason)
-        if step is not None:
-            self.step = step
-
-
-class BadSignature(Refused):
-    """The delivery does not prove that the gateway sent it."""
-
-    status = 401
-    step = Step.SIGNATURE
-
-
-class Stale(BadSignature):
-    """The time that is signed is too far from now; nothing was said yet of the signature itself."""
-
-    step = Step.TIME
-
-    def __init__(self, reason: str, signed_at: datetime) -> None:
-        super().__init__(reason)
-        self.signed_at = signed_at
-
-
-class BadPayload(Refused):
-    """The delivery is authentic or unsigned, but cannot be read."""
-
-    status = 400
-
-
-class Request(msgspec.Struct, frozen=True):
-    """One HTTP request as received: header names in lower case with every value in order, and the body's raw bytes.
-
-    `query` is what stood behind the query mark of the URL, raw.
-    """
-
-    headers: Mapping[str, Sequence[str]]
-    body: bytes
-    query: str = ""
-
-    def header(self, name: str) -> str:
-        """The one value of a header; raises BadSignature if it is absent or repeated."""
-        values = self.headers.get(name, ())
-        if len(values) != 1:
-            stands = f"it stands {len(values)} times" if values else "it is missing"
-            raise BadSignature(f"header {name} must stand exactly once, and {stands}", Step.HEADER)
-        return values[0]
-
-    def lines(self, name: str) -> Sequence[str]:
-        """Every value of a header that may stand several times; raises BadSignature if it is absent."""
-        lines = self.headers.get(name, ())
-        if not lines:
-            raise BadSignature(f"header {name} is missing", Step.HEADER)
-        return lines
-
-
-class Verified(msgspec.Struct, frozen=True):
-    """A delivery that is taken: which key fitted, and what the signature covered, decoded once if at all.
-
-    `proven` is False where no signature is known for it: it makes no event then, and what it has the gateway asked
-    about may be dropped when there is too much of it.
-    """
-
-    key: str
-    content: object
-    proven: bool = True
-
-
-class ClaimedReferences(msgspec.Struct, frozen=True, kw_only=True):
-    """What a delivery that proved nothing says it is about.  Fit to look an order up by, and for nothing else."""
-
-    order_ref: str | None = None
-    payment_ref: str | None = None
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """What a gateway wants to read in answer."""
-
-    status: int
-    body: bytes = b""
-    content_type: str = "text/plain"
-
-
-class CannotQuery(Exception):
-    """Nobody can ask that here: a credential is not configured, or the gateway has no such query."""
-
-
-class Unavailable(Exception):
-    """The gateway could not say: busy, broken, or limiting our calls.  Nothing is known; the same query may be put
-    again."""
-
-
-class AccessDenied(Exception):
-    """The gateway refuses our queries as such: wrong credentials, no permission.  Only a person can mend that."""
-
-
-class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One HTTP request to a gateway's API, signed and ready to be sent."""
-
-    method: Literal["GET", "POST"]
-    url: str
-    headers: Mapping[str, str]
-    body: bytes = b""
-
-
-class Response(msgspec.Struct, frozen=True, kw_only=True):
-    """The API's HTTP response: header names in lower case with every value in order, and the body's raw bytes."""
-
-    status: int
-    headers: Mapping[str, Sequence[str]]
-    body: bytes
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gateway knows.  `found` is False where it knows of no such payment or refund, which is not a failure.
-
-    Events have evidence `query`.  Their ids are made of what they say, so that the same answer twice is one event.
-    `then` are calls to make once the events are committed, such as Klarna's acknowledgement; their answers go unread.
-    `also` are further queries that this answer raises: each payment that a search found, a refund's payment.
-    """
-
-    found: bool
-    events: tuple[PaymentEvent, ...] = ()
-    then: tuple[Call, ...] = ()
-    also: tuple[Query, ...] = ()
-
-
-class Token(msgspec.Struct, frozen=True, kw_only=True):
-    """What a gateway gave for our credentials: sent as Bearer with every call until then."""
-
-    value: str
-    until: datetime
-
-
-class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of a gateway's own list of events.  `after` is where the next begins; None behind the last.
-
-    `unread` counts those that could not be read, as their webhooks could not.
-    """
-
-    events: tuple[PaymentEvent, ...]
-    after: str | None = None
-    unread: int = 0
+from tillkeeper.gateways.errors import BadPayload, CannotQuery
+from tillkeeper.gateways.messages import (
+    Answer,
+    Call,
+    ClaimedReferences,
+    Page,
+    Query,
+    Reply,
+    Request,
+    Response,
+    Token,
+    Verified,
+)
 
 
 class Gateway(Protocol):

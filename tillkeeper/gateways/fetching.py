@@ -1,7 +1,9 @@
 """Questions that deliveries cause, on their way through the lanes and the database and back."""
 
 from tillkeeper.domain.fetching import Fetch, problem_with_fetch
-from tillkeeper.gateways.base import BadPayload, Gateway, Query, Verified
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.errors import BadPayload
+from tillkeeper.gateways.messages import Query, Verified
 
 
 def fetches_of(gateway: Gateway, verified: Verified) -> tuple[Fetch, ...]:

@@ -10,11 +10,13 @@ from typing import Any, Final
 import msgspec
 
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.gateways.base import BadPayload, Gateway, Refused, Request
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.errors import BadPayload, Refused
 from tillkeeper.gateways.fetching import fetches_of
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fields import at, moment_from_unix, text_or_none
 from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.messages import Request
 
 _ACCOUNT_IN_URL: Final = re.compile(r"/webhooks/([^/?#]+)/?(?:[?#]|$)")
 

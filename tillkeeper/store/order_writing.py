@@ -36,10 +36,11 @@ async def write_facts(conn: Conn, changes: Iterable[Changes]) -> None:
     Raises WriteConflict.
     """
     changed = [it for it in changes if it.has_new_facts]
+    placed_anew = [it for it in changed if it.are_placed_anew]
     for statement, name in ((DROP_PAYMENTS, "payments"), (DROP_REFUNDS, "refunds"), (DROP_DISPUTES, "disputes")):
         gone = sorted(
             key
-            for it in changed
+            for it in placed_anew
             for key in getattr(it.before.facts, name).keys() - getattr(it.after.facts, name).keys()
         )
         if gone:

@@ -10,7 +10,7 @@ import msgspec
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.facts import OrderFacts, ReturnFacts, Step, Sum
 from tillkeeper.domain.order.owed import owed_refunds
-from tillkeeper.domain.order.summary import Order, captured_of, discount_of, refunded_in_all, summarize
+from tillkeeper.domain.order.summary import Order, Summary, captured_of, summarize
 
 REFUND_FAILED: Final = "refund_failed"
 STANDS: Final = "stands"  # the state of what either is so or is not; cases.py compares the sums of those that have sums
@@ -61,13 +61,17 @@ def mismatch_of(order: Order, event: PaymentEvent) -> Mismatch | None:
     return None
 
 
-def reasons_in(order: Order, facts: OrderFacts) -> Iterator[CaseReason]:
-    """Everything about these facts that opens a case, each named so that it opens once."""
+def reasons_in(order: Order, facts: OrderFacts, summary: Summary | None = None) -> Iterator[CaseReason]:
+    """Everything about these facts that opens a case, each named so that it opens once.
+
+    `summary` is that of the facts, from whoever has it at hand.
+    """
+    summary = summary or summarize(order, facts)
     yield from _mismatched_objects(order, facts)
-    yield from _sums_that_disagree(order, facts)
-    yield from _failed_refunds(order, facts)
+    yield from _sums_that_disagree(order, facts, summary)
+    yield from _failed_refunds(order, facts, summary)
     yield from _refunds_unknown(order, facts)
-    yield from _reversed_payments(order, facts)
+    yield from _reversed_payments(order, facts, summary)
     yield from _disputes(facts)
 
 
@@ -83,6 +87,8 @@ def _disputes(facts: OrderFacts) -> Iterator[CaseReason]:
 def _mismatched_objects(order: Order, facts: OrderFacts) -> Iterator[CaseReason]:
     for (account, ref), payment in facts.payments.items():
         told = [payment.asked, payment.given_back, *payment.captures.values()]
+        if _is_as_expected(order, account, told):
+            continue
         stands = _Stands(step=payment.step, moved=[payment.given_back, *payment.captures.values()])
         yield from _mismatches(order, f"payment:{account}/{ref}", account, told, stands)
     for (account, ref), refund in facts.refunds.items():
@@ -91,6 +97,10 @@ def _mismatched_objects(order: Order, facts: OrderFacts) -> Iterator[CaseReason]
     for (account, ref), dispute in facts.disputes.items():
         stands = _Stands(step=dispute.standing.step, moved=[dispute.amount])
         yield from _mismatches(order, f"dispute:{account}/{ref}", account, [dispute.amount], stands)
+
+
+def _is_as_expected(order: Order, account: str, told: Iterable[Sum | None]) -> bool:
+    return account in order.accounts and all(it is None or it.currency == order.currency for it in told)
 
 
 class _Stands(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,13 +139,14 @@ def _amount(of: ReturnFacts) -> dict[str, object]:
     return {} if of.amount is None else {"amount": of.amount.minor, "currency": of.amount.currency}
 
 
-def _sums_that_disagree(order: Order, facts: OrderFacts) -> Iterator[CaseReason]:
-    brought_in = [captured_of(order, key[0], payment) for key, payment in facts.payments.items()]
-    captured, refunded = sum(brought_in), refunded_in_all(order, facts)
-    due = max(0, order.amount - sum(discount_of(order, key[0], it) for key, it in facts.payments.items()))
+def _sums_that_disagree(order: Order, facts: OrderFacts, summary: Summary) -> Iterator[CaseReason]:
+    captured, refunded, due = summary.captured, summary.refunded, order.amount - summary.discount
+    if captured - due <= refunded <= captured:
+        return
     subject = f"order:{order.order_ref}"
     details: dict[str, object] = {"captured": captured, "due": due, "currency": order.currency}
     if captured - refunded > due:
+        brought_in = [captured_of(order, account, payment) for (account, _), payment in facts.payments.items()]
         covering = sum(part >= due > 0 for part in brought_in)
         kind = "paid_twice" if covering > 1 else "overpaid"
         yield CaseReason(kind=kind, subject=subject, state=STANDS, details=details)
@@ -154,7 +165,7 @@ def _was_captured(order: Order, facts: OrderFacts) -> bool:
     )
 
 
-def _reversed_payments(order: Order, facts: OrderFacts) -> Iterator[CaseReason]:
+def _reversed_payments(order: Order, facts: OrderFacts, summary: Summary) -> Iterator[CaseReason]:
     """A success that its gateway took back: what was delivered for it is not paid.  Over once the order is."""
     undone_of = {
         key: undone
@@ -162,9 +173,6 @@ def _reversed_payments(order: Order, facts: OrderFacts) -> Iterator[CaseReason]:
         if payment.reversals and key[0] in order.accounts
         if (undone := sum(it.minor for it in payment.undone_captures if it.currency == order.currency))
     }
-    if not undone_of:
-        return
-    summary = summarize(order, facts)
     if summary.captured + summary.discount >= order.amount:
         return
     for (account, ref), undone in undone_of.items():
@@ -177,9 +185,10 @@ def _reversed_payments(order: Order, facts: OrderFacts) -> Iterator[CaseReason]:
         )
 
 
-def _failed_refunds(order: Order, facts: OrderFacts) -> Iterator[CaseReason]:
+def _failed_refunds(order: Order, facts: OrderFacts, summary: Summary) -> Iterator[CaseReason]:
     """Money that was to go back and did not: the payer waits for it."""
-    if _all_is_back(order, facts):
+    all_is_back = summary.refunded >= summary.captured > 0
+    if all_is_back or not facts.refunds:
         return
     for (account, ref), refund in owed_refunds(order, facts):
         details: dict[str, object] = {
@@ -202,8 +211,3 @@ def _refunds_unknown(order: Order, facts: OrderFacts) -> Iterator[CaseReason]:
             details: dict[str, object] = {"payment_ref": payment_ref, "currency": order.currency}
             subject = f"payment:{account}/{payment_ref}"
             yield CaseReason(kind="refund_unknown", subject=subject, state=STANDS, account=account, details=details)
-
-
-def _all_is_back(order: Order, facts: OrderFacts) -> bool:
-    captured = sum(captured_of(order, key[0], payment) for key, payment in facts.payments.items())
-    return refunded_in_all(order, facts) >= captured > 0

@@ -48,6 +48,7 @@ class Changes(msgspec.Struct, kw_only=True):
 
     before: OrderState
     after: OrderState
+    are_placed_anew: bool = False  # its facts: objects of it may belong to another order now
     steps: list[StepTaken] = msgspec.field(default_factory=list)  # taken now
     results: list[StepTaken] = msgspec.field(default_factory=list)  # of steps that were taken before
     query: DueQuery | None = None

@@ -190,6 +190,13 @@ class OrderFacts(msgspec.Struct, frozen=True, kw_only=True):
     refunds: Mapping[ObjectKey, ReturnFacts] = MappingProxyType({})
     disputes: Mapping[ObjectKey, ReturnFacts] = MappingProxyType({})
 
+    @property
+    def has_returns(self) -> bool:
+        """Whether anything is known to go back, to be contested or to be taken back: of few orders."""
+        if self.refunds or self.disputes:
+            return True
+        return any(it.given_back is not None or it.reversals for it in self.payments.values())
+
 
 def apply(facts: OrderFacts, event: PaymentEvent) -> OrderFacts:
     """The facts once `event` is known too.  Returns `facts` itself when nothing is new."""

@@ -23,8 +23,8 @@ class Implied(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
 def implied(order: Order, facts: OrderFacts) -> tuple[Implied, ...]:
     """Everything that must be asked about because the facts imply money that is not known, each once and sorted."""
-    if not (facts.refunds or facts.disputes or any(it.given_back or it.reversals for it in facts.payments.values())):
-        return ()  # as of nearly every order, and this is asked at every event
+    if not facts.has_returns:
+        return ()
     found = {
         it for account, payment_ref in unseen_payers(order, facts) for it in _of_unseen(facts, account, payment_ref)
     }

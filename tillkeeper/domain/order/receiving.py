@@ -65,7 +65,7 @@ def receive(
     """
     changes = Changes.of(order)
     if placed_facts is not None and placed_facts != order.facts:
-        changes.after = order.with_facts(placed_facts)
+        changes.after, changes.are_placed_anew = order.with_facts(placed_facts), True
     mismatched = [reason for arrival in arrivals if (reason := _settle(changes, arrival)) is not None]
     reasons = _follow(changes, policy, now) if changes.has_new_facts else []
     _mind_cases(changes, [*found, *mismatched], reasons)
@@ -154,8 +154,10 @@ def _after_closing(changes: Changes, policy: Policy, now: datetime) -> list[Case
 
 def kept_after_closing(order: OrderState) -> list[CaseReason]:
     """The reason that a closed order is while it keeps money."""
+    if order.closed_at is None:
+        return []
     summary = order.summary
-    if order.closed_at is None or summary.captured <= summary.refunded:
+    if summary.captured <= summary.refunded:
         return []
     details: dict[str, object] = {
         "captured": summary.captured,

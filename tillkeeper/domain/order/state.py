@@ -97,7 +97,7 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True):
 
     def case_reasons(self) -> list[CaseReason]:
         """What about its facts needs a person."""
-        return list(reasons_in(self.order, self.facts))
+        return list(reasons_in(self.order, self.facts, self.summary))
 
     # --- its ladder ---------------------------------------------------------------------------------------------------
 
@@ -146,5 +146,5 @@ def earliest(*moments: datetime | None) -> datetime | None:
 
 def next_due_at(instalments: Sequence[Instalment], captured: int) -> datetime | None:
     """When the next instalment that is not covered is due."""
-    following = next_instalment(instalments, captured)
+    following = next_instalment(instalments, captured) if instalments else None
     return following.due_at if following else None

@@ -130,17 +130,18 @@ def refund_counts(order: Order, account: str, refund: ReturnFacts) -> bool:
 
 def refunded_in_all(order: Order, facts: OrderFacts) -> int:
     """What all payments together gave back."""
+    if not facts.has_returns:
+        return 0
     payers: set[tuple[str, str | None]] = {
         key for key, payment in facts.payments.items() if payment.given_back is not None
     }
-    if facts.refunds:  # seldom, and this is asked for at every event
-        payers |= {(account, payer_of(facts, account, it)) for (account, _), it in refunds_of_money(facts).items()}
+    payers |= {(account, payer_of(facts, account, it)) for (account, _), it in refunds_of_money(facts).items()}
     return sum(refunded_of(order, facts, payer) for payer in payers)
 
 
 def captured_of(order: Order, account: str, payment: PaymentFacts) -> int:
     """What one payment brought in for this order, less what its gateway took back as never paid."""
-    if account not in order.accounts:
+    if account not in order.accounts or not payment.captures:
         return 0
     kept = [capture for capture in payment.kept_captures if capture.currency == order.currency]
     return sum(capture.minor for capture in kept) - (0 if payment.on_top is None else _told_along(payment, kept))
@@ -165,9 +166,10 @@ def held_of(order: Order, account: str, payment: PaymentFacts) -> int:
     beside it.
     """
     held, unnamed = payment.authorized, payment.captures.get("")
+    if held is None or held.currency != order.currency:
+        return 0
     stands_beside = unnamed is None or (payment.in_parts_at is not None and payment.in_parts_at >= unnamed.at)
-    is_in_parts = payment.step is Step.SUCCEEDED and stands_beside
-    if held is None or held.currency != order.currency or not (is_in_parts and payment.is_held):
+    if not (payment.step is Step.SUCCEEDED and stands_beside and payment.is_held):
         return 0
     return max(0, held.minor - captured_of(order, account, payment)) if account in order.accounts else 0
 
@@ -242,6 +244,8 @@ def _given_back(order: Order, facts: OrderFacts, payer: Payer, payment: PaymentF
 
 def unseen_payers(order: Order, facts: OrderFacts) -> frozenset[Payer]:
     """The payments that something goes back of, or is contested of, although no success of theirs is known."""
+    if not facts.has_returns:
+        return frozenset()
     told = {key for key, payment in facts.payments.items() if payment.given_back and payment.given_back.minor}
     named = {(account, payer_of(facts, account, it)) for (account, _), it in _returns(order, facts)}
     return frozenset(it for it in (*told, *named) if it[0] in order.accounts and not _is_seen(order, facts, it))

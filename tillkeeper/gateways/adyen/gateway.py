@@ -27,20 +27,13 @@ from tillkeeper.gateways.account import AccountModel, Secrets
 from tillkeeper.gateways.adyen.codes import OF_NO_ORDER, READERS, Said
 from tillkeeper.gateways.adyen.items import BOOLEANS, Item, items_of, method_of
 from tillkeeper.gateways.adyen.methods import CAPTURED_BY_HAND, WITHOUT_CAPTURE, CaptureMode
-from tillkeeper.gateways.base import (
-    BadPayload,
-    BadSignature,
-    ClaimedReferences,
-    Gateway,
-    Reply,
-    Request,
-    Step,
-    Verified,
-)
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.errors import BadPayload, BadSignature, VerificationStep
 from tillkeeper.gateways.kit import strictjson, units
 from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, reference_or_none, text
 from tillkeeper.gateways.kit.hmacs import HmacKeys
 from tillkeeper.gateways.kit.unknown_words import unknown_word
+from tillkeeper.gateways.messages import ClaimedReferences, Reply, Request, Verified
 
 COLON: Final = ":"
 KEY_HEX_DIGITS: Final = 64  # 32 bytes, as the Customer Area makes them
@@ -152,7 +145,7 @@ class Adyen(Gateway):
         items = tuple(items_of(delivery))
         labels = [self._label_of(item) for item in items]
         if self.live is not None and BOOLEANS.get(text(delivery, "live")) is not self.live:
-            raise BadPayload("the delivery is of the other environment, test or live", Step.MODE)
+            raise BadPayload("the delivery is of the other environment, test or live", VerificationStep.MODE)
         return Verified(key=labels[0], content=items)
 
     def key_labels(self) -> tuple[str, ...]:
@@ -181,7 +174,7 @@ class Adyen(Gateway):
     def _label_of(self, item: Item) -> str:
         signature = at(item.whole, ["additionalData", "hmacSignature"])
         if not isinstance(signature, str):
-            raise BadSignature("an item has no additionalData.hmacSignature", Step.HEADER)
+            raise BadSignature("an item has no additionalData.hmacSignature", VerificationStep.HEADER)
         *head, _, value, currency, code, success = item.signed
         if any(COLON in field for field in (*head, value, currency, code, success)):
             raise BadSignature("a field holds a colon, so that what is signed could be read in two ways")

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import BadPayload
+from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import units
 from tillkeeper.gateways.kit.fields import at, text, text_or_none
 

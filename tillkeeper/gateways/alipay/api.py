@@ -23,21 +23,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.alipay.fields import SIGN_TYPE, currency_in, method_in, moment, money, signing_text
-from tillkeeper.gateways.base import (
-    AccessDenied,
-    BadPayload,
-    BadSignature,
-    Call,
-    CannotQuery,
-    Query,
-    Response,
-    Unavailable,
-)
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, CannotQuery, Unavailable
 from tillkeeper.gateways.kit import form, strictjson
 from tillkeeper.gateways.kit.chain import readable
 from tillkeeper.gateways.kit.fields import text, text_or_none
 from tillkeeper.gateways.kit.times import CHINA
 from tillkeeper.gateways.kit.unknown_words import unknown_word
+from tillkeeper.gateways.messages import Call, Query, Response
 
 PAYMENT_METHOD: Final = "alipay.trade.query"
 REFUND_METHOD: Final = "alipay.trade.fastpay.refund.query"

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from tillkeeper.domain.money import BadMoney, minor_from_major
-from tillkeeper.gateways.base import BadPayload
+from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit.fields import text_or_none
 from tillkeeper.gateways.kit.times import moment_from_dashed
 from tillkeeper.gateways.kit.units import known_currency

@@ -33,28 +33,14 @@ from tillkeeper.gateways.account import (
 )
 from tillkeeper.gateways.alipay import api, notices
 from tillkeeper.gateways.alipay.fields import SIGN_TYPE, YUAN, signing_text
-from tillkeeper.gateways.base import (
-    QUERYABLE_ALL,
-    Answer,
-    BadPayload,
-    BadSignature,
-    Call,
-    CannotQuery,
-    ClaimedReferences,
-    Gateway,
-    Query,
-    Queryable,
-    Reply,
-    Request,
-    Response,
-    Step,
-    Verified,
-)
+from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
+from tillkeeper.gateways.errors import BadPayload, BadSignature, CannotQuery, VerificationStep
 from tillkeeper.gateways.kit import form
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.chain import Chained, chained, leaf
 from tillkeeper.gateways.kit.fields import reference_or_none
 from tillkeeper.gateways.kit.pairs import check_unambiguous
+from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Reply, Request, Response, Verified
 
 SIGNATURE_CHARS_MAX: Final = 1024  # 344 for a key of 2,048 bits, 684 for 4,096
 
@@ -247,7 +233,7 @@ class Alipay(Gateway):
         signature = _signature(fields.pop("sign", ""))
         sign_type = fields.pop("sign_type", None)
         if sign_type not in {SIGN_TYPE, None}:
-            raise BadSignature(f"sign_type is not {SIGN_TYPE}", Step.HEADER)
+            raise BadSignature(f"sign_type is not {SIGN_TYPE}", VerificationStep.HEADER)
         signed = [fields] if sign_type is None else [fields, {**fields, "sign_type": sign_type}]
         # Older families of notices sign sign_type as well.
         if not any(self._is_signed(signature, signing_text(each).encode(received.charset)) for each in signed):
@@ -307,7 +293,7 @@ class Alipay(Gateway):
 
     def _check_time(self, now: datetime) -> None:
         if self._trusted.chain is not None and not self._trusted.chain.is_valid_at(now):
-            raise BadSignature("alipay_cert or its chain is not valid at this time", Step.KEY)
+            raise BadSignature("alipay_cert or its chain is not valid at this time", VerificationStep.KEY)
 
     def _signed_content(self, piece: api.Cut, sign: str, now: datetime) -> bytes:
         """The answer in the one of its writings that was signed.  That one is read, and no other."""
@@ -338,11 +324,11 @@ class Alipay(Gateway):
 def _signature(sign: str) -> bytes:
     """Only the one way of writing a signature is taken: base64 whose unused bits are zero."""
     if not sign or len(sign) > SIGNATURE_CHARS_MAX:
-        raise BadSignature("sign is missing or too long", Step.HEADER)
+        raise BadSignature("sign is missing or too long", VerificationStep.HEADER)
     try:
         signature = b64decode(sign, validate=True)
     except ValueError:
-        raise BadSignature("sign is not base64", Step.HEADER) from None
+        raise BadSignature("sign is not base64", VerificationStep.HEADER) from None
     if b64encode(signature).decode() != sign:
-        raise BadSignature("sign is not base64 as it is written", Step.HEADER)
+        raise BadSignature("sign is not base64 as it is written", VerificationStep.HEADER)
     return signature

@@ -13,7 +13,7 @@ import msgspec
 from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.alipay.fields import currency_in, method_in, moment, money
-from tillkeeper.gateways.base import BadPayload
+from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.unknown_words import unknown_word
 

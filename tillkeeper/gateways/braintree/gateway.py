@@ -20,29 +20,21 @@ from pydantic import Field
 from tillkeeper.domain.events import PaymentEvent, problem_with
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OneSecret
-from tillkeeper.gateways.base import (
+from tillkeeper.gateways.base import Gateway, Queryable
+from tillkeeper.gateways.braintree import objects
+from tillkeeper.gateways.errors import (
     AccessDenied,
-    Answer,
     BadPayload,
     BadSignature,
-    Call,
     CannotQuery,
-    ClaimedReferences,
-    Gateway,
-    Query,
-    Queryable,
-    Reply,
-    Request,
-    Response,
-    Step,
     Unavailable,
-    Verified,
+    VerificationStep,
 )
-from tillkeeper.gateways.braintree import objects
 from tillkeeper.gateways.kit import form, strictxml
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.hmacs import HmacKeys
+from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Reply, Request, Response, Verified
 
 SIGNATURE: Final = "bt_signature"
 PAYLOAD: Final = "bt_payload"
@@ -116,12 +108,12 @@ class Braintree(Gateway):
         """Over the payload as it stands in the form, or with a line end that the form lost."""
         fields = form.decode(request.body).fields
         if not fields.get(SIGNATURE) or not fields.get(PAYLOAD):
-            raise BadSignature("bt_signature or bt_payload is missing", Step.HEADER)
+            raise BadSignature("bt_signature or bt_payload is missing", VerificationStep.HEADER)
         if fields.keys() != {SIGNATURE, PAYLOAD}:
             raise BadPayload("the form holds more than bt_signature and bt_payload")
         payload = fields[PAYLOAD]
         if not _PAYLOAD.fullmatch(payload):
-            raise BadSignature("bt_payload is not base64", Step.HEADER)
+            raise BadSignature("bt_payload is not base64", VerificationStep.HEADER)
         signatures = self._signatures_in(fields[SIGNATURE])
         try:
             label = self._keys.label_of(payload.encode(), *signatures)
@@ -219,11 +211,11 @@ class Braintree(Gateway):
     def _signatures_in(self, pairs: str) -> list[str]:
         """Those that stand beside our public key, of `public_key|digest` joined by ampersands."""
         if len(pairs) > SIGNATURES_CHARS_MAX:
-            raise BadSignature("bt_signature is too long", Step.HEADER)
+            raise BadSignature("bt_signature is too long", VerificationStep.HEADER)
         cut = [pair.partition("|") for pair in pairs.split("&")[:PAIRS_MAX]]
         found = [digest for public_key, _, digest in cut if public_key == self._merchant.public_key]
         if not found:
-            raise BadSignature("bt_signature holds none for the account's public_key", Step.KEY)
+            raise BadSignature("bt_signature holds none for the account's public_key", VerificationStep.KEY)
         return found
 
     def _is_ours(self, notification: object) -> bool:

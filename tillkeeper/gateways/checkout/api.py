@@ -21,12 +21,13 @@ import msgspec
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import AccessDenied, BadPayload, CannotQuery, Query, Response, Unavailable
 from tillkeeper.gateways.checkout.objects import APPROVED_PREFIX, Said, balance, failure_of
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, text, text_or_none
 from tillkeeper.gateways.kit.units import is_currency
 from tillkeeper.gateways.kit.unknown_words import unknown_word
+from tillkeeper.gateways.messages import Query, Response
 
 OK: Final = 200
 NOT_FOUND: Final = 404

@@ -8,7 +8,7 @@ from typing import Final
 
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import BadPayload
+from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit.fields import (
     at,
     moment_from_rfc3339,

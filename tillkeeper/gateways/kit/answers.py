@@ -7,7 +7,8 @@ from typing import Final
 import msgspec
 
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent, problem_with
-from tillkeeper.gateways.base import BadPayload, Query, Response
+from tillkeeper.gateways.errors import BadPayload
+from tillkeeper.gateways.messages import Query, Response
 
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 CLOCKS_APART_MAX: Final = timedelta(days=1)  # further off it is a cache's time, or a broken clock's

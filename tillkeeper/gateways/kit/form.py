@@ -7,7 +7,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from tillkeeper.gateways.base import BadPayload
+from tillkeeper.gateways.errors import BadPayload
 
 ESCAPES_MAX: Final = 10_000  # a form is read before its signature can be; the fullest real notice seen has 900
 FIELDS_MAX: Final = 200  # the fullest real notice seen has 31

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 from tillkeeper.gateways.account import key_label
-from tillkeeper.gateways.base import BadSignature, Request, Step
+from tillkeeper.gateways.errors import BadSignature, VerificationStep
+from tillkeeper.gateways.messages import Request
 
 SIGNATURE_CHARS_MAX: Final = 1024  # SHA-512 in hexadecimal has 128
 SIGNATURES_MAX: Final = 10  # of one delivery: by old and new keys, and room for a muddle
@@ -69,5 +70,5 @@ def _bytes(secret: str | bytes) -> bytes:
 
 def _ascii(signature: str) -> bytes:
     if not signature.isascii() or len(signature) > SIGNATURE_CHARS_MAX:
-        raise BadSignature("the signature is not ASCII or too long", Step.HEADER)
+        raise BadSignature("the signature is not ASCII or too long", VerificationStep.HEADER)
     return signature.encode()

@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from tillkeeper.gateways.base import BadSignature, Step
+from tillkeeper.gateways.errors import BadSignature, VerificationStep
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
 _NONE: Final[Mapping[str, Collection[str]]] = {}
@@ -27,9 +27,9 @@ def check_unambiguous(
     """
     for name, value in fields.items():
         if not _NAME.fullmatch(name):
-            raise BadSignature("a field has an odd name, which may hold another field", Step.CONTENT)
+            raise BadSignature("a field has an odd name, which may hold another field", VerificationStep.CONTENT)
         if "&" not in value:
             continue
         # Numbers, times, words and references: no gateway puts an `&` into them.
         if name in deciding or any(f"&{it}=" in value for it in less_strict.get(name, deciding)):
-            raise BadSignature(f"{name} holds what may be another field", Step.CONTENT)
+            raise BadSignature(f"{name} holds what may be another field", VerificationStep.CONTENT)

@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn
 import msgspec
 import orjson
 
-from tillkeeper.gateways.base import BadPayload
+from tillkeeper.gateways.errors import BadPayload
 
 DEPTH_MAX: Final = 64  # real deliveries stay under 12; Python's own parser dies near 1,000
 INTEGER_DIGITS_MAX: Final = 18  # what fits a signed 64-bit integer whatever its digits

@@ -11,7 +11,7 @@ import msgspec
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser, ParseError
 
-from tillkeeper.gateways.base import BadPayload
+from tillkeeper.gateways.errors import BadPayload
 
 ELEMENTS_MAX: Final = 2_000  # a Braintree transaction has about 300, a WeChat Pay notice 20
 # For what can be many in one element: parts of texts, attributes, references.  Most XML is read before it is verified.

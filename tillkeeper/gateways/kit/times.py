@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from tillkeeper.gateways.base import BadPayload
+from tillkeeper.gateways.errors import BadPayload
 
 CHINA: Final = timezone(timedelta(hours=8))  # no daylight saving since 1991, before there were these gateways
 

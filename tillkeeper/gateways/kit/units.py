@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from tillkeeper.domain.money import EXPONENTS, BadMoney, exponent, minor, minor_from_major
-from tillkeeper.gateways.base import BadPayload
+from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit.unknown_words import unknown_word
 
 # The digits in which gateways count, where they are not those of ISO 4217.

@@ -17,12 +17,13 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.gateways.base import AccessDenied, BadPayload, Call, CannotQuery, Query, Response, Unavailable
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fields import at, text, text_or_none
 from tillkeeper.gateways.kit.times import CHINA
 from tillkeeper.gateways.lakala import objects
 from tillkeeper.gateways.lakala.objects import Fields
+from tillkeeper.gateways.messages import Call, Query, Response
 
 SCHEME: Final = "LKLAPI-SHA256withRSA"
 TRADE_PATH: Final = "/api/v3/labs/query/tradequery"

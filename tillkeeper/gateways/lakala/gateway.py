@@ -29,28 +29,14 @@ from tillkeeper.gateways.account import (
     rsa_certificate,
     rsa_private_key,
 )
-from tillkeeper.gateways.base import (
-    QUERYABLE_ALL,
-    Answer,
-    BadPayload,
-    BadSignature,
-    Call,
-    CannotQuery,
-    ClaimedReferences,
-    Gateway,
-    Query,
-    Queryable,
-    Reply,
-    Request,
-    Response,
-    Step,
-    Verified,
-)
+from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
+from tillkeeper.gateways.errors import BadPayload, BadSignature, CannotQuery, VerificationStep
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import moment_from_unix, reference_or_none, text
 from tillkeeper.gateways.lakala import api, objects
 from tillkeeper.gateways.lakala.objects import Notice
+from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Reply, Request, Response, Verified
 
 AUTHORIZATION: Final = "authorization"
 SIGNATURE_HEADER: Final = "lklapi-signature"
@@ -231,7 +217,7 @@ class Lakala(Gateway):
         if data is None:
             return Answer(found=False)
         if not is_signed:
-            raise BadSignature("the answer is not signed", Step.HEADER)
+            raise BadSignature("the answer is not signed", VerificationStep.HEADER)
         if not self._is_ours(data):
             raise BadPayload("the answer is about another merchant's payment")
         tell = api.order_told if self._merchant.cashier else api.trade_told
@@ -244,7 +230,9 @@ class Lakala(Gateway):
         """The label of the certificate that it is signed with."""
         valid = [it for it in self._trusted if it.valid_from <= now <= it.valid_until]
         if not valid:
-            raise BadSignature("no certificate of platform_cert is valid at this time; was it renewed?", Step.KEY)
+            raise BadSignature(
+                "no certificate of platform_cert is valid at this time; was it renewed?", VerificationStep.KEY
+            )
         raw = _signature_bytes(signature)
         for trusted in valid:
             try:
@@ -259,7 +247,7 @@ class Lakala(Gateway):
         request = Request(headers=response.headers, body=response.body)
         lines = [request.header(name).strip().strip('"') for name in SIGNED_HEADERS]
         if lines[0] != self._merchant.app_id or not all(_NONCE.fullmatch(it) for it in lines):
-            raise BadSignature("a header of the answer names another app, or cannot be read", Step.HEADER)
+            raise BadSignature("a header of the answer names another app, or cannot be read", VerificationStep.HEADER)
         signed = "".join(f"{it}\n" for it in lines).encode() + response.body + b"\n"
         self._signed_by(request.header(SIGNATURE_HEADER).strip().strip('"'), signed, now)
 
@@ -280,19 +268,19 @@ def _authorization(header: str) -> dict[str, str]:
     pairs = _PAIRS.findall(found[1]) if found else []
     told = dict(pairs)
     if len(told) != len(pairs) or not told.keys() >= {"timestamp", "nonce_str", "signature"}:
-        raise BadSignature(f"authorization is not {api.SCHEME} with what it needs, once each", Step.HEADER)
+        raise BadSignature(f"authorization is not {api.SCHEME} with what it needs, once each", VerificationStep.HEADER)
     if not _TIMESTAMP.fullmatch(told["timestamp"]) or not _NONCE.fullmatch(told["nonce_str"]):
-        raise BadSignature("the signed time is no number, or the nonce not printable", Step.HEADER)
+        raise BadSignature("the signed time is no number, or the nonce not printable", VerificationStep.HEADER)
     return told
 
 
 def _signature_bytes(signature: str) -> bytes:
     if len(signature) > SIGNATURE_CHARS_MAX:
-        raise BadSignature("the signature is too long", Step.HEADER)
+        raise BadSignature("the signature is too long", VerificationStep.HEADER)
     try:
         return b64decode(signature, validate=True)
     except ValueError:
-        raise BadSignature("the signature is not base64", Step.HEADER) from None
+        raise BadSignature("the signature is not base64", VerificationStep.HEADER) from None
 
 
 def _object(body: bytes) -> Mapping[str, object]:

@@ -13,7 +13,7 @@ import msgspec
 
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import BadPayload
+from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import units
 from tillkeeper.gateways.kit.fields import moment_from_rfc3339, text, text_or_none
 from tillkeeper.gateways.kit.times import moment_from_compact

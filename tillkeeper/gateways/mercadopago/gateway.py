@@ -18,24 +18,15 @@ from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OneSecret, Secrets
-from tillkeeper.gateways.base import (
-    QUERYABLE_ALL,
+from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
+from tillkeeper.gateways.errors import (
     AccessDenied,
-    Answer,
     BadPayload,
     BadSignature,
-    Call,
     CannotQuery,
-    ClaimedReferences,
-    Gateway,
-    Query,
-    Queryable,
-    Request,
-    Response,
     Stale,
-    Step,
     Unavailable,
-    Verified,
+    VerificationStep,
 )
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.answers import answered_at, queried
@@ -51,6 +42,7 @@ from tillkeeper.gateways.kit.fields import (
 from tillkeeper.gateways.kit.hmacs import HmacKeys
 from tillkeeper.gateways.kit.units import from_major, is_currency
 from tillkeeper.gateways.kit.unknown_words import known_or_none
+from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Verified
 
 SIGNATURE_HEADER: Final = "x-signature"
 REQUEST_ID_HEADER: Final = "x-request-id"
@@ -363,11 +355,11 @@ def _unsigned(request: Request) -> Verified:
 def _signature_parts(header: str) -> tuple[str, list[str]]:
     """The time and the v1 signatures of `ts=1,v1=a`; other schemes are none of ours."""
     if not header.isascii() or len(header) > SIGNATURE_HEADER_CHARS_MAX:
-        raise BadSignature("the signature header is not ASCII or too long", Step.HEADER)
+        raise BadSignature("the signature header is not ASCII or too long", VerificationStep.HEADER)
     parts = [part.strip().partition("=") for part in header.split(",")]
     times = [value for name, _, value in parts if name == "ts"]
     if len(times) != 1 or not _TIME.fullmatch(times[0]):
-        raise BadSignature("the signature header does not tell one time", Step.HEADER)
+        raise BadSignature("the signature header does not tell one time", VerificationStep.HEADER)
     return times[0], [value for name, _, value in parts if name == "v1"]
 
 
@@ -376,7 +368,7 @@ def _check_age(time: str, now: datetime, tolerance_s: int) -> None:
     try:
         signed_at = moment_from_unix(seconds)
     except BadPayload as refused:
-        raise BadSignature(refused.reason, Step.HEADER) from None
+        raise BadSignature(refused.reason, VerificationStep.HEADER) from None
     if abs(now - signed_at).total_seconds() > tolerance_s:
         raise Stale(f"the signed time is more than {tolerance_s} s from now", signed_at)
 
@@ -386,10 +378,10 @@ def _query(query: str) -> Mapping[str, str]:
     try:
         pairs = parse_qsl(query, max_num_fields=QUERY_FIELDS_MAX)
     except ValueError:
-        raise BadSignature("the query has too many fields", Step.HEADER) from None
+        raise BadSignature("the query has too many fields", VerificationStep.HEADER) from None
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        raise BadSignature("the query repeats a field", Step.HEADER)
+        raise BadSignature("the query repeats a field", VerificationStep.HEADER)
     return fields
 
 
@@ -398,7 +390,7 @@ def _request_id(request: Request) -> str | None:
         return None
     request_id = request.header(REQUEST_ID_HEADER)
     if not _REQUEST_ID.fullmatch(request_id):
-        raise BadSignature(f"{REQUEST_ID_HEADER} has characters that are none of an id's", Step.HEADER)
+        raise BadSignature(f"{REQUEST_ID_HEADER} has characters that are none of an id's", VerificationStep.HEADER)
     return request_id
 
 

@@ -23,22 +23,14 @@ from pydantic import Field
 from tillkeeper.domain.events import PaymentEvent, problem_with
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import ROTATED_MAX, AccountModel, ApiBase, OneSecret, Secret
-from tillkeeper.gateways.base import (
+from tillkeeper.gateways.base import Gateway, Queryable
+from tillkeeper.gateways.errors import (
     AccessDenied,
-    Answer,
     BadPayload,
     BadSignature,
-    Call,
     CannotQuery,
-    ClaimedReferences,
-    Gateway,
-    Query,
-    Queryable,
-    Request,
-    Response,
-    Step,
     Unavailable,
-    Verified,
+    VerificationStep,
 )
 from tillkeeper.gateways.kit import form, strictjson
 from tillkeeper.gateways.kit.answers import answered_at, queried
@@ -51,6 +43,7 @@ from tillkeeper.gateways.kit.fields import (
     written_or_none,
 )
 from tillkeeper.gateways.kit.hmacs import HmacKeys
+from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Verified
 from tillkeeper.gateways.mollie.objects import Fact, embedded, gave_back, payment_facts, refund_fact, returns_of
 
 SIGNATURE_HEADER: Final = "x-mollie-signature"
@@ -123,10 +116,10 @@ class Mollie(Gateway):
         """Any signature in the header, by any of the secrets; without the header it is a classic call."""
         if not request.headers.get(SIGNATURE_HEADER):
             if _is_event(request.body):
-                raise BadSignature("a next-gen event is signed, and this one is not", Step.HEADER)
+                raise BadSignature("a next-gen event is signed, and this one is not", VerificationStep.HEADER)
             return Verified(key=UNSIGNED, content=request.body, proven=False)
         if not self._has_keys:
-            raise BadSignature("signing_secrets is not set", Step.KEY)
+            raise BadSignature("signing_secrets is not set", VerificationStep.KEY)
         label = self._keys.label_in(request, SIGNATURE_HEADER, request.body, prefix=SIGNATURE_PREFIX)
         return Verified(key=label, content=request.body)
 
@@ -249,7 +242,7 @@ class Mollie(Gateway):
         """Test money must not pay live orders: the kind of API key tells the mode of this account."""
         mode = at(subject, ["mode"])  # a refund may not tell
         if self.live is not None and mode is not None and mode != ("live" if self.live else "test"):
-            raise BadPayload("mode is not the api_key's", Step.MODE)
+            raise BadPayload("mode is not the api_key's", VerificationStep.MODE)
 
     def _event(
         self,

@@ -13,10 +13,11 @@ import msgspec
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import AccessDenied, BadPayload, Call, CannotQuery, Query, Response, Token, Unavailable
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fields import at, integer, moment_from_rfc3339, text, text_or_none
 from tillkeeper.gateways.kit.unknown_words import unknown_word
+from tillkeeper.gateways.messages import Call, Query, Response, Token
 from tillkeeper.gateways.paypal import objects
 from tillkeeper.gateways.paypal.objects import AUTHORIZATION, DISPUTE, ORDER, SALE, Said
 

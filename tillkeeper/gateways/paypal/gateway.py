@@ -28,27 +28,13 @@ from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret
-from tillkeeper.gateways.base import (
-    Answer,
-    BadPayload,
-    BadSignature,
-    Call,
-    CannotQuery,
-    ClaimedReferences,
-    Gateway,
-    Query,
-    Queryable,
-    Request,
-    Response,
-    Step,
-    Token,
-    Unavailable,
-    Verified,
-)
+from tillkeeper.gateways.base import Gateway, Queryable
+from tillkeeper.gateways.errors import BadPayload, BadSignature, CannotQuery, Unavailable, VerificationStep
 from tillkeeper.gateways.kit import strictjson, units
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, reference_or_none, text
 from tillkeeper.gateways.kit.unknown_words import unknown_word
+from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Token, Verified
 from tillkeeper.gateways.paypal import api as asking
 from tillkeeper.gateways.paypal import objects
 from tillkeeper.gateways.paypal.certificates import Certificates, certificate_in, live_of, trust_in
@@ -192,11 +178,11 @@ class PayPal(Gateway):
         url, signature = self._url_in(request), _signature_in(request)
         certificate = self._certificates.at_hand(url, now)
         if certificate is None:
-            raise BadSignature("the certificate that the delivery names is not at hand", Step.KEY)
+            raise BadSignature("the certificate that the delivery names is not at hand", VerificationStep.KEY)
         try:
             self._certificates.check(url, certificate, now)
         except ValueError as error:
-            raise BadSignature(f"the certificate is not PayPal's: {error}", Step.KEY) from None
+            raise BadSignature(f"the certificate is not PayPal's: {error}", VerificationStep.KEY) from None
         try:
             certificate.key.verify(signature, self._signed_text(request), PKCS1v15(), SHA256())
         except InvalidSignature:
@@ -216,7 +202,7 @@ class PayPal(Gateway):
         if self._certificates.at_hand(url, now) is not None:
             return None
         if self._certificates.is_refused(url, now):
-            raise BadSignature("PayPal had no such certificate a short time ago", Step.KEY)
+            raise BadSignature("PayPal had no such certificate a short time ago", VerificationStep.KEY)
         return _fetching(url)
 
     def key_refresh_request(self, *, now: datetime, nonce: str) -> Call | None:  # noqa: ARG002 - nothing is signed
@@ -230,12 +216,14 @@ class PayPal(Gateway):
             raise Unavailable(f"status {response.status}")
         if response.status != asking.OK:
             self._certificates.refuse(call.url, now)
-            raise BadSignature(f"PayPal has no such certificate: status {response.status}", Step.KEY)
+            raise BadSignature(f"PayPal has no such certificate: status {response.status}", VerificationStep.KEY)
         try:
             self._certificates.read_key(call.url, response.body.decode("ascii"), now)
         except ValueError as error:
             self._certificates.refuse(call.url, now)
-            raise BadSignature(f"what was fetched is no certificate of PayPal's: {error}", Step.KEY) from None
+            raise BadSignature(
+                f"what was fetched is no certificate of PayPal's: {error}", VerificationStep.KEY
+            ) from None
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """The events for a type that TYPES knows, none for others, nor for what is asked about instead."""
@@ -340,17 +328,17 @@ class PayPal(Gateway):
         url = request.header(CERTIFICATE_HEADER)
         live = live_of(url)
         if live is None:
-            raise BadSignature("the certificate's URL is none of PayPal's", Step.KEY)
+            raise BadSignature("the certificate's URL is none of PayPal's", VerificationStep.KEY)
         if self.live not in (None, live):
             told = "live" if live else "the sandbox"
-            raise BadSignature(f"the delivery is of {told}, and api_base is not", Step.MODE)
+            raise BadSignature(f"the delivery is of {told}, and api_base is not", VerificationStep.MODE)
         return url
 
     def _signed_text(self, request: Request) -> bytes:
         """Neither id nor time can hold the bar that stands between them."""
         transmission_id, time = request.header(ID_HEADER), request.header(TIME_HEADER)
         if not _TRANSMISSION_ID.fullmatch(transmission_id) or not _TRANSMISSION_TIME.fullmatch(time):
-            raise BadSignature("the transmission's id or time is none", Step.HEADER)
+            raise BadSignature("the transmission's id or time is none", VerificationStep.HEADER)
         return f"{transmission_id}|{time}|{self._app.webhook_id}|{zlib.crc32(request.body)}".encode()
 
     def _read(self, verified: Verified) -> tuple[object, str, Said] | None:
@@ -404,14 +392,14 @@ def _fetching(url: str) -> Call:
 
 def _signature_in(request: Request) -> bytes:
     if request.header(ALGORITHM_HEADER) != ALGORITHM:
-        raise BadSignature(f"{ALGORITHM_HEADER} is not {ALGORITHM}", Step.HEADER)
+        raise BadSignature(f"{ALGORITHM_HEADER} is not {ALGORITHM}", VerificationStep.HEADER)
     signature = request.header(SIGNATURE_HEADER)
     if len(signature) > SIGNATURE_CHARS_MAX or not _BASE64.fullmatch(signature):
-        raise BadSignature("the signature is not base64", Step.HEADER)
+        raise BadSignature("the signature is not base64", VerificationStep.HEADER)
     try:
         return b64decode(signature, validate=True)
     except BadBase64:
-        raise BadSignature("the signature is not base64", Step.HEADER) from None
+        raise BadSignature("the signature is not base64", VerificationStep.HEADER) from None
 
 
 # Every type that changes what we know; all others are answered with success and change nothing.

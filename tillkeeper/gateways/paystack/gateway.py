@@ -20,23 +20,8 @@ from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, Secrets
-from tillkeeper.gateways.base import (
-    QUERYABLE_ALL,
-    AccessDenied,
-    Answer,
-    BadPayload,
-    Call,
-    CannotQuery,
-    ClaimedReferences,
-    Gateway,
-    Query,
-    Queryable,
-    Request,
-    Response,
-    Step,
-    Unavailable,
-    Verified,
-)
+from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable, VerificationStep
 from tillkeeper.gateways.kit import strictjson, units
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import (
@@ -49,6 +34,7 @@ from tillkeeper.gateways.kit.fields import (
 )
 from tillkeeper.gateways.kit.hmacs import HmacKeys
 from tillkeeper.gateways.kit.unknown_words import known_or_none
+from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Verified
 
 SIGNATURE_HEADER: Final = "x-paystack-signature"
 LIVE_BY_KEY_PREFIX: Final = {"sk_live_": True, "sk_test_": False}
@@ -369,7 +355,7 @@ class Paystack(Gateway):
     def _check_mode(self, data: object) -> None:
         domain = text_or_none(data, "domain")
         if self.live is not None and domain is not None and DOMAINS.get(domain) is not self.live:
-            raise BadPayload(f"domain is {domain!r}, and the secret key of the other mode", Step.MODE)
+            raise BadPayload(f"domain is {domain!r}, and the secret key of the other mode", VerificationStep.MODE)
 
 
 # Every event that changes what we know; all others are answered with success and change nothing.

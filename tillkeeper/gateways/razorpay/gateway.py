@@ -5,39 +5,30 @@ Sources: the package `razorpay` (`utility/utility.py`) for the signature; razorp
 """
 
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, ClassVar, Final, Literal, cast
 
 import msgspec
 from pydantic import Field
 
-from tillkeeper.domain.events import PaymentEvent, problem_with
+from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets
-from tillkeeper.gateways.base import (
-    QUERYABLE_ALL,
-    Answer,
-    BadPayload,
-    Call,
-    CannotQuery,
-    ClaimedReferences,
-    Gateway,
-    Query,
-    Queryable,
-    Request,
-    Response,
-    Verified,
-)
-from tillkeeper.gateways.kit import strictjson, units
-from tillkeeper.gateways.kit.answers import answered_at, queried
+from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
+from tillkeeper.gateways.errors import BadPayload, CannotQuery
+from tillkeeper.gateways.kit import strictjson
+from tillkeeper.gateways.kit.answers import answered_at
+from tillkeeper.gateways.kit.fact import query_event, webhook_event
 from tillkeeper.gateways.kit.fields import at, integer, moment_from_unix, reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.hmacs import HmacKeys
+from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Verified
 from tillkeeper.gateways.razorpay import api
-from tillkeeper.gateways.razorpay.objects import EVENTS, Said, payment_states, refund_states
+from tillkeeper.gateways.razorpay.objects import EVENTS, payment_states, refund_states
 
 SIGNATURE_HEADER: Final = "x-razorpay-signature"
 LIVE_BY_KEY_PREFIX: Final = {"rzp_live_": True, "rzp_test_": False}
+ENTITIES: Final = ("payment", "order", "refund", "dispute")
 
 # What the merchant wrote down at the payment, else at the order; else Razorpay's own order.
 ORDER_REF_PATHS: Final = ("payment.notes.order_id", "order.receipt", "order.notes.order_id", "payment.order_id")
@@ -125,25 +116,24 @@ class Razorpay(Gateway):
         """One event for a name that EVENTS knows, none for others."""
         event = strictjson.loads(cast("bytes", verified.content))
         name = text(event, "event")
-        read = EVENTS.get(name)
-        if read is None or self._account_id not in {None, text_or_none(event, "account_id")}:
+        if name not in EVENTS or self._account_id not in {None, text_or_none(event, "account_id")}:
             return ()
-        entities = {it: at(event, ["payload", it, "entity"]) for it in ("payment", "order", "refund", "dispute")}
-        said = read(entities)
+        entities = {each: at(event, ["payload", each, "entity"]) for each in ENTITIES}
+        subject, read = EVENTS[name]
+        fact = read(entities, self._payer_bears_fee)
         created = integer(event, "created_at")
-        made = self._event(said, entities, moment_from_unix(created))
-        if made is None:
+        created_at = moment_from_unix(created)
+        if fact is None:
             return ()
-        made = msgspec.structs.replace(made, event_id=f"{name}:{said.object_id}:{created}")
-        if problem := problem_with(made):
-            raise BadPayload(problem)
-        return (made,)
+        fact = msgspec.structs.replace(fact, order_ref=self._order_ref(entities))
+        event_id = f"{name}:{text(entities[subject], 'id')}:{created}"
+        return (webhook_event(fact, account=self.account, event_id=event_id, reported_at=created_at),)
 
     def claimed_references(self, request: Request) -> ClaimedReferences | None:
         """The payment of an event, and the order that its notes or receipt name."""
         try:
             payload = at(strictjson.loads_unsigned(request.body), ["payload"])
-            entities = {it: at(payload, [it, "entity"]) for it in ("payment", "order")}
+            entities = {each: at(payload, [each, "entity"]) for each in ("payment", "order")}
             payment_ref = reference_or_none(at(entities["payment"], ["id"]))
             order_ref = reference_or_none(self._order_ref(entities))
         except BadPayload:
@@ -161,60 +151,31 @@ class Razorpay(Gateway):
     def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
         """What the object, or each payment of the order, says of itself."""
         content = api.content_of(response)
-        told_at = answered_at(response, now)
+        reported_at = answered_at(response, now)
         found = [] if content is None else list(api.found_in(query, content))
         read = refund_states if query.about == "refund" else payment_states
         events = tuple(
-            event
+            query_event(
+                msgspec.structs.replace(fact, order_ref=self._order_ref_queried(query, subject)),
+                account=self.account,
+                reported_at=reported_at,
+            )
             for subject in found
-            for said in read(subject)
-            for event in self._said(said, {query.about: subject}, query, said.since or told_at)
+            for fact in read(subject, payer_bears_fee=self._payer_bears_fee)
         )
         alone = query.about == "refund" and query.payment_ref is None
-        also = (Query(about="payment", payment_ref=it.payment_ref) for it in events if alone and it.payment_ref)
-        return Answer(found=bool(found), events=events, also=tuple(also))
-
-    def _said(self, said: Said, entities: Mapping[str, object], query: Query, when: datetime) -> Iterator[PaymentEvent]:
-        """Who asks by the order's reference gets that order's payments."""
-        event = self._event(said, entities, when)
-        if event is None:
-            return
-        by_order = query.about == "payment" and query.payment_ref is None
-        order_ref = query.order_ref if by_order else self._merchants_ref(entities) or query.order_ref
-        yield queried(msgspec.structs.replace(event, order_ref=order_ref or event.order_ref))
-
-    def _event(self, said: Said, entities: Mapping[str, object], when: datetime) -> PaymentEvent | None:
-        """None where nobody knows the currency.  A fee that the payer bears is in the amount, and not the order's."""
-        currency = text(said.subject, "currency").upper()
-        if not units.is_currency(currency):
-            return None
-        amount = None if said.total is not None else units.from_minor(said.amount, currency)
-        on_top = self._on_top(said)
-        if on_top is not None and (amount is None or on_top >= amount):
-            on_top = None
-        return PaymentEvent(
-            event_id="",
-            kind=said.kind,
-            account=self.account,
-            occurred_at=when,
-            order_ref=self._order_ref(entities),
-            payment_ref=said.payment_ref,
-            refund_ref=said.refund_ref,
-            dispute_ref=said.dispute_ref,
-            amount=amount if amount is None or on_top is None else amount - on_top,
-            on_top=on_top,
-            discount=said.discount,
-            total=None if said.total is None else units.from_minor(said.total, currency),
-            currency=currency,
-            failure=said.failure,
-            failure_code=said.failure_code,
-            method=said.method,
+        refs = (event.payment_ref for event in events if alone and event.payment_ref)
+        return Answer(
+            found=bool(found), events=events, also=tuple(Query(about="payment", payment_ref=ref) for ref in refs)
         )
 
-    def _on_top(self, said: Said) -> int | None:
-        fee = at(said.subject, ["fee"])
-        told = self._payer_bears_fee and said.kind.is_payment and type(fee) is int and fee > 0
-        return cast("int", fee) if told else said.on_top
+    def _order_ref_queried(self, query: Query, subject: object) -> str | None:
+        """The order of an object that was found: a query by an order's reference gets that order's payments."""
+        entities: Mapping[str, object] = {query.about: subject}
+        own_ref = self._order_ref(entities)
+        if query.about == "payment" and query.payment_ref is None:
+            return query.order_ref
+        return self._merchants_ref(entities) or query.order_ref or own_ref
 
     def _order_ref(self, entities: Mapping[str, object]) -> str | None:
         return next((ref for path in self._order_ref_paths if (ref := _noted(entities, path))), None)

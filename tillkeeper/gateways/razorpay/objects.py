@@ -4,13 +4,14 @@ Sources: razorpay.com/docs, the pages on webhook payloads, on the APIs of paymen
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
+from tillkeeper.gateways.kit import units
+from tillkeeper.gateways.kit.fact import Fact
 from tillkeeper.gateways.kit.fields import at, integer, moment_from_unix, text, text_or_none
 from tillkeeper.gateways.kit.unknown_words import known_or_none
 
@@ -63,48 +64,72 @@ FAILURES: Final = {
 }
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True):
-    """What one object says, before it is given its event's id and time."""
+Entities = Mapping[str, object]  # by their names: payment, order, refund, dispute; None for one that is not told
+Reader = Callable[[Entities, bool], Fact | None]  # bool: whether payers bear Razorpay's fee, as the settings tell
 
-    kind: Kind
-    subject: object  # that has the currency
-    object_id: str
-    payment_ref: str | None
-    amount: object = None
-    total: object = None
-    on_top: int | None = None  # a fee that the payer bears, in `amount`
-    discount: int | None = None
-    refund_ref: str | None = None
-    dispute_ref: str | None = None
-    since: datetime | None = None  # where the state has a time of its own
-    failure: FailureClass | None = None
-    failure_code: str | None = None
-    method: str | None = None
+PAYER: Final = "customer"  # bears the fee, tax and all, in the "customer fee bearer" model; else "platform" does
 
 
-def _payment(kind: Kind) -> Callable[[Mapping[str, object]], Said]:
+def _money(subject: object, name: str = "amount") -> tuple[int, str] | None:
+    """An amount and its currency; None for a currency that nobody knows."""
+    currency = text(subject, "currency").upper()
+    return (units.from_minor(at(subject, [name]), currency), currency) if units.is_currency(currency) else None
+
+
+def _payment_as(kind: Kind) -> Reader:
     """Reads the payment in an event as that, by the order beside it where there is one."""
-
-    def read(entities: Mapping[str, object]) -> Said:
-        said = _payment_said(kind, entities["payment"])
-        order = entities["order"]
-        return said if order is None else _by_its_order(said, order)
-
-    return read
+    return lambda entities, payer_bears_fee: payment_fact(
+        kind, entities["payment"], entities["order"], payer_bears_fee=payer_bears_fee
+    )
 
 
-def _by_its_order(said: Said, order: object) -> Said:
-    """The order tells what was asked for: what a payer gave above that is the fee, below that an offer took off."""
-    asked, paid, payment = at(order, ["amount"]), at(order, ["amount_paid"]), said.subject
-    fees = [it for it in (_whole(payment, "fee"), _whole(payment, "fee") + _whole(payment, "tax")) if it]
-    fee = next((it for it in fees if type(asked) is int and at(payment, ["amount"]) == asked + it), None)
-    if fee is not None:
-        return msgspec.structs.replace(said, on_top=fee)
+def payment_fact(kind: Kind, payment: object, order: object = None, *, payer_bears_fee: bool = False) -> Fact | None:
+    """A payment as that.  A fee that the payer bears is in its amount, and is not the order's."""
+    money = _money(payment)
+    if money is None:
+        return None
+    failure, code = _failure(kind, payment)
+    paid, currency = money
+    fee = _fee_on_top(payment, order, payer_bears_fee=payer_bears_fee)
+    on_top = fee if fee < paid else 0
+    return Fact(
+        kind=kind,
+        payment_ref=text(payment, "id"),
+        amount=paid - on_top,
+        currency=currency,
+        on_top=on_top or None,
+        discount=_discount(payment, order) if kind is Kind.PAYMENT_SUCCEEDED else None,
+        failure=failure,
+        failure_code=code,
+        method=text_or_none(payment, "method"),
+    )
+
+
+def _fee_on_top(payment: object, order: object, *, payer_bears_fee: bool) -> int:
+    """The fee, where the payer bears it: as the settings, else the order, else the payment tells; 0 otherwise."""
+    fee = _whole(payment, "fee")
+    if payer_bears_fee and fee:
+        return fee
+    return _fee_above(order, payment) or (fee if at(payment, ["fee_bearer"]) == PAYER else 0)
+
+
+def _fee_above(order: object, payment: object) -> int:
+    """The fee that a payer gave above what the order asked for, with or without its tax; 0 where there is none."""
+    asked = at(order, ["amount"])
+    if type(asked) is not int:
+        return 0
+    fee = _whole(payment, "fee")
+    possible = (fee, fee + _whole(payment, "tax"))
+    return next((each for each in possible if each and at(payment, ["amount"]) == asked + each), 0)
+
+
+def _discount(payment: object, order: object) -> int | None:
+    """What an offer took off what the order asked for, once the order is paid."""
+    asked, paid = at(order, ["amount"]), at(order, ["amount_paid"])
     has_offer = bool(at(order, ["offer_id"]) or at(order, ["offers"]) or at(payment, ["offer_id"]))
-    is_paid = at(order, ["status"]) == "paid" and said.kind is Kind.PAYMENT_SUCCEEDED
-    if has_offer and is_paid and type(asked) is int and type(paid) is int and 0 < paid < asked:
-        return msgspec.structs.replace(said, discount=asked - paid)
-    return said
+    if not has_offer or at(order, ["status"]) != "paid" or _fee_above(order, payment):
+        return None
+    return asked - paid if type(asked) is int and type(paid) is int and 0 < paid < asked else None
 
 
 def _whole(subject: object, name: str) -> int:
@@ -113,33 +138,16 @@ def _whole(subject: object, name: str) -> int:
     return value if type(value) is int and value > 0 else 0
 
 
-PAYER: Final = "customer"  # bears the fee, tax and all, in the "customer fee bearer" model; else "platform" does
-
-
-def _payment_said(kind: Kind, payment: object, since: datetime | None = None) -> Said:
-    failure, code = _why(payment) if kind is Kind.PAYMENT_FAILED else (None, None)
+def _failure(kind: Kind, payment: object) -> tuple[FailureClass | None, str | None]:
     if kind is Kind.PAYMENT_CANCELLED:
-        failure = FailureClass.EXPIRED_UNPAID
-    return Said(
-        kind=kind,
-        subject=payment,
-        object_id=text(payment, "id"),
-        payment_ref=text(payment, "id"),
-        amount=at(payment, ["amount"]),
-        on_top=_whole(payment, "fee") or None if at(payment, ["fee_bearer"]) == PAYER else None,
-        since=since,
-        failure=failure,
-        failure_code=code,
-        method=text_or_none(payment, "method"),
-    )
-
-
-def _why(payment: object) -> tuple[FailureClass, str | None]:
-    said = [it for it in (text_or_none(payment, "error_reason"), text_or_none(payment, "error_code")) if it]
-    known = next((it for it in said if it in FAILURES), None)
+        return FailureClass.EXPIRED_UNPAID, None
+    if kind is not Kind.PAYMENT_FAILED:
+        return None, None
+    codes = [code for name in ("error_reason", "error_code") if (code := text_or_none(payment, name))]
+    known = next((code for code in codes if code in FAILURES), None)
     if known is not None:
         return FAILURES[known], known
-    return FailureClass.UNKNOWN, said[0] if said else None
+    return FailureClass.UNKNOWN, codes[0] if codes else None
 
 
 # A payment that was never captured is let go by a refund of it: nothing was taken that could be given back.
@@ -150,68 +158,69 @@ LET_GO: Final = {
 }
 
 
-def _refund(kind: Kind) -> Callable[[Mapping[str, object]], Said]:
+def _refund_as(kind: Kind) -> Reader:
     """Reads the refund in an event as that, or as the end of an authorization."""
 
-    def read(entities: Mapping[str, object]) -> Said:
+    def read(entities: Entities, payer_bears_fee: bool) -> Fact | None:
         refund, payment = entities["refund"], entities["payment"]
         if payment is not None and at(payment, ["captured"]) is False:
-            return msgspec.structs.replace(_payment_said(LET_GO[kind], payment), object_id=text(refund, "id"))
-        return _refund_said(kind, refund)
+            return payment_fact(LET_GO[kind], payment, payer_bears_fee=payer_bears_fee)
+        return _refund_fact(kind, refund)
 
     return read
 
 
-def _refund_said(kind: Kind, refund: object, since: datetime | None = None) -> Said:
-    return Said(
+def _refund_fact(kind: Kind, refund: object) -> Fact | None:
+    money = _money(refund)
+    return money and Fact(
         kind=kind,
-        subject=refund,
-        object_id=text(refund, "id"),
         payment_ref=text_or_none(refund, "payment_id"),
         refund_ref=text(refund, "id"),
-        amount=at(refund, ["amount"]),
-        since=since,
+        amount=money[0],
+        currency=money[1],
         failure=FailureClass.UNKNOWN if kind is Kind.REFUND_FAILED else None,
     )
 
 
-def _dispute(kind: Kind) -> Callable[[Mapping[str, object]], Said]:
+def _dispute_as(kind: Kind) -> Reader:
     """Reads the dispute in an event as that."""
-    return lambda entities: _dispute_said(kind, entities["dispute"])
+    return lambda entities, _: _dispute_fact(kind, entities["dispute"])
 
 
-def _dispute_said(kind: Kind, dispute: object) -> Said:
-    return Said(
+def _dispute_fact(kind: Kind, dispute: object) -> Fact | None:
+    money = _money(dispute)
+    return money and Fact(
         kind=kind,
-        subject=dispute,
-        object_id=text(dispute, "id"),
         payment_ref=text_or_none(dispute, "payment_id"),
         dispute_ref=text(dispute, "id"),
-        amount=at(dispute, ["amount"]),
+        amount=money[0],
+        currency=money[1],
     )
 
 
-def _dispute_closed(entities: Mapping[str, object]) -> Said:
+def _dispute_closed(entities: Entities, _payer_bears_fee: bool) -> Fact | None:
     """Closed is neither won nor lost: whether money was taken tells."""
     taken = at(entities["dispute"], ["amount_deducted"]) not in (None, 0)
-    return _dispute_said(Kind.DISPUTE_LOST if taken else Kind.DISPUTE_WON, entities["dispute"])
+    return _dispute_fact(Kind.DISPUTE_LOST if taken else Kind.DISPUTE_WON, entities["dispute"])
 
 
-# Every event that changes what we know; all others are answered with success and change nothing.
-EVENTS: Final[Mapping[str, Callable[[Mapping[str, object]], Said]]] = {
-    "payment.authorized": _payment(Kind.PAYMENT_AUTHORIZED),
-    "payment.captured": _payment(Kind.PAYMENT_SUCCEEDED),
-    "payment.failed": _payment(Kind.PAYMENT_FAILED),
-    "order.paid": _payment(Kind.PAYMENT_SUCCEEDED),  # the same money as payment.captured, and the order's receipt
-    "refund.created": _refund(Kind.REFUND_PENDING),
-    "refund.processed": _refund(Kind.REFUND_SUCCEEDED),
-    "refund.failed": _refund(Kind.REFUND_FAILED),
-    "payment.dispute.created": _dispute(Kind.DISPUTE_OPENED),
-    "payment.dispute.under_review": _dispute(Kind.DISPUTE_OPENED),
-    "payment.dispute.action_required": _dispute(Kind.DISPUTE_OPENED),
-    "payment.dispute.won": _dispute(Kind.DISPUTE_WON),
-    "payment.dispute.lost": _dispute(Kind.DISPUTE_LOST),
-    "payment.dispute.closed": _dispute_closed,
+# Every event that changes what we know: the entity that it is about, and who reads it.  All others are answered with
+# success and change nothing.
+EVENTS: Final[Mapping[str, tuple[str, Reader]]] = {
+    "payment.authorized": ("payment", _payment_as(Kind.PAYMENT_AUTHORIZED)),
+    "payment.captured": ("payment", _payment_as(Kind.PAYMENT_SUCCEEDED)),
+    "payment.failed": ("payment", _payment_as(Kind.PAYMENT_FAILED)),
+    # The same money as payment.captured, and the order's receipt.
+    "order.paid": ("payment", _payment_as(Kind.PAYMENT_SUCCEEDED)),
+    "refund.created": ("refund", _refund_as(Kind.REFUND_PENDING)),
+    "refund.processed": ("refund", _refund_as(Kind.REFUND_SUCCEEDED)),
+    "refund.failed": ("refund", _refund_as(Kind.REFUND_FAILED)),
+    "payment.dispute.created": ("dispute", _dispute_as(Kind.DISPUTE_OPENED)),
+    "payment.dispute.under_review": ("dispute", _dispute_as(Kind.DISPUTE_OPENED)),
+    "payment.dispute.action_required": ("dispute", _dispute_as(Kind.DISPUTE_OPENED)),
+    "payment.dispute.won": ("dispute", _dispute_as(Kind.DISPUTE_WON)),
+    "payment.dispute.lost": ("dispute", _dispute_as(Kind.DISPUTE_LOST)),
+    "payment.dispute.closed": ("dispute", _dispute_closed),
 }
 
 PAYMENT_STATUSES: Final[Mapping[str, Kind | None]] = {
@@ -229,7 +238,7 @@ REFUND_STATUSES: Final = {
 }
 
 
-def payment_states(payment: object) -> Iterator[Said]:
+def payment_states(payment: object, *, payer_bears_fee: bool = False) -> Iterator[Fact]:
     """Its state, and what it gave back so far."""
     status = text(payment, "status")
     kind = known_or_none(PAYMENT_STATUSES, status, "payment.status")
@@ -238,16 +247,21 @@ def payment_states(payment: object) -> Iterator[Said]:
     if status == "refunded" and at(payment, ["captured"]) is False:
         kind = Kind.PAYMENT_CANCELLED
     created_at = moment_from_unix(integer(payment, "created_at"))
-    said = _payment_said(kind, payment, created_at if kind is Kind.PAYMENT_SUCCEEDED else None)
-    yield said
+    fact = payment_fact(kind, payment, payer_bears_fee=payer_bears_fee)
+    if fact is None:
+        return
+    yield msgspec.structs.replace(fact, occurred_at=created_at if kind is Kind.PAYMENT_SUCCEEDED else None)
     if kind is Kind.PAYMENT_SUCCEEDED and at(payment, ["amount_refunded"]) not in (None, 0):
-        total = integer(payment, "amount_refunded")
-        yield msgspec.structs.replace(said, kind=Kind.REFUND_SUCCEEDED, total=total, since=None, method=None)
+        total, currency = _money(payment, "amount_refunded") or (None, None)
+        yield Fact(kind=Kind.REFUND_SUCCEEDED, payment_ref=fact.payment_ref, total=total, currency=currency)
 
 
-def refund_states(refund: object) -> Iterator[Said]:
+def refund_states(refund: object, *, payer_bears_fee: bool = False) -> Iterator[Fact]:  # noqa: ARG001 - as of payments
     """Begun when it was made, for what replaced a refund that failed began after that; when it failed is not told."""
     kind = known_or_none(REFUND_STATUSES, text(refund, "status"), "refund.status")
-    if kind is not None:
-        created_at = moment_from_unix(integer(refund, "created_at"))
-        yield _refund_said(kind, refund, None if kind is Kind.REFUND_FAILED else created_at)
+    if kind is None:
+        return
+    created_at = moment_from_unix(integer(refund, "created_at"))
+    fact = _refund_fact(kind, refund)
+    if fact is not None:
+        yield msgspec.structs.replace(fact, occurred_at=None if kind is Kind.REFUND_FAILED else created_at)

@@ -20,30 +20,21 @@ from pydantic import AfterValidator, Field
 from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalPrivateKey, rsa_private_key, rsa_public_key
-from tillkeeper.gateways.base import (
-    QUERYABLE_ALL,
+from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
+from tillkeeper.gateways.errors import (
     AccessDenied,
-    Answer,
     BadPayload,
     BadSignature,
-    Call,
     CannotQuery,
-    ClaimedReferences,
-    Gateway,
-    Query,
-    Queryable,
-    Reply,
-    Request,
-    Response,
-    Step,
     Unavailable,
-    Verified,
+    VerificationStep,
 )
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.answers import answered_at, queried, with_stand_in_closed
 from tillkeeper.gateways.kit.fields import reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.pairs import check_unambiguous
 from tillkeeper.gateways.kit.times import moment_from_compact
+from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Reply, Request, Response, Verified
 from tillkeeper.gateways.shengpay import objects
 from tillkeeper.gateways.shengpay.objects import FAIL, OK, SIGN, Fields
 
@@ -233,13 +224,15 @@ class ShengPay(Gateway):
             raise BadPayload(f"the body is no object of up to {FIELDS_MAX} fields")
         sign = fields.get(SIGN)
         if not isinstance(sign, str) or not sign or len(sign) > SIGNATURE_CHARS_MAX:
-            raise BadSignature("sign is missing, or no text of a fit length", Step.HEADER)
+            raise BadSignature("sign is missing, or no text of a fit length", VerificationStep.HEADER)
         if fields.get(SIGN_TYPE) != self._merchant.sign_type:
-            raise BadSignature(f"signType is not {self._merchant.sign_type}, as the account says it is", Step.HEADER)
+            raise BadSignature(
+                f"signType is not {self._merchant.sign_type}, as the account says it is", VerificationStep.HEADER
+            )
         try:
             signature = b64decode(sign, validate=True)
         except ValueError:
-            raise BadSignature("sign is not base64", Step.HEADER) from None
+            raise BadSignature("sign is not base64", VerificationStep.HEADER) from None
         raw = strictjson.members(body)
         texts = {name: objects.as_signed(value, raw[name]) for name, value in fields.items()}
         try:

@@ -12,9 +12,10 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from tillkeeper.gateways.base import AccessDenied, BadPayload, Call, CannotQuery, Query, Response, Unavailable
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fields import at, text, text_or_none
+from tillkeeper.gateways.messages import Call, Query, Response
 
 PATH: Final = "/api/v2/order/get_order_detail"
 ASKED_FIELDS: Final = "total_amount,pay_time,payment_method,cancel_by,cancel_reason"

@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, Secrets
-from tillkeeper.gateways.base import Gateway, Reply, Request, Verified
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.messages import Reply, Request, Verified
 from tillkeeper.gateways.standard.mapping import Mapped, MappingSettings
 from tillkeeper.gateways.standard.signature import DescribedSignature, SignatureSettings, StandardSignature
 

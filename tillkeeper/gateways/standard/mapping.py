@@ -11,7 +11,7 @@ from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.money import EXPONENTS
 from tillkeeper.gateways.account import STRICT
-from tillkeeper.gateways.base import BadPayload
+from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import form, strictjson, units
 from tillkeeper.gateways.kit.fields import moment_from_rfc3339, moment_from_unix
 from tillkeeper.gateways.kit.times import moment_from_compact, moment_from_dashed

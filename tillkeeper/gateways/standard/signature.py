@@ -15,10 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BaseModel, Field, model_validator
 
 from tillkeeper.gateways.account import STRICT, key_label
-from tillkeeper.gateways.base import BadSignature, Request, Stale, Step
+from tillkeeper.gateways.errors import BadSignature, Stale, VerificationStep
 from tillkeeper.gateways.kit.fields import UNIX_S_MAX
 from tillkeeper.gateways.kit.freshness import TIMESTAMP_CHARS_MAX, check_fresh
 from tillkeeper.gateways.kit.hmacs import HmacKeys
+from tillkeeper.gateways.messages import Request
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what a secret begins with
 VERSIONED_PREFIX: Final = "v1,whsec_"  # as Supabase hands it out
@@ -152,9 +153,11 @@ class StandardSignature:
 
 def _check_id(message_id: str, *, is_signed: bool = True) -> None:
     if is_signed and not _ID.fullmatch(message_id):
-        raise BadSignature("the message's id, which is signed, is not of letters, digits, - and _", Step.HEADER)
+        raise BadSignature(
+            "the message's id, which is signed, is not of letters, digits, - and _", VerificationStep.HEADER
+        )
     if not is_signed and not _UNSIGNED_ID.fullmatch(message_id):
-        raise BadSignature("the message's id is not of 1 to 255 printable characters of ASCII", Step.HEADER)
+        raise BadSignature("the message's id is not of 1 to 255 printable characters of ASCII", VerificationStep.HEADER)
 
 
 def _check_border(template: str, body: bytes) -> None:
@@ -168,7 +171,7 @@ def _check_border(template: str, body: bytes) -> None:
 def _versions(told: str) -> Mapping[str, Sequence[str]]:
     """Signatures by version, of `v1,abc v1a,def`; a proxy may have joined two headers by a comma."""
     if len(told) > HEADER_CHARS_MAX:
-        raise BadSignature("the signature header is too long", Step.HEADER)
+        raise BadSignature("the signature header is too long", VerificationStep.HEADER)
     versions: dict[str, list[str]] = {}
     for version, signature in _VERSIONED.findall(told)[:SIGNATURES_MAX]:
         versions.setdefault(version, []).append(signature)
@@ -264,14 +267,14 @@ class DescribedSignature:
         it = self._settings
         lines = request.lines(it.header.lower())
         if sum(map(len, lines)) > HEADER_CHARS_MAX:
-            raise BadSignature("the signature header is too long", Step.HEADER)
+            raise BadSignature("the signature header is too long", VerificationStep.HEADER)
         items = [item for line in lines for item in self._borders.split(line)]
         if it.signature_key is None:
             return self._bare(item.strip() for item in items[:SIGNATURES_MAX]), None
         pairs = [item.strip().partition("=") for item in items[: 2 * SIGNATURES_MAX]]
         times = [value for name, _, value in pairs if name == it.timestamp_key]
         if it.timestamp_key is not None and len(times) != 1:
-            raise BadSignature(f"the signature header does not tell one {it.timestamp_key}", Step.HEADER)
+            raise BadSignature(f"the signature header does not tell one {it.timestamp_key}", VerificationStep.HEADER)
         return self._bare(value for name, _, value in pairs if name == it.signature_key), next(iter(times), None)
 
     def _bare(self, signatures: Iterable[str]) -> list[str]:
@@ -279,20 +282,20 @@ class DescribedSignature:
         it = self._settings
         bare = [each.removeprefix(it.prefix) for each in signatures if each.startswith(it.prefix)]
         if not bare:
-            raise BadSignature("the signature header holds no signature of the form described", Step.HEADER)
+            raise BadSignature("the signature header holds no signature of the form described", VerificationStep.HEADER)
         return [each.lower() for each in bare] if it.encoding == "hex" else bare
 
     def _check_time(self, timestamp: str, now: datetime) -> None:
         it = self._settings
         if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= TIMESTAMP_CHARS_MAX + 3):
-            raise BadSignature("the signed time is not a number", Step.HEADER)
+            raise BadSignature("the signed time is not a number", VerificationStep.HEADER)
         signed_s = int(timestamp) / (1000 if it.timestamp_unit == "ms" else 1)
         age_s = now.timestamp() - signed_s
         if it.tolerance_s is not None and abs(age_s) > it.tolerance_s:
             unit: Literal["s", "ms"] = "ms" if int(timestamp) >= MILLISECONDS_FROM else "s"
             if unit != it.timestamp_unit:
                 raise BadSignature(
-                    f"the signed time looks like {UNITS[unit]}: set timestamp_unit to {unit}", Step.HEADER
+                    f"the signed time looks like {UNITS[unit]}: set timestamp_unit to {unit}", VerificationStep.HEADER
                 )
             when, signed_at = "ago" if age_s > 0 else "ahead", datetime.fromtimestamp(min(signed_s, UNIX_S_MAX), UTC)
             raise Stale(f"signed {abs(age_s):.0f} s {when}, more than {it.tolerance_s} s", signed_at)

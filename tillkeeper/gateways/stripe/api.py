@@ -14,10 +14,11 @@ import msgspec
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import AccessDenied, BadPayload, CannotQuery, Query, Response, Unavailable
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fields import at, integer, moment_from_unix, text, text_or_none
 from tillkeeper.gateways.kit.unknown_words import unknown_word
+from tillkeeper.gateways.messages import Query, Response
 from tillkeeper.gateways.stripe.charges import (
     charge_expired,
     charge_fact,

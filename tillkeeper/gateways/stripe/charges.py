@@ -14,7 +14,7 @@ from typing import Final
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import BadPayload
+from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit.fields import at, integer, text, text_or_none
 from tillkeeper.gateways.stripe.objects import FAILURES, Fact, Facts, classed
 

@@ -14,8 +14,8 @@ import msgspec
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import Query
 from tillkeeper.gateways.kit.fields import at, integer, moment_from_unix, text, text_or_none
+from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.stripe.charges import (
     charge_captured,
     charge_expired,

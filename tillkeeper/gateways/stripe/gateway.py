@@ -16,29 +16,20 @@ from pydantic import Field
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent, problem_with
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets, key_label
-from tillkeeper.gateways.base import (
-    QUERYABLE_ALL,
+from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
+from tillkeeper.gateways.errors import (
     AccessDenied,
-    Answer,
     BadPayload,
     BadSignature,
-    Call,
     CannotQuery,
-    ClaimedReferences,
-    Gateway,
-    Page,
-    Query,
-    Queryable,
-    Request,
-    Response,
-    Step,
     Unavailable,
-    Verified,
+    VerificationStep,
 )
 from tillkeeper.gateways.kit import strictjson, units
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import at, reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.freshness import check_fresh
+from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Page, Query, Request, Response, Verified
 from tillkeeper.gateways.stripe import api
 from tillkeeper.gateways.stripe.accounts import ACCOUNT_PATTERN, Owner, Whose
 from tillkeeper.gateways.stripe.events import (
@@ -324,7 +315,7 @@ class Stripe(Gateway):
     def _check_mode(self, subject: object) -> None:
         """Test money must not pay live orders: the kind of API key tells the mode of this account."""
         if self.live is not None and at(subject, ["livemode"]) is not self.live:
-            raise BadPayload(f"livemode is not {self.live}, as the api_key says it is", Step.MODE)
+            raise BadPayload(f"livemode is not {self.live}, as the api_key says it is", VerificationStep.MODE)
 
     def _event(self, subject: object, fact: Fact, *, event_id: str, at: datetime) -> PaymentEvent | None:
         """None where the money is of a currency that nobody knows."""
@@ -380,7 +371,7 @@ def _may_lack(due: int | None, events: Sequence[PaymentEvent]) -> bool:
 def _signature_parts(header: str) -> tuple[str, list[bytes]]:
     """The time and the v1 signatures of `t=1,v1=a,v1=b,v0=c`; other schemes are none of ours."""
     if not header.isascii() or len(header) > SIGNATURE_HEADER_CHARS_MAX:
-        raise BadSignature("the signature header is not ASCII or too long", Step.HEADER)
+        raise BadSignature("the signature header is not ASCII or too long", VerificationStep.HEADER)
     times: list[str] = []
     signatures: list[bytes] = []
     for part in header.split(","):
@@ -390,5 +381,5 @@ def _signature_parts(header: str) -> tuple[str, list[bytes]]:
         elif name == "t":
             times.append(value)
     if len(times) != 1:
-        raise BadSignature("the signature header does not tell one time", Step.HEADER)
+        raise BadSignature("the signature header does not tell one time", VerificationStep.HEADER)
     return times[0], signatures

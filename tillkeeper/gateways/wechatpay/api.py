@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.gateways.base import AccessDenied, Answer, BadPayload, Call, CannotQuery, Query, Response, Unavailable
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fields import text, text_or_none
+from tillkeeper.gateways.messages import Answer, Call, Query, Response
 from tillkeeper.gateways.wechatpay.objects import refund_answer, transaction_event
 
 ABROAD: Final = "apihk.mch.weixin.qq.com"

@@ -15,10 +15,11 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from tillkeeper.gateways.account import ROTATED_MAX, rsa_certificate
-from tillkeeper.gateways.base import BadPayload, Response
+from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.chain import leaf
 from tillkeeper.gateways.kit.fields import at, text
+from tillkeeper.gateways.messages import Response
 from tillkeeper.gateways.wechatpay.api import OK, check_status
 
 PATH: Final = "/v3/certificates"

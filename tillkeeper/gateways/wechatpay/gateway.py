@@ -31,26 +31,13 @@ from tillkeeper.gateways.account import (
     rsa_private_key,
     rsa_public_key,
 )
-from tillkeeper.gateways.base import (
-    QUERYABLE_ALL,
-    Answer,
-    BadPayload,
-    BadSignature,
-    Call,
-    CannotQuery,
-    Gateway,
-    Query,
-    Queryable,
-    Reply,
-    Request,
-    Response,
-    Step,
-    Verified,
-)
+from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
+from tillkeeper.gateways.errors import BadPayload, BadSignature, CannotQuery, VerificationStep
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.answers import queried, with_stand_in_closed
 from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, moment_from_unix, text, text_or_none
 from tillkeeper.gateways.kit.freshness import check_fresh
+from tillkeeper.gateways.messages import Answer, Call, Query, Reply, Request, Response, Verified
 from tillkeeper.gateways.wechatpay import api
 from tillkeeper.gateways.wechatpay.api import NOT_FOUND
 from tillkeeper.gateways.wechatpay.certificates import PATH as CERTIFICATES_PATH
@@ -199,7 +186,7 @@ class WeChatPay(Gateway):
         if signature.startswith(PROBE_PREFIX):
             raise BadSignature("a probe: WeChat Pay sends wrong signatures to see them refused")
         if request.headers.get(SIGNATURE_TYPE_HEADER) and request.header(SIGNATURE_TYPE_HEADER) != SIGNATURE_TYPE:
-            raise BadSignature(f"the signature type is not {SIGNATURE_TYPE}", Step.HEADER)
+            raise BadSignature(f"the signature type is not {SIGNATURE_TYPE}", VerificationStep.HEADER)
         timestamp, nonce = request.header(TIMESTAMP_HEADER), request.header(NONCE_HEADER)
         check_fresh(timestamp, now)
         _check_nonce(nonce)
@@ -299,10 +286,13 @@ class WeChatPay(Gateway):
             return public_key
         certificate = self._configured.get(name) or certificates.get(name)
         if certificate is None:
-            raise BadSignature("wechatpay-serial names none of the platform_certs and public_keys", Step.KEY)
+            raise BadSignature(
+                "wechatpay-serial names none of the platform_certs and public_keys", VerificationStep.KEY
+            )
         if not certificate.is_valid_at(now):
             raise BadSignature(
-                f"the platform certificate {certificate.serial} is not valid at this time; was it renewed?", Step.KEY
+                f"the platform certificate {certificate.serial} is not valid at this time; was it renewed?",
+                VerificationStep.KEY,
             )
         return certificate.serial, certificate.key
 
@@ -359,13 +349,13 @@ def _serial(written: str) -> str:
 def _check_nonce(nonce: str) -> None:
     """A line end in it would let what is signed as body be passed off as nonce."""
     if not (nonce.isascii() and nonce.isprintable() and len(nonce) <= NONCE_CHARS_MAX):
-        raise BadSignature("the nonce is not printable ASCII or too long", Step.HEADER)
+        raise BadSignature("the nonce is not printable ASCII or too long", VerificationStep.HEADER)
 
 
 def _signature_bytes(signature: str) -> bytes:
     if len(signature) > SIGNATURE_CHARS_MAX:
-        raise BadSignature("the signature is too long", Step.HEADER)
+        raise BadSignature("the signature is too long", VerificationStep.HEADER)
     try:
         return b64decode(signature, validate=True)
     except ValueError:
-        raise BadSignature("the signature is not base64", Step.HEADER) from None
+        raise BadSignature("the signature is not base64", VerificationStep.HEADER) from None

@@ -14,12 +14,13 @@ from typing import Final, Literal, TypeVar
 
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.base import AccessDenied, BadPayload, CannotQuery, Query, Response, Unavailable
+from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
 from tillkeeper.gateways.kit import strictjson, units
 from tillkeeper.gateways.kit.answers import with_stand_in_closed
 from tillkeeper.gateways.kit.fields import at, text, text_or_none
 from tillkeeper.gateways.kit.times import moment_from_compact
 from tillkeeper.gateways.kit.unknown_words import unknown_word
+from tillkeeper.gateways.messages import Query, Response
 from tillkeeper.gateways.wechatpay.api import is_by_order
 from tillkeeper.gateways.wechatpay.objects import REFUND, TRADE_STATES, State
 

@@ -20,26 +20,13 @@ from pydantic import Field
 from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OneSecret
-from tillkeeper.gateways.base import (
-    QUERYABLE_ALL,
-    Answer,
-    BadPayload,
-    BadSignature,
-    Call,
-    ClaimedReferences,
-    Gateway,
-    Query,
-    Queryable,
-    Reply,
-    Request,
-    Response,
-    Step,
-    Verified,
-)
+from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
+from tillkeeper.gateways.errors import BadPayload, BadSignature, VerificationStep
 from tillkeeper.gateways.kit import strictxml
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.unknown_words import unknown_word
+from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Reply, Request, Response, Verified
 from tillkeeper.gateways.wechatpay.api import named_in, not_found
 from tillkeeper.gateways.wechatpay.objects import MCH_ID, SUB_MCH_IDS, TRADE_STATES, State, SubMerchants
 from tillkeeper.gateways.wechatpay_v2 import api as asking
@@ -230,12 +217,12 @@ class WeChatPayV2(Gateway):
         """Notices of risks and of rented things are HMAC-SHA256 always; they make no event."""
         sign, sign_type = fields.get("sign", ""), self._merchant.sign_type
         if not sign or not sign.isascii():
-            raise BadSignature("sign is missing, or not ASCII", Step.HEADER)
+            raise BadSignature("sign is missing, or not ASCII", VerificationStep.HEADER)
         told = text_or_none(fields, "sign_type") or text_or_none(fields, "algorithm")
         if told == "HMAC-SHA256" and not asking.is_of_payments(fields):
             sign_type = "HMAC-SHA256"
         if told not in {None, sign_type}:
-            raise BadSignature(f"sign_type is not {sign_type}, as the account says it is", Step.HEADER)
+            raise BadSignature(f"sign_type is not {sign_type}, as the account says it is", VerificationStep.HEADER)
         if not hmac.compare_digest(asking.signature(fields, self._merchant.api_key, sign_type).encode(), sign.encode()):
             raise BadSignature(f"sign is not by the api_key with {sign_type}")
 

@@ -1,0 +1,102 @@
+"""A fact: what one object of a gateway's says of a payment, a refund or a dispute, before it is anybody's event.
+
+Readers of objects make facts, and know neither the account nor the event's id.  A fact becomes an event in one of two
+ways: a delivery gives it the id of its own, and the answer to a query an id that is made of what the fact says.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
+from tillkeeper.domain.failures import FailureClass
+from tillkeeper.gateways.errors import BadPayload
+from tillkeeper.gateways.kit.answers import queried
+from tillkeeper.gateways.kit.units import ISO, from_minor
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
+    """One fact, with the fields of the event that it becomes.
+
+    `occurred_at` is None where the object does not tell it: then the delivery or the answer does.  `part` tells several
+    facts of one delivery apart, and ends the ids of their events; the main one has none.
+    """
+
+    kind: Kind
+    payment_ref: str | None
+    order_ref: str | None = None
+    capture_ref: str | None = None
+    refund_ref: str | None = None
+    dispute_ref: str | None = None
+    amount: int | None = None
+    total: int | None = None
+    currency: str | None = None
+    discount: int | None = None
+    on_top: int | None = None
+    released: int | None = None
+    may_be_release: bool = False
+    occurred_at: datetime | None = None
+    as_of: datetime | None = None
+    failure: FailureClass | None = None
+    failure_code: str | None = None
+    method: str | None = None
+    part: str = ""
+
+
+def in_minor_units(fact: Fact, currency: str, digits: Mapping[str, int] = ISO) -> Fact:
+    """The fact with its amounts in that currency's minor units, of which the gateway has `digits` (a table of units).
+
+    Raises BadPayload for an amount that is no whole number of them.
+    """
+
+    def converted(amount: int | None) -> int | None:
+        return None if amount is None else from_minor(amount, currency, digits)
+
+    return msgspec.structs.replace(
+        fact,
+        currency=currency,
+        amount=converted(fact.amount),
+        total=converted(fact.total),
+        discount=converted(fact.discount),
+        on_top=converted(fact.on_top),
+        released=converted(fact.released),
+    )
+
+
+def webhook_event(fact: Fact, *, account: str, event_id: str, reported_at: datetime) -> PaymentEvent:
+    """The event of a delivery that has that id and time.  Raises BadPayload where the fact means nothing."""
+    event = _event(fact, account, f"{event_id}:{fact.part}" if fact.part else event_id, reported_at)
+    if problem := problem_with(event):
+        raise BadPayload(problem)
+    return event
+
+
+def query_event(fact: Fact, *, account: str, reported_at: datetime) -> PaymentEvent:
+    """The event of an answer that was given then.  Raises BadPayload where the fact means nothing."""
+    return queried(_event(fact, account, "", reported_at))
+
+
+def _event(fact: Fact, account: str, event_id: str, reported_at: datetime) -> PaymentEvent:
+    return PaymentEvent(
+        event_id=event_id,
+        kind=fact.kind,
+        account=account,
+        occurred_at=fact.occurred_at or reported_at,
+        order_ref=fact.order_ref,
+        payment_ref=fact.payment_ref,
+        capture_ref=fact.capture_ref,
+        refund_ref=fact.refund_ref,
+        dispute_ref=fact.dispute_ref,
+        amount=fact.amount,
+        total=fact.total,
+        currency=fact.currency,
+        failure=fact.failure,
+        failure_code=fact.failure_code,
+        method=fact.method,
+        as_of=fact.as_of,
+        discount=fact.discount,
+        on_top=fact.on_top,
+        released=fact.released,
+        may_be_release=fact.may_be_release,
+    )
