@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from tillkeeper.domain.backoff import ORDER_QUERY
 from tillkeeper.domain.ladder import Action
 from tillkeeper.domain.order.advancing import next_look
 from tillkeeper.domain.order.case_reasons import CaseReason
@@ -24,8 +25,6 @@ from tillkeeper.domain.order.progress import CANNOT_ASK, StepTaken
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.policy import Policy
 
-RETRY_FIRST: Final = timedelta(seconds=15)
-RETRY_MAX: Final = timedelta(minutes=15)  # a gateway that is back is asked within this
 UNASKABLE_REST: Final = timedelta(hours=24)  # then an expired order is looked at again: there may be keys by now
 
 
@@ -44,7 +43,7 @@ class QueryOutcome(msgspec.Struct, frozen=True, kw_only=True):
             return None
         if self.result == CANNOT_ASK:
             return now + UNASKABLE_REST if self.query.step.action is Action.CLOSE else None
-        return now + min(RETRY_MAX, RETRY_FIRST * (1 << min(self.query.tries - 1, 10)))
+        return now + ORDER_QUERY.pause(self.query.tries)
 
 
 def settle(order: OrderState, outcome: QueryOutcome, *, policy: Policy, now: datetime) -> Changes:
