@@ -92,6 +92,3 @@ class Changes(msgspec.Struct, kw_only=True):
         self.cases.open(self.before.cases, self.before.id, reasons, again=again)
 
 
-def by_order(changes: list[Changes]) -> Mapping[int, Changes]:
-    """Changes by the ids of their orders."""
-    return {each.after.id: each for each in changes}
