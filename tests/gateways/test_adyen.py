@@ -16,8 +16,9 @@ from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.order.summary import Order, held_in_all, summarize
 from tillkeeper.gateways.adyen.codes import OF_NO_ORDER, READERS
-from tillkeeper.gateways.adyen.gateway import Adyen, AdyenSettings
+from tillkeeper.gateways.adyen.gateway import Adyen
 from tillkeeper.gateways.adyen.items import ITEMS_MAX, RAW_REASONS, REASONS
+from tillkeeper.gateways.adyen.settings import AdyenSettings
 from tillkeeper.gateways.errors import BadPayload, BadSignature, CannotQuery, VerificationStep
 from tillkeeper.gateways.kit.unknown_words import UnknownWord, unknown_words
 from tillkeeper.gateways.messages import Query
