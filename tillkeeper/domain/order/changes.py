@@ -90,5 +90,3 @@ class Changes(msgspec.Struct, kw_only=True):
     def open_cases(self, *reasons: CaseReason, again: bool = True) -> None:
         """Opens a case for each reason that has none."""
         self.cases.open(self.before.cases, self.before.id, reasons, again=again)
-
-
