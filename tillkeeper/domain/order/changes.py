@@ -1,6 +1,5 @@
 """Everything that one thing that happened changes about one order: the value that the store writes, all or none."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 
