@@ -62,8 +62,8 @@ async def unattended(conn: Conn, page: Sequence[asyncpg.Record]) -> list[dict[st
     ]
 
 
-# follow_up_at stands exactly while a case is open: the partial index on it finds them.  Nothing of `terms` is read, where
-# payers' contacts stand: an auditor may not.
+# follow_up_at stands exactly while a case is open: the partial index on it finds them.  Nothing of `terms` is read,
+# where payers' contacts stand: an auditor may not.
 OPEN_CASES_PAGE = """
 SELECT c.id AS case_id, c.kind, c.subject, o.id, o.order_ref, o.amount_minor, o.currency, o.accounts, o.status,
        o.captured_minor, o.refunding_minor, o.refunded_minor, o.discount_minor, o.version, o.spell, o.spell_since,
