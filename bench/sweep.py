@@ -11,11 +11,11 @@ from bench import cost
 from bench.house import CURRENCY, Broken, House
 from bench.report import Section, Target
 from tillkeeper import clock
+from tillkeeper.domain.order.answers import QueryOutcome
 from tillkeeper.domain.policy import Policy
 from tillkeeper.policy import load_policy
 from tillkeeper.store.pool import open_pool
-from tillkeeper.store.settling import Settled, settle
-from tillkeeper.store.sweeping import CLAIM, take_due
+from tillkeeper.store.sweeping import CLAIM, settle, take_due
 from tillkeeper.store.transactions import repeat_when_raced
 
 SIZES: Final = (50_000, 500_000, 5_000_000)  # open orders
@@ -132,12 +132,12 @@ async def _claims(pool: asyncpg.Pool) -> float:
 async def _pass(pool: asyncpg.Pool, policy: Policy) -> float | None:
     """One pass whose gateways know nothing new; None when nothing was due."""
     began_s = clock.monotonic_s()
-    count, taken = await repeat_when_raced(
+    count, queries = await repeat_when_raced(
         pool, lambda conn: take_due(conn, policy=policy, limit=CLAIM_ORDERS, lease=LEASE, now=clock.now())
     )
     if not count:
         return None
-    settled = [Settled(taken=it, result="nothing new", answered=True) for it in taken]
+    settled = [QueryOutcome(query=it, result="nothing new", answered=True) for it in queries]
     await repeat_when_raced(pool, lambda conn: settle(conn, settled, policy=policy, now=clock.now()))
     return (clock.monotonic_s() - began_s) * 1000
 

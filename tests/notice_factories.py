@@ -6,8 +6,9 @@ from itertools import count
 import msgspec
 
 from tests.store.factories import NOON
+from tillkeeper.domain.order.notices import Audience, Notice
 from tillkeeper.notices.settings import NotifySettings
-from tillkeeper.store.telling import Audience, Notice, tell
+from tillkeeper.store.notices import write_notices
 
 _keys = count(1)
 
@@ -67,7 +68,7 @@ async def an_order(
 
 async def told(pool, *notices, now=NOON):
     async with pool.acquire() as conn:
-        await tell(conn, notices, now=now)
+        await write_notices(conn, notices, now=now)
 
 
 def to_payer(order_id, topic="payer.processing", **fields):

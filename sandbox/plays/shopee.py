@@ -23,7 +23,7 @@ from sandbox.truth.books import Known, PaymentState, RefundState
 from sandbox.truth.ledger import Ledger
 from sandbox.voices import Voice
 from tillkeeper.domain.money import EXPONENTS
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 
 PATH: Final = "/api/v2/order/get_order_detail"
 CASH: Final = "(cash on delivery)"

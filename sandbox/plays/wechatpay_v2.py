@@ -24,7 +24,7 @@ from sandbox.templates import ALL, Say, Template
 from sandbox.truth.books import Known, KnownRefund, PaymentState, RefundState
 from sandbox.truth.ledger import Ledger
 from sandbox.voices import Voice
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 
 SHANGHAI: Final = timezone(timedelta(hours=8))
 AES_BLOCK_BYTES: Final = 16

@@ -6,7 +6,7 @@ from typing import Final
 from sandbox.story import Story
 from sandbox.truth.books import PaymentState
 from sandbox.truth.ledger import Ledger
-from tillkeeper.store.orders import Payer
+from tillkeeper.domain.order.registration import Payer
 from tillkeeper.store.recount import NoticeTold
 
 ASKS_TO_PAY: Final = frozenset({"payer.failed", "payer.reminder", "payer.instalment_due"})

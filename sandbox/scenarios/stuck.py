@@ -24,8 +24,9 @@ from sandbox.scenarios.run import BEGINS_AT, Progress, Say, Wish, World, house_i
 from sandbox.servers import Postgres
 from sandbox.story import Story
 from tillkeeper import clock
-from tillkeeper.domain.order import Status
-from tillkeeper.domain.policy import Action, Anchor, Policy
+from tillkeeper.domain.ladder import Action, Anchor
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.policy import Policy
 from tillkeeper.policy.reading import load_policy
 from tillkeeper.store.audit import audit
 from tillkeeper.store.overview import OrderStanding, standings
@@ -244,11 +245,11 @@ class Judge:
     def _moments(self, story: Story, action: Action, since: datetime) -> list[datetime]:
         """When the policy has an action for an order that is processing, until the end."""
         moments: list[datetime] = []
-        for climb in self._policy.ladder(Status.PROCESSING, story.account).climbs:
-            if climb.action is action:
-                moments += [since + step.offset for step in climb.steps if step.anchor is Anchor.START]
-                while climb.every is not None and moments[-1] + climb.every <= ENDS_AT:
-                    moments.append(moments[-1] + climb.every)
+        for steps in self._policy.ladder(Status.PROCESSING, story.account).actions:
+            if steps.action is action:
+                moments += [since + time.offset for time in steps.times if time.anchor is Anchor.START]
+                while steps.every is not None and moments[-1] + steps.every <= ENDS_AT:
+                    moments.append(moments[-1] + steps.every)
         return [at for at in moments if at <= ENDS_AT - LATE_MAX]
 
     def _met(self, what: str, expected: Sequence[datetime], done: Sequence[datetime], story: Story) -> Iterator[str]:

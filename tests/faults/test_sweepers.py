@@ -18,9 +18,10 @@ from tests.notice_servers import smtp_server
 from tests.store.factories import a_delivery, a_registration, an_event
 from tillkeeper import clock
 from tillkeeper.domain.events import Kind
+from tillkeeper.domain.order.registration import Payer
 from tillkeeper.policy import load_policy
 from tillkeeper.store.apply import apply_deliveries
-from tillkeeper.store.orders import Payer, register
+from tillkeeper.store.orders import register
 from tillkeeper.store.transactions import repeat_when_raced
 
 PENDING = {"stripe-main": "payment_intent.processing", "alipay-main": "WAIT_BUYER_PAY", "wechatpay-main": "USERPAYING"}

@@ -12,9 +12,10 @@ from walking import Walk, assert_ends_as_told, facts_after, put_of, story_of
 from sandbox.plays.klarna import PLAY, klarna_capture, klarna_notified, klarna_order, klarna_pushed, klarna_refund
 from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.facts import Step
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import Order, Status, held_in_all, summarize
+from tillkeeper.domain.order.facts import Step
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.summary import Order, held_in_all, summarize
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.klarna.gateway import Klarna

@@ -29,9 +29,10 @@ from specimen_lakala import (
 
 from sandbox.plays.lakala import PLAY, TEMPLATES, certificate_of, sign
 from tillkeeper.domain.events import Evidence, Kind
-from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import Order, Status, summarize
+from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.errors import (
     AccessDenied,
     BadPayload,

@@ -25,7 +25,8 @@ from sandbox.plays.mollie import (
 from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import Order, Status, held_in_all, summarize
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.summary import Order, held_in_all, summarize
 from tillkeeper.gateways.errors import (
     AccessDenied,
     BadPayload,

@@ -31,9 +31,10 @@ from sandbox.truth.ledger import Ledger
 from tests.pure.sandbox.asking import answer as asked_at
 from tillkeeper.api_client.key_fetching import Keys, NoKey
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.facts import OrderFacts, Step, apply
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import Order, Status, summarize
+from tillkeeper.domain.order.facts import OrderFacts, Step, apply
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.errors import (
     AccessDenied,
     BadPayload,

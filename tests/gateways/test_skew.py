@@ -8,8 +8,8 @@ import pytest
 import test_mollie as mollie
 import test_stripe_asking as stripe
 
-from tillkeeper.domain import facts as rules
-from tillkeeper.domain.facts import OrderFacts, Step
+from tillkeeper.domain.order import facts as rules
+from tillkeeper.domain.order.facts import OrderFacts, Step
 
 SKEW = timedelta(seconds=1)
 

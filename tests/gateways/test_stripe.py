@@ -21,7 +21,7 @@ from sandbox.signing import (
     stripe_signed,
 )
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import Order, summarize
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.errors import BadPayload, BadSignature
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.messages import ClaimedReferences, Query, Request

@@ -8,10 +8,11 @@ import pytest
 from tests.store.factories import NOON, a_delivery, a_registration, an_event
 from tests.store.test_audit import books
 from tillkeeper.domain.events import Kind
+from tillkeeper.domain.order.registration import Payer
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply import apply_deliveries
 from tillkeeper.store.case_acts import resolve
-from tillkeeper.store.orders import Payer, register, show
+from tillkeeper.store.orders import register, show
 from tillkeeper.store.transactions import repeat_when_raced
 
 PENDING, AUTHORIZED, PAID = Kind.PAYMENT_PENDING, Kind.PAYMENT_AUTHORIZED, Kind.PAYMENT_SUCCEEDED

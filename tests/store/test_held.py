@@ -10,6 +10,7 @@ from tests.store.factories import NOON, an_event
 from tests.store.test_order_acts import close
 from tests.store.test_sweeping import HOUR, MINUTE, Clock, Gateways, a_sweep, registered, told, topics, until
 from tillkeeper.domain.events import Evidence, Kind
+from tillkeeper.domain.order.acts import Refused
 from tillkeeper.domain.terms import Instalment
 from tillkeeper.gateways.adyen.gateway import Adyen
 from tillkeeper.gateways.adyen.settings import AdyenSettings
@@ -19,7 +20,6 @@ from tillkeeper.gateways.klarna.gateway import Klarna
 from tillkeeper.gateways.klarna.settings import KlarnaSettings
 from tillkeeper.gateways.messages import Answer, Query, Request, Response, Verified
 from tillkeeper.policy import load_policy
-from tillkeeper.store.order_acts import Refused
 from tillkeeper.store.orders import show
 from tillkeeper.store.outbox import Audience, claim
 

@@ -19,10 +19,11 @@ from tests.store.test_sweeping import (
     until,
 )
 from tillkeeper.domain.events import Kind
+from tillkeeper.domain.order.acts import Refused
 from tillkeeper.gateways.messages import Answer
 from tillkeeper.store import order_acts
 from tillkeeper.store.neglect import lingering
-from tillkeeper.store.order_acts import NoSuchOrder, Refused
+from tillkeeper.store.order_acts import NoSuchOrder
 from tillkeeper.store.orders import history, show
 from tillkeeper.store.transactions import repeat_when_raced
 

@@ -7,9 +7,10 @@ import msgspec
 
 from tests.notice_factories import an_order, to_merchant, to_ops, to_payer, told
 from tests.store.factories import NOON
-from tillkeeper.domain.order import Status, Summary
+from tillkeeper.domain.order.notices import Audience
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.summary import Summary
 from tillkeeper.store.outbox import Settled, claim, lock_order, mark, settle
-from tillkeeper.store.telling import Audience
 
 LEASE = timedelta(minutes=1)
 EVERYBODY = tuple(Audience)

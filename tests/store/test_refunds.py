@@ -10,16 +10,18 @@ import pytest
 from tests.store.factories import NOON, a_delivery, an_event
 from tests.store.test_sweeping import HOUR, MINUTE, Clock, Gateways, a_sweep, climb, registered, told, until
 from tillkeeper.domain.events import Evidence, Kind
-from tillkeeper.domain.order import Status
-from tillkeeper.domain.policy import Action, Ladder, Policy
+from tillkeeper.domain.ladder import Action, Ladder
+from tillkeeper.domain.order.registration import Contradiction
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.messages import Answer, Query
 from tillkeeper.store.apply import apply_deliveries
 from tillkeeper.store.audit import audit
-from tillkeeper.store.orders import Contradiction, show
+from tillkeeper.store.orders import show
 from tillkeeper.store.refunds import AskedRefund, register_refund, withdraw_refund
 from tillkeeper.store.transactions import repeat_when_raced
 
-POLICY = Policy(ladders={Status.REFUNDING: Ladder(climbs=(climb(Action.QUERY, 10 * MINUTE, every=HOUR),))})
+POLICY = Policy(ladders={Status.REFUNDING: Ladder(actions=(climb(Action.QUERY, 10 * MINUTE, every=HOUR),))})
 
 
 async def asked(pool, *, now=NOON, **fields):

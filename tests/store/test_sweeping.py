@@ -9,15 +9,18 @@ import pytest
 from tests.store.factories import NOON, a_delivery, a_registration, an_event
 from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import Evidence, Kind
-from tillkeeper.domain.order import Status
-from tillkeeper.domain.policy import Action, Anchor, Climb, Ladder, Policy, Step
+from tillkeeper.domain.ladder import Action, ActionSteps, Anchor, Ladder, StepTime
+from tillkeeper.domain.order.acts import Refused
+from tillkeeper.domain.order.registration import ClaimedPayment, Payer
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.terms import Instalment
 from tillkeeper.gateways.messages import Answer
 from tillkeeper.policy import load_policy
 from tillkeeper.settings import SweepSettings
 from tillkeeper.store.apply import apply_deliveries
-from tillkeeper.store.order_acts import Refused, close
-from tillkeeper.store.orders import ClaimedPayment, Payer, history, register, show
+from tillkeeper.store.order_acts import close
+from tillkeeper.store.orders import history, register, show
 from tillkeeper.store.outbox import Audience, claim, lock_order
 from tillkeeper.store.parked import close_parked, park_event
 from tillkeeper.store.sweeping import take_due
@@ -31,28 +34,28 @@ HOUR = timedelta(hours=1)
 
 
 def climb(action, *steps, every=None, anchor=Anchor.START):
-    return Climb(action=action, steps=tuple(Step(offset=step, anchor=anchor) for step in steps), every=every)
+    return ActionSteps(action=action, times=tuple(StepTime(offset=step, anchor=anchor) for step in steps), every=every)
 
 
 POLICY = Policy(
     ladders={
         Status.UNPAID: Ladder(
-            climbs=(
+            actions=(
                 climb(Action.QUERY, 3 * MINUTE),
                 climb(Action.REMIND, -HOUR, anchor=Anchor.EXPIRY),
                 climb(Action.CLOSE, 10 * MINUTE, every=HOUR, anchor=Anchor.EXPIRY),
             )
         ),
         Status.PROCESSING: Ladder(
-            climbs=(
+            actions=(
                 climb(Action.QUERY, 2 * MINUTE, 15 * MINUTE, every=HOUR),
                 climb(Action.REMIND, 15 * MINUTE),
                 climb(Action.CASE, 30 * MINUTE),
                 climb(Action.ESCALATE, 2 * HOUR, 4 * HOUR),
             )
         ),
-        Status.FAILED: Ladder(climbs=(climb(Action.QUERY, MINUTE), climb(Action.GRACE, 10 * MINUTE))),
-        Status.PARTIALLY_PAID: Ladder(climbs=(climb(Action.REMIND, timedelta(0), anchor=Anchor.DUE),)),
+        Status.FAILED: Ladder(actions=(climb(Action.QUERY, MINUTE), climb(Action.GRACE, 10 * MINUTE))),
+        Status.PARTIALLY_PAID: Ladder(actions=(climb(Action.REMIND, timedelta(0), anchor=Anchor.DUE),)),
     }
 )
 
@@ -358,7 +361,7 @@ async def test_the_question_of_a_sweeper_that_died_is_put_by_another_when_its_le
 GRACE_OF_TEN = msgspec.structs.replace(
     POLICY,
     ladders={
-        Status.FAILED: Ladder(climbs=(climb(Action.QUERY, 2 * MINUTE, 10 * MINUTE), climb(Action.GRACE, 10 * MINUTE)))
+        Status.FAILED: Ladder(actions=(climb(Action.QUERY, 2 * MINUTE, 10 * MINUTE), climb(Action.GRACE, 10 * MINUTE)))
     },
 )
 
@@ -544,7 +547,7 @@ async def test_an_account_that_cannot_be_asked_is_one_case_and_its_expired_order
 
 async def test_a_reminder_that_a_changed_policy_has_at_another_moment_is_not_told_again(pool, clock, gateways):
     before, after = (
-        Policy(ladders={Status.PROCESSING: Ladder(climbs=(climb(Action.REMIND, *moments),))})
+        Policy(ladders={Status.PROCESSING: Ladder(actions=(climb(Action.REMIND, *moments),))})
         for moments in ([15 * MINUTE], [25 * MINUTE, 40 * MINUTE])
     )
     await registered(pool, policy=before)

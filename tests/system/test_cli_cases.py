@@ -11,9 +11,10 @@ from tests.system.commands import tillkeeper, toml, written
 from tillkeeper import clock
 from tillkeeper.cli.output import lasting, when
 from tillkeeper.domain.events import Kind
+from tillkeeper.domain.order.registration import Payer
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply import apply_deliveries
-from tillkeeper.store.orders import Payer, register
+from tillkeeper.store.orders import register
 from tillkeeper.store.parked import park_event
 from tillkeeper.store.transactions import repeat_when_raced
 

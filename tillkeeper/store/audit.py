@@ -8,9 +8,9 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.order import summarize
-from tillkeeper.store.ledger import facts_of, order_of, stored_summary
+from tillkeeper.domain.order.summary import summarize
 from tillkeeper.store.neglect import Overdue, lingering, overdue_fetches, overdue_notices, overdue_orders, unattended
+from tillkeeper.store.order_loading import facts_of, order_in, summary_in
 from tillkeeper.store.pool import Conn
 
 EXAMPLES_MAX: Final = 20  # enough to find the cause; a broken book may be broken a million times
@@ -197,9 +197,9 @@ async def _pages(conn: Conn) -> AsyncIterator[list[asyncpg.Record]]:
 async def _misjudged(conn: Conn, page: Sequence[asyncpg.Record]) -> list[dict[str, Any]]:
     """Derives each status anew; tells of those that are stored otherwise."""
     facts = await facts_of(conn, [row["id"] for row in page])
-    judged = [(row, summarize(order_of(row), facts[row["id"]])) for row in page]
+    judged = [(row, summarize(order_in(row), facts[row["id"]])) for row in page]
     return [
         {"order_ref": row["order_ref"], "stored": row["status"], "facts_say": told.status}
         for row, told in judged
-        if stored_summary(row) != told
+        if summary_in(row) != told
     ]

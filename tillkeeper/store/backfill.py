@@ -14,7 +14,7 @@ import msgspec
 
 from tillkeeper.domain.backoff import BACKFILL
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import MOVING, OPEN, Status
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply import Tally, apply_found
 from tillkeeper.store.inbox import known_events
@@ -28,8 +28,7 @@ UNDATED: Final = timedelta(days=7)
 PASSED_OVER_MAX: Final = 10_000  # counted; whoever reads it needs no more
 CHUNK_ORDERS: Final = 500  # locked at once
 
-OPEN: Final = (Status.UNPAID, Status.PROCESSING, Status.FAILED, Status.PARTIALLY_PAID, Status.REFUNDING)
-UNDER_WAY: Final = (Status.PROCESSING, Status.REFUNDING)  # known of, whatever a list leaves out
+UNDER_WAY: Final = MOVING  # known of, whatever a list leaves out
 
 
 class LostLease(Exception):

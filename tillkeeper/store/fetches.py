@@ -13,12 +13,12 @@ from typing import Final
 
 import msgspec
 
-from tillkeeper.domain.concerns import Concern
+from tillkeeper.domain.batch import DeliveryKey
 from tillkeeper.domain.delivery import Delivery
 from tillkeeper.domain.fetching import UNPROVEN_REST, Fetch, Finished, GivenUp, Later, Progress, Step
+from tillkeeper.domain.order.case_reasons import CaseReason
 from tillkeeper.domain.policy import CasePolicy
-from tillkeeper.store.cases import TRUTH, open_cases, write_entries
-from tillkeeper.store.inbox import DeliveryKey
+from tillkeeper.store.cases import close_cases, open_cases
 from tillkeeper.store.pool import Conn, as_json
 from tillkeeper.store.unproven import make_room
 
@@ -230,7 +230,7 @@ def subject_of(taken: Taken) -> str:
     return f"fetch:{taken.account}/{taken.fetch.about}/{'/'.join(ref or '-' for ref in refs)}"
 
 
-def _failed(taken: Taken, result: str) -> Concern:
+def _failed(taken: Taken, result: str) -> CaseReason:
     run, number = taken.delivery
     details: dict[str, object] = {
         "about": taken.fetch.about,
@@ -243,20 +243,13 @@ def _failed(taken: Taken, result: str) -> Concern:
     }
     # What is wished for anew and not answered either is told again, whoever resolved the case before.
     state = f"since {taken.progress.wanted_at.isoformat()}"
-    return Concern(kind=KIND, subject=subject_of(taken), state=state, account=taken.account, details=details)
+    return CaseReason(kind=KIND, subject=subject_of(taken), state=state, account=taken.account, details=details)
 
 
-def _unaskable(taken: Taken, result: str) -> Concern:
-    return Concern(kind=KIND, subject=f"account:{taken.account}", account=taken.account, details={"why": result})
-
-
-CLOSE_FETCHED = """
-UPDATE cases SET closed_at = $2, closed_by = 'truth', outcome = 'the gateway has said it', follow_up_at = NULL
-WHERE kind = 'fetch_failed' AND subject = ANY($1::text[]) AND closed_at IS NULL
-RETURNING id
-"""
+def _unaskable(taken: Taken, result: str) -> CaseReason:
+    return CaseReason(kind=KIND, subject=f"account:{taken.account}", account=taken.account, details={"why": result})
 
 
 async def _close_cases(conn: Conn, taken: Taken, *, now: datetime) -> None:
-    rows = await conn.fetch(CLOSE_FETCHED, [subject_of(taken), f"account:{taken.account}"], now)
-    await write_entries(conn, [(row["id"], "closed", TRUTH, None) for row in rows], now=now)
+    keys = [(KIND, subject_of(taken)), (KIND, f"account:{taken.account}")]
+    await close_cases(conn, keys, outcome="the gateway has said it", now=now)

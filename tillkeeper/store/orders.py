@@ -6,53 +6,13 @@ from typing import Any, Literal
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.order import STATUS_ZH, Status
-from tillkeeper.domain.policy import Policy, Spell, first_due
-from tillkeeper.domain.terms import Instalment
-from tillkeeper.store.apply import decide, write
-from tillkeeper.store.inbox import Item
-from tillkeeper.store.ledger import next_due_at
+from tillkeeper.domain.order.registration import Contradiction, Registration, first_look, refuse_difference
+from tillkeeper.domain.order.status import STATUS_ZH, Status
+from tillkeeper.domain.policy import Policy
+from tillkeeper.domain.references import Bindings, Reference
+from tillkeeper.store.apply import load, write
 from tillkeeper.store.pool import Conn
-from tillkeeper.store.references import Bindings, Reference
 from tillkeeper.store.transactions import repeat_when_raced, wait_for_standbys
-
-
-class ClaimedPayment(msgspec.Struct, frozen=True, kw_only=True):
-    """A payment that the merchant says belongs to the order."""
-
-    account: str
-    payment_ref: str
-
-
-class Payer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Whom to tell, and in which language."""
-
-    email: str | None = None
-    phone: str | None = None
-    locale: str | None = None
-
-
-class Registration(msgspec.Struct, frozen=True, kw_only=True):
-    """What a merchant's system says it sells.  `amount` is in minor units of `currency`."""
-
-    order_ref: str
-    amount: int
-    currency: str
-    accounts: tuple[str, ...]
-    payments: tuple[ClaimedPayment, ...] = ()
-    payer: Payer | None = None
-    pay_url: str | None = None
-    expires_at: datetime | None = None
-    instalments: tuple[Instalment, ...] = ()
-
-
-class Contradiction(Exception):
-    """The order is registered already and says something else in `field`."""
-
-    def __init__(self, field: str) -> None:
-        super().__init__(field)
-        self.field = field
-
 
 INSERT_ORDER = """
 INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, registered_at, changed_at, spell_since,
@@ -91,34 +51,17 @@ async def _register(
         now,
         registration.expires_at,
         instalments,
-        _first_due(registration, policy, now),
+        first_look(registration, policy=policy, now=now),
     )
     if order_id is None:
-        _refuse_difference(registration, await conn.fetchval(TERMS, registration.order_ref))
+        terms = await conn.fetchval(TERMS, registration.order_ref)
+        refuse_difference(registration, msgspec.json.decode(terms, type=Registration))
         await wait_for_standbys(conn)
         return "unchanged"
     await _claim(conn, order_id, registration)
     bindings, appearing = _appearing(order_id, registration)
-    await write(conn, await decide(conn, list[Item](), bindings=bindings, appearing=appearing), policy=policy, now=now)
+    await write(conn, await load(conn, [], bindings=bindings, appearing=appearing), policy=policy, now=now)
     return "created"
-
-
-def _first_due(registration: Registration, policy: Policy, now: datetime) -> datetime | None:
-    """When the sweep must look at an order of which nothing is heard."""
-    accounts = set(registration.accounts)
-    ladder = policy.ladder(Status.UNPAID, accounts.pop() if len(accounts) == 1 else None)
-    due_at = next_due_at(registration.instalments, captured=0)
-    return first_due(ladder, Spell(began_at=now, expires_at=registration.expires_at, next_due_at=due_at), now)
-
-
-def _refuse_difference(registration: Registration, terms: str) -> None:
-    known = msgspec.json.decode(terms, type=Registration)
-    for field in Registration.__struct_fields__:
-        said, before = getattr(registration, field), getattr(known, field)
-        if field in ("accounts", "payments"):
-            said, before = set(said), set(before)
-        if said != before:
-            raise Contradiction(field)
 
 
 def _appearing(order_id: int, registration: Registration) -> tuple[Bindings, list[Reference]]:

@@ -11,11 +11,11 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.order import Summary
-from tillkeeper.store.cases import MONEY_UNCLEAR
-from tillkeeper.store.ledger import stored_summary
+from tillkeeper.domain.order.cases import MONEY_UNCLEAR
+from tillkeeper.domain.order.notices import Audience
+from tillkeeper.domain.order.summary import Summary
+from tillkeeper.store.order_loading import summary_in
 from tillkeeper.store.pool import Conn, as_json
-from tillkeeper.store.telling import Audience
 
 MAIL: Final = "mail"  # the payer's only channel, and its name in `told`
 
@@ -129,7 +129,7 @@ async def claim(
 
 def _order_now(row: asyncpg.Record, besides: asyncpg.Record, *, mails: int) -> OrderNow:
     return OrderNow(
-        summary=stored_summary(row),
+        summary=summary_in(row),
         closed=row["closed"],
         held=row["held"],
         under_way=besides["under_way"],

@@ -14,12 +14,14 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from tillkeeper.domain.order.notices import Audience, Notice
+from tillkeeper.domain.order.status import OPEN
 from tillkeeper.domain.policy import SilencePolicy
 from tillkeeper.domain.pulse import DAY, DAYS_KEPT, Answers, Pulse, hour_of, is_silent, is_unanswering, together
 from tillkeeper.domain.pulse import usual_share as usual_share_of
-from tillkeeper.store.backfill import OPEN, UNDER_WAY, Pace, ask_about, open_in, wish
+from tillkeeper.store.backfill import UNDER_WAY, Pace, ask_about, open_in, wish
+from tillkeeper.store.notices import write_notices
 from tillkeeper.store.pool import Conn, as_json
-from tillkeeper.store.telling import Audience, Notice, tell
 
 WATCH_EVERY: Final = timedelta(seconds=20)  # of one account, however many sweepers there are
 OUTAGE: Final = timedelta(minutes=10)  # nobody looked for so long: the database was away, or all of us
@@ -251,7 +253,7 @@ async def _tell(conn: Conn, look: _Look, quiet_id: int, topic: str, told: Mappin
         topic=topic,
         payload={"level": ENTRY_LEVEL, "account": look.account, **told},
     )
-    await tell(conn, [notice], now=look.now)
+    await write_notices(conn, [notice], now=look.now)
 
 
 ASKED = "UPDATE quiet SET asked_at = $2 WHERE account = $1 AND kind = 'silent' AND over_at IS NULL"

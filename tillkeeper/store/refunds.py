@@ -7,11 +7,11 @@ import asyncpg
 import msgspec
 
 from tillkeeper.domain.events import REF_CHARS_MAX, Evidence, Kind, PaymentEvent
-from tillkeeper.domain.facts import WITHDRAWN
+from tillkeeper.domain.order.facts import WITHDRAWN
+from tillkeeper.domain.order.registration import Contradiction
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply import apply_found
 from tillkeeper.store.order_acts import NoSuchOrder
-from tillkeeper.store.orders import Contradiction
 from tillkeeper.store.pool import Conn
 from tillkeeper.store.transactions import repeat_when_raced, wait_for_standbys
 

@@ -7,8 +7,9 @@ from typing import Final
 
 import msgspec
 
+from tillkeeper.domain.order.notices import Audience, Notice
+from tillkeeper.store.notices import write_notices
 from tillkeeper.store.pool import Conn, as_json
-from tillkeeper.store.telling import Audience, Notice, tell
 
 WORDS_MAX: Final = 200  # of an account: a field that never says the same twice is no list of words
 TOPIC: Final = "account.unknown_word"
@@ -52,7 +53,7 @@ async def note_words(conn: Conn, words: Iterable[Word] | Mapping[Word, int], *, 
     ]
     noted = await conn.fetch(NOTE_WORDS, as_json(rows), now, WORDS_MAX)
     fresh = [row for row in noted if row["fresh"]]
-    await tell(conn, [_notice(row["account"], row["field"], row["word"]) for row in fresh], now=now)
+    await write_notices(conn, [_notice(row["account"], row["field"], row["word"]) for row in fresh], now=now)
 
 
 def _notice(account: str, field: str, word: str) -> Notice:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from tillkeeper.domain.facts import ObjectKey, OrderFacts, PaymentFacts, Step
-from tillkeeper.domain.order import Order, captured_of, refunded_of, refunds_of, unseen_payers
+from tillkeeper.domain.order.facts import ObjectKey, OrderFacts, PaymentFacts, Step
+from tillkeeper.domain.order.summary import Order, captured_of, refunded_of, refunds_of, unseen_payers
 
 
 class Implied(msgspec.Struct, frozen=True, kw_only=True, order=True):

@@ -12,8 +12,8 @@ from datetime import datetime
 
 import msgspec
 
-from tillkeeper.domain.facts import WITHDRAWN, ObjectKey, OrderFacts, ReturnFacts, Step
-from tillkeeper.domain.order import (
+from tillkeeper.domain.order.facts import WITHDRAWN, ObjectKey, OrderFacts, ReturnFacts, Step
+from tillkeeper.domain.order.summary import (
     Order,
     Payer,
     captured_of,

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from tillkeeper.domain.events import Kind, PaymentEvent
-from tillkeeper.domain.facts import DISPUTE_STEPS, PAYMENT_STEPS, REFUND_STEPS, ObjectKey
+from tillkeeper.domain.order.facts import DISPUTE_STEPS, PAYMENT_STEPS, REFUND_STEPS, ObjectKey
 
 EventKey = tuple[str, str]  # (account, event id)
 RANKS: Final[Mapping[Kind, int]] = {

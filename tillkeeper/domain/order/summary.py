@@ -1,13 +1,11 @@
 """An order, and the one function that makes its status: a function of facts alone."""
 
 from collections.abc import Callable, Iterator, Mapping
-from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
-from tillkeeper.domain.facts import (
+from tillkeeper.domain.order.facts import (
     WITHDRAWN,
     ObjectKey,
     OrderFacts,
@@ -16,39 +14,9 @@ from tillkeeper.domain.facts import (
     Step,
     Sum,
 )
-
-
-class Status(StrEnum):
-    """An order's payment status.  Derived, never set."""
-
-    UNPAID = "unpaid"
-    PROCESSING = "processing"
-    PAID = "paid"
-    FAILED = "failed"
-    PARTIALLY_PAID = "partially_paid"
-    REFUNDING = "refunding"
-    PARTIALLY_REFUNDED = "partially_refunded"
-    REFUNDED = "refunded"
-
-
-STATUS_ZH: Final[Mapping[Status, str]] = MappingProxyType(
-    {
-        Status.UNPAID: "未支付",
-        Status.PROCESSING: "支付处理中",
-        Status.PAID: "已支付",
-        Status.FAILED: "支付失败",
-        Status.PARTIALLY_PAID: "部分支付",
-        Status.REFUNDING: "退款处理中",
-        Status.PARTIALLY_REFUNDED: "部分退款",
-        Status.REFUNDED: "已退款",
-    }
-)
-
+from tillkeeper.domain.order.status import Status
 
 ON_ITS_WAY: Final = frozenset({Step.PENDING, Step.AUTHORIZED})  # a payment that is neither here nor lost
-
-# Money is on its way, in or out: somebody must see it arrive.
-MOVING: Final = frozenset({Status.PROCESSING, Status.REFUNDING})
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
