@@ -130,14 +130,28 @@ def _print(
     from tillkeeper.cli.output import print_facts, print_json, shown
     from tillkeeper.policy import digest_of
     from tillkeeper.policy.drawing import draw_policy, policy_as_json
+
+    others = _tables(policy)
+    if as_json:
+        ladders = policy_as_json(policy, statuses, account, method)
+        print_json({"digest": digest_of(policy), "account": account, "method": method, "ladders": ladders, **others})
+        return
+    for line in draw_policy(policy, statuses, account, method):
+        print(shown(line))
+    print_facts({f"{table}.{key}": value for table, keys in others.items() for key, value in keys.items()})
+
+
+def _tables(policy: "Policy") -> dict[str, dict[str, str | int | float]]:
+    """The tables beside the ladders, as a policy writes them."""
     from tillkeeper.policy.spans import short, written_all
 
     silence = policy.silence
-    others: dict[str, dict[str, str | int | float]] = {
+    closed = [moment for steps in policy.closed.actions for moment in written_all(steps)]
+    return {
         "cases": {"follow_up": short(policy.cases.follow_up), "levels": policy.cases.levels},
         "unmatched": {"case": short(policy.unmatched_case)},
         "closing": {"after": policy.after_close},
-        "closed": {"query": ", ".join(it for steps in policy.closed.actions for it in written_all(steps)) or "never"},
+        "closed": {"query": ", ".join(closed) or "never"},
         "silence": {
             "after": "learned" if silence.after is None else short(silence.after),
             "learning": short(silence.learning),
@@ -148,10 +162,3 @@ def _print(
         },
         "hints": {"per_minute": policy.hints.per_minute, "again_after": short(policy.hints.again_after)},
     }
-    if as_json:
-        ladders = policy_as_json(policy, statuses, account, method)
-        print_json({"digest": digest_of(policy), "account": account, "method": method, "ladders": ladders, **others})
-        return
-    for line in draw_policy(policy, statuses, account, method):
-        print(shown(line))
-    print_facts({f"{table}.{key}": value for table, keys in others.items() for key, value in keys.items()})
