@@ -75,6 +75,11 @@ def test_what_is_printed_of_the_gateways_is_what_stands_there():
     assert printing["accounts"]() == printing["ACCOUNTS"].read_text()
 
 
+def test_what_is_printed_of_the_states_is_what_stands_there():
+    printing = runpy.run_path(str(ROOT / "docs" / "states.py"))
+    assert printing["page"]() == printing["PAGE"].read_text()
+
+
 def test_the_printed_accounts_name_each_setting_once():
     printed = (ROOT / "deploy" / "accounts.toml").read_text()
     accounts = tomllib.loads(re.sub(r"^#(\w+ = )", r"\1", printed, flags=re.MULTILINE))
