@@ -21,7 +21,7 @@ import msgspec
 from standardwebhooks import Webhook
 
 from tillkeeper.notices.addresses import is_public
-from tillkeeper.notices.outcome import Dropped, Failed, Outcome, Sent
+from tillkeeper.notices.outcome import Dropped, Failed, SendOutcome, Sent
 from tillkeeper.notices.outgoing import Outgoing
 from tillkeeper.notices.settings import NotifySettings, WebhookSettings
 
@@ -47,7 +47,7 @@ class WebhookChannel:
         self._signers = tuple(Webhook(secret) for secret in settings.secrets)
         self._client = client
 
-    async def send(self, notice: Outgoing) -> Outcome:
+    async def send(self, notice: Outgoing) -> SendOutcome:
         """Sends one signed POST."""
         body = body_of(notice)
         try:
@@ -105,7 +105,7 @@ def _any_socket(info: tuple[Any, ...]) -> socket.socket:
     return socket.socket(family=family, type=kind, proto=protocol)
 
 
-def _outcome(status: int, retry_after: str | None, now: datetime) -> Outcome:
+def _outcome(status: int, retry_after: str | None, now: datetime) -> SendOutcome:
     if status in _SUCCESS:
         return Sent()
     if status == HTTPStatus.GONE:
