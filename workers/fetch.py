@@ -25,7 +25,7 @@ from tillkeeper.gateways.fetching import question_of
 from tillkeeper.gateways.messages import Answer, Call, Query
 from tillkeeper.store.apply import Tally, apply_found
 from tillkeeper.store.failures import is_contention, is_outage
-from tillkeeper.store.fetches import Taken, settle_fetch, take_fetches
+from tillkeeper.store.fetches import ClaimedFetch, claim_fetches, settle_fetch
 from tillkeeper.store.pool import Conn
 from tillkeeper.telemetry import FETCH_LAG_SECONDS, FETCHES
 from workers.found import all_or_each
@@ -86,7 +86,7 @@ class FetchLoop:
         now = self._now()
         try:
             taken = await self._outage.transact(
-                self._pool, partial(take_fetches, limit=FETCHES_AT_ONCE, lease=self._lease, now=now)
+                self._pool, partial(claim_fetches, limit=FETCHES_AT_ONCE, lease=self._lease, now=now)
             )
             FETCH_LAG_SECONDS.set((now - min(it.due_at for it in taken)).total_seconds() if taken else 0)
             ended = await asyncio.gather(*map(self._fetch, taken), return_exceptions=True)
@@ -97,7 +97,7 @@ class FetchLoop:
             return 0
         return len(taken)
 
-    async def _fetch(self, taken: Taken) -> None:
+    async def _fetch(self, taken: ClaimedFetch) -> None:
         heard = await self._ask(taken)
         now = self._now()
         step = next_step(taken.progress, heard.outcome or "no_answer", now=now, jitter=self._jitter)
@@ -116,7 +116,7 @@ class FetchLoop:
         if heard.answer.then:
             await self._api_client.make(taken.account, heard.answer.then)
 
-    async def _ask(self, taken: Taken) -> _Heard:
+    async def _ask(self, taken: ClaimedFetch) -> _Heard:
         """The answer, or why there is none."""
         try:
             async with asyncio.timeout(self._ask_within_s):
@@ -132,7 +132,7 @@ class FetchLoop:
         result = told or ("nothing new" if answer.found else "not found")
         return _Heard(outcome="found" if answer.found else "not_found", answer=answer, result=result)
 
-    async def _write(self, conn: Conn, taken: Taken, heard: _Heard, step: Step, now: datetime) -> bool:
+    async def _write(self, conn: Conn, taken: ClaimedFetch, heard: _Heard, step: Step, now: datetime) -> bool:
         """The answer's events and the row's end, in one transaction."""
         if heard.answer.events:
             _say(await apply_found(conn, heard.answer.events, policy=self._policy(), now=now))
@@ -140,7 +140,7 @@ class FetchLoop:
             conn, taken, step, result=heard.result, reason=heard.reason, policy=self._policy().cases, now=now
         )
 
-    async def _write_apart(self, taken: Taken, heard: _Heard, now: datetime) -> tuple[_Heard, Step, bool]:
+    async def _write_apart(self, taken: ClaimedFetch, heard: _Heard, now: datetime) -> tuple[_Heard, Step, bool]:
         """What one of the events says cannot be applied: the others are, and the query stays open for it."""
         failed = await all_or_each(self._apply, heard.answer.events)
         if failed:
@@ -158,7 +158,7 @@ class FetchLoop:
             )
         )
 
-    def _tell(self, taken: Taken, heard: _Heard, step: Step) -> None:
+    def _tell(self, taken: ClaimedFetch, heard: _Heard, step: Step) -> None:
         fields = {"account": taken.account, "about": taken.fetch.about, "result": heard.result}
         match step:
             case Finished(outcome="found"):
@@ -171,7 +171,7 @@ class FetchLoop:
                 log.info("fetch_put_off", **fields, again_at=at)
             case GivenUp():
                 FETCHES.labels(taken.account, "given_up").inc()
-                log.error("fetch_given_up", **fields, since=taken.progress.wanted_at)
+                log.error("fetch_given_up", **fields, since=taken.progress.requested_at)
 
 
 def _no_answer(reason: str, result: str, events: tuple[PaymentEvent, ...] = ()) -> _Heard:

@@ -116,7 +116,7 @@ class NotifyLoop:
     async def _claim(self) -> list[Claimed]:
         now = self._now()
         async with self._pool.acquire() as conn:
-            return await claim(conn, audiences=self._audiences, limit=BATCH_ROWS, taken_until=now + LEASE, now=now)
+            return await claim(conn, audiences=self._audiences, limit=BATCH_ROWS, leased_until=now + LEASE, now=now)
 
     def _has_channel(self, row: Claimed) -> bool:
         match row.audience:

@@ -82,7 +82,7 @@ async def test_a_dispute_that_is_won_closes_its_case_although_no_sum_moves(pool)
     await told(pool, an_event(), an_event(Kind.DISPUTE_OPENED, 1, dispute_ref="dp_1"))
     assert (await show(pool, "A1"))["cases"][0]["closed_at"] is None
     await told(pool, an_event(Kind.DISPUTE_WON, 2, dispute_ref="dp_1"))
-    assert (await show(pool, "A1"))["cases"][0]["closed_by"] == "truth"
+    assert (await show(pool, "A1"))["cases"][0]["closed_by"] == "system"
     assert (await books(pool)).balances
 
 
@@ -93,7 +93,7 @@ async def test_a_stuck_orders_case_stays_open_while_only_its_dispute_is_settled(
     await until(a_sweep(pool, Gateways(clock), clock), clock, 31 * MINUTE)
     await told(pool, an_event(Kind.DISPUTE_WON, 2, dispute_ref="dp_1"), now=clock.at)
     cases = {it["kind"]: it["closed_by"] for it in (await show(pool, "A1"))["cases"]}
-    assert cases == {"disputed": "truth", "stuck": None}
+    assert cases == {"disputed": "system", "stuck": None}
     assert (await books(pool, clock.at)).lingering == []
 
 
@@ -102,7 +102,7 @@ async def test_a_stuck_orders_case_stays_open_while_only_its_dispute_is_settled(
     [
         ("overpaid", "order:A1"),
         ("disputed", "dispute:stripe-main/dp_1"),
-        ("stuck", "order:A1/spell:1"),
+        ("stuck", "order:A1/phase:1"),
         ("paid_after_closing", "order:A1"),
     ],
 )

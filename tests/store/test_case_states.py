@@ -94,7 +94,7 @@ async def test_an_open_case_shows_how_things_stand_and_is_resolved_as_that(pool)
     await told(pool, PAID, 1, **IN_USD)
     [case] = (await show(pool, "A1"))["cases"]
     assert case["details"]["state"] == "succeeded 100 USD"
-    entries = await pool.fetch("SELECT what, by, note FROM case_entry ORDER BY id")
+    entries = await pool.fetch("SELECT what, by, note FROM case_entries ORDER BY id")
     assert [tuple(it) for it in entries] == [
         ("opened", "tillkeeper", None),
         ("noted", "tillkeeper", "now succeeded 100 USD"),
@@ -152,7 +152,7 @@ async def test_a_late_word_in_another_currency_leaves_no_case_open(pool):
     await told(pool, PENDING, 2, amount=100)
     await told(pool, PENDING, 1, amount=100, currency="USD")
     [case] = (await show(pool, "A1"))["cases"]
-    assert (case["kind"], case["closed_by"]) == ("wrong_currency", "truth")
+    assert (case["kind"], case["closed_by"]) == ("wrong_currency", "system")
     assert (await books(pool)).lingering == []
 
 

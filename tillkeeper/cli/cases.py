@@ -126,7 +126,7 @@ def show_command(
 ) -> None:
     """Show a case with all the evidence: its entries, its order, and a timeline.
 
-    The timeline holds every event, every rung of the sweep with what the gateway answered, every act of a person, and
+    The timeline holds every event, every step of the sweep with what the gateway answered, every act of a person, and
     every notice with what became of it; then come the deliveries that brought the events.
     """
     with reported(as_json=as_json):
@@ -365,7 +365,7 @@ def _more(it: dict[str, Any]) -> str:
         case "notice":
             told = [f"{channel} {entry.get('outcome')}" for channel, entry in it["told"].items()]
             return ", ".join([*told, *([it["last_error"]] if it["last_error"] else [])])
-        case "rung":
+        case "step":
             return it["note"] or ""
         case _:
             refs = (it["payment_ref"], it["refund_ref"], it["dispute_ref"], it["reason"], it["failure"])

@@ -154,6 +154,6 @@ def _quiet(rows: list[dict[str, Any]], now: datetime) -> Iterator[str]:
 
     for it in rows:
         kind = "silent" if it["kind"] == "silent" else "does not answer"
-        over = f"over since {lasting(now - it['over_at'])}" if it["over_at"] else "still so"
+        over = f"over since {lasting(now - it['ended_at'])}" if it["ended_at"] else "still so"
         why = f" ({it['reason']})" if it["reason"] else ""
         yield f"{it['account']}: {kind}{why}, since {lasting(now - it['since'])} ago, {over}"

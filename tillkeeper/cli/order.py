@@ -239,7 +239,7 @@ def _print(order: dict[str, Any]) -> None:
 
 
 def print_history(history: list[dict[str, Any]]) -> None:
-    """Events, acts and rungs, a line each."""
+    """Events, acts and steps, a line each."""
     from tillkeeper.cli.output import print_table
 
     print_table(

@@ -77,7 +77,7 @@ def notify_command(config: Config = None, as_json: AsJson = False, tied: Tied = 
 def sweep_command(config: Config = None, as_json: AsJson = False, tied: Tied = False) -> None:
     """Look after orders that are stuck, as the policy says, until SIGTERM or Ctrl-C.
 
-    Asks gateways what really happened, reminds payers, opens cases and escalates them.  Any number may run: each rung
+    Asks gateways what really happened, reminds payers, opens cases and escalates them.  Any number may run: each step
     is taken once.  Logs are JSON lines on standard error; sweep.metrics_port serves /metrics and /healthz.
     """
     with reported(as_json=as_json):

@@ -21,17 +21,18 @@ from tillkeeper.store.pool import Conn
 # NO KEY UPDATE: foreign keys of others may still point at the row.
 LOCK_ORDERS = """
 SELECT id, order_ref, amount_minor, currency, accounts, version, status, captured_minor, refunding_minor,
-       refunded_minor, discount_minor, expires_at, instalments, spell, spell_since, due_at, ask_at, held_until,
+       refunded_minor, discount_minor, expires_at, instalments, phase, phase_since, due_at, ask_at, held_until,
        closed_at, terms -> 'payer' ->> 'email' IS NOT NULL AS has_mail, terms ->> 'pay_url' AS pay_url
 FROM orders WHERE id = ANY($1::bigint[]) ORDER BY id FOR NO KEY UPDATE
 """
 
 FACTS = """
-SELECT 'payment' AS object, order_id, account, payment_ref AS ref, facts FROM payment WHERE order_id = ANY($1::bigint[])
+SELECT 'payment' AS object, order_id, account, payment_ref AS ref, facts
+FROM payments WHERE order_id = ANY($1::bigint[])
 UNION ALL
-SELECT 'refund', order_id, account, refund_ref, facts FROM refund WHERE order_id = ANY($1::bigint[])
+SELECT 'refund', order_id, account, refund_ref, facts FROM refunds WHERE order_id = ANY($1::bigint[])
 UNION ALL
-SELECT 'dispute', order_id, account, dispute_ref, facts FROM dispute WHERE order_id = ANY($1::bigint[])
+SELECT 'dispute', order_id, account, dispute_ref, facts FROM disputes WHERE order_id = ANY($1::bigint[])
 UNION ALL
 SELECT 'case', order_id, kind, subject,
        jsonb_build_object('state', state, 'level', level, 'closed_by', closed_by, 'captured', details -> 'captured',
@@ -67,7 +68,7 @@ async def lock_orders(conn: Conn, ids: Collection[int]) -> dict[int, OrderState]
 
 READ_ORDERS = """
 SELECT id, order_ref, amount_minor, currency, accounts, version, status, captured_minor, refunding_minor,
-       refunded_minor, discount_minor, expires_at, instalments, spell, spell_since, due_at, ask_at, held_until,
+       refunded_minor, discount_minor, expires_at, instalments, phase, phase_since, due_at, ask_at, held_until,
        closed_at, terms -> 'payer' ->> 'email' IS NOT NULL AS has_mail, terms ->> 'pay_url' AS pay_url
 FROM orders WHERE id = ANY($1::bigint[]) ORDER BY id
 """
@@ -97,8 +98,8 @@ def _state(row: asyncpg.Record, known: "_Known") -> OrderState:
         facts=known.facts[row["id"]],
         expires_at=row["expires_at"],
         instalments=_instalments(row["instalments"]) if row["instalments"] else (),
-        phase=row["spell"],
-        phase_since=row["spell_since"],
+        phase=row["phase"],
+        phase_since=row["phase_since"],
         due_at=row["due_at"],
         ask_at=row["ask_at"],
         held_until=row["held_until"],
@@ -182,8 +183,8 @@ SELECT r.order_id, r.action, max(r.at) AS at, max(r.tries) FILTER (WHERE r.retry
                                AND r.result <> 'cannot be asked') AS answered_at,
        max(r.taken_at) FILTER (WHERE r.result = 'cannot be asked') AS refused_at,
        bool_or(r.result = 'cannot be asked' AND r.retry_at IS NOT NULL) AS cannot_be_put
-FROM unnest($1::bigint[], $2::bigint[]) AS w (order_id, spell)
-JOIN rung r ON r.order_id = w.order_id AND r.spell = w.spell
+FROM unnest($1::bigint[], $2::bigint[]) AS w (order_id, phase)
+JOIN steps r ON r.order_id = w.order_id AND r.phase = w.phase
 GROUP BY 1, 2
 """
 

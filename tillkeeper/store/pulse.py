@@ -2,7 +2,7 @@
 
     apply counts what was heard ───┐
                                    ├──> watch (one transaction): claim accounts ─ judge ─ open or close rows of `quiet`
-    sweepers note who answered ────┘    ─ tell ops ─ have open payments asked about ─ wish for a backfill
+    sweepers note who answered ────┘    ─ tell ops ─ have open payments asked about ─ request for a backfill
 
 An open row is the fact, and whoever watches holds the account's row of `pulse`: so that each silence is told once,
 however many sweepers there are.
@@ -19,7 +19,7 @@ from tillkeeper.domain.order.status import OPEN
 from tillkeeper.domain.policy import SilencePolicy
 from tillkeeper.domain.pulse import DAY, DAYS_KEPT, Answers, Pulse, hour_of, is_silent, is_unanswering, together
 from tillkeeper.domain.pulse import usual_share as usual_share_of
-from tillkeeper.store.backfill import UNDER_WAY, Pace, ask_about, open_in, wish
+from tillkeeper.store.backfill import UNDER_WAY, Pace, ask_about, open_in, request_backfill
 from tillkeeper.store.notices import write_notices
 from tillkeeper.store.pool import Conn, as_json
 
@@ -66,19 +66,20 @@ class _Look(msgspec.Struct, frozen=True, kw_only=True):
 
 
 BEGIN_TO_WATCH = """
-INSERT INTO pulse (account, watched_at) SELECT account, $2 FROM unnest($1::text[]) AS w (account) ORDER BY account
+INSERT INTO account_health (account, watched_at)
+SELECT account, $2 FROM unnest($1::text[]) AS w (account) ORDER BY account
 ON CONFLICT (account) DO NOTHING
 """
 
 LOCK_ANSWERS = """
-SELECT account, answered_at, failing_since, failed_at, reason FROM pulse
+SELECT account, answered_at, failing_since, failed_at, reason FROM account_health
 WHERE account = ANY($1::text[]) ORDER BY account FOR UPDATE
 """
 
 WRITE_ANSWERS = """
-UPDATE pulse AS p
+UPDATE account_health AS p
 SET answered_at = w.answered_at, failing_since = w.failing_since, failed_at = w.failed_at, reason = w.reason
-FROM json_populate_recordset(NULL::pulse, $1::json) AS w WHERE p.account = w.account
+FROM json_populate_recordset(NULL::account_health, $1::json) AS w WHERE p.account = w.account
 """
 
 
@@ -104,10 +105,10 @@ def _answers_in(row: Any) -> Answers:
 
 CLAIM = """
 WITH mine AS MATERIALIZED (
-    SELECT account, watched_at FROM pulse
+    SELECT account, watched_at FROM account_health
     WHERE account = ANY($1::text[]) AND watched_at <= $2 ORDER BY account FOR UPDATE SKIP LOCKED
 )
-UPDATE pulse AS p SET watched_at = $3 FROM mine WHERE p.account = mine.account
+UPDATE account_health AS p SET watched_at = $3 FROM mine WHERE p.account = mine.account
 RETURNING p.account, mine.watched_at AS watched_before, p.answered_at, p.failing_since, p.failed_at, p.reason
 """
 
@@ -142,10 +143,10 @@ async def watch(
 
 HEARD = """
 SELECT account, hour, bit_count(bit_or(minutes)::bit(64))::int AS minutes, max(last_at) AS last_at
-FROM heard WHERE account = ANY($1::text[]) AND hour >= $2 GROUP BY account, hour
+FROM activity WHERE account = ANY($1::text[]) AND hour >= $2 GROUP BY account, hour
 """
 
-FORGET_HEARD = "DELETE FROM heard WHERE account = ANY($1::text[]) AND hour < $2"
+FORGET_HEARD = "DELETE FROM activity WHERE account = ANY($1::text[]) AND hour < $2"
 
 
 async def pulses_of(conn: Conn, accounts: Collection[str], *, now: datetime) -> dict[str, Pulse]:
@@ -159,7 +160,7 @@ async def pulses_of(conn: Conn, accounts: Collection[str], *, now: datetime) -> 
     return {it: Pulse(first_hour=min(hours[it]), last_at=last_at[it], minutes=hours[it]) for it in hours}
 
 
-OPEN_QUIET = "SELECT account, kind, since, asked_at FROM quiet WHERE account = ANY($1::text[]) AND over_at IS NULL"
+OPEN_QUIET = "SELECT account, kind, since, asked_at FROM silences WHERE account = ANY($1::text[]) AND ended_at IS NULL"
 
 
 async def _open_quiet(conn: Conn, accounts: Collection[str]) -> dict[str, dict[str, tuple[datetime, datetime]]]:
@@ -178,7 +179,7 @@ async def open_quiet(conn: Conn, accounts: Collection[str]) -> set[tuple[str, st
 async def _look_at(conn: Conn, look: _Look, pace: Pace) -> list[Turn]:
     turns: list[Turn] = []
     if look.can.ask and look.now - look.watched_at >= OUTAGE:
-        await wish(conn, look.account, look.watched_at - MARGIN, reason="outage", now=look.now)
+        await request_backfill(conn, look.account, look.watched_at - MARGIN, reason="outage", now=look.now)
         turns.append(Turn(account=look.account, what="outage", since=look.watched_at))
     turns += await _answering(conn, look)
     turns += await _talking(conn, look)
@@ -215,8 +216,8 @@ async def _answering(conn: Conn, look: _Look) -> list[Turn]:
 
 
 OPEN_ONE = """
-INSERT INTO quiet (account, kind, since, noticed_at, asked_at) VALUES ($1, $2, $3, $4, $4)
-ON CONFLICT (account, kind) WHERE over_at IS NULL DO NOTHING
+INSERT INTO silences (account, kind, since, noticed_at, asked_at) VALUES ($1, $2, $3, $4, $4)
+ON CONFLICT (account, kind) WHERE ended_at IS NULL DO NOTHING
 RETURNING id
 """
 
@@ -231,7 +232,7 @@ async def _begin(conn: Conn, look: _Look, kind: Kind, since: datetime, told: Map
 
 
 CLOSE_ONE = """
-UPDATE quiet SET over_at = $3 WHERE account = $1 AND kind = $2 AND over_at IS NULL RETURNING id, since
+UPDATE silences SET ended_at = $3 WHERE account = $1 AND kind = $2 AND ended_at IS NULL RETURNING id, since
 """
 
 
@@ -240,7 +241,7 @@ async def _end(conn: Conn, look: _Look, kind: Kind, until: datetime) -> list[Tur
     if row is None:
         return []
     if look.can.ask:
-        await wish(conn, look.account, row["since"] - MARGIN, reason=kind, now=look.now)
+        await request_backfill(conn, look.account, row["since"] - MARGIN, reason=kind, now=look.now)
     told = {"since": row["since"], "until": until, "minutes": int((until - row["since"]) / timedelta(minutes=1))}
     await _tell(conn, look, row["id"], ENDS[kind], told)
     return [Turn(account=look.account, what="talking" if kind == "silent" else "answering", since=row["since"])]
@@ -256,13 +257,13 @@ async def _tell(conn: Conn, look: _Look, quiet_id: int, topic: str, told: Mappin
     await write_notices(conn, [notice], now=look.now)
 
 
-ASKED = "UPDATE quiet SET asked_at = $2 WHERE account = $1 AND kind = 'silent' AND over_at IS NULL"
+ASKED = "UPDATE silences SET asked_at = $2 WHERE account = $1 AND kind = 'silent' AND ended_at IS NULL"
 
 
 async def _ask_sooner(conn: Conn, look: _Look, since: datetime, asked_at: datetime | None, pace: Pace) -> Turn:
     """A round: the list is taken in from where the last one ended, and open payments are asked about one by one."""
     if look.can.list:
-        await wish(conn, look.account, (asked_at or since) - MARGIN, reason="silent", now=look.now)
+        await request_backfill(conn, look.account, (asked_at or since) - MARGIN, reason="silent", now=look.now)
     found = await open_in(
         conn,
         look.account,

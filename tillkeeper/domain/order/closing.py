@@ -28,7 +28,7 @@ def close(changes: Changes, *, by: str, note: str, now: datetime) -> None:
     after = changes.after
     changes.acts.append(Act(what=ActKind.CLOSE, by=by, note=note, at=now))
     changes.notices.append(merchant_notice(before, after, MerchantTopic.CLOSED))
-    changes.notices += payer_notices(before, after, Topic.EXPIRED, occasion=f"spell {after.phase}")
+    changes.notices += payer_notices(before, after, Topic.EXPIRED, occasion=f"phase {after.phase}")
     still = after.case_reasons() + ([stuck(after)] if after.traits.moving else [])
     changes.cases.close(before.cases, still)
 
