@@ -129,7 +129,7 @@ async def test_four_orders_of_arrival_with_deaths_between_end_alike_and_truly(po
     truth = truth_of(history.happened)
     assert (healed["status"], healed["paid"], healed["refunded"]) == (truth.status, truth.captured, truth.refunded)
     found = await audit(pool, settled_until=NOON - timedelta(days=1), now=NOON)
-    assert (found.misjudged, found.lingering, found.unbalanced, found.unattended) == ([], [], [], [])
+    assert (found.misjudged, found.stale, found.unbalanced, found.unattended) == ([], [], [], [])
 
 
 @pytest.mark.parametrize("seed", SEEDS)

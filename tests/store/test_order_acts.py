@@ -22,9 +22,9 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.order.acts import Refused
 from tillkeeper.gateways.messages import Answer
 from tillkeeper.store import order_acts
-from tillkeeper.store.neglect import lingering
 from tillkeeper.store.order_acts import NoSuchOrder
 from tillkeeper.store.orders import history, show
+from tillkeeper.store.overdue import stale
 from tillkeeper.store.transactions import repeat_when_raced
 
 
@@ -190,7 +190,7 @@ async def test_the_case_of_a_stuck_payment_stays_open_though_somebody_closed_its
     (case,) = (await show(pool, "A1"))["cases"]
     assert (case["kind"], case["closed_by"]) == ("stuck", None)
     async with pool.acquire() as conn:
-        assert await lingering(conn, limit=10) == []
+        assert await stale(conn, limit=10) == []
     await told(pool, an_event(Kind.PAYMENT_FAILED, 60), now=clock.at)
     (case,) = (await show(pool, "A1"))["cases"]
     assert case["closed_by"] == "system"

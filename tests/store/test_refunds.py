@@ -168,7 +168,7 @@ async def test_the_case_of_a_failed_refund_closes_when_another_one_makes_it_good
     await told(pool, a_refund(Kind.REFUND_SUCCEEDED, 2, refund_ref="re_2"))
     (case,) = (await show(pool, "A1"))["cases"]
     assert (case["kind"], case["closed_by"]) == ("refund_failed", "system")
-    assert (await audit(pool, settled_until=NOON, now=NOON)).lingering == []
+    assert (await audit(pool, settled_until=NOON, now=NOON)).stale == []
 
 
 async def test_a_refund_that_the_merchant_took_back_has_not_failed(pool):

@@ -9,8 +9,8 @@ import asyncpg
 import msgspec
 
 from tillkeeper.domain.order.summary import summarize
-from tillkeeper.store.neglect import Overdue, lingering, overdue_fetches, overdue_notices, overdue_orders, unattended
 from tillkeeper.store.order_loading import facts_of, order_in, summary_in
+from tillkeeper.store.overdue import Overdue, overdue_fetches, overdue_notices, overdue_orders, stale, unattended
 from tillkeeper.store.pool import Conn
 
 EXAMPLES_MAX: Final = 20  # enough to find the cause; a broken book may be broken a million times
@@ -36,7 +36,7 @@ class Audit(msgspec.Struct, kw_only=True):
     unfetched: list[dict[str, Any]]
     misjudged: list[dict[str, Any]]
     unattended: list[dict[str, Any]]
-    lingering: list[dict[str, Any]]
+    stale: list[dict[str, Any]]
     overdue_notices: Overdue  # these are told, and break no book: something does not run, or is behind
     overdue_orders: Overdue
     overdue_fetches: Overdue
@@ -51,8 +51,8 @@ class Audit(msgspec.Struct, kw_only=True):
         """True when every accepted event has one outcome, none is missing, every order's status is true, and nothing
         that is under way is looked after by nobody."""
         broken = self.missing or self.unbalanced or self.unfetched or self.misjudged or self.unreadable
-        neglected = self.unattended or self.lingering
-        return self.accepted == self.accounted and not broken and not neglected
+        stands_over = self.unattended or self.stale
+        return self.accepted == self.accounted and not broken and not stands_over
 
 
 TOTALS = """
@@ -144,7 +144,7 @@ async def audit(pool: asyncpg.Pool, *, settled_until: datetime, now: datetime) -
             unfetched=[it for it in map(_unfetched, fetches) if it],
             misjudged=misjudged,
             unattended=alone,
-            lingering=await lingering(conn, limit=EXAMPLES_MAX),
+            stale=await stale(conn, limit=EXAMPLES_MAX),
             overdue_notices=await overdue_notices(conn, now),
             overdue_orders=await overdue_orders(conn, now),
             overdue_fetches=await overdue_fetches(conn, now),

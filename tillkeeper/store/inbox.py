@@ -28,7 +28,7 @@ async def known_deliveries(conn: Conn, deliveries: Sequence[Delivery]) -> set[De
 
 
 # Bodies travel as an array beside the rows: in JSON they would have to be spelt out in hexadecimal.  What was heard of
-# each account is counted along with it (store/pulse.py reads it).
+# each account is counted along with it (store/account_health.py reads it).
 INSERT_DELIVERIES = """
 WITH kept AS (
     INSERT INTO deliveries (run, number, account, received_at, key, headers, body, events, duplicates, query, fetches)

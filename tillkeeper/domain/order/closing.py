@@ -66,8 +66,8 @@ def account_doubt(order: OrderState, account: str) -> CaseReason:
 def doubts(order: OrderState) -> Iterator[str]:
     """Why closing it now could leave somebody's money behind."""
     for (account, payment_ref), payment in sorted(order.facts.payments.items()):
-        if payment.step in ON_ITS_WAY:
-            yield f"payment {payment_ref} at {account} is {payment.step}: its money may be on its way"
+        if payment.status in ON_ITS_WAY:
+            yield f"payment {payment_ref} at {account} is {payment.status}: its money may be on its way"
         if held := held_of(order.order, account, payment):
             told = format_minor(held, order.order.currency)
             yield f"payment {payment_ref} at {account} still holds {told}, which can be captured"

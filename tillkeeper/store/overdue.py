@@ -73,7 +73,7 @@ WHERE c.follow_up_at IS NOT NULL AND c.kind = ANY($1::text[]) AND c.id > $2 ORDE
 """
 
 
-async def lingering(conn: Conn, *, limit: int) -> list[dict[str, Any]]:
+async def stale(conn: Conn, *, limit: int) -> list[dict[str, Any]]:
     """Open cases that should have closed by themselves: what the facts showed they show no more."""
     after, found = 0, list[dict[str, Any]]()
     while len(found) < limit:

@@ -12,11 +12,11 @@ from tests.store.factories import NOON, a_delivery, a_registration, an_event
 from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.policy import Policy, SilencePolicy
-from tillkeeper.domain.pulse import DAY, HOUR
+from tillkeeper.domain.silence import DAY, HOUR
 from tillkeeper.gateways.messages import Answer, Query
+from tillkeeper.store.account_health import OUTAGE, activity_of
 from tillkeeper.store.apply import apply_deliveries
 from tillkeeper.store.orders import register
-from tillkeeper.store.pulse import OUTAGE, pulses_of
 from tillkeeper.store.transactions import repeat_when_raced
 from workers.outage import Outage
 from workers.silence import Silence, Watched
@@ -125,16 +125,16 @@ async def wished(pool):
 async def test_each_minute_in_which_something_came_counts_once(pool):
     for minute, deliveries in ((0, 5), (0, 1), (59, 1), (60, 2)):
         await heard(pool, NOON + minute * MINUTE + SECOND, deliveries=deliveries)
-    pulse = (await pulses_of(pool, [STRIPE], now=NOON + 2 * HOUR))[STRIPE]
-    assert pulse.minutes == {NOON: 2, NOON + HOUR: 1}
-    assert (pulse.first_hour, pulse.last_at) == (NOON, NOON + HOUR + SECOND)
+    activity = (await activity_of(pool, [STRIPE], now=NOON + 2 * HOUR))[STRIPE]
+    assert activity.minutes == {NOON: 2, NOON + HOUR: 1}
+    assert (activity.first_hour, activity.last_at) == (NOON, NOON + HOUR + SECOND)
     assert await pool.fetchval("SELECT sum(deliveries) FROM activity") == 9
 
 
 async def test_workers_that_hear_at_once_lose_no_count(pool):
     await asyncio.gather(*(heard(pool, NOON + n * MINUTE, deliveries=3) for n in range(40)))
-    pulse = (await pulses_of(pool, [STRIPE], now=NOON + HOUR))[STRIPE]
-    assert pulse.minutes == {NOON: 40}
+    activity = (await activity_of(pool, [STRIPE], now=NOON + HOUR))[STRIPE]
+    assert activity.minutes == {NOON: 40}
     assert await pool.fetchval("SELECT sum(deliveries) FROM activity") == 120
 
 
