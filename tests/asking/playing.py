@@ -18,7 +18,8 @@ from tillkeeper.api_client import http as wire
 from tillkeeper.api_client.client import ApiClient
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.gateways.stripe.gateway import Stripe, StripeSettings
-from tillkeeper.gateways.wechatpay.gateway import WeChatPay, WeChatPaySettings
+from tillkeeper.gateways.wechatpay.gateway import WeChatPay
+from tillkeeper.gateways.wechatpay.settings import WeChatPaySettings
 
 NOW = datetime(2026, 10, 5, 12, 0, tzinfo=UTC)
 KEY_ID = "PUB_KEY_ID_0119"

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.gateways.about import About
-from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets, key_label
+from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets
 from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
 from tillkeeper.gateways.errors import BadPayload, BadSignature, CannotQuery
 from tillkeeper.gateways.flutterwave.objects import (
@@ -34,6 +34,7 @@ from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import at, integer, moment_from_unix, reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.hmacs import HmacKeys
 from tillkeeper.gateways.kit.http_status import BAD_REQUEST, DENIED_STATUSES, NOT_FOUND, OK, check_status, status_error
+from tillkeeper.gateways.kit.key_labels import key_label
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Token, Verified
 
 SIGNATURE_HEADER: Final = "flutterwave-signature"

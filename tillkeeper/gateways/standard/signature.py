@@ -14,11 +14,12 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BaseModel, Field, model_validator
 
-from tillkeeper.gateways.account import STRICT, key_label
+from tillkeeper.gateways.account import STRICT
 from tillkeeper.gateways.errors import BadSignature, Stale, VerificationStep
 from tillkeeper.gateways.kit.fields import UNIX_S_MAX
 from tillkeeper.gateways.kit.freshness import TIMESTAMP_CHARS_MAX, check_fresh
 from tillkeeper.gateways.kit.hmacs import HmacKeys
+from tillkeeper.gateways.kit.key_labels import key_label
 from tillkeeper.gateways.messages import Request
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what a secret begins with
