@@ -1,6 +1,7 @@
 """What answers of gateways' APIs have in common: the time they were given at, and the names of the events they make."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -9,7 +10,7 @@ import msgspec
 from tillkeeper.domain.events import Evidence, PaymentEvent, problem_with
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit.fields import text
-from tillkeeper.gateways.messages import Response
+from tillkeeper.gateways.messages import Query, Response
 
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 CLOCKS_APART_MAX: Final = timedelta(days=1)  # further off it is a cache's time, or a broken clock's
@@ -61,3 +62,10 @@ def check_subject(content: object, name: str, ref: str | None) -> None:
     """Raises BadPayload where an answer is about another object than the query: it is genuine, and none to this."""
     if text(content, name) != ref:
         raise BadPayload(f"{name} of the answer is not the query's")
+
+
+def payments_of_refunds(query: Query, events: Sequence[PaymentEvent]) -> tuple[Query, ...]:
+    """The payments to ask about as well, where a refund was asked about by itself: they tell the order."""
+    if query.about != "refund" or query.payment_ref is not None:
+        return ()
+    return tuple(Query(about="payment", payment_ref=event.payment_ref) for event in events if event.payment_ref)
