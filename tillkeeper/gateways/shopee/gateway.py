@@ -6,7 +6,7 @@ Sources: minchao/shopee-php (`SignatureGenerator`, `examples/webhook`) for the p
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import ClassVar, Final, cast
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -66,7 +66,7 @@ class Shopee(Gateway):
 
     def queries_for(self, verified: Verified) -> tuple[Query, ...]:
         """The order that a push about this shop's orders names, unless nobody paid yet."""
-        push = strictjson.loads(cast("bytes", verified.content))
+        push = strictjson.json_of(verified)
         if integer(push, "code") != ORDER_STATUS_PUSH or integer(push, "shop_id") != self._shop_id:
             return ()  # 0 tests the URL when it is saved
         ref = reference_or_none(text(push, "data", "ordersn"))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -55,7 +55,7 @@ class WeChatPay(Gateway):
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """One event for a payment or a refund of this merchant's, one for each order of a combined payment, and none
         for others."""
-        notice = strictjson.loads(cast("bytes", verified.content))
+        notice = strictjson.json_of(verified)
         return tuple(webhook.events_of(self.account, notice, self._merchant, self._cipher))
 
     def acknowledge(self) -> Reply:
