@@ -1,4 +1,6 @@
-"""Asking Razorpay: where each object is found, and what its answers mean.  TLS vouches for them; nothing is signed.
+"""Queries to Razorpay's API: where each object is found, and what a response holds.
+
+TLS vouches for responses; nothing in them is signed.
 
 Sources: the package `razorpay`, `constants/url.py`; razorpay.com/docs, the pages on the APIs and on errors.
 """
@@ -8,17 +10,12 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
+from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fields import at, text, text_or_none
+from tillkeeper.gateways.kit.http_status import BAD_REQUEST, NOT_FOUND, OK, status_error
 from tillkeeper.gateways.messages import Query, Response
 
-OK: Final = 200
-BAD_REQUEST: Final = 400
-NOT_FOUND: Final = 404
-TOO_MANY: Final = 429
-BROKEN: Final = 500
-DENIED_STATUSES: Final = frozenset({401, 403})
 ORDERS_MAX: Final = 100  # orders of one receipt; more are no merchant's
 _ID: Final = re.compile(r"[A-Za-z0-9_]{1,255}", re.ASCII)
 _ORDER_ID: Final = re.compile(r"order_[A-Za-z0-9]{14}", re.ASCII)  # Razorpay's own; order_1001 is a merchant's
@@ -50,11 +47,11 @@ def found_in(query: Query, content: object) -> Iterator[object]:
     """The objects of an answer that are what was asked about."""
     if query.about == "payment" and query.payment_ref is None:
         by_id = _ORDER_ID.fullmatch(query.order_ref or "") is not None
-        for it in _items(content):
-            if by_id and text_or_none(it, "order_id") == query.order_ref:
-                yield it
-            elif not by_id and text_or_none(it, "receipt") == query.order_ref:
-                yield from _items(at(it, ["payments"]))
+        for item in _items(content):
+            if by_id and text_or_none(item, "order_id") == query.order_ref:
+                yield item
+            elif not by_id and text_or_none(item, "receipt") == query.order_ref:
+                yield from _items(at(item, ["payments"]))
         return
     ref = query.refund_ref if query.about == "refund" else query.payment_ref
     if text(content, "id") != ref:
@@ -81,16 +78,11 @@ def content_of(response: Response) -> object:
     code, description = _error(response.body)
     if response.status in (BAD_REQUEST, NOT_FOUND) and code == "BAD_REQUEST_ERROR" and _NO_SUCH_ID.search(description):
         return None
-    told = f"status {response.status}, code {code}"
-    if response.status == TOO_MANY or response.status >= BROKEN:
-        raise Unavailable(told)
-    if response.status in DENIED_STATUSES:
-        raise AccessDenied(told)
-    raise BadPayload(told)
+    raise status_error(response, f", code {code}")
 
 
 def _error(body: bytes) -> tuple[str | None, str]:
-    """The code and what it says; only the code is fit to be told on, for the other may repeat what was asked."""
+    """The code and what it says; only the code is fit to be reported, for the description may repeat the query."""
     try:
         error = at(strictjson.loads(body), ["error"])
         code, description = text_or_none(error, "code"), text_or_none(error, "description") or ""

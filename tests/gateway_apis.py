@@ -1,0 +1,73 @@
+"""Gateways with books, a clock that stands where the test puts it, and their APIs on loopback."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+from sandbox.apis.all import answering
+from sandbox.apis.faults import Faults
+from sandbox.apis.queries import QuestionLog
+from sandbox.apis.server import serving
+from sandbox.story import Happening, Story, Truth, bare
+from sandbox.truth.ledger import Ledger
+from sandbox.voices import Voice
+from tillkeeper import clock
+from tillkeeper.domain.order import Status
+
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+PREFIX = {"stripe": "pi_", "alipay": "20261122", "wechatpay": "42000000"}
+SLOW_S = 0.2
+
+
+class Gateways:
+    """The APIs of all three, and what their books say."""
+
+    def __init__(self, voices: dict[str, Voice]) -> None:
+        self.voices = voices
+        self.ledger = Ledger({account: voice.gateway for account, voice in voices.items()})
+        self.log = QuestionLog()
+        self.begins = self.now = NOON
+
+    def tells(self, account: str, *words: tuple, order_ref: str = "T-000001", amount: int = 12900) -> Story:
+        """Enters a story: each word with its minute, and the refund's number and amount where it is about one."""
+        gateway = self.voices[account].gateway
+        story = Story(
+            name="of a test",
+            account=account,
+            order_ref=order_ref,
+            payment_ref=PREFIX[gateway] + bare(order_ref),
+            amount=amount,
+            currency="EUR" if gateway == "stripe" else "CNY",
+            due_currency="EUR" if gateway == "stripe" else "CNY",
+            due_at=account,
+            started_at=self.begins,
+            happenings=tuple(
+                Happening(
+                    word=word,
+                    event_id=f"evt_{bare(order_ref)}{at:02d}",
+                    at=self.begins + timedelta(minutes=minute),
+                    amount=refund[1] if refund else amount,
+                    refund_ref=f"re_{bare(order_ref)}{refund[0] if refund else ''}",
+                )
+                for at, (word, minute, *refund) in enumerate(words)
+            ),
+            truth=Truth(status=Status.UNPAID, paid=0, refunded=0),
+        )
+        self.ledger.add(story)
+        return story
+
+    def begin_an_hour_ago(self) -> None:
+        """For packages that read the clock themselves."""
+        self.begins = clock.now().replace(microsecond=0) - timedelta(hours=1)
+
+    def at_minute(self, minute: float) -> None:
+        self.now = self.begins + timedelta(minutes=minute)
+
+    @asynccontextmanager
+    async def open(self, *spells) -> AsyncIterator[dict[str, str]]:
+        """Their APIs; yields where each is."""
+        apis = answering(
+            self.voices, self.ledger, now=lambda: self.now, log=self.log, faults=Faults(spells), slow_s=SLOW_S
+        )
+        async with serving(apis) as bases:
+            yield bases
