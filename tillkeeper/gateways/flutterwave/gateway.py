@@ -6,7 +6,7 @@ Sources: Flutterwave's pages "Webhooks", "Transaction verification" and "Authent
 
 import hmac
 from datetime import datetime
-from typing import ClassVar, Final, cast
+from typing import ClassVar, Final
 from urllib.parse import urlencode
 
 import msgspec
@@ -76,7 +76,7 @@ class Flutterwave(Gateway):
         if self._is_v3:
             self.queries_for(verified)
             return ()
-        delivery = strictjson.loads(cast("bytes", verified.content))
+        delivery = strictjson.json_of(verified)
         event_type = text(delivery, "type")
         read = READERS.get(event_type.partition(".")[0])
         if read is None:
@@ -93,7 +93,7 @@ class Flutterwave(Gateway):
         """What a delivery of v3 says has changed."""
         if not self._is_v3:
             return ()
-        return v3.queries_for(strictjson.loads(cast("bytes", verified.content)), self._settings.currency)
+        return v3.queries_for(strictjson.json_of(verified), self._settings.currency)
 
     def claimed_references(self, request: Request) -> ClaimedReferences | None:
         """The payment and the order that a delivery about a charge names."""
