@@ -1,11 +1,11 @@
 """How each account talks and answers, and the rows that say that one does not (domain/silence.py decides).
 
     apply counts what was heard ───┐
-                                   ├──> watch (one transaction): claim accounts ─ judge ─ open or close rows of `silences`
+                                   ├──> watch (one transaction): claim accounts ─ judge ─ open or close rows of silences
     sweepers note who answered ────┘    ─ tell ops ─ have open payments asked about ─ request a backfill
 
-An open row is the fact, and whoever watches holds the account's row of `account_health`: so that each silence is told once,
-however many sweepers there are.
+An open row is the fact, and whoever watches holds the account's row of account_health: so that each silence is told
+once, however many sweepers there are.
 """
 
 from collections.abc import Collection, Mapping

@@ -8,7 +8,7 @@ query.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -122,14 +122,18 @@ SET run = excluded.run, number = excluded.number, requests = f.requests + exclud
 # first, for the old ones of a flood are made up; then what its gateway did not know.
 CLAIM = """
 WITH trusted AS (
-    SELECT id FROM fetches WHERE due_at <= $1 AND leased_until <= $1 AND (proven OR found > 0)
+    SELECT id FROM fetches
+    WHERE due_at <= $1 AND leased_until <= $1 AND (proven OR found > 0) AND account <> ALL ($4::text[])
     ORDER BY due_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
 ), unasked AS (
-    SELECT id FROM fetches WHERE due_at <= $1 AND leased_until <= $1 AND NOT proven AND found = 0 AND asked_at IS NULL
+    SELECT id FROM fetches
+    WHERE due_at <= $1 AND leased_until <= $1 AND NOT proven AND found = 0 AND asked_at IS NULL
+      AND account <> ALL ($4::text[])
     ORDER BY requested_at DESC, number DESC LIMIT $2 - (SELECT count(*) FROM trusted) FOR NO KEY UPDATE SKIP LOCKED
 ), unknown AS (
     SELECT id FROM fetches
     WHERE due_at <= $1 AND leased_until <= $1 AND NOT proven AND found = 0 AND asked_at IS NOT NULL
+      AND account <> ALL ($4::text[])
     ORDER BY due_at LIMIT $2 - (SELECT count(*) FROM trusted) - (SELECT count(*) FROM unasked)
     FOR NO KEY UPDATE SKIP LOCKED
 )
@@ -144,12 +148,14 @@ RETURNING f.id, f.account, f.about, f.payment_ref, f.refund_ref, f.run, f.number
 """
 
 
-async def claim_fetches(conn: Conn, *, limit: int, lease: timedelta, now: datetime) -> list[ClaimedFetch]:
-    """Claims what is due; what is not settled is anybody's again when the lease is over.
+async def claim_fetches(
+    conn: Conn, *, limit: int, lease: timedelta, now: datetime, besides: Collection[str] = ()
+) -> list[ClaimedFetch]:
+    """Claims what is due, but for the accounts `besides`; what is not settled in `lease` is anybody's again.
 
     Whose order a known payment is goes along, for an answer about it may name further payments, and no order.
     """
-    rows = await conn.fetch(CLAIM, now, limit, now + lease)
+    rows = await conn.fetch(CLAIM, now, limit, now + lease, list(besides))
     return [
         ClaimedFetch(
             id=row["id"],
