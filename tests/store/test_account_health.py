@@ -192,7 +192,7 @@ async def test_quiet_is_learned_from_three_weeks_of_deliveries(pool, look):
     minutes = [n for n in range(21 * 24 * 60) if chance.random() < 0.3 and 8 <= (n // 60 + 12) % 24 < 22]
     await pool.executemany(
         "INSERT INTO activity VALUES ($1, $2, 0, $3, 1, $4) ON CONFLICT (account, hour, backend) DO UPDATE"
-        " SET minutes = heard.minutes | excluded.minutes, last_at = greatest(heard.last_at, excluded.last_at)",
+        " SET minutes = activity.minutes | excluded.minutes, last_at = greatest(activity.last_at, excluded.last_at)",
         [(STRIPE, (at := NOON - 21 * DAY + n * MINUTE).replace(minute=0), 1 << at.minute, at) for n in minutes],
     )
     for minute in range(60):

@@ -9,7 +9,8 @@ import asyncpg
 import msgspec
 
 from tillkeeper.domain.order.summary import summarize
-from tillkeeper.store.order_loading import facts_of, order_in, summary_in
+from tillkeeper.store.order_loading import facts_of
+from tillkeeper.store.order_rows import order_in, summary_in
 from tillkeeper.store.overdue import Overdue, overdue_fetches, overdue_notices, overdue_orders, stale, unattended
 from tillkeeper.store.pool import Conn
 

@@ -12,9 +12,8 @@ from tillkeeper.domain.order.cases import CaseKey, KnownCase
 from tillkeeper.domain.order.facts import ObjectKey, OrderFacts, PaymentFacts, ReturnFacts
 from tillkeeper.domain.order.progress import NEVER, Progress, Retry
 from tillkeeper.domain.order.state import OrderState
-from tillkeeper.domain.order.status import Status
-from tillkeeper.domain.order.summary import Order, Summary
 from tillkeeper.domain.terms import Instalment
+from tillkeeper.store.order_rows import order_in, summary_in
 from tillkeeper.store.parked import parked_of
 from tillkeeper.store.pool import Conn
 
@@ -107,27 +106,6 @@ def _state(row: asyncpg.Record, known: "_Known") -> OrderState:
         cases=known.cases[row["id"]],
         has_mail=row["has_mail"],
         pay_url=row["pay_url"],
-    )
-
-
-def summary_in(row: asyncpg.Record) -> Summary:
-    """Status and sums as an orders row has them."""
-    return Summary(
-        status=Status(row["status"]),
-        captured=row["captured_minor"],
-        refunding=row["refunding_minor"],
-        refunded=row["refunded_minor"],
-        discount=row["discount_minor"],
-    )
-
-
-def order_in(row: asyncpg.Record) -> Order:
-    """The registered part of an orders row."""
-    return Order(
-        order_ref=row["order_ref"],
-        amount=row["amount_minor"],
-        currency=row["currency"],
-        accounts=frozenset(row["accounts"]),
     )
 
 

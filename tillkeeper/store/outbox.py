@@ -14,7 +14,7 @@ import msgspec
 from tillkeeper.domain.order.cases import MONEY_UNCLEAR
 from tillkeeper.domain.order.notices import Audience
 from tillkeeper.domain.order.summary import Summary
-from tillkeeper.store.order_loading import summary_in
+from tillkeeper.store.order_rows import summary_in
 from tillkeeper.store.pool import Conn, as_json
 
 MAIL: Final = "mail"  # the payer's only channel, and its name in `told`

@@ -12,7 +12,8 @@ from tillkeeper.domain.order.facts import OrderFacts
 from tillkeeper.domain.order.outlived import outlived
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.order.status import MOVING
-from tillkeeper.store.order_loading import facts_of, order_in, summary_in
+from tillkeeper.store.order_loading import facts_of
+from tillkeeper.store.order_rows import order_in, summary_in
 from tillkeeper.store.pool import Conn
 
 OVERDUE_AFTER: Final = timedelta(hours=1)  # sweep and sender are seconds behind; after an outage, minutes
