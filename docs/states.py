@@ -10,7 +10,7 @@ from typing import Final
 
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.ladder import Action
-from tillkeeper.domain.order.facts import DISPUTE_STEPS, PAYMENT_STEPS, REFUND_STEPS, OrderFacts, apply
+from tillkeeper.domain.order.facts import DISPUTE_STATUSES, PAYMENT_STATUSES, REFUND_STATUSES, OrderFacts, apply
 from tillkeeper.domain.order.status import TRAITS, Status
 from tillkeeper.domain.order.summary import STATUS_TABLE, Order, summarize
 from tillkeeper.policy.drawing import WORDS
@@ -67,9 +67,13 @@ def _objects() -> Iterator[str]:
     yield "its own (`tillkeeper/domain/order/facts.py`)."
     yield ""
     rows = (
-        (name, f"`{kind}`", step, str(rank))
-        for name, steps in (("payment", PAYMENT_STEPS), ("refund", REFUND_STEPS), ("dispute", DISPUTE_STEPS))
-        for kind, (step, rank) in steps.items()
+        (name, f"`{kind}`", status, str(rank))
+        for name, statuses in (
+            ("payment", PAYMENT_STATUSES),
+            ("refund", REFUND_STATUSES),
+            ("dispute", DISPUTE_STATUSES),
+        )
+        for kind, (status, rank) in statuses.items()
     )
     yield from _table(("object", "event", "it stands", "rank"), rows)
 

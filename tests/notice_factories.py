@@ -14,7 +14,7 @@ _keys = count(1)
 
 INSERT_ORDER = """
 INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, status, captured_minor, refunding_minor,
-                    refunded_minor, registered_at, changed_at, spell_since)
+                    refunded_minor, registered_at, changed_at, phase_since)
 VALUES ($1, $2, $3, '{stripe-main}', $4, $5, $6, $7, $8, $9, $9, $9) RETURNING id
 """
 

@@ -11,7 +11,7 @@ from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply import Tally, apply_event, keep_delivery
 from tillkeeper.store.failures import WriteConflict, is_passing
-from tillkeeper.store.fetches import want
+from tillkeeper.store.fetches import request_fetches
 from tillkeeper.store.inbox import count_duplicate
 from tillkeeper.store.parked import park_event, park_fetches
 from tillkeeper.store.pool import Conn
@@ -50,7 +50,7 @@ async def _keep(conn: Conn, delivery: Delivery, total: Tally, now: datetime) -> 
             if not await keep_delivery(conn, delivery):
                 total.redelivered = 1
                 return False
-            total.dropped = await want(conn, [delivery], now=now)
+            total.dropped = await request_fetches(conn, [delivery], now=now)
     except Exception as error:
         if _is_passing(error):
             raise

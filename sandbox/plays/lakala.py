@@ -280,7 +280,7 @@ class LakalaApi:
             return Told(status=404, body=b"{}", about="nothing", said="no such address")
         asked = json.loads(put.body)["req_data"]
         ref = str(asked.get("out_order_no", ""))
-        books = self._ledger.payment_of_order(self.account, ref, knows_at)
+        books = self._ledger.payments_of_order(self.account, ref, knows_at)
         if books is None or asked.get("merchant_no") != self._voice.merchant_no:
             return self._failed("000002", "订单不存在", about="payment", ref=ref)
         told = self._order(books)

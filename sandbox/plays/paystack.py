@@ -275,7 +275,7 @@ class PaystackApi:
             case ["", "transaction", "verify", ref]:
                 books = self._ledger.payment(self.account, ref, knows_at)
                 # A shop may give a transaction its order's reference: here it is found by both.
-                books = books or self._ledger.payment_of_order(self.account, ref, knows_at)
+                books = books or self._ledger.payments_of_order(self.account, ref, knows_at)
                 if books is not None:
                     return _found("payment", "Verification successful", _transaction_of(books), books)
                 return _error(400, "transaction_not_found", "Transaction reference not found.", ref=ref)

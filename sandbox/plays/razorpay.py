@@ -247,7 +247,7 @@ class RazorpayApi:
         return Sealed(status=told.status, headers=headers, body=body)
 
     def _orders(self, receipt: str, knows_at: datetime) -> Told:
-        books = self._ledger.payment_of_order(self.account, receipt, knows_at)
+        books = self._ledger.payments_of_order(self.account, receipt, knows_at)
         orders = []
         if books is not None:
             payments = [_payment_of(books)] if books.word else []

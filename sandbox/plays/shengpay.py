@@ -297,7 +297,7 @@ class ShengPayApi:
             books = self._ledger.payment(self.account, ref, knows_at)
         else:
             ref = str(asked.get("outTradeNo", ""))
-            books = self._ledger.payment_of_order(self.account, ref, knows_at)
+            books = self._ledger.payments_of_order(self.account, ref, knows_at)
         if books is None:
             return self._failed("ORDER_NOT_EXIST", "订单不存在", about="payment", ref=ref)
         state = "REFUND" if books.refunds else TRADE_STATES[books.state]

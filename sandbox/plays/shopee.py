@@ -124,7 +124,7 @@ class ShopeeApi:
         if (refusal := self._refusal(put, now)) is not None:
             return refusal
         order_sn = put.first("order_sn_list") or ""
-        books = self._ledger.payment_of_order(self.account, order_sn, knows_at)
+        books = self._ledger.payments_of_order(self.account, order_sn, knows_at)
         books = books or self._ledger.payment(self.account, order_sn, knows_at)  # one thing, by either reference
         if books is None:
             return _error(200, "error_not_found", "Wrong parameters, detail: the order is not found.")

@@ -181,7 +181,7 @@ def test_a_mismatch_that_leaves_no_fact_behind_opens_a_case_and_closes_it():
         ({"closed_by": "mei", "state": "pending"}, {}, "", False),
         ({"closed_by": "mei", "state": "pending", "order_id": 2}, {}, "pending", True),
         ({"closed_by": "mei"}, {}, None, False),
-        ({"closed_by": "truth"}, {}, None, True),
+        ({"closed_by": "system"}, {}, None, True),
     ],
 )
 def test_what_opens_a_closed_case_again(case, details, state, is_news):

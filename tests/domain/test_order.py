@@ -14,7 +14,7 @@ from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order import facts as rules
 from tillkeeper.domain.order.case_reasons import Mismatch, mismatch_of, reasons_in
-from tillkeeper.domain.order.facts import OrderFacts, PaymentFacts, Step
+from tillkeeper.domain.order.facts import ObjectStatus, OrderFacts, PaymentFacts
 from tillkeeper.domain.order.status import STATUS_ZH, Status
 from tillkeeper.domain.order.summary import charged_back, held_in_all, is_under_way, paid_through, summarize
 
@@ -429,9 +429,9 @@ def test_a_refund_that_failed_is_owed_until_it_is_made_good(history, owed):
 def test_hearing_of_the_same_refunds_again_leaves_the_same_owed(history, later, chance):
     """As a query does: each as it stands by now, for a later moment."""
     known = facts_after([an_event(Kind.PAYMENT_SUCCEEDED, amount=200), *history])
-    kinds = {step: kind for kind, (step, _) in rules.REFUND_STEPS.items()}
+    kinds = {step: kind for kind, (step, _) in rules.REFUND_STATUSES.items()}
     again = [
-        a_refund(kinds[it.standing.step], ref, 5 + later, amount=it.amount.minor)
+        a_refund(kinds[it.latest.status], ref, 5 + later, amount=it.amount.minor)
         for (_, ref), it in known.refunds.items()
     ]
     heard = facts_after(chance.sample(again, len(again)), known)
@@ -449,7 +449,7 @@ def test_a_refund_that_failed_before_its_payment_is_known_is_owed():
 def test_a_failure_is_remembered_with_its_class():
     facts = facts_after([an_event(Kind.PAYMENT_FAILED, failure=FailureClass.INSUFFICIENT_FUNDS)])
     payment = facts.payments[("stripe-main", "p1")]
-    assert payment.step is Step.FAILED
+    assert payment.status is ObjectStatus.FAILED
     assert rules.failure_of(payment) is FailureClass.INSUFFICIENT_FUNDS
     assert rules.failure_of(PaymentFacts()) is None
 

@@ -52,7 +52,7 @@ clocks = st.lists(minutes(0, 3) | minutes(0, 90), min_size=1, max_size=40)
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """A rung, and when it was taken."""
+    """A step, and when it was taken."""
 
     step: Step
     now: datetime

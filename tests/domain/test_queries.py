@@ -9,7 +9,7 @@ from hypothesis import given
 from tests.domain.strategies import AN_ORDER, NOON, histories
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.order import facts as rules
-from tillkeeper.domain.order.facts import OrderFacts, Step
+from tillkeeper.domain.order.facts import ObjectStatus, OrderFacts
 from tillkeeper.domain.order.implied import implied
 from tillkeeper.domain.order.queries import (
     PAID_LATELY,
@@ -186,10 +186,10 @@ def test_whatever_may_change_the_truth_is_asked_about_once_and_only_where_it_is_
     for it in implied(AN_ORDER, facts):
         assert (it.account, it.refund_ref) in refunds if it.refund_ref else (it.account, it.payment_ref) in by_name
     for key, payment in facts.payments.items():
-        if key[0] in AN_ORDER.accounts and payment.step in (Step.PENDING, Step.AUTHORIZED):
+        if key[0] in AN_ORDER.accounts and payment.status in (ObjectStatus.PENDING, ObjectStatus.AUTHORIZED):
             assert key in by_name
     for key, refund in facts.refunds.items():
-        if key[0] in AN_ORDER.accounts and refund.standing.step is Step.PENDING:
+        if key[0] in AN_ORDER.accounts and refund.latest.status is ObjectStatus.PENDING:
             assert key in refunds
     assert all(
         it == Query(about="payment", order_ref="A1", amount_due=AN_ORDER.amount)

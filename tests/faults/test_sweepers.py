@@ -180,7 +180,7 @@ async def judge(pool: asyncpg.Pool, gateways: Gateways, mailbox, truth: dict[str
     statuses = {row["order_ref"]: row["status"] for row in await pool.fetch("SELECT order_ref, status FROM orders")}
     assert statuses == truth
     taken = await pool.fetch(
-        "SELECT order_ref, count(*) AS rungs, sum(tries)::int AS tries FROM rung JOIN orders ON orders.id = order_id "
+        "SELECT order_ref, count(*) AS rungs, sum(tries)::int AS tries FROM steps JOIN orders ON orders.id = order_id "
         "WHERE action = 'query' GROUP BY 1"
     )
     rungs, tries = (Counter({row["order_ref"]: row[column] for row in taken}) for column in ("rungs", "tries"))

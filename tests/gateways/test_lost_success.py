@@ -17,10 +17,13 @@ from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.implied import implied
 from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.order.summary import Order, summarize
-from tillkeeper.gateways.alipay.gateway import Alipay, AlipaySettings
+from tillkeeper.gateways.alipay.gateway import Alipay
+from tillkeeper.gateways.alipay.settings import AlipaySettings
 from tillkeeper.gateways.messages import Query
-from tillkeeper.gateways.wechatpay.gateway import WeChatPay, WeChatPaySettings
-from tillkeeper.gateways.wechatpay_v2.gateway import WeChatPayV2, WeChatPayV2Settings
+from tillkeeper.gateways.wechatpay.gateway import WeChatPay
+from tillkeeper.gateways.wechatpay.settings import WeChatPaySettings
+from tillkeeper.gateways.wechatpay_v2.gateway import WeChatPayV2
+from tillkeeper.gateways.wechatpay_v2.settings import WeChatPayV2Settings
 
 KEYS = rsa_keys()
 DUE, BACK = 12900, 3000

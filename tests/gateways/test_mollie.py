@@ -318,7 +318,7 @@ def test_a_failure_outlives_what_was_pending_before_whosever_clock_is_ahead():
     )
     for events in ((*pending, *failed), (*failed, *pending)):
         (payment,) = facts_after(events).payments.values()
-        assert payment.step == "failed"
+        assert payment.status == "failed"
 
 
 def test_what_failed_after_it_was_paid_is_no_money():

@@ -235,7 +235,7 @@ def test_what_failed_may_be_authorized_late():
         facts = OrderFacts()
         for event in told:
             facts = apply(facts, event)
-        assert facts.payments["razorpay-main", "pay_1"].step == "authorized"
+        assert facts.payments["razorpay-main", "pay_1"].status == "authorized"
 
 
 def test_order_paid_and_payment_captured_are_the_same_money():

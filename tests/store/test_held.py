@@ -161,7 +161,7 @@ async def test_a_mail_that_was_written_before_the_rest_was_held_is_not_sent_with
         await told(pool, an_event(Kind.PAYMENT_AUTHORIZED, held, amount=held), policy=SHIPPED)
         now = NOON + held * MINUTE
         async with pool.acquire() as conn:
-            due = {"audiences": [Audience.PAYER], "limit": 9, "taken_until": now + MINUTE, "now": now}
+            due = {"audiences": [Audience.PAYER], "limit": 9, "leased_until": now + MINUTE, "now": now}
             [mail] = await claim(conn, **due)
         assert mail.order.under_way is is_held
 

@@ -129,7 +129,7 @@ async def test_four_orders_of_arrival_with_deaths_between_end_alike_and_truly(po
     truth = truth_of(history.happened)
     assert (healed["status"], healed["paid"], healed["refunded"]) == (truth.status, truth.captured, truth.refunded)
     found = await audit(pool, settled_until=NOON - timedelta(days=1), now=NOON)
-    assert (found.misjudged, found.lingering, found.unbalanced, found.unattended) == ([], [], [], [])
+    assert (found.misjudged, found.stale, found.unbalanced, found.unattended) == ([], [], [], [])
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -159,7 +159,7 @@ async def test_whatever_a_person_resolved_another_state_is_told(pool, seed):
             if concern.state == "":  # nothing is at stake: what was resolved at another order is no news here
                 continue
             case = known[concern.kind, concern.subject]
-            assert case["closed_by"] != "truth", concern
+            assert case["closed_by"] != "system", concern
             if case["closed_by"] is not None and concern.state:
                 assert case["state"] == concern.state, concern
 

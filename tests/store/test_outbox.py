@@ -18,7 +18,7 @@ EVERYBODY = tuple(Audience)
 
 async def claimed(pool, *, now=NOON, audiences=EVERYBODY, limit=10):
     async with pool.acquire() as conn:
-        return await claim(conn, audiences=audiences, limit=limit, taken_until=now + LEASE, now=now)
+        return await claim(conn, audiences=audiences, limit=limit, leased_until=now + LEASE, now=now)
 
 
 async def settled(pool, row, **fields):

@@ -202,7 +202,7 @@ async def test_a_gap_that_a_person_explained_is_missing_no_more(pool, loop):
     assert await explain_missing(pool, RUN, by="me", note="the receiver was killed before it told", now=NOON) == 1
     assert await explain_missing(pool, RUN, by="me", note="again", now=NOON) == 0
     assert (await books(pool)).balances
-    assert tuple(await pool.fetchrow("SELECT number, explained_by FROM delivery_void")) == (2, "me")
+    assert tuple(await pool.fetchrow("SELECT number, explained_by FROM void_numbers")) == (2, "me")
 
 
 async def test_audit_sees_a_status_that_does_not_follow_from_the_facts(pool, loop):

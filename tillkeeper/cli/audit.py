@@ -143,7 +143,7 @@ def _print_faults(books: "Audit") -> None:
         (
             "Open cases whose cause is gone",
             ("case", "kind", "about", "order"),
-            (tuple(case.values()) for case in books.lingering),
+            (tuple(case.values()) for case in books.stale),
         ),
     )
     for table in tables:

@@ -19,7 +19,7 @@ class CasePolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SilencePolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """When an account that should be talking is quiet for too long, and what is done meanwhile (domain/pulse.py)."""
+    """When an account that should be talking is quiet for too long, and what is done meanwhile (domain/silence.py)."""
 
     after: timedelta | None = None  # quiet for so long is silent; None: as each account's own history has it
     learning: timedelta = timedelta(days=7)  # how much of that history it takes

@@ -12,7 +12,7 @@ LEVELS_MAX: Final = 9  # as the database has it
 LEARNED: Final = "learned"  # in the place of a span: as each account's own history has it
 SILENCE_MIN: Final = timedelta(minutes=1)  # as often as it is looked at, and a bit
 LEARNING_MIN: Final = timedelta(days=3)  # less would take one odd day for the rule
-LEARNING_MAX: Final = timedelta(days=21)  # under the days that are kept (domain/pulse.py)
+LEARNING_MAX: Final = timedelta(days=21)  # under the days that are kept (domain/silence.py)
 FALSE_ALARM_MIN: Final = 1e-12
 FALSE_ALARM_MAX: Final = 0.01
 HINTS_MAX: Final = 600  # a minute; more are no hints but load

@@ -36,7 +36,7 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.references import Bindings, Reference, references_of
 from tillkeeper.store.cases import close_agreed, close_matched, open_cases
 from tillkeeper.store.contested import named_with, settle_contested, write_contested
-from tillkeeper.store.fetches import want, want_too
+from tillkeeper.store.fetches import request_fetches, request_fetches_too
 from tillkeeper.store.inbox import (
     count_duplicate,
     insert_deliveries,
@@ -90,7 +90,7 @@ async def apply_deliveries(
     loaded = await load(conn, items)
     await insert_deliveries(conn, fresh, loaded.batch.duplicates)
     tally = await write(conn, loaded, policy=policy, now=now)
-    tally.dropped = await want(conn, fresh, now=now)
+    tally.dropped = await request_fetches(conn, fresh, now=now)
     await insert_void(conn, set(void))
     await note_words(conn, [(it.account, *told) for it in fresh for told in it.unknown], now=now)
     tally.redelivered = len(deliveries) - len(fresh)
@@ -135,7 +135,7 @@ async def replay(conn: Conn, parked_id: int, *, by: str, note: str, policy: Poli
     kept = await keep_delivery(conn, delivery)
     if kept:
         await count_siblings(conn, delivery, parked_id)
-    await (want if kept else want_too)(conn, [delivery], now=now)
+    await (request_fetches if kept else request_fetches_too)(conn, [delivery], now=now)
     loaded = await load(conn, [Item(event=it, delivery=(delivery.run, delivery.number)) for it in delivery.events])
     loaded.batch.superseded = [it for it in loaded.batch.superseded if it != parked_id]
     tally = await write(conn, loaded, policy=policy, now=now)

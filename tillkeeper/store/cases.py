@@ -219,8 +219,8 @@ async def _escalate(conn: Conn, levels: Mapping[CaseKey, int], now: datetime) ->
 # --- told and kept ----------------------------------------------------------------------------------------------------
 
 INSERT_ENTRIES = """
-INSERT INTO case_entry (case_id, what, by, note, at)
-SELECT case_id, what, by, note, $2 FROM json_populate_recordset(NULL::case_entry, $1::json)
+INSERT INTO case_entries (case_id, what, by, note, at)
+SELECT case_id, what, by, note, $2 FROM json_populate_recordset(NULL::case_entries, $1::json)
 """
 
 

@@ -43,11 +43,11 @@ async def settle_contested(
 
 
 ORDERS_OF_OBJECTS = """
-SELECT order_id FROM payment WHERE (account, payment_ref) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+SELECT order_id FROM payments WHERE (account, payment_ref) IN (SELECT * FROM unnest($1::text[], $2::text[]))
 UNION
-SELECT order_id FROM refund WHERE (account, refund_ref) IN (SELECT * FROM unnest($3::text[], $4::text[]))
+SELECT order_id FROM refunds WHERE (account, refund_ref) IN (SELECT * FROM unnest($3::text[], $4::text[]))
 UNION
-SELECT order_id FROM dispute WHERE (account, dispute_ref) IN (SELECT * FROM unnest($5::text[], $6::text[]))
+SELECT order_id FROM disputes WHERE (account, dispute_ref) IN (SELECT * FROM unnest($5::text[], $6::text[]))
 """
 OF_ORDERS = """
 SELECT x.* FROM inbox x

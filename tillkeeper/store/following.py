@@ -83,9 +83,9 @@ SELECT max(w.seq) AS last, array_agg(w.seq) FILTER (WHERE w.known) AS found
 FROM (
     SELECT x.seq, num_nonnulls(
                (SELECT o.id FROM orders o WHERE o.order_ref = x.order_ref),
-               (SELECT p.order_id FROM payment p WHERE p.account = x.account AND p.payment_ref = x.payment_ref),
-               (SELECT r.order_id FROM refund r WHERE r.account = x.account AND r.refund_ref = x.refund_ref),
-               (SELECT d.order_id FROM dispute d WHERE d.account = x.account AND d.dispute_ref = x.dispute_ref)
+               (SELECT p.order_id FROM payments p WHERE p.account = x.account AND p.payment_ref = x.payment_ref),
+               (SELECT r.order_id FROM refunds r WHERE r.account = x.account AND r.refund_ref = x.refund_ref),
+               (SELECT d.order_id FROM disputes d WHERE d.account = x.account AND d.dispute_ref = x.dispute_ref)
            ) > 0 AS known
     FROM (
         SELECT seq, account, order_ref, payment_ref, refund_ref, dispute_ref

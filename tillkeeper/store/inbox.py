@@ -17,7 +17,7 @@ from tillkeeper.store.pool import Conn, as_json
 
 KNOWN_DELIVERIES = """
 SELECT w.run, w.number FROM unnest($1::uuid[], $2::bigint[]) AS w (run, number)
-WHERE (SELECT true FROM delivery d WHERE d.run = w.run AND d.number = w.number)
+WHERE (SELECT true FROM deliveries d WHERE d.run = w.run AND d.number = w.number)
 """
 
 
@@ -28,10 +28,10 @@ async def known_deliveries(conn: Conn, deliveries: Sequence[Delivery]) -> set[De
 
 
 # Bodies travel as an array beside the rows: in JSON they would have to be spelt out in hexadecimal.  What was heard of
-# each account is counted along with it (store/pulse.py reads it).
+# each account is counted along with it (store/account_health.py reads it).
 INSERT_DELIVERIES = """
 WITH kept AS (
-    INSERT INTO delivery (run, number, account, received_at, key, headers, body, events, duplicates, query, fetches)
+    INSERT INTO deliveries (run, number, account, received_at, key, headers, body, events, duplicates, query, fetches)
     SELECT run, number, account, received_at, key, headers, body, events, duplicates, query, fetches
     FROM ROWS FROM (
         json_to_recordset($1::json) AS (run uuid, number bigint, account text, received_at timestamptz, key text,
@@ -40,7 +40,7 @@ WITH kept AS (
     ) AS w (run, number, account, received_at, key, headers, events, duplicates, query, fetches, body)
     RETURNING account, received_at
 ), counted AS (
-    INSERT INTO heard AS h (account, hour, backend, minutes, deliveries, last_at)
+    INSERT INTO activity AS h (account, hour, backend, minutes, deliveries, last_at)
     SELECT account, date_trunc('hour', received_at, 'UTC'), pg_backend_pid(),
            bit_or(1::bigint << extract(minute FROM received_at AT TIME ZONE 'UTC')::int), count(*), max(received_at)
     FROM kept GROUP BY 1, 2 ORDER BY 1, 2
@@ -76,7 +76,7 @@ async def insert_deliveries(conn: Conn, deliveries: Sequence[Delivery], duplicat
         raise WriteConflict from None
 
 
-COUNT_DUPLICATE = "UPDATE delivery SET duplicates = duplicates + 1 WHERE run = $1 AND number = $2"
+COUNT_DUPLICATE = "UPDATE deliveries SET duplicates = duplicates + 1 WHERE run = $1 AND number = $2"
 
 
 async def count_duplicate(conn: Conn, key: DeliveryKey) -> None:
@@ -252,7 +252,7 @@ async def settle_waiting(conn: Conn, items: Sequence[Item], *, now: datetime) ->
 
 
 INSERT_VOID = """
-INSERT INTO delivery_void (run, number) SELECT * FROM unnest($1::uuid[], $2::bigint[]) ON CONFLICT DO NOTHING
+INSERT INTO void_numbers (run, number) SELECT * FROM unnest($1::uuid[], $2::bigint[]) ON CONFLICT DO NOTHING
 """
 
 

@@ -12,26 +12,26 @@ from tillkeeper.domain.order.cases import CaseKey, KnownCase
 from tillkeeper.domain.order.facts import ObjectKey, OrderFacts, PaymentFacts, ReturnFacts
 from tillkeeper.domain.order.progress import NEVER, Progress, Retry
 from tillkeeper.domain.order.state import OrderState
-from tillkeeper.domain.order.status import Status
-from tillkeeper.domain.order.summary import Order, Summary
 from tillkeeper.domain.terms import Instalment
+from tillkeeper.store.order_rows import order_in, summary_in
 from tillkeeper.store.parked import parked_of
 from tillkeeper.store.pool import Conn
 
 # NO KEY UPDATE: foreign keys of others may still point at the row.
 LOCK_ORDERS = """
 SELECT id, order_ref, amount_minor, currency, accounts, version, status, captured_minor, refunding_minor,
-       refunded_minor, discount_minor, expires_at, instalments, spell, spell_since, due_at, ask_at, held_until,
+       refunded_minor, discount_minor, expires_at, instalments, phase, phase_since, due_at, ask_at, held_until,
        closed_at, terms -> 'payer' ->> 'email' IS NOT NULL AS has_mail, terms ->> 'pay_url' AS pay_url
 FROM orders WHERE id = ANY($1::bigint[]) ORDER BY id FOR NO KEY UPDATE
 """
 
 FACTS = """
-SELECT 'payment' AS object, order_id, account, payment_ref AS ref, facts FROM payment WHERE order_id = ANY($1::bigint[])
+SELECT 'payment' AS object, order_id, account, payment_ref AS ref, facts
+FROM payments WHERE order_id = ANY($1::bigint[])
 UNION ALL
-SELECT 'refund', order_id, account, refund_ref, facts FROM refund WHERE order_id = ANY($1::bigint[])
+SELECT 'refund', order_id, account, refund_ref, facts FROM refunds WHERE order_id = ANY($1::bigint[])
 UNION ALL
-SELECT 'dispute', order_id, account, dispute_ref, facts FROM dispute WHERE order_id = ANY($1::bigint[])
+SELECT 'dispute', order_id, account, dispute_ref, facts FROM disputes WHERE order_id = ANY($1::bigint[])
 UNION ALL
 SELECT 'case', order_id, kind, subject,
        jsonb_build_object('state', state, 'level', level, 'closed_by', closed_by, 'captured', details -> 'captured',
@@ -67,7 +67,7 @@ async def lock_orders(conn: Conn, ids: Collection[int]) -> dict[int, OrderState]
 
 READ_ORDERS = """
 SELECT id, order_ref, amount_minor, currency, accounts, version, status, captured_minor, refunding_minor,
-       refunded_minor, discount_minor, expires_at, instalments, spell, spell_since, due_at, ask_at, held_until,
+       refunded_minor, discount_minor, expires_at, instalments, phase, phase_since, due_at, ask_at, held_until,
        closed_at, terms -> 'payer' ->> 'email' IS NOT NULL AS has_mail, terms ->> 'pay_url' AS pay_url
 FROM orders WHERE id = ANY($1::bigint[]) ORDER BY id
 """
@@ -97,8 +97,8 @@ def _state(row: asyncpg.Record, known: "_Known") -> OrderState:
         facts=known.facts[row["id"]],
         expires_at=row["expires_at"],
         instalments=_instalments(row["instalments"]) if row["instalments"] else (),
-        phase=row["spell"],
-        phase_since=row["spell_since"],
+        phase=row["phase"],
+        phase_since=row["phase_since"],
         due_at=row["due_at"],
         ask_at=row["ask_at"],
         held_until=row["held_until"],
@@ -106,27 +106,6 @@ def _state(row: asyncpg.Record, known: "_Known") -> OrderState:
         cases=known.cases[row["id"]],
         has_mail=row["has_mail"],
         pay_url=row["pay_url"],
-    )
-
-
-def summary_in(row: asyncpg.Record) -> Summary:
-    """Status and sums as an orders row has them."""
-    return Summary(
-        status=Status(row["status"]),
-        captured=row["captured_minor"],
-        refunding=row["refunding_minor"],
-        refunded=row["refunded_minor"],
-        discount=row["discount_minor"],
-    )
-
-
-def order_in(row: asyncpg.Record) -> Order:
-    """The registered part of an orders row."""
-    return Order(
-        order_ref=row["order_ref"],
-        amount=row["amount_minor"],
-        currency=row["currency"],
-        accounts=frozenset(row["accounts"]),
     )
 
 
@@ -182,8 +161,8 @@ SELECT r.order_id, r.action, max(r.at) AS at, max(r.tries) FILTER (WHERE r.retry
                                AND r.result <> 'cannot be asked') AS answered_at,
        max(r.taken_at) FILTER (WHERE r.result = 'cannot be asked') AS refused_at,
        bool_or(r.result = 'cannot be asked' AND r.retry_at IS NOT NULL) AS cannot_be_put
-FROM unnest($1::bigint[], $2::bigint[]) AS w (order_id, spell)
-JOIN rung r ON r.order_id = w.order_id AND r.spell = w.spell
+FROM unnest($1::bigint[], $2::bigint[]) AS w (order_id, phase)
+JOIN steps r ON r.order_id = w.order_id AND r.phase = w.phase
 GROUP BY 1, 2
 """
 

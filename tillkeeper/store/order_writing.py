@@ -53,17 +53,17 @@ async def write_facts(conn: Conn, changes: Iterable[Changes]) -> None:
 
 
 DROP_PAYMENTS = """
-DELETE FROM payment WHERE (account, payment_ref) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+DELETE FROM payments WHERE (account, payment_ref) IN (SELECT * FROM unnest($1::text[], $2::text[]))
 """
-DROP_REFUNDS = "DELETE FROM refund WHERE (account, refund_ref) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
-DROP_DISPUTES = "DELETE FROM dispute WHERE (account, dispute_ref) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
+DROP_REFUNDS = "DELETE FROM refunds WHERE (account, refund_ref) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
+DROP_DISPUTES = "DELETE FROM disputes WHERE (account, dispute_ref) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
 
 UPSERT_PAYMENTS = """
-INSERT INTO payment AS p
+INSERT INTO payments AS p
     (account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor, held_minor, failure, method)
 SELECT account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor, held_minor, failure,
        method
-FROM json_populate_recordset(NULL::payment, $1::json)
+FROM json_populate_recordset(NULL::payments, $1::json)
 ON CONFLICT (account, payment_ref) DO UPDATE
 SET status = excluded.status, facts = excluded.facts, amount_minor = excluded.amount_minor,
     currency = excluded.currency, captured_minor = excluded.captured_minor, held_minor = excluded.held_minor,
@@ -92,7 +92,7 @@ def _payment_row(order_id: int, order: Order, key: ObjectKey, payment: PaymentFa
         "account": account,
         "payment_ref": payment_ref,
         "order_id": order_id,
-        "status": payment.step,
+        "status": payment.status,
         "facts": payment,
         "amount_minor": sum(part.minor for part in parts if part.currency == told.currency) if told else None,
         "currency": told.currency if told else None,
@@ -104,9 +104,9 @@ def _payment_row(order_id: int, order: Order, key: ObjectKey, payment: PaymentFa
 
 
 UPSERT_REFUNDS = """
-INSERT INTO refund AS r (account, refund_ref, order_id, payment_ref, status, facts, amount_minor, currency)
+INSERT INTO refunds AS r (account, refund_ref, order_id, payment_ref, status, facts, amount_minor, currency)
 SELECT account, refund_ref, order_id, payment_ref, status, facts, amount_minor, currency
-FROM json_populate_recordset(NULL::refund, $1::json)
+FROM json_populate_recordset(NULL::refunds, $1::json)
 ON CONFLICT (account, refund_ref) DO UPDATE
 SET payment_ref = excluded.payment_ref, status = excluded.status, facts = excluded.facts,
     amount_minor = excluded.amount_minor, currency = excluded.currency
@@ -115,9 +115,9 @@ RETURNING 1
 """
 
 UPSERT_DISPUTES = """
-INSERT INTO dispute AS d (account, dispute_ref, order_id, payment_ref, status, facts, amount_minor, currency)
+INSERT INTO disputes AS d (account, dispute_ref, order_id, payment_ref, status, facts, amount_minor, currency)
 SELECT account, dispute_ref, order_id, payment_ref, status, facts, amount_minor, currency
-FROM json_populate_recordset(NULL::dispute, $1::json)
+FROM json_populate_recordset(NULL::disputes, $1::json)
 ON CONFLICT (account, dispute_ref) DO UPDATE
 SET payment_ref = excluded.payment_ref, status = excluded.status, facts = excluded.facts,
     amount_minor = excluded.amount_minor, currency = excluded.currency
@@ -146,7 +146,7 @@ def _return_row(order_id: int, ref_column: str, key: ObjectKey, told: ReturnFact
         ref_column: key[1],
         "order_id": order_id,
         "payment_ref": told.payment_ref,
-        "status": told.standing.step,
+        "status": told.latest.status,
         "facts": told,
         "amount_minor": told.amount.minor if told.amount else None,
         "currency": told.amount.currency if told.amount else None,
@@ -164,15 +164,16 @@ async def _write_all(conn: Conn, statement: str, rows: list[dict[str, object]], 
 # --- steps and acts ---------------------------------------------------------------------------------------------------
 
 TAKE_STEPS = """
-INSERT INTO rung AS r (order_id, spell, action, at, taken_at, tries, retry_at, result)
-SELECT order_id, spell, action, at, taken_at, tries, retry_at, result FROM json_populate_recordset(NULL::rung, $1::json)
-ON CONFLICT (order_id, spell, action, at) DO UPDATE
+INSERT INTO steps AS r (order_id, phase, action, at, taken_at, tries, retry_at, result)
+SELECT order_id, phase, action, at, taken_at, tries, retry_at, result
+FROM json_populate_recordset(NULL::steps, $1::json)
+ON CONFLICT (order_id, phase, action, at) DO UPDATE
 SET tries = excluded.tries, taken_at = excluded.taken_at, retry_at = excluded.retry_at WHERE r.retry_at IS NOT NULL
 """
 SET_RESULTS = """
-UPDATE rung AS r SET result = w.result, retry_at = w.retry_at
-FROM json_populate_recordset(NULL::rung, $1::json) AS w
-WHERE r.order_id = w.order_id AND r.spell = w.spell AND r.action = w.action AND r.at = w.at
+UPDATE steps AS r SET result = w.result, retry_at = w.retry_at
+FROM json_populate_recordset(NULL::steps, $1::json) AS w
+WHERE r.order_id = w.order_id AND r.phase = w.phase AND r.action = w.action AND r.at = w.at
 """
 
 
@@ -188,7 +189,7 @@ async def _write_steps(conn: Conn, changes: Iterable[Changes]) -> None:
 def _step_row(order_id: int, taken: StepTaken) -> dict[str, object]:
     return {
         "order_id": order_id,
-        "spell": taken.phase,
+        "phase": taken.phase,
         "action": taken.step.action,
         "at": taken.step.at,
         "taken_at": taken.taken_at,
@@ -199,8 +200,8 @@ def _step_row(order_id: int, taken: StepTaken) -> dict[str, object]:
 
 
 INSERT_ACTS = """
-INSERT INTO act (order_id, what, by, note, at)
-SELECT order_id, what, by, note, at FROM json_populate_recordset(NULL::act, $1::json)
+INSERT INTO acts (order_id, what, by, note, at)
+SELECT order_id, what, by, note, at FROM json_populate_recordset(NULL::acts, $1::json)
 """
 
 
@@ -220,13 +221,13 @@ async def _write_acts(conn: Conn, changes: Iterable[Changes]) -> None:
 UPDATE_ORDERS = """
 UPDATE orders AS o
 SET status = w.status, captured_minor = w.captured_minor, refunding_minor = w.refunding_minor,
-    refunded_minor = w.refunded_minor, discount_minor = w.discount_minor, spell = w.spell,
-    spell_since = w.spell_since, due_at = w.due_at, ask_at = w.ask_at, held_until = w.held_until,
+    refunded_minor = w.refunded_minor, discount_minor = w.discount_minor, phase = w.phase,
+    phase_since = w.phase_since, due_at = w.due_at, ask_at = w.ask_at, held_until = w.held_until,
     closed_at = w.closed_at, changed_at = CASE WHEN w.version > o.version THEN $2 ELSE o.changed_at END,
     version = w.version
 FROM json_to_recordset($1::json) AS w (
     id bigint, status text, captured_minor bigint, refunding_minor bigint, refunded_minor bigint, discount_minor bigint,
-    spell bigint, spell_since timestamptz, due_at timestamptz, ask_at timestamptz, held_until timestamptz,
+    phase bigint, phase_since timestamptz, due_at timestamptz, ask_at timestamptz, held_until timestamptz,
     closed_at timestamptz, version bigint
 )
 WHERE o.id = w.id AND o.id = ANY($3::bigint[])
@@ -249,8 +250,8 @@ def _order_row(changes: Changes) -> dict[str, object]:
         "refunding_minor": summary.refunding,
         "refunded_minor": summary.refunded,
         "discount_minor": summary.discount,
-        "spell": order.phase,
-        "spell_since": order.phase_since,
+        "phase": order.phase,
+        "phase_since": order.phase_since,
         "due_at": order.due_at,
         "ask_at": order.ask_at,
         "held_until": order.held_until,

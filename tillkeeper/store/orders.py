@@ -15,7 +15,7 @@ from tillkeeper.store.pool import Conn
 from tillkeeper.store.transactions import repeat_when_raced, wait_for_standbys
 
 INSERT_ORDER = """
-INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, registered_at, changed_at, spell_since,
+INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, registered_at, changed_at, phase_since,
                     expires_at, instalments, due_at)
 VALUES ($1, $2, $3, $4, $5::jsonb, $6, $6, $6, $7, $8::jsonb, $9)
 ON CONFLICT (order_ref) DO NOTHING
@@ -71,7 +71,7 @@ def _appearing(order_id: int, registration: Registration) -> tuple[Bindings, lis
 
 
 CLAIM_PAYMENTS = """
-INSERT INTO payment (account, payment_ref, order_id, status, facts, captured_minor)
+INSERT INTO payments (account, payment_ref, order_id, status, facts, captured_minor)
 SELECT account, payment_ref, $3, 'created', '{}', 0 FROM unnest($1::text[], $2::text[]) AS w (account, payment_ref)
 ORDER BY account, payment_ref
 ON CONFLICT (account, payment_ref) DO NOTHING
@@ -91,23 +91,23 @@ async def _claim(conn: Conn, order_id: int, registration: Registration) -> None:
 
 SHOW_ORDER = """
 SELECT id, order_ref, status, amount_minor, currency, captured_minor, refunding_minor, refunded_minor, discount_minor,
-       (SELECT coalesce(sum(d.amount_minor), 0)::bigint FROM dispute d
+       (SELECT coalesce(sum(d.amount_minor), 0)::bigint FROM disputes d
         WHERE d.order_id = orders.id AND d.status = 'lost' AND d.currency = orders.currency
           AND d.account = ANY(orders.accounts)) AS charged_back_minor,
-       version, registered_at, changed_at, expires_at, spell_since, due_at, held_until, closed_at
+       version, registered_at, changed_at, expires_at, phase_since, due_at, held_until, closed_at
 FROM orders WHERE order_ref = $1
 """
 SHOW_PAYMENTS = """
 SELECT account, payment_ref, status, amount_minor AS amount, currency, captured_minor AS captured, failure, method
-FROM payment WHERE order_id = $1 ORDER BY account, payment_ref
+FROM payments WHERE order_id = $1 ORDER BY account, payment_ref
 """
 SHOW_REFUNDS = """
 SELECT account, refund_ref, payment_ref, status, amount_minor AS amount, currency
-FROM refund WHERE order_id = $1 ORDER BY account, refund_ref
+FROM refunds WHERE order_id = $1 ORDER BY account, refund_ref
 """
 SHOW_DISPUTES = """
 SELECT account, dispute_ref, payment_ref, status, amount_minor AS amount, currency
-FROM dispute WHERE order_id = $1 ORDER BY account, dispute_ref
+FROM disputes WHERE order_id = $1 ORDER BY account, dispute_ref
 """
 SHOW_CASES = """
 SELECT id, kind, subject, account, details, level, owner, opened_at, follow_up_at, closed_at, closed_by, outcome
@@ -141,7 +141,7 @@ async def show_in(conn: Conn, order_ref: str) -> dict[str, Any] | None:
         "registered_at": row["registered_at"],
         "changed_at": row["changed_at"],
         "expires_at": row["expires_at"],
-        "stands_since": row["spell_since"],
+        "stands_since": row["phase_since"],
         "swept_next_at": row["due_at"],
         "held_until": row["held_until"],
         "closed_at": row["closed_at"],
@@ -168,20 +168,20 @@ FROM inbox WHERE order_id = $1
 UNION ALL
 SELECT 'act', 'order.' || what, at, at, CASE WHEN by <> 'policy' THEN 'operator' END, 'done', NULL, NULL, NULL, NULL,
        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, by, note, 2, id
-FROM act WHERE order_id = $1
+FROM acts WHERE order_id = $1
 UNION ALL
-SELECT 'rung', 'sweep.' || action, taken_at, at, NULL, coalesce(result, 'under way'), NULL, NULL, NULL, NULL,
+SELECT 'step', 'sweep.' || action, taken_at, at, NULL, coalesce(result, 'under way'), NULL, NULL, NULL, NULL,
        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, CASE WHEN tries > 1 THEN tries || ' tries' END, 0, 0
-FROM rung WHERE order_id = $1
+FROM steps WHERE order_id = $1
 ORDER BY recorded_at, rank, seq, kind
 """
 
 
 async def history(pool: asyncpg.Pool, order_ref: str) -> list[dict[str, Any]] | None:
-    """Every event, act and rung of the order, oldest first by our clock, or None if there is no such order.
+    """Every event, act and step of the order, oldest first by our clock, or None if there is no such order.
 
-    All have the same fields, null where they mean nothing: `what` is "event", "act" or "rung"; an act's `occurred_at`
-    is when it was done, a rung's is when the ladder had it.
+    All have the same fields, null where they mean nothing: `what` is "event", "act" or "step"; an act's `occurred_at`
+    is when it was done, a step's is when the ladder had it.
     """
     async with pool.acquire() as conn:
         order_id = await conn.fetchval(ORDER_ID, order_ref)

@@ -20,9 +20,9 @@ from tillkeeper.store.pool import Conn, as_json
 # Not joins: for those PostgreSQL read small tables whole, and did so while they grew.
 BIND = """
 SELECT e.i,
-       (SELECT order_id FROM payment p WHERE p.account = e.account AND p.payment_ref = e.payment_ref) AS by_payment,
-       (SELECT order_id FROM refund r WHERE r.account = e.account AND r.refund_ref = e.refund_ref) AS by_refund,
-       (SELECT order_id FROM dispute d WHERE d.account = e.account AND d.dispute_ref = e.dispute_ref) AS by_dispute,
+       (SELECT order_id FROM payments p WHERE p.account = e.account AND p.payment_ref = e.payment_ref) AS by_payment,
+       (SELECT order_id FROM refunds r WHERE r.account = e.account AND r.refund_ref = e.refund_ref) AS by_refund,
+       (SELECT order_id FROM disputes d WHERE d.account = e.account AND d.dispute_ref = e.dispute_ref) AS by_dispute,
        (SELECT id FROM orders o WHERE o.order_ref = e.order_ref) AS by_order
 FROM json_to_recordset($1::json) AS e (i int, account text, payment_ref text, refund_ref text, dispute_ref text,
                                        order_ref text)

@@ -28,16 +28,16 @@ class Sought(msgspec.Struct, frozen=True, kw_only=True):
 # One statement for each status, named in it: only so are the indexes of those that may be stuck of use, and nobody's
 # finished orders read.
 OF_STATUS = """
-SELECT id, spell_since FROM orders
-WHERE closed_at IS NULL AND status = '{status}' AND spell_since <= $1 AND ($2::text IS NULL OR $2 = ANY(accounts))
-ORDER BY spell_since, id LIMIT $3
+SELECT id, phase_since FROM orders
+WHERE closed_at IS NULL AND status = '{status}' AND phase_since <= $1 AND ($2::text IS NULL OR $2 = ANY(accounts))
+ORDER BY phase_since, id LIMIT $3
 """
 
 
 def longest_first(statuses: Collection[Status]) -> str:
     """The statement that finds orders in these statuses."""
     each = " UNION ALL ".join(f"({OF_STATUS.format(status=it)})" for it in statuses)
-    return f"SELECT id FROM ({each}) AS found ORDER BY spell_since, id LIMIT $3"  # noqa: S608 - of our own words
+    return f"SELECT id FROM ({each}) AS found ORDER BY phase_since, id LIMIT $3"  # noqa: S608 - of our own words
 
 
 async def stuck_orders(
@@ -87,14 +87,14 @@ def _coming(order: OrderState, policy: Policy, now: datetime) -> dict[str, Any] 
 
 ASKED_LAST = """
 SELECT DISTINCT ON (r.order_id) r.order_id, r.action, r.taken_at AS at, r.tries, r.result
-FROM unnest($1::bigint[], $2::bigint[]) AS w (order_id, spell)
-JOIN rung r ON r.order_id = w.order_id AND r.spell = w.spell AND r.action IN ('query', 'close')
+FROM unnest($1::bigint[], $2::bigint[]) AS w (order_id, phase)
+JOIN steps r ON r.order_id = w.order_id AND r.phase = w.phase AND r.action IN ('query', 'close')
 ORDER BY r.order_id, r.taken_at DESC
 """
 
 
 async def _asked_last(conn: Conn, orders: Collection[OrderState]) -> dict[int, dict[str, Any]]:
-    """The last question of each present spell, and what came of it; a result of None is not known yet, or never."""
+    """The last question of each present phase, and what came of it; a result of None is not known yet, or never."""
     rows = await conn.fetch(ASKED_LAST, [it.id for it in orders], [it.phase for it in orders])
     return {row["order_id"]: {name: row[name] for name in ("action", "at", "tries", "result")} for row in rows}
 

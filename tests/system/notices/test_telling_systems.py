@@ -183,7 +183,7 @@ async def test_a_sender_that_died_before_it_wrote_down_sends_again_under_the_sam
     await told(pool, to_merchant(key="k"), now=clock.at)
     async with looping(some_settings(receiver=receiver)) as loop:
         await loop._channels.merchant[0].send(an_outgoing(sent_at=clock.at))  # and is killed
-        await pool.execute("UPDATE outbox SET taken_until = $1", clock.at + LEASE)
+        await pool.execute("UPDATE outbox SET leased_until = $1", clock.at + LEASE)
         assert await loop.run_once() == 0
         clock.at += LEASE
         receiver.secret = SECRET

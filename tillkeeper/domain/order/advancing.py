@@ -125,7 +125,7 @@ def _write(
 
 def phase_subject(order: OrderState) -> str:
     """How the case of a phase is named."""
-    return f"order:{order.order.order_ref}/spell:{order.phase}"
+    return f"order:{order.order.order_ref}/phase:{order.phase}"
 
 
 def stuck(order: OrderState) -> CaseReason:

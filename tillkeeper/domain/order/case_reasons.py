@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.domain.order.facts import OrderFacts, ReturnFacts, Step, Sum
+from tillkeeper.domain.order.facts import ObjectStatus, OrderFacts, ReturnFacts, Sum
 from tillkeeper.domain.order.owed import owed_refunds
 from tillkeeper.domain.order.summary import Order, Summary, captured_of, summarize
 
@@ -24,7 +24,9 @@ class Mismatch(StrEnum):
 
 
 # Where an object stands when something is at stake.  One that failed, was won or has only begun moves no money.
-AT_STAKE: Final = frozenset({Step.PENDING, Step.AUTHORIZED, Step.SUCCEEDED, Step.OPENED, Step.LOST})
+AT_STAKE: Final = frozenset(
+    {ObjectStatus.PENDING, ObjectStatus.AUTHORIZED, ObjectStatus.SUCCEEDED, ObjectStatus.OPENED, ObjectStatus.LOST}
+)
 
 
 class CaseReason(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,11 +79,11 @@ def reasons_in(order: Order, facts: OrderFacts, summary: Summary | None = None) 
 
 def _disputes(facts: OrderFacts) -> Iterator[CaseReason]:
     for (account, dispute_ref), dispute in facts.disputes.items():
-        step = dispute.standing.step
-        if step is not Step.WON:
-            details: dict[str, object] = {"state": step, "payment_ref": dispute.payment_ref, **_amount(dispute)}
+        status = dispute.latest.status
+        if status is not ObjectStatus.WON:
+            details: dict[str, object] = {"state": status, "payment_ref": dispute.payment_ref, **_amount(dispute)}
             subject = f"dispute:{account}/{dispute_ref}"
-            yield CaseReason(kind="disputed", subject=subject, state=step, account=account, details=details)
+            yield CaseReason(kind="disputed", subject=subject, state=status, account=account, details=details)
 
 
 def _mismatched_objects(order: Order, facts: OrderFacts) -> Iterator[CaseReason]:
@@ -89,13 +91,13 @@ def _mismatched_objects(order: Order, facts: OrderFacts) -> Iterator[CaseReason]
         told = [payment.asked, payment.given_back, *payment.captures.values()]
         if _is_as_expected(order, account, told):
             continue
-        stands = _Stands(step=payment.step, moved=[payment.given_back, *payment.captures.values()])
+        stands = _Stands(status=payment.status, moved=[payment.given_back, *payment.captures.values()])
         yield from _mismatches(order, f"payment:{account}/{ref}", account, told, stands)
     for (account, ref), refund in facts.refunds.items():
-        stands = _Stands(step=refund.standing.step, moved=[refund.amount])
+        stands = _Stands(status=refund.latest.status, moved=[refund.amount])
         yield from _mismatches(order, f"refund:{account}/{ref}", account, [refund.amount], stands)
     for (account, ref), dispute in facts.disputes.items():
-        stands = _Stands(step=dispute.standing.step, moved=[dispute.amount])
+        stands = _Stands(status=dispute.latest.status, moved=[dispute.amount])
         yield from _mismatches(order, f"dispute:{account}/{ref}", account, [dispute.amount], stands)
 
 
@@ -106,18 +108,18 @@ def _is_as_expected(order: Order, account: str, told: Iterable[Sum | None]) -> b
 class _Stands(msgspec.Struct, frozen=True, kw_only=True):
     """Where a mismatched object stands, and which amounts it moved."""
 
-    step: Step
+    status: ObjectStatus
     moved: Sequence[Sum | None]
 
     def state(self, *, but: str | None = None) -> str:
         """In words; without amounts in the currency `but`, which are as they should be."""
-        if self.step not in AT_STAKE:
+        if self.status not in AT_STAKE:
             return ""
         sums = Counter[str]()
         for amount in self.moved:
             if amount is not None and amount.currency != but:
                 sums[amount.currency] += amount.minor
-        return " ".join([self.step, *(f"{minor} {currency}" for currency, minor in sorted(sums.items()))])
+        return " ".join([self.status, *(f"{minor} {currency}" for currency, minor in sorted(sums.items()))])
 
 
 def _mismatches(
@@ -195,8 +197,8 @@ def _failed_refunds(order: Order, facts: OrderFacts, summary: Summary) -> Iterat
             "amount": refund.amount and refund.amount.minor,
             "currency": order.currency,
             "payment_ref": refund.payment_ref,
-            "failure": refund.standing.failure or None,
-            "failure_code": refund.standing.failure_code or None,
+            "failure": refund.latest.failure or None,
+            "failure_code": refund.latest.failure_code or None,
         }
         subject = f"refund:{account}/{ref}"
         yield CaseReason(kind=REFUND_FAILED, subject=subject, state=STANDS, account=account, details=details)

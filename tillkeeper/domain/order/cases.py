@@ -19,7 +19,7 @@ from tillkeeper.domain.order.case_reasons import CaseReason
 
 CaseKey = tuple[str, str]  # (kind, subject)
 
-SYSTEM: Final = "truth"  # who closes a case whose cause is gone
+SYSTEM: Final = "system"  # who closes a case whose cause is gone
 UNAPPLIED: Final = "answer_not_applied"
 DOUBT: Final = "close_in_doubt"
 STUCK: Final = "stuck"

@@ -28,7 +28,7 @@ def close(changes: Changes, *, by: str, note: str, now: datetime) -> None:
     after = changes.after
     changes.acts.append(Act(what=ActKind.CLOSE, by=by, note=note, at=now))
     changes.notices.append(merchant_notice(before, after, MerchantTopic.CLOSED))
-    changes.notices += payer_notices(before, after, Topic.EXPIRED, occasion=f"spell {after.phase}")
+    changes.notices += payer_notices(before, after, Topic.EXPIRED, occasion=f"phase {after.phase}")
     still = after.case_reasons() + ([stuck(after)] if after.traits.moving else [])
     changes.cases.close(before.cases, still)
 
@@ -66,8 +66,8 @@ def account_doubt(order: OrderState, account: str) -> CaseReason:
 def doubts(order: OrderState) -> Iterator[str]:
     """Why closing it now could leave somebody's money behind."""
     for (account, payment_ref), payment in sorted(order.facts.payments.items()):
-        if payment.step in ON_ITS_WAY:
-            yield f"payment {payment_ref} at {account} is {payment.step}: its money may be on its way"
+        if payment.status in ON_ITS_WAY:
+            yield f"payment {payment_ref} at {account} is {payment.status}: its money may be on its way"
         if held := held_of(order.order, account, payment):
             told = format_minor(held, order.order.currency)
             yield f"payment {payment_ref} at {account} still holds {told}, which can be captured"

@@ -6,7 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from tillkeeper.domain.order.case_reasons import REFUND_FAILED, CaseReason, reasons_in
-from tillkeeper.domain.order.facts import Step, failure_of
+from tillkeeper.domain.order.facts import ObjectStatus, failure_of
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.order.status import STATUS_ZH
 from tillkeeper.domain.order.summary import charged_back
@@ -99,9 +99,11 @@ def payer_notices(
 def latest_failure(state: OrderState) -> str | None:
     """Why the payment that failed last did so, where one stands failed."""
     failed = [
-        (payment.standing, payment)
+        (payment.latest, payment)
         for (account, _), payment in state.facts.payments.items()
-        if account in state.order.accounts and payment.step in (Step.FAILED, Step.CANCELLED) and payment.standing
+        if account in state.order.accounts
+        and payment.status in (ObjectStatus.FAILED, ObjectStatus.CANCELLED)
+        and payment.latest
     ]
     return failure_of(max(failed, key=lambda known: known[0])[1]) if failed else None
 

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.domain.order.facts import ObjectKey, OrderFacts, PaymentFacts, ReturnFacts, Step, apply
+from tillkeeper.domain.order.facts import ObjectKey, ObjectStatus, OrderFacts, PaymentFacts, ReturnFacts, apply
 from tillkeeper.domain.order.implied import implied
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.order.status import AWAITED, RETURNED, Status
@@ -27,22 +27,24 @@ PAYMENTS_ASKED_MAX: Final = 5  # of one account; a payer who tried more often is
 REFUNDS_ASKED_MAX: Final = 5  # likewise
 QUERIES_MAX: Final = 20  # about one order at once, whatever it holds
 
-_OPEN: Final = frozenset({Step.CREATED, Step.PENDING, Step.AUTHORIZED})  # one of these may still bring money
-_NOT_PAID: Final = _OPEN | {Step.FAILED, Step.CANCELLED, Step.REVERSED}
-_ANY: Final = _NOT_PAID | {Step.SUCCEEDED}
+_OPEN: Final = frozenset(
+    {ObjectStatus.CREATED, ObjectStatus.PENDING, ObjectStatus.AUTHORIZED}
+)  # one of these may still bring money
+_NOT_PAID: Final = _OPEN | {ObjectStatus.FAILED, ObjectStatus.CANCELLED, ObjectStatus.REVERSED}
+_ANY: Final = _NOT_PAID | {ObjectStatus.SUCCEEDED}
 
 # Which payments may change the truth of an order in each status.  One that failed may be tried again, and one that is
 # captured in part may bring more; a second attempt beside one that paid is paying twice.
-STEPS: Final[Mapping[Status, frozenset[Step]]] = MappingProxyType(
+MAY_CHANGE: Final[Mapping[Status, frozenset[ObjectStatus]]] = MappingProxyType(
     {
         Status.UNPAID: _NOT_PAID,
         Status.FAILED: _NOT_PAID,
         Status.PROCESSING: _NOT_PAID,
         Status.PARTIALLY_PAID: _ANY,
         Status.REFUNDING: _OPEN,
-        Status.PAID: _OPEN | {Step.SUCCEEDED},
-        Status.PARTIALLY_REFUNDED: _OPEN | {Step.SUCCEEDED},
-        Status.REFUNDED: _OPEN | {Step.SUCCEEDED},
+        Status.PAID: _OPEN | {ObjectStatus.SUCCEEDED},
+        Status.PARTIALLY_REFUNDED: _OPEN | {ObjectStatus.SUCCEEDED},
+        Status.REFUNDED: _OPEN | {ObjectStatus.SUCCEEDED},
     }
 )
 # A new attempt of which nothing is known may have been made while the payer is asked for money (status.py): only the
@@ -82,10 +84,10 @@ def first_queries(
 ) -> list[AccountQuery]:
     """What is asked first, in a steady order.  `age` is the time since the order's money moved last."""
     status = summarize(order, facts).status
-    steps = STEPS[status]
-    if Step.SUCCEEDED in steps and age < PAID_LATELY:
-        steps |= {Step.FAILED}  # it may have been tried again
-    found = [*_implied(order, facts, abilities), *_payments(order, facts, steps)]
+    statuses = MAY_CHANGE[status]
+    if ObjectStatus.SUCCEEDED in statuses and age < PAID_LATELY:
+        statuses |= {ObjectStatus.FAILED}  # it may have been tried again
+    found = [*_implied(order, facts, abilities), *_payments(order, facts, statuses)]
     found += _refunds(order, facts, status, abilities)
     if status is Status.PROCESSING or _may_be_tried(status, age):
         unknown = order.accounts - {account for account, _ in facts.payments}
@@ -160,18 +162,18 @@ def _implied(order: Order, facts: OrderFacts, abilities: AllAbilities) -> Iterat
             yield it.account, _by_order(order)
 
 
-def _payments(order: Order, facts: OrderFacts, steps: frozenset[Step]) -> Iterator[AccountQuery]:
+def _payments(order: Order, facts: OrderFacts, statuses: frozenset[ObjectStatus]) -> Iterator[AccountQuery]:
     wanted = (
         (key, payment)
         for key, payment in _latest_first(facts.payments.items())
-        if key[0] in order.accounts and (payment.step in steps or _gave_back_unseen(order, facts, key, payment))
+        if key[0] in order.accounts and (payment.status in statuses or _gave_back_unseen(order, facts, key, payment))
     )
     for account, payment_ref in _some_of_each(wanted, PAYMENTS_ASKED_MAX):
         yield _payment(order, account, payment_ref)
 
 
 def _latest_first(payments: Iterable[tuple[ObjectKey, PaymentFacts]]) -> list[tuple[ObjectKey, PaymentFacts]]:
-    return sorted(payments, key=lambda it: (it[1].standing is not None, it[1].standing, it[0]), reverse=True)
+    return sorted(payments, key=lambda it: (it[1].latest is not None, it[1].latest, it[0]), reverse=True)
 
 
 def _gave_back_unseen(order: Order, facts: OrderFacts, key: ObjectKey, payment: PaymentFacts) -> bool:
@@ -187,7 +189,7 @@ def _refunds(order: Order, facts: OrderFacts, status: Status, abilities: AllAbil
     wanted = (
         (key, refund)
         for key, refund in sorted(
-            facts.refunds.items(), key=lambda it: (it[1].standing.step is not Step.PENDING, it[0])
+            facts.refunds.items(), key=lambda it: (it[1].latest.status is not ObjectStatus.PENDING, it[0])
         )
         if key[0] in order.accounts and _may_move(facts, key[0], refund, status)
     )
@@ -212,10 +214,10 @@ def _needs_payment(abilities: AllAbilities, account: str) -> bool:
 
 
 def _may_move(facts: OrderFacts, account: str, refund: ReturnFacts, status: Status) -> bool:
-    if refund.standing.step is Step.PENDING or status in RETURNED:
+    if refund.latest.status is ObjectStatus.PENDING or status in RETURNED:
         return True
     payment = facts.payments.get((account, refund.payment_ref or ""))
-    return payment is not None and payment.refunds_told_at is not None and refund.standing.step is Step.FAILED
+    return payment is not None and payment.refunds_told_at is not None and refund.latest.status is ObjectStatus.FAILED
 
 
 def _refund(

@@ -40,7 +40,7 @@ def asks_to_pay(order: OrderState, step: Step) -> bool:
 def reminder(order: OrderState, step: Step) -> list[Notice]:
     """What a reminder says to the payer, if anything."""
     # By its number: the same reminder at another moment, as a changed policy has it, is not told again.
-    occasion = f"spell {order.phase} no {step.level}"
+    occasion = f"phase {order.phase} no {step.level}"
     if not asks_to_pay(order, step):
         # What is merely held comes when the merchant takes it: that is nothing to write about.
         is_moving = order.traits.moving or order.is_under_way
@@ -55,4 +55,4 @@ def reminder(order: OrderState, step: Step) -> list[Notice]:
 
 def failure(order: OrderState) -> list[Notice]:
     """That a payment failed, told once its grace is over."""
-    return payer_notices(order, order, Topic.FAILED, occasion=f"spell {order.phase}")
+    return payer_notices(order, order, Topic.FAILED, occasion=f"phase {order.phase}")

@@ -12,7 +12,8 @@ from tillkeeper.domain.order.facts import OrderFacts
 from tillkeeper.domain.order.outlived import outlived
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.order.status import MOVING
-from tillkeeper.store.order_loading import facts_of, order_in, summary_in
+from tillkeeper.store.order_loading import facts_of
+from tillkeeper.store.order_rows import order_in, summary_in
 from tillkeeper.store.pool import Conn
 
 OVERDUE_AFTER: Final = timedelta(hours=1)  # sweep and sender are seconds behind; after an outage, minutes
@@ -56,7 +57,7 @@ async def unattended(conn: Conn, page: Sequence[asyncpg.Record]) -> list[dict[st
         return []
     cared_for = {row["order_id"] for row in await conn.fetch(WITH_A_CASE, [row["id"] for row in suspects])}
     return [
-        {"order_ref": row["order_ref"], "status": row["status"], "since": row["spell_since"]}
+        {"order_ref": row["order_ref"], "status": row["status"], "since": row["phase_since"]}
         for row in suspects
         if row["id"] not in cared_for
     ]
@@ -66,14 +67,14 @@ async def unattended(conn: Conn, page: Sequence[asyncpg.Record]) -> list[dict[st
 # where payers' contacts stand: an auditor may not.
 OPEN_CASES_PAGE = """
 SELECT c.id AS case_id, c.kind, c.subject, o.id, o.order_ref, o.amount_minor, o.currency, o.accounts, o.status,
-       o.captured_minor, o.refunding_minor, o.refunded_minor, o.discount_minor, o.version, o.spell, o.spell_since,
+       o.captured_minor, o.refunding_minor, o.refunded_minor, o.discount_minor, o.version, o.phase, o.phase_since,
        o.closed_at
 FROM cases c JOIN orders o ON o.id = c.order_id
 WHERE c.follow_up_at IS NOT NULL AND c.kind = ANY($1::text[]) AND c.id > $2 ORDER BY c.id LIMIT $3
 """
 
 
-async def lingering(conn: Conn, *, limit: int) -> list[dict[str, Any]]:
+async def stale(conn: Conn, *, limit: int) -> list[dict[str, Any]]:
     """Open cases that should have closed by themselves: what the facts showed they show no more."""
     after, found = 0, list[dict[str, Any]]()
     while len(found) < limit:
@@ -99,8 +100,8 @@ def _with_its_case(row: asyncpg.Record, facts: OrderFacts) -> OrderState:
         version=row["version"],
         stored=summary_in(row),
         facts=facts,
-        phase=row["spell"],
-        phase_since=row["spell_since"],
+        phase=row["phase"],
+        phase_since=row["phase_since"],
         closed_at=row["closed_at"],
         cases={case.key: case},
     )
