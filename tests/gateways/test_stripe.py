@@ -26,8 +26,9 @@ from tillkeeper.gateways.errors import BadPayload, BadSignature
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.messages import ClaimedReferences, Query, Request
 from tillkeeper.gateways.stripe.events import TYPES
-from tillkeeper.gateways.stripe.gateway import Stripe, StripeSettings
+from tillkeeper.gateways.stripe.gateway import Stripe
 from tillkeeper.gateways.stripe.objects import DISPUTE_STATUSES, FAILURES, REFUND_STATUSES
+from tillkeeper.gateways.stripe.settings import StripeSettings
 
 SECRET = "whsec_1nJq4gq8fBqS7x"
 OLDER = "whsec_older_9zQ2"

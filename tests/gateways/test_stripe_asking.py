@@ -22,9 +22,11 @@ from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.messages import Answer, Query, Response
-from tillkeeper.gateways.stripe.api import CHARGE_STATES, INTENT_STATES, LISTED_TYPES
+from tillkeeper.gateways.stripe.api import LISTED_TYPES
 from tillkeeper.gateways.stripe.events import TYPES
-from tillkeeper.gateways.stripe.gateway import Stripe, StripeSettings
+from tillkeeper.gateways.stripe.gateway import Stripe
+from tillkeeper.gateways.stripe.settings import StripeSettings
+from tillkeeper.gateways.stripe.states import CHARGE_STATES, INTENT_STATES
 
 KEY = "sk_test_51asking"
 TOLD_AT = NOW - timedelta(seconds=3)

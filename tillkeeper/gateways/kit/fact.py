@@ -50,17 +50,14 @@ def in_minor_units(fact: Fact, currency: str, digits: Mapping[str, int] = ISO) -
     Raises BadPayload for an amount that is no whole number of them.
     """
 
-    def converted(amount: int | None) -> int | None:
-        return None if amount is None else from_minor(amount, currency, digits)
-
     return msgspec.structs.replace(
         fact,
         currency=currency,
-        amount=converted(fact.amount),
-        total=converted(fact.total),
-        discount=converted(fact.discount),
-        on_top=converted(fact.on_top),
-        released=converted(fact.released),
+        amount=None if fact.amount is None else from_minor(fact.amount, currency, digits),
+        total=None if fact.total is None else from_minor(fact.total, currency, digits),
+        discount=None if fact.discount is None else from_minor(fact.discount, currency, digits),
+        on_top=None if fact.on_top is None else from_minor(fact.on_top, currency, digits),
+        released=None if fact.released is None else from_minor(fact.released, currency, digits),
     )
 
 

@@ -15,15 +15,17 @@ from typing import Final
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import BadPayload
+from tillkeeper.gateways.kit.fact import Fact
 from tillkeeper.gateways.kit.fields import at, integer, text, text_or_none
-from tillkeeper.gateways.stripe.objects import FAILURES, Fact, Facts, classed
+from tillkeeper.gateways.stripe.objects import FAILURES, Facts, classed
 
 BASIL: Final = "2025-03-31"
 BASIL_AT: Final = datetime(2025, 3, 31, tzinfo=UTC)
+UNDONE: Final = frozenset({"failed", "canceled"})  # refunds
 
 
 def releases_are_refunds(api_version: str | None, created: datetime) -> bool:
-    """Whether objects of that version count what was let go as refunded; one that is not told was the account's own."""
+    """Whether objects of that version count what was let go as refunded; without a version it was the account's own."""
     return created < BASIL_AT if api_version is None else api_version[: len(BASIL)] < BASIL
 
 
@@ -52,7 +54,7 @@ def charge_captured(charge: object) -> Facts:
         Fact(
             kind=Kind.PAYMENT_SUCCEEDED,
             payment_ref=payment_of(charge),
-            amount=integer(charge, "amount") if _told_no_parts(charge) else integer(charge, "amount_captured"),
+            amount=integer(charge, "amount") if _has_no_parts(charge) else integer(charge, "amount_captured"),
             released=released(charge) or None,
         )
     ]
@@ -115,13 +117,13 @@ def released(charge: object) -> int:
     """How much of the authorization was never taken."""
     if not is_captured(charge):
         return integer(charge, "amount")
-    if _told_no_parts(charge):
+    if _has_no_parts(charge):
         return 0
     return max(0, integer(charge, "amount") - integer(charge, "amount_captured"))
 
 
-def _told_no_parts(charge: object) -> bool:
-    return at(charge, ["amount_captured"]) is None  # an API that does not tell of parts
+def _has_no_parts(charge: object) -> bool:
+    return at(charge, ["amount_captured"]) is None  # in an API that knows of no parts
 
 
 def given_back(charge: object, *, releases: bool) -> int:
@@ -149,9 +151,9 @@ def counts_releases(charge: object, *, releases: bool) -> bool:
 
 
 def _listed_refunds(charge: object) -> int | None:
-    """The sum of the refunds that are told along, where all are."""
+    """The sum of the refunds that the charge lists, where it lists all."""
     refunds = at(charge, ["refunds"])
     data = at(refunds, ["data"]) if isinstance(refunds, dict) else None
     if not isinstance(data, list) or at(refunds, ["has_more"]) is True:
         return None
-    return sum(integer(it, "amount") for it in data if text_or_none(it, "status") not in {"failed", "canceled"})
+    return sum(integer(refund, "amount") for refund in data if text_or_none(refund, "status") not in UNDONE)

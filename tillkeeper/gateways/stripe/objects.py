@@ -11,7 +11,7 @@ import msgspec
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.kit import units
+from tillkeeper.gateways.kit.fact import Fact
 from tillkeeper.gateways.kit.fields import at, integer, text, text_or_none
 from tillkeeper.gateways.kit.unknown_words import unknown_word
 
@@ -97,22 +97,11 @@ REFUND_FAILURES: Final = {
 }
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True):
-    """What one object of Stripe's says, before it is given its event's id and time.  Amounts are in Stripe's units."""
+class Stated(msgspec.Struct, frozen=True):
+    """A fact, in Stripe's units, and the object that states it: it has the currency, the order and the method."""
 
-    kind: Kind
-    payment_ref: str | None
-    capture_ref: str | None = None
-    amount: int | None = None
-    total: int | None = None
-    discount: int | None = None
-    on_top: int | None = None
-    released: int | None = None
-    refund_ref: str | None = None
-    dispute_ref: str | None = None
-    failure: FailureClass | None = None
-    failure_code: str | None = None
-    may_be_release: bool = False
+    fact: Fact
+    subject: object
 
 
 Facts = list[Fact]
@@ -136,7 +125,7 @@ def intent_fact(kind: Kind, amount_field: str = "amount") -> Callable[[object], 
     """Reads a payment intent as that; `amount_field` is where the amount stands.  A tip in it is not the order's."""
 
     def read(intent: object) -> Fact:
-        failure, code = _why(kind, intent)
+        failure, code = _failure(kind, intent)
         amount = integer(intent, amount_field)
         tip = min(_whole(intent, "amount_details", "tip", "amount"), amount)
         return Fact(
@@ -183,7 +172,7 @@ def _whole(subject: object, *path: str) -> int:
     return 0 if at(subject, path) is None else max(0, integer(subject, *path))
 
 
-def _why(kind: Kind, intent: object) -> tuple[FailureClass | None, str | None]:
+def _failure(kind: Kind, intent: object) -> tuple[FailureClass | None, str | None]:
     if kind is Kind.PAYMENT_FAILED:
         error = at(intent, ["last_payment_error"])
         return classed(FAILURES, text_or_none(error, "decline_code"), text_or_none(error, "code"))
@@ -197,11 +186,11 @@ def _why(kind: Kind, intent: object) -> tuple[FailureClass | None, str | None]:
 
 def classed(table: Mapping[str, FailureClass], *words: str | None) -> tuple[FailureClass, str | None]:
     """The class of the first word that has one, and that word; else unknown, and the first word there is."""
-    said = [word for word in words if word]
-    for word in said:
-        if word in table:
-            return table[word], word
-    return FailureClass.UNKNOWN, said[0] if said else None
+    present = [word for word in words if word]
+    known = next((word for word in present if word in table), None)
+    if known is not None:
+        return table[known], known
+    return FailureClass.UNKNOWN, present[0] if present else None
 
 
 def session_fact(kind: Kind, failure: FailureClass | None = None) -> Callable[[object], Facts]:
@@ -273,7 +262,7 @@ def refund_facts(refund: object, *, may_be_release: bool = False) -> Facts:
 
 
 def dispute_facts(dispute: object) -> Facts:
-    """One dispute, by its status.  Bank debits that come back after they succeeded are told as disputes, too."""
+    """One dispute, by its status.  Bank debits that come back after they succeeded come as disputes, too."""
     status = text(dispute, "status")
     if status not in DISPUTE_STATUSES:
         unknown_word("dispute.status", status)
@@ -286,8 +275,3 @@ def dispute_facts(dispute: object) -> Facts:
             amount=integer(dispute, "amount"),
         )
     ]
-
-
-def minor_units(amount: int | None, currency: str) -> int | None:
-    """Stripe's units as ISO 4217's."""
-    return None if amount is None else units.from_minor(amount, currency, units.STRIPE)
