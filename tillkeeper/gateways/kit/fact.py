@@ -49,7 +49,6 @@ def in_minor_units(fact: Fact, currency: str, digits: Mapping[str, int] = ISO) -
 
     Raises BadPayload for an amount that is no whole number of them.
     """
-
     return msgspec.structs.replace(
         fact,
         currency=currency,
