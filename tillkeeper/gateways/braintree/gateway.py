@@ -19,14 +19,14 @@ from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.base import Gateway, Queryable
 from tillkeeper.gateways.braintree import api, objects
-from tillkeeper.gateways.braintree.notification import (
+from tillkeeper.gateways.braintree.settings import ABOUT, BraintreeSettings
+from tillkeeper.gateways.braintree.webhook import (
     form_of,
     notification_in,
     signatures_in,
     transaction_in,
     unsigned_notification,
 )
-from tillkeeper.gateways.braintree.settings import ABOUT, BraintreeSettings
 from tillkeeper.gateways.errors import BadPayload, BadSignature
 from tillkeeper.gateways.kit.answers import answered_at
 from tillkeeper.gateways.kit.fact import Fact, query_event, webhook_event
