@@ -311,7 +311,7 @@ def test_what_was_given_back_is_told_along_as_total_and_refund_by_refund():
 
 
 @pytest.mark.parametrize(
-    ("more", "refunds"),
+    ("more", "given_back"),
     [
         ({"amount_captured": 9000, "amount_refunded": 4900}, [(4900, None), (None, "re_1"), (None, "re_2")]),
         # As it was counted until release basil, whatever the version of the answer: one of them is no refund.
@@ -325,12 +325,12 @@ def test_what_was_given_back_is_told_along_as_total_and_refund_by_refund():
         ),
     ],
 )
-def test_what_was_let_go_uncaptured_is_no_refund(more, refunds):
+def test_what_was_let_go_uncaptured_is_no_refund(more, given_back):
     refunds = [stripe_refund("re_1", "pi_1", 3900, "usd"), stripe_refund("re_2", "pi_1", 1000, "usd")]
     charge = a_charge(refunds={"object": "list", "data": refunds}, **more)
     payment, *back = answer_to(PAYMENT, an_intent(latest_charge=charge)).events
     assert payment.kind is Kind.PAYMENT_SUCCEEDED
-    assert [(it.total, it.refund_ref, it.may_be_release) for it in back] == [(*it, False)[:3] for it in refunds]
+    assert [(it.total, it.refund_ref, it.may_be_release) for it in back] == [(*it, False)[:3] for it in given_back]
 
 
 @pytest.mark.parametrize(("status", "kind"), [("under_review", Kind.DISPUTE_OPENED), ("lost", Kind.DISPUTE_LOST)])
