@@ -27,7 +27,7 @@ _CODE: Final = re.compile(r"[a-z_]{1,64}", re.ASCII)
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where objects of one sort are, and what else is to stand in them."""
+    """One sort of object: its path, and what else Stripe is to put into it."""
 
     object: str
     path: str
@@ -89,7 +89,10 @@ RETRY_STATUSES: Final = frozenset({409, 424, TOO_MANY_REQUESTS})
 
 
 def path_of(query: Query, search_field: str | None) -> str:
-    """Path and query of what answers the query; `search_field` is the metadata key of order references."""
+    """Returns the path and query string of the call for a query.  Raises CannotQuery.
+
+    `search_field` is the metadata key that holds order references.
+    """
     if query.about == "refund":
         return _one(REFUNDS, query.refund_ref)
     if query.payment_ref is not None and query.payment_ref.startswith(SESSION_OF):
@@ -125,7 +128,7 @@ def _escaped(text: str) -> str:
 
 
 def path_of_events(since: datetime, until: datetime, after: str | None) -> str:
-    """Path and query of a page of events, newest first."""
+    """Returns the path and query string of a page of events, newest first."""
     query: list[tuple[str, object]] = [
         ("limit", PAGE_EVENTS),
         ("created[gte]", int(since.timestamp())),
@@ -136,11 +139,11 @@ def path_of_events(since: datetime, until: datetime, after: str | None) -> str:
 
 
 def content_of(response: Response) -> Mapping[str, object] | None:
-    """What the response holds, or None where Stripe knows of no such thing."""
+    """Returns the object in a response; None where Stripe knows of no such thing."""
     if response.status == OK:
         content = strictjson.loads(response.body)
         if not isinstance(content, dict):
-            raise BadPayload("the answer is no object")
+            raise BadPayload("the response is no object")
         return content
     code = _error_code(response.body)
     if response.status == NOT_FOUND and code == "resource_missing":
@@ -149,7 +152,7 @@ def content_of(response: Response) -> Mapping[str, object] | None:
 
 
 def _error_code(body: bytes) -> str | None:
-    """Only the code: a message may repeat the query."""
+    """Returns the error's code alone, for its message may repeat the query."""
     try:
         code = text_or_none(strictjson.loads(body), "error", "code")
     except BadPayload:
@@ -158,14 +161,14 @@ def _error_code(body: bytes) -> str | None:
 
 
 def found_in(query: Query, content: object) -> list[object]:
-    """The objects of an answer that are what was asked about."""
+    """Returns the objects in a response that the query is about."""
     ref = query.refund_ref if query.about == "refund" else query.payment_ref
     if ref is None:
         return listed(content)
     if ref.startswith(SESSION_OF):
         return [session for session in listed(content) if _intent_of(session) == ref.removeprefix(SESSION_OF)]
     if text(content, "id") != ref:
-        raise BadPayload("the answer is about another object than the question")
+        raise BadPayload("the response is about another object than the query")
     return [content]
 
 
@@ -175,7 +178,7 @@ def _intent_of(session: object) -> str | None:
 
 
 def listed(content: object) -> list[object]:
-    """What stands in one of Stripe's lists."""
+    """Returns the items of one of Stripe's lists."""
     data = at(content, ["data"])
     if not isinstance(data, list):
         raise BadPayload("data is no list")

@@ -46,7 +46,7 @@ REFUND_OF_MONEY: Final = "refund"  # of a card's `destination_details`; the othe
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """An event's object, as it was then, and by which version it is written."""
+    """An event's object as it was then, and the version that it is written in."""
 
     subject: object
     releases: bool  # whether that version counts what was let go of an authorization as refunded
@@ -54,7 +54,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def snapshot_of(event: object, created: datetime) -> Snapshot:
-    """What a snapshot event shows."""
+    """Returns the object that a snapshot event shows."""
     changed = at(event, ["data", "previous_attributes"])
     return Snapshot(
         subject=at(event, ["data", "object"]),
@@ -75,7 +75,7 @@ def _one(read: Callable[[object], Fact]) -> Read:
 
 
 def _charge_updated(snapshot: Snapshot) -> Facts:
-    """A further part was captured; whatever else changes is of no interest."""
+    """Reads a further capture of a part; no other change is of interest."""
     return charge_captured(snapshot.subject) if "amount_captured" in snapshot.changed else []
 
 
@@ -84,7 +84,7 @@ def _charge_refunded(snapshot: Snapshot) -> Facts:
 
 
 def may_be_release(snapshot: Snapshot) -> bool:
-    """Whether a Refund may be of an authorization that was let go: that succeeds at once, without a note."""
+    """Tells whether a Refund may be a released authorization: those succeed at once, and carry no metadata."""
     refund = snapshot.subject
     destination = text_or_none(refund, "destination_details", "card", "type")
     return (
@@ -137,12 +137,12 @@ DOUBTFUL: Final = HAVE_TIPS | {event_type for event_type, read in TYPES.items() 
 
 
 def is_thin(event: object) -> bool:
-    """Whether an event names its object alone."""
+    """Tells whether an event only names its object."""
     return text_or_none(event, "object") == THIN
 
 
 def query_about(sort: str | None, ref: str | None) -> Query | None:
-    """The query about an object of Stripe's; None where it is of no sort that concerns payments."""
+    """Returns the query about an object; None where its sort does not concern payments."""
     if ref is None:
         return None
     if sort == "refund":
@@ -153,7 +153,7 @@ def query_about(sort: str | None, ref: str | None) -> Query | None:
 
 
 def thin_query(event: object) -> Query | None:
-    """The query that a thin event raises."""
+    """Returns the query that a thin event raises."""
     kind = text(event, "type")
     if kind == NEVER_MADE:
         return Query(about="payment", payment_ref=text(event, "id"))  # which object it was, the event itself tells
@@ -164,7 +164,7 @@ def thin_query(event: object) -> Query | None:
 
 
 def never_made(event: object) -> tuple[str | None, Query | None]:
-    """Of an event that Stripe could not make: whose it was (as `context` says), and what to ask instead."""
+    """Reads an event that Stripe could not make: its `context`, and the query to make instead."""
     impact = at(event, ["data", "impact"])
     related = at(impact, ["related_object"])
     query = query_about(text_or_none(related, "type"), text_or_none(related, "id"))
@@ -172,7 +172,7 @@ def never_made(event: object) -> tuple[str | None, Query | None]:
 
 
 def doubtful(event_type: str, snapshot: Snapshot) -> Query | None:
-    """The query about what an event leaves open: whether a refund was one, or how much of a charge is a tip."""
+    """Returns the query about what an event leaves open: whether a refund was one, or how much is a tip."""
     intent = text_or_none(snapshot.subject, "payment_intent")
     if TYPES[event_type] is _refund and may_be_release(snapshot):
         charge = text_or_none(snapshot.subject, "charge")
@@ -181,7 +181,7 @@ def doubtful(event_type: str, snapshot: Snapshot) -> Query | None:
 
 
 def hides_a_tip(event_type: str, snapshot: Snapshot) -> bool:
-    """Whether a charge made in person tells an amount of which only its intent knows how much is a tip."""
+    """Tells whether a charge was made in person: only its intent knows how much of the amount is a tip."""
     if event_type not in HAVE_TIPS:
         return False
     method = text_or_none(snapshot.subject, "payment_method_details", "type")
@@ -189,5 +189,5 @@ def hides_a_tip(event_type: str, snapshot: Snapshot) -> bool:
 
 
 def created_of(event: object) -> datetime:
-    """When a snapshot event happened."""
+    """Returns when a snapshot event happened."""
     return moment_from_unix(integer(event, "created"))

@@ -73,23 +73,23 @@ class Stripe(Gateway):
         self._search_field = next((path[1] for path in self._order_ref_paths if _is_metadata(path)), None)
 
     def verify(self, request: Request, now: datetime) -> Verified:
-        """Any `v1` signature by any of the secrets will do, for both exist twice while a secret is rolled."""
+        """Accepts any `v1` signature by any of the secrets, for both exist twice while a secret is rolled."""
         label = self._secrets.label_of(request.header(SIGNATURE_HEADER), request.body, now)
         return Verified(key=label, content=request.body)
 
     def key_labels(self) -> tuple[str, ...]:
-        """One for each secret."""
+        """Returns one label for each secret."""
         return self._secrets.labels
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
-        """What a type that TYPES knows says; nothing of others, and nothing of what another account did."""
+        """Returns the events of a type that TYPES knows; none of other types, and none of another account."""
         event = strictjson.json_of(verified)
         if is_thin(event) or self._whose(event) is not Whose.OURS:
             return ()
         return self._events_in(event)
 
     def queries_for(self, verified: Verified) -> tuple[Query, ...]:
-        """The object of a thin event, of one whose account is in doubt, or of one that does not tell all."""
+        """Queries the object of an event that is thin, that leaves something open, or whose account is in doubt."""
         event = strictjson.json_of(verified)
         whose = self._whose(event)
         query = None if whose is Whose.OTHERS else self._query_for(event, whose)
@@ -111,14 +111,14 @@ class Stripe(Gateway):
         return doubtful(event_type, snapshot_of(event, created_of(event)))
 
     def _whose(self, event: object) -> Whose:
-        """Raises BadPayload where nobody can tell, and Stripe cannot be asked."""
+        """Raises BadPayload where the owner is in doubt and there is no key to query Stripe with."""
         whose = self._owner.whose(text_or_none(event, "account"), text_or_none(event, "context"))
         if whose is Whose.DOUBT and self._api_key is None:
             raise BadPayload("context names an account of an organization: name your own as account_id, or set api_key")
         return whose
 
     def claimed_references(self, request: Request) -> ClaimedReferences | None:
-        """The payment of an event's object, and the order that its metadata names."""
+        """Returns the payment of an event's object, and the order in its metadata."""
         try:
             event = strictjson.loads_unsigned(request.body)
             subject = at(event, ["related_object"] if is_thin(event) else ["data", "object"])
@@ -130,11 +130,11 @@ class Stripe(Gateway):
         return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
 
     def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
-        """By the reference's own kind, or by searching for the order's."""
+        """Fetches an object by the prefix of its reference, or searches for the order's."""
         return self._call(api.path_of(query, self._search_field))
 
     def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
-        """What the object says of itself; of those that a search found, that they are to be asked about."""
+        """Reads the state of the object; what a search found is queried one by one."""
         reported_at = answered_at(response, now)
         if query.payment_ref is not None and query.payment_ref.startswith(api.SESSION_OF):
             return self._read_session(query, response, reported_at)
@@ -149,7 +149,7 @@ class Stripe(Gateway):
         return Answer(found=bool(found), events=events, also=also)
 
     def _read_search(self, query: Query, found: list[object]) -> Answer:
-        """A search lags behind by a minute and sometimes an hour, so of states it tells only what has a date."""
+        """Reads only what has a date, for a search lags behind by a minute and sometimes an hour."""
         ours = [subject for subject in found if self._order_ref(subject) == query.order_ref]
         events = [event for subject in ours for event in self._state_events(query, subject, None)]
         dated = tuple(msgspec.structs.replace(event, as_of=event.occurred_at) for event in events)
@@ -157,7 +157,10 @@ class Stripe(Gateway):
         return Answer(found=bool(ours), events=dated, also=also)
 
     def _read_session(self, query: Query, response: Response, reported_at: datetime) -> Answer:
-        """Whether the intent was paid at a discount.  Nothing else hangs on it: no answer is none."""
+        """Reads whether the intent was paid at a discount.
+
+        Nothing else hangs on it: a response that cannot be read counts as none.
+        """
         try:
             content = api.content_of(response)
             found = [] if content is None else api.found_in(query, content)
@@ -167,18 +170,18 @@ class Stripe(Gateway):
         return Answer(found=bool(found), events=tuple(event for event in events if event.discount is not None))
 
     def _read_never_made(self, event: object) -> Answer:
-        """The object whose event Stripe could not make is asked about in its place."""
+        """Queries the object of an event that Stripe could not make."""
         context, query = never_made(event)
         if query is None or self._owner.whose(None, context) is Whose.OTHERS:
             return Answer(found=True)
         return Answer(found=True, also=(query,))
 
     def events_request(self, *, since: datetime, until: datetime, after: str | None) -> Call:
-        """A page of what happened, newest first; Stripe keeps 30 days."""
+        """Asks for a page of events, newest first; Stripe keeps 30 days."""
         return self._call(api.path_of_events(since, until, after))
 
     def read_events(self, response: Response) -> Page:
-        """The events as their webhooks bring them; one that cannot be read hides no other."""
+        """Returns the events as their webhooks bring them; one that cannot be read hides no other."""
         content = api.content_of(response)
         if content is None:
             raise BadPayload("the event to go on behind is no more")
@@ -221,7 +224,10 @@ class Stripe(Gateway):
         return tuple(events)
 
     def _state_events(self, query: Query, subject: object, reported_at: datetime | None) -> Iterator[PaymentEvent]:
-        """What an object says; where no time is given for what it does not date, only what it dates."""
+        """Yields the events of an object's state.
+
+        Without `reported_at` it yields only what the object itself dates.
+        """
         if at(subject, ["livemode"]) is not None:  # a refund does not tell
             self._check_mode(subject)
         order_ref = self._order_ref(subject) or query.order_ref
@@ -235,12 +241,12 @@ class Stripe(Gateway):
                 yield query_event(fact, account=self.account, reported_at=occurred_at)
 
     def _check_mode(self, subject: object) -> None:
-        """Test money must not pay live orders: the kind of API key tells the mode of this account."""
+        """Refuses the other mode, lest test money pay live orders: the prefix of the API key tells the account's."""
         if self.live is not None and at(subject, ["livemode"]) is not self.live:
             raise BadPayload(f"livemode is not {self.live}, as the api_key says it is", VerificationStep.MODE)
 
     def _completed(self, fact: Fact, subject: object, part: str = "") -> Fact | None:
-        """The fact with what its object tells besides; None where the money is of a currency that nobody knows."""
+        """Adds currency, order and method to a fact; None where nobody knows the currency."""
         currency = text(subject, "currency").upper()
         if not units.is_currency(currency):
             return None
@@ -259,12 +265,12 @@ class Stripe(Gateway):
 
 
 def _is_metadata(path: Sequence[str]) -> bool:
-    """Whether an order reference stands right in the metadata, where a search finds it."""
+    """Tells whether an order reference stands at the top of the metadata, where a search finds it."""
     return path[:-1] == ["metadata"]
 
 
 def _session_queries(query: Query, events: Sequence[PaymentEvent]) -> Iterator[Query]:
-    """The session of an intent that brought too little, which alone tells of coupons."""
+    """Returns the query for the session of an intent that brought too little: only that tells of coupons."""
     ref = query.payment_ref
     is_of_intent = query.about == "payment" and ref is not None and ref.startswith("pi_")
     if is_of_intent and _may_lack(query.amount_due, events):
@@ -272,6 +278,6 @@ def _session_queries(query: Query, events: Sequence[PaymentEvent]) -> Iterator[Q
 
 
 def _may_lack(due: int | None, events: Sequence[PaymentEvent]) -> bool:
-    """Whether it was paid, and perhaps with less than its order comes to."""
+    """Tells whether an intent was paid, and perhaps with less than its order is due."""
     brought_in = [event.amount or 0 for event in events if event.kind is Kind.PAYMENT_SUCCEEDED]
     return bool(brought_in) and (due is None or sum(brought_in) < due)

@@ -30,7 +30,7 @@ class SigningSecrets:
         self.labels = tuple(label for label, _ in self._keyed)
 
     def label_of(self, header: str, body: bytes, now: datetime) -> str:
-        """The label of the secret that made one of the header's `v1` signatures.  Raises BadSignature."""
+        """Returns the label of the secret that made one of the header's `v1` signatures.  Raises BadSignature."""
         timestamp, signatures = _parts_of(header)
         check_fresh(timestamp, now)
         signed = timestamp.encode() + b"." + body
@@ -45,7 +45,7 @@ class SigningSecrets:
 
 
 def _parts_of(header: str) -> tuple[str, list[bytes]]:
-    """The time and the v1 signatures of `t=1,v1=a,v1=b,v0=c`; other schemes are none of ours."""
+    """Returns the time and the v1 signatures of `t=1,v1=a,v1=b,v0=c`; other schemes are ignored."""
     if not header.isascii() or len(header) > SIGNATURE_HEADER_CHARS_MAX:
         raise BadSignature("the signature header is not ASCII or too long", VerificationStep.HEADER)
     times: list[str] = []

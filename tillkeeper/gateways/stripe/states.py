@@ -43,7 +43,7 @@ from tillkeeper.gateways.stripe.objects import (
 
 
 def facts_of(subject: object, reported_at: datetime | None) -> Iterator[Stated]:
-    """What one object says, at that time, of its payment and its refunds."""
+    """Yields what one object says of its payment and its refunds at that time."""
     read = READERS.get(text(subject, "object"))
     if read is None:
         raise BadPayload("the object is of no sort that is known")
@@ -62,7 +62,7 @@ def _dated(fact: Fact, subject: object, occurred_at: datetime | None) -> Stated:
 
 
 def _session(session: object, reported_at: datetime | None) -> Iterator[Stated]:
-    """Its payment intent knows better, where it has one already; but what was taken off only the session knows."""
+    """Reads a session by its payment intent where it has one; only the session knows the discount."""
     intent = at(session, ["payment_intent"])
     if isinstance(intent, dict):
         discount = discount_of(session)
@@ -114,7 +114,7 @@ def _since(fact: Fact, intent: object, charge: object) -> datetime | None:
 
 
 def _failed(intent: object) -> Facts:
-    """An intent goes back to asking for a method when an attempt failed, and begins by asking for one."""
+    """Reads an intent that asks for a method: it does so at first, and again after an attempt failed."""
     return [] if at(intent, ["last_payment_error"]) is None else [intent_fact(Kind.PAYMENT_FAILED)(intent)]
 
 
@@ -137,7 +137,7 @@ INTENT_STATES: Final[Mapping[str, Callable[[object], Facts]]] = {
 
 
 def _charge(charge: object, reported_at: datetime | None) -> Iterator[Stated]:
-    """Its payment intent knows better where there is one: of itself a charge does not tell that it was let go."""
+    """Reads a charge by its payment intent where it has one, for a charge does not tell that it was released."""
     intent = at(charge, ["payment_intent"])
     if isinstance(intent, dict):
         whole = {**charge, "payment_intent": text(intent, "id")} if isinstance(charge, dict) else charge
@@ -153,7 +153,7 @@ def _charge(charge: object, reported_at: datetime | None) -> Iterator[Stated]:
 
 
 def _charge_succeeded(charge: object, reported_at: datetime | None) -> Facts:
-    """An authorization that was let go, or that ran out, is none any more."""
+    """Reads a charge that succeeded; a released or expired authorization is none any more."""
     if is_captured(charge):
         return charge_succeeded(charge)
     until = _moment(at(charge, ["payment_method_details", "card"]), "capture_before")
@@ -169,9 +169,9 @@ CHARGE_STATES: Final[Mapping[str, Callable[[object, datetime | None], Facts]]] =
 
 
 def _given_back(charge: object) -> Iterator[Stated]:
-    """A dispute where it stands in the charge; the running total, and each refund that the charge lists.
+    """Yields a dispute where the charge has one, the running total, and each refund that the charge lists.
 
-    Where what was let go counts as refunded it stands among the refunds, and nothing tells which it is.
+    Where released money counts as refunded it is among the refunds, and nothing tells which it is.
     """
     dispute = at(charge, ["dispute"])
     if isinstance(dispute, dict):
@@ -196,7 +196,10 @@ def _listed_refunds(charge: object) -> Iterator[Stated]:
 
 
 def _began(fact: Fact, refund: object) -> datetime | None:
-    """When it was made, for what replaced a refund that failed began after that; when it failed is not told."""
+    """Returns when a refund was made; None for a failed one, for when it failed is not known.
+
+    A refund that replaces a failed one begins after that.
+    """
     return None if fact.kind is Kind.REFUND_FAILED else _moment(refund, "created")
 
 
