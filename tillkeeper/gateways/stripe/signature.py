@@ -11,9 +11,9 @@ from typing import Final
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
-from tillkeeper.gateways.account import key_label
 from tillkeeper.gateways.errors import BadSignature, VerificationStep
 from tillkeeper.gateways.kit.freshness import check_fresh
+from tillkeeper.gateways.kit.key_labels import key_label
 
 SIGNATURE_HEADER: Final = "stripe-signature"
 SIGNATURE_HEADER_CHARS_MAX: Final = 1024  # a rolled secret makes two signatures of 67 characters
