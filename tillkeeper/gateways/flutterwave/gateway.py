@@ -6,14 +6,14 @@ Sources: Flutterwave's pages "Webhooks", "Transaction verification" and "Authent
 
 import hmac
 from datetime import datetime
-from typing import ClassVar, Final, cast
+from typing import ClassVar, Final
 from urllib.parse import urlencode
 
 import msgspec
 
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.gateways.about import About
-from tillkeeper.gateways.account import AccountModel, key_label
+from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
 from tillkeeper.gateways.errors import BadPayload, BadSignature, CannotQuery
 from tillkeeper.gateways.flutterwave import api, v3
@@ -33,6 +33,7 @@ from tillkeeper.gateways.kit.answers import answered_at
 from tillkeeper.gateways.kit.fact import Fact, query_event, webhook_event
 from tillkeeper.gateways.kit.fields import at, integer, moment_from_unix, reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.hmacs import HmacKeys
+from tillkeeper.gateways.kit.key_labels import key_label
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Token, Verified
 
 SIGNATURE_HEADER: Final = "flutterwave-signature"
@@ -76,7 +77,7 @@ class Flutterwave(Gateway):
         if self._is_v3:
             self.queries_for(verified)
             return ()
-        delivery = strictjson.loads(cast("bytes", verified.content))
+        delivery = strictjson.json_of(verified)
         event_type = text(delivery, "type")
         read = READERS.get(event_type.partition(".")[0])
         if read is None:
@@ -93,7 +94,7 @@ class Flutterwave(Gateway):
         """What a delivery of v3 says has changed."""
         if not self._is_v3:
             return ()
-        return v3.queries_for(strictjson.loads(cast("bytes", verified.content)), self._settings.currency)
+        return v3.queries_for(strictjson.json_of(verified), self._settings.currency)
 
     def claimed_references(self, request: Request) -> ClaimedReferences | None:
         """The payment and the order that a delivery about a charge names."""

@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
-from tillkeeper.gateways.account import rsa_certificate
 from tillkeeper.gateways.kit.chain import readable
+from tillkeeper.gateways.kit.rsa import rsa_certificate
 
 _URL: Final = re.compile(
     r"https://api(?:-m)?(\.sandbox)?\.paypal\.com(?::443)?/v1/notifications/certs/[A-Za-z0-9_-]{1,128}", re.ASCII

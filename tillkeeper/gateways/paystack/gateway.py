@@ -9,7 +9,7 @@ Sources: Paystack's pages "Webhooks", "Verify payments", "Refunds" and "Disputes
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar, Final, cast
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -73,7 +73,7 @@ class Paystack(Gateway):
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """One event for a name that EVENTS knows, none for others."""
-        delivery = strictjson.loads(cast("bytes", verified.content))
+        delivery = strictjson.json_of(verified)
         name = text(delivery, "event")
         if name not in EVENTS:
             return ()
@@ -89,7 +89,7 @@ class Paystack(Gateway):
 
     def queries_for(self, verified: Verified) -> tuple[Query, ...]:
         """The refunds of a transaction, where a webhook about one does not tell its number."""
-        delivery = strictjson.loads(cast("bytes", verified.content))
+        delivery = strictjson.json_of(verified)
         data = at(delivery, ["data"])
         if EVENTS.get(text(delivery, "event")) is not REFUND or number_or_none(data, "id") is not None:
             return ()

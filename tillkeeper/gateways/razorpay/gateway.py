@@ -7,7 +7,7 @@ Sources: the package `razorpay` (`utility/utility.py`) for the signature; razorp
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import ClassVar, Final, cast
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -66,7 +66,7 @@ class Razorpay(Gateway):
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """One event for a name that EVENTS knows, none for others."""
-        event = strictjson.loads(cast("bytes", verified.content))
+        event = strictjson.json_of(verified)
         name = text(event, "event")
         if name not in EVENTS or self._account_id not in {None, text_or_none(event, "account_id")}:
             return ()

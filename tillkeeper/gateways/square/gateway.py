@@ -5,7 +5,7 @@ developer.squareup.com, "Square Webhooks" and the pages of the events.
 """
 
 from datetime import datetime
-from typing import ClassVar, Final, cast
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -58,7 +58,7 @@ class Square(Gateway):
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """What the object in the event says of itself; none for types that TYPES does not know."""
-        event = strictjson.loads(cast("bytes", verified.content))
+        event = strictjson.json_of(verified)
         name = TYPES.get(text(event, "type"))
         if name is None or self._merchant_id not in {None, text_or_none(event, "merchant_id")}:
             return ()
