@@ -7,7 +7,8 @@ from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of,
 
 from sandbox.plays.mollie import mollie_chargeback, mollie_event, mollie_payment, mollie_refund, mollie_signed, money
 from tillkeeper.gateways.messages import Query
-from tillkeeper.gateways.mollie.gateway import Mollie, MollieSettings
+from tillkeeper.gateways.mollie.gateway import Mollie
+from tillkeeper.gateways.mollie.settings import MollieSettings
 
 SECRET = "signing_secret_of_conformance"
 SETTINGS = {"gateway": "mollie", "api_key": "test_conformance", "signing_secrets": [SECRET]}

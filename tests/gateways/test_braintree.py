@@ -18,7 +18,7 @@ from sandbox.plays.braintree import PLAY, TEMPLATES, dispute, document, notifica
 from sandbox.story import Happening
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.braintree.gateway import Braintree, BraintreeSettings
+from tillkeeper.gateways.braintree.gateway import Braintree
 from tillkeeper.gateways.braintree.objects import (
     DECLINES,
     DISPUTE_STATUSES,
@@ -27,6 +27,7 @@ from tillkeeper.gateways.braintree.objects import (
     REJECTIONS,
     SALE_STATUSES,
 )
+from tillkeeper.gateways.braintree.settings import BraintreeSettings
 from tillkeeper.gateways.errors import (
     AccessDenied,
     BadPayload,

@@ -20,8 +20,9 @@ from tillkeeper.gateways.account import key_label
 from tillkeeper.gateways.errors import BadPayload, BadSignature, Stale, VerificationStep
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.messages import Request
-from tillkeeper.gateways.standard.gateway import Standard, StandardSettings
-from tillkeeper.gateways.standard.signature import standard_key
+from tillkeeper.gateways.standard.gateway import Standard
+from tillkeeper.gateways.standard.settings import StandardSettings
+from tillkeeper.gateways.standard.standard_signature import standard_key
 
 
 def gateway(*, mapping=None, without=(), **settings):

@@ -1,6 +1,7 @@
 """What answers of gateways' APIs have in common: the time they were given at, and the names of the events they make."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -54,6 +55,13 @@ def queried(event: PaymentEvent) -> PaymentEvent:
     if problem := problem_with(made):
         raise BadPayload(problem)
     return made
+
+
+def payments_of_refunds(query: Query, events: Sequence[PaymentEvent]) -> tuple[Query, ...]:
+    """The payments to ask about as well, where a refund was asked about by itself: they tell the order."""
+    if query.about != "refund" or query.payment_ref is not None:
+        return ()
+    return tuple(Query(about="payment", payment_ref=event.payment_ref) for event in events if event.payment_ref)
 
 
 def with_stand_in_closed(query: Query, event: PaymentEvent | None, told_at: datetime) -> list[PaymentEvent]:

@@ -144,7 +144,7 @@ class Certificates:
             valid_until=min(link.not_valid_after_utc for link in links),
         )
 
-    def read_key(self, url: str, pem: str, now: datetime) -> None:
+    def add(self, url: str, pem: str, now: datetime) -> None:
         """Takes in what an address yielded.  Raises ValueError, and then nothing is forgotten for it."""
         certificate = certificate_in(pem)
         self.check(url, certificate, now)

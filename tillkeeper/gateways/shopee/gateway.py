@@ -8,7 +8,7 @@ on "v2.order.get_order_detail" and on signing calls.
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated, ClassVar, Final, Literal, cast
+from typing import Annotated, ClassVar, Final, Literal
 
 import msgspec
 from pydantic import Field
@@ -141,7 +141,7 @@ class Shopee(Gateway):
 
     def queries_for(self, verified: Verified) -> tuple[Query, ...]:
         """The order that a push about this shop's orders names, unless nobody paid yet."""
-        push = strictjson.loads(cast("bytes", verified.content))
+        push = strictjson.json_of(verified)
         if integer(push, "code") != ORDER_STATUS_PUSH or integer(push, "shop_id") != self._shop_id:
             return ()  # 0 tests the URL when it is saved
         ref = reference_or_none(text(push, "data", "ordersn"))

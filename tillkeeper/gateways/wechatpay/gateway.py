@@ -205,7 +205,7 @@ class WeChatPay(Gateway):
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """One event for a payment or a refund of this merchant's, one for each order of a combined payment, and none
         for others."""
-        notice = strictjson.loads(cast("bytes", verified.content))
+        notice = strictjson.json_of(verified)
         read = READERS.get(text(notice, "event_type").partition(".")[0])
         if read is None:
             return ()
