@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sandbox.scenarios.command import place_in_memory
 from sandbox.scenarios.house import Crew
 from sandbox.scenarios.lossy_day import lossy_day
 from sandbox.scenarios.report import span
 from sandbox.scenarios.run import Wish
 from sandbox.scenarios.stuck import stuck_at_gateway
 from sandbox.servers import Postgres
+from sandbox.servers.memory import place_in_memory
 from tests.notice_servers import smtp_server
 from tillkeeper.cli.simulated import hire
 from tillkeeper.gateways.messages import Answer
