@@ -47,20 +47,15 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         log.info("notify_started", mail=channels.mail is not None, merchant=[it.name for it in channels.merchant])
         loops = [
             start(
-                keep_running(
-                    NotifyLoop(
-                        pool=pool,
-                        channels=channels,
-                        settings=settings.notify,
-                        outage=outage,
-                        now=clock.now,
-                        audiences=(audience,),
-                        cases=lambda: policy.policy.cases,
-                    ).run_once,
-                    name=f"notify {audience}",
-                    stop=stop,
-                    idle_s=IDLE_S,
-                ),
+                NotifyLoop(
+                    pool=pool,
+                    channels=channels,
+                    settings=settings.notify,
+                    outage=outage,
+                    now=clock.now,
+                    audiences=(audience,),
+                    cases=lambda: policy.policy.cases,
+                ).keep_running(stop, idle_s=IDLE_S),
                 name=f"notify {audience}",
             )
             for audience in Audience
