@@ -175,6 +175,7 @@ def test_another_time_of_verifying_gives_the_same_events(specimen):
     assert outcome(specimen, specimen.valid, NOW + timedelta(seconds=299)) == outcome(specimen, specimen.valid)
 
 
+@pytest.mark.slow
 def test_each_byte_flipped_is_refused(specimen):
     body = specimen.valid.body
     events = outcome(specimen, specimen.valid)
@@ -353,6 +354,7 @@ def amounts_in(leaf, currency):
         return minor
 
 
+@pytest.mark.slow
 @pytest.mark.where(lambda specimen: layers_of(specimen, "json"))
 def test_a_wrong_type_at_any_leaf_is_refused_or_without_effect(specimen):
     for layer in layers_of(specimen, "json"):
@@ -409,8 +411,10 @@ def test_a_wrong_value_in_any_field_is_refused_or_without_effect(specimen):
 
 
 fuzz = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+fuzz_answers = settings(fuzz, max_examples=50)  # a gateway is asked in up to three ways that share their reading
 
 
+@pytest.mark.slow
 @fuzz
 @given(body=st.binary(max_size=300), value=st.text(max_size=100))
 def test_random_requests_are_refused(specimen, body, value):
@@ -420,6 +424,7 @@ def test_random_requests_are_refused(specimen, body, value):
         assert is_refused(specimen, got)
 
 
+@pytest.mark.slow
 @pytest.mark.where(lambda specimen: specimen.layers)
 @fuzz
 @given(body=st.binary(max_size=300))
@@ -471,6 +476,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.where(lambda specimen: layers_of(specimen, "json"))
 @fuzz
 @given(data=st.data())
@@ -543,6 +549,7 @@ def test_an_answer_to_another_question_is_refused(specimen, asked):
     assert isinstance(got, BadPayload) or not got.found
 
 
+@pytest.mark.slow
 def test_each_byte_of_an_answer_flipped_is_refused_or_without_effect(specimen, asked):
     response = asked.answer
     answer = told(specimen, asked, response)
@@ -554,6 +561,7 @@ def test_each_byte_of_an_answer_flipped_is_refused_or_without_effect(specimen, a
                 assert isinstance(got, Exception) or got == answer
 
 
+@pytest.mark.slow
 def test_each_truncation_of_an_answer_is_refused(specimen, asked):
     response = asked.answer
     for length in range(len(response.body)):
@@ -590,6 +598,7 @@ def test_a_repeated_key_in_an_answer_is_refused(specimen, asked):
         assert isinstance(told(specimen, asked, response), BadPayload)
 
 
+@pytest.mark.slow
 @pytest.mark.where(lambda asked: asked.form == "json")
 def test_a_wrong_type_at_any_leaf_of_an_answer_is_refused_or_harmless(specimen, asked):
     valid = json.loads(asked.plain)
@@ -607,8 +616,9 @@ def test_a_wrong_type_at_any_leaf_of_an_answer_is_refused_or_harmless(specimen, 
                         assert getattr(event, amount) in allowed
 
 
+@pytest.mark.slow
 @pytest.mark.where(lambda asked: asked.form == "json")
-@fuzz
+@fuzz_answers
 @given(data=st.data())
 def test_random_values_in_an_answer_never_escape(specimen, asked, data):
     valid = json.loads(asked.plain)
@@ -616,7 +626,8 @@ def test_random_values_in_an_answer_never_escape(specimen, asked, data):
     told(specimen, asked, asked.seal(json.dumps(replaced(valid, path, data.draw(json_values))).encode()))
 
 
-@fuzz
+@pytest.mark.slow
+@fuzz_answers
 @given(body=st.binary(max_size=300), status=st.integers(100, 599))
 def test_random_answers_are_refused(specimen, asked, body, status):
     response = with_heard(asked.seal(body), status=status)
@@ -724,6 +735,7 @@ def test_what_a_delivery_names_is_narrow_or_nothing(specimen):
         assert all(NARROW.fullmatch(ref) for ref in refs)
 
 
+@pytest.mark.slow
 @fuzz
 @given(body=st.binary(max_size=300))
 def test_random_bytes_name_nothing(specimen, body):
