@@ -12,7 +12,7 @@ UV_VERSION := 0.13.9
 TEST_PROCESSES ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
 COVERED := $(wildcard tests/domain tests/pure) tests/gateways
-QUICK := $(COVERED) $(wildcard tests/store/test_statements.py tests/database/test_statements.py)
+QUICK := --ignore=tests/pure/sandbox $(COVERED) $(wildcard tests/store/test_statements.py tests/database/test_statements.py)
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 	--python-version 3.11 --extra sandbox pyproject.toml
 
