@@ -13,7 +13,7 @@ import msgspec
 
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.gateways.about import About
-from tillkeeper.gateways.account import AccountModel, key_label
+from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
 from tillkeeper.gateways.errors import BadPayload, BadSignature, CannotQuery
 from tillkeeper.gateways.flutterwave import api, v3
@@ -33,6 +33,7 @@ from tillkeeper.gateways.kit.answers import answered_at
 from tillkeeper.gateways.kit.fact import Fact, query_event, webhook_event
 from tillkeeper.gateways.kit.fields import at, integer, moment_from_unix, reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.hmacs import HmacKeys
+from tillkeeper.gateways.kit.key_labels import key_label
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Token, Verified
 
 SIGNATURE_HEADER: Final = "flutterwave-signature"

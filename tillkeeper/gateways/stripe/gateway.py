@@ -15,7 +15,7 @@ from pydantic import Field
 
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent, problem_with
 from tillkeeper.gateways.about import About
-from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets, key_label
+from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets
 from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
 from tillkeeper.gateways.errors import (
     AccessDenied,
@@ -29,6 +29,7 @@ from tillkeeper.gateways.kit import strictjson, units
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import at, reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.freshness import check_fresh
+from tillkeeper.gateways.kit.key_labels import key_label
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Page, Query, Request, Response, Verified
 from tillkeeper.gateways.stripe import api
 from tillkeeper.gateways.stripe.accounts import ACCOUNT_PATTERN, Owner, Whose
