@@ -100,3 +100,13 @@ def test_files_and_tests_that_a_doc_names_exist(doc):
 def test_links_to_other_files_lead_somewhere(doc):
     for link in re.findall(r"\]\(([\w./-]+)\)", doc.read_text()):
         assert (doc.parent / link).exists(), link
+
+
+def test_commands_of_make_that_a_doc_names_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {
+        name
+        for doc in [*DOCS, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+        for name in re.findall(r"`make ([a-z-]+)", doc.read_text())
+    }
+    assert named <= targets
