@@ -79,7 +79,7 @@ def test_the_registry_is_written_as_the_guide_says():
 def test_the_example_passes_the_conformance_suite(tree):
     suite = run(tree, "pytest", "-q", "-p", "no:cacheprovider", "tests/gateways/test_conformance.py", "-k", CHOSEN)
     assert suite.returncode == 0, suite.stdout[-3000:]
-    assert int(re.search(r"(\d+) passed", suite.stdout)[1]) > 50, suite.stdout[-500:]
+    assert int(re.search(r"(\d+) passed", suite.stdout)[1]) > 25, suite.stdout[-500:]
 
 
 def test_the_example_is_written_as_ruff_wants_it(tree):
