@@ -637,6 +637,7 @@ def a_play():
     return voice, build(voice.account, settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda it: it.name)
 def test_every_story_ends_as_the_template_says(template):
     voice, gateway = a_play()

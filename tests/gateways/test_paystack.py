@@ -526,6 +526,7 @@ def walk():
     return Walk(PLAY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
 @pytest.mark.parametrize("gap_s", [30, 0])
 def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template, gap_s):

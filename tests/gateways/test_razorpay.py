@@ -543,6 +543,7 @@ def test_other_answers(status, content, error):
 # The sandbox plays it.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
 def test_what_the_play_tells_comes_true(template):
     told = Told(PLAY, Razorpay, template)

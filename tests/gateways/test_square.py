@@ -400,6 +400,7 @@ def test_other_answers(status, body, error):
 # The sandbox plays it.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
 def test_what_the_play_tells_comes_true(template):
     told = Told(PLAY, Square, template)
