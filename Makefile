@@ -16,7 +16,7 @@ QUICK := --ignore=tests/pure/sandbox $(COVERED) $(wildcard tests/store/test_stat
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 	--python-version 3.11 --extra sandbox pyproject.toml
 
-.PHONY: help setup rabbitmq run test test-quick test-rest check cover bench abuse faults fuzz histories docs pictures lock clean
+.PHONY: help setup rabbitmq run test test-quick test-rest check cover bench abuse faults fuzz histories mutants docs pictures lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,10 @@ faults: setup rabbitmq  ## Everything that kills, hangs and restarts things, the
 fuzz: setup  ## A million spoilt deliveries and API answers over all gateways; ARGS="--count N --seed N --gateways stripe"
 	@$(BIN)/python tests/gateways/fuzz.py $(ARGS)
 
+mutants: setup  ## Spoils domain/ and what verifies, bit by bit; what no test notices; ARGS="'tillkeeper.domain.money*'"
+	@$(BIN)/mutmut run --max-children $(TEST_PROCESSES) $(ARGS)
+	@$(BIN)/mutmut results
+
 histories: setup  ## 100,000 random histories of orders, each told in four orders of arrival; ARGS="--count N --seed N"
 	@$(BIN)/python -m tests.domain.histories $(ARGS)
 
@@ -85,5 +89,5 @@ lock: setup  ## Writes the locks anew from pyproject.toml; ARGS=--upgrade for ne
 	@$(COMPILE) --group dev $(ARGS) --output-file requirements-dev.lock
 
 clean:  ## Removes everything that make made, but not RabbitMQ
-	rm -rf .venv .run .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf .venv .run mutants .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

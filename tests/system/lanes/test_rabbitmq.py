@@ -188,7 +188,7 @@ def test_a_broker_url_may_name_several_hosts():
 def test_the_back_off_grows_and_stays_bounded():
     link = Link("amqp://localhost", name="x", set_up=None, tear_down=None, jitter=random.Random(1).uniform)
     for rounds, most_s in ((0, 0.1), (1, 0.2), (20, 3.0), (2_000, 3.0)):
-        assert most_s / 2 <= link._back_off_s(rounds) <= most_s
+        assert most_s / 2 <= link._backoff_s(rounds) <= most_s
 
 
 async def test_a_cancellation_by_the_library_is_a_failure_like_any_other():
