@@ -16,7 +16,7 @@ QUICK := --ignore=tests/pure/sandbox $(COVERED) $(wildcard tests/store/test_stat
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 	--python-version 3.11 --extra sandbox pyproject.toml
 
-.PHONY: help setup rabbitmq run test test-quick test-rest check cover bench abuse faults fuzz histories mutants docs pictures lock clean
+.PHONY: help setup rabbitmq run test test-quick test-rest check cover bench abuse faults fuzz histories docs pictures lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,12 +68,13 @@ abuse: setup  ## A good client beside each attack of an outsider, and what refus
 faults: setup rabbitmq  ## Everything that kills, hangs and restarts things, the long run of 20,000 deliveries too
 	@$(BIN)/python -m pytest tests/faults -m "" $(ARGS)
 
-fuzz: setup  ## A million spoilt deliveries and API answers over all gateways; ARGS="--count N --seed N --gateways stripe"
-	@$(BIN)/python tests/gateways/fuzz.py $(ARGS)
-
+.PHONY: mutants
 mutants: setup  ## Spoils domain/ and what verifies, bit by bit; what no test notices; ARGS="'tillkeeper.domain.money*'"
 	@$(BIN)/mutmut run --max-children $(TEST_PROCESSES) $(ARGS)
 	@$(BIN)/mutmut results
+
+fuzz: setup  ## A million spoilt deliveries and API answers over all gateways; ARGS="--count N --seed N --gateways stripe"
+	@$(BIN)/python tests/gateways/fuzz.py $(ARGS)
 
 histories: setup  ## 100,000 random histories of orders, each told in four orders of arrival; ARGS="--count N --seed N"
 	@$(BIN)/python -m tests.domain.histories $(ARGS)
