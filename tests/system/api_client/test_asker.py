@@ -18,7 +18,7 @@ from sandbox.signing import WeChatPayKey, wechatpay_signed
 from tests.system.api_client.playing import KEY, KEY_ID, a_key, an_asker, an_intent, says, stripe, wechatpay
 from tests.virtual_time import NOW
 from tillkeeper.api_client import client
-from tillkeeper.api_client.client import QueryFailed, asking
+from tillkeeper.api_client.client import QueryFailed, open_api_client
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.domain.events import Kind
 from tillkeeper.gateways.errors import CannotQuery
@@ -440,11 +440,11 @@ async def test_who_can_be_asked_is_told_without_asking(server, time):
         "wechat": wechatpay(server.url),
     }
     async with an_asker(gateways, time) as api_client:
-        assert [api_client.can_ask(account) for account in (*gateways, "nobody")] == [True, False, True, False]
+        assert [api_client.can_query(account) for account in (*gateways, "nobody")] == [True, False, True, False]
     assert server.requests == []
 
 
 async def test_on_the_real_clock_it_asks_as_well(server):
-    async with asking({"stripe-main": stripe(server.url)}, ApiClientSettings()) as api_client:
+    async with open_api_client({"stripe-main": stripe(server.url)}, ApiClientSettings()) as api_client:
         server.answers = [BROKEN, says(an_intent())]
         assert (await api_client.query("stripe-main", PAYMENT)).found
