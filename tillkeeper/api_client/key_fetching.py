@@ -46,7 +46,7 @@ REFRESH_FIRST_S: Final = 600.0  # a receiver that just started has other things 
 REFRESH_EVERY_S: Final = 12 * 3600.0  # as the gateways' own libraries do
 
 
-def refreshing(gateway: Gateway) -> bool:
+def refreshes_keys(gateway: Gateway) -> bool:
     """Whether the gateway has keys to fetch from time to time."""
     return type(gateway).key_refresh_request is not Gateway.key_refresh_request
 
@@ -68,7 +68,7 @@ class KeyFetcher:
         monotonic_s: Callable[[], float] = clock.monotonic_s,
         nonce: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
-        self.refreshes = refreshing(gateway)
+        self.refreshes = refreshes_keys(gateway)
         self._gateway = gateway
         self._send = send
         self._now = now

@@ -113,7 +113,7 @@ async def test_what_was_answered_just_now_is_not_asked_again_because_an_answer_r
         for ref in ("pi_1", "pi_2"):
             await api_client.query("stripe-main", Query(about="payment", payment_ref=ref))
         assert len(server.requests) == 2
-        monkeypatch.setattr(client, "ANSWERED_MAX", 0)
+        monkeypatch.setattr(client, "REMEMBERED_ANSWERS_MAX", 0)
         time.passed_s += client.FRESH_S
         await api_client.query("stripe-main", Query(about="payment", payment_ref="pi_3"))
     assert len(server.requests) == 4
