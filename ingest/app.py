@@ -191,7 +191,7 @@ class Webhooks:
             opened.hints,
             opened.refusals,
             keys,
-            room=self._rooms.setdefault(name, Room(calls_per_s=self._settings.ask.calls_per_s)),
+            room=self._rooms.setdefault(name, Room(calls_per_s=self._settings.api_client.calls_per_s)),
             trusted_proxies=self._settings.ingest.trusted_proxies,
             body_bytes_max=opened.accounts.max_body_bytes(name) or self._settings.ingest.max_body_bytes,
         )

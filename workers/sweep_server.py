@@ -60,7 +60,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         except Stopped:
             return
         stack.push_async_callback(pool.close)
-        asks = await stack.enter_async_context(open_api_client(accounts.gateways, settings.ask))
+        asks = await stack.enter_async_context(open_api_client(accounts.gateways, settings.api_client))
         api_client = Watched(asks, now=clock.now)
         refreshers, send = KeyRefreshers(), await stack.enter_async_context(open_http(KEY_SETTINGS))
         stack.push_async_callback(refreshers.close)
@@ -101,7 +101,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             pool=pool,
             outage=outage,
             policy=policy,
-            calls_per_s=settings.ask.calls_per_s,
+            calls_per_s=settings.api_client.calls_per_s,
             stop=stop,
         )
         words = Words(pool=pool, take=asks.take_unknown_words, outage=outage, now=clock.now)

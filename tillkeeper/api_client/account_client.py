@@ -22,7 +22,7 @@ from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, Unavailable
 from tillkeeper.gateways.messages import Call, Response
 from tillkeeper.log_throttle import LogThrottle
-from tillkeeper.telemetry import ASKED, UNANSWERING
+from tillkeeper.telemetry import GATEWAY_BREAKER_OPEN, GATEWAY_QUERIES
 
 log = structlog.get_logger()
 
@@ -94,7 +94,7 @@ class AccountClient:
                 log.warning("answer_refused", **fields, suppressed=suppressed)
         except QueryFailed as error:
             failure = error
-        ASKED.labels(self.account, failure.reason).inc()
+        GATEWAY_QUERIES.labels(self.account, failure.reason).inc()
         raise failure from None
 
     async def _with_retries(self, call: Callable[[], Call], read_response: Callable[[Response], Result]) -> Result:
@@ -153,10 +153,10 @@ class AccountClient:
 
     def _note_failure(self, error: Exception) -> None:
         if self._breaker.failed(self._environment.monotonic_s()):
-            UNANSWERING.labels(self.account).set(1)
+            GATEWAY_BREAKER_OPEN.labels(self.account).set(1)
             log.error("gateway_unanswering", account=self.account, kind=type(error).__name__, reason=str(error))
 
     def _note_answer(self) -> None:
         if self._breaker.succeeded():
-            UNANSWERING.labels(self.account).set(0)
+            GATEWAY_BREAKER_OPEN.labels(self.account).set(0)
             log.info("gateway_answering", account=self.account)

@@ -24,7 +24,7 @@ from tillkeeper.gateways.kit.answers import answered_at
 from tillkeeper.gateways.kit.http_status import BAD_REQUEST, SERVER_ERROR_MIN, check_status
 from tillkeeper.gateways.kit.unknown_words import UnknownWord, unknown_words
 from tillkeeper.gateways.messages import Answer, Call, Page, Query, Response
-from tillkeeper.telemetry import ASKED
+from tillkeeper.telemetry import GATEWAY_QUERIES
 
 __all__ = ["ApiClient", "QueryFailed", "open_api_client"]
 
@@ -147,9 +147,9 @@ class ApiClient:
         try:
             answer = await _request(known, call, read_response)
         except CannotQuery as error:
-            ASKED.labels(account, "cannot_ask").inc()
+            GATEWAY_QUERIES.labels(account, "cannot_ask").inc()
             raise QueryFailed("cannot_ask", str(error)) from None
-        ASKED.labels(account, "found" if answer.found else "not_found").inc()
+        GATEWAY_QUERIES.labels(account, "found" if answer.found else "not_found").inc()
         self._note_answered(account, query)
         return answer
 
@@ -185,7 +185,7 @@ class ApiClient:
         after: str | None = None
         for _ in range(PAGES_MAX):
             page = await self._page(self._accounts[account], since, until, after)
-            ASKED.labels(account, "listed").inc()
+            GATEWAY_QUERIES.labels(account, "listed").inc()
             if page.unread:
                 log.warning("listed_events_unread", account=account, events=page.unread)
             yield page.events
@@ -221,7 +221,7 @@ class ApiClient:
             except (QueryFailed, CannotQuery) as error:
                 log.warning("call_not_made", account=account, reason=str(error))
             else:
-                ASKED.labels(account, "made").inc()
+                GATEWAY_QUERIES.labels(account, "made").inc()
 
 
 async def _request(known: _Account, call: Callable[[], Call], read_response: Callable[[Response], Result]) -> Result:

@@ -1,4 +1,4 @@
-"""`[ask]`: the limits within which every account is asked."""
+"""`[api_client]`: the limits within which the API of every account is called."""
 
 from typing import Annotated, Final
 

@@ -9,7 +9,7 @@ import msgspec
 from tillkeeper.api_client.account_client import AccountClient, Environment
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.messages import Call, Response, Token
-from tillkeeper.telemetry import ASKED
+from tillkeeper.telemetry import GATEWAY_QUERIES
 
 MARGIN: Final = timedelta(minutes=1)  # before its end, for clocks that differ and calls under way
 
@@ -40,7 +40,7 @@ class Tokens:
             if (token := self._valid()) is not None:  # somebody else fetched it meanwhile
                 return token, True
             self._token = token = await self._client.request(self._token_request, self._read_token)
-            ASKED.labels(self._client.account, "signed_in").inc()
+            GATEWAY_QUERIES.labels(self._client.account, "signed_in").inc()
             return token, False
 
     def drop(self, token: Token) -> None:

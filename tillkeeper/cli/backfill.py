@@ -93,7 +93,7 @@ async def _backfill(
     now, by = clock.now(), uuid4()
     since, until = await _span(pool, account, ago_s, now)
     policy = load_policy(settings.policy, settings.accounts)
-    async with open_api_client(settings.build_gateways(), settings.ask) as api_client:
+    async with open_api_client(settings.build_gateways(), settings.api_client) as api_client:
         if not api_client.can_query(account):
             raise Failed(f"account {account!r} has no credentials to ask its gateway with", code=WRONG)
         gaps = Gaps(
@@ -101,7 +101,7 @@ async def _backfill(
             transact=transact,
             policy=lambda: policy,
             now=clock.now,
-            calls_per_s=settings.ask.calls_per_s,
+            calls_per_s=settings.api_client.calls_per_s,
             by=by,
             dry_run=dry_run,
         )

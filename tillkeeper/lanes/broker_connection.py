@@ -88,7 +88,7 @@ class BrokerConnection:
                 failures = 0
             except LaneUnavailable as error:
                 failures += 1
-                log.warning("broker_unreachable", link=self._name, host=url.host, port=url.port, error=str(error))
+                log.warning("broker_unreachable", connection=self._name, host=url.host, port=url.port, error=str(error))
             await pause(self._stop, self._backoff_s(failures // len(self._urls)))
 
     def _backoff_s(self, rounds: int) -> float:
@@ -100,7 +100,7 @@ class BrokerConnection:
         connection.close_callbacks.add(lambda *_: lost.set())
         try:
             await bounded(self._connect(connection, lost), timeout_s=CONNECT_S, what="connecting")
-            log.info("broker_connected", link=self._name, host=url.host, port=url.port)
+            log.info("broker_connected", connection=self._name, host=url.host, port=url.port)
             self._up.set()
             if not self._stop.is_set():
                 await lost.wait()
@@ -109,7 +109,7 @@ class BrokerConnection:
             self._tear_down()
             self._close_in_background(connection)
         if not self._stop.is_set():
-            log.warning("broker_lost", link=self._name, host=url.host, port=url.port)
+            log.warning("broker_lost", connection=self._name, host=url.host, port=url.port)
 
     async def _connect(self, connection: Connection, lost: asyncio.Event) -> None:
         await connection.connect(timeout=CONNECT_S)

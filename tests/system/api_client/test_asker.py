@@ -42,7 +42,7 @@ async def api_client(server, time):
 
 
 def counted(result, account="stripe-main"):
-    return REGISTRY.get_sample_value("tillkeeper_asked_total", {"account": account, "result": result}) or 0.0
+    return REGISTRY.get_sample_value("tillkeeper_gateway_queries_total", {"account": account, "result": result}) or 0.0
 
 
 async def reason_of(api_client, query=PAYMENT, account="stripe-main"):
@@ -279,7 +279,7 @@ async def test_a_question_ends_in_time_though_attempts_are_left(server, time):
 
 async def test_a_gateway_that_is_down_is_left_alone_and_tried_once_in_a_while(api_client, server, time, logged):
     def unanswering():
-        return REGISTRY.get_sample_value("tillkeeper_unanswering", {"account": "stripe-main"})
+        return REGISTRY.get_sample_value("tillkeeper_gateway_breaker_open", {"account": "stripe-main"})
 
     server.answers = [BROKEN]
     assert [await reason_of(api_client) for _ in range(2)] == ["busy", "busy"]
