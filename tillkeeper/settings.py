@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork, PrivateAttr, ValidationError
 from pydantic_core import ErrorDetails
 
 from tillkeeper.api_client.settings import ApiClientSettings
@@ -29,6 +29,7 @@ from tillkeeper.gateways.registry import AccountSettings, build
 from tillkeeper.notices.settings import NotifySettings
 
 PREFIX: Final = "TILLKEEPER_"
+RENAMED: Final = {"ask": "api_client"}  # sections by the name that they had
 CONFIG_VARIABLE: Final = "TILLKEEPER_CONFIG"
 TOKEN_CHARS_MIN: Final = 16  # 64 bits even if only hexadecimal digits were used
 ENVELOPE_KEY_CHARS_MIN: Final = 32  # 128 bits even if only hexadecimal digits were used
@@ -148,9 +149,10 @@ class Settings(BaseModel):
     ingest: IngestSettings = IngestSettings()
     work: WorkSettings = WorkSettings()
     sweep: SweepSettings = SweepSettings()
-    ask: ApiClientSettings = ApiClientSettings()
+    api_client: ApiClientSettings = ApiClientSettings()
     notify: NotifySettings = Field(default_factory=NotifySettings)
     accounts: Accounts = Field(default_factory=dict, repr=False)
+    _old_names: tuple[str, ...] = PrivateAttr(())  # sections that were given by the name that they had
 
     def build_gateways(self) -> dict[str, Gateway]:
         """One gateway object for each account, with its keys read."""
@@ -158,6 +160,8 @@ class Settings(BaseModel):
 
     def doubts(self) -> Iterator[str]:
         """What looks wrong and stops nobody from starting: one line each, naming the key and never its value."""
+        for old in self._old_names:
+            yield f"[{old}] is called [{RENAMED[old]}] now; the old name is still read"
         if self.broker_url is not None and not self.envelope_keys:
             yield (
                 f"envelope_keys names no key: whoever may publish to {self.broker_prefix}.events is believed, and can "
@@ -169,6 +173,11 @@ class Settings(BaseModel):
             if is_guessable(token):
                 yield f"api_tokens.{at} can be guessed; make it at random, with: openssl rand -hex 32"
         yield from doubts_of(self.accounts)
+
+    def with_old_names(self, sections: Iterable[str]) -> Self:
+        """Remembers which sections were given by the name that they had."""
+        self._old_names = tuple(sorted(sections))
+        return self
 
     def dump(self) -> bytes:
         """Everything, secrets too, for a child process's ears alone."""
@@ -213,7 +222,16 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] = os.envi
 
     Raises BadSettings.
     """
-    return _validated(Settings, _tree(path, environ), environ)
+    return _validated(Settings, _tree(path, environ), environ).with_old_names(_old_names(path, environ))
+
+
+def _old_names(path: Path | None, environ: Mapping[str, str]) -> set[str]:
+    """The sections that file or environment call by the name that they had."""
+    path = _path(path, environ)
+    in_file = set(_from_file(path)) if path else set()
+    ours = (variable.removeprefix(PREFIX) for variable in environ if variable.startswith(PREFIX))
+    in_environment = {variable.split("__")[0].lower() for variable in ours}
+    return RENAMED.keys() & (in_file | in_environment)
 
 
 def load_accounts(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Accounts:
@@ -255,8 +273,16 @@ def load_policy_settings(
 def _tree(path: Path | None, environ: Mapping[str, str]) -> dict[str, Any]:
     """File and environment merged, as they were written."""
     path = _path(path, environ)
-    merged: dict[str, Any] = _merge(_from_file(path) if path else {}, _from_environment(environ))
+    merged: dict[str, Any] = _merge(_by_new_names(_from_file(path)) if path else {}, _from_environment(environ))
     return merged
+
+
+def _by_new_names(tree: dict[str, Any]) -> dict[str, Any]:
+    """The sections by the names that they have now."""
+    for old, new in RENAMED.items():
+        if old in tree and new in tree:
+            raise BadSettings([f"[{old}] and [{new}] are one section: keep [{new}] alone"])
+    return {RENAMED.get(name, name): value for name, value in tree.items()}
 
 
 def _path(path: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -307,10 +333,11 @@ def _path_of(variable: str) -> tuple[str, ...]:
     if not variable.startswith(PREFIX):
         return ()
     first, *rest = variable.removeprefix(PREFIX).split("__")
-    if first.lower() not in Settings.model_fields:
+    section = RENAMED.get(first.lower(), first.lower())
+    if section not in Settings.model_fields:
         return ()
-    if first.lower() != "accounts":
-        return (first.lower(), *(name.lower() for name in rest))
+    if section != "accounts":
+        return (section, *(name.lower() for name in rest))
     account = tuple(name.lower().replace("_", "-") for name in rest[:1])
     key = tuple(name.lower() for name in rest[1:2])
     return ("accounts", *account, *key, *rest[2:])  # what follows is a serial number or URL, whose case matters

@@ -64,7 +64,7 @@ class Transact(Protocol):
 class Lists(Protocol):
     """What a backfill wants of tillkeeper/api_client."""
 
-    def can_ask(self, account: str) -> bool:
+    def can_query(self, account: str) -> bool:
         """Whether the account's gateway can be asked at all."""
         ...
 
@@ -222,7 +222,7 @@ class Backfill:
 
     async def run_once(self) -> int:
         """Does a backfill that is wanted and that nobody else does; returns how many there were."""
-        able = [account for account in sorted(self._accounts) if self._lists.can_ask(account)]
+        able = [account for account in sorted(self._accounts) if self._lists.can_query(account)]
         try:
             wanted = await self._outage.transact(
                 self._pool, lambda conn: take_wanted(conn, able, by=self._by, now=self._now())

@@ -35,7 +35,7 @@ from tillkeeper.notices.deciding import (
 )
 from tillkeeper.notices.envelope import as_bytes
 from tillkeeper.notices.mail import BadNotice, Facts, language_for, read, render
-from tillkeeper.notices.outcome import Dead, Dropped, Entry, Failed, Outcome, Said, Uncertain
+from tillkeeper.notices.outcome import ChannelStatus, Dead, Dropped, Entry, Failed, Outcome, Uncertain
 from tillkeeper.notices.outgoing import Outgoing
 from tillkeeper.notices.settings import NotifySettings
 from tillkeeper.notices.webhook import GONE
@@ -62,7 +62,7 @@ _told = msgspec.json.Decoder(dict[str, Entry]).decode
 _payload_in = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class Lost(Exception):
+class LeaseLost(Exception):
     """The claim ran out and somebody else has the row."""
 
 
@@ -119,10 +119,12 @@ class NotifyLoop:
     async def _take(self, room: int, _full: frozenset[str]) -> tuple[int, list[Claimed]]:
         """Claims what is due; what has no channel ends here."""
         claimed = await self._outage.wait_out(lambda: self._claim(min(room, ROWS_CLAIMED)))
-        self._tell_lag(claimed)
-        nowhere = [row for row in claimed if not self._has_channel(row)]
-        await self._settle([(row, {NO_CHANNEL: self._entry(row, Dropped(why=NO_CHANNEL), None)}) for row in nowhere])
-        return len(claimed), [row for row in claimed if row not in nowhere]
+        self._measure_lag(claimed)
+        without_channel = [row for row in claimed if not self._has_channel(row)]
+        await self._settle(
+            [(row, {NO_CHANNEL: self._entry(row, Dropped(why=NO_CHANNEL), None)}) for row in without_channel]
+        )
+        return len(claimed), [row for row in claimed if row not in without_channel]
 
     async def _claim(self, limit: int) -> list[Claimed]:
         now = self._now()
@@ -150,7 +152,7 @@ class NotifyLoop:
             else:
                 await self._to_channels(row, told)
                 await self._settle([(row, told)])
-        except Lost:
+        except LeaseLost:
             log.warning("notice_claim_ran_out", key=row.key, topic=row.topic)
 
     # --- payers: at most once -----------------------------------------------------------------------------------------
@@ -159,7 +161,7 @@ class NotifyLoop:
         """Adds to `told` what came of it; returns until when it is put off, if it is."""
         before = told.get(MAIL)
         if before is not None and before.is_final:  # whoever sent it died before it could settle
-            self._say(row, MAIL, before)
+            self._log(row, MAIL, before)
             return None
         try:
             outcome = await self._unless_unforeseen(row, MAIL, self._mail(row))
@@ -168,11 +170,11 @@ class NotifyLoop:
                 return held.until
             outcome = held.outcome
         told[MAIL] = self._entry(row, outcome, before)
-        self._say(row, MAIL, told[MAIL])
+        self._log(row, MAIL, told[MAIL])
         return None
 
     async def _mail(self, row: Claimed) -> Outcome:
-        """Everything up to the server's answer.  Raises Held, or Lost."""
+        """Everything up to the server's answer.  Raises Held, or LeaseLost."""
         channel, sender, recipient, order = self._channels.mail, self._settings.from_address, row.recipient, row.order
         assert channel is not None
         assert sender is not None
@@ -186,7 +188,7 @@ class NotifyLoop:
             mail = render(topic, facts, language_for(recipient.locale, self._settings), self._settings)
         except (BadNotice, ValueError) as error:
             return Dead(why=f"it cannot be written: {error}")
-        self._look(topic, facts, order)
+        self._check_may_tell(topic, facts, order)
         message = as_bytes(mail, key=row.key, to=recipient.email, settings=self._settings, now=self._now())
         try:
             return await channel.send(
@@ -199,11 +201,11 @@ class NotifyLoop:
         """Writes down that the mail is told, unless it must not be any more."""
         entry = self._entry(row, Uncertain(why="handed to the mail server, whose answer is not known"), None)
         async with self._pool.acquire() as conn, conn.transaction():
-            self._look(topic, facts, await lock_order(conn, row, now=self._now()))
+            self._check_may_tell(topic, facts, await lock_order(conn, row, now=self._now()))
             if not await mark(conn, row, {MAIL: entry}):
-                raise Lost
+                raise LeaseLost
 
-    def _look(self, topic: Topic, facts: Facts, order: OrderNow) -> None:
+    def _check_may_tell(self, topic: Topic, facts: Facts, order: OrderNow) -> None:
         """Raises Held where the payer must not be told now."""
         verdict = may_tell_payer(
             topic,
@@ -229,11 +231,11 @@ class NotifyLoop:
         """Adds to `told` what came of each channel that is due."""
         now = self._now()
         channels = self._channels_for(row)
-        known = {it.name for it in channels}
+        known = {channel.name for channel in channels}
         for name, entry in told.items():
             if name not in known and not entry.is_final:
                 told[name] = self._entry(row, Dropped(why="not configured any more"), None)
-        due = [it for it in channels if it.name not in told or _is_due(told[it.name], now)]
+        due = [channel for channel in channels if channel.name not in told or _is_due(told[channel.name], now)]
         notice = Outgoing(
             key=row.key,
             topic=row.topic,
@@ -247,7 +249,7 @@ class NotifyLoop:
             outcome = await self._unless_unforeseen(row, channel.name, self._send(channel, notice))
             entry = told[channel.name] = self._entry(row, outcome, told.get(channel.name))
             if not (isinstance(outcome, Failed) and not outcome.tried):
-                self._say(row, channel.name, entry)
+                self._log(row, channel.name, entry)
             if len(due) > 1:  # a slow neighbour must not make this one send again, should we die meanwhile
                 await self._outage.wait_out(lambda: self._mark(row, {channel.name: entry}), contended_attempts=None)
 
@@ -262,7 +264,7 @@ class NotifyLoop:
     async def _mark(self, row: Claimed, told: Mapping[str, Entry]) -> None:
         async with self._pool.acquire() as conn:
             if not await mark(conn, row, told):
-                raise Lost
+                raise LeaseLost
 
     # --- what became of it --------------------------------------------------------------------------------------------
 
@@ -270,7 +272,7 @@ class NotifyLoop:
         """A fault of ours in one notice must not keep the others; it is tried again, and a case in the end."""
         try:
             return await sending
-        except (Held, Lost):
+        except (Held, LeaseLost):
             raise
         except Exception as error:
             log.exception("notice_failed_for_a_fault_of_ours", key=row.key, topic=row.topic, channel=channel)
@@ -294,24 +296,24 @@ class NotifyLoop:
         async with self._pool.acquire() as conn, conn.transaction():
             held = await settle(conn, list(settled.values()))
             ours = [(row, told) for row, told in rows if row.key in held]
-            concerns = [(row.order_id, it) for row, told in ours for it in _undeliverable(row, told, now)]
+            concerns = [(row.order_id, concern) for row, told in ours for concern in _undeliverable(row, told, now)]
             await open_cases(conn, concerns, policy=self._cases(), now=now)
-            await tell(conn, [it for _, told in ours for it in _alarms(told, now)], now=now)
+            await tell(conn, [alarm for _, told in ours for alarm in _alarms(told, now)], now=now)
         for row, _ in rows:
             if row.key not in held:
                 log.warning("notice_claim_ran_out", key=row.key, topic=row.topic)
 
-    def _say(self, row: Claimed, channel: str, entry: Entry) -> None:
+    def _log(self, row: Claimed, channel: str, entry: Entry) -> None:
         NOTICES.labels(row.audience, channel, entry.outcome).inc()
         fields = {"key": row.key, "topic": row.topic, "channel": channel, "why": entry.why}
-        if entry.outcome is Said.DEAD:
+        if entry.outcome is ChannelStatus.DEAD:
             log.error("notice_dead", **fields)
-        elif entry.outcome is Said.FAILING:
+        elif entry.outcome is ChannelStatus.FAILING:
             log.warning("notice_failing", **fields, failures=entry.failures, next_at=entry.next_at)
         else:
             log.info("notice_told", **fields, outcome=entry.outcome)
 
-    def _tell_lag(self, claimed: Sequence[Claimed]) -> None:
+    def _measure_lag(self, claimed: Sequence[Claimed]) -> None:
         now = self._now()
         for audience in self._audiences:
             due = [row.due_at for row in (*claimed, *self._jobs.jobs) if row.audience is audience]
@@ -345,7 +347,7 @@ def _settled(row: Claimed, told: Mapping[str, Entry], put_off: datetime | None, 
 def _undeliverable(row: Claimed, told: Mapping[str, Entry], now: datetime) -> Iterator[Concern]:
     """A case for each payer who cannot be told; of a channel that takes nothing, one a day."""
     for channel, entry in told.items():
-        if entry.outcome is not Said.DEAD or entry.at < now:
+        if entry.outcome is not ChannelStatus.DEAD or entry.at < now:
             continue
         subject = f"notice:{row.key}" if row.audience is Audience.PAYER else f"{channel} {now:%Y-%m-%d}"
         details: dict[str, object] = {"channel": channel, "topic": row.topic, "notice": row.key, "why": entry.why}
@@ -355,7 +357,7 @@ def _undeliverable(row: Claimed, told: Mapping[str, Entry], now: datetime) -> It
 def _alarms(told: Mapping[str, Entry], now: datetime) -> Iterator[Notice]:
     """Ops hear, once a day, of a receiver that says it is gone."""
     for channel, entry in told.items():
-        if entry.outcome is Said.DROPPED and entry.why == GONE:
+        if entry.outcome is ChannelStatus.DROPPED and entry.why == GONE:
             yield Notice(
                 key=f"webhook.gone/{channel}/{now:%Y-%m-%d}",
                 audience=Audience.OPS,

@@ -9,9 +9,9 @@ import pytest
 
 from tests.lane_handles import SpoolLane, nothing_left, take_all, until_available, until_true
 from tillkeeper import clock
-from tillkeeper.lanes.base import Unavailable
-from tillkeeper.lanes.front import IN_FLIGHT_S, WHOLE_LOOK_S, Front
+from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.lanes.spool import SpoolSender
+from tillkeeper.lanes.spool_scan import IN_FLIGHT_S, WHOLE_LOOK_S, Front
 from tillkeeper.store import spool
 
 LISTENERS = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()"
@@ -72,7 +72,7 @@ async def test_a_put_into_an_exhausted_pool_is_unavailable_in_time(database: str
     async with asyncpg.create_pool(database, min_size=0, max_size=1) as pool:
         async with pool.acquire():
             started_s = clock.monotonic_s()
-            with pytest.raises(Unavailable):
+            with pytest.raises(LaneUnavailable):
                 await SpoolSender(pool).put(b"one")
             assert clock.monotonic_s() - started_s < 2.5
         await SpoolSender(pool).put(b"one")
@@ -83,7 +83,7 @@ async def test_a_put_behind_a_lock_is_unavailable_in_time_and_heals(spool_lane: 
     async with connection.transaction():
         await connection.execute("LOCK TABLE spool")
         started_s = clock.monotonic_s()
-        with pytest.raises(Unavailable):
+        with pytest.raises(LaneUnavailable):
             await spool_lane.sender.put(b"one")
         assert clock.monotonic_s() - started_s < 2.5
     await connection.close()
@@ -101,7 +101,7 @@ async def test_a_commit_that_stopped_waiting_for_its_standby_is_not_durable(spoo
         putting = asyncio.ensure_future(spool_lane.sender.put(b"one"))
         await until_true(admin, "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
         await admin.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
-        with pytest.raises(Unavailable, match="synchronous replication"):
+        with pytest.raises(LaneUnavailable, match="synchronous replication"):
             await putting
     finally:
         await admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
@@ -141,7 +141,7 @@ async def test_everything_the_table_needs_is_told_by_its_statements(spool_lane: 
 
 
 async def test_a_take_passes_dead_rows_that_an_old_snapshot_keeps(spool_lane: SpoolLane, database: str, monkeypatch):
-    monkeypatch.setattr("tillkeeper.lanes.front.IN_FLIGHT_S", 0.0)
+    monkeypatch.setattr("tillkeeper.lanes.spool_scan.IN_FLIGHT_S", 0.0)
     old = await asyncpg.connect(database)
     async with old.transaction(isolation="repeatable_read", readonly=True):
         await old.fetchval("SELECT count(*) FROM spool")
@@ -170,7 +170,7 @@ async def pages_read(lane: SpoolLane, *, after: int) -> int:
 
 
 async def test_what_another_gave_back_or_let_lapse_before_the_front_is_found(spool_lane: SpoolLane, monkeypatch):
-    monkeypatch.setattr("tillkeeper.lanes.front.IN_FLIGHT_S", 0.0)
+    monkeypatch.setattr("tillkeeper.lanes.spool_scan.IN_FLIGHT_S", 0.0)
     await spool_lane.sender.put(b"one")
     slow, quick = await spool_lane.receiver(), await spool_lane.receiver()
     await listening(spool_lane)

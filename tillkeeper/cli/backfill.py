@@ -81,7 +81,7 @@ async def _backfill(
     from uuid import uuid4
 
     from tillkeeper import clock
-    from tillkeeper.api_client.client import QueryFailed, asking
+    from tillkeeper.api_client.client import QueryFailed, open_api_client
     from tillkeeper.policy import load_policy
     from tillkeeper.store.backfill import LostLease
     from tillkeeper.store.transactions import repeat_when_raced
@@ -93,15 +93,15 @@ async def _backfill(
     now, by = clock.now(), uuid4()
     since, until = await _span(pool, account, ago_s, now)
     policy = load_policy(settings.policy, settings.accounts)
-    async with asking(settings.build_gateways(), settings.ask) as api_client:
-        if not api_client.can_ask(account):
+    async with open_api_client(settings.build_gateways(), settings.api_client) as api_client:
+        if not api_client.can_query(account):
             raise Failed(f"account {account!r} has no credentials to ask its gateway with", code=WRONG)
         gaps = Gaps(
             lists=api_client,
             transact=transact,
             policy=lambda: policy,
             now=clock.now,
-            calls_per_s=settings.ask.calls_per_s,
+            calls_per_s=settings.api_client.calls_per_s,
             by=by,
             dry_run=dry_run,
         )

@@ -31,7 +31,12 @@ def is_mail_address(text: str) -> bool:
 
 def is_plain_link(url: str) -> bool:
     """True for an http or https address that may stand behind a button.  Total."""
-    if len(url) > URL_CHARS_MAX or not url.isascii() or not url.isprintable() or any(it in url for it in " <>\"'\\`"):
+    if (
+        len(url) > URL_CHARS_MAX
+        or not url.isascii()
+        or not url.isprintable()
+        or any(char in url for char in " <>\"'\\`")
+    ):
         return False
     try:
         parts = urlsplit(url)

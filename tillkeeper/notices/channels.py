@@ -24,7 +24,7 @@ class Channels(msgspec.Struct, frozen=True, kw_only=True):
         if not self.ops:
             return ()
         wanted = level if type(level) is int else 1
-        return self.ops[max((it for it in self.ops if it <= wanted), default=min(self.ops))]
+        return self.ops[max((level for level in self.ops if level <= wanted), default=min(self.ops))]
 
 
 @asynccontextmanager

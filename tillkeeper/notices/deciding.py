@@ -10,7 +10,7 @@ import msgspec
 
 from tillkeeper.domain.backoff import NOTICE
 from tillkeeper.domain.order import Summary
-from tillkeeper.notices.outcome import Dead, Dropped, Entry, Failed, Outcome, Said, Sent, Uncertain
+from tillkeeper.notices.outcome import ChannelStatus, Dead, Dropped, Entry, Failed, Outcome, Sent, Uncertain
 from tillkeeper.notices.settings import NotifySettings, QuietHours
 from tillkeeper.store.outbox import OrderNow
 
@@ -129,30 +129,30 @@ def entry_of(outcome: Outcome, before: Entry | None, *, give_up_after: timedelta
     """How the row remembers an outcome: a failure is tried again on the schedule, until its time has run out."""
     match outcome:
         case Sent():
-            return Entry(outcome=Said.SENT, at=now)
+            return Entry(outcome=ChannelStatus.SENT, at=now)
         case Uncertain(why=why):
-            return Entry(outcome=Said.UNCERTAIN, at=now, why=_short(why))
+            return Entry(outcome=ChannelStatus.UNCERTAIN, at=now, why=_short(why))
         case Dropped(why=why):
-            return Entry(outcome=Said.DROPPED, at=now, why=_short(why))
+            return Entry(outcome=ChannelStatus.DROPPED, at=now, why=_short(why))
         case Dead(why=why):
-            return Entry(outcome=Said.DEAD, at=now, why=_short(why))
+            return Entry(outcome=ChannelStatus.DEAD, at=now, why=_short(why))
         case Failed():
             return _failed(outcome, before, give_up_after, now)
     assert_never(outcome)
 
 
 def _failed(outcome: Failed, before: Entry | None, give_up_after: timedelta, now: datetime) -> Entry:
-    was_failing = before is not None and before.outcome is Said.FAILING
+    was_failing = before is not None and before.outcome is ChannelStatus.FAILING
     since = before.since if before is not None and was_failing and before.since is not None else now
     failures = (before.failures if before is not None and was_failing else 0) + outcome.tried
     if now - since >= give_up_after:
         why = f"given up after {failures} tries: {outcome.why}"
-        return Entry(outcome=Said.DEAD, at=now, why=_short(why), since=since, failures=failures)
+        return Entry(outcome=ChannelStatus.DEAD, at=now, why=_short(why), since=since, failures=failures)
     wait = NOTICE.pause(max(failures, 1) if outcome.tried else 1)
     if outcome.wait is not None:
         wait = max(wait, min(outcome.wait, RETRY_AFTER_MAX))
     return Entry(
-        outcome=Said.FAILING,
+        outcome=ChannelStatus.FAILING,
         at=now,
         why=_short(outcome.why),
         since=since,
@@ -162,7 +162,7 @@ def _failed(outcome: Failed, before: Entry | None, give_up_after: timedelta, now
 
 
 # Of several channels the one that somebody must know of names the row.
-_STATES: Final = (Said.DEAD, Said.UNCERTAIN, Said.SENT, Said.DROPPED)
+_STATES: Final = (ChannelStatus.DEAD, ChannelStatus.UNCERTAIN, ChannelStatus.SENT, ChannelStatus.DROPPED)
 
 
 class RowState(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,7 +180,7 @@ def state_of(told: Mapping[str, Entry]) -> RowState:
     if waiting:
         return RowState(state=PENDING, due_at=min(waiting), last_error=last_error)
     said = {entry.outcome for entry in told.values()}
-    state = next((outcome for outcome in _STATES if outcome in said), Said.DROPPED)
+    state = next((outcome for outcome in _STATES if outcome in said), ChannelStatus.DROPPED)
     return RowState(state=state, due_at=None, last_error=last_error)
 
 
@@ -190,5 +190,5 @@ def _last_error(entries: Iterable[Entry]) -> str | None:
 
 
 def _short(why: str) -> str:
-    text = "".join(it if it.isprintable() else " " for it in why)
+    text = "".join(char if char.isprintable() else " " for char in why)
     return text.encode("utf-8", "replace").decode()[:WHY_CHARS_MAX]

@@ -148,12 +148,12 @@ class _Writer:
             "status": own,
             "status_other": other,
             "figure": self._values[letter.figure] if letter.figure else None,
-            "body": [self.say(it) for it in letter.body],
+            "body": [self.say(words) for words in letter.body],
             "warning": self._warning(topic, letter),
-            "after": [self.say(it) for it in letter.after],
+            "after": [self.say(words) for words in letter.after],
             "failure": self._failure() if topic is Topic.FAILED else None,
             "button": self._button(topic, letter),
-            "rows": [(self.say(ROW_WORDS[it]), self._values[it]) for it in letter.rows if self._is_told(it)],
+            "rows": [(self.say(ROW_WORDS[row]), self._values[row]) for row in letter.rows if self._is_told(row)],
             "support": self._support(),
             "frame": {name: self.say(words) for name, words in FRAME_WORDS.items() if name != "ways"},
         }
@@ -208,7 +208,7 @@ class _Writer:
             ),
             "steps": [self.say(step) for step in guidance.steps],
             "ways": self.say(
-                FRAME_WORDS["ways"], ways=join.join(self.say(METHOD_WORDS[it]) for it in guidance.alternatives)
+                FRAME_WORDS["ways"], ways=join.join(self.say(METHOD_WORDS[way]) for way in guidance.alternatives)
             ),
         }
 
@@ -253,6 +253,6 @@ class _Writer:
 
 def plain(text: str) -> str:
     """Text from outside as one short line: no control characters, no marks that turn the direction of reading."""
-    kept = "".join(" " if unicodedata.category(it)[0] in "CZ" else it for it in text)
+    kept = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in text)
     line = " ".join(kept.split())
     return line if len(line) <= REFERENCE_CHARS_MAX else f"{line[: REFERENCE_CHARS_MAX - 1]}…"

@@ -85,7 +85,7 @@ def message_of(notice: Outgoing, language: str) -> tuple[str, str]:
     head = " ".join(
         (*(["!" * (level - 1)] if level > 1 else []), title, *([f"({plain(kind)})"] if isinstance(kind, str) else []))
     )
-    names = [*(it for it in LEADING if it in payload), *(it for it in payload if it not in LEADING)]
+    names = [*(name for name in LEADING if name in payload), *(name for name in payload if name not in LEADING)]
     lines = [line for name in names for line in _lines(plain(name), payload[name], payload.get("currency"))]
     return plain(head), "\n".join(lines)[:BODY_CHARS_MAX] or title
 
@@ -106,9 +106,9 @@ def _lines(name: str, value: Any, currency: Any) -> list[str]:
         return [plain(value)]
     if isinstance(value, dict):
         inner = value.get("currency", currency)
-        return [line for key, it in value.items() for line in _lines(plain(str(key)), it, inner)]
+        return [line for key, part in value.items() for line in _lines(plain(str(key)), part, inner)]
     if isinstance(value, list):
-        return [f"{name}: {plain(', '.join(str(it) for it in value))}"]
+        return [f"{name}: {plain(', '.join(str(part) for part in value))}"]
     if name in AMOUNTS and type(value) is int and isinstance(currency, str) and currency in EXPONENTS:
         return [f"{name}: {format_minor(value, currency)}"]
     return [f"{name}: {plain(str(value))}"]

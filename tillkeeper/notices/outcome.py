@@ -43,8 +43,8 @@ class Dead(msgspec.Struct, frozen=True, kw_only=True):
 Outcome: TypeAlias = Sent | Failed | Uncertain | Dropped | Dead
 
 
-class Said(StrEnum):
-    """The words that `outbox.told` has for a channel."""
+class ChannelStatus(StrEnum):
+    """How far a notice has come on a channel, as `outbox.told` has it."""
 
     SENT = "sent"
     UNCERTAIN = "uncertain"
@@ -53,13 +53,13 @@ class Said(StrEnum):
     FAILING = "failing"  # not final: it is tried again at `next_at`
 
 
-FINAL: Final = frozenset(Said) - {Said.FAILING}
+FINAL: Final = frozenset(ChannelStatus) - {ChannelStatus.FAILING}
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One channel's entry in `outbox.told`."""
 
-    outcome: Said
+    outcome: ChannelStatus
     at: datetime
     why: str | None = None
     since: datetime | None = None  # the first failure of those that have no end yet

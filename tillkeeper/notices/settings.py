@@ -165,7 +165,7 @@ class NotifySettings(BaseModel):
     def _whole(self) -> Self:
         if self.smtp is not None and self.from_address is None:
             raise ValueError("smtp needs from_address: whom the mails are from")
-        plain = sorted(name for name, it in self.webhooks.items() if urlsplit(it.url).scheme == "http")
+        plain = sorted(name for name, webhook in self.webhooks.items() if urlsplit(webhook.url).scheme == "http")
         if plain and not self.allow_plain_http:
             raise ValueError(f"webhooks.{plain[0]}.url must begin with https:// (or allow_plain_http, for development)")
         return self
@@ -176,5 +176,5 @@ class NotifySettings(BaseModel):
         found = _QUIET.fullmatch(self.quiet_hours)
         if found is None:
             return None
-        start_h, start_min, end_h, end_min = (int(it) for it in found.groups())
+        start_h, start_min, end_h, end_min = (int(digits) for digits in found.groups())
         return QuietHours(start=time(start_h, start_min), end=time(end_h, end_min))

@@ -21,7 +21,7 @@ PERMANENT: Final = 500
 QUIT_S: Final = 2.0  # a goodbye that is not answered costs nothing
 
 # Everything that happens before a server has taken a message: nobody was told.
-_UNTOLD: Final = (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError)
+_BEFORE_DATA: Final = (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError)
 
 
 class SmtpChannel:
@@ -49,16 +49,16 @@ class SmtpChannel:
                 await _leave(client)
 
     def _client(self, sender: str) -> aiosmtplib.SMTP:
-        it = self._settings
+        settings = self._settings
         return aiosmtplib.SMTP(
-            hostname=it.host,
-            port=it.port,
-            username=it.username,
-            password=it.password,
-            timeout=it.timeout_s,
+            hostname=settings.host,
+            port=settings.port,
+            username=settings.username,
+            password=settings.password,
+            timeout=settings.timeout_s,
             local_hostname=sender.rpartition("@")[2],  # else it asks DNS for our own name, for each connection
-            use_tls=it.security == "tls",
-            start_tls=it.security == "starttls",
+            use_tls=settings.security == "tls",
+            start_tls=settings.security == "starttls",
             tls_context=self._tls_context,
         )
 
@@ -68,15 +68,15 @@ class SmtpChannel:
             async with asyncio.timeout(2 * self._settings.timeout_s):
                 await client.connect()
                 await client.mail(sender)
-        except _UNTOLD as error:
-            return Failed(why=_said(error))  # 5xx as well: it is about us, not about this payer
+        except _BEFORE_DATA as error:
+            return Failed(why=_reason(error))  # 5xx as well: it is about us, not about this payer
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 await client.rcpt(to)
         except aiosmtplib.SMTPResponseException as error:
-            return Dead(why=_said(error)) if error.code >= PERMANENT else Failed(why=_said(error))
-        except _UNTOLD as error:
-            return Failed(why=_said(error))
+            return Dead(why=_reason(error)) if error.code >= PERMANENT else Failed(why=_reason(error))
+        except _BEFORE_DATA as error:
+            return Failed(why=_reason(error))
         return None
 
     async def _hand_over(self, client: aiosmtplib.SMTP, message: bytes) -> Outcome:
@@ -84,20 +84,20 @@ class SmtpChannel:
             async with asyncio.timeout(3 * self._settings.timeout_s):
                 await client.data(message)
         except aiosmtplib.SMTPDataError as error:
-            return Dead(why=_said(error)) if error.code >= PERMANENT else Failed(why=_said(error))
+            return Dead(why=_reason(error)) if error.code >= PERMANENT else Failed(why=_reason(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, the mail may have been taken
-            return Uncertain(why=f"after DATA: {_said(error)}")
+            return Uncertain(why=f"after DATA: {_reason(error)}")
         return Sent()
 
 
 async def _leave(client: aiosmtplib.SMTP) -> None:
-    with contextlib.suppress(*_UNTOLD):
+    with contextlib.suppress(*_BEFORE_DATA):
         async with asyncio.timeout(QUIT_S):
             await client.quit()
     client.close()
 
 
-def _said(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     """What the server said, or how it failed; servers repeat the address that they refuse."""
     if isinstance(error, aiosmtplib.SMTPResponseException):
         return without_addresses(f"the mail server said {error.code} {error.message}")

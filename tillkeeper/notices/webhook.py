@@ -59,7 +59,7 @@ class WebhookChannel:
             return Failed(why=_why(error))
 
     def _headers(self, notice: Outgoing, body: bytes) -> dict[str, str]:
-        signatures = (it.sign(notice.id, notice.sent_at, body.decode()) for it in self._signers)
+        signatures = (signer.sign(notice.id, notice.sent_at, body.decode()) for signer in self._signers)
         return {
             "Content-Type": "application/json",
             "webhook-id": notice.id,
@@ -90,7 +90,7 @@ async def open_webhooks(settings: NotifySettings) -> AsyncIterator[list[WebhookC
         auto_decompress=False,  # no body is read
         trust_env=False,
     ) as client:
-        yield [WebhookChannel(name, it, client) for name, it in settings.webhooks.items()]
+        yield [WebhookChannel(name, webhook, client) for name, webhook in settings.webhooks.items()]
 
 
 def _public_socket(info: tuple[Any, ...]) -> socket.socket:

@@ -38,7 +38,7 @@ class Wish(msgspec.Struct, kw_only=True):
     proven: bool
 
 
-class Taken(msgspec.Struct, frozen=True, kw_only=True):
+class LeasedFetch(msgspec.Struct, frozen=True, kw_only=True):
     """A query in somebody's hands."""
 
     id: int
@@ -149,14 +149,14 @@ RETURNING f.id, f.account, f.about, f.payment_ref, f.refund_ref, f.run, f.number
 
 async def take_fetches(
     conn: Conn, *, limit: int, lease: timedelta, now: datetime, besides: Collection[str] = ()
-) -> list[Taken]:
+) -> list[LeasedFetch]:
     """Claims what is due, but for the accounts `besides`; what is not settled in `lease` is anybody's again.
 
     Whose order a known payment is goes along, for an answer about it may name further payments, and no order.
     """
     rows = await conn.fetch(TAKE, now, limit, now + lease, list(besides))
     return [
-        Taken(
+        LeasedFetch(
             id=row["id"],
             account=row["account"],
             fetch=Fetch(
@@ -197,7 +197,14 @@ RETURNING 1
 
 
 async def settle_fetch(
-    conn: Conn, taken: Taken, step: Step, *, result: str, reason: str | None = None, policy: CasePolicy, now: datetime
+    conn: Conn,
+    taken: LeasedFetch,
+    step: Step,
+    *,
+    result: str,
+    reason: str | None = None,
+    policy: CasePolicy,
+    now: datetime,
 ) -> bool:
     """Writes down what came of a query, and opens or closes its case.  False if another has it by now.
 
@@ -222,7 +229,7 @@ async def settle_fetch(
 
 
 async def _finish(
-    conn: Conn, taken: Taken, found: int, not_found: int, given_up: int, *, result: str, now: datetime
+    conn: Conn, taken: LeasedFetch, found: int, not_found: int, given_up: int, *, result: str, now: datetime
 ) -> bool:
     rest = UNPROVEN_REST
     return bool(
@@ -230,13 +237,13 @@ async def _finish(
     )
 
 
-def subject_of(taken: Taken) -> str:
+def subject_of(taken: LeasedFetch) -> str:
     """How a case names a query."""
     refs = [taken.fetch.payment_ref, taken.fetch.refund_ref, taken.fetch.order_ref]
     return f"fetch:{taken.account}/{taken.fetch.about}/{'/'.join(ref or '-' for ref in refs)}"
 
 
-def _failed(taken: Taken, result: str) -> Concern:
+def _failed(taken: LeasedFetch, result: str) -> Concern:
     run, number = taken.delivery
     details: dict[str, object] = {
         "about": taken.fetch.about,
@@ -252,7 +259,7 @@ def _failed(taken: Taken, result: str) -> Concern:
     return Concern(kind=KIND, subject=subject_of(taken), state=state, account=taken.account, details=details)
 
 
-def _unaskable(taken: Taken, result: str) -> Concern:
+def _unaskable(taken: LeasedFetch, result: str) -> Concern:
     return Concern(kind=KIND, subject=f"account:{taken.account}", account=taken.account, details={"why": result})
 
 
@@ -263,6 +270,6 @@ RETURNING id
 """
 
 
-async def _close_cases(conn: Conn, taken: Taken, *, now: datetime) -> None:
+async def _close_cases(conn: Conn, taken: LeasedFetch, *, now: datetime) -> None:
     rows = await conn.fetch(CLOSE_FETCHED, [subject_of(taken), f"account:{taken.account}"], now)
     await write_entries(conn, [(row["id"], "closed", TRUTH, None) for row in rows], now=now)

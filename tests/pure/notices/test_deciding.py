@@ -23,7 +23,7 @@ from tillkeeper.notices.deciding import (
     quiet_until,
     state_of,
 )
-from tillkeeper.notices.outcome import Dead, Dropped, Entry, Failed, Said, Sent, Uncertain
+from tillkeeper.notices.outcome import ChannelStatus, Dead, Dropped, Entry, Failed, Sent, Uncertain
 from tillkeeper.notices.settings import QuietHours
 from tillkeeper.store.outbox import OrderNow
 
@@ -141,7 +141,7 @@ def failing(count, *, give_up_after=DAY, wait=None):
 def test_failures_wait_longer_and_longer_and_then_are_given_up():
     assert [failing(it).next_at - failing(it).at for it in range(1, 8)] == list(NOTICE.pauses)
     last = failing(1000)
-    assert (last.outcome, last.at) == (Said.DEAD, NOON + DAY)
+    assert (last.outcome, last.at) == (ChannelStatus.DEAD, NOON + DAY)
 
 
 def test_the_last_try_is_at_the_end_of_its_time_not_after_it():
@@ -157,16 +157,16 @@ def test_a_receiver_may_ask_for_a_longer_pause_within_reason():
 
 def test_even_after_a_long_absence_of_ours_there_is_a_try_before_giving_up():
     entry = entry_of(Failed(why="no"), None, give_up_after=timedelta(hours=1), now=NOON + 30 * DAY)
-    assert entry.outcome is Said.FAILING
+    assert entry.outcome is ChannelStatus.FAILING
 
 
 @pytest.mark.parametrize(
     ("outcome", "said"),
     [
-        (Sent(), Said.SENT),
-        (Uncertain(why="x"), Said.UNCERTAIN),
-        (Dropped(why="x"), Said.DROPPED),
-        (Dead(why="x"), Said.DEAD),
+        (Sent(), ChannelStatus.SENT),
+        (Uncertain(why="x"), ChannelStatus.UNCERTAIN),
+        (Dropped(why="x"), ChannelStatus.DROPPED),
+        (Dead(why="x"), ChannelStatus.DEAD),
     ],
 )
 def test_everything_but_a_failure_is_final(outcome, said):
@@ -189,10 +189,10 @@ def entries(*said, at=NOON):
     ("said", "state"),
     [
         ((), "dropped"),
-        ((Said.DROPPED,), "dropped"),
-        ((Said.SENT, Said.DROPPED), "sent"),
-        ((Said.SENT, Said.UNCERTAIN), "uncertain"),
-        ((Said.SENT, Said.DEAD, Said.UNCERTAIN), "dead"),
+        ((ChannelStatus.DROPPED,), "dropped"),
+        ((ChannelStatus.SENT, ChannelStatus.DROPPED), "sent"),
+        ((ChannelStatus.SENT, ChannelStatus.UNCERTAIN), "uncertain"),
+        ((ChannelStatus.SENT, ChannelStatus.DEAD, ChannelStatus.UNCERTAIN), "dead"),
     ],
 )
 def test_a_row_is_named_by_the_channel_that_somebody_must_know_of(said, state):
@@ -201,7 +201,7 @@ def test_a_row_is_named_by_the_channel_that_somebody_must_know_of(said, state):
 
 
 def test_a_row_is_pending_until_its_last_channel_is_done_and_due_with_the_first():
-    told = {**entries(Said.SENT, Said.DEAD), "x": failing(3), "y": failing(2)}
+    told = {**entries(ChannelStatus.SENT, ChannelStatus.DEAD), "x": failing(3), "y": failing(2)}
     state = state_of(told)
     assert (state.state, state.due_at) == ("pending", min(told["x"].next_at, told["y"].next_at))
 

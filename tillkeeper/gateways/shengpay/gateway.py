@@ -257,8 +257,8 @@ class ShengPay(Gateway):
         return text(fields, "mchId") == self._merchant.mch_id and self._merchant.app_id in {None, app_id}
 
     def _is_asked_about(self, notice: Notice) -> bool:
-        can_ask = self._own_key is not None and self._merchant.app_id is not None
-        return can_ask and _is_refund(notice) and not _has_own_time(notice)
+        can_query = self._own_key is not None and self._merchant.app_id is not None
+        return can_query and _is_refund(notice) and not _has_own_time(notice)
 
     def _payment_in(self, notice: Notice) -> PaymentEvent | None:
         """A failure has a name of its own, for another attempt under the same number may succeed."""
