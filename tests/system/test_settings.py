@@ -284,4 +284,4 @@ def test_a_section_by_the_name_that_it_had_is_read_and_said_to_have_another(conf
     assert "[ask] is called [api_client] now; the old name is still read" in settings.doubts()
     with config.open("a") as file:
         file.write("[api_client]\nattempts = 2\n")
-    assert problems(config) == ["[ask] and [api_client] are one section: keep [api_client] alone"]
+    assert list(problems(config)) == ["[ask] and [api_client] are one section: keep [api_client] alone"]
