@@ -22,7 +22,7 @@ NOW = datetime(2026, 10, 5, 12, 0, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class KeyFetcher:
+class Keys:
     """RSA keys for whoever needs them; `foreign` is never configured anywhere."""
 
     own: rsa.RSAPrivateKey
@@ -111,10 +111,10 @@ def with_header(request: Request, name: str, values: Sequence[str]) -> Request:
 
 
 @cache
-def rsa_keys() -> KeyFetcher:
+def rsa_keys() -> Keys:
     """Made once, for making them is slow."""
     own, other, foreign = (rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(3))
-    return KeyFetcher(own=own, other=other, foreign=foreign)
+    return Keys(own=own, other=other, foreign=foreign)
 
 
 def public_pem(key: rsa.RSAPrivateKey) -> str:
