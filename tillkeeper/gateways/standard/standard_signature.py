@@ -12,10 +12,10 @@ from typing import ClassVar, Final
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from tillkeeper.gateways.account import key_label
 from tillkeeper.gateways.errors import BadSignature, VerificationStep
 from tillkeeper.gateways.kit.freshness import check_fresh
 from tillkeeper.gateways.kit.hmacs import HmacKeys
+from tillkeeper.gateways.kit.key_labels import key_label
 from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.standard.message import (
     HEADER_CHARS_MAX,
