@@ -25,7 +25,7 @@ from tillkeeper.gateways.fetching import query_of
 from tillkeeper.gateways.messages import Answer, Call, Query
 from tillkeeper.store.apply import Tally, apply_found
 from tillkeeper.store.failures import is_contention, is_outage
-from tillkeeper.store.fetches import LeasedFetch, settle_fetch, take_fetches
+from tillkeeper.store.fetches import ClaimedFetch, claim_fetches, settle_fetch
 from tillkeeper.store.pool import Conn
 from tillkeeper.telemetry import FETCH_LAG_SECONDS, FETCHES
 from workers.found import all_or_each
@@ -82,7 +82,7 @@ class FetchLoop:
         self._jitter = jitter
         self._ask_within_s = ask_within_s
         self._lease = timedelta(seconds=LEASE_FACTOR * ask_within_s)
-        self._jobs = JobPool[LeasedFetch, None](
+        self._jobs = JobPool[ClaimedFetch, None](
             self._take,
             self._fetch,
             name="fetch",
@@ -99,17 +99,17 @@ class FetchLoop:
         """Asks what is due until `stop` is set: an account that hangs holds back no other."""
         await self._jobs.keep_filled(stop, idle_s=idle_s)
 
-    async def _take(self, room: int, busy: frozenset[str]) -> tuple[int, list[LeasedFetch]]:
+    async def _take(self, room: int, busy: frozenset[str]) -> tuple[int, list[ClaimedFetch]]:
         now = self._now()
         taken = await self._outage.transact(
-            self._pool, partial(take_fetches, limit=room, lease=self._lease, now=now, besides=busy)
+            self._pool, partial(claim_fetches, limit=room, lease=self._lease, now=now, besides=busy)
         )
         due = [fetch.due_at for fetch in (*taken, *self._jobs.jobs)]
         FETCH_LAG_SECONDS.set((now - min(due)).total_seconds() if due else 0)
         return len(taken), taken
 
-    async def _fetch(self, taken: LeasedFetch) -> None:
-        reply = await self._query(taken)
+    async def _fetch(self, taken: ClaimedFetch) -> None:
+        reply = await self._ask(taken)
         now = self._now()
         step = next_step(taken.progress, reply.outcome or "no_answer", now=now, jitter=self._jitter)
         try:
@@ -127,7 +127,7 @@ class FetchLoop:
         if reply.answer.then:
             await self._api_client.make(taken.account, reply.answer.then)
 
-    async def _query(self, taken: LeasedFetch) -> _Reply:
+    async def _ask(self, taken: ClaimedFetch) -> _Reply:
         """The answer, or why there is none."""
         try:
             async with asyncio.timeout(self._ask_within_s):
@@ -143,7 +143,7 @@ class FetchLoop:
         result = told or ("nothing new" if answer.found else "not found")
         return _Reply(outcome="found" if answer.found else "not_found", answer=answer, result=result)
 
-    async def _write(self, conn: Conn, taken: LeasedFetch, reply: _Reply, step: Step, now: datetime) -> bool:
+    async def _write(self, conn: Conn, taken: ClaimedFetch, reply: _Reply, step: Step, now: datetime) -> bool:
         """The answer's events and the row's end, in one transaction."""
         if reply.answer.events:
             _log_cases(await apply_found(conn, reply.answer.events, policy=self._policy(), now=now))
@@ -151,7 +151,7 @@ class FetchLoop:
             conn, taken, step, result=reply.result, reason=reply.reason, policy=self._policy().cases, now=now
         )
 
-    async def _write_apart(self, taken: LeasedFetch, reply: _Reply, now: datetime) -> tuple[_Reply, Step, bool]:
+    async def _write_apart(self, taken: ClaimedFetch, reply: _Reply, now: datetime) -> tuple[_Reply, Step, bool]:
         """What one of the events says cannot be applied: the others are, and the query stays open for it."""
         failed = await all_or_each(self._apply, reply.answer.events)
         if failed:
@@ -169,7 +169,7 @@ class FetchLoop:
             )
         )
 
-    def _log(self, taken: LeasedFetch, reply: _Reply, step: Step) -> None:
+    def _log(self, taken: ClaimedFetch, reply: _Reply, step: Step) -> None:
         fields = {"account": taken.account, "about": taken.fetch.about, "result": reply.result}
         match step:
             case Finished(outcome="found"):
@@ -182,7 +182,7 @@ class FetchLoop:
                 log.info("fetch_put_off", **fields, again_at=at)
             case GivenUp():
                 FETCHES.labels(taken.account, "given_up").inc()
-                log.error("fetch_given_up", **fields, since=taken.progress.wanted_at)
+                log.error("fetch_given_up", **fields, since=taken.progress.requested_at)
 
 
 def _no_answer(reason: str, result: str, events: tuple[PaymentEvent, ...] = ()) -> _Reply:
