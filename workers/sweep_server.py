@@ -34,7 +34,7 @@ from workers.words import Words
 
 log = structlog.get_logger()
 
-SWEEP_LOOPS: Final = 2  # while one waits for a slow gateway, the other goes on
+SWEEP_LOOPS: Final = 2  # while one's transaction is in PostgreSQL's hands, the other goes on
 SWEEP_IDLE_S: Final = 1.0  # a look at nothing due costs a fraction of a millisecond
 FETCH_IDLE_S: Final = 0.5  # a payer waits for it; a look at nothing due costs as little
 FOLLOW_IDLE_S: Final = 5.0
@@ -106,7 +106,6 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         )
         words = Words(pool=pool, take=asks.take_unknown_words, outage=outage, now=clock.now)
         loops: list[tuple[str, Callable[[], Awaitable[int]], float]] = [
-            *((f"sweep {number}", sweep.run_once, SWEEP_IDLE_S) for number, sweep in enumerate(sweeps)),
             ("follow", follow.run_once, FOLLOW_IDLE_S),
             ("policy", watch.run_once, LOOK_EVERY_S),
             ("accounts", accounts.look_once, ACCOUNTS_LOOK_EVERY_S),
@@ -119,6 +118,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             start(keep_running(run_once, name=name, stop=stop, idle_s=idle_s), name=name)
             for name, run_once, idle_s in loops
         ]
+        running += [start(sweep.keep_running(stop, idle_s=SWEEP_IDLE_S), name="sweep") for sweep in sweeps]
         running.append(start(fetch.keep_running(stop, idle_s=FETCH_IDLE_S), name="fetch"))
         await stop.wait()
         await asyncio.wait(running, timeout=STOP_S)
