@@ -24,7 +24,6 @@ from tillkeeper.gateways.errors import CannotQuery
 from tillkeeper.store.backfill import (
     CHUNK_ORDERS,
     Found,
-    LostLease,
     Pace,
     RequestedBackfill,
     advance,
@@ -38,6 +37,7 @@ from tillkeeper.store.backfill import (
     put_off,
     take_in,
 )
+from tillkeeper.store.lease import LeaseLost
 from tillkeeper.store.pool import Conn
 from tillkeeper.telemetry import BACKFILLED
 from workers.found import all_or_each
@@ -118,7 +118,7 @@ class Gaps:
     async def fill(self, account: str, since: datetime, until: datetime, *, wanted: datetime | None = None) -> Told:
         """Takes in what happened in the span; `wanted` is where the request for it begins.
 
-        Raises QueryFailed, LostLease, Stopped.
+        Raises QueryFailed, LeaseLost, Stopped.
         """
         told = Told(place=wanted)
         try:
@@ -245,7 +245,7 @@ class Backfill:
             )
             log.warning("backfill_put_off", account=wanted.account, reason=error.reason, again_at=again_at)
             return
-        except LostLease:
+        except LeaseLost:
             log.warning("backfill_taken_over", account=wanted.account)
             return
         await self._outage.transact(

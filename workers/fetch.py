@@ -9,7 +9,7 @@ asks again; an answer that is applied twice changes nothing.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Final, Protocol
 
@@ -26,6 +26,7 @@ from tillkeeper.gateways.messages import Answer, Call, Query
 from tillkeeper.store.apply import Tally, apply_found
 from tillkeeper.store.failures import is_contention, is_outage
 from tillkeeper.store.fetches import ClaimedFetch, claim_fetches, settle_fetch
+from tillkeeper.store.lease import lease_over
 from tillkeeper.store.pool import Conn
 from tillkeeper.telemetry import FETCH_LAG_SECONDS, FETCHES
 from workers.found import all_or_each
@@ -36,7 +37,6 @@ log = structlog.get_logger()
 
 FETCHES_IN_FLIGHT: Final = 80
 FETCHES_PER_ACCOUNT: Final = 20  # an account is called by four at once; the others have answers to apply, or wait
-LEASE_FACTOR: Final = 1.5  # over the time for the query: the answer must be applied, too
 
 
 class Queries(Protocol):
@@ -81,7 +81,7 @@ class FetchLoop:
         self._now = now
         self._jitter = jitter
         self._ask_within_s = ask_within_s
-        self._lease = timedelta(seconds=LEASE_FACTOR * ask_within_s)
+        self._lease = lease_over(ask_within_s)
         self._jobs = JobPool[ClaimedFetch, None](
             self._take,
             self._fetch,

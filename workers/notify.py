@@ -42,6 +42,7 @@ from tillkeeper.notices.settings import NotifySettings
 from tillkeeper.notices.webhook import GONE
 from tillkeeper.store.cases import open_cases
 from tillkeeper.store.failures import DATABASE_ERRORS
+from tillkeeper.store.lease import LeaseLost
 from tillkeeper.store.notices import write_notices
 from tillkeeper.store.outbox import MAIL, Claimed, OrderNow, Settled, claim, lock_order, mark, settle
 from tillkeeper.telemetry import NOTICE_LAG_SECONDS, NOTICES
@@ -61,10 +62,6 @@ ALL: Final = tuple(Audience)
 
 _told = msgspec.json.Decoder(dict[str, Entry]).decode
 _payload_in = msgspec.json.Decoder(dict[str, Any]).decode
-
-
-class LeaseLost(Exception):
-    """The claim ran out and somebody else has the row."""
 
 
 class Held(Exception):

@@ -30,6 +30,7 @@ from tillkeeper.loops import start
 from tillkeeper.settings import SweepSettings
 from tillkeeper.store.apply import apply_found
 from tillkeeper.store.failures import DATABASE_ERRORS, is_contention, is_outage
+from tillkeeper.store.lease import lease_over
 from tillkeeper.store.sweeping import accounts_key, due_now, set_aside, settle, take_due, take_one
 from tillkeeper.store.transactions import repeat_when_raced
 from tillkeeper.telemetry import SWEPT_ORDERS
@@ -41,7 +42,6 @@ log = structlog.get_logger()
 
 ASIDE: Final = timedelta(hours=1)  # for an order that the sweep cannot advance: a fault of ours, which the log tells
 NO_WAY_TO_ASK: Final = "cannot_ask"  # a reason for no answer: it stays so until somebody changes the account
-LEASE_FACTOR: Final = 1.5  # over the time for queries: answers must be applied and settled, too
 BATCHES_IN_FLIGHT: Final = 4  # of orders that wait for answers; of the same accounts, under two
 
 
@@ -108,7 +108,7 @@ class Sweep:
         self._settings = settings
         gateways: Mapping[str, Gateway] = getattr(api_client, "gateways", {})
         self._abilities = {account: gateway.abilities for account, gateway in gateways.items()}
-        self._lease = timedelta(seconds=LEASE_FACTOR * settings.ask_within_s)
+        self._lease = lease_over(settings.ask_within_s)
         self._calls: set[asyncio.Task[None]] = set()
         self._jobs = JobPool[DueQuery, Responses](
             self._take_counted,

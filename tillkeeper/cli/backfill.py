@@ -83,7 +83,7 @@ async def _backfill(
     from tillkeeper import clock
     from tillkeeper.api_client.client import QueryFailed, open_api_client
     from tillkeeper.policy import load_policy
-    from tillkeeper.store.backfill import LostLease
+    from tillkeeper.store.lease import LeaseLost
     from tillkeeper.store.transactions import repeat_when_raced
     from workers.backfill import Gaps
 
@@ -109,7 +109,7 @@ async def _backfill(
             told = await _fill(pool, gaps, account, since, until, None if dry_run else by)
         except QueryFailed as error:
             raise Failed(f"{account} did not answer: {error}; what was taken in stays", code=NO) from None
-        except LostLease:
+        except LeaseLost:
             raise Failed(f"another backfill of {account} took over, for this one was too slow", code=NO) from None
     answers = await _answers(pool, told.asked) if wait else None
     return _report(account, since, until, told, answers, dry_run)
