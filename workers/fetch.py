@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 import asyncpg
 import msgspec
@@ -22,7 +22,7 @@ from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.fetching import Finished, Found, GivenUp, Later, Step, next_step
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.fetching import query_of
-from tillkeeper.gateways.messages import Answer, Call, Query
+from tillkeeper.gateways.messages import Answer
 from tillkeeper.store.apply import Tally, apply_found
 from tillkeeper.store.failures import is_contention, is_outage
 from tillkeeper.store.fetches import ClaimedFetch, claim_fetches, settle_fetch
@@ -32,23 +32,12 @@ from tillkeeper.telemetry import FETCH_LAG_SECONDS, FETCHES
 from workers.found import all_or_each
 from workers.job_pool import JobPool
 from workers.outage import Outage, Stopped
+from workers.queries import Queries
 
 log = structlog.get_logger()
 
 FETCHES_IN_FLIGHT: Final = 80
 FETCHES_PER_ACCOUNT: Final = 20  # an account is called by four at once; the others have answers to apply, or wait
-
-
-class Queries(Protocol):
-    """What is wanted of tillkeeper/api_client."""
-
-    async def query(self, account: str, query: Query) -> Answer:
-        """What the gateway knows.  Raises QueryFailed."""
-        ...
-
-    async def make(self, account: str, calls: Sequence[Call]) -> None:
-        """Makes calls whose answers go unread.  Raises nothing: they are made again with the next answer."""
-        ...
 
 
 class _Reply(msgspec.Struct, frozen=True, kw_only=True):

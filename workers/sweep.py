@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 import asyncpg
 import msgspec
@@ -25,7 +25,7 @@ from tillkeeper.domain.order.queries import AccountQuery, queries_for, queries_t
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.query import Query
 from tillkeeper.gateways.base import Gateway
-from tillkeeper.gateways.messages import Answer, Call
+from tillkeeper.gateways.messages import Call
 from tillkeeper.loops import start
 from tillkeeper.settings import SweepSettings
 from tillkeeper.store.apply import apply_found
@@ -37,24 +37,13 @@ from tillkeeper.telemetry import SWEPT_ORDERS
 from workers.found import all_or_each
 from workers.job_pool import JobPool
 from workers.outage import Outage
+from workers.queries import Queries
 
 log = structlog.get_logger()
 
 ASIDE: Final = timedelta(hours=1)  # for an order that the sweep cannot advance: a fault of ours, which the log tells
 NO_WAY_TO_ASK: Final = "cannot_ask"  # a reason for no answer: it stays so until somebody changes the account
 BATCHES_IN_FLIGHT: Final = 4  # of orders that wait for answers; of the same accounts, under two
-
-
-class Queries(Protocol):
-    """What the sweep wants of tillkeeper/api_client."""
-
-    async def query(self, account: str, query: Query) -> Answer:
-        """What the gateway knows.  Raises QueryFailed."""
-        ...
-
-    async def make(self, account: str, calls: Sequence[Call]) -> None:
-        """Makes calls whose answers go unread.  Raises nothing."""
-        ...
 
 
 class Responses(msgspec.Struct, kw_only=True):
@@ -156,7 +145,7 @@ class Sweep:
                 raise
             some = partial(due_now, limit=limit, besides=besides, now=self._now())
             ids = await repeat_when_raced(self._pool, some)
-            queries = [it for order_id in ids for it in await self._take_one(order_id)]
+            queries = [query for order_id in ids for query in await self._take_one(order_id)]
             return len(ids), queries
 
     async def _take_one(self, order_id: int) -> list[DueQuery]:
@@ -231,10 +220,10 @@ class Sweep:
             await asyncio.wait(self._calls)
 
     async def _apply(self, responses: Sequence[Responses]) -> None:
-        if events := [event for it in responses for event in it.events]:
+        if events := [event for response in responses for event in response.events]:
             failed = await all_or_each(self._apply_together, events)
-            for it in responses:
-                it.unapplied = [event for event in it.events if event in failed]
+            for response in responses:
+                response.unapplied = [event for event in response.events if event in failed]
 
     async def _apply_together(self, events: Sequence[PaymentEvent]) -> None:
         tally = await repeat_when_raced(
@@ -255,7 +244,7 @@ class Sweep:
             if len(settled) == 1:
                 log.warning("order_held_by_another", order_id=settled[0].query.order.id)
                 return 0
-        return sum([await self._settle_together([it]) for it in settled])
+        return sum([await self._settle_together([outcome]) for outcome in settled])
 
     async def _settle(self, settled: Sequence[QueryOutcome]) -> int:
         return await repeat_when_raced(
@@ -264,5 +253,5 @@ class Sweep:
 
     def _count(self, settled: Sequence[QueryOutcome], closed: int) -> None:
         SWEPT_ORDERS.labels("asked").inc(len(settled))
-        SWEPT_ORDERS.labels("unanswered").inc(sum(not it.answered for it in settled))
+        SWEPT_ORDERS.labels("unanswered").inc(sum(not outcome.answered for outcome in settled))
         SWEPT_ORDERS.labels("closed").inc(closed)
