@@ -14,7 +14,7 @@ from typing import Final
 import aiosmtplib
 
 from tillkeeper.notices.addresses import without_addresses
-from tillkeeper.notices.outcome import Dead, Failed, Outcome, Sent, Uncertain
+from tillkeeper.notices.outcome import Dead, Failed, SendOutcome, Sent, Uncertain
 from tillkeeper.notices.settings import SmtpSettings
 
 PERMANENT: Final = 500
@@ -36,7 +36,7 @@ class SmtpChannel:
 
     async def send(
         self, message: bytes, *, sender: str, to: str, before_data: Callable[[], Awaitable[None]]
-    ) -> Outcome:
+    ) -> SendOutcome:
         """Hands the message over.  Awaits `before_data` when only DATA is left; if that raises, nothing is sent."""
         async with self._connections:
             client = self._client(sender)
@@ -62,7 +62,7 @@ class SmtpChannel:
             tls_context=self._tls_context,
         )
 
-    async def _introduce(self, client: aiosmtplib.SMTP, sender: str, to: str) -> Outcome | None:
+    async def _introduce(self, client: aiosmtplib.SMTP, sender: str, to: str) -> SendOutcome | None:
         """Does everything before DATA, in bounded time; returns None where the server takes the recipient."""
         try:
             async with asyncio.timeout(2 * self._settings.timeout_s):
@@ -79,7 +79,7 @@ class SmtpChannel:
             return Failed(why=_reason(error))
         return None
 
-    async def _hand_over(self, client: aiosmtplib.SMTP, message: bytes) -> Outcome:
+    async def _hand_over(self, client: aiosmtplib.SMTP, message: bytes) -> SendOutcome:
         try:
             async with asyncio.timeout(3 * self._settings.timeout_s):
                 await client.data(message)
