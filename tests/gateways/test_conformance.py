@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlencode, urlsplit
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from meaning import (
     NARROW,
@@ -388,6 +388,7 @@ def test_random_requests_are_refused(specimen, body, value):
 @fuzz
 @given(body=st.binary(max_size=300))
 def test_random_authentic_bytes_are_refused(specimen, body):
+    assume(not body.startswith(b"{"))  # hypothesis knows the constants of our code, some of which are whole objects
     for layer in specimen.layers.values():
         assert is_refused(specimen, outcome(specimen, layer.seal(body)))
 

@@ -54,6 +54,11 @@ class ClaimedReferences(msgspec.Struct, frozen=True, kw_only=True):
     order_ref: str | None = None
     payment_ref: str | None = None
 
+    @classmethod
+    def of(cls, *, order_ref: str | None = None, payment_ref: str | None = None) -> "ClaimedReferences | None":
+        """None where neither can be read."""
+        return cls(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+
 
 class Reply(msgspec.Struct, frozen=True):
     """What a gateway wants to read in answer."""

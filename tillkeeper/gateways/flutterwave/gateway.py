@@ -106,7 +106,7 @@ class Flutterwave(Gateway):
             order_ref = reference_or_none(order_ref_of(data))
         except (BadPayload, TypeError):  # a status may be anything
             return None
-        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences.of(order_ref=order_ref, payment_ref=payment_ref)
 
     def token_request(self, *, now: datetime) -> Call | None:  # noqa: ARG002
         """v4's token, which client_id and client_secret are exchanged for."""

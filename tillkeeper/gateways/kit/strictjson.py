@@ -30,6 +30,14 @@ def loads(body: bytes) -> object:
     return _loads_any(body) if value is _NOT_PLAIN else value
 
 
+def object_in(body: bytes, name: str = "the answer") -> dict[str, object]:
+    """The object in a body, which an error calls by `name`.  Raises BadPayload."""
+    value = loads(body)
+    if not isinstance(value, dict):
+        raise BadPayload(f"{name} is no object")
+    return value
+
+
 def json_of(verified: Verified) -> object:
     """The value in the bytes that were verified: read once, however often it is asked for.  Raises BadPayload."""
     kept = verified.__dict__

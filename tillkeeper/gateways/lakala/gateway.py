@@ -48,7 +48,7 @@ class Lakala(Gateway):
         signed = authorization.signed(request.body)
         label = label_of_signer(self._trusted, authorization.signature, signed, now)
         signed_at = moment_from_unix(int(authorization.timestamp))
-        return Verified(key=label, content=Notice(_object(request.body), signed_at))
+        return Verified(key=label, content=Notice(strictjson.object_in(request.body, "the body"), signed_at))
 
     def key_labels(self) -> tuple[str, ...]:
         """By serial number."""
@@ -81,7 +81,7 @@ class Lakala(Gateway):
         if not isinstance(fields, dict):
             return None
         order_ref, payment_ref = _first(fields, ORDER_FIELDS), _first(fields, PAYMENT_FIELDS)
-        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences.of(order_ref=order_ref, payment_ref=payment_ref)
 
     def acknowledge(self) -> Reply:
         """The form that Lakala asks for."""
@@ -126,13 +126,6 @@ class Lakala(Gateway):
 
     def _is_asked_about(self, fields: Fields) -> bool:
         return self._signer is not None and self._merchant.cashier and cashier.is_refunded_unseen(fields)
-
-
-def _object(body: bytes) -> Mapping[str, object]:
-    fields = strictjson.loads(body)
-    if not isinstance(fields, dict):
-        raise BadPayload("the body is no object")
-    return fields
 
 
 def _signer(settings: LakalaSettings) -> api.Signer | None:

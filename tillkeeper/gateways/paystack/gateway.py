@@ -105,7 +105,7 @@ class Paystack(Gateway):
             order_ref = reference_or_none(self._order_ref(data))
         except BadPayload:
             return None
-        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences.of(order_ref=order_ref, payment_ref=payment_ref)
 
     def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
         """A transaction by its reference, or by its order's where that is the same; a refund by its number, or all."""

@@ -71,10 +71,7 @@ def _items(collection: object) -> list[object]:
 def content_of(response: Response) -> object:
     """What the response holds, or None where Razorpay knows of no such thing."""
     if response.status == OK:
-        content = strictjson.loads(response.body)
-        if not isinstance(content, dict):
-            raise BadPayload("the answer is no object")
-        return content
+        return strictjson.object_in(response.body)
     code, description = _error(response.body)
     if response.status in (BAD_REQUEST, NOT_FOUND) and code == "BAD_REQUEST_ERROR" and _NO_SUCH_ID.search(description):
         return None

@@ -90,7 +90,7 @@ class Razorpay(Gateway):
             order_ref = reference_or_none(self._order_ref(entities))
         except BadPayload:
             return None
-        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences.of(order_ref=order_ref, payment_ref=payment_ref)
 
     def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
         """One object by its id, or the payments of an order."""

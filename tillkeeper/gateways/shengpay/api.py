@@ -81,9 +81,7 @@ def _ref(ref: str | None) -> str:
 def check_unsigned(response: Response) -> None:
     """Raises for what may be said without a signature: nothing is known, and the query was no good."""
     check_status(response)
-    fields = strictjson.loads(response.body)
-    if not isinstance(fields, dict):
-        raise BadPayload("the answer is no object")
+    fields = strictjson.object_in(response.body)
     code = objects.code_of(fields)
     if code in RETRY_CODES:
         raise Unavailable(f"code {code}")

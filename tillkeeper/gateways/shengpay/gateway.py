@@ -75,7 +75,7 @@ class ShengPay(Gateway):
         if not isinstance(fields, dict):
             return None
         order_ref, payment_ref = webhook.references_in(fields)
-        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences.of(order_ref=order_ref, payment_ref=payment_ref)
 
     def acknowledge(self) -> Reply:
         """The word that ShengPay asks for, in capitals."""

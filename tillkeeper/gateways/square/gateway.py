@@ -78,7 +78,7 @@ class Square(Gateway):
             order_ref = reference_or_none(at(subject, ["payment", "reference_id"]))
         except BadPayload:
             return None
-        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences.of(order_ref=order_ref, payment_ref=payment_ref)
 
     def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
         """One object by its id."""

@@ -84,7 +84,7 @@ class WeChatPayV2(Gateway):
             return None
         order_ref = reference_or_none(fields.get("out_trade_no"))
         payment_ref = reference_or_none(fields.get("transaction_id"))
-        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences.of(order_ref=order_ref, payment_ref=payment_ref)
 
     def acknowledge(self) -> Reply:
         """The form WeChat Pay asks for."""
