@@ -16,11 +16,11 @@ from tillkeeper.accounts import Accounts
 from tillkeeper.api_client import http as wire
 from tillkeeper.api_client.client import asking
 from tillkeeper.api_client.key_fetching import KEY_SETTINGS, Keys, Refreshers
-from tillkeeper.figures import listening
 from tillkeeper.loops import keep_running, start
 from tillkeeper.policy import PolicyFile
 from tillkeeper.policy.file import LOOK_EVERY_S
 from tillkeeper.settings import Settings
+from tillkeeper.status_server import serving_status
 from tillkeeper.store.forgetting import forget_unsigned
 from tillkeeper.store.policy_change import look_anew, take_policy
 from tillkeeper.store.pool import open_pool
@@ -54,7 +54,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     policy = PolicyFile(settings.policy, accounts.gateways.keys())
     outage = Outage(stop)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(listening(settings.sweep))
+        await stack.enter_async_context(serving_status(settings.sweep))
         try:
             pool = await outage.wait_out(lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS))
         except Stopped:
