@@ -112,7 +112,7 @@ def _may_be_tried(status: Status, age: timedelta) -> bool:
 
 
 def _asks(gateways: _Gateways, account: str) -> frozenset[Queryable]:
-    return gateways[account].asks if account in gateways else QUERYABLE_ALL
+    return gateways[account].queryable if account in gateways else QUERYABLE_ALL
 
 
 def _by_order(order: Order) -> Query:

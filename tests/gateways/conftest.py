@@ -29,7 +29,7 @@ def keys():
 def pytest_generate_tests(metafunc):
     """A test that wants a specimen runs for every gateway, one that wants what it is asked for each such query."""
     if "asked" in metafunc.fixturenames:
-        pairs = [(name, query) for name, it in sorted(GATEWAYS.items()) for query in sorted(it.asks)]
+        pairs = [(name, query) for name, it in sorted(GATEWAYS.items()) for query in sorted(it.queryable)]
         metafunc.parametrize(("specimen", "asked"), pairs, indirect=True, scope="session", ids="-".join)
     elif "specimen" in metafunc.fixturenames:
         metafunc.parametrize("specimen", sorted(GATEWAYS), indirect=True, scope="session")

@@ -35,7 +35,7 @@ class Gateway(Protocol):
     settings: ClassVar[type[AccountModel]]
     about: ClassVar[About]
     kept_headers: ClassVar[frozenset[str]]  # never one that is itself a secret
-    asks: ClassVar[frozenset[Queryable]] = frozenset()  # a payment by its own reference, by its order's, a refund
+    queryable: ClassVar[frozenset[Queryable]] = frozenset()  # a payment by its own reference, by its order's, a refund
     own_url: ClassVar[str | None] = None  # the setting that holds our own URL, where the gateway signs that
     single_payment: ClassVar[bool] = False  # an order reference names one payment at most: who asks of it asked of both
     refunds_in_payments: ClassVar[bool] = False  # a refund is only found by its payment's reference

@@ -32,7 +32,7 @@ class Able:
     """Stands for a gateway: what it can be asked."""
 
     def __init__(self, *asks: Queryable, single_payment=False, refunds_in_payments=False):
-        self.asks, self.single_payment = frozenset(asks), single_payment
+        self.queryable, self.single_payment = frozenset(asks), single_payment
         self.refunds_in_payments = refunds_in_payments
 
 

@@ -26,7 +26,7 @@ class Alipay(Gateway):
     name: ClassVar[str] = "alipay"
     settings: ClassVar[type[AccountModel]] = AlipaySettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
+    queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     single_payment: ClassVar[bool] = True  # an out_trade_no is one trade's
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type"})
 

@@ -49,7 +49,7 @@ class Braintree(Gateway):
     name: ClassVar[str] = "braintree"
     settings: ClassVar[type[AccountModel]] = BraintreeSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = frozenset({"payment", "refund"})
+    queryable: ClassVar[frozenset[Queryable]] = frozenset({"payment", "refund"})
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type", "user-agent"})
 
     def __init__(self, account: str, settings: BraintreeSettings) -> None:

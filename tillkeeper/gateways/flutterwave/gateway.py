@@ -46,7 +46,7 @@ class Flutterwave(Gateway):
     name: ClassVar[str] = "flutterwave"
     settings: ClassVar[type[AccountModel]] = FlutterwaveSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
+    queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})
 
     def __init__(self, account: str, settings: FlutterwaveSettings) -> None:

@@ -33,7 +33,7 @@ class Lakala(Gateway):
     name: ClassVar[str] = "lakala"
     settings: ClassVar[type[AccountModel]] = LakalaSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
+    queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     kept_headers: ClassVar[frozenset[str]] = frozenset({AUTHORIZATION, "content-type"})  # a signature, no secret
 
     def __init__(self, account: str, settings: LakalaSettings) -> None:

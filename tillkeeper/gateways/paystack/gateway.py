@@ -49,7 +49,7 @@ class Paystack(Gateway):
     name: ClassVar[str] = "paystack"
     settings: ClassVar[type[AccountModel]] = PaystackSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
+    queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})
 
     def __init__(self, account: str, settings: PaystackSettings) -> None:

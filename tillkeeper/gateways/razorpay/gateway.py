@@ -40,7 +40,7 @@ class Razorpay(Gateway):
     name: ClassVar[str] = "razorpay"
     settings: ClassVar[type[AccountModel]] = RazorpaySettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
+    queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     kept_headers: ClassVar[frozenset[str]] = frozenset(
         {SIGNATURE_HEADER, "x-razorpay-event-id", "content-type", "user-agent"}
     )

@@ -32,7 +32,7 @@ class ShengPay(Gateway):
     name: ClassVar[str] = "shengpay"
     settings: ClassVar[type[AccountModel]] = ShengPaySettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
+    queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     single_payment: ClassVar[bool] = True  # an outTradeNo is one payment's
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type"})
 

@@ -33,7 +33,7 @@ class Shopee(Gateway):
     name: ClassVar[str] = "shopee"
     settings: ClassVar[type[AccountModel]] = ShopeeSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = frozenset({"payment", "order"})
+    queryable: ClassVar[frozenset[Queryable]] = frozenset({"payment", "order"})
     single_payment: ClassVar[bool] = True  # an order is its payment
     own_url: ClassVar[str | None] = "push_url"
     kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})

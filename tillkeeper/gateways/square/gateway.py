@@ -33,7 +33,7 @@ class Square(Gateway):
     name: ClassVar[str] = "square"
     settings: ClassVar[type[AccountModel]] = SquareSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = frozenset({"payment", "refund"})
+    queryable: ClassVar[frozenset[Queryable]] = frozenset({"payment", "refund"})
     own_url: ClassVar[str | None] = "notification_url"
     kept_headers: ClassVar[frozenset[str]] = frozenset(
         {SIGNATURE_HEADER, "content-type", "square-environment", "square-retry-number", "square-retry-reason"}

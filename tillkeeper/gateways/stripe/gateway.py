@@ -119,7 +119,7 @@ class Stripe(Gateway):
     name: ClassVar[str] = "stripe"
     settings: ClassVar[type[AccountModel]] = StripeSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
+    queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})
 
     def __init__(self, account: str, settings: StripeSettings) -> None:

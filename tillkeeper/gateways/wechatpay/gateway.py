@@ -30,7 +30,7 @@ class WeChatPay(Gateway):
     name: ClassVar[str] = "wechatpay"
     settings: ClassVar[type[AccountModel]] = WeChatPaySettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
+    queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     single_payment: ClassVar[bool] = True  # an out_trade_no is one transaction's
     kept_headers: ClassVar[frozenset[str]] = webhook.KEPT_HEADERS
 

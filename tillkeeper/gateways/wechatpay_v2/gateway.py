@@ -32,7 +32,7 @@ class WeChatPayV2(Gateway):
     name: ClassVar[str] = "wechatpay_v2"
     settings: ClassVar[type[AccountModel]] = WeChatPayV2Settings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
+    queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     single_payment: ClassVar[bool] = True  # an out_trade_no is one transaction's
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type"})
 
