@@ -10,7 +10,8 @@ from sandbox.plays import USUAL, find
 from sandbox.plays.base import Kept, Setting
 from sandbox.plays.stripe import StripeVoice
 from sandbox.voices import Voice
-from tillkeeper.gateways.stripe.gateway import LIVE_BY_KEY_PREFIX, StripeSettings
+from tillkeeper.gateways.stripe.gateway import LIVE_BY_KEY_PREFIX
+from tillkeeper.gateways.stripe.settings import StripeSettings
 from tillkeeper.settings import Settings
 
 

@@ -30,7 +30,7 @@ def loads(body: bytes) -> object:
     return _loads_any(body) if value is _NOT_PLAIN else value
 
 
-def object_in(body: bytes, name: str = "the answer") -> dict[str, object]:
+def object_in(body: bytes, name: str = "the response") -> dict[str, object]:
     """The object in a body, which an error calls by `name`.  Raises BadPayload."""
     value = loads(body)
     if not isinstance(value, dict):
