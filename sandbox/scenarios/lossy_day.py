@@ -6,7 +6,7 @@ The same day is replayed a second time with webhooks alone, to see what the swee
 
 import asyncio
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -112,10 +112,10 @@ def _told(half: Half) -> dict[str, Any]:
     }
 
 
-async def lossy_day(wish: Wish, postgres: Postgres, say: Say) -> LossyDay:
+async def lossy_day(wish: Wish, postgres: Postgres, say: Say, *, ends_at: datetime = ENDS_AT) -> LossyDay:
     """Replays the day twice."""
     spells = [
-        FaultSpell(account=account, fault=fault, since=BEGINS_AT, until=ENDS_AT, share=share)
+        FaultSpell(account=account, fault=fault, since=BEGINS_AT, until=ends_at, share=share)
         for account in ("stripe-main", "alipay-main", "wechatpay-main")
         for fault, share in UNWELL.items()
     ]
@@ -123,13 +123,15 @@ async def lossy_day(wish: Wish, postgres: Postgres, say: Say) -> LossyDay:
     toll = Toll()
     # Both at once: each waits for its database most of the time.  The second asks nobody.
     swept, unswept = await asyncio.gather(
-        _half(around, wish, postgres, say, toll=toll, sweeps=True),
-        _half(around, wish, postgres, say, toll=Toll(), sweeps=False),
+        _half(around, wish, postgres, say, toll=toll, sweeps=True, ends_at=ends_at),
+        _half(around, wish, postgres, say, toll=Toll(), sweeps=False, ends_at=ends_at),
     )
     return LossyDay(wish=wish, toll=toll, swept=swept, unswept=unswept)
 
 
-async def _half(around: World, wish: Wish, postgres: Postgres, say: Say, *, toll: Toll, sweeps: bool) -> Half:
+async def _half(
+    around: World, wish: Wish, postgres: Postgres, say: Say, *, toll: Toll, sweeps: bool, ends_at: datetime
+) -> Half:
     silence = Silence(account=SILENT_ACCOUNT, since=SILENT_SINCE, until=SILENT_SINCE + SILENT_FOR)
     mishaps = Mishaps(lost=LOST, doubled=DOUBLED, late=LATE, silences=(silence,))
     started_s = clock.monotonic_s()
@@ -142,10 +144,10 @@ async def _half(around: World, wish: Wish, postgres: Postgres, say: Say, *, toll
             wishes=Wishes(expires_after=EXPIRES_AFTER, mail=payer_of),
             sweeps=sweeps,
         )
-        await day.run(until=ENDS_AT, show=Progress(say, "with sweeps" if sweeps else "with webhooks alone"))
+        await day.run(until=ends_at, show=Progress(say, "with sweeps" if sweeps else "with webhooks alone"))
         stand = await standings(house.pool, begins="S")
         told, letters = await cases(house.pool), await notices(house.pool)
-        books = await audit(house.pool, settled_until=ENDS_AT, now=ENDS_AT)
+        books = await audit(house.pool, settled_until=ends_at, now=ends_at)
         left: dict[str, int] = {}
         for case in told:
             if case.closed_by is None:

@@ -565,6 +565,7 @@ def test_not_found_comes_without_a_body():
         (429, b"", Unavailable),
         (500, b"", Unavailable),
         (200, a_payment(id="pay_2"), BadPayload),
+        (200, b"null", BadPayload),
     ],
 )
 def test_other_answers(status, content, error):

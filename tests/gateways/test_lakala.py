@@ -501,6 +501,7 @@ SETTINGS = {"gateway": "lakala", **PLAY.settings(VOICE)}
 PLAYED = build(VOICE.account, LakalaSettings.model_validate(SETTINGS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda it: it.name)
 def test_every_story_ends_as_the_template_says(template):
     story = story_of(PLAY, VOICE, template)

@@ -537,6 +537,7 @@ VOICE = PLAY.new_voice("shengpay-main")  # making keys takes a while
 IMPOSTOR = PLAY.impostor(VOICE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda it: it.name)
 def test_every_story_ends_as_the_template_says(template):
     voice, gateway = a_play()

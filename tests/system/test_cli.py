@@ -87,7 +87,7 @@ async def test_help_teaches(command):
 
 
 async def test_the_first_help_names_every_command():
-    shown = await tillkeeper("--help")
+    shown = await tillkeeper("--help", as_program=True)
     assert shown.code == 0
     assert [name for name in {command.split()[0] for command in COMMANDS} if f"\n  {name} " not in shown.out] == []
 
@@ -218,7 +218,7 @@ async def test_the_schema_is_created_once(tmp_path, empty_database):
     early = await tillkeeper("audit", "--config", config)
     assert early.code == 2
     assert "tillkeeper db init" in early.err
-    first = await tillkeeper("db", "init", "--config", config)
+    first = await tillkeeper("db", "init", "--config", config, as_program=True)
     assert first.code == 0
     assert "created" in first.out
     assert "inbox" in first.out
@@ -245,7 +245,7 @@ async def test_an_outsiders_text_cannot_move_the_cursor(config, pool):
 
 async def test_chinese_needs_no_terminal_that_knows_it(config, pool):
     await register(pool, a_registration("A-1"), policy=Policy(), now=NOON)
-    shown = await tillkeeper("order", "show", "A-1", "--config", config, PYTHONIOENCODING="ascii")
+    shown = await tillkeeper("order", "show", "A-1", "--config", config, PYTHONIOENCODING="ascii", as_program=True)
     assert shown.code == 0
     assert "unpaid \\u672a\\u652f\\u4ed8" in shown.out
 

@@ -143,6 +143,7 @@ def secrets_in(value):
 # --- its deliveries ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_each_delivery_brings_what_its_word_promises(played):
     for story in played.stories:
         for happening in story.happenings:

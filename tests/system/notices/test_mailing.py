@@ -382,17 +382,19 @@ async def test_a_database_that_is_away_at_the_mark_means_that_nothing_was_sent(
 ):
     await told(pool, to_payer(await an_order(pool), key="k"))
 
-    crashed = asyncio.Event()
+    reached, crashed = asyncio.Event(), asyncio.Event()
 
-    async def crash():
+    async def wait_for_the_crash():
         mailbox.before_rcpt = None
-        await postgres_server.stop()
-        crashed.set()
+        reached.set()
+        await crashed.wait()  # cancelled if the sender loses its patience first
 
-    mailbox.before_rcpt = crash
+    mailbox.before_rcpt = wait_for_the_crash
     async with looping(some_settings(mailbox)) as loop:
         running = asyncio.ensure_future(loop.run_once())
-        await crashed.wait()
+        await reached.wait()
+        await postgres_server.stop()
+        crashed.set()
         await postgres_server.start()
         await running
         assert mailbox.raw == []
