@@ -22,7 +22,7 @@ from sandbox.plays.paystack import (
 from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import Order, summarize
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.errors import (
     AccessDenied,
     BadPayload,

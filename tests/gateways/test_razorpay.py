@@ -22,9 +22,9 @@ from sandbox.plays.razorpay import (
     razorpay_signed,
 )
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import Order, summarize
+from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.errors import (
     AccessDenied,
     BadPayload,
@@ -235,7 +235,7 @@ def test_what_failed_may_be_authorized_late():
         facts = OrderFacts()
         for event in told:
             facts = apply(facts, event)
-        assert facts.payments["razorpay-main", "pay_1"].step == "authorized"
+        assert facts.payments["razorpay-main", "pay_1"].status == "authorized"
 
 
 def test_order_paid_and_payment_captured_are_the_same_money():

@@ -23,8 +23,8 @@ from sandbox.voices import Voice
 from tests.pure.sandbox.asking import answer
 from tillkeeper import clock
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent, problem_with
-from tillkeeper.domain.facts import OrderFacts, apply
-from tillkeeper.domain.order import Order, summarize
+from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import BadSignature, Refused
 from tillkeeper.gateways.messages import Query, Request, Verified
