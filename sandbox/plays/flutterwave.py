@@ -206,18 +206,18 @@ class FlutterwaveVoice(msgspec.Struct, frozen=True, kw_only=True):
 
     def say(self, story: Story, happening: Happening, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
         """The same event each time."""
-        event, data = happening.word.partition(" ")[0], _data(story, happening)
-        body = flutterwave_body(event, happening.at, data, id=happening.event_id)
+        name, data = happening.word.partition(" ")[0], _data(story, happening)
+        body = flutterwave_body(name, happening.at, data, id=happening.event_id)
         return flutterwave_signed(self.secret_hash, body)
 
 
 def _data(story: Story, happening: Happening) -> Json:
-    event, _, outcome = happening.word.partition(" ")
+    name, _, outcome = happening.word.partition(" ")
     status = {"status": outcome.strip("()")} if outcome else {}
     charge, amount, currency = story.payment_ref, happening.amount, story.currency
-    match event.partition(".")[0]:
+    match name.partition(".")[0]:
         case "charge":
-            more = DECLINE if outcome else {"status": "pending"} if event == "charge.pending" else {}
+            more = DECLINE if outcome else {"status": "pending"} if name == "charge.pending" else {}
             more = {"created_datetime": written(story.started_at), **more}
             return flutterwave_charge(charge, amount, currency, story.order_ref, **more)
         case "refund":

@@ -180,28 +180,28 @@ def _dispute_ref(story: Story) -> str:
 
 
 def _body(story: Story, happening: Happening) -> bytes:
-    event, created = happening.word.partition(" ")[0], int(happening.at.timestamp())
+    name, created = happening.word.partition(" ")[0], int(happening.at.timestamp())
     taken = happening.amount if happening.word in ("payment.captured", "order.paid") else story.amount
     outcome = OUTCOMES.get(happening.word, {})
     entities = {"payment": razorpay_payment(story.payment_ref, taken, story.currency, story.order_ref, **outcome)}
     told = story.payment_ref, happening.amount, story.currency
-    if event == "order.paid":
+    if name == "order.paid":
         entities["order"] = razorpay_order(story.order_ref, happening.amount, story.currency)
-    elif event.startswith("refund."):
-        status = {"refund.created": "pending"}.get(event, event.removeprefix("refund."))
+    elif name.startswith("refund."):
+        status = {"refund.created": "pending"}.get(name, name.removeprefix("refund."))
         entities = {"refund": razorpay_refund(happening.refund_ref, *told, status=status), **entities}
-    elif event.startswith("payment.dispute."):
+    elif name.startswith("payment.dispute."):
         entities["dispute"] = razorpay_dispute(_dispute_ref(story), *told)
-    return razorpay_body(event, created, **entities)
+    return razorpay_body(name, created, **entities)
 
 
 def _renamed(story: Story, happening: Happening) -> str:
     """Signed words alone make the id."""
-    event, created = happening.word.partition(" ")[0], int(happening.at.timestamp())
-    if event.startswith("refund."):
-        return f"{event}:{happening.refund_ref}:{created}"
-    ref = _dispute_ref(story) if event.startswith("payment.dispute.") else story.payment_ref
-    return f"{event}:{ref}:{created}"
+    name, created = happening.word.partition(" ")[0], int(happening.at.timestamp())
+    if name.startswith("refund."):
+        return f"{name}:{happening.refund_ref}:{created}"
+    ref = _dispute_ref(story) if name.startswith("payment.dispute.") else story.payment_ref
+    return f"{name}:{ref}:{created}"
 
 
 class RazorpayApi:

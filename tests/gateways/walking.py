@@ -39,7 +39,7 @@ class Walk:
             tells = happening.word not in self.play.silent | self.play.fetched
             renamed = getattr(self.play, "renamed", None)
             event_id = renamed(story, happening) if renamed else happening.event_id
-            assert [event.event_id for event in events] == ([event_id] if tells else []), happening.word
+            assert [each.event_id for each in events] == ([event_id] if tells else []), happening.word
             assert bool(queries) is (happening.word in self.play.fetched), happening.word
             yield from events
             for query in queries:  # asked at once, when the books hold no more than happened by then
