@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from sandbox.ledger.ledger import Ledger
+from sandbox.ledger.payments import PaymentState
 from sandbox.story import Story
-from sandbox.truth.books import PaymentState
-from sandbox.truth.ledger import Ledger
 from tillkeeper.store.orders import Payer
 from tillkeeper.store.recount import NoticeTold
 

@@ -4,7 +4,7 @@ import json
 
 from specimen import NOW, Keys, Layer, Specimen, request_of
 
-from sandbox.plays.adyen import adyen_delivery, adyen_item, adyen_signed
+from sandbox.simulators.adyen import adyen_delivery, adyen_item, adyen_signed
 from tillkeeper.gateways.adyen.gateway import Adyen, AdyenSettings
 
 KEY = "DFB1EB5485895CFA84146406857104ABB4CBCABDC8AAF103A624C8F6A3EAAB00"

@@ -4,15 +4,15 @@ from base64 import encodebytes
 from datetime import timedelta
 from urllib.parse import quote, unquote_to_bytes
 
-from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of
+from specimen import NOW, Keys, Layer, LoggedQuery, Specimen, request_of, response_of
 
-from sandbox.plays.braintree import BraintreeVoice, credit, digest_of, document, notification, sale
-from sandbox.story import Story, Truth
+from sandbox.simulators.braintree import BraintreeSigner, credit, digest_of, document, notification, sale
+from sandbox.story import ExpectedOrder, Story
 from tillkeeper.domain.order import Status
 from tillkeeper.gateways.braintree.gateway import Braintree, BraintreeSettings
 from tillkeeper.gateways.messages import Query, Request
 
-VOICE = BraintreeVoice(
+VOICE = BraintreeSigner(
     account="braintree-main",
     merchant_id="integration_merchant",
     public_key="integration_public_key",
@@ -34,8 +34,8 @@ STORY = Story(
     due_currency="USD",
     due_at=VOICE.account,
     started_at=NOW - timedelta(hours=1),
-    happenings=(),
-    truth=Truth(status=Status.PAID, paid=12900, refunded=0),
+    events=(),
+    expected=ExpectedOrder(status=Status.PAID, paid=12900, refunded=0),
 )
 PAID_AT = NOW - timedelta(minutes=1)
 SALE = sale(STORY, 12900, "settled", PAID_AT)
@@ -65,7 +65,7 @@ def asked(query, name, content):
     def seal(body):
         return response_of(({"Content-Type": "application/xml", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
 
-    return Asked(query=query, plain=document(name, content).strip(), seal=seal, foreign=None, form="xml")
+    return LoggedQuery(query=query, plain=document(name, content).strip(), seal=seal, foreign=None, form="xml")
 
 
 def with_signature(request: Request, signatures: list[str]) -> Request:

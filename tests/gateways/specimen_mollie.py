@@ -3,9 +3,16 @@ prove nothing, are held by test_mollie.py."""
 
 import json
 
-from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
+from specimen import NOW, Keys, Layer, LoggedQuery, Specimen, request_of, response_of, with_header
 
-from sandbox.plays.mollie import mollie_chargeback, mollie_event, mollie_payment, mollie_refund, mollie_signed, money
+from sandbox.simulators.mollie import (
+    mollie_chargeback,
+    mollie_event,
+    mollie_payment,
+    mollie_refund,
+    mollie_signed,
+    money,
+)
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.mollie.gateway import Mollie, MollieSettings
 
@@ -28,7 +35,7 @@ def asked(query, answer):
     def seal(body):
         return response_of(({"Content-Type": "application/hal+json", "Date": DATE}, body))
 
-    return Asked(query=query, plain=json.dumps(answer).encode(), seal=seal, foreign=None)
+    return LoggedQuery(query=query, plain=json.dumps(answer).encode(), seal=seal, foreign=None)
 
 
 def specimen(keys: Keys) -> Specimen:

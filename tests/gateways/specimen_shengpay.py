@@ -2,9 +2,9 @@
 
 import json
 
-from specimen import Asked, Keys, Layer, Specimen, private_pem, public_pem, request_of, response_of
+from specimen import Keys, Layer, LoggedQuery, Specimen, private_pem, public_pem, request_of, response_of
 
-from sandbox.plays.shengpay import sign
+from sandbox.simulators.shengpay import sign
 from tillkeeper.gateways.messages import Query, Request
 from tillkeeper.gateways.shengpay.gateway import ShengPay, ShengPaySettings
 
@@ -102,7 +102,7 @@ def specimen(keys: Keys) -> Specimen:
             return response_of((HEADERS | {"Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, sealed(key, body)))
 
         plain = plain_of(fields)
-        return Asked(
+        return LoggedQuery(
             query=query,
             plain=plain,
             seal=lambda body: response(keys.own, body),

@@ -2,9 +2,9 @@
 
 import re
 
-from specimen import Asked, Keys, Layer, Specimen, request_of, response_of
+from specimen import Keys, Layer, LoggedQuery, Specimen, request_of, response_of
 
-from sandbox.plays.wechatpay_v2 import sign, xml
+from sandbox.simulators.wechatpay_v2 import sign, xml
 from tillkeeper.gateways.messages import Query, Request
 from tillkeeper.gateways.wechatpay_v2.gateway import WeChatPayV2, WeChatPayV2Settings
 
@@ -74,7 +74,7 @@ def response(body: bytes):
 
 def asked(query, fields):
     plain = xml(fields)
-    return Asked(
+    return LoggedQuery(
         query=query,
         plain=plain,
         seal=lambda body: response(sealed(body)),

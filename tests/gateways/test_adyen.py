@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from specimen import NOW, request_of
 from told_plays import Told, impostor_of, with_amount_raised
 
-from sandbox.plays.adyen import PLAY, adyen_delivery, adyen_item, adyen_signed
+from sandbox.simulators.adyen import SIMULATOR, adyen_delivery, adyen_item, adyen_signed
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.failures import FailureClass
@@ -660,18 +660,18 @@ def test_what_an_unproven_delivery_names():
 # The sandbox plays it.
 
 
-@pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
 def test_what_the_play_tells_comes_true(template):
-    told = Told(PLAY, Adyen, template)
-    assert told.end(told.deliveries()) == told.story.truth
+    told = Told(SIMULATOR, Adyen, template)
+    assert told.end(told.deliveries()) == told.story.expected
 
 
 def test_the_plays_impostor_and_an_altered_amount_are_refused():
-    told = Told(PLAY, Adyen, PLAY.templates[0])
-    happening = told.story.happenings[0]
+    told = Told(SIMULATOR, Adyen, SIMULATOR.templates[0])
+    event = told.story.events[0]
     for delivery in (
-        impostor_of(told).say(told.story, happening, now=NOW, again=0),
-        with_amount_raised(told.voice.say(told.story, happening, now=NOW, again=0), told.voice.amount_follows),
+        impostor_of(told).sign(told.story, event, now=NOW, again=0),
+        with_amount_raised(told.signer.sign(told.story, event, now=NOW, again=0), told.signer.amount_follows),
     ):
         with pytest.raises(BadSignature):
             told.gateway.verify(request_of(delivery), NOW)

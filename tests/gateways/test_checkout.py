@@ -10,8 +10,8 @@ import pytest
 from specimen import NOW, request_of, response_of
 from told_plays import Told, broken_answers, impostor_of, with_amount_raised
 
-from sandbox.plays.checkout import (
-    PLAY,
+from sandbox.simulators.checkout import (
+    SIMULATOR,
     checkout_action,
     checkout_body,
     checkout_dispute,
@@ -568,18 +568,18 @@ def test_other_answers(status, content, error):
 # The sandbox plays it.
 
 
-@pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
 def test_what_the_play_tells_comes_true(template):
-    told = Told(PLAY, Checkout, template)
+    told = Told(SIMULATOR, Checkout, template)
     delivered = told.deliveries()
-    assert told.end(delivered) == told.story.truth
-    assert told.end([*told.answers(), *delivered]) == told.story.truth
-    if not told.story.truth.refunded and template.status != "refunding":
-        assert told.end(told.answers()) == told.story.truth  # what an action gave back is told by its webhook
+    assert told.end(delivered) == told.story.expected
+    assert told.end([*told.answers(), *delivered]) == told.story.expected
+    if not told.story.expected.refunded and template.status != "refunding":
+        assert told.end(told.answers()) == told.story.expected  # what an action gave back is told by its webhook
 
 
 def test_the_plays_api_refuses_and_breaks_as_checkout_does():
-    told = Told(PLAY, Checkout, PLAY.templates[0])
+    told = Told(SIMULATOR, Checkout, SIMULATOR.templates[0])
     assert broken_answers(told) == ["Unavailable", "Unavailable", "AccessDenied"]
     for query in (
         Query(about="payment", payment_ref="nobody"),
@@ -590,11 +590,11 @@ def test_the_plays_api_refuses_and_breaks_as_checkout_does():
 
 
 def test_the_plays_impostor_and_an_altered_amount_are_refused():
-    told = Told(PLAY, Checkout, PLAY.templates[0])
-    happening = told.story.happenings[0]
+    told = Told(SIMULATOR, Checkout, SIMULATOR.templates[0])
+    event = told.story.events[0]
     for signed in (
-        impostor_of(told).say(told.story, happening, now=NOW, again=0),
-        with_amount_raised(told.voice.say(told.story, happening, now=NOW, again=0), told.voice.amount_follows),
+        impostor_of(told).sign(told.story, event, now=NOW, again=0),
+        with_amount_raised(told.signer.sign(told.story, event, now=NOW, again=0), told.signer.amount_follows),
     ):
         with pytest.raises(BadSignature):
             told.gateway.verify(request_of(signed), NOW)

@@ -16,8 +16,8 @@ from specimen import NOW, request_of, response_of, with_header
 from specimen_paypal import URL, WEBHOOK_ID, identity, settings_of
 from walking import Walk, assert_ends_as_told, story_of
 
-from sandbox.plays.paypal import (
-    PLAY,
+from sandbox.simulators.paypal import (
+    SIMULATOR,
     paypal_body,
     paypal_capture,
     paypal_dispute,
@@ -27,7 +27,7 @@ from sandbox.plays.paypal import (
     paypal_refund,
     paypal_signed,
 )
-from sandbox.truth.ledger import Ledger
+from sandbox.simulators.registry import ledger_of
 from tests.sandbox.asking import answer as asked_at
 from tillkeeper.api_client.key_fetching import Keys, NoKey
 from tillkeeper.domain.events import Kind
@@ -358,7 +358,7 @@ def test_addresses_without_end_are_not_remembered_without_end():
 async def test_strange_addresses_keep_no_receiver_from_the_certificate_neither_before_nor_after_a_restart():
     """Somebody posts one a second, well formed, and each answer is 404; PayPal's delivery comes between."""
 
-    class Kept:
+    class Secret:
         learnt = ()
 
         async def keys_of(self, account):
@@ -374,7 +374,7 @@ async def test_strange_addresses_keep_no_receiver_from_the_certificate_neither_b
     def a_receiver():
         return Keys(a_learner(), send, key_store=kept, now=lambda: NOW, monotonic_s=lambda: passed_s)
 
-    kept, passed_s, is_reachable = Kept(), 0.0, True
+    kept, passed_s, is_reachable = Secret(), 0.0, True
     receiver = a_receiver()
     for passed_s in range(120):
         with pytest.raises((BadSignature, NoKey)):
@@ -1404,16 +1404,18 @@ def test_what_names_another_payee_changes_nothing(merchant_id):
 
 
 # Those in two currencies are told by tests/sandbox.
-TOLD = [it for it in PLAY.templates if not it.in_other_currency]
+TOLD = [it for it in SIMULATOR.templates if not it.in_other_currency]
 
 
 def asked_of(walk, story, query):
-    return asked_at(walk.gateway, walk.play.api(walk.voice, Ledger({"played-main": "paypal"}, [story])), query, now=NOW)
+    return asked_at(
+        walk.gateway, walk.simulator.api(walk.signer, ledger_of({"played-main": "paypal"}, [story])), query, now=NOW
+    )
 
 
 def told_by(walk, story):
-    for happening in story.happenings:
-        verified = walk.gateway.verify(request_of(walk.voice.say(story, happening, now=NOW, again=0)), NOW)
+    for event in story.events:
+        verified = walk.gateway.verify(request_of(walk.signer.sign(story, event, now=NOW, again=0)), NOW)
         yield from walk.gateway.parse(verified)
         for query in walk.gateway.queries_for(verified):
             yield from asked_of(walk, story, query).events
@@ -1422,11 +1424,11 @@ def told_by(walk, story):
 @pytest.mark.parametrize("currency", ["USD", "JPY", "HUF", "TWD"])
 @pytest.mark.parametrize("template", TOLD, ids=lambda it: it.name)
 def test_what_the_play_tells_comes_true(template, currency):
-    walk = Walk(PLAY)
-    story = in_whole_units(story_of(PLAY, template, currency=currency))
+    walk = Walk(SIMULATOR)
+    story = in_whole_units(story_of(SIMULATOR, template, currency=currency))
     events = list(told_by(walk, story))
     assert_ends_as_told(story, events)
-    refunds = {it.refund_ref for it in story.happenings if it.word in CONFIRMED and "REFUND" in it.word}
+    refunds = {it.refund_ref for it in story.events if it.word in CONFIRMED and "REFUND" in it.word}
     ref = story.payment_ref
     queries = [
         Query(about="payment", order_ref=story.order_ref, payment_ref=it) for it in (ref, f"order-5ORD{ref[4:]}")
@@ -1439,11 +1441,11 @@ def test_what_the_play_tells_comes_true(template, currency):
 def in_whole_units(story):
     """A hundred times as much: forints are written without decimals, and so each tenth of them must be whole."""
     times = 100
-    happenings = tuple(type(it)(**{**fields(it), "amount": it.amount * times}) for it in story.happenings)
-    truth = type(story.truth)(
-        status=story.truth.status, paid=story.truth.paid * times, refunded=story.truth.refunded * times
+    events = tuple(type(it)(**{**fields(it), "amount": it.amount * times}) for it in story.events)
+    truth = type(story.expected)(
+        status=story.expected.status, paid=story.expected.paid * times, refunded=story.expected.refunded * times
     )
-    return type(story)(**{**fields(story), "amount": story.amount * times, "happenings": happenings, "truth": truth})
+    return type(story)(**{**fields(story), "amount": story.amount * times, "happenings": events, "truth": truth})
 
 
 def fields(struct):

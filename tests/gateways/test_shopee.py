@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from specimen import NOW, request_of, response_of
 from told_plays import Told, broken_answers, impostor_of
 
-from sandbox.plays.shopee import PLAY, shopee_amount, shopee_answer, shopee_order, shopee_push, shopee_signed
+from sandbox.simulators.shopee import SIMULATOR, shopee_amount, shopee_answer, shopee_order, shopee_push, shopee_signed
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import (
@@ -367,18 +367,18 @@ def test_other_answers(status, body, error):
 # The sandbox plays it.
 
 
-@pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
 @pytest.mark.parametrize("currency", ["IDR", "VND", "SGD"])
 def test_what_the_play_tells_comes_true(template, currency):
     if template.in_other_currency and currency == "VND":
         currency = "TWD"  # VND is what the order is due in then
-    told = Told(PLAY, Shopee, template, currency)
-    assert told.end(told.deliveries()) == told.story.truth
-    assert told.end(told.answers()) == told.story.truth
+    told = Told(SIMULATOR, Shopee, template, currency)
+    assert told.end(told.deliveries()) == told.story.expected
+    assert told.end(told.answers()) == told.story.expected
 
 
 def test_the_plays_api_refuses_and_breaks_as_shopee_does():
-    told = Told(PLAY, Shopee, PLAY.templates[0])
+    told = Told(SIMULATOR, Shopee, SIMULATOR.templates[0])
     assert broken_answers(told) == ["Unavailable", "Unavailable", "BadPayload"]
     assert not told.answer(Query(about="payment", order_ref="nobody")).found
 
@@ -387,8 +387,8 @@ def test_the_plays_api_refuses_and_breaks_as_shopee_does():
     ("changed", "late"), [({"access_token": "another_token"}, 0), ({"shop_id": "1"}, 0), ({}, 301)]
 )
 def test_the_plays_api_checks_the_signature_and_its_time(changed, late):
-    told = Told(PLAY, Shopee, PLAY.templates[0])
-    said = {"gateway": "shopee", **PLAY.settings(told.voice), **changed}
+    told = Told(SIMULATOR, Shopee, SIMULATOR.templates[0])
+    said = {"gateway": "shopee", **SIMULATOR.settings(told.signer), **changed}
     told.gateway = Shopee("shopee-main", ShopeeSettings.model_validate(said))
     asked = told.gateway.query_request
     told.gateway.query_request = lambda query, now, nonce: asked(query, now=now - timedelta(seconds=late), nonce=nonce)
@@ -397,7 +397,7 @@ def test_the_plays_api_checks_the_signature_and_its_time(changed, late):
 
 
 def test_the_plays_impostor_is_refused():
-    told = Told(PLAY, Shopee, PLAY.templates[0])
-    signed = impostor_of(told).say(told.story, told.story.happenings[0], now=NOW, again=0)
+    told = Told(SIMULATOR, Shopee, SIMULATOR.templates[0])
+    signed = impostor_of(told).sign(told.story, told.story.events[0], now=NOW, again=0)
     with pytest.raises(BadSignature):
         told.gateway.verify(request_of(signed), NOW)

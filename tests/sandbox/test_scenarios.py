@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator
 import pytest
 
 from sandbox.scenarios.command import place_in_memory
-from sandbox.scenarios.house import Crew
 from sandbox.scenarios.lossy_day import lossy_day
 from sandbox.scenarios.report import span
-from sandbox.scenarios.run import Wish
+from sandbox.scenarios.run import ScenarioOptions
 from sandbox.scenarios.stuck import stuck_at_gateway
+from sandbox.scenarios.system import Workers
 from sandbox.servers import Postgres
 from tests.notices.servers import smtp_server
-from tillkeeper.cli.simulated import hire
+from tillkeeper.cli.simulated import start_workers
 from tillkeeper.gateways.messages import Answer
 
 ORDERS = 100
@@ -29,8 +29,8 @@ async def quick_server() -> AsyncIterator[Postgres]:
         yield server
 
 
-def a_wish(payments: int = ORDERS, *, hire=hire, **changes) -> Wish:
-    return Wish(**({"seed": 3, "payments": payments, "hire": hire} | changes))
+def a_wish(payments: int = ORDERS, *, start_workers=start_workers, **changes) -> ScenarioOptions:
+    return ScenarioOptions(**({"seed": 3, "payments": payments, "start_workers": start_workers} | changes))
 
 
 def quiet(_line: str) -> None:
@@ -43,7 +43,7 @@ def quiet(_line: str) -> None:
 @pytest.fixture(scope="module")
 async def lossy(quick_server) -> dict:
     """What a small lossy-day told."""
-    return (await lossy_day(a_wish(), quick_server, quiet)).told()
+    return (await lossy_day(a_wish(), quick_server, quiet)).as_dict()
 
 
 def test_on_a_lossy_day_every_order_comes_to_its_truth_with_nobodys_help(lossy):
@@ -79,12 +79,12 @@ async def test_a_day_whose_answers_are_not_heard_does_not_hold(quick_server):
     async def nothing_found(_account, _question) -> Answer:
         return Answer(found=False)
 
-    async def hire_deaf_ones(premises, stack) -> Crew:
+    async def start_deaf_workers(premises, stack) -> Workers:
         premises.api_client.query, premises.api_client.can_ask = nothing_found, lambda _account: False
-        return await hire(premises, stack)
+        return await start_workers(premises, stack)
 
-    day = await lossy_day(a_wish(40, hire=hire_deaf_ones), quick_server, quiet)
-    assert day.told()["with_sweeps"]["queries"] == 0
+    day = await lossy_day(a_wish(40, start_workers=start_deaf_workers), quick_server, quiet)
+    assert day.as_dict()["with_sweeps"]["queries"] == 0
     assert any("not as their gateways know them" in it for it in day.problems())
     assert any("asked for what was paid or under way" in it for it in day.problems())
 
@@ -96,7 +96,7 @@ async def test_stuck_orders_climb_their_ladders_and_their_payers_are_told_once(q
     orders = 24
     async with smtp_server() as mailbox:
         stuck = await stuck_at_gateway(a_wish(orders, smtp_port=mailbox.port), quick_server, quiet)
-    told = stuck.told()
+    told = stuck.as_dict()
     assert told["wrong"] == ()
     assert told["holds"]
     assert (told["rungs"]["case"], told["rungs"]["escalate"]) == (orders, 2 * orders)
@@ -112,7 +112,7 @@ async def test_stuck_orders_climb_their_ladders_and_their_payers_are_told_once(q
 
 
 async def test_a_rung_that_is_taken_twice_is_noticed(quick_server):
-    async def hire_who_asks_twice(premises, stack) -> Crew:
+    async def start_workers_that_ask_twice(premises, stack) -> Workers:
         api_client = premises.api_client
         ask_once = api_client.query
 
@@ -121,9 +121,9 @@ async def test_a_rung_that_is_taken_twice_is_noticed(quick_server):
             return await ask_once(account, query)
 
         api_client.query = query
-        return await hire(premises, stack)
+        return await start_workers(premises, stack)
 
-    stuck = await stuck_at_gateway(a_wish(6, hire=hire_who_asks_twice), quick_server, quiet)
+    stuck = await stuck_at_gateway(a_wish(6, start_workers=start_workers_that_ask_twice), quick_server, quiet)
     assert any("times is right" in it for it in stuck.wrong)
     assert stuck.problems()
 
