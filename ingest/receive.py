@@ -31,6 +31,7 @@ from tillkeeper.gateways.fetching import fetches_of
 from tillkeeper.gateways.kit.unknown_words import UnknownWord, unknown_words
 from tillkeeper.gateways.messages import Request, Verified
 from tillkeeper.lanes.base import Unavailable
+from tillkeeper.log_throttle import LogThrottle
 
 log = structlog.get_logger()
 
@@ -125,7 +126,7 @@ class AccountReceiver:
         self._not_now = Ready(gateway.refuse(503), **{"Retry-After": str(RETRY_AFTER_S)})
         self._refusals: dict[int, Ready] = {}
         self._tally = Tally(self._account)
-        self._said = Sparingly()
+        self._log_throttle = LogThrottle(every_s=LOG_EVERY_S, monotonic_s=clock.monotonic_s)
 
     async def receive(self, request: web.Request) -> web.Response:
         """Handles one delivery."""
@@ -205,13 +206,13 @@ class AccountReceiver:
     def _refuse(self, refused: Refused) -> web.Response:
         result = RESULTS.get(type(refused), "refused")
         telemetry.DELIVERIES.labels(self._account, result).inc()
-        if (unsaid := self._said.due(result)) is not None:
+        if (suppressed := self._log_throttle.due(result)) is not None:
             log.warning(
                 "delivery_refused",
                 account=self._account,
                 result=result,
                 reason=refused.reason[:REASON_CHARS_MAX],
-                unsaid=unsaid,
+                suppressed=suppressed,
             )
         response = self._refusal(refused.status).fresh()
         if not isinstance(refused, (BadSignature, BadPayload)):
@@ -220,8 +221,8 @@ class AccountReceiver:
 
     def _refuse_for_now(self, unavailable: Unavailable | NoKey | NoRoom, result: str) -> web.Response:
         telemetry.DELIVERIES.labels(self._account, result).inc()
-        if (unsaid := self._said.due(result)) is not None:
-            fields = {"account": self._account, "reason": str(unavailable), "unsaid": unsaid}
+        if (suppressed := self._log_throttle.due(result)) is not None:
+            fields = {"account": self._account, "reason": str(unavailable), "suppressed": suppressed}
             match unavailable:
                 case NoKey():
                     log.warning("delivery_without_key", **fields)
@@ -235,20 +236,3 @@ class AccountReceiver:
         if status not in self._refusals:
             self._refusals[status] = Ready(self._gateway.refuse(status))
         return self._refusals[status]
-
-
-class Sparingly:
-    """At most one line a second for each result; counts what was left unsaid."""
-
-    def __init__(self) -> None:
-        self._next_s: dict[str, float] = {}
-        self._unsaid: dict[str, int] = {}
-
-    def due(self, result: str) -> int | None:
-        """How many went unsaid since the last line if one is due, else None."""
-        now_s = clock.monotonic_s()
-        if now_s < self._next_s.get(result, 0.0):
-            self._unsaid[result] = self._unsaid.get(result, 0) + 1
-            return None
-        self._next_s[result] = now_s + LOG_EVERY_S
-        return self._unsaid.pop(result, 0)

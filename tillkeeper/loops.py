@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import structlog
 
+from tillkeeper.domain.backoff import LOOP_PASS
+
 log = structlog.get_logger()
 
-PAUSE_AFTER_FAILURE_S: Final = 1.0  # a pass that failed for an unknown reason must not spin
 _tasks: Final[set[asyncio.Task[Any]]] = set()
 
 
@@ -31,7 +32,7 @@ async def keep_running(
             handled = await run_once()
         except Exception:
             log.exception("pass_failed", loop=name)
-            await pause(stop, PAUSE_AFTER_FAILURE_S)
+            await pause(stop, LOOP_PASS.pause_s(1))
             continue
         if handled < full:
             await pause(stop, idle_s)

@@ -15,11 +15,11 @@ from typing import Final
 import msgspec
 import structlog
 
+from tillkeeper.domain.backoff import CHILD_PROCESS
 from tillkeeper.loops import pause, start
 
 log = structlog.get_logger()
 
-RESTART_PAUSE_S: Final = 1.0  # a child that cannot start must not spin
 STOP_S: Final = 45.0  # the children's own limits add up to less
 UNFIT: Final = 2  # the exit code of wrong usage or bad settings, which starting again does not cure
 
@@ -78,7 +78,7 @@ async def keep(program: Program, stop: asyncio.Event, *, ended: Callable[[int], 
         if child.returncode == UNFIT and starts == 1:
             raise Unfit(program.name)
         log.error("process_died", process=program.name, pid=child.pid, code=child.returncode)
-        await pause(stop, RESTART_PAUSE_S)
+        await pause(stop, CHILD_PROCESS.pause_s(1))
 
 
 async def _until_either(child: Process, stop: asyncio.Event) -> None:

@@ -20,6 +20,7 @@ from tillkeeper.domain.concerns import Concern
 from tillkeeper.domain.policy import CasePolicy
 from tillkeeper.notices.addresses import is_mail_address
 from tillkeeper.notices.channels import Channels
+from tillkeeper.notices.cooldown import Channel
 from tillkeeper.notices.deciding import (
     NO_CHANNEL,
     PENDING,
@@ -35,7 +36,6 @@ from tillkeeper.notices.envelope import as_bytes
 from tillkeeper.notices.mail import BadNotice, Facts, language_for, read, render
 from tillkeeper.notices.outcome import Dead, Dropped, Entry, Failed, Outcome, Said, Uncertain
 from tillkeeper.notices.outgoing import Outgoing
-from tillkeeper.notices.resting import Channel
 from tillkeeper.notices.settings import NotifySettings
 from tillkeeper.notices.webhook import GONE
 from tillkeeper.store.cases import open_cases

@@ -1,13 +1,15 @@
 """What a worker does while the database is out of reach: waits, and takes the same work up again."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 import asyncpg
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
+from tillkeeper.domain.backoff import DATABASE
 from tillkeeper.loops import pause
 from tillkeeper.store.failures import is_contention, is_outage
 from tillkeeper.store.ledger import Raced
@@ -20,7 +22,6 @@ log = structlog.get_logger()
 Result = TypeVar("Result")
 
 CONTENDED_ATTEMPTS: Final = 3
-WAIT_S_MAX: Final = 5.0  # a restart takes seconds; nobody waits longer than this after it
 
 
 class Stopped(Exception):
@@ -52,7 +53,7 @@ class Outage:
 
         retrying = AsyncRetrying(
             retry=retry_if_exception(goes_on),
-            wait=wait_random_exponential(multiplier=0.1, max=WAIT_S_MAX),
+            wait=lambda state: DATABASE.pause_s(state.attempt_number, random.uniform),
             stop=lambda _: self._stop.is_set(),
             sleep=lambda seconds: pause(self._stop, seconds),
             before_sleep=_tell,

@@ -7,11 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tillkeeper.domain.backoff import FETCH, FETCH_NOT_FOUND
 from tillkeeper.domain.fetching import (
-    GIVE_UP_AFTER,
-    JITTER,
-    MISS_PAUSES,
-    PAUSES,
     Fetch,
     Finished,
     GivenUp,
@@ -48,28 +45,32 @@ def test_what_is_not_found_is_asked_about_a_few_times_more_and_is_no_failure():
     asked, end = until_the_end("not_found")
     assert end == Finished("not_found")
     assert [it - NOON for it in asked] == [timedelta(seconds=it) for it in (0, 30, 330, 2130)]
-    assert len(asked) == len(MISS_PAUSES) + 1
+    assert len(asked) == len(FETCH_NOT_FOUND.pauses) + 1
 
 
 def test_what_has_no_answer_is_asked_for_three_days_with_growing_pauses():
     asked, end = until_the_end("no_answer")
     assert end == GivenUp()
-    assert asked[-1] == NOON + GIVE_UP_AFTER
+    assert asked[-1] == NOON + FETCH.give_up_after
     pauses = [later - sooner for sooner, later in pairwise(asked)]
-    assert pauses[: len(PAUSES)] == list(PAUSES)
-    assert max(pauses) == PAUSES[-1]
+    assert tuple(pauses[: len(FETCH.pauses)]) == FETCH.pauses
+    assert max(pauses) == FETCH.pauses[-1]
 
 
 def test_what_nobody_could_ask_for_days_has_its_tries_all_the_same():
-    asked, end = until_the_end("no_answer", first_at=NOON + 2 * GIVE_UP_AFTER)
-    assert (len(asked), end) == (len(PAUSES) + 1, GivenUp())
+    asked, end = until_the_end("no_answer", first_at=NOON + 2 * FETCH.give_up_after)
+    assert (len(asked), end) == (len(FETCH.pauses) + 1, GivenUp())
 
 
-@given(st.floats(*JITTER), st.sampled_from(["not_found", "no_answer"]), st.timedeltas(timedelta(0), timedelta(days=9)))
+@given(
+    st.floats(*FETCH.spread),
+    st.sampled_from(["not_found", "no_answer"]),
+    st.timedeltas(timedelta(0), timedelta(days=9)),
+)
 def test_there_is_always_an_end(drawn, outcome, late):
     asked, _ = until_the_end(outcome, jitter=lambda *_: drawn, first_at=NOON + late)
     assert len(asked) < 40
-    assert asked[-1] - asked[0] < GIVE_UP_AFTER + timedelta(hours=1)
+    assert asked[-1] - asked[0] < FETCH.give_up_after + timedelta(hours=1)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from sandbox.accounts import write_config
 from sandbox.apis.faults import Fault, Spell
 from tests.faults.house import until
 from tests.faults.test_sweepers import Programs, asked, run_clock
-from tests.sandbox.conftest import Gateways
+from tests.gateway_apis import Gateways
 from tests.store.factories import a_delivery, a_registration
 from tillkeeper import clock
 from tillkeeper.domain.delivery import Envelope, EnvelopeKeys

@@ -17,7 +17,7 @@ from tests.faults.house import INSERT_INBOX, NO_WRITES_TO_INBOX, TOKEN, House, u
 from tests.faults.judge import judge
 from tests.faults.poster import Poster
 from tests.faults.stories import Webhook, write_script
-from tests.lanes.harness import RabbitLane, eventually
+from tests.lane_handles import RabbitLane, eventually
 from tests.system.receiving import exchange, status_of, wire
 from tillkeeper import clock
 from tillkeeper.lanes.topology import DELIVERY_LIMIT

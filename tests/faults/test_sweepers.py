@@ -13,8 +13,8 @@ from sandbox.accounts import write_config
 from sandbox.apis.faults import Fault, Spell
 from sandbox.servers.child import Child
 from tests.faults.house import until
-from tests.notices.servers import smtp_server
-from tests.sandbox.conftest import Gateways
+from tests.gateway_apis import Gateways
+from tests.notice_servers import smtp_server
 from tests.store.factories import a_delivery, a_registration, an_event
 from tillkeeper import clock
 from tillkeeper.domain.events import Kind

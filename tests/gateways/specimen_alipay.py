@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
-from specimen import NOW, Keys, Layer, LoggedQuery, Specimen, private_pem, public_pem, request_of, response_of
+from specimen import NOW, Asked, Keys, Layer, Specimen, private_pem, public_pem, request_of, response_of
 
 from sandbox.signing_alipay import AlipayTrade, alipay_delivery, alipay_form, alipay_signature, alipay_success
 from tillkeeper.gateways.alipay.gateway import Alipay, AlipaySettings
@@ -58,7 +58,7 @@ def answer(key, name, plain, *, more=b""):
 
 def asked(keys, query, name, content):
     plain = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
-    return LoggedQuery(
+    return Asked(
         query=query,
         plain=plain,
         seal=lambda plain: answer(keys.own, name, plain),

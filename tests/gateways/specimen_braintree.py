@@ -4,7 +4,7 @@ from base64 import encodebytes
 from datetime import timedelta
 from urllib.parse import quote, unquote_to_bytes
 
-from specimen import NOW, Keys, Layer, LoggedQuery, Specimen, request_of, response_of
+from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of
 
 from sandbox.simulators.braintree import BraintreeSigner, credit, digest_of, document, notification, sale
 from sandbox.story import ExpectedOrder, Story
@@ -65,7 +65,7 @@ def asked(query, name, content):
     def seal(body):
         return response_of(({"Content-Type": "application/xml", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
 
-    return LoggedQuery(query=query, plain=document(name, content).strip(), seal=seal, foreign=None, form="xml")
+    return Asked(query=query, plain=document(name, content).strip(), seal=seal, foreign=None, form="xml")
 
 
 def with_signature(request: Request, signatures: list[str]) -> Request:

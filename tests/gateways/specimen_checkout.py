@@ -2,7 +2,7 @@
 
 import json
 
-from specimen import NOW, Keys, Layer, LoggedQuery, Specimen, request_of, response_of, with_header
+from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
 from sandbox.simulators.checkout import checkout_action, checkout_body, checkout_payment, checkout_signed
 from tillkeeper.gateways.checkout.gateway import Checkout, CheckoutSettings
@@ -35,7 +35,7 @@ def asked(query, answer):
     def seal(body):
         return response_of(({"Content-Type": "application/json", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
 
-    return LoggedQuery(query=query, plain=json.dumps(answer).encode(), seal=seal, foreign=None)
+    return Asked(query=query, plain=json.dumps(answer).encode(), seal=seal, foreign=None)
 
 
 def specimen(keys: Keys) -> Specimen:

@@ -2,7 +2,7 @@
 
 import json
 
-from specimen import NOW, Keys, Layer, LoggedQuery, Specimen, request_of, response_of, with_header
+from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
 from sandbox.simulators.flutterwave import flutterwave_body, flutterwave_charge, flutterwave_refund, flutterwave_signed
 from tillkeeper.gateways.flutterwave.gateway import Flutterwave, FlutterwaveSettings
@@ -20,7 +20,7 @@ def asked(query, data):
         return response_of(({"Content-Type": "application/json", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
 
     plain = json.dumps({"status": "success", "message": "Fetched", "data": data}, default=float).encode()
-    return LoggedQuery(query=query, plain=plain, seal=seal, foreign=None)
+    return Asked(query=query, plain=plain, seal=seal, foreign=None)
 
 
 def specimen(keys: Keys) -> Specimen:

@@ -5,7 +5,7 @@ Nothing is signed, so that all a delivery may do is to have an order asked for.
 
 import json
 
-from specimen import Keys, Layer, LoggedQuery, Specimen, request_of, response_of
+from specimen import Asked, Keys, Layer, Specimen, request_of, response_of
 
 from sandbox.simulators.klarna import klarna_capture, klarna_notified, klarna_order, klarna_pushed, klarna_refund
 from tillkeeper.gateways.klarna.gateway import Klarna, KlarnaSettings
@@ -42,7 +42,7 @@ def specimen(keys: Keys) -> Specimen:
         layers={"notification": Layer(plain=notification, seal=lambda body: request_of((headers, body)))},
         at=None,
         asked={
-            "payment": LoggedQuery(
+            "payment": Asked(
                 query=Query(about="payment", order_ref="ORDER-1", payment_ref=REF),
                 plain=json.dumps(ORDER).encode(),
                 seal=response,

@@ -2,7 +2,7 @@
 
 import json
 
-from specimen import NOW, Keys, Layer, LoggedQuery, Specimen, private_pem, request_of, response_of, with_header
+from specimen import NOW, Asked, Keys, Layer, Specimen, private_pem, request_of, response_of, with_header
 
 from sandbox.simulators.lakala import certificate_of, sign
 from tillkeeper.gateways.lakala.gateway import Lakala, LakalaSettings
@@ -122,7 +122,7 @@ def specimen(keys: Keys) -> Specimen:
 
     def asked(query):
         plain = answer_of(ORDER_ANSWER)
-        return LoggedQuery(
+        return Asked(
             query=query,
             plain=plain,
             seal=lambda body: response_of((headers_of(keys.own, body), body)),

@@ -2,7 +2,7 @@
 
 import json
 
-from specimen import NOW, Keys, Layer, LoggedQuery, Specimen, request_of, response_of, with_header
+from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
 from sandbox.simulators.mercadopago import (
     mercadopago_notice,
@@ -40,7 +40,7 @@ def asked(query, answer):
     def seal(body):
         return response_of(({"Content-Type": "application/json", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
 
-    return LoggedQuery(query=query, plain=json.dumps(answer, default=float).encode(), seal=seal, foreign=None)
+    return Asked(query=query, plain=json.dumps(answer, default=float).encode(), seal=seal, foreign=None)
 
 
 def specimen(keys: Keys) -> Specimen:

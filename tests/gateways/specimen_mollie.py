@@ -3,7 +3,7 @@ prove nothing, are held by test_mollie.py."""
 
 import json
 
-from specimen import NOW, Keys, Layer, LoggedQuery, Specimen, request_of, response_of, with_header
+from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
 from sandbox.simulators.mollie import (
     mollie_chargeback,
@@ -35,7 +35,7 @@ def asked(query, answer):
     def seal(body):
         return response_of(({"Content-Type": "application/hal+json", "Date": DATE}, body))
 
-    return LoggedQuery(query=query, plain=json.dumps(answer).encode(), seal=seal, foreign=None)
+    return Asked(query=query, plain=json.dumps(answer).encode(), seal=seal, foreign=None)
 
 
 def specimen(keys: Keys) -> Specimen:

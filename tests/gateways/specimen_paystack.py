@@ -2,7 +2,7 @@
 
 import json
 
-from specimen import NOW, Keys, Layer, LoggedQuery, Specimen, request_of, response_of, with_header
+from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
 from sandbox.simulators.paystack import paystack_body, paystack_refund, paystack_signed, paystack_transaction
 from tillkeeper.gateways.messages import Query
@@ -19,7 +19,7 @@ def asked(query, data):
         return response_of(({"Content-Type": "application/json", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
 
     plain = json.dumps({"status": True, "message": "Retrieved", "data": data}).encode()
-    return LoggedQuery(query=query, plain=plain, seal=seal, foreign=None)
+    return Asked(query=query, plain=plain, seal=seal, foreign=None)
 
 
 def specimen(keys: Keys) -> Specimen:

@@ -2,7 +2,7 @@
 
 import json
 
-from specimen import Keys, Layer, LoggedQuery, Specimen, private_pem, public_pem, request_of, response_of
+from specimen import Asked, Keys, Layer, Specimen, private_pem, public_pem, request_of, response_of
 
 from sandbox.simulators.shengpay import sign
 from tillkeeper.gateways.messages import Query, Request
@@ -102,7 +102,7 @@ def specimen(keys: Keys) -> Specimen:
             return response_of((HEADERS | {"Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, sealed(key, body)))
 
         plain = plain_of(fields)
-        return LoggedQuery(
+        return Asked(
             query=query,
             plain=plain,
             seal=lambda body: response(keys.own, body),

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from specimen import NOW, Keys, Layer, LoggedQuery, Specimen, request_of, response_of, with_header
+from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
 from sandbox.simulators.shopee import shopee_answer, shopee_order, shopee_push, shopee_signed
 from tillkeeper.gateways.messages import Query
@@ -26,7 +26,7 @@ def asked(query):
     def seal(body):
         return response_of(({"Content-Type": "application/json", "Date": "Mon, 05 Oct 2026 12:00:00 GMT"}, body))
 
-    return LoggedQuery(query=query, plain=shopee_answer(ORDER), seal=seal, foreign=None)
+    return Asked(query=query, plain=shopee_answer(ORDER), seal=seal, foreign=None)
 
 
 def specimen(keys: Keys) -> Specimen:

@@ -2,7 +2,7 @@
 
 import json
 
-from specimen import NOW, Keys, Layer, LoggedQuery, Specimen, request_of, response_of, with_header
+from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
 from sandbox.signing import stripe_body, stripe_charge, stripe_payment_intent, stripe_refund, stripe_signed
 from tillkeeper.gateways.messages import Query
@@ -21,7 +21,7 @@ def asked(query, answer):
     def seal(body):
         return response_of(({"Content-Type": "application/json", "Date": DATE}, body))
 
-    return LoggedQuery(query=query, plain=json.dumps(answer, indent=2).encode(), seal=seal, foreign=None)
+    return Asked(query=query, plain=json.dumps(answer, indent=2).encode(), seal=seal, foreign=None)
 
 
 def specimen(keys: Keys) -> Specimen:

@@ -4,9 +4,9 @@ import json
 
 from specimen import (
     NOW,
+    Asked,
     Keys,
     Layer,
-    LoggedQuery,
     Specimen,
     certificate_pem,
     private_pem,
@@ -66,7 +66,7 @@ def specimen(keys: Keys) -> Specimen:
         return sealed(wechatpay_body(APIV3_KEY, NOW, "TRANSACTION.SUCCESS", plain, id=NOTICE_ID))
 
     def asked(query, plain):
-        return LoggedQuery(
+        return Asked(
             query=query,
             plain=plain,
             seal=lambda body: response_of(wechatpay_signed(certificate, NOW, body)),

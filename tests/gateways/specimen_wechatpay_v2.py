@@ -2,7 +2,7 @@
 
 import re
 
-from specimen import Keys, Layer, LoggedQuery, Specimen, request_of, response_of
+from specimen import Asked, Keys, Layer, Specimen, request_of, response_of
 
 from sandbox.simulators.wechatpay_v2 import sign, xml
 from tillkeeper.gateways.messages import Query, Request
@@ -74,7 +74,7 @@ def response(body: bytes):
 
 def asked(query, fields):
     plain = xml(fields)
-    return LoggedQuery(
+    return Asked(
         query=query,
         plain=plain,
         seal=lambda body: response(sealed(body)),

@@ -28,7 +28,7 @@ from sandbox.simulators.paypal import (
     paypal_signed,
 )
 from sandbox.simulators.registry import ledger_of
-from tests.sandbox.asking import answer as asked_at
+from tests.pure.sandbox.asking import answer as asked_at
 from tillkeeper.api_client.key_fetching import Keys, NoKey
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.facts import OrderFacts, Step, apply

@@ -13,7 +13,7 @@ import pytest
 
 from sandbox.servers import Postgres
 from sandbox.servers.child import Child, free_ports, new_directory
-from tests.lanes.harness import until_available, until_true
+from tests.lane_handles import until_available, until_true
 from tests.store.factories import NOON, a_delivery, a_registration, an_event
 from tillkeeper import clock
 from tillkeeper.domain.delivery import Envelope, pack

@@ -12,8 +12,10 @@ import pytest
 
 from tests.store.factories import NOON, a_delivery, a_registration, an_event
 from tillkeeper.api_client.client import QueryFailed
+from tillkeeper.domain.backoff import FETCH as FETCH_BACKOFF
+from tillkeeper.domain.backoff import FETCH_NOT_FOUND
 from tillkeeper.domain.events import Evidence, Kind
-from tillkeeper.domain.fetching import GIVE_UP_AFTER, MISS_PAUSES, UNPROVEN_REST, Fetch, Finished, GivenUp, next_step
+from tillkeeper.domain.fetching import UNPROVEN_REST, Fetch, Finished, GivenUp, next_step
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.messages import Answer, Call, Query
 from tillkeeper.store import unproven
@@ -223,7 +225,7 @@ async def test_without_an_answer_it_is_asked_for_three_days_and_then_there_is_a_
     await loop.run_once()
     [row] = await rows(pool)
     assert (row["due_at"], row["failures"]) == (NOON + MINUTE, 1)
-    await until(loop, clock, GIVE_UP_AFTER + timedelta(hours=1), step=timedelta(hours=1))
+    await until(loop, clock, FETCH_BACKOFF.give_up_after + timedelta(hours=1), step=timedelta(hours=1))
     [case] = await pool.fetch("SELECT * FROM cases")
     assert (case["kind"], case["account"], case["subject"]) == (
         "fetch_failed",
@@ -241,7 +243,9 @@ async def test_a_wish_that_fails_anew_is_told_again_though_a_person_resolved_the
     gateways.says = lambda *_: QueryFailed("denied", "status 401")
     for _ in range(2):
         await wished(pool, PAYMENT, now=clock.at)
-        await until(loop, clock, clock.at - NOON + GIVE_UP_AFTER + timedelta(hours=13), step=timedelta(hours=2))
+        await until(
+            loop, clock, clock.at - NOON + FETCH_BACKOFF.give_up_after + timedelta(hours=13), step=timedelta(hours=2)
+        )
         [case] = await pool.fetch("SELECT id, closed_at FROM cases")
         assert case["closed_at"] is None
         await repeat_when_raced(
@@ -252,7 +256,7 @@ async def test_a_wish_that_fails_anew_is_told_again_though_a_person_resolved_the
 async def test_its_case_closes_by_itself_when_the_gateway_says_it_after_all(pool, loop, gateways, clock):
     gateways.says = lambda *_: QueryFailed("denied", "status 401")
     await wished(pool, PAYMENT)
-    await until(loop, clock, GIVE_UP_AFTER + timedelta(hours=1), step=timedelta(hours=1))
+    await until(loop, clock, FETCH_BACKOFF.give_up_after + timedelta(hours=1), step=timedelta(hours=1))
     gateways.says = lambda *_: paid()
     await wished(pool, PAYMENT, now=clock.at)
     await loop.run_once()
@@ -278,7 +282,7 @@ async def test_what_is_not_there_is_asked_about_a_few_times_and_opens_no_case(po
     await wished(pool, PAYMENT)
     await loop.run_once()
     await until(loop, clock, timedelta(hours=1), step=30 * SECOND)
-    assert len(gateways.asked) == len(MISS_PAUSES) + 1
+    assert len(gateways.asked) == len(FETCH_NOT_FOUND.pauses) + 1
     assert await pool.fetchval("SELECT count(*) FROM cases") == 0
     [row] = await rows(pool)
     assert (row["due_at"], row["result"], row["not_found"]) == (None, "not found", 1)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import msgspec
 
-from tests.notices.factories import an_order, to_merchant, to_ops, to_payer, told
+from tests.notice_factories import an_order, to_merchant, to_ops, to_payer, told
 from tests.store.factories import NOON
 from tillkeeper.domain.order import Status, Summary
 from tillkeeper.store.outbox import Settled, claim, lock_order, mark, settle

@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.accounts import new_signers, write_config
 from sandbox.apis.faults import Fault, Spell
-from tests.sandbox.conftest import NOON, Gateways
+from tests.gateway_apis import NOON, Gateways
 from tests.store.factories import a_delivery, a_registration
 from tests.system.commands import serving, tillkeeper
 from tests.system.receiving import TOKEN, until

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from ingest.server import receiver
 from sandbox.apis.faults import Fault, Spell
 from sandbox.signing import WeChatPayKey, platform_certificate
-from tests.sandbox.conftest import Gateways
+from tests.gateway_apis import Gateways
 from tests.system.receiving import deliveries_in, some_settings
 from tillkeeper import clock
 

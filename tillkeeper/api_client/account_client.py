@@ -15,10 +15,13 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from tillkeeper.api_client.http import Send, Unreachable
 from tillkeeper.api_client.settings import ApiClientSettings
-from tillkeeper.api_client.throttle import Breaker, Bucket
+from tillkeeper.api_client.throttle import Bucket
+from tillkeeper.breaker import Breaker
+from tillkeeper.domain.backoff import API_CALL, AROUND, constant
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, Unavailable
 from tillkeeper.gateways.messages import Call, Response
+from tillkeeper.log_throttle import LogThrottle
 from tillkeeper.telemetry import ASKED, UNANSWERING
 
 log = structlog.get_logger()
@@ -26,10 +29,7 @@ log = structlog.get_logger()
 Result = TypeVar("Result")
 Reason = Literal["unreachable", "busy", "denied", "bad_answer", "breaker_open", "cannot_ask"]
 
-RETRY_FIRST_S: Final = 0.5  # the first pause is up to this, and each further one up to twice as long
-RETRY_MAX_S: Final = 8.0
-SAID_EVERY_S: Final = 60.0  # an account that denies every query says so once a minute
-OPEN_AT_LEAST, OPEN_AT_MOST = 0.8, 1.2  # of breaker_open_s, so that processes do not try in step
+LOG_EVERY_S: Final = 60.0  # an account that denies every query is logged once a minute
 
 
 class QueryFailed(Exception):
@@ -65,9 +65,12 @@ class AccountClient:
         self._environment = environment
         self._bucket = Bucket(per_s=settings.calls_per_s, burst=settings.burst_calls)
         self._places = asyncio.Semaphore(settings.concurrent_calls)
-        self._breaker = Breaker(failures_max=settings.breaker_failures)
-        self._said_at: dict[str, float] = {}
-        self._unsaid: dict[str, int] = {}
+        self._breaker = Breaker(
+            failures_max=settings.breaker_failures,
+            cooldown=constant(settings.breaker_open_s, spread=AROUND),
+            jitter=environment.jitter,
+        )
+        self._log_throttle = LogThrottle(every_s=LOG_EVERY_S, monotonic_s=environment.monotonic_s)
 
     async def answer(self, call: Callable[[], Call], read_response: Callable[[Response], Result]) -> Result:
         """What `read_response` makes of the response to `call`, which is made anew for each attempt.
@@ -82,13 +85,15 @@ class AccountClient:
             refusal = QueryFailed("busy", str(error))
         except AccessDenied as error:
             refusal = QueryFailed("denied", str(error))
-            if (unsaid := self._due("denied")) is not None:
-                log.warning("asking_denied", account=self.account, reason=str(error), unsaid=unsaid)
+            if (suppressed := self._log_throttle.due("denied")) is not None:
+                log.warning("asking_denied", account=self.account, reason=str(error), suppressed=suppressed)
         except (BadSignature, BadPayload) as error:
             refusal = QueryFailed("bad_answer", error.reason)
-            if (unsaid := self._due("bad_answer")) is not None:
+            if (suppressed := self._log_throttle.due("bad_answer")) is not None:
                 kind = type(error).__name__
-                log.warning("answer_refused", account=self.account, kind=kind, reason=error.reason, unsaid=unsaid)
+                log.warning(
+                    "answer_refused", account=self.account, kind=kind, reason=error.reason, suppressed=suppressed
+                )
         except QueryFailed as error:
             refusal = error
         ASKED.labels(self.account, refusal.reason).inc()
@@ -118,7 +123,7 @@ class AccountClient:
         return await retrying(attempt)
 
     def _pause_s(self, state: RetryCallState) -> float:
-        return self._environment.jitter(0, min(RETRY_MAX_S, RETRY_FIRST_S * 2 ** (state.attempt_number - 1)))
+        return API_CALL.pause_s(state.attempt_number, self._environment.jitter)
 
     async def _attempt(
         self, call: Callable[[], Call], read_response: Callable[[Response], Result], until_s: float
@@ -149,8 +154,7 @@ class AccountClient:
             return result
 
     def _note_failure(self, error: Exception) -> None:
-        open_s = self._environment.jitter(OPEN_AT_LEAST, OPEN_AT_MOST) * self._settings.breaker_open_s
-        if self._breaker.failed(self._environment.monotonic_s(), open_s=open_s):
+        if self._breaker.failed(self._environment.monotonic_s()):
             UNANSWERING.labels(self.account).set(1)
             log.error("gateway_unanswering", account=self.account, kind=type(error).__name__, reason=str(error))
 
@@ -158,12 +162,3 @@ class AccountClient:
         if self._breaker.succeeded():
             UNANSWERING.labels(self.account).set(0)
             log.info("gateway_answering", account=self.account)
-
-    def _due(self, event: str) -> int | None:
-        """How many lines went unsaid since the last one if one is due, else None."""
-        now_s = self._environment.monotonic_s()
-        if now_s - self._said_at.get(event, float("-inf")) < SAID_EVERY_S:
-            self._unsaid[event] = self._unsaid.get(event, 0) + 1
-            return None
-        self._said_at[event] = now_s
-        return self._unsaid.pop(event, 0)

@@ -20,8 +20,9 @@ from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.api_client.tokens import TokenRefused, Tokens, with_token
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.gateways.base import Gateway
-from tillkeeper.gateways.errors import AccessDenied, CannotQuery, Unavailable
+from tillkeeper.gateways.errors import AccessDenied, CannotQuery
 from tillkeeper.gateways.kit.answers import answered_at
+from tillkeeper.gateways.kit.http_status import BAD_REQUEST, SERVER_ERROR_MIN, check_status
 from tillkeeper.gateways.kit.unknown_words import UnknownWord, unknown_words
 from tillkeeper.gateways.messages import Answer, Call, Page, Query, Response
 from tillkeeper.telemetry import ASKED
@@ -37,8 +38,6 @@ ALSO_MAX: Final = 20  # further queries that one may raise; a payer who tried mo
 FRESH_S: Final = 10.0  # so young an answer is as good as another that one more answer wants besides
 ANSWERED_MAX: Final = 1_000  # remembered; a query more is no harm
 PAGES_MAX: Final = 10_000  # a million of Stripe's events; a list that does not end is no list
-
-TOO_MANY, REFUSED, BROKEN = 429, 400, 500  # statuses
 
 # A query that every gateway with its credentials can put.
 A_QUESTION: Final = Query(about="payment", order_ref="any", payment_ref="pi_any")
@@ -258,10 +257,7 @@ def _as_of(moment: datetime, answer: Answer) -> Answer:
 
 
 def _made(response: Response) -> None:
-    if response.status == TOO_MANY or response.status >= BROKEN:
-        raise Unavailable(f"status {response.status}")
-    if response.status >= REFUSED:
-        raise AccessDenied(f"status {response.status}")
+    check_status(response, accepted=range(BAD_REQUEST), denied=range(BAD_REQUEST, SERVER_ERROR_MIN))
 
 
 @asynccontextmanager

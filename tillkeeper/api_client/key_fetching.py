@@ -24,6 +24,7 @@ from tillkeeper import clock
 from tillkeeper.api_client.http import Send, Unreachable
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.api_client.throttle import Bucket
+from tillkeeper.domain.backoff import AROUND, KEY_REFRESH, Jitter
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, Unavailable
 from tillkeeper.gateways.messages import Call, Request, Response
@@ -42,8 +43,6 @@ NAMED_MAX: Final = 16_384  # addresses without a fetch that are remembered; a fl
 SHELF_LOOK_S: Final = 15.0  # another receiver may have learnt it meanwhile
 REFRESH_FIRST_S: Final = 600.0  # a receiver that just started has other things to do
 REFRESH_EVERY_S: Final = 12 * 3600.0  # as the gateways' own libraries do
-REFRESH_AGAIN_S: Final = 1800.0  # after a failure
-JITTER: Final = (0.8, 1.2)  # so that receivers do not ask in step
 
 
 def refreshing(gateway: Gateway) -> bool:
@@ -181,15 +180,15 @@ async def keep_fresh(
     keys: Keys,
     stop: asyncio.Event,
     *,
-    jitter: Callable[[float, float], float] = random.uniform,
+    jitter: Jitter = random.uniform,
     wait: Callable[[asyncio.Event, float], Awaitable[None]] = pause,
 ) -> None:
     """Refreshes an account's keys until `stop` is set."""
     next_s = REFRESH_FIRST_S
     while not stop.is_set():
-        await wait(stop, jitter(*JITTER) * next_s)
+        await wait(stop, jitter(*AROUND) * next_s)
         if not stop.is_set():
-            next_s = REFRESH_EVERY_S if await keys.key_refresh_request() else REFRESH_AGAIN_S
+            next_s = REFRESH_EVERY_S if await keys.key_refresh_request() else KEY_REFRESH.pause_s(1)
 
 
 class Refreshers:

@@ -5,29 +5,15 @@ asked ──┬─ found ──────────────────�
         └─ no answer ── growing pauses, 3 days ─> given up, and a case
 """
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from tillkeeper.domain.backoff import FETCH, FETCH_NOT_FOUND, Jitter
+
 REF_CHARS_MAX: Final = 255
-# A minute, for most failures are short; never more than six hours, so that it ends soon after the gateway is back.
-PAUSES: Final = (
-    timedelta(minutes=1),
-    timedelta(minutes=2),
-    timedelta(minutes=5),
-    timedelta(minutes=15),
-    timedelta(minutes=30),
-    timedelta(hours=1),
-    timedelta(hours=3),
-    timedelta(hours=6),
-)
-GIVE_UP_AFTER: Final = timedelta(days=3)  # as long as gateways repeat what nobody takes
-# What was made a moment ago may not be visible at once; half an hour later it is not there.
-MISS_PAUSES: Final = (timedelta(seconds=30), timedelta(minutes=5), timedelta(minutes=30))
 UNPROVEN_REST: Final = timedelta(seconds=30)  # between questions about one thing that unsigned deliveries caused
-JITTER: Final = (0.8, 1.2)  # of a pause, so that what failed together does not come back together
 
 Found: TypeAlias = Literal["found", "not_found"]
 
@@ -70,23 +56,23 @@ class GivenUp(msgspec.Struct, frozen=True):
 Step: TypeAlias = Later | Finished | GivenUp
 
 
-def next_step(
-    progress: Progress, outcome: Found | Literal["no_answer"], *, now: datetime, jitter: Callable[[float, float], float]
-) -> Step:
+def next_step(progress: Progress, outcome: Found | Literal["no_answer"], *, now: datetime, jitter: Jitter) -> Step:
     """What follows from how the query was answered."""
     wanted_at = progress.wanted_at
     if outcome == "found":
         return Finished("found")
     if outcome == "not_found":
-        if progress.misses >= len(MISS_PAUSES):
+        if progress.misses + 1 >= FETCH_NOT_FOUND.attempts_max:
             return Finished("not_found")
         tried = Progress(wanted_at=wanted_at, failures=progress.failures, misses=progress.misses + 1)
-        return Later(at=now + jitter(*JITTER) * MISS_PAUSES[progress.misses], progress=tried)
-    ends_at = wanted_at + GIVE_UP_AFTER
-    if now >= ends_at and progress.failures >= len(PAUSES):  # it may have waited for days until somebody asked at all
+        return Later(at=now + FETCH_NOT_FOUND.pause(tried.misses, jitter), progress=tried)
+    ends_at = wanted_at + FETCH.give_up_after
+    if now >= ends_at and progress.failures >= len(
+        FETCH.pauses
+    ):  # it may have waited for days until somebody asked at all
         return GivenUp()
-    at = now + jitter(*JITTER) * PAUSES[min(progress.failures, len(PAUSES) - 1)]
     tried = Progress(wanted_at=wanted_at, failures=progress.failures + 1, misses=progress.misses)
+    at = now + FETCH.pause(tried.failures, jitter)
     return Later(at=at if now >= ends_at else min(at, ends_at), progress=tried)
 
 

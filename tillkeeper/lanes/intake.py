@@ -17,18 +17,19 @@ import msgspec
 import structlog
 
 from tillkeeper import clock
+from tillkeeper.breaker import Breaker
+from tillkeeper.domain.backoff import SPOOL
 from tillkeeper.domain.delivery import Delivery, Envelope, EnvelopeKeys
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.fetching import Fetch
 from tillkeeper.lanes.base import Sender, Unavailable
-from tillkeeper.lanes.breaker import Breaker
+from tillkeeper.lanes.broker_breaker import BrokerBreaker
 from tillkeeper.lanes.envelope import ENVELOPE_BODY_BYTES_MAX, ENVELOPE_DELIVERIES_MAX
 from tillkeeper.lanes.group_commit import GroupCommit
 
 log = structlog.get_logger()
 
 DRAIN_S: Final = 10.0  # a publish, a spool put and once more
-SPOOL_REST_S: Final = 0.5  # after a failure everybody else is refused at once, instead of waiting for the same
 VOID_NUMBERS_MAX: Final = 50_000  # in one envelope, 250 KB; the rest travels in the next
 
 
@@ -73,7 +74,7 @@ class Intake:
         self._shards = shards
         self._keys = keys or EnvelopeKeys()
         self._monotonic_s = monotonic_s
-        self._breaker = Breaker(self._probe)
+        self._breaker = BrokerBreaker(self._probe)
         self._groups = [
             GroupCommit(
                 partial(self._send, shard), items_max=ENVELOPE_DELIVERIES_MAX, bytes_max=ENVELOPE_BODY_BYTES_MAX
@@ -82,13 +83,13 @@ class Intake:
         ]
         self._last_number = 0
         self._void: deque[int] = deque()
-        self._spool_rests_until_s = float("-inf")
+        self._spool_breaker = Breaker(failures_max=1, cooldown=SPOOL)
         self._measure = msgspec.msgpack.Encoder().encode
 
     @property
     def breaker_closed(self) -> bool:
         """False while RabbitMQ is passed by; always True where there is none."""
-        return self._breaker.closed
+        return self._breaker.is_closed
 
     async def accept(
         self,
@@ -125,7 +126,7 @@ class Intake:
     async def ready(self) -> bool:
         """Whether a delivery could be made durable now, as far as a cheap look can tell."""
         try:
-            if self._broker is not None and self._breaker.closed:
+            if self._broker is not None and self._breaker.is_closed:
                 await self._broker.check()
                 return True
         except Unavailable:
@@ -164,7 +165,7 @@ class Intake:
         return lane
 
     async def _put(self, body: bytes, shard: int) -> str:
-        if self._broker is not None and self._breaker.closed:
+        if self._broker is not None and self._breaker.is_closed:
             try:
                 await self._broker.put(body, shard=shard)
             except Unavailable as error:
@@ -176,9 +177,10 @@ class Intake:
             await self._spool.put(body, shard=shard)
         except Unavailable as error:
             _add(self.counters.failures, self._spool.name, 1)
-            self._spool_rests_until_s = self._monotonic_s() + SPOOL_REST_S
+            self._spool_breaker.failed(self._monotonic_s())
             log.warning("no_lane_available", error=str(error))
             raise
+        self._spool_breaker.succeeded()
         return self._spool.name
 
     async def _probe(self) -> None:
@@ -189,8 +191,8 @@ class Intake:
 
     def _refuse_if_hopeless(self) -> None:
         """Neither lane worked a moment ago: no number is spent on finding out that they still do not."""
-        to_broker = self._broker is not None and self._breaker.closed
-        if not to_broker and self._monotonic_s() < self._spool_rests_until_s:
+        to_broker = self._broker is not None and self._breaker.is_closed
+        if not to_broker and self._spool_breaker.is_open(self._monotonic_s()):
             raise Unavailable("no lane took a delivery a moment ago")
 
     def _numbered(self, item: _Item) -> Delivery:

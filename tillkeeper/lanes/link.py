@@ -13,6 +13,7 @@ from aio_pika import Connection
 from aio_pika.abc import AbstractConnection
 from yarl import URL
 
+from tillkeeper.domain.backoff import BROKER_CONNECTION, Jitter
 from tillkeeper.lanes.base import Unavailable
 from tillkeeper.lanes.bounded import bounded
 from tillkeeper.loops import pause, start
@@ -23,8 +24,6 @@ HEARTBEAT_S: Final = 5  # the library notices a hung node after 3 * (heartbeat +
 CONNECT_S: Final = 5.0  # TCP, login and declarations together
 CLOSE_S: Final = 5.0  # a goodbye to a hung node is not worth more
 GOODBYE_S: Final = 30.0  # in the background, over the library's own limit for a hung one
-BACK_OFF_FIRST_S: Final = 0.1
-BACK_OFF_MAX_S: Final = 3.0  # a broker that is back is found within this
 
 SetUp = Callable[[AbstractConnection, asyncio.Event], Awaitable[None]]
 
@@ -51,7 +50,7 @@ class Link:
         name: str,
         set_up: SetUp,
         tear_down: Callable[[], None],
-        jitter: Callable[[float, float], float] = random.uniform,
+        jitter: Jitter = random.uniform,
     ) -> None:
         self._urls = brokers(broker_url, name=name)
         self._name = name
@@ -90,11 +89,10 @@ class Link:
             except Unavailable as error:
                 failures += 1
                 log.warning("broker_unreachable", link=self._name, host=url.host, port=url.port, error=str(error))
-            await pause(self._stop, self._back_off_s(failures // len(self._urls)))
+            await pause(self._stop, self._backoff_s(failures // len(self._urls)))
 
-    def _back_off_s(self, rounds: int) -> float:
-        most_s = min(BACK_OFF_MAX_S, BACK_OFF_FIRST_S * 2 ** min(rounds, 10))
-        return self._jitter(most_s / 2, most_s)
+    def _backoff_s(self, rounds: int) -> float:
+        return BROKER_CONNECTION.pause_s(rounds + 1, self._jitter)
 
     async def _connect_and_hold(self, url: URL) -> None:
         lost = self._lost = asyncio.Event()

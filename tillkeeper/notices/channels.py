@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tillkeeper.notices.resting import Channel, Resting
+from tillkeeper.notices.cooldown import Channel, WithCooldown
 from tillkeeper.notices.settings import NotifySettings
 from tillkeeper.notices.smtp import SmtpChannel
 
@@ -38,7 +38,7 @@ async def open_channels(
     async with AsyncExitStack() as stack:
         merchant: list[Channel] = []
         if settings.webhooks:
-            merchant += map(Resting, await stack.enter_async_context(open_webhooks(settings)))
+            merchant += map(WithCooldown, await stack.enter_async_context(open_webhooks(settings)))
         if broker_url is not None:
             exchange = await ExchangeChannel.open(broker_url, broker_prefix)
             stack.push_async_callback(exchange.close)
@@ -56,5 +56,7 @@ def _ops(settings: NotifySettings) -> dict[int, tuple[Channel, ...]]:
     from tillkeeper.notices.ops import ops_channels  # noqa: PLC0415 - apprise, for those alone who use it
 
     return {
-        level: tuple(map(Resting, ops_channels(level, urls, settings))) for level, urls in settings.ops.items() if urls
+        level: tuple(map(WithCooldown, ops_channels(level, urls, settings)))
+        for level, urls in settings.ops.items()
+        if urls
     }

@@ -8,14 +8,12 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from tillkeeper.domain.backoff import NOTICE
 from tillkeeper.domain.order import Summary
 from tillkeeper.notices.outcome import Dead, Dropped, Entry, Failed, Outcome, Said, Sent, Uncertain
 from tillkeeper.notices.settings import NotifySettings, QuietHours
 from tillkeeper.store.outbox import OrderNow
 
-RETRY_WAITS: Final = tuple(
-    timedelta(seconds=seconds) for seconds in (30, 60, 120, 300, 900, 1800, 3600)
-)  # then the last again and again
 WRITTEN_ANEW: Final = timedelta(seconds=5)  # a mail that asks to pay what somebody began to pay just now
 UNCLEAR_REST: Final = timedelta(minutes=5)  # until somebody has found out whether it was paid
 RETRY_AFTER_MAX: Final = timedelta(hours=6)  # a receiver that asks for more is asked again by then
@@ -150,7 +148,7 @@ def _failed(outcome: Failed, before: Entry | None, give_up_after: timedelta, now
     if now - since >= give_up_after:
         why = f"given up after {failures} tries: {outcome.why}"
         return Entry(outcome=Said.DEAD, at=now, why=_short(why), since=since, failures=failures)
-    wait = RETRY_WAITS[min(max(failures, 1), len(RETRY_WAITS)) - 1] if outcome.tried else RETRY_WAITS[0]
+    wait = NOTICE.pause(max(failures, 1) if outcome.tried else 1)
     if outcome.wait is not None:
         wait = max(wait, min(outcome.wait, RETRY_AFTER_MAX))
     return Entry(
@@ -159,7 +157,7 @@ def _failed(outcome: Failed, before: Entry | None, give_up_after: timedelta, now
         why=_short(outcome.why),
         since=since,
         failures=failures,
-        next_at=min(now + wait, max(since + give_up_after, now + RETRY_WAITS[0])),
+        next_at=min(now + wait, max(since + give_up_after, now + NOTICE.pause(1))),
     )
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 
+from tillkeeper.domain.backoff import BACKFILL
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order import Status
 from tillkeeper.domain.policy import Policy
@@ -20,8 +21,6 @@ from tillkeeper.store.inbox import known_events
 from tillkeeper.store.pool import Conn
 
 LEASE: Final = timedelta(minutes=2)  # over what a page of a list takes with all its attempts
-RETRY_FIRST: Final = timedelta(seconds=30)
-RETRY_MAX: Final = timedelta(minutes=15)  # a gateway that is back is listed within this
 CHECKOUT: Final = timedelta(hours=2)  # who began to pay before the order expired is done by then
 # An order that never expires may be paid so long after it began or its payment failed.  Later ones are a handful, and
 # asking about all that were ever left behind would take an account's calls from those that matter.
@@ -153,7 +152,7 @@ WHERE account = $1 AND taken_by = $2 AND due_at IS NOT NULL
 
 async def put_off(conn: Conn, wanted: Wanted, *, by: UUID, now: datetime) -> datetime:
     """Gives the account back to be tried again; returns when."""
-    due_at = now + min(RETRY_MAX, RETRY_FIRST * (1 << min(wanted.tries, 10)))
+    due_at = now + BACKFILL.pause(wanted.tries + 1)
     await conn.execute(PUT_OFF, wanted.account, by, due_at)
     return due_at
 

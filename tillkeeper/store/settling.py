@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from tillkeeper.domain.backoff import ORDER_QUERY
 from tillkeeper.domain.concerns import Concern
 from tillkeeper.domain.order import MOVING, Status
 from tillkeeper.domain.policy import Action, Due, Policy, next_rung
@@ -27,9 +28,6 @@ from tillkeeper.store.sweeping import (
     write_due,
 )
 from tillkeeper.store.telling import tell
-
-RETRY_FIRST: Final = timedelta(seconds=15)
-RETRY_MAX: Final = timedelta(minutes=15)  # a gateway that is back is asked within this
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,7 +129,7 @@ def _retry_at(it: Settled, now: datetime) -> datetime | None:
         return None
     if it.result == CANNOT_ASK:
         return now + UNASKABLE_REST if it.taken.rung.action is Action.CLOSE else None
-    return now + min(RETRY_MAX, RETRY_FIRST * (1 << min(it.taken.tries - 1, 10)))
+    return now + ORDER_QUERY.pause(it.taken.tries)
 
 
 CANNOT_ASK: Final = "cannot be asked"  # asking again would change nothing

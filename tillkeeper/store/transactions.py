@@ -1,27 +1,26 @@
 """Whole transactions, repeated when two of them met."""
 
+import random
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 import asyncpg
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
+from tillkeeper.domain.backoff import TRANSACTION
 from tillkeeper.store.failures import DATABASE_ERRORS
 from tillkeeper.store.ledger import Raced
 from tillkeeper.store.pool import POOL_ACQUIRE_S, Conn
 
 Result = TypeVar("Result")
 
-# Two transactions met; the one that gave way succeeds when it starts over, so a handful of attempts is plenty.
+# Two transactions met; the one that gave way succeeds when it starts over.
 MEETINGS: Final = (
     Raced,
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
     asyncpg.InvalidCachedStatementError,  # the schema changed under a prepared statement
 )
-MEETINGS_ATTEMPTS: Final = 8
-MEETINGS_WAIT_S_MAX: Final = 0.5
-
 
 # A batch holds its orders for a fraction of a second, and a deadlock for one or two; who holds one for longer than this
 # does not let go of it soon.
@@ -48,8 +47,8 @@ async def repeat_when_raced(
     lock_timeout = f"SET LOCAL lock_timeout = {int(lock_wait_s * 1000)}"
     async for attempt in AsyncRetrying(
         retry=retry_if_exception_type(MEETINGS),
-        stop=stop_after_attempt(MEETINGS_ATTEMPTS),
-        wait=wait_random_exponential(multiplier=0.01, max=MEETINGS_WAIT_S_MAX),
+        stop=stop_after_attempt(TRANSACTION.attempts_max),
+        wait=lambda state: TRANSACTION.pause_s(state.attempt_number, random.uniform),
         reraise=True,
     ):
         with attempt:

@@ -27,6 +27,7 @@ from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, C
 from tillkeeper.gateways.kit import form, strictjson
 from tillkeeper.gateways.kit.chain import readable
 from tillkeeper.gateways.kit.fields import text, text_or_none
+from tillkeeper.gateways.kit.http_status import check_status
 from tillkeeper.gateways.kit.times import CHINA
 from tillkeeper.gateways.kit.unknown_words import unknown_word
 from tillkeeper.gateways.messages import Call, Query, Response
@@ -127,10 +128,7 @@ class Cut(msgspec.Struct, frozen=True):
 
 def cut(query: Query, response: Response) -> Cut:
     """The pieces of an answer."""
-    if response.status == 429 or response.status >= 500:  # noqa: PLR2004
-        raise Unavailable(f"status {response.status}")
-    if response.status != 200:  # noqa: PLR2004
-        raise BadPayload(f"status {response.status}")
+    check_status(response)
     charset, body = _decoded(response)
     members = strictjson.members(body)
     content = members.get(ANSWERS[query.about], members.get(FRONT_DOOR_ANSWER))

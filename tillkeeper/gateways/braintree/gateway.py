@@ -23,17 +23,23 @@ from tillkeeper.gateways.account import AccountModel, ApiBase, OneSecret
 from tillkeeper.gateways.base import Gateway, Queryable
 from tillkeeper.gateways.braintree import objects
 from tillkeeper.gateways.errors import (
-    AccessDenied,
     BadPayload,
     BadSignature,
     CannotQuery,
-    Unavailable,
     VerificationStep,
 )
 from tillkeeper.gateways.kit import form, strictxml
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.hmacs import HmacKeys
+from tillkeeper.gateways.kit.http_status import (
+    DENIED_STATUSES,
+    NOT_FOUND,
+    OK,
+    OK_OR_NOT_FOUND,
+    TOO_MANY_REQUESTS,
+    check_status,
+)
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Reply, Request, Response, Verified
 
 SIGNATURE: Final = "bt_signature"
@@ -47,10 +53,8 @@ LIVE_BY_BASE: Final[Mapping[str, bool]] = {
     "https://api.sandbox.braintreegateway.com": False,
 }
 TRANSACTION: Final = "transaction"
-OK: Final = 200
-NOT_FOUND: Final = 404
-AGAIN_STATUSES: Final = frozenset({408, 429})
-DENIED_STATUSES: Final = frozenset({401, 403, 426})  # the last: this version of the API is no more
+RETRY_STATUSES: Final = frozenset({408, TOO_MANY_REQUESTS})
+VERSION_DENIED_STATUSES: Final = DENIED_STATUSES | {426}  # this version of the API is no more
 
 _PAYLOAD: Final = re.compile(r"[A-Za-z0-9+/=\n]+", re.ASCII)
 _CHALLENGE: Final = re.compile(r"[a-f0-9]{20,32}", re.ASCII)
@@ -265,16 +269,11 @@ def _asked(query: Query) -> str | None:
 
 def _transaction_of(response: Response) -> object | None:
     """None where there is none such.  A page of some proxy's is not Braintree's word for that."""
-    if response.status in AGAIN_STATUSES or response.status >= 500:  # noqa: PLR2004
-        raise Unavailable(f"status {response.status}")
-    if response.status in DENIED_STATUSES:
-        raise AccessDenied(f"status {response.status}")
+    check_status(response, accepted=OK_OR_NOT_FOUND, retry=RETRY_STATUSES, denied=VERSION_DENIED_STATUSES)
     if response.status == NOT_FOUND:
         if response.body.strip() and strictxml.loads(response.body).name in {TRANSACTION, "html"}:
             raise BadPayload("status 404 with something in it that was found")
         return None
-    if response.status != OK:
-        raise BadPayload(f"status {response.status}")
     top = strictxml.loads(response.body)
     if top.name != TRANSACTION:
         raise BadPayload("the answer is no transaction")

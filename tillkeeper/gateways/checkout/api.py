@@ -22,18 +22,14 @@ import msgspec
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.checkout.objects import APPROVED_PREFIX, Said, balance, failure_of
-from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
+from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, text, text_or_none
+from tillkeeper.gateways.kit.http_status import NOT_FOUND, OK, status_error
 from tillkeeper.gateways.kit.units import is_currency
 from tillkeeper.gateways.kit.unknown_words import unknown_word
 from tillkeeper.gateways.messages import Query, Response
 
-OK: Final = 200
-NOT_FOUND: Final = 404
-TOO_MANY: Final = 429
-BROKEN: Final = 500
-DENIED_STATUSES: Final = frozenset({401, 403})
 LISTED_MAX: Final = 100  # attempts to pay one order; more are no payer's
 LATER_BY: Final = timedelta(minutes=1)  # for each capture: clocks of one house are not as far apart as that
 _ID: Final = re.compile(r"[A-Za-z0-9_]{1,255}", re.ASCII)
@@ -80,12 +76,7 @@ def content_of(response: Response) -> object:
         return content
     if response.status == NOT_FOUND and not response.body.strip():
         return None
-    told = f"status {response.status}"
-    if response.status == TOO_MANY or response.status >= BROKEN:
-        raise Unavailable(told)
-    if response.status in DENIED_STATUSES:
-        raise AccessDenied(told)
-    raise BadPayload(told)
+    raise status_error(response)
 
 
 def found_in(query: Query, content: object) -> Iterator[object]:

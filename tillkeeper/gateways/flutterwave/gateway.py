@@ -18,7 +18,7 @@ from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets, key_label
 from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
-from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, CannotQuery, Unavailable
+from tillkeeper.gateways.errors import BadPayload, BadSignature, CannotQuery
 from tillkeeper.gateways.flutterwave.objects import (
     CHARGE_STATUSES,
     charge_event,
@@ -33,6 +33,7 @@ from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import at, integer, moment_from_unix, reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.hmacs import HmacKeys
+from tillkeeper.gateways.kit.http_status import BAD_REQUEST, DENIED_STATUSES, NOT_FOUND, OK, check_status, status_error
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Token, Verified
 
 SIGNATURE_HEADER: Final = "flutterwave-signature"
@@ -44,6 +45,7 @@ FLAT_TRANSACTION: Final = "_TRANSACTION"  # v3's older form: CARD_TRANSACTION, A
 TOKEN_S_MAX: Final = 3600  # it is said to live for ten minutes
 
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", re.ASCII)
+BAD_CREDENTIALS_STATUSES: Final = DENIED_STATUSES | {BAD_REQUEST}  # the last is OAuth's word for them
 _NOT_FOUND: Final = ("not found", "not_found", "no transaction was found")
 
 
@@ -197,11 +199,7 @@ class Flutterwave(Gateway):
 
     def read_token(self, response: Response, *, now: datetime) -> Token:
         """The token and how long it lives."""
-        _check_status(response)
-        if response.status == 400:  # noqa: PLR2004 - OAuth's word for wrong credentials
-            raise AccessDenied(f"status {response.status}")
-        if response.status != 200:  # noqa: PLR2004
-            raise BadPayload(f"status {response.status}")
+        check_status(response, denied=BAD_CREDENTIALS_STATUSES)
         content = strictjson.loads(response.body)
         lives_s = integer(content, "expires_in")
         if not 0 < lives_s <= TOKEN_S_MAX:
@@ -308,25 +306,17 @@ def _listed(data: object) -> Iterator[object]:
         yield data
 
 
-def _check_status(response: Response) -> None:
-    told = f"status {response.status}"
-    if response.status == 429 or response.status >= 500:  # noqa: PLR2004
-        raise Unavailable(told)
-    if response.status in {401, 403}:
-        raise AccessDenied(told)
-
-
 def _data_of(response: Response) -> object:
     """What an answer holds; None where Flutterwave knows of no such thing."""
-    _check_status(response)
+    check_status(response, accepted={OK, BAD_REQUEST, NOT_FOUND})
     content = strictjson.loads(response.body)
     status = text_or_none(content, "status")
-    if response.status == 200 and status == "success":  # noqa: PLR2004
+    if response.status == OK and status == "success":
         return [] if (data := at(content, ["data"])) is None else data
-    if response.status in {400, 404} and status in {"error", "failed"}:
+    if response.status != OK and status in {"error", "failed"}:
         # v3 says it in the message, v4 by the error's type.
         error = at(content, ["error"])
         told = [text_or_none(content, "message"), text_or_none(error, "type") if isinstance(error, dict) else None]
         if any(words in f"{it}".lower() for it in told for words in _NOT_FOUND):
             return None
-    raise BadPayload(f"status {response.status}")
+    raise status_error(response)

@@ -23,7 +23,7 @@ from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OneSecret, Secrets
 from tillkeeper.gateways.base import Gateway, Queryable
-from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
+from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.gocardless.objects import (
     ASKED_ACTIONS,
     REFUND_ACTIONS,
@@ -37,6 +37,7 @@ from tillkeeper.gateways.kit import strictjson, units
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import at, reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.hmacs import HmacKeys
+from tillkeeper.gateways.kit.http_status import NOT_FOUND, OK, status_error
 from tillkeeper.gateways.kit.unknown_words import unknown_word
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Verified
 
@@ -44,7 +45,6 @@ SIGNATURE_HEADER: Final = "webhook-signature"
 API_VERSION: Final = "2015-07-06"
 EVENTS_MAX: Final = 1000  # GoCardless sends at most 250, and lists at most 500
 LISTED_MAX: Final = 500
-DENIED_STATUSES: Final = frozenset({401, 403})
 _ID: Final = re.compile(r"[A-Za-z0-9]{1,64}", re.ASCII)
 
 
@@ -298,15 +298,11 @@ def _money(subject: object, name: str) -> tuple[int, str]:
 
 def _content_of(response: Response) -> Mapping[str, object] | None:
     """What the response holds, or None where GoCardless knows of no such thing."""
-    if response.status == 200:  # noqa: PLR2004
+    if response.status == OK:
         content = strictjson.loads(response.body)
         if not isinstance(content, dict):
             raise BadPayload("the answer is no object")
         return content
-    if response.status == 429 or response.status >= 500:  # noqa: PLR2004
-        raise Unavailable(f"status {response.status}")
-    if response.status in DENIED_STATUSES:
-        raise AccessDenied(f"status {response.status}")
-    if response.status == 404 and at(strictjson.loads(response.body), ["error", "code"]) == 404:  # noqa: PLR2004
+    if response.status == NOT_FOUND and at(strictjson.loads(response.body), ["error", "code"]) == NOT_FOUND:
         return None
-    raise BadPayload(f"status {response.status}")
+    raise status_error(response)

@@ -30,17 +30,17 @@ from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OneSecret
 from tillkeeper.gateways.base import Gateway, Queryable
-from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
+from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.kit import form, strictjson, units
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import at, integer, moment_from_rfc3339, text, text_or_none
+from tillkeeper.gateways.kit.http_status import BAD_REQUEST, NOT_FOUND, OK, check_status
 from tillkeeper.gateways.kit.unknown_words import unknown_word
 from tillkeeper.gateways.messages import Answer, Call, Query, Request, Response, Verified
 
 ORDER_ID_FIELD: Final = "klarna_order_id"
 UNSIGNED: Final = "unsigned"
 QUERY_CHARS_MAX: Final = 2048  # a push URL has about 100
-DENIED_STATUSES: Final = frozenset({401, 403})
 NO_ORDER_CODES: Final = frozenset({"NO_SUCH_ORDER", "NOT_FOUND", "INVALID_ORDER_ID"})  # the last: of another shape
 _ORDER_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}", re.ASCII)
 
@@ -263,16 +263,11 @@ def _amount(subject: object, name: str, currency: str) -> int:
 
 def _content_of(response: Response) -> Mapping[str, object] | None:
     """What the response holds, or None where Klarna knows of no such order."""
-    if response.status == 429 or response.status >= 500:  # noqa: PLR2004
-        raise Unavailable(f"status {response.status}")
-    if response.status in DENIED_STATUSES:
-        raise AccessDenied(f"status {response.status}")
-    if response.status not in (200, 400, 404):
-        raise BadPayload(f"status {response.status}")
+    check_status(response, accepted={OK, BAD_REQUEST, NOT_FOUND})
     content = strictjson.loads(response.body)
     if not isinstance(content, dict):
         raise BadPayload("the answer is no object")
-    if response.status == 200:  # noqa: PLR2004
+    if response.status == OK:
         return content
     if content.get("error_code") not in NO_ORDER_CODES:
         raise BadPayload(f"status {response.status}, and not for want of an order")

@@ -23,7 +23,7 @@ from tillkeeper.gateways.kit.fields import at, text, text_or_none
 from tillkeeper.gateways.kit.times import CHINA
 from tillkeeper.gateways.lakala import objects
 from tillkeeper.gateways.lakala.objects import Fields
-from tillkeeper.gateways.messages import Call, Query, Response
+from tillkeeper.gateways.messages import Call, Query
 
 SCHEME: Final = "LKLAPI-SHA256withRSA"
 TRADE_PATH: Final = "/api/v3/labs/query/tradequery"
@@ -33,7 +33,6 @@ VERSION: Final = "3.0"
 
 OK_CODES: Final = frozenset({"BBS00000", "000000"})  # the aggregated payments', and the cashier's
 AGAIN_CODES: Final = frozenset({"BBS10000", "BBS11105", "BBS11112"})  # public integrations ask again on these
-DENIED_STATUSES: Final = frozenset({401, 403})
 NOT_FOUND_WORDS: Final = ("不存在", "未找到")
 AGAIN_WORDS: Final = ("繁忙", "频繁", "超时", "系统异常")
 DENIED_WORDS: Final = ("签名", "验签", "权限", "无权", "证书")
@@ -100,17 +99,6 @@ def _ref(ref: str | None) -> str:
     if ref is None or not _REF.fullmatch(ref):
         raise CannotQuery("a reference is missing, or has characters that no number of Lakala's or a shop's has")
     return ref
-
-
-def check_status(response: Response) -> None:
-    """Passes what may be an answer."""
-    told = f"status {response.status}"
-    if response.status == 429 or response.status >= 500:  # noqa: PLR2004
-        raise Unavailable(told)
-    if response.status in DENIED_STATUSES:
-        raise AccessDenied(told)
-    if response.status != 200:  # noqa: PLR2004
-        raise BadPayload(told)
 
 
 def data_in(body: bytes, *, is_signed: bool) -> Fields | None:

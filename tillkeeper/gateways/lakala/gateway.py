@@ -34,6 +34,7 @@ from tillkeeper.gateways.errors import BadPayload, BadSignature, CannotQuery, Ve
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import moment_from_unix, reference_or_none, text
+from tillkeeper.gateways.kit.http_status import check_status
 from tillkeeper.gateways.lakala import api, objects
 from tillkeeper.gateways.lakala.objects import Notice
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Reply, Request, Response, Verified
@@ -209,7 +210,7 @@ class Lakala(Gateway):
 
     def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
         """What a signed answer to this query says."""
-        api.check_status(response)
+        check_status(response)
         is_signed = SIGNATURE_HEADER in response.headers
         if is_signed:
             self._check_answer(response, now)

@@ -20,12 +20,10 @@ from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OneSecret, Secrets
 from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
 from tillkeeper.gateways.errors import (
-    AccessDenied,
     BadPayload,
     BadSignature,
     CannotQuery,
     Stale,
-    Unavailable,
     VerificationStep,
 )
 from tillkeeper.gateways.kit import strictjson
@@ -40,6 +38,14 @@ from tillkeeper.gateways.kit.fields import (
     written_or_none,
 )
 from tillkeeper.gateways.kit.hmacs import HmacKeys
+from tillkeeper.gateways.kit.http_status import (
+    BAD_REQUEST,
+    NOT_FOUND,
+    OK,
+    TOO_MANY_REQUESTS,
+    check_status,
+    status_error,
+)
 from tillkeeper.gateways.kit.units import from_major, is_currency
 from tillkeeper.gateways.kit.unknown_words import known_or_none
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Verified
@@ -119,8 +125,7 @@ FAILURES: Final = {
 REJECTED_PREFIX: Final = "cc_rejected_"
 BAD_FILLED_PREFIX: Final = "bad_filled_"
 
-AGAIN_STATUSES: Final = frozenset({423, 429})  # the payment is just being changed; too often
-DENIED_STATUSES: Final = frozenset({401, 403})
+RETRY_STATUSES: Final = frozenset({423, TOO_MANY_REQUESTS})  # 423: the payment is just being changed
 
 
 class MercadoPagoSettings(AccountModel):
@@ -441,17 +446,13 @@ def _results(content: object) -> list[object]:
 
 def _content_of(response: Response) -> object:
     """What an answer holds; None where Mercado Pago knows of no such payment."""
-    told = f"status {response.status}"
-    if response.status in AGAIN_STATUSES or response.status >= 500:  # noqa: PLR2004
-        raise Unavailable(told)
-    if response.status in DENIED_STATUSES:
-        raise AccessDenied(told)
+    check_status(response, accepted={OK, BAD_REQUEST, NOT_FOUND}, retry=RETRY_STATUSES)
     content = strictjson.loads(response.body)
     if not isinstance(content, dict):
         raise BadPayload("the answer is no object")
-    if response.status == 200:  # noqa: PLR2004
+    if response.status == OK:
         return content
     error = text_or_none(content, "error")
-    if response.status == 404 and error in {"not_found", "resource not found"}:  # noqa: PLR2004
+    if response.status == NOT_FOUND and error in {"not_found", "resource not found"}:
         return None
-    raise BadPayload(f"{told}, error {error if error and _WORD.fullmatch(error) else None}")
+    raise status_error(response, f", error {error if error and _WORD.fullmatch(error) else None}")

@@ -25,11 +25,9 @@ from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import ROTATED_MAX, AccountModel, ApiBase, OneSecret, Secret
 from tillkeeper.gateways.base import Gateway, Queryable
 from tillkeeper.gateways.errors import (
-    AccessDenied,
     BadPayload,
     BadSignature,
     CannotQuery,
-    Unavailable,
     VerificationStep,
 )
 from tillkeeper.gateways.kit import form, strictjson
@@ -43,6 +41,7 @@ from tillkeeper.gateways.kit.fields import (
     written_or_none,
 )
 from tillkeeper.gateways.kit.hmacs import HmacKeys
+from tillkeeper.gateways.kit.http_status import NOT_FOUND, OK, OK_OR_NOT_FOUND, check_status
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Verified
 from tillkeeper.gateways.mollie.objects import Fact, embedded, gave_back, payment_facts, refund_fact, returns_of
 
@@ -51,7 +50,6 @@ SIGNATURE_PREFIX: Final = "sha256="
 UNSIGNED: Final = "unsigned"
 LIVE_BY_KEY_PREFIX: Final = {"live_": True, "test_": False}
 LISTED_MAX: Final = 250  # payments of one link; the most that Mollie lists at once
-DENIED_STATUSES: Final = frozenset({401, 403})
 _PAYMENT: Final = re.compile(r"tr_[A-Za-z0-9]{1,60}", re.ASCII)
 _LINK: Final = re.compile(r"pl_[A-Za-z0-9]{1,60}", re.ASCII)
 _ORDER: Final = re.compile(r"ord_[A-Za-z0-9.]{1,60}", re.ASCII)  # of the Orders API
@@ -347,17 +345,12 @@ def _quoted(ref: str) -> str:
 
 def _content_of(response: Response) -> Mapping[str, object] | None:
     """What the response holds, or None where Mollie knows of no such thing."""
-    if response.status == 429 or response.status >= 500:  # noqa: PLR2004
-        raise Unavailable(f"status {response.status}")
-    if response.status in DENIED_STATUSES:
-        raise AccessDenied(f"status {response.status}")
-    if response.status not in (200, 404):
-        raise BadPayload(f"status {response.status}")
+    check_status(response, accepted=OK_OR_NOT_FOUND)
     content = strictjson.loads(response.body)
     if not isinstance(content, dict):
         raise BadPayload("the answer is no object")
-    if response.status == 200:  # noqa: PLR2004
+    if response.status == OK:
         return content
-    if content.get("status") != 404:  # noqa: PLR2004 - Mollie's errors repeat it
+    if content.get("status") != NOT_FOUND:  # Mollie's errors repeat it
         raise BadPayload("status 404, and not in Mollie's words")
     return None

@@ -13,20 +13,26 @@ import msgspec
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
+from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fields import at, integer, moment_from_rfc3339, text, text_or_none
+from tillkeeper.gateways.kit.http_status import (
+    BAD_REQUEST,
+    DENIED_STATUSES,
+    NOT_FOUND,
+    OK_OR_NOT_FOUND,
+    TOO_MANY_REQUESTS,
+    check_status,
+    status_error,
+)
 from tillkeeper.gateways.kit.unknown_words import unknown_word
 from tillkeeper.gateways.messages import Call, Query, Response, Token
 from tillkeeper.gateways.paypal import objects
 from tillkeeper.gateways.paypal.objects import AUTHORIZATION, DISPUTE, ORDER, SALE, Said
 
-OK: Final = 200
-NOT_FOUND: Final = 404
-AGAIN_STATUSES: Final = frozenset({408, 429})
-BROKEN: Final = 500
-DENIED_STATUSES: Final = frozenset({401, 403})
-NOT_SIGNED_IN_STATUSES: Final = frozenset({400, 401, 403})
+RETRY_STATUSES: Final = frozenset({408, TOO_MANY_REQUESTS})
+BAD_CREDENTIALS_STATUSES: Final = DENIED_STATUSES | {BAD_REQUEST}
+NOT_FOUND_NAMES: Final = frozenset({"RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID"})
 TOKEN_CHARS_MAX: Final = 4096
 TOKEN_SECONDS_MAX: Final = 30 * 86_400
 _TOKEN: Final = re.compile(r"[!-~]+", re.ASCII)
@@ -68,16 +74,12 @@ def _split(ref: str | None, *, is_refund: bool) -> tuple[str, str]:
 
 def content_of(response: Response) -> object:
     """What the response holds, or None where PayPal knows of no such thing."""
-    told = f"status {response.status}"
-    if response.status in AGAIN_STATUSES or response.status >= BROKEN:
-        raise Unavailable(told)
-    if response.status in DENIED_STATUSES:
-        raise AccessDenied(told)
+    check_status(response, accepted=OK_OR_NOT_FOUND, retry=RETRY_STATUSES)
     content = strictjson.loads(response.body)
-    if response.status == NOT_FOUND and text_or_none(content, "name") in {"RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID"}:
-        return None
-    if response.status != OK:
-        raise BadPayload(told)
+    if response.status == NOT_FOUND:
+        if text_or_none(content, "name") in NOT_FOUND_NAMES:
+            return None
+        raise status_error(response)
     if not isinstance(content, dict):
         raise BadPayload("the answer is no object")
     return content
@@ -224,8 +226,7 @@ def signing_in(api_base: str, client_id: str, client_secret: str) -> Call:
 
 def token_in(response: Response, now: datetime) -> Token:
     """The token and until when it may be sent."""
-    if response.status in NOT_SIGNED_IN_STATUSES:
-        raise AccessDenied(f"status {response.status}")
+    check_status(response, retry=RETRY_STATUSES, denied=BAD_CREDENTIALS_STATUSES)
     content = content_of(response)
     value, lives_s = text(content, "access_token"), integer(content, "expires_in")
     if len(value) > TOKEN_CHARS_MAX or not _TOKEN.fullmatch(value):

@@ -33,6 +33,7 @@ from tillkeeper.gateways.errors import BadPayload, BadSignature, CannotQuery, Un
 from tillkeeper.gateways.kit import strictjson, units
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, reference_or_none, text
+from tillkeeper.gateways.kit.http_status import OK, is_retry_status
 from tillkeeper.gateways.kit.unknown_words import unknown_word
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Token, Verified
 from tillkeeper.gateways.paypal import api as asking
@@ -212,9 +213,9 @@ class PayPal(Gateway):
 
     def read_key(self, call: Call, response: Response, *, now: datetime) -> None:
         """Takes the certificate in if it is PayPal's."""
-        if response.status in asking.AGAIN_STATUSES or response.status >= asking.BROKEN:
+        if is_retry_status(response.status, asking.RETRY_STATUSES):
             raise Unavailable(f"status {response.status}")
-        if response.status != asking.OK:
+        if response.status != OK:
             self._certificates.refuse(call.url, now)
             raise BadSignature(f"PayPal has no such certificate: status {response.status}", VerificationStep.KEY)
         try:

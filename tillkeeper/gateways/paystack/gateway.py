@@ -21,7 +21,7 @@ from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, Secrets
 from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
-from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable, VerificationStep
+from tillkeeper.gateways.errors import BadPayload, CannotQuery, VerificationStep
 from tillkeeper.gateways.kit import strictjson, units
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import (
@@ -33,6 +33,7 @@ from tillkeeper.gateways.kit.fields import (
     written_or_none,
 )
 from tillkeeper.gateways.kit.hmacs import HmacKeys
+from tillkeeper.gateways.kit.http_status import BAD_REQUEST, NOT_FOUND, OK, check_status, status_error
 from tillkeeper.gateways.kit.unknown_words import known_or_none
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Verified
 
@@ -450,18 +451,14 @@ def _quoted(ref: str | None) -> str:
 
 def _data_of(response: Response) -> object:
     """What an answer holds; None where Paystack knows of no such thing."""
-    told = f"status {response.status}"
-    if response.status == 429 or response.status >= 500:  # noqa: PLR2004
-        raise Unavailable(told)
-    if response.status in {401, 403}:
-        raise AccessDenied(told)
+    check_status(response, accepted={OK, BAD_REQUEST, NOT_FOUND})
     content = strictjson.loads(response.body)
-    if response.status == 200 and at(content, ["status"]) is True:  # noqa: PLR2004
+    if response.status == OK and at(content, ["status"]) is True:
         return at(content, ["data"]) or {}
-    if response.status in {400, 404} and at(content, ["status"]) is False:
+    if response.status != OK and at(content, ["status"]) is False:
         # Which of the two statuses it is, and whether a code says it, hangs on Paystack's version.
         said = f"{text_or_none(content, 'code')} {text_or_none(content, 'message')}".lower()
         if any(words in said for words in _NOT_FOUND_WORDS):
             return None
     code = text_or_none(content, "code")
-    raise BadPayload(f"{told}, code {code if code and _CODE.fullmatch(code) else None}")
+    raise status_error(response, f", code {code if code and _CODE.fullmatch(code) else None}")

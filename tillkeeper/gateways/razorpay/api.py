@@ -8,17 +8,12 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
+from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fields import at, text, text_or_none
+from tillkeeper.gateways.kit.http_status import BAD_REQUEST, NOT_FOUND, OK, status_error
 from tillkeeper.gateways.messages import Query, Response
 
-OK: Final = 200
-BAD_REQUEST: Final = 400
-NOT_FOUND: Final = 404
-TOO_MANY: Final = 429
-BROKEN: Final = 500
-DENIED_STATUSES: Final = frozenset({401, 403})
 ORDERS_MAX: Final = 100  # orders of one receipt; more are no merchant's
 _ID: Final = re.compile(r"[A-Za-z0-9_]{1,255}", re.ASCII)
 _ORDER_ID: Final = re.compile(r"order_[A-Za-z0-9]{14}", re.ASCII)  # Razorpay's own; order_1001 is a merchant's
@@ -81,12 +76,7 @@ def content_of(response: Response) -> object:
     code, description = _error(response.body)
     if response.status in (BAD_REQUEST, NOT_FOUND) and code == "BAD_REQUEST_ERROR" and _NO_SUCH_ID.search(description):
         return None
-    told = f"status {response.status}, code {code}"
-    if response.status == TOO_MANY or response.status >= BROKEN:
-        raise Unavailable(told)
-    if response.status in DENIED_STATUSES:
-        raise AccessDenied(told)
-    raise BadPayload(told)
+    raise status_error(response, f", code {code}")
 
 
 def _error(body: bytes) -> tuple[str | None, str]:

@@ -32,6 +32,7 @@ from tillkeeper.gateways.errors import (
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.answers import answered_at, queried, with_stand_in_closed
 from tillkeeper.gateways.kit.fields import reference_or_none, text, text_or_none
+from tillkeeper.gateways.kit.http_status import check_status
 from tillkeeper.gateways.kit.pairs import check_unambiguous
 from tillkeeper.gateways.kit.times import moment_from_compact
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Reply, Request, Response, Verified
@@ -60,7 +61,6 @@ AGAIN_CODES: Final = frozenset({"BIZERR_NEED_RETRY"})
 DENIED_CODES: Final = frozenset(
     {"SIGN_ERROR", "PARAMS_ERROR", "LACK_PARAMS", "MCH_NOT_FOUND", "SERVICE_PROVIDER_NO_AUTH"}
 )
-DENIED_STATUSES: Final = frozenset({401, 403})
 
 
 def _check_public_key(pem: str) -> str:
@@ -339,12 +339,7 @@ def _check_subject(fields: Fields, name: str, ref: str | None) -> None:
 
 def _check_door(response: Response) -> None:
     """Raises for what may be told without a signature: nothing is known, and the query was no good."""
-    if response.status == 429 or response.status >= 500:  # noqa: PLR2004
-        raise Unavailable(f"status {response.status}")
-    if response.status in DENIED_STATUSES:
-        raise AccessDenied(f"status {response.status}")
-    if response.status != 200:  # noqa: PLR2004
-        raise BadPayload(f"status {response.status}")
+    check_status(response)
     fields = strictjson.loads(response.body)
     if not isinstance(fields, dict):
         raise BadPayload("the answer is no object")

@@ -12,18 +12,15 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
+from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fields import at, text, text_or_none
+from tillkeeper.gateways.kit.http_status import OK, status_error
 from tillkeeper.gateways.messages import Call, Query, Response
 
 PATH: Final = "/api/v2/order/get_order_detail"
 ASKED_FIELDS: Final = "total_amount,pay_time,payment_method,cancel_by,cancel_reason"
 
-OK: Final = 200
-TOO_MANY: Final = 429
-BROKEN: Final = 500
-DENIED_STATUSES: Final = frozenset({401, 403})
 AGAIN_ERRORS: Final = frozenset(
     {"error_server", "error_inner", "error_network", "error_busy", "error_system_busy", "error_rate_limit"}
 )
@@ -79,16 +76,17 @@ def order_in(query: Query, response: Response) -> object:
         if response.status == OK:
             raise
         content, error = None, "unreadable"
-    told = f"status {response.status}, error {error if _CODE.fullmatch(error) else 'unreadable'}"
-    if response.status == TOO_MANY or response.status >= BROKEN or error in AGAIN_ERRORS:
-        raise Unavailable(told)
-    if response.status in DENIED_STATUSES or _DENIED_ERROR.search(error):
-        raise AccessDenied(told)
-    if error in NOT_FOUND_ERRORS:
+    if response.status == OK and not error:
+        return _listed(query, content)
+    problem = status_error(
+        response,
+        f", error {error if _CODE.fullmatch(error) else 'unreadable'}",
+        is_retry=error in AGAIN_ERRORS,
+        is_denied=_DENIED_ERROR.search(error) is not None,
+    )
+    if isinstance(problem, BadPayload) and error in NOT_FOUND_ERRORS:
         return None
-    if response.status != OK or error:
-        raise BadPayload(told)
-    return _listed(query, content)
+    raise problem
 
 
 def _content_of(body: bytes) -> tuple[object, str]:

@@ -16,23 +16,19 @@ from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets
 from tillkeeper.gateways.base import Gateway, Queryable
-from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
+from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.answers import answered_at
 from tillkeeper.gateways.kit.fact import Fact, query_event, webhook_event
 from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.hmacs import HmacKeys
+from tillkeeper.gateways.kit.http_status import NOT_FOUND, OK, status_error
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Verified
 from tillkeeper.gateways.square.objects import READERS, TYPES, error_codes
 
 SIGNATURE_HEADER: Final = "x-square-hmacsha256-signature"
 API_VERSION: Final = "2026-09-16"  # pinned, for an application's own default decides what an object looks like
 
-OK: Final = 200
-NOT_FOUND: Final = 404
-TOO_MANY: Final = 429
-BROKEN: Final = 500
-DENIED_STATUSES: Final = frozenset({401, 403})
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}", re.ASCII)
 
 
@@ -178,9 +174,4 @@ def _content_of(response: Response) -> object:
         codes = []
     if response.status == NOT_FOUND and "NOT_FOUND" in codes:
         return None
-    told = f"status {response.status}, codes {', '.join(codes) or 'none'}"
-    if response.status == TOO_MANY or response.status >= BROKEN:
-        raise Unavailable(told)
-    if response.status in DENIED_STATUSES:
-        raise AccessDenied(told)
-    raise BadPayload(told)
+    raise status_error(response, f", codes {', '.join(codes) or 'none'}")

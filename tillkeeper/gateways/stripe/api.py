@@ -14,9 +14,10 @@ import msgspec
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
+from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fields import at, integer, moment_from_unix, text, text_or_none
+from tillkeeper.gateways.kit.http_status import NOT_FOUND, OK, TOO_MANY_REQUESTS, status_error
 from tillkeeper.gateways.kit.unknown_words import unknown_word
 from tillkeeper.gateways.messages import Query, Response
 from tillkeeper.gateways.stripe.charges import (
@@ -110,9 +111,8 @@ LISTED_TYPES: Final = (
 )
 
 # Error codes that mean the same whatever the HTTP status.
-AGAIN_CODES: Final = frozenset({"lock_timeout", "rate_limit"})
-AGAIN_STATUSES: Final = frozenset({409, 424, 429})
-DENIED_STATUSES: Final = frozenset({401, 403})
+RETRY_CODES: Final = frozenset({"lock_timeout", "rate_limit"})
+RETRY_STATUSES: Final = frozenset({409, 424, TOO_MANY_REQUESTS})
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -172,20 +172,15 @@ def path_of_events(since: datetime, until: datetime, after: str | None) -> str:
 
 def content_of(response: Response) -> Mapping[str, object] | None:
     """What the response holds, or None where Stripe knows of no such thing."""
-    if response.status == 200:  # noqa: PLR2004
+    if response.status == OK:
         content = strictjson.loads(response.body)
         if not isinstance(content, dict):
             raise BadPayload("the answer is no object")
         return content
     code = _error_code(response.body)
-    if response.status == 404 and code == "resource_missing":  # noqa: PLR2004
+    if response.status == NOT_FOUND and code == "resource_missing":
         return None
-    told = f"status {response.status}, code {code}"
-    if response.status in AGAIN_STATUSES or response.status >= 500 or code in AGAIN_CODES:  # noqa: PLR2004
-        raise Unavailable(told)
-    if response.status in DENIED_STATUSES:
-        raise AccessDenied(told)
-    raise BadPayload(told)
+    raise status_error(response, f", code {code}", retry=RETRY_STATUSES, is_retry=code in RETRY_CODES)
 
 
 def _error_code(body: bytes) -> str | None:

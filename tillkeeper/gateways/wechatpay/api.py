@@ -17,18 +17,16 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
+from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fields import text, text_or_none
+from tillkeeper.gateways.kit.http_status import NOT_FOUND, OK, TOO_MANY_REQUESTS, status_error
 from tillkeeper.gateways.messages import Answer, Call, Query, Response
 from tillkeeper.gateways.wechatpay.objects import refund_answer, transaction_event
 
 ABROAD: Final = "apihk.mch.weixin.qq.com"
 SCHEME: Final = "WECHATPAY2-SHA256-RSA2048"
-OK: Final = 200
-NOT_FOUND: Final = 404
-AGAIN_STATUSES: Final = frozenset({202, 429})  # accepted, but not done; too often
-DENIED_STATUSES: Final = frozenset({401, 403})
+RETRY_STATUSES: Final = frozenset({202, TOO_MANY_REQUESTS})  # 202: accepted, but not done
 NOT_FOUND_CODES: Final = frozenset({"ORDER_NOT_EXIST", "ORDERNOTEXIST", "RESOURCE_NOT_EXISTS"})  # pages differ
 DENIED_CODES: Final = frozenset({"SIGN_ERROR", "NO_AUTH", "MCH_NOT_EXISTS", "APPID_MCHID_NOT_MATCH"})
 
@@ -120,12 +118,7 @@ def check_status(response: Response) -> None:
     code = _code(response.body)
     if response.status == NOT_FOUND and code in NOT_FOUND_CODES:
         return
-    told = f"status {response.status}, code {code}"
-    if response.status in AGAIN_STATUSES or response.status >= 500:  # noqa: PLR2004
-        raise Unavailable(told)
-    if response.status in DENIED_STATUSES or code in DENIED_CODES:
-        raise AccessDenied(told)
-    raise BadPayload(told)
+    raise status_error(response, f", code {code}", retry=RETRY_STATUSES, is_denied=code in DENIED_CODES)
 
 
 def _code(body: bytes) -> str | None:

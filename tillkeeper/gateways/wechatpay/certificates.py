@@ -19,8 +19,9 @@ from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.chain import leaf
 from tillkeeper.gateways.kit.fields import at, text
+from tillkeeper.gateways.kit.http_status import OK
 from tillkeeper.gateways.messages import Response
-from tillkeeper.gateways.wechatpay.api import OK, check_status
+from tillkeeper.gateways.wechatpay.api import check_status
 
 PATH: Final = "/v3/certificates"
 PATH_ABROAD: Final = "/v3/global/certificates"

@@ -37,9 +37,9 @@ from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.answers import queried, with_stand_in_closed
 from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, moment_from_unix, text, text_or_none
 from tillkeeper.gateways.kit.freshness import check_fresh
+from tillkeeper.gateways.kit.http_status import NOT_FOUND
 from tillkeeper.gateways.messages import Answer, Call, Query, Reply, Request, Response, Verified
 from tillkeeper.gateways.wechatpay import api
-from tillkeeper.gateways.wechatpay.api import NOT_FOUND
 from tillkeeper.gateways.wechatpay.certificates import PATH as CERTIFICATES_PATH
 from tillkeeper.gateways.wechatpay.certificates import PATH_ABROAD as CERTIFICATES_PATH_ABROAD
 from tillkeeper.gateways.wechatpay.certificates import (

@@ -20,7 +20,7 @@ from tillkeeper.gateways.kit.answers import with_stand_in_closed
 from tillkeeper.gateways.kit.fields import at, text, text_or_none
 from tillkeeper.gateways.kit.times import moment_from_compact
 from tillkeeper.gateways.kit.unknown_words import unknown_word
-from tillkeeper.gateways.messages import Query, Response
+from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.wechatpay.api import is_by_order
 from tillkeeper.gateways.wechatpay.objects import REFUND, TRADE_STATES, State
 
@@ -67,7 +67,6 @@ UNKNOWN_ERROR: Final[State[Kind | None]] = State(kind=Kind.PAYMENT_FAILED, failu
 NOT_FOUND_CODES: Final = frozenset({"ORDERNOTEXIST", "REFUNDNOTEXIST"})
 AGAIN_CODES: Final = frozenset({"SYSTEMERROR", "BIZERR_NEED_RETRY", "FREQUENCY_LIMITED"})
 DENIED_CODES: Final = frozenset({"SIGNERROR", "NOAUTH", "APPID_NOT_EXIST", "MCHID_NOT_EXIST", "APPID_MCHID_NOT_MATCH"})
-DENIED_STATUSES: Final = frozenset({401, 403})
 
 _REF: Final = re.compile(r"[0-9A-Za-z_|*@-]{1,64}", re.ASCII)  # what WeChat Pay allows in a merchant's numbers
 _CODE: Final = re.compile(r"[A-Z_]{1,64}", re.ASCII)
@@ -106,16 +105,6 @@ def written(fields: Fields) -> bytes:
     return b"<xml>%b</xml>" % b"".join(
         f"<{name}>{html.escape(value, quote=False)}</{name}>".encode() for name, value in fields.items()
     )
-
-
-def check_status(response: Response) -> None:
-    """Everything that is an answer comes under 200."""
-    if response.status == 429 or response.status >= 500:  # noqa: PLR2004
-        raise Unavailable(f"status {response.status}")
-    if response.status in DENIED_STATUSES:
-        raise AccessDenied(f"status {response.status}")
-    if response.status != 200:  # noqa: PLR2004
-        raise BadPayload(f"status {response.status}")
 
 
 def check_door(fields: Fields) -> None:

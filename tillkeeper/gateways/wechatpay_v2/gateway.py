@@ -25,6 +25,7 @@ from tillkeeper.gateways.errors import BadPayload, BadSignature, VerificationSte
 from tillkeeper.gateways.kit import strictxml
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import reference_or_none, text, text_or_none
+from tillkeeper.gateways.kit.http_status import check_status
 from tillkeeper.gateways.kit.unknown_words import unknown_word
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Reply, Request, Response, Verified
 from tillkeeper.gateways.wechatpay.api import named_in, not_found
@@ -195,7 +196,7 @@ class WeChatPayV2(Gateway):
 
     def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
         """What a signed answer to this query says."""
-        asking.check_status(response)
+        check_status(response)
         fields = strictxml.record(response.body, TOPS)
         asking.check_door(fields)
         self._check_sign(fields)

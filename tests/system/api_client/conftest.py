@@ -1,0 +1,17 @@
+"""The server of a gateway, and a time of the test's own."""
+
+import pytest
+
+from tests.system.api_client.playing import Server
+from tests.virtual_time import Time
+
+
+@pytest.fixture
+async def server():
+    async with Server().listening() as it:
+        yield it
+
+
+@pytest.fixture
+def time():
+    return Time()

@@ -1,0 +1,43 @@
+"""A loop over real channels on a real database."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.notice_factories import Clock
+from tests.notice_servers import http_server, smtp_server
+from tillkeeper.notices.channels import open_channels
+from workers.notify import NotifyLoop
+from workers.outage import Outage
+
+
+@pytest.fixture
+async def mailbox():
+    async with smtp_server() as it:
+        yield it
+
+
+@pytest.fixture
+async def receiver():
+    async with http_server() as it:
+        yield it
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def looping(pool, clock):
+    """`async with looping(settings) as loop`: a NotifyLoop with its channels open."""
+
+    @asynccontextmanager
+    async def opened(settings, *, broker_url=None, broker_prefix="test", **options):
+        async with open_channels(settings, broker_url=broker_url, broker_prefix=broker_prefix) as channels:
+            yield NotifyLoop(
+                pool=pool, channels=channels, settings=settings, outage=Outage(asyncio.Event()), now=clock, **options
+            )
+
+    return opened

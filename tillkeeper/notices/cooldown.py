@@ -1,0 +1,59 @@
+"""A channel that keeps failing is left alone for a while, so that its backlog does not take the time of its neighbours.
+
+A receiver that hangs costs its time-out for each notice, and after a day it has thousands that are due again each hour.
+While it cools down they are put off at once, without a call; after that one notice at a time tries it anew.
+"""
+
+from datetime import timedelta
+from typing import Final, Protocol
+
+from tillkeeper.breaker import Breaker
+from tillkeeper.domain.backoff import NOTICE_CHANNEL
+from tillkeeper.notices.deciding import RETRY_AFTER_MAX
+from tillkeeper.notices.outcome import Failed, Outcome
+from tillkeeper.notices.outgoing import Outgoing
+
+FAILURES_MAX: Final = 5  # in a row; a restart of the receiver is over by the schedule of the row
+
+
+class Channel(Protocol):
+    """A way to the merchant's systems or to ops.  At least once: `send` may come again with the same key."""
+
+    @property
+    def name(self) -> str:
+        """What `outbox.told`, figures and logs call it; no secret, and the same after every restart."""
+        ...
+
+    async def send(self, notice: Outgoing) -> Outcome:
+        """Hands it over, in bounded time."""
+        ...
+
+
+class WithCooldown:
+    """A channel behind a breaker of this process."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.name: Final = channel.name
+        self._channel = channel
+        self._breaker = Breaker(failures_max=FAILURES_MAX, cooldown=NOTICE_CHANNEL)
+
+    async def send(self, notice: Outgoing) -> Outcome:
+        """What the channel says, or that it is left alone."""
+        now_s = notice.sent_at.timestamp()
+        if not self._breaker.enter(now_s):
+            wait = timedelta(seconds=self._breaker.left_s(now_s))
+            return Failed(why=f"left alone after {self._breaker.failures} failures", wait=wait, tried=False)
+        try:
+            outcome = await self._channel.send(notice)
+            self._note(outcome, now_s)
+        finally:
+            self._breaker.left()
+        return outcome
+
+    def _note(self, outcome: Outcome, now_s: float) -> None:
+        if not isinstance(outcome, Failed):
+            self._breaker.succeeded()
+        elif outcome.wait is None:
+            self._breaker.failed(now_s)
+        else:  # it asked for a pause, and means all notices
+            self._breaker.failed(now_s, pause_s=min(outcome.wait, RETRY_AFTER_MAX).total_seconds())
