@@ -43,13 +43,13 @@ class Gateways:
             started_at=self.begins,
             events=tuple(
                 StoryEvent(
-                    word=word,
+                    event_type=event_type,
                     event_id=f"evt_{bare(order_ref)}{at:02d}",
                     at=self.begins + timedelta(minutes=minute),
                     amount=refund[1] if refund else amount,
                     refund_ref=f"re_{bare(order_ref)}{refund[0] if refund else ''}",
                 )
-                for at, (word, minute, *refund) in enumerate(words)
+                for at, (event_type, minute, *refund) in enumerate(words)
             ),
             expected=ExpectedOrder(status=Status.UNPAID, paid=0, refunded=0),
         )

@@ -24,7 +24,7 @@ def story_of(simulator, signer, template):
     begins = accumulate((STEP_S for _ in template.events), initial=0)
     events = tuple(
         StoryEvent(
-            word=say.event_type,
+            event_type=say.event_type,
             event_id=f"evt_{bare(order_ref)}{at:02d}",
             at=NOW - timedelta(hours=1) + timedelta(seconds=after_s),
             amount=AMOUNT // 10 * say.tenths,

@@ -83,8 +83,8 @@ def fetched_by(kind, subject):
     return queries
 
 
-def a_dispute(word="dispute_opened", **more):
-    told = StoryEvent(word=word, event_id="e", at=PAID_AT, amount=12900, refund_ref="")
+def a_dispute(event_type="dispute_opened", **more):
+    told = StoryEvent(event_type=event_type, event_id="e", at=PAID_AT, amount=12900, refund_ref="")
     return dispute(STORY, told) | more
 
 
@@ -643,7 +643,7 @@ def test_every_story_ends_as_the_template_says(template):
     api = SIMULATOR.api(signer, ledger_with(SIMULATOR, story))
     events = delivered(gateway, SIMULATOR, signer, story, api)
     assert outcome_of(story, events) == truth_of(story)
-    refunds = {it.refund_ref for it in story.events if it.word.startswith("refund_")}
+    refunds = {it.refund_ref for it in story.events if it.event_type.startswith("refund_")}
     queries = [Query(about="payment", payment_ref=story.payment_ref)]
     queries += [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in sorted(refunds)]
     told = [it for query in queries for it in asked(gateway, api, query, NOW).events]
@@ -657,7 +657,7 @@ def test_a_refund_on_its_way_is_pending():
     signer, gateway = a_play()
     story = story_of(SIMULATOR, signer, TEMPLATES[8])
     paid, going = story.events
-    going = msgspec.structs.replace(going, word="refund_submitted")
+    going = msgspec.structs.replace(going, event_type="refund_submitted")
     story = type(story)(
         **{name: getattr(story, name) for name in story.__struct_fields__} | {"happenings": (paid, going)}
     )

@@ -555,7 +555,7 @@ def test_a_story_ends_as_it_says_by_deliveries_and_by_asking(walk, template, cur
     events = list(walk.told_by(story))
     assert_ends_as_told(story, events)
     assert any(it.kind.is_dispute for it in events) is ("charged back" in template.name)
-    refunds = {it.refund_ref for it in story.events if it.word.startswith("refund.")}
+    refunds = {it.refund_ref for it in story.events if it.event_type.startswith("refund.")}
     asked = [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in refunds]
     assert_ends_as_told(
         story,
@@ -575,7 +575,7 @@ def test_the_played_api_keeps_to_its_own(walk):
     by_order = Query(about="payment", order_ref=story.order_ref)
     assert walk.answer(story, by_order).events == walk.asked_at_the_end(story)
     for query in (by_order, Query(about="payment", payment_ref=story.payment_ref)):
-        assert not walk.respond(story, query, as_of=story.started_at).found
+        assert not walk.answer(story, query, as_of=story.started_at).found
     api = SIMULATOR.api(walk.signer, ledger_of({}))
     call = walk.gateway.query_request(PAYMENT, now=NOW, nonce="n")
     for status in (429, 500):

@@ -539,7 +539,7 @@ def test_a_story_ends_as_it_says_by_deliveries_and_by_asking(walk, template, gap
         assert_ends_as_told(story, events)
     if not any(say.event_type.startswith("refunds.") for say in template.events):
         assert_ends_as_told(story, at_the_end)
-    assert any(it.kind.is_dispute for it in at_the_end) is any("charge" in it.word for it in story.events)
+    assert any(it.kind.is_dispute for it in at_the_end) is any("charge" in it.event_type for it in story.events)
 
 
 def test_the_played_api_keeps_to_its_own(walk):

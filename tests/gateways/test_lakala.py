@@ -751,7 +751,7 @@ def test_every_story_ends_as_the_template_says(template):
     told = asked(PLAYED, api, Query(about="payment", order_ref=story.order_ref), NOW).events
     assert outcome_of(story, told) == truth_of(story)
     assert outcome_of(story, [*told, *events]) == outcome_of(story, [*events, *told]) == truth_of(story)
-    for ref in {it.refund_ref for it in story.events if it.word.startswith("REFUND.")}:
+    for ref in {it.refund_ref for it in story.events if it.event_type.startswith("REFUND.")}:
         query = Query(about="refund", order_ref=story.order_ref, refund_ref=ref)
         assert [it.refund_ref for it in asked(PLAYED, api, query, NOW).events] == [ref]
 
@@ -775,4 +775,4 @@ def test_the_sandbox_refuses_strangers_and_forges_answers():
             PLAYED.read_response(query, response_of((told.headers, told.body), told.status), now=NOW)
     put = put_of(PLAYED.query_request(query, now=NOW, nonce="n"))
     assert api.respond(msgspec.structs.replace(put, path="/x"), now=NOW, as_of=NOW).status == 404
-    assert api.respond(msgspec.structs.replace(put, headers={}), now=NOW, as_of=NOW).said == "验签失败"
+    assert api.respond(msgspec.structs.replace(put, headers={}), now=NOW, as_of=NOW).summary == "验签失败"

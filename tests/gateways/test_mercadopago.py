@@ -527,7 +527,7 @@ def test_the_played_api_keeps_to_its_own(walk):
     assert [it.event_id for it in walk.answer(story, by_order).events] == [
         it.event_id for it in walk.asked_at_the_end(story)
     ]
-    assert not walk.respond(story, by_order, as_of=story.started_at).found
+    assert not walk.answer(story, by_order, as_of=story.started_at).found
     api = SIMULATOR.api(walk.signer, ledger_of({}))
     elsewhere = msgspec.structs.replace(put_of(walk.gateway.query_request(PAYMENT, now=NOW, nonce="n")), path="/v2")
     assert api.respond(elsewhere, now=NOW, as_of=NOW).status == 404

@@ -1428,7 +1428,7 @@ def test_what_the_play_tells_comes_true(template, currency):
     story = in_whole_units(story_of(SIMULATOR, template, currency=currency))
     events = list(told_by(walk, story))
     assert_ends_as_told(story, events)
-    refunds = {it.refund_ref for it in story.events if it.word in CONFIRMED and "REFUND" in it.word}
+    refunds = {it.refund_ref for it in story.events if it.event_type in CONFIRMED and "REFUND" in it.event_type}
     ref = story.payment_ref
     queries = [
         Query(about="payment", order_ref=story.order_ref, payment_ref=it) for it in (ref, f"order-5ORD{ref[4:]}")

@@ -538,7 +538,7 @@ def test_a_story_ends_as_it_says_by_deliveries_and_by_asking(walk, template, gap
         story = msgspec.structs.replace(story, due_currency="USD")
     assert_ends_as_told(story, walk.told_by(story))
     asked = [Query(about="payment", order_ref=story.order_ref, payment_ref=story.payment_ref)]
-    refunds = {it.refund_ref for it in story.events if it.word.startswith("refund.")}
+    refunds = {it.refund_ref for it in story.events if it.event_type.startswith("refund.")}
     asked += [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in refunds]
     assert_ends_as_told(story, [event for query in asked for event in walk.answer(story, query).events])
 
@@ -550,7 +550,7 @@ def test_the_played_api_keeps_to_its_own(walk):
         walk.answer(story, ours, authorization="Bearer of_another")
     for query in (PAYMENT, REFUND, REFUNDS):
         assert not walk.answer(story, query).found
-    (early,) = walk.respond(story, ours, as_of=story.started_at).events
+    (early,) = walk.answer(story, ours, as_of=story.started_at).events
     assert early.kind is Kind.PAYMENT_PENDING
     api = SIMULATOR.api(walk.signer, ledger_of({}))
     call = walk.gateway.query_request(PAYMENT, now=NOW, nonce="n")

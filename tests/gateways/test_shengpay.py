@@ -542,7 +542,7 @@ def test_every_story_ends_as_the_template_says(template):
     api = SIMULATOR.api(signer, ledger_with(SIMULATOR, story))
     events = delivered(gateway, SIMULATOR, signer, story, api)
     assert outcome_of(story, events) == truth_of(story)
-    refunds = {it.refund_ref for it in story.events if it.word.startswith("REFUND.")}
+    refunds = {it.refund_ref for it in story.events if it.event_type.startswith("REFUND.")}
     queries = [Query(about="payment", order_ref=story.order_ref)]
     queries += [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in sorted(refunds)]
     told = [it for query in queries for it in asked(gateway, api, query, NOW).events]
@@ -600,7 +600,7 @@ def test_the_sandbox_knows_no_other_questions():
     assert api.respond(msgspec.structs.replace(put, path="/x"), now=NOW, as_of=NOW).status == 404
     for body in (b"", b"[]", b"{}"):
         told = api.respond(msgspec.structs.replace(put, body=body), now=NOW, as_of=NOW)
-        assert told.said == "SIGN_ERROR"
+        assert told.summary == "SIGN_ERROR"
     assert public_pem(VOICE.key) == SIMULATOR.settings(VOICE)["shengpay_public_key"]
 
 

@@ -412,7 +412,7 @@ def test_every_story_of_the_sandbox_ends_as_its_template_says(template, make):
     story = story_of(SIMULATOR, signer, template)
     api = SIMULATOR.api(signer, ledger_with(SIMULATOR, story))
     assert outcome_of(story, delivered(gateway, SIMULATOR, signer, story, api)) == truth_of(story)
-    refunds = {it.refund_ref for it in story.events if it.word.startswith("REFUND")}
+    refunds = {it.refund_ref for it in story.events if it.event_type.startswith("REFUND")}
     queries = [Query(about="payment", order_ref=story.order_ref)]
     queries += [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in sorted(refunds)]
     told = [it for query in queries for it in asked(gateway, api, query, NOW).events]

@@ -628,7 +628,7 @@ def test_every_story_ends_as_the_template_says(template, mode):
     api = SIMULATOR.api(signer, ledger_with(SIMULATOR, story))
     events = delivered(gateway, SIMULATOR, signer, story, api)
     assert outcome_of(story, events) == truth_of(story)
-    refunds = {it.refund_ref for it in story.events if it.word in SIMULATOR.fetched}
+    refunds = {it.refund_ref for it in story.events if it.event_type in SIMULATOR.fetched}
     queries = [Query(about="payment", order_ref=story.order_ref)]
     queries += [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in sorted(refunds)]
     told = [it for query in queries for it in asked(gateway, api, query, NOW).events]

@@ -113,7 +113,7 @@ class Told:
 def a_story(simulator, template, account, currency):
     events = tuple(
         StoryEvent(
-            word=say.event_type,
+            event_type=say.event_type,
             event_id=f"evt_{step}",
             at=NOW + STEP * step,
             amount=AMOUNT // 10 * say.tenths,

@@ -37,13 +37,13 @@ class Walk:
             events = self.gateway.parse(verified)
             queries = self.gateway.queries_for(verified)
             tells = event.event_type not in self.simulator.ignored | self.simulator.fetched
-            renamed = getattr(self.simulator, "renamed", None)
-            event_id = renamed(story, event) if renamed else event.event_id
+            event_id_of = self.simulator.event_id_of
+            event_id = event_id_of(story, event) if event_id_of else event.event_id
             assert [each.event_id for each in events] == ([event_id] if tells else []), event.event_type
             assert bool(queries) is (event.event_type in self.simulator.fetched), event.event_type
             yield from events
             for query in queries:  # asked at once, when the books hold no more than happened by then
-                yield from self.respond(story, query, as_of=event.at, now=event.at).events
+                yield from self.answer(story, query, as_of=event.at, now=event.at).events
 
     def answer(self, story, query, *, as_of=NOW, now=NOW, **headers):
         """What the played API says."""
@@ -89,7 +89,7 @@ def story_of(simulator, template, *, currency="EUR", gap_s=30):
         started_at=started_at,
         events=tuple(
             StoryEvent(
-                word=say.event_type,
+                event_type=say.event_type,
                 event_id=f"evt_{bare}{at:02d}",
                 at=started_at + timedelta(seconds=gap_s * (at + 1)),
                 amount=AMOUNT // 10 * say.tenths,

@@ -65,7 +65,7 @@ async def test_its_first_notice_has_the_certificate_fetched_and_counts(database,
     async with gateways.open() as bases, receiver(settings_of(database, signer, bases[ACCOUNT])) as port:
         assert await statuses(port, gateways, signer, times=3) == [204] * 3
     assert {it.key for it in await deliveries_in(connection)} == {NEW}
-    assert [it.said for it in gateways.log.queries] == ["certificates"]
+    assert [it.summary for it in gateways.log.queries] == ["certificates"]
 
 
 @pytest.mark.parametrize(("fault", "status"), [(Fault.BROKEN, 503), (Fault.HUNG_UP, 503), (Fault.FORGED, 401)])

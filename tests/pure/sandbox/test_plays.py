@@ -51,7 +51,7 @@ class Played:
     gateway: Gateway
     config: Path
 
-    def say(self, story: Story, event: StoryEvent, *, again: int = 0) -> Request:
+    def sign(self, story: Story, event: StoryEvent, *, again: int = 0) -> Request:
         return request_of(self.signer, story, event, again=again)
 
     def verified(self, request: Request) -> Verified:
@@ -89,7 +89,7 @@ def played(request, tmp_path_factory) -> Played:
     simulator, bases = simulator_of(request.param), {account_of(request.param): "http://127.0.0.1:1"}
     write_config(config, signers, **place, token="a-token-of-the-tests", bases=bases if simulator.api else {})
     ((account, gateway),) = load_settings(config, {}).build_gateways().items()
-    return Played(play=simulator, signer=signers[account], gateway=gateway, config=config)
+    return Played(simulator=simulator, signer=signers[account], gateway=gateway, config=config)
 
 
 # --- the play ---------------------------------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ def test_it_says_whose_it_is(played):
 
 def test_it_knows_all_its_words(played):
     simulator = played.simulator
-    said = {say.event_type for it in simulator.templates for say in it.says}
+    said = {say.event_type for it in simulator.templates for say in it.events}
     assert said <= simulator.event_types.keys()  # None for those that write nothing
     assert simulator.ignored | simulator.fetched | simulator.totals <= simulator.event_types.keys()
     assert not simulator.ignored & simulator.fetched
@@ -181,7 +181,7 @@ def test_events_of_one_story_have_ids_of_their_own(played):
         telling = [
             name
             for it in story.events
-            if played.simulator.carries_event(it.word)
+            if played.simulator.carries_event(it.event_type)
             for name in played.simulator.event_ids(story, it)
         ]
         assert len(played.simulator.history_event_ids(story)) == len(telling), story.name

@@ -32,8 +32,8 @@ from tillkeeper.settings import load_settings
 from tillkeeper.store.overview import OrderStanding
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-VOICES = new_signers()
-ACCOUNTS = {account: signer.gateway for account, signer in VOICES.items()}
+SIGNERS = new_signers()
+ACCOUNTS = {account: signer.gateway for account, signer in SIGNERS.items()}
 NAMES = [f"{gateway}: {it.name}" for gateway in ACCOUNTS.values() for it in simulator_of(gateway).templates]
 
 
@@ -51,19 +51,19 @@ def gateways(tmp_path_factory) -> dict[str, Gateway]:
     """The receiver's side, set up from the very file that `--up` writes."""
     path = tmp_path_factory.mktemp("config") / "tillkeeper.toml"
     told = {"database_url": "postgresql://nobody@127.0.0.1/", "broker_url": "amqp://127.0.0.1/", "port": 1}
-    write_config(path, VOICES, token="a-token-of-the-tests", **told)
+    write_config(path, SIGNERS, token="a-token-of-the-tests", **told)
     return load_settings(path, {}).build_gateways()
 
 
 def telling(story: Story) -> frozenset[str]:
-    return simulator_of(ACCOUNTS[story.account]).telling(story)
+    return simulator_of(ACCOUNTS[story.account]).history_event_ids(story)
 
 
 def events_of(story: Story, gateways: dict[str, Gateway]) -> list[PaymentEvent]:
     return [
         event
         for event in story.events
-        for event in received(gateways[story.account], VOICES[story.account].sign(story, event, now=NOW, again=0))
+        for event in received(gateways[story.account], SIGNERS[story.account].sign(story, event, now=NOW, again=0))
     ]
 
 
@@ -150,7 +150,7 @@ def test_some_deliveries_overtake_each_other_and_the_registration():
 
 
 def test_every_forgery_is_refused_whatever_the_trick(gateways):
-    forger, chance, seen = Forger(VOICES, impostors_of(VOICES)), Random(1), set()
+    forger, chance, seen = Forger(SIGNERS, impostors_of(SIGNERS)), Random(1), set()
     for story in stories()[:300]:
         forgery = forger.forge(story, chance=chance, now=NOW)
         with pytest.raises(Refused) as refused:
@@ -162,7 +162,7 @@ def test_every_forgery_is_refused_whatever_the_trick(gateways):
 
 def test_a_forgery_would_pay_its_order_if_it_were_believed(gateways):
     """Otherwise its acceptance could hide."""
-    forger, chance = Forger(VOICES, VOICES), Random(1)  # its impostors hold the right keys
+    forger, chance = Forger(SIGNERS, SIGNERS), Random(1)  # its impostors hold the right keys
     for story in stories()[:100]:
         forgery = forger.forge(story, chance=chance, now=NOW)
         if forgery.trick == "wrong_key":
@@ -182,7 +182,7 @@ def a_log(*told: Story) -> PostingLog:
     """The log of a run in which everything went well."""
     log = PostingLog(sorted(ACCOUNTS))
     for story in told:
-        log.opened(story, telling=telling(story))
+        log.opened(story, history_event_ids=telling(story))
         log.registered(story.order_ref)
         for event in story.events:
             log.accepted_delivery(story.account, event.event_id, took_s=0.001, at_s=1.0)
@@ -199,7 +199,7 @@ def a_summary(log: PostingLog, **changes: object) -> Summary:
         "seconds": 1.0,
         "seed": 7,
         "log": log,
-        "sight": Snapshot(),
+        "snapshot": Snapshot(),
         "asked": 1,
         "differences": [],
         "caught_up": True,
@@ -264,7 +264,7 @@ def test_a_wrong_answer_is_caught(mishap, problem):
 
 def test_what_was_never_accepted_or_registered_is_caught():
     log = PostingLog(sorted(ACCOUNTS))
-    log.opened(paid_story(), telling=telling(paid_story()))
+    log.opened(paid_story(), history_event_ids=telling(paid_story()))
     told = len(paid_story().events)
     expected = [f"{told} deliveries were never accepted", "1 orders could not be registered"]
     assert a_summary(log).problems() == expected
@@ -283,36 +283,38 @@ def test_what_was_made_up_and_could_not_be_told_is_counted_apart():
 def test_words_that_only_have_their_gateway_asked_bring_no_event_by_webhook():
     story, simulator = paid_story(), simulator_of("stripe")
     asking = msgspec.structs.replace(simulator, fetched=frozenset({"payment_intent.succeeded"}))
-    (paid,) = (it.event_id for it in story.events if it.word == "payment_intent.succeeded")
-    assert asking.telling(story) == simulator.history_event_ids(story) - {paid}
+    (paid,) = (it.event_id for it in story.events if it.event_type == "payment_intent.succeeded")
+    assert asking.history_event_ids(story) == simulator.history_event_ids(story) - {paid}
     log = PostingLog(sorted(ACCOUNTS))
-    log.opened(story, telling=asking.telling(story))
+    log.opened(story, history_event_ids=asking.history_event_ids(story))
     assert log.undelivered() == len(story.events)  # it must be delivered all the same
 
 
 def test_an_event_may_have_another_id_than_what_happened():
     story, simulator = paid_story(), simulator_of("stripe")
-    renaming = msgspec.structs.replace(simulator, renamed=lambda story, it: f"{story.payment_ref}:{it.word}")
-    assert f"{story.payment_ref}:payment_intent.succeeded" in renaming.telling(story)
-    assert len(renaming.telling(story)) == len(simulator.history_event_ids(story))
+    renaming = msgspec.structs.replace(simulator, event_id_of=lambda story, it: f"{story.payment_ref}:{it.event_type}")
+    assert f"{story.payment_ref}:payment_intent.succeeded" in renaming.history_event_ids(story)
+    assert len(renaming.history_event_ids(story)) == len(simulator.history_event_ids(story))
 
 
 class Workers:
     """Workers that have taken all up at once, and whose orders are right only after some looks."""
 
     def __init__(self, log: PostingLog, *, right_after_looks: int) -> None:
-        self.sight = Snapshot(applied=log.accepted)
+        self.snapshot = Snapshot(applied=log.accepted)
         self._log = log
         self._until_right = right_after_looks
 
     async def again(self) -> Snapshot:
-        return self.sight
+        return self.snapshot
 
     async def standings(self) -> dict[str, OrderStanding]:
         self._until_right -= 1
         right = self._until_right <= 0
         return {
-            ref: OrderStanding(status=it.truth.status, paid=it.truth.paid if right else 0, refunded=it.truth.refunded)
+            ref: OrderStanding(
+                status=it.expected.status, paid=it.expected.paid if right else 0, refunded=it.expected.refunded
+            )
             for ref, it in self._log.orders.items()
         }
 
@@ -323,20 +325,20 @@ async def test_where_gateways_must_be_asked_first_there_is_time_for_the_answers(
     monkeypatch.setattr(traffic_run, "CALM_S", 0.03)
     monkeypatch.setattr(traffic_run, "asks_first", lambda _signers: asks)
     log = a_log(paid_story())
-    stage = Target(
+    target = Target(
         url="",
         metrics_url=None,
         token="",
         database_url="",
-        signers=VOICES,
+        signers=SIGNERS,
         directory=Path(),
         config=None,
         ledger=ledger_of(ACCOUNTS),
-        questions=QueryLog(),
+        queries=QueryLog(),
     )
-    look = Workers(log, right_after_looks=20)
-    wish = traffic_run.Wish(seconds=0, rate=1, seed=1)
-    run = traffic_run.Playing(stage=stage, wish=wish, screen=None, player=None, log=log, look=look)
+    monitor = Workers(log, right_after_looks=20)
+    load = traffic_run.Load(seconds=0, rate=1, seed=1)
+    run = traffic_run.Run(target=target, load=load, screen=None, generator=None, log=log, monitor=monitor)
     differences, caught_up = await run._catch_up()
     assert caught_up
     assert len(differences) == wrong
@@ -399,5 +401,5 @@ def test_a_counter_that_began_anew_is_counted_on():
 
 def test_a_silent_word_is_no_event(gateways):
     story = next(story for story in stories() if story.name == "stripe: only looked at")
-    assert {it.word for it in story.events} <= simulator_of("stripe").silent
+    assert {it.event_type for it in story.events} <= simulator_of("stripe").ignored
     assert events_of(story, gateways) == []

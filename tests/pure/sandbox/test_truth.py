@@ -54,7 +54,7 @@ def events_told(story: Story, settings, signers) -> list[PaymentEvent]:
     gateway = build(story.account, settings.accounts[story.account])
     events = [the_word_of(asked, story.currency) for _, asked in refunds_asked_for(story)]
     for it in story.events:
-        if it.word not in WITHOUT_WEBHOOK:
+        if it.event_type not in WITHOUT_WEBHOOK:
             headers, body = signers[story.account].sign(story, it, now=it.at, again=0)
             request = Request({name.lower(): [value] for name, value in headers.items()}, body)
             events += gateway.parse(gateway.verify(request, it.at))
@@ -67,7 +67,7 @@ def events_told(story: Story, settings, signers) -> list[PaymentEvent]:
 def test_every_word_of_every_story_is_in_the_books_or_writes_nothing_on_purpose():
     for lives in (DAY_TEMPLATES, STUCK_TEMPLATES):
         for gateway, templates in lives.items():
-            assert {say.event_type for it in templates for say in it.says} <= simulator_of(gateway).words.keys()
+            assert {say.event_type for it in templates for say in it.events} <= simulator_of(gateway).event_types.keys()
 
 
 def test_the_books_end_as_every_story_says(gateways):
@@ -108,7 +108,7 @@ def test_a_ledger_finds_a_payment_by_each_reference_at_its_own_account_alone():
     told = stories(200)
     ledger = ledger_of(ACCOUNTS, told)
     story = next(it for it in told if it.name == "wechatpay: given back")
-    ref = next(it.refund_ref for it in story.events if it.word == "REFUND.PROCESSING")
+    ref = next(it.refund_ref for it in story.events if it.event_type == "REFUND.PROCESSING")
     assert ledger.payment(story.account, story.payment_ref, END).story is story
     assert ledger.payment_of_order(story.account, story.order_ref, END).story is story
     assert ledger.payment_of_refund(story.account, ref, END).story is story
@@ -121,7 +121,7 @@ def test_a_ledger_tells_what_happened_newest_first_between_two_times(gateways):
     for minute in (3, 1, 2, 5):
         gateways.tells("stripe-main", ("payment_intent.succeeded", minute), order_ref=f"T-{minute}")
     since, until = NOON + timedelta(minutes=1), NOON + timedelta(minutes=3)
-    told = [story.order_ref for story, _ in gateways.ledger.told("stripe-main", since=since, until=until)]
+    told = [story.order_ref for story, _ in gateways.ledger.events_between("stripe-main", since=since, until=until)]
     assert told == ["T-3", "T-2", "T-1"]
 
 
@@ -188,7 +188,7 @@ def test_what_a_gateway_has_no_webhook_for_is_never_sent():
 def test_a_silent_gateway_sends_nothing_and_the_others_go_on():
     silence = SilentPeriod(account="alipay-main", since=BEGINS_AT, until=BEGINS_AT + timedelta(hours=12))
     counts = DeliveryCounts()
-    arrived = list(arrivals(stories(500), DeliveryFaults(silences=(silence,)), seed=1, counts=counts))
+    arrived = list(arrivals(stories(500), DeliveryFaults(silent_periods=(silence,)), seed=1, counts=counts))
     at_noon = BEGINS_AT + timedelta(hours=12)
     assert counts.silenced > 0
     assert not any(it.story.account == "alipay-main" and it.event.at < at_noon for it in arrived)

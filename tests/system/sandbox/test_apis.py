@@ -450,7 +450,7 @@ async def test_a_fault_holds_for_its_time_and_the_log_tells_it(gateways, fault, 
         assert await ask_stripe(gateways, bases[STRIPE], story.payment_ref) == 200
     *failed, fine = gateways.log.of_order(story.order_ref)  # the client asks once more by itself when it is hung up on
     assert {(it.at, it.account, it.fault) for it in failed} == {(NOON, STRIPE, fault)}
-    assert (fine.fault, fine.status, fine.said) == (None, 200, "succeeded")
+    assert (fine.fault, fine.status, fine.summary) == (None, 200, "succeeded")
 
 
 async def test_a_share_of_faults_is_a_share(gateways):
@@ -467,7 +467,7 @@ async def test_a_gateway_that_does_not_know_itself_tells_what_it_knew(gateways):
         for minute in (1, 31, 46):
             gateways.at_minute(minute)
             await ask_stripe(gateways, bases[STRIPE], story.payment_ref)
-    assert [it.said for it in gateways.log.of_order(story.order_ref)] == ["processing", "processing", "succeeded"]
+    assert [it.summary for it in gateways.log.of_order(story.order_ref)] == ["processing", "processing", "succeeded"]
 
 
 async def test_the_log_can_be_read_by_others(gateways, tmp_path):
