@@ -143,8 +143,9 @@ def go_past_the_router(server: web.Server, app: web.Application) -> None:
     receivers, handler = app[RECEIVERS], server.request_handler
 
     async def routed(request: web.BaseRequest) -> web.StreamResponse:
-        turns = await cast("BoundedConnection", request.protocol).wait_turn()
-        turns.spend(REQUEST_S)
+        connection = cast("BoundedConnection", request.protocol)
+        await connection.wait_turn()
+        connection.turns.spend(REQUEST_S)
         return await handler(request)
 
     def handle(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:

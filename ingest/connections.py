@@ -15,7 +15,7 @@ from aiohttp import HttpVersion11, StreamReader, http_parser, web
 
 from ingest.answers import SERVER, Ready, refusal
 from ingest.crowd import Crowd
-from ingest.turns import LARGE_BYTES, Turns
+from ingest.turns import LARGE_BYTES
 from tillkeeper import telemetry
 
 log = structlog.get_logger()
@@ -53,11 +53,13 @@ class BoundedConnection(web.RequestHandler):
         "_parsed_to",
         "_unparsed",
         "_wire",
+        "turns",
     )
 
     def __init__(self, server: web.Server, crowd: Crowd, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
         super().__init__(server, loop=loop, **options)
         self._crowd = crowd
+        self.turns = crowd.turns
         self._first_request_timer: asyncio.TimerHandle | None = None
         self._has_begun = False
         self._half_closed = False
@@ -96,8 +98,8 @@ class BoundedConnection(web.RequestHandler):
             super().connection_made(self._wire)
         if not data:  # the parser goes on where it rested
             self._parse(data)
-        elif not self._unparsed and len(data) <= SLICE_BYTES and self._crowd.turns.has_time:
-            self._crowd.turns.measure(self._parse, data)
+        elif not self._unparsed and len(data) <= SLICE_BYTES and self.turns.has_time:
+            self.turns.measure(self._parse, data)
         else:
             self._unparsed, self._parsed_to = self._unparsed[self._parsed_to :] + data, 0
             self.hold(len(data))
@@ -114,8 +116,13 @@ class BoundedConnection(web.RequestHandler):
         if self._parsed_to >= len(self._unparsed):
             self._unparsed, self._parsed_to = b"", 0
         self.hold(-len(part))
-        self._crowd.turns.measure(self._parse, part)
+        self.turns.measure(self._parse, part)
         self._resume_transport_reading()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """The library calls it twice for each body; mostly nothing had been paused."""
+        if self._reading_paused or self._buffer_paused or self._unparsed:
+            super().resume_reading(resume_parser)
 
     def _resume_transport_reading(self) -> None:
         if self._unparsed:
@@ -126,7 +133,7 @@ class BoundedConnection(web.RequestHandler):
     def _parse_later(self) -> None:
         if not self._is_to_parse:
             self._is_to_parse = True
-            self._crowd.turns.later(self._parse_next, behind=len(self._unparsed) > SLICE_BYTES)
+            self.turns.later(self._parse_next, behind=len(self._unparsed) > SLICE_BYTES)
 
     def _parse(self, data: bytes) -> None:
         requests = self._request_count
@@ -171,11 +178,9 @@ class BoundedConnection(web.RequestHandler):
         """So much more of what was sent is in memory, or less."""
         self._crowd.hold(self, size_bytes)
 
-    async def wait_turn(self, *, size_bytes: int = 0) -> Turns:
+    async def wait_turn(self, *, size_bytes: int = 0) -> None:
         """Returns when there is time for a request; one of many sent at once, or a large one, waits behind others."""
-        turns = self._crowd.turns
-        await turns.wait(behind=bool(self._messages) or size_bytes > LARGE_BYTES)
-        return turns
+        await self.turns.wait(behind=bool(self._messages) or size_bytes > LARGE_BYTES)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None

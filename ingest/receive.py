@@ -29,7 +29,7 @@ from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import BadPayload, BadSignature, Refused, VerificationStep
 from tillkeeper.gateways.fetching import fetches_of
 from tillkeeper.gateways.kit.unknown_words import UnknownWord, unknown_words
-from tillkeeper.gateways.messages import Request, Verified
+from tillkeeper.gateways.messages import Request
 from tillkeeper.lanes.base import Unavailable
 from tillkeeper.log_throttle import LogThrottle
 
@@ -50,7 +50,7 @@ RESULTS: Final[Mapping[type[Refused], str]] = {
 }
 
 
-Read = tuple[Verified, tuple[PaymentEvent, ...], tuple[Fetch, ...], Iterable[UnknownWord]]
+Read = tuple[str, tuple[PaymentEvent, ...], tuple[Fetch, ...], Iterable[UnknownWord]]
 
 
 class Accepts(Protocol):
@@ -136,12 +136,14 @@ class AccountReceiver:
             body = await read_body(request, bytes_max=self._body_bytes_max)
             query = request.raw_path.partition("?")[2]
             asked, received_at = Request(headers, body, query), clock.now()
-            turns = await cast("BoundedConnection", request.protocol).wait_turn(size_bytes=len(body))
+            connection = cast("BoundedConnection", request.protocol)
+            if not connection.turns.is_free:
+                await connection.wait_turn(size_bytes=len(body))
             began_s = clock.monotonic_s()
             try:
-                verified, events, fetches, words = await self._read(request, asked, received_at)
+                key, events, fetches, words = await self._read(request, asked, received_at)
             finally:
-                turns.spend(REQUEST_S + clock.monotonic_s() - began_s)
+                connection.turns.spend(REQUEST_S + clock.monotonic_s() - began_s)
         except (BadSignature, BadPayload) as refused:
             return self._examine(request, asked, refused)
         except Refused as refused:
@@ -155,21 +157,21 @@ class AccountReceiver:
             await self._intake.accept(
                 account=self._account,
                 received_at=received_at,
-                key=verified.key,
+                key=key,
                 headers=self._keep(headers),
                 body=body,
                 events=events,
                 fetches=fetches,
                 query=query,
-                unknown=tuple((it.field, it.word) for it in words),
+                unknown=tuple([(it.field, it.word) for it in words]),
             )
         except Unavailable as unavailable:
             return self._refuse_for_now(unavailable, "not_durable")
-        self._tally.add(verified.key, clock.monotonic_s() - started_s)
+        self._tally.add(key, clock.monotonic_s() - started_s)
         return self._acknowledgement
 
     async def _read(self, request: web.Request, asked: Request, received_at: datetime) -> Read:
-        """What the delivery says.  Raises Refused, NoKey, NoRoom."""
+        """By which key it is verified, and what it says.  Raises Refused, NoKey, NoRoom."""
         try:
             verified = self._gateway.verify(asked, received_at)
         except BadSignature as refused:
@@ -182,7 +184,7 @@ class AccountReceiver:
             events, fetches = self._gateway.parse(verified), fetches_of(self._gateway, verified)
         if not verified.proven:
             self._room.admit(source_of(request, self._trusted_proxies), fetches, now_s=clock.monotonic_s())
-        return verified, events, fetches, words
+        return verified.key, events, fetches, words
 
     async def challenge(self, request: web.Request) -> web.Response:
         """Answers a GET by which the gateway tests the address; any other is as if nobody could ask."""

@@ -20,10 +20,10 @@ from ingest.health import LaneFigures
 from ingest.supervise import supervise
 from tillkeeper import telemetry
 from tillkeeper.accounts import LOOK_EVERY_S
-from tillkeeper.figures import listening
 from tillkeeper.loops import keep_running, start
 from tillkeeper.process import collect_garbage_seldom, loop_factory, run_until_stopped
 from tillkeeper.settings import Settings
+from tillkeeper.status_server import serving_status
 
 log = structlog.get_logger()
 
@@ -45,7 +45,7 @@ async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIte
     """One receiver in this process, listening; yields its port."""
     refuse_slow_parser()
     allow_open_files()
-    async with listening(settings.ingest), opened(settings) as held:
+    async with serving_status(settings.ingest), opened(settings) as held:
         # A client that leaves must not cut a publish, so handler_cancellation stays off.
         app = build_app(settings, held)
         runner = web.AppRunner(app, handler_cancellation=False, shutdown_timeout=SHUTDOWN_S)

@@ -34,10 +34,16 @@ class Turns:
         """Whether anything may still be done in this turn."""
         return self._spent_s < TURN_S
 
+    @property
+    def is_free(self) -> bool:
+        """Whether nobody has to wait."""
+        return self._spent_s < TURN_S and not self._first
+
     def spend(self, spent_s: float) -> None:
         """So much was done in this turn."""
         self._spent_s += spent_s
-        self._have_next()
+        if not self._is_next_due:
+            self._have_next()
 
     def measure(self, act: Callable[[bytes], object], data: bytes) -> None:
         """Does it, and counts how long that took."""
@@ -54,7 +60,7 @@ class Turns:
 
     async def wait(self, *, behind: bool) -> None:
         """Returns in a turn that has time: mostly at once."""
-        if self.has_time and not self._first:
+        if self.is_free:
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.later(partial(_end, turn), behind=behind)

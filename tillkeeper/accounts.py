@@ -23,15 +23,15 @@ from tillkeeper.telemetry import ACCOUNTS_REFUSED
 log = structlog.get_logger()
 
 LOOK_EVERY_S: Final = 5.0
-FORMER_MAX: Final = 3  # earlier settings of an account that the doctor tries
+FORMER_MAX: Final = 3  # earlier settings of an account that the diagnosis tries
 
 
 class KnownAccounts:
-    """Accounts as their settings are, and what the doctor must know of them."""
+    """The gateways of all accounts, and what the diagnosis of a refused delivery must know of them."""
 
     def __init__(self, settings: AccountsOfSettings) -> None:
         self._settings: dict[str, AccountSettings] = dict(settings)
-        self.gateways: dict[str, Gateway] = {name: build(name, it) for name, it in settings.items()}
+        self.gateways: dict[str, Gateway] = {name: build(name, account) for name, account in settings.items()}
         self._former: dict[str, tuple[Gateway, ...]] = {}
 
     def max_body_bytes(self, account: str) -> int | None:
@@ -40,14 +40,14 @@ class KnownAccounts:
         return None if settings is None else settings.max_body_bytes
 
     def on_change(self, call: Callable[[], None]) -> None:
-        """Has it called after every change; these never change."""
+        """Does nothing, for these accounts never change."""
 
     async def look_once(self) -> int:
-        """Looks whether they changed, as a loop's step."""
+        """Does nothing, as one pass of a loop."""
         return 0
 
     def patient(self, gateway: Gateway, request: Request, now: datetime, refused: Refused, *, url: str) -> Patient:
-        """A refused delivery as the doctor sees it.  `url` is where it was posted to, as far as the request shows."""
+        """Collects what the diagnosis needs.  `url` is where it was posted to, as far as the request shows."""
         settings, own = self._settings.get(gateway.account), gateway.own_url
 
         def with_url(written: str) -> Gateway:
@@ -70,13 +70,13 @@ class KnownAccounts:
     def diagnosis(
         self, gateway: Gateway, request: Request, now: datetime, refused: Refused, url: str
     ) -> Mapping[str, str]:
-        """What the doctor says, in words for people."""
+        """Says in words for people why the delivery was refused."""
         found = examine(self.patient(gateway, request, now, refused, url=url))
         return {"finding": found.finding, "detail": found.detail, "advice": found.advice}
 
 
 class Accounts(KnownAccounts):
-    """Every account's gateway, by name: one mapping, whose content changes when the files do."""
+    """The gateways by account: one mapping, whose content changes when the files do."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings.accounts)
@@ -87,7 +87,7 @@ class Accounts(KnownAccounts):
         ACCOUNTS_REFUSED.set(0)
 
     def on_change(self, call: Callable[[], None]) -> None:
-        """Has it called after every change that was taken up."""
+        """Has `call` called after every change that was taken up."""
         self._on_change.append(call)
 
     def look(self) -> bool:
@@ -110,12 +110,12 @@ class Accounts(KnownAccounts):
             return False
 
     async def look_once(self) -> int:
-        """`look` as a loop's step; there is never a second one to do at once."""
+        """Looks once, as one pass of a loop."""
         self.look()
         return 0
 
     def _take(self, accounts: AccountsOfSettings) -> bool:
-        changed = {name for name, it in accounts.items() if self._settings.get(name) != it}
+        changed = {name for name, account in accounts.items() if self._settings.get(name) != account}
         gone = self._settings.keys() - accounts.keys()
         built = {name: build(name, accounts[name]) for name in changed}  # all of it, before any of it counts
         for name in changed | gone:
@@ -134,7 +134,7 @@ class Accounts(KnownAccounts):
         return bool(changed or gone)
 
     def _refuse(self, problems: tuple[str, ...]) -> None:
-        """Says it once, however often the files are touched without being mended."""
+        """Logs the problems once, however often the files are touched without being mended."""
         if problems != self._problems:
             log.error("accounts_refused", problems=problems)
         self._problems = problems

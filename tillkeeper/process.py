@@ -1,8 +1,8 @@
-"""A process that serves: its event loop, and how it is told to stop.
+"""The event loop of a process that serves, and the signals that stop it.
 
 SIGTERM or SIGINT set the stop event, and so does the end of standard input where a parent holds the other end.
 Another signal changes nothing: what was begun is finished.  SIGHUP, which would end a process at once, changes nothing
-either, for what can be taken up without a restart (accounts, policy) is looked at by itself.
+either, for accounts and policy are looked at by the process itself, and nothing else is taken up without a restart.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ def _told_to_reload() -> None:
 
 
 def collect_garbage_seldom() -> None:
-    """Call it when everything is set up.
+    """Makes the garbage collector run seldom; to be called when everything is set up.
 
     Nearly all that a request or a batch makes dies by reference count.  Looking for cycles among it at Python's default
     pace took a third of a worker's CPU.

@@ -1,4 +1,4 @@
-"""Child processes: started, started again when one dies, and stopped together.
+"""Child processes are started, started again when one dies, and stopped together.
 
 A child gets a session of its own, so that Ctrl-C reaches the supervisor alone and the order of stopping stays its
 choice; and a standard input that stays open: a child whose parent dies sees its end, and stops by itself.
@@ -29,7 +29,7 @@ class Unfit(Exception):
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
-    """What a child runs: arguments to this Python, what it is told on standard input, and its environment's changes."""
+    """What a child runs: arguments to this Python, the bytes on its standard input, and changes to its environment."""
 
     name: str
     arguments: tuple[str, ...]

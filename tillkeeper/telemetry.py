@@ -1,8 +1,8 @@
-"""What a process says of itself: log lines as JSON on stderr, and metrics for Prometheus.
+"""Log lines as JSON on stderr, and metrics for Prometheus.
 
-Metrics live here, all of them, so that one page lists what can be watched.  Hot paths bind their label children once.
-Several processes on one port share their metrics through files: whoever starts them sets PROMETHEUS_MULTIPROC_DIR for
-them (prometheus-client's multiprocess mode), and `exposition` adds the files up.
+All metrics stand here, so that one page lists what can be watched.  Hot paths bind their label children once.
+Processes on one port share their metrics through files: their parent sets PROMETHEUS_MULTIPROC_DIR for them
+(prometheus-client's multiprocess mode), and `exposition` adds the files up.
 """
 
 import json
@@ -58,7 +58,7 @@ ACCEPT_SECONDS: Final = Histogram(
 )
 CONNECTIONS_REFUSED: Final = Counter(
     "tillkeeper_connections_refused",
-    "Connections that we closed: too many, turned out for another, too slow, answers unread, or malformed",
+    "Connections that we closed: too many, closed in favour of another, too slow, answers unread, or malformed",
     ("reason",),
 )
 
@@ -149,7 +149,7 @@ ACCOUNTS_REFUSED: Final = Gauge(
 )
 EXAMINED: Final = Counter(
     "tillkeeper_examined",
-    "Refused deliveries by account and what the doctor found; limited: there was no time; not_kept: no database",
+    "Refused deliveries by account and what their examination found; limited: there was no time; not_kept: no database",
     ("account", "finding"),
 )
 

@@ -29,11 +29,13 @@ from tillkeeper.store.fetches import Taken, settle_fetch, take_fetches
 from tillkeeper.store.pool import Conn
 from tillkeeper.telemetry import FETCH_LAG_SECONDS, FETCHES
 from workers.found import all_or_each
+from workers.job_pool import JobPool
 from workers.outage import Outage, Stopped
 
 log = structlog.get_logger()
 
-FETCHES_AT_ONCE: Final = 20
+FETCHES_IN_FLIGHT: Final = 80
+FETCHES_PER_ACCOUNT: Final = 20  # an account is called by four at once; the others have answers to apply, or wait
 LEASE_FACTOR: Final = 1.5  # over the time for the query: the answer must be applied, too
 
 
@@ -59,7 +61,7 @@ class _Heard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FetchLoop:
-    """Questions that are due, some at a time.  Any number of loops and processes may share them."""
+    """Queries that are due, for each account so many at a time.  Any number of processes may share them."""
 
     def __init__(
         self,
@@ -80,22 +82,31 @@ class FetchLoop:
         self._jitter = jitter
         self._ask_within_s = ask_within_s
         self._lease = timedelta(seconds=LEASE_FACTOR * ask_within_s)
+        self._jobs = JobPool[Taken, None](
+            self._take,
+            self._fetch,
+            name="fetch",
+            limit=FETCHES_IN_FLIGHT,
+            per_key=FETCHES_PER_ACCOUNT,
+            key_of=lambda taken: taken.account,
+        )
 
     async def run_once(self) -> int:
-        """Asks what is due; returns how many questions that were."""
+        """Asks some of what is due, until all of that has ended; returns how many queries that were."""
+        return await self._jobs.run_once()
+
+    async def keep_running(self, stop: asyncio.Event, *, idle_s: float) -> None:
+        """Asks what is due until `stop` is set: an account that hangs holds back no other."""
+        await self._jobs.keep_filled(stop, idle_s=idle_s)
+
+    async def _take(self, room: int, busy: frozenset[str]) -> tuple[int, list[Taken]]:
         now = self._now()
-        try:
-            taken = await self._outage.transact(
-                self._pool, partial(take_fetches, limit=FETCHES_AT_ONCE, lease=self._lease, now=now)
-            )
-            FETCH_LAG_SECONDS.set((now - min(it.due_at for it in taken)).total_seconds() if taken else 0)
-            ended = await asyncio.gather(*map(self._fetch, taken), return_exceptions=True)
-            for failure in ended:  # only now, for nothing may be left running
-                if failure is not None:
-                    raise failure
-        except Stopped:
-            return 0
-        return len(taken)
+        taken = await self._outage.transact(
+            self._pool, partial(take_fetches, limit=room, lease=self._lease, now=now, besides=busy)
+        )
+        due = [fetch.due_at for fetch in (*taken, *self._jobs.jobs)]
+        FETCH_LAG_SECONDS.set((now - min(due)).total_seconds() if due else 0)
+        return len(taken), taken
 
     async def _fetch(self, taken: Taken) -> None:
         heard = await self._ask(taken)

@@ -8,6 +8,7 @@ told before its DATA is sent, and a row found so is settled as uncertain.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, assert_never
@@ -43,13 +44,17 @@ from tillkeeper.store.failures import DATABASE_ERRORS
 from tillkeeper.store.outbox import MAIL, Claimed, OrderNow, Settled, claim, lock_order, mark, settle
 from tillkeeper.store.telling import Audience, Notice, tell
 from tillkeeper.telemetry import NOTICE_LAG_SECONDS, NOTICES
-from workers.outage import Outage, Stopped
+from workers.job_pool import JobPool
+from workers.outage import Outage
 
 log = structlog.get_logger()
 
-BATCH_ROWS: Final = 20  # so many are sent at once; the next batch waits for the slowest
-# Over what a batch takes unless a server hangs, and then the number of the claim keeps two senders apart.  The rows of
-# one that was killed rest so long.
+ROWS_CLAIMED: Final = 20  # at once
+ROWS_IN_FLIGHT: Final = 200  # while a receiver hangs, until its channel is left alone
+MAILS_IN_FLIGHT: Final = 20  # all go one way; more would only wait under lease
+SENDS_PER_CHANNEL: Final = 5  # so many notices find out at once that a receiver hangs
+# Over what a notice takes unless a server hangs, and then the number of the claim keeps two senders apart.  The rows
+# of one that was killed rest so long.
 LEASE: Final = timedelta(minutes=3)
 ALL: Final = tuple(Audience)
 
@@ -70,7 +75,7 @@ class Held(Exception):
 
 
 class NotifyLoop:
-    """Due notices for some audiences, a batch at a time.  Any number of loops and processes may share the outbox."""
+    """Due notices for some audiences, so many at a time.  Any number of loops and processes may share the outbox."""
 
     def __init__(
         self,
@@ -95,27 +100,34 @@ class NotifyLoop:
             Audience.MERCHANT: timedelta(hours=settings.webhook_hours),
             Audience.OPS: timedelta(hours=settings.ops_hours),
         }
+        self._sending: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(SENDS_PER_CHANNEL))
+        self._jobs = JobPool[Claimed, None](
+            self._take,
+            self._handle,
+            name="notify",
+            limit=MAILS_IN_FLIGHT if set(audiences) == {Audience.PAYER} else ROWS_IN_FLIGHT,
+        )
 
     async def run_once(self) -> int:
-        """Sends what is due; returns how many rows that was."""
-        try:
-            claimed = await self._outage.wait_out(self._claim)
-            self._tell_lag(claimed)
-            nowhere = [it for it in claimed if not self._has_channel(it)]
-            await self._settle([(it, {NO_CHANNEL: self._entry(it, Dropped(why=NO_CHANNEL), None)}) for it in nowhere])
-            handled = (self._handle(it) for it in claimed if it not in nowhere)
-            failures = [it for it in await asyncio.gather(*handled, return_exceptions=True) if it is not None]
-            for failure in failures:  # only now, for nothing may be left running
-                raise failure
-        except Stopped:
-            log.info("notices_stopped_while_the_database_was_away")
-            return 0
-        return len(claimed)
+        """Sends some of what is due, until all of that has ended; returns how many rows that was."""
+        return await self._jobs.run_once()
 
-    async def _claim(self) -> list[Claimed]:
+    async def keep_running(self, stop: asyncio.Event, *, idle_s: float) -> None:
+        """Sends what is due until `stop` is set: a receiver that hangs holds back no other."""
+        await self._jobs.keep_filled(stop, idle_s=idle_s)
+
+    async def _take(self, room: int, _full: frozenset[str]) -> tuple[int, list[Claimed]]:
+        """Claims what is due; what has no channel ends here."""
+        claimed = await self._outage.wait_out(lambda: self._claim(min(room, ROWS_CLAIMED)))
+        self._tell_lag(claimed)
+        nowhere = [row for row in claimed if not self._has_channel(row)]
+        await self._settle([(row, {NO_CHANNEL: self._entry(row, Dropped(why=NO_CHANNEL), None)}) for row in nowhere])
+        return len(claimed), [row for row in claimed if row not in nowhere]
+
+    async def _claim(self, limit: int) -> list[Claimed]:
         now = self._now()
         async with self._pool.acquire() as conn:
-            return await claim(conn, audiences=self._audiences, limit=BATCH_ROWS, taken_until=now + LEASE, now=now)
+            return await claim(conn, audiences=self._audiences, limit=limit, taken_until=now + LEASE, now=now)
 
     def _has_channel(self, row: Claimed) -> bool:
         match row.audience:
@@ -232,7 +244,7 @@ class NotifyLoop:
         )
 
         async def send(channel: Channel) -> None:
-            outcome = await self._unless_unforeseen(row, channel.name, channel.send(notice))
+            outcome = await self._unless_unforeseen(row, channel.name, self._send(channel, notice))
             entry = told[channel.name] = self._entry(row, outcome, told.get(channel.name))
             if not (isinstance(outcome, Failed) and not outcome.tried):
                 self._say(row, channel.name, entry)
@@ -242,6 +254,10 @@ class NotifyLoop:
         for failure in await asyncio.gather(*map(send, due), return_exceptions=True):
             if failure is not None:
                 raise failure
+
+    async def _send(self, channel: Channel, notice: Outgoing) -> Outcome:
+        async with self._sending[channel.name]:
+            return await channel.send(msgspec.structs.replace(notice, sent_at=self._now()))
 
     async def _mark(self, row: Claimed, told: Mapping[str, Entry]) -> None:
         async with self._pool.acquire() as conn:
@@ -298,7 +314,7 @@ class NotifyLoop:
     def _tell_lag(self, claimed: Sequence[Claimed]) -> None:
         now = self._now()
         for audience in self._audiences:
-            due = [it.due_at for it in claimed if it.audience is audience]
+            due = [row.due_at for row in (*claimed, *self._jobs.jobs) if row.audience is audience]
             NOTICE_LAG_SECONDS.labels(audience).set((now - min(due)).total_seconds() if due else 0)
 
 

@@ -8,11 +8,11 @@ import structlog
 
 from tillkeeper import clock
 from tillkeeper.accounts import LOOK_EVERY_S, Accounts
-from tillkeeper.figures import listening
 from tillkeeper.loops import keep_running, start
 from tillkeeper.notices.channels import open_channels
 from tillkeeper.policy import PolicyFile
 from tillkeeper.settings import Settings
+from tillkeeper.status_server import serving_status
 from tillkeeper.store.pool import open_pool
 from tillkeeper.store.telling import Audience
 from workers.notify import NotifyLoop
@@ -35,7 +35,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     accounts.on_change(policy.judge_anew)
     outage = Outage(stop)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(listening(settings.notify))
+        await stack.enter_async_context(serving_status(settings.notify))
         try:
             pool = await outage.wait_out(lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS))
         except Stopped:
@@ -47,20 +47,15 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         log.info("notify_started", mail=channels.mail is not None, merchant=[it.name for it in channels.merchant])
         loops = [
             start(
-                keep_running(
-                    NotifyLoop(
-                        pool=pool,
-                        channels=channels,
-                        settings=settings.notify,
-                        outage=outage,
-                        now=clock.now,
-                        audiences=(audience,),
-                        cases=lambda: policy.policy.cases,
-                    ).run_once,
-                    name=f"notify {audience}",
-                    stop=stop,
-                    idle_s=IDLE_S,
-                ),
+                NotifyLoop(
+                    pool=pool,
+                    channels=channels,
+                    settings=settings.notify,
+                    outage=outage,
+                    now=clock.now,
+                    audiences=(audience,),
+                    cases=lambda: policy.policy.cases,
+                ).keep_running(stop, idle_s=IDLE_S),
                 name=f"notify {audience}",
             )
             for audience in Audience

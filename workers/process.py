@@ -6,8 +6,8 @@ from typing import Final
 
 from prometheus_client.multiprocess import mark_process_dead
 
-from tillkeeper.figures import listening
 from tillkeeper.settings import Settings
+from tillkeeper.status_server import serving_status
 from tillkeeper.supervise import Program, keep_all
 from tillkeeper.telemetry import MULTIPROCESS_VARIABLE
 from workers import server
@@ -18,7 +18,7 @@ ONE: Final = {"TILLKEEPER_WORK__PROCESSES": "1"}  # the environment wins over th
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Works until `stop` is set, then ends in good order."""
     if settings.work.processes == 1:
-        async with listening(settings.work):
+        async with serving_status(settings.work):
             await server.serve(settings, stop)
         return
     with TemporaryDirectory(prefix="tillkeeper-metrics-") as metrics_directory:

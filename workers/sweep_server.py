@@ -16,11 +16,11 @@ from tillkeeper.accounts import Accounts
 from tillkeeper.api_client import http as wire
 from tillkeeper.api_client.client import asking
 from tillkeeper.api_client.key_fetching import KEY_SETTINGS, Keys, Refreshers
-from tillkeeper.figures import listening
 from tillkeeper.loops import keep_running, start
 from tillkeeper.policy import PolicyFile
 from tillkeeper.policy.file import LOOK_EVERY_S
 from tillkeeper.settings import Settings
+from tillkeeper.status_server import serving_status
 from tillkeeper.store.forgetting import forget_unsigned
 from tillkeeper.store.policy_change import look_anew, take_policy
 from tillkeeper.store.pool import open_pool
@@ -36,7 +36,6 @@ log = structlog.get_logger()
 
 SWEEP_LOOPS: Final = 2  # while one waits for a slow gateway, the other goes on
 SWEEP_IDLE_S: Final = 1.0  # a look at nothing due costs a fraction of a millisecond
-FETCH_LOOPS: Final = 2  # likewise
 FETCH_IDLE_S: Final = 0.5  # a payer waits for it; a look at nothing due costs as little
 FOLLOW_IDLE_S: Final = 5.0
 SILENCE_IDLE_S: Final = 10.0  # minutes matter, not seconds
@@ -55,7 +54,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     policy = PolicyFile(settings.policy, accounts.gateways.keys())
     outage = Outage(stop)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(listening(settings.sweep))
+        await stack.enter_async_context(serving_status(settings.sweep))
         try:
             pool = await outage.wait_out(lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS))
         except Stopped:
@@ -85,18 +84,15 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             )
             for _ in range(SWEEP_LOOPS)
         ]
-        fetches = [
-            FetchLoop(
-                pool=pool,
-                api_client=api_client,
-                outage=outage,
-                policy=lambda: policy.policy,
-                now=clock.now,
-                jitter=random.uniform,
-                ask_within_s=settings.sweep.ask_within_s,
-            )
-            for _ in range(FETCH_LOOPS)
-        ]
+        fetch = FetchLoop(
+            pool=pool,
+            api_client=api_client,
+            outage=outage,
+            policy=lambda: policy.policy,
+            now=clock.now,
+            jitter=random.uniform,
+            ask_within_s=settings.sweep.ask_within_s,
+        )
         follow = Follow(pool=pool, outage=outage, policy=lambda: policy.policy, now=clock.now)
         watch = PolicyWatch(policy, pool, outage)
         silence, backfill = _gaps(
@@ -111,7 +107,6 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         words = Words(pool=pool, take=asks.take_unknown, outage=outage, now=clock.now)
         loops: list[tuple[str, Callable[[], Awaitable[int]], float]] = [
             *((f"sweep {number}", sweep.run_once, SWEEP_IDLE_S) for number, sweep in enumerate(sweeps)),
-            *((f"fetch {number}", fetch.run_once, FETCH_IDLE_S) for number, fetch in enumerate(fetches)),
             ("follow", follow.run_once, FOLLOW_IDLE_S),
             ("policy", watch.run_once, LOOK_EVERY_S),
             ("accounts", accounts.look_once, ACCOUNTS_LOOK_EVERY_S),
@@ -124,6 +119,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             start(keep_running(run_once, name=name, stop=stop, idle_s=idle_s), name=name)
             for name, run_once, idle_s in loops
         ]
+        running.append(start(fetch.keep_running(stop, idle_s=FETCH_IDLE_S), name="fetch"))
         await stop.wait()
         await asyncio.wait(running, timeout=STOP_S)
     log.info("sweep_stopped")

@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from specimen import NOW, Asked, Keys, Layer, Specimen, private_pem, public_pem, request_of, response_of
 
 from sandbox.signing_alipay import AlipayTrade, alipay_delivery, alipay_form, alipay_signature, alipay_success
-from tillkeeper.gateways.alipay.gateway import Alipay, AlipaySettings
+from tillkeeper.gateways.alipay.gateway import Alipay
+from tillkeeper.gateways.alipay.settings import AlipaySettings
 from tillkeeper.gateways.messages import Query, Request
 
 APP_ID = "2021004100000001"

@@ -11,7 +11,8 @@ from sandbox.simulators.gocardless import (
     gocardless_refund,
     gocardless_signed,
 )
-from tillkeeper.gateways.gocardless.gateway import GoCardless, GoCardlessSettings
+from tillkeeper.gateways.gocardless.gateway import GoCardless
+from tillkeeper.gateways.gocardless.settings import GoCardlessSettings
 from tillkeeper.gateways.messages import Query
 
 SECRET = "whsec_conformance_of_the_debits"

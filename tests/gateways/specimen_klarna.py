@@ -8,7 +8,8 @@ import json
 from specimen import Asked, Keys, Layer, Specimen, request_of, response_of
 
 from sandbox.simulators.klarna import klarna_capture, klarna_notified, klarna_order, klarna_pushed, klarna_refund
-from tillkeeper.gateways.klarna.gateway import Klarna, KlarnaSettings
+from tillkeeper.gateways.klarna.gateway import Klarna
+from tillkeeper.gateways.klarna.settings import KlarnaSettings
 from tillkeeper.gateways.messages import Query
 
 REF = "7849fd84-47dc-4919-a7ce-0123456789ab"

@@ -11,7 +11,8 @@ from sandbox.simulators.mercadopago import (
     mercadopago_refund,
     mercadopago_signed,
 )
-from tillkeeper.gateways.mercadopago.gateway import MercadoPago, MercadoPagoSettings
+from tillkeeper.gateways.mercadopago.gateway import MercadoPago
+from tillkeeper.gateways.mercadopago.settings import MercadoPagoSettings
 from tillkeeper.gateways.messages import Query
 
 SECRET = "mercadopago_conformance_of_the_till"

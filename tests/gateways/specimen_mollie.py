@@ -14,7 +14,8 @@ from sandbox.simulators.mollie import (
     money,
 )
 from tillkeeper.gateways.messages import Query
-from tillkeeper.gateways.mollie.gateway import Mollie, MollieSettings
+from tillkeeper.gateways.mollie.gateway import Mollie
+from tillkeeper.gateways.mollie.settings import MollieSettings
 
 SECRET = "signing_secret_of_conformance"
 SETTINGS = {"gateway": "mollie", "api_key": "test_conformance", "signing_secrets": [SECRET]}

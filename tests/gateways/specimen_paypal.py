@@ -13,7 +13,8 @@ from sandbox.simulators.paypal import (
     paypal_signed,
 )
 from tillkeeper.gateways.messages import Query
-from tillkeeper.gateways.paypal.gateway import PayPal, PayPalSettings
+from tillkeeper.gateways.paypal.gateway import PayPal
+from tillkeeper.gateways.paypal.settings import PayPalSettings
 
 WEBHOOK_ID = "1JE4291016473214C"
 URL = "https://api.sandbox.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594-7a8abba8"

@@ -6,7 +6,8 @@ from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of,
 
 from sandbox.simulators.paystack import paystack_body, paystack_refund, paystack_signed, paystack_transaction
 from tillkeeper.gateways.messages import Query
-from tillkeeper.gateways.paystack.gateway import Paystack, PaystackSettings
+from tillkeeper.gateways.paystack.gateway import Paystack
+from tillkeeper.gateways.paystack.settings import PaystackSettings
 
 SECRET = "sk_test_conformance_of_the_till"
 SETTINGS = {"gateway": "paystack", "secret_keys": [SECRET]}

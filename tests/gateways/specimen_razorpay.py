@@ -12,7 +12,8 @@ from sandbox.simulators.razorpay import (
     razorpay_signed,
 )
 from tillkeeper.gateways.messages import Query
-from tillkeeper.gateways.razorpay.gateway import Razorpay, RazorpaySettings
+from tillkeeper.gateways.razorpay.gateway import Razorpay
+from tillkeeper.gateways.razorpay.settings import RazorpaySettings
 
 SECRET = "razorpay_conformance_of_the_till"
 SETTINGS = {

@@ -6,7 +6,8 @@ from specimen import Asked, Keys, Layer, Specimen, private_pem, public_pem, requ
 
 from sandbox.simulators.shengpay import sign
 from tillkeeper.gateways.messages import Query, Request
-from tillkeeper.gateways.shengpay.gateway import ShengPay, ShengPaySettings
+from tillkeeper.gateways.shengpay.gateway import ShengPay
+from tillkeeper.gateways.shengpay.settings import ShengPaySettings
 
 COMMON = {
     "returnCode": "SUCCESS",

@@ -6,7 +6,8 @@ from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of,
 
 from sandbox.simulators.shopee import shopee_answer, shopee_order, shopee_push, shopee_signed
 from tillkeeper.gateways.messages import Query
-from tillkeeper.gateways.shopee.gateway import Shopee, ShopeeSettings
+from tillkeeper.gateways.shopee.gateway import Shopee
+from tillkeeper.gateways.shopee.settings import ShopeeSettings
 
 KEY = "shpk_conformance_of_the_till"
 URL = "https://till.example/webhooks/shopee-main"

@@ -6,7 +6,8 @@ from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of,
 
 from sandbox.simulators.square import square_body, square_payment, square_refund, square_signed
 from tillkeeper.gateways.messages import Query
-from tillkeeper.gateways.square.gateway import Square, SquareSettings
+from tillkeeper.gateways.square.gateway import Square
+from tillkeeper.gateways.square.settings import SquareSettings
 
 KEY = "Ibxx_5AKakO-conformance"
 URL = "https://till.example/webhooks/square-main"

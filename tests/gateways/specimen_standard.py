@@ -5,7 +5,8 @@ import json
 from specimen import NOW, Keys, Layer, Specimen, request_of, with_header
 
 from sandbox.simulators.standard import MAPPING, signed
-from tillkeeper.gateways.standard.gateway import Standard, StandardSettings
+from tillkeeper.gateways.standard.gateway import Standard
+from tillkeeper.gateways.standard.settings import StandardSettings
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = "whsec_AAAQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -18,7 +18,8 @@ from specimen import (
 
 from sandbox.signing import WeChatPayKey, wechatpay_body, wechatpay_signed
 from tillkeeper.gateways.messages import Query
-from tillkeeper.gateways.wechatpay.gateway import WeChatPay, WeChatPaySettings
+from tillkeeper.gateways.wechatpay.gateway import WeChatPay
+from tillkeeper.gateways.wechatpay.settings import WeChatPaySettings
 
 APIV3_KEY = "0123456789abcdef0123456789ABCDEF"
 SERIAL = "5157F09EFDC096DE15EBE81A47057A7200000001"

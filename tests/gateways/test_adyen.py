@@ -15,8 +15,9 @@ from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order import Order, Status, held_in_all, summarize
 from tillkeeper.gateways.adyen.codes import OF_NO_ORDER, READERS
-from tillkeeper.gateways.adyen.gateway import Adyen, AdyenSettings
+from tillkeeper.gateways.adyen.gateway import Adyen
 from tillkeeper.gateways.adyen.items import ITEMS_MAX, RAW_REASONS, REASONS
+from tillkeeper.gateways.adyen.settings import AdyenSettings
 from tillkeeper.gateways.errors import BadPayload, BadSignature, CannotQuery, VerificationStep
 from tillkeeper.gateways.kit.unknown_words import UnknownWord, unknown_words
 from tillkeeper.gateways.messages import Query

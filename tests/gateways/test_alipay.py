@@ -32,7 +32,9 @@ from sandbox.signing_alipay import (
 )
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.alipay.gateway import FAILURES, Alipay, AlipaySettings
+from tillkeeper.gateways.alipay.gateway import Alipay
+from tillkeeper.gateways.alipay.objects import FAILURES
+from tillkeeper.gateways.alipay.settings import AlipaySettings
 from tillkeeper.gateways.errors import BadPayload, BadSignature, VerificationStep
 from tillkeeper.gateways.messages import Request
 

@@ -31,8 +31,10 @@ from specimen_alipay import APP_ID, REFUND_ANSWER, TRADE_ANSWER, answer
 
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.alipay.api import KINDS, serial_of, serials_of_roots
-from tillkeeper.gateways.alipay.gateway import Alipay, AlipaySettings
+from tillkeeper.gateways.alipay.gateway import Alipay
+from tillkeeper.gateways.alipay.keys import serial_of, serials_of_roots
+from tillkeeper.gateways.alipay.objects import KINDS
+from tillkeeper.gateways.alipay.settings import AlipaySettings
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, CannotQuery, Unavailable
 from tillkeeper.gateways.messages import Answer, Query, Response
 

@@ -18,7 +18,7 @@ from sandbox.simulators.braintree import SIMULATOR, TEMPLATES, dispute, document
 from sandbox.story import StoryEvent
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.braintree.gateway import Braintree, BraintreeSettings
+from tillkeeper.gateways.braintree.gateway import Braintree
 from tillkeeper.gateways.braintree.objects import (
     DECLINES,
     DISPUTE_STATUSES,
@@ -27,6 +27,7 @@ from tillkeeper.gateways.braintree.objects import (
     REJECTIONS,
     SALE_STATUSES,
 )
+from tillkeeper.gateways.braintree.settings import BraintreeSettings
 from tillkeeper.gateways.errors import (
     AccessDenied,
     BadPayload,

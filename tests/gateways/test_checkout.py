@@ -23,8 +23,10 @@ from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order import Order, captured_of, held_in_all
 from tillkeeper.gateways.checkout.api import STATUSES, TAKEN
-from tillkeeper.gateways.checkout.gateway import TYPES, Checkout, CheckoutSettings
+from tillkeeper.gateways.checkout.gateway import Checkout
 from tillkeeper.gateways.checkout.objects import FAILURES, failure_of
+from tillkeeper.gateways.checkout.settings import CheckoutSettings
+from tillkeeper.gateways.checkout.webhook import TYPES
 from tillkeeper.gateways.errors import (
     AccessDenied,
     BadPayload,

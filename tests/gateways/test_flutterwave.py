@@ -22,8 +22,9 @@ from sandbox.simulators.registry import ledger_of
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, CannotQuery, Unavailable
-from tillkeeper.gateways.flutterwave.gateway import Flutterwave, FlutterwaveSettings
+from tillkeeper.gateways.flutterwave.gateway import Flutterwave
 from tillkeeper.gateways.flutterwave.objects import CHARGE_STATUSES, CHARGEBACK_STATUSES, FAILURES, REFUND_STATUSES
+from tillkeeper.gateways.flutterwave.settings import FlutterwaveSettings
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.messages import ClaimedReferences, Query, Response, Token
 

@@ -23,8 +23,10 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order import Order, Status, summarize
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, CannotQuery, Unavailable
-from tillkeeper.gateways.gocardless.gateway import EVENTS_MAX, GoCardless, GoCardlessSettings
+from tillkeeper.gateways.gocardless.gateway import GoCardless
 from tillkeeper.gateways.gocardless.objects import ACTIONS, CAUSES, PAYMENT_STATUSES, REFUND_STATUSES
+from tillkeeper.gateways.gocardless.settings import GoCardlessSettings
+from tillkeeper.gateways.gocardless.webhook import EVENTS_MAX
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.messages import ClaimedReferences, Query
 

@@ -24,7 +24,9 @@ from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order import Order, Status, held_in_all, summarize
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
 from tillkeeper.gateways.kit.unknown_words import unknown_words
-from tillkeeper.gateways.klarna.gateway import FRAUD_STATUSES, NOT_CAPTURED, Klarna, KlarnaSettings
+from tillkeeper.gateways.klarna.gateway import Klarna
+from tillkeeper.gateways.klarna.objects import FRAUD_STATUSES, NOT_CAPTURED
+from tillkeeper.gateways.klarna.settings import KlarnaSettings
 from tillkeeper.gateways.messages import Query
 
 REF = "7849fd84-47dc-4919-a7ce-0123456789ab"

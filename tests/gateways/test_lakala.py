@@ -40,9 +40,10 @@ from tillkeeper.gateways.errors import (
     Unavailable,
     VerificationStep,
 )
-from tillkeeper.gateways.lakala.gateway import Lakala, LakalaSettings
-from tillkeeper.gateways.lakala.objects import AGGREGATED as STATES
-from tillkeeper.gateways.lakala.objects import AGGREGATED_RETURNS, RETURN_TRADES, TRADES
+from tillkeeper.gateways.lakala.aggregated import PAYMENT_STATES, RETURN_STATES
+from tillkeeper.gateways.lakala.cashier import RETURN_TRADES, TRADES
+from tillkeeper.gateways.lakala.gateway import Lakala
+from tillkeeper.gateways.lakala.settings import LakalaSettings
 from tillkeeper.gateways.messages import Answer, ClaimedReferences, Query
 from tillkeeper.gateways.registry import build
 
@@ -261,7 +262,7 @@ def test_a_failure_is_not_lost_behind_a_word_without_a_time_that_came_before(wor
         assert standing(*events)[0] is Status.FAILED
 
 
-@pytest.mark.parametrize(("word", "state"), STATES.items())
+@pytest.mark.parametrize(("word", "state"), PAYMENT_STATES.items())
 def test_every_state_of_an_aggregated_payment(word, state):
     events = events_of(AGGREGATED | {"trade_status": word})
     if state is None:
@@ -300,7 +301,7 @@ ORIGIN = {"origin_trade_no": PAYMENT_NO, "origin_out_trade_no": "ORDER-1"}
 AGGREGATED_REFUND = AGGREGATED | ORIGIN | {"trade_no": REFUND_NO, "out_trade_no": "R-1", "refund_amount": "400"}
 
 
-@pytest.mark.parametrize(("word", "state"), AGGREGATED_RETURNS.items())
+@pytest.mark.parametrize(("word", "state"), RETURN_STATES.items())
 def test_every_state_of_an_aggregated_refund(word, state):
     """A refund's own out_trade_no is no order's."""
     events = events_of(AGGREGATED_REFUND | {"trade_status": word})

@@ -16,10 +16,13 @@ from sandbox.simulators.wechatpay_v2 import sealed_info, xml
 from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.implied import implied
 from tillkeeper.domain.order import Order, Status, summarize
-from tillkeeper.gateways.alipay.gateway import Alipay, AlipaySettings
+from tillkeeper.gateways.alipay.gateway import Alipay
+from tillkeeper.gateways.alipay.settings import AlipaySettings
 from tillkeeper.gateways.messages import Query
-from tillkeeper.gateways.wechatpay.gateway import WeChatPay, WeChatPaySettings
-from tillkeeper.gateways.wechatpay_v2.gateway import WeChatPayV2, WeChatPayV2Settings
+from tillkeeper.gateways.wechatpay.gateway import WeChatPay
+from tillkeeper.gateways.wechatpay.settings import WeChatPaySettings
+from tillkeeper.gateways.wechatpay_v2.gateway import WeChatPayV2
+from tillkeeper.gateways.wechatpay_v2.settings import WeChatPayV2Settings
 
 KEYS = rsa_keys()
 DUE, BACK = 12900, 3000

@@ -24,14 +24,9 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, CannotQuery, Stale, Unavailable
 from tillkeeper.gateways.kit.unknown_words import unknown_words
-from tillkeeper.gateways.mercadopago.gateway import (
-    CHARGEBACKS,
-    FAILURES,
-    REFUND_STATUSES,
-    STATUSES,
-    MercadoPago,
-    MercadoPagoSettings,
-)
+from tillkeeper.gateways.mercadopago.gateway import MercadoPago
+from tillkeeper.gateways.mercadopago.objects import CHARGEBACKS, FAILURES, PAYMENT_STATUSES, REFUND_STATUSES
+from tillkeeper.gateways.mercadopago.settings import MercadoPagoSettings
 from tillkeeper.gateways.messages import ClaimedReferences, Query, Request, Response
 
 SECRET = "a_secret_that_mercado_pago_drew"
@@ -314,7 +309,7 @@ def test_what_cannot_be_asked(query):
         a_gateway().query_request(query, now=NOW, nonce="n")
 
 
-@pytest.mark.parametrize(("status", "kind"), STATUSES.items())
+@pytest.mark.parametrize(("status", "kind"), PAYMENT_STATUSES.items())
 def test_what_each_status_says(status, kind):
     event = told(a_payment(status=status, transaction_amount=100.5, date_last_updated="2026-10-05T07:59:20.000-04:00"))[
         0

@@ -36,8 +36,9 @@ from tillkeeper.gateways.errors import (
 )
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.messages import ClaimedReferences, Query
-from tillkeeper.gateways.mollie.gateway import Mollie, MollieSettings
+from tillkeeper.gateways.mollie.gateway import Mollie
 from tillkeeper.gateways.mollie.objects import FAILURES, REFUND_STATUSES
+from tillkeeper.gateways.mollie.settings import MollieSettings
 
 SECRET = "a_signing_secret_of_the_tests_5d1c"
 OLDER = "alternate_webhook_secret"

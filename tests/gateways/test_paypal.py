@@ -54,16 +54,11 @@ from tillkeeper.gateways.paypal.certificates import (
     Certificates,
     trust_in,
 )
-from tillkeeper.gateways.paypal.gateway import ABOUT, CONFIRMED, TYPES, PayPal, PayPalSettings
-from tillkeeper.gateways.paypal.objects import (
-    AUTHORIZATIONS,
-    CAPTURES,
-    FAILURES,
-    OUTCOMES,
-    REFUNDS,
-    STANDS,
-    failure_of,
-)
+from tillkeeper.gateways.paypal.codes import AUTHORIZATIONS, CAPTURES, FAILURES, OUTCOMES, REFUNDS
+from tillkeeper.gateways.paypal.gateway import PayPal
+from tillkeeper.gateways.paypal.objects import STANDS, failure_of
+from tillkeeper.gateways.paypal.settings import ABOUT, PayPalSettings
+from tillkeeper.gateways.paypal.webhook import CONFIRMED, TYPES
 
 CAPTURE_ID = "7CAP1"
 ORDER_ID = "5ORD1"
@@ -480,7 +475,7 @@ def test_only_a_few_certificates_are_kept():
     certificates = Certificates({}, trust_in(identity().authority))
     urls = [f"{URL}{at}" for at in range(LEARNT_MAX + 1)]
     for url in (*urls, urls[1]):
-        certificates.read_key(url, identity().chain, NOW)
+        certificates.add(url, identity().chain, NOW)
     assert certificates.at_hand(urls[0], NOW) is None
     assert all(certificates.at_hand(url, NOW) for url in urls[1:])
     assert len(certificates.labels) == 1

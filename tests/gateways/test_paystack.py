@@ -33,16 +33,10 @@ from tillkeeper.gateways.errors import (
 )
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.messages import Query, Response
-from tillkeeper.gateways.paystack.gateway import (
-    EVERY_REFUND,
-    FAILURES,
-    REFUND_STATUSES,
-    RESOLUTIONS,
-    TRANSACTION_STATUSES,
-    UNDATED,
-    Paystack,
-    PaystackSettings,
-)
+from tillkeeper.gateways.paystack.api import EVERY_REFUND
+from tillkeeper.gateways.paystack.gateway import Paystack
+from tillkeeper.gateways.paystack.objects import FAILURES, REFUND_STATUSES, RESOLUTIONS, TRANSACTION_STATUSES, UNDATED
+from tillkeeper.gateways.paystack.settings import PaystackSettings
 
 SECRET = "sk_test_4f1e2d3c"
 OLDER = "sk_test_older_77"

@@ -35,8 +35,9 @@ from tillkeeper.gateways.errors import (
 )
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.messages import Query
-from tillkeeper.gateways.razorpay.gateway import Razorpay, RazorpaySettings
+from tillkeeper.gateways.razorpay.gateway import Razorpay
 from tillkeeper.gateways.razorpay.objects import FAILURES, PAYMENT_STATUSES, REFUND_STATUSES
+from tillkeeper.gateways.razorpay.settings import RazorpaySettings
 
 SECRET = "webhook-secret-of-the-till"
 OLDER = "older-secret-of-the-till"

@@ -5,7 +5,7 @@ import importlib
 import pytest
 from pydantic import ValidationError
 
-from tillkeeper.gateways.account import rsa_public_key
+from tillkeeper.gateways.kit.rsa import rsa_public_key
 from tillkeeper.gateways.kit.secret_checks import (
     BEGINNINGS,
     DOCUMENTED,

@@ -31,8 +31,10 @@ from tillkeeper.gateways.errors import (
 )
 from tillkeeper.gateways.messages import Answer, ClaimedReferences, Query
 from tillkeeper.gateways.registry import build
-from tillkeeper.gateways.shengpay.gateway import ShengPay, ShengPaySettings
-from tillkeeper.gateways.shengpay.objects import REFUND_STATUSES, TRADE_STATES, as_signed, signing_text
+from tillkeeper.gateways.shengpay.gateway import ShengPay
+from tillkeeper.gateways.shengpay.objects import REFUND_STATUSES, TRADE_STATES
+from tillkeeper.gateways.shengpay.settings import ShengPaySettings
+from tillkeeper.gateways.shengpay.signature import as_signed, signing_text
 
 KEYS = rsa_keys()
 PAID_AT = datetime(2026, 10, 5, 11, 59, 58, tzinfo=UTC)

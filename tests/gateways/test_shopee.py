@@ -24,7 +24,9 @@ from tillkeeper.gateways.errors import (
     VerificationStep,
 )
 from tillkeeper.gateways.messages import Answer, Query, Reply
-from tillkeeper.gateways.shopee.gateway import PAID_STATUSES, Shopee, ShopeeSettings
+from tillkeeper.gateways.shopee.gateway import Shopee
+from tillkeeper.gateways.shopee.objects import PAID_STATUSES
+from tillkeeper.gateways.shopee.settings import ShopeeSettings
 
 KEY = "90e0bd35c8a63d24052d2acb14ee4ae98e2f7a76e7428c3fa6e9da941960cac0"
 OLDER = "shpk_older_key_of_the_till"

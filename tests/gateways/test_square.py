@@ -33,8 +33,10 @@ from tillkeeper.gateways.errors import (
 )
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.messages import Query
-from tillkeeper.gateways.square.gateway import API_VERSION, Square, SquareSettings
+from tillkeeper.gateways.square.api import API_VERSION
+from tillkeeper.gateways.square.gateway import Square
 from tillkeeper.gateways.square.objects import DISPUTE_STATES, FAILURES, PAYMENT_STATUSES, REFUND_STATUSES, TYPES
+from tillkeeper.gateways.square.settings import SquareSettings
 
 KEY = "Ibxx_5AKakO-3qeNVR61Dw"
 OLDER = "older_5AKakO-3qeNVR61Dw"

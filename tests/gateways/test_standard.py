@@ -16,12 +16,13 @@ from standardwebhooks import Webhook
 from sandbox.simulators.standard import MAPPING, signed
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.account import key_label
 from tillkeeper.gateways.errors import BadPayload, BadSignature, Stale, VerificationStep
+from tillkeeper.gateways.kit.key_labels import key_label
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.messages import Request
-from tillkeeper.gateways.standard.gateway import Standard, StandardSettings
-from tillkeeper.gateways.standard.signature import standard_key
+from tillkeeper.gateways.standard.gateway import Standard
+from tillkeeper.gateways.standard.settings import StandardSettings
+from tillkeeper.gateways.standard.standard_signature import standard_key
 
 
 def gateway(*, mapping=None, without=(), **settings):

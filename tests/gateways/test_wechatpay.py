@@ -27,8 +27,9 @@ from sandbox.signing import (
 )
 from tillkeeper.gateways.errors import BadPayload, BadSignature
 from tillkeeper.gateways.messages import Request
-from tillkeeper.gateways.wechatpay.gateway import WeChatPay, WeChatPaySettings
+from tillkeeper.gateways.wechatpay.gateway import WeChatPay
 from tillkeeper.gateways.wechatpay.objects import REFUND_STATUSES, TRADE_STATES
+from tillkeeper.gateways.wechatpay.settings import WeChatPaySettings
 
 KEYS = rsa_keys()
 UNIX = str(int(NOW.timestamp()))

@@ -21,8 +21,9 @@ from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, CannotQuery, Unavailable
 from tillkeeper.gateways.messages import Answer, Query, Response
 from tillkeeper.gateways.registry import build
-from tillkeeper.gateways.wechatpay.gateway import WeChatPay, WeChatPaySettings
+from tillkeeper.gateways.wechatpay.gateway import WeChatPay
 from tillkeeper.gateways.wechatpay.objects import REFUND_STATUSES, TRADE_STATES
+from tillkeeper.gateways.wechatpay.settings import WeChatPaySettings
 
 KEYS = rsa_keys()
 VOICE = SIMULATOR.new_signer("wechatpay-main")

@@ -18,7 +18,8 @@ from tillkeeper.gateways.account import ROTATED_MAX
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, Unavailable, VerificationStep
 from tillkeeper.gateways.messages import Call, Response
 from tillkeeper.gateways.wechatpay.certificates import LISTED_MAX, REST
-from tillkeeper.gateways.wechatpay.gateway import WeChatPay, WeChatPaySettings
+from tillkeeper.gateways.wechatpay.gateway import WeChatPay
+from tillkeeper.gateways.wechatpay.settings import WeChatPaySettings
 
 KEYS = rsa_keys()
 NONCE = "5K8264ILTKCH16CQ2502SI8ZNMTM67VS"

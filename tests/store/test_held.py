@@ -11,9 +11,12 @@ from tests.store.test_order_acts import close
 from tests.store.test_sweeping import HOUR, MINUTE, Clock, Gateways, a_sweep, registered, told, topics, until
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.terms import Instalment
-from tillkeeper.gateways.adyen.gateway import Adyen, AdyenSettings
-from tillkeeper.gateways.checkout.gateway import Checkout, CheckoutSettings
-from tillkeeper.gateways.klarna.gateway import Klarna, KlarnaSettings
+from tillkeeper.gateways.adyen.gateway import Adyen
+from tillkeeper.gateways.adyen.settings import AdyenSettings
+from tillkeeper.gateways.checkout.gateway import Checkout
+from tillkeeper.gateways.checkout.settings import CheckoutSettings
+from tillkeeper.gateways.klarna.gateway import Klarna
+from tillkeeper.gateways.klarna.settings import KlarnaSettings
 from tillkeeper.gateways.messages import Answer, Query, Request, Response, Verified
 from tillkeeper.policy import load_policy
 from tillkeeper.store.order_acts import Refused

@@ -20,11 +20,11 @@ from tillkeeper.diagnostics.findings import ADVICE, BY_STEP, Finding
 from tillkeeper.gateways.errors import BadPayload, BadSignature, Refused, VerificationStep
 from tillkeeper.gateways.inspecting import inspect_request
 from tillkeeper.gateways.messages import Request
-from tillkeeper.gateways.mollie.gateway import MollieSettings
-from tillkeeper.gateways.paystack.gateway import PaystackSettings
+from tillkeeper.gateways.mollie.settings import MollieSettings
+from tillkeeper.gateways.paystack.settings import PaystackSettings
 from tillkeeper.gateways.registry import build
-from tillkeeper.gateways.square.gateway import SquareSettings
-from tillkeeper.gateways.standard.gateway import StandardSettings
+from tillkeeper.gateways.square.settings import SquareSettings
+from tillkeeper.gateways.standard.settings import StandardSettings
 from tillkeeper.gateways.stripe.gateway import StripeSettings
 from tillkeeper.store.refused import KEPT_MAX, RefusedDelivery, keep_refused, list_refused, show_refused, tally_refused
 

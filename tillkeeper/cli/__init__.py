@@ -1,4 +1,4 @@
-"""The command line: one module a subject, put together here.
+"""The command line.  Each subject has a module, and they are put together here.
 
 Modules import what they need inside their commands, so that `--help` and quick questions start quickly.
 """
@@ -49,7 +49,7 @@ for subject in (*SUBJECTS, sandbox):
 
 
 def main() -> None:
-    """What `tillkeeper` runs."""
+    """Runs `tillkeeper`."""
     guard()
     try:
         app(prog_name="tillkeeper")

@@ -82,7 +82,7 @@ def _told(books: "Audit") -> dict[str, Any]:
 
 
 def _print(books: "Audit") -> None:
-    from tillkeeper.cli.output import print_facts, print_table, shown
+    from tillkeeper.cli.output import cells, print_facts, print_table, shown
 
     outcomes = {name: books.outcomes.get(name, 0) for name in ("applied", "no_change", "waiting", "mismatched")}
     became = {**outcomes, **books.outcomes, "duplicates": books.duplicates, "parked": books.parked}
@@ -101,32 +101,32 @@ def _print(books: "Audit") -> None:
     print_table(
         "Missing: numbers that a receiver gave out and that stand nowhere",
         ("receiver's run", ">last number", ">missing"),
-        ((it["run"], it["last_number"], it["missing"]) for it in books.missing),
+        (cells(run, "run", "last_number", "missing") for run in books.missing),
     )
     print_table(
         "Unbalanced deliveries",
         ("run", ">number", "account", ">events", ">duplicates", ">settled", ">parked"),
-        (tuple(it.values()) for it in books.unbalanced),
+        (tuple(delivery.values()) for delivery in books.unbalanced),
     )
     print_table(
         "Unbalanced questions: deliveries wanted so many asked, and so many became something",
         ("account", ">wanted", ">accounted for"),
-        (tuple(it.values()) for it in books.unfetched),
+        (tuple(account.values()) for account in books.unfetched),
     )
     print_table(
         "Misjudged orders",
         ("order", "stored status", "the facts say"),
-        ((it["order_ref"], it["stored"], it["facts_say"]) for it in books.misjudged),
+        (cells(order, "order_ref", "stored", "facts_say") for order in books.misjudged),
     )
     print_table(
         "Nobody looks after these orders: no sweep will, and no case is open",
         ("order", "status", "since"),
-        ((it["order_ref"], it["status"], it["since"]) for it in books.unattended),
+        (cells(order, "order_ref", "status", "since") for order in books.unattended),
     )
     print_table(
         "Open cases whose cause is gone",
         ("case", "kind", "about", "order"),
-        (tuple(it.values()) for it in books.lingering),
+        (tuple(case.values()) for case in books.lingering),
     )
     for what, overdue, role in (
         ("notices", books.overdue_notices, "notify"),
@@ -140,7 +140,7 @@ def _print(books: "Audit") -> None:
 
 
 def _fetched(books: "Audit") -> str | None:
-    """What became of the questions that deliveries wanted asked, where there are such."""
+    """Says what became of the queries that deliveries asked for; None where there were none."""
     if not books.fetches["wanted"]:
         return None
     became = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in books.fetches.items() if name != "wanted")

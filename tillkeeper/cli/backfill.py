@@ -136,7 +136,7 @@ async def _span(
 
 
 async def _fill(pool: "Pool", gaps: "Gaps", account: str, since: datetime, until: datetime, by: UUID | None) -> "Told":
-    """Fills the span, while the account is taken `by` us; a dry run takes nothing."""
+    """Fills the span while this run holds the account; a dry run holds nothing."""
     from tillkeeper import clock
     from tillkeeper.store.backfill import finish, take_account
 
@@ -153,7 +153,7 @@ async def _fill(pool: "Pool", gaps: "Gaps", account: str, since: datetime, until
 
 
 async def _answers(pool: "Pool", asked: dict[int, datetime]) -> Counter[str]:
-    """What came of asking; waits for it as long as anything moves."""
+    """Counts what came of the queries; waits as long as anything moves."""
     from tillkeeper.store.backfill import UNDECIDED, what_came
 
     before, still = None, 0
@@ -161,7 +161,7 @@ async def _answers(pool: "Pool", asked: dict[int, datetime]) -> Counter[str]:
         async with pool.acquire() as conn:
             came = await what_came(conn, asked)
         still = still + 1 if came == before else 0
-        if still >= NOTHING_MOVES or not any(came[it] for it in UNDECIDED):
+        if still >= NOTHING_MOVES or not any(came[result] for result in UNDECIDED):
             return came
         before = came
         await asyncio.sleep(LOOK_EVERY_S)
@@ -189,7 +189,7 @@ def _report(
         "more_orders": told.more_orders,
         "passed_over": told.passed_over,
         "answers": answers,
-        "unasked": sum(answers[it] for it in UNDECIDED) if answers else 0,
+        "unasked": sum(answers[result] for result in UNDECIDED) if answers else 0,
     }
 
 
@@ -230,4 +230,4 @@ def _print_asked(report: dict[str, Any]) -> None:
 
 
 def _counted(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items(), key=lambda it: -it[1]))
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))

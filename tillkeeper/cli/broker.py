@@ -59,10 +59,10 @@ def check_command(management: Management = None, config: Config = None, as_json:
                 code=OUT_OF_REACH,
             ) from None
         if as_json:
-            print_json({"harm": [msgspec.structs.asdict(it) for it in found]})
+            print_json({"harm": [msgspec.structs.asdict(harm) for harm in found]})
         else:
             columns = ("queue", "policy", "setting", "value", "means")
-            print_table("Policies that lose deliveries", columns, (msgspec.structs.astuple(it) for it in found))
+            print_table("Policies that lose deliveries", columns, (msgspec.structs.astuple(harm) for harm in found))
             if not found:
                 print("No policy is in the way.")
         if found:

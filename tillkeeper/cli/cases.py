@@ -99,19 +99,19 @@ def _print_list(rows: list[dict[str, Any]], now: datetime, *, more: bool) -> Non
         ("case", ">level", "kind", "age", "order", "status", ">amount", "owner", "next follow-up"),
         (
             (
-                it["id"],
-                it["level"],
-                it["kind"],
-                lasting((it["closed_at"] or now) - it["opened_at"]),
-                it["order_ref"] or it["subject"],
-                it["status"],
-                in_words(it["amount"], it["currency"]),
-                it["owner"] or NOBODY,
-                when(it["follow_up_at"], now)
-                if it["follow_up_at"]
-                else f"closed by {it['closed_by']}: {it['outcome']}",
+                case["id"],
+                case["level"],
+                case["kind"],
+                lasting((case["closed_at"] or now) - case["opened_at"]),
+                case["order_ref"] or case["subject"],
+                case["status"],
+                in_words(case["amount"], case["currency"]),
+                case["owner"] or NOBODY,
+                when(case["follow_up_at"], now)
+                if case["follow_up_at"]
+                else f"closed by {case['closed_by']}: {case['outcome']}",
             )
-            for it in rows
+            for case in rows
         ),
     )
     print("There are more; --limit shows them." if more else f"{len(rows)} in all." if rows else "There is none.")
@@ -126,7 +126,7 @@ def show_command(
 ) -> None:
     """Show a case with all the evidence: its entries, its order, and a timeline.
 
-    The timeline holds every event, every rung of the sweep with what the gateway answered, every act of a person, and
+    The timeline holds every event, every step of the sweep with what the gateway answered, every act of a person, and
     every notice with what became of it; then come the deliveries that brought the events.
     """
     with reported(as_json=as_json):
@@ -157,7 +157,7 @@ def show_command(
 
 
 def _spell_out(deliveries: list[dict[str, Any]]) -> None:
-    """Bodies as JSON can hold them: text where they are, else base64."""
+    """Writes bodies as JSON can hold them: text where they are UTF-8, else base64."""
     for delivery in deliveries:
         body = delivery["body"]
         try:
@@ -168,7 +168,7 @@ def _spell_out(deliveries: list[dict[str, Any]]) -> None:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    """Into a new file that only its owner can read.  Raises Failed."""
+    """Writes a new file that only its owner can read.  Raises Failed."""
     import orjson
 
     told = orjson.dumps(content, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
@@ -273,7 +273,7 @@ def _act(
 
 
 def _print(found: dict[str, Any], *, raw: bool) -> None:
-    from tillkeeper.cli.output import print_facts, print_table
+    from tillkeeper.cli.output import cells, print_facts, print_table
 
     case, order = found["case"], found["order"]
     print_facts(
@@ -293,7 +293,7 @@ def _print(found: dict[str, Any], *, raw: bool) -> None:
         }
     )
     print()
-    entries = ((it["at"], it["what"], it["by"], it["note"]) for it in found["entries"])
+    entries = (cells(entry, "at", "what", "by", "note") for entry in found["entries"])
     print_table("Entries", ("at", "what", "by", "note"), entries)
     if order is not None:
         _print_order(order)
@@ -303,8 +303,8 @@ def _print(found: dict[str, Any], *, raw: bool) -> None:
         "Deliveries; --raw shows them" if not raw else "Deliveries",
         columns,
         (
-            (it["run"], it["number"], it["account"], it["received_at"], it["key"], it["events"], it["body_bytes"])
-            for it in found["deliveries"]
+            cells(delivery, "run", "number", "account", "received_at", "key", "events", "body_bytes")
+            for delivery in found["deliveries"]
         ),
     )
     if raw:
@@ -316,7 +316,7 @@ AMOUNTS: Final = frozenset({"amount", "due", "paid", "captured", "refunding", "r
 
 
 def _in_words(name: str, value: object, details: dict[str, Any]) -> object:
-    """A detail for people: amounts with their currency."""
+    """Writes a detail for people: amounts with their currency."""
     return in_words(value, details.get("currency")) if name in AMOUNTS and isinstance(value, int) else value
 
 
@@ -343,32 +343,32 @@ def _print_timeline(timeline: list[dict[str, Any]]) -> None:
         ("recorded", "is", "what", "account or audience", ">amount", "evidence", "outcome", "more"),
         (
             (
-                it["recorded_at"],
-                it["what"],
-                it["kind"],
-                it.get("account") or it.get("audience"),
-                in_words(it.get("amount"), it.get("currency")),
-                it.get("evidence"),
-                it["outcome"],
-                _more(it),
+                row["recorded_at"],
+                row["what"],
+                row["kind"],
+                row.get("account") or row.get("audience"),
+                in_words(row.get("amount"), row.get("currency")),
+                row.get("evidence"),
+                row["outcome"],
+                _more(row),
             )
-            for it in timeline
+            for row in timeline
         ),
     )
 
 
-def _more(it: dict[str, Any]) -> str:
-    """What else an entry of the timeline has to say."""
-    match it["what"]:
+def _more(row: dict[str, Any]) -> str:
+    """Says what else there is to know of an entry of the timeline."""
+    match row["what"]:
         case "act":
-            return f"{it['by']}: {it['note']}" if it["note"] else it["by"]
+            return f"{row['by']}: {row['note']}" if row["note"] else row["by"]
         case "notice":
-            told = [f"{channel} {entry.get('outcome')}" for channel, entry in it["told"].items()]
-            return ", ".join([*told, *([it["last_error"]] if it["last_error"] else [])])
+            told = [f"{channel} {entry.get('outcome')}" for channel, entry in row["told"].items()]
+            return ", ".join([*told, *([row["last_error"]] if row["last_error"] else [])])
         case "rung":
-            return it["note"] or ""
+            return row["note"] or ""
         case _:
-            refs = (it["payment_ref"], it["refund_ref"], it["dispute_ref"], it["reason"], it["failure"])
+            refs = (row["payment_ref"], row["refund_ref"], row["dispute_ref"], row["reason"], row["failure"])
             return ", ".join(text for text in refs if text)
 
 

@@ -1,4 +1,4 @@
-"""Parked events closed by a person: each in a transaction of its own, so that one that fails holds up no other."""
+"""A person closes parked events, each in a transaction of its own, so that one that fails holds up no other."""
 
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
@@ -20,7 +20,7 @@ PAGE_ROWS: Final = 500
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True):
-    """Who closes, and why."""
+    """Who closes the events, and why."""
 
     by: str
     note: str
@@ -29,7 +29,7 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
 async def replay(
     pool: asyncpg.Pool, ids: Sequence[int] | None, act: Act, policy: Policy, keys: EnvelopeKeys
 ) -> list[dict[str, Any]]:
-    """What became of each, or, without numbers, of every one that is open.
+    """Applies each again, or, without numbers, every one that is open; returns what became of each.
 
     Whole messages that were not authentic are applied where `keys` open them now.
     """
@@ -40,7 +40,7 @@ async def replay(
 
 
 async def discard(pool: asyncpg.Pool, ids: Sequence[int], act: Act) -> list[dict[str, Any]]:
-    """What became of each."""
+    """Closes each without applying it; returns what became of each."""
     return [await _discard_one(pool, parked_id, act) async for parked_id in _these(ids)]
 
 
@@ -50,10 +50,10 @@ async def _these(ids: Sequence[int]) -> AsyncIterator[int]:
 
 
 async def _open(pool: asyncpg.Pool, told: list[dict[str, Any]]) -> AsyncIterator[int]:
-    """Every open one, a page at a time; those told of already that are still open are not tried again."""
+    """Yields every open one, a page at a time; one that was tried and is still open does not come again."""
     while True:
-        tried = {it["id"] for it in told}
-        stuck = sum(it["outcome"] == "still_parked" for it in told)
+        tried = {replay["id"] for replay in told}
+        stuck = sum(replay["outcome"] == "still_parked" for replay in told)
         async with pool.acquire() as conn:
             page = await parked.list_parked(conn, closed_too=False, limit=stuck + PAGE_ROWS)
         fresh = [row["id"] for row in page if row["id"] not in tried]

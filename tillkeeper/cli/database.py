@@ -1,4 +1,4 @@
-"""Asking the database from a command, and what its failures are called."""
+"""Commands ask the database here, and its failures become lines and exit codes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -27,7 +27,7 @@ NO_SCHEMA: Final = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
 
 
 def ask(settings: Settings, query: Callable[[asyncpg.Pool], Awaitable[Result]]) -> Result:
-    """What the query finds out.  Raises Failed."""
+    """Runs a query on a pool of its own.  Raises Failed."""
 
     async def answer() -> Result:
         async with await open_pool(settings.database_url, max_size=CONNECTIONS) as pool:
@@ -39,7 +39,7 @@ def ask(settings: Settings, query: Callable[[asyncpg.Pool], Awaitable[Result]]) 
 
 @contextmanager
 def named_failures(settings: Settings) -> Iterator[None]:
-    """Raises Failed in place of what the database's absence or refusal raises."""
+    """Raises Failed where the database is absent or refuses."""
     try:
         yield
     except UnicodeError:

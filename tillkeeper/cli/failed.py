@@ -1,4 +1,4 @@
-"""How a command fails: a clear line a problem on standard error, and an exit code; never a trace."""
+"""A command fails with a line for each problem on standard error, and an exit code; never with a trace."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ UNSAID: Final = 74  # what there was to say could not be written: EX_IOERR of sy
 
 
 class Failed(Exception):
-    """What was wrong and what would be right, a line each."""
+    """A command cannot do what it was told; each line says what was wrong and what would be right."""
 
     def __init__(self, *lines: str, code: int) -> None:
         super().__init__("\n".join(lines))
@@ -25,7 +25,7 @@ class Failed(Exception):
 
 @contextmanager
 def reported(*, as_json: bool) -> Iterator[None]:
-    """Turns Failed into its lines and exit code."""
+    """Prints the lines of Failed and ends with its exit code."""
     try:
         yield
     except Failed as failed:

@@ -1,4 +1,4 @@
-"""Filters that name what there is not: an empty list would read as good news."""
+"""A filter that names nothing known is refused, for an empty list would read as good news."""
 
 from collections.abc import Collection, Iterable
 from typing import Final

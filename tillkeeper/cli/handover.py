@@ -72,7 +72,7 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
 
 
 def _part(title: str, summary: str, lines: Iterable[str]) -> Iterator[str]:
-    """A heading and its lines; one line where there is nothing to tell."""
+    """Yields a heading and its lines; the heading alone where there is nothing to tell."""
     listed = list(lines)
     yield f"{title}: {summary or ('' if listed else 'none')}".rstrip()
     yield from (f"  {line}" for line in listed)
@@ -83,33 +83,34 @@ def _counted(counts: dict[int, int], name: str) -> str:
     return f"{sum(counts.values())} ({each})" if counts else ""
 
 
-def _about(it: dict[str, Any]) -> str:
-    return f"order {it['order_ref']}" if it["order_ref"] else it["subject"]
+def _about(case: dict[str, Any]) -> str:
+    return f"order {case['order_ref']}" if case["order_ref"] else case["subject"]
 
 
 def _open(rows: list[dict[str, Any]], now: datetime) -> Iterator[str]:
     from tillkeeper.cli.output import lasting, when
 
-    for it in rows:
-        amount = in_words(it["amount"], it["currency"])
-        parts = [f"#{it['id']} {it['kind']}", _about(it), *([amount] if amount else []), f"level {it['level']}"]
-        parts += [f"for {lasting(now - it['opened_at'])}", it["owner"] or "nobody's"]
-        yield ", ".join([*parts, f"follow-up {when(it['follow_up_at'], now)}"])
+    for case in rows:
+        amount = in_words(case["amount"], case["currency"])
+        parts = [f"#{case['id']} {case['kind']}", _about(case), *([amount] if amount else []), f"level {case['level']}"]
+        parts += [f"for {lasting(now - case['opened_at'])}", case["owner"] or "nobody's"]
+        yield ", ".join([*parts, f"follow-up {when(case['follow_up_at'], now)}"])
 
 
 def _due(rows: list[dict[str, Any]], now: datetime) -> Iterator[str]:
     from tillkeeper.cli.output import when
 
-    for it in rows:
-        yield f"#{it['id']} {it['kind']}, {_about(it)}, {it['owner'] or 'nobody'}: {when(it['follow_up_at'], now)}"
+    for case in rows:
+        owner, due = case["owner"] or "nobody", when(case["follow_up_at"], now)
+        yield f"#{case['id']} {case['kind']}, {_about(case)}, {owner}: {due}"
 
 
 def _held(rows: list[dict[str, Any]], now: datetime) -> Iterator[str]:
     from tillkeeper.cli.output import lasting
 
-    for it in rows:
-        left = lasting(it["held_until"] - now)
-        yield f"order {it['order_ref']}, {it['status']}, for {left} more, by {it['by']}: {it['note']}"
+    for order in rows:
+        left = lasting(order["held_until"] - now)
+        yield f"order {order['order_ref']}, {order['status']}, for {left} more, by {order['by']}: {order['note']}"
 
 
 def _new_counts(counts: dict[str, int]) -> str:
@@ -119,23 +120,24 @@ def _new_counts(counts: dict[str, int]) -> str:
 def _new(rows: list[dict[str, Any]]) -> Iterator[str]:
     from tillkeeper.cli.output import shown
 
-    for it in rows:
-        note = f": {it['note']}" if it["note"] else ""
-        yield f"{shown(it['at'])} #{it['id']} {it['kind']}, {_about(it)}, {it['what']} by {it['by']}{note}"
+    for entry in rows:
+        note = f": {entry['note']}" if entry["note"] else ""
+        case = f"#{entry['id']} {entry['kind']}, {_about(entry)}"
+        yield f"{shown(entry['at'])} {case}, {entry['what']} by {entry['by']}{note}"
 
 
 def _stuck(rows: list[dict[str, Any]], now: datetime) -> Iterator[str]:
     from tillkeeper.cli.output import lasting
 
-    for it in rows:
-        longest = lasting(now - it["longest_since"])
-        yield f"{it['status']}: {it['orders']}, {it['new']} of them new, the longest for {longest}"
+    for group in rows:
+        longest = lasting(now - group["longest_since"])
+        yield f"{group['status']}: {group['orders']}, {group['new']} of them new, the longest for {longest}"
 
 
 def _dead(rows: list[dict[str, Any]]) -> Iterator[str]:
-    for it in rows:
-        about = f", order {it['order_ref']}" if it["order_ref"] else ""
-        yield f"{it['topic']} to {it['audience']}{about}: {it['last_error'] or 'no reason kept'}"
+    for notice in rows:
+        about = f", order {notice['order_ref']}" if notice["order_ref"] else ""
+        yield f"{notice['topic']} to {notice['audience']}{about}: {notice['last_error'] or 'no reason kept'}"
 
 
 def _aside(told: dict[str, Any], now: datetime) -> Iterator[str]:
@@ -152,8 +154,8 @@ def _aside(told: dict[str, Any], now: datetime) -> Iterator[str]:
 def _quiet(rows: list[dict[str, Any]], now: datetime) -> Iterator[str]:
     from tillkeeper.cli.output import lasting
 
-    for it in rows:
-        kind = "silent" if it["kind"] == "silent" else "does not answer"
-        over = f"over since {lasting(now - it['over_at'])}" if it["over_at"] else "still so"
-        why = f" ({it['reason']})" if it["reason"] else ""
-        yield f"{it['account']}: {kind}{why}, since {lasting(now - it['since'])} ago, {over}"
+    for gap in rows:
+        kind = "silent" if gap["kind"] == "silent" else "does not answer"
+        over = f"over since {lasting(now - gap['over_at'])}" if gap["over_at"] else "still so"
+        why = f" ({gap['reason']})" if gap["reason"] else ""
+        yield f"{gap['account']}: {kind}{why}, since {lasting(now - gap['since'])} ago, {over}"

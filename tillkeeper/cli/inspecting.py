@@ -139,7 +139,7 @@ def _print(file: Path, found: dict[str, Any]) -> None:
 
 
 def _lines(event: dict[str, Any]) -> list[str]:
-    """What an event says, in words."""
+    """Says in words what an event tells."""
     order = event["order_ref"]
     lines = [
         f"order {order}" if order else "names no order; it is found by its payment",

@@ -46,16 +46,16 @@ def keys_command(config: Config = None, as_json: AsJson = False) -> None:
 
 
 def told(configured: dict[str, tuple[str, ...]], uses: "list[KeyUse]", *, now: datetime) -> list[dict[str, Any]]:
-    """A row a key: of those configured, and of those that were used and are configured no more."""
-    by_key = {(it.account, it.key): it for it in uses}
+    """Makes a row for each key that is configured, or was used and is configured no more."""
+    by_key = {(use.account, use.key): use for use in uses}
     rows = []
     for account, labels in sorted(configured.items()):
         used = {label: by_key.get((account, label)) for label in labels}
         works = any(use is not None and (now - use.last_at).days < RESTS_AFTER_DAYS for use in used.values())
         for label, use in used.items():
             rows.append(_row(account, label, use, _verdict(use, now, only=len(labels) == 1, works=works)))
-    gone = [it for it in uses if it.key not in configured.get(it.account, ())]
-    return rows + [_row(it.account, it.key, it, "not configured any more") for it in gone]
+    gone = [use for use in uses if use.key not in configured.get(use.account, ())]
+    return rows + [_row(use.account, use.key, use, "not configured any more") for use in gone]
 
 
 def _verdict(use: "KeyUse | None", now: datetime, *, only: bool, works: bool) -> str:

@@ -1,4 +1,4 @@
-"""What commands have in common: options, how they end, and the settings."""
+"""The options, exit codes and settings that commands have in common."""
 
 import getpass
 import os
@@ -28,7 +28,7 @@ SECONDS_MAX: Final = 366 * 86400  # whoever means more means something else
 
 
 def exits(*, yes: str = "done", no: str | None = None, needs_servers: bool = True, example: str) -> str:
-    """The end of a command's help."""
+    """Writes the end of a command's help."""
     codes = {
         0: yes,
         1: no,
@@ -40,7 +40,7 @@ def exits(*, yes: str = "done", no: str | None = None, needs_servers: bool = Tru
 
 
 def settings_from(config: Path | None) -> "Settings":
-    """The settings; children find the same file."""
+    """Loads the settings; child processes find the same file."""
     from tillkeeper.settings import BadSettings, load_settings
 
     name_file(config)
@@ -51,14 +51,14 @@ def settings_from(config: Path | None) -> "Settings":
 
 
 def serving_settings_from(config: Path | None) -> "Settings":
-    """The settings of a process that follows the policy."""
+    """Loads the settings of a process that follows the policy, which must be a good one."""
     settings = settings_from(config)
     policy_from(settings)
     return settings
 
 
 def policy_from(settings: "Settings") -> "Policy":
-    """The policy that the settings name; a bad one is a bad setting."""
+    """Loads the policy that the settings name; a bad policy is reported as a bad setting."""
     from tillkeeper.policy import BadPolicy, load_policy
 
     try:

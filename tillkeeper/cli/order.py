@@ -182,7 +182,7 @@ def head_of(order: dict[str, Any]) -> dict[str, object]:
 
 
 def _print(order: dict[str, Any]) -> None:
-    from tillkeeper.cli.output import print_facts, print_table, shown
+    from tillkeeper.cli.output import cells, print_facts, print_table, shown
 
     currency = order["currency"]
     print_facts(
@@ -203,42 +203,53 @@ def _print(order: dict[str, Any]) -> None:
         "Payments",
         ("account", "payment", "status", ">amount", ">captured", "failure"),
         (
-            (it["account"], it["payment_ref"], it["status"], _amount(it), _captured(it, currency), it["failure"])
-            for it in order["payments"]
+            (
+                *cells(payment, "account", "payment_ref", "status"),
+                _amount(payment),
+                _captured(payment, currency),
+                payment["failure"],
+            )
+            for payment in order["payments"]
         ),
     )
     print_table(
         "Refunds",
         ("account", "refund", "payment", "status", ">amount"),
-        ((it["account"], it["refund_ref"], it["payment_ref"], it["status"], _amount(it)) for it in order["refunds"]),
+        (
+            (*cells(refund, "account", "refund_ref", "payment_ref", "status"), _amount(refund))
+            for refund in order["refunds"]
+        ),
     )
     print_table(
         "Disputes",
         ("account", "dispute", "payment", "status", ">amount"),
-        ((it["account"], it["dispute_ref"], it["payment_ref"], it["status"], _amount(it)) for it in order["disputes"]),
+        (
+            (*cells(dispute, "account", "dispute_ref", "payment_ref", "status"), _amount(dispute))
+            for dispute in order["disputes"]
+        ),
     )
     print_table(
         "Cases",
         ("case", "kind", "about", "details", "level", "owner", "opened", "closed"),
         (
             (
-                it["id"],
-                it["kind"],
-                it["subject"],
-                _pairs(it["details"]),
-                it["level"],
-                it["owner"],
-                it["opened_at"],
-                it["closed_at"] and f"{shown(it['closed_at'])} by {it['closed_by']}: {it['outcome']}",
+                case["id"],
+                case["kind"],
+                case["subject"],
+                _pairs(case["details"]),
+                case["level"],
+                case["owner"],
+                case["opened_at"],
+                case["closed_at"] and f"{shown(case['closed_at'])} by {case['closed_by']}: {case['outcome']}",
             )
-            for it in order["cases"]
+            for case in order["cases"]
         ),
     )
     print_history(order["history"])
 
 
 def print_history(history: list[dict[str, Any]]) -> None:
-    """Events, acts and rungs, a line each."""
+    """Prints events, acts and steps of the ladder, a line each."""
     from tillkeeper.cli.output import print_table
 
     print_table(
@@ -246,32 +257,32 @@ def print_history(history: list[dict[str, Any]]) -> None:
         ("recorded", "happened", "account", "what", ">amount", "evidence", "outcome", "status then", "by", "note"),
         (
             (
-                it["recorded_at"],
-                it["occurred_at"] if it["what"] == "event" else None,
-                it["account"],
-                it["kind"],
-                _amount(it) or _total(it),
-                it["evidence"],
-                _joined(it["outcome"], it["reason"]),
-                it["status_after"],
-                it["by"],
-                it["note"],
+                entry["recorded_at"],
+                entry["occurred_at"] if entry["what"] == "event" else None,
+                entry["account"],
+                entry["kind"],
+                _amount(entry) or _total(entry),
+                entry["evidence"],
+                _joined(entry["outcome"], entry["reason"]),
+                entry["status_after"],
+                entry["by"],
+                entry["note"],
             )
-            for it in history
+            for entry in history
         ),
     )
 
 
-def _amount(it: dict[str, Any]) -> str | None:
-    return in_words(it["amount"], it["currency"])
+def _amount(row: dict[str, Any]) -> str | None:
+    return in_words(row["amount"], row["currency"])
 
 
-def _captured(it: dict[str, Any], currency: str) -> str | None:
-    return in_words(it["captured"] or None, it["currency"] or currency)
+def _captured(payment: dict[str, Any], currency: str) -> str | None:
+    return in_words(payment["captured"] or None, payment["currency"] or currency)
 
 
-def _total(it: dict[str, Any]) -> str | None:
-    total = in_words(it["total"], it["currency"])
+def _total(entry: dict[str, Any]) -> str | None:
+    total = in_words(entry["total"], entry["currency"])
     return total and f"{total} in all"
 
 

@@ -36,6 +36,11 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         print()
 
 
+def cells(row: Mapping[str, object], *names: str) -> tuple[object, ...]:
+    """The row's values under these names, for a line of a table."""
+    return tuple(row[name] for name in names)
+
+
 def _console() -> "Console":
     """What outsiders sent is shown as it is, never read as markup."""
     from rich.console import Console

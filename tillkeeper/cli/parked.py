@@ -141,14 +141,14 @@ def _finish(told: list[dict[str, Any]], *, as_json: bool) -> None:
     """Says what became of each; ends with 1 if one is as it was."""
     from tillkeeper.cli.output import print_json, shown
 
-    failed = [it for it in told if it["error"]]
+    failed = [replay for replay in told if replay["error"]]
     if as_json:
         print_json({"results": told, "done": len(told) - len(failed), "failed": len(failed)})
     else:
-        for it in told:
-            why = f": {shown(it['error'])}" if it["error"] else ""
-            became = f" ({', '.join(it['event_outcomes'])})" if it["event_outcomes"] else ""
-            print(f"{it['id']}  {it['outcome'].replace('_', ' ')}{became}{why}")
+        for replay in told:
+            why = f": {shown(replay['error'])}" if replay["error"] else ""
+            became = f" ({', '.join(replay['event_outcomes'])})" if replay["event_outcomes"] else ""
+            print(f"{replay['id']}  {replay['outcome'].replace('_', ' ')}{became}{why}")
         print(f"{len(told) - len(failed)} done, {len(failed)} not." if told else "Nothing is parked.")
     if failed:
         raise typer.Exit(NO)

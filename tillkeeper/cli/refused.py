@@ -51,14 +51,14 @@ def list_command(
         tallied, deliveries = ask(settings, query)
         refuse_unknown("account", account, settings.accounts, found=tallied)
         if as_json:
-            print_json({"refused": [_told(it) for it in deliveries] if each else [_told(it) for it in tallied]})
+            print_json({"refused": [_told(row) for row in (deliveries if each else tallied)]})
         elif each:
             columns = ["id", "account", "received_at", "finding", "reason"]
-            print_table("Refused", columns, ([getattr(it, name) for name in columns] for it in deliveries))
+            print_table("Refused", columns, ([getattr(delivery, name) for name in columns] for delivery in deliveries))
         elif tallied:
             columns = ["account", "finding", "count", "first_at", "last_at", "last_id", "reason"]
-            print_table("Refused", columns, ([getattr(it, name) for name in columns] for it in tallied))
-            _print_advice({it.finding for it in tallied})
+            print_table("Refused", columns, ([getattr(tally, name) for name in columns] for tally in tallied))
+            _print_advice({tally.finding for tally in tallied})
         else:
             print("Nothing was refused of late.")
 
@@ -106,14 +106,14 @@ def _print_advice(findings: set[str]) -> None:
         print(f"{finding}: {ADVICE[Finding(finding)]}")
 
 
-def _told(it: Any) -> dict[str, Any]:
+def _told(row: Any) -> dict[str, Any]:
     """As JSON, with what to do about it."""
     import msgspec
 
     from tillkeeper.diagnostics.findings import ADVICE, Finding
 
-    told = msgspec.structs.asdict(it)
+    told = msgspec.structs.asdict(row)
     if told.get("body") is not None:
         told["body_b64"] = b64encode(told.pop("body")).decode()
-    known = it.finding in set(Finding)
-    return {**told, "advice": ADVICE[Finding(it.finding)] if known else None}
+    known = row.finding in set(Finding)
+    return {**told, "advice": ADVICE[Finding(row.finding)] if known else None}

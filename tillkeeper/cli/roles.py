@@ -77,7 +77,7 @@ def notify_command(config: Config = None, as_json: AsJson = False, tied: Tied = 
 def sweep_command(config: Config = None, as_json: AsJson = False, tied: Tied = False) -> None:
     """Look after orders that are stuck, as the policy says, until SIGTERM or Ctrl-C.
 
-    Asks gateways what really happened, reminds payers, opens cases and escalates them.  Any number may run: each rung
+    Asks gateways what really happened, reminds payers, opens cases and escalates them.  Any number may run: each step
     is taken once.  Logs are JSON lines on standard error; sweep.metrics_port serves /metrics and /healthz.
     """
     with reported(as_json=as_json):
@@ -118,7 +118,7 @@ def _named_refusal(listens: Sequence[tuple[str, int]]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        host, port = next((it for it in listens if it[1] and f" {it[1]})" in str(error)), listens[0])
+        host, port = next((listen for listen in listens if listen[1] and f" {listen[1]})" in str(error)), listens[0])
         reason = _refusal(error.errno or 0, host, port)
         if reason is None:
             raise
@@ -126,7 +126,7 @@ def _named_refusal(listens: Sequence[tuple[str, int]]) -> Iterator[None]:
 
 
 def _refusal(code: int, host: str, port: int) -> str | None:
-    """Why we may not listen there; None where the error is about something else, such as the database."""
+    """Says why listening there is refused; None where the error is about something else, such as the database."""
     if code in (errno.EADDRINUSE, errno.EADDRNOTAVAIL) or (code == errno.EACCES and port in PRIVILEGED_PORTS):
         return os.strerror(code)
     is_about_names = code < 0  # as the resolver's codes are

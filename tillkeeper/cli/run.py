@@ -54,7 +54,7 @@ async def _run(settings: "Settings", stop: asyncio.Event) -> None:
 
 
 async def _create_schema(database_url: str) -> list[str]:
-    """Raises Failed for what waiting does not cure."""
+    """Creates the schema.  Raises Failed where waiting would not help."""
     from tillkeeper.cli.database import REFUSALS, failed_by
     from tillkeeper.store.pool import create_schema
 
@@ -65,7 +65,7 @@ async def _create_schema(database_url: str) -> list[str]:
 
 
 async def _keep_roles(stop: asyncio.Event) -> None:
-    """Receiver and workers until `stop`; the workers stay until the receiver has finished."""
+    """Keeps receiver and workers going until `stop`; the workers stay until the receiver has finished."""
     from tillkeeper.supervise import keep, unfit_alone
 
     workers_stop = asyncio.Event()

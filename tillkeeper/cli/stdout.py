@@ -1,6 +1,6 @@
-"""Standard output that cannot be written, be it closed, full or without a reader, is a failure of its own.
+"""A command whose standard output is closed, full or without a reader ends with an exit code of its own.
 
-Of itself Python would end with 1 or 120, or with 0 and nothing said; a 1 is the answer "no" of many commands.
+Python alone would end with 1 or 120, or with 0 and no word; and 1 is the answer "no" of many commands.
 """
 
 import io
@@ -13,7 +13,7 @@ STDOUT: Final = 1
 
 
 class _Raw(io.RawIOBase):
-    """The bytes' way out.  The first that cannot be written ends the process with UNSAID."""
+    """Standard output in bytes.  The first byte that cannot be written ends the process with UNSAID."""
 
     def __init__(self, descriptor: io.FileIO | None) -> None:
         super().__init__()
@@ -21,11 +21,11 @@ class _Raw(io.RawIOBase):
         self._failed = False
 
     def writable(self) -> bool:
-        """It is for writing, and nothing else."""
+        """True: standard output is for writing alone."""
         return True
 
     def isatty(self) -> bool:
-        """As the descriptor."""
+        """True where the descriptor is a terminal."""
         return self._descriptor is not None and self._descriptor.isatty()
 
     def fileno(self) -> int:
@@ -35,7 +35,7 @@ class _Raw(io.RawIOBase):
         return self._descriptor.fileno()
 
     def write(self, content: "memoryview | bytes | bytearray") -> int | None:  # type: ignore[override]
-        """What is left once it failed is taken and dropped, for it is written out once more as Python ends."""
+        """Writes to the descriptor.  After a failure the rest is dropped, for Python writes it once more as it ends."""
         if self._failed:
             return len(content)
         if self._descriptor is None:
@@ -55,7 +55,7 @@ class _Raw(io.RawIOBase):
 
 
 def guard() -> None:
-    """Puts such a standard output in place of Python's own."""
+    """Replaces Python's own standard output by one that fails so."""
     before = sys.stdout
     descriptor = None if before is None else io.FileIO(STDOUT, "wb", closefd=False)
     raw = _Raw(descriptor)

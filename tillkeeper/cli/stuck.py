@@ -76,27 +76,27 @@ def _print(rows: list[dict[str, Any]], now: datetime, *, more: bool) -> None:
         ("order", "status", "for", "accounts", ">amount", ">paid", "asked", "it said", "next", "cases"),
         (
             (
-                it["order_ref"],
-                f"{it['status']} {it['status_zh']}",
-                lasting(now - it["since"]),
-                ", ".join(it["accounts"]),
-                in_words(it["amount"], it["currency"]),
-                in_words(it["paid"] or None, it["currency"]),
-                f"{lasting(now - it['asked_last']['at'])} ago" if it["asked_last"] else "never",
-                (it["asked_last"]["result"] or "nothing yet") if it["asked_last"] else None,
-                _next(it, now),
-                ", ".join(f"{case}" for case in it["cases"]),
+                order["order_ref"],
+                f"{order['status']} {order['status_zh']}",
+                lasting(now - order["since"]),
+                ", ".join(order["accounts"]),
+                in_words(order["amount"], order["currency"]),
+                in_words(order["paid"] or None, order["currency"]),
+                f"{lasting(now - order['asked_last']['at'])} ago" if order["asked_last"] else "never",
+                (order["asked_last"]["result"] or "nothing yet") if order["asked_last"] else None,
+                _next(order, now),
+                ", ".join(f"{case}" for case in order["cases"]),
             )
-            for it in rows
+            for order in rows
         ),
     )
     print("There are more; --limit shows them." if more else f"{len(rows)} in all." if rows else "Nothing is stuck.")
 
 
-def _next(it: dict[str, Any], now: datetime) -> str:
+def _next(order: dict[str, Any], now: datetime) -> str:
     from tillkeeper.cli.output import lasting
 
-    coming = it["next"]
+    coming = order["next"]
     if coming is None:
         return "nothing"
     if coming["at"] > now:

@@ -32,7 +32,7 @@ def words_command(config: Config = None, as_json: AsJson = False) -> None:
             async with pool.acquire() as conn:
                 return await words_met(conn)
 
-        rows = [msgspec.structs.asdict(it) for it in ask(settings, query)]
+        rows = [msgspec.structs.asdict(use) for use in ask(settings, query)]
         if as_json:
             print_json({"words": rows})
             return

@@ -128,8 +128,7 @@ def _problem_with_amounts(event: PaymentEvent) -> str | None:
         return f"{event.kind} cannot carry a running total"
     if event.discount is not None and event.kind is not Kind.PAYMENT_SUCCEEDED:
         return f"{event.kind} cannot carry a discount"
-    told = (event.amount, event.total, event.discount, event.on_top, event.released)
-    if min(it or 0 for it in told) < 0:
+    if min(event.amount or 0, event.total or 0, event.discount or 0, event.on_top or 0, event.released or 0) < 0:
         return "an amount is negative"
     return None
 

@@ -36,7 +36,7 @@ class Request(msgspec.Struct, frozen=True):
         return lines
 
 
-class Verified(msgspec.Struct, frozen=True):
+class Verified(msgspec.Struct, frozen=True, dict=True):  # `dict` has room for the JSON in it (strictjson.json_of)
     """A delivery that is taken: which key fitted, and what the signature covered, decoded once if at all.
 
     `proven` is False where no signature is known for it: it makes no event then, and what it has the gateway asked

@@ -1,1 +1,1 @@
-"""Notices on their way out: decided, worded, and handed to mail, the merchant's systems, or ops."""
+"""Notices are decided on, worded, and handed to mail, the merchant's systems, or ops."""

@@ -1,4 +1,7 @@
-"""Addresses that came from outside: which mail address can be written to, and which network address may be called."""
+"""Addresses that came from outside: which mail address can be written to, and which network address may be called.
+
+No text makes these checks raise.
+"""
 
 import re
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
@@ -19,7 +22,7 @@ _NAT64: Final = IPv6Network("64:ff9b::/96")  # its last 32 bits are the IPv4 add
 
 
 def is_mail_address(text: str) -> bool:
-    """True for one plain ASCII mailbox.  Total: whatever the text holds."""
+    """True for one plain ASCII mailbox."""
     local, _, domain = text.rpartition("@")
     return (
         len(text) <= ADDRESS_CHARS_MAX
@@ -30,8 +33,8 @@ def is_mail_address(text: str) -> bool:
 
 
 def is_plain_link(url: str) -> bool:
-    """True for an http or https address that may stand behind a button.  Total."""
-    if len(url) > URL_CHARS_MAX or not url.isascii() or not url.isprintable() or any(it in url for it in " <>\"'\\`"):
+    """True for an http or https address that may stand behind a button."""
+    if len(url) > URL_CHARS_MAX or not url.isascii() or not url.isprintable() or set(url) & set(" <>\"'\\`"):
         return False
     try:
         parts = urlsplit(url)
@@ -43,7 +46,7 @@ def is_plain_link(url: str) -> bool:
 
 
 def without_addresses(text: str) -> str:
-    """The text with everything that looks like a mail address taken out: servers repeat whom they refuse."""
+    """Takes out of a text what looks like a mail address, for servers repeat the address that they refuse."""
     return _LIKE_AN_ADDRESS.sub("<address>", text)
 
 

@@ -1,4 +1,4 @@
-"""Every channel that the settings open, by who is told through it."""
+"""The channels that the settings open, by audience."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,25 +13,25 @@ from tillkeeper.notices.smtp import SmtpChannel
 
 
 class Channels(msgspec.Struct, frozen=True, kw_only=True):
-    """What is open.  `ops` by level."""
+    """The open channels; those of `ops` by level."""
 
     mail: SmtpChannel | None = None
     merchant: tuple[Channel, ...] = ()
     ops: Mapping[int, tuple[Channel, ...]] = MappingProxyType({})
 
     def for_ops(self, level: Any) -> tuple[Channel, ...]:
-        """Those of the highest configured level that is not above this one; of the lowest where all are."""
+        """The channels of the highest configured level up to this one; of the lowest level where all are above."""
         if not self.ops:
             return ()
         wanted = level if type(level) is int else 1
-        return self.ops[max((it for it in self.ops if it <= wanted), default=min(self.ops))]
+        return self.ops[max((configured for configured in self.ops if configured <= wanted), default=min(self.ops))]
 
 
 @asynccontextmanager
 async def open_channels(
     settings: NotifySettings, *, broker_url: str | None, broker_prefix: str
 ) -> AsyncIterator[Channels]:
-    """All channels of the settings, closed at the end.  Never fails for what is out of reach."""
+    """Opens all channels of the settings, and closes them at the end.  A channel out of reach is no error."""
     from tillkeeper.notices.exchange import ExchangeChannel  # noqa: PLC0415
     from tillkeeper.notices.webhook import open_webhooks  # noqa: PLC0415
 

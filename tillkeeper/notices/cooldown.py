@@ -1,7 +1,7 @@
 """A channel that keeps failing is left alone for a while, so that its backlog does not take the time of its neighbours.
 
 A receiver that hangs costs its time-out for each notice, and after a day it has thousands that are due again each hour.
-While it cools down they are put off at once, without a call; after that one notice at a time tries it anew.
+While it cools down, notices are put off at once, without a call; after that one notice at a time tries it anew.
 """
 
 from datetime import timedelta
@@ -17,15 +17,15 @@ FAILURES_MAX: Final = 5  # in a row; a restart of the receiver is over by the sc
 
 
 class Channel(Protocol):
-    """A way to the merchant's systems or to ops.  At least once: `send` may come again with the same key."""
+    """A way to the merchant's systems or to ops.  It delivers at least once: the same key may be sent again."""
 
     @property
     def name(self) -> str:
-        """What `outbox.told`, figures and logs call it; no secret, and the same after every restart."""
+        """The channel's name in `outbox.told`, metrics and logs; no secret, and the same after every restart."""
         ...
 
     async def send(self, notice: Outgoing) -> Outcome:
-        """Hands it over, in bounded time."""
+        """Hands the notice over, in bounded time."""
         ...
 
 
@@ -38,7 +38,7 @@ class WithCooldown:
         self._breaker = Breaker(failures_max=FAILURES_MAX, cooldown=NOTICE_CHANNEL)
 
     async def send(self, notice: Outgoing) -> Outcome:
-        """What the channel says, or that it is left alone."""
+        """Returns what the channel says, or that it is left alone."""
         now_s = notice.sent_at.timestamp()
         if not self._breaker.enter(now_s):
             wait = timedelta(seconds=self._breaker.left_s(now_s))

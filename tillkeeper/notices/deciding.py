@@ -190,5 +190,5 @@ def _last_error(entries: Iterable[Entry]) -> str | None:
 
 
 def _short(why: str) -> str:
-    text = "".join(it if it.isprintable() else " " for it in why)
+    text = "".join(char if char.isprintable() else " " for char in why)
     return text.encode("utf-8", "replace").decode()[:WHY_CHARS_MAX]

@@ -1,4 +1,4 @@
-"""A mail as bytes for the wire, with headers that nobody's text can break out of."""
+"""A mail is written as the bytes that are sent; no text from outside can break out of its header."""
 
 import hashlib
 from datetime import datetime
@@ -17,7 +17,7 @@ POLICY: Final = SMTP.clone(cte_type="7bit", raise_on_defect=True)
 
 
 def as_bytes(mail: Mail, *, key: str, to: str, settings: NotifySettings, now: datetime) -> bytes:
-    """The whole message.  The same key makes the same Message-ID, by which mailboxes drop what comes twice."""
+    """Writes the whole message.  The same key makes the same Message-ID, by which mailboxes drop what comes twice."""
     assert settings.from_address is not None, "mail is configured"
     message = EmailMessage(policy=POLICY)
     message["From"] = Address(settings.merchant_name, addr_spec=settings.from_address)
@@ -36,5 +36,5 @@ def as_bytes(mail: Mail, *, key: str, to: str, settings: NotifySettings, now: da
 
 
 def message_id(key: str, from_address: str) -> str:
-    """Of the outbox key alone; its digest, for a key may hold what a header may not."""
+    """Makes the Message-ID of the outbox key's digest, for a key may hold what a header may not."""
     return f"<{hashlib.sha256(key.encode()).hexdigest()[:40]}@{from_address.rpartition('@')[2]}>"

@@ -1,6 +1,6 @@
-"""Notices on RabbitMQ: the durable topic exchange <prefix>.notices, with the topic as routing key.
+"""Notices are published to RabbitMQ: to the durable topic exchange <prefix>.notices, with the topic as routing key.
 
-Published persistent and confirmed, but not mandatory: it is no loss that nobody has bound a queue.
+Messages are persistent and confirmed, but not mandatory: nothing is lost where nobody has bound a queue.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ class _Session(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExchangeChannel:
-    """The exchange.  Made by `open`, closed by `close`."""
+    """The exchange, opened by `open` and closed by `close`."""
 
     name: Final = "rabbitmq"
 
@@ -37,7 +37,7 @@ class ExchangeChannel:
 
     @classmethod
     async def open(cls, broker_url: str, prefix: str) -> "ExchangeChannel":
-        """Connects, now or as soon as the broker is there.  Never fails for an absent broker."""
+        """Connects now, or as soon as the broker is there.  An absent broker is no error."""
         channel = cls(broker_url, prefix)
         await channel._link.open()
         return channel
@@ -47,7 +47,7 @@ class ExchangeChannel:
         await self._link.close()
 
     async def send(self, notice: Outgoing) -> Outcome:
-        """Sent once the broker has confirmed it."""
+        """Publishes the notice; it counts as sent once the broker has confirmed it."""
         session = self._session
         if session is None or session.lost.is_set():
             return Failed(why="RabbitMQ is not connected")

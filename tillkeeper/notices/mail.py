@@ -1,7 +1,7 @@
-"""A notice as a mail: pure.  The words are in letters.py, the look is in templates/.
+"""A notice is made into a mail, without I/O.  The words are in letters.py, the look is in templates/.
 
-Everything in a payload came from outside once.  It is cleaned of what does not show, cut to a length, escaped by the
-templates, and made a link only where it is plain http or https.
+All that a payload holds came from outside once.  Characters that do not show are taken out, texts are cut to a length
+and escaped by the templates, and only plain http or https becomes a link.
 """
 
 import re
@@ -39,7 +39,7 @@ _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class BadNotice(Exception):
-    """The payload does not say what its topic needs.  A fault of ours."""
+    """The payload does not say what its topic needs, which is an error of ours."""
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,14 +94,14 @@ _templates: Final = jinja2.Environment(
 
 
 def language_for(locale: str | None, settings: NotifySettings) -> Language:
-    """zh-CN for every Chinese locale, English for every other, the configured one for none."""
+    """Chooses zh-CN for every Chinese locale, English for every other, and the configured one where none is known."""
     if locale is None or not locale.strip():
         return settings.default_locale
     return "zh-CN" if locale.strip().lower().replace("_", "-").partition("-")[0] == "zh" else "en"
 
 
 def read(payload: bytes) -> Facts:
-    """The payload of a payer's notice.  Raises BadNotice."""
+    """Reads the payload of a payer's notice.  Raises BadNotice."""
     try:
         facts = msgspec.json.decode(payload, type=Facts)
     except (msgspec.MsgspecError, ValueError) as error:
@@ -112,7 +112,7 @@ def read(payload: bytes) -> Facts:
 
 
 def render(topic: Topic, facts: Facts, language: Language, settings: NotifySettings) -> Mail:
-    """The mail in one language."""
+    """Writes the mail in one language."""
     letter = LETTERS[topic]
     writer = _Writer(facts, language, settings)
     view = writer.view(topic, letter)
@@ -125,7 +125,7 @@ def render(topic: Topic, facts: Facts, language: Language, settings: NotifySetti
 
 
 class _Writer:
-    """One mail's values, in the payer's language and form."""
+    """Writes the values of one mail in the payer's language."""
 
     def __init__(self, facts: Facts, language: Language, settings: NotifySettings) -> None:
         self._facts = facts
@@ -136,7 +136,7 @@ class _Writer:
         self._values = self._all_values()
 
     def view(self, topic: Topic, letter: Letter) -> dict[str, Any]:
-        """What the templates show: text alone, not yet escaped."""
+        """Returns what the templates show: text alone, not yet escaped."""
         status = STATUS_WORDS[self._facts.status]
         own, other = (status.zh, status.en) if self._language == "zh-CN" else (status.en, status.zh)
         return {
@@ -148,18 +148,18 @@ class _Writer:
             "status": own,
             "status_other": other,
             "figure": self._values[letter.figure] if letter.figure else None,
-            "body": [self.say(it) for it in letter.body],
+            "body": [self.say(sentence) for sentence in letter.body],
             "warning": self._warning(topic, letter),
-            "after": [self.say(it) for it in letter.after],
+            "after": [self.say(sentence) for sentence in letter.after],
             "failure": self._failure() if topic is Topic.FAILED else None,
             "button": self._button(topic, letter),
-            "rows": [(self.say(ROW_WORDS[it]), self._values[it]) for it in letter.rows if self._is_told(it)],
+            "rows": [(self.say(ROW_WORDS[row]), self._values[row]) for row in letter.rows if self._is_told(row)],
             "support": self._support(),
             "frame": {name: self.say(words) for name, words in FRAME_WORDS.items() if name != "ways"},
         }
 
     def say(self, words: Words, **more: str) -> str:
-        """The text in the payer's language, filled in."""
+        """Fills the text in, in the payer's language."""
         text = words.zh if self._language == "zh-CN" else words.en
         return text.format_map({**self._values, **more})
 
@@ -194,7 +194,7 @@ class _Writer:
         return bool(may_lack.get(row, True))
 
     def _warning(self, topic: Topic, letter: Letter) -> str | None:
-        """Its own; who is on their way to pay what the letter asks for reads what they would while it is processing."""
+        """Returns the letter's own warning, or that of `processing` for a payer whose payment is under way."""
         if topic in ASKS_TO_PAY and self._facts.under_way:
             letter = LETTERS[Topic.PROCESSING]
         return self.say(letter.warning) if letter.warning else None
@@ -208,7 +208,7 @@ class _Writer:
             ),
             "steps": [self.say(step) for step in guidance.steps],
             "ways": self.say(
-                FRAME_WORDS["ways"], ways=join.join(self.say(METHOD_WORDS[it]) for it in guidance.alternatives)
+                FRAME_WORDS["ways"], ways=join.join(self.say(METHOD_WORDS[method]) for method in guidance.alternatives)
             ),
         }
 
@@ -234,7 +234,7 @@ class _Writer:
         return {"text": support, "url": support if is_plain_link(support) else None}
 
     def _money(self, minor: int) -> str:
-        """By Babel, but with ISO 4217's digits: CLDR leaves out those that a country's shops do not use."""
+        """Formats by Babel, but with ISO 4217's digits: CLDR leaves out those that a country's shops do not use."""
         digits = EXPONENTS[self._facts.currency]
         pattern = copy(self._locale.currency_formats["standard"])
         pattern.frac_prec = (digits, digits)
@@ -252,7 +252,7 @@ class _Writer:
 
 
 def plain(text: str) -> str:
-    """Text from outside as one short line: no control characters, no marks that turn the direction of reading."""
-    kept = "".join(" " if unicodedata.category(it)[0] in "CZ" else it for it in text)
+    """Makes one short line of a text from outside, without control characters or marks that turn the direction."""
+    kept = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in text)
     line = " ".join(kept.split())
     return line if len(line) <= REFERENCE_CHARS_MAX else f"{line[: REFERENCE_CHARS_MAX - 1]}…"

@@ -1,4 +1,4 @@
-"""Ops told through apprise: mail, Slack, DingTalk, Feishu, WeCom and whatever else has a URL of theirs."""
+"""Notices reach ops through apprise: by mail, Slack, DingTalk, Feishu, WeCom, or any other service that it knows."""
 
 import asyncio
 from collections.abc import Iterable
@@ -44,7 +44,7 @@ class OpsChannel:
         self._language = settings.default_locale
 
     async def send(self, notice: Outgoing) -> Outcome:
-        """Sent where the service took it.  apprise waits, so it has a thread; one that overstays is left behind."""
+        """Counts as sent where the service took it.  apprise blocks, so it has a thread, left behind past its time."""
         title, body = message_of(notice, self._language)
         kind = apprise.NotifyType.WARNING if _level(notice.payload) < URGENT_LEVEL else apprise.NotifyType.FAILURE
         call = asyncio.to_thread(
@@ -66,7 +66,7 @@ def ops_channels(level: int, urls: Iterable[str], settings: NotifySettings) -> t
 
 
 def unknown(settings: NotifySettings) -> list[str]:
-    """A line for each address that apprise cannot use; it names the key, and never the address."""
+    """A line for each address that apprise cannot use.  The line names the key, and never the address."""
     return [
         f"notify.ops.{level}.{at}: is no address that apprise can use"
         for level, urls in settings.ops.items()
@@ -76,7 +76,7 @@ def unknown(settings: NotifySettings) -> list[str]:
 
 
 def message_of(notice: Outgoing, language: str) -> tuple[str, str]:
-    """Title and body of what a person reads.  Total: whatever the payload holds."""
+    """Writes the title and body that a person reads.  No payload makes this raise."""
     words = TITLES.get(notice.topic)
     title = notice.topic if words is None else words.zh if language == "zh-CN" else words.en
     payload = notice.payload
@@ -85,7 +85,7 @@ def message_of(notice: Outgoing, language: str) -> tuple[str, str]:
     head = " ".join(
         (*(["!" * (level - 1)] if level > 1 else []), title, *([f"({plain(kind)})"] if isinstance(kind, str) else []))
     )
-    names = [*(it for it in LEADING if it in payload), *(it for it in payload if it not in LEADING)]
+    names = [*(key for key in LEADING if key in payload), *(key for key in payload if key not in LEADING)]
     lines = [line for name in names for line in _lines(plain(name), payload[name], payload.get("currency"))]
     return plain(head), "\n".join(lines)[:BODY_CHARS_MAX] or title
 
@@ -99,16 +99,16 @@ AMOUNTS: Final = frozenset({"amount", "paid", "captured", "due", "refunding", "r
 
 
 def _lines(name: str, value: Any, currency: Any) -> list[str]:
-    """A line for each value, with its name; a table is told value by value."""
+    """Writes a line for each value, with its name; a table takes a line for each of its values."""
     if value is None or value in ("", {}, []) or name == "currency":  # amounts say it
         return []
     if name == "text" and isinstance(value, str):
         return [plain(value)]
     if isinstance(value, dict):
         inner = value.get("currency", currency)
-        return [line for key, it in value.items() for line in _lines(plain(str(key)), it, inner)]
+        return [line for key, value_of_key in value.items() for line in _lines(plain(str(key)), value_of_key, inner)]
     if isinstance(value, list):
-        return [f"{name}: {plain(', '.join(str(it) for it in value))}"]
+        return [f"{name}: {plain(', '.join(str(inner) for inner in value))}"]
     if name in AMOUNTS and type(value) is int and isinstance(currency, str) and currency in EXPONENTS:
         return [f"{name}: {format_minor(value, currency)}"]
     return [f"{name}: {plain(str(value))}"]

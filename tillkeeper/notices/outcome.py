@@ -1,4 +1,4 @@
-"""What came of handing a notice to one channel, as the row remembers it."""
+"""The outcomes of handing a notice to one channel, and how the outbox row keeps them."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -12,7 +12,7 @@ class Sent(msgspec.Struct, frozen=True):
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
-    """Not taken, and nobody was told: try again, not before `wait` where the channel says so.
+    """The channel did not take it and nobody was told.  It is tried again, not before `wait` where the channel says so.
 
     `tried` is False where the channel was left alone.
     """
@@ -23,19 +23,19 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Uncertain(msgspec.Struct, frozen=True, kw_only=True):
-    """It may have been taken.  Never sent again."""
+    """The channel may have taken it.  It is never sent again."""
 
     why: str
 
 
 class Dropped(msgspec.Struct, frozen=True, kw_only=True):
-    """Not sent, on purpose."""
+    """It was not sent, on purpose."""
 
     why: str
 
 
 class Dead(msgspec.Struct, frozen=True, kw_only=True):
-    """Refused for good."""
+    """The channel refused it for good."""
 
     why: str
 

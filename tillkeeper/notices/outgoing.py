@@ -1,4 +1,4 @@
-"""A notice as the merchant's systems and ops get it."""
+"""A notice as it is sent to the merchant's systems and to ops."""
 
 import hashlib
 import re
@@ -12,7 +12,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9/_:-]{1,200}")
 
 
 class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
-    """`key` names it for good; `id` is how receivers see it, so that whoever gets it twice knows."""
+    """`key` names the notice for good.  Receivers see `id`, by which they know a notice that comes twice."""
 
     key: str
     topic: str

@@ -1,4 +1,4 @@
-"""What notices are told from outside: `[notify]` in the settings."""
+"""The settings of notices: `[notify]`."""
 
 import base64
 import re
@@ -34,7 +34,7 @@ def _check_address(address: str) -> str:
 
 
 def _check_secret(secret: str) -> str:
-    """Every secret signs, so that one that is none must not wait for the first notice."""
+    """Every secret signs, so a bad one is refused here and not when the first notice is sent."""
     text = secret.removeprefix("whsec_").rstrip("=")
     try:
         key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
@@ -61,7 +61,8 @@ def _check_webhook_url(url: str) -> str:
 
 
 def _check_ops_url(url: str) -> str:
-    """Whether apprise knows it, the sender alone asks, at its start: loading apprise takes everybody half a second."""
+    """Checks the form alone.  The sender asks at its start whether apprise knows the service, for loading apprise takes
+    half a second."""
     if not re.match(r"[A-Za-z][A-Za-z0-9+_-]*://.", url):
         raise ValueError("must be an address for apprise, such as mailtos://, slack://, dingtalk:// or wecombot://")
     return url
@@ -105,7 +106,7 @@ class SmtpSettings(BaseModel):
 
 
 class WebhookSettings(BaseModel):
-    """One of the merchant's systems that hears of every change."""
+    """One of the merchant's systems, which is told of every change."""
 
     model_config = _STRICT
 
@@ -165,7 +166,7 @@ class NotifySettings(BaseModel):
     def _whole(self) -> Self:
         if self.smtp is not None and self.from_address is None:
             raise ValueError("smtp needs from_address: whom the mails are from")
-        plain = sorted(name for name, it in self.webhooks.items() if urlsplit(it.url).scheme == "http")
+        plain = sorted(name for name, webhook in self.webhooks.items() if urlsplit(webhook.url).scheme == "http")
         if plain and not self.allow_plain_http:
             raise ValueError(f"webhooks.{plain[0]}.url must begin with https:// (or allow_plain_http, for development)")
         return self
@@ -176,5 +177,5 @@ class NotifySettings(BaseModel):
         found = _QUIET.fullmatch(self.quiet_hours)
         if found is None:
             return None
-        start_h, start_min, end_h, end_min = (int(it) for it in found.groups())
+        start_h, start_min, end_h, end_min = (int(number) for number in found.groups())
         return QuietHours(start=time(start_h, start_min), end=time(end_h, end_min))

@@ -1,8 +1,8 @@
 """Mail handed to an SMTP server, at most once.
 
-connect, EHLO, STARTTLS, AUTH, MAIL, RCPT ── refused: nobody was told; 4xx is tried again, 5xx is the end of it
+connect, EHLO, STARTTLS, AUTH, MAIL, RCPT ── refused: nobody was told; 4xx is tried again, 5xx is final
 mark the row (committed) ── not allowed any more: nothing is sent
-DATA ── a refusal is one still; 2xx is sent; silence may be either, and is never sent again
+DATA ── refused: as above; 2xx: sent; no answer: the mail may have been taken, and is never sent again
 """
 
 import asyncio
@@ -18,14 +18,14 @@ from tillkeeper.notices.outcome import Dead, Failed, Outcome, Sent, Uncertain
 from tillkeeper.notices.settings import SmtpSettings
 
 PERMANENT: Final = 500
-QUIT_S: Final = 2.0  # a goodbye that is not answered costs nothing
+QUIT_S: Final = 2.0  # the mail is handed over already; the answer to QUIT does not matter
 
 # Everything that happens before a server has taken a message: nobody was told.
 _UNTOLD: Final = (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError)
 
 
 class SmtpChannel:
-    """One server, a connection a mail, so many at once as the settings allow."""
+    """One server.  Each mail has a connection of its own, and the settings say how many are open at once."""
 
     def __init__(self, settings: SmtpSettings, *, tls_context: ssl.SSLContext | None = None) -> None:
         self._settings = settings
@@ -37,7 +37,7 @@ class SmtpChannel:
     async def send(
         self, message: bytes, *, sender: str, to: str, before_data: Callable[[], Awaitable[None]]
     ) -> Outcome:
-        """Hands the message over.  Awaits `before_data` when only DATA is left; what that raises ends it, unsent."""
+        """Hands the message over.  Awaits `before_data` when only DATA is left; if that raises, nothing is sent."""
         async with self._connections:
             client = self._client(sender)
             try:
@@ -49,21 +49,21 @@ class SmtpChannel:
                 await _leave(client)
 
     def _client(self, sender: str) -> aiosmtplib.SMTP:
-        it = self._settings
+        settings = self._settings
         return aiosmtplib.SMTP(
-            hostname=it.host,
-            port=it.port,
-            username=it.username,
-            password=it.password,
-            timeout=it.timeout_s,
+            hostname=settings.host,
+            port=settings.port,
+            username=settings.username,
+            password=settings.password,
+            timeout=settings.timeout_s,
             local_hostname=sender.rpartition("@")[2],  # else it asks DNS for our own name, for each connection
-            use_tls=it.security == "tls",
-            start_tls=it.security == "starttls",
+            use_tls=settings.security == "tls",
+            start_tls=settings.security == "starttls",
             tls_context=self._tls_context,
         )
 
     async def _introduce(self, client: aiosmtplib.SMTP, sender: str, to: str) -> Outcome | None:
-        """Everything before DATA, bounded as a whole; None where the server takes the recipient."""
+        """Does everything before DATA, in bounded time; returns None where the server takes the recipient."""
         try:
             async with asyncio.timeout(2 * self._settings.timeout_s):
                 await client.connect()
@@ -98,7 +98,7 @@ async def _leave(client: aiosmtplib.SMTP) -> None:
 
 
 def _said(error: BaseException) -> str:
-    """What the server said, or how it failed; servers repeat the address that they refuse."""
+    """Says what the server answered or how it failed, without addresses: servers repeat the one that they refuse."""
     if isinstance(error, aiosmtplib.SMTPResponseException):
         return without_addresses(f"the mail server said {error.code} {error.message}")
     return without_addresses(f"the mail server: {type(error).__name__}: {error}")

@@ -1,9 +1,9 @@
-"""The merchant's systems told over HTTP, signed as Standard Webhooks asks (standardwebhooks.com).
+"""Notices are posted to the merchant's systems, signed as Standard Webhooks asks (standardwebhooks.com).
 
     webhook-id: names the notice         {"type": topic, "timestamp": when it happened, "data": payload}
     webhook-timestamp, webhook-signature: one v1 signature for each secret
 
-A receiver takes it with any 2xx, and may get it again: the id is the same.  It may ask for a pause (429 or 503 with
+A receiver takes a notice with any 2xx, and may get it again with the same id.  It may ask for a pause (429 or 503 with
 Retry-After), or say that it is gone (410).  Nothing else of its answer is read, and no redirect is followed.
 """
 
@@ -39,7 +39,7 @@ class NotPublic(OSError):
 
 
 class WebhookChannel:
-    """One of the merchant's systems."""
+    """One of the merchant's systems, reached by signed POST."""
 
     def __init__(self, name: str, settings: WebhookSettings, client: aiohttp.ClientSession) -> None:
         self.name: Final = f"webhook:{name}"
@@ -48,7 +48,7 @@ class WebhookChannel:
         self._client = client
 
     async def send(self, notice: Outgoing) -> Outcome:
-        """One signed POST."""
+        """Sends one signed POST."""
         body = body_of(notice)
         try:
             async with self._client.post(
@@ -59,7 +59,7 @@ class WebhookChannel:
             return Failed(why=_why(error))
 
     def _headers(self, notice: Outgoing, body: bytes) -> dict[str, str]:
-        signatures = (it.sign(notice.id, notice.sent_at, body.decode()) for it in self._signers)
+        signatures = (signer.sign(notice.id, notice.sent_at, body.decode()) for signer in self._signers)
         return {
             "Content-Type": "application/json",
             "webhook-id": notice.id,
@@ -69,14 +69,14 @@ class WebhookChannel:
 
 
 def body_of(notice: Outgoing) -> bytes:
-    """The bytes that are signed and sent."""
+    """Writes the bytes that are signed and sent."""
     data: dict[str, Any] = {**notice.payload, "version": notice.version}
     return msgspec.json.encode({"type": notice.topic, "timestamp": notice.created_at, "data": data})
 
 
 @asynccontextmanager
 async def open_webhooks(settings: NotifySettings) -> AsyncIterator[list[WebhookChannel]]:
-    """A channel for each of [notify.webhooks], on one client that calls public addresses alone."""
+    """Opens a channel for each of [notify.webhooks], on one client that calls public addresses alone."""
     connector = aiohttp.TCPConnector(
         limit=CONNECTIONS,
         limit_per_host=CONNECTIONS_PER_HOST,
@@ -90,11 +90,11 @@ async def open_webhooks(settings: NotifySettings) -> AsyncIterator[list[WebhookC
         auto_decompress=False,  # no body is read
         trust_env=False,
     ) as client:
-        yield [WebhookChannel(name, it, client) for name, it in settings.webhooks.items()]
+        yield [WebhookChannel(name, webhook, client) for name, webhook in settings.webhooks.items()]
 
 
 def _public_socket(info: tuple[Any, ...]) -> socket.socket:
-    """A socket for the very address that is called next: a name is not looked up again behind this check."""
+    """Makes a socket for the address that is called next; the name is not looked up again after this check."""
     if not is_public(info[4][0]):
         raise NotPublic("the address is not public (allow_private_addresses)")
     return _any_socket(info)
@@ -115,7 +115,7 @@ def _outcome(status: int, retry_after: str | None, now: datetime) -> Outcome:
 
 
 def retry_after_wait(text: str | None, now: datetime) -> timedelta | None:
-    """What a Retry-After asks for, in seconds or as a date; None for what is neither.  Total."""
+    """The pause that a Retry-After asks for, in seconds or as a date; None for any other text."""
     if text is None:
         return None
     if text.isascii() and text.isdigit():
@@ -128,7 +128,7 @@ def retry_after_wait(text: str | None, now: datetime) -> timedelta | None:
 
 
 def _why(error: BaseException) -> str:
-    """How it failed, without the URL: its path may be a secret."""
+    """Says how the call failed, without the URL, whose path may be a secret."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, NotPublic):

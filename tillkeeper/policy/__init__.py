@@ -1,4 +1,4 @@
-"""The policy of what becomes of stuck orders: read from a TOML file, checked, and taken up anew when that changes."""
+"""The policy says what becomes of stuck orders.  Its TOML file is read, checked, and read again when it changes."""
 
 from tillkeeper.policy.file import PolicyFile
 from tillkeeper.policy.reading import BadPolicy, digest_of, load_policy

@@ -1,4 +1,4 @@
-"""Ladders for people's eyes, drawn from the policy itself."""
+"""The ladders of a policy are drawn for people."""
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta

@@ -70,7 +70,7 @@ class PolicyFile:
             return False
 
     def judge_anew(self) -> None:
-        """Has the file read again: the accounts that it may name are others by now."""
+        """Has the file read again, for the accounts that it may name have changed."""
         self._judged = self._coming = None
 
     def _take(self, policy: Policy) -> bool:
@@ -83,7 +83,7 @@ class PolicyFile:
         return is_other
 
     def _refuse(self, problems: tuple[str, ...]) -> None:
-        """Says it once, however often the file is touched without being mended."""
+        """Logs the problems once, however often the file is touched without being mended."""
         if problems != self.problems:
             log.error("policy_refused", path=str(self._path), problems=problems, digest_in_force=self.digest)
         self.problems = problems
@@ -91,7 +91,7 @@ class PolicyFile:
 
 
 def signature_of(path: Path) -> Signature:
-    """Another one after every change of a file, also when it, or a link on the way to it, is replaced.
+    """Differs after every change of a file, also when the file, or a link on the way to it, is replaced.
 
     Empty where there is none.
     """

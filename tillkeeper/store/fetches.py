@@ -7,7 +7,7 @@ differ; so a wish that comes while the gateway is being asked leaves the row ope
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -121,14 +121,18 @@ SET run = excluded.run, number = excluded.number, wishes = f.wishes + excluded.w
 # first, for the old ones of a flood are made up; then what its gateway did not know.
 TAKE = """
 WITH trusted AS (
-    SELECT id FROM fetches WHERE due_at <= $1 AND taken_until <= $1 AND (proven OR found > 0)
+    SELECT id FROM fetches
+    WHERE due_at <= $1 AND taken_until <= $1 AND (proven OR found > 0) AND account <> ALL ($4::text[])
     ORDER BY due_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
 ), unasked AS (
-    SELECT id FROM fetches WHERE due_at <= $1 AND taken_until <= $1 AND NOT proven AND found = 0 AND asked_at IS NULL
+    SELECT id FROM fetches
+    WHERE due_at <= $1 AND taken_until <= $1 AND NOT proven AND found = 0 AND asked_at IS NULL
+      AND account <> ALL ($4::text[])
     ORDER BY wanted_at DESC, number DESC LIMIT $2 - (SELECT count(*) FROM trusted) FOR NO KEY UPDATE SKIP LOCKED
 ), unknown AS (
     SELECT id FROM fetches
     WHERE due_at <= $1 AND taken_until <= $1 AND NOT proven AND found = 0 AND asked_at IS NOT NULL
+      AND account <> ALL ($4::text[])
     ORDER BY due_at LIMIT $2 - (SELECT count(*) FROM trusted) - (SELECT count(*) FROM unasked)
     FOR NO KEY UPDATE SKIP LOCKED
 )
@@ -143,12 +147,14 @@ RETURNING f.id, f.account, f.about, f.payment_ref, f.refund_ref, f.run, f.number
 """
 
 
-async def take_fetches(conn: Conn, *, limit: int, lease: timedelta, now: datetime) -> list[Taken]:
-    """Claims what is due; what is not settled is anybody's again when the lease is over.
+async def take_fetches(
+    conn: Conn, *, limit: int, lease: timedelta, now: datetime, besides: Collection[str] = ()
+) -> list[Taken]:
+    """Claims what is due, but for the accounts `besides`; what is not settled in `lease` is anybody's again.
 
     Whose order a known payment is goes along, for an answer about it may name further payments, and no order.
     """
-    rows = await conn.fetch(TAKE, now, limit, now + lease)
+    rows = await conn.fetch(TAKE, now, limit, now + lease, list(besides))
     return [
         Taken(
             id=row["id"],

@@ -17,7 +17,8 @@ from tillkeeper.api_client import http as wire
 from tillkeeper.api_client.client import ApiClient
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.gateways.stripe.gateway import Stripe, StripeSettings
-from tillkeeper.gateways.wechatpay.gateway import WeChatPay, WeChatPaySettings
+from tillkeeper.gateways.wechatpay.gateway import WeChatPay
+from tillkeeper.gateways.wechatpay.settings import WeChatPaySettings
 
 KEY_ID = "PUB_KEY_ID_0119"
 KEY = "sk_test_51OfTheAsker"

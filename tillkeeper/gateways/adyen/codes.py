@@ -1,6 +1,6 @@
 """What each of Adyen's event codes says of a payment, a refund or a dispute.
 
-Whether a payment counts once it is authorized hangs on its account and its method (`at_once`, see `adyen_methods`).
+Whether a payment counts once it is authorized hangs on its account and its method (`CaptureMode`).
 Where it does, all that is counted stands under no capture's name: a CAPTURE tells the same money again, and what undoes
 it undoes all of it.  Else each CAPTURE is a part of its own, and CAPTURE_FAILED names the one that it undoes.
 
@@ -16,127 +16,142 @@ Sources: Adyen/adyen-openapi, `json/Webhooks-v1.json`; docs.adyen.com, "Webhook 
 from collections.abc import Callable, Mapping
 from typing import Final
 
-import msgspec
-
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.adyen.items import Item, why
+from tillkeeper.gateways.adyen.items import Item, failure_of, method_of
+from tillkeeper.gateways.adyen.methods import CaptureMode
+from tillkeeper.gateways.kit.fact import Fact
 from tillkeeper.gateways.kit.fields import at
 
-
-class Said(msgspec.Struct, frozen=True, kw_only=True):
-    """What one item says, before it is given its event's id and time.  `also` says the rest, by what its id ends in."""
-
-    kind: Kind
-    payment_ref: str | None
-    capture_ref: str | None = None
-    refund_ref: str | None = None
-    dispute_ref: str | None = None
-    has_amount: bool = True
-    failure: FailureClass | None = None
-    failure_code: str | None = None
-    also: "tuple[str, Said] | None" = None
+Reader = Callable[[Item, CaptureMode], tuple[Fact, ...]]
 
 
-Reader = Callable[[Item, bool], Said | None]  # bool: whether what is authorized counts at once
+def _fact(
+    item: Item,
+    kind: Kind,
+    payment_ref: str | None,
+    *,
+    has_amount: bool = True,
+    capture_ref: str | None = None,
+    refund_ref: str | None = None,
+    dispute_ref: str | None = None,
+    failure: tuple[FailureClass | None, str | None] = (None, None),
+    part: str = "",
+) -> Fact:
+    amount = item.amount if has_amount else None
+    return Fact(
+        kind=kind,
+        order_ref=item.order_ref,
+        payment_ref=payment_ref,
+        capture_ref=capture_ref,
+        refund_ref=refund_ref,
+        dispute_ref=dispute_ref,
+        amount=amount,
+        currency=None if amount is None else item.currency,
+        failure=failure[0],
+        failure_code=failure[1],
+        method=method_of(item),
+        part=part,
+    )
 
 
-def _authorisation(item: Item, at_once: bool) -> Said:
-    if item.succeeded:
-        kind = Kind.PAYMENT_SUCCEEDED if at_once else Kind.PAYMENT_AUTHORIZED
-        return Said(kind=kind, payment_ref=item.psp_ref)
-    failure, code = why(item)
-    return Said(kind=Kind.PAYMENT_FAILED, payment_ref=item.psp_ref, failure=failure, failure_code=code)
+def _authorisation(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:
+    if not item.succeeded:
+        return (_fact(item, Kind.PAYMENT_FAILED, item.psp_ref, failure=failure_of(item)),)
+    kind = Kind.PAYMENT_SUCCEEDED if mode.counts_at_once(item) else Kind.PAYMENT_AUTHORIZED
+    return (_fact(item, kind, item.psp_ref),)
 
 
-def _pending(item: Item, at_once: bool) -> Said:  # noqa: ARG001
-    return Said(kind=Kind.PAYMENT_PENDING, payment_ref=item.payment_ref)
+def _pending(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:  # noqa: ARG001
+    return (_fact(item, Kind.PAYMENT_PENDING, item.payment_ref),)
 
 
-def _adjusted(item: Item, at_once: bool) -> Said | None:
+def _adjusted(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:
     """Another amount is authorized from now on, of a payment that is captured later."""
-    if at_once or not item.succeeded:
-        return None
-    return Said(kind=Kind.PAYMENT_AUTHORIZED, payment_ref=item.payment_ref)
+    if mode.counts_at_once(item) or not item.succeeded:
+        return ()
+    return (_fact(item, Kind.PAYMENT_AUTHORIZED, item.payment_ref),)
 
 
-def _capture(item: Item, at_once: bool) -> Said | None:
+def _capture(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:
     """One of possibly several.  One that was refused leaves the authorisation as it was: it can be tried again."""
     if not item.succeeded:
-        return None
-    capture_ref = None if at_once else item.psp_ref
-    return Said(kind=Kind.PAYMENT_SUCCEEDED, payment_ref=item.original_ref, capture_ref=capture_ref)
+        return ()
+    if mode.counts_at_once(item):
+        return (_fact(item, Kind.PAYMENT_SUCCEEDED, item.original_ref),)
+    captured = _fact(item, Kind.PAYMENT_SUCCEEDED, item.original_ref, capture_ref=item.psp_ref)
+    if not mode.releases_rest:
+        return (captured,)
+    return captured, _fact(item, Kind.PAYMENT_CANCELLED, item.original_ref, has_amount=False, part="released")
 
 
-def _capture_failed(item: Item, at_once: bool) -> Said:
-    capture_ref = None if at_once else item.psp_ref
-    return Said(kind=Kind.PAYMENT_REVERSED, payment_ref=item.payment_ref, capture_ref=capture_ref)
+def _capture_failed(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:
+    capture_ref = None if mode.counts_at_once(item) else item.psp_ref
+    return (_fact(item, Kind.PAYMENT_REVERSED, item.payment_ref, capture_ref=capture_ref),)
 
 
-def _cancellation(item: Item, at_once: bool) -> Said | None:
+def _cancellation(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:
     """One that did not come about leaves the payment as it was."""
-    return _over(item, FailureClass.USER_CANCELLED, undoes=at_once) if item.succeeded else None
+    if not item.succeeded:
+        return ()
+    return _ended(item, FailureClass.USER_CANCELLED, undoes=mode.counts_at_once(item))
 
 
-def _cancel_or_refund(item: Item, at_once: bool) -> Said:
+def _cancel_or_refund(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:
     """A refund of nothing would say nothing."""
     if not item.succeeded:
         return _failed_refund(item)
-    if at_once and item.value:
-        return Said(kind=Kind.REFUND_SUCCEEDED, payment_ref=item.original_ref, refund_ref=item.psp_ref)
-    return _over(item, FailureClass.USER_CANCELLED, undoes=True)
+    if mode.counts_at_once(item) and item.value:
+        return (_fact(item, Kind.REFUND_SUCCEEDED, item.original_ref, refund_ref=item.psp_ref),)
+    return _ended(item, FailureClass.USER_CANCELLED, undoes=True)
 
 
-def _expire(item: Item, at_once: bool) -> Said:
-    return _over(item, FailureClass.EXPIRED_UNPAID, undoes=at_once)
+def _expire(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:
+    return _ended(item, FailureClass.EXPIRED_UNPAID, undoes=mode.counts_at_once(item))
 
 
-def _offer_closed(item: Item, at_once: bool) -> Said:  # noqa: ARG001 - nothing had been authorized
-    return _over(item, FailureClass.EXPIRED_UNPAID, undoes=False)
+def _offer_closed(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:  # noqa: ARG001 - nothing had been authorized
+    return _ended(item, FailureClass.EXPIRED_UNPAID, undoes=False)
 
 
-def _over(item: Item, failure: FailureClass, *, undoes: bool) -> Said:
+def _ended(item: Item, failure: FailureClass, *, undoes: bool) -> tuple[Fact, ...]:
     """The amount is what was let go, not what is asked."""
-    undone = Said(kind=Kind.PAYMENT_REVERSED, payment_ref=item.payment_ref, has_amount=False, failure=failure)
-    over = msgspec.structs.replace(undone, kind=Kind.PAYMENT_CANCELLED)
-    return msgspec.structs.replace(over, also=("reversed", undone)) if undoes else over
+    why = failure, None
+    over = _fact(item, Kind.PAYMENT_CANCELLED, item.payment_ref, has_amount=False, failure=why)
+    if not undoes:
+        return (over,)
+    undone = _fact(item, Kind.PAYMENT_REVERSED, item.payment_ref, has_amount=False, failure=why, part="reversed")
+    return over, undone
 
 
-def _refund(item: Item, at_once: bool) -> Said:  # noqa: ARG001
-    if item.succeeded:
-        return Said(kind=Kind.REFUND_SUCCEEDED, payment_ref=item.original_ref, refund_ref=item.psp_ref)
+def _refund(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:  # noqa: ARG001
+    if not item.succeeded:
+        return _failed_refund(item)
+    return (_fact(item, Kind.REFUND_SUCCEEDED, item.original_ref, refund_ref=item.psp_ref),)
+
+
+def _refund_failed(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:  # noqa: ARG001 - success "true": it did fail
     return _failed_refund(item)
 
 
-def _refund_failed(item: Item, at_once: bool) -> Said:  # noqa: ARG001 - success "true" says that it failed
-    return _failed_refund(item)
-
-
-def _failed_refund(item: Item) -> Said:
-    failure, code = why(item)
-    return Said(
-        kind=Kind.REFUND_FAILED,
-        payment_ref=item.original_ref,
-        refund_ref=item.psp_ref,
-        failure=failure,
-        failure_code=code,
-    )
+def _failed_refund(item: Item) -> tuple[Fact, ...]:
+    failure = failure_of(item)
+    return (_fact(item, Kind.REFUND_FAILED, item.original_ref, refund_ref=item.psp_ref, failure=failure),)
 
 
 def _dispute(kind: Kind) -> Reader:
     """Reads what happens to a dispute as that; all of one dispute has one pspReference."""
 
-    def read(item: Item, at_once: bool) -> Said:  # noqa: ARG001
-        return Said(kind=kind, payment_ref=item.payment_ref, dispute_ref=item.psp_ref)
+    def read(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:  # noqa: ARG001
+        return (_fact(item, kind, item.payment_ref, dispute_ref=item.psp_ref),)
 
     return read
 
 
-def _defense_ended(item: Item, at_once: bool) -> Said:  # noqa: ARG001
+def _defense_ended(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:
     """Nobody defended in time.  `disputeStatus` is not signed, and makes it worse at most."""
-    is_lost = at(item.whole, ["additionalData", "disputeStatus"]) == "Lost"
-    kind = Kind.DISPUTE_LOST if is_lost else Kind.DISPUTE_OPENED
-    return Said(kind=kind, payment_ref=item.payment_ref, dispute_ref=item.psp_ref)
+    is_lost = at(item.raw, ["additionalData", "disputeStatus"]) == "Lost"
+    return _dispute(Kind.DISPUTE_LOST if is_lost else Kind.DISPUTE_OPENED)(item, mode)
 
 
 # Every code that changes what we know.

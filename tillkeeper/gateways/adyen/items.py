@@ -5,6 +5,7 @@ Source: Adyen/adyen-openapi, `json/Webhooks-v1.json`; docs.adyen.com, "Refusal r
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -12,7 +13,7 @@ import msgspec
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import units
-from tillkeeper.gateways.kit.fields import at, text, text_or_none
+from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, text, text_or_none
 
 ITEMS_MAX: Final = 100  # deliveries in JSON hold one as a rule
 BOOLEANS: Final = {"true": True, "false": False}  # as text, everywhere
@@ -65,7 +66,7 @@ RAW_REASONS: Final = {
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """One item of a delivery: what is signed of it, and the whole, of which nothing else is."""
+    """One item of a delivery: what is signed of it, and the raw object, of which nothing else is."""
 
     psp_ref: str
     original_ref: str | None
@@ -75,7 +76,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     currency: str | None
     code: str
     success: str
-    whole: object
+    raw: object
 
     @property
     def signed(self) -> tuple[str, ...]:
@@ -95,6 +96,11 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
         return self.original_ref or self.psp_ref
 
     @property
+    def reported_at(self) -> datetime:
+        """When it happened, by Adyen's clock."""
+        return moment_from_rfc3339(text(self.raw, "eventDate"))
+
+    @property
     def amount(self) -> int | None:
         """In minor units."""
         if self.value is None or self.currency is None:
@@ -103,46 +109,50 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def items_of(delivery: object) -> Iterator[Item]:
-    """What proves nothing holds nothing: a list without items is refused."""
-    listed = at(delivery, ["notificationItems"])
-    if not isinstance(listed, list) or not 0 < len(listed) <= ITEMS_MAX:
+    """The items of a delivery.  A list without items is refused: nothing would be signed."""
+    items = at(delivery, ["notificationItems"])
+    if not isinstance(items, list) or not 0 < len(items) <= ITEMS_MAX:
         raise BadPayload(f"notificationItems is no list of 1 to {ITEMS_MAX} items")
-    for each in listed:
-        yield _item(at(each, ["NotificationRequestItem"]))
+    for item in items:
+        yield _item(at(item, ["NotificationRequestItem"]))
 
 
-def _item(whole: object) -> Item:
-    value = at(whole, ["amount", "value"])
+def _item(raw: object) -> Item:
+    value = at(raw, ["amount", "value"])
     if value is not None and type(value) is not int:
         raise BadPayload("amount.value is not a whole number")
     return Item(
-        psp_ref=text(whole, "pspReference"),
-        original_ref=text_or_none(whole, "originalReference"),
-        merchant_account=text(whole, "merchantAccountCode"),
-        order_ref=text_or_none(whole, "merchantReference"),
+        psp_ref=text(raw, "pspReference"),
+        original_ref=text_or_none(raw, "originalReference"),
+        merchant_account=text(raw, "merchantAccountCode"),
+        order_ref=text_or_none(raw, "merchantReference"),
         value=value,
-        currency=text_or_none(whole, "amount", "currency"),
-        code=text(whole, "eventCode"),
-        success=text(whole, "success"),
-        whole=whole,
+        currency=text_or_none(raw, "amount", "currency"),
+        code=text(raw, "eventCode"),
+        success=text(raw, "success"),
+        raw=raw,
     )
 
 
 def method_of(item: Item) -> str | None:
     """How the payer pays.  It is not signed and no money hangs on it: odd is unknown."""
-    method = at(item.whole, ["paymentMethod"])
+    method = at(item.raw, ["paymentMethod"])
     return method if isinstance(method, str) and _METHOD.fullmatch(method) else None
 
 
-def why(item: Item) -> tuple[FailureClass, str | None]:
-    """Not signed, and no money hangs on it: odd ones are passed over."""
-    told = at(item.whole, ["reason"])
-    reason = _NO_LETTERS.sub("_", told.upper()).strip("_") if isinstance(told, str) else ""
+def failure_of(item: Item) -> tuple[FailureClass, str | None]:
+    """Why it failed.  It is not signed and no money hangs on it: odd reasons are passed over."""
+    written = at(item.raw, ["reason"])
+    reason = _NO_LETTERS.sub("_", written.upper()).strip("_") if isinstance(written, str) else ""
     code = reason if _CODE.fullmatch(reason) else None
     if reason in REASONS:
         return REASONS[reason], code
-    raw = at(item.whole, ["additionalData", "refusalReasonRaw"])
-    digits = _LEADING_DIGITS.match(raw) if isinstance(raw, str) else None
-    if digits and digits[0] in RAW_REASONS:
-        return RAW_REASONS[digits[0]], digits[0]
-    return FailureClass.UNKNOWN, code
+    scheme_code = _scheme_code_of(item)
+    return (FailureClass.UNKNOWN, code) if scheme_code is None else (RAW_REASONS[scheme_code], scheme_code)
+
+
+def _scheme_code_of(item: Item) -> str | None:
+    """The card scheme's response code, where the table has it."""
+    written = at(item.raw, ["additionalData", "refusalReasonRaw"])
+    digits = _LEADING_DIGITS.match(written) if isinstance(written, str) else None
+    return digits[0] if digits and digits[0] in RAW_REASONS else None

@@ -64,14 +64,14 @@ CAPTURED_BY_HAND: Final = (
 
 
 class Methods:
-    """Some of the methods, by exact names and by what names begin with."""
+    """A set of methods, by exact names and by what names begin with."""
 
     def __init__(self, names: Iterable[str]) -> None:
         folded = [name.casefold() for name in names]
         self._exact = frozenset(folded)
         self._beginnings = tuple(name.removesuffix("*") for name in folded if name.endswith("*"))
 
-    def have(self, method: str | None) -> bool:
+    def __contains__(self, method: str | None) -> bool:
         """Whether the method is among them; an unknown one is not."""
         if method is None:
             return False
@@ -80,16 +80,27 @@ class Methods:
 
 
 class CaptureMode:
-    """Whether what is authorized counts at once, by the account and by the payment's method."""
+    """How an account captures: at once or by hand, by the payment's method, and what a capture leaves of the rest."""
 
-    def __init__(self, *, auto_capture: bool, without_capture: Sequence[str], by_hand: Sequence[str]) -> None:
+    def __init__(
+        self,
+        *,
+        auto_capture: bool,
+        without_capture: Sequence[str],
+        by_hand: Sequence[str],
+        releases_rest: bool,
+    ) -> None:
         self._auto_capture = auto_capture
         self._without_capture, self._by_hand = Methods(without_capture), Methods(by_hand)
+        self.releases_rest = releases_rest
 
-    def is_at_once(self, item: Item) -> bool:
-        """`operations`, what can still be done with the payment, is not signed either: it can only say no."""
+    def counts_at_once(self, item: Item) -> bool:
+        """Whether the payment counts once it is authorized.
+
+        `operations`, what can still be done with the payment, is not signed either: it can only say no.
+        """
         if self._auto_capture:
-            return not self._by_hand.have(method_of(item))
-        operations = at(item.whole, ["operations"])
+            return method_of(item) not in self._by_hand
+        operations = at(item.raw, ["operations"])
         can_be_captured = isinstance(operations, list) and "CAPTURE" in operations
-        return self._without_capture.have(method_of(item)) and not can_be_captured
+        return method_of(item) in self._without_capture and not can_be_captured

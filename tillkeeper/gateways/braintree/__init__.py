@@ -1,1 +1,1 @@
-"""braintree"""
+"""Braintree, braintreepayments.com: its documentation is at developer.paypal.com/braintree/docs."""

@@ -5,16 +5,17 @@ fields and statuses; Braintree's pages "Transaction Statuses", "Authorization Re
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
-from tillkeeper.domain.events import Kind, PaymentEvent
+from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import units
+from tillkeeper.gateways.kit.fact import Fact
 from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, text, text_or_none
 from tillkeeper.gateways.kit.strictxml import Element
 from tillkeeper.gateways.kit.unknown_words import known_or_none, unknown_word
@@ -129,7 +130,7 @@ REJECTIONS: Final[Mapping[str, FailureClass]] = {
     "token_issuance": FailureClass.GATEWAY_FAULT,
 }
 EXPIRED: Final = "authorization_expired"
-REFUSED: Final = frozenset({Kind.PAYMENT_FAILED, Kind.PAYMENT_CANCELLED})
+NOT_PAID: Final = frozenset({Kind.PAYMENT_FAILED, Kind.PAYMENT_CANCELLED})
 
 
 def content_of(element: Element) -> object:
@@ -161,7 +162,29 @@ def must_be_asked_about(transaction: object) -> bool:
     return not is_complete(transaction) or text(transaction, "status") in DECLINED_AT_SETTLEMENT
 
 
-def transaction_event(account: str, transaction: object, told_at: datetime) -> PaymentEvent | None:
+def transaction_facts(transaction: object) -> Iterator[Fact]:
+    """What an answer says of a transaction: its state, and what takes back a sale that had been settled before."""
+    fact = transaction_fact(transaction)
+    occurred_at = since(transaction)
+    if fact is None:
+        return
+    state = msgspec.structs.replace(fact, occurred_at=occurred_at)
+    yield state
+    if state.kind is Kind.PAYMENT_FAILED and _was_settled(transaction):
+        yield msgspec.structs.replace(state, kind=Kind.PAYMENT_REVERSED, failure=None, failure_code=None)
+
+
+def disputes_in(transaction: object) -> list[Fact]:
+    """What an answer says of the disputes that stand in a transaction."""
+    disputes = at(transaction, ["disputes"])
+    return [
+        msgspec.structs.replace(fact, occurred_at=since(dispute))
+        for dispute in (disputes if isinstance(disputes, list) else [])
+        if (fact := dispute_fact(dispute, transaction)) is not None
+    ]
+
+
+def transaction_fact(transaction: object) -> Fact | None:
     """A sale as a payment, a credit as the refund that it is; one that refunds nothing is no order's."""
     status, sort = text(transaction, "status"), text(transaction, "type")
     kind = known_or_none(SALE_STATUSES, status, "transaction.status")
@@ -171,28 +194,25 @@ def transaction_event(account: str, transaction: object, told_at: datetime) -> P
     currency = text(transaction, "currency-iso-code")
     if kind is None or not units.is_currency(currency):
         return None
-    failure, code = _failure(transaction, status) if kind in REFUSED else (None, None)
-    event = PaymentEvent(
-        event_id="",
+    failure, code = _failure(transaction, status) if kind in NOT_PAID else (None, None)
+    sale = Fact(
         kind=kind,
-        account=account,
-        occurred_at=told_at,
-        order_ref=text_or_none(transaction, "order-id"),
         payment_ref=text(transaction, "id"),
+        order_ref=text_or_none(transaction, "order-id"),
         amount=units.from_major(text(transaction, "amount"), currency),
         currency=currency,
         failure=failure,
         failure_code=code,
         method=(text_or_none(transaction, "payment-instrument-type") or "")[:METHOD_CHARS_MAX] or None,
     )
-    if sort == SALE:
-        return event
-    refunded = text_or_none(transaction, "refunded-transaction-id")
-    if refunded is None:
+    return sale if sort == SALE else _as_refund(sale, text_or_none(transaction, "refunded-transaction-id"))
+
+
+def _as_refund(credit: Fact, refunded_ref: str | None) -> Fact | None:
+    if refunded_ref is None:
         return None
-    return msgspec.structs.replace(
-        event, kind=REFUND_KINDS[kind], refund_ref=event.payment_ref, payment_ref=refunded, method=None
-    )
+    kind, refund_ref = REFUND_KINDS[credit.kind], credit.payment_ref
+    return msgspec.structs.replace(credit, kind=kind, refund_ref=refund_ref, payment_ref=refunded_ref, method=None)
 
 
 def _failure(transaction: object, status: str) -> tuple[FailureClass, str]:
@@ -211,18 +231,11 @@ def is_refund(transaction: object) -> bool:
     return text_or_none(transaction, "refunded-transaction-id") is not None and text(transaction, "type") != SALE
 
 
-def reversal_event(event: PaymentEvent, transaction: object, told_at: datetime) -> PaymentEvent | None:
-    """What takes a sale back that had been settled, and is declined at its settlement all the same."""
-    history = at(transaction, ["status-history"])
-    settled = any(text_or_none(step, "status") == "settled" for step in (history if isinstance(history, list) else []))
-    if not settled or event.kind is not Kind.PAYMENT_FAILED:
-        return None
-    return msgspec.structs.replace(
-        event, kind=Kind.PAYMENT_REVERSED, occurred_at=since(transaction, told_at), failure=None, failure_code=None
-    )
+def _was_settled(transaction: object) -> bool:
+    return any(text_or_none(step, "status") == "settled" for step in _history(transaction))
 
 
-def dispute_event(account: str, dispute: object, told_at: datetime, transaction: object = None) -> PaymentEvent | None:
+def dispute_fact(dispute: object, transaction: object = None) -> Fact | None:
     """One dispute by its status.  `transaction` is that in which it stands, where it does not hold its own."""
     kind = known_or_none(DISPUTE_STATUSES, text(dispute, "status"), "dispute.status")
     currency = text(dispute, "currency-iso-code")
@@ -230,36 +243,35 @@ def dispute_event(account: str, dispute: object, told_at: datetime, transaction:
         return None
     disputed = text_or_none(dispute, "amount-disputed") or text(dispute, "amount")
     paid = transaction if transaction is not None else at(dispute, ["transaction"])
-    return PaymentEvent(
-        event_id="",
+    return Fact(
         kind=kind,
-        account=account,
-        occurred_at=told_at,
-        order_ref=text_or_none(paid, "order-id"),
         payment_ref=text(paid, "id"),
+        order_ref=text_or_none(paid, "order-id"),
         dispute_ref=text(dispute, "id"),
         amount=units.from_major(disputed, currency),
         currency=currency,
     )
 
 
-def local_payment_event(account: str, payment: object, failure: FailureClass, told_at: datetime) -> PaymentEvent:
+def local_payment_fact(payment: object, failure: FailureClass) -> Fact:
     """A local payment that ended without a transaction; it names no order."""
-    return PaymentEvent(
-        event_id="",
+    return Fact(
         kind=Kind.PAYMENT_CANCELLED,
-        account=account,
-        occurred_at=told_at,
         payment_ref=text(payment, "payment-id"),
         failure=failure,
         failure_code="expired" if failure is FailureClass.EXPIRED_UNPAID else "reversed",
     )
 
 
-def since(subject: object, told_at: datetime) -> datetime:
-    """Since when a transaction or a dispute has its status, by its history; else when it was told."""
-    history, status = at(subject, ["status-history"]), text(subject, "status")
-    for step in reversed(history if isinstance(history, list) else []):
+def since(subject: object) -> datetime | None:
+    """Since when a transaction or a dispute has its status, where its history tells."""
+    status = text(subject, "status")
+    for step in reversed(_history(subject)):
         if text_or_none(step, "status") == status:
             return moment_from_rfc3339(text(step, "timestamp"))
-    return told_at
+    return None
+
+
+def _history(subject: object) -> list[object]:
+    history = at(subject, ["status-history"])
+    return history if isinstance(history, list) else []

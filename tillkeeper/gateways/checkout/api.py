@@ -1,4 +1,4 @@
-"""Asking Checkout.com: where each object is found, and what its present state says.  TLS vouches; nothing is signed.
+"""Checkout.com's API: where each object is found, and what its present state says.  TLS vouches; nothing is signed.
 
 Sources: Checkout.com's API reference, "Get payment details", "Get payment list", "Get payment actions".
 
@@ -11,7 +11,7 @@ was asked for: what undid it since must be the later.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Final
@@ -21,12 +21,12 @@ import msgspec
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.checkout.objects import APPROVED_PREFIX, Said, balance, failure_of
+from tillkeeper.gateways.checkout.objects import APPROVED_PREFIX, failure_of, in_iso_units, uncaptured
 from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.kit import strictjson
-from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, text, text_or_none
+from tillkeeper.gateways.kit.fact import Fact
+from tillkeeper.gateways.kit.fields import at, integer, moment_from_rfc3339, text, text_or_none
 from tillkeeper.gateways.kit.http_status import NOT_FOUND, OK, status_error
-from tillkeeper.gateways.kit.units import is_currency
 from tillkeeper.gateways.kit.unknown_words import unknown_word
 from tillkeeper.gateways.messages import Query, Response
 
@@ -79,101 +79,97 @@ def content_of(response: Response) -> object:
     raise status_error(response)
 
 
-def found_in(query: Query, content: object) -> Iterator[object]:
+def objects_in(query: Query, content: object) -> Iterator[object]:
     """The objects of an answer that are what was asked about."""
     if query.about == "refund":
         actions = content if isinstance(content, list) else _list(content, "items")
         if not actions:
             raise BadPayload("a payment that gave something back has actions")
-        yield from (it for it in actions if text(it, "id") == query.refund_ref)
+        yield from (action for action in actions if text(action, "id") == query.refund_ref)
     elif query.payment_ref is None:
-        yield from (it for it in _list(content, "data") if text_or_none(it, "reference") == query.order_ref)
+        payments = _list(content, "data")
+        yield from (payment for payment in payments if text_or_none(payment, "reference") == query.order_ref)
     elif text(content, "id") != query.payment_ref:
         raise BadPayload("the answer is about another object than the question")
     else:
         yield content
 
 
-def payment_states(payment: object, query: Query, told_at: datetime) -> Iterator[Said]:  # noqa: ARG001
-    """Its state: what was captured, by which actions, and what it gave back so far."""
+def facts_of(query: Query, subject: object, reported_at: datetime) -> Iterator[Fact]:
+    """What an object of the answer says, in ISO 4217's minor units; nothing where nobody can count its currency."""
+    facts = _refund_facts(query, subject) if query.about == "refund" else _payment_facts(subject, reported_at)
+    for fact in filter(None, map(in_iso_units, facts)):
+        yield msgspec.structs.replace(fact, order_ref=fact.order_ref or query.order_ref)
+
+
+def _payment_facts(payment: object, reported_at: datetime) -> Iterator[Fact]:
+    """The payment's state: what was captured, by which actions, and what it gave back so far."""
     status = text(payment, "status")
-    ref, order_ref, currency = text(payment, "id"), text_or_none(payment, "reference"), text(payment, "currency")
-    method = text_or_none(payment, "source", "type")
-    if not is_currency(currency.upper()):
-        return
     if status in TAKEN:
-        told, captures = _required(payment, "total_captured"), _captures(payment)
-        as_of = told_at + len(captures) * LATER_BY if len(captures) > 1 else told_at
-        for capture_ref, captured_at in captures:
-            yield Said(
-                kind=Kind.PAYMENT_SUCCEEDED,
-                payment_ref=ref,
-                order_ref=order_ref,
-                capture_ref=capture_ref,
-                amount=told,
-                currency=currency,
-                since=captured_at or _asked_at(payment),
-                as_of=as_of,
-                method=method,
-            )
-            told = 0  # the first holds it all
-        yield from _rest_of(payment, Said(kind=Kind.PAYMENT_AUTHORIZED, payment_ref=ref, order_ref=order_ref))
-        total = _required(payment, "total_refunded")
-        if total != 0:
-            yield Said(kind=Kind.REFUND_SUCCEEDED, payment_ref=ref, order_ref=order_ref, total=total, currency=currency)
-        return
-    if status not in STATUSES:
+        yield from _taken(payment, reported_at)
+    elif status not in STATUSES:
         unknown_word("status of a payment", status)
-        return
-    state = STATUSES[status]
-    if state is not None:
+    elif (state := STATUSES[status]) is not None:
         kind, failure = state
-        why, code = _why(payment) if kind is Kind.PAYMENT_FAILED else (failure, None)
-        yield Said(
-            kind=kind,
-            payment_ref=ref,
-            order_ref=order_ref,
-            amount=at(payment, ["amount"]),
-            currency=currency,
-            failure=why,
-            failure_code=code,
-            method=method,
+        why, code = _failure_of_payment(payment) if kind is Kind.PAYMENT_FAILED else (failure, None)
+        amount = None if at(payment, ["amount"]) is None else integer(payment, "amount")
+        yield msgspec.structs.replace(_payment_fact(payment, kind), amount=amount, failure=why, failure_code=code)
+
+
+def _payment_fact(payment: object, kind: Kind) -> Fact:
+    """The payment as that, without an amount."""
+    return Fact(
+        kind=kind,
+        payment_ref=text(payment, "id"),
+        order_ref=text_or_none(payment, "reference"),
+        currency=text(payment, "currency"),
+        method=text_or_none(payment, "source", "type"),
+    )
+
+
+def _taken(payment: object, reported_at: datetime) -> Iterator[Fact]:
+    """What came in, what is left of the authorization, and what went back."""
+    yield from _captured(payment, reported_at)
+    rest = uncaptured(payment)
+    base = msgspec.structs.replace(_payment_fact(payment, Kind.REFUND_SUCCEEDED), method=None)
+    if rest is not None:
+        kind, amount = rest
+        yield msgspec.structs.replace(base, kind=kind, amount=amount)
+    if total := integer(payment, "balances", "total_refunded"):
+        yield msgspec.structs.replace(base, total=total)
+
+
+def _captured(payment: object, reported_at: datetime) -> Iterator[Fact]:
+    """Each capture, of which the first holds the sum of all."""
+    captures = _captures(payment)
+    as_of = reported_at + len(captures) * LATER_BY if len(captures) > 1 else reported_at
+    captured = _payment_fact(payment, Kind.PAYMENT_SUCCEEDED)
+    amounts = (integer(payment, "balances", "total_captured"), *(0 for _ in captures[1:]))
+    for (capture_ref, captured_at), amount in zip(captures, amounts, strict=True):
+        yield msgspec.structs.replace(
+            captured,
+            capture_ref=capture_ref,
+            amount=amount,
+            occurred_at=captured_at or _requested_at(payment),
+            as_of=as_of,
         )
 
 
-def _required(payment: object, name: str) -> object:
-    value = at(payment, ["balances", name])
-    if value is None:
-        raise BadPayload(f"balances.{name} is missing")
-    return value
-
-
-def _rest_of(payment: object, held: Said) -> Iterator[Said]:
-    """What is left of the authorization beside what was captured: still held, or let go."""
-    left, authorized = balance(payment, "available_to_capture"), balance(payment, "total_authorized")
-    if left is None or authorized is None or balance(payment, "total_captured") == authorized:
-        return
-    if left > 0:
-        yield msgspec.structs.replace(held, amount=authorized, currency=text(payment, "currency"))
-    else:
-        yield msgspec.structs.replace(held, kind=Kind.PAYMENT_CANCELLED)
-
-
-def _asked_at(payment: object) -> datetime | None:
+def _requested_at(payment: object) -> datetime | None:
     written = text_or_none(payment, "requested_on")
     return None if written is None else moment_from_rfc3339(written)
 
 
-def _captures(payment: object) -> list[tuple[str, datetime | None]]:
+def _captures(payment: object) -> Sequence[tuple[str, datetime | None]]:
     """The captures' actions, and when each was made, if that is told.
 
     Without them nobody could tell this money from that of the webhooks.
     """
-    told = [it for it in _list(payment, "actions") if text_or_none(it, "type") == "Capture" and _is_approved(it)]
-    if not told:
+    actions = [action for action in _list(payment, "actions") if text_or_none(action, "type") == "Capture"]
+    captures = [(text(it, "id"), text_or_none(it, "processed_on")) for it in actions if _is_approved(it)]
+    if not captures:
         raise BadPayload("the payment is captured, and no action of it is a capture")
-    made = [(text(it, "id"), text_or_none(it, "processed_on")) for it in told]
-    made_at = {ref: None if written is None else moment_from_rfc3339(written) for ref, written in made}
+    made_at = {ref: None if written is None else moment_from_rfc3339(written) for ref, written in captures}
     return sorted(made_at.items(), key=itemgetter(0))
 
 
@@ -181,43 +177,39 @@ def _is_approved(action: object) -> bool:
     return (text_or_none(action, "response_code") or "").startswith(APPROVED_PREFIX)
 
 
-def _why(payment: object) -> tuple[FailureClass, str | None]:
+def _failure_of_payment(payment: object) -> tuple[FailureClass, str | None]:
     actions = [] if at(payment, ["actions"]) is None else _list(payment, "actions")
-    codes = [text_or_none(it, "response_code") for it in actions if not _is_approved(it)]
+    codes = [text_or_none(action, "response_code") for action in actions if not _is_approved(action)]
     return failure_of(codes[-1] if codes else None)
 
 
-def refund_states(action: object, query: Query, told_at: datetime) -> Iterator[Said]:
-    """Its outcome.  Actions seldom tell their currency: then the amount is what the webhook said."""
+def _refund_facts(query: Query, action: object) -> Iterator[Fact]:
+    """The refund's outcome.  Actions seldom tell their currency: then the amount is what the webhook said."""
     if text(action, "type") != "Refund":
         raise BadPayload("the action is no refund")
     approved = at(action, ["approved"])
     if approved is not None and type(approved) is not bool:
         raise BadPayload("approved of the action is not true or false")
-    currency = text_or_none(action, "currency")
-    if currency is not None and not is_currency(currency.upper()):
-        return
-    kind = REFUNDS[approved is True, approved is False]
-    why, code = failure_of(text_or_none(action, "response_code")) if approved is False else (None, None)
-    processed_on = text_or_none(action, "processed_on")
-    since = told_at if processed_on is None else moment_from_rfc3339(processed_on)
-    yield Said(
-        kind=kind,
+    failure, code = failure_of(text_or_none(action, "response_code")) if approved is False else (None, None)
+    currency, processed_on = text_or_none(action, "currency"), text_or_none(action, "processed_on")
+    has_amount = currency is not None and at(action, ["amount"]) is not None
+    yield Fact(
+        kind=REFUNDS[approved],
         payment_ref=query.payment_ref,
         refund_ref=query.refund_ref,
-        amount=None if currency is None else at(action, ["amount"]),
+        amount=integer(action, "amount") if has_amount else None,
         currency=currency,
-        since=since,
-        failure=why,
+        occurred_at=None if processed_on is None else moment_from_rfc3339(processed_on),
+        failure=failure,
         failure_code=code,
     )
 
 
-# Approved, declined, or neither yet.
-REFUNDS: Final = {
-    (True, False): Kind.REFUND_SUCCEEDED,
-    (False, True): Kind.REFUND_FAILED,
-    (False, False): Kind.REFUND_PENDING,
+# By whether the refund was approved; None is neither yet.
+REFUNDS: Final[Mapping[bool | None, Kind]] = {
+    True: Kind.REFUND_SUCCEEDED,
+    False: Kind.REFUND_FAILED,
+    None: Kind.REFUND_PENDING,
 }
 
 

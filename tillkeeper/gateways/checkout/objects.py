@@ -3,15 +3,13 @@
 Source: checkout.com/docs, "API response codes"; the grouping is ours.
 """
 
-from datetime import datetime
 from typing import Final, TypedDict
-
-import msgspec
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.errors import BadPayload
-from tillkeeper.gateways.kit.fields import at, text
+from tillkeeper.gateways.kit import units
+from tillkeeper.gateways.kit.fact import Fact, in_minor_units
+from tillkeeper.gateways.kit.fields import at, integer, text
 
 FAILURES: Final = {
     "20051": FailureClass.INSUFFICIENT_FUNDS,
@@ -50,45 +48,41 @@ RISK_PREFIX: Final = "40"  # "risk responses": blocked by the merchant's own or 
 APPROVED_PREFIX: Final = "10"
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True):
-    """What one object says, before it is given its event's id and time.  Amounts are in Checkout.com's units."""
-
-    kind: Kind
-    payment_ref: str | None
-    order_ref: str | None = None
-    capture_ref: str | None = None
-    refund_ref: str | None = None
-    dispute_ref: str | None = None
-    amount: object = None
-    total: object = None
-    currency: str | None = None
-    since: datetime | None = None  # where the state has a time of its own
-    as_of: datetime | None = None  # where it stands for another moment than that of its delivery or answer
-    failure: FailureClass | None = None
-    failure_code: str | None = None
-    method: str | None = None
-    also: "tuple[tuple[str, Said], ...]" = ()  # what it says besides, by what the names of those events end in
-
-
 class Money(TypedDict):
-    """An amount with its currency, as fields of Said."""
+    """An amount in Checkout.com's units with its currency, as fields of a Fact."""
 
-    amount: object
+    amount: int
     currency: str
 
 
-def money(data: object) -> Money:
+def money(subject: object) -> Money:
     """The amount, which must be there, and its currency."""
-    amount = at(data, ["amount"])
-    if amount is None:
-        raise BadPayload("amount is missing")
-    return {"amount": amount, "currency": text(data, "currency")}
+    return {"amount": integer(subject, "amount"), "currency": text(subject, "currency")}
 
 
-def balance(data: object, name: str) -> int | None:
+def in_iso_units(fact: Fact) -> Fact | None:
+    """The fact with its amounts in ISO 4217's minor units; None where nobody can count its currency."""
+    if fact.currency is None:
+        return fact
+    currency = fact.currency.upper()
+    return in_minor_units(fact, currency, units.CHECKOUT) if units.is_currency(currency) else None
+
+
+def balance(payment: object, name: str) -> int | None:
     """What stands under a name among the balances; None where nothing does."""
-    value = at(data, ["balances", name])
+    value = at(payment, ["balances", name])
     return value if type(value) is int else None
+
+
+def uncaptured(payment: object) -> tuple[Kind, int | None] | None:
+    """What became of the rest of an authorization beside what was captured; None where there is no rest.
+
+    The rest is still held, and then all that was authorized stands as its amount, or it was let go.
+    """
+    left, authorized = balance(payment, "available_to_capture"), balance(payment, "total_authorized")
+    if left is None or authorized is None or balance(payment, "total_captured") == authorized:
+        return None
+    return (Kind.PAYMENT_AUTHORIZED, authorized) if left > 0 else (Kind.PAYMENT_CANCELLED, None)
 
 
 def failure_of(code: str | None) -> tuple[FailureClass, str | None]:

@@ -1,1 +1,1 @@
-"""flutterwave"""
+"""Flutterwave, flutterwave.com: its documentation is at developer.flutterwave.com."""

@@ -3,12 +3,14 @@
 Sources: Flutterwave's pages "Webhooks", "Transaction verification", "Refunds" and "Chargebacks", of v3 and of v4.
 """
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
-from tillkeeper.domain.events import Kind, PaymentEvent
+from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import BadPayload
+from tillkeeper.gateways.kit.fact import Fact
 from tillkeeper.gateways.kit.fields import (
     at,
     moment_from_rfc3339,
@@ -31,6 +33,8 @@ CHARGE_STATUSES: Final = {
     "cancelled": Kind.PAYMENT_CANCELLED,
     "voided": Kind.PAYMENT_CANCELLED,
 }
+
+NOT_PAID: Final = frozenset({Kind.PAYMENT_FAILED, Kind.PAYMENT_CANCELLED})
 
 # What stands before a hyphen: v3 says how besides, as in completed-mpgs.
 REFUND_STATUSES: Final = {
@@ -78,7 +82,7 @@ FAILURES: Final[tuple[tuple[str, FailureClass], ...]] = (
 )
 
 
-def charge_event(account: str, charge: object, occurred_at: datetime) -> PaymentEvent | None:
+def charge_fact(charge: object) -> Fact | None:
     """One charge, by its status: the event of its completion is sent for failures, too.
 
     Fees that the payer bears stand in `charged_amount` alone.
@@ -87,14 +91,11 @@ def charge_event(account: str, charge: object, occurred_at: datetime) -> Payment
     currency = text(charge, "currency").upper()
     if kind is None or not is_currency(currency):
         return None
-    failure, code = _why(kind, charge)
-    return PaymentEvent(
-        event_id="",
+    failure, code = _failure(kind, charge)
+    return Fact(
         kind=kind,
-        account=account,
-        occurred_at=occurred_at,
-        order_ref=order_ref_of(charge),
         payment_ref=number(charge, "id"),
+        order_ref=order_ref_of(charge),
         amount=from_major(at(charge, ["amount"]), currency),
         currency=currency,
         failure=failure,
@@ -103,57 +104,58 @@ def charge_event(account: str, charge: object, occurred_at: datetime) -> Payment
     )
 
 
-def refund_event(account: str, refund: object, occurred_at: datetime, currency: str | None) -> PaymentEvent | None:
-    """One refund, by its status; `currency` is that of refunds which tell none."""
+def refund_fact(refund: object, currency_untold: str | None) -> Fact | None:
+    """One refund, by its status; `currency_untold` is that of refunds which tell none."""
     kind = known_or_none(REFUND_STATUSES, text(refund, "status").partition("-")[0], "refund.status")
-    told = (text_or_none(refund, "currency") or currency or "").upper()
-    if not told:
+    currency = (text_or_none(refund, "currency") or currency_untold or "").upper()
+    if not currency:
         raise BadPayload("the refund tells no currency, and the setting `currency` is not there")
-    if kind is None or not is_currency(told):
+    if kind is None or not is_currency(currency):
         return None
-    amount = at(refund, ["amount_refunded"])
-    return PaymentEvent(
-        event_id="",
+    refunded = at(refund, ["amount_refunded"])
+    return Fact(
         kind=kind,
-        account=account,
-        occurred_at=occurred_at,
         payment_ref=number_or_none(refund, "charge_id") or number_or_none(refund, "tx_id"),
         refund_ref=number(refund, "id"),
-        amount=from_major(at(refund, ["amount"]) if amount is None else amount, told),
-        currency=told,
+        amount=from_major(at(refund, ["amount"]) if refunded is None else refunded, currency),
+        currency=currency,
         failure=FailureClass.UNKNOWN if kind is Kind.REFUND_FAILED else None,
     )
 
 
-def chargeback_event(account: str, chargeback: object, occurred_at: datetime, currency: str | None) -> PaymentEvent:
+def chargeback_fact(chargeback: object, currency_untold: str | None) -> Fact:
     """One chargeback: open until its status says how it ended."""
-    told = (text_or_none(chargeback, "currency") or currency or "").upper() or None
-    if told is not None and not is_currency(told):
-        told = None
+    written = (text_or_none(chargeback, "currency") or currency_untold or "").upper()
+    currency = written if written and is_currency(written) else None
     amount = at(chargeback, ["amount"])
-    return PaymentEvent(
-        event_id="",
+    return Fact(
         kind=CHARGEBACK_STATUSES.get(text(chargeback, "status"), Kind.DISPUTE_OPENED),
-        account=account,
-        occurred_at=occurred_at,
         payment_ref=number_or_none(chargeback, "charge_id"),
         dispute_ref=number(chargeback, "id"),
-        amount=None if told is None or amount is None else from_major(amount, told),
-        currency=told,
+        amount=None if currency is None or amount is None else from_major(amount, currency),
+        currency=currency,
     )
+
+
+# What v4's types are about, by the word before the dot; all others are answered with success and change nothing.
+READERS: Final[Mapping[str, Callable[[object, str | None], Fact | None]]] = {
+    "charge": lambda charge, _: charge_fact(charge),
+    "refund": refund_fact,
+    "chargeback": chargeback_fact,
+}
 
 
 def order_ref_of(charge: object) -> str | None:
     """What the merchant wrote down, or else the reference that it gave to the charge.  Meta may hold anything."""
     meta = at(charge, ["meta"])
-    told = written_or_none(meta.get("order_id")) if isinstance(meta, dict) else None
-    return told or text_or_none(charge, "reference") or text_or_none(charge, "tx_ref")
+    noted = written_or_none(meta.get("order_id")) if isinstance(meta, dict) else None
+    return noted or text_or_none(charge, "reference") or text_or_none(charge, "tx_ref")
 
 
 def made_at(subject: object) -> datetime | None:
     """When an object was made, where it tells."""
-    told = text_or_none(subject, "created_datetime") or text_or_none(subject, "created_at")
-    return moment_from_rfc3339(told) if told else None
+    written = text_or_none(subject, "created_datetime") or text_or_none(subject, "created_at")
+    return moment_from_rfc3339(written) if written else None
 
 
 def number_or_none(subject: object, name: str) -> str | None:
@@ -170,20 +172,20 @@ def number(subject: object, name: str) -> str:
     return value
 
 
-def _why(kind: Kind, charge: object) -> tuple[FailureClass | None, str | None]:
-    if kind not in {Kind.PAYMENT_FAILED, Kind.PAYMENT_CANCELLED}:
+def _failure(kind: Kind, charge: object) -> tuple[FailureClass | None, str | None]:
+    if kind not in NOT_PAID:
         return None, None
-    said = at(charge, ["processor_response"])
-    if isinstance(said, dict):  # v4's has a type and a code
-        said = said.get("type") or said.get("code")
-    if not isinstance(said, str) or not said:
+    response = at(charge, ["processor_response"])
+    if isinstance(response, dict):  # v4's has a type and a code
+        response = response.get("type") or response.get("code")
+    if not isinstance(response, str) or not response:
         return FailureClass.UNKNOWN, None
-    words = said.lower().replace("_", " ")
-    return next((it for found, it in FAILURES if found in words), FailureClass.UNKNOWN), said[:FAILURE_CODE_CHARS_MAX]
+    words = response.lower().replace("_", " ")
+    failure = next((failure for found, failure in FAILURES if found in words), FailureClass.UNKNOWN)
+    return failure, response[:FAILURE_CODE_CHARS_MAX]
 
 
 def _method(charge: object) -> str | None:
     """How the payer pays.  No money hangs on it: what is odd is unknown."""
     method = at(charge, ["payment_method"])
-    told = method.get("type") if isinstance(method, dict) else at(charge, ["payment_type"])
-    return reference_or_none(told)
+    return reference_or_none(method.get("type") if isinstance(method, dict) else at(charge, ["payment_type"]))

@@ -1,1 +1,1 @@
-"""gocardless"""
+"""GoCardless's webhooks and its API.  Documentation: developer.gocardless.com."""

@@ -1,19 +1,19 @@
-"""What GoCardless's events and objects say: one event in its own words, and a payment's events together.
+"""What one of GoCardless's events, and one refund, say; `history` says what a payment's events mean together.
 
 Sources: GoCardless's API reference, "Events" (actions, causes, retries), "Payments" and "Refunds" (status).
 Not certain: whether a payment's `amount_refunded` counts a refund that is on its way, or that failed after it was paid;
 it is taken for a running total, which the domain sets against the refunds it knows.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
+from tillkeeper.gateways.kit.fact import Fact
 from tillkeeper.gateways.kit.fields import at, integer, moment_from_rfc3339, text, text_or_none
 from tillkeeper.gateways.kit.unknown_words import unknown_word
 
@@ -34,17 +34,10 @@ ACTIONS: Final[Mapping[str, Kind]] = {
     "chargeback_settled": Kind.DISPUTE_LOST,
     "late_failure_settled": Kind.PAYMENT_REVERSED,
 }
-OF_NO_ORDER: Final = frozenset(
-    {"surcharge_fee_debited", "surcharge_fee_credited"}
-)  # actions that move no payer's money
-DISPUTES: Final[Mapping[str, str]] = {
-    "charged_back": CHARGEBACK,
-    "chargeback_cancelled": CHARGEBACK,
-    "chargeback_settled": CHARGEBACK,
-}
+OF_NO_ORDER: Final = frozenset({"surcharge_fee_debited", "surcharge_fee_credited"})  # they move no payer's money
 
-# A success needs its amount, and a failure what came before and after it: the gateway is asked for both.
-ASKED_ACTIONS: Final = frozenset({"confirmed", "paid_out", "failed", "late_failure_settled"})
+# A success needs its amount, and a failure what came before and after it: GoCardless is asked for both.
+NEEDS_QUERY: Final = frozenset({"confirmed", "paid_out", "failed", "late_failure_settled"})
 
 PAYMENT_STATUSES: Final[Mapping[str, Kind]] = {
     "pending_customer_approval": Kind.PAYMENT_PENDING,
@@ -89,21 +82,21 @@ CAUSES: Final[Mapping[str, FailureClass]] = {
     "refund_requested": FailureClass.USER_CANCELLED,
     "mandate_expired": FailureClass.EXPIRED_UNPAID,
 }
-TELLS_WHY: Final = frozenset({Kind.PAYMENT_FAILED, Kind.PAYMENT_CANCELLED})
+HAS_CAUSE: Final = frozenset({Kind.PAYMENT_FAILED, Kind.PAYMENT_CANCELLED})
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True):
-    """What one event or object says.  `took_back` is a collection that failed, at once or after it had succeeded."""
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of a payment's history, and its time.
 
-    kind: Kind
+    `is_failure` marks a collection that failed, at once or after it had succeeded, also where it is tried again.
+    """
+
+    fact: Fact
     at: datetime
-    dispute: str | None = None
-    took_back: bool = False
-    failure: FailureClass | None = None
-    failure_code: str | None = None
+    is_failure: bool = False
 
 
-def fact_of(event: object) -> Fact | None:
+def entry_of(event: object) -> Entry | None:
     """What an event about a payment says; None for an action that changes nothing or that nobody knows."""
     action = text(event, "action")
     kind = ACTIONS.get(action)
@@ -113,101 +106,44 @@ def fact_of(event: object) -> Fact | None:
         return None
     if action == "failed" and at(event, ["details", "will_attempt_retry"]) is True:
         kind = Kind.PAYMENT_PENDING  # GoCardless collects it again by itself
-    cause = text_or_none(event, "details", "cause") if kind in TELLS_WHY else None
+    happened_at = moment_from_rfc3339(text(event, "created_at"))
+    fact = payment_fact(text(event, "links", "payment"), kind, happened_at)
+    if kind in HAS_CAUSE and (cause := text_or_none(event, "details", "cause")) is not None:
+        failure = CAUSES.get(cause, FailureClass.UNKNOWN)
+        fact = msgspec.structs.replace(fact, failure=failure, failure_code=cause)
+    return Entry(fact=fact, at=happened_at, is_failure=action == "failed")
+
+
+def payment_fact(payment_ref: str, kind: Kind, happened_at: datetime) -> Fact:
+    """A payment, or its chargeback, as that, with no cause known."""
     return Fact(
         kind=kind,
-        at=moment_from_rfc3339(text(event, "created_at")),
-        dispute=DISPUTES.get(action),
-        took_back=action == "failed",
-        failure=CAUSES.get(cause or "", FailureClass.UNKNOWN) if kind in TELLS_WHY else None,
-        failure_code=cause,
+        payment_ref=payment_ref,
+        dispute_ref=f"{payment_ref}:{CHARGEBACK}" if kind.is_dispute else None,
+        occurred_at=happened_at,
+        failure=FailureClass.UNKNOWN if kind in HAS_CAUSE else None,
     )
 
 
-def facts_of(payment: object, events: Sequence[object], told_at: datetime) -> tuple[Fact, ...]:
-    """What a payment and its events, newest first, say: what came in, what undid it, where it stands, each dispute.
-
-    The status says alone what is not in the list, for that ends eighteen months back.
-    """
-    facts = sorted(filter(None, map(fact_of, reversed(events))), key=lambda it: it.at)  # stable: the list's order
-    course = _course_of(facts)
-    status = text(payment, "status")
-    kind = PAYMENT_STATUSES.get(status)
-    if kind is None:
-        unknown_word("status of a payment", status)
-    elif kind is Kind.PAYMENT_SUCCEEDED and not course.is_collected:
-        course.success, course.is_collected = Fact(kind=kind, at=told_at), True
-    elif kind is Kind.PAYMENT_FAILED and course.is_collected:
-        course.reversal, course.is_collected = Fact(kind=Kind.PAYMENT_REVERSED, at=told_at), False
-        course.standing = _by_status(kind, told_at)
-    elif not course.is_collected:
-        # What is to be collected again has the status `failed` meanwhile: its event tells which.
-        is_told = status == "failed" and course.standing is not None and course.standing.took_back
-        if not is_told and (course.standing is None or course.standing.kind is not kind):
-            course.standing = _by_status(kind, told_at)
-    if status == "charged_back" and course.chargeback is None:
-        course.chargeback = Fact(kind=Kind.DISPUTE_OPENED, at=told_at, dispute=CHARGEBACK)
-    standing = None if course.is_collected else course.standing
-    return tuple(filter(None, (course.success, course.reversal, standing, course.chargeback)))
-
-
-@dataclass
-class _Course:
-    """What became of a payment: the last collection, what undid the one before or this one, and what came since."""
-
-    success: Fact | None = None
-    is_collected: bool = False
-    reversal: Fact | None = None
-    standing: Fact | None = None
-    chargeback: Fact | None = None
-
-
-def _course_of(facts: Sequence[Fact]) -> _Course:
-    """A late failure is settled some days after it failed, when it may be collected again already."""
-    course = _Course()
-    for fact in facts:
-        if fact.dispute is not None:
-            course.chargeback = fact
-        elif fact.kind is Kind.PAYMENT_SUCCEEDED:
-            if not course.is_collected:
-                course.success, course.is_collected = _after(course.reversal, fact), True
-        elif fact.kind is Kind.PAYMENT_REVERSED:
-            if course.is_collected and course.reversal is None:
-                course.reversal, course.is_collected = fact, False
-        else:
-            if fact.took_back and course.is_collected:
-                course.reversal = Fact(kind=Kind.PAYMENT_REVERSED, at=fact.at)
-                course.is_collected = False
-            course.standing = fact
-    return course
-
-
-def _after(reversal: Fact | None, success: Fact) -> Fact:
-    """Of one second the list tells which came later; a reversal would undo what is not later than itself."""
-    if reversal is None or success.at > reversal.at:
-        return success
-    return msgspec.structs.replace(success, at=reversal.at + timedelta(seconds=1))
-
-
-def _by_status(kind: Kind, told_at: datetime) -> Fact:
-    return Fact(kind=kind, at=told_at, failure=FailureClass.UNKNOWN if kind in TELLS_WHY else None)
-
-
-def refund_fact(refund: object, told_at: datetime) -> Fact | None:
+def refund_fact(refund: object, reported_at: datetime) -> Fact | None:
     """One refund by its status: pending since it was made, so that no outcome can seem to lie before it."""
     status = text(refund, "status")
     if status not in REFUND_STATUSES:
         unknown_word("status of a refund", status)
         return None
     kind = REFUND_STATUSES[status]
-    since = moment_from_rfc3339(text(refund, "created_at")) if kind is Kind.REFUND_PENDING else told_at
     failed = kind is Kind.REFUND_FAILED
     return Fact(
-        kind=kind, at=since, failure=FailureClass.UNKNOWN if failed else None, failure_code=status if failed else None
+        kind=kind,
+        payment_ref=text(refund, "links", "payment"),
+        refund_ref=text(refund, "id"),
+        occurred_at=moment_from_rfc3339(text(refund, "created_at")) if kind is Kind.REFUND_PENDING else reported_at,
+        failure=FailureClass.UNKNOWN if failed else None,
+        failure_code=status if failed else None,
     )
 
 
-def amount_of(subject: object, name: str) -> int:
+def amount_at(subject: object, name: str) -> int:
     """A whole number, which newer pages of the reference write as text."""
     written = at(subject, [name])
     if isinstance(written, str) and written.isascii() and written.isdigit():

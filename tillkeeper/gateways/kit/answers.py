@@ -1,13 +1,15 @@
 """What answers of gateways' APIs have in common: the time they were given at, and the names of the events they make."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
 
-from tillkeeper.domain.events import Evidence, Kind, PaymentEvent, problem_with
+from tillkeeper.domain.events import Evidence, PaymentEvent, problem_with
 from tillkeeper.gateways.errors import BadPayload
+from tillkeeper.gateways.kit.fields import text
 from tillkeeper.gateways.messages import Query, Response
 
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -16,9 +18,9 @@ _HTTP_DATE: Final = re.compile(r"[A-Z][a-z]{2}, (\d\d) ([A-Z][a-z]{2}) (\d{4}) (
 
 
 def answered_at(response: Response, now: datetime) -> datetime:
-    """When the gateway said it, by its own clock where its Date header tells, else `now`; whole seconds."""
-    told = response.headers.get("date", ())
-    at = _from_http_date(told[0]) if len(told) == 1 else None
+    """When the gateway answered, by its own clock where its Date header tells, else `now`; whole seconds."""
+    dates = response.headers.get("date", ())
+    at = _from_http_date(dates[0]) if len(dates) == 1 else None
     if at is None or abs(at - now) > CLOCKS_APART_MAX:
         return now.replace(microsecond=0)
     return at
@@ -56,19 +58,14 @@ def queried(event: PaymentEvent) -> PaymentEvent:
     return made
 
 
-def with_stand_in_closed(query: Query, event: PaymentEvent | None, told_at: datetime) -> list[PaymentEvent]:
-    """The event of an answer; and where an order's own reference stood in for a payment that has a number by now, that
-    the order's is none, or it would pend for ever beside it."""
-    if event is None:
-        return []
-    if query.payment_ref != query.order_ref or event.payment_ref == query.payment_ref:
-        return [event]
-    closed = PaymentEvent(
-        event_id="",
-        kind=Kind.PAYMENT_CANCELLED,
-        account=event.account,
-        occurred_at=told_at,
-        order_ref=query.order_ref,
-        payment_ref=query.payment_ref,
-    )
-    return [event, closed]
+def check_subject(content: object, name: str, ref: str | None) -> None:
+    """Raises BadPayload where an answer is about another object than the query: it is genuine, and none to this."""
+    if text(content, name) != ref:
+        raise BadPayload(f"{name} of the answer is not the query's")
+
+
+def payments_of_refunds(query: Query, events: Sequence[PaymentEvent]) -> tuple[Query, ...]:
+    """The payments to ask about as well, where a refund was asked about by itself: they tell the order."""
+    if query.about != "refund" or query.payment_ref is not None:
+        return ()
+    return tuple(Query(about="payment", payment_ref=event.payment_ref) for event in events if event.payment_ref)

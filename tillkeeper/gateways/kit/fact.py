@@ -41,6 +41,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     failure: FailureClass | None = None
     failure_code: str | None = None
     method: str | None = None
+    has_refunds: bool = False
     part: str = ""
 
 
@@ -99,4 +100,5 @@ def _event(fact: Fact, account: str, event_id: str, reported_at: datetime) -> Pa
         on_top=fact.on_top,
         released=fact.released,
         may_be_release=fact.may_be_release,
+        has_refunds=fact.has_refunds,
     )

@@ -5,8 +5,8 @@ from base64 import b64encode
 from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
-from tillkeeper.gateways.account import key_label
 from tillkeeper.gateways.errors import BadSignature, VerificationStep
+from tillkeeper.gateways.kit.key_labels import key_label
 from tillkeeper.gateways.messages import Request
 
 SIGNATURE_CHARS_MAX: Final = 1024  # SHA-512 in hexadecimal has 128

@@ -3,12 +3,13 @@
 import json
 import re
 from decimal import Decimal
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 
 import msgspec
 import orjson
 
 from tillkeeper.gateways.errors import BadPayload
+from tillkeeper.gateways.messages import Verified
 
 DEPTH_MAX: Final = 64  # real deliveries stay under 12; Python's own parser dies near 1,000
 INTEGER_DIGITS_MAX: Final = 18  # what fits a signed 64-bit integer whatever its digits
@@ -27,6 +28,14 @@ def loads(body: bytes) -> object:
     """The value in a body; non-integers are Decimal.  Raises BadPayload and nothing else."""
     value = _loads_plain(body)
     return _loads_any(body) if value is _NOT_PLAIN else value
+
+
+def json_of(verified: Verified) -> object:
+    """The value in the bytes that were verified: read once, however often it is asked for.  Raises BadPayload."""
+    kept = verified.__dict__
+    if "json" not in kept:
+        kept["json"] = loads(cast("bytes", verified.content))
+    return kept["json"]
 
 
 def loads_unsigned(body: bytes, *, marks_max: int = UNSIGNED_MARKS_MAX) -> object:

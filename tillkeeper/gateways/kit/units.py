@@ -46,9 +46,10 @@ def known_currency(field: str, written: str) -> str | None:
 
 def is_currency(code: str, field: str = "currency") -> bool:
     """Whether money of that code can be counted; what cannot is noted for ops, and pays nothing."""
-    if code not in EXPONENTS:
-        unknown_word(field, code)
-    return code in EXPONENTS
+    if code in EXPONENTS:
+        return True
+    unknown_word(field, code)
+    return False
 
 
 def _check_known(currency: str) -> None:
@@ -60,7 +61,9 @@ def from_minor(amount: object, currency: str, digits: Mapping[str, int] = ISO) -
     """A whole number of the gateway's own minor units; `digits` is one of this module's tables."""
     _check_known(currency)
     try:
-        return minor(_shifted(amount, exponent(currency) - digits.get(currency, exponent(currency))))
+        if (own := digits.get(currency)) is None:
+            return minor(amount)
+        return minor(_shifted(amount, exponent(currency) - own))
     except BadMoney as error:
         raise BadPayload(f"{currency}: {error}") from None
 

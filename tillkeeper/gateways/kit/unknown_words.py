@@ -3,8 +3,7 @@
 A gateway's code calls `unknown_word` and goes on with what is known; whoever parses collects the words.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Final, TypeVar
 
@@ -45,12 +44,17 @@ def known_or_none(table: Mapping[str, Known], word: str, field: str) -> Known | 
     return table[word]
 
 
-@contextmanager
-def unknown_words() -> Iterator[dict[UnknownWord, None]]:
+class unknown_words:  # noqa: N801 - used like a function; a generator costs each delivery more
     """Collects, in the order of their appearance, the unknown words that are met inside."""
-    collected: dict[UnknownWord, None] = {}
-    token = _collected.set(collected)
-    try:
-        yield collected
-    finally:
-        _collected.reset(token)
+
+    __slots__ = ("_token",)
+
+    def __enter__(self) -> dict[UnknownWord, None]:
+        """Begins."""
+        collected: dict[UnknownWord, None] = {}
+        self._token = _collected.set(collected)
+        return collected
+
+    def __exit__(self, *_: object) -> None:
+        """Ends, and collects again what was collected around it."""
+        _collected.reset(self._token)

@@ -1,4 +1,4 @@
-"""Asking Lakala: requests signed over five lines with the merchant's key, and what answers' codes mean.
+"""Queries to Lakala: signed over five lines with the merchant's key, and what answers say.
 
 Sources: o.lakala.com document 1004 (signing of requests and answers), 1111 (tradequery), its page "收银台订单查询";
 the Java SDK zkmio/lakala-sdk for field names of requests.  No list of codes was found: only what words say is used.
@@ -6,35 +6,45 @@ the Java SDK zkmio/lakala-sdk for field names of requests.  No list of codes was
 
 import json
 import re
-from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final, cast
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
 
-from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
+from tillkeeper.gateways.errors import (
+    AccessDenied,
+    BadPayload,
+    BadSignature,
+    CannotQuery,
+    Unavailable,
+    VerificationStep,
+)
 from tillkeeper.gateways.kit import strictjson
+from tillkeeper.gateways.kit.answers import check_subject
+from tillkeeper.gateways.kit.fact import Fact
 from tillkeeper.gateways.kit.fields import at, text, text_or_none
+from tillkeeper.gateways.kit.rsa import signature_of
+from tillkeeper.gateways.kit.stand_in import is_by_order
 from tillkeeper.gateways.kit.times import CHINA
-from tillkeeper.gateways.lakala import objects
-from tillkeeper.gateways.lakala.objects import Fields
-from tillkeeper.gateways.messages import Call, Query
+from tillkeeper.gateways.lakala import aggregated, cashier
+from tillkeeper.gateways.lakala.fields import Fields
+from tillkeeper.gateways.lakala.keys import TrustedCertificate, label_of_signer
+from tillkeeper.gateways.lakala.webhook import NONCE, SCHEME
+from tillkeeper.gateways.messages import Call, Query, Request, Response
 
-SCHEME: Final = "LKLAPI-SHA256withRSA"
+SIGNATURE_HEADER: Final = "lklapi-signature"
+SIGNED_HEADERS: Final = ("lklapi-appid", "lklapi-serial", "lklapi-timestamp", "lklapi-nonce")
 TRADE_PATH: Final = "/api/v3/labs/query/tradequery"
 ORDER_PATH: Final = "/api/v3/ccss/counter/order/query"
 NONCE_CHARS: Final = 12
 VERSION: Final = "3.0"
 
 OK_CODES: Final = frozenset({"BBS00000", "000000"})  # the aggregated payments', and the cashier's
-AGAIN_CODES: Final = frozenset({"BBS10000", "BBS11105", "BBS11112"})  # public integrations ask again on these
+RETRY_CODES: Final = frozenset({"BBS10000", "BBS11105", "BBS11112"})  # public integrations ask again on these
 NOT_FOUND_WORDS: Final = ("不存在", "未找到")
-AGAIN_WORDS: Final = ("繁忙", "频繁", "超时", "系统异常")
+RETRY_WORDS: Final = ("繁忙", "频繁", "超时", "系统异常")
 DENIED_WORDS: Final = ("签名", "验签", "权限", "无权", "证书")
 
 _REF: Final = re.compile(r"[0-9A-Za-z_-]{1,64}", re.ASCII)
@@ -42,7 +52,7 @@ _CODE: Final = re.compile(r"[0-9A-Z_]{1,32}", re.ASCII)
 
 
 class Signer(msgspec.Struct, frozen=True, kw_only=True):
-    """What asking takes.  Without a terminal's number only the cashier can be asked."""
+    """What queries are signed with.  Without a terminal's number only the cashier can be asked."""
 
     merchant_no: str
     app_id: str
@@ -54,27 +64,28 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
     def call(self, api_base: str, query: Query, now: datetime, nonce: str) -> Call:
         """The signed request that puts the query."""
         path, data = self._of_order(query) if self.is_cashier else self._of_trade(query)
-        told = {"req_time": f"{now.astimezone(CHINA):%Y%m%d%H%M%S}", "version": VERSION, "req_data": data}
-        body = json.dumps(told | {"out_org_code": self.app_id}, separators=(",", ":")).encode()
-        timestamp, nonce = str(int(now.timestamp())), nonce[:NONCE_CHARS]
+        fields = {"req_time": f"{now.astimezone(CHINA):%Y%m%d%H%M%S}", "version": VERSION, "req_data": data}
+        body = json.dumps(fields | {"out_org_code": self.app_id}, separators=(",", ":")).encode()
+        headers = {
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+            "Authorization": self._authorization(body, str(int(now.timestamp())), nonce[:NONCE_CHARS]),
+        }
+        return Call(method="POST", url=f"{api_base}{path}", headers=headers, body=body)
+
+    def _authorization(self, body: bytes, timestamp: str, nonce: str) -> str:
         signed = f"{self.app_id}\n{self.serial}\n{timestamp}\n{nonce}\n".encode() + body + b"\n"
-        names = {
+        fields = {
             "appid": self.app_id,
             "serial_no": self.serial,
             "timestamp": timestamp,
             "nonce_str": nonce,
-            "signature": b64encode(self.key.sign(signed, PKCS1v15(), SHA256())).decode(),
+            "signature": signature_of(self.key, signed),
         }
-        authorization = ",".join(f'{name}="{value}"' for name, value in names.items())
-        headers = {
-            "Accept": "application/json",
-            "Content-Type": "application/json",
-            "Authorization": f"{SCHEME} {authorization}",
-        }
-        return Call(method="POST", url=f"{api_base}{path}", headers=headers, body=body)
+        return f"{SCHEME} " + ",".join(f'{name}="{value}"' for name, value in fields.items())
 
     def _of_order(self, query: Query) -> tuple[str, Mapping[str, str]]:
-        """A cashier's order tells all its trades, and is known by the merchant's number for it."""
+        """A cashier's order has all its trades, and is known by the merchant's number for it."""
         if query.about == "refund":
             _ref(query.refund_ref)  # which is looked for among them
         return ORDER_PATH, {"merchant_no": self.merchant_no, "out_order_no": _ref(query.order_ref)}
@@ -90,67 +101,81 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
         return TRADE_PATH, merchant | {"trade_no": _ref(query.payment_ref)}
 
 
-def is_by_order(query: Query) -> bool:
-    """True where no number of Lakala's is known; the order's own stands in for that of a payment never tried."""
-    return query.payment_ref in {None, query.order_ref}
-
-
 def _ref(ref: str | None) -> str:
     if ref is None or not _REF.fullmatch(ref):
         raise CannotQuery("a reference is missing, or has characters that no number of Lakala's or a shop's has")
     return ref
 
 
+def is_signed(response: Response) -> bool:
+    """Whether the answer bears a signature: an error may come without."""
+    return SIGNATURE_HEADER in response.headers
+
+
+def check_signed(response: Response, app_id: str | None, trusted: Sequence[TrustedCertificate], now: datetime) -> None:
+    """Raises BadSignature unless Lakala has signed the answer for this app: five lines, of headers that are sometimes
+    quoted."""
+    request = Request(headers=response.headers, body=response.body)
+    lines = [request.header(name).strip().strip('"') for name in SIGNED_HEADERS]
+    if lines[0] != app_id or not all(NONCE.fullmatch(line) for line in lines):
+        raise BadSignature("a header of the answer names another app, or cannot be read", VerificationStep.HEADER)
+    signed = "".join(f"{line}\n" for line in lines).encode() + response.body + b"\n"
+    label_of_signer(trusted, request.header(SIGNATURE_HEADER).strip().strip('"'), signed, now)
+
+
 def data_in(body: bytes, *, is_signed: bool) -> Fields | None:
     """What was asked for; None where there is none such.  An error may come unsigned: then TLS alone vouches for it."""
     fields = strictjson.loads(body)
     code = text(fields, "code")
-    if code in OK_CODES:
-        data = at(fields, ["resp_data"])
-        if not isinstance(data, dict):
-            raise BadPayload("resp_data is no object")
-        return cast("Fields", data)
-    told, words = f"code {code if _CODE.fullmatch(code) else None}", text_or_none(fields, "msg") or ""
-    if code in AGAIN_CODES or _has(words, AGAIN_WORDS):
-        raise Unavailable(told)
-    if _has(words, NOT_FOUND_WORDS):
+    if code not in OK_CODES:
+        _check_error(code, text_or_none(fields, "msg") or "", is_signed=is_signed)
         return None
+    data = at(fields, ["resp_data"])
+    if not isinstance(data, dict):
+        raise BadPayload("resp_data is no object")
+    if not is_signed:
+        raise BadSignature("the answer is not signed", VerificationStep.HEADER)
+    return cast("Fields", data)
+
+
+def _check_error(code: str, words: str, *, is_signed: bool) -> None:
+    """Passes the error that there is none such.  Raises Unavailable, AccessDenied, BadPayload for all others."""
+    shown = f"code {code if _CODE.fullmatch(code) else None}"
+    if code in RETRY_CODES or _has(words, RETRY_WORDS):
+        raise Unavailable(shown)
+    if _has(words, NOT_FOUND_WORDS):
+        return
     if not is_signed or _has(words, DENIED_WORDS):
-        raise AccessDenied(told)
-    raise BadPayload(told)
+        raise AccessDenied(shown)
+    raise BadPayload(shown)
 
 
 def _has(words: str, any_of: tuple[str, ...]) -> bool:
-    return any(it in words for it in any_of)
+    return any(word in words for word in any_of)
 
 
-def trade_told(account: str, query: Query, data: Fields, told_at: datetime) -> tuple[PaymentEvent, ...]:
+def trade_facts(query: Query, trade: Fields) -> tuple[Fact, ...]:
     """What tradequery says of the trade that was asked about."""
     if query.about == "refund":
-        _check_subject(data, "trade_no", query.refund_ref)
+        check_subject(trade, "trade_no", query.refund_ref)
     elif is_by_order(query):
-        _check_subject(data, "out_trade_no", query.order_ref)
+        check_subject(trade, "out_trade_no", query.order_ref)
     else:
-        _check_subject(data, "trade_no", query.payment_ref)
-    if objects.is_return(data) is not (query.about == "refund"):
+        check_subject(trade, "trade_no", query.payment_ref)
+    if aggregated.is_return(trade) is not (query.about == "refund"):
         raise BadPayload("the answer is about a refund where a payment was asked about, or the other way round")
-    return objects.aggregated_events(account, data, told_at)
+    return aggregated.facts_of(trade)
 
 
-def order_told(account: str, query: Query, data: Fields, told_at: datetime) -> tuple[PaymentEvent, ...] | None:
+def order_facts(query: Query, order: Fields) -> tuple[Fact, ...] | None:
     """What a cashier's order says; None where it has no such refund."""
-    _check_subject(data, "out_order_no", query.order_ref)
-    trades = data.get("order_trade_info_list")
+    check_subject(order, "out_order_no", query.order_ref)
+    trades = order.get("order_trade_info_list")
     if trades is None:
         trades = []
     if not isinstance(trades, list):
         raise BadPayload("order_trade_info_list is no list")
-    events = objects.order_events(account, data, trades, told_at)
+    facts = cashier.order_facts(order, trades)
     if query.about == "payment":
-        return events
-    return tuple(it for it in events if it.refund_ref == query.refund_ref) or None
-
-
-def _check_subject(data: Fields, name: str, ref: str | None) -> None:
-    if text(data, name) != ref:
-        raise BadPayload(f"{name} of the answer is not the question's")
+        return facts
+    return tuple(fact for fact in facts if fact.refund_ref == query.refund_ref) or None

@@ -1,1 +1,1 @@
-"""mercadopago"""
+"""Mercado Pago, mercadopago.com: its documentation is at mercadopago.com/developers."""

@@ -7,7 +7,7 @@ only where the refunds themselves are not told).
 What a payment that is captured by hand captured so far is one sum, which the payment itself gives its name to.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -15,9 +15,10 @@ import msgspec
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.errors import BadPayload
-from tillkeeper.gateways.kit import units
-from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, text, text_or_none
+from tillkeeper.gateways.errors import BadPayload, VerificationStep
+from tillkeeper.gateways.kit import strictjson, units
+from tillkeeper.gateways.kit.fact import Fact
+from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, text, text_or_none, written_or_none
 from tillkeeper.gateways.kit.unknown_words import unknown_word
 
 # What each status means, and where the payment says since when; None where nothing was tried yet.
@@ -61,84 +62,130 @@ FAILURES: Final[Mapping[str, FailureClass]] = {
 }
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True):
-    """What one object says, in minor units."""
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """What an account's settings say about its objects: where the order's reference stands, and the mode."""
 
-    kind: Kind
-    at: datetime
-    currency: str
-    amount: int | None = None
-    total: int | None = None
-    capture_ref: str | None = None
-    refund_ref: str | None = None
-    dispute_ref: str | None = None
-    failure: FailureClass | None = None
-    failure_code: str | None = None
-    method: str | None = None
+    order_ref_path: Sequence[str]
+    live: bool | None
+
+    def order_ref_of(self, payment: object) -> str | None:
+        """The order that a payment names.
+
+        Metadata may hold anything: what is no object on the way names no order.  JSON as text is read as such.
+        """
+        found = payment
+        for name in self.order_ref_path:
+            if isinstance(found, str) and found.startswith("{"):
+                found = _object_in(found)
+            found = found.get(name) if isinstance(found, dict) else None
+        return written_or_none(found)
+
+    def check_mode(self, subject: object) -> None:
+        """Raises BadPayload for the other mode: test money must not pay live orders.  The API key tells the mode."""
+        mode = at(subject, ["mode"])  # a refund may not tell
+        if self.live is not None and mode is not None and mode != ("live" if self.live else "test"):
+            raise BadPayload("mode is not the api_key's", VerificationStep.MODE)
 
 
-def payment_facts(payment: object, told_at: datetime) -> Iterator[Fact]:
+def _object_in(written: str) -> object:
+    try:
+        return strictjson.loads(written.encode())
+    except BadPayload:
+        return None
+
+
+def payment_facts(payment: object, profile: Profile, reported_at: datetime) -> Iterator[Fact]:
     """Where a payment stands; nothing while nobody tried to pay, or where nobody knows the word for it."""
+    profile.check_mode(payment)
     status = text(payment, "status")
     if status not in PAYMENT_STATUSES:
         unknown_word("status of a payment", status)
         return
-    meant = PAYMENT_STATUSES[status]
-    if meant is None or not _is_counted(payment):
+    state = PAYMENT_STATUSES[status]
+    if state is None or not _is_counted(payment):
         return
-    (kind, since), (amount, currency) = meant, _money(payment, "amount")
+    kind, time_field = state
+    since = _moment(payment, time_field) or reported_at
+    standing = _standing(payment, profile, kind, status, since)
+    yield from _parts_of(payment, standing, reported_at) if kind in CAN_BE_CAPTURED else (standing,)
+    if kind in CAME_TO_NOTHING and (paid_at := _moment(payment, "paidAt")) is not None:
+        undone_at = max(paid_at, since)
+        yield msgspec.structs.replace(standing, kind=Kind.PAYMENT_REVERSED, occurred_at=undone_at, failure=None)
+
+
+def _standing(payment: object, profile: Profile, kind: Kind, status: str, since: datetime) -> Fact:
+    amount, currency = _money(payment, "amount")
     failure, code = ENDED_BY.get(status), None
     if kind is Kind.PAYMENT_FAILED:
         code = text_or_none(payment, "details", "failureReason")
         failure = FAILURES.get(code or "", FailureClass.UNKNOWN)
-    standing = Fact(
+    return Fact(
         kind=kind,
-        at=_moment(payment, since) or told_at,
+        payment_ref=text(payment, "id"),
+        order_ref=profile.order_ref_of(payment),
+        occurred_at=since,
         amount=amount,
         currency=currency,
         failure=failure,
         failure_code=code,
         method=text_or_none(payment, "method"),
     )
-    yield from _parts_of(payment, standing, told_at) if kind in CAN_BE_CAPTURED else (standing,)
-    if kind in CAME_TO_NOTHING and (paid_at := _moment(payment, "paidAt")) is not None:
-        yield msgspec.structs.replace(standing, kind=Kind.PAYMENT_REVERSED, at=max(paid_at, standing.at), failure=None)
 
 
-def _parts_of(payment: object, standing: Fact, told_at: datetime) -> Iterator[Fact]:
+def _parts_of(payment: object, standing: Fact, reported_at: datetime) -> Iterator[Fact]:
     """What was captured so far, where Mollie tells that, and what is left of the authorization."""
     captured, _ = _money_or_none(payment, "amountCaptured")
     if not captured:
         yield standing
         return
-    by_hand = text_or_none(payment, "captureMode") == "manual"
-    yield msgspec.structs.replace(
-        standing,
-        kind=Kind.PAYMENT_SUCCEEDED,
-        at=standing.at if by_hand else told_at,  # unless it has a name, it grows with each capture: it is true of now
-        amount=captured,
-        capture_ref=text(payment, "id") if by_hand else None,
-    )
+    yield _captured(payment, standing, captured, reported_at)
     if captured == standing.amount:
         return
     if standing.kind is Kind.PAYMENT_AUTHORIZED:
         yield standing
     else:  # paid with a part, and the rest was let go
-        yield msgspec.structs.replace(standing, kind=Kind.PAYMENT_CANCELLED, at=told_at, amount=None)
+        yield msgspec.structs.replace(standing, kind=Kind.PAYMENT_CANCELLED, occurred_at=reported_at, amount=None)
 
 
-def returns_of(payment: object, told_at: datetime) -> Iterator[Fact]:
+def _captured(payment: object, standing: Fact, amount: int, reported_at: datetime) -> Fact:
+    """Unless the sum has a name, it grows with each capture: it is true of now."""
+    is_by_hand = text_or_none(payment, "captureMode") == "manual"
+    return msgspec.structs.replace(
+        standing,
+        kind=Kind.PAYMENT_SUCCEEDED,
+        occurred_at=standing.occurred_at if is_by_hand else reported_at,
+        amount=amount,
+        capture_ref=standing.payment_ref if is_by_hand else None,
+    )
+
+
+def return_facts(payment: object, profile: Profile, reported_at: datetime) -> Iterator[Fact]:
     """Each refund and chargeback where they are told along, else what all of them come to."""
+    ref, order_ref = text(payment, "id"), profile.order_ref_of(payment)
     refunds, chargebacks = embedded(payment, "refunds"), embedded(payment, "chargebacks")
-    yield from filter(None, (refund_fact(refund, told_at) for refund in refunds or ()))
-    yield from (_chargeback_fact(chargeback) for chargeback in chargebacks or () if _is_counted(chargeback))
-    given_back, currency = _money_or_none(payment, "amountRefunded")
-    if given_back and refunds is None:
-        yield Fact(kind=Kind.REFUND_SUCCEEDED, at=told_at, total=given_back, currency=currency)
-    charged_back, currency = _money_or_none(payment, "amountChargedBack")
-    if charged_back and chargebacks is None:
-        ref = f"{text(payment, 'id')}:chargebacks"
-        yield Fact(kind=Kind.DISPUTE_OPENED, at=told_at, amount=charged_back, currency=currency, dispute_ref=ref)
+    facts = [
+        *(_refund_fact(refund, ref, reported_at) for refund in refunds or ()),
+        *(_chargeback_fact(chargeback, ref) for chargeback in chargebacks or ()),
+        *([_refunded_in_all(payment)] if refunds is None else []),
+        *([_charged_back_in_all(payment)] if chargebacks is None else []),
+    ]
+    yield from (msgspec.structs.replace(fact, order_ref=order_ref) for fact in facts if fact is not None)
+
+
+def _refunded_in_all(payment: object) -> Fact | None:
+    total, currency = _money_or_none(payment, "amountRefunded")
+    if not total:
+        return None
+    return Fact(kind=Kind.REFUND_SUCCEEDED, payment_ref=text(payment, "id"), total=total, currency=currency)
+
+
+def _charged_back_in_all(payment: object) -> Fact | None:
+    amount, currency = _money_or_none(payment, "amountChargedBack")
+    if not amount:
+        return None
+    ref = text(payment, "id")
+    dispute_ref = f"{ref}:chargebacks"
+    return Fact(kind=Kind.DISPUTE_OPENED, payment_ref=ref, amount=amount, currency=currency, dispute_ref=dispute_ref)
 
 
 def gave_back(payment: object) -> bool:
@@ -146,7 +193,14 @@ def gave_back(payment: object) -> bool:
     return any(_money_or_none(payment, name)[0] for name in ("amountRefunded", "amountChargedBack"))
 
 
-def refund_fact(refund: object, told_at: datetime) -> Fact | None:
+def refund_facts(refund: object, payment_ref: str, profile: Profile, reported_at: datetime) -> Iterator[Fact]:
+    """A refund that stands by itself; nothing where nobody knows the word for its state."""
+    profile.check_mode(refund)
+    if (fact := _refund_fact(refund, payment_ref, reported_at)) is not None:
+        yield msgspec.structs.replace(fact, order_ref=profile.order_ref_of({"id": payment_ref}))
+
+
+def _refund_fact(refund: object, payment_ref: str, reported_at: datetime) -> Fact | None:
     """One refund by its status: pending since it was made, so that no outcome can seem to lie before it."""
     status = text(refund, "status")
     if status not in REFUND_STATUSES:
@@ -159,25 +213,29 @@ def refund_fact(refund: object, told_at: datetime) -> Fact | None:
     failed = kind is Kind.REFUND_FAILED
     return Fact(
         kind=kind,
-        at=moment_from_rfc3339(text(refund, "createdAt")) if kind is Kind.REFUND_PENDING else told_at,
+        payment_ref=payment_ref,
+        refund_ref=text(refund, "id"),
+        occurred_at=moment_from_rfc3339(text(refund, "createdAt")) if kind is Kind.REFUND_PENDING else reported_at,
         amount=amount,
         currency=currency,
-        refund_ref=text(refund, "id"),
         failure=FailureClass.UNKNOWN if failed else None,
         failure_code=status if failed else None,
     )
 
 
-def _chargeback_fact(chargeback: object) -> Fact:
-    """Open until it is reversed: Mollie never says that one is lost for good."""
+def _chargeback_fact(chargeback: object, payment_ref: str) -> Fact | None:
+    """One chargeback, open until it is reversed: Mollie never says that one is lost for good."""
+    if not _is_counted(chargeback):
+        return None
     reversed_at = _moment(chargeback, "reversedAt")
     amount, currency = _money(chargeback, "amount")
     return Fact(
         kind=Kind.DISPUTE_OPENED if reversed_at is None else Kind.DISPUTE_WON,
-        at=reversed_at or moment_from_rfc3339(text(chargeback, "createdAt")),
+        payment_ref=payment_ref,
+        dispute_ref=text(chargeback, "id"),
+        occurred_at=reversed_at or moment_from_rfc3339(text(chargeback, "createdAt")),
         amount=amount,
         currency=currency,
-        dispute_ref=text(chargeback, "id"),
     )
 
 

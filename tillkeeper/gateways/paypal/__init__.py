@@ -1,1 +1,1 @@
-"""paypal"""
+"""PayPal's webhooks, and its APIs of orders, payments and disputes.  Documentation: developer.paypal.com."""

@@ -1,24 +1,20 @@
-"""Asking PayPal: where each object is found, and what its present state says.  TLS vouches; nothing is signed.
+"""PayPal's API: where each object is found, and what its present state says.  TLS vouches; nothing is signed.
 
-Sources: PayPal's references of Orders v2, Payments v2 and Payments v1, and "Get an access token".
+Sources: PayPal's references of Orders v2, Payments v2 and Payments v1.
 """
 
 import re
-from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.kit import strictjson
-from tillkeeper.gateways.kit.fields import at, integer, moment_from_rfc3339, text, text_or_none
+from tillkeeper.gateways.kit.fact import Fact
+from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, text, text_or_none
 from tillkeeper.gateways.kit.http_status import (
-    BAD_REQUEST,
-    DENIED_STATUSES,
     NOT_FOUND,
     OK_OR_NOT_FOUND,
     TOO_MANY_REQUESTS,
@@ -26,19 +22,17 @@ from tillkeeper.gateways.kit.http_status import (
     status_error,
 )
 from tillkeeper.gateways.kit.unknown_words import unknown_word
-from tillkeeper.gateways.messages import Call, Query, Response, Token
+from tillkeeper.gateways.messages import Query, Response
 from tillkeeper.gateways.paypal import objects
-from tillkeeper.gateways.paypal.objects import AUTHORIZATION, DISPUTE, ORDER, SALE, Said
+from tillkeeper.gateways.paypal.codes import AUTHORIZATIONS, CAPTURES, ORDERS, ORDERS_UNPAID
+from tillkeeper.gateways.paypal.objects import AUTHORIZATION, DISPUTE, ORDER, SALE
 
 RETRY_STATUSES: Final = frozenset({408, TOO_MANY_REQUESTS})
-BAD_CREDENTIALS_STATUSES: Final = DENIED_STATUSES | {BAD_REQUEST}
 NOT_FOUND_NAMES: Final = frozenset({"RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID"})
-TOKEN_CHARS_MAX: Final = 4096
-TOKEN_SECONDS_MAX: Final = 30 * 86_400
-_TOKEN: Final = re.compile(r"[!-~]+", re.ASCII)
 _ID: Final = re.compile(r"[A-Za-z0-9_]{1,32}", re.ASCII)
 _DISPUTE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)  # such as PP-D-4012
 
+# By the prefixes of references; none is a capture, and a refund of one.
 PAYMENT_PATHS: Final[Mapping[str, str]] = {
     ORDER: "/v2/checkout/orders/",
     AUTHORIZATION: "/v2/payments/authorizations/",
@@ -47,33 +41,32 @@ PAYMENT_PATHS: Final[Mapping[str, str]] = {
     "": "/v2/payments/captures/",
 }
 REFUND_PATHS: Final[Mapping[str, str]] = {SALE: "/v1/payments/refund/", "": "/v2/payments/refunds/"}
-# What is not listed here was not paid for yet, or is not known: nothing changes by it.
-ORDERS: Final[Mapping[str, tuple[Kind, FailureClass | None]]] = {
-    "APPROVED": (Kind.PAYMENT_PENDING, None),
-    "VOIDED": (Kind.PAYMENT_CANCELLED, FailureClass.USER_CANCELLED),
-}
+CAPTURED: Final = frozenset({"CAPTURED", "PARTIALLY_CAPTURED"})
 CAME_TO_NOTHING: Final = frozenset({Kind.PAYMENT_FAILED, Kind.PAYMENT_CANCELLED})
-ORDERS_UNPAID: Final = frozenset({"CREATED", "SAVED", "PAYER_ACTION_REQUIRED"})
 
 
 def path_of(query: Query) -> str:
-    """Where the object is.  Raises CannotQuery."""
-    is_refund = query.about == "refund"
-    prefix, own = _split(query.refund_ref if is_refund else query.payment_ref, is_refund=is_refund)
-    return f"{(REFUND_PATHS if is_refund else PAYMENT_PATHS)[prefix]}{own}"
+    """Where the object is that the query is about.  Raises CannotQuery."""
+    prefix, own_id = _split(query)
+    return f"{_paths(query)[prefix]}{own_id}"
 
 
-def _split(ref: str | None, *, is_refund: bool) -> tuple[str, str]:
-    paths = REFUND_PATHS if is_refund else PAYMENT_PATHS
-    prefix = next(it for it in paths if (ref or "").startswith(it))  # the last is empty
-    own = (ref or "").removeprefix(prefix)
-    if not (_DISPUTE_ID if prefix == DISPUTE else _ID).fullmatch(own):
+def _paths(query: Query) -> Mapping[str, str]:
+    return REFUND_PATHS if query.about == "refund" else PAYMENT_PATHS
+
+
+def _split(query: Query) -> tuple[str, str]:
+    """The prefix that tells what a reference names, and PayPal's own id."""
+    ref = (query.refund_ref if query.about == "refund" else query.payment_ref) or ""
+    prefix = next(prefix for prefix in _paths(query) if ref.startswith(prefix))  # the last is empty
+    own_id = ref.removeprefix(prefix)
+    if not (_DISPUTE_ID if prefix == DISPUTE else _ID).fullmatch(own_id):
         raise CannotQuery("the reference is missing, or not one of PayPal's")
-    return prefix, own
+    return prefix, own_id
 
 
 def content_of(response: Response) -> object:
-    """What the response holds, or None where PayPal knows of no such thing."""
+    """What the response holds; None where PayPal knows of no such thing."""
     check_status(response, accepted=OK_OR_NOT_FOUND, retry=RETRY_STATUSES)
     content = strictjson.loads(response.body)
     if response.status == NOT_FOUND:
@@ -85,40 +78,38 @@ def content_of(response: Response) -> object:
     return content
 
 
-def states(query: Query, content: object, is_ours: Callable[[object], bool]) -> Iterator[Said]:
+def facts_of(query: Query, content: object, is_ours: Callable[[object], bool]) -> Iterator[Fact]:
     """What the object says that was asked about; of an order, what its units say that are ours."""
-    is_refund = query.about == "refund"
-    prefix, own = _split(query.refund_ref if is_refund else query.payment_ref, is_refund=is_refund)
-    if text(content, "dispute_id" if prefix == DISPUTE else "id") != own:
+    prefix, own_id = _split(query)
+    if text(content, "dispute_id" if prefix == DISPUTE else "id") != own_id:
         raise BadPayload("the answer is about another object than the question")
-    if is_refund:
-        yield from _refund_state(query, objects.sale_refund(content) if prefix == SALE else objects.refund(content))
-    elif prefix == ORDER:
-        yield from _order_states(content, is_ours)
-    elif prefix == DISPUTE:
-        yield objects.dispute(content)
-    elif prefix == AUTHORIZATION:
-        yield from _authorization_state(content)
-    else:
-        yield from _capture_states(content, prefix)
-
-
-def asked_besides(query: Query, content: object) -> tuple[Query, ...]:
-    """What an answer says to ask besides: the payment of a refund that was not known, and what was captured of what."""
     if query.about == "refund":
-        is_sale = (query.refund_ref or "").startswith(SALE)
-        said = objects.sale_refund(content) if is_sale else objects.refund(content)
-        found = None if said is None or query.payment_ref is not None else said.payment_ref
-    else:
-        found = _other_half(query, content)
-    if found is None or found == query.payment_ref:
+        return _refund_facts(query, content)
+    if prefix == ORDER:
+        return _order_facts(content, is_ours)
+    if prefix == DISPUTE:
+        return iter((objects.dispute_fact(content),))
+    if prefix == AUTHORIZATION:
+        return _authorization_facts(content)
+    return _capture_facts(content, prefix)
+
+
+def further_queries(query: Query, content: object) -> tuple[Query, ...]:
+    """What an answer says to ask besides: the payment of a refund that was not known, and what was captured of what."""
+    ref = _refunds_payment(query, content) if query.about == "refund" else _other_half(query, content)
+    if ref is None or ref == query.payment_ref:
         return ()
-    besides = Query(about="payment", order_ref=query.order_ref, payment_ref=found)
+    further = Query(about="payment", order_ref=query.order_ref, payment_ref=ref)
     try:
-        path_of(besides)
+        path_of(further)
     except CannotQuery:
         return ()
-    return (besides,)
+    return (further,)
+
+
+def _refunds_payment(query: Query, content: object) -> str | None:
+    fact = _refund_fact(query, content)
+    return None if fact is None or query.payment_ref is not None else fact.payment_ref
 
 
 def _other_half(query: Query, content: object) -> str | None:
@@ -126,111 +117,98 @@ def _other_half(query: Query, content: object) -> str | None:
     ref = query.payment_ref or ""
     if ref.startswith((ORDER, SALE, DISPUTE)):
         return None
-    said = objects.payment(Kind.PAYMENT_PENDING)(content)
     if ref.startswith(AUTHORIZATION):
-        return said.order if text(content, "status") in {"CAPTURED", "PARTIALLY_CAPTURED"} else None
-    return None if said.is_last else said.authorization
+        return objects.related_order(content) if text(content, "status") in CAPTURED else None
+    return None if objects.is_final_capture(content) else objects.related_authorization(content)
 
 
-def _refund_state(query: Query, said: Said | None) -> Iterator[Said]:
-    if said is None:
+def _refund_fact(query: Query, content: object) -> Fact | None:
+    is_of_first_api = _split(query)[0] == SALE
+    return objects.sale_refund_fact(content) if is_of_first_api else objects.refund_fact(content)
+
+
+def _refund_facts(query: Query, content: object) -> Iterator[Fact]:
+    fact = _refund_fact(query, content)
+    if fact is None:
         return
-    payment_ref = said.payment_ref or query.payment_ref
+    payment_ref = fact.payment_ref or query.payment_ref
     if payment_ref is None:
         raise BadPayload("the refund names no capture or sale")
-    yield msgspec.structs.replace(said, payment_ref=payment_ref)
+    yield msgspec.structs.replace(fact, payment_ref=payment_ref)
 
 
-def _capture_states(content: object, prefix: str = "") -> Iterator[Said]:
-    """What it brought in.  What it gave back is told by its refunds, unless that is all of it.
-
-    It came in when the capture was made: what changed it since may have taken it back.
-    """
+def _capture_facts(content: object, prefix: str = "") -> Iterator[Fact]:
+    """What it brought in.  What it gave back is told by its refunds, unless that is all of it."""
     status = text(content, "state").upper() if prefix == SALE else text(content, "status")
-    if status not in objects.CAPTURES:
+    if status not in CAPTURES:
         unknown_word("status of a capture", status)
         return
-    kind = objects.CAPTURES[status]
-    said = objects.payment(kind, prefix, undoes=kind is Kind.PAYMENT_FAILED)(content)
-    if said.kind is Kind.PAYMENT_SUCCEEDED:
-        made = text_or_none(content, "create_time")
-        said = msgspec.structs.replace(said, since=said.since if made is None else moment_from_rfc3339(made))
-    yield from (it for _, it in objects.all_of(said))
+    kind = CAPTURES[status]
+    fact = objects.payment_fact(content, kind, prefix)
+    if kind is Kind.PAYMENT_SUCCEEDED:
+        fact = _since_creation(fact, content)
+    yield from objects.with_attempt(fact, content, undoes=kind is Kind.PAYMENT_FAILED)
     if status == "REFUNDED":
-        yield msgspec.structs.replace(said, kind=Kind.REFUND_SUCCEEDED, amount=None, total=said.amount)
+        yield msgspec.structs.replace(fact, kind=Kind.REFUND_SUCCEEDED, amount=None, total=fact.amount)
 
 
-def _authorization_state(content: object) -> Iterator[Said]:
+def _since_creation(fact: Fact, content: object) -> Fact:
+    """Money came in when its capture was made: what changed the capture since may have taken it back."""
+    created = text_or_none(content, "create_time")
+    return fact if created is None else msgspec.structs.replace(fact, occurred_at=moment_from_rfc3339(created))
+
+
+def _authorization_facts(content: object) -> Iterator[Fact]:
     status = text(content, "status")
-    if status not in objects.AUTHORIZATIONS:
+    if status not in AUTHORIZATIONS:
         unknown_word("status of an authorization", status)
         return
-    kind, failure = objects.AUTHORIZATIONS[status]
-    said = objects.payment(kind, AUTHORIZATION, failure)(content)
+    kind, failure = AUTHORIZATIONS[status]
+    fact = objects.payment_fact(content, kind, AUTHORIZATION, failure)
     if kind is Kind.PAYMENT_SUCCEEDED:
-        said = msgspec.structs.replace(said, amount=0)
-    yield from (it for _, it in objects.all_of(said))
+        fact = msgspec.structs.replace(fact, amount=0)
+    yield from objects.with_attempt(fact, content)
 
 
-def _order_states(content: object, is_ours: Callable[[object], bool]) -> Iterator[Said]:
+def _order_facts(content: object, is_ours: Callable[[object], bool]) -> Iterator[Fact]:
     """Where it was paid, its captures, authorizations and refunds tell; where nothing came of all, nor did of it."""
     status, ref = text(content, "status"), f"{ORDER}{text(content, 'id')}"
     units = [unit for unit in objects.purchase_units(content) if is_ours(unit)]
-    told = [said for unit in units for said in _unit_states(unit) if said.payment_ref != ref]
-    standing = [said for said in told if said.kind in objects.STANDS]
+    parts = [fact for unit in units for fact in _unit_facts(unit) if fact.payment_ref != ref]
+    standing = [fact for fact in parts if fact.kind in objects.STANDS]
     if standing:
         yield objects.finished(standing[-1], ref)
     elif status in ORDERS:
-        yield objects.order(content, *ORDERS[status])
+        yield objects.order_fact(content, *ORDERS[status])
     elif status not in {"COMPLETED", *ORDERS_UNPAID}:
         unknown_word("status of an order", status)
-    yield from told
-    ends = [it for it in told if it.kind is not Kind.PAYMENT_REVERSED]
-    if ends and status == "COMPLETED" and all(it.kind in CAME_TO_NOTHING for it in ends):
-        last = ends[-1]
-        over = objects.order(content, last.kind, last.failure)
-        since = max(filter(None, (over.since, last.since)), default=None)  # not before its approval, by either's time
-        yield msgspec.structs.replace(over, since=since, failure_code=last.failure_code)
+    yield from parts
+    if status == "COMPLETED":
+        yield from _ended(content, parts)
 
 
-def _unit_states(unit: object) -> Iterator[Said]:
+def _ended(content: object, parts: Sequence[Fact]) -> Iterator[Fact]:
+    """The order's own end, where all of its captures and authorizations came to nothing."""
+    ends = [fact for fact in parts if fact.kind is not Kind.PAYMENT_REVERSED]
+    if not ends or any(fact.kind not in CAME_TO_NOTHING for fact in ends):
+        return
+    last = ends[-1]
+    order = objects.order_fact(content, last.kind, last.failure)
+    since = max(filter(None, (order.occurred_at, last.occurred_at)), default=None)  # not before its approval
+    yield msgspec.structs.replace(order, occurred_at=since, failure_code=last.failure_code)
+
+
+def _unit_facts(unit: object) -> Iterator[Fact]:
     order_ref = objects.order_ref_of(unit)
-    told = [said for it in _listed(unit, "captures") for said in _capture_states(it)]
-    told += [said for it in _listed(unit, "authorizations") for said in _authorization_state(it)]
-    told += [said for it in _listed(unit, "refunds") for said in objects.refund_and_total(it)]
-    for said in told:
-        yield msgspec.structs.replace(said, order_ref=said.order_ref or order_ref)
+    facts = [fact for capture in _list(unit, "captures") for fact in _capture_facts(capture)]
+    facts += [fact for authorization in _list(unit, "authorizations") for fact in _authorization_facts(authorization)]
+    facts += [fact for refund in _list(unit, "refunds") for fact in objects.refund_facts(refund)]
+    for fact in facts:
+        yield msgspec.structs.replace(fact, order_ref=fact.order_ref or order_ref)
 
 
-def _listed(unit: object, name: str) -> list[object]:
+def _list(unit: object, name: str) -> list[object]:
     found = at(unit, ["payments", name])
     if found is not None and not isinstance(found, list):
         raise BadPayload(f"{name} is no list")
     return found or []
-
-
-def signing_in(api_base: str, client_id: str, client_secret: str) -> Call:
-    """Asks for a token, by the client's own name."""
-    credentials = b64encode(f"{client_id}:{client_secret}".encode()).decode()
-    return Call(
-        method="POST",
-        url=f"{api_base}/v1/oauth2/token",
-        headers={
-            "Accept": "application/json",
-            "Authorization": f"Basic {credentials}",
-            "Content-Type": "application/x-www-form-urlencoded",
-        },
-        body=b"grant_type=client_credentials",
-    )
-
-
-def token_in(response: Response, now: datetime) -> Token:
-    """The token and until when it may be sent."""
-    check_status(response, retry=RETRY_STATUSES, denied=BAD_CREDENTIALS_STATUSES)
-    content = content_of(response)
-    value, lives_s = text(content, "access_token"), integer(content, "expires_in")
-    if len(value) > TOKEN_CHARS_MAX or not _TOKEN.fullmatch(value):
-        raise BadPayload("access_token is no token")
-    if not 0 < lives_s <= TOKEN_SECONDS_MAX:
-        raise BadPayload("expires_in is no span of a token")
-    return Token(value=value, until=now + timedelta(seconds=lives_s))

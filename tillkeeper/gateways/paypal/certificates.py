@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
-from tillkeeper.gateways.account import rsa_certificate
 from tillkeeper.gateways.kit.chain import readable
+from tillkeeper.gateways.kit.rsa import rsa_certificate
 
 _URL: Final = re.compile(
     r"https://api(?:-m)?(\.sandbox)?\.paypal\.com(?::443)?/v1/notifications/certs/[A-Za-z0-9_-]{1,128}", re.ASCII
@@ -144,7 +144,7 @@ class Certificates:
             valid_until=min(link.not_valid_after_utc for link in links),
         )
 
-    def read_key(self, url: str, pem: str, now: datetime) -> None:
+    def add(self, url: str, pem: str, now: datetime) -> None:
         """Takes in what an address yielded.  Raises ValueError, and then nothing is forgotten for it."""
         certificate = certificate_in(pem)
         self.check(url, certificate, now)

@@ -1,17 +1,17 @@
 """What PayPal's objects say: captures, authorizations, orders, refunds and disputes, and the sales of its first API.
 
-Sources: PayPal's references of Orders v2, Payments v2, Payments v1 and Disputes v1; the grouping of its codes is ours.
+Sources: PayPal's references of Orders v2, Payments v2, Payments v1 and Disputes v1.
 
 A payment is known by its capture, for that is all that a refund names.  What comes before a capture is a payment of its
 own, whose reference tells what it is: `order-ID` and `authorization-ID`.  Sales and refunds of the first API are
 `sale-ID`, for they are asked about elsewhere.
 
 An order, its authorizations and its captures are one attempt to pay.  So once the next of them stands for the money,
-the one before has succeeded with nothing of its own: it is not on its way any more (`all_of`).
+the one before has succeeded with nothing of its own: it is not on its way any more (`with_attempt`).
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
@@ -21,157 +21,89 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import units
+from tillkeeper.gateways.kit.fact import Fact
 from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.unknown_words import unknown_word
+from tillkeeper.gateways.paypal.codes import FAILURES, OUTCOMES, REFUNDS
 
 ORDER: Final = "order-"  # PayPal's
 AUTHORIZATION: Final = "authorization-"
 SALE: Final = "sale-"
 DISPUTE: Final = "dispute-"  # in queries alone
 
+# What the ids of further events of one delivery end in.
+REVERSED_PART: Final = "reversed"
+ORDER_PART: Final = "order"
+AUTHORIZATION_PART: Final = "authorization"
+SUCCESSES: Final = frozenset({ORDER_PART, AUTHORIZATION_PART})  # of others that a payment stands for
+
+STANDS: Final = frozenset({Kind.PAYMENT_AUTHORIZED, Kind.PAYMENT_PENDING, Kind.PAYMENT_SUCCEEDED})
+
 _CAPTURE_PATH: Final = re.compile(r"https?://[^/?#]+/v2/payments/captures/([A-Za-z0-9_]{1,32})", re.ASCII)
 _FIRST_CAPTURE_PATH: Final = re.compile(r"https?://[^/?#]+/v1/payments/capture/([A-Za-z0-9_]{1,32})", re.ASCII)
 
-FAILURES: Final = {
-    # reasons of status_details, and errors of orders
-    "DECLINED_BY_RISK_FRAUD_FILTERS": FailureClass.SUSPECTED_FRAUD,
-    "TRANSACTION_LIMIT_EXCEEDED": FailureClass.LIMIT_EXCEEDED,
-    "PAYER_ACCOUNT_RESTRICTED": FailureClass.ACCOUNT_FROZEN,
-    "PAYEE_ACCOUNT_RESTRICTED": FailureClass.ACCOUNT_FROZEN,
-    "ORDER_EXPIRED": FailureClass.EXPIRED_UNPAID,
-    "PAYER_CANNOT_PAY": FailureClass.METHOD_UNAVAILABLE,
-    "INSTRUMENT_DECLINED": FailureClass.UNKNOWN,
-    # processor_response.response_code of cards
-    "0500": FailureClass.UNKNOWN,
-    "0890": FailureClass.BANK_VERIFICATION_FAILED,
-    "0960": FailureClass.GATEWAY_FAULT,
-    "1330": FailureClass.CARD_EXPIRED_OR_INVALID,
-    "5100": FailureClass.UNKNOWN,
-    "5110": FailureClass.CARD_EXPIRED_OR_INVALID,
-    "5120": FailureClass.INSUFFICIENT_FUNDS,
-    "5130": FailureClass.BANK_VERIFICATION_FAILED,
-    "5135": FailureClass.BANK_VERIFICATION_FAILED,
-    "5140": FailureClass.ACCOUNT_FROZEN,
-    "5150": FailureClass.ACCOUNT_FROZEN,
-    "5180": FailureClass.CARD_EXPIRED_OR_INVALID,
-    "5400": FailureClass.CARD_EXPIRED_OR_INVALID,
-    "5500": FailureClass.BANK_VERIFICATION_FAILED,
-    "5650": FailureClass.BANK_VERIFICATION_FAILED,
-    "5700": FailureClass.METHOD_UNAVAILABLE,
-    "5930": FailureClass.ACCOUNT_FROZEN,
-    "9500": FailureClass.SUSPECTED_FRAUD,
-    "9510": FailureClass.SUSPECTED_FRAUD,
-    "9520": FailureClass.ACCOUNT_FROZEN,
-    "9540": FailureClass.ACCOUNT_FROZEN,
-}
 
-CAPTURES: Final[Mapping[str, Kind]] = {
-    "COMPLETED": Kind.PAYMENT_SUCCEEDED,
-    "PARTIALLY_REFUNDED": Kind.PAYMENT_SUCCEEDED,
-    "REFUNDED": Kind.PAYMENT_SUCCEEDED,
-    "PENDING": Kind.PAYMENT_PENDING,
-    "DECLINED": Kind.PAYMENT_FAILED,
-    "DENIED": Kind.PAYMENT_FAILED,  # the first API's word
-    "FAILED": Kind.PAYMENT_FAILED,
-}
-AUTHORIZATIONS: Final[Mapping[str, tuple[Kind, FailureClass | None]]] = {
-    "CREATED": (Kind.PAYMENT_AUTHORIZED, None),
-    "CAPTURED": (Kind.PAYMENT_SUCCEEDED, None),  # its captures tell the money
-    "PARTIALLY_CAPTURED": (Kind.PAYMENT_AUTHORIZED, None),  # the rest is still held
-    "PENDING": (Kind.PAYMENT_PENDING, None),
-    "DENIED": (Kind.PAYMENT_FAILED, None),
-    "VOIDED": (Kind.PAYMENT_CANCELLED, FailureClass.USER_CANCELLED),
-    "EXPIRED": (Kind.PAYMENT_CANCELLED, FailureClass.EXPIRED_UNPAID),
-}
-REFUNDS: Final[Mapping[str, Kind]] = {
-    "COMPLETED": Kind.REFUND_SUCCEEDED,
-    "PENDING": Kind.REFUND_PENDING,
-    "FAILED": Kind.REFUND_FAILED,
-    "CANCELLED": Kind.REFUND_FAILED,
-}
-OUTCOMES: Final[Mapping[str, Kind]] = {
-    "RESOLVED_BUYER_FAVOUR": Kind.DISPUTE_LOST,
-    "ACCEPTED": Kind.DISPUTE_LOST,  # by the merchant
-    "RESOLVED_SELLER_FAVOUR": Kind.DISPUTE_WON,
-    "RESOLVED_WITH_PAYOUT": Kind.DISPUTE_WON,  # PayPal pays the buyer itself
-    "CANCELED_BY_BUYER": Kind.DISPUTE_WON,
-    "DENIED": Kind.DISPUTE_WON,  # by PayPal
-}
+def payment_fact(content: object, kind: Kind, prefix: str = "", failure: FailureClass | None = None) -> Fact:
+    """A capture, an authorization or a sale as that."""
+    amount, currency = money(content, "amount")
+    code = None
+    if kind is Kind.PAYMENT_FAILED:
+        failure, code = failure_of(content)
+    return Fact(
+        kind=kind,
+        payment_ref=f"{prefix}{text(content, 'id')}",
+        order_ref=order_ref_of(content),
+        amount=amount,
+        currency=currency,
+        occurred_at=changed_at(content),
+        failure=failure,
+        failure_code=code,
+    )
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True):
-    """What one object says, before it is given its event's id, and its time where it has none of its own."""
+def with_attempt(fact: Fact, content: object, *, undoes: bool = False) -> Iterator[Fact]:
+    """The fact of a payment, and what it says of the attempt's other objects.
 
-    kind: Kind
-    payment_ref: str | None
-    order_ref: str | None = None
-    refund_ref: str | None = None
-    dispute_ref: str | None = None
-    amount: int | None = None
-    total: int | None = None
-    currency: str | None = None
-    since: datetime | None = None
-    failure: FailureClass | None = None
-    failure_code: str | None = None
-    order: str | None = None  # PayPal's, that it is part of
-    authorization: str | None = None  # that it was captured of
-    is_last: bool = False  # nothing more will be captured of that
-    undoes: bool = False  # it may have succeeded before, which PayPal takes back without a further word
-
-
-Reader = Callable[[object], Said | None]  # None where a word is unknown that decides
-STANDS: Final = frozenset({Kind.PAYMENT_AUTHORIZED, Kind.PAYMENT_PENDING, Kind.PAYMENT_SUCCEEDED})
-
-
-def payment(
-    kind: Kind, prefix: str = "", failure: FailureClass | None = None, *, undoes: bool = False
-) -> Callable[[object], Said]:
-    """Reads a capture, an authorization or a sale as that."""
-
-    def read(content: object) -> Said:
-        amount, currency = money(content, "amount")
-        why, code = failure_of(content) if kind is Kind.PAYMENT_FAILED else (failure, None)
-        return Said(
-            kind=kind,
-            payment_ref=f"{prefix}{text(content, 'id')}",
-            order_ref=order_ref_of(content),
-            amount=amount,
-            currency=currency,
-            since=since(content),
-            failure=why,
-            failure_code=code,
-            order=_related(content, ORDER, "order_id"),
-            authorization=_related(content, AUTHORIZATION, "authorization_id"),
-            is_last=at(content, ["final_capture"]) is True,
-            undoes=undoes,
-        )
-
-    return read
-
-
-def all_of(said: Said) -> Iterator[tuple[str, Said]]:
-    """It, and what it says besides, each by what the name of its event ends in."""
-    yield "", said
-    if said.undoes:
-        yield "reversed", msgspec.structs.replace(said, kind=Kind.PAYMENT_REVERSED)
-    if said.kind not in STANDS:
+    `undoes` is for a payment that may have succeeded before, which PayPal takes back without a further word.
+    """
+    order, authorization = related_order(content), related_authorization(content)
+    yield fact
+    if undoes:
+        yield msgspec.structs.replace(fact, kind=Kind.PAYMENT_REVERSED, part=REVERSED_PART)
+    if fact.kind not in STANDS:
         return
-    if said.order is not None:
-        yield "order", finished(said, said.order)
-    if said.authorization is not None and said.is_last and said.kind is Kind.PAYMENT_SUCCEEDED:
-        yield "authorization", finished(said, said.authorization)
+    if order is not None:
+        yield finished(fact, order, ORDER_PART)
+    if authorization is not None and fact.kind is Kind.PAYMENT_SUCCEEDED and is_final_capture(content):
+        yield finished(fact, authorization, AUTHORIZATION_PART)
 
 
-def finished(said: Said, payment_ref: str) -> Said:
-    """What came before it is not on its way any more; the money is told by what came of it."""
-    return Said(
+def finished(fact: Fact, payment_ref: str, part: str = "") -> Fact:
+    """What came before the payment is not on its way any more; the money is told by what came of it."""
+    return Fact(
         kind=Kind.PAYMENT_SUCCEEDED,
         payment_ref=payment_ref,
-        order_ref=said.order_ref,
+        order_ref=fact.order_ref,
         amount=0,
-        currency=said.currency,
-        since=said.since,
+        currency=fact.currency,
+        occurred_at=fact.occurred_at,
+        part=part,
     )
+
+
+def related_order(content: object) -> str | None:
+    """PayPal's order that a payment is part of."""
+    return _related(content, ORDER, "order_id")
+
+
+def related_authorization(content: object) -> str | None:
+    """The authorization that a capture was made of."""
+    return _related(content, AUTHORIZATION, "authorization_id")
+
+
+def is_final_capture(content: object) -> bool:
+    """Whether nothing more will be captured of its authorization."""
+    return at(content, ["final_capture"]) is True
 
 
 def _related(content: object, prefix: str, name: str) -> str | None:
@@ -180,144 +112,143 @@ def _related(content: object, prefix: str, name: str) -> str | None:
     return None if ref is None else f"{prefix}{ref}"
 
 
-def refund(content: object) -> Said | None:
+def refund_fact(content: object) -> Fact | None:
     """A refund by its status, and its capture, if it names that: either API has its own places for it."""
     is_first = at(content, ["status"]) is None
-    captured = capture_above(content) or text_or_none(content, "capture_id") or first_capture(content)
     status = text(content, "state").upper() if is_first else text(content, "status")
-    return _refund(content, text(content, "id"), captured, status, may_be_negative=is_first)
+    return _refund_fact(content, text(content, "id"), _capture_of(content), status, may_be_negative=is_first)
 
 
-def refund_and_total(content: object) -> Iterator[Said]:
+def refund_facts(content: object) -> Iterator[Fact]:
     """A refund, and all that its capture gave back until then where a completed one tells that."""
-    said, breakdown = refund(content), at(content, ["seller_payable_breakdown"])
-    if said is None:
+    fact, breakdown = refund_fact(content), at(content, ["seller_payable_breakdown"])
+    if fact is None:
         return
-    yield said
-    if said.kind is Kind.REFUND_SUCCEEDED and at(breakdown, ["total_refunded_amount"]) is not None:
+    yield fact
+    if fact.kind is Kind.REFUND_SUCCEEDED and at(breakdown, ["total_refunded_amount"]) is not None:
         total, currency = money(breakdown, "total_refunded_amount")
-        yield msgspec.structs.replace(said, refund_ref=None, amount=None, total=total, currency=currency)
+        yield msgspec.structs.replace(fact, refund_ref=None, amount=None, total=total, currency=currency)
 
 
-def sale_refund(content: object) -> Said | None:
-    """One of the first API, and its sale or capture, if it names that.  What goes back may be written with a minus."""
+def sale_refund_fact(content: object) -> Fact | None:
+    """A refund of the first API, and its sale or capture, if it names that.
+
+    What goes back may be written with a minus.
+    """
     sale, refund_ref = text_or_none(content, "sale_id"), f"{SALE}{text(content, 'id')}"
     paid_by = text_or_none(content, "capture_id") if sale is None else f"{SALE}{sale}"
-    return _refund(content, refund_ref, paid_by, text(content, "state").upper(), may_be_negative=True)
+    return _refund_fact(content, refund_ref, paid_by, text(content, "state").upper(), may_be_negative=True)
 
 
-def _refund(
-    content: object, refund_ref: str, payment_ref: str | None, status: str, *, may_be_negative: bool = False
-) -> Said | None:
+def _refund_fact(
+    content: object, refund_ref: str, payment_ref: str | None, status: str, *, may_be_negative: bool
+) -> Fact | None:
     if status not in REFUNDS:
         unknown_word("status of a refund", status)
         return None
     kind = REFUNDS[status]
     amount, currency = money(content, "amount", may_be_negative=may_be_negative)
-    why, code = failure_of(content) if kind is Kind.REFUND_FAILED else (None, None)
-    return Said(
+    failure, code = failure_of(content) if kind is Kind.REFUND_FAILED else (None, None)
+    return Fact(
         kind=kind,
         payment_ref=payment_ref,
         order_ref=order_ref_of(content),
         refund_ref=refund_ref,
         amount=amount,
         currency=currency,
-        since=since(content),
-        failure=why,
+        occurred_at=changed_at(content),
+        failure=failure,
         failure_code=code,
     )
 
 
-def reversal(content: object) -> Said:
+def capture_reversal(content: object) -> Fact:
     """PayPal took back what had succeeded, and shows the capture itself, or a refund above it."""
-    captured = capture_above(content) or text_or_none(content, "capture_id") or first_capture(content)
+    return _reversal(content, _capture_of(content) or text(content, "id"))
+
+
+def sale_reversal(content: object) -> Fact:
+    """PayPal took back a sale of the first API, and shows the sale itself, or a refund that names it."""
+    return _reversal(content, f"{SALE}{text_or_none(content, 'sale_id') or text(content, 'id')}")
+
+
+def _reversal(content: object, payment_ref: str) -> Fact:
+    """Money taken back may be written with a minus."""
     amount, currency = money(content, "amount", may_be_negative=True)
-    return Said(
+    return Fact(
         kind=Kind.PAYMENT_REVERSED,
-        payment_ref=captured or text(content, "id"),
+        payment_ref=payment_ref,
         order_ref=order_ref_of(content),
         amount=amount,
         currency=currency,
-        since=since(content),
+        occurred_at=changed_at(content),
     )
 
 
-def sale_reversal(content: object) -> Said:
-    """One of the first API: the sale itself, or a refund that names it.  Money taken back is written with a minus."""
-    amount, currency = money(content, "amount", may_be_negative=True)
-    return Said(
-        kind=Kind.PAYMENT_REVERSED,
-        payment_ref=f"{SALE}{text_or_none(content, 'sale_id') or text(content, 'id')}",
-        order_ref=order_ref_of(content),
-        amount=amount,
-        currency=currency,
-        since=since(content),
-    )
-
-
-def approved(content: object) -> Said:
+def approved_order(content: object) -> Fact:
     """The buyer consented; nothing is captured yet."""
-    return order(content, Kind.PAYMENT_PENDING)
+    return order_fact(content, Kind.PAYMENT_PENDING)
 
 
-def completed(content: object) -> Said:
+def completed_order(content: object) -> Fact:
     """All that was to be done with the order is done: its captures and authorizations tell the money."""
-    said = order(content, Kind.PAYMENT_SUCCEEDED)
-    units_of = purchase_units(content)
-    currency = said.currency or (money(units_of[0], "amount")[1] if units_of else None)
-    return msgspec.structs.replace(said, amount=0, currency=currency)
+    fact = order_fact(content, Kind.PAYMENT_SUCCEEDED)
+    payees = purchase_units(content)
+    currency = fact.currency or (money(payees[0], "amount")[1] if payees else None)
+    return msgspec.structs.replace(fact, amount=0, currency=currency)
 
 
-def voided(content: object) -> Said:
-    """The merchant called it off."""
-    return order(content, Kind.PAYMENT_CANCELLED, FailureClass.USER_CANCELLED)
+def voided_order(content: object) -> Fact:
+    """The merchant called the order off."""
+    return order_fact(content, Kind.PAYMENT_CANCELLED, FailureClass.USER_CANCELLED)
 
 
-def order(content: object, kind: Kind, failure: FailureClass | None = None) -> Said:
+def order_fact(content: object, kind: Kind, failure: FailureClass | None = None) -> Fact:
     """An order of PayPal's as that.  Its amount is told where it is one; several units are several payees."""
-    units_of = purchase_units(content)
-    amount, currency = money(units_of[0], "amount") if len(units_of) == 1 else (None, None)
-    return Said(
+    payees = purchase_units(content)
+    amount, currency = money(payees[0], "amount") if len(payees) == 1 else (None, None)
+    return Fact(
         kind=kind,
         payment_ref=f"{ORDER}{text(content, 'id')}",
-        order_ref=_common_ref(units_of),
+        order_ref=_common_order_ref(payees),
         amount=amount,
         currency=currency,
-        since=since(content),
+        occurred_at=changed_at(content),
         failure=failure,
     )
 
 
-def approval_reversed(content: object) -> Said:
+def reversed_approval(content: object) -> Fact:
     """Nobody captured in time, and the buyer has the money back."""
-    return Said(
+    return Fact(
         kind=Kind.PAYMENT_CANCELLED,
         payment_ref=f"{ORDER}{text(content, 'order_id')}",
-        order_ref=_common_ref(purchase_units(content)),
+        order_ref=_common_order_ref(purchase_units(content)),
         failure=FailureClass.EXPIRED_UNPAID,
     )
 
 
-def dispute(content: object) -> Said:
+def dispute_fact(content: object) -> Fact:
     """A dispute by its status; one whose outcome nobody knows stays open, for a person to see."""
     transactions = at(content, ["disputed_transactions"])
-    one = transactions[0] if isinstance(transactions, list) and len(transactions) == 1 else None
-    outcome = at(content, ["dispute_outcome"])
-    is_over = text_or_none(content, "status") == "RESOLVED" and outcome is not None
+    transaction = transactions[0] if isinstance(transactions, list) and len(transactions) == 1 else None
     amount, currency = (None, None) if at(content, ["dispute_amount"]) is None else money(content, "dispute_amount")
-    kind = _outcome(text_or_none(outcome, "outcome_code") or "") if is_over else Kind.DISPUTE_OPENED
-    return Said(
-        kind=kind,
-        payment_ref=text_or_none(one, "seller_transaction_id"),
-        order_ref=order_ref_of(one),
+    return Fact(
+        kind=_dispute_kind(content),
+        payment_ref=text_or_none(transaction, "seller_transaction_id"),
+        order_ref=order_ref_of(transaction),
         dispute_ref=text(content, "dispute_id"),
         amount=amount,
         currency=currency,
-        since=since(content),
+        occurred_at=changed_at(content),
     )
 
 
-def _outcome(code: str) -> Kind:
+def _dispute_kind(content: object) -> Kind:
+    outcome = at(content, ["dispute_outcome"])
+    if text_or_none(content, "status") != "RESOLVED" or outcome is None:
+        return Kind.DISPUTE_OPENED
+    code = text_or_none(outcome, "outcome_code") or ""
     if code not in OUTCOMES:
         unknown_word("outcome_code of a dispute", code)
     return OUTCOMES.get(code, Kind.DISPUTE_OPENED)
@@ -325,9 +256,9 @@ def _outcome(code: str) -> Kind:
 
 def money(content: object, name: str, *, may_be_negative: bool = False) -> tuple[int, str]:
     """Decimal text and a currency, under the names of either API.  Forints come without decimals."""
-    second = at(content, [name, "value"]) is not None
-    written, currency = ("value", "currency_code") if second else ("total", "currency")
-    amount, currency = text(content, name, written), text(content, name, currency)
+    is_second = at(content, [name, "value"]) is not None
+    value_field, currency_field = ("value", "currency_code") if is_second else ("total", "currency")
+    amount, currency = text(content, name, value_field), text(content, name, currency_field)
     return units.from_major(amount.removeprefix("-") if may_be_negative else amount, currency), currency
 
 
@@ -337,26 +268,23 @@ def order_ref_of(content: object) -> str | None:
     return next((ref for name in names if (ref := text_or_none(content, name))), None)
 
 
-def since(content: object) -> datetime | None:
+def changed_at(content: object) -> datetime | None:
     """When the object came to be as it is."""
     written = text_or_none(content, "update_time") or text_or_none(content, "create_time")
     return None if written is None else moment_from_rfc3339(written)
 
 
 def failure_of(content: object) -> tuple[FailureClass, str | None]:
-    """The card's bank says more than PayPal's reason, and both say more than nothing."""
-    codes = (text_or_none(content, "processor_response", "response_code"), _reason(content))
-    known = [code for code in codes if code is not None]
-    code = next((it for it in known if it in FAILURES), next(iter(known), None))
+    """The class of the failure and its code: the card's bank says more than PayPal's reason."""
+    reason = text_or_none(content, "status_details", "reason") or text_or_none(content, "reason_code")
+    codes = [text_or_none(content, "processor_response", "response_code"), reason]
+    codes = [code for code in codes if code is not None]
+    code = next((code for code in codes if code in FAILURES), next(iter(codes), None))
     return FAILURES.get(code or "", FailureClass.UNKNOWN), code
 
 
-def _reason(content: object) -> str | None:
-    return text_or_none(content, "status_details", "reason") or text_or_none(content, "reason_code")
-
-
 def purchase_units(content: object) -> list[object]:
-    """One for each payee of an order."""
+    """The units of an order, one for each payee."""
     found = at(content, ["purchase_units"])
     if not isinstance(found, list):
         raise BadPayload("purchase_units is no list")
@@ -365,26 +293,25 @@ def purchase_units(content: object) -> list[object]:
 
 def payees_of(content: object) -> set[str]:
     """The merchants' ids that a capture, an authorization, an order or a dispute names."""
-    named = [(content, "payee")]
+    roles = [(content, "payee")]
     for name, role in (("purchase_units", "payee"), ("disputed_transactions", "seller")):
-        listed = at(content, [name])
-        named += [(it, role) for it in listed] if isinstance(listed, list) else []
-    return {ref for it, role in named if (ref := text_or_none(it, role, "merchant_id")) is not None}
+        found = at(content, [name])
+        roles += [(part, role) for part in found] if isinstance(found, list) else []
+    return {ref for part, role in roles if (ref := text_or_none(part, role, "merchant_id")) is not None}
 
 
-def _common_ref(units_of: list[object]) -> str | None:
-    refs = {order_ref_of(it) for it in units_of}
+def _common_order_ref(payees: list[object]) -> str | None:
+    refs = {order_ref_of(unit) for unit in payees}
     return refs.pop() if len(refs) == 1 else None
 
 
-def capture_above(content: object) -> str | None:
-    """The capture that a link `up` leads to."""
-    return _linked(content, "up", _CAPTURE_PATH)
-
-
-def first_capture(content: object) -> str | None:
-    """The capture that a link of the first API leads to."""
-    return _linked(content, "capture", _FIRST_CAPTURE_PATH)
+def _capture_of(content: object) -> str | None:
+    """The capture that a refund or a reversal is of: a link `up` leads to it, a field, or a link of the first API."""
+    return (
+        _linked(content, "up", _CAPTURE_PATH)
+        or text_or_none(content, "capture_id")
+        or _linked(content, "capture", _FIRST_CAPTURE_PATH)
+    )
 
 
 def _linked(content: object, rel: str, path: re.Pattern[str]) -> str | None:

@@ -1,1 +1,1 @@
-"""razorpay"""
+"""Razorpay, razorpay.com: its documentation is at razorpay.com/docs."""

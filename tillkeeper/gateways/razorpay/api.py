@@ -1,4 +1,6 @@
-"""Asking Razorpay: where each object is found, and what its answers mean.  TLS vouches for them; nothing is signed.
+"""Queries to Razorpay's API: where each object is found, and what a response holds.
+
+TLS vouches for responses; nothing in them is signed.
 
 Sources: the package `razorpay`, `constants/url.py`; razorpay.com/docs, the pages on the APIs and on errors.
 """
@@ -45,11 +47,11 @@ def found_in(query: Query, content: object) -> Iterator[object]:
     """The objects of an answer that are what was asked about."""
     if query.about == "payment" and query.payment_ref is None:
         by_id = _ORDER_ID.fullmatch(query.order_ref or "") is not None
-        for it in _items(content):
-            if by_id and text_or_none(it, "order_id") == query.order_ref:
-                yield it
-            elif not by_id and text_or_none(it, "receipt") == query.order_ref:
-                yield from _items(at(it, ["payments"]))
+        for item in _items(content):
+            if by_id and text_or_none(item, "order_id") == query.order_ref:
+                yield item
+            elif not by_id and text_or_none(item, "receipt") == query.order_ref:
+                yield from _items(at(item, ["payments"]))
         return
     ref = query.refund_ref if query.about == "refund" else query.payment_ref
     if text(content, "id") != ref:
@@ -80,7 +82,7 @@ def content_of(response: Response) -> object:
 
 
 def _error(body: bytes) -> tuple[str | None, str]:
-    """The code and what it says; only the code is fit to be told on, for the other may repeat what was asked."""
+    """The code and what it says; only the code is fit to be reported, for the description may repeat the query."""
     try:
         error = at(strictjson.loads(body), ["error"])
         code, description = text_or_none(error, "code"), text_or_none(error, "description") or ""

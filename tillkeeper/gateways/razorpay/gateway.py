@@ -5,26 +5,26 @@ Sources: the package `razorpay` (`utility/utility.py`) for the signature; razorp
 """
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, ClassVar, Final, Literal, cast
+from typing import ClassVar, Final
 
 import msgspec
-from pydantic import Field
 
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.gateways.about import About
-from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets
+from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
 from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.kit import strictjson
-from tillkeeper.gateways.kit.answers import answered_at
-from tillkeeper.gateways.kit.fact import query_event, webhook_event
+from tillkeeper.gateways.kit.answers import answered_at, payments_of_refunds
+from tillkeeper.gateways.kit.fact import Fact, query_event, webhook_event
 from tillkeeper.gateways.kit.fields import at, integer, moment_from_unix, reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.hmacs import HmacKeys
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Verified
 from tillkeeper.gateways.razorpay import api
 from tillkeeper.gateways.razorpay.objects import EVENTS, payment_states, refund_states
+from tillkeeper.gateways.razorpay.settings import ABOUT, RazorpaySettings
 
 SIGNATURE_HEADER: Final = "x-razorpay-signature"
 LIVE_BY_KEY_PREFIX: Final = {"rzp_live_": True, "rzp_test_": False}
@@ -32,54 +32,6 @@ ENTITIES: Final = ("payment", "order", "refund", "dispute")
 
 # What the merchant wrote down at the payment, else at the order; else Razorpay's own order.
 ORDER_REF_PATHS: Final = ("payment.notes.order_id", "order.receipt", "order.notes.order_id", "payment.order_id")
-
-
-class RazorpaySettings(AccountModel):
-    """`[accounts.NAME]` with `gateway = "razorpay"`."""
-
-    gateway: Literal["razorpay"]
-    webhook_secrets: Secrets = Field(
-        description="The webhook's secret, which is your own choice and not the API key's.  Events that Razorpay "
-        "repeats may be signed with the one before: name both for a day."
-    )
-    key_id: Annotated[str, Field(min_length=1)] | None = Field(
-        default=None,
-        description="The id of the API key with which Razorpay is asked; rzp_live_ or rzp_test_ tells the mode.",
-    )
-    key_secret: OptionalSecret = Field(default=None, description="The API key's secret.")
-    account_id: Annotated[str, Field(pattern=r"^acc_[A-Za-z0-9]+$")] | None = Field(
-        default=None,
-        description="Your account's id (acc_...), where a partner's webhook tells of several: events of others change "
-        "nothing.",
-    )
-    order_ref_path: Annotated[str, Field(pattern=r"^(payment|order)(\.[^.]+)+$")] | None = Field(
-        default=None,
-        description="Where your order reference stands, beginning with payment. or order.  None looks at "
-        "payment.notes.order_id, order.receipt, order.notes.order_id, then payment.order_id, which is Razorpay's own.",
-    )
-    payer_bears_fee: bool = Field(
-        default=False,
-        description="Whether your payers bear Razorpay's fee (Customer Fee Bearer), where payments do not tell: it is "
-        "in their amount, and is not the order's.",
-    )
-    api_base: ApiBase = "https://api.razorpay.com"
-
-
-ABOUT: Final = About(
-    title="Razorpay",
-    verifies="HMAC-SHA256 over the body; several secrets at once; no time is signed",
-    uncovered="the header x-razorpay-event-id, which nothing signs: it is kept and never used, for whoever repeated a "
-    "signed body under another id would make a second event of it",
-    dedupes_by="the event's name, its object's id and its time, which are signed and the same in each repetition",
-    acknowledges="200 without a body",
-    queries="payments and refunds by their ids; payments by the receipt of their order, or by Razorpay's own order id",
-    refunds_seen="what went back in all",
-    checked="the package `razorpay` verifies and asks",
-    sources=(
-        "the package `razorpay`, `utility/utility.py`",
-        "razorpay.com/docs, pages on webhooks, payments, orders, refunds and error reasons",
-    ),
-)
 
 
 class Razorpay(Gateway):
@@ -114,7 +66,7 @@ class Razorpay(Gateway):
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """One event for a name that EVENTS knows, none for others."""
-        event = strictjson.loads(cast("bytes", verified.content))
+        event = strictjson.json_of(verified)
         name = text(event, "event")
         if name not in EVENTS or self._account_id not in {None, text_or_none(event, "account_id")}:
             return ()
@@ -153,21 +105,17 @@ class Razorpay(Gateway):
         content = api.content_of(response)
         reported_at = answered_at(response, now)
         found = [] if content is None else list(api.found_in(query, content))
-        read = refund_states if query.about == "refund" else payment_states
-        events = tuple(
-            query_event(
-                msgspec.structs.replace(fact, order_ref=self._order_ref_queried(query, subject)),
-                account=self.account,
-                reported_at=reported_at,
-            )
-            for subject in found
-            for fact in read(subject, payer_bears_fee=self._payer_bears_fee)
-        )
-        alone = query.about == "refund" and query.payment_ref is None
-        refs = (event.payment_ref for event in events if alone and event.payment_ref)
-        return Answer(
-            found=bool(found), events=events, also=tuple(Query(about="payment", payment_ref=ref) for ref in refs)
-        )
+        facts = [fact for subject in found for fact in self._facts_of(subject, query)]
+        events = tuple(query_event(fact, account=self.account, reported_at=reported_at) for fact in facts)
+        return Answer(found=bool(found), events=events, also=payments_of_refunds(query, events))
+
+    def _facts_of(self, subject: object, query: Query) -> Iterator[Fact]:
+        """What an object that was found says, with its order."""
+        order_ref = self._order_ref_queried(query, subject)
+        is_refund = query.about == "refund"
+        facts = refund_states(subject) if is_refund else payment_states(subject, payer_bears_fee=self._payer_bears_fee)
+        for fact in facts:
+            yield msgspec.structs.replace(fact, order_ref=order_ref)
 
     def _order_ref_queried(self, query: Query, subject: object) -> str | None:
         """The order of an object that was found: a query by an order's reference gets that order's payments."""

@@ -238,7 +238,7 @@ REFUND_STATUSES: Final = {
 }
 
 
-def payment_states(payment: object, *, payer_bears_fee: bool = False) -> Iterator[Fact]:
+def payment_states(payment: object, *, payer_bears_fee: bool) -> Iterator[Fact]:
     """Its state, and what it gave back so far."""
     status = text(payment, "status")
     kind = known_or_none(PAYMENT_STATUSES, status, "payment.status")
@@ -256,7 +256,7 @@ def payment_states(payment: object, *, payer_bears_fee: bool = False) -> Iterato
         yield Fact(kind=Kind.REFUND_SUCCEEDED, payment_ref=fact.payment_ref, total=total, currency=currency)
 
 
-def refund_states(refund: object, *, payer_bears_fee: bool = False) -> Iterator[Fact]:  # noqa: ARG001 - as of payments
+def refund_states(refund: object) -> Iterator[Fact]:
     """Begun when it was made, for what replaced a refund that failed began after that; when it failed is not told."""
     kind = known_or_none(REFUND_STATUSES, text(refund, "status"), "refund.status")
     if kind is None:

@@ -1,6 +1,6 @@
-"""ShengPay's fields: what is signed of them, and what payments and refunds say, in notices and in answers alike.
+"""What ShengPay's payments and refunds say, in notices and in answers alike.
 
-Source: ShengPay's own repository shengpay-h5-pay-integration, `references/`: signing, status-enums and error-codes.
+Source: ShengPay's own repository shengpay-h5-pay-integration, `references/`: status-enums and error-codes.
 """
 
 import re
@@ -8,42 +8,25 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-import msgspec
-
-from tillkeeper.domain.events import Kind, PaymentEvent
+from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import units
+from tillkeeper.gateways.kit.fact import Fact
 from tillkeeper.gateways.kit.fields import text, text_or_none
+from tillkeeper.gateways.kit.state import State
 from tillkeeper.gateways.kit.times import moment_from_compact
-from tillkeeper.gateways.kit.unknown_words import unknown_word
+from tillkeeper.gateways.kit.unknown_words import known_or_none, unknown_word
+from tillkeeper.gateways.shengpay.signature import Fields
 
-Fields = Mapping[str, object]
-
-CURRENCY: Final = "CNY"  # no field tells one
+CURRENCY: Final = "CNY"  # no field names one
 OK: Final = "SUCCESS"
 FAIL: Final = "FAIL"
-SIGN: Final = "sign"
-
-# What an event is made from, or whether there is one.
-DECIDING: Final = frozenset(
-    {
-        *("appId", "mchId", "signType", "returnCode", "resultCode", "errorCode", "eventType"),
-        *("outTradeNo", "transactionId", "tradeState", "tradeType", "totalFee", "timeEnd"),
-        *("refundId", "outRefundNo", "refundStatus", "refundFee", "refundSuccessTime"),
-    }
-)
+REFUND_ID: Final = "refundId"
+REFUNDED_AT: Final = "refundSuccessTime"
 
 _CODE: Final = re.compile(r"[A-Z_]{1,64}", re.ASCII)
 _FEN: Final = re.compile(r"\d{1,18}", re.ASCII)
-
-
-class State(msgspec.Struct, frozen=True, kw_only=True):
-    """What a word of ShengPay's means."""
-
-    kind: Kind
-    failure: FailureClass | None = None
-
 
 REFUND: Final = "REFUND"
 TRADE_STATES: Final[Mapping[str, State | None]] = {
@@ -53,7 +36,7 @@ TRADE_STATES: Final[Mapping[str, State | None]] = {
     REFUND: State(kind=Kind.PAYMENT_SUCCEEDED),  # it was paid, and something went back
     "CLOSED": State(kind=Kind.PAYMENT_CANCELLED, failure=FailureClass.EXPIRED_UNPAID),
     "REVOKED": State(kind=Kind.PAYMENT_CANCELLED, failure=FailureClass.USER_CANCELLED),
-    "PAY_ERROR": State(kind=Kind.PAYMENT_FAILED, failure=FailureClass.UNKNOWN),  # the bank's reason is not told
+    "PAY_ERROR": State(kind=Kind.PAYMENT_FAILED, failure=FailureClass.UNKNOWN),  # nothing gives the bank's reason
 }
 REFUND_STATUSES: Final[Mapping[str, State]] = {
     "PROCESSING": State(kind=Kind.REFUND_PENDING),
@@ -63,18 +46,6 @@ REFUND_STATUSES: Final[Mapping[str, State]] = {
 }
 # errorCode of a payment that failed; there is no table of declines.
 FAILURES: Final[Mapping[str, FailureClass]] = {"BIZERR_NEED_RETRY": FailureClass.GATEWAY_FAULT}
-
-
-def signing_text(fields: Mapping[str, str]) -> str:
-    """Every field with a value but the signature itself, whatever fields there are."""
-    return "&".join(f"{name}={value}" for name, value in sorted(fields.items()) if name != SIGN and value)
-
-
-def as_signed(value: object, raw: bytes) -> str:
-    """A value as it takes part: a text without its quotes and escapes, nothing for null, all else as it is written."""
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else raw.decode()
 
 
 def code_of(fields: Fields) -> str | None:
@@ -100,9 +71,7 @@ def notice_state(fields: Fields) -> tuple[State | None, str]:
 def trade_state(fields: Fields) -> tuple[State | None, str]:
     """Where a payment stands, by an answer."""
     word = text(fields, "tradeState")
-    if word not in TRADE_STATES:
-        unknown_word("tradeState", word)
-    return TRADE_STATES.get(word), word
+    return known_or_none(TRADE_STATES, word, "tradeState"), word
 
 
 def refund_state(fields: Fields) -> tuple[State | None, str]:
@@ -112,10 +81,8 @@ def refund_state(fields: Fields) -> tuple[State | None, str]:
     if is_ok is None:
         return None, ""
     word = text(fields, "refundStatus") if is_ok else text_or_none(fields, "refundStatus") or "REFUND_CLOSE"
-    state = REFUND_STATUSES.get(word)
-    if state is None:
-        unknown_word("refundStatus", word)
-    elif not is_ok and state.kind is not Kind.REFUND_FAILED:
+    state = known_or_none(REFUND_STATUSES, word, "refundStatus")
+    if state is not None and not is_ok and state.kind is not Kind.REFUND_FAILED:
         raise BadPayload("resultCode says that the refund failed, and refundStatus that it did not")
     return state, word
 
@@ -128,23 +95,21 @@ def _is_ok(fields: Fields) -> bool | None:
     return result == OK
 
 
-def payment_event(account: str, fields: Fields, state: State, word: str, told_at: datetime) -> PaymentEvent:
+def payment_fact(fields: Fields, state: State, word: str) -> Fact:
     """`totalFee` is what the order costs, coupons included.
 
     Before it is paid a payment may have no number: the order's own stands in, as it does in queries.
     """
     is_paid = state.kind is Kind.PAYMENT_SUCCEEDED
     order_ref, time_end = text(fields, "outTradeNo"), text_or_none(fields, "timeEnd")
-    is_told = is_paid or fields.get("totalFee") not in (None, "")
-    return PaymentEvent(
-        event_id="",
+    is_priced = is_paid or fields.get("totalFee") not in (None, "")
+    return Fact(
         kind=state.kind,
-        account=account,
-        occurred_at=told_at if time_end is None else moment_from_compact(time_end),
+        occurred_at=None if time_end is None else moment_from_compact(time_end),
         order_ref=order_ref,
         payment_ref=text(fields, "transactionId") if is_paid else text_or_none(fields, "transactionId") or order_ref,
-        amount=_fen(fields, "totalFee") if is_told else None,
-        currency=CURRENCY if is_told else None,
+        amount=_fen(fields, "totalFee") if is_priced else None,
+        currency=CURRENCY if is_priced else None,
         failure=state.failure,
         failure_code=word if state.failure else None,
         method=text_or_none(fields, "tradeType"),
@@ -152,13 +117,11 @@ def payment_event(account: str, fields: Fields, state: State, word: str, told_at
     )
 
 
-def refund_event(account: str, fields: Fields, state: State, word: str, told_at: datetime) -> PaymentEvent:
+def refund_fact(fields: Fields, state: State, word: str, occurred_at: datetime | None = None) -> Fact:
     """A refund, known by the merchant's own number."""
-    return PaymentEvent(
-        event_id="",
+    return Fact(
         kind=state.kind,
-        account=account,
-        occurred_at=told_at,
+        occurred_at=occurred_at,
         order_ref=text(fields, "outTradeNo"),
         payment_ref=text(fields, "transactionId"),
         refund_ref=text(fields, "outRefundNo"),

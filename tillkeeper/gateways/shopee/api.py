@@ -1,4 +1,4 @@
-"""Asking Shopee: calls signed over their path, time, token and shop, and what its answers mean.
+"""Queries to Shopee: calls signed over their path, time, token and shop, and what its answers mean.
 
 TLS vouches for an answer; nothing in it is signed.  Sources: Shopee Open Platform, the pages on signing calls and
 "v2.order.get_order_detail".  The error words are not all confirmed: one that is unknown is nobody's "not found".
@@ -19,9 +19,9 @@ from tillkeeper.gateways.kit.http_status import OK, status_error
 from tillkeeper.gateways.messages import Call, Query, Response
 
 PATH: Final = "/api/v2/order/get_order_detail"
-ASKED_FIELDS: Final = "total_amount,pay_time,payment_method,cancel_by,cancel_reason"
+OPTIONAL_FIELDS: Final = "total_amount,pay_time,payment_method,cancel_by,cancel_reason"
 
-AGAIN_ERRORS: Final = frozenset(
+RETRY_ERRORS: Final = frozenset(
     {"error_server", "error_inner", "error_network", "error_busy", "error_system_busy", "error_rate_limit"}
 )
 NOT_FOUND_ERRORS: Final = frozenset({"error_not_found", "order.error_not_found"})
@@ -31,7 +31,7 @@ _CODE: Final = re.compile(r"[a-z_.]{1,64}", re.ASCII)
 
 
 class Signer(msgspec.Struct, frozen=True, kw_only=True):
-    """What asking takes."""
+    """What queries are signed with."""
 
     partner_id: str
     partner_key: str
@@ -53,7 +53,7 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
             "shop_id": self.shop_id,
             "sign": hmac.digest(self.partner_key.encode(), signed.encode(), "sha256").hex(),
             "order_sn_list": ref,
-            "response_optional_fields": ASKED_FIELDS,
+            "response_optional_fields": OPTIONAL_FIELDS,
         }
         headers = {"Accept": "application/json"}
         return Call(method="GET", url=f"{self.api_base}{PATH}?{urlencode(parameters)}", headers=headers)
@@ -81,7 +81,7 @@ def order_in(query: Query, response: Response) -> object:
     problem = status_error(
         response,
         f", error {error if _CODE.fullmatch(error) else 'unreadable'}",
-        is_retry=error in AGAIN_ERRORS,
+        is_retry=error in RETRY_ERRORS,
         is_denied=_DENIED_ERROR.search(error) is not None,
     )
     if isinstance(problem, BadPayload) and error in NOT_FOUND_ERRORS:
@@ -104,5 +104,5 @@ def _listed(query: Query, content: object) -> object:
     if not orders:
         return None
     if len(orders) > 1 or text(orders[0], "order_sn") != _ref_of(query):
-        raise BadPayload("the answer is about another order than the question")
+        raise BadPayload("the answer is about another order than the query")
     return orders[0]

@@ -1,1 +1,1 @@
-"""square"""
+"""Square, squareup.com: its documentation is at developer.squareup.com/docs."""

@@ -4,71 +4,27 @@ Sources: the package `squareup` (`utils/webhooks_helper.py`) for the signature, 
 developer.squareup.com, "Square Webhooks" and the pages of the events.
 """
 
-import re
 from datetime import datetime
-from typing import Annotated, ClassVar, Final, Literal, cast
-from urllib.parse import quote
+from typing import ClassVar, Final
 
 import msgspec
-from pydantic import Field
 
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.gateways.about import About
-from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets
+from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.base import Gateway, Queryable
 from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.kit import strictjson
-from tillkeeper.gateways.kit.answers import answered_at
+from tillkeeper.gateways.kit.answers import answered_at, payments_of_refunds
 from tillkeeper.gateways.kit.fact import Fact, query_event, webhook_event
 from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.hmacs import HmacKeys
-from tillkeeper.gateways.kit.http_status import NOT_FOUND, OK, status_error
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Verified
-from tillkeeper.gateways.square.objects import READERS, TYPES, error_codes
+from tillkeeper.gateways.square import api
+from tillkeeper.gateways.square.objects import READERS, TYPES
+from tillkeeper.gateways.square.settings import ABOUT, SquareSettings
 
 SIGNATURE_HEADER: Final = "x-square-hmacsha256-signature"
-API_VERSION: Final = "2026-09-16"  # pinned, for an application's own default decides what an object looks like
-
-_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}", re.ASCII)
-
-
-class SquareSettings(AccountModel):
-    """`[accounts.NAME]` with `gateway = "square"`."""
-
-    gateway: Literal["square"]
-    signature_keys: Secrets = Field(
-        description="The webhook subscription's signature key.  A new one takes effect at once, so name the old one "
-        "only until its last repetitions are through."
-    )
-    notification_url: str = Field(
-        pattern=r"^https?://[!-~]+$",
-        description="The URL that the subscription is registered with, letter for letter: it is part of what Square "
-        "signs.",
-    )
-    merchant_id: Annotated[str, Field(min_length=1)] | None = Field(
-        default=None,
-        description="The merchant's id, where several connected their accounts to the application: events of others "
-        "change nothing.",
-    )
-    access_token: OptionalSecret = Field(
-        default=None, description="The access token with which Square is asked.  Without it nothing can be asked."
-    )
-    api_base: ApiBase = "https://connect.squareup.com"
-
-
-ABOUT: Final = About(
-    title="Square",
-    verifies="HMAC-SHA256 over the registered URL and the body; several keys at once; no time is signed",
-    dedupes_by="`event_id`",
-    acknowledges="200 without a body",
-    queries="payments and refunds by their ids",
-    refunds_seen="what went back in all, and each refund",
-    checked="the package `squareup` verifies and asks",
-    sources=(
-        "the package `squareup`, `utils/webhooks_helper.py` and its types",
-        'developer.squareup.com, "Square Webhooks" and "Troubleshoot Webhooks" (repeated for 24 or 72 h: they differ)',
-    ),
-)
 
 
 class Square(Gateway):
@@ -102,7 +58,7 @@ class Square(Gateway):
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """What the object in the event says of itself; none for types that TYPES does not know."""
-        event = strictjson.loads(cast("bytes", verified.content))
+        event = strictjson.json_of(verified)
         name = TYPES.get(text(event, "type"))
         if name is None or self._merchant_id not in {None, text_or_none(event, "merchant_id")}:
             return ()
@@ -126,31 +82,22 @@ class Square(Gateway):
 
     def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
         """One object by its id."""
-        ref = query.refund_ref if query.about == "refund" else query.payment_ref
-        if ref is None:
-            raise CannotQuery("Square finds a payment or refund by its own id alone")
-        if not _ID.fullmatch(ref):
-            raise CannotQuery("the reference is not one of Square's")
+        path = api.path_of(query)
         if self._access_token is None:
             raise CannotQuery("access_token is not set")
-        headers = {"Authorization": f"Bearer {self._access_token}", "Square-Version": API_VERSION}
-        return Call(method="GET", url=f"{self._api_base}/v2/{query.about}s/{quote(ref, safe='')}", headers=headers)
+        headers = {"Authorization": f"Bearer {self._access_token}", "Square-Version": api.API_VERSION}
+        return Call(method="GET", url=f"{self._api_base}{path}", headers=headers)
 
     def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
         """What the object says of itself."""
-        content = _content_of(response)
-        if content is None:
+        subject = api.subject_in(query, response)
+        if subject is None:
             return Answer(found=False)
-        subject = at(content, [query.about])
-        if text(subject, "id") != (query.refund_ref if query.about == "refund" else query.payment_ref):
-            raise BadPayload("the answer is about another object than the question")
         written = text_or_none(subject, "updated_at")
         updated_at = answered_at(response, now) if written is None else moment_from_rfc3339(written)
         facts = (_as_queried(fact, query, subject) for fact in READERS[query.about](subject))
         events = tuple(query_event(fact, account=self.account, reported_at=updated_at) for fact in facts)
-        alone = query.about == "refund" and query.payment_ref is None
-        refs = (event.payment_ref for event in events if alone and event.payment_ref)
-        return Answer(found=True, events=events, also=tuple(Query(about="payment", payment_ref=ref) for ref in refs))
+        return Answer(found=True, events=events, also=payments_of_refunds(query, events))
 
 
 def _as_queried(fact: Fact, query: Query, subject: object) -> Fact:
@@ -159,19 +106,3 @@ def _as_queried(fact: Fact, query: Query, subject: object) -> Fact:
     began_at = None if created is None else moment_from_rfc3339(created)
     occurred_at = None if fact.kind is Kind.REFUND_FAILED else began_at
     return msgspec.structs.replace(fact, order_ref=fact.order_ref or query.order_ref, occurred_at=occurred_at)
-
-
-def _content_of(response: Response) -> object:
-    """What the response holds, or None where Square knows of no such thing."""
-    if response.status == OK:
-        content = strictjson.loads(response.body)
-        if content is None:
-            raise BadPayload("the answer is null")
-        return content
-    try:
-        codes = error_codes(strictjson.loads(response.body))
-    except BadPayload:
-        codes = []
-    if response.status == NOT_FOUND and "NOT_FOUND" in codes:
-        return None
-    raise status_error(response, f", codes {', '.join(codes) or 'none'}")

@@ -1,69 +1,19 @@
-"""Any provider without a file of its own: its signature and its payload are described in the configuration.
+"""Any provider without code of its own: the configuration describes its signature and its payload.
 
 Source: the specification of Standard Webhooks, which most providers without an older scheme follow.
 """
 
 from datetime import datetime
-from typing import ClassVar, Final, Literal, Self, cast
-
-from pydantic import Field, model_validator
+from typing import ClassVar, cast
 
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.gateways.about import About
-from tillkeeper.gateways.account import AccountModel, Secrets
+from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.messages import Reply, Request, Verified
-from tillkeeper.gateways.standard.mapping import Mapped, MappingSettings
-from tillkeeper.gateways.standard.signature import DescribedSignature, SignatureSettings, StandardSignature
-
-
-class StandardSettings(AccountModel):
-    """`[accounts.NAME]` with `gateway = "standard"`."""
-
-    gateway: Literal["standard"]
-    webhook_secrets: Secrets = Field(
-        description="The secrets that sign: whsec_... (or whpk_..., a public key) as Standard Webhooks has them, or "
-        "whatever the provider hands out, if a signature table says how it is used."
-    )
-    secrets_as_text: bool = Field(
-        default=False,
-        description="Whether a provider of Standard Webhooks signs with the text of the secret as it stands, prefix "
-        "and all, and the text is not base64.  Where it is, both ways are tried anyway.",
-    )
-    signature: SignatureSettings | None = Field(
-        default=None,
-        description="A table: how the provider signs, if not as Standard Webhooks says. header, algorithm, encoding, "
-        "prefix, separator, signature_key and timestamp_key (for t=1,v1=abc), timestamp_header, timestamp_unit, "
-        "tolerance_s, id_header, signed (such as {timestamp}.{body}), url, secret_encoding.",
-    )
-    mapping: MappingSettings = Field(
-        description="A table: where in the payload an event's fields stand (names with dots between them, or = and a "
-        "fixed value), and in [mapping.kinds] what the provider's words mean. docs/standard.md has a worked example."
-    )
-    acknowledge_status: int = Field(default=200, ge=200, le=299, description="The status of the answer to a delivery.")
-    acknowledge_body: str = Field(default="", max_length=1000, description="The text of the answer to a delivery.")
-
-    @model_validator(mode="after")
-    def _check_secrets(self) -> Self:
-        _signature_of(self)
-        return self
-
-
-def _signature_of(settings: StandardSettings) -> StandardSignature | DescribedSignature:
-    if settings.signature is None:
-        return StandardSignature(settings.webhook_secrets, as_text=settings.secrets_as_text)
-    return DescribedSignature(settings.signature, settings.webhook_secrets)
-
-
-ABOUT: Final = About(
-    title="Standard Webhooks, or any HMAC that you describe",
-    verifies="HMAC-SHA256 (or ed25519) over id, time and body, signed within 300 s; or as the account's table says",
-    dedupes_by="the path that `mapping.event_id` names, else the id in the header",
-    acknowledges="200 without a body, or as the account says",
-    refunds_seen="nothing: there is no question",
-    checked="the packages `standardwebhooks` and `svix` sign",
-    sources=("the specification of Standard Webhooks", "the packages `standardwebhooks` and `svix`"),
-)
+from tillkeeper.gateways.standard.mapping import PayloadMapping
+from tillkeeper.gateways.standard.settings import ABOUT, StandardSettings, signature_of
+from tillkeeper.gateways.standard.standard_signature import StandardSignature
 
 
 class Standard(Gateway):
@@ -76,31 +26,31 @@ class Standard(Gateway):
 
     def __init__(self, account: str, settings: StandardSettings) -> None:
         self.account = account
-        self._signature = _signature_of(settings)
-        self._mapped = Mapped(account, settings.mapping)
+        self._signature = signature_of(settings)
+        self._mapping = PayloadMapping(account, settings.mapping)
         self._acknowledgement = Reply(status=settings.acknowledge_status, body=settings.acknowledge_body.encode())
         if settings.signature is not None:
             self.kept_headers = frozenset({"content-type", *settings.signature.headers})  # type: ignore[misc]
 
     def verify(self, request: Request, now: datetime) -> Verified:
-        """As the account's signature says."""
+        """Checks the signature that the account describes."""
         label, message_id = self._signature.check(request, now)
         return Verified(key=label, content=(request.body, message_id))
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
-        """As the account's mapping says."""
+        """Makes the events that the account's mapping finds."""
         body, message_id = cast("tuple[bytes, str]", verified.content)
-        return self._mapped.events(body, message_id)
+        return self._mapping.events(body, message_id)
 
     def remarks(self, verified: Verified) -> tuple[str, ...]:
-        """What looks like a mistake in the account's mapping."""
+        """Tells what looks like a mistake in the account's mapping."""
         body, _ = cast("tuple[bytes, str]", verified.content)
-        return self._mapped.remarks(body)
+        return self._mapping.remarks(body)
 
     def key_labels(self) -> tuple[str, ...]:
-        """One for each secret."""
+        """There is one label for each secret."""
         return self._signature.labels
 
     def acknowledge(self) -> Reply:
-        """As the account says."""
+        """Answers as the account says."""
         return self._acknowledgement

@@ -1,6 +1,6 @@
 """What a provider's own payload means, as a table says: paths to an event's fields, and its words for our kinds."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -16,28 +16,28 @@ from tillkeeper.gateways.kit import form, strictjson, units
 from tillkeeper.gateways.kit.fields import moment_from_rfc3339, moment_from_unix
 from tillkeeper.gateways.kit.times import moment_from_compact, moment_from_dashed
 from tillkeeper.gateways.kit.unknown_words import unknown_word
+from tillkeeper.gateways.standard.paths import (
+    FIXED,
+    Path,
+    Paths,
+    each,
+    first_text,
+    first_value,
+    text_at,
+    value_at,
+    whole_number,
+)
 
 EVENTS_MAX: Final = 500  # of one delivery
 CODE_CHARS_MAX: Final = 64
 FAILING: Final = frozenset({Kind.PAYMENT_FAILED, Kind.PAYMENT_CANCELLED, Kind.REFUND_FAILED})
-FIXED: Final = "="  # begins a value that stands in the configuration instead of a path
 _ZONE: Final = r"^[+-](0\d|1[0-4]):[0-5]\d$"
-
-
-def _check_path(path: str) -> str:
-    if not path or (not path.startswith(FIXED) and "" in path.split(".")):
-        raise ValueError("a path is names with dots between them, such as data.object.id, or = and a fixed value")
-    return path
 
 
 def _check_currency(path: str) -> str:
     if path.startswith(FIXED) and path[1:] not in EXPONENTS:
         raise ValueError("a fixed currency is written as =CNY, by its ISO 4217 code")
     return path
-
-
-Path = Annotated[str, AfterValidator(_check_path)]
-Paths = Path | tuple[Path, ...]  # several: the first that leads somewhere
 
 
 # What each kind cannot do without, and the settings that tell it.
@@ -80,7 +80,7 @@ class MappingSettings(BaseModel):
     @model_validator(mode="after")
     def _check_kinds(self) -> Self:
         """What no delivery could ever fulfil is refused here, and not with each delivery."""
-        joined = len(_each(self.kind))
+        joined = len(each(self.kind))
         for word in self.kinds:
             if word.count("/") < joined - 1:
                 raise ValueError(f"kinds: {word!r} can never come, for kind joins {joined} paths by /, as in 'a/b'")
@@ -95,8 +95,8 @@ class MappingSettings(BaseModel):
         return self
 
 
-class Mapped:
-    """A mapping, ready to read payloads with."""
+class PayloadMapping:
+    """The mapping of one account, ready to read payloads with."""
 
     def __init__(self, account: str, settings: MappingSettings) -> None:
         self._account = account
@@ -105,10 +105,21 @@ class Mapped:
 
     def events(self, body: bytes, message_id: str) -> tuple[PaymentEvent, ...]:
         """The events in a payload, none where it is of no interest.  Raises BadPayload."""
-        content = self._read(body)
-        items = [content] if self._settings.events is None else _items(content, self._settings.events)
-        events = [it for at, item in enumerate(items) if (it := self._event(item, message_id, at)) is not None]
-        return tuple(events)
+        events = (self._event(item, message_id, index) for index, item in enumerate(self._items(body)))
+        return tuple(event for event in events if event is not None)
+
+    def remarks(self, body: bytes) -> tuple[str, ...]:
+        """What in a payload that can be read looks like a mistake in the mapping.  Raises BadPayload."""
+        return tuple(dict.fromkeys(remark for item in self._items(body) for remark in self._remarks(item)))
+
+    def _items(self, body: bytes) -> list[Any]:
+        content, path = self._read(body), self._settings.events
+        if path is None:
+            return [content]
+        items = value_at(content, path)
+        if not isinstance(items, list) or len(items) > EVENTS_MAX:
+            raise BadPayload(f"events: {path} is no list of at most {EVENTS_MAX}")
+        return items
 
     def _read(self, body: bytes) -> object:
         if self._settings.body == "form":
@@ -118,99 +129,106 @@ class Mapped:
             raise BadPayload("the body is no object")
         return content
 
-    def _event(self, item: object, message_id: str, at: int) -> PaymentEvent | None:
-        it = self._settings
-        if not self._is_ours(item):
+    def _event(self, item: object, message_id: str, index: int) -> PaymentEvent | None:
+        kind = self._kind_of(item) if self._is_ours(item) else None
+        if kind is None:
             return None
-        word = self._word(item)
-        if word not in it.kinds:
-            unknown_word("mapping.kinds", word)
-        kind = it.kinds.get(word, "ignore")
-        if kind == "ignore":
+        currency = self._currency_of(item)
+        if currency is not None and not units.is_currency(currency, "mapping.currency"):
             return None
-        currency = None if it.currency is None else _text(item, it.currency)
-        if currency is not None and not units.is_currency(currency.upper(), "mapping.currency"):
-            return None
-        code = _first(item, it.failure) if kind in FAILING else None
-        made = PaymentEvent(
-            event_id=self._event_id(item, message_id, at),
+        event = self._with_amounts(
+            self._bare_event(item, kind, self._event_id(item, message_id, index)), item, currency
+        )
+        if problem := problem_with(event):
+            raise BadPayload("; ".join((problem, *self._dead_ends(item, kind))))
+        return event
+
+    def _bare_event(self, item: object, kind: Kind, event_id: str) -> PaymentEvent:
+        """The event without its amounts."""
+        settings = self._settings
+        code = first_text(item, settings.failure) if kind in FAILING else None
+        return PaymentEvent(
+            event_id=event_id,
             kind=kind,
             account=self._account,
             occurred_at=self._moment(item),
-            order_ref=_first(item, it.order_ref),
-            payment_ref=_first(item, it.payment_ref),
-            capture_ref=_first(item, it.capture_ref),
-            refund_ref=_first(item, it.refund_ref),
-            dispute_ref=_first(item, it.dispute_ref),
-            currency=None if currency is None else currency.upper(),
-            failure=None if code is None else it.failures.get(code, FailureClass.UNKNOWN),
+            order_ref=first_text(item, settings.order_ref),
+            payment_ref=first_text(item, settings.payment_ref),
+            capture_ref=first_text(item, settings.capture_ref),
+            refund_ref=first_text(item, settings.refund_ref),
+            dispute_ref=first_text(item, settings.dispute_ref),
+            failure=None if code is None else settings.failures.get(code, FailureClass.UNKNOWN),
             failure_code=None if code is None else code[:CODE_CHARS_MAX],
-            method=_first(item, it.method) if kind.is_payment else None,
+            method=first_text(item, settings.method) if kind.is_payment else None,
         )
-        made = msgspec.structs.replace(
-            made,
-            amount=self._amount(item, it.amount, made.currency),
-            total=self._amount(item, it.total, made.currency) if kind.is_refund else None,
-        )
-        if problem := problem_with(made):
-            raise BadPayload("; ".join((problem, *self._nowhere(item, kind))))
-        return made
 
-    def remarks(self, body: bytes) -> tuple[str, ...]:
-        """What in a payload that can be read looks like a mistake in the mapping.  Raises BadPayload."""
-        content = self._read(body)
-        items = [content] if self._settings.events is None else _items(content, self._settings.events)
-        return tuple(dict.fromkeys(it for item in items for it in self._remarks(item)))
+    def _with_amounts(self, event: PaymentEvent, item: object, currency: str | None) -> PaymentEvent:
+        amount = self._amount(item, self._settings.amount, currency)
+        total = self._amount(item, self._settings.total, currency) if event.kind.is_refund else None
+        return msgspec.structs.replace(event, amount=amount, total=total, currency=currency)
 
     def _remarks(self, item: object) -> Iterator[str]:
-        it = self._settings
+        settings = self._settings
         if not self._is_ours(item):
             yield "what only asks for does not stand there: it counts as another's"
             return
         word = self._word(item)
-        if word not in it.kinds:
-            yield f"{word!r} does not stand in mapping.kinds: nothing becomes of it; there are {', '.join(it.kinds)}"
-        kind = it.kinds.get(word, "ignore")
+        if word not in settings.kinds:
+            known = ", ".join(settings.kinds)
+            yield f"{word!r} does not stand in mapping.kinds: nothing becomes of it; there are {known}"
+        kind = settings.kinds.get(word, "ignore")
         if kind == "ignore":
             return
-        yield from self._nowhere(item, kind)
-        amount = _any(item, it.amount)
-        if it.unit == "major" and type(amount) is int and amount:
+        yield from self._dead_ends(item, kind)
+        amount = first_value(item, settings.amount)
+        if settings.unit == "major" and type(amount) is int and amount:
             yield f'amount: {amount} is read as major units; if it counts minor ones, set unit = "minor"'
 
-    def _nowhere(self, item: object, kind: Kind) -> Iterator[str]:
+    def _dead_ends(self, item: object, kind: Kind) -> Iterator[str]:
         """Paths that lead nowhere in an event whose kind would have something there."""
-        it = self._settings
-        expected: dict[str, Paths | None] = {"order_ref": it.order_ref, "payment_ref": it.payment_ref}
-        expected |= {"refund_ref": it.refund_ref} if kind.is_refund else {}
-        expected |= {"dispute_ref": it.dispute_ref} if kind.is_dispute else {}
-        expected |= {"amount": it.amount, "currency": it.currency}
+        settings = self._settings
+        expected: dict[str, Paths | None] = {"order_ref": settings.order_ref, "payment_ref": settings.payment_ref}
+        expected |= {"refund_ref": settings.refund_ref} if kind.is_refund else {}
+        expected |= {"dispute_ref": settings.dispute_ref} if kind.is_dispute else {}
+        expected |= {"amount": settings.amount, "currency": settings.currency}
         for name, paths in expected.items():
-            if paths is not None and _any(item, paths) is None:
-                yield f"{name}: {', '.join(_each(paths))} leads nowhere"
+            if paths is not None and first_value(item, paths) is None:
+                yield f"{name}: {', '.join(each(paths))} leads nowhere"
 
     def _is_ours(self, item: object) -> bool:
-        return all(_text(item, path) == wanted for path, wanted in self._settings.only.items())
+        return all(text_at(item, path) == wanted for path, wanted in self._settings.only.items())
+
+    def _kind_of(self, item: object) -> Kind | None:
+        word, kinds = self._word(item), self._settings.kinds
+        if word not in kinds:
+            unknown_word("mapping.kinds", word)
+        kind = kinds.get(word, "ignore")
+        return None if kind == "ignore" else kind
 
     def _word(self, item: object) -> str:
-        paths = _each(self._settings.kind)
-        words = [_text(item, path) for path in paths]
+        paths = each(self._settings.kind)
+        words = [text_at(item, path) for path in paths]
         if not any(words):
             raise BadPayload(f"kind: {', '.join(paths)} leads nowhere")
-        return "/".join(each or "" for each in words)
+        return "/".join(word or "" for word in words)
 
-    def _event_id(self, item: object, message_id: str, at: int) -> str:
+    def _event_id(self, item: object, message_id: str, index: int) -> str:
         if self._settings.event_id is None:
             if not message_id:
                 raise BadPayload("nothing tells the event's id: set event_id, or signature.id_header")
-            return message_id if self._settings.events is None else f"{message_id}:{at}"
-        parts = [_text(item, path) for path in _each(self._settings.event_id)]
+            return message_id if self._settings.events is None else f"{message_id}:{index}"
+        parts = [text_at(item, path) for path in each(self._settings.event_id)]
         if None in parts:
-            raise BadPayload(f"event_id: one of {', '.join(_each(self._settings.event_id))} is missing")
+            raise BadPayload(f"event_id: one of {', '.join(each(self._settings.event_id))} is missing")
         return ":".join(part for part in parts if part is not None)
 
+    def _currency_of(self, item: object) -> str | None:
+        path = self._settings.currency
+        currency = None if path is None else text_at(item, path)
+        return None if currency is None else currency.upper()
+
     def _amount(self, item: object, paths: Paths | None, currency: str | None) -> int | None:
-        value = _any(item, paths)
+        value = first_value(item, paths)
         if value is None:
             return None
         if currency is None:
@@ -218,19 +236,20 @@ class Mapped:
         if self._settings.unit == "major":
             return units.from_major(value, currency)
         try:
-            minor = _whole(value)
+            minor = whole_number(value)
         except BadPayload as refused:
             raise BadPayload(f'{refused.reason}; amounts in major units, such as 129.00, need unit = "major"') from None
         return units.from_minor(minor, currency, self._settings.digits)
 
     def _moment(self, item: object) -> datetime:
-        value = _any(item, self._settings.occurred_at)
+        value = first_value(item, self._settings.occurred_at)
         if value is None:
             raise BadPayload("occurred_at leads nowhere")
         match self._settings.time:
-            case "unix" | "unix_ms":
-                seconds = _whole(value)
-                return moment_from_unix(seconds // 1000 if self._settings.time == "unix_ms" else seconds)
+            case "unix":
+                return moment_from_unix(whole_number(value))
+            case "unix_ms":
+                return moment_from_unix(whole_number(value) // 1000)
             case "rfc3339":
                 return moment_from_rfc3339(_written(value))
             case "dashed":
@@ -243,64 +262,6 @@ def _zone(written: str) -> timezone:
     hours, minutes = written[1:].split(":")
     shift = timedelta(hours=int(hours), minutes=int(minutes))
     return timezone(-shift if written.startswith("-") else shift) if shift else UTC
-
-
-def _each(paths: Any) -> Sequence[str]:
-    return () if paths is None else (paths,) if isinstance(paths, str) else paths
-
-
-def _items(content: object, path: str) -> list[Any]:
-    items = _value(content, path)
-    if not isinstance(items, list) or len(items) > EVENTS_MAX:
-        raise BadPayload(f"events: {path} is no list of at most {EVENTS_MAX}")
-    return items
-
-
-def _value(content: object, path: str) -> object:
-    """What stands at a path; None where it, or anything on the way to it, is absent, null or empty.
-
-    A field whose own name is the whole path comes first: in a form, a name may hold dots.
-    """
-    if path.startswith(FIXED):
-        return path.removeprefix(FIXED)
-    for name in (path,) if isinstance(content, dict) and path in content else path.split("."):
-        if isinstance(content, dict):
-            content = content.get(name)
-        elif isinstance(content, list) and name.isascii() and name.isdigit():
-            content = content[int(name[:9])] if int(name[:9]) < len(content) else None
-        else:
-            return None
-    return None if content == "" else content
-
-
-def _any(content: object, paths: Paths | None) -> object:
-    return next((found for path in _each(paths) if (found := _value(content, path)) is not None), None)
-
-
-def _text(content: object, path: str) -> str | None:
-    """The text at a path; numbers are written out, for ids are numbers at some."""
-    value = _value(content, path)
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    raise BadPayload(f"{path} is neither text nor a whole number")
-
-
-def _first(content: object, paths: Paths | None) -> str | None:
-    return next((found for path in _each(paths) if (found := _text(content, path)) is not None), None)
-
-
-def _whole(value: object) -> int:
-    """A whole number, or text that is one."""
-    is_written = isinstance(value, str) and value.isascii() and value.isdigit()
-    if isinstance(value, str) and is_written and len(value) <= strictjson.INTEGER_DIGITS_MAX:
-        return int(value)
-    if type(value) is not int:
-        raise BadPayload("an amount or a time is not a whole number")
-    return value
 
 
 def _written(value: object) -> str:

@@ -126,6 +126,10 @@ TYPES: Final[Mapping[str, Read]] = {
 }
 
 
+HAVE_TIPS: Final = frozenset({"charge.succeeded", "charge.captured", "charge.updated"})
+DOUBTFUL: Final = HAVE_TIPS | {it for it, read in TYPES.items() if read is _refund}  # those that may not tell all
+
+
 def is_thin(event: object) -> bool:
     """Whether an event names its object alone."""
     return text_or_none(event, "object") == THIN
@@ -171,7 +175,7 @@ def doubtful(event_type: str, it: Snapshot) -> Query | None:
 
 def hides_a_tip(event_type: str, it: Snapshot) -> bool:
     """Whether a charge made in person tells an amount of which only its intent knows how much is a tip."""
-    if event_type not in {"charge.succeeded", "charge.captured", "charge.updated"}:
+    if event_type not in HAVE_TIPS:
         return False
     method = text_or_none(it.subject, "payment_method_details", "type")
     return method in IN_PERSON and text_or_none(it.subject, "payment_intent") is not None

@@ -6,7 +6,7 @@ Source: the package `stripe` (`_webhook.py`, WebhookSignature) for the signature
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from hmac import compare_digest
-from typing import Annotated, ClassVar, Final, Literal, cast
+from typing import Annotated, ClassVar, Final, Literal
 
 import msgspec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -15,7 +15,7 @@ from pydantic import Field
 
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent, problem_with
 from tillkeeper.gateways.about import About
-from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets, key_label
+from tillkeeper.gateways.account import AccountModel, ApiBase, OptionalSecret, Secrets
 from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
 from tillkeeper.gateways.errors import (
     AccessDenied,
@@ -29,10 +29,12 @@ from tillkeeper.gateways.kit import strictjson, units
 from tillkeeper.gateways.kit.answers import answered_at, queried
 from tillkeeper.gateways.kit.fields import at, reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.freshness import check_fresh
+from tillkeeper.gateways.kit.key_labels import key_label
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Page, Query, Request, Response, Verified
 from tillkeeper.gateways.stripe import api
 from tillkeeper.gateways.stripe.accounts import ACCOUNT_PATTERN, Owner, Whose
 from tillkeeper.gateways.stripe.events import (
+    DOUBTFUL,
     TYPES,
     created_of,
     doubtful,
@@ -156,14 +158,14 @@ class Stripe(Gateway):
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """What a type that TYPES knows says; nothing of others, and nothing of what another account did."""
-        event = strictjson.loads(cast("bytes", verified.content))
+        event = strictjson.json_of(verified)
         if is_thin(event) or self._whose(event) is not Whose.OURS:
             return ()
         return self._events_in(event)
 
     def queries_for(self, verified: Verified) -> tuple[Query, ...]:
         """The object of a thin event, of one whose account is in doubt, or of one that does not tell all."""
-        event = strictjson.loads(cast("bytes", verified.content))
+        event = strictjson.json_of(verified)
         whose = self._whose(event)
         if whose is Whose.OTHERS:
             return ()
@@ -182,9 +184,10 @@ class Stripe(Gateway):
 
     def _doubtful(self, event: object) -> Query | None:
         """What is to be asked besides; nothing where it cannot be, for then what was told must do."""
-        if self._api_key is None:
+        kind = text(event, "type")
+        if self._api_key is None or kind not in DOUBTFUL:
             return None
-        return doubtful(text(event, "type"), snapshot_of(event, created_of(event)))
+        return doubtful(kind, snapshot_of(event, created_of(event)))
 
     def _whose(self, event: object) -> Whose:
         """Raises BadPayload where nobody can tell, and Stripe cannot be asked."""

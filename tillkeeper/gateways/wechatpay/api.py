@@ -1,4 +1,4 @@
-"""Asking WeChat Pay v3: requests signed with the merchant's key, and what the answers' statuses mean.
+"""Queries to WeChat Pay v3: signed with the merchant's key, and what the answers' statuses mean.
 
 Sources: the package `wechatpayv3` (`utils.build_authorization`, `core.py`) for the signature; WeChat Pay's pages
 "查询订单", "查询单笔退款" and "错误码和错误提示" for paths and codes, and the same for service providers
@@ -6,23 +6,23 @@ Sources: the package `wechatpayv3` (`utils.build_authorization`, `core.py`) for 
 """
 
 import re
-from base64 import b64encode
 from datetime import datetime
 from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
 
-from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.kit import strictjson
-from tillkeeper.gateways.kit.fields import text, text_or_none
+from tillkeeper.gateways.kit.answers import check_subject
+from tillkeeper.gateways.kit.fact import Fact
+from tillkeeper.gateways.kit.fields import text_or_none
 from tillkeeper.gateways.kit.http_status import NOT_FOUND, OK, TOO_MANY_REQUESTS, status_error
+from tillkeeper.gateways.kit.rsa import signature_of
+from tillkeeper.gateways.kit.stand_in import is_by_order
 from tillkeeper.gateways.messages import Answer, Call, Query, Response
-from tillkeeper.gateways.wechatpay.objects import refund_answer, transaction_event
+from tillkeeper.gateways.wechatpay.objects import refund_in_answer, transaction_fact
 
 ABROAD: Final = "apihk.mch.weixin.qq.com"
 SCHEME: Final = "WECHATPAY2-SHA256-RSA2048"
@@ -35,7 +35,8 @@ _CODE: Final = re.compile(r"[A-Z_]{1,64}", re.ASCII)
 
 
 class Signer(msgspec.Struct, frozen=True, kw_only=True):
-    """What asking takes.  `answer_key_id` asks for answers signed with that public key, not with a certificate."""
+    """What queries are signed with.  `answer_key_id` asks for answers signed with that public key, and with no
+    certificate."""
 
     mch_id: str
     sub_mch_ids: tuple[str, ...]
@@ -45,64 +46,64 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
 
     def call(self, api_base: str, query: Query, now: datetime, nonce: str) -> Call:
         """The signed request that puts the query."""
-        call = self.get(f"{api_base}{self._path(query, is_abroad=urlsplit(api_base).hostname == ABROAD)}", now, nonce)
+        call = self.get(f"{api_base}{self._path(query, is_abroad=is_abroad(api_base))}", now, nonce)
         if self.answer_key_id is None:
             return call
         return msgspec.structs.replace(call, headers={**call.headers, "Wechatpay-Serial": self.answer_key_id})
 
     def _path(self, query: Query, *, is_abroad: bool) -> str:
         """Path and query of what answers the query.  A service provider asks in the name of a sub-merchant."""
-        sub_mch_id = named_in(query, self.sub_mch_ids)
-        merchant = {"mchid": self.mch_id} if sub_mch_id is None else {"sp_mchid": self.mch_id, "sub_mchid": sub_mch_id}
+        sub_mch_id = sub_merchant_of(query, self.sub_mch_ids)
         if query.about == "refund":
-            ref = _quoted(query.refund_ref)
-            if is_abroad:
-                return f"/v3/global/refunds/out-refund-no/{ref}?{urlencode(merchant)}"
-            return f"/v3/refund/domestic/refunds/{ref}{'' if sub_mch_id is None else f'?sub_mchid={quote(sub_mch_id)}'}"
-        by_order = is_by_order(query)
-        named = f"out-trade-no/{_quoted(query.order_ref)}" if by_order else f"id/{_quoted(query.payment_ref)}"
+            return self._refund_path(_quoted(query.refund_ref), sub_mch_id, is_abroad=is_abroad)
+        named = f"out-trade-no/{_quoted(query.order_ref)}" if is_by_order(query) else f"id/{_quoted(query.payment_ref)}"
         mode = "global" if is_abroad else "pay/partner" if sub_mch_id else "pay"
-        return f"/v3/{mode}/transactions/{named}?{urlencode(merchant)}"
+        return f"/v3/{mode}/transactions/{named}?{self._merchant(sub_mch_id)}"
+
+    def _refund_path(self, ref: str, sub_mch_id: str | None, *, is_abroad: bool) -> str:
+        if is_abroad:
+            return f"/v3/global/refunds/out-refund-no/{ref}?{self._merchant(sub_mch_id)}"
+        return f"/v3/refund/domestic/refunds/{ref}{'' if sub_mch_id is None else f'?sub_mchid={quote(sub_mch_id)}'}"
+
+    def _merchant(self, sub_mch_id: str | None) -> str:
+        if sub_mch_id is None:
+            return urlencode({"mchid": self.mch_id})
+        return urlencode({"sp_mchid": self.mch_id, "sub_mchid": sub_mch_id})
 
     def get(self, url: str, now: datetime, nonce: str) -> Call:
         """A signed GET."""
         timestamp = str(int(now.timestamp()))
         parts = urlsplit(url)
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        signed = f"GET\n{target}\n{timestamp}\n{nonce}\n\n".encode()
-        signature = b64encode(self.key.sign(signed, PKCS1v15(), SHA256())).decode()
-        told = {
+        fields = {
             "mchid": self.mch_id,
             "nonce_str": nonce,
-            "signature": signature,
+            "signature": signature_of(self.key, f"GET\n{target}\n{timestamp}\n{nonce}\n\n".encode()),
             "timestamp": timestamp,
             "serial_no": self.serial,
         }
-        authorization = ",".join(f'{name}="{value}"' for name, value in told.items())
+        authorization = ",".join(f'{name}="{value}"' for name, value in fields.items())
         headers = {"Accept": "application/json", "Authorization": f"{SCHEME} {authorization}"}
         return Call(method="GET", url=url, headers=headers)
 
 
-def named_in(query: Query, sub_mch_ids: tuple[str, ...]) -> str | None:
+def sub_merchant_of(query: Query, sub_mch_ids: tuple[str, ...]) -> str | None:
     """The sub-merchant in whose name a service provider asks: the first, unless the query names another."""
     return query.sub_mch_id or next(iter(sub_mch_ids), None)
 
 
 def not_found(query: Query, sub_mch_ids: tuple[str, ...]) -> Answer:
     """That one sub-merchant has no such thing; the next one may."""
-    told = named_in(query, sub_mch_ids)
-    later = sub_mch_ids[sub_mch_ids.index(told) + 1 :] if told in sub_mch_ids else ()
-    return Answer(found=False, also=tuple(msgspec.structs.replace(query, sub_mch_id=it) for it in later[:1]))
+    asked = sub_merchant_of(query, sub_mch_ids)
+    later = sub_mch_ids[sub_mch_ids.index(asked) + 1 :] if asked in sub_mch_ids else ()
+    return Answer(
+        found=False, also=tuple(msgspec.structs.replace(query, sub_mch_id=next_one) for next_one in later[:1])
+    )
 
 
 def is_abroad(api_base: str) -> bool:
     """Whether it is the API for merchants outside of China, whose paths are others."""
     return urlsplit(api_base).hostname == ABROAD
-
-
-def is_by_order(query: Query) -> bool:
-    """True where no transaction number is known; the order's own stands in for that of a payment never completed."""
-    return query.payment_ref in {None, query.order_ref}
 
 
 def _quoted(ref: str | None) -> str:
@@ -130,18 +131,13 @@ def _code(body: bytes) -> str | None:
     return code if code and _CODE.fullmatch(code) else None
 
 
-def event_of(account: str, query: Query, content: object, told_at: datetime) -> PaymentEvent | None:
+def fact_of(query: Query, content: object) -> Fact | None:
     """What the answer says; a genuine answer to another query is none to this."""
     if query.about == "refund":
-        _check_subject(content, "out_refund_no", query.refund_ref)
-        return refund_answer(account, content, lambda: told_at)
+        check_subject(content, "out_refund_no", query.refund_ref)
+        return refund_in_answer(content)
     if is_by_order(query):
-        _check_subject(content, "out_trade_no", query.order_ref)
+        check_subject(content, "out_trade_no", query.order_ref)
     else:
-        _check_subject(content, "transaction_id", query.payment_ref)
-    return transaction_event(account, content, lambda: told_at)
-
-
-def _check_subject(content: object, name: str, ref: str | None) -> None:
-    if text(content, name) != ref:
-        raise BadPayload(f"{name} of the answer is not the question's")
+        check_subject(content, "transaction_id", query.payment_ref)
+    return transaction_fact(content)

@@ -5,49 +5,27 @@ providers, and their tables of states and error codes; "合单支付通知"; "�
 parking (停车服务).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Final, Generic, TypeVar
+from typing import Final
 
 import msgspec
-from pydantic import Field
 
-from tillkeeper.domain.events import Kind, PaymentEvent
+from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.money import BadMoney, minor
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import units
+from tillkeeper.gateways.kit.fact import Fact
 from tillkeeper.gateways.kit.fields import at, integer, moment_from_rfc3339, text, text_or_none
-from tillkeeper.gateways.kit.unknown_words import unknown_word
-
-ToldAt = Callable[[], datetime]  # stands in where no time of its own is told
-K = TypeVar("K", bound=Kind | None)
-
-
-SUB_MERCHANTS_MAX: Final = 20  # each may have to be asked, one after the other
-MCH_ID: Final = (
-    "The merchant number (商户号), or a service provider's own (服务商商户号).  Notices for another count for nothing."
-)
-SUB_MCH_IDS: Final = (
-    "Of a service provider (服务商): the sub-merchants (子商户号) whose payments count; all where none is named.  "
-    "They are asked about one after the other, once they are named; make an account for each where their order numbers "
-    "may be the same."
-)
-SubMerchants = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(max_length=SUB_MERCHANTS_MAX)]
-
-
-class State(msgspec.Struct, Generic[K], frozen=True, kw_only=True):
-    """What a word of WeChat Pay's means; without a kind it changes nothing."""
-
-    kind: K
-    failure: FailureClass | None = None
-
+from tillkeeper.gateways.kit.state import State
+from tillkeeper.gateways.kit.unknown_words import known_or_none, unknown_word
 
 REFUND: Final = "REFUND"
-TRADE_STATES: Final[Mapping[str, State[Kind | None]]] = {
+TRADE_STATES: Final[Mapping[str, State | None]] = {
     "SUCCESS": State(kind=Kind.PAYMENT_SUCCEEDED),
     REFUND: State(kind=Kind.PAYMENT_SUCCEEDED),  # it was paid, and something went back
-    "NOTPAY": State(kind=None),
+    "NOTPAY": None,
     "USERPAYING": State(kind=Kind.PAYMENT_PENDING),
     "CLOSED": State(kind=Kind.PAYMENT_CANCELLED, failure=FailureClass.EXPIRED_UNPAID),
     "REVOKED": State(kind=Kind.PAYMENT_CANCELLED, failure=FailureClass.USER_CANCELLED),
@@ -57,17 +35,17 @@ TRADE_STATES: Final[Mapping[str, State[Kind | None]]] = {
     "ACCEPTED": State(kind=Kind.PAYMENT_PENDING),
     "PAY_FAIL": State(kind=Kind.PAYMENT_FAILED, failure=FailureClass.UNKNOWN),
     "FAIL": State(kind=Kind.PAYMENT_FAILED, failure=FailureClass.UNKNOWN),
-    "PAY_BACK": State(kind=None),  # the payer paid WeChat Pay back, which had paid the merchant before
+    "PAY_BACK": None,  # the payer paid WeChat Pay back, which had paid the merchant before
 }
 
-REFUND_STATUSES: Final[Mapping[str, State[Kind]]] = {
+REFUND_STATUSES: Final[Mapping[str, State]] = {
     "SUCCESS": State(kind=Kind.REFUND_SUCCEEDED),
     "PROCESSING": State(kind=Kind.REFUND_PENDING),
     "ABNORMAL": State(kind=Kind.REFUND_FAILED, failure=FailureClass.ACCOUNT_FROZEN),  # the payer's card is void
     "CLOSED": State(kind=Kind.REFUND_FAILED, failure=FailureClass.UNKNOWN),
 }
 
-# Error codes of a payment that failed, as queries and other products tell them.
+# Error codes of a payment that failed, as queries and other products give them.
 FAILURES: Final = {
     "NOT_ENOUGH": FailureClass.INSUFFICIENT_FUNDS,
     "NOTENOUGH": FailureClass.INSUFFICIENT_FUNDS,
@@ -107,39 +85,37 @@ class Merchant(msgspec.Struct, frozen=True, kw_only=True):
             raise BadPayload("sub_orders is no list")
         if not self._has_app(combined):
             return []
-        return [it for it in orders if text(it, "mchid") == self.mch_id and self._serves(it)]
+        return [order for order in orders if text(order, "mchid") == self.mch_id and self._serves(order)]
 
     def _serves(self, resource: object) -> bool:
         return not self.sub_mch_ids or text_or_none(resource, "sub_mchid") in self.sub_mch_ids
 
     def _has_app(self, resource: object) -> bool:
-        told = {app_id for name in APP_IDS if (app_id := text_or_none(resource, name))}
-        return self.app_id is None or not told or self.app_id in told
+        app_ids = {app_id for name in APP_IDS if (app_id := text_or_none(resource, name))}
+        return self.app_id is None or not app_ids or self.app_id in app_ids
 
 
 APP_IDS: Final = ("appid", "sp_appid", "sub_appid", "combine_appid")
 
 
-def transaction_event(account: str, transaction: object, told_at: ToldAt) -> PaymentEvent | None:
+def transaction_fact(transaction: object) -> Fact | None:
     """`total` is what the order costs; `payer_total` is less when a coupon of WeChat Pay's paid a part of it.
 
     A transaction that was never paid may have neither number nor amount: the order's own number stands in, as it does
     in queries.
     """
     word = text(transaction, "trade_state")
-    state = _state(TRADE_STATES, "trade_state", word)
-    if state is None or state.kind is None:
+    state = known_or_none(TRADE_STATES, word, "trade_state")
+    if state is None:
         return None
     order_ref, payment_ref = text(transaction, "out_trade_no"), text_or_none(transaction, "transaction_id")
     is_priced = at(transaction, ["amount"]) is not None
     currency = _currency(transaction) if is_priced else None
     if is_priced and currency is None:
         return None
-    return PaymentEvent(
-        event_id="",
+    return Fact(
         kind=state.kind,
-        account=account,
-        occurred_at=_time(transaction, "success_time") or told_at(),
+        occurred_at=_time(transaction, "success_time"),
         order_ref=order_ref,
         payment_ref=payment_ref if state.kind is Kind.PAYMENT_SUCCEEDED else payment_ref or order_ref,
         amount=_price(transaction) if is_priced else None,
@@ -168,31 +144,29 @@ OTHER_TYPES: Final = frozenset({"profitsharing"})
 PAYMENT_MARKS: Final = ("trade_state", "sub_orders", "refund_status")
 
 
-def refund_notice(account: str, refund: object, told_at: ToldAt) -> PaymentEvent | None:
+def refund_in_notice(refund: object) -> Fact | None:
     """A refund as notices write it."""
-    return _refund_event(account, refund, told_at, "refund_status")
+    return _refund_fact(refund, "refund_status")
 
 
-def refund_answer(account: str, refund: object, told_at: ToldAt) -> PaymentEvent | None:
+def refund_in_answer(refund: object) -> Fact | None:
     """A refund as answers write it."""
-    return _refund_event(account, refund, told_at, "status")
+    return _refund_fact(refund, "status")
 
 
-def _refund_event(account: str, refund: object, told_at: ToldAt, field: str) -> PaymentEvent | None:
+def _refund_fact(refund: object, field: str) -> Fact | None:
     """Known by the merchant's number, for it can only be asked about by that.
 
     Pending since it was made, so that no outcome can seem to lie before it.
     """
     word = text(refund, field)
-    state, currency = _state(REFUND_STATUSES, field, word), _currency(refund)
+    state, currency = known_or_none(REFUND_STATUSES, word, field), _currency(refund)
     if state is None or currency is None:
         return None
     since = _time(refund, "create_time") if state.kind is Kind.REFUND_PENDING else None
-    return PaymentEvent(
-        event_id="",
+    return Fact(
         kind=state.kind,
-        account=account,
-        occurred_at=since or _time(refund, "success_time") or told_at(),
+        occurred_at=since or _time(refund, "success_time"),
         order_ref=text_or_none(refund, "out_trade_no"),
         payment_ref=text_or_none(refund, "transaction_id"),
         refund_ref=text_or_none(refund, "out_refund_no") or text(refund, "refund_id"),
@@ -201,13 +175,6 @@ def _refund_event(account: str, refund: object, told_at: ToldAt, field: str) -> 
         failure=state.failure,
         failure_code=word if state.failure else None,
     )
-
-
-def _state(table: Mapping[str, State[K]], field: str, word: str) -> State[K] | None:
-    """None for a word that is not known: nothing is guessed of what it means."""
-    if word not in table:
-        unknown_word(field, word)
-    return table.get(word)
 
 
 def _time(resource: object, name: str) -> datetime | None:

@@ -1,7 +1,6 @@
 """GET /healthz and /metrics of a process, on a port of their own where one is set.
 
-Figures tell the accounts' names and which of their keys is in use: they are no business of whoever reaches the port
-that webhooks come to.
+Metrics name the accounts and the keys in use, so they are not served on the port that webhooks come to.
 """
 
 from collections.abc import AsyncIterator
@@ -16,26 +15,27 @@ from tillkeeper import telemetry
 log = structlog.get_logger()
 
 SERVER: Final = {"Server": "tillkeeper"}
-SHUTDOWN_S: Final = 1.0  # nobody waits for figures of a process that ends
+SHUTDOWN_S: Final = 1.0  # nobody waits for the metrics of a process that ends
 
 
-class Figures(Protocol):
-    """The settings of a process that may serve its figures."""
+class HasMetricsPort(Protocol):
+    """The settings of a process that may serve its metrics."""
 
     @property
     def metrics_host(self) -> str:
-        """Where to listen."""
+        """The address to listen at."""
         ...
 
     @property
     def metrics_port(self) -> int:
-        """0: nowhere."""
+        """The port to listen at; 0 for none."""
         ...
 
 
 @asynccontextmanager
-async def listening(settings: Figures) -> AsyncIterator[None]:
-    """Serves them while inside.  Processes that share their figures share the port: each tells the sum of all."""
+async def serving_status(settings: HasMetricsPort) -> AsyncIterator[None]:
+    """Serves /healthz and /metrics while inside.  Processes that share their metrics share the port: each answers with
+    the sum of all."""
     if settings.metrics_port == 0:
         yield
         return
@@ -48,14 +48,14 @@ async def listening(settings: Figures) -> AsyncIterator[None]:
     try:
         shares_port = telemetry.MULTIPROCESS
         await web.TCPSite(runner, settings.metrics_host, settings.metrics_port, reuse_port=shares_port).start()
-        log.info("figures_listening", host=settings.metrics_host, port=settings.metrics_port)
+        log.info("status_server_listening", host=settings.metrics_host, port=settings.metrics_port)
         yield
     finally:
         await runner.cleanup()
 
 
 async def _alive(_request: web.Request) -> web.Response:
-    """The event loop turns; says nothing about the world."""
+    """Answers as long as the event loop turns; says nothing about the database or the broker."""
     return web.json_response({"alive": True}, headers=SERVER)
 
 

@@ -1,27 +1,34 @@
-"""What Alipay's notices say of a trade: paid, closed, given back.
+"""Alipay's notices: the signature over their sorted fields, and what they say of a trade: paid, closed, given back.
 
-Sources: Alipay's page "异步通知" (its table of parameters and of trade states), its page "alipay.trade.query" for
-`trans_currency`, and notices that merchants published.
+Sources: the package `alipay-sdk-python` (SignatureUtils) and the Node SDK's checkNotifySign for the signature; Alipay's
+page "异步通知" (its table of parameters and of trade states), its page "alipay.trade.query" for `trans_currency`, and
+notices that merchants published.
 """
 
+from base64 import b64encode
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
-from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
+from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.alipay.fields import currency_in, method_in, moment, money
-from tillkeeper.gateways.errors import BadPayload
-from tillkeeper.gateways.kit import strictjson
-from tillkeeper.gateways.kit.unknown_words import unknown_word
+from tillkeeper.gateways.alipay.fields import SIGN_TYPE, currency_in, method_in, moment, money, signing_text
+from tillkeeper.gateways.alipay.keys import TrustedKey
+from tillkeeper.gateways.errors import BadPayload, BadSignature, VerificationStep
+from tillkeeper.gateways.kit import form, strictjson
+from tillkeeper.gateways.kit.fact import Fact, webhook_event
+from tillkeeper.gateways.kit.pairs import check_unambiguous
+from tillkeeper.gateways.kit.rsa import signature_bytes
+from tillkeeper.gateways.kit.unknown_words import known_or_none
+from tillkeeper.gateways.messages import Request
 
 Fields = Mapping[str, str]
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """What a notice tells of a payment, and the fields that tell when, best first.
+    """What a notice says of a payment, and the fields that say when, best first.
 
     notify_time comes last and only for want of another, for it may differ each time a notice is repeated.
     """
@@ -67,6 +74,36 @@ DECIDING: Final = frozenset(
 LESS_STRICT: Final = {"passback_params": ("notify_id", "refund_fee", "seller_id")}
 
 
+def form_of(request: Request) -> form.Form:
+    """The form in a notice, in the charset that it declares.  Raises BadPayload."""
+    return form.decode(request.body, " ".join(request.headers.get("content-type", ())))
+
+
+def verified_fields(request: Request, trusted: TrustedKey, now: datetime) -> Fields:
+    """The fields of a notice that the key has signed.  Raises BadSignature, BadPayload."""
+    trusted.check_time(now)
+    received = form_of(request)
+    fields = dict(received.fields)
+    signature = strict_signature(fields.pop("sign", ""))
+    sign_type = fields.pop("sign_type", None)
+    if sign_type not in {SIGN_TYPE, None}:
+        raise BadSignature(f"sign_type is not {SIGN_TYPE}", VerificationStep.HEADER)
+    # Older families of notices sign sign_type as well.
+    signed = [fields] if sign_type is None else [fields, {**fields, "sign_type": sign_type}]
+    if not any(trusted.has_signed(signature, signing_text(each).encode(received.charset)) for each in signed):
+        raise BadSignature(f"the signature is not by {trusted.label}")
+    check_unambiguous(fields, DECIDING, LESS_STRICT)
+    return fields
+
+
+def strict_signature(sign: str) -> bytes:
+    """Only the one way of writing a signature is taken: base64 whose unused bits are zero."""
+    signature = signature_bytes(sign, "sign")
+    if b64encode(signature).decode() != sign:
+        raise BadSignature("sign is not base64 as it is written", VerificationStep.HEADER)
+    return signature
+
+
 def event_of(account: str, fields: Fields, trans_currency: str) -> PaymentEvent | None:
     """The event in a notice; None where it is about no trade, or in a word or currency that is not known.
 
@@ -80,25 +117,37 @@ def event_of(account: str, fields: Fields, trans_currency: str) -> PaymentEvent 
     if state is None:
         return None
     occurred_at = _occurred_at(fields, state.times)
-    made = PaymentEvent(
-        event_id=fields.get("notify_id") or _event_id(fields, state, occurred_at, total),
-        kind=state.kind,
+    return webhook_event(
+        _payment_fact(fields, state, currency) if total is None else _refund_fact(fields, total, currency),
         account=account,
-        occurred_at=occurred_at,
+        event_id=fields.get("notify_id") or _event_id(fields, state, occurred_at, total),
+        reported_at=occurred_at,
+    )
+
+
+def _payment_fact(fields: Fields, state: State, currency: str) -> Fact:
+    return Fact(
+        kind=state.kind,
         order_ref=fields.get("out_trade_no") or None,
         payment_ref=fields.get("trade_no") or None,
-        refund_ref=(fields.get("out_biz_no") or None) if state is REFUND else None,
-        amount=None if state is REFUND else _amount(fields, currency),
-        total=total,
+        amount=_amount(fields, currency),
         currency=currency,
         failure=state.failure,
         failure_code=fields["trade_status"] if state.failure else None,
-        method=_method(fields) if state.kind.is_payment else None,
-        has_refunds=total is None and bool(fields.get("gmt_refund")),
+        method=_method(fields),
+        has_refunds=bool(fields.get("gmt_refund")),
     )
-    if problem := problem_with(made):
-        raise BadPayload(problem)
-    return made
+
+
+def _refund_fact(fields: Fields, total: int, currency: str) -> Fact:
+    return Fact(
+        kind=REFUND.kind,
+        order_ref=fields.get("out_trade_no") or None,
+        payment_ref=fields.get("trade_no") or None,
+        refund_ref=fields.get("out_biz_no") or None,
+        total=total,
+        currency=currency,
+    )
 
 
 def _state_of(fields: Fields) -> State | None:
@@ -106,17 +155,15 @@ def _state_of(fields: Fields) -> State | None:
     word = fields.get("trade_status")
     if not word:
         return None
-    if word not in STATES:
-        unknown_word("trade_status", word)
-    return STATES.get(word)
+    return known_or_none(STATES, word, "trade_status")
 
 
 def _refunded(fields: Fields, currency: str) -> int | None:
-    """What the payment has given back so far, or None if the notice tells of no sum: with a gmt_refund all the same it
+    """What the payment has given back so far, or None if the notice says no sum: with a gmt_refund all the same it
     says that there is one, which happens to no notice seen.
 
-    Notices of payments and of unpaid closing may carry refund_fee=0.00, which tells of no refund.  A trade that was
-    paid and is closed gave all back, told or not, as an answer of that state is read too.
+    Notices of payments and of unpaid closing may carry refund_fee=0.00, which is no refund.  A trade that was paid and
+    is closed gave all back, said or not, as an answer of that state is read too.
     """
     total = money(fields, "refund_fee", currency)
     if fields.get("trade_status") == "TRADE_CLOSED" and (fields.get("gmt_payment") or fields.get("gmt_refund")):

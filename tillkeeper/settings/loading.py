@@ -1,0 +1,125 @@
+"""Settings are loaded: the tree of their sources is checked against the models, with a line for each problem."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from tillkeeper.settings.models import STRICT, Accounts, Settings
+from tillkeeper.settings.sources import BadSettings, config_path, resolve, settings_tree
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class _Policy(BaseModel):
+    """The path of the policy, without the other settings."""
+
+    model_config = STRICT
+
+    policy: Path | None = None
+
+
+class _Accounts(BaseModel):
+    """The accounts, without the other settings."""
+
+    model_config = STRICT
+
+    accounts: Accounts
+
+
+def load_settings(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings from `path`, or from the file that TILLKEEPER_CONFIG names, and the environment.
+
+    Raises BadSettings.
+    """
+    return _validated(Settings, settings_tree(path, environ), environ)
+
+
+def load_accounts(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Accounts:
+    """The accounts alone, as they stand in file and environment now.  Raises BadSettings."""
+    return _validated(_Accounts, {"accounts": settings_tree(path, environ).get("accounts", {})}, environ).accounts
+
+
+def secret_files(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
+    """The configuration file, and every file that the accounts' settings name; nothing of what cannot be read now."""
+    path = config_path(path, environ)
+    try:
+        accounts = settings_tree(path, environ).get("accounts", {})
+    except BadSettings:
+        accounts = {}
+    return ((path,) if path else ()) + tuple(Path(name) for name in _named_files(accounts))
+
+
+def _named_files(value: Any) -> Iterator[str]:
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _named_files(inner)
+    elif isinstance(value, str) and value.startswith("file:"):
+        yield value.removeprefix("file:")
+
+
+def load_policy_settings(
+    path: Path | None = None, environ: Mapping[str, str] = os.environ
+) -> tuple[Path | None, frozenset[str]]:
+    """The policy's file and the accounts' names alone, for what needs no server and no secret.
+
+    Raises BadSettings.
+    """
+    tree = settings_tree(path, environ)
+    told = _validated(_Policy, {name: tree[name] for name in _Policy.model_fields if name in tree}, environ)
+    accounts = tree.get("accounts")
+    return told.policy, frozenset(accounts if isinstance(accounts, dict) else ())
+
+
+def _validated(model: type[_Model], tree: dict[str, Any], environ: Mapping[str, str]) -> _Model:
+    problems: list[str] = []
+    resolved = resolve(tree, (), environ, problems)
+    if problems:
+        raise BadSettings(problems)
+    try:
+        return model.model_validate(resolved)
+    except ValidationError as error:
+        raise BadSettings(_lines(error)) from None
+
+
+_WORDS: Final[Mapping[str, str]] = {
+    "missing": "is required",
+    "extra_forbidden": "is not a setting; is it misspelt?",
+    "tuple_type": 'is a list (in the environment: JSON such as ["one"])',
+    "list_type": 'is a list (in the environment: JSON such as ["one"])',
+}
+
+
+def _lines(error: ValidationError) -> Iterator[str]:
+    problems = error.errors(include_url=False, include_input=False)
+    for problem in problems:
+        inner = any(other["loc"][:-1] == problem["loc"] for other in problems)
+        if problem["type"] == "too_short" and inner:
+            continue  # the list is short of what was refused in it
+        yield f"{_key_of(problem)}: {_text_of(problem)}"
+
+
+def _key_of(problem: ErrorDetails) -> str:
+    names = [str(name) for name in problem["loc"]]
+    if names[0] != "accounts":
+        return ".".join(names)
+    if names[-1] == "[key]":
+        names.pop()
+    return ".".join(names[:2] + names[3:])  # the third is the gateway, which pydantic puts in
+
+
+def _text_of(problem: ErrorDetails) -> str:
+    match problem["type"]:
+        case "union_tag_invalid":
+            return f"no such gateway; known are {problem['ctx']['expected_tags']}"
+        case "union_tag_not_found":
+            return 'names no gateway: gateway = "stripe"'
+        case "string_pattern_mismatch" if problem["loc"][-1] == "[key]":
+            return "an account's name is 1 to 64 of a-z, 0-9 and -, and begins with a letter or digit"
+        case known if known in _WORDS:
+            return _WORDS[known]
+        case _:
+            return problem["msg"].removeprefix("Value error, ")

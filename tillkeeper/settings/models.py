@@ -1,0 +1,123 @@
+"""The settings of each process, and of all together."""
+
+import json
+from collections.abc import Iterator
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork
+
+from tillkeeper.api_client.settings import ApiClientSettings
+from tillkeeper.gateways.account import BodyBytes
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.kit.secret_checks import is_guessable
+from tillkeeper.gateways.registry import AccountSettings, build
+from tillkeeper.notices.settings import NotifySettings
+from tillkeeper.settings.fields import AccountName, EnvelopeKey, Port, Processes, Token, url_of
+
+ENVELOPE_KEYS_MAX: Final = 5  # each is tried for every message
+TOKENS_MAX: Final = 20  # each is compared for every request of the orders API
+STRICT: Final = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+Accounts = dict[AccountName, AccountSettings]
+
+
+class IngestSettings(BaseModel):
+    """The settings of the receiver."""
+
+    model_config = STRICT
+
+    host: str = "127.0.0.1"  # a reverse proxy stands before it; a container says 0.0.0.0
+    port: Port = 8080
+    max_body_bytes: BodyBytes = 256 * 1024  # the largest real delivery seen is 38 KiB; an account may take more
+    # Whose X-Forwarded-For is believed: unsigned deliveries are limited by the address that sent them.
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], Field(max_length=100)] = (
+        IPv4Network("127.0.0.0/8"),
+        IPv6Network("::1/128"),
+    )
+    processes: Processes = 1
+    metrics_host: str = "127.0.0.1"  # apart from `host`: whoever can post webhooks must not read the metrics
+    metrics_port: Port = 0  # 0: no metrics over HTTP
+
+
+class WorkSettings(BaseModel):
+    """The settings of the workers."""
+
+    model_config = STRICT
+
+    batch_events: Annotated[int, Field(ge=1, le=5000)] = 400
+    processes: Processes = 1
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Port = 0  # 0: no metrics over HTTP
+
+
+class SweepSettings(BaseModel):
+    """The settings of the sweep."""
+
+    model_config = STRICT
+
+    orders_at_once: Annotated[int, Field(ge=1, le=1000)] = 100
+    ask_within_s: Annotated[float, Field(ge=1, le=600)] = 40.0
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Port = 0  # 0: no metrics over HTTP
+
+
+class Settings(BaseModel):
+    """All settings of all processes."""
+
+    model_config = STRICT
+
+    database_url: Annotated[str, url_of("postgresql", "postgres"), Field(repr=False)]
+    broker_url: Annotated[str, url_of("amqp", "amqps")] | None = Field(default=None, repr=False)  # None: no broker
+    broker_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "tillkeeper"
+    broker_shards: Annotated[int, Field(ge=1, le=64)] = 1
+    # Between receivers and workers: the first signs, all verify.  Without any, whoever may publish is believed.
+    envelope_keys: Annotated[tuple[EnvelopeKey, ...], Field(max_length=ENVELOPE_KEYS_MAX, repr=False)] = ()
+    api_tokens: Annotated[tuple[Token, ...], Field(max_length=TOKENS_MAX, repr=False)] = ()  # none: nobody may ask
+    policy: Path | None = None
+    event_loop: Literal["uvloop", "asyncio"] = "uvloop"
+    ingest: IngestSettings = IngestSettings()
+    work: WorkSettings = WorkSettings()
+    sweep: SweepSettings = SweepSettings()
+    ask: ApiClientSettings = ApiClientSettings()
+    notify: NotifySettings = Field(default_factory=NotifySettings)
+    accounts: Accounts = Field(default_factory=dict, repr=False)
+
+    def build_gateways(self) -> dict[str, Gateway]:
+        """One gateway object for each account, with its keys read."""
+        return build_gateways(self.accounts)
+
+    def doubts(self) -> Iterator[str]:
+        """Lines about what looks wrong but keeps no process from starting; each names the key and never its value."""
+        if self.broker_url is not None and not self.envelope_keys:
+            yield (
+                f"envelope_keys names no key: whoever may publish to {self.broker_prefix}.events is believed, and can "
+                "pay orders; name one, the same for receivers and workers (openssl rand -hex 32)"
+            )
+        if self.broker_url is not None and "//guest:guest@" in self.broker_url:
+            yield "broker_url logs in as guest with the password that everybody knows; make a user (deploy/rabbitmq.sh)"
+        for at, token in enumerate(self.api_tokens):
+            if is_guessable(token):
+                yield f"api_tokens.{at} can be guessed; make it at random, with: openssl rand -hex 32"
+        yield from doubts_of(self.accounts)
+
+    def dump(self) -> bytes:
+        """All settings with their secrets, for the standard input of a child process."""
+        return self.model_dump_json().encode()
+
+    @classmethod
+    def restore(cls, dumped: bytes) -> Self:
+        """Reads the settings that `dump` wrote."""
+        return cls.model_validate(json.loads(dumped))
+
+
+def build_gateways(accounts: Accounts) -> dict[str, Gateway]:
+    """One gateway object for each account, with its keys read."""
+    return {name: build(name, account) for name, account in accounts.items()}
+
+
+def doubts_of(accounts: Accounts) -> Iterator[str]:
+    """Lines about what looks wrong with the secrets of these accounts."""
+    for name, account in accounts.items():
+        for doubt in account.doubts():
+            yield f"accounts.{name}.{doubt}"
