@@ -21,6 +21,7 @@ from tillkeeper import clock
 from tillkeeper.domain.delivery import Delivery, Envelope, pack
 from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.stripe import gateway as stripe
+from tillkeeper.gateways.stripe.settings import StripeSettings
 from tillkeeper.lanes.base import Sender
 from tillkeeper.lanes.rabbitmq_sender import RabbitSender
 from tillkeeper.lanes.spool import SpoolSender
@@ -186,7 +187,7 @@ def _envelopes(events: int) -> list[bytes]:
 def _deliveries(events: int) -> Iterator[Delivery]:
     now, run = clock.now(), uuid4()
     signing = Stripe(now)
-    gateway = stripe.Stripe(STRIPE, stripe.StripeSettings(gateway="stripe", webhook_secrets=(WEBHOOK_SECRET,)))
+    gateway = stripe.Stripe(STRIPE, StripeSettings(gateway="stripe", webhook_secrets=(WEBHOOK_SECRET,)))
     for position in range(events):
         headers, body = signing.signed(position, now)
         request = Request(headers={name.lower(): (value,) for name, value in headers.items()}, body=body)

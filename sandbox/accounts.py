@@ -10,7 +10,8 @@ from sandbox.signer import Signer
 from sandbox.simulators.base import Secret, Setting
 from sandbox.simulators.registry import DEFAULT_GATEWAYS, simulator_of
 from sandbox.simulators.stripe import StripeSigner
-from tillkeeper.gateways.stripe.gateway import LIVE_BY_KEY_PREFIX, StripeSettings
+from tillkeeper.gateways.stripe.gateway import LIVE_BY_KEY_PREFIX
+from tillkeeper.gateways.stripe.settings import StripeSettings
 from tillkeeper.settings import Settings
 
 

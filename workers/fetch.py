@@ -21,7 +21,7 @@ from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.fetching import Finished, Found, GivenUp, Later, Step, next_step
 from tillkeeper.domain.policy import Policy
-from tillkeeper.gateways.fetching import question_of
+from tillkeeper.gateways.fetching import query_of
 from tillkeeper.gateways.messages import Answer, Call, Query
 from tillkeeper.store.apply import Tally, apply_found
 from tillkeeper.store.failures import is_contention, is_outage
@@ -131,7 +131,7 @@ class FetchLoop:
         """The answer, or why there is none."""
         try:
             async with asyncio.timeout(self._ask_within_s):
-                answer = await self._api_client.query(taken.account, question_of(taken.fetch))
+                answer = await self._api_client.query(taken.account, query_of(taken.fetch))
         except QueryFailed as error:
             return _no_answer(error.reason, str(error), error.events)
         except TimeoutError:

@@ -6,7 +6,8 @@ from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of,
 
 from sandbox.signing import stripe_body, stripe_charge, stripe_payment_intent, stripe_refund, stripe_signed
 from tillkeeper.gateways.messages import Query
-from tillkeeper.gateways.stripe.gateway import Stripe, StripeSettings
+from tillkeeper.gateways.stripe.gateway import Stripe
+from tillkeeper.gateways.stripe.settings import StripeSettings
 
 SECRET = "whsec_conformance_of_the_till"
 SETTINGS = {"gateway": "stripe", "webhook_secrets": [SECRET], "api_key": "sk_test_51conformance"}

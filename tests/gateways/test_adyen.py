@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from operator import attrgetter
 
 import pytest
 from Adyen.util import generate_notification_sig, is_valid_hmac_notification
@@ -46,7 +47,7 @@ def signed(item, key=KEY):
 
 def events_of(*items, gateway=None):
     gateway = gateway or a_gateway()
-    return gateway.parse(gateway.verify(request_of(adyen_delivery([signed(it) for it in items])), NOW))
+    return gateway.parse(gateway.verify(request_of(adyen_delivery([signed(item) for item in items])), NOW))
 
 
 def event_of(code="AUTHORISATION", success="true", *, auto_capture=True, **more):
@@ -205,16 +206,16 @@ def test_an_amount_is_a_whole_number(value):
 # Test and live.
 
 
-@pytest.mark.parametrize(("told", "live"), [("true", True), ("false", False), ("true", None), ("false", None)])
-def test_the_environment_is_ours_or_nobody_asked(told, live):
+@pytest.mark.parametrize(("sent", "live"), [("true", True), ("false", False), ("true", None), ("false", None)])
+def test_the_environment_is_ours_or_is_not_configured(sent, live):
     gateway = a_gateway() if live is None else a_gateway(live=live)
     assert gateway.live is live
-    assert gateway.parse(gateway.verify(request_of(adyen_delivery([signed(an_item())], live=told)), NOW))
+    assert gateway.parse(gateway.verify(request_of(adyen_delivery([signed(an_item())], live=sent)), NOW))
 
 
-@pytest.mark.parametrize(("told", "live"), [("false", True), ("true", False), ("yes", True), ("True", True)])
-def test_the_other_environment_is_refused(told, live):
-    error = refused(adyen_delivery([signed(an_item())], live=told)[1], live=live)
+@pytest.mark.parametrize(("sent", "live"), [("false", True), ("true", False), ("yes", True), ("True", True)])
+def test_the_other_environment_is_refused(sent, live):
+    error = refused(adyen_delivery([signed(an_item())], live=sent)[1], live=live)
     assert (type(error), error.step) == (BadPayload, VerificationStep.MODE)
 
 
@@ -273,15 +274,15 @@ MANUAL = AUTO | {
 
 
 @pytest.mark.parametrize(
-    ("auto_capture", "said", "kind"),
-    [(True, *it) for it in AUTO.items()] + [(False, *it) for it in MANUAL.items()],
+    ("auto_capture", "code_and_success", "kind"),
+    [(True, *item) for item in AUTO.items()] + [(False, *item) for item in MANUAL.items()],
     ids=str,
 )
-def test_every_code_with_its_outcome(auto_capture, said, kind):
-    code, success = said
+def test_every_code_with_its_outcome(auto_capture, code_and_success, kind):
+    code, success = code_and_success
     events = events_of(an_item(code, success), gateway=a_gateway(auto_capture=auto_capture))
     kinds = kind if isinstance(kind, tuple) else () if kind is None else (kind,)
-    assert tuple(it.kind for it in events) == kinds
+    assert tuple(event.kind for event in events) == kinds
     for event in events:
         ref = PAYMENT if event.payment_ref == event.event_id.partition(":")[0] else MODIFICATION
         assert event.event_id in (f"{ref}:{code}:{success}", f"{ref}:{code}:{success}:reversed")
@@ -306,7 +307,7 @@ def test_every_code_that_is_read_is_in_the_table():
 )
 def test_what_nobody_knows_is_noted_and_refuses_nothing(code, success, noted):
     with unknown_words() as words:
-        assert [it.kind for it in events_of(an_item(code, success), an_item("REFUND"))] == [Kind.REFUND_SUCCEEDED]
+        assert [event.kind for event in events_of(an_item(code, success), an_item("REFUND"))] == [Kind.REFUND_SUCCEEDED]
     assert list(words) == noted
 
 
@@ -353,13 +354,15 @@ def test_a_dispute_that_nobody_defended_in_time_is_lost_if_adyen_says_so():
 @pytest.mark.parametrize("auto_capture", [True, False])
 def test_what_is_not_signed_does_not_decide_what_a_reversal_was(action, auto_capture):
     gateway = a_gateway(auto_capture=auto_capture)
-    said = an_item("CANCEL_OR_REFUND", additionalData={"modification.action": action})
-    assert events_of(said, gateway=gateway) == events_of(an_item("CANCEL_OR_REFUND"), gateway=gateway)
+    item = an_item("CANCEL_OR_REFUND", additionalData={"modification.action": action})
+    assert events_of(item, gateway=gateway) == events_of(an_item("CANCEL_OR_REFUND"), gateway=gateway)
 
 
 def test_what_goes_back_without_an_amount_is_undone():
     events = events_of(an_item("CANCEL_OR_REFUND", value=0))
-    assert [(it.kind, it.capture_ref, it.amount) for it in events] == [(kind, None, None) for kind in UNDONE]
+    assert [(event.kind, event.capture_ref, event.amount) for event in events] == [
+        (kind, None, None) for kind in UNDONE
+    ]
 
 
 def test_what_is_over_says_why_and_asks_for_nothing():
@@ -371,14 +374,14 @@ def test_what_is_over_says_why_and_asks_for_nothing():
 
 def test_items_of_other_merchant_accounts_change_nothing():
     theirs = an_item("REFUND", merchant_account="TillPOS")
-    assert [it.kind for it in events_of(theirs, an_item())] == [Kind.PAYMENT_SUCCEEDED]
+    assert [event.kind for event in events_of(theirs, an_item())] == [Kind.PAYMENT_SUCCEEDED]
     assert events_of(theirs) == ()
 
 
 def test_several_items_are_as_many_events():
     events = events_of(an_item(), an_item("REFUND", value=400), an_item("REPORT_AVAILABLE"), an_item("CHARGEBACK"))
-    assert [it.kind for it in events] == [Kind.PAYMENT_SUCCEEDED, Kind.REFUND_SUCCEEDED, Kind.DISPUTE_OPENED]
-    assert len({it.event_id for it in events}) == 3
+    assert [event.kind for event in events] == [Kind.PAYMENT_SUCCEEDED, Kind.REFUND_SUCCEEDED, Kind.DISPUTE_OPENED]
+    assert len({event.event_id for event in events}) == 3
 
 
 def test_a_repetition_is_known_whatever_else_it_says():
@@ -470,7 +473,7 @@ def test_a_refund_that_is_refused_says_why():
     assert (event.failure, event.failure_code) == (FailureClass.UNKNOWN, "INSUFFICIENT_BALANCE_ON_PAYMENT")
 
 
-# What it makes of an order.
+# What becomes of an order.
 
 
 ORDER = Order(order_ref="ORDER-1", amount=12900, currency="EUR", accounts=frozenset({"adyen-main"}))
@@ -488,11 +491,11 @@ def settled(events):
     return summary.status, summary.captured, summary.refunded
 
 
-def status_of(*said, auto_capture=True):
+def status_of(*items, auto_capture=True):
     """(code, success, value, own reference) each, a minute apart."""
     items = [
         an_item(code, success, value, pspReference=ref, eventDate=(NOW + timedelta(minutes=at)).isoformat())
-        for at, (code, success, value, ref) in enumerate(said)
+        for at, (code, success, value, ref) in enumerate(items)
     ]
     return settled(events_of(*items, gateway=a_gateway(auto_capture=auto_capture)))
 
@@ -513,8 +516,8 @@ def test_with_manual_capture_parts_add_up():
 
 
 def test_with_manual_capture_a_cancelled_or_expired_payment_is_over():
-    for it in (("CANCELLATION", "true", 0, "MOD1"), ("EXPIRE", "true", 12900, PAYMENT)):
-        assert status_of(AUTHORISED, it, auto_capture=False) == (Status.FAILED, 0, 0)
+    for end in (("CANCELLATION", "true", 0, "MOD1"), ("EXPIRE", "true", 12900, PAYMENT)):
+        assert status_of(AUTHORISED, end, auto_capture=False) == (Status.FAILED, 0, 0)
 
 
 def test_a_refund_that_fails_later_is_taken_back():
@@ -635,7 +638,7 @@ def test_a_setting_that_names_no_method_is_refused_at_the_start(setting, name):
         a_gateway(**{setting: [name]})
 
 
-# What it is asked, and what it answers.
+# Queries and acknowledgement.
 
 
 def test_it_takes_yes_in_adyens_word():
@@ -643,7 +646,7 @@ def test_it_takes_yes_in_adyens_word():
     assert (reply.status, reply.body) == (200, b"[accepted]")
 
 
-def test_adyen_cannot_be_asked():
+def test_adyen_cannot_be_queried():
     with pytest.raises(CannotQuery):
         a_gateway().query_request(Query(about="payment", order_ref="ORDER-1", payment_ref=PAYMENT), now=NOW, nonce="n")
 
@@ -661,21 +664,21 @@ def test_what_an_unproven_delivery_names():
 # The sandbox plays it.
 
 
-@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=attrgetter("name"))
 def test_what_the_play_tells_comes_true(template):
-    told = Told(SIMULATOR, Adyen, template)
-    assert told.end(told.deliveries()) == told.story.expected
+    played = Told(SIMULATOR, Adyen, template)
+    assert played.end(played.deliveries()) == played.story.expected
 
 
 def test_the_plays_impostor_and_an_altered_amount_are_refused():
-    told = Told(SIMULATOR, Adyen, SIMULATOR.templates[0])
-    event = told.story.events[0]
+    played = Told(SIMULATOR, Adyen, SIMULATOR.templates[0])
+    event = played.story.events[0]
     for delivery in (
-        impostor_of(told).sign(told.story, event, now=NOW, again=0),
-        with_amount_raised(told.signer.sign(told.story, event, now=NOW, again=0), told.signer.amount_follows),
+        impostor_of(played).sign(played.story, event, now=NOW, again=0),
+        with_amount_raised(played.signer.sign(played.story, event, now=NOW, again=0), played.signer.amount_follows),
     ):
         with pytest.raises(BadSignature):
-            told.gateway.verify(request_of(delivery), NOW)
+            played.gateway.verify(request_of(delivery), NOW)
 
 
 @pytest.mark.parametrize("method", [None, "", 7, {}, "x" * 300, "\u2603"])

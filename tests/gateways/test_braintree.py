@@ -659,9 +659,7 @@ def test_a_refund_on_its_way_is_pending():
     story = story_of(SIMULATOR, signer, TEMPLATES[8])
     paid, going = story.events
     going = msgspec.structs.replace(going, event_type="refund_submitted")
-    story = type(story)(
-        **{name: getattr(story, name) for name in story.__struct_fields__} | {"happenings": (paid, going)}
-    )
+    story = type(story)(**{name: getattr(story, name) for name in story.__struct_fields__} | {"events": (paid, going)})
     api = SIMULATOR.api(signer, ledger_with(SIMULATOR, story))
     query = Query(about="refund", order_ref=story.order_ref, refund_ref=going.refund_ref)
     (event,) = asked(gateway, api, query, NOW).events

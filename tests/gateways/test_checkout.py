@@ -5,6 +5,7 @@ import hmac
 import itertools
 import json
 from datetime import timedelta
+from operator import attrgetter
 
 import pytest
 from specimen import NOW, request_of, response_of
@@ -43,7 +44,7 @@ OLDER = "older-key-of-the-till"
 PAYMENT = Query(about="payment", order_ref="ORDER-1", payment_ref="pay_1")
 ORDER = Query(about="payment", order_ref="ORDER-1")
 REFUND = Query(about="refund", order_ref="ORDER-1", payment_ref="pay_1", refund_ref="act_refund")
-TOLD_AT = NOW - timedelta(seconds=3)
+REPORTED_AT = NOW - timedelta(seconds=3)
 
 
 def a_gateway(**settings):
@@ -64,8 +65,8 @@ def a_capture(action_id="act_1", code="10000"):
 
 
 def a_refund(**more):
-    told = {"id": "act_refund", "type": "Refund", "amount": 400, "approved": True, "response_code": "10000"}
-    return told | {"processed_on": "2026-10-05T11:00:00Z"} | more
+    action = {"id": "act_refund", "type": "Refund", "amount": 400, "approved": True, "response_code": "10000"}
+    return action | {"processed_on": "2026-10-05T11:00:00Z"} | more
 
 
 def balances(captured=12900, refunded=0):
@@ -207,8 +208,8 @@ UNDOING = {
 def test_what_undoes_a_success_leaves_no_money_and_an_answer_does_not_bring_it_back(event_type):
     captured, undone = events_of("payment_captured", an_action()), events_of(event_type, UNDOING[event_type], "evt_2")
     answer = answer_to(PAYMENT, a_payment(a_capture())).events
-    for told in ((*captured, *undone), (*undone, *captured), (*captured, *undone, *answer), (*answer, *undone)):
-        assert captured_by(*told) == 0
+    for events in ((*captured, *undone), (*undone, *captured), (*captured, *undone, *answer), (*answer, *undone)):
+        assert captured_by(*events) == 0
     again = events_of("payment_captured", an_action("act_9", at=LATER + timedelta(hours=1)), "evt_3")
     assert captured_by(*captured, *undone, *again) == 12900
 
@@ -235,9 +236,9 @@ def test_what_is_left_of_an_authorization_stays_held_until_it_is_let_go():
     approved = events_of("payment_approved", an_action("act_0", at=NOW - timedelta(hours=1)), "evt_0")
     for left, held in ((7900, 7900), (0, 0)):
         now = part | {"available_to_capture": left}
-        told = events_of("payment_captured", an_action("act_1", 5000, at=LATER, balances=now))
+        delivered = events_of("payment_captured", an_action("act_1", 5000, at=LATER, balances=now))
         answer = answer_to(PAYMENT, a_payment(a_capture(), balances=now | {"total_refunded": 0})).events
-        for events in ((*approved, *told), (*approved, *answer), told, answer):
+        for events in ((*approved, *delivered), (*approved, *answer), delivered, answer):
             assert (captured_by(*events), held_by(*events)) == (5000, held)
     voided = events_of(
         "payment_voided", an_action("act_2", 7900, at=LATER, balances={"available_to_capture": 0}), "evt_2"
@@ -257,12 +258,12 @@ def test_what_is_authorized_on_top_is_told_by_the_balances():
 
 def test_captures_of_one_payment_add_up_and_repetitions_do_not():
     first, second = an_action("act_1", 5000), an_action("act_2", 7900)
-    told = [
+    delivered = [
         event_of("payment_captured", first),
         event_of("payment_captured", second),
         event_of("payment_captured", first),
     ]
-    assert captured_by(*told) == captured_by(*reversed(told)) == 12900
+    assert captured_by(*delivered) == captured_by(*reversed(delivered)) == 12900
 
 
 @pytest.mark.parametrize(
@@ -275,10 +276,10 @@ def test_a_payment_voided_in_part_is_still_authorized(left, kind):
 
 
 @pytest.mark.parametrize(
-    ("currency", "told", "amount"), [("JPY", 1500, 1500), ("KWD", 1500, 1500), ("CLP", 150000, 1500), ("UGX", 15, 15)]
+    ("currency", "sent", "amount"), [("JPY", 1500, 1500), ("KWD", 1500, 1500), ("CLP", 150000, 1500), ("UGX", 15, 15)]
 )
-def test_pesos_of_chile_come_with_two_digits_that_they_do_not_have(currency, told, amount):
-    assert event_of("payment_captured", an_action(amount=told, currency=currency)).amount == amount
+def test_pesos_of_chile_come_with_two_digits_that_they_do_not_have(currency, sent, amount):
+    assert event_of("payment_captured", an_action(amount=sent, currency=currency)).amount == amount
 
 
 def test_a_fraction_of_a_peso_is_refused():
@@ -328,23 +329,23 @@ def test_older_and_newer_events_write_their_time_elsewhere(fields, at):
 def test_other_types_are_of_no_interest_and_noted_where_they_could_tell_of_money(event_type, is_noted):
     with unknown_words() as words:
         assert parsed(checkout_body(event_type, {"id": "x"}, event_id="evt_1", at=NOW)) == ()
-    assert [it.word for it in words] == ([event_type] if is_noted else [])
+    assert [word.word for word in words] == ([event_type] if is_noted else [])
 
 
 def test_a_status_that_nobody_knows_says_nothing_and_is_noted():
     with unknown_words() as words:
         answer = answer_to(PAYMENT, a_payment(status="Melted"))
-    assert (answer.found, answer.events, [it.word for it in words]) == (True, (), ["Melted"])
+    assert (answer.found, answer.events, [word.word for word in words]) == (True, (), ["Melted"])
 
 
-def test_a_capture_happened_when_its_action_says_or_when_the_payment_was_asked_for():
+def test_a_capture_happened_when_its_action_says_or_when_the_payment_was_requested():
     made = a_capture() | {"processed_on": "2026-10-05T11:00:00Z"}
     (event,) = answer_to(PAYMENT, a_payment(made)).events
-    assert (event.occurred_at, event.as_of) == (NOW - timedelta(hours=1), TOLD_AT)
+    assert (event.occurred_at, event.as_of) == (NOW - timedelta(hours=1), REPORTED_AT)
     (event,) = answer_to(PAYMENT, a_payment(a_capture(), requested_on="2026-10-05T10:00:00Z")).events
     assert event.occurred_at == NOW - timedelta(hours=2)
     (event,) = answer_to(PAYMENT, a_payment(a_capture(), requested_on=None)).events
-    assert event.occurred_at == TOLD_AT
+    assert event.occurred_at == REPORTED_AT
 
 
 @pytest.mark.parametrize(("code", "failure"), FAILURES.items())
@@ -405,12 +406,12 @@ def test_where_each_answer_is(query, path):
         Query(about="refund", refund_ref="act_1"),
     ],
 )
-def test_what_cannot_be_asked(query):
+def test_what_cannot_be_queried(query):
     with pytest.raises(CannotQuery):
         a_gateway().query_request(query, now=NOW, nonce="n")
 
 
-def test_without_a_key_nothing_is_asked():
+def test_without_a_key_nothing_is_queried():
     with pytest.raises(CannotQuery, match="secret_key"):
         a_gateway(secret_key=None).query_request(PAYMENT, now=NOW, nonce="n")
 
@@ -419,7 +420,7 @@ def test_without_a_key_nothing_is_asked():
 def test_payments_by_status(status, state):
     answer = answer_to(PAYMENT, a_payment(status=status))
     assert answer.found
-    assert [(it.kind, it.occurred_at) for it in answer.events] == ([(state[0], TOLD_AT)] if state else [])
+    assert [(event.kind, event.occurred_at) for event in answer.events] == ([(state[0], REPORTED_AT)] if state else [])
 
 
 @pytest.mark.parametrize("status", sorted(TAKEN))
@@ -431,13 +432,17 @@ def test_what_was_taken_and_given_back(status):
 
 
 def test_an_answer_does_not_count_again_what_webhooks_told():
-    told = [
+    delivered = [
         event_of("payment_captured", an_action(ref, amount, at=NOW - timedelta(minutes=1)), ref)
         for ref, amount in (("act_1", 5000), ("act_2", 7900))
     ]
     answer = answer_to(PAYMENT, a_payment(a_capture("act_2"), a_capture("act_1")))
-    assert len({it.event_id for it in answer.events}) == 2
-    for events in ([*told, *answer.events], [*answer.events, *told], [told[1], *answer.events, told[0]]):
+    assert len({event.event_id for event in answer.events}) == 2
+    for events in (
+        [*delivered, *answer.events],
+        [*answer.events, *delivered],
+        [delivered[1], *answer.events, delivered[0]],
+    ):
         assert captured_by(*events) == 12900
     assert captured_by(*answer.events) == 12900
 
@@ -445,30 +450,30 @@ def test_an_answer_does_not_count_again_what_webhooks_told():
 @pytest.mark.parametrize("younger_s", range(-2, 60, 10))
 def test_a_capture_as_young_as_the_answer_is_counted_once(younger_s):
     """By the clock of another machine it may be younger."""
-    young = TOLD_AT + timedelta(seconds=younger_s)
-    told = [
-        event_of("payment_captured", an_action("act_a", 100, at=TOLD_AT - timedelta(hours=1)), "evt_a"),
+    young = REPORTED_AT + timedelta(seconds=younger_s)
+    delivered = [
+        event_of("payment_captured", an_action("act_a", 100, at=REPORTED_AT - timedelta(hours=1)), "evt_a"),
         event_of("payment_captured", an_action("act_b", 200, at=young), "evt_b"),
     ]
     answer = answer_to(PAYMENT, a_payment(a_capture("act_a"), a_capture("act_b"), balances=balances(300)))
-    for events in itertools.permutations([*told, *answer.events]):
+    for events in itertools.permutations([*delivered, *answer.events]):
         assert captured_by(*events) == 300
     since = event_of("payment_captured", an_action("act_c", 50, at=young + timedelta(seconds=1)), "evt_c")
-    assert captured_by(*answer.events, since, *told) == 350
+    assert captured_by(*answer.events, since, *delivered) == 350
 
 
 def test_of_two_answers_within_a_second_the_one_that_knows_more_captures_stands():
     answers = [
-        answer_to(PAYMENT, a_payment(*(a_capture(it) for it in refs), balances=balances(total))).events
+        answer_to(PAYMENT, a_payment(*(a_capture(ref) for ref in refs), balances=balances(total))).events
         for refs, total in ((["act_c"], 100), (["act_c", "act_b"], 300), (["act_c", "act_b", "act_a"], 600))
     ]
     for events in itertools.permutations(answers):
-        assert captured_by(*(it for answer in events for it in answer)) == 600
+        assert captured_by(*(event for answer in events for event in answer)) == 600
 
 
 def test_a_capture_that_was_declined_took_nothing():
     events = answer_to(PAYMENT, a_payment(a_capture("act_1", "20051"), a_capture("act_2"))).events
-    assert [it.capture_ref for it in events] == ["act_2"]
+    assert [event.capture_ref for event in events] == ["act_2"]
 
 
 @pytest.mark.parametrize(
@@ -514,12 +519,12 @@ def test_refunds_among_the_actions(wrapped, approved, kind):
         "ORDER-1",
     )
     assert event.occurred_at == NOW - timedelta(hours=1)
-    assert (event.amount, event.currency) == (None, None)  # the webhook told them; actions have no currency
+    assert (event.amount, event.currency) == (None, None)  # the webhook had them; actions have no currency
 
 
 def test_a_refund_whose_action_tells_its_currency():
     (event,) = answer_to(REFUND, [a_refund(currency="EUR", processed_on=None)]).events
-    assert (event.amount, event.currency, event.occurred_at) == (400, "EUR", TOLD_AT)
+    assert (event.amount, event.currency, event.occurred_at) == (400, "EUR", REPORTED_AT)
 
 
 def test_an_action_that_is_not_there_is_not_found():
@@ -537,7 +542,7 @@ def test_odd_lists_of_actions_are_refused(content):
 def test_payments_of_an_order():
     other = a_payment(status="Pending", reference="ORDER-2")
     answer = answer_to(ORDER, {"data": [other, a_payment(status="Authorized")]})
-    assert [it.order_ref for it in answer.events] == ["ORDER-1"]
+    assert [event.order_ref for event in answer.events] == ["ORDER-1"]
     assert not answer_to(ORDER, {"data": [other]}).found
 
 
@@ -570,33 +575,33 @@ def test_other_answers(status, content, error):
 # The sandbox plays it.
 
 
-@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=attrgetter("name"))
 def test_what_the_play_tells_comes_true(template):
-    told = Told(SIMULATOR, Checkout, template)
-    delivered = told.deliveries()
-    assert told.end(delivered) == told.story.expected
-    assert told.end([*told.answers(), *delivered]) == told.story.expected
-    if not told.story.expected.refunded and template.status != "refunding":
-        assert told.end(told.answers()) == told.story.expected  # what an action gave back is told by its webhook
+    played = Told(SIMULATOR, Checkout, template)
+    delivered = played.deliveries()
+    assert played.end(delivered) == played.story.expected
+    assert played.end([*played.answers(), *delivered]) == played.story.expected
+    if not played.story.expected.refunded and template.status != "refunding":
+        assert played.end(played.answers()) == played.story.expected  # what an action gave back stands in its webhook
 
 
 def test_the_plays_api_refuses_and_breaks_as_checkout_does():
-    told = Told(SIMULATOR, Checkout, SIMULATOR.templates[0])
-    assert broken_answers(told) == ["Unavailable", "Unavailable", "AccessDenied"]
+    played = Told(SIMULATOR, Checkout, SIMULATOR.templates[0])
+    assert broken_answers(played) == ["Unavailable", "Unavailable", "AccessDenied"]
     for query in (
         Query(about="payment", payment_ref="nobody"),
         Query(about="payment", order_ref="nobody"),
         Query(about="refund", payment_ref="nobody", refund_ref="nobody"),
     ):
-        assert not told.answer(query).found
+        assert not played.answer(query).found
 
 
 def test_the_plays_impostor_and_an_altered_amount_are_refused():
-    told = Told(SIMULATOR, Checkout, SIMULATOR.templates[0])
-    event = told.story.events[0]
+    played = Told(SIMULATOR, Checkout, SIMULATOR.templates[0])
+    event = played.story.events[0]
     for signed in (
-        impostor_of(told).sign(told.story, event, now=NOW, again=0),
-        with_amount_raised(told.signer.sign(told.story, event, now=NOW, again=0), told.signer.amount_follows),
+        impostor_of(played).sign(played.story, event, now=NOW, again=0),
+        with_amount_raised(played.signer.sign(played.story, event, now=NOW, again=0), played.signer.amount_follows),
     ):
         with pytest.raises(BadSignature):
-            told.gateway.verify(request_of(signed), NOW)
+            played.gateway.verify(request_of(signed), NOW)

@@ -8,7 +8,7 @@ from tillkeeper.domain.fetching import Fetch
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import BadPayload, CannotQuery
-from tillkeeper.gateways.fetching import fetches_of, question_of
+from tillkeeper.gateways.fetching import fetches_of, query_of
 from tillkeeper.gateways.messages import Call, Query, Request, Response, Verified
 from tillkeeper.gateways.stripe.gateway import Stripe
 
@@ -28,7 +28,7 @@ def test_a_delivery_that_tells_what_happened_has_nothing_to_fetch(specimen):
 def test_a_question_comes_out_as_it_went_in(proven):
     [fetch] = fetches_of(GATEWAY, verified(b'{"payment": "tr_1", "refund": "re_1"}', proven=proven))
     assert fetch == Fetch(about="refund", payment_ref="tr_1", refund_ref="re_1", proven=proven)
-    assert question_of(fetch) == Query(about="refund", payment_ref="tr_1", refund_ref="re_1")
+    assert query_of(fetch) == Query(about="refund", payment_ref="tr_1", refund_ref="re_1")
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"payment": "\xe8\xae\xa2"}', b'{"payment": "' + b"x" * 300 + b'"}'])

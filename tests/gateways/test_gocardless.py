@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from operator import attrgetter
 
 import gocardless_pro
 import pytest
@@ -34,7 +35,7 @@ SECRET = "an_endpoints_secret_of_the_debits"
 OLDER = "the_older_endpoints_secret"
 TOKEN = "sandbox_token_of_the_tests"
 DATE = "Mon, 05 Oct 2026 11:59:57 GMT"
-TOLD_AT = NOW - timedelta(seconds=3)
+REPORTED_AT = NOW - timedelta(seconds=3)
 EARLIER = NOW - timedelta(days=3)
 PAYMENT = Query(about="payment", payment_ref="PM1")
 REFUND = Query(about="refund", refund_ref="RF1")
@@ -46,9 +47,9 @@ def a_gateway(**settings):
 
 
 def an_event(action, *, event_id="EV1", at=NOW, ref="PM1", order_ref="ORDER-1", **details):
-    told = {} if order_ref is None else {"resource_metadata": {"order_id": order_ref}}
+    metadata = {} if order_ref is None else {"resource_metadata": {"order_id": order_ref}}
     return gocardless_event(
-        event_id, at, "payments", action, links={"payment": ref}, details={"origin": "bank", **details}, **told
+        event_id, at, "payments", action, links={"payment": ref}, details={"origin": "bank", **details}, **metadata
     )
 
 
@@ -68,7 +69,7 @@ def response(content, status=200):
 
 
 def a_history(*events, **payment):
-    """The list of a payment's events, told oldest first here and newest first there."""
+    """The list of a payment's events, oldest first here and newest first there."""
     payments = [gocardless_payment("PM1", 12900, "GBP", "ORDER-1", **payment)]
     return {"events": list(reversed(events)), "linked": {"payments": payments}, "meta": {}}
 
@@ -83,7 +84,7 @@ def answered(*events, **payment):
 def test_the_official_package_takes_what_the_sandbox_signs_and_reads_the_same():
     headers, body = gocardless_signed(SECRET, gocardless_body(an_event("confirmed"), a_refund_event("paid")))
     events = webhooks.parse(body, SECRET, headers["Webhook-Signature"])
-    assert [(it.id, it.resource_type, it.action) for it in events] == [
+    assert [(event.id, event.resource_type, event.action) for event in events] == [
         ("EV1", "payments", "confirmed"),
         ("EV9", "refunds", "paid"),
     ]
@@ -135,7 +136,7 @@ DIRECT = {
 
 
 @pytest.mark.parametrize("action", sorted(ACTIONS))
-def test_an_action_is_told_where_it_says_all_and_else_asked_about(action):
+def test_an_action_is_an_event_where_it_says_all_and_else_a_query(action):
     events, queries = delivered(an_event(action, cause="refund_requested", scheme="bacs"))
     if action not in DIRECT:
         assert (events, queries) == ((), (PAYMENT,))
@@ -151,7 +152,7 @@ def test_an_action_is_told_where_it_says_all_and_else_asked_about(action):
 
 
 @pytest.mark.parametrize("action", sorted(ACTIONS))
-def test_whatever_does_not_name_its_order_is_asked_about(action):
+def test_whatever_does_not_name_its_order_is_queried(action):
     assert delivered(an_event(action, order_ref=None)) == ((), (PAYMENT,))
 
 
@@ -165,7 +166,7 @@ def test_whatever_does_not_name_its_order_is_asked_about(action):
 def test_an_action_that_nobody_knows_is_noted_and_refuses_nothing(event, queries, noted):
     with unknown_words() as words:
         assert delivered(event) == ((), queries)
-    assert [(it.field, it.word) for it in words] == [noted]
+    assert [(word.field, word.word) for word in words] == [noted]
 
 
 def a_melted_refund():
@@ -177,7 +178,7 @@ def test_a_status_that_nobody_knows_is_noted_and_what_is_known_counts():
         (event,) = answered(an_event("confirmed"), status="of next year")
         assert a_gateway().read_response(REFUND, response({"refunds": a_melted_refund()}), now=NOW).events == ()
     assert event.kind is Kind.PAYMENT_SUCCEEDED
-    assert [it.field for it in words] == ["status of a payment", "status of a refund"]
+    assert [word.field for word in words] == ["status of a payment", "status of a refund"]
 
 
 @pytest.mark.parametrize(
@@ -297,7 +298,7 @@ def test_a_failure_after_the_last_collection_is_one():
     (event,) = answered(again, an_event("failed", cause="bank_account_closed"), status="failed")
     assert (event.kind, event.failure) == (Kind.PAYMENT_FAILED, FailureClass.ACCOUNT_FROZEN)
     (event,) = answered(an_event("resubmission_requested"), status="failed")
-    assert (event.kind, event.failure, event.occurred_at) == (Kind.PAYMENT_FAILED, FailureClass.UNKNOWN, TOLD_AT)
+    assert (event.kind, event.failure, event.occurred_at) == (Kind.PAYMENT_FAILED, FailureClass.UNKNOWN, REPORTED_AT)
 
 
 def test_a_success_tells_amount_order_and_time_of_the_confirmation():
@@ -316,15 +317,15 @@ def status_of(*events):
 
 
 def test_a_late_failure_takes_the_success_back():
-    told = answered(*LATE, status="failed")
-    assert [(it.kind, it.occurred_at, it.capture_ref) for it in told] == [
+    events = answered(*LATE, status="failed")
+    assert [(event.kind, event.occurred_at, event.capture_ref) for event in events] == [
         (Kind.PAYMENT_SUCCEEDED, EARLIER, None),
         (Kind.PAYMENT_REVERSED, NOW, None),
         (Kind.PAYMENT_FAILED, NOW, None),
     ]
-    assert status_of(*told) is Status.FAILED
+    assert status_of(*events) is Status.FAILED
     settled = answered(*LATE, an_event("late_failure_settled", at=NOW + timedelta(days=2)), status="failed")
-    assert settled == told
+    assert settled == events
     assert delivered(an_event("late_failure_settled")) == ((), (PAYMENT,))
 
 
@@ -336,29 +337,29 @@ def test_a_late_failure_that_is_collected_again_is_on_its_way_and_then_counts_ag
     assert status_of(*before, *meanwhile) is Status.PROCESSING
     settled = an_event("late_failure_settled", at=NOW + timedelta(days=1))
     for later in ((), (settled,)):
-        told = answered(confirmed, again, an_event("confirmed"), *later, status="confirmed")
-        assert [(it.kind, it.occurred_at) for it in told] == [
+        events = answered(confirmed, again, an_event("confirmed"), *later, status="confirmed")
+        assert [(event.kind, event.occurred_at) for event in events] == [
             (Kind.PAYMENT_SUCCEEDED, NOW),
             (Kind.PAYMENT_REVERSED, EARLIER),
         ]
-        assert status_of(*before, *meanwhile, *told) is Status.PAID
-        assert status_of(*told, *meanwhile, *before) is Status.PAID
+        assert status_of(*before, *meanwhile, *events) is Status.PAID
+        assert status_of(*events, *meanwhile, *before) is Status.PAID
 
 
 def test_a_late_failure_whose_own_event_is_not_in_the_list_is_told_by_its_settlement():
-    told = answered(an_event("confirmed", at=EARLIER), an_event("late_failure_settled"), status="failed")
-    assert [(it.kind, it.occurred_at) for it in told][:2] == [
+    events = answered(an_event("confirmed", at=EARLIER), an_event("late_failure_settled"), status="failed")
+    assert [(event.kind, event.occurred_at) for event in events][:2] == [
         (Kind.PAYMENT_SUCCEEDED, EARLIER),
         (Kind.PAYMENT_REVERSED, NOW),
     ]
-    assert told[2].kind is Kind.PAYMENT_FAILED
+    assert events[2].kind is Kind.PAYMENT_FAILED
     assert answered(an_event("late_failure_settled"), status="failed")[0].kind is Kind.PAYMENT_FAILED
 
 
 def test_a_success_that_is_not_in_the_list_is_told_by_the_status():
-    told = answered(*LATE, status="paid_out")
-    assert [(it.kind, it.occurred_at) for it in told] == [
-        (Kind.PAYMENT_SUCCEEDED, TOLD_AT),
+    events = answered(*LATE, status="paid_out")
+    assert [(event.kind, event.occurred_at) for event in events] == [
+        (Kind.PAYMENT_SUCCEEDED, REPORTED_AT),
         (Kind.PAYMENT_REVERSED, NOW),
     ]
 
@@ -371,7 +372,7 @@ def test_a_failure_before_any_success_is_no_dispute():
 
 def test_a_chargeback_is_a_dispute_until_it_is_cancelled():
     confirmed, charged = an_event("confirmed", at=EARLIER), an_event("charged_back", at=EARLIER)
-    assert [it.kind for it in answered(confirmed, charged, status="charged_back")] == [
+    assert [event.kind for event in answered(confirmed, charged, status="charged_back")] == [
         Kind.PAYMENT_SUCCEEDED,
         Kind.DISPUTE_OPENED,
     ]
@@ -382,13 +383,13 @@ def test_a_chargeback_is_a_dispute_until_it_is_cancelled():
 @pytest.mark.parametrize(("status", "kind"), sorted(PAYMENT_STATUSES.items()))
 def test_the_status_says_what_is_not_in_the_list(status, kind):
     first, *disputes = answered(an_event("surcharge_fee_debited"), status=status)
-    assert (first.kind, first.occurred_at) == (kind, TOLD_AT)
-    assert [it.dispute_ref for it in disputes] == (["PM1:chargeback"] if status == "charged_back" else [])
+    assert (first.kind, first.occurred_at) == (kind, REPORTED_AT)
+    assert [dispute.dispute_ref for dispute in disputes] == (["PM1:chargeback"] if status == "charged_back" else [])
 
 
 def test_a_late_failure_that_is_not_in_the_list_is_told_by_the_status():
     _, undone, failed = answered(an_event("confirmed", at=EARLIER), status="failed")
-    assert (undone.kind, undone.occurred_at) == (Kind.PAYMENT_REVERSED, TOLD_AT)
+    assert (undone.kind, undone.occurred_at) == (Kind.PAYMENT_REVERSED, REPORTED_AT)
     assert (failed.kind, failed.failure) == (Kind.PAYMENT_FAILED, FailureClass.UNKNOWN)
 
 
@@ -432,7 +433,7 @@ def test_a_refund_says_where_it_stands(status, kind):
     assert (event.kind, event.amount, event.currency) == (kind, 400, "EUR")
     assert (event.payment_ref, event.refund_ref, event.order_ref) == ("PM1", "RF1", None)
     pending = kind is Kind.REFUND_PENDING
-    assert event.occurred_at == (TOLD_AT if not pending else NOW.replace(day=3, hour=9))
+    assert event.occurred_at == (REPORTED_AT if not pending else NOW.replace(day=3, hour=9))
     assert event.failure_code == (status if kind is Kind.REFUND_FAILED else None)
 
 
@@ -471,26 +472,26 @@ def test_a_refund_that_cannot_be_is_refused(wrong):
     ],
     ids=["payment", "refund"],
 )
-def test_the_official_package_asks_the_same(query, officially, monkeypatch):
-    asked = []
+def test_the_official_package_queries_the_same(query, officially, monkeypatch):
+    requests = []
 
     class Stop(Exception):
         pass
 
     def send(_session, request, **_):
-        asked.append(request)
+        requests.append(request)
         raise Stop
 
     monkeypatch.setattr("requests.Session.send", send)
     with pytest.raises(Stop):
         officially(gocardless_pro.Client(access_token=TOKEN, environment="live"))
     call = a_gateway().query_request(query, now=NOW, nonce="n")
-    assert (call.method, call.url) == (asked[0].method, asked[0].url)
-    assert call.headers["Authorization"] == asked[0].headers["Authorization"]
-    assert call.headers["GoCardless-Version"] == asked[0].headers["GoCardless-Version"]
+    assert (call.method, call.url) == (requests[0].method, requests[0].url)
+    assert call.headers["Authorization"] == requests[0].headers["Authorization"]
+    assert call.headers["GoCardless-Version"] == requests[0].headers["GoCardless-Version"]
 
 
-def test_what_has_no_reference_cannot_be_asked_about():
+def test_what_has_no_reference_cannot_be_queried():
     for query in (Query(about="payment", order_ref="ORDER-1"), Query(about="refund", payment_ref="PM1")):
         with pytest.raises(CannotQuery):
             a_gateway().query_request(query, now=NOW, nonce="n")
@@ -530,18 +531,20 @@ def walk():
     return Walk(SIMULATOR)
 
 
-@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=attrgetter("name"))
 @pytest.mark.parametrize("gap_s", [0, 30])
-def test_a_story_ends_as_it_says_by_deliveries_and_by_asking(walk, template, gap_s):
+def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template, gap_s):
     story = story_of(SIMULATOR, template, gap_s=gap_s)
     events = list(walk.told_by(story))
     at_the_end = walk.asked_at_the_end(story)
     assert_ends_as_told(story, [*events, *at_the_end])
-    if gap_s:  # within one second the pending refund and its outcome are told by rank alone
+    if gap_s:  # within one second the pending refund and its outcome are ordered by rank alone
         assert_ends_as_told(story, events)
     if not any(say.event_type.startswith("refunds.") for say in template.events):
         assert_ends_as_told(story, at_the_end)
-    assert any(it.kind.is_dispute for it in at_the_end) is any("charge" in it.event_type for it in story.events)
+    assert any(event.kind.is_dispute for event in at_the_end) is any(
+        "charge" in event.event_type for event in story.events
+    )
 
 
 def test_the_played_api_keeps_to_its_own(walk):
@@ -555,6 +558,6 @@ def test_the_played_api_keeps_to_its_own(walk):
     api = SIMULATOR.api(walk.signer, ledger_of({}))
     call = walk.gateway.query_request(PAYMENT, now=NOW, nonce="n")
     for status in (429, 500):
-        told = api.signed(api.error_response(status, put_of(call)), now=NOW)
+        broken = api.signed(api.error_response(status, put_of(call)), now=NOW)
         with pytest.raises(Unavailable):
-            walk.gateway.read_response(PAYMENT, Response(status=told.status, headers={}, body=told.body), now=NOW)
+            walk.gateway.read_response(PAYMENT, Response(status=broken.status, headers={}, body=broken.body), now=NOW)

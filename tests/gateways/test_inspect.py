@@ -15,7 +15,8 @@ from tests.telling import Telling
 from tillkeeper.gateways.errors import BadPayload, VerificationStep
 from tillkeeper.gateways.inspecting import inspect_request
 from tillkeeper.gateways.messages import Query, Verified
-from tillkeeper.gateways.stripe.gateway import Stripe, StripeSettings
+from tillkeeper.gateways.stripe.gateway import Stripe
+from tillkeeper.gateways.stripe.settings import StripeSettings
 
 ACCOUNTS = {"stripe-main": Stripe("stripe-main", StripeSettings.model_validate(SETTINGS))}
 UNIX = int(NOW.timestamp())

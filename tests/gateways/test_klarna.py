@@ -3,6 +3,7 @@
 import json
 from base64 import b64decode
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 
 import pytest
 from pydantic import ValidationError
@@ -31,7 +32,7 @@ from tillkeeper.gateways.messages import Query
 
 REF = "7849fd84-47dc-4919-a7ce-0123456789ab"
 DATE = "Mon, 05 Oct 2026 11:59:57 GMT"
-TOLD_AT = NOW - timedelta(seconds=3)
+REPORTED_AT = NOW - timedelta(seconds=3)
 CREATED_AT = datetime(2026, 10, 5, 11, 50, tzinfo=UTC)
 CAPTURED_AT = datetime(2026, 10, 5, 11, 55, tzinfo=UTC)
 REFUNDED_AT = datetime(2026, 10, 5, 11, 58, tzinfo=UTC)
@@ -48,8 +49,8 @@ def an_order(**more):
 
 
 def captured(amount=12900, **more):
-    told = {"status": "CAPTURED", "captured_amount": amount, "captures": [klarna_capture("c-1", amount)]}
-    return an_order(**told | more)
+    captured = {"status": "CAPTURED", "captured_amount": amount, "captures": [klarna_capture("c-1", amount)]}
+    return an_order(**captured | more)
 
 
 def asked_by(query="", body=b"", method_headers=None):
@@ -115,12 +116,12 @@ def test_a_notification_that_names_no_order_is_refused(body):
 # --- what an order says -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("fraud", "said"), sorted(FRAUD_STATUSES.items()))
-def test_an_authorised_order_is_not_paid(fraud, said):
+@pytest.mark.parametrize(("fraud", "state"), sorted(FRAUD_STATUSES.items()))
+def test_an_authorised_order_is_not_paid(fraud, state):
     (event,) = answered(an_order(fraud_status=fraud))
-    assert (event.kind, event.failure) == said
+    assert (event.kind, event.failure) == state
     assert (event.order_ref, event.payment_ref, event.amount, event.currency) == ("ORDER-1", REF, 12900, "EUR")
-    assert event.occurred_at == (TOLD_AT if said[1] else CREATED_AT)
+    assert event.occurred_at == (REPORTED_AT if state[1] else CREATED_AT)
     assert event.method == "INVOICE"
 
 
@@ -135,7 +136,7 @@ def test_an_order_that_ended_without_a_capture_is_cancelled(status):
     for fraud in ("ACCEPTED", "REJECTED"):
         (event,) = answered(an_order(status=status, fraud_status=fraud))
         assert (event.kind, event.failure) == NOT_CAPTURED[status]
-        assert event.occurred_at == TOLD_AT
+        assert event.occurred_at == REPORTED_AT
     assert NOT_CAPTURED["EXPIRED"][1] is FailureClass.EXPIRED_UNPAID
 
 
@@ -144,23 +145,23 @@ def test_each_capture_is_a_success_of_its_own():
     of_both = part_captured(captured_amount=9900, captures=captures, remaining_authorized_amount=3000)
     *events, rest = answered(of_both)
     assert (rest.kind, rest.amount) == (Kind.PAYMENT_AUTHORIZED, 12900)
-    assert [(it.kind, it.capture_ref, it.amount) for it in events] == [
+    assert [(event.kind, event.capture_ref, event.amount) for event in events] == [
         (Kind.PAYMENT_SUCCEEDED, "c-1", 9000),
         (Kind.PAYMENT_SUCCEEDED, "c-2", 900),
     ]
-    assert {it.occurred_at for it in events} == {CAPTURED_AT}
-    assert len({it.event_id for it in events}) == 2
+    assert {event.occurred_at for event in events} == {CAPTURED_AT}
+    assert len({event.event_id for event in events}) == 2
 
 
 def test_two_captures_of_one_amount_and_instant_are_two_events():
     captures = [klarna_capture("c-1", 500), klarna_capture("c-2", 500)]
     *events, _ = answered(an_order(status="PART_CAPTURED", captured_amount=1000, captures=captures))
-    assert len({it.event_id for it in events}) == 2
+    assert len({event.event_id for event in events}) == 2
 
 
 def part_captured(**more):
-    told = {"status": "PART_CAPTURED", "captured_amount": 9000, "captures": [klarna_capture("c-1", 9000)]}
-    return an_order(**told | {"remaining_authorized_amount": 3900} | more)
+    captured = {"status": "PART_CAPTURED", "captured_amount": 9000, "captures": [klarna_capture("c-1", 9000)]}
+    return an_order(**captured | {"remaining_authorized_amount": 3900} | more)
 
 
 @pytest.mark.parametrize(
@@ -196,8 +197,8 @@ def test_what_is_left_of_an_authorization_is_held_until_it_is_released_or_expire
 )
 def test_a_word_that_nobody_knows_is_noted_and_what_is_known_counts(order, kinds, noted):
     with unknown_words() as words:
-        assert [it.kind for it in answered(order)] == kinds
-    assert [it.word for it in words] == noted
+        assert [event.kind for event in answered(order)] == kinds
+    assert [word.word for word in words] == noted
 
 
 def test_refunds_are_told_each_and_as_their_total():
@@ -207,7 +208,7 @@ def test_refunds_are_told_each_and_as_their_total():
     assert (total.kind, total.refund_ref, total.amount, total.total) == (Kind.REFUND_SUCCEEDED, None, None, 400)
     assert named.occurred_at == total.occurred_at == REFUNDED_AT
     _, alone = answered(captured(refunded_amount=400, refunds=None))
-    assert (alone.total, alone.occurred_at) == (400, TOLD_AT)
+    assert (alone.total, alone.occurred_at) == (400, REPORTED_AT)
 
 
 @pytest.mark.parametrize("fraud", ["REJECTED", "STOPPED"])
@@ -252,7 +253,7 @@ def test_an_order_that_cannot_be_is_refused(wrong):
 # --- asking -----------------------------------------------------------------------------------------------------------
 
 
-def test_an_order_is_asked_for_with_the_credentials_and_acknowledged_once_it_was_heard():
+def test_an_order_is_queried_with_the_credentials_and_acknowledged_once_it_was_read():
     gateway = a_gateway(api_base="https://api-na.klarna.com/")
     call = gateway.query_request(ORDER, now=NOW, nonce="n")
     assert (call.method, call.url) == ("GET", f"https://api-na.klarna.com/ordermanagement/v1/orders/{REF}")
@@ -271,7 +272,7 @@ def test_an_order_is_asked_for_with_the_credentials_and_acknowledged_once_it_was
         Query(about="refund", payment_ref=REF, refund_ref="r-1"),
     ],
 )
-def test_only_orders_by_klarnas_ids_can_be_asked_about(query):
+def test_only_orders_by_klarnas_ids_can_be_queried(query):
     with pytest.raises(CannotQuery):
         a_gateway().query_request(query, now=NOW, nonce="n")
 
@@ -315,13 +316,13 @@ def walk():
     return Walk(SIMULATOR)
 
 
-@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
-def test_a_story_ends_as_it_says_by_deliveries_and_by_asking(walk, template):
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=attrgetter("name"))
+def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template):
     story = story_of(SIMULATOR, template)
     events, at_the_end = list(walk.told_by(story)), walk.asked_at_the_end(story)
     assert_ends_as_told(story, events)
     assert_ends_as_told(story, at_the_end)
-    assert any(it.kind.is_dispute for it in at_the_end) is ("fraud" in template.name)
+    assert any(event.kind.is_dispute for event in at_the_end) is ("fraud" in template.name)
 
 
 def test_the_played_api_keeps_to_its_own_and_takes_acknowledgements(walk):

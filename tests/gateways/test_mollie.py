@@ -3,6 +3,7 @@
 import hmac
 import json
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from types import SimpleNamespace
 
 import pytest
@@ -44,7 +45,7 @@ SECRET = "a_signing_secret_of_the_tests_5d1c"
 OLDER = "alternate_webhook_secret"
 KEY = "test_dHar4XY7LxsDOtmnkVtjNVWXLSlXsM"
 DATE = "Mon, 05 Oct 2026 11:59:57 GMT"
-TOLD_AT = NOW - timedelta(seconds=3)
+REPORTED_AT = NOW - timedelta(seconds=3)
 CREATED_AT = datetime(2026, 10, 5, 11, 50, tzinfo=UTC)
 PAID_AT = datetime(2026, 10, 5, 11, 58, tzinfo=UTC)
 PAYMENT = Query(about="payment", payment_ref="tr_1")
@@ -72,7 +73,7 @@ def taken(signed, gateway=None):
     return gateway.parse(verified), gateway.queries_for(verified)
 
 
-def told(event_type, entity, gateway=None, **more):
+def parsed(event_type, entity, gateway=None, **more):
     return taken(mollie_signed(SECRET, mollie_event(NOW, event_type, entity, **more)), gateway)
 
 
@@ -96,7 +97,7 @@ def test_a_classic_call_is_taken_with_and_without_signing_secrets(secrets):
 
 
 @pytest.mark.parametrize("ref", ["sub_kEn1PlbGa", "sub_1", "nobody-knows-this", "tr_", "tr_1.2", "tr_1-2"])
-def test_an_id_of_another_sort_is_acknowledged_and_asks_nothing(ref):
+def test_an_id_of_another_sort_is_acknowledged_and_queries_nothing(ref):
     """Mollie wants 200 for whatever is unknown, so that nobody learns which exist."""
     assert taken(mollie_called(ref)) == ((), ())
 
@@ -161,22 +162,22 @@ def test_a_signature_that_no_secret_is_set_for_is_refused():
 
 
 def test_a_payment_within_an_event_is_believed():
-    (event,), queries = told("payment.paid", a_payment())
+    (event,), queries = parsed("payment.paid", a_payment())
     assert queries == ()
     assert (event.event_id, event.kind, event.amount) == ("event_GvJ8WHrp5isUdRub9CJyH", Kind.PAYMENT_SUCCEEDED, 12900)
     assert (event.order_ref, event.payment_ref, event.occurred_at) == ("ORDER-1", "tr_1", PAID_AT)
     assert event.method == "ideal"
 
 
-def test_a_payment_that_gave_back_is_asked_for_as_well():
-    events, queries = told("payment.paid", a_payment(amountRefunded=money(400, "EUR")))
+def test_a_payment_that_gave_back_is_queried_as_well():
+    events, queries = parsed("payment.paid", a_payment(amountRefunded=money(400, "EUR")))
     assert [event.kind for event in events] == [Kind.PAYMENT_SUCCEEDED]
     assert queries == (PAYMENT,)
-    assert told("payment.paid", a_payment(amountChargedBack=money(400, "EUR")))[1] == (PAYMENT,)
+    assert parsed("payment.paid", a_payment(amountChargedBack=money(400, "EUR")))[1] == (PAYMENT,)
 
 
 def test_a_refund_within_an_event_is_believed():
-    (event,), queries = told("refund.refunded", a_refund())
+    (event,), queries = parsed("refund.refunded", a_refund())
     assert queries == ()
     assert (event.kind, event.amount, event.currency) == (Kind.REFUND_SUCCEEDED, 400, "EUR")
     assert (event.payment_ref, event.refund_ref, event.order_ref) == ("tr_1", "re_1", None)
@@ -190,11 +191,11 @@ LINKED = {"_links": {"entity": {"href": "https://api.mollie.com/v2/payments/tr_1
 @pytest.mark.parametrize("links", [{}, {"_links": {"entity": {"href": "https://api.mollie.com/v2/refunds/re_1"}}}])
 def test_what_names_no_payment_is_refused_for_a_reason_that_people_can_mend(entity_id, links):
     with pytest.raises(BadPayload, match="subscribe to the full payload"):
-        told("refund.refunded", None, entityId=entity_id, **links)
+        parsed("refund.refunded", None, entityId=entity_id, **links)
 
 
 @pytest.mark.parametrize("entity", [a_payment(), a_refund(), mollie_chargeback("chb_1", "tr_1", 400, "EUR")])
-def test_a_body_that_is_the_entity_itself_has_its_payment_asked_about(entity):
+def test_a_body_that_is_the_entity_itself_has_its_payment_queried(entity):
     assert taken(mollie_signed(SECRET, json.dumps(entity).encode())) == ((), (PAYMENT,))
 
 
@@ -213,12 +214,12 @@ def test_a_body_that_is_the_entity_itself_has_its_payment_asked_about(entity):
         (None, {"entityId": "../1"}, ()),
     ],
 )
-def test_what_is_no_payment_is_asked_for_where_it_leads_to_some(entity, more, queries):
-    assert told("payment-link.paid", entity, **more) == ((), queries)
+def test_what_is_no_payment_is_queried_where_it_leads_to_some(entity, more, queries):
+    assert parsed("payment-link.paid", entity, **more) == ((), queries)
 
 
 def test_a_payment_that_nobody_tried_to_pay_says_nothing():
-    assert told("payment.created", a_payment(status="open", paidAt=None)) == ((), ())
+    assert parsed("payment.created", a_payment(status="open", paidAt=None)) == ((), ())
 
 
 @pytest.mark.parametrize(
@@ -235,7 +236,7 @@ def test_a_payment_that_nobody_tried_to_pay_says_nothing():
 )
 def test_an_event_that_cannot_be_is_refused(entity, more):
     with pytest.raises(BadPayload):
-        told("payment.paid", entity, **more)
+        parsed("payment.paid", entity, **more)
 
 
 @pytest.mark.parametrize(
@@ -253,10 +254,10 @@ def test_test_money_pays_no_live_order(key, mode, good):
     gateway = a_gateway(api_key=key)
     for entity in (a_payment(mode=mode), a_refund(mode=mode)):
         if good:
-            assert told("it", entity, gateway)[0]
+            assert parsed("it", entity, gateway)[0]
             continue
         with pytest.raises(BadPayload) as refused:
-            told("it", entity, gateway)
+            parsed("it", entity, gateway)
         assert refused.value.step is VerificationStep.MODE
 
 
@@ -286,7 +287,7 @@ STATES = {
 @pytest.mark.parametrize("status", sorted(STATES))
 def test_each_status_says_what_it_says_since_when_it_says(status):
     kind, since, failure = STATES[status]
-    for stamp, at in (("2026-10-05T13:57:00+02:00", SINCE), (None, TOLD_AT)):
+    for stamp, at in (("2026-10-05T13:57:00+02:00", SINCE), (None, REPORTED_AT)):
         times = {} if since is None else {since: stamp}
         (event,) = answered(a_payment(**{"status": status, "paidAt": None, **times}))
         assert (event.kind, event.failure, event.amount) == (kind, failure, 12900)
@@ -294,22 +295,22 @@ def test_each_status_says_what_it_says_since_when_it_says(status):
 
 
 def test_a_status_that_nobody_knows_says_nothing_and_is_noted():
-    for tell in (lambda: told("it", a_payment(status="melted"))[0], lambda: answered(a_payment(status="melted"))):
+    for tell in (lambda: parsed("it", a_payment(status="melted"))[0], lambda: answered(a_payment(status="melted"))):
         with unknown_words() as words:
             assert tell() == ()
-        assert [it.word for it in words] == ["melted"]
+        assert [word.word for word in words] == ["melted"]
     with unknown_words() as words:
-        assert told("it", a_refund(status="melted")) == ((), ())
+        assert parsed("it", a_refund(status="melted")) == ((), ())
         assert answered(a_refund(status="melted"), REFUND) == ()
         assert answered(a_payment(_embedded={"refunds": [a_refund(status="melted")]}))[0].payment_ref == "tr_1"
-    assert [it.field for it in words] == ["status of a refund"]
+    assert [word.field for word in words] == ["status of a refund"]
 
 
 def test_a_failure_outlives_what_was_pending_before_whosever_clock_is_ahead():
     """Mollie writes `failedAt` a second before the moment at which it still answered that the payment is pending."""
     failed_at = written(NOW - timedelta(seconds=1))
-    pending, _ = told("payment.pending", a_payment(status="pending", paidAt=None), createdAt=written(NOW))
-    failed, _ = told(
+    pending, _ = parsed("payment.pending", a_payment(status="pending", paidAt=None), createdAt=written(NOW))
+    failed, _ = parsed(
         "payment.failed",
         a_payment(status="failed", paidAt=None, failedAt=failed_at),
         id="event_2",
@@ -323,10 +324,10 @@ def test_a_failure_outlives_what_was_pending_before_whosever_clock_is_ahead():
 def test_what_failed_after_it_was_paid_is_no_money():
     events = [*answered(a_payment()), *answered(a_payment(status="failed", failedAt=written(NOW)))]
     order = Order(order_ref="ORDER-1", amount=12900, currency="EUR", accounts=frozenset({"mollie-main"}))
-    assert [it.kind for it in events][1:] == [Kind.PAYMENT_FAILED, Kind.PAYMENT_REVERSED]
+    assert [event.kind for event in events][1:] == [Kind.PAYMENT_FAILED, Kind.PAYMENT_REVERSED]
     assert summarize(order, facts_after(events)).status is Status.FAILED
-    both, _ = told("payment.failed", a_payment(status="failed", failedAt=written(NOW)))
-    assert len({it.event_id for it in both}) == 2
+    both, _ = parsed("payment.failed", a_payment(status="failed", failedAt=written(NOW)))
+    assert len({event.event_id for event in both}) == 2
 
 
 def test_an_open_payment_is_found_and_says_nothing():
@@ -359,32 +360,32 @@ def test_of_a_payment_captured_in_part_only_that_is_paid_and_the_rest_is_held_wh
     more = answered(part | {"amountCaptured": money(1900, "EUR")})
     assert summarize(order, facts_after([*events, *more])).captured == 1900
     whole = answered(authorized | {"status": "paid", "amountCaptured": money(12900, "EUR")})
-    assert [it.kind for it in whole] == [Kind.PAYMENT_SUCCEEDED]
+    assert [event.kind for event in whole] == [Kind.PAYMENT_SUCCEEDED]
     assert summarize(order, facts_after([*events, *more, *whole])).captured == 12900
 
 
 def test_a_capture_that_mollie_makes_itself_needs_no_name():
     (event,) = answered(a_payment(amountCaptured=money(12900, "EUR")))
-    assert (event.amount, event.capture_ref, event.occurred_at) == (12900, None, TOLD_AT)
+    assert (event.amount, event.capture_ref, event.occurred_at) == (12900, None, REPORTED_AT)
 
 
 @pytest.mark.parametrize(("status", "kind"), sorted(REFUND_STATUSES.items()))
-def test_each_refund_told_along_says_where_it_stands(status, kind):
+def test_each_refund_embedded_says_where_it_stands(status, kind):
     refunds = {"refunds": [a_refund(status=status)], "chargebacks": []}
     _, event = answered(a_payment(amountRefunded=money(400, "EUR"), _embedded=refunds))
     assert (event.kind, event.refund_ref, event.amount, event.total) == (kind, "re_1", 400, None)
     assert (event.order_ref, event.payment_ref) == ("ORDER-1", "tr_1")
-    assert event.occurred_at == (NOW - timedelta(minutes=1) if kind is Kind.REFUND_PENDING else TOLD_AT)
+    assert event.occurred_at == (NOW - timedelta(minutes=1) if kind is Kind.REFUND_PENDING else REPORTED_AT)
 
 
-def test_a_chargeback_told_along_is_a_dispute_until_it_is_reversed():
+def test_a_chargeback_embedded_is_a_dispute_until_it_is_reversed():
     for reversed_at, kind in ((None, Kind.DISPUTE_OPENED), ("2026-10-05T12:00:00+00:00", Kind.DISPUTE_WON)):
         chargeback = mollie_chargeback("chb_1", "tr_1", 400, "EUR", reversedAt=reversed_at)
         _, event = answered(a_payment(_embedded={"chargebacks": [chargeback]}))
         assert (event.kind, event.dispute_ref, event.amount) == (kind, "chb_1", 400)
 
 
-def test_what_is_not_told_along_is_told_as_totals():
+def test_what_is_not_embedded_is_in_totals():
     back = {"amountRefunded": money(400, "EUR"), "amountChargedBack": money(300, "EUR")}
     _, refunded, charged = answered(a_payment(**back))
     assert (refunded.kind, refunded.total) == (Kind.REFUND_SUCCEEDED, 400)
@@ -407,8 +408,8 @@ def test_what_is_not_told_along_is_told_as_totals():
 def test_metadata_may_hold_anything_and_name_no_order(metadata, ref):
     (event,) = answered(a_payment(metadata=metadata))
     assert event.order_ref == ref
-    asked = Query(about="payment", order_ref="ORDER-9", payment_ref="tr_1")
-    assert answered(a_payment(metadata=metadata), asked)[0].order_ref == (ref or "ORDER-9")
+    query = Query(about="payment", order_ref="ORDER-9", payment_ref="tr_1")
+    assert answered(a_payment(metadata=metadata), query)[0].order_ref == (ref or "ORDER-9")
 
 
 @pytest.mark.parametrize(
@@ -430,10 +431,13 @@ def test_an_order_of_the_orders_api_tells_its_payments():
     order = {"id": "ord_8wmqcHMN4U", "orderNumber": "ORDER-7", "metadata": None}
     listed = order | {"_embedded": {"payments": [a_payment(metadata=None), back]}}
     answer = a_gateway().read_response(ORDER_OF_ITS_OWN, response(listed), now=NOW)
-    assert [(it.payment_ref, it.order_ref) for it in answer.events] == [("tr_1", "ORDER-7"), ("tr_2", "ORDER-7")]
+    assert [(event.payment_ref, event.order_ref) for event in answer.events] == [
+        ("tr_1", "ORDER-7"),
+        ("tr_2", "ORDER-7"),
+    ]
     assert answer.also == (Query(about="payment", order_ref="ORDER-7", payment_ref="tr_2"),)
     named = a_gateway().read_response(ORDER_OF_ITS_OWN, response(listed | {"metadata": {"order_id": "A-1"}}), now=NOW)
-    assert {it.order_ref for it in named.events} == {"A-1"}
+    assert {event.order_ref for event in named.events} == {"A-1"}
     none = a_gateway().read_response(ORDER_OF_ITS_OWN, response(order), now=NOW)
     assert (none.found, none.events) == (True, ())
     with pytest.raises(BadPayload, match="another order"):
@@ -447,7 +451,7 @@ def test_the_order_reference_may_be_all_of_the_metadata():
 
 def test_a_link_says_what_each_of_its_payments_says():
     listed = {"count": 2, "_embedded": {"payments": [a_payment(), a_payment(id="tr_2", status="failed", paidAt=None)]}}
-    assert [(it.payment_ref, it.kind) for it in answered(listed, LINK)] == [
+    assert [(event.payment_ref, event.kind) for event in answered(listed, LINK)] == [
         ("tr_1", Kind.PAYMENT_SUCCEEDED),
         ("tr_2", Kind.PAYMENT_FAILED),
     ]
@@ -498,14 +502,14 @@ def test_an_answer_about_another_payment_or_mode_is_refused():
     ],
     ids=["payment", "refund", "link"],
 )
-def test_the_official_package_asks_the_same(query, officially, monkeypatch):
-    asked = []
+def test_the_official_package_queries_the_same(query, officially, monkeypatch):
+    requests = []
 
     link = {"id": "pl_1", "resource": "payment-link", "_embedded": {"payments": []}}
     response = SimpleNamespace(status_code=200, headers={"Content-Type": "application/hal+json"}, json=lambda: link)
 
     def send(_session, request, **_):
-        asked.append(request)
+        requests.append(request)
         return response
 
     monkeypatch.setattr("requests.Session.send", send)
@@ -513,8 +517,8 @@ def test_the_official_package_asks_the_same(query, officially, monkeypatch):
     client.set_api_key(KEY)
     officially(client)
     call = a_gateway().query_request(query, now=NOW, nonce="n")
-    assert (call.method, call.url) == (asked[-1].method, asked[-1].url)
-    assert call.headers["Authorization"] == asked[-1].headers["Authorization"]
+    assert (call.method, call.url) == (requests[-1].method, requests[-1].url)
+    assert call.headers["Authorization"] == requests[-1].headers["Authorization"]
 
 
 def test_the_official_package_reads_what_the_sandbox_writes():
@@ -538,7 +542,7 @@ def test_the_official_package_reads_what_the_sandbox_writes():
         Query(about="refund", payment_ref="tr_1", refund_ref="re_1/../.."),
     ],
 )
-def test_what_has_no_reference_of_mollies_cannot_be_asked_about(query):
+def test_what_has_no_reference_of_mollies_cannot_be_queried(query):
     with pytest.raises(CannotQuery):
         a_gateway().query_request(query, now=NOW, nonce="n")
 
@@ -578,24 +582,26 @@ def walk():
     return Walk(SIMULATOR)
 
 
-@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=attrgetter("name"))
 @pytest.mark.parametrize("currency", SIMULATOR.currencies)
-def test_a_story_ends_as_it_says_by_deliveries_and_by_asking(walk, template, currency):
+def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template, currency):
     story = story_of(SIMULATOR, template, currency=currency)
     events, at_the_end = list(walk.told_by(story)), walk.asked_at_the_end(story)
     assert_ends_as_told(story, events)
     assert_ends_as_told(story, at_the_end)
-    assert any(it.kind.is_dispute for it in at_the_end) is ("charge" in template.name)
+    assert any(event.kind.is_dispute for event in at_the_end) is ("charge" in template.name)
 
 
 def test_the_played_api_keeps_to_its_own(walk):
-    story = story_of(SIMULATOR, next(it for it in SIMULATOR.templates if it.name == "a part given back"))
+    story = story_of(
+        SIMULATOR, next(template for template in SIMULATOR.templates if template.name == "a part given back")
+    )
     with pytest.raises(AccessDenied):
         walk.answer(story, PAYMENT, authorization="Bearer of_another")
     for query in (PAYMENT, REFUND, LINK):
         assert not walk.answer(story, query).found
     ours = Query(about="refund", payment_ref=story.payment_ref, refund_ref=story.events[-1].refund_ref)
-    assert [it.kind for it in walk.answer(story, ours).events] == [Kind.REFUND_SUCCEEDED]
+    assert [event.kind for event in walk.answer(story, ours).events] == [Kind.REFUND_SUCCEEDED]
     early = walk.answer(story, Query(about="payment", payment_ref=story.payment_ref), as_of=story.started_at)
     assert (early.found, early.events) == (True, ())
     api = SIMULATOR.api(walk.signer, ledger_of({}))

@@ -78,7 +78,7 @@ def event_of(fields, gateway=THE_GATEWAY):
     return event
 
 
-def questions_of(fields, gateway=THE_GATEWAY):
+def queries_of(fields, gateway=THE_GATEWAY):
     return gateway.queries_for(gateway.verify(signed(fields), NOW))
 
 
@@ -260,7 +260,7 @@ def test_what_is_another_merchants_or_apps_counts_for_nothing():
     for fields in (PAYMENT, REFUND, REFUND | {"refundStatus": "PROCESSING"}):
         for more in ({"mchId": "93762612"}, {"appId": "3"}, {"appId": ""}):
             assert events_of(fields | more) == ()
-            assert questions_of(fields | more) == ()
+            assert queries_of(fields | more) == ()
     gateway = made(app_id=None)
     assert event_of(PAYMENT | {"appId": "3"}, gateway).kind is Kind.PAYMENT_SUCCEEDED
     assert event_of(without(PAYMENT, "appId"), gateway).kind is Kind.PAYMENT_SUCCEEDED
@@ -268,7 +268,7 @@ def test_what_is_another_merchants_or_apps_counts_for_nothing():
 
 def test_a_card_that_was_bound_changes_nothing():
     assert events_of(CARD) == ()
-    assert questions_of(CARD) == ()
+    assert queries_of(CARD) == ()
 
 
 def test_a_blank_type_of_event_which_nobody_signed_hides_no_payment():
@@ -303,7 +303,7 @@ def test_a_word_that_is_not_known_makes_no_event_and_is_told(words, fields, told
 
 def test_a_refund_whose_state_is_not_known_is_asked_about():
     assert events_of(REFUND | {"refundStatus": "NEW"}) == ()
-    assert [it.refund_ref for it in questions_of(REFUND | {"refundStatus": "NEW"})] == ["R-1"]
+    assert [it.refund_ref for it in queries_of(REFUND | {"refundStatus": "NEW"})] == ["R-1"]
 
 
 FAILED = without(PAYMENT, "timeEnd", "transactionId") | {"resultCode": "FAIL", "errorCode": "PAY_ERROR"}
@@ -373,25 +373,25 @@ def test_amounts_may_be_numbers_or_texts():
 def test_a_refund_without_a_time_of_its_own_is_asked_about(result, status):
     fields = REFUND | {"resultCode": result, "refundStatus": status, "refundSuccessTime": ""}
     assert events_of(fields) == ()
-    assert questions_of(fields) == (
+    assert queries_of(fields) == (
         Query(about="refund", order_ref="ORDER-1", payment_ref="WP20261005000001", refund_ref="R-1"),
     )
-    assert questions_of(REFUND) == ()
-    assert questions_of(REFUND | {"refundSuccessTime": ""}) != ()
+    assert queries_of(REFUND) == ()
+    assert queries_of(REFUND | {"refundSuccessTime": ""}) != ()
 
 
 def test_references_to_ask_with_are_narrow():
     pending = REFUND | {"refundStatus": "PROCESSING"}
-    (query,) = questions_of(pending | {"outTradeNo": "a|b", "transactionId": "../x"})
+    (query,) = queries_of(pending | {"outTradeNo": "a|b", "transactionId": "../x"})
     assert query == Query(about="refund", refund_ref="R-1")
     for odd in ("R|1", "../R"):
         with pytest.raises(BadPayload):
-            questions_of(pending | {"outRefundNo": odd})
+            queries_of(pending | {"outRefundNo": odd})
 
 
 def test_where_nothing_can_be_asked_a_failed_refund_is_an_event_and_one_on_its_way_waits_for_its_end():
     for gateway in (MUTE, made(app_id=None)):
-        assert questions_of(REFUND | {"refundStatus": "PROCESSING"}, gateway) == ()
+        assert queries_of(REFUND | {"refundStatus": "PROCESSING"}, gateway) == ()
         assert events_of(REFUND | {"refundStatus": "PROCESSING"}, gateway) == ()
         event = event_of(REFUND | {"refundStatus": "CHANGE"}, gateway)
         assert (event.kind, event.failure) == (Kind.REFUND_FAILED, FailureClass.ACCOUNT_FROZEN)
@@ -434,7 +434,7 @@ def answer_to(query, fields, *, status=200, key=KEYS.own):
         (OF_REFUND, "/api/v3/payment/refundquery", {"outRefundNo": "R-1"}),
     ],
 )
-def test_a_question_is_signed_by_the_merchant(query, path, about):
+def test_a_query_is_signed_by_the_merchant(query, path, about):
     call = a_gateway().query_request(query, now=NOW, nonce="n" * 40)
     assert (call.method, call.url) == ("POST", f"https://mchapi.shengpay.com{path}")
     fields = json.loads(call.body)
@@ -443,7 +443,7 @@ def test_a_question_is_signed_by_the_merchant(query, path, about):
     assert without(fields, "sign") == asked_with | about
 
 
-def test_a_question_is_signed_as_the_account_says():
+def test_a_query_is_signed_as_the_account_says():
     fields = json.loads(made(sign_type="RSA").query_request(BY_ORDER, now=NOW, nonce="n").body)
     assert fields["signType"] == "RSA"
     assert fields["sign"] == sign(KEYS.other, fields, "RSA")
@@ -595,14 +595,14 @@ def test_the_sandbox_refuses_strangers_and_forges_answers():
             gateway.read_response(query, response_of((told.headers, told.body), told.status), now=NOW)
 
 
-def test_the_sandbox_knows_no_other_questions():
+def test_the_sandbox_knows_no_other_queries():
     _, gateway = a_play()
     put = put_of(gateway.query_request(BY_ORDER, now=NOW, nonce="n"))
     api = SIMULATOR.api(VOICE, None)
     assert api.respond(msgspec.structs.replace(put, path="/x"), now=NOW, as_of=NOW).status == 404
     for body in (b"", b"[]", b"{}"):
         told = api.respond(msgspec.structs.replace(put, body=body), now=NOW, as_of=NOW)
-        assert told.summary == "SIGN_ERROR"
+        assert told.said == "SIGN_ERROR"
     assert public_pem(VOICE.key) == SIMULATOR.settings(VOICE)["shengpay_public_key"]
 
 

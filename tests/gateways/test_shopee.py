@@ -188,7 +188,7 @@ def test_an_order_that_the_merchant_calls_otherwise_is_named_so():
     assert (event.order_ref, event.payment_ref) == ("M-1", SN)
 
 
-def test_a_question_without_the_order_learns_it():
+def test_a_query_without_the_order_learns_it():
     (event,) = answer_to(Query(about="payment", payment_ref=SN), shopee_answer(an_order())).events
     assert event.order_ref == SN
 

@@ -6,7 +6,7 @@ from functools import reduce
 import msgspec
 import pytest
 import test_mollie as mollie
-import test_stripe_asking as stripe
+import test_stripe_api as stripe
 
 from tillkeeper.domain import facts as rules
 from tillkeeper.domain.facts import OrderFacts, Step

@@ -25,13 +25,13 @@ from tillkeeper.gateways.standard.settings import StandardSettings
 from tillkeeper.gateways.standard.standard_signature import standard_key
 
 
-def gateway(*, mapping=None, without=(), **settings):
-    told = {key: value for key, value in {**MAPPING, **(mapping or {})}.items() if key not in without}
-    return Standard("acme", StandardSettings.model_validate({**SETTINGS, "mapping": told, **settings}))
+def a_gateway(*, mapping=None, without=(), **settings):
+    paths = {key: value for key, value in {**MAPPING, **(mapping or {})}.items() if key not in without}
+    return Standard("acme", StandardSettings.model_validate({**SETTINGS, "mapping": paths, **settings}))
 
 
-def events(it, request):
-    return it.parse(it.verify(request, NOW))
+def events(gateway, request):
+    return gateway.parse(gateway.verify(request, NOW))
 
 
 def message(**changes):
@@ -43,8 +43,8 @@ def sent(body):
     return request_of(signed(SECRET, "msg_1", NOW, body))
 
 
-def said(body, it=None):
-    (event,) = events(it or gateway(), sent(body))
+def event_of(body, gateway=None):
+    (event,) = events(gateway or a_gateway(), sent(body))
     return event
 
 
@@ -58,48 +58,48 @@ def test_what_their_package_signs_is_verified():
         "webhook-signature": Webhook(SECRET).sign("msg_1", NOW, BODY.decode()),
     }
     assert headers == {name: value for name, value in signed(SECRET, "msg_1", NOW, BODY)[0].items() if name in headers}
-    (event,) = events(gateway(), request_of((headers, BODY)))
+    (event,) = events(a_gateway(), request_of((headers, BODY)))
     assert (event.kind, event.amount, event.currency) == (Kind.PAYMENT_SUCCEEDED, 12900, "CNY")
 
 
 def test_svix_names_the_headers_after_itself():
     headers, body = signed(SECRET, "msg_1", NOW, BODY)
-    told = {name.replace("webhook-", "svix-"): value for name, value in headers.items()}
-    assert events(gateway(), request_of((told, body)))
+    renamed = {name.replace("webhook-", "svix-"): value for name, value in headers.items()}
+    assert events(a_gateway(), request_of((renamed, body)))
 
 
 def test_any_of_several_secrets_and_signatures_will_do():
-    it = gateway(webhook_secrets=[OTHER, SECRET])
+    gateway = a_gateway(webhook_secrets=[OTHER, SECRET])
     headers, body = signed(SECRET, "msg_1", NOW, BODY)
     several = {**headers, "webhook-signature": f"v2,xyz v1,AAAA {headers['webhook-signature']}"}
-    verified = it.verify(request_of((several, body)), NOW)
-    assert verified.key == it.key_labels()[1]
-    assert it.key_labels()[0] != it.key_labels()[1]
+    verified = gateway.verify(request_of((several, body)), NOW)
+    assert verified.key == gateway.key_labels()[1]
+    assert gateway.key_labels()[0] != gateway.key_labels()[1]
 
 
 def test_a_public_key_verifies_v1a():
     private = Ed25519PrivateKey.generate()
     public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     other = Ed25519PrivateKey.generate().public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    it = gateway(webhook_secrets=[f"whpk_{b64encode(key).decode()}" for key in (other, public)] + [SECRET])
+    gateway = a_gateway(webhook_secrets=[f"whpk_{b64encode(key).decode()}" for key in (other, public)] + [SECRET])
     timestamp = str(int(NOW.timestamp()))
     signature = b64encode(private.sign(f"msg_1.{timestamp}.".encode() + BODY)).decode()
     headers = {"webhook-id": "msg_1", "webhook-timestamp": timestamp, "webhook-signature": f"v1a,{signature}"}
-    assert events(it, request_of((headers, BODY)))
-    labels = it.key_labels()
+    assert events(gateway, request_of((headers, BODY)))
+    labels = gateway.key_labels()
     assert sorted(label.partition(":")[0] for label in labels) == [f"webhook_secrets[{at}]" for at in range(3)]
     assert labels[0] == key_label("webhook_secrets", 2, standard_key(SECRET))
-    assert it.verify(sent(BODY), NOW).key == labels[0]
+    assert gateway.verify(sent(BODY), NOW).key == labels[0]
     for bad in (f"v1a,{b64encode(bytes(64)).decode()}", "v1a,not base64!", f"v1,{signature}"):
         with pytest.raises(BadSignature):
-            it.verify(request_of(({**headers, "webhook-signature": bad}, BODY)), NOW)
+            gateway.verify(request_of(({**headers, "webhook-signature": bad}, BODY)), NOW)
 
 
 @pytest.mark.parametrize("message_id", ["", "a.b", "a b", "é", "x" * 300])
 def test_an_odd_id_is_refused(message_id):
     headers, body = signed(SECRET, "msg_1", NOW, BODY)
     with pytest.raises(BadSignature):
-        gateway().verify(request_of(({**headers, "webhook-id": message_id}, body)), NOW)
+        a_gateway().verify(request_of(({**headers, "webhook-id": message_id}, body)), NOW)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_an_odd_id_is_refused(message_id):
 )
 def test_a_secret_that_is_none_is_refused_at_start(secret):
     with pytest.raises(ValidationError):
-        gateway(webhook_secrets=[secret])
+        a_gateway(webhook_secrets=[secret])
 
 
 @pytest.mark.parametrize(
@@ -116,41 +116,41 @@ def test_a_secret_that_is_none_is_refused_at_start(secret):
     ["polar_whs_AbCdEfGhIjKlMnOpQrStUvWx", "whsec_" + SECRET.removeprefix("whsec_"), "6t3c8ce2247c493a3ade20ab"],
 )
 def test_a_provider_may_sign_with_the_text_of_the_secret_itself(secret):
-    it = gateway(webhook_secrets=[OTHER, secret])
+    gateway = a_gateway(webhook_secrets=[OTHER, secret])
     timestamp = str(int(NOW.timestamp()))
     digest = hmac.digest(secret.encode(), f"msg_1.{timestamp}.".encode() + BODY, "sha256")
     headers = {"webhook-id": "msg_1", "webhook-timestamp": timestamp}
     request = request_of(({**headers, "webhook-signature": f"v1,{b64encode(digest).decode()}"}, BODY))
-    assert it.verify(request, NOW).key == it.key_labels()[1]
-    assert len(it.key_labels()) == 2
+    assert gateway.verify(request, NOW).key == gateway.key_labels()[1]
+    assert len(gateway.key_labels()) == 2
     with pytest.raises(BadSignature):
-        gateway(webhook_secrets=[OTHER]).verify(request, NOW)
+        a_gateway(webhook_secrets=[OTHER]).verify(request, NOW)
 
 
 def test_a_secret_that_is_no_base64_is_a_key_as_it_stands_where_the_settings_say_so():
     secret = "whsec_not-base64-at-all!"
     with pytest.raises(ValidationError, match="secrets_as_text"):
-        gateway(webhook_secrets=[secret])
-    assert gateway(webhook_secrets=[secret], secrets_as_text=True).key_labels()
+        a_gateway(webhook_secrets=[secret])
+    assert a_gateway(webhook_secrets=[secret], secrets_as_text=True).key_labels()
     for short in ("whsec_", "polar_whs_"):
         with pytest.raises(ValidationError, match="16 characters"):
-            gateway(webhook_secrets=[short + "x9Qk"], secrets_as_text=True)
+            a_gateway(webhook_secrets=[short + "x9Qk"], secrets_as_text=True)
 
 
 def test_a_secret_with_the_version_of_its_signatures_in_front_is_taken():
-    assert events(gateway(webhook_secrets=[f"v1,{SECRET}"]), sent(BODY))
+    assert events(a_gateway(webhook_secrets=[f"v1,{SECRET}"]), sent(BODY))
 
 
 def test_a_header_that_is_too_long_holds_no_signature():
     headers, body = signed(SECRET, "msg_1", NOW, BODY)
     long = {**headers, "webhook-signature": headers["webhook-signature"] + " v2," + "x" * 4096}
     with pytest.raises(BadSignature, match="too long"):
-        gateway().verify(request_of((long, body)), NOW)
+        a_gateway().verify(request_of((long, body)), NOW)
 
 
 def test_an_unpadded_secret_is_taken():
     unpadded = b64encode(b"20 bytes of a secret").decode().rstrip("=")
-    assert gateway(webhook_secrets=[f"whsec_{unpadded}"]).key_labels()
+    assert a_gateway(webhook_secrets=[f"whsec_{unpadded}"]).key_labels()
 
 
 # --- any HMAC ---------------------------------------------------------------------------------------------------------
@@ -164,16 +164,16 @@ def mac(text, *, secret=None, algorithm="sha256"):
 
 
 def described(signature, **settings):
-    return gateway(signature=signature, webhook_secrets=[TEXT_SECRET], **settings)
+    return a_gateway(signature=signature, webhook_secrets=[TEXT_SECRET], **settings)
 
 
 def test_a_plain_hex_hmac_of_the_body():
-    it = described({"header": "X-Acme-Signature", "prefix": "sha256="})
-    assert it.kept_headers >= {"x-acme-signature"}
-    assert events(it, request_of(({"X-Acme-Signature": f"sha256={mac(BODY).hex()}"}, BODY)))
+    gateway = described({"header": "X-Acme-Signature", "prefix": "sha256="})
+    assert gateway.kept_headers >= {"x-acme-signature"}
+    assert events(gateway, request_of(({"X-Acme-Signature": f"sha256={mac(BODY).hex()}"}, BODY)))
     for bad in (mac(BODY).hex(), f"sha256={mac(BODY + b' ').hex()}", "sha256=", ""):
         with pytest.raises(BadSignature):
-            it.verify(request_of(({"X-Acme-Signature": bad}, BODY)), NOW)
+            gateway.verify(request_of(({"X-Acme-Signature": bad}, BODY)), NOW)
 
 
 def test_base64_of_sha512_over_the_url_and_the_body_with_a_secret_in_hex():
@@ -185,23 +185,23 @@ def test_base64_of_sha512_over_the_url_and_the_body_with_a_secret_in_hex():
         "url": "https://pay.example.com/webhooks/acme",
         "secret_encoding": "hex",
     }
-    it = gateway(signature=signature, webhook_secrets=["00112233445566778899aabbccddeeff"])
+    gateway = a_gateway(signature=signature, webhook_secrets=["00112233445566778899aabbccddeeff"])
     key = bytes.fromhex("00112233445566778899aabbccddeeff")
-    told = b64encode(mac(b"https://pay.example.com/webhooks/acme|" + BODY, secret=key, algorithm="sha512")).decode()
-    assert events(it, request_of(({"x-sign": told}, BODY)))
+    signed = b64encode(mac(b"https://pay.example.com/webhooks/acme|" + BODY, secret=key, algorithm="sha512")).decode()
+    assert events(gateway, request_of(({"x-sign": signed}, BODY)))
 
 
 def test_a_secret_in_base64():
-    it = gateway(
+    gateway = a_gateway(
         signature={"header": "x-sign", "secret_encoding": "base64"}, webhook_secrets=[b64encode(b"k" * 32).decode()]
     )
-    assert events(it, request_of(({"x-sign": mac(BODY, secret=b"k" * 32).hex()}, BODY)))
+    assert events(gateway, request_of(({"x-sign": mac(BODY, secret=b"k" * 32).hex()}, BODY)))
 
 
 @pytest.mark.parametrize("encoding", ["hex", "base64"])
 def test_a_secret_of_another_encoding_is_refused_at_start(encoding):
     with pytest.raises(ValidationError, match=encoding):
-        gateway(signature={"header": "x-sign", "secret_encoding": encoding}, webhook_secrets=["not of it: ä!"])
+        a_gateway(signature={"header": "x-sign", "secret_encoding": encoding}, webhook_secrets=["not of it: ä!"])
 
 
 def test_pairs_with_a_time_in_milliseconds():
@@ -213,22 +213,22 @@ def test_pairs_with_a_time_in_milliseconds():
         "signed": "{timestamp}.{body}",
         "tolerance_s": 60,
     }
-    it = described(signature)
+    gateway = described(signature)
 
     def at(moment, more=""):
-        told = str(int(moment.timestamp() * 1000))
-        return request_of(({"x-sign": f"t={told},v1={mac(told.encode() + b'.' + BODY).hex()}{more}"}, BODY))
+        timestamp = str(int(moment.timestamp() * 1000))
+        return request_of(({"x-sign": f"t={timestamp},v1={mac(timestamp.encode() + b'.' + BODY).hex()}{more}"}, BODY))
 
-    assert events(it, at(NOW))
-    assert events(it, at(NOW, ",v1=00,v0=11"))
+    assert events(gateway, at(NOW))
+    assert events(gateway, at(NOW, ",v1=00,v0=11"))
     with pytest.raises(Stale) as caught:
-        it.verify(at(NOW - timedelta(seconds=61)), NOW)
+        gateway.verify(at(NOW - timedelta(seconds=61)), NOW)
     assert caught.value.signed_at == NOW - timedelta(seconds=61)
     with pytest.raises(Stale):
-        it.verify(at(NOW + timedelta(seconds=61)), NOW)
+        gateway.verify(at(NOW + timedelta(seconds=61)), NOW)
     for bad in ("t=1,t=2,v1=00", "v1=00", "t=x,v1=00", "", "t=" + "9" * 20 + ",v1=00"):
         with pytest.raises(BadSignature):
-            it.verify(request_of(({"x-sign": bad}, BODY)), NOW)
+            gateway.verify(request_of(({"x-sign": bad}, BODY)), NOW)
 
 
 def test_a_time_in_a_header_of_its_own_and_no_tolerance():
@@ -240,15 +240,15 @@ def test_a_time_in_a_header_of_its_own_and_no_tolerance():
         "separator": " ",
         "tolerance_s": None,
     }
-    it = described(signature, without=("event_id",))
+    gateway = described(signature, without=("event_id",))
     old = str(int((NOW - timedelta(days=30)).timestamp()))
     headers = {"x-sign": f"00 {mac(b'e-1.' + old.encode() + b'.' + BODY).hex()}", "x-time": old, "x-id": "e-1"}
-    (event,) = events(it, request_of((headers, BODY)))
+    (event,) = events(gateway, request_of((headers, BODY)))
     assert event.event_id == "e-1"
     with pytest.raises(BadSignature):
-        it.verify(request_of(({**headers, "x-id": "e.1"}, BODY)), NOW)
+        gateway.verify(request_of(({**headers, "x-id": "e.1"}, BODY)), NOW)
     with pytest.raises(BadSignature):
-        it.verify(request_of(({**headers, "x-sign": "0" * 5000}, BODY)), NOW)
+        gateway.verify(request_of(({**headers, "x-sign": "0" * 5000}, BODY)), NOW)
 
 
 STAMP = str(int(NOW.timestamp()))
@@ -264,72 +264,72 @@ STAMP = str(int(NOW.timestamp()))
     ],
 )
 def test_a_time_may_touch_the_body_for_nobody_can_move_the_border(signed, moved):
-    it = described({"header": "x-sign", "timestamp_header": "x-time", "signed": signed, "tolerance_s": None})
+    gateway = described({"header": "x-sign", "timestamp_header": "x-time", "signed": signed, "tolerance_s": None})
     text = signed.encode().replace(b"{timestamp}", STAMP.encode()).replace(b"{body}", BODY)
 
     def request(timestamp, body):
         return request_of(({"x-sign": mac(text).hex(), "x-time": timestamp}, body))
 
-    assert events(it, request(STAMP, BODY))
+    assert events(gateway, request(STAMP, BODY))
     with pytest.raises(BadSignature):
-        it.verify(request(*moved), NOW)
+        gateway.verify(request(*moved), NOW)
 
 
 def test_what_stands_behind_the_body_is_set_off_by_a_sign():
-    it = described({**BOTH, "signed": "{body}.{timestamp}.{id}"})
+    gateway = described({**BOTH, "signed": "{body}.{timestamp}.{id}"})
     headers = {"x-sign": mac(BODY + f".{STAMP}.e-1".encode()).hex(), "x-time": STAMP, "x-id": "e-1"}
-    assert events(it, request_of((headers, BODY)))
+    assert events(gateway, request_of((headers, BODY)))
 
 
-@pytest.mark.parametrize(("unit", "told", "said"), [("s", 1000, "milliseconds"), ("ms", 1, "seconds")])
-def test_a_time_in_the_other_unit_is_said_to_be_one(unit, told, said):
-    it = described(
+@pytest.mark.parametrize(("unit", "factor", "unit_name"), [("s", 1000, "milliseconds"), ("ms", 1, "seconds")])
+def test_a_time_in_the_other_unit_is_said_to_be_one(unit, factor, unit_name):
+    gateway = described(
         {"header": "x-sign", "timestamp_header": "x-time", "signed": "{timestamp}.{body}", "timestamp_unit": unit}
     )
-    with pytest.raises(BadSignature, match=f"looks like {said}: set timestamp_unit") as caught:
-        it.verify(request_of(({"x-sign": "00", "x-time": str(int(STAMP) * told)}, BODY)), NOW)
+    with pytest.raises(BadSignature, match=f"looks like {unit_name}: set timestamp_unit") as caught:
+        gateway.verify(request_of(({"x-sign": "00", "x-time": str(int(STAMP) * factor)}, BODY)), NOW)
     assert caught.value.step is VerificationStep.HEADER
 
 
 def test_hexadecimal_is_read_in_either_case():
-    it = described({"header": "x-sign"})
-    assert events(it, request_of(({"x-sign": mac(BODY).hex().upper()}, BODY)))
-    it = described({"header": "x-sign", "encoding": "base64"})
+    gateway = described({"header": "x-sign"})
+    assert events(gateway, request_of(({"x-sign": mac(BODY).hex().upper()}, BODY)))
+    gateway = described({"header": "x-sign", "encoding": "base64"})
     with pytest.raises(BadSignature):
-        it.verify(request_of(({"x-sign": b64encode(mac(BODY)).decode().swapcase()}, BODY)), NOW)
+        gateway.verify(request_of(({"x-sign": b64encode(mac(BODY)).decode().swapcase()}, BODY)), NOW)
 
 
 def test_an_id_that_is_not_signed_may_hold_any_sign_that_can_be_kept():
-    it = described({"header": "x-sign", "id_header": "x-id"}, without=("event_id",))
+    gateway = described({"header": "x-sign", "id_header": "x-id"}, without=("event_id",))
 
     def sent_as(message_id):
         return request_of(({"x-sign": mac(BODY).hex(), "x-id": message_id}, BODY))
 
-    (event,) = events(it, sent_as("urn:acme/e.1=7"))
+    (event,) = events(gateway, sent_as("urn:acme/e.1=7"))
     assert event.event_id == "urn:acme/e.1=7"
     for odd in ("", "a b", "a\n", "é", "x" * 256):
         with pytest.raises(BadSignature):
-            it.verify(sent_as(odd), NOW)
+            gateway.verify(sent_as(odd), NOW)
 
 
 @pytest.mark.parametrize("separator", [None, " ", ";"])
 def test_a_described_signature_may_come_twice_or_joined_by_a_comma(separator):
-    it = described({"header": "x-sign", "prefix": "sha256="} | ({"separator": separator} if separator else {}))
+    gateway = described({"header": "x-sign", "prefix": "sha256="} | ({"separator": separator} if separator else {}))
     ours, theirs = f"sha256={mac(BODY).hex()}", "sha256=" + "0" * 64
     for lines in ([theirs, ours], [f"{theirs}, {ours}"], [f"{theirs},{ours}"]):
-        assert it.verify(Request(headers={"x-sign": lines}, body=BODY), NOW)
+        assert gateway.verify(Request(headers={"x-sign": lines}, body=BODY), NOW)
 
 
 def test_a_comma_of_the_prefix_parts_nothing():
-    it = described({"header": "x-sign", "prefix": "v1,"})
-    assert it.verify(Request(headers={"x-sign": [f"v1,{mac(BODY).hex()}"]}, body=BODY), NOW)
+    gateway = described({"header": "x-sign", "prefix": "v1,"})
+    assert gateway.verify(Request(headers={"x-sign": [f"v1,{mac(BODY).hex()}"]}, body=BODY), NOW)
 
 
 def test_signatures_of_another_scheme_beside_ours_are_left_out():
-    it = described({"header": "x-sign", "separator": " ", "prefix": "v1="})
-    assert events(it, request_of(({"x-sign": f"v0=abc v1={mac(BODY).hex()}"}, BODY)))
+    gateway = described({"header": "x-sign", "separator": " ", "prefix": "v1="})
+    assert events(gateway, request_of(({"x-sign": f"v0=abc v1={mac(BODY).hex()}"}, BODY)))
     with pytest.raises(BadSignature, match="no signature of the form described"):
-        it.verify(request_of(({"x-sign": f"v0={mac(BODY).hex()}"}, BODY)), NOW)
+        gateway.verify(request_of(({"x-sign": f"v0={mac(BODY).hex()}"}, BODY)), NOW)
 
 
 @pytest.mark.parametrize(
@@ -337,7 +337,7 @@ def test_signatures_of_another_scheme_beside_ours_are_left_out():
 )
 def test_a_secret_that_is_short_once_decoded_is_refused_at_start(encoding, secret):
     with pytest.raises(ValidationError, match="16 bytes or more"):
-        gateway(signature={"header": "x-sign", "secret_encoding": encoding}, webhook_secrets=[secret])
+        a_gateway(signature={"header": "x-sign", "secret_encoding": encoding}, webhook_secrets=[secret])
 
 
 @pytest.mark.parametrize(
@@ -373,45 +373,45 @@ def test_a_scheme_that_is_unsafe_or_unclear_is_refused_at_start(signature, word)
 
 
 def test_every_field_is_where_the_mapping_says():
-    event = said(message())
+    event = event_of(message())
     assert event.event_id == "msg_conform"
     assert (event.order_ref, event.payment_ref, event.refund_ref) == ("ORDER-1", "lan_3conform", None)
     assert event.occurred_at == datetime(2026, 10, 5, 11, 59, tzinfo=UTC)
 
 
 def test_a_failure_has_the_providers_code_and_our_class():
-    event = said(message(type="payment.declined", data={"reason": "no_money"}))
+    event = event_of(message(type="payment.declined", data={"reason": "no_money"}))
     assert (event.failure, event.failure_code) == (FailureClass.INSUFFICIENT_FUNDS, "no_money")
-    event = said(message(type="payment.declined", data={"reason": "moon"}))
+    event = event_of(message(type="payment.declined", data={"reason": "moon"}))
     assert (event.failure, event.failure_code) == (FailureClass.UNKNOWN, "moon")
 
 
 def test_a_word_that_the_mapping_does_not_have_is_noted_and_one_that_it_ignores_is_not():
-    it = gateway(mapping={"kinds": {**MAPPING["kinds"], "seen": "ignore"}})
+    gateway = a_gateway(mapping={"kinds": {**MAPPING["kinds"], "seen": "ignore"}})
     for word, noted in (("seen", []), ("of next year", ["of next year"])):
         with unknown_words() as words:
-            assert events(it, sent(message(type=word))) == ()
+            assert events(gateway, sent(message(type=word))) == ()
         assert [each.word for each in words] == noted
 
 
 def test_words_that_are_ignored_or_unknown_make_no_event():
     for word in ("payment.viewed", "payment.exploded"):
-        assert events(gateway(), sent(message(type=word))) == ()
+        assert events(a_gateway(), sent(message(type=word))) == ()
 
 
 def test_a_word_that_stands_nowhere_is_noted_and_one_that_is_ignored_is_not():
     with unknown_words() as words:
-        events(gateway(), sent(message(type="payment.viewed")))
-        events(gateway(), sent(message(type="payment.exploded")))
-    assert [(it.field, it.word) for it in words] == [("mapping.kinds", "payment.exploded")]
+        events(a_gateway(), sent(message(type="payment.viewed")))
+        events(a_gateway(), sent(message(type="payment.exploded")))
+    assert [(word.field, word.word) for word in words] == [("mapping.kinds", "payment.exploded")]
 
 
-def remarks(it, body):
-    return it.remarks(it.verify(sent(body), NOW))
+def remarks(gateway, body):
+    return gateway.remarks(gateway.verify(sent(body), NOW))
 
 
 @pytest.mark.parametrize(
-    ("mapping", "changes", "said"),
+    ("mapping", "changes", "beginnings"),
     [
         ({}, {"type": "payment.exploded"}, ["'payment.exploded' does not stand in mapping.kinds"]),
         ({"order_ref": "data.ordre"}, {}, ["order_ref: data.ordre leads nowhere"]),
@@ -432,32 +432,32 @@ def remarks(it, body):
         ({}, {}, []),
     ],
 )
-def test_what_looks_like_a_mistake_in_the_mapping_is_named(mapping, changes, said):
-    told = remarks(gateway(mapping=mapping), message(**changes))
-    assert len(told) == len(said)
-    assert all(one.startswith(start) for one, start in zip(told, said, strict=True))
+def test_what_looks_like_a_mistake_in_the_mapping_is_named(mapping, changes, beginnings):
+    found = remarks(a_gateway(mapping=mapping), message(**changes))
+    assert len(found) == len(beginnings)
+    assert all(remark.startswith(start) for remark, start in zip(found, beginnings, strict=True))
 
 
 def test_of_each_event_in_a_delivery_once():
-    it = gateway(mapping={"events": "items"}, without=("event_id",))
-    assert len(remarks(it, json.dumps({"items": [{**MESSAGE, "type": "what"}] * 3}).encode())) == 1
+    gateway = a_gateway(mapping={"events": "items"}, without=("event_id",))
+    assert len(remarks(gateway, json.dumps({"items": [{**MESSAGE, "type": "what"}] * 3}).encode())) == 1
 
 
 def test_an_event_that_cannot_do_without_names_the_path_that_leads_nowhere():
     with pytest.raises(BadPayload, match=r"needs payment_ref; payment_ref: data\.payement leads nowhere"):
-        said(message(), gateway(mapping={"payment_ref": "data.payement"}))
+        event_of(message(), a_gateway(mapping={"payment_ref": "data.payement"}))
     with pytest.raises(BadPayload, match='need unit = "major"'):
-        said(message(), gateway(mapping={"unit": "minor"}))
+        event_of(message(), a_gateway(mapping={"unit": "minor"}))
 
 
 def test_what_is_not_ours_makes_no_event():
-    it = gateway(mapping={"only": {"data.shop": "s-1"}})
-    assert events(it, sent(message())) == ()
-    assert events(it, sent(message(data={"shop": "s-1"})))
+    gateway = a_gateway(mapping={"only": {"data.shop": "s-1"}})
+    assert events(gateway, sent(message())) == ()
+    assert events(gateway, sent(message(data={"shop": "s-1"})))
 
 
 def test_fixed_values_first_paths_joined_ids_and_numbers():
-    it = gateway(
+    gateway = a_gateway(
         mapping={
             "currency": "=JPY",
             "unit": "minor",
@@ -468,21 +468,23 @@ def test_fixed_values_first_paths_joined_ids_and_numbers():
             "method": "data.method",
         }
     )
-    told = {"seq": 7, "status": "ok", "amount": "500", "lines": [{"order": 42}], "method": "wallet"}
-    event = said(message(type="payment", data=told), it)
+    data = {"seq": 7, "status": "ok", "amount": "500", "lines": [{"order": 42}], "method": "wallet"}
+    event = event_of(message(type="payment", data=data), gateway)
     assert (event.event_id, event.order_ref, event.amount, event.method) == ("lan_3conform:7", "42", 500, "wallet")
-    (event,) = events(it, sent(message(type="payment", data={**told, "lines": []})))
+    (event,) = events(gateway, sent(message(type="payment", data={**data, "lines": []})))
     assert event.order_ref is None
 
 
 def test_units_that_differ_from_iso():
-    it = gateway(mapping={"unit": "minor", "digits": {"JPY": 2}})
-    assert said(message(data={"currency": "jpy", "amount": 50000}), it).amount == 500
+    gateway = a_gateway(mapping={"unit": "minor", "digits": {"JPY": 2}})
+    assert event_of(message(data={"currency": "jpy", "amount": 50000}), gateway).amount == 500
 
 
 def test_a_running_total_of_refunds():
-    it = gateway(mapping={"kinds": {"refunded": "refund.succeeded"}, "total": "data.refunded"}, without=("amount",))
-    event = said(message(type="refunded", data={"refunded": "4.00"}), it)
+    gateway = a_gateway(
+        mapping={"kinds": {"refunded": "refund.succeeded"}, "total": "data.refunded"}, without=("amount",)
+    )
+    event = event_of(message(type="refunded", data={"refunded": "4.00"}), gateway)
     assert (event.total, event.amount) == (400, None)
 
 
@@ -499,19 +501,19 @@ def test_a_running_total_of_refunds():
     ],
 )
 def test_times_in_every_form(time, zone, value, hour):
-    event = said(message(timestamp=value), gateway(mapping={"time": time, "zone": zone}))
+    event = event_of(message(timestamp=value), a_gateway(mapping={"time": time, "zone": zone}))
     assert event.occurred_at == datetime(2026, 10, 5, hour, tzinfo=UTC)
 
 
 def test_several_events_in_a_delivery():
-    it = gateway(mapping={"events": "items"}, without=("event_id",))
+    gateway = a_gateway(mapping={"events": "items"}, without=("event_id",))
     items = [MESSAGE, {**MESSAGE, "type": "payment.viewed"}, {**MESSAGE, "type": "payment.started"}]
-    found = events(it, sent(json.dumps({"items": items}).encode()))
+    found = events(gateway, sent(json.dumps({"items": items}).encode()))
     assert [event.event_id for event in found] == ["msg_1:0", "msg_1:2"]
 
 
 def test_a_form_is_read_as_one():
-    it = gateway(
+    gateway = a_gateway(
         mapping={
             "body": "form",
             "event_id": "id",
@@ -525,16 +527,16 @@ def test_a_form_is_read_as_one():
             "time": "unix",
         }
     )
-    event = said(f"id=1&state=paid&order=O-1&payment=P-1&sum=1.50&at={int(NOW.timestamp())}".encode(), it)
+    event = event_of(f"id=1&state=paid&order=O-1&payment=P-1&sum=1.50&at={int(NOW.timestamp())}".encode(), gateway)
     assert (event.order_ref, event.amount) == ("O-1", 150)
 
 
 def test_a_field_whose_own_name_holds_dots_comes_before_a_path():
     fields = {"body": "form", "event_id": "data.id", "kind": "data.state", "kinds": {"paid": "payment.succeeded"}}
     fields |= {"order_ref": "data.order", "payment_ref": "data.payment", "amount": "sum", "currency": "=EUR"}
-    it = gateway(mapping={**fields, "occurred_at": "at", "time": "unix"})
-    told = f"data.id=1&data.state=paid&data.order=O-1&data.payment=P-1&sum=1.50&at={STAMP}"
-    event = said(told.encode(), it)
+    gateway = a_gateway(mapping={**fields, "occurred_at": "at", "time": "unix"})
+    body = f"data.id=1&data.state=paid&data.order=O-1&data.payment=P-1&sum=1.50&at={STAMP}"
+    event = event_of(body.encode(), gateway)
     assert (event.event_id, event.order_ref, event.payment_ref) == ("1", "O-1", "P-1")
 
 
@@ -562,19 +564,19 @@ def test_a_field_whose_own_name_holds_dots_comes_before_a_path():
     ],
 )
 def test_a_payload_that_does_not_fit_is_refused(mapping, body):
-    it = gateway(mapping=mapping)
-    verified = it.verify(sent(body), NOW)
+    gateway = a_gateway(mapping=mapping)
+    verified = gateway.verify(sent(body), NOW)
     if body == message(type=True):
-        assert it.parse(verified) == ()
+        assert gateway.parse(verified) == ()
         return
     with pytest.raises(BadPayload):
-        it.parse(verified)
+        gateway.parse(verified)
 
 
 def test_without_an_id_anywhere_an_event_is_refused():
-    it = described({"header": "x-sign"}, without=("event_id",))
+    gateway = described({"header": "x-sign"}, without=("event_id",))
     with pytest.raises(BadPayload, match="event_id"):
-        events(it, request_of(({"x-sign": mac(BODY).hex()}, BODY)))
+        events(gateway, request_of(({"x-sign": mac(BODY).hex()}, BODY)))
 
 
 @pytest.mark.parametrize(
@@ -595,21 +597,21 @@ def test_without_an_id_anywhere_an_event_is_refused():
 )
 def test_a_mapping_that_means_nothing_is_refused_at_start(mapping):
     with pytest.raises(ValidationError):
-        gateway(mapping=mapping)
+        a_gateway(mapping=mapping)
 
 
 @pytest.mark.parametrize("missing", ["amount", "currency", "payment_ref"])
 def test_a_mapping_without_what_its_kinds_need_is_refused_at_start(missing):
     with pytest.raises(ValidationError, match=missing):
-        gateway(without=(missing,))
+        a_gateway(without=(missing,))
 
 
 def test_the_answer_is_what_the_account_says():
-    it = gateway(acknowledge_status=202, acknowledge_body="OK")
-    assert (it.acknowledge().status, it.acknowledge().body) == (202, b"OK")
-    assert gateway().acknowledge().status == 200
+    gateway = a_gateway(acknowledge_status=202, acknowledge_body="OK")
+    assert (gateway.acknowledge().status, gateway.acknowledge().body) == (202, b"OK")
+    assert a_gateway().acknowledge().status == 200
 
 
 def test_nothing_in_the_headers_is_no_crash():
     with pytest.raises(BadSignature):
-        gateway().verify(Request(headers={}, body=BODY), NOW)
+        a_gateway().verify(Request(headers={}, body=BODY), NOW)

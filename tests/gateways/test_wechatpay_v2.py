@@ -82,7 +82,7 @@ def refund_notice(refund=None, *, key=API_KEY, plain=None, **more):
     return request(xml({**without(COMMON, "result_code"), "req_info": sealed_info(key, inner), **more}))
 
 
-def questions_of(request):
+def queries_of(request):
     gateway = a_gateway()
     verified = gateway.verify(request, NOW)
     assert gateway.parse(verified) == ()
@@ -127,7 +127,7 @@ def test_the_package_opens_what_the_sandbox_encrypts():
     assert told == REFUND | {"refund_fee": 400, "total_fee": 12900}
 
 
-def test_the_package_and_we_sign_questions_alike():
+def test_the_package_and_we_sign_queries_alike():
     body = a_gateway().query_request(BY_ORDER, now=NOW, nonce="n" * 40).body.decode()
     fields = dict(re.findall(r"<(\w+)>([^<]*)</", body))
     assert len(fields["nonce_str"]) == 32
@@ -385,8 +385,8 @@ def test_a_payment_is_signed_as_the_account_says_and_never_as_it_says_itself(nam
 # Refund notices.
 
 
-def test_a_refund_notice_is_a_question_and_no_event():
-    assert questions_of(refund_notice()) == (Query(about="refund", refund_ref="R-1"),)
+def test_a_refund_notice_is_a_query_and_no_event():
+    assert queries_of(refund_notice()) == (Query(about="refund", refund_ref="R-1"),)
 
 
 def test_of_two_notices_a_third_can_be_made_and_all_it_does_is_to_have_wechat_pay_asked():
@@ -401,20 +401,20 @@ def test_of_two_notices_a_third_can_be_made_and_all_it_does_is_to_have_wechat_pa
     mixed = b"".join(great[at : at + 16] if at % 32 else small[at : at + 16] for at in range(0, len(small), 16))
     assert mixed not in (small, great)
     request = refund_notice(req_info=b64encode(mixed).decode())
-    assert questions_of(request) == (Query(about="refund", refund_ref="R-1"),)
+    assert queries_of(request) == (Query(about="refund", refund_ref="R-1"),)
 
 
 def test_a_refund_notice_of_another_merchant_or_app_counts_for_nothing():
-    assert questions_of(refund_notice(mch_id="10000101")) == ()
-    assert questions_of(refund_notice(appid="wx2421b1c4370ec43c")) == ()
+    assert queries_of(refund_notice(mch_id="10000101")) == ()
+    assert queries_of(refund_notice(appid="wx2421b1c4370ec43c")) == ()
 
 
 def test_the_reference_of_a_refund_notice_is_narrow():
     for odd in ("R|1", "../R", "R 1"):
         with pytest.raises(BadPayload):
-            questions_of(refund_notice(REFUND | {"out_refund_no": odd}))
+            queries_of(refund_notice(REFUND | {"out_refund_no": odd}))
     with pytest.raises(BadPayload):
-        questions_of(refund_notice(without(REFUND, "out_refund_no")))
+        queries_of(refund_notice(without(REFUND, "out_refund_no")))
 
 
 @pytest.mark.parametrize(

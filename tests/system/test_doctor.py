@@ -25,7 +25,7 @@ from tillkeeper.gateways.paystack.settings import PaystackSettings
 from tillkeeper.gateways.registry import build
 from tillkeeper.gateways.square.settings import SquareSettings
 from tillkeeper.gateways.standard.settings import StandardSettings
-from tillkeeper.gateways.stripe.gateway import StripeSettings
+from tillkeeper.gateways.stripe.settings import StripeSettings
 from tillkeeper.store.refused import KEPT_MAX, RefusedDelivery, keep_refused, list_refused, show_refused, tally_refused
 
 NOW = clock.now().replace(microsecond=0)

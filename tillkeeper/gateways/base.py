@@ -87,7 +87,7 @@ class Gateway(Protocol):
         return None
 
     def key_refresh_request(self, *, now: datetime, nonce: str) -> Call | None:  # noqa: ARG002
-        """Fetches keys from time to time, so that a new one is here before a delivery names it; `read_key` hears."""
+        """Fetches keys from time to time, so that a new one is here before a delivery names it."""
         return None
 
     def read_key(self, call: Call, response: Response, *, now: datetime) -> None:  # noqa: ARG002
@@ -107,7 +107,7 @@ class Gateway(Protocol):
 
     def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002
         """The signed request that puts the query.  Raises CannotQuery."""
-        raise CannotQuery(f"{self.about.title} has no such question")
+        raise CannotQuery(f"{self.about.title} has no such query")
 
     def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:  # noqa: ARG002
         """What the response says.

@@ -1,4 +1,4 @@
-"""Questions that deliveries cause, on their way through the lanes and the database and back."""
+"""Queries that deliveries cause, on their way through the lanes and the database and back."""
 
 from tillkeeper.domain.fetching import Fetch, problem_with_fetch
 from tillkeeper.gateways.base import Gateway
@@ -11,15 +11,15 @@ def fetches_of(gateway: Gateway, verified: Verified) -> tuple[Fetch, ...]:
     queries = gateway.queries_for(verified)
     if not queries:
         return ()
-    fetches = tuple(_fetch(it, proven=verified.proven) for it in queries)
+    fetches = tuple(_fetch(query, proven=verified.proven) for query in queries)
     for fetch in fetches:
         if problem := problem_with_fetch(fetch):
             raise BadPayload(problem)
     return fetches
 
 
-def question_of(fetch: Fetch) -> Query:
-    """What to ask."""
+def query_of(fetch: Fetch) -> Query:
+    """The query that a fetch stands for."""
     return Query(
         about=fetch.about,
         order_ref=fetch.order_ref,

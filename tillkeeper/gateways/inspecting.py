@@ -64,10 +64,10 @@ def inspect_request(
     try:
         return _explained(gateway, found.request, received_at)
     except Refused as refused:
-        told = _refused(refused.reason)
+        explained = _refused(refused.reason)
         if examine is not None:
-            told["diagnosis"] = examine(gateway, found.request, received_at, refused, found.url)
-        return told
+            explained["diagnosis"] = examine(gateway, found.request, received_at, refused, found.url)
+        return explained
 
 
 def read_captured(captured: bytes) -> Captured:

@@ -29,8 +29,8 @@ from tillkeeper.gateways.wechatpay.gateway import WeChatPay
 from tillkeeper.gateways.wechatpay_v2.gateway import WeChatPayV2
 
 GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
-    it.name: it
-    for it in (
+    gateway.name: gateway
+    for gateway in (
         Adyen,
         Alipay,
         Braintree,
@@ -57,7 +57,8 @@ GATEWAYS: Final[Mapping[str, type[Gateway]]] = {
 if TYPE_CHECKING:
     AccountSettings = AccountModel
 else:  # any of their settings, told apart by `gateway`
-    AccountSettings = Annotated[Union[tuple(it.settings for it in GATEWAYS.values())], Field(discriminator="gateway")]  # noqa: UP007
+    _ALL = tuple(gateway.settings for gateway in GATEWAYS.values())
+    AccountSettings = Annotated[Union[_ALL], Field(discriminator="gateway")]  # noqa: UP007
 
 
 def build(account: str, settings: AccountSettings) -> Gateway:

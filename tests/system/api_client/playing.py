@@ -16,7 +16,8 @@ from tests.virtual_time import Time
 from tillkeeper.api_client import http as wire
 from tillkeeper.api_client.client import ApiClient
 from tillkeeper.api_client.settings import ApiClientSettings
-from tillkeeper.gateways.stripe.gateway import Stripe, StripeSettings
+from tillkeeper.gateways.stripe.gateway import Stripe
+from tillkeeper.gateways.stripe.settings import StripeSettings
 from tillkeeper.gateways.wechatpay.gateway import WeChatPay
 from tillkeeper.gateways.wechatpay.settings import WeChatPaySettings
 

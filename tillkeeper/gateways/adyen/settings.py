@@ -1,4 +1,4 @@
-"""Settings of an Adyen account, and what people are told of the gateway."""
+"""Settings of an Adyen account, and what docs/gateways.md says of the gateway."""
 
 import re
 from typing import Annotated, Final, Literal

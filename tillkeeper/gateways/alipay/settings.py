@@ -44,16 +44,16 @@ class AlipaySettings(AccountModel):
     )
     app_cert: str | None = Field(
         default=None,
-        description="Certificate mode: the app's own certificate (应用公钥证书), which questions name.  Without it "
+        description="Certificate mode: the app's own certificate (应用公钥证书), which queries name.  Without it "
         "Alipay is not asked.",
     )
     app_private_key: Annotated[OptionalPrivateKey, BeforeValidator(private_key_pem)] = Field(
-        default=None, description="The app's private key (应用私钥), which signs questions."
+        default=None, description="The app's private key (应用私钥), which signs queries."
     )
     app_auth_token: OptionalSecret = Field(
         default=None,
         description="For an app of a service provider (第三方应用): the token by which this merchant authorized it, "
-        "which questions must carry.  One account for each merchant, told apart by `seller_id`.",
+        "which queries must carry.  One account for each merchant, told apart by `seller_id`.",
     )
     trans_currency: Annotated[str, AfterValidator(_check_currency)] = Field(
         default=YUAN,

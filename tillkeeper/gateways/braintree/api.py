@@ -28,7 +28,7 @@ _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
 def path_of(query: Query) -> str:
-    """The path of a transaction, below the merchant's, by its id.  Raises CannotQuery."""
+    """Returns the path of a transaction below the merchant's.  Raises CannotQuery."""
     ref = _transaction_ref(query)
     if ref is None or not _ID.fullmatch(ref):
         raise CannotQuery("a transaction's id is missing, or not one of Braintree's")
@@ -36,22 +36,25 @@ def path_of(query: Query) -> str:
 
 
 def _transaction_ref(query: Query) -> str | None:
-    """A refund is a transaction as well."""
+    """Returns the id of the transaction; a refund is one as well."""
     return query.refund_ref if query.about == "refund" else query.payment_ref
 
 
 def transaction_in(query: Query, response: Response) -> object | None:
-    """The transaction that was asked about; None where Braintree knows of none such."""
+    """Returns the transaction that the query is about; None where Braintree knows of none such."""
     transaction = _transaction_of(response)
     if transaction is None:
         return None
     if text(transaction, "id") != _transaction_ref(query):
-        raise BadPayload("the answer is about another transaction than the question")
+        raise BadPayload("the response is about another transaction than the query")
     return transaction
 
 
 def _transaction_of(response: Response) -> object | None:
-    """None where there is none such.  A page of some proxy's is not Braintree's word for that."""
+    """Returns the transaction in a response; None where there is none such.
+
+    A page of some proxy's is not Braintree's word for that.
+    """
     check_status(response, accepted=OK_OR_NOT_FOUND, retry=RETRY_STATUSES, denied=VERSION_DENIED_STATUSES)
     if response.status == NOT_FOUND:
         if response.body.strip() and strictxml.loads(response.body).name in {TRANSACTION, "html"}:
@@ -59,5 +62,5 @@ def _transaction_of(response: Response) -> object | None:
         return None
     top = strictxml.loads(response.body)
     if top.name != TRANSACTION:
-        raise BadPayload("the answer is no transaction")
+        raise BadPayload("the response is no transaction")
     return objects.content_of(top)

@@ -19,14 +19,14 @@ from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.base import Gateway, Queryable
 from tillkeeper.gateways.braintree import api, objects
-from tillkeeper.gateways.braintree.notification import (
+from tillkeeper.gateways.braintree.settings import ABOUT, BraintreeSettings
+from tillkeeper.gateways.braintree.webhook import (
     form_of,
     notification_in,
     signatures_in,
     transaction_in,
     unsigned_notification,
 )
-from tillkeeper.gateways.braintree.settings import ABOUT, BraintreeSettings
 from tillkeeper.gateways.errors import BadPayload, BadSignature
 from tillkeeper.gateways.kit.answers import answered_at
 from tillkeeper.gateways.kit.fact import Fact, query_event, webhook_event
@@ -61,7 +61,7 @@ class Braintree(Gateway):
         self._key = key
 
     def verify(self, request: Request, now: datetime) -> Verified:  # noqa: ARG002 - no time is checked
-        """Over the payload as it stands in the form, or with a line end that the form lost."""
+        """Checks the signature over the payload as it stands in the form, or with a line end that the form lost."""
         payload, pairs = form_of(request)
         signatures = signatures_in(pairs, self._merchant.public_key)
         try:
@@ -71,11 +71,11 @@ class Braintree(Gateway):
         return Verified(key=label, content=notification_in(payload))
 
     def key_labels(self) -> tuple[str, ...]:
-        """One private key at a time."""
+        """Returns the label of the one private key."""
         return self._keys.labels
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
-        """One event for a kind that tells of money, none for others."""
+        """Returns one event for a kind that concerns money, none for others."""
         notification = verified.content
         kind = text(notification, "kind")
         if not self._is_ours(notification):
@@ -89,21 +89,21 @@ class Braintree(Gateway):
         return (webhook_event(fact, account=self.account, event_id=event_id, reported_at=reported_at),)
 
     def queries_for(self, verified: Verified) -> tuple[Query, ...]:
-        """The transaction of which a notification tells too little, or whose history must be looked at."""
+        """Queries the transaction of which a notification tells too little, or whose history counts."""
         notification = verified.content
         kind = text(notification, "kind")
         transaction = transaction_in(kind, notification)
-        if transaction is None or not self._is_ours(notification) or not objects.must_be_asked_about(transaction):
+        if transaction is None or not self._is_ours(notification) or not objects.needs_query(transaction):
             return ()
         ref = reference_or_none(text(transaction, "id"))
         if ref is None:
-            raise BadPayload("id of the transaction has characters that we do not ask with")
+            raise BadPayload("id of the transaction has characters that no query is made with")
         if kind == "refund_failed":
             return (Query(about="refund", refund_ref=ref),)
         return (Query(about="payment", payment_ref=ref),)
 
     def claimed_references(self, request: Request) -> ClaimedReferences | None:
-        """The transaction that the payload holds, and its order."""
+        """Returns the transaction in the payload, and its order."""
         try:
             notification = unsigned_notification(request)
             transaction = transaction_in(text(notification, "kind"), notification)
@@ -121,7 +121,7 @@ class Braintree(Gateway):
         return Reply(status=200, body=f"{self._merchant.public_key}|{digest}".encode())
 
     def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
-        """By the id of the transaction, which a refund is as well."""
+        """Fetches a transaction by its id; a refund is one as well."""
         path = f"/merchants/{quote(self._merchant.merchant_id, safe='')}{api.path_of(query)}"
         credentials = f"{self._merchant.public_key}:{self._merchant.private_key}"
         headers = {
@@ -132,7 +132,7 @@ class Braintree(Gateway):
         return Call(method="GET", url=f"{self._merchant.api_base}{path}", headers=headers)
 
     def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
-        """What the transaction says of itself, and the disputes that it holds."""
+        """Reads the transaction, and the disputes that it holds."""
         transaction = api.transaction_in(query, response)
         if transaction is None:
             return Answer(found=False)
@@ -147,7 +147,7 @@ class Braintree(Gateway):
         return Answer(found=True, events=events)
 
     def _is_ours(self, notification: object) -> bool:
-        """Partners get the notifications of the merchants that are connected to them."""
+        """Tells whether a notification is the merchant's: partners get those of the merchants connected to them."""
         merchant = text_or_none(notification, "source-merchant-id")
         return merchant in {None, self._merchant.merchant_id}
 

@@ -134,9 +134,9 @@ NOT_PAID: Final = frozenset({Kind.PAYMENT_FAILED, Kind.PAYMENT_CANCELLED})
 
 
 def content_of(element: Element) -> object:
-    """XML as JSON would have it: an object of its elements, a list where it says it is one, else text or null.
+    """Turns XML into what JSON would have: an object of its elements, a list where it says so, else text or null.
 
-    An element that repeats another word for word says nothing new, as in the package's own samples.
+    An element that repeats another word for word adds nothing, as in the package's own samples.
     """
     if element.attributes.get("nil") == "true":
         return None
@@ -153,17 +153,17 @@ def content_of(element: Element) -> object:
 
 
 def is_complete(transaction: object) -> bool:
-    """Whether it tells all that an event takes; in some notifications of local payments and disbursements not."""
+    """Tells whether a transaction has all that an event takes; local payments and disbursements may not."""
     return all(text_or_none(transaction, name) for name in ("status", "type", "currency-iso-code", "amount"))
 
 
-def must_be_asked_about(transaction: object) -> bool:
-    """Whether it tells too little, or declines what may have been settled before."""
+def needs_query(transaction: object) -> bool:
+    """Tells whether a transaction tells too little, or declines what may have been settled before."""
     return not is_complete(transaction) or text(transaction, "status") in DECLINED_AT_SETTLEMENT
 
 
 def transaction_facts(transaction: object) -> Iterator[Fact]:
-    """What an answer says of a transaction: its state, and what takes back a sale that had been settled before."""
+    """Yields the state of a transaction in a response, and the reversal of an earlier settlement."""
     fact = transaction_fact(transaction)
     occurred_at = since(transaction)
     if fact is None:
@@ -175,7 +175,7 @@ def transaction_facts(transaction: object) -> Iterator[Fact]:
 
 
 def disputes_in(transaction: object) -> list[Fact]:
-    """What an answer says of the disputes that stand in a transaction."""
+    """Returns the disputes of a transaction in a response."""
     disputes = at(transaction, ["disputes"])
     return [
         msgspec.structs.replace(fact, occurred_at=since(dispute))
@@ -185,7 +185,7 @@ def disputes_in(transaction: object) -> list[Fact]:
 
 
 def transaction_fact(transaction: object) -> Fact | None:
-    """A sale as a payment, a credit as the refund that it is; one that refunds nothing is no order's."""
+    """Reads a sale as a payment and a credit as a refund; one that refunds nothing belongs to no order."""
     status, sort = text(transaction, "status"), text(transaction, "type")
     kind = known_or_none(SALE_STATUSES, status, "transaction.status")
     if sort not in {SALE, CREDIT}:
@@ -216,7 +216,7 @@ def _as_refund(credit: Fact, refunded_ref: str | None) -> Fact | None:
 
 
 def _failure(transaction: object, status: str) -> tuple[FailureClass, str]:
-    """Its class, and Braintree's own word for it."""
+    """Returns the class of a failure, and Braintree's own word for it."""
     if status == EXPIRED:
         return FailureClass.EXPIRED_UNPAID, status
     reason = text_or_none(transaction, "gateway-rejection-reason") or ""
@@ -227,7 +227,7 @@ def _failure(transaction: object, status: str) -> tuple[FailureClass, str]:
 
 
 def is_refund(transaction: object) -> bool:
-    """Whether a transaction gives another one back."""
+    """Tells whether a transaction gives another one back."""
     return text_or_none(transaction, "refunded-transaction-id") is not None and text(transaction, "type") != SALE
 
 
@@ -236,7 +236,10 @@ def _was_settled(transaction: object) -> bool:
 
 
 def dispute_fact(dispute: object, transaction: object = None) -> Fact | None:
-    """One dispute by its status.  `transaction` is that in which it stands, where it does not hold its own."""
+    """Reads one dispute by its status.
+
+    `transaction` is the one that it stands in, where the dispute does not hold its own.
+    """
     kind = known_or_none(DISPUTE_STATUSES, text(dispute, "status"), "dispute.status")
     currency = text(dispute, "currency-iso-code")
     if kind is None or not units.is_currency(currency):
@@ -254,7 +257,7 @@ def dispute_fact(dispute: object, transaction: object = None) -> Fact | None:
 
 
 def local_payment_fact(payment: object, failure: FailureClass) -> Fact:
-    """A local payment that ended without a transaction; it names no order."""
+    """Reads a local payment that ended without a transaction; it names no order."""
     return Fact(
         kind=Kind.PAYMENT_CANCELLED,
         payment_ref=text(payment, "payment-id"),
@@ -264,7 +267,7 @@ def local_payment_fact(payment: object, failure: FailureClass) -> Fact:
 
 
 def since(subject: object) -> datetime | None:
-    """Since when a transaction or a dispute has its status, where its history tells."""
+    """Returns since when a transaction or a dispute has its status, where its history tells."""
     status = text(subject, "status")
     for step in reversed(_history(subject)):
         if text_or_none(step, "status") == status:

@@ -2,12 +2,12 @@
 
 Sources: Checkout.com's API reference, "Get payment details", "Get payment list", "Get payment actions".
 
-Webhooks tell captures one by one and answers tell their sum, so where there are several the sum is told as the state of
-all of them: the first holds it and the others nothing.  That stands in their place only if it is later than each, and
-a capture may be as young as the answer, by another machine's clock.  So it is told as of some minutes after the answer,
+Webhooks report captures one by one and answers report their sum, so where there are several the sum becomes the state
+of all of them: the first holds it and the others nothing.  That replaces them only if it is later than each, and a
+capture may be as young as the answer, by another machine's clock.  So it holds as of some minutes after the answer,
 more of them the more captures it knows, for then a later answer is later also within a second.  What is captured after
 the answer is not among them, and counts by itself.  A capture happened when its action says, or else when the payment
-was asked for: what undid it since must be the later.
+was requested: what undid it since must be the later.
 """
 
 import re
@@ -161,12 +161,15 @@ def _requested_at(payment: object) -> datetime | None:
 
 
 def _captures(payment: object) -> Sequence[tuple[str, datetime | None]]:
-    """The captures' actions, and when each was made, if that is told.
+    """The captures' actions, and when each was made, if the answer has that.
 
     Without them nobody could tell this money from that of the webhooks.
     """
-    actions = [action for action in _list(payment, "actions") if text_or_none(action, "type") == "Capture"]
-    captures = [(text(it, "id"), text_or_none(it, "processed_on")) for it in actions if _is_approved(it)]
+    captures = [
+        (text(action, "id"), text_or_none(action, "processed_on"))
+        for action in _list(payment, "actions")
+        if text_or_none(action, "type") == "Capture" and _is_approved(action)
+    ]
     if not captures:
         raise BadPayload("the payment is captured, and no action of it is a capture")
     made_at = {ref: None if written is None else moment_from_rfc3339(written) for ref, written in captures}

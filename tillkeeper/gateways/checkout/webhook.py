@@ -98,7 +98,7 @@ def _captured(data: object) -> tuple[Fact, ...]:
 
 
 def _capture_declined(data: object) -> tuple[Fact, ...]:
-    """What can still be captured stays authorized.  The same capture may have been told before: it is undone."""
+    """What can still be captured stays authorized.  The same capture may have been reported before: it is undone."""
     undone = _undone_fact(data, capture_ref=text_or_none(data, "action_id"), part="reversed")
     if not balance(data, "available_to_capture"):
         return _payment_fact(data, Kind.PAYMENT_FAILED), undone
@@ -118,7 +118,7 @@ def _voided(data: object) -> tuple[Fact, ...]:
 
 
 def _undone_fact(data: object, *, capture_ref: str | None = None, part: str = "") -> Fact:
-    """A capture that was told, or all of them, is no money."""
+    """A capture that was reported, or all of them, is no money."""
     return Fact(
         kind=Kind.PAYMENT_REVERSED,
         payment_ref=text(data, "id"),

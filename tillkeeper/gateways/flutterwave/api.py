@@ -23,7 +23,7 @@ _NOT_FOUND: Final = ("not found", "not_found", "no transaction was found")
 
 
 def token_in(response: Response, now: datetime) -> Token:
-    """v4's token, and how long it lives."""
+    """Returns v4's token, and until when it lives."""
     check_status(response, denied=BAD_CREDENTIALS_STATUSES)
     content = strictjson.loads(response.body)
     lives_s = integer(content, "expires_in")
@@ -33,7 +33,7 @@ def token_in(response: Response, now: datetime) -> Token:
 
 
 def path_of(query: Query, *, is_v3: bool) -> str:
-    """Path and query of what answers the query."""
+    """Returns the path and query string of the call for a query.  Raises CannotQuery."""
     if query.about == "refund":
         return f"{'/v3' if is_v3 else ''}/refunds/{_quoted(query.refund_ref)}"
     if query.payment_ref is not None:
@@ -53,17 +53,17 @@ def _quoted(ref: str | None) -> str:
 
 
 def charges_in(query: Query, data: object) -> list[object]:
-    """The charge that was asked about; or those of the order, of which v4 lists all and v3 gives one."""
+    """Returns the charge that the query is about, or those of its order: v4 lists all, v3 gives one."""
     if query.payment_ref is None:
         charges = data if isinstance(data, list) else [data]
         return [charge for charge in charges if order_ref_of(charge) == query.order_ref]
     if number(data, "id") != query.payment_ref:
-        raise BadPayload("the answer is about another charge than the question")
+        raise BadPayload("the response is about another charge than the query")
     return [data]
 
 
 def data_of(response: Response) -> object:
-    """What a response holds; None where Flutterwave knows of no such thing."""
+    """Returns what a response holds; None where Flutterwave knows of no such thing."""
     check_status(response, accepted={OK, BAD_REQUEST, NOT_FOUND})
     content = strictjson.loads(response.body)
     status = text_or_none(content, "status")

@@ -61,11 +61,11 @@ class Flutterwave(Gateway):
         self._base = BASE_V3 if self._is_v3 and settings.api_base == BASE_V4 else settings.api_base
 
     def key_labels(self) -> tuple[str, ...]:
-        """One for each of the secret hashes."""
+        """Returns one label for each secret hash."""
         return self._keys.labels
 
     def verify(self, request: Request, now: datetime) -> Verified:  # noqa: ARG002 - no time is signed
-        """The signature of v4, or the secret of v3; never the other version's."""
+        """Checks the signature of v4, or the secret of v3; never the other version's."""
         if self._is_v3:
             label = self._label_of_secret(request.header(SECRET_HEADER))
         else:
@@ -73,7 +73,7 @@ class Flutterwave(Gateway):
         return Verified(key=label, content=request.body)
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
-        """One event of v4 for a type that is known, none for others, and none of v3, whose body is anybody's."""
+        """Returns one event of v4 for a type that is known; none of v3, whose body anybody may have written."""
         if self._is_v3:
             self.queries_for(verified)
             return ()
@@ -91,13 +91,13 @@ class Flutterwave(Gateway):
         return (webhook_event(fact, account=self.account, event_id=event_id or made_id, reported_at=occurred_at),)
 
     def queries_for(self, verified: Verified) -> tuple[Query, ...]:
-        """What a delivery of v3 says has changed."""
+        """Queries what a delivery of v3 says has changed."""
         if not self._is_v3:
             return ()
         return v3.queries_for(strictjson.json_of(verified), self._settings.currency)
 
     def claimed_references(self, request: Request) -> ClaimedReferences | None:
-        """The payment and the order that a delivery about a charge names."""
+        """Returns the payment and the order in a delivery about a charge."""
         try:
             data = at(strictjson.loads_unsigned(request.body), ["data"])
             if at(data, ["status"]) not in CHARGE_STATUSES:
@@ -109,7 +109,7 @@ class Flutterwave(Gateway):
         return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
 
     def token_request(self, *, now: datetime) -> Call | None:  # noqa: ARG002
-        """v4's token, which client_id and client_secret are exchanged for."""
+        """Exchanges client_id and client_secret for v4's token."""
         if self._is_v3 or self._settings.client_id is None:
             return None
         credentials = {"client_id": self._settings.client_id, "client_secret": self._settings.client_secret}
@@ -118,11 +118,11 @@ class Flutterwave(Gateway):
         return Call(method="POST", url=self._settings.token_url, headers=headers, body=body)
 
     def read_token(self, response: Response, *, now: datetime) -> Token:
-        """The token and how long it lives."""
+        """Returns the token, and until when it lives."""
         return api.token_in(response, now)
 
     def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
-        """A charge by its id, or by the reference that the merchant gave it; a refund by its id."""
+        """Fetches a charge by its id, or by the merchant's reference; a refund by its id."""
         headers = {"Accept": "application/json"}
         if self._is_v3 or self._settings.client_id is None:
             if self._settings.secret_key is None:
@@ -131,7 +131,7 @@ class Flutterwave(Gateway):
         return Call(method="GET", url=f"{self._base}{api.path_of(query, is_v3=self._is_v3)}", headers=headers)
 
     def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
-        """What the charge or the refund says of itself."""
+        """Reads the charge or the refund."""
         data = api.data_of(response)
         if data is None:
             return Answer(found=False)
@@ -145,16 +145,19 @@ class Flutterwave(Gateway):
         return Answer(found=is_found, events=events)
 
     def _label_of_secret(self, sent: str) -> str:
-        """In constant time for each of the secrets."""
+        """Compares with each of the secrets in constant time."""
         for label, secret in self._secrets:
             if hmac.compare_digest(secret, sent.encode(errors="surrogatepass")):
                 return label
         raise BadSignature(f"{SECRET_HEADER} is none of the secret_hashes")
 
     def _refund_fact(self, query: Query, refund: object) -> Fact | None:
-        """Begun when it was made: what replaced one that failed began after that.  When it failed is not told."""
+        """Reads a refund since it was made; since the response where it failed, for when is not known.
+
+        A refund that replaces a failed one begins after that.
+        """
         if number(refund, "id") != query.refund_ref:
-            raise BadPayload("the answer is about another refund than the question")
+            raise BadPayload("the response is about another refund than the query")
         fact = refund_fact(refund, self._settings.currency)
         return fact and msgspec.structs.replace(
             fact,
@@ -165,7 +168,7 @@ class Flutterwave(Gateway):
 
 
 def _charge_fact(charge: object) -> Fact | None:
-    """Paid when it was made, for when it was paid is not told."""
+    """Reads a charge as paid when it was made, for when it was paid is not known."""
     fact = charge_fact(charge)
     is_paid = fact is not None and fact.kind is Kind.PAYMENT_SUCCEEDED
     return fact and msgspec.structs.replace(fact, occurred_at=made_at(charge) if is_paid else None)

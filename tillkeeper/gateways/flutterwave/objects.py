@@ -83,9 +83,9 @@ FAILURES: Final[tuple[tuple[str, FailureClass], ...]] = (
 
 
 def charge_fact(charge: object) -> Fact | None:
-    """One charge, by its status: the event of its completion is sent for failures, too.
+    """Reads one charge by its status: the event of its completion is sent for failures, too.
 
-    Fees that the payer bears stand in `charged_amount` alone.
+    Fees that the payer bears are in `charged_amount` alone.
     """
     kind = known_or_none(CHARGE_STATUSES, text(charge, "status"), "charge.status")
     currency = text(charge, "currency").upper()
@@ -105,7 +105,7 @@ def charge_fact(charge: object) -> Fact | None:
 
 
 def refund_fact(refund: object, currency_untold: str | None) -> Fact | None:
-    """One refund, by its status; `currency_untold` is that of refunds which tell none."""
+    """Reads one refund by its status; `currency_untold` is the currency of refunds that name none."""
     kind = known_or_none(REFUND_STATUSES, text(refund, "status").partition("-")[0], "refund.status")
     currency = (text_or_none(refund, "currency") or currency_untold or "").upper()
     if not currency:
@@ -124,7 +124,7 @@ def refund_fact(refund: object, currency_untold: str | None) -> Fact | None:
 
 
 def chargeback_fact(chargeback: object, currency_untold: str | None) -> Fact:
-    """One chargeback: open until its status says how it ended."""
+    """Reads one chargeback, which is open until its status says how it ended."""
     written = (text_or_none(chargeback, "currency") or currency_untold or "").upper()
     currency = written if written and is_currency(written) else None
     amount = at(chargeback, ["amount"])
@@ -146,26 +146,26 @@ READERS: Final[Mapping[str, Callable[[object, str | None], Fact | None]]] = {
 
 
 def order_ref_of(charge: object) -> str | None:
-    """What the merchant wrote down, or else the reference that it gave to the charge.  Meta may hold anything."""
+    """Returns what the merchant wrote down, or else its reference of the charge.  Meta may hold anything."""
     meta = at(charge, ["meta"])
     noted = written_or_none(meta.get("order_id")) if isinstance(meta, dict) else None
     return noted or text_or_none(charge, "reference") or text_or_none(charge, "tx_ref")
 
 
 def made_at(subject: object) -> datetime | None:
-    """When an object was made, where it tells."""
+    """Returns when an object was made, where it tells."""
     written = text_or_none(subject, "created_datetime") or text_or_none(subject, "created_at")
     return moment_from_rfc3339(written) if written else None
 
 
 def number_or_none(subject: object, name: str) -> str | None:
-    """An id as text: v3 counts, v4 writes chg_... and the like."""
+    """Returns an id as text: v3 counts, v4 writes chg_... and the like."""
     value = at(subject, [name])
     return str(value) if type(value) is int else text_or_none(subject, name)
 
 
 def number(subject: object, name: str) -> str:
-    """The same, which must be there."""
+    """Returns an id as text.  Raises BadPayload where it is missing."""
     value = number_or_none(subject, name)
     if value is None:
         raise BadPayload(f"{name} is missing")
@@ -186,6 +186,6 @@ def _failure(kind: Kind, charge: object) -> tuple[FailureClass | None, str | Non
 
 
 def _method(charge: object) -> str | None:
-    """How the payer pays.  No money hangs on it: what is odd is unknown."""
+    """Returns how the payer pays.  No money hangs on it: odd values count as unknown."""
     method = at(charge, ["payment_method"])
     return reference_or_none(method.get("type") if isinstance(method, dict) else at(charge, ["payment_type"]))

@@ -14,7 +14,7 @@ FLAT_TRANSACTION: Final = "_TRANSACTION"  # v3's older form: CARD_TRANSACTION, A
 
 
 def queries_for(delivery: object, currency: str | None) -> tuple[Query, ...]:
-    """The charge or the refund that a delivery is about; `currency` is that of refunds, which tell none."""
+    """Queries the charge or the refund of a delivery; `currency` is the currency of refunds, which name none."""
     data = at(delivery, ["data"])
     match text_or_none(delivery, "event"):
         case None:
@@ -39,7 +39,7 @@ def _query_of_refund(refund: object) -> Query:
 
 
 def _query_of_flat(delivery: object) -> tuple[Query, ...]:
-    """v3's older form, without an object of its own: the transaction stands beside what the event is called."""
+    """Reads v3's older form, which has no object: the transaction's fields stand beside the event's type."""
     if not text(delivery, "event.type").upper().endswith(FLAT_TRANSACTION):
         return ()
     return (Query(about="payment", payment_ref=_narrow(number(delivery, "id"))),)

@@ -1,4 +1,4 @@
-"""Settings of a GoCardless account, and what people are told of the gateway."""
+"""Settings of a GoCardless account, and what docs/gateways.md says of the gateway."""
 
 from typing import Annotated, Final, Literal
 

@@ -19,8 +19,8 @@ from tillkeeper.gateways.kit.units import ISO, from_minor
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """One fact, with the fields of the event that it becomes.
 
-    `occurred_at` is None where the object does not tell it: then the delivery or the answer does.  `part` tells several
-    facts of one delivery apart, and ends the ids of their events; the main one has none.
+    `occurred_at` is None where the object does not tell it: then the delivery or the response does.  `part` tells
+    several facts of one delivery apart, and ends the ids of their events; the main fact has none.
     """
 
     kind: Kind
@@ -46,27 +46,23 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def in_minor_units(fact: Fact, currency: str, digits: Mapping[str, int] = ISO) -> Fact:
-    """The fact with its amounts in that currency's minor units, of which the gateway has `digits` (a table of units).
+    """Returns the fact with its amounts in minor units of ISO 4217; `digits` is one of the tables in units.py.
 
     Raises BadPayload for an amount that is no whole number of them.
     """
-
-    def converted(amount: int | None) -> int | None:
-        return None if amount is None else from_minor(amount, currency, digits)
-
     return msgspec.structs.replace(
         fact,
         currency=currency,
-        amount=converted(fact.amount),
-        total=converted(fact.total),
-        discount=converted(fact.discount),
-        on_top=converted(fact.on_top),
-        released=converted(fact.released),
+        amount=None if fact.amount is None else from_minor(fact.amount, currency, digits),
+        total=None if fact.total is None else from_minor(fact.total, currency, digits),
+        discount=None if fact.discount is None else from_minor(fact.discount, currency, digits),
+        on_top=None if fact.on_top is None else from_minor(fact.on_top, currency, digits),
+        released=None if fact.released is None else from_minor(fact.released, currency, digits),
     )
 
 
 def webhook_event(fact: Fact, *, account: str, event_id: str, reported_at: datetime) -> PaymentEvent:
-    """The event of a delivery that has that id and time.  Raises BadPayload where the fact means nothing."""
+    """Makes the event of a delivery that has that id and time.  Raises BadPayload where the fact means nothing."""
     event = _event(fact, account, f"{event_id}:{fact.part}" if fact.part else event_id, reported_at)
     if problem := problem_with(event):
         raise BadPayload(problem)
@@ -74,7 +70,7 @@ def webhook_event(fact: Fact, *, account: str, event_id: str, reported_at: datet
 
 
 def query_event(fact: Fact, *, account: str, reported_at: datetime) -> PaymentEvent:
-    """The event of an answer that was given then.  Raises BadPayload where the fact means nothing."""
+    """Makes the event of a response that was given then.  Raises BadPayload where the fact means nothing."""
     return queried(_event(fact, account, "", reported_at))
 
 

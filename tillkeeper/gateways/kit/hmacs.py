@@ -53,12 +53,12 @@ class HmacKeys:
 
     def label_of(self, signed: bytes, *signatures: str) -> str:
         """The label of the key by which any of the signatures is one of `signed`.  Raises BadSignature."""
-        told = [_ascii(signature) for signature in signatures]
+        candidates = [_ascii(signature) for signature in signatures]
         for label, keyed in self._keyed:
             mac = keyed.copy()
             mac.update(signed)
             expected = self._encode(mac.digest())
-            for signature in told:
+            for signature in candidates:
                 if hmac.compare_digest(expected, signature):
                     return label
         raise BadSignature(f"the signature is not by any of the {self._setting}")

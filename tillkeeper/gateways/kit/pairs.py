@@ -31,5 +31,5 @@ def check_unambiguous(
         if "&" not in value:
             continue
         # Numbers, times, words and references: no gateway puts an `&` into them.
-        if name in deciding or any(f"&{it}=" in value for it in less_strict.get(name, deciding)):
+        if name in deciding or any(f"&{other}=" in value for other in less_strict.get(name, deciding)):
             raise BadSignature(f"{name} holds what may be another field", VerificationStep.CONTENT)

@@ -36,7 +36,7 @@ paystack razorpay shengpay shopee square standard stripe wechatpay wechat v2 v3
 GUESSES: Final = tuple(sorted({*_WORDS.split(), *GATEWAY_WORDS.split()}, key=len, reverse=True))
 PREFIXES: Final = frozenset({"whsec", "sk", "rk", "pk", "test", "live", "key"})  # of keys, as gateways write them
 SHORT_CHARS_MAX: Final = 3  # such words count where they stand alone: they are in every text
-_GUESSED: Final = re.compile("|".join(it if len(it) > SHORT_CHARS_MAX else rf"\b{it}\b" for it in GUESSES))
+_GUESSED: Final = re.compile("|".join(word if len(word) > SHORT_CHARS_MAX else rf"\b{word}\b" for word in GUESSES))
 _ROWS: Final = ("0123456789", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "asdfghjkl", "zxcvbnm", "1qaz2wsx3edc")
 _SORTS: Final = ("0123456789", "abcdef", "ghijklmnopqrstuvwxyz", "ABCDEF", "GHIJKLMNOPQRSTUVWXYZ")
 OTHER_SIGNS: Final = 32  # of ASCII
@@ -105,7 +105,7 @@ SHAPES: Final = (
         belongs=frozenset({"gocardless.access_token"}),
     ),
 )
-_SHAPES: Final = tuple((re.compile(it.pattern), it) for it in SHAPES)
+_SHAPES: Final = tuple((re.compile(shape.pattern), shape) for shape in SHAPES)
 
 # What a setting's secret begins with, where its gateway writes them all alike.
 BEGINNINGS: Final = {
@@ -215,8 +215,8 @@ def bits_of(secret: str) -> float:
         ("GHIJKLMNOPQRSTUVWXYZ", 20),
     )
     known = "".join(letters for letters, _ in sorts)
-    size = sum(count for letters, count in sorts if any(it in letters for it in secret))
-    if any(it not in known for it in secret):
+    size = sum(count for letters, count in sorts if any(char in letters for char in secret))
+    if any(char not in known for char in secret):
         size += 32
     return len(secret) * math.log2(max(size, 2))
 

@@ -31,8 +31,8 @@ def unknown_word(field: str, word: object) -> None:
     """Notes that `field` holds a word that is in no list of ours."""
     collected = _collected.get()
     if collected is not None and len(collected) < WORDS_MAX:
-        told = masked(str(word))[:WORD_CHARS_MAX]  # a field of words may hold free text one day
-        kept = "".join(char if char.isascii() and char.isprintable() else "?" for char in told)
+        shown = masked(str(word))[:WORD_CHARS_MAX]  # a field of words may hold free text one day
+        kept = "".join(char if char.isascii() and char.isprintable() else "?" for char in shown)
         collected[UnknownWord(field[:WORD_CHARS_MAX], kept)] = None
 
 

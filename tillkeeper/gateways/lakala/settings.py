@@ -29,17 +29,17 @@ class LakalaSettings(AccountModel):
     )
     cashier: bool = Field(
         default=False,
-        description="True where orders are made at the cashier (收银台, ccss).  It decides where questions go.",
+        description="True where orders are made at the cashier (收银台, ccss).  It decides where queries go.",
     )
     term_no: _Number | None = Field(
-        default=None, description="The terminal number (终端号), which questions need unless orders are the cashier's."
+        default=None, description="The terminal number (终端号), which queries need unless orders are the cashier's."
     )
-    app_id: _Number | None = Field(default=None, description="The app id (appid, OP...), which questions name.")
+    app_id: _Number | None = Field(default=None, description="The app id (appid, OP...), which queries name.")
     merchant_serial: _Number | None = Field(
-        default=None, description="The serial number of the merchant's certificate (serial_no), which questions name."
+        default=None, description="The serial number of the merchant's certificate (serial_no), which queries name."
     )
     merchant_private_key: OptionalPrivateKey = Field(
-        default=None, description="That certificate's private key, as PEM, which signs questions."
+        default=None, description="That certificate's private key, as PEM, which signs queries."
     )
     api_base: ApiBase = "https://s2.lakala.com"
 

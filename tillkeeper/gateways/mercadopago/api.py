@@ -28,7 +28,10 @@ _WORD: Final = re.compile(r"[a-z_]{1,64}", re.ASCII)
 
 
 def path_of(query: Query) -> str:
-    """Path and query of what answers the query.  A refund stands in its payment, with its currency."""
+    """Returns the path and query string of the call for a query.  Raises CannotQuery.
+
+    A refund stands in its payment, with its currency.
+    """
     if query.about == "refund" and (query.refund_ref is None or query.payment_ref is None):
         raise CannotQuery("a refund is only found in its payment")
     if query.payment_ref is not None:
@@ -42,22 +45,22 @@ def path_of(query: Query) -> str:
 
 
 def payments_in(query: Query, content: object) -> list[object]:
-    """The payment of a response, or those of the order that a search found."""
+    """Returns the payment in a response, or the order's payments that a search found."""
     if query.payment_ref is None:
         if at(content, ["results"]) is None:
             raise BadPayload("the search has no results, not even an empty list")
         return [payment for payment in list_in(content, "results") if order_ref_of(payment) == query.order_ref]
     if id_of(content) != query.payment_ref:
-        raise BadPayload("the answer is about another payment than the question")
+        raise BadPayload("the response is about another payment than the query")
     return [content]
 
 
 def content_of(response: Response) -> object:
-    """What a response holds; None where Mercado Pago knows of no such payment."""
+    """Returns what a response holds; None where Mercado Pago knows of no such payment."""
     check_status(response, accepted={OK, BAD_REQUEST, NOT_FOUND}, retry=RETRY_STATUSES)
     content = strictjson.loads(response.body)
     if not isinstance(content, dict):
-        raise BadPayload("the answer is no object")
+        raise BadPayload("the response is no object")
     if response.status == OK:
         return content
     error = text_or_none(content, "error")

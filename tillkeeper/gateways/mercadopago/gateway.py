@@ -58,11 +58,11 @@ class MercadoPago(Gateway):
         self._accepts_unsigned = settings.accept_unsigned
 
     def key_labels(self) -> tuple[str, ...]:
-        """One for each of the secrets."""
+        """Returns one label for each secret."""
         return self._keys.labels
 
     def verify(self, request: Request, now: datetime) -> Verified:
-        """The content is the id that was signed, what the query calls it, and the body, which nothing signs.
+        """Returns the signed id, its topic in the query string, and the body, which nothing signs.
 
         Only what has no signature at all may be taken for an unsigned call.
         """
@@ -76,12 +76,12 @@ class MercadoPago(Gateway):
         return Verified(key=label, content=(query.get("data.id"), query.get("type"), request.body))
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
-        """None, for the body proves nothing."""
+        """Returns no event, for the body proves nothing."""
         self.queries_for(verified)
         return ()
 
     def queries_for(self, verified: Verified) -> tuple[Query, ...]:
-        """The payment of the id that is signed, or that an unsigned call names, if it is one that is told of."""
+        """Queries the payment whose id is signed, or that an unsigned call names."""
         data_id, about, body = cast("tuple[str | None, str | None, bytes]", verified.content)
         if verified.proven:
             written = text(strictjson.loads_unsigned(body), "type")
@@ -96,7 +96,7 @@ class MercadoPago(Gateway):
         return (Query(about="payment", payment_ref=ref),)
 
     def claimed_references(self, request: Request) -> ClaimedReferences | None:
-        """The payment in the query, of a notice or of an unsigned IPN call."""
+        """Returns the payment in the query string, of a notice or of an unsigned IPN call."""
         try:
             query = query_fields(request.query)
         except BadSignature:
@@ -106,12 +106,12 @@ class MercadoPago(Gateway):
         return ClaimedReferences(payment_ref=ref) if ref and is_payment else None
 
     def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
-        """A payment by its id or by its order's reference; a refund by its payment."""
+        """Fetches a payment by its id or by its order's reference; a refund with its payment."""
         headers = {"Accept": "application/json", "Authorization": f"Bearer {self._access_token}"}
         return Call(method="GET", url=f"{self._api_base}{api.path_of(query)}", headers=headers)
 
     def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
-        """What the payment says of itself, its refunds and its chargeback; or what each that was found says."""
+        """Reads the payment with its refunds and its chargeback, or each payment that was found."""
         content = api.content_of(response)
         if content is None:
             return Answer(found=False)
@@ -129,7 +129,7 @@ class MercadoPago(Gateway):
         return Answer(found=True, events=events)
 
     def _label_of(self, data_id: str | None, request_id: str | None, time: str, signatures: list[str]) -> str:
-        """By which key the id is signed, as it was received or, as the documents have it, in small letters."""
+        """Finds the key that signed the id, as received or, as the documents have it, in lower case."""
         try:
             return self._keys.label_of(signed_text(data_id, request_id, time), *signatures)
         except BadSignature:
@@ -139,19 +139,22 @@ class MercadoPago(Gateway):
 
 
 def _as_queried(fact: Fact, query: Query) -> Fact:
-    """A fact with its order.  What a search found holds for when each thing last changed: a search may lag behind."""
+    """Gives a fact its order.
+
+    A search may lag behind, so what it found holds for when each thing last changed.
+    """
     as_of = fact.occurred_at if query.payment_ref is None else None
     return msgspec.structs.replace(fact, order_ref=fact.order_ref or query.order_ref, as_of=as_of)
 
 
 def _queries_of_unpaid(query: Query, payments: list[object]) -> tuple[Query, ...]:
-    """What is not paid yet by the search's word may be by now."""
+    """Queries what a search calls unpaid, for it may be paid by now."""
     unpaid = (id_of(payment) for payment in payments if not is_paid(payment))
     return tuple(Query(about="payment", order_ref=query.order_ref, payment_ref=ref) for ref in unpaid)
 
 
 def _unsigned(request: Request) -> Verified:
-    """An IPN call, or a QR code's notice: all that is looked at is what its query names."""
+    """Takes an IPN call, or a QR code's notice: only what its query string names is looked at."""
     query = query_fields(request.query)
     named = query.get("data.id") or query.get("id"), query.get("type") or query.get("topic"), b""
     return Verified(key=UNSIGNED, content=named, proven=False)

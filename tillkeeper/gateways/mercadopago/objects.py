@@ -89,7 +89,7 @@ BAD_FILLED_PREFIX: Final = "bad_filled_"
 
 
 def payment_facts(payment: object, reported_at: datetime) -> Iterator[Fact]:
-    """Its state, and what became of the money since."""
+    """Yields a payment's state, and what became of the money since."""
     status = text(payment, "status")
     kind = known_or_none(PAYMENT_STATUSES, status, "payment.status")
     currency = text(payment, "currency_id").upper()
@@ -129,7 +129,7 @@ def _state(kind: Kind, payment: object, currency: str, updated_at: datetime) -> 
 
 
 def _since_paid(payment: object, status: str, beside: Fact) -> Iterator[Fact]:
-    """Its chargeback, what went back in all, and each refund."""
+    """Yields a paid payment's chargeback, its running total of refunds, and each refund."""
     if status in DISPUTED:
         kind = CHARGEBACKS.get(text_or_none(payment, "status_detail") or "", Kind.DISPUTE_OPENED)
         yield msgspec.structs.replace(beside, kind=kind, dispute_ref=f"chargeback-{beside.payment_ref}")
@@ -143,7 +143,7 @@ def _since_paid(payment: object, status: str, beside: Fact) -> Iterator[Fact]:
 
 
 def _refund_facts(beside: Fact, refund: object, currency: str) -> Iterator[Fact]:
-    """One refund of a payment, begun when it was made; it failed when the payment was last changed, or before."""
+    """Reads one refund of a payment since it was made; it failed when the payment was last changed, or before."""
     kind = known_or_none(REFUND_STATUSES, text_or_none(refund, "status") or UNTOLD, "refund.status")
     made_at = moment_from_rfc3339(text(refund, "date_created"))
     if kind is None:
@@ -158,23 +158,23 @@ def _refund_facts(beside: Fact, refund: object, currency: str) -> Iterator[Fact]
 
 
 def is_paid(payment: object) -> bool:
-    """Whether a payment succeeded, whatever became of the money since."""
+    """Tells whether a payment succeeded, whatever became of the money since."""
     return PAYMENT_STATUSES.get(text(payment, "status")) is Kind.PAYMENT_SUCCEEDED
 
 
 def order_ref_of(payment: object) -> str | None:
-    """The merchant's own reference."""
+    """Returns the merchant's own reference."""
     return written_or_none(at(payment, ["external_reference"]))
 
 
 def id_of(subject: object) -> str:
-    """An id as text; it is a number mostly."""
+    """Returns an id as text; it is a number mostly."""
     value = at(subject, ["id"])
     return str(value) if type(value) is int else text(subject, "id")
 
 
 def list_in(subject: object, name: str) -> list[object]:
-    """The objects of a list; none where it is absent."""
+    """Returns the items of a list; none where it is absent."""
     value = at(subject, [name])
     if value is None:
         return []

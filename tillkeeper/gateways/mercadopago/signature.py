@@ -24,7 +24,7 @@ _REQUEST_ID: Final = re.compile(r"[!-:<-~]{1,200}", re.ASCII)  # no semicolon, w
 
 
 def signature_parts(header: str) -> tuple[str, list[str]]:
-    """The time and the v1 signatures of `ts=1,v1=a`; other schemes are none of ours."""
+    """Returns the time and the v1 signatures of `ts=1,v1=a`; other schemes are ignored."""
     if not header.isascii() or len(header) > SIGNATURE_HEADER_CHARS_MAX:
         raise BadSignature("the signature header is not ASCII or too long", VerificationStep.HEADER)
     parts = [part.strip().partition("=") for part in header.split(",")]
@@ -46,7 +46,7 @@ def check_age(time: str, now: datetime, tolerance_s: int) -> None:
 
 
 def query_fields(query: str) -> Mapping[str, str]:
-    """The fields behind the query mark.  One that stands twice could be read as either."""
+    """Returns the fields of the query string.  One that stands twice could be read as either."""
     try:
         pairs = parse_qsl(query, max_num_fields=QUERY_FIELDS_MAX)
     except ValueError:
@@ -58,7 +58,7 @@ def query_fields(query: str) -> Mapping[str, str]:
 
 
 def request_id_of(request: Request) -> str | None:
-    """The request's id, which is signed where it is sent."""
+    """Returns the request's id, which is signed where it is sent."""
     if not request.headers.get(REQUEST_ID_HEADER):
         return None
     request_id = request.header(REQUEST_ID_HEADER)
@@ -68,6 +68,6 @@ def request_id_of(request: Request) -> str | None:
 
 
 def signed_text(data_id: str | None, request_id: str | None, time: str) -> bytes:
-    """What is signed: parts that are absent are left out, and a semicolon stands behind each."""
+    """Returns what is signed: a semicolon stands behind each part, and absent parts are left out."""
     parts = {"id": data_id, "request-id": request_id, "ts": time}
     return "".join(f"{name}:{value};" for name, value in parts.items() if value).encode(errors="replace")

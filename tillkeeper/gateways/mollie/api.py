@@ -95,7 +95,9 @@ def _order(query: Query, order: object, profile: Profile, reported_at: datetime)
     order_ref = profile.order_ref_of(order) or text_or_none(order, "orderNumber") or query.order_ref
     query = msgspec.structs.replace(query, order_ref=order_ref)
     payments = embedded(order, "payments") or []
-    also = (msgspec.structs.replace(query, payment_ref=text(it, "id")) for it in payments if gave_back(it))
+    also = (
+        msgspec.structs.replace(query, payment_ref=text(payment, "id")) for payment in payments if gave_back(payment)
+    )
     return Found(facts=_facts_of(payments, query, profile, reported_at), also=tuple(also))
 
 

@@ -2,7 +2,7 @@
 
 Sources: Mollie's API reference, "Get payment" (statuses, times, `embed`), "Get refund", "Get chargeback", and its page
 on failure reasons of card payments.  Not certain: whether `amountRefunded` counts refunds that are queued (it is used
-only where the refunds themselves are not told).
+only where the refunds themselves are not embedded).
 
 What a payment that is captured by hand captured so far is one sum, which the payment itself gives its name to.
 """
@@ -160,7 +160,7 @@ def _captured(payment: object, standing: Fact, amount: int, reported_at: datetim
 
 
 def return_facts(payment: object, profile: Profile, reported_at: datetime) -> Iterator[Fact]:
-    """Each refund and chargeback where they are told along, else what all of them come to."""
+    """Each refund and chargeback where they are embedded, else what all of them come to."""
     ref, order_ref = text(payment, "id"), profile.order_ref_of(payment)
     refunds, chargebacks = embedded(payment, "refunds"), embedded(payment, "chargebacks")
     facts = [
@@ -240,7 +240,7 @@ def _chargeback_fact(chargeback: object, payment_ref: str) -> Fact | None:
 
 
 def embedded(subject: object, name: str) -> list[object] | None:
-    """The objects told along under a name; None where none are told."""
+    """The objects embedded under a name; None where there is no such list."""
     found = at(subject, ["_embedded", name])
     if found is not None and not isinstance(found, list):
         raise BadPayload(f"{name} is no list")

@@ -138,7 +138,7 @@ def _refund_facts(query: Query, content: object) -> Iterator[Fact]:
 
 
 def _capture_facts(content: object, prefix: str = "") -> Iterator[Fact]:
-    """What it brought in.  What it gave back is told by its refunds, unless that is all of it."""
+    """What a capture or a sale brought in.  Its refunds say what it gave back, unless that is all of it."""
     status = text(content, "state").upper() if prefix == SALE else text(content, "status")
     if status not in CAPTURES:
         unknown_word("status of a capture", status)

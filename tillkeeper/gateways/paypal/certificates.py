@@ -31,7 +31,7 @@ LIVE_NAME: Final = "messageverificationcerts.paypal.com"
 SANDBOX_NAME: Final = "messageverificationcerts.sandbox.paypal.com"
 # PayPal signs with one, and with two while it changes them, each under four ways to write its address; nobody who names
 # them all may drive out the one in use.
-LEARNT_MAX: Final = 32
+FETCHED_MAX: Final = 32
 KEPT_FOR: Final = timedelta(days=7)  # PayPal's Cache-Control says one, but then it may be out of reach, or we were
 REFUSED_MAX: Final = 4096  # more than are fetched in the time
 REFUSED_FOR: Final = timedelta(hours=1)  # PayPal's own broken answer must not cost more than that
@@ -40,7 +40,7 @@ CHAIN_MAX: Final = 10
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):
-    """A leaf, with what stood beside it.  Whether it is PayPal's has not been said yet."""
+    """A leaf certificate and those that stood beside it, before anybody checked whose it is."""
 
     leaf: x509.Certificate
     others: tuple[x509.Certificate, ...]
@@ -83,11 +83,11 @@ def trust_in(bundle: str | None) -> Store:
 
 
 class Certificates:
-    """Those of the configuration for good, and a few learnt for some days; and addresses that yielded none."""
+    """The certificates at hand: configured ones for good, fetched ones for some days; and addresses that had none."""
 
     def __init__(self, configured: Mapping[str, str], trust: Store) -> None:
         self._configured = {url: certificate_in(pem) for url, pem in configured.items()}
-        self._learnt: dict[str, tuple[Certificate, datetime]] = {}
+        self._fetched: dict[str, tuple[Certificate, datetime]] = {}
         self._refused: dict[str, datetime] = {}
         self._used: str | None = None
         self._checked: dict[str, Checked] = {}
@@ -95,35 +95,36 @@ class Certificates:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Those at hand, each once."""
-        learnt = (certificate for certificate, _ in self._learnt.values())
-        return tuple(dict.fromkeys(it.label for it in (*self._configured.values(), *learnt)))
+        """The labels of those at hand, each once."""
+        fetched = (certificate for certificate, _ in self._fetched.values())
+        at_hand = (*self._configured.values(), *fetched)
+        return tuple(dict.fromkeys(certificate.label for certificate in at_hand))
 
     @property
     def in_use(self) -> str | None:
-        """The address of the one that verified last, else that was learnt last."""
-        return self._used if self._used in self._learnt else next(reversed(self._learnt), None)
+        """The address of the one that verified last, else of the one that was fetched last."""
+        return self._used if self._used in self._fetched else next(reversed(self._fetched), None)
 
     def used(self, url: str) -> None:
-        """A delivery was verified by it."""
+        """Notes that a delivery was verified by the certificate at that address."""
         self._used = url
 
     def refuse(self, url: str, now: datetime) -> None:
-        """An address yielded no certificate of PayPal's: it is left alone for a while."""
+        """Leaves an address alone for a while, for it had no certificate of PayPal's."""
         self._refused.pop(url, None)
         while len(self._refused) >= REFUSED_MAX:
             del self._refused[next(iter(self._refused))]
         self._refused[url] = now + REFUSED_FOR
 
     def is_refused(self, url: str, now: datetime) -> bool:
-        """Whether it yielded none a short time ago."""
+        """Whether the address had none a short time ago."""
         return now < self._refused.get(url, now)
 
     def at_hand(self, url: str, now: datetime) -> Certificate | None:
-        """What an address yielded, if that is not too long ago."""
+        """The certificate that was found at an address, if that is not too long ago."""
         if url in self._configured:
             return self._configured[url]
-        certificate, until = self._learnt.get(url, (None, now))
+        certificate, until = self._fetched.get(url, (None, now))
         return certificate if now < until else None
 
     def check(self, url: str, certificate: Certificate, now: datetime) -> None:
@@ -145,12 +146,12 @@ class Certificates:
         )
 
     def add(self, url: str, pem: str, now: datetime) -> None:
-        """Takes in what an address yielded.  Raises ValueError, and then nothing is forgotten for it."""
+        """Keeps the certificate that an address had.  Raises ValueError, and then drops none of those at hand."""
         certificate = certificate_in(pem)
         self.check(url, certificate, now)
-        self._learnt.pop(url, None)
-        while len(self._learnt) >= LEARNT_MAX:
-            oldest = next(iter(self._learnt))
-            del self._learnt[oldest]
+        self._fetched.pop(url, None)
+        while len(self._fetched) >= FETCHED_MAX:
+            oldest = next(iter(self._fetched))
+            del self._fetched[oldest]
             self._checked.pop(oldest, None)
-        self._learnt[url] = certificate, now + KEPT_FOR
+        self._fetched[url] = certificate, now + KEPT_FOR

@@ -79,7 +79,7 @@ def with_attempt(fact: Fact, content: object, *, undoes: bool = False) -> Iterat
 
 
 def finished(fact: Fact, payment_ref: str, part: str = "") -> Fact:
-    """What came before the payment is not on its way any more; the money is told by what came of it."""
+    """What came before the payment is not on its way any more, and has no money of its own."""
     return Fact(
         kind=Kind.PAYMENT_SUCCEEDED,
         payment_ref=payment_ref,
@@ -204,7 +204,7 @@ def voided_order(content: object) -> Fact:
 
 
 def order_fact(content: object, kind: Kind, failure: FailureClass | None = None) -> Fact:
-    """An order of PayPal's as that.  Its amount is told where it is one; several units are several payees."""
+    """An order of PayPal's as that.  It has an amount where it has one unit; several units are several payees."""
     payees = purchase_units(content)
     amount, currency = money(payees[0], "amount") if len(payees) == 1 else (None, None)
     return Fact(

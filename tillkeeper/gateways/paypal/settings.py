@@ -1,4 +1,4 @@
-"""Settings of a PayPal account, and what people are told of the gateway."""
+"""Settings of a PayPal account, and what docs/gateways.md says of the gateway."""
 
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal, Self

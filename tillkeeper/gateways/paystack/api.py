@@ -23,7 +23,10 @@ _NOT_FOUND_WORDS: Final = ("not_found", "not found")
 
 
 def path_of(query: Query, *, finds_orders: bool) -> str:
-    """Path and query of what answers the query; `finds_orders`: an order's reference is its transaction's as well."""
+    """Returns the path and query string of the call for a query.  Raises CannotQuery.
+
+    `finds_orders` says that an order's reference is its transaction's as well.
+    """
     if query.about == "refund":
         return _path_of_refund(query)
     if query.payment_ref is None and not finds_orders:
@@ -44,16 +47,16 @@ def _quoted(ref: str | None) -> str:
 
 
 def refunds_in(query: Query, data: object) -> list[object]:
-    """The refund that was asked about, or all that are listed."""
+    """Returns the refund that the query is about, or all that are listed."""
     if query.refund_ref != EVERY_REFUND:
         return [data]
     if data and not isinstance(data, list):
-        raise BadPayload("the answer lists no refunds")
+        raise BadPayload("the response lists no refunds")
     return cast("list[object]", data or [])
 
 
 def data_of(response: Response) -> object:
-    """What a response holds; None where Paystack knows of no such thing."""
+    """Returns what a response holds; None where Paystack knows of no such thing."""
     check_status(response, accepted={OK, BAD_REQUEST, NOT_FOUND})
     content = strictjson.loads(response.body)
     if response.status == OK and at(content, ["status"]) is True:

@@ -63,16 +63,16 @@ class Paystack(Gateway):
         self._order_ref_paths = [path.split(".") for path in paths]
 
     def key_labels(self) -> tuple[str, ...]:
-        """One for each of the secret keys."""
+        """Returns one label for each secret key."""
         return self._keys.labels
 
     def verify(self, request: Request, now: datetime) -> Verified:  # noqa: ARG002 - no time is signed
-        """Any of the secret keys will do."""
+        """Accepts a signature by any of the secret keys."""
         label = self._keys.label_in(request, SIGNATURE_HEADER, request.body)
         return Verified(key=label, content=request.body)
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
-        """One event for a name that EVENTS knows, none for others."""
+        """Returns one event for a name that EVENTS knows, none for others."""
         delivery = strictjson.json_of(verified)
         name = text(delivery, "event")
         if name not in EVENTS:
@@ -88,7 +88,7 @@ class Paystack(Gateway):
         return (webhook_event(fact, account=self.account, event_id=event_id, reported_at=UNDATED),)
 
     def queries_for(self, verified: Verified) -> tuple[Query, ...]:
-        """The refunds of a transaction, where a webhook about one does not tell its number."""
+        """Queries the refunds of a transaction, where a webhook about one does not tell its number."""
         delivery = strictjson.json_of(verified)
         data = at(delivery, ["data"])
         if EVENTS.get(text(delivery, "event")) is not REFUND or number_or_none(data, "id") is not None:
@@ -97,7 +97,7 @@ class Paystack(Gateway):
         return (Query(about="refund", payment_ref=payment_ref, refund_ref=api.EVERY_REFUND),)
 
     def claimed_references(self, request: Request) -> ClaimedReferences | None:
-        """The transaction that a delivery is about."""
+        """Returns the transaction that a delivery is about."""
         try:
             data = at(strictjson.loads_unsigned(request.body), ["data"])
             values = (at(data, [name]) for name in ("reference", "transaction_reference"))
@@ -108,13 +108,13 @@ class Paystack(Gateway):
         return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
 
     def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
-        """A transaction by its reference, or by its order's where that is the same; a refund by its number, or all."""
+        """Fetches a transaction by its own or its order's reference; a refund by its number, or all of a payment."""
         path = api.path_of(query, finds_orders=self._finds_orders)
         headers = {"Accept": "application/json", "Authorization": f"Bearer {self._api_key}"}
         return Call(method="GET", url=f"{self._api_base}{path}", headers=headers)
 
     def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
-        """What the transaction or the refund says of itself."""
+        """Reads the transaction, or the refunds."""
         data = api.data_of(response)
         if data is None:
             return Answer(found=False)
@@ -122,7 +122,7 @@ class Paystack(Gateway):
             return self._answer_of_refunds(query, api.refunds_in(query, data))
         ref = text(data, "reference") if query.payment_ref else self._order_ref(data)
         if ref != (query.payment_ref or query.order_ref):
-            raise BadPayload("the answer is about another transaction than the question")
+            raise BadPayload("the response is about another transaction than the query")
         self._check_mode(data)
         reported_at, order_ref = answered_at(response, now), self._order_ref(data)
         facts = (msgspec.structs.replace(fact, order_ref=order_ref) for fact in transaction_facts(data, reported_at))
@@ -135,7 +135,7 @@ class Paystack(Gateway):
         return Answer(found=bool(refunds), events=events)
 
     def _refund_fact(self, query: Query, refund: object) -> Fact | None:
-        """One refund.  Of a list each must say itself whose it is, lest it be of all transactions.
+        """Reads one refund.  In a list each must say itself whose it is, lest it be of all transactions.
 
         It is as undated as its webhooks, or none of those would ever count again.
         """
@@ -156,7 +156,7 @@ class Paystack(Gateway):
         return next((ref for path in self._order_ref_paths if (ref := _text_below(transaction, path))), None)
 
     def _check_mode(self, subject: object) -> None:
-        """Test money must not pay live orders: the kind of secret key tells the mode of this account."""
+        """Refuses the other mode, lest test money pay live orders: the prefix of the secret key tells the account's."""
         domain = text_or_none(subject, "domain")
         if self.live is not None and domain is not None and DOMAINS.get(domain) is not self.live:
             raise BadPayload(f"domain is {domain!r}, and the secret key of the other mode", VerificationStep.MODE)
@@ -166,11 +166,14 @@ def _check_is_asked_about(query: Query, refund: object, payment_ref: str | None)
     refund_ref = number(refund, "id")
     is_any = query.refund_ref == api.EVERY_REFUND
     if (payment_ref != query.payment_ref) if is_any else (refund_ref != query.refund_ref):
-        raise BadPayload("the answer is about another refund than the question")
+        raise BadPayload("the response is about another refund than the query")
 
 
 def _text_below(content: object, path: list[str]) -> str | None:
-    """The text or whole number at a path.  What a merchant did not set Paystack writes as "", 0 or null."""
+    """Returns the text or whole number at a path.
+
+    What a merchant did not set Paystack writes as "", 0 or null.
+    """
     for name in path:
         content = content.get(name) if isinstance(content, dict) else None
     return written_or_none(content)

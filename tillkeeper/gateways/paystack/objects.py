@@ -88,7 +88,10 @@ _DIGITS: Final = re.compile(r"\d{1,18}", re.ASCII)
 
 
 def transaction_fact(transaction: object, reported_at: datetime | None = None) -> Fact | None:
-    """One transaction, by its status.  `reported_at` is when an answer was given; a webhook tells its time itself."""
+    """Reads one transaction by its status.
+
+    `reported_at` is when a response was given; a webhook has a time of its own.
+    """
     kind = known_or_none(TRANSACTION_STATUSES, text(transaction, "status"), "transaction.status")
     currency = _currency_or_none(text(transaction, "currency"))
     if kind is None or currency is None:
@@ -110,7 +113,7 @@ def transaction_fact(transaction: object, reported_at: datetime | None = None) -
 
 
 def transaction_facts(transaction: object, reported_at: datetime) -> Iterator[Fact]:
-    """What an answer says of a transaction: its state, and that all of it went back where it did."""
+    """Yields the state of a transaction in a response, and that all of it went back where it did."""
     fact = transaction_fact(transaction, reported_at)
     if fact is None:
         return
@@ -126,7 +129,7 @@ def transaction_facts(transaction: object, reported_at: datetime) -> Iterator[Fa
 
 
 def refund_fact(refund: object) -> Fact | None:
-    """One refund, by its status; None where its number is not told, and Paystack is asked."""
+    """Reads one refund by its status; None where it has no number, and Paystack is queried."""
     kind = known_or_none(REFUND_STATUSES, text(refund, "status"), "refund.status")
     refund_ref, currency = number_or_none(refund, "id"), _currency_or_none(text(refund, "currency"))
     if kind is None or refund_ref is None or currency is None:
@@ -143,7 +146,7 @@ def refund_fact(refund: object) -> Fact | None:
 
 
 def dispute_fact(dispute: object) -> Fact | None:
-    """One dispute: open until it is resolved."""
+    """Reads one dispute, which is open until it is resolved."""
     transaction = at(dispute, ["transaction"])
     kind = Kind.DISPUTE_OPENED
     if text(dispute, "status") == "resolved":
@@ -163,7 +166,7 @@ def dispute_fact(dispute: object) -> Fact | None:
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """What an event is about: who reads it, and where in it the transaction is that names the order, if any."""
+    """What an event is about: its reader, and the path to the transaction that names the order, if any."""
 
     read: Callable[[object], Fact | None]
     transaction: tuple[str, ...] | None
@@ -189,13 +192,13 @@ EVENTS: Final[Mapping[str, Subject]] = {
 
 
 def number_or_none(subject: object, name: str) -> str | None:
-    """A number of Paystack's as text, however it is written."""
+    """Returns a number of Paystack's as text, however it is written."""
     value = at(subject, [name])
     return str(value) if type(value) is int else text_or_none(subject, name)
 
 
 def number(subject: object, name: str) -> str:
-    """The same, which must be there."""
+    """Returns a number of Paystack's as text.  Raises BadPayload where it is missing."""
     value = number_or_none(subject, name)
     if value is None:
         raise BadPayload(f"{name} is missing")
@@ -208,14 +211,14 @@ def _currency_or_none(written: str) -> str | None:
 
 
 def _minor(amount: object, currency: str) -> int:
-    """Minor units of ISO 4217.  Refunds write amounts as digits in quotes, too."""
+    """Returns minor units of ISO 4217.  Refunds write amounts as digits in quotes, too."""
     if isinstance(amount, str) and _DIGITS.fullmatch(amount):
         amount = int(amount)
     return units.from_minor(amount, currency, units.PAYSTACK)
 
 
 def _fee_on_top(transaction: object, currency: str) -> int:
-    """The fee where the payer bears it: then the amount is what was requested, and the fee."""
+    """Returns the fee where the payer bears it: then the amount is the requested one and the fee."""
     requested, fees = at(transaction, ["requested_amount"]), at(transaction, ["fees"])
     if type(requested) is not int or type(fees) is not int or requested <= 0 or fees <= 0:
         return 0
@@ -223,7 +226,7 @@ def _fee_on_top(transaction: object, currency: str) -> int:
 
 
 def _moment(subject: object, names: tuple[str, ...]) -> datetime:
-    """The first of these times that stands there."""
+    """Returns the first of these times that is there."""
     written = next((value for name in names if (value := text_or_none(subject, name))), None)
     if written is None:
         raise BadPayload(f"the time is missing: none of {', '.join(names)} is there")

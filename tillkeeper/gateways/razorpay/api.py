@@ -25,7 +25,7 @@ _NO_SUCH_ID: Final = re.compile(r"does not exist|is not a valid id", re.IGNORECA
 
 
 def path_of(query: Query) -> str:
-    """Path and query of what answers the query.  Raises CannotQuery."""
+    """Returns the path and query string of the call for a query.  Raises CannotQuery."""
     if query.about == "refund":
         return f"/v1/refunds/{_checked(query.refund_ref)}"
     if query.payment_ref is not None:
@@ -44,7 +44,7 @@ def _checked(ref: str | None) -> str:
 
 
 def found_in(query: Query, content: object) -> Iterator[object]:
-    """The objects of an answer that are what was asked about."""
+    """Yields the objects in a response that the query is about."""
     if query.about == "payment" and query.payment_ref is None:
         by_id = _ORDER_ID.fullmatch(query.order_ref or "") is not None
         for item in _items(content):
@@ -55,7 +55,7 @@ def found_in(query: Query, content: object) -> Iterator[object]:
         return
     ref = query.refund_ref if query.about == "refund" else query.payment_ref
     if text(content, "id") != ref:
-        raise BadPayload("the answer is about another object than the question")
+        raise BadPayload("the response is about another object than the query")
     yield content
 
 
@@ -69,11 +69,11 @@ def _items(collection: object) -> list[object]:
 
 
 def content_of(response: Response) -> object:
-    """What the response holds, or None where Razorpay knows of no such thing."""
+    """Returns the object in a response; None where Razorpay knows of no such thing."""
     if response.status == OK:
         content = strictjson.loads(response.body)
         if not isinstance(content, dict):
-            raise BadPayload("the answer is no object")
+            raise BadPayload("the response is no object")
         return content
     code, description = _error(response.body)
     if response.status in (BAD_REQUEST, NOT_FOUND) and code == "BAD_REQUEST_ERROR" and _NO_SUCH_ID.search(description):
@@ -82,7 +82,7 @@ def content_of(response: Response) -> object:
 
 
 def _error(body: bytes) -> tuple[str | None, str]:
-    """The code and what it says; only the code is fit to be reported, for the description may repeat the query."""
+    """Returns the error's code and description; the description may repeat the query, so only the code is reported."""
     try:
         error = at(strictjson.loads(body), ["error"])
         code, description = text_or_none(error, "code"), text_or_none(error, "description") or ""

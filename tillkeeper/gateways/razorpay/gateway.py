@@ -57,15 +57,15 @@ class Razorpay(Gateway):
         self._order_ref_paths = [path.split(".") for path in paths]
 
     def verify(self, request: Request, now: datetime) -> Verified:  # noqa: ARG002 - no time is signed
-        """Any of the secrets will do, for repetitions may be signed with the one before."""
+        """Accepts any of the secrets, for repetitions may be signed with the one before."""
         return Verified(key=self._keys.label_in(request, SIGNATURE_HEADER, request.body), content=request.body)
 
     def key_labels(self) -> tuple[str, ...]:
-        """One for each secret."""
+        """Returns one label for each secret."""
         return self._keys.labels
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
-        """One event for a name that EVENTS knows, none for others."""
+        """Returns one event for a name that EVENTS knows, none for others."""
         event = strictjson.json_of(verified)
         name = text(event, "event")
         if name not in EVENTS or self._account_id not in {None, text_or_none(event, "account_id")}:
@@ -82,7 +82,7 @@ class Razorpay(Gateway):
         return (webhook_event(fact, account=self.account, event_id=event_id, reported_at=created_at),)
 
     def claimed_references(self, request: Request) -> ClaimedReferences | None:
-        """The payment of an event, and the order that its notes or receipt name."""
+        """Returns the payment of an event, and the order in its notes or its receipt."""
         try:
             payload = at(strictjson.loads_unsigned(request.body), ["payload"])
             entities = {each: at(payload, [each, "entity"]) for each in ("payment", "order")}
@@ -93,7 +93,7 @@ class Razorpay(Gateway):
         return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
 
     def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
-        """One object by its id, or the payments of an order."""
+        """Fetches one object by its id, or the payments of an order."""
         path = api.path_of(query)
         if self._user is None:
             raise CannotQuery("key_id and key_secret are not set")
@@ -101,7 +101,7 @@ class Razorpay(Gateway):
         return Call(method="GET", url=f"{self._api_base}{path}", headers={"Authorization": f"Basic {basic}"})
 
     def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
-        """What the object, or each payment of the order, says of itself."""
+        """Reads the object, or each payment of the order."""
         content = api.content_of(response)
         reported_at = answered_at(response, now)
         found = [] if content is None else list(api.found_in(query, content))
@@ -110,15 +110,15 @@ class Razorpay(Gateway):
         return Answer(found=bool(found), events=events, also=payments_of_refunds(query, events))
 
     def _facts_of(self, subject: object, query: Query) -> Iterator[Fact]:
-        """What an object that was found says, with its order."""
-        order_ref = self._order_ref_queried(query, subject)
+        """Yields the facts of an object that was found, with its order."""
+        order_ref = self._order_ref_of(query, subject)
         is_refund = query.about == "refund"
         facts = refund_states(subject) if is_refund else payment_states(subject, payer_bears_fee=self._payer_bears_fee)
         for fact in facts:
             yield msgspec.structs.replace(fact, order_ref=order_ref)
 
-    def _order_ref_queried(self, query: Query, subject: object) -> str | None:
-        """The order of an object that was found: a query by an order's reference gets that order's payments."""
+    def _order_ref_of(self, query: Query, subject: object) -> str | None:
+        """Returns the order of an object that was found; a query by an order's reference finds that order's."""
         entities: Mapping[str, object] = {query.about: subject}
         own_ref = self._order_ref(entities)
         if query.about == "payment" and query.payment_ref is None:
@@ -129,13 +129,13 @@ class Razorpay(Gateway):
         return next((ref for path in self._order_ref_paths if (ref := _noted(entities, path))), None)
 
     def _merchants_ref(self, entities: Mapping[str, object]) -> str | None:
-        """The reference that is the merchant's own choice, if it is there."""
+        """Returns the reference that the merchant chose, if there is one."""
         paths = [path for path in self._order_ref_paths if path != ["payment", "order_id"]]
         return next((ref for path in paths if (ref := _noted(entities, path))), None)
 
 
 def _noted(entities: Mapping[str, object], path: Sequence[str]) -> str | None:
-    """The text at a path, a whole number as text; notes are an empty list where there are none."""
+    """Returns the text at a path, a whole number as text; notes are an empty list where there are none."""
     value: object = entities
     for name in path:
         value = at(None if value == [] else value, [name])

@@ -71,20 +71,20 @@ PAYER: Final = "customer"  # bears the fee, tax and all, in the "customer fee be
 
 
 def _money(subject: object, name: str = "amount") -> tuple[int, str] | None:
-    """An amount and its currency; None for a currency that nobody knows."""
+    """Returns an amount and its currency; None where nobody knows the currency."""
     currency = text(subject, "currency").upper()
     return (units.from_minor(at(subject, [name]), currency), currency) if units.is_currency(currency) else None
 
 
 def _payment_as(kind: Kind) -> Reader:
-    """Reads the payment in an event as that, by the order beside it where there is one."""
+    """Makes a reader that reads the payment in an event as that kind, by the order beside it if there is one."""
     return lambda entities, payer_bears_fee: payment_fact(
         kind, entities["payment"], entities["order"], payer_bears_fee=payer_bears_fee
     )
 
 
 def payment_fact(kind: Kind, payment: object, order: object = None, *, payer_bears_fee: bool = False) -> Fact | None:
-    """A payment as that.  A fee that the payer bears is in its amount, and is not the order's."""
+    """Reads a payment as that kind.  A fee that the payer bears is in its amount, and is not the order's."""
     money = _money(payment)
     if money is None:
         return None
@@ -106,7 +106,7 @@ def payment_fact(kind: Kind, payment: object, order: object = None, *, payer_bea
 
 
 def _fee_on_top(payment: object, order: object, *, payer_bears_fee: bool) -> int:
-    """The fee, where the payer bears it: as the settings, else the order, else the payment tells; 0 otherwise."""
+    """Returns the fee where the payer bears it: as the settings, else the order, else the payment tells."""
     fee = _whole(payment, "fee")
     if payer_bears_fee and fee:
         return fee
@@ -114,26 +114,26 @@ def _fee_on_top(payment: object, order: object, *, payer_bears_fee: bool) -> int
 
 
 def _fee_above(order: object, payment: object) -> int:
-    """The fee that a payer gave above what the order asked for, with or without its tax; 0 where there is none."""
-    asked = at(order, ["amount"])
-    if type(asked) is not int:
+    """Returns the fee that a payer gave above the order's amount, with or without its tax; 0 where there is none."""
+    due = at(order, ["amount"])
+    if type(due) is not int:
         return 0
     fee = _whole(payment, "fee")
     possible = (fee, fee + _whole(payment, "tax"))
-    return next((each for each in possible if each and at(payment, ["amount"]) == asked + each), 0)
+    return next((each for each in possible if each and at(payment, ["amount"]) == due + each), 0)
 
 
 def _discount(payment: object, order: object) -> int | None:
-    """What an offer took off what the order asked for, once the order is paid."""
-    asked, paid = at(order, ["amount"]), at(order, ["amount_paid"])
+    """Returns what an offer took off the order's amount, once the order is paid."""
+    due, paid = at(order, ["amount"]), at(order, ["amount_paid"])
     has_offer = bool(at(order, ["offer_id"]) or at(order, ["offers"]) or at(payment, ["offer_id"]))
     if not has_offer or at(order, ["status"]) != "paid" or _fee_above(order, payment):
         return None
-    return asked - paid if type(asked) is int and type(paid) is int and 0 < paid < asked else None
+    return due - paid if type(due) is int and type(paid) is int and 0 < paid < due else None
 
 
 def _whole(subject: object, name: str) -> int:
-    """A whole number that need not be there, then 0."""
+    """Returns a whole number, or 0 where there is none."""
     value = at(subject, [name])
     return value if type(value) is int and value > 0 else 0
 
@@ -159,7 +159,7 @@ LET_GO: Final = {
 
 
 def _refund_as(kind: Kind) -> Reader:
-    """Reads the refund in an event as that, or as the end of an authorization."""
+    """Makes a reader that reads the refund in an event as that kind, or as the end of an authorization."""
 
     def read(entities: Entities, payer_bears_fee: bool) -> Fact | None:
         refund, payment = entities["refund"], entities["payment"]
@@ -183,7 +183,7 @@ def _refund_fact(kind: Kind, refund: object) -> Fact | None:
 
 
 def _dispute_as(kind: Kind) -> Reader:
-    """Reads the dispute in an event as that."""
+    """Makes a reader that reads the dispute in an event as that kind."""
     return lambda entities, _: _dispute_fact(kind, entities["dispute"])
 
 
@@ -199,7 +199,7 @@ def _dispute_fact(kind: Kind, dispute: object) -> Fact | None:
 
 
 def _dispute_closed(entities: Entities, _payer_bears_fee: bool) -> Fact | None:
-    """Closed is neither won nor lost: whether money was taken tells."""
+    """Reads a closed dispute, which is lost where money was deducted, and else won."""
     taken = at(entities["dispute"], ["amount_deducted"]) not in (None, 0)
     return _dispute_fact(Kind.DISPUTE_LOST if taken else Kind.DISPUTE_WON, entities["dispute"])
 
@@ -239,7 +239,7 @@ REFUND_STATUSES: Final = {
 
 
 def payment_states(payment: object, *, payer_bears_fee: bool) -> Iterator[Fact]:
-    """Its state, and what it gave back so far."""
+    """Yields a payment's state, and what it gave back so far."""
     status = text(payment, "status")
     kind = known_or_none(PAYMENT_STATUSES, status, "payment.status")
     if kind is None:
@@ -257,7 +257,10 @@ def payment_states(payment: object, *, payer_bears_fee: bool) -> Iterator[Fact]:
 
 
 def refund_states(refund: object) -> Iterator[Fact]:
-    """Begun when it was made, for what replaced a refund that failed began after that; when it failed is not told."""
+    """Yields a refund's state since it was made; since the answer where it failed, for when is not known.
+
+    A refund that replaces a failed one begins after that.
+    """
     kind = known_or_none(REFUND_STATUSES, text(refund, "status"), "refund.status")
     if kind is None:
         return

@@ -35,7 +35,7 @@ class ShengPaySettings(AccountModel):
         "is never taken from what arrives.",
     )
     mch_private_key: OptionalPrivateKey = Field(
-        default=None, description="The merchant's private key (商户私钥), as PEM, which signs questions."
+        default=None, description="The merchant's private key (商户私钥), as PEM, which signs queries."
     )
     api_base: ApiBase = "https://mchapi.shengpay.com"
 

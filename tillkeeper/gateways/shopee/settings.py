@@ -16,7 +16,7 @@ class ShopeeSettings(AccountModel):
     gateway: Literal["shopee"]
     partner_keys: Secrets = Field(
         description="The app's partner key, as the text that the console shows.  While it is replaced name both, the "
-        "new one first: that one signs our questions."
+        "new one first: that one signs our queries."
     )
     push_url: str = Field(
         pattern=r"^https?://[!-~]+$",

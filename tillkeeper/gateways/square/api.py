@@ -20,7 +20,7 @@ _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}", re.ASCII)
 
 
 def path_of(query: Query) -> str:
-    """The path of an object by its id.  Raises CannotQuery."""
+    """Returns the path of an object by its id.  Raises CannotQuery."""
     ref = _ref_of(query)
     if ref is None:
         raise CannotQuery("Square finds a payment or refund by its own id alone")
@@ -34,22 +34,22 @@ def _ref_of(query: Query) -> str | None:
 
 
 def subject_in(query: Query, response: Response) -> object | None:
-    """The object that was asked about; None where Square knows of none such."""
+    """Returns the object that the query is about; None where Square knows of none such."""
     content = _content_of(response)
     if content is None:
         return None
     subject = at(content, [query.about])
     if text(subject, "id") != _ref_of(query):
-        raise BadPayload("the answer is about another object than the question")
+        raise BadPayload("the response is about another object than the query")
     return subject
 
 
 def _content_of(response: Response) -> object:
-    """What the response holds, or None where Square knows of no such thing."""
+    """Returns what the response holds; None where Square knows of no such thing."""
     if response.status == OK:
         content = strictjson.loads(response.body)
         if content is None:
-            raise BadPayload("the answer is null")
+            raise BadPayload("the response is null")
         return content
     try:
         codes = error_codes(strictjson.loads(response.body))

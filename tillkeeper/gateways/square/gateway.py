@@ -48,16 +48,16 @@ class Square(Gateway):
         self._api_base = settings.api_base
 
     def verify(self, request: Request, now: datetime) -> Verified:  # noqa: ARG002 - no time is signed
-        """The URL is the registered one, for behind a proxy the receiver sees another."""
+        """Checks the signature over the registered URL, for behind a proxy the receiver sees another."""
         key = self._keys.label_in(request, SIGNATURE_HEADER, self._url + request.body)
         return Verified(key=key, content=request.body)
 
     def key_labels(self) -> tuple[str, ...]:
-        """One for each key."""
+        """Returns one label for each key."""
         return self._keys.labels
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
-        """What the object in the event says of itself; none for types that TYPES does not know."""
+        """Returns the events of the object in a delivery; none for types that TYPES does not know."""
         event = strictjson.json_of(verified)
         name = TYPES.get(text(event, "type"))
         if name is None or self._merchant_id not in {None, text_or_none(event, "merchant_id")}:
@@ -71,7 +71,7 @@ class Square(Gateway):
         )
 
     def claimed_references(self, request: Request) -> ClaimedReferences | None:
-        """The payment of an event's object, and the merchant's reference in it."""
+        """Returns the payment of an event's object, and the merchant's reference in it."""
         try:
             subject = at(strictjson.loads_unsigned(request.body), ["data", "object"])
             payment_ref = reference_or_none(at(subject, ["payment", "id"]) or at(subject, ["refund", "payment_id"]))
@@ -81,7 +81,7 @@ class Square(Gateway):
         return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
 
     def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
-        """One object by its id."""
+        """Fetches one object by its id."""
         path = api.path_of(query)
         if self._access_token is None:
             raise CannotQuery("access_token is not set")
@@ -89,7 +89,7 @@ class Square(Gateway):
         return Call(method="GET", url=f"{self._api_base}{path}", headers=headers)
 
     def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
-        """What the object says of itself."""
+        """Reads the state of the object."""
         subject = api.subject_in(query, response)
         if subject is None:
             return Answer(found=False)
@@ -101,7 +101,7 @@ class Square(Gateway):
 
 
 def _as_queried(fact: Fact, query: Query, subject: object) -> Fact:
-    """A fact with the order that was asked about, and of a refund with when it began; it fails when last updated."""
+    """Gives a fact the order of the query, and a refund the time when it began; it fails when last updated."""
     created = text_or_none(subject, "created_at") if query.about == "refund" else None
     began_at = None if created is None else moment_from_rfc3339(created)
     occurred_at = None if fact.kind is Kind.REFUND_FAILED else began_at

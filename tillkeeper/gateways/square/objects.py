@@ -84,7 +84,7 @@ _CODE: Final = re.compile(r"[A-Z_]{1,64}", re.ASCII)
 
 
 def payment_facts(payment: object) -> Iterator[Fact]:
-    """Its state; and what it gave back so far, which stands beside each state once there is something."""
+    """Yields a payment's state; and what it gave back so far, once there is something."""
     kind = known_or_none(PAYMENT_STATUSES, text(payment, "status"), "payment.status")
     if kind is None:
         return
@@ -116,7 +116,7 @@ def _state(kind: Kind, payment: object) -> Fact | None:
 
 
 def _reversal_of(state: Fact) -> Fact:
-    """What takes back the capture of a payment that failed or was cancelled after it."""
+    """Returns the reversal of a capture whose payment failed or was cancelled after it."""
     return Fact(
         kind=Kind.PAYMENT_REVERSED,
         payment_ref=state.payment_ref,
@@ -143,24 +143,24 @@ def _refunded_so_far(payment: object) -> Fact | None:
 
 
 def _order_ref(payment: object) -> str | None:
-    """The merchant's own reference, else the id of Square's order."""
+    """Returns the merchant's own reference, else the id of Square's order."""
     return text_or_none(payment, "reference_id") or text_or_none(payment, "order_id")
 
 
 def _money(money: object) -> tuple[int, str] | None:
-    """Minor units and currency of `{"amount": 1000, "currency": "USD"}`; None for a currency that nobody knows."""
+    """Returns minor units and currency of `{"amount": 1000, "currency": "USD"}`; None for an unknown currency."""
     currency = text(money, "currency").upper()
     return (units.from_minor(at(money, ["amount"]), currency), currency) if units.is_currency(currency) else None
 
 
 def _tip(payment: object, currency: str) -> int | None:
-    """The tip, which is not in `amount_money`."""
+    """Returns the tip, which is not in `amount_money`."""
     tip = at(payment, ["tip_money", "amount"])
     return units.from_minor(tip, currency) if tip else None
 
 
 def _was_captured(payment: object) -> bool:
-    """Whether a payment that failed or was cancelled had been captured.  Odd details tell nothing."""
+    """Tells whether a payment that failed or was cancelled had been captured.  Odd details tell nothing."""
     card = at(payment, ["card_details"])
     timeline = card.get("card_payment_timeline") if isinstance(card, dict) else None
     return isinstance(timeline, dict) and bool(timeline.get("captured_at"))
@@ -178,14 +178,17 @@ def _failure(kind: Kind, payment: object) -> tuple[FailureClass | None, str | No
 
 
 def error_codes(holder: object) -> list[str]:
-    """The codes in a list of errors.  No money hangs on them: odd ones are passed over."""
+    """Returns the codes in a list of errors.  No money hangs on them: odd ones are passed over."""
     errors = holder.get("errors") if isinstance(holder, dict) else None
     codes = [error.get("code") for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
     return [code for code in codes if isinstance(code, str) and _CODE.fullmatch(code)]
 
 
 def refund_facts(refund: object) -> Iterator[Fact]:
-    """One refund by its status.  Its order_id is that of the return, not of what was bought: its payment finds it."""
+    """Yields one refund by its status.
+
+    Its order_id is that of the return, not of the purchase: its payment finds the order.
+    """
     status = text(refund, "status")
     kind = known_or_none(REFUND_STATUSES, status, "refund.status")
     money = None if kind is None else _money(at(refund, ["amount_money"]))
@@ -204,7 +207,7 @@ def refund_facts(refund: object) -> Iterator[Fact]:
 
 
 def dispute_facts(dispute: object) -> Iterator[Fact]:
-    """One dispute by its state.  Older versions call its id dispute_id."""
+    """Yields one dispute by its state.  Older versions call its id dispute_id."""
     kind = known_or_none(DISPUTE_STATES, text(dispute, "state"), "dispute.state")
     money = None if kind is None else _money(at(dispute, ["amount_money"]))
     if kind is None or money is None:

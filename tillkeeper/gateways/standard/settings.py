@@ -1,4 +1,4 @@
-"""Settings of an account of any provider, and what people are told of the gateway."""
+"""Settings of an account of any provider, and what docs/gateways.md says of the gateway."""
 
 from typing import Final, Literal, Self
 

@@ -20,7 +20,7 @@ ACCOUNT_PATTERN: Final = "^acct_[A-Za-z0-9]{1,64}$"
 
 
 class Whose(Enum):
-    """Whose an event is."""
+    """The answer to whose an event is."""
 
     OURS = auto()
     OTHERS = auto()
@@ -28,13 +28,13 @@ class Whose(Enum):
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """The account of Stripe's that ours stands for: our own, or one that is connected to our platform."""
+    """The Stripe account that this account stands for: our own, or one that is connected to our platform."""
 
     account_id: str | None
     connected: str | None
 
     def whose(self, account: str | None, context: str | None) -> Whose:
-        """By what an event says of itself."""
+        """Tells whose an event is by its fields `account` and `context`."""
         path = context.split("/") if context else []
         if self.connected is None:
             return Whose.OTHERS if account is not None else self._own(path)
@@ -50,7 +50,10 @@ class Owner(msgspec.Struct, frozen=True):
         return Whose.DOUBT if self.account_id is None and len(path) == 1 else Whose.OTHERS
 
     def headers(self, *, organization: bool) -> dict[str, str]:
-        """By which Stripe is asked on the account's behalf; `organization`: the key is an organization's."""
+        """Returns the headers that make a call on the account's behalf.
+
+        `organization` says that the key is an organization's.
+        """
         if organization and self.account_id is not None:
             return {"Stripe-Context": "/".join(it for it in (self.account_id, self.connected) if it is not None)}
         return {} if self.connected is None else {"Stripe-Account": self.connected}

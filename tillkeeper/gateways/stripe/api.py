@@ -1,49 +1,22 @@
-"""Asking Stripe: where each object is found, what its present state says, and the list of events.
+"""Queries to Stripe's API: where each object is found, what a response holds, and the list of events.
 
-TLS vouches for an answer, so nothing in it is signed.  Sources: Stripe's API reference (objects, "Errors", "Search",
-"List all events") and its page "How PaymentIntents work" for the states.
+TLS vouches for a response, so nothing in it is signed.  Source: Stripe's API reference ("Errors", "Search", "List all
+events").
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 from urllib.parse import quote, urlencode
 
 import msgspec
 
-from tillkeeper.domain.events import Kind
-from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.kit import strictjson
-from tillkeeper.gateways.kit.fields import at, integer, moment_from_unix, text, text_or_none
+from tillkeeper.gateways.kit.fields import at, text, text_or_none
 from tillkeeper.gateways.kit.http_status import NOT_FOUND, OK, TOO_MANY_REQUESTS, status_error
-from tillkeeper.gateways.kit.unknown_words import unknown_word
 from tillkeeper.gateways.messages import Query, Response
-from tillkeeper.gateways.stripe.charges import (
-    charge_expired,
-    charge_fact,
-    charge_failed,
-    charge_refunded,
-    charge_reversed,
-    charge_succeeded,
-    counts_releases,
-    is_captured,
-    released,
-)
-from tillkeeper.gateways.stripe.objects import (
-    Fact,
-    Facts,
-    discount_of,
-    dispute_facts,
-    intent_authorized,
-    intent_cancelled,
-    intent_fact,
-    intent_succeeded,
-    refund_facts,
-    session_completed,
-    session_fact,
-)
 
 # Pinned, for an account's own default decides what an object looks like.  Released authorizations are no refunds in it.
 API_VERSION: Final = "2025-09-30.clover"
@@ -54,7 +27,7 @@ _CODE: Final = re.compile(r"[a-z_]{1,64}", re.ASCII)
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where objects of one sort are, and what is to be told along with them."""
+    """One sort of object: its path, and what else Stripe is to put into it."""
 
     object: str
     path: str
@@ -115,16 +88,11 @@ RETRY_CODES: Final = frozenset({"lock_timeout", "rate_limit"})
 RETRY_STATUSES: Final = frozenset({409, 424, TOO_MANY_REQUESTS})
 
 
-class Said(msgspec.Struct, frozen=True):
-    """One thing that an object's state says, and since when where Stripe tells; else it is a snapshot."""
-
-    fact: Fact
-    subject: object
-    at: datetime | None = None
-
-
 def path_of(query: Query, search_field: str | None) -> str:
-    """Path and query of what answers the query; `search_field` is the metadata key of order references."""
+    """Returns the path and query string of the call for a query.  Raises CannotQuery.
+
+    `search_field` is the metadata key that holds order references.
+    """
     if query.about == "refund":
         return _one(REFUNDS, query.refund_ref)
     if query.payment_ref is not None and query.payment_ref.startswith(SESSION_OF):
@@ -160,7 +128,7 @@ def _escaped(text: str) -> str:
 
 
 def path_of_events(since: datetime, until: datetime, after: str | None) -> str:
-    """Path and query of a page of events, newest first."""
+    """Returns the path and query string of a page of events, newest first."""
     query: list[tuple[str, object]] = [
         ("limit", PAGE_EVENTS),
         ("created[gte]", int(since.timestamp())),
@@ -171,11 +139,11 @@ def path_of_events(since: datetime, until: datetime, after: str | None) -> str:
 
 
 def content_of(response: Response) -> Mapping[str, object] | None:
-    """What the response holds, or None where Stripe knows of no such thing."""
+    """Returns the object in a response; None where Stripe knows of no such thing."""
     if response.status == OK:
         content = strictjson.loads(response.body)
         if not isinstance(content, dict):
-            raise BadPayload("the answer is no object")
+            raise BadPayload("the response is no object")
         return content
     code = _error_code(response.body)
     if response.status == NOT_FOUND and code == "resource_missing":
@@ -184,7 +152,7 @@ def content_of(response: Response) -> Mapping[str, object] | None:
 
 
 def _error_code(body: bytes) -> str | None:
-    """Only the code: a message may repeat what was asked."""
+    """Returns the error's code alone, for its message may repeat the query."""
     try:
         code = text_or_none(strictjson.loads(body), "error", "code")
     except BadPayload:
@@ -193,14 +161,14 @@ def _error_code(body: bytes) -> str | None:
 
 
 def found_in(query: Query, content: object) -> list[object]:
-    """The objects of an answer that are what was asked about."""
+    """Returns the objects in a response that the query is about."""
     ref = query.refund_ref if query.about == "refund" else query.payment_ref
     if ref is None:
         return listed(content)
     if ref.startswith(SESSION_OF):
-        return [it for it in listed(content) if _intent_of(it) == ref.removeprefix(SESSION_OF)]
+        return [session for session in listed(content) if _intent_of(session) == ref.removeprefix(SESSION_OF)]
     if text(content, "id") != ref:
-        raise BadPayload("the answer is about another object than the question")
+        raise BadPayload("the response is about another object than the query")
     return [content]
 
 
@@ -210,176 +178,8 @@ def _intent_of(session: object) -> str | None:
 
 
 def listed(content: object) -> list[object]:
-    """What stands in one of Stripe's lists."""
+    """Returns the items of one of Stripe's lists."""
     data = at(content, ["data"])
     if not isinstance(data, list):
         raise BadPayload("data is no list")
     return data
-
-
-def said_by(subject: object, told_at: datetime | None) -> Iterator[Said]:
-    """What one object says, at that time, of its payment and its refunds."""
-    read = READERS.get(text(subject, "object"))
-    if read is None:
-        raise BadPayload("the object is of no sort that is known")
-    yield from read(subject, told_at)
-
-
-def _moment(subject: object, name: str) -> datetime | None:
-    return None if at(subject, [name]) is None else moment_from_unix(integer(subject, name))
-
-
-# Sessions.
-
-
-def _session(session: object, told_at: datetime | None) -> Iterator[Said]:
-    """Its payment intent knows better, where it has one already; but what was taken off only the session knows."""
-    intent = at(session, ["payment_intent"])
-    if isinstance(intent, dict):
-        discount = discount_of(session)
-        for said in _intent(intent, told_at):
-            succeeded = said.fact.kind is Kind.PAYMENT_SUCCEEDED
-            fact = msgspec.structs.replace(said.fact, discount=discount) if succeeded else said.fact
-            yield Said(fact, said.subject, said.at)
-        return
-    status = text_or_none(session, "status")
-    if status not in SESSION_OUTCOMES:
-        unknown_word("session.status", status)
-        return
-    for fact in SESSION_OUTCOMES[status](session):
-        yield Said(fact, session)
-
-
-def _nothing(_subject: object) -> Facts:
-    return []
-
-
-SESSION_OUTCOMES: Final[Mapping[str | None, Callable[[object], Facts]]] = {
-    "open": _nothing,
-    "complete": session_completed,
-    "expired": session_fact(Kind.PAYMENT_CANCELLED, FailureClass.EXPIRED_UNPAID),
-}
-
-
-# Intents.
-
-
-def _intent(intent: object, told_at: datetime | None) -> Iterator[Said]:  # noqa: ARG001 - as every reader
-    status = text(intent, "status")
-    if status not in INTENT_STATES:
-        unknown_word("payment_intent.status", status)
-        return
-    charge = at(intent, ["latest_charge"])
-    charge = charge if isinstance(charge, dict) else None
-    for fact in INTENT_STATES[status](intent):
-        yield Said(fact, intent, _since(fact, intent, charge))
-    if charge is not None:
-        for fact in charge_reversed(charge) if text_or_none(charge, "status") == "failed" else ():
-            yield Said(fact, charge)
-        yield from _given_back(charge)
-
-
-def _since(fact: Fact, intent: object, charge: object) -> datetime | None:
-    if fact.kind is Kind.PAYMENT_SUCCEEDED:
-        return _moment(charge, "created")
-    return _moment(intent, "canceled_at") if fact.kind is Kind.PAYMENT_CANCELLED else None
-
-
-def _failed(intent: object) -> Facts:
-    """An intent goes back to asking for a method when an attempt failed, and begins by asking for one."""
-    return [] if at(intent, ["last_payment_error"]) is None else [intent_fact(Kind.PAYMENT_FAILED)(intent)]
-
-
-def _pending(intent: object) -> Facts:
-    return [intent_fact(Kind.PAYMENT_PENDING)(intent)]
-
-
-INTENT_STATES: Final[Mapping[str, Callable[[object], Facts]]] = {
-    "requires_payment_method": _failed,
-    "requires_confirmation": _nothing,
-    "requires_action": _nothing,  # the payer is at the bank's page, or was never
-    "processing": _pending,
-    "requires_capture": intent_authorized,
-    "canceled": intent_cancelled,
-    "succeeded": intent_succeeded,
-}
-
-
-# Charges.
-
-
-def _charge(charge: object, told_at: datetime | None) -> Iterator[Said]:
-    """Its payment intent knows better where there is one: of itself a charge does not tell that it was let go."""
-    intent = at(charge, ["payment_intent"])
-    if isinstance(intent, dict):
-        whole = {**charge, "payment_intent": text(intent, "id")} if isinstance(charge, dict) else charge
-        yield from _intent({**intent, "latest_charge": whole}, told_at)
-        return
-    status = text(charge, "status")
-    if status not in CHARGE_STATES:
-        unknown_word("charge.status", status)
-        return
-    for fact in CHARGE_STATES[status](charge, told_at):
-        yield Said(fact, charge, _moment(charge, "created") if fact.kind is Kind.PAYMENT_SUCCEEDED else None)
-    yield from _given_back(charge)
-
-
-def _charge_succeeded(charge: object, told_at: datetime | None) -> Facts:
-    """An authorization that was let go, or that ran out, is none any more."""
-    if is_captured(charge):
-        return charge_succeeded(charge)
-    until = _moment(at(charge, ["payment_method_details", "card"]), "capture_before")
-    over = at(charge, ["refunded"]) is True or (until is not None and told_at is not None and until < told_at)
-    return charge_expired(charge) if over else charge_succeeded(charge)
-
-
-CHARGE_STATES: Final[Mapping[str, Callable[[object, datetime | None], Facts]]] = {
-    "succeeded": _charge_succeeded,
-    "pending": lambda charge, _: [charge_fact(Kind.PAYMENT_PENDING)(charge)],
-    "failed": lambda charge, _: charge_failed(charge),
-}
-
-
-def _given_back(charge: object) -> Iterator[Said]:
-    """A dispute where it is told; the running total, and each refund that is told along.
-
-    Where what was let go counts as refunded it stands among the refunds, and which it is they do not tell.
-    """
-    dispute = at(charge, ["dispute"])
-    if isinstance(dispute, dict):
-        for fact in dispute_facts(dispute):
-            yield Said(fact, dispute)
-    for fact in charge_refunded(charge, releases=False):
-        yield Said(fact, charge)
-    refunds = at(charge, ["refunds"]) if is_captured(charge) else None
-    let_go = released(charge) if refunds is not None and counts_releases(charge, releases=False) else 0
-    for refund in [] if refunds is None else listed(refunds):
-        for fact in refund_facts(refund, may_be_release=0 < let_go == at(refund, ["amount"])):
-            yield Said(fact, refund, _began(fact, refund))
-
-
-# Refunds and disputes.
-
-
-def _began(fact: Fact, refund: object) -> datetime | None:
-    """When it was made, for what replaced a refund that failed began after that; when it failed is not told."""
-    return None if fact.kind is Kind.REFUND_FAILED else _moment(refund, "created")
-
-
-def _refund(refund: object, told_at: datetime | None) -> Iterator[Said]:  # noqa: ARG001 - as every reader
-    for fact in refund_facts(refund):
-        yield Said(fact, refund, _began(fact, refund))
-
-
-def _dispute(dispute: object, told_at: datetime | None) -> Iterator[Said]:  # noqa: ARG001 - as every reader
-    for fact in dispute_facts(dispute):
-        yield Said(fact, dispute)
-
-
-READERS: Final[Mapping[str, Callable[[object, datetime | None], Iterator[Said]]]] = {
-    "payment_intent": _intent,
-    "charge": _charge,
-    "checkout.session": _session,
-    "refund": _refund,
-    "dispute": _dispute,
-}

@@ -15,25 +15,30 @@ from typing import Final
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import BadPayload
+from tillkeeper.gateways.kit.fact import Fact
 from tillkeeper.gateways.kit.fields import at, integer, text, text_or_none
-from tillkeeper.gateways.stripe.objects import FAILURES, Fact, Facts, classed
+from tillkeeper.gateways.stripe.objects import FAILURES, Facts, classed
 
 BASIL: Final = "2025-03-31"
 BASIL_AT: Final = datetime(2025, 3, 31, tzinfo=UTC)
+UNDONE: Final = frozenset({"failed", "canceled"})  # refunds
 
 
 def releases_are_refunds(api_version: str | None, created: datetime) -> bool:
-    """Whether objects of that version count what was let go as refunded; one that is not told was the account's own."""
+    """Tells whether objects of that version count released money as refunded.
+
+    An event without a version is written in the account's own, which its age tells.
+    """
     return created < BASIL_AT if api_version is None else api_version[: len(BASIL)] < BASIL
 
 
 def payment_of(charge: object) -> str:
-    """The intent of a charge, or the charge itself where it is older than intents."""
+    """Returns the intent of a charge, or the charge itself where it is older than intents."""
     return text_or_none(charge, "payment_intent") or text(charge, "id")
 
 
 def charge_fact(kind: Kind, failure: FailureClass | None = None) -> Callable[[object], Fact]:
-    """Reads a charge as that."""
+    """Makes a reader that reads a charge as that kind."""
 
     def read(charge: object) -> Fact:
         return Fact(kind=kind, payment_ref=payment_of(charge), amount=integer(charge, "amount"), failure=failure)
@@ -42,24 +47,24 @@ def charge_fact(kind: Kind, failure: FailureClass | None = None) -> Callable[[ob
 
 
 def charge_succeeded(charge: object) -> Facts:
-    """A charge that succeeded without being captured is an authorization."""
+    """Reads a charge that succeeded; without a capture it is an authorization."""
     return charge_captured(charge) if is_captured(charge) else [charge_fact(Kind.PAYMENT_AUTHORIZED)(charge)]
 
 
 def charge_captured(charge: object) -> Facts:
-    """What was taken, which may be less than was authorized."""
+    """Reads what was captured, which may be less than was authorized."""
     return [
         Fact(
             kind=Kind.PAYMENT_SUCCEEDED,
             payment_ref=payment_of(charge),
-            amount=integer(charge, "amount") if _told_no_parts(charge) else integer(charge, "amount_captured"),
+            amount=integer(charge, "amount") if _has_no_parts(charge) else integer(charge, "amount_captured"),
             released=released(charge) or None,
         )
     ]
 
 
 def charge_expired(charge: object) -> Facts:
-    """The authorization ran out."""
+    """Reads a charge whose authorization ran out."""
     return [
         Fact(
             kind=Kind.PAYMENT_CANCELLED,
@@ -72,7 +77,10 @@ def charge_expired(charge: object) -> Facts:
 
 
 def charge_failed(charge: object) -> Facts:
-    """The reason of its outcome says more than its code.  Money that had been credited is taken back again."""
+    """Reads a charge that failed.
+
+    The reason of its outcome says more than its code.  Money that had been credited is taken back again.
+    """
     failure, code = classed(FAILURES, text_or_none(charge, "outcome", "reason"), text_or_none(charge, "failure_code"))
     fact = Fact(
         kind=Kind.PAYMENT_FAILED,
@@ -85,16 +93,16 @@ def charge_failed(charge: object) -> Facts:
 
 
 def charge_reversed(charge: object) -> Facts:
-    """A bank debit that failed once it had been credited."""
+    """Reads a bank debit that failed after it had been credited."""
     if at(charge, ["failure_balance_transaction"]) is None:
         return []
     return [Fact(kind=Kind.PAYMENT_REVERSED, payment_ref=payment_of(charge))]
 
 
 def charge_refunded(charge: object, *, releases: bool) -> Facts:
-    """What the charge has given back so far, not this refund; nothing where an authorization was only let go.
+    """Reads what the charge has given back so far; nothing where an authorization was only released.
 
-    `releases`: whether its version counts what was let go as refunded.
+    `releases` says whether its version counts released money as refunded.
     """
     total = given_back(charge, releases=releases)
     if total <= 0:
@@ -104,7 +112,7 @@ def charge_refunded(charge: object, *, releases: bool) -> Facts:
 
 
 def is_captured(charge: object) -> bool:
-    """A charge that does not say so was captured at once."""
+    """Tells whether a charge is captured; one that does not say was captured at once."""
     captured = at(charge, ["captured"])
     if captured is not None and not isinstance(captured, bool):
         raise BadPayload("captured of the charge is not true or false")
@@ -112,20 +120,20 @@ def is_captured(charge: object) -> bool:
 
 
 def released(charge: object) -> int:
-    """How much of the authorization was never taken."""
+    """Returns how much of the authorization was never captured."""
     if not is_captured(charge):
         return integer(charge, "amount")
-    if _told_no_parts(charge):
+    if _has_no_parts(charge):
         return 0
     return max(0, integer(charge, "amount") - integer(charge, "amount_captured"))
 
 
-def _told_no_parts(charge: object) -> bool:
-    return at(charge, ["amount_captured"]) is None  # an API that does not tell of parts
+def _has_no_parts(charge: object) -> bool:
+    return at(charge, ["amount_captured"]) is None  # in an API that knows of no parts
 
 
 def given_back(charge: object, *, releases: bool) -> int:
-    """How much of what was taken went back."""
+    """Returns how much of the captured money went back."""
     if not is_captured(charge):
         return 0
     refunded = integer(charge, "amount_refunded")
@@ -133,7 +141,10 @@ def given_back(charge: object, *, releases: bool) -> int:
 
 
 def counts_releases(charge: object, *, releases: bool) -> bool:
-    """Whether `amount_refunded` holds what was let go: as the sums have it, else as its version (`releases`) says."""
+    """Tells whether `amount_refunded` includes released money.
+
+    The sums decide where they can, else its version does (`releases`).
+    """
     let_go, refunded = released(charge), integer(charge, "amount_refunded")
     taken = integer(charge, "amount") - let_go
     if let_go == 0 or refunded < let_go:
@@ -149,9 +160,9 @@ def counts_releases(charge: object, *, releases: bool) -> bool:
 
 
 def _listed_refunds(charge: object) -> int | None:
-    """The sum of the refunds that are told along, where all are."""
+    """Returns the sum of the refunds that the charge lists, where it lists all."""
     refunds = at(charge, ["refunds"])
     data = at(refunds, ["data"]) if isinstance(refunds, dict) else None
     if not isinstance(data, list) or at(refunds, ["has_more"]) is True:
         return None
-    return sum(integer(it, "amount") for it in data if text_or_none(it, "status") not in {"failed", "canceled"})
+    return sum(integer(refund, "amount") for refund in data if text_or_none(refund, "status") not in UNDONE)

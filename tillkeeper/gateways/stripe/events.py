@@ -14,6 +14,7 @@ import msgspec
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
+from tillkeeper.gateways.kit.fact import Fact
 from tillkeeper.gateways.kit.fields import at, integer, moment_from_unix, text, text_or_none
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.stripe.charges import (
@@ -45,19 +46,20 @@ REFUND_OF_MONEY: Final = "refund"  # of a card's `destination_details`; the othe
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """An event's object, as it was then, and by which version it is written."""
+    """An event's object as it was then, and the version that it is written in."""
 
     subject: object
     releases: bool  # whether that version counts what was let go of an authorization as refunded
-    changed: object  # what stood before in the fields that changed, where Stripe tells
+    changed: Mapping[str, object]  # what stood before in the fields that changed, where Stripe tells
 
 
 def snapshot_of(event: object, created: datetime) -> Snapshot:
-    """What a snapshot event shows."""
+    """Returns the object that a snapshot event shows."""
+    changed = at(event, ["data", "previous_attributes"])
     return Snapshot(
         subject=at(event, ["data", "object"]),
         releases=releases_are_refunds(text_or_none(event, "api_version"), created),
-        changed=at(event, ["data", "previous_attributes"]),
+        changed=changed if isinstance(changed, dict) else {},
     )
 
 
@@ -65,34 +67,37 @@ Read = Callable[[Snapshot], Facts]
 
 
 def _all(read: Callable[[object], Facts]) -> Read:
-    return lambda it: read(it.subject)
+    return lambda snapshot: read(snapshot.subject)
 
 
-def _one(read: Callable[[object], object]) -> Read:
-    return lambda it: [read(it.subject)]  # type: ignore[list-item]
+def _one(read: Callable[[object], Fact]) -> Read:
+    return lambda snapshot: [read(snapshot.subject)]
 
 
-def _charge_updated(it: Snapshot) -> Facts:
-    """A further part was captured; whatever else changes is of no interest."""
-    changed = it.changed if isinstance(it.changed, dict) else {}
-    return charge_captured(it.subject) if "amount_captured" in changed else []
+def _charge_updated(snapshot: Snapshot) -> Facts:
+    """Reads a further capture of a part; no other change is of interest."""
+    return charge_captured(snapshot.subject) if "amount_captured" in snapshot.changed else []
 
 
-def may_be_release(it: Snapshot) -> bool:
-    """Whether a Refund may tell of an authorization that was let go: that succeeds at once, without a note."""
-    destination = text_or_none(it.subject, "destination_details", "card", "type")
-    changed = it.changed if isinstance(it.changed, dict) else {}
+def _charge_refunded(snapshot: Snapshot) -> Facts:
+    return charge_refunded(snapshot.subject, releases=snapshot.releases)
+
+
+def may_be_release(snapshot: Snapshot) -> bool:
+    """Tells whether a Refund may be a released authorization: those succeed at once, and carry no metadata."""
+    refund = snapshot.subject
+    destination = text_or_none(refund, "destination_details", "card", "type")
     return (
-        it.releases
-        and text_or_none(it.subject, "status") == "succeeded"
+        snapshot.releases
+        and text_or_none(refund, "status") == "succeeded"
         and destination != REFUND_OF_MONEY
-        and "status" not in changed
-        and not at(it.subject, ["metadata"])
+        and "status" not in snapshot.changed
+        and not at(refund, ["metadata"])
     )
 
 
-def _refund(it: Snapshot) -> Facts:
-    return refund_facts(it.subject, may_be_release=may_be_release(it))
+def _refund(snapshot: Snapshot) -> Facts:
+    return refund_facts(snapshot.subject, may_be_release=may_be_release(snapshot))
 
 
 # Every type that changes what we know; all others are answered with success and change nothing.
@@ -113,7 +118,7 @@ TYPES: Final[Mapping[str, Read]] = {
     "charge.pending": _one(charge_fact(Kind.PAYMENT_PENDING)),
     "charge.failed": _all(charge_failed),
     "charge.expired": _all(charge_expired),
-    "charge.refunded": lambda it: charge_refunded(it.subject, releases=it.releases),
+    "charge.refunded": _charge_refunded,
     "charge.refund.updated": _refund,
     "refund.created": _refund,
     "refund.updated": _refund,
@@ -127,16 +132,17 @@ TYPES: Final[Mapping[str, Read]] = {
 
 
 HAVE_TIPS: Final = frozenset({"charge.succeeded", "charge.captured", "charge.updated"})
-DOUBTFUL: Final = HAVE_TIPS | {it for it, read in TYPES.items() if read is _refund}  # those that may not tell all
+# Of these types one event may not tell all.
+DOUBTFUL: Final = HAVE_TIPS | {event_type for event_type, read in TYPES.items() if read is _refund}
 
 
 def is_thin(event: object) -> bool:
-    """Whether an event names its object alone."""
+    """Tells whether an event only names its object."""
     return text_or_none(event, "object") == THIN
 
 
-def question_about(sort: str | None, ref: str | None) -> Query | None:
-    """What to ask about an object of Stripe's; None where it is of no sort that concerns payments."""
+def query_about(sort: str | None, ref: str | None) -> Query | None:
+    """Returns the query about an object; None where its sort does not concern payments."""
     if ref is None:
         return None
     if sort == "refund":
@@ -146,41 +152,42 @@ def question_about(sort: str | None, ref: str | None) -> Query | None:
     return None
 
 
-def thin_question(event: object) -> Query | None:
-    """What to ask because of a thin event."""
+def thin_query(event: object) -> Query | None:
+    """Returns the query that a thin event raises."""
     kind = text(event, "type")
     if kind == NEVER_MADE:
         return Query(about="payment", payment_ref=text(event, "id"))  # which object it was, the event itself tells
     if kind.startswith(THIN_OF_V1) and kind.removeprefix(THIN_OF_V1) in TYPES:
         related = at(event, ["related_object"])
-        return question_about(text_or_none(related, "type"), text_or_none(related, "id"))
+        return query_about(text_or_none(related, "type"), text_or_none(related, "id"))
     return None
 
 
 def never_made(event: object) -> tuple[str | None, Query | None]:
-    """Of an event that Stripe could not make: whose it was (as `context` says), and what to ask instead."""
+    """Reads an event that Stripe could not make: its `context`, and the query to make instead."""
     impact = at(event, ["data", "impact"])
     related = at(impact, ["related_object"])
-    query = question_about(text_or_none(related, "type"), text_or_none(related, "id"))
+    query = query_about(text_or_none(related, "type"), text_or_none(related, "id"))
     return text_or_none(impact, "context"), query
 
 
-def doubtful(event_type: str, it: Snapshot) -> Query | None:
-    """What must be asked besides, since the event does not tell all: whether a refund was one; a tip in a charge."""
-    intent = text_or_none(it.subject, "payment_intent")
-    if TYPES[event_type] is _refund and may_be_release(it):
-        return question_about("payment_intent", intent) or question_about("charge", text_or_none(it.subject, "charge"))
-    return question_about("payment_intent", intent) if hides_a_tip(event_type, it) else None
+def doubtful(event_type: str, snapshot: Snapshot) -> Query | None:
+    """Returns the query about what an event leaves open: whether a refund was one, or how much is a tip."""
+    intent = text_or_none(snapshot.subject, "payment_intent")
+    if TYPES[event_type] is _refund and may_be_release(snapshot):
+        charge = text_or_none(snapshot.subject, "charge")
+        return query_about("payment_intent", intent) or query_about("charge", charge)
+    return query_about("payment_intent", intent) if hides_a_tip(event_type, snapshot) else None
 
 
-def hides_a_tip(event_type: str, it: Snapshot) -> bool:
-    """Whether a charge made in person tells an amount of which only its intent knows how much is a tip."""
+def hides_a_tip(event_type: str, snapshot: Snapshot) -> bool:
+    """Tells whether a charge was made in person: only its intent knows how much of the amount is a tip."""
     if event_type not in HAVE_TIPS:
         return False
-    method = text_or_none(it.subject, "payment_method_details", "type")
-    return method in IN_PERSON and text_or_none(it.subject, "payment_intent") is not None
+    method = text_or_none(snapshot.subject, "payment_method_details", "type")
+    return method in IN_PERSON and text_or_none(snapshot.subject, "payment_intent") is not None
 
 
 def created_of(event: object) -> datetime:
-    """When a snapshot event happened."""
+    """Returns when a snapshot event happened."""
     return moment_from_unix(integer(event, "created"))

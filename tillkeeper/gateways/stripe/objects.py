@@ -11,7 +11,7 @@ import msgspec
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.kit import units
+from tillkeeper.gateways.kit.fact import Fact
 from tillkeeper.gateways.kit.fields import at, integer, text, text_or_none
 from tillkeeper.gateways.kit.unknown_words import unknown_word
 
@@ -97,29 +97,21 @@ REFUND_FAILURES: Final = {
 }
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True):
-    """What one object of Stripe's says, before it is given its event's id and time.  Amounts are in Stripe's units."""
+class Stated(msgspec.Struct, frozen=True):
+    """A fact in Stripe's units, and the object that states it, which has the currency, the order and the method."""
 
-    kind: Kind
-    payment_ref: str | None
-    capture_ref: str | None = None
-    amount: int | None = None
-    total: int | None = None
-    discount: int | None = None
-    on_top: int | None = None
-    released: int | None = None
-    refund_ref: str | None = None
-    dispute_ref: str | None = None
-    failure: FailureClass | None = None
-    failure_code: str | None = None
-    may_be_release: bool = False
+    fact: Fact
+    subject: object
 
 
 Facts = list[Fact]
 
 
 def method_of(subject: object) -> str | None:
-    """How the payer pays, in Stripe's word, where the object leaves no doubt.  No money hangs on it: odd is unknown."""
+    """Returns how the payer pays, in Stripe's word, where the object leaves no doubt.
+
+    No money hangs on it: odd values count as unknown.
+    """
     charge = at(subject, ["latest_charge"])
     details = at(charge if isinstance(charge, dict) else subject, ["payment_method_details"])
     if isinstance(details, dict):
@@ -133,10 +125,13 @@ def _word(value: object) -> str | None:
 
 
 def intent_fact(kind: Kind, amount_field: str = "amount") -> Callable[[object], Fact]:
-    """Reads a payment intent as that; `amount_field` is where the amount stands.  A tip in it is not the order's."""
+    """Makes a reader that reads a payment intent as that kind.
+
+    `amount_field` holds the amount.  A tip in it is not the order's.
+    """
 
     def read(intent: object) -> Fact:
-        failure, code = _why(kind, intent)
+        failure, code = _failure(kind, intent)
         amount = integer(intent, amount_field)
         tip = min(_whole(intent, "amount_details", "tip", "amount"), amount)
         return Fact(
@@ -152,19 +147,19 @@ def intent_fact(kind: Kind, amount_field: str = "amount") -> Callable[[object], 
 
 
 def intent_succeeded(intent: object) -> Facts:
-    """What was taken; what was authorized and not taken was let go."""
+    """Reads what was captured; what was authorized beyond it was released."""
     fact = intent_fact(Kind.PAYMENT_SUCCEEDED, "amount_received")(intent)
     return [_released(fact, intent)]
 
 
 def intent_cancelled(intent: object) -> Facts:
-    """Only what was not taken can be cancelled, so all of it was let go."""
+    """Reads a cancelled intent: only money that was not captured can be, so all of it was released."""
     fact = intent_fact(Kind.PAYMENT_CANCELLED)(intent)
     return [msgspec.structs.replace(fact, released=integer(intent, "amount"))]
 
 
 def intent_authorized(intent: object) -> Facts:
-    """What can be taken; parts of it may have been taken already (multicapture)."""
+    """Reads what can be captured; parts of it may be captured already (multicapture)."""
     held = intent_fact(Kind.PAYMENT_AUTHORIZED, "amount_capturable")(intent)
     taken = _whole(intent, "amount_received")
     if not 0 < taken <= integer(intent, "amount") - integer(intent, "amount_capturable"):
@@ -179,11 +174,11 @@ def _released(fact: Fact, intent: object) -> Fact:
 
 
 def _whole(subject: object, *path: str) -> int:
-    """A whole number that need not be there, then 0."""
+    """Returns a whole number, or 0 where there is none."""
     return 0 if at(subject, path) is None else max(0, integer(subject, *path))
 
 
-def _why(kind: Kind, intent: object) -> tuple[FailureClass | None, str | None]:
+def _failure(kind: Kind, intent: object) -> tuple[FailureClass | None, str | None]:
     if kind is Kind.PAYMENT_FAILED:
         error = at(intent, ["last_payment_error"])
         return classed(FAILURES, text_or_none(error, "decline_code"), text_or_none(error, "code"))
@@ -196,16 +191,16 @@ def _why(kind: Kind, intent: object) -> tuple[FailureClass | None, str | None]:
 
 
 def classed(table: Mapping[str, FailureClass], *words: str | None) -> tuple[FailureClass, str | None]:
-    """The class of the first word that has one, and that word; else unknown, and the first word there is."""
-    said = [word for word in words if word]
-    for word in said:
-        if word in table:
-            return table[word], word
-    return FailureClass.UNKNOWN, said[0] if said else None
+    """Returns the class of the first word that has one, and that word; else UNKNOWN and the first word."""
+    present = [word for word in words if word]
+    known = next((word for word in present if word in table), None)
+    if known is not None:
+        return table[known], known
+    return FailureClass.UNKNOWN, present[0] if present else None
 
 
 def session_fact(kind: Kind, failure: FailureClass | None = None) -> Callable[[object], Facts]:
-    """Reads a checkout session as that."""
+    """Makes a reader that reads a checkout session as that kind."""
 
     def read(session: object) -> Facts:
         if text_or_none(session, "mode") == "setup":
@@ -224,12 +219,12 @@ def session_fact(kind: Kind, failure: FailureClass | None = None) -> Callable[[o
 
 
 def discount_of(session: object) -> int | None:
-    """What coupons and promotion codes took off."""
+    """Returns what coupons and promotion codes took off."""
     return _whole(session, "total_details", "amount_discount") or None
 
 
 def session_completed(session: object) -> Facts:
-    """Completed is not paid: a bank debit or voucher is still to come, or nothing was to be paid now."""
+    """Reads a completed session, which need not be paid: a bank debit or voucher may be still to come."""
     status = text(session, "payment_status")
     if status not in SESSION_STATUSES:
         unknown_word("payment_status", status)
@@ -238,7 +233,7 @@ def session_completed(session: object) -> Facts:
 
 
 def _no_payment(session: object) -> Facts:
-    """Free of charge, by a coupon perhaps.  With an amount it is due later (a trial), and nobody paid it."""
+    """Reads a session that is free of charge; with an amount it is due later (a trial), and nobody paid it."""
     return session_fact(Kind.PAYMENT_SUCCEEDED)(session) if at(session, ["amount_total"]) == 0 else []
 
 
@@ -250,7 +245,10 @@ SESSION_STATUSES: Final[Mapping[str, Callable[[object], Facts]]] = {
 
 
 def refund_facts(refund: object, *, may_be_release: bool = False) -> Facts:
-    """One refund, by its status.  `may_be_release`: it may tell of an authorization that was let go."""
+    """Reads one refund by its status.
+
+    `may_be_release` says that it may be a released authorization.
+    """
     status = text_or_none(refund, "status")  # the reference allows null
     if status is None or status not in REFUND_STATUSES:
         unknown_word("refund.status", status)
@@ -273,7 +271,7 @@ def refund_facts(refund: object, *, may_be_release: bool = False) -> Facts:
 
 
 def dispute_facts(dispute: object) -> Facts:
-    """One dispute, by its status.  Bank debits that come back after they succeeded are told as disputes, too."""
+    """Reads one dispute by its status.  Bank debits that come back after they succeeded are disputes, too."""
     status = text(dispute, "status")
     if status not in DISPUTE_STATUSES:
         unknown_word("dispute.status", status)
@@ -286,8 +284,3 @@ def dispute_facts(dispute: object) -> Facts:
             amount=integer(dispute, "amount"),
         )
     ]
-
-
-def minor_units(amount: int | None, currency: str) -> int | None:
-    """Stripe's units as ISO 4217's."""
-    return None if amount is None else units.from_minor(amount, currency, units.STRIPE)

@@ -61,10 +61,10 @@ class WeChatPaySettings(AccountModel):
         dict[str, str], Field(max_length=ROTATED_MAX, repr=False), AfterValidator(_check_public_keys)
     ] = Field(default={}, description="WeChat Pay's public keys (微信支付公钥) by id.")
     merchant_serial: str | None = Field(
-        default=None, description="The merchant certificate's serial number (商户API证书序列号), which questions name."
+        default=None, description="The merchant certificate's serial number (商户API证书序列号), which queries name."
     )
     merchant_private_key: OptionalPrivateKey = Field(
-        default=None, description="That certificate's private key (apiclient_key.pem), which signs questions."
+        default=None, description="That certificate's private key (apiclient_key.pem), which signs queries."
     )
     api_base: ApiBase = "https://api.mch.weixin.qq.com"
 
@@ -83,7 +83,7 @@ ABOUT: Final = About(
     dedupes_by="the notice's `id`",
     acknowledges="204 without a body",
     queries="transactions by WeChat Pay's number or the order reference; refunds by `out_refund_no`, for there is no "
-    "question for all refunds of a payment; answers' signatures are verified.  A service provider asks in the name "
+    "query for all refunds of a payment; answers' signatures are verified.  A service provider asks in the name "
     "of one sub-merchant after the other; abroad (apihk.mch.weixin.qq.com) the paths are those of the API there",
     refunds_seen="that something went back: refunds that are known are asked about, or a case tells it",
     checked="the package `wechatpayv3` signs",

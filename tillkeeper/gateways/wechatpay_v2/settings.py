@@ -17,10 +17,10 @@ class WeChatPayV2Settings(AccountModel):
     mch_id: Annotated[str, Field(min_length=1)] = Field(description=MCH_ID)
     sub_mch_ids: SubMerchants = Field(default=(), description=SUB_MCH_IDS)
     app_id: Annotated[str, Field(min_length=1)] = Field(
-        description="The app's id (appid), which questions name.  Notices for another count for nothing."
+        description="The app's id (appid), which queries name.  Notices for another count for nothing."
     )
     api_key: OneSecret = Field(
-        description="The API key (API密钥, not the APIv3 key), which signs notices, answers and questions, and opens "
+        description="The API key (API密钥, not the APIv3 key), which signs notices, answers and queries, and opens "
         "refund notices."
     )
     sign_type: SignType = Field(

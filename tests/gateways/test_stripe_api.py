@@ -1,4 +1,4 @@
-"""Asking Stripe: the official package builds the same requests; what every state of every object says, by table."""
+"""Stripe's API: the official package builds the same requests; what every state of every object says, by table."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -22,12 +22,14 @@ from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.messages import Answer, Query, Response
-from tillkeeper.gateways.stripe.api import CHARGE_STATES, INTENT_STATES, LISTED_TYPES
+from tillkeeper.gateways.stripe.api import LISTED_TYPES
 from tillkeeper.gateways.stripe.events import TYPES
-from tillkeeper.gateways.stripe.gateway import Stripe, StripeSettings
+from tillkeeper.gateways.stripe.gateway import Stripe
+from tillkeeper.gateways.stripe.settings import StripeSettings
+from tillkeeper.gateways.stripe.states import CHARGE_STATES, INTENT_STATES
 
-KEY = "sk_test_51asking"
-TOLD_AT = NOW - timedelta(seconds=3)
+KEY = "sk_test_51queries"
+AT = NOW - timedelta(seconds=3)
 DATE = "Mon, 05 Oct 2026 11:59:57 GMT"
 CREATED = datetime.fromtimestamp(1_790_000_000, UTC)
 PAYMENT = Query(about="payment", order_ref="ORDER-1", payment_ref="pi_1")
@@ -36,7 +38,7 @@ REFUND = Query(about="refund", order_ref="ORDER-1", payment_ref="pi_1", refund_r
 
 
 def a_gateway(**settings):
-    base = {"gateway": "stripe", "webhook_secrets": ["whsec_of_asking"], "api_key": KEY}
+    base = {"gateway": "stripe", "webhook_secrets": ["whsec_of_queries"], "api_key": KEY}
     return Stripe("stripe-main", StripeSettings.model_validate(base | settings))
 
 
@@ -66,7 +68,7 @@ def the(answer):
     return event
 
 
-# The official package asks alike.
+# The official package sends the same requests.
 
 
 class Recorder(stripe.HTTPClient):
@@ -75,7 +77,7 @@ class Recorder(stripe.HTTPClient):
     name = "recorder"
 
     def request(self, method, url, headers, post_data=None):
-        self.asked = (method, url, headers)
+        self.sent = (method, url, headers)
         return json.dumps({"object": "list", "data": [], "has_more": False}), 200, {}
 
 
@@ -116,10 +118,10 @@ SESSION_EXPANDED = ["payment_intent", "payment_intent.latest_charge", "payment_i
     ],
     ids=["intent", "charge", "session", "refund", "dispute", "session of an intent", "search"],
 )
-def test_the_official_package_asks_the_same(query, officially):
+def test_the_official_package_sends_the_same_request(query, officially):
     recorder = Recorder()
     officially(stripe.StripeClient(KEY, http_client=recorder).v1)
-    method, url, headers = recorder.asked
+    method, url, headers = recorder.sent
     call = a_gateway().query_request(query, now=NOW, nonce="n")
     assert call.method == method.upper()
     assert same_place(call.url, url)
@@ -151,14 +153,14 @@ def test_the_official_package_lists_the_same_events():
             "starting_after": "evt_7",
         }
     )
-    assert same_place(a_gateway().events_request(since=since, until=NOW, after="evt_7").url, recorder.asked[1])
+    assert same_place(a_gateway().events_request(since=since, until=NOW, after="evt_7").url, recorder.sent[1])
 
 
 def test_the_version_is_pinned_so_that_objects_look_as_they_are_read():
     assert a_gateway().query_request(PAYMENT, now=NOW, nonce="n").headers["Stripe-Version"] == "2025-09-30.clover"
 
 
-# What can be asked.
+# What can be queried.
 
 
 def test_a_payment_without_a_reference_is_searched_for_where_its_order_stands_in_metadata():
@@ -172,21 +174,21 @@ def test_a_payment_without_a_reference_is_searched_for_where_its_order_stands_in
 
 
 @pytest.mark.parametrize("ref", ["src_1", "in_1", "pi", "pi_1/../x", "ch_ 1", "session of pi_ 1"])
-def test_a_reference_of_another_sort_cannot_be_asked_about(ref):
+def test_a_reference_of_another_sort_cannot_be_queried(ref):
     with pytest.raises(CannotQuery):
         a_gateway().query_request(Query(about="payment", order_ref="O", payment_ref=ref), now=NOW, nonce="n")
 
 
-def test_without_an_api_key_nothing_can_be_asked():
-    for ask in (
+def test_without_an_api_key_nothing_can_be_queried():
+    for request in (
         lambda it: it.query_request(PAYMENT, now=NOW, nonce="n"),
         lambda it: it.events_request(since=NOW, until=NOW, after=None),
     ):
         with pytest.raises(CannotQuery, match="api_key"):
-            ask(a_gateway(api_key=None))
+            request(a_gateway(api_key=None))
 
 
-def test_a_connected_account_is_asked_about_on_its_behalf():
+def test_a_connected_account_is_queried_on_its_behalf():
     recorder = Recorder()
     client = stripe.StripeClient(KEY, http_client=recorder, stripe_account="acct_1OURS")
     client.v1.payment_intents.retrieve("pi_1")
@@ -195,17 +197,17 @@ def test_a_connected_account_is_asked_about_on_its_behalf():
         gateway.query_request(PAYMENT, now=NOW, nonce="n"),
         gateway.events_request(since=NOW, until=NOW, after=None),
     ):
-        assert call.headers["Stripe-Account"] == recorder.asked[2]["Stripe-Account"] == "acct_1OURS"
+        assert call.headers["Stripe-Account"] == recorder.sent[2]["Stripe-Account"] == "acct_1OURS"
     assert "Stripe-Account" not in a_gateway().query_request(PAYMENT, now=NOW, nonce="n").headers
 
 
-def test_an_organizations_key_asks_in_the_context_of_the_account():
+def test_an_organizations_key_queries_in_the_context_of_the_account():
     recorder = Recorder()
     key = "sk_org_test_1"
     client = stripe.StripeClient(key, http_client=recorder, stripe_context="acct_1")
     client.v1.payment_intents.retrieve("pi_1")
     headers = a_gateway(api_key=key, account_id="acct_1").query_request(PAYMENT, now=NOW, nonce="n").headers
-    assert headers["Stripe-Context"] == recorder.asked[2]["Stripe-Context"] == "acct_1"
+    assert headers["Stripe-Context"] == recorder.sent[2]["Stripe-Context"] == "acct_1"
     both = a_gateway(api_key=key, account_id="acct_1", connected_account="acct_2")
     assert both.query_request(PAYMENT, now=NOW, nonce="n").headers["Stripe-Context"] == "acct_1/acct_2"
 
@@ -242,7 +244,7 @@ def test_what_an_intent_says_of_its_payment(status, more, kind, amount, failure)
     event = the(answer)
     assert (event.kind, event.amount, event.currency, event.failure) == (kind, amount, "USD", failure)
     assert (event.order_ref, event.payment_ref) == ("ORDER-1", "pi_1")
-    assert (event.occurred_at, event.evidence) == (TOLD_AT, Evidence.QUERY)
+    assert (event.occurred_at, event.evidence) == (AT, Evidence.QUERY)
     assert event.event_id == f"query:pi_1:{kind}:20261005T115957Z:{amount}"
 
 
@@ -263,7 +265,7 @@ def test_a_failure_has_the_time_of_the_answer_for_its_charge_may_be_days_older()
         last_payment_error={"code": "processing_error"},
         latest_charge=a_charge(status="failed", captured=False),
     )
-    assert the(answer_to(PAYMENT, failed)).occurred_at == TOLD_AT
+    assert the(answer_to(PAYMENT, failed)).occurred_at == AT
 
 
 def test_the_order_is_the_answers_and_only_for_want_of_one_the_questions():
@@ -284,7 +286,7 @@ def test_the_order_is_the_answers_and_only_for_want_of_one_the_questions():
         ({"payment_method_types": ["x" * 65]}, None),
     ],
 )
-def test_the_method_is_told_where_there_is_no_doubt(more, method):
+def test_the_method_is_known_where_there_is_no_doubt(more, method):
     assert the(answer_to(PAYMENT, an_intent(**more))).method == method
 
 
@@ -298,18 +300,18 @@ def test_what_was_given_back_is_told_along_as_total_and_refund_by_refund():
     payment, total, *each = answer_to(PAYMENT, an_intent(latest_charge=charge)).events
     assert payment.kind is Kind.PAYMENT_SUCCEEDED
     assert (total.kind, total.total, total.amount, total.refund_ref) == (Kind.REFUND_SUCCEEDED, 500, None, None)
-    assert (total.payment_ref, total.occurred_at) == ("pi_1", TOLD_AT)
+    assert (total.payment_ref, total.occurred_at) == ("pi_1", AT)
     assert [(it.refund_ref, it.kind, it.amount) for it in each] == [
         ("re_1", Kind.REFUND_SUCCEEDED, 400),
         ("re_2", Kind.REFUND_PENDING, 100),
         ("re_3", Kind.REFUND_FAILED, 200),
     ]
-    assert [it.occurred_at for it in each] == [CREATED, CREATED, TOLD_AT]
+    assert [it.occurred_at for it in each] == [CREATED, CREATED, AT]
     assert {it.order_ref for it in each} == {"ORDER-1"}
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "given_back"),
     [
         ({"amount_captured": 9000, "amount_refunded": 4900}, [(4900, None), (None, "re_1"), (None, "re_2")]),
         # As it was counted until release basil, whatever the version of the answer: one of them is no refund.
@@ -323,16 +325,16 @@ def test_what_was_given_back_is_told_along_as_total_and_refund_by_refund():
         ),
     ],
 )
-def test_what_was_let_go_uncaptured_is_no_refund(more, told):
+def test_what_was_let_go_uncaptured_is_no_refund(more, given_back):
     refunds = [stripe_refund("re_1", "pi_1", 3900, "usd"), stripe_refund("re_2", "pi_1", 1000, "usd")]
     charge = a_charge(refunds={"object": "list", "data": refunds}, **more)
     payment, *back = answer_to(PAYMENT, an_intent(latest_charge=charge)).events
     assert payment.kind is Kind.PAYMENT_SUCCEEDED
-    assert [(it.total, it.refund_ref, it.may_be_release) for it in back] == [(*it, False)[:3] for it in told]
+    assert [(it.total, it.refund_ref, it.may_be_release) for it in back] == [(*it, False)[:3] for it in given_back]
 
 
 @pytest.mark.parametrize(("status", "kind"), [("under_review", Kind.DISPUTE_OPENED), ("lost", Kind.DISPUTE_LOST)])
-def test_a_dispute_is_told_where_it_can_be_seen(status, kind):
+def test_a_dispute_shows_where_it_can_be_seen(status, kind):
     dispute = stripe_dispute("du_1", "pi_1", 12900, "usd", status=status)
     _, event = answer_to(PAYMENT, an_intent(latest_charge=a_charge(disputed=True, dispute=dispute))).events
     assert (event.kind, event.dispute_ref, event.amount) == (kind, "du_1", 12900)
@@ -340,7 +342,7 @@ def test_a_dispute_is_told_where_it_can_be_seen(status, kind):
     assert len(answer_to(PAYMENT, an_intent(latest_charge=a_charge(disputed=True, dispute="du_1"))).events) == 1
 
 
-UNIX = int(TOLD_AT.timestamp())
+UNIX = int(AT.timestamp())
 AUTHORIZED_UNTIL = {"payment_method_details": {"type": "card", "card": {"capture_before": UNIX + 1}}}
 RAN_OUT = {"payment_method_details": {"type": "card", "card": {"capture_before": UNIX - 1}}}
 
@@ -365,12 +367,17 @@ def test_a_bank_debit_that_failed_once_it_was_credited_is_taken_back():
     [
         ({}, Kind.PAYMENT_SUCCEEDED, 12900, CREATED),
         ({"amount_captured": 9000}, Kind.PAYMENT_SUCCEEDED, 9000, CREATED),
-        ({"captured": False, "amount_captured": 0}, Kind.PAYMENT_AUTHORIZED, 12900, TOLD_AT),
-        ({"captured": False, "amount_captured": 0, "refunded": True}, Kind.PAYMENT_CANCELLED, 12900, TOLD_AT),
-        (AUTHORIZED_UNTIL | {"captured": False, "amount_captured": 0}, Kind.PAYMENT_AUTHORIZED, 12900, TOLD_AT),
-        (RAN_OUT | {"captured": False, "amount_captured": 0}, Kind.PAYMENT_CANCELLED, 12900, TOLD_AT),
-        ({"status": "pending", "captured": False}, Kind.PAYMENT_PENDING, 12900, TOLD_AT),
-        ({"status": "failed", "captured": False, "failure_code": "expired_card"}, Kind.PAYMENT_FAILED, 12900, TOLD_AT),
+        ({"captured": False, "amount_captured": 0}, Kind.PAYMENT_AUTHORIZED, 12900, AT),
+        ({"captured": False, "amount_captured": 0, "refunded": True}, Kind.PAYMENT_CANCELLED, 12900, AT),
+        (AUTHORIZED_UNTIL | {"captured": False, "amount_captured": 0}, Kind.PAYMENT_AUTHORIZED, 12900, AT),
+        (RAN_OUT | {"captured": False, "amount_captured": 0}, Kind.PAYMENT_CANCELLED, 12900, AT),
+        ({"status": "pending", "captured": False}, Kind.PAYMENT_PENDING, 12900, AT),
+        (
+            {"status": "failed", "captured": False, "failure_code": "expired_card"},
+            Kind.PAYMENT_FAILED,
+            12900,
+            AT,
+        ),
     ],
 )
 def test_what_a_charge_says_of_its_payment(more, kind, amount, at):
@@ -412,8 +419,8 @@ def test_a_session_leaves_the_word_to_its_intent():
         ("pending", Kind.REFUND_PENDING, CREATED),
         ("requires_action", Kind.REFUND_PENDING, CREATED),
         ("succeeded", Kind.REFUND_SUCCEEDED, CREATED),
-        ("failed", Kind.REFUND_FAILED, TOLD_AT),
-        ("canceled", Kind.REFUND_FAILED, TOLD_AT),
+        ("failed", Kind.REFUND_FAILED, AT),
+        ("canceled", Kind.REFUND_FAILED, AT),
     ],
 )
 def test_a_refund_began_when_it_was_made_and_failed_by_when_that_is_told(status, kind, at):
@@ -540,16 +547,16 @@ def test_an_unknown_word_is_noted_and_nothing_is_guessed(query, content, field, 
     assert [(it.field, it.word) for it in words] == [(field, word)]
 
 
-# What is asked besides.
+# What is queried besides.
 
 
-def test_a_dispute_can_be_asked_about():
+def test_a_dispute_can_be_queried():
     dispute = stripe_dispute("du_1", "pi_1", 12900, "usd", status="lost")
     event = the(answer_to(Query(about="payment", payment_ref="du_1"), dispute))
     assert (event.kind, event.dispute_ref, event.payment_ref) == (Kind.DISPUTE_LOST, "du_1", "pi_1")
 
 
-def test_a_refund_asked_about_alone_has_its_payment_asked_about():
+def test_a_refund_queried_alone_has_its_payment_queried():
     alone = Query(about="refund", refund_ref="re_1")
     answer = answer_to(alone, stripe_refund("re_1", "pi_1", 400, "usd"))
     assert answer.also == (Query(about="payment", payment_ref="pi_1"),)
@@ -559,15 +566,15 @@ def test_a_refund_asked_about_alone_has_its_payment_asked_about():
 OF_SESSION = Query(about="payment", order_ref="ORDER-1", payment_ref="session of pi_1")
 
 
-def test_an_intent_that_was_paid_has_its_session_asked_about_for_only_that_tells_of_coupons():
+def test_an_intent_that_was_paid_has_its_session_queried_for_only_that_tells_of_coupons():
     assert answer_to(PAYMENT, an_intent()).also == (OF_SESSION,)
     assert answer_to(PAYMENT, an_intent(status="processing")).also == ()
 
 
-@pytest.mark.parametrize(("due", "asks"), [(12900, False), (12800, False), (12901, True)])
-def test_where_all_that_is_due_came_in_no_coupon_is_looked_for(due, asks):
+@pytest.mark.parametrize(("due", "queries"), [(12900, False), (12800, False), (12901, True)])
+def test_where_all_that_is_due_came_in_no_coupon_is_looked_for(due, queries):
     query = msgspec.structs.replace(PAYMENT, amount_due=due)
-    assert answer_to(query, an_intent()).also == ((OF_SESSION,) if asks else ())
+    assert answer_to(query, an_intent()).also == ((OF_SESSION,) if queries else ())
 
 
 @pytest.mark.parametrize("intent", ["pi_1", an_intent(amount_received=10000)])
@@ -596,11 +603,11 @@ def never_made(sort="payment_intent", **impact):
     return {"id": "evt_1", "object": "v2.core.event", "type": "v2.core.health.x", "data": data}
 
 
-def test_the_object_of_an_event_that_stripe_could_not_make_is_asked_about():
+def test_the_object_of_an_event_that_stripe_could_not_make_is_queried():
     url = a_gateway().query_request(NEVER_MADE, now=NOW, nonce="n").url
     assert url == "https://api.stripe.com/v2/core/events/evt_1"
-    asked = Answer(found=True, also=(Query(about="payment", payment_ref="pi_1"),))
-    assert answer_to(NEVER_MADE, never_made()) == asked
+    expected = Answer(found=True, also=(Query(about="payment", payment_ref="pi_1"),))
+    assert answer_to(NEVER_MADE, never_made()) == expected
     assert answer_to(NEVER_MADE, never_made("customer")) == Answer(found=True)
     ours = a_gateway(account_id="acct_1")
     assert answer_to(NEVER_MADE, never_made(context="acct_2"), gateway=ours) == Answer(found=True)
@@ -644,9 +651,9 @@ def test_an_event_that_cannot_be_read_hides_no_other():
 
 
 def test_the_list_of_one_account_is_not_another_ones():
-    told = {"object": "list", "data": [an_event(1), an_event(2, account="acct_1OURS"), an_event(3, account="acct_2")]}
+    listed = {"object": "list", "data": [an_event(1), an_event(2, account="acct_1OURS"), an_event(3, account="acct_2")]}
     for ours, ids in ((None, ["evt_1"]), ("acct_1OURS", ["evt_1", "evt_2"])):
-        page = a_gateway(connected_account=ours).read_events(response(told))
+        page = a_gateway(connected_account=ours).read_events(response(listed))
         assert [event.event_id for event in page.events] == ids
         assert page.unread == 0
 

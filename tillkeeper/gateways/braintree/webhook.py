@@ -22,7 +22,7 @@ _PAYLOAD: Final = re.compile(r"[A-Za-z0-9+/=\n]+", re.ASCII)
 
 
 def form_of(request: Request) -> tuple[str, str]:
-    """The payload and the signatures.  Raises BadSignature or BadPayload."""
+    """Returns the payload and the signatures.  Raises BadSignature or BadPayload."""
     fields = form.decode(request.body).fields
     if not fields.get(SIGNATURE) or not fields.get(PAYLOAD):
         raise BadSignature("bt_signature or bt_payload is missing", VerificationStep.HEADER)
@@ -34,7 +34,7 @@ def form_of(request: Request) -> tuple[str, str]:
 
 
 def signatures_in(pairs: str, public_key: str) -> list[str]:
-    """Those that stand beside our public key, of `public_key|digest` joined by ampersands."""
+    """Returns the digests beside our public key, of `public_key|digest` joined by ampersands."""
     if len(pairs) > SIGNATURES_CHARS_MAX:
         raise BadSignature("bt_signature is too long", VerificationStep.HEADER)
     cut = [pair.partition("|") for pair in pairs.split("&")[:PAIRS_MAX]]
@@ -45,12 +45,12 @@ def signatures_in(pairs: str, public_key: str) -> list[str]:
 
 
 def unsigned_notification(request: Request) -> object:
-    """What the payload holds, whoever signed it.  Raises BadPayload."""
+    """Returns the notification in the payload, whoever signed it.  Raises BadPayload."""
     return notification_in(form.decode(request.body).fields.get(PAYLOAD, ""))
 
 
 def notification_in(payload: str) -> object:
-    """The notification that the payload holds."""
+    """Returns the notification in the payload."""
     try:
         body = b64decode(payload.replace("\n", ""), validate=True)
     except ValueError:
@@ -62,7 +62,10 @@ def notification_in(payload: str) -> object:
 
 
 def transaction_in(kind: str, notification: object) -> object | None:
-    """A local payment that is completed may have none yet: then the merchant is still to make it."""
+    """Returns the transaction of a notification.
+
+    A completed local payment may have none yet: then the merchant is still to make it.
+    """
     path = objects.TRANSACTIONS.get(kind)
     if path is None:
         return None

@@ -549,7 +549,7 @@ def test_an_authentic_answer_that_makes_no_sense_is_refused(query, content):
         told(query, content)
 
 
-def test_an_answer_to_another_kind_of_question_is_refused():
+def test_an_answer_to_another_kind_of_query_is_refused():
     with pytest.raises(BadPayload, match="none to this question"):
         told(PAYMENT, TRADE_ANSWER, name=REFUND_NAME)
 
