@@ -10,13 +10,16 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 UV_VERSION := 0.13.9
 TEST_PROCESSES ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
+COVERED := $(wildcard tests/domain tests/pure) tests/gateways
+QUICK := --ignore=tests/pure/sandbox $(COVERED) $(wildcard tests/store/test_statements.py tests/database/test_statements.py)
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 	--python-version 3.11 --extra sandbox pyproject.toml
 
-.PHONY: help setup rabbitmq run test check cover bench abuse faults fuzz histories docs pictures lock clean
+.PHONY: help setup rabbitmq run test test-quick test-rest check cover bench abuse faults fuzz histories docs pictures lock clean
 
 help:  ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/ready  ## The virtual environment, with what the locks name
 	@:
@@ -36,7 +39,13 @@ run: setup rabbitmq  ## All of it, played with by a sandbox; SECONDS=20 ends it,
 		$(if $(GATEWAYS),--gateways $(GATEWAYS))
 
 test: setup rabbitmq  ## Every test, on real servers, in two processes; ARGS="-k word" for some of them
-	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
+	@$(PYTEST) $(ARGS)
+
+test-quick: setup  ## A minute of tests: the rules, the gateways without what is slow, every SQL statement
+	@$(PYTEST) -q -m "not slow and not faults" --hypothesis-profile quick $(QUICK) $(ARGS)
+
+test-rest: setup rabbitmq  ## The tests that `make check` has not run: with databases, brokers and processes
+	@$(PYTEST) tests $(addprefix --ignore=,$(COVERED)) $(ARGS)
 
 check: setup  ## Lint, format, types, import rules, and full coverage of domain/ and gateways/
 	@$(BIN)/ruff check .
@@ -46,8 +55,8 @@ check: setup  ## Lint, format, types, import rules, and full coverage of domain/
 	@$(MAKE) cover
 
 cover: setup  ## Every branch of domain/ and gateways/ is tested by tests of their own
-	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) tests/domain tests/gateways --cov=tillkeeper.domain --cov=tillkeeper.gateways \
-		--cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
+	@$(PYTEST) -q $(COVERED) --cov=tillkeeper.domain --cov=tillkeeper.gateways --cov-branch \
+		 --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 bench: setup rabbitmq  ## What is measured, printed as ratios of one run
 	@$(BIN)/python -m bench

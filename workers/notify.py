@@ -17,7 +17,8 @@ import asyncpg
 import msgspec
 import structlog
 
-from tillkeeper.domain.concerns import Concern
+from tillkeeper.domain.order.case_reasons import CaseReason
+from tillkeeper.domain.order.notices import Audience, Notice
 from tillkeeper.domain.policy import CasePolicy
 from tillkeeper.notices.addresses import is_mail_address
 from tillkeeper.notices.channels import Channels
@@ -41,8 +42,8 @@ from tillkeeper.notices.settings import NotifySettings
 from tillkeeper.notices.webhook import GONE
 from tillkeeper.store.cases import open_cases
 from tillkeeper.store.failures import DATABASE_ERRORS
+from tillkeeper.store.notices import write_notices
 from tillkeeper.store.outbox import MAIL, Claimed, OrderNow, Settled, claim, lock_order, mark, settle
-from tillkeeper.store.telling import Audience, Notice, tell
 from tillkeeper.telemetry import NOTICE_LAG_SECONDS, NOTICES
 from workers.job_pool import JobPool
 from workers.outage import Outage
@@ -127,7 +128,7 @@ class NotifyLoop:
     async def _claim(self, limit: int) -> list[Claimed]:
         now = self._now()
         async with self._pool.acquire() as conn:
-            return await claim(conn, audiences=self._audiences, limit=limit, taken_until=now + LEASE, now=now)
+            return await claim(conn, audiences=self._audiences, limit=limit, leased_until=now + LEASE, now=now)
 
     def _has_channel(self, row: Claimed) -> bool:
         match row.audience:
@@ -294,9 +295,9 @@ class NotifyLoop:
         async with self._pool.acquire() as conn, conn.transaction():
             held = await settle(conn, list(settled.values()))
             ours = [(row, told) for row, told in rows if row.key in held]
-            concerns = [(row.order_id, it) for row, told in ours for it in _undeliverable(row, told, now)]
-            await open_cases(conn, concerns, policy=self._cases(), now=now)
-            await tell(conn, [it for _, told in ours for it in _alarms(told, now)], now=now)
+            reasons = [(row.order_id, it) for row, told in ours for it in _undeliverable(row, told, now)]
+            await open_cases(conn, reasons, policy=self._cases(), now=now)
+            await write_notices(conn, [it for _, told in ours for it in _alarms(told, now)], now=now)
         for row, _ in rows:
             if row.key not in held:
                 log.warning("notice_claim_ran_out", key=row.key, topic=row.topic)
@@ -342,14 +343,14 @@ def _settled(row: Claimed, told: Mapping[str, Entry], put_off: datetime | None, 
     )
 
 
-def _undeliverable(row: Claimed, told: Mapping[str, Entry], now: datetime) -> Iterator[Concern]:
+def _undeliverable(row: Claimed, told: Mapping[str, Entry], now: datetime) -> Iterator[CaseReason]:
     """A case for each payer who cannot be told; of a channel that takes nothing, one a day."""
     for channel, entry in told.items():
         if entry.outcome is not Said.DEAD or entry.at < now:
             continue
         subject = f"notice:{row.key}" if row.audience is Audience.PAYER else f"{channel} {now:%Y-%m-%d}"
         details: dict[str, object] = {"channel": channel, "topic": row.topic, "notice": row.key, "why": entry.why}
-        yield Concern(kind="notice_undeliverable", subject=subject, details=details)
+        yield CaseReason(kind="notice_undeliverable", subject=subject, details=details)
 
 
 def _alarms(told: Mapping[str, Entry], now: datetime) -> Iterator[Notice]:

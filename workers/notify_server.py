@@ -8,13 +8,13 @@ import structlog
 
 from tillkeeper import clock
 from tillkeeper.accounts import LOOK_EVERY_S, Accounts
+from tillkeeper.domain.order.notices import Audience
 from tillkeeper.loops import keep_running, start
 from tillkeeper.notices.channels import open_channels
 from tillkeeper.policy import PolicyFile
 from tillkeeper.settings import Settings
 from tillkeeper.status_server import serving_status
 from tillkeeper.store.pool import open_pool
-from tillkeeper.store.telling import Audience
 from workers.notify import NotifyLoop
 from workers.outage import Outage, Stopped
 

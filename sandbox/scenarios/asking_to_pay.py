@@ -6,7 +6,7 @@ from typing import Final
 from sandbox.ledger.ledger import Ledger
 from sandbox.ledger.payments import PaymentState
 from sandbox.story import Story
-from tillkeeper.store.orders import Payer
+from tillkeeper.domain.order.registration import Payer
 from tillkeeper.store.recount import NoticeTold
 
 ASKS_TO_PAY: Final = frozenset({"payer.failed", "payer.reminder", "payer.instalment_due"})

@@ -3,11 +3,9 @@
 Exit codes: 0 all holds, 1 something does not, 3 a server is missing, 130 stopped.
 """
 
-import shutil
 import sys
 from asyncio import Runner
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 import orjson
@@ -20,11 +18,9 @@ from sandbox.scenarios.run import Say, ScenarioOptions
 from sandbox.scenarios.stuck import stuck_at_gateway
 from sandbox.scenarios.system import StartWorkers
 from sandbox.servers import Postgres, ServerFailed
+from sandbox.servers.memory import place_in_memory
 from sandbox.traffic.command import DOES_NOT_HOLD, HOLDS, INTERRUPTED, OUT_OF_REACH, console_for, fail
 from tillkeeper.telemetry import set_up_logging
-
-MEMORY: Final = Path("/dev/shm")  # noqa: S108 - mkdtemp makes an unforeseeable name in it
-MEMORY_BYTES_MIN: Final = 4 * 1024**3  # ten thousand payments over nine days take under one
 
 
 class Ended(Protocol):
@@ -44,13 +40,6 @@ SCENARIOS: Final[Mapping[str, tuple[Replay, Callable[[Any, Console], None], int]
     "lossy-day": (lossy_day, print_lossy_day, 10_000),
     "stuck-at-gateway": (stuck_at_gateway, print_stuck, 300),
 }
-
-
-def place_in_memory() -> Path | None:
-    """Where the database's files need no disk, if there is room: a scenario shows what is done, not what survives."""
-    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_BYTES_MIN:
-        return MEMORY
-    return None
 
 
 def main(

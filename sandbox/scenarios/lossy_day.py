@@ -6,7 +6,7 @@ The same day is replayed a second time with webhooks alone, to see what the swee
 
 import asyncio
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -120,10 +120,10 @@ def _told(half: Half) -> dict[str, Any]:
     }
 
 
-async def lossy_day(options: ScenarioOptions, postgres: Postgres, say: Say) -> LossyDay:
+async def lossy_day(options: ScenarioOptions, postgres: Postgres, say: Say, *, ends_at: datetime = ENDS_AT) -> LossyDay:
     """Replays the day twice."""
     spells = [
-        FaultSpell(account=account, fault=fault, since=BEGINS_AT, until=ENDS_AT, share=share)
+        FaultSpell(account=account, fault=fault, since=BEGINS_AT, until=ends_at, share=share)
         for account in ("stripe-main", "alipay-main", "wechatpay-main")
         for fault, share in UNWELL.items()
     ]
@@ -131,8 +131,8 @@ async def lossy_day(options: ScenarioOptions, postgres: Postgres, say: Say) -> L
     counts = DeliveryCounts()
     # Both at once: each waits for its database most of the time.  The second asks nobody.
     swept, unswept = await asyncio.gather(
-        _half(simulated, options, postgres, say, counts=counts, sweeps=True),
-        _half(simulated, options, postgres, say, counts=DeliveryCounts(), sweeps=False),
+        _half(simulated, options, postgres, say, counts=counts, sweeps=True, ends_at=ends_at),
+        _half(simulated, options, postgres, say, counts=DeliveryCounts(), sweeps=False, ends_at=ends_at),
     )
     return LossyDay(options=options, counts=counts, swept=swept, unswept=unswept)
 
@@ -145,6 +145,7 @@ async def _half(
     *,
     counts: DeliveryCounts,
     sweeps: bool,
+    ends_at: datetime,
 ) -> Half:
     silence = SilentPeriod(account=SILENT_ACCOUNT, since=SILENT_SINCE, until=SILENT_SINCE + SILENT_FOR)
     faults = DeliveryFaults(lost=LOST, doubled=DOUBLED, late=LATE, silent_periods=(silence,))
@@ -158,10 +159,10 @@ async def _half(
             merchant=MerchantOptions(expires_after=EXPIRES_AFTER, mail=payer_of),
             sweeps=sweeps,
         )
-        await day.run(until=ENDS_AT, show=Progress(say, "with sweeps" if sweeps else "with webhooks alone"))
+        await day.run(until=ends_at, show=Progress(say, "with sweeps" if sweeps else "with webhooks alone"))
         stand = await standings(system.pool, begins="S")
         opened, sent = await cases(system.pool), await notices(system.pool)
-        books = await audit(system.pool, settled_until=ENDS_AT, now=ENDS_AT)
+        books = await audit(system.pool, settled_until=ends_at, now=ends_at)
         left: dict[str, int] = {}
         for case in opened:
             if case.closed_by is None:

@@ -68,7 +68,7 @@ def print_stuck(stuck: Stuck, console: Console) -> None:
     asked = sum(figures["queries"].figures())
     for name, fact in {
         "queries": f"{asked:,}, of which {figures['unanswered']:,} a broken gateway could not answer",
-        "rungs": _counts(figures["rungs"]),
+        "steps taken": _counts(figures["ladder_steps"]),
         "cases": f"{_counts(figures['cases'])}; {_counts(figures['entries'])}",
         "payers": _counts(figures["payers_told"]),
         "ops": _counts(figures["ops_told"]),
@@ -78,7 +78,7 @@ def print_stuck(stuck: Stuck, console: Console) -> None:
         console.print(Text.assemble((f"{name:<10}", "dim"), fact))
     for wrong in figures["wrong"]:
         console.print(Text(f"  {wrong}", style="red"))
-    console.print(_last(figures, "every rung on time and once; no order was failed or closed in doubt"))
+    console.print(_last(figures, "every step on time and once; no order was failed or closed in doubt"))
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -1,5 +1,5 @@
 """`stuck-at-gateway`: every payment reaches its gateway and stays undecided there, and one gateway cannot even be asked
-for a day.  Each order climbs its ladder, each rung on time and once; people and payers are told; nothing is concluded.
+for a day.  Each order climbs its ladder, each step on time and once; people and payers are told; nothing is concluded.
 
 What is expected is reckoned from the policy and the scenario's own agenda, and held against the gateways' own log of
 questions and against what was told.
@@ -32,12 +32,13 @@ from sandbox.scenarios.templates import STUCK_TEMPLATES
 from sandbox.servers import Postgres
 from sandbox.story import Story
 from tillkeeper import clock
-from tillkeeper.domain.order import Status
-from tillkeeper.domain.policy import Action, Anchor, Policy
+from tillkeeper.domain.ladder import Action, Anchor
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.policy import Policy
 from tillkeeper.policy.reading import load_policy
 from tillkeeper.store.audit import audit
 from tillkeeper.store.overview import OrderStanding, standings
-from tillkeeper.store.recount import CaseTold, NoticeTold, TakenRung, cases, notices, rungs
+from tillkeeper.store.recount import CaseTold, NoticeTold, TakenStep, cases, notices, steps
 
 BEGUN_WITHIN_S: Final = 4 * 3600
 ENDS_AT: Final = BEGINS_AT + timedelta(days=4, hours=6)
@@ -62,12 +63,12 @@ class Stuck(msgspec.Struct, frozen=True, kw_only=True):
     in_doubt: int  # orders of which nothing could be known for a day, and whose closing came due meanwhile
     queries: dict[str, int]
     unanswered: int
-    rungs: dict[str, int]  # taken, by action
+    ladder_steps: dict[str, int]  # taken, by action
     cases: dict[str, int]  # opened, by kind
     entries: dict[str, int]  # of cases' histories
     payers_told: dict[str, int]  # by topic
     ops_told: dict[str, int]  # likewise
-    latest_s: float  # how late the latest rung was
+    latest_s: float  # how late the latest step was
     wrong: tuple[str, ...]
     wrongs: int
 
@@ -118,7 +119,7 @@ async def stuck_at_gateway(options: ScenarioOptions, postgres: Postgres, say: Sa
         in_doubt=sum(judge.was_in_doubt(it) for it in simulated.stories),
         queries=dict(simulated.log.counts),
         unanswered=sum(it.fault is not None for it in simulated.log.queries),
-        rungs=dict(Counter(it.action for it in judge.rungs)),
+        ladder_steps=dict(Counter(it.action for it in judge.taken)),
         cases=dict(Counter(it.kind for it in judge.cases)),
         entries=dict(Counter(what for it in judge.cases for what, _, _ in it.entries)),
         payers_told=dict(Counter(it.topic for it in judge.notices if it.audience == "payer")),
@@ -137,7 +138,7 @@ async def _judge(
         policy,
         known_at,
         stand=await standings(system.pool, begins="S"),
-        rungs=await rungs(system.pool),
+        taken=await steps(system.pool),
         cases=await cases(system.pool),
         notices=await notices(system.pool),
     )
@@ -153,7 +154,7 @@ class Judge:
         known_at: Mapping[str, datetime | None],
         *,
         stand: Mapping[str, OrderStanding],
-        rungs: Sequence[TakenRung],
+        taken: Sequence[TakenStep],
         cases: Sequence[CaseTold],
         notices: Sequence[NoticeTold],
     ) -> None:
@@ -161,7 +162,7 @@ class Judge:
         self._policy = policy
         self._known_at = known_at
         self._stand = stand
-        self.rungs = rungs
+        self.taken = taken
         self.cases = cases
         self.notices = notices
         self.latest = timedelta(0)
@@ -248,17 +249,17 @@ class Judge:
         found = [it for it in self._cases[story.order_ref] if it.kind == "close_in_doubt"]
         if len(found) != 1:
             yield f"its closing came due in doubt, and {len(found)} cases were opened for that"
-        elif found[0].closed_by != "truth":
+        elif found[0].closed_by != "system":
             yield "the doubt is gone, and its case was not closed by that"
 
     def _moments(self, story: Story, action: Action, since: datetime) -> list[datetime]:
         """When the policy has an action for an order that is processing, until the end."""
         moments: list[datetime] = []
-        for climb in self._policy.ladder(Status.PROCESSING, story.account).climbs:
-            if climb.action is action:
-                moments += [since + step.offset for step in climb.steps if step.anchor is Anchor.START]
-                while climb.every is not None and moments[-1] + climb.every <= ENDS_AT:
-                    moments.append(moments[-1] + climb.every)
+        for each in self._policy.ladder(Status.PROCESSING, story.account).actions:
+            if each.action is action:
+                moments += [since + time.offset for time in each.times if time.anchor is Anchor.START]
+                while each.every is not None and moments[-1] + each.every <= ENDS_AT:
+                    moments.append(moments[-1] + each.every)
         return [at for at in moments if at <= ENDS_AT - LATE_MAX]
 
     def _met(self, what: str, expected: Sequence[datetime], done: Sequence[datetime], story: Story) -> Iterator[str]:

@@ -2,18 +2,23 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from uuid import uuid4
 
 import asyncpg
 import pytest
 
-from tests.lane_handles import SpoolLane, nothing_left, take_all, until_available, until_true
+from tests.lane_handles import WITHIN_S, SpoolLane, nothing_left, take_all, until_available, until_true
 from tillkeeper import clock
 from tillkeeper.lanes.base import Unavailable
 from tillkeeper.lanes.front import IN_FLIGHT_S, WHOLE_LOOK_S, Front
 from tillkeeper.lanes.spool import SpoolSender
 from tillkeeper.store import spool
 
+WAITING = """
+SELECT pid FROM pg_stat_activity
+WHERE wait_event = 'SyncRep' AND backend_type = 'client backend' AND datname = current_database()
+"""
 LISTENERS = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()"
 
 
@@ -27,7 +32,7 @@ async def test_a_lease_that_ran_out_lets_another_take_and_its_first_taker_delete
     await spool_lane.sender.put(b"one")
     slow, quick = await spool_lane.receiver(), await spool_lane.receiver()
     taken = await take_all(slow, 1)
-    await spool_lane.pool.execute("UPDATE spool SET taken_until = now() - interval '1 s'")
+    await spool_lane.pool.execute("UPDATE spool SET leased_until = now() - interval '1 s'")
     again = await take_all(quick, 1)
     await slow.acknowledge(taken)
     assert await spool_lane.pool.fetchval("SELECT count(*) FROM spool") == 1
@@ -39,7 +44,7 @@ async def test_a_lease_keeps_others_away_while_it_lasts(spool_lane: SpoolLane):
     await spool_lane.sender.put(b"one")
     await take_all(await spool_lane.receiver(), 1)
     assert await nothing_left(await spool_lane.receiver())
-    left_s = await spool_lane.pool.fetchval("SELECT extract(epoch FROM taken_until - now()) FROM spool")
+    left_s = await spool_lane.pool.fetchval("SELECT extract(epoch FROM leased_until - now()) FROM spool")
     assert 50 < left_s <= 60
 
 
@@ -98,9 +103,8 @@ async def test_a_commit_that_stopped_waiting_for_its_standby_is_not_durable(spoo
         await admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
         await admin.execute("SELECT pg_reload_conf()")
         await until_true(admin, "SELECT current_setting('synchronous_standby_names') = 'nobody'")
-        putting = asyncio.ensure_future(spool_lane.sender.put(b"one"))
-        await until_true(admin, "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
-        await admin.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+        putting = await a_put_that_waits_for_its_standby(spool_lane, admin)
+        await until_true(admin, f"SELECT bool_or(pg_cancel_backend(pid)) IS NULL FROM ({WAITING}) AS waiting")
         with pytest.raises(Unavailable, match="synchronous replication"):
             await putting
     finally:
@@ -108,6 +112,18 @@ async def test_a_commit_that_stopped_waiting_for_its_standby_is_not_durable(spoo
         await admin.execute("SELECT pg_reload_conf()")
         await until_true(admin, "SELECT current_setting('synchronous_standby_names') = ''")
         await admin.close()
+
+
+async def a_put_that_waits_for_its_standby(lane: SpoolLane, admin: asyncpg.Connection) -> asyncio.Future[None]:
+    """Made again until it does: no commit waits before the checkpointer has come to take the setting up."""
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            putting = asyncio.ensure_future(lane.sender.put(b"one"))
+            while not putting.done():
+                if await admin.fetchval(f"SELECT count(*) > 0 FROM ({WAITING}) AS waiting"):
+                    return putting
+            with suppress(Unavailable):  # no connection in time
+                await putting
 
 
 @pytest.mark.parametrize("rows", [0, 5000])
@@ -181,7 +197,7 @@ async def test_what_another_gave_back_or_let_lapse_before_the_front_is_found(spo
     await slow.release()
     assert [each.body for each in await take_all(quick, 1)] == [b"one"]
     quick._held.clear()
-    await spool_lane.pool.execute("UPDATE spool SET taken_until = now() - interval '1 s'")
+    await spool_lane.pool.execute("UPDATE spool SET leased_until = now() - interval '1 s'")
     quick._front.look_at_all()  # as it does by itself after WHOLE_LOOK_S
     assert [each.body for each in await take_all(quick, 1)] == [b"one"]
 

@@ -5,6 +5,7 @@ import pytest
 from tests.domain.histories import check, history_of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, 400, 100))
 def test_random_histories_end_as_they_must(first):
     for seed in range(first, first + 100):

@@ -14,8 +14,8 @@ from specimen_lakala import (
     settings_of,
 )
 
-from tillkeeper.domain.facts import OrderFacts, apply
-from tillkeeper.domain.order import Order, summarize
+from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.lakala.gateway import Lakala
 from tillkeeper.gateways.lakala.settings import LakalaSettings
 from tillkeeper.gateways.messages import Query

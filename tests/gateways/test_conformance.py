@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 from base64 import b64encode
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlencode, urlsplit
@@ -73,6 +74,16 @@ HOSTILE_VALUES = {
     "100,000 deep": b"[" * 100_000 + b"]" * 100_000,
     "a repeated key": b'{"a":1,"a":1}',
 }
+
+
+@contextmanager
+def case(*what):
+    """Of a loop: names the case beside whatever fails in it."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(f"case: {', '.join(ascii(it)[:80] for it in what)}")
+        raise
 
 
 def with_body(request, body):
@@ -164,6 +175,7 @@ def test_another_time_of_verifying_gives_the_same_events(specimen):
     assert outcome(specimen, specimen.valid, NOW + timedelta(seconds=299)) == outcome(specimen, specimen.valid)
 
 
+@pytest.mark.slow
 def test_each_byte_flipped_is_refused(specimen):
     body = specimen.valid.body
     events = outcome(specimen, specimen.valid)
@@ -196,29 +208,29 @@ def test_anything_appended_is_refused(specimen):
         assert is_refused(specimen, outcome(specimen, with_body(specimen.valid, specimen.valid.body + tail)))
 
 
-@pytest.mark.parametrize(
-    "signatures",
-    [
-        [],
-        [""],
-        [" "],
-        ["é"],
-        ["\udc80"],
-        ["签名"],
-        ["=" * 5],
-        ["a" * 5_000],
-        ["A" * 344],
-        ["AAAA=AAAA"],
-        ["t=1"],
-        [",,,"],
-        [b64encode(bytes(256)).decode()],
-        ["0" * 64],
-    ],
-    ids=lambda signatures: ascii(signatures)[:24],
-)
-def test_an_odd_signature_is_refused(specimen, signatures):
-    if specimen.with_signature is not None:
-        assert isinstance(outcome(specimen, specimen.with_signature(specimen.valid, signatures)), Refused)
+ODD_SIGNATURES = [
+    [],
+    [""],
+    [" "],
+    ["é"],
+    ["\udc80"],
+    ["签名"],
+    ["=" * 5],
+    ["a" * 5_000],
+    ["A" * 344],
+    ["AAAA=AAAA"],
+    ["t=1"],
+    [",,,"],
+    [b64encode(bytes(256)).decode()],
+    ["0" * 64],
+]
+
+
+@pytest.mark.where(lambda specimen: specimen.with_signature is not None)
+def test_an_odd_signature_is_refused(specimen):
+    for signatures in ODD_SIGNATURES:
+        with case(signatures):
+            assert isinstance(outcome(specimen, specimen.with_signature(specimen.valid, signatures)), Refused)
 
 
 def test_no_header_at_all_is_no_crash(specimen):
@@ -226,10 +238,15 @@ def test_no_header_at_all_is_no_crash(specimen):
     assert isinstance(got, Refused) or got == outcome(specimen, specimen.valid)
 
 
-@pytest.mark.parametrize("query", ["", "?", "=", "&&", "%zz", "a=%00", "id=..%2F..", "id=1&id=2", "é", "x" * 5_000])
-def test_an_odd_query_is_never_taken_for_something_else(specimen, query):
-    got = outcome(specimen, msgspec.structs.replace(specimen.valid, query=query))
-    assert is_refused(specimen, got) or got == outcome(specimen, specimen.valid)
+ODD_QUERIES = ["", "?", "=", "&&", "%zz", "a=%00", "id=..%2F..", "id=1&id=2", "é", "x" * 5_000]
+
+
+def test_an_odd_query_is_never_taken_for_something_else(specimen):
+    events = outcome(specimen, specimen.valid)
+    for query in ODD_QUERIES:
+        with case(query):
+            got = outcome(specimen, msgspec.structs.replace(specimen.valid, query=query))
+            assert is_refused(specimen, got) or got == events
 
 
 def test_each_header_repeated_emptied_or_gone_is_never_taken_for_something_else(specimen):
@@ -241,47 +258,59 @@ def test_each_header_repeated_emptied_or_gone_is_never_taken_for_something_else(
             assert isinstance(got, Refused) or got == events
 
 
-@pytest.mark.parametrize("shift_s", [-301, 301, -86_400, 86_400])
-def test_a_stale_or_future_time_is_refused(specimen, shift_s):
-    if specimen.at is None:
-        assert outcome(specimen, specimen.valid, NOW + timedelta(seconds=shift_s)) == outcome(specimen, specimen.valid)
-        return
-    assert isinstance(outcome(specimen, specimen.at(NOW + timedelta(seconds=shift_s))), BadSignature)
+def test_a_stale_or_future_time_is_refused(specimen):
+    for shift_s in (-301, 301, -86_400, 86_400):
+        at = NOW + timedelta(seconds=shift_s)
+        with case(shift_s):
+            if specimen.at is None:
+                assert outcome(specimen, specimen.valid, at) == outcome(specimen, specimen.valid)
+            else:
+                assert isinstance(outcome(specimen, specimen.at(at)), BadSignature)
 
 
-@pytest.mark.parametrize("shift_s", [-300, 300])
-def test_a_time_on_the_edge_is_taken(specimen, shift_s):
-    request = specimen.valid if specimen.at is None else specimen.at(NOW + timedelta(seconds=shift_s))
-    assert outcome(specimen, request) == outcome(specimen, specimen.valid)
+def test_a_time_on_the_edge_is_taken(specimen):
+    for shift_s in (-300, 300):
+        request = specimen.valid if specimen.at is None else specimen.at(NOW + timedelta(seconds=shift_s))
+        with case(shift_s):
+            assert outcome(specimen, request) == outcome(specimen, specimen.valid)
 
 
 def layers_of(specimen, form):
     return [layer for layer in specimen.layers.values() if layer.form == form]
 
 
+@pytest.mark.where(lambda specimen: specimen.layers)
 def test_every_layer_seals_its_own_plain_bytes(specimen):
     for layer in specimen.layers.values():
         assert outcome(specimen, layer.seal(layer.plain)) == outcome(specimen, specimen.valid)
 
 
-@pytest.mark.parametrize("body", HOSTILE_JSON.values(), ids=HOSTILE_JSON)
-def test_authentic_nonsense_is_refused(specimen, body):
-    for layer in layers_of(specimen, "json"):
-        assert isinstance(outcome(specimen, layer.seal(body)), BadPayload)
+@pytest.mark.where(lambda specimen: layers_of(specimen, "json"))
+def test_authentic_nonsense_is_refused(specimen):
+    for name, body in HOSTILE_JSON.items():
+        with case(name):
+            for layer in layers_of(specimen, "json"):
+                assert isinstance(outcome(specimen, layer.seal(body)), BadPayload)
 
 
-@pytest.mark.parametrize("value", HOSTILE_VALUES.values(), ids=HOSTILE_VALUES)
-def test_an_authentic_object_with_a_hostile_value_is_refused(specimen, value):
-    for layer in layers_of(specimen, "json"):
-        end = layer.plain.rindex(b"}")
-        assert isinstance(outcome(specimen, layer.seal(layer.plain[:end] + b',"more":' + value + b"}")), BadPayload)
+@pytest.mark.where(lambda specimen: layers_of(specimen, "json"))
+def test_an_authentic_object_with_a_hostile_value_is_refused(specimen):
+    for name, value in HOSTILE_VALUES.items():
+        with case(name):
+            for layer in layers_of(specimen, "json"):
+                end = layer.plain.rindex(b"}")
+                assert isinstance(
+                    outcome(specimen, layer.seal(layer.plain[:end] + b',"more":' + value + b"}")), BadPayload
+                )
 
 
+@pytest.mark.where(lambda specimen: specimen.layers)
 def test_authentic_gzip_is_refused(specimen):
     for layer in specimen.layers.values():
         assert isinstance(outcome(specimen, layer.seal(gzip.compress(layer.plain))), Refused)
 
 
+@pytest.mark.where(lambda specimen: layers_of(specimen, "json"))
 def test_a_repeated_key_is_refused_even_with_the_same_value(specimen):
     for layer in layers_of(specimen, "json"):
         for name, value in json.loads(layer.plain).items():
@@ -325,6 +354,8 @@ def amounts_in(leaf, currency):
         return minor
 
 
+@pytest.mark.slow
+@pytest.mark.where(lambda specimen: layers_of(specimen, "json"))
 def test_a_wrong_type_at_any_leaf_is_refused_or_without_effect(specimen):
     for layer in layers_of(specimen, "json"):
         valid = json.loads(layer.plain)
@@ -346,24 +377,30 @@ HOSTILE_FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", HOSTILE_FORMS.values(), ids=HOSTILE_FORMS)
-def test_an_authentic_form_of_nonsense_is_refused(specimen, form):
-    for layer in layers_of(specimen, "form"):
-        assert isinstance(outcome(specimen, layer.seal(form)), Refused)
+@pytest.mark.where(lambda specimen: layers_of(specimen, "form"))
+def test_an_authentic_form_of_nonsense_is_refused(specimen):
+    for name, form in HOSTILE_FORMS.items():
+        with case(name):
+            for layer in layers_of(specimen, "form"):
+                assert isinstance(outcome(specimen, layer.seal(form)), Refused)
 
 
-@pytest.mark.parametrize("tail", [b"&more=%00", b"&more=a%00b", b"&more=%ed%a0%80", b"&more=\xff"])
-def test_an_authentic_form_with_a_hostile_value_is_refused(specimen, tail):
-    for layer in layers_of(specimen, "form"):
-        assert isinstance(outcome(specimen, layer.seal(layer.plain + tail)), Refused)
+@pytest.mark.where(lambda specimen: layers_of(specimen, "form"))
+def test_an_authentic_form_with_a_hostile_value_is_refused(specimen):
+    for tail in (b"&more=%00", b"&more=a%00b", b"&more=%ed%a0%80", b"&more=\xff"):
+        for layer in layers_of(specimen, "form"):
+            with case(tail):
+                assert isinstance(outcome(specimen, layer.seal(layer.plain + tail)), Refused)
 
 
+@pytest.mark.where(lambda specimen: layers_of(specimen, "form"))
 def test_a_repeated_field_is_refused(specimen):
     for layer in layers_of(specimen, "form"):
         for field in layer.plain.split(b"&"):
             assert isinstance(outcome(specimen, layer.seal(layer.plain + b"&" + field)), Refused)
 
 
+@pytest.mark.where(lambda specimen: layers_of(specimen, "form"))
 def test_a_wrong_value_in_any_field_is_refused_or_without_effect(specimen):
     for layer in layers_of(specimen, "form"):
         pairs = parse_qsl(layer.plain.decode(), keep_blank_values=True, strict_parsing=True)
@@ -374,8 +411,10 @@ def test_a_wrong_value_in_any_field_is_refused_or_without_effect(specimen):
 
 
 fuzz = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+fuzz_answers = settings(fuzz, max_examples=50)  # a gateway is asked in up to three ways that share their reading
 
 
+@pytest.mark.slow
 @fuzz
 @given(body=st.binary(max_size=300), value=st.text(max_size=100))
 def test_random_requests_are_refused(specimen, body, value):
@@ -385,6 +424,8 @@ def test_random_requests_are_refused(specimen, body, value):
         assert is_refused(specimen, got)
 
 
+@pytest.mark.slow
+@pytest.mark.where(lambda specimen: specimen.layers)
 @fuzz
 @given(body=st.binary(max_size=300))
 def test_random_authentic_bytes_are_refused(specimen, body):
@@ -411,12 +452,15 @@ HOSTILE_XML = {
 }
 
 
-@pytest.mark.parametrize("body", HOSTILE_XML.values(), ids=HOSTILE_XML)
-def test_authentic_xml_of_nonsense_is_refused(specimen, body):
-    for layer in layers_of(specimen, "xml"):
-        assert isinstance(outcome(specimen, layer.seal(body)), Refused)
+@pytest.mark.where(lambda specimen: layers_of(specimen, "xml"))
+def test_authentic_xml_of_nonsense_is_refused(specimen):
+    for name, body in HOSTILE_XML.items():
+        with case(name):
+            for layer in layers_of(specimen, "xml"):
+                assert isinstance(outcome(specimen, layer.seal(body)), Refused)
 
 
+@pytest.mark.where(lambda specimen: layers_of(specimen, "xml"))
 def test_a_repeated_element_is_refused(specimen):
     for layer in layers_of(specimen, "xml"):
         text = layer.plain.decode()
@@ -432,6 +476,8 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
+@pytest.mark.where(lambda specimen: layers_of(specimen, "json"))
 @fuzz
 @given(data=st.data())
 def test_random_values_in_an_authentic_object_never_escape(specimen, data):
@@ -488,9 +534,9 @@ def test_the_same_answer_later_makes_the_same_events(specimen, asked):
     assert later == told(specimen, asked, asked.answer)
 
 
+@pytest.mark.where(lambda asked: asked.foreign is not None)
 def test_an_answer_signed_by_another_is_refused(specimen, asked):
-    if asked.foreign is not None:
-        assert isinstance(told(specimen, asked, asked.foreign), BadSignature)
+    assert isinstance(told(specimen, asked, asked.foreign), BadSignature)
 
 
 def test_an_answer_to_another_question_is_refused(specimen, asked):
@@ -503,6 +549,7 @@ def test_an_answer_to_another_question_is_refused(specimen, asked):
     assert isinstance(got, BadPayload) or not got.found
 
 
+@pytest.mark.slow
 def test_each_byte_of_an_answer_flipped_is_refused_or_without_effect(specimen, asked):
     response = asked.answer
     answer = told(specimen, asked, response)
@@ -514,6 +561,7 @@ def test_each_byte_of_an_answer_flipped_is_refused_or_without_effect(specimen, a
                 assert isinstance(got, Exception) or got == answer
 
 
+@pytest.mark.slow
 def test_each_truncation_of_an_answer_is_refused(specimen, asked):
     response = asked.answer
     for length in range(len(response.body)):
@@ -526,32 +574,33 @@ def test_an_answer_with_anything_behind_it_is_refused(specimen, asked):
         assert isinstance(told(specimen, asked, with_heard(response, body=response.body + tail)), Refused)
 
 
-@pytest.mark.parametrize("body", HOSTILE_JSON.values(), ids=HOSTILE_JSON)
-def test_an_answer_of_nonsense_is_refused(specimen, asked, body):
-    for response in (asked.seal(body), with_heard(asked.answer, body=body)):
-        assert isinstance(told(specimen, asked, response), Refused)
+def test_an_answer_of_nonsense_is_refused(specimen, asked):
+    for name, body in HOSTILE_JSON.items():
+        with case(name):
+            for response in (asked.seal(body), with_heard(asked.answer, body=body)):
+                assert isinstance(told(specimen, asked, response), Refused)
 
 
-@pytest.mark.parametrize("value", HOSTILE_VALUES.values(), ids=HOSTILE_VALUES)
-def test_an_answer_with_a_hostile_value_is_refused(specimen, asked, value):
-    if asked.form != "json":
-        return
+@pytest.mark.where(lambda asked: asked.form == "json")
+def test_an_answer_with_a_hostile_value_is_refused(specimen, asked):
     end = asked.plain.rindex(b"}")
-    assert isinstance(told(specimen, asked, asked.seal(asked.plain[:end] + b',"more":' + value + b"}")), BadPayload)
+    for name, value in HOSTILE_VALUES.items():
+        with case(name):
+            hostile = asked.seal(asked.plain[:end] + b',"more":' + value + b"}")
+            assert isinstance(told(specimen, asked, hostile), BadPayload)
 
 
+@pytest.mark.where(lambda asked: asked.form == "json")
 def test_a_repeated_key_in_an_answer_is_refused(specimen, asked):
-    if asked.form != "json":
-        return
     for name, value in json.loads(asked.plain).items():
         again = f",{json.dumps(name)}:{json.dumps(value)}}}".encode()
         response = asked.seal(asked.plain[: asked.plain.rindex(b"}")] + again)
         assert isinstance(told(specimen, asked, response), BadPayload)
 
 
+@pytest.mark.slow
+@pytest.mark.where(lambda asked: asked.form == "json")
 def test_a_wrong_type_at_any_leaf_of_an_answer_is_refused_or_harmless(specimen, asked):
-    if asked.form != "json":
-        return
     valid = json.loads(asked.plain)
     answer = told(specimen, asked, asked.answer)
     known = {(event.kind, event.total is None): event for event in answer.events}
@@ -567,16 +616,18 @@ def test_a_wrong_type_at_any_leaf_of_an_answer_is_refused_or_harmless(specimen, 
                         assert getattr(event, amount) in allowed
 
 
-@fuzz
+@pytest.mark.slow
+@pytest.mark.where(lambda asked: asked.form == "json")
+@fuzz_answers
 @given(data=st.data())
 def test_random_values_in_an_answer_never_escape(specimen, asked, data):
-    if asked.form == "json":
-        valid = json.loads(asked.plain)
-        path = data.draw(st.sampled_from(list(leaves(valid))))
-        told(specimen, asked, asked.seal(json.dumps(replaced(valid, path, data.draw(json_values))).encode()))
+    valid = json.loads(asked.plain)
+    path = data.draw(st.sampled_from(list(leaves(valid))))
+    told(specimen, asked, asked.seal(json.dumps(replaced(valid, path, data.draw(json_values))).encode()))
 
 
-@fuzz
+@pytest.mark.slow
+@fuzz_answers
 @given(body=st.binary(max_size=300), status=st.integers(100, 599))
 def test_random_answers_are_refused(specimen, asked, body, status):
     response = with_heard(asked.seal(body), status=status)
@@ -584,15 +635,21 @@ def test_random_answers_are_refused(specimen, asked, body, status):
     assert isinstance(got, Exception) or got == Answer(found=False)
 
 
-@pytest.mark.parametrize("status", [100, 201, 202, 204, 301, 302, 307, 400, 401, 402, 403, 404, 409, 410, 418, 429])
-def test_an_answer_under_another_status_is_none(specimen, asked, status):
-    assert isinstance(told(specimen, asked, with_heard(asked.answer, status=status)), Exception)
+NO_ANSWERS = (100, 201, 202, 204, 301, 302, 307, 400, 401, 402, 403, 404, 409, 410, 418, 429)
 
 
-@pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 599])
-@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b"\xff"])
-def test_a_gateway_that_is_busy_or_broken_is_asked_again(specimen, asked, status, body):
-    assert isinstance(told(specimen, asked, Response(status=status, headers={}, body=body)), Unavailable)
+def test_an_answer_under_another_status_is_none(specimen, asked):
+    for status in NO_ANSWERS:
+        with case(status):
+            assert isinstance(told(specimen, asked, with_heard(asked.answer, status=status)), Exception)
+
+
+def test_a_gateway_that_is_busy_or_broken_is_asked_again(specimen, asked):
+    for status in (429, 500, 502, 503, 504, 599):
+        for body in (b"", b"<html>", b"{}", b"\xff"):
+            with case(status, body):
+                answer = told(specimen, asked, Response(status=status, headers={}, body=body))
+                assert isinstance(answer, Unavailable)
 
 
 def test_each_header_of_an_answer_repeated_emptied_or_gone_changes_nothing_but_the_time(specimen, asked):
@@ -606,25 +663,32 @@ def test_each_header_of_an_answer_repeated_emptied_or_gone_changes_nothing_but_t
             )
 
 
-@pytest.mark.parametrize("ref", ["", " ", "../../refunds", "a/b", "a?b", "a#b", "é", "\n", "x" * 300, "%2e%2e"])
-def test_a_reference_never_leads_to_another_place(specimen, ref):
-    if not specimen.asked:
-        return
+ODD_REFERENCES = ("", " ", "../../refunds", "a/b", "a?b", "a#b", "é", "\n", "x" * 300, "%2e%2e")
+
+
+@pytest.mark.where(lambda specimen: specimen.asked)
+def test_a_reference_never_leads_to_another_place(specimen):
     base = specimen.gateway.query_request(next(iter(specimen.asked.values())).query, now=NOW, nonce="n").url
-    for query in (
-        Query(about="payment", order_ref="ORDER-1", payment_ref=ref),
-        Query(about="payment", order_ref=ref),
-        Query(about="refund", order_ref="ORDER-1", payment_ref="pi_1", refund_ref=ref),
-    ):
-        try:
-            call = specimen.gateway.query_request(query, now=NOW, nonce="n")
-        except CannotQuery:
-            continue
-        assert urlsplit(call.url).netloc == urlsplit(base).netloc
-        path = urlsplit(call.url).path
-        assert path.isascii()
-        assert not {"..", "."} & set(path.split("/"))
-        assert "%2e" not in path.lower()
+    for ref in ODD_REFERENCES:
+        for query in (
+            Query(about="payment", order_ref="ORDER-1", payment_ref=ref),
+            Query(about="payment", order_ref=ref),
+            Query(about="refund", order_ref="ORDER-1", payment_ref="pi_1", refund_ref=ref),
+        ):
+            with case(query):
+                hold_to_its_place(specimen, query, base)
+
+
+def hold_to_its_place(specimen, query, base):
+    try:
+        call = specimen.gateway.query_request(query, now=NOW, nonce="n")
+    except CannotQuery:
+        return
+    assert urlsplit(call.url).netloc == urlsplit(base).netloc
+    path = urlsplit(call.url).path
+    assert path.isascii()
+    assert not {"..", "."} & set(path.split("/"))
+    assert "%2e" not in path.lower()
 
 
 def test_a_refund_without_a_reference_cannot_be_asked_about(specimen):
@@ -652,12 +716,12 @@ def test_a_list_of_events_is_asked_for_or_there_is_none(specimen):
 # --- what an unproven delivery names ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("signatures", [[], ["forged"]])
-def test_what_a_forged_delivery_names_does_not_hang_on_its_signature(specimen, signatures):
-    if specimen.with_signature is None:
-        return
-    forged = specimen.with_signature(specimen.valid, signatures)
-    assert specimen.gateway.claimed_references(forged) == specimen.gateway.claimed_references(specimen.valid)
+@pytest.mark.where(lambda specimen: specimen.with_signature is not None)
+def test_what_a_forged_delivery_names_does_not_hang_on_its_signature(specimen):
+    for signatures in ([], ["forged"]):
+        forged = specimen.with_signature(specimen.valid, signatures)
+        with case(signatures):
+            assert specimen.gateway.claimed_references(forged) == specimen.gateway.claimed_references(specimen.valid)
 
 
 def test_what_a_delivery_names_is_narrow_or_nothing(specimen):
@@ -671,6 +735,7 @@ def test_what_a_delivery_names_is_narrow_or_nothing(specimen):
         assert all(NARROW.fullmatch(ref) for ref in refs)
 
 
+@pytest.mark.slow
 @fuzz
 @given(body=st.binary(max_size=300))
 def test_random_bytes_name_nothing(specimen, body):

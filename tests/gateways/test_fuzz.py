@@ -15,6 +15,7 @@ from tillkeeper import clock
 from tillkeeper.gateways.messages import Answer, Call, Verified
 from tillkeeper.gateways.registry import GATEWAYS
 
+pytestmark = pytest.mark.slow
 PROGRAM = Path(__file__).with_name("fuzz.py")
 
 

@@ -42,7 +42,7 @@ from specimen_lakala import (
 from sandbox.simulators.lakala import SIMULATOR, TEMPLATES, certificate_of, sign
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 from tillkeeper.gateways.errors import (
     AccessDenied,
     BadPayload,
@@ -501,6 +501,7 @@ SETTINGS = {"gateway": "lakala", **SIMULATOR.settings(VOICE)}
 PLAYED = build(VOICE.account, LakalaSettings.model_validate(SETTINGS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda it: it.name)
 def test_every_story_ends_as_the_template_says(template):
     story = story_of(SIMULATOR, VOICE, template)

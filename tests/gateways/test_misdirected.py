@@ -17,6 +17,7 @@ def everyone(keys):
     return [importlib.import_module(f"specimen_{name}").specimen(keys) for name in sorted(GATEWAYS)]
 
 
+@pytest.mark.slow
 def test_a_delivery_at_any_other_gateway_is_refused_and_known_by_its_account(specimen, everyone):
     own, is_proven = specimen.gateway.account, specimen.gateway.verify(specimen.valid, NOW).proven
     accounts = {it.gateway.account: it.gateway for it in everyone}

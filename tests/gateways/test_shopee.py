@@ -369,6 +369,7 @@ def test_other_answers(status, body, error):
 # The sandbox plays it.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
 @pytest.mark.parametrize("currency", ["IDR", "VND", "SGD"])
 def test_what_the_play_tells_comes_true(template, currency):

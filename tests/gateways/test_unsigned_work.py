@@ -47,6 +47,7 @@ def forged(request):
     return gateway, body, lambda hostile: Request(told, hostile, query)
 
 
+@pytest.mark.slow
 def test_a_body_that_nobody_signed_costs_little_whatever_it_is_full_of(forged):
     gateway, body, with_body = forged
     sizes = (BODY_BYTES, 2 * BODY_BYTES)

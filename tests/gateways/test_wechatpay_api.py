@@ -403,6 +403,7 @@ def test_there_is_no_list_of_events():
         a_gateway().read_events(bare(200, b"{}"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [lambda it: it, provider_of], ids=["merchant", "service provider"])
 @pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
 def test_every_story_of_the_sandbox_ends_as_its_template_says(template, make):

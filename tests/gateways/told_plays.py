@@ -9,8 +9,8 @@ from sandbox.apis.base import ApiRequest
 from sandbox.ledger.payments import RefundState
 from sandbox.simulators.registry import ledger_of
 from sandbox.story import ExpectedOrder, Story, StoryEvent, bare
-from tillkeeper.domain.facts import OrderFacts, apply
-from tillkeeper.domain.order import Order, summarize
+from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, Unavailable
 from tillkeeper.gateways.messages import Query, Response
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import sys
 from asyncio.subprocess import PIPE
@@ -10,10 +11,14 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
+import structlog
+from typer.testing import CliRunner
 
 from tests.system.receiving import SECRET, TOKEN
+from tillkeeper.cli import app
 
 WITHIN_S = 60.0
+SERVE = ("run", "ingest", "work", "sweep", "notify", "fetch")  # they take signals, as only a program can
 CLOSED_PORT_URL = "postgresql://postgres@127.0.0.1:1/none"  # nobody listens on port 1
 # The tests' own environment says nothing about Tillkeeper.
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(("TILLKEEPER_", "PROMETHEUS_"))}
@@ -52,8 +57,35 @@ def written(directory: Path, text: str) -> Path:
     return path
 
 
-async def tillkeeper(*arguments: object, told: bytes = b"", **environ: str) -> Ended:
-    """Runs a command to its end.  No command may ever show a trace."""
+async def tillkeeper(*arguments: object, told: bytes = b"", as_program: bool = False, **environ: str) -> Ended:
+    """Runs a command to its end: in this process, but as a program where it serves or `as_program` says so.
+
+    No command may ever show a trace.
+    """
+    if as_program or (arguments[0] in SERVE and "--help" not in arguments):
+        return await as_a_program(*arguments, told=told, **environ)
+    return await asyncio.to_thread(in_process, *arguments, told=told, **environ)
+
+
+def in_process(*arguments: object, told: bytes, **environ: str) -> Ended:
+    """A second a program is spared: what it imports is imported once.  Call it in a thread without an event loop."""
+    unset = {name: None for name in os.environ if name not in ENVIRON}
+    configured, root = structlog.get_config(), logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        result = CliRunner().invoke(
+            app, list(map(str, arguments)), input=told, env=unset | environ, prog_name="tillkeeper"
+        )
+    finally:
+        structlog.configure(**configured)
+        root.handlers[:] = handlers
+        root.setLevel(level)
+    if not isinstance(result.exception, SystemExit | None):
+        raise result.exception
+    return Ended(result.exit_code, result.stdout, result.stderr)
+
+
+async def as_a_program(*arguments: object, told: bytes, **environ: str) -> Ended:
     command = [sys.executable, "-m", "tillkeeper", *map(str, arguments)]
     child = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=ENVIRON | environ)
     try:

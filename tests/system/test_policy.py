@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 from tests.system.commands import CLOSED_PORT_URL, tillkeeper, toml, written
 from tillkeeper import telemetry
 from tillkeeper.cli import app
-from tillkeeper.domain.order import Status
-from tillkeeper.domain.policy import Action, CasePolicy, HintPolicy, Ladder, Policy, SilencePolicy
+from tillkeeper.domain.ladder import Action, Ladder
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.policy import CasePolicy, HintPolicy, Policy, SilencePolicy
 from tillkeeper.policy import BadPolicy, PolicyFile, digest_of, load_policy
 from tillkeeper.policy.reading import read_policy
 from tillkeeper.policy.spans import BadSpan, parse_span, short, written_all

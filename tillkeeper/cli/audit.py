@@ -126,7 +126,7 @@ def _print(books: "Audit") -> None:
     print_table(
         "Open cases whose cause is gone",
         ("case", "kind", "about", "order"),
-        (tuple(case.values()) for case in books.lingering),
+        (tuple(case.values()) for case in books.stale),
     )
     for what, overdue, role in (
         ("notices", books.overdue_notices, "notify"),

@@ -138,18 +138,18 @@ async def _span(
 async def _fill(pool: "Pool", gaps: "Gaps", account: str, since: datetime, until: datetime, by: UUID | None) -> "Told":
     """Fills the span while this run holds the account; a dry run holds nothing."""
     from tillkeeper import clock
-    from tillkeeper.store.backfill import finish, take_account
+    from tillkeeper.store.backfill import claim_account, finish
 
     if by is None:
         return await gaps.fill(account, since, until)
     async with pool.acquire() as conn:
-        if not await take_account(conn, account, by=by, now=clock.now()):
+        if not await claim_account(conn, account, by=by, now=clock.now()):
             raise Failed(f"a backfill of {account} is under way; it holds the account for minutes at most", code=NO)
     try:
         return await gaps.fill(account, since, until)
     finally:
         async with pool.acquire() as conn:
-            await finish(conn, account, wanted_since=None, until=until, by=by)
+            await finish(conn, account, requested_since=None, until=until, by=by)
 
 
 async def _answers(pool: "Pool", asked: dict[int, datetime]) -> Counter[str]:

@@ -365,7 +365,7 @@ def _more(row: dict[str, Any]) -> str:
         case "notice":
             told = [f"{channel} {entry.get('outcome')}" for channel, entry in row["told"].items()]
             return ", ".join([*told, *([row["last_error"]] if row["last_error"] else [])])
-        case "rung":
+        case "step":
             return row["note"] or ""
         case _:
             refs = (row["payment_ref"], row["refund_ref"], row["dispute_ref"], row["reason"], row["failure"])

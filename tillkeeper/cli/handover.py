@@ -156,6 +156,6 @@ def _quiet(rows: list[dict[str, Any]], now: datetime) -> Iterator[str]:
 
     for gap in rows:
         kind = "silent" if gap["kind"] == "silent" else "does not answer"
-        over = f"over since {lasting(now - gap['over_at'])}" if gap["over_at"] else "still so"
+        over = f"over since {lasting(now - gap['ended_at'])}" if gap["ended_at"] else "still so"
         why = f" ({gap['reason']})" if gap["reason"] else ""
         yield f"{gap['account']}: {kind}{why}, since {lasting(now - gap['since'])} ago, {over}"

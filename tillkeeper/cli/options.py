@@ -95,7 +95,7 @@ def unicode(text: str) -> str:
 By = Annotated[str | None, typer.Option("--by", metavar="NAME", parser=unicode, help="Who does it; else the OS user.")]
 Note = Annotated[str, typer.Option("--note", metavar="TEXT", parser=unicode, help="Why; it is kept.")]
 
-NOBODYS_NAMES: Final = frozenset({"truth", "tillkeeper", "policy", "redelivery"})  # what the machine signs with
+NOBODYS_NAMES: Final = frozenset({"system", "tillkeeper", "policy", "redelivery"})  # what the machine signs with
 
 
 def os_user() -> str:

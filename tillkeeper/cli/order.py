@@ -122,6 +122,7 @@ def _act(what: str, ref: str, by: str, note: str, config: Path | None, *, as_jso
         from tillkeeper import clock
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json, shown
+        from tillkeeper.domain.order.acts import Refused
         from tillkeeper.store import order_acts, orders
         from tillkeeper.store.transactions import repeat_when_raced
 
@@ -145,7 +146,7 @@ def _act(what: str, ref: str, by: str, note: str, config: Path | None, *, as_jso
             found = ask(settings, query)
         except order_acts.NoSuchOrder:
             raise Failed(f"no order {ref!r} is registered", code=NO) from None
-        except order_acts.Refused as error:
+        except Refused as error:
             raise Failed(f"order {ref!r}: {error}", code=NO) from None
         if as_json:
             print_json({"act": what, "by": by, "note": note, **found})

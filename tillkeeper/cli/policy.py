@@ -10,7 +10,7 @@ from tillkeeper.cli.failed import NO, WRONG, Failed, reported
 from tillkeeper.cli.options import AsJson, Config, exits, name_file, unicode
 
 if TYPE_CHECKING:
-    from tillkeeper.domain.order import Status
+    from tillkeeper.domain.order.status import Status
     from tillkeeper.domain.policy import Policy
 
 app = typer.Typer()
@@ -115,7 +115,7 @@ def _check_place(account: str | None, method: str | None, accounts: Collection[s
 
 
 def _statuses(name: str | None) -> "tuple[Status, ...]":
-    from tillkeeper.domain.order import Status
+    from tillkeeper.domain.order.status import Status
 
     if name is None:
         return tuple(Status)
@@ -137,7 +137,7 @@ def _print(
         "cases": {"follow_up": short(policy.cases.follow_up), "levels": policy.cases.levels},
         "unmatched": {"case": short(policy.unmatched_case)},
         "closing": {"after": policy.after_close},
-        "closed": {"query": ", ".join(it for climb in policy.closed.climbs for it in written_all(climb)) or "never"},
+        "closed": {"query": ", ".join(it for steps in policy.closed.actions for it in written_all(steps)) or "never"},
         "silence": {
             "after": "learned" if silence.after is None else short(silence.after),
             "learning": short(silence.learning),

@@ -5,9 +5,12 @@ can be put, no list of events, no token to fetch first.
 """
 
 from datetime import datetime
-from typing import ClassVar, Final, Literal, Protocol
+from typing import ClassVar, Protocol
 
 from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.query import QUERYABLE_ALL as QUERYABLE_ALL  # noqa: PLC0414 - gateways have both from here
+from tillkeeper.domain.query import Abilities
+from tillkeeper.domain.query import Queryable as Queryable  # noqa: PLC0414
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.errors import BadPayload, CannotQuery
@@ -23,9 +26,6 @@ from tillkeeper.gateways.messages import (
     Token,
     Verified,
 )
-
-Queryable = Literal["payment", "order", "refund"]
-QUERYABLE_ALL: Final[frozenset[Queryable]] = frozenset({"payment", "order", "refund"})
 
 
 class Gateway(Protocol):
@@ -58,6 +58,13 @@ class Gateway(Protocol):
     def claimed_references(self, request: Request) -> ClaimedReferences | None:  # noqa: ARG002
         """What an unproven delivery says it is about; None where nothing can be read.  Never raises."""
         return None
+
+    @property
+    def abilities(self) -> Abilities:
+        """What can be asked about orders here."""
+        return Abilities(
+            asks=self.asks, single_payment=self.single_payment, refunds_in_payments=self.refunds_in_payments
+        )
 
     def key_labels(self) -> tuple[str, ...]:
         """The labels of the keys that deliveries may be signed with, as `Verified.key` names them."""

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from tillkeeper.domain.backoff import NOTICE
-from tillkeeper.domain.order import Summary
+from tillkeeper.domain.order.summary import Summary
 from tillkeeper.notices.outcome import Dead, Dropped, Entry, Failed, Outcome, Said, Sent, Uncertain
 from tillkeeper.notices.settings import NotifySettings, QuietHours
 from tillkeeper.store.outbox import OrderNow

@@ -22,35 +22,25 @@ from typing import Any, Final, Literal, TypeVar, cast, get_args
 
 import msgspec
 
-from tillkeeper.domain.order import Status
-from tillkeeper.domain.policy import (
-    AccountPolicy,
-    Action,
-    Anchor,
-    CasePolicy,
-    Climb,
-    HintPolicy,
-    Ladder,
-    Policy,
-    SilencePolicy,
-    Step,
-)
-from tillkeeper.policy.spans import BadSpan, parse_every, parse_span, parse_step, short, written
+from tillkeeper.domain.ladder import Action, ActionSteps, Anchor, Ladder, StepTime
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.policy import AccountPolicy, CasePolicy, HintPolicy, Policy, SilencePolicy
+from tillkeeper.policy.spans import BadSpan, parse_every, parse_span, parse_time, short, written
 
 FILE_BYTES_MAX: Final = 256 * 1024  # the default policy, with all its explanations, is under 10 KB
-STEPS_MAX: Final = 20  # of one action; what must go on for longer says "every 24h"
+TIMES_MAX: Final = 20  # of one action; what must go on for longer says "every 24h"
 FOLLOW_UP_MIN: Final = timedelta(minutes=10)  # people who are told more often stop to read
 LEVELS_MAX: Final = 9  # as the database has it
 LEARNED: Final = "learned"  # in the place of a span: as each account's own history has it
 SILENCE_MIN: Final = timedelta(minutes=1)  # as often as it is looked at, and a bit
 LEARNING_MIN: Final = timedelta(days=3)  # less would take one odd day for the rule
-LEARNING_MAX: Final = timedelta(days=21)  # under the days that are kept (domain/pulse.py)
+LEARNING_MAX: Final = timedelta(days=21)  # under the days that are kept (domain/silence.py)
 FALSE_ALARM_MIN: Final = 1e-12
 FALSE_ALARM_MAX: Final = 0.01
 HINTS_MAX: Final = 600  # a minute; more are no hints but load
 NAME_CHARS_MAX: Final = 64  # of an account or method
 
-Climbs = dict[Action, Climb]
+ByAction = dict[Action, ActionSteps]
 AfterClose = Literal["reopen", "case"]
 _Named = TypeVar("_Named", bound=StrEnum)
 
@@ -173,7 +163,7 @@ def _policy(tree: dict[str, Any], accounts: Collection[str] | None, problems: li
         if name not in _TABLES
     )
     told = {name: value for name, value in tree.items() if name in set(Status)}
-    general = _all_climbs(told, (), {}, problems)
+    general = _by_status(told, (), {}, problems)
     cases = _table(tree, ("cases",), ("follow_up", "levels"), problems)
     unmatched = _table(tree, ("unmatched",), ("case",), problems)
     closing = _table(tree, ("closing",), ("after",), problems)
@@ -195,25 +185,25 @@ def _policy(tree: dict[str, Any], accounts: Collection[str] | None, problems: li
 # --- ladders ----------------------------------------------------------------------------------------------------------
 
 
-def _all_climbs(
-    tree: Mapping[str, Any], key: tuple[str, ...], beneath: Mapping[Status, Climbs], problems: list[str]
-) -> dict[Status, Climbs]:
+def _by_status(
+    tree: Mapping[str, Any], key: tuple[str, ...], beneath: Mapping[Status, ByAction], problems: list[str]
+) -> dict[Status, ByAction]:
     """What each of the statuses named says, above what stands beneath it."""
-    found = dict[Status, Climbs]()
+    found = dict[Status, ByAction]()
     for name, table in tree.items():
         status = _named(Status, name, key, problems)
         if status is not None and _is_table(table, (*key, name), problems):
             before = len(problems)
-            own = dict(_climbs(status, table, (*key, name), problems))
+            own = dict(_all_steps(status, table, (*key, name), problems))
             found[status] = {**beneath.get(status, {}), **own}
             if len(problems) == before:  # else what is missing now would be told, too
                 problems.extend(_out_of_order(found[status], (*key, name)))
     return found
 
 
-def _climbs(
+def _all_steps(
     status: Status, table: dict[str, Any], key: tuple[str, ...], problems: list[str]
-) -> Iterator[tuple[Action, Climb]]:
+) -> Iterator[tuple[Action, ActionSteps]]:
     for name, value in table.items():
         at = (*key, name)
         if (action := _named(Action, name, key, problems)) is None:
@@ -223,8 +213,8 @@ def _climbs(
         where, why = SENSE[action]
         if texts and status not in where:
             problems.append(f"{_shown(at)}: makes no sense while an order is {status}: {why}")
-        elif (climb := _climb(action, texts, at, problems)) is not None:
-            yield action, climb
+        elif (steps := _steps_of(action, texts, at, problems)) is not None:
+            yield action, steps
 
 
 def _texts(value: Any, key: tuple[str, ...], problems: list[str]) -> list[str] | None:
@@ -233,19 +223,19 @@ def _texts(value: Any, key: tuple[str, ...], problems: list[str]) -> list[str] |
     if not all(isinstance(text, str) for text in texts):
         problems.append(f'{_shown(key)}: is a list of moments in quotes, such as ["2m", "1h"]')
         return None
-    if len(texts) > STEPS_MAX:
-        problems.append(f'{_shown(key)}: has {len(texts)} moments, {STEPS_MAX} is the most; end it with "every 24h"')
+    if len(texts) > TIMES_MAX:
+        problems.append(f'{_shown(key)}: has {len(texts)} moments, {TIMES_MAX} is the most; end it with "every 24h"')
         return None
     return texts
 
 
-def _climb(action: Action, texts: list[str], key: tuple[str, ...], problems: list[str]) -> Climb | None:
-    steps, every, before = list[Step](), None, len(problems)
+def _steps_of(action: Action, texts: list[str], key: tuple[str, ...], problems: list[str]) -> ActionSteps | None:
+    times, every, before = list[StepTime](), None, len(problems)
     for at, text in enumerate(texts):
         try:
             rounds = parse_every(text)
             if rounds is None:
-                steps.append(parse_step(text))
+                times.append(parse_time(text))
                 continue
         except BadSpan as error:
             problems.append(f"{_shown((*key, str(at)))}: {error}")
@@ -255,13 +245,13 @@ def _climb(action: Action, texts: list[str], key: tuple[str, ...], problems: lis
             problems.append(f"{_shown(key)}: {text!r} goes on from the moment before it, so it comes last, never first")
         elif action not in ENDLESS:
             problems.append(f"{_shown(key)}: nobody is told without an end; write the moments out instead of {text!r}")
-    problems.extend(f"{_shown(key)}: {problem}" for problem in _not_rising(action, steps))
-    return Climb(action=action, steps=tuple(steps), every=every) if len(problems) == before else None
+    problems.extend(f"{_shown(key)}: {problem}" for problem in _not_rising(action, times))
+    return ActionSteps(action=action, times=tuple(times), every=every) if len(problems) == before else None
 
 
-def _not_rising(action: Action, steps: list[Step]) -> Iterator[str]:
+def _not_rising(action: Action, times: list[StepTime]) -> Iterator[str]:
     for anchor in Anchor:
-        of_anchor = [step for step in steps if step.anchor is anchor]
+        of_anchor = [time for time in times if time.anchor is anchor]
         for earlier, later in pairwise(of_anchor):
             if later.offset <= earlier.offset:
                 yield f"{written(later)!r} is not after {written(earlier)!r}; write the earliest first"
@@ -269,11 +259,11 @@ def _not_rising(action: Action, steps: list[Step]) -> Iterator[str]:
                 yield f"happens once; {written(later)!r} after {written(earlier)!r} would do nothing: keep one of them"
 
 
-def _out_of_order(climbs: Climbs, key: tuple[str, ...]) -> Iterator[str]:
+def _out_of_order(actions: ByAction, key: tuple[str, ...]) -> Iterator[str]:
     """What would happen before that which must come first."""
     for action, needed in BEFORE.items():
         for anchor in Anchor:
-            late, early = _first(climbs, action, anchor), _first(climbs, needed, anchor)
+            late, early = _first(actions, action, anchor), _first(actions, needed, anchor)
             if late is None or (early is not None and early.offset <= late.offset):
                 continue
             instead = f", but begins at {written(early)!r}" if early else ""
@@ -283,19 +273,19 @@ def _out_of_order(climbs: Climbs, key: tuple[str, ...]) -> Iterator[str]:
             )
 
 
-def _first(climbs: Climbs, action: Action, anchor: Anchor) -> Step | None:
-    steps = climbs[action].steps if action in climbs else ()
-    return next((step for step in steps if step.anchor is anchor), None)
+def _first(actions: ByAction, action: Action, anchor: Anchor) -> StepTime | None:
+    times = actions[action].times if action in actions else ()
+    return next((time for time in times if time.anchor is anchor), None)
 
 
-def _ladders(climbs: Mapping[Status, Climbs]) -> dict[Status, Ladder]:
+def _ladders(actions: Mapping[Status, ByAction]) -> dict[Status, Ladder]:
     """In the order of statuses and actions, so that what says the same is the same."""
     return {
         status: Ladder(
-            climbs=tuple(climbs[status][it] for it in Action if it in climbs[status] and climbs[status][it].steps)
+            actions=tuple(actions[status][it] for it in Action if it in actions[status] and actions[status][it].times)
         )
         for status in Status
-        if status in climbs
+        if status in actions
     }
 
 
@@ -303,14 +293,14 @@ def _ladders(climbs: Mapping[Status, Climbs]) -> dict[Status, Ladder]:
 
 
 def _accounts(
-    tree: Any, general: Mapping[Status, Climbs], known: Collection[str] | None, problems: list[str]
+    tree: Any, general: Mapping[Status, ByAction], known: Collection[str] | None, problems: list[str]
 ) -> dict[str, AccountPolicy]:
     found = dict[str, AccountPolicy]()
     for name, table in _names(tree, ("accounts",), problems):
         if known is not None and name not in known:
             problems.append(f"accounts.{name}: the settings have no such account; {_known(name, sorted(known))}")
         statuses = {status: value for status, value in table.items() if status != "methods"}
-        at_account = _all_climbs(statuses, ("accounts", name), general, problems)
+        at_account = _by_status(statuses, ("accounts", name), general, problems)
         found[name] = AccountPolicy(
             ladders=_ladders(at_account),
             methods=_methods(table.get("methods", {}), name, {**general, **at_account}, problems),
@@ -319,11 +309,11 @@ def _accounts(
 
 
 def _methods(
-    tree: Any, account: str, beneath: Mapping[Status, Climbs], problems: list[str]
+    tree: Any, account: str, beneath: Mapping[Status, ByAction], problems: list[str]
 ) -> dict[str, Mapping[Status, Ladder]]:
     key = ("accounts", account, "methods")
     return {
-        name: _ladders(_all_climbs(table, (*key, name), beneath, problems))
+        name: _ladders(_by_status(table, (*key, name), beneath, problems))
         for name, table in _names(tree, key, problems)
     }
 
@@ -346,17 +336,17 @@ def _closed(tree: dict[str, Any], problems: list[str]) -> Ladder:
     """Questions alone, counted from closing, and with an end."""
     key = ("closed", str(Action.QUERY))
     texts = _texts(_table(tree, key[:1], key[1:], problems).get(key[1], []), key, problems)
-    climb = _climb(Action.QUERY, texts, key, problems) if texts else None
-    if climb is None:
+    steps = _steps_of(Action.QUERY, texts, key, problems) if texts else None
+    if steps is None:
         return Ladder()
-    if climb.every is not None:
+    if steps.every is not None:
         problems.append(f"{_shown(key)}: nobody asks about closed orders without an end; write the moments out")
     problems.extend(
-        f"{_shown(key)}: {written(step)!r} is no time after closing; write a span such as '1h'"
-        for step in climb.steps
-        if step.anchor is not Anchor.START
+        f"{_shown(key)}: {written(time)!r} is no time after closing; write a span such as '1h'"
+        for time in steps.times
+        if time.anchor is not Anchor.START
     )
-    return Ladder(climbs=(climb,))
+    return Ladder(actions=(steps,))
 
 
 def _silence(tree: dict[str, Any], problems: list[str]) -> SilencePolicy:

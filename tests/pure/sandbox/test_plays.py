@@ -30,8 +30,8 @@ from sandbox.templates import Template
 from tests.pure.sandbox.asking import answer
 from tillkeeper import clock
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent, problem_with
-from tillkeeper.domain.facts import OrderFacts, apply
-from tillkeeper.domain.order import Order, summarize
+from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import BadSignature, Refused
 from tillkeeper.gateways.messages import Query, Request, Verified
@@ -150,6 +150,7 @@ def secrets_in(value):
 # --- its deliveries ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_each_delivery_brings_what_its_word_promises(played):
     for story in played.stories:
         for event in story.events:

@@ -17,8 +17,8 @@ from sandbox.story import Story
 from sandbox.story_generator import generate_story
 from tests.gateway_apis import NOON
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
-from tillkeeper.domain.facts import OrderFacts, apply
-from tillkeeper.domain.order import Order, summarize
+from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.registry import build
 from tillkeeper.settings import load_settings

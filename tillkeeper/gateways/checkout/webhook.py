@@ -59,7 +59,7 @@ def claimed_references(body: bytes) -> ClaimedReferences | None:
 def _payment_fact(data: object, kind: Kind, failure: FailureClass | None = None) -> Fact:
     code = None
     if kind is Kind.PAYMENT_FAILED:
-        failure, code = failure_of(text_or_none(data, "response_code"))
+        failure, code = _failure_of(data)
     return Fact(
         kind=kind,
         payment_ref=text(data, "id"),
@@ -69,6 +69,10 @@ def _payment_fact(data: object, kind: Kind, failure: FailureClass | None = None)
         failure=failure,
         failure_code=code,
     )
+
+
+def _failure_of(data: object) -> tuple[FailureClass, str | None]:
+    return failure_of(text_or_none(data, "response_code"))
 
 
 def _payment(kind: Kind, failure: FailureClass | None = None) -> Reader:
@@ -137,8 +141,7 @@ def _refund(kind: Kind) -> Reader:
     """Reads a refund as that: its action is what tells it from others."""
 
     def read(data: object) -> tuple[Fact, ...]:
-        code = text_or_none(data, "response_code")
-        failure, failure_code = failure_of(code) if kind is Kind.REFUND_FAILED else (None, None)
+        failure, code = _failure_of(data) if kind is Kind.REFUND_FAILED else (None, None)
         refund = Fact(
             kind=kind,
             payment_ref=text(data, "id"),
@@ -146,7 +149,7 @@ def _refund(kind: Kind) -> Reader:
             refund_ref=text(data, "action_id"),
             **money(data),
             failure=failure,
-            failure_code=failure_code,
+            failure_code=code,
         )
         return (refund,)
 

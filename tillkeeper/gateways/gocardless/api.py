@@ -112,8 +112,13 @@ def _refund_facts(
     if fact is None or not units.is_currency(text(refund, "currency").upper()):
         return
     amount, currency = _money(refund, "amount")
-    order_ref = text_or_none(refund, *order_ref_path) or query.order_ref
-    yield msgspec.structs.replace(fact, order_ref=order_ref, amount=amount, currency=currency)
+    yield msgspec.structs.replace(
+        fact,
+        payment_ref=text(refund, "links", "payment"),
+        order_ref=text_or_none(refund, *order_ref_path) or query.order_ref,
+        amount=amount,
+        currency=currency,
+    )
 
 
 def _money(subject: object, name: str) -> tuple[int, str]:

@@ -126,7 +126,10 @@ def payment_fact(payment_ref: str, kind: Kind, happened_at: datetime) -> Fact:
 
 
 def refund_fact(refund: object, reported_at: datetime) -> Fact | None:
-    """One refund by its status: pending since it was made, so that no outcome can seem to lie before it."""
+    """One refund by its status, of a payment that the caller knows.
+
+    It is pending since it was made, so that no outcome can seem to lie before it.
+    """
     status = text(refund, "status")
     if status not in REFUND_STATUSES:
         unknown_word("status of a refund", status)
@@ -135,7 +138,7 @@ def refund_fact(refund: object, reported_at: datetime) -> Fact | None:
     failed = kind is Kind.REFUND_FAILED
     return Fact(
         kind=kind,
-        payment_ref=text(refund, "links", "payment"),
+        payment_ref=None,
         refund_ref=text(refund, "id"),
         occurred_at=moment_from_rfc3339(text(refund, "created_at")) if kind is Kind.REFUND_PENDING else reported_at,
         failure=FailureClass.UNKNOWN if failed else None,

@@ -62,7 +62,8 @@ class WebhookReader:
         entry = None if order_ref is None else entry_of(event)
         if entry is None:
             return None
-        method = text_or_none(event, "details", "scheme") if entry.fact.kind.is_payment else None
+        scheme = text_or_none(event, "details", "scheme")
+        method = scheme if entry.fact.kind.is_payment else None
         return msgspec.structs.replace(entry.fact, order_ref=order_ref, method=method)
 
     def _order_ref_of(self, event: object) -> str | None:

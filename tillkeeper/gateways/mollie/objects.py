@@ -163,11 +163,12 @@ def return_facts(payment: object, profile: Profile, reported_at: datetime) -> It
     """Each refund and chargeback where they are embedded, else what all of them come to."""
     ref, order_ref = text(payment, "id"), profile.order_ref_of(payment)
     refunds, chargebacks = embedded(payment, "refunds"), embedded(payment, "chargebacks")
+    refunded, charged_back = _refunded_in_all(payment), _charged_back_in_all(payment)
     facts = [
         *(_refund_fact(refund, ref, reported_at) for refund in refunds or ()),
         *(_chargeback_fact(chargeback, ref) for chargeback in chargebacks or ()),
-        *([_refunded_in_all(payment)] if refunds is None else []),
-        *([_charged_back_in_all(payment)] if chargebacks is None else []),
+        refunded if refunds is None else None,
+        charged_back if chargebacks is None else None,
     ]
     yield from (msgspec.structs.replace(fact, order_ref=order_ref) for fact in facts if fact is not None)
 
