@@ -1,9 +1,9 @@
-"""How many unsigned deliveries are taken: as many as their gateway can be asked about, and no source's flood is all.
+"""Limits on unsigned deliveries: no more than queries to their gateway can settle, and no source may take all places.
 
-    admitted ──> asked about, so many a second ──> room for others
-        └─ no room ─> 503, and the gateway sends it again; what was answered 200 is asked about
+    admitted ──> queried, so many a second ──> its place is free again
+        └─ no place ─> 503, and the gateway sends the delivery again; each that was answered 200 is queried
 
-A source may hold as much as is free: one alone holds half, two hold a third each, and a newcomer always finds room.
+A source may hold as many places as are free: one alone holds half, two hold a third each, and a newcomer finds a place.
 """
 
 from collections import Counter, deque
@@ -15,49 +15,49 @@ from aiohttp import web
 
 Network = IPv4Network | IPv6Network
 
-ROOM_S: Final = 240.0  # how long it may take until the last of those that were let in is asked about
-SHARE: Final = 0.5  # of the account's questions; the others are for what is signed, for the sweep, and for trying again
-UNLIMITED_PER_S: Final = 1000.0  # where questions have no limit of their own
-REPEATS_MAX: Final = 20  # deliveries about one thing that take one place: many of them are one query
+WAIT_S: Final = 240.0  # until the last of the admitted deliveries is queried
+SHARE: Final = 0.5  # of the account's queries; the others are for what is signed, for the sweep, and for trying again
+UNLIMITED_PER_S: Final = 1000.0  # where queries have no limit of their own
+REPEATS_MAX: Final = 20  # deliveries about one object that take one place: one query settles them all
 FORWARDED_MAX: Final = 20  # addresses of one header that are looked at
 IPV6_PREFIX_BITS: Final = 64  # what one customer of a provider has
 
 
-class NoRoom(Exception):
-    """More unsigned deliveries than can be asked about: come again."""
+class TooManyUnsigned(Exception):
+    """More unsigned deliveries have arrived than queries can settle; the gateway should send this one again."""
 
 
-class Room:
-    """What is let in at one account and may not be asked about yet, by who sent it."""
+class UnsignedLimit:
+    """Counts the admitted deliveries of one account that may not be queried yet, by their source."""
 
     def __init__(self, *, calls_per_s: float) -> None:
-        self._asked_per_s = SHARE * (calls_per_s or UNLIMITED_PER_S)
-        self._places = round(ROOM_S * self._asked_per_s)
+        self._queries_per_s = SHARE * (calls_per_s or UNLIMITED_PER_S)
+        self._places = round(WAIT_S * self._queries_per_s)
         self._taken: deque[tuple[str, Hashable]] = deque()
         self._by_source: Counter[str] = Counter()
         self._repeats: dict[Hashable, int] = {}
         self._counted_at_s: float | None = None
 
     def admit(self, source: str, named: Hashable, *, now_s: float) -> None:
-        """Takes a place for what a delivery named, unless that has one.  Raises NoRoom."""
+        """Takes a place for the objects that a delivery names, unless they have one.  Raises TooManyUnsigned."""
         self._free(now_s)
         if named and 0 < (repeats := self._repeats.get(named, 0)) <= REPEATS_MAX:
             self._repeats[named] = repeats + 1
             return
         if self._by_source[source] >= self._places - len(self._taken):
-            raise NoRoom("this source sent as many unsigned deliveries as the gateway can be asked about")
+            raise TooManyUnsigned("this source sent as many unsigned deliveries as the gateway can be queried about")
         self._taken.append((source, named))
         self._by_source[source] += 1
         self._repeats[named] = 1
 
     def _free(self, now_s: float) -> None:
-        """Frees the places of as many as were asked about since the last time."""
+        """Frees the places of as many as were queried since the last time."""
         if self._counted_at_s is None:
             self._counted_at_s = now_s
-        asked = int((now_s - self._counted_at_s) * self._asked_per_s)
-        if asked:
-            self._counted_at_s += asked / self._asked_per_s
-        for _ in range(min(asked, len(self._taken))):
+        queried = int((now_s - self._counted_at_s) * self._queries_per_s)
+        if queried:
+            self._counted_at_s += queried / self._queries_per_s
+        for _ in range(min(queried, len(self._taken))):
             source, named = self._taken.popleft()
             self._repeats.pop(named, None)
             self._by_source[source] -= 1
@@ -66,12 +66,12 @@ class Room:
 
 
 def source_of(request: web.BaseRequest, trusted: Sequence[Network]) -> str:
-    """Who sent it: the nearest address of its way that is no proxy of ours."""
+    """The source of a request: the nearest address on its way that is no trusted proxy."""
     peer = request.remote or ""
     if not _is_in(peer, trusted):
         return _grouped(peer)
-    told = ",".join(request.headers.getall("X-Forwarded-For", ()))
-    for address in reversed(told.split(",")[-FORWARDED_MAX:]):
+    forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))
+    for address in reversed(forwarded.split(",")[-FORWARDED_MAX:]):
         if address.strip() and not _is_in(address, trusted):
             return _grouped(address)
     return peer
@@ -87,11 +87,11 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
 
 def _is_in(text: str, networks: Sequence[Network]) -> bool:
     address = _address(text)
-    return address is not None and any(address in it for it in networks)
+    return address is not None and any(address in network for network in networks)
 
 
 def _grouped(text: str) -> str:
-    """An address, or the network that one customer has of IPv6; all that are none of both are one source."""
+    """The source that an address belongs to: of IPv6 the network of one customer; all unreadable ones together."""
     address = _address(text)
     if isinstance(address, IPv6Address):
         return str(IPv6Network((address, IPV6_PREFIX_BITS), strict=False))

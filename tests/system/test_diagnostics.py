@@ -15,7 +15,7 @@ from tests.system.commands import tillkeeper, toml, written
 from tests.system.receiving import ACCOUNT, PATH, SECRET, a_delivery, exchange, some_settings, status_of, until, wire
 from tillkeeper import clock
 from tillkeeper.accounts import KnownAccounts
-from tillkeeper.diagnostics.examining import TOO_LONG, Patient, examine
+from tillkeeper.diagnostics.checks import TOO_LONG, RefusedRequest, diagnose
 from tillkeeper.diagnostics.findings import ADVICE, BY_STEP, Finding
 from tillkeeper.gateways.errors import BadPayload, BadSignature, Refused, VerificationStep
 from tillkeeper.gateways.inspecting import inspect_request
@@ -58,7 +58,7 @@ def examined(gateway, request, *, now=NOW, **known):
     try:
         gateway.parse(gateway.verify(request, now))
     except Refused as refused:
-        return examine(Patient(gateway=gateway, request=request, now=now, refused=refused, **known))
+        return diagnose(RefusedRequest(gateway=gateway, request=request, now=now, refused=refused, **known))
     raise AssertionError("it was not refused")
 
 
@@ -259,7 +259,7 @@ async def test_a_refused_delivery_is_examined_and_kept_and_the_caller_learns_not
 def test_what_takes_too_long_is_left_and_said():
     others = {"stripe-main": stripe(), "stripe-eu": stripe("stripe-eu", webhook_secrets=[OTHER_SECRET])}
     refused = BadSignature("no v1 signature is by any of the webhook_secrets")
-    patient = Patient(
+    refused_request = RefusedRequest(
         gateway=others["stripe-main"],
         request=received(genuine(secret=OTHER_SECRET)),
         now=NOW,
@@ -267,7 +267,7 @@ def test_what_takes_too_long_is_left_and_said():
         others=others,
         out_of_time=lambda: True,
     )
-    found = examine(patient)
+    found = diagnose(refused_request)
     assert (found.finding, found.detail) == (Finding.WRONG_SECRET, TOO_LONG)
 
 
@@ -275,12 +275,12 @@ async def test_it_is_examined_beside_the_event_loop_and_others_meanwhile_are_not
     """The first is held in its thread; deliveries are answered, and of the refused ones none is examined besides."""
     goes_on, examined_in = threading.Event(), []
 
-    def held(patient):
+    def held(refused_request):
         examined_in.append(threading.current_thread())
         goes_on.wait(20)
-        return examine(patient)
+        return diagnose(refused_request)
 
-    monkeypatch.setattr(refusals, "examine", held)
+    monkeypatch.setattr(refusals, "diagnose", held)
     headers, body = a_delivery("evt_forged", secret=OTHER_SECRET)
     async with receiver(some_settings(database)) as port:
         for _ in range(3):

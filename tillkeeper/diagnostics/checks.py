@@ -1,8 +1,7 @@
-"""Finds out why a delivery was refused, by trying what would have made it good.  Pure, and bounded in what it tries.
+"""Diagnoses a refused request by checks that each try one change which would have made it valid.  Pure and bounded.
 
-refused ──> the step says it (a header, a key, the mode, the body)
-        └─> else try: at its own time · with the URL written otherwise · with the body written otherwise
-                      · with the secrets of before · with other accounts' keys
+at its own time · with earlier secrets · with other accounts' keys · in the other mode · with another URL or body
+──> the first check that finds something decides; else the step at which verification failed
 """
 
 import json
@@ -39,8 +38,8 @@ MODE_FIELDS: Final = (
 MODES: Final = {"true": True, "live": True, "false": False, "test": False}
 
 
-class Patient(msgspec.Struct, frozen=True, kw_only=True):
-    """A refused delivery, and whom it knocked at.
+class RefusedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that was refused, with the account that received it and all that the checks may compare.
 
     `others` are all accounts by name, `former` the gateways that this account had before its settings changed.
     `with_url` builds the account's gateway with another URL of our own; `seen_url` is the URL as this receiver saw it.
@@ -59,15 +58,15 @@ class Patient(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutOfTime(Exception):
-    """What was left to try is not tried."""
+    """The time for the diagnosis is over: the remaining checks are left out."""
 
 
-def examine(patient: Patient) -> Diagnosis:
-    """What was wrong.  Never raises."""
-    refused, detail = patient.refused, ""
+def diagnose(refused_request: RefusedRequest) -> Diagnosis:
+    """Why the request was refused.  Never raises."""
+    refused, detail = refused_request.refused, ""
     try:
-        for test in TESTS:
-            found = test(patient)
+        for check in CHECKS:
+            found = check(refused_request)
             if found is not None:
                 finding, detail = found
                 return Diagnosis(finding=finding, reason=refused.reason, detail=detail)
@@ -76,8 +75,8 @@ def examine(patient: Patient) -> Diagnosis:
     return Diagnosis(finding=BY_STEP[refused.step], reason=refused.reason, detail=detail)
 
 
-def _go_on(patient: Patient) -> None:
-    if patient.out_of_time():
+def _check_time(refused_request: RefusedRequest) -> None:
+    if refused_request.out_of_time():
         raise OutOfTime
 
 
@@ -93,42 +92,49 @@ def _is_good(gateway: Gateway, request: Request, now: datetime) -> bool:
 
 
 def _is_proven(gateway: Gateway, request: Request, now: datetime) -> bool:
-    """Good, and not only because the gateway signs nothing."""
+    """Whether the request verifies, and not only because the gateway signs nothing."""
     try:
         return gateway.verify(request, now).proven
     except Refused:
         return False
 
 
-def _clock(patient: Patient) -> Found:
-    """Good at the time that it says of itself, though not now."""
-    refused = patient.refused
+def _clock(refused_request: RefusedRequest) -> Found:
+    """Finds a clock that is off: the request verifies at its own time, but not now."""
+    refused = refused_request.refused
     if not isinstance(refused, Stale):
         return None
-    if not _is_good(patient.gateway, patient.request, refused.signed_at):
+    if not _is_good(refused_request.gateway, refused_request.request, refused.signed_at):
         return Finding.WRONG_SECRET, "its time is off as well, and at that time it would not have been good either"
-    apart_s = round((patient.now - refused.signed_at).total_seconds())
+    apart_s = round((refused_request.now - refused.signed_at).total_seconds())
     return Finding.CLOCK_SKEW, f"it was signed {abs(apart_s)} s {'before' if apart_s > 0 else 'after'} it was received"
 
 
-def _is_about_the_signature(patient: Patient) -> bool:
-    return patient.refused.step in (VerificationStep.SIGNATURE, VerificationStep.KEY)
+def _is_about_the_signature(refused_request: RefusedRequest) -> bool:
+    return refused_request.refused.step in (VerificationStep.SIGNATURE, VerificationStep.KEY)
 
 
-def _url(patient: Patient) -> Found:
-    """Good if the URL that is signed along were written otherwise."""
-    if patient.with_url is None or patient.own_url is None or not _is_about_the_signature(patient):
+def _url(refused_request: RefusedRequest) -> Found:
+    """Finds a URL, signed along with the body, that is written otherwise in the configuration."""
+    if (
+        refused_request.with_url is None
+        or refused_request.own_url is None
+        or not _is_about_the_signature(refused_request)
+    ):
         return None
-    for url in _urls_like(patient.own_url, patient.seen_url):
-        _go_on(patient)
-        if _is_good(patient.with_url(url), patient.request, patient.now):
-            return Finding.URL_DIFFERS, f"it is signed for {url}, and {patient.gateway.own_url} says {patient.own_url}"
+    for url in _urls_like(refused_request.own_url, refused_request.seen_url):
+        _check_time(refused_request)
+        if _is_good(refused_request.with_url(url), refused_request.request, refused_request.now):
+            return (
+                Finding.URL_DIFFERS,
+                f"it is signed for {url}, and {refused_request.gateway.own_url} says {refused_request.own_url}",
+            )
     return None
 
 
 def _urls_like(url: str, seen: str | None) -> Iterator[str]:
-    """The ways in which the same address is written by mistake."""
-    for base in (it for it in (url, seen) if it):
+    """The ways in which one address is written by mistake."""
+    for base in filter(None, (url, seen)):
         try:
             parts = urlsplit(base)
         except ValueError:  # a bracket without its other
@@ -143,14 +149,16 @@ def _urls_like(url: str, seen: str | None) -> Iterator[str]:
                             yield candidate
 
 
-def _body(patient: Patient) -> Found:
-    """Good if the body were written otherwise."""
-    body = patient.request.body
-    if not _is_about_the_signature(patient) or len(body) > TRIED_BODY_BYTES_MAX:
+def _body(refused_request: RefusedRequest) -> Found:
+    """Finds a body that something on the way wrote anew."""
+    body = refused_request.request.body
+    if not _is_about_the_signature(refused_request) or len(body) > TRIED_BODY_BYTES_MAX:
         return None
     for how, written in _bodies_like(body):
-        _go_on(patient)
-        if written != body and _is_good(patient.gateway, _with_body(patient.request, written), patient.now):
+        _check_time(refused_request)
+        if written != body and _is_good(
+            refused_request.gateway, _with_body(refused_request.request, written), refused_request.now
+        ):
             return Finding.BODY_REENCODED, f"it is signed {how}"
     return None
 
@@ -197,47 +205,49 @@ def _with_body(request: Request, body: bytes) -> Request:
     return msgspec.structs.replace(request, body=body)
 
 
-def _old_secret(patient: Patient) -> Found:
-    """Good by the settings of before."""
-    if not _is_about_the_signature(patient):
+def _old_secret(refused_request: RefusedRequest) -> Found:
+    """Finds a secret that the settings held before."""
+    if not _is_about_the_signature(refused_request):
         return None
-    for gateway in patient.former:
-        _go_on(patient)
+    for gateway in refused_request.former:
+        _check_time(refused_request)
         try:
-            verified = gateway.verify(patient.request, patient.now)
+            verified = gateway.verify(refused_request.request, refused_request.now)
         except Refused:
             continue
         return Finding.OLD_SECRET, f"it is signed with what was {verified.key} before the settings changed"
     return None
 
 
-def _other_account(patient: Patient) -> Found:
-    """Good by another account's keys, perhaps of another gateway.
+def _other_account(refused_request: RefusedRequest) -> Found:
+    """Finds another account, perhaps of another gateway, by whose keys the request verifies.
 
-    At whichever step it was refused: a gateway that decodes before it verifies calls another's delivery unreadable.
+    The step of the refusal does not matter: a gateway that decodes before it verifies calls another's unreadable.
     """
-    if _is_proven(patient.gateway, patient.request, patient.now):
+    if _is_proven(refused_request.gateway, refused_request.request, refused_request.now):
         return None
-    for name, gateway in sorted(patient.others.items())[:OTHERS_MAX]:
-        _go_on(patient)
-        if name != patient.gateway.account and _is_proven(gateway, patient.request, patient.now):
+    for name, gateway in sorted(refused_request.others.items())[:OTHERS_MAX]:
+        _check_time(refused_request)
+        if name != refused_request.gateway.account and _is_proven(
+            gateway, refused_request.request, refused_request.now
+        ):
             return Finding.OTHER_ACCOUNT, f"it is right for the account {name} ({gateway.name})"
     return None
 
 
-def _mode(patient: Patient) -> Found:
-    """It says that it is of test mode, and the account is not, or the other way round."""
-    live = patient.gateway.live
-    if live is None or not _is_about_the_signature(patient):
+def _mode(refused_request: RefusedRequest) -> Found:
+    """Finds a request of test mode at an account of live mode, or the other way round."""
+    live = refused_request.gateway.live
+    if live is None or not _is_about_the_signature(refused_request):
         return None
-    told = _told_mode(patient.request.body)
-    if told is None or told is live:
+    stated = _stated_mode(refused_request.request.body)
+    if stated is None or stated is live:
         return None
     modes = {True: "live", False: "test"}
-    return Finding.WRONG_MODE, f"it says that it is of {modes[told]} mode, and the account is of {modes[live]} mode"
+    return Finding.WRONG_MODE, f"it says that it is of {modes[stated]} mode, and the account is of {modes[live]} mode"
 
 
-def _told_mode(body: bytes) -> bool | None:
+def _stated_mode(body: bytes) -> bool | None:
     try:
         content = strictjson.loads_unsigned(body)
     except BadPayload:
@@ -246,11 +256,11 @@ def _told_mode(body: bytes) -> bool | None:
         value: object = content
         for name in path:
             value = value.get(name) if isinstance(value, dict) else None
-        told = MODES.get(value) if isinstance(value, str) else value
-        if isinstance(told, bool):
-            return told
+        stated = MODES.get(value) if isinstance(value, str) else value
+        if isinstance(stated, bool):
+            return stated
     return None
 
 
-# The first that finds something is believed: what is likelier stands first.
-TESTS: Final[Sequence[Callable[[Patient], Found]]] = (_clock, _old_secret, _other_account, _mode, _url, _body)
+# The first check that finds something decides: the likelier cause stands first.
+CHECKS: Final[Sequence[Callable[[RefusedRequest], Found]]] = (_clock, _old_secret, _other_account, _mode, _url, _body)

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from ingest.unproven import REPEATS_MAX, ROOM_S, SHARE, NoRoom, Room, source_of
+from ingest.unsigned_limits import REPEATS_MAX, SHARE, WAIT_S, TooManyUnsigned, UnsignedLimit, source_of
 from tests.store.factories import a_registration
 from tests.system.receiving import deliveries_in
 from tests.system.telling import Api, api_listening, receiver, workers
@@ -18,54 +18,54 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.store.orders import register, show
 
 PER_S = 10
-PLACES = int(ROOM_S * SHARE * PER_S)
+PLACES = int(WAIT_S * SHARE * PER_S)
 LOCAL = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
 @pytest.fixture
-def room():
-    return Room(calls_per_s=PER_S)
+def limit():
+    return UnsignedLimit(calls_per_s=PER_S)
 
 
-def let_in(room, source, count, *, at_s=0.0):
+def let_in(limit, source, count, *, at_s=0.0):
     """How many of so many different ones come in."""
     admitted = 0
     for number in range(count):
         try:
-            room.admit(source, (source, at_s, number), now_s=at_s)
-        except NoRoom:
+            limit.admit(source, (source, at_s, number), now_s=at_s)
+        except TooManyUnsigned:
             continue
         admitted += 1
     return admitted
 
 
-def test_one_source_has_half_of_the_room_and_a_newcomer_always_finds_some(room):
-    assert let_in(room, "198.51.100.1", 30_000) == PLACES // 2
+def test_one_source_has_half_of_the_room_and_a_newcomer_always_finds_some(limit):
+    assert let_in(limit, "198.51.100.1", 30_000) == PLACES // 2
     for number in range(2, 8):
-        assert let_in(room, f"198.51.100.{number}", 30_000) > 0
-    assert let_in(room, "192.0.2.1", 1) == 1
+        assert let_in(limit, f"198.51.100.{number}", 30_000) > 0
+    assert let_in(limit, "192.0.2.1", 1) == 1
 
 
-def test_room_is_made_as_fast_as_questions_are_asked(room):
-    let_in(room, "198.51.100.1", 30_000)
-    assert let_in(room, "198.51.100.1", 100, at_s=10.0) == 10 * SHARE * PER_S
-    assert let_in(room, "198.51.100.1", 30_000, at_s=10.0 + 2 * ROOM_S) == PLACES // 2
+def test_room_is_made_as_fast_as_questions_are_asked(limit):
+    let_in(limit, "198.51.100.1", 30_000)
+    assert let_in(limit, "198.51.100.1", 100, at_s=10.0) == 10 * SHARE * PER_S
+    assert let_in(limit, "198.51.100.1", 30_000, at_s=10.0 + 2 * WAIT_S) == PLACES // 2
 
 
-def test_many_deliveries_about_one_thing_take_one_place(room):
+def test_many_deliveries_about_one_thing_take_one_place(limit):
     for _ in range(REPEATS_MAX):
-        room.admit("192.0.2.1", "tr_1", now_s=0.0)
-    assert let_in(room, "192.0.2.1", 30_000) == PLACES // 2 - 1
-    room.admit("192.0.2.1", "tr_1", now_s=0.0)
-    with pytest.raises(NoRoom):
-        room.admit("192.0.2.1", "tr_1", now_s=0.0)
+        limit.admit("192.0.2.1", "tr_1", now_s=0.0)
+    assert let_in(limit, "192.0.2.1", 30_000) == PLACES // 2 - 1
+    limit.admit("192.0.2.1", "tr_1", now_s=0.0)
+    with pytest.raises(TooManyUnsigned):
+        limit.admit("192.0.2.1", "tr_1", now_s=0.0)
 
 
-def test_what_names_nothing_takes_a_place_each(room):
+def test_what_names_nothing_takes_a_place_each(limit):
     for _ in range(PLACES // 2):
-        room.admit("192.0.2.1", (), now_s=0.0)
-    with pytest.raises(NoRoom):
-        room.admit("192.0.2.1", (), now_s=0.0)
+        limit.admit("192.0.2.1", (), now_s=0.0)
+    with pytest.raises(TooManyUnsigned):
+        limit.admit("192.0.2.1", (), now_s=0.0)
 
 
 @pytest.mark.parametrize(
