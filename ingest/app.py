@@ -22,9 +22,8 @@ from ingest.scheduler import REQUEST_S
 from ingest.unsigned_limits import UnsignedLimit
 from tillkeeper import clock
 from tillkeeper.accounts import Accounts, KnownAccounts
-from tillkeeper.api_client import http
-from tillkeeper.api_client.http import Send
-from tillkeeper.api_client.key_fetching import KEY_SETTINGS, Keys, Refreshers
+from tillkeeper.api_client.http import Send, open_http
+from tillkeeper.api_client.key_fetching import KEY_SETTINGS, KeyFetcher, KeyRefreshers
 from tillkeeper.api_client.key_store import KeyStore
 from tillkeeper.domain.delivery import EnvelopeKeys
 from tillkeeper.gateways.base import Gateway
@@ -76,7 +75,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         stack.push_async_callback(intake.close)
         accounts = Accounts(settings)
         policy = PolicyFile(settings.policy, accounts.gateways.keys())
-        accounts.on_change(policy.judge_anew)
+        accounts.on_change(policy.read_again)
         hints = Hints(pool, policy=lambda: policy.policy, now=clock.now, monotonic_s=clock.monotonic_s)
         stack.push_async_callback(hints.close)
         refusals = Refusals(pool, records=accounts, monotonic_s=clock.monotonic_s)
@@ -87,7 +86,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             intake=intake,
             hints=hints,
             refusals=refusals,
-            send=await stack.enter_async_context(http.opened(KEY_SETTINGS)),
+            send=await stack.enter_async_context(open_http(KEY_SETTINGS)),
             policy=policy,
         )
 
@@ -164,9 +163,9 @@ class Webhooks:
         self._resources = resources
         self._settings = settings
         self._known: dict[str, tuple[Gateway, AccountReceiver]] = {}
-        self._keys: dict[str, Keys] = {}
+        self._keys: dict[str, KeyFetcher] = {}
         self._unsigned_limits: dict[str, UnsignedLimit] = {}  # of accounts that are gone, too: there are few
-        self._refreshers = Refreshers()
+        self._refreshers = KeyRefreshers()
         self.receivers: dict[str, Handler] = {}
         self.follow()
 
@@ -178,7 +177,7 @@ class Webhooks:
         for name, gateway in now.items():
             if name not in self._known or self._known[name][0] is not gateway:
                 self._take(name, gateway)
-        self._refreshers.follow(self._keys)
+        self._refreshers.update(self._keys)
 
     async def close(self, _app: web.Application) -> None:
         """Ends the refreshing of keys."""
@@ -186,7 +185,7 @@ class Webhooks:
 
     def _take(self, name: str, gateway: Gateway) -> None:
         resources = self._resources
-        keys = Keys(gateway, resources.send, key_store=KeyStore(resources.pool))
+        keys = KeyFetcher(gateway, resources.send, key_store=KeyStore(resources.pool))
         receiver = AccountReceiver(
             gateway,
             resources.intake,
@@ -194,7 +193,7 @@ class Webhooks:
             resources.refusals,
             keys,
             unsigned_limit=self._unsigned_limits.setdefault(
-                name, UnsignedLimit(calls_per_s=self._settings.ask.calls_per_s)
+                name, UnsignedLimit(calls_per_s=self._settings.api_client.calls_per_s)
             ),
             trusted_proxies=self._settings.ingest.trusted_proxies,
             body_bytes_max=resources.accounts.max_body_bytes(name) or self._settings.ingest.max_body_bytes,

@@ -32,7 +32,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """
     accounts = Accounts(settings)  # of which the policy may name some, and new ones come while it runs
     policy = PolicyFile(settings.policy, accounts.gateways.keys())
-    accounts.on_change(policy.judge_anew)
+    accounts.on_change(policy.read_again)
     outage = Outage(stop)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(serving_status(settings.notify))
@@ -44,7 +44,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         channels = await stack.enter_async_context(
             open_channels(settings.notify, broker_url=settings.broker_url, broker_prefix=settings.broker_prefix)
         )
-        log.info("notify_started", mail=channels.mail is not None, merchant=[it.name for it in channels.merchant])
+        log.info(
+            "notify_started", mail=channels.mail is not None, merchant=[channel.name for channel in channels.merchant]
+        )
         loops = [
             start(
                 NotifyLoop(

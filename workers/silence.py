@@ -15,7 +15,7 @@ from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.messages import Answer, Call, Query
 from tillkeeper.store.account_health import BEGINS, Abilities, Turn, note_answers, open_silences, watch
 from tillkeeper.store.pool import Conn
-from tillkeeper.telemetry import ASKED_SOONER, QUIET
+from tillkeeper.telemetry import ASKED_SOONER, SILENCE
 from workers.outage import Outage, Stopped
 
 log = structlog.get_logger()
@@ -31,11 +31,11 @@ class AsksAndLists(Protocol):
         """Of the accounts that can be asked."""
         ...
 
-    def can_ask(self, account: str) -> bool:
+    def can_query(self, account: str) -> bool:
         """Whether the account's gateway can be asked at all."""
         ...
 
-    def can_list(self, account: str) -> bool:
+    def can_list_events(self, account: str) -> bool:
         """Whether it has a list of what happened."""
         ...
 
@@ -65,13 +65,13 @@ class Watched:
         """Of the accounts that the api_client asks."""
         return self._api_client.gateways
 
-    def can_ask(self, account: str) -> bool:
+    def can_query(self, account: str) -> bool:
         """As the api_client says."""
-        return self._api_client.can_ask(account)
+        return self._api_client.can_query(account)
 
-    def can_list(self, account: str) -> bool:
+    def can_list_events(self, account: str) -> bool:
         """As the api_client says."""
-        return self._api_client.can_list(account)
+        return self._api_client.can_list_events(account)
 
     async def query(self, account: str, query: Query) -> Answer:
         """As the api_client answers."""
@@ -153,12 +153,12 @@ class Silence:
             _say(turn)
         for account in sorted(self._accounts):
             for kind in BEGINS:
-                QUIET.labels(account, kind).set((account, kind) in quiet)
+                SILENCE.labels(account, kind).set((account, kind) in quiet)
         return len(turns)
 
     async def _look(self, conn: Conn, seen: dict[str, Answers]) -> tuple[list[Turn], set[tuple[str, str]]]:
         now, names = self._now(), sorted(self._accounts)  # they come and go
-        can = {it: Abilities(ask=self._watched.can_ask(it), list=self._watched.can_list(it)) for it in names}
+        can = {it: Abilities(ask=self._watched.can_query(it), list=self._watched.can_list_events(it)) for it in names}
         await note_answers(conn, {it: seen[it] for it in seen if it in can}, now=now)
         turns = await watch(conn, can, policy=self._policy().silence, calls_per_s=self._calls_per_s, now=now)
         return turns, await open_silences(conn, names)

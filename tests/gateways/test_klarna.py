@@ -317,6 +317,7 @@ def walk():
     return Walk(SIMULATOR)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", SIMULATOR.templates, ids=attrgetter("name"))
 def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template):
     story = story_of(SIMULATOR, template)

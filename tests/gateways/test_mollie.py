@@ -583,6 +583,7 @@ def walk():
     return Walk(SIMULATOR)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", SIMULATOR.templates, ids=attrgetter("name"))
 @pytest.mark.parametrize("currency", SIMULATOR.currencies)
 def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template, currency):

@@ -6,7 +6,7 @@ import pytest
 
 from tests.lane_handles import Lane, nothing_left, take_all, until_available
 from tillkeeper import clock
-from tillkeeper.lanes.base import Unavailable
+from tillkeeper.lanes.base import LaneUnavailable
 
 
 class LaneContract:
@@ -145,7 +145,7 @@ class LaneContract:
             receiver.take_parked(limit=1),
         ):
             async with asyncio.timeout(10):
-                with pytest.raises(Unavailable):
+                with pytest.raises(LaneUnavailable):
                     await call
         await receiver.release()
 

@@ -85,7 +85,7 @@ async def test_a_day_whose_answers_are_not_heard_does_not_hold(quick_server):
         return Answer(found=False)
 
     async def start_deaf_workers(context, stack) -> Workers:
-        context.api_client.query, context.api_client.can_ask = nothing_found, lambda _account: False
+        context.api_client.query, context.api_client.can_query = nothing_found, lambda _account: False
         return await start_workers(context, stack)
 
     day = await lossy_day(options_of(FEW, start_workers=start_deaf_workers), quick_server, quiet, ends_at=SOON)
