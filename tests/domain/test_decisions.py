@@ -115,7 +115,7 @@ def test_a_reminder_of_what_is_merely_held_is_not_written():
     )
     policy = policy_for(Status.PARTIALLY_PAID, ladder(Action.REMIND, MINUTE))
     assert held.summary.status is Status.PARTIALLY_PAID
-    assert advance(held, policy=policy, lease=LEASE, now=NOON + HOUR).notices == []
+    assert advance(held, policy=policy, lease=LEASE, now=NOON + HOUR).notices == ()
     assert "still holds" in "; ".join(_refused(acts.close, held, nearby=(), force=False, **TOLD))
 
 
