@@ -26,9 +26,9 @@ from tillkeeper.notices.cooldown import Channel
 from tillkeeper.notices.deciding import (
     NO_CHANNEL,
     PENDING,
-    Go,
-    Later,
     RowState,
+    SendLater,
+    SendNow,
     Topic,
     entry_of,
     may_tell_payer,
@@ -36,7 +36,7 @@ from tillkeeper.notices.deciding import (
 )
 from tillkeeper.notices.envelope import as_bytes
 from tillkeeper.notices.mail import BadNotice, Facts, language_for, read, render
-from tillkeeper.notices.outcome import Dead, Dropped, Entry, Failed, Outcome, Said, Uncertain
+from tillkeeper.notices.outcome import ChannelState, Dead, Dropped, Entry, Failed, SendOutcome, Uncertain
 from tillkeeper.notices.outgoing import Outgoing
 from tillkeeper.notices.settings import NotifySettings
 from tillkeeper.notices.webhook import GONE
@@ -70,7 +70,7 @@ class Lost(Exception):
 class Held(Exception):
     """The last look before DATA says not to send: `outcome`, or not before `until`."""
 
-    def __init__(self, *, outcome: Outcome | None = None, until: datetime | None = None) -> None:
+    def __init__(self, *, outcome: SendOutcome | None = None, until: datetime | None = None) -> None:
         self.outcome = outcome
         self.until = until
 
@@ -172,7 +172,7 @@ class NotifyLoop:
         self._say(row, MAIL, told[MAIL])
         return None
 
-    async def _mail(self, row: Claimed) -> Outcome:
+    async def _mail(self, row: Claimed) -> SendOutcome:
         """Everything up to the server's answer.  Raises Held, or Lost."""
         channel, sender, recipient, order = self._channels.mail, self._settings.from_address, row.recipient, row.order
         assert channel is not None
@@ -216,9 +216,9 @@ class NotifyLoop:
             now=self._now(),
         )
         match verdict:
-            case Go():
+            case SendNow():
                 return
-            case Later(until=until):
+            case SendLater(until=until):
                 raise Held(until=until)
             case Dropped():
                 raise Held(outcome=verdict)
@@ -256,7 +256,7 @@ class NotifyLoop:
             if failure is not None:
                 raise failure
 
-    async def _send(self, channel: Channel, notice: Outgoing) -> Outcome:
+    async def _send(self, channel: Channel, notice: Outgoing) -> SendOutcome:
         async with self._sending[channel.name]:
             return await channel.send(msgspec.structs.replace(notice, sent_at=self._now()))
 
@@ -267,7 +267,7 @@ class NotifyLoop:
 
     # --- what became of it --------------------------------------------------------------------------------------------
 
-    async def _unless_unforeseen(self, row: Claimed, channel: str, sending: Awaitable[Outcome]) -> Outcome:
+    async def _unless_unforeseen(self, row: Claimed, channel: str, sending: Awaitable[SendOutcome]) -> SendOutcome:
         """A fault of ours in one notice must not keep the others; it is tried again, and a case in the end."""
         try:
             return await sending
@@ -277,7 +277,7 @@ class NotifyLoop:
             log.exception("notice_failed_for_a_fault_of_ours", key=row.key, topic=row.topic, channel=channel)
             return Failed(why=f"a fault of ours: {type(error).__name__}")
 
-    def _entry(self, row: Claimed, outcome: Outcome, before: Entry | None) -> Entry:
+    def _entry(self, row: Claimed, outcome: SendOutcome, before: Entry | None) -> Entry:
         return entry_of(outcome, before, give_up_after=self._give_up_after[row.audience], now=self._now())
 
     async def _settle(
@@ -305,9 +305,9 @@ class NotifyLoop:
     def _say(self, row: Claimed, channel: str, entry: Entry) -> None:
         NOTICES.labels(row.audience, channel, entry.outcome).inc()
         fields = {"key": row.key, "topic": row.topic, "channel": channel, "why": entry.why}
-        if entry.outcome is Said.DEAD:
+        if entry.outcome is ChannelState.DEAD:
             log.error("notice_dead", **fields)
-        elif entry.outcome is Said.FAILING:
+        elif entry.outcome is ChannelState.FAILING:
             log.warning("notice_failing", **fields, failures=entry.failures, next_at=entry.next_at)
         else:
             log.info("notice_told", **fields, outcome=entry.outcome)
@@ -346,7 +346,7 @@ def _settled(row: Claimed, told: Mapping[str, Entry], put_off: datetime | None, 
 def _undeliverable(row: Claimed, told: Mapping[str, Entry], now: datetime) -> Iterator[CaseReason]:
     """A case for each payer who cannot be told; of a channel that takes nothing, one a day."""
     for channel, entry in told.items():
-        if entry.outcome is not Said.DEAD or entry.at < now:
+        if entry.outcome is not ChannelState.DEAD or entry.at < now:
             continue
         subject = f"notice:{row.key}" if row.audience is Audience.PAYER else f"{channel} {now:%Y-%m-%d}"
         details: dict[str, object] = {"channel": channel, "topic": row.topic, "notice": row.key, "why": entry.why}
@@ -356,7 +356,7 @@ def _undeliverable(row: Claimed, told: Mapping[str, Entry], now: datetime) -> It
 def _alarms(told: Mapping[str, Entry], now: datetime) -> Iterator[Notice]:
     """Ops hear, once a day, of a receiver that says it is gone."""
     for channel, entry in told.items():
-        if entry.outcome is Said.DROPPED and entry.why == GONE:
+        if entry.outcome is ChannelState.DROPPED and entry.why == GONE:
             yield Notice(
                 key=f"webhook.gone/{channel}/{now:%Y-%m-%d}",
                 audience=Audience.OPS,

@@ -32,7 +32,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """
     accounts = Accounts(settings)  # of which the policy may name some, and new ones come while it runs
     policy = PolicyFile(settings.policy, accounts.gateways.keys())
-    accounts.on_change(policy.judge_anew)
+    accounts.on_change(policy.read_again)
     outage = Outage(stop)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(serving_status(settings.notify))

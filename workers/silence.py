@@ -15,7 +15,7 @@ from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.messages import Answer, Call, Query
 from tillkeeper.store.account_health import BEGINS, Abilities, Turn, note_answers, open_silences, watch
 from tillkeeper.store.pool import Conn
-from tillkeeper.telemetry import ASKED_SOONER, QUIET
+from tillkeeper.telemetry import ASKED_SOONER, SILENCE
 from workers.outage import Outage, Stopped
 
 log = structlog.get_logger()
@@ -153,7 +153,7 @@ class Silence:
             _say(turn)
         for account in sorted(self._accounts):
             for kind in BEGINS:
-                QUIET.labels(account, kind).set((account, kind) in quiet)
+                SILENCE.labels(account, kind).set((account, kind) in quiet)
         return len(turns)
 
     async def _look(self, conn: Conn, seen: dict[str, Answers]) -> tuple[list[Turn], set[tuple[str, str]]]:

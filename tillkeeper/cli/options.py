@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from tillkeeper.cli.failed import WRONG, Failed
+from tillkeeper.cli.failed import WRONG, CommandError
 
 if TYPE_CHECKING:
     from tillkeeper.domain.policy import Policy
@@ -47,7 +47,7 @@ def settings_from(config: Path | None) -> "Settings":
     try:
         return load_settings()
     except BadSettings as error:
-        raise Failed(*error.problems, code=WRONG) from None
+        raise CommandError(*error.problems, code=WRONG) from None
 
 
 def serving_settings_from(config: Path | None) -> "Settings":
@@ -64,7 +64,7 @@ def policy_from(settings: "Settings") -> "Policy":
     try:
         return load_policy(settings.policy, settings.accounts)
     except BadPolicy as error:
-        raise Failed(*(f"policy: {problem}" for problem in error.problems), code=WRONG) from None
+        raise CommandError(*(f"policy: {problem}" for problem in error.problems), code=WRONG) from None
 
 
 def name_file(config: Path | None) -> None:

@@ -38,12 +38,14 @@ def draw_policy(policy: Policy, statuses: tuple[Status, ...], account: str | Non
         yield from _draw_methods(policy, statuses, account)
 
 
-def say_policy(policy: Policy, statuses: tuple[Status, ...], account: str | None, method: str | None) -> dict[str, Any]:
+def policy_as_json(
+    policy: Policy, statuses: tuple[Status, ...], account: str | None, method: str | None
+) -> dict[str, Any]:
     """The same for programs: by status and action, the moments as a policy writes them."""
-    return {str(status): say_ladder(policy.ladder(status, account, method)) for status in statuses}
+    return {str(status): ladder_as_json(policy.ladder(status, account, method)) for status in statuses}
 
 
-def say_ladder(ladder: Ladder) -> dict[str, list[str]]:
+def ladder_as_json(ladder: Ladder) -> dict[str, list[str]]:
     """The moments of each action, as a policy writes them."""
     return {str(steps.action): list(written_all(steps)) for steps in ladder.actions}
 

@@ -53,28 +53,51 @@ class _Counted(msgspec.Struct, frozen=True, kw_only=True):
     unseen: bool  # money must have come in of which nothing is known (unseen_payers)
 
 
+class StatusRule(msgspec.Struct, frozen=True):
+    """One line of the status table; `when` is what docs/states.md prints of it."""
+
+    status: Status
+    when: str
+    holds: Callable[[_Counted], bool]
+
+
+_LOST: Final = frozenset({ObjectStatus.FAILED, ObjectStatus.CANCELLED, ObjectStatus.REVERSED})
+
 # The first line that holds is the status (the table of the design, line by line).
-STATUS_TABLE: Final[tuple[tuple[Status, Callable[[_Counted], bool]], ...]] = (
-    (Status.REFUNDING, lambda it: it.refund_pending),
+STATUS_TABLE: Final[tuple[StatusRule, ...]] = (
+    StatusRule(Status.REFUNDING, "a refund is pending", lambda counted: counted.refund_pending),
     # What was given back of nothing that is known to have come in tells no sum: it is asked about.
-    (Status.PROCESSING, lambda it: it.refunded > 0 and it.captured == 0),
-    (Status.REFUNDED, lambda it: it.refunded > 0 and it.refunded >= it.captured and not it.unseen),
-    (Status.PARTIALLY_REFUNDED, lambda it: it.refunded > 0),
-    (Status.PAID, lambda it: it.captured >= it.due),
-    (Status.PARTIALLY_PAID, lambda it: it.captured > 0),
-    (Status.PROCESSING, lambda it: it.unseen or not it.statuses.isdisjoint(ON_ITS_WAY)),
-    (
-        Status.FAILED,
-        lambda it: not it.statuses.isdisjoint((ObjectStatus.FAILED, ObjectStatus.CANCELLED, ObjectStatus.REVERSED)),
+    StatusRule(
+        Status.PROCESSING,
+        "something was given back, and nothing is known to have been captured",
+        lambda counted: counted.refunded > 0 and counted.captured == 0,
     ),
-    (Status.UNPAID, lambda _: True),
+    StatusRule(
+        Status.REFUNDED,
+        "all that was captured was given back, and no success is missing that must have been",
+        lambda counted: counted.refunded > 0 and counted.refunded >= counted.captured and not counted.unseen,
+    ),
+    StatusRule(Status.PARTIALLY_REFUNDED, "something was given back", lambda counted: counted.refunded > 0),
+    StatusRule(Status.PAID, "what was captured covers what is due", lambda counted: counted.captured >= counted.due),
+    StatusRule(Status.PARTIALLY_PAID, "something was captured", lambda counted: counted.captured > 0),
+    StatusRule(
+        Status.PROCESSING,
+        "a payment is pending or authorized, or must have succeeded although its success was never told",
+        lambda counted: counted.unseen or not counted.statuses.isdisjoint(ON_ITS_WAY),
+    ),
+    StatusRule(
+        Status.FAILED,
+        "a payment failed, was cancelled or was reversed",
+        lambda counted: not counted.statuses.isdisjoint(_LOST),
+    ),
+    StatusRule(Status.UNPAID, "otherwise", lambda _: True),
 )
 
 
 def summarize(order: Order, facts: OrderFacts) -> Summary:
     """The one function that makes a status."""
     counted = _count(order, facts)
-    status = next(status for status, holds in STATUS_TABLE if holds(counted))
+    status = next(rule.status for rule in STATUS_TABLE if rule.holds(counted))
     return Summary(
         status=status,
         captured=counted.captured,
