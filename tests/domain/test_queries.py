@@ -29,7 +29,7 @@ WEEK = timedelta(days=7)
 
 
 def able(*asks: Queryable, **more):
-    return Abilities(asks=frozenset(asks), **more)
+    return Abilities(queryable=frozenset(asks), **more)
 
 
 def event(kind=Kind.PAYMENT_SUCCEEDED, second=0, **fields):

@@ -33,8 +33,8 @@ AGGREGATED_REFUND = AGGREGATED | ORIGIN | {"trade_no": REFUND_NO, "out_trade_no"
 
 
 def made(**settings):
-    told = {name: it for name, it in (settings_of(KEYS) | settings).items() if it is not None}
-    return Lakala("lakala-main", LakalaSettings.model_validate(told))
+    kept = {name: it for name, it in (settings_of(KEYS) | settings).items() if it is not None}
+    return Lakala("lakala-main", LakalaSettings.model_validate(kept))
 
 
 CASHIER = made()  # reading a private key takes a while

@@ -76,7 +76,7 @@ class Told:
 
     def is_asked(self, query):
         by_order = query.about == "payment" and query.payment_ref is None
-        return ("order" if by_order else query.about) in self.gateway.asks
+        return ("order" if by_order else query.about) in self.gateway.queryable
 
     def answer(self, query, at=ENDS):
         call = self.gateway.query_request(query, now=at, nonce="0123456789abcdef")

@@ -26,6 +26,6 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 class Abilities(msgspec.Struct, frozen=True, kw_only=True):
     """What an account's gateway can be asked."""
 
-    asks: frozenset[Queryable] = QUERYABLE_ALL  # a payment by its own reference, by its order's, a refund
+    queryable: frozenset[Queryable] = QUERYABLE_ALL  # a payment by its own reference, by its order's, a refund
     single_payment: bool = False  # an order reference names one payment at most: who asks of it asked of both
     refunds_in_payments: bool = False  # a refund is only found by its payment's reference

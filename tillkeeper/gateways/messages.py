@@ -22,7 +22,7 @@ class Request(msgspec.Struct, frozen=True):
     query: str = ""
 
     def header(self, name: str) -> str:
-        """The one value of a header; raises BadSignature if it is absent or repeated."""
+        """Returns the one value of a header; raises BadSignature if it is absent or repeated."""
         values = self.headers.get(name, ())
         if len(values) != 1:
             stands = f"it stands {len(values)} times" if values else "it is missing"
@@ -54,6 +54,11 @@ class ClaimedReferences(msgspec.Struct, frozen=True, kw_only=True):
 
     order_ref: str | None = None
     payment_ref: str | None = None
+
+    @classmethod
+    def of(cls, *, order_ref: str | None = None, payment_ref: str | None = None) -> "ClaimedReferences | None":
+        """Returns None where neither can be read."""
+        return cls(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
 
 
 class Reply(msgspec.Struct, frozen=True):

@@ -92,7 +92,7 @@ def first_queries(
     if status is Status.PROCESSING or _may_be_tried(status, age):
         unknown = order.accounts - {account for account, _ in facts.payments}
         if status not in AWAITED and status is not Status.PROCESSING:  # then nobody waits for who cannot be asked
-            unknown = frozenset(it for it in unknown if "order" in _asks(abilities, it))
+            unknown = frozenset(it for it in unknown if "order" in _queryable(abilities, it))
         found += [(account, _by_order(order)) for account in sorted(unknown)]
     return list(dict.fromkeys(found))[:QUERIES_MAX]
 
@@ -117,7 +117,7 @@ def further_queries(
     return [
         (account, _by_order(order))
         for account in sorted(order.accounts)
-        if "order" in _asks(abilities, account)
+        if "order" in _queryable(abilities, account)
         and (account in missed or account not in abilities or not abilities[account].single_payment)
     ]
 
@@ -133,8 +133,8 @@ def _may_be_tried(status: Status, age: timedelta) -> bool:
             return status in AWAITED
 
 
-def _asks(abilities: AllAbilities, account: str) -> frozenset[Queryable]:
-    return abilities[account].asks if account in abilities else QUERYABLE_ALL
+def _queryable(abilities: AllAbilities, account: str) -> frozenset[Queryable]:
+    return abilities[account].queryable if account in abilities else QUERYABLE_ALL
 
 
 def _by_order(order: Order) -> Query:
@@ -153,7 +153,7 @@ def _implied(order: Order, facts: OrderFacts, abilities: AllAbilities) -> Iterat
             if (
                 it.payment_ref is None
                 and _needs_payment(abilities, it.account)
-                and "order" in _asks(abilities, it.account)
+                and "order" in _queryable(abilities, it.account)
             ):
                 yield it.account, _by_order(order)
         elif it.payment_ref is not None:
@@ -224,7 +224,7 @@ def _refund(
     order: Order, account: str, refund_ref: str, payment_ref: str | None, abilities: AllAbilities
 ) -> AccountQuery:
     """The refund itself; where that cannot be asked about, its payment, which tells what it gave back in all."""
-    if "refund" in _asks(abilities, account):
+    if "refund" in _queryable(abilities, account):
         ref = order.order_ref
         return account, Query(about="refund", order_ref=ref, payment_ref=payment_ref, refund_ref=refund_ref)
     due = order.amount
