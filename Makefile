@@ -16,7 +16,7 @@ QUICK := --ignore=tests/pure/sandbox $(COVERED) $(wildcard tests/store/test_stat
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 	--python-version 3.11 --extra sandbox pyproject.toml
 
-.PHONY: help setup rabbitmq run test test-quick test-rest check cover bench abuse faults fuzz histories docs pictures lock clean
+.PHONY: help setup rabbitmq run test test-quick test-rest check cover bench abuse faults fuzz histories lives docs pictures lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,11 +68,19 @@ abuse: setup  ## A good client beside each attack of an outsider, and what refus
 faults: setup rabbitmq  ## Everything that kills, hangs and restarts things, the long run of 20,000 deliveries too
 	@$(BIN)/python -m pytest tests/faults -m "" $(ARGS)
 
+.PHONY: mutants
+mutants: setup  ## Spoils domain/ and what verifies, bit by bit; what no test notices; ARGS="'tillkeeper.domain.money*'"
+	@$(BIN)/mutmut run --max-children $(TEST_PROCESSES) $(ARGS)
+	@$(BIN)/mutmut results
+
 fuzz: setup  ## A million spoilt deliveries and API answers over all gateways; ARGS="--count N --seed N --gateways stripe"
 	@$(BIN)/python tests/gateways/fuzz.py $(ARGS)
 
 histories: setup  ## 100,000 random histories of orders, each told in four orders of arrival; ARGS="--count N --seed N"
 	@$(BIN)/python -m tests.domain.histories $(ARGS)
+
+lives: setup  ## 100,000 random lives of orders, with time, answers, people and deaths; ARGS="--count N --seed N"
+	@$(BIN)/python -m tests.domain.lives $(ARGS)
 
 docs: setup  ## docs/gateways.md, deploy/accounts.toml and docs/states.md, printed from the code's own tables
 	@$(BIN)/python docs/gateways.py
@@ -86,5 +94,5 @@ lock: setup  ## Writes the locks anew from pyproject.toml; ARGS=--upgrade for ne
 	@$(COMPILE) --group dev $(ARGS) --output-file requirements-dev.lock
 
 clean:  ## Removes everything that make made, but not RabbitMQ
-	rm -rf .venv .run .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf .venv .run mutants .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

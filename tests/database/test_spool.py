@@ -52,11 +52,11 @@ async def test_a_hint_wakes_a_waiting_take_before_its_next_poll(spool_lane: Spoo
     monkeypatch.setattr("tillkeeper.lanes.spool.POLL_S", 60.0)
     receiver = await spool_lane.receiver()
     await listening(spool_lane)
-    waiting = asyncio.ensure_future(receiver.take(limit=1, wait_s=20))
+    waiting = asyncio.ensure_future(receiver.take(limit=1, wait_s=60))
     await spool_lane.sender.put(b"one")
     started_s = clock.monotonic_s()
     assert len(await waiting) == 1
-    assert clock.monotonic_s() - started_s < 5
+    assert clock.monotonic_s() - started_s < WITHIN_S
 
 
 async def test_without_hints_the_poll_finds_the_message(spool_lane: SpoolLane):
@@ -79,7 +79,7 @@ async def test_a_put_into_an_exhausted_pool_is_unavailable_in_time(database: str
             started_s = clock.monotonic_s()
             with pytest.raises(LaneUnavailable):
                 await SpoolSender(pool).put(b"one")
-            assert clock.monotonic_s() - started_s < 2.5
+            assert clock.monotonic_s() - started_s < WITHIN_S  # and not for as long as it is held
         await SpoolSender(pool).put(b"one")
 
 
@@ -90,7 +90,7 @@ async def test_a_put_behind_a_lock_is_unavailable_in_time_and_heals(spool_lane: 
         started_s = clock.monotonic_s()
         with pytest.raises(LaneUnavailable):
             await spool_lane.sender.put(b"one")
-        assert clock.monotonic_s() - started_s < 2.5
+        assert clock.monotonic_s() - started_s < WITHIN_S  # and not for as long as it is held
     await connection.close()
     await until_available(lambda: spool_lane.sender.put(b"one"))
     assert await spool_lane.pool.fetchval("SELECT count(*) FROM spool") == 1
