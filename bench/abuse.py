@@ -19,12 +19,12 @@ import typer
 import uvloop
 
 from bench.attacks import ATTACKS, UNSIGNED
-from sandbox.accounts import new_voices, write_config
-from sandbox.plays import EVERY, named
+from sandbox.accounts import new_signers, write_config
 from sandbox.servers import Postgres
 from sandbox.servers.child import Child, free_ports, new_directory
+from sandbox.signer import Signer
 from sandbox.signing import Signed, stripe_delivery, stripe_payment_intent
-from sandbox.voices import Voice
+from sandbox.simulators.registry import ALL_GATEWAYS, parse_gateways
 from tillkeeper import clock
 from tillkeeper.store.pool import create_schema
 
@@ -64,7 +64,7 @@ class Attacked(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     port: int
     directory: Path
-    stripe: Voice
+    stripe: Signer
 
     def memory_mib(self) -> float:
         """The most that it ever had."""
@@ -111,15 +111,15 @@ async def receiver(postgres: Postgres) -> AsyncIterator[Attacked]:
     try:
         dsn = await postgres.create_database(name)
         await create_schema(dsn)
-        voices, [port] = new_voices(named(EVERY)), free_ports(1)
+        signers, [port] = new_signers(parse_gateways(ALL_GATEWAYS)), free_ports(1)
         config = directory / "tillkeeper.toml"
-        write_config(config, voices, database_url=dsn, broker_url=None, port=port, token=token_hex(32))
+        write_config(config, signers, database_url=dsn, broker_url=None, port=port, token=token_hex(32))
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TILLKEEPER_CONFIG": str(config)}
         command = (sys.executable, "-m", "tillkeeper", "ingest")
         child = await Child.start(command, directory=directory, log=directory / "log", environment=environment)
         try:
             await child.ready(lambda: _listens(port), within_s=READY_WITHIN_S)
-            yield Attacked(pid=child.pid, port=port, directory=directory, stripe=voices["stripe-main"])
+            yield Attacked(pid=child.pid, port=port, directory=directory, stripe=signers["stripe-main"])
         finally:
             await child.stop(signal.SIGTERM, within_s=STOP_WITHIN_S)
     finally:
@@ -185,7 +185,7 @@ async def _post(attacked: Attacked, number: int) -> tuple[int, float]:
     return status, (clock.monotonic_s() - started_s) * 1000
 
 
-def _delivery(stripe: Voice, number: int) -> Signed:
+def _delivery(stripe: Signer, number: int) -> Signed:
     subject = stripe_payment_intent(f"pi_{number}", 12_900, "cny", f"ORDER-{number}")
     secret: str = stripe.secret  # type: ignore[attr-defined]
     return stripe_delivery(secret, clock.now(), "payment_intent.succeeded", subject, id=f"evt_{number}")

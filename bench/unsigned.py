@@ -13,10 +13,10 @@ from typing import Annotated, Final
 
 import typer
 
-from sandbox.accounts import account_of, new_voices, write_config
-from sandbox.plays import EVERY, find, named
+from sandbox.accounts import account_of, new_signers, write_config
 from sandbox.signing import Signed
-from sandbox.story import tell
+from sandbox.simulators.registry import ALL_GATEWAYS, parse_gateways, simulator_of
+from sandbox.story_generator import generate_story
 from tillkeeper import clock
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import Refused
@@ -30,12 +30,12 @@ WORST_MS: Final = 25.0  # at twice the usual size; the target beside an attack i
 
 
 def main(
-    gateways: Annotated[str, typer.Option(help="Gateways, with commas between them, or all.")] = EVERY,
+    gateways: Annotated[str, typer.Option(help="Gateways, with commas between them, or all.")] = ALL_GATEWAYS,
     kib: Annotated[int, typer.Option(min=1, help="The size of a body.")] = BODY_BYTES // 1024,
 ) -> None:
     """Prints milliseconds for each gateway, at a size and at twice that size."""
     print(f"{'gateway':14}{'worst':>28}{f'{kib} KiB, ms':>14}{f'{2 * kib} KiB, ms':>14}")
-    for name in named(gateways):
+    for name in parse_gateways(gateways):
         costs = {size: costs_of(name, size * 1024) for size in (kib, 2 * kib)}
         worst = max(costs[kib], key=lambda it: costs[kib][it])
         print(f"{name:14}{worst:>28}{costs[kib][worst]:14.1f}{costs[2 * kib][worst]:14.1f}")
@@ -65,19 +65,19 @@ def _took_ms(gateway: Gateway, request: Request) -> float:
 
 def a_forgery(name: str) -> tuple[Gateway, Signed, str]:
     """A gateway, and a delivery to it that is whole and signed with keys that are not configured."""
-    voices = new_voices([name])
-    account, play = account_of(name), find(name)
+    signers = new_signers([name])
+    account, simulator = account_of(name), simulator_of(name)
     with tempfile.TemporaryDirectory() as directory:
         config = Path(directory) / "tillkeeper.toml"
         place: Mapping[str, str | None] = {"database_url": "postgresql://nobody@127.0.0.1/", "broker_url": None}
-        bases = {} if play.api is None else {account: "http://127.0.0.1:1"}
-        write_config(config, voices, port=1, token=token_hex(32), bases=bases, **place)  # type: ignore[arg-type]
+        bases = {} if simulator.api is None else {account: "http://127.0.0.1:1"}
+        write_config(config, signers, port=1, token=token_hex(32), bases=bases, **place)  # type: ignore[arg-type]
         gateway = load_settings(config, {}).build_gateways()[account]
-    voice = voices[account] if play.impostor is None else play.impostor(voices[account])
+    signer = signers[account] if simulator.impostor is None else simulator.impostor(signers[account])
     now = clock.now().replace(microsecond=0)
-    story = tell(7, 0, run="T", now=now, accounts={account: name}, templates={name: play.templates[:1]})
-    happening = story.happenings[0]
-    return gateway, voice.say(story, happening, now=now, again=0), voice.query(story, happening)
+    story = generate_story(7, 0, run="T", now=now, accounts={account: name}, templates={name: simulator.templates[:1]})
+    event = story.events[0]
+    return gateway, signer.sign(story, event, now=now, again=0), signer.query(story, event)
 
 
 def hostile_bodies(body: bytes, size_bytes: int) -> Iterator[tuple[str, bytes]]:

@@ -1,4 +1,4 @@
-"""The receiver put together: what it opens, and which path leads where."""
+"""The receiver's application: the resources that it opens, and the handler of each path."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
@@ -11,15 +11,15 @@ import msgspec
 import structlog
 from aiohttp import HttpVersion11, web
 
-from ingest.answers import Handler, method_refusal, refusal
 from ingest.connections import BoundedConnection
 from ingest.health import Health
 from ingest.hints import Hints
 from ingest.orders import OrdersApi
 from ingest.receive import AccountReceiver
 from ingest.refusals import Refusals
-from ingest.turns import REQUEST_S
-from ingest.unproven import Room
+from ingest.responses import Handler, method_refusal, refusal
+from ingest.scheduler import REQUEST_S
+from ingest.unsigned_limits import UnsignedLimit
 from tillkeeper import clock
 from tillkeeper.accounts import Accounts, KnownAccounts
 from tillkeeper.api_client.http import Send, open_http
@@ -43,8 +43,8 @@ POOL_CLOSE_S: Final = 5.0
 COMMAND_S: Final = 7.0  # over what a lock is waited for, under what the orders API has: a dead line is left by then
 
 
-class Opened(msgspec.Struct, frozen=True, kw_only=True):
-    """What the receiver holds while it runs."""
+class Resources(msgspec.Struct, frozen=True, kw_only=True):
+    """What the receiver holds while it runs: accounts, pool, lanes, and what examines refused deliveries."""
 
     accounts: KnownAccounts
     pool: asyncpg.Pool
@@ -59,8 +59,8 @@ RECEIVERS: Final = web.AppKey("RECEIVERS", dict[str, Handler])  # by path; accou
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Opened]:
-    """Opens it all; on the way out finishes what was accepted before it lets go of the lanes."""
+async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
+    """Opens all resources; at the end the lanes close only after every accepted delivery is finished."""
     async with AsyncExitStack() as stack:
         pool = await _open_pool(settings)
         stack.push_async_callback(_close_pool, pool)
@@ -80,7 +80,7 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
         stack.push_async_callback(hints.close)
         refusals = Refusals(pool, records=accounts, monotonic_s=clock.monotonic_s)
         stack.push_async_callback(refusals.close)
-        yield Opened(
+        yield Resources(
             accounts=accounts,
             pool=pool,
             intake=intake,
@@ -112,19 +112,19 @@ async def _close_pool(pool: asyncpg.Pool) -> None:
         pool.terminate()
 
 
-def build_app(settings: Settings, opened: Opened) -> web.Application:
+def build_app(settings: Settings, resources: Resources) -> web.Application:
     """The routes.  Each account has its own, so that finding it is one look into a table."""
     body_bytes_max = settings.ingest.max_body_bytes
     orders = OrdersApi(
-        opened.pool,
+        resources.pool,
         tokens=settings.api_tokens,
-        accounts=opened.accounts.gateways.keys(),
-        policy=lambda: opened.policy.policy,
+        accounts=resources.accounts.gateways.keys(),
+        policy=lambda: resources.policy.policy,
         body_bytes_max=body_bytes_max,
     )
-    webhooks = Webhooks(opened, settings)
-    opened.accounts.on_change(webhooks.follow)
-    routes = {**orders.routes(), **Health(opened.intake).routes()}
+    webhooks = Webhooks(resources, settings)
+    resources.accounts.on_change(webhooks.follow)
+    routes = {**orders.routes(), **Health(resources.intake).routes()}
     app = web.Application(client_max_size=body_bytes_max)
     app[RECEIVERS] = webhooks.receivers
     app.on_cleanup.append(webhooks.close)
@@ -133,18 +133,18 @@ def build_app(settings: Settings, opened: Opened) -> web.Application:
             _add(app, method, path, handler)
         _add(app, "*", path, _refuse_method(", ".join(handlers)))
     _add(app, "*", "/webhooks/{account}", webhooks.route)
-    _add(app, "*", "/{anything:.*}", _nothing_here)
+    _add(app, "*", "/{anything:.*}", _not_found)
     return app
 
 
-def go_past_the_router(server: web.Server, app: web.Application) -> None:
+def bypass_router(server: web.Server, app: web.Application) -> None:
     """Sends a plain POST to an account's path straight to its receiver; all else, and the same path, has a route."""
     receivers, handler = app[RECEIVERS], server.request_handler
 
     async def routed(request: web.BaseRequest) -> web.StreamResponse:
         connection = cast("BoundedConnection", request.protocol)
         await connection.wait_turn()
-        connection.turns.spend(REQUEST_S)
+        connection.scheduler.record_time(REQUEST_S)
         return await handler(request)
 
     def handle(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
@@ -159,19 +159,19 @@ def go_past_the_router(server: web.Server, app: web.Application) -> None:
 class Webhooks:
     """A receiver for each account there is at the moment, by path."""
 
-    def __init__(self, opened: Opened, settings: Settings) -> None:
-        self._opened = opened
+    def __init__(self, resources: Resources, settings: Settings) -> None:
+        self._resources = resources
         self._settings = settings
         self._known: dict[str, tuple[Gateway, AccountReceiver]] = {}
         self._keys: dict[str, KeyFetcher] = {}
-        self._rooms: dict[str, Room] = {}  # of accounts that are gone, too: there are few
+        self._unsigned_limits: dict[str, UnsignedLimit] = {}  # of accounts that are gone, too: there are few
         self._refreshers = KeyRefreshers()
         self.receivers: dict[str, Handler] = {}
         self.follow()
 
     def follow(self) -> None:
-        """Takes up the accounts as they are now.  What a receiver has in hand it finishes with the keys it had."""
-        now = self._opened.accounts.gateways
+        """Takes up the accounts as they are now.  A receiver finishes its requests with the keys that it had."""
+        now = self._resources.accounts.gateways
         for name in self._known.keys() - now.keys():
             del self._known[name], self._keys[name], self.receivers[f"/webhooks/{name}"]
         for name, gateway in now.items():
@@ -184,26 +184,28 @@ class Webhooks:
         await self._refreshers.close()
 
     def _take(self, name: str, gateway: Gateway) -> None:
-        opened = self._opened
-        keys = KeyFetcher(gateway, opened.send, key_store=KeyStore(opened.pool))
+        resources = self._resources
+        keys = KeyFetcher(gateway, resources.send, key_store=KeyStore(resources.pool))
         receiver = AccountReceiver(
             gateway,
-            opened.intake,
-            opened.hints,
-            opened.refusals,
+            resources.intake,
+            resources.hints,
+            resources.refusals,
             keys,
-            room=self._rooms.setdefault(name, Room(calls_per_s=self._settings.api_client.calls_per_s)),
+            unsigned_limit=self._unsigned_limits.setdefault(
+                name, UnsignedLimit(calls_per_s=self._settings.api_client.calls_per_s)
+            ),
             trusted_proxies=self._settings.ingest.trusted_proxies,
-            body_bytes_max=opened.accounts.max_body_bytes(name) or self._settings.ingest.max_body_bytes,
+            body_bytes_max=resources.accounts.max_body_bytes(name) or self._settings.ingest.max_body_bytes,
         )
         self._known[name], self._keys[name] = (gateway, receiver), keys
         self.receivers[f"/webhooks/{name}"] = receiver.receive
 
     async def route(self, request: web.Request) -> web.StreamResponse:
-        """What comes by the router: to the account's receiver, as far as there is one."""
+        """Passes a request that came by the router to its account's receiver, if there is one."""
         known = self._known.get(request.match_info["account"])
         if known is None:
-            return await _nothing_here(request)
+            return await _not_found(request)
         gateway, receiver = known
         if request.method == "POST":
             return await receiver.receive(request)
@@ -230,7 +232,7 @@ def _refuse_method(allowed: str) -> Handler:
     return refuse
 
 
-async def _nothing_here(request: web.Request) -> web.Response:
+async def _not_found(request: web.Request) -> web.Response:
     is_webhook = request.path.startswith("/webhooks/")
     response = refusal(404, "no such account is configured" if is_webhook else "there is nothing here")
     response.force_close()

@@ -47,7 +47,7 @@ def headers_of(request: web.BaseRequest) -> Headers:
     headers = multimap(request.raw_headers)
     if "content-encoding" in headers:
         raise Encoded("the body has a Content-Encoding")
-    if any(offered.strip().lower() != HTTP2 for it in headers.get("upgrade", ()) for offered in it.split(",")):
+    if any(offered.strip().lower() != HTTP2 for value in headers.get("upgrade", ()) for offered in value.split(",")):
         raise Upgrade("the request asks for an upgrade")
     return headers
 
@@ -96,7 +96,7 @@ async def _read_on(request: web.BaseRequest, bytes_max: int) -> bytes:
             if len(body) > bytes_max:
                 break
             held_bytes += len(part)
-            connection.hold(len(part))
+            connection.hold_bytes(len(part))
     finally:
-        connection.hold(-held_bytes)
+        connection.hold_bytes(-held_bytes)
     return bytes(body)

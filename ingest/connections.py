@@ -1,7 +1,7 @@
-"""Connections kept in bounds: how long until a first request, how much at a time, and what malformed HTTP is told.
+"""Limits on each connection: the time to a first request, the bytes parsed at a time, the response to malformed HTTP.
 
 aiohttp limits none of these.  A later request on a kept connection has KEEPALIVE_S for its headers; a body has its own
-limit (ingest/body.py), and all connections together have theirs (ingest/crowd.py).
+limit (ingest/body.py), and all connections together have theirs (ingest/connection_limits.py).
 """
 
 import asyncio
@@ -13,9 +13,9 @@ from typing import Any, Final, cast
 import structlog
 from aiohttp import HttpVersion11, StreamReader, http_parser, web
 
-from ingest.answers import SERVER, Ready, refusal
-from ingest.crowd import Crowd
-from ingest.turns import LARGE_BYTES
+from ingest.connection_limits import ConnectionLimits
+from ingest.responses import SERVER, PreparedResponse, refusal
+from ingest.scheduler import LARGE_BYTES
 from tillkeeper import telemetry
 
 log = structlog.get_logger()
@@ -40,26 +40,28 @@ MALFORMED: Final = telemetry.CONNECTIONS_REFUSED.labels("malformed")
 
 
 class BoundedConnection(web.RequestHandler):
-    """One connection."""
+    """One connection, with limits on time and size."""
 
     __slots__ = (
-        "_crowd",
+        "_client",
         "_first_request_timer",
         "_half_closed",
         "_has_begun",
         "_head_bytes",
         "_is_to_parse",
         "_last_payload",
+        "_limits",
         "_parsed_to",
         "_unparsed",
-        "_wire",
-        "turns",
+        "scheduler",
     )
 
-    def __init__(self, server: web.Server, crowd: Crowd, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
+    def __init__(
+        self, server: web.Server, limits: ConnectionLimits, *, loop: asyncio.AbstractEventLoop, **options: Any
+    ) -> None:
         super().__init__(server, loop=loop, **options)
-        self._crowd = crowd
-        self.turns = crowd.turns
+        self._limits = limits
+        self.scheduler = limits.scheduler
         self._first_request_timer: asyncio.TimerHandle | None = None
         self._has_begun = False
         self._half_closed = False
@@ -68,46 +70,46 @@ class BoundedConnection(web.RequestHandler):
         self._unparsed = b""
         self._parsed_to = 0
         self._is_to_parse = False
-        self._wire: asyncio.Transport | None = None  # until it is gone, and not only until we close it
+        self._client: asyncio.Transport | None = None  # until it is gone, and not only until we close it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Turns the client away where everybody else is being served."""
-        self._wire = cast("asyncio.Transport", transport)
-        if not self._crowd.enter(self):
+        """Refuses the client where every other connection is being served."""
+        self._client = cast("asyncio.Transport", transport)
+        if not self._limits.add(self):
             TOO_MANY.inc()
             self._has_begun = self._force_close = True  # what it still sends is not looked at
-            self._wire.write(BUSY)
-            self._wire.close()
+            self._client.write(BUSY)
+            self._client.close()
             return
         self._first_request_timer = self._loop.call_later(FIRST_REQUEST_S, self._expect_request)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Makes room."""
-        self._crowd.leave(self)
+        """Gives the connection's place back."""
+        self._limits.remove(self)
         self._unparsed = b""
-        self._wire = None
+        self._client = None
         if self._first_request_timer is not None:
             self._first_request_timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parses a slice at a time, in a turn of the event loop that has time: others are served in between."""
-        if not self._has_begun:  # who says nothing costs no task, and is turned out for little
-            assert self._wire is not None
+        if not self._has_begun:  # a silent connection costs no task, and is cheap to close
+            assert self._client is not None
             self._has_begun = True
-            super().connection_made(self._wire)
+            super().connection_made(self._client)
         if not data:  # the parser goes on where it rested
             self._parse(data)
-        elif not self._unparsed and len(data) <= SLICE_BYTES and self.turns.has_time:
-            self.turns.measure(self._parse, data)
+        elif not self._unparsed and len(data) <= SLICE_BYTES and self.scheduler.has_time:
+            self.scheduler.run(self._parse, data)
         else:
             self._unparsed, self._parsed_to = self._unparsed[self._parsed_to :] + data, 0
-            self.hold(len(data))
+            self.hold_bytes(len(data))
             self._pause_transport_reading()
             self._parse_later()
 
     def _parse_next(self) -> None:
-        """Unless the parser rests, because nobody takes what it has: who takes it calls again."""
+        """Parses the next slice, unless the parser is paused: whoever resumes reading calls again."""
         self._is_to_parse = False
         if not self._unparsed or self._reading_paused or self._buffer_paused:
             return
@@ -115,8 +117,8 @@ class BoundedConnection(web.RequestHandler):
         self._parsed_to += len(part)
         if self._parsed_to >= len(self._unparsed):
             self._unparsed, self._parsed_to = b"", 0
-        self.hold(-len(part))
-        self.turns.measure(self._parse, part)
+        self.hold_bytes(-len(part))
+        self.scheduler.run(self._parse, part)
         self._resume_transport_reading()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
@@ -133,7 +135,7 @@ class BoundedConnection(web.RequestHandler):
     def _parse_later(self) -> None:
         if not self._is_to_parse:
             self._is_to_parse = True
-            self.turns.later(self._parse_next, behind=len(self._unparsed) > SLICE_BYTES)
+            self.scheduler.schedule(self._parse_next, low_priority=len(self._unparsed) > SLICE_BYTES)
 
     def _parse(self, data: bytes) -> None:
         requests = self._request_count
@@ -145,7 +147,7 @@ class BoundedConnection(web.RequestHandler):
                 malformed.__traceback__ = None  # it leads in a circle to what was sent, and circles stay for long
         elif self._last_payload is None or self._last_payload.is_eof():
             if not self._head_bytes:
-                self._crowd.waits_anew(self)
+                self._limits.restart_wait(self)
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES_MAX:
                 MALFORMED.inc()
@@ -158,42 +160,42 @@ class BoundedConnection(web.RequestHandler):
         return self._half_closed
 
     def is_served(self) -> bool:
-        """Whether a complete request of it is being answered."""
+        """Whether a complete request of this connection is being answered."""
         request = self._current_request
         if request is None:
             return bool(self._messages) and not self._paused
         return request.content.is_eof()
 
     def unsent_bytes(self) -> int:
-        """How much of its answers the client has not taken yet."""
-        return 0 if self._wire is None else self._wire.get_write_buffer_size()
+        """The bytes of responses that the client has not read yet."""
+        return 0 if self._client is None else self._client.get_write_buffer_size()
 
-    def turn_out(self) -> None:
-        """Ends it at once, whatever is still to be read or written."""
+    def abort(self) -> None:
+        """Closes the connection at once, whatever is still to be read or written."""
         self.force_close()
-        if self._wire is not None:
-            self._wire.abort()
+        if self._client is not None:
+            self._client.abort()
 
-    def hold(self, size_bytes: int) -> None:
-        """So much more of what was sent is in memory, or less."""
-        self._crowd.hold(self, size_bytes)
+    def hold_bytes(self, size_bytes: int) -> None:
+        """Counts bytes of a request in memory, less where negative."""
+        self._limits.hold_bytes(self, size_bytes)
 
     async def wait_turn(self, *, size_bytes: int = 0) -> None:
         """Returns when there is time for a request; one of many sent at once, or a large one, waits behind others."""
-        await self.turns.wait(behind=bool(self._messages) or size_bytes > LARGE_BYTES)
+        await self.scheduler.wait(low_priority=bool(self._messages) or size_bytes > LARGE_BYTES)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Says so when the connection ends with this answer, which the library does not when the receiver stops: the
         client would send its next request to nobody."""
-        self._crowd.waits_anew(self)
+        self._limits.restart_wait(self)
         ends = self._close or self._force_close or (self._half_closed and not self._messages)
         ends = ends or "Upgrade" in request.headers  # what stands behind an upgrade that was not made is no request
-        if isinstance(resp, Ready):
+        if isinstance(resp, PreparedResponse):
             if not ends and request.keep_alive and request.version == HttpVersion11:
-                return resp, await self._is_cut_off(request, resp.wire())
-            resp = resp.fresh()
+                return resp, await self._is_cut_off(request, resp.encoded())
+            resp = resp.as_response()
         if resp.headers.get("Server") != SERVER:  # the library's own, of which nobody needs to know
             resp = refusal(resp.status, "there is nothing here" if resp.status == NOT_FOUND else "this is not served")
             resp.force_close()
@@ -216,7 +218,7 @@ class BoundedConnection(web.RequestHandler):
     def _expect_request(self) -> None:
         if self._request_count == 0:
             TOO_SLOW.inc()
-            self.turn_out()
+            self.abort()
 
     def handle_error(
         self,
@@ -239,16 +241,16 @@ class BoundedConnection(web.RequestHandler):
 
 
 class BoundedSite(web.BaseSite):
-    """Listens on a socket and gives each connection its bounds."""
+    """Listens on a socket and gives each connection its limits."""
 
-    def __init__(self, runner: web.AppRunner, listening: socket.socket, crowd: Crowd) -> None:
+    def __init__(self, runner: web.AppRunner, listening: socket.socket, limits: ConnectionLimits) -> None:
         super().__init__(runner, backlog=BACKLOG)
         self._listening = listening
-        self._crowd = crowd
+        self._limits = limits
 
     @property
     def name(self) -> str:
-        """Where it listens."""
+        """The address of the socket."""
         host, port = self._listening.getsockname()[:2]
         return f"http://{host}:{port}"
 
@@ -265,7 +267,7 @@ class BoundedSite(web.BaseSite):
         def connection() -> BoundedConnection:
             return BoundedConnection(
                 server,
-                self._crowd,
+                self._limits,
                 loop=loop,
                 auto_decompress=False,  # the wire's bytes are what was signed, and bombs stay packed
                 keepalive_timeout=KEEPALIVE_S,

@@ -7,7 +7,7 @@ from typing import Final
 from aiohttp import web
 from prometheus_client import Counter
 
-from ingest.answers import Handler, answer, not_now
+from ingest.responses import Handler, answer, not_now
 from tillkeeper import clock, telemetry
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.loops import keep_running, start
@@ -17,7 +17,7 @@ FIGURES_S: Final = 1.0  # how old a lane's figure can be when it is scraped
 
 
 class Health:
-    """What orchestrators and load balancers ask."""
+    """Answers the probes of orchestrators and load balancers."""
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
@@ -54,22 +54,22 @@ class LaneFigures:
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
-        self._told: dict[tuple[str, str], int] = {}
+        self._reported: dict[tuple[str, str], int] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until stopped."""
+        """Updates the metrics until stopped."""
         await keep_running(self.run_once, name="lane figures", stop=stop, idle_s=FIGURES_S, full=2)
 
     async def run_once(self) -> int:
-        """Tells what is new since the last time."""
+        """Adds what is new since the last update."""
         counters = self._intake.counters
-        self._tell("deliveries", telemetry.LANE_DELIVERIES, counters.deliveries)
-        self._tell("envelopes", telemetry.LANE_ENVELOPES, counters.envelopes)
-        self._tell("failures", telemetry.LANE_FAILURES, counters.failures)
+        self._report("deliveries", telemetry.LANE_DELIVERIES, counters.deliveries)
+        self._report("envelopes", telemetry.LANE_ENVELOPES, counters.envelopes)
+        self._report("failures", telemetry.LANE_FAILURES, counters.failures)
         telemetry.BREAKER_OPEN.set(not self._intake.breaker_closed)
         return 1
 
-    def _tell(self, figure: str, counter: Counter, counts: Mapping[str, int]) -> None:
+    def _report(self, figure: str, counter: Counter, counts: Mapping[str, int]) -> None:
         for lane, count in counts.items():
-            counter.labels(lane).inc(count - self._told.get((figure, lane), 0))
-            self._told[figure, lane] = count
+            counter.labels(lane).inc(count - self._reported.get((figure, lane), 0))
+            self._reported[figure, lane] = count

@@ -26,7 +26,7 @@ TAKE_S: Final = 2.0  # a database that is slower has other worries
 
 
 class Hints:
-    """Of all accounts of this receiver."""
+    """Takes hints from refused deliveries of all accounts."""
 
     def __init__(
         self,

@@ -11,10 +11,10 @@ import asyncpg
 import structlog
 from aiohttp import web
 
-from ingest.answers import Handler, answer, not_now, refusal
 from ingest.body import headers_of, read_body
 from ingest.refunds import refund_of
 from ingest.registration import BadRegistration, registration_of
+from ingest.responses import Handler, answer, not_now, refusal
 from tillkeeper import clock
 from tillkeeper.domain.events import REF_CHARS_MAX
 from tillkeeper.domain.order.registration import Contradiction
@@ -37,16 +37,16 @@ NO_SUCH_REFUND: Final = "the order has no refund of this reference"
 _NO_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
-class Stranger(Exception):
-    """The request has no token that is ours."""
+class Unauthorized(Exception):
+    """The request carries no valid token."""
 
 
 class BadReference(Exception):
-    """The path does not name an order or a refund as this API can."""
+    """The path names no order or refund that this API can take."""
 
 
-TOLD_TO_THE_CALLER: Final = (
-    Stranger,
+CALLER_ERRORS: Final = (
+    Unauthorized,
     Refused,
     BadReference,
     BadRegistration,
@@ -86,16 +86,16 @@ class OrdersApi:
             },
         }
 
-    def _guarded(self, act: Callable[[web.Request, str], Awaitable[web.Response]]) -> Handler:
+    def _guarded(self, action: Callable[[web.Request, str], Awaitable[web.Response]]) -> Handler:
         """Around each act: who asks, for which order, and what an absent database is answered with."""
 
         async def handle(request: web.Request) -> web.Response:
             try:
-                self._refuse_strangers(request)
+                self._check_token(request)
                 order_ref = reference_of(request.rel_url.raw_path, ORDER_PART, "an order's")
                 async with asyncio.timeout(DATABASE_S):
-                    return await act(request, order_ref)
-            except TOLD_TO_THE_CALLER as error:
+                    return await action(request, order_ref)
+            except CALLER_ERRORS as error:
                 return _refusal(error)
             except WriteConflict:
                 log.warning("orders_met_too_often")
@@ -111,13 +111,13 @@ class OrdersApi:
 
         return handle
 
-    def _refuse_strangers(self, request: web.Request) -> None:
+    def _check_token(self, request: web.Request) -> None:
         """Every token is compared, so that the time taken tells nothing.  Raises Stranger."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        told = token.strip().encode("utf-8", "surrogateescape")
-        fits = [hmac.compare_digest(told, known) for known in self._tokens]
+        token_bytes = token.strip().encode("utf-8", "surrogateescape")
+        fits = [hmac.compare_digest(token_bytes, known) for known in self._tokens]
         if scheme.lower() != "bearer" or not any(fits):
-            raise Stranger
+            raise Unauthorized
 
     async def _put(self, request: web.Request, order_ref: str) -> web.Response:
         registration = registration_of(order_ref, await self._body(request), accounts=self._accounts)
@@ -128,8 +128,8 @@ class OrdersApi:
         refund_ref = reference_of(request.rel_url.raw_path, REFUND_PART, "a refund's")
         asked = refund_of(order_ref, refund_ref, await self._body(request), accounts=self._accounts)
         outcome = await refunds.register_refund(self._pool, asked, policy=self._policy(), now=clock.now())
-        told = {"order_ref": order_ref, "refund_ref": refund_ref, "refund": outcome}
-        return answer(201 if outcome == "created" else 200, told)
+        content = {"order_ref": order_ref, "refund_ref": refund_ref, "refund": outcome}
+        return answer(201 if outcome == "created" else 200, content)
 
     async def _withdraw_refund(self, request: web.Request, order_ref: str) -> web.Response:
         refund_ref = reference_of(request.rel_url.raw_path, REFUND_PART, "a refund's")
@@ -152,9 +152,9 @@ class OrdersApi:
 
 
 def _refusal(error: Exception) -> web.Response:
-    """The answer to what the caller said wrong."""
+    """The response to a request that the caller must change."""
     match error:
-        case Stranger():
+        case Unauthorized():
             return refusal(401, "send a header Authorization: Bearer TOKEN", WWW_Authenticate="Bearer")
         case Refused():
             response = refusal(error.status, error.reason)

@@ -15,12 +15,12 @@ from typing import Final, Protocol, cast
 import structlog
 from aiohttp import web
 
-from ingest.answers import RETRY_AFTER_S, Ready, method_refusal
 from ingest.body import Encoded, Headers, Incomplete, TooLarge, TooSlow, Upgrade, headers_of, multimap, read_body
 from ingest.connections import BoundedConnection
-from ingest.tally import Tally
-from ingest.turns import REQUEST_S
-from ingest.unproven import Network, NoRoom, Room, source_of
+from ingest.delivery_metrics import DeliveryMetrics
+from ingest.responses import RETRY_AFTER_S, PreparedResponse, method_refusal
+from ingest.scheduler import REQUEST_S
+from ingest.unsigned_limits import Network, TooManyUnsigned, UnsignedLimit, source_of
 from tillkeeper import clock, telemetry
 from tillkeeper.api_client.key_fetching import KeyUnavailable
 from tillkeeper.domain.events import PaymentEvent
@@ -108,24 +108,24 @@ class AccountReceiver:
         refusals: Examines,
         keys: Fetches,
         *,
-        room: Room,
+        unsigned_limit: UnsignedLimit,
         trusted_proxies: Sequence[Network],
         body_bytes_max: int,
     ) -> None:
         self._gateway = gateway
         self._hints = hints
-        self._doctor = refusals
+        self._refusals = refusals
         self._keys = keys
         self._account = gateway.account
         self._intake = intake
-        self._room = room
+        self._unsigned_limit = unsigned_limit
         self._trusted_proxies = trusted_proxies
         self._body_bytes_max = body_bytes_max
         self._kept_headers = tuple(sorted(gateway.kept_headers))
-        self._acknowledgement = Ready(gateway.acknowledge())
-        self._not_now = Ready(gateway.refuse(503), **{"Retry-After": str(RETRY_AFTER_S)})
-        self._refusals: dict[int, Ready] = {}
-        self._tally = Tally(self._account)
+        self._acknowledgement = PreparedResponse(gateway.acknowledge())
+        self._not_now = PreparedResponse(gateway.refuse(503), **{"Retry-After": str(RETRY_AFTER_S)})
+        self._refusal_responses: dict[int, PreparedResponse] = {}
+        self._metrics = DeliveryMetrics(self._account)
         self._log_throttle = LogThrottle(every_s=LOG_EVERY_S, monotonic_s=clock.monotonic_s)
 
     async def receive(self, request: web.Request) -> web.Response:
@@ -135,22 +135,22 @@ class AccountReceiver:
             headers = headers_of(request)
             body = await read_body(request, bytes_max=self._body_bytes_max)
             query = request.raw_path.partition("?")[2]
-            asked, received_at = Request(headers, body, query), clock.now()
+            parsed, received_at = Request(headers, body, query), clock.now()
             connection = cast("BoundedConnection", request.protocol)
-            if not connection.turns.is_free:
+            if not connection.scheduler.is_free:
                 await connection.wait_turn(size_bytes=len(body))
             began_s = clock.monotonic_s()
             try:
-                key, events, fetches, words = await self._read(request, asked, received_at)
+                key, events, fetches, words = await self._read(request, parsed, received_at)
             finally:
-                connection.turns.spend(REQUEST_S + clock.monotonic_s() - began_s)
+                connection.scheduler.record_time(REQUEST_S + clock.monotonic_s() - began_s)
         except (BadSignature, BadPayload) as refused:
-            return self._examine(request, asked, refused)
+            return self._refuse_and_diagnose(request, parsed, refused)
         except Refused as refused:
             return self._refuse(refused)
         except KeyUnavailable as unavailable:
             return self._refuse_for_now(unavailable, "no_key")
-        except NoRoom as unavailable:
+        except TooManyUnsigned as unavailable:
             return self._refuse_for_now(unavailable, "no_room")
         try:
             # A client that leaves does not cut this: the server runs with handler_cancellation=False.
@@ -167,42 +167,42 @@ class AccountReceiver:
             )
         except LaneUnavailable as unavailable:
             return self._refuse_for_now(unavailable, "not_durable")
-        self._tally.add(key, clock.monotonic_s() - started_s)
+        self._metrics.record(key, clock.monotonic_s() - started_s)
         return self._acknowledgement
 
-    async def _read(self, request: web.Request, asked: Request, received_at: datetime) -> Read:
-        """By which key it is verified, and what it says.  Raises Refused, NoKey, NoRoom."""
+    async def _read(self, request: web.Request, parsed: Request, received_at: datetime) -> Read:
+        """By which key it is verified, and what it says.  Raises Refused, KeyUnavailable, TooManyUnsigned."""
         try:
-            verified = self._gateway.verify(asked, received_at)
+            verified = self._gateway.verify(parsed, received_at)
         except BadSignature as refused:
-            if refused.step is not VerificationStep.KEY or not await self._keys.fetch_for(asked):
+            if refused.step is not VerificationStep.KEY or not await self._keys.fetch_for(parsed):
                 raise
-            verified = self._gateway.verify(asked, received_at)
-        if not verified.proven and len(asked.body) > UNSIGNED_BYTES_MAX:
+            verified = self._gateway.verify(parsed, received_at)
+        if not verified.proven and len(parsed.body) > UNSIGNED_BYTES_MAX:
             raise TooLarge("nothing signs this body, and it is larger than any of its kind")
         with unknown_words() as words:
             events, fetches = self._gateway.parse(verified), fetches_of(self._gateway, verified)
         if not verified.proven:
-            self._room.admit(source_of(request, self._trusted_proxies), fetches, now_s=clock.monotonic_s())
+            self._unsigned_limit.admit(source_of(request, self._trusted_proxies), fetches, now_s=clock.monotonic_s())
         return verified.key, events, fetches, words
 
     async def challenge(self, request: web.Request) -> web.Response:
         """Answers a GET by which the gateway tests the address; any other is as if nobody could ask."""
-        asked = Request(multimap(request.raw_headers), b"", request.raw_path.partition("?")[2])
-        reply = self._gateway.answer_challenge(asked)
+        parsed = Request(multimap(request.raw_headers), b"", request.raw_path.partition("?")[2])
+        reply = self._gateway.answer_challenge(parsed)
         if reply is None:
             return method_refusal("POST")
-        return Ready(reply).fresh()
+        return PreparedResponse(reply).as_response()
 
     def _keep(self, headers: Headers) -> tuple[tuple[str, str], ...]:
         return tuple([(name, value) for name in self._kept_headers for value in headers.get(name, ())])
 
-    def _examine(self, posted: web.Request, request: Request, refused: Refused) -> web.Response:
+    def _refuse_and_diagnose(self, posted: web.Request, request: Request, refused: Refused) -> web.Response:
         """Nobody waits for what is found out but us: the caller is told nothing of it."""
         if isinstance(refused, BadSignature):
             self._hints.consider(self._gateway, request)
         url = f"https://{posted.headers.get('Host', '')}{posted.raw_path}"
-        self._doctor.consider(self._gateway, request, refused, now=clock.now(), url=url)
+        self._refusals.consider(self._gateway, request, refused, now=clock.now(), url=url)
         return self._refuse(refused)
 
     def _refuse(self, refused: Refused) -> web.Response:
@@ -216,25 +216,27 @@ class AccountReceiver:
                 reason=refused.reason[:REASON_CHARS_MAX],
                 suppressed=suppressed,
             )
-        response = self._refusal(refused.status).fresh()
+        response = self._refusal(refused.status).as_response()
         if not isinstance(refused, (BadSignature, BadPayload)):
             response.force_close()  # what is left of the body is not waited for
         return response
 
-    def _refuse_for_now(self, unavailable: LaneUnavailable | KeyUnavailable | NoRoom, result: str) -> web.Response:
+    def _refuse_for_now(
+        self, unavailable: LaneUnavailable | KeyUnavailable | TooManyUnsigned, result: str
+    ) -> web.Response:
         telemetry.DELIVERIES.labels(self._account, result).inc()
         if (suppressed := self._log_throttle.due(result)) is not None:
             fields = {"account": self._account, "reason": str(unavailable), "suppressed": suppressed}
             match unavailable:
                 case KeyUnavailable():
                     log.warning("delivery_without_key", **fields)
-                case NoRoom():
+                case TooManyUnsigned():
                     log.warning("delivery_put_off", **fields)
                 case LaneUnavailable():
                     log.error("delivery_not_durable", **fields)
         return self._not_now
 
-    def _refusal(self, status: int) -> Ready:
-        if status not in self._refusals:
-            self._refusals[status] = Ready(self._gateway.refuse(status))
-        return self._refusals[status]
+    def _refusal(self, status: int) -> PreparedResponse:
+        if status not in self._refusal_responses:
+            self._refusal_responses[status] = PreparedResponse(self._gateway.refuse(status))
+        return self._refusal_responses[status]

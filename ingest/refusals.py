@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from tillkeeper.api_client.throttle import Bucket
-from tillkeeper.diagnostics.examining import Patient, examine
+from tillkeeper.diagnostics.checks import RefusedRequest, diagnose
 from tillkeeper.diagnostics.findings import BY_STEP, Diagnosis
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import Refused
@@ -32,15 +32,17 @@ log = structlog.get_logger()
 
 
 class Records(Protocol):
-    """What is known of an account besides its gateway."""
+    """Knows of each account what its gateway does not."""
 
-    def patient(self, gateway: Gateway, request: Request, now: datetime, refused: Refused, *, url: str) -> Patient:
-        """The delivery as the doctor sees it."""
+    def refused_request(
+        self, gateway: Gateway, request: Request, now: datetime, refused: Refused, *, url: str
+    ) -> RefusedRequest:
+        """The request with all that the diagnosis needs."""
         ...
 
 
 class Refusals:
-    """Of all accounts of this receiver."""
+    """Diagnoses refused deliveries of all accounts, and keeps them for ops."""
 
     def __init__(self, pool: asyncpg.Pool, *, records: Records, monotonic_s: Callable[[], float]) -> None:
         self._pool = pool
@@ -55,19 +57,19 @@ class Refusals:
         if self._under_way is not None or bucket.take(self._monotonic_s(), wait_s_max=0.0) is None:
             EXAMINED.labels(gateway.account, "limited").inc()
             return
-        patient = self._records.patient(gateway, request, now, refused, url=url)
-        self._under_way = start(self._examine(patient), name="refused delivery")
+        refused_request = self._records.refused_request(gateway, request, now, refused, url=url)
+        self._under_way = start(self._examine(refused_request), name="refused delivery")
 
     async def close(self) -> None:
         """Waits for the one under way, which ends in time by itself."""
         if self._under_way is not None:
             await asyncio.wait({self._under_way})
 
-    async def _examine(self, patient: Patient) -> None:
+    async def _examine(self, refused_request: RefusedRequest) -> None:
         """In a thread, for it is our own work and may take a while; meanwhile others are limited."""
         try:
-            diagnosis = await self._diagnosis(patient)
-            account = patient.gateway.account
+            diagnosis = await self._diagnosis(refused_request)
+            account = refused_request.gateway.account
             EXAMINED.labels(account, diagnosis.finding).inc()
             log.warning(
                 "refusal_examined",
@@ -76,17 +78,17 @@ class Refusals:
                 reason=diagnosis.reason[:LOGGED_CHARS_MAX],
                 detail=diagnosis.detail[:LOGGED_CHARS_MAX],
             )
-            await self._keep(_kept(patient, diagnosis))
+            await self._keep(_kept(refused_request, diagnosis))
         finally:
             self._under_way = None
 
-    async def _diagnosis(self, patient: Patient) -> Diagnosis:
-        refused = patient.refused
-        if len(patient.request.body) > BODY_BYTES_MAX:
+    async def _diagnosis(self, refused_request: RefusedRequest) -> Diagnosis:
+        refused = refused_request.refused
+        if len(refused_request.request.body) > BODY_BYTES_MAX:
             return Diagnosis(finding=BY_STEP[refused.step], reason=refused.reason, detail=TOO_LARGE)
         ends_at_s = self._monotonic_s() + EXAMINE_S
-        hurried = msgspec.structs.replace(patient, out_of_time=lambda: self._monotonic_s() > ends_at_s)
-        return await asyncio.to_thread(examine, hurried)
+        hurried = msgspec.structs.replace(refused_request, out_of_time=lambda: self._monotonic_s() > ends_at_s)
+        return await asyncio.to_thread(diagnose, hurried)
 
     async def _keep(self, kept: RefusedDelivery) -> None:
         try:
@@ -96,17 +98,17 @@ class Refusals:
             EXAMINED.labels(kept.account, "not_kept").inc()
 
 
-def _kept(patient: Patient, diagnosis: Diagnosis) -> RefusedDelivery:
-    request = patient.request
+def _kept(refused_request: RefusedRequest, diagnosis: Diagnosis) -> RefusedDelivery:
+    request = refused_request.request
     return RefusedDelivery(
-        account=patient.gateway.account,
-        received_at=patient.now,
-        step=patient.refused.step,
+        account=refused_request.gateway.account,
+        received_at=refused_request.now,
+        step=refused_request.refused.step,
         finding=diagnosis.finding,
         reason=_keepable(diagnosis.reason),
         detail=_keepable(diagnosis.detail),
         query=_keepable(request.query),
-        headers=_kept_of(patient.gateway.kept_headers, request.headers),
+        headers=_kept_of(refused_request.gateway.kept_headers, request.headers),
         body=request.body if len(request.body) <= BODY_BYTES_MAX else None,
     )
 

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from ingest.contacts import as_link, email_problems, link_problems, locale_problems, phone_problems
+from ingest.payer_fields import as_link, email_problems, link_problems, locale_problems, phone_problems
 from tillkeeper.domain.events import REF_CHARS_MAX
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX, BadMoney, exponent
 from tillkeeper.domain.order.registration import ClaimedPayment, Payer, Registration

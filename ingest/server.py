@@ -13,8 +13,8 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from ingest import crowd
-from ingest.app import build_app, go_past_the_router, opened
+from ingest import connection_limits
+from ingest.app import build_app, bypass_router, open_resources
 from ingest.connections import BoundedSite, allow_open_files, refuse_slow_parser
 from ingest.health import LaneFigures
 from ingest.supervise import supervise
@@ -45,31 +45,35 @@ async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIte
     """One receiver in this process, listening; yields its port."""
     refuse_slow_parser()
     allow_open_files()
-    async with serving_status(settings.ingest), opened(settings) as held:
+    async with serving_status(settings.ingest), open_resources(settings) as resources:
         # A client that leaves must not cut a publish, so handler_cancellation stays off.
-        app = build_app(settings, held)
+        app = build_app(settings, resources)
         runner = web.AppRunner(app, handler_cancellation=False, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
         assert runner.server is not None
-        go_past_the_router(runner.server, app)
+        bypass_router(runner.server, app)
         figures_stop = asyncio.Event()
-        figures = start(LaneFigures(held.intake).run(figures_stop), name="lane figures")
-        policy = start(held.policy.keep_looking(figures_stop), name="policy")
-        look = keep_running(held.accounts.look_once, name="accounts", stop=figures_stop, idle_s=LOOK_EVERY_S)
+        figures = start(LaneFigures(resources.intake).run(figures_stop), name="lane figures")
+        policy = start(resources.policy.keep_looking(figures_stop), name="policy")
+        look = keep_running(resources.accounts.look_once, name="accounts", stop=figures_stop, idle_s=LOOK_EVERY_S)
         accounts = start(look, name="accounts")
-        guests = crowd.Crowd()
-        watch = keep_running(guests.look_once, name="connections", stop=figures_stop, idle_s=crowd.LOOK_EVERY_S)
+        limits = connection_limits.ConnectionLimits()
+        watch = keep_running(
+            limits.check_once, name="connections", stop=figures_stop, idle_s=connection_limits.CHECK_EVERY_S
+        )
         watched = start(watch, name="connections")
         try:
             listener = listen(settings.ingest.host, settings.ingest.port, shares_port=shares_port)
-            await BoundedSite(runner, listener, guests).start()
+            await BoundedSite(runner, listener, limits).start()
             port: int = listener.getsockname()[1]
             collect_garbage_seldom()
-            log.info("ingest_listening", host=settings.ingest.host, port=port, accounts=sorted(held.accounts.gateways))
+            log.info(
+                "ingest_listening", host=settings.ingest.host, port=port, accounts=sorted(resources.accounts.gateways)
+            )
             yield port
         finally:
             await runner.cleanup()
-            guests.close()
+            limits.close()
             figures_stop.set()
             await asyncio.wait({figures, policy, accounts, watched})
     log.info("ingest_stopped")

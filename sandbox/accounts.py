@@ -6,18 +6,18 @@ from pathlib import Path
 from secrets import token_hex
 from types import MappingProxyType
 
-from sandbox.plays import USUAL, find
-from sandbox.plays.base import Kept, Setting
-from sandbox.plays.stripe import StripeVoice
-from sandbox.voices import Voice
+from sandbox.signer import Signer
+from sandbox.simulators.base import Secret, Setting
+from sandbox.simulators.registry import DEFAULT_GATEWAYS, simulator_of
+from sandbox.simulators.stripe import StripeSigner
 from tillkeeper.gateways.stripe.gateway import LIVE_BY_KEY_PREFIX
 from tillkeeper.gateways.stripe.settings import StripeSettings
 from tillkeeper.settings import Settings
 
 
-def new_voices(gateways: Sequence[str] = USUAL) -> dict[str, Voice]:
+def new_signers(gateways: Sequence[str] = DEFAULT_GATEWAYS) -> dict[str, Signer]:
     """An account at each of these gateways, with fresh keys."""
-    return {(account := account_of(gateway)): find(gateway).new_voice(account) for gateway in gateways}
+    return {(account := account_of(gateway)): simulator_of(gateway).new_signer(account) for gateway in gateways}
 
 
 def account_of(gateway: str) -> str:
@@ -25,26 +25,26 @@ def account_of(gateway: str) -> str:
     return f"{gateway.replace('_', '-')}-main"
 
 
-def impostors_of(voices: Mapping[str, Voice]) -> dict[str, Voice]:
+def impostors_of(signers: Mapping[str, Signer]) -> dict[str, Signer]:
     """The same accounts with keys that nobody configured, but for those whose gateway signs nothing."""
     return {
-        account: impostor(voice)
-        for account, voice in voices.items()
-        if (impostor := find(voice.gateway).impostor) is not None
+        account: impostor(signer)
+        for account, signer in signers.items()
+        if (impostor := simulator_of(signer.gateway).impostor) is not None
     }
 
 
-def asks_first(voices: Mapping[str, Voice]) -> bool:
+def asks_first(signers: Mapping[str, Signer]) -> bool:
     """Whether one of them says only that something happened, so that its gateway must be asked what."""
-    return any(find(voice.gateway).fetched for voice in voices.values())
+    return any(simulator_of(signer.gateway).fetched for signer in signers.values())
 
 
-def voices_of(settings: Settings) -> dict[str, Voice]:
+def signers_of(settings: Settings) -> dict[str, Signer]:
     """The accounts of a configuration that a stranger to the gateway can play: Stripe's, which signs with a secret
     that both sides know, and of those the ones whose API key says that they are for tests.  One that tells no mode may
     be live."""
     return {
-        name: StripeVoice(account=name, secret=account.webhook_secrets[0], api_key=account.api_key or "")
+        name: StripeSigner(account=name, secret=account.webhook_secrets[0], api_key=account.api_key or "")
         for name, account in settings.accounts.items()
         if isinstance(account, StripeSettings) and LIVE_BY_KEY_PREFIX.get((account.api_key or "")[:8]) is False
     }
@@ -52,7 +52,7 @@ def voices_of(settings: Settings) -> dict[str, Voice]:
 
 def write_config(
     path: Path,
-    voices: Mapping[str, Voice],
+    signers: Mapping[str, Signer],
     *,
     database_url: str,
     broker_url: str | None,
@@ -75,32 +75,32 @@ def write_config(
     if broker_url is not None:
         lines.append(f"broker_url = {_secret(path, 'broker_url', broker_url)}")
     lines += ["[ingest]", f"port = {port}", f"metrics_port = {metrics_port}"]
-    _write(path, "\n".join([*lines, *_accounts(path, voices, bases), more]))
+    _write(path, "\n".join([*lines, *_accounts(path, signers, bases), more]))
 
 
-def write_accounts(path: Path, voices: Mapping[str, Voice]) -> None:
+def write_accounts(path: Path, signers: Mapping[str, Signer]) -> None:
     """A configuration file of these accounts alone, beside it a file for each secret: enough for `inspect`."""
-    _write(path, "\n".join(_accounts(path, voices, {})))
+    _write(path, "\n".join(_accounts(path, signers, {})))
 
 
-def _accounts(path: Path, voices: Mapping[str, Voice], bases: Mapping[str, str]) -> Iterator[str]:
-    for account, voice in voices.items():
+def _accounts(path: Path, signers: Mapping[str, Signer], bases: Mapping[str, str]) -> Iterator[str]:
+    for account, signer in signers.items():
         yield f"[accounts.{account}]"
-        yield f'gateway = "{voice.gateway}"'
-        yield from _settings(path, voice)
+        yield f'gateway = "{signer.gateway}"'
+        yield from _settings(path, signer)
         if account in bases:
-            yield f"api_base = {_toml(bases[account] + find(voice.gateway).api_path)}"
+            yield f"api_base = {_toml(bases[account] + simulator_of(signer.gateway).api_path)}"
 
 
-def _settings(path: Path, voice: Voice) -> list[str]:
-    told = find(voice.gateway).settings(voice)
-    return [f"{name} = {_written(path, f'{voice.account}.{name}', value)}" for name, value in told.items()]
+def _settings(path: Path, signer: Signer) -> list[str]:
+    told = simulator_of(signer.gateway).settings(signer)
+    return [f"{name} = {_written(path, f'{signer.account}.{name}', value)}" for name, value in told.items()]
 
 
 def _written(path: Path, name: str, value: Setting) -> str:
     """A setting as TOML has it.  Its secrets are kept in files whose names begin with `name`."""
     match value:
-        case Kept():
+        case Secret():
             return _secret(path, name, value)
         case Mapping():
             values = [_written(path, f"{name}.{at}", it) for at, it in enumerate(value.values())]

@@ -17,14 +17,15 @@ from typing import Final
 import msgspec
 import orjson
 
-from sandbox.accounts import impostors_of, new_voices, write_accounts
-from sandbox.command import HOLDS, WRONG, fail
+from sandbox.accounts import impostors_of, new_signers, write_accounts
 from sandbox.forgery import Forger
-from sandbox.plays import USUAL, NoSuchGateway, find, named
+from sandbox.ledger.payments import RefundState
+from sandbox.signer import Signer
 from sandbox.signing import Signed
-from sandbox.story import Happening, Story, tell
-from sandbox.truth.books import RefundState
-from sandbox.voices import Voice
+from sandbox.simulators.registry import DEFAULT_GATEWAYS, NoSuchGateway, parse_gateways, simulator_of
+from sandbox.story import Story, StoryEvent
+from sandbox.story_generator import generate_story
+from sandbox.traffic.command import HOLDS, WRONG, fail
 from tillkeeper import clock
 
 GENUINE_MAX: Final = 8  # of one gateway, each by another word: enough to see how it speaks
@@ -73,7 +74,7 @@ def main(*, directory: Path, gateways: str | None, seed: int, force: bool, as_js
     """Writes them; returns the exit code."""
     now = clock.now().replace(microsecond=0)
     try:
-        names = USUAL if gateways is None else named(gateways)
+        names = DEFAULT_GATEWAYS if gateways is None else parse_gateways(gateways)
         files = write(directory.absolute(), names, seed=seed, now=now, force=force)
     except AlreadyThere as error:
         return fail(f"{error} is there already; name another directory, or --force to write over it", code=WRONG)
@@ -94,51 +95,53 @@ def write(directory: Path, gateways: Sequence[str], *, seed: int, now: datetime,
 
     Raises AlreadyThere, unless forced, before it writes anything; or OSError.
     """
-    voices = new_voices(gateways)
+    signers = new_signers(gateways)
     config = directory / "tillkeeper.toml"
-    captures = {directory / f"{it.name}.json": it for it in _captures(voices, seed=seed, now=now)}
+    captures = {directory / f"{it.name}.json": it for it in _captures(signers, seed=seed, now=now)}
     if there := [path for path in (config, *captures) if path.exists() and not force]:
         raise AlreadyThere(there[0])
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_accounts(config, voices)
+    write_accounts(config, signers)
     for path, capture in captures.items():
         path.write_bytes(capture.written(now))
     return list(captures)
 
 
-def _captures(voices: Mapping[str, Voice], *, seed: int, now: datetime) -> Iterator[Capture]:
-    forger = Forger(voices, impostors_of(voices))
-    for voice in voices.values():
-        told = list(_by_word(voice, seed=seed, now=now))
-        yield from _genuine(voice, told, now)
-        yield from _forged(voice, told[0][0], forger, Random(seed), now)  # noqa: S311 - to be repeatable
+def _captures(signers: Mapping[str, Signer], *, seed: int, now: datetime) -> Iterator[Capture]:
+    forger = Forger(signers, impostors_of(signers))
+    for signer in signers.values():
+        told = list(_by_word(signer, seed=seed, now=now))
+        yield from _genuine(signer, told, now)
+        yield from _forged(signer, told[0][0], forger, Random(seed), now)  # noqa: S311 - to be repeatable
 
 
-def _by_word(voice: Voice, *, seed: int, now: datetime) -> Iterator[tuple[Story, Happening]]:
+def _by_word(signer: Signer, *, seed: int, now: datetime) -> Iterator[tuple[Story, StoryEvent]]:
     """Each word once, in a story in which it is said: first the one that pays, then those of refunds."""
-    play = find(voice.gateway)
-    accounts, words = {voice.account: voice.gateway}, dict[str, tuple[Story, Happening]]()
-    for index, template in enumerate(it for it in play.templates if not it.at_other_account):
-        templates = {voice.gateway: (template,)}
-        story = tell(seed, index, run="C", now=now, accounts=accounts, templates=templates)
-        for happening in story.happenings:
-            words.setdefault(happening.word, (story, happening))
-    yield words.pop(voice.pays)
-    yield from sorted(words.values(), key=lambda it: not isinstance(play.words[it[1].word], RefundState))
+    simulator = simulator_of(signer.gateway)
+    accounts, event_types = {signer.account: signer.gateway}, dict[str, tuple[Story, StoryEvent]]()
+    for index, template in enumerate(it for it in simulator.templates if not it.at_other_account):
+        templates = {signer.gateway: (template,)}
+        story = generate_story(seed, index, run="C", now=now, accounts=accounts, templates=templates)
+        for event in story.events:
+            event_types.setdefault(event.event_type, (story, event))
+    yield event_types.pop(signer.pays)
+    yield from sorted(
+        event_types.values(), key=lambda it: not isinstance(simulator.event_types[it[1].event_type], RefundState)
+    )
 
 
-def _genuine(voice: Voice, told: Sequence[tuple[Story, Happening]], now: datetime) -> Iterator[Capture]:
-    for story, happening in told[:GENUINE_MAX]:
+def _genuine(signer: Signer, told: Sequence[tuple[Story, StoryEvent]], now: datetime) -> Iterator[Capture]:
+    for story, event in told[:GENUINE_MAX]:
         yield Capture(
-            name=f"{voice.gateway}.genuine.{_ODD.sub('-', happening.word)}",
-            account=voice.account,
-            signed=voice.say(story, happening, now=now, again=0),
-            query=voice.query(story, happening),
+            name=f"{signer.gateway}.genuine.{_ODD.sub('-', event.event_type)}",
+            account=signer.account,
+            signed=signer.sign(story, event, now=now, again=0),
+            query=signer.query(story, event),
         )
 
 
-def _forged(voice: Voice, story: Story, forger: Forger, chance: Random, now: datetime) -> Iterator[Capture]:
-    for trick in forger.tricks(voice.account):
+def _forged(signer: Signer, story: Story, forger: Forger, chance: Random, now: datetime) -> Iterator[Capture]:
+    for trick in forger.tricks(signer.account):
         forgery = forger.forge_by(trick, story, chance=chance, now=now)
-        name = f"{voice.gateway}.{trick}" if trick == "invented" else f"{voice.gateway}.forged.{trick}"
+        name = f"{signer.gateway}.{trick}" if trick == "invented" else f"{signer.gateway}.forged.{trick}"
         yield Capture(name=name, account=forgery.account, signed=forgery.signed, query=forgery.query)

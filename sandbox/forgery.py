@@ -10,9 +10,9 @@ from typing import Final, Literal, assert_never
 
 import msgspec
 
+from sandbox.signer import Signer
 from sandbox.signing import Signed
-from sandbox.story import Happening, Story, bare
-from sandbox.voices import Voice
+from sandbox.story import Story, StoryEvent, bare
 
 STALE_S: Final = 20 * 60  # four times the window of five minutes
 
@@ -32,8 +32,8 @@ class Forger:
     """Forges in the names of all accounts.  `impostors` are the same accounts with keys that nobody configured, without
     those that sign nothing."""
 
-    def __init__(self, voices: Mapping[str, Voice], impostors: Mapping[str, Voice]) -> None:
-        self._voices = voices
+    def __init__(self, signers: Mapping[str, Signer], impostors: Mapping[str, Signer]) -> None:
+        self._signers = signers
         self._impostors = impostors
 
     def forge(self, story: Story, *, chance: Random, now: datetime) -> Forgery:
@@ -45,49 +45,49 @@ class Forger:
         account = story.account
         if trick == "misdirected":
             account = chance.choice(sorted(self._impostors.keys() - {account}))
-        claim = _claim(story, self._voices[story.account].pays, chance)
-        signed, query = self._signed(trick, claim, now), self._voices[story.account].query(*claim)
+        claim = _claim(story, self._signers[story.account].pays, chance)
+        signed, query = self._signed(trick, claim, now), self._signers[story.account].query(*claim)
         return Forgery(account=account, trick=trick, signed=signed, query=query)
 
     def tricks(self, account: str) -> Sequence[Trick]:
         """What this account's gateway could fall for."""
         tricks: list[Trick] = ["wrong_key" if account in self._impostors else "invented"]
-        if self._voices[account].amount_follows is not None:
+        if self._signers[account].amount_follows is not None:
             tricks.append("altered")
-        if self._voices[account].signs_time:
+        if self._signers[account].signs_time:
             tricks.append("stale")
         if self._impostors.keys() - {account}:  # elsewhere it would be taken for one that is made up
             tricks.append("misdirected")
         return tricks
 
-    def _signed(self, trick: Trick, claim: tuple[Story, Happening], now: datetime) -> Signed:
+    def _signed(self, trick: Trick, claim: tuple[Story, StoryEvent], now: datetime) -> Signed:
         account = claim[0].account
-        voice = self._voices[account]
+        signer = self._signers[account]
         match trick:
             case "wrong_key":
-                return self._impostors[account].say(*claim, now=now, again=0)
+                return self._impostors[account].sign(*claim, now=now, again=0)
             case "altered":
-                assert voice.amount_follows is not None
-                return altered(voice.say(*claim, now=now, again=0), after=voice.amount_follows)
+                assert signer.amount_follows is not None
+                return altered(signer.sign(*claim, now=now, again=0), after=signer.amount_follows)
             case "stale":
-                return voice.say(*claim, now=now - timedelta(seconds=STALE_S), again=0)
+                return signer.sign(*claim, now=now - timedelta(seconds=STALE_S), again=0)
             case "misdirected" | "invented":
-                return voice.say(*claim, now=now, again=0)
+                return signer.sign(*claim, now=now, again=0)
             case unheard:
                 assert_never(unheard)
 
 
-def _claim(story: Story, word: str, chance: Random) -> tuple[Story, Happening]:
+def _claim(story: Story, event_type: str, chance: Random) -> tuple[Story, StoryEvent]:
     """A payment that never was, with references of its own: believing it would show in the order."""
     mark = f"{chance.randrange(10**9):09d}"  # letters and digits alone, for some gateways have no other references
-    told = Happening(
-        word=word,
+    told = StoryEvent(
+        event_type=event_type,
         event_id=f"evt_{bare(story.order_ref)}forged{mark}",
         at=story.started_at,
         amount=story.amount,
         refund_ref="",
     )
-    return msgspec.structs.replace(story, payment_ref=f"{story.payment_ref}{mark}", happenings=(told,)), told
+    return msgspec.structs.replace(story, payment_ref=f"{story.payment_ref}{mark}", events=(told,)), told
 
 
 def altered(signed: Signed, *, after: bytes) -> Signed:

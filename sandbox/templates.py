@@ -1,4 +1,4 @@
-"""What can happen to an order, as a table: the gateway's words in the order of their happening, and how it must end.
+"""What can happen to an order, as a table: the gateway's words in the order of their event, and how it must end.
 
 The ends are written by hand from the design's table of statuses and never computed, so that they can prove it wrong.
 Amounts are tenths of the order's amount.
@@ -16,10 +16,10 @@ LATER_S: Final = (1, 4, 30, 90)  # seconds since the word before
 AT_ONCE_S: Final = (0, 0, 1, 30)  # also within one second, where rank decides
 
 
-class Say(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True):
     """One word of a gateway's."""
 
-    word: str
+    event_type: str
     tenths: int = ALL
     part: str = ""  # which refund of the payment, where one word alone does not tell
     after_s: tuple[int, ...] = LATER_S
@@ -30,7 +30,7 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     weight: int
-    says: tuple[Say, ...] = ()
+    events: tuple[Event, ...] = ()
     status: Status
     paid: int = 0
     refunded: int = 0

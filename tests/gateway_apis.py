@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-from sandbox.apis.all import answering
 from sandbox.apis.faults import Faults
-from sandbox.apis.queries import QuestionLog
+from sandbox.apis.query_log import QueryLog
 from sandbox.apis.server import serving
-from sandbox.story import Happening, Story, Truth, bare
-from sandbox.truth.ledger import Ledger
-from sandbox.voices import Voice
+from sandbox.signer import Signer
+from sandbox.simulators.apis import api_handlers
+from sandbox.simulators.registry import ledger_of
+from sandbox.story import ExpectedOrder, Story, StoryEvent, bare
 from tillkeeper import clock
 from tillkeeper.domain.order.status import Status
 
@@ -22,15 +22,15 @@ SLOW_S = 0.2
 class Gateways:
     """The APIs of all three, and what their books say."""
 
-    def __init__(self, voices: dict[str, Voice]) -> None:
-        self.voices = voices
-        self.ledger = Ledger({account: voice.gateway for account, voice in voices.items()})
-        self.log = QuestionLog()
+    def __init__(self, signers: dict[str, Signer]) -> None:
+        self.signers = signers
+        self.ledger = ledger_of({account: signer.gateway for account, signer in signers.items()})
+        self.log = QueryLog()
         self.begins = self.now = NOON
 
     def tells(self, account: str, *words: tuple, order_ref: str = "T-000001", amount: int = 12900) -> Story:
         """Enters a story: each word with its minute, and the refund's number and amount where it is about one."""
-        gateway = self.voices[account].gateway
+        gateway = self.signers[account].gateway
         story = Story(
             name="of a test",
             account=account,
@@ -41,17 +41,17 @@ class Gateways:
             due_currency="EUR" if gateway == "stripe" else "CNY",
             due_at=account,
             started_at=self.begins,
-            happenings=tuple(
-                Happening(
-                    word=word,
+            events=tuple(
+                StoryEvent(
+                    event_type=event_type,
                     event_id=f"evt_{bare(order_ref)}{at:02d}",
                     at=self.begins + timedelta(minutes=minute),
                     amount=refund[1] if refund else amount,
                     refund_ref=f"re_{bare(order_ref)}{refund[0] if refund else ''}",
                 )
-                for at, (word, minute, *refund) in enumerate(words)
+                for at, (event_type, minute, *refund) in enumerate(words)
             ),
-            truth=Truth(status=Status.UNPAID, paid=0, refunded=0),
+            expected=ExpectedOrder(status=Status.UNPAID, paid=0, refunded=0),
         )
         self.ledger.add(story)
         return story
@@ -66,8 +66,8 @@ class Gateways:
     @asynccontextmanager
     async def open(self, *spells) -> AsyncIterator[dict[str, str]]:
         """Their APIs; yields where each is."""
-        apis = answering(
-            self.voices, self.ledger, now=lambda: self.now, log=self.log, faults=Faults(spells), slow_s=SLOW_S
+        apis = api_handlers(
+            self.signers, self.ledger, now=lambda: self.now, log=self.log, faults=Faults(spells), slow_s=SLOW_S
         )
         async with serving(apis) as bases:
             yield bases

@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from tillkeeper.diagnostics.examining import Patient, examine
+from tillkeeper.diagnostics.checks import RefusedRequest, diagnose
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import Refused
 from tillkeeper.gateways.messages import Request
@@ -46,7 +46,9 @@ class KnownAccounts:
         """Does nothing, as one pass of a loop."""
         return 0
 
-    def patient(self, gateway: Gateway, request: Request, now: datetime, refused: Refused, *, url: str) -> Patient:
+    def refused_request(
+        self, gateway: Gateway, request: Request, now: datetime, refused: Refused, *, url: str
+    ) -> RefusedRequest:
         """Collects what the diagnosis needs.  `url` is where it was posted to, as far as the request shows."""
         settings, own = self._settings.get(gateway.account), gateway.own_url
 
@@ -55,7 +57,7 @@ class KnownAccounts:
             assert own is not None
             return build(gateway.account, settings.model_copy(update={own: written}))
 
-        return Patient(
+        return RefusedRequest(
             gateway=gateway,
             request=request,
             now=now,
@@ -71,7 +73,7 @@ class KnownAccounts:
         self, gateway: Gateway, request: Request, now: datetime, refused: Refused, url: str
     ) -> Mapping[str, str]:
         """Says in words for people why the delivery was refused."""
-        found = examine(self.patient(gateway, request, now, refused, url=url))
+        found = diagnose(self.refused_request(gateway, request, now, refused, url=url))
         return {"finding": found.finding, "detail": found.detail, "advice": found.advice}
 
 

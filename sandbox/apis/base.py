@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 
 
-class Put(msgspec.Struct, frozen=True, kw_only=True):
+class ApiRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One HTTP request as received: header names in lower case, the query decoded, in order."""
 
     method: str
@@ -22,7 +22,7 @@ class Put(msgspec.Struct, frozen=True, kw_only=True):
         return next((value for field, value in self.query if field == name), None)
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
+class ApiResponse(msgspec.Struct, frozen=True, kw_only=True):
     """One answer, not yet sealed.  The last three are for the log: what was asked about, and what was said of it."""
 
     status: int = 200
@@ -31,10 +31,10 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     about: str  # payment, refund, charge, session, events, or nothing
     ref: str = ""
     order_ref: str = ""
-    said: str
+    summary: str
 
 
-class Sealed(msgspec.Struct, frozen=True, kw_only=True):
+class SignedResponse(msgspec.Struct, frozen=True, kw_only=True):
     """An answer as it goes out."""
 
     status: int
@@ -50,14 +50,14 @@ class Api(Protocol):
         """The account's name in the configuration."""
         ...
 
-    def answer(self, put: Put, *, now: datetime, knows_at: datetime) -> Told:
-        """The gateway's answer at `now`, from books that were last written at `knows_at`."""
+    def respond(self, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:
+        """The gateway's answer at `now`, from books that were last written at `as_of`."""
         ...
 
-    def broken(self, status: int, put: Put) -> Told:
+    def error_response(self, status: int, request: ApiRequest) -> ApiResponse:
         """What the gateway says when it is broken (5xx) or limits our calls (429)."""
         ...
 
-    def sealed(self, told: Told, *, now: datetime, forged: bool = False) -> Sealed:
+    def signed(self, content: ApiResponse, *, now: datetime, forged: bool = False) -> SignedResponse:
         """The answer with its signature; by a key that is not the gateway's if `forged`."""
         ...

@@ -57,7 +57,7 @@ class Faults:
                 return spell.fault
         return None
 
-    def knows_at(self, account: str, now: datetime) -> datetime:
+    def as_of(self, account: str, now: datetime) -> datetime:
         """When the books were last written."""
         return min((it.since for it in self._holding(account, now) if it.fault is Fault.UNKNOWING), default=now)
 

@@ -8,9 +8,9 @@ from typing import Final
 
 from aiohttp import web
 
-from sandbox.apis.base import Api, Put, Sealed, Told
+from sandbox.apis.base import Api, ApiRequest, ApiResponse, SignedResponse
 from sandbox.apis.faults import Fault, Faults
-from sandbox.apis.queries import Asked, QuestionLog
+from sandbox.apis.query_log import LoggedQuery, QueryLog
 
 SLOW_S: Final = 1.5  # how late a slow answer is, in real seconds
 SILENT_S: Final = 600.0  # nobody waits for longer
@@ -20,11 +20,11 @@ STATUS_OF: Final[Mapping[Fault, int]] = {Fault.BROKEN: 500, Fault.BUSY: 429, Fau
 PROXY_SAYS: Final = b"<html><head><title>504 Gateway Time-out</title></head><body>504 Gateway Time-out</body></html>"
 
 
-class Answering:
+class ApiHandler:
     """One gateway's API, faults included."""
 
     def __init__(
-        self, api: Api, *, now: Callable[[], datetime], log: QuestionLog, faults: Faults, slow_s: float = SLOW_S
+        self, api: Api, *, now: Callable[[], datetime], log: QueryLog, faults: Faults, slow_s: float = SLOW_S
     ) -> None:
         self._api = api
         self._now = now
@@ -32,43 +32,49 @@ class Answering:
         self._faults = faults
         self._slow_s = slow_s
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, http_request: web.Request) -> web.StreamResponse:
         """One query."""
-        put, now = await _received(request), self._now()
-        told = self._api.answer(put, now=now, knows_at=self._faults.knows_at(self._api.account, now))
-        fault = self._faults.at(self._api.account, now, f"{told.about} {told.ref}")
-        status, said = told.status, told.said
-        sealed: Sealed | None
+        request, now = await _received(http_request), self._now()
+        content = self._api.respond(request, now=now, as_of=self._faults.as_of(self._api.account, now))
+        fault = self._faults.at(self._api.account, now, f"{content.about} {content.ref}")
+        status, summary = content.status, content.summary
+        signed: SignedResponse | None
         match fault:
             case Fault.BROKEN | Fault.BUSY:
-                broken = self._api.broken(STATUS_OF[fault], put)
-                sealed, status, said = self._api.sealed(broken, now=now), broken.status, broken.said
+                error_response = self._api.error_response(STATUS_OF[fault], request)
+                signed, status, summary = (
+                    self._api.signed(error_response, now=now),
+                    error_response.status,
+                    error_response.summary,
+                )
             case Fault.GATEWAY_TIMEOUT:
-                status, said = STATUS_OF[fault], "nothing"
-                sealed = Sealed(status=status, headers={"Content-Type": "text/html"}, body=PROXY_SAYS)
+                status, summary = STATUS_OF[fault], "nothing"
+                signed = SignedResponse(status=status, headers={"Content-Type": "text/html"}, body=PROXY_SAYS)
             case Fault.HUNG_UP | Fault.SILENT:
-                status, said, sealed = 0, "nothing", None
+                status, summary, signed = 0, "nothing", None
             case Fault.FORGED:
-                sealed = self._api.sealed(told, now=now, forged=True)
+                signed = self._api.signed(content, now=now, forged=True)
             case _:
-                sealed = self._api.sealed(told, now=now)
-        self._log.enter(_line(self._api.account, told, now=now, status=status, said=said, fault=fault))
-        return await self._send(request, sealed, fault)
+                signed = self._api.signed(content, now=now)
+        self._log.enter(_line(self._api.account, content, now=now, status=status, summary=summary, fault=fault))
+        return await self._send(http_request, signed, fault)
 
-    async def _send(self, request: web.Request, sealed: Sealed | None, fault: Fault | None) -> web.StreamResponse:
+    async def _send(
+        self, request: web.Request, signed: SignedResponse | None, fault: Fault | None
+    ) -> web.StreamResponse:
         if fault is Fault.SLOW:
             await asyncio.sleep(self._slow_s)
         if fault is Fault.SILENT:
             await asyncio.sleep(SILENT_S)
-        if sealed is None:
+        if signed is None:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=204)  # goes nowhere
-        return web.Response(status=sealed.status, headers=dict(sealed.headers), body=sealed.body)
+        return web.Response(status=signed.status, headers=dict(signed.headers), body=signed.body)
 
 
-async def _received(request: web.Request) -> Put:
-    return Put(
+async def _received(request: web.Request) -> ApiRequest:
+    return ApiRequest(
         method=request.method,
         path=request.rel_url.raw_path,
         target=request.raw_path,
@@ -78,27 +84,29 @@ async def _received(request: web.Request) -> Put:
     )
 
 
-def _line(account: str, told: Told, *, now: datetime, status: int, said: str, fault: Fault | None) -> Asked:
-    return Asked(
+def _line(
+    account: str, content: ApiResponse, *, now: datetime, status: int, summary: str, fault: Fault | None
+) -> LoggedQuery:
+    return LoggedQuery(
         at=now,
         account=account,
-        about=told.about,
-        ref=told.ref,
-        order_ref=told.order_ref,
+        about=content.about,
+        ref=content.ref,
+        order_ref=content.order_ref,
         status=status,
-        said=said,
+        summary=summary,
         fault=fault,
     )
 
 
 @asynccontextmanager
-async def serving(apis: Mapping[str, Answering]) -> AsyncIterator[dict[str, str]]:
+async def serving(apis: Mapping[str, ApiHandler]) -> AsyncIterator[dict[str, str]]:
     """Each account's API on a free port of loopback while inside; yields where they are."""
     async with AsyncExitStack() as stack:
         bases = {}
-        for account, answering in apis.items():
+        for account, api_handlers in apis.items():
             app = web.Application(client_max_size=BODY_BYTES_MAX)
-            app.router.add_route("*", "/{path:.*}", answering.handle)
+            app.router.add_route("*", "/{path:.*}", api_handlers.handle)
             runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=CLOSING_S)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from sandbox.ledger.ledger import Ledger
+from sandbox.ledger.payments import PaymentState
 from sandbox.story import Story
-from sandbox.truth.books import PaymentState
-from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.order.registration import Payer
 from tillkeeper.store.recount import NoticeTold
 
@@ -25,6 +25,6 @@ def asked_wrongly(stories: Iterable[Story], ledger: Ledger, notices: Sequence[No
     for it in notices:
         if it.topic not in ASKS_TO_PAY or it.order_ref is None:
             continue
-        known = ledger.payments_of_order(accounts[it.order_ref], it.order_ref, it.created_at)
+        known = ledger.payment_of_order(accounts[it.order_ref], it.order_ref, it.created_at)
         if known is not None and known.state in MAY_BE_PAID:
             yield f"{it.order_ref}: {it.topic} was told at {it.created_at:%d. %H:%M}, and its payment was {known.state}"

@@ -12,14 +12,14 @@ import orjson
 import uvloop
 from rich.console import Console
 
-from sandbox.command import DOES_NOT_HOLD, HOLDS, INTERRUPTED, OUT_OF_REACH, console_for, fail
-from sandbox.scenarios.house import Hire
 from sandbox.scenarios.lossy_day import lossy_day
 from sandbox.scenarios.report import print_lossy_day, print_stuck
-from sandbox.scenarios.run import Say, Wish
+from sandbox.scenarios.run import Say, ScenarioOptions
 from sandbox.scenarios.stuck import stuck_at_gateway
+from sandbox.scenarios.system import StartWorkers
 from sandbox.servers import Postgres, ServerFailed
 from sandbox.servers.memory import place_in_memory
+from sandbox.traffic.command import DOES_NOT_HOLD, HOLDS, INTERRUPTED, OUT_OF_REACH, console_for, fail
 from tillkeeper.telemetry import set_up_logging
 
 
@@ -30,29 +30,33 @@ class Ended(Protocol):
         """What does not hold."""
         ...
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """As one JSON document."""
         ...
 
 
-Play = Callable[[Wish, Postgres, Say], Awaitable[Ended]]
-SCENARIOS: Final[Mapping[str, tuple[Play, Callable[[Any, Console], None], int]]] = {
+Replay = Callable[[ScenarioOptions, Postgres, Say], Awaitable[Ended]]
+SCENARIOS: Final[Mapping[str, tuple[Replay, Callable[[Any, Console], None], int]]] = {
     "lossy-day": (lossy_day, print_lossy_day, 10_000),
     "stuck-at-gateway": (stuck_at_gateway, print_stuck, 300),
 }
 
 
-def main(*, scenario: str, seed: int, payments: int | None, smtp_port: int | None, hire: Hire, as_json: bool) -> int:
+def main(
+    *, scenario: str, seed: int, payments: int | None, smtp_port: int | None, start_workers: StartWorkers, as_json: bool
+) -> int:
     """Replays and judges; returns the exit code."""
-    play, show, payments_default = SCENARIOS[scenario]
+    replay, show, payments_default = SCENARIOS[scenario]
     console = console_for(to_errors=as_json)
     set_up_logging("scenario", level="CRITICAL")  # what gateways do wrong is the scenario's, and in its figures
-    wish = Wish(seed=seed, payments=payments or payments_default, hire=hire, smtp_port=smtp_port)
+    options = ScenarioOptions(
+        seed=seed, payments=payments or payments_default, start_workers=start_workers, smtp_port=smtp_port
+    )
 
     async def run() -> Ended:
         console.print("starting PostgreSQL", style="dim")
         async with Postgres(place_in_memory()) as postgres:
-            return await play(wish, postgres, lambda line: console.print(line, style="dim"))
+            return await replay(options, postgres, lambda line: console.print(line, style="dim"))
 
     try:
         with Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -62,7 +66,7 @@ def main(*, scenario: str, seed: int, payments: int | None, smtp_port: int | Non
     except ServerFailed as error:
         return fail(str(error), code=OUT_OF_REACH)
     if as_json:
-        sys.stdout.write(orjson.dumps(ended.told()).decode() + "\n")
+        sys.stdout.write(orjson.dumps(ended.as_dict()).decode() + "\n")
     else:
         show(ended, console)
     return DOES_NOT_HOLD if ended.problems() else HOLDS

@@ -13,14 +13,22 @@ import msgspec
 
 from sandbox.apis.faults import Fault
 from sandbox.apis.faults import Spell as FaultSpell
+from sandbox.comparison import Difference
 from sandbox.scenarios.asking_to_pay import ASKS_TO_PAY, asked_wrongly, payer_of
-from sandbox.scenarios.day import STEP, Day, Wishes
-from sandbox.scenarios.finding import Findings, findings, is_true
-from sandbox.scenarios.lives import LIVES
-from sandbox.scenarios.mishaps import Mishaps, Silence, Toll, arrivals
-from sandbox.scenarios.run import BEGINS_AT, Progress, Say, Wish, World, house_in, world
+from sandbox.scenarios.delivery_faults import DeliveryCounts, DeliveryFaults, SilentPeriod, arrivals
+from sandbox.scenarios.resolution import Resolutions, is_true, resolutions
+from sandbox.scenarios.run import (
+    BEGINS_AT,
+    Progress,
+    Say,
+    ScenarioOptions,
+    SimulatedGateways,
+    open_system,
+    simulate_gateways,
+)
+from sandbox.scenarios.simulation import STEP, MerchantOptions, Simulation
+from sandbox.scenarios.templates import DAY_TEMPLATES
 from sandbox.servers import Postgres
-from sandbox.verdict import Difference
 from tillkeeper import clock
 from tillkeeper.store.audit import audit
 from tillkeeper.store.overview import standings
@@ -44,9 +52,9 @@ class Half(msgspec.Struct, frozen=True, kw_only=True):
 
     took_s: float
     steps: int
-    findings: Findings
+    resolutions: Resolutions
     differences: list[Difference]
-    questions: dict[str, int]  # by account
+    queries: dict[str, int]  # by account
     cases_opened: int
     cases_left: dict[str, int]  # open at the end, by kind
     balances: bool
@@ -57,33 +65,33 @@ class Half(msgspec.Struct, frozen=True, kw_only=True):
 class LossyDay(msgspec.Struct, frozen=True, kw_only=True):
     """What the day showed."""
 
-    wish: Wish
-    toll: Toll
+    options: ScenarioOptions
+    counts: DeliveryCounts
     swept: Half
     unswept: Half
 
     def problems(self) -> list[str]:
         """What does not hold, a line each."""
-        swept, by = self.swept, self.swept.findings.by()
+        swept, by = self.swept, self.swept.resolutions.by()
         differing = len({it.order_ref for it in swept.differences})
         found = {
-            "no order was played": not swept.findings.found,
+            "no order was played": not swept.resolutions.found,
             f"{differing} orders are not as their gateways know them": differing,
-            f"{swept.findings.never} orders never came to their truth": swept.findings.never,
+            f"{swept.resolutions.never} orders never came to their truth": swept.resolutions.never,
             f"{by.get('operator', 0)} orders were resolved by a person": by.get("operator", 0),
             f"{len(swept.asked_wrongly)} times a payer was asked for what was paid or under way": swept.asked_wrongly,
             "the books do not balance": not (swept.balances and self.unswept.balances),
         }
         return [problem for problem, holds in found.items() if holds]
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """As one JSON document.  Times in seconds of simulated time; null is never."""
         return {
             "scenario": "lossy-day",
-            "seed": self.wish.seed,
-            "payments": self.wish.payments,
-            "to_find_out": len(self.swept.findings.found),
-            "webhooks": msgspec.structs.asdict(self.toll),
+            "seed": self.options.seed,
+            "payments": self.options.payments,
+            "to_find_out": len(self.swept.resolutions.found),
+            "webhooks": msgspec.structs.asdict(self.counts),
             "resolution_s": STEP.total_seconds(),
             "with_sweeps": _told(self.swept),
             "without_sweeps": _told(self.unswept),
@@ -95,14 +103,14 @@ class LossyDay(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _told(half: Half) -> dict[str, Any]:
-    found = half.findings
+    found = half.resolutions
     return {
         "time_to_truth_s": {"median": found.after_s(0.5), "p90": found.after_s(0.9), "p99": found.after_s(0.99)},
         "slowest_s": found.after_s(1.0),
         "never": found.never,
         "resolved_by": found.by(),
-        "queries": sum(half.questions.values()),
-        "queries_by_account": half.questions,
+        "queries": sum(half.queries.values()),
+        "queries_by_account": half.queries,
         "cases_opened": half.cases_opened,
         "cases_left": half.cases_left,
         "balances": half.balances,
@@ -112,65 +120,72 @@ def _told(half: Half) -> dict[str, Any]:
     }
 
 
-async def lossy_day(wish: Wish, postgres: Postgres, say: Say, *, ends_at: datetime = ENDS_AT) -> LossyDay:
+async def lossy_day(options: ScenarioOptions, postgres: Postgres, say: Say, *, ends_at: datetime = ENDS_AT) -> LossyDay:
     """Replays the day twice."""
     spells = [
         FaultSpell(account=account, fault=fault, since=BEGINS_AT, until=ends_at, share=share)
         for account in ("stripe-main", "alipay-main", "wechatpay-main")
         for fault, share in UNWELL.items()
     ]
-    around = world(wish, LIVES, spells=spells)
-    toll = Toll()
+    simulated = simulate_gateways(options, DAY_TEMPLATES, spells=spells)
+    counts = DeliveryCounts()
     # Both at once: each waits for its database most of the time.  The second asks nobody.
     swept, unswept = await asyncio.gather(
-        _half(around, wish, postgres, say, toll=toll, sweeps=True, ends_at=ends_at),
-        _half(around, wish, postgres, say, toll=Toll(), sweeps=False, ends_at=ends_at),
+        _half(simulated, options, postgres, say, counts=counts, sweeps=True, ends_at=ends_at),
+        _half(simulated, options, postgres, say, counts=DeliveryCounts(), sweeps=False, ends_at=ends_at),
     )
-    return LossyDay(wish=wish, toll=toll, swept=swept, unswept=unswept)
+    return LossyDay(options=options, counts=counts, swept=swept, unswept=unswept)
 
 
 async def _half(
-    around: World, wish: Wish, postgres: Postgres, say: Say, *, toll: Toll, sweeps: bool, ends_at: datetime
+    simulated: SimulatedGateways,
+    options: ScenarioOptions,
+    postgres: Postgres,
+    say: Say,
+    *,
+    counts: DeliveryCounts,
+    sweeps: bool,
+    ends_at: datetime,
 ) -> Half:
-    silence = Silence(account=SILENT_ACCOUNT, since=SILENT_SINCE, until=SILENT_SINCE + SILENT_FOR)
-    mishaps = Mishaps(lost=LOST, doubled=DOUBLED, late=LATE, silences=(silence,))
+    silence = SilentPeriod(account=SILENT_ACCOUNT, since=SILENT_SINCE, until=SILENT_SINCE + SILENT_FOR)
+    faults = DeliveryFaults(lost=LOST, doubled=DOUBLED, late=LATE, silent_periods=(silence,))
     started_s = clock.monotonic_s()
-    async with house_in(around, postgres, wish=wish) as house:
-        day = Day(
-            house,
-            around.voices,
-            stories=around.stories,
-            arrivals=arrivals(around.stories, mishaps, seed=wish.seed, toll=toll),
-            wishes=Wishes(expires_after=EXPIRES_AFTER, mail=payer_of),
+    async with open_system(simulated, postgres, options=options) as system:
+        day = Simulation(
+            system,
+            simulated.signers,
+            stories=simulated.stories,
+            arrivals=arrivals(simulated.stories, faults, seed=options.seed, counts=counts),
+            merchant=MerchantOptions(expires_after=EXPIRES_AFTER, mail=payer_of),
             sweeps=sweeps,
         )
         await day.run(until=ends_at, show=Progress(say, "with sweeps" if sweeps else "with webhooks alone"))
-        stand = await standings(house.pool, begins="S")
-        told, letters = await cases(house.pool), await notices(house.pool)
-        books = await audit(house.pool, settled_until=ends_at, now=ends_at)
+        stand = await standings(system.pool, begins="S")
+        opened, sent = await cases(system.pool), await notices(system.pool)
+        books = await audit(system.pool, settled_until=ends_at, now=ends_at)
         left: dict[str, int] = {}
-        for case in told:
+        for case in opened:
             if case.closed_by is None:
                 left[case.kind] = left.get(case.kind, 0) + 1
         return Half(
             took_s=clock.monotonic_s() - started_s,
             steps=day.steps,
-            findings=findings(around.stories, around.gateways, await histories(house.pool)),
+            resolutions=resolutions(simulated.stories, simulated.gateways, await histories(system.pool)),
             differences=[
                 Difference(
                     order_ref=story.order_ref,
                     story=story.name,
                     field="standing",
-                    expected=f"{story.truth.status} {story.truth.paid} {story.truth.refunded}",
+                    expected=f"{story.expected.status} {story.expected.paid} {story.expected.refunded}",
                     found=f"{it.status} {it.paid} {it.refunded}" if (it := stand.get(story.order_ref)) else "nothing",
                 )
-                for story in around.stories
+                for story in simulated.stories
                 if not is_true(story, stand.get(story.order_ref))
             ],
-            questions=dict(around.log.counts) if sweeps else {},
-            cases_opened=len(told),
+            queries=dict(simulated.log.counts) if sweeps else {},
+            cases_opened=len(opened),
             cases_left=left,
             balances=books.balances,
-            asked_to_pay=sum(it.topic in ASKS_TO_PAY for it in letters),
-            asked_wrongly=list(asked_wrongly(around.stories, around.ledger, letters)),
+            asked_to_pay=sum(it.topic in ASKS_TO_PAY for it in sent),
+            asked_wrongly=list(asked_wrongly(simulated.stories, simulated.ledger, sent)),
         )

@@ -24,10 +24,10 @@ def span(seconds: float | None) -> str:
 
 def print_lossy_day(day: LossyDay, console: Console) -> None:
     """Figures with sweeps and without, and the line that says it all."""
-    told = day.told()
-    webhooks, swept, unswept = told["webhooks"], told["with_sweeps"], told["without_sweeps"]
+    figures = day.as_dict()
+    webhooks, swept, unswept = figures["webhooks"], figures["with_sweeps"], figures["without_sweeps"]
     console.print()
-    console.print(Text(f"lossy-day, seed {told['seed']}: {told['payments']:,} payments", style="bold"))
+    console.print(Text(f"lossy-day, seed {figures['seed']}: {figures['payments']:,} payments", style="bold"))
     console.print(
         Text(
             f"webhooks    {webhooks['due']:,} due; {webhooks['lost']:,} lost, {webhooks['silenced']:,} never sent, "
@@ -36,14 +36,14 @@ def print_lossy_day(day: LossyDay, console: Console) -> None:
     )
     for line in _halves({"with sweeps": swept, "webhooks alone": unswept}):
         console.print(Text(line))
-    for it in told["differences"]:
+    for it in figures["differences"]:
         said = f"  {it['order_ref']} ({it['story']}): should be {it['expected']}, and is {it['found']}"
         console.print(Text(said, style="red"))
-    for wrong in told["asked_wrongly"]:
+    for wrong in figures["asked_wrongly"]:
         console.print(Text(f"  {wrong}", style="red"))
-    true = told["payments"] - len({it.order_ref for it in day.swept.differences})
+    true = figures["payments"] - len({it.order_ref for it in day.swept.differences})
     console.print(
-        _last(told, f"{true:,} orders of {told['payments']:,} are as their gateways know them, none by a person")
+        _last(figures, f"{true:,} orders of {figures['payments']:,} are as their gateways know them, none by a person")
     )
 
 
@@ -62,30 +62,30 @@ def _halves(halves: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 def print_stuck(stuck: Stuck, console: Console) -> None:
     """Figures, and the line that says it all."""
-    told = stuck.told()
+    figures = stuck.as_dict()
     console.print()
-    console.print(Text(f"stuck-at-gateway, seed {told['seed']}: {told['orders']:,} orders", style="bold"))
-    asked = sum(told["questions"].values())
+    console.print(Text(f"stuck-at-gateway, seed {figures['seed']}: {figures['orders']:,} orders", style="bold"))
+    asked = sum(figures["queries"].figures())
     for name, fact in {
-        "questions": f"{asked:,}, of which {told['unanswered']:,} a broken gateway could not answer",
-        "steps taken": _counts(told["ladder_steps"]),
-        "cases": f"{_counts(told['cases'])}; {_counts(told['entries'])}",
-        "payers": _counts(told["payers_told"]),
-        "ops": _counts(told["ops_told"]),
-        "latest": f"{told['latest_s']:.1f} s after its moment",
-        "in doubt": f"{told['in_doubt']:,} orders whose closing came due while their gateway could not be asked",
+        "queries": f"{asked:,}, of which {figures['unanswered']:,} a broken gateway could not answer",
+        "steps taken": _counts(figures["ladder_steps"]),
+        "cases": f"{_counts(figures['cases'])}; {_counts(figures['entries'])}",
+        "payers": _counts(figures["payers_told"]),
+        "ops": _counts(figures["ops_told"]),
+        "latest": f"{figures['latest_s']:.1f} s after its moment",
+        "in doubt": f"{figures['in_doubt']:,} orders whose closing came due while their gateway could not be asked",
     }.items():
         console.print(Text.assemble((f"{name:<10}", "dim"), fact))
-    for wrong in told["wrong"]:
+    for wrong in figures["wrong"]:
         console.print(Text(f"  {wrong}", style="red"))
-    console.print(_last(told, "every step on time and once; no order was failed or closed in doubt"))
+    console.print(_last(figures, "every step on time and once; no order was failed or closed in doubt"))
 
 
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items())) or "none"
 
 
-def _last(told: Mapping[str, Any], fine: str) -> Text:
-    if told["problems"]:
-        return Text("\n".join(["it does NOT hold:", *(f"  {it}" for it in told["problems"])]), style="bold red")
+def _last(figures: Mapping[str, Any], fine: str) -> Text:
+    if figures["problems"]:
+        return Text("\n".join(["it does NOT hold:", *(f"  {it}" for it in figures["problems"])]), style="bold red")
     return Text(fine, style="bold green")

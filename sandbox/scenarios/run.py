@@ -10,19 +10,21 @@ from typing import Final
 
 import msgspec
 
-from sandbox.accounts import new_voices, write_config
-from sandbox.apis.all import answering
+from sandbox.accounts import new_signers, write_config
 from sandbox.apis.faults import Faults
 from sandbox.apis.faults import Spell as FaultSpell
-from sandbox.apis.queries import QuestionLog
+from sandbox.apis.query_log import QueryLog
 from sandbox.apis.server import serving
-from sandbox.scenarios.house import Hire, House, opened
-from sandbox.scenarios.simulated import SimulatedClock
+from sandbox.ledger.ledger import Ledger
+from sandbox.scenarios.simulated_clock import SimulatedClock
+from sandbox.scenarios.system import StartWorkers, System, opened
 from sandbox.servers import Postgres
-from sandbox.story import Story, tell
+from sandbox.signer import Signer
+from sandbox.simulators.apis import api_handlers
+from sandbox.simulators.registry import ledger_of
+from sandbox.story import Story
+from sandbox.story_generator import generate_story
 from sandbox.templates import Template
-from sandbox.truth.ledger import Ledger
-from sandbox.voices import Voice
 from tillkeeper.domain.policy import Policy
 from tillkeeper.policy.reading import load_policy
 from tillkeeper.settings import load_settings
@@ -33,88 +35,88 @@ DAY_S: Final = 24 * 3600
 Say = Callable[[str], None]
 
 
-class Wish(msgspec.Struct, frozen=True, kw_only=True):
+class ScenarioOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What the caller asked for."""
 
     seed: int
     payments: int
-    hire: Hire
+    start_workers: StartWorkers
     smtp_port: int | None = None  # a mail server on loopback, for the payers' mails
 
 
-class World(msgspec.Struct, frozen=True, kw_only=True):
+class SimulatedGateways(msgspec.Struct, frozen=True, kw_only=True):
     """The gateways as they are, whoever looks."""
 
-    voices: Mapping[str, Voice]
+    signers: Mapping[str, Signer]
     ledger: Ledger
-    log: QuestionLog
+    log: QueryLog
     faults: Faults
     stories: Sequence[Story]
 
     @property
     def gateways(self) -> dict[str, str]:
         """The gateway of each account."""
-        return {account: voice.gateway for account, voice in self.voices.items()}
+        return {account: signer.gateway for account, signer in self.signers.items()}
 
 
-def world(
-    wish: Wish,
+def simulate_gateways(
+    options: ScenarioOptions,
     templates: Mapping[str, Sequence[Template]],
     *,
     spells: Sequence[FaultSpell] = (),
     within_s: int = DAY_S,
-) -> World:
+) -> SimulatedGateways:
     """Gateways with as many payments as are wished for, begun within the first `within_s` of the scenario."""
-    voices = new_voices()
-    accounts = {account: voice.gateway for account, voice in voices.items()}
+    signers = new_signers()
+    accounts = {account: signer.gateway for account, signer in signers.items()}
     stories = [
-        tell(
-            wish.seed,
+        generate_story(
+            options.seed,
             index,
-            run=f"S{wish.seed}",
+            run=f"S{options.seed}",
             now=BEGINS_AT,
             accounts=accounts,
             templates=templates,
             started_ago_s=(-within_s, -1),
         )
-        for index in range(wish.payments)
+        for index in range(options.payments)
     ]
-    return World(
-        voices=voices,
-        ledger=Ledger(accounts, stories),
-        log=QuestionLog(),
-        faults=Faults(spells, seed=wish.seed),
+    return SimulatedGateways(
+        signers=signers,
+        ledger=ledger_of(accounts, stories),
+        log=QueryLog(),
+        faults=Faults(spells, seed=options.seed),
         stories=stories,
     )
 
 
 @asynccontextmanager
-async def house_in(
-    around: World, postgres: Postgres, *, wish: Wish, policy: Policy | None = None
-) -> AsyncIterator[House]:
+async def open_system(
+    simulated: SimulatedGateways, postgres: Postgres, *, options: ScenarioOptions, policy: Policy | None = None
+) -> AsyncIterator[System]:
     """A Tillkeeper on a database of its own in this world, configured by a file as any other."""
     clock = SimulatedClock(BEGINS_AT)
     name = f"scenario_{secrets.token_hex(4)}"
     database_url = await postgres.create_database(name)
-    apis = answering(around.voices, around.ledger, now=clock.now, log=around.log, faults=around.faults)
+    apis = api_handlers(simulated.signers, simulated.ledger, now=clock.now, log=simulated.log, faults=simulated.faults)
     try:
         with TemporaryDirectory(prefix="tillkeeper-scenario-") as directory:
             async with serving(apis) as bases:
                 config = Path(directory) / "tillkeeper.toml"
                 write_config(
                     config,
-                    around.voices,
+                    simulated.signers,
                     database_url=database_url,
                     broker_url=None,
                     port=0,
                     token=secrets.token_hex(16),
                     bases=bases,
-                    more=_mail(wish.smtp_port),
+                    more=_mail(options.smtp_port),
                 )
                 settings = load_settings(config, {})
-                told = load_policy() if policy is None else policy
-                async with opened(settings, policy=told, clock=clock, hire=wish.hire) as house:
-                    yield house
+                policy = policy or load_policy()
+                async with opened(settings, policy=policy, clock=clock, start_workers=options.start_workers) as system:
+                    yield system
     finally:
         await postgres.drop_database(name)
 

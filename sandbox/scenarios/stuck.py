@@ -14,13 +14,21 @@ import msgspec
 
 from sandbox.apis.faults import Fault
 from sandbox.apis.faults import Spell as FaultSpell
-from sandbox.apis.queries import Asked
+from sandbox.apis.query_log import LoggedQuery
 from sandbox.scenarios.asking_to_pay import asked_wrongly, payer_of
-from sandbox.scenarios.day import STEP, Day, Wishes
-from sandbox.scenarios.house import House
-from sandbox.scenarios.lives import STUCK
-from sandbox.scenarios.mishaps import Mishaps, Toll, arrivals
-from sandbox.scenarios.run import BEGINS_AT, Progress, Say, Wish, World, house_in, world
+from sandbox.scenarios.delivery_faults import DeliveryCounts, DeliveryFaults, arrivals
+from sandbox.scenarios.run import (
+    BEGINS_AT,
+    Progress,
+    Say,
+    ScenarioOptions,
+    SimulatedGateways,
+    open_system,
+    simulate_gateways,
+)
+from sandbox.scenarios.simulation import STEP, MerchantOptions, Simulation
+from sandbox.scenarios.system import System
+from sandbox.scenarios.templates import STUCK_TEMPLATES
 from sandbox.servers import Postgres
 from sandbox.story import Story
 from tillkeeper import clock
@@ -48,12 +56,12 @@ EXAMPLES_MAX: Final = 10
 class Stuck(msgspec.Struct, frozen=True, kw_only=True):
     """What the days showed."""
 
-    wish: Wish
+    options: ScenarioOptions
     took_s: float
     steps: int
     orders: int
     in_doubt: int  # orders of which nothing could be known for a day, and whose closing came due meanwhile
-    questions: dict[str, int]
+    queries: dict[str, int]
     unanswered: int
     ladder_steps: dict[str, int]  # taken, by action
     cases: dict[str, int]  # opened, by kind
@@ -71,46 +79,46 @@ class Stuck(msgspec.Struct, frozen=True, kw_only=True):
             problems.append(f"{self.wrongs} things are not as the policy says")
         return problems
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """As one JSON document."""
-        told = msgspec.structs.asdict(self)
-        del told["wish"]
-        head = {"scenario": "stuck-at-gateway", "seed": self.wish.seed, "payments": self.wish.payments}
+        figures = msgspec.structs.asdict(self)
+        del figures["options"]
+        head = {"scenario": "stuck-at-gateway", "seed": self.options.seed, "payments": self.options.payments}
         problems = self.problems()
-        return head | told | {"took_s": round(self.took_s, 1), "problems": problems, "holds": not problems}
+        return head | figures | {"took_s": round(self.took_s, 1), "problems": problems, "holds": not problems}
 
 
-async def stuck_at_gateway(wish: Wish, postgres: Postgres, say: Say) -> Stuck:
+async def stuck_at_gateway(options: ScenarioOptions, postgres: Postgres, say: Say) -> Stuck:
     """Plays four days of it."""
     broken = FaultSpell(account=BROKEN_ACCOUNT, fault=Fault.BROKEN, since=BROKEN_SINCE, until=BROKEN_UNTIL)
-    around = world(wish, STUCK, spells=[broken], within_s=BEGUN_WITHIN_S)
+    simulated = simulate_gateways(options, STUCK_TEMPLATES, spells=[broken], within_s=BEGUN_WITHIN_S)
     policy, started_s = load_policy(), clock.monotonic_s()
-    known_at = {story.order_ref: None for story in around.stories} | {
+    known_at = {story.order_ref: None for story in simulated.stories} | {
         it.story.order_ref: it.at
-        for it in arrivals(around.stories, Mishaps(), seed=wish.seed, toll=Toll())
-        if it.happening.word in ("payment_intent.processing", "WAIT_BUYER_PAY")
+        for it in arrivals(simulated.stories, DeliveryFaults(), seed=options.seed, counts=DeliveryCounts())
+        if it.event.event_type in ("payment_intent.processing", "WAIT_BUYER_PAY")
     }
-    async with house_in(around, postgres, wish=wish, policy=policy) as house:
-        day = Day(
-            house,
-            around.voices,
-            stories=around.stories,
-            arrivals=arrivals(around.stories, Mishaps(), seed=wish.seed, toll=Toll()),
-            wishes=Wishes(expires_after=dict.fromkeys(STUCK, EXPIRES_AFTER), mail=payer_of),
+    async with open_system(simulated, postgres, options=options, policy=policy) as system:
+        day = Simulation(
+            system,
+            simulated.signers,
+            stories=simulated.stories,
+            arrivals=arrivals(simulated.stories, DeliveryFaults(), seed=options.seed, counts=DeliveryCounts()),
+            merchant=MerchantOptions(expires_after=dict.fromkeys(STUCK_TEMPLATES, EXPIRES_AFTER), mail=payer_of),
             sweeps=True,
         )
         await day.run(until=ENDS_AT, show=Progress(say, "stuck"))
-        judge = await _judge(house, around, policy, known_at)
-        books = await audit(house.pool, settled_until=ENDS_AT, now=ENDS_AT)
+        judge = await _judge(system, simulated, policy, known_at)
+        books = await audit(system.pool, settled_until=ENDS_AT, now=ENDS_AT)
     wrong = [*judge.wrong(), *(() if books.balances else ("the books do not balance",))]
     return Stuck(
-        wish=wish,
+        options=options,
         took_s=clock.monotonic_s() - started_s,
         steps=day.steps,
-        orders=len(around.stories),
-        in_doubt=sum(judge.was_in_doubt(it) for it in around.stories),
-        questions=dict(around.log.counts),
-        unanswered=sum(it.fault is not None for it in around.log.asked),
+        orders=len(simulated.stories),
+        in_doubt=sum(judge.was_in_doubt(it) for it in simulated.stories),
+        queries=dict(simulated.log.counts),
+        unanswered=sum(it.fault is not None for it in simulated.log.queries),
         ladder_steps=dict(Counter(it.action for it in judge.taken)),
         cases=dict(Counter(it.kind for it in judge.cases)),
         entries=dict(Counter(what for it in judge.cases for what, _, _ in it.entries)),
@@ -122,15 +130,17 @@ async def stuck_at_gateway(wish: Wish, postgres: Postgres, say: Say) -> Stuck:
     )
 
 
-async def _judge(house: House, around: World, policy: Policy, known_at: Mapping[str, datetime | None]) -> "Judge":
+async def _judge(
+    system: System, simulated: SimulatedGateways, policy: Policy, known_at: Mapping[str, datetime | None]
+) -> "Judge":
     return Judge(
-        around,
+        simulated,
         policy,
         known_at,
-        stand=await standings(house.pool, begins="S"),
-        taken=await steps(house.pool),
-        cases=await cases(house.pool),
-        notices=await notices(house.pool),
+        stand=await standings(system.pool, begins="S"),
+        taken=await steps(system.pool),
+        cases=await cases(system.pool),
+        notices=await notices(system.pool),
     )
 
 
@@ -139,7 +149,7 @@ class Judge:
 
     def __init__(
         self,
-        around: World,
+        simulated: SimulatedGateways,
         policy: Policy,
         known_at: Mapping[str, datetime | None],
         *,
@@ -148,7 +158,7 @@ class Judge:
         cases: Sequence[CaseTold],
         notices: Sequence[NoticeTold],
     ) -> None:
-        self._around = around
+        self._simulated = simulated
         self._policy = policy
         self._known_at = known_at
         self._stand = stand
@@ -156,8 +166,8 @@ class Judge:
         self.cases = cases
         self.notices = notices
         self.latest = timedelta(0)
-        self._asked = defaultdict[str, list[Asked]](list)
-        for it in around.log.asked:
+        self._asked = defaultdict[str, list[LoggedQuery]](list)
+        for it in simulated.log.queries:
             if it.fault is None:
                 self._asked[it.order_ref].append(it)
         self._cases = _by_order(cases)
@@ -173,12 +183,12 @@ class Judge:
 
     def wrong(self) -> Iterator[str]:
         """Everything that is not as it should be."""
-        for story in self._around.stories:
+        for story in self._simulated.stories:
             for wrong in self._wrong_with(story):
                 yield f"{story.order_ref} ({story.name}): {wrong}"
-        yield from asked_wrongly(self._around.stories, self._around.ledger, self.notices)
+        yield from asked_wrongly(self._simulated.stories, self._simulated.ledger, self.notices)
         told = Counter(it.topic for it in self.notices)
-        if not any(it.fault is not None for it in self._around.log.asked):
+        if not any(it.fault is not None for it in self._simulated.log.queries):
             return  # nobody was asked in that time
         for topic in ("account.unanswering", "account.answering"):
             if told[topic] != 1:
@@ -275,9 +285,9 @@ def _when(what: str, entries: Sequence[tuple[str, str, datetime]]) -> list[datet
     return [at for each, _, at in entries if each == what]
 
 
-def _by_order(told: Sequence[Any]) -> defaultdict[str, list[Any]]:
+def _by_order(rows: Sequence[Any]) -> defaultdict[str, list[Any]]:
     found = defaultdict[str, list[Any]](list)
-    for it in told:
+    for it in rows:
         if it.order_ref is not None:
             found[it.order_ref].append(it)
     return found

@@ -6,16 +6,16 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from sandbox.accounts import new_voices
+from sandbox.accounts import new_signers
 from sandbox.servers import Postgres, RabbitMQ
-from sandbox.voices import Voice
+from sandbox.signer import Signer
 from tests.conftest import SCHEMA
 
 
 @pytest.fixture(scope="session")
-def voices() -> dict[str, Voice]:
+def signers() -> dict[str, Signer]:
     """An account at each gateway."""
-    return new_voices()
+    return new_signers()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from bench.abuse import MEMORY_WANTED_MIB, Attacked, beside, receiver
 from bench.attacks import ATTACKS
-from ingest.crowd import CONNECTIONS_MAX
+from ingest.connection_limits import CONNECTIONS_MAX
 from sandbox.servers import Postgres
 
 SECONDS = 1.0

@@ -38,14 +38,14 @@ calls_per_s = 0
 
 
 @pytest.fixture
-async def gateways(voices):
-    played = Gateways(voices)
+async def gateways(signers):
+    played = Gateways(signers)
     played.begins = clock.now().replace(microsecond=0)
     return played
 
 
 async def test_every_question_is_answered_however_often_those_who_ask_are_killed(
-    pool, database, gateways, voices, tmp_path
+    pool, database, gateways, signers, tmp_path
 ):
     for account, word in PAID.items():
         for number in range(PAYMENTS_OF_EACH):
@@ -64,7 +64,7 @@ async def test_every_question_is_answered_however_often_those_who_ask_are_killed
     async with gateways.open(*slow) as bases:
         gateways_clock = asyncio.ensure_future(run_clock(gateways))
         config = tmp_path / "tillkeeper.toml"
-        write_config(config, voices, database_url=database, broker_url=None, port=0, token="t" * 20, bases=bases)
+        write_config(config, signers, database_url=database, broker_url=None, port=0, token="t" * 20, bases=bases)
         config.write_text(f'policy = "{policy_file}"\n' + config.read_text() + SETTINGS)
         programs = Programs(config, tmp_path)
         try:

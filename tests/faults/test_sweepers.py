@@ -57,8 +57,8 @@ security = "none"
 
 
 @pytest.fixture
-async def gateways(voices):
-    played = Gateways(voices)
+async def gateways(signers):
+    played = Gateways(signers)
     played.begins = clock.now().replace(microsecond=0)
     return played
 
@@ -123,7 +123,7 @@ class Programs:
         await child.kill()
 
 
-async def test_no_rung_is_taken_twice_however_often_a_sweeper_is_killed(pool, database, gateways, voices, tmp_path):
+async def test_no_rung_is_taken_twice_however_often_a_sweeper_is_killed(pool, database, gateways, signers, tmp_path):
     truth = tells(gateways)
     slow = [
         Spell(account=account, fault=Fault.SLOW, since=gateways.begins, until=gateways.begins + timedelta(hours=1))
@@ -134,7 +134,7 @@ async def test_no_rung_is_taken_twice_however_often_a_sweeper_is_killed(pool, da
     async with gateways.open(*slow) as bases, smtp_server() as mailbox:
         gateways_clock = asyncio.ensure_future(run_clock(gateways))
         config = tmp_path / "tillkeeper.toml"
-        write_config(config, voices, database_url=database, broker_url=None, port=0, token="t" * 20, bases=bases)
+        write_config(config, signers, database_url=database, broker_url=None, port=0, token="t" * 20, bases=bases)
         config.write_text(f'policy = "{policy_file}"\n' + config.read_text() + SETTINGS.format(port=mailbox.port))
         programs = Programs(config, tmp_path)
         try:
@@ -185,7 +185,7 @@ async def judge(pool: asyncpg.Pool, gateways: Gateways, mailbox, truth: dict[str
     )
     rungs, tries = (Counter({row["order_ref"]: row[column] for row in taken}) for column in ("rungs", "tries"))
     # Which session an intent was paid in belongs to the query about the intent.
-    questions = Counter(it.order_ref for it in gateways.log.asked if it.about != "session")
+    questions = Counter(it.order_ref for it in gateways.log.queries if it.about != "session")
     assert all(questions[ref] <= tries[ref] and rungs[ref] <= len(QUERIES_S) for ref in truth), (questions, taken)
     assert tries.total() - rungs.total() <= KILLS * len(truth), "only a killed sweeper's question is put again"
     assert tries.total() - questions.total() <= KILLS * len(truth), "only a killed sweeper loses a question"

@@ -40,10 +40,10 @@ def main() -> int:
 def fuzz(count: int, seed: int, now: datetime, gateways: str) -> int:
     from fuzzing import Fuzz, Target
 
-    from sandbox.plays import named
+    from sandbox.simulators.registry import parse_gateways
 
     directory = Path(mkdtemp(prefix="tillkeeper-fuzz-"))
-    run, names, inputs = Fuzz(seed, now, directory), named(gateways), 0
+    run, names, inputs = Fuzz(seed, now, directory), parse_gateways(gateways), 0
     print(f"{'gateway':<16}{'inputs':>12}{'accepted':>12}{'a second':>12}", flush=True)
     for at, name in enumerate(names):
         share = count * (at + 1) // len(names) - count * at // len(names)

@@ -17,9 +17,10 @@ from meaning import NARROW, is_narrow_question, is_refused, money_of, outcome
 from mutations import MUTATIONS, OTHER_TIMES, PLAIN_MUTATIONS
 from specimen import NOW, rsa_keys
 
-from sandbox.accounts import new_voices, write_accounts
-from sandbox.plays import find
-from sandbox.story import Story, tell
+from sandbox.accounts import new_signers, write_accounts
+from sandbox.simulators.registry import simulator_of
+from sandbox.story import Story
+from sandbox.story_generator import generate_story
 from tillkeeper import clock
 from tillkeeper.domain.events import PaymentEvent, problem_with
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX
@@ -42,15 +43,15 @@ class Target:
     """One gateway as it is played; its specimen says what its signature covers, and seals."""
 
     def __init__(self, name: str, now: datetime, directory: Path) -> None:
-        self.name, self.now, self.play = name, now, find(name)
+        self.name, self.now, self.simulator = name, now, simulator_of(name)
         self.specimen = importlib.import_module(f"specimen_{name}").specimen(rsa_keys())
-        voices = new_voices([name])
-        ((self.account, self.voice),) = voices.items()
+        signers = new_signers([name])
+        ((self.account, self.signer),) = signers.items()
         self.config = directory / f"{name}.toml"
-        write_accounts(self.config, voices)
-        settings = GATEWAYS[name].settings.model_validate({"gateway": name, **self.play.settings(self.voice)})
+        write_accounts(self.config, signers)
+        settings = GATEWAYS[name].settings.model_validate({"gateway": name, **self.simulator.settings(self.signer)})
         # An account may be played without the signature that its specimen has, where that is the merchant's choice.
-        covers = "nothing" if self.play.impostor is None else self.specimen.covers
+        covers = "nothing" if self.simulator.impostor is None else self.specimen.covers
         self.played = SimpleNamespace(gateway=build(self.account, settings), covers=covers)
         self.valid: list[tuple[Request, tuple]] = []
         self.exchanges: list[Exchange] = []
@@ -59,21 +60,21 @@ class Target:
             told = [(request, self._meaning(request)) for request in self._deliveries(story)]
             brought = [it for _, meant in told for it in meant]
             self.valid += told
-            self.exchanges += exchanges_of(self.play, self.voice, settings, story, brought)
+            self.exchanges += exchanges_of(self.simulator, self.signer, settings, story, brought)
         if self.played.gateway.queryable and not any(it.meant for it in self.exchanges):
             raise Wrong(f"no genuine answer of {name} tells anything")
 
     def _stories(self) -> Iterator[Story]:
-        for template in self.play.templates:
+        for template in self.simulator.templates:
             for index in range(0 if template.at_other_account else STORIES):
                 told, accounts = {self.name: (template,)}, {self.account: self.name}
-                yield tell(index, index, run="F", now=self.now, accounts=accounts, templates=told)
+                yield generate_story(index, index, run="F", now=self.now, accounts=accounts, templates=told)
 
     def _deliveries(self, story: Story) -> Iterator[Request]:
-        for again, happening in enumerate(story.happenings):
-            headers, body = self.voice.say(story, happening, now=self.now, again=again % 2)
+        for again, event in enumerate(story.events):
+            headers, body = self.signer.sign(story, event, now=self.now, again=again % 2)
             headers = {name.lower(): [value] for name, value in headers.items()}
-            yield Request(headers, body, self.voice.query(story, happening))
+            yield Request(headers, body, self.signer.query(story, event))
 
     def _meaning(self, request: Request) -> tuple:
         got = outcome(self.played, request, self.now)

@@ -14,10 +14,10 @@ from playwalk import put_of
 from specimen import NOW, Specimen
 
 from sandbox.apis.base import Api
-from sandbox.plays.base import Play, Voice
+from sandbox.ledger.payments import RefundState
+from sandbox.simulators.base import Signer, Simulator
+from sandbox.simulators.registry import ledger_of
 from sandbox.story import Story
-from sandbox.truth.books import RefundState
-from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.events import PaymentEvent, problem_with
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX
 from tillkeeper.gateways.account import AccountModel
@@ -49,13 +49,15 @@ class Exchange:
             return ()
 
 
-def exchanges_of(play: Play, voice: Voice, settings: AccountModel, story: Story, told: Sequence) -> Iterator[Exchange]:
+def exchanges_of(
+    simulator: Simulator, signer: Signer, settings: AccountModel, story: Story, told: Sequence
+) -> Iterator[Exchange]:
     """All that can be asked at a story's end.  `told` is what its deliveries brought, events and queries."""
-    if play.api is None:
+    if simulator.api is None:
         return
-    api = play.api(voice, Ledger({voice.account: play.gateway}, [story]))
-    gateway = build(voice.account, settings)
-    at = max([story.started_at, *(it.at for it in story.happenings)]) + timedelta(minutes=1)
+    api = simulator.api(signer, ledger_of({signer.account: simulator.gateway}, [story]))
+    gateway = build(signer.account, settings)
+    at = max([story.started_at, *(it.at for it in story.events)]) + timedelta(minutes=1)
     token = {}
     if (call := gateway.token_request(now=at)) is not None:
         signing_in = exchange(api, at, call, lambda response: gateway.read_token(response, now=at))
@@ -63,11 +65,11 @@ def exchanges_of(play: Play, voice: Voice, settings: AccountModel, story: Story,
         token = {"Authorization": f"Bearer {signing_in.read_response(signing_in.response).value}"}
     if (keys := gateway.key_refresh_request(now=at, nonce=NONCE)) is not None:
         # By another gateway each time, for keys are remembered.
-        yield exchange(api, at, keys, lambda response: build(voice.account, settings).read_key(keys, response, now=at))
+        yield exchange(api, at, keys, lambda response: build(signer.account, settings).read_key(keys, response, now=at))
     with suppress(CannotQuery):
         listed = gateway.events_request(since=at - timedelta(days=1), until=at, after=None)
         yield exchange(api, at, listed, gateway.read_events)
-    for query in dict.fromkeys(questions_of(play, story, told)):
+    for query in dict.fromkeys(questions_of(simulator, story, told)):
         with suppress(CannotQuery):
             asked = gateway.query_request(query, now=at, nonce=NONCE)
             asked = msgspec.structs.replace(asked, headers={**asked.headers, **token})
@@ -75,21 +77,21 @@ def exchanges_of(play: Play, voice: Voice, settings: AccountModel, story: Story,
 
 
 def exchange(api: Api, at: datetime, call: Call, read_response: Callable[[Response], object]) -> Exchange:
-    told = api.answer(put_of(call), now=at, knows_at=at)
-    sealed = api.sealed(told, now=at)
+    told = api.respond(put_of(call), now=at, as_of=at)
+    sealed = api.signed(told, now=at)
     headers = {name.lower(): [value] for name, value in sealed.headers.items()}
     return Exchange(call, read_response, Response(status=sealed.status, headers=headers, body=sealed.body))
 
 
-def questions_of(play: Play, story: Story, told: Sequence[object]) -> Iterator[Query]:
+def questions_of(simulator: Simulator, story: Story, told: Sequence[object]) -> Iterator[Query]:
     """By every reference that its deliveries told."""
     yield from (it for it in told if isinstance(it, Query))
     payment_ref = next((it.payment_ref for it in told if it.payment_ref), story.payment_ref)
     by_payment = Query(about="payment", order_ref=story.order_ref, payment_ref=payment_ref)
     yield from (by_payment, Query(about="payment", order_ref=story.order_ref))
-    for happening in story.happenings:
-        if isinstance(play.words.get(happening.word), RefundState):
-            yield msgspec.structs.replace(by_payment, about="refund", refund_ref=happening.refund_ref)
+    for event in story.events:
+        if isinstance(simulator.event_types.get(event.event_type), RefundState):
+            yield msgspec.structs.replace(by_payment, about="refund", refund_ref=event.refund_ref)
 
 
 def spoilt(chance: Random, one: Exchange, other: Exchange) -> tuple[str, Exchange]:

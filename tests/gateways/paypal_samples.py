@@ -8,7 +8,7 @@ import pytest
 from specimen import NOW, request_of, response_of
 from specimen_paypal import URL, WEBHOOK_ID, identity, settings_of
 
-from sandbox.plays.paypal import (
+from sandbox.simulators.paypal import (
     paypal_body,
     paypal_capture,
     paypal_dispute,

@@ -7,9 +7,9 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 from specimen import NOW, request_of
 
-from sandbox.apis.base import Put
-from sandbox.story import Happening, Story, Truth, bare
-from sandbox.truth.ledger import Ledger
+from sandbox.apis.base import ApiRequest
+from sandbox.simulators.registry import ledger_of
+from sandbox.story import ExpectedOrder, Story, StoryEvent, bare
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.messages import Response
@@ -18,33 +18,33 @@ AMOUNT = 12_300
 STEP_S = 60
 
 
-def story_of(play, voice, template):
+def story_of(simulator, signer, template):
     """The story that a template tells, a minute between its words."""
     order_ref = "till-000005"
-    begins = accumulate((STEP_S for _ in template.says), initial=0)
-    happenings = tuple(
-        Happening(
-            word=say.word,
+    begins = accumulate((STEP_S for _ in template.events), initial=0)
+    events = tuple(
+        StoryEvent(
+            event_type=say.event_type,
             event_id=f"evt_{bare(order_ref)}{at:02d}",
             at=NOW - timedelta(hours=1) + timedelta(seconds=after_s),
             amount=AMOUNT // 10 * say.tenths,
             refund_ref=f"re_{bare(order_ref)}{say.part}",
         )
-        for at, (say, after_s) in enumerate(zip(template.says, begins, strict=False))
+        for at, (say, after_s) in enumerate(zip(template.events, begins, strict=False))
     )
-    currency = play.currencies[0]
+    currency = simulator.currencies[0]
     return Story(
         name=template.name,
-        account=voice.account,
+        account=signer.account,
         order_ref=order_ref,
-        payment_ref=f"{play.payment_prefix}{bare(order_ref)}",
+        payment_ref=f"{simulator.payment_prefix}{bare(order_ref)}",
         amount=AMOUNT,
         currency=currency,
-        due_currency=play.currencies[1] if template.in_other_currency else currency,
-        due_at="elsewhere" if template.at_other_account else voice.account,
+        due_currency=simulator.currencies[1] if template.in_other_currency else currency,
+        due_at="elsewhere" if template.at_other_account else signer.account,
         started_at=NOW - timedelta(hours=1, seconds=1),
-        happenings=happenings,
-        truth=Truth(
+        events=events,
+        expected=ExpectedOrder(
             status=template.status, paid=AMOUNT // 10 * template.paid, refunded=AMOUNT // 10 * template.refunded
         ),
     )
@@ -52,7 +52,7 @@ def story_of(play, voice, template):
 
 def put_of(call):
     parts = urlsplit(call.url)
-    return Put(
+    return ApiRequest(
         method=call.method,
         path=parts.path,
         target=f"{parts.path}?{parts.query}" if parts.query else parts.path,
@@ -65,31 +65,31 @@ def put_of(call):
 def asked(gateway, api, query, now, *, forged=False):
     """The answer to a query, through the sandbox's API."""
     call = gateway.query_request(query, now=now, nonce="0123456789abcdef0123456789abcdef")
-    sealed = api.sealed(api.answer(put_of(call), now=now, knows_at=now), now=now, forged=forged)
+    sealed = api.signed(api.respond(put_of(call), now=now, as_of=now), now=now, forged=forged)
     headers = {name.lower(): [value] for name, value in sealed.headers.items()}
     return gateway.read_response(query, Response(status=sealed.status, headers=headers, body=sealed.body), now=now)
 
 
-def ledger_of(play, story):
+def ledger_with(simulator, story):
     """The books of one story."""
-    return Ledger({story.account: play.gateway}, [story])
+    return ledger_of({story.account: simulator.gateway}, [story])
 
 
-def delivered(gateway, play, voice, story, api):
-    """The events of all deliveries, in order, and of what they have us fetch.  Their ids are those that PLAY says."""
+def delivered(gateway, simulator, signer, story, api):
+    """The events of all deliveries, in order, and of what they have us fetch.  Their ids are as it says."""
     events = []
-    for happening in story.happenings:
-        now = happening.at + timedelta(seconds=2)
-        request = request_of(voice.say(story, happening, now=now, again=0), voice.query(story, happening))
-        again = request_of(voice.say(story, happening, now=now, again=1), voice.query(story, happening))
+    for event in story.events:
+        now = event.at + timedelta(seconds=2)
+        request = request_of(signer.sign(story, event, now=now, again=0), signer.query(story, event))
+        again = request_of(signer.sign(story, event, now=now, again=1), signer.query(story, event))
         verified = gateway.verify(request, now)
         told = gateway.parse(verified)
         queries = gateway.queries_for(verified)
         assert [it.event_id for it in gateway.parse(gateway.verify(again, now))] == [it.event_id for it in told]
-        tells = happening.word not in play.silent | play.fetched
-        renamed = happening.event_id if play.renamed is None else play.renamed(story, happening)
+        tells = event.event_type not in simulator.ignored | simulator.fetched
+        renamed = event.event_id if simulator.event_id_of is None else simulator.event_id_of(story, event)
         assert [it.event_id for it in told] == ([renamed] if tells else [])
-        assert queries or happening.word not in play.fetched
+        assert queries or event.event_type not in simulator.fetched
         events += told
         for query in queries:
             events += asked(gateway, api, query, now).events
@@ -113,4 +113,4 @@ def outcome_of(story, events):
 
 
 def truth_of(story):
-    return msgspec.structs.astuple(story.truth)
+    return msgspec.structs.astuple(story.expected)

@@ -6,14 +6,14 @@ from urllib.parse import quote, unquote_to_bytes
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of
 
-from sandbox.plays.braintree import BraintreeVoice, credit, digest_of, document, notification, sale
-from sandbox.story import Story, Truth
+from sandbox.simulators.braintree import BraintreeSigner, credit, digest_of, document, notification, sale
+from sandbox.story import ExpectedOrder, Story
 from tillkeeper.domain.order.status import Status
 from tillkeeper.gateways.braintree.gateway import Braintree
 from tillkeeper.gateways.braintree.settings import BraintreeSettings
 from tillkeeper.gateways.messages import Query, Request
 
-VOICE = BraintreeVoice(
+VOICE = BraintreeSigner(
     account="braintree-main",
     merchant_id="integration_merchant",
     public_key="integration_public_key",
@@ -35,8 +35,8 @@ STORY = Story(
     due_currency="USD",
     due_at=VOICE.account,
     started_at=NOW - timedelta(hours=1),
-    happenings=(),
-    truth=Truth(status=Status.PAID, paid=12900, refunded=0),
+    events=(),
+    expected=ExpectedOrder(status=Status.PAID, paid=12900, refunded=0),
 )
 PAID_AT = NOW - timedelta(minutes=1)
 SALE = sale(STORY, 12900, "settled", PAID_AT)

@@ -4,7 +4,7 @@ import json
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
-from sandbox.plays.flutterwave import flutterwave_body, flutterwave_charge, flutterwave_refund, flutterwave_signed
+from sandbox.simulators.flutterwave import flutterwave_body, flutterwave_charge, flutterwave_refund, flutterwave_signed
 from tillkeeper.gateways.flutterwave.gateway import Flutterwave
 from tillkeeper.gateways.flutterwave.settings import FlutterwaveSettings
 from tillkeeper.gateways.messages import Query

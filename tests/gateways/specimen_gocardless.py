@@ -4,7 +4,7 @@ import json
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
-from sandbox.plays.gocardless import (
+from sandbox.simulators.gocardless import (
     gocardless_body,
     gocardless_event,
     gocardless_payment,

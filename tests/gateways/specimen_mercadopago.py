@@ -4,7 +4,7 @@ import json
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
-from sandbox.plays.mercadopago import (
+from sandbox.simulators.mercadopago import (
     mercadopago_notice,
     mercadopago_payment,
     mercadopago_query,

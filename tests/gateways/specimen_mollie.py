@@ -5,7 +5,14 @@ import json
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
-from sandbox.plays.mollie import mollie_chargeback, mollie_event, mollie_payment, mollie_refund, mollie_signed, money
+from sandbox.simulators.mollie import (
+    mollie_chargeback,
+    mollie_event,
+    mollie_payment,
+    mollie_refund,
+    mollie_signed,
+    money,
+)
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.mollie.gateway import Mollie
 from tillkeeper.gateways.mollie.settings import MollieSettings

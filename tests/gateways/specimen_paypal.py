@@ -5,7 +5,7 @@ from functools import cache
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
-from sandbox.plays.paypal import (
+from sandbox.simulators.paypal import (
     paypal_body,
     paypal_capture,
     paypal_identity,

@@ -4,7 +4,7 @@ import json
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
-from sandbox.plays.razorpay import (
+from sandbox.simulators.razorpay import (
     razorpay_body,
     razorpay_order,
     razorpay_payment,

@@ -4,7 +4,7 @@ import json
 
 from specimen import NOW, Keys, Layer, Specimen, request_of, with_header
 
-from sandbox.plays.standard import MAPPING, signed
+from sandbox.simulators.standard import MAPPING, signed
 from tillkeeper.gateways.standard.gateway import Standard
 from tillkeeper.gateways.standard.settings import StandardSettings
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from specimen import NOW, request_of
 from told_plays import Told, impostor_of, with_amount_raised
 
-from sandbox.plays.adyen import PLAY, adyen_delivery, adyen_item, adyen_signed
+from sandbox.simulators.adyen import SIMULATOR, adyen_delivery, adyen_item, adyen_signed
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.facts import OrderFacts, apply
@@ -666,18 +666,18 @@ def test_what_an_unproven_delivery_names():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("template", PLAY.templates, ids=attrgetter("name"))
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=attrgetter("name"))
 def test_what_the_play_tells_comes_true(template):
-    played = Told(PLAY, Adyen, template)
-    assert played.end(played.deliveries()) == played.story.truth
+    played = Told(SIMULATOR, Adyen, template)
+    assert played.end(played.deliveries()) == played.story.expected
 
 
 def test_the_plays_impostor_and_an_altered_amount_are_refused():
-    played = Told(PLAY, Adyen, PLAY.templates[0])
-    happening = played.story.happenings[0]
+    played = Told(SIMULATOR, Adyen, SIMULATOR.templates[0])
+    event = played.story.events[0]
     for delivery in (
-        impostor_of(played).say(played.story, happening, now=NOW, again=0),
-        with_amount_raised(played.voice.say(played.story, happening, now=NOW, again=0), played.voice.amount_follows),
+        impostor_of(played).sign(played.story, event, now=NOW, again=0),
+        with_amount_raised(played.signer.sign(played.story, event, now=NOW, again=0), played.signer.amount_follows),
     ):
         with pytest.raises(BadSignature):
             played.gateway.verify(request_of(delivery), NOW)

@@ -9,13 +9,13 @@ import msgspec
 import pytest
 from braintree.util.xml_util import XmlUtil
 from braintree.webhook_testing_gateway import WebhookTestingGateway
-from playwalk import asked, delivered, ledger_of, outcome_of, story_of, truth_of
+from playwalk import asked, delivered, ledger_with, outcome_of, story_of, truth_of
 from pydantic import ValidationError
 from specimen import NOW, request_of, response_of
 from specimen_braintree import CREDIT, PAID_AT, SALE, SETTINGS, STORY, VOICE
 
-from sandbox.plays.braintree import PLAY, TEMPLATES, dispute, document, notification
-from sandbox.story import Happening
+from sandbox.simulators.braintree import SIMULATOR, TEMPLATES, dispute, document, notification
+from sandbox.story import StoryEvent
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.braintree.gateway import Braintree
@@ -84,8 +84,8 @@ def fetched_by(kind, subject):
     return queries
 
 
-def a_dispute(word="dispute_opened", **more):
-    told = Happening(word=word, event_id="e", at=PAID_AT, amount=12900, refund_ref="")
+def a_dispute(event_type="dispute_opened", **more):
+    told = StoryEvent(event_type=event_type, event_id="e", at=PAID_AT, amount=12900, refund_ref="")
     return dispute(STORY, told) | more
 
 
@@ -145,16 +145,16 @@ def test_older_and_odd_samples_by_the_package_are_taken(the_package, kind, ref):
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda it: it.name)
 def test_the_package_parses_what_the_sandbox_signs(the_package, template):
-    story = story_of(PLAY, VOICE, template)
-    for happening in story.happenings:
-        _, body = VOICE.say(story, happening, now=NOW, again=0)
+    story = story_of(SIMULATOR, VOICE, template)
+    for event in story.events:
+        _, body = VOICE.sign(story, event, now=NOW, again=0)
         fields = dict(pair.split("=") for pair in body.decode().split("&"))
         told = the_package.webhook_notification.parse(
             *(unquoted(fields[name]) for name in ("bt_signature", "bt_payload"))
         )
-        assert told.timestamp.replace(tzinfo=UTC) == happening.at
+        assert told.timestamp.replace(tzinfo=UTC) == event.at
         subject = getattr(told, "transaction", None) or getattr(told, "dispute", None)
-        assert subject is None or subject.id in {story.payment_ref, happening.refund_ref, f"dp_{story.payment_ref[2:]}"}
+        assert subject is None or subject.id in {story.payment_ref, event.refund_ref, f"dp_{story.payment_ref[2:]}"}
 
 
 def unquoted(value):
@@ -632,20 +632,20 @@ def test_an_error_says_whose_turn_it_is(status, body, error):
 
 
 def a_play():
-    voice = PLAY.new_voice("braintree-main")
-    settings = BraintreeSettings.model_validate({"gateway": "braintree", **PLAY.settings(voice)})
-    return voice, build(voice.account, settings)
+    signer = SIMULATOR.new_signer("braintree-main")
+    settings = BraintreeSettings.model_validate({"gateway": "braintree", **SIMULATOR.settings(signer)})
+    return signer, build(signer.account, settings)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda it: it.name)
 def test_every_story_ends_as_the_template_says(template):
-    voice, gateway = a_play()
-    story = story_of(PLAY, voice, template)
-    api = PLAY.api(voice, ledger_of(PLAY, story))
-    events = delivered(gateway, PLAY, voice, story, api)
+    signer, gateway = a_play()
+    story = story_of(SIMULATOR, signer, template)
+    api = SIMULATOR.api(signer, ledger_with(SIMULATOR, story))
+    events = delivered(gateway, SIMULATOR, signer, story, api)
     assert outcome_of(story, events) == truth_of(story)
-    refunds = {it.refund_ref for it in story.happenings if it.word.startswith("refund_")}
+    refunds = {it.refund_ref for it in story.events if it.event_type.startswith("refund_")}
     queries = [Query(about="payment", payment_ref=story.payment_ref)]
     queries += [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in sorted(refunds)]
     told = [it for query in queries for it in asked(gateway, api, query, NOW).events]
@@ -656,25 +656,23 @@ def test_every_story_ends_as_the_template_says(template):
 
 
 def test_a_refund_on_its_way_is_pending():
-    voice, gateway = a_play()
-    story = story_of(PLAY, voice, TEMPLATES[8])
-    paid, going = story.happenings
-    going = msgspec.structs.replace(going, word="refund_submitted")
-    story = type(story)(
-        **{name: getattr(story, name) for name in story.__struct_fields__} | {"happenings": (paid, going)}
-    )
-    api = PLAY.api(voice, ledger_of(PLAY, story))
+    signer, gateway = a_play()
+    story = story_of(SIMULATOR, signer, TEMPLATES[8])
+    paid, going = story.events
+    going = msgspec.structs.replace(going, event_type="refund_submitted")
+    story = type(story)(**{name: getattr(story, name) for name in story.__struct_fields__} | {"events": (paid, going)})
+    api = SIMULATOR.api(signer, ledger_with(SIMULATOR, story))
     query = Query(about="refund", order_ref=story.order_ref, refund_ref=going.refund_ref)
     (event,) = asked(gateway, api, query, NOW).events
     assert (event.kind, event.amount) == (Kind.REFUND_PENDING, going.amount)
 
 
 def test_the_sandbox_refuses_strangers_and_knows_its_own_alone():
-    voice, gateway = a_play()
-    story = story_of(PLAY, voice, TEMPLATES[0])
-    api = PLAY.api(voice, ledger_of(PLAY, story))
-    impostor = PLAY.impostor(voice)
-    settings = BraintreeSettings.model_validate({"gateway": "braintree", **PLAY.settings(impostor)})
+    signer, gateway = a_play()
+    story = story_of(SIMULATOR, signer, TEMPLATES[0])
+    api = SIMULATOR.api(signer, ledger_with(SIMULATOR, story))
+    impostor = SIMULATOR.impostor(signer)
+    settings = BraintreeSettings.model_validate({"gateway": "braintree", **SIMULATOR.settings(impostor)})
     query = Query(about="payment", payment_ref=story.payment_ref)
     with pytest.raises(AccessDenied):
         asked(build("x", settings), api, query, NOW)
@@ -683,9 +681,9 @@ def test_the_sandbox_refuses_strangers_and_knows_its_own_alone():
     assert asked(gateway, api, Query(about="payment", payment_ref="bt7"), NOW) == Answer(found=False)
     early = story.started_at - timedelta(seconds=1)
     assert asked(gateway, api, query, early) == Answer(found=False)
-    elsewhere = build("y", settings.model_copy(update={"merchant_id": "z", "private_key": voice.private_key}))
+    elsewhere = build("y", settings.model_copy(update={"merchant_id": "z", "private_key": signer.private_key}))
     assert asked(elsewhere, api, query, NOW) == Answer(found=False)
-    assert api.broken(503, None).status == 503
+    assert api.error_response(503, None).status == 503
 
 
 def test_the_sandbox_signs_as_the_package_does(the_package):

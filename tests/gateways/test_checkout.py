@@ -11,8 +11,8 @@ import pytest
 from specimen import NOW, request_of, response_of
 from told_plays import Told, broken_answers, impostor_of, with_amount_raised
 
-from sandbox.plays.checkout import (
-    PLAY,
+from sandbox.simulators.checkout import (
+    SIMULATOR,
     checkout_action,
     checkout_body,
     checkout_dispute,
@@ -577,18 +577,18 @@ def test_other_answers(status, content, error):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("template", PLAY.templates, ids=attrgetter("name"))
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=attrgetter("name"))
 def test_what_the_play_tells_comes_true(template):
-    played = Told(PLAY, Checkout, template)
+    played = Told(SIMULATOR, Checkout, template)
     delivered = played.deliveries()
-    assert played.end(delivered) == played.story.truth
-    assert played.end([*played.answers(), *delivered]) == played.story.truth
-    if not played.story.truth.refunded and template.status != "refunding":
-        assert played.end(played.answers()) == played.story.truth  # what an action gave back stands in its webhook
+    assert played.end(delivered) == played.story.expected
+    assert played.end([*played.answers(), *delivered]) == played.story.expected
+    if not played.story.expected.refunded and template.status != "refunding":
+        assert played.end(played.answers()) == played.story.expected  # what an action gave back stands in its webhook
 
 
 def test_the_plays_api_refuses_and_breaks_as_checkout_does():
-    played = Told(PLAY, Checkout, PLAY.templates[0])
+    played = Told(SIMULATOR, Checkout, SIMULATOR.templates[0])
     assert broken_answers(played) == ["Unavailable", "Unavailable", "AccessDenied"]
     for query in (
         Query(about="payment", payment_ref="nobody"),
@@ -599,11 +599,11 @@ def test_the_plays_api_refuses_and_breaks_as_checkout_does():
 
 
 def test_the_plays_impostor_and_an_altered_amount_are_refused():
-    played = Told(PLAY, Checkout, PLAY.templates[0])
-    happening = played.story.happenings[0]
+    played = Told(SIMULATOR, Checkout, SIMULATOR.templates[0])
+    event = played.story.events[0]
     for signed in (
-        impostor_of(played).say(played.story, happening, now=NOW, again=0),
-        with_amount_raised(played.voice.say(played.story, happening, now=NOW, again=0), played.voice.amount_follows),
+        impostor_of(played).sign(played.story, event, now=NOW, again=0),
+        with_amount_raised(played.signer.sign(played.story, event, now=NOW, again=0), played.signer.amount_follows),
     ):
         with pytest.raises(BadSignature):
             played.gateway.verify(request_of(signed), NOW)

@@ -10,15 +10,15 @@ from pydantic import ValidationError
 from specimen import NOW, request_of, response_of, with_header
 from walking import Walk, assert_ends_as_told, put_of, story_of
 
-from sandbox.plays.flutterwave import (
-    PLAY,
+from sandbox.simulators.flutterwave import (
+    SIMULATOR,
     flutterwave_body,
     flutterwave_charge,
     flutterwave_refund,
     flutterwave_signed,
     flutterwave_v3,
 )
-from sandbox.truth.ledger import Ledger
+from sandbox.simulators.registry import ledger_of
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, CannotQuery, Unavailable
@@ -544,20 +544,20 @@ def test_an_error_says_whose_it_is(status, content, refusal):
 
 @pytest.fixture
 def walk():
-    return Walk(PLAY)
+    return Walk(SIMULATOR)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
 @pytest.mark.parametrize(("currency", "gap_s"), [("NGN", 30), ("XAF", 0)])
 def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template, currency, gap_s):
-    story = story_of(PLAY, template, currency=currency, gap_s=gap_s)
+    story = story_of(SIMULATOR, template, currency=currency, gap_s=gap_s)
     if template.in_other_currency:
         story = msgspec.structs.replace(story, due_currency="USD")
     events = list(walk.told_by(story))
     assert_ends_as_told(story, events)
     assert any(it.kind.is_dispute for it in events) is ("charged back" in template.name)
-    refunds = {it.refund_ref for it in story.happenings if it.word.startswith("refund.")}
+    refunds = {it.refund_ref for it in story.events if it.event_type.startswith("refund.")}
     queries = [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in refunds]
     assert_ends_as_told(
         story,
@@ -569,7 +569,7 @@ def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template, cu
 
 
 def test_the_played_api_keeps_to_its_own(walk):
-    story = story_of(PLAY, PLAY.templates[0], currency="NGN")
+    story = story_of(SIMULATOR, SIMULATOR.templates[0], currency="NGN")
     with pytest.raises(AccessDenied):
         walk.answer(story, PAYMENT, authorization="Bearer of_another")
     for query in (PAYMENT, ORDER, REFUND):
@@ -577,10 +577,10 @@ def test_the_played_api_keeps_to_its_own(walk):
     by_order = Query(about="payment", order_ref=story.order_ref)
     assert walk.answer(story, by_order).events == walk.asked_at_the_end(story)
     for query in (by_order, Query(about="payment", payment_ref=story.payment_ref)):
-        assert not walk.answer(story, query, knows_at=story.started_at).found
-    api = PLAY.api(walk.voice, Ledger({}))
+        assert not walk.answer(story, query, as_of=story.started_at).found
+    api = SIMULATOR.api(walk.signer, ledger_of({}))
     call = walk.gateway.query_request(PAYMENT, now=NOW, nonce="n")
     for status in (429, 500):
-        sealed = api.sealed(api.broken(status, put_of(call)), now=NOW)
+        sealed = api.signed(api.error_response(status, put_of(call)), now=NOW)
         with pytest.raises(Unavailable):
             walk.gateway.read_response(PAYMENT, Response(status=sealed.status, headers={}, body=sealed.body), now=NOW)

@@ -11,15 +11,15 @@ from gocardless_pro.errors import InvalidSignatureError
 from specimen import NOW, Response, request_of, with_header
 from walking import Walk, assert_ends_as_told, facts_after, put_of, story_of
 
-from sandbox.plays.gocardless import (
-    PLAY,
+from sandbox.simulators.gocardless import (
+    SIMULATOR,
     gocardless_body,
     gocardless_event,
     gocardless_payment,
     gocardless_refund,
     gocardless_signed,
 )
-from sandbox.truth.ledger import Ledger
+from sandbox.simulators.registry import ledger_of
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.status import Status
@@ -529,37 +529,37 @@ def test_an_error_says_whose_it_is(status, refusal):
 
 @pytest.fixture
 def walk():
-    return Walk(PLAY)
+    return Walk(SIMULATOR)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("template", PLAY.templates, ids=attrgetter("name"))
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=attrgetter("name"))
 @pytest.mark.parametrize("gap_s", [0, 30])
 def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template, gap_s):
-    story = story_of(PLAY, template, gap_s=gap_s)
+    story = story_of(SIMULATOR, template, gap_s=gap_s)
     events = list(walk.told_by(story))
     at_the_end = walk.asked_at_the_end(story)
     assert_ends_as_told(story, [*events, *at_the_end])
     if gap_s:  # within one second the pending refund and its outcome are ordered by rank alone
         assert_ends_as_told(story, events)
-    if not any(say.word.startswith("refunds.") for say in template.says):
+    if not any(say.event_type.startswith("refunds.") for say in template.events):
         assert_ends_as_told(story, at_the_end)
     assert any(event.kind.is_dispute for event in at_the_end) is any(
-        "charge" in happening.word for happening in story.happenings
+        "charge" in event.event_type for event in story.events
     )
 
 
 def test_the_played_api_keeps_to_its_own(walk):
-    story = story_of(PLAY, PLAY.templates[0])
+    story = story_of(SIMULATOR, SIMULATOR.templates[0])
     with pytest.raises(AccessDenied):
         walk.answer(story, PAYMENT, authorization="Bearer of_another")
     with pytest.raises(BadPayload):
         walk.answer(story, PAYMENT, **{"gocardless-version": ""})
     for query in (PAYMENT, REFUND):
         assert not walk.answer(story, query).found
-    api = PLAY.api(walk.voice, Ledger({}))
+    api = SIMULATOR.api(walk.signer, ledger_of({}))
     call = walk.gateway.query_request(PAYMENT, now=NOW, nonce="n")
     for status in (429, 500):
-        broken = api.sealed(api.broken(status, put_of(call)), now=NOW)
+        broken = api.signed(api.error_response(status, put_of(call)), now=NOW)
         with pytest.raises(Unavailable):
             walk.gateway.read_response(PAYMENT, Response(status=broken.status, headers={}, body=broken.body), now=NOW)

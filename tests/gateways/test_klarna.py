@@ -10,8 +10,15 @@ from pydantic import ValidationError
 from specimen import NOW, Request, Response, request_of
 from walking import Walk, assert_ends_as_told, facts_after, put_of, story_of
 
-from sandbox.plays.klarna import PLAY, klarna_capture, klarna_notified, klarna_order, klarna_pushed, klarna_refund
-from sandbox.truth.ledger import Ledger
+from sandbox.simulators.klarna import (
+    SIMULATOR,
+    klarna_capture,
+    klarna_notified,
+    klarna_order,
+    klarna_pushed,
+    klarna_refund,
+)
+from sandbox.simulators.registry import ledger_of
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.facts import ObjectStatus
@@ -307,13 +314,13 @@ def test_a_user_name_that_basic_cannot_carry_is_refused(username):
 
 @pytest.fixture
 def walk():
-    return Walk(PLAY)
+    return Walk(SIMULATOR)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("template", PLAY.templates, ids=attrgetter("name"))
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=attrgetter("name"))
 def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template):
-    story = story_of(PLAY, template)
+    story = story_of(SIMULATOR, template)
     events, at_the_end = list(walk.told_by(story)), walk.asked_at_the_end(story)
     assert_ends_as_told(story, events)
     assert_ends_as_told(story, at_the_end)
@@ -321,18 +328,18 @@ def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template):
 
 
 def test_the_played_api_keeps_to_its_own_and_takes_acknowledgements(walk):
-    story = story_of(PLAY, PLAY.templates[0])
+    story = story_of(SIMULATOR, SIMULATOR.templates[0])
     ours = Query(about="payment", payment_ref=story.payment_ref)
     with pytest.raises(AccessDenied):
         walk.answer(story, ours, authorization="Basic b2Y6YW5vdGhlcg==")
     assert not walk.answer(story, ORDER).found
     (then,) = walk.answer(story, ours).then
-    api = PLAY.api(walk.voice, Ledger({story.account: "klarna"}, [story]))
-    assert api.answer(put_of(then), now=NOW, knows_at=NOW).status == 204
+    api = SIMULATOR.api(walk.signer, ledger_of({story.account: "klarna"}, [story]))
+    assert api.respond(put_of(then), now=NOW, as_of=NOW).status == 204
     (elsewhere,) = walk.answer(story, ours).then
-    assert PLAY.api(walk.voice, Ledger({})).answer(put_of(elsewhere), now=NOW, knows_at=NOW).status == 404
+    assert SIMULATOR.api(walk.signer, ledger_of({})).respond(put_of(elsewhere), now=NOW, as_of=NOW).status == 404
     for status in (429, 500):
-        sealed = api.sealed(api.broken(status, put_of(then)), now=NOW)
+        sealed = api.signed(api.error_response(status, put_of(then)), now=NOW)
         with pytest.raises(Unavailable):
             walk.gateway.read_response(ORDER, Response(status=sealed.status, headers={}, body=sealed.body), now=NOW)
 

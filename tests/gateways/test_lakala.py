@@ -26,7 +26,7 @@ from lakala_notices import (
     trade,
     without,
 )
-from playwalk import asked, delivered, ledger_of, outcome_of, put_of, story_of, truth_of
+from playwalk import asked, delivered, ledger_with, outcome_of, put_of, story_of, truth_of
 from pydantic import ValidationError
 from specimen import NOW, private_pem, request_of, response_of, with_header
 from specimen_lakala import (
@@ -39,7 +39,7 @@ from specimen_lakala import (
     posted,
 )
 
-from sandbox.plays.lakala import PLAY, TEMPLATES, certificate_of, sign
+from sandbox.simulators.lakala import SIMULATOR, TEMPLATES, certificate_of, sign
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.status import Status
@@ -496,29 +496,29 @@ def test_it_answers_in_lakalas_form():
 
 # The sandbox.
 
-VOICE = PLAY.new_voice("lakala-main")  # making keys takes a while
-SETTINGS = {"gateway": "lakala", **PLAY.settings(VOICE)}
+VOICE = SIMULATOR.new_signer("lakala-main")  # making keys takes a while
+SETTINGS = {"gateway": "lakala", **SIMULATOR.settings(VOICE)}
 PLAYED = build(VOICE.account, LakalaSettings.model_validate(SETTINGS))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda it: it.name)
 def test_every_story_ends_as_the_template_says(template):
-    story = story_of(PLAY, VOICE, template)
-    api = PLAY.api(VOICE, ledger_of(PLAY, story))
-    events = delivered(PLAYED, PLAY, VOICE, story, api)
+    story = story_of(SIMULATOR, VOICE, template)
+    api = SIMULATOR.api(VOICE, ledger_with(SIMULATOR, story))
+    events = delivered(PLAYED, SIMULATOR, VOICE, story, api)
     assert outcome_of(story, events) == truth_of(story)
     answered = asked(PLAYED, api, Query(about="payment", order_ref=story.order_ref), NOW).events
     assert outcome_of(story, answered) == truth_of(story)
     assert outcome_of(story, [*answered, *events]) == outcome_of(story, [*events, *answered]) == truth_of(story)
-    for ref in {it.refund_ref for it in story.happenings if it.word.startswith("REFUND.")}:
+    for ref in {it.refund_ref for it in story.events if it.event_type.startswith("REFUND.")}:
         query = Query(about="refund", order_ref=story.order_ref, refund_ref=ref)
         assert [it.refund_ref for it in asked(PLAYED, api, query, NOW).events] == [ref]
 
 
 def test_the_sandbox_refuses_strangers_and_forges_answers():
-    story = story_of(PLAY, VOICE, TEMPLATES[0])
-    api = PLAY.api(VOICE, ledger_of(PLAY, story))
+    story = story_of(SIMULATOR, VOICE, TEMPLATES[0])
+    api = SIMULATOR.api(VOICE, ledger_with(SIMULATOR, story))
     query = Query(about="payment", order_ref=story.order_ref)
     for more in ({"merchant_private_key": private_pem(KEYS.other)}, {"merchant_serial": "7"}):
         stranger = build("x", LakalaSettings.model_validate(SETTINGS | more))
@@ -530,9 +530,9 @@ def test_the_sandbox_refuses_strangers_and_forges_answers():
     assert asked(another, api, query, NOW) == Answer(found=False)
     assert asked(PLAYED, api, Query(about="payment", order_ref="T-7"), NOW) == Answer(found=False)
     for status in (429, 500):
-        reply = api.sealed(api.broken(status, None), now=NOW)
+        reply = api.signed(api.error_response(status, None), now=NOW)
         with pytest.raises(Unavailable):
             PLAYED.read_response(query, response_of((reply.headers, reply.body), reply.status), now=NOW)
     put = put_of(PLAYED.query_request(query, now=NOW, nonce="n"))
-    assert api.answer(msgspec.structs.replace(put, path="/x"), now=NOW, knows_at=NOW).status == 404
-    assert api.answer(msgspec.structs.replace(put, headers={}), now=NOW, knows_at=NOW).said == "验签失败"
+    assert api.respond(msgspec.structs.replace(put, path="/x"), now=NOW, as_of=NOW).status == 404
+    assert api.respond(msgspec.structs.replace(put, headers={}), now=NOW, as_of=NOW).summary == "验签失败"

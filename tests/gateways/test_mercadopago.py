@@ -11,15 +11,15 @@ from mercadopago.webhook import InvalidWebhookSignatureError, WebhookSignatureVa
 from specimen import NOW, request_of, response_of, with_header
 from walking import Walk, assert_ends_as_told, put_of, story_of
 
-from sandbox.plays.mercadopago import (
-    PLAY,
+from sandbox.simulators.mercadopago import (
+    SIMULATOR,
     mercadopago_notice,
     mercadopago_payment,
     mercadopago_query,
     mercadopago_refund,
     mercadopago_signed,
 )
-from sandbox.truth.ledger import Ledger
+from sandbox.simulators.registry import ledger_of
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, CannotQuery, Stale, Unavailable
@@ -495,14 +495,14 @@ def test_an_error_says_whose_it_is(status, content, refusal):
 
 @pytest.fixture
 def walk():
-    return Walk(PLAY)
+    return Walk(SIMULATOR)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
-@pytest.mark.parametrize("currency", PLAY.currencies)
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
+@pytest.mark.parametrize("currency", SIMULATOR.currencies)
 def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template, currency):
-    story = story_of(PLAY, template, currency=currency)
+    story = story_of(SIMULATOR, template, currency=currency)
     events, at_the_end = list(walk.told_by(story)), walk.asked_at_the_end(story)
     assert_ends_as_told(story, events)
     assert_ends_as_told(story, at_the_end)
@@ -510,22 +510,24 @@ def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template, cu
 
 
 def test_the_played_api_keeps_to_its_own(walk):
-    story = story_of(PLAY, next(it for it in PLAY.templates if it.name == "a part given back"), currency="BRL")
+    story = story_of(
+        SIMULATOR, next(it for it in SIMULATOR.templates if it.name == "a part given back"), currency="BRL"
+    )
     with pytest.raises(AccessDenied):
         walk.answer(story, PAYMENT, authorization="Bearer of_another")
     for query in (PAYMENT, ORDER, REFUND):
         assert not walk.answer(story, query).found
-    ours = {"payment_ref": story.payment_ref, "refund_ref": story.happenings[-1].refund_ref}
+    ours = {"payment_ref": story.payment_ref, "refund_ref": story.events[-1].refund_ref}
     assert [it.kind for it in walk.answer(story, Query(about="refund", **ours)).events] == [Kind.REFUND_SUCCEEDED]
     by_order = Query(about="payment", order_ref=story.order_ref)
     assert [it.event_id for it in walk.answer(story, by_order).events] == [
         it.event_id for it in walk.asked_at_the_end(story)
     ]
-    assert not walk.answer(story, by_order, knows_at=story.started_at).found
-    api = PLAY.api(walk.voice, Ledger({}))
+    assert not walk.answer(story, by_order, as_of=story.started_at).found
+    api = SIMULATOR.api(walk.signer, ledger_of({}))
     elsewhere = msgspec.structs.replace(put_of(walk.gateway.query_request(PAYMENT, now=NOW, nonce="n")), path="/v2")
-    assert api.answer(elsewhere, now=NOW, knows_at=NOW).status == 404
+    assert api.respond(elsewhere, now=NOW, as_of=NOW).status == 404
     for status in (429, 500):
-        sealed = api.sealed(api.broken(status, elsewhere), now=NOW)
+        sealed = api.signed(api.error_response(status, elsewhere), now=NOW)
         with pytest.raises(Unavailable):
             walk.gateway.read_response(PAYMENT, Response(status=sealed.status, headers={}, body=sealed.body), now=NOW)

@@ -6,7 +6,7 @@ import pytest
 from meaning import outcome
 from specimen import NOW
 
-from tillkeeper.diagnostics.examining import Patient, examine
+from tillkeeper.diagnostics.checks import RefusedRequest, diagnose
 from tillkeeper.diagnostics.findings import Finding
 from tillkeeper.gateways.errors import Refused
 from tillkeeper.gateways.registry import GATEWAYS
@@ -26,7 +26,9 @@ def test_a_delivery_at_any_other_gateway_is_refused_and_known_by_its_account(spe
             continue
         refused = outcome(other, specimen.valid)
         assert isinstance(refused, Refused), other.gateway.account
-        patient = Patient(gateway=other.gateway, request=specimen.valid, now=NOW, refused=refused, others=accounts)
-        found = examine(patient)
+        refused_request = RefusedRequest(
+            gateway=other.gateway, request=specimen.valid, now=NOW, refused=refused, others=accounts
+        )
+        found = diagnose(refused_request)
         told = (found.finding is Finding.OTHER_ACCOUNT, f"the account {own} " in found.detail)
         assert told == (is_proven, is_proven), (other.gateway.account, found)

@@ -12,8 +12,8 @@ from mollie.api.objects.payment import Payment
 from specimen import NOW, Request, Response, request_of, with_header
 from walking import Walk, assert_ends_as_told, facts_after, put_of, story_of
 
-from sandbox.plays.mollie import (
-    PLAY,
+from sandbox.simulators.mollie import (
+    SIMULATOR,
     mollie_called,
     mollie_chargeback,
     mollie_event,
@@ -23,7 +23,7 @@ from sandbox.plays.mollie import (
     money,
     written,
 )
-from sandbox.truth.ledger import Ledger
+from sandbox.simulators.registry import ledger_of
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.status import Status
@@ -580,14 +580,14 @@ def test_an_error_says_whose_it_is(status, content, refusal):
 
 @pytest.fixture
 def walk():
-    return Walk(PLAY)
+    return Walk(SIMULATOR)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("template", PLAY.templates, ids=attrgetter("name"))
-@pytest.mark.parametrize("currency", PLAY.currencies)
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=attrgetter("name"))
+@pytest.mark.parametrize("currency", SIMULATOR.currencies)
 def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template, currency):
-    story = story_of(PLAY, template, currency=currency)
+    story = story_of(SIMULATOR, template, currency=currency)
     events, at_the_end = list(walk.told_by(story)), walk.asked_at_the_end(story)
     assert_ends_as_told(story, events)
     assert_ends_as_told(story, at_the_end)
@@ -595,18 +595,20 @@ def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template, cu
 
 
 def test_the_played_api_keeps_to_its_own(walk):
-    story = story_of(PLAY, next(template for template in PLAY.templates if template.name == "a part given back"))
+    story = story_of(
+        SIMULATOR, next(template for template in SIMULATOR.templates if template.name == "a part given back")
+    )
     with pytest.raises(AccessDenied):
         walk.answer(story, PAYMENT, authorization="Bearer of_another")
     for query in (PAYMENT, REFUND, LINK):
         assert not walk.answer(story, query).found
-    ours = Query(about="refund", payment_ref=story.payment_ref, refund_ref=story.happenings[-1].refund_ref)
+    ours = Query(about="refund", payment_ref=story.payment_ref, refund_ref=story.events[-1].refund_ref)
     assert [event.kind for event in walk.answer(story, ours).events] == [Kind.REFUND_SUCCEEDED]
-    early = walk.answer(story, Query(about="payment", payment_ref=story.payment_ref), knows_at=story.started_at)
+    early = walk.answer(story, Query(about="payment", payment_ref=story.payment_ref), as_of=story.started_at)
     assert (early.found, early.events) == (True, ())
-    api = PLAY.api(walk.voice, Ledger({}))
+    api = SIMULATOR.api(walk.signer, ledger_of({}))
     call = walk.gateway.query_request(PAYMENT, now=NOW, nonce="n")
     for status in (429, 500):
-        sealed = api.sealed(api.broken(status, put_of(call)), now=NOW)
+        sealed = api.signed(api.error_response(status, put_of(call)), now=NOW)
         with pytest.raises(Unavailable):
             walk.gateway.read_response(PAYMENT, Response(status=sealed.status, headers={}, body=sealed.body), now=NOW)

@@ -33,8 +33,8 @@ from paypal_samples import (
 from specimen import NOW, request_of, response_of
 from walking import Walk, assert_ends_as_told, story_of
 
-from sandbox.plays.paypal import PLAY, paypal_money
-from sandbox.truth.ledger import Ledger
+from sandbox.simulators.paypal import SIMULATOR, paypal_money
+from sandbox.simulators.registry import ledger_of
 from tests.pure.sandbox.asking import answer as asked_at
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
@@ -318,16 +318,18 @@ def test_what_names_another_payee_changes_nothing(merchant_id):
 
 
 # Those in two currencies are told by tests/sandbox.
-TEMPLATES = [template for template in PLAY.templates if not template.in_other_currency]
+TEMPLATES = [template for template in SIMULATOR.templates if not template.in_other_currency]
 
 
 def asked_of(walk, story, query):
-    return asked_at(walk.gateway, walk.play.api(walk.voice, Ledger({"played-main": "paypal"}, [story])), query, now=NOW)
+    return asked_at(
+        walk.gateway, walk.simulator.api(walk.signer, ledger_of({"played-main": "paypal"}, [story])), query, now=NOW
+    )
 
 
 def told_by(walk, story):
-    for happening in story.happenings:
-        verified = walk.gateway.verify(request_of(walk.voice.say(story, happening, now=NOW, again=0)), NOW)
+    for event in story.events:
+        verified = walk.gateway.verify(request_of(walk.signer.sign(story, event, now=NOW, again=0)), NOW)
         yield from walk.gateway.parse(verified)
         for query in walk.gateway.queries_for(verified):
             yield from asked_of(walk, story, query).events
@@ -337,14 +339,12 @@ def told_by(walk, story):
 @pytest.mark.parametrize("currency", ["USD", "JPY", "HUF", "TWD"])
 @pytest.mark.parametrize("template", TEMPLATES, ids=attrgetter("name"))
 def test_what_the_play_tells_comes_true(template, currency):
-    walk = Walk(PLAY)
-    story = in_whole_units(story_of(PLAY, template, currency=currency))
+    walk = Walk(SIMULATOR)
+    story = in_whole_units(story_of(SIMULATOR, template, currency=currency))
     events = list(told_by(walk, story))
     assert_ends_as_told(story, events)
     refunds = {
-        happening.refund_ref
-        for happening in story.happenings
-        if happening.word in CONFIRMED and "REFUND" in happening.word
+        event.refund_ref for event in story.events if event.event_type in CONFIRMED and "REFUND" in event.event_type
     }
     ref = story.payment_ref
     queries = [
@@ -358,13 +358,11 @@ def test_what_the_play_tells_comes_true(template, currency):
 def in_whole_units(story):
     """A hundred times as much: forints are written without decimals, and so each tenth of them must be whole."""
     times = 100
-    happenings = tuple(
-        type(happening)(**{**fields(happening), "amount": happening.amount * times}) for happening in story.happenings
+    events = tuple(type(event)(**{**fields(event), "amount": event.amount * times}) for event in story.events)
+    truth = type(story.expected)(
+        status=story.expected.status, paid=story.expected.paid * times, refunded=story.expected.refunded * times
     )
-    truth = type(story.truth)(
-        status=story.truth.status, paid=story.truth.paid * times, refunded=story.truth.refunded * times
-    )
-    return type(story)(**{**fields(story), "amount": story.amount * times, "happenings": happenings, "truth": truth})
+    return type(story)(**{**fields(story), "amount": story.amount * times, "events": events, "expected": truth})
 
 
 def fields(struct):

@@ -8,7 +8,7 @@ from paypal_samples import a_gateway, a_learner, refused, signed
 from specimen import NOW, response_of, with_header
 from specimen_paypal import URL, identity
 
-from sandbox.plays.paypal import paypal_identity
+from sandbox.simulators.paypal import paypal_identity
 from tillkeeper.api_client.key_fetching import KeyFetcher, KeyUnavailable
 from tillkeeper.gateways.errors import BadSignature, Unavailable, VerificationStep
 from tillkeeper.gateways.messages import Call
@@ -116,7 +116,7 @@ def test_addresses_without_end_are_not_remembered_without_end():
 async def test_strange_addresses_keep_no_receiver_from_the_certificate_neither_before_nor_after_a_restart():
     """Somebody posts one a second, well formed, and each answer is 404; PayPal's delivery comes between."""
 
-    class Kept:
+    class Secret:
         learnt = ()
 
         async def keys_of(self, account):
@@ -132,7 +132,7 @@ async def test_strange_addresses_keep_no_receiver_from_the_certificate_neither_b
     def a_receiver():
         return KeyFetcher(a_learner(), send, key_store=kept, now=lambda: NOW, monotonic_s=lambda: passed_s)
 
-    kept, passed_s, is_reachable = Kept(), 0.0, True
+    kept, passed_s, is_reachable = Secret(), 0.0, True
     receiver = a_receiver()
     for passed_s in range(120):
         with pytest.raises((BadSignature, KeyUnavailable)):

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from specimen import NOW, request_of, response_of
 from walking import Walk, assert_ends_as_told, facts_after, put_of, story_of
 
-from sandbox.plays.paystack import (
-    PLAY,
+from sandbox.simulators.paystack import (
+    SIMULATOR,
     number_of,
     paystack_body,
     paystack_dispute,
@@ -19,7 +19,7 @@ from sandbox.plays.paystack import (
     paystack_transaction,
     written,
 )
-from sandbox.truth.ledger import Ledger
+from sandbox.simulators.registry import ledger_of
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.summary import Order, summarize
@@ -523,43 +523,43 @@ def test_an_error_says_whose_it_is(status, more, refusal):
 
 @pytest.fixture
 def walk():
-    return Walk(PLAY)
+    return Walk(SIMULATOR)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
 @pytest.mark.parametrize("gap_s", [30, 0])
 def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template, gap_s):
-    story = story_of(PLAY, template, currency="NGN", gap_s=gap_s)
+    story = story_of(SIMULATOR, template, currency="NGN", gap_s=gap_s)
     if template.in_other_currency:
         story = msgspec.structs.replace(story, due_currency="USD")
     assert_ends_as_told(story, walk.told_by(story))
     asked = [Query(about="payment", order_ref=story.order_ref, payment_ref=story.payment_ref)]
-    refunds = {it.refund_ref for it in story.happenings if it.word.startswith("refund.")}
+    refunds = {it.refund_ref for it in story.events if it.event_type.startswith("refund.")}
     asked += [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in refunds]
     assert_ends_as_told(story, [event for query in asked for event in walk.answer(story, query).events])
 
 
 def test_the_played_api_keeps_to_its_own(walk):
-    story = story_of(PLAY, PLAY.templates[0], currency="NGN")
+    story = story_of(SIMULATOR, SIMULATOR.templates[0], currency="NGN")
     ours = Query(about="payment", order_ref=story.order_ref)  # nobody told the payment's own reference yet
     with pytest.raises(AccessDenied):
         walk.answer(story, ours, authorization="Bearer of_another")
     for query in (PAYMENT, REFUND, REFUNDS):
         assert not walk.answer(story, query).found
-    (early,) = walk.answer(story, ours, knows_at=story.started_at).events
+    (early,) = walk.answer(story, ours, as_of=story.started_at).events
     assert early.kind is Kind.PAYMENT_PENDING
-    api = PLAY.api(walk.voice, Ledger({}))
+    api = SIMULATOR.api(walk.signer, ledger_of({}))
     call = walk.gateway.query_request(PAYMENT, now=NOW, nonce="n")
     for status in (429, 500):
-        sealed = api.sealed(api.broken(status, put_of(call)), now=NOW)
+        sealed = api.signed(api.error_response(status, put_of(call)), now=NOW)
         with pytest.raises(Unavailable):
             walk.gateway.read_response(PAYMENT, Response(status=sealed.status, headers={}, body=sealed.body), now=NOW)
 
 
 def test_an_impostor_is_refused(walk):
-    story = story_of(PLAY, PLAY.templates[0], currency="NGN")
-    signed = PLAY.impostor(walk.voice).say(story, story.happenings[0], now=NOW, again=0)
+    story = story_of(SIMULATOR, SIMULATOR.templates[0], currency="NGN")
+    signed = SIMULATOR.impostor(walk.signer).sign(story, story.events[0], now=NOW, again=0)
     with pytest.raises(BadSignature):
         walk.gateway.verify(request_of(signed), NOW)
 

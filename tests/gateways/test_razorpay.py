@@ -11,9 +11,9 @@ from specimen import NOW, request_of, response_of, with_header
 from told_plays import Told, broken_answers, impostor_of, with_amount_raised
 from walking import facts_after
 
-from sandbox.plays.razorpay import (
+from sandbox.simulators.razorpay import (
     DECLINE,
-    PLAY,
+    SIMULATOR,
     razorpay_body,
     razorpay_dispute,
     razorpay_order,
@@ -544,15 +544,15 @@ def test_other_answers(status, content, error):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
 def test_what_the_play_tells_comes_true(template):
-    told = Told(PLAY, Razorpay, template)
-    assert told.end(told.deliveries()) == told.story.truth
-    assert told.end(told.answers()) == told.story.truth
+    told = Told(SIMULATOR, Razorpay, template)
+    assert told.end(told.deliveries()) == told.story.expected
+    assert told.end(told.answers()) == told.story.expected
 
 
 def test_the_plays_api_refuses_and_breaks_as_razorpay_does():
-    told = Told(PLAY, Razorpay, PLAY.templates[0])
+    told = Told(SIMULATOR, Razorpay, SIMULATOR.templates[0])
     assert broken_answers(told) == ["Unavailable", "Unavailable", "AccessDenied"]
     for query in (
         Query(about="payment", payment_ref="nobody"),
@@ -563,11 +563,11 @@ def test_the_plays_api_refuses_and_breaks_as_razorpay_does():
 
 
 def test_the_plays_impostor_and_an_altered_amount_are_refused():
-    told = Told(PLAY, Razorpay, PLAY.templates[0])
-    happening = told.story.happenings[0]
+    told = Told(SIMULATOR, Razorpay, SIMULATOR.templates[0])
+    event = told.story.events[0]
     for signed in (
-        impostor_of(told).say(told.story, happening, now=NOW, again=0),
-        with_amount_raised(told.voice.say(told.story, happening, now=NOW, again=0), told.voice.amount_follows),
+        impostor_of(told).sign(told.story, event, now=NOW, again=0),
+        with_amount_raised(told.signer.sign(told.story, event, now=NOW, again=0), told.signer.amount_follows),
     ):
         with pytest.raises(BadSignature):
             told.gateway.verify(request_of(signed), NOW)

@@ -12,12 +12,12 @@ from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from hypothesis import given
 from hypothesis import strategies as st
 from meaning import WRONG_LEAVES
-from playwalk import asked, delivered, ledger_of, outcome_of, put_of, story_of, truth_of
+from playwalk import asked, delivered, ledger_with, outcome_of, put_of, story_of, truth_of
 from pydantic import ValidationError
 from specimen import NOW, private_pem, public_pem, request_of, response_of, rsa_keys
 from specimen_shengpay import COMMON, HEADERS, PAYMENT, PAYMENT_ANSWER, REFUND, plain_of, sealed, settings_of
 
-from sandbox.plays.shengpay import PLAY, TEMPLATES, sign, text_of
+from sandbox.simulators.shengpay import SIMULATOR, TEMPLATES, sign, text_of
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import (
@@ -528,24 +528,24 @@ def test_an_error_says_whose_turn_it_is(status, fields, error):
 
 
 def a_play():
-    voice = msgspec.structs.replace(VOICE, sign_type="RSA2")
-    settings = ShengPaySettings.model_validate({"gateway": "shengpay", **PLAY.settings(voice)})
-    return voice, build(voice.account, settings)
+    signer = msgspec.structs.replace(VOICE, sign_type="RSA2")
+    settings = ShengPaySettings.model_validate({"gateway": "shengpay", **SIMULATOR.settings(signer)})
+    return signer, build(signer.account, settings)
 
 
-VOICE = PLAY.new_voice("shengpay-main")  # making keys takes a while
-IMPOSTOR = PLAY.impostor(VOICE)
+VOICE = SIMULATOR.new_signer("shengpay-main")  # making keys takes a while
+IMPOSTOR = SIMULATOR.impostor(VOICE)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda it: it.name)
 def test_every_story_ends_as_the_template_says(template):
-    voice, gateway = a_play()
-    story = story_of(PLAY, voice, template)
-    api = PLAY.api(voice, ledger_of(PLAY, story))
-    events = delivered(gateway, PLAY, voice, story, api)
+    signer, gateway = a_play()
+    story = story_of(SIMULATOR, signer, template)
+    api = SIMULATOR.api(signer, ledger_with(SIMULATOR, story))
+    events = delivered(gateway, SIMULATOR, signer, story, api)
     assert outcome_of(story, events) == truth_of(story)
-    refunds = {it.refund_ref for it in story.happenings if it.word.startswith("REFUND.")}
+    refunds = {it.refund_ref for it in story.events if it.event_type.startswith("REFUND.")}
     queries = [Query(about="payment", order_ref=story.order_ref)]
     queries += [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in sorted(refunds)]
     answered = [it for query in queries for it in asked(gateway, api, query, NOW).events]
@@ -555,21 +555,21 @@ def test_every_story_ends_as_the_template_says(template):
 
 
 def test_the_sandbox_speaks_rsa_with_sha_1_too():
-    voice = msgspec.structs.replace(VOICE, sign_type="RSA")
-    gateway = build("old", ShengPaySettings.model_validate({"gateway": "shengpay", **PLAY.settings(voice)}))
-    story = story_of(PLAY, voice, TEMPLATES[0])
-    api = PLAY.api(voice, ledger_of(PLAY, story))
-    assert outcome_of(story, delivered(gateway, PLAY, voice, story, api))
+    signer = msgspec.structs.replace(VOICE, sign_type="RSA")
+    gateway = build("old", ShengPaySettings.model_validate({"gateway": "shengpay", **SIMULATOR.settings(signer)}))
+    story = story_of(SIMULATOR, signer, TEMPLATES[0])
+    api = SIMULATOR.api(signer, ledger_with(SIMULATOR, story))
+    assert outcome_of(story, delivered(gateway, SIMULATOR, signer, story, api))
     (event,) = asked(gateway, api, Query(about="payment", order_ref=story.order_ref), NOW).events
     assert event.kind is Kind.PAYMENT_SUCCEEDED
 
 
 def test_the_sandbox_refuses_strangers_and_forges_answers():
-    voice, gateway = a_play()
-    story = story_of(PLAY, voice, TEMPLATES[0])
-    api = PLAY.api(voice, ledger_of(PLAY, story))
+    signer, gateway = a_play()
+    story = story_of(SIMULATOR, signer, TEMPLATES[0])
+    api = SIMULATOR.api(signer, ledger_with(SIMULATOR, story))
     query = Query(about="payment", order_ref=story.order_ref)
-    settings = {"gateway": "shengpay", **PLAY.settings(voice)}
+    settings = {"gateway": "shengpay", **SIMULATOR.settings(signer)}
     for more in (
         {"mch_private_key": private_pem(KEYS.other)},
         {"mch_id": "1"},
@@ -579,7 +579,7 @@ def test_the_sandbox_refuses_strangers_and_forges_answers():
             asked(build("x", ShengPaySettings.model_validate(settings | more)), api, query, NOW)
     with pytest.raises(BadSignature):
         asked(gateway, api, query, NOW, forged=True)
-    forged = IMPOSTOR.say(story, story.happenings[0], now=NOW, again=0)
+    forged = IMPOSTOR.sign(story, story.events[0], now=NOW, again=0)
     with pytest.raises(BadSignature):
         gateway.verify(request_of(forged), NOW)
     for unknown in (
@@ -591,7 +591,7 @@ def test_the_sandbox_refuses_strangers_and_forges_answers():
     before = story.started_at - timedelta(seconds=1)
     assert asked(gateway, api, query, before) == Answer(found=False)
     for status in (429, 500):
-        reply = api.sealed(api.broken(status, None), now=NOW)
+        reply = api.signed(api.error_response(status, None), now=NOW)
         with pytest.raises(Unavailable):
             gateway.read_response(query, response_of((reply.headers, reply.body), reply.status), now=NOW)
 
@@ -599,12 +599,12 @@ def test_the_sandbox_refuses_strangers_and_forges_answers():
 def test_the_sandbox_knows_no_other_queries():
     _, gateway = a_play()
     put = put_of(gateway.query_request(BY_ORDER, now=NOW, nonce="n"))
-    api = PLAY.api(VOICE, None)
-    assert api.answer(msgspec.structs.replace(put, path="/x"), now=NOW, knows_at=NOW).status == 404
+    api = SIMULATOR.api(VOICE, None)
+    assert api.respond(msgspec.structs.replace(put, path="/x"), now=NOW, as_of=NOW).status == 404
     for body in (b"", b"[]", b"{}"):
-        reply = api.answer(msgspec.structs.replace(put, body=body), now=NOW, knows_at=NOW)
+        reply = api.respond(msgspec.structs.replace(put, body=body), now=NOW, as_of=NOW)
         assert reply.said == "SIGN_ERROR"
-    assert public_pem(VOICE.key) == PLAY.settings(VOICE)["shengpay_public_key"]
+    assert public_pem(VOICE.key) == SIMULATOR.settings(VOICE)["shengpay_public_key"]
 
 
 def test_an_order_that_stood_in_for_its_payment_no_longer_does_once_that_has_a_number():

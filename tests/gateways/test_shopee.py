@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from specimen import NOW, request_of, response_of
 from told_plays import Told, broken_answers, impostor_of
 
-from sandbox.plays.shopee import PLAY, shopee_amount, shopee_answer, shopee_order, shopee_push, shopee_signed
+from sandbox.simulators.shopee import SIMULATOR, shopee_amount, shopee_answer, shopee_order, shopee_push, shopee_signed
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import (
@@ -370,18 +370,18 @@ def test_other_answers(status, body, error):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
 @pytest.mark.parametrize("currency", ["IDR", "VND", "SGD"])
 def test_what_the_play_tells_comes_true(template, currency):
     if template.in_other_currency and currency == "VND":
         currency = "TWD"  # VND is what the order is due in then
-    played = Told(PLAY, Shopee, template, currency)
-    assert played.end(played.deliveries()) == played.story.truth
-    assert played.end(played.answers()) == played.story.truth
+    played = Told(SIMULATOR, Shopee, template, currency)
+    assert played.end(played.deliveries()) == played.story.expected
+    assert played.end(played.answers()) == played.story.expected
 
 
 def test_the_plays_api_refuses_and_breaks_as_shopee_does():
-    played = Told(PLAY, Shopee, PLAY.templates[0])
+    played = Told(SIMULATOR, Shopee, SIMULATOR.templates[0])
     assert broken_answers(played) == ["Unavailable", "Unavailable", "BadPayload"]
     assert not played.answer(Query(about="payment", order_ref="nobody")).found
 
@@ -390,8 +390,8 @@ def test_the_plays_api_refuses_and_breaks_as_shopee_does():
     ("changed", "late"), [({"access_token": "another_token"}, 0), ({"shop_id": "1"}, 0), ({}, 301)]
 )
 def test_the_plays_api_checks_the_signature_and_its_time(changed, late):
-    played = Told(PLAY, Shopee, PLAY.templates[0])
-    changed_settings = {"gateway": "shopee", **PLAY.settings(played.voice), **changed}
+    played = Told(SIMULATOR, Shopee, SIMULATOR.templates[0])
+    changed_settings = {"gateway": "shopee", **SIMULATOR.settings(played.signer), **changed}
     played.gateway = Shopee("shopee-main", ShopeeSettings.model_validate(changed_settings))
     asked = played.gateway.query_request
     played.gateway.query_request = lambda query, now, nonce: asked(
@@ -402,7 +402,7 @@ def test_the_plays_api_checks_the_signature_and_its_time(changed, late):
 
 
 def test_the_plays_impostor_is_refused():
-    played = Told(PLAY, Shopee, PLAY.templates[0])
-    signed = impostor_of(played).say(played.story, played.story.happenings[0], now=NOW, again=0)
+    played = Told(SIMULATOR, Shopee, SIMULATOR.templates[0])
+    signed = impostor_of(played).sign(played.story, played.story.events[0], now=NOW, again=0)
     with pytest.raises(BadSignature):
         played.gateway.verify(request_of(signed), NOW)

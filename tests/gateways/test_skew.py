@@ -15,7 +15,7 @@ SKEW = timedelta(seconds=1)
 
 
 def mollie_answers(status, **more):
-    return mollie.answered(mollie.a_payment(**{"status": status, "paidAt": None, **more})), mollie.TOLD_AT
+    return mollie.answered(mollie.a_payment(**{"status": status, "paidAt": None, **more})), mollie.REPORTED_AT
 
 
 def stripe_answers(**more):
@@ -27,12 +27,12 @@ def stripe_answers(**more):
     [
         (
             mollie_answers("pending"),
-            mollie_answers("failed", failedAt=(mollie.TOLD_AT - SKEW).isoformat()),
+            mollie_answers("failed", failedAt=(mollie.REPORTED_AT - SKEW).isoformat()),
             ObjectStatus.FAILED,
         ),
         (
             mollie_answers("pending"),
-            mollie_answers("canceled", canceledAt=(mollie.TOLD_AT - SKEW).isoformat()),
+            mollie_answers("canceled", canceledAt=(mollie.REPORTED_AT - SKEW).isoformat()),
             ObjectStatus.CANCELLED,
         ),
         (

@@ -13,7 +13,14 @@ from square.types.error_code import ErrorCode
 from square.utils.webhooks_helper import verify_signature
 from told_plays import Told, broken_answers, impostor_of, with_amount_raised
 
-from sandbox.plays.square import PLAY, square_body, square_dispute, square_payment, square_refund, square_signed
+from sandbox.simulators.square import (
+    SIMULATOR,
+    square_body,
+    square_dispute,
+    square_payment,
+    square_refund,
+    square_signed,
+)
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import (
@@ -401,26 +408,26 @@ def test_other_answers(status, body, error):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
 def test_what_the_play_tells_comes_true(template):
-    told = Told(PLAY, Square, template)
-    assert told.end(told.deliveries()) == told.story.truth
-    assert told.end(told.answers()) == told.story.truth
+    told = Told(SIMULATOR, Square, template)
+    assert told.end(told.deliveries()) == told.story.expected
+    assert told.end(told.answers()) == told.story.expected
 
 
 def test_the_plays_api_refuses_and_breaks_as_square_does():
-    told = Told(PLAY, Square, PLAY.templates[0])
+    told = Told(SIMULATOR, Square, SIMULATOR.templates[0])
     assert broken_answers(told) == ["Unavailable", "Unavailable", "AccessDenied"]
     assert not told.answer(Query(about="payment", payment_ref="nobody")).found
     assert not told.answer(Query(about="refund", refund_ref="nobody")).found
 
 
 def test_the_plays_impostor_and_an_altered_amount_are_refused():
-    told = Told(PLAY, Square, PLAY.templates[0])
-    happening = told.story.happenings[0]
+    told = Told(SIMULATOR, Square, SIMULATOR.templates[0])
+    event = told.story.events[0]
     for signed in (
-        impostor_of(told).say(told.story, happening, now=NOW, again=0),
-        with_amount_raised(told.voice.say(told.story, happening, now=NOW, again=0), told.voice.amount_follows),
+        impostor_of(told).sign(told.story, event, now=NOW, again=0),
+        with_amount_raised(told.signer.sign(told.story, event, now=NOW, again=0), told.signer.amount_follows),
     ):
         with pytest.raises(BadSignature):
             told.gateway.verify(request_of(signed), NOW)

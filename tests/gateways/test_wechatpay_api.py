@@ -7,15 +7,15 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
-from playwalk import asked, delivered, ledger_of, outcome_of, story_of, truth_of
+from playwalk import asked, delivered, ledger_with, outcome_of, story_of, truth_of
 from specimen import NOW, certificate_pem, private_pem, public_pem, rsa_keys
 from specimen_wechatpay import APIV3_KEY, KEY_ID, PLAIN, REFUND_ANSWER, SERIAL, settings_of
 from wechatpayv3 import core as package_core
 from wechatpayv3 import utils as official
 from wechatpayv3.core import Core
 
-from sandbox.plays.wechatpay import PLAY, provider_of
 from sandbox.signing import WeChatPayKey, wechatpay_signed
+from sandbox.simulators.wechatpay import SIMULATOR, provider_of
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, CannotQuery, Unavailable
@@ -26,7 +26,7 @@ from tillkeeper.gateways.wechatpay.objects import REFUND_STATUSES, TRADE_STATES
 from tillkeeper.gateways.wechatpay.settings import WeChatPaySettings
 
 KEYS = rsa_keys()
-VOICE = PLAY.new_voice("wechatpay-main")
+VOICE = SIMULATOR.new_signer("wechatpay-main")
 API = "https://api.mch.weixin.qq.com"
 ABROAD = "https://apihk.mch.weixin.qq.com"
 NONCE = "5K8264ILTKCH16CQ2502SI8ZNMTM67VS"
@@ -405,14 +405,16 @@ def test_there_is_no_list_of_events():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [lambda it: it, provider_of], ids=["merchant", "service provider"])
-@pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
 def test_every_story_of_the_sandbox_ends_as_its_template_says(template, make):
-    voice = make(VOICE)
-    gateway = build(voice.account, WeChatPaySettings.model_validate({"gateway": "wechatpay", **PLAY.settings(voice)}))
-    story = story_of(PLAY, voice, template)
-    api = PLAY.api(voice, ledger_of(PLAY, story))
-    assert outcome_of(story, delivered(gateway, PLAY, voice, story, api)) == truth_of(story)
-    refunds = {it.refund_ref for it in story.happenings if it.word.startswith("REFUND")}
+    signer = make(VOICE)
+    gateway = build(
+        signer.account, WeChatPaySettings.model_validate({"gateway": "wechatpay", **SIMULATOR.settings(signer)})
+    )
+    story = story_of(SIMULATOR, signer, template)
+    api = SIMULATOR.api(signer, ledger_with(SIMULATOR, story))
+    assert outcome_of(story, delivered(gateway, SIMULATOR, signer, story, api)) == truth_of(story)
+    refunds = {it.refund_ref for it in story.events if it.event_type.startswith("REFUND")}
     queries = [Query(about="payment", order_ref=story.order_ref)]
     queries += [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in sorted(refunds)]
     events = [it for query in queries for it in asked(gateway, api, query, NOW).events]

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from playwalk import asked, delivered, ledger_of, outcome_of, story_of, truth_of
+from playwalk import asked, delivered, ledger_with, outcome_of, story_of, truth_of
 from pydantic import ValidationError
 from specimen import NOW
 from specimen_wechatpay_v2 import COMMON, PAYMENT, PAYMENT_ANSWER, REFUND_ANSWER, SETTINGS, request, response, sealed
@@ -17,7 +17,7 @@ from test_conformance import HOSTILE_XML
 from wechatpy.pay import WeChatPay as Package
 from wechatpy.pay import utils as official
 
-from sandbox.plays.wechatpay_v2 import PLAY, SUB_MCH_ID, TEMPLATES, sealed_info, sign, xml
+from sandbox.simulators.wechatpay_v2 import SIMULATOR, SUB_MCH_ID, TEMPLATES, sealed_info, sign, xml
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.status import Status
@@ -618,21 +618,21 @@ def test_an_error_says_whose_turn_it_is(status, fields, error):
 
 
 def a_play(**mode):
-    voice = msgspec.structs.replace(PLAY.new_voice("wechatpay_v2-main"), **mode)
-    settings = WeChatPayV2Settings.model_validate({"gateway": "wechatpay_v2", **PLAY.settings(voice)})
-    return voice, build(voice.account, settings)
+    signer = msgspec.structs.replace(SIMULATOR.new_signer("wechatpay_v2-main"), **mode)
+    settings = WeChatPayV2Settings.model_validate({"gateway": "wechatpay_v2", **SIMULATOR.settings(signer)})
+    return signer, build(signer.account, settings)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", [{}, {"sign_type": "HMAC-SHA256"}, {"sub_mch_id": SUB_MCH_ID}], ids=str)
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda it: it.name)
 def test_every_story_ends_as_the_template_says(template, mode):
-    voice, gateway = a_play(**mode)
-    story = story_of(PLAY, voice, template)
-    api = PLAY.api(voice, ledger_of(PLAY, story))
-    events = delivered(gateway, PLAY, voice, story, api)
+    signer, gateway = a_play(**mode)
+    story = story_of(SIMULATOR, signer, template)
+    api = SIMULATOR.api(signer, ledger_with(SIMULATOR, story))
+    events = delivered(gateway, SIMULATOR, signer, story, api)
     assert outcome_of(story, events) == truth_of(story)
-    refunds = {it.refund_ref for it in story.happenings if it.word in PLAY.fetched}
+    refunds = {it.refund_ref for it in story.events if it.event_type in SIMULATOR.fetched}
     queries = [Query(about="payment", order_ref=story.order_ref)]
     queries += [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in sorted(refunds)]
     events = [it for query in queries for it in asked(gateway, api, query, NOW).events]
@@ -642,15 +642,15 @@ def test_every_story_ends_as_the_template_says(template, mode):
         of_payment = Query(about="refund", order_ref=story.order_ref, payment_ref=payment.payment_ref)
         assert asked(gateway, api, queries[0], NOW).also == (of_payment,)
         assert list(asked(gateway, api, of_payment, NOW).events) == events[1:]
-    if story.truth.status not in {Status.UNPAID, Status.FAILED}:
+    if story.expected.status not in {Status.UNPAID, Status.FAILED}:
         by_number = Query(about="payment", order_ref=story.order_ref, payment_ref=story.payment_ref)
         assert list(asked(gateway, api, by_number, NOW).events) == events[:1]
 
 
 def test_the_sandbox_tells_no_more_than_it_knows():
-    voice, gateway = a_play()
-    story = story_of(PLAY, voice, TEMPLATES[0])
-    api = PLAY.api(voice, ledger_of(PLAY, story))
+    signer, gateway = a_play()
+    story = story_of(SIMULATOR, signer, TEMPLATES[0])
+    api = SIMULATOR.api(signer, ledger_with(SIMULATOR, story))
     for query in (
         Query(about="payment", order_ref="till-7"),
         Query(about="payment", order_ref=None, payment_ref="42"),
@@ -662,18 +662,18 @@ def test_the_sandbox_tells_no_more_than_it_knows():
 
 
 def test_the_sandbox_refuses_strangers_and_forges_answers():
-    voice, gateway = a_play()
-    story = story_of(PLAY, voice, TEMPLATES[0])
-    api = PLAY.api(voice, ledger_of(PLAY, story))
-    impostor = PLAY.impostor(voice)
-    settings = WeChatPayV2Settings.model_validate({"gateway": "wechatpay_v2", **PLAY.settings(impostor)})
+    signer, gateway = a_play()
+    story = story_of(SIMULATOR, signer, TEMPLATES[0])
+    api = SIMULATOR.api(signer, ledger_with(SIMULATOR, story))
+    impostor = SIMULATOR.impostor(signer)
+    settings = WeChatPayV2Settings.model_validate({"gateway": "wechatpay_v2", **SIMULATOR.settings(impostor)})
     query = Query(about="payment", order_ref=story.order_ref)
     with pytest.raises(AccessDenied):
         asked(build("x", settings), api, query, NOW)
     with pytest.raises(BadSignature):
         asked(gateway, api, query, NOW, forged=True)
     for status in (429, 500):
-        sealed_ = api.sealed(api.broken(status, None), now=NOW)
+        sealed_ = api.signed(api.error_response(status, None), now=NOW)
         with pytest.raises(Unavailable):
             gateway.read_response(query, Response(status=200, headers={}, body=sealed_.body), now=NOW)
 

@@ -5,10 +5,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 from specimen import NOW, request_of
 
-from sandbox.apis.base import Put
-from sandbox.story import Happening, Story, Truth, bare
-from sandbox.truth import books
-from sandbox.truth.ledger import Ledger
+from sandbox.apis.base import ApiRequest
+from sandbox.ledger.payments import RefundState
+from sandbox.simulators.registry import ledger_of
+from sandbox.story import ExpectedOrder, Story, StoryEvent, bare
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, Unavailable
@@ -23,33 +23,33 @@ ENDS = NOW + timedelta(hours=1)
 class Told:
     """One template as a story, at a gateway that is configured as the play says."""
 
-    def __init__(self, play, gateway_type, template, currency=None):
-        self.play = play
-        self.voice = play.new_voice(f"{play.gateway}-main")
-        said = {"gateway": play.gateway, **play.settings(self.voice)}
-        self.gateway = gateway_type(self.voice.account, gateway_type.settings.model_validate(said))
-        self.story = a_story(play, template, self.voice.account, currency or play.currencies[0])
-        ledger = Ledger({self.voice.account: play.gateway}, [self.story])
-        self.api = play.api(self.voice, ledger) if play.api else None
+    def __init__(self, simulator, gateway_type, template, currency=None):
+        self.simulator = simulator
+        self.signer = simulator.new_signer(f"{simulator.gateway}-main")
+        said = {"gateway": simulator.gateway, **simulator.settings(self.signer)}
+        self.gateway = gateway_type(self.signer.account, gateway_type.settings.model_validate(said))
+        self.story = a_story(simulator, template, self.signer.account, currency or simulator.currencies[0])
+        ledger = ledger_of({self.signer.account: simulator.gateway}, [self.story])
+        self.api = simulator.api(self.signer, ledger) if simulator.api else None
 
     def deliveries(self):
         """What each delivery brings, by itself or by what it has us fetch."""
         events = []
-        for happening in self.story.happenings:
+        for event in self.story.events:
             for again in (0, 1):
-                events += self.taken(happening, again)
+                events += self.taken(event, again)
         return events
 
-    def taken(self, happening, again):
-        signed = self.voice.say(self.story, happening, now=happening.at, again=again)
-        verified = self.gateway.verify(request_of(signed, self.voice.query(self.story, happening)), happening.at)
+    def taken(self, event, again):
+        signed = self.signer.sign(self.story, event, now=event.at, again=again)
+        verified = self.gateway.verify(request_of(signed, self.signer.query(self.story, event)), event.at)
         events, queries = self.gateway.parse(verified), self.gateway.queries_for(verified)
-        play = self.play
-        assert bool(queries) == (happening.word in play.fetched)
-        assert bool(events) == play.tells(happening.word)
+        simulator = self.simulator
+        assert bool(queries) == (event.event_type in simulator.fetched)
+        assert bool(events) == simulator.carries_event(event.event_type)
         if events:
-            assert events[0].event_id == play.event_id(self.story, happening)
-        return [*events, *(it for each in queries for it in self.answer(each, at=happening.at).events)]
+            assert events[0].event_id == simulator.event_id(self.story, event)
+        return [*events, *(it for each in queries for it in self.answer(each, at=event.at).events)]
 
     def answers(self):
         """What the API says at the end of all that the gateway can be asked."""
@@ -60,7 +60,7 @@ class Told:
         return events
 
     def queries(self):
-        payment_ref, refs = self.payment_ref, {it.refund_ref for it in self.story.happenings if self.is_refund(it)}
+        payment_ref, refs = self.payment_ref, {it.refund_ref for it in self.story.events if self.is_refund(it)}
         yield Query(about="payment", order_ref=ORDER_REF, payment_ref=payment_ref)
         yield Query(about="payment", order_ref=ORDER_REF)
         for ref in sorted(refs):
@@ -71,8 +71,8 @@ class Told:
         told = self.deliveries()
         return next((it.payment_ref for it in told if it.payment_ref), self.story.payment_ref)
 
-    def is_refund(self, happening):
-        return isinstance(self.play.words.get(happening.word), books.RefundState)
+    def is_refund(self, event):
+        return isinstance(self.simulator.event_types.get(event.event_type), RefundState)
 
     def is_asked(self, query):
         by_order = query.about == "payment" and query.payment_ref is None
@@ -81,7 +81,7 @@ class Told:
     def answer(self, query, at=ENDS):
         call = self.gateway.query_request(query, now=at, nonce="0123456789abcdef")
         url = urlsplit(call.url)
-        put = Put(
+        put = ApiRequest(
             method=call.method,
             path=url.path,
             target=call.url,
@@ -89,7 +89,7 @@ class Told:
             headers={name.lower(): value for name, value in call.headers.items()},
             body=call.body,
         )
-        sealed = self.api.sealed(self.api.answer(put, now=at, knows_at=at), now=at)
+        sealed = self.api.signed(self.api.respond(put, now=at, as_of=at), now=at)
         headers = {name.lower(): [value] for name, value in sealed.headers.items()}
         return self.gateway.read_response(
             query, Response(status=sealed.status, headers=headers, body=sealed.body), now=at
@@ -107,32 +107,32 @@ class Told:
         for event in events:
             facts = apply(facts, event)
         summary = summarize(order, facts)
-        return Truth(status=summary.status, paid=summary.captured, refunded=summary.refunded)
+        return ExpectedOrder(status=summary.status, paid=summary.captured, refunded=summary.refunded)
 
 
-def a_story(play, template, account, currency):
-    happenings = tuple(
-        Happening(
-            word=say.word,
+def a_story(simulator, template, account, currency):
+    events = tuple(
+        StoryEvent(
+            event_type=say.event_type,
             event_id=f"evt_{step}",
             at=NOW + STEP * step,
             amount=AMOUNT // 10 * say.tenths,
             refund_ref=f"re_{bare(ORDER_REF)}{say.part}",
         )
-        for step, say in enumerate(template.says)
+        for step, say in enumerate(template.events)
     )
     return Story(
         name=template.name,
         account=account,
         order_ref=ORDER_REF,
-        payment_ref=f"{play.payment_prefix}{bare(ORDER_REF)}",
+        payment_ref=f"{simulator.payment_prefix}{bare(ORDER_REF)}",
         amount=AMOUNT,
         currency=currency,
-        due_currency=play.currencies[1] if template.in_other_currency else currency,
+        due_currency=simulator.currencies[1] if template.in_other_currency else currency,
         due_at="another" if template.at_other_account else account,
         started_at=NOW,
-        happenings=happenings,
-        truth=Truth(
+        events=events,
+        expected=ExpectedOrder(
             status=template.status, paid=AMOUNT // 10 * template.paid, refunded=AMOUNT // 10 * template.refunded
         ),
     )
@@ -140,9 +140,9 @@ def a_story(play, template, account, currency):
 
 def broken_answers(told):
     """What the gateway makes of an API that is broken, busy, or answers somebody else."""
-    put = Put(method="POST", path="/nowhere", target="/nowhere", query=[], headers={}, body=b"")
-    sealed = [told.api.sealed(told.api.broken(status, put), now=NOW) for status in (429, 500)]
-    sealed.append(told.api.sealed(told.api.answer(put, now=NOW, knows_at=NOW), now=NOW))
+    put = ApiRequest(method="POST", path="/nowhere", target="/nowhere", query=[], headers={}, body=b"")
+    sealed = [told.api.signed(told.api.error_response(status, put), now=NOW) for status in (429, 500)]
+    sealed.append(told.api.signed(told.api.respond(put, now=NOW, as_of=NOW), now=NOW))
     query = Query(about="payment", order_ref=ORDER_REF, payment_ref=told.payment_ref)
     outcomes = []
     for it in sealed:
@@ -162,5 +162,5 @@ def with_amount_raised(signed, after):
 
 
 def impostor_of(told):
-    """The same, with the voice of somebody whose keys are not configured."""
-    return told.play.impostor(told.voice)
+    """The same, with the signer of somebody whose keys are not configured."""
+    return told.simulator.impostor(told.signer)

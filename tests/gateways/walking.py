@@ -6,9 +6,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 from specimen import NOW, request_of, response_of
 
-from sandbox.apis.base import Put
-from sandbox.story import Happening, Story, Truth
-from sandbox.truth.ledger import Ledger
+from sandbox.apis.base import ApiRequest
+from sandbox.simulators.registry import ledger_of
+from sandbox.story import ExpectedOrder, Story, StoryEvent
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.messages import Query
@@ -21,36 +21,36 @@ ACCOUNT = "played-main"
 class Walk:
     """One account of a play and the gateway that is built from its settings."""
 
-    def __init__(self, play):
-        self.play = play
-        self.voice = play.new_voice(ACCOUNT)
-        settings = {"gateway": play.gateway, **play.settings(self.voice)}
-        self.gateway = build(ACCOUNT, GATEWAYS[play.gateway].settings.model_validate(settings))
+    def __init__(self, simulator):
+        self.simulator = simulator
+        self.signer = simulator.new_signer(ACCOUNT)
+        settings = {"gateway": simulator.gateway, **simulator.settings(self.signer)}
+        self.gateway = build(ACCOUNT, GATEWAYS[simulator.gateway].settings.model_validate(settings))
 
     def told_by(self, story):
         """What each delivery brings, in order: its events, or what the gateway answers to what it asks."""
-        for happening in story.happenings:
+        for event in story.events:
             request = request_of(
-                self.voice.say(story, happening, now=NOW, again=0), query=self.voice.query(story, happening)
+                self.signer.sign(story, event, now=NOW, again=0), query=self.signer.query(story, event)
             )
             verified = self.gateway.verify(request, NOW)
             events = self.gateway.parse(verified)
             queries = self.gateway.queries_for(verified)
-            tells = happening.word not in self.play.silent | self.play.fetched
-            renamed = getattr(self.play, "renamed", None)
-            event_id = renamed(story, happening) if renamed else happening.event_id
-            assert [event.event_id for event in events] == ([event_id] if tells else []), happening.word
-            assert bool(queries) is (happening.word in self.play.fetched), happening.word
+            tells = event.event_type not in self.simulator.ignored | self.simulator.fetched
+            event_id_of = self.simulator.event_id_of
+            event_id = event_id_of(story, event) if event_id_of else event.event_id
+            assert [each.event_id for each in events] == ([event_id] if tells else []), event.event_type
+            assert bool(queries) is (event.event_type in self.simulator.fetched), event.event_type
             yield from events
             for query in queries:  # asked at once, when the books hold no more than happened by then
-                yield from self.answer(story, query, knows_at=happening.at, now=happening.at).events
+                yield from self.answer(story, query, as_of=event.at, now=event.at).events
 
-    def answer(self, story, query, *, knows_at=NOW, now=NOW, **headers):
+    def answer(self, story, query, *, as_of=NOW, now=NOW, **headers):
         """What the played API says."""
         call = self.gateway.query_request(query, now=now, nonce="0123456789abcdef")
-        api = self.play.api(self.voice, Ledger({ACCOUNT: self.play.gateway}, [story]))
-        told = api.answer(put_of(call, **headers), now=now, knows_at=knows_at)
-        sealed = api.sealed(told, now=now)
+        api = self.simulator.api(self.signer, ledger_of({ACCOUNT: self.simulator.gateway}, [story]))
+        told = api.respond(put_of(call, **headers), now=now, as_of=as_of)
+        sealed = api.signed(told, now=now)
         return self.gateway.read_response(query, response_of((sealed.headers, sealed.body), sealed.status), now=now)
 
     def asked_at_the_end(self, story):
@@ -62,7 +62,7 @@ class Walk:
 def put_of(call, **headers):
     """A call as the played API receives it."""
     url = urlsplit(call.url)
-    return Put(
+    return ApiRequest(
         method=call.method,
         path=url.path,
         target=f"{url.path}?{url.query}",
@@ -72,32 +72,32 @@ def put_of(call, **headers):
     )
 
 
-def story_of(play, template, *, currency="EUR", gap_s=30):
+def story_of(simulator, template, *, currency="EUR", gap_s=30):
     """A story of one kind, its words one after another until a moment ago."""
     order_ref = "T-000001"
     bare = order_ref.replace("-", "")
-    started_at = NOW - timedelta(seconds=gap_s * (len(template.says) + 1))
+    started_at = NOW - timedelta(seconds=gap_s * (len(template.events) + 1))
     return Story(
         name=template.name,
         account=ACCOUNT,
         order_ref=order_ref,
-        payment_ref=f"{play.payment_prefix}{bare}",
+        payment_ref=f"{simulator.payment_prefix}{bare}",
         amount=AMOUNT,
         currency=currency,
         due_currency=currency,
         due_at="elsewhere" if template.at_other_account else ACCOUNT,
         started_at=started_at,
-        happenings=tuple(
-            Happening(
-                word=say.word,
+        events=tuple(
+            StoryEvent(
+                event_type=say.event_type,
                 event_id=f"evt_{bare}{at:02d}",
                 at=started_at + timedelta(seconds=gap_s * (at + 1)),
                 amount=AMOUNT // 10 * say.tenths,
                 refund_ref=f"re_{bare}{say.part}",
             )
-            for at, say in enumerate(template.says)
+            for at, say in enumerate(template.events)
         ),
-        truth=Truth(
+        expected=ExpectedOrder(
             status=template.status, paid=AMOUNT // 10 * template.paid, refunded=AMOUNT // 10 * template.refunded
         ),
     )
@@ -122,5 +122,5 @@ def assert_ends_as_told(story, events):
     for at in range(4):
         summary = summarize(order, facts_after(events))
         found = (summary.status, summary.captured, summary.refunded)
-        assert found == (story.truth.status, story.truth.paid, story.truth.refunded), story.name
+        assert found == (story.expected.status, story.expected.paid, story.expected.refunded), story.name
         Random(at).shuffle(events)

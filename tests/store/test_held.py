@@ -5,7 +5,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from sandbox.plays.adyen import adyen_delivery, adyen_item, adyen_signed
+from sandbox.simulators.adyen import adyen_delivery, adyen_item, adyen_signed
 from tests.store.factories import NOON, an_event
 from tests.store.test_order_acts import close
 from tests.store.test_sweeping import HOUR, MINUTE, Clock, Gateways, a_sweep, registered, told, topics, until

@@ -7,8 +7,8 @@ import asyncpg
 import pytest
 
 from ingest.server import receiver
-from sandbox.accounts import new_voices
-from sandbox.voices import Voice
+from sandbox.accounts import new_signers
+from sandbox.signer import Signer
 from tests.system.receiving import some_settings
 
 
@@ -32,5 +32,5 @@ async def connection(database: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 @pytest.fixture(scope="session")
-def voices() -> dict[str, Voice]:
-    return new_voices()
+def signers() -> dict[str, Signer]:
+    return new_signers()

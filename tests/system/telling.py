@@ -9,10 +9,10 @@ from uuid import uuid4
 import asyncpg
 from aiohttp import web
 
-from ingest.app import Opened as Receiver
-from ingest.app import build_app, go_past_the_router
+from ingest.app import Resources as Receiver
+from ingest.app import build_app, bypass_router
+from ingest.connection_limits import ConnectionLimits
 from ingest.connections import BoundedSite
-from ingest.crowd import Crowd
 from ingest.hints import Hints
 from ingest.refusals import Refusals
 from ingest.server import listen
@@ -96,9 +96,9 @@ async def receiver(database: str, *gateways: Telling) -> AsyncIterator[int]:
         runner = web.AppRunner(app, handler_cancellation=False, shutdown_timeout=5)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        go_past_the_router(runner.server, app)
+        bypass_router(runner.server, app)
         listening = listen("127.0.0.1", 0, shares_port=False)
-        await BoundedSite(runner, listening, Crowd(monotonic_s=clock.monotonic_s)).start()
+        await BoundedSite(runner, listening, ConnectionLimits(monotonic_s=clock.monotonic_s)).start()
         yield listening.getsockname()[1]
 
 

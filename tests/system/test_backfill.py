@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from sandbox.accounts import new_voices, write_config
+from sandbox.accounts import new_signers, write_config
 from sandbox.apis.faults import Fault, Spell
 from tests.gateway_apis import NOON, Gateways
 from tests.store.factories import a_delivery, a_registration
@@ -46,13 +46,13 @@ MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture(scope="module")
-def voices():
-    return new_voices()
+def signers():
+    return new_signers()
 
 
 @pytest.fixture
-def gateways(voices):
-    return Gateways(voices)
+def gateways(signers):
+    return Gateways(signers)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def configured(tmp_path, gateways, database):
 
     def write(bases):
         path = tmp_path / "tillkeeper.toml"
-        write_config(path, gateways.voices, database_url=database, broker_url=None, port=0, token=TOKEN, bases=bases)
+        write_config(path, gateways.signers, database_url=database, broker_url=None, port=0, token=TOKEN, bases=bases)
         return path
 
     return write
@@ -100,7 +100,7 @@ async def row_of(pool, account=STRIPE):
 
 
 def paid_stories(gateways, account, number, *, minute=1):
-    pays = gateways.voices[account].pays
+    pays = gateways.signers[account].pays
     return [gateways.tells(account, (pays, minute + n), order_ref=f"T-{n:06}") for n in range(number)]
 
 
@@ -120,19 +120,19 @@ async def test_what_no_webhook_told_is_taken_in_from_the_list_once(pool, gateway
             assert await backfill.run_once() == 0
     assert [(await show(pool, story.order_ref))["status"] for story in stories[:3]] == ["paid"] * 3
     (event,) = await history(pool, stories[0].order_ref)
-    assert (event["evidence"], event["event_id"]) == ("query", stories[0].happenings[0].event_id)
+    assert (event["evidence"], event["event_id"]) == ("query", stories[0].events[0].event_id)
     assert await pool.fetchval("SELECT count(*) FROM inbox") == 230
     row = await row_of(pool)
     assert (row["requested_since"], row["leased_by"], row["good_until"]) == (None, None, gateways.now - LIST_LAG)
 
 
 async def test_an_event_of_the_list_is_the_same_as_its_webhook(pool, gateways, configured):
-    story = gateways.tells(STRIPE, (gateways.voices[STRIPE].pays, 1))
+    story = gateways.tells(STRIPE, (gateways.signers[STRIPE].pays, 1))
     await registered(pool, story)
     gateways.at_minute(10)
     async with asker_of(gateways, configured) as api_client:
         gateway = load_settings(configured({}), {}).build_gateways()[STRIPE]
-        headers, body = gateways.voices[STRIPE].say(story, story.happenings[0], now=gateways.now, again=0)
+        headers, body = gateways.signers[STRIPE].sign(story, story.events[0], now=gateways.now, again=0)
         request = Request({name.lower(): [value] for name, value in headers.items()}, body)
         events = gateway.parse(gateway.verify(request, gateways.now))
         await repeat_when_raced(
@@ -145,7 +145,7 @@ async def test_an_event_of_the_list_is_the_same_as_its_webhook(pool, gateways, c
 
 
 async def test_a_gateway_that_does_not_answer_is_tried_again_later_and_then_longer(pool, gateways, configured):
-    story = gateways.tells(STRIPE, (gateways.voices[STRIPE].pays, 1))
+    story = gateways.tells(STRIPE, (gateways.signers[STRIPE].pays, 1))
     await registered(pool, story)
     gateways.at_minute(5)
     broken = Spell(account=STRIPE, fault=Fault.BROKEN, since=NOON, until=NOON + 6 * MINUTE, share=1.0)
@@ -297,7 +297,9 @@ async def test_a_span_before_all_lists_begins_with_the_list(pool):
 async def test_what_is_paid_while_an_account_is_silent_is_known_within_a_round(pool, gateways, configured, account):
     """Without any ladder: nothing else would ask."""
     policy = Policy(silence=SilencePolicy(after=15 * MINUTE, ask_every=10 * MINUTE))
-    stories = [gateways.tells(account, (gateways.voices[account].pays, 5 * n), order_ref=f"T-{n:06}") for n in range(9)]
+    stories = [
+        gateways.tells(account, (gateways.signers[account].pays, 5 * n), order_ref=f"T-{n:06}") for n in range(9)
+    ]
     for story in stories:
         await registered(pool, story)
     await pool.execute("UPDATE orders SET due_at = NULL")
@@ -490,7 +492,7 @@ async def test_what_makes_no_sense_is_refused(configured, arguments, says):
 
 async def test_the_role_does_what_is_wanted(pool, gateways, configured):
     gateways.begin_an_hour_ago()
-    story = gateways.tells(STRIPE, (gateways.voices[STRIPE].pays, 1))
+    story = gateways.tells(STRIPE, (gateways.signers[STRIPE].pays, 1))
     await registered(pool, story, clock.now() - HOUR)
     gateways.at_minute(60)
     await wished(pool, STRIPE, clock.now() - HOUR, clock.now())

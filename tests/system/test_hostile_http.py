@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from ingest import connections, crowd
+from ingest import connection_limits, connections
 from ingest.health import LOOK_S, Health
 from ingest.server import receiver
 from sandbox.signing import stripe_signed
@@ -202,7 +202,7 @@ async def connected(port, number, sent=b""):
 
 async def test_newcomers_are_served_in_the_place_of_who_sends_nothing(port, connection, monkeypatch):
     """Idle, with headers or a body that never end: who waits longest goes, and nobody is told to come again."""
-    monkeypatch.setattr(crowd, "CONNECTIONS_MAX", 6)
+    monkeypatch.setattr(connection_limits, "CONNECTIONS_MAX", 6)
     silent, unfinished = b"", H + b"X-A: b"
     async with (
         connected(port, 2, silent) as oldest,
@@ -217,7 +217,7 @@ async def test_newcomers_are_served_in_the_place_of_who_sends_nothing(port, conn
 
 
 async def test_who_is_being_served_is_not_turned_out(database, connection, monkeypatch):
-    monkeypatch.setattr(crowd, "CONNECTIONS_MAX", 2)
+    monkeypatch.setattr(connection_limits, "CONNECTIONS_MAX", 2)
     async with receiver(some_settings(database)) as port:
         async with spool_held(connection):
             held = [asyncio.ensure_future(exchange(port, wire(a_delivery(f"evt_{n}"), extra=CLOSE))) for n in range(2)]
@@ -231,7 +231,7 @@ async def test_who_is_being_served_is_not_turned_out(database, connection, monke
 
 
 async def test_unfinished_bodies_have_a_bound_together(port, connection, monkeypatch):
-    monkeypatch.setattr(crowd, "BODIES_BYTES_MAX", 256 * 1024)
+    monkeypatch.setattr(connection_limits, "BODIES_BYTES_MAX", 256 * 1024)
     large = a_delivery("evt_large")
     async with connected(port, 10, H + b"Content-Length: 200000\r\n\r\n" + b"a" * 60_000) as held:
         async with asyncio.timeout(4):  # sooner than by the time for a body
@@ -253,8 +253,8 @@ async def send_for_ever(client, sent):
 
 async def test_who_never_reads_is_cut_off(database, monkeypatch):
     """Answers in the kernel's buffers cost us nothing; what it does not take any more stays ours."""
-    monkeypatch.setattr(crowd, "WRITE_S", 0.2)
-    monkeypatch.setattr(crowd, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(connection_limits, "WRITE_S", 0.2)
+    monkeypatch.setattr(connection_limits, "CHECK_EVERY_S", 0.05)
     async with receiver(some_settings(database)) as other:
         with socket.create_connection(("127.0.0.1", other)) as client:
             client.setblocking(False)

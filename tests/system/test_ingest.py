@@ -14,7 +14,7 @@ import aiohttp
 import asyncpg
 import pytest
 
-from ingest.answers import Ready
+from ingest.responses import PreparedResponse
 from ingest.server import receiver, serve
 from ingest.supervise import reserved_port
 from sandbox.servers.child import free_ports
@@ -88,7 +88,7 @@ async def test_forged_deliveries_have_the_orders_that_they_name_asked_about_and_
 
     await until(is_hinted)
     assert await hinted() <= 10
-    for table in ("inbox", "cases", "payment", "delivery", "spool", "parked"):
+    for table in ("inbox", "cases", "payments", "deliveries", "spool", "parked"):
         assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0
 
 
@@ -142,9 +142,9 @@ async def test_a_client_of_http_1_0_is_answered_in_its_own_way(port):
 
 
 def test_an_answer_without_content_tells_no_length():
-    ready = Ready(Reply(status=204))
-    assert ready.wire().startswith(b"HTTP/1.1 204 No Content\r\n")
-    assert b"content-length" not in ready.wire().lower()
+    prepared = PreparedResponse(Reply(status=204))
+    assert prepared.encoded().startswith(b"HTTP/1.1 204 No Content\r\n")
+    assert b"content-length" not in prepared.encoded().lower()
 
 
 def lines_of(answer):

@@ -21,38 +21,38 @@ NEW = "5157F09EFDC096DE15EBE81A47057A7200000002"
 
 
 @pytest.fixture(scope="module")
-def voice(voices):
+def signer(signers):
     """WeChat Pay's, with the new certificate."""
-    return msgspec.structs.replace(voices[ACCOUNT], key=WeChatPayKey(NEW, voices[ACCOUNT].key.private_key))
+    return msgspec.structs.replace(signers[ACCOUNT], key=WeChatPayKey(NEW, signers[ACCOUNT].key.private_key))
 
 
 @pytest.fixture
-def gateways(voice):
-    played = Gateways({ACCOUNT: voice})
+def gateways(signer):
+    played = Gateways({ACCOUNT: signer})
     played.begins = played.now = clock.now().replace(microsecond=0)
     return played
 
 
-def settings_of(database, voice, base):
+def settings_of(database, signer, base):
     old = platform_certificate(
         WeChatPayKey(OLD, generate_private_key(public_exponent=65537, key_size=2048)), clock.now()
     )
-    key = voice.merchant_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    key = signer.merchant_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     account = {
         "gateway": "wechatpay",
-        "mch_id": voice.mch_id,
-        "apiv3_key": voice.apiv3_key,
+        "mch_id": signer.mch_id,
+        "apiv3_key": signer.apiv3_key,
         "platform_certs": {OLD: old.public_bytes(Encoding.PEM).decode()},
-        "merchant_serial": voice.merchant_serial,
+        "merchant_serial": signer.merchant_serial,
         "merchant_private_key": key.decode(),
         "api_base": base,
     }
     return some_settings(database, accounts={ACCOUNT: account})
 
 
-async def statuses(port, gateways, voice, times=1):
+async def statuses(port, gateways, signer, times=1):
     story = gateways.tells(ACCOUNT, ("TRANSACTION.SUCCESS", 0))
-    headers, body = voice.say(story, story.happenings[0], now=clock.now(), again=0)
+    headers, body = signer.sign(story, story.events[0], now=clock.now(), again=0)
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
         told = []
         for _ in range(times):
@@ -61,17 +61,17 @@ async def statuses(port, gateways, voice, times=1):
         return told
 
 
-async def test_its_first_notice_has_the_certificate_fetched_and_counts(database, connection, gateways, voice):
-    async with gateways.open() as bases, receiver(settings_of(database, voice, bases[ACCOUNT])) as port:
-        assert await statuses(port, gateways, voice, times=3) == [204] * 3
+async def test_its_first_notice_has_the_certificate_fetched_and_counts(database, connection, gateways, signer):
+    async with gateways.open() as bases, receiver(settings_of(database, signer, bases[ACCOUNT])) as port:
+        assert await statuses(port, gateways, signer, times=3) == [204] * 3
     assert {it.key for it in await deliveries_in(connection)} == {NEW}
-    assert [it.said for it in gateways.log.asked] == ["certificates"]
+    assert [it.summary for it in gateways.log.queries] == ["certificates"]
 
 
 @pytest.mark.parametrize(("fault", "status"), [(Fault.BROKEN, 503), (Fault.HUNG_UP, 503), (Fault.FORGED, 401)])
 async def test_while_it_cannot_be_fetched_notices_are_to_come_again(database, connection, gateways, fault, status):
-    voice = gateways.voices[ACCOUNT]
+    signer = gateways.signers[ACCOUNT]
     failing = Spell(account=ACCOUNT, fault=fault, since=gateways.begins, until=gateways.begins + timedelta(hours=1))
-    async with gateways.open(failing) as bases, receiver(settings_of(database, voice, bases[ACCOUNT])) as port:
-        assert await statuses(port, gateways, voice) == [status]
+    async with gateways.open(failing) as bases, receiver(settings_of(database, signer, bases[ACCOUNT])) as port:
+        assert await statuses(port, gateways, signer) == [status]
     assert await deliveries_in(connection) == []

@@ -102,7 +102,7 @@ def sandbox_command(
             )
         raise typer.Exit(_replay(scenario, seed=seed, payments=payments, smtp_port=smtp_port, as_json=as_json))
     with reported(as_json=as_json):
-        from sandbox.command import main
+        from sandbox.traffic.command import main
 
         code = main(
             up=up,
@@ -126,8 +126,15 @@ def _captured(directory: Path, *, gateways: str | None, seed: int, force: bool, 
 
 def _replay(scenario: str, *, seed: int, payments: int | None, smtp_port: int | None, as_json: bool) -> int:
     from sandbox.scenarios.command import SCENARIOS, main
-    from tillkeeper.cli.simulated import hire
+    from tillkeeper.cli.simulated import start_workers
 
     if scenario not in SCENARIOS:
         raise typer.BadParameter(f"must be one of {', '.join(SCENARIOS)}", param_hint="--scenario")
-    return main(scenario=scenario, seed=seed, payments=payments, smtp_port=smtp_port, hire=hire, as_json=as_json)
+    return main(
+        scenario=scenario,
+        seed=seed,
+        payments=payments,
+        smtp_port=smtp_port,
+        start_workers=start_workers,
+        as_json=as_json,
+    )

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import TypeVar
 
-from sandbox.scenarios.house import Crew, Premises
+from sandbox.scenarios.system import WorkerContext, Workers
 from tillkeeper.domain.policy import Policy
 from tillkeeper.notices.channels import open_channels
 from workers.apply import ApplyLoop
@@ -31,16 +31,16 @@ class NoOutage(Outage):
         return await work()
 
 
-async def hire(premises: Premises, stack: AsyncExitStack) -> Crew:
+async def start_workers(context: WorkerContext, stack: AsyncExitStack) -> Workers:
     """One of each."""
-    outage, settings, now = NoOutage(), premises.settings, premises.clock.now
+    outage, settings, now = NoOutage(), context.settings, context.clock.now
 
     def policy() -> Policy:
-        return premises.policy
+        return context.policy
 
-    pool, api_client, accounts = premises.pool, Watched(premises.api_client, now=now), sorted(settings.accounts)
+    pool, api_client, accounts = context.pool, Watched(context.api_client, now=now), sorted(settings.accounts)
     apply = ApplyLoop(
-        lane=premises.lane,
+        lane=context.lane,
         pool=pool,
         outage=outage,
         policy=policy,
@@ -79,7 +79,7 @@ async def hire(premises: Premises, stack: AsyncExitStack) -> Crew:
         open_channels(settings.notify, broker_url=None, broker_prefix=settings.broker_prefix)
     )
     notify = NotifyLoop(pool=pool, channels=channels, settings=settings.notify, outage=outage, now=now)
-    return Crew(
+    return Workers(
         apply=apply.run_once,
         fetch=fetch.run_once,
         sweep=sweep.run_once,

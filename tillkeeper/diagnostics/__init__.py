@@ -1,1 +1,1 @@
-"""Says why a delivery was refused, and what to do about it: for ops, never for the caller."""
+"""Diagnoses refused requests for ops: why verification failed, and what to do.  Callers are told nothing of this."""

@@ -1,4 +1,4 @@
-"""What can be wrong with a delivery that was refused, and what to do about each: a table."""
+"""The possible findings about a refused request, and the advice for each: a table."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -10,7 +10,7 @@ from tillkeeper.gateways.errors import VerificationStep
 
 
 class Finding(StrEnum):
-    """Why a delivery was refused, as far as trying can tell."""
+    """Why a request was refused, as far as the checks can tell."""
 
     HEADER_MISSING = "header_missing"
     CLOCK_SKEW = "clock_skew"
@@ -64,7 +64,7 @@ ADVICE: Final[Mapping[Finding, str]] = {
     ),
 }
 
-# Where trying found nothing more than the step at which it was refused.
+# The finding where no check found more than the step at which verification failed.
 BY_STEP: Final[Mapping[VerificationStep, Finding]] = {
     VerificationStep.HEADER: Finding.HEADER_MISSING,
     VerificationStep.TIME: Finding.CLOCK_SKEW,
@@ -76,7 +76,7 @@ BY_STEP: Final[Mapping[VerificationStep, Finding]] = {
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found.  `reason` is what the gateway's own check said, `detail` what trying showed besides."""
+    """The result of a diagnosis.  `reason` is what the gateway's verification said, `detail` what the checks add."""
 
     finding: Finding
     reason: str
@@ -84,5 +84,5 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def advice(self) -> str:
-        """What to do."""
+        """The advice for ops."""
         return ADVICE[self.finding]

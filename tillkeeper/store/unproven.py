@@ -3,7 +3,7 @@
 New ones are asked about first.  One that its gateway did not know is tried again while there is room, and falls out for
 newer ones.  What the gateway knew once, or what is known as a payment, is not counted here: nobody thought that up.
 
-The receiver lets in no more than can be asked about (ingest/unproven.py), so that none falls out before it was
+The receiver lets in no more than can be asked about (ingest/unsigned_limits.py), so that none falls out before it was
 asked; where it does, because receivers were many or its gateway was away for long, ops are told.
 """
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from urllib.parse import parse_qsl, urlsplit
 
-from sandbox.apis.base import Api, Put
+from sandbox.apis.base import Api, ApiRequest
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.messages import Answer, Call, Query, Response
 
@@ -20,8 +20,8 @@ def answer(gateway: Gateway, api: Api, query: Query, *, now: datetime) -> Answer
 
 def put(api: Api, call: Call, headers, *, now: datetime) -> Response:
     url = urlsplit(call.url)
-    told = api.answer(
-        Put(
+    told = api.respond(
+        ApiRequest(
             method=call.method,
             path=url.path,
             target=f"{url.path}?{url.query}" if url.query else url.path,
@@ -30,8 +30,8 @@ def put(api: Api, call: Call, headers, *, now: datetime) -> Response:
             body=call.body,
         ),
         now=now,
-        knows_at=now,
+        as_of=now,
     )
-    sealed = api.sealed(told, now=now)
+    sealed = api.signed(told, now=now)
     heard = {name.lower(): [value] for name, value in sealed.headers.items()}
     return Response(status=sealed.status, headers=heard, body=sealed.body)

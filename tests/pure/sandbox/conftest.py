@@ -2,16 +2,16 @@
 
 import pytest
 
-from sandbox.accounts import new_voices
-from sandbox.voices import Voice
+from sandbox.accounts import new_signers
+from sandbox.signer import Signer
 from tests.gateway_apis import Gateways
 
 
 @pytest.fixture(scope="session")
-def voices() -> dict[str, Voice]:
-    return new_voices()
+def signers() -> dict[str, Signer]:
+    return new_signers()
 
 
 @pytest.fixture
-def gateways(voices: dict[str, Voice]) -> Gateways:
-    return Gateways(voices)
+def gateways(signers: dict[str, Signer]) -> Gateways:
+    return Gateways(signers)

@@ -10,16 +10,23 @@ from random import Random
 import msgspec
 import pytest
 
-from sandbox.accounts import account_of, asks_first, impostors_of, new_voices, write_config
+from sandbox.accounts import account_of, asks_first, impostors_of, new_signers, write_config
 from sandbox.apis.base import Api
 from sandbox.forgery import Forger
-from sandbox.plays import EVERY, USUAL, NoSuchGateway, find, named
-from sandbox.plays.base import Kept, Play
-from sandbox.story import Happening, Story, tell
+from sandbox.ledger.payments import PaymentState, payment_at
+from sandbox.signer import Signer
+from sandbox.simulators.base import Secret, Simulator
+from sandbox.simulators.registry import (
+    ALL_GATEWAYS,
+    DEFAULT_GATEWAYS,
+    NoSuchGateway,
+    ledger_of,
+    parse_gateways,
+    simulator_of,
+)
+from sandbox.story import Story, StoryEvent
+from sandbox.story_generator import generate_story
 from sandbox.templates import Template
-from sandbox.truth.books import PaymentState, known
-from sandbox.truth.ledger import Ledger
-from sandbox.voices import Voice
 from tests.pure.sandbox.asking import answer
 from tillkeeper import clock
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent, problem_with
@@ -39,50 +46,50 @@ NOW = clock.now().replace(microsecond=0)  # of the real clock: a play may issue 
 class Played:
     """One gateway: its play, an account of it, and the receiver's side set up from the file that `--up` writes."""
 
-    play: Play
-    voice: Voice
+    simulator: Simulator
+    signer: Signer
     gateway: Gateway
     config: Path
 
-    def say(self, story: Story, happening: Happening, *, again: int = 0) -> Request:
-        return request_of(self.voice, story, happening, again=again)
+    def sign(self, story: Story, event: StoryEvent, *, again: int = 0) -> Request:
+        return request_of(self.signer, story, event, again=again)
 
     def verified(self, request: Request) -> Verified:
         return self.gateway.verify(request, NOW)
 
     @cached_property
     def stories(self) -> list[Story]:
-        return [story for template in self.play.templates for story in told(self.play, template)]
+        return [story for template in self.simulator.templates for story in told(self.simulator, template)]
 
     def api_of(self, *stories: Story) -> Api:
-        make: Callable | None = self.play.api
+        make: Callable | None = self.simulator.api
         assert make is not None
-        return make(self.voice, Ledger({self.voice.account: self.play.gateway}, stories))
+        return make(self.signer, ledger_of({self.signer.account: self.simulator.gateway}, stories))
 
 
-def told(play: Play, template: Template, count: int = 4) -> list[Story]:
+def told(simulator: Simulator, template: Template, count: int = 4) -> list[Story]:
     """Stories of one kind, with other gaps, currencies and amounts each; paid at the account -main."""
-    accounts = dict.fromkeys((account_of(play.gateway), "elsewhere"), play.gateway)
-    templates = {play.gateway: (template,)}
-    stories = (tell(7, at, run="T", now=NOW, accounts=accounts, templates=templates) for at in range(100))
+    accounts = dict.fromkeys((account_of(simulator.gateway), "elsewhere"), simulator.gateway)
+    templates = {simulator.gateway: (template,)}
+    stories = (generate_story(7, at, run="T", now=NOW, accounts=accounts, templates=templates) for at in range(100))
     return [it for it in stories if it.account != "elsewhere"][:count]
 
 
-def request_of(voice: Voice, story: Story, happening: Happening, *, again: int = 0) -> Request:
-    headers, body = voice.say(story, happening, now=NOW, again=again)
+def request_of(signer: Signer, story: Story, event: StoryEvent, *, again: int = 0) -> Request:
+    headers, body = signer.sign(story, event, now=NOW, again=again)
     headers = {name.lower(): [value] for name, value in headers.items()}
-    return Request(headers, body, voice.query(story, happening))
+    return Request(headers, body, signer.query(story, event))
 
 
 @pytest.fixture(scope="module", params=EVERYONE)
 def played(request, tmp_path_factory) -> Played:
-    voices = new_voices([request.param])
+    signers = new_signers([request.param])
     config = tmp_path_factory.mktemp(request.param) / "tillkeeper.toml"
     place = {"database_url": "postgresql://nobody@127.0.0.1/", "broker_url": None, "port": 1}
-    play, bases = find(request.param), {account_of(request.param): "http://127.0.0.1:1"}
-    write_config(config, voices, **place, token="a-token-of-the-tests", bases=bases if play.api else {})
+    simulator, bases = simulator_of(request.param), {account_of(request.param): "http://127.0.0.1:1"}
+    write_config(config, signers, **place, token="a-token-of-the-tests", bases=bases if simulator.api else {})
     ((account, gateway),) = load_settings(config, {}).build_gateways().items()
-    return Played(play=play, voice=voices[account], gateway=gateway, config=config)
+    return Played(simulator=simulator, signer=signers[account], gateway=gateway, config=config)
 
 
 # --- the play ---------------------------------------------------------------------------------------------------------
@@ -90,47 +97,47 @@ def played(request, tmp_path_factory) -> Played:
 
 def test_it_says_whose_it_is(played):
     name = played.gateway.name
-    assert played.play.gateway == played.voice.gateway == name
-    assert played.voice.account == played.gateway.account == account_of(name)
+    assert played.simulator.gateway == played.signer.gateway == name
+    assert played.signer.account == played.gateway.account == account_of(name)
 
 
 def test_it_knows_all_its_words(played):
-    play = played.play
-    said = {say.word for it in play.templates for say in it.says}
-    assert said <= play.words.keys()  # None for those that write nothing
-    assert play.silent | play.fetched | play.totals <= play.words.keys()
-    assert not play.silent & play.fetched
-    assert play.words[played.voice.pays] is PaymentState.SUCCEEDED
-    assert played.voice.pays in said
-    assert played.voice.pays not in play.silent
-    assert play.api is not None or not play.fetched
+    simulator = played.simulator
+    said = {say.event_type for it in simulator.templates for say in it.events}
+    assert said <= simulator.event_types.keys()  # None for those that write nothing
+    assert simulator.ignored | simulator.fetched | simulator.totals <= simulator.event_types.keys()
+    assert not simulator.ignored & simulator.fetched
+    assert simulator.event_types[played.signer.pays] is PaymentState.SUCCEEDED
+    assert played.signer.pays in said
+    assert played.signer.pays not in simulator.ignored
+    assert simulator.api is not None or not simulator.fetched
 
 
 def test_it_tells_of_more_than_being_paid(played):
-    templates = played.play.templates
+    templates = played.simulator.templates
     assert len({it.name for it in templates}) == len(templates)
     assert len({it.status for it in templates}) > 1
-    assert len(set(played.play.currencies)) == len(played.play.currencies) > 0
-    assert len(played.play.currencies) > 1 or not any(it.in_other_currency for it in templates)
+    assert len(set(played.simulator.currencies)) == len(played.simulator.currencies) > 0
+    assert len(played.simulator.currencies) > 1 or not any(it.in_other_currency for it in templates)
 
 
 def test_it_is_asked_if_it_can_be(played):
-    assert (played.play.api is not None) is bool(played.gateway.queryable)
+    assert (played.simulator.api is not None) is bool(played.gateway.queryable)
 
 
 def test_its_secrets_stand_in_files_of_their_own(played):
-    told = tomllib.loads(played.config.read_text())["accounts"][played.voice.account]
-    settings = played.play.settings(played.voice)
-    assert told.keys() == settings.keys() | {"gateway"} | ({"api_base"} if played.play.api else set())
+    told = tomllib.loads(played.config.read_text())["accounts"][played.signer.account]
+    settings = played.simulator.settings(played.signer)
+    assert told.keys() == settings.keys() | {"gateway"} | ({"api_base"} if played.simulator.api else set())
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in played.config.parent.iterdir())
     kept = list(secrets_in(settings))
-    assert kept or played.play.impostor is None
+    assert kept or played.simulator.impostor is None
     assert not any(secret in played.config.read_text() for secret in kept)
 
 
 def secrets_in(value):
     match value:
-        case Kept():
+        case Secret():
             yield value
         case dict():
             for inner in value.values():
@@ -146,14 +153,16 @@ def secrets_in(value):
 @pytest.mark.slow
 def test_each_delivery_brings_what_its_word_promises(played):
     for story in played.stories:
-        for happening in story.happenings:
+        for event in story.events:
             for again in (0, 1):
-                verified = played.verified(played.say(story, happening, again=again))
+                verified = played.verified(played.sign(story, event, again=again))
                 events, questions = played.gateway.parse(verified), played.gateway.queries_for(verified)
                 ids = [event.event_id for event in events]
-                due = played.play.event_ids(story, happening) if played.play.tells(happening.word) else []
-                assert ids == due, happening.word
-                assert questions or happening.word not in played.play.fetched, happening.word
+                due = (
+                    played.simulator.event_ids(story, event) if played.simulator.carries_event(event.event_type) else []
+                )
+                assert ids == due, event.event_type
+                assert questions or event.event_type not in played.simulator.fetched, event.event_type
                 assert {it.order_ref for it in (*events, *questions)} <= {story.order_ref, None}
                 assert all(problem_with(event) is None for event in events)
                 assert all(event.evidence is Evidence.WEBHOOK for event in events)
@@ -161,35 +170,38 @@ def test_each_delivery_brings_what_its_word_promises(played):
 
 def test_a_delivery_that_comes_again_brings_the_same_event(played):
     for story in played.stories:
-        for happening in story.happenings:
+        for event in story.events:
             once, twice = (
-                played.gateway.parse(played.verified(played.say(story, happening, again=again))) for again in (0, 1)
+                played.gateway.parse(played.verified(played.sign(story, event, again=again))) for again in (0, 1)
             )
-            assert once == twice, happening.word
+            assert once == twice, event.event_type
 
 
 def test_events_of_one_story_have_ids_of_their_own(played):
     for story in played.stories:
         telling = [
-            name for it in story.happenings if played.play.tells(it.word) for name in played.play.event_ids(story, it)
+            name
+            for it in story.events
+            if played.simulator.carries_event(it.event_type)
+            for name in played.simulator.event_ids(story, it)
         ]
-        assert len(played.play.telling(story)) == len(telling), story.name
+        assert len(played.simulator.history_event_ids(story)) == len(telling), story.name
 
 
 def test_an_impostor_is_not_believed(played):
-    if played.play.impostor is None:
-        assert played.voice.amount_follows is None
+    if played.simulator.impostor is None:
+        assert played.signer.amount_follows is None
         return
-    impostor = played.play.impostor(played.voice)
+    impostor = played.simulator.impostor(played.signer)
     for story in played.stories[::4]:
-        for happening in story.happenings:
+        for event in story.events:
             with pytest.raises(BadSignature):
-                played.verified(request_of(impostor, story, happening))
+                played.verified(request_of(impostor, story, event))
 
 
 def test_no_forgery_is_believed_whatever_the_trick(played):
-    voices = {played.voice.account: played.voice}
-    forger, chance, tricks = Forger(voices, impostors_of(voices)), Random(1), set()
+    signers = {played.signer.account: played.signer}
+    forger, chance, tricks = Forger(signers, impostors_of(signers)), Random(1), set()
     for story in played.stories * 3:
         forgery = forger.forge(story, chance=chance, now=NOW)
         headers = {name.lower(): [value] for name, value in forgery.signed[0].items()}
@@ -202,9 +214,9 @@ def test_no_forgery_is_believed_whatever_the_trick(played):
             assert_nothing_is_found(played, played.gateway.queries_for(verified), story)
         except Refused as refused:
             assert refused.status in (400, 401)  # noqa: PT017 - and so it may be
-    assert tricks >= {"wrong_key" if played.play.impostor else "invented"}
-    assert ("altered" in tricks) is (played.voice.amount_follows is not None)
-    assert ("stale" in tricks) is played.voice.signs_time
+    assert tricks >= {"wrong_key" if played.simulator.impostor else "invented"}
+    assert ("altered" in tricks) is (played.signer.amount_follows is not None)
+    assert ("stale" in tricks) is played.signer.signs_time
 
 
 def assert_nothing_is_found(played: Played, questions: tuple[Query, ...], story: Story) -> None:
@@ -215,21 +227,21 @@ def assert_nothing_is_found(played: Played, questions: tuple[Query, ...], story:
 
 def test_a_forgery_would_pay_its_order_if_it_were_believed(played):
     """Otherwise its acceptance could hide."""
-    voices = {played.voice.account: played.voice}
-    forger = Forger(voices, voices)  # its impostor holds the right keys
+    signers = {played.signer.account: played.signer}
+    forger = Forger(signers, signers)  # its impostor holds the right keys
     forgeries = [(it, forger.forge(it, chance=Random(at), now=NOW)) for at, it in enumerate(played.stories * 3)]
     for story, forgery in forgeries:
         if forgery.trick != "wrong_key":
             continue
         headers = {name.lower(): [value] for name, value in forgery.signed[0].items()}
         verified = played.verified(Request(headers, forgery.signed[1], forgery.query))
-        if played.voice.pays in played.play.fetched:
+        if played.signer.pays in played.simulator.fetched:
             assert played.gateway.queries_for(verified)
             continue
         (event,) = played.gateway.parse(verified)
         assert (event.kind, event.amount) == (Kind.PAYMENT_SUCCEEDED, story.amount)
         assert event.order_ref in (story.order_ref, None)
-        assert event.event_id not in played.play.telling(story)
+        assert event.event_id not in played.simulator.history_event_ids(story)
 
 
 # --- its books and its API --------------------------------------------------------------------------------------------
@@ -238,8 +250,8 @@ def test_a_forgery_would_pay_its_order_if_it_were_believed(played):
 def test_the_books_end_as_every_story_says(played):
     for story in played.stories:
         if story.due_at == story.account and story.currency == story.due_currency:
-            books = known(story, played.play.gateway, NOW)
-            assert (books.captured, books.refunded) == (story.truth.paid, story.truth.refunded), story.name
+            books = payment_at(story, played.simulator.meanings, NOW)
+            assert (books.captured, books.refunded) == (story.expected.paid, story.expected.refunded), story.name
 
 
 def test_every_story_ends_by_the_pure_rules_as_it_says(played):
@@ -257,14 +269,14 @@ def test_every_story_ends_by_the_pure_rules_as_it_says(played):
             facts = OrderFacts()
             for event in events:
                 facts = apply(facts, event)
-            summary, truth = summarize(order, facts), story.truth
+            summary, truth = summarize(order, facts), story.expected
             found = (summary.status, summary.captured, summary.refunded)
             assert found == (truth.status, truth.paid, truth.refunded), story.name
 
 
 def events_of(played: Played, story: Story):
-    for happening in story.happenings:
-        verified = played.verified(played.say(story, happening))
+    for event in story.events:
+        verified = played.verified(played.sign(story, event))
         yield from played.gateway.parse(verified)
         for query in played.gateway.queries_for(verified):
             yield from answered(played, story, query)
@@ -280,7 +292,7 @@ def answered(played: Played, story: Story, query: Query) -> tuple[PaymentEvent, 
 
 def test_what_was_paid_is_told_to_whoever_asks(played):
     for story in played.stories:
-        books = known(story, played.play.gateway, NOW)
+        books = payment_at(story, played.simulator.meanings, NOW)
         questions = {
             "payment": Query(about="payment", order_ref=story.order_ref, payment_ref=story.payment_ref),
             "order": Query(about="payment", order_ref=story.order_ref),
@@ -294,7 +306,9 @@ def test_what_was_paid_is_told_to_whoever_asks(played):
 
 def test_of_a_payment_that_never_was_nothing_is_found(played):
     (story, *_) = played.stories
-    other = msgspec.structs.replace(story, order_ref="T-999999", payment_ref=f"{played.play.payment_prefix}T999999")
+    other = msgspec.structs.replace(
+        story, order_ref="T-999999", payment_ref=f"{played.simulator.payment_prefix}T999999"
+    )
     for kind, query in (
         ("payment", Query(about="payment", order_ref=other.order_ref, payment_ref=other.payment_ref)),
         ("order", Query(about="payment", order_ref=other.order_ref)),
@@ -307,21 +321,21 @@ def test_of_a_payment_that_never_was_nothing_is_found(played):
 
 
 def test_gateways_are_named_in_a_list():
-    assert named("alipay, stripe,alipay") == ("alipay", "stripe")
-    assert named(EVERY) == tuple(EVERYONE)
-    assert set(USUAL) <= GATEWAYS.keys()
+    assert parse_gateways("alipay, stripe,alipay") == ("alipay", "stripe")
+    assert parse_gateways(ALL_GATEWAYS) == tuple(EVERYONE)
+    assert set(DEFAULT_GATEWAYS) <= GATEWAYS.keys()
 
 
 @pytest.mark.parametrize("names", ["", ",", "strip", "stripe,all", "../stripe", "base"])
 def test_a_name_that_is_none_is_said_with_those_that_are(names):
     with pytest.raises(NoSuchGateway, match=r"there are: .*stripe, .*or all"):
-        named(names)
+        parse_gateways(names)
 
 
 def test_all_of_them_stand_in_one_configuration(tmp_path):
-    voices = new_voices(EVERYONE)
+    signers = new_signers(EVERYONE)
     place = {"database_url": "postgresql://nobody@127.0.0.1/", "broker_url": None, "port": 1}
-    write_config(tmp_path / "tillkeeper.toml", voices, **place, token="a-token-of-the-tests")
+    write_config(tmp_path / "tillkeeper.toml", signers, **place, token="a-token-of-the-tests")
     gateways = load_settings(tmp_path / "tillkeeper.toml", {}).build_gateways()
     assert {account: it.name for account, it in gateways.items()} == {account_of(name): name for name in EVERYONE}
-    assert asks_first(voices) is any(find(name).fetched for name in EVERYONE)
+    assert asks_first(signers) is any(simulator_of(name).fetched for name in EVERYONE)

@@ -9,19 +9,19 @@ from random import Random
 import msgspec
 import pytest
 
-from sandbox import playing
-from sandbox.accounts import impostors_of, new_voices, write_config
-from sandbox.agenda import Deliver, Forge, Register, acts_of
-from sandbox.apis.queries import QuestionLog
+from sandbox.accounts import impostors_of, new_signers, write_config
+from sandbox.apis.query_log import QueryLog
+from sandbox.comparison import ShownOrder, compare, sample
 from sandbox.forgery import Forger, altered
-from sandbox.look import Sight, grown
-from sandbox.plays import find
-from sandbox.posting_log import PostingLog
-from sandbox.stage import Stage
-from sandbox.story import Story, tell
-from sandbox.summary import AuditVerdict, Summary
-from sandbox.truth.ledger import Ledger
-from sandbox.verdict import Shown, compare, to_ask
+from sandbox.simulators.registry import ledger_of, simulator_of
+from sandbox.story import Story
+from sandbox.story_generator import generate_story
+from sandbox.traffic import run as traffic_run
+from sandbox.traffic.monitor import Snapshot, grown
+from sandbox.traffic.posting_log import PostingLog
+from sandbox.traffic.schedule import Deliver, Forge, Register, actions_of
+from sandbox.traffic.summary import AuditVerdict, Summary
+from sandbox.traffic.target import Target
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.status import Status
@@ -33,13 +33,13 @@ from tillkeeper.settings import load_settings
 from tillkeeper.store.overview import OrderStanding
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-VOICES = new_voices()
-ACCOUNTS = {account: voice.gateway for account, voice in VOICES.items()}
-NAMES = [f"{gateway}: {it.name}" for gateway in ACCOUNTS.values() for it in find(gateway).templates]
+SIGNERS = new_signers()
+ACCOUNTS = {account: signer.gateway for account, signer in SIGNERS.items()}
+NAMES = [f"{gateway}: {it.name}" for gateway in ACCOUNTS.values() for it in simulator_of(gateway).templates]
 
 
 def a_story(index: int = 1, *, seed: int = 7, accounts: Mapping[str, str] = ACCOUNTS) -> Story:
-    return tell(seed, index, run="T", now=NOW, accounts=accounts)
+    return generate_story(seed, index, run="T", now=NOW, accounts=accounts)
 
 
 @cache
@@ -52,19 +52,19 @@ def gateways(tmp_path_factory) -> dict[str, Gateway]:
     """The receiver's side, set up from the very file that `--up` writes."""
     path = tmp_path_factory.mktemp("config") / "tillkeeper.toml"
     told = {"database_url": "postgresql://nobody@127.0.0.1/", "broker_url": "amqp://127.0.0.1/", "port": 1}
-    write_config(path, VOICES, token="a-token-of-the-tests", **told)
+    write_config(path, SIGNERS, token="a-token-of-the-tests", **told)
     return load_settings(path, {}).build_gateways()
 
 
 def telling(story: Story) -> frozenset[str]:
-    return find(ACCOUNTS[story.account]).telling(story)
+    return simulator_of(ACCOUNTS[story.account]).history_event_ids(story)
 
 
 def events_of(story: Story, gateways: dict[str, Gateway]) -> list[PaymentEvent]:
     return [
         event
-        for happening in story.happenings
-        for event in received(gateways[story.account], VOICES[story.account].say(story, happening, now=NOW, again=0))
+        for event in story.events
+        for event in received(gateways[story.account], SIGNERS[story.account].sign(story, event, now=NOW, again=0))
     ]
 
 
@@ -95,12 +95,12 @@ def test_every_story_ends_by_the_pure_rules_as_it_says(name, gateways):
             for event in events:
                 facts = apply(facts, event)
             summary = summarize(order, facts)
-            truth = story.truth
+            truth = story.expected
             assert (summary.status, summary.captured, summary.refunded) == (truth.status, truth.paid, truth.refunded)
 
 
 def test_every_status_is_told_of():
-    assert {story.truth.status for story in stories()} == set(Status)
+    assert {story.expected.status for story in stories()} == set(Status)
 
 
 def test_a_story_is_the_same_whenever_it_is_told():
@@ -129,10 +129,10 @@ def test_currencies_of_none_two_and_three_decimals_are_told_of():
 
 def test_mischief_leaves_nothing_out():
     chance = Random(1)
-    acts = [act for story in stories()[:1000] for act in acts_of(story, chance)]
-    first = [act.happening.event_id for act in acts if isinstance(act, Deliver) and act.again == 0]
+    acts = [act for story in stories()[:1000] for act in actions_of(story, chance)]
+    first = [act.event.event_id for act in acts if isinstance(act, Deliver) and act.again == 0]
     again = [act for act in acts if isinstance(act, Deliver) and act.again]
-    assert sorted(first) == sorted(it.event_id for story in stories()[:1000] for it in story.happenings)
+    assert sorted(first) == sorted(it.event_id for story in stories()[:1000] for it in story.events)
     assert sum(isinstance(act, Register) for act in acts) == 1000
     assert 0.10 < len(again) / len(first) < 0.20
     assert 0.01 < sum(isinstance(act, Forge) for act in acts) / len(acts) < 0.06
@@ -142,16 +142,16 @@ def test_some_deliveries_overtake_each_other_and_the_registration():
     chance = Random(1)
     early = overtaken = 0
     for story in stories()[:500]:
-        acts = sorted(acts_of(story, chance), key=lambda act: act.after_s)
-        told = [act.happening for act in acts if isinstance(act, Deliver) and not act.again]
+        acts = sorted(actions_of(story, chance), key=lambda act: act.after_s)
+        told = [act.event for act in acts if isinstance(act, Deliver) and not act.again]
         early += bool(told) and not isinstance(acts[0], Register)
-        overtaken += told != list(story.happenings)
+        overtaken += told != list(story.events)
     assert early > 20
     assert overtaken > 50
 
 
 def test_every_forgery_is_refused_whatever_the_trick(gateways):
-    forger, chance, seen = Forger(VOICES, impostors_of(VOICES)), Random(1), set()
+    forger, chance, seen = Forger(SIGNERS, impostors_of(SIGNERS)), Random(1), set()
     for story in stories()[:300]:
         forgery = forger.forge(story, chance=chance, now=NOW)
         with pytest.raises(Refused) as refused:
@@ -163,7 +163,7 @@ def test_every_forgery_is_refused_whatever_the_trick(gateways):
 
 def test_a_forgery_would_pay_its_order_if_it_were_believed(gateways):
     """Otherwise its acceptance could hide."""
-    forger, chance = Forger(VOICES, VOICES), Random(1)  # its impostors hold the right keys
+    forger, chance = Forger(SIGNERS, SIGNERS), Random(1)  # its impostors hold the right keys
     for story in stories()[:100]:
         forgery = forger.forge(story, chance=chance, now=NOW)
         if forgery.trick == "wrong_key":
@@ -183,20 +183,28 @@ def a_log(*told: Story) -> PostingLog:
     """The log of a run in which everything went well."""
     log = PostingLog(sorted(ACCOUNTS))
     for story in told:
-        log.opened(story, telling=telling(story))
+        log.opened(story, history_event_ids=telling(story))
         log.registered(story.order_ref)
-        for happening in story.happenings:
-            log.was_accepted(story.account, happening.event_id, took_s=0.001, at_s=1.0)
+        for event in story.events:
+            log.accepted_delivery(story.account, event.event_id, took_s=0.001, at_s=1.0)
     return log
 
 
-def as_true(story: Story) -> Shown:
-    truth = story.truth
-    return Shown(status=truth.status, paid=truth.paid, refunded=truth.refunded, events=tuple(telling(story)))
+def as_true(story: Story) -> ShownOrder:
+    truth = story.expected
+    return ShownOrder(status=truth.status, paid=truth.paid, refunded=truth.refunded, events=tuple(telling(story)))
 
 
 def a_summary(log: PostingLog, **changes: object) -> Summary:
-    fine = {"seconds": 1.0, "seed": 7, "log": log, "sight": Sight(), "asked": 1, "differences": [], "caught_up": True}
+    fine = {
+        "seconds": 1.0,
+        "seed": 7,
+        "log": log,
+        "snapshot": Snapshot(),
+        "asked": 1,
+        "differences": [],
+        "caught_up": True,
+    }
     return Summary(**(fine | {"audit": AuditVerdict(balances=True, books={}, said="")} | changes))
 
 
@@ -257,8 +265,8 @@ def test_a_wrong_answer_is_caught(mishap, problem):
 
 def test_what_was_never_accepted_or_registered_is_caught():
     log = PostingLog(sorted(ACCOUNTS))
-    log.opened(paid_story(), telling=telling(paid_story()))
-    told = len(paid_story().happenings)
+    log.opened(paid_story(), history_event_ids=telling(paid_story()))
+    told = len(paid_story().events)
     expected = [f"{told} deliveries were never accepted", "1 orders could not be registered"]
     assert a_summary(log).problems() == expected
 
@@ -266,70 +274,72 @@ def test_what_was_never_accepted_or_registered_is_caught():
 def test_what_was_made_up_and_could_not_be_told_is_counted_apart():
     log = a_log(paid_story())
     accepted = log.accepted
-    log.took_invention("stripe-main", took_s=0.001, at_s=2.0)
+    log.accepted_invention("stripe-main", took_s=0.001, at_s=2.0)
     summary = a_summary(log)
     assert (log.accepted, log.counts["stripe-main"].invented) == (accepted + 1, 1)  # the workers take it up
-    assert (summary.told()["forged"], summary.told()["invented"]) == (0, 1)
+    assert (summary.as_dict()["forged"], summary.as_dict()["invented"]) == (0, 1)
     assert summary.problems() == []
 
 
 def test_words_that_only_have_their_gateway_asked_bring_no_event_by_webhook():
-    story, play = paid_story(), find("stripe")
-    asking = msgspec.structs.replace(play, fetched=frozenset({"payment_intent.succeeded"}))
-    (paid,) = (it.event_id for it in story.happenings if it.word == "payment_intent.succeeded")
-    assert asking.telling(story) == play.telling(story) - {paid}
+    story, simulator = paid_story(), simulator_of("stripe")
+    asking = msgspec.structs.replace(simulator, fetched=frozenset({"payment_intent.succeeded"}))
+    (paid,) = (it.event_id for it in story.events if it.event_type == "payment_intent.succeeded")
+    assert asking.history_event_ids(story) == simulator.history_event_ids(story) - {paid}
     log = PostingLog(sorted(ACCOUNTS))
-    log.opened(story, telling=asking.telling(story))
-    assert log.undelivered() == len(story.happenings)  # it must be delivered all the same
+    log.opened(story, history_event_ids=asking.history_event_ids(story))
+    assert log.undelivered() == len(story.events)  # it must be delivered all the same
 
 
 def test_an_event_may_have_another_id_than_what_happened():
-    story, play = paid_story(), find("stripe")
-    renaming = msgspec.structs.replace(play, renamed=lambda story, it: f"{story.payment_ref}:{it.word}")
-    assert f"{story.payment_ref}:payment_intent.succeeded" in renaming.telling(story)
-    assert len(renaming.telling(story)) == len(play.telling(story))
+    story, simulator = paid_story(), simulator_of("stripe")
+    renaming = msgspec.structs.replace(simulator, event_id_of=lambda story, it: f"{story.payment_ref}:{it.event_type}")
+    assert f"{story.payment_ref}:payment_intent.succeeded" in renaming.history_event_ids(story)
+    assert len(renaming.history_event_ids(story)) == len(simulator.history_event_ids(story))
 
 
 class Workers:
     """Workers that have taken all up at once, and whose orders are right only after some looks."""
 
     def __init__(self, log: PostingLog, *, right_after_looks: int) -> None:
-        self.sight = Sight(applied=log.accepted)
+        self.snapshot = Snapshot(applied=log.accepted)
         self._log = log
         self._until_right = right_after_looks
 
-    async def again(self) -> Sight:
-        return self.sight
+    async def again(self) -> Snapshot:
+        return self.snapshot
 
     async def standings(self) -> dict[str, OrderStanding]:
         self._until_right -= 1
         right = self._until_right <= 0
         return {
-            ref: OrderStanding(status=it.truth.status, paid=it.truth.paid if right else 0, refunded=it.truth.refunded)
+            ref: OrderStanding(
+                status=it.expected.status, paid=it.expected.paid if right else 0, refunded=it.expected.refunded
+            )
             for ref, it in self._log.orders.items()
         }
 
 
 @pytest.mark.parametrize(("asks", "wrong"), [(True, 0), (False, 1)])
 async def test_where_gateways_must_be_asked_first_there_is_time_for_the_answers(monkeypatch, asks, wrong):
-    monkeypatch.setattr(playing, "FRAME_S", 0.01)
-    monkeypatch.setattr(playing, "CALM_S", 0.03)
-    monkeypatch.setattr(playing, "asks_first", lambda _voices: asks)
+    monkeypatch.setattr(traffic_run, "FRAME_S", 0.01)
+    monkeypatch.setattr(traffic_run, "CALM_S", 0.03)
+    monkeypatch.setattr(traffic_run, "asks_first", lambda _signers: asks)
     log = a_log(paid_story())
-    stage = Stage(
+    target = Target(
         url="",
         metrics_url=None,
         token="",
         database_url="",
-        voices=VOICES,
+        signers=SIGNERS,
         directory=Path(),
         config=None,
-        ledger=Ledger(ACCOUNTS),
-        questions=QuestionLog(),
+        ledger=ledger_of(ACCOUNTS),
+        queries=QueryLog(),
     )
-    look = Workers(log, right_after_looks=20)
-    wish = playing.Wish(seconds=0, rate=1, seed=1)
-    run = playing.Playing(stage=stage, wish=wish, screen=None, player=None, log=log, look=look)
+    monitor = Workers(log, right_after_looks=20)
+    load = traffic_run.Load(seconds=0, rate=1, seed=1)
+    run = traffic_run.Run(target=target, load=load, screen=None, generator=None, log=log, monitor=monitor)
     differences, caught_up = await run._catch_up()
     assert caught_up
     assert len(differences) == wrong
@@ -365,22 +375,22 @@ def test_the_audit_balances_only_if_exit_code_and_books_say_so(code, output, bal
 def test_a_repetition_counts_as_a_duplicate_and_not_as_an_event():
     story = paid_story()
     log = a_log(story)
-    log.was_accepted(story.account, story.happenings[0].event_id, took_s=0.001, at_s=2.0)
-    assert (log.counts["stripe-main"].again, log.accepted, log.undelivered()) == (1, len(story.happenings) + 1, 0)
+    log.accepted_delivery(story.account, story.events[0].event_id, took_s=0.001, at_s=2.0)
+    assert (log.counts["stripe-main"].again, log.accepted, log.undelivered()) == (1, len(story.events) + 1, 0)
 
 
 def test_the_lag_is_the_age_of_what_is_next_to_be_applied():
     log = PostingLog(sorted(ACCOUNTS))
     for at_s in (1.0, 2.0, 3.0):
-        log.was_accepted("stripe-main", f"evt_{at_s}", took_s=0.001, at_s=at_s)
+        log.accepted_delivery("stripe-main", f"evt_{at_s}", took_s=0.001, at_s=at_s)
     assert log.lag_s(1, now_s=10.0) == 8.0
     assert log.lag_s(3, now_s=10.0) == 0.0
 
 
 def test_of_many_orders_some_are_asked_for_and_of_few_all():
     few, many = [f"T-{at}" for at in range(999)], [f"T-{at}" for at in range(12_345)]
-    assert to_ask(few) == few
-    asked = to_ask(many)
+    assert sample(few) == few
+    asked = sample(many)
     assert 900 < len(asked) <= 1000
     assert many.index(asked[-1]) > 12_000
 
@@ -392,5 +402,5 @@ def test_a_counter_that_began_anew_is_counted_on():
 
 def test_a_silent_word_is_no_event(gateways):
     story = next(story for story in stories() if story.name == "stripe: only looked at")
-    assert {it.word for it in story.happenings} <= find("stripe").silent
+    assert {it.event_type for it in story.events} <= simulator_of("stripe").ignored
     assert events_of(story, gateways) == []

@@ -6,15 +6,15 @@ from random import Random
 import msgspec
 import pytest
 
-from sandbox.plays import USUAL, find
-from sandbox.scenarios.day import refunds_asked_for
-from sandbox.scenarios.finding import findings, is_true
-from sandbox.scenarios.lives import LIVES, STUCK, UNSAID
-from sandbox.scenarios.mishaps import Mishaps, Silence, Toll, arrivals
+from sandbox.ledger.payments import PaymentState, RefundState, payment_at
+from sandbox.scenarios.delivery_faults import DeliveryCounts, DeliveryFaults, SilentPeriod, arrivals
+from sandbox.scenarios.resolution import is_true, resolutions
 from sandbox.scenarios.run import BEGINS_AT, DAY_S
-from sandbox.story import Story, tell
-from sandbox.truth.books import PaymentState, RefundState, known
-from sandbox.truth.ledger import Ledger
+from sandbox.scenarios.simulation import refunds_asked_for
+from sandbox.scenarios.templates import DAY_TEMPLATES, STUCK_TEMPLATES, WITHOUT_WEBHOOK
+from sandbox.simulators.registry import DEFAULT_GATEWAYS, ledger_of, simulator_of
+from sandbox.story import Story
+from sandbox.story_generator import generate_story
 from tests.gateway_apis import NOON
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
 from tillkeeper.domain.order.facts import OrderFacts, apply
@@ -27,33 +27,35 @@ from tillkeeper.store.recount import Recorded
 from tillkeeper.store.refunds import _event as the_word_of
 
 ACCOUNTS = {"stripe-main": "stripe", "alipay-main": "alipay", "wechatpay-main": "wechatpay"}
-TEMPLATES = {gateway: find(gateway).templates for gateway in USUAL}
+TEMPLATES = {gateway: simulator_of(gateway).templates for gateway in DEFAULT_GATEWAYS}
 END = BEGINS_AT + timedelta(days=2)
 
 
-def stories(count: int, *, seed: int = 1, lives=LIVES) -> list[Story]:
+def stories(count: int, *, seed: int = 1, lives=DAY_TEMPLATES) -> list[Story]:
     return [
-        tell(seed, at, run="S1", now=BEGINS_AT, accounts=ACCOUNTS, templates=lives, started_ago_s=(-DAY_S, -1))
+        generate_story(
+            seed, at, run="S1", now=BEGINS_AT, accounts=ACCOUNTS, templates=lives, started_ago_s=(-DAY_S, -1)
+        )
         for at in range(count)
     ]
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory, voices):
+def settings(tmp_path_factory, signers):
     from sandbox.accounts import write_config
 
     path = tmp_path_factory.mktemp("config") / "tillkeeper.toml"
-    write_config(path, voices, database_url="postgresql://nobody@127.0.0.1/", broker_url=None, port=1, token="t" * 16)
+    write_config(path, signers, database_url="postgresql://nobody@127.0.0.1/", broker_url=None, port=1, token="t" * 16)
     return load_settings(path, {})
 
 
-def events_told(story: Story, settings, voices) -> list[PaymentEvent]:
+def events_told(story: Story, settings, signers) -> list[PaymentEvent]:
     """Everything that webhooks would bring, and what the merchant knows of the refunds it asked for."""
     gateway = build(story.account, settings.accounts[story.account])
     events = [the_word_of(asked, story.currency) for _, asked in refunds_asked_for(story)]
-    for it in story.happenings:
-        if it.word not in UNSAID:
-            headers, body = voices[story.account].say(story, it, now=it.at, again=0)
+    for it in story.events:
+        if it.event_type not in WITHOUT_WEBHOOK:
+            headers, body = signers[story.account].sign(story, it, now=it.at, again=0)
             request = Request({name.lower(): [value] for name, value in headers.items()}, body)
             events += gateway.parse(gateway.verify(request, it.at))
     return events
@@ -63,27 +65,27 @@ def events_told(story: Story, settings, voices) -> list[PaymentEvent]:
 
 
 def test_every_word_of_every_story_is_in_the_books_or_writes_nothing_on_purpose():
-    for lives in (LIVES, STUCK):
+    for lives in (DAY_TEMPLATES, STUCK_TEMPLATES):
         for gateway, templates in lives.items():
-            assert {say.word for it in templates for say in it.says} <= find(gateway).words.keys()
+            assert {say.event_type for it in templates for say in it.events} <= simulator_of(gateway).event_types.keys()
 
 
 def test_the_books_end_as_every_story_says(gateways):
     """The truth of a story is written by hand; what the gateway knows of money must not contradict it."""
-    for lives in (TEMPLATES, LIVES):
+    for lives in (TEMPLATES, DAY_TEMPLATES):
         for story in stories(1500, lives=lives):
-            books = known(story, ACCOUNTS[story.account], END)
+            books = payment_at(story, simulator_of(ACCOUNTS[story.account]).meanings, END)
             if story.due_at == story.account and story.currency == story.due_currency:
-                assert (books.captured, books.refunded) == (story.truth.paid, story.truth.refunded), story.name
+                assert (books.captured, books.refunded) == (story.expected.paid, story.expected.refunded), story.name
 
 
 def test_the_books_know_nothing_before_it_happens():
     story = next(it for it in stories(500) if it.name == "alipay: two parts given back")
-    pending, paid, asked, refunded, asked_again, refunded_again = [it.at for it in story.happenings]
+    pending, paid, asked, refunded, asked_again, refunded_again = [it.at for it in story.events]
     instant = timedelta(seconds=1)
 
     def books(at):
-        return known(story, "alipay", at)
+        return payment_at(story, simulator_of("alipay").meanings, at)
 
     assert books(story.started_at - instant) is None
     assert books(pending - instant).state is PaymentState.CREATED
@@ -104,14 +106,14 @@ def test_the_books_know_nothing_before_it_happens():
 
 def test_a_ledger_finds_a_payment_by_each_reference_at_its_own_account_alone():
     told = stories(200)
-    ledger = Ledger(ACCOUNTS, told)
+    ledger = ledger_of(ACCOUNTS, told)
     story = next(it for it in told if it.name == "wechatpay: given back")
-    ref = next(it.refund_ref for it in story.happenings if it.word == "REFUND.PROCESSING")
+    ref = next(it.refund_ref for it in story.events if it.event_type == "REFUND.PROCESSING")
     assert ledger.payment(story.account, story.payment_ref, END).story is story
-    assert ledger.payments_of_order(story.account, story.order_ref, END).story is story
+    assert ledger.payment_of_order(story.account, story.order_ref, END).story is story
     assert ledger.payment_of_refund(story.account, ref, END).story is story
     assert ledger.payment_of_refund(story.account, ref, story.started_at) is None  # nobody asked for it yet
-    assert ledger.payments_of_order("stripe-main", story.order_ref, END) is None
+    assert ledger.payment_of_order("stripe-main", story.order_ref, END) is None
     assert ledger.payment(story.account, "none", END) is None
 
 
@@ -119,19 +121,19 @@ def test_a_ledger_tells_what_happened_newest_first_between_two_times(gateways):
     for minute in (3, 1, 2, 5):
         gateways.tells("stripe-main", ("payment_intent.succeeded", minute), order_ref=f"T-{minute}")
     since, until = NOON + timedelta(minutes=1), NOON + timedelta(minutes=3)
-    told = [story.order_ref for story, _ in gateways.ledger.told("stripe-main", since=since, until=until)]
+    told = [story.order_ref for story, _ in gateways.ledger.events_between("stripe-main", since=since, until=until)]
     assert told == ["T-3", "T-2", "T-1"]
 
 
 # --- lives ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [f"{gateway}: {it.name}" for gateway, lives in LIVES.items() for it in lives])
-def test_every_life_ends_by_the_pure_rules_as_it_says_if_all_of_it_is_told(name, settings, voices):
+@pytest.mark.parametrize("name", [f"{gateway}: {it.name}" for gateway, lives in DAY_TEMPLATES.items() for it in lives])
+def test_every_life_ends_by_the_pure_rules_as_it_says_if_all_of_it_is_told(name, settings, signers):
     told = [story for story in stories(1500) if story.name == name][:4]
     assert told, "this life is never lived"
     for story in told:
-        events = events_told(story, settings, voices)
+        events = events_told(story, settings, signers)
         if "of which there is no notice" in name:
             assert events == []
             continue
@@ -158,43 +160,46 @@ def test_the_same_seed_is_the_same_day():
 
 
 def test_a_stuck_payment_never_goes_on():
-    for story in stories(60, lives=STUCK):
-        assert known(story, ACCOUNTS[story.account], END).state is PaymentState.PENDING
+    for story in stories(60, lives=STUCK_TEMPLATES):
+        assert payment_at(story, simulator_of(ACCOUNTS[story.account]).meanings, END).state is PaymentState.PENDING
 
 
 # --- mishaps ----------------------------------------------------------------------------------------------------------
 
 
 def test_mishaps_befall_the_share_that_they_should():
-    told, toll = stories(3000), Toll()
-    arrived = list(arrivals(told, Mishaps(lost=0.3, doubled=0.1, late=0.2), seed=1, toll=toll))
-    assert 0.28 < toll.lost / toll.due < 0.32
-    kept = toll.due - toll.lost
-    assert 0.08 < toll.doubled / kept < 0.12
-    assert 0.18 < toll.late / kept < 0.22
-    assert len(arrived) == kept + toll.doubled
-    assert all(it.at > it.happening.at for it in arrived)
+    told, counts = stories(3000), DeliveryCounts()
+    arrived = list(arrivals(told, DeliveryFaults(lost=0.3, doubled=0.1, late=0.2), seed=1, counts=counts))
+    assert 0.28 < counts.lost / counts.due < 0.32
+    kept = counts.due - counts.lost
+    assert 0.08 < counts.doubled / kept < 0.12
+    assert 0.18 < counts.late / kept < 0.22
+    assert len(arrived) == kept + counts.doubled
+    assert all(it.at > it.event.at for it in arrived)
 
 
 def test_what_a_gateway_has_no_webhook_for_is_never_sent():
-    assert not any(it.happening.word in UNSAID for it in arrivals(stories(500), Mishaps(), seed=1, toll=Toll()))
+    assert not any(
+        it.event.event_type in WITHOUT_WEBHOOK
+        for it in arrivals(stories(500), DeliveryFaults(), seed=1, counts=DeliveryCounts())
+    )
 
 
 def test_a_silent_gateway_sends_nothing_and_the_others_go_on():
-    silence = Silence(account="alipay-main", since=BEGINS_AT, until=BEGINS_AT + timedelta(hours=12))
-    toll = Toll()
-    arrived = list(arrivals(stories(500), Mishaps(silences=(silence,)), seed=1, toll=toll))
+    silence = SilentPeriod(account="alipay-main", since=BEGINS_AT, until=BEGINS_AT + timedelta(hours=12))
+    counts = DeliveryCounts()
+    arrived = list(arrivals(stories(500), DeliveryFaults(silent_periods=(silence,)), seed=1, counts=counts))
     at_noon = BEGINS_AT + timedelta(hours=12)
-    assert toll.silenced > 0
-    assert not any(it.story.account == "alipay-main" and it.happening.at < at_noon for it in arrived)
-    assert {it.story.account for it in arrived if it.happening.at < at_noon} == {"stripe-main", "wechatpay-main"}
+    assert counts.silenced > 0
+    assert not any(it.story.account == "alipay-main" and it.event.at < at_noon for it in arrived)
+    assert {it.story.account for it in arrived if it.event.at < at_noon} == {"stripe-main", "wechatpay-main"}
 
 
 def test_the_same_seed_loses_the_same_webhooks():
-    mishaps = Mishaps(lost=0.3, doubled=0.1, late=0.2)
-    once = list(arrivals(stories(200), mishaps, seed=5, toll=Toll()))
-    assert list(arrivals(stories(200), mishaps, seed=5, toll=Toll())) == once
-    assert list(arrivals(stories(200), mishaps, seed=6, toll=Toll())) != once
+    faults = DeliveryFaults(lost=0.3, doubled=0.1, late=0.2)
+    once = list(arrivals(stories(200), faults, seed=5, counts=DeliveryCounts()))
+    assert list(arrivals(stories(200), faults, seed=5, counts=DeliveryCounts())) == once
+    assert list(arrivals(stories(200), faults, seed=6, counts=DeliveryCounts())) != once
 
 
 # --- findings ---------------------------------------------------------------------------------------------------------
@@ -205,7 +210,7 @@ def a_paid_story() -> Story:
 
 
 def recorded(story: Story, kind: str, *, after_s: float, evidence: Evidence = Evidence.WEBHOOK) -> Recorded:
-    at = story.happenings[-1].at
+    at = story.events[-1].at
     event = PaymentEvent(
         event_id=f"{kind}:{after_s}",
         kind=Kind(kind),
@@ -227,14 +232,14 @@ def test_the_first_event_after_which_the_order_stays_true_is_what_resolved_it():
         recorded(story, "payment.succeeded", after_s=120, evidence=Evidence.QUERY),
         recorded(story, "payment.succeeded", after_s=300),
     ]
-    found = findings([story], ACCOUNTS, told)
+    found = resolutions([story], ACCOUNTS, told)
     assert found.by()["query"] == 1
     assert (found.after_s(0.5), found.never) == (120.0, 0)
 
 
 def test_an_order_that_never_came_to_its_truth_took_for_good():
     story, other = a_paid_story(), msgspec.structs.replace(a_paid_story(), order_ref="S1-other")
-    found = findings([story, other], ACCOUNTS, [recorded(story, "payment.succeeded", after_s=2)])
+    found = resolutions([story, other], ACCOUNTS, [recorded(story, "payment.succeeded", after_s=2)])
     assert found.never == 1
     assert (found.after_s(0.0), found.after_s(0.99)) == (2.0, None)
     assert sum(found.by().values()) == 1
@@ -243,4 +248,4 @@ def test_an_order_that_never_came_to_its_truth_took_for_good():
 def test_of_a_payment_that_was_never_begun_there_is_nothing_to_find_out():
     untouched = [it for it in stories(300) if it.name in ("stripe: only looked at", "alipay: never opened")]
     assert untouched
-    assert findings(untouched, ACCOUNTS, []).found == ()
+    assert resolutions(untouched, ACCOUNTS, []).found == ()

@@ -2,10 +2,10 @@
 
 import pytest
 
-from sandbox.voices import Voice
+from sandbox.signer import Signer
 from tests.gateway_apis import Gateways
 
 
 @pytest.fixture
-def gateways(voices: dict[str, Voice]) -> Gateways:
-    return Gateways(voices)
+def gateways(signers: dict[str, Signer]) -> Gateways:
+    return Gateways(signers)

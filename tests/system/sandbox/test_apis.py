@@ -48,7 +48,7 @@ def a_spell(account: str, fault: Fault, *, share: float = 1.0, minutes: float = 
 
 
 def stripe_client(gateways, bases, **changes) -> stripe.StripeClient:
-    told = {"api_key": gateways.voices[STRIPE].api_key} | changes
+    told = {"api_key": gateways.signers[STRIPE].api_key} | changes
     return stripe.StripeClient(
         told["api_key"],
         base_addresses={"api": bases[STRIPE]},
@@ -186,7 +186,7 @@ async def test_stripe_refuses_in_its_own_words(gateways):
 
 async def test_stripe_takes_its_key_as_basic_user_too(gateways):
     story = gateways.tells(STRIPE, ("payment_intent.succeeded", 0))
-    key = gateways.voices[STRIPE].api_key
+    key = gateways.signers[STRIPE].api_key
     basic = {"Authorization": f"Basic {b64encode(f'{key}:'.encode()).decode()}"}
     async with gateways.open() as bases, aiohttp.ClientSession(bases[STRIPE]) as session:
         path = f"/v1/payment_intents/{story.payment_ref}"
@@ -203,13 +203,13 @@ async def test_stripe_takes_its_key_as_basic_user_too(gateways):
 
 
 def alipay_client(gateways, bases, **changes) -> DefaultAlipayClient:
-    voice = gateways.voices[ALIPAY]
+    signer = gateways.signers[ALIPAY]
     config = AlipayClientConfig()
     config.server_url = f"{bases[ALIPAY]}/gateway.do"
-    config.app_id = changes.get("app_id", voice.app_id)
-    app_key = changes.get("app_key", voice.app_key)
+    config.app_id = changes.get("app_id", signer.app_id)
+    app_key = changes.get("app_key", signer.app_key)
     config.app_private_key = without_lines(traditional(app_key))
-    config.alipay_public_key = without_lines(public_pem(voice.private_key))
+    config.alipay_public_key = without_lines(public_pem(signer.private_key))
     return DefaultAlipayClient(alipay_client_config=config, logger=logging.getLogger("alipay of the tests"))
 
 
@@ -292,9 +292,9 @@ async def test_alipay_tells_that_a_refund_is_not_done_by_saying_nothing_of_it(ga
 
 
 async def test_alipay_takes_no_question_that_the_app_did_not_sign(gateways):
-    voice = gateways.voices[ALIPAY]
+    signer = gateways.signers[ALIPAY]
     async with gateways.open() as bases:
-        forger = alipay_client(gateways, bases, app_key=voice.private_key)
+        forger = alipay_client(gateways, bases, app_key=signer.private_key)
         assert (await alipay_says(forger, trade_query(out_trade_no="T")))["sub_code"] == "isv.invalid-signature"
         stranger = alipay_client(gateways, bases, app_id="2021000000000000")
         with pytest.raises(ResponseException):  # that error is not signed
@@ -318,16 +318,16 @@ async def test_alipay_forged_is_seen_by_the_package(gateways):
 
 def wechatpay_client(gateways, bases, **changes) -> WeChatPay:
     """The package asks at the real time, so that the clock of the test must be there too."""
-    voice = gateways.voices[WECHATPAY]
+    signer = gateways.signers[WECHATPAY]
     gateways.now = clock.now() + changes.pop("off", timedelta())
     told = {
-        "mchid": voice.mch_id,
-        "private_key": pem(voice.merchant_key),
-        "cert_serial_no": voice.merchant_serial,
-        "apiv3_key": voice.apiv3_key,
-        "appid": voice.app_id,
-        "public_key": public_pem(voice.key.private_key),
-        "public_key_id": voice.key.serial,
+        "mchid": signer.mch_id,
+        "private_key": pem(signer.merchant_key),
+        "cert_serial_no": signer.merchant_serial,
+        "apiv3_key": signer.apiv3_key,
+        "appid": signer.app_id,
+        "public_key": public_pem(signer.key.private_key),
+        "public_key_id": signer.key.serial,
     } | changes
     client = WeChatPay(wechatpay_type=WeChatPayType.JSAPI, **told)
     client._core._gate_way = bases[WECHATPAY]
@@ -393,7 +393,7 @@ async def test_wechatpay_tells_refunds_by_the_merchants_number(gateways):
 @pytest.mark.parametrize("wrong", ["private_key", "cert_serial_no", "off"])
 async def test_wechatpay_takes_no_question_that_the_merchant_did_not_sign_just_now(gateways, wrong):
     change = {
-        "private_key": pem(gateways.voices[WECHATPAY].key.private_key),
+        "private_key": pem(gateways.signers[WECHATPAY].key.private_key),
         "cert_serial_no": "77" * 20,
         "off": timedelta(minutes=6),
     }
@@ -419,7 +419,7 @@ async def test_wechatpay_forged_is_seen_by_the_package(gateways):
 
 async def ask_stripe(gateways, base: str, ref: str) -> int:
     """The status of a plain query, 0 for none."""
-    headers = {"Authorization": f"Bearer {gateways.voices[STRIPE].api_key}"}
+    headers = {"Authorization": f"Bearer {gateways.signers[STRIPE].api_key}"}
     try:
         async with (
             aiohttp.ClientSession(base, timeout=aiohttp.ClientTimeout(total=2 * SLOW_S), headers=headers) as session,
@@ -450,7 +450,7 @@ async def test_a_fault_holds_for_its_time_and_the_log_tells_it(gateways, fault, 
         assert await ask_stripe(gateways, bases[STRIPE], story.payment_ref) == 200
     *failed, fine = gateways.log.of_order(story.order_ref)  # the client asks once more by itself when it is hung up on
     assert {(it.at, it.account, it.fault) for it in failed} == {(NOON, STRIPE, fault)}
-    assert (fine.fault, fine.status, fine.said) == (None, 200, "succeeded")
+    assert (fine.fault, fine.status, fine.summary) == (None, 200, "succeeded")
 
 
 async def test_a_share_of_faults_is_a_share(gateways):
@@ -467,7 +467,7 @@ async def test_a_gateway_that_does_not_know_itself_tells_what_it_knew(gateways):
         for minute in (1, 31, 46):
             gateways.at_minute(minute)
             await ask_stripe(gateways, bases[STRIPE], story.payment_ref)
-    assert [it.said for it in gateways.log.of_order(story.order_ref)] == ["processing", "processing", "succeeded"]
+    assert [it.summary for it in gateways.log.of_order(story.order_ref)] == ["processing", "processing", "succeeded"]
 
 
 async def test_the_log_can_be_read_by_others(gateways, tmp_path):

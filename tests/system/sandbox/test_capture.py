@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sandbox.plays import find
+from sandbox.simulators.registry import simulator_of
 from tests.system.commands import tillkeeper
 from tillkeeper.gateways.registry import GATEWAYS
 
@@ -36,7 +36,7 @@ async def test_each_gateway_wrote_genuine_deliveries_and_forged_ones(captured):
     assert told["config"] == str(directory / "tillkeeper.toml")
     for name in EVERYONE:
         assert list(directory.glob(f"{name}.genuine.*.json"))
-        assert list(directory.glob(f"{name}.forged.*.json")) or find(name).impostor is None
+        assert list(directory.glob(f"{name}.forged.*.json")) or simulator_of(name).impostor is None
     assert directory.stat().st_mode & 0o777 == 0o700
 
 
@@ -50,10 +50,10 @@ async def test_what_is_genuine_is_verified_and_what_is_forged_is_not(explained):
 
 async def test_of_each_gateway_it_is_told_what_was_paid_or_what_is_asked(explained):
     for name in EVERYONE:
-        play = find(name)
+        simulator = simulator_of(name)
         told = [found for stem, found in explained.items() if stem.startswith(f"{name}.genuine.")]
-        assert any(it["kind"] == "payment.succeeded" for found in told for it in found["events"]) or play.fetched
-        assert any("fetches" in found for found in told) or not play.fetched
+        assert any(it["kind"] == "payment.succeeded" for found in told for it in found["events"]) or simulator.fetched
+        assert any("fetches" in found for found in told) or not simulator.fetched
 
 
 async def test_each_file_is_explained_to_people_and_what_nobody_signed_is_not_called_verified(captured, explained):

@@ -5,13 +5,13 @@ from aiohttp import web
 
 from sandbox.accounts import impostors_of
 from sandbox.forgery import Forger
-from sandbox.player import Player, open_session
-from sandbox.posting_log import PostingLog
-from sandbox.truth.ledger import Ledger
+from sandbox.simulators.registry import ledger_of
+from sandbox.traffic.generator import TrafficGenerator, open_session
+from sandbox.traffic.posting_log import PostingLog
 
 
 @pytest.mark.parametrize("query", ["", "id=%2f1&type=payment", "data.id=a+b%20c&x", "u=%E4%B8%AD:/?@"])
-async def test_the_url_is_posted_to_just_as_it_was_signed(voices, query):
+async def test_the_url_is_posted_to_just_as_it_was_signed(signers, query):
     targets = []
 
     async def receive(request: web.Request) -> web.Response:
@@ -25,12 +25,12 @@ async def test_the_url_is_posted_to_just_as_it_was_signed(voices, query):
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         async with open_session(f"http://127.0.0.1:{runner.addresses[0][1]}", token="t") as session:
-            player = Player(
+            player = TrafficGenerator(
                 session=session,
-                voices=voices,
-                forger=Forger(voices, impostors_of(voices)),
-                log=PostingLog(list(voices)),
-                ledger=Ledger({}),
+                signers=signers,
+                forger=Forger(signers, impostors_of(signers)),
+                log=PostingLog(list(signers)),
+                ledger=ledger_of({}),
                 seed=1,
                 run="T",
                 rate=1,

@@ -9,15 +9,15 @@ from datetime import timedelta
 
 import pytest
 
-from sandbox.scenarios.house import Crew
 from sandbox.scenarios.lossy_day import lossy_day
 from sandbox.scenarios.report import span
-from sandbox.scenarios.run import BEGINS_AT, Wish
+from sandbox.scenarios.run import BEGINS_AT, ScenarioOptions
 from sandbox.scenarios.stuck import stuck_at_gateway
+from sandbox.scenarios.system import Workers
 from sandbox.servers import Postgres
 from sandbox.servers.memory import place_in_memory
 from tests.notice_servers import smtp_server
-from tillkeeper.cli.simulated import hire
+from tillkeeper.cli.simulated import start_workers
 from tillkeeper.gateways.messages import Answer
 
 ORDERS = 50
@@ -32,8 +32,8 @@ async def quick_server() -> AsyncIterator[Postgres]:
         yield server
 
 
-def a_wish(payments: int = ORDERS, *, hire=hire, **changes) -> Wish:
-    return Wish(**({"seed": 3, "payments": payments, "hire": hire} | changes))
+def options_of(payments: int = ORDERS, *, start_workers=start_workers, **changes) -> ScenarioOptions:
+    return ScenarioOptions(**({"seed": 3, "payments": payments, "start_workers": start_workers} | changes))
 
 
 def quiet(_line: str) -> None:
@@ -68,9 +68,9 @@ def test_on_a_lossy_day_every_order_comes_to_its_truth_with_nobodys_help(lossy):
 
 
 async def test_the_same_seed_ends_the_same(quick_server):
-    one, other = [await lossy_day(a_wish(FEW), quick_server, quiet, ends_at=SOON) for _ in range(2)]
-    assert one.told()["with_sweeps"]["queries"] > 0
-    assert without_duration(one.told()) == without_duration(other.told())
+    one, other = [await lossy_day(options_of(FEW), quick_server, quiet, ends_at=SOON) for _ in range(2)]
+    assert one.as_dict()["with_sweeps"]["queries"] > 0
+    assert without_duration(one.as_dict()) == without_duration(other.as_dict())
 
 
 def without_duration(told: dict) -> dict:
@@ -84,12 +84,12 @@ async def test_a_day_whose_answers_are_not_heard_does_not_hold(quick_server):
     async def nothing_found(_account, _question) -> Answer:
         return Answer(found=False)
 
-    async def hire_deaf_ones(premises, stack) -> Crew:
-        premises.api_client.query, premises.api_client.can_query = nothing_found, lambda _account: False
-        return await hire(premises, stack)
+    async def start_deaf_workers(context, stack) -> Workers:
+        context.api_client.query, context.api_client.can_query = nothing_found, lambda _account: False
+        return await start_workers(context, stack)
 
-    day = await lossy_day(a_wish(FEW, hire=hire_deaf_ones), quick_server, quiet, ends_at=SOON)
-    assert day.told()["with_sweeps"]["queries"] == 0
+    day = await lossy_day(options_of(FEW, start_workers=start_deaf_workers), quick_server, quiet, ends_at=SOON)
+    assert day.as_dict()["with_sweeps"]["queries"] == 0
     assert any("not as their gateways know them" in it for it in day.problems())
     assert any("asked for what was paid or under way" in it for it in day.problems())
 
@@ -100,8 +100,8 @@ async def test_a_day_whose_answers_are_not_heard_does_not_hold(quick_server):
 async def test_stuck_orders_climb_their_ladders_and_their_payers_are_told_once(quick_server):
     orders = 24
     async with smtp_server() as mailbox:
-        stuck = await stuck_at_gateway(a_wish(orders, smtp_port=mailbox.port), quick_server, quiet)
-    told = stuck.told()
+        stuck = await stuck_at_gateway(options_of(orders, smtp_port=mailbox.port), quick_server, quiet)
+    told = stuck.as_dict()
     assert told["wrong"] == ()
     assert told["holds"]
     assert (told["ladder_steps"]["case"], told["ladder_steps"]["escalate"]) == (orders, 2 * orders)
@@ -117,8 +117,8 @@ async def test_stuck_orders_climb_their_ladders_and_their_payers_are_told_once(q
 
 
 async def test_a_step_that_is_taken_twice_is_noticed(quick_server):
-    async def hire_who_asks_twice(premises, stack) -> Crew:
-        api_client = premises.api_client
+    async def start_workers_that_ask_twice(context, stack) -> Workers:
+        api_client = context.api_client
         ask_once = api_client.query
 
         async def query(account, query):
@@ -126,9 +126,9 @@ async def test_a_step_that_is_taken_twice_is_noticed(quick_server):
             return await ask_once(account, query)
 
         api_client.query = query
-        return await hire(premises, stack)
+        return await start_workers(context, stack)
 
-    stuck = await stuck_at_gateway(a_wish(6, hire=hire_who_asks_twice), quick_server, quiet)
+    stuck = await stuck_at_gateway(options_of(6, start_workers=start_workers_that_ask_twice), quick_server, quiet)
     assert any("times is right" in it for it in stuck.wrong)
     assert stuck.problems()
 

@@ -1,0 +1,37 @@
+"""Metrics of the deliveries that one account accepted, updated once a turn of the event loop for all of that turn."""
+
+import asyncio
+from collections import Counter
+
+import prometheus_client
+
+from tillkeeper import telemetry
+
+
+class DeliveryMetrics:
+    """Counts accepted deliveries.  An update for each by itself took 2 to 3 % more of a receiver's CPU."""
+
+    def __init__(self, account: str) -> None:
+        self._account = account
+        self._accepted = telemetry.DELIVERIES.labels(account, "accepted")
+        self._by_key: dict[str, prometheus_client.Counter] = {}
+        self._pending: list[tuple[str, float]] = []
+
+    def record(self, key: str, took_s: float) -> None:
+        """Counts one delivery, verified by this key."""
+        if not self._pending:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._pending.append((key, took_s))
+
+    def _flush(self) -> None:
+        pending, self._pending = self._pending, []
+        self._accepted.inc(len(pending))
+        for key, count in Counter([key for key, _ in pending]).items():
+            self._of_key(key).inc(count)
+        for _, took_s in pending:
+            telemetry.ACCEPT_SECONDS.observe(took_s)
+
+    def _of_key(self, key: str) -> prometheus_client.Counter:
+        if key not in self._by_key:  # bounded: keys are named by the configuration
+            self._by_key[key] = telemetry.KEYS_USED.labels(self._account, key)
+        return self._by_key[key]
