@@ -74,8 +74,9 @@ fuzz: setup  ## A million spoilt deliveries and API answers over all gateways; A
 histories: setup  ## 100,000 random histories of orders, each told in four orders of arrival; ARGS="--count N --seed N"
 	@$(BIN)/python -m tests.domain.histories $(ARGS)
 
-docs: setup  ## docs/gateways.md and deploy/accounts.toml, printed from the registry of gateways
+docs: setup  ## docs/gateways.md, deploy/accounts.toml and docs/states.md, printed from the code's own tables
 	@$(BIN)/python docs/gateways.py
+	@$(BIN)/python docs/states.py
 
 pictures: setup  ## The mails in docs/pictures, drawn by the Chromium of this machine
 	@$(BIN)/python docs/pictures.py

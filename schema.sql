@@ -1,13 +1,73 @@
 -- Tillkeeper's database, whole.  Read it first.  `tillkeeper db init` runs it; running it again changes nothing.
 --
---   delivery ──< inbox >── orders ──< payment, refund, dispute
+--   deliveries ──< inbox >── orders ──< payments, refunds, disputes
 --      └──< fetches (what to ask its gateway)
---                            ├────< rung (what the sweep did), act (what people did)
---                            └────< cases ──< case_entry      outbox (what is to be told)
+--                              ├────< steps (what the sweep did), acts (what people did)
+--                              └────< cases ──< case_entries      outbox (what is to be told)
 --   spool (the PostgreSQL lane)      parked (what could not be applied)
---   heard, pulse, quiet (how each account talks, and when it does not)      backfill, hint (what is asked besides)
+--   activity, account_health, silences (how each account talks, and when it does not)
+--   backfills, hints (what is asked besides)
 --
 -- Amounts are integers of the currency's minor unit.  Times are the gateway's own unless the name says otherwise.
+
+-- Databases made before tables, columns and some words had the names that they have here: renamed once, in place.
+DO $$
+DECLARE
+    t record;
+    old record;
+BEGIN
+    IF to_regclass('rung') IS NULL THEN
+        RETURN;
+    END IF;
+    FOR t IN SELECT * FROM (VALUES
+        ('delivery', 'deliveries'), ('delivery_void', 'void_numbers'), ('payment', 'payments'), ('refund', 'refunds'),
+        ('dispute', 'disputes'), ('rung', 'steps'), ('act', 'acts'), ('case_entry', 'case_entries'), ('key_use', 'key_uses'),
+        ('unknown_word', 'unknown_words'), ('learnt_key', 'learnt_keys'), ('handover', 'handovers'), ('heard', 'activity'),
+        ('pulse', 'account_health'), ('quiet', 'silences'), ('backfill', 'backfills'), ('hint', 'hints')
+    ) AS renamed (before, after) WHERE to_regclass(before) IS NOT NULL LOOP
+        EXECUTE format('ALTER TABLE %I RENAME TO %I', t.before, t.after);
+        FOR old IN SELECT conname AS name FROM pg_constraint
+                   WHERE conrelid = to_regclass(t.after) AND starts_with(conname, t.before || '_') LOOP
+            EXECUTE format('ALTER TABLE %I RENAME CONSTRAINT %I TO %I',
+                           t.after, old.name, t.after || substr(old.name, length(t.before) + 1));
+        END LOOP;
+        FOR old IN SELECT c.relname AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+                   WHERE i.indrelid = to_regclass(t.after) AND starts_with(c.relname, t.before || '_') LOOP
+            EXECUTE format('ALTER INDEX %I RENAME TO %I', old.name, t.after || substr(old.name, length(t.before) + 1));
+        END LOOP;
+        FOR old IN SELECT c.relname AS name FROM pg_depend d JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S'
+                   WHERE d.refobjid = to_regclass(t.after) AND starts_with(c.relname, t.before || '_') LOOP
+            EXECUTE format('ALTER SEQUENCE %I RENAME TO %I', old.name, t.after || substr(old.name, length(t.before) + 1));
+        END LOOP;
+    END LOOP;
+    FOR t IN SELECT * FROM (VALUES
+        ('orders', 'spell', 'phase'), ('orders', 'spell_since', 'phase_since'), ('steps', 'spell', 'phase'),
+        ('fetches', 'wishes', 'requests'), ('fetches', 'wanted_at', 'requested_at'), ('fetches', 'taken', 'claims'),
+        ('fetches', 'taken_until', 'leased_until'), ('outbox', 'taken_until', 'leased_until'),
+        ('spool', 'taken_until', 'leased_until'), ('spool', 'taken_by', 'leased_by'), ('silences', 'over_at', 'ended_at'),
+        ('backfills', 'wanted_since', 'requested_since'), ('backfills', 'wished_at', 'requested_at'),
+        ('backfills', 'taken_by', 'leased_by'), ('backfills', 'taken_until', 'leased_until')
+    ) AS renamed (in_table, before, after)
+    WHERE EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass(in_table) AND attname = before) LOOP
+        EXECUTE format('ALTER TABLE %I RENAME %I TO %I', t.in_table, t.before, t.after);
+        FOR old IN SELECT conname AS name FROM pg_constraint  -- from PostgreSQL 18 on these have names
+                   WHERE conrelid = to_regclass(t.in_table) AND conname = concat_ws('_', t.in_table, t.before, 'not_null') LOOP
+            EXECUTE format('ALTER TABLE %I RENAME CONSTRAINT %I TO %I',
+                           t.in_table, old.name, concat_ws('_', t.in_table, t.after, 'not_null'));
+        END LOOP;
+    END LOOP;
+    FOR t IN SELECT * FROM (VALUES
+        ('fetches', 'fetches_wishes_check', 'fetches_requests_check'), ('backfills', 'wanted_whole', 'requested_whole')
+    ) AS renamed (in_table, before, after)
+    WHERE EXISTS (SELECT FROM pg_constraint WHERE conrelid = to_regclass(in_table) AND conname = before) LOOP
+        EXECUTE format('ALTER TABLE %I RENAME CONSTRAINT %I TO %I', t.in_table, t.before, t.after);
+    END LOOP;
+    UPDATE cases SET closed_by = 'system' WHERE closed_by = 'truth';
+    UPDATE case_entries SET by = 'system' WHERE by = 'truth';
+    UPDATE cases SET subject = replace(subject, '/spell:', '/phase:') WHERE kind = 'stuck';
+    -- Named as before, what was told already would be told once more.
+    UPDATE outbox SET key = replace(key, '/spell ', '/phase ') WHERE audience = 'payer' AND key LIKE '%/spell %';
+END $$;
 
 -- What a merchant sells.  Status and the three sums are derived by domain/order.py from the rows below it, never set.
 CREATE TABLE IF NOT EXISTS orders (
@@ -28,9 +88,9 @@ CREATE TABLE IF NOT EXISTS orders (
     changed_at       timestamptz NOT NULL,
     expires_at       timestamptz,  -- out of the terms, for the sweep
     instalments      jsonb,  -- likewise: [{"amount", "due_at"}], or null
-    -- The present spell: from one movement of the order's money to the next.  The sweep climbs its ladder (domain/policy.py).
-    spell            bigint NOT NULL DEFAULT 1,  -- the version at which it began
-    spell_since      timestamptz NOT NULL,
+    -- The present phase: from one movement of the order's money to the next.  The sweep takes its ladder's steps (domain/ladder.py).
+    phase            bigint NOT NULL DEFAULT 1,  -- the version at which it began
+    phase_since      timestamptz NOT NULL,
     due_at           timestamptz,  -- when the sweep looks next; null: nothing will become of waiting
     ask_at           timestamptz,  -- somebody wants the gateway asked then, whatever the ladder says
     held_until       timestamptz,  -- a person asked the sweep to leave it alone until then
@@ -41,16 +101,16 @@ CREATE TABLE IF NOT EXISTS orders (
 CREATE INDEX IF NOT EXISTS orders_due ON orders (due_at) WHERE due_at IS NOT NULL;
 -- What a gap in an account's webhooks may have missed: orders whose money may move at any time, however old they are, and
 -- those that could be paid within it.
-CREATE INDEX IF NOT EXISTS orders_moving ON orders (spell_since)
+CREATE INDEX IF NOT EXISTS orders_moving ON orders (phase_since)
 WHERE closed_at IS NULL AND status IN ('processing', 'partially_paid', 'refunding');
-CREATE INDEX IF NOT EXISTS orders_payable ON orders (coalesce(expires_at, spell_since))
+CREATE INDEX IF NOT EXISTS orders_payable ON orders (coalesce(expires_at, phase_since))
 WHERE closed_at IS NULL AND status IN ('unpaid', 'failed');
 -- For people who look for what is stuck or held: these do not read the orders that are done with.
-CREATE INDEX IF NOT EXISTS orders_failed ON orders (spell_since) WHERE closed_at IS NULL AND status = 'failed';
+CREATE INDEX IF NOT EXISTS orders_failed ON orders (phase_since) WHERE closed_at IS NULL AND status = 'failed';
 CREATE INDEX IF NOT EXISTS orders_held ON orders (held_until) WHERE held_until IS NOT NULL;
 
 -- One request of a gateway, byte for byte.  (run, number) is given by the receiver process and has no gaps.
-CREATE TABLE IF NOT EXISTS delivery (
+CREATE TABLE IF NOT EXISTS deliveries (
     run          uuid NOT NULL,
     number       bigint NOT NULL CHECK (number > 0),
     account      text NOT NULL,
@@ -65,12 +125,12 @@ CREATE TABLE IF NOT EXISTS delivery (
     dropped      integer NOT NULL DEFAULT 0 CHECK (dropped BETWEEN 0 AND fetches),  -- of these, by earlier versions
     PRIMARY KEY (run, number)
 ) WITH (toast_tuple_target = 8160);  -- real bodies of 2 to 5 KB stay in the row
-ALTER TABLE delivery ALTER COLUMN body SET STORAGE EXTERNAL;  -- compressing each body cost more than writing it
+ALTER TABLE deliveries ALTER COLUMN body SET STORAGE EXTERNAL;  -- compressing each body cost more than writing it
 -- What anybody could have posted (accounts whose gateway signs nothing) is forgotten after a while (store/forgetting.py).
-CREATE INDEX IF NOT EXISTS delivery_unsigned ON delivery (received_at) WHERE key = 'unsigned' AND body IS NOT NULL;
+CREATE INDEX IF NOT EXISTS deliveries_unsigned ON deliveries (received_at) WHERE key = 'unsigned' AND body IS NOT NULL;
 
 -- Numbers that a receiver gave out but answered 503 for, or whose absence a person explained: audit does not miss them.
-CREATE TABLE IF NOT EXISTS delivery_void (
+CREATE TABLE IF NOT EXISTS void_numbers (
     run           uuid NOT NULL,
     number        bigint NOT NULL,
     explained_by  text,
@@ -82,7 +142,7 @@ CREATE TABLE IF NOT EXISTS delivery_void (
 );
 
 -- What a gateway must be asked, because a delivery said only that it changed.  One row for each thing that can be asked
--- about, open while a delivery's wish is not answered: many wishes are one question, and one that comes while the gateway is
+-- about, open while a delivery's request is not answered: many requests are one question, and one that comes while the gateway is
 -- being asked leads to one more.
 CREATE TABLE IF NOT EXISTS fetches (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -91,34 +151,34 @@ CREATE TABLE IF NOT EXISTS fetches (
     payment_ref  text,
     refund_ref   text,
     order_ref    text,
-    run          uuid NOT NULL,  -- the delivery that wished it last
+    run          uuid NOT NULL,  -- the delivery that requested it last
     number       bigint NOT NULL,
-    proven       boolean NOT NULL,  -- whether one of the wishes that are open was signed by the gateway
-    -- Wishes so far, and what became of them; audit adds them up.
-    wishes       bigint NOT NULL CHECK (wishes > 0),
+    proven       boolean NOT NULL,  -- whether one of the requests that are open was signed by the gateway
+    -- Requests so far, and what became of them; audit adds them up.
+    requests     bigint NOT NULL CHECK (requests > 0),
     found        bigint NOT NULL DEFAULT 0 CHECK (found >= 0),
     not_found    bigint NOT NULL DEFAULT 0 CHECK (not_found >= 0),
     given_up     bigint NOT NULL DEFAULT 0 CHECK (given_up >= 0),  -- or fell out for newer ones, unsigned
-    wanted_at    timestamptz NOT NULL,  -- when the first wish came that is open
+    requested_at    timestamptz NOT NULL,  -- when the first request came that is open
     due_at       timestamptz,  -- when to ask next; null: nothing is open
-    failures     integer NOT NULL DEFAULT 0,  -- questions without an answer since wanted_at
+    failures     integer NOT NULL DEFAULT 0,  -- questions without an answer since requested_at
     misses       integer NOT NULL DEFAULT 0,  -- and those that were answered with "no such thing"
     asked_at     timestamptz,
-    taken        bigint NOT NULL DEFAULT 0,  -- claims so far: whose claim ran out writes nothing here
-    taken_until  timestamptz NOT NULL DEFAULT '-infinity',  -- a lease
+    claims       bigint NOT NULL DEFAULT 0,  -- so far: whose claim ran out writes nothing here
+    leased_until  timestamptz NOT NULL DEFAULT '-infinity',  -- a lease
     result       text,  -- of the last question, in words for people
     finished_at  timestamptz,
     UNIQUE NULLS NOT DISTINCT (account, about, payment_ref, refund_ref, order_ref),
-    FOREIGN KEY (run, number) REFERENCES delivery,
-    -- A wish is answered, or somebody will ask.
-    CONSTRAINT open_is_due CHECK ((due_at IS NOT NULL) = (wishes > found + not_found + given_up)),
-    CONSTRAINT answered_once CHECK (wishes >= found + not_found + given_up)
+    FOREIGN KEY (run, number) REFERENCES deliveries,
+    -- A request is answered, or somebody will ask.
+    CONSTRAINT open_is_due CHECK ((due_at IS NOT NULL) = (requests > found + not_found + given_up)),
+    CONSTRAINT answered_once CHECK (requests >= found + not_found + given_up)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX IF NOT EXISTS fetches_due ON fetches (due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX IF NOT EXISTS fetches_unfound ON fetches (account, wanted_at)
+CREATE INDEX IF NOT EXISTS fetches_unfound ON fetches (account, requested_at)
 WHERE due_at IS NOT NULL AND NOT proven AND found = 0;
 DROP INDEX IF EXISTS fetches_unproven;  -- of earlier versions
-CREATE INDEX IF NOT EXISTS fetches_unasked ON fetches (wanted_at, number)
+CREATE INDEX IF NOT EXISTS fetches_unasked ON fetches (requested_at, number)
 WHERE due_at IS NOT NULL AND NOT proven AND found = 0 AND asked_at IS NULL;
 
 -- Every event once, with its outcome.  This is also the history of an order.
@@ -156,7 +216,7 @@ CREATE TABLE IF NOT EXISTS inbox (
     status_after  text,
     -- Dedupe is permanent: a delivery may come back months later.
     PRIMARY KEY (account, event_id),
-    FOREIGN KEY (run, number) REFERENCES delivery,
+    FOREIGN KEY (run, number) REFERENCES deliveries,
     -- An event waits exactly as long as it has no order.
     CONSTRAINT waiting_means_no_order CHECK ((outcome = 'waiting') = (order_id IS NULL)),
     CONSTRAINT webhooks_have_a_delivery CHECK (evidence <> 'webhook' OR number IS NOT NULL)
@@ -181,7 +241,7 @@ CREATE TABLE IF NOT EXISTS named_elsewhere (
 );
 
 -- One attempt to pay.  Each group of columns is a fact that merges on its own (domain/facts.py).
-CREATE TABLE IF NOT EXISTS payment (
+CREATE TABLE IF NOT EXISTS payments (
     account            text NOT NULL,
     payment_ref        text NOT NULL,
     order_id           bigint NOT NULL REFERENCES orders,
@@ -196,10 +256,10 @@ CREATE TABLE IF NOT EXISTS payment (
     PRIMARY KEY (account, payment_ref),
     CONSTRAINT captured_means_succeeded CHECK (captured_minor = 0 OR status = 'succeeded')
 ) WITH (fillfactor = 80);
-CREATE INDEX IF NOT EXISTS payment_of_order ON payment (order_id);
+CREATE INDEX IF NOT EXISTS payments_of_order ON payments (order_id);
 
 -- An amount on its way back.
-CREATE TABLE IF NOT EXISTS refund (
+CREATE TABLE IF NOT EXISTS refunds (
     account       text NOT NULL,
     refund_ref    text NOT NULL,
     order_id      bigint NOT NULL REFERENCES orders,
@@ -210,10 +270,10 @@ CREATE TABLE IF NOT EXISTS refund (
     currency      text,
     PRIMARY KEY (account, refund_ref)
 ) WITH (fillfactor = 80);
-CREATE INDEX IF NOT EXISTS refund_of_order ON refund (order_id);
+CREATE INDEX IF NOT EXISTS refunds_of_order ON refunds (order_id);
 
 -- An amount that the payer's bank contests.
-CREATE TABLE IF NOT EXISTS dispute (
+CREATE TABLE IF NOT EXISTS disputes (
     account       text NOT NULL,
     dispute_ref   text NOT NULL,
     order_id      bigint NOT NULL REFERENCES orders,
@@ -224,23 +284,23 @@ CREATE TABLE IF NOT EXISTS dispute (
     currency      text,
     PRIMARY KEY (account, dispute_ref)
 );
-CREATE INDEX IF NOT EXISTS dispute_of_order ON dispute (order_id);
+CREATE INDEX IF NOT EXISTS disputes_of_order ON disputes (order_id);
 
--- What the sweep did for an order.  A rung of a spell is taken once: the row stands before anything is asked or told.
-CREATE TABLE IF NOT EXISTS rung (
+-- What the sweep did for an order.  A step of a phase is taken once: the row stands before anything is asked or told.
+CREATE TABLE IF NOT EXISTS steps (
     order_id  bigint NOT NULL REFERENCES orders,
-    spell     bigint NOT NULL,
+    phase     bigint NOT NULL,
     action    text NOT NULL CHECK (action IN ('query', 'grace', 'remind', 'case', 'escalate', 'close')),
     at        timestamptz NOT NULL,  -- when the ladder has it
     taken_at  timestamptz NOT NULL,
     tries     integer NOT NULL DEFAULT 1,
     retry_at  timestamptz,  -- no answer yet: it is asked again then, unless the next question comes first
     result    text,  -- what came of it; null while it is under way, or when its sweeper died
-    PRIMARY KEY (order_id, spell, action, at)
+    PRIMARY KEY (order_id, phase, action, at)
 );
 
 -- What a person did to an order, or the policy in their stead: who, when and why.
-CREATE TABLE IF NOT EXISTS act (
+CREATE TABLE IF NOT EXISTS acts (
     id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     order_id  bigint NOT NULL REFERENCES orders,
     what      text NOT NULL CHECK (what IN ('hold', 'release', 'close', 'reopen', 'ask')),
@@ -248,7 +308,7 @@ CREATE TABLE IF NOT EXISTS act (
     note      text NOT NULL,
     at        timestamptz NOT NULL
 );
-CREATE INDEX IF NOT EXISTS act_of_order ON act (order_id);
+CREATE INDEX IF NOT EXISTS acts_of_order ON acts (order_id);
 
 -- What a person must look at.  (kind, subject) opens once, however often the cause is seen; one that closed itself may
 -- open again, one that a person resolved stays resolved while things stand as they did then, and no more money comes in.
@@ -265,7 +325,7 @@ CREATE TABLE IF NOT EXISTS cases (
     opened_at     timestamptz NOT NULL,
     follow_up_at  timestamptz,
     closed_at     timestamptz,
-    closed_by     text,  -- a person, or 'truth' where what opened it no longer holds
+    closed_by     text,  -- a person, or 'system' where what opened it no longer holds
     outcome       text,
     UNIQUE (kind, subject),
     CONSTRAINT open_is_followed_up CHECK ((closed_at IS NULL) = (follow_up_at IS NOT NULL)),
@@ -275,7 +335,7 @@ CREATE INDEX IF NOT EXISTS cases_of_order ON cases (order_id) WHERE order_id IS 
 CREATE INDEX IF NOT EXISTS cases_due ON cases (follow_up_at) WHERE follow_up_at IS NOT NULL;
 
 -- A case's own history.
-CREATE TABLE IF NOT EXISTS case_entry (
+CREATE TABLE IF NOT EXISTS case_entries (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     case_id  bigint NOT NULL REFERENCES cases,
     what     text NOT NULL CHECK (what IN
@@ -284,8 +344,8 @@ CREATE TABLE IF NOT EXISTS case_entry (
     note     text,
     at       timestamptz NOT NULL
 );
-CREATE INDEX IF NOT EXISTS case_entry_of_case ON case_entry (case_id);
-CREATE INDEX IF NOT EXISTS case_entry_since ON case_entry (at);
+CREATE INDEX IF NOT EXISTS case_entries_of_case ON case_entries (case_id);
+CREATE INDEX IF NOT EXISTS case_entries_since ON case_entries (at);
 
 -- Effects on their way out, written in the transaction of the change that caused them.
 CREATE TABLE IF NOT EXISTS outbox (
@@ -300,7 +360,7 @@ CREATE TABLE IF NOT EXISTS outbox (
     created_at   timestamptz NOT NULL,
     due_at       timestamptz,  -- when to try next; null: finished
     attempts     integer NOT NULL DEFAULT 0,
-    taken_until  timestamptz NOT NULL DEFAULT '-infinity',  -- a sender's lease
+    leased_until  timestamptz NOT NULL DEFAULT '-infinity',  -- a sender's lease
     told         jsonb NOT NULL DEFAULT '{}',  -- by channel: {"outcome", "at", "why"}
     state        text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'sent', 'uncertain', 'dropped', 'dead')),
     last_error   text,
@@ -320,8 +380,8 @@ CREATE TABLE IF NOT EXISTS spool (
     body         bytea NOT NULL,
     put_at       timestamptz NOT NULL DEFAULT now(),
     attempts     integer NOT NULL DEFAULT 0,
-    taken_until  timestamptz NOT NULL DEFAULT '-infinity',  -- a worker's lease; past it the row is anybody's
-    taken_by     uuid
+    leased_until  timestamptz NOT NULL DEFAULT '-infinity',  -- a worker's lease; past it the row is anybody's
+    leased_by     uuid
 ) WITH (fillfactor = 70, toast_tuple_target = 8160, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 ALTER TABLE spool ALTER COLUMN body SET STORAGE EXTERNAL;
 CREATE INDEX IF NOT EXISTS spool_in_order ON spool (position);
@@ -372,7 +432,7 @@ ALTER TABLE refused ADD COLUMN IF NOT EXISTS bytes integer NOT NULL DEFAULT 6553
 CREATE INDEX IF NOT EXISTS refused_of_account ON refused (account, id);
 
 -- Which of an account's keys verified deliveries, and when last: whether an old one may go.
-CREATE TABLE IF NOT EXISTS key_use (
+CREATE TABLE IF NOT EXISTS key_uses (
     account     text NOT NULL,
     key         text NOT NULL,  -- as gateways label it: its setting, place and fingerprint
     first_at    timestamptz NOT NULL,
@@ -382,7 +442,7 @@ CREATE TABLE IF NOT EXISTS key_use (
 );
 
 -- Words of gateways that stand in no list of ours (a new status, reason or type): nothing is refused or guessed for them.
-CREATE TABLE IF NOT EXISTS unknown_word (
+CREATE TABLE IF NOT EXISTS unknown_words (
     account   text NOT NULL,
     field     text NOT NULL,
     word      text NOT NULL,
@@ -394,7 +454,7 @@ CREATE TABLE IF NOT EXISTS unknown_word (
 
 -- What addresses of gateways yielded for keys that deliveries named, for receivers that start (tillkeeper/api_client/key_fetching.py).
 -- None of it is secret, and none is believed for standing here: the gateway's file checks it as what was just fetched.
-CREATE TABLE IF NOT EXISTS learnt_key (
+CREATE TABLE IF NOT EXISTS learnt_keys (
     account    text NOT NULL,
     url        text NOT NULL,
     content    bytea NOT NULL,
@@ -403,7 +463,7 @@ CREATE TABLE IF NOT EXISTS learnt_key (
 );
 
 -- When a shift was handed over: the next one asks what is new since.
-CREATE TABLE IF NOT EXISTS handover (
+CREATE TABLE IF NOT EXISTS handovers (
     id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at  timestamptz NOT NULL,
     by  text NOT NULL
@@ -419,7 +479,7 @@ CREATE TABLE IF NOT EXISTS policy_in_force (
 
 -- When each account was heard: the deliveries of an hour, and the minutes in which there were any as a mask of sixty bits.
 -- Each connection has rows of its own, so that batches never wait for each other here; whoever reads adds them up.
-CREATE TABLE IF NOT EXISTS heard (
+CREATE TABLE IF NOT EXISTS activity (
     account     text NOT NULL,
     hour        timestamptz NOT NULL,
     backend     integer NOT NULL,
@@ -430,7 +490,7 @@ CREATE TABLE IF NOT EXISTS heard (
 ) WITH (fillfactor = 50);  -- a row changes with every batch, and stays on its page
 
 -- One row an account: when somebody looked last, and how its gateway answers.  Whoever looks holds the row.
-CREATE TABLE IF NOT EXISTS pulse (
+CREATE TABLE IF NOT EXISTS account_health (
     account        text PRIMARY KEY,
     watched_at     timestamptz NOT NULL,
     answered_at    timestamptz,  -- the last answer to any sweeper
@@ -441,44 +501,44 @@ CREATE TABLE IF NOT EXISTS pulse (
 
 -- An account that should talk and is silent, or should answer and does not.  An open row is the fact: told once, and
 -- once that it is over.
-CREATE TABLE IF NOT EXISTS quiet (
+CREATE TABLE IF NOT EXISTS silences (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account     text NOT NULL,
     kind        text NOT NULL CHECK (kind IN ('silent', 'unanswering')),
     since       timestamptz NOT NULL,
     noticed_at  timestamptz NOT NULL,
     asked_at    timestamptz NOT NULL,  -- when its open payments were last asked about because of it
-    over_at     timestamptz
+    ended_at     timestamptz
 );
-CREATE UNIQUE INDEX IF NOT EXISTS quiet_once ON quiet (account, kind) WHERE over_at IS NULL;
+CREATE UNIQUE INDEX IF NOT EXISTS silences_once ON silences (account, kind) WHERE ended_at IS NULL;
 
 -- How far each account's own list of events is taken in, and the span that is wanted next.
-CREATE TABLE IF NOT EXISTS backfill (
+CREATE TABLE IF NOT EXISTS backfills (
     account       text PRIMARY KEY,
     good_until    timestamptz,  -- up to here the last one got
-    wanted_since  timestamptz,  -- from here to now is wanted; moves on with each part that is done
-    wished_at     timestamptz,  -- when that was last said
+    requested_since  timestamptz,  -- from here to now is wanted; moves on with each part that is done
+    requested_at     timestamptz,  -- when that was last said
     reason        text,
     due_at        timestamptz,  -- when to begin, or to try again
     tries         integer NOT NULL DEFAULT 0,
-    taken_by      uuid,
-    taken_until   timestamptz NOT NULL DEFAULT '-infinity',  -- a lease: two at once would ask everything twice
-    CONSTRAINT wanted_whole CHECK (num_nulls(wanted_since, wished_at, reason, due_at) IN (0, 4))
+    leased_by      uuid,
+    leased_until   timestamptz NOT NULL DEFAULT '-infinity',  -- a lease: two at once would ask everything twice
+    CONSTRAINT requested_whole CHECK (num_nulls(requested_since, requested_at, reason, due_at) IN (0, 4))
 );
-CREATE INDEX IF NOT EXISTS backfill_due ON backfill (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS backfills_due ON backfills (due_at) WHERE due_at IS NOT NULL;
 
 -- Questions caused by deliveries that proved nothing: counted here, so that forgers have no more than the policy allows.
-CREATE TABLE IF NOT EXISTS hint (
+CREATE TABLE IF NOT EXISTS hints (
     account   text NOT NULL,
     at        timestamptz NOT NULL,
     order_id  bigint NOT NULL REFERENCES orders,
     PRIMARY KEY (account, at, order_id)
 );
-CREATE INDEX IF NOT EXISTS hint_of_order ON hint (order_id, at);
+CREATE INDEX IF NOT EXISTS hints_of_order ON hints (order_id, at);
 
 -- What databases made by earlier versions of this file lack.
 ALTER TABLE orders ADD COLUMN IF NOT EXISTS discount_minor bigint NOT NULL DEFAULT 0 CHECK (discount_minor >= 0);
-ALTER TABLE payment ADD COLUMN IF NOT EXISTS held_minor bigint NOT NULL DEFAULT 0 CHECK (held_minor >= 0);
+ALTER TABLE payments ADD COLUMN IF NOT EXISTS held_minor bigint NOT NULL DEFAULT 0 CHECK (held_minor >= 0);
 ALTER TABLE inbox ADD COLUMN IF NOT EXISTS discount_minor bigint, ADD COLUMN IF NOT EXISTS has_refunds boolean,
     ADD COLUMN IF NOT EXISTS as_of timestamptz, ADD COLUMN IF NOT EXISTS on_top_minor bigint,
     ADD COLUMN IF NOT EXISTS released_minor bigint, ADD COLUMN IF NOT EXISTS may_be_release boolean;
@@ -490,9 +550,9 @@ BEGIN
         ALTER TABLE orders DROP CONSTRAINT paid_means_covered,
             ADD CONSTRAINT paid_means_covered CHECK (status <> 'paid' OR captured_minor + discount_minor >= amount_minor);
     END IF;
-    IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'payment'::regclass AND conname = 'payment_status_check'
+    IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'payments'::regclass AND conname = 'payments_status_check'
                    AND pg_get_constraintdef(oid) LIKE '%reversed%') THEN
-        ALTER TABLE payment DROP CONSTRAINT payment_status_check, ADD CONSTRAINT payment_status_check CHECK
+        ALTER TABLE payments DROP CONSTRAINT payments_status_check, ADD CONSTRAINT payments_status_check CHECK
             (status IN ('created', 'pending', 'authorized', 'failed', 'cancelled', 'succeeded', 'reversed'));
     END IF;
 END $$;

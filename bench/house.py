@@ -40,7 +40,7 @@ class Broken(Exception):
 
 # Registered as `PUT /orders` would, all at once.
 INSERT_ORDERS: Final = """
-INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, registered_at, changed_at, spell_since, due_at)
+INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, registered_at, changed_at, phase_since, due_at)
 SELECT 'bench-' || lpad(n::text, 8, '0'), $2, $3, $4::text[],
        jsonb_build_object('order_ref', 'bench-' || lpad(n::text, 8, '0'), 'amount', $2::bigint, 'currency', $3::text,
                           'accounts', $4::text[]),

@@ -6,7 +6,7 @@
 \set paid (:n / 100) % 2
 \set order (:client_id * :span + (:n / 200) * 100 + :n % 100) % :orders
 BEGIN;
-INSERT INTO delivery (run, number, account, received_at, key, headers, body, events)
+INSERT INTO deliveries (run, number, account, received_at, key, headers, body, events)
 VALUES (:run::uuid, :number, 'stripe-main', now(), 'webhook_secrets[0]', :headers::jsonb, :body::bytea, 1);
 SELECT id AS order_id, version FROM orders WHERE order_ref = 'bench-' || lpad(:order::text, 8, '0') FOR UPDATE \gset
 \if :paid
@@ -16,14 +16,14 @@ VALUES ('stripe-main', 'evt_bench' || :number, :run::uuid, :number, 'payment.suc
         'bench-' || lpad(:order::text, 8, '0'), 'pi_bench' || lpad(:order::text, 8, '0'), 12900, 'CNY', now(), now(),
         decode(md5(:number::text), 'hex'), 'applied', :order_id, 'paid')
 ON CONFLICT (account, event_id) DO NOTHING;
-INSERT INTO payment (account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor)
+INSERT INTO payments (account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor)
 VALUES ('stripe-main', 'pi_bench' || lpad(:order::text, 8, '0'), :order_id, 'succeeded', :facts::jsonb, 12900, 'CNY',
         12900)
 ON CONFLICT (account, payment_ref) DO UPDATE
 SET status = excluded.status, facts = excluded.facts, amount_minor = excluded.amount_minor,
     currency = excluded.currency, captured_minor = excluded.captured_minor;
-UPDATE orders SET status = 'paid', captured_minor = 12900, version = version + 1, changed_at = now(), spell = version + 1,
-    spell_since = now(), due_at = NULL
+UPDATE orders SET status = 'paid', captured_minor = 12900, version = version + 1, changed_at = now(), phase = version + 1,
+    phase_since = now(), due_at = NULL
 WHERE id = :order_id;
 \else
 INSERT INTO inbox (account, event_id, run, number, kind, evidence, order_ref, payment_ref, amount_minor, currency,
@@ -32,13 +32,13 @@ VALUES ('stripe-main', 'evt_bench' || :number, :run::uuid, :number, 'payment.pen
         'bench-' || lpad(:order::text, 8, '0'), 'pi_bench' || lpad(:order::text, 8, '0'), 12900, 'CNY', now(), now(),
         decode(md5(:number::text), 'hex'), 'applied', :order_id, 'processing')
 ON CONFLICT (account, event_id) DO NOTHING;
-INSERT INTO payment (account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor)
+INSERT INTO payments (account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor)
 VALUES ('stripe-main', 'pi_bench' || lpad(:order::text, 8, '0'), :order_id, 'pending', :facts::jsonb, 12900, 'CNY', 0)
 ON CONFLICT (account, payment_ref) DO UPDATE
 SET status = excluded.status, facts = excluded.facts, amount_minor = excluded.amount_minor,
     currency = excluded.currency, captured_minor = excluded.captured_minor;
-UPDATE orders SET status = 'processing', version = version + 1, changed_at = now(), spell = version + 1,
-    spell_since = now(), due_at = now() + interval '2 minutes'
+UPDATE orders SET status = 'processing', version = version + 1, changed_at = now(), phase = version + 1,
+    phase_since = now(), due_at = now() + interval '2 minutes'
 WHERE id = :order_id;
 \endif
 INSERT INTO outbox (key, order_id, version, audience, topic, payload, created_at, due_at)

@@ -12,7 +12,7 @@ WITHIN_S: Final = 300.0  # for what is on the way once nothing more is posted
 
 # No look at any row, so that it may be asked often.  It is ahead of what is committed by the batches in hand.
 WRITTEN: Final = "SELECT last_value FROM inbox_seq_seq"
-DELIVERED: Final = "SELECT count(*) FROM delivery"
+DELIVERED: Final = "SELECT count(*) FROM deliveries"
 OUTCOMES: Final = "SELECT outcome, count(*) FROM inbox GROUP BY outcome"
 
 

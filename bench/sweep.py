@@ -11,11 +11,11 @@ from bench import cost
 from bench.house import CURRENCY, Broken, House
 from bench.report import Section, Target
 from tillkeeper import clock
+from tillkeeper.domain.order.answers import QueryOutcome
 from tillkeeper.domain.policy import Policy
 from tillkeeper.policy import load_policy
 from tillkeeper.store.pool import open_pool
-from tillkeeper.store.settling import Settled, settle
-from tillkeeper.store.sweeping import CLAIM, take_due
+from tillkeeper.store.sweeping import CLAIM, settle, take_due
 from tillkeeper.store.transactions import repeat_when_raced
 
 SIZES: Final = (50_000, 500_000, 5_000_000)  # open orders
@@ -28,7 +28,7 @@ GROWTH_WANTED: Final = 1.5  # of a whole pass, from the fewest to the most open 
 
 # Everything is open and processing for a while; what is due is spread over all of it.
 INSERT_OPEN: Final = """
-INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, status, registered_at, changed_at, spell_since,
+INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, status, registered_at, changed_at, phase_since,
                     due_at)
 SELECT 'open-' || n, 12900, $2, '{stripe-main}',
        '{"order_ref": "open", "amount": 12900, "currency": "CNY", "accounts": ["stripe-main"]}', 'processing',
@@ -37,7 +37,7 @@ SELECT 'open-' || n, 12900, $2, '{stripe-main}',
 FROM generate_series(1, $1::bigint) AS n
 """
 INSERT_PAYMENTS: Final = """
-INSERT INTO payment (account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor)
+INSERT INTO payments (account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor)
 SELECT 'stripe-main', 'pi_open' || id, id, 'pending',
        '{"standing":{"at":"2026-11-22T12:00:00Z","rank":1,"step":"pending"}}', 12900, $1, 0
 FROM orders WHERE due_at <= now()
@@ -48,7 +48,7 @@ class Swept(msgspec.Struct, frozen=True, kw_only=True):
     """What it took, in milliseconds."""
 
     claim_ms: float  # the claiming statement alone
-    pass_ms: float  # claim, read, decide, write rungs, commit; then the results, commit
+    pass_ms: float  # claim, read, decide, write steps, commit; then the results, commit
     all_s: float
     empty_ms: float
     postgres_cpu: float  # seconds per 1,000 orders
@@ -60,7 +60,7 @@ async def measure(house: House) -> Section:
     fewest, most = found[SIZES[0]], found[SIZES[-1]]
     return Section(
         name="sweep",
-        title=f"Sweep: {DUE:,} due orders in passes of {CLAIM_ORDERS}, each with a rung that asks",
+        title=f"Sweep: {DUE:,} due orders in passes of {CLAIM_ORDERS}, each with a step that asks",
         rows=[
             {
                 "open orders": f"{size:,}",
@@ -82,7 +82,7 @@ async def measure(house: House) -> Section:
             ),
         ],
         notes=[
-            "Medians.  Claim: the statement that finds and locks.  Pass: claim, facts, rungs and their results, in two",
+            "Medians.  Claim: the statement that finds and locks.  Pass: claim, facts, steps and their results, in two",
             "transactions, without the gateway's own time: the more orders there are, the more pages the due ones lie",
             "on.  CPU: s per 1,000 orders.",
         ],
@@ -132,12 +132,12 @@ async def _claims(pool: asyncpg.Pool) -> float:
 async def _pass(pool: asyncpg.Pool, policy: Policy) -> float | None:
     """One pass whose gateways know nothing new; None when nothing was due."""
     began_s = clock.monotonic_s()
-    count, taken = await repeat_when_raced(
+    count, queries = await repeat_when_raced(
         pool, lambda conn: take_due(conn, policy=policy, limit=CLAIM_ORDERS, lease=LEASE, now=clock.now())
     )
     if not count:
         return None
-    settled = [Settled(taken=it, result="nothing new", answered=True) for it in taken]
+    settled = [QueryOutcome(query=it, result="nothing new", answered=True) for it in queries]
     await repeat_when_raced(pool, lambda conn: settle(conn, settled, policy=policy, now=clock.now()))
     return (clock.monotonic_s() - began_s) * 1000
 

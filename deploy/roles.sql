@@ -41,61 +41,61 @@ REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC;
 
 -- The receiver makes deliveries durable in the spool, and registers orders, which takes up what waited for them.
-GRANT SELECT, INSERT, UPDATE ON orders, fetches, inbox, payment, refund, dispute, cases TO tillkeeper_ingest;
-GRANT SELECT, UPDATE ON delivery, parked TO tillkeeper_ingest;
-GRANT SELECT, INSERT ON act, outbox, spool, named_elsewhere TO tillkeeper_ingest;
-GRANT INSERT ON case_entry TO tillkeeper_ingest;
-GRANT SELECT ON rung, case_entry TO tillkeeper_ingest;  -- an order's history
-GRANT DELETE ON payment, refund, dispute TO tillkeeper_ingest;  -- what turns out to be another order's moves
+GRANT SELECT, INSERT, UPDATE ON orders, fetches, inbox, payments, refunds, disputes, cases TO tillkeeper_ingest;
+GRANT SELECT, UPDATE ON deliveries, parked TO tillkeeper_ingest;
+GRANT SELECT, INSERT ON acts, outbox, spool, named_elsewhere TO tillkeeper_ingest;
+GRANT INSERT ON case_entries TO tillkeeper_ingest;
+GRANT SELECT ON steps, case_entries TO tillkeeper_ingest;  -- an order's history
+GRANT DELETE ON payments, refunds, disputes TO tillkeeper_ingest;  -- what turns out to be another order's moves
 GRANT SELECT, INSERT, DELETE ON refused TO tillkeeper_ingest;
-GRANT SELECT, INSERT, UPDATE, DELETE ON learnt_key, hint TO tillkeeper_ingest;
+GRANT SELECT, INSERT, UPDATE, DELETE ON learnt_keys, hints TO tillkeeper_ingest;
 
 -- The workers apply deliveries to orders, or park them.
 GRANT SELECT, UPDATE ON orders TO tillkeeper_work;
-GRANT SELECT, INSERT, UPDATE ON delivery, fetches, inbox, payment, refund, dispute, cases, parked, key_use, unknown_word,
-      heard TO tillkeeper_work;
-GRANT SELECT, INSERT ON delivery_void, outbox, named_elsewhere TO tillkeeper_work;
-GRANT INSERT ON act, case_entry TO tillkeeper_work;
-GRANT DELETE ON payment, refund, dispute TO tillkeeper_work;
+GRANT SELECT, INSERT, UPDATE ON deliveries, fetches, inbox, payments, refunds, disputes, cases, parked, key_uses, unknown_words,
+      activity TO tillkeeper_work;
+GRANT SELECT, INSERT ON void_numbers, outbox, named_elsewhere TO tillkeeper_work;
+GRANT INSERT ON acts, case_entries TO tillkeeper_work;
+GRANT DELETE ON payments, refunds, disputes TO tillkeeper_work;
 GRANT SELECT, INSERT, UPDATE, DELETE ON spool TO tillkeeper_work;
 
 -- The sweep asks gateways, and applies what they answer; it forgets what nobody signed.
-GRANT SELECT, UPDATE ON orders, delivery, parked TO tillkeeper_sweep;
-GRANT SELECT, INSERT, UPDATE ON fetches, inbox, payment, refund, dispute, rung, cases, unknown_word, policy_in_force, pulse,
-      quiet, backfill TO tillkeeper_sweep;
-GRANT INSERT ON act, case_entry TO tillkeeper_sweep;
-GRANT DELETE ON payment, refund, dispute TO tillkeeper_sweep;
+GRANT SELECT, UPDATE ON orders, deliveries, parked TO tillkeeper_sweep;
+GRANT SELECT, INSERT, UPDATE ON fetches, inbox, payments, refunds, disputes, steps, cases, unknown_words, policy_in_force, account_health,
+      silences, backfills TO tillkeeper_sweep;
+GRANT INSERT ON acts, case_entries TO tillkeeper_sweep;
+GRANT DELETE ON payments, refunds, disputes TO tillkeeper_sweep;
 GRANT SELECT, INSERT ON outbox, named_elsewhere TO tillkeeper_sweep;
 GRANT SELECT, DELETE ON refused TO tillkeeper_sweep;
-GRANT SELECT, INSERT, UPDATE, DELETE ON heard TO tillkeeper_sweep;
+GRANT SELECT, INSERT, UPDATE, DELETE ON activity TO tillkeeper_sweep;
 
 -- The sender reads what is to be told, and opens a case where nobody could be told.  To lock an order it needs the right to
 -- change a column of it: one that no status comes from.
 GRANT SELECT, UPDATE (changed_at) ON orders TO tillkeeper_notify;
-GRANT SELECT ON payment, refund, dispute, parked TO tillkeeper_notify;
+GRANT SELECT ON payments, refunds, disputes, parked TO tillkeeper_notify;
 GRANT SELECT, INSERT, UPDATE ON cases, outbox TO tillkeeper_notify;
-GRANT INSERT ON case_entry TO tillkeeper_notify;
+GRANT INSERT ON case_entries TO tillkeeper_notify;
 
 GRANT tillkeeper_ingest, tillkeeper_work, tillkeeper_sweep, tillkeeper_notify TO tillkeeper_run;
 
 -- People: hold, close and ask about orders, resolve cases, replay and discard what is parked, hand over.
-GRANT SELECT, INSERT, UPDATE ON orders, delivery, fetches, inbox, payment, refund, dispute, rung, cases, parked, unknown_word,
-      backfill TO tillkeeper_ops;
-GRANT SELECT, INSERT ON delivery_void, act, case_entry, outbox, handover, named_elsewhere TO tillkeeper_ops;
-GRANT DELETE ON payment, refund, dispute TO tillkeeper_ops;
+GRANT SELECT, INSERT, UPDATE ON orders, deliveries, fetches, inbox, payments, refunds, disputes, steps, cases, parked, unknown_words,
+      backfills TO tillkeeper_ops;
+GRANT SELECT, INSERT ON void_numbers, acts, case_entries, outbox, handovers, named_elsewhere TO tillkeeper_ops;
+GRANT DELETE ON payments, refunds, disputes TO tillkeeper_ops;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_ops;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_read;
 
 -- The audit adds up; whom an order is for, and what a gateway wrote, is no business of its.
-GRANT SELECT ON delivery_void, fetches, inbox, named_elsewhere, payment, refund, dispute, cases, rung, act, quiet
+GRANT SELECT ON void_numbers, fetches, inbox, named_elsewhere, payments, refunds, disputes, cases, steps, acts, silences
 TO tillkeeper_audit;
-GRANT SELECT (run, number, account, received_at, key, events, duplicates, fetches, dropped) ON delivery TO tillkeeper_audit;
+GRANT SELECT (run, number, account, received_at, key, events, duplicates, fetches, dropped) ON deliveries TO tillkeeper_audit;
 GRANT SELECT (id, run, number, account, event_id, readable, reason, parked_at, outcome, closed_at) ON parked
 TO tillkeeper_audit;
-GRANT SELECT (position, id, shard, put_at, attempts, taken_until) ON spool TO tillkeeper_audit;
-GRANT SELECT (key, id, order_id, version, audience, topic, created_at, due_at, attempts, taken_until, state, finished_at)
+GRANT SELECT (position, id, shard, put_at, attempts, leased_until) ON spool TO tillkeeper_audit;
+GRANT SELECT (key, id, order_id, version, audience, topic, created_at, due_at, attempts, leased_until, state, finished_at)
 ON outbox TO tillkeeper_audit;
 GRANT SELECT (id, order_ref, amount_minor, currency, accounts, status, captured_minor, discount_minor, refunding_minor,
-              refunded_minor, version, registered_at, changed_at, expires_at, instalments, spell, spell_since, due_at, ask_at,
+              refunded_minor, version, registered_at, changed_at, expires_at, instalments, phase, phase_since, due_at, ask_at,
               held_until, closed_at) ON orders TO tillkeeper_audit;

@@ -60,7 +60,7 @@ def _table() -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- | --- |"
     for it in _gateways():
         about = it.about
-        asked = ", ".join(name for name in ("payment", "order", "refund") if name in it.asks) or "nothing"
+        asked = ", ".join(name for name in ("payment", "order", "refund") if name in it.queryable) or "nothing"
         cells = [
             f"[`{it.name}`](#{it.name})",
             about.verifies,
@@ -85,7 +85,7 @@ def _seen() -> Iterator[str]:
 
 
 def _attempts_seen(gateway: type[Gateway]) -> str:
-    if "order" not in gateway.asks:
+    if "order" not in gateway.queryable:
         return "nothing: its webhook alone tells"
     return "none can be: an order names one payment" if gateway.single_payment else "by the order's reference"
 

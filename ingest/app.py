@@ -76,7 +76,7 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
         stack.push_async_callback(intake.close)
         accounts = Accounts(settings)
         policy = PolicyFile(settings.policy, accounts.gateways.keys())
-        accounts.on_change(policy.judge_anew)
+        accounts.on_change(policy.read_again)
         hints = Hints(pool, policy=lambda: policy.policy, now=clock.now, monotonic_s=clock.monotonic_s)
         stack.push_async_callback(hints.close)
         refusals = Refusals(pool, records=accounts, monotonic_s=clock.monotonic_s)

@@ -17,11 +17,11 @@ from ingest.refunds import refund_of
 from ingest.registration import BadRegistration, registration_of
 from tillkeeper import clock
 from tillkeeper.domain.events import REF_CHARS_MAX
+from tillkeeper.domain.order.registration import Contradiction
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.errors import Refused
 from tillkeeper.store import orders, refunds
-from tillkeeper.store.failures import DATABASE_ERRORS, is_contention, is_outage
-from tillkeeper.store.ledger import Raced
+from tillkeeper.store.failures import DATABASE_ERRORS, WriteConflict, is_contention, is_outage
 from tillkeeper.store.order_acts import NoSuchOrder
 
 log = structlog.get_logger()
@@ -51,7 +51,7 @@ TOLD_TO_THE_CALLER: Final = (
     BadReference,
     BadRegistration,
     NoSuchOrder,
-    orders.Contradiction,
+    Contradiction,
     refunds.NoSuchRefund,
     refunds.GatewaySpoke,
 )
@@ -97,7 +97,7 @@ class OrdersApi:
                     return await act(request, order_ref)
             except TOLD_TO_THE_CALLER as error:
                 return _refusal(error)
-            except Raced:
+            except WriteConflict:
                 log.warning("orders_met_too_often")
                 return not_now("others wrote the same at every attempt; nothing is lost by asking again")
             except DATABASE_ERRORS as error:
@@ -164,7 +164,7 @@ def _refusal(error: Exception) -> web.Response:
             return refusal(404, NOT_REGISTERED if isinstance(error, NoSuchOrder) else NO_SUCH_REFUND)
         case refunds.GatewaySpoke():
             return refusal(409, "the gateway knows of this refund; what becomes of it is the gateway's to say")
-        case orders.Contradiction():
+        case Contradiction():
             return refusal(409, f"{error.field} contradicts what is already registered, here or for another order")
         case _:
             return refusal(400, str(error))

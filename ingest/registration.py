@@ -9,10 +9,10 @@ import msgspec
 from ingest.contacts import as_link, email_problems, link_problems, locale_problems, phone_problems
 from tillkeeper.domain.events import REF_CHARS_MAX
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX, BadMoney, exponent
+from tillkeeper.domain.order.registration import ClaimedPayment, Payer, Registration
 from tillkeeper.domain.terms import Instalment
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import strictjson
-from tillkeeper.store.orders import ClaimedPayment, Payer, Registration
 
 ACCOUNTS_MAX: Final = 100
 PAYMENTS_MAX: Final = 100

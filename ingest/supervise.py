@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from prometheus_client.multiprocess import mark_process_dead
 
 from tillkeeper.settings import Settings
-from tillkeeper.supervise import Program, keep_all
+from tillkeeper.supervise import Program, keep_all_running
 from tillkeeper.telemetry import MULTIPROCESS_VARIABLE
 
 
@@ -27,14 +27,14 @@ async def supervise(settings: Settings, stop: asyncio.Event) -> None:
         child = Program(
             name="ingest",
             arguments=("-m", "ingest.server"),
-            told=settings.model_copy(update={"ingest": own}).dump() + b"\n",
+            stdin=settings.model_copy(update={"ingest": own}).dump() + b"\n",
             environ={MULTIPROCESS_VARIABLE: metrics_directory},
         )
 
         def forget(pid: int) -> None:
             mark_process_dead(pid, metrics_directory)  # type: ignore[no-untyped-call]
 
-        await keep_all([child] * settings.ingest.processes, stop, ended=forget)
+        await keep_all_running([child] * settings.ingest.processes, stop, ended=forget)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import aiohttp
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 from tillkeeper.store.failures import DATABASE_ERRORS
 from tillkeeper.store.overview import OrderStanding, Overview, overview, standings
 

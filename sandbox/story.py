@@ -9,7 +9,7 @@ import msgspec
 
 from sandbox.plays import find
 from sandbox.templates import Say, Template
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 
 STARTED_AGO_S: Final = (600, 3600)  # gateway times lie behind us, as they do in a redelivery
 HUNDREDS: Final = (5, 2_500)  # an amount in hundreds: every tenth of it is whole, and ends in 0 as Stripe's KWD must

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 
 ALL: Final = 10  # tenths
 

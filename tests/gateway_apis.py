@@ -12,7 +12,7 @@ from sandbox.story import Happening, Story, Truth, bare
 from sandbox.truth.ledger import Ledger
 from sandbox.voices import Voice
 from tillkeeper import clock
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 PREFIX = {"stripe": "pi_", "alipay": "20261122", "wechatpay": "42000000"}

@@ -95,7 +95,7 @@ class SpoolLane:
     async def let_die(self, receiver: Receiver) -> None:
         ids = list(receiver._held)
         receiver._held.clear()
-        await self.pool.execute("UPDATE spool SET taken_until = now() - interval '1 s' WHERE id = ANY($1)", ids)
+        await self.pool.execute("UPDATE spool SET leased_until = now() - interval '1 s' WHERE id = ANY($1)", ids)
 
     async def settle(self) -> None:
         pass

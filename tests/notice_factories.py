@@ -6,14 +6,15 @@ from itertools import count
 import msgspec
 
 from tests.store.factories import NOON
+from tillkeeper.domain.order.notices import Audience, Notice
 from tillkeeper.notices.settings import NotifySettings
-from tillkeeper.store.telling import Audience, Notice, tell
+from tillkeeper.store.notices import write_notices
 
 _keys = count(1)
 
 INSERT_ORDER = """
 INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, status, captured_minor, refunding_minor,
-                    refunded_minor, registered_at, changed_at, spell_since)
+                    refunded_minor, registered_at, changed_at, phase_since)
 VALUES ($1, $2, $3, '{stripe-main}', $4, $5, $6, $7, $8, $9, $9, $9) RETURNING id
 """
 
@@ -67,7 +68,7 @@ async def an_order(
 
 async def told(pool, *notices, now=NOON):
     async with pool.acquire() as conn:
-        await tell(conn, notices, now=now)
+        await write_notices(conn, notices, now=now)
 
 
 def to_payer(order_id, topic="payer.processing", **fields):

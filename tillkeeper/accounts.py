@@ -81,8 +81,8 @@ class Accounts(KnownAccounts):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings.accounts)
         self._on_change: list[Callable[[], None]] = []
-        self._judged = _signatures()
-        self._coming: Mapping[str, Signature] | None = None
+        self._read_signatures = _signatures()
+        self._unsettled: Mapping[str, Signature] | None = None
         self._problems: tuple[str, ...] = ()
         ACCOUNTS_REFUSED.set(0)
 
@@ -96,13 +96,13 @@ class Accounts(KnownAccounts):
         Files are read at the second look that finds them as they are: somebody may be in the midst of writing them.
         """
         signatures = _signatures()
-        if signatures == self._judged:
-            self._coming = None
+        if signatures == self._read_signatures:
+            self._unsettled = None
             return False
-        if signatures != self._coming:
-            self._coming = signatures
+        if signatures != self._unsettled:
+            self._unsettled = signatures
             return False
-        self._judged, self._coming = signatures, None
+        self._read_signatures, self._unsettled = signatures, None
         try:
             return self._take(load_accounts())
         except BadSettings as error:

@@ -39,7 +39,7 @@ def run_until_stopped(
 async def _serve(serve: Callable[[asyncio.Event], Awaitable[None]], *, tied: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, _told_to_reload)
+    loop.add_signal_handler(signal.SIGHUP, _ignore_hangup)
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
     if not tied:
@@ -47,16 +47,16 @@ async def _serve(serve: Callable[[asyncio.Event], Awaitable[None]], *, tied: boo
         return
     parent = sys.stdin.fileno()
 
-    def orphaned() -> None:
+    def parent_has_gone() -> None:
         loop.remove_reader(parent)  # the end of a pipe stays readable
         stop.set()
 
-    loop.add_reader(parent, orphaned)
+    loop.add_reader(parent, parent_has_gone)
     await serve(stop)
     loop.remove_reader(parent)
 
 
-def _told_to_reload() -> None:
+def _ignore_hangup() -> None:
     log.info("hangup_changes_nothing", why="files of accounts and policy are looked at by themselves; else restart")
 
 

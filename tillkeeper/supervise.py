@@ -21,10 +21,10 @@ from tillkeeper.loops import pause, start
 log = structlog.get_logger()
 
 STOP_S: Final = 45.0  # the children's own limits add up to less
-UNFIT: Final = 2  # the exit code of wrong usage or bad settings, which starting again does not cure
+SETTINGS_REFUSED: Final = 2  # the exit code of wrong usage or bad settings, which starting again does not cure
 
 
-class Unfit(Exception):
+class SettingsRefused(Exception):
     """A child refused its settings at its first start, and has said why."""
 
 
@@ -33,34 +33,36 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     arguments: tuple[str, ...]
-    told: bytes = b""
+    stdin: bytes = b""
     environ: Mapping[str, str] = msgspec.field(default_factory=dict)
     stop_s: float = STOP_S
 
 
-async def keep_all(
+async def keep_all_running(
     programs: Iterable[Program], stop: asyncio.Event, *, ended: Callable[[int], object] | None = None
 ) -> None:
-    """Keeps a child for each program until `stop` is set, then until each has ended.  Raises Unfit."""
-    with unfit_alone():
+    """Keeps a child for each program until `stop` is set, then until each has ended.  Raises SettingsRefused."""
+    with ungrouped():
         async with asyncio.TaskGroup() as children:
             for program in programs:
-                children.create_task(keep(program, stop, ended=ended))
+                children.create_task(keep_running_child(program, stop, ended=ended))
 
 
 @contextlib.contextmanager
-def unfit_alone() -> Iterator[None]:
-    """Takes Unfit out of the group that a TaskGroup wraps it in."""
+def ungrouped() -> Iterator[None]:
+    """Takes SettingsRefused out of the group that a TaskGroup wraps it in."""
     try:
         yield
-    except* Unfit as group:
+    except* SettingsRefused as group:
         raise group.exceptions[0] from None
 
 
-async def keep(program: Program, stop: asyncio.Event, *, ended: Callable[[int], object] | None = None) -> None:
+async def keep_running_child(
+    program: Program, stop: asyncio.Event, *, ended: Callable[[int], object] | None = None
+) -> None:
     """Keeps a child going until `stop` is set, then until it has ended.  Tells `ended` the id of each that is gone.
 
-    Raises Unfit.
+    Raises SettingsRefused.
     """
     starts = 0
     while not stop.is_set():
@@ -75,8 +77,8 @@ async def keep(program: Program, stop: asyncio.Event, *, ended: Callable[[int], 
                 ended(child.pid)
         if stop.is_set():
             return
-        if child.returncode == UNFIT and starts == 1:
-            raise Unfit(program.name)
+        if child.returncode == SETTINGS_REFUSED and starts == 1:
+            raise SettingsRefused(program.name)
         log.error("process_died", process=program.name, pid=child.pid, code=child.returncode)
         await pause(stop, CHILD_PROCESS.pause_s(1))
 
@@ -99,7 +101,7 @@ async def _start(program: Program) -> Process:
         start_new_session=True,
     )
     assert child.stdin is not None
-    child.stdin.write(program.told)
+    child.stdin.write(program.stdin)
     with contextlib.suppress(ConnectionError):  # it died at once; the caller sees that
         await child.stdin.drain()
     return child

@@ -114,8 +114,8 @@ SWEPT_ORDERS: Final = Counter(
 )
 
 # Gaps in what webhooks tell.
-QUIET: Final = Gauge(
-    "tillkeeper_quiet",
+SILENCE: Final = Gauge(
+    "tillkeeper_silence",
     "1 while an account should talk and is silent, or should answer and does not",
     ("account", "kind"),
     multiprocess_mode="livemax",

@@ -17,12 +17,12 @@ import msgspec
 import structlog
 
 from tillkeeper import clock
+from tillkeeper.domain.batch import DeliveryKey
 from tillkeeper.domain.delivery import Delivery, Envelope, EnvelopeKeys, NotAuthentic
 from tillkeeper.domain.policy import Policy
 from tillkeeper.lanes.base import Receiver, Taken, Unavailable
 from tillkeeper.store.apply import Tally, apply_deliveries
 from tillkeeper.store.failures import DATABASE_ERRORS, Fault, fault_of, is_contention
-from tillkeeper.store.inbox import DeliveryKey
 from tillkeeper.store.parked import NOT_AUTHENTIC, park_unreadable
 from tillkeeper.store.spool import set_aside
 from tillkeeper.store.transactions import LOCK_WAIT_S, answers, repeat_when_raced

@@ -26,9 +26,10 @@ from tillkeeper.store.backfill import (
     Found,
     LostLease,
     Pace,
-    Wanted,
+    RequestedBackfill,
     advance,
     ask_about,
+    claim_requested,
     count_known,
     count_passed_over,
     finish,
@@ -36,7 +37,6 @@ from tillkeeper.store.backfill import (
     open_in,
     put_off,
     take_in,
-    take_wanted,
 )
 from tillkeeper.store.pool import Conn
 from tillkeeper.telemetry import BACKFILLED
@@ -88,7 +88,7 @@ class Told(msgspec.Struct, kw_only=True):
     more_orders: bool = False
     passed_over: int = 0  # open orders that are not asked about
     asked: dict[int, datetime] = msgspec.field(default_factory=dict)
-    place: datetime | None = None  # where the wish begins by now, if it was one
+    place: datetime | None = None  # where the request begins by now, if it was one
 
 
 class Gaps:
@@ -116,7 +116,7 @@ class Gaps:
         self._dry_run = dry_run
 
     async def fill(self, account: str, since: datetime, until: datetime, *, wanted: datetime | None = None) -> Told:
-        """Takes in what happened in the span; `wanted` is where the wish for it begins.
+        """Takes in what happened in the span; `wanted` is where the request for it begins.
 
         Raises QueryFailed, LostLease, Stopped.
         """
@@ -141,11 +141,11 @@ class Gaps:
             begin = end
 
     async def _move_on(self, account: str, good_until: datetime, told: Told) -> None:
-        """What was listed up to there is not listed again for this wish."""
+        """What was listed up to there is not listed again for this request."""
         place = told.place
         good_until = max(good_until, place) if place else good_until
         await self._transact(
-            lambda conn: advance(conn, account, good_until, wanted_since=place, by=self._by, now=self._now())
+            lambda conn: advance(conn, account, good_until, requested_since=place, by=self._by, now=self._now())
         )
         told.place = good_until if place else None
 
@@ -190,7 +190,7 @@ class Gaps:
 
 
 class Backfill:
-    """Fulfils wishes, one account at a time."""
+    """Fulfils requests, one account at a time."""
 
     def __init__(
         self,
@@ -225,7 +225,7 @@ class Backfill:
         able = [account for account in sorted(self._accounts) if self._lists.can_ask(account)]
         try:
             wanted = await self._outage.transact(
-                self._pool, lambda conn: take_wanted(conn, able, by=self._by, now=self._now())
+                self._pool, lambda conn: claim_requested(conn, able, by=self._by, now=self._now())
             )
             if wanted is None:
                 return 0
@@ -234,7 +234,7 @@ class Backfill:
             return 0
         return 1
 
-    async def _do(self, wanted: Wanted) -> None:
+    async def _do(self, wanted: RequestedBackfill) -> None:
         until = self._now()
         since = max(wanted.since, until - SPAN_MAX)
         try:
@@ -249,11 +249,11 @@ class Backfill:
             log.warning("backfill_taken_over", account=wanted.account)
             return
         await self._outage.transact(
-            self._pool, lambda conn: finish(conn, wanted.account, wanted_since=told.place, until=until, by=self._by)
+            self._pool, lambda conn: finish(conn, wanted.account, requested_since=told.place, until=until, by=self._by)
         )
         self._count(wanted, since, told)
 
-    def _count(self, wanted: Wanted, since: datetime, told: Told) -> None:
+    def _count(self, wanted: RequestedBackfill, since: datetime, told: Told) -> None:
         for what, count in (("new", told.new), ("known", told.known), ("failed", told.failed)):
             BACKFILLED.labels(wanted.account, what).inc(count)
         BACKFILLED.labels(wanted.account, "orders").inc(len(told.asked))

@@ -25,7 +25,7 @@ from tillkeeper.gateways.fetching import query_of
 from tillkeeper.gateways.messages import Answer, Call, Query
 from tillkeeper.store.apply import Tally, apply_found
 from tillkeeper.store.failures import is_contention, is_outage
-from tillkeeper.store.fetches import Taken, settle_fetch, take_fetches
+from tillkeeper.store.fetches import ClaimedFetch, claim_fetches, settle_fetch
 from tillkeeper.store.pool import Conn
 from tillkeeper.telemetry import FETCH_LAG_SECONDS, FETCHES
 from workers.found import all_or_each
@@ -51,7 +51,7 @@ class Queries(Protocol):
         ...
 
 
-class _Heard(msgspec.Struct, frozen=True, kw_only=True):
+class _Reply(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a query."""
 
     outcome: Found | None
@@ -82,7 +82,7 @@ class FetchLoop:
         self._jitter = jitter
         self._ask_within_s = ask_within_s
         self._lease = timedelta(seconds=LEASE_FACTOR * ask_within_s)
-        self._jobs = JobPool[Taken, None](
+        self._jobs = JobPool[ClaimedFetch, None](
             self._take,
             self._fetch,
             name="fetch",
@@ -99,35 +99,35 @@ class FetchLoop:
         """Asks what is due until `stop` is set: an account that hangs holds back no other."""
         await self._jobs.keep_filled(stop, idle_s=idle_s)
 
-    async def _take(self, room: int, busy: frozenset[str]) -> tuple[int, list[Taken]]:
+    async def _take(self, room: int, busy: frozenset[str]) -> tuple[int, list[ClaimedFetch]]:
         now = self._now()
         taken = await self._outage.transact(
-            self._pool, partial(take_fetches, limit=room, lease=self._lease, now=now, besides=busy)
+            self._pool, partial(claim_fetches, limit=room, lease=self._lease, now=now, besides=busy)
         )
         due = [fetch.due_at for fetch in (*taken, *self._jobs.jobs)]
         FETCH_LAG_SECONDS.set((now - min(due)).total_seconds() if due else 0)
         return len(taken), taken
 
-    async def _fetch(self, taken: Taken) -> None:
-        heard = await self._ask(taken)
+    async def _fetch(self, taken: ClaimedFetch) -> None:
+        reply = await self._ask(taken)
         now = self._now()
-        step = next_step(taken.progress, heard.outcome or "no_answer", now=now, jitter=self._jitter)
+        step = next_step(taken.progress, reply.outcome or "no_answer", now=now, jitter=self._jitter)
         try:
-            is_ours = await self._outage.transact(self._pool, lambda conn: self._write(conn, taken, heard, step, now))
+            is_ours = await self._outage.transact(self._pool, lambda conn: self._write(conn, taken, reply, step, now))
         except Exception as error:
             if is_outage(error) or isinstance(error, Stopped):
                 raise
             if is_contention(error):  # the claim runs out, and it is asked again
                 log.warning("fetch_rests", account=taken.account, about=taken.fetch.about, error=type(error).__name__)
                 return
-            heard, step, is_ours = await self._write_apart(taken, heard, now)
+            reply, step, is_ours = await self._write_apart(taken, reply, now)
         if not is_ours:
             log.warning("fetch_claim_ran_out", account=taken.account, about=taken.fetch.about)
-        self._tell(taken, heard, step)
-        if heard.answer.then:
-            await self._api_client.make(taken.account, heard.answer.then)
+        self._log(taken, reply, step)
+        if reply.answer.then:
+            await self._api_client.make(taken.account, reply.answer.then)
 
-    async def _ask(self, taken: Taken) -> _Heard:
+    async def _ask(self, taken: ClaimedFetch) -> _Reply:
         """The answer, or why there is none."""
         try:
             async with asyncio.timeout(self._ask_within_s):
@@ -141,36 +141,36 @@ class FetchLoop:
             return _no_answer("fault", f"a fault of ours: {type(error).__name__}")
         told = ", ".join(dict.fromkeys(event.kind for event in answer.events))
         result = told or ("nothing new" if answer.found else "not found")
-        return _Heard(outcome="found" if answer.found else "not_found", answer=answer, result=result)
+        return _Reply(outcome="found" if answer.found else "not_found", answer=answer, result=result)
 
-    async def _write(self, conn: Conn, taken: Taken, heard: _Heard, step: Step, now: datetime) -> bool:
+    async def _write(self, conn: Conn, taken: ClaimedFetch, reply: _Reply, step: Step, now: datetime) -> bool:
         """The answer's events and the row's end, in one transaction."""
-        if heard.answer.events:
-            _say(await apply_found(conn, heard.answer.events, policy=self._policy(), now=now))
+        if reply.answer.events:
+            _log_cases(await apply_found(conn, reply.answer.events, policy=self._policy(), now=now))
         return await settle_fetch(
-            conn, taken, step, result=heard.result, reason=heard.reason, policy=self._policy().cases, now=now
+            conn, taken, step, result=reply.result, reason=reply.reason, policy=self._policy().cases, now=now
         )
 
-    async def _write_apart(self, taken: Taken, heard: _Heard, now: datetime) -> tuple[_Heard, Step, bool]:
+    async def _write_apart(self, taken: ClaimedFetch, reply: _Reply, now: datetime) -> tuple[_Reply, Step, bool]:
         """What one of the events says cannot be applied: the others are, and the query stays open for it."""
-        failed = await all_or_each(self._apply, heard.answer.events)
+        failed = await all_or_each(self._apply, reply.answer.events)
         if failed:
-            heard = msgspec.structs.replace(heard, outcome=None, result=f"{len(failed)} events could not be applied")
-        step = next_step(taken.progress, heard.outcome or "no_answer", now=now, jitter=self._jitter)
-        rest = msgspec.structs.replace(heard, answer=Answer(found=heard.answer.found))
+            reply = msgspec.structs.replace(reply, outcome=None, result=f"{len(failed)} events could not be applied")
+        step = next_step(taken.progress, reply.outcome or "no_answer", now=now, jitter=self._jitter)
+        rest = msgspec.structs.replace(reply, answer=Answer(found=reply.answer.found))
         is_ours = await self._outage.transact(self._pool, lambda conn: self._write(conn, taken, rest, step, now))
-        return heard, step, is_ours
+        return reply, step, is_ours
 
     async def _apply(self, events: Sequence[PaymentEvent]) -> None:
         now = self._now()
-        _say(
+        _log_cases(
             await self._outage.transact(
                 self._pool, lambda conn: apply_found(conn, events, policy=self._policy(), now=now)
             )
         )
 
-    def _tell(self, taken: Taken, heard: _Heard, step: Step) -> None:
-        fields = {"account": taken.account, "about": taken.fetch.about, "result": heard.result}
+    def _log(self, taken: ClaimedFetch, reply: _Reply, step: Step) -> None:
+        fields = {"account": taken.account, "about": taken.fetch.about, "result": reply.result}
         match step:
             case Finished(outcome="found"):
                 FETCHES.labels(taken.account, "found").inc()
@@ -182,14 +182,14 @@ class FetchLoop:
                 log.info("fetch_put_off", **fields, again_at=at)
             case GivenUp():
                 FETCHES.labels(taken.account, "given_up").inc()
-                log.error("fetch_given_up", **fields, since=taken.progress.wanted_at)
+                log.error("fetch_given_up", **fields, since=taken.progress.requested_at)
 
 
-def _no_answer(reason: str, result: str, events: tuple[PaymentEvent, ...] = ()) -> _Heard:
+def _no_answer(reason: str, result: str, events: tuple[PaymentEvent, ...] = ()) -> _Reply:
     answer = Answer(found=False, events=events)  # what was answered before a further query had none
-    return _Heard(outcome=None, answer=answer, result=f"no answer: {result}", reason=reason)
+    return _Reply(outcome=None, answer=answer, result=f"no answer: {result}", reason=reason)
 
 
-def _say(tally: Tally) -> None:
+def _log_cases(tally: Tally) -> None:
     for kind in tally.cases:
         log.info("case_opened", kind=kind)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from tillkeeper.domain.delivery import Delivery
-from tillkeeper.store.references import Reference, references_of
+from tillkeeper.domain.references import Reference, references_of
 
 REST_S: Final = 20.0  # then they are tried again, again and again: whoever holds an order lets go of it some day
 

@@ -10,10 +10,9 @@ from tillkeeper.domain.delivery import Delivery
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply import Tally, apply_event, keep_delivery
-from tillkeeper.store.failures import is_passing
-from tillkeeper.store.fetches import want
+from tillkeeper.store.failures import WriteConflict, is_passing
+from tillkeeper.store.fetches import request_fetches
 from tillkeeper.store.inbox import count_duplicate
-from tillkeeper.store.ledger import Raced
 from tillkeeper.store.parked import park_event, park_fetches
 from tillkeeper.store.pool import Conn
 from tillkeeper.store.transactions import MEETINGS, repeat_when_raced
@@ -28,7 +27,7 @@ async def apply_or_park(pool: asyncpg.Pool, delivery: Delivery, *, policy: Polic
     """Settles every event of the delivery in one transaction.  Raises what is no fault of the delivery's."""
     try:
         return await repeat_when_raced(pool, lambda conn: _settle(conn, delivery, policy, now))
-    except Raced as error:  # alone, and each time: no other transaction is first so often
+    except WriteConflict as error:  # alone, and each time: no other transaction is first so often
         await park_delivery(pool, delivery, reason=CANNOT_BE_APPLIED, error=_text_of(error), now=now)
         return Tally()
 
@@ -51,7 +50,7 @@ async def _keep(conn: Conn, delivery: Delivery, total: Tally, now: datetime) -> 
             if not await keep_delivery(conn, delivery):
                 total.redelivered = 1
                 return False
-            total.dropped = await want(conn, [delivery], now=now)
+            total.dropped = await request_fetches(conn, [delivery], now=now)
     except Exception as error:
         if _is_passing(error):
             raise

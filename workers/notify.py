@@ -17,7 +17,8 @@ import asyncpg
 import msgspec
 import structlog
 
-from tillkeeper.domain.concerns import Concern
+from tillkeeper.domain.order.case_reasons import CaseReason
+from tillkeeper.domain.order.notices import Audience, Notice
 from tillkeeper.domain.policy import CasePolicy
 from tillkeeper.notices.addresses import is_mail_address
 from tillkeeper.notices.channels import Channels
@@ -25,9 +26,9 @@ from tillkeeper.notices.cooldown import Channel
 from tillkeeper.notices.deciding import (
     NO_CHANNEL,
     PENDING,
-    Go,
-    Later,
     RowState,
+    SendLater,
+    SendNow,
     Topic,
     entry_of,
     may_tell_payer,
@@ -35,14 +36,14 @@ from tillkeeper.notices.deciding import (
 )
 from tillkeeper.notices.envelope import as_bytes
 from tillkeeper.notices.mail import BadNotice, Facts, language_for, read, render
-from tillkeeper.notices.outcome import Dead, Dropped, Entry, Failed, Outcome, Said, Uncertain
+from tillkeeper.notices.outcome import ChannelState, Dead, Dropped, Entry, Failed, SendOutcome, Uncertain
 from tillkeeper.notices.outgoing import Outgoing
 from tillkeeper.notices.settings import NotifySettings
 from tillkeeper.notices.webhook import GONE
 from tillkeeper.store.cases import open_cases
 from tillkeeper.store.failures import DATABASE_ERRORS
+from tillkeeper.store.notices import write_notices
 from tillkeeper.store.outbox import MAIL, Claimed, OrderNow, Settled, claim, lock_order, mark, settle
-from tillkeeper.store.telling import Audience, Notice, tell
 from tillkeeper.telemetry import NOTICE_LAG_SECONDS, NOTICES
 from workers.job_pool import JobPool
 from workers.outage import Outage
@@ -69,7 +70,7 @@ class Lost(Exception):
 class Held(Exception):
     """The last look before DATA says not to send: `outcome`, or not before `until`."""
 
-    def __init__(self, *, outcome: Outcome | None = None, until: datetime | None = None) -> None:
+    def __init__(self, *, outcome: SendOutcome | None = None, until: datetime | None = None) -> None:
         self.outcome = outcome
         self.until = until
 
@@ -127,7 +128,7 @@ class NotifyLoop:
     async def _claim(self, limit: int) -> list[Claimed]:
         now = self._now()
         async with self._pool.acquire() as conn:
-            return await claim(conn, audiences=self._audiences, limit=limit, taken_until=now + LEASE, now=now)
+            return await claim(conn, audiences=self._audiences, limit=limit, leased_until=now + LEASE, now=now)
 
     def _has_channel(self, row: Claimed) -> bool:
         match row.audience:
@@ -171,7 +172,7 @@ class NotifyLoop:
         self._say(row, MAIL, told[MAIL])
         return None
 
-    async def _mail(self, row: Claimed) -> Outcome:
+    async def _mail(self, row: Claimed) -> SendOutcome:
         """Everything up to the server's answer.  Raises Held, or Lost."""
         channel, sender, recipient, order = self._channels.mail, self._settings.from_address, row.recipient, row.order
         assert channel is not None
@@ -215,9 +216,9 @@ class NotifyLoop:
             now=self._now(),
         )
         match verdict:
-            case Go():
+            case SendNow():
                 return
-            case Later(until=until):
+            case SendLater(until=until):
                 raise Held(until=until)
             case Dropped():
                 raise Held(outcome=verdict)
@@ -255,7 +256,7 @@ class NotifyLoop:
             if failure is not None:
                 raise failure
 
-    async def _send(self, channel: Channel, notice: Outgoing) -> Outcome:
+    async def _send(self, channel: Channel, notice: Outgoing) -> SendOutcome:
         async with self._sending[channel.name]:
             return await channel.send(msgspec.structs.replace(notice, sent_at=self._now()))
 
@@ -266,7 +267,7 @@ class NotifyLoop:
 
     # --- what became of it --------------------------------------------------------------------------------------------
 
-    async def _unless_unforeseen(self, row: Claimed, channel: str, sending: Awaitable[Outcome]) -> Outcome:
+    async def _unless_unforeseen(self, row: Claimed, channel: str, sending: Awaitable[SendOutcome]) -> SendOutcome:
         """A fault of ours in one notice must not keep the others; it is tried again, and a case in the end."""
         try:
             return await sending
@@ -276,7 +277,7 @@ class NotifyLoop:
             log.exception("notice_failed_for_a_fault_of_ours", key=row.key, topic=row.topic, channel=channel)
             return Failed(why=f"a fault of ours: {type(error).__name__}")
 
-    def _entry(self, row: Claimed, outcome: Outcome, before: Entry | None) -> Entry:
+    def _entry(self, row: Claimed, outcome: SendOutcome, before: Entry | None) -> Entry:
         return entry_of(outcome, before, give_up_after=self._give_up_after[row.audience], now=self._now())
 
     async def _settle(
@@ -294,9 +295,9 @@ class NotifyLoop:
         async with self._pool.acquire() as conn, conn.transaction():
             held = await settle(conn, list(settled.values()))
             ours = [(row, told) for row, told in rows if row.key in held]
-            concerns = [(row.order_id, it) for row, told in ours for it in _undeliverable(row, told, now)]
-            await open_cases(conn, concerns, policy=self._cases(), now=now)
-            await tell(conn, [it for _, told in ours for it in _alarms(told, now)], now=now)
+            reasons = [(row.order_id, it) for row, told in ours for it in _undeliverable(row, told, now)]
+            await open_cases(conn, reasons, policy=self._cases(), now=now)
+            await write_notices(conn, [it for _, told in ours for it in _alarms(told, now)], now=now)
         for row, _ in rows:
             if row.key not in held:
                 log.warning("notice_claim_ran_out", key=row.key, topic=row.topic)
@@ -304,9 +305,9 @@ class NotifyLoop:
     def _say(self, row: Claimed, channel: str, entry: Entry) -> None:
         NOTICES.labels(row.audience, channel, entry.outcome).inc()
         fields = {"key": row.key, "topic": row.topic, "channel": channel, "why": entry.why}
-        if entry.outcome is Said.DEAD:
+        if entry.outcome is ChannelState.DEAD:
             log.error("notice_dead", **fields)
-        elif entry.outcome is Said.FAILING:
+        elif entry.outcome is ChannelState.FAILING:
             log.warning("notice_failing", **fields, failures=entry.failures, next_at=entry.next_at)
         else:
             log.info("notice_told", **fields, outcome=entry.outcome)
@@ -342,20 +343,20 @@ def _settled(row: Claimed, told: Mapping[str, Entry], put_off: datetime | None, 
     )
 
 
-def _undeliverable(row: Claimed, told: Mapping[str, Entry], now: datetime) -> Iterator[Concern]:
+def _undeliverable(row: Claimed, told: Mapping[str, Entry], now: datetime) -> Iterator[CaseReason]:
     """A case for each payer who cannot be told; of a channel that takes nothing, one a day."""
     for channel, entry in told.items():
-        if entry.outcome is not Said.DEAD or entry.at < now:
+        if entry.outcome is not ChannelState.DEAD or entry.at < now:
             continue
         subject = f"notice:{row.key}" if row.audience is Audience.PAYER else f"{channel} {now:%Y-%m-%d}"
         details: dict[str, object] = {"channel": channel, "topic": row.topic, "notice": row.key, "why": entry.why}
-        yield Concern(kind="notice_undeliverable", subject=subject, details=details)
+        yield CaseReason(kind="notice_undeliverable", subject=subject, details=details)
 
 
 def _alarms(told: Mapping[str, Entry], now: datetime) -> Iterator[Notice]:
     """Ops hear, once a day, of a receiver that says it is gone."""
     for channel, entry in told.items():
-        if entry.outcome is Said.DROPPED and entry.why == GONE:
+        if entry.outcome is ChannelState.DROPPED and entry.why == GONE:
             yield Notice(
                 key=f"webhook.gone/{channel}/{now:%Y-%m-%d}",
                 audience=Audience.OPS,

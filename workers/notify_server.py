@@ -8,13 +8,13 @@ import structlog
 
 from tillkeeper import clock
 from tillkeeper.accounts import LOOK_EVERY_S, Accounts
+from tillkeeper.domain.order.notices import Audience
 from tillkeeper.loops import keep_running, start
 from tillkeeper.notices.channels import open_channels
 from tillkeeper.policy import PolicyFile
 from tillkeeper.settings import Settings
 from tillkeeper.status_server import serving_status
 from tillkeeper.store.pool import open_pool
-from tillkeeper.store.telling import Audience
 from workers.notify import NotifyLoop
 from workers.outage import Outage, Stopped
 
@@ -32,7 +32,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """
     accounts = Accounts(settings)  # of which the policy may name some, and new ones come while it runs
     policy = PolicyFile(settings.policy, accounts.gateways.keys())
-    accounts.on_change(policy.judge_anew)
+    accounts.on_change(policy.read_again)
     outage = Outage(stop)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(serving_status(settings.notify))

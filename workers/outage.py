@@ -11,8 +11,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from tillkeeper.domain.backoff import DATABASE
 from tillkeeper.loops import pause
-from tillkeeper.store.failures import is_contention, is_outage
-from tillkeeper.store.ledger import Raced
+from tillkeeper.store.failures import WriteConflict, is_contention, is_outage
 from tillkeeper.store.pool import Conn
 from tillkeeper.store.transactions import repeat_when_raced
 from tillkeeper.telemetry import DATABASE_WAITS
@@ -49,7 +48,7 @@ class Outage:
             contended += is_contention(error)
             if is_contention(error):
                 return contended_attempts is None or contended < contended_attempts
-            return is_outage(error) or isinstance(error, Raced)
+            return is_outage(error) or isinstance(error, WriteConflict)
 
         retrying = AsyncRetrying(
             retry=retry_if_exception(goes_on),

@@ -8,7 +8,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from tillkeeper.settings import Settings
 from tillkeeper.status_server import serving_status
-from tillkeeper.supervise import Program, keep_all
+from tillkeeper.supervise import Program, keep_all_running
 from tillkeeper.telemetry import MULTIPROCESS_VARIABLE
 from workers import server
 
@@ -22,7 +22,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             await server.serve(settings, stop)
         return
     with TemporaryDirectory(prefix="tillkeeper-metrics-") as metrics_directory:
-        await keep_all(
+        await keep_all_running(
             [_child(number, metrics_directory) for number in range(settings.work.processes)],
             stop,
             ended=lambda pid: mark_process_dead(pid, metrics_directory),  # type: ignore[no-untyped-call]

@@ -40,7 +40,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Applies until `stop` is set, then finishes the batches in hand and gives the rest back."""
     accounts = Accounts(settings)  # of which the policy may name some, and new ones come while it runs
     policy = PolicyFile(settings.policy, accounts.gateways.keys())
-    accounts.on_change(policy.judge_anew)
+    accounts.on_change(policy.read_again)
     outage = Outage(stop)
     async with AsyncExitStack() as stack:
         pool = await outage.wait_out(lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS, by_key=True))

@@ -10,12 +10,12 @@ import structlog
 from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.policy import Policy
-from tillkeeper.domain.pulse import Answers, together
+from tillkeeper.domain.silence import Answers, together
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.messages import Answer, Call, Query
+from tillkeeper.store.account_health import BEGINS, Abilities, Turn, note_answers, open_silences, watch
 from tillkeeper.store.pool import Conn
-from tillkeeper.store.pulse import BEGINS, Abilities, Turn, note_answers, open_quiet, watch
-from tillkeeper.telemetry import ASKED_SOONER, QUIET
+from tillkeeper.telemetry import ASKED_SOONER, SILENCE
 from workers.outage import Outage, Stopped
 
 log = structlog.get_logger()
@@ -153,7 +153,7 @@ class Silence:
             _say(turn)
         for account in sorted(self._accounts):
             for kind in BEGINS:
-                QUIET.labels(account, kind).set((account, kind) in quiet)
+                SILENCE.labels(account, kind).set((account, kind) in quiet)
         return len(turns)
 
     async def _look(self, conn: Conn, seen: dict[str, Answers]) -> tuple[list[Turn], set[tuple[str, str]]]:
@@ -161,7 +161,7 @@ class Silence:
         can = {it: Abilities(ask=self._watched.can_ask(it), list=self._watched.can_list(it)) for it in names}
         await note_answers(conn, {it: seen[it] for it in seen if it in can}, now=now)
         turns = await watch(conn, can, policy=self._policy().silence, calls_per_s=self._calls_per_s, now=now)
-        return turns, await open_quiet(conn, names)
+        return turns, await open_silences(conn, names)
 
 
 def _say(turn: Turn) -> None:

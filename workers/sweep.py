@@ -1,16 +1,15 @@
-"""The sweep: looks at orders whose time has come, asks their gateways, and climbs their ladders.
+"""The sweep: looks at orders whose time has come, asks their gateways, and hands them the time.
 
     take (one transaction) ─> ask the gateways, all at once ─┬─> apply what they answered ─> settle (one transaction)
                               of an order that hangs: later ─┘
 
-Any number of sweepers may run, without a leader: claims skip what another holds, and a rung's row is written once.
+Any number of sweepers may run, without a leader: claims skip what another holds, and a step's row is written once.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial, reduce
-from types import MappingProxyType
+from functools import partial
 from typing import Final, Protocol
 
 import asyncpg
@@ -19,26 +18,27 @@ import structlog
 
 from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.domain.facts import apply
-from tillkeeper.domain.order import summarize
+from tillkeeper.domain.order.answers import QueryOutcome
+from tillkeeper.domain.order.changes import DueQuery
+from tillkeeper.domain.order.progress import CANNOT_ASK
+from tillkeeper.domain.order.queries import AccountQuery, queries_for, queries_then
 from tillkeeper.domain.policy import Policy
+from tillkeeper.domain.query import Query
 from tillkeeper.gateways.base import Gateway
-from tillkeeper.gateways.messages import Answer, Call, Query
+from tillkeeper.gateways.messages import Answer, Call
 from tillkeeper.loops import start
 from tillkeeper.settings import SweepSettings
 from tillkeeper.store.apply import apply_found
 from tillkeeper.store.failures import DATABASE_ERRORS, is_contention, is_outage
-from tillkeeper.store.settling import CANNOT_ASK, Settled, settle
-from tillkeeper.store.sweeping import Taken, due_now, set_aside, take_due, take_one
+from tillkeeper.store.sweeping import due_now, set_aside, settle, take_due, take_one
 from tillkeeper.store.transactions import repeat_when_raced
 from tillkeeper.telemetry import SWEPT_ORDERS
 from workers.found import all_or_each
 from workers.outage import Outage, Stopped
-from workers.questions import Asked, further_questions_of, questions_of
 
 log = structlog.get_logger()
 
-ASIDE: Final = timedelta(hours=1)  # for an order that the sweep cannot climb with: a fault of ours, which the log tells
+ASIDE: Final = timedelta(hours=1)  # for an order that the sweep cannot advance: a fault of ours, which the log tells
 NO_WAY_TO_ASK: Final = "cannot_ask"  # a reason for no answer: it stays so until somebody changes the account
 LEASE_FACTOR: Final = 1.5  # over the time for questions: answers must be applied and settled, too
 
@@ -55,7 +55,7 @@ class Queries(Protocol):
         ...
 
 
-class Said(msgspec.Struct, kw_only=True):
+class Responses(msgspec.Struct, kw_only=True):
     """What the gateways said about one order."""
 
     events: list[PaymentEvent] = msgspec.field(default_factory=list)
@@ -67,20 +67,22 @@ class Said(msgspec.Struct, kw_only=True):
     unaskable: set[str] = msgspec.field(default_factory=set)  # that have no way to be asked something
     unapplied: list[PaymentEvent] = msgspec.field(default_factory=list)
 
-    def settled(self, taken: Taken) -> Settled:
-        """As a rung's result, in words for people."""
+    def outcome(self, query: DueQuery) -> QueryOutcome:
+        """As a step's result, in words for people."""
         if self.unapplied:
             kinds = tuple(dict.fromkeys(event.kind for event in self.unapplied))
             result = f"cannot be applied: {', '.join(kinds)}"
-            return Settled(taken=taken, result=result, answered=False, unapplied=kinds)
+            return QueryOutcome(query=query, result=result, answered=False, unapplied=kinds)
         if self.no_answer:
-            return Settled(taken=taken, result=f"no answer: {', '.join(sorted(set(self.no_answer)))}", answered=False)
+            return QueryOutcome(
+                query=query, result=f"no answer: {', '.join(sorted(set(self.no_answer)))}", answered=False
+            )
         # Who answered something has no way to be asked the rest: there is no more to be had of them.
         if dumb := self.unaskable - self.answered:
-            return Settled(taken=taken, result=CANNOT_ASK, answered=False, unaskable=frozenset(dumb))
+            return QueryOutcome(query=query, result=CANNOT_ASK, answered=False, unaskable=frozenset(dumb))
         told = ", ".join(dict.fromkeys(event.kind for event in self.events))
         result = told or ("nothing new" if self.found else "not found")
-        return Settled(taken=taken, result=result, answered=True)
+        return QueryOutcome(query=query, result=result, answered=True)
 
 
 class Sweep:
@@ -102,39 +104,39 @@ class Sweep:
         self._policy = policy
         self._now = now
         self._settings = settings
-        # Which say what can be asked at their accounts; of an account without one, everything.
-        self._gateways: Mapping[str, Gateway] = getattr(api_client, "gateways", MappingProxyType({}))
+        gateways: Mapping[str, Gateway] = getattr(api_client, "gateways", {})
+        self._abilities = {account: gateway.abilities for account, gateway in gateways.items()}
         self._lease = timedelta(seconds=LEASE_FACTOR * settings.ask_within_s)
 
     async def run_once(self) -> int:
-        """Climbs with what is due; returns how many orders that were."""
+        """Hands what is due the time; returns how many orders that were."""
         try:
-            count, taken = await self.take()
-            await self._follow_up(taken)
+            count, queries = await self.take()
+            await self._follow_up(queries)
         except Stopped:
             return 0
         SWEPT_ORDERS.labels("looked_at").inc(count)
         return count
 
-    async def _follow_up(self, taken: Sequence[Taken]) -> None:
+    async def _follow_up(self, queries: Sequence[DueQuery]) -> None:
         """Settles orders as their answers come: a query that hangs holds back its own order alone."""
-        asking = {start(self.ask(it), name=f"ask about order {it.order.id}"): it for it in taken}
+        asking = {start(self.ask(it), name=f"ask about order {it.order.id}"): it for it in queries}
         try:
             while asking:
                 await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
                 answered = [(asking[task], task.result()) for task in asking if task.done()]
                 asking = {task: it for task, it in asking.items() if not task.done()}
-                await self.apply([said for _, said in answered])
+                await self.apply([responses for _, responses in answered])
                 await self.settle(answered)
         finally:
             for task in asking:
                 task.cancel()
 
-    async def take(self) -> tuple[int, list[Taken]]:
-        """How many orders were due, and the rungs for which gateways must be asked now."""
+    async def take(self) -> tuple[int, list[DueQuery]]:
+        """How many orders were due, and the steps for which gateways must be asked now."""
         return await self._outage.wait_out(self._take)
 
-    async def _take(self) -> tuple[int, list[Taken]]:
+    async def _take(self) -> tuple[int, list[DueQuery]]:
         """All that is due at once; if that fails for what one of them is, one by one, and that one is set aside."""
         limit = self._settings.orders_at_once
         try:
@@ -146,10 +148,10 @@ class Sweep:
             if is_outage(error):
                 raise
             ids = await repeat_when_raced(self._pool, lambda conn: due_now(conn, limit=limit, now=self._now()))
-            taken = [it for order_id in ids for it in await self._take_one(order_id)]
-            return len(ids), taken
+            queries = [it for order_id in ids for it in await self._take_one(order_id)]
+            return len(ids), queries
 
-    async def _take_one(self, order_id: int) -> list[Taken]:
+    async def _take_one(self, order_id: int) -> list[DueQuery]:
         take = partial(take_one, order_id=order_id, policy=self._policy(), lease=self._lease, now=self._now())
         try:
             return await repeat_when_raced(self._pool, take)
@@ -163,65 +165,58 @@ class Sweep:
         await repeat_when_raced(self._pool, partial(set_aside, order_id=order_id, until=self._now() + ASIDE))
         return []
 
-    async def ask(self, taken: Taken) -> Said:
+    async def ask(self, due: DueQuery) -> Responses:
         """All questions about one order.  Whatever is not known in time is no answer."""
-        said, it = Said(), taken.order
+        responses, order, now = Responses(), due.order, self._now()
         within = asyncio.get_running_loop().time() + self._settings.ask_within_s
-        age = self._now() - it.spell_since
         try:
-            first = questions_of(it.order, it.facts, age=age, gateways=self._gateways)
-            await self._put_all(first, said, within)
-            facts = reduce(
-                apply, (event for event in said.events if event.order_ref in (None, it.order.order_ref)), it.facts
-            )
-            moved = summarize(it.order, facts).status is not it.judge().status
-            then = further_questions_of(
-                it.order, facts, missed=said.missed, moved=moved, age=age, gateways=self._gateways
-            )
-            await self._put_all([each for each in then if each not in first], said, within)
+            first = queries_for(order, abilities=self._abilities, now=now)
+            await self._put_all(first, responses, within)
+            then = queries_then(order, responses.events, missed=responses.missed, abilities=self._abilities, now=now)
+            await self._put_all([each for each in then if each not in first], responses, within)
         except Exception:  # one order that we cannot ask about must not keep the others
-            log.exception("asking_failed_for_a_fault_of_ours", order_id=it.id)
-            said.no_answer.append("fault")
-        return said
+            log.exception("asking_failed_for_a_fault_of_ours", order_id=order.id)
+            responses.no_answer.append("fault")
+        return responses
 
-    async def _put_all(self, questions: Sequence[Asked], said: Said, within: float) -> None:
-        await asyncio.gather(*(self._put(account, query, said, within) for account, query in questions))
+    async def _put_all(self, questions: Sequence[AccountQuery], responses: Responses, within: float) -> None:
+        await asyncio.gather(*(self._put(account, query, responses, within) for account, query in questions))
 
-    async def _put(self, account: str, query: Query, said: Said, within: float) -> None:
+    async def _put(self, account: str, query: Query, responses: Responses, within: float) -> None:
         try:
             async with asyncio.timeout_at(within):
                 answer = await self._api_client.query(account, query)
         except QueryFailed as error:
-            said.events += error.events
+            responses.events += error.events
             if error.reason == NO_WAY_TO_ASK:
-                said.unaskable.add(account)
+                responses.unaskable.add(account)
             else:
-                said.no_answer.append(error.reason)
+                responses.no_answer.append(error.reason)
         except TimeoutError:
-            said.no_answer.append("busy")
+            responses.no_answer.append("busy")
         else:
-            said.events += answer.events
-            said.then += [(account, answer.then)] if answer.then else []
-            said.answered.add(account)
-            said.found += answer.found
-            said.missed |= set() if answer.found else {account}
+            responses.events += answer.events
+            responses.then += [(account, answer.then)] if answer.then else []
+            responses.answered.add(account)
+            responses.found += answer.found
+            responses.missed |= set() if answer.found else {account}
 
-    async def apply(self, said: Sequence[Said]) -> None:
+    async def apply(self, responses: Sequence[Responses]) -> None:
         """Applies what was answered; what cannot be is noted there."""
-        await self._outage.wait_out(lambda: self._apply(said), contended_attempts=1)
+        await self._outage.wait_out(lambda: self._apply(responses), contended_attempts=1)
 
-    async def settle(self, answered: Sequence[tuple[Taken, Said]]) -> None:
+    async def settle(self, answered: Sequence[tuple[DueQuery, Responses]]) -> None:
         """Writes down what came of asking, once the answers are applied, and then makes the calls they want made."""
-        settled = [said.settled(taken) for taken, said in answered]
+        settled = [responses.outcome(query) for query, responses in answered]
         closed = await self._outage.wait_out(lambda: self._settle_together(settled), contended_attempts=1)
         self._count(settled, closed)
-        applied = [said for _, said in answered if not said.unapplied]
-        await asyncio.gather(*(self._api_client.make(*then) for said in applied for then in said.then))
+        applied = [responses for _, responses in answered if not responses.unapplied]
+        await asyncio.gather(*(self._api_client.make(*then) for responses in applied for then in responses.then))
 
-    async def _apply(self, said: Sequence[Said]) -> None:
-        if events := [event for it in said for event in it.events]:
+    async def _apply(self, responses: Sequence[Responses]) -> None:
+        if events := [event for it in responses for event in it.events]:
             failed = await all_or_each(self._apply_together, events)
-            for it in said:
+            for it in responses:
                 it.unapplied = [event for event in it.events if event in failed]
 
     async def _apply_together(self, events: Sequence[PaymentEvent]) -> None:
@@ -233,7 +228,7 @@ class Sweep:
         for kind in tally.cases:
             log.info("case_opened", kind=kind)
 
-    async def _settle_together(self, settled: Sequence[Settled]) -> int:
+    async def _settle_together(self, settled: Sequence[QueryOutcome]) -> int:
         """All at once, or, where somebody holds one of the orders, each by itself: that one's lease runs out."""
         try:
             return await self._settle(settled)
@@ -241,16 +236,16 @@ class Sweep:
             if not is_contention(error):
                 raise
             if len(settled) == 1:
-                log.warning("order_held_by_another", order_id=settled[0].taken.order.id)
+                log.warning("order_held_by_another", order_id=settled[0].query.order.id)
                 return 0
         return sum([await self._settle_together([it]) for it in settled])
 
-    async def _settle(self, settled: Sequence[Settled]) -> int:
+    async def _settle(self, settled: Sequence[QueryOutcome]) -> int:
         return await repeat_when_raced(
             self._pool, lambda conn: settle(conn, settled, policy=self._policy(), now=self._now())
         )
 
-    def _count(self, settled: Sequence[Settled], closed: int) -> None:
+    def _count(self, settled: Sequence[QueryOutcome], closed: int) -> None:
         SWEPT_ORDERS.labels("asked").inc(len(settled))
         SWEPT_ORDERS.labels("unanswered").inc(sum(not it.answered for it in settled))
         SWEPT_ORDERS.labels("closed").inc(closed)

@@ -71,7 +71,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
         follow_accounts()  # answers are signed with keys that are to be kept fresh, too
         accounts.on_change(follow_accounts)
-        accounts.on_change(policy.judge_anew)
+        accounts.on_change(policy.read_again)
         log.info("sweep_started", asks=sorted(name for name in accounts.gateways if api_client.can_ask(name)))
         sweeps = [
             Sweep(

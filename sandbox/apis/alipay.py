@@ -116,7 +116,7 @@ class AlipayApi:
         if trade_no := content.get("trade_no"):
             books = self._ledger.payment(self.account, str(trade_no), knows_at)
         else:
-            books = self._ledger.payment_of_order(self.account, str(content.get("out_trade_no", "")), knows_at)
+            books = self._ledger.payments_of_order(self.account, str(content.get("out_trade_no", "")), knows_at)
         return None if books is None or books.state is PaymentState.CREATED else books
 
     def _trade(self, content: Content, knows_at: datetime) -> Told:

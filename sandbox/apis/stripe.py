@@ -115,7 +115,7 @@ class StripeApi:
             message = "The search query is malformed or holds a field that is not searchable here."
             return _error(400, "invalid_request_error", message, about="payment")
         order_ref = re.sub(r"\\(.)", r"\1", found[1])
-        books = self._ledger.payment_of_order(self.account, order_ref, min(knows_at, now - SEARCH_LAG))
+        books = self._ledger.payments_of_order(self.account, order_ref, min(knows_at, now - SEARCH_LAG))
         page = {
             "object": "search_result",
             "data": [] if books is None else [_expanded(put, intent_of(books), books, "data.latest_charge")],

@@ -131,7 +131,7 @@ class WeChatPayApi:
     def _transaction(self, kind: str, ref: str, knows_at: datetime) -> Told:
         """transaction_id exists from the payment on; before that only out_trade_no leads there."""
         if kind == "out-trade-no":
-            books = self._ledger.payment_of_order(self.account, ref, knows_at)
+            books = self._ledger.payments_of_order(self.account, ref, knows_at)
         else:
             books = self._ledger.payment(self.account, ref, knows_at)
             if books is not None and books.paid_at is None:

@@ -19,7 +19,7 @@ from sandbox.story import Happening, Story, bare
 from sandbox.templates import ALL, AT_ONCE_S, Say, Template
 from sandbox.truth.books import PaymentState, RefundState
 from sandbox.voices import Voice
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 
 OF_THE_PAYMENT: Final = frozenset({"AUTHORISATION", "PENDING", "OFFER_CLOSED"})  # all others refer to it
 OF_A_REFUND: Final = frozenset({"REFUND", "REFUND_FAILED", "REFUNDED_REVERSED"})

@@ -25,7 +25,7 @@ from sandbox.templates import ALL, AT_ONCE_S, Say, Template
 from sandbox.truth.books import PaymentState, RefundState
 from sandbox.truth.ledger import Ledger
 from sandbox.voices import Voice
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 
 WORDS: Final[Mapping[str, PaymentState | RefundState | None]] = {
     "WAIT_BUYER_PAY": PaymentState.PENDING,

@@ -26,7 +26,7 @@ from sandbox.truth.books import Known, KnownRefund, PaymentState, RefundState
 from sandbox.truth.ledger import Ledger
 from sandbox.voices import Voice
 from tillkeeper.domain.money import exponent
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 
 Xml: TypeAlias = "str | Mapping[str, Xml] | list[tuple[str, Xml]] | None"
 Transaction = dict[str, Xml]

@@ -18,7 +18,7 @@ from sandbox.templates import ALL, AT_ONCE_S, Say, Template
 from sandbox.truth.books import Known, PaymentState, RefundState
 from sandbox.truth.ledger import Ledger
 from sandbox.voices import Voice
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 
 CAPTURED: Final = "payment_captured"
 
@@ -180,7 +180,7 @@ class CheckoutApi:
         return Sealed(status=told.status, headers=headers, body=body)
 
     def _list(self, reference: str, knows_at: datetime) -> Told:
-        books = self._ledger.payment_of_order(self.account, reference, knows_at)
+        books = self._ledger.payments_of_order(self.account, reference, knows_at)
         found = [] if books is None or not books.word else [_payment_of(books, knows_at)]
         listed = {"limit": 100, "skip": 0, "total_count": len(found), "data": found}
         said = f"{len(found)} payments"

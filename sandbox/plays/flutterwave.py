@@ -25,7 +25,7 @@ from sandbox.truth.books import Known, KnownRefund, PaymentState, RefundState
 from sandbox.truth.ledger import Ledger
 from sandbox.voices import Voice
 from tillkeeper.domain.money import exponent
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 
 # The event, and the status in it.
 WORDS: Final[dict[str, PaymentState | RefundState | None]] = {
@@ -270,7 +270,7 @@ class FlutterwaveApi:
         return Sealed(status=told.status, headers=headers, body=body)
 
     def _by_reference(self, reference: str, knows_at: datetime) -> Told:
-        books = self._ledger.payment_of_order(self.account, reference, knows_at)
+        books = self._ledger.payments_of_order(self.account, reference, knows_at)
         found = [] if books is None or not books.word else [_charge_of(books)]
         body = _json({"status": "success", "message": "Charges fetched", "data": found})
         return Told(body=body, about="payment", ref=reference, order_ref=reference, said=f"{len(found)} charges")

@@ -24,7 +24,7 @@ from sandbox.templates import ALL, AT_ONCE_S, Say, Template
 from sandbox.truth.books import Known, PaymentState, RefundState
 from sandbox.truth.ledger import Ledger
 from sandbox.voices import Voice
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 
 SHANGHAI: Final = timezone(timedelta(hours=8))
 SCHEME: Final = "LKLAPI-SHA256withRSA"
@@ -280,7 +280,7 @@ class LakalaApi:
             return Told(status=404, body=b"{}", about="nothing", said="no such address")
         asked = json.loads(put.body)["req_data"]
         ref = str(asked.get("out_order_no", ""))
-        books = self._ledger.payment_of_order(self.account, ref, knows_at)
+        books = self._ledger.payments_of_order(self.account, ref, knows_at)
         if books is None or asked.get("merchant_no") != self._voice.merchant_no:
             return self._failed("000002", "订单不存在", about="payment", ref=ref)
         told = self._order(books)

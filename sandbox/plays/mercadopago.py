@@ -22,7 +22,7 @@ from sandbox.truth.books import Known, KnownRefund, PaymentState, RefundState
 from sandbox.truth.ledger import Ledger
 from sandbox.voices import Voice
 from tillkeeper.domain.money import exponent
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 
 WORDS: Final[dict[str, PaymentState | RefundState | None]] = {
     "pending": PaymentState.PENDING,
@@ -264,7 +264,7 @@ class MercadoPagoApi:
         return Sealed(status=told.status, headers=headers, body=body)
 
     def _search(self, order_ref: str, knows_at: datetime) -> Told:
-        books = self._ledger.payment_of_order(self.account, order_ref, knows_at)
+        books = self._ledger.payments_of_order(self.account, order_ref, knows_at)
         found = [] if books is None or not books.word else [_payment_of(books, knows_at)]
         page = {"paging": {"total": len(found), "limit": 100, "offset": 0}, "results": found}
         return Told(body=_json(page), about="payment", ref=order_ref, order_ref=order_ref, said=f"{len(found)} found")

@@ -28,7 +28,7 @@ from sandbox.truth.books import Known, KnownRefund, PaymentState, RefundState
 from sandbox.truth.ledger import Ledger
 from sandbox.voices import Voice
 from tillkeeper import clock
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 
 APPROVED: Final = "CHECKOUT.ORDER.APPROVED"
 ORDER_COMPLETED: Final = "CHECKOUT.ORDER.COMPLETED"

@@ -20,7 +20,7 @@ from sandbox.templates import ALL, AT_ONCE_S, Say, Template
 from sandbox.truth.books import Known, KnownRefund, PaymentState, RefundState
 from sandbox.truth.ledger import Ledger
 from sandbox.voices import Voice
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 
 WORDS: Final[dict[str, PaymentState | RefundState | None]] = {
     "charge.success": PaymentState.SUCCEEDED,
@@ -275,7 +275,7 @@ class PaystackApi:
             case ["", "transaction", "verify", ref]:
                 books = self._ledger.payment(self.account, ref, knows_at)
                 # A shop may give a transaction its order's reference: here it is found by both.
-                books = books or self._ledger.payment_of_order(self.account, ref, knows_at)
+                books = books or self._ledger.payments_of_order(self.account, ref, knows_at)
                 if books is not None:
                     return _found("payment", "Verification successful", _transaction_of(books), books)
                 return _error(400, "transaction_not_found", "Transaction reference not found.", ref=ref)

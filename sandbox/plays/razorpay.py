@@ -19,7 +19,7 @@ from sandbox.templates import ALL, AT_ONCE_S, Say, Template
 from sandbox.truth.books import Known, KnownRefund, PaymentState, RefundState
 from sandbox.truth.ledger import Ledger
 from sandbox.voices import Voice
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 
 LET_GO: Final = "refund.processed (uncaptured)"  # what was authorized and never captured
 
@@ -247,7 +247,7 @@ class RazorpayApi:
         return Sealed(status=told.status, headers=headers, body=body)
 
     def _orders(self, receipt: str, knows_at: datetime) -> Told:
-        books = self._ledger.payment_of_order(self.account, receipt, knows_at)
+        books = self._ledger.payments_of_order(self.account, receipt, knows_at)
         orders = []
         if books is not None:
             payments = [_payment_of(books)] if books.word else []

@@ -23,7 +23,7 @@ from sandbox.templates import ALL, AT_ONCE_S, Say, Template
 from sandbox.truth.books import Known, KnownRefund, PaymentState, RefundState
 from sandbox.truth.ledger import Ledger
 from sandbox.voices import Voice
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 
 SHANGHAI: Final = timezone(timedelta(hours=8))
 HASHES: Final[Mapping[str, HashAlgorithm]] = {"RSA2": SHA256(), "RSA": SHA1()}  # noqa: S303 - ShengPay's own
@@ -297,7 +297,7 @@ class ShengPayApi:
             books = self._ledger.payment(self.account, ref, knows_at)
         else:
             ref = str(asked.get("outTradeNo", ""))
-            books = self._ledger.payment_of_order(self.account, ref, knows_at)
+            books = self._ledger.payments_of_order(self.account, ref, knows_at)
         if books is None:
             return self._failed("ORDER_NOT_EXIST", "订单不存在", about="payment", ref=ref)
         state = "REFUND" if books.refunds else TRADE_STATES[books.state]

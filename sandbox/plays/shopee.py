@@ -23,7 +23,7 @@ from sandbox.truth.books import Known, PaymentState, RefundState
 from sandbox.truth.ledger import Ledger
 from sandbox.voices import Voice
 from tillkeeper.domain.money import EXPONENTS
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 
 PATH: Final = "/api/v2/order/get_order_detail"
 CASH: Final = "(cash on delivery)"
@@ -124,7 +124,7 @@ class ShopeeApi:
         if (refusal := self._refusal(put, now)) is not None:
             return refusal
         order_sn = put.first("order_sn_list") or ""
-        books = self._ledger.payment_of_order(self.account, order_sn, knows_at)
+        books = self._ledger.payments_of_order(self.account, order_sn, knows_at)
         books = books or self._ledger.payment(self.account, order_sn, knows_at)  # one thing, by either reference
         if books is None:
             return _error(200, "error_not_found", "Wrong parameters, detail: the order is not found.")

@@ -16,7 +16,7 @@ from sandbox.story import Happening, Story
 from sandbox.templates import ALL, AT_ONCE_S, Say, Template
 from sandbox.truth.books import PaymentState, RefundState
 from sandbox.voices import Voice
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 
 SECRET_BYTES: Final = 24
 

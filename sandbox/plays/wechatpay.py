@@ -27,7 +27,7 @@ from sandbox.templates import ALL, Say, Template
 from sandbox.truth.books import PaymentState, RefundState
 from sandbox.truth.ledger import Ledger
 from sandbox.voices import Voice
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 
 APIV3_KEY_CHARS: Final = 32
 

@@ -24,7 +24,7 @@ from sandbox.templates import ALL, Say, Template
 from sandbox.truth.books import Known, KnownRefund, PaymentState, RefundState
 from sandbox.truth.ledger import Ledger
 from sandbox.voices import Voice
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 
 SHANGHAI: Final = timezone(timedelta(hours=8))
 AES_BLOCK_BYTES: Final = 16
@@ -290,7 +290,7 @@ class WeChatPayV2Api:
             books = None if books is None or books.paid_at is None else books
         else:
             ref = asked.get("out_trade_no", "")
-            books = self._ledger.payment_of_order(self.account, ref, knows_at)
+            books = self._ledger.payments_of_order(self.account, ref, knows_at)
         if books is None:
             return self._failed("ORDERNOTEXIST", "订单不存在", about="payment", ref=ref)
         state = books.word if books.word in DEDUCTIONS else TRADE_STATES[books.state]

@@ -6,7 +6,7 @@ from typing import Final
 from sandbox.story import Story
 from sandbox.truth.books import PaymentState
 from sandbox.truth.ledger import Ledger
-from tillkeeper.store.orders import Payer
+from tillkeeper.domain.order.registration import Payer
 from tillkeeper.store.recount import NoticeTold
 
 ASKS_TO_PAY: Final = frozenset({"payer.failed", "payer.reminder", "payer.instalment_due"})
@@ -25,6 +25,6 @@ def asked_wrongly(stories: Iterable[Story], ledger: Ledger, notices: Sequence[No
     for it in notices:
         if it.topic not in ASKS_TO_PAY or it.order_ref is None:
             continue
-        known = ledger.payment_of_order(accounts[it.order_ref], it.order_ref, it.created_at)
+        known = ledger.payments_of_order(accounts[it.order_ref], it.order_ref, it.created_at)
         if known is not None and known.state in MAY_BE_PAID:
             yield f"{it.order_ref}: {it.topic} was told at {it.created_at:%d. %H:%M}, and its payment was {known.state}"

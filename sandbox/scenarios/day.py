@@ -14,7 +14,7 @@ from sandbox.scenarios.house import House
 from sandbox.scenarios.mishaps import Arrival
 from sandbox.story import Story
 from sandbox.voices import Voice
-from tillkeeper.store.orders import Payer, Registration
+from tillkeeper.domain.order.registration import Payer, Registration
 from tillkeeper.store.refunds import AskedRefund
 
 STEP: Final = timedelta(seconds=10)  # moments closer than this are taken together: the error of every time measured

@@ -10,8 +10,8 @@ from sandbox.plays import find
 from sandbox.story import Story
 from sandbox.truth.books import PaymentState
 from tillkeeper.domain.events import Evidence
-from tillkeeper.domain.facts import OrderFacts, apply
-from tillkeeper.domain.order import Order, summarize
+from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.store.overview import OrderStanding
 from tillkeeper.store.recount import Recorded
 

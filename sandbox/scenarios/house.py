@@ -20,6 +20,7 @@ from sandbox.scenarios.simulated import SimulatedClock, no_sleep
 from sandbox.signing import Signed
 from tillkeeper.api_client import http as wire
 from tillkeeper.api_client.client import ApiClient
+from tillkeeper.domain.order.registration import Registration
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.fetching import fetches_of
@@ -27,7 +28,7 @@ from tillkeeper.gateways.messages import Request
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.settings import Settings
-from tillkeeper.store.orders import Registration, register
+from tillkeeper.store.orders import register
 from tillkeeper.store.pool import create_schema, open_pool
 from tillkeeper.store.recount import next_due
 from tillkeeper.store.refunds import AskedRefund, register_refund

@@ -68,7 +68,7 @@ def print_stuck(stuck: Stuck, console: Console) -> None:
     asked = sum(told["questions"].values())
     for name, fact in {
         "questions": f"{asked:,}, of which {told['unanswered']:,} a broken gateway could not answer",
-        "rungs": _counts(told["rungs"]),
+        "steps taken": _counts(told["ladder_steps"]),
         "cases": f"{_counts(told['cases'])}; {_counts(told['entries'])}",
         "payers": _counts(told["payers_told"]),
         "ops": _counts(told["ops_told"]),
@@ -78,7 +78,7 @@ def print_stuck(stuck: Stuck, console: Console) -> None:
         console.print(Text.assemble((f"{name:<10}", "dim"), fact))
     for wrong in told["wrong"]:
         console.print(Text(f"  {wrong}", style="red"))
-    console.print(_last(told, "every rung on time and once; no order was failed or closed in doubt"))
+    console.print(_last(told, "every step on time and once; no order was failed or closed in doubt"))
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -1,5 +1,5 @@
 """`stuck-at-gateway`: every payment reaches its gateway and stays undecided there, and one gateway cannot even be asked
-for a day.  Each order climbs its ladder, each rung on time and once; people and payers are told; nothing is concluded.
+for a day.  Each order climbs its ladder, each step on time and once; people and payers are told; nothing is concluded.
 
 What is expected is reckoned from the policy and the scenario's own agenda, and held against the gateways' own log of
 questions and against what was told.
@@ -24,12 +24,13 @@ from sandbox.scenarios.run import BEGINS_AT, Progress, Say, Wish, World, house_i
 from sandbox.servers import Postgres
 from sandbox.story import Story
 from tillkeeper import clock
-from tillkeeper.domain.order import Status
-from tillkeeper.domain.policy import Action, Anchor, Policy
+from tillkeeper.domain.ladder import Action, Anchor
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.policy import Policy
 from tillkeeper.policy.reading import load_policy
 from tillkeeper.store.audit import audit
 from tillkeeper.store.overview import OrderStanding, standings
-from tillkeeper.store.recount import CaseTold, NoticeTold, TakenRung, cases, notices, rungs
+from tillkeeper.store.recount import CaseTold, NoticeTold, TakenStep, cases, notices, steps
 
 BEGUN_WITHIN_S: Final = 4 * 3600
 ENDS_AT: Final = BEGINS_AT + timedelta(days=4, hours=6)
@@ -54,12 +55,12 @@ class Stuck(msgspec.Struct, frozen=True, kw_only=True):
     in_doubt: int  # orders of which nothing could be known for a day, and whose closing came due meanwhile
     questions: dict[str, int]
     unanswered: int
-    rungs: dict[str, int]  # taken, by action
+    ladder_steps: dict[str, int]  # taken, by action
     cases: dict[str, int]  # opened, by kind
     entries: dict[str, int]  # of cases' histories
     payers_told: dict[str, int]  # by topic
     ops_told: dict[str, int]  # likewise
-    latest_s: float  # how late the latest rung was
+    latest_s: float  # how late the latest step was
     wrong: tuple[str, ...]
     wrongs: int
 
@@ -110,7 +111,7 @@ async def stuck_at_gateway(wish: Wish, postgres: Postgres, say: Say) -> Stuck:
         in_doubt=sum(judge.was_in_doubt(it) for it in around.stories),
         questions=dict(around.log.counts),
         unanswered=sum(it.fault is not None for it in around.log.asked),
-        rungs=dict(Counter(it.action for it in judge.rungs)),
+        ladder_steps=dict(Counter(it.action for it in judge.taken)),
         cases=dict(Counter(it.kind for it in judge.cases)),
         entries=dict(Counter(what for it in judge.cases for what, _, _ in it.entries)),
         payers_told=dict(Counter(it.topic for it in judge.notices if it.audience == "payer")),
@@ -127,7 +128,7 @@ async def _judge(house: House, around: World, policy: Policy, known_at: Mapping[
         policy,
         known_at,
         stand=await standings(house.pool, begins="S"),
-        rungs=await rungs(house.pool),
+        taken=await steps(house.pool),
         cases=await cases(house.pool),
         notices=await notices(house.pool),
     )
@@ -143,7 +144,7 @@ class Judge:
         known_at: Mapping[str, datetime | None],
         *,
         stand: Mapping[str, OrderStanding],
-        rungs: Sequence[TakenRung],
+        taken: Sequence[TakenStep],
         cases: Sequence[CaseTold],
         notices: Sequence[NoticeTold],
     ) -> None:
@@ -151,7 +152,7 @@ class Judge:
         self._policy = policy
         self._known_at = known_at
         self._stand = stand
-        self.rungs = rungs
+        self.taken = taken
         self.cases = cases
         self.notices = notices
         self.latest = timedelta(0)
@@ -238,17 +239,17 @@ class Judge:
         found = [it for it in self._cases[story.order_ref] if it.kind == "close_in_doubt"]
         if len(found) != 1:
             yield f"its closing came due in doubt, and {len(found)} cases were opened for that"
-        elif found[0].closed_by != "truth":
+        elif found[0].closed_by != "system":
             yield "the doubt is gone, and its case was not closed by that"
 
     def _moments(self, story: Story, action: Action, since: datetime) -> list[datetime]:
         """When the policy has an action for an order that is processing, until the end."""
         moments: list[datetime] = []
-        for climb in self._policy.ladder(Status.PROCESSING, story.account).climbs:
-            if climb.action is action:
-                moments += [since + step.offset for step in climb.steps if step.anchor is Anchor.START]
-                while climb.every is not None and moments[-1] + climb.every <= ENDS_AT:
-                    moments.append(moments[-1] + climb.every)
+        for each in self._policy.ladder(Status.PROCESSING, story.account).actions:
+            if each.action is action:
+                moments += [since + time.offset for time in each.times if time.anchor is Anchor.START]
+                while each.every is not None and moments[-1] + each.every <= ENDS_AT:
+                    moments.append(moments[-1] + each.every)
         return [at for at in moments if at <= ENDS_AT - LATE_MAX]
 
     def _met(self, what: str, expected: Sequence[datetime], done: Sequence[datetime], story: Story) -> Iterator[str]:

@@ -37,7 +37,7 @@ class Ledger:
         """The payment of this reference, if the account has it by then."""
         return self._known(account, self._payments.get((account, payment_ref)), at)
 
-    def payment_of_order(self, account: str, order_ref: str, at: datetime) -> Known | None:
+    def payments_of_order(self, account: str, order_ref: str, at: datetime) -> Known | None:
         """The payment for this order, if the account has it by then."""
         return self._known(account, self.stories.get(order_ref), at)
 

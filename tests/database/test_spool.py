@@ -32,7 +32,7 @@ async def test_a_lease_that_ran_out_lets_another_take_and_its_first_taker_delete
     await spool_lane.sender.put(b"one")
     slow, quick = await spool_lane.receiver(), await spool_lane.receiver()
     taken = await take_all(slow, 1)
-    await spool_lane.pool.execute("UPDATE spool SET taken_until = now() - interval '1 s'")
+    await spool_lane.pool.execute("UPDATE spool SET leased_until = now() - interval '1 s'")
     again = await take_all(quick, 1)
     await slow.acknowledge(taken)
     assert await spool_lane.pool.fetchval("SELECT count(*) FROM spool") == 1
@@ -44,7 +44,7 @@ async def test_a_lease_keeps_others_away_while_it_lasts(spool_lane: SpoolLane):
     await spool_lane.sender.put(b"one")
     await take_all(await spool_lane.receiver(), 1)
     assert await nothing_left(await spool_lane.receiver())
-    left_s = await spool_lane.pool.fetchval("SELECT extract(epoch FROM taken_until - now()) FROM spool")
+    left_s = await spool_lane.pool.fetchval("SELECT extract(epoch FROM leased_until - now()) FROM spool")
     assert 50 < left_s <= 60
 
 
@@ -197,7 +197,7 @@ async def test_what_another_gave_back_or_let_lapse_before_the_front_is_found(spo
     await slow.release()
     assert [each.body for each in await take_all(quick, 1)] == [b"one"]
     quick._held.clear()
-    await spool_lane.pool.execute("UPDATE spool SET taken_until = now() - interval '1 s'")
+    await spool_lane.pool.execute("UPDATE spool SET leased_until = now() - interval '1 s'")
     quick._front.look_at_all()  # as it does by itself after WHOLE_LOOK_S
     assert [each.body for each in await take_all(quick, 1)] == [b"one"]
 

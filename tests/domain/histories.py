@@ -18,13 +18,14 @@ from typing import Any, Final
 
 import msgspec
 
-from tillkeeper.domain import facts as rules
-from tillkeeper.domain.concerns import concerns
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent, problem_with
-from tillkeeper.domain.facts import OrderFacts
-from tillkeeper.domain.implied import implied
-from tillkeeper.domain.order import Order, Status, charged_back, summarize
-from tillkeeper.domain.ownership import place
+from tillkeeper.domain.order import facts as rules
+from tillkeeper.domain.order.case_reasons import reasons_in
+from tillkeeper.domain.order.facts import OrderFacts
+from tillkeeper.domain.order.implied import implied
+from tillkeeper.domain.order.ownership import place
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.summary import Order, charged_back, summarize
 
 NOON: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)
 END: Final = 200  # the second at which everything is over
@@ -288,7 +289,7 @@ def brief(facts: OrderFacts, order: Order) -> Any:
     return (
         summarize(order, facts),
         implied(order, facts),
-        sorted((it.kind, it.subject, it.state or "") for it in concerns(order, facts)),
+        sorted((it.kind, it.subject, it.state or "") for it in reasons_in(order, facts)),
         charged_back(order, facts),
         sorted((key, msgspec.json.encode(it, order="sorted")) for key, it in facts.payments.items()),
         sorted((key, msgspec.json.encode(it, order="sorted")) for key, it in facts.refunds.items()),
@@ -311,14 +312,14 @@ def check(history: History) -> None:
     assert found.status == expected.status, f"{found.status} instead of {expected.status}"
     later = ends_of([*history.heard, *history.in_the_end, *answer_at(history.happened, END, END + 50)])["A1"]
     assert summarize(ORDER, later) == found, "the same answer again moved it"
-    owed = [{it.subject for it in concerns(ORDER, facts) if it.kind == "refund_failed"} for facts in (healed, later)]
+    owed = [{it.subject for it in reasons_in(ORDER, facts) if it.kind == "refund_failed"} for facts in (healed, later)]
     assert owed[0] == owed[1], "the same answer again opened or closed the case of a refund"
 
 
 def must_hold(order: Order, facts: OrderFacts) -> None:
     """What is never otherwise, whatever was heard."""
     summary = summarize(order, facts)
-    kinds = {it.kind for it in concerns(order, facts)}
+    kinds = {it.kind for it in reasons_in(order, facts)}
     if summary.status in (Status.REFUNDED, Status.PARTIALLY_REFUNDED):
         assert summary.captured > 0, "refunded of nothing captured"
     if summary.refunded > 0 and summary.captured == 0:
@@ -340,14 +341,14 @@ def must_hold(order: Order, facts: OrderFacts) -> None:
         )
         if payment.captures and is_mismatched:
             subjects = {
-                it.subject for it in concerns(order, facts) if it.kind in ("wrong_currency", "unexpected_account")
+                it.subject for it in reasons_in(order, facts) if it.kind in ("wrong_currency", "unexpected_account")
             }
             assert f"payment:{account}/{ref}" in subjects, "money that does not count, and nobody is told"
 
 
 def truth_of(happened: Iterable[Happening]) -> Any:
     """Status and sums by what happened, without any of the code under test."""
-    from tillkeeper.domain.order import Summary
+    from tillkeeper.domain.order.summary import Summary
 
     ours = [it for it in happened if it.account in ORDER.accounts and it.currency == ORDER.currency]
     last: dict[tuple[str, str, str], list[Happening]] = {}

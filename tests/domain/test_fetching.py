@@ -25,9 +25,9 @@ def the_middle(least, most):
     return (least + most) / 2
 
 
-def until_the_end(outcome, *, jitter=the_middle, first_at=NOON, wanted_at=NOON):
+def until_the_end(outcome, *, jitter=the_middle, first_at=NOON, requested_at=NOON):
     """The moments at which it is asked, and how that ends."""
-    progress, now, asked = Progress(wanted_at=wanted_at), first_at, []
+    progress, now, asked = Progress(requested_at=requested_at), first_at, []
     while True:
         asked.append(now)
         step = next_step(progress, outcome, now=now, jitter=jitter)
@@ -38,7 +38,7 @@ def until_the_end(outcome, *, jitter=the_middle, first_at=NOON, wanted_at=NOON):
 
 
 def test_what_is_found_is_finished():
-    assert next_step(Progress(wanted_at=NOON), "found", now=NOON, jitter=the_middle) == Finished("found")
+    assert next_step(Progress(requested_at=NOON), "found", now=NOON, jitter=the_middle) == Finished("found")
 
 
 def test_what_is_not_found_is_asked_about_a_few_times_more_and_is_no_failure():

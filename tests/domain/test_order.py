@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from tests.domain.definition import status_by_definition
 from tests.domain.strategies import AN_ORDER, NOON, events, histories
-from tillkeeper.domain import facts as rules
-from tillkeeper.domain.concerns import Mismatch, concerns, mismatch_of
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
-from tillkeeper.domain.facts import OrderFacts, PaymentFacts, Step
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import STATUS_ZH, Status, charged_back, held_in_all, is_under_way, paid_through, summarize
+from tillkeeper.domain.order import facts as rules
+from tillkeeper.domain.order.case_reasons import Mismatch, mismatch_of, reasons_in
+from tillkeeper.domain.order.facts import ObjectStatus, OrderFacts, PaymentFacts
+from tillkeeper.domain.order.status import STATUS_ZH, Status
+from tillkeeper.domain.order.summary import charged_back, held_in_all, is_under_way, paid_through, summarize
 
 NOTHING_KNOWN = OrderFacts()
 
@@ -98,13 +99,13 @@ def test_paid_means_that_the_amount_came_in_in_the_orders_currency_at_its_accoun
 
 @given(histories)
 def test_concerns_name_each_thing_once(history):
-    named = [(concern.kind, concern.subject) for concern in concerns(AN_ORDER, facts_after(history))]
+    named = [(concern.kind, concern.subject) for concern in reasons_in(AN_ORDER, facts_after(history))]
     assert len(named) == len(set(named))
 
 
 @given(histories)
 def test_every_mismatched_event_leaves_a_concern(history):
-    kinds = {concern.kind for concern in concerns(AN_ORDER, facts_after(history))}
+    kinds = {concern.kind for concern in reasons_in(AN_ORDER, facts_after(history))}
     for event in history:
         if mismatch_of(AN_ORDER, event) is Mismatch.UNEXPECTED_ACCOUNT:
             assert Mismatch.UNEXPECTED_ACCOUNT in kinds
@@ -296,7 +297,7 @@ def test_a_history_makes_its_status(history, status):
     ],
 )  # fmt: skip
 def test_a_history_leaves_its_concerns(history, kinds):
-    assert [concern.kind for concern in concerns(AN_ORDER, facts_after(history))] == kinds
+    assert [concern.kind for concern in reasons_in(AN_ORDER, facts_after(history))] == kinds
 
 
 @pytest.mark.parametrize(
@@ -407,7 +408,7 @@ FAILED, SUCCEEDED = Kind.REFUND_FAILED, Kind.REFUND_SUCCEEDED
     ],
 )  # fmt: skip
 def test_a_refund_that_failed_is_owed_until_it_is_made_good(history, owed):
-    told = concerns(AN_ORDER, facts_after([an_event(Kind.PAYMENT_SUCCEEDED), *history]))
+    told = reasons_in(AN_ORDER, facts_after([an_event(Kind.PAYMENT_SUCCEEDED), *history]))
     assert [it.subject for it in told if it.kind == "refund_failed"] == [f"refund:stripe-main/{ref}" for ref in owed]
 
 
@@ -428,9 +429,9 @@ def test_a_refund_that_failed_is_owed_until_it_is_made_good(history, owed):
 def test_hearing_of_the_same_refunds_again_leaves_the_same_owed(history, later, chance):
     """As a query does: each as it stands by now, for a later moment."""
     known = facts_after([an_event(Kind.PAYMENT_SUCCEEDED, amount=200), *history])
-    kinds = {step: kind for kind, (step, _) in rules.REFUND_STEPS.items()}
+    kinds = {step: kind for kind, (step, _) in rules.REFUND_STATUSES.items()}
     again = [
-        a_refund(kinds[it.standing.step], ref, 5 + later, amount=it.amount.minor)
+        a_refund(kinds[it.latest.status], ref, 5 + later, amount=it.amount.minor)
         for (_, ref), it in known.refunds.items()
     ]
     heard = facts_after(chance.sample(again, len(again)), known)
@@ -438,17 +439,17 @@ def test_hearing_of_the_same_refunds_again_leaves_the_same_owed(history, later, 
 
 
 def owed_in(facts):
-    return {it.subject for it in concerns(AN_ORDER, facts) if it.kind == "refund_failed"}
+    return {it.subject for it in reasons_in(AN_ORDER, facts) if it.kind == "refund_failed"}
 
 
 def test_a_refund_that_failed_before_its_payment_is_known_is_owed():
-    assert [it.kind for it in concerns(AN_ORDER, facts_after([a_refund(FAILED)]))] == ["refund_failed"]
+    assert [it.kind for it in reasons_in(AN_ORDER, facts_after([a_refund(FAILED)]))] == ["refund_failed"]
 
 
 def test_a_failure_is_remembered_with_its_class():
     facts = facts_after([an_event(Kind.PAYMENT_FAILED, failure=FailureClass.INSUFFICIENT_FUNDS)])
     payment = facts.payments[("stripe-main", "p1")]
-    assert payment.step is Step.FAILED
+    assert payment.status is ObjectStatus.FAILED
     assert rules.failure_of(payment) is FailureClass.INSUFFICIENT_FUNDS
     assert rules.failure_of(PaymentFacts()) is None
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.domain.strategies import histories
 from tests.domain.test_order import an_event
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.ownership import Placed, place
+from tillkeeper.domain.order.ownership import Placed, place
 
 PENDING, PAID, BACK = Kind.PAYMENT_PENDING, Kind.PAYMENT_SUCCEEDED, Kind.REFUND_SUCCEEDED
 A1, A2, WAITS = Placed(order_ref="A1"), Placed(order_ref="A2"), Placed(order_ref=None)

@@ -185,7 +185,7 @@ class House:
         what is missing and where it is."""
 
         async def is_done() -> bool:
-            kept = await self.fetchval("SELECT count(*) FROM delivery")
+            kept = await self.fetchval("SELECT count(*) FROM deliveries")
             spooled = await self.fetchval("SELECT count(*) FROM spool")
             return kept >= deliveries and not spooled and not await self.queue_depth()
 

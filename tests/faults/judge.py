@@ -52,9 +52,9 @@ class Books:
 async def read_books(connection: asyncpg.Connection) -> Books:
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         inbox = await connection.fetch("SELECT account, event_id, outcome FROM inbox")
-        deliveries = await connection.fetch("SELECT sha256(body) AS digest, count(*) FROM delivery GROUP BY 1")
+        deliveries = await connection.fetch("SELECT sha256(body) AS digest, count(*) FROM deliveries GROUP BY 1")
         orders = await connection.fetch("SELECT order_ref, status, captured_minor, refunded_minor FROM orders")
-        sums = await connection.fetchrow("SELECT sum(events)::bigint, sum(duplicates)::bigint FROM delivery")
+        sums = await connection.fetchrow("SELECT sum(events)::bigint, sum(duplicates)::bigint FROM deliveries")
         parked = await connection.fetch(
             "SELECT account, event_id, reason, error, outcome FROM parked WHERE outcome IS DISTINCT FROM 'replayed'"
         )
@@ -171,9 +171,9 @@ async def imbalances(house: House) -> AsyncIterator[str]:
 
 WHERE: Final = {
     "spool": "SELECT count(*) AS messages, max(attempts) AS attempts, min(put_at) AS oldest FROM spool",
-    "void numbers": "SELECT run, count(*), min(number), max(number) FROM delivery_void GROUP BY run",
-    "runs": "SELECT run, count(*), max(number) AS last, min(received_at), max(received_at) FROM delivery GROUP BY run "
-    "ORDER BY 4",
+    "void numbers": "SELECT run, count(*), min(number), max(number) FROM void_numbers GROUP BY run",
+    "runs": "SELECT run, count(*), max(number) AS last, min(received_at), max(received_at) FROM deliveries "
+    "GROUP BY run ORDER BY 4",
     "outcomes": "SELECT outcome, count(*) FROM inbox GROUP BY outcome",
 }
 

@@ -213,7 +213,7 @@ async def test_a_worker_killed_between_commit_and_acknowledgement_applies_nothin
         await spool_held.aclose()
 
         assert await house.fetchval("SELECT count(*) FROM spool") > 0
-        await house.fetchval("UPDATE spool SET taken_until = '-infinity'")  # a minute later
+        await house.fetchval("UPDATE spool SET leased_until = '-infinity'")  # a minute later
         await house.start_worker("worker-1")
         await stage.settled()
 

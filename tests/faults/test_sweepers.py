@@ -18,9 +18,10 @@ from tests.notice_servers import smtp_server
 from tests.store.factories import a_delivery, a_registration, an_event
 from tillkeeper import clock
 from tillkeeper.domain.events import Kind
+from tillkeeper.domain.order.registration import Payer
 from tillkeeper.policy import load_policy
 from tillkeeper.store.apply import apply_deliveries
-from tillkeeper.store.orders import Payer, register
+from tillkeeper.store.orders import register
 from tillkeeper.store.transactions import repeat_when_raced
 
 PENDING = {"stripe-main": "payment_intent.processing", "alipay-main": "WAIT_BUYER_PAY", "wechatpay-main": "USERPAYING"}
@@ -179,7 +180,7 @@ async def judge(pool: asyncpg.Pool, gateways: Gateways, mailbox, truth: dict[str
     statuses = {row["order_ref"]: row["status"] for row in await pool.fetch("SELECT order_ref, status FROM orders")}
     assert statuses == truth
     taken = await pool.fetch(
-        "SELECT order_ref, count(*) AS rungs, sum(tries)::int AS tries FROM rung JOIN orders ON orders.id = order_id "
+        "SELECT order_ref, count(*) AS rungs, sum(tries)::int AS tries FROM steps JOIN orders ON orders.id = order_id "
         "WHERE action = 'query' GROUP BY 1"
     )
     rungs, tries = (Counter({row["order_ref"]: row[column] for row in taken}) for column in ("rungs", "tries"))

@@ -41,7 +41,7 @@ def pytest_generate_tests(metafunc):
     where = metafunc.definition.get_closest_marker("where")
     holds = where.args[0] if where else None
     if "asked" in metafunc.fixturenames:
-        pairs = [(name, query) for name, it in sorted(GATEWAYS.items()) for query in sorted(it.asks)]
+        pairs = [(name, query) for name, it in sorted(GATEWAYS.items()) for query in sorted(it.queryable)]
         pairs = [(name, query) for name, query in pairs if holds is None or holds(specimen_of(name).asked[query])]
         metafunc.parametrize(("specimen", "asked"), pairs, indirect=True, scope="session", ids="-".join)
     elif "specimen" in metafunc.fixturenames:

@@ -60,7 +60,7 @@ class Target:
             brought = [it for _, meant in told for it in meant]
             self.valid += told
             self.exchanges += exchanges_of(self.play, self.voice, settings, story, brought)
-        if self.played.gateway.asks and not any(it.meant for it in self.exchanges):
+        if self.played.gateway.queryable and not any(it.meant for it in self.exchanges):
             raise Wrong(f"no genuine answer of {name} tells anything")
 
     def _stories(self) -> Iterator[Story]:

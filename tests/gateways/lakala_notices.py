@@ -14,8 +14,8 @@ from specimen_lakala import (
     settings_of,
 )
 
-from tillkeeper.domain.facts import OrderFacts, apply
-from tillkeeper.domain.order import Order, summarize
+from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.lakala.gateway import Lakala
 from tillkeeper.gateways.lakala.settings import LakalaSettings
 from tillkeeper.gateways.messages import Query
@@ -33,8 +33,8 @@ AGGREGATED_REFUND = AGGREGATED | ORIGIN | {"trade_no": REFUND_NO, "out_trade_no"
 
 
 def made(**settings):
-    told = {name: it for name, it in (settings_of(KEYS) | settings).items() if it is not None}
-    return Lakala("lakala-main", LakalaSettings.model_validate(told))
+    kept = {name: it for name, it in (settings_of(KEYS) | settings).items() if it is not None}
+    return Lakala("lakala-main", LakalaSettings.model_validate(kept))
 
 
 CASHIER = made()  # reading a private key takes a while

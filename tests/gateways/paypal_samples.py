@@ -18,8 +18,8 @@ from sandbox.plays.paypal import (
     paypal_signed,
 )
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.facts import OrderFacts, apply
-from tillkeeper.domain.order import Order, summarize
+from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.errors import BadSignature
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.paypal.gateway import PayPal

@@ -10,8 +10,8 @@ from specimen import NOW, request_of
 from sandbox.apis.base import Put
 from sandbox.story import Happening, Story, Truth, bare
 from sandbox.truth.ledger import Ledger
-from tillkeeper.domain.facts import OrderFacts, apply
-from tillkeeper.domain.order import Order, summarize
+from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.messages import Response
 
 AMOUNT = 12_300

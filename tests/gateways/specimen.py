@@ -67,7 +67,7 @@ class Specimen:
 
     `with_signature` puts other values in the signature's place, none, one or several.  `at` signs the valid body anew
     at another time, and is None where the scheme signs no time.  `settings` is what the configuration file says.
-    `asked` has a query for each of what the gateway `asks` (payment, order, refund), with an answer that yields at
+    `asked` has a query for each of what is `queryable` (payment, order, refund), with an answer that yields at
     least one event at NOW.
 
     `covers` tells what the signature is over.  "body": every byte, but for the pieces in `unsigned`, which change

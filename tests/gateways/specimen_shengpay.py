@@ -71,9 +71,9 @@ def sealed(key, body: bytes, sign_type: str = "RSA2") -> bytes:
         return body
     if not isinstance(fields, dict):
         return body
-    told = {"signType": sign_type}
-    signature = sign(key, {name: value for name, value in (fields | told).items() if is_text(value)}, sign_type)
-    more = json.dumps(told | {"sign": signature}).encode()[1:]
+    scheme = {"signType": sign_type}
+    signature = sign(key, {name: value for name, value in (fields | scheme).items() if is_text(value)}, sign_type)
+    more = json.dumps(scheme | {"sign": signature}).encode()[1:]
     end = body.rindex(b"}")
     return body[:end] + (b", " if fields else b"") + more + body[end + 1 :]
 

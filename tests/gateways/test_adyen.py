@@ -12,9 +12,10 @@ from told_plays import Told, impostor_of, with_amount_raised
 
 from sandbox.plays.adyen import PLAY, adyen_delivery, adyen_item, adyen_signed
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import Order, Status, held_in_all, summarize
+from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.summary import Order, held_in_all, summarize
 from tillkeeper.gateways.adyen.codes import OF_NO_ORDER, READERS
 from tillkeeper.gateways.adyen.gateway import Adyen
 from tillkeeper.gateways.adyen.items import ITEMS_MAX, RAW_REASONS, REASONS

@@ -523,7 +523,7 @@ def test_what_is_not_ours_or_about_no_trade_is_authentic_without_events(events_o
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "unknown"),
     [
         ({"trade_status": "trade_success"}, ("trade_status", "trade_success")),
         ({"trade_status": "TRADE_HALTED"}, ("trade_status", "TRADE_HALTED")),
@@ -531,9 +531,9 @@ def test_what_is_not_ours_or_about_no_trade_is_authentic_without_events(events_o
     ],
     ids=str,
 )
-def test_a_word_that_is_not_known_makes_no_event_and_is_told(events_of, words, change, told):
+def test_a_word_that_is_not_known_makes_no_event_and_is_told(events_of, words, change, unknown):
     assert events_of(FIELDS | change) == ()
-    assert words() == [told]
+    assert words() == [unknown]
 
 
 @pytest.mark.parametrize(

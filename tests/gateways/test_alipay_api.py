@@ -69,7 +69,7 @@ def compact(content):
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def told(query, content, *, name=None, key=KEYS.own, gateway=None, now=NOW):
+def answered(query, content, *, name=None, key=KEYS.own, gateway=None, now=NOW):
     plain = content if isinstance(content, bytes) else compact(content)
     name = name or (REFUND_NAME if query.about == "refund" else TRADE_NAME)
     return (gateway or a_gateway()).read_response(query, answer(key, name, plain), now=now)
@@ -182,9 +182,9 @@ def test_whatever_else_an_answer_holds_it_is_verified(more, is_ascii):
     plain = json.dumps(more | TRADE_ANSWER, ensure_ascii=is_ascii).encode(errors="ignore")
     if "\\u0000" in plain.decode():  # no database can keep it
         with pytest.raises(BadPayload, match="character"):
-            told(PAYMENT, plain)
+            answered(PAYMENT, plain)
     else:
-        assert told(PAYMENT, plain).events
+        assert answered(PAYMENT, plain).events
 
 
 SLASHES = TRADE_ANSWER | {"subject": "1/2 kg 咖啡", "store_name": "a\\/b"}  # a backslash stands before the second slash
@@ -333,11 +333,11 @@ def test_in_certificate_mode_an_answer_names_its_certificate(mode, leaf):
         else:
             with pytest.raises(BadSignature, match="another certificate"):
                 gateway.read_response(PAYMENT, response, now=NOW)
-    assert told(PAYMENT, TRADE_ANSWER, gateway=gateway).events
+    assert answered(PAYMENT, TRADE_ANSWER, gateway=gateway).events
     with pytest.raises(BadSignature, match="not by"):
-        told(PAYMENT, TRADE_ANSWER, gateway=gateway, key=KEYS.other)
+        answered(PAYMENT, TRADE_ANSWER, gateway=gateway, key=KEYS.other)
     with pytest.raises(BadSignature, match="not valid at this time"):
-        told(PAYMENT, TRADE_ANSWER, gateway=gateway, now=NOW + timedelta(days=365))
+        answered(PAYMENT, TRADE_ANSWER, gateway=gateway, now=NOW + timedelta(days=365))
 
 
 def test_certificate_mode_without_the_apps_certificate_cannot_ask(mode):
@@ -369,7 +369,7 @@ def test_an_app_certificate_is_for_certificate_mode_and_must_be_one(mode, app):
 @pytest.mark.parametrize("query", [PAYMENT, BY_ORDER])
 @pytest.mark.parametrize("status", ["TRADE_SUCCESS", "TRADE_FINISHED"])
 def test_a_trade_that_was_paid_succeeded_when_it_was(query, status):
-    event = the(told(query, TRADE_ANSWER | {"trade_status": status}))
+    event = the(answered(query, TRADE_ANSWER | {"trade_status": status}))
     assert (event.kind, event.amount, event.currency) == (Kind.PAYMENT_SUCCEEDED, 12900, "CNY")
     assert (event.order_ref, event.payment_ref, event.occurred_at) == ("ORDER-1", TRADE_NO, PAID_AT)
     assert (event.method, event.evidence) == ("ALIPAYACCOUNT", Evidence.QUERY)
@@ -377,23 +377,23 @@ def test_a_trade_that_was_paid_succeeded_when_it_was(query, status):
 
 
 def test_a_trade_that_was_paid_at_a_time_not_told_succeeded_by_now():
-    assert the(told(PAYMENT, without(TRADE_ANSWER, "send_pay_date"))).occurred_at == NOW
+    assert the(answered(PAYMENT, without(TRADE_ANSWER, "send_pay_date"))).occurred_at == NOW
 
 
 def test_a_trade_that_waits_for_its_payer_is_pending():
-    event = the(told(PAYMENT, without(TRADE_ANSWER, "send_pay_date") | {"trade_status": "WAIT_BUYER_PAY"}))
+    event = the(answered(PAYMENT, without(TRADE_ANSWER, "send_pay_date") | {"trade_status": "WAIT_BUYER_PAY"}))
     assert (event.kind, event.amount, event.occurred_at) == (Kind.PAYMENT_PENDING, 12900, NOW)
 
 
 def test_a_seller_who_cannot_take_the_money_yet_was_not_paid():
-    event = the(told(PAYMENT, TRADE_ANSWER | {"trade_status": "TRADE_PENDING"}))
+    event = the(answered(PAYMENT, TRADE_ANSWER | {"trade_status": "TRADE_PENDING"}))
     assert (event.kind, event.occurred_at) == (Kind.PAYMENT_PENDING, NOW)
 
 
 @pytest.mark.parametrize("status", ["WAIT_BUYER_PAY", "TRADE_PENDING", "TRADE_CLOSED"])
 def test_nothing_happened_to_a_trade_that_has_no_number_yet(status):
     content = without(TRADE_ANSWER, "send_pay_date", "trade_no") | {"trade_status": status}
-    assert told(BY_ORDER, content) == Answer(found=True)
+    assert answered(BY_ORDER, content) == Answer(found=True)
 
 
 @pytest.mark.parametrize(
@@ -406,7 +406,7 @@ def test_nothing_happened_to_a_trade_that_has_no_number_yet(status):
     ],
 )
 def test_a_word_that_is_not_known_makes_no_event_and_is_told(words, query, content, word):
-    assert told(query, content) == Answer(found=True)
+    assert answered(query, content) == Answer(found=True)
     assert words() == [word]
 
 
@@ -415,19 +415,19 @@ def test_a_word_that_is_not_known_makes_no_event_and_is_told(words, query, conte
 )
 def test_a_trade_across_borders_is_in_the_currency_that_it_is_priced_in(currency, written, amount):
     priced = {"trans_currency": currency, "total_amount": written, "settle_currency": "USD", "settle_amount": "2.44"}
-    event = the(told(PAYMENT, TRADE_ANSWER | priced))
+    event = the(answered(PAYMENT, TRADE_ANSWER | priced))
     assert (event.amount, event.currency) == (amount, currency)
-    closed = told(PAYMENT, TRADE_ANSWER | priced | {"trade_status": "TRADE_CLOSED"})
+    closed = answered(PAYMENT, TRADE_ANSWER | priced | {"trade_status": "TRADE_CLOSED"})
     assert [(it.amount or it.total, it.currency) for it in closed.events] == [(amount, currency)] * 2
 
 
 def test_an_answer_about_a_refund_is_in_the_accounts_currency_for_it_names_none():
-    event = the(told(REFUND, REFUND_ANSWER, gateway=a_gateway(trans_currency="THB")))
+    event = the(answered(REFUND, REFUND_ANSWER, gateway=a_gateway(trans_currency="THB")))
     assert (event.amount, event.currency) == (400, "THB")
 
 
 def test_a_trade_closed_unpaid_expired():
-    event = the(told(PAYMENT, without(TRADE_ANSWER, "send_pay_date") | {"trade_status": "TRADE_CLOSED"}))
+    event = the(answered(PAYMENT, without(TRADE_ANSWER, "send_pay_date") | {"trade_status": "TRADE_CLOSED"}))
     assert (event.kind, event.failure, event.failure_code) == (
         Kind.PAYMENT_CANCELLED,
         FailureClass.EXPIRED_UNPAID,
@@ -437,7 +437,7 @@ def test_a_trade_closed_unpaid_expired():
 
 
 def test_a_trade_paid_and_closed_was_given_back_whole():
-    payment, refund = told(PAYMENT, TRADE_ANSWER | {"trade_status": "TRADE_CLOSED"}).events
+    payment, refund = answered(PAYMENT, TRADE_ANSWER | {"trade_status": "TRADE_CLOSED"}).events
     assert (payment.kind, payment.amount, payment.occurred_at, payment.failure) == (
         Kind.PAYMENT_SUCCEEDED,
         12900,
@@ -456,23 +456,23 @@ def test_every_state_is_tested_here():
 @pytest.mark.parametrize("query", [PAYMENT, BY_ORDER, REFUND])
 def test_a_trade_that_does_not_exist_is_not_found_and_not_failed(query, code, sub_code):
     content = {"code": code, "msg": "Business Failed", "sub_code": sub_code, "sub_msg": "交易不存在"}
-    assert told(query, content) == Answer(found=False)
+    assert answered(query, content) == Answer(found=False)
 
 
 # What is told of a refund.
 
 
 def test_a_refund_that_succeeded_has_its_own_amount_and_time():
-    event = the(told(REFUND, REFUND_ANSWER))
+    event = the(answered(REFUND, REFUND_ANSWER))
     assert (event.kind, event.amount, event.total, event.refund_ref) == (Kind.REFUND_SUCCEEDED, 400, None, "R-1")
     assert (event.order_ref, event.payment_ref) == ("ORDER-1", TRADE_NO)
     assert event.occurred_at == datetime(2026, 10, 5, 11, 59, 30, tzinfo=UTC)
-    assert the(told(REFUND, without(REFUND_ANSWER, "gmt_refund_pay"))).occurred_at == NOW
+    assert the(answered(REFUND, without(REFUND_ANSWER, "gmt_refund_pay"))).occurred_at == NOW
 
 
 def test_refunds_that_each_trade_numbers_from_one_are_events_of_their_own():
     query = Query(about="refund", order_ref="ORDER-1", refund_ref="R-1")  # asked by the order's number
-    first, second = (the(told(query, REFUND_ANSWER | {"trade_no": it})) for it in (TRADE_NO, "9" * 28))
+    first, second = (the(answered(query, REFUND_ANSWER | {"trade_no": it})) for it in (TRADE_NO, "9" * 28))
     assert (first.refund_ref, first.amount, first.occurred_at) == (second.refund_ref, second.amount, second.occurred_at)
     assert first.event_id != second.event_id
 
@@ -480,8 +480,8 @@ def test_refunds_that_each_trade_numbers_from_one_are_events_of_their_own():
 @pytest.mark.parametrize("change", [{}, {"refund_status": ""}, {"refund_status": None}])
 def test_success_without_a_refund_status_is_no_refund(change):
     content = without(REFUND_ANSWER, "refund_status") | change
-    assert told(REFUND, content) == Answer(found=True)
-    assert told(REFUND, {"code": "10000", "msg": "Success"}) == Answer(found=True)
+    assert answered(REFUND, content) == Answer(found=True)
+    assert answered(REFUND, {"code": "10000", "msg": "Success"}) == Answer(found=True)
 
 
 # What is no answer.
@@ -508,12 +508,12 @@ def test_success_without_a_refund_status_is_no_refund(change):
 def test_an_error_says_whose_turn_it_is_signed_or_not(code, sub_code, error, name):
     content = {"code": code, "msg": "…", "sub_code": sub_code, "sub_msg": "ORDER-1 …"}
     with pytest.raises(error) as caught:
-        told(PAYMENT, content, name=name)
+        answered(PAYMENT, content, name=name)
     assert "ORDER-1" not in str(caught.value)
     with pytest.raises(error):
         unsigned(PAYMENT, content)
     with pytest.raises(BadSignature):
-        told(PAYMENT, content, key=KEYS.foreign)
+        answered(PAYMENT, content, key=KEYS.foreign)
 
 
 @pytest.mark.parametrize(
@@ -546,12 +546,12 @@ def test_an_unsigned_answer_is_no_data(content):
 )
 def test_an_authentic_answer_that_makes_no_sense_is_refused(query, content):
     with pytest.raises(BadPayload):
-        told(query, content)
+        answered(query, content)
 
 
 def test_an_answer_to_another_kind_of_query_is_refused():
     with pytest.raises(BadPayload, match="none to this question"):
-        told(PAYMENT, TRADE_ANSWER, name=REFUND_NAME)
+        answered(PAYMENT, TRADE_ANSWER, name=REFUND_NAME)
 
 
 @pytest.mark.parametrize(

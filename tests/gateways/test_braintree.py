@@ -61,14 +61,14 @@ def a_gateway(**settings):
     return Braintree("braintree-main", BraintreeSettings.model_validate(SETTINGS | settings))
 
 
-def told_by(request, gateway=None):
+def events_of_request(request, gateway=None):
     gateway = gateway or a_gateway()
     verified = gateway.verify(request, NOW)
     return gateway.parse(verified), gateway.queries_for(verified)
 
 
 def events_of(kind, subject, at=PAID_AT):
-    events, queries = told_by(request_of(VOICE.sent(notification(kind, at, subject))))
+    events, queries = events_of_request(request_of(VOICE.sent(notification(kind, at, subject))))
     assert queries == () or "settlement_" in str(subject)
     return events
 
@@ -79,7 +79,7 @@ def event_of(kind, subject, **more):
 
 
 def fetched_by(kind, subject):
-    events, queries = told_by(request_of(VOICE.sent(notification(kind, PAID_AT, subject))))
+    events, queries = events_of_request(request_of(VOICE.sent(notification(kind, PAID_AT, subject))))
     assert events == ()
     return queries
 
@@ -124,7 +124,7 @@ FETCHED = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_samples_of_every_kind_by_the_package_are_verified(the_package, kind):
     sample = WebhookTestingGateway(the_package).sample_notification(kind, "my_id")
-    events, queries = told_by(request_of((FORM, urlencode(sample).encode())))
+    events, queries = events_of_request(request_of((FORM, urlencode(sample).encode())))
     if kind in EVENTS:
         (event,) = events
         assert (event.kind, event.payment_ref, event.amount) == EVENTS[kind]
@@ -139,7 +139,7 @@ def test_samples_of_every_kind_by_the_package_are_verified(the_package, kind):
 @pytest.mark.parametrize("ref", ["legacy_dispute_id", "blik_one_click_id"])
 def test_older_and_odd_samples_by_the_package_are_taken(the_package, kind, ref):
     sample = WebhookTestingGateway(the_package).sample_notification(kind, ref)
-    events, queries = told_by(request_of((FORM, urlencode(sample).encode())))
+    events, queries = events_of_request(request_of((FORM, urlencode(sample).encode())))
     assert len(events) + len(queries) == 1
 
 
@@ -282,7 +282,7 @@ def test_an_authentic_payload_that_is_no_base64_is_refused(payload):
 )
 def test_an_authentic_payload_that_is_no_notification_is_refused(body):
     with pytest.raises(BadPayload):
-        told_by(request_of(VOICE.sent(body)))
+        events_of_request(request_of(VOICE.sent(body)))
 
 
 @pytest.mark.parametrize(
@@ -350,7 +350,7 @@ def test_a_credit_that_refunds_nothing_is_no_orders():
     assert events_of("transaction_settled", {"transaction": CREDIT | {"refunded-transaction-id": None}}) == ()
 
 
-def test_a_failed_refund_of_which_all_is_told_is_an_event():
+def test_a_failed_refund_that_is_complete_is_an_event():
     event = event_of("refund_failed", {"transaction": CREDIT | {"status": "processor_declined"}})
     assert (event.kind, event.refund_ref) == (Kind.REFUND_FAILED, "r3fundq8")
     assert (event.payment_ref, event.order_ref, event.amount) == ("e5z9qk2n", "ORDER-1", 400)
@@ -421,7 +421,7 @@ def test_a_local_payment_before_its_transaction_says_nothing_yet():
     assert events_of("local_payment_completed", {"local-payment": {"payment-id": "PAY-1"}}) == ()
 
 
-def test_what_is_told_too_little_of_is_asked_about():
+def test_what_is_incomplete_is_queried():
     for name in ("status", "type", "currency-iso-code", "amount"):
         told = {"transaction": without(SALE, name)}
         assert fetched_by("transaction_settled", told) == (Query(about="payment", payment_ref="e5z9qk2n"),)
@@ -435,7 +435,7 @@ def test_a_notification_of_another_merchant_counts_for_nothing():
         body = notification("transaction_settled", PAID_AT, subject)
         for merchant, is_ours in (("another", False), (VOICE.merchant_id, True)):
             told = body.replace(b"<subject>", f"<source-merchant-id>{merchant}</source-merchant-id><subject>".encode())
-            assert (told_by(request_of(VOICE.sent(told))) != ((), ())) is is_ours
+            assert (events_of_request(request_of(VOICE.sent(told))) != ((), ())) is is_ours
 
 
 @pytest.mark.parametrize(
@@ -460,7 +460,7 @@ def test_an_authentic_notification_that_makes_no_sense_is_refused(kind, subject)
 def test_a_time_that_is_none_is_refused():
     body = notification("transaction_settled", PAID_AT, {"transaction": SALE}).replace(b"T11:59", b" 11:59")
     with pytest.raises(BadPayload):
-        told_by(request_of(VOICE.sent(body)))
+        events_of_request(request_of(VOICE.sent(body)))
 
 
 def test_a_notification_names_its_transaction_without_proof():
@@ -503,7 +503,7 @@ def test_a_question_is_that_of_the_package(the_package, monkeypatch):
 
 
 @pytest.mark.parametrize("ref", [None, "", "..", "a/b", "a.b", "x" * 65])
-def test_what_is_no_id_is_not_asked_with(ref):
+def test_what_is_no_id_makes_no_query(ref):
     for query in (
         Query(about="payment", order_ref="ORDER-1", payment_ref=ref),
         Query(about="refund", order_ref="ORDER-1", payment_ref="e5z9qk2n", refund_ref=ref),
@@ -572,12 +572,12 @@ def test_a_sale_that_is_declined_once_it_was_settled_is_taken_back():
     assert reverse.occurred_at == NOW - timedelta(hours=2)
     assert [it.kind for it in answer_to(PAYMENT, declined | {"status-history": history[1:]}).events] == [failed.kind]
     asked = Query(about="payment", payment_ref="e5z9qk2n")
-    assert told_by(
+    assert events_of_request(
         request_of(VOICE.sent(notification("transaction_settlement_declined", PAID_AT, {"transaction": declined})))
     )[1] == (asked,)
 
 
-def test_disputes_are_told_along():
+def test_disputes_come_with_their_transaction():
     disputes = [("dispute", without(a_dispute("dispute_lost"), "transaction"))]
     payment, lost = answer_to(PAYMENT, SALE | {"disputes": disputes}).events
     assert (payment.kind, lost.kind) == (Kind.PAYMENT_SUCCEEDED, Kind.DISPUTE_LOST)

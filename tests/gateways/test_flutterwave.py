@@ -97,7 +97,7 @@ def response(content, status=200):
     return response_of(({"Date": "Mon, 05 Oct 2026 11:59:57 GMT"}, body), status)
 
 
-def told(query, data, gateway=None):
+def answer_to(query, data, gateway=None):
     answer = (gateway or a_gateway()).read_response(query, response({"status": "success", "data": data}), now=NOW)
     assert answer.found is bool(answer.events)
     return answer.events
@@ -186,8 +186,8 @@ def test_v3s_payment_is_fetched_whatever_the_body_says():
 def test_v3s_refund_is_fetched_where_its_currency_is_known():
     gateway = v3(currency="NGN")
     for name in ("TransactionId", "tx_id"):
-        asked = fetched("refund.completed", {"id": 75923, name: 908790}, gateway)
-        assert asked == (Query(about="refund", payment_ref="908790", refund_ref="75923"),)
+        queries = fetched("refund.completed", {"id": 75923, name: 908790}, gateway)
+        assert queries == (Query(about="refund", payment_ref="908790", refund_ref="75923"),)
     (asked,) = fetched("refund.completed", {"id": 75923}, gateway)
     assert asked.payment_ref is None
     with pytest.raises(BadPayload, match="currency"):
@@ -255,11 +255,11 @@ def test_a_time_is_cut_to_seconds():
 )
 def test_meta_names_the_order_before_the_reference(meta, order_ref):
     assert event_of("charge.completed", a_charge(meta=meta)).order_ref == order_ref
-    assert told(PAYMENT, a_charge(meta=meta))[0].order_ref == order_ref
+    assert answer_to(PAYMENT, a_charge(meta=meta))[0].order_ref == order_ref
 
 
 @pytest.mark.parametrize(("status", "kind"), REFUND_STATUSES.items())
-def test_a_refund_is_told_by_its_status(status, kind):
+def test_a_refund_shows_in_its_status(status, kind):
     for written in (status, f"{status}-mpgs"):
         event = event_of("refund.completed", a_refund(status=written))
         assert (event.kind, event.refund_ref, event.payment_ref) == (kind, "rfd_1", "chg_1")
@@ -287,7 +287,7 @@ def test_a_chargeback_is_a_dispute(status):
 
 
 @pytest.mark.parametrize("more", [{"amount": None}, {"currency": None}])
-def test_a_chargeback_without_a_sum_is_told_all_the_same(more):
+def test_a_chargeback_without_a_sum_is_an_event_all_the_same(more):
     assert event_of("chargeback.created", a_chargeback(**more)).amount is None
 
 
@@ -337,7 +337,7 @@ def test_an_answer_with_an_unknown_word_is_an_answer():
     assert len(words) == 2
 
 
-def test_a_chargeback_in_a_currency_that_nobody_knows_is_told_without_its_amount():
+def test_a_chargeback_in_a_currency_that_nobody_knows_comes_without_its_amount():
     event = event_of("chargeback.created", a_chargeback(currency="XXX"))
     assert (event.kind, event.amount, event.currency) == (Kind.DISPUTE_OPENED, None, None)
 
@@ -412,7 +412,7 @@ def test_an_unproven_delivery_names_a_charge_and_an_order(data, named):
         (REFUND, "/refunds/rfd_1", "/v3/refunds/rfd_1"),
     ],
 )
-def test_what_is_asked(query, of_v4, of_v3):
+def test_where_each_query_goes(query, of_v4, of_v3):
     for gateway, path in ((a_gateway(), of_v4), (v3(), of_v3)):
         call = gateway.query_request(query, now=NOW, nonce="n")
         assert call.method == "GET"
@@ -420,7 +420,7 @@ def test_what_is_asked(query, of_v4, of_v3):
         assert call.headers["Authorization"] == f"Bearer {KEY}"
 
 
-def test_without_credentials_nothing_can_be_asked():
+def test_without_credentials_nothing_can_be_queried():
     with pytest.raises(CannotQuery, match="client_id"):
         a_gateway(secret_key=None).query_request(PAYMENT, now=NOW, nonce="n")
     with pytest.raises(CannotQuery):
@@ -467,26 +467,26 @@ def test_a_token_that_is_not_given_says_why(status, content, refusal):
 
 
 @pytest.mark.parametrize(("status", "kind"), CHARGE_STATUSES.items())
-def test_what_a_charge_says_when_asked(status, kind):
-    (event,) = told(PAYMENT, a_charge(status=status))
+def test_what_a_charge_says_when_queried(status, kind):
+    (event,) = answer_to(PAYMENT, a_charge(status=status))
     assert (event.kind, event.amount, event.order_ref) == (kind, 12900, "ORDER-1")
     assert event.occurred_at == (MADE_AT if kind is Kind.PAYMENT_SUCCEEDED else TOLD_AT)
 
 
 def test_what_v3s_transaction_says():
     query = Query(about="payment", payment_ref="288200108")
-    (event,) = told(query, a_transaction(), v3())
+    (event,) = answer_to(query, a_transaction(), v3())
     assert (event.kind, event.amount, event.currency) == (Kind.PAYMENT_SUCCEEDED, 12950, "NGN")
     assert (event.order_ref, event.payment_ref, event.method) == ("ORDER-1", "288200108", "card")
-    (by_order,) = told(ORDER, a_transaction(created_at=None), v3())
+    (by_order,) = answer_to(ORDER, a_transaction(created_at=None), v3())
     assert by_order.occurred_at == TOLD_AT
 
 
 def test_charges_of_other_references_are_left_out():
-    events = told(ORDER, [a_charge(), a_charge(id="chg_2", reference="ORDER-10")])
+    events = answer_to(ORDER, [a_charge(), a_charge(id="chg_2", reference="ORDER-10")])
     assert [it.payment_ref for it in events] == ["chg_1"]
-    assert told(ORDER, []) == ()
-    assert told(ORDER, None) == ()
+    assert answer_to(ORDER, []) == ()
+    assert answer_to(ORDER, None) == ()
 
 
 @pytest.mark.parametrize(("status", "kind"), REFUND_STATUSES.items())
@@ -494,7 +494,7 @@ def test_what_v3s_refund_says(status, kind):
     query = Query(about="refund", payment_ref="908790", refund_ref="75923")
     refund = {"id": 75923, "amount_refunded": 69.5, "status": status, "created_at": "2026-10-05T11:58:00.000Z"}
     for more in ({}, {"tx_id": 908790}):
-        (event,) = told(query, refund | more, v3(currency="NGN"))
+        (event,) = answer_to(query, refund | more, v3(currency="NGN"))
         assert (event.kind, event.amount, event.currency) == (kind, 6950, "NGN")
         assert (event.refund_ref, event.payment_ref, event.order_ref) == ("75923", "908790", None)
         assert event.occurred_at == (TOLD_AT if kind is Kind.REFUND_FAILED else MADE_AT)
@@ -503,7 +503,7 @@ def test_what_v3s_refund_says(status, kind):
 @pytest.mark.parametrize(("query", "data"), [(PAYMENT, a_charge(id="chg_2")), (REFUND, a_refund(id="rfd_2"))])
 def test_an_answer_about_something_else_is_refused(query, data):
     with pytest.raises(BadPayload):
-        told(query, data)
+        answer_to(query, data)
 
 
 @pytest.mark.parametrize(
@@ -550,7 +550,7 @@ def walk():
 @pytest.mark.slow
 @pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
 @pytest.mark.parametrize(("currency", "gap_s"), [("NGN", 30), ("XAF", 0)])
-def test_a_story_ends_as_it_says_by_deliveries_and_by_asking(walk, template, currency, gap_s):
+def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template, currency, gap_s):
     story = story_of(PLAY, template, currency=currency, gap_s=gap_s)
     if template.in_other_currency:
         story = msgspec.structs.replace(story, due_currency="USD")
@@ -558,12 +558,12 @@ def test_a_story_ends_as_it_says_by_deliveries_and_by_asking(walk, template, cur
     assert_ends_as_told(story, events)
     assert any(it.kind.is_dispute for it in events) is ("charged back" in template.name)
     refunds = {it.refund_ref for it in story.happenings if it.word.startswith("refund.")}
-    asked = [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in refunds]
+    queries = [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in refunds]
     assert_ends_as_told(
         story,
         [
             *walk.asked_at_the_end(story),
-            *(event for query in asked for event in walk.answer(story, query).events),
+            *(event for query in queries for event in walk.answer(story, query).events),
         ],
     )
 

@@ -22,7 +22,8 @@ from sandbox.plays.gocardless import (
 from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import Order, Status, summarize
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, CannotQuery, Unavailable
 from tillkeeper.gateways.gocardless.gateway import GoCardless
 from tillkeeper.gateways.gocardless.objects import ACTIONS, CAUSES, PAYMENT_STATUSES, REFUND_STATUSES

@@ -13,9 +13,10 @@ from walking import Walk, assert_ends_as_told, facts_after, put_of, story_of
 from sandbox.plays.klarna import PLAY, klarna_capture, klarna_notified, klarna_order, klarna_pushed, klarna_refund
 from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.facts import Step
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import Order, Status, held_in_all, summarize
+from tillkeeper.domain.order.facts import ObjectStatus
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.summary import Order, held_in_all, summarize
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.klarna.gateway import Klarna
@@ -121,7 +122,7 @@ def test_an_authorised_order_is_not_paid(fraud, state):
 def test_a_review_that_ends_well_is_the_higher_word_of_the_same_instant():
     events = [*answered(an_order(fraud_status="ACCEPTED")), *answered(an_order(fraud_status="PENDING"))]
     (payment,) = facts_after(events).payments.values()
-    assert payment.step is Step.AUTHORIZED
+    assert payment.status is ObjectStatus.AUTHORIZED
 
 
 @pytest.mark.parametrize("status", sorted(NOT_CAPTURED.keys() - {"AUTHORIZED"}))

@@ -42,7 +42,7 @@ from specimen_lakala import (
 from sandbox.plays.lakala import PLAY, TEMPLATES, certificate_of, sign
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 from tillkeeper.gateways.errors import (
     AccessDenied,
     BadPayload,
@@ -63,8 +63,8 @@ def test_the_official_samples_shape_is_taken():
     """No space behind the scheme, a line end behind each comma, a nonce of ten characters, ISO's number for yuan."""
     body = plain_of(OLD)
     signature = sign(KEYS.own, ("1630905585", "9003323344"), body)
-    told = f'LKLAPI-SHA256withRSAtimestamp="1630905585",\nnonce_str="9003323344",\nsignature="{signature}"'
-    got = CASHIER.verify(request_of(({"Authorization": told}, body)), NOW)
+    authorization = f'LKLAPI-SHA256withRSAtimestamp="1630905585",\nnonce_str="9003323344",\nsignature="{signature}"'
+    got = CASHIER.verify(request_of(({"Authorization": authorization}, body)), NOW)
     (event,) = CASHIER.parse(got)
     assert (event.kind, event.amount, event.currency) == (Kind.PAYMENT_SUCCEEDED, 1, "CNY")
     assert (event.order_ref, event.payment_ref) == ("ORDER-1", "2021090666210003610012")
@@ -85,12 +85,12 @@ def test_the_official_samples_shape_is_taken():
 @pytest.mark.parametrize("nonce", ["9003323344", "aB3dE6gH9jK2", "a-b", "x" * 64])
 def test_the_header_is_read_leniently(layout, nonce):
     body = plain_of(NOTICE)
-    told = layout.format(t="1630905585", n=nonce, s=sign(KEYS.own, ("1630905585", nonce), body))
-    assert CASHIER.verify(request_of(({"Authorization": told}, body)), NOW).key
+    authorization = layout.format(t="1630905585", n=nonce, s=sign(KEYS.own, ("1630905585", nonce), body))
+    assert CASHIER.verify(request_of(({"Authorization": authorization}, body)), NOW).key
 
 
 @pytest.mark.parametrize(
-    "told",
+    "authorization",
     [
         "",
         "LKLAPI-SHA256withRSA",
@@ -112,18 +112,18 @@ def test_the_header_is_read_leniently(layout, nonce):
         f'LKLAPI-SHA256withRSA timestamp="1",nonce_str="n",signature="{"A" * 1025}"',
     ],
 )
-def test_an_odd_header_is_refused_at_the_header(told):
+def test_an_odd_header_is_refused_at_the_header(authorization):
     with pytest.raises(BadSignature) as refused:
-        CASHIER.verify(with_header(posted(KEYS.own, plain_of(NOTICE)), "authorization", [told]), NOW)
+        CASHIER.verify(with_header(posted(KEYS.own, plain_of(NOTICE)), "authorization", [authorization]), NOW)
     assert refused.value.step is VerificationStep.HEADER
 
 
 def test_a_line_of_the_body_cannot_be_passed_off_as_nonce():
     body = plain_of(NOTICE)
     signature = sign(KEYS.own, ("1", "n"), b"first\n" + body)
-    told = f'LKLAPI-SHA256withRSA timestamp="1",nonce_str="n\nfirst",signature="{signature}"'
+    authorization = f'LKLAPI-SHA256withRSA timestamp="1",nonce_str="n\nfirst",signature="{signature}"'
     with pytest.raises(BadSignature):
-        CASHIER.verify(request_of(({"Authorization": told}, body)), NOW)
+        CASHIER.verify(request_of(({"Authorization": authorization}, body)), NOW)
 
 
 @pytest.mark.parametrize("age", [timedelta(0), timedelta(hours=5), timedelta(days=400), -timedelta(days=1)])
@@ -313,8 +313,8 @@ def test_every_state_of_a_cashiers_refund(kind, word, state):
 def test_a_refund_need_not_name_its_payment():
     event = event_of(refund(origin_trade_no=""))
     assert (event.payment_ref, event.order_ref) == (None, "ORDER-1")
-    told = event_of(REFUND_NOTICE)
-    assert standing(event_of(NOTICE), event, told) == (Status.PARTIALLY_REFUNDED, 12900, 400)
+    named = event_of(REFUND_NOTICE)
+    assert standing(event_of(NOTICE), event, named) == (Status.PARTIALLY_REFUNDED, 12900, 400)
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,7 @@ def test_the_oldest_family_tells_a_payment_and_of_a_refund_no_amount():
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "unknown"),
     [
         (OLD | {"currency": "999"}, ("currency", "999")),
         (OLD | {"currency": "XXB"}, ("currency", "XXB")),
@@ -386,9 +386,9 @@ def test_the_oldest_family_tells_a_payment_and_of_a_refund_no_amount():
     ],
     ids=str,
 )
-def test_a_word_that_is_not_known_makes_no_event_and_is_told(words, fields, told):
+def test_a_word_that_is_not_known_makes_no_event_and_is_told(words, fields, unknown):
     assert events_of(fields, MUTE) == ()
-    assert words() == [told]
+    assert words() == [unknown]
 
 
 def test_what_is_known_of_an_order_counts_beside_a_word_that_is_not(words):
@@ -508,9 +508,9 @@ def test_every_story_ends_as_the_template_says(template):
     api = PLAY.api(VOICE, ledger_of(PLAY, story))
     events = delivered(PLAYED, PLAY, VOICE, story, api)
     assert outcome_of(story, events) == truth_of(story)
-    told = asked(PLAYED, api, Query(about="payment", order_ref=story.order_ref), NOW).events
-    assert outcome_of(story, told) == truth_of(story)
-    assert outcome_of(story, [*told, *events]) == outcome_of(story, [*events, *told]) == truth_of(story)
+    answered = asked(PLAYED, api, Query(about="payment", order_ref=story.order_ref), NOW).events
+    assert outcome_of(story, answered) == truth_of(story)
+    assert outcome_of(story, [*answered, *events]) == outcome_of(story, [*events, *answered]) == truth_of(story)
     for ref in {it.refund_ref for it in story.happenings if it.word.startswith("REFUND.")}:
         query = Query(about="refund", order_ref=story.order_ref, refund_ref=ref)
         assert [it.refund_ref for it in asked(PLAYED, api, query, NOW).events] == [ref]
@@ -530,9 +530,9 @@ def test_the_sandbox_refuses_strangers_and_forges_answers():
     assert asked(another, api, query, NOW) == Answer(found=False)
     assert asked(PLAYED, api, Query(about="payment", order_ref="T-7"), NOW) == Answer(found=False)
     for status in (429, 500):
-        told = api.sealed(api.broken(status, None), now=NOW)
+        reply = api.sealed(api.broken(status, None), now=NOW)
         with pytest.raises(Unavailable):
-            PLAYED.read_response(query, response_of((told.headers, told.body), told.status), now=NOW)
+            PLAYED.read_response(query, response_of((reply.headers, reply.body), reply.status), now=NOW)
     put = put_of(PLAYED.query_request(query, now=NOW, nonce="n"))
     assert api.answer(msgspec.structs.replace(put, path="/x"), now=NOW, knows_at=NOW).status == 404
     assert api.answer(msgspec.structs.replace(put, headers={}), now=NOW, knows_at=NOW).said == "验签失败"

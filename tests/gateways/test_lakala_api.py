@@ -37,7 +37,7 @@ from specimen_lakala import (
 )
 
 from tillkeeper.domain.events import Evidence, Kind
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 from tillkeeper.gateways.errors import (
     AccessDenied,
     BadPayload,
@@ -62,9 +62,9 @@ from tillkeeper.gateways.messages import Answer, Query
 def test_a_query_is_signed_over_five_lines(gateway, query, path, about):
     call = gateway.query_request(query, now=NOW, nonce="0123456789abcdef")
     assert (call.method, call.url) == ("POST", f"https://s2.lakala.com/api/v3/{path}")
-    told = json.loads(call.body)
-    assert (told["version"], told["req_time"], told["out_org_code"]) == ("3.0", "20261005200000", "OP00000003")
-    assert told["req_data"] == {"merchant_no": "82239105398007K"} | about
+    content = json.loads(call.body)
+    assert (content["version"], content["req_time"], content["out_org_code"]) == ("3.0", "20261005200000", "OP00000003")
+    assert content["req_data"] == {"merchant_no": "82239105398007K"} | about
     head, _, signature = call.headers["Authorization"].partition(',signature="')
     at = str(int(NOW.timestamp()))
     assert head == (
@@ -99,8 +99,8 @@ def test_an_odd_reference_is_not_asked_with(ref):
 
 
 def answer_to(query, body, gateway=CASHIER, *, status=200, key=KEYS.own, **headers):
-    told = headers_of(key, body) | {name.replace("_", "-"): value for name, value in headers.items()}
-    return gateway.read_response(query, response_of((told, body), status), now=NOW)
+    signed_headers = headers_of(key, body) | {name.replace("_", "-"): value for name, value in headers.items()}
+    return gateway.read_response(query, response_of((signed_headers, body), status), now=NOW)
 
 
 def traded(query, fields):

@@ -13,9 +13,10 @@ from specimen import NOW, private_pem, public_pem, request_of, response_of, rsa_
 from sandbox.plays.wechatpay_v2 import sealed_info, xml
 from sandbox.signing import WeChatPayKey, wechatpay_delivery, wechatpay_refund, wechatpay_signed, wechatpay_transaction
 from sandbox.signing_alipay import alipay_delivery, alipay_refund
-from tillkeeper.domain.facts import OrderFacts, apply
-from tillkeeper.domain.implied import implied
-from tillkeeper.domain.order import Order, Status, summarize
+from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.implied import implied
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.alipay.gateway import Alipay
 from tillkeeper.gateways.alipay.settings import AlipaySettings
 from tillkeeper.gateways.messages import Query

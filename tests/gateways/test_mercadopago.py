@@ -77,7 +77,7 @@ def response(content, status=200):
     return response_of(({"Date": "Mon, 05 Oct 2026 11:59:57 GMT"}, body), status)
 
 
-def told(payment, query=PAYMENT):
+def answer_to(payment, query=PAYMENT):
     return a_gateway().read_response(query, response(payment), now=NOW).events
 
 
@@ -290,7 +290,7 @@ def test_what_is_signed_is_proven_also_where_unsigned_calls_are_taken():
         (REFUND, "/v1/payments/123456"),
     ],
 )
-def test_what_is_asked(query, path):
+def test_where_each_query_goes(query, path):
     call = a_gateway().query_request(query, now=NOW, nonce="n")
     assert (call.method, call.url) == ("GET", f"https://api.mercadopago.com{path}")
     assert call.headers["Authorization"] == f"Bearer {TOKEN}"
@@ -304,16 +304,16 @@ def test_what_is_asked(query, path):
         Query(about="payment"),
     ],
 )
-def test_what_cannot_be_asked(query):
+def test_what_cannot_be_queried(query):
     with pytest.raises(CannotQuery):
         a_gateway().query_request(query, now=NOW, nonce="n")
 
 
 @pytest.mark.parametrize(("status", "kind"), PAYMENT_STATUSES.items())
 def test_what_each_status_says(status, kind):
-    event = told(a_payment(status=status, transaction_amount=100.5, date_last_updated="2026-10-05T07:59:20.000-04:00"))[
-        0
-    ]
+    event = answer_to(
+        a_payment(status=status, transaction_amount=100.5, date_last_updated="2026-10-05T07:59:20.000-04:00")
+    )[0]
     assert (event.kind, event.amount, event.currency) == (kind, 10050, "BRL")
     assert (event.order_ref, event.payment_ref, event.method) == ("ORDER-1", "123456", "credit_card")
     later = timedelta(seconds=0 if kind is Kind.PAYMENT_SUCCEEDED else 20)
@@ -321,7 +321,7 @@ def test_what_each_status_says(status, kind):
 
 
 def test_a_payment_without_times_is_dated_by_the_answer():
-    (event,) = told(a_payment(date_approved=None, date_last_updated=None))
+    (event,) = answer_to(a_payment(date_approved=None, date_last_updated=None))
     assert event.occurred_at == NOW - timedelta(seconds=3)
 
 
@@ -335,28 +335,28 @@ def test_a_payment_without_times_is_dated_by_the_answer():
     ],
 )
 def test_a_chargeback_is_a_dispute_beside_the_payment(status, detail, kind):
-    paid, dispute = told(a_payment(status=status, status_detail=detail))
+    paid, dispute = answer_to(a_payment(status=status, status_detail=detail))
     assert (paid.kind, dispute.kind) == (Kind.PAYMENT_SUCCEEDED, kind)
     assert (dispute.dispute_ref, dispute.payment_ref, dispute.amount) == ("chargeback-123456", "123456", 12900)
 
 
-def test_refunds_are_told_each_and_as_a_total():
+def test_refunds_come_each_and_as_a_total():
     payment = a_payment(transaction_amount_refunded=4, refunds=[a_refund(), a_refund(id=78, status="in_process")])
-    _, total, one, other = told(payment)
+    _, total, one, other = answer_to(payment)
     assert (total.kind, total.total, total.amount) == (Kind.REFUND_SUCCEEDED, 400, None)
     assert (one.kind, one.refund_ref, one.amount, one.payment_ref) == (Kind.REFUND_SUCCEEDED, "77", 400, "123456")
     assert (other.kind, other.refund_ref) == (Kind.REFUND_PENDING, "78")
 
 
-def test_what_was_refunded_went_back_whether_or_not_a_sum_is_told():
+def test_what_was_refunded_went_back_whether_or_not_there_is_a_sum():
     for more in ({"transaction_amount_refunded": 129}, {"transaction_amount_refunded": None}, {}):
-        assert told(a_payment(status="refunded", refunds=None, **more))[1].total == 12900
+        assert answer_to(a_payment(status="refunded", refunds=None, **more))[1].total == 12900
 
 
 @pytest.mark.parametrize(("status", "kind"), REFUND_STATUSES.items())
 def test_a_refund_is_found_in_its_payment(status, kind):
     payment = a_payment(refunds=[a_refund(id=76), a_refund(status=status)])
-    (event,) = told(payment, REFUND)
+    (event,) = answer_to(payment, REFUND)
     assert (event.kind, event.refund_ref, event.currency) == (kind, "77", "BRL")
 
 
@@ -369,31 +369,31 @@ def test_a_refund_that_its_payment_does_not_know_is_not_found():
     [(100.5, "BRL", 10050), (0.29, "BRL", 29), (1234, "CLP", 1234), (19.9, "MXN", 1990), (Decimal(7), "ARS", 700)],
 )
 def test_amounts_are_numbers_of_major_units(amount, currency, minor):
-    assert told(a_payment(transaction_amount=amount, currency_id=currency))[0].amount == minor
+    assert answer_to(a_payment(transaction_amount=amount, currency_id=currency))[0].amount == minor
 
 
 @pytest.mark.parametrize(("detail", "failure"), FAILURES.items())
 def test_a_detail_has_its_class(detail, failure):
     for written in (detail, f"cc_rejected_{detail}"):
-        event = told(a_payment(status="rejected", status_detail=written))[0]
+        event = answer_to(a_payment(status="rejected", status_detail=written))[0]
         assert (event.failure, event.failure_code) == (failure, written)
 
 
 def test_whatever_was_filled_in_badly_is_the_payers_card():
-    event = told(a_payment(status="rejected", status_detail="cc_rejected_bad_filled_card_holder"))[0]
+    event = answer_to(a_payment(status="rejected", status_detail="cc_rejected_bad_filled_card_holder"))[0]
     assert event.failure is FailureClass.CARD_EXPIRED_OR_INVALID
 
 
 @pytest.mark.parametrize("detail", ["something_new", None])
 def test_an_unknown_detail_is_kept(detail):
-    event = told(a_payment(status="cancelled", status_detail=detail))[0]
+    event = answer_to(a_payment(status="cancelled", status_detail=detail))[0]
     assert (event.failure, event.failure_code) == (FailureClass.UNKNOWN, detail)
 
 
 def test_a_search_finds_each_attempt_of_its_order_and_none_of_others():
     other = a_payment(id=9, external_reference="ORDER-10")
     found = {"results": [a_payment(), a_payment(id=7, status="rejected", date_approved=None), other]}
-    events = told(found, ORDER)
+    events = answer_to(found, ORDER)
     assert [(it.payment_ref, it.kind) for it in events] == [
         ("123456", Kind.PAYMENT_SUCCEEDED),
         ("7", Kind.PAYMENT_FAILED),
@@ -401,7 +401,7 @@ def test_a_search_finds_each_attempt_of_its_order_and_none_of_others():
     assert not a_gateway().read_response(ORDER, response({"results": [other]}), now=NOW).found
 
 
-def test_a_search_may_lag_so_it_counts_as_of_each_payments_last_change_and_what_is_not_paid_is_asked_about():
+def test_a_search_may_lag_so_it_counts_as_of_each_payments_last_change_and_what_is_not_paid_is_queried():
     found = {"results": [a_payment(), a_payment(id=7, status="pending", date_approved=None)]}
     answer = a_gateway().read_response(ORDER, response(found), now=NOW)
     assert answer.also == (Query(about="payment", order_ref="ORDER-1", payment_ref="7"),)
@@ -410,10 +410,10 @@ def test_a_search_may_lag_so_it_counts_as_of_each_payments_last_change_and_what_
 
 @pytest.mark.parametrize("status", ["rejected", "cancelled"])
 def test_what_had_been_approved_and_is_not_any_more_is_taken_back(status):
-    failed, reverse = told(a_payment(status=status))
+    failed, reverse = answer_to(a_payment(status=status))
     assert failed.kind in {Kind.PAYMENT_FAILED, Kind.PAYMENT_CANCELLED}
     assert (reverse.kind, reverse.failure) == (Kind.PAYMENT_REVERSED, None)
-    assert len(told(a_payment(status=status, date_approved=None))) == 1
+    assert len(answer_to(a_payment(status=status, date_approved=None))) == 1
 
 
 @pytest.mark.parametrize(
@@ -426,19 +426,19 @@ def test_what_had_been_approved_and_is_not_any_more_is_taken_back(status):
 )
 def test_an_unknown_word_is_noted_and_nothing_is_guessed(payment, kinds, word):
     with unknown_words() as words:
-        assert [it.kind for it in told(payment)] == kinds
+        assert [it.kind for it in answer_to(payment)] == kinds
     assert [(it.field, it.word) for it in words] == [word]
 
 
 @pytest.mark.parametrize("ref", [None, "", True, 1.5, [], {}])
-def test_a_payment_that_names_no_order_is_of_the_one_that_was_asked_about(ref):
-    assert told(a_payment(external_reference=ref))[0].order_ref == "ORDER-1"
+def test_a_payment_that_names_no_order_is_of_the_one_in_the_query(ref):
+    assert answer_to(a_payment(external_reference=ref))[0].order_ref == "ORDER-1"
 
 
 def test_an_order_number_may_be_a_number():
-    assert told(a_payment(external_reference=1001))[0].order_ref == "1001"
+    assert answer_to(a_payment(external_reference=1001))[0].order_ref == "1001"
     query = Query(about="payment", order_ref="1001")
-    assert told({"results": [a_payment(external_reference=1001), a_payment()]}, query)[0].order_ref == "1001"
+    assert answer_to({"results": [a_payment(external_reference=1001), a_payment()]}, query)[0].order_ref == "1001"
 
 
 @pytest.mark.parametrize(
@@ -456,13 +456,13 @@ def test_an_order_number_may_be_a_number():
 )
 def test_an_answer_that_makes_no_sense_is_refused(content):
     with pytest.raises(BadPayload):
-        told(content)
+        answer_to(content)
 
 
 @pytest.mark.parametrize("content", [{}, {"results": None}, {"results": {}}])
 def test_a_search_without_a_list_is_refused(content):
     with pytest.raises(BadPayload):
-        told(content, ORDER)
+        answer_to(content, ORDER)
 
 
 @pytest.mark.parametrize("error", ["not_found", "resource not found"])
@@ -501,7 +501,7 @@ def walk():
 @pytest.mark.slow
 @pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
 @pytest.mark.parametrize("currency", PLAY.currencies)
-def test_a_story_ends_as_it_says_by_deliveries_and_by_asking(walk, template, currency):
+def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template, currency):
     story = story_of(PLAY, template, currency=currency)
     events, at_the_end = list(walk.told_by(story)), walk.asked_at_the_end(story)
     assert_ends_as_told(story, events)

@@ -26,7 +26,8 @@ from sandbox.plays.mollie import (
 from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import Order, Status, held_in_all, summarize
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.summary import Order, held_in_all, summarize
 from tillkeeper.gateways.errors import (
     AccessDenied,
     BadPayload,
@@ -318,7 +319,7 @@ def test_a_failure_outlives_what_was_pending_before_whosever_clock_is_ahead():
     )
     for events in ((*pending, *failed), (*failed, *pending)):
         (payment,) = facts_after(events).payments.values()
-        assert payment.step == "failed"
+        assert payment.status == "failed"
 
 
 def test_what_failed_after_it_was_paid_is_no_money():

@@ -34,9 +34,10 @@ from specimen import NOW, request_of
 
 from sandbox.plays.paypal import paypal_body, paypal_dispute
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.facts import OrderFacts, Step, apply
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import Order, Status, summarize
+from tillkeeper.domain.order.facts import ObjectStatus, OrderFacts, apply
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.paypal.codes import FAILURES, OUTCOMES
@@ -54,9 +55,9 @@ def under_way_after(*events):
         facts = apply(facts, event)
     # twice the amount is due, so that what is under way shows
     order = Order(order_ref="ORDER-1", amount=25800, currency="EUR", accounts=frozenset({"paypal-main"}))
-    return {ref for (_, ref), it in facts.payments.items() if it.step in {Step.PENDING, Step.AUTHORIZED}}, summarize(
-        order, facts
-    )
+    return {
+        ref for (_, ref), it in facts.payments.items() if it.status in {ObjectStatus.PENDING, ObjectStatus.AUTHORIZED}
+    }, summarize(order, facts)
 
 
 def test_nothing_stays_under_way_beside_a_finished_capture_whichever_comes_first():

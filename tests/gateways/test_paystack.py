@@ -22,7 +22,7 @@ from sandbox.plays.paystack import (
 from sandbox.truth.ledger import Ledger
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import Order, summarize
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.errors import (
     AccessDenied,
     BadPayload,
@@ -85,7 +85,7 @@ def response(data, status=200, more=None):
     return response_of(({"Date": "Mon, 05 Oct 2026 11:59:57 GMT"}, body), status)
 
 
-def told(query, data, gateway=None):
+def answer_to(query, data, gateway=None):
     return (gateway or a_gateway()).read_response(query, response(data), now=NOW).events
 
 
@@ -107,7 +107,7 @@ def test_a_signature_by_sha256_or_in_capitals_is_none():
         a_gateway().verify(request_of(({"x-paystack-signature": value.upper()}, b"{}")), NOW)
 
 
-def test_the_first_key_asks_and_tells_the_mode():
+def test_the_first_key_makes_queries_and_tells_the_mode():
     gateway = a_gateway(secret_keys=["sk_live_of_february", "sk_live_of_november"])
     assert gateway.live is True
     assert gateway.query_request(PAYMENT, now=NOW, nonce="n").headers["Authorization"] == "Bearer sk_live_of_february"
@@ -178,7 +178,7 @@ def test_a_path_of_ones_own_is_the_only_one_looked_at():
 
 @pytest.mark.parametrize("event", [f"refund.{status}" for status in REFUND_STATUSES])
 @pytest.mark.parametrize(("status", "kind"), REFUND_STATUSES.items())
-def test_a_refund_is_told_by_its_status(event, status, kind):
+def test_a_refund_shows_in_its_status(event, status, kind):
     made = event_of(event, a_refund(status=status))
     assert made.event_id == f"{event}:9001"
     assert (made.kind, made.refund_ref, made.payment_ref) == (kind, "9001", "REF-1")
@@ -192,12 +192,12 @@ def test_a_refunds_amount_is_a_number_or_digits_in_quotes():
 
 def test_words_about_refunds_have_no_time_so_that_a_late_one_undoes_none():
     assert {event_of("refund.pending", a_refund(status=status)).occurred_at for status in REFUND_STATUSES} == {UNDATED}
-    assert {event.occurred_at for event in told(REFUND, a_refund())} == {UNDATED}
+    assert {event.occurred_at for event in answer_to(REFUND, a_refund())} == {UNDATED}
 
 
 @pytest.mark.parametrize("more", [{"id": None}, {"id": None, "refund_reference": "TRF_7"}, {"id": 9001}])
 @pytest.mark.parametrize("event", ["refund.pending", "refund.processed"])
-def test_a_refund_is_known_by_its_number_and_listed_where_that_is_not_told(event, more):
+def test_a_refund_is_known_by_its_number_and_listed_where_that_is_missing(event, more):
     gateway = a_gateway()
     request = request_of(paystack_signed(SECRET, paystack_body(event, a_refund(refund_reference=None) | more)))
     verified = gateway.verify(request, NOW)
@@ -207,8 +207,10 @@ def test_a_refund_is_known_by_its_number_and_listed_where_that_is_not_told(event
 
 
 def test_one_refund_that_webhook_and_sweep_tell_of_counts_once():
-    paid, listed = event_of("charge.success", a_transaction()), told(REFUNDS, [a_refund(amount=5000)])
-    facts = facts_after([paid, *listed, *told(REFUND, a_refund(amount=5000)), *told(REFUNDS, [a_refund(amount=5000)])])
+    paid, listed = event_of("charge.success", a_transaction()), answer_to(REFUNDS, [a_refund(amount=5000)])
+    facts = facts_after(
+        [paid, *listed, *answer_to(REFUND, a_refund(amount=5000)), *answer_to(REFUNDS, [a_refund(amount=5000)])]
+    )
     assert len(facts.refunds) == 1
     order = Order(order_ref="ORDER-1", amount=12900, currency="NGN", accounts=frozenset({"paystack-main"}))
     assert summarize(order, facts).refunded == 5000
@@ -243,7 +245,7 @@ def test_a_reminder_says_the_same_of_a_dispute_each_time():
     assert event_of("charge.dispute.remind", a_dispute(updated_at=written(NOW))) == first
 
 
-def test_a_dispute_without_a_sum_or_a_transaction_is_told_all_the_same():
+def test_a_dispute_without_a_sum_or_a_transaction_is_an_event_all_the_same():
     event = event_of("charge.dispute.create", a_dispute(refund_amount=0))
     assert event.amount == 12900
     bare = a_dispute(refund_amount=None, currency=None)
@@ -300,8 +302,8 @@ def test_an_unknown_word_is_noted_and_nothing_is_guessed(event, data, word):
 
 def test_an_answer_with_an_unknown_word_is_an_answer():
     with unknown_words() as words:
-        assert told(PAYMENT, a_transaction(status="half")) == ()
-        assert told(REFUND, a_refund(status="half")) == ()
+        assert answer_to(PAYMENT, a_transaction(status="half")) == ()
+        assert answer_to(REFUND, a_refund(status="half")) == ()
     assert len(words) == 2
 
 
@@ -323,7 +325,7 @@ def test_a_fee_that_the_payer_bears_is_not_the_orders(more, amount, on_top):
 
 
 def test_an_answer_about_refunds_is_as_undated_as_their_webhooks_or_those_would_never_count_again():
-    (pending,) = told(REFUND, a_refund(status="pending"))
+    (pending,) = answer_to(REFUND, a_refund(status="pending"))
     processed = event_of("refund.processed", a_refund())
     assert pending.known_at == processed.known_at
 
@@ -393,13 +395,13 @@ def test_an_unproven_delivery_names_a_transaction(data, order_ref, payment_ref):
         (REFUNDS, "/refund?transaction=REF-1&perPage=100"),
     ],
 )
-def test_what_is_asked(query, path):
+def test_where_each_query_goes(query, path):
     call = a_gateway().query_request(query, now=NOW, nonce="n")
     assert (call.method, call.url) == ("GET", f"https://api.paystack.co{path}")
     assert call.headers["Authorization"] == f"Bearer {SECRET}"
 
 
-def test_an_order_whose_reference_stands_elsewhere_cannot_be_asked_about():
+def test_an_order_whose_reference_stands_elsewhere_cannot_be_queried():
     query = Query(about="payment", order_ref="ORDER-1")
     with pytest.raises(CannotQuery, match="order_ref_path"):
         a_gateway(order_ref_path="metadata.ref").query_request(query, now=NOW, nonce="n")
@@ -407,30 +409,30 @@ def test_an_order_whose_reference_stands_elsewhere_cannot_be_asked_about():
 
 
 @pytest.mark.parametrize(("status", "kind"), TRANSACTION_STATUSES.items())
-def test_what_a_transaction_says_when_asked(status, kind):
-    first, *others = told(PAYMENT, a_transaction(status=status))
+def test_what_a_transaction_says_when_queried(status, kind):
+    first, *others = answer_to(PAYMENT, a_transaction(status=status))
     assert (first.kind, first.amount, first.order_ref) == (kind, 12900, "ORDER-1")
     assert first.occurred_at == (NOW - timedelta(minutes=1) if kind is Kind.PAYMENT_SUCCEEDED else TOLD_AT)
     assert [it.kind for it in others] == ([Kind.REFUND_SUCCEEDED] if status == "reversed" else [])
 
 
 def test_what_was_reversed_went_back_as_a_whole():
-    back = told(PAYMENT, a_transaction(status="reversed"))[1]
+    back = answer_to(PAYMENT, a_transaction(status="reversed"))[1]
     assert (back.total, back.amount, back.payment_ref, back.occurred_at) == (12900, None, "REF-1", TOLD_AT)
 
 
 @pytest.mark.parametrize("transaction", [7, None, {"reference": "REF-1", "metadata": {"order_id": "ORDER-1"}}])
-def test_a_refund_that_is_asked_about_is_of_the_payment_that_was_asked_about(transaction):
+def test_a_refund_that_is_queried_is_of_the_payment_of_the_query(transaction):
     query = Query(about="refund", payment_ref="REF-1", refund_ref="9001")
-    (event,) = told(query, a_refund(transaction_reference=None, transaction=transaction))
+    (event,) = answer_to(query, a_refund(transaction_reference=None, transaction=transaction))
     assert (event.refund_ref, event.payment_ref) == ("9001", "REF-1")
     assert event.order_ref == ("ORDER-1" if isinstance(transaction, dict) else None)
 
 
-def test_each_refund_of_a_list_is_told():
+def test_each_refund_of_a_list_is_an_event():
     listed = [a_refund(id=9001), a_refund(id=9002, status="processing", transaction_reference=None)]
     listed[1] |= {"transaction": {"reference": "REF-1", "metadata": {"order_id": "ORDER-1"}}}
-    events = told(REFUNDS, listed)
+    events = answer_to(REFUNDS, listed)
     assert [(it.refund_ref, it.kind) for it in events] == [
         ("9001", Kind.REFUND_SUCCEEDED),
         ("9002", Kind.REFUND_PENDING),
@@ -456,13 +458,13 @@ def test_a_list_without_refunds_finds_none(data):
 )
 def test_a_list_that_may_hold_refunds_of_others_is_refused(data):
     with pytest.raises(BadPayload):
-        told(REFUNDS, data)
+        answer_to(REFUNDS, data)
 
 
 def test_a_refund_tells_its_transaction_where_nobody_else_does():
     query = Query(about="refund", refund_ref="9001")
     refund = a_refund(transaction_reference=None, transaction={"reference": "REF-1"})
-    assert told(query, refund)[0].payment_ref == "REF-1"
+    assert answer_to(query, refund)[0].payment_ref == "REF-1"
 
 
 @pytest.mark.parametrize(
@@ -477,7 +479,7 @@ def test_a_refund_tells_its_transaction_where_nobody_else_does():
 )
 def test_an_answer_about_something_else_is_refused(query, data):
     with pytest.raises(BadPayload):
-        told(query, data)
+        answer_to(query, data)
 
 
 def no(code, message="No."):
@@ -527,7 +529,7 @@ def walk():
 @pytest.mark.slow
 @pytest.mark.parametrize("template", PLAY.templates, ids=lambda it: it.name)
 @pytest.mark.parametrize("gap_s", [30, 0])
-def test_a_story_ends_as_it_says_by_deliveries_and_by_asking(walk, template, gap_s):
+def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template, gap_s):
     story = story_of(PLAY, template, currency="NGN", gap_s=gap_s)
     if template.in_other_currency:
         story = msgspec.structs.replace(story, due_currency="USD")
@@ -562,7 +564,7 @@ def test_an_impostor_is_refused(walk):
         walk.gateway.verify(request_of(signed), NOW)
 
 
-def test_free_text_is_told_without_whom_it_is_about():
+def test_free_text_is_kept_without_whom_it_is_about():
     said = "Refused for jane@shop.example, card 4242 4242 4242 4242"
     [event] = events_of("charge.failed", a_transaction(status="failed", gateway_response=said))
     assert event.failure_code == "Refused for <email>, card <card>"

@@ -22,9 +22,9 @@ from sandbox.plays.razorpay import (
     razorpay_signed,
 )
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.facts import OrderFacts, apply
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import Order, summarize
+from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.errors import (
     AccessDenied,
     BadPayload,
@@ -235,7 +235,7 @@ def test_what_failed_may_be_authorized_late():
         facts = OrderFacts()
         for event in told:
             facts = apply(facts, event)
-        assert facts.payments["razorpay-main", "pay_1"].step == "authorized"
+        assert facts.payments["razorpay-main", "pay_1"].status == "authorized"
 
 
 def test_order_paid_and_payment_captured_are_the_same_money():
@@ -332,10 +332,10 @@ class Recorder:
     """A session that sends nothing, and remembers what it was to send."""
 
     def __init__(self):
-        self.asked = []
+        self.sent = []
 
     def get(self, url, **options):
-        self.asked.append((url, options))
+        self.sent.append((url, options))
         response = razorpay.client.requests.Response()
         response.status_code = 200
         response._content = b"{}"
@@ -351,10 +351,10 @@ class Recorder:
     ],
     ids=["payment", "refund", "order"],
 )
-def test_the_official_package_asks_the_same(query, officially):
+def test_the_official_package_sends_the_same_request(query, officially):
     recorder = Recorder()
     officially(razorpay.Client(session=recorder, auth=tuple(KEY.values())))
-    ((url, options),) = recorder.asked
+    ((url, options),) = recorder.sent
     call = a_gateway().query_request(query, now=NOW, nonce="n")
     prepared = razorpay.client.requests.Request("GET", url, auth=options["auth"]).prepare()
     assert (call.method, call.url) == ("GET", prepared.url)
@@ -367,7 +367,7 @@ def test_an_order_is_found_by_its_receipt():
 
 
 @pytest.mark.parametrize("settings", [{"key_id": None}, {"key_secret": None}])
-def test_without_a_key_nothing_is_asked(settings):
+def test_without_a_key_nothing_is_queried(settings):
     with pytest.raises(CannotQuery, match="not set"):
         a_gateway(**settings).query_request(PAYMENT, now=NOW, nonce="n")
 
@@ -452,7 +452,7 @@ def test_a_total_holds_the_fee_that_goes_back_as_well():
     assert (total.total, total.on_top) == (13204, None)
 
 
-def test_a_refund_asked_about_alone_has_its_payment_asked_about():
+def test_a_refund_queried_alone_has_its_payment_queried():
     alone = Query(about="refund", refund_ref="rfnd_1")
     assert answer_to(alone, a_refund()).also == (Query(about="payment", payment_ref="pay_1"),)
     assert answer_to(REFUND, a_refund()).also == ()

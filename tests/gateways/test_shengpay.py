@@ -56,8 +56,8 @@ def a_gateway(**settings):
 
 
 def made(**settings):
-    told = {name: it for name, it in (settings_of(KEYS) | settings).items() if it is not None}
-    return ShengPay("shengpay-main", ShengPaySettings.model_validate(told))
+    kept = {name: it for name, it in (settings_of(KEYS) | settings).items() if it is not None}
+    return ShengPay("shengpay-main", ShengPaySettings.model_validate(kept))
 
 
 THE_GATEWAY = made()  # reading a private key takes a while
@@ -199,9 +199,9 @@ CARDS = "&bankType=ICBC&cardNo=1234&cardType=DC&couponFee=100&couponId0=10000"
     ids=["of another merchant", "in a name", "refund in a value", "refund in a name"],
 )
 def test_no_other_reading_of_what_is_signed_is_taken(genuine, changed):
-    told = {"signType": "RSA2"}
-    assert text_of(changed | told) == text_of(genuine | told)
-    body = plain_of(changed | told | {"sign": sign(KEYS.own, genuine | told, "RSA2")})
+    sign_type = {"signType": "RSA2"}
+    assert text_of(changed | sign_type) == text_of(genuine | sign_type)
+    body = plain_of(changed | sign_type | {"sign": sign(KEYS.own, genuine | sign_type, "RSA2")})
     with pytest.raises(BadSignature, match="another field") as refused:
         THE_GATEWAY.verify(request_of((HEADERS, body)), NOW)
     assert refused.value.step is VerificationStep.CONTENT  # or people would look for another key
@@ -284,7 +284,7 @@ def test_an_answer_that_somebody_posts_says_no_more_than_it_said(word, state):
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "unknown"),
     [
         (PAYMENT | {"resultCode": "success"}, ("resultCode", "success")),
         (PAYMENT | {"tradeState": "NEW"}, ("tradeState", "NEW")),
@@ -292,9 +292,9 @@ def test_an_answer_that_somebody_posts_says_no_more_than_it_said(word, state):
         (REFUND | {"refundStatus": "NEW"}, ("refundStatus", "NEW")),
     ],
 )
-def test_a_word_that_is_not_known_makes_no_event_and_is_told(words, fields, told):
+def test_a_word_that_is_not_known_makes_no_event_and_is_told(words, fields, unknown):
     assert events_of(fields, made(mch_private_key=None)) == ()
-    assert set(words()) == {told}
+    assert set(words()) == {unknown}
     is_refund = fields["resultCode"] == "SUCCESS" and "refundId" in fields
     query = OF_REFUND if is_refund else BY_ORDER
     if fields["resultCode"] == "SUCCESS":
@@ -548,10 +548,10 @@ def test_every_story_ends_as_the_template_says(template):
     refunds = {it.refund_ref for it in story.happenings if it.word.startswith("REFUND.")}
     queries = [Query(about="payment", order_ref=story.order_ref)]
     queries += [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in sorted(refunds)]
-    told = [it for query in queries for it in asked(gateway, api, query, NOW).events]
-    assert outcome_of(story, told) == truth_of(story)
+    answered = [it for query in queries for it in asked(gateway, api, query, NOW).events]
+    assert outcome_of(story, answered) == truth_of(story)
     by_number = Query(about="payment", order_ref=story.order_ref, payment_ref=story.payment_ref)
-    assert list(asked(gateway, api, by_number, NOW).events) == told[:1]
+    assert list(asked(gateway, api, by_number, NOW).events) == answered[:1]
 
 
 def test_the_sandbox_speaks_rsa_with_sha_1_too():
@@ -591,9 +591,9 @@ def test_the_sandbox_refuses_strangers_and_forges_answers():
     before = story.started_at - timedelta(seconds=1)
     assert asked(gateway, api, query, before) == Answer(found=False)
     for status in (429, 500):
-        told = api.sealed(api.broken(status, None), now=NOW)
+        reply = api.sealed(api.broken(status, None), now=NOW)
         with pytest.raises(Unavailable):
-            gateway.read_response(query, response_of((told.headers, told.body), told.status), now=NOW)
+            gateway.read_response(query, response_of((reply.headers, reply.body), reply.status), now=NOW)
 
 
 def test_the_sandbox_knows_no_other_queries():
@@ -602,8 +602,8 @@ def test_the_sandbox_knows_no_other_queries():
     api = PLAY.api(VOICE, None)
     assert api.answer(msgspec.structs.replace(put, path="/x"), now=NOW, knows_at=NOW).status == 404
     for body in (b"", b"[]", b"{}"):
-        told = api.answer(msgspec.structs.replace(put, body=body), now=NOW, knows_at=NOW)
-        assert told.said == "SIGN_ERROR"
+        reply = api.answer(msgspec.structs.replace(put, body=body), now=NOW, knows_at=NOW)
+        assert reply.said == "SIGN_ERROR"
     assert public_pem(VOICE.key) == PLAY.settings(VOICE)["shengpay_public_key"]
 
 

@@ -63,16 +63,16 @@ def a_push(status="READY_TO_SHIP", sn=SN, shop_id=SHOP, **more):
 
 
 def an_order(status="READY_TO_SHIP", amount="129.90", currency="SGD", **more):
-    told = {"update_time": UNIX, "pay_time": UNIX - 600} | more
-    return shopee_order(SN, Decimal(amount), currency, status, **told)
+    times = {"update_time": UNIX, "pay_time": UNIX - 600} | more
+    return shopee_order(SN, Decimal(amount), currency, status, **times)
 
 
 def answer_to(query, body, status=200):
     return a_gateway().read_response(query, response_of(({}, body), status), now=NOW)
 
 
-def events_of(*told, **more):
-    answer = answer_to(PAYMENT, shopee_answer(an_order(*told, **more)))
+def events_of(*fields, **more):
+    answer = answer_to(PAYMENT, shopee_answer(an_order(*fields, **more)))
     assert answer.found
     return answer.events
 
@@ -202,10 +202,10 @@ def test_without_a_time_of_payment_it_is_the_updates():
     assert event.occurred_at == NOW
 
 
-@pytest.mark.parametrize("told", [{"cod": True}, {"payment_method": "Cash on Delivery"}])
+@pytest.mark.parametrize("cash", [{"cod": True}, {"payment_method": "Cash on Delivery"}])
 @pytest.mark.parametrize("status", sorted(PAID_STATUSES - {"TO_RETURN"}))
-def test_cash_on_delivery_is_paid_only_when_the_order_is_completed(status, told):
-    (event,) = events_of(status, pay_time=None, **told)
+def test_cash_on_delivery_is_paid_only_when_the_order_is_completed(status, cash):
+    (event,) = events_of(status, pay_time=None, **cash)
     assert event.kind is (Kind.PAYMENT_SUCCEEDED if status == "COMPLETED" else Kind.PAYMENT_PENDING)
     assert event.occurred_at == NOW
 
@@ -237,7 +237,7 @@ def test_what_was_paid_and_then_cancelled_was_refunded_whole():
 
 @pytest.mark.parametrize("pay_time", [None, 0])
 @pytest.mark.parametrize(
-    ("told", "failure", "code"),
+    ("reason", "failure", "code"),
     [
         ({"cancel_reason": "Unpaid Order", "cancel_by": "system"}, FailureClass.EXPIRED_UNPAID, "Unpaid Order"),
         ({"cancel_reason": "Suspected fraud order"}, FailureClass.SUSPECTED_FRAUD, "Suspected fraud order"),
@@ -247,8 +247,8 @@ def test_what_was_paid_and_then_cancelled_was_refunded_whole():
         ({}, FailureClass.UNKNOWN, None),
     ],
 )
-def test_why_an_order_was_cancelled_unpaid(told, failure, code, pay_time):
-    (event,) = events_of("CANCELLED", pay_time=pay_time, **told)
+def test_why_an_order_was_cancelled_unpaid(reason, failure, code, pay_time):
+    (event,) = events_of("CANCELLED", pay_time=pay_time, **reason)
     assert (event.kind, event.failure, event.failure_code) == (Kind.PAYMENT_CANCELLED, failure, code)
 
 
@@ -375,32 +375,34 @@ def test_other_answers(status, body, error):
 def test_what_the_play_tells_comes_true(template, currency):
     if template.in_other_currency and currency == "VND":
         currency = "TWD"  # VND is what the order is due in then
-    told = Told(PLAY, Shopee, template, currency)
-    assert told.end(told.deliveries()) == told.story.truth
-    assert told.end(told.answers()) == told.story.truth
+    played = Told(PLAY, Shopee, template, currency)
+    assert played.end(played.deliveries()) == played.story.truth
+    assert played.end(played.answers()) == played.story.truth
 
 
 def test_the_plays_api_refuses_and_breaks_as_shopee_does():
-    told = Told(PLAY, Shopee, PLAY.templates[0])
-    assert broken_answers(told) == ["Unavailable", "Unavailable", "BadPayload"]
-    assert not told.answer(Query(about="payment", order_ref="nobody")).found
+    played = Told(PLAY, Shopee, PLAY.templates[0])
+    assert broken_answers(played) == ["Unavailable", "Unavailable", "BadPayload"]
+    assert not played.answer(Query(about="payment", order_ref="nobody")).found
 
 
 @pytest.mark.parametrize(
     ("changed", "late"), [({"access_token": "another_token"}, 0), ({"shop_id": "1"}, 0), ({}, 301)]
 )
 def test_the_plays_api_checks_the_signature_and_its_time(changed, late):
-    told = Told(PLAY, Shopee, PLAY.templates[0])
-    said = {"gateway": "shopee", **PLAY.settings(told.voice), **changed}
-    told.gateway = Shopee("shopee-main", ShopeeSettings.model_validate(said))
-    asked = told.gateway.query_request
-    told.gateway.query_request = lambda query, now, nonce: asked(query, now=now - timedelta(seconds=late), nonce=nonce)
+    played = Told(PLAY, Shopee, PLAY.templates[0])
+    changed_settings = {"gateway": "shopee", **PLAY.settings(played.voice), **changed}
+    played.gateway = Shopee("shopee-main", ShopeeSettings.model_validate(changed_settings))
+    asked = played.gateway.query_request
+    played.gateway.query_request = lambda query, now, nonce: asked(
+        query, now=now - timedelta(seconds=late), nonce=nonce
+    )
     with pytest.raises(AccessDenied):
-        told.answer(PAYMENT)
+        played.answer(PAYMENT)
 
 
 def test_the_plays_impostor_is_refused():
-    told = Told(PLAY, Shopee, PLAY.templates[0])
-    signed = impostor_of(told).say(told.story, told.story.happenings[0], now=NOW, again=0)
+    played = Told(PLAY, Shopee, PLAY.templates[0])
+    signed = impostor_of(played).say(played.story, played.story.happenings[0], now=NOW, again=0)
     with pytest.raises(BadSignature):
-        told.gateway.verify(request_of(signed), NOW)
+        played.gateway.verify(request_of(signed), NOW)

@@ -8,8 +8,8 @@ import pytest
 import test_mollie as mollie
 import test_stripe_api as stripe
 
-from tillkeeper.domain import facts as rules
-from tillkeeper.domain.facts import OrderFacts, Step
+from tillkeeper.domain.order import facts as rules
+from tillkeeper.domain.order.facts import ObjectStatus, OrderFacts
 
 SKEW = timedelta(seconds=1)
 
@@ -28,19 +28,19 @@ def stripe_answers(**more):
         (
             mollie_answers("pending"),
             mollie_answers("failed", failedAt=(mollie.REPORTED_AT - SKEW).isoformat()),
-            Step.FAILED,
+            ObjectStatus.FAILED,
         ),
         (
             mollie_answers("pending"),
             mollie_answers("canceled", canceledAt=(mollie.REPORTED_AT - SKEW).isoformat()),
-            Step.CANCELLED,
+            ObjectStatus.CANCELLED,
         ),
         (
             stripe_answers(status="processing"),
             stripe_answers(
                 status="canceled", canceled_at=int((stripe.CREATED + timedelta(seconds=60) - SKEW).timestamp())
             ),
-            Step.CANCELLED,
+            ObjectStatus.CANCELLED,
         ),
     ],
 )
@@ -49,7 +49,7 @@ def test_pending_does_not_outlive_a_failure_that_an_answer_tells_later(pending, 
     answers = [stamped(*pending), stamped(failed[0], failed[1] + timedelta(minutes=1))]
     events = [event for answer in (answers if pending_first else answers[::-1]) for event in answer]
     facts = reduce(rules.apply, events, OrderFacts())
-    assert [payment.step for payment in facts.payments.values()] == [step]
+    assert [payment.status for payment in facts.payments.values()] == [step]
 
 
 def stamped(events, moment):

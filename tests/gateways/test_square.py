@@ -195,7 +195,7 @@ def test_a_refund_and_a_dispute_of_such_a_status_say_nothing_in_an_answer_either
         assert (answer.found, answer.events) == (True, ())
 
 
-def test_a_tip_is_told_besides_so_that_it_can_go_back():
+def test_a_tip_stands_beside_the_amount_so_that_it_can_go_back():
     tip = {"amount": 1100, "currency": "USD"}
     event = event_of("payment.updated", "payment", a_payment(status="COMPLETED", tip_money=tip))
     assert (event.amount, event.on_top) == (12900, 1100)
@@ -211,7 +211,7 @@ def test_a_payment_that_had_been_captured_and_is_none_any_more_is_taken_back():
     assert len(events_of("payment.updated", "payment", a_payment(status="FAILED"))) == 1
 
 
-def test_a_refund_began_when_it_was_made_and_has_its_payment_asked_about_if_that_is_not_known():
+def test_a_refund_began_when_it_was_made_and_has_its_payment_queried_if_that_is_not_known():
     made = "2026-10-05T10:00:00.000Z"
     told = {"refund": a_refund(status="COMPLETED", created_at=made, updated_at=WRITTEN)}
     failed = {"refund": a_refund(status="FAILED", created_at=made, updated_at=WRITTEN)}
@@ -249,7 +249,7 @@ def test_yen_have_no_minor_units():
     assert event_of("payment.updated", "payment", payment).amount == 1500
 
 
-def test_what_was_given_back_so_far_is_told_along_under_a_name_of_its_own():
+def test_what_was_given_back_so_far_is_an_event_of_its_own():
     payment = a_payment(refunded_money={"amount": 400, "currency": "USD"})
     success, total = events_of("payment.updated", "payment", payment)
     assert (success.kind, success.event_id) == (Kind.PAYMENT_SUCCEEDED, "evt-1")
@@ -331,7 +331,7 @@ def official_request(put):
     [(PAYMENT, lambda it: it.payments.get("sqp1")), (REFUND, lambda it: it.refunds.get("ref1"))],
     ids=["payment", "refund"],
 )
-def test_the_official_package_asks_the_same(query, put):
+def test_the_official_package_sends_the_same_request(query, put):
     theirs, ours = official_request(put), a_gateway().query_request(query, now=NOW, nonce="n")
     assert (ours.method, ours.url) == (theirs.method, str(theirs.url))
     for name in ("Authorization", "Square-Version"):
@@ -347,12 +347,12 @@ def test_the_official_package_asks_the_same(query, put):
         Query(about="payment", payment_ref="a/../b"),
     ],
 )
-def test_what_square_cannot_be_asked(query):
+def test_what_square_has_no_query_for(query):
     with pytest.raises(CannotQuery):
         a_gateway().query_request(query, now=NOW, nonce="n")
 
 
-def test_without_a_token_nothing_is_asked():
+def test_without_a_token_nothing_is_queried():
     with pytest.raises(CannotQuery, match="access_token"):
         a_gateway(access_token=None).query_request(PAYMENT, now=NOW, nonce="n")
 

@@ -290,7 +290,7 @@ def test_the_method_is_known_where_there_is_no_doubt(more, method):
     assert the(answer_to(PAYMENT, an_intent(**more))).method == method
 
 
-def test_what_was_given_back_is_told_along_as_total_and_refund_by_refund():
+def test_what_was_given_back_comes_as_total_and_refund_by_refund():
     refunds = [
         stripe_refund("re_1", "pi_1", 400, "usd"),
         stripe_refund("re_2", "pi_1", 100, "usd", status="pending"),
@@ -423,7 +423,7 @@ def test_a_session_leaves_the_word_to_its_intent():
         ("canceled", Kind.REFUND_FAILED, AT),
     ],
 )
-def test_a_refund_began_when_it_was_made_and_failed_by_when_that_is_told(status, kind, at):
+def test_a_refund_began_when_it_was_made_and_failed_by_when_that_was_reported(status, kind, at):
     event = the(answer_to(REFUND, stripe_refund("re_1", "pi_1", 400, "usd", status=status)))
     assert (event.kind, event.amount, event.refund_ref, event.payment_ref) == (kind, 400, "re_1", "pi_1")
     assert (event.occurred_at, event.method) == (at, None)

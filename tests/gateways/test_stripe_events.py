@@ -47,7 +47,7 @@ def related(sort, ref):
         ("v1.refund.created", "refund", "re_1", {"about": "refund", "refund_ref": "re_1"}),
     ],
 )
-def test_a_thin_event_has_its_object_asked_about(event_type, sort, ref, query):
+def test_a_thin_event_has_its_object_queried(event_type, sort, ref, query):
     thin = a_thin_event(event_type, related(sort, ref))
     notification = stripe.StripeClient("sk_test_x").parse_event_notification(*officially_signed(thin))
     assert notification.related_object.id == ref
@@ -59,7 +59,7 @@ def officially_signed(thin):
     return body, stripe.WebhookSignature.generate_signature_header(body, SECRET, UNIX), SECRET, 10**10
 
 
-def test_a_thin_event_about_what_never_was_made_is_itself_asked_about():
+def test_a_thin_event_about_what_never_was_made_is_itself_queried():
     thin = a_thin_event("v2.core.health.event_generation_failure.resolved", None)
     assert queries_of_thin(thin) == (Query(about="payment", payment_ref="evt_test_65Thin"),)
 
@@ -74,7 +74,7 @@ def test_a_thin_event_about_what_never_was_made_is_itself_asked_about():
         ("v1.payment_intent.succeeded", None),
     ],
 )
-def test_a_thin_event_of_no_interest_asks_nothing(event_type, about):
+def test_a_thin_event_of_no_interest_queries_nothing(event_type, about):
     assert queries_of_thin(a_thin_event(event_type, about)) == ()
 
 
@@ -144,11 +144,11 @@ def test_an_event_of_another_account_of_the_organization_pays_nothing(settings, 
     assert len(queries_of_thin(thin | event, gateway)) == is_ours
 
 
-def test_where_nobody_said_which_account_is_ours_stripe_is_asked_with_our_key():
-    asked = Query(about="payment", payment_ref="pi_1")
+def test_where_it_is_not_set_which_account_is_ours_stripe_is_queried_with_our_key():
+    expected = Query(about="payment", payment_ref="pi_1")
     told = {"context": "acct_1PERHAPS"}
     assert events_of("payment_intent.succeeded", an_intent(), with_api_key(), **told) == ()
-    assert queries_of("payment_intent.succeeded", an_intent(), **told) == (asked,)
+    assert queries_of("payment_intent.succeeded", an_intent(), **told) == (expected,)
     assert queries_of("customer.created", {"id": "cus_1", "object": "customer"}, **told) == ()
     with pytest.raises(BadPayload, match="account_id"):
         events_of("payment_intent.succeeded", an_intent(), a_gateway(), **told)

@@ -22,7 +22,7 @@ from walking import facts_after
 
 from sandbox.signing import stripe_body, stripe_signed
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import Order, summarize
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.messages import Query
@@ -97,7 +97,7 @@ def test_what_happens_to_a_payment(event_type, subject, kind, amount, failure):
         ("canceled", "refund.failed"),
     ],
 )
-def test_what_happens_to_a_refund_is_told_by_its_status(event_type, status, kind):
+def test_what_happens_to_a_refund_shows_in_its_status(event_type, status, kind):
     event = event_of(event_type, a_refund(status=status))
     assert (event.kind, event.refund_ref, event.payment_ref) == (kind, "re_1", "pi_1")
     assert (event.amount, event.total, event.currency) == (400, None, "USD")
@@ -169,7 +169,7 @@ def test_where_the_sums_allow_both_the_events_own_version_tells_how_refunds_are_
         ({}, 4900),
     ],
 )
-def test_the_refunds_that_are_told_along_tell_how_they_are_counted(refunds, total):
+def test_the_refunds_that_a_charge_lists_tell_how_they_are_counted(refunds, total):
     charge = a_charge(amount_captured=9000, amount_refunded=4900, refunds=refunds)
     assert event_of("charge.refunded", charge).total == total
 
@@ -204,11 +204,11 @@ def a_lone_refund(**more):
 def test_a_refund_of_an_old_version_may_tell_only_of_an_authorization_that_was_let_go(refund, event, is_doubtful):
     made = event_of("refund.updated", refund, **event)
     assert made.may_be_release is is_doubtful
-    asked = Query(about="payment", payment_ref="pi_1")
-    assert queries_of("refund.updated", refund, **event) == ((asked,) if is_doubtful else ())
+    expected = Query(about="payment", payment_ref="pi_1")
+    assert queries_of("refund.updated", refund, **event) == ((expected,) if is_doubtful else ())
 
 
-def test_a_refund_in_doubt_of_a_charge_without_an_intent_is_asked_about_by_its_charge():
+def test_a_refund_in_doubt_of_a_charge_without_an_intent_is_queried_by_its_charge():
     told = {"api_version": ACACIA}
     assert queries_of("refund.created", a_lone_refund(payment_intent=None), **told) == (
         Query(about="payment", payment_ref=a_refund()["charge"]),
@@ -271,10 +271,10 @@ IN_PERSON = {"payment_method_details": {"type": "card_present", "card_present": 
 
 
 @pytest.mark.parametrize("event_type", ["charge.succeeded", "charge.captured"])
-def test_a_charge_in_person_hides_a_tip_so_its_intent_is_asked_about(event_type):
-    asked = Query(about="payment", payment_ref="pi_1")
+def test_a_charge_in_person_hides_a_tip_so_its_intent_is_queried(event_type):
+    expected = Query(about="payment", payment_ref="pi_1")
     assert events_of(event_type, a_charge(**IN_PERSON), with_api_key()) == ()
-    assert queries_of(event_type, a_charge(**IN_PERSON)) == (asked,)
+    assert queries_of(event_type, a_charge(**IN_PERSON)) == (expected,)
     assert event_of(event_type, a_charge(**IN_PERSON)).amount == 12900  # where nobody can be asked
     assert event_of(event_type, a_charge(payment_intent=None, **IN_PERSON), with_api_key()).amount == 12900
     assert queries_of(event_type, a_charge()) == ()
@@ -294,7 +294,7 @@ def test_a_charge_in_person_hides_a_tip_so_its_intent_is_asked_about(event_type)
         ({"payment_status": "no_payment_required"}, []),  # a trial: due later, and not paid
     ],
 )
-def test_what_a_coupon_took_off_is_told_along(more, told):
+def test_what_a_coupon_took_off_is_a_discount(more, told):
     events = events_of("checkout.session.completed", a_session(**more))
     assert [(it.amount, it.discount) for it in events] == told
     pending = a_session(payment_status="unpaid", total_details={"amount_discount": 2900})
@@ -355,7 +355,7 @@ def test_an_unknown_word_is_noted_and_never_a_refusal(event_type, subject, word,
         ("lost", "dispute.lost"),
     ],
 )
-def test_what_happens_to_a_dispute_is_told_by_its_status(event_type, status, kind):
+def test_what_happens_to_a_dispute_shows_in_its_status(event_type, status, kind):
     event = event_of(event_type, a_dispute(status=status))
     assert (event.kind, event.dispute_ref, event.payment_ref) == (kind, "du_1", "pi_1")
     assert (event.amount, event.currency) == (12900, "USD")

@@ -393,10 +393,10 @@ def provided(resource, sub_mch_id="1900000109", **more):
     ("event_type", "resource", "kind"),
     [("TRANSACTION.SUCCESS", a_transaction(), "payment.succeeded"), ("REFUND.SUCCESS", a_refund(), "refund.succeeded")],
 )
-@pytest.mark.parametrize("told", [provided, lambda it: it | {"sub_mchid": "1900000109"}], ids=["sp_mchid", "mchid"])
-def test_a_service_providers_account_counts_its_sub_merchants_payments(event_type, resource, kind, told):
+@pytest.mark.parametrize("provide", [provided, lambda it: it | {"sub_mchid": "1900000109"}], ids=["sp_mchid", "mchid"])
+def test_a_service_providers_account_counts_its_sub_merchants_payments(event_type, resource, kind, provide):
     for gateway in (a_gateway(), a_gateway(sub_mch_ids=["1900000110", "1900000109"])):
-        event = event_of(event_type, told(resource), gateway=gateway)
+        event = event_of(event_type, provide(resource), gateway=gateway)
         assert (event.kind, event.order_ref, event.payment_ref) == (kind, "ORDER-1", "4200001")
 
 
@@ -433,10 +433,10 @@ def a_sub_order(number, **more):
 
 
 def test_each_order_of_a_combined_payment_is_paid_for_itself():
-    told = combined(
+    payment = combined(
         a_sub_order(1), a_sub_order(2), a_sub_order(3, mchid="1900000109"), a_sub_order(4, trade_state="NOTPAY")
     )
-    events = events_of("TRANSACTION.SUCCESS", told, id="EV-7")
+    events = events_of("TRANSACTION.SUCCESS", payment, id="EV-7")
     assert [(it.event_id, it.order_ref, it.payment_ref, it.amount) for it in events] == [
         ("EV-7:ORDER-1", "ORDER-1", "4200001", 1000),
         ("EV-7:ORDER-2", "ORDER-2", "4200002", 2000),

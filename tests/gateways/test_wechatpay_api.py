@@ -57,7 +57,7 @@ def response(content, *, status=200, key=CERTIFICATE, at=TOLD_AT):
     return Response(status=status, headers={name.lower(): [value] for name, value in headers.items()}, body=body)
 
 
-def told(query, content, *, gateway=None, **more):
+def answered(query, content, *, gateway=None, **more):
     return (gateway or a_gateway()).read_response(query, response(content, **more), now=NOW)
 
 
@@ -146,7 +146,7 @@ def test_of_several_sub_merchants_one_is_asked_about_after_the_other(query):
     for number in numbers:
         assert gateway.query_request(query, now=NOW, nonce=NONCE).url.endswith(f"sub_mchid={number}")
         unknown = {"code": "ORDER_NOT_EXIST"}
-        answer = told(query, unknown, status=404, gateway=gateway)
+        answer = answered(query, unknown, status=404, gateway=gateway)
         assert gateway.read_response(query, bare(404, unknown), now=NOW) == answer
         assert (answer.found, answer.events) == (False, ())
         if number == numbers[-1]:
@@ -154,16 +154,16 @@ def test_of_several_sub_merchants_one_is_asked_about_after_the_other(query):
         else:
             (query,) = answer.also
     other = msgspec.structs.replace(query, sub_mch_id="1900000112")  # who is no longer served
-    assert told(other, unknown, status=404, gateway=gateway) == Answer(found=False)
+    assert answered(other, unknown, status=404, gateway=gateway) == Answer(found=False)
 
 
 def test_a_sub_merchants_payment_is_read_as_any():
     provided = without(TRADE, "mchid", "appid") | {"sp_mchid": "1900000100", "sp_appid": "wx8888888888888888"}
     gateway = a_gateway(sub_mch_ids=["1900000109"])
-    event = the(told(PAYMENT, provided | {"sub_mchid": "1900000109"}, gateway=gateway))
+    event = the(answered(PAYMENT, provided | {"sub_mchid": "1900000109"}, gateway=gateway))
     assert (event.kind, event.amount) == (Kind.PAYMENT_SUCCEEDED, 12900)
     with pytest.raises(BadPayload, match="another merchant"):
-        told(PAYMENT, provided | {"sub_mchid": "1900000110"}, gateway=gateway)
+        answered(PAYMENT, provided | {"sub_mchid": "1900000110"}, gateway=gateway)
 
 
 @pytest.mark.parametrize(
@@ -186,10 +186,10 @@ def test_odd_characters_of_a_reference_are_signed_as_they_are_sent():
     )
     path = "/wechat/v3/pay/transactions/out-trade-no/A%7CB%2AC%40D-E_F?mchid=1900000100"
     assert call.url == f"http://127.0.0.1:9{path}"
-    told = dict(re.findall(r'(\w+)="([^"]*)"', call.headers["Authorization"]))
-    signed = f"GET\n{path}\n{told['timestamp']}\n{told['nonce_str']}\n\n"
-    assert told["signature"] == official.rsa_sign(KEYS.other, signed)
-    assert (told["mchid"], told["serial_no"], told["timestamp"]) == (
+    fields = dict(re.findall(r'(\w+)="([^"]*)"', call.headers["Authorization"]))
+    signed = f"GET\n{path}\n{fields['timestamp']}\n{fields['nonce_str']}\n\n"
+    assert fields["signature"] == official.rsa_sign(KEYS.other, signed)
+    assert (fields["mchid"], fields["serial_no"], fields["timestamp"]) == (
         "1900000100",
         MERCHANT_SERIAL,
         str(int(NOW.timestamp())),
@@ -245,7 +245,7 @@ def test_without_the_merchants_key_nothing_can_be_asked(missing):
 )
 @pytest.mark.parametrize("query", [PAYMENT, BY_ORDER])
 def test_what_a_transaction_says_by_its_state(query, state, kind, failure):
-    answer = told(query, TRADE | {"trade_state": state})
+    answer = answered(query, TRADE | {"trade_state": state})
     assert answer.found
     if kind is None:
         assert answer.events == ()
@@ -272,19 +272,19 @@ def test_every_state_is_tested_here():
     ],
 )
 def test_a_state_that_is_not_known_makes_no_event_and_is_told(words, query, content, word):
-    assert told(query, content) == Answer(found=True)
+    assert answered(query, content) == Answer(found=True)
     assert words() == [word]
 
 
 def test_without_a_time_of_success_the_signed_time_of_the_answer_stands_in():
     paying = without(TRADE, "success_time") | {"trade_state": "USERPAYING"}
-    assert the(told(PAYMENT, paying)).occurred_at == TOLD_AT
+    assert the(answered(PAYMENT, paying)).occurred_at == TOLD_AT
 
 
 @pytest.mark.parametrize("query", [BY_ORDER, Query(about="payment", order_ref="ORDER-1", payment_ref="ORDER-1")])
 def test_a_payment_never_completed_goes_by_its_orders_number(query):
     content = without(TRADE, "transaction_id", "success_time", "amount") | {"trade_state": "CLOSED"}
-    event = the(told(query, content))
+    event = the(answered(query, content))
     assert (event.kind, event.payment_ref, event.amount, event.currency) == (
         Kind.PAYMENT_CANCELLED,
         "ORDER-1",
@@ -292,7 +292,7 @@ def test_a_payment_never_completed_goes_by_its_orders_number(query):
         None,
     )
     with pytest.raises(BadPayload, match="payment_ref"):
-        told(query, content | {"trade_state": "SUCCESS"})
+        answered(query, content | {"trade_state": "SUCCESS"})
 
 
 # What is told of a refund.
@@ -309,7 +309,7 @@ def test_a_payment_never_completed_goes_by_its_orders_number(query):
 )
 def test_what_a_refund_says_by_its_status(status, kind, failure, at):
     content = REFUND_ANSWER | {"status": status}
-    event = the(told(REFUND, content if status == "SUCCESS" else without(content, "success_time")))
+    event = the(answered(REFUND, content if status == "SUCCESS" else without(content, "success_time")))
     assert (event.kind, event.failure, event.amount, event.currency) == (kind, failure, 400, "CNY")
     assert (event.refund_ref, event.payment_ref, event.order_ref) == ("R-1", PAYMENT.payment_ref, "ORDER-1")
     assert event.occurred_at == at
@@ -323,10 +323,10 @@ def test_what_a_refund_says_by_its_status(status, kind, failure, at):
 @pytest.mark.parametrize("query", [PAYMENT, BY_ORDER, REFUND])
 def test_what_does_not_exist_is_not_found_and_not_failed(query, code):
     content = {"code": code, "message": "订单不存在"}
-    assert told(query, content, status=404) == Answer(found=False)
+    assert answered(query, content, status=404) == Answer(found=False)
     assert a_gateway().read_response(query, bare(404, content), now=NOW) == Answer(found=False)
     with pytest.raises(BadSignature):
-        told(query, content, status=404, key=WeChatPayKey(SERIAL, KEYS.foreign))
+        answered(query, content, status=404, key=WeChatPayKey(SERIAL, KEYS.foreign))
 
 
 @pytest.mark.parametrize(
@@ -363,7 +363,7 @@ def test_an_unsigned_answer_is_no_data():
 @pytest.mark.parametrize("shift_s", [-301, 301])
 def test_an_answer_of_another_time_is_refused(shift_s):
     with pytest.raises(BadSignature, match="300 s"):
-        told(PAYMENT, PLAIN, at=NOW + timedelta(seconds=shift_s))
+        answered(PAYMENT, PLAIN, at=NOW + timedelta(seconds=shift_s))
 
 
 @pytest.mark.parametrize(
@@ -387,7 +387,7 @@ def test_an_answer_of_another_time_is_refused(shift_s):
 )
 def test_an_authentic_answer_that_makes_no_sense_is_refused(query, content):
     with pytest.raises(BadPayload):
-        told(query, content)
+        answered(query, content)
 
 
 @pytest.mark.parametrize("ref", ["", "订单", "a b", "../x", "x" * 65])
@@ -415,14 +415,14 @@ def test_every_story_of_the_sandbox_ends_as_its_template_says(template, make):
     refunds = {it.refund_ref for it in story.happenings if it.word.startswith("REFUND")}
     queries = [Query(about="payment", order_ref=story.order_ref)]
     queries += [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in sorted(refunds)]
-    told = [it for query in queries for it in asked(gateway, api, query, NOW).events]
-    assert outcome_of(story, told) == truth_of(story)
+    events = [it for query in queries for it in asked(gateway, api, query, NOW).events]
+    assert outcome_of(story, events) == truth_of(story)
 
 
 def test_an_order_that_stood_in_for_its_payment_no_longer_does_once_that_has_a_number():
     stood_in = Query(about="payment", order_ref="ORDER-1", payment_ref="ORDER-1")
-    paid, closed = told(stood_in, TRADE).events
+    paid, closed = answered(stood_in, TRADE).events
     assert (paid.kind, paid.payment_ref) == (Kind.PAYMENT_SUCCEEDED, PAYMENT.payment_ref)
     assert (closed.kind, closed.payment_ref, closed.occurred_at) == (Kind.PAYMENT_CANCELLED, "ORDER-1", TOLD_AT)
     assert closed.failure is None
-    assert told(BY_ORDER, TRADE).events == (paid,)
+    assert answered(BY_ORDER, TRADE).events == (paid,)

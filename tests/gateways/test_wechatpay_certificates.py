@@ -40,10 +40,10 @@ def gateway():
 
 
 def listed(*certificates, by=CONFIGURED, at=NOW, **changes):
-    told = json.loads(wechatpay_certificates(APIV3_KEY, certificates))
-    for it in told["data"]:
+    content = json.loads(wechatpay_certificates(APIV3_KEY, certificates))
+    for it in content["data"]:
         it.update(changes)
-    return response_of(wechatpay_signed(by, at, json.dumps(told).encode()))
+    return response_of(wechatpay_signed(by, at, json.dumps(content).encode()))
 
 
 def a_notice(key=NEW, at=NOW):
@@ -166,8 +166,8 @@ def test_a_list_that_is_not_the_gateways_is_refused_and_nothing_is_learnt(gatewa
 
 
 def sealed_by_another():
-    told = json.loads(wechatpay_certificates("x" * 32, [NEW_CERTIFICATE]))
-    return response_of(wechatpay_signed(CONFIGURED, NOW, json.dumps(told).encode()))
+    content = json.loads(wechatpay_certificates("x" * 32, [NEW_CERTIFICATE]))
+    return response_of(wechatpay_signed(CONFIGURED, NOW, json.dumps(content).encode()))
 
 
 def sealing(plain):

@@ -20,7 +20,7 @@ from wechatpy.pay import utils as official
 from sandbox.plays.wechatpay_v2 import PLAY, SUB_MCH_ID, TEMPLATES, sealed_info, sign, xml
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 from tillkeeper.gateways.errors import (
     AccessDenied,
     BadPayload,
@@ -118,13 +118,13 @@ def test_package_sandbox_and_gateway_sign_alike(fields):
 
 
 def test_the_package_accepts_what_the_sandbox_signs():
-    told = the_package().parse_payment_result(sealed(xml(PAYMENT)).decode())
-    assert (told["transaction_id"], told["total_fee"]) == (PAYMENT["transaction_id"], 12900)
+    parsed = the_package().parse_payment_result(sealed(xml(PAYMENT)).decode())
+    assert (parsed["transaction_id"], parsed["total_fee"]) == (PAYMENT["transaction_id"], 12900)
 
 
 def test_the_package_opens_what_the_sandbox_encrypts():
-    told = the_package().parse_refund_notify_result(refund_notice().body.decode())
-    assert told == REFUND | {"refund_fee": 400, "total_fee": 12900}
+    parsed = the_package().parse_refund_notify_result(refund_notice().body.decode())
+    assert parsed == REFUND | {"refund_fee": 400, "total_fee": 12900}
 
 
 def test_the_package_and_we_sign_queries_alike():
@@ -262,9 +262,9 @@ def test_a_deduction_ended_as_its_trade_state_says(word, kind, failure):
 
 def test_a_notice_of_a_word_that_is_not_known_makes_no_event_and_is_told(words):
     assert events_of(PAYMENT | {"trade_state": "NOTPAY"}) == ()
-    for told in (("trade_state", "HALF"), ("result_code", "success"), ("fee_type", "XXB")):
-        assert events_of(PAYMENT | dict([told])) == ()
-        assert words()[-1] == told
+    for unknown in (("trade_state", "HALF"), ("result_code", "success"), ("fee_type", "XXB")):
+        assert events_of(PAYMENT | dict([unknown])) == ()
+        assert words()[-1] == unknown
 
 
 # Service providers, combined payments, and what is about no payment.
@@ -466,9 +466,9 @@ def test_it_answers_in_xml():
 
 def answer_to(query, fields, *, gateway=None, status=200):
     body = sealed(xml(fields))
-    told = response(body)
+    signed = response(body)
     return (gateway or a_gateway()).read_response(
-        query, Response(status=status, headers=told.headers, body=body), now=NOW
+        query, Response(status=status, headers=signed.headers, body=body), now=NOW
     )
 
 
@@ -534,12 +534,12 @@ def test_of_a_payment_that_gave_something_back_all_refunds_are_asked_about():
     assert call.url.endswith("/pay/refundquery")
     assert f"<transaction_id>{event.payment_ref}</transaction_id>".encode() in call.body
     second = {"out_refund_no_1": "R-2", "refund_fee_1": "500", "refund_status_1": "PROCESSING"}
-    told = answer_to(query, REFUND_ANSWER | second)
-    assert [(it.kind, it.refund_ref, it.amount) for it in told.events] == [
+    answer = answer_to(query, REFUND_ANSWER | second)
+    assert [(it.kind, it.refund_ref, it.amount) for it in answer.events] == [
         (Kind.REFUND_SUCCEEDED, "R-1", 400),
         (Kind.REFUND_PENDING, "R-2", 500),
     ]
-    assert told.also == ()
+    assert answer.also == ()
     with pytest.raises(BadPayload, match="transaction_id"):
         answer_to(query, REFUND_ANSWER | {"transaction_id": "1"})
     assert answer_to(BY_ORDER, PAYMENT_ANSWER).also == ()
@@ -634,16 +634,16 @@ def test_every_story_ends_as_the_template_says(template, mode):
     refunds = {it.refund_ref for it in story.happenings if it.word in PLAY.fetched}
     queries = [Query(about="payment", order_ref=story.order_ref)]
     queries += [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in sorted(refunds)]
-    told = [it for query in queries for it in asked(gateway, api, query, NOW).events]
-    assert outcome_of(story, told) == truth_of(story)
+    events = [it for query in queries for it in asked(gateway, api, query, NOW).events]
+    assert outcome_of(story, events) == truth_of(story)
     if refunds:  # which may be known to nobody
-        (payment,) = (it for it in told if it.kind is Kind.PAYMENT_SUCCEEDED)
+        (payment,) = (it for it in events if it.kind is Kind.PAYMENT_SUCCEEDED)
         of_payment = Query(about="refund", order_ref=story.order_ref, payment_ref=payment.payment_ref)
         assert asked(gateway, api, queries[0], NOW).also == (of_payment,)
-        assert list(asked(gateway, api, of_payment, NOW).events) == told[1:]
+        assert list(asked(gateway, api, of_payment, NOW).events) == events[1:]
     if story.truth.status not in {Status.UNPAID, Status.FAILED}:
         by_number = Query(about="payment", order_ref=story.order_ref, payment_ref=story.payment_ref)
-        assert list(asked(gateway, api, by_number, NOW).events) == told[:1]
+        assert list(asked(gateway, api, by_number, NOW).events) == events[:1]
 
 
 def test_the_sandbox_tells_no_more_than_it_knows():

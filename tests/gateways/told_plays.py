@@ -9,8 +9,8 @@ from sandbox.apis.base import Put
 from sandbox.story import Happening, Story, Truth, bare
 from sandbox.truth import books
 from sandbox.truth.ledger import Ledger
-from tillkeeper.domain.facts import OrderFacts, apply
-from tillkeeper.domain.order import Order, summarize
+from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, Unavailable
 from tillkeeper.gateways.messages import Query, Response
 
@@ -76,7 +76,7 @@ class Told:
 
     def is_asked(self, query):
         by_order = query.about == "payment" and query.payment_ref is None
-        return ("order" if by_order else query.about) in self.gateway.asks
+        return ("order" if by_order else query.about) in self.gateway.queryable
 
     def answer(self, query, at=ENDS):
         call = self.gateway.query_request(query, now=at, nonce="0123456789abcdef")

@@ -9,8 +9,8 @@ from specimen import NOW, request_of, response_of
 from sandbox.apis.base import Put
 from sandbox.story import Happening, Story, Truth
 from sandbox.truth.ledger import Ledger
-from tillkeeper.domain.facts import OrderFacts, apply
-from tillkeeper.domain.order import Order, summarize
+from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.registry import GATEWAYS, build
 

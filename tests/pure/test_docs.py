@@ -75,6 +75,11 @@ def test_what_is_printed_of_the_gateways_is_what_stands_there():
     assert printing["accounts"]() == printing["ACCOUNTS"].read_text()
 
 
+def test_what_is_printed_of_the_states_is_what_stands_there():
+    printing = runpy.run_path(str(ROOT / "docs" / "states.py"))
+    assert printing["page"]() == printing["PAGE"].read_text()
+
+
 def test_the_printed_accounts_name_each_setting_once():
     printed = (ROOT / "deploy" / "accounts.toml").read_text()
     accounts = tomllib.loads(re.sub(r"^#(\w+ = )", r"\1", printed, flags=re.MULTILINE))
@@ -82,10 +87,26 @@ def test_the_printed_accounts_name_each_setting_once():
     assert told == {name: set(it.settings.model_fields) for name, it in GATEWAYS.items()}
 
 
-@pytest.mark.parametrize("doc", DOCS, ids=lambda doc: doc.name)
+@pytest.mark.parametrize("doc", [*DOCS, ROOT / "CONTRIBUTING.md"], ids=lambda doc: doc.name)
 def test_files_and_tests_that_a_doc_names_exist(doc):
     for named in re.findall(r"`([\w./-]+(?:::\w+)?)`", doc.read_text()):
         path, _, test = named.partition("::")
-        if path.startswith(tuple(f"{folder}/" for folder in FOLDERS)):
+        if path.startswith(tuple(f"{folder}/" for folder in FOLDERS)) and "acmepay" not in path:
             assert (ROOT / path).exists(), named
             assert not test or re.search(rf"^ *(async )?def {test}\(", (ROOT / path).read_text(), re.MULTILINE), named
+
+
+@pytest.mark.parametrize("doc", [*DOCS, ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda doc: doc.name)
+def test_links_to_other_files_lead_somewhere(doc):
+    for link in re.findall(r"\]\(([\w./-]+)\)", doc.read_text()):
+        assert (doc.parent / link).exists(), link
+
+
+def test_commands_of_make_that_a_doc_names_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {
+        name
+        for doc in [*DOCS, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+        for name in re.findall(r"`make ([a-z-]+)", doc.read_text())
+    }
+    assert named <= targets

@@ -4,19 +4,19 @@ import re
 from pathlib import Path
 
 from tillkeeper.cli.filters import CASE_KINDS
-from tillkeeper.domain.concerns import REFUND_FAILED, Mismatch
-from tillkeeper.store import fetches, settling
-from tillkeeper.store.cases import UNMATCHED
+from tillkeeper.domain.order.case_reasons import REFUND_FAILED, Mismatch
+from tillkeeper.domain.order.cases import MONEY_UNCLEAR, SHOWN_BY_FACTS, UNMATCHED
+from tillkeeper.store import fetches
 
 ROOT = Path(__file__).parents[2]
-LITERAL = re.compile(r"Concern\(\s*(?:kind=)?\"(\w+)\"|\bkind(?: =|=) ?\"([a-z_]+)\"")
+LITERAL = re.compile(r"CaseReason\(\s*(?:kind=)?\"(\w+)\"|\bkind(?: =|=) ?\"([a-z_]+)\"")
 
 
 def test_every_kind_of_case_that_the_code_opens_can_be_named():
-    opened = {*Mismatch, REFUND_FAILED, UNMATCHED, fetches.KIND, settling.DOUBT, settling.UNAPPLIED}
+    opened = {*Mismatch, REFUND_FAILED, UNMATCHED, fetches.KIND, *SHOWN_BY_FACTS, *MONEY_UNCLEAR}
     for folder in ("tillkeeper/domain", "tillkeeper/store", "workers"):
         for path in (ROOT / folder).rglob("*.py"):
             text = path.read_text()
-            if "Concern" in text:
+            if "CaseReason" in text:
                 opened |= {kind for found in LITERAL.findall(text) for kind in found if kind}
     assert opened <= CASE_KINDS

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from tillkeeper.domain.delivery import Delivery
 from tillkeeper.domain.events import Kind, PaymentEvent
-from tillkeeper.store.orders import Registration
+from tillkeeper.domain.order.registration import Registration
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 RUN = UUID("00000000-0000-4000-8000-000000000001")

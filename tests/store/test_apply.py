@@ -15,10 +15,11 @@ from tests.domain.strategies import AN_ORDER, histories
 from tests.domain.test_order import facts_after
 from tests.store.factories import NOON, RUN, a_delivery, a_registration, an_event
 from tillkeeper.domain.events import Evidence, Kind
-from tillkeeper.domain.order import summarize
+from tillkeeper.domain.order.registration import ClaimedPayment, Contradiction
+from tillkeeper.domain.order.summary import summarize
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply import apply_deliveries, apply_found
-from tillkeeper.store.orders import ClaimedPayment, Contradiction, history, register, show
+from tillkeeper.store.orders import history, register, show
 from tillkeeper.store.transactions import repeat_when_raced
 
 
@@ -44,7 +45,7 @@ async def test_a_payment_makes_its_order_paid(pool):
 async def test_the_raw_delivery_is_kept_byte_for_byte(pool):
     body = bytes(range(256)) * 20
     await applied(pool, a_delivery(an_event(), number=7, body=body, headers=(("x", "\xff"),)))
-    row = await pool.fetchrow("SELECT body, headers FROM delivery WHERE number = 7")
+    row = await pool.fetchrow("SELECT body, headers FROM deliveries WHERE number = 7")
     assert row["body"] == body
     assert msgspec.json.decode(row["headers"]) == [["x", "\xff"]]
 
@@ -275,7 +276,7 @@ async def test_registering_again_changes_nothing_and_a_contradiction_is_named(po
 
 async def test_void_numbers_are_kept(pool):
     await applied(pool, void=[(RUN, 5), (RUN, 5)])
-    assert await pool.fetchval("SELECT number FROM delivery_void") == 5
+    assert await pool.fetchval("SELECT number FROM void_numbers") == 5
 
 
 async def test_many_workers_and_registrations_at_once_end_as_one_would(pool):
@@ -307,7 +308,7 @@ async def test_many_workers_and_registrations_at_once_end_as_one_would(pool):
     assert await pool.fetch("SELECT status, count(*) FROM orders GROUP BY 1") == [("partially_refunded", 60)]
     assert await pool.fetch("SELECT outcome, count(*) FROM inbox WHERE outcome = 'waiting' GROUP BY 1") == []
     assert await pool.fetchval("SELECT count(*) FROM inbox") == 240
-    assert await pool.fetchval("SELECT sum(duplicates) FROM delivery") == 120
+    assert await pool.fetchval("SELECT sum(duplicates) FROM deliveries") == 120
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

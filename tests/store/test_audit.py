@@ -14,8 +14,8 @@ from tillkeeper.gateways.messages import Answer
 from tillkeeper.store import order_acts
 from tillkeeper.store.apply import apply_deliveries
 from tillkeeper.store.audit import audit
-from tillkeeper.store.neglect import OVERDUE_AFTER
 from tillkeeper.store.orders import show
+from tillkeeper.store.overdue import OVERDUE_AFTER
 from tillkeeper.store.transactions import repeat_when_raced
 from workers.isolate import apply_or_park, park_delivery
 
@@ -82,7 +82,7 @@ async def test_a_dispute_that_is_won_closes_its_case_although_no_sum_moves(pool)
     await told(pool, an_event(), an_event(Kind.DISPUTE_OPENED, 1, dispute_ref="dp_1"))
     assert (await show(pool, "A1"))["cases"][0]["closed_at"] is None
     await told(pool, an_event(Kind.DISPUTE_WON, 2, dispute_ref="dp_1"))
-    assert (await show(pool, "A1"))["cases"][0]["closed_by"] == "truth"
+    assert (await show(pool, "A1"))["cases"][0]["closed_by"] == "system"
     assert (await books(pool)).balances
 
 
@@ -93,8 +93,8 @@ async def test_a_stuck_orders_case_stays_open_while_only_its_dispute_is_settled(
     await until(a_sweep(pool, Gateways(clock), clock), clock, 31 * MINUTE)
     await told(pool, an_event(Kind.DISPUTE_WON, 2, dispute_ref="dp_1"), now=clock.at)
     cases = {it["kind"]: it["closed_by"] for it in (await show(pool, "A1"))["cases"]}
-    assert cases == {"disputed": "truth", "stuck": None}
-    assert (await books(pool, clock.at)).lingering == []
+    assert cases == {"disputed": "system", "stuck": None}
+    assert (await books(pool, clock.at)).stale == []
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ async def test_a_stuck_orders_case_stays_open_while_only_its_dispute_is_settled(
     [
         ("overpaid", "order:A1"),
         ("disputed", "dispute:stripe-main/dp_1"),
-        ("stuck", "order:A1/spell:1"),
+        ("stuck", "order:A1/phase:1"),
         ("paid_after_closing", "order:A1"),
     ],
 )
@@ -117,7 +117,7 @@ async def test_an_open_case_whose_cause_is_gone_is_told(pool, kind, subject):
         NOON,
     )
     found = await books(pool)
-    assert [(it["kind"], it["subject"], it["order_ref"]) for it in found.lingering] == [(kind, subject, "A1")]
+    assert [(it["kind"], it["subject"], it["order_ref"]) for it in found.stale] == [(kind, subject, "A1")]
     assert not found.balances
 
 
@@ -128,9 +128,9 @@ async def test_a_case_that_doubts_the_closing_of_an_order_is_done_with_when_it_i
         "SELECT 'close_in_doubt', 'order:A1', id, '{}', $1, $1 FROM orders",
         NOON,
     )
-    assert (await books(pool)).lingering == []
+    assert (await books(pool)).stale == []
     await pool.execute("UPDATE orders SET closed_at = $1, due_at = NULL", NOON)
-    assert len((await books(pool)).lingering) == 1
+    assert len((await books(pool)).stale) == 1
 
 
 async def test_open_cases_whose_cause_holds_are_as_they_should_be(pool):
@@ -146,7 +146,7 @@ async def test_open_cases_whose_cause_holds_are_as_they_should_be(pool):
     kinds = await pool.fetch("SELECT kind FROM cases WHERE closed_at IS NULL ORDER BY kind")
     assert [row["kind"] for row in kinds] == ["overpaid", "paid_after_closing", "stuck", "wrong_currency"]
     found = await books(pool, clock.at)
-    assert (found.lingering, found.balances) == ([], True)
+    assert (found.stale, found.balances) == ([], True)
 
 
 async def test_what_is_overdue_is_told_and_breaks_no_book(pool):

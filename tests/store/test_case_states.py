@@ -8,10 +8,11 @@ import pytest
 from tests.store.factories import NOON, a_delivery, a_registration, an_event
 from tests.store.test_audit import books
 from tillkeeper.domain.events import Kind
+from tillkeeper.domain.order.registration import Payer
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply import apply_deliveries
 from tillkeeper.store.case_acts import resolve
-from tillkeeper.store.orders import Payer, register, show
+from tillkeeper.store.orders import register, show
 from tillkeeper.store.transactions import repeat_when_raced
 
 PENDING, AUTHORIZED, PAID = Kind.PAYMENT_PENDING, Kind.PAYMENT_AUTHORIZED, Kind.PAYMENT_SUCCEEDED
@@ -84,7 +85,7 @@ async def test_another_state_than_the_one_a_person_resolved_is_told_again(pool, 
         "SELECT count(*) FROM outbox WHERE topic = 'case.opened' AND payload ->> 'kind' = $1", kind
     )
     assert notices == (2 if is_told_again else 1)
-    assert (await books(pool)).lingering == []
+    assert (await books(pool)).stale == []
 
 
 async def test_an_open_case_shows_how_things_stand_and_is_resolved_as_that(pool):
@@ -93,7 +94,7 @@ async def test_an_open_case_shows_how_things_stand_and_is_resolved_as_that(pool)
     await told(pool, PAID, 1, **IN_USD)
     [case] = (await show(pool, "A1"))["cases"]
     assert case["details"]["state"] == "succeeded 100 USD"
-    entries = await pool.fetch("SELECT what, by, note FROM case_entry ORDER BY id")
+    entries = await pool.fetch("SELECT what, by, note FROM case_entries ORDER BY id")
     assert [tuple(it) for it in entries] == [
         ("opened", "tillkeeper", None),
         ("noted", "tillkeeper", "now succeeded 100 USD"),
@@ -143,7 +144,7 @@ async def test_a_case_whose_cause_is_gone_closes_though_no_sum_moved(pool, first
     for second, (kind, fields) in enumerate((*first, *then)):
         await told(pool, kind, second, **fields)
     assert await open_kinds(pool) == left
-    assert (await books(pool)).lingering == []
+    assert (await books(pool)).stale == []
 
 
 async def test_a_late_word_in_another_currency_leaves_no_case_open(pool):
@@ -151,8 +152,8 @@ async def test_a_late_word_in_another_currency_leaves_no_case_open(pool):
     await told(pool, PENDING, 2, amount=100)
     await told(pool, PENDING, 1, amount=100, currency="USD")
     [case] = (await show(pool, "A1"))["cases"]
-    assert (case["kind"], case["closed_by"]) == ("wrong_currency", "truth")
-    assert (await books(pool)).lingering == []
+    assert (case["kind"], case["closed_by"]) == ("wrong_currency", "system")
+    assert (await books(pool)).stale == []
 
 
 async def test_a_payment_that_its_gateway_took_back_is_told_to_merchant_and_ops_and_to_no_payer(pool):
@@ -173,7 +174,7 @@ async def test_a_payment_that_its_gateway_took_back_is_told_to_merchant_and_ops_
     assert await open_kinds(pool) == ["payment_reversed"]
     await told(pool, PAID, 5, payment_ref="pi_3", amount=60)
     assert await open_kinds(pool) == []
-    assert (await books(pool)).lingering == []
+    assert (await books(pool)).stale == []
 
 
 async def test_what_was_charged_back_stands_beside_the_status_and_the_merchant_is_told(pool):

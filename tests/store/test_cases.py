@@ -10,7 +10,7 @@ from tests.store.factories import NOON, RUN, a_delivery, an_event
 from tests.store.test_sweeping import HOUR, MINUTE, POLICY, Clock, Gateways, a_sweep, registered, told, until
 from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 from tillkeeper.store import case_acts, order_acts
 from tillkeeper.store.apply import apply_deliveries
 from tillkeeper.store.case_files import Filters, add_raw, file_of, list_cases
@@ -141,7 +141,7 @@ async def test_a_case_that_closed_by_itself_is_opened_again_when_its_cause_is_ba
     case_id = await overpaid(pool)
     refund = {"refund_ref": "re_1", "payment_ref": "pi_A1", "amount": 50}
     await told(pool, an_event(Kind.REFUND_SUCCEEDED, 1, **refund))
-    assert (await case_of(pool))["closed_by"] == "truth"
+    assert (await case_of(pool))["closed_by"] == "system"
     await told(pool, an_event(Kind.REFUND_FAILED, 2, **refund))
     assert (await case_of(pool, kind="overpaid"))["closed_at"] is None
     assert [what for what, _, _ in await entries(pool, case_id)] == ["opened", "closed", "reopened"]
@@ -226,9 +226,9 @@ async def test_the_file_of_a_case_holds_all_the_evidence_oldest_first(pool, swee
     told_of = {(it["what"], it["kind"], it["outcome"]) for it in timeline}
     assert told_of >= {
         ("event", "payment.pending", "applied"),
-        ("rung", "sweep.query", "no answer: unreachable"),
-        ("rung", "sweep.remind", "done"),
-        ("rung", "sweep.case", "done"),
+        ("step", "sweep.query", "no answer: unreachable"),
+        ("step", "sweep.remind", "done"),
+        ("step", "sweep.case", "done"),
         ("notice", "order.status_changed", "pending"),
         ("notice", "payer.processing", "pending"),
         ("notice", "case.opened", "pending"),
@@ -408,7 +408,7 @@ async def test_a_hand_over_tells_what_is_new_since_the_last(pool, sweep, clock, 
 
 async def test_a_hand_over_tells_which_accounts_are_silent_or_do_not_answer(pool):
     await pool.executemany(
-        "INSERT INTO quiet (account, kind, since, noticed_at, asked_at, over_at) VALUES ($1, $2, $3, $3, $3, $4)",
+        "INSERT INTO silences (account, kind, since, noticed_at, asked_at, ended_at) VALUES ($1, $2, $3, $3, $3, $4)",
         [
             ("stripe-main", "silent", NOON, NOON + HOUR),
             ("alipay-main", "unanswering", NOON, None),
@@ -416,11 +416,13 @@ async def test_a_hand_over_tells_which_accounts_are_silent_or_do_not_answer(pool
         ],
     )
     await pool.execute(
-        "INSERT INTO pulse (account, watched_at, failing_since, reason) VALUES ('alipay-main', $1, $1, 'busy')", NOON
+        "INSERT INTO account_health (account, watched_at, failing_since, reason) "
+        "VALUES ('alipay-main', $1, $1, 'busy')",
+        NOON,
     )
     await handed(pool, NOON)
     found = await handed(pool, NOON + 2 * HOUR)
-    assert [(it["account"], it["kind"], it["over_at"], it["reason"]) for it in found["accounts"]] == [
+    assert [(it["account"], it["kind"], it["ended_at"], it["reason"]) for it in found["accounts"]] == [
         ("alipay-main", "unanswering", None, "busy"),
         ("stripe-main", "silent", NOON + HOUR, None),
     ]

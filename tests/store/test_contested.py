@@ -7,10 +7,11 @@ import pytest
 from tests.store.factories import NOON, a_delivery, a_registration, an_event
 from tests.store.test_audit import books
 from tillkeeper.domain.events import Kind
+from tillkeeper.domain.order.registration import ClaimedPayment
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply import apply_deliveries
 from tillkeeper.store.following import take_up_left_over
-from tillkeeper.store.orders import ClaimedPayment, register, show
+from tillkeeper.store.orders import register, show
 from tillkeeper.store.transactions import repeat_when_raced
 
 PENDING, PAID, POLICY = Kind.PAYMENT_PENDING, Kind.PAYMENT_SUCCEEDED, Policy()

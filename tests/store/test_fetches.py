@@ -1,4 +1,4 @@
-"""Questions that deliveries cause, on a real database: asked once however many wish it, and never forgotten."""
+"""Questions that deliveries cause, on a real database: asked once however many request it, and never forgotten."""
 
 import asyncio
 from collections import Counter
@@ -22,7 +22,7 @@ from tillkeeper.store import unproven
 from tillkeeper.store.apply import apply_deliveries, replay
 from tillkeeper.store.audit import audit
 from tillkeeper.store.case_acts import resolve
-from tillkeeper.store.fetches import settle_fetch, take_fetches
+from tillkeeper.store.fetches import claim_fetches, settle_fetch
 from tillkeeper.store.orders import history, register, show
 from tillkeeper.store.transactions import repeat_when_raced
 from tillkeeper.store.unproven import UNKNOWN_OPEN_MAX
@@ -97,7 +97,7 @@ def a_loop(pool, gateways, clock):
     )
 
 
-async def wished(pool, *fetches, now=NOON, account=ACCOUNT, events=()):
+async def requested(pool, *fetches, now=NOON, account=ACCOUNT, events=()):
     """By a delivery of a receiver of its own, so that no number is missing."""
     delivery = a_delivery(*events, run=uuid4(), number=1, fetches=fetches, account=account)
     return await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [delivery], policy=Policy(), now=now))
@@ -132,7 +132,7 @@ async def until(loop, clock, moment, step=MINUTE):
 async def test_a_question_is_asked_and_what_is_answered_is_applied_as_any_query(pool, loop, gateways):
     await registered(pool)
     gateways.says = lambda *_: paid()
-    await wished(pool, PAYMENT)
+    await requested(pool, PAYMENT)
     assert (await books(pool)).fetches == {
         "wanted": 1,
         "dropped": 0,
@@ -159,8 +159,8 @@ async def test_a_pass_over_nothing_asks_nothing(loop, gateways):
 
 async def test_many_wishes_are_one_question_while_nobody_asks(pool, loop, gateways):
     for _ in range(5):
-        await wished(pool, PAYMENT, PAYMENT)
-    await wished(pool, Fetch(about="refund", refund_ref="re_1"))
+        await requested(pool, PAYMENT, PAYMENT)
+    await requested(pool, Fetch(about="refund", refund_ref="re_1"))
     assert await loop.run_once() == 2
     assert len(await rows(pool)) == 2
     await until(loop, gateways.clock, timedelta(hours=2))
@@ -171,13 +171,13 @@ async def test_many_wishes_are_one_question_while_nobody_asks(pool, loop, gatewa
 async def test_a_wish_that_comes_while_the_gateway_is_asked_leads_to_one_question_more(pool, loop, gateways):
     async def meanwhile():
         gateways.says = lambda *_: paid()
-        await wished(pool, PAYMENT)
-        await wished(pool, PAYMENT)
+        await requested(pool, PAYMENT)
+        await requested(pool, PAYMENT)
         assert await a_loop(pool, gateways, gateways.clock).run_once() == 0  # it is in somebody's hands
         return paid()
 
     gateways.says = lambda *_: meanwhile()
-    await wished(pool, PAYMENT)
+    await requested(pool, PAYMENT)
     assert await loop.run_once() == 1
     assert await loop.run_once() == 1
     assert await loop.run_once() == 0
@@ -189,7 +189,7 @@ async def test_a_wish_that_comes_while_the_gateway_is_asked_leads_to_one_questio
 async def test_what_was_answered_is_asked_again_when_it_is_wished_again(pool, loop, gateways):
     gateways.says = lambda *_: paid()
     for _ in range(3):
-        await wished(pool, PAYMENT)
+        await requested(pool, PAYMENT)
         assert await loop.run_once() == 1
     assert len(gateways.asked) == 3
     assert await pool.fetchval("SELECT count(*) FROM inbox") == 1
@@ -197,7 +197,7 @@ async def test_what_was_answered_is_asked_again_when_it_is_wished_again(pool, lo
 
 async def test_an_answer_whose_order_is_not_known_yet_waits_as_others_do(pool, loop, gateways):
     gateways.says = lambda *_: paid()
-    await wished(pool, PAYMENT)
+    await requested(pool, PAYMENT)
     await loop.run_once()
     assert await pool.fetchval("SELECT outcome FROM inbox") == "waiting"
     await registered(pool)
@@ -206,7 +206,7 @@ async def test_an_answer_whose_order_is_not_known_yet_waits_as_others_do(pool, l
 
 async def test_what_is_asked_about_a_known_payment_names_its_order_too(pool, loop, gateways):
     """An answer may name further payments, and no order: they are that order's."""
-    await wished(pool, PAYMENT, events=[an_event(kind=Kind.PAYMENT_PENDING, payment_ref="tr_1", order_ref="A1")])
+    await requested(pool, PAYMENT, events=[an_event(kind=Kind.PAYMENT_PENDING, payment_ref="tr_1", order_ref="A1")])
     await registered(pool)
     capture = an_event(event_id="query:7", payment_ref="tr_capture", order_ref=None, evidence=Evidence.QUERY)
 
@@ -221,7 +221,7 @@ async def test_what_is_asked_about_a_known_payment_names_its_order_too(pool, loo
 
 async def test_without_an_answer_it_is_asked_for_three_days_and_then_there_is_a_case(pool, loop, gateways, clock):
     gateways.says = lambda *_: QueryFailed("unreachable", "TimeoutError")
-    await wished(pool, PAYMENT)
+    await requested(pool, PAYMENT)
     await loop.run_once()
     [row] = await rows(pool)
     assert (row["due_at"], row["failures"]) == (NOON + MINUTE, 1)
@@ -242,7 +242,7 @@ async def test_without_an_answer_it_is_asked_for_three_days_and_then_there_is_a_
 async def test_a_wish_that_fails_anew_is_told_again_though_a_person_resolved_the_last(pool, loop, gateways, clock):
     gateways.says = lambda *_: QueryFailed("denied", "status 401")
     for _ in range(2):
-        await wished(pool, PAYMENT, now=clock.at)
+        await requested(pool, PAYMENT, now=clock.at)
         await until(
             loop, clock, clock.at - NOON + FETCH_BACKOFF.give_up_after + timedelta(hours=13), step=timedelta(hours=2)
         )
@@ -255,12 +255,12 @@ async def test_a_wish_that_fails_anew_is_told_again_though_a_person_resolved_the
 
 async def test_its_case_closes_by_itself_when_the_gateway_says_it_after_all(pool, loop, gateways, clock):
     gateways.says = lambda *_: QueryFailed("denied", "status 401")
-    await wished(pool, PAYMENT)
+    await requested(pool, PAYMENT)
     await until(loop, clock, FETCH_BACKOFF.give_up_after + timedelta(hours=1), step=timedelta(hours=1))
     gateways.says = lambda *_: paid()
-    await wished(pool, PAYMENT, now=clock.at)
+    await requested(pool, PAYMENT, now=clock.at)
     await loop.run_once()
-    assert await pool.fetchval("SELECT closed_by FROM cases") == "truth"
+    assert await pool.fetchval("SELECT closed_by FROM cases") == "system"
     told = await books(pool, clock.at)
     assert (told.fetches["given_up"], told.fetches["found"], told.balances) == (1, 1, True)
 
@@ -268,18 +268,18 @@ async def test_its_case_closes_by_itself_when_the_gateway_says_it_after_all(pool
 async def test_an_account_that_cannot_be_asked_has_a_case_at_once_and_is_asked_when_it_can(pool, loop, gateways, clock):
     gateways.says = lambda *_: QueryFailed("cannot_ask", "api_key is not set")
     for number in range(3):
-        await wished(pool, Fetch(about="payment", payment_ref=f"tr_{number}"))
+        await requested(pool, Fetch(about="payment", payment_ref=f"tr_{number}"))
     await loop.run_once()
     [case] = await pool.fetch("SELECT * FROM cases")
     assert (case["subject"], case["closed_at"]) == ("account:stripe-main", None)
     gateways.says = lambda _, query: paid(query.payment_ref)
     await until(loop, clock, 2 * MINUTE)
-    assert await pool.fetchval("SELECT closed_by FROM cases") == "truth"
+    assert await pool.fetchval("SELECT closed_by FROM cases") == "system"
     assert (await books(pool, clock.at)).fetches["found"] == 3
 
 
 async def test_what_is_not_there_is_asked_about_a_few_times_and_opens_no_case(pool, loop, gateways, clock):
-    await wished(pool, PAYMENT)
+    await requested(pool, PAYMENT)
     await loop.run_once()
     await until(loop, clock, timedelta(hours=1), step=30 * SECOND)
     assert len(gateways.asked) == len(FETCH_NOT_FOUND.pauses) + 1
@@ -290,7 +290,7 @@ async def test_what_is_not_there_is_asked_about_a_few_times_and_opens_no_case(po
 
 async def test_what_becomes_visible_a_little_later_is_found(pool, loop, gateways, clock):
     await registered(pool)
-    await wished(pool, PAYMENT)
+    await requested(pool, PAYMENT)
     await loop.run_once()
     gateways.says = lambda *_: paid()
     await until(loop, clock, MINUTE, step=10 * SECOND)
@@ -306,7 +306,7 @@ async def test_what_the_gateway_wants_to_be_told_is_told_once_the_events_are_com
 
     gateways.make = make
     gateways.says = lambda *_: paid(then=(CALL,))
-    await wished(pool, PAYMENT)
+    await requested(pool, PAYMENT)
     await loop.run_once()
     assert statuses == [(ACCOUNT, CALL, "paid")]
 
@@ -315,7 +315,7 @@ async def test_a_bad_event_in_an_answer_keeps_no_other_and_the_question_open(poo
     await registered(pool)
     bad = an_event(event_id="query:bad", payment_ref="tr_1", evidence=Evidence.QUERY, failure_code="no\x00where")
     gateways.says = lambda *_: Answer(found=True, events=(*paid().events, bad))
-    await wished(pool, PAYMENT)
+    await requested(pool, PAYMENT)
     await loop.run_once()
     assert (await show(pool, "A1"))["status"] == "paid"
     [row] = await rows(pool)
@@ -327,7 +327,7 @@ async def test_a_fault_of_ours_in_one_question_keeps_no_other(pool, loop, gatewa
         return ZeroDivisionError() if query.payment_ref == "tr_1" else paid(query.payment_ref)
 
     gateways.says = says
-    await wished(pool, PAYMENT, Fetch(about="payment", payment_ref="tr_2"))
+    await requested(pool, PAYMENT, Fetch(about="payment", payment_ref="tr_2"))
     assert await loop.run_once() == 2
     assert [(row["due_at"] is None, row["failures"]) for row in await rows(pool)] == [(False, 1), (True, 0)]
 
@@ -344,7 +344,7 @@ async def test_whoever_dies_with_a_question_has_it_asked_by_another_and_writes_n
         return Answer(found=False)
 
     gateways.says = lambda *_: late()
-    await wished(pool, PAYMENT)
+    await requested(pool, PAYMENT)
     running = asyncio.ensure_future(slow.run_once())
     await is_asked.wait()
     gateways.says = lambda *_: paid()
@@ -359,20 +359,20 @@ async def test_whoever_dies_with_a_question_has_it_asked_by_another_and_writes_n
 
 async def test_many_workers_ask_each_question_once(pool, gateways, clock):
     gateways.says = lambda _, query: paid(query.payment_ref)
-    wishes = [Fetch(about="payment", payment_ref=f"tr_{number}") for number in range(100)]
-    await wished(pool, *wishes)
+    requests = [Fetch(about="payment", payment_ref=f"tr_{number}") for number in range(100)]
+    await requested(pool, *requests)
     loops = [a_loop(pool, gateways, clock) for _ in range(5)]
     while any(await asyncio.gather(*(loop.run_once() for loop in loops))):
         pass
-    assert Counter(query.payment_ref for *_, query in gateways.asked) == Counter(it.payment_ref for it in wishes)
+    assert Counter(query.payment_ref for *_, query in gateways.asked) == Counter(it.payment_ref for it in requests)
 
 
 async def test_wishes_from_many_workers_at_once_are_all_counted(pool, gateways, clock):
-    wishes = [Fetch(about="payment", payment_ref=f"tr_{number}") for number in range(10)]
+    requests = [Fetch(about="payment", payment_ref=f"tr_{number}") for number in range(10)]
     gateways.says = lambda _, query: paid(query.payment_ref)
     loop = a_loop(pool, gateways, clock)
     await asyncio.gather(
-        *(wished(pool, *wishes[start:], *wishes[:start]) for start in range(10)),
+        *(requested(pool, *requests[start:], *requests[:start]) for start in range(10)),
         *(loop.run_once() for _ in range(3)),
     )
     await until(loop, clock, MINUTE)
@@ -395,8 +395,8 @@ def known(*refs, order_ref="A1"):
 async def test_a_genuine_reference_behind_a_flood_of_made_up_ones_is_asked_about_first(pool, loop, gateways, count):
     await registered(pool)
     gateways.says = known("tr_1")
-    await wished(pool, *made_up(count))
-    await wished(pool, UNSIGNED, now=NOON + SECOND)
+    await requested(pool, *made_up(count))
+    await requested(pool, UNSIGNED, now=NOON + SECOND)
     gateways.clock.at = NOON + SECOND
     await loop.run_once()
     assert (await show(pool, "A1"))["status"] == "paid"
@@ -404,15 +404,15 @@ async def test_a_genuine_reference_behind_a_flood_of_made_up_ones_is_asked_about
 
 
 async def test_of_those_that_the_gateway_does_not_know_old_ones_fall_out_for_new_ones(pool, loop, gateways, clock):
-    await wished(pool, *made_up(UNKNOWN_OPEN_MAX))
+    await requested(pool, *made_up(UNKNOWN_OPEN_MAX))
     while await loop.run_once():
         pass
     clock.at += SECOND
-    tally = await wished(pool, *made_up(50, first=1000), now=clock.at)
+    tally = await requested(pool, *made_up(50, first=1000), now=clock.at)
     assert tally.dropped == {}
     while await loop.run_once():
         pass
-    await wished(pool, *made_up(1, first=2000), now=clock.at)
+    await requested(pool, *made_up(1, first=2000), now=clock.at)
     told = await books(pool, clock.at)
     assert (told.fetches["open"], told.fetches["not_found"], told.balances) == (UNKNOWN_OPEN_MAX + 1, 50, True)
     still_open = {row["payment_ref"] for row in await rows(pool) if row["due_at"]}
@@ -425,10 +425,10 @@ async def test_of_those_that_the_gateway_does_not_know_old_ones_fall_out_for_new
 async def test_what_was_never_answered_falls_out_last_and_is_told(pool, loop, gateways, clock, monkeypatch):
     monkeypatch.setattr(unproven, "UNANSWERED_OPEN_MAX", 100)
     gateways.says = lambda *_: QueryFailed("away", "the gateway is away")
-    await wished(pool, *made_up(100))
+    await requested(pool, *made_up(100))
     await loop.run_once()
     clock.at += SECOND
-    tally = await wished(pool, *made_up(30, first=1000), now=clock.at)
+    tally = await requested(pool, *made_up(30, first=1000), now=clock.at)
     assert tally.dropped == {ACCOUNT: 30}
     told = await books(pool, clock.at)
     assert (told.fetches["open"], told.fetches["given_up"], told.balances) == (100, 30, True)
@@ -441,14 +441,14 @@ async def test_what_is_signed_or_known_never_falls_out(pool, loop, gateways, clo
     monkeypatch.setattr(unproven, "UNKNOWN_OPEN_MAX", 10)
     monkeypatch.setattr(unproven, "UNANSWERED_OPEN_MAX", 10)
     await registered(pool)
-    await wished(pool, events=[an_event(Kind.PAYMENT_PENDING, payment_ref="tr_known")])
+    await requested(pool, events=[an_event(Kind.PAYMENT_PENDING, payment_ref="tr_known")])
     known_payment = Fetch(about="payment", payment_ref="tr_known", proven=False)
     gateways.says = known("tr_found", order_ref="B1")
     found_before = Fetch(about="payment", payment_ref="tr_found", proven=False)
-    await wished(pool, found_before)
+    await requested(pool, found_before)
     await loop.run_once()
-    await wished(pool, PAYMENT, known_payment, found_before)
-    await wished(pool, *made_up(50), now=NOON + SECOND)
+    await requested(pool, PAYMENT, known_payment, found_before)
+    await requested(pool, *made_up(50), now=NOON + SECOND)
     refs = {row["payment_ref"] for row in await rows(pool) if row["due_at"]}
     assert {"tr_1", "tr_known", "tr_found"} <= refs
     assert len(refs) == 3 + 10
@@ -457,11 +457,11 @@ async def test_what_is_signed_or_known_never_falls_out(pool, loop, gateways, clo
 async def test_what_is_signed_or_was_found_before_is_asked_about_before_all_else(pool, loop, gateways, clock):
     gateways.says = known("tr_found")
     found_before = Fetch(about="payment", payment_ref="tr_found", proven=False)
-    await wished(pool, found_before)
+    await requested(pool, found_before)
     await loop.run_once()
     clock.at += UNPROVEN_REST
-    await wished(pool, PAYMENT, found_before, now=clock.at - SECOND)
-    await wished(pool, *made_up(100), now=clock.at)
+    await requested(pool, PAYMENT, found_before, now=clock.at - SECOND)
+    await requested(pool, *made_up(100), now=clock.at)
     del gateways.asked[:]
     await loop.run_once()
     assert {"tr_1", "tr_found"} < {query.payment_ref for *_, query in gateways.asked}
@@ -469,22 +469,22 @@ async def test_what_is_signed_or_was_found_before_is_asked_about_before_all_else
 
 async def test_a_flood_at_one_account_takes_no_room_from_another(pool, loop, gateways, monkeypatch):
     monkeypatch.setattr(unproven, "UNANSWERED_OPEN_MAX", 10)
-    await wished(pool, *made_up(50))
-    assert (await wished(pool, *made_up(10), account="mollie-main")).dropped == {}
+    await requested(pool, *made_up(50))
+    assert (await requested(pool, *made_up(10), account="mollie-main")).dropped == {}
 
 
 async def test_an_unsigned_reference_is_asked_about_once_in_a_while_and_a_signed_one_at_once(
     pool, loop, gateways, clock
 ):
     gateways.says = lambda *_: paid()
-    await wished(pool, UNSIGNED)
+    await requested(pool, UNSIGNED)
     await loop.run_once()
     clock.at += SECOND
-    await wished(pool, UNSIGNED, now=clock.at)
+    await requested(pool, UNSIGNED, now=clock.at)
     assert await loop.run_once() == 0
-    await wished(pool, PAYMENT, now=clock.at)
+    await requested(pool, PAYMENT, now=clock.at)
     assert await loop.run_once() == 1
-    await wished(pool, UNSIGNED, now=clock.at)
+    await requested(pool, UNSIGNED, now=clock.at)
     assert await loop.run_once() == 0
     clock.at += UNPROVEN_REST
     assert await loop.run_once() == 1
@@ -493,14 +493,14 @@ async def test_an_unsigned_reference_is_asked_about_once_in_a_while_and_a_signed
 async def test_a_flood_about_one_known_reference_has_it_asked_about_once_in_a_while(pool, loop, gateways, clock):
     gateways.says = lambda *_: paid()
     for _ in range(300):
-        await wished(pool, UNSIGNED, now=clock.at)
+        await requested(pool, UNSIGNED, now=clock.at)
         await loop.run_once()
         clock.at += SECOND
     assert len(gateways.asked) == 300 * SECOND // UNPROVEN_REST
 
 
 async def test_the_audit_sees_a_question_that_vanished(pool):
-    await wished(pool, PAYMENT)
+    await requested(pool, PAYMENT)
     await pool.execute("DELETE FROM fetches")
     told = await books(pool)
     assert told.unfetched == [{"account": ACCOUNT, "wanted": 1, "accounted": 0}]
@@ -508,7 +508,7 @@ async def test_the_audit_sees_a_question_that_vanished(pool):
 
 
 async def test_the_audit_tells_what_should_have_been_asked_by_now(pool):
-    await wished(pool, PAYMENT)
+    await requested(pool, PAYMENT)
     told = await books(pool, NOON + timedelta(hours=2))
     assert (told.overdue_fetches.count, told.overdue_fetches.oldest, told.balances) == (1, NOON, True)
 
@@ -517,13 +517,13 @@ async def test_the_audit_tells_what_should_have_been_asked_by_now(pool):
 
 
 class Chances:
-    """Wishes, claims, answers, failures, deaths and late comers at random, and a model of what must hold."""
+    """Requests, claims, answers, failures, deaths and late comers at random, and a model of what must hold."""
 
     def __init__(self, pool, clock, seed):
         self.pool, self.clock, self.chance = pool, clock, Random(seed)
         self.refs = ["tr_1", "tr_2", "tr_3"]
         self.step = 0
-        self.wished_at = dict.fromkeys(self.refs, -1)
+        self.requested_at = dict.fromkeys(self.refs, -1)
         self.answered_from = dict.fromkeys(self.refs, -1)  # when the last query that was answered began
         self.hands = {}  # by claim: what is being asked, when that began, and until when it is theirs
 
@@ -532,11 +532,11 @@ class Chances:
 
     async def act(self):
         self.step += 1
-        act = self.chance.choice(["wish", "take", "take", "found", "not_found", "no_answer", "pass", "die"])
+        act = self.chance.choice(["request", "take", "take", "found", "not_found", "no_answer", "pass", "die"])
         if act == "pass":
             self.clock.at += self.chance.choice([SECOND, MINUTE, 10 * MINUTE])
-        elif act == "wish":
-            await self.wish()
+        elif act == "request":
+            await self.request()
         elif act == "take":
             await self.take()
         elif self.hands:
@@ -544,14 +544,14 @@ class Chances:
             if act != "die":
                 await self.answer(held, act)
 
-    async def wish(self):
+    async def request(self):
         chosen = self.chance.choices(self.refs, k=self.chance.randint(1, 3))
         fetches = [Fetch(about="payment", payment_ref=it, proven=self.chance.random() < 0.7) for it in chosen]
-        await wished(self.pool, *fetches, now=self.clock.at)
-        self.wished_at.update(dict.fromkeys(chosen, self.step))
+        await requested(self.pool, *fetches, now=self.clock.at)
+        self.requested_at.update(dict.fromkeys(chosen, self.step))
 
     async def take(self):
-        for it in await self.transact(partial(take_fetches, limit=2, lease=LEASE, now=self.clock.at)):
+        for it in await self.transact(partial(claim_fetches, limit=2, lease=LEASE, now=self.clock.at)):
             same = [until for held, _, until in self.hands.values() if held.id == it.id]
             assert all(self.clock.at >= until for until in same), "two ask the same at once"
             self.hands[it.id, it.claim] = (it, self.step, self.clock.at + LEASE)
@@ -585,7 +585,7 @@ async def test_every_wish_is_followed_by_a_question_and_no_two_ask_the_same_at_o
     await chances.come_to_an_end()
     told = await books(pool, clock.at)
     assert (told.fetches["open"], told.balances) == (0, True)
-    assert all(chances.wished_at[it] <= chances.answered_from[it] for it in chances.refs)
+    assert all(chances.requested_at[it] <= chances.answered_from[it] for it in chances.refs)
 
 
 # Deliveries that cannot be kept, and those that killed their workers.
@@ -627,22 +627,22 @@ async def test_a_delivery_that_a_lane_hands_out_twice_wishes_once(pool):
         await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [delivery], policy=Policy(), now=NOON))
     told = await books(pool)
     assert (told.fetches["wanted"], told.balances) == (1, True)
-    assert await pool.fetchval("SELECT query FROM delivery") == "a=b"
+    assert await pool.fetchval("SELECT query FROM deliveries") == "a=b"
 
 
 @pytest.mark.parametrize("outcome", ["found", "not_found", "no_answer"])
 async def test_what_is_settled_twice_counts_once_also_where_a_wish_came_meanwhile(pool, outcome):
-    await wished(pool, PAYMENT)
+    await requested(pool, PAYMENT)
     async with pool.acquire() as conn:
-        [taken] = await take_fetches(conn, limit=9, lease=LEASE, now=NOON)
-        await wished(pool, PAYMENT)
+        [taken] = await claim_fetches(conn, limit=9, lease=LEASE, now=NOON)
+        await requested(pool, PAYMENT)
         step = Finished(outcome) if outcome != "no_answer" else GivenUp()
         settled = [
             await settle_fetch(conn, taken, step, result=outcome, policy=Policy().cases, now=NOON) for _ in range(2)
         ]
     assert settled == [True, False]
     [row] = await rows(pool)
-    assert (row["wishes"], row["found"] + row["not_found"] + row["given_up"]) == (2, 1)
+    assert (row["requests"], row["found"] + row["not_found"] + row["given_up"]) == (2, 1)
     assert (await books(pool)).balances
 
 
@@ -651,7 +651,7 @@ async def test_what_was_answered_before_a_further_question_had_no_answer_counts_
 ):
     await registered(pool)
     gateways.says = lambda *_: QueryFailed("unreachable", events=paid().events)
-    await wished(pool, PAYMENT)
+    await requested(pool, PAYMENT)
     await loop.run_once()
     assert (await show(pool, "A1"))["status"] == "paid"
     [row] = await rows(pool)

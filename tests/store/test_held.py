@@ -10,6 +10,7 @@ from tests.store.factories import NOON, an_event
 from tests.store.test_order_acts import close
 from tests.store.test_sweeping import HOUR, MINUTE, Clock, Gateways, a_sweep, registered, told, topics, until
 from tillkeeper.domain.events import Evidence, Kind
+from tillkeeper.domain.order.acts import Refused
 from tillkeeper.domain.terms import Instalment
 from tillkeeper.gateways.adyen.gateway import Adyen
 from tillkeeper.gateways.adyen.settings import AdyenSettings
@@ -19,7 +20,6 @@ from tillkeeper.gateways.klarna.gateway import Klarna
 from tillkeeper.gateways.klarna.settings import KlarnaSettings
 from tillkeeper.gateways.messages import Answer, Query, Request, Response, Verified
 from tillkeeper.policy import load_policy
-from tillkeeper.store.order_acts import Refused
 from tillkeeper.store.orders import show
 from tillkeeper.store.outbox import Audience, claim
 
@@ -161,7 +161,7 @@ async def test_a_mail_that_was_written_before_the_rest_was_held_is_not_sent_with
         await told(pool, an_event(Kind.PAYMENT_AUTHORIZED, held, amount=held), policy=SHIPPED)
         now = NOON + held * MINUTE
         async with pool.acquire() as conn:
-            due = {"audiences": [Audience.PAYER], "limit": 9, "taken_until": now + MINUTE, "now": now}
+            due = {"audiences": [Audience.PAYER], "limit": 9, "leased_until": now + MINUTE, "now": now}
             [mail] = await claim(conn, **due)
         assert mail.order.under_way is is_held
 

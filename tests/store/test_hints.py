@@ -112,7 +112,7 @@ async def test_nothing_is_asked_about_what_is_unknown_settled_closed_held_or_wai
     for ref in ("paid", "closed", "held", "waiting", "unknown"):
         await hinted(hints, gateway, order_ref=ref)
     assert await asked(pool) == ["waiting"]
-    assert await pool.fetchval("SELECT count(*) FROM hint") == 0
+    assert await pool.fetchval("SELECT count(*) FROM hints") == 0
 
 
 async def test_it_leaves_no_event_and_no_case(pool, hints, gateway):
@@ -187,7 +187,7 @@ async def test_what_was_hinted_is_forgotten_after_a_day(pool, clock, gateway):
     await hinted(hints, gateway, order_ref="A1")
     clock.at += timedelta(days=2)
     await hinted(hints, gateway, order_ref="A2")
-    assert await pool.fetchval("SELECT count(*) FROM hint") == 1
+    assert await pool.fetchval("SELECT count(*) FROM hints") == 1
 
 
 async def test_two_receivers_at_once_never_pass_the_limit_together(pool):

@@ -15,9 +15,10 @@ import pytest
 from tests.domain.histories import END, ORDER, History, answer_at, ends_of, history_of, truth_of
 from tests.store.factories import NOON, a_delivery, a_registration
 from tests.store.test_sweeping import Clock, Gateways, a_sweep
-from tillkeeper.domain.concerns import concerns
 from tillkeeper.domain.events import Evidence
-from tillkeeper.domain.order import Status, summarize
+from tillkeeper.domain.order.case_reasons import reasons_in
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.summary import summarize
 from tillkeeper.gateways.messages import Answer
 from tillkeeper.policy import load_policy
 from tillkeeper.store.apply import apply_deliveries, apply_found
@@ -128,7 +129,7 @@ async def test_four_orders_of_arrival_with_deaths_between_end_alike_and_truly(po
     truth = truth_of(history.happened)
     assert (healed["status"], healed["paid"], healed["refunded"]) == (truth.status, truth.captured, truth.refunded)
     found = await audit(pool, settled_until=NOON - timedelta(days=1), now=NOON)
-    assert (found.misjudged, found.lingering, found.unbalanced, found.unattended) == ([], [], [], [])
+    assert (found.misjudged, found.stale, found.unbalanced, found.unattended) == ([], [], [], [])
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -154,11 +155,11 @@ async def test_whatever_a_person_resolved_another_state_is_told(pool, seed):
             f"{telling.prefix}{order_ref}",
         )
         known = {(it["kind"], it["subject"].replace(telling.prefix, "")): it for it in cases}
-        for concern in concerns(order, facts[order_ref]):
+        for concern in reasons_in(order, facts[order_ref]):
             if concern.state == "":  # nothing is at stake: what was resolved at another order is no news here
                 continue
             case = known[concern.kind, concern.subject]
-            assert case["closed_by"] != "truth", concern
+            assert case["closed_by"] != "system", concern
             if case["closed_by"] is not None and concern.state:
                 assert case["state"] == concern.state, concern
 

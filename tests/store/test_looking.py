@@ -10,13 +10,13 @@ from tillkeeper.store.stuck import STUCK, longest_first
 
 DONE = """
 INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, status, captured_minor,
-                    registered_at, changed_at, spell_since)
+                    registered_at, changed_at, phase_since)
 SELECT 'done-' || i, 100, 'EUR', '{a}', '{}', 'paid', 100, now(), now(), now() FROM generate_series(1, 5000) i
 """
 ENTRIES = """
 WITH c AS (INSERT INTO cases (kind, subject, details, opened_at, follow_up_at)
            VALUES ('k', 's', '{}', now(), now()) RETURNING id)
-INSERT INTO case_entry (case_id, what, by, at)
+INSERT INTO case_entries (case_id, what, by, at)
 SELECT id, 'noted', 'me', now() - interval '1 year' FROM c, generate_series(1, 5000)
 """
 LOOKS = {
@@ -47,7 +47,7 @@ async def test_stuck_orders_of_every_status_are_found_together(pool):
     await pool.execute(DONE)
     for number, status in enumerate(STUCK):
         await pool.execute(
-            "UPDATE orders SET status = $1, captured_minor = 0, spell_since = $2 WHERE order_ref = $3",
+            "UPDATE orders SET status = $1, captured_minor = 0, phase_since = $2 WHERE order_ref = $3",
             status,
             NOON.replace(hour=number),
             f"done-{number + 1}",

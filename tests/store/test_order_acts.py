@@ -13,17 +13,18 @@ from tests.store.test_sweeping import (
     a_sweep,
     heard,
     registered,
-    rungs,
+    steps,
     told,
     topics,
     until,
 )
 from tillkeeper.domain.events import Kind
+from tillkeeper.domain.order.acts import Refused
 from tillkeeper.gateways.messages import Answer
 from tillkeeper.store import order_acts
-from tillkeeper.store.neglect import lingering
-from tillkeeper.store.order_acts import NoSuchOrder, Refused
+from tillkeeper.store.order_acts import NoSuchOrder
 from tillkeeper.store.orders import history, show
+from tillkeeper.store.overdue import stale
 from tillkeeper.store.transactions import repeat_when_raced
 
 
@@ -189,10 +190,10 @@ async def test_the_case_of_a_stuck_payment_stays_open_though_somebody_closed_its
     (case,) = (await show(pool, "A1"))["cases"]
     assert (case["kind"], case["closed_by"]) == ("stuck", None)
     async with pool.acquire() as conn:
-        assert await lingering(conn, limit=10) == []
+        assert await stale(conn, limit=10) == []
     await told(pool, an_event(Kind.PAYMENT_FAILED, 60), now=clock.at)
     (case,) = (await show(pool, "A1"))["cases"]
-    assert case["closed_by"] == "truth"
+    assert case["closed_by"] == "system"
 
 
 async def test_nothing_is_done_to_a_closed_or_unknown_order(pool):
@@ -242,7 +243,7 @@ async def test_who_when_and_why_stand_in_the_history_beside_events_and_rungs(poo
     entries = await history(pool, "A1")
     assert [(it["what"], it["kind"], it["evidence"], it["outcome"], it["by"]) for it in entries] == [
         ("event", "payment.pending", "webhook", "applied", None),
-        ("rung", "sweep.query", None, "not found", None),
+        ("step", "sweep.query", None, "not found", None),
         ("act", "order.hold", "operator", "done", "mei"),
     ]
     assert [it["recorded_at"] - NOON for it in entries] == [0 * MINUTE, 2 * MINUTE, 3 * MINUTE]
@@ -262,7 +263,7 @@ async def test_a_sweeper_that_holds_an_order_changes_nothing_about_a_hold(pool, 
     clock.at = NOON + 70 * MINUTE
 
     async def meanwhile(account, query):
-        if await rungs(pool) != [] and (await show(pool, "A1"))["held_until"] is None:
+        if await steps(pool) != [] and (await show(pool, "A1"))["held_until"] is None:
             await hold(pool, NOON + 24 * HOUR, now=clock.at)
         return await said(account, query)
 

@@ -7,9 +7,10 @@ import msgspec
 
 from tests.notice_factories import an_order, to_merchant, to_ops, to_payer, told
 from tests.store.factories import NOON
-from tillkeeper.domain.order import Status, Summary
+from tillkeeper.domain.order.notices import Audience
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.summary import Summary
 from tillkeeper.store.outbox import Settled, claim, lock_order, mark, settle
-from tillkeeper.store.telling import Audience
 
 LEASE = timedelta(minutes=1)
 EVERYBODY = tuple(Audience)
@@ -17,7 +18,7 @@ EVERYBODY = tuple(Audience)
 
 async def claimed(pool, *, now=NOON, audiences=EVERYBODY, limit=10):
     async with pool.acquire() as conn:
-        return await claim(conn, audiences=audiences, limit=limit, taken_until=now + LEASE, now=now)
+        return await claim(conn, audiences=audiences, limit=limit, leased_until=now + LEASE, now=now)
 
 
 async def settled(pool, row, **fields):

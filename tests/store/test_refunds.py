@@ -10,16 +10,18 @@ import pytest
 from tests.store.factories import NOON, a_delivery, an_event
 from tests.store.test_sweeping import HOUR, MINUTE, Clock, Gateways, a_sweep, climb, registered, told, until
 from tillkeeper.domain.events import Evidence, Kind
-from tillkeeper.domain.order import Status
-from tillkeeper.domain.policy import Action, Ladder, Policy
+from tillkeeper.domain.ladder import Action, Ladder
+from tillkeeper.domain.order.registration import Contradiction
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.messages import Answer, Query
 from tillkeeper.store.apply import apply_deliveries
 from tillkeeper.store.audit import audit
-from tillkeeper.store.orders import Contradiction, show
+from tillkeeper.store.orders import show
 from tillkeeper.store.refunds import AskedRefund, register_refund, withdraw_refund
 from tillkeeper.store.transactions import repeat_when_raced
 
-POLICY = Policy(ladders={Status.REFUNDING: Ladder(climbs=(climb(Action.QUERY, 10 * MINUTE, every=HOUR),))})
+POLICY = Policy(ladders={Status.REFUNDING: Ladder(actions=(climb(Action.QUERY, 10 * MINUTE, every=HOUR),))})
 
 
 async def asked(pool, *, now=NOON, **fields):
@@ -165,8 +167,8 @@ async def test_the_case_of_a_failed_refund_closes_when_another_one_makes_it_good
     await told(pool, a_refund(Kind.REFUND_FAILED, 1))
     await told(pool, a_refund(Kind.REFUND_SUCCEEDED, 2, refund_ref="re_2"))
     (case,) = (await show(pool, "A1"))["cases"]
-    assert (case["kind"], case["closed_by"]) == ("refund_failed", "truth")
-    assert (await audit(pool, settled_until=NOON, now=NOON)).lingering == []
+    assert (case["kind"], case["closed_by"]) == ("refund_failed", "system")
+    assert (await audit(pool, settled_until=NOON, now=NOON)).stale == []
 
 
 async def test_a_refund_that_the_merchant_took_back_has_not_failed(pool):
@@ -186,7 +188,7 @@ async def test_asking_again_about_refunds_opens_and_closes_nothing(pool):
     await told(pool, a_refund(Kind.REFUND_SUCCEEDED, 2, refund_ref="re_2"))
     await told(pool, a_refund(Kind.REFUND_FAILED, 90), a_refund(Kind.REFUND_SUCCEEDED, 90, refund_ref="re_2"))
     (case,) = (await show(pool, "A1"))["cases"]
-    assert (case["closed_by"], len(await letters(pool))) == ("truth", 1)
+    assert (case["closed_by"], len(await letters(pool))) == ("system", 1)
     await registered(pool, "A2")
     other = {"order_ref": "A2", "payment_ref": "pi_2"}
     await told(pool, an_event(**other))

@@ -103,6 +103,6 @@ async def test_the_bytes_of_old_unsigned_deliveries_are_forgotten_and_no_others(
     async with pool.acquire() as conn, conn.transaction():
         await apply_deliveries(conn, deliveries, policy=Policy(), now=NOON)
         assert await forget_unsigned(conn, limit=10, now=NOON) == 1
-        rows = await conn.fetch("SELECT body, headers, query FROM delivery ORDER BY number")
+        rows = await conn.fetch("SELECT body, headers, query FROM deliveries ORDER BY number")
     assert [row["body"] for row in rows] == [None, b'{"id": "evt"}', b'{"id": "evt"}']
     assert (rows[0]["headers"], rows[0]["query"]) == ("[]", "")

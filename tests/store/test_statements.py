@@ -8,7 +8,7 @@ import pytest
 
 import tillkeeper.store
 from tillkeeper import clock
-from tillkeeper.store import inbox, ledger, references
+from tillkeeper.store import inbox, order_loading, order_writing, references
 from tillkeeper.store.pool import open_pool
 
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
@@ -33,9 +33,9 @@ LOOK_UPS = {
     "KNOWN_DELIVERIES": (inbox.KNOWN_DELIVERIES, [uuid4()], [1]),
     "KNOWN_EVENTS": (inbox.KNOWN_EVENTS, ["stripe-main"], ["evt_1"]),
     "BIND": (references.BIND, '[{"i": 0}]'),
-    "LOCK_ORDERS": (ledger.LOCK_ORDERS, [1, 2]),
-    "FACTS": (ledger.FACTS, [1, 2]),
-    "UPDATE_ORDERS": (ledger.UPDATE_ORDERS, '[{"id": 1}]', clock.now(), [1, 2]),
+    "LOCK_ORDERS": (order_loading.LOCK_ORDERS, [1, 2]),
+    "FACTS": (order_loading.FACTS, [1, 2]),
+    "UPDATE_ORDERS": (order_writing.UPDATE_ORDERS, '[{"id": 1, "version": 2}]', clock.now(), [1, 2]),
 }
 
 

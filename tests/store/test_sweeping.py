@@ -1,4 +1,4 @@
-"""Ladders climbed on a real database: each rung once, on time, however many sweepers there are and whoever dies."""
+"""Ladders climbed on a real database: each step once, on time, however many sweepers there are and whoever dies."""
 
 import asyncio
 from datetime import timedelta
@@ -9,15 +9,18 @@ import pytest
 from tests.store.factories import NOON, a_delivery, a_registration, an_event
 from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import Evidence, Kind
-from tillkeeper.domain.order import Status
-from tillkeeper.domain.policy import Action, Anchor, Climb, Ladder, Policy, Step
+from tillkeeper.domain.ladder import Action, ActionSteps, Anchor, Ladder, StepTime
+from tillkeeper.domain.order.acts import Refused
+from tillkeeper.domain.order.registration import ClaimedPayment, Payer
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.terms import Instalment
 from tillkeeper.gateways.messages import Answer
 from tillkeeper.policy import load_policy
 from tillkeeper.settings import SweepSettings
 from tillkeeper.store.apply import apply_deliveries
-from tillkeeper.store.order_acts import Refused, close
-from tillkeeper.store.orders import ClaimedPayment, Payer, history, register, show
+from tillkeeper.store.order_acts import close
+from tillkeeper.store.orders import history, register, show
 from tillkeeper.store.outbox import Audience, claim, lock_order
 from tillkeeper.store.parked import close_parked, park_event
 from tillkeeper.store.sweeping import take_due
@@ -31,28 +34,28 @@ HOUR = timedelta(hours=1)
 
 
 def climb(action, *steps, every=None, anchor=Anchor.START):
-    return Climb(action=action, steps=tuple(Step(offset=step, anchor=anchor) for step in steps), every=every)
+    return ActionSteps(action=action, times=tuple(StepTime(offset=step, anchor=anchor) for step in steps), every=every)
 
 
 POLICY = Policy(
     ladders={
         Status.UNPAID: Ladder(
-            climbs=(
+            actions=(
                 climb(Action.QUERY, 3 * MINUTE),
                 climb(Action.REMIND, -HOUR, anchor=Anchor.EXPIRY),
                 climb(Action.CLOSE, 10 * MINUTE, every=HOUR, anchor=Anchor.EXPIRY),
             )
         ),
         Status.PROCESSING: Ladder(
-            climbs=(
+            actions=(
                 climb(Action.QUERY, 2 * MINUTE, 15 * MINUTE, every=HOUR),
                 climb(Action.REMIND, 15 * MINUTE),
                 climb(Action.CASE, 30 * MINUTE),
                 climb(Action.ESCALATE, 2 * HOUR, 4 * HOUR),
             )
         ),
-        Status.FAILED: Ladder(climbs=(climb(Action.QUERY, MINUTE), climb(Action.GRACE, 10 * MINUTE))),
-        Status.PARTIALLY_PAID: Ladder(climbs=(climb(Action.REMIND, timedelta(0), anchor=Anchor.DUE),)),
+        Status.FAILED: Ladder(actions=(climb(Action.QUERY, MINUTE), climb(Action.GRACE, 10 * MINUTE))),
+        Status.PARTIALLY_PAID: Ladder(actions=(climb(Action.REMIND, timedelta(0), anchor=Anchor.DUE),)),
     }
 )
 
@@ -129,8 +132,8 @@ async def until(sweep, clock, moment, step=MINUTE):
             pass
 
 
-async def rungs(pool):
-    rows = await pool.fetch("SELECT action, at, result FROM rung ORDER BY at, action")
+async def steps(pool):
+    rows = await pool.fetch("SELECT action, at, result FROM steps ORDER BY at, action")
     return [(row["action"], row["at"] - NOON, row["result"]) for row in rows]
 
 
@@ -159,10 +162,10 @@ async def test_what_the_gateway_answers_is_applied_with_its_evidence(pool, sweep
     order = await show(pool, "A1")
     assert (order["status"], order["swept_next_at"]) == ("paid", None)
     assert [(it["what"], it["evidence"], it["outcome"]) for it in await history(pool, "A1")] == [
-        ("rung", None, "payment.succeeded"),
+        ("step", None, "payment.succeeded"),
         ("event", "query", "applied"),
     ]
-    assert await rungs(pool) == [("query", 3 * MINUTE, "payment.succeeded")]
+    assert await steps(pool) == [("query", 3 * MINUTE, "payment.succeeded")]
     assert len(gateways.asked) == 1
 
 
@@ -172,7 +175,7 @@ async def test_a_stuck_payment_climbs_its_ladder_each_rung_once_and_on_time(pool
     gateways.says = lambda *_: Answer(found=True)
     await until(sweep, clock, 5 * HOUR)
     assert gateways.moments == [2 * MINUTE, 15 * MINUTE, *(15 * MINUTE + n * HOUR for n in range(1, 5))]
-    assert [(action, at) for action, at, _ in await rungs(pool) if action != "query"] == [
+    assert [(action, at) for action, at, _ in await steps(pool) if action != "query"] == [
         ("remind", 15 * MINUTE),
         ("case", 30 * MINUTE),
         ("escalate", 2 * HOUR),
@@ -190,8 +193,8 @@ async def test_the_case_closes_itself_when_the_truth_arrives(pool, sweep, clock,
     await until(sweep, clock, 40 * MINUTE)
     await told(pool, an_event(second=5), now=clock.at)
     (case,) = (await show(pool, "A1"))["cases"]
-    assert (case["closed_by"], case["follow_up_at"]) == ("truth", None)
-    entries = await pool.fetch("SELECT what FROM case_entry ORDER BY id")
+    assert (case["closed_by"], case["follow_up_at"]) == ("system", None)
+    entries = await pool.fetch("SELECT what FROM case_entries ORDER BY id")
     assert [row["what"] for row in entries] == ["opened", "closed"]
 
 
@@ -217,7 +220,7 @@ async def test_a_question_without_an_answer_is_put_again_with_growing_pauses_unt
     gateways.says = lambda *_: Answer(found=True, events=(heard(second=9),))
     await until(sweep, clock, 12 * MINUTE)
     assert (await show(pool, "A1"))["status"] == "paid"
-    assert [(action, result) for action, _, result in await rungs(pool)] == [("query", "payment.succeeded")]
+    assert [(action, result) for action, _, result in await steps(pool)] == [("query", "payment.succeeded")]
 
 
 async def test_an_order_is_closed_only_once_its_gateway_knows_of_no_payment(pool, sweep, clock, gateways):
@@ -231,7 +234,7 @@ async def test_an_order_is_closed_only_once_its_gateway_knows_of_no_payment(pool
     await until(sweep, clock, 4 * HOUR)
     order = await show(pool, "A1")
     assert (order["status"], order["swept_next_at"], order["closed_at"] is not None) == ("unpaid", None, True)
-    assert order["cases"][0]["closed_by"] == "truth"
+    assert order["cases"][0]["closed_by"] == "system"
     assert await topics(pool, "merchant") == ["order.closed"]
     assert await topics(pool, "payer") == ["payer.expired"]  # nobody is asked to pay what may be paid
 
@@ -244,7 +247,7 @@ async def test_a_payer_is_asked_to_pay_only_once_the_gateway_could_say_that_they
     gateways.says = lambda *_: Answer(found=False)
     await until(sweep, clock, 95 * MINUTE)
     assert await topics(pool, "payer") == ["payer.reminder"]
-    assert [(action, result) for action, _, result in await rungs(pool)] == [("query", "not found"), ("remind", "done")]
+    assert [(action, result) for action, _, result in await steps(pool)] == [("query", "not found"), ("remind", "done")]
     assert gateways.asked[-1][0] > 75 * MINUTE
 
 
@@ -350,7 +353,7 @@ async def test_the_question_of_a_sweeper_that_died_is_put_by_another_when_its_le
     assert await sweep.run_once() == 0  # the dead one's lease holds
     await until(sweep, clock, 16 * MINUTE)
     assert gateways.moments == [2 * MINUTE + LEASE, 15 * MINUTE]
-    assert [(row["at"] - NOON, row["tries"]) for row in await pool.fetch("SELECT at, tries FROM rung ORDER BY at")][
+    assert [(row["at"] - NOON, row["tries"]) for row in await pool.fetch("SELECT at, tries FROM steps ORDER BY at")][
         :2
     ] == [(2 * MINUTE, 2), (15 * MINUTE, 1)]
 
@@ -358,7 +361,7 @@ async def test_the_question_of_a_sweeper_that_died_is_put_by_another_when_its_le
 GRACE_OF_TEN = msgspec.structs.replace(
     POLICY,
     ladders={
-        Status.FAILED: Ladder(climbs=(climb(Action.QUERY, 2 * MINUTE, 10 * MINUTE), climb(Action.GRACE, 10 * MINUTE)))
+        Status.FAILED: Ladder(actions=(climb(Action.QUERY, 2 * MINUTE, 10 * MINUTE), climb(Action.GRACE, 10 * MINUTE)))
     },
 )
 
@@ -403,7 +406,7 @@ async def test_many_sweepers_take_each_rung_once(pool, clock, gateways):
         clock.at = NOON + moment * MINUTE
         while any(await asyncio.gather(*(sweep.run_once() for sweep in sweeps))):
             pass
-    counts = await pool.fetch("SELECT action, count(*), count(DISTINCT (order_id, at)) AS once FROM rung GROUP BY 1")
+    counts = await pool.fetch("SELECT action, count(*), count(DISTINCT (order_id, at)) AS once FROM steps GROUP BY 1")
     assert {row["action"]: (row["count"], row["once"]) for row in counts} == {
         "query": (240, 240),
         "remind": (60, 60),
@@ -418,7 +421,7 @@ async def test_an_order_that_no_sweep_can_climb_with_is_set_aside_and_holds_up_n
     await registered(pool, "A1")
     await registered(pool, "A2")
     await told(pool, an_event(Kind.PAYMENT_PENDING, order_ref="A1"))
-    await pool.execute("UPDATE payment SET facts = '{\"standing\": 7}'")  # as no program of ours writes them
+    await pool.execute("UPDATE payments SET facts = '{\"standing\": 7}'")  # as no program of ours writes them
     await until(sweep, clock, 3 * MINUTE)
     assert [query.order_ref for _, _, query in gateways.asked] == ["A2"]
     aside = await pool.fetchval("SELECT due_at FROM orders WHERE order_ref = 'A1'")
@@ -441,7 +444,7 @@ async def test_an_answer_that_cannot_be_applied_closes_nothing_and_asks_nobody_t
     gateways.says = lambda *_: Answer(found=True, events=(heard(),))
     await until(sweep, clock, 2 * HOUR + 12 * MINUTE)
     order = await show(pool, "A1")
-    assert (order["status"], {case["closed_by"] for case in order["cases"]}) == ("paid", {"truth"})
+    assert (order["status"], {case["closed_by"] for case in order["cases"]}) == ("paid", {"system"})
 
 
 async def test_an_answer_that_cannot_be_applied_holds_up_no_other(pool, sweep, clock, gateways):
@@ -532,19 +535,19 @@ async def test_an_account_that_cannot_be_asked_is_one_case_and_its_expired_order
     await until(sweep, clock, 72 * HOUR, step=HOUR)
     assert [row["subject"] for row in await pool.fetch("SELECT subject FROM cases")] == ["account:stripe-main"]
     closings = await pool.fetch(
-        "SELECT count(*) AS rows, max(tries) AS tries FROM rung WHERE action = 'close' GROUP BY order_id"
+        "SELECT count(*) AS rows, max(tries) AS tries FROM steps WHERE action = 'close' GROUP BY order_id"
     )
     assert [(row["rows"], row["tries"]) for row in closings] == [(1, 3)] * 3
     assert await pool.fetchval("SELECT count(*) FROM orders WHERE closed_at IS NOT NULL") == 0
     gateways.says = lambda *_: Answer(found=False)  # somebody gave it keys
     await until(sweep, clock, 97 * HOUR, step=HOUR)
     assert await pool.fetchval("SELECT count(*) FROM orders WHERE closed_at IS NOT NULL") == 3
-    assert [row["closed_by"] for row in await pool.fetch("SELECT closed_by FROM cases")] == ["truth"]
+    assert [row["closed_by"] for row in await pool.fetch("SELECT closed_by FROM cases")] == ["system"]
 
 
 async def test_a_reminder_that_a_changed_policy_has_at_another_moment_is_not_told_again(pool, clock, gateways):
     before, after = (
-        Policy(ladders={Status.PROCESSING: Ladder(climbs=(climb(Action.REMIND, *moments),))})
+        Policy(ladders={Status.PROCESSING: Ladder(actions=(climb(Action.REMIND, *moments),))})
         for moments in ([15 * MINUTE], [25 * MINUTE, 40 * MINUTE])
     )
     await registered(pool, policy=before)
@@ -603,7 +606,7 @@ async def test_a_fault_of_ours_in_asking_about_one_order_keeps_no_other(pool, sw
 
     gateways.says = says
     await until(sweep, clock, 3 * MINUTE)
-    assert sorted(result for *_, result in await rungs(pool)) == ["no answer: fault", "nothing new"]
+    assert sorted(result for *_, result in await steps(pool)) == ["no answer: fault", "nothing new"]
 
 
 @pytest.mark.parametrize("moment", [3 * MINUTE, 2 * HOUR + 10 * MINUTE])  # of a query, of closing
@@ -616,7 +619,7 @@ async def test_what_is_settled_twice_is_as_if_it_was_settled_once(pool, sweep, c
     for _ in range(3):
         await sweep.apply(said)
         await sweep.settle(list(zip(taken, said, strict=True)))
-        seen.append((await show(pool, "A1"), await rungs(pool), await topics(pool, "payer")))
+        seen.append((await show(pool, "A1"), await steps(pool), await topics(pool, "payer")))
     assert seen[0] == seen[1] == seen[2]
 
 
@@ -707,7 +710,7 @@ async def test_a_mail_that_asks_to_pay_waits_while_an_event_of_its_order_is_park
     await until(sweep, clock, 11 * MINUTE)
     await parked(pool, an_event(second=60))
     async with pool.acquire() as conn, conn.transaction():
-        [mail] = await claim(conn, audiences=[Audience.PAYER], limit=9, taken_until=clock.at + MINUTE, now=clock.at)
+        [mail] = await claim(conn, audiences=[Audience.PAYER], limit=9, leased_until=clock.at + MINUTE, now=clock.at)
         assert mail.order.unclear
         assert (await lock_order(conn, mail, now=clock.at)).unclear
 

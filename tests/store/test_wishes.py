@@ -1,4 +1,4 @@
-"""Wishes to ask a gateway, on a real database: lost to no event, death or other wish."""
+"""Requests to ask a gateway, on a real database: lost to no event, death or other request."""
 
 from datetime import timedelta
 
@@ -46,7 +46,7 @@ def sweep(pool, gateways, clock):
     return a_sweep(pool, gateways, clock, SHIPPED)
 
 
-async def wished(pool, **more):
+async def requested(pool, **more):
     await act(pool, order_acts.ask_gateway, **more)
 
 
@@ -54,7 +54,7 @@ async def test_a_question_that_a_person_wants_is_put_although_an_event_came_befo
     pool, sweep, gateways
 ):
     await registered(pool, policy=SHIPPED)
-    await wished(pool)
+    await requested(pool)
     await told(pool, an_event(), policy=SHIPPED)
     await sweep.run_once()
     assert gateways.moments == [timedelta()]
@@ -63,7 +63,7 @@ async def test_a_question_that_a_person_wants_is_put_although_an_event_came_befo
 
 async def test_a_question_without_an_answer_is_put_again_although_an_event_came_since(pool, sweep, clock, gateways):
     await registered(pool, policy=SHIPPED)
-    await wished(pool)
+    await requested(pool)
     gateways.says = lambda *_: QueryFailed("unreachable")
     await sweep.run_once()
     await told(pool, PAID_LATER, policy=SHIPPED)
@@ -74,7 +74,7 @@ async def test_a_question_without_an_answer_is_put_again_although_an_event_came_
 
 async def test_a_question_whose_sweeper_died_is_put_again_although_an_event_came_since(pool, sweep, clock, gateways):
     await registered(pool, policy=SHIPPED)
-    await wished(pool)
+    await requested(pool)
     await take_and_die(pool, clock, SHIPPED)
     await told(pool, PAID_LATER, policy=SHIPPED)
     await until(sweep, clock, 2 * HOUR)
@@ -83,7 +83,7 @@ async def test_a_question_whose_sweeper_died_is_put_again_although_an_event_came
 
 async def test_a_wish_that_its_own_answer_fulfils_is_not_asked_twice(pool, sweep, clock, gateways):
     await registered(pool, policy=SHIPPED)
-    await wished(pool)
+    await requested(pool)
     gateways.says = lambda *_: Answer(found=True, events=(heard(),))
     await until(sweep, clock, 23 * HOUR, step=HOUR)
     assert gateways.moments == [HOUR]
@@ -92,10 +92,10 @@ async def test_a_wish_that_its_own_answer_fulfils_is_not_asked_twice(pool, sweep
 
 async def test_a_wish_that_comes_while_the_gateway_is_asked_is_fulfilled_after_it(pool, sweep, clock, gateways):
     await registered(pool, policy=SHIPPED)
-    await wished(pool)
+    await requested(pool)
     _, taken = await sweep.take()
     said = [await sweep.ask(it) for it in taken]
-    await wished(pool)
+    await requested(pool)
     await sweep.apply(said)
     await sweep.settle(list(zip(taken, said, strict=True)))
     assert await sweep.run_once() == 1

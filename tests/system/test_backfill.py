@@ -27,11 +27,11 @@ from tillkeeper.store.backfill import (
     OPEN,
     OPEN_ORDERS,
     UNDATED,
+    claim_account,
     count_passed_over,
     good_until,
     open_in,
-    take_account,
-    wish,
+    request_backfill,
 )
 from tillkeeper.store.orders import history, register, show
 from tillkeeper.store.transactions import repeat_when_raced
@@ -92,11 +92,11 @@ async def registered(pool, story, at=NOON):
 
 
 async def wished(pool, account, since, now, reason="outage"):
-    await repeat_when_raced(pool, lambda conn: wish(conn, account, since, reason=reason, now=now))
+    await repeat_when_raced(pool, lambda conn: request_backfill(conn, account, since, reason=reason, now=now))
 
 
 async def row_of(pool, account=STRIPE):
-    return await pool.fetchrow("SELECT * FROM backfill WHERE account = $1", account)
+    return await pool.fetchrow("SELECT * FROM backfills WHERE account = $1", account)
 
 
 def paid_stories(gateways, account, number, *, minute=1):
@@ -123,7 +123,7 @@ async def test_what_no_webhook_told_is_taken_in_from_the_list_once(pool, gateway
     assert (event["evidence"], event["event_id"]) == ("query", stories[0].happenings[0].event_id)
     assert await pool.fetchval("SELECT count(*) FROM inbox") == 230
     row = await row_of(pool)
-    assert (row["wanted_since"], row["taken_by"], row["good_until"]) == (None, None, gateways.now - LIST_LAG)
+    assert (row["requested_since"], row["leased_by"], row["good_until"]) == (None, None, gateways.now - LIST_LAG)
 
 
 async def test_an_event_of_the_list_is_the_same_as_its_webhook(pool, gateways, configured):
@@ -154,7 +154,7 @@ async def test_a_gateway_that_does_not_answer_is_tried_again_later_and_then_long
         await wished(pool, STRIPE, NOON, gateways.now)
         assert await backfill.run_once() == 1
         row = await row_of(pool)
-        assert (row["due_at"] - gateways.now, row["tries"], row["taken_by"]) == (MINUTE / 2, 1, None)
+        assert (row["due_at"] - gateways.now, row["tries"], row["leased_by"]) == (MINUTE / 2, 1, None)
         assert await backfill.run_once() == 0
         gateways.at_minute(5.5)
         assert await backfill.run_once() == 1
@@ -200,7 +200,7 @@ async def test_it_goes_on_where_it_stopped(pool):
     backfill = a_backfill(pool, lists, now)
     await wished(pool, STRIPE, NOON - 6 * PART, NOON)
     await backfill.run_once()
-    assert (await row_of(pool))["wanted_since"] == NOON - 3 * PART
+    assert (await row_of(pool))["requested_since"] == NOON - 3 * PART
     lists.at_part, lists.parts = lambda _: None, []
     now.at += HOUR
     await backfill.run_once()
@@ -282,7 +282,7 @@ async def test_told_to_stop_it_stops_between_parts_and_keeps_its_place(pool):
     backfill = a_backfill(pool, lists, now, stopping=lambda: next(stopping))
     await wished(pool, STRIPE, NOON - 6 * PART, NOON)
     assert await backfill.run_once() == 0
-    assert (await row_of(pool))["wanted_since"] == NOON - 4 * PART
+    assert (await row_of(pool))["requested_since"] == NOON - 4 * PART
 
 
 async def test_a_span_before_all_lists_begins_with_the_list(pool):
@@ -382,7 +382,7 @@ async def test_asked_about_are_orders_whose_money_may_have_moved_in_the_span_how
 ):
     await pool.execute(
         "INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, registered_at, changed_at,"
-        " spell_since, expires_at, status, captured_minor)"
+        " phase_since, expires_at, status, captured_minor)"
         " VALUES ('A1', 100, 'CNY', '{alipay-main}', '{}', $1, $1, $1, $2, $3, 100)",
         began,
         expires,
@@ -398,7 +398,7 @@ async def test_asked_about_are_orders_whose_money_may_have_moved_in_the_span_how
 async def test_fifty_thousand_open_orders_of_the_past_cost_nothing(pool):
     await pool.execute(
         "INSERT INTO orders"
-        " (order_ref, amount_minor, currency, accounts, terms, registered_at, changed_at, spell_since)"
+        " (order_ref, amount_minor, currency, accounts, terms, registered_at, changed_at, phase_since)"
         " SELECT 'old-' || n, 100, 'CNY', ARRAY['alipay-main'], '{}', $1, $1, $1 FROM generate_series(1, 50000) AS n",
         NOON - timedelta(days=20),
     )
@@ -456,7 +456,7 @@ async def test_a_person_waits_for_what_came_of_asking(pool, gateways, configured
 
 async def test_a_second_backfill_of_an_account_is_refused_while_one_runs(pool, gateways, configured):
     async with pool.acquire() as conn:
-        assert await take_account(conn, STRIPE, by=uuid4(), now=clock.now())
+        assert await claim_account(conn, STRIPE, by=uuid4(), now=clock.now())
     async with gateways.open() as bases:
         ended = await tillkeeper("backfill", STRIPE, "--since", "1h", "--config", configured(bases))
     assert (ended.code, ended.err.startswith("tillkeeper: a backfill of stripe-main is under way")) == (1, True)
@@ -469,7 +469,7 @@ async def test_a_gateway_that_does_not_answer_a_person_is_told(pool, gateways, c
     ended = await tillkeeper("backfill", STRIPE, "--since", "1h", "--config", denied, TILLKEEPER_ASK__ATTEMPTS="1")
     assert ended.code == 1
     assert ended.err.splitlines()[-1].startswith("tillkeeper: stripe-main did not answer: unreachable")
-    assert (await row_of(pool))["taken_by"] is None
+    assert (await row_of(pool))["leased_by"] is None
     async with pool.acquire() as conn:
         assert await good_until(conn, STRIPE) is None
 
@@ -498,7 +498,7 @@ async def test_the_role_does_what_is_wanted(pool, gateways, configured):
         assert (done["account"], done["new"], done["by"]) == (STRIPE, 1, "list")
 
         async def is_watched():
-            return await pool.fetchval("SELECT count(*) FROM pulse") == 3
+            return await pool.fetchval("SELECT count(*) FROM account_health") == 3
 
         await until(is_watched)
     assert (await show(pool, story.order_ref))["status"] == "paid"

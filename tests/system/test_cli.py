@@ -253,7 +253,8 @@ async def test_chinese_needs_no_terminal_that_knows_it(config, pool):
 async def test_books_that_do_not_balance_are_the_answer_no(config, pool):
     run = uuid4()
     statement = (
-        "INSERT INTO delivery (run, number, account, received_at, key, headers, events) VALUES ($1,2,'a',$2,'k','[]',1)"
+        "INSERT INTO deliveries (run, number, account, received_at, key, headers, events) "
+        "VALUES ($1,2,'a',$2,'k','[]',1)"
     )
     await pool.execute(statement, run, NOON - timedelta(days=30))
     told = await tillkeeper("audit", "--json", "--config", config)
@@ -270,7 +271,8 @@ async def test_books_that_do_not_balance_are_the_answer_no(config, pool):
 async def test_a_missing_number_is_ticked_off_with_a_reason_and_by_a_name(config, pool):
     run = uuid4()
     statement = (
-        "INSERT INTO delivery (run, number, account, received_at, key, headers, events) VALUES ($1,2,'a',$2,'k','[]',0)"
+        "INSERT INTO deliveries (run, number, account, received_at, key, headers, events) "
+        "VALUES ($1,2,'a',$2,'k','[]',0)"
     )
     await pool.execute(statement, run, NOON - timedelta(days=30))
     silent = await tillkeeper("audit", "--explain", str(run), "--config", config)
@@ -279,7 +281,7 @@ async def test_a_missing_number_is_ticked_off_with_a_reason_and_by_a_name(config
     assert (await tillkeeper("audit", "--config", config)).code == 1
     told = await tillkeeper("audit", "--explain", str(run), "--note", "killed", "--by", "Li Na", "--config", config)
     assert told.code == 0
-    assert tuple(await pool.fetchrow("SELECT number, explained_by, note FROM delivery_void")) == (1, "Li Na", "killed")
+    assert tuple(await pool.fetchrow("SELECT number, explained_by, note FROM void_numbers")) == (1, "Li Na", "killed")
     mistyped = await tillkeeper("audit", "--explain", str(uuid4()), "--note", "killed", "--config", config)
     assert mistyped.code == 2
     assert "is missing; `tillkeeper audit` names the runs" in mistyped.err

@@ -11,9 +11,10 @@ from tests.system.commands import tillkeeper, toml, written
 from tillkeeper import clock
 from tillkeeper.cli.output import lasting, when
 from tillkeeper.domain.events import Kind
+from tillkeeper.domain.order.registration import Payer
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply import apply_deliveries
-from tillkeeper.store.orders import Payer, register
+from tillkeeper.store.orders import register
 from tillkeeper.store.parked import park_event
 from tillkeeper.store.transactions import repeat_when_raced
 
@@ -181,7 +182,7 @@ async def test_a_bundle_is_one_new_file_for_its_owners_eyes(config, pool, tmp_pa
 
 async def test_a_body_that_retention_removed_is_said_to_be_gone(config, pool):
     await overpaid(pool)
-    await pool.execute("UPDATE delivery SET body = NULL")
+    await pool.execute("UPDATE deliveries SET body = NULL")
     shown = await tillkeeper("case", "show", "1", "--raw", "--config", config)
     assert "not kept any more" in shown.out
 
@@ -235,7 +236,7 @@ async def test_a_shift_is_handed_over_in_lines_for_a_chat(config, pool):
     await registered(pool, "A-2")
     await told(pool, an_event(Kind.PAYMENT_PENDING, order_ref="A-2", payment_ref="pi_2"), now=now - HOUR)
     await pool.execute(
-        "INSERT INTO quiet (account, kind, since, noticed_at, asked_at) "
+        "INSERT INTO silences (account, kind, since, noticed_at, asked_at) "
         "VALUES ('alipay-main', 'unanswering', $1, $1, $1)",
         now - HOUR,
     )
@@ -302,7 +303,7 @@ def test_what_is_to_come_is_told_as_such():
     [
         ["cases", "--level", "0"],
         ["case", "show", "0"],
-        ["case", "assign", "1", "truth"],
+        ["case", "assign", "1", "system"],
         ["case", "note", "1", " "],
         ["case", "resolve", "1"],
         ["case", "resolve", "1", "--outcome", " "],
@@ -313,7 +314,7 @@ def test_what_is_to_come_is_told_as_such():
         ["order", "hold", "A-1", "0", "--note", "x"],
         ["order", "hold", "A-1", "soon", "--note", "x"],
         ["order", "close", "A-1", "--note", " "],
-        ["order", "close", "A-1", "--note", "x", "--by", "truth"],
+        ["order", "close", "A-1", "--note", "x", "--by", "system"],
         ["order", "ask", "A-1", "--by", " "],
     ],
     ids=" ".join,

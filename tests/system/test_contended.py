@@ -85,9 +85,9 @@ async def test_an_order_that_an_idle_session_holds_keeps_no_neighbour_and_is_app
         async with asyncio.timeout(20):
             assert await loop.run_once() == 1
         assert await paid(pool) == set(ORDERS) - {"O3"}
-        assert await pool.fetchval("SELECT count(*) FROM spool WHERE taken_until > now() AND taken_by IS NULL") == 1
+        assert await pool.fetchval("SELECT count(*) FROM spool WHERE leased_until > now() AND leased_by IS NULL") == 1
     await somebody.close()
-    await pool.execute("UPDATE spool SET taken_until = '-infinity'")
+    await pool.execute("UPDATE spool SET leased_until = '-infinity'")
     loop._held._until_s.clear()
     await loop.run_once()
     assert await paid(pool) == set(ORDERS)
@@ -143,7 +143,7 @@ async def test_one_event_that_is_always_contended_rests_in_the_spool(pool, loop)
     await pool.execute(REFUSE_ORDER.format(state="57014"))
     await loop.run_once()
     assert (await paid(pool), await parked(pool)) == (set(ORDERS) - {"O3"}, 0)
-    assert await pool.fetchval("SELECT count(*) FROM spool WHERE taken_until > now()") == 1
+    assert await pool.fetchval("SELECT count(*) FROM spool WHERE leased_until > now()") == 1
 
 
 async def test_void_numbers_of_a_message_that_rests_are_kept_all_the_same(pool, database, loop):
@@ -155,7 +155,7 @@ async def test_void_numbers_of_a_message_that_rests_are_kept_all_the_same(pool, 
     async with somebody.transaction():
         await somebody.execute(LOCK_ORDER, "O3")
         await loop.run_once()
-        assert await pool.fetchval("SELECT number FROM delivery_void") == 1
+        assert await pool.fetchval("SELECT number FROM void_numbers") == 1
     await somebody.close()
 
 

@@ -47,7 +47,9 @@ def registry() -> str:
     imported, listed = added_to_the_registry()
     text = (ROOT / REGISTRY).read_text()
     first = next(line for line in text.splitlines() if ".gateway import " in line)
-    text = text.replace(first, f"{imported}\n{first}").replace("    for it in (\n", f"    for it in (\n{listed}\n")
+    text = text.replace(first, f"{imported}\n{first}")
+    text = re.sub(r"^(    for \w+ in \(\n)", rf"\1{listed}\n", text, count=1, flags=re.MULTILINE)
+    assert text.count(listed) == 1
     gone = {
         found[2]
         for found in re.finditer(r"^from tillkeeper\.gateways\.(\w+)\.gateway import (\w+)$", text, re.MULTILINE)
@@ -77,7 +79,7 @@ def test_the_registry_is_written_as_the_guide_says():
 def test_the_example_passes_the_conformance_suite(tree):
     suite = run(tree, "pytest", "-q", "-p", "no:cacheprovider", "tests/gateways/test_conformance.py", "-k", CHOSEN)
     assert suite.returncode == 0, suite.stdout[-3000:]
-    assert int(re.search(r"(\d+) passed", suite.stdout)[1]) > 100, suite.stdout[-500:]
+    assert int(re.search(r"(\d+) passed", suite.stdout)[1]) > 25, suite.stdout[-500:]
 
 
 def test_the_example_is_written_as_ruff_wants_it(tree):

@@ -253,7 +253,7 @@ async def test_a_refused_delivery_is_examined_and_kept_and_the_caller_learns_not
     (kept,) = await list_refused(connection, limit=10)
     assert (kept.finding, kept.step, kept.body) == ("clock_skew", "time", body)
     assert {name for name, _ in kept.headers} <= {"stripe-signature", "content-type", "user-agent"}
-    assert await connection.fetchval("SELECT count(*) FROM delivery") == 0
+    assert await connection.fetchval("SELECT count(*) FROM deliveries") == 0
 
 
 def test_what_takes_too_long_is_left_and_said():
@@ -344,7 +344,7 @@ async def test_keys_say_which_is_used_and_which_may_go(tmp_path, database, conne
     gone = "webhook_secrets[2]:abcd"
     for key, days in ((new, 0), (old, 12), (gone, 40)):
         at = clock.now() - timedelta(days=days)
-        await connection.execute("INSERT INTO key_use VALUES ('stripe-main', $1, $2, $2, 7)", key, at)
+        await connection.execute("INSERT INTO key_uses VALUES ('stripe-main', $1, $2, $2, 7)", key, at)
     text = toml(database).replace(f'["{SECRET}"]', f'["{SECRET}", "{OTHER_SECRET}", "whsec_never_used_by_any"]')
     done = await tillkeeper("keys", "--json", "--config", written(tmp_path, text))
     says = {row["key"]: row["says"] for row in done.json["keys"]}

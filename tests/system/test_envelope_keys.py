@@ -120,7 +120,7 @@ async def test_an_old_envelope_sent_again_changes_nothing(pool, lane):
     if sender.name == "rabbitmq":
         await applied(worker(pool, receiver), 3)
     assert (await show(pool, "A1"))["paid"] == 100
-    assert await pool.fetchval("SELECT count(*) FROM delivery") == 1
+    assert await pool.fetchval("SELECT count(*) FROM deliveries") == 1
     assert (await books(pool)).balances
 
 
@@ -134,7 +134,7 @@ async def test_a_key_is_replaced_without_parking_anything(pool, lane):
         await sender.put(signer.seal(an_envelope(number)))
         await applied(worker(pool, receiver, verifier), 1)
     assert await parked(pool) == []
-    assert await pool.fetchval("SELECT count(*) FROM delivery") == 4
+    assert await pool.fetchval("SELECT count(*) FROM deliveries") == 4
 
 
 async def test_what_was_parked_for_its_signature_is_replayed_once_a_key_fits_or_a_person_says_so(pool, database):

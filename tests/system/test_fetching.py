@@ -94,7 +94,7 @@ async def test_a_delivery_carries_its_query_and_its_questions(client, connection
     [delivery] = await deliveries_in(connection)
     assert (delivery.query, delivery.fetches) == (QUERY, (Fetch(about="payment", payment_ref="tr_1"),))
     await work.apply.run_once()
-    row = await pool.fetchrow("SELECT query, fetches, dropped, events FROM delivery")
+    row = await pool.fetchrow("SELECT query, fetches, dropped, events FROM deliveries")
     assert tuple(row) == (QUERY, 1, 0, 0)
 
 

@@ -48,6 +48,8 @@ def test_the_house_keeps_its_rules(tree):
     [
         ("tillkeeper/domain/__init__.py", "tillkeeper.clock"),
         ("tillkeeper/gateways/__init__.py", "tillkeeper.store"),
+        ("tillkeeper/gateways/kit/__init__.py", "tillkeeper.gateways.base"),
+        ("tillkeeper/gateways/klarna/__init__.py", "tillkeeper.gateways.stripe.gateway"),
         ("tillkeeper/store/__init__.py", "tillkeeper.lanes"),
         ("tillkeeper/lanes/__init__.py", "tillkeeper.gateways"),
         ("tillkeeper/loops.py", "ingest"),
@@ -64,7 +66,7 @@ def test_a_planted_import_breaks_the_rules(tree, module, imported):
 
 
 def test_every_module_has_its_place():
-    (house,) = [contract for contract in contracts()["contracts"] if contract["type"] == "layers"]
+    (house,) = [contract for contract in contracts()["contracts"] if contract["name"] == "The house"]
     placed = {
         name.strip("()") for layer in house["layers"] for name in layer.replace("|", " ").replace(":", " ").split()
     }

@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 from tests.system.commands import CLOSED_PORT_URL, tillkeeper, toml, written
 from tillkeeper import telemetry
 from tillkeeper.cli import app
-from tillkeeper.domain.order import Status
-from tillkeeper.domain.policy import Action, CasePolicy, HintPolicy, Ladder, Policy, SilencePolicy
+from tillkeeper.domain.ladder import Action, Ladder
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.policy import CasePolicy, HintPolicy, Policy, SilencePolicy
 from tillkeeper.policy import BadPolicy, PolicyFile, digest_of, load_policy
 from tillkeeper.policy.reading import read_policy
 from tillkeeper.policy.spans import BadSpan, parse_span, short, written_all
@@ -39,7 +40,7 @@ def load(tmp_path):
 
 def climbs(ladder) -> dict[str, tuple[str, ...]]:
     """The ladder as it would be written."""
-    return {str(climb.action): written_all(climb) for climb in ladder.climbs}
+    return {str(steps.action): written_all(steps) for steps in ladder.actions}
 
 
 # --- the default policy -----------------------------------------------------------------------------------------------
@@ -48,7 +49,7 @@ def climbs(ladder) -> dict[str, tuple[str, ...]]:
 def test_the_default_policy_has_a_ladder_for_every_status():
     policy = load_policy()
     assert set(policy.ladders) == set(Status)
-    assert all(Action.QUERY in [climb.action for climb in policy.ladder(status).climbs] for status in Status)
+    assert all(Action.QUERY in [steps.action for steps in policy.ladder(status).actions] for status in Status)
 
 
 def test_the_default_policy_says_what_the_types_say_where_both_have_a_default():
@@ -423,7 +424,7 @@ def test_a_policy_that_names_an_account_before_it_is_configured_is_taken_up_with
     replace(path, f'{OTHER}\n[accounts.new-one.paid]\nquery = "1h"\n')
     assert not any(file.look() for _ in range(3))
     accounts["new-one"] = None
-    file.judge_anew()
+    file.read_again()
     assert [file.look(), file.look()] == [False, True]
     assert unmatched_hours(file) == 2
 
@@ -434,7 +435,7 @@ def test_every_process_that_follows_the_policy_follows_the_accounts_that_it_name
         text = path.read_text()
         if "PolicyFile(" in text and "def serve" in text:
             assert "PolicyFile(settings.policy, accounts.gateways.keys())" in text, path.name
-            assert "on_change(policy.judge_anew)" in text, path.name
+            assert "on_change(policy.read_again)" in text, path.name
             assert "accounts.look_once" in text, path.name
 
 

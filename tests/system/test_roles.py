@@ -48,25 +48,25 @@ PACKAGES = ("tillkeeper", "ingest", "workers")
 NEVER_RUN = {
     "ingest": {
         "spool": {"DELETE", "UPDATE"},
-        "delivery": {"INSERT"},
-        "delivery_void": {"INSERT", "SELECT"},
+        "deliveries": {"INSERT"},
+        "void_numbers": {"INSERT", "SELECT"},
         "parked": {"INSERT"},
-        "key_use": set(VERBS),
-        "heard": set(VERBS),
-        "backfill": set(VERBS),
-        "rung": {"INSERT", "UPDATE"},
-        "unknown_word": set(VERBS),
+        "key_uses": set(VERBS),
+        "activity": set(VERBS),
+        "backfills": set(VERBS),
+        "steps": {"INSERT", "UPDATE"},
+        "unknown_words": set(VERBS),
     },
-    "work": {"learnt_key": set(VERBS)},
+    "work": {"learnt_keys": set(VERBS), "steps": set(VERBS)},
     "sweep": {
-        "key_use": set(VERBS),
-        "learnt_key": set(VERBS),
+        "key_uses": set(VERBS),
+        "learnt_keys": set(VERBS),
         "parked": {"INSERT"},
-        "delivery": {"INSERT"},
-        "delivery_void": set(VERBS),
+        "deliveries": {"INSERT"},
+        "void_numbers": set(VERBS),
         "refused": {"INSERT"},
     },
-    "notify": {table: {"INSERT", "UPDATE", "DELETE"} for table in ("payment", "refund", "dispute")},
+    "notify": {table: {"INSERT", "UPDATE", "DELETE"} for table in ("payments", "refunds", "disputes")},
 }
 PROCESSES = {
     "ingest": ("ingest.server",),
@@ -145,14 +145,14 @@ async def test_no_role_changes_the_schema_or_takes_history_away(urls, name):
             "CREATE TABLE mine ()",
             "ALTER TABLE orders ADD COLUMN mine int",
             "ALTER TABLE orders DROP CONSTRAINT paid_means_covered",
-            "DROP TABLE hint",
+            "DROP TABLE hints",
             "TRUNCATE outbox",
             "DELETE FROM inbox",
-            "DELETE FROM delivery",
+            "DELETE FROM deliveries",
             "DELETE FROM orders",
-            "DELETE FROM act",
+            "DELETE FROM acts",
             "DELETE FROM cases",
-            "UPDATE case_entry SET note = ''",
+            "UPDATE case_entries SET note = ''",
             "CREATE FUNCTION mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
             "COPY orders TO PROGRAM 'true'",
         ):
@@ -164,13 +164,13 @@ async def test_no_role_changes_the_schema_or_takes_history_away(urls, name):
 
 PAYS, EMPTIES = "UPDATE orders SET captured_minor = 1", "UPDATE outbox SET due_at = NULL"
 REFUSED = {
-    "ingest": ("DELETE FROM spool", EMPTIES, "INSERT INTO delivery SELECT * FROM delivery"),
-    "work": ("INSERT INTO orders (order_ref) VALUES ('X')", "SELECT * FROM refused", "SELECT * FROM hint"),
+    "ingest": ("DELETE FROM spool", EMPTIES, "INSERT INTO deliveries SELECT * FROM deliveries"),
+    "work": ("INSERT INTO orders (order_ref) VALUES ('X')", "SELECT * FROM refused", "SELECT * FROM hints"),
     "sweep": ("SELECT * FROM spool", EMPTIES),
-    "notify": (PAYS, "UPDATE payment SET status = 'failed'", "SELECT * FROM spool"),
+    "notify": (PAYS, "UPDATE payments SET status = 'failed'", "SELECT * FROM spool"),
     "ops": ("DELETE FROM spool", EMPTIES),
     "read": (PAYS, "INSERT INTO spool (id, shard, body) VALUES (gen_random_uuid(), 0, '')"),
-    "audit": ("SELECT terms FROM orders", "SELECT body FROM delivery", "SELECT headers FROM delivery"),
+    "audit": ("SELECT terms FROM orders", "SELECT body FROM deliveries", "SELECT headers FROM deliveries"),
 }
 
 
@@ -290,7 +290,7 @@ async def test_run_works_under_its_role_and_does_not_make_the_schema(tmp_path, u
 
 async def test_who_may_not_make_a_schema_that_is_missing_is_told_who_may(tmp_path, urls):
     owner = await asyncpg.connect(urls[""])
-    await owner.execute("DROP TABLE hint")
+    await owner.execute("DROP TABLE hints")
     await owner.close()
     told = await tillkeeper("run", "--config", config_of(tmp_path, "run", urls["run"], port=0))
     assert told.code == 2

@@ -13,7 +13,7 @@ from tillkeeper.lanes.base import Taken
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.store.apply import apply_event, replay
 from tillkeeper.store.audit import audit, explain_missing
-from tillkeeper.store.ledger import Raced
+from tillkeeper.store.failures import WriteConflict
 from tillkeeper.store.orders import register, show
 from tillkeeper.store.parked import close_parked, list_parked, show_parked
 from tillkeeper.store.transactions import repeat_when_raced
@@ -132,11 +132,11 @@ async def test_a_delivery_that_seems_to_meet_others_at_every_attempt_is_parked(p
 
     async def raced(conn, delivery, event, **_):
         if event.order_ref == "O0":
-            raise Raced
+            raise WriteConflict
         return await apply_event(conn, delivery, event, policy=Policy(), now=NOON)
 
     async def cannot(*_, **__):
-        raise Raced
+        raise WriteConflict
 
     monkeypatch.setattr("workers.apply.apply_deliveries", cannot)
     monkeypatch.setattr("workers.isolate.apply_event", raced)
@@ -202,7 +202,7 @@ async def test_a_gap_that_a_person_explained_is_missing_no_more(pool, loop):
     assert await explain_missing(pool, RUN, by="me", note="the receiver was killed before it told", now=NOON) == 1
     assert await explain_missing(pool, RUN, by="me", note="again", now=NOON) == 0
     assert (await books(pool)).balances
-    assert tuple(await pool.fetchrow("SELECT number, explained_by FROM delivery_void")) == (2, "me")
+    assert tuple(await pool.fetchrow("SELECT number, explained_by FROM void_numbers")) == (2, "me")
 
 
 async def test_audit_sees_a_status_that_does_not_follow_from_the_facts(pool, loop):

@@ -1,12 +1,13 @@
 """`tillkeeper audit`: the books, from the database alone."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
-from tillkeeper.cli.failed import NO, WRONG, Failed, reported
+from tillkeeper.cli.failed import NO, WRONG, CommandError, reported
 from tillkeeper.cli.options import AsJson, By, Config, exits, os_user, seconds, settings_from, unicode
 
 if TYPE_CHECKING:
@@ -65,24 +66,33 @@ def audit_command(
         if explain is not None:
             who = by or os_user()
             if not ask(settings, lambda pool: explain_missing(pool, explain, by=who, note=note, now=now)):
-                raise Failed(f"nothing of the run {explain} is missing; `tillkeeper audit` names the runs", code=WRONG)
+                raise CommandError(
+                    f"nothing of the run {explain} is missing; `tillkeeper audit` names the runs", code=WRONG
+                )
         books = ask(settings, lambda pool: audit(pool, settled_until=now - timedelta(seconds=grace), now=now))
         if as_json:
-            print_json(_told(books))
+            print_json(_as_json(books))
         else:
             _print(books)
         if not books.balances:
             raise typer.Exit(NO)
 
 
-def _told(books: "Audit") -> dict[str, Any]:
+def _as_json(books: "Audit") -> dict[str, Any]:
     import msgspec
 
     return {**msgspec.to_builtins(books), "accounted": books.accounted, "balances": books.balances}
 
 
 def _print(books: "Audit") -> None:
-    from tillkeeper.cli.output import cells, print_facts, print_table, shown
+    _print_sums(books)
+    _print_faults(books)
+    _print_overdue(books)
+    print("The books balance." if books.balances else "The books do NOT balance.")
+
+
+def _print_sums(books: "Audit") -> None:
+    from tillkeeper.cli.output import print_facts, print_table
 
     outcomes = {name: books.outcomes.get(name, 0) for name in ("applied", "no_change", "waiting", "mismatched")}
     became = {**outcomes, **books.outcomes, "duplicates": books.duplicates, "parked": books.parked}
@@ -98,36 +108,51 @@ def _print(books: "Audit") -> None:
         }
     )
     print()
-    print_table(
-        "Missing: numbers that a receiver gave out and that stand nowhere",
-        ("receiver's run", ">last number", ">missing"),
-        (cells(run, "run", "last_number", "missing") for run in books.missing),
+
+
+def _print_faults(books: "Audit") -> None:
+    """Prints a table for each kind of what should not be."""
+    from tillkeeper.cli.output import cells, print_table
+
+    tables: tuple[tuple[str, tuple[str, ...], Iterable[tuple[object, ...]]], ...] = (
+        (
+            "Missing: numbers that a receiver gave out and that stand nowhere",
+            ("receiver's run", ">last number", ">missing"),
+            (cells(run, "run", "last_number", "missing") for run in books.missing),
+        ),
+        (
+            "Unbalanced deliveries",
+            ("run", ">number", "account", ">events", ">duplicates", ">settled", ">parked"),
+            (tuple(delivery.values()) for delivery in books.unbalanced),
+        ),
+        (
+            "Unbalanced questions: deliveries wanted so many asked, and so many became something",
+            ("account", ">wanted", ">accounted for"),
+            (tuple(account.values()) for account in books.unfetched),
+        ),
+        (
+            "Misjudged orders",
+            ("order", "stored status", "the facts say"),
+            (cells(order, "order_ref", "stored", "facts_say") for order in books.misjudged),
+        ),
+        (
+            "Nobody looks after these orders: no sweep will, and no case is open",
+            ("order", "status", "since"),
+            (cells(order, "order_ref", "status", "since") for order in books.unattended),
+        ),
+        (
+            "Open cases whose cause is gone",
+            ("case", "kind", "about", "order"),
+            (tuple(case.values()) for case in books.stale),
+        ),
     )
-    print_table(
-        "Unbalanced deliveries",
-        ("run", ">number", "account", ">events", ">duplicates", ">settled", ">parked"),
-        (tuple(delivery.values()) for delivery in books.unbalanced),
-    )
-    print_table(
-        "Unbalanced questions: deliveries wanted so many asked, and so many became something",
-        ("account", ">wanted", ">accounted for"),
-        (tuple(account.values()) for account in books.unfetched),
-    )
-    print_table(
-        "Misjudged orders",
-        ("order", "stored status", "the facts say"),
-        (cells(order, "order_ref", "stored", "facts_say") for order in books.misjudged),
-    )
-    print_table(
-        "Nobody looks after these orders: no sweep will, and no case is open",
-        ("order", "status", "since"),
-        (cells(order, "order_ref", "status", "since") for order in books.unattended),
-    )
-    print_table(
-        "Open cases whose cause is gone",
-        ("case", "kind", "about", "order"),
-        (tuple(case.values()) for case in books.lingering),
-    )
+    for table in tables:
+        print_table(*table)
+
+
+def _print_overdue(books: "Audit") -> None:
+    from tillkeeper.cli.output import shown
+
     for what, overdue, role in (
         ("notices", books.overdue_notices, "notify"),
         ("orders", books.overdue_orders, "sweep"),
@@ -136,7 +161,6 @@ def _print(books: "Audit") -> None:
         if overdue.count:
             since = shown(overdue.oldest)
             print(f"Overdue {what}: {overdue.count}, the oldest since {since}; is `tillkeeper {role}` running?")
-    print("The books balance." if books.balances else "The books do NOT balance.")
 
 
 def _fetched(books: "Audit") -> str | None:

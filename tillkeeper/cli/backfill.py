@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from tillkeeper.cli.failed import NO, WRONG, Failed, reported
+from tillkeeper.cli.failed import NO, WRONG, CommandError, reported
 from tillkeeper.cli.options import AsJson, Config, exits, seconds, serving_settings_from, unicode
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def backfill_command(
 
         if account not in settings.accounts:
             known = ", ".join(sorted(settings.accounts)) or "none"
-            raise Failed(f"no account {account!r} is configured; known are {known}", code=WRONG)
+            raise CommandError(f"no account {account!r} is configured; known are {known}", code=WRONG)
         set_up_logging("backfill", level="WARNING")
         report = ask(settings, lambda pool: _backfill(settings, pool, account, (since, until), wait, dry_run))
         _print(report, as_json=as_json)
@@ -95,7 +95,7 @@ async def _backfill(
     policy = load_policy(settings.policy, settings.accounts)
     async with asking(settings.build_gateways(), settings.ask) as api_client:
         if not api_client.can_ask(account):
-            raise Failed(f"account {account!r} has no credentials to ask its gateway with", code=WRONG)
+            raise CommandError(f"account {account!r} has no credentials to ask its gateway with", code=WRONG)
         gaps = Gaps(
             lists=api_client,
             transact=transact,
@@ -108,9 +108,9 @@ async def _backfill(
         try:
             told = await _fill(pool, gaps, account, since, until, None if dry_run else by)
         except QueryFailed as error:
-            raise Failed(f"{account} did not answer: {error}; what was taken in stays", code=NO) from None
+            raise CommandError(f"{account} did not answer: {error}; what was taken in stays", code=NO) from None
         except LostLease:
-            raise Failed(f"another backfill of {account} took over, for this one was too slow", code=NO) from None
+            raise CommandError(f"another backfill of {account} took over, for this one was too slow", code=NO) from None
     answers = await _answers(pool, told.asked) if wait else None
     return _report(account, since, until, told, answers, dry_run)
 
@@ -128,28 +128,30 @@ async def _span(
         async with pool.acquire() as conn:
             last = await good_until(conn, account)
         if last is None:
-            raise Failed(f"no list of {account} was ever taken in: say --since", code=WRONG)
+            raise CommandError(f"no list of {account} was ever taken in: say --since", code=WRONG)
         since = last
     if since >= until:
-        raise Failed("the span ends before it begins: --since is longer ago than --until", code=WRONG)
+        raise CommandError("the span ends before it begins: --since is longer ago than --until", code=WRONG)
     return since, until
 
 
 async def _fill(pool: "Pool", gaps: "Gaps", account: str, since: datetime, until: datetime, by: UUID | None) -> "Told":
     """Fills the span while this run holds the account; a dry run holds nothing."""
     from tillkeeper import clock
-    from tillkeeper.store.backfill import finish, take_account
+    from tillkeeper.store.backfill import claim_account, finish
 
     if by is None:
         return await gaps.fill(account, since, until)
     async with pool.acquire() as conn:
-        if not await take_account(conn, account, by=by, now=clock.now()):
-            raise Failed(f"a backfill of {account} is under way; it holds the account for minutes at most", code=NO)
+        if not await claim_account(conn, account, by=by, now=clock.now()):
+            raise CommandError(
+                f"a backfill of {account} is under way; it holds the account for minutes at most", code=NO
+            )
     try:
         return await gaps.fill(account, since, until)
     finally:
         async with pool.acquire() as conn:
-            await finish(conn, account, wanted_since=None, until=until, by=by)
+            await finish(conn, account, requested_since=None, until=until, by=by)
 
 
 async def _answers(pool: "Pool", asked: dict[int, datetime]) -> Counter[str]:

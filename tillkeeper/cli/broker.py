@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from tillkeeper.cli.failed import NO, OUT_OF_REACH, WRONG, Failed, reported
+from tillkeeper.cli.failed import NO, OUT_OF_REACH, WRONG, CommandError, reported
 from tillkeeper.cli.options import AsJson, Config, exits, settings_from
 
 app = typer.Typer()
@@ -48,12 +48,14 @@ def check_command(management: Management = None, config: Config = None, as_json:
         from tillkeeper.lanes.topology import Topology
 
         if settings.broker_url is None:
-            raise Failed("there is no broker_url in the settings; the PostgreSQL lane has no policies", code=WRONG)
+            raise CommandError(
+                "there is no broker_url in the settings; the PostgreSQL lane has no policies", code=WRONG
+            )
         topology = Topology(prefix=settings.broker_prefix, shards=settings.broker_shards)
         try:
             found = asyncio.run(harmful_policies(settings.broker_url, topology, management_url=management))
         except Unavailable as error:
-            raise Failed(
+            raise CommandError(
                 str(error),
                 f"look by yourself: {BY_HAND}",
                 code=OUT_OF_REACH,

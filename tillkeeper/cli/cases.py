@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from tillkeeper.cli.failed import NO, WRONG, Failed, reported
+from tillkeeper.cli.failed import NO, WRONG, CommandError, reported
 from tillkeeper.cli.money import in_words
 from tillkeeper.cli.options import AsJson, By, Config, exits, person, settings_from, unicode
 from tillkeeper.cli.order import head_of
@@ -140,12 +140,12 @@ def show_command(
             if found is not None and (raw or bundle is not None):
                 async with pool.acquire() as conn:
                     await add_raw(conn, found["deliveries"])
-                _spell_out(found["deliveries"])
+                _write_bodies(found["deliveries"])
             return found
 
         found = ask(settings, query)
         if found is None:
-            raise Failed(f"there is no case {case_id}", code=NO)
+            raise CommandError(f"there is no case {case_id}", code=NO)
         if bundle is not None:
             _write(bundle, found)
         if as_json:
@@ -156,7 +156,7 @@ def show_command(
             print(f"{bundle}: case {case_id}, {len(found['deliveries'])} deliveries; holds contacts, handle with care")
 
 
-def _spell_out(deliveries: list[dict[str, Any]]) -> None:
+def _write_bodies(deliveries: list[dict[str, Any]]) -> None:
     """Writes bodies as JSON can hold them: text where they are UTF-8, else base64."""
     for delivery in deliveries:
         body = delivery["body"]
@@ -168,7 +168,7 @@ def _spell_out(deliveries: list[dict[str, Any]]) -> None:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    """Writes a new file that only its owner can read.  Raises Failed."""
+    """Writes a new file that only its owner can read.  Raises CommandError."""
     import orjson
 
     told = orjson.dumps(content, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
@@ -176,9 +176,9 @@ def _write(path: Path, content: dict[str, Any]) -> None:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(told)
     except FileExistsError:
-        raise Failed(f"{path} is there already; name a new file", code=WRONG) from None
+        raise CommandError(f"{path} is there already; name a new file", code=WRONG) from None
     except OSError as error:
-        raise Failed(f"{path} cannot be written: {error.strerror}", code=WRONG) from None
+        raise CommandError(f"{path} cannot be written: {error.strerror}", code=WRONG) from None
 
 
 @commands.command(
@@ -260,9 +260,9 @@ def _act(
         try:
             found = ask(settings, query)
         except NoSuchCase:
-            raise Failed(f"there is no case {case_id}", code=NO) from None
+            raise CommandError(f"there is no case {case_id}", code=NO) from None
         except ClosedCase:
-            raise Failed(
+            raise CommandError(
                 f"case {case_id} is closed already; `case show` tells how, `case note` adds", code=NO
             ) from None
         if as_json:
@@ -365,7 +365,7 @@ def _more(row: dict[str, Any]) -> str:
         case "notice":
             told = [f"{channel} {entry.get('outcome')}" for channel, entry in row["told"].items()]
             return ", ".join([*told, *([row["last_error"]] if row["last_error"] else [])])
-        case "rung":
+        case "step":
             return row["note"] or ""
         case _:
             refs = (row["payment_ref"], row["refund_ref"], row["dispute_ref"], row["reason"], row["failure"])

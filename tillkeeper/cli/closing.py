@@ -79,15 +79,15 @@ async def _replay_one(
     except parked.NotOpen:
         return _not_open(parked_id)
     except parked.Unreadable:
-        return _told(parked_id, "still_parked", error="it is no readable message; it can only be discarded")
+        return _as_json(parked_id, "still_parked", error="it is no readable message; it can only be discarded")
     except NotAuthentic as error:
-        return _told(parked_id, "still_parked", error=f"{error}; `parked show` shows it, --unsigned believes it")
+        return _as_json(parked_id, "still_parked", error=f"{error}; `parked show` shows it, --unsigned believes it")
     except Exception as error:  # whatever parked it may do so again, and must not hold up the others
         if is_outage(error):
             raise
-        return _told(parked_id, "still_parked", error=f"{type(error).__name__}: {one_line(error)}")
+        return _as_json(parked_id, "still_parked", error=f"{type(error).__name__}: {one_line(error)}")
     outcomes = sorted(tally.outcomes)
-    return _told(parked_id, "superseded" if tally.duplicates else "replayed", event_outcomes=outcomes)
+    return _as_json(parked_id, "superseded" if tally.duplicates else "replayed", event_outcomes=outcomes)
 
 
 async def _discard_one(pool: asyncpg.Pool, parked_id: int, act: Act) -> dict[str, Any]:
@@ -98,14 +98,14 @@ async def _discard_one(pool: asyncpg.Pool, parked_id: int, act: Act) -> dict[str
         await repeat_when_raced(pool, close)
     except parked.NotOpen:
         return _not_open(parked_id)
-    return _told(parked_id, "discarded")
+    return _as_json(parked_id, "discarded")
 
 
 def _not_open(parked_id: int) -> dict[str, Any]:
-    return _told(parked_id, "not_open", error="it is not parked, or was closed before; `parked show` tells")
+    return _as_json(parked_id, "not_open", error="it is not parked, or was closed before; `parked show` tells")
 
 
-def _told(
+def _as_json(
     parked_id: int, outcome: str, *, event_outcomes: Sequence[str] = (), error: str | None = None
 ) -> dict[str, Any]:
     return {"id": parked_id, "outcome": outcome, "event_outcomes": list(event_outcomes), "error": error}

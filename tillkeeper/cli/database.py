@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 import asyncpg
 
-from tillkeeper.cli.failed import OUT_OF_REACH, WRONG, Failed
+from tillkeeper.cli.failed import OUT_OF_REACH, WRONG, CommandError
 from tillkeeper.settings import Settings
 from tillkeeper.store.failures import DATABASE_ERRORS, UnsafeDatabase, is_contention, is_passing
 from tillkeeper.store.pool import open_pool
@@ -27,7 +27,7 @@ NO_SCHEMA: Final = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
 
 
 def ask(settings: Settings, query: Callable[[asyncpg.Pool], Awaitable[Result]]) -> Result:
-    """Runs a query on a pool of its own.  Raises Failed."""
+    """Runs a query on a pool of its own.  Raises CommandError."""
 
     async def answer() -> Result:
         async with await open_pool(settings.database_url, max_size=CONNECTIONS) as pool:
@@ -39,32 +39,32 @@ def ask(settings: Settings, query: Callable[[asyncpg.Pool], Awaitable[Result]]) 
 
 @contextmanager
 def named_failures(settings: Settings) -> Iterator[None]:
-    """Raises Failed where the database is absent or refuses."""
+    """Raises CommandError where the database is absent or refuses."""
     try:
         yield
     except UnicodeError:
-        raise Failed("database_url: a host name in it cannot be looked up", code=WRONG) from None
+        raise CommandError("database_url: a host name in it cannot be looked up", code=WRONG) from None
     except DATABASE_ERRORS as error:
         if not is_passing(error):
             raise
         raise failed_by(error, settings.database_url) from None
 
 
-def failed_by(error: BaseException, database_url: str) -> Failed:
+def failed_by(error: BaseException, database_url: str) -> CommandError:
     """The line and the code for one of DATABASE_ERRORS."""
     where = mask(database_url)
     if isinstance(error, asyncpg.ClientConfigurationError):
-        return Failed(f"database_url: {one_line(error)}", code=WRONG)
+        return CommandError(f"database_url: {one_line(error)}", code=WRONG)
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
-        return Failed(
+        return CommandError(
             f"the database {where} refuses: {one_line(error)}; the schema is its owner's to change, with `tillkeeper "
             "db init`, and rights are what deploy/roles.sql grants",
             code=WRONG,
         )
     if isinstance(error, REFUSALS):
-        return Failed(f"the database {where} refuses: {one_line(error)}; check database_url", code=WRONG)
+        return CommandError(f"the database {where} refuses: {one_line(error)}; check database_url", code=WRONG)
     if isinstance(error, NO_SCHEMA):
-        return Failed(
+        return CommandError(
             f"the database {where} has no schema of this version; `tillkeeper db init` creates it", code=WRONG
         )
     if is_contention(error):
@@ -73,7 +73,7 @@ def failed_by(error: BaseException, database_url: str) -> Failed:
         told = one_line(error)
     else:
         told = f"the database {where} is out of reach: {one_line(error)}"
-    return Failed(told, code=OUT_OF_REACH)
+    return CommandError(told, code=OUT_OF_REACH)
 
 
 def one_line(error: BaseException) -> str:

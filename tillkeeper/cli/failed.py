@@ -11,10 +11,10 @@ import typer
 NO: Final = 1  # the answer is no
 WRONG: Final = 2  # usage or configuration; click's own code for wrong usage, too
 OUT_OF_REACH: Final = 3  # database or broker
-UNSAID: Final = 74  # what there was to say could not be written: EX_IOERR of sysexits.h
+NOT_WRITTEN: Final = 74  # what there was to say could not be written: EX_IOERR of sysexits.h
 
 
-class Failed(Exception):
+class CommandError(Exception):
     """A command cannot do what it was told; each line says what was wrong and what would be right."""
 
     def __init__(self, *lines: str, code: int) -> None:
@@ -25,10 +25,10 @@ class Failed(Exception):
 
 @contextmanager
 def reported(*, as_json: bool) -> Iterator[None]:
-    """Prints the lines of Failed and ends with its exit code."""
+    """Prints the lines of CommandError and ends with its exit code."""
     try:
         yield
-    except Failed as failed:
+    except CommandError as failed:
         if as_json:
             print(json.dumps({"errors": failed.lines}, ensure_ascii=False), file=sys.stderr)
         else:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from tillkeeper.cli.failed import WRONG, Failed
+from tillkeeper.cli.failed import WRONG, CommandError
 
 NAMES_SHOWN: Final = 30
 
@@ -32,9 +32,9 @@ CASE_KINDS: Final = frozenset(
 
 
 def refuse_unknown(what: str, name: str | None, known: Iterable[str], *, found: Collection[object]) -> None:
-    """Raises Failed where nothing was found and the filter names nothing that is known."""
+    """Raises CommandError where nothing was found and the filter names nothing that is known."""
     names = sorted(set(known))
     if name is None or found or name in names:
         return
     there_are = ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
-    raise Failed(f"there is no {what} {name!r}; there are: {there_are or 'none'}", code=WRONG)
+    raise CommandError(f"there is no {what} {name!r}; there are: {there_are or 'none'}", code=WRONG)

@@ -68,7 +68,7 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
         "Notices that reached nobody", f"{dead['count']} new" if dead["count"] else "", _dead(dead["latest"])
     )
     yield from _part("Events aside", "", _aside(told, now))
-    yield from _part("Accounts that are silent or do not answer", "", _quiet(told["accounts"], now))
+    yield from _part("Accounts that are silent or do not answer", "", _gaps(told["accounts"], now))
 
 
 def _part(title: str, summary: str, lines: Iterable[str]) -> Iterator[str]:
@@ -151,11 +151,11 @@ def _aside(told: dict[str, Any], now: datetime) -> Iterator[str]:
         yield f"waiting for their order: {waiting['open']}, {waiting['new']} of them new, the oldest for {oldest}"
 
 
-def _quiet(rows: list[dict[str, Any]], now: datetime) -> Iterator[str]:
+def _gaps(rows: list[dict[str, Any]], now: datetime) -> Iterator[str]:
     from tillkeeper.cli.output import lasting
 
     for gap in rows:
         kind = "silent" if gap["kind"] == "silent" else "does not answer"
-        over = f"over since {lasting(now - gap['over_at'])}" if gap["over_at"] else "still so"
+        over = f"over since {lasting(now - gap['ended_at'])}" if gap["ended_at"] else "still so"
         why = f" ({gap['reason']})" if gap["reason"] else ""
         yield f"{gap['account']}: {kind}{why}, since {lasting(now - gap['since'])} ago, {over}"

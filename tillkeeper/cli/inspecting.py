@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from tillkeeper.cli.failed import NO, WRONG, Failed, reported
+from tillkeeper.cli.failed import NO, WRONG, CommandError, reported
 from tillkeeper.cli.money import in_words
 from tillkeeper.cli.options import AsJson, Config, exits, name_file
 
@@ -70,9 +70,11 @@ def _accounts(config: Path | None) -> "KnownAccounts":
     try:
         accounts = KnownAccounts(load_accounts())
     except BadSettings as error:
-        raise Failed(*error.problems, code=WRONG) from None
+        raise CommandError(*error.problems, code=WRONG) from None
     if not accounts.gateways:
-        raise Failed("no account is configured; name the file with --config PATH or TILLKEEPER_CONFIG", code=WRONG)
+        raise CommandError(
+            "no account is configured; name the file with --config PATH or TILLKEEPER_CONFIG", code=WRONG
+        )
     return accounts
 
 

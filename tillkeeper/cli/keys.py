@@ -37,7 +37,7 @@ def keys_command(config: Config = None, as_json: AsJson = False) -> None:
 
         uses = ask(settings, query)
         configured = {name: gateway.key_labels() for name, gateway in settings.build_gateways().items()}
-        rows = told(configured, uses, now=clock.now())
+        rows = key_rows(configured, uses, now=clock.now())
         if as_json:
             print_json({"keys": rows})
             return
@@ -45,7 +45,7 @@ def keys_command(config: Config = None, as_json: AsJson = False) -> None:
         print_table("Keys", columns, ([row[name] for name in columns] for row in rows))
 
 
-def told(configured: dict[str, tuple[str, ...]], uses: "list[KeyUse]", *, now: datetime) -> list[dict[str, Any]]:
+def key_rows(configured: dict[str, tuple[str, ...]], uses: "list[KeyUse]", *, now: datetime) -> list[dict[str, Any]]:
     """Makes a row for each key that is configured, or was used and is configured no more."""
     by_key = {(use.account, use.key): use for use in uses}
     rows = []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from tillkeeper.cli.failed import WRONG, Failed
+from tillkeeper.cli.failed import WRONG, CommandError
 
 if TYPE_CHECKING:
     from tillkeeper.domain.policy import Policy
@@ -47,7 +47,7 @@ def settings_from(config: Path | None) -> "Settings":
     try:
         return load_settings()
     except BadSettings as error:
-        raise Failed(*error.problems, code=WRONG) from None
+        raise CommandError(*error.problems, code=WRONG) from None
 
 
 def serving_settings_from(config: Path | None) -> "Settings":
@@ -64,7 +64,7 @@ def policy_from(settings: "Settings") -> "Policy":
     try:
         return load_policy(settings.policy, settings.accounts)
     except BadPolicy as error:
-        raise Failed(*(f"policy: {problem}" for problem in error.problems), code=WRONG) from None
+        raise CommandError(*(f"policy: {problem}" for problem in error.problems), code=WRONG) from None
 
 
 def name_file(config: Path | None) -> None:
@@ -95,7 +95,7 @@ def unicode(text: str) -> str:
 By = Annotated[str | None, typer.Option("--by", metavar="NAME", parser=unicode, help="Who does it; else the OS user.")]
 Note = Annotated[str, typer.Option("--note", metavar="TEXT", parser=unicode, help="Why; it is kept.")]
 
-NOBODYS_NAMES: Final = frozenset({"truth", "tillkeeper", "policy", "redelivery"})  # what the machine signs with
+NOBODYS_NAMES: Final = frozenset({"system", "tillkeeper", "policy", "redelivery"})  # what the machine signs with
 
 
 def os_user() -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tillkeeper.cli.failed import NO, Failed, reported
+from tillkeeper.cli.failed import NO, CommandError, reported
 from tillkeeper.cli.money import in_words
 from tillkeeper.cli.options import AsJson, By, Config, Note, exits, person, reason, seconds, settings_from, unicode
 
@@ -39,7 +39,7 @@ def show_command(ref: Ref, config: Config = None, as_json: AsJson = False) -> No
 
         found = ask(settings, query)
         if found is None:
-            raise Failed(f"no order {ref!r} is registered", code=NO)
+            raise CommandError(f"no order {ref!r} is registered", code=NO)
         if as_json:
             print_json(found)
         else:
@@ -122,6 +122,7 @@ def _act(what: str, ref: str, by: str, note: str, config: Path | None, *, as_jso
         from tillkeeper import clock
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json, shown
+        from tillkeeper.domain.order.acts import Refused
         from tillkeeper.store import order_acts, orders
         from tillkeeper.store.transactions import repeat_when_raced
 
@@ -144,9 +145,9 @@ def _act(what: str, ref: str, by: str, note: str, config: Path | None, *, as_jso
         try:
             found = ask(settings, query)
         except order_acts.NoSuchOrder:
-            raise Failed(f"no order {ref!r} is registered", code=NO) from None
-        except order_acts.Refused as error:
-            raise Failed(f"order {ref!r}: {error}", code=NO) from None
+            raise CommandError(f"no order {ref!r} is registered", code=NO) from None
+        except Refused as error:
+            raise CommandError(f"order {ref!r}: {error}", code=NO) from None
         if as_json:
             print_json({"act": what, "by": by, "note": note, **found})
         else:
@@ -182,9 +183,17 @@ def head_of(order: dict[str, Any]) -> dict[str, object]:
 
 
 def _print(order: dict[str, Any]) -> None:
-    from tillkeeper.cli.output import cells, print_facts, print_table, shown
+    _print_head(order)
+    _print_payments(order)
+    _print_returns("Refunds", "refund", order["refunds"])
+    _print_returns("Disputes", "dispute", order["disputes"])
+    _print_cases(order["cases"])
+    print_history(order["history"])
 
-    currency = order["currency"]
+
+def _print_head(order: dict[str, Any]) -> None:
+    from tillkeeper.cli.output import print_facts
+
     print_facts(
         {
             **head_of(order),
@@ -199,6 +208,12 @@ def _print(order: dict[str, Any]) -> None:
         }
     )
     print()
+
+
+def _print_payments(order: dict[str, Any]) -> None:
+    from tillkeeper.cli.output import cells, print_table
+
+    currency = order["currency"]
     print_table(
         "Payments",
         ("account", "payment", "status", ">amount", ">captured", "failure"),
@@ -212,22 +227,21 @@ def _print(order: dict[str, Any]) -> None:
             for payment in order["payments"]
         ),
     )
+
+
+def _print_returns(title: str, name: str, rows: list[dict[str, Any]]) -> None:
+    from tillkeeper.cli.output import cells, print_table
+
     print_table(
-        "Refunds",
-        ("account", "refund", "payment", "status", ">amount"),
-        (
-            (*cells(refund, "account", "refund_ref", "payment_ref", "status"), _amount(refund))
-            for refund in order["refunds"]
-        ),
+        title,
+        ("account", name, "payment", "status", ">amount"),
+        ((*cells(row, "account", f"{name}_ref", "payment_ref", "status"), _amount(row)) for row in rows),
     )
-    print_table(
-        "Disputes",
-        ("account", "dispute", "payment", "status", ">amount"),
-        (
-            (*cells(dispute, "account", "dispute_ref", "payment_ref", "status"), _amount(dispute))
-            for dispute in order["disputes"]
-        ),
-    )
+
+
+def _print_cases(cases: list[dict[str, Any]]) -> None:
+    from tillkeeper.cli.output import print_table, shown
+
     print_table(
         "Cases",
         ("case", "kind", "about", "details", "level", "owner", "opened", "closed"),
@@ -242,10 +256,9 @@ def _print(order: dict[str, Any]) -> None:
                 case["opened_at"],
                 case["closed_at"] and f"{shown(case['closed_at'])} by {case['closed_by']}: {case['outcome']}",
             )
-            for case in order["cases"]
+            for case in cases
         ),
     )
-    print_history(order["history"])
 
 
 def print_history(history: list[dict[str, Any]]) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from tillkeeper.cli.failed import NO, Failed, reported
+from tillkeeper.cli.failed import NO, CommandError, reported
 from tillkeeper.cli.options import AsJson, By, Config, Note, exits, os_user, policy_from, reason, settings_from
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def show_command(parked_id: Id, config: Config = None, as_json: AsJson = False) 
 
         found = ask(settings, query)
         if found is None:
-            raise Failed(f"nothing was ever parked under the number {parked_id}", code=NO)
+            raise CommandError(f"nothing was ever parked under the number {parked_id}", code=NO)
         if as_json:
             print_json(found)
         else:

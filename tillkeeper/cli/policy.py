@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tillkeeper.cli.failed import NO, WRONG, Failed, reported
+from tillkeeper.cli.failed import NO, WRONG, CommandError, reported
 from tillkeeper.cli.options import AsJson, Config, exits, name_file, unicode
 
 if TYPE_CHECKING:
-    from tillkeeper.domain.order import Status
+    from tillkeeper.domain.order.status import Status
     from tillkeeper.domain.policy import Policy
 
 app = typer.Typer()
@@ -91,7 +91,7 @@ def show_command(
         try:
             policy = load_policy(path, accounts)
         except BadPolicy as error:
-            raise Failed(*error.problems, code=WRONG) from None
+            raise CommandError(*error.problems, code=WRONG) from None
         _print(policy, statuses, account, method, as_json=as_json)
 
 
@@ -103,24 +103,24 @@ def _settings(config: Path | None) -> tuple[Path | None, Collection[str] | None]
     try:
         path, accounts = load_policy_settings()
     except BadSettings as error:
-        raise Failed(*error.problems, code=WRONG) from None
+        raise CommandError(*error.problems, code=WRONG) from None
     return path, accounts or None
 
 
 def _check_place(account: str | None, method: str | None, accounts: Collection[str] | None) -> None:
     if method is not None and account is None:
-        raise Failed("--method is one at an account: name it with --account", code=WRONG)
+        raise CommandError("--method is one at an account: name it with --account", code=WRONG)
     if account is not None and accounts is not None and account not in accounts:
-        raise Failed(f"no account {account!r} is configured; known are {', '.join(sorted(accounts))}", code=WRONG)
+        raise CommandError(f"no account {account!r} is configured; known are {', '.join(sorted(accounts))}", code=WRONG)
 
 
 def _statuses(name: str | None) -> "tuple[Status, ...]":
-    from tillkeeper.domain.order import Status
+    from tillkeeper.domain.order.status import Status
 
     if name is None:
         return tuple(Status)
     if name not in set(Status):
-        raise Failed(f"{name!r} is no status; known are {', '.join(Status)}", code=WRONG)
+        raise CommandError(f"{name!r} is no status; known are {', '.join(Status)}", code=WRONG)
     return (Status(name),)
 
 
@@ -129,15 +129,29 @@ def _print(
 ) -> None:
     from tillkeeper.cli.output import print_facts, print_json, shown
     from tillkeeper.policy import digest_of
-    from tillkeeper.policy.drawing import draw_policy, say_policy
+    from tillkeeper.policy.drawing import draw_policy, policy_as_json
+
+    others = _tables(policy)
+    if as_json:
+        ladders = policy_as_json(policy, statuses, account, method)
+        print_json({"digest": digest_of(policy), "account": account, "method": method, "ladders": ladders, **others})
+        return
+    for line in draw_policy(policy, statuses, account, method):
+        print(shown(line))
+    print_facts({f"{table}.{key}": value for table, keys in others.items() for key, value in keys.items()})
+
+
+def _tables(policy: "Policy") -> dict[str, dict[str, str | int | float]]:
+    """The tables beside the ladders, as a policy writes them."""
     from tillkeeper.policy.spans import short, written_all
 
     silence = policy.silence
-    others: dict[str, dict[str, str | int | float]] = {
+    closed = [moment for steps in policy.closed.actions for moment in written_all(steps)]
+    return {
         "cases": {"follow_up": short(policy.cases.follow_up), "levels": policy.cases.levels},
         "unmatched": {"case": short(policy.unmatched_case)},
         "closing": {"after": policy.after_close},
-        "closed": {"query": ", ".join(it for climb in policy.closed.climbs for it in written_all(climb)) or "never"},
+        "closed": {"query": ", ".join(closed) or "never"},
         "silence": {
             "after": "learned" if silence.after is None else short(silence.after),
             "learning": short(silence.learning),
@@ -148,10 +162,3 @@ def _print(
         },
         "hints": {"per_minute": policy.hints.per_minute, "again_after": short(policy.hints.again_after)},
     }
-    if as_json:
-        ladders = say_policy(policy, statuses, account, method)
-        print_json({"digest": digest_of(policy), "account": account, "method": method, "ladders": ladders, **others})
-        return
-    for line in draw_policy(policy, statuses, account, method):
-        print(shown(line))
-    print_facts({f"{table}.{key}": value for table, keys in others.items() for key, value in keys.items()})

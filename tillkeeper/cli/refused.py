@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from tillkeeper.cli.failed import NO, Failed, reported
+from tillkeeper.cli.failed import NO, CommandError, reported
 from tillkeeper.cli.options import AsJson, Config, exits, settings_from
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def list_command(
         tallied, deliveries = ask(settings, query)
         refuse_unknown("account", account, settings.accounts, found=tallied)
         if as_json:
-            print_json({"refused": [_told(row) for row in (deliveries if each else tallied)]})
+            print_json({"refused": [_as_json(row) for row in (deliveries if each else tallied)]})
         elif each:
             columns = ["id", "account", "received_at", "finding", "reason"]
             print_table("Refused", columns, ([getattr(delivery, name) for name in columns] for delivery in deliveries))
@@ -78,9 +78,9 @@ def show_command(number: Id, config: Config = None, as_json: AsJson = False) -> 
 
         found = ask(settings, query)
         if found is None:
-            raise Failed(f"there is no refused delivery {number}, or none any more", code=NO)
+            raise CommandError(f"there is no refused delivery {number}, or none any more", code=NO)
         if as_json:
-            print_json(_told(found))
+            print_json(_as_json(found))
             return
         print(f"{found.account}, {found.received_at:%Y-%m-%d %H:%M:%S %Z}: {found.finding}, at the step {found.step}")
         print(f"  {shown(found.reason)}" + (f"; {shown(found.detail)}" if found.detail else ""))
@@ -106,7 +106,7 @@ def _print_advice(findings: set[str]) -> None:
         print(f"{finding}: {ADVICE[Finding(finding)]}")
 
 
-def _told(row: Any) -> dict[str, Any]:
+def _as_json(row: Any) -> dict[str, Any]:
     """As JSON, with what to do about it."""
     import msgspec
 

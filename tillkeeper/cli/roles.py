@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
-from tillkeeper.cli.failed import WRONG, Failed, reported
+from tillkeeper.cli.failed import WRONG, CommandError, reported
 from tillkeeper.cli.options import AsJson, Config, Tied, exits, serving_settings_from
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def notify_command(config: Config = None, as_json: AsJson = False, tied: Tied = 
             from tillkeeper.notices.ops import unknown
 
             if problems := unknown(settings.notify):
-                raise Failed(*problems, code=WRONG)
+                raise CommandError(*problems, code=WRONG)
         from workers.notify_server import serve
 
         _serve("notify", settings, serve, ((settings.notify.metrics_host, settings.notify.metrics_port),), tied=tied)
@@ -99,7 +99,7 @@ def _serve(
 
     from tillkeeper.cli.database import named_failures
     from tillkeeper.process import loop_factory, run_until_stopped
-    from tillkeeper.supervise import Unfit
+    from tillkeeper.supervise import SettingsRefused
     from tillkeeper.telemetry import set_up_logging
 
     set_up_logging(role)
@@ -108,13 +108,13 @@ def _serve(
     try:
         with named_failures(settings), _named_refusal(listens):
             run_until_stopped(lambda stop: serve(settings, stop), loop_factory=loop_factory(settings), tied=tied)
-    except Unfit:
+    except SettingsRefused:
         raise typer.Exit(WRONG) from None  # the child has said why
 
 
 @contextmanager
 def _named_refusal(listens: Sequence[tuple[str, int]]) -> Iterator[None]:
-    """Raises Failed where the system does not let us listen at one of these."""
+    """Raises CommandError where the system does not let us listen at one of these."""
     try:
         yield
     except OSError as error:
@@ -122,7 +122,7 @@ def _named_refusal(listens: Sequence[tuple[str, int]]) -> Iterator[None]:
         reason = _refusal(error.errno or 0, host, port)
         if reason is None:
             raise
-        raise Failed(f"cannot listen on {host}:{port}: {reason}", code=WRONG) from None
+        raise CommandError(f"cannot listen on {host}:{port}: {reason}", code=WRONG) from None
 
 
 def _refusal(code: int, host: str, port: int) -> str | None:

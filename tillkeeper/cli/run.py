@@ -28,13 +28,13 @@ def run_command(config: Config = None, as_json: AsJson = False, tied: Tied = Fal
     with reported(as_json=as_json):
         settings = serving_settings_from(config)
         from tillkeeper.process import run_until_stopped
-        from tillkeeper.supervise import Unfit
+        from tillkeeper.supervise import SettingsRefused
         from tillkeeper.telemetry import set_up_logging
 
         set_up_logging("run")
         try:
             run_until_stopped(lambda stop: _run(settings, stop), loop_factory=asyncio.new_event_loop, tied=tied)
-        except Unfit:
+        except SettingsRefused:
             raise typer.Exit(WRONG) from None  # the child has said why
 
 
@@ -54,7 +54,7 @@ async def _run(settings: "Settings", stop: asyncio.Event) -> None:
 
 
 async def _create_schema(database_url: str) -> list[str]:
-    """Creates the schema.  Raises Failed where waiting would not help."""
+    """Creates the schema.  Raises CommandError where waiting would not help."""
     from tillkeeper.cli.database import REFUSALS, failed_by
     from tillkeeper.store.pool import create_schema
 
@@ -66,15 +66,15 @@ async def _create_schema(database_url: str) -> list[str]:
 
 async def _keep_roles(stop: asyncio.Event) -> None:
     """Keeps receiver and workers going until `stop`; the workers stay until the receiver has finished."""
-    from tillkeeper.supervise import keep, unfit_alone
+    from tillkeeper.supervise import keep_running_child, ungrouped
 
     workers_stop = asyncio.Event()
-    with unfit_alone():
+    with ungrouped():
         async with asyncio.TaskGroup() as roles:
-            roles.create_task(keep(_role("work"), workers_stop))
-            roles.create_task(keep(_role("sweep"), workers_stop))
-            roles.create_task(keep(_role("notify"), workers_stop))
-            await keep(_role("ingest"), stop)
+            roles.create_task(keep_running_child(_role("work"), workers_stop))
+            roles.create_task(keep_running_child(_role("sweep"), workers_stop))
+            roles.create_task(keep_running_child(_role("notify"), workers_stop))
+            await keep_running_child(_role("ingest"), stop)
             workers_stop.set()
 
 

@@ -7,13 +7,13 @@ import io
 import sys
 from typing import Final, NoReturn
 
-from tillkeeper.cli.failed import UNSAID
+from tillkeeper.cli.failed import NOT_WRITTEN
 
 STDOUT: Final = 1
 
 
 class _Raw(io.RawIOBase):
-    """Standard output in bytes.  The first byte that cannot be written ends the process with UNSAID."""
+    """Standard output in bytes.  The first byte that cannot be written ends the process with NOT_WRITTEN."""
 
     def __init__(self, descriptor: io.FileIO | None) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class _Raw(io.RawIOBase):
         self._failed = True
         if why is not None:
             print(f"tillkeeper: standard output cannot be written: {why}", file=sys.stderr)
-        raise SystemExit(UNSAID)
+        raise SystemExit(NOT_WRITTEN)
 
 
 def guard() -> None:

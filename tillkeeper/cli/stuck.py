@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from tillkeeper.cli.failed import WRONG, Failed, reported
+from tillkeeper.cli.failed import WRONG, CommandError, reported
 from tillkeeper.cli.money import in_words
 from tillkeeper.cli.options import AsJson, Config, exits, policy_from, seconds, settings_from, unicode
 
@@ -47,12 +47,12 @@ def stuck_command(
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.filters import refuse_unknown
         from tillkeeper.cli.output import print_json
-        from tillkeeper.domain.order import Status
+        from tillkeeper.domain.order.status import Status
         from tillkeeper.store.stuck import STUCK, Sought, stuck_orders
 
         for name in in_status or ():
             if name not in set(Status):
-                raise Failed(f"{name!r} is no status; known are {', '.join(Status)}", code=WRONG)
+                raise CommandError(f"{name!r} is no status; known are {', '.join(Status)}", code=WRONG)
         now = clock.now()
         sought = Sought(
             statuses=tuple(map(Status, in_status)) if in_status else STUCK,

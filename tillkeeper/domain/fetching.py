@@ -31,7 +31,7 @@ class Fetch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """How far a query got before: when it was first wanted, and what came of it since."""
 
-    wanted_at: datetime
+    requested_at: datetime
     failures: int = 0
     misses: int = 0
 
@@ -58,20 +58,20 @@ Step: TypeAlias = Later | Finished | GivenUp
 
 def next_step(progress: Progress, outcome: Found | Literal["no_answer"], *, now: datetime, jitter: Jitter) -> Step:
     """What follows from how the query was answered."""
-    wanted_at = progress.wanted_at
+    requested_at = progress.requested_at
     if outcome == "found":
         return Finished("found")
     if outcome == "not_found":
         if progress.misses + 1 >= FETCH_NOT_FOUND.attempts_max:
             return Finished("not_found")
-        tried = Progress(wanted_at=wanted_at, failures=progress.failures, misses=progress.misses + 1)
+        tried = Progress(requested_at=requested_at, failures=progress.failures, misses=progress.misses + 1)
         return Later(at=now + FETCH_NOT_FOUND.pause(tried.misses, jitter), progress=tried)
-    ends_at = wanted_at + FETCH.give_up_after
+    ends_at = requested_at + FETCH.give_up_after
     if now >= ends_at and progress.failures >= len(
         FETCH.pauses
     ):  # it may have waited for days until somebody asked at all
         return GivenUp()
-    tried = Progress(wanted_at=wanted_at, failures=progress.failures + 1, misses=progress.misses)
+    tried = Progress(requested_at=requested_at, failures=progress.failures + 1, misses=progress.misses)
     at = now + FETCH.pause(tried.failures, jitter)
     return Later(at=at if now >= ends_at else min(at, ends_at), progress=tried)
 

@@ -1,168 +1,14 @@
-"""What becomes of an order that is stuck: ladders of rungs, declared as data, and the one function that climbs them.
-
-A spell is the time from one movement of an order's money to the next.  Each rung of its ladder has a moment: so long
-after the spell began, or before or after the order expires, or before or after the next instalment is due.
-
-    spell began ──2m── query ──5m── query ──15m── query, remind ──30m── case ──24h── query, escalate ── …
-
-After a silence of the sweeper's own (it was down) of each action only the latest missed rung is climbed, and asking
-comes before all that rests on the answer.
-"""
+"""Everything that a merchant may decide about stuck orders, as data: ladders by status, and what goes with them."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from enum import StrEnum
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Final, Literal
 
 import msgspec
 
-from tillkeeper.domain.order import Status
-
-
-class Action(StrEnum):
-    """What a rung does.  They are ordered: of several that are due, the first goes first."""
-
-    QUERY = "query"  # ask the gateway
-    GRACE = "grace"  # a failure was given time to turn into a success: now the payer may be told
-    REMIND = "remind"  # tell the payer where it stands
-    CASE = "case"  # a person must look
-    ESCALATE = "escalate"  # a person further up must look
-    CLOSE = "close"  # no payment is expected any more, if the gateway says that none is on its way
-
-
-RANK: Final[Mapping[Action, int]] = MappingProxyType({action: rank for rank, action in enumerate(Action)})
-
-
-class Anchor(StrEnum):
-    """What a rung's offset counts from."""
-
-    START = "start"  # of the spell
-    EXPIRY = "expiry"  # of the order
-    DUE = "due"  # the next instalment that is not covered
-
-
-class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One moment of a ladder."""
-
-    offset: timedelta
-    anchor: Anchor = Anchor.START
-
-
-class Climb(msgspec.Struct, frozen=True, kw_only=True):
-    """All moments of one action, earliest first; `every` goes on after the last of them without an end."""
-
-    action: Action
-    steps: tuple[Step, ...]
-    every: timedelta | None = None
-
-
-class Ladder(msgspec.Struct, frozen=True, kw_only=True):
-    """What is done while an order stays in one status, by action.
-
-    `soonest` is the least offset from the start, reckoned once: it is asked for at every movement of every order.
-    """
-
-    climbs: tuple[Climb, ...] = ()
-    soonest: timedelta | None = None
-
-    def __post_init__(self) -> None:
-        """Reckons what follows from the climbs."""
-        offsets = [step.offset for climb in self.climbs for step in climb.steps if step.anchor is Anchor.START]
-        msgspec.structs.force_setattr(self, "soonest", min(offsets, default=None))
-
-
-class Rung(msgspec.Struct, frozen=True, kw_only=True):
-    """One rung of one spell: (action, at) names it."""
-
-    action: Action
-    at: datetime
-    level: int = 1  # which escalation it is: 1 for the first
-
-
-class Spell(msgspec.Struct, frozen=True, kw_only=True):
-    """What a ladder is climbed from.  `climbed` is the moment of the last rung taken of each action."""
-
-    began_at: datetime
-    expires_at: datetime | None = None
-    next_due_at: datetime | None = None
-    climbed: Mapping[Action, datetime] = MappingProxyType({})
-
-
-class Due(msgspec.Struct, frozen=True, kw_only=True):
-    """A rung to be taken now."""
-
-    rung: Rung
-
-
-class Wait(msgspec.Struct, frozen=True, kw_only=True):
-    """Nothing to do before `until`."""
-
-    until: datetime
-
-
-class Done(msgspec.Struct, frozen=True):
-    """Nothing more to do in this spell."""
-
-
-def next_rung(ladder: Ladder, spell: Spell, now: datetime) -> Due | Wait | Done:
-    """What this spell is due for.  Changes nothing."""
-    due: list[Rung] = []
-    coming: list[datetime] = []
-    for climb in ladder.climbs:
-        missed, ahead = _look(climb, spell, now)
-        if missed is not None:
-            due.append(missed)
-        if ahead is not None:
-            coming.append(ahead)
-    if due:
-        return Due(rung=min(due, key=lambda rung: RANK[rung.action]))
-    return Wait(until=min(coming)) if coming else Done()
-
-
-def first_due(ladder: Ladder, spell: Spell, now: datetime) -> datetime | None:
-    """When the sweep must look at this spell; None where it never has to."""
-    if spell.began_at == now and not (spell.climbed or spell.expires_at or spell.next_due_at):  # as nearly all begin
-        return None if ladder.soonest is None else now + ladder.soonest
-    decision = next_rung(ladder, spell, now)
-    if isinstance(decision, Due):
-        return now
-    return decision.until if isinstance(decision, Wait) else None
-
-
-def _look(climb: Climb, spell: Spell, now: datetime) -> tuple[Rung | None, datetime | None]:
-    """The rung of one action that is due, and the moment of the one after `now`."""
-    after = spell.climbed.get(climb.action)
-    moments = sorted({at for step in climb.steps if (at := _moment(climb.action, step, spell)) is not None})
-    missed, level, ahead = None, 0, None
-    for number, at in enumerate(moments, start=1):
-        if at > now:
-            ahead = at
-            break
-        missed, level = at, number
-    if climb.every is not None and moments and ahead is None:
-        rounds = (now - moments[-1]) // climb.every
-        missed, level = moments[-1] + rounds * climb.every, len(moments) + rounds
-        ahead = missed + climb.every
-    if missed is None or (after is not None and missed <= after):
-        return None, ahead
-    return Rung(action=climb.action, at=missed, level=level), ahead
-
-
-AT_THE_CHECKOUT: Final = timedelta(minutes=10)  # who has just come, or just paid a part, needs no reminder of a date
-
-
-def _moment(action: Action, step: Step, spell: Spell) -> datetime | None:
-    origin = {Anchor.START: spell.began_at, Anchor.EXPIRY: spell.expires_at, Anchor.DUE: spell.next_due_at}[step.anchor]
-    return None if origin is None or _is_stale(action, step, origin + step.offset, spell) else origin + step.offset
-
-
-def _is_stale(action: Action, step: Step, at: datetime, spell: Spell) -> bool:
-    """A reminder of a date, from before the spell began or from its first minutes, has nothing to say: an order that
-    lives for an hour needs none an hour before it expires.  Everything else from before is made good: who is overdue
-    already must still be looked at.
-    """
-    return action is Action.REMIND and step.anchor is not Anchor.START and at < spell.began_at + AT_THE_CHECKOUT
+from tillkeeper.domain.ladder import Ladder
+from tillkeeper.domain.order.status import Status
 
 
 class CasePolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,7 +19,7 @@ class CasePolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SilencePolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """When an account that should be talking is quiet for too long, and what is done meanwhile (domain/pulse.py)."""
+    """When an account that should be talking is quiet for too long, and what is done meanwhile (domain/silence.py)."""
 
     after: timedelta | None = None  # quiet for so long is silent; None: as each account's own history has it
     learning: timedelta = timedelta(days=7)  # how much of that history it takes

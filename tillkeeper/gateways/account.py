@@ -29,7 +29,7 @@ class AccountModel(BaseModel):
 
     @model_validator(mode="after")
     def _secrets_are_their_own(self) -> Self:
-        """A secret that stands in a setting that is none, such as an id or a user's name, is known to many."""
+        """Raises ValueError for a secret that stands in a public setting as well, such as an id or a user's name."""
         public = {
             value: name
             for name, field in type(self).model_fields.items()
@@ -42,13 +42,14 @@ class AccountModel(BaseModel):
         return self
 
     def doubts(self) -> Iterator[str]:
-        """What looks wrong about the secrets and lets nobody in: one line each, naming the setting and no value."""
+        """Yields what looks wrong about the secrets and lets nobody in: one line each, naming the setting and no
+        value."""
         for name, secrets in self._secrets():
             for doubt in doubts(self.gateway, name, secrets):
                 yield f"{name} {doubt}"
 
     def _secrets(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """By setting, the texts that are kept out of every print."""
+        """Yields by setting the texts that are kept out of every print."""
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             if not field.repr and isinstance(value, str | tuple):

@@ -5,9 +5,12 @@ can be put, no list of events, no token to fetch first.
 """
 
 from datetime import datetime
-from typing import ClassVar, Final, Literal, Protocol
+from typing import ClassVar, Protocol
 
 from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.query import QUERYABLE_ALL as QUERYABLE_ALL  # noqa: PLC0414 - gateways have both from here
+from tillkeeper.domain.query import Abilities
+from tillkeeper.domain.query import Queryable as Queryable  # noqa: PLC0414
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.errors import BadPayload, CannotQuery
@@ -24,9 +27,6 @@ from tillkeeper.gateways.messages import (
     Verified,
 )
 
-Queryable = Literal["payment", "order", "refund"]
-QUERYABLE_ALL: Final[frozenset[Queryable]] = frozenset({"payment", "order", "refund"})
-
 
 class Gateway(Protocol):
     """One account at one gateway.  The object holds parsed keys; it does no I/O and reads no clock."""
@@ -35,7 +35,7 @@ class Gateway(Protocol):
     settings: ClassVar[type[AccountModel]]
     about: ClassVar[About]
     kept_headers: ClassVar[frozenset[str]]  # never one that is itself a secret
-    asks: ClassVar[frozenset[Queryable]] = frozenset()  # a payment by its own reference, by its order's, a refund
+    queryable: ClassVar[frozenset[Queryable]] = frozenset()  # a payment by its own reference, by its order's, a refund
     own_url: ClassVar[str | None] = None  # the setting that holds our own URL, where the gateway signs that
     single_payment: ClassVar[bool] = False  # an order reference names one payment at most: who asks of it asked of both
     refunds_in_payments: ClassVar[bool] = False  # a refund is only found by its payment's reference
@@ -44,39 +44,47 @@ class Gateway(Protocol):
     live: bool | None = None  # whether the account moves real money, where the settings tell
 
     def verify(self, request: Request, now: datetime) -> Verified:
-        """Raises BadSignature, or BadPayload where the signature can only be found by decoding the body."""
+        """Returns what is proven.  Raises BadSignature, or BadPayload where the signature can only be found by decoding
+        the body."""
         ...
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
-        """The canonical events, none where the delivery is of no interest.  Raises BadPayload."""
+        """Returns the canonical events, none where the delivery is of no interest.  Raises BadPayload."""
         ...
 
     def queries_for(self, verified: Verified) -> tuple[Query, ...]:  # noqa: ARG002
-        """What the gateway must be asked because the delivery says only that it changed.  Raises BadPayload."""
+        """Returns what the gateway must be asked because the delivery says only that it changed.  Raises BadPayload."""
         return ()
 
     def claimed_references(self, request: Request) -> ClaimedReferences | None:  # noqa: ARG002
-        """What an unproven delivery says it is about; None where nothing can be read.  Never raises."""
+        """Returns what an unproven delivery says it is about; None where nothing can be read.  Never raises."""
         return None
 
+    @property
+    def abilities(self) -> Abilities:
+        """What can be asked about orders here."""
+        return Abilities(
+            queryable=self.queryable, single_payment=self.single_payment, refunds_in_payments=self.refunds_in_payments
+        )
+
     def key_labels(self) -> tuple[str, ...]:
-        """The labels of the keys that deliveries may be signed with, as `Verified.key` names them."""
+        """Returns the labels of the keys that deliveries may be signed with, as `Verified.key` names them."""
         return ()
 
     def acknowledge(self) -> Reply:
-        """The gateway's own success answer."""
+        """Returns the gateway's own success answer."""
         return Reply(status=200)
 
     def refuse(self, status: int) -> Reply:
-        """The gateway's own error answer, without detail."""
+        """Returns the gateway's own error answer, without detail."""
         return Reply(status=status, body=b"refused")
 
     def remarks(self, verified: Verified) -> tuple[str, ...]:  # noqa: ARG002
-        """What `inspect` says of a delivery that looks as if the configuration does not fit it."""
+        """Returns what `inspect` says of a delivery that looks as if the configuration does not fit it."""
         return ()
 
     def answer_challenge(self, request: Request) -> Reply | None:  # noqa: ARG002
-        """The answer to a GET by which the gateway tests the address; None where it is no such thing."""
+        """Returns the answer to a GET by which the gateway tests the address; None where it is no such thing."""
         return None
 
     def missing_key_request(self, request: Request, *, now: datetime, nonce: str) -> Call | None:  # noqa: ARG002
@@ -102,15 +110,15 @@ class Gateway(Protocol):
         return None
 
     def read_token(self, response: Response, *, now: datetime) -> Token:  # noqa: ARG002
-        """The token in the response.  Raises Unavailable, AccessDenied, or BadPayload."""
+        """Returns the token in the response.  Raises Unavailable, AccessDenied, or BadPayload."""
         raise BadPayload("there is no token")
 
     def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002
-        """The signed request that puts the query.  Raises CannotQuery."""
+        """Returns the signed request that puts the query.  Raises CannotQuery."""
         raise CannotQuery(f"{self.about.title} has no such query")
 
     def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:  # noqa: ARG002
-        """What the response says.
+        """Returns what the response says.
 
         Raises Unavailable, AccessDenied, BadSignature (the response is not the gateway's), or BadPayload.
         """
@@ -121,7 +129,7 @@ class Gateway(Protocol):
         raise CannotQuery(f"{self.about.title} has no list of events; it is asked payment by payment")
 
     def read_events(self, response: Response) -> Page:  # noqa: ARG002
-        """The page in the response: events as their webhooks would have brought them, with the same ids.
+        """Returns the page in the response: events as their webhooks would have brought them, with the same ids.
 
         Raises as `read_response` does.
         """

@@ -7,7 +7,7 @@ from tillkeeper.gateways.messages import Query, Verified
 
 
 def fetches_of(gateway: Gateway, verified: Verified) -> tuple[Fetch, ...]:
-    """What the gateway must be asked because of the delivery, mostly nothing.  Raises BadPayload."""
+    """Returns what the gateway must be asked because of the delivery, mostly nothing.  Raises BadPayload."""
     queries = gateway.queries_for(verified)
     if not queries:
         return ()
@@ -19,7 +19,7 @@ def fetches_of(gateway: Gateway, verified: Verified) -> tuple[Fetch, ...]:
 
 
 def query_of(fetch: Fetch) -> Query:
-    """The query that a fetch stands for."""
+    """Returns the query that a fetch stands for."""
     return Query(
         about=fetch.about,
         order_ref=fetch.order_ref,

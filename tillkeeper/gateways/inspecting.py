@@ -46,7 +46,7 @@ def inspect_request(
     default_now: datetime,
     examine: Examine | None = None,
 ) -> dict[str, Any]:
-    """What `tillkeeper inspect --json` prints for one file.  Never raises.
+    """Returns what `tillkeeper inspect --json` prints for one file.  Never raises.
 
     Besides what every line has, `proven` stands there, as false, where nothing is signed and anybody could have sent
     it; `fetches` where the gateway is asked; `unknown` where it holds words that are in no list of ours; `remarks`
@@ -71,7 +71,7 @@ def inspect_request(
 
 
 def read_captured(captured: bytes) -> Captured:
-    """The request in a file's bytes.  Raises Unreadable."""
+    """Returns the request in a file's bytes.  Raises Unreadable."""
     try:
         file = strictjson.loads(captured)
         _check_method(file)
@@ -145,7 +145,7 @@ def _account_in(url: str) -> str | None:
 
 
 def _query_in(url: str) -> str:
-    """What stands behind the query mark, raw."""
+    """Returns what stands behind the query mark, raw."""
     return url.partition("#")[0].partition("?")[2]
 
 
@@ -158,7 +158,8 @@ def _moment(seconds: object) -> datetime | None:
 
 
 def _headers(headers: object) -> dict[str, list[str]]:
-    """Names in lower case; a value may be text or a list of texts, and names that differ in case are one."""
+    """Returns headers with names in lower case; a value may be text or a list of texts, and names that differ in case
+    are one."""
     if headers is not None and not isinstance(headers, dict):
         raise BadPayload("headers is not an object")
     collected: dict[str, list[str]] = {}

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.query import Query as Query  # noqa: PLC0414 - gateways have it from here
 from tillkeeper.gateways.errors import BadSignature, VerificationStep
 
 
@@ -21,7 +22,7 @@ class Request(msgspec.Struct, frozen=True):
     query: str = ""
 
     def header(self, name: str) -> str:
-        """The one value of a header; raises BadSignature if it is absent or repeated."""
+        """Returns the one value of a header; raises BadSignature if it is absent or repeated."""
         values = self.headers.get(name, ())
         if len(values) != 1:
             stands = f"it stands {len(values)} times" if values else "it is missing"
@@ -54,6 +55,11 @@ class ClaimedReferences(msgspec.Struct, frozen=True, kw_only=True):
     order_ref: str | None = None
     payment_ref: str | None = None
 
+    @classmethod
+    def of(cls, *, order_ref: str | None = None, payment_ref: str | None = None) -> "ClaimedReferences | None":
+        """Returns None where neither can be read."""
+        return cls(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+
 
 class Reply(msgspec.Struct, frozen=True):
     """What a gateway wants to read in answer."""
@@ -61,21 +67,6 @@ class Reply(msgspec.Struct, frozen=True):
     status: int
     body: bytes = b""
     content_type: str = "text/plain"
-
-
-class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """One payment or one refund that a gateway is asked about, by all the references that are known of it.
-
-    A payment that no event has named yet is asked about by `order_ref` alone.  A delivery that says only that something
-    changed names a payment or refund whose order is not known yet: then `order_ref` is None, and the answer tells it.
-    """
-
-    about: Literal["payment", "refund"]
-    order_ref: str | None = None
-    payment_ref: str | None = None
-    refund_ref: str | None = None
-    amount_due: int | None = None  # what its order comes to, in minor units, where that is known
-    sub_mch_id: str | None = None  # in whose name a service provider asks, where it serves several merchants
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

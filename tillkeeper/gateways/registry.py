@@ -62,5 +62,5 @@ else:  # any of their settings, told apart by `gateway`
 
 
 def build(account: str, settings: AccountSettings) -> Gateway:
-    """The gateway of one account.  `settings` is an instance of the model listed for its `gateway`."""
+    """Returns the gateway of one account.  `settings` is an instance of the model listed for its `gateway`."""
     return cast("Callable[[str, AccountModel], Gateway]", GATEWAYS[settings.gateway])(account, settings)

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from tillkeeper.breaker import Breaker
 from tillkeeper.domain.backoff import NOTICE_CHANNEL
 from tillkeeper.notices.deciding import RETRY_AFTER_MAX
-from tillkeeper.notices.outcome import Failed, Outcome
+from tillkeeper.notices.outcome import Failed, SendOutcome
 from tillkeeper.notices.outgoing import Outgoing
 
 FAILURES_MAX: Final = 5  # in a row; a restart of the receiver is over by the schedule of the row
@@ -24,7 +24,7 @@ class Channel(Protocol):
         """The channel's name in `outbox.told`, metrics and logs; no secret, and the same after every restart."""
         ...
 
-    async def send(self, notice: Outgoing) -> Outcome:
+    async def send(self, notice: Outgoing) -> SendOutcome:
         """Hands the notice over, in bounded time."""
         ...
 
@@ -37,7 +37,7 @@ class WithCooldown:
         self._channel = channel
         self._breaker = Breaker(failures_max=FAILURES_MAX, cooldown=NOTICE_CHANNEL)
 
-    async def send(self, notice: Outgoing) -> Outcome:
+    async def send(self, notice: Outgoing) -> SendOutcome:
         """Returns what the channel says, or that it is left alone."""
         now_s = notice.sent_at.timestamp()
         if not self._breaker.enter(now_s):
@@ -50,7 +50,7 @@ class WithCooldown:
             self._breaker.left()
         return outcome
 
-    def _note(self, outcome: Outcome, now_s: float) -> None:
+    def _note(self, outcome: SendOutcome, now_s: float) -> None:
         if not isinstance(outcome, Failed):
             self._breaker.succeeded()
         elif outcome.wait is None:

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from tillkeeper.domain.backoff import NOTICE
-from tillkeeper.domain.order import Summary
-from tillkeeper.notices.outcome import Dead, Dropped, Entry, Failed, Outcome, Said, Sent, Uncertain
+from tillkeeper.domain.order.summary import Summary
+from tillkeeper.notices.outcome import ChannelState, Dead, Dropped, Entry, Failed, SendOutcome, Sent, Uncertain
 from tillkeeper.notices.settings import NotifySettings, QuietHours
 from tillkeeper.store.outbox import OrderNow
 
@@ -57,17 +57,17 @@ UNCAPPED: Final = OF_MONEY - {Topic.REFUNDING}
 ASKS_TO_PAY: Final = frozenset({Topic.PARTIALLY_PAID, Topic.FAILED, Topic.REMINDER, Topic.INSTALMENT_DUE})
 
 
-class Go(msgspec.Struct, frozen=True):
+class SendNow(msgspec.Struct, frozen=True):
     """Send it."""
 
 
-class Later(msgspec.Struct, frozen=True, kw_only=True):
+class SendLater(msgspec.Struct, frozen=True, kw_only=True):
     """Not before then."""
 
     until: datetime
 
 
-Verdict: TypeAlias = Go | Later | Dropped
+Verdict: TypeAlias = SendNow | SendLater | Dropped
 
 
 def may_tell_payer(
@@ -88,14 +88,14 @@ def may_tell_payer(
     if why is not None:
         return Dropped(why=why)
     if topic in ASKS_TO_PAY - OF_MONEY and order.unclear:
-        return Later(until=now + UNCLEAR_REST)
+        return SendLater(until=now + UNCLEAR_REST)
     if topic in ASKS_TO_PAY and order.under_way and not warned:
-        return Later(until=now + WRITTEN_ANEW)
+        return SendLater(until=now + WRITTEN_ANEW)
     if settings.quiet is not None:
         end = quiet_until(settings.quiet, ZoneInfo(settings.time_zone), now)
         if end is not None:
-            return Later(until=end)
-    return Go()
+            return SendLater(until=end)
+    return SendNow()
 
 
 def _why_not(topic: Topic, order: OrderNow, said: Summary, per_order_max: int) -> str | None:
@@ -125,34 +125,34 @@ def quiet_until(quiet: QuietHours, zone: ZoneInfo, now: datetime) -> datetime | 
     return max(end.astimezone(now.tzinfo), now + timedelta(seconds=1))  # an hour that the clocks skip or repeat
 
 
-def entry_of(outcome: Outcome, before: Entry | None, *, give_up_after: timedelta, now: datetime) -> Entry:
+def entry_of(outcome: SendOutcome, before: Entry | None, *, give_up_after: timedelta, now: datetime) -> Entry:
     """How the row remembers an outcome: a failure is tried again on the schedule, until its time has run out."""
     match outcome:
         case Sent():
-            return Entry(outcome=Said.SENT, at=now)
+            return Entry(outcome=ChannelState.SENT, at=now)
         case Uncertain(why=why):
-            return Entry(outcome=Said.UNCERTAIN, at=now, why=_short(why))
+            return Entry(outcome=ChannelState.UNCERTAIN, at=now, why=_short(why))
         case Dropped(why=why):
-            return Entry(outcome=Said.DROPPED, at=now, why=_short(why))
+            return Entry(outcome=ChannelState.DROPPED, at=now, why=_short(why))
         case Dead(why=why):
-            return Entry(outcome=Said.DEAD, at=now, why=_short(why))
+            return Entry(outcome=ChannelState.DEAD, at=now, why=_short(why))
         case Failed():
             return _failed(outcome, before, give_up_after, now)
     assert_never(outcome)
 
 
 def _failed(outcome: Failed, before: Entry | None, give_up_after: timedelta, now: datetime) -> Entry:
-    was_failing = before is not None and before.outcome is Said.FAILING
+    was_failing = before is not None and before.outcome is ChannelState.FAILING
     since = before.since if before is not None and was_failing and before.since is not None else now
     failures = (before.failures if before is not None and was_failing else 0) + outcome.tried
     if now - since >= give_up_after:
         why = f"given up after {failures} tries: {outcome.why}"
-        return Entry(outcome=Said.DEAD, at=now, why=_short(why), since=since, failures=failures)
+        return Entry(outcome=ChannelState.DEAD, at=now, why=_short(why), since=since, failures=failures)
     wait = NOTICE.pause(max(failures, 1) if outcome.tried else 1)
     if outcome.wait is not None:
         wait = max(wait, min(outcome.wait, RETRY_AFTER_MAX))
     return Entry(
-        outcome=Said.FAILING,
+        outcome=ChannelState.FAILING,
         at=now,
         why=_short(outcome.why),
         since=since,
@@ -162,7 +162,7 @@ def _failed(outcome: Failed, before: Entry | None, give_up_after: timedelta, now
 
 
 # Of several channels the one that somebody must know of names the row.
-_STATES: Final = (Said.DEAD, Said.UNCERTAIN, Said.SENT, Said.DROPPED)
+_STATES: Final = (ChannelState.DEAD, ChannelState.UNCERTAIN, ChannelState.SENT, ChannelState.DROPPED)
 
 
 class RowState(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,7 +180,7 @@ def state_of(told: Mapping[str, Entry]) -> RowState:
     if waiting:
         return RowState(state=PENDING, due_at=min(waiting), last_error=last_error)
     said = {entry.outcome for entry in told.values()}
-    state = next((outcome for outcome in _STATES if outcome in said), Said.DROPPED)
+    state = next((outcome for outcome in _STATES if outcome in said), ChannelState.DROPPED)
     return RowState(state=state, due_at=None, last_error=last_error)
 
 

@@ -14,7 +14,7 @@ from pamqp.commands import Basic
 from tillkeeper.lanes.base import Unavailable
 from tillkeeper.lanes.bounded import bounded
 from tillkeeper.lanes.link import Link
-from tillkeeper.notices.outcome import Failed, Outcome, Sent
+from tillkeeper.notices.outcome import Failed, SendOutcome, Sent
 from tillkeeper.notices.outgoing import Outgoing
 
 CONFIRM_S: Final = 5.0  # nobody waits for it but the next notice
@@ -46,7 +46,7 @@ class ExchangeChannel:
         """Disconnects.  Safe to repeat."""
         await self._link.close()
 
-    async def send(self, notice: Outgoing) -> Outcome:
+    async def send(self, notice: Outgoing) -> SendOutcome:
         """Publishes the notice; it counts as sent once the broker has confirmed it."""
         session = self._session
         if session is None or session.lost.is_set():

@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from tillkeeper.domain.failures import Words
-from tillkeeper.domain.order import STATUS_ZH, Status
+from tillkeeper.domain.order.status import STATUS_ZH, Status
 from tillkeeper.notices.deciding import Topic
 
 Language: TypeAlias = Literal["zh-CN", "en"]

@@ -9,7 +9,7 @@ import apprise
 from tillkeeper.domain.failures import Words
 from tillkeeper.domain.money import EXPONENTS, format_minor
 from tillkeeper.notices.mail import plain
-from tillkeeper.notices.outcome import Failed, Outcome, Sent
+from tillkeeper.notices.outcome import Failed, SendOutcome, Sent
 from tillkeeper.notices.outgoing import Outgoing
 from tillkeeper.notices.settings import NotifySettings
 
@@ -43,7 +43,7 @@ class OpsChannel:
         self._service = service
         self._language = settings.default_locale
 
-    async def send(self, notice: Outgoing) -> Outcome:
+    async def send(self, notice: Outgoing) -> SendOutcome:
         """Counts as sent where the service took it.  apprise blocks, so it has a thread, left behind past its time."""
         title, body = message_of(notice, self._language)
         kind = apprise.NotifyType.WARNING if _level(notice.payload) < URGENT_LEVEL else apprise.NotifyType.FAILURE

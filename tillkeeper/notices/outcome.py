@@ -40,10 +40,10 @@ class Dead(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
-Outcome: TypeAlias = Sent | Failed | Uncertain | Dropped | Dead
+SendOutcome: TypeAlias = Sent | Failed | Uncertain | Dropped | Dead
 
 
-class Said(StrEnum):
+class ChannelState(StrEnum):
     """The words that `outbox.told` has for a channel."""
 
     SENT = "sent"
@@ -53,13 +53,13 @@ class Said(StrEnum):
     FAILING = "failing"  # not final: it is tried again at `next_at`
 
 
-FINAL: Final = frozenset(Said) - {Said.FAILING}
+FINAL: Final = frozenset(ChannelState) - {ChannelState.FAILING}
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One channel's entry in `outbox.told`."""
 
-    outcome: Said
+    outcome: ChannelState
     at: datetime
     why: str | None = None
     since: datetime | None = None  # the first failure of those that have no end yet

@@ -14,7 +14,7 @@ from typing import Final
 import aiosmtplib
 
 from tillkeeper.notices.addresses import without_addresses
-from tillkeeper.notices.outcome import Dead, Failed, Outcome, Sent, Uncertain
+from tillkeeper.notices.outcome import Dead, Failed, SendOutcome, Sent, Uncertain
 from tillkeeper.notices.settings import SmtpSettings
 
 PERMANENT: Final = 500
@@ -36,7 +36,7 @@ class SmtpChannel:
 
     async def send(
         self, message: bytes, *, sender: str, to: str, before_data: Callable[[], Awaitable[None]]
-    ) -> Outcome:
+    ) -> SendOutcome:
         """Hands the message over.  Awaits `before_data` when only DATA is left; if that raises, nothing is sent."""
         async with self._connections:
             client = self._client(sender)
@@ -62,31 +62,31 @@ class SmtpChannel:
             tls_context=self._tls_context,
         )
 
-    async def _introduce(self, client: aiosmtplib.SMTP, sender: str, to: str) -> Outcome | None:
+    async def _introduce(self, client: aiosmtplib.SMTP, sender: str, to: str) -> SendOutcome | None:
         """Does everything before DATA, in bounded time; returns None where the server takes the recipient."""
         try:
             async with asyncio.timeout(2 * self._settings.timeout_s):
                 await client.connect()
                 await client.mail(sender)
         except _UNTOLD as error:
-            return Failed(why=_said(error))  # 5xx as well: it is about us, not about this payer
+            return Failed(why=_reason(error))  # 5xx as well: it is about us, not about this payer
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 await client.rcpt(to)
         except aiosmtplib.SMTPResponseException as error:
-            return Dead(why=_said(error)) if error.code >= PERMANENT else Failed(why=_said(error))
+            return Dead(why=_reason(error)) if error.code >= PERMANENT else Failed(why=_reason(error))
         except _UNTOLD as error:
-            return Failed(why=_said(error))
+            return Failed(why=_reason(error))
         return None
 
-    async def _hand_over(self, client: aiosmtplib.SMTP, message: bytes) -> Outcome:
+    async def _hand_over(self, client: aiosmtplib.SMTP, message: bytes) -> SendOutcome:
         try:
             async with asyncio.timeout(3 * self._settings.timeout_s):
                 await client.data(message)
         except aiosmtplib.SMTPDataError as error:
-            return Dead(why=_said(error)) if error.code >= PERMANENT else Failed(why=_said(error))
+            return Dead(why=_reason(error)) if error.code >= PERMANENT else Failed(why=_reason(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, the mail may have been taken
-            return Uncertain(why=f"after DATA: {_said(error)}")
+            return Uncertain(why=f"after DATA: {_reason(error)}")
         return Sent()
 
 
@@ -97,7 +97,7 @@ async def _leave(client: aiosmtplib.SMTP) -> None:
     client.close()
 
 
-def _said(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     """Says what the server answered or how it failed, without addresses: servers repeat the one that they refuse."""
     if isinstance(error, aiosmtplib.SMTPResponseException):
         return without_addresses(f"the mail server said {error.code} {error.message}")

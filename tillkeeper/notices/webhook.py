@@ -21,7 +21,7 @@ import msgspec
 from standardwebhooks import Webhook
 
 from tillkeeper.notices.addresses import is_public
-from tillkeeper.notices.outcome import Dropped, Failed, Outcome, Sent
+from tillkeeper.notices.outcome import Dropped, Failed, SendOutcome, Sent
 from tillkeeper.notices.outgoing import Outgoing
 from tillkeeper.notices.settings import NotifySettings, WebhookSettings
 
@@ -47,7 +47,7 @@ class WebhookChannel:
         self._signers = tuple(Webhook(secret) for secret in settings.secrets)
         self._client = client
 
-    async def send(self, notice: Outgoing) -> Outcome:
+    async def send(self, notice: Outgoing) -> SendOutcome:
         """Sends one signed POST."""
         body = body_of(notice)
         try:
@@ -56,7 +56,7 @@ class WebhookChannel:
             ) as response:
                 return _outcome(response.status, response.headers.get("Retry-After"), notice.sent_at)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            return Failed(why=_why(error))
+            return Failed(why=_reason(error))
 
     def _headers(self, notice: Outgoing, body: bytes) -> dict[str, str]:
         signatures = (signer.sign(notice.id, notice.sent_at, body.decode()) for signer in self._signers)
@@ -105,7 +105,7 @@ def _any_socket(info: tuple[Any, ...]) -> socket.socket:
     return socket.socket(family=family, type=kind, proto=protocol)
 
 
-def _outcome(status: int, retry_after: str | None, now: datetime) -> Outcome:
+def _outcome(status: int, retry_after: str | None, now: datetime) -> SendOutcome:
     if status in _SUCCESS:
         return Sent()
     if status == HTTPStatus.GONE:
@@ -127,7 +127,7 @@ def retry_after_wait(text: str | None, now: datetime) -> timedelta | None:
     return max((until if until.tzinfo else until.replace(tzinfo=UTC)) - now, timedelta())
 
 
-def _why(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     """Says how the call failed, without the URL, whose path may be a secret."""
     seen: BaseException | None = error
     while seen is not None:

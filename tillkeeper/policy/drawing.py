@@ -5,8 +5,9 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
-from tillkeeper.domain.order import STATUS_ZH, Status
-from tillkeeper.domain.policy import Action, Anchor, Ladder, Policy, Step
+from tillkeeper.domain.ladder import Action, Anchor, Ladder, StepTime
+from tillkeeper.domain.order.status import STATUS_ZH, Status
+from tillkeeper.domain.policy import Policy
 from tillkeeper.policy.spans import short, written_all
 
 WORDS: Final[Mapping[Action, str]] = MappingProxyType(
@@ -37,14 +38,16 @@ def draw_policy(policy: Policy, statuses: tuple[Status, ...], account: str | Non
         yield from _draw_methods(policy, statuses, account)
 
 
-def say_policy(policy: Policy, statuses: tuple[Status, ...], account: str | None, method: str | None) -> dict[str, Any]:
+def policy_as_json(
+    policy: Policy, statuses: tuple[Status, ...], account: str | None, method: str | None
+) -> dict[str, Any]:
     """The same for programs: by status and action, the moments as a policy writes them."""
-    return {str(status): say_ladder(policy.ladder(status, account, method)) for status in statuses}
+    return {str(status): ladder_as_json(policy.ladder(status, account, method)) for status in statuses}
 
 
-def say_ladder(ladder: Ladder) -> dict[str, list[str]]:
+def ladder_as_json(ladder: Ladder) -> dict[str, list[str]]:
     """The moments of each action, as a policy writes them."""
-    return {str(climb.action): list(written_all(climb)) for climb in ladder.climbs}
+    return {str(steps.action): list(written_all(steps)) for steps in ladder.actions}
 
 
 def _draw_account(policy: Policy, statuses: tuple[Status, ...], account: str) -> Iterator[str]:
@@ -72,21 +75,21 @@ def _headed(status: Status, where: str, ladder: Ladder) -> Iterator[str]:
 
 def _rows(ladder: Ladder) -> Iterator[tuple[str, str]]:
     """Each moment of the ladder and what is done then."""
-    done: dict[tuple[int, timedelta], tuple[Step, list[str]]] = {}
+    done: dict[tuple[int, timedelta], tuple[StepTime, list[str]]] = {}
     order = list(AT)
-    for climb in ladder.climbs:
-        for step in climb.steps:
-            done.setdefault((order.index(step.anchor), step.offset), (step, []))[1].append(WORDS[climb.action])
-    for _, (step, acts) in sorted(done.items()):
-        yield _moment(step), ", ".join(acts)
-    for climb in ladder.climbs:
-        if climb.every is not None:
-            yield f"then every {short(climb.every)}", WORDS[climb.action]
+    for steps in ladder.actions:
+        for time in steps.times:
+            done.setdefault((order.index(time.anchor), time.offset), (time, []))[1].append(WORDS[steps.action])
+    for _, (time, acts) in sorted(done.items()):
+        yield _moment(time), ", ".join(acts)
+    for steps in ladder.actions:
+        if steps.every is not None:
+            yield f"then every {short(steps.every)}", WORDS[steps.action]
 
 
-def _moment(step: Step) -> str:
-    if not step.offset:
-        return AT[step.anchor]
-    if step.anchor is Anchor.START:
-        return f"after {short(step.offset)}"
-    return f"{short(abs(step.offset))} {'before' if step.offset < timedelta() else 'after'} {_FROM[step.anchor]}"
+def _moment(time: StepTime) -> str:
+    if not time.offset:
+        return AT[time.anchor]
+    if time.anchor is Anchor.START:
+        return f"after {short(time.offset)}"
+    return f"{short(abs(time.offset))} {'before' if time.offset < timedelta() else 'after'} {_FROM[time.anchor]}"

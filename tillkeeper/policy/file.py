@@ -29,10 +29,10 @@ class PolicyFile:
         """Reads the file, or the default policy where none is named.  Raises BadPolicy."""
         self._path = path
         self._accounts = accounts
-        self._judged: Signature | None = (
+        self._read_signatures: Signature | None = (
             signature_of(path) if path else ()
         )  # before it is read: what is written meanwhile is seen later
-        self._coming: Signature | None = None
+        self._unsettled: Signature | None = None
         self.policy: Policy = load_policy(path, accounts)
         self.digest = digest_of(self.policy)
         self.problems: tuple[str, ...] = ()
@@ -56,22 +56,22 @@ class PolicyFile:
         if self._path is None:
             return False
         signature = signature_of(self._path)
-        if signature == self._judged:
-            self._coming = None
+        if signature == self._read_signatures:
+            self._unsettled = None
             return False
-        if signature != self._coming:
-            self._coming = signature
+        if signature != self._unsettled:
+            self._unsettled = signature
             return False
-        self._judged, self._coming = signature, None
+        self._read_signatures, self._unsettled = signature, None
         try:
             return self._take(load_policy(self._path, self._accounts))
         except BadPolicy as error:
             self._refuse(error.problems)
             return False
 
-    def judge_anew(self) -> None:
+    def read_again(self) -> None:
         """Has the file read again, for the accounts that it may name have changed."""
-        self._judged = self._coming = None
+        self._read_signatures = self._unsettled = None
 
     def _take(self, policy: Policy) -> bool:
         digest, was_refused = digest_of(policy), bool(self.problems)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
 
-from tillkeeper.domain.policy import Anchor, Climb, Step
+from tillkeeper.domain.ladder import ActionSteps, Anchor, StepTime
 
 SPAN_MAX: Final = timedelta(days=366)  # whoever means more means something else
 EVERY_MIN: Final = timedelta(minutes=1)  # each round may cost a call of the gateway's API, without an end
@@ -35,17 +35,17 @@ def parse_span(text: str) -> timedelta:
     return span
 
 
-def parse_step(text: str) -> Step:
+def parse_time(text: str) -> StepTime:
     """A moment of a ladder such as 5m, expiry-1h or due.  Raises BadSpan."""
     if found := _STEP.fullmatch(text):
         anchor, sign, span = found.groups()
         offset = parse_span(span) if span else timedelta()
-        return Step(anchor=Anchor(anchor), offset=-offset if sign == "-" else offset)
+        return StepTime(anchor=Anchor(anchor), offset=-offset if sign == "-" else offset)
     if text.startswith("-"):
         raise BadSpan(f"{text!r} would be before the wait begins; only expiry and due have a before, as in expiry-1h")
     if _SPAN.fullmatch(text) is None or not text:
         raise BadSpan(f"{text!r} is no moment; write 5m, 1h30m, 10d, expiry-1h, due or due+24h")
-    return Step(offset=parse_span(text))
+    return StepTime(offset=parse_span(text))
 
 
 def parse_every(text: str) -> timedelta | None:
@@ -69,15 +69,15 @@ def short(span: timedelta) -> str:
     return "".join(parts) or "0s"
 
 
-def written(step: Step) -> str:
+def written(time: StepTime) -> str:
     """The moment as a policy writes it: expiry-1h."""
-    if step.anchor is Anchor.START:
-        return short(step.offset)
-    if not step.offset:
-        return str(step.anchor)
-    return f"{step.anchor}{'-' if step.offset < timedelta() else '+'}{short(abs(step.offset))}"
+    if time.anchor is Anchor.START:
+        return short(time.offset)
+    if not time.offset:
+        return str(time.anchor)
+    return f"{time.anchor}{'-' if time.offset < timedelta() else '+'}{short(abs(time.offset))}"
 
 
-def written_all(climb: Climb) -> tuple[str, ...]:
+def written_all(steps: ActionSteps) -> tuple[str, ...]:
     """All moments of an action as a policy writes them."""
-    return (*map(written, climb.steps), *((f"every {short(climb.every)}",) if climb.every else ()))
+    return (*map(written, steps.times), *((f"every {short(steps.every)}",) if steps.every else ()))

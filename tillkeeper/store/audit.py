@@ -8,9 +8,10 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.order import summarize
-from tillkeeper.store.ledger import facts_of, order_of, stored_summary
-from tillkeeper.store.neglect import Overdue, lingering, overdue_fetches, overdue_notices, overdue_orders, unattended
+from tillkeeper.domain.order.summary import summarize
+from tillkeeper.store.order_loading import facts_of
+from tillkeeper.store.order_rows import order_in, summary_in
+from tillkeeper.store.overdue import Overdue, overdue_fetches, overdue_notices, overdue_orders, stale, unattended
 from tillkeeper.store.pool import Conn
 
 EXAMPLES_MAX: Final = 20  # enough to find the cause; a broken book may be broken a million times
@@ -30,13 +31,13 @@ class Audit(msgspec.Struct, kw_only=True):
     spooled: int
     in_flight: int
     orders: int
-    fetches: dict[str, int]  # questions that deliveries wanted put: how many wishes, and what became of them
+    fetches: dict[str, int]  # questions that deliveries wanted put: how many requests, and what became of them
     missing: list[dict[str, Any]]
     unbalanced: list[dict[str, Any]]
     unfetched: list[dict[str, Any]]
     misjudged: list[dict[str, Any]]
     unattended: list[dict[str, Any]]
-    lingering: list[dict[str, Any]]
+    stale: list[dict[str, Any]]
     overdue_notices: Overdue  # these are told, and break no book: something does not run, or is behind
     overdue_orders: Overdue
     overdue_fetches: Overdue
@@ -51,21 +52,21 @@ class Audit(msgspec.Struct, kw_only=True):
         """True when every accepted event has one outcome, none is missing, every order's status is true, and nothing
         that is under way is looked after by nobody."""
         broken = self.missing or self.unbalanced or self.unfetched or self.misjudged or self.unreadable
-        neglected = self.unattended or self.lingering
-        return self.accepted == self.accounted and not broken and not neglected
+        stands_over = self.unattended or self.stale
+        return self.accepted == self.accounted and not broken and not stands_over
 
 
 TOTALS = """
-SELECT (SELECT count(*) FROM delivery) AS deliveries,
-       (SELECT coalesce(sum(events), 0)::bigint FROM delivery)
+SELECT (SELECT count(*) FROM deliveries) AS deliveries,
+       (SELECT coalesce(sum(events), 0)::bigint FROM deliveries)
        -- a parked event whose delivery could not even be kept was accepted all the same
        + (SELECT count(*) FROM parked k WHERE readable
-          AND NOT EXISTS (SELECT FROM delivery d WHERE d.run = k.run AND d.number = k.number)) AS accepted,
-       (SELECT coalesce(sum(duplicates), 0)::bigint FROM delivery) AS duplicates,
+          AND NOT EXISTS (SELECT FROM deliveries d WHERE d.run = k.run AND d.number = k.number)) AS accepted,
+       (SELECT coalesce(sum(duplicates), 0)::bigint FROM deliveries) AS duplicates,
        -- questions of a delivery that is kept by now are no event of it
        (SELECT count(*) FROM parked k WHERE readable AND outcome IS DISTINCT FROM 'replayed'
         AND NOT (event_id = 'to be fetched'
-                 AND EXISTS (SELECT FROM delivery d WHERE d.run = k.run AND d.number = k.number))) AS parked,
+                 AND EXISTS (SELECT FROM deliveries d WHERE d.run = k.run AND d.number = k.number))) AS parked,
        (SELECT count(*) FROM parked WHERE NOT readable AND outcome IS NULL) AS unreadable,
        (SELECT count(*) FROM spool) AS spooled
 """
@@ -74,7 +75,7 @@ OUTCOMES = "SELECT outcome, count(*) FROM inbox WHERE number IS NOT NULL GROUP B
 UNBALANCED = """
 SELECT d.run, d.number, d.account, d.events, d.duplicates, coalesce(x.events, 0) AS settled,
        coalesce(k.events, 0) AS parked
-FROM delivery d
+FROM deliveries d
 LEFT JOIN (SELECT run, number, count(*) AS events FROM inbox WHERE number IS NOT NULL GROUP BY 1, 2) x
        ON x.run = d.run AND x.number = d.number
 LEFT JOIN (SELECT run, number, count(*) AS events FROM parked
@@ -86,11 +87,11 @@ LIMIT $1
 
 FETCHES = """
 SELECT account, coalesce(d.wanted, 0)::bigint AS wanted, coalesce(d.dropped, 0)::bigint AS dropped,
-       coalesce(f.wishes - f.found - f.not_found - f.given_up, 0)::bigint AS open,
+       coalesce(f.requests - f.found - f.not_found - f.given_up, 0)::bigint AS open,
        coalesce(f.found, 0)::bigint AS found, coalesce(f.not_found, 0)::bigint AS not_found,
        coalesce(f.given_up, 0)::bigint AS given_up
-FROM (SELECT account, sum(fetches) AS wanted, sum(dropped) AS dropped FROM delivery WHERE fetches > 0 GROUP BY 1) d
-FULL JOIN (SELECT account, sum(wishes) AS wishes, sum(found) AS found, sum(not_found) AS not_found,
+FROM (SELECT account, sum(fetches) AS wanted, sum(dropped) AS dropped FROM deliveries WHERE fetches > 0 GROUP BY 1) d
+FULL JOIN (SELECT account, sum(requests) AS requests, sum(found) AS found, sum(not_found) AS not_found,
                   sum(given_up) AS given_up FROM fetches GROUP BY 1) f USING (account)
 ORDER BY account
 """
@@ -104,9 +105,9 @@ FROM (
     FROM (
         SELECT run, number, bool_or(settled) AS settled
         FROM (
-            SELECT run, number, received_at <= $1 AS settled FROM delivery
+            SELECT run, number, received_at <= $1 AS settled FROM deliveries
             UNION ALL
-            SELECT run, number, false FROM delivery_void
+            SELECT run, number, false FROM void_numbers
             UNION ALL
             SELECT run, number, parked_at <= $1 FROM parked WHERE number IS NOT NULL
         ) seen GROUP BY run, number
@@ -144,7 +145,7 @@ async def audit(pool: asyncpg.Pool, *, settled_until: datetime, now: datetime) -
             unfetched=[it for it in map(_unfetched, fetches) if it],
             misjudged=misjudged,
             unattended=alone,
-            lingering=await lingering(conn, limit=EXAMPLES_MAX),
+            stale=await stale(conn, limit=EXAMPLES_MAX),
             overdue_notices=await overdue_notices(conn, now),
             overdue_orders=await overdue_orders(conn, now),
             overdue_fetches=await overdue_fetches(conn, now),
@@ -160,10 +161,10 @@ def _unfetched(told: dict[str, Any]) -> dict[str, Any] | None:
 
 
 EXPLAIN_MISSING = """
-INSERT INTO delivery_void (run, number, explained_by, note, explained_at)
+INSERT INTO void_numbers (run, number, explained_by, note, explained_at)
 SELECT $1, n, $2, $3, $4
-FROM generate_series(1, (SELECT max(number) FROM delivery WHERE run = $1)) AS n
-WHERE NOT EXISTS (SELECT FROM delivery d WHERE d.run = $1 AND d.number = n)
+FROM generate_series(1, (SELECT max(number) FROM deliveries WHERE run = $1)) AS n
+WHERE NOT EXISTS (SELECT FROM deliveries d WHERE d.run = $1 AND d.number = n)
   AND NOT EXISTS (SELECT FROM parked k WHERE k.run = $1 AND k.number = n)
 ON CONFLICT (run, number) DO NOTHING
 RETURNING 1
@@ -181,7 +182,7 @@ async def explain_missing(pool: asyncpg.Pool, run: UUID, *, by: str, note: str, 
 
 ORDERS_PAGE = """
 SELECT id, order_ref, amount_minor, currency, accounts, status, captured_minor, refunding_minor, refunded_minor,
-       discount_minor, spell_since, due_at, closed_at
+       discount_minor, phase_since, due_at, closed_at
 FROM orders WHERE id > $1 ORDER BY id LIMIT $2
 """
 
@@ -197,9 +198,9 @@ async def _pages(conn: Conn) -> AsyncIterator[list[asyncpg.Record]]:
 async def _misjudged(conn: Conn, page: Sequence[asyncpg.Record]) -> list[dict[str, Any]]:
     """Derives each status anew; tells of those that are stored otherwise."""
     facts = await facts_of(conn, [row["id"] for row in page])
-    judged = [(row, summarize(order_of(row), facts[row["id"]])) for row in page]
+    judged = [(row, summarize(order_in(row), facts[row["id"]])) for row in page]
     return [
         {"order_ref": row["order_ref"], "stored": row["status"], "facts_say": told.status}
         for row, told in judged
-        if stored_summary(row) != told
+        if summary_in(row) != told
     ]

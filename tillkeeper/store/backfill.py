@@ -1,7 +1,7 @@
 """What is brought in besides webhooks: spans that are wanted of a gateway's list, and open orders to be asked about.
 
-One row an account holds the wish and a lease, so that no two fill the same span at once, and one that dies leaves the
-place where it was: `wanted_since` moves on with each part that is done.
+One row an account holds the request and a lease, so that no two fill the same span at once, and one that dies leaves
+the place where it was: `requested_since` moves on with each part that is done.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ import msgspec
 
 from tillkeeper.domain.backoff import BACKFILL
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import MOVING, OPEN, Status
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply import Tally, apply_found
 from tillkeeper.store.inbox import known_events
@@ -28,15 +28,14 @@ UNDATED: Final = timedelta(days=7)
 PASSED_OVER_MAX: Final = 10_000  # counted; whoever reads it needs no more
 CHUNK_ORDERS: Final = 500  # locked at once
 
-OPEN: Final = (Status.UNPAID, Status.PROCESSING, Status.FAILED, Status.PARTIALLY_PAID, Status.REFUNDING)
-UNDER_WAY: Final = (Status.PROCESSING, Status.REFUNDING)  # known of, whatever a list leaves out
+UNDER_WAY: Final = MOVING  # known of, whatever a list leaves out
 
 
 class LostLease(Exception):
     """Somebody else took the account's backfill over, because this one was too slow."""
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class RequestedBackfill(msgspec.Struct, frozen=True, kw_only=True):
     """A backfill that is ours to do."""
 
     account: str
@@ -45,54 +44,58 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     tries: int
 
 
-# --- wishes and leases ------------------------------------------------------------------------------------------------
+# --- requests and leases ----------------------------------------------------------------------------------------------
 
-WISH = """
-INSERT INTO backfill AS b (account, wanted_since, wished_at, reason, due_at) VALUES ($1, $2, $3, $4, $3)
+REQUEST = """
+INSERT INTO backfills AS b (account, requested_since, requested_at, reason, due_at) VALUES ($1, $2, $3, $4, $3)
 ON CONFLICT (account) DO UPDATE
-SET wanted_since = least(b.wanted_since, excluded.wanted_since), wished_at = excluded.wished_at,
+SET requested_since = least(b.requested_since, excluded.requested_since), requested_at = excluded.requested_at,
     reason = coalesce(b.reason, excluded.reason), due_at = coalesce(b.due_at, excluded.due_at)
 """
 
 
-async def wish(conn: Conn, account: str, since: datetime, *, reason: str, now: datetime) -> None:
-    """Wants everything from `since` to now; a wish that stands already grows."""
-    await conn.execute(WISH, account, since, now, reason)
+async def request_backfill(conn: Conn, account: str, since: datetime, *, reason: str, now: datetime) -> None:
+    """Wants everything from `since` to now; a request that stands already grows."""
+    await conn.execute(REQUEST, account, since, now, reason)
 
 
-TAKE_DUE = """
-UPDATE backfill SET taken_by = $2, taken_until = $4
+CLAIM_DUE = """
+UPDATE backfills SET leased_by = $2, leased_until = $4
 WHERE account = (
-    SELECT account FROM backfill
-    WHERE due_at <= $3 AND taken_until <= $3 AND account = ANY($1::text[])
+    SELECT account FROM backfills
+    WHERE due_at <= $3 AND leased_until <= $3 AND account = ANY($1::text[])
     ORDER BY due_at, account LIMIT 1 FOR UPDATE SKIP LOCKED
 )
-RETURNING account, wanted_since, reason, tries
+RETURNING account, requested_since, reason, tries
 """
 
 
-async def take_wanted(conn: Conn, accounts: Collection[str], *, by: UUID, now: datetime) -> Wanted | None:
+async def claim_requested(
+    conn: Conn, accounts: Collection[str], *, by: UUID, now: datetime
+) -> RequestedBackfill | None:
     """A backfill that is due at one of the accounts and that nobody does."""
-    row = await conn.fetchrow(TAKE_DUE, sorted(accounts), by, now, now + LEASE)
+    row = await conn.fetchrow(CLAIM_DUE, sorted(accounts), by, now, now + LEASE)
     if row is None:
         return None
-    return Wanted(account=row["account"], since=row["wanted_since"], reason=row["reason"], tries=row["tries"])
+    return RequestedBackfill(
+        account=row["account"], since=row["requested_since"], reason=row["reason"], tries=row["tries"]
+    )
 
 
-TAKE_ACCOUNT = """
-INSERT INTO backfill AS b (account, taken_by, taken_until) VALUES ($1, $2, $4)
-ON CONFLICT (account) DO UPDATE SET taken_by = excluded.taken_by, taken_until = excluded.taken_until
-WHERE b.taken_until <= $3
+CLAIM_ACCOUNT = """
+INSERT INTO backfills AS b (account, leased_by, leased_until) VALUES ($1, $2, $4)
+ON CONFLICT (account) DO UPDATE SET leased_by = excluded.leased_by, leased_until = excluded.leased_until
+WHERE b.leased_until <= $3
 RETURNING 1
 """
 
 
-async def take_account(conn: Conn, account: str, *, by: UUID, now: datetime) -> bool:
+async def claim_account(conn: Conn, account: str, *, by: UUID, now: datetime) -> bool:
     """Takes the account for a person's backfill; False if one is under way."""
-    return await conn.fetchval(TAKE_ACCOUNT, account, by, now, now + LEASE) is not None
+    return await conn.fetchval(CLAIM_ACCOUNT, account, by, now, now + LEASE) is not None
 
 
-GOOD_UNTIL = "SELECT good_until FROM backfill WHERE account = $1"
+GOOD_UNTIL = "SELECT good_until FROM backfills WHERE account = $1"
 
 
 async def good_until(conn: Conn, account: str) -> datetime | None:
@@ -102,23 +105,23 @@ async def good_until(conn: Conn, account: str) -> datetime | None:
 
 
 ADVANCE = """
-UPDATE backfill
-SET good_until = greatest(good_until, $3), taken_until = $4,
-    wanted_since = CASE WHEN wanted_since = $5 THEN $3 ELSE wanted_since END
-WHERE account = $1 AND taken_by = $2
+UPDATE backfills
+SET good_until = greatest(good_until, $3), leased_until = $4,
+    requested_since = CASE WHEN requested_since = $5 THEN $3 ELSE requested_since END
+WHERE account = $1 AND leased_by = $2
 RETURNING 1
 """
 
 
 async def advance(
-    conn: Conn, account: str, until: datetime, *, wanted_since: datetime | None, by: UUID, now: datetime
+    conn: Conn, account: str, until: datetime, *, requested_since: datetime | None, by: UUID, now: datetime
 ) -> None:
-    """Everything up to `until` is taken in, from `wanted_since` if that was the wish.  Raises LostLease."""
-    if await conn.fetchval(ADVANCE, account, by, until, now + LEASE, wanted_since) is None:
+    """Everything up to `until` is taken in, from `requested_since` if that was the request.  Raises LostLease."""
+    if await conn.fetchval(ADVANCE, account, by, until, now + LEASE, requested_since) is None:
         raise LostLease
 
 
-KEEP = "UPDATE backfill SET taken_until = $3 WHERE account = $1 AND taken_by = $2 RETURNING 1"
+KEEP = "UPDATE backfills SET leased_until = $3 WHERE account = $1 AND leased_by = $2 RETURNING 1"
 
 
 async def keep(conn: Conn, account: str, *, by: UUID, now: datetime) -> None:
@@ -129,28 +132,28 @@ async def keep(conn: Conn, account: str, *, by: UUID, now: datetime) -> None:
 
 # What was wished for after the span was fixed is still to do.
 FINISH = """
-UPDATE backfill
-SET taken_by = NULL, taken_until = '-infinity', tries = 0,
-    wanted_since = CASE WHEN wanted_since = $3 AND wished_at <= $4 THEN NULL ELSE wanted_since END,
-    wished_at = CASE WHEN wanted_since = $3 AND wished_at <= $4 THEN NULL ELSE wished_at END,
-    reason = CASE WHEN wanted_since = $3 AND wished_at <= $4 THEN NULL ELSE reason END,
-    due_at = CASE WHEN wanted_since = $3 AND wished_at <= $4 THEN NULL ELSE due_at END
-WHERE account = $1 AND taken_by = $2
+UPDATE backfills
+SET leased_by = NULL, leased_until = '-infinity', tries = 0,
+    requested_since = CASE WHEN requested_since = $3 AND requested_at <= $4 THEN NULL ELSE requested_since END,
+    requested_at = CASE WHEN requested_since = $3 AND requested_at <= $4 THEN NULL ELSE requested_at END,
+    reason = CASE WHEN requested_since = $3 AND requested_at <= $4 THEN NULL ELSE reason END,
+    due_at = CASE WHEN requested_since = $3 AND requested_at <= $4 THEN NULL ELSE due_at END
+WHERE account = $1 AND leased_by = $2
 """
 
 
-async def finish(conn: Conn, account: str, *, wanted_since: datetime | None, until: datetime, by: UUID) -> None:
-    """Gives the account back, and its wish up where that is fulfilled."""
-    await conn.execute(FINISH, account, by, wanted_since, until)
+async def finish(conn: Conn, account: str, *, requested_since: datetime | None, until: datetime, by: UUID) -> None:
+    """Gives the account back, and its request up where that is fulfilled."""
+    await conn.execute(FINISH, account, by, requested_since, until)
 
 
 PUT_OFF = """
-UPDATE backfill SET taken_by = NULL, taken_until = '-infinity', tries = tries + 1, due_at = $3
-WHERE account = $1 AND taken_by = $2 AND due_at IS NOT NULL
+UPDATE backfills SET leased_by = NULL, leased_until = '-infinity', tries = tries + 1, due_at = $3
+WHERE account = $1 AND leased_by = $2 AND due_at IS NOT NULL
 """
 
 
-async def put_off(conn: Conn, wanted: Wanted, *, by: UUID, now: datetime) -> datetime:
+async def put_off(conn: Conn, wanted: RequestedBackfill, *, by: UUID, now: datetime) -> datetime:
     """Gives the account back to be tried again; returns when."""
     due_at = now + BACKFILL.pause(wanted.tries + 1)
     await conn.execute(PUT_OFF, wanted.account, by, due_at)
@@ -181,13 +184,13 @@ SELECT o.id, o.ask_at IS NOT NULL AND o.due_at <= greatest(o.ask_at, $5) AS wait
     UNION ALL
     SELECT * FROM orders
     WHERE closed_at IS NULL AND status IN ('unpaid', 'failed')
-      AND coalesce(expires_at, spell_since) >= $8 AND (expires_at IS NULL OR expires_at >= $2)
+      AND coalesce(expires_at, phase_since) >= $8 AND (expires_at IS NULL OR expires_at >= $2)
 ) AS o
-WHERE o.spell_since <= $3 AND o.status = ANY($4::text[]) AND $1 = ANY(o.accounts)
+WHERE o.phase_since <= $3 AND o.status = ANY($4::text[]) AND $1 = ANY(o.accounts)
   AND (o.held_until IS NULL OR o.held_until <= $5)
-  AND NOT EXISTS (SELECT FROM rung r WHERE r.order_id = o.id AND r.spell = o.spell AND r.action = 'query'
+  AND NOT EXISTS (SELECT FROM steps r WHERE r.order_id = o.id AND r.phase = o.phase AND r.action = 'query'
                   AND r.taken_at > $6)
-ORDER BY o.status NOT IN ('processing', 'refunding'), o.spell_since DESC, o.id DESC LIMIT $7
+ORDER BY o.status NOT IN ('processing', 'refunding'), o.phase_since DESC, o.id DESC LIMIT $7
 """
 
 
@@ -244,7 +247,7 @@ COUNT_OPEN = """
 SELECT count(*) FROM (
     SELECT FROM orders
     WHERE closed_at IS NULL AND status IN ('unpaid', 'processing', 'failed', 'partially_paid', 'refunding')
-      AND spell_since <= $2 AND $1 = ANY(accounts) AND (held_until IS NULL OR held_until <= $3)
+      AND phase_since <= $2 AND $1 = ANY(accounts) AND (held_until IS NULL OR held_until <= $3)
     LIMIT $4
 ) AS open
 """
@@ -283,7 +286,7 @@ SELECT count(*) AS orders,
        END AS result
 FROM unnest($1::bigint[], $2::timestamptz[]) AS w (id, at)
 JOIN orders o ON o.id = w.id
-LEFT JOIN rung r ON r.order_id = w.id AND r.action = 'query' AND r.at = w.at
+LEFT JOIN steps r ON r.order_id = w.id AND r.action = 'query' AND r.at = w.at
 GROUP BY 2
 """
 UNDECIDED: Final = ("waits", "being asked")

@@ -46,10 +46,12 @@ WHERE c.id = $1
 """
 
 
-# What was not told or closed because of it may be now.
+# What was not told or closed because of it may be now.  Whoever decides about an order relies on its cases as they are,
+# so that a closed one is locked as well.
 LOOK_AT_ITS_ORDER = """
-UPDATE orders SET due_at = least(due_at, greatest($2::timestamptz, held_until))
-WHERE id = (SELECT order_id FROM cases WHERE id = $1) AND closed_at IS NULL
+UPDATE orders
+SET due_at = CASE WHEN closed_at IS NULL THEN least(due_at, greatest($2::timestamptz, held_until)) ELSE due_at END
+WHERE id = (SELECT order_id FROM cases WHERE id = $1)
 """
 
 

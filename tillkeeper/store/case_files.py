@@ -68,7 +68,7 @@ SELECT c.id, c.kind, c.subject, c.account, c.details, c.level, c.owner, c.opened
        c.closed_by, c.outcome, c.order_id, o.order_ref
 FROM cases c LEFT JOIN orders o ON o.id = c.order_id WHERE c.id = $1
 """
-ENTRIES = "SELECT what, by, note, at FROM case_entry WHERE case_id = $1 ORDER BY id"
+ENTRIES = "SELECT what, by, note, at FROM case_entries WHERE case_id = $1 ORDER BY id"
 
 
 async def file_of(pool: asyncpg.Pool, case_id: int) -> dict[str, Any] | None:
@@ -142,7 +142,7 @@ FROM (
     SELECT run, number FROM inbox WHERE account = $2 AND event_id = $3 AND number IS NOT NULL
     UNION
     SELECT $4::uuid, $5::bigint
-) AS named JOIN delivery d USING (run, number)
+) AS named JOIN deliveries d USING (run, number)
 ORDER BY d.received_at, d.run, d.number LIMIT $6
 """
 
@@ -162,7 +162,7 @@ def _delivery_of(details: dict[str, Any]) -> tuple[UUID | None, int | None]:
 RAW = """
 SELECT d.headers, d.query, d.body
 FROM unnest($1::uuid[], $2::bigint[]) WITH ORDINALITY AS w (run, number, i)
-JOIN delivery d ON d.run = w.run AND d.number = w.number
+JOIN deliveries d ON d.run = w.run AND d.number = w.number
 ORDER BY w.i
 """
 

@@ -16,6 +16,10 @@ from typing import Final
 import asyncpg
 
 
+class WriteConflict(Exception):
+    """Another transaction wrote first what this one took for new.  Repeat the whole transaction."""
+
+
 class UnsafeDatabase(Exception):
     """The server is set up so that it may lose what it said was committed."""
 

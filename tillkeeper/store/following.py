@@ -2,22 +2,15 @@
 
 from datetime import datetime
 
-from tillkeeper.domain.concerns import Concern
+from tillkeeper.domain.batch import event_subject
+from tillkeeper.domain.order.case_reasons import CaseReason
+from tillkeeper.domain.order.cases import UNMATCHED
+from tillkeeper.domain.order.topics import CaseTopic
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply import Tally, apply_found
-from tillkeeper.store.cases import (
-    ESCALATED,
-    FOLLOWED_UP,
-    TILLKEEPER,
-    UNMATCHED,
-    event_subject,
-    notice_of,
-    open_cases,
-    write_entries,
-)
+from tillkeeper.store.cases import TILLKEEPER, notify, open_cases, write_entries
+from tillkeeper.store.inbox import event_of
 from tillkeeper.store.pool import Conn
-from tillkeeper.store.references import event_of
-from tillkeeper.store.telling import tell
 
 # A case that nobody took goes up a level each time; one with an owner is theirs, and they are told again.  Those of
 # stuck orders go up by their own ladder.
@@ -36,10 +29,10 @@ RETURNING c.id, c.kind, c.subject, c.order_id, c.account, c.details, c.level, c.
 async def follow_up(conn: Conn, *, policy: Policy, limit: int, now: datetime) -> int:
     """Has people told again of cases that are due; returns how many those were."""
     rows = await conn.fetch(FOLLOW_UP, now, policy.cases.follow_up, limit, policy.cases.levels)
-    whats = [(row, "escalated" if row["escalated"] else "followed_up") for row in rows]
-    await write_entries(conn, [(row["id"], what, TILLKEEPER, None) for row, what in whats], now=now)
-    topics = {"escalated": ESCALATED, "followed_up": FOLLOWED_UP}
-    await tell(conn, [notice_of(dict(row), topics[what], now) for row, what in whats], now=now)
+    whats = [(row["id"], "escalated" if row["escalated"] else "followed_up") for row in rows]
+    await write_entries(conn, [(case_id, what, TILLKEEPER, None) for case_id, what in whats], now=now)
+    await notify(conn, [row for row in rows if row["escalated"]], CaseTopic.ESCALATED, now=now)
+    await notify(conn, [row for row in rows if not row["escalated"]], CaseTopic.FOLLOWED_UP, now=now)
     return len(rows)
 
 
@@ -63,27 +56,24 @@ async def open_unmatched(
 
     Without `since` it begins with the oldest.
     """
-    found: list[tuple[int | None, Concern]] = [
-        (
-            None,
-            Concern(
-                kind=UNMATCHED,
-                subject=event_subject(row["account"], row["event_id"]),
-                account=row["account"],
-                details={
-                    "says": row["kind"],
-                    "order_ref": row["order_ref"],
-                    "payment_ref": row["payment_ref"],
-                    "amount": row["amount_minor"],
-                    "currency": row["currency"],
-                    "occurred_at": row["occurred_at"].isoformat(),
-                },
-            ),
+    reasons = [
+        CaseReason(
+            kind=UNMATCHED,
+            subject=event_subject(row["account"], row["event_id"]),
+            account=row["account"],
+            details={
+                "says": row["kind"],
+                "order_ref": row["order_ref"],
+                "payment_ref": row["payment_ref"],
+                "amount": row["amount_minor"],
+                "currency": row["currency"],
+                "occurred_at": row["occurred_at"].isoformat(),
+            },
         )
         for row in await conn.fetch(WAITING_TOO_LONG, since, until, limit)
     ]
-    await open_cases(conn, found, policy=policy.cases, now=now)
-    return len(found)
+    await open_cases(conn, [(None, reason) for reason in reasons], policy=policy.cases, now=now)
+    return len(reasons)
 
 
 # Nothing should be found: whoever waits and whatever appears meet under one lock.  It is looked for all the same, some
@@ -93,9 +83,9 @@ SELECT max(w.seq) AS last, array_agg(w.seq) FILTER (WHERE w.known) AS found
 FROM (
     SELECT x.seq, num_nonnulls(
                (SELECT o.id FROM orders o WHERE o.order_ref = x.order_ref),
-               (SELECT p.order_id FROM payment p WHERE p.account = x.account AND p.payment_ref = x.payment_ref),
-               (SELECT r.order_id FROM refund r WHERE r.account = x.account AND r.refund_ref = x.refund_ref),
-               (SELECT d.order_id FROM dispute d WHERE d.account = x.account AND d.dispute_ref = x.dispute_ref)
+               (SELECT p.order_id FROM payments p WHERE p.account = x.account AND p.payment_ref = x.payment_ref),
+               (SELECT r.order_id FROM refunds r WHERE r.account = x.account AND r.refund_ref = x.refund_ref),
+               (SELECT d.order_id FROM disputes d WHERE d.account = x.account AND d.dispute_ref = x.dispute_ref)
            ) > 0 AS known
     FROM (
         SELECT seq, account, order_ref, payment_ref, refund_ref, dispute_ref

@@ -10,9 +10,9 @@ UNSIGNED_DAYS: Final = 30  # what they named was asked about within three days; 
 
 # A part at a time, so that no other transaction waits for it.
 FORGET_UNSIGNED = """
-UPDATE delivery SET body = NULL, headers = '[]', query = ''
+UPDATE deliveries SET body = NULL, headers = '[]', query = ''
 WHERE (run, number) IN (
-    SELECT run, number FROM delivery
+    SELECT run, number FROM deliveries
     WHERE key = 'unsigned' AND body IS NOT NULL AND received_at < $1
     ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED
 )

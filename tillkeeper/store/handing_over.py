@@ -9,8 +9,8 @@ from tillkeeper.store.pool import Conn
 LINES_MAX: Final = 20  # of each part: what somebody reads who has just come in; the counts tell of the rest
 STUCK_AFTER: Final = timedelta(minutes=30)  # what stands for less may settle itself
 
-LAST_HANDOVER = "SELECT at, by FROM handover ORDER BY id DESC LIMIT 1"
-RECORD_HANDOVER = "INSERT INTO handover (at, by) VALUES ($1, $2)"
+LAST_HANDOVER = "SELECT at, by FROM handovers ORDER BY id DESC LIMIT 1"
+RECORD_HANDOVER = "INSERT INTO handovers (at, by) VALUES ($1, $2)"
 
 
 async def hand_over(conn: Conn, *, by: str | None, now: datetime) -> dict[str, Any]:
@@ -55,18 +55,18 @@ WHERE c.follow_up_at IS NOT NULL ORDER BY c.follow_up_at, c.id LIMIT $1
 HELD = """
 SELECT o.order_ref, o.status, o.held_until, a.by, a.note
 FROM orders o
-LEFT JOIN LATERAL (SELECT by, note FROM act WHERE order_id = o.id AND what = 'hold' ORDER BY id DESC LIMIT 1) a ON true
+LEFT JOIN LATERAL (SELECT by, note FROM acts WHERE order_id = o.id AND what = 'hold' ORDER BY id DESC LIMIT 1) a ON true
 WHERE o.held_until > $1 AND o.closed_at IS NULL ORDER BY o.held_until LIMIT $2
 """
 
 NEW_ENTRIES = """
 SELECT c.id, c.kind, c.subject, o.order_ref, c.level, e.what, e.by, e.note, e.at
-FROM case_entry e JOIN cases c ON c.id = e.case_id LEFT JOIN orders o ON o.id = c.order_id
+FROM case_entries e JOIN cases c ON c.id = e.case_id LEFT JOIN orders o ON o.id = c.order_id
 WHERE ($1::timestamptz IS NULL OR e.at > $1) AND e.what IN ('opened', 'reopened', 'escalated', 'resolved', 'closed')
 ORDER BY e.id DESC LIMIT $2
 """
 NEW_COUNTS = """
-SELECT what, count(*) FROM case_entry
+SELECT what, count(*) FROM case_entries
 WHERE ($1::timestamptz IS NULL OR at > $1) AND what IN ('opened', 'reopened', 'escalated', 'resolved', 'closed')
 GROUP BY what ORDER BY what
 """
@@ -82,13 +82,13 @@ async def _new(conn: Conn, since: datetime | None) -> dict[str, Any]:
 
 # In two parts, as the indexes of orders that may be stuck are.
 STUCK_COUNTS = """
-SELECT status, count(*) AS orders, min(spell_since) AS longest_since,
-       count(*) FILTER (WHERE $2::timestamptz IS NULL OR spell_since > $2) AS new
+SELECT status, count(*) AS orders, min(phase_since) AS longest_since,
+       count(*) FILTER (WHERE $2::timestamptz IS NULL OR phase_since > $2) AS new
 FROM (
-    SELECT status, spell_since FROM orders
-    WHERE closed_at IS NULL AND status IN ('processing', 'partially_paid', 'refunding') AND spell_since <= $1
+    SELECT status, phase_since FROM orders
+    WHERE closed_at IS NULL AND status IN ('processing', 'partially_paid', 'refunding') AND phase_since <= $1
     UNION ALL
-    SELECT status, spell_since FROM orders WHERE closed_at IS NULL AND status = 'failed' AND spell_since <= $1
+    SELECT status, phase_since FROM orders WHERE closed_at IS NULL AND status = 'failed' AND phase_since <= $1
 ) AS stuck
 GROUP BY status ORDER BY status
 """
@@ -121,8 +121,8 @@ FROM inbox WHERE outcome = 'waiting'
 
 # Those that are silent, or do not answer, and those that were so since.
 QUIET = """
-SELECT q.account, q.kind, q.since, q.over_at, CASE WHEN q.kind = 'unanswering' THEN p.reason END AS reason
-FROM quiet q LEFT JOIN pulse p USING (account)
-WHERE q.over_at IS NULL OR $1::timestamptz IS NULL OR q.over_at > $1
-ORDER BY q.over_at IS NOT NULL, q.since DESC LIMIT $2
+SELECT q.account, q.kind, q.since, q.ended_at, CASE WHEN q.kind = 'unanswering' THEN p.reason END AS reason
+FROM silences q LEFT JOIN account_health p USING (account)
+WHERE q.ended_at IS NULL OR $1::timestamptz IS NULL OR q.ended_at > $1
+ORDER BY q.ended_at IS NOT NULL, q.since DESC LIMIT $2
 """

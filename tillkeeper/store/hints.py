@@ -19,27 +19,27 @@ Outcome = Literal["asked", "unknown", "limited"]
 # Whoever has it counts and writes; another does without.
 ONE_AT_A_TIME = "SELECT pg_try_advisory_xact_lock(hashtextextended('tillkeeper hint ' || $1, 0))"
 
-COUNT_LATELY = "SELECT count(*) FROM hint WHERE account = $1 AND at > $2"
+COUNT_LATELY = "SELECT count(*) FROM hints WHERE account = $1 AND at > $2"
 
 # An order that is asked about as soon as a sweeper gets to it needs no hint.
 FIND = """
 SELECT o.id FROM orders o
 WHERE o.id IN (
-    SELECT order_id FROM payment WHERE account = $1 AND payment_ref = $2
+    SELECT order_id FROM payments WHERE account = $1 AND payment_ref = $2
     UNION ALL SELECT id FROM orders WHERE order_ref = $3
 )
   AND $1 = ANY(o.accounts) AND o.closed_at IS NULL
   AND (o.ask_at <= $4 AND o.due_at <= $4) IS NOT TRUE
   AND o.status IN ('unpaid', 'processing', 'failed', 'partially_paid', 'refunding')
   AND (o.held_until IS NULL OR o.held_until <= $4)
-  AND NOT EXISTS (SELECT FROM hint h WHERE h.order_id = o.id AND h.at > $5)
+  AND NOT EXISTS (SELECT FROM hints h WHERE h.order_id = o.id AND h.at > $5)
 ORDER BY o.id LIMIT 1
 FOR NO KEY UPDATE OF o SKIP LOCKED
 """
 
-KEEP = "INSERT INTO hint (account, at, order_id) VALUES ($1, $2, $3)"
+KEEP = "INSERT INTO hints (account, at, order_id) VALUES ($1, $2, $3)"
 
-FORGET = "DELETE FROM hint WHERE account = $1 AND at < $2"
+FORGET = "DELETE FROM hints WHERE account = $1 AND at < $2"
 
 
 async def take_hint(

@@ -1,80 +1,23 @@
 """Deliveries and their events as rows: each delivery once, each event once, with its outcome."""
 
-import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from enum import StrEnum
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
+from tillkeeper.domain.batch import DeliveryKey, Item, KnownEvent
 from tillkeeper.domain.delivery import Delivery
-from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.store.ledger import Raced
+from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
+from tillkeeper.domain.failures import FailureClass
+from tillkeeper.domain.order.receiving import Outcome
+from tillkeeper.store.failures import WriteConflict
 from tillkeeper.store.pool import Conn, as_json
-
-_encode = msgspec.msgpack.Encoder().encode
-
-DeliveryKey = tuple[UUID, int]
-
-
-class Outcome(StrEnum):
-    """What became of an event."""
-
-    APPLIED = "applied"
-    NO_CHANGE = "no_change"
-    WAITING = "waiting"
-    MISMATCHED = "mismatched"
-
-
-class Item(msgspec.Struct, kw_only=True):
-    """One event on its way into the inbox; `waited` when its row stands there without an order already."""
-
-    event: PaymentEvent
-    delivery: DeliveryKey | None = None
-    waited: bool = False
-    placed: bool = False  # where it belongs, what becomes of it and its facts are settled (store/contested.py)
-    order_id: int | None = None
-    outcome: Outcome | None = None
-    reason: str | None = None
-    status_after: str | None = None
-
-
-class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """What the database holds under an event's id: its inbox row, an open parked row, or both."""
-
-    digest: bytes | None
-    waits: bool
-    parked_id: int | None
-    known_at: datetime | None = None  # the moment for which it was said last
-
-
-def digest_of(event: PaymentEvent) -> bytes:
-    """A fingerprint of what an event means, whatever brought it.
-
-    Its time, and why and how something failed or was paid, are left out: some gateways sign neither, and write them
-    otherwise when they repeat a delivery (Adyen's eventDate and reason).  A repetition changes nothing either way.
-    """
-    meaning = (
-        event.kind,
-        event.order_ref,
-        event.payment_ref,
-        event.capture_ref,
-        event.refund_ref,
-        event.dispute_ref,
-        event.amount,
-        event.total,
-        event.currency,
-        *(() if event.discount is None else (event.discount,)),
-        *(() if event.on_top is None else ("on top", event.on_top)),
-    )
-    return hashlib.blake2b(_encode(meaning), digest_size=16).digest()
-
 
 KNOWN_DELIVERIES = """
 SELECT w.run, w.number FROM unnest($1::uuid[], $2::bigint[]) AS w (run, number)
-WHERE (SELECT true FROM delivery d WHERE d.run = w.run AND d.number = w.number)
+WHERE (SELECT true FROM deliveries d WHERE d.run = w.run AND d.number = w.number)
 """
 
 
@@ -85,10 +28,10 @@ async def known_deliveries(conn: Conn, deliveries: Sequence[Delivery]) -> set[De
 
 
 # Bodies travel as an array beside the rows: in JSON they would have to be spelt out in hexadecimal.  What was heard of
-# each account is counted along with it (store/pulse.py reads it).
+# each account is counted along with it (store/account_health.py reads it).
 INSERT_DELIVERIES = """
 WITH kept AS (
-    INSERT INTO delivery (run, number, account, received_at, key, headers, body, events, duplicates, query, fetches)
+    INSERT INTO deliveries (run, number, account, received_at, key, headers, body, events, duplicates, query, fetches)
     SELECT run, number, account, received_at, key, headers, body, events, duplicates, query, fetches
     FROM ROWS FROM (
         json_to_recordset($1::json) AS (run uuid, number bigint, account text, received_at timestamptz, key text,
@@ -97,7 +40,7 @@ WITH kept AS (
     ) AS w (run, number, account, received_at, key, headers, events, duplicates, query, fetches, body)
     RETURNING account, received_at
 ), counted AS (
-    INSERT INTO heard AS h (account, hour, backend, minutes, deliveries, last_at)
+    INSERT INTO activity AS h (account, hour, backend, minutes, deliveries, last_at)
     SELECT account, date_trunc('hour', received_at, 'UTC'), pg_backend_pid(),
            bit_or(1::bigint << extract(minute FROM received_at AT TIME ZONE 'UTC')::int), count(*), max(received_at)
     FROM kept GROUP BY 1, 2 ORDER BY 1, 2
@@ -110,7 +53,7 @@ SELECT FROM kept LIMIT 0
 
 
 async def insert_deliveries(conn: Conn, deliveries: Sequence[Delivery], duplicates: Mapping[DeliveryKey, int]) -> None:
-    """Keeps the raw deliveries.  Raises Raced if another transaction kept one of them meanwhile."""
+    """Keeps the raw deliveries.  Raises WriteConflict if another transaction kept one of them meanwhile."""
     deliveries = sorted(deliveries, key=lambda it: (it.run, it.number))
     rows = [
         {
@@ -130,10 +73,10 @@ async def insert_deliveries(conn: Conn, deliveries: Sequence[Delivery], duplicat
     try:
         await conn.execute(INSERT_DELIVERIES, as_json(rows), [it.body for it in deliveries])
     except asyncpg.UniqueViolationError:
-        raise Raced from None
+        raise WriteConflict from None
 
 
-COUNT_DUPLICATE = "UPDATE delivery SET duplicates = duplicates + 1 WHERE run = $1 AND number = $2"
+COUNT_DUPLICATE = "UPDATE deliveries SET duplicates = duplicates + 1 WHERE run = $1 AND number = $2"
 
 
 async def count_duplicate(conn: Conn, key: DeliveryKey) -> None:
@@ -157,11 +100,11 @@ WHERE x.seq IS NOT NULL OR k.id IS NOT NULL
 """
 
 
-async def known_events(conn: Conn, events: Sequence[PaymentEvent]) -> dict[int, Known]:
+async def known_events(conn: Conn, events: Sequence[PaymentEvent]) -> dict[int, KnownEvent]:
     """By position in `events`: what the database knows under that event's id."""
     rows = await conn.fetch(KNOWN_EVENTS, [it.account for it in events], [it.event_id for it in events])
     return {
-        row["i"] - 1: Known(
+        row["i"] - 1: KnownEvent(
             digest=row["digest"], waits=row["waits"], parked_id=row["parked_id"], known_at=row["known_at"]
         )
         for row in rows
@@ -196,15 +139,15 @@ FROM json_populate_recordset(NULL::inbox, $1::json)
 """
 
 
-async def insert_events(conn: Conn, items: Iterable[tuple[Item, bytes]], *, now: datetime) -> None:
-    """Writes new events with their outcomes.  Raises Raced if another transaction wrote one of them meanwhile."""
-    rows = sorted((_row(item, digest) for item, digest in items), key=_id_of)
+async def insert_events(conn: Conn, items: Iterable[Item], *, now: datetime) -> None:
+    """Writes new events with their outcomes.  Raises WriteConflict if another transaction was first."""
+    rows = sorted(map(_row, items), key=_id_of)
     if not rows:
         return
     try:
         await conn.execute(INSERT_INBOX, as_json(rows), now)
     except asyncpg.UniqueViolationError:
-        raise Raced from None
+        raise WriteConflict from None
 
 
 class _Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -241,7 +184,7 @@ class _Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status_after: str | None = None
 
 
-def _row(item: Item, digest: bytes) -> _Row:
+def _row(item: Item) -> _Row:
     event = item.event
     run, number = item.delivery or (None, None)
     return _Row(
@@ -269,7 +212,7 @@ def _row(item: Item, digest: bytes) -> _Row:
         may_be_release=event.may_be_release or None,
         occurred_at=event.occurred_at,
         as_of=event.as_of,
-        digest="\\x" + digest.hex(),
+        digest="\\x" + item.digest.hex(),
         outcome=item.outcome,
         reason=item.reason,
         order_id=item.order_id,
@@ -305,11 +248,11 @@ async def settle_waiting(conn: Conn, items: Sequence[Item], *, now: datetime) ->
         rows = [{"account": it.event.account, "event_id": it.event.event_id, **_settled(it)} for it in items]
         written = await conn.fetch(SETTLE_WAITING, as_json(rows), now)
         if len(written) != len(items):
-            raise Raced
+            raise WriteConflict
 
 
 INSERT_VOID = """
-INSERT INTO delivery_void (run, number) SELECT * FROM unnest($1::uuid[], $2::bigint[]) ON CONFLICT DO NOTHING
+INSERT INTO void_numbers (run, number) SELECT * FROM unnest($1::uuid[], $2::bigint[]) ON CONFLICT DO NOTHING
 """
 
 
@@ -318,3 +261,31 @@ async def insert_void(conn: Conn, void: Collection[DeliveryKey]) -> None:
     if void:
         keys = sorted(void)
         await conn.execute(INSERT_VOID, [run for run, _ in keys], [number for _, number in keys])
+
+
+def event_of(row: asyncpg.Record) -> PaymentEvent:
+    """The canonical event that an inbox row keeps."""
+    return PaymentEvent(
+        event_id=row["event_id"],
+        kind=Kind(row["kind"]),
+        account=row["account"],
+        occurred_at=row["occurred_at"],
+        evidence=Evidence(row["evidence"]),
+        order_ref=row["order_ref"],
+        payment_ref=row["payment_ref"],
+        capture_ref=row["capture_ref"],
+        refund_ref=row["refund_ref"],
+        dispute_ref=row["dispute_ref"],
+        amount=row["amount_minor"],
+        total=row["total_minor"],
+        currency=row["currency"],
+        failure=FailureClass(row["failure"]) if row["failure"] else None,
+        failure_code=row["failure_code"],
+        method=row["method"],
+        as_of=row["as_of"],
+        discount=row["discount_minor"],
+        has_refunds=bool(row["has_refunds"]),
+        on_top=row["on_top_minor"],
+        released=row["released_minor"],
+        may_be_release=bool(row["may_be_release"]),
+    )

@@ -22,8 +22,8 @@ class KeyUse(msgspec.Struct, kw_only=True):
 
 
 NOTE = """
-INSERT INTO key_use AS k (account, key, first_at, last_at, deliveries)
-SELECT account, key, first_at, last_at, deliveries FROM json_populate_recordset(NULL::key_use, $1::json)
+INSERT INTO key_uses AS k (account, key, first_at, last_at, deliveries)
+SELECT account, key, first_at, last_at, deliveries FROM json_populate_recordset(NULL::key_uses, $1::json)
 ORDER BY account, key
 ON CONFLICT (account, key) DO UPDATE
 SET first_at = least(k.first_at, excluded.first_at), last_at = greatest(k.last_at, excluded.last_at),
@@ -36,7 +36,7 @@ async def note_uses(conn: Conn, uses: Sequence[KeyUse]) -> None:
     await conn.execute(NOTE, as_json(uses))
 
 
-ALL = "SELECT account, key, first_at, last_at, deliveries FROM key_use ORDER BY account, last_at DESC, key"
+ALL = "SELECT account, key, first_at, last_at, deliveries FROM key_uses ORDER BY account, last_at DESC, key"
 
 
 async def key_uses(conn: Conn) -> list[KeyUse]:
@@ -53,14 +53,14 @@ class LearntKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 KEEP_LEARNT = """
-INSERT INTO learnt_key AS k (account, url, content, learnt_at) VALUES ($1, $2, $3, $4)
+INSERT INTO learnt_keys AS k (account, url, content, learnt_at) VALUES ($1, $2, $3, $4)
 ON CONFLICT (account, url) DO UPDATE SET content = excluded.content, learnt_at = excluded.learnt_at
 WHERE k.learnt_at < excluded.learnt_at
 """
 
 DROP_OLDEST_LEARNT = """
-DELETE FROM learnt_key WHERE account = $1 AND url IN (
-    SELECT url FROM learnt_key WHERE account = $1 ORDER BY learnt_at DESC, url OFFSET $2)
+DELETE FROM learnt_keys WHERE account = $1 AND url IN (
+    SELECT url FROM learnt_keys WHERE account = $1 ORDER BY learnt_at DESC, url OFFSET $2)
 """
 
 
@@ -70,7 +70,7 @@ async def keep_learnt(conn: Conn, account: str, key: LearntKey) -> None:
     await conn.execute(DROP_OLDEST_LEARNT, account, LEARNT_MAX)
 
 
-LEARNT = "SELECT url, content, learnt_at FROM learnt_key WHERE account = $1 ORDER BY learnt_at, url"
+LEARNT = "SELECT url, content, learnt_at FROM learnt_keys WHERE account = $1 ORDER BY learnt_at, url"
 
 
 async def learnt_keys(conn: Conn, account: str) -> list[LearntKey]:

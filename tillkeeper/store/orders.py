@@ -6,56 +6,16 @@ from typing import Any, Literal
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.order import STATUS_ZH, Status
-from tillkeeper.domain.policy import Policy, Spell, first_due
-from tillkeeper.domain.terms import Instalment
-from tillkeeper.store.apply import decide, write
-from tillkeeper.store.inbox import Item
-from tillkeeper.store.ledger import next_due_at
+from tillkeeper.domain.order.registration import Contradiction, Registration, first_look, refuse_difference
+from tillkeeper.domain.order.status import STATUS_ZH, Status
+from tillkeeper.domain.policy import Policy
+from tillkeeper.domain.references import Bindings, Reference
+from tillkeeper.store.apply import load, write
 from tillkeeper.store.pool import Conn
-from tillkeeper.store.references import Bindings, Reference
 from tillkeeper.store.transactions import repeat_when_raced, wait_for_standbys
 
-
-class ClaimedPayment(msgspec.Struct, frozen=True, kw_only=True):
-    """A payment that the merchant says belongs to the order."""
-
-    account: str
-    payment_ref: str
-
-
-class Payer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Whom to tell, and in which language."""
-
-    email: str | None = None
-    phone: str | None = None
-    locale: str | None = None
-
-
-class Registration(msgspec.Struct, frozen=True, kw_only=True):
-    """What a merchant's system says it sells.  `amount` is in minor units of `currency`."""
-
-    order_ref: str
-    amount: int
-    currency: str
-    accounts: tuple[str, ...]
-    payments: tuple[ClaimedPayment, ...] = ()
-    payer: Payer | None = None
-    pay_url: str | None = None
-    expires_at: datetime | None = None
-    instalments: tuple[Instalment, ...] = ()
-
-
-class Contradiction(Exception):
-    """The order is registered already and says something else in `field`."""
-
-    def __init__(self, field: str) -> None:
-        super().__init__(field)
-        self.field = field
-
-
 INSERT_ORDER = """
-INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, registered_at, changed_at, spell_since,
+INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, registered_at, changed_at, phase_since,
                     expires_at, instalments, due_at)
 VALUES ($1, $2, $3, $4, $5::jsonb, $6, $6, $6, $7, $8::jsonb, $9)
 ON CONFLICT (order_ref) DO NOTHING
@@ -91,34 +51,17 @@ async def _register(
         now,
         registration.expires_at,
         instalments,
-        _first_due(registration, policy, now),
+        first_look(registration, policy=policy, now=now),
     )
     if order_id is None:
-        _refuse_difference(registration, await conn.fetchval(TERMS, registration.order_ref))
+        terms = await conn.fetchval(TERMS, registration.order_ref)
+        refuse_difference(registration, msgspec.json.decode(terms, type=Registration))
         await wait_for_standbys(conn)
         return "unchanged"
     await _claim(conn, order_id, registration)
     bindings, appearing = _appearing(order_id, registration)
-    await write(conn, await decide(conn, list[Item](), bindings=bindings, appearing=appearing), policy=policy, now=now)
+    await write(conn, await load(conn, [], bindings=bindings, appearing=appearing), policy=policy, now=now)
     return "created"
-
-
-def _first_due(registration: Registration, policy: Policy, now: datetime) -> datetime | None:
-    """When the sweep must look at an order of which nothing is heard."""
-    accounts = set(registration.accounts)
-    ladder = policy.ladder(Status.UNPAID, accounts.pop() if len(accounts) == 1 else None)
-    due_at = next_due_at(registration.instalments, captured=0)
-    return first_due(ladder, Spell(began_at=now, expires_at=registration.expires_at, next_due_at=due_at), now)
-
-
-def _refuse_difference(registration: Registration, terms: str) -> None:
-    known = msgspec.json.decode(terms, type=Registration)
-    for field in Registration.__struct_fields__:
-        said, before = getattr(registration, field), getattr(known, field)
-        if field in ("accounts", "payments"):
-            said, before = set(said), set(before)
-        if said != before:
-            raise Contradiction(field)
 
 
 def _appearing(order_id: int, registration: Registration) -> tuple[Bindings, list[Reference]]:
@@ -128,7 +71,7 @@ def _appearing(order_id: int, registration: Registration) -> tuple[Bindings, lis
 
 
 CLAIM_PAYMENTS = """
-INSERT INTO payment (account, payment_ref, order_id, status, facts, captured_minor)
+INSERT INTO payments (account, payment_ref, order_id, status, facts, captured_minor)
 SELECT account, payment_ref, $3, 'created', '{}', 0 FROM unnest($1::text[], $2::text[]) AS w (account, payment_ref)
 ORDER BY account, payment_ref
 ON CONFLICT (account, payment_ref) DO NOTHING
@@ -148,23 +91,23 @@ async def _claim(conn: Conn, order_id: int, registration: Registration) -> None:
 
 SHOW_ORDER = """
 SELECT id, order_ref, status, amount_minor, currency, captured_minor, refunding_minor, refunded_minor, discount_minor,
-       (SELECT coalesce(sum(d.amount_minor), 0)::bigint FROM dispute d
+       (SELECT coalesce(sum(d.amount_minor), 0)::bigint FROM disputes d
         WHERE d.order_id = orders.id AND d.status = 'lost' AND d.currency = orders.currency
           AND d.account = ANY(orders.accounts)) AS charged_back_minor,
-       version, registered_at, changed_at, expires_at, spell_since, due_at, held_until, closed_at
+       version, registered_at, changed_at, expires_at, phase_since, due_at, held_until, closed_at
 FROM orders WHERE order_ref = $1
 """
 SHOW_PAYMENTS = """
 SELECT account, payment_ref, status, amount_minor AS amount, currency, captured_minor AS captured, failure, method
-FROM payment WHERE order_id = $1 ORDER BY account, payment_ref
+FROM payments WHERE order_id = $1 ORDER BY account, payment_ref
 """
 SHOW_REFUNDS = """
 SELECT account, refund_ref, payment_ref, status, amount_minor AS amount, currency
-FROM refund WHERE order_id = $1 ORDER BY account, refund_ref
+FROM refunds WHERE order_id = $1 ORDER BY account, refund_ref
 """
 SHOW_DISPUTES = """
 SELECT account, dispute_ref, payment_ref, status, amount_minor AS amount, currency
-FROM dispute WHERE order_id = $1 ORDER BY account, dispute_ref
+FROM disputes WHERE order_id = $1 ORDER BY account, dispute_ref
 """
 SHOW_CASES = """
 SELECT id, kind, subject, account, details, level, owner, opened_at, follow_up_at, closed_at, closed_by, outcome
@@ -198,7 +141,7 @@ async def show_in(conn: Conn, order_ref: str) -> dict[str, Any] | None:
         "registered_at": row["registered_at"],
         "changed_at": row["changed_at"],
         "expires_at": row["expires_at"],
-        "stands_since": row["spell_since"],
+        "stands_since": row["phase_since"],
         "swept_next_at": row["due_at"],
         "held_until": row["held_until"],
         "closed_at": row["closed_at"],
@@ -225,20 +168,20 @@ FROM inbox WHERE order_id = $1
 UNION ALL
 SELECT 'act', 'order.' || what, at, at, CASE WHEN by <> 'policy' THEN 'operator' END, 'done', NULL, NULL, NULL, NULL,
        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, by, note, 2, id
-FROM act WHERE order_id = $1
+FROM acts WHERE order_id = $1
 UNION ALL
-SELECT 'rung', 'sweep.' || action, taken_at, at, NULL, coalesce(result, 'under way'), NULL, NULL, NULL, NULL,
+SELECT 'step', 'sweep.' || action, taken_at, at, NULL, coalesce(result, 'under way'), NULL, NULL, NULL, NULL,
        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, CASE WHEN tries > 1 THEN tries || ' tries' END, 0, 0
-FROM rung WHERE order_id = $1
+FROM steps WHERE order_id = $1
 ORDER BY recorded_at, rank, seq, kind
 """
 
 
 async def history(pool: asyncpg.Pool, order_ref: str) -> list[dict[str, Any]] | None:
-    """Every event, act and rung of the order, oldest first by our clock, or None if there is no such order.
+    """Every event, act and step of the order, oldest first by our clock, or None if there is no such order.
 
-    All have the same fields, null where they mean nothing: `what` is "event", "act" or "rung"; an act's `occurred_at`
-    is when it was done, a rung's is when the ladder had it.
+    All have the same fields, null where they mean nothing: `what` is "event", "act" or "step"; an act's `occurred_at`
+    is when it was done, a step's is when the ladder had it.
     """
     async with pool.acquire() as conn:
         order_id = await conn.fetchval(ORDER_ID, order_ref)

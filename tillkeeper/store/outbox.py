@@ -11,11 +11,11 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.order import Summary
-from tillkeeper.store.cases import MONEY_UNCLEAR
-from tillkeeper.store.ledger import stored_summary
+from tillkeeper.domain.order.cases import MONEY_UNCLEAR
+from tillkeeper.domain.order.notices import Audience
+from tillkeeper.domain.order.summary import Summary
+from tillkeeper.store.order_rows import summary_in
 from tillkeeper.store.pool import Conn, as_json
-from tillkeeper.store.telling import Audience
 
 MAIL: Final = "mail"  # the payer's only channel, and its name in `told`
 
@@ -77,10 +77,10 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
 # key = ANY (ARRAY (...)): the LIMIT is taken once, and the primary key finds the rows, as in store/spool.py.
 CLAIM = """
 WITH taken AS (
-    UPDATE outbox SET taken_until = $2, attempts = attempts + 1
+    UPDATE outbox SET leased_until = $2, attempts = attempts + 1
     WHERE key = ANY (ARRAY (
         SELECT key FROM outbox
-        WHERE due_at <= $1 AND taken_until <= $1 AND audience = ANY($3::text[])
+        WHERE due_at <= $1 AND leased_until <= $1 AND audience = ANY($3::text[])
         ORDER BY due_at
         LIMIT $4
         FOR UPDATE SKIP LOCKED
@@ -93,10 +93,10 @@ SELECT t.key, t.attempts, t.audience, t.topic, t.payload, t.created_at, t.due_at
        coalesce(o.held_until > $1, false) AS held,
        (SELECT bool_or(p.status IN ('pending', 'authorized'))
                OR sum(p.held_minor) >= greatest(1, o.amount_minor - o.discount_minor - o.captured_minor)
-        FROM payment AS p WHERE p.order_id = o.id) IS TRUE AS under_way,
+        FROM payments AS p WHERE p.order_id = o.id) IS TRUE AS under_way,
        EXISTS (SELECT FROM cases AS c WHERE c.order_id = o.id AND c.closed_at IS NULL AND c.kind = ANY($5::text[]))
            OR EXISTS (SELECT FROM parked AS k WHERE k.outcome IS NULL AND k.order_ref = o.order_ref)
-           OR EXISTS (SELECT FROM parked AS k JOIN payment AS p USING (account, payment_ref)
+           OR EXISTS (SELECT FROM parked AS k JOIN payments AS p USING (account, payment_ref)
                       WHERE k.outcome IS NULL AND p.order_id = o.id) AS unclear
 FROM taken AS t LEFT JOIN orders AS o ON o.id = t.order_id AND t.audience = 'payer'
 ORDER BY t.due_at, t.key
@@ -104,10 +104,10 @@ ORDER BY t.due_at, t.key
 
 
 async def claim(
-    conn: Conn, *, audiences: Collection[Audience], limit: int, taken_until: datetime, now: datetime
+    conn: Conn, *, audiences: Collection[Audience], limit: int, leased_until: datetime, now: datetime
 ) -> list[Claimed]:
-    """Due notices for these audiences that nobody else holds, leased until `taken_until`; the longest due first."""
-    rows = await conn.fetch(CLAIM, now, taken_until, [str(it) for it in audiences], limit, sorted(MONEY_UNCLEAR))
+    """Due notices for these audiences that nobody else holds, leased until `leased_until`; the longest due first."""
+    rows = await conn.fetch(CLAIM, now, leased_until, [str(it) for it in audiences], limit, sorted(MONEY_UNCLEAR))
     return [
         Claimed(
             key=row["key"],
@@ -129,7 +129,7 @@ async def claim(
 
 def _order_now(row: asyncpg.Record, besides: asyncpg.Record, *, mails: int) -> OrderNow:
     return OrderNow(
-        summary=stored_summary(row),
+        summary=summary_in(row),
         closed=row["closed"],
         held=row["held"],
         under_way=besides["under_way"],
@@ -157,11 +157,11 @@ BESIDES = """
 SELECT count(*) AS mails,
        (SELECT bool_or(p.status IN ('pending', 'authorized'))
                OR sum(p.held_minor) >= greatest(1, min(o.amount_minor - o.discount_minor - o.captured_minor))
-        FROM payment AS p JOIN orders AS o ON o.id = p.order_id WHERE o.id = $1) IS TRUE AS under_way,
+        FROM payments AS p JOIN orders AS o ON o.id = p.order_id WHERE o.id = $1) IS TRUE AS under_way,
        EXISTS (SELECT FROM cases AS c WHERE c.order_id = $1 AND c.closed_at IS NULL AND c.kind = ANY($3::text[]))
            OR EXISTS (SELECT FROM parked AS k JOIN orders AS o ON o.order_ref = k.order_ref
                       WHERE k.outcome IS NULL AND o.id = $1)
-           OR EXISTS (SELECT FROM parked AS k JOIN payment AS p USING (account, payment_ref)
+           OR EXISTS (SELECT FROM parked AS k JOIN payments AS p USING (account, payment_ref)
                       WHERE k.outcome IS NULL AND p.order_id = $1) AS unclear
 FROM outbox
 WHERE order_id = $1 AND audience = 'payer' AND key <> $2 AND told -> 'mail' ->> 'outcome' IN ('sent', 'uncertain')
@@ -190,7 +190,7 @@ async def mark(conn: Conn, claimed: Claimed, told: Mapping[str, Any]) -> bool:
 SETTLE = """
 UPDATE outbox AS o
 SET told = w.told, state = w.state, due_at = w.due_at, last_error = w.last_error, finished_at = w.finished_at,
-    taken_until = '-infinity'
+    leased_until = '-infinity'
 FROM json_populate_recordset(NULL::outbox, $1::json) AS w
 WHERE o.key = w.key AND o.attempts = w.attempts AND o.due_at IS NOT NULL
 RETURNING o.key

@@ -3,7 +3,7 @@
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +25,7 @@ class OrderStanding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 OVERVIEW = """
-SELECT (SELECT count(*) FROM delivery) AS deliveries,
+SELECT (SELECT count(*) FROM deliveries) AS deliveries,
        (SELECT count(*) FROM inbox WHERE outcome = 'waiting') AS waiting,
        (SELECT count(*) FROM parked WHERE outcome IS NULL) AS parked,
        (SELECT count(*) FROM spool) AS spooled

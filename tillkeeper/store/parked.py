@@ -83,7 +83,7 @@ def printable(text: str) -> str:
 PARKED_OF = """
 SELECT o.id FROM orders o JOIN parked k USING (order_ref) WHERE k.outcome IS NULL AND o.id = ANY($1::bigint[])
 UNION
-SELECT p.order_id FROM payment p JOIN parked k USING (account, payment_ref)
+SELECT p.order_id FROM payments p JOIN parked k USING (account, payment_ref)
 WHERE k.outcome IS NULL AND p.order_id = ANY($1::bigint[])
 """
 
@@ -177,7 +177,7 @@ async def take_message(conn: Conn, parked_id: int, keys: EnvelopeKeys) -> Envelo
 
 
 COUNT_SIBLINGS = """
-UPDATE delivery SET events = events + (
+UPDATE deliveries SET events = events + (
     SELECT count(*) FROM parked
     WHERE run = $1 AND number = $2 AND id <> $3 AND event_id <> $4 AND outcome IS DISTINCT FROM 'replayed'
 )
@@ -196,7 +196,7 @@ UPDATE orders SET due_at = least(due_at, greatest($2::timestamptz, held_until))
 WHERE closed_at IS NULL AND id IN (
     SELECT o.id FROM parked k JOIN orders o USING (order_ref) WHERE k.id = $1
     UNION ALL
-    SELECT p.order_id FROM parked k JOIN payment p USING (account, payment_ref) WHERE k.id = $1
+    SELECT p.order_id FROM parked k JOIN payments p USING (account, payment_ref) WHERE k.id = $1
 )
 """
 

@@ -17,11 +17,11 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     received_at: datetime
 
 
-class TakenRung(msgspec.Struct, frozen=True, kw_only=True):
-    """One rung that a sweep took."""
+class TakenStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One step that a sweep took."""
 
     order_ref: str
-    spell: int
+    phase: int
     action: str
     at: datetime
     taken_at: datetime
@@ -56,18 +56,18 @@ SELECT o.order_ref AS of_order, coalesce(d.received_at, i.recorded_at) AS receiv
        i.amount_minor AS amount, i.total_minor AS total, i.currency, i.failure, i.failure_code, i.method,
        i.as_of, i.discount_minor AS discount, coalesce(i.has_refunds, false) AS has_refunds,
        i.on_top_minor AS on_top, i.released_minor AS released, coalesce(i.may_be_release, false) AS may_be_release
-FROM inbox AS i JOIN orders AS o ON o.id = i.order_id LEFT JOIN delivery AS d USING (run, number)
+FROM inbox AS i JOIN orders AS o ON o.id = i.order_id LEFT JOIN deliveries AS d USING (run, number)
 WHERE i.outcome <> 'mismatched' ORDER BY i.seq
 """
-RUNGS = """
-SELECT o.order_ref, r.spell, r.action, r.at, r.taken_at, r.result FROM rung AS r JOIN orders AS o ON o.id = r.order_id
+STEPS = """
+SELECT o.order_ref, r.phase, r.action, r.at, r.taken_at, r.result FROM steps AS r JOIN orders AS o ON o.id = r.order_id
 ORDER BY r.order_id, r.taken_at, r.at
 """
 CASES = """
 SELECT o.order_ref, c.kind, c.level, c.opened_at, c.closed_by,
-       array(SELECT what FROM case_entry WHERE case_id = c.id ORDER BY id) AS whats,
-       array(SELECT by FROM case_entry WHERE case_id = c.id ORDER BY id) AS bys,
-       array(SELECT at FROM case_entry WHERE case_id = c.id ORDER BY id) AS ats
+       array(SELECT what FROM case_entries WHERE case_id = c.id ORDER BY id) AS whats,
+       array(SELECT by FROM case_entries WHERE case_id = c.id ORDER BY id) AS bys,
+       array(SELECT at FROM case_entries WHERE case_id = c.id ORDER BY id) AS ats
 FROM cases AS c LEFT JOIN orders AS o ON o.id = c.order_id ORDER BY c.id
 """
 NOTICES = """
@@ -96,10 +96,10 @@ async def histories(pool: asyncpg.Pool) -> list[Recorded]:
     ]
 
 
-async def rungs(pool: asyncpg.Pool) -> list[TakenRung]:
-    """Every rung that was taken, order by order."""
+async def steps(pool: asyncpg.Pool) -> list[TakenStep]:
+    """Every step that was taken, order by order."""
     async with pool.acquire() as conn:
-        return [TakenRung(**dict(row)) for row in await conn.fetch(RUNGS)]
+        return [TakenStep(**dict(row)) for row in await conn.fetch(STEPS)]
 
 
 async def cases(pool: asyncpg.Pool) -> list[CaseTold]:

@@ -12,63 +12,17 @@ import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
-import asyncpg
-import msgspec
-
-from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
-from tillkeeper.domain.failures import FailureClass
+from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.references import Bindings, Reference
+from tillkeeper.store.inbox import event_of
 from tillkeeper.store.pool import Conn, as_json
-
-Reference = tuple[str, ...]  # ("order", order_ref), or ("payment" | "refund" | "dispute", account, reference)
-
-
-def references_of(event: PaymentEvent) -> list[Reference]:
-    """All that an event names; one without an order waits under each."""
-    found = object_references_of(event)
-    if event.order_ref is not None:
-        found.append(("order", event.order_ref))
-    return found
-
-
-def object_references_of(event: PaymentEvent) -> list[Reference]:
-    """The gateway's own objects that an event names, the one that decides first."""
-    found = list[Reference]()
-    if event.payment_ref is not None:
-        found.append(("payment", event.account, event.payment_ref))
-    if event.refund_ref is not None:
-        found.append(("refund", event.account, event.refund_ref))
-    if event.dispute_ref is not None:
-        found.append(("dispute", event.account, event.dispute_ref))
-    return found
-
-
-class Bindings(msgspec.Struct, kw_only=True):
-    """References that are known to lead to an order, by the order's id."""
-
-    known: dict[Reference, int] = msgspec.field(default_factory=dict)
-    new_objects: set[Reference] = msgspec.field(default_factory=set)  # bound here, not yet in the database
-
-    def order_of(self, event: PaymentEvent) -> int | None:
-        """The order that an event belongs to; remembers its objects, so that events naming only those find it too."""
-        objects = object_references_of(event)
-        order_id = next((self.known[it] for it in objects if it in self.known), None)
-        if order_id is None and event.order_ref is not None:
-            order_id = self.known.get(("order", event.order_ref))
-        if order_id is None:
-            return None
-        for reference in objects:
-            if reference not in self.known:
-                self.known[reference] = order_id
-                self.new_objects.add(reference)
-        return order_id
-
 
 # Not joins: for those PostgreSQL read small tables whole, and did so while they grew.
 BIND = """
 SELECT e.i,
-       (SELECT order_id FROM payment p WHERE p.account = e.account AND p.payment_ref = e.payment_ref) AS by_payment,
-       (SELECT order_id FROM refund r WHERE r.account = e.account AND r.refund_ref = e.refund_ref) AS by_refund,
-       (SELECT order_id FROM dispute d WHERE d.account = e.account AND d.dispute_ref = e.dispute_ref) AS by_dispute,
+       (SELECT order_id FROM payments p WHERE p.account = e.account AND p.payment_ref = e.payment_ref) AS by_payment,
+       (SELECT order_id FROM refunds r WHERE r.account = e.account AND r.refund_ref = e.refund_ref) AS by_refund,
+       (SELECT order_id FROM disputes d WHERE d.account = e.account AND d.dispute_ref = e.dispute_ref) AS by_dispute,
        (SELECT id FROM orders o WHERE o.order_ref = e.order_ref) AS by_order
 FROM json_to_recordset($1::json) AS e (i int, account text, payment_ref text, refund_ref text, dispute_ref text,
                                        order_ref text)
@@ -183,31 +137,3 @@ async def take_waiting(conn: Conn, references: Collection[Reference]) -> list[Pa
             rows += await conn.fetch(waiting, [it[1] for it in objects], [it[2] for it in objects])
     found = {(row["account"], row["event_id"]): event_of(row) for row in rows}
     return list(found.values())
-
-
-def event_of(row: asyncpg.Record) -> PaymentEvent:
-    """The canonical event that an inbox row keeps."""
-    return PaymentEvent(
-        event_id=row["event_id"],
-        kind=Kind(row["kind"]),
-        account=row["account"],
-        occurred_at=row["occurred_at"],
-        evidence=Evidence(row["evidence"]),
-        order_ref=row["order_ref"],
-        payment_ref=row["payment_ref"],
-        capture_ref=row["capture_ref"],
-        refund_ref=row["refund_ref"],
-        dispute_ref=row["dispute_ref"],
-        amount=row["amount_minor"],
-        total=row["total_minor"],
-        currency=row["currency"],
-        failure=FailureClass(row["failure"]) if row["failure"] else None,
-        failure_code=row["failure_code"],
-        method=row["method"],
-        as_of=row["as_of"],
-        discount=row["discount_minor"],
-        has_refunds=bool(row["has_refunds"]),
-        on_top=row["on_top_minor"],
-        released=row["released_minor"],
-        may_be_release=bool(row["may_be_release"]),
-    )

@@ -7,11 +7,11 @@ import asyncpg
 import msgspec
 
 from tillkeeper.domain.events import REF_CHARS_MAX, Evidence, Kind, PaymentEvent
-from tillkeeper.domain.facts import WITHDRAWN
+from tillkeeper.domain.order.facts import WITHDRAWN
+from tillkeeper.domain.order.registration import Contradiction
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply import apply_found
 from tillkeeper.store.order_acts import NoSuchOrder
-from tillkeeper.store.orders import Contradiction
 from tillkeeper.store.pool import Conn
 from tillkeeper.store.transactions import repeat_when_raced, wait_for_standbys
 
@@ -74,7 +74,7 @@ async def _register(conn: Conn, asked: AskedRefund, policy: Policy, now: datetim
 
 ITS_WORD = """
 SELECT (facts -> 'standing' ->> 'at')::timestamptz AS told_at, facts -> 'standing' ->> 'failure_code' AS failure_code
-FROM refund WHERE account = $1 AND refund_ref = $2
+FROM refunds WHERE account = $1 AND refund_ref = $2
 """
 
 
@@ -122,7 +122,7 @@ async def _is_registered(conn: Conn, asked: AskedRefund, order_id: int, word: in
 
 
 KNOWN_REFUND = """
-SELECT order_id, payment_ref, amount_minor AS amount FROM refund WHERE account = $1 AND refund_ref = $2
+SELECT order_id, payment_ref, amount_minor AS amount FROM refunds WHERE account = $1 AND refund_ref = $2
 """
 
 
@@ -157,7 +157,7 @@ def _event(asked: AskedRefund, currency: str, word: int = 0) -> PaymentEvent:
 ITS_REFUND = """
 SELECT r.account, r.payment_ref, r.amount_minor, r.currency, (r.facts -> 'standing' ->> 'at')::timestamptz AS told_at,
        r.facts -> 'standing' ->> 'failure_code' AS failure_code
-FROM refund r JOIN orders o ON o.id = r.order_id
+FROM refunds r JOIN orders o ON o.id = r.order_id
 WHERE o.order_ref = $1 AND r.refund_ref = $2
 ORDER BY told_at LIMIT 1
 """

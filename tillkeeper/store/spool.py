@@ -38,7 +38,7 @@ async def put(conn: Conn, *, message_id: UUID, shard: int, body: bytes, timeout_
 
 
 SET_ASIDE = """
-INSERT INTO spool (id, shard, body, taken_until) VALUES ($1, 0, $2, now() + make_interval(secs => $3))
+INSERT INTO spool (id, shard, body, leased_until) VALUES ($1, 0, $2, now() + make_interval(secs => $3))
 """
 
 
@@ -52,10 +52,10 @@ async def set_aside(conn: Conn, *, message_id: UUID, body: bytes, rest_s: float)
 # join would be planned while the table is empty, as a scan of it all, and the plan kept while the backlog grows.
 TAKE = """
 WITH taken AS (
-    UPDATE spool SET taken_until = now() + make_interval(secs => $3), taken_by = $1, attempts = attempts + 1
+    UPDATE spool SET leased_until = now() + make_interval(secs => $3), leased_by = $1, attempts = attempts + 1
     WHERE id = ANY (ARRAY (
         SELECT id FROM spool
-        WHERE taken_until < now() AND attempts <= $4 AND position > $5
+        WHERE leased_until < now() AND attempts <= $4 AND position > $5
         ORDER BY position
         LIMIT $2
         FOR UPDATE SKIP LOCKED
@@ -89,10 +89,10 @@ async def last_position(conn: Conn, *, timeout_s: float) -> int:
 
 TAKE_PAST_LIMIT = """
 WITH taken AS (
-    UPDATE spool SET taken_until = now() + make_interval(secs => $3), taken_by = $1
+    UPDATE spool SET leased_until = now() + make_interval(secs => $3), leased_by = $1
     WHERE id = ANY (ARRAY (
         SELECT id FROM spool
-        WHERE taken_until < now() AND attempts > $4 AND id = ANY (ARRAY (
+        WHERE leased_until < now() AND attempts > $4 AND id = ANY (ARRAY (
             SELECT id FROM (SELECT id, attempts FROM spool ORDER BY position LIMIT $5) AS front WHERE attempts > $4
         ))
         ORDER BY position
@@ -114,7 +114,7 @@ async def take_past_limit(
 
 
 REMOVE = """
-DELETE FROM spool WHERE id = ANY($1::uuid[]) AND taken_by = $2
+DELETE FROM spool WHERE id = ANY($1::uuid[]) AND leased_by = $2
 """
 
 
@@ -126,8 +126,8 @@ async def remove(conn: Conn, ids: Collection[UUID], *, taker: UUID, timeout_s: f
 # Given back by a living worker: that is no attempt that failed.
 GIVE_BACK = """
 WITH given AS (
-    UPDATE spool SET taken_until = '-infinity', taken_by = NULL, attempts = greatest(attempts - $3, 0)
-    WHERE id = ANY($1::uuid[]) AND taken_by = $2
+    UPDATE spool SET leased_until = '-infinity', leased_by = NULL, attempts = greatest(attempts - $3, 0)
+    WHERE id = ANY($1::uuid[]) AND leased_by = $2
     RETURNING id
 )
 SELECT pg_notify('tillkeeper_spool', 'given back') FROM given LIMIT 1

@@ -8,15 +8,14 @@ import asyncpg
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from tillkeeper.domain.backoff import TRANSACTION
-from tillkeeper.store.failures import DATABASE_ERRORS
-from tillkeeper.store.ledger import Raced
+from tillkeeper.store.failures import DATABASE_ERRORS, WriteConflict
 from tillkeeper.store.pool import POOL_ACQUIRE_S, Conn
 
 Result = TypeVar("Result")
 
 # Two transactions met; the one that gave way succeeds when it starts over.
 MEETINGS: Final = (
-    Raced,
+    WriteConflict,
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
     asyncpg.InvalidCachedStatementError,  # the schema changed under a prepared statement

@@ -7,8 +7,9 @@ from typing import Final
 
 import msgspec
 
+from tillkeeper.domain.order.notices import Audience, Notice
+from tillkeeper.store.notices import write_notices
 from tillkeeper.store.pool import Conn, as_json
-from tillkeeper.store.telling import Audience, Notice, tell
 
 WORDS_MAX: Final = 200  # of an account: a field that never says the same twice is no list of words
 TOPIC: Final = "account.unknown_word"
@@ -29,11 +30,11 @@ class WordUse(msgspec.Struct, frozen=True, kw_only=True):
 
 # Counted only until there are too many: what is known already is always counted.
 NOTE_WORDS = """
-INSERT INTO unknown_word AS u (account, field, word, first_at, last_at, seen)
+INSERT INTO unknown_words AS u (account, field, word, first_at, last_at, seen)
 SELECT w.account, w.field, w.word, $2, $2, w.seen
 FROM json_to_recordset($1::json) AS w (account text, field text, word text, seen bigint)
-WHERE (SELECT count(*) FROM unknown_word k WHERE k.account = w.account) < $3
-   OR EXISTS (SELECT FROM unknown_word k WHERE k.account = w.account AND k.field = w.field AND k.word = w.word)
+WHERE (SELECT count(*) FROM unknown_words k WHERE k.account = w.account) < $3
+   OR EXISTS (SELECT FROM unknown_words k WHERE k.account = w.account AND k.field = w.field AND k.word = w.word)
 ORDER BY w.account, w.field, w.word
 ON CONFLICT (account, field, word) DO UPDATE
 SET last_at = greatest(u.last_at, excluded.last_at), seen = u.seen + excluded.seen
@@ -52,7 +53,7 @@ async def note_words(conn: Conn, words: Iterable[Word] | Mapping[Word, int], *, 
     ]
     noted = await conn.fetch(NOTE_WORDS, as_json(rows), now, WORDS_MAX)
     fresh = [row for row in noted if row["fresh"]]
-    await tell(conn, [_notice(row["account"], row["field"], row["word"]) for row in fresh], now=now)
+    await write_notices(conn, [_notice(row["account"], row["field"], row["word"]) for row in fresh], now=now)
 
 
 def _notice(account: str, field: str, word: str) -> Notice:
@@ -70,7 +71,7 @@ def _notice(account: str, field: str, word: str) -> Notice:
     )
 
 
-ALL_WORDS = "SELECT account, field, word, first_at, last_at, seen FROM unknown_word ORDER BY account, field, word"
+ALL_WORDS = "SELECT account, field, word, first_at, last_at, seen FROM unknown_words ORDER BY account, field, word"
 
 
 async def words_met(conn: Conn) -> list[WordUse]:

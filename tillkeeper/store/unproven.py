@@ -27,26 +27,26 @@ FROM fetches WHERE due_at IS NOT NULL AND NOT proven AND found = 0 AND account =
 # The newest $2 stay.  What is in somebody's hands is not counted, for its query is on its way.
 FORGET_UNKNOWN = """
 UPDATE fetches
-SET not_found = wishes - found - given_up, due_at = NULL, failures = 0, misses = 0, finished_at = $3,
+SET not_found = requests - found - given_up, due_at = NULL, failures = 0, misses = 0, finished_at = $3,
     result = 'not found; newer ones came before it was tried again'
 WHERE id IN (
     SELECT f.id FROM fetches f
     WHERE f.account = $1 AND f.due_at IS NOT NULL AND NOT f.proven AND f.found = 0
-      AND (f.misses > 0 OR f.not_found > 0) AND f.taken_until <= $3
-      AND NOT EXISTS (SELECT FROM payment p WHERE p.account = f.account AND p.payment_ref = f.payment_ref)
-    ORDER BY f.wanted_at DESC, f.number DESC OFFSET $2 FOR NO KEY UPDATE OF f SKIP LOCKED
+      AND (f.misses > 0 OR f.not_found > 0) AND f.leased_until <= $3
+      AND NOT EXISTS (SELECT FROM payments p WHERE p.account = f.account AND p.payment_ref = f.payment_ref)
+    ORDER BY f.requested_at DESC, f.number DESC OFFSET $2 FOR NO KEY UPDATE OF f SKIP LOCKED
 )
 """
 
 FORGET_UNANSWERED = """
 UPDATE fetches
-SET given_up = wishes, due_at = NULL, failures = 0, finished_at = $3, result = 'never answered: newer ones came'
+SET given_up = requests, due_at = NULL, failures = 0, finished_at = $3, result = 'never answered: newer ones came'
 WHERE id IN (
     SELECT f.id FROM fetches f
     WHERE f.account = $1 AND f.due_at IS NOT NULL AND NOT f.proven AND f.found = 0
-      AND f.misses = 0 AND f.not_found = 0 AND f.given_up = 0 AND f.taken_until <= $3
-      AND NOT EXISTS (SELECT FROM payment p WHERE p.account = f.account AND p.payment_ref = f.payment_ref)
-    ORDER BY f.wanted_at DESC, f.number DESC OFFSET $2 FOR NO KEY UPDATE OF f SKIP LOCKED
+      AND f.misses = 0 AND f.not_found = 0 AND f.given_up = 0 AND f.leased_until <= $3
+      AND NOT EXISTS (SELECT FROM payments p WHERE p.account = f.account AND p.payment_ref = f.payment_ref)
+    ORDER BY f.requested_at DESC, f.number DESC OFFSET $2 FOR NO KEY UPDATE OF f SKIP LOCKED
 )
 RETURNING 1
 """

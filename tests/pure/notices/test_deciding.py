@@ -10,20 +10,21 @@ from hypothesis import strategies as st
 from tests.notice_factories import some_settings
 from tests.store.factories import NOON
 from tillkeeper.domain.backoff import NOTICE
-from tillkeeper.domain.order import Status, Summary
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.summary import Summary
 from tillkeeper.notices.deciding import (
     ASKS_TO_PAY,
     OF_MONEY,
     RETRY_AFTER_MAX,
-    Go,
-    Later,
+    SendLater,
+    SendNow,
     Topic,
     entry_of,
     may_tell_payer,
     quiet_until,
     state_of,
 )
-from tillkeeper.notices.outcome import Dead, Dropped, Entry, Failed, Said, Sent, Uncertain
+from tillkeeper.notices.outcome import ChannelState, Dead, Dropped, Entry, Failed, Sent, Uncertain
 from tillkeeper.notices.settings import QuietHours
 from tillkeeper.store.outbox import OrderNow
 
@@ -55,14 +56,14 @@ def verdict(topic=Topic.PROCESSING, order=None, *, said=SAID, warned=False, expi
 
 
 def test_nothing_against_it_means_go():
-    assert verdict() == Go()
+    assert verdict() == SendNow()
 
 
 @pytest.mark.parametrize("topic", Topic)
 def test_money_is_told_of_an_order_closed_held_and_much_told_but_nothing_else(topic):
     told = verdict(topic, an_order(closed=True, held=True, mails=99), per_order_max=10)
-    assert isinstance(told, Go if topic in OF_MONEY - {Topic.REFUNDING} else Dropped)
-    assert isinstance(verdict(Topic.REFUNDING, an_order(closed=True, held=True, mails=9), per_order_max=10), Go)
+    assert isinstance(told, SendNow if topic in OF_MONEY - {Topic.REFUNDING} else Dropped)
+    assert isinstance(verdict(Topic.REFUNDING, an_order(closed=True, held=True, mails=9), per_order_max=10), SendNow)
 
 
 @pytest.mark.parametrize("topic", Topic)
@@ -78,15 +79,15 @@ def test_every_topic_of_other_sums_than_the_orders_is_overtaken(topic, moved):
 
 @pytest.mark.parametrize("topic", Topic)
 def test_after_the_deadline_nobody_is_asked_to_pay(topic):
-    assert isinstance(verdict(topic, expires_at=NOON), Dropped if topic in ASKS_TO_PAY else Go)
-    assert verdict(topic, expires_at=NOON + DAY) == Go()
+    assert isinstance(verdict(topic, expires_at=NOON), Dropped if topic in ASKS_TO_PAY else SendNow)
+    assert verdict(topic, expires_at=NOON + DAY) == SendNow()
 
 
 @pytest.mark.parametrize("topic", Topic)
 def test_who_began_to_pay_just_now_is_not_asked_to_by_a_mail_that_was_written_before(topic):
     under_way = an_order(under_way=True)
-    assert isinstance(verdict(topic, under_way), Later if topic in ASKS_TO_PAY else Go)
-    assert verdict(topic, under_way, warned=True) == Go()
+    assert isinstance(verdict(topic, under_way), SendLater if topic in ASKS_TO_PAY else SendNow)
+    assert verdict(topic, under_way, warned=True) == SendNow()
 
 
 def local(hour, minute=0, *, day=22, zone=SHANGHAI):
@@ -114,7 +115,7 @@ def test_quiet_hours_within_a_day(at, until):
 
 
 def test_quiet_hours_put_a_mail_off():
-    assert verdict(quiet_hours="22:00-08:00", now=local(23)) == Later(until=local(8, day=23))
+    assert verdict(quiet_hours="22:00-08:00", now=local(23)) == SendLater(until=local(8, day=23))
 
 
 @given(
@@ -141,7 +142,7 @@ def failing(count, *, give_up_after=DAY, wait=None):
 def test_failures_wait_longer_and_longer_and_then_are_given_up():
     assert [failing(it).next_at - failing(it).at for it in range(1, 8)] == list(NOTICE.pauses)
     last = failing(1000)
-    assert (last.outcome, last.at) == (Said.DEAD, NOON + DAY)
+    assert (last.outcome, last.at) == (ChannelState.DEAD, NOON + DAY)
 
 
 def test_the_last_try_is_at_the_end_of_its_time_not_after_it():
@@ -157,16 +158,16 @@ def test_a_receiver_may_ask_for_a_longer_pause_within_reason():
 
 def test_even_after_a_long_absence_of_ours_there_is_a_try_before_giving_up():
     entry = entry_of(Failed(why="no"), None, give_up_after=timedelta(hours=1), now=NOON + 30 * DAY)
-    assert entry.outcome is Said.FAILING
+    assert entry.outcome is ChannelState.FAILING
 
 
 @pytest.mark.parametrize(
     ("outcome", "said"),
     [
-        (Sent(), Said.SENT),
-        (Uncertain(why="x"), Said.UNCERTAIN),
-        (Dropped(why="x"), Said.DROPPED),
-        (Dead(why="x"), Said.DEAD),
+        (Sent(), ChannelState.SENT),
+        (Uncertain(why="x"), ChannelState.UNCERTAIN),
+        (Dropped(why="x"), ChannelState.DROPPED),
+        (Dead(why="x"), ChannelState.DEAD),
     ],
 )
 def test_everything_but_a_failure_is_final(outcome, said):
@@ -189,10 +190,10 @@ def entries(*said, at=NOON):
     ("said", "state"),
     [
         ((), "dropped"),
-        ((Said.DROPPED,), "dropped"),
-        ((Said.SENT, Said.DROPPED), "sent"),
-        ((Said.SENT, Said.UNCERTAIN), "uncertain"),
-        ((Said.SENT, Said.DEAD, Said.UNCERTAIN), "dead"),
+        ((ChannelState.DROPPED,), "dropped"),
+        ((ChannelState.SENT, ChannelState.DROPPED), "sent"),
+        ((ChannelState.SENT, ChannelState.UNCERTAIN), "uncertain"),
+        ((ChannelState.SENT, ChannelState.DEAD, ChannelState.UNCERTAIN), "dead"),
     ],
 )
 def test_a_row_is_named_by_the_channel_that_somebody_must_know_of(said, state):
@@ -201,7 +202,7 @@ def test_a_row_is_named_by_the_channel_that_somebody_must_know_of(said, state):
 
 
 def test_a_row_is_pending_until_its_last_channel_is_done_and_due_with_the_first():
-    told = {**entries(Said.SENT, Said.DEAD), "x": failing(3), "y": failing(2)}
+    told = {**entries(ChannelState.SENT, ChannelState.DEAD), "x": failing(3), "y": failing(2)}
     state = state_of(told)
     assert (state.state, state.due_at) == ("pending", min(told["x"].next_at, told["y"].next_at))
 
@@ -210,4 +211,4 @@ def test_a_row_is_pending_until_its_last_channel_is_done_and_due_with_the_first(
 def test_while_it_is_not_clear_whether_it_was_paid_nothing_that_asks_to_pay_is_sent(topic):
     unclear = verdict(topic, an_order(unclear=True), warned=True)
     asks = topic in ASKS_TO_PAY and topic is not Topic.PARTIALLY_PAID
-    assert isinstance(unclear, Later if asks else Go)
+    assert isinstance(unclear, SendLater if asks else SendNow)

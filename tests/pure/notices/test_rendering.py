@@ -16,7 +16,7 @@ from tests.notice_factories import a_payload, some_settings
 from tests.store.factories import NOON
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.money import EXPONENTS
-from tillkeeper.domain.order import Status
+from tillkeeper.domain.order.status import Status
 from tillkeeper.notices.addresses import is_plain_link
 from tillkeeper.notices.deciding import ASKS_TO_PAY, Topic
 from tillkeeper.notices.envelope import as_bytes, message_id

@@ -23,8 +23,8 @@ from sandbox.voices import Voice
 from tests.pure.sandbox.asking import answer
 from tillkeeper import clock
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent, problem_with
-from tillkeeper.domain.facts import OrderFacts, apply
-from tillkeeper.domain.order import Order, summarize
+from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import BadSignature, Refused
 from tillkeeper.gateways.messages import Query, Request, Verified
@@ -115,7 +115,7 @@ def test_it_tells_of_more_than_being_paid(played):
 
 
 def test_it_is_asked_if_it_can_be(played):
-    assert (played.play.api is not None) is bool(played.gateway.asks)
+    assert (played.play.api is not None) is bool(played.gateway.queryable)
 
 
 def test_its_secrets_stand_in_files_of_their_own(played):
@@ -286,7 +286,7 @@ def test_what_was_paid_is_told_to_whoever_asks(played):
             "order": Query(about="payment", order_ref=story.order_ref),
         }
         for kind, query in questions.items():
-            if kind in played.gateway.asks and books.captured:
+            if kind in played.gateway.queryable and books.captured:
                 paid = [it for it in answered(played, story, query) if it.kind is Kind.PAYMENT_SUCCEEDED]
                 assert sum(it.amount for it in paid) == books.captured, (story.name, kind)
                 assert {it.order_ref for it in paid} == {story.order_ref}
@@ -299,7 +299,7 @@ def test_of_a_payment_that_never_was_nothing_is_found(played):
         ("payment", Query(about="payment", order_ref=other.order_ref, payment_ref=other.payment_ref)),
         ("order", Query(about="payment", order_ref=other.order_ref)),
     ):
-        if kind in played.gateway.asks:
+        if kind in played.gateway.queryable:
             assert_nothing_is_found(played, (query,), story)
 
 

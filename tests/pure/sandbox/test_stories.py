@@ -23,8 +23,9 @@ from sandbox.summary import AuditVerdict, Summary
 from sandbox.truth.ledger import Ledger
 from sandbox.verdict import Shown, compare, to_ask
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.domain.facts import OrderFacts, apply
-from tillkeeper.domain.order import Order, Status, summarize
+from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import Refused
 from tillkeeper.gateways.messages import Request

@@ -17,8 +17,8 @@ from sandbox.truth.books import PaymentState, RefundState, known
 from sandbox.truth.ledger import Ledger
 from tests.gateway_apis import NOON
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
-from tillkeeper.domain.facts import OrderFacts, apply
-from tillkeeper.domain.order import Order, summarize
+from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.summary import Order, summarize
 from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.registry import build
 from tillkeeper.settings import load_settings
@@ -108,10 +108,10 @@ def test_a_ledger_finds_a_payment_by_each_reference_at_its_own_account_alone():
     story = next(it for it in told if it.name == "wechatpay: given back")
     ref = next(it.refund_ref for it in story.happenings if it.word == "REFUND.PROCESSING")
     assert ledger.payment(story.account, story.payment_ref, END).story is story
-    assert ledger.payment_of_order(story.account, story.order_ref, END).story is story
+    assert ledger.payments_of_order(story.account, story.order_ref, END).story is story
     assert ledger.payment_of_refund(story.account, ref, END).story is story
     assert ledger.payment_of_refund(story.account, ref, story.started_at) is None  # nobody asked for it yet
-    assert ledger.payment_of_order("stripe-main", story.order_ref, END) is None
+    assert ledger.payments_of_order("stripe-main", story.order_ref, END) is None
     assert ledger.payment(story.account, "none", END) is None
 
 

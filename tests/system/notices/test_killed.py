@@ -42,7 +42,7 @@ async def until(holds):
 
 
 async def leases_run_out(pool):
-    await pool.execute("UPDATE outbox SET taken_until = '-infinity'")
+    await pool.execute("UPDATE outbox SET leased_until = '-infinity'")
 
 
 def held_at(where, mailbox):

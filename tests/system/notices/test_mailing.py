@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.notice_factories import an_order, row_of, some_settings, to_payer, told
 from tests.notice_servers import smtp_server
 from tests.store.factories import NOON
+from tillkeeper.domain.order.notices import Audience
 from tillkeeper.notices.outcome import Failed, Sent
 from tillkeeper.notices.settings import SmtpSettings
 from tillkeeper.notices.smtp import SmtpChannel
-from tillkeeper.store.telling import Audience
 from workers.notify import LEASE, NotifyLoop
 from workers.outage import Outage
 
@@ -159,7 +159,7 @@ async def test_nobody_listening_is_tried_again_until_its_hours_are_over_and_then
 async def test_a_sender_that_died_after_its_mark_is_not_followed_by_a_second_mail(pool, looping, mailbox, clock):
     await told(pool, to_payer(await an_order(pool), key="k"))
     await pool.execute(
-        "UPDATE outbox SET attempts = 1, taken_until = $1,"
+        "UPDATE outbox SET attempts = 1, leased_until = $1,"
         """ told = '{"mail": {"outcome": "uncertain", "at": "2026-11-22T12:00:00Z", "why": "handed over"}}'""",
         NOON + LEASE,
     )
@@ -223,7 +223,7 @@ async def test_of_an_instalment_that_is_paid_overnight_its_payer_reads_once_and_
 
 async def pending(pool, order_id):
     await pool.execute(
-        "INSERT INTO payment (account, payment_ref, order_id, status, facts, captured_minor)"
+        "INSERT INTO payments (account, payment_ref, order_id, status, facts, captured_minor)"
         " VALUES ('stripe-main', 'pi_2', $1, 'pending', '{}', 0)",
         order_id,
     )

@@ -13,12 +13,12 @@ from tests.notice_factories import row_of, some_settings, to_merchant, to_ops, t
 from tests.notice_servers import OTHER_SECRET, SECRET, http_server
 from tests.store.factories import NOON
 from tillkeeper import clock as wall
+from tillkeeper.domain.order.notices import Audience
 from tillkeeper.notices.channels import Channels
 from tillkeeper.notices.ops import message_of
 from tillkeeper.notices.outcome import Failed
 from tillkeeper.notices.outgoing import Outgoing
 from tillkeeper.notices.webhook import retry_after_wait
-from tillkeeper.store.telling import Audience
 from workers.notify import LEASE
 
 
@@ -183,7 +183,7 @@ async def test_a_sender_that_died_before_it_wrote_down_sends_again_under_the_sam
     await told(pool, to_merchant(key="k"), now=clock.at)
     async with looping(some_settings(receiver=receiver)) as loop:
         await loop._channels.merchant[0].send(an_outgoing(sent_at=clock.at))  # and is killed
-        await pool.execute("UPDATE outbox SET taken_until = $1", clock.at + LEASE)
+        await pool.execute("UPDATE outbox SET leased_until = $1", clock.at + LEASE)
         assert await loop.run_once() == 0
         clock.at += LEASE
         receiver.secret = SECRET

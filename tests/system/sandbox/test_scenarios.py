@@ -104,7 +104,7 @@ async def test_stuck_orders_climb_their_ladders_and_their_payers_are_told_once(q
     told = stuck.told()
     assert told["wrong"] == ()
     assert told["holds"]
-    assert (told["rungs"]["case"], told["rungs"]["escalate"]) == (orders, 2 * orders)
+    assert (told["ladder_steps"]["case"], told["ladder_steps"]["escalate"]) == (orders, 2 * orders)
     assert told["cases"]["stuck"] == orders
     assert told["in_doubt"] == told["cases"].get("close_in_doubt", 0) > 0
     assert told["unanswered"] > 0
@@ -116,7 +116,7 @@ async def test_stuck_orders_climb_their_ladders_and_their_payers_are_told_once(q
     assert len(mailbox.mails()) == sum(told["payers_told"].values())
 
 
-async def test_a_rung_that_is_taken_twice_is_noticed(quick_server):
+async def test_a_step_that_is_taken_twice_is_noticed(quick_server):
     async def hire_who_asks_twice(premises, stack) -> Crew:
         api_client = premises.api_client
         ask_once = api_client.query
@@ -149,7 +149,7 @@ async def run_sandbox(*arguments: str) -> tuple[int, str, str]:
 async def test_a_scenario_says_for_people_how_it_ended():
     code, output, errors = await run_sandbox("--scenario", "stuck-at-gateway", "--payments", "6")
     assert code == 0, errors + output
-    assert output.strip().endswith("every rung on time and once; no order was failed or closed in doubt")
+    assert output.strip().endswith("every step on time and once; no order was failed or closed in doubt")
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ class Adyen(Gateway):
         except BadPayload:
             return None
         payment_ref, order_ref = reference_or_none(item.payment_ref), reference_or_none(item.order_ref)
-        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences.of(order_ref=order_ref, payment_ref=payment_ref)
 
     def acknowledge(self) -> Reply:
         """Older webhooks look for the word, newer ones for the status alone."""

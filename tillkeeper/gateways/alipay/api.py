@@ -53,7 +53,7 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
     app_auth_token: str | None
 
     def call(self, api_base: str, query: Query, now: datetime) -> Call:
-        """The signed request that puts the query."""
+        """Returns the signed request that puts the query."""
         method, subject = _method_and_subject(query)
         content = {"biz_content": json.dumps(subject, ensure_ascii=False, separators=(",", ":"))}
         common = self._common_fields(method, now)
@@ -80,7 +80,8 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _method_and_subject(query: Query) -> tuple[str, dict[str, object]]:
-    """Alipay's method, and what the query is about; its own trade number is the better name where it is known."""
+    """Returns Alipay's method, and what the query is about; its own trade number is the better name where it is
+    known."""
     trade: dict[str, object] = (
         {"out_trade_no": query.order_ref} if query.payment_ref is None else {"trade_no": query.payment_ref}
     )
@@ -92,7 +93,7 @@ def _method_and_subject(query: Query) -> tuple[str, dict[str, object]]:
 
 
 def content_of(query: Query, response: Response, trusted: TrustedKey, now: datetime) -> Mapping[str, object] | None:
-    """What a signed answer says, or None where Alipay knows of no such trade.
+    """Returns what a signed answer says, or None where Alipay knows of no such trade.
 
     An error may come unsigned, for Alipay may not know whose key to use.  It is believed that much: that nothing is
     known.
@@ -113,8 +114,8 @@ class SignedAnswer(msgspec.Struct, frozen=True):
     cert_sn: str | None
 
     def variants(self) -> Iterator[tuple[bytes, bytes]]:
-        """What the signature may be over, best first, each with what it says: as received, in the charset that we
-        asked for, and either with `/` for an escaped one, for Alipay may escape what it has signed."""
+        """Yields what the signature may be over, best first, each with what it says: as received, in the charset that
+        we asked for, and either with `/` for an escaped one, for Alipay may escape what it has signed."""
         for content in dict.fromkeys((self.content, self.content.replace(rb"\/", b"/"))):
             for charset in dict.fromkeys((self.charset, form.UTF_8)):
                 yield content.decode().encode(charset), content
@@ -132,7 +133,7 @@ def _signed_answer(query: Query, response: Response) -> SignedAnswer:
 
 
 def _signed_content(answer: SignedAnswer, sign: str, trusted: TrustedKey, now: datetime) -> bytes:
-    """The answer in the one of its variants that was signed.  That one is read, and no other."""
+    """Returns the answer in the one of its variants that was signed.  That one is read, and no other."""
     trusted.check_time(now)
     if trusted.cert_sn is not None and answer.cert_sn not in {None, trusted.cert_sn}:
         raise BadSignature("the answer is signed with another certificate than alipay_cert; was it renewed?")
@@ -144,8 +145,8 @@ def _signed_content(answer: SignedAnswer, sign: str, trusted: TrustedKey, now: d
 
 
 def _decoded(response: Response) -> tuple[str, bytes]:
-    """The charset of an answer, and its body in UTF-8.  Alipay answers in Chinese charsets where it could not read
-    the one that was asked for."""
+    """Returns the charset of an answer, and its body in UTF-8.  Alipay answers in Chinese charsets where it could not
+    read the one that was asked for."""
     charset = form.charset_in(" ".join(response.headers.get("content-type", ()))) or form.UTF_8
     try:
         return charset, response.body.decode(charset).encode()
@@ -180,12 +181,12 @@ def _shown(code: str, sub_code: str | None) -> str:
 
 
 def _word(code: str | None) -> str | None:
-    """A code, so far as it is one; it goes into a log."""
+    """Returns a code as far as it is one, for it goes into a log."""
     return code if code is None or _WORD.fullmatch(code) else "of no form known"
 
 
 def _check_subject(query: Query, content: object) -> None:
-    """A genuine answer to another query is none to this."""
+    """Raises BadPayload for a genuine answer to another query, which is none to this."""
     refs = {
         "trade_no": query.payment_ref,
         "out_trade_no": query.order_ref if query.payment_ref is None else None,

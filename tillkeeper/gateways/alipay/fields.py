@@ -18,12 +18,13 @@ _METHOD: Final = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
 
 
 def signing_text(fields: Mapping[str, str]) -> str:
-    """What is signed of notices and of requests."""
+    """Returns what is signed of notices and of requests."""
     return "&".join(f"{name}={fields[name]}" for name in sorted(fields))
 
 
 def currency_in(fields: Mapping[str, object], otherwise: str) -> str | None:
-    """What total_amount and refund_fee are in: a trade across borders names it, and settles or is paid in others.
+    """Returns what total_amount and refund_fee are in: a trade across borders names it, and settles or is paid in
+    others.
 
     None for one that ISO 4217 does not list.
     """
@@ -31,7 +32,7 @@ def currency_in(fields: Mapping[str, object], otherwise: str) -> str | None:
 
 
 def money(fields: Mapping[str, object], name: str, currency: str) -> int | None:
-    """An amount in minor units; None where it is absent or empty."""
+    """Returns an amount in minor units; None where it is absent or empty."""
     written = text_or_none(fields, name)
     if written is None:
         return None
@@ -42,7 +43,7 @@ def money(fields: Mapping[str, object], name: str, currency: str) -> int | None:
 
 
 def moment(name: str, written: str) -> datetime:
-    """A time in UTC.  Some tell milliseconds: cut, so that all times compare with one resolution."""
+    """Returns a time in UTC.  Milliseconds are cut, so that all times compare with one resolution."""
     try:
         return moment_from_dashed(written)
     except BadPayload as error:
@@ -50,7 +51,7 @@ def moment(name: str, written: str) -> datetime:
 
 
 def method_in(bills: object, name: str) -> str | None:
-    """The one channel that all money of a payment came through.  No money hangs on it: odd is unknown."""
+    """Returns the one channel that all money of a payment came through.  No money hangs on it: odd is unknown."""
     if not isinstance(bills, list):
         return None
     channels = {

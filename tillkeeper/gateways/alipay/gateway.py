@@ -26,7 +26,7 @@ class Alipay(Gateway):
     name: ClassVar[str] = "alipay"
     settings: ClassVar[type[AccountModel]] = AlipaySettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
+    queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     single_payment: ClassVar[bool] = True  # an out_trade_no is one trade's
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type"})
 
@@ -40,7 +40,7 @@ class Alipay(Gateway):
         self._trans_currency = settings.trans_currency
 
     def verify(self, request: Request, now: datetime) -> Verified:
-        """The form must be decoded first, for what is signed is its decoded fields."""
+        """Decodes the form first, for what is signed is its decoded fields."""
         return Verified(key=self._trusted.label, content=webhook.verified_fields(request, self._trusted, now))
 
     def key_labels(self) -> tuple[str, ...]:
@@ -48,7 +48,7 @@ class Alipay(Gateway):
         return (self._trusted.label,)
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
-        """One event for a trade of ours, none for others'."""
+        """Makes one event of a trade of ours, and none of others'."""
         fields = cast("Mapping[str, str]", verified.content)
         if not self._is_ours(fields):
             return ()
@@ -60,7 +60,7 @@ class Alipay(Gateway):
         return (event,)
 
     def claimed_references(self, request: Request) -> ClaimedReferences | None:
-        """The merchant's own number of a payment, out_trade_no, in a notice for this app."""
+        """Returns the merchant's own number of a payment, out_trade_no, in a notice for this app."""
         try:
             fields = webhook.form_of(request).fields
         except BadPayload:
@@ -69,21 +69,21 @@ class Alipay(Gateway):
         return ClaimedReferences(order_ref=order_ref) if order_ref and fields.get("app_id") == self._app_id else None
 
     def acknowledge(self) -> Reply:
-        """These seven bytes and no others; all else is repeated for 25 hours."""
+        """Answers these seven bytes and no others; all else is repeated for 25 hours."""
         return Reply(status=200, body=b"success")
 
     def refuse(self, status: int) -> Reply:
-        """The word that Alipay's own examples answer."""
+        """Returns the word that Alipay's own examples answer."""
         return Reply(status=status, body=b"fail")
 
     def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - Alipay wants none
-        """By Alipay's own trade number where it is known, else by the order's reference."""
+        """Asks by Alipay's own trade number where it is known, else by the order's reference."""
         if self._signer is None:
             raise CannotQuery("app_private_key is not set, or app_cert beside certificates")
         return self._signer.call(self._api_base, query, now)
 
     def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
-        """What a signed answer to this query says; an unsigned one says at most that nothing is known."""
+        """Returns what a signed answer to this query says; an unsigned one says at most that nothing is known."""
         content = api.content_of(query, response, self._trusted, now)
         if content is None:
             return Answer(found=False)
@@ -112,7 +112,7 @@ def _signer(settings: AlipaySettings) -> api.Signer | None:
 
 
 def _serials(settings: AlipaySettings) -> Mapping[str, str]:
-    """The names of both sides' certificates, which requests carry in certificate mode."""
+    """Returns the names of both sides' certificates, which requests carry in certificate mode."""
     if settings.app_cert is None:
         return {}
     return {

@@ -34,19 +34,19 @@ class TrustedKey(msgspec.Struct, frozen=True, kw_only=True):
             raise BadSignature("alipay_cert or its chain is not valid at this time", VerificationStep.KEY)
 
     def has_signed(self, signature: bytes, signed: bytes) -> bool:
-        """Whether the signature is this key's over these bytes."""
+        """Says whether the signature is this key's over these bytes."""
         return is_signed_by(self.key, signature, signed)
 
 
 def trusted_public_key(text: str) -> TrustedKey:
-    """Key mode: bare base64, as the console shows it, or PEM.  Raises ValueError."""
+    """Reads the key of key mode: bare base64, as the console shows it, or PEM.  Raises ValueError."""
     if "-----" not in text:
         text = f"-----BEGIN PUBLIC KEY-----\n{text.strip()}\n-----END PUBLIC KEY-----"
     return TrustedKey(label="alipay_public_key", key=rsa_public_key(text))
 
 
 def trusted_certificate(certificate: str, roots: str) -> TrustedKey:
-    """Certificate mode: a certificate that chains to one of the roots.  Raises ValueError."""
+    """Reads the certificate of certificate mode, which must chain to one of the roots.  Raises ValueError."""
     chain = chained(certificate, roots)
     return TrustedKey(
         label=f"alipay_cert:{chain.serial:x}", key=chain.key, chain=chain, cert_sn=serial_of(leaf(certificate))
@@ -54,7 +54,7 @@ def trusted_certificate(certificate: str, roots: str) -> TrustedKey:
 
 
 def private_key_pem(text: object) -> object:
-    """Alipay's key tool hands out base64 without the PEM lines."""
+    """Returns a private key as PEM: Alipay's key tool hands out base64 without the PEM lines."""
     if not isinstance(text, str) or "-----" in text:
         return text
     try:
@@ -65,12 +65,12 @@ def private_key_pem(text: object) -> object:
 
 
 def serial_of(certificate: x509.Certificate) -> str:
-    """How Alipay names a certificate: a digest of who issued it under which number."""
+    """Returns how Alipay names a certificate: a digest of who issued it under which number."""
     name = f"{certificate.issuer.rfc4514_string()}{certificate.serial_number}"
     return hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
 
 
 def serials_of_roots(bundle: str) -> str:
-    """How Alipay names a bundle of roots."""
+    """Returns how Alipay names a bundle of roots."""
     roots = [root for root in readable(bundle) if root.signature_algorithm_oid.dotted_string.startswith(RSA_SIGNED)]
     return "_".join(serial_of(root) for root in roots)

@@ -51,7 +51,7 @@ FAILURES: Final[Mapping[str, FailureClass]] = {
 
 
 def payment_facts(content: Content, trans_currency: str) -> list[Fact]:
-    """What a trade says of itself.  One that was paid and then closed was given back whole.
+    """Returns what a trade says of itself.  One that was paid and then closed was given back whole.
 
     Until the payer has opened it a trade has no number, and nothing happened to it.
     """
@@ -110,7 +110,8 @@ def _whole_refund(payment: Fact) -> Fact:
 
 
 def refund_facts(content: Content, trans_currency: str) -> list[Fact]:
-    """What an answer says of a refund.  Without refund_status it was not made, or not yet, whatever the code says."""
+    """Returns what an answer says of a refund.  Without refund_status it was not made, or not yet, whatever the code
+    says."""
     status, currency = text_or_none(content, "refund_status"), currency_in(content, trans_currency)
     if status not in {None, REFUND_SUCCESS}:
         unknown_word("refund_status", status)

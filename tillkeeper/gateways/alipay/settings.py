@@ -80,7 +80,7 @@ class AlipaySettings(AccountModel):
             raise ValueError("app_cert is not the certificate of app_private_key")
 
     def trusted_key(self) -> TrustedKey:
-        """The key that Alipay's notices and answers must be signed with.  Raises ValueError."""
+        """Returns the key that Alipay's notices and answers must be signed with.  Raises ValueError."""
         if self.alipay_public_key is not None:
             return trusted_public_key(self.alipay_public_key)
         return trusted_certificate(self.alipay_cert or "", self.alipay_root_cert or "")

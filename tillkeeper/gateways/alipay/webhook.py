@@ -75,12 +75,12 @@ LESS_STRICT: Final = {"passback_params": ("notify_id", "refund_fee", "seller_id"
 
 
 def form_of(request: Request) -> form.Form:
-    """The form in a notice, in the charset that it declares.  Raises BadPayload."""
+    """Returns the form in a notice, in the charset that it declares.  Raises BadPayload."""
     return form.decode(request.body, " ".join(request.headers.get("content-type", ())))
 
 
 def verified_fields(request: Request, trusted: TrustedKey, now: datetime) -> Fields:
-    """The fields of a notice that the key has signed.  Raises BadSignature, BadPayload."""
+    """Returns the fields of a notice that the key has signed.  Raises BadSignature, BadPayload."""
     trusted.check_time(now)
     received = form_of(request)
     fields = dict(received.fields)
@@ -97,7 +97,7 @@ def verified_fields(request: Request, trusted: TrustedKey, now: datetime) -> Fie
 
 
 def strict_signature(sign: str) -> bytes:
-    """Only the one way of writing a signature is taken: base64 whose unused bits are zero."""
+    """Reads a signature, in the one way of writing that is taken: base64 whose unused bits are zero."""
     signature = signature_bytes(sign, "sign")
     if b64encode(signature).decode() != sign:
         raise BadSignature("sign is not base64 as it is written", VerificationStep.HEADER)
@@ -105,7 +105,7 @@ def strict_signature(sign: str) -> bytes:
 
 
 def event_of(account: str, fields: Fields, trans_currency: str) -> PaymentEvent | None:
-    """The event in a notice; None where it is about no trade, or in a word or currency that is not known.
+    """Returns the event in a notice; None where it is about no trade, or in a word or currency that is not known.
 
     `trans_currency` is what amounts are in where the notice does not say.
     """
@@ -151,7 +151,8 @@ def _refund_fact(fields: Fields, total: int, currency: str) -> Fact:
 
 
 def _state_of(fields: Fields) -> State | None:
-    """None for what is about no trade (a contract, an authorization, a message), and for a state that is not known."""
+    """Returns None for what is about no trade (a contract, an authorization, a message), and for a state that is not
+    known."""
     word = fields.get("trade_status")
     if not word:
         return None
@@ -159,8 +160,8 @@ def _state_of(fields: Fields) -> State | None:
 
 
 def _refunded(fields: Fields, currency: str) -> int | None:
-    """What the payment has given back so far, or None if the notice says no sum: with a gmt_refund all the same it
-    says that there is one, which happens to no notice seen.
+    """Returns what the payment has given back so far, or None if the notice says no sum: with a gmt_refund all the same
+    it says that there is one, which happens to no notice seen.
 
     Notices of payments and of unpaid closing may carry refund_fee=0.00, which is no refund.  A trade that was paid and
     is closed gave all back, said or not, as an answer of that state is read too.
@@ -195,7 +196,7 @@ def _event_id(fields: Fields, state: State, occurred_at: datetime, total: int | 
 
 
 def _method(fields: Fields) -> str | None:
-    """A notice writes the channels as JSON, in other letters than an answer."""
+    """Returns the payment's channel: a notice writes the channels as JSON, in other letters than an answer."""
     try:
         return method_in(strictjson.loads(fields.get("fund_bill_list", "").encode()), "fundChannel")
     except BadPayload:

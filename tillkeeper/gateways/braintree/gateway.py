@@ -49,7 +49,7 @@ class Braintree(Gateway):
     name: ClassVar[str] = "braintree"
     settings: ClassVar[type[AccountModel]] = BraintreeSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = frozenset({"payment", "refund"})
+    queryable: ClassVar[frozenset[Queryable]] = frozenset({"payment", "refund"})
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type", "user-agent"})
 
     def __init__(self, account: str, settings: BraintreeSettings) -> None:
@@ -110,7 +110,7 @@ class Braintree(Gateway):
             order_ref, payment_ref = (reference_or_none(at(transaction, [name])) for name in ("order-id", "id"))
         except BadPayload:
             return None
-        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences.of(order_ref=order_ref, payment_ref=payment_ref)
 
     def answer_challenge(self, request: Request) -> Reply | None:
         """Proves that the address is the merchant's.  What can be signed here is narrower than any payload."""

@@ -30,7 +30,7 @@ class Checkout(Gateway):
     name: ClassVar[str] = "checkout"
     settings: ClassVar[type[AccountModel]] = CheckoutSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
+    queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     refunds_in_payments: ClassVar[bool] = True
     kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})
 

@@ -53,7 +53,7 @@ def claimed_references(body: bytes) -> ClaimedReferences | None:
         order_ref = reference_or_none(at(data, ["reference"]))
     except BadPayload:
         return None
-    return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+    return ClaimedReferences.of(order_ref=order_ref, payment_ref=payment_ref)
 
 
 def _payment_fact(data: object, kind: Kind, failure: FailureClass | None = None) -> Fact:

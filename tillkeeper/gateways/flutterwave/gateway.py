@@ -46,7 +46,7 @@ class Flutterwave(Gateway):
     name: ClassVar[str] = "flutterwave"
     settings: ClassVar[type[AccountModel]] = FlutterwaveSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
+    queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})
 
     def __init__(self, account: str, settings: FlutterwaveSettings) -> None:
@@ -106,7 +106,7 @@ class Flutterwave(Gateway):
             order_ref = reference_or_none(order_ref_of(data))
         except (BadPayload, TypeError):  # a status may be anything
             return None
-        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences.of(order_ref=order_ref, payment_ref=payment_ref)
 
     def token_request(self, *, now: datetime) -> Call | None:  # noqa: ARG002
         """Exchanges client_id and client_secret for v4's token."""

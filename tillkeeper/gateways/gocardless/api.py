@@ -40,10 +40,7 @@ def _checked(ref: str | None) -> str:
 def content_of(response: Response) -> Mapping[str, object] | None:
     """What the response holds; None where GoCardless knows of no such thing."""
     if response.status == OK:
-        content = strictjson.loads(response.body)
-        if not isinstance(content, dict):
-            raise BadPayload("the answer is no object")
-        return content
+        return strictjson.object_in(response.body)
     if response.status == NOT_FOUND and at(strictjson.loads(response.body), ["error", "code"]) == NOT_FOUND:
         return None
     raise status_error(response)

@@ -38,7 +38,7 @@ class GoCardless(Gateway):
     name: ClassVar[str] = "gocardless"
     settings: ClassVar[type[AccountModel]] = GoCardlessSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = frozenset({"payment", "refund"})
+    queryable: ClassVar[frozenset[Queryable]] = frozenset({"payment", "refund"})
     kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})
 
     def __init__(self, account: str, settings: GoCardlessSettings) -> None:

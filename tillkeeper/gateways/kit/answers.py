@@ -18,7 +18,7 @@ _HTTP_DATE: Final = re.compile(r"[A-Z][a-z]{2}, (\d\d) ([A-Z][a-z]{2}) (\d{4}) (
 
 
 def answered_at(response: Response, now: datetime) -> datetime:
-    """When the gateway answered, by its own clock where its Date header tells, else `now`; whole seconds."""
+    """Returns when the gateway answered, by its own clock where its Date header tells, else `now`; whole seconds."""
     dates = response.headers.get("date", ())
     at = _from_http_date(dates[0]) if len(dates) == 1 else None
     if at is None or abs(at - now) > CLOCKS_APART_MAX:
@@ -40,7 +40,7 @@ def _from_http_date(written: str) -> datetime | None:
 
 
 def queried(event: PaymentEvent) -> PaymentEvent:
-    """The event as a query's, under a name made of what it says.  Raises BadPayload where it means nothing."""
+    """Returns the event as a query's, under a name made of what it says.  Raises BadPayload where it means nothing."""
     ref = event.refund_ref or event.dispute_ref or event.payment_ref
     if event.refund_ref is not None and event.payment_ref is not None:
         ref = f"{event.payment_ref}:{ref}"  # a merchant may number the refunds of each payment from one
@@ -65,7 +65,7 @@ def check_subject(content: object, name: str, ref: str | None) -> None:
 
 
 def payments_of_refunds(query: Query, events: Sequence[PaymentEvent]) -> tuple[Query, ...]:
-    """The payments to ask about as well, where a refund was asked about by itself: they tell the order."""
+    """Returns the payments to ask about as well, where a refund was asked about by itself: they tell the order."""
     if query.about != "refund" or query.payment_ref is not None:
         return ()
     return tuple(Query(about="payment", payment_ref=event.payment_ref) for event in events if event.payment_ref)

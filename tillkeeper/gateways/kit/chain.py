@@ -24,12 +24,12 @@ class Chained(msgspec.Struct, frozen=True, kw_only=True):
     valid_until: datetime
 
     def is_valid_at(self, now: datetime) -> bool:
-        """False before the first link's time and after the last's."""
+        """Returns False before the first link's time and after the last's."""
         return self.valid_from <= now <= self.valid_until
 
 
 def chained(certificates: str, roots: str) -> Chained:
-    """The first certificate of a PEM text, chained by the others in it to one of the roots.
+    """Returns the first certificate of a PEM text, chained by the others in it to one of the roots.
 
     Roots that cannot be read are passed over, for Alipay's bundle holds some with SM2 keys.  Raises ValueError.
     """
@@ -45,12 +45,12 @@ def chained(certificates: str, roots: str) -> Chained:
 
 
 def leaf(certificates: str) -> x509.Certificate:
-    """The first certificate of a PEM text."""
+    """Returns the first certificate of a PEM text."""
     return x509.load_pem_x509_certificate(certificates.encode())
 
 
 def readable(roots: str) -> list[x509.Certificate]:
-    """The roots of a bundle whose keys can be read.  Raises ValueError where there is none."""
+    """Returns the roots of a bundle whose keys can be read.  Raises ValueError where there is none."""
     found = []
     for pem in _PEM.findall(roots):
         try:
@@ -67,7 +67,7 @@ def readable(roots: str) -> list[x509.Certificate]:
 def _links(
     leaf: x509.Certificate, others: Sequence[x509.Certificate], roots: Sequence[x509.Certificate]
 ) -> list[x509.Certificate]:
-    """From the leaf to a root.  It ends, for no certificate is taken twice."""
+    """Returns the certificates from the leaf to a root.  It ends, for no certificate is taken twice."""
     links = [leaf]
     while True:
         if root := _issuer(links[-1], roots):

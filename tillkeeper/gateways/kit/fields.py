@@ -13,7 +13,7 @@ _RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-
 
 
 def at(content: object, path: Sequence[str]) -> object:
-    """The value at a path; None where it, or anything on the way to it, is absent or null."""
+    """Returns the value at a path; None where it, or anything on the way to it, is absent or null."""
     for name in path:
         if content is None:
             return None
@@ -24,7 +24,7 @@ def at(content: object, path: Sequence[str]) -> object:
 
 
 def text_or_none(content: object, *path: str) -> str | None:
-    """The text at a path; None where it is absent, null or empty."""
+    """Returns the text at a path; None where it is absent, null or empty."""
     value = content.get(path[0]) if type(content) is dict and len(path) == 1 else at(content, path)
     if value is None or value == "":
         return None
@@ -34,7 +34,7 @@ def text_or_none(content: object, *path: str) -> str | None:
 
 
 def text(content: object, *path: str) -> str:
-    """The text at a path, which must be there."""
+    """Returns the text at a path, which must be there."""
     if len(path) == 1 and type(content) is dict and type(value := content.get(path[0])) is str and value:
         return value  # as nearly always
     value = text_or_none(content, *path)
@@ -44,19 +44,21 @@ def text(content: object, *path: str) -> str:
 
 
 def reference_or_none(value: object) -> str | None:
-    """A reference in the narrow form that gateways and nearly all shops use, out of a source that is not trusted."""
+    """Returns a reference in the narrow form that gateways and nearly all shops use, out of a source that is not
+    trusted."""
     return value if isinstance(value, str) and _REFERENCE.fullmatch(value) else None
 
 
 def written_or_none(value: object) -> str | None:
-    """What a merchant wrote down as its reference: text, or a whole number as text; anything else names nothing."""
+    """Returns what a merchant wrote down as its reference: text, or a whole number as text; anything else names
+    nothing."""
     if type(value) is int:
         return str(value)
     return value if isinstance(value, str) and value else None
 
 
 def integer(content: object, *path: str) -> int:
-    """The whole number at a path, which must be there; true and false are none."""
+    """Returns the whole number at a path, which must be there; true and false are none."""
     value = at(content, path)
     if type(value) is not int:
         raise BadPayload(f"{'.'.join(path)} is not a whole number")
@@ -64,14 +66,14 @@ def integer(content: object, *path: str) -> int:
 
 
 def moment_from_unix(seconds: int) -> datetime:
-    """A time told in seconds since 1970, in UTC."""
+    """Returns a time in seconds since 1970, in UTC."""
     if not 0 <= seconds <= UNIX_S_MAX:
         raise BadPayload("a time is outside the years 1970 to 9999")
     return datetime.fromtimestamp(seconds, UTC)
 
 
 def moment_from_rfc3339(written: str) -> datetime:
-    """A time told as 2026-10-05T12:00:00+08:00, in UTC, cut to whole seconds."""
+    """Returns a time like 2026-10-05T12:00:00+08:00, in UTC, cut to whole seconds."""
     if not _RFC_3339.fullmatch(written):
         raise BadPayload("a time is not written as RFC 3339 says")
     try:

@@ -31,7 +31,7 @@ class Form(msgspec.Struct, frozen=True):
 
 
 def decode(body: bytes, content_type: str = "") -> Form:
-    """The form in a body; a `charset` field overrules the content type.  Raises BadPayload and nothing else."""
+    """Returns the form in a body; a `charset` field overrules the content type.  Raises BadPayload and nothing else."""
     pairs = _pairs(body)
     raw = dict(pairs)
     charset = _charset(raw.get(b"charset", b""), content_type)
@@ -63,7 +63,7 @@ def _pair(field: bytes) -> tuple[bytes, bytes]:
 
 
 def charset_in(content_type: str) -> str | None:
-    """The charset that a content type names, if it is one of CHARSETS."""
+    """Returns the charset that a content type names, if it is one of CHARSETS."""
     found = _CONTENT_TYPE_CHARSET.search(content_type)
     return _known(found[1]) if found else None
 

@@ -44,7 +44,8 @@ class HmacKeys:
         ]
 
     def label_in(self, request: Request, header: str, signed: bytes, *, prefix: str = "") -> str:
-        """The label of the key by which any signature that the header lists is one of `signed`.  Raises BadSignature.
+        """Returns the label of the key by which any signature that the header lists is one of `signed`.  Raises
+        BadSignature.
 
         Several lines of it, and one line with commas, mean the same (RFC 9110, 5.3).
         """
@@ -52,7 +53,7 @@ class HmacKeys:
         return self.label_of(signed, *(signature.removeprefix(prefix) for signature in listed[:SIGNATURES_MAX]))
 
     def label_of(self, signed: bytes, *signatures: str) -> str:
-        """The label of the key by which any of the signatures is one of `signed`.  Raises BadSignature."""
+        """Returns the label of the key by which any of the signatures is one of `signed`.  Raises BadSignature."""
         candidates = [_ascii(signature) for signature in signatures]
         for label, keyed in self._keyed:
             mac = keyed.copy()

@@ -19,7 +19,7 @@ DENIED_STATUSES: Final = frozenset({401, 403})
 
 
 def is_retry_status(status: int, retry: Container[int] = RETRY_STATUSES) -> bool:
-    """Whether the same request may succeed later."""
+    """Says whether the same request may succeed later."""
     return status in retry or status >= SERVER_ERROR_MIN
 
 
@@ -32,7 +32,7 @@ def status_error(
     is_retry: bool = False,
     is_denied: bool = False,
 ) -> Unavailable | AccessDenied | BadPayload:
-    """The error to raise for a response that holds nothing to read.
+    """Returns the error to raise for a response that holds nothing to read.
 
     `retry` and `denied` are an API's own statuses; `is_retry` and `is_denied` are what its error code says besides.
     """

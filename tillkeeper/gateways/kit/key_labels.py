@@ -11,7 +11,7 @@ FINGERPRINTS_KEPT: Final = 1024  # accounts are read anew whenever a file of the
 
 
 def key_label(setting: str, at: int, secret: str | bytes) -> str:
-    """How ops know one of several keys of an account: its place, and a fingerprint, for places change."""
+    """Returns how ops know one of several keys of an account: its place, and a fingerprint, for places change."""
     return f"{setting}[{at}]:{_fingerprint(secret.encode() if isinstance(secret, str) else secret)}"
 
 

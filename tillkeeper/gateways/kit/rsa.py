@@ -19,7 +19,7 @@ _SHA_256: Final = SHA256()
 
 
 def rsa_public_key(pem: str) -> RSAPublicKey:
-    """The key in a PEM text.  Raises ValueError for anything but RSA of a fit size."""
+    """Returns the key in a PEM text.  Raises ValueError for anything but RSA of a fit size."""
     if "PRIVATE KEY" in pem:
         raise ValueError("this is a private key, which the gateway alone has; here belongs its public key")
     try:
@@ -30,7 +30,7 @@ def rsa_public_key(pem: str) -> RSAPublicKey:
 
 
 def rsa_certificate(pem: str) -> tuple[int, RSAPublicKey]:
-    """The serial number and the key in a PEM certificate.  Raises ValueError."""
+    """Returns the serial number and the key in a PEM certificate.  Raises ValueError."""
     try:
         certificate = x509.load_pem_x509_certificate(pem.encode())
         key = certificate.public_key()
@@ -40,7 +40,7 @@ def rsa_certificate(pem: str) -> tuple[int, RSAPublicKey]:
 
 
 def rsa_private_key(pem: str) -> RSAPrivateKey:
-    """The key in a PEM text without a password.  Raises ValueError."""
+    """Returns the key in a PEM text without a password.  Raises ValueError."""
     try:
         key = load_pem_private_key(pem.encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -57,7 +57,7 @@ def _rsa(key: object) -> RSAPublicKey:
 
 
 def signature_bytes(signature: str, name: str = "the signature") -> bytes:
-    """The signature in a base64 text of a fit length.  Raises BadSignature, which calls it by `name`."""
+    """Returns the signature in a base64 text of a fit length.  Raises BadSignature, which calls it by `name`."""
     if not signature or len(signature) > SIGNATURE_CHARS_MAX:
         raise BadSignature(f"{name} is missing or too long", VerificationStep.HEADER)
     try:
@@ -67,7 +67,7 @@ def signature_bytes(signature: str, name: str = "the signature") -> bytes:
 
 
 def is_signed_by(key: RSAPublicKey, signature: bytes, signed: bytes, digest: HashAlgorithm = _SHA_256) -> bool:
-    """Whether the signature is that key's over these bytes."""
+    """Says whether the signature is that key's over these bytes."""
     try:
         key.verify(signature, signed, _PADDING, digest)
     except InvalidSignature:
@@ -76,5 +76,5 @@ def is_signed_by(key: RSAPublicKey, signature: bytes, signed: bytes, digest: Has
 
 
 def signature_of(key: RSAPrivateKey, signed: bytes, digest: HashAlgorithm = _SHA_256) -> str:
-    """The key's signature over these bytes, in base64."""
+    """Returns the key's signature over these bytes, in base64."""
     return b64encode(key.sign(signed, _PADDING, digest)).decode()

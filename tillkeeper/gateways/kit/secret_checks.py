@@ -140,12 +140,12 @@ _MODES: Final = (
 
 
 def forgeable(gateway: str, setting: str, secret: str) -> str | None:
-    """Why anybody could pass for the gateway with it, and what would be right; None for a secret."""
+    """Says why anybody could pass for the gateway with it, and what would be right; None for a secret."""
     return weakness(gateway, setting, secret) if f"{gateway}.{setting}" in VERIFYING else None
 
 
 def weakness(gateway: str, setting: str, secret: str) -> str | None:
-    """Why it is no secret, and what would be right; None for one."""
+    """Says why it is no secret, and what would be right; None for one."""
     if "..." in secret or "<" in secret or ">" in secret:
         return "is a placeholder; put the secret in its place"
     shape = _shape_of(secret)
@@ -157,17 +157,19 @@ def weakness(gateway: str, setting: str, secret: str) -> str | None:
 
 
 def is_guessable(secret: str) -> bool:
-    """True for words, runs and repetitions that are tried before all else, and whatever consists of a few of them."""
+    """Returns True for words, runs and repetitions that are tried before all else, and whatever consists of a few of
+    them."""
     return len(set(secret)) < DIFFERENT_MIN or any(words <= WORDS_MAX for words in _counts_of_words(secret))
 
 
 def is_a_word(secret: str) -> bool:
-    """True for one such word, repeated, or with digits around it."""
+    """Returns True for one such word, repeated, or with digits around it."""
     return any(words == 1 for words in _counts_of_words(secret))
 
 
 def _counts_of_words(secret: str) -> Iterator[int]:
-    """How many different words it consists of, with and without separators; nothing where it has more than words."""
+    """Yields how many different words it consists of, with and without separators; nothing where it has more than
+    words."""
     for separator in (" ", ""):
         text = _unit_of(_SEPARATORS.sub(separator, secret.lower()))
         words = {found[0] for found in _GUESSED.finditer(text)}
@@ -184,7 +186,7 @@ def _is_row_behind_prefix(text: str) -> bool:
 
 
 def doubts(gateway: str, setting: str, secrets: tuple[str, ...]) -> Iterator[str]:
-    """What looks wrong about secrets of one setting, and lets nobody in."""
+    """Yields what looks wrong about secrets of one setting, and lets nobody in."""
     right = _right(gateway, setting)
     for secret in secrets:
         shape = _shape_of(secret)
@@ -206,7 +208,7 @@ def doubts(gateway: str, setting: str, secrets: tuple[str, ...]) -> Iterator[str
 
 
 def bits_of(secret: str) -> float:
-    """At most so many bits of chance are in it, by the sorts of characters that it has."""
+    """Returns how many bits of chance are in it at most, by the sorts of characters that it has."""
     sorts = (
         ("0123456789", 10),
         ("abcdef", 6),
@@ -231,13 +233,13 @@ def _right(gateway: str, setting: str) -> str:
 
 
 def _unit_of(text: str) -> str:
-    """What a text repeats, if it repeats something from end to end; else the text."""
+    """Returns what a text repeats, if it repeats something from end to end; else the text."""
     at = (text + text).find(text, 1)
     return text[:at] if 0 < at < len(text) else text
 
 
 def _without_runs(text: str) -> str:
-    """The text without what a finger does: 1234, cba, asdf, aaaa."""
+    """Returns the text without what a finger does: 1234, cba, asdf, aaaa."""
     kept, at = [], 0
     while at < len(text):
         length = _run_at(text, at)
@@ -256,7 +258,7 @@ def _run_at(text: str, at: int) -> int:
 
 
 def _shared(text: str, at: int, row: str) -> int:
-    """How far the text goes along the row from here."""
+    """Returns how far the text goes along the row from here."""
     begin = row.find(text[at])
     length = 0
     while begin >= 0 and at + length < len(text) and row[begin + length : begin + length + 1] == text[at + length]:

@@ -10,13 +10,13 @@ from tillkeeper.gateways.messages import Query
 
 
 def is_by_order(query: Query) -> bool:
-    """Whether the query can name the payment by its order alone, for no number of the gateway's is known."""
+    """Says whether the query can name the payment by its order alone, for no number of the gateway's is known."""
     return query.payment_ref in {None, query.order_ref}
 
 
 def with_stand_in_closed(query: Query, fact: Fact | None) -> list[Fact]:
-    """The fact of an answer; and where an order's own reference stood in for a payment that has a number by now, that
-    the order's is none, or it would pend for ever beside it."""
+    """Returns the fact of an answer; and where an order's own reference stood in for a payment that has a number by
+    now, that the order's is none, or it would pend for ever beside it."""
     if fact is None:
         return []
     if query.payment_ref != query.order_ref or fact.payment_ref == query.payment_ref:

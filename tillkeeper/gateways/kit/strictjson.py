@@ -25,13 +25,22 @@ _UNKEEPABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 def loads(body: bytes) -> object:
-    """The value in a body; non-integers are Decimal.  Raises BadPayload and nothing else."""
+    """Returns the value in a body; non-integers are Decimal.  Raises BadPayload and nothing else."""
     value = _loads_plain(body)
     return _loads_any(body) if value is _NOT_PLAIN else value
 
 
+def object_in(body: bytes, name: str = "the response") -> dict[str, object]:
+    """Returns the object in a body, which an error calls by `name`.  Raises BadPayload."""
+    value = loads(body)
+    if not isinstance(value, dict):
+        raise BadPayload(f"{name} is no object")
+    return value
+
+
 def json_of(verified: Verified) -> object:
-    """The value in the bytes that were verified: read once, however often it is asked for.  Raises BadPayload."""
+    """Returns the value in the bytes that were verified: read once, however often it is asked for.  Raises
+    BadPayload."""
     kept = verified.__dict__
     if "json" not in kept:
         kept["json"] = loads(cast("bytes", verified.content))
@@ -39,14 +48,15 @@ def json_of(verified: Verified) -> object:
 
 
 def loads_unsigned(body: bytes, *, marks_max: int = UNSIGNED_MARKS_MAX) -> object:
-    """As `loads`, of a body that nobody is known to have signed: what would take long to read is refused first."""
+    """Reads as `loads` does a body that nobody is known to have signed: what would take long to read is refused
+    first."""
     if body.count(b",") + body.count(b"[") + body.count(b"{") > marks_max:
         raise BadPayload(f"the body has more than {marks_max} commas and brackets, before its signature is known")
     return loads(body)
 
 
 def members(body: bytes) -> dict[str, bytes]:
-    """The members of the object in a body, each value just as it is written there.  Raises BadPayload."""
+    """Returns the members of the object in a body, each value just as it is written there.  Raises BadPayload."""
     if not isinstance(loads(body), dict):
         raise BadPayload("the body is no object")
     text, found = body.decode(), {}
@@ -63,14 +73,15 @@ def members(body: bytes) -> dict[str, bytes]:
 
 
 def _past(text: str, at: int) -> int:
-    """Behind the white space that begins at a place, if any does."""
+    """Returns the place behind the white space that begins here, if any does."""
     space = _SPACE.match(text, at)
     assert space is not None
     return space.end()
 
 
 def _loads_plain(body: bytes) -> object:
-    """The value, if writing it again gives these very bytes: then no key is repeated and no number or text is odd.
+    """Returns the value, if writing it again gives these very bytes: then no key is repeated and no number or text is
+    odd.
 
     Machines mostly write so, compact or indented by two, and it takes a third of the time of looking at each part.
     """
@@ -86,7 +97,8 @@ def _loads_plain(body: bytes) -> object:
 
 
 def _may_be_deep(plain: bytes, is_indented: bool) -> bool:
-    """False only if it nests no deeper than DEPTH_MAX; what is indented shows it without a look at each byte."""
+    """Returns False only if it nests no deeper than DEPTH_MAX; what is indented shows it without a look at each
+    byte."""
     return _DEEP_INDENT in plain if is_indented else plain.count(b"[") + plain.count(b"{") > DEPTH_MAX
 
 

@@ -32,7 +32,7 @@ class Element(msgspec.Struct, frozen=True):
 
 
 def loads(body: bytes) -> Element:
-    """The element at the top.  Raises BadPayload and nothing else."""
+    """Returns the element at the top.  Raises BadPayload and nothing else."""
     _check_charset(body)
     for byte, count_max in BYTES_MAX.items():
         if body.count(byte) > count_max:
@@ -52,7 +52,7 @@ def loads(body: bytes) -> Element:
 
 
 def record(body: bytes, tops: Collection[str]) -> dict[str, str]:
-    """The fields of a flat record, by name, blank ones included.  `tops` are names that its top may have."""
+    """Returns the fields of a flat record, by name, blank ones included.  `tops` are names that its top may have."""
     top = loads(body)
     if top.name not in tops:
         raise BadPayload(f"the XML's top is none of {', '.join(sorted(tops))}")
@@ -122,7 +122,7 @@ class _Builder:
         raise BadPayload("the XML holds a processing instruction")
 
     def comment(self, _text: str) -> None:
-        """Readers differ in whether a comment ends the text around it."""
+        """Refuses a comment: readers differ in whether a comment ends the text around it."""
         raise BadPayload("the XML holds a comment")
 
     def close(self) -> None:

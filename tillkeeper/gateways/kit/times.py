@@ -52,14 +52,14 @@ _DASHED: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,9})?", re.AS
 
 
 def moment_from_compact(written: str, zone: tzinfo = CHINA) -> datetime:
-    """20261005120000, in UTC."""
+    """Reads a time like 20261005120000, in UTC."""
     if not _COMPACT.fullmatch(written):
         raise BadPayload(f"a time is not written as {COMPACT}")
     return _in_utc(f"{written[:8]}T{written[8:]}", zone)
 
 
 def moment_from_dashed(written: str, zone: tzinfo = CHINA) -> datetime:
-    """2026-10-05 12:00:00, in UTC, cut to whole seconds."""
+    """Reads a time like 2026-10-05 12:00:00, in UTC, cut to whole seconds."""
     if not _DASHED.fullmatch(written):
         raise BadPayload(f"a time is not written as {DASHED}")
     return _in_utc(written[:19], zone)

@@ -39,13 +39,14 @@ class UnknownCurrency(BadPayload):
 
 
 def known_currency(field: str, written: str) -> str | None:
-    """The currency that a gateway wrote, in ISO 4217's letters; None for one that is not listed, which is told."""
+    """Returns the currency that a gateway wrote, in ISO 4217's letters; None for one that is not listed, which is
+    told."""
     currency = NUMERIC.get(written, written)
     return currency if is_currency(currency, field) else None
 
 
 def is_currency(code: str, field: str = "currency") -> bool:
-    """Whether money of that code can be counted; what cannot is noted for ops, and pays nothing."""
+    """Says whether money of that code can be counted; what cannot is noted for ops, and pays nothing."""
     if code in EXPONENTS:
         return True
     unknown_word(field, code)
@@ -58,7 +59,7 @@ def _check_known(currency: str) -> None:
 
 
 def from_minor(amount: object, currency: str, digits: Mapping[str, int] = ISO) -> int:
-    """A whole number of the gateway's own minor units; `digits` is one of this module's tables."""
+    """Returns a whole number of the gateway's own minor units; `digits` is one of this module's tables."""
     _check_known(currency)
     try:
         if (own := digits.get(currency)) is None:
@@ -77,7 +78,7 @@ def _shifted(amount: object, digits: int) -> object:
 
 
 def from_major(amount: object, currency: str) -> int:
-    """Decimal text ("10.00") or a JSON number (an int or a Decimal, as strictjson reads it) in major units."""
+    """Reads decimal text ("10.00") or a JSON number (an int or a Decimal, as strictjson reads it) in major units."""
     _check_known(currency)
     try:
         return minor_from_major(_written(amount), currency)

@@ -37,7 +37,7 @@ def unknown_word(field: str, word: object) -> None:
 
 
 def known_or_none(table: Mapping[str, Known], word: str, field: str) -> Known | None:
-    """What a table has for a word; None, and a note, where it is in no list of ours."""
+    """Returns what a table has for a word; None, and a note, where it is in no list of ours."""
     if word not in table:
         unknown_word(field, word)
         return None

@@ -44,7 +44,7 @@ class Klarna(Gateway):
     name: ClassVar[str] = "klarna"
     settings: ClassVar[type[AccountModel]] = KlarnaSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = frozenset({"payment"})
+    queryable: ClassVar[frozenset[Queryable]] = frozenset({"payment"})
     refunds_in_payments: ClassVar[bool] = True
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type", "user-agent"})
 

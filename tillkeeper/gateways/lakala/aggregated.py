@@ -48,7 +48,7 @@ RETURN_STATES: Final[Mapping[str, State | None]] = {
 
 
 def facts_of(trade: Fields) -> tuple[Fact, ...]:
-    """What one trade says, as a payment or as a refund."""
+    """Returns what one trade says, as a payment or as a refund."""
     return _return_facts(trade) if is_return(trade) else _payment_facts(trade)
 
 
@@ -58,7 +58,7 @@ def event_id_of(trade: Fields) -> str:
 
 
 def is_return(fields: Fields) -> bool:
-    """Whether an aggregated trade is a refund: it names its kind, or the trade that it gives back."""
+    """Says whether an aggregated trade is a refund: it names its kind, or the trade that it gives back."""
     return text_or_none(fields, "trade_main_type") in RETURNS or any(
         text_or_none(fields, name) for name in ("origin_trade_no", "origin_out_trade_no")
     )
@@ -108,7 +108,8 @@ def _whole_refund(payment: Fact) -> Fact:
 
 
 def _return_facts(trade: Fields) -> tuple[Fact, ...]:
-    """By Lakala's number of the refund.  Its `total_amount` may be the payment's, and is never taken for the refund's.
+    """Reads a refund, which is known by Lakala's number of it.  Its `total_amount` may be the payment's, and is never
+    taken for the refund's.
 
     No fact has a time of its own, for a refund on its way has none.
     """

@@ -62,7 +62,7 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
     is_cashier: bool
 
     def call(self, api_base: str, query: Query, now: datetime, nonce: str) -> Call:
-        """The signed request that puts the query."""
+        """Returns the signed request that puts the query."""
         path, data = self._of_order(query) if self.is_cashier else self._of_trade(query)
         fields = {"req_time": f"{now.astimezone(CHINA):%Y%m%d%H%M%S}", "version": VERSION, "req_data": data}
         body = json.dumps(fields | {"out_org_code": self.app_id}, separators=(",", ":")).encode()
@@ -108,7 +108,7 @@ def _ref(ref: str | None) -> str:
 
 
 def is_signed(response: Response) -> bool:
-    """Whether the answer bears a signature: an error may come without."""
+    """Says whether the answer bears a signature: an error may come without."""
     return SIGNATURE_HEADER in response.headers
 
 
@@ -124,7 +124,8 @@ def check_signed(response: Response, app_id: str | None, trusted: Sequence[Trust
 
 
 def data_in(body: bytes, *, is_signed: bool) -> Fields | None:
-    """What was asked for; None where there is none such.  An error may come unsigned: then TLS alone vouches for it."""
+    """Returns what was asked for; None where there is none such.  An error may come unsigned: then TLS alone vouches
+    for it."""
     fields = strictjson.loads(body)
     code = text(fields, "code")
     if code not in OK_CODES:
@@ -155,7 +156,7 @@ def _has(words: str, any_of: tuple[str, ...]) -> bool:
 
 
 def trade_facts(query: Query, trade: Fields) -> tuple[Fact, ...]:
-    """What tradequery says of the trade that was asked about."""
+    """Returns what tradequery says of the trade that was asked about."""
     if query.about == "refund":
         check_subject(trade, "trade_no", query.refund_ref)
     elif is_by_order(query):
@@ -168,7 +169,7 @@ def trade_facts(query: Query, trade: Fields) -> tuple[Fact, ...]:
 
 
 def order_facts(query: Query, order: Fields) -> tuple[Fact, ...] | None:
-    """What a cashier's order says; None where it has no such refund."""
+    """Returns what a cashier's order says; None where it has no such refund."""
     check_subject(order, "out_order_no", query.order_ref)
     trades = order.get("order_trade_info_list")
     if trades is None:

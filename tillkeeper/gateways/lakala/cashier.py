@@ -81,17 +81,17 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_payment(self) -> bool:
-        """False for what gives a payment back."""
+        """Returns False for what gives a payment back."""
         return self.type == PAY
 
     @property
     def is_paid(self) -> bool:
-        """Whether it is a payment that succeeded."""
+        """Says whether it is a payment that succeeded."""
         return self.is_payment and self.status == SUCCEEDED
 
 
 def notice_facts(order: Fields) -> tuple[Fact, ...]:
-    """What a notice about an order says, which holds one trade at most."""
+    """Returns what a notice about an order says, which holds one trade at most."""
     return order_facts(order, _trades_in_notice(order))
 
 
@@ -108,14 +108,14 @@ def _trades_in_notice(order: Fields) -> list[object]:
 
 
 def is_refunded_unseen(order: Fields) -> bool:
-    """Whether an order says that money went back, and its one trade is not the refund."""
+    """Says whether an order says that money went back, and its one trade is not the refund."""
     if text_or_none(order, "order_status") != REFUNDED_ORDER:
         return False
     return not any(text(trade, "trade_type") in RETURNS for trade in _trades_in_notice(order))
 
 
 def order_facts(order: Fields, trades: list[object]) -> tuple[Fact, ...]:
-    """What all trades of an order say; of one without any, how it ended."""
+    """Returns what all trades of an order say; of one without any, how it ended."""
     status = text(order, "order_status")
     if status in {PAID_ORDER, REFUNDED_ORDER} and not trades:
         raise BadPayload("an order that was paid has no trade")
@@ -142,7 +142,7 @@ def _facts_without_trade(order: Fields, status: str) -> Iterator[Fact]:
 
 
 def _facts_of_trades(order: Fields, trades: list[object]) -> tuple[list[Fact], bool]:
-    """The facts, and whether one of the trades is a refund."""
+    """Returns the facts, and whether one of the trades is a refund."""
     read = [trade for each in trades if (trade := _trade(order, each)) is not None]
     payments = {trade.trade_no for trade in read if trade.is_paid}
     only_payment = payments.pop() if len(payments) == 1 else None
@@ -151,12 +151,12 @@ def _facts_of_trades(order: Fields, trades: list[object]) -> tuple[list[Fact], b
 
 
 def _with_refunds(fact: Fact) -> Fact:
-    """A payment of an order that says that something went back, and not what."""
+    """Returns a payment of an order that says that something went back, and not what."""
     return msgspec.structs.replace(fact, has_refunds=fact.kind is Kind.PAYMENT_SUCCEEDED)
 
 
 def _trade(order: Fields, trade: object) -> Trade | None:
-    """None where its currency is not known."""
+    """Returns None where its currency is not known."""
     if not isinstance(trade, dict):
         raise BadPayload("a trade of the order is no object")
     fields = cast("Fields", trade)
@@ -179,7 +179,7 @@ def _trade(order: Fields, trade: object) -> Trade | None:
 
 
 def old_notice_facts(notice: Fields) -> tuple[Fact, ...]:
-    """The family of 2021: a trade under other names.  Whose amount a refund's is, no source says."""
+    """Reads a notice of the family of 2021: a trade under other names.  Whose amount a refund's is, no source says."""
     currency, kind = currency_in(notice), text(notice, "tradeType")
     if currency is None:
         return ()

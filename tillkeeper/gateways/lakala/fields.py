@@ -40,7 +40,7 @@ TEXTS: Final = ("trade_state_desc", "trade_status_desc", "channel_ret_desc", "re
 
 
 def failure_of(state: State, fields: Fields) -> FailureClass | None:
-    """By the words that it comes with, where there are some that are known."""
+    """Names the failure by the words that it comes with, where there are some that are known."""
     if state.failure is None or state.kind is Kind.PAYMENT_CANCELLED:
         return state.failure
     words = " ".join(value for name in TEXTS if isinstance(value := fields.get(name), str))
@@ -48,12 +48,12 @@ def failure_of(state: State, fields: Fields) -> FailureClass | None:
 
 
 def currency_in(fields: Fields) -> str | None:
-    """Yuan where no field says; the oldest family says it as a number."""
+    """Returns yuan where no field names a currency; the oldest family names it by a number."""
     return units.known_currency("currency", text_or_none(fields, "currency") or "CNY")
 
 
 def money(fields: Fields, name: str, currency: str) -> int:
-    """A whole number of minor units, which one family writes as a text."""
+    """Returns a whole number of minor units, which one family writes as a text."""
     amount = fields.get(name)
     if isinstance(amount, str) and _FEN.fullmatch(amount):
         amount = int(amount)
@@ -61,6 +61,6 @@ def money(fields: Fields, name: str, currency: str) -> int:
 
 
 def moment_or_none(fields: Fields, name: str) -> datetime | None:
-    """A time in UTC; None where it is absent or empty."""
+    """Returns a time in UTC; None where it is absent or empty."""
     written = text_or_none(fields, name)
     return None if written is None else moment_from_compact(written)

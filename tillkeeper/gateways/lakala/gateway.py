@@ -33,7 +33,7 @@ class Lakala(Gateway):
     name: ClassVar[str] = "lakala"
     settings: ClassVar[type[AccountModel]] = LakalaSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
+    queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     kept_headers: ClassVar[frozenset[str]] = frozenset({AUTHORIZATION, "content-type"})  # a signature, no secret
 
     def __init__(self, account: str, settings: LakalaSettings) -> None:
@@ -48,14 +48,14 @@ class Lakala(Gateway):
         signed = authorization.signed(request.body)
         label = label_of_signer(self._trusted, authorization.signature, signed, now)
         signed_at = moment_from_unix(int(authorization.timestamp))
-        return Verified(key=label, content=Notice(_object(request.body), signed_at))
+        return Verified(key=label, content=Notice(strictjson.object_in(request.body, "the body"), signed_at))
 
     def key_labels(self) -> tuple[str, ...]:
-        """By serial number."""
+        """Certificates are known by their serial numbers."""
         return tuple(each.label for each in self._trusted)
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
-        """Mostly one event; two where a payment comes together with what became of it."""
+        """Makes one event mostly; two where a payment comes together with what became of it."""
         notice = cast("Notice", verified.content)
         family = self._family_if_ours(notice.fields)
         if family is None or self._is_asked_about(notice.fields):
@@ -63,7 +63,7 @@ class Lakala(Gateway):
         return webhook.events_of(self.account, notice, family)
 
     def queries_for(self, verified: Verified) -> tuple[Query, ...]:
-        """The order of a notice that says that money went back, and not which."""
+        """Returns the order of a notice that says that money went back, and not which."""
         fields = cast("Notice", verified.content).fields
         if self._family_if_ours(fields) is None or not self._is_asked_about(fields):
             return ()
@@ -73,7 +73,7 @@ class Lakala(Gateway):
         return (Query(about="payment", order_ref=order_ref),)
 
     def claimed_references(self, request: Request) -> ClaimedReferences | None:
-        """The order and payment that a notice names."""
+        """Returns the order and payment that a notice names."""
         try:
             fields = strictjson.loads_unsigned(request.body)
         except BadPayload:
@@ -81,24 +81,24 @@ class Lakala(Gateway):
         if not isinstance(fields, dict):
             return None
         order_ref, payment_ref = _first(fields, ORDER_FIELDS), _first(fields, PAYMENT_FIELDS)
-        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences.of(order_ref=order_ref, payment_ref=payment_ref)
 
     def acknowledge(self) -> Reply:
-        """The form that Lakala asks for."""
+        """Returns the form that Lakala asks for."""
         return _reply(200, '{"code":"SUCCESS","message":"执行成功"}')
 
     def refuse(self, status: int) -> Reply:
-        """The same form."""
+        """Refuses in the same form."""
         return _reply(status, '{"code":"FAIL","message":"refused"}')
 
     def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:
-        """By Lakala's own number where it is known, else by the order's; at the cashier by the order's always."""
+        """Asks by Lakala's own number where it is known, else by the order's; at the cashier by the order's always."""
         if self._signer is None:
             raise CannotQuery("app_id, merchant_serial and merchant_private_key are not all set")
         return self._signer.call(self._merchant.api_base, query, now, nonce)
 
     def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
-        """What a signed answer to this query says."""
+        """Returns what a signed answer to this query says."""
         check_status(response)
         is_signed = api.is_signed(response)
         if is_signed:
@@ -116,7 +116,8 @@ class Lakala(Gateway):
         return Answer(found=True, events=tuple(events))
 
     def _family_if_ours(self, fields: Fields) -> Family | None:
-        """None for what is not about a payment, and for another merchant's: Lakala signs for all with one key."""
+        """Returns None for what is not about a payment, and for another merchant's: Lakala signs for all with one
+        key."""
         if not fields:
             raise BadPayload("the notice is empty")
         family = webhook.family_of(fields)
@@ -126,13 +127,6 @@ class Lakala(Gateway):
 
     def _is_asked_about(self, fields: Fields) -> bool:
         return self._signer is not None and self._merchant.cashier and cashier.is_refunded_unseen(fields)
-
-
-def _object(body: bytes) -> Mapping[str, object]:
-    fields = strictjson.loads(body)
-    if not isinstance(fields, dict):
-        raise BadPayload("the body is no object")
-    return fields
 
 
 def _signer(settings: LakalaSettings) -> api.Signer | None:

@@ -26,7 +26,7 @@ class TrustedCertificate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def trusted_certificates(pems: str) -> tuple[TrustedCertificate, ...]:
-    """Each certificate of a text, once.  Raises ValueError."""
+    """Returns each certificate of a text, once.  Raises ValueError."""
     found = _CERTIFICATE.findall(pems) or [pems]
     if len(found) > ROTATED_MAX:
         raise ValueError(f"platform_cert holds more than {ROTATED_MAX} certificates")
@@ -45,7 +45,7 @@ def _trusted(pem: str) -> TrustedCertificate:
 
 
 def label_of_signer(trusted: Sequence[TrustedCertificate], signature: str, signed: bytes, now: datetime) -> str:
-    """The label of the certificate that signed, among those that are valid now.  Raises BadSignature."""
+    """Returns the label of the certificate that signed, among those that are valid now.  Raises BadSignature."""
     valid = [each for each in trusted if each.valid_from <= now <= each.valid_until]
     if not valid:
         raise BadSignature(

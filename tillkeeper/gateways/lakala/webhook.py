@@ -35,12 +35,12 @@ class Authorization(msgspec.Struct, frozen=True):
     signature: str
 
     def signed(self, body: bytes) -> bytes:
-        """What the signature is over."""
+        """Returns what the signature is over."""
         return f"{self.timestamp}\n{self.nonce}\n".encode() + body + b"\n"
 
 
 def authorization_in(header: str) -> Authorization:
-    """Time, nonce and signature, each of them once, in whatever order and spacing.  Raises BadSignature."""
+    """Reads time, nonce and signature, each of them once, in whatever order and spacing.  Raises BadSignature."""
     found = _AUTHORIZATION.fullmatch(header)
     pairs = _PAIRS.findall(found[1]) if found else []
     fields = dict(pairs)
@@ -89,12 +89,12 @@ FAMILIES: Final = (OF_2021, CASHIER, AGGREGATED)  # the first that fits
 
 
 def family_of(fields: Fields) -> Family | None:
-    """The family of a notice; None for what is about no payment: splits of money (分账), contracts."""
+    """Returns the family of a notice; None for what is about no payment: splits of money (分账), contracts."""
     return next((family for family in FAMILIES if not family.marks.isdisjoint(fields)), None)
 
 
 def events_of(account: str, notice: Notice, family: Family) -> tuple[PaymentEvent, ...]:
-    """Mostly one event; two where a payment comes together with what became of it."""
+    """Makes one event mostly; two where a payment comes together with what became of it."""
     facts = family.facts_of(notice.fields)
     if not facts:
         return ()

@@ -58,9 +58,7 @@ def payments_in(query: Query, content: object) -> list[object]:
 def content_of(response: Response) -> object:
     """Returns what a response holds; None where Mercado Pago knows of no such payment."""
     check_status(response, accepted={OK, BAD_REQUEST, NOT_FOUND}, retry=RETRY_STATUSES)
-    content = strictjson.loads(response.body)
-    if not isinstance(content, dict):
-        raise BadPayload("the response is no object")
+    content = strictjson.object_in(response.body)
     if response.status == OK:
         return content
     error = text_or_none(content, "error")

@@ -43,7 +43,7 @@ class MercadoPago(Gateway):
     name: ClassVar[str] = "mercadopago"
     settings: ClassVar[type[AccountModel]] = MercadoPagoSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
+    queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     refunds_in_payments: ClassVar[bool] = True
     kept_headers: ClassVar[frozenset[str]] = frozenset(
         {SIGNATURE_HEADER, REQUEST_ID_HEADER, "content-type", "user-agent"}

@@ -57,9 +57,7 @@ def _quoted(ref: str) -> str:
 def content_of(response: Response) -> Mapping[str, object] | None:
     """What the response holds; None where Mollie knows of no such thing."""
     check_status(response, accepted=OK_OR_NOT_FOUND)
-    content = strictjson.loads(response.body)
-    if not isinstance(content, dict):
-        raise BadPayload("the answer is no object")
+    content = strictjson.object_in(response.body)
     if response.status == OK:
         return content
     if content.get("status") != NOT_FOUND:  # Mollie's errors repeat it

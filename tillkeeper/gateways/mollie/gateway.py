@@ -38,7 +38,7 @@ class Mollie(Gateway):
     name: ClassVar[str] = "mollie"
     settings: ClassVar[type[AccountModel]] = MollieSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = frozenset({"payment", "refund"})
+    queryable: ClassVar[frozenset[Queryable]] = frozenset({"payment", "refund"})
     refunds_in_payments: ClassVar[bool] = True
     kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})
 

@@ -58,7 +58,7 @@ class PayPal(Gateway):
     name: ClassVar[str] = "paypal"
     settings: ClassVar[type[AccountModel]] = PayPalSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = frozenset({"payment", "refund"})
+    queryable: ClassVar[frozenset[Queryable]] = frozenset({"payment", "refund"})
     keeps_keys: ClassVar[bool] = True
     kept_headers: ClassVar[frozenset[str]] = HEADERS | {"content-type", "user-agent"}
 

@@ -115,7 +115,7 @@ def claimed_references(body: bytes) -> ClaimedReferences | None:
     if not facts:
         return None
     order_ref, payment_ref = reference_or_none(facts[0].order_ref), reference_or_none(facts[0].payment_ref)
-    return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+    return ClaimedReferences.of(order_ref=order_ref, payment_ref=payment_ref)
 
 
 def _payment(kind: Kind, prefix: str = "", failure: FailureClass | None = None, *, undoes: bool = False) -> Reader:

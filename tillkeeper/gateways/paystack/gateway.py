@@ -49,7 +49,7 @@ class Paystack(Gateway):
     name: ClassVar[str] = "paystack"
     settings: ClassVar[type[AccountModel]] = PaystackSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
+    queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})
 
     def __init__(self, account: str, settings: PaystackSettings) -> None:
@@ -105,7 +105,7 @@ class Paystack(Gateway):
             order_ref = reference_or_none(self._order_ref(data))
         except BadPayload:
             return None
-        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences.of(order_ref=order_ref, payment_ref=payment_ref)
 
     def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
         """Fetches a transaction by its own or its order's reference; a refund by its number, or all of a payment."""

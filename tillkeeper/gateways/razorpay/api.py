@@ -71,10 +71,7 @@ def _items(collection: object) -> list[object]:
 def content_of(response: Response) -> object:
     """Returns the object in a response; None where Razorpay knows of no such thing."""
     if response.status == OK:
-        content = strictjson.loads(response.body)
-        if not isinstance(content, dict):
-            raise BadPayload("the response is no object")
-        return content
+        return strictjson.object_in(response.body)
     code, description = _error(response.body)
     if response.status in (BAD_REQUEST, NOT_FOUND) and code == "BAD_REQUEST_ERROR" and _NO_SUCH_ID.search(description):
         return None

@@ -40,7 +40,7 @@ class Razorpay(Gateway):
     name: ClassVar[str] = "razorpay"
     settings: ClassVar[type[AccountModel]] = RazorpaySettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
+    queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     kept_headers: ClassVar[frozenset[str]] = frozenset(
         {SIGNATURE_HEADER, "x-razorpay-event-id", "content-type", "user-agent"}
     )
@@ -90,7 +90,7 @@ class Razorpay(Gateway):
             order_ref = reference_or_none(self._order_ref(entities))
         except BadPayload:
             return None
-        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences.of(order_ref=order_ref, payment_ref=payment_ref)
 
     def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
         """Fetches one object by its id, or the payments of an order."""

@@ -45,7 +45,7 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
     sign_type: SignType
 
     def call(self, api_base: str, query: Query, nonce: str) -> Call:
-        """The signed request that puts the query."""
+        """Returns the signed request that puts the query."""
         path, subject = _path_and_subject(query)
         fields = {
             "appId": self.app_id,
@@ -64,7 +64,7 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _path_and_subject(query: Query) -> tuple[str, dict[str, str]]:
-    """The path, and what the query names.  A refund is known by the merchant's own number."""
+    """Returns the path, and what the query names.  A refund is known by the merchant's own number."""
     if query.about == "refund":
         return REFUND_PATH, {"outRefundNo": _ref(query.refund_ref)}
     if is_by_order(query):
@@ -81,9 +81,7 @@ def _ref(ref: str | None) -> str:
 def check_unsigned(response: Response) -> None:
     """Raises for what may be said without a signature: nothing is known, and the query was no good."""
     check_status(response)
-    fields = strictjson.loads(response.body)
-    if not isinstance(fields, dict):
-        raise BadPayload("the answer is no object")
+    fields = strictjson.object_in(response.body)
     code = objects.code_of(fields)
     if code in RETRY_CODES:
         raise Unavailable(f"code {code}")
@@ -92,7 +90,7 @@ def check_unsigned(response: Response) -> None:
 
 
 def is_found(fields: Fields) -> bool:
-    """False where ShengPay knows of no such thing.  Raises BadPayload where its code says anything else."""
+    """Returns False where ShengPay knows of no such thing.  Raises BadPayload where its code says anything else."""
     if text(fields, "resultCode") == OK:
         return True
     code = objects.code_of(fields)
@@ -102,7 +100,7 @@ def is_found(fields: Fields) -> bool:
 
 
 def fact_of(query: Query, fields: Fields) -> Fact | None:
-    """What the answer says; a genuine answer to another query is none to this.
+    """Returns what the answer says; a genuine answer to another query is none to this.
 
     A refund has the time of the answer always: an outcome with a time of its own could seem to lie before an answer
     that it was on its way, and be lost.

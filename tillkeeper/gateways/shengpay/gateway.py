@@ -32,7 +32,7 @@ class ShengPay(Gateway):
     name: ClassVar[str] = "shengpay"
     settings: ClassVar[type[AccountModel]] = ShengPaySettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
+    queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     single_payment: ClassVar[bool] = True  # an outTradeNo is one payment's
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type"})
 
@@ -43,16 +43,17 @@ class ShengPay(Gateway):
         self._signer = _signer(settings)
 
     def verify(self, request: Request, now: datetime) -> Verified:
-        """Over the fields as they are written; signType is one of them, and must be the account's."""
+        """Checks the signature over the fields as they are written; signType is one of them, and must be the
+        account's."""
         fields = verified_fields(request.body, self._key, self._merchant.sign_type)
         return Verified(key=KEY_LABEL, content=Notice(fields, now.replace(microsecond=0)))
 
     def key_labels(self) -> tuple[str, ...]:
-        """One key at a time."""
+        """ShengPay signs with one key at a time."""
         return (KEY_LABEL,)
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
-        """One event for a payment or a refund, none for cards."""
+        """Makes one event of a payment or a refund, and none of a card."""
         notice = cast("Notice", verified.content)
         if not self._is_taken(notice) or self._is_asked_about(notice):
             return ()
@@ -60,14 +61,14 @@ class ShengPay(Gateway):
         return () if event is None else (event,)
 
     def queries_for(self, verified: Verified) -> tuple[Query, ...]:
-        """The refund of a notice without a time of its own, for that could undo what came before it."""
+        """Returns the refund of a notice without a time of its own, for that could undo what came before it."""
         notice = cast("Notice", verified.content)
         if not self._is_taken(notice) or not self._is_asked_about(notice):
             return ()
         return (webhook.refund_query(notice),)
 
     def claimed_references(self, request: Request) -> ClaimedReferences | None:
-        """The payment that a notice names, as a refund's does too."""
+        """Returns the payment that a notice names, as a refund's does too."""
         try:
             fields = strictjson.loads_unsigned(request.body)
         except BadPayload:
@@ -75,20 +76,20 @@ class ShengPay(Gateway):
         if not isinstance(fields, dict):
             return None
         order_ref, payment_ref = webhook.references_in(fields)
-        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences.of(order_ref=order_ref, payment_ref=payment_ref)
 
     def acknowledge(self) -> Reply:
-        """The word that ShengPay asks for, in capitals."""
+        """Returns the word that ShengPay asks for, in capitals."""
         return Reply(status=200, body=b"SUCCESS")
 
     def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - no time is signed
-        """By ShengPay's own number where it is known, else by the order's reference."""
+        """Asks by ShengPay's own number where it is known, else by the order's reference."""
         if self._signer is None:
             raise CannotQuery("app_id and mch_private_key are not both set")
         return self._signer.call(self._merchant.api_base, query, nonce)
 
     def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
-        """What a signed answer to this query says."""
+        """Returns what a signed answer to this query says."""
         api.check_unsigned(response)
         fields = verified_fields(response.body, self._key, self._merchant.sign_type)
         if not api.is_found(fields):
@@ -101,7 +102,7 @@ class ShengPay(Gateway):
         return Answer(found=True, events=tuple(events))
 
     def _is_taken(self, notice: Notice) -> bool:
-        """Ours, and about money."""
+        """Says whether a notice is ours, and about money."""
         if webhook.is_of_card(notice.fields) or not self._is_ours(notice.fields):
             return False
         webhook.check_return_code(notice.fields)

@@ -49,13 +49,13 @@ FAILURES: Final[Mapping[str, FailureClass]] = {"BIZERR_NEED_RETRY": FailureClass
 
 
 def code_of(fields: Fields) -> str | None:
-    """The error code, if it looks like one; texts beside it may repeat what was asked."""
+    """Returns the error code, if it looks like one; texts beside it may repeat what was asked."""
     code = text_or_none(fields, "errorCode")
     return code if code and _CODE.fullmatch(code) else None
 
 
 def notice_state(fields: Fields) -> tuple[State | None, str]:
-    """How a payment ended, by its notice, and ShengPay's word for it; None where it says nothing that is known.
+    """Returns how a payment ended, by its notice, and ShengPay's word for it; None where it says nothing that is known.
 
     A signed answer could be posted as a notice, and its resultCode says only that the query was a good one.
     """
@@ -69,13 +69,13 @@ def notice_state(fields: Fields) -> tuple[State | None, str]:
 
 
 def trade_state(fields: Fields) -> tuple[State | None, str]:
-    """Where a payment stands, by an answer."""
+    """Returns where a payment stands, by an answer."""
     word = text(fields, "tradeState")
     return known_or_none(TRADE_STATES, word, "tradeState"), word
 
 
 def refund_state(fields: Fields) -> tuple[State | None, str]:
-    """Where a refund stands; None where no word that is known says it.  Both words of a notice must agree on a
+    """Returns where a refund stands; None where no word that is known says it.  Both words of a notice must agree on a
     failure."""
     is_ok = _is_ok(fields)
     if is_ok is None:
@@ -118,7 +118,7 @@ def payment_fact(fields: Fields, state: State, word: str) -> Fact:
 
 
 def refund_fact(fields: Fields, state: State, word: str, occurred_at: datetime | None = None) -> Fact:
-    """A refund, known by the merchant's own number."""
+    """Returns a refund, known by the merchant's own number."""
     return Fact(
         kind=state.kind,
         occurred_at=occurred_at,
@@ -133,7 +133,7 @@ def refund_fact(fields: Fields, state: State, word: str, occurred_at: datetime |
 
 
 def _fen(fields: Fields, name: str) -> int:
-    """A whole number, which payments write as one, and refunds as text."""
+    """Returns a whole number, which payments write as one, and refunds as text."""
     amount = fields.get(name)
     if isinstance(amount, str) and _FEN.fullmatch(amount):
         amount = int(amount)

@@ -34,7 +34,7 @@ DECIDING: Final = frozenset(
 
 
 def verified_fields(body: bytes, key: RSAPublicKey, sign_type: SignType) -> Fields:
-    """The fields of a signed body, over which the signature is as they are written.
+    """Returns the fields of a signed body, over which the signature is as they are written.
 
     Raises BadSignature, BadPayload.
     """
@@ -60,12 +60,13 @@ def _signature_in(fields: Fields, sign_type: SignType) -> bytes:
 
 
 def signing_text(fields: Mapping[str, str]) -> str:
-    """Every field with a value but the signature itself, whatever fields there are."""
+    """Joins every field with a value but the signature itself, whatever fields there are."""
     return "&".join(f"{name}={value}" for name, value in sorted(fields.items()) if name != SIGN and value)
 
 
 def as_signed(value: object, raw: bytes) -> str:
-    """A value as it takes part: a text without its quotes and escapes, nothing for null, all else as it is written."""
+    """Returns a value as it takes part: a text without its quotes and escapes, nothing for null, all else as it is
+    written."""
     if value is None:
         return ""
     return value if isinstance(value, str) else raw.decode()

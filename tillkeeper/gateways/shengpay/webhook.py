@@ -32,7 +32,7 @@ class Notice(msgspec.Struct, frozen=True):
 
     @property
     def is_refund_without_time(self) -> bool:
-        """Whether it says how a refund stands, and not since when."""
+        """Says whether it says how a refund stands, and not since when."""
         if not self.is_of_refund:
             return False
         state, _ = objects.refund_state(self.fields)
@@ -52,7 +52,7 @@ def check_return_code(fields: Fields) -> None:
 
 
 def event_of(account: str, notice: Notice) -> PaymentEvent | None:
-    """The event of a payment or a refund; None for a word that is not known."""
+    """Returns the event of a payment or a refund; None for a word that is not known."""
     return (_refund_event if notice.is_of_refund else _payment_event)(account, notice)
 
 
@@ -72,7 +72,7 @@ def _payment_event(account: str, notice: Notice) -> PaymentEvent | None:
 
 
 def _refund_event(account: str, notice: Notice) -> PaymentEvent | None:
-    """None for one on its way that cannot be asked about: a time that is not its own could undo its end."""
+    """Returns None for one on its way that cannot be asked about: a time that is not its own could undo its end."""
     fields = notice.fields
     state, word = objects.refund_state(fields)
     if state is None or state.kind is Kind.REFUND_PENDING:
@@ -87,7 +87,7 @@ def _refund_event(account: str, notice: Notice) -> PaymentEvent | None:
 
 
 def refund_query(notice: Notice) -> Query:
-    """The query about the refund of a notice.  Raises BadPayload."""
+    """Returns the query about the refund of a notice.  Raises BadPayload."""
     refund_ref = reference_or_none(text(notice.fields, "outRefundNo"))
     if refund_ref is None:
         raise BadPayload("outRefundNo has characters that we do not ask with")
@@ -96,5 +96,5 @@ def refund_query(notice: Notice) -> Query:
 
 
 def references_in(fields: Fields) -> tuple[str | None, str | None]:
-    """The order's and the payment's reference, where they are of the usual form."""
+    """Returns the order's and the payment's reference, where they are of the usual form."""
     return reference_or_none(fields.get("outTradeNo")), reference_or_none(fields.get("transactionId"))

@@ -40,7 +40,7 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
     api_base: str
 
     def call(self, query: Query, now: datetime) -> Call:
-        """The signed request for the order's details.  Raises CannotQuery."""
+        """Returns the signed request for the order's details.  Raises CannotQuery."""
         ref = _ref_of(query)
         if self.access_token is None:
             raise CannotQuery("access_token is not set")
@@ -69,7 +69,7 @@ def _ref_of(query: Query) -> str:
 
 
 def order_in(query: Query, response: Response) -> object:
-    """The order in the response, or None where Shopee knows of no such order."""
+    """Returns the order in the response, or None where Shopee knows of no such order."""
     try:
         content, error = _content_of(response.body)
     except BadPayload:
@@ -90,7 +90,7 @@ def order_in(query: Query, response: Response) -> object:
 
 
 def _content_of(body: bytes) -> tuple[object, str]:
-    """The answer, and its error: an empty word where there is none."""
+    """Returns the answer, and its error: an empty word where there is none."""
     content = strictjson.loads(body)
     if not isinstance(content, dict) or "error" not in content:
         raise BadPayload("the answer is none of Shopee's")

@@ -33,7 +33,7 @@ class Shopee(Gateway):
     name: ClassVar[str] = "shopee"
     settings: ClassVar[type[AccountModel]] = ShopeeSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = frozenset({"payment", "order"})
+    queryable: ClassVar[frozenset[Queryable]] = frozenset({"payment", "order"})
     single_payment: ClassVar[bool] = True  # an order is its payment
     own_url: ClassVar[str | None] = "push_url"
     kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})
@@ -52,20 +52,20 @@ class Shopee(Gateway):
         )
 
     def verify(self, request: Request, now: datetime) -> Verified:  # noqa: ARG002 - no time is signed
-        """The URL is the registered one, for behind a proxy the receiver sees another."""
+        """Verifies with the registered URL, for behind a proxy the receiver sees another."""
         key = self._keys.label_of(self._signed_prefix + request.body, request.header(SIGNATURE_HEADER))
         return Verified(key=key, content=request.body)
 
     def key_labels(self) -> tuple[str, ...]:
-        """One for each partner key."""
+        """Each partner key has one."""
         return self._keys.labels
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:  # noqa: ARG002 - see queries_for
-        """None: a push says neither an amount nor whether it is cash on delivery."""
+        """Makes no event: a push says neither an amount nor whether it is cash on delivery."""
         return ()
 
     def queries_for(self, verified: Verified) -> tuple[Query, ...]:
-        """The order that a push about this shop's orders names, unless nobody paid yet."""
+        """Returns the order that a push about this shop's orders names, unless nobody paid yet."""
         push = strictjson.json_of(verified)
         if integer(push, "code") != ORDER_STATUS_PUSH or integer(push, "shop_id") != self._shop_id:
             return ()  # 0 tests the URL when it is saved
@@ -77,7 +77,7 @@ class Shopee(Gateway):
         return (Query(about="payment", order_ref=ref, payment_ref=ref),)
 
     def claimed_references(self, request: Request) -> ClaimedReferences | None:
-        """The order that a push names."""
+        """Returns the order that a push names."""
         try:
             ref = reference_or_none(at(strictjson.loads_unsigned(request.body), ["data", "ordersn"]))
         except BadPayload:
@@ -85,11 +85,12 @@ class Shopee(Gateway):
         return None if ref is None else ClaimedReferences(order_ref=ref, payment_ref=ref)
 
     def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - no nonce is signed
-        """The order of that number."""
+        """Asks for the order of that number."""
         return self._signer.call(query, now)
 
     def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
-        """What the order says of its payment.  A merchant may have registered it under a reference of their own."""
+        """Returns what the order says of its payment.  A merchant may have registered it under a reference of their
+        own."""
         order = api.order_in(query, response)
         if order is None:
             return Answer(found=False)

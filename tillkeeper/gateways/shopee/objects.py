@@ -48,7 +48,7 @@ REASON_CHARS_MAX: Final = 64
 
 
 def facts_of(order: object) -> Iterator[Fact]:
-    """What an order says; nothing for a status or a currency that is not known."""
+    """Yields what an order says; nothing for a status or a currency that is not known."""
     status = text(order, "order_status")
     currency = units.known_currency("currency", text(order, "currency").upper())
     if currency is None:
@@ -74,7 +74,7 @@ def _paid(order: object, status: str, updated_at: datetime) -> Iterator[Fact]:
 
 
 def _cancelled(order: object, updated_at: datetime) -> Iterator[Fact]:
-    """What was paid before it was cancelled went back whole; Shopee names no refund, so the order names it."""
+    """Yields what was paid before it was cancelled went back whole; Shopee names no refund, so the order names it."""
     paid_at = None if _is_cash_on_delivery(order) else _paid_at(order)
     if paid_at is None:
         failure, code = _why(order)
@@ -109,7 +109,7 @@ def _is_cash_on_delivery(order: object) -> bool:
 
 
 def _paid_at(order: object) -> datetime | None:
-    """Null or 0 before it was paid."""
+    """Returns None where pay_time is null or 0: the order is not paid yet."""
     return None if at(order, ["pay_time"]) in (None, 0) else moment_from_unix(integer(order, "pay_time"))
 
 

@@ -33,7 +33,7 @@ class Square(Gateway):
     name: ClassVar[str] = "square"
     settings: ClassVar[type[AccountModel]] = SquareSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = frozenset({"payment", "refund"})
+    queryable: ClassVar[frozenset[Queryable]] = frozenset({"payment", "refund"})
     own_url: ClassVar[str | None] = "notification_url"
     kept_headers: ClassVar[frozenset[str]] = frozenset(
         {SIGNATURE_HEADER, "content-type", "square-environment", "square-retry-number", "square-retry-reason"}
@@ -78,7 +78,7 @@ class Square(Gateway):
             order_ref = reference_or_none(at(subject, ["payment", "reference_id"]))
         except BadPayload:
             return None
-        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences.of(order_ref=order_ref, payment_ref=payment_ref)
 
     def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
         """Fetches one object by its id."""

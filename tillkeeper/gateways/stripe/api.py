@@ -141,10 +141,7 @@ def path_of_events(since: datetime, until: datetime, after: str | None) -> str:
 def content_of(response: Response) -> Mapping[str, object] | None:
     """Returns the object in a response; None where Stripe knows of no such thing."""
     if response.status == OK:
-        content = strictjson.loads(response.body)
-        if not isinstance(content, dict):
-            raise BadPayload("the response is no object")
-        return content
+        return strictjson.object_in(response.body)
     code = _error_code(response.body)
     if response.status == NOT_FOUND and code == "resource_missing":
         return None

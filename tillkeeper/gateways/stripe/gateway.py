@@ -57,7 +57,7 @@ class Stripe(Gateway):
     name: ClassVar[str] = "stripe"
     settings: ClassVar[type[AccountModel]] = StripeSettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
+    queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})
 
     def __init__(self, account: str, settings: StripeSettings) -> None:
@@ -127,7 +127,7 @@ class Stripe(Gateway):
             order_ref = reference_or_none(self._order_ref(subject))
         except BadPayload:
             return None
-        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences.of(order_ref=order_ref, payment_ref=payment_ref)
 
     def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - nothing is signed
         """Fetches an object by the prefix of its reference, or searches for the order's."""

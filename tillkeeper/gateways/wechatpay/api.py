@@ -45,14 +45,14 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
     answer_key_id: str | None
 
     def call(self, api_base: str, query: Query, now: datetime, nonce: str) -> Call:
-        """The signed request that puts the query."""
+        """Returns the signed request that puts the query."""
         call = self.get(f"{api_base}{self._path(query, is_abroad=is_abroad(api_base))}", now, nonce)
         if self.answer_key_id is None:
             return call
         return msgspec.structs.replace(call, headers={**call.headers, "Wechatpay-Serial": self.answer_key_id})
 
     def _path(self, query: Query, *, is_abroad: bool) -> str:
-        """Path and query of what answers the query.  A service provider asks in the name of a sub-merchant."""
+        """Returns path and query of what answers the query.  A service provider asks in the name of a sub-merchant."""
         sub_mch_id = sub_merchant_of(query, self.sub_mch_ids)
         if query.about == "refund":
             return self._refund_path(_quoted(query.refund_ref), sub_mch_id, is_abroad=is_abroad)
@@ -71,7 +71,7 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
         return urlencode({"sp_mchid": self.mch_id, "sub_mchid": sub_mch_id})
 
     def get(self, url: str, now: datetime, nonce: str) -> Call:
-        """A signed GET."""
+        """Returns a signed GET."""
         timestamp = str(int(now.timestamp()))
         parts = urlsplit(url)
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path
@@ -88,12 +88,12 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def sub_merchant_of(query: Query, sub_mch_ids: tuple[str, ...]) -> str | None:
-    """The sub-merchant in whose name a service provider asks: the first, unless the query names another."""
+    """Returns the sub-merchant in whose name a service provider asks: the first, unless the query names another."""
     return query.sub_mch_id or next(iter(sub_mch_ids), None)
 
 
 def not_found(query: Query, sub_mch_ids: tuple[str, ...]) -> Answer:
-    """That one sub-merchant has no such thing; the next one may."""
+    """Answers that one sub-merchant has no such thing; the next one may."""
     asked = sub_merchant_of(query, sub_mch_ids)
     later = sub_mch_ids[sub_mch_ids.index(asked) + 1 :] if asked in sub_mch_ids else ()
     return Answer(
@@ -102,7 +102,7 @@ def not_found(query: Query, sub_mch_ids: tuple[str, ...]) -> Answer:
 
 
 def is_abroad(api_base: str) -> bool:
-    """Whether it is the API for merchants outside of China, whose paths are others."""
+    """Says whether it is the API for merchants outside of China, whose paths are others."""
     return urlsplit(api_base).hostname == ABROAD
 
 
@@ -123,7 +123,7 @@ def check_status(response: Response) -> None:
 
 
 def _code(body: bytes) -> str | None:
-    """Only the code: a message may repeat what was asked."""
+    """Returns only the code: a message may repeat what was asked."""
     try:
         code = text_or_none(strictjson.loads(body), "code")
     except BadPayload:
@@ -132,7 +132,7 @@ def _code(body: bytes) -> str | None:
 
 
 def fact_of(query: Query, content: object) -> Fact | None:
-    """What the answer says; a genuine answer to another query is none to this."""
+    """Returns what the answer says; a genuine answer to another query is none to this."""
     if query.about == "refund":
         check_subject(content, "out_refund_no", query.refund_ref)
         return refund_in_answer(content)

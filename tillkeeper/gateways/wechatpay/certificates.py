@@ -30,12 +30,12 @@ _CERTIFICATE_SERIAL: Final = re.compile(r"[0-9A-Fa-f]{8,40}", re.ASCII)  # an id
 
 
 def is_certificate_serial(serial: str) -> bool:
-    """Whether a certificate can have that name."""
+    """Says whether a certificate can have that name."""
     return _CERTIFICATE_SERIAL.fullmatch(serial) is not None
 
 
 def certificates_in(response: Response, cipher: AESGCM, *, now: datetime) -> dict[str, Certificate]:
-    """Those of the list that count now, by serial.  Raises Unavailable, AccessDenied, BadPayload.
+    """Returns those of the list that count now, by serial.  Raises Unavailable, AccessDenied, BadPayload.
 
     They are not to be believed before the answer's own signature is checked.
     """

@@ -30,7 +30,7 @@ class WeChatPay(Gateway):
     name: ClassVar[str] = "wechatpay"
     settings: ClassVar[type[AccountModel]] = WeChatPaySettings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
+    queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     single_payment: ClassVar[bool] = True  # an out_trade_no is one transaction's
     kept_headers: ClassVar[frozenset[str]] = webhook.KEPT_HEADERS
 
@@ -49,25 +49,26 @@ class WeChatPay(Gateway):
         return Verified(key=label, content=request.body)
 
     def key_labels(self) -> tuple[str, ...]:
-        """By serial number or id."""
+        """Keys are known by serial number or id."""
         return self._keys.labels
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
-        """One event for a payment or a refund of this merchant's, one for each order of a combined payment, and none
-        for others."""
+        """Makes one event of a payment or a refund of this merchant's, one of each order of a combined payment, and
+        none of others."""
         notice = strictjson.json_of(verified)
         return tuple(webhook.events_of(self.account, notice, self._merchant, self._cipher))
 
     def acknowledge(self) -> Reply:
-        """204, for the body must be empty."""
+        """Answers 204, for the body must be empty."""
         return Reply(status=204)
 
     def refuse(self, status: int) -> Reply:
-        """The form WeChat Pay asks for."""
+        """Refuses in the form that WeChat Pay asks for."""
         return Reply(status=status, body=b'{"code":"FAIL","message":"refused"}', content_type="application/json")
 
     def missing_key_request(self, request: Request, *, now: datetime, nonce: str) -> Call | None:
-        """The list of platform certificates, where a delivery names one that is not at hand and we may ask for it."""
+        """Asks for the list of platform certificates, where a delivery names one that is not at hand and we may ask for
+        it."""
         serials = request.headers.get(webhook.SERIAL_HEADER, ())
         if len(serials) != 1 or not certificates.is_certificate_serial(serials[0]):
             return None
@@ -80,7 +81,7 @@ class WeChatPay(Gateway):
         return None
 
     def key_refresh_request(self, *, now: datetime, nonce: str) -> Call | None:
-        """The same list, where platform certificates are used at all."""
+        """Asks for the same list, where platform certificates are used at all."""
         return self._list_request(now, nonce) if self._keys.has_certificates else None
 
     def read_key(self, call: Call, response: Response, *, now: datetime) -> None:  # noqa: ARG002 - there is one list
@@ -97,13 +98,13 @@ class WeChatPay(Gateway):
         return self._signer.get(f"{self._api_base}{path}", now, nonce)
 
     def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:
-        """By WeChat Pay's own transaction number where it is known, else by the order's reference."""
+        """Asks by WeChat Pay's own transaction number where it is known, else by the order's reference."""
         if self._signer is None:
             raise CannotQuery("merchant_serial and merchant_private_key are not both set")
         return self._signer.call(self._api_base, query, now, nonce)
 
     def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
-        """What a signed answer to this query says."""
+        """Returns what a signed answer to this query says."""
         api.check_status(response)
         if response.status == NOT_FOUND:
             # An error may come unsigned: then TLS alone vouches for it, as for the official SDKs.

@@ -22,7 +22,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     valid_until: datetime
 
     def is_valid_at(self, now: datetime) -> bool:
-        """False before its time and after it."""
+        """Returns False before the certificate's time and after it."""
         return self.valid_from <= now <= self.valid_until
 
 
@@ -40,19 +40,19 @@ class PlatformKeys:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What ops know the configured keys by."""
+        """Returns what ops know the configured keys by."""
         certificates = (certificate.serial for certificate in self._configured.values())
         return (*certificates, *(label for label, _ in self._public_keys.values()))
 
     @property
     def has_certificates(self) -> bool:
-        """Whether platform certificates are used at all."""
+        """Says whether platform certificates are used at all."""
         return bool(self._configured or self._fetched)
 
     def key(
         self, serial: str, now: datetime, *, listed: Mapping[str, Certificate] | None = None
     ) -> tuple[str, RSAPublicKey]:
-        """The key of that serial number or id, with its label.  Raises BadSignature.
+        """Returns the key of that serial number or id, with its label.  Raises BadSignature.
 
         A public key has no end; a certificate counts in its time alone.  `listed` are certificates that are not taken
         in yet.
@@ -84,7 +84,7 @@ _NONE: Final[Mapping[str, Certificate]] = {}
 
 
 def serial_of(written: str) -> str:
-    """Serials in one form: hexadecimal in capitals without leading zeros."""
+    """Writes serials in one form: hexadecimal in capitals without leading zeros."""
     return written.upper().lstrip("0")
 
 

@@ -74,12 +74,13 @@ class Merchant(msgspec.Struct, frozen=True, kw_only=True):
     sub_mch_ids: tuple[str, ...]
 
     def owns(self, resource: object) -> bool:
-        """Shops that share an endpoint, or several apps of one merchant, get each other's notices."""
+        """Says whether a payment is this merchant's: shops that share an endpoint, or several apps of one merchant, get
+        each other's notices."""
         number = text_or_none(resource, "sp_mchid") or text(resource, "mchid")
         return number == self.mch_id and self._serves(resource) and self._has_app(resource)
 
     def own_orders(self, combined: object) -> list[object]:
-        """The orders of a combined payment (合单) that are this merchant's: each is paid for itself."""
+        """Returns the orders of a combined payment (合单) that are this merchant's: each is paid for itself."""
         orders = at(combined, ["sub_orders"])
         if not isinstance(orders, list):
             raise BadPayload("sub_orders is no list")
@@ -128,7 +129,7 @@ def transaction_fact(transaction: object) -> Fact | None:
 
 
 def is_of_payments(original_type: str | None, resource: object) -> bool:
-    """Whether what is encrypted in a notice is a payment or a refund, for its event_type does not tell.
+    """Says whether what is encrypted in a notice is a payment or a refund, for its event_type does not tell.
 
     Profit sharing (分账) has that of a payment.
     """
@@ -145,19 +146,19 @@ PAYMENT_MARKS: Final = ("trade_state", "sub_orders", "refund_status")
 
 
 def refund_in_notice(refund: object) -> Fact | None:
-    """A refund as notices write it."""
+    """Returns a refund as notices write it."""
     return _refund_fact(refund, "refund_status")
 
 
 def refund_in_answer(refund: object) -> Fact | None:
-    """A refund as answers write it."""
+    """Returns a refund as answers write it."""
     return _refund_fact(refund, "status")
 
 
 def _refund_fact(refund: object, field: str) -> Fact | None:
-    """Known by the merchant's number, for it can only be asked about by that.
+    """Reads a refund, known by the merchant's number, for it can only be asked about by that.
 
-    Pending since it was made, so that no outcome can seem to lie before it.
+    It is pending since it was made, so that no outcome can seem to lie before it.
     """
     word = text(refund, field)
     state, currency = known_or_none(REFUND_STATUSES, word, field), _currency(refund)
@@ -183,12 +184,12 @@ def _time(resource: object, name: str) -> datetime | None:
 
 
 def _currency(resource: object) -> str | None:
-    """Refund notices name none, for they are in yuan."""
+    """Returns yuan where no currency is named, as in refund notices."""
     return units.known_currency("amount.currency", text_or_none(resource, "amount", "currency") or "CNY")
 
 
 def _price(transaction: object) -> int:
-    """What an order costs; an order of a combined payment calls it otherwise."""
+    """Returns what an order costs; an order of a combined payment calls it otherwise."""
     return _minor(transaction, "total" if at(transaction, ["amount", "total"]) is not None else "total_amount")
 
 

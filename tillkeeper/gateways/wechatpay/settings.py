@@ -29,7 +29,7 @@ def _check_apiv3_key(key: str) -> str:
 
 
 def _check_certificates(certificates: dict[str, str]) -> dict[str, str]:
-    """A certificate under another's serial would verify what it did not sign for."""
+    """Raises ValueError for a certificate under another's serial: it would verify what it did not sign."""
     for serial, pem in certificates.items():
         if serial_of(f"{rsa_certificate(pem)[0]:x}") != serial_of(serial):
             raise ValueError(f"platform_certs: the certificate under {serial} has another serial number")

@@ -47,7 +47,7 @@ READERS: Final[Mapping[str, Callable[[object], Fact | None]]] = {
 
 
 def label_of_signer(request: Request, now: datetime, key_of: Callable[[str], tuple[str, RSAPublicKey]]) -> str:
-    """The label of the key that signed; `key_of` finds label and key by serial.  Raises BadSignature."""
+    """Returns the label of the key that signed; `key_of` finds label and key by serial.  Raises BadSignature."""
     signature = request.header(SIGNATURE_HEADER)
     if signature.startswith(PROBE_PREFIX):
         raise BadSignature("a probe: WeChat Pay sends wrong signatures to see them refused")
@@ -64,13 +64,14 @@ def label_of_signer(request: Request, now: datetime, key_of: Callable[[str], tup
 
 
 def _check_nonce(nonce: str) -> None:
-    """A line end in it would let what is signed as body be passed off as nonce."""
+    """Raises BadSignature for an odd nonce: a line end in it would let what is signed as body be passed off as
+    nonce."""
     if not (nonce.isascii() and nonce.isprintable() and len(nonce) <= NONCE_CHARS_MAX):
         raise BadSignature("the nonce is not printable ASCII or too long", VerificationStep.HEADER)
 
 
 def opened(cipher: AESGCM, resource: object) -> bytes:
-    """What is encrypted in a notice or an answer.  Only who knows the apiv3_key can have written it."""
+    """Returns what is encrypted in a notice or an answer.  Only who knows the apiv3_key can have written it."""
     if text(resource, "algorithm") != RESOURCE_ALGORITHM:
         raise BadPayload(f"resource.algorithm is not {RESOURCE_ALGORITHM}")
     nonce = text(resource, "nonce").encode()
@@ -87,7 +88,8 @@ def opened(cipher: AESGCM, resource: object) -> bytes:
 
 
 def events_of(account: str, notice: object, merchant: Merchant, cipher: AESGCM) -> Iterator[PaymentEvent]:
-    """The event of a payment or a refund of this merchant's, one for each order of a combined payment, or none."""
+    """Yields the event of a payment or a refund of this merchant's, one for each order of a combined payment, or
+    none."""
     read = READERS.get(text(notice, "event_type").partition(".")[0])
     if read is None:
         return

@@ -33,8 +33,8 @@ _REF: Final = re.compile(r"[0-9A-Za-z_|*@-]{1,64}", re.ASCII)  # what WeChat Pay
 
 
 def path_and_subject(query: Query) -> tuple[str, dict[str, str]]:
-    """The path, and what the query names.  A refund is known by the merchant's own number; without one all refunds
-    of a payment are asked about."""
+    """Returns the path, and what the query names.  A refund is known by the merchant's own number; without one all
+    refunds of a payment are asked about."""
     if query.about == "refund" and query.refund_ref is None:
         return REFUND_PATH, {"transaction_id": _ref(query.payment_ref)}
     if query.about == "refund":
@@ -64,7 +64,7 @@ def check_unsigned(fields: Fields) -> None:
 
 
 def refund_queries(query: Query, events: Iterable[PaymentEvent]) -> Iterator[Query]:
-    """All that a payment gave back, asked as its payment was."""
+    """Yields queries for all that a payment gave back, asked as the payment was."""
     for event in events:
         if event.has_refunds:
             yield Query(
@@ -73,7 +73,7 @@ def refund_queries(query: Query, events: Iterable[PaymentEvent]) -> Iterator[Que
 
 
 def facts_of(query: Query, fields: Fields) -> list[Fact]:
-    """What the answer says; a genuine answer to another query is none to this."""
+    """Returns what the answer says; a genuine answer to another query is none to this."""
     if query.about == "refund":
         facts = (refund_fact(fields, number) for number in _refunds_asked(query, fields))
         return [fact for fact in facts if fact is not None]
@@ -87,7 +87,7 @@ def facts_of(query: Query, fields: Fields) -> list[Fact]:
 
 
 def _refunds_asked(query: Query, fields: Fields) -> list[int]:
-    """The numbers under which the answer has the refund, or all refunds of the payment."""
+    """Returns the numbers under which the answer has the refund, or all refunds of the payment."""
     numbers = [number for number in range(REFUNDS_MAX) if fields.get(f"out_refund_no_{number}")]
     if query.refund_ref is None:
         check_subject(fields, "transaction_id", query.payment_ref)

@@ -26,7 +26,7 @@ _FEN: Final = re.compile(r"\d{1,18}", re.ASCII)
 
 
 def signature(fields: Fields, api_key: str, sign_type: SignType) -> str:
-    """Over every field with a value but `sign` itself, whatever fields there are."""
+    """Signs every field with a value but `sign` itself, whatever fields there are."""
     pairs = [f"{name}={value}" for name, value in sorted(fields.items()) if name != "sign" and value]
     signed = "&".join([*pairs, f"key={api_key}"])
     if sign_type == "MD5":
@@ -35,25 +35,25 @@ def signature(fields: Fields, api_key: str, sign_type: SignType) -> str:
 
 
 def xml_of(fields: Fields) -> bytes:
-    """The fields as XML."""
+    """Returns the fields as XML."""
     return b"<xml>%b</xml>" % b"".join(
         f"<{name}>{html.escape(value, quote=False)}</{name}>".encode() for name, value in fields.items()
     )
 
 
 def code_of(fields: Fields) -> str | None:
-    """The error code, if it looks like one; texts beside it may repeat what was asked."""
+    """Returns the error code, if it looks like one; texts beside it may repeat what was asked."""
     code = text_or_none(fields, "err_code")
     return code if code and _CODE.fullmatch(code) else None
 
 
 def currency_in(fields: Fields) -> str | None:
-    """Yuan where none is named; None for one that ISO 4217 does not list."""
+    """Returns yuan where none is named; None for one that ISO 4217 does not list."""
     return units.known_currency("fee_type", text_or_none(fields, "fee_type") or "CNY")
 
 
 def money(fields: Fields, name: str, currency: str | None) -> int | None:
-    """An amount in minor units; None where there is no currency, for then there is no amount."""
+    """Returns an amount in minor units; None where there is no currency, for then there is no amount."""
     if currency is None:
         return None
     amount = text(fields, name)

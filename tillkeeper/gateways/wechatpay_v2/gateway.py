@@ -32,7 +32,7 @@ class WeChatPayV2(Gateway):
     name: ClassVar[str] = "wechatpay_v2"
     settings: ClassVar[type[AccountModel]] = WeChatPayV2Settings
     about: ClassVar[About] = ABOUT
-    asks: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
+    queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     single_payment: ClassVar[bool] = True  # an out_trade_no is one transaction's
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type"})
 
@@ -42,7 +42,7 @@ class WeChatPayV2(Gateway):
         self._opener = webhook.Opener(settings.api_key)
 
     def verify(self, request: Request, now: datetime) -> Verified:
-        """By `sign`; a refund's notice has none, and then what is encrypted in it must open."""
+        """Verifies by `sign`; a refund's notice has none, and then what is encrypted in it must open."""
         fields = strictxml.record(request.body, TOPS)
         refund = None
         if "sign" not in fields and fields.get("req_info"):
@@ -52,11 +52,11 @@ class WeChatPayV2(Gateway):
         return Verified(key=KEY_LABEL, content=Notice(fields, refund, now.replace(microsecond=0)))
 
     def key_labels(self) -> tuple[str, ...]:
-        """One key at a time."""
+        """WeChat Pay signs with one key at a time."""
         return (KEY_LABEL,)
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
-        """One event for a payment of this merchant's and app's, one for each order of a combined payment; none for a
+        """Makes one event of a payment of this merchant's and app's, one of each order of a combined payment; none of a
         refund, which is asked about, and for what is about no payment."""
         notice = cast("Notice", verified.content)
         if notice.refund is not None or not webhook.is_of_payments(notice.fields):
@@ -66,8 +66,8 @@ class WeChatPayV2(Gateway):
         return tuple(event for event in events if event is not None)
 
     def queries_for(self, verified: Verified) -> tuple[Query, ...]:
-        """The refund that a notice names, and nothing else of it: of the blocks of two notices a third can be made, and
-        it opens too.  The answer names the order and the payment."""
+        """Asks about the refund that a notice names, and nothing else of it: of the blocks of two notices a third can
+        be made, and it opens too.  The answer names the order and the payment."""
         notice = cast("Notice", verified.content)
         if notice.refund is None or not self._is_ours(notice.fields):
             return ()
@@ -77,25 +77,25 @@ class WeChatPayV2(Gateway):
         return (Query(about="refund", refund_ref=refund_ref),)
 
     def claimed_references(self, request: Request) -> ClaimedReferences | None:
-        """What a payment's notice names; a refund's hides it."""
+        """Reads what a payment's notice names; a refund's hides it."""
         try:
             fields = strictxml.record(request.body, TOPS)
         except BadPayload:
             return None
         order_ref = reference_or_none(fields.get("out_trade_no"))
         payment_ref = reference_or_none(fields.get("transaction_id"))
-        return ClaimedReferences(order_ref=order_ref, payment_ref=payment_ref) if order_ref or payment_ref else None
+        return ClaimedReferences.of(order_ref=order_ref, payment_ref=payment_ref)
 
     def acknowledge(self) -> Reply:
-        """The form WeChat Pay asks for."""
+        """Answers in the form that WeChat Pay asks for."""
         return Reply(status=200, body=ACCEPTED, content_type=CONTENT_TYPE)
 
     def refuse(self, status: int) -> Reply:
-        """The form WeChat Pay asks for."""
+        """Refuses in the form that WeChat Pay asks for."""
         return Reply(status=status, body=REFUSED, content_type=CONTENT_TYPE)
 
     def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002 - no time is signed
-        """By WeChat Pay's own transaction number where it is known, else by the order's reference."""
+        """Asks by WeChat Pay's own transaction number where it is known, else by the order's reference."""
         path, subject = api.path_and_subject(query)
         fields = self._common_fields(query, nonce) | subject
         sign = signature(fields, self._merchant.api_key, self._merchant.sign_type)
@@ -114,7 +114,7 @@ class WeChatPayV2(Gateway):
         }
 
     def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
-        """What a signed answer to this query says."""
+        """Returns what a signed answer to this query says."""
         check_status(response)
         fields = strictxml.record(response.body, TOPS)
         api.check_unsigned(fields)

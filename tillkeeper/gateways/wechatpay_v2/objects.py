@@ -69,7 +69,7 @@ def payment_fact(fields: Fields, state: State, word: str) -> Fact | None:
 
 
 def refund_fact(fields: Fields, number: int) -> Fact | None:
-    """A refund under its number in an answer.
+    """Returns a refund under its number in an answer.
 
     All have the time of the answer: none tells when the refund was made, so that a pending one has no other, and an
     outcome with a time of its own could seem to lie before it and be lost.

@@ -47,8 +47,8 @@ class Opener:
         self._cipher = Cipher(AES(key.encode()), ECB())  # noqa: S305 - the scheme's; so nothing opened is an event
 
     def opened(self, req_info: str) -> dict[str, str]:
-        """Whatever does not open proves nothing, and no reason is told apart, or who sends variations would learn about
-        the key's texts."""
+        """Returns whatever does not open proves nothing, and no reason is told apart, or who sends variations would
+        learn about the key's texts."""
         try:
             decryptor, unpadder = self._cipher.decryptor(), PKCS7(AES_BLOCK_BITS).unpadder()
             padded = decryptor.update(b64decode(req_info, validate=True)) + decryptor.finalize()
@@ -75,12 +75,13 @@ def check_sign(fields: Fields, api_key: str, sign_type: SignType) -> None:
 
 
 def is_of_payments(fields: Fields) -> bool:
-    """Whether a notice is about a payment or several; others are about contracts, cars, risks, and things rented."""
+    """Says whether a notice is about a payment or several; others are about contracts, cars, risks, and things
+    rented."""
     return any(fields.get(name) for name in ("out_trade_no", "transaction_id", "sub_order_list"))
 
 
 def orders_of(fields: Fields) -> list[Fields]:
-    """The one order of a notice, or those of a combined payment (合单), each as if it had a notice of its own."""
+    """Returns the one order of a notice, or those of a combined payment (合单), each as if it had its own notice."""
     if not fields.get("sub_order_list"):
         return [fields]
     orders = at(strictjson.loads(fields["sub_order_list"].encode()), ["order_list"])
@@ -91,7 +92,7 @@ def orders_of(fields: Fields) -> list[Fields]:
 
 
 def event_of(account: str, fields: Fields, received_at: datetime) -> PaymentEvent | None:
-    """The event of one order in a notice; None for a word or a currency that is not known."""
+    """Returns the event of one order in a notice; None for a word or a currency that is not known."""
     if text(fields, "return_code") != OK:
         raise BadPayload("return_code is not SUCCESS, yet the notice is signed")
     state, word = _state_of(fields)
@@ -105,7 +106,8 @@ def event_of(account: str, fields: Fields, received_at: datetime) -> PaymentEven
 
 
 def _state_of(fields: Fields) -> tuple[State | None, str]:
-    """How a payment stands, and the word that says so: a deduction's result_code says only that its notice is good."""
+    """Returns how a payment stands, and the word that says so: a deduction's result_code says only that its notice is
+    good."""
     result = text(fields, "result_code")
     if result == OK:
         word = text_or_none(fields, "trade_state") or OK

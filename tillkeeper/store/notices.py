@@ -2,31 +2,9 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from enum import StrEnum
 
-import msgspec
-
+from tillkeeper.domain.order.notices import Notice
 from tillkeeper.store.pool import Conn, as_json
-
-
-class Audience(StrEnum):
-    """Who is told."""
-
-    MERCHANT = "merchant"  # the merchant's systems
-    PAYER = "payer"
-    OPS = "ops"
-
-
-class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """Something to be told.  `key` names it: the same key is told once, whoever writes it and however often."""
-
-    key: str
-    audience: Audience
-    topic: str
-    payload: dict[str, object]
-    order_id: int | None = None
-    version: int | None = None
-
 
 INSERT_OUTBOX = """
 INSERT INTO outbox (key, order_id, version, audience, topic, payload, created_at, due_at)
@@ -37,8 +15,8 @@ ON CONFLICT (key) DO NOTHING
 """
 
 
-async def tell(conn: Conn, notices: Iterable[Notice], *, now: datetime) -> None:
+async def write_notices(conn: Conn, notices: Iterable[Notice], *, now: datetime) -> None:
     """Writes what is not written yet."""
-    rows = sorted(notices, key=lambda it: it.key)
+    rows = sorted(notices, key=lambda notice: notice.key)
     if rows:
         await conn.execute(INSERT_OUTBOX, as_json(rows), now)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from tillkeeper.domain.facts import ObjectKey, OrderFacts, PaymentFacts, Step
-from tillkeeper.domain.order import Order, captured_of, refunded_of, refunds_of, unseen_payers
+from tillkeeper.domain.order.facts import ObjectKey, ObjectStatus, OrderFacts, PaymentFacts
+from tillkeeper.domain.order.summary import Order, captured_of, refunded_of, refunds_of, unseen_payers
 
 
 class Implied(msgspec.Struct, frozen=True, kw_only=True, order=True):
@@ -38,7 +38,9 @@ def _of_payment(order: Order, facts: OrderFacts, key: ObjectKey, payment: Paymen
     account, payment_ref = key
     undone_unseen = payment.reversals and (not payment.captures or payment.reversals.keys() - {"", *payment.captures})
     pending = [
-        it.amount.minor for it in refunds_of(order, facts, key) if it.amount and it.standing.step is Step.PENDING
+        it.amount.minor
+        for it in refunds_of(order, facts, key)
+        if it.amount and it.latest.status is ObjectStatus.PENDING
     ]
     if undone_unseen or refunded_of(order, facts, key) + sum(pending) > captured_of(order, account, payment):
         yield Implied(account=account, payment_ref=payment_ref)
@@ -46,7 +48,7 @@ def _of_payment(order: Order, facts: OrderFacts, key: ObjectKey, payment: Paymen
         return
     for (at_account, refund_ref), refund in facts.refunds.items():
         is_its = at_account == account and refund.payment_ref in {payment_ref, None}
-        if is_its and refund.standing.step is Step.PENDING:
+        if is_its and refund.latest.status is ObjectStatus.PENDING:
             yield Implied(account=account, payment_ref=payment_ref, refund_ref=refund_ref)
 
 

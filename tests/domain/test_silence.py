@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tillkeeper.domain.policy import SilencePolicy
-from tillkeeper.domain.pulse import (
+from tillkeeper.domain.silence import (
     DAY,
     HOUR,
+    Activity,
     Answers,
-    Pulse,
     hour_of,
     is_silent,
     is_unanswering,
@@ -32,14 +32,14 @@ def a_pulse(heard=lambda _hour: 30, *, first=MONDAY, last_at=NOW):
     """What was heard in each hour from the first until the last time."""
     hours = int((hour_of(last_at) - first) / HOUR)
     minutes = {at: count for n in range(hours) if (count := heard(at := first + n * HOUR))}
-    return Pulse(first_hour=first, last_at=last_at, minutes=minutes)
+    return Activity(first_hour=first, last_at=last_at, minutes=minutes)
 
 
-def silent_after(pulse, policy=POLICY, *, step=MINUTE):
+def silent_after(activity, policy=POLICY, *, step=MINUTE):
     """How long it may be quiet, looked at each minute; None where that is over a month."""
     quiet = timedelta()
     while quiet < 31 * DAY:
-        if is_silent(pulse, policy, pulse.last_at + quiet):
+        if is_silent(activity, policy, activity.last_at + quiet):
             return quiet
         quiet += step
     return None
@@ -66,8 +66,8 @@ def test_nothing_is_told_before_enough_is_learned():
 
 def test_a_fixed_span_needs_no_history():
     fixed = SilencePolicy(after=2 * HOUR)
-    pulse = Pulse(first_hour=NOW, last_at=NOW)
-    assert silent_after(pulse, fixed) == 2 * HOUR
+    activity = Activity(first_hour=NOW, last_at=NOW)
+    assert silent_after(activity, fixed) == 2 * HOUR
 
 
 def test_a_shop_that_sleeps_is_not_missed_at_night():
@@ -98,16 +98,16 @@ def test_a_change_of_the_payers_clocks_alarms_on_no_morning_after_it(opens, clos
 
     last_evening = max(hour for n in range(24) if heard(hour := NOW - 7 * HOUR - n * HOUR))
     this_morning = min(hour for n in range(24) if heard(hour := last_evening + (n + 1) * HOUR))
-    pulse = a_pulse(heard, first=MONDAY - 7 * DAY, last_at=last_evening + 59 * MINUTE)
-    assert not is_silent(pulse, POLICY, this_morning)
+    activity = a_pulse(heard, first=MONDAY - 7 * DAY, last_at=last_evening + 59 * MINUTE)
+    assert not is_silent(activity, POLICY, this_morning)
 
 
 @pytest.mark.parametrize("hours", [range(24), range(8, 23), range(9, 10)])
 def test_an_account_that_went_down_is_found_whenever_it_should_talk(hours):
-    pulse = a_pulse(
+    activity = a_pulse(
         lambda hour: 40 if hour.hour in hours else 0, last_at=MONDAY + 20 * DAY + timedelta(hours=9, minutes=30)
     )
-    assert silent_after(pulse) <= DAY + 2 * HOUR
+    assert silent_after(activity) <= DAY + 2 * HOUR
 
 
 def test_a_shop_that_rests_at_the_weekend_is_not_missed_on_its_second_one():
@@ -119,9 +119,9 @@ def test_a_shop_that_rests_at_the_weekend_is_not_missed_on_its_second_one():
 
 
 def test_a_gap_of_days_is_no_example_of_itself():
-    pulse = a_pulse(lambda _: 40)
-    share = usual_share(pulse, hour_of(NOW) + HOUR)
-    assert usual_share(pulse, hour_of(NOW) + 9 * DAY + HOUR) == pytest.approx(share, rel=0.01)
+    activity = a_pulse(lambda _: 40)
+    share = usual_share(activity, hour_of(NOW) + HOUR)
+    assert usual_share(activity, hour_of(NOW) + 9 * DAY + HOUR) == pytest.approx(share, rel=0.01)
 
 
 def test_an_account_that_is_heard_no_more_for_longer_than_is_kept_is_not_reckoned_on_nothing():
@@ -141,16 +141,16 @@ def test_the_more_was_heard_the_sooner_quiet_is_silence(one, other, minutes):
 @given(shares, st.integers(0, 3000), st.integers(0, 3000))
 def test_what_is_silent_stays_so_until_it_talks(heard, one, other):
     sooner, later = sorted((one, other))
-    pulse = a_pulse(lambda _: heard)
-    if is_silent(pulse, POLICY, NOW + sooner * MINUTE):
-        assert is_silent(pulse, POLICY, NOW + later * MINUTE)
+    activity = a_pulse(lambda _: heard)
+    if is_silent(activity, POLICY, NOW + sooner * MINUTE):
+        assert is_silent(activity, POLICY, NOW + later * MINUTE)
 
 
 @given(shares, st.integers(1, 600))
 def test_stopping_early_never_changes_the_verdict(heard, minutes):
-    pulse, now = a_pulse(lambda _: heard), NOW + minutes * MINUTE
+    activity, now = a_pulse(lambda _: heard), NOW + minutes * MINUTE
     enough = math.log(POLICY.false_alarm)
-    assert (log_chance(pulse, now, enough=enough) <= enough) == (log_chance(pulse, now) <= enough)
+    assert (log_chance(activity, now, enough=enough) <= enough) == (log_chance(activity, now) <= enough)
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.7])
@@ -161,8 +161,8 @@ def test_gaps_alarm_by_chance_as_seldom_as_is_said(share):
     minutes = {
         MONDAY + n * HOUR: sum(chance.random() < share for _ in range(60)) for n in range(int((NOW - MONDAY) / HOUR))
     }
-    pulse = Pulse(first_hour=MONDAY, last_at=NOW, minutes=minutes)
-    limit = int(silent_after(pulse, policy) / MINUTE)
+    activity = Activity(first_hour=MONDAY, last_at=NOW, minutes=minutes)
+    limit = int(silent_after(activity, policy) / MINUTE)
     gaps = 100_000
     alarms = sum(math.log(1.0 - chance.random()) / math.log1p(-share) >= limit for _ in range(gaps))
     assert alarms / gaps < 2 * policy.false_alarm

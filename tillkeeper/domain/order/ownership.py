@@ -15,11 +15,11 @@ from typing import Final
 import msgspec
 
 from tillkeeper.domain.events import Kind, PaymentEvent
-from tillkeeper.domain.facts import DISPUTE_STEPS, PAYMENT_STEPS, REFUND_STEPS, ObjectKey
+from tillkeeper.domain.order.facts import DISPUTE_STATUSES, PAYMENT_STATUSES, REFUND_STATUSES, ObjectKey
 
 EventKey = tuple[str, str]  # (account, event id)
 RANKS: Final[Mapping[Kind, int]] = {
-    kind: rank for steps in (PAYMENT_STEPS, REFUND_STEPS, DISPUTE_STEPS) for kind, (_, rank) in steps.items()
+    kind: rank for steps in (PAYMENT_STATUSES, REFUND_STATUSES, DISPUTE_STATUSES) for kind, (_, rank) in steps.items()
 }
 
 

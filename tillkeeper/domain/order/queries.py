@@ -8,82 +8,104 @@ What is asked first mostly settles it, and then the second is not put at all.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import reduce
 from types import MappingProxyType
 from typing import Final
 
-from tillkeeper.domain.facts import ObjectKey, OrderFacts, PaymentFacts, ReturnFacts, Step
-from tillkeeper.domain.implied import implied
-from tillkeeper.domain.order import Order, Status, payer_of, refunds_of, summarize
-from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
-from tillkeeper.gateways.messages import Query
+from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.order.facts import ObjectKey, ObjectStatus, OrderFacts, PaymentFacts, ReturnFacts, apply
+from tillkeeper.domain.order.implied import implied
+from tillkeeper.domain.order.state import OrderState
+from tillkeeper.domain.order.status import AWAITED, RETURNED, Status
+from tillkeeper.domain.order.summary import Order, payer_of, refunds_of, summarize
+from tillkeeper.domain.query import QUERYABLE_ALL, Abilities, Query, Queryable
 
-Asked = tuple[str, Query]  # (account, query)
+AccountQuery = tuple[str, Query]
 
 PAYMENTS_ASKED_MAX: Final = 5  # of one account; a payer who tried more often is asked about by the order's reference
 REFUNDS_ASKED_MAX: Final = 5  # likewise
-QUESTIONS_MAX: Final = 20  # about one order at once, whatever it holds
+QUERIES_MAX: Final = 20  # about one order at once, whatever it holds
 
-_OPEN: Final = frozenset({Step.CREATED, Step.PENDING, Step.AUTHORIZED})  # one of these may still bring money
-_NOT_PAID: Final = _OPEN | {Step.FAILED, Step.CANCELLED, Step.REVERSED}
-_ANY: Final = _NOT_PAID | {Step.SUCCEEDED}
+_OPEN: Final = frozenset(
+    {ObjectStatus.CREATED, ObjectStatus.PENDING, ObjectStatus.AUTHORIZED}
+)  # one of these may still bring money
+_NOT_PAID: Final = _OPEN | {ObjectStatus.FAILED, ObjectStatus.CANCELLED, ObjectStatus.REVERSED}
+_ANY: Final = _NOT_PAID | {ObjectStatus.SUCCEEDED}
 
 # Which payments may change the truth of an order in each status.  One that failed may be tried again, and one that is
 # captured in part may bring more; a second attempt beside one that paid is paying twice.
-STEPS: Final[Mapping[Status, frozenset[Step]]] = MappingProxyType(
+MAY_CHANGE: Final[Mapping[Status, frozenset[ObjectStatus]]] = MappingProxyType(
     {
         Status.UNPAID: _NOT_PAID,
         Status.FAILED: _NOT_PAID,
         Status.PROCESSING: _NOT_PAID,
         Status.PARTIALLY_PAID: _ANY,
         Status.REFUNDING: _OPEN,
-        Status.PAID: _OPEN | {Step.SUCCEEDED},
-        Status.PARTIALLY_REFUNDED: _OPEN | {Step.SUCCEEDED},
-        Status.REFUNDED: _OPEN | {Step.SUCCEEDED},
+        Status.PAID: _OPEN | {ObjectStatus.SUCCEEDED},
+        Status.PARTIALLY_REFUNDED: _OPEN | {ObjectStatus.SUCCEEDED},
+        Status.REFUNDED: _OPEN | {ObjectStatus.SUCCEEDED},
     }
 )
-# A new attempt may have been made of which nothing is known yet: only the order's reference finds that.
-AWAITED: Final = frozenset({Status.UNPAID, Status.FAILED, Status.PARTIALLY_PAID})
-# A refund may fail after it succeeded.
-RETURNED: Final = frozenset({Status.PARTIALLY_REFUNDED, Status.REFUNDED})
-
-
-# Likewise while one pends for longer than payers wait, and beside one that paid lately.  What pends is mostly settled
-# within minutes, and who pays twice does so within hours: other moments would cost a second query for nothing.
+# A new attempt of which nothing is known may have been made while the payer is asked for money (status.py): only the
+# order's reference finds that.  Likewise while one pends for longer than payers wait, and beside one that paid lately.
+# What pends is mostly settled within minutes, and who pays twice does so within hours: other moments would cost a
+# second query for nothing.
 PENDS_LONG: Final = timedelta(minutes=10)
 PAID_LATELY: Final = timedelta(days=3)
 
-_Gateways = Mapping[str, Gateway]
-_NONE: Final[_Gateways] = MappingProxyType({})  # of an account that is not there it is asked whatever can be asked
+AllAbilities = Mapping[str, Abilities]
+_NONE: Final[AllAbilities] = MappingProxyType({})  # an account that is not there is asked whatever can be asked
 
 
-def questions_of(
-    order: Order, facts: OrderFacts, *, age: timedelta = timedelta(0), gateways: _Gateways = _NONE
-) -> list[Asked]:
+def queries_for(order: OrderState, *, abilities: AllAbilities, now: datetime) -> list[AccountQuery]:
+    """What is asked first about an order that is due."""
+    return first_queries(order.order, order.facts, age=now - order.phase_since, abilities=abilities)
+
+
+def queries_then(
+    order: OrderState,
+    told: Iterable[PaymentEvent],
+    *,
+    missed: Collection[str],
+    abilities: AllAbilities,
+    now: datetime,
+) -> list[AccountQuery]:
+    """What is asked once the first answers `told` these events; `missed` are accounts that lacked something."""
+    ours = (event for event in told if event.order_ref in (None, order.order.order_ref))
+    facts = reduce(apply, ours, order.facts)
+    moved = summarize(order.order, facts).status is not order.summary.status
+    age = now - order.phase_since
+    return further_queries(order.order, facts, missed=missed, moved=moved, age=age, abilities=abilities)
+
+
+def first_queries(
+    order: Order, facts: OrderFacts, *, age: timedelta = timedelta(0), abilities: AllAbilities = _NONE
+) -> list[AccountQuery]:
     """What is asked first, in a steady order.  `age` is the time since the order's money moved last."""
     status = summarize(order, facts).status
-    steps = STEPS[status]
-    if Step.SUCCEEDED in steps and age < PAID_LATELY:
-        steps |= {Step.FAILED}  # it may have been tried again
-    found = [*_implied(order, facts, gateways), *_payments(order, facts, steps)]
-    found += _refunds(order, facts, status, gateways)
+    statuses = MAY_CHANGE[status]
+    if ObjectStatus.SUCCEEDED in statuses and age < PAID_LATELY:
+        statuses |= {ObjectStatus.FAILED}  # it may have been tried again
+    found = [*_implied(order, facts, abilities), *_payments(order, facts, statuses)]
+    found += _refunds(order, facts, status, abilities)
     if status is Status.PROCESSING or _may_be_tried(status, age):
         unknown = order.accounts - {account for account, _ in facts.payments}
         if status not in AWAITED and status is not Status.PROCESSING:  # then nobody waits for who cannot be asked
-            unknown = frozenset(it for it in unknown if "order" in _asks(gateways, it))
+            unknown = frozenset(it for it in unknown if "order" in _queryable(abilities, it))
         found += [(account, _by_order(order)) for account in sorted(unknown)]
-    return list(dict.fromkeys(found))[:QUESTIONS_MAX]
+    return list(dict.fromkeys(found))[:QUERIES_MAX]
 
 
-def further_questions_of(
+def further_queries(
     order: Order,
     facts: OrderFacts,
     *,
     missed: Collection[str] = (),
     moved: bool = False,
     age: timedelta = timedelta(0),
-    gateways: _Gateways = _NONE,
-) -> list[Asked]:
+    abilities: AllAbilities = _NONE,
+) -> list[AccountQuery]:
     """What is asked then, of the facts as they are by now: accounts that may know of further payments.
 
     Where an order reference names one payment at most, who knows that asked of it already; unless it was `missed`.
@@ -95,8 +117,8 @@ def further_questions_of(
     return [
         (account, _by_order(order))
         for account in sorted(order.accounts)
-        if "order" in _asks(gateways, account)
-        and (account in missed or account not in gateways or not gateways[account].single_payment)
+        if "order" in _queryable(abilities, account)
+        and (account in missed or account not in abilities or not abilities[account].single_payment)
     ]
 
 
@@ -111,27 +133,27 @@ def _may_be_tried(status: Status, age: timedelta) -> bool:
             return status in AWAITED
 
 
-def _asks(gateways: _Gateways, account: str) -> frozenset[Queryable]:
-    return gateways[account].asks if account in gateways else QUERYABLE_ALL
+def _queryable(abilities: AllAbilities, account: str) -> frozenset[Queryable]:
+    return abilities[account].queryable if account in abilities else QUERYABLE_ALL
 
 
 def _by_order(order: Order) -> Query:
     return Query(about="payment", order_ref=order.order_ref, amount_due=order.amount)
 
 
-def _payment(order: Order, account: str, payment_ref: str) -> Asked:
+def _payment(order: Order, account: str, payment_ref: str) -> AccountQuery:
     due = order.amount
     return account, Query(about="payment", order_ref=order.order_ref, payment_ref=payment_ref, amount_due=due)
 
 
-def _implied(order: Order, facts: OrderFacts, gateways: _Gateways) -> Iterator[Asked]:
+def _implied(order: Order, facts: OrderFacts, abilities: AllAbilities) -> Iterator[AccountQuery]:
     for it in implied(order, facts):
         if it.refund_ref is not None:
-            yield _refund(order, it.account, it.refund_ref, it.payment_ref, gateways)
+            yield _refund(order, it.account, it.refund_ref, it.payment_ref, abilities)
             if (
                 it.payment_ref is None
-                and _needs_payment(gateways, it.account)
-                and "order" in _asks(gateways, it.account)
+                and _needs_payment(abilities, it.account)
+                and "order" in _queryable(abilities, it.account)
             ):
                 yield it.account, _by_order(order)
         elif it.payment_ref is not None:
@@ -140,18 +162,18 @@ def _implied(order: Order, facts: OrderFacts, gateways: _Gateways) -> Iterator[A
             yield it.account, _by_order(order)
 
 
-def _payments(order: Order, facts: OrderFacts, steps: frozenset[Step]) -> Iterator[Asked]:
+def _payments(order: Order, facts: OrderFacts, statuses: frozenset[ObjectStatus]) -> Iterator[AccountQuery]:
     wanted = (
         (key, payment)
         for key, payment in _latest_first(facts.payments.items())
-        if key[0] in order.accounts and (payment.step in steps or _gave_back_unseen(order, facts, key, payment))
+        if key[0] in order.accounts and (payment.status in statuses or _gave_back_unseen(order, facts, key, payment))
     )
     for account, payment_ref in _some_of_each(wanted, PAYMENTS_ASKED_MAX):
         yield _payment(order, account, payment_ref)
 
 
 def _latest_first(payments: Iterable[tuple[ObjectKey, PaymentFacts]]) -> list[tuple[ObjectKey, PaymentFacts]]:
-    return sorted(payments, key=lambda it: (it[1].standing is not None, it[1].standing, it[0]), reverse=True)
+    return sorted(payments, key=lambda it: (it[1].latest is not None, it[1].latest, it[0]), reverse=True)
 
 
 def _gave_back_unseen(order: Order, facts: OrderFacts, key: ObjectKey, payment: PaymentFacts) -> bool:
@@ -162,24 +184,24 @@ def _gave_back_unseen(order: Order, facts: OrderFacts, key: ObjectKey, payment: 
     return payment.given_back.minor > known
 
 
-def _refunds(order: Order, facts: OrderFacts, status: Status, gateways: _Gateways) -> Iterator[Asked]:
+def _refunds(order: Order, facts: OrderFacts, status: Status, abilities: AllAbilities) -> Iterator[AccountQuery]:
     """Those that are pending; and all others that may have become something else."""
     wanted = (
         (key, refund)
         for key, refund in sorted(
-            facts.refunds.items(), key=lambda it: (it[1].standing.step is not Step.PENDING, it[0])
+            facts.refunds.items(), key=lambda it: (it[1].latest.status is not ObjectStatus.PENDING, it[0])
         )
         if key[0] in order.accounts and _may_move(facts, key[0], refund, status)
     )
     for account, refund_ref in _some_of_each(wanted, REFUNDS_ASKED_MAX):
-        for payment_ref in _payers(facts, account, facts.refunds[account, refund_ref], gateways):
-            yield _refund(order, account, refund_ref, payment_ref, gateways)
+        for payment_ref in _payers(facts, account, facts.refunds[account, refund_ref], abilities):
+            yield _refund(order, account, refund_ref, payment_ref, abilities)
 
 
-def _payers(facts: OrderFacts, account: str, refund: ReturnFacts, gateways: _Gateways) -> list[str | None]:
+def _payers(facts: OrderFacts, account: str, refund: ReturnFacts, abilities: AllAbilities) -> list[str | None]:
     """The payment that a refund is of; each that may be, where none is named and the gateway finds it by that alone."""
     payer = payer_of(facts, account, refund)
-    if payer is not None or not _needs_payment(gateways, account):
+    if payer is not None or not _needs_payment(abilities, account):
         return [payer]
     paid = sorted(
         ref for (at_account, ref), payment in facts.payments.items() if at_account == account and payment.captures
@@ -187,20 +209,22 @@ def _payers(facts: OrderFacts, account: str, refund: ReturnFacts, gateways: _Gat
     return [*paid[:PAYMENTS_ASKED_MAX]] or [None]
 
 
-def _needs_payment(gateways: _Gateways, account: str) -> bool:
-    return account in gateways and gateways[account].refunds_in_payments
+def _needs_payment(abilities: AllAbilities, account: str) -> bool:
+    return account in abilities and abilities[account].refunds_in_payments
 
 
 def _may_move(facts: OrderFacts, account: str, refund: ReturnFacts, status: Status) -> bool:
-    if refund.standing.step is Step.PENDING or status in RETURNED:
+    if refund.latest.status is ObjectStatus.PENDING or status in RETURNED:
         return True
     payment = facts.payments.get((account, refund.payment_ref or ""))
-    return payment is not None and payment.refunds_told_at is not None and refund.standing.step is Step.FAILED
+    return payment is not None and payment.refunds_told_at is not None and refund.latest.status is ObjectStatus.FAILED
 
 
-def _refund(order: Order, account: str, refund_ref: str, payment_ref: str | None, gateways: _Gateways) -> Asked:
+def _refund(
+    order: Order, account: str, refund_ref: str, payment_ref: str | None, abilities: AllAbilities
+) -> AccountQuery:
     """The refund itself; where that cannot be asked about, its payment, which tells what it gave back in all."""
-    if "refund" in _asks(gateways, account):
+    if "refund" in _queryable(abilities, account):
         ref = order.order_ref
         return account, Query(about="refund", order_ref=ref, payment_ref=payment_ref, refund_ref=refund_ref)
     due = order.amount

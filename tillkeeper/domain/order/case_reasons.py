@@ -8,9 +8,9 @@ from typing import Final
 import msgspec
 
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.domain.facts import OrderFacts, ReturnFacts, Step, Sum
-from tillkeeper.domain.order import Order, Summary, captured_of, summarize
-from tillkeeper.domain.owed import owed_refunds
+from tillkeeper.domain.order.facts import ObjectStatus, OrderFacts, ReturnFacts, Sum
+from tillkeeper.domain.order.owed import owed_refunds
+from tillkeeper.domain.order.summary import Order, Summary, captured_of, summarize
 
 REFUND_FAILED: Final = "refund_failed"
 STANDS: Final = "stands"  # the state of what either is so or is not; cases.py compares the sums of those that have sums
@@ -24,10 +24,12 @@ class Mismatch(StrEnum):
 
 
 # Where an object stands when something is at stake.  One that failed, was won or has only begun moves no money.
-AT_STAKE: Final = frozenset({Step.PENDING, Step.AUTHORIZED, Step.SUCCEEDED, Step.OPENED, Step.LOST})
+AT_STAKE: Final = frozenset(
+    {ObjectStatus.PENDING, ObjectStatus.AUTHORIZED, ObjectStatus.SUCCEEDED, ObjectStatus.OPENED, ObjectStatus.LOST}
+)
 
 
-class Concern(msgspec.Struct, frozen=True, kw_only=True):
+class CaseReason(msgspec.Struct, frozen=True, kw_only=True):
     """Something that a person must look at.  (kind, subject) names it once.
 
     `state` says in a few words how the world stands in this matter: a function of the facts, without times.  Whoever
@@ -41,6 +43,16 @@ class Concern(msgspec.Struct, frozen=True, kw_only=True):
     account: str | None = None
     details: dict[str, object] = msgspec.field(default_factory=dict)
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """How its case is named."""
+        return self.kind, self.subject
+
+    def sum(self, name: str) -> int | None:
+        """One of the sums that it is about, where it is about sums."""
+        amount = self.details.get(name)
+        return amount if isinstance(amount, int) else None
+
 
 def mismatch_of(order: Order, event: PaymentEvent) -> Mismatch | None:
     """Why the event counts for nothing at this order, or None."""
@@ -51,7 +63,7 @@ def mismatch_of(order: Order, event: PaymentEvent) -> Mismatch | None:
     return None
 
 
-def concerns(order: Order, facts: OrderFacts, summary: Summary | None = None) -> Iterator[Concern]:
+def reasons_in(order: Order, facts: OrderFacts, summary: Summary | None = None) -> Iterator[CaseReason]:
     """Everything about these facts that opens a case, each named so that it opens once.
 
     `summary` is that of the facts, from whoever has it at hand.
@@ -65,27 +77,27 @@ def concerns(order: Order, facts: OrderFacts, summary: Summary | None = None) ->
     yield from _disputes(facts)
 
 
-def _disputes(facts: OrderFacts) -> Iterator[Concern]:
+def _disputes(facts: OrderFacts) -> Iterator[CaseReason]:
     for (account, dispute_ref), dispute in facts.disputes.items():
-        step = dispute.standing.step
-        if step is not Step.WON:
-            details: dict[str, object] = {"state": step, "payment_ref": dispute.payment_ref, **_amount(dispute)}
+        status = dispute.latest.status
+        if status is not ObjectStatus.WON:
+            details: dict[str, object] = {"state": status, "payment_ref": dispute.payment_ref, **_amount(dispute)}
             subject = f"dispute:{account}/{dispute_ref}"
-            yield Concern(kind="disputed", subject=subject, state=step, account=account, details=details)
+            yield CaseReason(kind="disputed", subject=subject, state=status, account=account, details=details)
 
 
-def _mismatched_objects(order: Order, facts: OrderFacts) -> Iterator[Concern]:
+def _mismatched_objects(order: Order, facts: OrderFacts) -> Iterator[CaseReason]:
     for (account, ref), payment in facts.payments.items():
         told = [payment.asked, payment.given_back, *payment.captures.values()]
         if _is_as_expected(order, account, told):
             continue
-        stands = _Stands(step=payment.step, moved=[payment.given_back, *payment.captures.values()])
+        stands = _Stands(status=payment.status, moved=[payment.given_back, *payment.captures.values()])
         yield from _mismatches(order, f"payment:{account}/{ref}", account, told, stands)
     for (account, ref), refund in facts.refunds.items():
-        stands = _Stands(step=refund.standing.step, moved=[refund.amount])
+        stands = _Stands(status=refund.latest.status, moved=[refund.amount])
         yield from _mismatches(order, f"refund:{account}/{ref}", account, [refund.amount], stands)
     for (account, ref), dispute in facts.disputes.items():
-        stands = _Stands(step=dispute.standing.step, moved=[dispute.amount])
+        stands = _Stands(status=dispute.latest.status, moved=[dispute.amount])
         yield from _mismatches(order, f"dispute:{account}/{ref}", account, [dispute.amount], stands)
 
 
@@ -96,40 +108,40 @@ def _is_as_expected(order: Order, account: str, told: Iterable[Sum | None]) -> b
 class _Stands(msgspec.Struct, frozen=True, kw_only=True):
     """Where a mismatched object stands, and which amounts it moved."""
 
-    step: Step
+    status: ObjectStatus
     moved: Sequence[Sum | None]
 
     def state(self, *, but: str | None = None) -> str:
         """In words; without amounts in the currency `but`, which are as they should be."""
-        if self.step not in AT_STAKE:
+        if self.status not in AT_STAKE:
             return ""
         sums = Counter[str]()
         for amount in self.moved:
             if amount is not None and amount.currency != but:
                 sums[amount.currency] += amount.minor
-        return " ".join([self.step, *(f"{minor} {currency}" for currency, minor in sorted(sums.items()))])
+        return " ".join([self.status, *(f"{minor} {currency}" for currency, minor in sorted(sums.items()))])
 
 
 def _mismatches(
     order: Order, subject: str, account: str, told: Iterable[Sum | None], stands: _Stands
-) -> Iterator[Concern]:
+) -> Iterator[CaseReason]:
     if account not in order.accounts:
         state = stands.state()
-        yield Concern(
+        yield CaseReason(
             kind=Mismatch.UNEXPECTED_ACCOUNT, subject=subject, state=state, account=account, details={"state": state}
         )
     foreign = {amount.currency for amount in told if amount is not None and amount.currency != order.currency}
     if foreign:
         state = stands.state(but=order.currency)
         details: dict[str, object] = {"currencies": sorted(foreign), "expected": order.currency, "state": state}
-        yield Concern(kind=Mismatch.WRONG_CURRENCY, subject=subject, state=state, account=account, details=details)
+        yield CaseReason(kind=Mismatch.WRONG_CURRENCY, subject=subject, state=state, account=account, details=details)
 
 
 def _amount(of: ReturnFacts) -> dict[str, object]:
     return {} if of.amount is None else {"amount": of.amount.minor, "currency": of.amount.currency}
 
 
-def _sums_that_disagree(order: Order, facts: OrderFacts, summary: Summary) -> Iterator[Concern]:
+def _sums_that_disagree(order: Order, facts: OrderFacts, summary: Summary) -> Iterator[CaseReason]:
     captured, refunded, due = summary.captured, summary.refunded, order.amount - summary.discount
     if captured - due <= refunded <= captured:
         return
@@ -139,10 +151,10 @@ def _sums_that_disagree(order: Order, facts: OrderFacts, summary: Summary) -> It
         brought_in = [captured_of(order, account, payment) for (account, _), payment in facts.payments.items()]
         covering = sum(part >= due > 0 for part in brought_in)
         kind = "paid_twice" if covering > 1 else "overpaid"
-        yield Concern(kind=kind, subject=subject, state=STANDS, details=details)
+        yield CaseReason(kind=kind, subject=subject, state=STANDS, details=details)
     if refunded > captured and _was_captured(order, facts):  # until then the payment's own event is merely late
         details = {**details, "refunded": refunded}
-        yield Concern(kind="refunded_more_than_captured", subject=subject, state=STANDS, details=details)
+        yield CaseReason(kind="refunded_more_than_captured", subject=subject, state=STANDS, details=details)
 
 
 def _was_captured(order: Order, facts: OrderFacts) -> bool:
@@ -155,7 +167,7 @@ def _was_captured(order: Order, facts: OrderFacts) -> bool:
     )
 
 
-def _reversed_payments(order: Order, facts: OrderFacts, summary: Summary) -> Iterator[Concern]:
+def _reversed_payments(order: Order, facts: OrderFacts, summary: Summary) -> Iterator[CaseReason]:
     """A success that its gateway took back: what was delivered for it is not paid.  Over once the order is."""
     undone_of = {
         key: undone
@@ -166,7 +178,7 @@ def _reversed_payments(order: Order, facts: OrderFacts, summary: Summary) -> Ite
     if summary.captured + summary.discount >= order.amount:
         return
     for (account, ref), undone in undone_of.items():
-        yield Concern(
+        yield CaseReason(
             kind="payment_reversed",
             subject=f"payment:{account}/{ref}",
             state=f"reversed {undone} {order.currency}",
@@ -175,7 +187,7 @@ def _reversed_payments(order: Order, facts: OrderFacts, summary: Summary) -> Ite
         )
 
 
-def _failed_refunds(order: Order, facts: OrderFacts, summary: Summary) -> Iterator[Concern]:
+def _failed_refunds(order: Order, facts: OrderFacts, summary: Summary) -> Iterator[CaseReason]:
     """Money that was to go back and did not: the payer waits for it."""
     all_is_back = summary.refunded >= summary.captured > 0
     if all_is_back or not facts.refunds:
@@ -185,14 +197,14 @@ def _failed_refunds(order: Order, facts: OrderFacts, summary: Summary) -> Iterat
             "amount": refund.amount and refund.amount.minor,
             "currency": order.currency,
             "payment_ref": refund.payment_ref,
-            "failure": refund.standing.failure or None,
-            "failure_code": refund.standing.failure_code or None,
+            "failure": refund.latest.failure or None,
+            "failure_code": refund.latest.failure_code or None,
         }
         subject = f"refund:{account}/{ref}"
-        yield Concern(kind=REFUND_FAILED, subject=subject, state=STANDS, account=account, details=details)
+        yield CaseReason(kind=REFUND_FAILED, subject=subject, state=STANDS, account=account, details=details)
 
 
-def _refunds_unknown(order: Order, facts: OrderFacts) -> Iterator[Concern]:
+def _refunds_unknown(order: Order, facts: OrderFacts) -> Iterator[CaseReason]:
     """The gateway says that something was given back, and nobody knows what: its bill or the refund's number tells."""
     for (account, payment_ref), payment in facts.payments.items():
         if payment.refunds_told_at is None or payment.given_back is not None or account not in order.accounts:
@@ -200,4 +212,4 @@ def _refunds_unknown(order: Order, facts: OrderFacts) -> Iterator[Concern]:
         if not any(key[0] == account and it.payment_ref in {payment_ref, None} for key, it in facts.refunds.items()):
             details: dict[str, object] = {"payment_ref": payment_ref, "currency": order.currency}
             subject = f"payment:{account}/{payment_ref}"
-            yield Concern(kind="refund_unknown", subject=subject, state=STANDS, account=account, details=details)
+            yield CaseReason(kind="refund_unknown", subject=subject, state=STANDS, account=account, details=details)

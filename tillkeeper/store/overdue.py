@@ -1,17 +1,19 @@
 """What nobody looks after, for the audit: orders that no sweep will see, cases whose cause is gone, notices overdue."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.concerns import concerns
-from tillkeeper.domain.facts import OrderFacts
-from tillkeeper.domain.order import MOVING
-from tillkeeper.store.cases import SHOWN_BY_FACTS
-from tillkeeper.store.ledger import facts_of, order_of
+from tillkeeper.domain.order.cases import SHOWN_BY_FACTS, KnownCase
+from tillkeeper.domain.order.facts import OrderFacts
+from tillkeeper.domain.order.outlived import outlived
+from tillkeeper.domain.order.state import OrderState
+from tillkeeper.domain.order.status import MOVING
+from tillkeeper.store.order_loading import facts_of
+from tillkeeper.store.order_rows import order_in, summary_in
 from tillkeeper.store.pool import Conn
 
 OVERDUE_AFTER: Final = timedelta(hours=1)  # sweep and sender are seconds behind; after an outage, minutes
@@ -55,22 +57,24 @@ async def unattended(conn: Conn, page: Sequence[asyncpg.Record]) -> list[dict[st
         return []
     cared_for = {row["order_id"] for row in await conn.fetch(WITH_A_CASE, [row["id"] for row in suspects])}
     return [
-        {"order_ref": row["order_ref"], "status": row["status"], "since": row["spell_since"]}
+        {"order_ref": row["order_ref"], "status": row["status"], "since": row["phase_since"]}
         for row in suspects
         if row["id"] not in cared_for
     ]
 
 
-# follow_up_at stands exactly while a case is open: the partial index on it finds them.
+# follow_up_at stands exactly while a case is open: the partial index on it finds them.  Nothing of `terms` is read,
+# where payers' contacts stand: an auditor may not.
 OPEN_CASES_PAGE = """
-SELECT c.id AS case_id, c.kind, c.subject, o.id, o.order_ref, o.amount_minor, o.currency, o.accounts, o.captured_minor,
-       o.refunded_minor, o.status, o.spell, o.closed_at
+SELECT c.id AS case_id, c.kind, c.subject, o.id, o.order_ref, o.amount_minor, o.currency, o.accounts, o.status,
+       o.captured_minor, o.refunding_minor, o.refunded_minor, o.discount_minor, o.version, o.phase, o.phase_since,
+       o.closed_at
 FROM cases c JOIN orders o ON o.id = c.order_id
 WHERE c.follow_up_at IS NOT NULL AND c.kind = ANY($1::text[]) AND c.id > $2 ORDER BY c.id LIMIT $3
 """
 
 
-async def lingering(conn: Conn, *, limit: int) -> list[dict[str, Any]]:
+async def stale(conn: Conn, *, limit: int) -> list[dict[str, Any]]:
     """Open cases that should have closed by themselves: what the facts showed they show no more."""
     after, found = 0, list[dict[str, Any]]()
     while len(found) < limit:
@@ -79,30 +83,25 @@ async def lingering(conn: Conn, *, limit: int) -> list[dict[str, Any]]:
             break
         after = page[-1]["case_id"]
         facts = await facts_of(conn, {row["id"] for row in page})
-        found += _gone(page, facts)
+        found += [
+            {"case": row["case_id"], "kind": row["kind"], "subject": row["subject"], "order_ref": row["order_ref"]}
+            for row in page
+            if outlived(_with_its_case(row, facts[row["id"]]))
+        ]
     return found[:limit]
 
 
-def _gone(page: Sequence[asyncpg.Record], facts: dict[int, OrderFacts]) -> Iterator[dict[str, Any]]:
-    for row in page:
-        if not _holds(row, facts[row["id"]]):
-            yield {
-                "case": row["case_id"],
-                "kind": row["kind"],
-                "subject": row["subject"],
-                "order_ref": row["order_ref"],
-            }
-
-
-def _holds(row: asyncpg.Record, facts: OrderFacts) -> bool:
-    """True while what opened the case is still so."""
-    match row["kind"]:
-        case "stuck":
-            is_looked_after = row["closed_at"] is None or row["status"] in MOVING
-            return is_looked_after and row["subject"].endswith(f"/spell:{row['spell']}")
-        case "close_in_doubt":
-            return row["closed_at"] is None
-        case "paid_after_closing":
-            return row["closed_at"] is not None and row["captured_minor"] > row["refunded_minor"]
-        case kind:
-            return (kind, row["subject"]) in {(it.kind, it.subject) for it in concerns(order_of(row), facts)}
+def _with_its_case(row: asyncpg.Record, facts: OrderFacts) -> OrderState:
+    """The order as far as it decides whether the case holds."""
+    case = KnownCase(kind=row["kind"], subject=row["subject"], order_id=row["id"])
+    return OrderState(
+        id=row["id"],
+        order=order_in(row),
+        version=row["version"],
+        stored=summary_in(row),
+        facts=facts,
+        phase=row["phase"],
+        phase_since=row["phase_since"],
+        closed_at=row["closed_at"],
+        cases={case.key: case},
+    )

@@ -7,33 +7,29 @@ import pytest
 from hypothesis import given
 
 from tests.domain.strategies import AN_ORDER, NOON, histories
-from tillkeeper.domain import facts as rules
 from tillkeeper.domain.events import Kind, PaymentEvent
-from tillkeeper.domain.facts import OrderFacts, Step
-from tillkeeper.domain.implied import implied
-from tillkeeper.domain.order import Order, Status, summarize
-from tillkeeper.gateways.base import Queryable
-from tillkeeper.gateways.messages import Query
-from workers.questions import (
+from tillkeeper.domain.order import facts as rules
+from tillkeeper.domain.order.facts import ObjectStatus, OrderFacts
+from tillkeeper.domain.order.implied import implied
+from tillkeeper.domain.order.queries import (
     PAID_LATELY,
     PAYMENTS_ASKED_MAX,
     PENDS_LONG,
-    QUESTIONS_MAX,
-    further_questions_of,
-    questions_of,
+    QUERIES_MAX,
+    first_queries,
+    further_queries,
 )
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.summary import Order, summarize
+from tillkeeper.domain.query import Abilities, Query, Queryable
 
 STRIPE, ALIPAY = "stripe-main", "alipay-main"
 ONE = Order(order_ref="A1", amount=100, currency="CNY", accounts=frozenset({STRIPE}))
 WEEK = timedelta(days=7)
 
 
-class Able:
-    """Stands for a gateway: what it can be asked."""
-
-    def __init__(self, *asks: Queryable, single_payment=False, refunds_in_payments=False):
-        self.asks, self.single_payment = frozenset(asks), single_payment
-        self.refunds_in_payments = refunds_in_payments
+def able(*asks: Queryable, **more):
+    return Abilities(queryable=frozenset(asks), **more)
 
 
 def event(kind=Kind.PAYMENT_SUCCEEDED, second=0, **fields):
@@ -54,11 +50,11 @@ def names(asked):
 
 
 def first(facts, order=ONE, **more):
-    return names(questions_of(order, facts, **more))
+    return names(first_queries(order, facts, **more))
 
 
 def then(facts, order=ONE, **more):
-    return names(further_questions_of(order, facts, **more))
+    return names(further_queries(order, facts, **more))
 
 
 PENDING = event(Kind.PAYMENT_PENDING)
@@ -127,44 +123,46 @@ def test_a_payment_that_says_it_gave_something_back_has_its_failed_refunds_asked
 
 def test_where_refunds_cannot_be_asked_about_their_payment_is_and_once():
     facts = after(event(), *(event(Kind.REFUND_PENDING, refund_ref=f"r{n}", amount=1) for n in range(3)))
-    assert first(facts, gateways={STRIPE: Able("payment")}) == [f"{STRIPE}/p1"]
+    assert first(facts, abilities={STRIPE: able("payment")}) == [f"{STRIPE}/p1"]
 
 
-def refunds_asked(facts, gateways):
+def refunds_asked(facts, abilities):
     return [
-        (it.payment_ref, it.refund_ref) for _, it in questions_of(ONE, facts, gateways=gateways) if it.about == "refund"
+        (it.payment_ref, it.refund_ref)
+        for _, it in first_queries(ONE, facts, abilities=abilities)
+        if it.about == "refund"
     ]
 
 
 def test_a_refund_that_names_no_payment_is_asked_about_with_the_one_that_it_is_of():
     nameless = event(Kind.REFUND_PENDING, refund_ref="r1", amount=30, payment_ref=None)
-    for able in (Able("payment", "order", "refund"), Able("payment", "refund", refunds_in_payments=True)):
-        assert refunds_asked(after(event(), nameless), {STRIPE: able}) == [("p1", "r1")]
+    for each in (able("payment", "order", "refund"), able("payment", "refund", refunds_in_payments=True)):
+        assert refunds_asked(after(event(), nameless), {STRIPE: each}) == [("p1", "r1")]
 
 
 def test_a_refund_that_may_be_of_several_payments_is_asked_about_with_each_where_it_is_found_by_that_alone():
     nameless = event(Kind.REFUND_PENDING, refund_ref="r1", amount=30, payment_ref=None)
     facts = after(event(amount=60), event(amount=40, payment_ref="p2"), nameless)
-    assert refunds_asked(facts, {STRIPE: Able("payment", "order", "refund")}) == [(None, "r1")]
-    by_payment = {STRIPE: Able("payment", "order", "refund", refunds_in_payments=True)}
+    assert refunds_asked(facts, {STRIPE: able("payment", "order", "refund")}) == [(None, "r1")]
+    by_payment = {STRIPE: able("payment", "order", "refund", refunds_in_payments=True)}
     assert refunds_asked(facts, by_payment) == [("p1", "r1"), ("p2", "r1")]
     # Until a payment is known the order is asked about.
-    assert f"{STRIPE}/order" in first(after(nameless), gateways=by_payment)
-    cannot = {STRIPE: Able("payment", "refund", refunds_in_payments=True)}
-    assert first(after(nameless), gateways=cannot) == [f"{STRIPE}/r1"]
+    assert f"{STRIPE}/order" in first(after(nameless), abilities=by_payment)
+    cannot = {STRIPE: able("payment", "refund", refunds_in_payments=True)}
+    assert first(after(nameless), abilities=cannot) == [f"{STRIPE}/r1"]
 
 
 def test_where_an_order_names_one_payment_who_knows_it_is_asked_once():
-    one_each = {STRIPE: Able("payment", "order", "refund", single_payment=True)}
+    one_each = {STRIPE: able("payment", "order", "refund", single_payment=True)}
     facts = after(event(Kind.PAYMENT_FAILED))
-    assert (first(facts, gateways=one_each), then(facts, gateways=one_each)) == ([f"{STRIPE}/p1"], [])
-    assert then(facts, gateways=one_each, missed={STRIPE}) == [f"{STRIPE}/order"]  # that name was a wrong one
+    assert (first(facts, abilities=one_each), then(facts, abilities=one_each)) == ([f"{STRIPE}/p1"], [])
+    assert then(facts, abilities=one_each, missed={STRIPE}) == [f"{STRIPE}/order"]  # that name was a wrong one
 
 
 def test_who_cannot_be_asked_by_the_order_is_not_where_a_payment_is_known():
-    by_name = {STRIPE: Able("payment")}
-    assert then(after(event(Kind.PAYMENT_FAILED)), gateways=by_name) == []
-    assert first(after(), gateways=by_name) == [f"{STRIPE}/order"]  # so that somebody is told that it cannot
+    by_name = {STRIPE: able("payment")}
+    assert then(after(event(Kind.PAYMENT_FAILED)), abilities=by_name) == []
+    assert first(after(), abilities=by_name) == [f"{STRIPE}/order"]  # so that somebody is told that it cannot
 
 
 def test_questions_have_an_end():
@@ -172,37 +170,37 @@ def test_questions_have_an_end():
     assert first(after(*many)) == [f"{STRIPE}/p{n}" for n in range(39, 39 - PAYMENTS_ASKED_MAX, -1)]
     accounts = frozenset(f"a{n}" for n in range(30))
     assert (
-        len(questions_of(Order(order_ref="A1", amount=1, currency="CNY", accounts=accounts), after())) == QUESTIONS_MAX
+        len(first_queries(Order(order_ref="A1", amount=1, currency="CNY", accounts=accounts), after())) == QUERIES_MAX
     )
 
 
 @given(histories)
 def test_whatever_may_change_the_truth_is_asked_about_once_and_only_where_it_is_expected(history):
     facts = after(*history)
-    asked = [*questions_of(AN_ORDER, facts), *further_questions_of(AN_ORDER, facts)]
+    asked = [*first_queries(AN_ORDER, facts), *further_queries(AN_ORDER, facts)]
     assert {account for account, _ in asked} <= AN_ORDER.accounts
-    first_asked = questions_of(AN_ORDER, facts)
-    assert len(set(first_asked)) == len(first_asked) <= QUESTIONS_MAX
+    first_asked = first_queries(AN_ORDER, facts)
+    assert len(set(first_asked)) == len(first_asked) <= QUERIES_MAX
     by_name = {(account, it.payment_ref) for account, it in asked if it.about == "payment"}
     refunds = {(account, it.refund_ref) for account, it in asked if it.about == "refund"}
     for it in implied(AN_ORDER, facts):
         assert (it.account, it.refund_ref) in refunds if it.refund_ref else (it.account, it.payment_ref) in by_name
     for key, payment in facts.payments.items():
-        if key[0] in AN_ORDER.accounts and payment.step in (Step.PENDING, Step.AUTHORIZED):
+        if key[0] in AN_ORDER.accounts and payment.status in (ObjectStatus.PENDING, ObjectStatus.AUTHORIZED):
             assert key in by_name
     for key, refund in facts.refunds.items():
-        if key[0] in AN_ORDER.accounts and refund.standing.step is Step.PENDING:
+        if key[0] in AN_ORDER.accounts and refund.latest.status is ObjectStatus.PENDING:
             assert key in refunds
     assert all(
         it == Query(about="payment", order_ref="A1", amount_due=AN_ORDER.amount)
-        for _, it in further_questions_of(AN_ORDER, facts)
+        for _, it in further_queries(AN_ORDER, facts)
     )
 
 
 def test_beside_one_that_paid_nobody_is_asked_by_the_order_who_cannot_be():
-    by_name = {ALIPAY: Able("payment")}
-    assert first(after(event()), AN_ORDER, gateways=by_name) == [f"{STRIPE}/p1"]
-    assert first(after(PENDING), AN_ORDER, gateways=by_name) == [f"{STRIPE}/p1", f"{ALIPAY}/order"]
+    by_name = {ALIPAY: able("payment")}
+    assert first(after(event()), AN_ORDER, abilities=by_name) == [f"{STRIPE}/p1"]
+    assert first(after(PENDING), AN_ORDER, abilities=by_name) == [f"{STRIPE}/p1", f"{ALIPAY}/order"]
 
 
 def test_what_the_first_answers_settled_is_left_to_the_ladder_of_its_new_status():

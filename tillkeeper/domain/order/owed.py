@@ -12,8 +12,8 @@ from datetime import datetime
 
 import msgspec
 
-from tillkeeper.domain.facts import WITHDRAWN, ObjectKey, OrderFacts, ReturnFacts, Step
-from tillkeeper.domain.order import (
+from tillkeeper.domain.order.facts import WITHDRAWN, ObjectKey, ObjectStatus, OrderFacts, ReturnFacts
+from tillkeeper.domain.order.summary import (
     Order,
     Payer,
     captured_of,
@@ -48,11 +48,11 @@ def owed_refunds(order: Order, facts: OrderFacts) -> Iterator[tuple[ObjectKey, R
             continue
         payer = (key[0], payer_of(facts, key[0], refund))
         minor = refund.amount.minor if refund.amount else None
-        if refund.standing.step is Step.FAILED and refund.standing.failure_code != WITHDRAWN:
+        if refund.latest.status is ObjectStatus.FAILED and refund.latest.failure_code != WITHDRAWN:
             at = refund.first_failed_at
             failed[payer].append(_Failed(at=at, key=key, minor=minor, refund=refund))
-        elif refund.standing.step is Step.SUCCEEDED and minor:
-            given[payer].append(_Given(began_at=refund.began_at or refund.standing.at, left=minor))
+        elif refund.latest.status is ObjectStatus.SUCCEEDED and minor:
+            given[payer].append(_Given(began_at=refund.began_at or refund.latest.at, left=minor))
     for payer, of_payment in failed.items():
         if not _is_back(order, facts, payer):
             yield from _not_made_good(of_payment, given[payer])

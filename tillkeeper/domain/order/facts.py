@@ -22,7 +22,7 @@ from tillkeeper.domain.failures import FailureClass
 WITHDRAWN: Final = "withdrawn"  # the failure code of a refund that the merchant says was never made
 
 
-class Step(StrEnum):
+class ObjectStatus(StrEnum):
     """Where one payment, refund or dispute stands."""
 
     CREATED = "created"
@@ -38,38 +38,38 @@ class Step(StrEnum):
 
 
 # What each kind says of its object, and the rank that decides between two words of the same instant.
-PAYMENT_STEPS: Final[Mapping[Kind, tuple[Step, int]]] = MappingProxyType(
+PAYMENT_STATUSES: Final[Mapping[Kind, tuple[ObjectStatus, int]]] = MappingProxyType(
     {
-        Kind.PAYMENT_PENDING: (Step.PENDING, 1),
-        Kind.PAYMENT_AUTHORIZED: (Step.AUTHORIZED, 2),
-        Kind.PAYMENT_FAILED: (Step.FAILED, 3),
-        Kind.PAYMENT_CANCELLED: (Step.CANCELLED, 3),
-        Kind.PAYMENT_SUCCEEDED: (Step.SUCCEEDED, 4),
+        Kind.PAYMENT_PENDING: (ObjectStatus.PENDING, 1),
+        Kind.PAYMENT_AUTHORIZED: (ObjectStatus.AUTHORIZED, 2),
+        Kind.PAYMENT_FAILED: (ObjectStatus.FAILED, 3),
+        Kind.PAYMENT_CANCELLED: (ObjectStatus.CANCELLED, 3),
+        Kind.PAYMENT_SUCCEEDED: (ObjectStatus.SUCCEEDED, 4),
     }
 )
-REFUND_STEPS: Final[Mapping[Kind, tuple[Step, int]]] = MappingProxyType(
+REFUND_STATUSES: Final[Mapping[Kind, tuple[ObjectStatus, int]]] = MappingProxyType(
     {
-        Kind.REFUND_PENDING: (Step.PENDING, 1),
-        Kind.REFUND_SUCCEEDED: (Step.SUCCEEDED, 2),
-        Kind.REFUND_FAILED: (Step.FAILED, 3),  # a refund can fail after it succeeded
+        Kind.REFUND_PENDING: (ObjectStatus.PENDING, 1),
+        Kind.REFUND_SUCCEEDED: (ObjectStatus.SUCCEEDED, 2),
+        Kind.REFUND_FAILED: (ObjectStatus.FAILED, 3),  # a refund can fail after it succeeded
     }
 )
-DISPUTE_STEPS: Final[Mapping[Kind, tuple[Step, int]]] = MappingProxyType(
+DISPUTE_STATUSES: Final[Mapping[Kind, tuple[ObjectStatus, int]]] = MappingProxyType(
     {
-        Kind.DISPUTE_OPENED: (Step.OPENED, 1),
-        Kind.DISPUTE_WON: (Step.WON, 2),
-        Kind.DISPUTE_LOST: (Step.LOST, 3),
+        Kind.DISPUTE_OPENED: (ObjectStatus.OPENED, 1),
+        Kind.DISPUTE_WON: (ObjectStatus.WON, 2),
+        Kind.DISPUTE_LOST: (ObjectStatus.LOST, 3),
     }
 )
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True, order=True, omit_defaults=True):
-    """Where an object stands.  Standings compare field by field, in this order, and the greatest is kept."""
+class DatedStatus(msgspec.Struct, frozen=True, kw_only=True, order=True, omit_defaults=True):
+    """The status of an object, as of a time.  They compare field by field, in this order, and the greatest is kept."""
 
     absorbs: bool = False  # a payment's success: nothing later undoes it
     at: datetime
     rank: int
-    step: Step
+    status: ObjectStatus = msgspec.field(name="step")  # as it is stored
     failure: str = ""
     failure_code: str = ""
 
@@ -95,7 +95,7 @@ ObjectKey = tuple[str, str]  # (account, the gateway's own reference)
 class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is known of one attempt to pay."""
 
-    standing: Standing | None = None
+    latest: DatedStatus | None = msgspec.field(default=None, name="standing")  # as it is stored
     asked: Sum | None = None
     authorized: Sum | None = None  # what the gateway holds for us, of which the captures are taken
     authorized_at: datetime | None = None  # when that was last said to stand
@@ -114,13 +114,13 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     method: Word | None = None  # how the payer pays
 
     @property
-    def step(self) -> Step:
+    def status(self) -> ObjectStatus:
         """Created until the gateway said more."""
-        if self.standing is None:
-            return Step.CREATED
-        if self.standing.step is Step.SUCCEEDED and self.reversals and not self.kept_captures:
-            return Step.PENDING if self._is_retried else Step.REVERSED
-        return self.standing.step
+        if self.latest is None:
+            return ObjectStatus.CREATED
+        if self.latest.status is ObjectStatus.SUCCEEDED and self.reversals and not self.kept_captures:
+            return ObjectStatus.PENDING if self._is_retried else ObjectStatus.REVERSED
+        return self.latest.status
 
     @property
     def _is_retried(self) -> bool:
@@ -155,7 +155,7 @@ class ReturnFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """What is known of one refund or one dispute."""
 
     payment_ref: str | None = None
-    standing: Standing
+    latest: DatedStatus = msgspec.field(name="standing")  # as it is stored
     amount: Sum | None = None
     may_be_release: bool = False  # a refund that may tell only of an authorization that was let go
     # Of a refund, by the gateway's own words: the earliest of each, so that hearing them again changes nothing.
@@ -167,7 +167,7 @@ class ReturnFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     @property
     def first_failed_at(self) -> datetime:
         """The earliest date of its failure."""
-        return min((at for at in (self.failed_at, self.failure_dated_at) if at is not None), default=self.standing.at)
+        return min((at for at in (self.failed_at, self.failure_dated_at) if at is not None), default=self.latest.at)
 
     @property
     def failed_for_good_at(self) -> datetime:
@@ -179,7 +179,7 @@ class ReturnFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         if at is None and self.failure_dated_at != self.began_at:
             at = self.failure_dated_at
         if at is None or (self.succeeded_at is not None and self.succeeded_at >= at):
-            return self.standing.at
+            return self.latest.at
         return at
 
 
@@ -203,9 +203,9 @@ def apply(facts: OrderFacts, event: PaymentEvent) -> OrderFacts:
     merged = facts
     if event.payment_ref is not None:
         merged = _with_payment(merged, (event.account, event.payment_ref), event)
-    if event.refund_ref is not None and event.kind in REFUND_STEPS:
+    if event.refund_ref is not None and event.kind in REFUND_STATUSES:
         merged = _with_refund(merged, (event.account, event.refund_ref), event)
-    if event.dispute_ref is not None and event.kind in DISPUTE_STEPS:
+    if event.dispute_ref is not None and event.kind in DISPUTE_STATUSES:
         merged = _with_dispute(merged, (event.account, event.dispute_ref), event)
     return merged
 
@@ -220,13 +220,13 @@ def _with_payment(facts: OrderFacts, key: ObjectKey, event: PaymentEvent) -> Ord
 
 def _with_refund(facts: OrderFacts, key: ObjectKey, event: PaymentEvent) -> OrderFacts:
     known = facts.refunds.get(key)
-    told = _merge_return(known, event, REFUND_STEPS)
+    told = _merge_return(known, event, REFUND_STATUSES)
     return facts if told == known else msgspec.structs.replace(facts, refunds={**facts.refunds, key: told})
 
 
 def _with_dispute(facts: OrderFacts, key: ObjectKey, event: PaymentEvent) -> OrderFacts:
     known = facts.disputes.get(key)
-    told = _merge_return(known, event, DISPUTE_STEPS)
+    told = _merge_return(known, event, DISPUTE_STATUSES)
     return facts if told == known else msgspec.structs.replace(facts, disputes={**facts.disputes, key: told})
 
 
@@ -237,11 +237,11 @@ def _merge_payment(known: PaymentFacts, event: PaymentEvent) -> PaymentFacts:
         return msgspec.structs.replace(known, given_back=_latest(known.given_back, _sum(event, event.total)))
     if event.kind is Kind.PAYMENT_REVERSED:
         return _merge_reversal(known, event)
-    if event.kind not in PAYMENT_STEPS:
+    if event.kind not in PAYMENT_STATUSES:
         return known
     told = msgspec.structs.replace(
         known,
-        standing=_latest(known.standing, _standing(event, PAYMENT_STEPS)),
+        latest=_latest(known.latest, _dated(event, PAYMENT_STATUSES)),
         method=known.method
         if event.method is None
         else _latest(known.method, Word(at=event.known_at, text=event.method)),
@@ -298,19 +298,19 @@ def _merge_reversal(known: PaymentFacts, event: PaymentEvent) -> PaymentFacts:
 
 
 def _merge_return(
-    known: ReturnFacts | None, event: PaymentEvent, steps: Mapping[Kind, tuple[Step, int]]
+    known: ReturnFacts | None, event: PaymentEvent, statuses: Mapping[Kind, tuple[ObjectStatus, int]]
 ) -> ReturnFacts:
-    standing = _standing(event, steps)
+    latest = _dated(event, statuses)
     amount = None if event.amount is None else _sum(event, event.amount)
     if known is None:
         first = ReturnFacts(
-            payment_ref=event.payment_ref, standing=standing, amount=amount, may_be_release=event.may_be_release
+            payment_ref=event.payment_ref, latest=latest, amount=amount, may_be_release=event.may_be_release
         )
         return _with_moments(first, event)
     merged = msgspec.structs.replace(
         known,
         payment_ref=max(known.payment_ref or "", event.payment_ref or "") or None,
-        standing=_latest(known.standing, standing),
+        latest=_latest(known.latest, latest),
         amount=known.amount if amount is None else _latest(known.amount, amount),
         may_be_release=known.may_be_release and event.may_be_release,
     )
@@ -334,13 +334,13 @@ def _with_moments(refund: ReturnFacts, event: PaymentEvent) -> ReturnFacts:
     )
 
 
-def _standing(event: PaymentEvent, steps: Mapping[Kind, tuple[Step, int]]) -> Standing:
-    step, rank = steps[event.kind]
-    return Standing(
+def _dated(event: PaymentEvent, statuses: Mapping[Kind, tuple[ObjectStatus, int]]) -> DatedStatus:
+    status, rank = statuses[event.kind]
+    return DatedStatus(
         absorbs=event.kind is Kind.PAYMENT_SUCCEEDED,
         at=event.known_at,
         rank=rank,
-        step=step,
+        status=status,
         failure=event.failure or "",
         failure_code=event.failure_code or "",
     )
@@ -351,7 +351,7 @@ def _sum(event: PaymentEvent, minor: int) -> Sum:
     return Sum(at=event.known_at, minor=minor, currency=event.currency)
 
 
-_Register = TypeVar("_Register", Standing, Sum, Word)
+_Register = TypeVar("_Register", DatedStatus, Sum, Word)
 
 
 def _latest(known: _Register | None, told: _Register) -> _Register:
@@ -368,5 +368,5 @@ def _earlier(known: datetime | None, told: datetime) -> datetime:
 
 def failure_of(payment: PaymentFacts) -> FailureClass | None:
     """Why a payment stands failed or cancelled, if the gateway said."""
-    standing = payment.standing
-    return FailureClass(standing.failure) if standing and standing.failure else None
+    latest = payment.latest
+    return FailureClass(latest.failure) if latest and latest.failure else None

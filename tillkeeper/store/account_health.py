@@ -1,11 +1,11 @@
-"""How each account talks and answers, and the rows that say that one does not (domain/pulse.py decides).
+"""How each account talks and answers, and the rows that say that one does not (domain/silence.py decides).
 
     apply counts what was heard ───┐
-                                   ├──> watch (one transaction): claim accounts ─ judge ─ open or close rows of `quiet`
-    sweepers note who answered ────┘    ─ tell ops ─ have open payments asked about ─ wish for a backfill
+                                   ├──> watch (one transaction): claim accounts ─ judge ─ open or close rows of silences
+    sweepers note who answered ────┘    ─ tell ops ─ have open payments asked about ─ request a backfill
 
-An open row is the fact, and whoever watches holds the account's row of `pulse`: so that each silence is told once,
-however many sweepers there are.
+An open row is the fact, and whoever watches holds the account's row of account_health: so that each silence is told
+once, however many sweepers there are.
 """
 
 from collections.abc import Collection, Mapping
@@ -14,12 +14,14 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from tillkeeper.domain.order.notices import Audience, Notice
+from tillkeeper.domain.order.status import OPEN
 from tillkeeper.domain.policy import SilencePolicy
-from tillkeeper.domain.pulse import DAY, DAYS_KEPT, Answers, Pulse, hour_of, is_silent, is_unanswering, together
-from tillkeeper.domain.pulse import usual_share as usual_share_of
-from tillkeeper.store.backfill import OPEN, UNDER_WAY, Pace, ask_about, open_in, wish
+from tillkeeper.domain.silence import DAY, DAYS_KEPT, Activity, Answers, hour_of, is_silent, is_unanswering, together
+from tillkeeper.domain.silence import usual_share as usual_share_of
+from tillkeeper.store.backfill import UNDER_WAY, Pace, ask_about, open_in, request_backfill
+from tillkeeper.store.notices import write_notices
 from tillkeeper.store.pool import Conn, as_json
-from tillkeeper.store.telling import Audience, Notice, tell
 
 WATCH_EVERY: Final = timedelta(seconds=20)  # of one account, however many sweepers there are
 OUTAGE: Final = timedelta(minutes=10)  # nobody looked for so long: the database was away, or all of us
@@ -57,26 +59,27 @@ class _Look(msgspec.Struct, frozen=True, kw_only=True):
     can: Abilities
     watched_at: datetime
     answers: Answers
-    pulse: Pulse | None
+    activity: Activity | None
     open: Mapping[str, tuple[datetime, datetime]]  # by kind: since when, and when it was last asked because of it
     policy: SilencePolicy
     now: datetime
 
 
 BEGIN_TO_WATCH = """
-INSERT INTO pulse (account, watched_at) SELECT account, $2 FROM unnest($1::text[]) AS w (account) ORDER BY account
+INSERT INTO account_health (account, watched_at)
+SELECT account, $2 FROM unnest($1::text[]) AS w (account) ORDER BY account
 ON CONFLICT (account) DO NOTHING
 """
 
 LOCK_ANSWERS = """
-SELECT account, answered_at, failing_since, failed_at, reason FROM pulse
+SELECT account, answered_at, failing_since, failed_at, reason FROM account_health
 WHERE account = ANY($1::text[]) ORDER BY account FOR UPDATE
 """
 
 WRITE_ANSWERS = """
-UPDATE pulse AS p
+UPDATE account_health AS p
 SET answered_at = w.answered_at, failing_since = w.failing_since, failed_at = w.failed_at, reason = w.reason
-FROM json_populate_recordset(NULL::pulse, $1::json) AS w WHERE p.account = w.account
+FROM json_populate_recordset(NULL::account_health, $1::json) AS w WHERE p.account = w.account
 """
 
 
@@ -102,10 +105,10 @@ def _answers_in(row: Any) -> Answers:
 
 CLAIM = """
 WITH mine AS MATERIALIZED (
-    SELECT account, watched_at FROM pulse
+    SELECT account, watched_at FROM account_health
     WHERE account = ANY($1::text[]) AND watched_at <= $2 ORDER BY account FOR UPDATE SKIP LOCKED
 )
-UPDATE pulse AS p SET watched_at = $3 FROM mine WHERE p.account = mine.account
+UPDATE account_health AS p SET watched_at = $3 FROM mine WHERE p.account = mine.account
 RETURNING p.account, mine.watched_at AS watched_before, p.answered_at, p.failing_since, p.failed_at, p.reason
 """
 
@@ -119,7 +122,7 @@ async def watch(
     names = sorted(row["account"] for row in rows)
     if not names:
         return []
-    pulses, quiet = await pulses_of(conn, names, now=now), await _open_quiet(conn, names)
+    active, quiet = await activity_of(conn, names, now=now), await _open_silences(conn, names)
     pace = Pace.half_of(calls_per_s, orders_max=ASKED_MAX, within=policy.ask_every)
     turns: list[Turn] = []
     for row in sorted(rows, key=lambda row: str(row["account"])):
@@ -128,55 +131,57 @@ async def watch(
             can=accounts[row["account"]],
             watched_at=row["watched_before"],
             answers=_answers_in(row),
-            pulse=pulses.get(row["account"]),
+            activity=active.get(row["account"]),
             open=quiet.get(row["account"], {}),
             policy=policy,
             now=now,
         )
         turns += await _look_at(conn, look, pace)
-    await conn.execute(FORGET_HEARD, names, now - (DAYS_KEPT + 1) * DAY)
+    await conn.execute(FORGET_ACTIVITY, names, now - (DAYS_KEPT + 1) * DAY)
     return turns
 
 
-HEARD = """
+ACTIVITY = """
 SELECT account, hour, bit_count(bit_or(minutes)::bit(64))::int AS minutes, max(last_at) AS last_at
-FROM heard WHERE account = ANY($1::text[]) AND hour >= $2 GROUP BY account, hour
+FROM activity WHERE account = ANY($1::text[]) AND hour >= $2 GROUP BY account, hour
 """
 
-FORGET_HEARD = "DELETE FROM heard WHERE account = ANY($1::text[]) AND hour < $2"
+FORGET_ACTIVITY = "DELETE FROM activity WHERE account = ANY($1::text[]) AND hour < $2"
 
 
-async def pulses_of(conn: Conn, accounts: Collection[str], *, now: datetime) -> dict[str, Pulse]:
-    """What was heard of each account lately; one that was not heard at all has no pulse."""
+async def activity_of(conn: Conn, accounts: Collection[str], *, now: datetime) -> dict[str, Activity]:
+    """What was heard of each account lately; one that was not heard at all has no activity."""
     hours: dict[str, dict[datetime, int]] = {}
     last_at: dict[str, datetime] = {}
-    for row in await conn.fetch(HEARD, sorted(accounts), hour_of(now) - DAYS_KEPT * DAY):
+    for row in await conn.fetch(ACTIVITY, sorted(accounts), hour_of(now) - DAYS_KEPT * DAY):
         account = row["account"]
         hours.setdefault(account, {})[row["hour"]] = row["minutes"]
         last_at[account] = max(row["last_at"], last_at.get(account, row["last_at"]))
-    return {it: Pulse(first_hour=min(hours[it]), last_at=last_at[it], minutes=hours[it]) for it in hours}
+    return {it: Activity(first_hour=min(hours[it]), last_at=last_at[it], minutes=hours[it]) for it in hours}
 
 
-OPEN_QUIET = "SELECT account, kind, since, asked_at FROM quiet WHERE account = ANY($1::text[]) AND over_at IS NULL"
+OPEN_SILENCES = (
+    "SELECT account, kind, since, asked_at FROM silences WHERE account = ANY($1::text[]) AND ended_at IS NULL"
+)
 
 
-async def _open_quiet(conn: Conn, accounts: Collection[str]) -> dict[str, dict[str, tuple[datetime, datetime]]]:
+async def _open_silences(conn: Conn, accounts: Collection[str]) -> dict[str, dict[str, tuple[datetime, datetime]]]:
     found: dict[str, dict[str, tuple[datetime, datetime]]] = {}
-    for row in await conn.fetch(OPEN_QUIET, sorted(accounts)):
+    for row in await conn.fetch(OPEN_SILENCES, sorted(accounts)):
         found.setdefault(row["account"], {})[row["kind"]] = (row["since"], row["asked_at"])
     return found
 
 
-async def open_quiet(conn: Conn, accounts: Collection[str]) -> set[tuple[str, str]]:
+async def open_silences(conn: Conn, accounts: Collection[str]) -> set[tuple[str, str]]:
     """(account, kind) of all that is quiet now."""
-    found = await _open_quiet(conn, accounts)
+    found = await _open_silences(conn, accounts)
     return {(account, kind) for account, kinds in found.items() for kind in kinds}
 
 
 async def _look_at(conn: Conn, look: _Look, pace: Pace) -> list[Turn]:
     turns: list[Turn] = []
     if look.can.ask and look.now - look.watched_at >= OUTAGE:
-        await wish(conn, look.account, look.watched_at - MARGIN, reason="outage", now=look.now)
+        await request_backfill(conn, look.account, look.watched_at - MARGIN, reason="outage", now=look.now)
         turns.append(Turn(account=look.account, what="outage", since=look.watched_at))
     turns += await _answering(conn, look)
     turns += await _talking(conn, look)
@@ -190,16 +195,16 @@ async def _look_at(conn: Conn, look: _Look, pace: Pace) -> list[Turn]:
 
 
 async def _talking(conn: Conn, look: _Look) -> list[Turn]:
-    if look.pulse is None:
+    if look.activity is None:
         return []
-    is_quiet, is_open = is_silent(look.pulse, look.policy, look.now), "silent" in look.open
+    is_quiet, is_open = is_silent(look.activity, look.policy, look.now), "silent" in look.open
     if is_quiet and not is_open:
-        usual = usual_share_of(look.pulse, hour_of(look.now)) * 60
+        usual = usual_share_of(look.activity, hour_of(look.now)) * 60
         told = {"usual_minutes_an_hour": round(usual), "answers": look.answers.failing_since is None}
-        return await _begin(conn, look, "silent", look.pulse.last_at, told)
+        return await _begin(conn, look, "silent", look.activity.last_at, told)
     # Heard since, and not behind any more: a backlog that is worked off is no talk.
-    if is_open and not is_quiet and look.pulse.last_at > look.open["silent"][0]:
-        return await _end(conn, look, "silent", look.pulse.last_at)
+    if is_open and not is_quiet and look.activity.last_at > look.open["silent"][0]:
+        return await _end(conn, look, "silent", look.activity.last_at)
     return []
 
 
@@ -213,23 +218,23 @@ async def _answering(conn: Conn, look: _Look) -> list[Turn]:
 
 
 OPEN_ONE = """
-INSERT INTO quiet (account, kind, since, noticed_at, asked_at) VALUES ($1, $2, $3, $4, $4)
-ON CONFLICT (account, kind) WHERE over_at IS NULL DO NOTHING
+INSERT INTO silences (account, kind, since, noticed_at, asked_at) VALUES ($1, $2, $3, $4, $4)
+ON CONFLICT (account, kind) WHERE ended_at IS NULL DO NOTHING
 RETURNING id
 """
 
 
 async def _begin(conn: Conn, look: _Look, kind: Kind, since: datetime, told: Mapping[str, object]) -> list[Turn]:
-    quiet_id = await conn.fetchval(OPEN_ONE, look.account, kind, since, look.now)
-    if quiet_id is None:
+    silence_id = await conn.fetchval(OPEN_ONE, look.account, kind, since, look.now)
+    if silence_id is None:
         return []
     minutes = int((look.now - since) / timedelta(minutes=1))
-    await _tell(conn, look, quiet_id, BEGINS[kind], {"since": since, "minutes": minutes, **told})
+    await _tell(conn, look, silence_id, BEGINS[kind], {"since": since, "minutes": minutes, **told})
     return [Turn(account=look.account, what=kind, since=since)]
 
 
 CLOSE_ONE = """
-UPDATE quiet SET over_at = $3 WHERE account = $1 AND kind = $2 AND over_at IS NULL RETURNING id, since
+UPDATE silences SET ended_at = $3 WHERE account = $1 AND kind = $2 AND ended_at IS NULL RETURNING id, since
 """
 
 
@@ -238,29 +243,29 @@ async def _end(conn: Conn, look: _Look, kind: Kind, until: datetime) -> list[Tur
     if row is None:
         return []
     if look.can.ask:
-        await wish(conn, look.account, row["since"] - MARGIN, reason=kind, now=look.now)
+        await request_backfill(conn, look.account, row["since"] - MARGIN, reason=kind, now=look.now)
     told = {"since": row["since"], "until": until, "minutes": int((until - row["since"]) / timedelta(minutes=1))}
     await _tell(conn, look, row["id"], ENDS[kind], told)
     return [Turn(account=look.account, what="talking" if kind == "silent" else "answering", since=row["since"])]
 
 
-async def _tell(conn: Conn, look: _Look, quiet_id: int, topic: str, told: Mapping[str, object]) -> None:
+async def _tell(conn: Conn, look: _Look, silence_id: int, topic: str, told: Mapping[str, object]) -> None:
     notice = Notice(
-        key=f"quiet/{quiet_id}/{topic}",
+        key=f"silence/{silence_id}/{topic}",
         audience=Audience.OPS,
         topic=topic,
         payload={"level": ENTRY_LEVEL, "account": look.account, **told},
     )
-    await tell(conn, [notice], now=look.now)
+    await write_notices(conn, [notice], now=look.now)
 
 
-ASKED = "UPDATE quiet SET asked_at = $2 WHERE account = $1 AND kind = 'silent' AND over_at IS NULL"
+ASKED = "UPDATE silences SET asked_at = $2 WHERE account = $1 AND kind = 'silent' AND ended_at IS NULL"
 
 
 async def _ask_sooner(conn: Conn, look: _Look, since: datetime, asked_at: datetime | None, pace: Pace) -> Turn:
     """A round: the list is taken in from where the last one ended, and open payments are asked about one by one."""
     if look.can.list:
-        await wish(conn, look.account, (asked_at or since) - MARGIN, reason="silent", now=look.now)
+        await request_backfill(conn, look.account, (asked_at or since) - MARGIN, reason="silent", now=look.now)
     found = await open_in(
         conn,
         look.account,

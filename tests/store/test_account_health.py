@@ -12,11 +12,11 @@ from tests.store.factories import NOON, a_delivery, a_registration, an_event
 from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.policy import Policy, SilencePolicy
-from tillkeeper.domain.pulse import DAY, HOUR
+from tillkeeper.domain.silence import DAY, HOUR
 from tillkeeper.gateways.messages import Answer, Query
+from tillkeeper.store.account_health import OUTAGE, activity_of
 from tillkeeper.store.apply import apply_deliveries
 from tillkeeper.store.orders import register
-from tillkeeper.store.pulse import OUTAGE, pulses_of
 from tillkeeper.store.transactions import repeat_when_raced
 from workers.outage import Outage
 from workers.silence import Silence, Watched
@@ -113,8 +113,10 @@ async def asked(pool):
 
 
 async def wished(pool):
-    rows = await pool.fetch("SELECT account, wanted_since, reason FROM backfill WHERE due_at IS NOT NULL ORDER BY 1")
-    return {row["account"]: (row["reason"], row["wanted_since"] - NOON) for row in rows}
+    rows = await pool.fetch(
+        "SELECT account, requested_since, reason FROM backfills WHERE due_at IS NOT NULL ORDER BY 1"
+    )
+    return {row["account"]: (row["reason"], row["requested_since"] - NOON) for row in rows}
 
 
 # --- hearing ----------------------------------------------------------------------------------------------------------
@@ -123,24 +125,24 @@ async def wished(pool):
 async def test_each_minute_in_which_something_came_counts_once(pool):
     for minute, deliveries in ((0, 5), (0, 1), (59, 1), (60, 2)):
         await heard(pool, NOON + minute * MINUTE + SECOND, deliveries=deliveries)
-    pulse = (await pulses_of(pool, [STRIPE], now=NOON + 2 * HOUR))[STRIPE]
-    assert pulse.minutes == {NOON: 2, NOON + HOUR: 1}
-    assert (pulse.first_hour, pulse.last_at) == (NOON, NOON + HOUR + SECOND)
-    assert await pool.fetchval("SELECT sum(deliveries) FROM heard") == 9
+    activity = (await activity_of(pool, [STRIPE], now=NOON + 2 * HOUR))[STRIPE]
+    assert activity.minutes == {NOON: 2, NOON + HOUR: 1}
+    assert (activity.first_hour, activity.last_at) == (NOON, NOON + HOUR + SECOND)
+    assert await pool.fetchval("SELECT sum(deliveries) FROM activity") == 9
 
 
 async def test_workers_that_hear_at_once_lose_no_count(pool):
     await asyncio.gather(*(heard(pool, NOON + n * MINUTE, deliveries=3) for n in range(40)))
-    pulse = (await pulses_of(pool, [STRIPE], now=NOON + HOUR))[STRIPE]
-    assert pulse.minutes == {NOON: 40}
-    assert await pool.fetchval("SELECT sum(deliveries) FROM heard") == 120
+    activity = (await activity_of(pool, [STRIPE], now=NOON + HOUR))[STRIPE]
+    assert activity.minutes == {NOON: 40}
+    assert await pool.fetchval("SELECT sum(deliveries) FROM activity") == 120
 
 
 async def test_a_delivery_handed_out_twice_is_heard_once(pool):
     delivery = a_delivery(received_at=NOON)
     for _ in range(2):
         await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [delivery], policy=Policy(), now=NOON))
-    assert await pool.fetchval("SELECT sum(deliveries) FROM heard") == 1
+    assert await pool.fetchval("SELECT sum(deliveries) FROM activity") == 1
 
 
 # --- silence ----------------------------------------------------------------------------------------------------------
@@ -174,7 +176,7 @@ async def test_many_sweepers_tell_a_silence_once(pool, look):
     for minute in (29, 30, 31, 32):
         await asyncio.gather(*(look(minute * MINUTE, sweeper=sweeper) for sweeper in range(6)))
     assert sorted(await told(pool)) == [("account.silent", ALIPAY), ("account.silent", STRIPE)]
-    assert await pool.fetchval("SELECT count(*) FROM quiet") == 2
+    assert await pool.fetchval("SELECT count(*) FROM silences") == 2
 
 
 async def test_a_backlog_that_is_worked_off_is_no_talk(pool, look):
@@ -189,8 +191,8 @@ async def test_quiet_is_learned_from_three_weeks_of_deliveries(pool, look):
     chance = random.Random(3)
     minutes = [n for n in range(21 * 24 * 60) if chance.random() < 0.3 and 8 <= (n // 60 + 12) % 24 < 22]
     await pool.executemany(
-        "INSERT INTO heard VALUES ($1, $2, 0, $3, 1, $4) ON CONFLICT (account, hour, backend) DO UPDATE"
-        " SET minutes = heard.minutes | excluded.minutes, last_at = greatest(heard.last_at, excluded.last_at)",
+        "INSERT INTO activity VALUES ($1, $2, 0, $3, 1, $4) ON CONFLICT (account, hour, backend) DO UPDATE"
+        " SET minutes = activity.minutes | excluded.minutes, last_at = greatest(activity.last_at, excluded.last_at)",
         [(STRIPE, (at := NOON - 21 * DAY + n * MINUTE).replace(minute=0), 1 << at.minute, at) for n in minutes],
     )
     for minute in range(60):
@@ -204,7 +206,7 @@ async def test_what_is_older_than_a_month_is_forgotten(pool, look):
     await heard(pool, NOON - 40 * DAY)
     await heard(pool, NOON - DAY)
     await look(timedelta())
-    assert await pool.fetchval("SELECT count(*) FROM heard") == 1
+    assert await pool.fetchval("SELECT count(*) FROM activity") == 1
 
 
 # --- what follows -----------------------------------------------------------------------------------------------------
@@ -245,7 +247,7 @@ async def test_an_order_that_was_asked_about_just_now_is_not_asked_again(pool, l
     await heard(pool, account=ALIPAY)
     await registered(pool, "A1")
     await pool.execute(
-        "INSERT INTO rung (order_id, spell, action, at, taken_at) SELECT id, spell, 'query', $1, $1 FROM orders",
+        "INSERT INTO steps (order_id, phase, action, at, taken_at) SELECT id, phase, 'query', $1, $1 FROM orders",
         NOON + 26 * MINUTE,
     )
     await look(30 * MINUTE)
@@ -358,7 +360,7 @@ async def test_what_was_seen_while_the_database_was_away_is_told_later(pool, clo
     assert await silence.run_once() == 0
     await postgres_server.start()
     await silence.run_once()
-    assert await pool.fetchval("SELECT answered_at FROM pulse WHERE account = $1", STRIPE) == NOON
+    assert await pool.fetchval("SELECT answered_at FROM account_health WHERE account = $1", STRIPE) == NOON
 
 
 async def test_an_account_that_is_configured_while_it_runs_is_watched_from_then_on(pool, clock):
@@ -368,4 +370,4 @@ async def test_an_account_that_is_configured_while_it_runs_is_watched_from_then_
     accounts[ALIPAY] = None
     clock.at += MINUTE
     await silence.run_once()
-    assert await pool.fetchval("SELECT count(*) FROM pulse") == 2
+    assert await pool.fetchval("SELECT count(*) FROM account_health") == 2

@@ -1,54 +1,24 @@
 """An order, and the one function that makes its status: a function of facts alone."""
 
 from collections.abc import Callable, Iterator, Mapping
-from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
-from tillkeeper.domain.facts import (
+from tillkeeper.domain.order.facts import (
     WITHDRAWN,
     ObjectKey,
+    ObjectStatus,
     OrderFacts,
     PaymentFacts,
     ReturnFacts,
-    Step,
     Sum,
 )
+from tillkeeper.domain.order.status import Status
 
-
-class Status(StrEnum):
-    """An order's payment status.  Derived, never set."""
-
-    UNPAID = "unpaid"
-    PROCESSING = "processing"
-    PAID = "paid"
-    FAILED = "failed"
-    PARTIALLY_PAID = "partially_paid"
-    REFUNDING = "refunding"
-    PARTIALLY_REFUNDED = "partially_refunded"
-    REFUNDED = "refunded"
-
-
-STATUS_ZH: Final[Mapping[Status, str]] = MappingProxyType(
-    {
-        Status.UNPAID: "未支付",
-        Status.PROCESSING: "支付处理中",
-        Status.PAID: "已支付",
-        Status.FAILED: "支付失败",
-        Status.PARTIALLY_PAID: "部分支付",
-        Status.REFUNDING: "退款处理中",
-        Status.PARTIALLY_REFUNDED: "部分退款",
-        Status.REFUNDED: "已退款",
-    }
-)
-
-
-ON_ITS_WAY: Final = frozenset({Step.PENDING, Step.AUTHORIZED})  # a payment that is neither here nor lost
-
-# Money is on its way, in or out: somebody must see it arrive.
-MOVING: Final = frozenset({Status.PROCESSING, Status.REFUNDING})
+ON_ITS_WAY: Final = frozenset(
+    {ObjectStatus.PENDING, ObjectStatus.AUTHORIZED}
+)  # a payment that is neither here nor lost
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,29 +49,55 @@ class _Counted(msgspec.Struct, frozen=True, kw_only=True):
     refunding: int
     refunded: int
     refund_pending: bool
-    steps: frozenset[Step]
+    statuses: frozenset[ObjectStatus]
     unseen: bool  # money must have come in of which nothing is known (unseen_payers)
 
 
+class StatusRule(msgspec.Struct, frozen=True):
+    """One line of the status table; `when` is what docs/states.md prints of it."""
+
+    status: Status
+    when: str
+    holds: Callable[[_Counted], bool]
+
+
+_LOST: Final = frozenset({ObjectStatus.FAILED, ObjectStatus.CANCELLED, ObjectStatus.REVERSED})
+
 # The first line that holds is the status (the table of the design, line by line).
-STATUS_TABLE: Final[tuple[tuple[Status, Callable[[_Counted], bool]], ...]] = (
-    (Status.REFUNDING, lambda it: it.refund_pending),
+STATUS_TABLE: Final[tuple[StatusRule, ...]] = (
+    StatusRule(Status.REFUNDING, "a refund is pending", lambda counted: counted.refund_pending),
     # What was given back of nothing that is known to have come in tells no sum: it is asked about.
-    (Status.PROCESSING, lambda it: it.refunded > 0 and it.captured == 0),
-    (Status.REFUNDED, lambda it: it.refunded > 0 and it.refunded >= it.captured and not it.unseen),
-    (Status.PARTIALLY_REFUNDED, lambda it: it.refunded > 0),
-    (Status.PAID, lambda it: it.captured >= it.due),
-    (Status.PARTIALLY_PAID, lambda it: it.captured > 0),
-    (Status.PROCESSING, lambda it: it.unseen or not it.steps.isdisjoint(ON_ITS_WAY)),
-    (Status.FAILED, lambda it: not it.steps.isdisjoint((Step.FAILED, Step.CANCELLED, Step.REVERSED))),
-    (Status.UNPAID, lambda _: True),
+    StatusRule(
+        Status.PROCESSING,
+        "something was given back, and nothing is known to have been captured",
+        lambda counted: counted.refunded > 0 and counted.captured == 0,
+    ),
+    StatusRule(
+        Status.REFUNDED,
+        "all that was captured was given back, and no success is missing that must have been",
+        lambda counted: counted.refunded > 0 and counted.refunded >= counted.captured and not counted.unseen,
+    ),
+    StatusRule(Status.PARTIALLY_REFUNDED, "something was given back", lambda counted: counted.refunded > 0),
+    StatusRule(Status.PAID, "what was captured covers what is due", lambda counted: counted.captured >= counted.due),
+    StatusRule(Status.PARTIALLY_PAID, "something was captured", lambda counted: counted.captured > 0),
+    StatusRule(
+        Status.PROCESSING,
+        "a payment is pending or authorized, or must have succeeded although its success was never told",
+        lambda counted: counted.unseen or not counted.statuses.isdisjoint(ON_ITS_WAY),
+    ),
+    StatusRule(
+        Status.FAILED,
+        "a payment failed, was cancelled or was reversed",
+        lambda counted: not counted.statuses.isdisjoint(_LOST),
+    ),
+    StatusRule(Status.UNPAID, "otherwise", lambda _: True),
 )
 
 
 def summarize(order: Order, facts: OrderFacts) -> Summary:
     """The one function that makes a status."""
     counted = _count(order, facts)
-    status = next(status for status, holds in STATUS_TABLE if holds(counted))
+    status = next(rule.status for rule in STATUS_TABLE if rule.holds(counted))
     return Summary(
         status=status,
         captured=counted.captured,
@@ -115,7 +111,7 @@ def is_under_way(order: Order, facts: OrderFacts) -> bool:
     """Whether a payment that counts is pending or authorized, or must have been made, which a status for what came in
     already may hide."""
     return bool(unseen_payers(order, facts)) or any(
-        payment.step in ON_ITS_WAY and _payment_counts(order, account, payment)
+        payment.status in ON_ITS_WAY and _payment_counts(order, account, payment)
         for (account, _), payment in facts.payments.items()
     )
 
@@ -123,14 +119,14 @@ def is_under_way(order: Order, facts: OrderFacts) -> bool:
 def _count(order: Order, facts: OrderFacts) -> _Counted:
     captured = refunding = discount = 0
     refund_pending = False
-    steps = set[Step]()
+    statuses = set[ObjectStatus]()
     for (account, _), payment in facts.payments.items():
         captured += captured_of(order, account, payment)
         discount += discount_of(order, account, payment)
         if _payment_counts(order, account, payment):
-            steps.add(payment.step)
+            statuses.add(payment.status)
     for (account, _), refund in facts.refunds.items():
-        if refund.standing.step is Step.PENDING and refund_counts(order, account, refund):
+        if refund.latest.status is ObjectStatus.PENDING and refund_counts(order, account, refund):
             refund_pending = True
             refunding += _minor(refund)
     return _Counted(
@@ -140,7 +136,7 @@ def _count(order: Order, facts: OrderFacts) -> _Counted:
         refunding=refunding,
         refunded=refunded_in_all(order, facts),
         refund_pending=refund_pending,
-        steps=frozenset(steps),
+        statuses=frozenset(statuses),
         unseen=bool(unseen_payers(order, facts)),
     )
 
@@ -201,7 +197,7 @@ def held_of(order: Order, account: str, payment: PaymentFacts) -> int:
     if held is None or held.currency != order.currency:
         return 0
     stands_beside = unnamed is None or (payment.in_parts_at is not None and payment.in_parts_at >= unnamed.at)
-    if not (payment.step is Step.SUCCEEDED and stands_beside and payment.is_held):
+    if not (payment.status is ObjectStatus.SUCCEEDED and stands_beside and payment.is_held):
         return 0
     return max(0, held.minor - captured_of(order, account, payment)) if account in order.accounts else 0
 
@@ -216,7 +212,7 @@ def charged_back(order: Order, facts: OrderFacts) -> int:
     return sum(
         dispute.amount.minor
         for (account, _), dispute in facts.disputes.items()
-        if dispute.standing.step is Step.LOST
+        if dispute.latest.status is ObjectStatus.LOST
         and dispute.amount is not None
         and dispute.amount.currency == order.currency
         and account in order.accounts
@@ -228,7 +224,7 @@ def discount_of(order: Order, account: str, payment: PaymentFacts) -> int:
     granted = payment.discount
     if granted is None or account not in order.accounts or granted.currency != order.currency:
         return 0
-    return 0 if payment.step is Step.REVERSED else granted.minor
+    return 0 if payment.status is ObjectStatus.REVERSED else granted.minor
 
 
 Payer = tuple[str, str | None]  # (account, payment reference), or (account, None) where it is not known which
@@ -266,7 +262,7 @@ def _given_back(order: Order, facts: OrderFacts, payer: Payer, payment: PaymentF
     if payer[0] not in order.accounts:
         return 0
     refunds = refunds_of(order, facts, payer)
-    succeeded = sum(_minor(refund) for refund in refunds if refund.standing.step is Step.SUCCEEDED)
+    succeeded = sum(_minor(refund) for refund in refunds if refund.latest.status is ObjectStatus.SUCCEEDED)
     if payment is None or payment.given_back is None or payment.given_back.currency != order.currency:
         return succeeded
     total = payment.given_back
@@ -286,7 +282,7 @@ def unseen_payers(order: Order, facts: OrderFacts) -> frozenset[Payer]:
 def _returns(order: Order, facts: OrderFacts) -> Iterator[tuple[ObjectKey, ReturnFacts]]:
     """Refunds and disputes that only a payment that succeeded can have."""
     for key, refund in refunds_of_money(facts).items():
-        if refund_counts(order, key[0], refund) and refund.standing.failure_code != WITHDRAWN:
+        if refund_counts(order, key[0], refund) and refund.latest.failure_code != WITHDRAWN:
             yield key, refund
     yield from facts.disputes.items()
 
@@ -326,8 +322,8 @@ def payer_of(facts: OrderFacts, account: str, refund: ReturnFacts) -> str | None
 
 def _is_in_total_but_not_given(refund: ReturnFacts, total: Sum) -> bool:
     # Within one instant the failure is the later word, as its rank is the higher.
-    step = refund.standing.step
-    return step is Step.PENDING or (step is Step.FAILED and refund.failed_for_good_at >= total.at)
+    status = refund.latest.status
+    return status is ObjectStatus.PENDING or (status is ObjectStatus.FAILED and refund.failed_for_good_at >= total.at)
 
 
 def _minor(refund: ReturnFacts) -> int:
@@ -340,9 +336,9 @@ def paid_through(order: Order, facts: OrderFacts) -> tuple[str | None, str | Non
     Before any payment is known it is the one account where payment is expected, if it is one.
     """
     heard = [
-        (payment.standing, account, payment)
+        (payment.latest, account, payment)
         for (account, _), payment in facts.payments.items()
-        if payment.standing is not None and account in order.accounts
+        if payment.latest is not None and account in order.accounts
     ]
     if not heard:
         return (next(iter(order.accounts)), None) if len(order.accounts) == 1 else (None, None)

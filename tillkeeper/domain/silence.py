@@ -34,7 +34,7 @@ WEEK_DAYS: Final = 7
 SHIFTS: Final = (-1, 0, 1)  # hours: what a change of clocks moves
 
 
-class Pulse(msgspec.Struct, frozen=True, kw_only=True):
+class Activity(msgspec.Struct, frozen=True, kw_only=True):
     """What was heard of one account.  Hours are named by their beginning; one that is missing was quiet throughout."""
 
     first_hour: datetime  # of all that is known
@@ -42,27 +42,27 @@ class Pulse(msgspec.Struct, frozen=True, kw_only=True):
     minutes: Mapping[datetime, int] = MappingProxyType({})  # in which something came, by hour
 
 
-def is_silent(pulse: Pulse, policy: SilencePolicy, now: datetime) -> bool:
+def is_silent(activity: Activity, policy: SilencePolicy, now: datetime) -> bool:
     """Whether the account is quiet for longer than it ever is by itself."""
-    quiet = now - pulse.last_at
+    quiet = now - activity.last_at
     if policy.after is not None:
         return quiet >= policy.after
-    if quiet < policy.least or now - pulse.first_hour < policy.learning:
+    if quiet < policy.least or now - activity.first_hour < policy.learning:
         return False
-    return log_chance(pulse, now, enough=math.log(policy.false_alarm)) <= math.log(policy.false_alarm)
+    return log_chance(activity, now, enough=math.log(policy.false_alarm)) <= math.log(policy.false_alarm)
 
 
-def log_chance(pulse: Pulse, now: datetime, *, enough: float = -math.inf) -> float:
+def log_chance(activity: Activity, now: datetime, *, enough: float = -math.inf) -> float:
     """The logarithm of the chance that nothing is heard from the last time until now; at `enough` it stops to count.
 
     The best of what the clocks may have done: nothing, changed before the gap, or changed within it.
     """
     steady = dict.fromkeys(SHIFTS, 0.0)  # by shift: with the same one all the time
     changed = dict(steady)  # and with another one before, at most an hour from it
-    share = cache(partial(usual_share, pulse))  # of each hour once, not with each shift
-    hour = hour_of(pulse.last_at)
+    share = cache(partial(usual_share, activity))  # of each hour once, not with each shift
+    hour = hour_of(activity.last_at)
     while hour < now and max(changed.values()) > enough:
-        begin, end = max(hour, pulse.last_at), min(hour + HOUR, now)
+        begin, end = max(hour, activity.last_at), min(hour + HOUR, now)
         minutes = (end - begin) / timedelta(minutes=1)
         quiet = {it: minutes * math.log1p(-share(hour + it * HOUR)) for it in SHIFTS}
         changed = {
@@ -74,17 +74,17 @@ def log_chance(pulse: Pulse, now: datetime, *, enough: float = -math.inf) -> flo
     return max(changed.values())
 
 
-def usual_share(pulse: Pulse, hour: datetime) -> float:
+def usual_share(activity: Activity, hour: datetime) -> float:
     """The share of an hour's minutes in which something is heard, never all of them.
 
     The smaller one of two: at this hour of all days, and of the same days of the week.  A shop that rests on Sundays
     is not missed on one, nor a shop that sleeps missed at night.  The present gap is no example of itself.
     """
-    last_hour = hour_of(pulse.last_at)
+    last_hour = hour_of(activity.last_at)
     days = [
-        (ago, pulse.minutes.get(before, 0))
+        (ago, activity.minutes.get(before, 0))
         for ago in range(1, DAYS_KEPT + 1)
-        if pulse.first_hour <= (before := hour - ago * DAY) < last_hour
+        if activity.first_hour <= (before := hour - ago * DAY) < last_hour
     ]
     same_weekday = [heard for ago, heard in days if ago % WEEK_DAYS == 0]
     return min(_share([heard for _, heard in days]), _share(same_weekday) if same_weekday else 1.0)

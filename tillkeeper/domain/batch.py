@@ -1,0 +1,188 @@
+"""A batch of events between their lane and their orders: which are new, which are known, and which waited.
+
+    known under its id, with the same meaning       ──> a duplicate; an answer stands as of its later moment
+    known under its id, with another meaning        ──> both were signed, so both count, and a person is told of both
+    known, and without an order so far              ──> its order's by now: it waited
+    not known                                       ──> new
+
+The order of a batch is the order of its list: the same event twice is new once, and a duplicate the second time.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.order.case_reasons import CaseReason
+from tillkeeper.domain.order.receiving import Arrival, Outcome
+from tillkeeper.domain.references import Bindings, Reference, object_references_of
+
+_encode = msgspec.msgpack.Encoder().encode
+
+DeliveryKey = tuple[UUID, int]
+EventKey = tuple[str, str]  # (account, event id)
+
+
+class Item(Arrival, kw_only=True):
+    """One event of a batch; `waited` when its row stands in the inbox without an order already."""
+
+    delivery: DeliveryKey | None = None
+    waited: bool = False
+    order_id: int | None = None
+    fingerprint: bytes | None = None  # once asked for
+
+    @property
+    def digest(self) -> bytes:
+        """A fingerprint of what its event means."""
+        if self.fingerprint is None:
+            self.fingerprint = digest_of(self.event)
+        return self.fingerprint
+
+    @property
+    def key(self) -> EventKey:
+        """How its event is named."""
+        return self.event.account, self.event.event_id
+
+
+class KnownEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept under an event's id: its inbox row, an open parked row, or both."""
+
+    digest: bytes | None
+    waits: bool
+    parked_id: int | None
+    known_at: datetime | None = None  # the moment for which it was said last
+
+
+class Batch(msgspec.Struct, kw_only=True):
+    """Events sorted out, before their orders are handed theirs."""
+
+    new: list[Item] = msgspec.field(default_factory=list)
+    waited: list[Item] = msgspec.field(default_factory=list)
+    duplicates: Counter[DeliveryKey] = msgspec.field(default_factory=Counter)
+    superseded: list[int] = msgspec.field(default_factory=list)  # parked rows
+    repeated: list[Item] = msgspec.field(default_factory=list)  # known, and said again for a later moment
+    arrivals: list[Item] = msgspec.field(default_factory=list)  # of all these, what orders are handed, in turn
+
+    def by_order(self) -> Mapping[int, list[Item]]:
+        """What each order is handed, in turn.  What has no order waits for one."""
+        found = defaultdict[int, list[Item]](list)
+        for item in self.arrivals:
+            if item.order_id is not None:
+                found[item.order_id].append(item)
+            elif not item.repeats:
+                item.outcome = Outcome.WAITING
+        return found
+
+
+def digest_of(event: PaymentEvent) -> bytes:
+    """A fingerprint of what an event means, whatever brought it.
+
+    Its time, and why and how something failed or was paid, are left out: some gateways sign neither, and write them
+    otherwise when they repeat a delivery (Adyen's eventDate and reason).  A repetition changes nothing either way.
+    """
+    meaning = (
+        event.kind,
+        event.order_ref,
+        event.payment_ref,
+        event.capture_ref,
+        event.refund_ref,
+        event.dispute_ref,
+        event.amount,
+        event.total,
+        event.currency,
+        *(() if event.discount is None else (event.discount,)),
+        *(() if event.on_top is None else ("on top", event.on_top)),
+    )
+    return hashlib.blake2b(_encode(meaning), digest_size=16).digest()
+
+
+def event_subject(account: str, event_id: str) -> str:
+    """How a case names an event."""
+    return f"event:{account}/{event_id}"
+
+
+def find_orders(items: Sequence[Item], bindings: Bindings) -> list[Item]:
+    """Gives items their orders, again while one event's references help another; returns those that stay without."""
+    alone = list(items)
+    while True:
+        still: list[Item] = []
+        for item in alone:
+            item.order_id = bindings.order_of(item.event)
+            if item.order_id is None:
+                still.append(item)
+        if len(still) in (0, len(alone)):
+            return still
+        alone = still
+
+
+def contested_in(items: Iterable[Item], bindings: Bindings) -> set[Reference]:
+    """The objects of events whose references lead to more than one order."""
+    return {
+        reference
+        for item in items
+        if bindings.leads_elsewhere(item.event)
+        for reference in object_references_of(item.event)
+    }
+
+
+def give_ids_of_their_own(
+    items: Sequence[Item], known: Mapping[int, KnownEvent]
+) -> tuple[list[int], list[tuple[Item, CaseReason]]]:
+    """Gives events that say something else than is known under their ids ids of their own, and a case each.
+
+    Returns their positions, of which `known` tells nothing any more.  Which of the two came first says nothing.
+    """
+    first: dict[EventKey, bytes] = {}
+    positions, reused = list[int](), list[tuple[Item, CaseReason]]()
+    for position, item in enumerate(items):
+        row = known.get(position)
+        before = first.setdefault(item.key, row.digest if row and row.digest else item.digest)
+        if before != item.digest and item.delivery:  # ids of answers are made by us, of what they say
+            reused.append((item, _reused(item)))
+            event_id = f"{item.event.event_id}~{item.digest.hex()[:16]}"
+            item.event = msgspec.structs.replace(item.event, event_id=event_id)
+            positions.append(position)
+    return positions, reused
+
+
+def _reused(item: Item) -> CaseReason:
+    return CaseReason(
+        kind="event_id_reused",
+        subject=event_subject(item.event.account, item.event.event_id),
+        account=item.event.account,
+        details={"now_says": item.event.kind, "delivery": list(map(str, item.delivery or ()))},
+    )
+
+
+def sort_out(items: Sequence[Item], waited: Sequence[Item], known: Mapping[int, KnownEvent]) -> Batch:
+    """What each event of a batch is; `known` is by position in `items`."""
+    batch = Batch(waited=list(waited), arrivals=list(waited))
+    seen, taken_up = set[EventKey](), {item.key for item in waited}
+    for position, item in enumerate(items):
+        row = known.get(position)
+        if item.key not in seen and (row is None or row.digest is None):
+            seen.add(item.key)
+            batch.new.append(item)
+            batch.arrivals.append(item)
+            batch.superseded += [row.parked_id] if row and row.parked_id is not None else []
+            continue
+        _sort_known(batch, item, row)
+        if row and row.waits and item.order_id is not None and not item.placed and item.key not in taken_up:
+            taken_up.add(item.key)
+            batch.waited.append(item)
+            batch.arrivals.append(item)
+    return batch
+
+
+def _sort_known(batch: Batch, item: Item, row: KnownEvent | None) -> None:
+    """A duplicate, or an answer that says again what is known: so it stands as of this later answer."""
+    if item.delivery:
+        batch.duplicates[item.delivery] += 1
+    elif row and row.known_at is not None and row.known_at < item.event.known_at:
+        repeated = msgspec.structs.replace(item, repeats=True)
+        batch.repeated.append(repeated)
+        batch.arrivals.append(repeated)

@@ -1,0 +1,199 @@
+"""Payments that are told with more than one order: seldom, so that all that is known of them is placed anew.
+
+Which order each event belongs to is order/ownership.py's to say, from everything that was ever told of the objects
+concerned, the batch included.  Their facts are taken out of all orders and made again where they belong, so that no
+order of arrival, and no moment of a registration, makes a difference.  A case of theirs goes where its object goes.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from tillkeeper.domain.batch import EventKey, Item
+from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.order.case_reasons import CaseReason, mismatch_of
+from tillkeeper.domain.order.cases import REFERENCE_CONFLICT, CaseKey, KnownCase
+from tillkeeper.domain.order.facts import ObjectKey, OrderFacts, PaymentFacts, apply
+from tillkeeper.domain.order.ownership import Placed, Placement, place
+from tillkeeper.domain.order.receiving import Outcome
+from tillkeeper.domain.order.state import OrderState
+from tillkeeper.domain.references import Reference
+
+NAMED_ELSEWHERE: Final = "named_elsewhere"  # why an event waits although something that it names is known
+
+
+class KeptEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as the inbox has it."""
+
+    event: PaymentEvent
+    order_id: int | None
+    outcome: str
+    reason: str | None
+
+
+class MovedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event of the inbox that belongs elsewhere now."""
+
+    event: PaymentEvent
+    order_id: int | None
+    outcome: Outcome
+    reason: str | None
+    status_after: str | None
+
+
+class Contest(msgspec.Struct, kw_only=True):
+    """All that is known of some objects."""
+
+    objects: set[Reference]
+    kept: dict[EventKey, KeptEvent]
+    items: list[Item]
+    order_ids: dict[str, int]  # of the orders concerned, by reference
+    claims: dict[ObjectKey, str]
+
+    @property
+    def events(self) -> dict[EventKey, PaymentEvent]:
+        """Each once, as it was first told, for the latest moment for which it was."""
+        told = {key: row.event for key, row in self.kept.items()}
+        for item in self.items:
+            before = told.setdefault(item.key, item.event)
+            if before.known_at < item.event.known_at:
+                told[item.key] = msgspec.structs.replace(before, as_of=item.event.known_at)
+        return told
+
+
+class Settled(msgspec.Struct, kw_only=True):
+    """Where everything belongs."""
+
+    facts: dict[int, OrderFacts] = msgspec.field(default_factory=dict)  # of the orders concerned, as placed anew
+    moved: list[MovedEvent] = msgspec.field(default_factory=list)
+    found: list[tuple[int | None, CaseReason]] = msgspec.field(default_factory=list)
+    agreed: list[str] = msgspec.field(default_factory=list)  # the objects of which there is no conflict, or no more
+    names: list[tuple[str, str, str]] = msgspec.field(default_factory=list)  # (order reference, account, payment)
+
+
+def settle_contest(contest: Contest, orders: dict[int, OrderState]) -> Settled:
+    """Places everything anew, and says so of the items.  Cases of the objects move to the orders that have them now."""
+    events = contest.events
+    placement = place(events.values(), registered=contest.order_ids, claims=contest.claims)
+    facts = _facts_placed_anew(contest, events, orders, placement)
+    placed = {order_id: orders[order_id].with_facts(told) for order_id, told in facts.items()}
+    settled = Settled(facts=facts)
+    for key, event in events.items():
+        _settle_event(contest, event, placement.events[key], orders | placed, settled)
+    settled.found = [
+        _conflict(contest, events, subject, refs, placement) for subject, refs in placement.conflicts.items()
+    ]
+    subjects = {f"{kind}:{account}/{ref}" for kind, account, ref in contest.objects}
+    settled.agreed = sorted(subjects - placement.conflicts.keys())
+    settled.names = [(ref, *key) for key, refs in placement.names.items() for ref in refs]
+    _move_cases(orders, settled)
+    return settled
+
+
+def _facts_placed_anew(
+    contest: Contest,
+    events: Mapping[EventKey, PaymentEvent],
+    orders: Mapping[int, OrderState],
+    placement: Placement,
+) -> dict[int, OrderFacts]:
+    """Takes what is known of the objects out of every order, and makes it again where it belongs."""
+    of_payments = {it[1:] for it in contest.objects if it[0] == "payment"}
+    of_refunds = {it[1:] for it in contest.objects if it[0] == "refund"}
+    of_disputes = {it[1:] for it in contest.objects if it[0] == "dispute"}
+    made = {}
+    for order_id in contest.order_ids.values():
+        facts = orders[order_id].facts
+        made[order_id] = OrderFacts(
+            payments={key: it for key, it in facts.payments.items() if key not in of_payments},
+            refunds={key: it for key, it in facts.refunds.items() if key not in of_refunds},
+            disputes={key: it for key, it in facts.disputes.items() if key not in of_disputes},
+        )
+    for key, order_ref in contest.claims.items():
+        order_id = contest.order_ids[order_ref]
+        payments = {**made[order_id].payments, key: PaymentFacts()}
+        made[order_id] = msgspec.structs.replace(made[order_id], payments=payments)
+    for event_key, event in events.items():
+        placed = placement.events[event_key]
+        if placed.order_ref is not None and not placed.contradicts:
+            order_id = contest.order_ids[placed.order_ref]
+            made[order_id] = apply(made[order_id], event)
+    return made
+
+
+def _settle_event(
+    contest: Contest, event: PaymentEvent, placed: Placed, orders: Mapping[int, OrderState], settled: Settled
+) -> None:
+    key = (event.account, event.event_id)
+    order_id = None if placed.order_ref is None else contest.order_ids[placed.order_ref]
+    outcome, reason = _outcome(event, order_id, orders, contradicts=placed.contradicts)
+    kept, items = contest.kept.get(key), [item for item in contest.items if item.key == key]
+    for item in items:
+        item.placed, item.order_id, item.outcome, item.reason = True, order_id, outcome, reason
+    if kept is not None and not any(item.waited for item in items) and _is_elsewhere(kept, order_id, reason):
+        status = None if order_id is None else orders[order_id].summary.status
+        settled.moved.append(
+            MovedEvent(event=kept.event, order_id=order_id, outcome=outcome, reason=reason, status_after=status)
+        )
+
+
+def _outcome(
+    event: PaymentEvent, order_id: int | None, orders: Mapping[int, OrderState], *, contradicts: bool
+) -> tuple[Outcome, str | None]:
+    if order_id is None:
+        return Outcome.WAITING, NAMED_ELSEWHERE
+    if contradicts:
+        return Outcome.MISMATCHED, REFERENCE_CONFLICT
+    mismatch = mismatch_of(orders[order_id].order, event)
+    return (Outcome.APPLIED, None) if mismatch is None else (Outcome.MISMATCHED, mismatch)
+
+
+def _is_elsewhere(kept: KeptEvent, order_id: int | None, reason: str | None) -> bool:
+    told = {REFERENCE_CONFLICT, NAMED_ELSEWHERE}
+    return kept.order_id != order_id or (kept.reason != reason and not told.isdisjoint({kept.reason, reason}))
+
+
+def _conflict(
+    contest: Contest,
+    events: Mapping[EventKey, PaymentEvent],
+    subject: str,
+    refs: tuple[str, ...],
+    placement: Placement,
+) -> tuple[int | None, CaseReason]:
+    """The case of a payment, at the order that it belongs to."""
+    name, _, ref = subject.partition(":")
+    homes = {
+        placement.events[key].order_ref
+        for key, event in events.items()
+        if f"{event.account}/{getattr(event, name + '_ref')}" == ref
+    }
+    order_id = min((contest.order_ids[home] for home in homes if home is not None), default=None)
+    details: dict[str, object] = {"names_orders": list(refs), "counts_for": sorted(home for home in homes if home)}
+    account, state = ref.partition("/")[0], " ".join(refs)
+    return order_id, CaseReason(kind=REFERENCE_CONFLICT, subject=subject, state=state, account=account, details=details)
+
+
+def _move_cases(orders: dict[int, OrderState], settled: Settled) -> None:
+    """Hands cases to the orders that have their objects now; in `orders`, for nothing is written yet."""
+    homes = {reason.key: order_id for order_id, reason in settled.found if order_id is not None}
+    objects = {subject: order_id for order_id, facts in settled.facts.items() for subject in _subjects_in(facts)}
+    moving: dict[int, dict[CaseKey, KnownCase]] = {}
+    for order_id, order in list(orders.items()):
+        leaving = {
+            key: case
+            for key, case in order.cases.items()
+            if homes.get(key, objects.get(case.subject, order_id)) != order_id
+        }
+        if leaving:
+            staying = {key: case for key, case in order.cases.items() if key not in leaving}
+            orders[order_id] = msgspec.structs.replace(order, cases=staying)
+        for key, case in leaving.items():
+            moving.setdefault(homes.get(key, objects.get(case.subject, order_id)), {})[key] = case
+    for order_id, arriving in moving.items():
+        order = orders[order_id]
+        orders[order_id] = msgspec.structs.replace(order, cases={**order.cases, **arriving})
+
+
+def _subjects_in(facts: OrderFacts) -> list[str]:
+    named = (("payment", facts.payments), ("refund", facts.refunds), ("dispute", facts.disputes))
+    return [f"{name}:{account}/{ref}" for name, objects in named for account, ref in objects]

@@ -1,0 +1,164 @@
+"""What becomes of an order that is stuck: ladders of steps, declared as data, and what of them is due.
+
+A phase is the time from one movement of an order's money to the next.  Each step of its ladder has a moment: so long
+after the phase began, or before or after the order expires, or before or after the next instalment is due.
+
+    phase began ──2m── query ──5m── query ──15m── query, remind ──30m── case ──24h── query, escalate ── …
+
+After a silence of the sweeper's own (it was down) of each action only the latest missed step is taken, and asking
+comes before all that rests on the answer.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+
+class Action(StrEnum):
+    """What a step does.  They are ordered: of several that are due, the first goes first."""
+
+    QUERY = "query"  # ask the gateway
+    GRACE = "grace"  # a failure was given time to turn into a success: now the payer may be told
+    REMIND = "remind"  # tell the payer where it stands
+    CASE = "case"  # a person must look
+    ESCALATE = "escalate"  # a person further up must look
+    CLOSE = "close"  # no payment is expected any more, if the gateway says that none is on its way
+
+
+RANK: Final[Mapping[Action, int]] = MappingProxyType({action: rank for rank, action in enumerate(Action)})
+
+
+class Anchor(StrEnum):
+    """What a step's offset counts from."""
+
+    START = "start"  # of the phase
+    EXPIRY = "expiry"  # of the order
+    DUE = "due"  # the next instalment that is not covered
+
+
+class StepTime(msgspec.Struct, frozen=True, kw_only=True):
+    """One moment of a ladder."""
+
+    offset: timedelta
+    anchor: Anchor = Anchor.START
+
+
+class ActionSteps(msgspec.Struct, frozen=True, kw_only=True):
+    """All moments of one action, earliest first; `every` goes on after the last of them without an end."""
+
+    action: Action
+    times: tuple[StepTime, ...]
+    every: timedelta | None = None
+
+
+class Ladder(msgspec.Struct, frozen=True, kw_only=True):
+    """What is done while an order stays in one status, by action.
+
+    `soonest` is the least offset from the start, reckoned once: it is asked for at every movement of every order.
+    """
+
+    actions: tuple[ActionSteps, ...] = ()
+    soonest: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        """Reckons what follows from the actions."""
+        offsets = [time.offset for steps in self.actions for time in steps.times if time.anchor is Anchor.START]
+        msgspec.structs.force_setattr(self, "soonest", min(offsets, default=None))
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of one phase: (action, at) names it."""
+
+    action: Action
+    at: datetime
+    level: int = 1  # which escalation it is: 1 for the first
+
+
+class Phase(msgspec.Struct, frozen=True, kw_only=True):
+    """What a ladder starts from.  `last_steps` is the moment of the last step taken of each action."""
+
+    began_at: datetime
+    expires_at: datetime | None = None
+    next_due_at: datetime | None = None
+    last_steps: Mapping[Action, datetime] = MappingProxyType({})
+
+
+class Due(msgspec.Struct, frozen=True, kw_only=True):
+    """A step to be taken now."""
+
+    step: Step
+
+
+class Wait(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing to do before `until`."""
+
+    until: datetime
+
+
+class Done(msgspec.Struct, frozen=True):
+    """Nothing more to do in this phase."""
+
+
+def next_step(ladder: Ladder, phase: Phase, now: datetime) -> Due | Wait | Done:
+    """What this phase is due for.  Changes nothing."""
+    due: list[Step] = []
+    coming: list[datetime] = []
+    for steps in ladder.actions:
+        missed, ahead = _look(steps, phase, now)
+        if missed is not None:
+            due.append(missed)
+        if ahead is not None:
+            coming.append(ahead)
+    if due:
+        return Due(step=min(due, key=lambda step: RANK[step.action]))
+    return Wait(until=min(coming)) if coming else Done()
+
+
+def first_due(ladder: Ladder, phase: Phase, now: datetime) -> datetime | None:
+    """When the sweep must look at this phase; None where it never has to."""
+    if phase.began_at == now and not (phase.last_steps or phase.expires_at or phase.next_due_at):  # as nearly all begin
+        return None if ladder.soonest is None else now + ladder.soonest
+    decision = next_step(ladder, phase, now)
+    if isinstance(decision, Due):
+        return now
+    return decision.until if isinstance(decision, Wait) else None
+
+
+def _look(steps: ActionSteps, phase: Phase, now: datetime) -> tuple[Step | None, datetime | None]:
+    """The step of one action that is due, and the moment of the one after `now`."""
+    after = phase.last_steps.get(steps.action)
+    moments = sorted({at for time in steps.times if (at := _moment(steps.action, time, phase)) is not None})
+    missed, level, ahead = None, 0, None
+    for number, at in enumerate(moments, start=1):
+        if at > now:
+            ahead = at
+            break
+        missed, level = at, number
+    if steps.every is not None and moments and ahead is None:
+        rounds = (now - moments[-1]) // steps.every
+        missed, level = moments[-1] + rounds * steps.every, len(moments) + rounds
+        ahead = missed + steps.every
+    if missed is None or (after is not None and missed <= after):
+        return None, ahead
+    return Step(action=steps.action, at=missed, level=level), ahead
+
+
+AT_THE_CHECKOUT: Final = timedelta(minutes=10)  # who has just come, or just paid a part, needs no reminder of a date
+
+
+def _moment(action: Action, time: StepTime, phase: Phase) -> datetime | None:
+    origins = {Anchor.START: phase.began_at, Anchor.EXPIRY: phase.expires_at, Anchor.DUE: phase.next_due_at}
+    origin = origins[time.anchor]
+    return None if origin is None or _is_stale(action, time, origin + time.offset, phase) else origin + time.offset
+
+
+def _is_stale(action: Action, time: StepTime, at: datetime, phase: Phase) -> bool:
+    """A reminder of a date, from before the phase began or from its first minutes, has nothing to say: an order that
+    lives for an hour needs none an hour before it expires.  Everything else from before is made good: who is overdue
+    already must still be looked at.
+    """
+    return action is Action.REMIND and time.anchor is not Anchor.START and at < phase.began_at + AT_THE_CHECKOUT

@@ -1,0 +1,103 @@
+"""What comes of asking for a step, once the answers' events are applied as any others.
+
+    an answer, whatever it said ──> the step is done; an expired order of which no money is known closes
+    no answer ────────────────────> it is put again, with growing pauses
+    nobody can be asked ──────────> that is over; an expired order is looked at again after a rest
+    an answer that the database refuses ──> a person sees it, and it is asked again
+
+An order that moved meanwhile is in another phase, and one whose lease ran out is another sweeper's: of those only the
+step's result is written, and that what somebody wanted is done.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from tillkeeper.domain.backoff import ORDER_QUERY
+from tillkeeper.domain.ladder import Action
+from tillkeeper.domain.order.advancing import next_look
+from tillkeeper.domain.order.case_reasons import CaseReason
+from tillkeeper.domain.order.cases import UNAPPLIED
+from tillkeeper.domain.order.changes import Changes, DueQuery
+from tillkeeper.domain.order.closing import account_doubt, close, doubt, may_close_by_itself
+from tillkeeper.domain.order.progress import CANNOT_ASK, StepTaken
+from tillkeeper.domain.order.state import OrderState
+from tillkeeper.domain.policy import Policy
+
+UNASKABLE_REST: Final = timedelta(hours=24)  # then an expired order is looked at again: there may be keys by now
+
+
+class QueryOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of asking for a step."""
+
+    query: DueQuery
+    result: str
+    answered: bool  # every query had an answer, whatever it said, and it could be applied
+    unapplied: tuple[str, ...] = ()  # kinds of events that could not be
+    unaskable: frozenset[str] = frozenset()  # accounts
+
+    def retry_at(self, now: datetime) -> datetime | None:
+        """When it is put again."""
+        if self.answered:
+            return None
+        if self.result == CANNOT_ASK:
+            return now + UNASKABLE_REST if self.query.step.action is Action.CLOSE else None
+        return now + ORDER_QUERY.pause(self.query.tries)
+
+
+def settle(order: OrderState, outcome: QueryOutcome, *, policy: Policy, now: datetime) -> Changes:
+    """Settles a step with what came of asking for it."""
+    changes, query = Changes.of(order), outcome.query
+    is_ours = order.due_at == query.leased_until
+    was_wanted = order.ask_at == query.leased_until
+    is_its_phase = order.phase == query.order.phase
+    _write_result(changes, outcome, is_its_phase=is_its_phase, now=now)
+    _mind_unapplied(changes, outcome)
+    if was_wanted:
+        changes.set(ask_at=None if outcome.result == CANNOT_ASK else outcome.retry_at(now))
+    if is_ours and is_its_phase and query.step.action is Action.CLOSE and may_close_by_itself(order):
+        _close_or_doubt(changes, outcome, now)
+    if not changes.has_closed and ((is_ours and is_its_phase) or was_wanted):
+        changes.set(due_at=next_look(changes.after, policy, now) if is_ours else order.due_at)
+    return changes
+
+
+def _write_result(changes: Changes, outcome: QueryOutcome, *, is_its_phase: bool, now: datetime) -> None:
+    query = outcome.query
+    taken = StepTaken(
+        phase=query.order.phase,
+        step=query.step,
+        taken_at=query.taken_at,
+        tries=query.tries,
+        retry_at=outcome.retry_at(now),
+        result=outcome.result,
+    )
+    changes.results.append(taken)
+    if is_its_phase:
+        changes.set(progress=changes.after.progress.with_taken(taken))
+
+
+def _mind_unapplied(changes: Changes, outcome: QueryOutcome) -> None:
+    """What a gateway said and the database refuses is seen by a person, until an answer can be applied."""
+    if outcome.unapplied:
+        # The answer itself may hold what the database refuses: its kinds do not.
+        details: dict[str, object] = {"answers": list(outcome.unapplied)}
+        state = " ".join(sorted(set(outcome.unapplied)))
+        subject = f"order:{changes.before.order.order_ref}"
+        changes.open_cases(CaseReason(kind=UNAPPLIED, subject=subject, state=state, details=details))
+    if outcome.answered and UNAPPLIED in changes.before.open_case_kinds:
+        changes.cases.close(changes.before.cases, (), kinds=(UNAPPLIED,))
+
+
+def _close_or_doubt(changes: Changes, outcome: QueryOutcome, now: datetime) -> None:
+    """An expired order closes once its gateways know of no payment under way; else somebody hears why it does not."""
+    order = changes.after
+    if outcome.answered and not order.money_is_unclear:
+        close(changes, by="policy", note="it expired, and its gateways know of no payment under way", now=now)
+    elif outcome.result == CANNOT_ASK:
+        changes.account_cases = [account_doubt(order, account) for account in sorted(outcome.unaskable)]
+    else:
+        changes.open_cases(doubt(order, outcome.result, answered=outcome.answered))
+    if outcome.answered:
+        changes.askable_accounts = order.order.accounts

@@ -1,0 +1,91 @@
+"""Everything that one thing that happened changes about one order: the value that the store writes, all or none."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from tillkeeper.domain.ladder import Step
+from tillkeeper.domain.order.case_reasons import CaseReason
+from tillkeeper.domain.order.cases import CaseChanges
+from tillkeeper.domain.order.notices import Notice
+from tillkeeper.domain.order.progress import StepTaken
+from tillkeeper.domain.order.state import OrderState
+
+
+class ActKind(StrEnum):
+    """What people do to an order, and the policy in their stead."""
+
+    HOLD = "hold"
+    RELEASE = "release"
+    CLOSE = "close"
+    REOPEN = "reopen"
+    ASK = "ask"
+
+
+class Act(msgspec.Struct, frozen=True, kw_only=True):
+    """Who did what to an order, when and why."""
+
+    what: ActKind
+    by: str
+    note: str
+    at: datetime
+
+
+class DueQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """A step whose gateways must be asked once the changes are committed."""
+
+    order: OrderState
+    step: Step
+    tries: int
+    taken_at: datetime
+    leased_until: datetime
+
+
+class Changes(msgspec.Struct, kw_only=True):
+    """What becomes of an order; `after` is the order as it is from now on."""
+
+    before: OrderState
+    after: OrderState
+    are_placed_anew: bool = False  # its facts: objects of it may belong to another order now
+    steps: list[StepTaken] = msgspec.field(default_factory=list)  # taken now
+    results: list[StepTaken] = msgspec.field(default_factory=list)  # of steps that were taken before
+    query: DueQuery | None = None
+    notices: list[Notice] = msgspec.field(default_factory=list)
+    acts: list[Act] = msgspec.field(default_factory=list)
+    cases: CaseChanges = msgspec.field(default_factory=CaseChanges)
+    account_cases: list[CaseReason] = msgspec.field(default_factory=list)  # of its accounts, not of the order
+    askable_accounts: frozenset[str] = frozenset()  # whose cases say that they cannot be asked, which they can
+
+    @classmethod
+    def of(cls, order: OrderState) -> "Changes":
+        """None so far."""
+        return cls(before=order, after=order)
+
+    @property
+    def has_new_facts(self) -> bool:
+        """True once an event told something new."""
+        return self.after.facts is not self.before.facts
+
+    @property
+    def has_moved(self) -> bool:
+        """True once status or a sum is another: a new phase begins."""
+        return self.has_new_facts and self.after.summary != self.before.stored
+
+    @property
+    def is_another_version(self) -> bool:
+        """Whether receivers of notices must tell the order from the one before."""
+        return self.after.version != self.before.version
+
+    @property
+    def has_closed(self) -> bool:
+        """True once no payment is expected any more."""
+        return self.after.closed_at is not None and self.before.closed_at is None
+
+    def set(self, **fields: object) -> None:
+        """Changes what is written of the order itself."""
+        self.after = msgspec.structs.replace(self.after, **fields)
+
+    def open_cases(self, *reasons: CaseReason, again: bool = True) -> None:
+        """Opens a case for each reason that has none."""
+        self.cases.open(self.before.cases, self.before.id, reasons, again=again)

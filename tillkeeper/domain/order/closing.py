@@ -1,0 +1,83 @@
+"""Closing an order: no payment is expected any more.  An order is not closed in doubt.
+
+The sweep closes what expired, once its gateways know of no payment under way; a person may close sooner.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from tillkeeper.domain.money import format_minor
+from tillkeeper.domain.order.advancing import stuck
+from tillkeeper.domain.order.case_reasons import CaseReason
+from tillkeeper.domain.order.cases import DOUBT, REFERENCE_CONFLICT
+from tillkeeper.domain.order.changes import Act, ActKind, Changes
+from tillkeeper.domain.order.notices import merchant_notice, payer_notices
+from tillkeeper.domain.order.progress import CANNOT_ASK
+from tillkeeper.domain.order.state import OrderState
+from tillkeeper.domain.order.summary import ON_ITS_WAY, held_of
+from tillkeeper.domain.order.topics import MerchantTopic, Topic
+
+
+def close(changes: Changes, *, by: str, note: str, now: datetime) -> None:
+    """Expects no payment any more, and says so to whom it concerns.
+
+    The order is due at once: the sweep finds out for itself when it looks for late money, and looks after what moves.
+    """
+    before = changes.after
+    changes.set(closed_at=now, due_at=now, ask_at=None, version=before.version + 1)
+    after = changes.after
+    changes.acts.append(Act(what=ActKind.CLOSE, by=by, note=note, at=now))
+    changes.notices.append(merchant_notice(before, after, MerchantTopic.CLOSED))
+    changes.notices += payer_notices(before, after, Topic.EXPIRED, occasion=f"phase {after.phase}")
+    still = after.case_reasons() + ([stuck(after)] if after.traits.moving else [])
+    changes.cases.close(before.cases, still)
+
+
+def may_close_by_itself(order: OrderState) -> bool:
+    """Whether no money is there or on its way, as far as anybody knows."""
+    return order.traits.empty and order.closed_at is None
+
+
+def doubt(order: OrderState, result: str, *, answered: bool) -> CaseReason:
+    """Why an expired order cannot be closed although its gateways were asked."""
+    details: dict[str, object] = {
+        "status": order.summary.status,
+        "expired_at": order.expires_at and order.expires_at.isoformat(),
+        "why": _why_unclear(order) if answered else result,
+    }
+    return CaseReason(kind=DOUBT, subject=f"order:{order.order.order_ref}", details=details)
+
+
+def _why_unclear(order: OrderState) -> str:
+    return "an event of it is parked" if order.has_parked else "it is not clear whose its money is"
+
+
+def account_subject(account: str) -> str:
+    """How the case of an account is named that cannot be asked."""
+    return f"account:{account}"
+
+
+def account_doubt(order: OrderState, account: str) -> CaseReason:
+    """Where nobody can ask, that is the account's case and not each order's."""
+    why: dict[str, object] = {"why": CANNOT_ASK, "first": order.order.order_ref}
+    return CaseReason(kind=DOUBT, subject=account_subject(account), account=account, details=why)
+
+
+def doubts(order: OrderState) -> Iterator[str]:
+    """Why closing it now could leave somebody's money behind."""
+    for (account, payment_ref), payment in sorted(order.facts.payments.items()):
+        if payment.status in ON_ITS_WAY:
+            yield f"payment {payment_ref} at {account} is {payment.status}: its money may be on its way"
+        if held := held_of(order.order, account, payment):
+            told = format_minor(held, order.order.currency)
+            yield f"payment {payment_ref} at {account} still holds {told}, which can be captured"
+    for kind in sorted(order.open_case_kinds & {"unexpected_account", "wrong_currency", REFERENCE_CONFLICT}):
+        yield f"a case is open, {kind}: somebody's money counts for nothing until a person looks at it"
+    if order.has_parked:
+        yield "an event of it is parked: replay or discard it first (tillkeeper parked list)"
+    summary = order.summary
+    if summary.captured > summary.refunded:
+        left = format_minor(summary.captured - summary.refunded, order.order.currency)
+        yield f"{left} was paid and is not given back"
+    elif summary.refunding:
+        yield "a refund is under way"

@@ -1,0 +1,178 @@
+"""What the merchant's systems and payers are told of an order.  `key` names each fact, so that it is told once."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from tillkeeper.domain.order.case_reasons import REFUND_FAILED, CaseReason, reasons_in
+from tillkeeper.domain.order.facts import ObjectStatus, failure_of
+from tillkeeper.domain.order.state import OrderState
+from tillkeeper.domain.order.status import STATUS_ZH
+from tillkeeper.domain.order.summary import charged_back
+from tillkeeper.domain.order.topics import CaseTopic, MerchantTopic, Topic
+
+
+class Audience(StrEnum):
+    """Who is told."""
+
+    MERCHANT = "merchant"  # the merchant's systems
+    PAYER = "payer"
+    OPS = "ops"
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """Something to be told.  `key` names it: the same key is told once, whoever writes it and however often."""
+
+    key: str
+    audience: Audience
+    topic: str
+    payload: dict[str, object]
+    order_id: int | None = None
+    version: int | None = None
+
+
+def merchant_notice(before: OrderState, after: OrderState, topic: MerchantTopic) -> Notice:
+    """What the merchant's systems are told: the order as it is once the transaction is committed."""
+    summary, version = after.summary, before.version + 1
+    return Notice(
+        key=f"order/{after.id}/{version}/{topic}",
+        audience=Audience.MERCHANT,
+        topic=topic,
+        order_id=after.id,
+        version=version,
+        payload={
+            "order_ref": after.order.order_ref,
+            "version": version,
+            "status": summary.status,
+            "status_zh": STATUS_ZH[summary.status],
+            "previous_status": before.stored.status,
+            "amount": after.order.amount,
+            "currency": after.order.currency,
+            "paid": summary.captured,
+            "refunding": summary.refunding,
+            "refunded": summary.refunded,
+            "discount": summary.discount,
+            "charged_back": charged_back(after.order, after.facts),
+            "closed": after.closed_at is not None,
+        },
+    )
+
+
+def payer_notices(
+    before: OrderState, after: OrderState, topic: Topic | None, *, occasion: str = "", **more: object
+) -> list[Notice]:
+    """What the payer is told, if there is something to tell and an address to tell it to.
+
+    The same topic about the same sums is the same fact, told once; `occasion` tells apart what may be said again, such
+    as a second reminder.
+    """
+    if topic is None or not after.has_mail:
+        return []
+    summary = after.summary
+    sums = f"{summary.captured}/{summary.refunding}/{summary.refunded}"
+    notice = Notice(
+        key=f"payer/{after.id}/{topic}/{sums}/{occasion}".rstrip("/"),
+        audience=Audience.PAYER,
+        topic=topic,
+        order_id=after.id,
+        version=before.version + 1,
+        payload={
+            "order_ref": after.order.order_ref,
+            "status": summary.status,
+            "amount": after.order.amount,
+            "currency": after.order.currency,
+            "paid": summary.captured,
+            "refunding": summary.refunding,
+            "refunded": summary.refunded,
+            "discount": summary.discount,
+            "remaining": after.remaining,
+            "failure": latest_failure(after),
+            "pay_url": after.pay_url,
+            "expires_at": after.expires_at,
+            **more,
+        },
+    )
+    return [notice]
+
+
+def latest_failure(state: OrderState) -> str | None:
+    """Why the payment that failed last did so, where one stands failed."""
+    failed = [
+        (payment.latest, payment)
+        for (account, _), payment in state.facts.payments.items()
+        if account in state.order.accounts
+        and payment.status in (ObjectStatus.FAILED, ObjectStatus.CANCELLED)
+        and payment.latest
+    ]
+    return failure_of(max(failed, key=lambda known: known[0])[1]) if failed else None
+
+
+def of_movement(before: OrderState, after: OrderState) -> list[Notice]:
+    """What is told at once when an order's money has moved."""
+    has_changed = after.summary.status != before.stored.status
+    topic = MerchantTopic.STATUS_CHANGED if has_changed else MerchantTopic.AMOUNTS_CHANGED
+    return [merchant_notice(before, after, topic), *payer_notices(before, after, _told_at_once(before, after))]
+
+
+def _told_at_once(before: OrderState, after: OrderState) -> Topic | None:
+    """What its payer is told at once.  Of a closed order: that money goes back, or that it came too late.
+
+    Nothing where a gateway took a payment back: they are asked to pay once their gateway was asked, and failed said so.
+    """
+    summary, stored = after.summary, before.stored
+    if summary.captured < stored.captured:
+        return None
+    if after.closed_at is None:
+        is_held = after.traits.told_at_once is Topic.PARTIALLY_PAID and not after.remaining
+        return None if is_held else after.traits.told_at_once  # the merchant captures the rest: nothing to ask for
+    returned = (summary.refunding, summary.refunded) != (stored.refunding, stored.refunded)
+    if summary.captured > stored.captured and not returned:
+        return Topic.PAID_AFTER_CLOSING
+    return after.traits.told_at_once if after.traits.returning else None
+
+
+def of_failed_refunds(before: OrderState, after: OrderState, reasons: list[CaseReason]) -> list[Notice]:
+    """The last that the payer may have heard is that these are on their way."""
+    failed = [reason for reason in reasons if reason.kind == REFUND_FAILED]
+    if not failed or not after.has_mail:
+        return []
+    known = {reason.key for reason in reasons_in(before.order, before.facts)}
+    return [
+        notice
+        for reason in failed
+        if reason.key not in known
+        for notice in payer_notices(
+            before, after, Topic.REFUND_FAILED, occasion=reason.subject, refund_amount=reason.details["amount"]
+        )
+    ]
+
+
+class CaseRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A case as people on duty are told of it."""
+
+    id: int
+    kind: str
+    subject: str
+    order_id: int | None
+    account: str | None
+    level: int
+    details: object
+
+
+def case_notice(case: CaseRow, topic: CaseTopic, *, now: datetime) -> Notice:
+    """What people on duty are told of a case."""
+    return Notice(
+        key=f"case/{case.id}/{topic}/{now:%Y%m%dT%H%M%S.%f}",
+        audience=Audience.OPS,
+        topic=topic,
+        order_id=case.order_id,
+        payload={
+            "case": case.id,
+            "kind": case.kind,
+            "subject": case.subject,
+            "account": case.account,
+            "level": case.level,
+            "details": case.details,
+        },
+    )

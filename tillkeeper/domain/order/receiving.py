@@ -1,0 +1,183 @@
+"""Events handed to an order: what each came to, and what follows from what they told.
+
+events ─ in turn ─> facts ──┬─ nothing new ──> no change
+                            ├─ told something ──> a new version; cases; questions about money that is implied
+                            └─ status or a sum moved ──> a new phase with its own ladder; notices
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.order.case_reasons import STANDS, CaseReason, Mismatch, mismatch_of
+from tillkeeper.domain.order.cases import PAID_AFTER_CLOSING, SHOWN_BY_FACTS, SHOWN_WITHIN_A_PHASE
+from tillkeeper.domain.order.changes import Act, ActKind, Changes
+from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.implied import implied
+from tillkeeper.domain.order.notices import merchant_notice, of_failed_refunds, of_movement
+from tillkeeper.domain.order.progress import Progress
+from tillkeeper.domain.order.state import OrderState, earliest
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.summary import charged_back
+from tillkeeper.domain.order.topics import MerchantTopic
+from tillkeeper.domain.policy import Policy
+
+MISMATCHES: Final = frozenset(map(str, Mismatch))
+
+
+class Outcome(StrEnum):
+    """What became of an event."""
+
+    APPLIED = "applied"
+    NO_CHANGE = "no_change"
+    WAITING = "waiting"
+    MISMATCHED = "mismatched"
+
+
+class Arrival(msgspec.Struct, kw_only=True):
+    """An event at its order, and what becomes of it there."""
+
+    event: PaymentEvent
+    placed: bool = False  # its outcome, and its order's facts with it, are settled already (contested.py)
+    repeats: bool = False  # it says again what is known: so that stands as of this later moment
+    outcome: Outcome | None = None
+    reason: str | None = None
+    status_after: Status | None = None
+
+
+def receive(
+    order: OrderState,
+    arrivals: Iterable[Arrival],
+    *,
+    policy: Policy,
+    now: datetime,
+    placed_facts: OrderFacts | None = None,
+    found: Iterable[CaseReason] = (),
+) -> Changes:
+    """Hands an order its events, and settles what each came to.
+
+    `placed_facts` are its facts once payments that were contested are placed anew, and `found` what the batch found
+    besides that needs a person.
+    """
+    changes = Changes.of(order)
+    if placed_facts is not None and placed_facts != order.facts:
+        changes.after, changes.are_placed_anew = order.with_facts(placed_facts), True
+    mismatched = [reason for arrival in arrivals if (reason := _settle(changes, arrival)) is not None]
+    reasons = _follow(changes, policy, now) if changes.has_new_facts else []
+    _mind_cases(changes, [*found, *mismatched], reasons)
+    return changes
+
+
+def _settle(changes: Changes, arrival: Arrival) -> CaseReason | None:
+    """The arrival's outcome; a reason where it counts for nothing."""
+    if not arrival.placed:
+        facts = apply(changes.after.facts, arrival.event)
+        is_new = facts is not changes.after.facts
+        changes.after = changes.after.with_facts(facts)
+        if arrival.repeats:
+            return None
+        mismatch = mismatch_of(changes.after.order, arrival.event)
+        arrival.outcome, arrival.reason = Outcome.APPLIED if is_new else Outcome.NO_CHANGE, None
+        if mismatch is not None:
+            arrival.outcome, arrival.reason = Outcome.MISMATCHED, mismatch
+    elif arrival.repeats:
+        return None
+    arrival.status_after = changes.after.summary.status
+    return _mismatched(arrival.event, Mismatch(arrival.reason)) if arrival.reason in MISMATCHES else None
+
+
+def _mismatched(event: PaymentEvent, mismatch: Mismatch) -> CaseReason:
+    """Named as what its object's facts would open, which is one case with it.  A late word leaves no fact behind."""
+    name, ref = ("dispute", event.dispute_ref) if event.kind.is_dispute else ("refund", event.refund_ref)
+    if event.kind.is_payment or ref is None:
+        name, ref = "payment", event.payment_ref
+    return CaseReason(
+        kind=mismatch,
+        subject=f"{name}:{event.account}/{ref}",
+        account=event.account,
+        details={} if event.currency is None else {"currencies": [event.currency]},
+    )
+
+
+def _follow(changes: Changes, policy: Policy, now: datetime) -> list[CaseReason]:
+    """What follows from new facts; returns the reasons for cases that they are."""
+    reasons = changes.after.case_reasons()
+    if changes.has_moved:
+        reasons += _after_closing(changes, policy, now)
+        _begin_phase(changes, policy, now)
+        changes.notices += of_movement(changes.before, changes.after)
+    elif _charged_back(changes.after) != _charged_back(changes.before):
+        changes.notices.append(merchant_notice(changes.before, changes.after, MerchantTopic.AMOUNTS_CHANGED))
+    _ask_for_implied(changes, now)
+    changes.notices += of_failed_refunds(changes.before, changes.after, reasons)
+    changes.set(version=changes.before.version + 1)
+    return reasons
+
+
+def _charged_back(order: OrderState) -> int:
+    return charged_back(order.order, order.facts)
+
+
+def _begin_phase(changes: Changes, policy: Policy, now: datetime) -> None:
+    """Starts the ladder of the status as it is now."""
+    order = msgspec.structs.replace(
+        changes.after, phase=changes.before.version + 1, phase_since=now, progress=Progress()
+    )
+    changes.after = msgspec.structs.replace(order, due_at=order.first_due(policy, now=now))
+
+
+def _ask_for_implied(changes: Changes, now: datetime) -> None:
+    """Has its gateways asked at once about money that its facts have come to imply and do not know."""
+    order, before = changes.after, changes.before
+    implies = implied(order.order, order.facts)
+    if implies and not set(implies) <= set(implied(before.order, before.facts)):
+        changes.set(ask_at=earliest(order.ask_at, now), due_at=earliest(order.due_at, now))
+
+
+def _after_closing(changes: Changes, policy: Policy, now: datetime) -> list[CaseReason]:
+    """Money that came in although the order was closed: the policy reopens it, or a person decides."""
+    order = changes.after
+    if order.closed_at is None or order.summary.captured <= changes.before.stored.captured:
+        return []
+    if policy.after_close == "case":
+        return kept_after_closing(order)
+    changes.set(closed_at=None)
+    note = "a payment came in after it was closed"
+    changes.acts.append(Act(what=ActKind.REOPEN, by="policy", note=note, at=now))
+    changes.notices.append(merchant_notice(changes.before, changes.after, MerchantTopic.REOPENED))
+    return []
+
+
+def kept_after_closing(order: OrderState) -> list[CaseReason]:
+    """The reason that a closed order is while it keeps money."""
+    if order.closed_at is None:
+        return []
+    summary = order.summary
+    if summary.captured <= summary.refunded:
+        return []
+    details: dict[str, object] = {
+        "captured": summary.captured,
+        "proposed_refund": summary.captured - summary.refunded,
+        "currency": order.order.currency,
+    }
+    subject = f"order:{order.order.order_ref}"
+    return [CaseReason(kind=PAID_AFTER_CLOSING, subject=subject, state=STANDS, details=details)]
+
+
+def _mind_cases(changes: Changes, found: list[CaseReason], reasons: list[CaseReason]) -> None:
+    """Opens what there is reason for, and closes what has none any more."""
+    order, cases = changes.after, changes.before.cases
+    has_moved_here = any(case.order_id != order.id for case in cases.values())
+    if not (found or reasons or (cases and (changes.has_new_facts or has_moved_here))):
+        return
+    still = (reasons if changes.has_new_facts else order.case_reasons()) + kept_after_closing(order)
+    shown = {reason.key for reason in still} if changes.has_new_facts else set()
+    passing = [it for it in found if it.kind in MISMATCHES and it.key not in shown]
+    changes.open_cases(*passing, again=False)
+    changes.open_cases(*(it for it in found if it not in passing), *reasons)
+    if passing or changes.has_new_facts or has_moved_here:
+        changes.cases.close(cases, still, SHOWN_BY_FACTS if changes.has_moved else SHOWN_WITHIN_A_PHASE)

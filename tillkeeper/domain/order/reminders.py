@@ -1,0 +1,58 @@
+"""What a payer is told by the steps of a ladder, and when that is held back.
+
+Nobody is asked to pay in doubt: before a payer is told that money is missing, their gateway was asked at the step's
+moment or later and could say so.  Where an event is parked, or a case says that money may be there that does not count,
+it waits for a person.  Where nobody can ask, a failure is told all the same, for it is the gateway's own word; that
+nothing came is only our not knowing.
+"""
+
+from typing import Literal
+
+from tillkeeper.domain.ladder import Action, Step
+from tillkeeper.domain.order.notices import Notice, payer_notices
+from tillkeeper.domain.order.state import OrderState
+from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.topics import Topic
+
+
+def comes_first(order: OrderState, step: Step) -> Literal["ask", "wait"] | None:
+    """What comes before a payer is told who might pay then: an answer of the gateway from the step's moment on."""
+    if not asks_to_pay(order, step):
+        return None
+    progress = order.progress
+    if order.money_is_unclear:
+        return "wait"
+    if progress.answered_at >= step.at:
+        return None
+    if progress.refused_at >= step.at:
+        return None if step.action is Action.GRACE else "wait"
+    return "wait" if progress.retry is not None else "ask"
+
+
+def asks_to_pay(order: OrderState, step: Step) -> bool:
+    """Whether the payer is told to pay, or that their payment failed."""
+    if step.action is Action.REMIND:
+        is_due = order.next_instalment() is not None if order.instalments else order.remaining > 0
+        return order.traits.awaited and is_due and not order.is_under_way
+    return step.action is Action.GRACE
+
+
+def reminder(order: OrderState, step: Step) -> list[Notice]:
+    """What a reminder says to the payer, if anything."""
+    # By its number: the same reminder at another moment, as a changed policy has it, is not told again.
+    occasion = f"phase {order.phase} no {step.level}"
+    if not asks_to_pay(order, step):
+        # What is merely held comes when the merchant takes it: that is nothing to write about.
+        is_moving = order.traits.moving or order.is_under_way
+        return payer_notices(order, order, order.traits.told_while_moving, occasion=occasion) if is_moving else []
+    due = order.next_instalment()
+    if due is not None and order.summary.status is not Status.FAILED:
+        return payer_notices(
+            order, order, Topic.INSTALMENT_DUE, occasion=occasion, due_at=due.due_at, due_amount=due.amount
+        )
+    return payer_notices(order, order, Topic.REMINDER, occasion=occasion)
+
+
+def failure(order: OrderState) -> list[Notice]:
+    """That a payment failed, told once its grace is over."""
+    return payer_notices(order, order, Topic.FAILED, occasion=f"phase {order.phase}")

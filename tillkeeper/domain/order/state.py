@@ -1,0 +1,150 @@
+"""An order as it is loaded: everything that any decision about it needs."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+
+import msgspec
+
+from tillkeeper.domain.ladder import Action, Ladder, Phase, first_due
+from tillkeeper.domain.order.case_reasons import CaseReason, reasons_in
+from tillkeeper.domain.order.cases import MONEY_UNCLEAR, CaseKey, KnownCase
+from tillkeeper.domain.order.facts import OrderFacts
+from tillkeeper.domain.order.progress import Progress
+from tillkeeper.domain.order.status import TRAITS, Traits
+from tillkeeper.domain.order.summary import Order, Summary, held_in_all, is_under_way, paid_through, summarize
+from tillkeeper.domain.policy import Policy
+from tillkeeper.domain.terms import Instalment, next_instalment
+
+
+class OrderState(msgspec.Struct, frozen=True, kw_only=True):
+    """One order.  What changes gives back another one."""
+
+    id: int
+    order: Order
+    version: int
+    stored: Summary  # status and sums as they were written last
+    facts: OrderFacts
+    expires_at: datetime | None = None
+    instalments: tuple[Instalment, ...] = ()
+    phase: int = 1  # named by the version at which it began: from one movement of the order's money to the next
+    phase_since: datetime
+    due_at: datetime | None = None  # when the sweep looks next
+    ask_at: datetime | None = None  # somebody wants the gateways asked then, whatever the ladder says
+    held_until: datetime | None = None
+    closed_at: datetime | None = None
+    cases: Mapping[CaseKey, KnownCase] = MappingProxyType({})  # all there ever were
+    has_parked: bool = False  # an event of it, if somebody looked for that
+    progress: Progress = Progress()  # in its phase, if somebody looked for that
+    has_mail: bool = False
+    pay_url: str | None = None
+    derived: Summary | None = None  # of the facts, once asked for
+
+    @property
+    def summary(self) -> Summary:
+        """Status and sums of the facts."""
+        if self.derived is None:
+            msgspec.structs.force_setattr(self, "derived", summarize(self.order, self.facts))
+        assert self.derived is not None
+        return self.derived
+
+    @property
+    def traits(self) -> Traits:
+        """What its status means."""
+        return TRAITS[self.summary.status]
+
+    def with_facts(self, facts: OrderFacts) -> "OrderState":
+        """As these facts have it; itself where they are its own."""
+        return self if facts is self.facts else msgspec.structs.replace(self, facts=facts, derived=None)
+
+    # --- its money ----------------------------------------------------------------------------------------------------
+
+    @property
+    def covered(self) -> int:
+        """What of its amount needs no payment any more, in minor units."""
+        return self.summary.captured + self.summary.discount
+
+    @property
+    def remaining(self) -> int:
+        """What its payer may be asked for: neither what was captured, nor what is held to be captured."""
+        return max(0, self.order.amount - self.covered - held_in_all(self.order, self.facts))
+
+    def next_instalment(self) -> Instalment | None:
+        """The next part of its plan that is not covered, with what of it is missing; None while that is held."""
+        due = next_instalment(self.instalments, self.covered)
+        beyond = next_instalment(self.instalments, self.covered + held_in_all(self.order, self.facts))
+        return beyond if due is not None and beyond is not None and beyond.due_at == due.due_at else None
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether money is on its way to it, whatever its status says."""
+        return is_under_way(self.order, self.facts)
+
+    @property
+    def money_is_unclear(self) -> bool:
+        """Whether an open case says so, or an event of it is parked.
+
+        Money may be there that does not count: nobody is asked to pay, and nothing is closed.
+        """
+        return self.has_parked or not self.open_case_kinds.isdisjoint(MONEY_UNCLEAR)
+
+    # --- its cases ----------------------------------------------------------------------------------------------------
+
+    @property
+    def open_case_kinds(self) -> frozenset[str]:
+        """The kinds of its cases that are open."""
+        return frozenset(case.kind for case in self.cases.values() if case.is_open)
+
+    def case_reasons(self) -> list[CaseReason]:
+        """What about its facts needs a person."""
+        return list(reasons_in(self.order, self.facts, self.summary))
+
+    # --- its ladder ---------------------------------------------------------------------------------------------------
+
+    @property
+    def is_over(self) -> bool:
+        """True of a closed order none of whose money is moving: late money alone is looked for."""
+        return self.closed_at is not None and not self.traits.moving
+
+    def ladder(self, policy: Policy) -> Ladder:
+        """What the policy has for it.  A closing that nobody can ask for is put again by itself, in the place of all
+        later ones."""
+        if self.is_over:
+            ladder = policy.closed
+        else:
+            ladder = policy.ladder(self.summary.status, *paid_through(self.order, self.facts))
+        retry = self.progress.retry
+        if retry is None or not retry.cannot_be_put:
+            return ladder
+        return Ladder(actions=tuple(steps for steps in ladder.actions if steps.action is not Action.CLOSE))
+
+    def present_phase(self) -> Phase:
+        """Its phase as a ladder sees it; of an order that is over, the time since."""
+        if self.closed_at is not None and self.is_over:
+            return Phase(began_at=max(self.closed_at, self.phase_since), last_steps=self.progress.last_steps)
+        return Phase(
+            began_at=self.phase_since,
+            expires_at=self.expires_at,
+            next_due_at=next_due_at(self.instalments, self.covered),
+            last_steps=self.progress.last_steps,
+        )
+
+    def is_held(self, now: datetime) -> bool:
+        """Whether a person asked the sweep to leave it alone."""
+        return self.held_until is not None and self.held_until > now
+
+    def first_due(self, policy: Policy, *, now: datetime) -> datetime | None:
+        """When the sweep must look at it, if no step was taken yet.  A held order waits for its time."""
+        due_at = earliest(first_due(self.ladder(policy), self.present_phase(), now), self.ask_at)
+        return max(due_at, self.held_until) if due_at and self.held_until else due_at
+
+
+def earliest(*moments: datetime | None) -> datetime | None:
+    """The earliest of those that are known."""
+    return min((at for at in moments if at is not None), default=None)
+
+
+def next_due_at(instalments: Sequence[Instalment], captured: int) -> datetime | None:
+    """When the next instalment that is not covered is due."""
+    following = next_instalment(instalments, captured) if instalments else None
+    return following.due_at if following else None

@@ -1,0 +1,37 @@
+"""What notices are about: one name for each thing that a payer or the merchant's systems are told."""
+
+from enum import StrEnum
+
+
+class Topic(StrEnum):
+    """What payers are told."""
+
+    PROCESSING = "payer.processing"
+    PAID = "payer.paid"
+    PARTIALLY_PAID = "payer.partially_paid"
+    FAILED = "payer.failed"
+    REMINDER = "payer.reminder"
+    INSTALMENT_DUE = "payer.instalment_due"
+    PAID_AFTER_CLOSING = "payer.paid_after_closing"
+    REFUNDING = "payer.refunding"
+    REFUNDED = "payer.refunded"
+    PARTIALLY_REFUNDED = "payer.partially_refunded"
+    REFUND_FAILED = "payer.refund_failed"
+    EXPIRED = "payer.expired"
+
+
+class MerchantTopic(StrEnum):
+    """What the merchant's systems are told of an order."""
+
+    STATUS_CHANGED = "order.status_changed"
+    AMOUNTS_CHANGED = "order.amounts_changed"
+    REOPENED = "order.reopened"
+    CLOSED = "order.closed"
+
+
+class CaseTopic(StrEnum):
+    """What people on duty are told of a case."""
+
+    OPENED = "case.opened"
+    ESCALATED = "case.escalated"
+    FOLLOWED_UP = "case.followed_up"

@@ -1,0 +1,54 @@
+"""What events name, and which order that leads to: by a payment, refund or dispute that is known, else by order."""
+
+import msgspec
+
+from tillkeeper.domain.events import PaymentEvent
+
+Reference = tuple[str, ...]  # ("order", order_ref), or ("payment" | "refund" | "dispute", account, reference)
+
+
+def references_of(event: PaymentEvent) -> list[Reference]:
+    """All that an event names; one without an order waits under each."""
+    found = object_references_of(event)
+    if event.order_ref is not None:
+        found.append(("order", event.order_ref))
+    return found
+
+
+def object_references_of(event: PaymentEvent) -> list[Reference]:
+    """The gateway's own objects that an event names, the one that decides first."""
+    found = list[Reference]()
+    if event.payment_ref is not None:
+        found.append(("payment", event.account, event.payment_ref))
+    if event.refund_ref is not None:
+        found.append(("refund", event.account, event.refund_ref))
+    if event.dispute_ref is not None:
+        found.append(("dispute", event.account, event.dispute_ref))
+    return found
+
+
+class Bindings(msgspec.Struct, kw_only=True):
+    """References that are known to lead to an order, by the order's id."""
+
+    known: dict[Reference, int] = msgspec.field(default_factory=dict)
+    new_objects: set[Reference] = msgspec.field(default_factory=set)  # bound here, not yet in the database
+
+    def order_of(self, event: PaymentEvent) -> int | None:
+        """The order that an event belongs to; remembers its objects, so that events naming only those find it too."""
+        objects = object_references_of(event)
+        order_id = next((self.known[reference] for reference in objects if reference in self.known), None)
+        if order_id is None and event.order_ref is not None:
+            order_id = self.known.get(("order", event.order_ref))
+        if order_id is None:
+            return None
+        for reference in objects:
+            if reference not in self.known:
+                self.known[reference] = order_id
+                self.new_objects.add(reference)
+        return order_id
+
+    def leads_elsewhere(self, event: PaymentEvent) -> bool:
+        """Whether an event's references lead to different orders, or to one while it names another."""
+        leads_to = {self.known.get(reference) for reference in references_of(event)} - {None}
+        names_another = event.order_ref is not None and ("order", event.order_ref) not in self.known
+        return len(leads_to) > 1 or (bool(leads_to) and names_another)
