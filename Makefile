@@ -68,6 +68,11 @@ abuse: setup  ## A good client beside each attack of an outsider, and what refus
 faults: setup rabbitmq  ## Everything that kills, hangs and restarts things, the long run of 20,000 deliveries too
 	@$(BIN)/python -m pytest tests/faults -m "" $(ARGS)
 
+.PHONY: mutants
+mutants: setup  ## Spoils domain/ and what verifies, bit by bit; what no test notices; ARGS="'tillkeeper.domain.money*'"
+	@$(BIN)/mutmut run --max-children $(TEST_PROCESSES) $(ARGS)
+	@$(BIN)/mutmut results
+
 fuzz: setup  ## A million spoilt deliveries and API answers over all gateways; ARGS="--count N --seed N --gateways stripe"
 	@$(BIN)/python tests/gateways/fuzz.py $(ARGS)
 
@@ -86,5 +91,5 @@ lock: setup  ## Writes the locks anew from pyproject.toml; ARGS=--upgrade for ne
 	@$(COMPILE) --group dev $(ARGS) --output-file requirements-dev.lock
 
 clean:  ## Removes everything that make made, but not RabbitMQ
-	rm -rf .venv .run .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf .venv .run mutants .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

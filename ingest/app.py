@@ -22,9 +22,8 @@ from ingest.turns import REQUEST_S
 from ingest.unproven import Room
 from tillkeeper import clock
 from tillkeeper.accounts import Accounts, KnownAccounts
-from tillkeeper.api_client import http as wire
-from tillkeeper.api_client.http import Send
-from tillkeeper.api_client.key_fetching import KEY_SETTINGS, Keys, Refreshers
+from tillkeeper.api_client.http import Send, open_http
+from tillkeeper.api_client.key_fetching import KEY_SETTINGS, KeyFetcher, KeyRefreshers
 from tillkeeper.api_client.key_store import KeyStore
 from tillkeeper.domain.delivery import EnvelopeKeys
 from tillkeeper.gateways.base import Gateway
@@ -87,7 +86,7 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
             intake=intake,
             hints=hints,
             refusals=refusals,
-            send=await stack.enter_async_context(wire.opened(KEY_SETTINGS)),
+            send=await stack.enter_async_context(open_http(KEY_SETTINGS)),
             policy=policy,
         )
 
@@ -164,9 +163,9 @@ class Webhooks:
         self._opened = opened
         self._settings = settings
         self._known: dict[str, tuple[Gateway, AccountReceiver]] = {}
-        self._keys: dict[str, Keys] = {}
+        self._keys: dict[str, KeyFetcher] = {}
         self._rooms: dict[str, Room] = {}  # of accounts that are gone, too: there are few
-        self._refreshers = Refreshers()
+        self._refreshers = KeyRefreshers()
         self.receivers: dict[str, Handler] = {}
         self.follow()
 
@@ -178,7 +177,7 @@ class Webhooks:
         for name, gateway in now.items():
             if name not in self._known or self._known[name][0] is not gateway:
                 self._take(name, gateway)
-        self._refreshers.follow(self._keys)
+        self._refreshers.update(self._keys)
 
     async def close(self, _app: web.Application) -> None:
         """Ends the refreshing of keys."""
@@ -186,14 +185,14 @@ class Webhooks:
 
     def _take(self, name: str, gateway: Gateway) -> None:
         opened = self._opened
-        keys = Keys(gateway, opened.send, key_store=KeyStore(opened.pool))
+        keys = KeyFetcher(gateway, opened.send, key_store=KeyStore(opened.pool))
         receiver = AccountReceiver(
             gateway,
             opened.intake,
             opened.hints,
             opened.refusals,
             keys,
-            room=self._rooms.setdefault(name, Room(calls_per_s=self._settings.ask.calls_per_s)),
+            room=self._rooms.setdefault(name, Room(calls_per_s=self._settings.api_client.calls_per_s)),
             trusted_proxies=self._settings.ingest.trusted_proxies,
             body_bytes_max=opened.accounts.max_body_bytes(name) or self._settings.ingest.max_body_bytes,
         )

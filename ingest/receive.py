@@ -22,7 +22,7 @@ from ingest.tally import Tally
 from ingest.turns import REQUEST_S
 from ingest.unproven import Network, NoRoom, Room, source_of
 from tillkeeper import clock, telemetry
-from tillkeeper.api_client.key_fetching import NoKey
+from tillkeeper.api_client.key_fetching import KeyUnavailable
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.fetching import Fetch
 from tillkeeper.gateways.base import Gateway
@@ -30,7 +30,7 @@ from tillkeeper.gateways.errors import BadPayload, BadSignature, Refused, Verifi
 from tillkeeper.gateways.fetching import fetches_of
 from tillkeeper.gateways.kit.unknown_words import UnknownWord, unknown_words
 from tillkeeper.gateways.messages import Request
-from tillkeeper.lanes.base import Unavailable
+from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.log_throttle import LogThrottle
 
 log = structlog.get_logger()
@@ -148,7 +148,7 @@ class AccountReceiver:
             return self._examine(request, asked, refused)
         except Refused as refused:
             return self._refuse(refused)
-        except NoKey as unavailable:
+        except KeyUnavailable as unavailable:
             return self._refuse_for_now(unavailable, "no_key")
         except NoRoom as unavailable:
             return self._refuse_for_now(unavailable, "no_room")
@@ -165,7 +165,7 @@ class AccountReceiver:
                 query=query,
                 unknown=tuple([(it.field, it.word) for it in words]),
             )
-        except Unavailable as unavailable:
+        except LaneUnavailable as unavailable:
             return self._refuse_for_now(unavailable, "not_durable")
         self._tally.add(key, clock.monotonic_s() - started_s)
         return self._acknowledgement
@@ -221,16 +221,16 @@ class AccountReceiver:
             response.force_close()  # what is left of the body is not waited for
         return response
 
-    def _refuse_for_now(self, unavailable: Unavailable | NoKey | NoRoom, result: str) -> web.Response:
+    def _refuse_for_now(self, unavailable: LaneUnavailable | KeyUnavailable | NoRoom, result: str) -> web.Response:
         telemetry.DELIVERIES.labels(self._account, result).inc()
         if (suppressed := self._log_throttle.due(result)) is not None:
             fields = {"account": self._account, "reason": str(unavailable), "suppressed": suppressed}
             match unavailable:
-                case NoKey():
+                case KeyUnavailable():
                     log.warning("delivery_without_key", **fields)
                 case NoRoom():
                     log.warning("delivery_put_off", **fields)
-                case Unavailable():
+                case LaneUnavailable():
                     log.error("delivery_not_durable", **fields)
         return self._not_now
 

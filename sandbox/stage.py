@@ -32,7 +32,7 @@ LOOK_S: Final = 5.0  # for one look at whether it is ready
 AUDIT_WITHIN_S: Final = 120.0
 QUESTIONS_KEPT: Final = 10_000  # a play may go on for days
 # What a real gateway would limit would only make a play wait: some are asked after every single delivery.
-UNLIMITED: Final = "[ask]\ncalls_per_s = 0"
+UNLIMITED: Final = "[api_client]\ncalls_per_s = 0"
 
 
 class Stopped(Exception):

@@ -8,7 +8,7 @@ import asyncpg
 
 from sandbox.servers import Postgres, RabbitMQ
 from tillkeeper import clock
-from tillkeeper.lanes.base import Receiver, Sender, Taken, Unavailable
+from tillkeeper.lanes.base import LaneMessage, LaneUnavailable, Receiver, Sender
 from tillkeeper.lanes.rabbitmq_receiver import RabbitReceiver
 from tillkeeper.lanes.rabbitmq_sender import RabbitSender
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
@@ -107,9 +107,9 @@ class SpoolLane:
         await self.server.start()
 
 
-async def take_all(receiver: Receiver, count: int) -> list[Taken]:
+async def take_all(receiver: Receiver, count: int) -> list[LaneMessage]:
     """Exactly so many messages, in as many takes as it needs."""
-    taken: list[Taken] = []
+    taken: list[LaneMessage] = []
     async with asyncio.timeout(WITHIN_S):
         while len(taken) < count:
             taken += await receiver.take(limit=count - len(taken), wait_s=WITHIN_S)
@@ -126,7 +126,7 @@ async def until_available(call: Callable[[], Awaitable[Answer]]) -> Answer:
         while True:
             try:
                 return await call()
-            except Unavailable:
+            except LaneUnavailable:
                 await pause(asyncio.Event(), 0.02)
 
 

@@ -84,13 +84,13 @@ PARKED_EVENTS: Final = Counter("tillkeeper_parked_events", "Events and messages 
 DATABASE_WAITS: Final = Counter("tillkeeper_database_waits", "Pauses because the database was out of reach")
 
 # Asking gateways.
-ASKED: Final = Counter(
-    "tillkeeper_asked",
-    "Questions to gateways by account and result: found, not_found, listed, or why there is no answer",
+GATEWAY_QUERIES: Final = Counter(
+    "tillkeeper_gateway_queries",
+    "Queries to gateways by account and result: found, not_found, listed, or why there is no answer",
     ("account", "result"),
 )
-UNANSWERING: Final = Gauge(
-    "tillkeeper_unanswering",
+GATEWAY_BREAKER_OPEN: Final = Gauge(
+    "tillkeeper_gateway_breaker_open",
     "Processes that leave an account alone because its gateway does not answer",
     ("account",),
     multiprocess_mode="livesum",

@@ -20,7 +20,7 @@ from tillkeeper import clock
 from tillkeeper.domain.batch import DeliveryKey
 from tillkeeper.domain.delivery import Delivery, Envelope, EnvelopeKeys, NotAuthentic
 from tillkeeper.domain.policy import Policy
-from tillkeeper.lanes.base import Receiver, Taken, Unavailable
+from tillkeeper.lanes.base import LaneMessage, LaneUnavailable, Receiver
 from tillkeeper.store.apply import Tally, apply_deliveries
 from tillkeeper.store.failures import DATABASE_ERRORS, Fault, fault_of, is_contention
 from tillkeeper.store.parked import NOT_AUTHENTIC, park_unreadable
@@ -42,7 +42,7 @@ SUSPECT_ATTEMPTS: Final = 3  # twice may be a restart or two; thrice is a patter
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
     """A message and the envelope in it."""
 
-    taken: Taken
+    taken: LaneMessage
     envelope: Envelope
 
 
@@ -83,7 +83,7 @@ class ApplyLoop:
                 if contended:
                     await self._set_aside([it.taken for it in batch if contended & _keys_of(it.envelope.deliveries)])
                 await self._lane.acknowledge([it.taken for it in batch])
-        except Unavailable as error:  # applied, but not acknowledged: it comes again, and dedupe settles it
+        except LaneUnavailable as error:  # applied, but not acknowledged: it comes again, and dedupe settles it
             log.warning("not_acknowledged", lane=self._lane.name, error=str(error))
             await self._lane.release()
         except Stopped:
@@ -95,10 +95,10 @@ class ApplyLoop:
             raise
         return len(taken)
 
-    async def _take(self) -> list[Taken]:
+    async def _take(self) -> list[LaneMessage]:
         try:
             taken = await self._lane.take(limit=MESSAGES_MAX, wait_s=TAKE_WAIT_S)
-        except Unavailable as error:
+        except LaneUnavailable as error:
             if not self._lane_is_down:
                 log.warning("lane_unavailable", lane=self._lane.name, error=str(error))
             self._lane_is_down = True
@@ -108,7 +108,7 @@ class ApplyLoop:
         self._lane_is_down = False
         return taken
 
-    async def _open(self, taken: Sequence[Taken]) -> list[Opened]:
+    async def _open(self, taken: Sequence[LaneMessage]) -> list[Opened]:
         opened = []
         for message in taken:
             try:
@@ -119,7 +119,7 @@ class ApplyLoop:
                 await self._park_whole(message, NOT_AUTHENTIC, str(error))
         return opened
 
-    async def _park_whole(self, message: Taken, reason: str, error: str) -> None:
+    async def _park_whole(self, message: LaneMessage, reason: str, error: str) -> None:
         async def park() -> None:
             async with self._pool.acquire() as conn:
                 await park_unreadable(conn, message.body, reason=reason, error=error, now=self._now())
@@ -199,7 +199,7 @@ class ApplyLoop:
         parts = [part for part in (deliveries[:half], deliveries[half:]) if part]
         return {key for part in parts for key in await self._apply_or_split(part, (), lock_wait_s=SPLIT_LOCK_WAIT_S)}
 
-    async def _set_aside(self, contended: Sequence[Taken]) -> None:
+    async def _set_aside(self, contended: Sequence[LaneMessage]) -> None:
         """Whole messages: what of them is applied already drops out when they come again."""
         for message in contended:
             await self._outage.transact(

@@ -24,7 +24,6 @@ from tillkeeper.gateways.errors import CannotQuery
 from tillkeeper.store.backfill import (
     CHUNK_ORDERS,
     Found,
-    LostLease,
     Pace,
     RequestedBackfill,
     advance,
@@ -38,6 +37,7 @@ from tillkeeper.store.backfill import (
     put_off,
     take_in,
 )
+from tillkeeper.store.lease import LeaseLost
 from tillkeeper.store.pool import Conn
 from tillkeeper.telemetry import BACKFILLED
 from workers.found import all_or_each
@@ -64,7 +64,7 @@ class Transact(Protocol):
 class Lists(Protocol):
     """What a backfill wants of tillkeeper/api_client."""
 
-    def can_ask(self, account: str) -> bool:
+    def can_query(self, account: str) -> bool:
         """Whether the account's gateway can be asked at all."""
         ...
 
@@ -118,7 +118,7 @@ class Gaps:
     async def fill(self, account: str, since: datetime, until: datetime, *, wanted: datetime | None = None) -> Told:
         """Takes in what happened in the span; `wanted` is where the request for it begins.
 
-        Raises QueryFailed, LostLease, Stopped.
+        Raises QueryFailed, LeaseLost, Stopped.
         """
         told = Told(place=wanted)
         try:
@@ -222,7 +222,7 @@ class Backfill:
 
     async def run_once(self) -> int:
         """Does a backfill that is wanted and that nobody else does; returns how many there were."""
-        able = [account for account in sorted(self._accounts) if self._lists.can_ask(account)]
+        able = [account for account in sorted(self._accounts) if self._lists.can_query(account)]
         try:
             wanted = await self._outage.transact(
                 self._pool, lambda conn: claim_requested(conn, able, by=self._by, now=self._now())
@@ -245,7 +245,7 @@ class Backfill:
             )
             log.warning("backfill_put_off", account=wanted.account, reason=error.reason, again_at=again_at)
             return
-        except LostLease:
+        except LeaseLost:
             log.warning("backfill_taken_over", account=wanted.account)
             return
         await self._outage.transact(

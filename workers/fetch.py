@@ -1,6 +1,6 @@
-"""Asks gateways about what deliveries said to ask about, and applies the answers.
+"""Queries gateways about what deliveries said to ask about, and applies the answers.
 
-    take (one transaction) ─> ask ─> one transaction for each: apply what was answered, finish the row
+    take (one transaction) ─> query ─> one transaction for each: apply what was answered, finish the row
                                   ─> then what the gateway wants to be told, such as an acknowledgement
 
 A row is finished in the transaction that commits its events, so whoever dies in between leaves the row, and another
@@ -9,9 +9,9 @@ asks again; an answer that is applied twice changes nothing.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 import asyncpg
 import msgspec
@@ -22,33 +22,22 @@ from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.fetching import Finished, Found, GivenUp, Later, Step, next_step
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.fetching import query_of
-from tillkeeper.gateways.messages import Answer, Call, Query
+from tillkeeper.gateways.messages import Answer
 from tillkeeper.store.apply import Tally, apply_found
 from tillkeeper.store.failures import is_contention, is_outage
 from tillkeeper.store.fetches import ClaimedFetch, claim_fetches, settle_fetch
+from tillkeeper.store.lease import lease_over
 from tillkeeper.store.pool import Conn
 from tillkeeper.telemetry import FETCH_LAG_SECONDS, FETCHES
 from workers.found import all_or_each
 from workers.job_pool import JobPool
 from workers.outage import Outage, Stopped
+from workers.queries import Queries
 
 log = structlog.get_logger()
 
 FETCHES_IN_FLIGHT: Final = 80
 FETCHES_PER_ACCOUNT: Final = 20  # an account is called by four at once; the others have answers to apply, or wait
-LEASE_FACTOR: Final = 1.5  # over the time for the query: the answer must be applied, too
-
-
-class Queries(Protocol):
-    """What is wanted of tillkeeper/api_client."""
-
-    async def query(self, account: str, query: Query) -> Answer:
-        """What the gateway knows.  Raises QueryFailed."""
-        ...
-
-    async def make(self, account: str, calls: Sequence[Call]) -> None:
-        """Makes calls whose answers go unread.  Raises nothing: they are made again with the next answer."""
-        ...
 
 
 class _Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +70,7 @@ class FetchLoop:
         self._now = now
         self._jitter = jitter
         self._ask_within_s = ask_within_s
-        self._lease = timedelta(seconds=LEASE_FACTOR * ask_within_s)
+        self._lease = lease_over(ask_within_s)
         self._jobs = JobPool[ClaimedFetch, None](
             self._take,
             self._fetch,

@@ -42,6 +42,7 @@ from tillkeeper.notices.settings import NotifySettings
 from tillkeeper.notices.webhook import GONE
 from tillkeeper.store.cases import open_cases
 from tillkeeper.store.failures import DATABASE_ERRORS
+from tillkeeper.store.lease import LeaseLost
 from tillkeeper.store.notices import write_notices
 from tillkeeper.store.outbox import MAIL, Claimed, OrderNow, Settled, claim, lock_order, mark, settle
 from tillkeeper.telemetry import NOTICE_LAG_SECONDS, NOTICES
@@ -61,10 +62,6 @@ ALL: Final = tuple(Audience)
 
 _told = msgspec.json.Decoder(dict[str, Entry]).decode
 _payload_in = msgspec.json.Decoder(dict[str, Any]).decode
-
-
-class Lost(Exception):
-    """The claim ran out and somebody else has the row."""
 
 
 class Held(Exception):
@@ -120,10 +117,12 @@ class NotifyLoop:
     async def _take(self, room: int, _full: frozenset[str]) -> tuple[int, list[Claimed]]:
         """Claims what is due; what has no channel ends here."""
         claimed = await self._outage.wait_out(lambda: self._claim(min(room, ROWS_CLAIMED)))
-        self._tell_lag(claimed)
-        nowhere = [row for row in claimed if not self._has_channel(row)]
-        await self._settle([(row, {NO_CHANNEL: self._entry(row, Dropped(why=NO_CHANNEL), None)}) for row in nowhere])
-        return len(claimed), [row for row in claimed if row not in nowhere]
+        self._measure_lag(claimed)
+        without_channel = [row for row in claimed if not self._has_channel(row)]
+        await self._settle(
+            [(row, {NO_CHANNEL: self._entry(row, Dropped(why=NO_CHANNEL), None)}) for row in without_channel]
+        )
+        return len(claimed), [row for row in claimed if row not in without_channel]
 
     async def _claim(self, limit: int) -> list[Claimed]:
         now = self._now()
@@ -151,7 +150,7 @@ class NotifyLoop:
             else:
                 await self._to_channels(row, told)
                 await self._settle([(row, told)])
-        except Lost:
+        except LeaseLost:
             log.warning("notice_claim_ran_out", key=row.key, topic=row.topic)
 
     # --- payers: at most once -----------------------------------------------------------------------------------------
@@ -160,7 +159,7 @@ class NotifyLoop:
         """Adds to `told` what came of it; returns until when it is put off, if it is."""
         before = told.get(MAIL)
         if before is not None and before.is_final:  # whoever sent it died before it could settle
-            self._say(row, MAIL, before)
+            self._log(row, MAIL, before)
             return None
         try:
             outcome = await self._unless_unforeseen(row, MAIL, self._mail(row))
@@ -169,11 +168,11 @@ class NotifyLoop:
                 return held.until
             outcome = held.outcome
         told[MAIL] = self._entry(row, outcome, before)
-        self._say(row, MAIL, told[MAIL])
+        self._log(row, MAIL, told[MAIL])
         return None
 
     async def _mail(self, row: Claimed) -> SendOutcome:
-        """Everything up to the server's answer.  Raises Held, or Lost."""
+        """Everything up to the server's answer.  Raises Held, or LeaseLost."""
         channel, sender, recipient, order = self._channels.mail, self._settings.from_address, row.recipient, row.order
         assert channel is not None
         assert sender is not None
@@ -187,7 +186,7 @@ class NotifyLoop:
             mail = render(topic, facts, language_for(recipient.locale, self._settings), self._settings)
         except (BadNotice, ValueError) as error:
             return Dead(why=f"it cannot be written: {error}")
-        self._look(topic, facts, order)
+        self._check_may_tell(topic, facts, order)
         message = as_bytes(mail, key=row.key, to=recipient.email, settings=self._settings, now=self._now())
         try:
             return await channel.send(
@@ -200,11 +199,11 @@ class NotifyLoop:
         """Writes down that the mail is told, unless it must not be any more."""
         entry = self._entry(row, Uncertain(why="handed to the mail server, whose answer is not known"), None)
         async with self._pool.acquire() as conn, conn.transaction():
-            self._look(topic, facts, await lock_order(conn, row, now=self._now()))
+            self._check_may_tell(topic, facts, await lock_order(conn, row, now=self._now()))
             if not await mark(conn, row, {MAIL: entry}):
-                raise Lost
+                raise LeaseLost
 
-    def _look(self, topic: Topic, facts: Facts, order: OrderNow) -> None:
+    def _check_may_tell(self, topic: Topic, facts: Facts, order: OrderNow) -> None:
         """Raises Held where the payer must not be told now."""
         verdict = may_tell_payer(
             topic,
@@ -230,11 +229,11 @@ class NotifyLoop:
         """Adds to `told` what came of each channel that is due."""
         now = self._now()
         channels = self._channels_for(row)
-        known = {it.name for it in channels}
+        known = {channel.name for channel in channels}
         for name, entry in told.items():
             if name not in known and not entry.is_final:
                 told[name] = self._entry(row, Dropped(why="not configured any more"), None)
-        due = [it for it in channels if it.name not in told or _is_due(told[it.name], now)]
+        due = [channel for channel in channels if channel.name not in told or _is_due(told[channel.name], now)]
         notice = Outgoing(
             key=row.key,
             topic=row.topic,
@@ -248,7 +247,7 @@ class NotifyLoop:
             outcome = await self._unless_unforeseen(row, channel.name, self._send(channel, notice))
             entry = told[channel.name] = self._entry(row, outcome, told.get(channel.name))
             if not (isinstance(outcome, Failed) and not outcome.tried):
-                self._say(row, channel.name, entry)
+                self._log(row, channel.name, entry)
             if len(due) > 1:  # a slow neighbour must not make this one send again, should we die meanwhile
                 await self._outage.wait_out(lambda: self._mark(row, {channel.name: entry}), contended_attempts=None)
 
@@ -263,7 +262,7 @@ class NotifyLoop:
     async def _mark(self, row: Claimed, told: Mapping[str, Entry]) -> None:
         async with self._pool.acquire() as conn:
             if not await mark(conn, row, told):
-                raise Lost
+                raise LeaseLost
 
     # --- what became of it --------------------------------------------------------------------------------------------
 
@@ -271,7 +270,7 @@ class NotifyLoop:
         """A fault of ours in one notice must not keep the others; it is tried again, and a case in the end."""
         try:
             return await sending
-        except (Held, Lost):
+        except (Held, LeaseLost):
             raise
         except Exception as error:
             log.exception("notice_failed_for_a_fault_of_ours", key=row.key, topic=row.topic, channel=channel)
@@ -302,7 +301,7 @@ class NotifyLoop:
             if row.key not in held:
                 log.warning("notice_claim_ran_out", key=row.key, topic=row.topic)
 
-    def _say(self, row: Claimed, channel: str, entry: Entry) -> None:
+    def _log(self, row: Claimed, channel: str, entry: Entry) -> None:
         NOTICES.labels(row.audience, channel, entry.outcome).inc()
         fields = {"key": row.key, "topic": row.topic, "channel": channel, "why": entry.why}
         if entry.outcome is ChannelState.DEAD:
@@ -312,7 +311,7 @@ class NotifyLoop:
         else:
             log.info("notice_told", **fields, outcome=entry.outcome)
 
-    def _tell_lag(self, claimed: Sequence[Claimed]) -> None:
+    def _measure_lag(self, claimed: Sequence[Claimed]) -> None:
         now = self._now()
         for audience in self._audiences:
             due = [row.due_at for row in (*claimed, *self._jobs.jobs) if row.audience is audience]

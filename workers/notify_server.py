@@ -44,7 +44,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         channels = await stack.enter_async_context(
             open_channels(settings.notify, broker_url=settings.broker_url, broker_prefix=settings.broker_prefix)
         )
-        log.info("notify_started", mail=channels.mail is not None, merchant=[it.name for it in channels.merchant])
+        log.info(
+            "notify_started", mail=channels.mail is not None, merchant=[channel.name for channel in channels.merchant]
+        )
         loops = [
             start(
                 NotifyLoop(

@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from tillkeeper.domain.delivery import EnvelopeKeys, NotAuthentic
-from tillkeeper.lanes.base import Receiver, Taken, Unavailable
+from tillkeeper.lanes.base import LaneMessage, LaneUnavailable, Receiver
 from tillkeeper.store.parked import NOT_AUTHENTIC, park_unreadable
 from tillkeeper.telemetry import PARKED_EVENTS
 from workers.isolate import park_delivery
@@ -59,7 +59,7 @@ class ParkLoop:
             for message in taken:
                 await self._store(message)
                 await self._lane.acknowledge([message])
-        except (Unavailable, Stopped):  # the apply loop of the same lane says so
+        except (LaneUnavailable, Stopped):  # the apply loop of the same lane says so
             await self._lane.release()
             return 0
         except BaseException:
@@ -67,7 +67,7 @@ class ParkLoop:
             raise
         return len(taken)
 
-    async def _store(self, message: Taken) -> None:
+    async def _store(self, message: LaneMessage) -> None:
         reason = message.gone_by or REASON
         reason = reason if reason in ERRORS else REASON
         try:

@@ -31,11 +31,11 @@ class AsksAndLists(Protocol):
         """Of the accounts that can be asked."""
         ...
 
-    def can_ask(self, account: str) -> bool:
+    def can_query(self, account: str) -> bool:
         """Whether the account's gateway can be asked at all."""
         ...
 
-    def can_list(self, account: str) -> bool:
+    def can_list_events(self, account: str) -> bool:
         """Whether it has a list of what happened."""
         ...
 
@@ -65,13 +65,13 @@ class Watched:
         """Of the accounts that the api_client asks."""
         return self._api_client.gateways
 
-    def can_ask(self, account: str) -> bool:
+    def can_query(self, account: str) -> bool:
         """As the api_client says."""
-        return self._api_client.can_ask(account)
+        return self._api_client.can_query(account)
 
-    def can_list(self, account: str) -> bool:
+    def can_list_events(self, account: str) -> bool:
         """As the api_client says."""
-        return self._api_client.can_list(account)
+        return self._api_client.can_list_events(account)
 
     async def query(self, account: str, query: Query) -> Answer:
         """As the api_client answers."""
@@ -158,7 +158,7 @@ class Silence:
 
     async def _look(self, conn: Conn, seen: dict[str, Answers]) -> tuple[list[Turn], set[tuple[str, str]]]:
         now, names = self._now(), sorted(self._accounts)  # they come and go
-        can = {it: Abilities(ask=self._watched.can_ask(it), list=self._watched.can_list(it)) for it in names}
+        can = {it: Abilities(ask=self._watched.can_query(it), list=self._watched.can_list_events(it)) for it in names}
         await note_answers(conn, {it: seen[it] for it in seen if it in can}, now=now)
         turns = await watch(conn, can, policy=self._policy().silence, calls_per_s=self._calls_per_s, now=now)
         return turns, await open_silences(conn, names)

@@ -1,16 +1,16 @@
 """The sweep: looks at orders whose time has come, asks their gateways, and hands them the time.
 
-    take (one transaction) ─> ask the gateways, all at once ─┬─> apply what they answered ─> settle (one transaction)
-                              of an order that hangs: later ─┘
+    take (one transaction) ─> ask the gateways ─> apply what they answered ─> settle (one transaction) ─> take again
+                              └─ of an order whose gateway hangs: when it ends; others are taken meanwhile
 
 Any number of sweepers may run, without a leader: claims skip what another holds, and a step's row is written once.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 import asyncpg
 import msgspec
@@ -25,34 +25,25 @@ from tillkeeper.domain.order.queries import AccountQuery, queries_for, queries_t
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.query import Query
 from tillkeeper.gateways.base import Gateway
-from tillkeeper.gateways.messages import Answer, Call
+from tillkeeper.gateways.messages import Call
 from tillkeeper.loops import start
 from tillkeeper.settings import SweepSettings
 from tillkeeper.store.apply import apply_found
 from tillkeeper.store.failures import DATABASE_ERRORS, is_contention, is_outage
-from tillkeeper.store.sweeping import due_now, set_aside, settle, take_due, take_one
+from tillkeeper.store.lease import lease_over
+from tillkeeper.store.sweeping import accounts_key, due_now, set_aside, settle, take_due, take_one
 from tillkeeper.store.transactions import repeat_when_raced
 from tillkeeper.telemetry import SWEPT_ORDERS
 from workers.found import all_or_each
-from workers.outage import Outage, Stopped
+from workers.job_pool import JobPool
+from workers.outage import Outage
+from workers.queries import Queries
 
 log = structlog.get_logger()
 
 ASIDE: Final = timedelta(hours=1)  # for an order that the sweep cannot advance: a fault of ours, which the log tells
 NO_WAY_TO_ASK: Final = "cannot_ask"  # a reason for no answer: it stays so until somebody changes the account
-LEASE_FACTOR: Final = 1.5  # over the time for questions: answers must be applied and settled, too
-
-
-class Queries(Protocol):
-    """What the sweep wants of tillkeeper/api_client."""
-
-    async def query(self, account: str, query: Query) -> Answer:
-        """What the gateway knows.  Raises QueryFailed."""
-        ...
-
-    async def make(self, account: str, calls: Sequence[Call]) -> None:
-        """Makes calls whose answers go unread.  Raises nothing."""
-        ...
+BATCHES_IN_FLIGHT: Final = 4  # of orders that wait for answers; of the same accounts, under two
 
 
 class Responses(msgspec.Struct, kw_only=True):
@@ -86,7 +77,7 @@ class Responses(msgspec.Struct, kw_only=True):
 
 
 class Sweep:
-    """Orders that are due, a batch at a time."""
+    """Orders that are due, for each set of accounts so many at a time."""
 
     def __init__(
         self,
@@ -106,49 +97,55 @@ class Sweep:
         self._settings = settings
         gateways: Mapping[str, Gateway] = getattr(api_client, "gateways", {})
         self._abilities = {account: gateway.abilities for account, gateway in gateways.items()}
-        self._lease = timedelta(seconds=LEASE_FACTOR * settings.ask_within_s)
+        self._lease = lease_over(settings.ask_within_s)
+        self._calls: set[asyncio.Task[None]] = set()
+        self._jobs = JobPool[DueQuery, Responses](
+            self._take_counted,
+            self.ask,
+            name="sweep",
+            limit=BATCHES_IN_FLIGHT * settings.orders_at_once,
+            per_key=settings.orders_at_once,
+            key_of=lambda due: accounts_key(due.order.order.accounts),
+            settle=self._follow_up,
+        )
 
     async def run_once(self) -> int:
-        """Hands what is due the time; returns how many orders that were."""
-        try:
-            count, queries = await self.take()
-            await self._follow_up(queries)
-        except Stopped:
-            return 0
+        """Hands some of what is due the time, until all of that is settled; returns how many orders that were."""
+        due = await self._jobs.run_once()
+        await self._finish_calls()
+        return due
+
+    async def keep_running(self, stop: asyncio.Event, *, idle_s: float) -> None:
+        """Hands what is due the time until `stop` is set: an account that hangs holds back no other."""
+        await self._jobs.keep_filled(stop, idle_s=idle_s)
+        await self._finish_calls()
+
+    async def _take_counted(self, room: int, busy: frozenset[str]) -> tuple[int, list[DueQuery]]:
+        count, queries = await self.take(room, besides=busy)
         SWEPT_ORDERS.labels("looked_at").inc(count)
-        return count
+        return count, queries
 
-    async def _follow_up(self, queries: Sequence[DueQuery]) -> None:
-        """Settles orders as their answers come: a query that hangs holds back its own order alone."""
-        asking = {start(self.ask(it), name=f"ask about order {it.order.id}"): it for it in queries}
-        try:
-            while asking:
-                await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
-                answered = [(asking[task], task.result()) for task in asking if task.done()]
-                asking = {task: it for task, it in asking.items() if not task.done()}
-                await self.apply([responses for _, responses in answered])
-                await self.settle(answered)
-        finally:
-            for task in asking:
-                task.cancel()
+    async def _follow_up(self, answered: Sequence[tuple[DueQuery, Responses]]) -> None:
+        """Settles together what was answered by the same moment."""
+        await self.apply([responses for _, responses in answered])
+        await self.settle(answered)
 
-    async def take(self) -> tuple[int, list[DueQuery]]:
+    async def take(self, limit: int | None = None, *, besides: Collection[str] = ()) -> tuple[int, list[DueQuery]]:
         """How many orders were due, and the steps for which gateways must be asked now."""
-        return await self._outage.wait_out(self._take)
+        limit = limit or self._settings.orders_at_once
+        return await self._outage.wait_out(lambda: self._take(limit, besides))
 
-    async def _take(self) -> tuple[int, list[DueQuery]]:
+    async def _take(self, limit: int, besides: Collection[str]) -> tuple[int, list[DueQuery]]:
         """All that is due at once; if that fails for what one of them is, one by one, and that one is set aside."""
-        limit = self._settings.orders_at_once
+        due = partial(take_due, policy=self._policy(), limit=limit, besides=besides, lease=self._lease, now=self._now())
         try:
-            return await repeat_when_raced(
-                self._pool,
-                lambda conn: take_due(conn, policy=self._policy(), limit=limit, lease=self._lease, now=self._now()),
-            )
+            return await repeat_when_raced(self._pool, due)
         except Exception as error:
             if is_outage(error):
                 raise
-            ids = await repeat_when_raced(self._pool, lambda conn: due_now(conn, limit=limit, now=self._now()))
-            queries = [it for order_id in ids for it in await self._take_one(order_id)]
+            some = partial(due_now, limit=limit, besides=besides, now=self._now())
+            ids = await repeat_when_raced(self._pool, some)
+            queries = [query for order_id in ids for query in await self._take_one(order_id)]
             return len(ids), queries
 
     async def _take_one(self, order_id: int) -> list[DueQuery]:
@@ -210,14 +207,23 @@ class Sweep:
         settled = [responses.outcome(query) for query, responses in answered]
         closed = await self._outage.wait_out(lambda: self._settle_together(settled), contended_attempts=1)
         self._count(settled, closed)
-        applied = [responses for _, responses in answered if not responses.unapplied]
-        await asyncio.gather(*(self._api_client.make(*then) for responses in applied for then in responses.then))
+        for account, calls in [then for _, responses in answered if not responses.unapplied for then in responses.then]:
+            task = start(self._make(account, calls), name=f"calls to {account}")  # it may hang, and nobody waits for it
+            self._calls.add(task)
+            task.add_done_callback(self._calls.discard)
+
+    async def _make(self, account: str, calls: Sequence[Call]) -> None:
+        await self._api_client.make(account, calls)
+
+    async def _finish_calls(self) -> None:
+        if self._calls:
+            await asyncio.wait(self._calls)
 
     async def _apply(self, responses: Sequence[Responses]) -> None:
-        if events := [event for it in responses for event in it.events]:
+        if events := [event for response in responses for event in response.events]:
             failed = await all_or_each(self._apply_together, events)
-            for it in responses:
-                it.unapplied = [event for event in it.events if event in failed]
+            for response in responses:
+                response.unapplied = [event for event in response.events if event in failed]
 
     async def _apply_together(self, events: Sequence[PaymentEvent]) -> None:
         tally = await repeat_when_raced(
@@ -238,7 +244,7 @@ class Sweep:
             if len(settled) == 1:
                 log.warning("order_held_by_another", order_id=settled[0].query.order.id)
                 return 0
-        return sum([await self._settle_together([it]) for it in settled])
+        return sum([await self._settle_together([outcome]) for outcome in settled])
 
     async def _settle(self, settled: Sequence[QueryOutcome]) -> int:
         return await repeat_when_raced(
@@ -247,5 +253,5 @@ class Sweep:
 
     def _count(self, settled: Sequence[QueryOutcome], closed: int) -> None:
         SWEPT_ORDERS.labels("asked").inc(len(settled))
-        SWEPT_ORDERS.labels("unanswered").inc(sum(not it.answered for it in settled))
+        SWEPT_ORDERS.labels("unanswered").inc(sum(not outcome.answered for outcome in settled))
         SWEPT_ORDERS.labels("closed").inc(closed)

@@ -13,9 +13,9 @@ import structlog
 from tillkeeper import clock
 from tillkeeper.accounts import LOOK_EVERY_S as ACCOUNTS_LOOK_EVERY_S
 from tillkeeper.accounts import Accounts
-from tillkeeper.api_client import http as wire
-from tillkeeper.api_client.client import asking
-from tillkeeper.api_client.key_fetching import KEY_SETTINGS, Keys, Refreshers
+from tillkeeper.api_client.client import open_api_client
+from tillkeeper.api_client.http import open_http
+from tillkeeper.api_client.key_fetching import KEY_SETTINGS, KeyFetcher, KeyRefreshers
 from tillkeeper.loops import keep_running, start
 from tillkeeper.policy import PolicyFile
 from tillkeeper.policy.file import LOOK_EVERY_S
@@ -34,7 +34,7 @@ from workers.words import Words
 
 log = structlog.get_logger()
 
-SWEEP_LOOPS: Final = 2  # while one waits for a slow gateway, the other goes on
+SWEEP_LOOPS: Final = 2  # while one's transaction is in PostgreSQL's hands, the other goes on
 SWEEP_IDLE_S: Final = 1.0  # a look at nothing due costs a fraction of a millisecond
 FETCH_IDLE_S: Final = 0.5  # a payer waits for it; a look at nothing due costs as little
 FOLLOW_IDLE_S: Final = 5.0
@@ -60,19 +60,19 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         except Stopped:
             return
         stack.push_async_callback(pool.close)
-        asks = await stack.enter_async_context(asking(accounts.gateways, settings.ask))
+        asks = await stack.enter_async_context(open_api_client(accounts.gateways, settings.api_client))
         api_client = Watched(asks, now=clock.now)
-        refreshers, send = Refreshers(), await stack.enter_async_context(wire.opened(KEY_SETTINGS))
+        refreshers, send = KeyRefreshers(), await stack.enter_async_context(open_http(KEY_SETTINGS))
         stack.push_async_callback(refreshers.close)
 
         def follow_accounts() -> None:
-            asks.follow()
-            refreshers.follow({name: Keys(gateway, send) for name, gateway in accounts.gateways.items()})
+            asks.update_accounts()
+            refreshers.update({name: KeyFetcher(gateway, send) for name, gateway in accounts.gateways.items()})
 
         follow_accounts()  # answers are signed with keys that are to be kept fresh, too
         accounts.on_change(follow_accounts)
         accounts.on_change(policy.read_again)
-        log.info("sweep_started", asks=sorted(name for name in accounts.gateways if api_client.can_ask(name)))
+        log.info("sweep_started", asks=sorted(name for name in accounts.gateways if api_client.can_query(name)))
         sweeps = [
             Sweep(
                 pool=pool,
@@ -101,12 +101,11 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             pool=pool,
             outage=outage,
             policy=policy,
-            calls_per_s=settings.ask.calls_per_s,
+            calls_per_s=settings.api_client.calls_per_s,
             stop=stop,
         )
-        words = Words(pool=pool, take=asks.take_unknown, outage=outage, now=clock.now)
+        words = Words(pool=pool, take=asks.take_unknown_words, outage=outage, now=clock.now)
         loops: list[tuple[str, Callable[[], Awaitable[int]], float]] = [
-            *((f"sweep {number}", sweep.run_once, SWEEP_IDLE_S) for number, sweep in enumerate(sweeps)),
             ("follow", follow.run_once, FOLLOW_IDLE_S),
             ("policy", watch.run_once, LOOK_EVERY_S),
             ("accounts", accounts.look_once, ACCOUNTS_LOOK_EVERY_S),
@@ -119,6 +118,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             start(keep_running(run_once, name=name, stop=stop, idle_s=idle_s), name=name)
             for name, run_once, idle_s in loops
         ]
+        running += [start(sweep.keep_running(stop, idle_s=SWEEP_IDLE_S), name="sweep") for sweep in sweeps]
         running.append(start(fetch.keep_running(stop, idle_s=FETCH_IDLE_S), name="fetch"))
         await stop.wait()
         await asyncio.wait(running, timeout=STOP_S)

@@ -18,8 +18,8 @@ import msgspec
 
 from sandbox.scenarios.simulated import SimulatedClock, no_sleep
 from sandbox.signing import Signed
-from tillkeeper.api_client import http as wire
 from tillkeeper.api_client.client import ApiClient
+from tillkeeper.api_client.http import open_http
 from tillkeeper.domain.order.registration import Registration
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.base import Gateway
@@ -160,14 +160,14 @@ async def opened(settings: Settings, *, policy: Policy, clock: SimulatedClock, h
     gateways = settings.build_gateways()
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(await open_pool(settings.database_url, max_size=POOL_CONNECTIONS))
-        send = await stack.enter_async_context(wire.opened(settings.ask))
+        send = await stack.enter_async_context(open_http(settings.api_client))
         lane = await SpoolReceiver.open(pool, settings.database_url)
         stack.push_async_callback(lane.close)
         intake = Intake(run=uuid4(), broker=None, spool=SpoolSender(pool), monotonic_s=clock.monotonic_s)
         stack.push_async_callback(intake.close)
         api_client = ApiClient(
             gateways,
-            settings.ask,
+            settings.api_client,
             send=send,
             now=clock.now,
             monotonic_s=clock.monotonic_s,

@@ -47,6 +47,7 @@ def test_minor_units_are_whole_and_not_negative(value):
 
 def test_known_amounts_pass():
     assert minor(0) == 0
+    assert minor(AMOUNT_MINOR_MAX) == minor_from_major(str(AMOUNT_MINOR_MAX), "JPY") == AMOUNT_MINOR_MAX
 
 
 @pytest.mark.parametrize("code", ["cny", "XXX", "", "CNYY"])

@@ -75,6 +75,13 @@ def test_each_event_has_its_place(events, registered, expected):
     assert placed(events, registered)[0] == expected
 
 
+def test_a_refund_of_the_same_name_at_another_account_says_nothing():
+    elsewhere = named(Kind.REFUND_PENDING, 0, "A1", payment_ref=None, refund_ref="r1", account="alipay-main")
+    back = named(BACK, 1, refund_ref="r1", event_id="back")
+    placement = place([elsewhere, back], registered=["A1"], claims={})
+    assert placement.events["stripe-main", "back"] == WAITS
+
+
 def test_what_the_merchant_claims_is_its_own():
     events, placement = placed([named(PAID, 0, "A2"), named(PENDING)], claims={("stripe-main", "p1"): "A1"})
     assert events == [contradicts("A1"), A1]

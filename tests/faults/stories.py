@@ -34,7 +34,7 @@ WECHAT_APIV3_KEY: Final = "0123456789abcdef0123456789ABCDEF"
 WECHAT_KEY_ID: Final = "PUB_KEY_ID_0114232134912410000000000000"
 
 
-class Keys:
+class KeyFetcher:
     """The gateways' own keys, and those of somebody who would like to be one.  Made once each, for that is slow."""
 
     @cached_property
@@ -46,7 +46,7 @@ class Keys:
         return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
-KEYS: Final = Keys()
+KEYS: Final = KeyFetcher()
 
 
 def account_settings() -> dict[str, Json]:

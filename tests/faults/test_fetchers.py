@@ -32,7 +32,7 @@ KILLS = 6
 SETTINGS = """
 [sweep]
 ask_within_s = 4
-[ask]
+[api_client]
 calls_per_s = 0
 """
 

@@ -665,6 +665,7 @@ def test_what_an_unproven_delivery_names():
 # The sandbox plays it.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", PLAY.templates, ids=attrgetter("name"))
 def test_what_the_play_tells_comes_true(template):
     played = Told(PLAY, Adyen, template)

@@ -576,6 +576,7 @@ def test_other_answers(status, content, error):
 # The sandbox plays it.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", PLAY.templates, ids=attrgetter("name"))
 def test_what_the_play_tells_comes_true(template):
     played = Told(PLAY, Checkout, template)

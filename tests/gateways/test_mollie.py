@@ -583,6 +583,7 @@ def walk():
     return Walk(PLAY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", PLAY.templates, ids=attrgetter("name"))
 @pytest.mark.parametrize("currency", PLAY.currencies)
 def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template, currency):

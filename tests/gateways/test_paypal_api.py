@@ -333,6 +333,7 @@ def told_by(walk, story):
             yield from asked_of(walk, story, query).events
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("currency", ["USD", "JPY", "HUF", "TWD"])
 @pytest.mark.parametrize("template", TEMPLATES, ids=attrgetter("name"))
 def test_what_the_play_tells_comes_true(template, currency):

@@ -9,7 +9,7 @@ from specimen import NOW, response_of, with_header
 from specimen_paypal import URL, identity
 
 from sandbox.plays.paypal import paypal_identity
-from tillkeeper.api_client.key_fetching import Keys, NoKey
+from tillkeeper.api_client.key_fetching import KeyFetcher, KeyUnavailable
 from tillkeeper.gateways.errors import BadSignature, Unavailable, VerificationStep
 from tillkeeper.gateways.messages import Call
 from tillkeeper.gateways.paypal.certificates import (
@@ -130,16 +130,16 @@ async def test_strange_addresses_keep_no_receiver_from_the_certificate_neither_b
         return response(identity().chain) if call.url == URL else response("", 404)
 
     def a_receiver():
-        return Keys(a_learner(), send, key_store=kept, now=lambda: NOW, monotonic_s=lambda: passed_s)
+        return KeyFetcher(a_learner(), send, key_store=kept, now=lambda: NOW, monotonic_s=lambda: passed_s)
 
     kept, passed_s, is_reachable = Kept(), 0.0, True
     receiver = a_receiver()
     for passed_s in range(120):
-        with pytest.raises((BadSignature, NoKey)):
+        with pytest.raises((BadSignature, KeyUnavailable)):
             await receiver.fetch_for(signed(url=f"{URL}{passed_s}"))
-    with pytest.raises(NoKey):
+    with pytest.raises(KeyUnavailable):
         await receiver.fetch_for(signed())
-    with pytest.raises(NoKey):
+    with pytest.raises(KeyUnavailable):
         await receiver.fetch_for(signed(url=f"{URL}x"))
     assert await receiver.fetch_for(signed())  # PayPal sends again
     is_reachable = False

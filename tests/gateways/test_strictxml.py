@@ -1,6 +1,6 @@
 """Strict XML: what is taken, and each thing that is refused before it is expanded."""
 
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -98,10 +98,10 @@ def test_what_is_just_within_the_limits_is_taken():
 
 def test_a_bomb_is_refused_before_it_goes_off():
     entities = b"".join(b'<!ENTITY e%d "%s">' % (n, b"&e%d;" % (n - 1) * 100) for n in range(1, 12))
-    began = perf_counter()
+    began = process_time()
     with pytest.raises(BadPayload, match="DOCTYPE"):
         loads(b'<!DOCTYPE x [<!ENTITY e0 "a">' + entities + b"]><x>&e11;</x>")
-    assert perf_counter() - began < 1
+    assert process_time() - began < 1
 
 
 @given(st.binary(max_size=200))

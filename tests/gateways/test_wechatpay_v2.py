@@ -623,6 +623,7 @@ def a_play(**mode):
     return voice, build(voice.account, settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [{}, {"sign_type": "HMAC-SHA256"}, {"sub_mch_id": SUB_MCH_ID}], ids=str)
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda it: it.name)
 def test_every_story_ends_as_the_template_says(template, mode):

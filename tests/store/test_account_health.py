@@ -42,10 +42,10 @@ class Gateways:
     def __init__(self):
         self.says = Answer(found=False)
 
-    def can_ask(self, account):
+    def can_query(self, account):
         return True
 
-    def can_list(self, account):
+    def can_list_events(self, account):
         return account == STRIPE
 
     async def query(self, account, query):

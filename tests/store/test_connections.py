@@ -18,7 +18,7 @@ from tests.store.factories import NOON, a_delivery, a_registration, an_event
 from tillkeeper import clock
 from tillkeeper.domain.delivery import Envelope, pack
 from tillkeeper.domain.policy import Policy
-from tillkeeper.lanes.base import Unavailable
+from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.store.audit import audit
 from tillkeeper.store.connections import Connection
@@ -123,7 +123,7 @@ BECOME_READ_ONLY = "SET default_transaction_read_only = on"
 async def test_peers_of_a_connection_that_cannot_write_are_replaced_with_it(pool):
     await all_at_once(pool, lambda conn: conn.execute(BECOME_READ_ONLY))
     sender = SpoolSender(pool)
-    with pytest.raises(Unavailable, match="ReadOnly"):
+    with pytest.raises(LaneUnavailable, match="ReadOnly"):
         await sender.put(b"one")
     await sender.put(b"one")  # not at its sixth try
 
@@ -132,7 +132,7 @@ async def test_readiness_writes(pool, postgres_server):
     sender = SpoolSender(pool)
     await sender.check()
     await all_at_once(pool, lambda conn: conn.execute(BECOME_READ_ONLY))
-    with pytest.raises(Unavailable, match="ReadOnly"):
+    with pytest.raises(LaneUnavailable, match="ReadOnly"):
         await sender.check()
     await sender.check()
     assert await pool.fetchval("SELECT count(*) FROM spool") == 0
@@ -157,7 +157,7 @@ async def test_readiness_waits_for_the_standby_and_what_was_not_replicated_is_no
         await admin.execute("SELECT pg_reload_conf()")
         await until_true(admin, "SELECT current_setting('synchronous_standby_names') = 'nobody'")
         for work, failure in (
-            (SpoolSender(pool).check(), Unavailable),
+            (SpoolSender(pool).check(), LaneUnavailable),
             (register(pool, a_registration(), policy=Policy(), now=NOON), NotReplicated),
         ):
             doing = asyncio.ensure_future(work)

@@ -357,6 +357,28 @@ async def test_whoever_dies_with_a_question_has_it_asked_by_another_and_writes_n
     assert (row["due_at"], row["result"], row["found"], row["not_found"]) == (None, "payment.succeeded", 1, 0)
 
 
+async def test_an_account_that_hangs_holds_back_the_fetches_of_no_other_account(pool, loop, gateways):
+    """More of them are due at the account that hangs, and for longer, than may be in flight at once."""
+    payments = [Fetch(about="payment", payment_ref=f"tr_{number}") for number in range(100)]
+    await requested(pool, *payments, account="hung", now=NOON - MINUTE)
+    await requested(pool, *payments[:9], account="good")
+    all_good = asyncio.Event()
+
+    async def query(account, query):
+        if account == "hung":
+            await asyncio.Event().wait()
+        if len([asked_of for _, asked_of, _ in gateways.asked if asked_of == "good"]) == 9:
+            all_good.set()
+        return Answer(found=False)
+
+    gateways.says = query
+    running = asyncio.ensure_future(loop.keep_running(asyncio.Event(), idle_s=0.01))
+    async with asyncio.timeout(100):
+        await all_good.wait()
+    running.cancel()
+    await asyncio.wait({running})
+
+
 async def test_many_workers_ask_each_question_once(pool, gateways, clock):
     gateways.says = lambda _, query: paid(query.payment_ref)
     requests = [Fetch(about="payment", payment_ref=f"tr_{number}") for number in range(100)]

@@ -104,14 +104,14 @@ def sweep(pool, gateways, clock):
     return a_sweep(pool, gateways, clock)
 
 
-def a_sweep(pool, gateways, clock, policy=POLICY):
+def a_sweep(pool, gateways, clock, policy=POLICY, **settings):
     return Sweep(
         pool=pool,
         api_client=gateways,
         outage=Outage(asyncio.Event()),
         policy=lambda: policy,
         now=clock,
-        settings=SweepSettings(),
+        settings=SweepSettings(**settings),
     )
 
 
@@ -589,6 +589,32 @@ async def test_a_question_that_hangs_holds_back_the_answers_of_no_other_order(po
     goes_on.set()
     assert await running == 3
     assert (await show(pool, "A1"))["status"] == "paid"
+
+
+async def test_an_account_that_hangs_holds_back_the_orders_of_no_other_account(pool, clock, gateways):
+    for number in range(9):
+        await registered(pool, f"H{number}", accounts=("hung",))
+    for number in range(9):
+        await registered(pool, f"G{number}", accounts=("good",))
+    answered, all_good = [], asyncio.Event()
+
+    async def query(account, query):
+        if account == "hung":
+            await asyncio.Event().wait()
+        answered.append(query.order_ref)
+        if len(answered) == 9:
+            all_good.set()
+        return Answer(found=False)
+
+    gateways.query = query
+    clock.at += 3 * MINUTE
+    sweep, stop = a_sweep(pool, gateways, clock, orders_at_once=2), asyncio.Event()
+    running = asyncio.ensure_future(sweep.keep_running(stop, idle_s=0.01))
+    async with asyncio.timeout(100):
+        await all_good.wait()
+    running.cancel()
+    await asyncio.wait({running})
+    assert sorted(answered) == [f"G{number}" for number in range(9)]
 
 
 def heard_of(order_ref, payment_ref):

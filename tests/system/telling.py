@@ -21,8 +21,8 @@ from tests.system.receiving import some_settings
 from tests.telling import Telling
 from tillkeeper import clock
 from tillkeeper.accounts import KnownAccounts
-from tillkeeper.api_client import http as wire
-from tillkeeper.api_client.client import asking
+from tillkeeper.api_client.client import open_api_client
+from tillkeeper.api_client.http import open_http
 from tillkeeper.api_client.key_fetching import KEY_SETTINGS
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.lanes.intake import Intake
@@ -79,7 +79,7 @@ async def receiver(database: str, *gateways: Telling) -> AsyncIterator[int]:
     settings = some_settings(database)
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(asyncpg.create_pool(database, min_size=0, max_size=4))
-        send = await stack.enter_async_context(wire.opened(KEY_SETTINGS))
+        send = await stack.enter_async_context(open_http(KEY_SETTINGS))
         intake = Intake(run=uuid4(), broker=None, spool=SpoolSender(pool))
         stack.push_async_callback(intake.close)
         policy = PolicyFile(None, {})
@@ -119,10 +119,10 @@ async def workers(database: str, pool: asyncpg.Pool, *gateways: Telling) -> Asyn
     """In this process."""
     settings = ApiClientSettings(attempts=1, total_s=5, call_s=5, breaker_failures=1000)
     policy, outage = PolicyFile(None, {}), Outage(asyncio.Event())
-    async with asking({it.account: it for it in gateways}, settings) as api_client:
+    async with open_api_client({it.account: it for it in gateways}, settings) as api_client:
         lane = await SpoolReceiver.open(pool, database)
         given = {"pool": pool, "outage": outage, "policy": lambda: policy.policy, "now": clock.now}
         apply = ApplyLoop(lane=lane, batch_events=100, **given)
-        words = Words(pool=pool, take=api_client.take_unknown, outage=outage, now=clock.now)
+        words = Words(pool=pool, take=api_client.take_unknown_words, outage=outage, now=clock.now)
         yield Workers(apply, FetchLoop(api_client=api_client, jitter=random.uniform, ask_within_s=5.0, **given), words)
         await lane.close()

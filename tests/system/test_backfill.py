@@ -15,8 +15,8 @@ from tests.store.factories import a_delivery, a_registration
 from tests.system.commands import serving, tillkeeper
 from tests.system.receiving import TOKEN, until
 from tillkeeper import clock
-from tillkeeper.api_client import http as wire
 from tillkeeper.api_client.client import ApiClient, QueryFailed
+from tillkeeper.api_client.http import open_http
 from tillkeeper.domain.policy import Policy, SilencePolicy
 from tillkeeper.gateways.messages import Request
 from tillkeeper.policy import load_policy
@@ -72,8 +72,8 @@ async def asker_of(gateways, configured, *spells):
     """An ApiClient of the sandbox's APIs, in their time."""
     async with gateways.open(*spells) as bases:
         settings = load_settings(configured(bases), {})
-        ask = settings.ask.model_copy(update={"calls_per_s": 0.0, "attempts": 1, "breaker_failures": 1000})
-        async with wire.opened(ask) as send:
+        ask = settings.api_client.model_copy(update={"calls_per_s": 0.0, "attempts": 1, "breaker_failures": 1000})
+        async with open_http(ask) as send:
             yield ApiClient(settings.build_gateways(), ask, send=send, now=lambda: gateways.now)
 
 
@@ -172,7 +172,7 @@ class Lists:
         self.parts = []
         self.at_part = lambda _since: None
 
-    def can_ask(self, account):
+    def can_query(self, account):
         return True
 
     async def events(self, account, *, since, until):
@@ -466,7 +466,8 @@ async def test_a_gateway_that_does_not_answer_a_person_is_told(pool, gateways, c
     gateways.begin_an_hour_ago()
     gateways.at_minute(60)
     denied = configured({STRIPE: "http://127.0.0.1:1"})
-    ended = await tillkeeper("backfill", STRIPE, "--since", "1h", "--config", denied, TILLKEEPER_ASK__ATTEMPTS="1")
+    once = {"TILLKEEPER_API_CLIENT__ATTEMPTS": "1"}
+    ended = await tillkeeper("backfill", STRIPE, "--since", "1h", "--config", denied, **once)
     assert ended.code == 1
     assert ended.err.splitlines()[-1].startswith("tillkeeper: stripe-main did not answer: unreachable")
     assert (await row_of(pool))["leased_by"] is None

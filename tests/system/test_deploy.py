@@ -175,7 +175,7 @@ def models() -> dict[tuple[str, ...], type[BaseModel]]:
         ("ingest",): IngestSettings,
         ("work",): WorkSettings,
         ("sweep",): SweepSettings,
-        ("ask",): ApiClientSettings,
+        ("api_client",): ApiClientSettings,
         ("notify",): NotifySettings,
         ("notify", "smtp"): SmtpSettings,
         ("notify", "webhooks", "shop"): WebhookSettings,
@@ -184,7 +184,7 @@ def models() -> dict[tuple[str, ...], type[BaseModel]]:
 
 
 LINES = list(lines_of(EXAMPLE))
-TABLES = {(): {"ingest", "work", "sweep", "ask", "notify", "accounts"}, ("notify",): {"smtp", "webhooks", "ops"}}
+TABLES = {(): {"ingest", "work", "sweep", "api_client", "notify", "accounts"}, ("notify",): {"smtp", "webhooks", "ops"}}
 
 
 def test_the_example_has_three_accounts_and_says_where_all_gateways_are_explained():

@@ -274,3 +274,14 @@ def test_keys_of_envelopes_are_long_and_drawn_and_their_absence_is_told(config):
     for bad, why in (("short", "32 characters"), ("0123456789abcdef" * 2, "can be guessed")):
         with pytest.raises(BadSettings, match=f"envelope_keys.0: .*{why}"):
             load_settings(config, ENVIRON | {"TILLKEEPER_ENVELOPE_KEYS": f'["{bad}"]'})
+
+
+def test_a_section_by_the_name_that_it_had_is_read_and_said_to_have_another(config):
+    with config.open("a") as file:
+        file.write("[ask]\nattempts = 7\n")
+    settings = load_settings(config, ENVIRON | {"TILLKEEPER_ASK__CALL_S": "3"})
+    assert (settings.api_client.attempts, settings.api_client.call_s) == (7, 3.0)
+    assert "[ask] is called [api_client] now; the old name is still read" in settings.doubts()
+    with config.open("a") as file:
+        file.write("[api_client]\nattempts = 2\n")
+    assert list(problems(config)) == ["[ask] and [api_client] are one section: keep [api_client] alone"]

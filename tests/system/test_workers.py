@@ -9,7 +9,7 @@ import pytest
 from tests.store.factories import NOON, a_delivery, a_registration, an_event
 from tillkeeper.domain.delivery import Envelope, pack, unpack
 from tillkeeper.domain.policy import Policy
-from tillkeeper.lanes.base import Taken
+from tillkeeper.lanes.base import LaneMessage
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.store.apply import apply_event, replay
 from tillkeeper.store.audit import audit, explain_missing
@@ -270,7 +270,9 @@ class _Held:
 
 def opened(*attempts):
     envelope = Envelope(run=RUN, deliveries=tuple(numbered(2)))
-    return [Opened(taken=Taken(body=b"", receipt=i, attempts=n), envelope=envelope) for i, n in enumerate(attempts)]
+    return [
+        Opened(taken=LaneMessage(body=b"", receipt=i, attempts=n), envelope=envelope) for i, n in enumerate(attempts)
+    ]
 
 
 def receipts(groups):

@@ -1,1 +1,1 @@
-"""Asking gateways what they know: how often, how long, how many at once, and when to leave one alone."""
+"""The client of the gateways' APIs: how often each account is called, for how long, and when it is left alone."""

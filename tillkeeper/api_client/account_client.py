@@ -1,7 +1,7 @@
-"""The line to one account: its limits, its breaker, and what is said of it in the log.
+"""Calls the API of one account within its limits, and tries again what is worth another try.
 
-bucket (how often) ──> places (how many at once) ──> breaker ──> wire ──> hear
-    └────────── tenacity: Unreachable and Unavailable, a few times, with jitter ─────┘
+bucket (how often) ──> semaphore (how many at once) ──> breaker ──> HTTP ──> read_response
+    └───────────── tenacity: Unreachable and Unavailable, a few times, with jitter ─────┘
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, Unavailable
 from tillkeeper.gateways.messages import Call, Response
 from tillkeeper.log_throttle import LogThrottle
-from tillkeeper.telemetry import ASKED, UNANSWERING
+from tillkeeper.telemetry import GATEWAY_BREAKER_OPEN, GATEWAY_QUERIES
 
 log = structlog.get_logger()
 
@@ -46,7 +46,7 @@ class QueryFailed(Exception):
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
-    """What asking takes of the world: the network, time and chance."""
+    """What comes from outside: the network, time and chance."""
 
     send: Send
     now: Callable[[], datetime]
@@ -57,14 +57,14 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountClient:
-    """One account's."""
+    """The limits and the breaker of one account, and the calls that keep to them."""
 
     def __init__(self, account: str, settings: ApiClientSettings, environment: Environment) -> None:
         self.account = account
         self._settings = settings
         self._environment = environment
         self._bucket = Bucket(per_s=settings.calls_per_s, burst=settings.burst_calls)
-        self._places = asyncio.Semaphore(settings.concurrent_calls)
+        self._concurrent_calls = asyncio.Semaphore(settings.concurrent_calls)
         self._breaker = Breaker(
             failures_max=settings.breaker_failures,
             cooldown=constant(settings.breaker_open_s, spread=AROUND),
@@ -72,34 +72,32 @@ class AccountClient:
         )
         self._log_throttle = LogThrottle(every_s=LOG_EVERY_S, monotonic_s=environment.monotonic_s)
 
-    async def answer(self, call: Callable[[], Call], read_response: Callable[[Response], Result]) -> Result:
+    async def request(self, call: Callable[[], Call], read_response: Callable[[Response], Result]) -> Result:
         """What `read_response` makes of the response to `call`, which is made anew for each attempt.
 
         Raises QueryFailed, and whatever `call` raises.
         """
         try:
-            return await self._retried(call, read_response)
+            return await self._with_retries(call, read_response)
         except Unreachable as error:
-            refusal = QueryFailed("unreachable", str(error))
+            failure = QueryFailed("unreachable", str(error))
         except Unavailable as error:
-            refusal = QueryFailed("busy", str(error))
+            failure = QueryFailed("busy", str(error))
         except AccessDenied as error:
-            refusal = QueryFailed("denied", str(error))
+            failure = QueryFailed("denied", str(error))
             if (suppressed := self._log_throttle.due("denied")) is not None:
                 log.warning("asking_denied", account=self.account, reason=str(error), suppressed=suppressed)
         except (BadSignature, BadPayload) as error:
-            refusal = QueryFailed("bad_answer", error.reason)
+            failure = QueryFailed("bad_answer", error.reason)
             if (suppressed := self._log_throttle.due("bad_answer")) is not None:
-                kind = type(error).__name__
-                log.warning(
-                    "answer_refused", account=self.account, kind=kind, reason=error.reason, suppressed=suppressed
-                )
+                fields = {"account": self.account, "kind": type(error).__name__, "reason": error.reason}
+                log.warning("answer_refused", **fields, suppressed=suppressed)
         except QueryFailed as error:
-            refusal = error
-        ASKED.labels(self.account, refusal.reason).inc()
-        raise refusal from None
+            failure = error
+        GATEWAY_QUERIES.labels(self.account, failure.reason).inc()
+        raise failure from None
 
-    async def _retried(self, call: Callable[[], Call], read_response: Callable[[Response], Result]) -> Result:
+    async def _with_retries(self, call: Callable[[], Call], read_response: Callable[[Response], Result]) -> Result:
         until_s = self._environment.monotonic_s() + self._settings.total_s
 
         def is_over(state: RetryCallState) -> bool:
@@ -133,10 +131,10 @@ class AccountClient:
             raise QueryFailed("breaker_open")
         wait_s = self._bucket.take(now_s, wait_s_max=until_s - now_s)
         if wait_s is None:
-            raise QueryFailed("busy", "more questions than the account's rate allows")
+            raise QueryFailed("busy", "more queries than the account's rate allows")
         if wait_s:
             await self._environment.sleep(wait_s)
-        async with self._places:
+        async with self._concurrent_calls:
             signed = call()
             if not self._breaker.enter(self._environment.monotonic_s()):
                 raise QueryFailed("breaker_open")
@@ -146,19 +144,19 @@ class AccountClient:
                 self._note_failure(error)
                 raise
             except (AccessDenied, BadSignature, BadPayload):
-                self._note_life()
+                self._note_answer()
                 raise
             finally:
                 self._breaker.left()
-            self._note_life()
+            self._note_answer()
             return result
 
     def _note_failure(self, error: Exception) -> None:
         if self._breaker.failed(self._environment.monotonic_s()):
-            UNANSWERING.labels(self.account).set(1)
+            GATEWAY_BREAKER_OPEN.labels(self.account).set(1)
             log.error("gateway_unanswering", account=self.account, kind=type(error).__name__, reason=str(error))
 
-    def _note_life(self) -> None:
+    def _note_answer(self) -> None:
         if self._breaker.succeeded():
-            UNANSWERING.labels(self.account).set(0)
+            GATEWAY_BREAKER_OPEN.labels(self.account).set(0)
             log.info("gateway_answering", account=self.account)

@@ -1,4 +1,4 @@
-"""Asks gateways about payments and refunds, and for their lists of events, over a line for each account."""
+"""Queries gateways about payments and refunds, and reads their lists of events, over a client for each account."""
 
 import asyncio
 import random
@@ -13,9 +13,8 @@ import msgspec
 import structlog
 
 from tillkeeper import clock
-from tillkeeper.api_client import http as wire
 from tillkeeper.api_client.account_client import AccountClient, Environment, QueryFailed
-from tillkeeper.api_client.http import Send
+from tillkeeper.api_client.http import Send, open_http
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.api_client.tokens import TokenRefused, Tokens, with_token
 from tillkeeper.domain.events import PaymentEvent
@@ -25,34 +24,34 @@ from tillkeeper.gateways.kit.answers import answered_at
 from tillkeeper.gateways.kit.http_status import BAD_REQUEST, SERVER_ERROR_MIN, check_status
 from tillkeeper.gateways.kit.unknown_words import UnknownWord, unknown_words
 from tillkeeper.gateways.messages import Answer, Call, Page, Query, Response
-from tillkeeper.telemetry import ASKED
+from tillkeeper.telemetry import GATEWAY_QUERIES
 
-__all__ = ["ApiClient", "QueryFailed", "asking"]
+__all__ = ["ApiClient", "QueryFailed", "open_api_client"]
 
 log = structlog.get_logger()
 
 Result = TypeVar("Result")
 
-UNKNOWN_MAX: Final = 1_000  # words kept until somebody takes them
-ALSO_MAX: Final = 20  # further queries that one may raise; a payer who tried more often is no payer
+UNKNOWN_WORDS_MAX: Final = 1_000  # words kept until somebody takes them
+FURTHER_QUERIES_MAX: Final = 20  # further queries that one may raise; a payer who tried more often is no payer
 FRESH_S: Final = 10.0  # so young an answer is as good as another that one more answer wants besides
-ANSWERED_MAX: Final = 1_000  # remembered; a query more is no harm
+REMEMBERED_ANSWERS_MAX: Final = 1_000  # remembered; a query more is no harm
 PAGES_MAX: Final = 10_000  # a million of Stripe's events; a list that does not end is no list
 
-# A query that every gateway with its credentials can put.
-A_QUESTION: Final = Query(about="payment", order_ref="any", payment_ref="pi_any")
+# A query that every gateway with its credentials can make.
+A_QUERY: Final = Query(about="payment", order_ref="any", payment_ref="pi_any")
 
 
 class _Account(msgspec.Struct, frozen=True):
-    """Who is asked, and how."""
+    """A gateway's account, and how it is called."""
 
     gateway: Gateway
-    line: AccountClient
+    client: AccountClient
     tokens: Tokens
 
 
 class ApiClient:
-    """Every account that can be asked.  Time, sleep, chance and the network are given, so that all can be played."""
+    """The accounts whose gateways can be queried.  Time, sleep, chance and the network are given, for tests to set."""
 
     def __init__(
         self,
@@ -74,30 +73,30 @@ class ApiClient:
         self._accounts: dict[str, _Account] = {}
         self._answered_s: dict[tuple[str, Query], float] = {}
         self._unknown: Counter[tuple[str, str, str]] = Counter()
-        self.follow()
+        self.update_accounts()
 
-    def follow(self) -> None:
-        """Takes up the accounts as the mapping has them now; a gateway that is another one gets a line of its own."""
+    def update_accounts(self) -> None:
+        """Takes up the accounts as the mapping has them now; a gateway that is another one gets a client of its own."""
         for name in self._accounts.keys() - self.gateways.keys():
             del self._accounts[name]
         for name, gateway in self.gateways.items():
             if name not in self._accounts or self._accounts[name].gateway is not gateway:
-                line = AccountClient(name, self._settings, self._environment)
-                self._accounts[name] = _Account(gateway, line, Tokens(gateway, line, self._environment))
+                client = AccountClient(name, self._settings, self._environment)
+                self._accounts[name] = _Account(gateway, client, Tokens(gateway, client, self._environment))
 
-    def can_ask(self, account: str) -> bool:
-        """Whether the account has what asking takes: a gateway that answers, and our credentials there."""
+    def can_query(self, account: str) -> bool:
+        """Whether the account has what a query takes: a gateway that answers, and our credentials there."""
         if account not in self._accounts:
             return False
-        asked = self._accounts[account]
+        known = self._accounts[account]
         try:
-            asked.tokens.needed()
-            asked.gateway.query_request(A_QUESTION, now=self._environment.now(), nonce=self._environment.nonce())
+            known.tokens.needed()
+            known.gateway.query_request(A_QUERY, now=self._environment.now(), nonce=self._environment.nonce())
         except CannotQuery:
             return False
         return True
 
-    def can_list(self, account: str) -> bool:
+    def can_list_events(self, account: str) -> bool:
         """Whether the account's gateway has a list of what happened, and we the credentials for it."""
         if account not in self._accounts:
             return False
@@ -109,73 +108,73 @@ class ApiClient:
         return True
 
     async def query(self, account: str, query: Query) -> Answer:
-        """What the gateway knows, and what it knows of all that its answer says to ask besides.  Raises QueryFailed."""
-        answer = await self._ask(account, query)
-        asked, waiting = {query}, list(answer.also)
-        while waiting and len(asked) <= ALSO_MAX:
+        """What the gateway knows, also of all that its answer says to query besides.  Raises QueryFailed."""
+        answer = await self._query_one(account, query)
+        made, waiting = {query}, list(answer.also)
+        while waiting and len(made) <= FURTHER_QUERIES_MAX:
             further = waiting.pop(0)
-            if further in asked or self._was_answered_just_now(account, further):
+            if further in made or self._was_answered_just_now(account, further):
                 continue
-            asked.add(further)
+            made.add(further)
             try:
-                told = await self._ask(account, further)
+                more = await self._query_one(account, further)
             except QueryFailed as error:
                 raise QueryFailed(error.reason, error.detail, events=answer.events) from None
             answer = msgspec.structs.replace(
                 answer,
-                found=answer.found or told.found,
-                events=answer.events + told.events,
-                then=answer.then + told.then,
+                found=answer.found or more.found,
+                events=answer.events + more.events,
+                then=answer.then + more.then,
             )
-            waiting += told.also
+            waiting += more.also
         return answer
 
-    async def _ask(self, account: str, query: Query) -> Answer:
-        asked = self._accounts.get(account)
-        if asked is None:
+    async def _query_one(self, account: str, query: Query) -> Answer:
+        known = self._accounts.get(account)
+        if known is None:
             raise QueryFailed("cannot_ask", "there is no such account")
 
         def call() -> Call:
-            return asked.gateway.query_request(query, now=self._environment.now(), nonce=self._environment.nonce())
+            return known.gateway.query_request(query, now=self._environment.now(), nonce=self._environment.nonce())
 
         def read_response(response: Response) -> Answer:
             now = self._environment.now()
             with unknown_words() as words:
-                answer = asked.gateway.read_response(query, response, now=now)
+                answer = known.gateway.read_response(query, response, now=now)
             self._note(account, words)
             return _as_of(answered_at(response, now), answer)
 
         try:
-            answer = await _answer(asked, call, read_response)
+            answer = await _request(known, call, read_response)
         except CannotQuery as error:
-            ASKED.labels(account, "cannot_ask").inc()
+            GATEWAY_QUERIES.labels(account, "cannot_ask").inc()
             raise QueryFailed("cannot_ask", str(error)) from None
-        ASKED.labels(account, "found" if answer.found else "not_found").inc()
+        GATEWAY_QUERIES.labels(account, "found" if answer.found else "not_found").inc()
         self._note_answered(account, query)
         return answer
 
     def _note_answered(self, account: str, query: Query) -> None:
         now_s = self._environment.monotonic_s()
-        if len(self._answered_s) >= ANSWERED_MAX:
-            self._answered_s = {it: at_s for it, at_s in self._answered_s.items() if now_s - at_s < FRESH_S}
-        if len(self._answered_s) < ANSWERED_MAX:
+        if len(self._answered_s) >= REMEMBERED_ANSWERS_MAX:
+            self._answered_s = {key: at_s for key, at_s in self._answered_s.items() if now_s - at_s < FRESH_S}
+        if len(self._answered_s) < REMEMBERED_ANSWERS_MAX:
             self._answered_s[account, query] = now_s
 
     def _was_answered_just_now(self, account: str, query: Query) -> bool:
-        """As a payment that was asked about by its name, and which the search by its order finds once more."""
+        """As of a payment that was queried by its name, and which the search by its order finds once more."""
         at_s = self._answered_s.get((account, query))
         return at_s is not None and self._environment.monotonic_s() - at_s < FRESH_S
 
-    def take_unknown(self) -> Counter[tuple[str, str, str]]:
+    def take_unknown_words(self) -> Counter[tuple[str, str, str]]:
         """The (account, field, word) that answers held and no list of ours has, since this was called last."""
         taken, self._unknown = self._unknown, Counter()
         return taken
 
     def _note(self, account: str, words: Iterable[UnknownWord]) -> None:
-        for it in words:
-            word = (account, it.field, it.word)
-            if word in self._unknown or len(self._unknown) < UNKNOWN_MAX:
-                self._unknown[word] += 1
+        for unknown in words:
+            key = (account, unknown.field, unknown.word)
+            if key in self._unknown or len(self._unknown) < UNKNOWN_WORDS_MAX:
+                self._unknown[key] += 1
 
     async def events(
         self, account: str, *, since: datetime, until: datetime
@@ -186,7 +185,7 @@ class ApiClient:
         after: str | None = None
         for _ in range(PAGES_MAX):
             page = await self._page(self._accounts[account], since, until, after)
-            ASKED.labels(account, "listed").inc()
+            GATEWAY_QUERIES.labels(account, "listed").inc()
             if page.unread:
                 log.warning("listed_events_unread", account=account, events=page.unread)
             yield page.events
@@ -195,57 +194,57 @@ class ApiClient:
             after = page.after
         raise QueryFailed("bad_answer", "the list of events does not end")
 
-    async def _page(self, asked: _Account, since: datetime, until: datetime, after: str | None) -> Page:
+    async def _page(self, known: _Account, since: datetime, until: datetime, after: str | None) -> Page:
         def read_response(response: Response) -> Page:
             with unknown_words() as words:
-                page = asked.gateway.read_events(response)
-            self._note(asked.gateway.account, words)
+                page = known.gateway.read_events(response)
+            self._note(known.gateway.account, words)
             return page
 
-        return await _answer(
-            asked,
-            lambda: asked.gateway.events_request(since=since, until=until, after=after),
+        return await _request(
+            known,
+            lambda: known.gateway.events_request(since=since, until=until, after=after),
             read_response,
         )
 
     async def make(self, account: str, calls: Sequence[Call]) -> None:
-        """Makes calls that an answer wants made, one after the other; their answers go unread.
+        """Makes calls that an answer wants made, one after the other; their responses go unread.
 
         Raises nothing: what is not made now is made with the next answer.
         """
         if account not in self._accounts:  # it is gone since it answered
             return
-        asked = self._accounts[account]
+        known = self._accounts[account]
         for call in calls:
             try:
-                await _answer(asked, lambda call=call: call, _made)  # type: ignore[misc]
+                await _request(known, lambda call=call: call, _check_made)  # type: ignore[misc]
             except (QueryFailed, CannotQuery) as error:
                 log.warning("call_not_made", account=account, reason=str(error))
             else:
-                ASKED.labels(account, "made").inc()
+                GATEWAY_QUERIES.labels(account, "made").inc()
 
 
-async def _answer(asked: _Account, call: Callable[[], Call], read_response: Callable[[Response], Result]) -> Result:
-    """What the line says, with a token where the gateway wants one.  Raises QueryFailed, and whatever `call` raises."""
-    if not asked.tokens.needed():
-        return await asked.line.answer(call, read_response)
-    call()  # what cannot be asked needs no token
-    token, was_here = await asked.tokens.at_hand()
+async def _request(known: _Account, call: Callable[[], Call], read_response: Callable[[Response], Result]) -> Result:
+    """What the response says, with a token where the gateway wants one.  Raises QueryFailed, and what `call` raises."""
+    if not known.tokens.needed():
+        return await known.client.request(call, read_response)
+    call()  # what cannot be queried needs no token
+    token, was_here = await known.tokens.at_hand()
 
-    def hear_strictly(response: Response) -> Result:
+    def read_strictly(response: Response) -> Result:
         try:
             return read_response(response)
         except AccessDenied as error:
-            asked.tokens.drop(token)
+            known.tokens.drop(token)
             if was_here:
                 raise TokenRefused(str(error)) from None
             raise
 
     try:
-        return await asked.line.answer(lambda: with_token(call(), token), hear_strictly)
+        return await known.client.request(lambda: with_token(call(), token), read_strictly)
     except TokenRefused:
-        fresh, _ = await asked.tokens.at_hand()
-        return await asked.line.answer(lambda: with_token(call(), fresh), read_response)
+        fresh, _ = await known.tokens.at_hand()
+        return await known.client.request(lambda: with_token(call(), fresh), read_response)
 
 
 def _as_of(moment: datetime, answer: Answer) -> Answer:
@@ -256,12 +255,12 @@ def _as_of(moment: datetime, answer: Answer) -> Answer:
     return msgspec.structs.replace(answer, events=events)
 
 
-def _made(response: Response) -> None:
+def _check_made(response: Response) -> None:
     check_status(response, accepted=range(BAD_REQUEST), denied=range(BAD_REQUEST, SERVER_ERROR_MIN))
 
 
 @asynccontextmanager
-async def asking(gateways: Mapping[str, Gateway], settings: ApiClientSettings) -> AsyncIterator[ApiClient]:
+async def open_api_client(gateways: Mapping[str, Gateway], settings: ApiClientSettings) -> AsyncIterator[ApiClient]:
     """An ApiClient over the real network and clock, while inside."""
-    async with wire.opened(settings) as send:
+    async with open_http(settings) as send:
         yield ApiClient(gateways, settings, send=send)

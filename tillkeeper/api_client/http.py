@@ -29,7 +29,7 @@ class Unreachable(Exception):
 
 
 @asynccontextmanager
-async def opened(settings: ApiClientSettings) -> AsyncIterator[Send]:
+async def open_http(settings: ApiClientSettings) -> AsyncIterator[Send]:
     """What sends calls, over one session for all accounts."""
     async with aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=settings.call_s, connect=settings.connect_s),
@@ -39,12 +39,12 @@ async def opened(settings: ApiClientSettings) -> AsyncIterator[Send]:
     ) as session:
 
         async def send(call: Call) -> Response:
-            return await _sent(session, call)
+            return await _send(session, call)
 
         yield send
 
 
-async def _sent(session: aiohttp.ClientSession, call: Call) -> Response:
+async def _send(session: aiohttp.ClientSession, call: Call) -> Response:
     try:
         async with session.request(
             call.method,

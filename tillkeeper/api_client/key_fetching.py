@@ -16,12 +16,13 @@ import random
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from tillkeeper import clock
 from tillkeeper.api_client.http import Send, Unreachable
+from tillkeeper.api_client.key_store import KeyStore
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.api_client.throttle import Bucket
 from tillkeeper.domain.backoff import AROUND, KEY_REFRESH, Jitter
@@ -39,90 +40,78 @@ KEY_SETTINGS: Final = ApiClientSettings(connect_s=2.0, call_s=4.0)
 # Of addresses known, named again, and new, each.  A key changes once in months; but while somebody names strange ones,
 # each fetch is a chance for the genuine one.
 FETCHES_PER_MINUTE: Final = 20
-NAMED_MAX: Final = 16_384  # addresses without a fetch that are remembered; a flood of some hours, in 4 MB
-SHELF_LOOK_S: Final = 15.0  # another receiver may have learnt it meanwhile
+REFUSED_URLS_MAX: Final = 16_384  # addresses without a fetch that are remembered; a flood of some hours, in 4 MB
+KEY_STORE_READ_EVERY_S: Final = 15.0  # another receiver may have learnt it meanwhile
 REFRESH_FIRST_S: Final = 600.0  # a receiver that just started has other things to do
 REFRESH_EVERY_S: Final = 12 * 3600.0  # as the gateways' own libraries do
 
 
-def refreshing(gateway: Gateway) -> bool:
+def refreshes_keys(gateway: Gateway) -> bool:
     """Whether the gateway has keys to fetch from time to time."""
     return type(gateway).key_refresh_request is not Gateway.key_refresh_request
 
 
-class Keeps(Protocol):
-    """Where keys outlast the process (tillkeeper/api_client/key_store.py)."""
-
-    async def keys_of(self, account: str) -> list[LearntKey]:
-        """The oldest first; none where they cannot be read now.  Raises nothing."""
-        ...
-
-    async def put(self, account: str, key: LearntKey) -> None:
-        """Keeps it, perhaps.  Raises nothing."""
-        ...
-
-
-class NoKey(Exception):
+class KeyUnavailable(Exception):
     """The key cannot be fetched now: the delivery should come again."""
 
 
-class Keys:
-    """One account's, in one receiver."""
+class KeyFetcher:
+    """Fetches the keys of one account, in one receiver."""
 
     def __init__(
         self,
         gateway: Gateway,
         send: Send,
         *,
-        key_store: Keeps | None = None,
+        key_store: KeyStore | None = None,
         now: Callable[[], datetime] = clock.now,
         monotonic_s: Callable[[], float] = clock.monotonic_s,
         nonce: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
-        self.refreshes = refreshing(gateway)
+        self.refreshes = refreshes_keys(gateway)
         self._gateway = gateway
         self._send = send
         self._now = now
         self._monotonic_s = monotonic_s
         self._nonce = nonce
         self._key_store = key_store if gateway.keeps_keys else None
-        self._shelf_seen_s = float("-inf")
-        self._good: dict[str, datetime] = {}  # addresses that yielded a key, and when: no more than the gateway has
-        self._named: dict[str, None] = {}  # addresses for which there was no fetch left
+        self._key_store_read_s = float("-inf")
+        self._fetched_at: dict[str, datetime] = {}  # of addresses: no more than the gateway has keys
+        self._refused_urls: dict[str, None] = {}  # addresses for which there was no fetch left
         self._buckets = {
-            it: Bucket(per_s=FETCHES_PER_MINUTE / 60, burst=FETCHES_PER_MINUTE) for it in ("known", "again", "new")
+            kind: Bucket(per_s=FETCHES_PER_MINUTE / 60, burst=FETCHES_PER_MINUTE) for kind in ("known", "again", "new")
         }
         self._fetching = asyncio.Lock()
-        self._tried = 0
+        self._attempts = 0
 
     async def fetch_for(self, request: Request) -> bool:
         """True if a key was learnt since the delivery was refused.  Raises NoKey, BadSignature."""
-        if self._lacks(request) is None:
+        if self._missing_key_request(request) is None:
             return False
-        tried = self._tried
+        attempts = self._attempts
         async with self._fetching:
-            call = self._lacks(request)
-            if call is None or await self._is_on_the_shelf(request):
+            call = self._missing_key_request(request)
+            if call is None or await self._is_in_key_store(request):
                 return True  # it was fetched while we waited, or before
-            if self._tried != tried:  # one try is for all who waited for it
-                raise NoKey("another key was fetched just now, or could not be")
+            if self._attempts != attempts:  # one try is for all who waited for it
+                raise KeyUnavailable("another key was fetched just now, or could not be")
             if not self._may_fetch(call.url):
                 KEYS_FETCHED.labels(self._gateway.account, "limited").inc()
-                raise NoKey("keys were fetched too often just now")
+                raise KeyUnavailable("keys were fetched too often just now")
             await self._fetch(call)
         return True
 
     def _may_fetch(self, url: str) -> bool:
-        kind = "known" if url in self._good else "again" if url in self._named else "new"
-        self._named.pop(url, None)
+        kind = "known" if url in self._fetched_at else "again" if url in self._refused_urls else "new"
+        self._refused_urls.pop(url, None)
         if self._buckets[kind].take(self._monotonic_s(), wait_s_max=0.0) is not None:
             return True
-        if len(self._named) >= NAMED_MAX:
-            del self._named[next(iter(self._named))]
-        self._named[url] = None
+        if len(self._refused_urls) >= REFUSED_URLS_MAX:
+            del self._refused_urls[next(iter(self._refused_urls))]
+        self._refused_urls[url] = None
         return False
 
-    async def key_refresh_request(self) -> bool:
+    async def refresh(self) -> bool:
         """Fetches what the gateway says to fetch from time to time.  False if that should be tried again soon."""
         call = self._gateway.key_refresh_request(now=self._now(), nonce=self._nonce())
         if call is None:
@@ -130,11 +119,11 @@ class Keys:
         try:
             async with self._fetching:
                 await self._fetch(call)
-        except (NoKey, BadSignature):
+        except (KeyUnavailable, BadSignature):
             return False
         return True
 
-    def _lacks(self, request: Request) -> Call | None:
+    def _missing_key_request(self, request: Request) -> Call | None:
         return self._gateway.missing_key_request(request, now=self._now(), nonce=self._nonce())
 
     async def _fetch(self, call: Call) -> None:
@@ -145,39 +134,39 @@ class Keys:
         except (Unreachable, Unavailable, AccessDenied) as error:
             KEYS_FETCHED.labels(account, "failed").inc()
             log.warning("key_not_fetched", account=account, kind=type(error).__name__, reason=str(error))
-            raise NoKey(f"the key that it names could not be fetched: {type(error).__name__}") from None
+            raise KeyUnavailable(f"the key that it names could not be fetched: {type(error).__name__}") from None
         except (BadSignature, BadPayload) as error:
             KEYS_FETCHED.labels(account, "refused").inc()
             log.warning("key_refused", account=account, kind=type(error).__name__, reason=error.reason)
             raise BadSignature(f"the key that was fetched is refused: {error.reason}") from None
         finally:
-            self._tried += 1
+            self._attempts += 1
         KEYS_FETCHED.labels(account, "learnt").inc()
         log.info("key_learnt", account=account)
-        self._good[call.url] = learnt_at
+        self._fetched_at[call.url] = learnt_at
         if self._key_store is not None:
             await self._key_store.put(account, LearntKey(url=call.url, content=response.body, learnt_at=learnt_at))
 
-    async def _is_on_the_shelf(self, request: Request) -> bool:
+    async def _is_in_key_store(self, request: Request) -> bool:
         """Looks now and then, and takes in what is there as if it had just come, at its own time."""
         now_s = self._monotonic_s()
-        if self._key_store is None or now_s < self._shelf_seen_s + SHELF_LOOK_S:
+        if self._key_store is None or now_s < self._key_store_read_s + KEY_STORE_READ_EVERY_S:
             return False
-        self._shelf_seen_s = now_s
+        self._key_store_read_s = now_s
         for key in await self._key_store.keys_of(self._gateway.account):
-            if key.url in self._good and self._good[key.url] >= key.learnt_at:
+            if key.url in self._fetched_at and self._fetched_at[key.url] >= key.learnt_at:
                 continue
             kept = Response(status=200, headers={}, body=key.content)
             try:
                 self._gateway.read_key(Call(method="GET", url=key.url, headers={}), kept, now=key.learnt_at)
             except (BadSignature, BadPayload, Unavailable, AccessDenied):  # other settings than when it was learnt
                 continue
-            self._good[key.url] = key.learnt_at
-        return self._lacks(request) is None
+            self._fetched_at[key.url] = key.learnt_at
+        return self._missing_key_request(request) is None
 
 
-async def keep_fresh(
-    keys: Keys,
+async def keep_refreshing(
+    keys: KeyFetcher,
     stop: asyncio.Event,
     *,
     jitter: Jitter = random.uniform,
@@ -188,31 +177,31 @@ async def keep_fresh(
     while not stop.is_set():
         await wait(stop, jitter(*AROUND) * next_s)
         if not stop.is_set():
-            next_s = REFRESH_EVERY_S if await keys.key_refresh_request() else KEY_REFRESH.pause_s(1)
+            next_s = REFRESH_EVERY_S if await keys.refresh() else KEY_REFRESH.pause_s(1)
 
 
-class Refreshers:
+class KeyRefreshers:
     """Keeps the keys of all accounts fresh, while accounts come and go."""
 
     def __init__(self) -> None:
-        self._running: dict[str, tuple[Keys, asyncio.Event]] = {}
+        self._running: dict[str, tuple[KeyFetcher, asyncio.Event]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def follow(self, keys: Mapping[str, Keys]) -> None:
+    def update(self, keys: Mapping[str, KeyFetcher]) -> None:
         """Ends with those that are gone or another's, and begins with those that are new."""
         for name, (before, stop) in list(self._running.items()):
             if keys.get(name) is not before:
                 stop.set()
                 del self._running[name]
-        for name, it in keys.items():
-            if it.refreshes and name not in self._running:
-                self._running[name] = it, (stop := asyncio.Event())
-                task = start(keep_fresh(it, stop), name=f"keys {name}")
+        for name, fetcher in keys.items():
+            if fetcher.refreshes and name not in self._running:
+                self._running[name] = fetcher, (stop := asyncio.Event())
+                task = start(keep_refreshing(fetcher, stop), name=f"keys {name}")
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
         """Ends with all of them; what is being fetched ends in time by itself."""
-        self.follow({})
+        self.update({})
         if self._tasks:
             await asyncio.wait(self._tasks)

@@ -15,7 +15,7 @@ WAIT_S: Final = 2.0  # a gateway waits for what comes of it
 
 
 class KeyStore:
-    """Of all accounts.  Without the database there is nothing on it, and nothing is put there."""
+    """The keys of all accounts.  Without the database none are found, and none are kept."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool

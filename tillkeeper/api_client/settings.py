@@ -1,4 +1,4 @@
-"""`[ask]`: the limits within which every account is asked."""
+"""`[api_client]`: the limits within which the API of every account is called."""
 
 from typing import Annotated, Final
 
@@ -9,7 +9,7 @@ Seconds = Annotated[float, Field(gt=0, le=600)]
 
 
 class ApiClientSettings(BaseModel):
-    """How gateways are asked.  Every limit is for each account and each process by itself."""
+    """How gateways are called.  Every limit is for each account and each process by itself."""
 
     model_config = _STRICT
 

@@ -9,7 +9,7 @@ import msgspec
 from tillkeeper.api_client.account_client import AccountClient, Environment
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.messages import Call, Response, Token
-from tillkeeper.telemetry import ASKED
+from tillkeeper.telemetry import GATEWAY_QUERIES
 
 MARGIN: Final = timedelta(minutes=1)  # before its end, for clocks that differ and calls under way
 
@@ -19,11 +19,11 @@ class TokenRefused(Exception):
 
 
 class Tokens:
-    """One account's."""
+    """The token of one account, fetched when it is needed."""
 
-    def __init__(self, gateway: Gateway, line: AccountClient, environment: Environment) -> None:
+    def __init__(self, gateway: Gateway, client: AccountClient, environment: Environment) -> None:
         self._gateway = gateway
-        self._line = line
+        self._client = client
         self._environment = environment
         self._token: Token | None = None
         self._fetching = asyncio.Lock()
@@ -39,8 +39,8 @@ class Tokens:
         async with self._fetching:
             if (token := self._valid()) is not None:  # somebody else fetched it meanwhile
                 return token, True
-            self._token = token = await self._line.answer(self._sign_in, self._hear)
-            ASKED.labels(self._line.account, "signed_in").inc()
+            self._token = token = await self._client.request(self._token_request, self._read_token)
+            GATEWAY_QUERIES.labels(self._client.account, "signed_in").inc()
             return token, False
 
     def drop(self, token: Token) -> None:
@@ -52,12 +52,12 @@ class Tokens:
         token = self._token
         return token if token is not None and self._environment.now() < token.until - MARGIN else None
 
-    def _sign_in(self) -> Call:
+    def _token_request(self) -> Call:
         call = self._gateway.token_request(now=self._environment.now())
         assert call is not None, "whether it needs a token hangs on an account's settings alone"
         return call
 
-    def _hear(self, response: Response) -> Token:
+    def _read_token(self, response: Response) -> Token:
         return self._gateway.read_token(response, now=self._environment.now())
 
 

@@ -81,9 +81,9 @@ async def _backfill(
     from uuid import uuid4
 
     from tillkeeper import clock
-    from tillkeeper.api_client.client import QueryFailed, asking
+    from tillkeeper.api_client.client import QueryFailed, open_api_client
     from tillkeeper.policy import load_policy
-    from tillkeeper.store.backfill import LostLease
+    from tillkeeper.store.lease import LeaseLost
     from tillkeeper.store.transactions import repeat_when_raced
     from workers.backfill import Gaps
 
@@ -93,15 +93,15 @@ async def _backfill(
     now, by = clock.now(), uuid4()
     since, until = await _span(pool, account, ago_s, now)
     policy = load_policy(settings.policy, settings.accounts)
-    async with asking(settings.build_gateways(), settings.ask) as api_client:
-        if not api_client.can_ask(account):
+    async with open_api_client(settings.build_gateways(), settings.api_client) as api_client:
+        if not api_client.can_query(account):
             raise CommandError(f"account {account!r} has no credentials to ask its gateway with", code=WRONG)
         gaps = Gaps(
             lists=api_client,
             transact=transact,
             policy=lambda: policy,
             now=clock.now,
-            calls_per_s=settings.ask.calls_per_s,
+            calls_per_s=settings.api_client.calls_per_s,
             by=by,
             dry_run=dry_run,
         )
@@ -109,7 +109,7 @@ async def _backfill(
             told = await _fill(pool, gaps, account, since, until, None if dry_run else by)
         except QueryFailed as error:
             raise CommandError(f"{account} did not answer: {error}; what was taken in stays", code=NO) from None
-        except LostLease:
+        except LeaseLost:
             raise CommandError(f"another backfill of {account} took over, for this one was too slow", code=NO) from None
     answers = await _answers(pool, told.asked) if wait else None
     return _report(account, since, until, told, answers, dry_run)

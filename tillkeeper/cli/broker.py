@@ -43,7 +43,7 @@ def check_command(management: Management = None, config: Config = None, as_json:
     with reported(as_json=as_json):
         settings = settings_from(config)
         from tillkeeper.cli.output import print_json, print_table
-        from tillkeeper.lanes.base import Unavailable
+        from tillkeeper.lanes.base import LaneUnavailable
         from tillkeeper.lanes.policies import harmful_policies
         from tillkeeper.lanes.topology import Topology
 
@@ -54,7 +54,7 @@ def check_command(management: Management = None, config: Config = None, as_json:
         topology = Topology(prefix=settings.broker_prefix, shards=settings.broker_shards)
         try:
             found = asyncio.run(harmful_policies(settings.broker_url, topology, management_url=management))
-        except Unavailable as error:
+        except LaneUnavailable as error:
             raise CommandError(
                 str(error),
                 f"look by yourself: {BY_HAND}",

@@ -64,7 +64,7 @@ async def hire(premises: Premises, stack: AsyncExitStack) -> Crew:
         outage=outage,
         policy=policy,
         now=now,
-        calls_per_s=settings.ask.calls_per_s,
+        calls_per_s=settings.api_client.calls_per_s,
     )
     backfill = Backfill(
         pool=pool,
@@ -73,7 +73,7 @@ async def hire(premises: Premises, stack: AsyncExitStack) -> Crew:
         outage=outage,
         policy=policy,
         now=now,
-        calls_per_s=settings.ask.calls_per_s,
+        calls_per_s=settings.api_client.calls_per_s,
     )
     channels = await stack.enter_async_context(
         open_channels(settings.notify, broker_url=None, broker_prefix=settings.broker_prefix)

@@ -6,11 +6,11 @@ from typing import Protocol
 import msgspec
 
 
-class Unavailable(Exception):
+class LaneUnavailable(Exception):
     """The lane cannot make a message durable, or hand one out, now.  The world's fault: wait, or go elsewhere."""
 
 
-class Taken(msgspec.Struct, frozen=True, kw_only=True):
+class LaneMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A message in a worker's hands until it is acknowledged or released.
 
     `receipt` means something to its lane only.  `attempts` counts how often the message was handed out, this time
@@ -52,14 +52,14 @@ class Receiver(Protocol):
         """What the lane is called in figures and logs."""
         ...
 
-    async def take(self, *, limit: int, wait_s: float) -> list[Taken]:
+    async def take(self, *, limit: int, wait_s: float) -> list[LaneMessage]:
         """Up to `limit` messages, oldest first; waits up to `wait_s` for the first, never for more.
 
         Returns an empty list when none came.  Raises Unavailable when the lane is out of reach.
         """
         ...
 
-    async def acknowledge(self, taken: Sequence[Taken]) -> None:
+    async def acknowledge(self, taken: Sequence[LaneMessage]) -> None:
         """The messages are done and never come again.  Raises Unavailable when that could not be said of them all:
         then some come again, and dedupe settles it."""
         ...
@@ -68,7 +68,7 @@ class Receiver(Protocol):
         """Gives back everything not acknowledged, for another worker or a later take.  Never raises."""
         ...
 
-    async def take_parked(self, *, limit: int) -> list[Taken]:
+    async def take_parked(self, *, limit: int) -> list[LaneMessage]:
         """Messages past the delivery limit; acknowledge them once they are stored where people see them."""
         ...
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from tillkeeper.lanes.base import Unavailable
+from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.loops import start
 
 Answer = TypeVar("Answer")
@@ -21,17 +21,17 @@ async def bounded(call: Coroutine[Any, Any, Answer], *, timeout_s: float, what: 
         await asyncio.wait({task}, timeout=timeout_s)
     finally:
         if not task.done():
-            task.add_done_callback(_look_at)
+            task.add_done_callback(_retrieve)
             task.cancel()
     if not task.done():
-        raise Unavailable(f"{what} took longer than {timeout_s} s")
+        raise LaneUnavailable(f"{what} took longer than {timeout_s} s")
     if task.cancelled():
-        raise Unavailable(f"{what} was cut off")
+        raise LaneUnavailable(f"{what} was cut off")
     if (error := task.exception()) is not None:
-        raise Unavailable(f"{what} failed: {error!r}") from error
+        raise LaneUnavailable(f"{what} failed: {error!r}") from error
     return task.result()
 
 
-def _look_at(task: asyncio.Task[Any]) -> None:
+def _retrieve(task: asyncio.Task[Any]) -> None:
     if not task.cancelled():
         task.exception()

@@ -13,7 +13,7 @@ import structlog
 from tillkeeper import clock
 from tillkeeper.breaker import Breaker
 from tillkeeper.domain.backoff import BROKER_PROBE, Jitter
-from tillkeeper.lanes.base import Unavailable
+from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.loops import pause, start
 
 log = structlog.get_logger()
@@ -65,7 +65,7 @@ class BrokerBreaker:
                 continue
             try:
                 await self._probe()
-            except Unavailable:
+            except LaneUnavailable:
                 self._breaker.failed(self._monotonic_s())
             else:
                 self._breaker.succeeded()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from tillkeeper.lanes.base import Unavailable
+from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.loops import pause, start
 
 IN_FLIGHT: Final = 2  # one on its way while the next is made; more only makes groups smaller
@@ -63,9 +63,9 @@ class GroupCommit(Generic[Item, Outcome]):
     async def put(self, item: Item, *, size_bytes: int) -> Outcome:
         """What the send of the item's group returned or raised.  Cancelling this wait does not stop the send."""
         if self._closed:
-            raise Unavailable("shutting down")
+            raise LaneUnavailable("shutting down")
         if len(self._waiting) >= self._waiting_items_max or self._waiting_bytes + size_bytes > self._waiting_bytes_max:
-            raise Unavailable("too many deliveries wait to be made durable")
+            raise LaneUnavailable("too many deliveries wait to be made durable")
         if (loop := self._loop) is None:  # kept, for to ask for it is a system call (Python 3.11 looks for a fork)
             loop = self._loop = asyncio.get_running_loop()
         outcome: asyncio.Future[Outcome] = loop.create_future()
@@ -83,7 +83,7 @@ class GroupCommit(Generic[Item, Outcome]):
         self._closed = True
         await pause(self._idle, within_s)
         while self._waiting:
-            _settle([self._waiting.popleft()], error=Unavailable("shut down before it was durable"))
+            _settle([self._waiting.popleft()], error=LaneUnavailable("shut down before it was durable"))
         self._waiting_bytes = 0
 
     def _send_waiting(self) -> None:
@@ -116,7 +116,7 @@ class GroupCommit(Generic[Item, Outcome]):
     def _sent(self, group: list[_Waiting[Item, Outcome]], task: asyncio.Task[Outcome]) -> None:
         self._sending -= 1
         if task.cancelled():
-            _settle(group, error=Unavailable("the send was cancelled"))
+            _settle(group, error=LaneUnavailable("the send was cancelled"))
         elif (error := task.exception()) is not None:
             _settle(group, error=error)
         else:
@@ -131,4 +131,4 @@ def _settle(group: list[_Waiting[Item, Outcome]], *, error: BaseException) -> No
     for each in group:
         if not each.outcome.done():
             # One error for each, or their tracebacks would grow into one.
-            each.outcome.set_exception(Unavailable(*error.args) if isinstance(error, Unavailable) else error)
+            each.outcome.set_exception(LaneUnavailable(*error.args) if isinstance(error, LaneUnavailable) else error)

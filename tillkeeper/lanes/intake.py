@@ -22,7 +22,7 @@ from tillkeeper.domain.backoff import SPOOL
 from tillkeeper.domain.delivery import Delivery, Envelope, EnvelopeKeys
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.fetching import Fetch
-from tillkeeper.lanes.base import Sender, Unavailable
+from tillkeeper.lanes.base import LaneUnavailable, Sender
 from tillkeeper.lanes.broker_breaker import BrokerBreaker
 from tillkeeper.lanes.envelope import ENVELOPE_BODY_BYTES_MAX, ENVELOPE_DELIVERIES_MAX
 from tillkeeper.lanes.group_commit import GroupCommit
@@ -119,7 +119,7 @@ class Intake:
         try:
             self._refuse_if_hopeless()
             return await self._groups[_shard_of(item.events, self._shards)].put(item, size_bytes=size_bytes)
-        except Unavailable:
+        except LaneUnavailable:
             self.counters.refused += 1
             raise
 
@@ -129,11 +129,11 @@ class Intake:
             if self._broker is not None and self._breaker.is_closed:
                 await self._broker.check()
                 return True
-        except Unavailable:
+        except LaneUnavailable:
             log.info("broker_not_ready")
         try:
             await self._spool.check()
-        except Unavailable:
+        except LaneUnavailable:
             return False
         return True
 
@@ -144,7 +144,7 @@ class Intake:
         while self._void:
             try:
                 await self._send(0, [])
-            except Unavailable:
+            except LaneUnavailable:
                 log.warning("void_numbers_lost", run=str(self._run), numbers=len(self._void))
                 return
 
@@ -156,7 +156,7 @@ class Intake:
         body = self._keys.seal(Envelope(run=self._run, deliveries=deliveries, void=void))
         try:
             lane = await self._put(body, shard)
-        except Unavailable:
+        except LaneUnavailable:
             self._void.extend(void)
             self._void.extend(delivery.number for delivery in deliveries)
             raise
@@ -168,14 +168,14 @@ class Intake:
         if self._broker is not None and self._breaker.is_closed:
             try:
                 await self._broker.put(body, shard=shard)
-            except Unavailable as error:
+            except LaneUnavailable as error:
                 _add(self.counters.failures, self._broker.name, 1)
                 self._breaker.open(str(error))
             else:
                 return self._broker.name
         try:
             await self._spool.put(body, shard=shard)
-        except Unavailable as error:
+        except LaneUnavailable as error:
             _add(self.counters.failures, self._spool.name, 1)
             self._spool_breaker.failed(self._monotonic_s())
             log.warning("no_lane_available", error=str(error))
@@ -193,7 +193,7 @@ class Intake:
         """Neither lane worked a moment ago: no number is spent on finding out that they still do not."""
         to_broker = self._broker is not None and self._breaker.is_closed
         if not to_broker and self._spool_breaker.is_open(self._monotonic_s()):
-            raise Unavailable("no lane took a delivery a moment ago")
+            raise LaneUnavailable("no lane took a delivery a moment ago")
 
     def _numbered(self, item: _Item) -> Delivery:
         self._last_number += 1

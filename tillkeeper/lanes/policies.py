@@ -12,8 +12,8 @@ from urllib.parse import quote, unquote, urlsplit
 import aiohttp
 import msgspec
 
-from tillkeeper.lanes.base import Unavailable
-from tillkeeper.lanes.link import brokers
+from tillkeeper.lanes.base import LaneUnavailable
+from tillkeeper.lanes.broker_connection import broker_urls
 from tillkeeper.lanes.topology import Topology
 
 ANSWER_S: Final = 10.0
@@ -47,7 +47,7 @@ def queues_of(topology: Topology) -> list[str]:
 
 async def harmful_policies(broker_url: str, topology: Topology, *, management_url: str | None) -> list[Harm]:
     """What the broker's policies would do to our queues.  Raises Unavailable where its management API does not tell."""
-    url = brokers(broker_url, name="tillkeeper check")[0]
+    url = broker_urls(broker_url, name="tillkeeper check")[0]
     base = management_url or f"http://{url.host}:{MANAGEMENT_PORT}"
     vhost = quote(unquote(urlsplit(broker_url).path[1:]) or "/", safe="")
     login = {"Authorization": aiohttp.encode_basic_auth(url.user or "guest", url.password or "guest")}
@@ -58,10 +58,10 @@ async def harmful_policies(broker_url: str, topology: Topology, *, management_ur
             for queue in queues_of(topology):
                 async with session.get(f"{base}/api/queues/{vhost}/{quote(queue, safe='')}") as answer:
                     if answer.status != 200:  # noqa: PLR2004 - HTTP's own
-                        raise Unavailable(f"{base} answered {answer.status} when asked about the queue {queue}")
+                        raise LaneUnavailable(f"{base} answered {answer.status} when asked about the queue {queue}")
                     found += _harm(queue, await answer.json())
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-        raise Unavailable(f"{base} does not tell: {error!r}") from error
+        raise LaneUnavailable(f"{base} does not tell: {error!r}") from error
     return found
 
 

@@ -11,9 +11,9 @@ import msgspec
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
 
-from tillkeeper.lanes.base import Taken, Unavailable
+from tillkeeper.lanes.base import LaneMessage, LaneUnavailable
 from tillkeeper.lanes.bounded import bounded
-from tillkeeper.lanes.link import Link
+from tillkeeper.lanes.broker_connection import BrokerConnection
 from tillkeeper.lanes.topology import Topology, ensure
 from tillkeeper.loops import keep_running, pause, start
 
@@ -56,10 +56,12 @@ class RabbitReceiver:
         self._prefetch = max(1, min(prefetch, PREFETCH_MAX))
         self._shards = tuple(range(topology.shards) if shards is None else shards)
         self._session: _Session | None = None
-        self._news = asyncio.Event()
+        self._arrived = asyncio.Event()
         self._stop = asyncio.Event()
         self._seen_by_watch = (0, 0)
-        self._link = Link(broker_url, name="tillkeeper consume", set_up=self._set_up, tear_down=self._tear_down)
+        self._connection = BrokerConnection(
+            broker_url, name="tillkeeper consume", set_up=self._set_up, tear_down=self._tear_down
+        )
 
     @classmethod
     async def open(
@@ -68,34 +70,34 @@ class RabbitReceiver:
         """A receiver that connects, now or as soon as the broker is there.  `prefetch` of twice the limit of a take
         keeps the next batch at hand while one is worked on."""
         receiver = cls(broker_url, topology, prefetch=prefetch, shards=shards)
-        await receiver._link.open()
+        await receiver._connection.open()
         start(
             keep_running(receiver.watch_once, name="consumer watch", stop=receiver._stop, idle_s=WATCH_S),
             name="consumer watch",
         )
         return receiver
 
-    async def take(self, *, limit: int, wait_s: float) -> list[Taken]:
+    async def take(self, *, limit: int, wait_s: float) -> list[LaneMessage]:
         """Up to `limit` messages, oldest first, waiting up to `wait_s` for the first."""
         if self._session is None or not self._session.waiting:
-            self._news.clear()
-            await pause(self._news, wait_s)
+            self._arrived.clear()
+            await pause(self._arrived, wait_s)
         session = self._connected()
         count = min(limit, len(session.waiting))
         return [_handed_out(session, session.waiting.popleft()) for _ in range(count)]
 
-    async def acknowledge(self, taken: Sequence[Taken]) -> None:
+    async def acknowledge(self, taken: Sequence[LaneMessage]) -> None:
         """The messages are done.  Those of a connection that is gone come again: that raises Unavailable."""
         session = self._connected()
         receipts = [_receipt_of(one) for one in taken]
         current = [receipt for receipt in receipts if receipt.session is session]
         try:
             await bounded(_acknowledge(session, current), timeout_s=CALL_S, what="acknowledging")
-        except Unavailable:
+        except LaneUnavailable:
             session.lost.set()
             raise
         if len(current) < len(receipts):
-            raise Unavailable("some messages were taken on a connection that is gone: they come again")
+            raise LaneUnavailable("some messages were taken on a connection that is gone: they come again")
 
     async def release(self) -> None:
         """Everything not acknowledged is up for the next take.  Never raises."""
@@ -103,23 +105,23 @@ class RabbitReceiver:
         if session is None:
             return
         session.waiting = deque(session.unacknowledged)
-        self._news.set()
-        with suppress(Unavailable):
+        self._arrived.set()
+        with suppress(LaneUnavailable):
             await bounded(_give_back(session.parked), timeout_s=CALL_S, what="giving back")
 
-    async def take_parked(self, *, limit: int) -> list[Taken]:
+    async def take_parked(self, *, limit: int) -> list[LaneMessage]:
         """Messages past the delivery limit, from the park queue."""
         session = self._connected()
         try:
             return await bounded(_from_park(session, limit), timeout_s=CALL_S, what="looking into the park")
-        except Unavailable:
+        except LaneUnavailable:
             session.lost.set()
             raise
 
     async def close(self) -> None:
         """Disconnects: the broker gives what is held to others.  Safe to repeat."""
         self._stop.set()
-        await self._link.close()
+        await self._connection.close()
 
     async def watch_once(self) -> int:
         """Starts over when messages wait in a queue and none has come since the last look.  Returns 0."""
@@ -131,7 +133,7 @@ class RabbitReceiver:
             return 0
         try:
             count = await bounded(self._ready(session), timeout_s=CALL_S, what="looking at the queues")
-        except Unavailable as error:
+        except LaneUnavailable as error:
             log.warning("queues_out_of_sight", error=str(error))
             session.lost.set()
             return 0
@@ -142,7 +144,7 @@ class RabbitReceiver:
 
     def _connected(self) -> _Session:
         if self._session is None or self._session.lost.is_set():
-            raise Unavailable("RabbitMQ is not connected")
+            raise LaneUnavailable("RabbitMQ is not connected")
         return self._session
 
     async def _ready(self, session: _Session) -> int:
@@ -162,7 +164,7 @@ class RabbitReceiver:
             session.unacknowledged[tag] = message
             session.waiting.append(tag)
             session.arrived += 1
-            self._news.set()
+            self._arrived.set()
 
         channel = await connection.channel(publisher_confirms=False)
         for each in (aside, channel):
@@ -203,14 +205,16 @@ async def _give_back(parked: dict[int, AbstractIncomingMessage]) -> None:
         await message.nack(requeue=True)
 
 
-async def _from_park(session: _Session, limit: int) -> list[Taken]:
-    taken: list[Taken] = []
+async def _from_park(session: _Session, limit: int) -> list[LaneMessage]:
+    taken: list[LaneMessage] = []
     while len(taken) < limit and (message := await session.park.get(no_ack=False, fail=False)) is not None:
         tag = message.delivery_tag
         assert tag is not None
         session.parked[tag] = message
         receipt = _Receipt(session=session, tag=tag, parked=True)
-        taken.append(Taken(body=message.body, receipt=receipt, attempts=_attempts(message), gone_by=_gone_by(message)))
+        taken.append(
+            LaneMessage(body=message.body, receipt=receipt, attempts=_attempts(message), gone_by=_gone_by(message))
+        )
     return taken
 
 
@@ -223,9 +227,9 @@ def _gone_by(message: AbstractIncomingMessage) -> str | None:
     return reason if isinstance(reason, str) else None
 
 
-def _handed_out(session: _Session, tag: int) -> Taken:
+def _handed_out(session: _Session, tag: int) -> LaneMessage:
     message = session.unacknowledged[tag]
-    return Taken(body=message.body, receipt=_Receipt(session=session, tag=tag), attempts=_attempts(message))
+    return LaneMessage(body=message.body, receipt=_Receipt(session=session, tag=tag), attempts=_attempts(message))
 
 
 def _attempts(message: AbstractIncomingMessage) -> int:
@@ -233,6 +237,6 @@ def _attempts(message: AbstractIncomingMessage) -> int:
     return 1 + count if isinstance(count, int) else 1
 
 
-def _receipt_of(taken: Taken) -> _Receipt:
+def _receipt_of(taken: LaneMessage) -> _Receipt:
     assert isinstance(taken.receipt, _Receipt), "this message was taken from another lane"
     return taken.receipt

@@ -11,9 +11,9 @@ from aio_pika.exceptions import DeliveryError, PublishError
 from aiormq import Channel
 from pamqp.commands import Basic
 
-from tillkeeper.lanes.base import Unavailable
+from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.lanes.bounded import bounded
-from tillkeeper.lanes.link import Link
+from tillkeeper.lanes.broker_connection import BrokerConnection
 from tillkeeper.lanes.topology import Topology, ensure
 from tillkeeper.loops import pause
 
@@ -38,13 +38,15 @@ class RabbitSender:
         self._in_flight = 0
         self._drained = asyncio.Event()
         self._drained.set()
-        self._link = Link(broker_url, name="tillkeeper publish", set_up=self._set_up, tear_down=self._tear_down)
+        self._connection = BrokerConnection(
+            broker_url, name="tillkeeper publish", set_up=self._set_up, tear_down=self._tear_down
+        )
 
     @classmethod
     async def open(cls, broker_url: str, topology: Topology) -> "RabbitSender":
         """A sender that connects, now or as soon as the broker is there.  Never fails for an absent broker."""
         sender = cls(broker_url, topology)
-        await sender._link.open()
+        await sender._connection.open()
         return sender
 
     async def put(self, body: bytes, *, shard: int = 0) -> None:
@@ -66,11 +68,11 @@ class RabbitSender:
     async def close(self) -> None:
         """Lets puts in flight finish, then disconnects.  Safe to repeat."""
         await pause(self._drained, DRAIN_S)
-        await self._link.close()
+        await self._connection.close()
 
     def _connected(self) -> _Session:
         if self._session is None or self._session.lost.is_set():
-            raise Unavailable("RabbitMQ is not connected")
+            raise LaneUnavailable("RabbitMQ is not connected")
         return self._session
 
     async def _publish(self, session: _Session, body: bytes, shard: int) -> None:
@@ -88,7 +90,7 @@ class RabbitSender:
         )
         try:
             answer = await bounded(publish, timeout_s=CONFIRM_S, what="publishing")
-        except Unavailable as error:
+        except LaneUnavailable as error:
             # A refusal came over a sound connection.  After all else a new one declares what may be missing, and
             # walks away from a node that hangs.
             if not _is_refusal(error.__cause__):
@@ -96,7 +98,7 @@ class RabbitSender:
             raise
         if type(answer) is not Basic.Ack:
             session.lost.set()
-            raise Unavailable(f"RabbitMQ answered a publish with {type(answer).__name__}")
+            raise LaneUnavailable(f"RabbitMQ answered a publish with {type(answer).__name__}")
 
     async def _set_up(self, connection: AbstractConnection, lost: asyncio.Event) -> None:
         await ensure(connection, self._topology)

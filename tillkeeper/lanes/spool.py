@@ -11,9 +11,9 @@ import asyncpg
 import structlog
 
 from tillkeeper import clock
-from tillkeeper.lanes.base import Taken, Unavailable
+from tillkeeper.lanes.base import LaneMessage, LaneUnavailable
 from tillkeeper.lanes.bounded import bounded
-from tillkeeper.lanes.front import COST_FACTOR, Front
+from tillkeeper.lanes.spool_scan import COST_FACTOR, SpoolScan
 from tillkeeper.loops import keep_running, pause, start
 from tillkeeper.store import spool
 from tillkeeper.store.connections import is_pooled
@@ -73,11 +73,11 @@ class SpoolReceiver:
         self._lease_s = lease_s
         self._taker = uuid4()
         self._held: dict[UUID, int] = {}  # message: what its attempt count loses when it is given back
-        self._front = Front()
+        self._scan = SpoolScan()
         self._parked_look_at_s = float("-inf")
         self._hint = asyncio.Event()
         self._stop = asyncio.Event()
-        self._deaf = asyncio.Event()  # the present listening connection is over
+        self._listening_over = asyncio.Event()  # the present listening connection is over
         self._listener: asyncio.Task[None] | None = None
 
     @classmethod
@@ -90,24 +90,24 @@ class SpoolReceiver:
         )
         return receiver
 
-    async def take(self, *, limit: int, wait_s: float) -> list[Taken]:
+    async def take(self, *, limit: int, wait_s: float) -> list[LaneMessage]:
         """Up to `limit` messages, oldest first, waiting up to `wait_s` for the first."""
         until_s = clock.monotonic_s() + wait_s
         while True:
             self._hint.clear()
-            taken = await self._take_from_front(limit)
+            taken = await self._take_free(limit)
             left_s = until_s - clock.monotonic_s()
             if taken or left_s <= 0:
                 return taken
             await pause(self._hint, min(left_s, POLL_S))
 
-    async def _take_from_front(self, limit: int) -> list[Taken]:
-        began_s, front = clock.monotonic_s(), self._front
-        after = front.begin(began_s)
+    async def _take_free(self, limit: int) -> list[LaneMessage]:
+        began_s, scan = clock.monotonic_s(), self._scan
+        after = scan.begin(began_s)
 
         async def run(conn: Conn) -> list[spool.SpoolRow]:
-            if front.wants_mark():
-                front.mark(await spool.last_position(conn, timeout_s=WORK_S), clock.monotonic_s())
+            if scan.wants_mark():
+                scan.mark(await spool.last_position(conn, timeout_s=WORK_S), clock.monotonic_s())
             return await spool.take(
                 conn,
                 taker=self._taker,
@@ -119,7 +119,7 @@ class SpoolReceiver:
             )
 
         rows = await _with_connection(self._pool, run, timeout_s=WORK_S, what="taking from the spool")
-        front.ended(
+        scan.ended(
             was_whole=after == 0,
             began_s=began_s,
             ended_s=clock.monotonic_s(),
@@ -128,7 +128,7 @@ class SpoolReceiver:
         )
         return self._hold(rows, attempt=1)
 
-    async def acknowledge(self, taken: Sequence[Taken]) -> None:
+    async def acknowledge(self, taken: Sequence[LaneMessage]) -> None:
         """Deletes the messages.  A lease that ran out meanwhile is no error: dedupe settles what comes again."""
         ids = [_id_of(one) for one in taken]
 
@@ -146,14 +146,14 @@ class SpoolReceiver:
         release, unless its lease runs out before."""
         for attempts in set(self._held.values()):
             ids = [each for each, count in self._held.items() if count == attempts]
-            with suppress(Unavailable):
+            with suppress(LaneUnavailable):
                 await self._give_back(ids, attempts)
-                self._front.look_at_all()
+                self._scan.look_at_all()
                 self._parked_look_at_s = float("-inf")
                 for each in ids:
                     del self._held[each]
 
-    async def take_parked(self, *, limit: int) -> list[Taken]:
+    async def take_parked(self, *, limit: int) -> list[LaneMessage]:
         """Messages past the delivery limit.  They stand at the front, behind whatever is dead there: a look that takes
         long is not taken often."""
         began_s = clock.monotonic_s()
@@ -179,7 +179,7 @@ class SpoolReceiver:
     async def close(self) -> None:
         """Gives back what is held and stops listening.  Safe to repeat."""
         self._stop.set()
-        self._deaf.set()
+        self._listening_over.set()
         await self.release()
         if self._listener is not None:
             await asyncio.wait({self._listener}, timeout=WORK_S)
@@ -187,7 +187,7 @@ class SpoolReceiver:
 
     async def listen_once(self) -> int:
         """Listens for hints until the connection is lost or the receiver closed.  Returns 0."""
-        deaf = self._deaf = asyncio.Event()
+        over = self._listening_over = asyncio.Event()
         try:
             connection = await asyncpg.connect(
                 self._database_url, timeout=PUT_S, command_timeout=PUT_S, statement_cache_size=0
@@ -195,28 +195,28 @@ class SpoolReceiver:
         except DATABASE_ERRORS as error:
             log.info("no_hints", error=repr(error))
             return 0
-        connection.add_termination_listener(lambda _: deaf.set())
+        connection.add_termination_listener(lambda _: over.set())
         try:
             if await is_pooled(connection):
                 log.info("no_hints", error="a pooler hands each transaction another server; the poll finds messages")
                 await self._stop.wait()
                 return 0
-            await connection.add_listener(spool.CHANNEL, self._hear)
+            await connection.add_listener(spool.CHANNEL, self._on_notification)
             if not self._stop.is_set():
-                await deaf.wait()
+                await over.wait()
         except DATABASE_ERRORS as error:
             log.info("no_hints", error=repr(error))
         finally:
             connection.terminate()
         return 0
 
-    def _hold(self, rows: Sequence[spool.SpoolRow], *, attempt: int) -> list[Taken]:
+    def _hold(self, rows: Sequence[spool.SpoolRow], *, attempt: int) -> list[LaneMessage]:
         self._held |= {row.id: attempt for row in rows}
-        return [Taken(body=row.body, receipt=row.id, attempts=row.attempts) for row in rows]
+        return [LaneMessage(body=row.body, receipt=row.id, attempts=row.attempts) for row in rows]
 
-    def _hear(self, _conn: object, _pid: int, _channel: str, payload: object) -> None:
+    def _on_notification(self, _conn: object, _pid: int, _channel: str, payload: object) -> None:
         if payload == spool.GIVEN_BACK:
-            self._front.look_at_all()
+            self._scan.look_at_all()
         self._hint.set()
 
     async def _give_back(self, ids: Iterable[UUID], attempts: int) -> None:
@@ -236,6 +236,6 @@ async def _with_connection(
     return await bounded(call(), timeout_s=timeout_s, what=what)
 
 
-def _id_of(taken: Taken) -> UUID:
+def _id_of(taken: LaneMessage) -> UUID:
     assert isinstance(taken.receipt, UUID), "this message was taken from another lane"
     return taken.receipt

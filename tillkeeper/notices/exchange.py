@@ -11,9 +11,9 @@ from aio_pika import DeliveryMode, ExchangeType, Message
 from aio_pika.abc import AbstractConnection, AbstractExchange
 from pamqp.commands import Basic
 
-from tillkeeper.lanes.base import Unavailable
+from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.lanes.bounded import bounded
-from tillkeeper.lanes.link import Link
+from tillkeeper.lanes.broker_connection import BrokerConnection
 from tillkeeper.notices.outcome import Failed, SendOutcome, Sent
 from tillkeeper.notices.outgoing import Outgoing
 
@@ -33,18 +33,20 @@ class ExchangeChannel:
     def __init__(self, broker_url: str, prefix: str) -> None:
         self._exchange_name = f"{prefix}.notices"
         self._session: _Session | None = None
-        self._link = Link(broker_url, name="tillkeeper notices", set_up=self._set_up, tear_down=self._tear_down)
+        self._connection = BrokerConnection(
+            broker_url, name="tillkeeper notices", set_up=self._set_up, tear_down=self._tear_down
+        )
 
     @classmethod
     async def open(cls, broker_url: str, prefix: str) -> "ExchangeChannel":
         """Connects now, or as soon as the broker is there.  An absent broker is no error."""
         channel = cls(broker_url, prefix)
-        await channel._link.open()
+        await channel._connection.open()
         return channel
 
     async def close(self) -> None:
         """Disconnects.  Safe to repeat."""
-        await self._link.close()
+        await self._connection.close()
 
     async def send(self, notice: Outgoing) -> SendOutcome:
         """Publishes the notice; it counts as sent once the broker has confirmed it."""
@@ -62,7 +64,7 @@ class ExchangeChannel:
         publish = session.exchange.publish(message, routing_key=notice.topic, mandatory=False)
         try:
             answer = await bounded(publish, timeout_s=CONFIRM_S, what="publishing")
-        except Unavailable as error:
+        except LaneUnavailable as error:
             session.lost.set()  # a new connection declares what may be missing
             return Failed(why=f"RabbitMQ: {error}")
         if type(answer) is not Basic.Ack:

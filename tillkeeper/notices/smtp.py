@@ -21,7 +21,7 @@ PERMANENT: Final = 500
 QUIT_S: Final = 2.0  # the mail is handed over already; the answer to QUIT does not matter
 
 # Everything that happens before a server has taken a message: nobody was told.
-_UNTOLD: Final = (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError)
+_BEFORE_DATA: Final = (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError)
 
 
 class SmtpChannel:
@@ -68,14 +68,14 @@ class SmtpChannel:
             async with asyncio.timeout(2 * self._settings.timeout_s):
                 await client.connect()
                 await client.mail(sender)
-        except _UNTOLD as error:
+        except _BEFORE_DATA as error:
             return Failed(why=_reason(error))  # 5xx as well: it is about us, not about this payer
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 await client.rcpt(to)
         except aiosmtplib.SMTPResponseException as error:
             return Dead(why=_reason(error)) if error.code >= PERMANENT else Failed(why=_reason(error))
-        except _UNTOLD as error:
+        except _BEFORE_DATA as error:
             return Failed(why=_reason(error))
         return None
 
@@ -91,7 +91,7 @@ class SmtpChannel:
 
 
 async def _leave(client: aiosmtplib.SMTP) -> None:
-    with contextlib.suppress(*_UNTOLD):
+    with contextlib.suppress(*_BEFORE_DATA):
         async with asyncio.timeout(QUIT_S):
             await client.quit()
     client.close()

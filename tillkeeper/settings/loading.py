@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tillkeeper.settings.models import STRICT, Accounts, Settings
-from tillkeeper.settings.sources import BadSettings, config_path, resolve, settings_tree
+from tillkeeper.settings.sources import BadSettings, config_path, old_names, resolve, settings_tree
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -35,7 +35,7 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] = os.envi
 
     Raises BadSettings.
     """
-    return _validated(Settings, settings_tree(path, environ), environ)
+    return _validated(Settings, settings_tree(path, environ), environ).with_old_names(old_names(path, environ))
 
 
 def load_accounts(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Accounts:

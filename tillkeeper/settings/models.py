@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, PrivateAttr
 
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.gateways.account import BodyBytes
@@ -15,6 +15,7 @@ from tillkeeper.gateways.kit.secret_checks import is_guessable
 from tillkeeper.gateways.registry import AccountSettings, build
 from tillkeeper.notices.settings import NotifySettings
 from tillkeeper.settings.fields import AccountName, EnvelopeKey, Port, Processes, Token, url_of
+from tillkeeper.settings.old_names import RENAMED
 
 ENVELOPE_KEYS_MAX: Final = 5  # each is tried for every message
 TOKENS_MAX: Final = 20  # each is compared for every request of the orders API
@@ -79,9 +80,10 @@ class Settings(BaseModel):
     ingest: IngestSettings = IngestSettings()
     work: WorkSettings = WorkSettings()
     sweep: SweepSettings = SweepSettings()
-    ask: ApiClientSettings = ApiClientSettings()
+    api_client: ApiClientSettings = ApiClientSettings()
     notify: NotifySettings = Field(default_factory=NotifySettings)
     accounts: Accounts = Field(default_factory=dict, repr=False)
+    _old_names: frozenset[str] = PrivateAttr(frozenset())
 
     def build_gateways(self) -> dict[str, Gateway]:
         """One gateway object for each account, with its keys read."""
@@ -89,6 +91,8 @@ class Settings(BaseModel):
 
     def doubts(self) -> Iterator[str]:
         """Lines about what looks wrong but keeps no process from starting; each names the key and never its value."""
+        for old in sorted(self._old_names):
+            yield f"[{old}] is called [{RENAMED[old]}] now; the old name is still read"
         if self.broker_url is not None and not self.envelope_keys:
             yield (
                 f"envelope_keys names no key: whoever may publish to {self.broker_prefix}.events is believed, and can "
@@ -100,6 +104,11 @@ class Settings(BaseModel):
             if is_guessable(token):
                 yield f"api_tokens.{at} can be guessed; make it at random, with: openssl rand -hex 32"
         yield from doubts_of(self.accounts)
+
+    def with_old_names(self, sections: frozenset[str]) -> Self:
+        """Remembers which sections were given under an old name."""
+        self._old_names = sections
+        return self
 
     def dump(self) -> bytes:
         """All settings with their secrets, for the standard input of a child process."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tillkeeper.settings.models import Settings
+from tillkeeper.settings.old_names import RENAMED, by_new_names, contradictions, new_name
 
 PREFIX: Final = "TILLKEEPER_"
 CONFIG_VARIABLE: Final = "TILLKEEPER_CONFIG"
@@ -24,8 +25,19 @@ class BadSettings(Exception):
 def settings_tree(path: Path | None, environ: Mapping[str, str]) -> dict[str, Any]:
     """Merges file and environment, as they were written."""
     path = config_path(path, environ)
-    merged: dict[str, Any] = _merge(_from_file(path) if path else {}, _from_environment(environ))
+    from_file = _from_file(path) if path else {}
+    if problems := contradictions(from_file):
+        raise BadSettings(problems)
+    merged: dict[str, Any] = _merge(by_new_names(from_file), _from_environment(environ))
     return merged
+
+
+def old_names(path: Path | None, environ: Mapping[str, str]) -> frozenset[str]:
+    """The sections that file or environment call by an old name."""
+    path = config_path(path, environ)
+    ours = (variable.removeprefix(PREFIX) for variable in environ if variable.startswith(PREFIX))
+    in_environment = {variable.split("__")[0].lower() for variable in ours}
+    return frozenset(RENAMED.keys() & (in_environment | (_from_file(path).keys() if path else set())))
 
 
 def config_path(path: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -66,10 +78,11 @@ def _path_of(variable: str) -> tuple[str, ...]:
     if not variable.startswith(PREFIX):
         return ()
     first, *rest = variable.removeprefix(PREFIX).split("__")
-    if first.lower() not in Settings.model_fields:
+    section = new_name(first.lower())
+    if section not in Settings.model_fields:
         return ()
-    if first.lower() != "accounts":
-        return (first.lower(), *(name.lower() for name in rest))
+    if section != "accounts":
+        return (section, *(name.lower() for name in rest))
     account = tuple(name.lower().replace("_", "-") for name in rest[:1])
     key = tuple(name.lower() for name in rest[1:2])
     return ("accounts", *account, *key, *rest[2:])  # what follows is a serial number or URL, whose case matters

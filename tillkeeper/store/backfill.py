@@ -18,6 +18,7 @@ from tillkeeper.domain.order.status import MOVING, OPEN, Status
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply import Tally, apply_found
 from tillkeeper.store.inbox import known_events
+from tillkeeper.store.lease import check_held
 from tillkeeper.store.pool import Conn
 
 LEASE: Final = timedelta(minutes=2)  # over what a page of a list takes with all its attempts
@@ -29,10 +30,6 @@ PASSED_OVER_MAX: Final = 10_000  # counted; whoever reads it needs no more
 CHUNK_ORDERS: Final = 500  # locked at once
 
 UNDER_WAY: Final = MOVING  # known of, whatever a list leaves out
-
-
-class LostLease(Exception):
-    """Somebody else took the account's backfill over, because this one was too slow."""
 
 
 class RequestedBackfill(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,18 +113,16 @@ RETURNING 1
 async def advance(
     conn: Conn, account: str, until: datetime, *, requested_since: datetime | None, by: UUID, now: datetime
 ) -> None:
-    """Everything up to `until` is taken in, from `requested_since` if that was the request.  Raises LostLease."""
-    if await conn.fetchval(ADVANCE, account, by, until, now + LEASE, requested_since) is None:
-        raise LostLease
+    """Everything up to `until` is taken in, from `requested_since` if that was the request.  Raises LeaseLost."""
+    check_held(await conn.fetchval(ADVANCE, account, by, until, now + LEASE, requested_since))
 
 
 KEEP = "UPDATE backfills SET leased_until = $3 WHERE account = $1 AND leased_by = $2 RETURNING 1"
 
 
 async def keep(conn: Conn, account: str, *, by: UUID, now: datetime) -> None:
-    """Holds the account for a while longer.  Raises LostLease."""
-    if await conn.fetchval(KEEP, account, by, now + LEASE) is None:
-        raise LostLease
+    """Holds the account for a while longer.  Raises LeaseLost."""
+    check_held(await conn.fetchval(KEEP, account, by, now + LEASE))
 
 
 # What was wished for after the span was fixed is still to do.

@@ -1,4 +1,4 @@
-"""Deliveries that were refused, with what the doctor says of each: bounded in number, in bytes and in days.
+"""Deliveries that were refused, with what their examination found: bounded in number, in bytes and in days.
 
 Nobody signed them, so that whoever finds the address decides how many come and how large: each row, each account and
 all accounts together have a limit, the oldest go first, and nothing stays longer than KEPT_DAYS.

@@ -17,20 +17,27 @@ from tillkeeper.store.order_loading import lock_whole_orders
 from tillkeeper.store.order_writing import write_changes
 from tillkeeper.store.pool import Conn
 
+# `accounts` are stored sorted.
 CLAIM = """
-SELECT id FROM orders WHERE due_at <= $1 ORDER BY due_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
+SELECT id FROM orders WHERE due_at <= $1 AND array_to_string(accounts, ' ') <> ALL ($3::text[])
+ORDER BY due_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
 """
 
 
+def accounts_key(accounts: Collection[str]) -> str:
+    """The accounts of an order in one word, as `besides` leaves them out."""
+    return " ".join(sorted(accounts))
+
+
 async def take_due(
-    conn: Conn, *, policy: Policy, limit: int, lease: timedelta, now: datetime
+    conn: Conn, *, policy: Policy, limit: int, lease: timedelta, now: datetime, besides: Collection[str] = ()
 ) -> tuple[int, list[DueQuery]]:
-    """Hands up to `limit` due orders the time, in the caller's transaction.
+    """Hands up to `limit` due orders, but for those of the accounts `besides`, the time, in the caller's transaction.
 
     Returns how many there were, and the steps for which gateways must be asked once it is committed.  Should their
     sweeper die, the orders go on after `lease`.
     """
-    ids = [row["id"] for row in await conn.fetch(CLAIM, now, limit)]
+    ids = [row["id"] for row in await conn.fetch(CLAIM, now, limit, list(besides))]
     return len(ids), await _take(conn, ids, policy=policy, lease=lease, now=now)
 
 
@@ -43,12 +50,15 @@ async def take_one(conn: Conn, order_id: int, *, policy: Policy, lease: timedelt
     return await _take(conn, ids, policy=policy, lease=lease, now=now)
 
 
-DUE_NOW = "SELECT id FROM orders WHERE due_at <= $1 ORDER BY due_at LIMIT $2"
+DUE_NOW = """
+SELECT id FROM orders WHERE due_at <= $1 AND array_to_string(accounts, ' ') <> ALL ($3::text[])
+ORDER BY due_at LIMIT $2
+"""
 
 
-async def due_now(conn: Conn, *, limit: int, now: datetime) -> list[int]:
+async def due_now(conn: Conn, *, limit: int, now: datetime, besides: Collection[str] = ()) -> list[int]:
     """The orders that are due, without claiming them."""
-    return [row["id"] for row in await conn.fetch(DUE_NOW, now, limit)]
+    return [row["id"] for row in await conn.fetch(DUE_NOW, now, limit, list(besides))]
 
 
 SET_ASIDE = "UPDATE orders SET due_at = $2 WHERE id = $1 AND due_at IS NOT NULL"

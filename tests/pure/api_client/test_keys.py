@@ -8,14 +8,14 @@ from tests.telling import Telling
 from tillkeeper.api_client.http import Unreachable
 from tillkeeper.api_client.key_fetching import (
     FETCHES_PER_MINUTE,
-    NAMED_MAX,
+    KEY_STORE_READ_EVERY_S,
     REFRESH_EVERY_S,
     REFRESH_FIRST_S,
-    SHELF_LOOK_S,
-    Keys,
-    NoKey,
-    keep_fresh,
-    refreshing,
+    REFUSED_URLS_MAX,
+    KeyFetcher,
+    KeyUnavailable,
+    keep_refreshing,
+    refreshes_keys,
 )
 from tillkeeper.domain.backoff import KEY_REFRESH
 from tillkeeper.gateways.errors import BadSignature
@@ -81,7 +81,7 @@ def gateway():
 
 @pytest.fixture
 def keys(gateway, network, time):
-    return Keys(gateway, network.send, monotonic_s=time.monotonic_s)
+    return KeyFetcher(gateway, network.send, monotonic_s=time.monotonic_s)
 
 
 def naming(name):
@@ -101,7 +101,7 @@ async def test_one_try_is_for_all_who_wait_whether_it_succeeds_or_not(keys, netw
     assert (set(told), len(network.calls)) == ({True}, 1)
     network.says = lambda _: Unreachable("TimeoutError")
     told = await asyncio.gather(*(keys.fetch_for(naming("new-2")) for _ in range(50)), return_exceptions=True)
-    assert ({type(it) for it in told}, len(network.calls)) == ({NoKey}, 2)
+    assert ({type(it) for it in told}, len(network.calls)) == ({KeyUnavailable}, 2)
 
 
 async def test_what_is_not_the_gateways_key_is_refused(keys, network):
@@ -113,14 +113,14 @@ async def test_what_is_not_the_gateways_key_is_refused(keys, network):
 @pytest.mark.parametrize("status", [401, 500])
 async def test_what_the_gateway_does_not_give_now_may_come_later(keys, network, status):
     network.says = lambda _: Response(status=status, headers={}, body=b"")
-    with pytest.raises(NoKey):
+    with pytest.raises(KeyUnavailable):
         await keys.fetch_for(naming("new-1"))
 
 
 async def test_a_few_are_fetched_a_minute(keys, network, time):
     for number in range(FETCHES_PER_MINUTE):
         assert await keys.fetch_for(naming(f"new-{number}"))
-    with pytest.raises(NoKey, match="too often"):
+    with pytest.raises(KeyUnavailable, match="too often"):
         await keys.fetch_for(naming("new-x"))
     time.passed_s += 60 / FETCHES_PER_MINUTE
     assert await keys.fetch_for(naming("new-y"))
@@ -131,16 +131,16 @@ async def test_so_many_that_are_named_again_are_fetched_a_minute_as_well(keys, n
     for number in range(FETCHES_PER_MINUTE):
         assert await keys.fetch_for(naming(f"new-{number}"))
     for _ in range(2):
-        for number in range(NAMED_MAX + 1):
+        for number in range(REFUSED_URLS_MAX + 1):
             try:
                 await keys.fetch_for(naming(f"new-x{number}"))
-            except NoKey:
+            except KeyUnavailable:
                 continue
     assert len(network.calls) == FETCHES_PER_MINUTE  # each was forgotten before it was named again
-    for number in range(NAMED_MAX, 0, -1):
+    for number in range(REFUSED_URLS_MAX, 0, -1):
         try:
             await keys.fetch_for(naming(f"new-x{number}"))
-        except NoKey:
+        except KeyUnavailable:
             continue
     assert len(network.calls) == 2 * FETCHES_PER_MINUTE
 
@@ -152,13 +152,13 @@ def key_store():
 
 def keeping(network, time, key_store):
     gateway = Keeping("telling-main")
-    return gateway, Keys(gateway, network.send, key_store=key_store, now=time.now, monotonic_s=time.monotonic_s)
+    return gateway, KeyFetcher(gateway, network.send, key_store=key_store, now=time.now, monotonic_s=time.monotonic_s)
 
 
 async def strange(keys, how_many):
     """Somebody names keys that nobody has, each another."""
     for at in range(how_many):
-        with pytest.raises((BadSignature, NoKey)):
+        with pytest.raises((BadSignature, KeyUnavailable)):
             await keys.fetch_for(naming(f"strange-{id(keys)}-{at}"))
 
 
@@ -176,7 +176,7 @@ async def test_a_key_outlasts_a_restart_though_nothing_can_be_fetched_then(netwo
     network.says = lambda _: Unreachable("TimeoutError")
     _, keys = keeping(network, time, key_store)
     assert await keys.fetch_for(naming("new-1"))
-    with pytest.raises(NoKey):
+    with pytest.raises(KeyUnavailable):
         await keys.fetch_for(naming("new-2"))
     assert [url.rpartition("/")[2] for url in network.calls] == ["new-1", "new-2"]
 
@@ -188,11 +188,11 @@ async def test_what_one_receiver_learnt_the_others_find_and_they_do_not_look_for
     await strange(other, 2 * FETCHES_PER_MINUTE)
     assert key_store.looks == 1
     assert await one.fetch_for(naming("new-1"))
-    time.passed_s += SHELF_LOOK_S
+    time.passed_s += KEY_STORE_READ_EVERY_S
     called = len(network.calls)
     assert await other.fetch_for(naming("new-1"))
     assert (gateway.keys, len(network.calls)) == ({"new-1"}, called)
-    time.passed_s += SHELF_LOOK_S
+    time.passed_s += KEY_STORE_READ_EVERY_S
     key_store.keys["telling-main"]["http://127.0.0.1:9/keys/odd"] = LearntKey(
         url="http://127.0.0.1:9/keys/odd", content=b"odd", learnt_at=time.now()
     )  # by other settings
@@ -200,7 +200,7 @@ async def test_what_one_receiver_learnt_the_others_find_and_they_do_not_look_for
 
 
 async def test_who_cannot_learn_a_key_twice_keeps_none(network, time, key_store):
-    keys = Keys(Telling("telling-main"), network.send, key_store=key_store, monotonic_s=time.monotonic_s)
+    keys = KeyFetcher(Telling("telling-main"), network.send, key_store=key_store, monotonic_s=time.monotonic_s)
     assert await keys.fetch_for(naming("new-1"))
     assert (key_store.keys, key_store.looks) == ({}, 0)
 
@@ -214,13 +214,13 @@ async def waits_of(keys, looks):
         if len(waits) > looks:
             stop.set()
 
-    await keep_fresh(keys, stop, jitter=lambda *_: 1.0, wait=wait)
+    await keep_refreshing(keys, stop, jitter=lambda *_: 1.0, wait=wait)
     return waits
 
 
 async def test_keys_are_looked_at_from_time_to_time_and_sooner_after_a_failure(network):
     gateway = Refreshing("telling-main", unsigned=True)
-    keys = Keys(gateway, network.send)
+    keys = KeyFetcher(gateway, network.send)
     assert await waits_of(keys, 2) == [REFRESH_FIRST_S, REFRESH_EVERY_S, REFRESH_EVERY_S]
     assert gateway.keys == {"new-all"}
     network.says = lambda _: Unreachable("TimeoutError")
@@ -230,7 +230,7 @@ async def test_keys_are_looked_at_from_time_to_time_and_sooner_after_a_failure(n
 
 
 async def test_where_there_is_nothing_to_look_at_nobody_looks(network):
-    assert await waits_of(Keys(Refreshing("telling-main"), network.send), 1) == [REFRESH_FIRST_S, REFRESH_EVERY_S]
+    assert await waits_of(KeyFetcher(Refreshing("telling-main"), network.send), 1) == [REFRESH_FIRST_S, REFRESH_EVERY_S]
     assert network.calls == []
-    assert refreshing(Refreshing("telling-main"))
-    assert not refreshing(Telling("telling-main"))
+    assert refreshes_keys(Refreshing("telling-main"))
+    assert not refreshes_keys(Telling("telling-main"))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tillkeeper.lanes.base import Unavailable
+from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.lanes.group_commit import GroupCommit
 
 KIB = 1024
@@ -108,7 +108,7 @@ async def test_a_failed_send_fails_its_own_group_alone():
     failing = put(group, 1, 2)
     await turns()
     passing = put(group, 3)
-    road.ends[0].set_exception(Unavailable("no"))
+    road.ends[0].set_exception(LaneUnavailable("no"))
     outcomes = await asyncio.gather(*failing, return_exceptions=True)
     assert [str(outcome) for outcome in outcomes] == ["no", "no"]
     assert outcomes[0] is not outcomes[1]
@@ -134,7 +134,7 @@ async def test_a_cancelled_send_is_unavailable_to_its_puts():
     [waiting] = put(a_group_commit(road), 1)
     await turns()
     road.ends[0].cancel()
-    with pytest.raises(Unavailable):
+    with pytest.raises(LaneUnavailable):
         await waiting
 
 
@@ -163,7 +163,7 @@ async def test_too_many_waiting_are_refused_and_room_is_made_by_sending():
     kept = put(group, 2, 3)
     refused = put(group, 4)
     await turns()
-    with pytest.raises(Unavailable, match="too many"):
+    with pytest.raises(LaneUnavailable, match="too many"):
         await refused[0]
     road.ends[0].set_result("there")
     await asyncio.gather(*first)
@@ -181,7 +181,7 @@ async def test_too_many_bytes_waiting_are_refused():
     await turns()
     kept = put(group, 2, size_bytes=8)
     await turns()
-    with pytest.raises(Unavailable):
+    with pytest.raises(LaneUnavailable):
         await group.put(3, size_bytes=3)
     road.ends[0].set_result("there")
     await asyncio.gather(*first)
@@ -198,7 +198,7 @@ async def test_draining_finishes_what_waits_and_takes_nothing_new():
     await turns()
     drained = asyncio.ensure_future(group.drain(within_s=30))
     await turns()
-    with pytest.raises(Unavailable):
+    with pytest.raises(LaneUnavailable):
         await group.put(3, size_bytes=1)
     road.ends[0].set_result("there")
     await turns()
@@ -217,7 +217,7 @@ async def test_draining_ends_in_time_and_what_never_left_is_unavailable():
     [waiting] = put(group, 2)
     await turns()
     await group.drain(within_s=0.01)
-    with pytest.raises(Unavailable):
+    with pytest.raises(LaneUnavailable):
         await waiting
     road.ends[0].set_result("there")
 
@@ -245,7 +245,7 @@ def test_every_item_travels_once_in_order_within_the_limits_and_gets_its_own_out
             await turns(pauses[number])
             at_once -= 1
             if fates[number]:
-                raise Unavailable(str(number))
+                raise LaneUnavailable(str(number))
             return number
 
         group = GroupCommit(send, **limits)
@@ -261,7 +261,7 @@ def test_every_item_travels_once_in_order_within_the_limits_and_gets_its_own_out
             assert len(items) <= limits["items_max"]
             assert len(items) == 1 or sum(sizes[item] for item in items) <= limits["bytes_max"]
             for item in items:
-                failed = isinstance(outcomes[item], Unavailable)
+                failed = isinstance(outcomes[item], LaneUnavailable)
                 assert failed is fates[number]
                 assert str(outcomes[item]) == str(number)
 

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from sandbox.servers.child import free_ports
 from tests.virtual_time import Time
-from tillkeeper.api_client import http as wire
 from tillkeeper.api_client.client import ApiClient
+from tillkeeper.api_client.http import open_http
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.gateways.stripe.gateway import Stripe
 from tillkeeper.gateways.stripe.settings import StripeSettings
@@ -107,7 +107,7 @@ async def an_asker(gateways: dict, time: Time, **settings: object) -> AsyncItera
     """Over the real network, but in a time of its own; jitter is always the most there may be."""
     nonces = itertools.count()
     limits = ApiClientSettings.model_validate({"call_s": 5.0} | settings)
-    async with wire.opened(limits) as send:
+    async with open_http(limits) as send:
         yield ApiClient(
             gateways,
             limits,

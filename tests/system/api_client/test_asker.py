@@ -18,7 +18,7 @@ from sandbox.signing import WeChatPayKey, wechatpay_signed
 from tests.system.api_client.playing import KEY, KEY_ID, a_key, an_asker, an_intent, says, stripe, wechatpay
 from tests.virtual_time import NOW
 from tillkeeper.api_client import client
-from tillkeeper.api_client.client import QueryFailed, asking
+from tillkeeper.api_client.client import QueryFailed, open_api_client
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.domain.events import Kind
 from tillkeeper.gateways.errors import CannotQuery
@@ -42,7 +42,7 @@ async def api_client(server, time):
 
 
 def counted(result, account="stripe-main"):
-    return REGISTRY.get_sample_value("tillkeeper_asked_total", {"account": account, "result": result}) or 0.0
+    return REGISTRY.get_sample_value("tillkeeper_gateway_queries_total", {"account": account, "result": result}) or 0.0
 
 
 async def reason_of(api_client, query=PAYMENT, account="stripe-main"):
@@ -113,7 +113,7 @@ async def test_what_was_answered_just_now_is_not_asked_again_because_an_answer_r
         for ref in ("pi_1", "pi_2"):
             await api_client.query("stripe-main", Query(about="payment", payment_ref=ref))
         assert len(server.requests) == 2
-        monkeypatch.setattr(client, "ANSWERED_MAX", 0)
+        monkeypatch.setattr(client, "REMEMBERED_ANSWERS_MAX", 0)
         time.passed_s += client.FRESH_S
         await api_client.query("stripe-main", Query(about="payment", payment_ref="pi_3"))
     assert len(server.requests) == 4
@@ -279,7 +279,7 @@ async def test_a_question_ends_in_time_though_attempts_are_left(server, time):
 
 async def test_a_gateway_that_is_down_is_left_alone_and_tried_once_in_a_while(api_client, server, time, logged):
     def unanswering():
-        return REGISTRY.get_sample_value("tillkeeper_unanswering", {"account": "stripe-main"})
+        return REGISTRY.get_sample_value("tillkeeper_gateway_breaker_open", {"account": "stripe-main"})
 
     server.answers = [BROKEN]
     assert [await reason_of(api_client) for _ in range(2)] == ["busy", "busy"]
@@ -440,11 +440,11 @@ async def test_who_can_be_asked_is_told_without_asking(server, time):
         "wechat": wechatpay(server.url),
     }
     async with an_asker(gateways, time) as api_client:
-        assert [api_client.can_ask(account) for account in (*gateways, "nobody")] == [True, False, True, False]
+        assert [api_client.can_query(account) for account in (*gateways, "nobody")] == [True, False, True, False]
     assert server.requests == []
 
 
 async def test_on_the_real_clock_it_asks_as_well(server):
-    async with asking({"stripe-main": stripe(server.url)}, ApiClientSettings()) as api_client:
+    async with open_api_client({"stripe-main": stripe(server.url)}, ApiClientSettings()) as api_client:
         server.answers = [BROKEN, says(an_intent())]
         assert (await api_client.query("stripe-main", PAYMENT)).found

@@ -110,7 +110,7 @@ async def test_credentials_that_are_refused_are_a_denial_and_no_question_is_put(
 
 async def test_without_credentials_nobody_can_ask(api_client, server, monkeypatch):
     monkeypatch.setattr(WithTokens, "has_credentials", False)
-    assert not api_client.can_ask("stripe-main")
+    assert not api_client.can_query("stripe-main")
     with pytest.raises(QueryFailed, match="cannot_ask"):
         await api_client.query("stripe-main", PAYMENT)
     assert server.requests == []

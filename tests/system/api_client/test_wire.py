@@ -8,14 +8,15 @@ from aiohttp import web
 
 from sandbox.servers.child import free_ports
 from tests.system.api_client.playing import Server, says
-from tillkeeper.api_client import http as wire
+from tillkeeper.api_client import http
+from tillkeeper.api_client.http import open_http
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.messages import Call
 
 
 async def sent(call, **settings):
-    async with wire.opened(ApiClientSettings.model_validate({"call_s": 0.3} | settings)) as send:
+    async with open_http(ApiClientSettings.model_validate({"call_s": 0.3} | settings)) as send:
         return await send(call)
 
 
@@ -68,7 +69,7 @@ async def test_a_redirect_is_not_followed(server):
 
 async def test_a_cookie_is_not_sent_back(server):
     server.answers = [says(b"", **{"Set-Cookie": "session=1; Path=/"})]
-    async with wire.opened(ApiClientSettings()) as send:
+    async with open_http(ApiClientSettings()) as send:
         await send(get(f"{server.url}/"))
         await send(get(f"{server.url}/"))
     assert all("Cookie" not in request.headers for request in server.requests)
@@ -97,7 +98,7 @@ async def test_a_huge_answer_is_refused_before_it_is_read(server, is_told):
     server.answers = [answer]
     with pytest.raises(BadPayload, match="greater"):
         await sent(get(f"{server.url}/"), call_s=20)
-    assert sum(written) < 4 * wire.ANSWER_BYTES_MAX
+    assert sum(written) < 4 * http.ANSWER_BYTES_MAX
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "x-unknown"])
@@ -137,13 +138,13 @@ async def hang_up(request):
 @pytest.mark.parametrize("answer", [hang, drip, break_off, hang_up])
 async def test_an_answer_that_does_not_come_whole_and_in_time_is_none(server, answer):
     server.answers = [answer]
-    with pytest.raises(wire.Unreachable):
+    with pytest.raises(http.Unreachable):
         await sent(get(f"{server.url}/"))
 
 
 async def test_nobody_there_is_unreachable():
     [port] = free_ports(1)
-    with pytest.raises(wire.Unreachable, match="ClientConnectorError"):
+    with pytest.raises(http.Unreachable, match="ClientConnectorError"):
         await sent(get(f"http://127.0.0.1:{port}/"))
 
 
@@ -158,10 +159,10 @@ async def test_something_that_does_not_speak_http_is_unreachable(said):
 
     async with await asyncio.start_server(talk, "127.0.0.1", 0) as listening:
         port = listening.sockets[0].getsockname()[1]
-        with pytest.raises(wire.Unreachable):
+        with pytest.raises(http.Unreachable):
             await sent(get(f"http://127.0.0.1:{port}/"))
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_unreachable(server):
-    with pytest.raises(wire.Unreachable):
+    with pytest.raises(http.Unreachable):
         await sent(get(server.url.replace("http://", "https://")))

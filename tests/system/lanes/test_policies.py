@@ -11,7 +11,7 @@ from tests.lane_handles import RabbitLane
 from tests.store.factories import NOON, a_delivery, an_event
 from tests.system.commands import tillkeeper, toml, written
 from tillkeeper.domain.delivery import Envelope, pack
-from tillkeeper.lanes.base import Unavailable
+from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.lanes.policies import harmful_policies, queues_of
 from tillkeeper.lanes.topology import Topology
 from workers.outage import Outage
@@ -54,9 +54,9 @@ async def test_a_policy_that_loses_deliveries_is_named_with_what_comes_of_it(man
 async def test_where_the_management_api_does_not_tell_nothing_is_said_to_be_well(management):
     url, told = management
     del told["tk.events.1"]
-    with pytest.raises(Unavailable, match=r"answered 404 when asked about the queue tk\.events\.1"):
+    with pytest.raises(LaneUnavailable, match=r"answered 404 when asked about the queue tk\.events\.1"):
         await harmful_policies(BROKER, TOPOLOGY, management_url=url)
-    with pytest.raises(Unavailable, match="does not tell"):
+    with pytest.raises(LaneUnavailable, match="does not tell"):
         await harmful_policies(BROKER, TOPOLOGY, management_url="http://127.0.0.1:1")
 
 

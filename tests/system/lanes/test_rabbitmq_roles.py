@@ -12,7 +12,7 @@ from aiormq.exceptions import ChannelAccessRefused, ChannelClosed
 
 from sandbox.servers import RabbitMQ
 from tillkeeper.domain.delivery import Envelope, pack
-from tillkeeper.lanes.base import Unavailable
+from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.lanes.rabbitmq_receiver import RabbitReceiver
 from tillkeeper.lanes.rabbitmq_sender import RabbitSender
 from tillkeeper.lanes.topology import Topology
@@ -57,7 +57,7 @@ async def test_each_role_can_do_its_work_and_nothing_besides(rabbitmq, broker_ur
     topology = Topology(prefix=broker_prefix, shards=2)
 
     early = await RabbitSender.open(urls["ingest"], topology)  # before any worker declared a queue
-    with pytest.raises(Unavailable):
+    with pytest.raises(LaneUnavailable):
         await early.put(AN_ENVELOPE)
     await early.close()
 

@@ -144,6 +144,30 @@ async def test_a_receiver_that_hangs_is_left_alone_and_its_backlog_delays_no_oth
     assert clock.at - await pool.fetchval("SELECT min(created_at) FROM outbox") < timedelta(minutes=10)
 
 
+async def test_while_a_receiver_hangs_the_others_are_told(pool, looping, clock):
+    """More notices are due than are sent to one receiver at once, and it has not answered the first of them."""
+    goes_on, all_told, good_ids = asyncio.Event(), asyncio.Event(), set()
+    async with http_server() as good, http_server() as hung:
+        hung.before_answer = goes_on.wait
+
+        async def count():
+            good_ids.update(good.ids)
+            if len(good_ids) >= 59:  # the one that is being answered is not among them yet
+                all_told.set()
+
+        good.before_answer = count
+        webhooks = {name: {"url": it.url, "secrets": [SECRET]} for name, it in (("good", good), ("hung", hung))}
+        await told(pool, *(to_merchant(key=f"k{it:03}") for it in range(60)), now=clock.at)
+        async with looping(some_settings(webhooks=webhooks), audiences=(Audience.MERCHANT,)) as loop:
+            running = asyncio.ensure_future(loop.keep_running(asyncio.Event(), idle_s=0.01))
+            async with asyncio.timeout(100):
+                await all_told.wait()
+            running.cancel()
+            await asyncio.wait({running})
+        goes_on.set()
+        assert len(hung.ids) <= 5
+
+
 async def test_a_pause_that_a_receiver_asks_for_holds_for_all_notices(pool, looping, receiver, clock):
     receiver.status, receiver.headers = 503, {"Retry-After": "240"}
     await told(pool, to_merchant(key="one"), now=clock.at)

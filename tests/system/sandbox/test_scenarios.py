@@ -85,7 +85,7 @@ async def test_a_day_whose_answers_are_not_heard_does_not_hold(quick_server):
         return Answer(found=False)
 
     async def hire_deaf_ones(premises, stack) -> Crew:
-        premises.api_client.query, premises.api_client.can_ask = nothing_found, lambda _account: False
+        premises.api_client.query, premises.api_client.can_query = nothing_found, lambda _account: False
         return await hire(premises, stack)
 
     day = await lossy_day(a_wish(FEW, hire=hire_deaf_ones), quick_server, quiet, ends_at=SOON)

@@ -25,8 +25,8 @@ from aiohttp import web
 
 from ingest.registration import registration_of
 from sandbox.servers.child import free_ports
-from tillkeeper.api_client import http as wire
 from tillkeeper.api_client.client import ApiClient
+from tillkeeper.api_client.http import open_http
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.domain.delivery import Delivery
 from tillkeeper.domain.policy import Policy
@@ -208,7 +208,7 @@ async def staged(told: Told, pool: asyncpg.Pool, folder: Path) -> AsyncIterator[
     """With the accounts built, the API listening and the orders registered."""
     clock = Clock(datetime.fromtimestamp(told.get("now", NOW), UTC))
     api = Api({account: dict(paths) for account, paths in told.get("api", {}).items()})
-    async with api.listening(), wire.opened(ApiClientSettings()) as send:
+    async with api.listening(), open_http(ApiClientSettings()) as send:
         accounts = json.loads(json.dumps(told["accounts"]).replace("{API}", api.url))
         settings = Settings.model_validate(
             {"database_url": "postgresql://nobody@127.0.0.1/", "api_tokens": [TOKEN], "accounts": accounts}

@@ -331,7 +331,7 @@ def _minor(refund: ReturnFacts) -> int:
 
 
 def paid_through(order: Order, facts: OrderFacts) -> tuple[str | None, str | None]:
-    """The account, and there the way of paying, of the payment that was heard of last; whose ladder an order climbs.
+    """The account, and there the way of paying, of the payment that was heard of last; whose ladder an order goes up.
 
     Before any payment is known it is the one account where payment is expected, if it is one.
     """

@@ -14,7 +14,7 @@ from aio_pika.abc import AbstractConnection
 from yarl import URL
 
 from tillkeeper.domain.backoff import BROKER_CONNECTION, Jitter
-from tillkeeper.lanes.base import Unavailable
+from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.lanes.bounded import bounded
 from tillkeeper.loops import pause, start
 
@@ -28,7 +28,7 @@ GOODBYE_S: Final = 30.0  # in the background, over the library's own limit for a
 SetUp = Callable[[AbstractConnection, asyncio.Event], Awaitable[None]]
 
 
-def brokers(broker_url: str, *, name: str) -> tuple[URL, ...]:
+def broker_urls(broker_url: str, *, name: str) -> tuple[URL, ...]:
     """The hosts of `amqp://user:password@one:5672,two:5672/vhost`, one URL each, in order."""
     parts = urlsplit(broker_url)
     login, at, hosts = parts.netloc.rpartition("@")
@@ -36,7 +36,7 @@ def brokers(broker_url: str, *, name: str) -> tuple[URL, ...]:
     return tuple(url.update_query({"heartbeat": str(HEARTBEAT_S), "name": name, **url.query}) for url in urls)
 
 
-class Link:
+class BrokerConnection:
     """Connects, walks the host list when that fails, and starts over when the connection is lost.
 
     `set_up` gets each new connection, and an event to set once it is of no more use; `tear_down` is told when it is
@@ -52,7 +52,7 @@ class Link:
         tear_down: Callable[[], None],
         jitter: Jitter = random.uniform,
     ) -> None:
-        self._urls = brokers(broker_url, name=name)
+        self._urls = broker_urls(broker_url, name=name)
         self._name = name
         self._set_up = set_up
         self._tear_down = tear_down
@@ -61,7 +61,7 @@ class Link:
         self._stop = asyncio.Event()
         self._lost = asyncio.Event()  # the present connection's
         self._keeper: asyncio.Task[None] | None = None
-        self._goodbyes: set[asyncio.Task[None]] = set()
+        self._closings: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Starts connecting; returns when connected, or after a while: then it goes on in the background."""
@@ -75,8 +75,8 @@ class Link:
         if self._keeper is not None:
             await asyncio.wait({self._keeper}, timeout=CLOSE_S)
             self._keeper.cancel()
-        if self._goodbyes:
-            await asyncio.wait(self._goodbyes, timeout=CLOSE_S)
+        if self._closings:
+            await asyncio.wait(self._closings, timeout=CLOSE_S)
 
     async def _keep(self) -> None:
         failures = 0
@@ -86,9 +86,9 @@ class Link:
             try:
                 await self._connect_and_hold(url)
                 failures = 0
-            except Unavailable as error:
+            except LaneUnavailable as error:
                 failures += 1
-                log.warning("broker_unreachable", link=self._name, host=url.host, port=url.port, error=str(error))
+                log.warning("broker_unreachable", connection=self._name, host=url.host, port=url.port, error=str(error))
             await pause(self._stop, self._backoff_s(failures // len(self._urls)))
 
     def _backoff_s(self, rounds: int) -> float:
@@ -100,28 +100,28 @@ class Link:
         connection.close_callbacks.add(lambda *_: lost.set())
         try:
             await bounded(self._connect(connection, lost), timeout_s=CONNECT_S, what="connecting")
-            log.info("broker_connected", link=self._name, host=url.host, port=url.port)
+            log.info("broker_connected", connection=self._name, host=url.host, port=url.port)
             self._up.set()
             if not self._stop.is_set():
                 await lost.wait()
         finally:
             self._up.clear()
             self._tear_down()
-            self._say_goodbye(connection)
+            self._close_in_background(connection)
         if not self._stop.is_set():
-            log.warning("broker_lost", link=self._name, host=url.host, port=url.port)
+            log.warning("broker_lost", connection=self._name, host=url.host, port=url.port)
 
     async def _connect(self, connection: Connection, lost: asyncio.Event) -> None:
         await connection.connect(timeout=CONNECT_S)
         await self._set_up(connection, lost)
 
-    def _say_goodbye(self, connection: Connection) -> None:
+    def _close_in_background(self, connection: Connection) -> None:
         # In the background: closing a hung connection takes the library up to its heartbeat's grace.
-        goodbye = start(_close(connection), name=f"{self._name} goodbye")
-        self._goodbyes.add(goodbye)
-        goodbye.add_done_callback(self._goodbyes.discard)
+        closing = start(_close(connection), name=f"{self._name} goodbye")
+        self._closings.add(closing)
+        closing.add_done_callback(self._closings.discard)
 
 
 async def _close(connection: Connection) -> None:
-    with contextlib.suppress(Unavailable):
+    with contextlib.suppress(LaneUnavailable):
         await bounded(connection.close(), timeout_s=GOODBYE_S, what="closing")

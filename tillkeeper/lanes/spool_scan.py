@@ -1,4 +1,6 @@
-"""From where on the spool is looked at for free messages: what lies before is done, or leased and looked for seldom.
+"""From which position on the spool is scanned for free messages: what lies before is done, or leased.
+
+What lies before is looked at seldom.
 
 A message gets its position before its transaction commits, so that one may appear below others that were taken already.
 Positions given out so long ago that every such transaction has ended are safe to pass, once a take after that moment
@@ -12,8 +14,8 @@ WHOLE_LOOK_S: Final = 15.0  # how late a lease that ran out is noticed
 COST_FACTOR: Final = 100  # looks at the whole table take no more than a hundredth of the time
 
 
-class Front:
-    """One receiver's place in the table.  Times are of a monotonic clock."""
+class SpoolScan:
+    """Where one receiver's scan of the table begins.  Times are of a monotonic clock."""
 
     def __init__(self) -> None:
         self.after = 0
@@ -44,5 +46,5 @@ class Front:
         self._mark = None
 
     def look_at_all(self) -> None:
-        """Something lies before the front again."""
+        """Something lies before the position again."""
         self._whole_at_s = float("-inf")
