@@ -16,7 +16,7 @@ QUICK := --ignore=tests/pure/sandbox $(COVERED) $(wildcard tests/store/test_stat
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 	--python-version 3.11 --extra sandbox pyproject.toml
 
-.PHONY: help setup rabbitmq run test test-quick test-rest check cover bench abuse faults fuzz histories docs pictures lock clean
+.PHONY: help setup rabbitmq run test test-quick test-rest check cover bench abuse faults fuzz histories lives docs pictures lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ fuzz: setup  ## A million spoilt deliveries and API answers over all gateways; A
 
 histories: setup  ## 100,000 random histories of orders, each told in four orders of arrival; ARGS="--count N --seed N"
 	@$(BIN)/python -m tests.domain.histories $(ARGS)
+
+lives: setup  ## 100,000 random lives of orders, with time, answers, people and deaths; ARGS="--count N --seed N"
+	@$(BIN)/python -m tests.domain.lives $(ARGS)
 
 docs: setup  ## docs/gateways.md, deploy/accounts.toml and docs/states.md, printed from the code's own tables
 	@$(BIN)/python docs/gateways.py

@@ -115,7 +115,7 @@ def test_a_reminder_of_what_is_merely_held_is_not_written():
     )
     policy = policy_for(Status.PARTIALLY_PAID, ladder(Action.REMIND, MINUTE))
     assert held.summary.status is Status.PARTIALLY_PAID
-    assert advance(held, policy=policy, lease=LEASE, now=NOON + HOUR).notices == []
+    assert advance(held, policy=policy, lease=LEASE, now=NOON + HOUR).notices == ()
     assert "still holds" in "; ".join(_refused(acts.close, held, nearby=(), force=False, **TOLD))
 
 
@@ -229,3 +229,25 @@ def test_the_same_registration_says_the_same_in_any_order_of_accounts_and_paymen
     with pytest.raises(Contradiction) as refused:
         refuse_difference(one, msgspec.structs.replace(one, amount=2))
     assert refused.value.field == "amount"
+
+
+def test_a_question_is_no_step_that_tells_anybody():
+    from tillkeeper.domain.order.advancing import _take
+    from tillkeeper.domain.order.changes import Changes
+
+    with pytest.raises(AssertionError, match="outside"):
+        _take(Changes.of(an_order()), Step(action=Action.QUERY, at=NOON), POLICY, NOON)
+
+
+def test_a_version_tells_an_order_from_the_one_before_and_a_hold_is_no_version():
+    held = acts.hold(an_order(), until=NOON + HOUR, **TOLD)
+    assert not held.is_another_version
+    assert acts.close(an_order(), nearby=(), force=False, **TOLD).is_another_version
+    waits = advance(held.after, policy=POLICY, lease=LEASE, now=NOON)
+    assert (waits.after.due_at, waits.steps) == (NOON + HOUR, ())
+
+
+def test_what_is_captured_in_part_while_the_rest_is_held_is_not_told_to_the_payer():
+    held = with_facts(an_event(Kind.PAYMENT_AUTHORIZED, amount=100, capture_ref="c0"))
+    changes = receive(held, [Arrival(event=an_event(second=2, amount=40, capture_ref="c1"))], policy=POLICY, now=NOON)
+    assert [it.topic for it in changes.notices] == ["order.status_changed"]

@@ -44,7 +44,7 @@ async def end_of(pool, *order_refs):
 
 
 async def emptied(pool):
-    await pool.execute("TRUNCATE orders, delivery, inbox, named_elsewhere, outbox, cases RESTART IDENTITY CASCADE")
+    await pool.execute("TRUNCATE orders, deliveries, inbox, named_elsewhere, outbox, cases RESTART IDENTITY CASCADE")
 
 
 async def test_a_payment_whose_order_is_renamed_on_its_way_ends_alike_however_it_is_heard(pool):

@@ -118,7 +118,7 @@ async def test_nothing_is_asked_about_what_is_unknown_settled_closed_held_or_wai
 async def test_it_leaves_no_event_and_no_case(pool, hints, gateway):
     await registered(pool)
     await hinted(hints, gateway)
-    for table in ("inbox", "cases", "payment", "outbox", "delivery"):
+    for table in ("inbox", "cases", "payments", "outbox", "deliveries"):
         assert await pool.fetchval(f"SELECT count(*) FROM {table}") == 0
 
 

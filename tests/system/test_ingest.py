@@ -88,7 +88,7 @@ async def test_forged_deliveries_have_the_orders_that_they_name_asked_about_and_
 
     await until(is_hinted)
     assert await hinted() <= 10
-    for table in ("inbox", "cases", "payment", "delivery", "spool", "parked"):
+    for table in ("inbox", "cases", "payments", "deliveries", "spool", "parked"):
         assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0
 
 

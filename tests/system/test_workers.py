@@ -143,7 +143,7 @@ async def test_a_delivery_that_seems_to_meet_others_at_every_attempt_is_parked(p
     assert await loop.run_once() == 1
     assert [(await show(pool, ref))["status"] for ref in ("O0", "O1")] == ["unpaid", "paid"]
     [parked] = await pool.fetch("SELECT reason, error FROM parked")
-    assert tuple(parked) == ("cannot_be_applied", "Raced: ")
+    assert tuple(parked) == ("cannot_be_applied", "WriteConflict: ")
     assert (await books(pool)).balances
 
 

@@ -27,7 +27,7 @@ DeliveryKey = tuple[UUID, int]
 EventKey = tuple[str, str]  # (account, event id)
 
 
-class Item(Arrival, kw_only=True):
+class Item(Arrival, kw_only=True, gc=False):
     """One event of a batch; `waited` when its row stands in the inbox without an order already."""
 
     delivery: DeliveryKey | None = None

@@ -41,12 +41,13 @@ class ClosedCase(Exception):
 
 async def write_cases(conn: Conn, changes: Sequence[Changes], *, policy: CasePolicy, now: datetime) -> list[str]:
     """Writes what becomes of the orders' cases; returns the kinds of those opened."""
-    opening = await _without_those_elsewhere(conn, changes)
+    decided = [it for it in changes if it.decided_cases is not None]
+    opening = await _without_those_elsewhere(conn, decided)
     opened = await _insert(conn, opening, policy, now)
-    await _note(conn, [(it.after.id, noted) for it in changes for noted in it.cases.noted], now)
-    await _forget_states(conn, [key for it in changes for key in it.cases.gone])
-    await close_cases(conn, [key for it in changes for key in it.cases.closed], outcome="its cause is gone", now=now)
-    await _escalate(conn, {key: level for it in changes for key, level in it.cases.escalated.items()}, now)
+    await _note(conn, [(it.after.id, noted) for it in decided for noted in it.cases.noted], now)
+    await _forget_states(conn, [key for it in decided for key in it.cases.gone])
+    await close_cases(conn, [key for it in decided for key in it.cases.closed], outcome="its cause is gone", now=now)
+    await _escalate(conn, {key: level for it in decided for key, level in it.cases.escalated.items()}, now)
     return opened + await _write_account_cases(conn, changes, policy, now)
 
 

@@ -67,4 +67,4 @@ def _begin(order: OrderState, *, closed_too: bool = False) -> Changes:
 
 
 def _say(changes: Changes, what: ActKind, by: str, note: str, now: datetime) -> None:
-    changes.acts.append(Act(what=what, by=by, note=note, at=now))
+    changes.acts += (Act(what=what, by=by, note=note, at=now),)

@@ -96,9 +96,9 @@ def _take(changes: Changes, step: Step, policy: Policy, now: datetime) -> None:
     order = changes.after
     match step.action:
         case Action.GRACE:
-            changes.notices += reminders.failure(order)
+            changes.notices += (*reminders.failure(order),)
         case Action.REMIND:
-            changes.notices += reminders.reminder(order, step)
+            changes.notices += (*reminders.reminder(order, step),)
         case Action.CASE:
             changes.open_cases(stuck(order))
         case Action.ESCALATE:
@@ -119,7 +119,7 @@ def _write(
 ) -> None:
     order = changes.after
     taken = StepTaken(phase=order.phase, step=step, taken_at=now, tries=tries, retry_at=retry_at, result=result)
-    changes.steps.append(taken)
+    changes.steps += (taken,)
     changes.after = msgspec.structs.replace(order, progress=order.progress.with_taken(taken))
 
 

@@ -73,7 +73,7 @@ def _write_result(changes: Changes, outcome: QueryOutcome, *, is_its_phase: bool
         retry_at=outcome.retry_at(now),
         result=outcome.result,
     )
-    changes.results.append(taken)
+    changes.results += (taken,)
     if is_its_phase:
         changes.set(progress=changes.after.progress.with_taken(taken))
 
@@ -96,7 +96,7 @@ def _close_or_doubt(changes: Changes, outcome: QueryOutcome, now: datetime) -> N
     if outcome.answered and not order.money_is_unclear:
         close(changes, by="policy", note="it expired, and its gateways know of no payment under way", now=now)
     elif outcome.result == CANNOT_ASK:
-        changes.account_cases = [account_doubt(order, account) for account in sorted(outcome.unaskable)]
+        changes.account_cases = tuple(account_doubt(order, account) for account in sorted(outcome.unaskable))
     else:
         changes.open_cases(doubt(order, outcome.result, answered=outcome.answered))
     if outcome.answered:

@@ -42,19 +42,22 @@ class DueQuery(msgspec.Struct, frozen=True, kw_only=True):
     leased_until: datetime
 
 
-class Changes(msgspec.Struct, kw_only=True):
-    """What becomes of an order; `after` is the order as it is from now on."""
+class Changes(msgspec.Struct, kw_only=True, gc=False):
+    """What becomes of an order; `after` is the order as it is from now on.
+
+    Nearly all of them hold next to nothing, and a worker makes thousands a second: what is empty costs nothing.
+    """
 
     before: OrderState
     after: OrderState
     are_placed_anew: bool = False  # its facts: objects of it may belong to another order now
-    steps: list[StepTaken] = msgspec.field(default_factory=list)  # taken now
-    results: list[StepTaken] = msgspec.field(default_factory=list)  # of steps that were taken before
+    steps: tuple[StepTaken, ...] = ()  # taken now
+    results: tuple[StepTaken, ...] = ()  # of steps that were taken before
     query: DueQuery | None = None
-    notices: list[Notice] = msgspec.field(default_factory=list)
-    acts: list[Act] = msgspec.field(default_factory=list)
-    cases: CaseChanges = msgspec.field(default_factory=CaseChanges)
-    account_cases: list[CaseReason] = msgspec.field(default_factory=list)  # of its accounts, not of the order
+    notices: tuple[Notice, ...] = ()
+    acts: tuple[Act, ...] = ()
+    decided_cases: CaseChanges | None = None  # once there is something to decide
+    account_cases: tuple[CaseReason, ...] = ()  # of its accounts, not of the order
     askable_accounts: frozenset[str] = frozenset()  # whose cases say that they cannot be asked, which they can
 
     @classmethod
@@ -81,6 +84,13 @@ class Changes(msgspec.Struct, kw_only=True):
     def has_closed(self) -> bool:
         """True once no payment is expected any more."""
         return self.after.closed_at is not None and self.before.closed_at is None
+
+    @property
+    def cases(self) -> CaseChanges:
+        """What becomes of its cases."""
+        if self.decided_cases is None:
+            self.decided_cases = CaseChanges()
+        return self.decided_cases
 
     def set(self, **fields: object) -> None:
         """Changes what is written of the order itself."""

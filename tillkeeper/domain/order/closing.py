@@ -26,9 +26,11 @@ def close(changes: Changes, *, by: str, note: str, now: datetime) -> None:
     before = changes.after
     changes.set(closed_at=now, due_at=now, ask_at=None, version=before.version + 1)
     after = changes.after
-    changes.acts.append(Act(what=ActKind.CLOSE, by=by, note=note, at=now))
-    changes.notices.append(merchant_notice(before, after, MerchantTopic.CLOSED))
-    changes.notices += payer_notices(before, after, Topic.EXPIRED, occasion=f"phase {after.phase}")
+    changes.acts += (Act(what=ActKind.CLOSE, by=by, note=note, at=now),)
+    changes.notices += (
+        merchant_notice(before, after, MerchantTopic.CLOSED),
+        *payer_notices(before, after, Topic.EXPIRED, occasion=f"phase {after.phase}"),
+    )
     still = after.case_reasons() + ([stuck(after)] if after.traits.moving else [])
     changes.cases.close(before.cases, still)
 

@@ -112,7 +112,8 @@ def of_movement(before: OrderState, after: OrderState) -> list[Notice]:
     """What is told at once when an order's money has moved."""
     has_changed = after.summary.status != before.stored.status
     topic = MerchantTopic.STATUS_CHANGED if has_changed else MerchantTopic.AMOUNTS_CHANGED
-    return [merchant_notice(before, after, topic), *payer_notices(before, after, _told_at_once(before, after))]
+    told = [merchant_notice(before, after, topic)]
+    return told + payer_notices(before, after, _told_at_once(before, after)) if after.has_mail else told
 
 
 def _told_at_once(before: OrderState, after: OrderState) -> Topic | None:

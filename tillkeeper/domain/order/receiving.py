@@ -38,7 +38,7 @@ class Outcome(StrEnum):
     MISMATCHED = "mismatched"
 
 
-class Arrival(msgspec.Struct, kw_only=True):
+class Arrival(msgspec.Struct, kw_only=True, gc=False):
     """An event at its order, and what becomes of it there."""
 
     event: PaymentEvent
@@ -109,12 +109,13 @@ def _follow(changes: Changes, policy: Policy, now: datetime) -> list[CaseReason]
     if changes.has_moved:
         reasons += _after_closing(changes, policy, now)
         _begin_phase(changes, policy, now)
-        changes.notices += of_movement(changes.before, changes.after)
+        changes.notices += (*of_movement(changes.before, changes.after),)
     elif _charged_back(changes.after) != _charged_back(changes.before):
-        changes.notices.append(merchant_notice(changes.before, changes.after, MerchantTopic.AMOUNTS_CHANGED))
+        changes.notices += (merchant_notice(changes.before, changes.after, MerchantTopic.AMOUNTS_CHANGED),)
     _ask_for_implied(changes, now)
-    changes.notices += of_failed_refunds(changes.before, changes.after, reasons)
-    changes.set(version=changes.before.version + 1)
+    changes.notices += (*of_failed_refunds(changes.before, changes.after, reasons),)
+    if not changes.has_moved:
+        changes.set(version=changes.before.version + 1)
     return reasons
 
 
@@ -124,10 +125,14 @@ def _charged_back(order: OrderState) -> int:
 
 def _begin_phase(changes: Changes, policy: Policy, now: datetime) -> None:
     """Starts the ladder of the status as it is now."""
-    order = msgspec.structs.replace(
-        changes.after, phase=changes.before.version + 1, phase_since=now, progress=Progress()
+    version, order = changes.before.version + 1, changes.after
+    changes.set(
+        version=version,
+        phase=version,
+        phase_since=now,
+        progress=Progress(),
+        due_at=order.first_due_of_phase(policy, now=now),
     )
-    changes.after = msgspec.structs.replace(order, due_at=order.first_due(policy, now=now))
 
 
 def _ask_for_implied(changes: Changes, now: datetime) -> None:
@@ -147,8 +152,8 @@ def _after_closing(changes: Changes, policy: Policy, now: datetime) -> list[Case
         return kept_after_closing(order)
     changes.set(closed_at=None)
     note = "a payment came in after it was closed"
-    changes.acts.append(Act(what=ActKind.REOPEN, by="policy", note=note, at=now))
-    changes.notices.append(merchant_notice(changes.before, changes.after, MerchantTopic.REOPENED))
+    changes.acts += (Act(what=ActKind.REOPEN, by="policy", note=note, at=now),)
+    changes.notices += (merchant_notice(changes.before, changes.after, MerchantTopic.REOPENED),)
     return []
 
 
@@ -171,7 +176,7 @@ def kept_after_closing(order: OrderState) -> list[CaseReason]:
 def _mind_cases(changes: Changes, found: list[CaseReason], reasons: list[CaseReason]) -> None:
     """Opens what there is reason for, and closes what has none any more."""
     order, cases = changes.after, changes.before.cases
-    has_moved_here = any(case.order_id != order.id for case in cases.values())
+    has_moved_here = bool(cases) and any(case.order_id != order.id for case in cases.values())
     if not (found or reasons or (cases and (changes.has_new_facts or has_moved_here))):
         return
     still = (reasons if changes.has_new_facts else order.case_reasons()) + kept_after_closing(order)

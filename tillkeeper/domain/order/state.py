@@ -17,7 +17,7 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.terms import Instalment, next_instalment
 
 
-class OrderState(msgspec.Struct, frozen=True, kw_only=True):
+class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One order.  What changes gives back another one."""
 
     id: int
@@ -109,14 +109,18 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True):
     def ladder(self, policy: Policy) -> Ladder:
         """What the policy has for it.  A closing that nobody can ask for is put again by itself, in the place of all
         later ones."""
-        if self.is_over:
-            ladder = policy.closed
-        else:
-            ladder = policy.ladder(self.summary.status, *paid_through(self.order, self.facts))
+        ladder = self._whole_ladder(policy)
+        if not self.progress.unanswered:
+            return ladder
         retry = self.progress.retry
         if retry is None or not retry.cannot_be_put:
             return ladder
         return Ladder(actions=tuple(steps for steps in ladder.actions if steps.action is not Action.CLOSE))
+
+    def _whole_ladder(self, policy: Policy) -> Ladder:
+        if self.is_over:
+            return policy.closed
+        return policy.ladder(self.summary.status, *paid_through(self.order, self.facts))
 
     def present_phase(self) -> Phase:
         """Its phase as a ladder sees it; of an order that is over, the time since."""
@@ -133,15 +137,21 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a person asked the sweep to leave it alone."""
         return self.held_until is not None and self.held_until > now
 
-    def first_due(self, policy: Policy, *, now: datetime) -> datetime | None:
-        """When the sweep must look at it, if no step was taken yet.  A held order waits for its time."""
-        due_at = earliest(first_due(self.ladder(policy), self.present_phase(), now), self.ask_at)
+    def first_due_of_phase(self, policy: Policy, *, now: datetime) -> datetime | None:
+        """When the sweep must look at it, were its phase to begin now.  A held order waits for its time."""
+        if self.is_over:
+            phase = Phase(began_at=now)
+        else:
+            next_due = next_due_at(self.instalments, self.covered)
+            phase = Phase(began_at=now, expires_at=self.expires_at, next_due_at=next_due)
+        due_at = earliest(first_due(self._whole_ladder(policy), phase, now), self.ask_at)
         return max(due_at, self.held_until) if due_at and self.held_until else due_at
 
 
 def earliest(*moments: datetime | None) -> datetime | None:
     """The earliest of those that are known."""
-    return min((at for at in moments if at is not None), default=None)
+    known = [at for at in moments if at is not None]
+    return min(known) if known else None
 
 
 def next_due_at(instalments: Sequence[Instalment], captured: int) -> datetime | None:
