@@ -1,4 +1,4 @@
-"""PayPal for the conformance suite; deliveries count as they are here, and test_paypal has them confirmed."""
+"""PayPal for the conformance suite; deliveries count as they are here, and test_paypal_confirmation queries them."""
 
 import json
 from functools import cache

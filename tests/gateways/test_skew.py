@@ -46,12 +46,12 @@ def stripe_answers(**more):
 )
 @pytest.mark.parametrize("pending_first", [True, False])
 def test_pending_does_not_outlive_a_failure_that_an_answer_tells_later(pending, failed, step, pending_first):
-    told = [stamped(*pending), stamped(failed[0], failed[1] + timedelta(minutes=1))]
-    events = [event for answer in (told if pending_first else told[::-1]) for event in answer]
+    answers = [stamped(*pending), stamped(failed[0], failed[1] + timedelta(minutes=1))]
+    events = [event for answer in (answers if pending_first else answers[::-1]) for event in answer]
     facts = reduce(rules.apply, events, OrderFacts())
     assert [payment.status for payment in facts.payments.values()] == [step]
 
 
 def stamped(events, moment):
     """As the api_client does it with the events of an answer that say no moment of their own."""
-    return [msgspec.structs.replace(it, as_of=it.as_of or moment) for it in events]
+    return [msgspec.structs.replace(event, as_of=event.as_of or moment) for event in events]
