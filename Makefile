@@ -16,7 +16,7 @@ QUICK := --ignore=tests/pure/sandbox $(COVERED) $(wildcard tests/store/test_stat
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 	--python-version 3.11 --extra sandbox pyproject.toml
 
-.PHONY: help setup rabbitmq run test test-quick test-rest check cover bench abuse faults fuzz histories lives docs pictures lock clean
+.PHONY: help setup rabbitmq run test test-quick test-rest check lint cover bench abuse faults fuzz histories lives docs pictures lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,21 +38,22 @@ run: setup rabbitmq  ## All of it, played with by a sandbox; SECONDS=20 ends it,
 	@$(BIN)/tillkeeper sandbox --up $(if $(SECONDS),--seconds $(SECONDS)) $(if $(BROKER),--broker $(BROKER)) \
 		$(if $(GATEWAYS),--gateways $(GATEWAYS))
 
-test: setup rabbitmq  ## Every test, on real servers, in two processes; ARGS="-k word" for some of them
-	@$(PYTEST) $(ARGS)
+test: setup rabbitmq  ## Every test, on real servers, in two processes; ARGS="-k word" for some; COVER=1 asks for coverage as well
+	@$(if $(COVER),$(MAKE) cover test-rest,$(PYTEST) $(ARGS))
 
 test-quick: setup  ## A minute of tests: the rules, the gateways without what is slow, every SQL statement
 	@$(PYTEST) -q -m "not slow and not faults" --hypothesis-profile quick $(QUICK) $(ARGS)
 
-test-rest: setup rabbitmq  ## The tests that `make check` has not run: with databases, brokers and processes
+test-rest: setup rabbitmq  ## The tests that `make cover` does not run: with databases, brokers and processes
 	@$(PYTEST) tests $(addprefix --ignore=,$(COVERED)) $(ARGS)
 
-check: setup  ## Lint, format, types, import rules, and full coverage of domain/ and gateways/
+check: lint cover  ## Lint, format, types, import rules, and full coverage of domain/ and gateways/
+
+lint: setup  ## Lint, format, types and import rules
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(MAKE) cover
 
 cover: setup  ## Every branch of domain/ and gateways/ is tested by tests of their own
 	@$(PYTEST) -q $(COVERED) --cov=tillkeeper.domain --cov=tillkeeper.gateways --cov-branch \
