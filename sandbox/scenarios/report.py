@@ -65,7 +65,7 @@ def print_stuck(stuck: Stuck, console: Console) -> None:
     figures = stuck.as_dict()
     console.print()
     console.print(Text(f"stuck-at-gateway, seed {figures['seed']}: {figures['orders']:,} orders", style="bold"))
-    asked = sum(figures["queries"].figures())
+    asked = sum(figures["queries"].values())
     for name, fact in {
         "queries": f"{asked:,}, of which {figures['unanswered']:,} a broken gateway could not answer",
         "steps taken": _counts(figures["ladder_steps"]),

@@ -1,4 +1,4 @@
-"""Every gateway of the registry can be played, and its play holds what sandbox/plays/base.py promises."""
+"""Every gateway of the registry has a simulator, which holds what sandbox/simulators/base.py promises."""
 
 import tomllib
 from collections.abc import Callable
