@@ -5,7 +5,7 @@ from functools import reduce
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.domain.definition import status_by_definition
@@ -328,6 +328,8 @@ def test_a_reversal_undoes_what_it_is_about_and_no_more(history):
     facts = facts_after(history)
     for payment in facts.payments.values():
         assert len(payment.kept_captures) + len(payment.undone_captures) == len(payment.captures)
+    # Words in two currencies of one instant: either may win, and only the order's own counts.
+    assume(all(event.currency in (None, AN_ORDER.currency) for event in without))
     later = [msgspec.structs.replace(it, occurred_at=NOON + timedelta(days=1), as_of=None) for it in without]
     assert summarize(AN_ORDER, facts_after([*history, *later])).captured >= net
 
