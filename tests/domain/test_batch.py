@@ -6,7 +6,15 @@ from uuid import UUID
 import msgspec
 
 from tests.domain.factories import NOON, an_event
-from tillkeeper.domain.batch import Item, KnownEvent, digest_of, event_subject, give_ids_of_their_own, sort_out
+from tillkeeper.domain.batch import (
+    Item,
+    KnownEvent,
+    digest_of,
+    event_subject,
+    find_orders,
+    give_ids_of_their_own,
+    sort_out,
+)
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.order.receiving import Outcome
 from tillkeeper.domain.references import Bindings
@@ -94,3 +102,14 @@ def test_references_that_lead_to_two_orders_or_name_another_are_contested():
     refund = an_event(Kind.REFUND_PENDING, refund_ref="r1", order_ref=None, amount=1)
     assert bindings.order_of(refund) == 2
     assert bindings.new_objects == {("refund", "stripe-main", "r1")}
+
+
+def test_an_event_finds_its_order_by_what_a_later_one_of_its_batch_names():
+    refund, stranger = (
+        an_event(Kind.REFUND_SUCCEEDED, order_ref=None, payment_ref=None, refund_ref=ref, amount=1)
+        for ref in ("r1", "r2")
+    )
+    both = an_event(Kind.REFUND_PENDING, refund_ref="r1", amount=1)
+    items = delivered(refund, stranger, both)
+    assert find_orders(items, Bindings(known={("order", "A1"): 1})) == [items[1]]
+    assert [item.order_id for item in items] == [1, None, 1]

@@ -251,3 +251,36 @@ def test_what_is_captured_in_part_while_the_rest_is_held_is_not_told_to_the_paye
     held = with_facts(an_event(Kind.PAYMENT_AUTHORIZED, amount=100, capture_ref="c0"))
     changes = receive(held, [Arrival(event=an_event(second=2, amount=40, capture_ref="c1"))], policy=POLICY, now=NOON)
     assert [it.topic for it in changes.notices] == ["order.status_changed"]
+
+
+def test_a_case_that_a_person_resolved_forgets_its_state_once_its_cause_is_gone():
+    resolved = KnownCase(kind="disputed", subject="dispute:a/1", closed_by="mei", state="opened", order_id=1)
+    changes = CaseChanges()
+    changes.close({("disputed", "dispute:a/1"): resolved}, [])
+    assert (changes.gone, changes.closed) == ([("disputed", "dispute:a/1")], [])
+
+
+def test_a_payer_is_told_that_money_came_after_the_order_was_closed():
+    order = with_facts(closed_at=NOON)
+    changes = receive(order, [Arrival(event=an_event())], policy=Policy(after_close="case"), now=NOON)
+    assert "payer.paid_after_closing" in [notice.topic for notice in changes.notices]
+
+
+def test_an_answer_that_repeats_what_is_known_has_no_outcome_of_its_own():
+    order = with_facts(event := an_event())
+    for placed in (False, True):
+        repeated = Arrival(event=event, repeats=True, placed=placed)
+        receive(order, [repeated], policy=POLICY, now=NOON)
+        assert repeated.outcome is None
+
+
+def test_a_refund_of_a_payment_that_nobody_told_of_is_asked_about_at_once():
+    refund = an_event(Kind.REFUND_SUCCEEDED, refund_ref="r1", amount=30)
+    changes = receive(an_order(due_at=NOON + HOUR), [Arrival(event=refund)], policy=POLICY, now=NOON)
+    assert (changes.after.ask_at, changes.after.due_at) == (NOON, NOON)
+
+
+def test_what_the_batch_found_opens_a_case_although_the_order_learns_nothing():
+    found = CaseReason(kind="event_id_reused", subject="event:a/1")
+    changes = receive(an_order(), [], policy=POLICY, now=NOON, found=[found])
+    assert list(changes.cases.opened) == [found.key]

@@ -603,7 +603,7 @@ def test_the_sandbox_knows_no_other_queries():
     assert api.respond(msgspec.structs.replace(put, path="/x"), now=NOW, as_of=NOW).status == 404
     for body in (b"", b"[]", b"{}"):
         reply = api.respond(msgspec.structs.replace(put, body=body), now=NOW, as_of=NOW)
-        assert reply.said == "SIGN_ERROR"
+        assert reply.summary == "SIGN_ERROR"
     assert public_pem(VOICE.key) == SIMULATOR.settings(VOICE)["shengpay_public_key"]
 
 

@@ -54,7 +54,7 @@ def _take_steps(changes: Changes, policy: Policy, lease: timedelta, now: datetim
                 changes.set(progress=order.progress.with_last(step))  # in this pass alone
             case Due(step=step):
                 _take(changes, step, policy, now)
-            case Wait() | Done() as decision:
+            case decision:
                 retry = order.progress.retry
                 if retry is not None and retry.at <= now:
                     return _ask(changes, retry.step, lease, now, tries=retry.tries + 1)
@@ -104,7 +104,7 @@ def _take(changes: Changes, step: Step, policy: Policy, now: datetime) -> None:
         case Action.ESCALATE:
             level = min(policy.cases.levels, step.level + 1)
             changes.cases.escalate(order.cases, (STUCK, phase_subject(order)), level=level)
-        case Action.QUERY | Action.CLOSE:
+        case _:
             raise AssertionError("a question is asked outside of the transaction")
 
 

@@ -133,9 +133,7 @@ class CaseChanges(msgspec.Struct, kw_only=True):
                 continue
             if case.is_open:
                 self.closed.append(key)
-            elif (
-                case.closed_by != SYSTEM and case.state
-            ):  # one that a person resolved has its cause back as a new reason
+            elif case.closed_by != SYSTEM and case.state:  # if its cause comes back, that is a new reason
                 self.gone.append(key)
         self.closed += [key for key in self.opened if key[0] in kinds and key not in holding]
 
