@@ -17,8 +17,8 @@ from tillkeeper.domain.policy import HintPolicy, Policy
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.messages import ClaimedReferences, Request
 from tillkeeper.loops import start
-from tillkeeper.store.failures import DATABASE_ERRORS
 from tillkeeper.store.hints import take_hint
+from tillkeeper.store.sqlstates import DATABASE_ERRORS
 from tillkeeper.telemetry import HINTS
 
 BODY_BYTES_MAX: Final = 64 * 1024  # the largest real delivery seen is 38 KiB

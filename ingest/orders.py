@@ -21,8 +21,8 @@ from tillkeeper.domain.order.registration import Contradiction
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.errors import Refused
 from tillkeeper.store import orders, refunds
-from tillkeeper.store.failures import DATABASE_ERRORS, WriteConflict, is_contention, is_outage
 from tillkeeper.store.order_acts import NoSuchOrder
+from tillkeeper.store.sqlstates import DATABASE_ERRORS, WriteConflict, is_contention, is_outage
 
 log = structlog.get_logger()
 

@@ -24,10 +24,10 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.fetching import query_of
 from tillkeeper.gateways.messages import Answer
 from tillkeeper.store.apply import Tally, apply_found
-from tillkeeper.store.failures import is_contention, is_outage
 from tillkeeper.store.fetches import ClaimedFetch, claim_fetches, settle_fetch
 from tillkeeper.store.lease import lease_over
 from tillkeeper.store.pool import Conn
+from tillkeeper.store.sqlstates import is_contention, is_outage
 from tillkeeper.telemetry import FETCH_LAG_SECONDS, FETCHES
 from workers.found import all_or_each
 from workers.job_pool import JobPool

@@ -29,8 +29,8 @@ from tillkeeper.gateways.messages import Call
 from tillkeeper.loops import start
 from tillkeeper.settings import SweepSettings
 from tillkeeper.store.apply import apply_found
-from tillkeeper.store.failures import DATABASE_ERRORS, is_contention, is_outage
 from tillkeeper.store.lease import lease_over
+from tillkeeper.store.sqlstates import DATABASE_ERRORS, is_contention, is_outage
 from tillkeeper.store.sweeping import accounts_key, due_now, set_aside, settle, take_due, take_one
 from tillkeeper.store.transactions import repeat_when_raced
 from tillkeeper.telemetry import SWEPT_ORDERS

@@ -22,9 +22,9 @@ from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.store.audit import audit
 from tillkeeper.store.connections import Connection
-from tillkeeper.store.failures import NotReplicated, ReadOnlyDatabase
 from tillkeeper.store.orders import register, show
 from tillkeeper.store.pool import create_schema, open_pool
+from tillkeeper.store.sqlstates import NotReplicated, ReadOnlyDatabase
 from tillkeeper.store.transactions import repeat_when_raced
 from workers.apply import ApplyLoop
 from workers.outage import Outage

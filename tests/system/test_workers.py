@@ -13,9 +13,9 @@ from tillkeeper.lanes.base import LaneMessage
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.store.apply import apply_event, replay
 from tillkeeper.store.audit import audit, explain_missing
-from tillkeeper.store.failures import WriteConflict
 from tillkeeper.store.orders import register, show
 from tillkeeper.store.parked import close_parked, list_parked, show_parked
+from tillkeeper.store.sqlstates import WriteConflict
 from tillkeeper.store.transactions import repeat_when_raced
 from workers.apply import ApplyLoop, Opened, batches
 from workers.isolate import park_delivery

@@ -12,8 +12,8 @@ from tillkeeper.cli.database import one_line
 from tillkeeper.domain.delivery import EnvelopeKeys, NotAuthentic
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store import apply, parked
-from tillkeeper.store.failures import is_outage
 from tillkeeper.store.pool import Conn
+from tillkeeper.store.sqlstates import is_outage
 from tillkeeper.store.transactions import repeat_when_raced
 
 PAGE_ROWS: Final = 500

@@ -17,8 +17,8 @@ from tillkeeper.lanes.spool_scan import COST_FACTOR, SpoolScan
 from tillkeeper.loops import keep_running, pause, start
 from tillkeeper.store import spool
 from tillkeeper.store.connections import is_pooled
-from tillkeeper.store.failures import DATABASE_ERRORS
 from tillkeeper.store.pool import Conn
+from tillkeeper.store.sqlstates import DATABASE_ERRORS
 
 log = structlog.get_logger()
 

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import asyncpg
 
-from tillkeeper.store.failures import DATABASE_ERRORS, NotReplicated, condemns_peers
+from tillkeeper.store.sqlstates import DATABASE_ERRORS, NotReplicated, condemns_peers
 
 Answer = TypeVar("Answer")
 

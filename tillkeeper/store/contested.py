@@ -11,11 +11,11 @@ from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.registration import ClaimedPayment
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.references import Reference, object_references_of, references_of
-from tillkeeper.store.failures import WriteConflict
 from tillkeeper.store.inbox import event_of
 from tillkeeper.store.order_loading import lock_orders
 from tillkeeper.store.pool import Conn, as_json
 from tillkeeper.store.references import lock, take_waiting
+from tillkeeper.store.sqlstates import WriteConflict
 
 NAMED = "SELECT account, payment_ref FROM named_elsewhere WHERE order_ref = ANY($1::text[])"
 

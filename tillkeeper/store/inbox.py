@@ -12,8 +12,8 @@ from tillkeeper.domain.delivery import Delivery
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.receiving import Outcome
-from tillkeeper.store.failures import WriteConflict
 from tillkeeper.store.pool import Conn, as_json
+from tillkeeper.store.sqlstates import WriteConflict
 
 KNOWN_DELIVERIES = """
 SELECT w.run, w.number FROM unnest($1::uuid[], $2::bigint[]) AS w (run, number)

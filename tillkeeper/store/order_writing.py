@@ -9,9 +9,9 @@ from tillkeeper.domain.order.progress import StepTaken
 from tillkeeper.domain.order.summary import Order, captured_of, held_of
 from tillkeeper.domain.policy import CasePolicy
 from tillkeeper.store.cases import write_cases
-from tillkeeper.store.failures import WriteConflict
 from tillkeeper.store.notices import write_notices
 from tillkeeper.store.pool import Conn, as_json
+from tillkeeper.store.sqlstates import WriteConflict
 
 
 async def write_changes(conn: Conn, changes: Sequence[Changes], *, policy: CasePolicy, now: datetime) -> list[str]:

@@ -9,7 +9,7 @@ import asyncpg
 import msgspec
 
 from tillkeeper.store.connections import Connection, Pool
-from tillkeeper.store.failures import ReadOnlyDatabase, UnsafeDatabase
+from tillkeeper.store.sqlstates import ReadOnlyDatabase, UnsafeDatabase
 
 Conn: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 

@@ -8,8 +8,8 @@ import asyncpg
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from tillkeeper.domain.backoff import TRANSACTION
-from tillkeeper.store.failures import DATABASE_ERRORS, WriteConflict
 from tillkeeper.store.pool import POOL_ACQUIRE_S, Conn
+from tillkeeper.store.sqlstates import DATABASE_ERRORS, WriteConflict
 
 Result = TypeVar("Result")
 
@@ -41,7 +41,7 @@ async def repeat_when_raced(
 ) -> Result:
     """Runs `work` in a transaction of its own, from the start again when another transaction was first.
 
-    It waits for each lock for `lock_wait_s`; what raises then is a contention (store/failures.py).
+    It waits for each lock for `lock_wait_s`; what raises then is a contention (store/sqlstates.py).
     """
     lock_timeout = f"SET LOCAL lock_timeout = {int(lock_wait_s * 1000)}"
     async for attempt in AsyncRetrying(

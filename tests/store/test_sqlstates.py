@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tillkeeper.store.failures import (
+from tillkeeper.store.sqlstates import (
     CLASSES,
     STATES,
     Fault,
