@@ -19,6 +19,7 @@ import structlog
 
 from tillkeeper.domain.order.case_reasons import CaseReason
 from tillkeeper.domain.order.notices import Audience, Notice
+from tillkeeper.domain.order.topics import Topic
 from tillkeeper.domain.policy import CasePolicy
 from tillkeeper.notices.addresses import is_mail_address
 from tillkeeper.notices.channels import Channels
@@ -29,7 +30,6 @@ from tillkeeper.notices.deciding import (
     RowState,
     SendLater,
     SendNow,
-    Topic,
     entry_of,
     may_tell_payer,
     state_of,

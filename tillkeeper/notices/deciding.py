@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Final, TypeAlias, assert_never
 from zoneinfo import ZoneInfo
 
@@ -10,6 +9,7 @@ import msgspec
 
 from tillkeeper.domain.backoff import NOTICE
 from tillkeeper.domain.order.summary import Summary
+from tillkeeper.domain.order.topics import Topic
 from tillkeeper.notices.outcome import ChannelState, Dead, Dropped, Entry, Failed, SendOutcome, Sent, Uncertain
 from tillkeeper.notices.settings import NotifySettings, QuietHours
 from tillkeeper.store.outbox import OrderNow
@@ -20,23 +20,6 @@ RETRY_AFTER_MAX: Final = timedelta(hours=6)  # a receiver that asks for more is 
 WHY_CHARS_MAX: Final = 300
 NO_CHANNEL: Final = "no channel"
 PENDING: Final = "pending"
-
-
-class Topic(StrEnum):
-    """What payers are told."""
-
-    PROCESSING = "payer.processing"
-    PAID = "payer.paid"
-    PARTIALLY_PAID = "payer.partially_paid"
-    FAILED = "payer.failed"
-    REMINDER = "payer.reminder"
-    INSTALMENT_DUE = "payer.instalment_due"
-    PAID_AFTER_CLOSING = "payer.paid_after_closing"
-    REFUNDING = "payer.refunding"
-    REFUNDED = "payer.refunded"
-    PARTIALLY_REFUNDED = "payer.partially_refunded"
-    REFUND_FAILED = "payer.refund_failed"
-    EXPIRED = "payer.expired"
 
 
 # Of money that moved a payer is told whatever else holds, each fact once by its key.  The others ask or warn.

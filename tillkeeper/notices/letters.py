@@ -8,7 +8,7 @@ import msgspec
 
 from tillkeeper.domain.failures import Words
 from tillkeeper.domain.order.status import STATUS_ZH, Status
-from tillkeeper.notices.deciding import Topic
+from tillkeeper.domain.order.topics import Topic
 
 Language: TypeAlias = Literal["zh-CN", "en"]
 Tone: TypeAlias = Literal["good", "wait", "bad", "calm"]
