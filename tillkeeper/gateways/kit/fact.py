@@ -45,8 +45,10 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     part: str = ""
 
 
-def in_minor_units(fact: Fact, currency: str, digits: Mapping[str, int] = ISO) -> Fact:
+def in_minor_units(fact: Fact, currency: str, digits: Mapping[str, int] = ISO, **completed: object) -> Fact:
     """Returns the fact with its amounts in minor units of ISO 4217; `digits` is one of the tables in units.py.
+
+    `completed` are other fields that are known only now: what is replaced at once is copied once.
 
     Raises BadPayload for an amount that is no whole number of them.
     """
@@ -58,6 +60,7 @@ def in_minor_units(fact: Fact, currency: str, digits: Mapping[str, int] = ISO) -
         discount=None if fact.discount is None else from_minor(fact.discount, currency, digits),
         on_top=None if fact.on_top is None else from_minor(fact.on_top, currency, digits),
         released=None if fact.released is None else from_minor(fact.released, currency, digits),
+        **completed,
     )
 
 

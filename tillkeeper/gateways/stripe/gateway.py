@@ -250,8 +250,10 @@ class Stripe(Gateway):
         currency = text(subject, "currency").upper()
         if not units.is_currency(currency):
             return None
-        return msgspec.structs.replace(
-            in_minor_units(fact, currency, units.STRIPE),
+        return in_minor_units(
+            fact,
+            currency,
+            units.STRIPE,
             order_ref=self._order_ref(subject),
             method=method_of(subject) if fact.kind.is_payment else None,
             part=part,
