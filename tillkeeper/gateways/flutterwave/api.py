@@ -9,9 +9,9 @@ from typing import Final
 from urllib.parse import quote, urlencode
 
 from tillkeeper.gateways.errors import BadPayload, CannotQuery
-from tillkeeper.gateways.flutterwave.objects import number, order_ref_of
+from tillkeeper.gateways.flutterwave.objects import order_ref_of
 from tillkeeper.gateways.kit import strictjson
-from tillkeeper.gateways.kit.fields import at, integer, text, text_or_none
+from tillkeeper.gateways.kit.fields import at, integer, number, text, text_or_none
 from tillkeeper.gateways.kit.http_status import BAD_REQUEST, DENIED_STATUSES, NOT_FOUND, OK, check_status, status_error
 from tillkeeper.gateways.messages import Query, Response, Token
 

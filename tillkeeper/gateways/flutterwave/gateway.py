@@ -22,8 +22,6 @@ from tillkeeper.gateways.flutterwave.objects import (
     READERS,
     charge_fact,
     made_at,
-    number,
-    number_or_none,
     order_ref_of,
     refund_fact,
 )
@@ -31,7 +29,16 @@ from tillkeeper.gateways.flutterwave.settings import ABOUT, BASE_V3, BASE_V4, Fl
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.answers import answered_at
 from tillkeeper.gateways.kit.fact import Fact, query_event, webhook_event
-from tillkeeper.gateways.kit.fields import at, integer, moment_from_unix, reference_or_none, text, text_or_none
+from tillkeeper.gateways.kit.fields import (
+    at,
+    integer,
+    moment_from_unix,
+    number,
+    number_or_none,
+    reference_or_none,
+    text,
+    text_or_none,
+)
 from tillkeeper.gateways.kit.hmacs import HmacKeys
 from tillkeeper.gateways.kit.key_labels import key_label
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Token, Verified

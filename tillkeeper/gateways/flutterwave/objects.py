@@ -14,6 +14,8 @@ from tillkeeper.gateways.kit.fact import Fact
 from tillkeeper.gateways.kit.fields import (
     at,
     moment_from_rfc3339,
+    number,
+    number_or_none,
     reference_or_none,
     text,
     text_or_none,
@@ -156,20 +158,6 @@ def made_at(subject: object) -> datetime | None:
     """Returns when an object was made, where it tells."""
     written = text_or_none(subject, "created_datetime") or text_or_none(subject, "created_at")
     return moment_from_rfc3339(written) if written else None
-
-
-def number_or_none(subject: object, name: str) -> str | None:
-    """Returns an id as text: v3 counts, v4 writes chg_... and the like."""
-    value = at(subject, [name])
-    return str(value) if type(value) is int else text_or_none(subject, name)
-
-
-def number(subject: object, name: str) -> str:
-    """Returns an id as text.  Raises BadPayload where it is missing."""
-    value = number_or_none(subject, name)
-    if value is None:
-        raise BadPayload(f"{name} is missing")
-    return value
 
 
 def _failure(kind: Kind, charge: object) -> tuple[FailureClass | None, str | None]:

@@ -6,8 +6,7 @@ Sources: Flutterwave's page "Webhooks" of v3.
 from typing import Final
 
 from tillkeeper.gateways.errors import BadPayload
-from tillkeeper.gateways.flutterwave.objects import number, number_or_none
-from tillkeeper.gateways.kit.fields import at, reference_or_none, text, text_or_none
+from tillkeeper.gateways.kit.fields import at, number, number_or_none, reference_or_none, text, text_or_none
 from tillkeeper.gateways.messages import Query
 
 FLAT_TRANSACTION: Final = "_TRANSACTION"  # v3's older form: CARD_TRANSACTION, ACCOUNT_TRANSACTION; also Transfer, ...

@@ -65,6 +65,20 @@ def integer(content: object, *path: str) -> int:
     return value
 
 
+def number_or_none(content: object, name: str) -> str | None:
+    """Returns an id as text, from gateways that write it as a number or as text."""
+    value = at(content, [name])
+    return str(value) if type(value) is int else text_or_none(content, name)
+
+
+def number(content: object, name: str) -> str:
+    """Returns an id as text, however it is written.  Raises BadPayload where it is missing."""
+    value = number_or_none(content, name)
+    if value is None:
+        raise BadPayload(f"{name} is missing")
+    return value
+
+
 def moment_from_unix(seconds: int) -> datetime:
     """Returns a time in seconds since 1970, in UTC."""
     if not 0 <= seconds <= UNIX_S_MAX:

@@ -21,7 +21,15 @@ from tillkeeper.gateways.errors import BadPayload, VerificationStep
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.answers import answered_at
 from tillkeeper.gateways.kit.fact import Fact, query_event, webhook_event
-from tillkeeper.gateways.kit.fields import at, reference_or_none, text, text_or_none, written_or_none
+from tillkeeper.gateways.kit.fields import (
+    at,
+    number,
+    number_or_none,
+    reference_or_none,
+    text,
+    text_or_none,
+    written_or_none,
+)
 from tillkeeper.gateways.kit.hmacs import HmacKeys
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Verified
 from tillkeeper.gateways.paystack import api
@@ -29,8 +37,6 @@ from tillkeeper.gateways.paystack.objects import (
     EVENTS,
     REFUND,
     UNDATED,
-    number,
-    number_or_none,
     refund_fact,
     transaction_facts,
 )

@@ -15,7 +15,15 @@ from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import units
 from tillkeeper.gateways.kit.fact import Fact
-from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, reference_or_none, text, text_or_none
+from tillkeeper.gateways.kit.fields import (
+    at,
+    moment_from_rfc3339,
+    number,
+    number_or_none,
+    reference_or_none,
+    text,
+    text_or_none,
+)
 from tillkeeper.gateways.kit.unknown_words import known_or_none
 
 # Paystack dates no word about a refund, and a late one must not undo the last.  So all stand at one instant, where
@@ -189,20 +197,6 @@ EVENTS: Final[Mapping[str, Subject]] = {
     "charge.dispute.remind": DISPUTE,
     "charge.dispute.resolve": DISPUTE,
 }
-
-
-def number_or_none(subject: object, name: str) -> str | None:
-    """Returns a number of Paystack's as text, however it is written."""
-    value = at(subject, [name])
-    return str(value) if type(value) is int else text_or_none(subject, name)
-
-
-def number(subject: object, name: str) -> str:
-    """Returns a number of Paystack's as text.  Raises BadPayload where it is missing."""
-    value = number_or_none(subject, name)
-    if value is None:
-        raise BadPayload(f"{name} is missing")
-    return value
 
 
 def _currency_or_none(written: str) -> str | None:
