@@ -126,7 +126,7 @@ class Accounts(KnownAccounts):
         self.gateways.update(built)
         self._settings = dict(accounts)
         if changed or gone or self._problems:
-            log.info("accounts_taken", changed=sorted(changed), gone=sorted(gone))
+            log.info("accounts_reloaded", changed=sorted(changed), gone=sorted(gone))
         for doubt in doubts_of({name: accounts[name] for name in sorted(changed)}):
             log.warning("setting_doubtful", problem=doubt)
         self._problems = ()

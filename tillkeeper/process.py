@@ -57,7 +57,7 @@ async def _serve(serve: Callable[[asyncio.Event], Awaitable[None]], *, tied: boo
 
 
 def _ignore_hangup() -> None:
-    log.info("hangup_changes_nothing", why="files of accounts and policy are looked at by themselves; else restart")
+    log.info("sighup_ignored", why="files of accounts and policy are looked at by themselves; else restart")
 
 
 def collect_garbage_seldom() -> None:

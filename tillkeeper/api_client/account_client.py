@@ -86,7 +86,7 @@ class AccountClient:
         except AccessDenied as error:
             failure = QueryFailed("denied", str(error))
             if (suppressed := self._log_throttle.due("denied")) is not None:
-                log.warning("asking_denied", account=self.account, reason=str(error), suppressed=suppressed)
+                log.warning("api_access_denied", account=self.account, reason=str(error), suppressed=suppressed)
         except (BadSignature, BadPayload) as error:
             failure = QueryFailed("bad_answer", error.reason)
             if (suppressed := self._log_throttle.due("bad_answer")) is not None:
@@ -154,9 +154,9 @@ class AccountClient:
     def _note_failure(self, error: Exception) -> None:
         if self._breaker.failed(self._environment.monotonic_s()):
             GATEWAY_BREAKER_OPEN.labels(self.account).set(1)
-            log.error("gateway_unanswering", account=self.account, kind=type(error).__name__, reason=str(error))
+            log.error("gateway_breaker_opened", account=self.account, kind=type(error).__name__, reason=str(error))
 
     def _note_answer(self) -> None:
         if self._breaker.succeeded():
             GATEWAY_BREAKER_OPEN.labels(self.account).set(0)
-            log.info("gateway_answering", account=self.account)
+            log.info("gateway_breaker_closed", account=self.account)

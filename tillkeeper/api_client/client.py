@@ -187,7 +187,7 @@ class ApiClient:
             page = await self._page(self._accounts[account], since, until, after)
             GATEWAY_QUERIES.labels(account, "listed").inc()
             if page.unread:
-                log.warning("listed_events_unread", account=account, events=page.unread)
+                log.warning("listed_events_unreadable", account=account, events=page.unread)
             yield page.events
             if page.after is None:
                 return

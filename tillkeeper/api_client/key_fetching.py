@@ -142,7 +142,7 @@ class KeyFetcher:
         finally:
             self._attempts += 1
         KEYS_FETCHED.labels(account, "learnt").inc()
-        log.info("key_learnt", account=account)
+        log.info("key_fetched", account=account)
         self._fetched_at[call.url] = learnt_at
         if self._key_store is not None:
             await self._key_store.put(account, LearntKey(url=call.url, content=response.body, learnt_at=learnt_at))

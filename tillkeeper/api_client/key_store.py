@@ -26,7 +26,7 @@ class KeyStore:
             async with asyncio.timeout(WAIT_S), self._pool.acquire(timeout=WAIT_S) as conn:
                 return await learnt_keys(conn, account)
         except DATABASE_ERRORS as error:
-            log.warning("learnt_keys_not_read", account=account, error=repr(error))
+            log.warning("fetched_keys_not_read", account=account, error=repr(error))
             return []
 
     async def put(self, account: str, key: LearntKey) -> None:
@@ -35,4 +35,4 @@ class KeyStore:
             async with asyncio.timeout(WAIT_S), self._pool.acquire(timeout=WAIT_S) as conn, conn.transaction():
                 await keep_learnt(conn, account, key)
         except DATABASE_ERRORS as error:
-            log.warning("learnt_key_not_kept", account=account, error=repr(error))
+            log.warning("fetched_key_not_stored", account=account, error=repr(error))

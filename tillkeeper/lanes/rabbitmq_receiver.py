@@ -134,7 +134,7 @@ class RabbitReceiver:
         try:
             count = await bounded(self._ready(session), timeout_s=CALL_S, what="looking at the queues")
         except LaneUnavailable as error:
-            log.warning("queues_out_of_sight", error=str(error))
+            log.warning("queues_not_readable", error=str(error))
             session.lost.set()
             return 0
         if count and not session.unacknowledged and session.arrived == before[1]:

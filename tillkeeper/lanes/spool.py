@@ -137,7 +137,7 @@ class SpoolReceiver:
 
         removed = await _with_connection(self._pool, run, timeout_s=WORK_S, what="acknowledging")
         if removed < len(ids):
-            log.info("leases_ran_out", messages=len(ids) - removed)
+            log.info("spool_leases_expired", messages=len(ids) - removed)
         for each in ids:
             self._held.pop(each, None)
 
@@ -193,19 +193,22 @@ class SpoolReceiver:
                 self._database_url, timeout=PUT_S, command_timeout=PUT_S, statement_cache_size=0
             )
         except DATABASE_ERRORS as error:
-            log.info("no_hints", error=repr(error))
+            log.info("spool_notifications_unavailable", error=repr(error))
             return 0
         connection.add_termination_listener(lambda _: over.set())
         try:
             if await is_pooled(connection):
-                log.info("no_hints", error="a pooler hands each transaction another server; the poll finds messages")
+                log.info(
+                    "spool_notifications_unavailable",
+                    error="a pooler hands each transaction another server; the poll finds messages",
+                )
                 await self._stop.wait()
                 return 0
             await connection.add_listener(spool.CHANNEL, self._on_notification)
             if not self._stop.is_set():
                 await over.wait()
         except DATABASE_ERRORS as error:
-            log.info("no_hints", error=repr(error))
+            log.info("spool_notifications_unavailable", error=repr(error))
         finally:
             connection.terminate()
         return 0

@@ -79,7 +79,7 @@ class PolicyFile:
         self.policy, self.digest, self.problems = policy, digest, ()
         POLICY_REFUSED.set(0)
         if is_other or was_refused:
-            log.info("policy_taken", path=str(self._path), digest=digest)
+            log.info("policy_reloaded", path=str(self._path), digest=digest)
         return is_other
 
     def _refuse(self, problems: tuple[str, ...]) -> None:
