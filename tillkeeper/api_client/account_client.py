@@ -1,4 +1,4 @@
-"""Calls the API of one account within its limits, and tries again what is worth another try.
+"""Calls the API of one account within its limits, and retries what may succeed later.
 
 bucket (how often) ──> semaphore (how many at once) ──> breaker ──> HTTP ──> read_response
     └───────────── tenacity: Unreachable and Unavailable, a few times, with jitter ─────┘
@@ -29,13 +29,13 @@ log = structlog.get_logger()
 Result = TypeVar("Result")
 Reason = Literal["unreachable", "busy", "denied", "bad_answer", "breaker_open", "cannot_ask"]
 
-LOG_EVERY_S: Final = 60.0  # an account that denies every query is logged once a minute
+LOG_EVERY_S: Final = 60.0  # an account that refuses every query is logged once a minute
 
 
 class QueryFailed(Exception):
-    """The gateway did not say.  Nothing is known by that; `reason` tells whose turn it is.
+    """The gateway gave no answer, so that nothing new is known; `reason` says why.
 
-    `events` are what was answered before, where one query raised another that had no answer.
+    `events` are what earlier answers held, where one query led to another that had no answer.
     """
 
     def __init__(self, reason: Reason, detail: str = "", events: tuple[PaymentEvent, ...] = ()) -> None:
@@ -46,7 +46,7 @@ class QueryFailed(Exception):
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
-    """What comes from outside: the network, time and chance."""
+    """The network, time and chance, which come from outside."""
 
     send: Send
     now: Callable[[], datetime]
@@ -57,7 +57,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountClient:
-    """The limits and the breaker of one account, and the calls that keep to them."""
+    """Calls one account's API within its limits, and through its breaker."""
 
     def __init__(self, account: str, settings: ApiClientSettings, environment: Environment) -> None:
         self.account = account
@@ -73,7 +73,7 @@ class AccountClient:
         self._log_throttle = LogThrottle(every_s=LOG_EVERY_S, monotonic_s=environment.monotonic_s)
 
     async def request(self, call: Callable[[], Call], read_response: Callable[[Response], Result]) -> Result:
-        """What `read_response` makes of the response to `call`, which is made anew for each attempt.
+        """Returns what `read_response` makes of the response to `call`, which is built anew for each attempt.
 
         Raises QueryFailed, and whatever `call` raises.
         """
