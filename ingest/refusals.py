@@ -10,8 +10,8 @@ import msgspec
 import structlog
 
 from tillkeeper.api_client.throttle import Bucket
-from tillkeeper.diagnostics.checks import RefusedRequest, diagnose
 from tillkeeper.diagnostics.findings import BY_STEP, Diagnosis
+from tillkeeper.diagnostics.refusals import RefusedRequest, diagnose
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import Refused
 from tillkeeper.gateways.messages import Request

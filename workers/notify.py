@@ -19,8 +19,8 @@ import structlog
 
 from tillkeeper.domain.order.case_reasons import CaseReason
 from tillkeeper.domain.order.notices import Audience, Notice
-from tillkeeper.domain.order.topics import Topic
 from tillkeeper.domain.policy import CasePolicy
+from tillkeeper.domain.topics import Topic
 from tillkeeper.notices.addresses import is_mail_address
 from tillkeeper.notices.channels import Channels
 from tillkeeper.notices.cooldown import Channel

@@ -16,7 +16,7 @@ from tests.domain.test_order import facts_after
 from tests.store.factories import NOON, RUN, a_delivery, a_registration, an_event
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.order.registration import ClaimedPayment, Contradiction
-from tillkeeper.domain.order.summary import summarize
+from tillkeeper.domain.order.status import summarize
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply import apply_deliveries, apply_found
 from tillkeeper.store.orders import history, register, show

@@ -10,7 +10,7 @@ from tests.store.factories import NOON, RUN, a_delivery, an_event
 from tests.store.test_sweeping import HOUR, MINUTE, POLICY, Clock, Gateways, a_sweep, registered, told, until
 from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 from tillkeeper.store import case_acts, order_acts
 from tillkeeper.store.apply import apply_deliveries
 from tillkeeper.store.case_files import Filters, add_raw, file_of, list_cases

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from tillkeeper.domain.backoff import NOTICE
-from tillkeeper.domain.order.summary import Summary
-from tillkeeper.domain.order.topics import Topic
+from tillkeeper.domain.order.status import Summary
+from tillkeeper.domain.topics import Topic
 from tillkeeper.notices.outcome import ChannelState, Dead, Dropped, Entry, Failed, SendOutcome, Sent, Uncertain
 from tillkeeper.notices.settings import NotifySettings, QuietHours
 from tillkeeper.store.outbox import OrderNow

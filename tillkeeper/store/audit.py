@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.order.summary import summarize
+from tillkeeper.domain.order.status import summarize
 from tillkeeper.store.order_loading import facts_of
 from tillkeeper.store.order_rows import order_in, summary_in
 from tillkeeper.store.overdue import Overdue, overdue_fetches, overdue_notices, overdue_orders, stale, unattended

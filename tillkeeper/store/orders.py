@@ -7,9 +7,9 @@ import asyncpg
 import msgspec
 
 from tillkeeper.domain.order.registration import Contradiction, Registration, first_look, refuse_difference
-from tillkeeper.domain.order.status import STATUS_ZH, Status
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.references import Bindings, Reference
+from tillkeeper.domain.statuses import STATUS_ZH, Status
 from tillkeeper.store.apply import load, write
 from tillkeeper.store.pool import Conn
 from tillkeeper.store.transactions import repeat_when_raced, wait_for_standbys

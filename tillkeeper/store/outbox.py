@@ -13,7 +13,7 @@ import msgspec
 
 from tillkeeper.domain.order.cases import MONEY_UNCLEAR
 from tillkeeper.domain.order.notices import Audience
-from tillkeeper.domain.order.summary import Summary
+from tillkeeper.domain.order.status import Summary
 from tillkeeper.store.order_rows import summary_in
 from tillkeeper.store.pool import Conn, as_json
 

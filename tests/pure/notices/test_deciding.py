@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.notice_factories import some_settings
 from tests.store.factories import NOON
 from tillkeeper.domain.backoff import NOTICE
-from tillkeeper.domain.order.status import Status
-from tillkeeper.domain.order.summary import Summary
+from tillkeeper.domain.order.status import Summary
+from tillkeeper.domain.statuses import Status
 from tillkeeper.notices.deciding import (
     ASKS_TO_PAY,
     OF_MONEY,

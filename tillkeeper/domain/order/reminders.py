@@ -11,8 +11,8 @@ from typing import Literal
 from tillkeeper.domain.ladder import Action, Step
 from tillkeeper.domain.order.notices import Notice, payer_notices
 from tillkeeper.domain.order.state import OrderState
-from tillkeeper.domain.order.status import Status
-from tillkeeper.domain.order.topics import Topic
+from tillkeeper.domain.statuses import Status
+from tillkeeper.domain.topics import Topic
 
 
 def comes_first(order: OrderState, step: Step) -> Literal["ask", "wait"] | None:
