@@ -14,4 +14,7 @@ So a crash between loading and writing loses nothing: the same order is loaded a
         ├──────> case_reasons.py ──> cases.py     which cases open, open again, change or close
         ├──────> implied.py, owed.py              money that must be asked about; refunds that payers wait for
         └──────> queries.py                       what its gateways are asked
+
+    notices.py, reminders.py ──> sending.py       what is told, and whether a mail may go out at its moment
+        └──────> notice_outcomes.py               what came of sending it, and when it is tried again
 """
