@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.store.factories import NOON
+from tests.database.factories import NOON
 from tillkeeper.domain.backoff import NOTICE
 from tillkeeper.domain.order.notice_outcomes import (
     RETRY_AFTER_MAX,

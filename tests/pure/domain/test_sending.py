@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.database.factories import NOON
 from tests.notice_factories import some_settings
-from tests.store.factories import NOON
 from tillkeeper.domain.order.notice_outcomes import Dropped
 from tillkeeper.domain.order.sending import OrderNow, QuietHours, SendLater, SendNow, may_tell_payer, quiet_until
 from tillkeeper.domain.order.status import Summary
