@@ -1,4 +1,4 @@
-"""The role `notify`: loops over the outbox, one for each audience, until it is told to stop."""
+"""Runs the role `notify`: a loop over the outbox for each audience, until it is stopped."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -15,13 +15,13 @@ from tillkeeper.policy import PolicyFile
 from tillkeeper.settings import Settings
 from tillkeeper.status_server import serving_status
 from tillkeeper.store.postgres.pool import open_pool
+from workers.database_retry import DatabaseRetry, Stopped
 from workers.notify import NotifyLoop
-from workers.outage import Outage, Stopped
 
 log = structlog.get_logger()
 
-IDLE_S: Final = 1.0  # nobody notices a second; a look at an empty outbox costs under a millisecond
-STOP_S: Final = 40.0  # what is being sent then is finished, or as uncertain as after a kill
+IDLE_S: Final = 1.0  # nobody notices a second; checking an empty outbox costs under a millisecond
+STOP_S: Final = 40.0  # what is being sent is finished, or is uncertain as after a kill
 POOL_CONNECTIONS: Final = 6
 
 
@@ -30,14 +30,14 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
     An audience has a loop of its own, so that a receiver that hangs holds up no payer.
     """
-    accounts = Accounts(settings)  # of which the policy may name some, and new ones come while it runs
+    accounts = Accounts(settings)  # the policy may name some, and accounts may be added while it runs
     policy = PolicyFile(settings.policy, accounts.gateways.keys())
     accounts.on_change(policy.read_again)
-    outage = Outage(stop)
+    retry = DatabaseRetry(stop)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(serving_status(settings.notify))
         try:
-            pool = await outage.wait_out(lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS))
+            pool = await retry.until_available(lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS))
         except Stopped:
             return
         stack.push_async_callback(pool.close)
@@ -53,7 +53,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                     pool=pool,
                     channels=channels,
                     settings=settings.notify,
-                    outage=outage,
+                    retry=retry,
                     now=clock.now,
                     audiences=(audience,),
                     cases=lambda: policy.policy.cases,

@@ -1,4 +1,4 @@
-"""The role `work`: one worker process, or several and the one that keeps them going."""
+"""Runs the role `work`: one worker process, or several under a supervisor."""
 
 import asyncio
 from tempfile import TemporaryDirectory
@@ -16,7 +16,7 @@ ONE: Final = {"TILLKEEPER_WORK__PROCESSES": "1"}  # the environment wins over th
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Works until `stop` is set, then ends in good order."""
+    """Works until `stop` is set, then shuts down in order."""
     if settings.work.processes == 1:
         async with serving_status(settings.work):
             await server.serve(settings, stop)

@@ -10,48 +10,49 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.notices.channels import open_channels
 from workers.apply import ApplyLoop
 from workers.backfill import Backfill
+from workers.database_retry import DatabaseRetry
 from workers.fetch import FetchLoop
-from workers.follow import Follow
+from workers.follow_up import FollowUp
 from workers.notify import NotifyLoop
-from workers.outage import Outage
-from workers.silence import Silence, Watched
+from workers.silence import Silence
 from workers.sweep import Sweep
+from workers.watched_api_client import WatchedApiClient
 
 Result = TypeVar("Result")
 
 
-class NoOutage(Outage):
+class WithoutRetry(DatabaseRetry):
     """The database of a scenario has no outages: what goes wrong with it ends the scenario, and is not waited out."""
 
     def __init__(self) -> None:
         super().__init__(asyncio.Event())
 
-    async def wait_out(self, work: Callable[[], Awaitable[Result]], **_: object) -> Result:
+    async def until_available(self, work: Callable[[], Awaitable[Result]], **_: object) -> Result:
         """Runs `work` once."""
         return await work()
 
 
 async def start_workers(context: WorkerContext, stack: AsyncExitStack) -> Workers:
     """One of each."""
-    outage, settings, now = NoOutage(), context.settings, context.clock.now
+    retry, settings, now = WithoutRetry(), context.settings, context.clock.now
 
     def policy() -> Policy:
         return context.policy
 
-    pool, api_client, accounts = context.pool, Watched(context.api_client, now=now), sorted(settings.accounts)
+    pool, api_client, accounts = context.pool, WatchedApiClient(context.api_client, now=now), sorted(settings.accounts)
     apply = ApplyLoop(
         lane=context.lane,
         pool=pool,
-        outage=outage,
+        retry=retry,
         policy=policy,
         now=now,
         batch_events=settings.work.batch_events,
     )
-    sweep = Sweep(pool=pool, api_client=api_client, outage=outage, policy=policy, now=now, settings=settings.sweep)
+    sweep = Sweep(pool=pool, api_client=api_client, retry=retry, policy=policy, now=now, settings=settings.sweep)
     fetch = FetchLoop(
         pool=pool,
         api_client=api_client,
-        outage=outage,
+        retry=retry,
         policy=policy,
         now=now,
         jitter=lambda least, most: (least + most) / 2,  # a seed tells all
@@ -61,7 +62,7 @@ async def start_workers(context: WorkerContext, stack: AsyncExitStack) -> Worker
         pool=pool,
         watched=api_client,
         accounts=accounts,
-        outage=outage,
+        retry=retry,
         policy=policy,
         now=now,
         calls_per_s=settings.api_client.calls_per_s,
@@ -70,7 +71,7 @@ async def start_workers(context: WorkerContext, stack: AsyncExitStack) -> Worker
         pool=pool,
         lists=api_client,
         accounts=accounts,
-        outage=outage,
+        retry=retry,
         policy=policy,
         now=now,
         calls_per_s=settings.api_client.calls_per_s,
@@ -78,12 +79,12 @@ async def start_workers(context: WorkerContext, stack: AsyncExitStack) -> Worker
     channels = await stack.enter_async_context(
         open_channels(settings.notify, broker_url=None, broker_prefix=settings.broker_prefix)
     )
-    notify = NotifyLoop(pool=pool, channels=channels, settings=settings.notify, outage=outage, now=now)
+    notify = NotifyLoop(pool=pool, channels=channels, settings=settings.notify, retry=retry, now=now)
     return Workers(
         apply=apply.run_once,
         fetch=fetch.run_once,
         sweep=sweep.run_once,
-        follow=Follow(pool=pool, outage=outage, policy=policy, now=now).run_once,
+        follow=FollowUp(pool=pool, retry=retry, policy=policy, now=now).run_once,
         watch=silence.run_once,
         backfill=backfill.run_once,
         notify=notify.run_once,

@@ -43,7 +43,7 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
     list: bool
 
 
-class Turn(msgspec.Struct, frozen=True, kw_only=True):
+class HealthChange(msgspec.Struct, frozen=True, kw_only=True):
     """What came of looking at an account."""
 
     account: str
@@ -115,7 +115,7 @@ RETURNING p.account, mine.watched_at AS watched_before, p.answered_at, p.failing
 
 async def watch(
     conn: Conn, accounts: Mapping[str, Abilities], *, policy: SilencePolicy, calls_per_s: float, now: datetime
-) -> list[Turn]:
+) -> list[HealthChange]:
     """Looks at the accounts that nobody looked at just now, in the caller's transaction, and does what follows."""
     await conn.execute(BEGIN_TO_WATCH, sorted(accounts), now - WATCH_EVERY)
     rows = await conn.fetch(CLAIM, sorted(accounts), now - WATCH_EVERY, now)
@@ -124,7 +124,7 @@ async def watch(
         return []
     active, quiet = await activity_of(conn, names, now=now), await _open_silences(conn, names)
     pace = Pace.half_of(calls_per_s, orders_max=ASKED_MAX, within=policy.ask_every)
-    turns: list[Turn] = []
+    turns: list[HealthChange] = []
     for row in sorted(rows, key=lambda row: str(row["account"])):
         look = _Look(
             account=row["account"],
@@ -178,11 +178,11 @@ async def open_silences(conn: Conn, accounts: Collection[str]) -> set[tuple[str,
     return {(account, kind) for account, kinds in found.items() for kind in kinds}
 
 
-async def _look_at(conn: Conn, look: _Look, pace: Pace) -> list[Turn]:
-    turns: list[Turn] = []
+async def _look_at(conn: Conn, look: _Look, pace: Pace) -> list[HealthChange]:
+    turns: list[HealthChange] = []
     if look.can.ask and look.now - look.watched_at >= OUTAGE:
         await request_backfill(conn, look.account, look.watched_at - MARGIN, reason="outage", now=look.now)
-        turns.append(Turn(account=look.account, what="outage", since=look.watched_at))
+        turns.append(HealthChange(account=look.account, what="outage", since=look.watched_at))
     turns += await _answering(conn, look)
     turns += await _talking(conn, look)
     began = next((it.since for it in turns if it.what == "silent"), None)
@@ -194,7 +194,7 @@ async def _look_at(conn: Conn, look: _Look, pace: Pace) -> list[Turn]:
     return turns
 
 
-async def _talking(conn: Conn, look: _Look) -> list[Turn]:
+async def _talking(conn: Conn, look: _Look) -> list[HealthChange]:
     if look.activity is None:
         return []
     is_quiet, is_open = is_silent(look.activity, look.policy, look.now), "silent" in look.open
@@ -208,7 +208,7 @@ async def _talking(conn: Conn, look: _Look) -> list[Turn]:
     return []
 
 
-async def _answering(conn: Conn, look: _Look) -> list[Turn]:
+async def _answering(conn: Conn, look: _Look) -> list[HealthChange]:
     answers, is_open = look.answers, "unanswering" in look.open
     if not is_open and answers.failing_since is not None and is_unanswering(answers, look.policy):
         return await _begin(conn, look, "unanswering", answers.failing_since, {"reason": answers.reason})
@@ -224,13 +224,15 @@ RETURNING id
 """
 
 
-async def _begin(conn: Conn, look: _Look, kind: Kind, since: datetime, told: Mapping[str, object]) -> list[Turn]:
+async def _begin(
+    conn: Conn, look: _Look, kind: Kind, since: datetime, told: Mapping[str, object]
+) -> list[HealthChange]:
     silence_id = await conn.fetchval(OPEN_ONE, look.account, kind, since, look.now)
     if silence_id is None:
         return []
     minutes = int((look.now - since) / timedelta(minutes=1))
     await _tell(conn, look, silence_id, BEGINS[kind], {"since": since, "minutes": minutes, **told})
-    return [Turn(account=look.account, what=kind, since=since)]
+    return [HealthChange(account=look.account, what=kind, since=since)]
 
 
 CLOSE_ONE = """
@@ -238,7 +240,7 @@ UPDATE silences SET ended_at = $3 WHERE account = $1 AND kind = $2 AND ended_at 
 """
 
 
-async def _end(conn: Conn, look: _Look, kind: Kind, until: datetime) -> list[Turn]:
+async def _end(conn: Conn, look: _Look, kind: Kind, until: datetime) -> list[HealthChange]:
     row = await conn.fetchrow(CLOSE_ONE, look.account, kind, look.now)
     if row is None:
         return []
@@ -246,7 +248,7 @@ async def _end(conn: Conn, look: _Look, kind: Kind, until: datetime) -> list[Tur
         await request_backfill(conn, look.account, row["since"] - MARGIN, reason=kind, now=look.now)
     told = {"since": row["since"], "until": until, "minutes": int((until - row["since"]) / timedelta(minutes=1))}
     await _tell(conn, look, row["id"], ENDS[kind], told)
-    return [Turn(account=look.account, what="talking" if kind == "silent" else "answering", since=row["since"])]
+    return [HealthChange(account=look.account, what="talking" if kind == "silent" else "answering", since=row["since"])]
 
 
 async def _tell(conn: Conn, look: _Look, silence_id: int, topic: str, told: Mapping[str, object]) -> None:
@@ -262,7 +264,7 @@ async def _tell(conn: Conn, look: _Look, silence_id: int, topic: str, told: Mapp
 ASKED = "UPDATE silences SET asked_at = $2 WHERE account = $1 AND kind = 'silent' AND ended_at IS NULL"
 
 
-async def _ask_sooner(conn: Conn, look: _Look, since: datetime, asked_at: datetime | None, pace: Pace) -> Turn:
+async def _ask_sooner(conn: Conn, look: _Look, since: datetime, asked_at: datetime | None, pace: Pace) -> HealthChange:
     """A round: the list is taken in from where the last one ended, and open payments are asked about one by one."""
     if look.can.list:
         await request_backfill(conn, look.account, (asked_at or since) - MARGIN, reason="silent", now=look.now)
@@ -279,4 +281,4 @@ async def _ask_sooner(conn: Conn, look: _Look, since: datetime, asked_at: dateti
     first = look.now + LIST_FIRST if look.can.list else look.now
     asked = await ask_about(conn, found.ids, [first + n * pace.gap for n in range(len(found.ids))])
     await conn.execute(ASKED, look.account, look.now)
-    return Turn(account=look.account, what="asked_sooner", since=since, orders=len(asked))
+    return HealthChange(account=look.account, what="asked_sooner", since=since, orders=len(asked))
