@@ -3,7 +3,7 @@
     signed bytes ─> gateway.verify, parse ─> intake ─> PostgreSQL lane ─> apply ─> orders
                                       sweeps ─> api_client ─> HTTP ─> the gateways' APIs
 
-The workers come in from outside (`StartWorkers`), for the sandbox knows none of them.
+The workers come in as an argument (`StartWorkers`), so that a test can spoil one of them.
 """
 
 import asyncio
@@ -143,8 +143,8 @@ class System:
         return self._follow_at if due_at is None else min(due_at, self._follow_at)
 
 
-def _in_the_middle(least: float, most: float) -> float:
-    """In the place of chance, so that a seed tells all."""
+def in_the_middle(least: float, most: float) -> float:
+    """Stands in the place of chance, so that a seed decides everything."""
     return (least + most) / 2
 
 
@@ -176,7 +176,7 @@ async def opened(
             now=clock.now,
             monotonic_s=clock.monotonic_s,
             sleep=no_sleep,
-            jitter=_in_the_middle,
+            jitter=in_the_middle,
         )
         context = WorkerContext(
             settings=settings, pool=pool, lane=lane, api_client=api_client, policy=policy, clock=clock

@@ -1,7 +1,11 @@
-"""`tillkeeper sandbox`: gateways to play with."""
+"""`tillkeeper sandbox`, an entry point of the group `tillkeeper.commands`.
 
+It imports what it needs once it is called, so that `tillkeeper --help` starts quickly.
+"""
+
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -49,8 +53,31 @@ Force = Annotated[bool, typer.Option("--force", help="With --capture: write over
 Url = Annotated[str | None, typer.Option("--url", help="The receiver to play to; with --up it is our own.")]
 
 
+HELP: Final = """
+Play the gateways: register orders and post signed webhooks, some of them twice, late, shuffled or forged.
+
+Shows what is accepted and applied while it plays, and at the end a summary with the audit's verdict.
+
+With --up everything is its own, and --url and --config are refused.  Without, it plays to the Tillkeeper of --config,
+and only its Stripe accounts whose api_key is one of test mode: their secret is the one that signs.  That needs
+api_tokens in the configuration, and its database within reach.
+
+With --scenario days pass in minutes of simulated time: the gateways' webhooks, the real receiver's path, workers,
+sweeps and notices, and the gateways' APIs that they ask.
+
+With --capture nothing is played: DIR holds a few deliveries of each gateway afterwards, named by what they are, and the
+configuration of the accounts that received them.  Nothing that is there already is written over.
+"""
+# What cannot stand beside an option, and why.
+REFUSED_BESIDE: Final = {
+    "--capture": ("plays nothing", ("--up", "--url", "--config", "--scenario")),
+    "--scenario": ("brings its own Tillkeeper", ("--up", "--gateways", "--url", "--config")),
+}
+
+
 @app.command(
     "sandbox",
+    help=HELP,
     epilog=exits(
         yes="the books balance and every status is as it should be",
         no="they do not",
@@ -73,52 +100,28 @@ def sandbox_command(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Play the gateways: register orders and post signed webhooks, some of them twice, late, shuffled or forged.
-
-    Shows what is accepted and applied while it plays, and at the end a summary with the audit's verdict.
-
-    With --up everything is its own, and --url and --config are refused.  Without, it plays to the Tillkeeper of
-    --config, and only its Stripe accounts whose api_key is one of test mode: their secret is the one that signs.  That
-    needs api_tokens in the configuration, and its database within reach.
-
-    With --scenario days pass in minutes of simulated time: the gateways' webhooks, the real receiver's path, workers,
-    sweeps and notices, and the gateways' APIs that they ask.
-
-    With --capture nothing is played: DIR holds a few deliveries of each gateway afterwards, named by what they are, and
-    the configuration of the accounts that received them.  Nothing that is there already is written over.
-    """
+    """Writes deliveries as files, replays a scenario, or plays to a Tillkeeper, as the options say."""
     if broker not in ("auto", "none"):
         raise typer.BadParameter("must be auto or none", param_hint="--broker")
+    given = {"--up": up, "--gateways": gateways, "--url": url, "--config": config, "--scenario": scenario}
     if capture is not None:
-        if up or url is not None or config is not None or scenario is not None:
-            raise typer.BadParameter(
-                "plays nothing: without --up, --url, --config and --scenario", param_hint="--capture"
-            )
-        raise typer.Exit(_captured(capture, gateways=gateways, seed=seed, force=force, as_json=as_json))
+        _check_beside("--capture", given)
+        raise typer.Exit(_capture(capture, gateways=gateways, seed=seed, force=force, as_json=as_json))
     if scenario is not None:
-        if up or gateways is not None or url is not None or config is not None:
-            raise typer.BadParameter(
-                "brings its own Tillkeeper: without --up, --gateways, --url and --config", param_hint="--scenario"
-            )
+        _check_beside("--scenario", given)
         raise typer.Exit(_replay(scenario, seed=seed, payments=payments, smtp_port=smtp_port, as_json=as_json))
-    with reported(as_json=as_json):
-        from sandbox.traffic.command import main
-
-        code = main(
-            up=up,
-            gateways=gateways,
-            broker=broker,
-            seconds=seconds,
-            rate=rate,
-            seed=seed,
-            url=url,
-            config=config,
-            as_json=as_json,
-        )
-        raise typer.Exit(code)
+    target = {"up": up, "gateways": gateways, "broker": broker, "url": url, "config": config}
+    raise typer.Exit(_play(target, seconds=seconds, rate=rate, seed=seed, as_json=as_json))
 
 
-def _captured(directory: Path, *, gateways: str | None, seed: int, force: bool, as_json: bool) -> int:
+def _check_beside(option: str, given: Mapping[str, object]) -> None:
+    """Refuses what cannot stand beside an option."""
+    why, refused = REFUSED_BESIDE[option]
+    if any(given[other] not in (None, False) for other in refused):
+        raise typer.BadParameter(f"{why}: without {', '.join(refused[:-1])} and {refused[-1]}", param_hint=option)
+
+
+def _capture(directory: Path, *, gateways: str | None, seed: int, force: bool, as_json: bool) -> int:
     from sandbox.capture import main
 
     return main(directory=directory, gateways=gateways, seed=seed, force=force, as_json=as_json)
@@ -126,15 +129,15 @@ def _captured(directory: Path, *, gateways: str | None, seed: int, force: bool, 
 
 def _replay(scenario: str, *, seed: int, payments: int | None, smtp_port: int | None, as_json: bool) -> int:
     from sandbox.scenarios.command import SCENARIOS, main
-    from tillkeeper.cli.simulated import start_workers
 
     if scenario not in SCENARIOS:
         raise typer.BadParameter(f"must be one of {', '.join(SCENARIOS)}", param_hint="--scenario")
-    return main(
-        scenario=scenario,
-        seed=seed,
-        payments=payments,
-        smtp_port=smtp_port,
-        start_workers=start_workers,
-        as_json=as_json,
-    )
+    return main(scenario=scenario, seed=seed, payments=payments, smtp_port=smtp_port, as_json=as_json)
+
+
+def _play(target: Mapping[str, Any], *, seconds: float, rate: float, seed: int, as_json: bool) -> int:
+    from sandbox.traffic.command import Options, main
+    from sandbox.traffic.run import Load
+
+    with reported(as_json=as_json):
+        return main(Options(**target), Load(seconds=seconds, rate=rate, seed=seed), as_json=as_json)
