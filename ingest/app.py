@@ -33,8 +33,8 @@ from tillkeeper.lanes.spool import SpoolSender
 from tillkeeper.lanes.topology import Topology
 from tillkeeper.policy import PolicyFile
 from tillkeeper.settings import Settings
-from tillkeeper.store.pool import open_pool
-from tillkeeper.store.sqlstates import DATABASE_ERRORS, UnsafeDatabase
+from tillkeeper.store.postgres.pool import open_pool
+from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, UnsafeDatabase
 
 log = structlog.get_logger()
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from tillkeeper.diagnostics.checks import RefusedRequest, diagnose
+from tillkeeper.diagnostics.refusals import RefusedRequest, diagnose
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import Refused
 from tillkeeper.gateways.messages import Request

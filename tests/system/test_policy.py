@@ -17,8 +17,8 @@ from tests.system.commands import CLOSED_PORT_URL, tillkeeper, toml, written
 from tillkeeper import telemetry
 from tillkeeper.cli import app
 from tillkeeper.domain.ladder import Action, Ladder
-from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.policy import CasePolicy, HintPolicy, Policy, SilencePolicy
+from tillkeeper.domain.statuses import Status
 from tillkeeper.policy import BadPolicy, PolicyFile, digest_of, load_policy
 from tillkeeper.policy.reading import read_policy
 from tillkeeper.policy.spans import BadSpan, parse_span, short, written_all

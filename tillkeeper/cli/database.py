@@ -9,8 +9,8 @@ import asyncpg
 
 from tillkeeper.cli.failed import OUT_OF_REACH, WRONG, CommandError
 from tillkeeper.settings import Settings
-from tillkeeper.store.pool import open_pool
-from tillkeeper.store.sqlstates import DATABASE_ERRORS, UnsafeDatabase, is_contention, is_passing
+from tillkeeper.store.postgres.pool import open_pool
+from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, UnsafeDatabase, is_contention, is_passing
 from tillkeeper.telemetry import mask
 
 Result = TypeVar("Result")

@@ -40,7 +40,7 @@ def list_command(
         settings = settings_from(config)
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json, print_table
-        from tillkeeper.store.parked import list_parked
+        from tillkeeper.store.deliveries.parked import list_parked
 
         async def query(pool: "Pool") -> list[dict[str, Any]]:
             async with pool.acquire() as conn:
@@ -66,7 +66,7 @@ def show_command(parked_id: Id, config: Config = None, as_json: AsJson = False) 
         settings = settings_from(config)
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json
-        from tillkeeper.store.parked import show_parked
+        from tillkeeper.store.deliveries.parked import show_parked
 
         async def query(pool: "Pool") -> dict[str, Any] | None:
             async with pool.acquire() as conn:
@@ -112,8 +112,8 @@ def replay_command(
         raise typer.BadParameter("takes numbers: look at each with `parked show` first", param_hint="--unsigned")
     with reported(as_json=as_json):
         settings = settings_from(config)
-        from tillkeeper.cli.closing import Act, replay
         from tillkeeper.cli.database import ask
+        from tillkeeper.cli.parked_acts import Act, replay
         from tillkeeper.domain.delivery import EnvelopeKeys
 
         policy, act = policy_from(settings), Act(by=by or os_user(), note=note)
@@ -130,8 +130,8 @@ def discard_command(ids: Ids, note: Note, by: By = None, config: Config = None, 
     note = reason(note)
     with reported(as_json=as_json):
         settings = settings_from(config)
-        from tillkeeper.cli.closing import Act, discard
         from tillkeeper.cli.database import ask
+        from tillkeeper.cli.parked_acts import Act, discard
 
         act = Act(by=by or os_user(), note=note)
         _finish(ask(settings, lambda pool: discard(pool, ids, act)), as_json=as_json)

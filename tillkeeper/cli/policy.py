@@ -10,8 +10,8 @@ from tillkeeper.cli.failed import NO, WRONG, CommandError, reported
 from tillkeeper.cli.options import AsJson, Config, exits, name_file, unicode
 
 if TYPE_CHECKING:
-    from tillkeeper.domain.order.status import Status
     from tillkeeper.domain.policy import Policy
+    from tillkeeper.domain.statuses import Status
 
 app = typer.Typer()
 commands = typer.Typer(
@@ -115,7 +115,7 @@ def _check_place(account: str | None, method: str | None, accounts: Collection[s
 
 
 def _statuses(name: str | None) -> "tuple[Status, ...]":
-    from tillkeeper.domain.order.status import Status
+    from tillkeeper.domain.statuses import Status
 
     if name is None:
         return tuple(Status)

@@ -6,8 +6,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from tillkeeper.domain.ladder import Action, Anchor, Ladder, StepTime
-from tillkeeper.domain.order.status import STATUS_ZH, Status
 from tillkeeper.domain.policy import Policy
+from tillkeeper.domain.statuses import STATUS_ZH, Status
 from tillkeeper.policy.spans import short, written_all
 
 WORDS: Final[Mapping[Action, str]] = MappingProxyType(

@@ -6,8 +6,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from tillkeeper.domain.ladder import Action, ActionSteps, Anchor, Ladder, StepTime
-from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.policy import AccountPolicy
+from tillkeeper.domain.statuses import Status
 from tillkeeper.policy.spans import BadSpan, parse_every, parse_time, written
 from tillkeeper.policy.values import dotted, is_table, known_names, named_tables, read_name, read_table
 

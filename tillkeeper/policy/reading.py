@@ -17,8 +17,8 @@ from typing import Any, Final
 
 import msgspec
 
-from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.policy import CasePolicy, Policy
+from tillkeeper.domain.statuses import Status
 from tillkeeper.policy.ladders import ladders_of, read_accounts, read_by_status, read_closed
 from tillkeeper.policy.sections import FOLLOW_UP_MIN, read_after_close, read_hints, read_levels, read_silence
 from tillkeeper.policy.values import dotted, known_names, read_span, read_table
