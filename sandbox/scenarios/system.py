@@ -16,8 +16,8 @@ from uuid import uuid4
 import asyncpg
 import msgspec
 
+from sandbox.formats import Signed
 from sandbox.scenarios.simulated_clock import SimulatedClock, no_sleep
-from sandbox.signing import Signed
 from tillkeeper.api_client.client import ApiClient
 from tillkeeper.api_client.http import open_http
 from tillkeeper.domain.order.registration import Registration
