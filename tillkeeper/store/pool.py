@@ -27,7 +27,7 @@ REQUIRED_SETTINGS: Final = {
 
 async def open_pool(
     database_url: str, *, max_size: int, min_size: int = 1, command_timeout_s: float = COMMAND_S, by_key: bool = False
-) -> asyncpg.Pool:
+) -> Pool:
     """A pool on servers that keep what they commit: every new connection is checked, also after a failover.
 
     `by_key` is for who looks up rows by their keys and nothing else.  Raises UnsafeDatabase, or one of DATABASE_ERRORS.
