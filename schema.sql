@@ -70,7 +70,7 @@ CREATE TABLE deliveries (
     PRIMARY KEY (run, number)
 ) WITH (toast_tuple_target = 8160);  -- real bodies of 2 to 5 KB stay in the row
 ALTER TABLE deliveries ALTER COLUMN body SET STORAGE EXTERNAL;  -- compressing each body cost more than writing it
--- What anybody could have posted (accounts whose gateway signs nothing) is forgotten after a while (store/forgetting.py).
+-- What anybody could have posted (accounts whose gateway signs nothing) is forgotten after a while (store/deliveries/retention.py).
 CREATE INDEX deliveries_unsigned ON deliveries (received_at) WHERE key = 'unsigned' AND body IS NOT NULL;
 
 -- Numbers that a receiver gave out but answered 503 for, or whose absence a person explained: audit does not miss them.
@@ -356,7 +356,7 @@ CREATE INDEX parked_of_order ON parked (order_ref) WHERE outcome IS NULL;
 CREATE INDEX parked_of_payment ON parked (account, payment_ref) WHERE outcome IS NULL;
 
 -- Deliveries that were refused, for ops to see why (tillkeeper/diagnostics).  Strangers decide how many come and how large:
--- store/refused.py bounds them by account and altogether, in number, bytes and days; the oldest go first.
+-- store/deliveries/refused.py bounds them by account and altogether, in number, bytes and days; the oldest go first.
 CREATE TABLE refused (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account      text NOT NULL,

@@ -26,7 +26,7 @@ from tillkeeper.lanes.base import Sender
 from tillkeeper.lanes.rabbitmq_sender import RabbitSender
 from tillkeeper.lanes.spool import SpoolSender
 from tillkeeper.lanes.topology import Topology
-from tillkeeper.store.pool import open_pool
+from tillkeeper.store.postgres.pool import open_pool
 
 EVENTS: Final = 40_000
 WARM_UP_EVENTS: Final = 2_000  # of them: the worker's connections, statements and caches

@@ -33,9 +33,9 @@ from tillkeeper.lanes.topology import Topology
 from tillkeeper.policy import PolicyFile
 from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.settings import Settings
-from tillkeeper.store.connections import Pool
-from tillkeeper.store.pool import open_pool
-from tillkeeper.store.sqlstates import DATABASE_ERRORS, UnsafeDatabase
+from tillkeeper.store.postgres.connections import Pool
+from tillkeeper.store.postgres.pool import open_pool
+from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, UnsafeDatabase
 
 log = structlog.get_logger()
 

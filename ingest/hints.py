@@ -1,7 +1,7 @@
 """Hints out of refused deliveries: taken when there is nothing better to do, and never waited for.
 
-The limits that hold for all receivers are kept in the database (tillkeeper/store/hints.py).  Before that, this process
-looks at no more than the policy's number a minute of each account, and has one on its way at a time: a flood of
+The limits that hold for all receivers are kept in the database (tillkeeper/store/jobs/hints.py).  Before that, this
+process looks at no more than the policy's number a minute of each account, and has one on its way at a time: a flood of
 forgeries costs a comparison each.
 """
 
@@ -17,8 +17,8 @@ from tillkeeper.domain.policy import HintPolicy, Policy
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.messages import ClaimedReferences, Request
 from tillkeeper.loops import start
-from tillkeeper.store.hints import take_hint
-from tillkeeper.store.sqlstates import DATABASE_ERRORS
+from tillkeeper.store.jobs.hints import take_hint
+from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
 from tillkeeper.telemetry import HINTS
 
 BODY_BYTES_MAX: Final = 64 * 1024  # the largest real delivery seen is 38 KiB

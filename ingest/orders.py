@@ -20,9 +20,11 @@ from tillkeeper.domain.events import REF_CHARS_MAX
 from tillkeeper.domain.order.registration import Contradiction
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.errors import Refused
-from tillkeeper.store import orders, refunds
-from tillkeeper.store.order_acts import NoSuchOrder
-from tillkeeper.store.sqlstates import DATABASE_ERRORS, WriteConflict, is_contention, is_outage
+from tillkeeper.store.apply import refunds
+from tillkeeper.store.apply.registration import register
+from tillkeeper.store.orders.acts import NoSuchOrder
+from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, WriteConflict, is_contention, is_outage
+from tillkeeper.store.reports import order as order_report
 
 log = structlog.get_logger()
 
@@ -121,7 +123,7 @@ class OrdersApi:
 
     async def _put(self, request: web.Request, order_ref: str) -> web.Response:
         registration = registration_of(order_ref, await self._body(request), accounts=self._accounts)
-        outcome = await orders.register(self._pool, registration, policy=self._policy(), now=clock.now())
+        outcome = await register(self._pool, registration, policy=self._policy(), now=clock.now())
         return answer(201 if outcome == "created" else 200, {"order_ref": order_ref, "registration": outcome})
 
     async def _put_refund(self, request: web.Request, order_ref: str) -> web.Response:
@@ -143,11 +145,11 @@ class OrdersApi:
         return await read_body(request, bytes_max=self._body_bytes_max)
 
     async def _show(self, _request: web.Request, order_ref: str) -> web.Response:
-        found = await orders.show(self._pool, order_ref)
+        found = await order_report.show(self._pool, order_ref)
         return refusal(404, NOT_REGISTERED) if found is None else answer(200, found)
 
     async def _history(self, _request: web.Request, order_ref: str) -> web.Response:
-        found = await orders.history(self._pool, order_ref)
+        found = await order_report.history(self._pool, order_ref)
         return refusal(404, NOT_REGISTERED) if found is None else answer(200, found)
 
 

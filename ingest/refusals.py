@@ -16,8 +16,8 @@ from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import Refused
 from tillkeeper.gateways.messages import Request
 from tillkeeper.loops import start
-from tillkeeper.store.refused import BODY_BYTES_MAX, RefusedDelivery, keep_refused
-from tillkeeper.store.sqlstates import DATABASE_ERRORS
+from tillkeeper.store.deliveries.refused import BODY_BYTES_MAX, RefusedDelivery, keep_refused
+from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
 from tillkeeper.telemetry import EXAMINED
 
 EXAMINED_PER_MINUTE: Final = 10  # of each account: trying costs up to fifty signatures

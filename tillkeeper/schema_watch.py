@@ -1,8 +1,8 @@
 """Looks every second whether this program may serve the schema that the database has.
 
 A process that starts refuses one that it may not.  Once it runs, the schema may change under it: then it is not ready,
-and its pool hands out no connection, as in an outage, until the schema is one that it may serve.  What is not known, for
-the database is away, is not wrong: what was seen last stands.
+and its pool hands out no connection, as in an outage, until the schema is one that it may serve.  What is not known
+while the database is away is not wrong: what was seen last stands.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from typing import Final
 import structlog
 
 from tillkeeper.loops import keep_running
-from tillkeeper.store.connections import Pool
-from tillkeeper.store.pool import POOL_ACQUIRE_S
+from tillkeeper.store.postgres.connections import Pool
+from tillkeeper.store.postgres.pool import POOL_ACQUIRE_S
+from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, SchemaUnfit
 from tillkeeper.store.schema.files import newest_version
 from tillkeeper.store.schema.versions import SchemaVersion, schema_version, unfitness
-from tillkeeper.store.sqlstates import DATABASE_ERRORS, SchemaUnfit
 from tillkeeper.telemetry import SCHEMA_UNFIT, SCHEMA_VERSION
 
 log = structlog.get_logger()

@@ -23,11 +23,11 @@ from tillkeeper.domain.fetching import Finished, Found, GivenUp, Later, Step, ne
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.fetching import query_of
 from tillkeeper.gateways.messages import Answer
-from tillkeeper.store.apply import Tally, apply_found
-from tillkeeper.store.fetches import ClaimedFetch, claim_fetches, settle_fetch
-from tillkeeper.store.lease import lease_over
-from tillkeeper.store.pool import Conn
-from tillkeeper.store.sqlstates import is_contention, is_outage
+from tillkeeper.store.apply.batch import Tally, apply_found
+from tillkeeper.store.postgres.lease import lease_over
+from tillkeeper.store.postgres.pool import Conn
+from tillkeeper.store.postgres.sqlstates import is_contention, is_outage
+from tillkeeper.store.queries.fetches import ClaimedFetch, claim_fetches, settle_fetch
 from tillkeeper.telemetry import FETCH_LAG_SECONDS, FETCHES
 from workers.found import all_or_each
 from workers.job_pool import JobPool

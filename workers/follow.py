@@ -8,8 +8,8 @@ import asyncpg
 import structlog
 
 from tillkeeper.domain.policy import Policy
-from tillkeeper.store.following import follow_up, open_unmatched, take_up_left_over
-from tillkeeper.store.pool import Conn
+from tillkeeper.store.jobs.follow_up import follow_up, open_unmatched, take_up_left_over
+from tillkeeper.store.postgres.pool import Conn
 from workers.outage import Outage, Stopped
 
 log = structlog.get_logger()

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.store.sqlstates import is_contention, is_outage
+from tillkeeper.store.postgres.sqlstates import is_contention, is_outage
 from workers.outage import Stopped
 
 log = structlog.get_logger()

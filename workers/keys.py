@@ -6,8 +6,8 @@ import asyncpg
 import structlog
 
 from tillkeeper.domain.delivery import Delivery
-from tillkeeper.store.keys import KeyUse, note_uses
-from tillkeeper.store.sqlstates import DATABASE_ERRORS
+from tillkeeper.store.accounts.keys import KeyUse, note_uses
+from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
 
 log = structlog.get_logger()
 

@@ -40,11 +40,11 @@ from tillkeeper.notices.outcome import ChannelState, Dead, Dropped, Entry, Faile
 from tillkeeper.notices.outgoing import Outgoing
 from tillkeeper.notices.settings import NotifySettings
 from tillkeeper.notices.webhook import GONE
-from tillkeeper.store.cases import open_cases
-from tillkeeper.store.lease import LeaseLost
-from tillkeeper.store.notices import write_notices
-from tillkeeper.store.outbox import MAIL, Claimed, OrderNow, Settled, claim, lock_order, mark, settle
-from tillkeeper.store.sqlstates import DATABASE_ERRORS
+from tillkeeper.store.cases.writing import open_cases
+from tillkeeper.store.outbox.sending import MAIL, Claimed, OrderNow, Settled, claim, lock_order, mark, settle
+from tillkeeper.store.outbox.writing import write_notices
+from tillkeeper.store.postgres.lease import LeaseLost
+from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
 from tillkeeper.telemetry import NOTICE_LAG_SECONDS, NOTICES
 from workers.job_pool import JobPool
 from workers.outage import Outage

@@ -20,7 +20,7 @@ from tillkeeper.policy import PolicyFile
 from tillkeeper.process import collect_garbage_seldom
 from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.settings import Settings
-from tillkeeper.store.pool import open_pool
+from tillkeeper.store.postgres.pool import open_pool
 from workers.apply import MESSAGES_MAX, ApplyLoop
 from workers.keys import KeyUses
 from workers.outage import Outage, refuse_unfit

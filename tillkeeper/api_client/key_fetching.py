@@ -30,7 +30,7 @@ from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, Unavailable
 from tillkeeper.gateways.messages import Call, Request, Response
 from tillkeeper.loops import pause, start
-from tillkeeper.store.keys import LearntKey
+from tillkeeper.store.accounts.keys import LearntKey
 from tillkeeper.telemetry import KEYS_FETCHED
 
 log = structlog.get_logger()

@@ -6,8 +6,8 @@ from typing import Final
 import asyncpg
 import structlog
 
-from tillkeeper.store.keys import LearntKey, keep_learnt, learnt_keys
-from tillkeeper.store.sqlstates import DATABASE_ERRORS
+from tillkeeper.store.accounts.keys import LearntKey, keep_learnt, learnt_keys
+from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
 
 log = structlog.get_logger()
 

@@ -34,7 +34,8 @@ app = typer.Typer(
     "Settings come from a TOML file, named by --config or TILLKEEPER_CONFIG, and from the environment, which wins.\n\n"
     "Every command takes --json, and --help tells what it does, with an example and its exit codes.",
     epilog="Exit codes: 0 done, or yes; 1 the answer is no; 2 wrong usage or bad configuration; 3 the database or the "
-    "broker is out of reach; 74 standard output could not be written; 130 ended by Ctrl-C.",
+    "broker is out of reach; 4 the database has a schema that this version cannot serve; 74 standard output could not "
+    "be written; 130 ended by Ctrl-C.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -11,7 +11,7 @@ from tillkeeper.cli.failed import NO, WRONG, CommandError, reported
 from tillkeeper.cli.options import AsJson, By, Config, exits, os_user, seconds, settings_from, unicode
 
 if TYPE_CHECKING:
-    from tillkeeper.store.audit import Audit
+    from tillkeeper.store.reports.audit import Audit
 
 app = typer.Typer()
 
@@ -60,7 +60,7 @@ def audit_command(
         from tillkeeper import clock
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json
-        from tillkeeper.store.audit import audit, explain_missing
+        from tillkeeper.store.reports.audit import audit, explain_missing
 
         now = clock.now()
         if explain is not None:

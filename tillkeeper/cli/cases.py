@@ -17,7 +17,7 @@ from tillkeeper.cli.order import head_of
 if TYPE_CHECKING:
     from asyncpg import Pool
 
-    from tillkeeper.store.pool import Conn
+    from tillkeeper.store.postgres.pool import Conn
 
 app = typer.Typer()
 commands = typer.Typer(help="One case: see it, take it over, note what you found, resolve it.", no_args_is_help=True)
@@ -73,7 +73,7 @@ def cases_command(
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.filters import CASE_KINDS, refuse_unknown
         from tillkeeper.cli.output import print_json
-        from tillkeeper.store.case_files import Filters, Known, known, list_cases
+        from tillkeeper.store.reports.case_files import Filters, Known, known, list_cases
 
         filters = Filters(closed_too=closed_too, level=level, owner="" if owner == NOBODY else owner, kind=kind)
 
@@ -133,7 +133,7 @@ def show_command(
         settings = settings_from(config)
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json
-        from tillkeeper.store.case_files import add_raw, file_of
+        from tillkeeper.store.reports.case_files import add_raw, file_of
 
         async def query(pool: "Pool") -> dict[str, Any] | None:
             found = await file_of(pool, case_id)
@@ -186,7 +186,7 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 )
 def assign_command(case_id: Id, name: Name, by: By = None, config: Config = None, as_json: AsJson = False) -> None:
     """Make a case somebody's.  When it is due they are told again; one that is nobody's goes up a level instead."""
-    from tillkeeper.store import case_acts
+    from tillkeeper.store.cases import acts as case_acts
 
     owner = person(name)
     _act(case_id, case_acts.assign, person(by), config, said=f"is {owner}'s", as_json=as_json, owner=owner)
@@ -201,7 +201,7 @@ def assign_command(case_id: Id, name: Name, by: By = None, config: Config = None
 )
 def note_command(case_id: Id, text: Text, by: By = None, config: Config = None, as_json: AsJson = False) -> None:
     """Add what you found out to a case, open or closed."""
-    from tillkeeper.store import case_acts
+    from tillkeeper.store.cases import acts as case_acts
 
     if not text.strip():
         raise typer.BadParameter("say something", param_hint="TEXT")
@@ -222,7 +222,7 @@ def resolve_command(
 
     A case also closes by itself, when the truth arrives; that one opens again if its cause is back.
     """
-    from tillkeeper.store import case_acts
+    from tillkeeper.store.cases import acts as case_acts
 
     if not outcome.strip():
         raise typer.BadParameter("say how it ended", param_hint="--outcome")
@@ -246,9 +246,9 @@ def _act(
         from tillkeeper import clock
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json, shown
-        from tillkeeper.store.case_files import file_of
-        from tillkeeper.store.cases import ClosedCase, NoSuchCase
-        from tillkeeper.store.transactions import repeat_when_raced
+        from tillkeeper.store.cases.writing import ClosedCase, NoSuchCase
+        from tillkeeper.store.postgres.transactions import repeat_when_raced
+        from tillkeeper.store.reports.case_files import file_of
 
         async def work(conn: "Conn") -> None:
             await act(conn, case_id, by=by, now=clock.now(), **more)

@@ -11,10 +11,11 @@ from tillkeeper import clock
 from tillkeeper.cli.database import one_line
 from tillkeeper.domain.delivery import EnvelopeKeys, NotAuthentic
 from tillkeeper.domain.policy import Policy
-from tillkeeper.store import apply, parked
-from tillkeeper.store.pool import Conn
-from tillkeeper.store.sqlstates import is_outage
-from tillkeeper.store.transactions import repeat_when_raced
+from tillkeeper.store.apply import batch as apply
+from tillkeeper.store.deliveries import parked
+from tillkeeper.store.postgres.pool import Conn
+from tillkeeper.store.postgres.sqlstates import is_outage
+from tillkeeper.store.postgres.transactions import repeat_when_raced
 
 PAGE_ROWS: Final = 500
 

@@ -11,7 +11,7 @@ from tillkeeper.cli.money import in_words
 from tillkeeper.cli.options import AsJson, By, Config, exits, person, settings_from
 
 if TYPE_CHECKING:
-    from tillkeeper.store.pool import Conn
+    from tillkeeper.store.postgres.pool import Conn
 
 app = typer.Typer()
 
@@ -33,8 +33,8 @@ def handover_command(by: By = None, peek: Peek = False, config: Config = None, a
         from tillkeeper import clock
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json, shown
-        from tillkeeper.store.handing_over import hand_over
-        from tillkeeper.store.transactions import repeat_when_raced
+        from tillkeeper.store.postgres.transactions import repeat_when_raced
+        from tillkeeper.store.reports.handover import hand_over
 
         async def work(conn: "Conn") -> dict[str, Any]:
             return await hand_over(conn, by=who, now=clock.now())

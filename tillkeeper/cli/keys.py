@@ -11,7 +11,7 @@ from tillkeeper.cli.options import AsJson, Config, exits, settings_from
 if TYPE_CHECKING:
     from asyncpg import Pool
 
-    from tillkeeper.store.keys import KeyUse
+    from tillkeeper.store.accounts.keys import KeyUse
 
 app = typer.Typer()
 
@@ -29,7 +29,7 @@ def keys_command(config: Config = None, as_json: AsJson = False) -> None:
         from tillkeeper import clock
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json, print_table
-        from tillkeeper.store.keys import key_uses
+        from tillkeeper.store.accounts.keys import key_uses
 
         async def query(pool: "Pool") -> "list[KeyUse]":
             async with pool.acquire() as conn:

@@ -40,7 +40,7 @@ def list_command(
         settings = settings_from(config)
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json, print_table
-        from tillkeeper.store.parked import list_parked
+        from tillkeeper.store.deliveries.parked import list_parked
 
         async def query(pool: "Pool") -> list[dict[str, Any]]:
             async with pool.acquire() as conn:
@@ -66,7 +66,7 @@ def show_command(parked_id: Id, config: Config = None, as_json: AsJson = False) 
         settings = settings_from(config)
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json
-        from tillkeeper.store.parked import show_parked
+        from tillkeeper.store.deliveries.parked import show_parked
 
         async def query(pool: "Pool") -> dict[str, Any] | None:
             async with pool.acquire() as conn:

@@ -11,7 +11,7 @@ from tillkeeper.cli.options import AsJson, Config, exits, settings_from
 if TYPE_CHECKING:
     from asyncpg import Pool
 
-    from tillkeeper.store.refused import RefusedDelivery, Tallied
+    from tillkeeper.store.deliveries.refused import RefusedDelivery, Tallied
 
 app = typer.Typer()
 commands = typer.Typer(help="Deliveries that were refused: why, and what to do.", no_args_is_help=True)
@@ -41,7 +41,7 @@ def list_command(
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.filters import refuse_unknown
         from tillkeeper.cli.output import print_json, print_table
-        from tillkeeper.store.refused import list_refused, tally_refused
+        from tillkeeper.store.deliveries.refused import list_refused, tally_refused
 
         async def query(pool: "Pool") -> "tuple[list[Tallied], list[RefusedDelivery]]":
             async with pool.acquire() as conn:
@@ -70,7 +70,7 @@ def show_command(number: Id, config: Config = None, as_json: AsJson = False) -> 
         settings = settings_from(config)
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json, shown
-        from tillkeeper.store.refused import show_refused
+        from tillkeeper.store.deliveries.refused import show_refused
 
         async def query(pool: "Pool") -> "RefusedDelivery | None":
             async with pool.acquire() as conn:

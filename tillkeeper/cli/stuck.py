@@ -48,7 +48,7 @@ def stuck_command(
         from tillkeeper.cli.filters import refuse_unknown
         from tillkeeper.cli.output import print_json
         from tillkeeper.domain.order.status import Status
-        from tillkeeper.store.stuck import STUCK, Sought, stuck_orders
+        from tillkeeper.store.reports.stuck import STUCK, Sought, stuck_orders
 
         for name in in_status or ():
             if name not in set(Status):

@@ -15,10 +15,10 @@ from tillkeeper.lanes.base import LaneMessage, LaneUnavailable
 from tillkeeper.lanes.bounded import bounded
 from tillkeeper.lanes.spool_scan import COST_FACTOR, SpoolScan
 from tillkeeper.loops import keep_running, pause, start
-from tillkeeper.store import spool
-from tillkeeper.store.connections import is_pooled
-from tillkeeper.store.pool import Conn
-from tillkeeper.store.sqlstates import DATABASE_ERRORS
+from tillkeeper.store.jobs import spool
+from tillkeeper.store.postgres.connections import is_pooled
+from tillkeeper.store.postgres.pool import Conn
+from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
 
 log = structlog.get_logger()
 

@@ -12,7 +12,7 @@ from tillkeeper.domain.order.summary import Summary
 from tillkeeper.domain.order.topics import Topic
 from tillkeeper.notices.outcome import ChannelState, Dead, Dropped, Entry, Failed, SendOutcome, Sent, Uncertain
 from tillkeeper.notices.settings import NotifySettings, QuietHours
-from tillkeeper.store.outbox import OrderNow
+from tillkeeper.store.outbox.sending import OrderNow
 
 WRITTEN_ANEW: Final = timedelta(seconds=5)  # a mail that asks to pay what somebody began to pay just now
 UNCLEAR_REST: Final = timedelta(minutes=5)  # until somebody has found out whether it was paid

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.database.factories import NOON
 from tests.notice_factories import some_settings
-from tests.store.factories import NOON
 from tillkeeper.domain.backoff import NOTICE
 from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.order.summary import Summary
@@ -26,7 +26,7 @@ from tillkeeper.notices.deciding import (
 )
 from tillkeeper.notices.outcome import ChannelState, Dead, Dropped, Entry, Failed, Sent, Uncertain
 from tillkeeper.notices.settings import QuietHours
-from tillkeeper.store.outbox import OrderNow
+from tillkeeper.store.outbox.sending import OrderNow
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 DAY = timedelta(days=1)

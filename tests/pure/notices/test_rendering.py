@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.database.factories import NOON
 from tests.notice_factories import a_payload, some_settings
-from tests.store.factories import NOON
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.money import EXPONENTS
 from tillkeeper.domain.order.status import Status

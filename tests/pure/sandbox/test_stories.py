@@ -30,7 +30,7 @@ from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import Refused
 from tillkeeper.gateways.messages import Request
 from tillkeeper.settings import load_settings
-from tillkeeper.store.overview import OrderStanding
+from tillkeeper.store.reports.overview import OrderStanding
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 SIGNERS = new_signers()

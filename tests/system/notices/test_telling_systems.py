@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from tests.database.factories import NOON
 from tests.notice_factories import row_of, some_settings, to_merchant, to_ops, told
 from tests.notice_servers import OTHER_SECRET, SECRET, http_server
-from tests.store.factories import NOON
 from tillkeeper import clock as wall
 from tillkeeper.domain.order.notices import Audience
 from tillkeeper.notices.channels import Channels

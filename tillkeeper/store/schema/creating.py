@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from tillkeeper.store.pool import COMMAND_S, CONNECT_S, refuse_unsafe
+from tillkeeper.store.postgres.pool import COMMAND_S, CONNECT_S, refuse_unsafe
 from tillkeeper.store.schema.exclusive import exclusively
 from tillkeeper.store.schema.files import newest_version, schema_sql
 from tillkeeper.store.schema.versions import schema_version, unfitness

@@ -11,7 +11,7 @@ from typing import Final
 
 import asyncpg
 
-from tillkeeper.store.pool import CONNECT_S
+from tillkeeper.store.postgres.pool import CONNECT_S
 
 LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended('tillkeeper schema', 0))"
 STAY_OPEN: Final = "SET LOCAL idle_in_transaction_session_timeout = 0"

@@ -25,10 +25,14 @@ from typing import Final, Literal
 
 import msgspec
 
+import tillkeeper
+
+PACKAGE: Final = Path(tillkeeper.__file__).parent
 _FILE: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 _OLDEST: Final = re.compile(r"^-- oldest program: (\d+)$", re.MULTILINE)
 _STEP: Final = re.compile(r"^-- step: (.+)$\n", re.MULTILINE)
 _BATCHES: Final = re.compile(r"batches of (\d+) over (\w+)\.(\w+)")
+_TABLES: Final = re.compile(r"(?:ALTER TABLE|UPDATE|\bON) (\w+)")
 _INDEX: Final = re.compile(r"CREATE (?:UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (\w+)")
 
 
@@ -44,6 +48,11 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     batch_keys: int = 0
     table: str = ""  # of batches, whose keys are walked
     key: str = ""
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """The tables that it changes, as far as its text shows."""
+        return frozenset({self.table} if self.table else _TABLES.findall(self.sql))
 
     @property
     def index(self) -> str | None:
@@ -126,5 +135,5 @@ def left_to_do(known: Sequence[Migration], done: int) -> list[Migration]:
 
 def _packaged(name: str) -> Path:
     """A file of the package or, in a checkout, of the top level."""
-    packaged = Path(__file__).parent / name
-    return packaged if packaged.exists() else Path(__file__).parents[3] / name
+    packaged = PACKAGE / name
+    return packaged if packaged.exists() else PACKAGE.parent / name

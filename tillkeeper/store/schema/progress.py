@@ -8,7 +8,7 @@ from typing import Final
 
 import asyncpg
 
-from tillkeeper.store.pool import CONNECT_S, Conn
+from tillkeeper.store.postgres.pool import CONNECT_S, Conn
 
 LOOK_EVERY_S: Final = 1.0
 

@@ -15,13 +15,13 @@ import msgspec
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
 
 from tillkeeper.domain.backoff import MIGRATION_LOCK
-from tillkeeper.store.connections import is_pooled
-from tillkeeper.store.pool import CONNECT_S, Conn, refuse_unsafe
+from tillkeeper.store.postgres.connections import is_pooled
+from tillkeeper.store.postgres.pool import CONNECT_S, Conn, refuse_unsafe
+from tillkeeper.store.postgres.sqlstates import SchemaMissing
 from tillkeeper.store.schema.exclusive import Exclusive, exclusively
 from tillkeeper.store.schema.files import Migration, Step, left_to_do
 from tillkeeper.store.schema.progress import watched_index
-from tillkeeper.store.schema.versions import FIRST, SchemaVersion, schema_version
-from tillkeeper.store.sqlstates import SchemaMissing
+from tillkeeper.store.schema.versions import FIRST, schema_version
 
 LOCK_WAIT_S: Final = 2.0  # for as long, others queue behind a step that waits for its locks
 NOTICE_S: Final = 3.0  # processes look at the version every second: those that may not go on have stopped by then
@@ -68,7 +68,7 @@ RETURNING steps_done, position
 """
 STEP_DONE = """
 UPDATE schema_versions
-SET steps_done = $2, position = NULL, finished_at = CASE WHEN $2 >= $3 THEN clock_timestamp() END
+SET steps_done = $2, position = NULL, finished_at = CASE WHEN $2::integer >= $3::integer THEN clock_timestamp() END
 WHERE version = $1
 """
 BATCH_DONE = "UPDATE schema_versions SET position = $2 WHERE version = $1"
@@ -86,15 +86,6 @@ ORDER BY xact_start LIMIT 1
 """
 
 
-async def pending(database_url: str, known: Sequence[Migration]) -> tuple[SchemaVersion, list[Migration]]:
-    """What an upgrade would do.  Raises ChangedMigration."""
-    async with _connected(database_url) as conn:
-        found = await schema_version(conn)
-        if found.counted and found.version:
-            await _refuse_changed(conn, known)
-        return found, left_to_do(known, found.version) if found.version else []
-
-
 async def upgrade(
     database_url: str,
     known: Sequence[Migration],
@@ -103,7 +94,7 @@ async def upgrade(
     waiting: Callable[[], object] | None = None,
 ) -> list[Migration]:
     """Runs what is left to do, and returns it.  Raises SchemaMissing, ChangedMigration, or what the database raises."""
-    async with exclusively(database_url, waiting=waiting) as lock, _connected(database_url) as conn:
+    async with exclusively(database_url, waiting=waiting) as lock, connected(database_url) as conn:
         found = await schema_version(conn)
         if found.version == 0:
             raise SchemaMissing("there is no schema to upgrade; run `tillkeeper db init`")
@@ -118,8 +109,9 @@ async def upgrade(
 
 
 @asynccontextmanager
-async def _connected(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    """A connection on which a step may take as long as it needs.  Nothing is prepared: there may be a pooler between."""
+async def connected(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """A connection on which a step may take as long as it needs."""
+    # Nothing is prepared: there may be a pooler between.
     conn = await asyncpg.connect(database_url, timeout=CONNECT_S, statement_cache_size=0)
     try:
         await refuse_unsafe(conn)

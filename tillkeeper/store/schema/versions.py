@@ -11,8 +11,8 @@ from typing import Final
 import asyncpg
 import msgspec
 
+from tillkeeper.store.postgres.sqlstates import SchemaMissing, SchemaUnfit
 from tillkeeper.store.schema.files import newest_version
-from tillkeeper.store.sqlstates import SchemaMissing, SchemaUnfit
 
 FIRST: Final = 1  # of databases from before versions were counted
 
@@ -42,7 +42,7 @@ def unfitness(found: SchemaVersion, *, made_for: int) -> SchemaUnfit | None:
     if found.oldest_program > made_for:
         return SchemaUnfit(
             f"the schema has version {found.unfinished or found.version}, which only programs made for "
-            f"{found.oldest_program} or later may serve, and this one was made for {made_for}; install a later Tillkeeper"
+            f"{found.oldest_program} or later may serve; this one was made for {made_for}: install a later Tillkeeper"
         )
     return None
 
