@@ -5,6 +5,7 @@ Metrics name the accounts and the keys in use, so they are not served on the por
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final, Protocol
 
 import structlog
@@ -41,7 +42,7 @@ async def serving_status(settings: HasMetricsPort, *, is_ready: Callable[[], boo
         return
     app = web.Application()
     app.router.add_get("/healthz", _alive)
-    app.router.add_get("/readyz", lambda request: _ready(request, is_ready=is_ready))
+    app.router.add_get("/readyz", partial(_ready, is_ready=is_ready))
     app.router.add_get("/metrics", _metrics)
     app.router.add_route("*", "/{anything:.*}", _nothing_here)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
