@@ -11,8 +11,8 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 TEST_PROCESSES ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
-COVERED := $(wildcard tests/domain tests/pure) tests/gateways
-QUICK := --ignore=tests/pure/sandbox $(COVERED) $(wildcard tests/store/test_statements.py tests/database/test_statements.py)
+COVERED := tests/pure tests/gateways
+QUICK := --ignore=tests/pure/sandbox $(COVERED) tests/database/test_statements.py
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 	--python-version 3.11 --extra sandbox pyproject.toml
 
@@ -78,10 +78,10 @@ fuzz: setup  ## A million spoilt deliveries and API answers over all gateways; A
 	@$(BIN)/python tests/gateways/fuzz.py $(ARGS)
 
 histories: setup  ## 100,000 random histories of orders, each told in four orders of arrival; ARGS="--count N --seed N"
-	@$(BIN)/python -m tests.domain.histories $(ARGS)
+	@$(BIN)/python -m tests.pure.domain.histories $(ARGS)
 
 lives: setup  ## 100,000 random lives of orders, with time, answers, people and deaths; ARGS="--count N --seed N"
-	@$(BIN)/python -m tests.domain.lives $(ARGS)
+	@$(BIN)/python -m tests.pure.domain.lives $(ARGS)
 
 docs: setup  ## docs/gateways.md, deploy/accounts.toml and docs/states.md, printed from the code's own tables
 	@$(BIN)/python docs/gateways.py

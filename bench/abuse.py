@@ -26,7 +26,7 @@ from sandbox.signer import Signer
 from sandbox.signing import Signed, stripe_delivery, stripe_payment_intent
 from sandbox.simulators.registry import ALL_GATEWAYS, parse_gateways
 from tillkeeper import clock
-from tillkeeper.store.pool import create_schema
+from tillkeeper.store.postgres.pool import create_schema
 
 ROOT: Final = Path(__file__).parents[1]
 ONE_GATEWAY: Final = tuple(f"unsigned_{name}" for name in UNSIGNED)

@@ -27,7 +27,7 @@ from tillkeeper.lanes.base import Sender
 from tillkeeper.lanes.rabbitmq_sender import RabbitSender
 from tillkeeper.lanes.spool import SpoolSender
 from tillkeeper.lanes.topology import Topology
-from tillkeeper.store.pool import open_pool
+from tillkeeper.store.postgres.pool import open_pool
 
 ENVELOPE_DELIVERIES: Final = 25  # what a receiver packs under the load of 64 connections
 PUTS: Final = 4  # at once, when a lane is prefilled

@@ -15,9 +15,9 @@ from tillkeeper import clock
 from tillkeeper.domain.order.answers import QueryOutcome
 from tillkeeper.domain.policy import Policy
 from tillkeeper.policy import load_policy
-from tillkeeper.store.pool import open_pool
-from tillkeeper.store.sweeping import CLAIM, settle, take_due
-from tillkeeper.store.transactions import repeat_when_raced
+from tillkeeper.store.jobs.sweeping import CLAIM, settle, take_due
+from tillkeeper.store.postgres.pool import open_pool
+from tillkeeper.store.postgres.transactions import repeat_when_raced
 
 LEASE: Final = timedelta(minutes=1)
 CLAIM_WANTED_MS: Final = 15.0  # "in the order of 10 ms"

@@ -8,7 +8,7 @@ import aiohttp
 import msgspec
 
 from sandbox.traffic.posting_log import PlayedOrder
-from tillkeeper.store.overview import OrderStanding
+from tillkeeper.store.reports.overview import OrderStanding
 
 ASKED_MAX: Final = 1_000  # orders asked for over HTTP, two requests each; of the rest the database is believed
 ASKED_AT_ONCE: Final = 16

@@ -12,7 +12,7 @@ import pytest
 from sandbox.servers import Postgres, RabbitMQ
 from sandbox.servers.memory import place_in_memory
 from tests.databases import Databases
-from tillkeeper.store.pool import open_pool
+from tillkeeper.store.postgres.pool import open_pool
 
 # Two processes share two cores with the servers: how long an example takes says nothing about the code.
 hypothesis.settings.register_profile(

@@ -5,10 +5,10 @@ from itertools import count
 
 import msgspec
 
-from tests.store.factories import NOON
+from tests.database.factories import NOON
 from tillkeeper.domain.order.notices import Audience, Notice
 from tillkeeper.notices.settings import NotifySettings
-from tillkeeper.store.notices import write_notices
+from tillkeeper.store.outbox.writing import write_notices
 
 _keys = count(1)
 

@@ -1,9 +1,9 @@
 """Takes envelopes off one lane, applies their events to orders, and acknowledges once the transaction is committed.
 
-What fails is told apart by whose fault it is (store/sqlstates.py).  The database's: nothing is parked, the same work is
-tried again until the database is back or the process is told to stop.  The data's: the batch is split until the one bad
-event is found, and that one is parked.  Others', who hold what it needs, or its size: it is split likewise, and
-a message that still cannot be applied rests in the spool for a while; nothing is parked.
+What fails is told apart by whose fault it is (store/postgres/sqlstates.py).  The database's: nothing is parked, the
+same work is tried again until the database is back or the process is told to stop.  The data's: the batch is split
+until the one bad event is found, and that one is parked.  Others', who hold what it needs, or its size: it is split
+likewise, and a message that still cannot be applied rests in the spool for a while; nothing is parked.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,11 +21,11 @@ from tillkeeper.domain.batch import DeliveryKey
 from tillkeeper.domain.delivery import Delivery, Envelope, EnvelopeKeys, NotAuthentic
 from tillkeeper.domain.policy import Policy
 from tillkeeper.lanes.base import LaneMessage, LaneUnavailable, Receiver
-from tillkeeper.store.apply import Tally, apply_deliveries
-from tillkeeper.store.parked import NOT_AUTHENTIC, park_unreadable
-from tillkeeper.store.spool import set_aside
-from tillkeeper.store.sqlstates import DATABASE_ERRORS, Fault, fault_of, is_contention
-from tillkeeper.store.transactions import LOCK_WAIT_S, answers, repeat_when_raced
+from tillkeeper.store.apply.batch import Tally, apply_deliveries
+from tillkeeper.store.deliveries.parked import NOT_AUTHENTIC, park_unreadable
+from tillkeeper.store.jobs.spool import set_aside
+from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, Fault, fault_of, is_contention
+from tillkeeper.store.postgres.transactions import LOCK_WAIT_S, answers, repeat_when_raced
 from tillkeeper.telemetry import APPLIED_EVENTS, APPLY_BATCH_EVENTS, APPLY_LAG_SECONDS, FETCHES, PARKED_EVENTS
 from workers.held import REST_S, Held
 from workers.isolate import apply_or_park
@@ -87,7 +87,7 @@ class ApplyLoop:
             log.warning("not_acknowledged", lane=self._lane.name, error=str(error))
             await self._lane.release()
         except Stopped:
-            log.info("stopped_while_the_database_was_away", lane=self._lane.name)
+            log.info("stopped_while_database_unavailable", lane=self._lane.name)
             await self._lane.release()
             return 0
         except BaseException:

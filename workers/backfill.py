@@ -21,7 +21,7 @@ from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.errors import CannotQuery
-from tillkeeper.store.backfill import (
+from tillkeeper.store.jobs.backfill import (
     CHUNK_ORDERS,
     Found,
     Pace,
@@ -37,8 +37,8 @@ from tillkeeper.store.backfill import (
     put_off,
     take_in,
 )
-from tillkeeper.store.lease import LeaseLost
-from tillkeeper.store.pool import Conn
+from tillkeeper.store.postgres.lease import LeaseLost
+from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.telemetry import BACKFILLED
 from workers.found import all_or_each
 from workers.outage import Outage, Stopped

@@ -8,8 +8,8 @@ import asyncpg
 import structlog
 
 from tillkeeper.domain.policy import Policy
-from tillkeeper.store.following import follow_up, open_unmatched, take_up_left_over
-from tillkeeper.store.pool import Conn
+from tillkeeper.store.jobs.follow_up import follow_up, open_unmatched, take_up_left_over
+from tillkeeper.store.postgres.pool import Conn
 from workers.outage import Outage, Stopped
 
 log = structlog.get_logger()
@@ -59,5 +59,5 @@ class Follow:
             conn, after=after, policy=policy, limit=WAITING_MAX, now=now
         )
         if count := tally.outcomes.total():
-            log.warning("left_over_events_taken_up", events=count)
+            log.warning("leftover_events_applied", events=count)
         return count

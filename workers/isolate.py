@@ -9,13 +9,13 @@ import structlog
 from tillkeeper.domain.delivery import Delivery
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.policy import Policy
-from tillkeeper.store.apply import Tally, apply_event, keep_delivery
-from tillkeeper.store.fetches import request_fetches
-from tillkeeper.store.inbox import count_duplicate
-from tillkeeper.store.parked import park_event, park_fetches
-from tillkeeper.store.pool import Conn
-from tillkeeper.store.sqlstates import WriteConflict, is_passing
-from tillkeeper.store.transactions import MEETINGS, repeat_when_raced
+from tillkeeper.store.apply.batch import Tally, apply_event, keep_delivery
+from tillkeeper.store.deliveries.inbox import count_duplicate
+from tillkeeper.store.deliveries.parked import park_event, park_fetches
+from tillkeeper.store.postgres.pool import Conn
+from tillkeeper.store.postgres.sqlstates import WriteConflict, is_passing
+from tillkeeper.store.postgres.transactions import MEETINGS, repeat_when_raced
+from tillkeeper.store.queries.fetches import request_fetches
 from tillkeeper.telemetry import PARKED_EVENTS
 
 log = structlog.get_logger()

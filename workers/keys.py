@@ -6,8 +6,8 @@ import asyncpg
 import structlog
 
 from tillkeeper.domain.delivery import Delivery
-from tillkeeper.store.keys import KeyUse, note_uses
-from tillkeeper.store.sqlstates import DATABASE_ERRORS
+from tillkeeper.store.accounts.keys import KeyUse, note_uses
+from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
 
 log = structlog.get_logger()
 
@@ -41,7 +41,7 @@ class KeyUses:
                 async with self._pool.acquire() as conn:
                     await note_uses(conn, uses)
             except DATABASE_ERRORS as error:
-                log.info("key_uses_not_kept", error=type(error).__name__)
+                log.info("key_uses_not_stored", error=type(error).__name__)
                 return 0
             for it, count in told:
                 it.deliveries -= count

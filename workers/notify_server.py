@@ -14,7 +14,7 @@ from tillkeeper.notices.channels import open_channels
 from tillkeeper.policy import PolicyFile
 from tillkeeper.settings import Settings
 from tillkeeper.status_server import serving_status
-from tillkeeper.store.pool import open_pool
+from tillkeeper.store.postgres.pool import open_pool
 from workers.notify import NotifyLoop
 from workers.outage import Outage, Stopped
 

@@ -11,9 +11,9 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from tillkeeper.domain.backoff import DATABASE
 from tillkeeper.loops import pause
-from tillkeeper.store.pool import Conn
-from tillkeeper.store.sqlstates import WriteConflict, is_contention, is_outage
-from tillkeeper.store.transactions import repeat_when_raced
+from tillkeeper.store.postgres.pool import Conn
+from tillkeeper.store.postgres.sqlstates import WriteConflict, is_contention, is_outage
+from tillkeeper.store.postgres.transactions import repeat_when_raced
 from tillkeeper.telemetry import DATABASE_WAITS
 
 log = structlog.get_logger()

@@ -12,7 +12,7 @@ import structlog
 
 from tillkeeper.domain.delivery import EnvelopeKeys, NotAuthentic
 from tillkeeper.lanes.base import LaneMessage, LaneUnavailable, Receiver
-from tillkeeper.store.parked import NOT_AUTHENTIC, park_unreadable
+from tillkeeper.store.deliveries.parked import NOT_AUTHENTIC, park_unreadable
 from tillkeeper.telemetry import PARKED_EVENTS
 from workers.isolate import park_delivery
 from workers.outage import Outage, Stopped

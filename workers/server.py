@@ -19,7 +19,7 @@ from tillkeeper.loops import keep_running, start
 from tillkeeper.policy import PolicyFile
 from tillkeeper.process import collect_garbage_seldom
 from tillkeeper.settings import Settings
-from tillkeeper.store.pool import open_pool
+from tillkeeper.store.postgres.pool import open_pool
 from workers.apply import MESSAGES_MAX, ApplyLoop
 from workers.keys import KeyUses
 from workers.outage import Outage

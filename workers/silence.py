@@ -13,8 +13,8 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.silence import Answers, together
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.messages import Answer, Call, Query
-from tillkeeper.store.account_health import BEGINS, Abilities, Turn, note_answers, open_silences, watch
-from tillkeeper.store.pool import Conn
+from tillkeeper.store.accounts.health import BEGINS, Abilities, Turn, note_answers, open_silences, watch
+from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.telemetry import ASKED_SOONER, SILENCE
 from workers.outage import Outage, Stopped
 
@@ -175,7 +175,7 @@ def _say(turn: Turn) -> None:
         case "answering":
             log.info("account_answering", account=turn.account, since=turn.since)
         case "outage":
-            log.warning("nobody_watched", account=turn.account, since=turn.since)
+            log.warning("monitoring_gap", account=turn.account, since=turn.since)
         case "asked_sooner":
             ASKED_SOONER.labels(turn.account).inc(turn.orders)
             log.info("asked_sooner", account=turn.account, orders=turn.orders)

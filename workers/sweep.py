@@ -28,11 +28,11 @@ from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.messages import Call
 from tillkeeper.loops import start
 from tillkeeper.settings import SweepSettings
-from tillkeeper.store.apply import apply_found
-from tillkeeper.store.lease import lease_over
-from tillkeeper.store.sqlstates import DATABASE_ERRORS, is_contention, is_outage
-from tillkeeper.store.sweeping import accounts_key, due_now, set_aside, settle, take_due, take_one
-from tillkeeper.store.transactions import repeat_when_raced
+from tillkeeper.store.apply.batch import apply_found
+from tillkeeper.store.jobs.sweeping import accounts_key, due_now, set_aside, settle, take_due, take_one
+from tillkeeper.store.postgres.lease import lease_over
+from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, is_contention, is_outage
+from tillkeeper.store.postgres.transactions import repeat_when_raced
 from tillkeeper.telemetry import SWEPT_ORDERS
 from workers.found import all_or_each
 from workers.job_pool import JobPool
@@ -172,7 +172,7 @@ class Sweep:
             then = queries_then(order, responses.events, missed=responses.missed, abilities=self._abilities, now=now)
             await self._put_all([each for each in then if each not in first], responses, within)
         except Exception:  # one order that we cannot ask about must not keep the others
-            log.exception("asking_failed_for_a_fault_of_ours", order_id=order.id)
+            log.exception("query_failed_unexpectedly", order_id=order.id)
             responses.no_answer.append("fault")
         return responses
 
@@ -242,7 +242,7 @@ class Sweep:
             if not is_contention(error):
                 raise
             if len(settled) == 1:
-                log.warning("order_held_by_another", order_id=settled[0].query.order.id)
+                log.warning("order_locked", order_id=settled[0].query.order.id)
                 return 0
         return sum([await self._settle_together([outcome]) for outcome in settled])
 

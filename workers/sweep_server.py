@@ -21,9 +21,9 @@ from tillkeeper.policy import PolicyFile
 from tillkeeper.policy.file import LOOK_EVERY_S
 from tillkeeper.settings import Settings
 from tillkeeper.status_server import serving_status
-from tillkeeper.store.forgetting import forget_unsigned
-from tillkeeper.store.policy_change import look_anew, take_policy
-from tillkeeper.store.pool import open_pool
+from tillkeeper.store.deliveries.retention import forget_unsigned
+from tillkeeper.store.orders.policy_change import look_anew, take_policy
+from tillkeeper.store.postgres.pool import open_pool
 from workers.backfill import Backfill
 from workers.fetch import FetchLoop
 from workers.follow import Follow
@@ -187,7 +187,7 @@ class PolicyWatch:
             if self._told != self._file.digest:
                 digest = self._file.digest
                 if await self._outage.transact(self._pool, partial(take_policy, digest=digest, now=clock.now())):
-                    log.info("orders_are_looked_at_anew", digest=digest)
+                    log.info("policy_changed_orders_rescheduled", digest=digest)
                 self._told = digest
             return await self._outage.transact(self._pool, partial(look_anew, limit=ORDERS_ANEW, now=clock.now()))
         except Stopped:

@@ -7,7 +7,7 @@ from functools import partial
 
 import asyncpg
 
-from tillkeeper.store.unknown_words import Word, note_words
+from tillkeeper.store.deliveries.unknown_words import Word, note_words
 from workers.outage import Outage, Stopped
 
 

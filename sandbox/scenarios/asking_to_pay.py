@@ -7,7 +7,7 @@ from sandbox.ledger.ledger import Ledger
 from sandbox.ledger.payments import PaymentState
 from sandbox.story import Story
 from tillkeeper.domain.order.registration import Payer
-from tillkeeper.store.recount import NoticeTold
+from tillkeeper.store.reports.recorded import NoticeTold
 
 ASKS_TO_PAY: Final = frozenset({"payer.failed", "payer.reminder", "payer.instalment_due"})
 MAY_BE_PAID: Final = frozenset({PaymentState.PENDING, PaymentState.AUTHORIZED, PaymentState.SUCCEEDED})

@@ -30,9 +30,9 @@ from sandbox.scenarios.simulation import STEP, MerchantOptions, Simulation
 from sandbox.scenarios.templates import DAY_TEMPLATES
 from sandbox.servers import Postgres
 from tillkeeper import clock
-from tillkeeper.store.audit import audit
-from tillkeeper.store.overview import standings
-from tillkeeper.store.recount import cases, histories, notices
+from tillkeeper.store.reports.audit import audit
+from tillkeeper.store.reports.overview import standings
+from tillkeeper.store.reports.recorded import cases, histories, notices
 
 ENDS_AT: Final = BEGINS_AT + timedelta(days=9)  # a day of payments, and time for what is looked for only a week later
 SILENT_ACCOUNT: Final = "alipay-main"

@@ -33,12 +33,12 @@ from sandbox.servers import Postgres
 from sandbox.story import Story
 from tillkeeper import clock
 from tillkeeper.domain.ladder import Action, Anchor
-from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.policy import Policy
+from tillkeeper.domain.statuses import Status
 from tillkeeper.policy.reading import load_policy
-from tillkeeper.store.audit import audit
-from tillkeeper.store.overview import OrderStanding, standings
-from tillkeeper.store.recount import CaseTold, NoticeTold, TakenStep, cases, notices, steps
+from tillkeeper.store.reports.audit import audit
+from tillkeeper.store.reports.overview import OrderStanding, standings
+from tillkeeper.store.reports.recorded import CaseTold, NoticeTold, TakenStep, cases, notices, steps
 
 BEGUN_WITHIN_S: Final = 4 * 3600
 ENDS_AT: Final = BEGINS_AT + timedelta(days=4, hours=6)

@@ -28,10 +28,10 @@ from tillkeeper.gateways.messages import Request
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.settings import Settings
-from tillkeeper.store.orders import register
-from tillkeeper.store.pool import create_schema, open_pool
-from tillkeeper.store.recount import next_due
-from tillkeeper.store.refunds import AskedRefund, register_refund
+from tillkeeper.store.apply.refunds import AskedRefund, register_refund
+from tillkeeper.store.apply.registration import register
+from tillkeeper.store.postgres.pool import create_schema, open_pool
+from tillkeeper.store.reports.recorded import next_due
 
 POOL_CONNECTIONS: Final = 8
 ROUNDS_MAX: Final = 1_000  # of one kind of work at one moment; there is an end to it long before

@@ -27,7 +27,7 @@ from sandbox.traffic.summary import Summary, print_summary
 from sandbox.traffic.target import CannotRun, Stopped, Target, own_target, running_target
 from tillkeeper.loops import start
 from tillkeeper.settings import BadSettings, load_settings
-from tillkeeper.store.sqlstates import DATABASE_ERRORS
+from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
 from tillkeeper.telemetry import mask
 
 HOLDS: Final = 0

@@ -10,9 +10,9 @@ import aiohttp
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.order.status import Status
-from tillkeeper.store.overview import OrderStanding, Overview, overview, standings
-from tillkeeper.store.sqlstates import DATABASE_ERRORS
+from tillkeeper.domain.statuses import Status
+from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
+from tillkeeper.store.reports.overview import OrderStanding, Overview, overview, standings
 
 _LANE: Final = re.compile(r'^tillkeeper_lane_deliveries_total\{lane="([^"]+)"\} (\S+)$', re.MULTILINE)
 _BREAKER: Final = re.compile(r"^tillkeeper_breaker_open (\S+)$", re.MULTILINE)

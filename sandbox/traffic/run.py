@@ -20,7 +20,7 @@ from sandbox.traffic.summary import AuditVerdict, Summary, percentiles_ms
 from sandbox.traffic.target import Target
 from tillkeeper import clock
 from tillkeeper.loops import pause, start
-from tillkeeper.store.pool import open_pool
+from tillkeeper.store.postgres.pool import open_pool
 
 FRAME_S: Final = 0.5  # between two pictures
 FINISH_S: Final = 60.0  # for posting what is held back; without faults it takes a second

@@ -66,7 +66,7 @@ CREATE TABLE IF NOT EXISTS delivery (
     PRIMARY KEY (run, number)
 ) WITH (toast_tuple_target = 8160);  -- real bodies of 2 to 5 KB stay in the row
 ALTER TABLE delivery ALTER COLUMN body SET STORAGE EXTERNAL;  -- compressing each body cost more than writing it
--- What anybody could have posted (accounts whose gateway signs nothing) is forgotten after a while (store/forgetting.py).
+-- What anybody could have posted (accounts whose gateway signs nothing) is forgotten after a while (store/deliveries/retention.py).
 CREATE INDEX IF NOT EXISTS delivery_unsigned ON delivery (received_at) WHERE key = 'unsigned' AND body IS NOT NULL;
 
 -- Numbers that a receiver gave out but answered 503 for, or whose absence a person explained: audit does not miss them.
@@ -354,7 +354,7 @@ CREATE INDEX IF NOT EXISTS parked_of_order ON parked (order_ref) WHERE outcome I
 CREATE INDEX IF NOT EXISTS parked_of_payment ON parked (account, payment_ref) WHERE outcome IS NULL;
 
 -- Deliveries that were refused, for ops to see why (tillkeeper/diagnostics).  Strangers decide how many come and how large:
--- store/refused.py bounds them by account and altogether, in number, bytes and days; the oldest go first.
+-- store/deliveries/refused.py bounds them by account and altogether, in number, bytes and days; the oldest go first.
 CREATE TABLE IF NOT EXISTS refused (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account      text NOT NULL,

@@ -13,7 +13,7 @@ from tillkeeper import clock
 from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.lanes.spool import SpoolSender
 from tillkeeper.lanes.spool_scan import IN_FLIGHT_S, WHOLE_LOOK_S, SpoolScan
-from tillkeeper.store import spool
+from tillkeeper.store.jobs import spool
 
 WAITING = """
 SELECT pid FROM pg_stat_activity
@@ -235,7 +235,7 @@ async def test_a_look_past_the_limit_that_takes_long_is_not_taken_often(spool_la
         looks.append(1)
         return []
 
-    monkeypatch.setattr("tillkeeper.store.spool.take_past_limit", take)
+    monkeypatch.setattr("tillkeeper.store.jobs.spool.take_past_limit", take)
     for _ in range(4):
         await receiver.take_parked(limit=1)
     assert len(looks) == 2

@@ -10,12 +10,12 @@ import pytest
 
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
 from tillkeeper.policy import load_policy
-from tillkeeper.store.apply import apply_found
-from tillkeeper.store.audit import audit
-from tillkeeper.store.orders import history, show
-from tillkeeper.store.pool import create_schema, open_pool
-from tillkeeper.store.sweeping import take_due
-from tillkeeper.store.transactions import repeat_when_raced
+from tillkeeper.store.apply.batch import apply_found
+from tillkeeper.store.jobs.sweeping import take_due
+from tillkeeper.store.postgres.pool import create_schema, open_pool
+from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.reports.audit import audit
+from tillkeeper.store.reports.order import history, show
 
 BEFORE = (Path(__file__).parent / "schema_before.sql").read_text()
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -16,7 +16,7 @@ from tests.faults.house import House
 from tests.faults.poster import Sent
 from tests.faults.stories import Ending
 from tillkeeper import clock
-from tillkeeper.store.audit import audit
+from tillkeeper.store.reports.audit import audit
 
 EXAMPLES_MAX: Final = 12
 

@@ -8,18 +8,18 @@ import pytest
 
 from sandbox.accounts import write_config
 from sandbox.apis.faults import Fault, Spell
+from tests.database.factories import a_delivery, a_registration
 from tests.faults.house import until
 from tests.faults.test_sweepers import Programs, asked, run_clock
 from tests.gateway_apis import Gateways
-from tests.store.factories import a_delivery, a_registration
 from tillkeeper import clock
 from tillkeeper.domain.delivery import Envelope, EnvelopeKeys
 from tillkeeper.domain.fetching import Fetch
 from tillkeeper.lanes.spool import SpoolSender
 from tillkeeper.policy import load_policy
 from tillkeeper.settings import load_settings
-from tillkeeper.store.audit import audit
-from tillkeeper.store.orders import register
+from tillkeeper.store.apply.registration import register
+from tillkeeper.store.reports.audit import audit
 
 PAID = {
     "stripe-main": "payment_intent.succeeded",

@@ -12,17 +12,17 @@ import pytest
 from sandbox.accounts import write_config
 from sandbox.apis.faults import Fault, Spell
 from sandbox.servers.child import Child
+from tests.database.factories import a_delivery, a_registration, an_event
 from tests.faults.house import until
 from tests.gateway_apis import Gateways
 from tests.notice_servers import smtp_server
-from tests.store.factories import a_delivery, a_registration, an_event
 from tillkeeper import clock
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.order.registration import Payer
 from tillkeeper.policy import load_policy
-from tillkeeper.store.apply import apply_deliveries
-from tillkeeper.store.orders import register
-from tillkeeper.store.transactions import repeat_when_raced
+from tillkeeper.store.apply.batch import apply_deliveries
+from tillkeeper.store.apply.registration import register
+from tillkeeper.store.postgres.transactions import repeat_when_raced
 
 PENDING = {"stripe-main": "payment_intent.processing", "alipay-main": "WAIT_BUYER_PAY", "wechatpay-main": "USERPAYING"}
 PAID = {

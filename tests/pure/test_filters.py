@@ -6,7 +6,7 @@ from pathlib import Path
 from tillkeeper.cli.filters import CASE_KINDS
 from tillkeeper.domain.order.case_reasons import REFUND_FAILED, Mismatch
 from tillkeeper.domain.order.cases import MONEY_UNCLEAR, SHOWN_BY_FACTS, UNMATCHED
-from tillkeeper.store import fetches
+from tillkeeper.store.queries import fetches
 
 ROOT = Path(__file__).parents[2]
 LITERAL = re.compile(r"CaseReason\(\s*(?:kind=)?\"(\w+)\"|\bkind(?: =|=) ?\"([a-z_]+)\"")

@@ -10,8 +10,8 @@ import pytest
 
 from sandbox.accounts import new_signers, write_config
 from sandbox.apis.faults import Fault, Spell
+from tests.database.factories import a_delivery, a_registration
 from tests.gateway_apis import NOON, Gateways
-from tests.store.factories import a_delivery, a_registration
 from tests.system.commands import serving, tillkeeper
 from tests.system.receiving import TOKEN, until
 from tillkeeper import clock
@@ -21,8 +21,9 @@ from tillkeeper.domain.policy import Policy, SilencePolicy
 from tillkeeper.gateways.messages import Request
 from tillkeeper.policy import load_policy
 from tillkeeper.settings import SweepSettings, load_settings
-from tillkeeper.store.apply import apply_deliveries
-from tillkeeper.store.backfill import (
+from tillkeeper.store.apply.batch import apply_deliveries
+from tillkeeper.store.apply.registration import register
+from tillkeeper.store.jobs.backfill import (
     LEASE,
     OPEN,
     OPEN_ORDERS,
@@ -33,8 +34,8 @@ from tillkeeper.store.backfill import (
     open_in,
     request_backfill,
 )
-from tillkeeper.store.orders import history, register, show
-from tillkeeper.store.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.reports.order import history, show
 from workers.backfill import LIST_LAG, PART, Backfill
 from workers.outage import Outage
 from workers.silence import Silence, Watched

@@ -12,7 +12,7 @@ from uuid import uuid4
 import aiohttp
 import pytest
 
-from tests.store.factories import NOON, a_delivery, a_registration, an_event
+from tests.database.factories import NOON, a_delivery, a_registration, an_event
 from tests.system import receiving
 from tests.system.commands import (
     CLOSED_PORT_URL,
@@ -26,8 +26,8 @@ from tests.system.commands import (
 )
 from tillkeeper.cli.options import seconds
 from tillkeeper.domain.policy import Policy
-from tillkeeper.store.orders import register
-from tillkeeper.store.parked import park_event, park_unreadable
+from tillkeeper.store.apply.registration import register
+from tillkeeper.store.deliveries.parked import park_event, park_unreadable
 
 
 @pytest.fixture
@@ -397,7 +397,7 @@ async def test_a_hangup_ends_no_process(tmp_path, database, role):
     async with serving(role, "--config", written(tmp_path, toml(database))) as process:
         await process.saw(began.get(role, f"{role}_started"))
         process.child.send_signal(signal.SIGHUP)
-        await process.saw("hangup_changes_nothing")
+        await process.saw("sighup_ignored")
         process.child.send_signal(signal.SIGTERM)
         assert await process.ended() == 0
 

@@ -6,17 +6,17 @@ from uuid import uuid4
 
 import pytest
 
-from tests.store.factories import NOON, a_delivery, a_registration, an_event
+from tests.database.factories import NOON, a_delivery, a_registration, an_event
 from tests.system.commands import tillkeeper, toml, written
 from tillkeeper import clock
 from tillkeeper.cli.output import lasting, when
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.order.registration import Payer
 from tillkeeper.domain.policy import Policy
-from tillkeeper.store.apply import apply_deliveries
-from tillkeeper.store.orders import register
-from tillkeeper.store.parked import park_event
-from tillkeeper.store.transactions import repeat_when_raced
+from tillkeeper.store.apply.batch import apply_deliveries
+from tillkeeper.store.apply.registration import register
+from tillkeeper.store.deliveries.parked import park_event
+from tillkeeper.store.postgres.transactions import repeat_when_raced
 
 HOUR = timedelta(hours=1)
 

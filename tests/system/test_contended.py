@@ -6,19 +6,19 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from tests.store.factories import NOON, a_delivery, a_registration, an_event
-from tests.store.test_sweeping import MINUTE, Clock, Gateways, a_sweep, registered
+from tests.database.factories import NOON, a_delivery, a_registration, an_event
+from tests.database.test_sweeping import MINUTE, Clock, Gateways, a_sweep, registered
 from tests.system.receiving import AUTHORIZED
 from tillkeeper.domain.delivery import Envelope, pack
 from tillkeeper.domain.events import Evidence
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.messages import Answer
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
-from tillkeeper.store.apply import apply_deliveries
-from tillkeeper.store.audit import audit
-from tillkeeper.store.orders import register
-from tillkeeper.store.references import lock
-from tillkeeper.store.transactions import repeat_when_raced
+from tillkeeper.store.apply.batch import apply_deliveries
+from tillkeeper.store.apply.registration import register
+from tillkeeper.store.deliveries.references import lock
+from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.reports.audit import audit
 from workers.apply import ApplyLoop
 from workers.outage import Outage
 

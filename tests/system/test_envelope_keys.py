@@ -5,9 +5,9 @@ from uuid import uuid4
 
 import pytest
 
-from tests.store.factories import NOON, a_delivery, a_registration, an_event
+from tests.database.factories import NOON, a_delivery, a_registration, an_event
 from tests.system.test_workers import books
-from tillkeeper.cli.closing import Act, discard, replay
+from tillkeeper.cli.parked_acts import Act, discard, replay
 from tillkeeper.domain.delivery import Envelope, EnvelopeKeys, pack
 from tillkeeper.domain.policy import Policy
 from tillkeeper.lanes.intake import Intake
@@ -15,8 +15,9 @@ from tillkeeper.lanes.rabbitmq_receiver import RabbitReceiver
 from tillkeeper.lanes.rabbitmq_sender import RabbitSender
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.lanes.topology import Topology
-from tillkeeper.store.orders import register, show
-from tillkeeper.store.parked import list_parked, show_parked
+from tillkeeper.store.apply.registration import register
+from tillkeeper.store.deliveries.parked import list_parked, show_parked
+from tillkeeper.store.reports.order import show
 from tillkeeper.telemetry import PARKED_EVENTS
 from workers.apply import ApplyLoop
 from workers.outage import Outage

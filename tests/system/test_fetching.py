@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from ingest.receive import UNSIGNED_BYTES_MAX
-from tests.store.factories import a_registration
+from tests.database.factories import a_registration
 from tests.system.receiving import deliveries_in, exchange, status_of, until
 from tests.system.telling import Api, api_listening, receiver, workers
 from tests.telling import Telling
@@ -15,9 +15,10 @@ from tillkeeper import clock
 from tillkeeper.api_client.key_fetching import FETCHES_PER_MINUTE
 from tillkeeper.domain.fetching import Fetch
 from tillkeeper.domain.policy import Policy
-from tillkeeper.store.audit import audit
-from tillkeeper.store.orders import history, register, show
-from tillkeeper.store.unknown_words import words_met
+from tillkeeper.store.apply.registration import register
+from tillkeeper.store.deliveries.unknown_words import words_met
+from tillkeeper.store.reports.audit import audit
+from tillkeeper.store.reports.order import history, show
 
 QUERY = "key=key-of-the-tests"
 SIGNED = f"/webhooks/telling-main?{QUERY}"

@@ -19,7 +19,7 @@ from ingest.server import receiver, serve
 from ingest.supervise import reserved_port
 from sandbox.servers.child import free_ports
 from sandbox.signing import stripe_signed
-from tests.store.factories import a_registration
+from tests.database.factories import a_registration
 from tests.system.receiving import (
     PATH,
     SECRET,
@@ -39,7 +39,7 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.messages import Reply
 from tillkeeper.lanes.rabbitmq_receiver import RabbitReceiver
 from tillkeeper.lanes.topology import Topology
-from tillkeeper.store.orders import register
+from tillkeeper.store.apply.registration import register
 
 
 async def test_a_delivery_is_durable_byte_for_byte_before_it_is_acknowledged(client, connection):

@@ -9,13 +9,14 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from ingest.unsigned_limits import REPEATS_MAX, SHARE, WAIT_S, TooManyUnsigned, UnsignedLimit, source_of
-from tests.store.factories import a_registration
+from tests.database.factories import a_registration
 from tests.system.receiving import deliveries_in
 from tests.system.telling import Api, api_listening, receiver, workers
 from tests.telling import Telling
 from tillkeeper import clock
 from tillkeeper.domain.policy import Policy
-from tillkeeper.store.orders import register, show
+from tillkeeper.store.apply.registration import register
+from tillkeeper.store.reports.order import show
 
 PER_S = 10
 PLACES = int(WAIT_S * SHARE * PER_S)

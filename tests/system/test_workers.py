@@ -6,17 +6,18 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from tests.store.factories import NOON, a_delivery, a_registration, an_event
+from tests.database.factories import NOON, a_delivery, a_registration, an_event
 from tillkeeper.domain.delivery import Envelope, pack, unpack
 from tillkeeper.domain.policy import Policy
 from tillkeeper.lanes.base import LaneMessage
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
-from tillkeeper.store.apply import apply_event, replay
-from tillkeeper.store.audit import audit, explain_missing
-from tillkeeper.store.orders import register, show
-from tillkeeper.store.parked import close_parked, list_parked, show_parked
-from tillkeeper.store.sqlstates import WriteConflict
-from tillkeeper.store.transactions import repeat_when_raced
+from tillkeeper.store.apply.batch import apply_event, replay
+from tillkeeper.store.apply.registration import register
+from tillkeeper.store.deliveries.parked import close_parked, list_parked, show_parked
+from tillkeeper.store.postgres.sqlstates import WriteConflict
+from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.reports.audit import audit, explain_missing
+from tillkeeper.store.reports.order import show
 from workers.apply import ApplyLoop, Opened, batches
 from workers.isolate import park_delivery
 from workers.outage import Outage

@@ -1,4 +1,4 @@
-"""`tillkeeper audit`: the books, from the database alone."""
+"""Implements `tillkeeper audit`, which proves from the database alone that the books balance."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -11,7 +11,7 @@ from tillkeeper.cli.failed import NO, WRONG, CommandError, reported
 from tillkeeper.cli.options import AsJson, By, Config, exits, os_user, seconds, settings_from, unicode
 
 if TYPE_CHECKING:
-    from tillkeeper.store.audit import Audit
+    from tillkeeper.store.reports.audit import Audit
 
 app = typer.Typer()
 
@@ -60,7 +60,7 @@ def audit_command(
         from tillkeeper import clock
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json
-        from tillkeeper.store.audit import audit, explain_missing
+        from tillkeeper.store.reports.audit import audit, explain_missing
 
         now = clock.now()
         if explain is not None:
@@ -111,7 +111,7 @@ def _print_sums(books: "Audit") -> None:
 
 
 def _print_faults(books: "Audit") -> None:
-    """Prints a table for each kind of what should not be."""
+    """Prints a table for each kind of fault."""
     from tillkeeper.cli.output import cells, print_table
 
     tables: tuple[tuple[str, tuple[str, ...], Iterable[tuple[object, ...]]], ...] = (
@@ -164,7 +164,7 @@ def _print_overdue(books: "Audit") -> None:
 
 
 def _fetched(books: "Audit") -> str | None:
-    """Says what became of the queries that deliveries asked for; None where there were none."""
+    """Says what became of the queries that deliveries caused; returns None where there were none."""
     if not books.fetches["wanted"]:
         return None
     became = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in books.fetches.items() if name != "wanted")

@@ -1,4 +1,4 @@
-"""`tillkeeper backfill`: what webhooks never told, from the gateway's own list or by asking about open orders."""
+"""Implements `tillkeeper backfill`, which takes in missed events from the gateway's list or by queries."""
 
 import asyncio
 from collections import Counter
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from asyncpg import Pool
 
     from tillkeeper.settings import Settings
-    from tillkeeper.store.pool import Conn
+    from tillkeeper.store.postgres.pool import Conn
     from workers.backfill import Gaps, Told
 
 app = typer.Typer()
@@ -24,7 +24,7 @@ app = typer.Typer()
 Result = TypeVar("Result")
 
 LOOK_EVERY_S: Final = 1.0
-NOTHING_MOVES: Final = 120  # looks without a change, until it is told that nobody sweeps
+NOTHING_MOVES: Final = 120  # checks without a change, until it reports that no sweep runs
 
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT", parser=unicode, help="An account of the settings.")]
 Since = Annotated[
@@ -52,7 +52,7 @@ def backfill_command(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take in what an account's webhooks never told.
+    """Take in what an account's webhooks missed.
 
     A gateway with a list of events (Stripe, 30 days) has it listed; known events are no change.  Of another one, open
     orders are asked about by `tillkeeper sweep`, within half the account's limits: all that are partly paid, or whose
@@ -83,8 +83,8 @@ async def _backfill(
     from tillkeeper import clock
     from tillkeeper.api_client.client import QueryFailed, open_api_client
     from tillkeeper.policy import load_policy
-    from tillkeeper.store.lease import LeaseLost
-    from tillkeeper.store.transactions import repeat_when_raced
+    from tillkeeper.store.postgres.lease import LeaseLost
+    from tillkeeper.store.postgres.transactions import repeat_when_raced
     from workers.backfill import Gaps
 
     def transact(work: "Callable[[Conn], Awaitable[Result]]") -> Awaitable[Result]:
@@ -118,7 +118,7 @@ async def _backfill(
 async def _span(
     pool: "Pool", account: str, ago_s: tuple[float | None, float], now: datetime
 ) -> tuple[datetime, datetime]:
-    from tillkeeper.store.backfill import good_until
+    from tillkeeper.store.jobs.backfill import good_until
 
     since_s, until_s = ago_s
     until = now - timedelta(seconds=until_s)
@@ -136,9 +136,9 @@ async def _span(
 
 
 async def _fill(pool: "Pool", gaps: "Gaps", account: str, since: datetime, until: datetime, by: UUID | None) -> "Told":
-    """Fills the span while this run holds the account; a dry run holds nothing."""
+    """Fills the span while this run has leased the account; a dry run leases nothing."""
     from tillkeeper import clock
-    from tillkeeper.store.backfill import claim_account, finish
+    from tillkeeper.store.jobs.backfill import claim_account, finish
 
     if by is None:
         return await gaps.fill(account, since, until)
@@ -155,8 +155,8 @@ async def _fill(pool: "Pool", gaps: "Gaps", account: str, since: datetime, until
 
 
 async def _answers(pool: "Pool", asked: dict[int, datetime]) -> Counter[str]:
-    """Counts what came of the queries; waits as long as anything moves."""
-    from tillkeeper.store.backfill import UNDECIDED, what_came
+    """Counts the results of the queries; waits as long as results come in."""
+    from tillkeeper.store.jobs.backfill import UNDECIDED, what_came
 
     before, still = None, 0
     while True:
@@ -172,7 +172,7 @@ async def _answers(pool: "Pool", asked: dict[int, datetime]) -> Counter[str]:
 def _report(
     account: str, since: datetime, until: datetime, told: "Told", answers: Counter[str] | None, dry_run: bool
 ) -> dict[str, Any]:
-    from tillkeeper.store.backfill import UNDECIDED
+    from tillkeeper.store.jobs.backfill import UNDECIDED
 
     return {
         "account": account,
@@ -214,7 +214,7 @@ def _print(report: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _print_asked(report: dict[str, Any]) -> None:
-    from tillkeeper.store.backfill import PASSED_OVER_MAX
+    from tillkeeper.store.jobs.backfill import PASSED_OVER_MAX
 
     would = "would be" if report["dry_run"] else "are"
     print(f"Its gateway has no list.  {report['orders']} open orders {would} asked about by the sweep.")

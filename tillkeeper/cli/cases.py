@@ -1,4 +1,4 @@
-"""`tillkeeper cases` and `tillkeeper case`: what a person must look at."""
+"""Implements `tillkeeper cases` and `tillkeeper case`: lists, shows and closes what a person must look at."""
 
 import os
 from base64 import b64encode
@@ -17,7 +17,7 @@ from tillkeeper.cli.order import head_of
 if TYPE_CHECKING:
     from asyncpg import Pool
 
-    from tillkeeper.store.pool import Conn
+    from tillkeeper.store.postgres.pool import Conn
 
 app = typer.Typer()
 commands = typer.Typer(help="One case: see it, take it over, note what you found, resolve it.", no_args_is_help=True)
@@ -25,7 +25,7 @@ app.add_typer(commands, name="case")
 
 ID_MAX: Final = 2**63 - 1
 LIMIT_MAX: Final = 10_000  # more than a person reads
-LEVEL_MAX: Final = 9  # as the database has it
+LEVEL_MAX: Final = 9  # as the database limits it
 BODY_CHARS_SHOWN: Final = 4_000  # --json and --bundle hold all of it
 NOBODY: Final = "-"
 
@@ -73,7 +73,7 @@ def cases_command(
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.filters import CASE_KINDS, refuse_unknown
         from tillkeeper.cli.output import print_json
-        from tillkeeper.store.case_files import Filters, Known, known, list_cases
+        from tillkeeper.store.reports.case_files import Filters, Known, known, list_cases
 
         filters = Filters(closed_too=closed_too, level=level, owner="" if owner == NOBODY else owner, kind=kind)
 
@@ -133,7 +133,7 @@ def show_command(
         settings = settings_from(config)
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json
-        from tillkeeper.store.case_files import add_raw, file_of
+        from tillkeeper.store.reports.case_files import add_raw, file_of
 
         async def query(pool: "Pool") -> dict[str, Any] | None:
             found = await file_of(pool, case_id)
@@ -171,10 +171,10 @@ def _write(path: Path, content: dict[str, Any]) -> None:
     """Writes a new file that only its owner can read.  Raises CommandError."""
     import orjson
 
-    told = orjson.dumps(content, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    text = orjson.dumps(content, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(told)
+            file.write(text)
     except FileExistsError:
         raise CommandError(f"{path} is there already; name a new file", code=WRONG) from None
     except OSError as error:
@@ -186,7 +186,7 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 )
 def assign_command(case_id: Id, name: Name, by: By = None, config: Config = None, as_json: AsJson = False) -> None:
     """Make a case somebody's.  When it is due they are told again; one that is nobody's goes up a level instead."""
-    from tillkeeper.store import case_acts
+    from tillkeeper.store.cases import acts as case_acts
 
     owner = person(name)
     _act(case_id, case_acts.assign, person(by), config, said=f"is {owner}'s", as_json=as_json, owner=owner)
@@ -201,7 +201,7 @@ def assign_command(case_id: Id, name: Name, by: By = None, config: Config = None
 )
 def note_command(case_id: Id, text: Text, by: By = None, config: Config = None, as_json: AsJson = False) -> None:
     """Add what you found out to a case, open or closed."""
-    from tillkeeper.store import case_acts
+    from tillkeeper.store.cases import acts as case_acts
 
     if not text.strip():
         raise typer.BadParameter("say something", param_hint="TEXT")
@@ -222,7 +222,7 @@ def resolve_command(
 
     A case also closes by itself, when the truth arrives; that one opens again if its cause is back.
     """
-    from tillkeeper.store import case_acts
+    from tillkeeper.store.cases import acts as case_acts
 
     if not outcome.strip():
         raise typer.BadParameter("say how it ended", param_hint="--outcome")
@@ -246,9 +246,9 @@ def _act(
         from tillkeeper import clock
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json, shown
-        from tillkeeper.store.case_files import file_of
-        from tillkeeper.store.cases import ClosedCase, NoSuchCase
-        from tillkeeper.store.transactions import repeat_when_raced
+        from tillkeeper.store.cases.writing import ClosedCase, NoSuchCase
+        from tillkeeper.store.postgres.transactions import repeat_when_raced
+        from tillkeeper.store.reports.case_files import file_of
 
         async def work(conn: "Conn") -> None:
             await act(conn, case_id, by=by, now=clock.now(), **more)
@@ -358,7 +358,7 @@ def _print_timeline(timeline: list[dict[str, Any]]) -> None:
 
 
 def _more(row: dict[str, Any]) -> str:
-    """Says what else there is to know of an entry of the timeline."""
+    """Returns the further details of an entry of the timeline."""
     match row["what"]:
         case "act":
             return f"{row['by']}: {row['note']}" if row["note"] else row["by"]

@@ -1,4 +1,4 @@
-"""`tillkeeper db`: the database's schema."""
+"""Implements `tillkeeper db`, which creates the database's schema."""
 
 import asyncio
 
@@ -22,7 +22,7 @@ def init_command(config: Config = None, as_json: AsJson = False) -> None:
         settings = settings_from(config)
         from tillkeeper.cli.database import named_failures
         from tillkeeper.cli.output import print_json
-        from tillkeeper.store.pool import create_schema
+        from tillkeeper.store.postgres.pool import create_schema
         from tillkeeper.telemetry import mask
 
         with named_failures(settings):

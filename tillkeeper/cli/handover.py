@@ -1,4 +1,4 @@
-"""`tillkeeper handover`: what the next shift must know, in lines that fit a chat."""
+"""Implements `tillkeeper handover`, which tells the next shift what it must know, in lines that fit a chat."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -11,7 +11,7 @@ from tillkeeper.cli.money import in_words
 from tillkeeper.cli.options import AsJson, By, Config, exits, person, settings_from
 
 if TYPE_CHECKING:
-    from tillkeeper.store.pool import Conn
+    from tillkeeper.store.postgres.pool import Conn
 
 app = typer.Typer()
 
@@ -33,8 +33,8 @@ def handover_command(by: By = None, peek: Peek = False, config: Config = None, a
         from tillkeeper import clock
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json, shown
-        from tillkeeper.store.handing_over import hand_over
-        from tillkeeper.store.transactions import repeat_when_raced
+        from tillkeeper.store.postgres.transactions import repeat_when_raced
+        from tillkeeper.store.reports.handover import hand_over
 
         async def work(conn: "Conn") -> dict[str, Any]:
             return await hand_over(conn, by=who, now=clock.now())
@@ -72,7 +72,7 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
 
 
 def _part(title: str, summary: str, lines: Iterable[str]) -> Iterator[str]:
-    """Yields a heading and its lines; the heading alone where there is nothing to tell."""
+    """Yields a heading and its lines; the heading alone where there are none."""
     listed = list(lines)
     yield f"{title}: {summary or ('' if listed else 'none')}".rstrip()
     yield from (f"  {line}" for line in listed)

@@ -1,4 +1,4 @@
-"""`tillkeeper keys`: which keys of each account are in use, and which are safe to remove."""
+"""Implements `tillkeeper keys`, which shows the keys of each account in use, and which are safe to remove."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +11,7 @@ from tillkeeper.cli.options import AsJson, Config, exits, settings_from
 if TYPE_CHECKING:
     from asyncpg import Pool
 
-    from tillkeeper.store.keys import KeyUse
+    from tillkeeper.store.accounts.keys import KeyUse
 
 app = typer.Typer()
 
@@ -29,7 +29,7 @@ def keys_command(config: Config = None, as_json: AsJson = False) -> None:
         from tillkeeper import clock
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json, print_table
-        from tillkeeper.store.keys import key_uses
+        from tillkeeper.store.accounts.keys import key_uses
 
         async def query(pool: "Pool") -> "list[KeyUse]":
             async with pool.acquire() as conn:
@@ -46,7 +46,7 @@ def keys_command(config: Config = None, as_json: AsJson = False) -> None:
 
 
 def key_rows(configured: dict[str, tuple[str, ...]], uses: "list[KeyUse]", *, now: datetime) -> list[dict[str, Any]]:
-    """Makes a row for each key that is configured, or was used and is configured no more."""
+    """Returns a row for each key that is configured, or was used and is no longer configured."""
     by_key = {(use.account, use.key): use for use in uses}
     rows = []
     for account, labels in sorted(configured.items()):

@@ -1,4 +1,4 @@
-"""`tillkeeper order`: what is known of an order, and what people do to it."""
+"""Implements `tillkeeper order`, which shows an order and carries out what people do to it."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -12,7 +12,7 @@ from tillkeeper.cli.money import in_words
 from tillkeeper.cli.options import AsJson, By, Config, Note, exits, person, reason, seconds, settings_from, unicode
 
 if TYPE_CHECKING:
-    from tillkeeper.store.pool import Conn
+    from tillkeeper.store.postgres.pool import Conn
 
 app = typer.Typer()
 commands = typer.Typer(help="What is known of an order, and what people do to it.", no_args_is_help=True)
@@ -31,11 +31,11 @@ def show_command(ref: Ref, config: Config = None, as_json: AsJson = False) -> No
         settings = settings_from(config)
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json
-        from tillkeeper.store import orders
+        from tillkeeper.store.reports import order as order_report
 
         async def query(pool: Any) -> dict[str, Any] | None:
-            found = await orders.show(pool, ref)
-            return None if found is None else {**found, "history": await orders.history(pool, ref)}
+            found = await order_report.show(pool, ref)
+            return None if found is None else {**found, "history": await order_report.history(pool, ref)}
 
         found = ask(settings, query)
         if found is None:
@@ -123,8 +123,9 @@ def _act(what: str, ref: str, by: str, note: str, config: Path | None, *, as_jso
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json, shown
         from tillkeeper.domain.order.acts import Refused
-        from tillkeeper.store import order_acts, orders
-        from tillkeeper.store.transactions import repeat_when_raced
+        from tillkeeper.store.orders import acts as order_acts
+        from tillkeeper.store.postgres.transactions import repeat_when_raced
+        from tillkeeper.store.reports import order as order_report
 
         acts: dict[str, Callable[..., Awaitable[None]]] = {
             "hold": order_acts.hold,
@@ -138,7 +139,7 @@ def _act(what: str, ref: str, by: str, note: str, config: Path | None, *, as_jso
 
         async def query(pool: Any) -> dict[str, Any]:
             await repeat_when_raced(pool, work)
-            found = await orders.show(pool, ref)
+            found = await order_report.show(pool, ref)
             assert found is not None  # orders are never removed
             return found
 
@@ -169,7 +170,7 @@ def _done(what: str, order: dict[str, Any]) -> str:
 
 
 def head_of(order: dict[str, Any]) -> dict[str, object]:
-    """What stands first wherever an order is shown: which, its status and its sums."""
+    """Returns what stands first wherever an order is shown: which, its status and its sums."""
     currency = order["currency"]
     return {
         "order": order["order_ref"],

@@ -1,4 +1,4 @@
-"""`tillkeeper refused`: deliveries that were refused, why, and what to do."""
+"""Implements `tillkeeper refused`, which shows refused deliveries, why they were refused, and what to do."""
 
 from base64 import b64encode
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -11,7 +11,7 @@ from tillkeeper.cli.options import AsJson, Config, exits, settings_from
 if TYPE_CHECKING:
     from asyncpg import Pool
 
-    from tillkeeper.store.refused import RefusedDelivery, Tallied
+    from tillkeeper.store.deliveries.refused import RefusedDelivery, Tallied
 
 app = typer.Typer()
 commands = typer.Typer(help="Deliveries that were refused: why, and what to do.", no_args_is_help=True)
@@ -41,7 +41,7 @@ def list_command(
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.filters import refuse_unknown
         from tillkeeper.cli.output import print_json, print_table
-        from tillkeeper.store.refused import list_refused, tally_refused
+        from tillkeeper.store.deliveries.refused import list_refused, tally_refused
 
         async def query(pool: "Pool") -> "tuple[list[Tallied], list[RefusedDelivery]]":
             async with pool.acquire() as conn:
@@ -70,7 +70,7 @@ def show_command(number: Id, config: Config = None, as_json: AsJson = False) -> 
         settings = settings_from(config)
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json, shown
-        from tillkeeper.store.refused import show_refused
+        from tillkeeper.store.deliveries.refused import show_refused
 
         async def query(pool: "Pool") -> "RefusedDelivery | None":
             async with pool.acquire() as conn:
@@ -107,13 +107,13 @@ def _print_advice(findings: set[str]) -> None:
 
 
 def _as_json(row: Any) -> dict[str, Any]:
-    """As JSON, with what to do about it."""
+    """Renders a refused delivery for JSON, with advice."""
     import msgspec
 
     from tillkeeper.diagnostics.findings import ADVICE, Finding
 
-    told = msgspec.structs.asdict(row)
-    if told.get("body") is not None:
-        told["body_b64"] = b64encode(told.pop("body")).decode()
+    fields = msgspec.structs.asdict(row)
+    if fields.get("body") is not None:
+        fields["body_b64"] = b64encode(fields.pop("body")).decode()
     known = row.finding in set(Finding)
-    return {**told, "advice": ADVICE[Finding(row.finding)] if known else None}
+    return {**fields, "advice": ADVICE[Finding(row.finding)] if known else None}

@@ -56,7 +56,7 @@ async def _run(settings: "Settings", stop: asyncio.Event) -> None:
 async def _create_schema(database_url: str) -> list[str]:
     """Creates the schema.  Raises CommandError where waiting would not help."""
     from tillkeeper.cli.database import REFUSALS, failed_by
-    from tillkeeper.store.pool import create_schema
+    from tillkeeper.store.postgres.pool import create_schema
 
     try:
         return await create_schema(database_url)

@@ -1,4 +1,4 @@
-"""`tillkeeper words`: what gateways say that stands in no list of ours."""
+"""Implements `tillkeeper words`, which lists values of gateways that Tillkeeper does not know."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from tillkeeper.cli.options import AsJson, Config, exits, settings_from
 if TYPE_CHECKING:
     from asyncpg import Pool
 
-    from tillkeeper.store.unknown_words import WordUse
+    from tillkeeper.store.deliveries.unknown_words import WordUse
 
 app = typer.Typer()
 
@@ -26,7 +26,7 @@ def words_command(config: Config = None, as_json: AsJson = False) -> None:
         settings = settings_from(config)
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json, print_table
-        from tillkeeper.store.unknown_words import words_met
+        from tillkeeper.store.deliveries.unknown_words import words_met
 
         async def query(pool: "Pool") -> "list[WordUse]":
             async with pool.acquire() as conn:

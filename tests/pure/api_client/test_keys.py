@@ -20,7 +20,7 @@ from tillkeeper.api_client.key_fetching import (
 from tillkeeper.domain.backoff import KEY_REFRESH
 from tillkeeper.gateways.errors import BadSignature
 from tillkeeper.gateways.messages import Call, Request, Response
-from tillkeeper.store.keys import LearntKey
+from tillkeeper.store.accounts.keys import LearntKey
 
 
 class Refreshing(Telling):

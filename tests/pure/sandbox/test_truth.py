@@ -18,13 +18,14 @@ from sandbox.story_generator import generate_story
 from tests.gateway_apis import NOON
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
 from tillkeeper.domain.order.facts import OrderFacts, apply
-from tillkeeper.domain.order.summary import Order, summarize
+from tillkeeper.domain.order.status import summarize
+from tillkeeper.domain.order.terms import Order
 from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.registry import build
 from tillkeeper.settings import load_settings
-from tillkeeper.store.overview import OrderStanding
-from tillkeeper.store.recount import Recorded
-from tillkeeper.store.refunds import _event as the_word_of
+from tillkeeper.store.apply.refunds import _event as the_word_of
+from tillkeeper.store.reports.overview import OrderStanding
+from tillkeeper.store.reports.recorded import Recorded
 
 ACCOUNTS = {"stripe-main": "stripe", "alipay-main": "alipay", "wechatpay-main": "wechatpay"}
 TEMPLATES = {gateway: simulator_of(gateway).templates for gateway in DEFAULT_GATEWAYS}

@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 from aiohttp import web
 
+from tests.database.factories import NOON, a_delivery, an_event
 from tests.lane_handles import RabbitLane
-from tests.store.factories import NOON, a_delivery, an_event
 from tests.system.commands import tillkeeper, toml, written
 from tillkeeper.domain.delivery import Envelope, pack
 from tillkeeper.lanes.base import LaneUnavailable

@@ -30,18 +30,19 @@ from tillkeeper.api_client.http import open_http
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.domain.delivery import Delivery
 from tillkeeper.domain.policy import Policy
+from tillkeeper.domain.topics import ASKS_TO_PAY
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.fetching import fetches_of
 from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.registry import build
-from tillkeeper.notices.deciding import ASKS_TO_PAY
 from tillkeeper.policy import load_policy
 from tillkeeper.policy.spans import parse_span
 from tillkeeper.settings import Settings, SweepSettings
-from tillkeeper.store.apply import apply_deliveries
-from tillkeeper.store.order_acts import ask_gateway
-from tillkeeper.store.orders import register, show
-from tillkeeper.store.transactions import repeat_when_raced
+from tillkeeper.store.apply.batch import apply_deliveries
+from tillkeeper.store.apply.registration import register
+from tillkeeper.store.orders.acts import ask_gateway
+from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.reports.order import show
 from workers.fetch import FetchLoop
 from workers.outage import Outage
 from workers.sweep import Sweep

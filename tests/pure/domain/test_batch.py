@@ -1,0 +1,115 @@
+"""What of a batch is new, known or waited: each event once, in the order of the list."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import msgspec
+
+from tests.pure.domain.factories import NOON, an_event
+from tillkeeper.domain.batch import (
+    Item,
+    KnownEvent,
+    digest_of,
+    event_subject,
+    find_orders,
+    give_ids_of_their_own,
+    sort_out,
+)
+from tillkeeper.domain.events import Kind
+from tillkeeper.domain.order.receiving import Outcome
+from tillkeeper.domain.references import Bindings
+
+DELIVERY = (UUID(int=1), 1)
+
+
+def delivered(*events):
+    return [Item(event=it, delivery=DELIVERY) for it in events]
+
+
+def known(event, **fields):
+    return KnownEvent(**{"digest": digest_of(event), "waits": False, "parked_id": None, **fields})
+
+
+def test_the_same_event_twice_is_new_once_and_a_duplicate_the_second_time():
+    event = an_event()
+    batch = sort_out(delivered(event, event), [], {})
+    assert (len(batch.new), batch.duplicates[DELIVERY], len(batch.arrivals)) == (1, 1, 1)
+
+
+def test_an_event_that_is_known_is_a_duplicate():
+    event = an_event()
+    batch = sort_out(delivered(event), [], {0: known(event)})
+    assert (batch.new, batch.duplicates[DELIVERY], batch.arrivals) == ([], 1, [])
+
+
+def test_an_event_whose_row_is_parked_alone_is_new_and_supersedes_that():
+    event = an_event()
+    batch = sort_out(delivered(event), [], {0: KnownEvent(digest=None, waits=False, parked_id=7)})
+    assert (len(batch.new), batch.superseded) == (1, [7])
+
+
+def test_an_answer_that_is_known_stands_as_of_its_later_moment():
+    later = an_event(as_of=NOON + timedelta(minutes=5))
+    for known_at, repeats in ((NOON, True), (later.known_at, False), (None, False)):
+        batch = sort_out([Item(event=later, order_id=1)], [], {0: known(later, known_at=known_at)})
+        assert [it.repeats for it in batch.arrivals] == [True] * repeats
+        assert len(batch.repeated) == repeats
+        assert len(batch.by_order().get(1, ())) == repeats
+
+
+def test_a_known_event_that_waits_is_taken_up_once_its_order_is_known():
+    event = an_event()
+    for order_id, taken_up in ((None, 0), (1, 1)):
+        items = delivered(event, event)
+        for item in items:
+            item.order_id = order_id
+        row = known(event, waits=True)
+        batch = sort_out(items, [], {0: row, 1: row})
+        assert (len(batch.waited), batch.duplicates[DELIVERY]) == (taken_up, 2)
+
+
+def test_what_has_no_order_waits():
+    item, repeated = Item(event=an_event()), Item(event=an_event(), repeats=True)
+    batch = sort_out([item], [], {})
+    batch.arrivals.append(repeated)
+    assert not batch.by_order()
+    assert (item.outcome, repeated.outcome) == (Outcome.WAITING, None)
+
+
+def test_an_id_that_says_two_things_counts_for_both_and_a_person_is_told():
+    event = an_event()
+    other = msgspec.structs.replace(event, amount=50)
+    items = delivered(event, other)
+    positions, reused = give_ids_of_their_own(items, {})
+    assert positions == [1]
+    assert [item.event.event_id == event.event_id for item in items] == [True, False]
+    ((item, reason),) = reused
+    assert (item, reason.kind, reason.subject) == (
+        items[1],
+        "event_id_reused",
+        event_subject("stripe-main", event.event_id),
+    )
+    assert give_ids_of_their_own([Item(event=event), Item(event=other)], {}) == ([], [])  # ids of answers are ours
+
+
+def test_references_that_lead_to_two_orders_or_name_another_are_contested():
+    bindings = Bindings(known={("order", "A1"): 1, ("payment", "stripe-main", "p1"): 2})
+    assert bindings.leads_elsewhere(an_event())
+    assert not bindings.leads_elsewhere(an_event(payment_ref="p2"))
+    assert bindings.leads_elsewhere(an_event(order_ref="A9"))
+    assert not bindings.leads_elsewhere(an_event(order_ref=None))
+    assert not bindings.leads_elsewhere(an_event(order_ref="A9", payment_ref="p9"))
+    refund = an_event(Kind.REFUND_PENDING, refund_ref="r1", order_ref=None, amount=1)
+    assert bindings.order_of(refund) == 2
+    assert bindings.new_objects == {("refund", "stripe-main", "r1")}
+
+
+def test_an_event_finds_its_order_by_what_a_later_one_of_its_batch_names():
+    refund, stranger = (
+        an_event(Kind.REFUND_SUCCEEDED, order_ref=None, payment_ref=None, refund_ref=ref, amount=1)
+        for ref in ("r1", "r2")
+    )
+    both = an_event(Kind.REFUND_PENDING, refund_ref="r1", amount=1)
+    items = delivered(refund, stranger, both)
+    assert find_orders(items, Bindings(known={("order", "A1"): 1})) == [items[1]]
+    assert [item.order_id for item in items] == [1, None, 1]

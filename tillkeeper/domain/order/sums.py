@@ -1,0 +1,237 @@
+"""The sums of an order's money: what came in, is held, goes back, went back, and was granted off.  Facts that do not
+count, in another currency or at an account where no payment is expected, are in none of them.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from tillkeeper.domain.order.facts import WITHDRAWN, ObjectKey, ObjectStatus, OrderFacts, PaymentFacts, ReturnFacts, Sum
+from tillkeeper.domain.order.terms import Order
+
+Payer = tuple[str, str | None]  # (account, payment reference), or (account, None) where it is not known which
+
+
+class Sums(msgspec.Struct, frozen=True, kw_only=True):
+    """The facts that count for an order, added up: what the status table looks at."""
+
+    due: int
+    discount: int
+    captured: int
+    refunding: int
+    refunded: int
+    refund_pending: bool
+    statuses: frozenset[ObjectStatus]
+    unseen: bool  # money must have come in of which nothing is known (unseen_payers)
+
+
+def add_up(order: Order, facts: OrderFacts) -> Sums:
+    """Adds up what counts for the order."""
+    captured = refunding = discount = 0
+    refund_pending = False
+    statuses = set[ObjectStatus]()
+    for (account, _), payment in facts.payments.items():
+        captured += captured_of(order, account, payment)
+        discount += discount_of(order, account, payment)
+        if payment_counts(order, account, payment):
+            statuses.add(payment.status)
+    for (account, _), refund in facts.refunds.items():
+        if refund.latest.status is ObjectStatus.PENDING and refund_counts(order, account, refund):
+            refund_pending = True
+            refunding += _minor(refund)
+    return Sums(
+        due=max(0, order.amount - discount),
+        discount=min(order.amount, discount),
+        captured=captured,
+        refunding=refunding,
+        refunded=refunded_in_all(order, facts),
+        refund_pending=refund_pending,
+        statuses=frozenset(statuses),
+        unseen=bool(unseen_payers(order, facts)),
+    )
+
+
+def payment_counts(order: Order, account: str, payment: PaymentFacts) -> bool:
+    """False where all that is known of it is in another currency, or where it is not expected."""
+    if account not in order.accounts:
+        return False
+    if payment.asked is None and not payment.captures:
+        return True
+    in_asked = payment.asked is not None and payment.asked.currency == order.currency
+    return in_asked or any(capture.currency == order.currency for capture in payment.captures.values())
+
+
+def refund_counts(order: Order, account: str, refund: ReturnFacts) -> bool:
+    """False where it is in another currency, or where it is not expected."""
+    return account in order.accounts and (refund.amount is None or refund.amount.currency == order.currency)
+
+
+def refunded_in_all(order: Order, facts: OrderFacts) -> int:
+    """What all payments together gave back."""
+    if not facts.has_returns:
+        return 0
+    payers: set[tuple[str, str | None]] = {
+        key for key, payment in facts.payments.items() if payment.given_back is not None
+    }
+    payers |= {(account, payer_of(facts, account, it)) for (account, _), it in refunds_of_money(facts).items()}
+    return sum(refunded_of(order, facts, payer) for payer in payers)
+
+
+def captured_of(order: Order, account: str, payment: PaymentFacts) -> int:
+    """What one payment brought in for this order, less what its gateway took back as never paid."""
+    if account not in order.accounts or not payment.captures:
+        return 0
+    kept = [capture for capture in payment.kept_captures if capture.currency == order.currency]
+    return sum(capture.minor for capture in kept) - (0 if payment.on_top is None else _told_along(payment, kept))
+
+
+def _told_along(payment: PaymentFacts, kept: list[Sum]) -> int:
+    """What was given on top and stands in the capture's amount all the same, by a report that knows of no fee or tip.
+
+    Such a report comes beside one that tells both amounts: the sum of those is how it is known.
+    """
+    on_top, net, captured = payment.on_top, payment.net, payment.captures.get("")
+    if on_top is None or net is None or captured is None or not any(it is captured for it in kept):
+        return 0
+    is_gross = captured.minor == net.minor + on_top.minor and captured.currency == net.currency == on_top.currency
+    return on_top.minor if is_gross else 0
+
+
+def held_of(order: Order, account: str, payment: PaymentFacts) -> int:
+    """What an authorization still holds beside what was captured of it, and may be captured yet.
+
+    A capture without a name is its payment's only one and ends the authorization, unless that was said since to stand
+    beside it.
+    """
+    held, unnamed = payment.authorized, payment.captures.get("")
+    if held is None or held.currency != order.currency:
+        return 0
+    stands_beside = unnamed is None or (payment.in_parts_at is not None and payment.in_parts_at >= unnamed.at)
+    if not (payment.status is ObjectStatus.SUCCEEDED and stands_beside and payment.is_held):
+        return 0
+    return max(0, held.minor - captured_of(order, account, payment)) if account in order.accounts else 0
+
+
+def held_in_all(order: Order, facts: OrderFacts) -> int:
+    """What the authorizations of payments that were captured in part still hold."""
+    return sum(held_of(order, account, payment) for (account, _), payment in facts.payments.items())
+
+
+def charged_back(order: Order, facts: OrderFacts) -> int:
+    """What payers got back through disputes that were lost."""
+    return sum(
+        dispute.amount.minor
+        for (account, _), dispute in facts.disputes.items()
+        if dispute.latest.status is ObjectStatus.LOST
+        and dispute.amount is not None
+        and dispute.amount.currency == order.currency
+        and account in order.accounts
+    )
+
+
+def discount_of(order: Order, account: str, payment: PaymentFacts) -> int:
+    """What a gateway granted off the amount with one payment."""
+    granted = payment.discount
+    if granted is None or account not in order.accounts or granted.currency != order.currency:
+        return 0
+    return 0 if payment.status is ObjectStatus.REVERSED else granted.minor
+
+
+def refunds_of(order: Order, facts: OrderFacts, payer: Payer) -> list[ReturnFacts]:
+    """The refunds of one payment whose amounts are known and in the order's currency."""
+    return [
+        refund
+        for (account, _), refund in refunds_of_money(facts).items()
+        if account == payer[0]
+        and payer_of(facts, account, refund) == payer[1]
+        and refund.amount
+        and refund.amount.currency == order.currency
+    ]
+
+
+def refunded_of(order: Order, facts: OrderFacts, payer: Payer) -> int:
+    """What one payment (account, payment reference or None) gave back.
+
+    The greater of the sum of its succeeded refunds, and the gateway's running total less the known refunds that are
+    pending or that failed once the total was reported: a total counts refunds from the moment they are made.  What was
+    given on top and goes back as well is not the order's.
+    """
+    account, payment_ref = payer
+    payment = facts.payments.get((account, payment_ref)) if payment_ref else None
+    given = _given_back(order, facts, payer, payment)
+    if payment is None or payment.on_top is None or payment.on_top.currency != order.currency:
+        return given
+    captured = captured_of(order, account, payment)
+    return captured if captured < given <= captured + payment.on_top.minor else given
+
+
+def _given_back(order: Order, facts: OrderFacts, payer: Payer, payment: PaymentFacts | None) -> int:
+    if payer[0] not in order.accounts:
+        return 0
+    refunds = refunds_of(order, facts, payer)
+    succeeded = sum(_minor(refund) for refund in refunds if refund.latest.status is ObjectStatus.SUCCEEDED)
+    if payment is None or payment.given_back is None or payment.given_back.currency != order.currency:
+        return succeeded
+    total = payment.given_back
+    not_given = sum(_minor(refund) for refund in refunds if _is_in_total_but_not_given(refund, total))
+    return max(succeeded, total.minor - not_given)
+
+
+def unseen_payers(order: Order, facts: OrderFacts) -> frozenset[Payer]:
+    """The payments that something goes back of, or is contested of, although no success of theirs is known."""
+    if not facts.has_returns:
+        return frozenset()
+    told = {key for key, payment in facts.payments.items() if payment.given_back and payment.given_back.minor}
+    named = {(account, payer_of(facts, account, it)) for (account, _), it in _returns(order, facts)}
+    return frozenset(it for it in (*told, *named) if it[0] in order.accounts and not _is_seen(order, facts, it))
+
+
+def _returns(order: Order, facts: OrderFacts) -> Iterator[tuple[ObjectKey, ReturnFacts]]:
+    """Refunds and disputes that only a payment that succeeded can have."""
+    for key, refund in refunds_of_money(facts).items():
+        if refund_counts(order, key[0], refund) and refund.latest.failure_code != WITHDRAWN:
+            yield key, refund
+    yield from facts.disputes.items()
+
+
+def _is_seen(order: Order, facts: OrderFacts, payer: Payer) -> bool:
+    """Whether it succeeded; where it is not named, whether any of its account brought in money that counts."""
+    account, payment_ref = payer
+    if payment_ref is None:
+        return any(captured_of(order, account, it) for key, it in facts.payments.items() if key[0] == account)
+    payment = facts.payments.get((account, payment_ref))
+    return payment is not None and bool(payment.captures)
+
+
+def refunds_of_money(facts: OrderFacts) -> Mapping[ObjectKey, ReturnFacts]:
+    """The refunds less those by which a gateway tells that an authorization was let go: one of a payment at most."""
+    if not any(it.may_be_release for it in facts.refunds.values()):
+        return facts.refunds  # as nearly always
+    releases: dict[Payer, ObjectKey] = {}
+    for key, refund in sorted(facts.refunds.items(), key=lambda it: it[0]):
+        if refund.may_be_release and _is_as_released(facts.payments.get((key[0], refund.payment_ref or "")), refund):
+            releases.setdefault((key[0], refund.payment_ref), key)
+    return {key: refund for key, refund in facts.refunds.items() if key not in releases.values()}
+
+
+def _is_as_released(payment: PaymentFacts | None, refund: ReturnFacts) -> bool:
+    released, amount = payment and payment.released, refund.amount
+    return bool(released and amount and (released.minor, released.currency) == (amount.minor, amount.currency))
+
+
+def payer_of(facts: OrderFacts, account: str, refund: ReturnFacts) -> str | None:
+    """The payment that a refund gives back: where none is named, the only one at its account that brought money in."""
+    if refund.payment_ref is not None:
+        return refund.payment_ref
+    paid = [ref for (at_account, ref), payment in facts.payments.items() if at_account == account and payment.captures]
+    return paid[0] if len(paid) == 1 else None
+
+
+def _is_in_total_but_not_given(refund: ReturnFacts, total: Sum) -> bool:
+    # Within one instant the failure is the later word, as its rank is the higher.
+    status = refund.latest.status
+    return status is ObjectStatus.PENDING or (status is ObjectStatus.FAILED and refund.failed_for_good_at >= total.at)
+
+
+def _minor(refund: ReturnFacts) -> int:
+    return refund.amount.minor if refund.amount else 0

@@ -1,0 +1,1 @@
+"""Each account's health and keys."""

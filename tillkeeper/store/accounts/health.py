@@ -1,0 +1,282 @@
+"""How each account talks and answers, and the rows that say that one does not (domain/silence.py decides).
+
+    apply counts what was heard ───┐
+                                   ├──> watch (one transaction): claim accounts ─ judge ─ open or close rows of silences
+    sweepers note who answered ────┘    ─ tell ops ─ have open payments asked about ─ request a backfill
+
+An open row is the fact, and whoever watches holds the account's row of account_health: so that each silence is told
+once, however many sweepers there are.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
+
+import msgspec
+
+from tillkeeper.domain.order.notices import Audience, Notice
+from tillkeeper.domain.policy import SilencePolicy
+from tillkeeper.domain.silence import DAY, DAYS_KEPT, Activity, Answers, hour_of, is_silent, is_unanswering, together
+from tillkeeper.domain.silence import usual_share as usual_share_of
+from tillkeeper.domain.statuses import OPEN
+from tillkeeper.store.jobs.backfill import UNDER_WAY, Pace, ask_about, open_in, request_backfill
+from tillkeeper.store.outbox.writing import write_notices
+from tillkeeper.store.postgres.pool import Conn, as_json
+
+WATCH_EVERY: Final = timedelta(seconds=20)  # of one account, however many sweepers there are
+OUTAGE: Final = timedelta(minutes=10)  # nobody looked for so long: the database was away, or all of us
+MARGIN: Final = timedelta(minutes=5)  # what came just before may have been lost as well; known events cost nothing
+LIST_FIRST: Final = timedelta(minutes=1)  # where there is a list, it answers most before a query is put
+ASKED_MAX: Final = 5_000  # orders of one account in one round
+
+Kind = Literal["silent", "unanswering"]
+
+BEGINS: Final[Mapping[Kind, str]] = {"silent": "account.silent", "unanswering": "account.unanswering"}
+ENDS: Final[Mapping[Kind, str]] = {"silent": "account.talking", "unanswering": "account.answering"}
+ENTRY_LEVEL: Final = 1  # whoever is on duty
+
+
+class Abilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What an account's gateway can be asked."""
+
+    ask: bool
+    list: bool
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of looking at an account."""
+
+    account: str
+    what: Literal["silent", "talking", "unanswering", "answering", "asked_sooner", "outage"]
+    since: datetime
+    orders: int = 0
+
+
+class _Look(msgspec.Struct, frozen=True, kw_only=True):
+    """One account as it is found."""
+
+    account: str
+    can: Abilities
+    watched_at: datetime
+    answers: Answers
+    activity: Activity | None
+    open: Mapping[str, tuple[datetime, datetime]]  # by kind: since when, and when it was last asked because of it
+    policy: SilencePolicy
+    now: datetime
+
+
+BEGIN_TO_WATCH = """
+INSERT INTO account_health (account, watched_at)
+SELECT account, $2 FROM unnest($1::text[]) AS w (account) ORDER BY account
+ON CONFLICT (account) DO NOTHING
+"""
+
+LOCK_ANSWERS = """
+SELECT account, answered_at, failing_since, failed_at, reason FROM account_health
+WHERE account = ANY($1::text[]) ORDER BY account FOR UPDATE
+"""
+
+WRITE_ANSWERS = """
+UPDATE account_health AS p
+SET answered_at = w.answered_at, failing_since = w.failing_since, failed_at = w.failed_at, reason = w.reason
+FROM json_populate_recordset(NULL::account_health, $1::json) AS w WHERE p.account = w.account
+"""
+
+
+async def note_answers(conn: Conn, seen: Mapping[str, Answers], *, now: datetime) -> None:
+    """Adds what a sweeper saw of the gateways."""
+    if not seen:
+        return
+    await conn.execute(BEGIN_TO_WATCH, sorted(seen), now - WATCH_EVERY)
+    rows = await conn.fetch(LOCK_ANSWERS, sorted(seen))
+    known = {row["account"]: together(_answers_in(row), seen[row["account"]]) for row in rows}
+    written = [{"account": account, **msgspec.structs.asdict(it)} for account, it in known.items()]
+    await conn.execute(WRITE_ANSWERS, as_json(written))
+
+
+def _answers_in(row: Any) -> Answers:
+    return Answers(
+        answered_at=row["answered_at"],
+        failing_since=row["failing_since"],
+        failed_at=row["failed_at"],
+        reason=row["reason"],
+    )
+
+
+CLAIM = """
+WITH mine AS MATERIALIZED (
+    SELECT account, watched_at FROM account_health
+    WHERE account = ANY($1::text[]) AND watched_at <= $2 ORDER BY account FOR UPDATE SKIP LOCKED
+)
+UPDATE account_health AS p SET watched_at = $3 FROM mine WHERE p.account = mine.account
+RETURNING p.account, mine.watched_at AS watched_before, p.answered_at, p.failing_since, p.failed_at, p.reason
+"""
+
+
+async def watch(
+    conn: Conn, accounts: Mapping[str, Abilities], *, policy: SilencePolicy, calls_per_s: float, now: datetime
+) -> list[Turn]:
+    """Looks at the accounts that nobody looked at just now, in the caller's transaction, and does what follows."""
+    await conn.execute(BEGIN_TO_WATCH, sorted(accounts), now - WATCH_EVERY)
+    rows = await conn.fetch(CLAIM, sorted(accounts), now - WATCH_EVERY, now)
+    names = sorted(row["account"] for row in rows)
+    if not names:
+        return []
+    active, quiet = await activity_of(conn, names, now=now), await _open_silences(conn, names)
+    pace = Pace.half_of(calls_per_s, orders_max=ASKED_MAX, within=policy.ask_every)
+    turns: list[Turn] = []
+    for row in sorted(rows, key=lambda row: str(row["account"])):
+        look = _Look(
+            account=row["account"],
+            can=accounts[row["account"]],
+            watched_at=row["watched_before"],
+            answers=_answers_in(row),
+            activity=active.get(row["account"]),
+            open=quiet.get(row["account"], {}),
+            policy=policy,
+            now=now,
+        )
+        turns += await _look_at(conn, look, pace)
+    await conn.execute(FORGET_ACTIVITY, names, now - (DAYS_KEPT + 1) * DAY)
+    return turns
+
+
+ACTIVITY = """
+SELECT account, hour, bit_count(bit_or(minutes)::bit(64))::int AS minutes, max(last_at) AS last_at
+FROM activity WHERE account = ANY($1::text[]) AND hour >= $2 GROUP BY account, hour
+"""
+
+FORGET_ACTIVITY = "DELETE FROM activity WHERE account = ANY($1::text[]) AND hour < $2"
+
+
+async def activity_of(conn: Conn, accounts: Collection[str], *, now: datetime) -> dict[str, Activity]:
+    """What was heard of each account lately; one that was not heard at all has no activity."""
+    hours: dict[str, dict[datetime, int]] = {}
+    last_at: dict[str, datetime] = {}
+    for row in await conn.fetch(ACTIVITY, sorted(accounts), hour_of(now) - DAYS_KEPT * DAY):
+        account = row["account"]
+        hours.setdefault(account, {})[row["hour"]] = row["minutes"]
+        last_at[account] = max(row["last_at"], last_at.get(account, row["last_at"]))
+    return {it: Activity(first_hour=min(hours[it]), last_at=last_at[it], minutes=hours[it]) for it in hours}
+
+
+OPEN_SILENCES = (
+    "SELECT account, kind, since, asked_at FROM silences WHERE account = ANY($1::text[]) AND ended_at IS NULL"
+)
+
+
+async def _open_silences(conn: Conn, accounts: Collection[str]) -> dict[str, dict[str, tuple[datetime, datetime]]]:
+    found: dict[str, dict[str, tuple[datetime, datetime]]] = {}
+    for row in await conn.fetch(OPEN_SILENCES, sorted(accounts)):
+        found.setdefault(row["account"], {})[row["kind"]] = (row["since"], row["asked_at"])
+    return found
+
+
+async def open_silences(conn: Conn, accounts: Collection[str]) -> set[tuple[str, str]]:
+    """(account, kind) of all that is quiet now."""
+    found = await _open_silences(conn, accounts)
+    return {(account, kind) for account, kinds in found.items() for kind in kinds}
+
+
+async def _look_at(conn: Conn, look: _Look, pace: Pace) -> list[Turn]:
+    turns: list[Turn] = []
+    if look.can.ask and look.now - look.watched_at >= OUTAGE:
+        await request_backfill(conn, look.account, look.watched_at - MARGIN, reason="outage", now=look.now)
+        turns.append(Turn(account=look.account, what="outage", since=look.watched_at))
+    turns += await _answering(conn, look)
+    turns += await _talking(conn, look)
+    began = next((it.since for it in turns if it.what == "silent"), None)
+    is_over = any(it.what == "talking" for it in turns)
+    since, asked_at = (began, None) if began else look.open.get("silent", (None, None))
+    is_due = asked_at is None or asked_at <= look.now - look.policy.ask_every
+    if since is not None and not is_over and look.can.ask and is_due:
+        turns.append(await _ask_sooner(conn, look, since, asked_at, pace))
+    return turns
+
+
+async def _talking(conn: Conn, look: _Look) -> list[Turn]:
+    if look.activity is None:
+        return []
+    is_quiet, is_open = is_silent(look.activity, look.policy, look.now), "silent" in look.open
+    if is_quiet and not is_open:
+        usual = usual_share_of(look.activity, hour_of(look.now)) * 60
+        told = {"usual_minutes_an_hour": round(usual), "answers": look.answers.failing_since is None}
+        return await _begin(conn, look, "silent", look.activity.last_at, told)
+    # Heard since, and not behind any more: a backlog that is worked off is no talk.
+    if is_open and not is_quiet and look.activity.last_at > look.open["silent"][0]:
+        return await _end(conn, look, "silent", look.activity.last_at)
+    return []
+
+
+async def _answering(conn: Conn, look: _Look) -> list[Turn]:
+    answers, is_open = look.answers, "unanswering" in look.open
+    if not is_open and answers.failing_since is not None and is_unanswering(answers, look.policy):
+        return await _begin(conn, look, "unanswering", answers.failing_since, {"reason": answers.reason})
+    if is_open and answers.failing_since is None and answers.answered_at is not None:
+        return await _end(conn, look, "unanswering", answers.answered_at)
+    return []
+
+
+OPEN_ONE = """
+INSERT INTO silences (account, kind, since, noticed_at, asked_at) VALUES ($1, $2, $3, $4, $4)
+ON CONFLICT (account, kind) WHERE ended_at IS NULL DO NOTHING
+RETURNING id
+"""
+
+
+async def _begin(conn: Conn, look: _Look, kind: Kind, since: datetime, told: Mapping[str, object]) -> list[Turn]:
+    silence_id = await conn.fetchval(OPEN_ONE, look.account, kind, since, look.now)
+    if silence_id is None:
+        return []
+    minutes = int((look.now - since) / timedelta(minutes=1))
+    await _tell(conn, look, silence_id, BEGINS[kind], {"since": since, "minutes": minutes, **told})
+    return [Turn(account=look.account, what=kind, since=since)]
+
+
+CLOSE_ONE = """
+UPDATE silences SET ended_at = $3 WHERE account = $1 AND kind = $2 AND ended_at IS NULL RETURNING id, since
+"""
+
+
+async def _end(conn: Conn, look: _Look, kind: Kind, until: datetime) -> list[Turn]:
+    row = await conn.fetchrow(CLOSE_ONE, look.account, kind, look.now)
+    if row is None:
+        return []
+    if look.can.ask:
+        await request_backfill(conn, look.account, row["since"] - MARGIN, reason=kind, now=look.now)
+    told = {"since": row["since"], "until": until, "minutes": int((until - row["since"]) / timedelta(minutes=1))}
+    await _tell(conn, look, row["id"], ENDS[kind], told)
+    return [Turn(account=look.account, what="talking" if kind == "silent" else "answering", since=row["since"])]
+
+
+async def _tell(conn: Conn, look: _Look, silence_id: int, topic: str, told: Mapping[str, object]) -> None:
+    notice = Notice(
+        key=f"silence/{silence_id}/{topic}",
+        audience=Audience.OPS,
+        topic=topic,
+        payload={"level": ENTRY_LEVEL, "account": look.account, **told},
+    )
+    await write_notices(conn, [notice], now=look.now)
+
+
+ASKED = "UPDATE silences SET asked_at = $2 WHERE account = $1 AND kind = 'silent' AND ended_at IS NULL"
+
+
+async def _ask_sooner(conn: Conn, look: _Look, since: datetime, asked_at: datetime | None, pace: Pace) -> Turn:
+    """A round: the list is taken in from where the last one ended, and open payments are asked about one by one."""
+    if look.can.list:
+        await request_backfill(conn, look.account, (asked_at or since) - MARGIN, reason="silent", now=look.now)
+    found = await open_in(
+        conn,
+        look.account,
+        since,
+        look.now,
+        statuses=UNDER_WAY if look.can.list else OPEN,
+        not_asked_since=look.now - look.policy.ask_every / 2,  # in whole rounds it would be asked in every second one
+        limit=pace.orders_max,
+        now=look.now,
+    )
+    first = look.now + LIST_FIRST if look.can.list else look.now
+    asked = await ask_about(conn, found.ids, [first + n * pace.gap for n in range(len(found.ids))])
+    await conn.execute(ASKED, look.account, look.now)
+    return Turn(account=look.account, what="asked_sooner", since=since, orders=len(asked))

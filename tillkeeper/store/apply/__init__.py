@@ -1,0 +1,1 @@
+"""Events, registrations and refunds into orders, one transaction a batch."""

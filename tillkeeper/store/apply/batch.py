@@ -1,0 +1,260 @@
+"""Events into orders, one transaction a batch.
+
+    find the orders ─ lock references, look again for those without ─ take up who waited ─ lock the orders, sorted
+    ─ drop what is known (domain/batch.py) ─ hand each order its events (domain/order/receiving.py) ─ write everything
+
+Reads and locks come before the first write, so that two batches that share an order wait for each other there; what
+still slips through (the same event under two orders) is a WriteConflict, and the whole transaction is repeated.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from tillkeeper.domain.batch import (
+    Batch,
+    DeliveryKey,
+    Item,
+    KnownEvent,
+    contested_in,
+    event_subject,
+    find_orders,
+    give_ids_of_their_own,
+    sort_out,
+)
+from tillkeeper.domain.contested import Settled
+from tillkeeper.domain.delivery import Delivery, EnvelopeKeys
+from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.order.case_reasons import CaseReason
+from tillkeeper.domain.order.changes import Changes
+from tillkeeper.domain.order.receiving import receive
+from tillkeeper.domain.order.state import OrderState
+from tillkeeper.domain.policy import Policy
+from tillkeeper.domain.references import Bindings, Reference, references_of
+from tillkeeper.store.apply.contested import named_with, settle_contested, write_contested
+from tillkeeper.store.cases.writing import close_agreed, close_matched, open_cases
+from tillkeeper.store.deliveries.inbox import (
+    count_duplicate,
+    insert_deliveries,
+    insert_events,
+    insert_void,
+    known_deliveries,
+    known_events,
+    reaffirm,
+    settle_waiting,
+)
+from tillkeeper.store.deliveries.parked import close_parked, count_siblings, supersede, take_message, take_parked
+from tillkeeper.store.deliveries.references import bind, lock, take_waiting
+from tillkeeper.store.deliveries.unknown_words import note_words
+from tillkeeper.store.orders.loading import lock_orders
+from tillkeeper.store.orders.writing import write_changes, write_facts
+from tillkeeper.store.postgres.pool import Conn
+from tillkeeper.store.postgres.transactions import wait_for_standbys
+from tillkeeper.store.queries.fetches import request_fetches, request_fetches_too
+
+
+class Tally(msgspec.Struct, kw_only=True):
+    """What became of a batch, for counters and logs."""
+
+    outcomes: Counter[str] = msgspec.field(default_factory=Counter)
+    duplicates: int = 0
+    dropped: Counter[str] = msgspec.field(default_factory=Counter)  # questions, by account
+    redelivered: int = 0  # deliveries that a lane handed out a second time
+    cases: list[str] = msgspec.field(default_factory=list)
+
+
+class Loaded(msgspec.Struct, kw_only=True):
+    """A batch and its orders, locked, before these are handed their events."""
+
+    batch: Batch
+    orders: dict[int, OrderState]
+    settled: Settled = msgspec.field(default_factory=Settled)  # what was contested
+    found: list[tuple[int | None, CaseReason]] = msgspec.field(default_factory=list)  # besides what orders find
+
+
+async def apply_deliveries(
+    conn: Conn, deliveries: Sequence[Delivery], *, void: Iterable[DeliveryKey] = (), policy: Policy, now: datetime
+) -> Tally:
+    """Applies every event of the deliveries, in the caller's transaction.
+
+    Raises WriteConflict, and what asyncpg raises.
+    """
+    known = await known_deliveries(conn, deliveries)
+    fresh = list({(it.run, it.number): it for it in deliveries if (it.run, it.number) not in known}.values())
+    if known and not fresh:
+        await wait_for_standbys(conn)
+    items = [Item(event=event, delivery=(it.run, it.number)) for it in fresh for event in it.events]
+    loaded = await load(conn, items)
+    await insert_deliveries(conn, fresh, loaded.batch.duplicates)
+    tally = await write(conn, loaded, policy=policy, now=now)
+    tally.dropped = await request_fetches(conn, fresh, now=now)
+    await insert_void(conn, set(void))
+    await note_words(conn, [(it.account, *told) for it in fresh for told in it.unknown], now=now)
+    tally.redelivered = len(deliveries) - len(fresh)
+    return tally
+
+
+async def apply_event(conn: Conn, delivery: Delivery, event: PaymentEvent, *, policy: Policy, now: datetime) -> Tally:
+    """Applies one event of a delivery that is kept already."""
+    key = (delivery.run, delivery.number)
+    loaded = await load(conn, [Item(event=event, delivery=key)])
+    if loaded.batch.duplicates:
+        await count_duplicate(conn, key)
+    return await write(conn, loaded, policy=policy, now=now)
+
+
+async def apply_found(conn: Conn, events: Iterable[PaymentEvent], *, policy: Policy, now: datetime) -> Tally:
+    """Applies events that no delivery brought: what a gateway answered, a statement held, or the merchant said."""
+    latest: dict[tuple[str, str], PaymentEvent] = {}
+    for event in events:  # two questions of one batch may have brought the same
+        key = (event.account, event.event_id)
+        if key not in latest or latest[key].known_at < event.known_at:
+            latest[key] = event
+    loaded = await load(conn, [Item(event=event) for event in latest.values()])
+    return await write(conn, loaded, policy=policy, now=now)
+
+
+async def keep_delivery(conn: Conn, delivery: Delivery) -> bool:
+    """Keeps a raw delivery; applies no event of it and asks nothing.  False if it was kept before.
+
+    Raises WriteConflict.
+    """
+    if await known_deliveries(conn, [delivery]):
+        await wait_for_standbys(conn)
+        return False
+    await insert_deliveries(conn, [delivery], {})
+    return True
+
+
+async def replay(conn: Conn, parked_id: int, *, by: str, note: str, policy: Policy, now: datetime) -> Tally:
+    """Applies a parked event again, in the caller's transaction.  Raises NotOpen, Unreadable, or as applying does."""
+    delivery = await take_parked(conn, parked_id)
+    kept = await keep_delivery(conn, delivery)
+    if kept:
+        await count_siblings(conn, delivery, parked_id)
+    await (request_fetches if kept else request_fetches_too)(conn, [delivery], now=now)
+    loaded = await load(conn, [Item(event=it, delivery=(delivery.run, delivery.number)) for it in delivery.events])
+    loaded.batch.superseded = [it for it in loaded.batch.superseded if it != parked_id]
+    tally = await write(conn, loaded, policy=policy, now=now)
+    # As a duplicate its event stands in the inbox under another delivery: nothing of this one was applied.
+    outcome: Literal["replayed", "superseded"] = "superseded" if tally.duplicates else "replayed"
+    await close_parked(conn, parked_id, outcome, by=by, note=note, now=now)
+    return tally
+
+
+async def replay_message(
+    conn: Conn, parked_id: int, keys: EnvelopeKeys, *, by: str, note: str, policy: Policy, now: datetime
+) -> Tally:
+    """Applies a parked message that was not authentic and that `keys` open now, all of it, in the caller's transaction.
+
+    Raises Unreadable, NotAuthentic, or as applying does.
+    """
+    envelope = await take_message(conn, parked_id, keys)
+    void = [(envelope.run, number) for number in envelope.void]
+    tally = await apply_deliveries(conn, envelope.deliveries, void=void, policy=policy, now=now)
+    await close_parked(conn, parked_id, "replayed", by=by, note=note, now=now)
+    return tally
+
+
+async def load(
+    conn: Conn,
+    items: list[Item],
+    *,
+    bindings: Bindings | None = None,
+    appearing: Iterable[Reference] = (),
+) -> Loaded:
+    """Finds and locks; writes nothing.  `appearing` are references that the caller made known in `bindings`."""
+    bindings = bindings or Bindings()
+    registered = [reference[1] for reference in appearing if reference[0] == "order"]
+    await bind(conn, [item.event for item in items], bindings)
+    waited = await _meet(conn, items, bindings, set(appearing))
+    known, reused = await _known(conn, items)
+    everything = [*items, *waited]
+    settled = Settled()
+    contested = contested_in(everything, bindings) | await named_with(conn, registered)
+    if contested:
+        orders, settled = await settle_contested(conn, contested, everything)
+    else:
+        orders = await lock_orders(conn, {item.order_id for item in everything if item.order_id is not None})
+    found = settled.found + [(item.order_id, reason) for item, reason in reused]
+    return Loaded(batch=sort_out(items, waited, known), orders=orders, settled=settled, found=found)
+
+
+async def _meet(conn: Conn, items: list[Item], bindings: Bindings, appearing: set[Reference]) -> list[Item]:
+    """Gives items their orders, and returns the events that waited for what appears with them."""
+    alone = find_orders(items, bindings)
+    waiting_under = {reference for item in alone for reference in references_of(item.event)}
+    appearing |= bindings.new_objects
+    await lock(conn, appearing=appearing, waiting=waiting_under)
+    if alone:
+        await bind(conn, [item.event for item in alone], bindings)
+        alone = find_orders(alone, bindings)
+        appearing |= bindings.new_objects
+    waited: dict[tuple[str, str], Item] = {}
+    seen: set[Reference] = set()
+    while new := appearing - seen:
+        taken = [Item(event=event, waited=True) for event in await take_waiting(conn, new)]
+        await bind(conn, [item.event for item in taken], bindings)  # what else they name may be another order's
+        waited |= {item.key: item for item in taken}
+        alone = find_orders([*alone, *taken], bindings)
+        seen |= new
+        appearing |= bindings.new_objects
+        await lock(conn, appearing=appearing - seen)
+    return list(waited.values())
+
+
+async def _known(conn: Conn, items: list[Item]) -> tuple[dict[int, KnownEvent], list[tuple[Item, CaseReason]]]:
+    """What is known under the items' ids, once those that are used for two things have ids of their own."""
+    known = await known_events(conn, [item.event for item in items]) if items else {}
+    others, reused = give_ids_of_their_own(items, known)
+    if others:
+        known = {position: row for position, row in known.items() if position not in others}
+        found = await known_events(conn, [items[position].event for position in others])
+        known |= {others[place]: row for place, row in found.items()}
+    return known, reused
+
+
+def hand_over(loaded: Loaded, *, policy: Policy, now: datetime) -> list[Changes]:
+    """Hands each order its events, and gives back what that changes."""
+    arrivals, facts = loaded.batch.by_order(), loaded.settled.facts
+    found = defaultdict[int | None, list[CaseReason]](list)
+    for order_id, reason in loaded.found:
+        found[order_id].append(reason)
+    return [
+        receive(
+            order,
+            arrivals.get(order_id, ()),
+            policy=policy,
+            now=now,
+            placed_facts=facts.get(order_id),
+            found=found.get(order_id, ()),
+        )
+        for order_id, order in loaded.orders.items()
+    ]
+
+
+async def write(conn: Conn, loaded: Loaded, *, policy: Policy, now: datetime) -> Tally:
+    """Writes what the orders make of it.  Raises WriteConflict if another transaction was first."""
+    changes = hand_over(loaded, policy=policy, now=now)
+    batch, settled = loaded.batch, loaded.settled
+    await write_facts(conn, changes)
+    await insert_events(conn, batch.new, now=now)
+    await settle_waiting(conn, batch.waited, now=now)
+    await write_contested(conn, settled, now=now)
+    await reaffirm(conn, [item.event for item in batch.repeated])
+    await supersede(conn, batch.superseded, now=now)
+    cases = await write_changes(conn, changes, policy=policy.cases, now=now)
+    at_no_order = [found for found in loaded.found if found[0] is None]
+    cases += await open_cases(conn, at_no_order, policy=policy.cases, now=now)
+    matched = [item.event for item in batch.waited if item.order_id]
+    matched += [moved.event for moved in settled.moved if moved.order_id]
+    await close_matched(conn, [event_subject(it.account, it.event_id) for it in matched], now=now)
+    await close_agreed(conn, settled.agreed, now=now)
+    return Tally(
+        outcomes=Counter(str(item.outcome) for item in (*batch.new, *batch.waited)),
+        duplicates=batch.duplicates.total(),
+        cases=cases,
+    )

@@ -1,0 +1,130 @@
+"""All that is known of payments told with more than one order; domain/contested.py says where all of it belongs."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+import msgspec
+
+from tillkeeper.domain.batch import EventKey, Item
+from tillkeeper.domain.contested import Contest, KeptEvent, Settled, settle_contest
+from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.order.registration import ClaimedPayment
+from tillkeeper.domain.order.state import OrderState
+from tillkeeper.domain.references import Reference, object_references_of, references_of
+from tillkeeper.store.deliveries.inbox import event_of
+from tillkeeper.store.deliveries.references import lock, take_waiting
+from tillkeeper.store.orders.loading import lock_orders
+from tillkeeper.store.postgres.pool import Conn, as_json
+from tillkeeper.store.postgres.sqlstates import WriteConflict
+
+NAMED = "SELECT account, payment_ref FROM named_elsewhere WHERE order_ref = ANY($1::text[])"
+
+
+async def named_with(conn: Conn, order_refs: Collection[str]) -> set[Reference]:
+    """The payments that were told with these orders and belong to another."""
+    if not order_refs:
+        return set()
+    return {("payment", row["account"], row["payment_ref"]) for row in await conn.fetch(NAMED, list(order_refs))}
+
+
+async def settle_contested(
+    conn: Conn, contested: set[Reference], items: Sequence[Item]
+) -> tuple[dict[int, OrderState], Settled]:
+    """Opens the orders of all items and of the contested objects, with these placed anew.  Raises WriteConflict."""
+    known = await _gather(conn, contested, items)
+    await lock(conn, waiting={it for event in known.events.values() for it in references_of(event)})
+    known = await _gather(conn, known.objects, items)
+    ids = {item.order_id for item in items if item.order_id is not None} | set(known.order_ids.values())
+    orders = await lock_orders(conn, ids)
+    known = await _gather(conn, known.objects, items)
+    if not set(known.order_ids.values()) <= ids:
+        raise WriteConflict
+    return orders, settle_contest(known, orders)
+
+
+ORDERS_OF_OBJECTS = """
+SELECT order_id FROM payments WHERE (account, payment_ref) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+UNION
+SELECT order_id FROM refunds WHERE (account, refund_ref) IN (SELECT * FROM unnest($3::text[], $4::text[]))
+UNION
+SELECT order_id FROM disputes WHERE (account, dispute_ref) IN (SELECT * FROM unnest($5::text[], $6::text[]))
+"""
+OF_ORDERS = """
+SELECT x.* FROM inbox x
+WHERE x.order_id = ANY($1::bigint[])
+  AND ((x.account, x.payment_ref) IN (SELECT * FROM unnest($2::text[], $3::text[]))
+    OR (x.account, x.refund_ref) IN (SELECT * FROM unnest($4::text[], $5::text[]))
+    OR (x.account, x.dispute_ref) IN (SELECT * FROM unnest($6::text[], $7::text[])))
+"""
+ORDERS_CONCERNED = """
+SELECT id, order_ref, terms -> 'payments' AS payments FROM orders
+WHERE id = ANY($1::bigint[]) OR order_ref = ANY($2::text[])
+"""
+
+
+async def _gather(conn: Conn, objects: set[Reference], items: Sequence[Item]) -> Contest:
+    """Follows the objects' events to other objects that these name, until there are no more."""
+    rows, mine, ids, seen = dict[EventKey, KeptEvent](), list[Item](), set[int](), set[Reference]()
+    objects, named = set(objects), list[PaymentEvent]()
+    while new := objects - seen:
+        seen |= new
+        by_kind = [[it for it in objects if it[0] == kind] for kind in ("payment", "refund", "dispute")]
+        columns = [[it[place] for it in of_kind] for of_kind in by_kind for place in (1, 2)]
+        ids |= {row["order_id"] for row in await conn.fetch(ORDERS_OF_OBJECTS, *columns)}
+        for row in await conn.fetch(OF_ORDERS, sorted(ids), *columns):
+            told = KeptEvent(
+                event=event_of(row), order_id=row["order_id"], outcome=row["outcome"], reason=row["reason"]
+            )
+            rows[told.event.account, told.event.event_id] = told
+        for event in await take_waiting(conn, objects):
+            rows[event.account, event.event_id] = KeptEvent(event=event, order_id=None, outcome="waiting", reason=None)
+        mine = [item for item in items if not objects.isdisjoint(object_references_of(item.event))]
+        named = [*(row.event for row in rows.values()), *(item.event for item in mine)]
+        objects |= {it for event in named for it in object_references_of(event)}
+    refs = {event.order_ref for event in named if event.order_ref is not None}
+    orders = await conn.fetch(ORDERS_CONCERNED, sorted(ids), sorted(refs))
+    return Contest(
+        objects=objects,
+        kept=rows,
+        items=mine,
+        order_ids={row["order_ref"]: row["id"] for row in orders},
+        claims={
+            (claim.account, claim.payment_ref): row["order_ref"]
+            for row in orders
+            for claim in msgspec.json.decode(row["payments"] or "[]", type=list[ClaimedPayment])
+            if ("payment", claim.account, claim.payment_ref) in objects
+        },
+    )
+
+
+MOVE = """
+UPDATE inbox AS x
+SET outcome = w.outcome, reason = w.reason, order_id = w.order_id, status_after = w.status_after,
+    recorded_at = CASE WHEN w.outcome = 'waiting' THEN $2 ELSE x.recorded_at END
+FROM json_populate_recordset(NULL::inbox, $1::json) AS w
+WHERE x.account = w.account AND x.event_id = w.event_id
+"""
+KEEP_NAMES = """
+INSERT INTO named_elsewhere (order_ref, account, payment_ref)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS w (order_ref, account, payment_ref) ORDER BY 1, 2, 3
+ON CONFLICT DO NOTHING
+"""
+
+
+async def write_contested(conn: Conn, settled: Settled, *, now: datetime) -> None:
+    """Writes where events belong now, and with which orders their payments were told."""
+    if settled.moved:
+        rows = [
+            {
+                "account": it.event.account,
+                "event_id": it.event.event_id,
+                "outcome": it.outcome,
+                "reason": it.reason,
+                "order_id": it.order_id,
+                "status_after": it.status_after,
+            }
+            for it in settled.moved
+        ]
+        await conn.execute(MOVE, as_json(rows), now)
+    if settled.names:
+        await conn.execute(KEEP_NAMES, *map(list, zip(*settled.names, strict=True)))

@@ -1,0 +1,88 @@
+"""Registrations: the merchant names an order, its amount and where it may be paid."""
+
+from datetime import datetime
+from typing import Literal
+
+import asyncpg
+import msgspec
+
+from tillkeeper.domain.order.registration import Contradiction, Registration, first_look, refuse_difference
+from tillkeeper.domain.policy import Policy
+from tillkeeper.domain.references import Bindings, Reference
+from tillkeeper.store.apply.batch import load, write
+from tillkeeper.store.postgres.pool import Conn
+from tillkeeper.store.postgres.transactions import repeat_when_raced, wait_for_standbys
+
+INSERT_ORDER = """
+INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, registered_at, changed_at, phase_since,
+                    expires_at, instalments, due_at)
+VALUES ($1, $2, $3, $4, $5::jsonb, $6, $6, $6, $7, $8::jsonb, $9)
+ON CONFLICT (order_ref) DO NOTHING
+RETURNING id
+"""
+
+TERMS = "SELECT terms FROM orders WHERE order_ref = $1"
+
+
+async def register(
+    pool: asyncpg.Pool, registration: Registration, *, policy: Policy, now: datetime
+) -> Literal["created", "unchanged"]:
+    """Registers an order, and applies what waits for it in the same transaction.
+
+    The same registration again is "unchanged".  Raises Contradiction when it differs, or when it claims a payment that
+    is another order's.
+    """
+    return await repeat_when_raced(pool, lambda conn: _register(conn, registration, policy, now))
+
+
+async def _register(
+    conn: Conn, registration: Registration, policy: Policy, now: datetime
+) -> Literal["created", "unchanged"]:
+    terms = msgspec.json.encode(registration)
+    instalments = msgspec.json.encode(registration.instalments).decode() if registration.instalments else None
+    order_id = await conn.fetchval(
+        INSERT_ORDER,
+        registration.order_ref,
+        registration.amount,
+        registration.currency,
+        sorted(set(registration.accounts)),
+        terms.decode(),
+        now,
+        registration.expires_at,
+        instalments,
+        first_look(registration, policy=policy, now=now),
+    )
+    if order_id is None:
+        terms = await conn.fetchval(TERMS, registration.order_ref)
+        refuse_difference(registration, msgspec.json.decode(terms, type=Registration))
+        await wait_for_standbys(conn)
+        return "unchanged"
+    await _claim(conn, order_id, registration)
+    bindings, appearing = _appearing(order_id, registration)
+    await write(conn, await load(conn, [], bindings=bindings, appearing=appearing), policy=policy, now=now)
+    return "created"
+
+
+def _appearing(order_id: int, registration: Registration) -> tuple[Bindings, list[Reference]]:
+    appearing: list[Reference] = [("order", registration.order_ref)]
+    appearing += [("payment", claim.account, claim.payment_ref) for claim in registration.payments]
+    return Bindings(known=dict.fromkeys(appearing, order_id)), appearing
+
+
+CLAIM_PAYMENTS = """
+INSERT INTO payments (account, payment_ref, order_id, status, facts, captured_minor)
+SELECT account, payment_ref, $3, 'created', '{}', 0 FROM unnest($1::text[], $2::text[]) AS w (account, payment_ref)
+ORDER BY account, payment_ref
+ON CONFLICT (account, payment_ref) DO NOTHING
+RETURNING 1
+"""
+
+
+async def _claim(conn: Conn, order_id: int, registration: Registration) -> None:
+    claims = set(registration.payments)
+    if claims:
+        rows = await conn.fetch(
+            CLAIM_PAYMENTS, [it.account for it in claims], [it.payment_ref for it in claims], order_id
+        )
+        if len(rows) != len(claims):
+            raise Contradiction("payments")

@@ -1,0 +1,1 @@
+"""Cases as rows, and what people do to them."""

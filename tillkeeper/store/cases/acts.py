@@ -1,0 +1,66 @@
+"""What a person does to a case: takes it over, notes what they found, resolves it.  Each is an entry of its history."""
+
+from datetime import datetime
+
+from tillkeeper.store.cases.writing import ClosedCase, NoSuchCase, write_entries
+from tillkeeper.store.postgres.pool import Conn
+
+LOCK_CASE = "SELECT closed_at FROM cases WHERE id = $1 FOR UPDATE"
+
+
+async def _lock(conn: Conn, case_id: int, *, closed_too: bool = False) -> None:
+    row = await conn.fetchrow(LOCK_CASE, case_id)
+    if row is None:
+        raise NoSuchCase
+    if row["closed_at"] is not None and not closed_too:
+        raise ClosedCase
+
+
+ASSIGN = "UPDATE cases SET owner = $2 WHERE id = $1"
+
+
+async def assign(conn: Conn, case_id: int, *, owner: str, by: str, now: datetime) -> None:
+    """Makes the case somebody's: they are told again when it is due, instead of people further up.
+
+    Raises NoSuchCase or ClosedCase.
+    """
+    await _lock(conn, case_id)
+    await conn.execute(ASSIGN, case_id, owner)
+    await write_entries(conn, [(case_id, "assigned", by, owner)], now=now)
+
+
+async def note(conn: Conn, case_id: int, *, text: str, by: str, now: datetime) -> None:
+    """Adds what somebody found out; to a closed case, too.  Raises NoSuchCase."""
+    await _lock(conn, case_id, closed_too=True)
+    await write_entries(conn, [(case_id, "noted", by, text)], now=now)
+
+
+# A case of sums keeps those that it was resolved with: only more than that opens it again (cases.INSERT_CASES).
+RESOLVE = """
+UPDATE cases AS c
+SET closed_at = $2, closed_by = $3, outcome = $4, follow_up_at = NULL,
+    details = c.details || coalesce(
+        (SELECT jsonb_build_object('captured', o.captured_minor, 'refunded', o.refunded_minor)
+         FROM orders o WHERE o.id = c.order_id AND c.details ? 'captured'), '{}')
+WHERE c.id = $1
+"""
+
+
+# What was not told or closed because of it may be now.  Whoever decides about an order relies on its cases as they are,
+# so that a closed one is locked as well.
+LOOK_AT_ITS_ORDER = """
+UPDATE orders
+SET due_at = CASE WHEN closed_at IS NULL THEN least(due_at, greatest($2::timestamptz, held_until)) ELSE due_at END
+WHERE id = (SELECT order_id FROM cases WHERE id = $1)
+"""
+
+
+async def resolve(conn: Conn, case_id: int, *, outcome: str, text: str, by: str, now: datetime) -> None:
+    """Closes the case for good: the same cause with the same sums does not open it again.
+
+    Raises NoSuchCase or ClosedCase.
+    """
+    await conn.execute(LOOK_AT_ITS_ORDER, case_id, now)  # orders are locked before cases, as everywhere
+    await _lock(conn, case_id)
+    await conn.execute(RESOLVE, case_id, now, by, outcome)
+    await write_entries(conn, [(case_id, "resolved", by, f"{outcome}: {text}" if text else outcome)], now=now)

@@ -1,0 +1,291 @@
+"""Deliveries and their events as rows: each delivery once, each event once, with its outcome."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from tillkeeper.domain.batch import DeliveryKey, Item, KnownEvent
+from tillkeeper.domain.delivery import Delivery
+from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
+from tillkeeper.domain.failures import FailureClass
+from tillkeeper.domain.order.receiving import Outcome
+from tillkeeper.store.postgres.pool import Conn, as_json
+from tillkeeper.store.postgres.sqlstates import WriteConflict
+
+KNOWN_DELIVERIES = """
+SELECT w.run, w.number FROM unnest($1::uuid[], $2::bigint[]) AS w (run, number)
+WHERE (SELECT true FROM deliveries d WHERE d.run = w.run AND d.number = w.number)
+"""
+
+
+async def known_deliveries(conn: Conn, deliveries: Sequence[Delivery]) -> set[DeliveryKey]:
+    """Those that a lane handed out before and that were applied then."""
+    rows = await conn.fetch(KNOWN_DELIVERIES, [it.run for it in deliveries], [it.number for it in deliveries])
+    return {(row["run"], row["number"]) for row in rows}
+
+
+# Bodies travel as an array beside the rows: in JSON they would have to be spelt out in hexadecimal.  What was heard of
+# each account is counted along with it (store/accounts/health.py reads it).
+INSERT_DELIVERIES = """
+WITH kept AS (
+    INSERT INTO deliveries (run, number, account, received_at, key, headers, body, events, duplicates, query, fetches)
+    SELECT run, number, account, received_at, key, headers, body, events, duplicates, query, fetches
+    FROM ROWS FROM (
+        json_to_recordset($1::json) AS (run uuid, number bigint, account text, received_at timestamptz, key text,
+                                        headers jsonb, events int, duplicates int, query text, fetches int),
+        unnest($2::bytea[])
+    ) AS w (run, number, account, received_at, key, headers, events, duplicates, query, fetches, body)
+    RETURNING account, received_at
+), counted AS (
+    INSERT INTO activity AS h (account, hour, backend, minutes, deliveries, last_at)
+    SELECT account, date_trunc('hour', received_at, 'UTC'), pg_backend_pid(),
+           bit_or(1::bigint << extract(minute FROM received_at AT TIME ZONE 'UTC')::int), count(*), max(received_at)
+    FROM kept GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (account, hour, backend) DO UPDATE
+    SET minutes = h.minutes | excluded.minutes, deliveries = h.deliveries + excluded.deliveries,
+        last_at = greatest(h.last_at, excluded.last_at)
+)
+SELECT FROM kept LIMIT 0
+"""
+
+
+async def insert_deliveries(conn: Conn, deliveries: Sequence[Delivery], duplicates: Mapping[DeliveryKey, int]) -> None:
+    """Keeps the raw deliveries.  Raises WriteConflict if another transaction kept one of them meanwhile."""
+    deliveries = sorted(deliveries, key=lambda it: (it.run, it.number))
+    rows = [
+        {
+            "run": it.run,
+            "number": it.number,
+            "account": it.account,
+            "received_at": it.received_at,
+            "key": it.key,
+            "headers": it.headers,
+            "events": len(it.events),
+            "duplicates": duplicates.get((it.run, it.number), 0),
+            "query": it.query,
+            "fetches": len(it.fetches),
+        }
+        for it in deliveries
+    ]
+    try:
+        await conn.execute(INSERT_DELIVERIES, as_json(rows), [it.body for it in deliveries])
+    except asyncpg.UniqueViolationError:
+        raise WriteConflict from None
+
+
+COUNT_DUPLICATE = "UPDATE deliveries SET duplicates = duplicates + 1 WHERE run = $1 AND number = $2"
+
+
+async def count_duplicate(conn: Conn, key: DeliveryKey) -> None:
+    """One event of a delivery that is kept already turned out to be known."""
+    await conn.execute(COUNT_DUPLICATE, *key)
+
+
+# OFFSET 0: looked up for each event, and not joined, for which PostgreSQL would read the whole inbox while it is small.
+KNOWN_EVENTS = """
+SELECT w.i, x.digest, coalesce(x.outcome = 'waiting', false) AS waits, k.id AS parked_id,
+       coalesce(x.as_of, x.occurred_at) AS known_at
+FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (account, event_id, i)
+LEFT JOIN LATERAL (
+    SELECT seq, digest, outcome, as_of, occurred_at FROM inbox
+    WHERE account = w.account AND event_id = w.event_id OFFSET 0
+) x ON true
+LEFT JOIN LATERAL (
+    SELECT id FROM parked WHERE account = w.account AND event_id = w.event_id AND outcome IS NULL OFFSET 0
+) k ON true
+WHERE x.seq IS NOT NULL OR k.id IS NOT NULL
+"""
+
+
+async def known_events(conn: Conn, events: Sequence[PaymentEvent]) -> dict[int, KnownEvent]:
+    """By position in `events`: what the database knows under that event's id."""
+    rows = await conn.fetch(KNOWN_EVENTS, [it.account for it in events], [it.event_id for it in events])
+    return {
+        row["i"] - 1: KnownEvent(
+            digest=row["digest"], waits=row["waits"], parked_id=row["parked_id"], known_at=row["known_at"]
+        )
+        for row in rows
+    }
+
+
+REAFFIRM = """
+UPDATE inbox AS x SET as_of = w.as_of
+FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS w (account, event_id, as_of)
+WHERE x.account = w.account AND x.event_id = w.event_id AND coalesce(x.as_of, x.occurred_at) < w.as_of
+"""
+
+
+async def reaffirm(conn: Conn, events: Iterable[PaymentEvent]) -> None:
+    """Keeps for known events the later moment for which an answer said the same again."""
+    rows = sorted((it.account, it.event_id, it.known_at) for it in events)
+    if rows:
+        await conn.execute(REAFFIRM, *map(list, zip(*rows, strict=True)))
+
+
+# Without ON CONFLICT, here and above: what is new was looked up just before, and to insert each row on approval costs
+# more than the seldom transaction that is repeated because another one was first.
+INSERT_INBOX = """
+INSERT INTO inbox (account, event_id, run, number, kind, evidence, order_ref, payment_ref, capture_ref, refund_ref,
+                   dispute_ref, amount_minor, total_minor, currency, failure, failure_code, method, discount_minor,
+                   has_refunds, on_top_minor, released_minor, may_be_release, occurred_at, as_of, recorded_at, digest,
+                   outcome, reason, order_id, status_after)
+SELECT account, event_id, run, number, kind, evidence, order_ref, payment_ref, capture_ref, refund_ref, dispute_ref,
+       amount_minor, total_minor, currency, failure, failure_code, method, discount_minor, has_refunds, on_top_minor,
+       released_minor, may_be_release, occurred_at, as_of, $2, digest, outcome, reason, order_id, status_after
+FROM json_populate_recordset(NULL::inbox, $1::json)
+"""
+
+
+async def insert_events(conn: Conn, items: Iterable[Item], *, now: datetime) -> None:
+    """Writes new events with their outcomes.  Raises WriteConflict if another transaction was first."""
+    rows = sorted(map(_row, items), key=_id_of)
+    if not rows:
+        return
+    try:
+        await conn.execute(INSERT_INBOX, as_json(rows), now)
+    except asyncpg.UniqueViolationError:
+        raise WriteConflict from None
+
+
+class _Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A row of inbox.  What is null is left out: half of the columns mostly are, and PostgreSQL reads each name."""
+
+    account: str
+    event_id: str
+    run: UUID | None = None
+    number: int | None = None
+    kind: str
+    evidence: str
+    order_ref: str | None = None
+    payment_ref: str | None = None
+    capture_ref: str | None = None
+    refund_ref: str | None = None
+    dispute_ref: str | None = None
+    amount_minor: int | None = None
+    total_minor: int | None = None
+    currency: str | None = None
+    failure: str | None = None
+    failure_code: str | None = None
+    method: str | None = None
+    discount_minor: int | None = None
+    has_refunds: bool | None = None
+    on_top_minor: int | None = None
+    released_minor: int | None = None
+    may_be_release: bool | None = None
+    occurred_at: datetime
+    as_of: datetime | None = None
+    digest: str
+    outcome: Outcome | None
+    reason: str | None = None
+    order_id: int | None = None
+    status_after: str | None = None
+
+
+def _row(item: Item) -> _Row:
+    event = item.event
+    run, number = item.delivery or (None, None)
+    return _Row(
+        account=event.account,
+        event_id=event.event_id,
+        run=run,
+        number=number,
+        kind=event.kind,
+        evidence=event.evidence,
+        order_ref=event.order_ref,
+        payment_ref=event.payment_ref,
+        capture_ref=event.capture_ref,
+        refund_ref=event.refund_ref,
+        dispute_ref=event.dispute_ref,
+        amount_minor=event.amount,
+        total_minor=event.total,
+        currency=event.currency,
+        failure=event.failure,
+        failure_code=event.failure_code,
+        method=event.method,
+        discount_minor=event.discount,
+        has_refunds=event.has_refunds or None,
+        on_top_minor=event.on_top,
+        released_minor=event.released,
+        may_be_release=event.may_be_release or None,
+        occurred_at=event.occurred_at,
+        as_of=event.as_of,
+        digest="\\x" + item.digest.hex(),
+        outcome=item.outcome,
+        reason=item.reason,
+        order_id=item.order_id,
+        status_after=item.status_after,
+    )
+
+
+def _settled(item: Item) -> dict[str, object]:
+    return {
+        "outcome": item.outcome,
+        "reason": item.reason,
+        "order_id": item.order_id,
+        "status_after": item.status_after,
+    }
+
+
+def _id_of(row: _Row) -> tuple[str, str]:
+    return row.account, row.event_id
+
+
+SETTLE_WAITING = """
+UPDATE inbox AS x
+SET outcome = w.outcome, reason = w.reason, order_id = w.order_id, status_after = w.status_after, recorded_at = $2
+FROM json_populate_recordset(NULL::inbox, $1::json) AS w
+WHERE x.account = w.account AND x.event_id = w.event_id AND x.outcome = 'waiting'
+RETURNING 1
+"""
+
+
+async def settle_waiting(conn: Conn, items: Sequence[Item], *, now: datetime) -> None:
+    """Gives events that waited the outcome they came to."""
+    if items:
+        rows = [{"account": it.event.account, "event_id": it.event.event_id, **_settled(it)} for it in items]
+        written = await conn.fetch(SETTLE_WAITING, as_json(rows), now)
+        if len(written) != len(items):
+            raise WriteConflict
+
+
+INSERT_VOID = """
+INSERT INTO void_numbers (run, number) SELECT * FROM unnest($1::uuid[], $2::bigint[]) ON CONFLICT DO NOTHING
+"""
+
+
+async def insert_void(conn: Conn, void: Collection[DeliveryKey]) -> None:
+    """Keeps which numbers a receiver gave out and then answered 503 for."""
+    if void:
+        keys = sorted(void)
+        await conn.execute(INSERT_VOID, [run for run, _ in keys], [number for _, number in keys])
+
+
+def event_of(row: asyncpg.Record) -> PaymentEvent:
+    """The canonical event that an inbox row keeps."""
+    return PaymentEvent(
+        event_id=row["event_id"],
+        kind=Kind(row["kind"]),
+        account=row["account"],
+        occurred_at=row["occurred_at"],
+        evidence=Evidence(row["evidence"]),
+        order_ref=row["order_ref"],
+        payment_ref=row["payment_ref"],
+        capture_ref=row["capture_ref"],
+        refund_ref=row["refund_ref"],
+        dispute_ref=row["dispute_ref"],
+        amount=row["amount_minor"],
+        total=row["total_minor"],
+        currency=row["currency"],
+        failure=FailureClass(row["failure"]) if row["failure"] else None,
+        failure_code=row["failure_code"],
+        method=row["method"],
+        as_of=row["as_of"],
+        discount=row["discount_minor"],
+        has_refunds=bool(row["has_refunds"]),
+        on_top=row["on_top_minor"],
+        released=row["released_minor"],
+        may_be_release=bool(row["may_be_release"]),
+    )

@@ -1,0 +1,220 @@
+"""What could not be applied: one row an event, to be seen, replayed or discarded by people."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, Final, Literal
+
+import msgspec
+
+from tillkeeper.domain.delivery import Delivery, Envelope, EnvelopeKeys, pack, unpack, unproven
+from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.store.postgres.pool import Conn
+
+NOT_AUTHENTIC: Final = "not_authentic"  # why a message is parked that no receiver is known to have sent
+FETCHES: Final = "to be fetched"  # in an event id's place
+ERROR_CHARS_MAX: Final = 500  # enough to see what went wrong; a row is no log file
+
+
+class NotOpen(Exception):
+    """There is no open parked row of this number: it was replayed, discarded or superseded, or never was."""
+
+
+class Unreadable(Exception):
+    """The parked message is no envelope: it can be shown and discarded, but not replayed."""
+
+
+PARK = """
+INSERT INTO parked (run, number, account, event_id, body, readable, reason, error, parked_at, order_ref, payment_ref)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+ON CONFLICT (run, number, event_id) DO NOTHING
+RETURNING 1
+"""
+
+
+async def park_event(
+    conn: Conn, delivery: Delivery, event: PaymentEvent, *, reason: str, error: str, now: datetime
+) -> bool:
+    """Parks one event with the delivery that brought it.  Parking it again changes nothing, and is False."""
+    alone = msgspec.structs.replace(delivery, events=(event,), fetches=())
+    return await _park(conn, alone, event.event_id, reason=reason, error=error, now=now)
+
+
+async def park_fetches(conn: Conn, delivery: Delivery, *, reason: str, error: str, now: datetime) -> None:
+    """Parks what a delivery that cannot be kept has its gateway asked about: one row, beside those of its events."""
+    if delivery.fetches:
+        alone = msgspec.structs.replace(delivery, events=())
+        await _park(conn, alone, FETCHES, reason=reason, error=error, now=now)
+
+
+async def _park(conn: Conn, delivery: Delivery, event_id: str, *, reason: str, error: str, now: datetime) -> bool:
+    body = pack(Envelope(run=delivery.run, deliveries=(delivery,)))
+    parked = await conn.fetchval(
+        PARK,
+        delivery.run,
+        delivery.number,
+        printable(delivery.account),
+        printable(event_id),
+        body,
+        True,
+        reason,
+        printable(error),
+        now,
+        *_named(delivery.events),
+    )
+    return parked is not None
+
+
+def _named(events: Sequence[PaymentEvent]) -> tuple[str | None, str | None]:
+    """The order and the payment of the one event that is parked."""
+    order_ref, payment_ref = next(((it.order_ref, it.payment_ref) for it in events), (None, None))
+    return order_ref and printable(order_ref), payment_ref and printable(payment_ref)
+
+
+async def park_unreadable(conn: Conn, body: bytes, *, reason: str, error: str, now: datetime) -> None:
+    """Parks a whole message: one that is no envelope, or none that a receiver of ours is known to have sent."""
+    await conn.execute(PARK, None, None, None, None, body, False, reason, printable(error), now, None, None)
+
+
+def printable(text: str) -> str:
+    """The text as PostgreSQL can keep it, and no longer than a person reads."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")[:ERROR_CHARS_MAX]
+
+
+PARKED_OF = """
+SELECT o.id FROM orders o JOIN parked k USING (order_ref) WHERE k.outcome IS NULL AND o.id = ANY($1::bigint[])
+UNION
+SELECT p.order_id FROM payments p JOIN parked k USING (account, payment_ref)
+WHERE k.outcome IS NULL AND p.order_id = ANY($1::bigint[])
+"""
+
+
+async def parked_of(conn: Conn, ids: Collection[int]) -> frozenset[int]:
+    """Those of the orders of which an event is parked, by their reference or by a payment's."""
+    return frozenset(row["id"] for row in await conn.fetch(PARKED_OF, list(ids)))
+
+
+# The same message once more, which could not even be kept before, has put its event into the inbox by itself.
+SUPERSEDE = """
+UPDATE parked AS k
+SET outcome = CASE WHEN k.reason = 'cannot_be_kept' AND EXISTS (
+        SELECT FROM inbox x
+        WHERE x.account = k.account AND x.event_id = k.event_id AND x.run = k.run AND x.number = k.number
+    ) THEN 'replayed' ELSE 'superseded' END,
+    closed_at = $2, closed_by = 'redelivery'
+WHERE id = ANY($1::bigint[]) AND outcome IS NULL
+"""
+
+
+async def supersede(conn: Conn, ids: Sequence[int], *, now: datetime) -> None:
+    """A redelivery of these events was applied: nobody needs to replay them."""
+    if ids:
+        await conn.execute(SUPERSEDE, sorted(ids), now)
+
+
+LIST_PARKED = """
+SELECT id, account, event_id, readable, reason, error, parked_at, outcome, closed_at, closed_by, note
+FROM parked WHERE outcome IS NULL OR $1 ORDER BY id LIMIT $2
+"""
+
+
+async def list_parked(conn: Conn, *, closed_too: bool, limit: int) -> list[dict[str, Any]]:
+    """The oldest parked rows; those already closed only on request."""
+    return [dict(row) for row in await conn.fetch(LIST_PARKED, closed_too, limit)]
+
+
+SHOW_PARKED = """
+SELECT id, account, event_id, readable, reason, error, parked_at, outcome, closed_at, closed_by, note, body
+FROM parked WHERE id = $1
+"""
+
+
+async def show_parked(conn: Conn, parked_id: int) -> dict[str, Any] | None:
+    """One parked row, with its delivery where that can be read."""
+    row = await conn.fetchrow(SHOW_PARKED, parked_id)
+    if row is None:
+        return None
+    shown = dict(row)
+    body: bytes = shown.pop("body")
+    shown["delivery"] = _shown_delivery(body)
+    shown["message_bytes"] = len(body)
+    return shown
+
+
+def _shown_delivery(body: bytes) -> object:
+    """The first delivery in a message, whoever sent it."""
+    try:
+        deliveries = unproven(body).deliveries
+    except msgspec.MsgspecError:
+        return None
+    return msgspec.to_builtins(deliveries[0]) if deliveries else None
+
+
+TAKE_PARKED = "SELECT body, readable FROM parked WHERE id = $1 AND outcome IS NULL FOR UPDATE"
+
+
+async def take_parked(conn: Conn, parked_id: int) -> Delivery:
+    """Locks an open parked row and returns its delivery of one event.  Raises NotOpen, or Unreadable."""
+    row = await conn.fetchrow(TAKE_PARKED, parked_id)
+    if row is None:
+        raise NotOpen
+    if not row["readable"]:
+        raise Unreadable
+    return unpack(row["body"]).deliveries[0]
+
+
+TAKE_MESSAGE = "SELECT body FROM parked WHERE id = $1 AND outcome IS NULL AND NOT readable AND reason = $2 FOR UPDATE"
+
+
+async def take_message(conn: Conn, parked_id: int, keys: EnvelopeKeys) -> Envelope:
+    """Locks an open row of a message that was not authentic, and returns what `keys` open now.
+
+    Raises Unreadable for other rows, or NotAuthentic still.
+    """
+    body = await conn.fetchval(TAKE_MESSAGE, parked_id, NOT_AUTHENTIC)
+    if body is None:
+        raise Unreadable
+    return keys.open(body)
+
+
+COUNT_SIBLINGS = """
+UPDATE deliveries SET events = events + (
+    SELECT count(*) FROM parked
+    WHERE run = $1 AND number = $2 AND id <> $3 AND event_id <> $4 AND outcome IS DISTINCT FROM 'replayed'
+)
+WHERE run = $1 AND number = $2
+"""
+
+
+async def count_siblings(conn: Conn, delivery: Delivery, parked_id: int) -> None:
+    """A delivery that is kept only now brought other events too, which stand parked beside this one."""
+    await conn.execute(COUNT_SIBLINGS, delivery.run, delivery.number, parked_id, FETCHES)
+
+
+# What was not told or closed because of it may be now.
+LOOK_AT_ITS_ORDER = """
+UPDATE orders SET due_at = least(due_at, greatest($2::timestamptz, held_until))
+WHERE closed_at IS NULL AND id IN (
+    SELECT o.id FROM parked k JOIN orders o USING (order_ref) WHERE k.id = $1
+    UNION ALL
+    SELECT p.order_id FROM parked k JOIN payments p USING (account, payment_ref) WHERE k.id = $1
+)
+"""
+
+CLOSE_PARKED = """
+UPDATE parked SET outcome = $2, closed_at = $3, closed_by = $4, note = $5 WHERE id = $1 AND outcome IS NULL RETURNING 1
+"""
+
+
+async def close_parked(
+    conn: Conn,
+    parked_id: int,
+    outcome: Literal["replayed", "superseded", "discarded"],
+    *,
+    by: str,
+    note: str,
+    now: datetime,
+) -> None:
+    """Says what became of a parked row, who said so, and why.  Raises NotOpen."""
+    await conn.execute(LOOK_AT_ITS_ORDER, parked_id, now)  # orders are locked first, as everywhere
+    if await conn.fetchval(CLOSE_PARKED, parked_id, outcome, now, by, note) is None:
+        raise NotOpen

@@ -1,0 +1,139 @@
+"""Which order an event belongs to, and the lock under which an event and its order cannot miss each other.
+
+An event finds its order by a payment, refund or dispute of its account that is known, else by order reference.  One
+that finds none waits under all that it names.  Whoever lets a reference appear (an order registered, an object first
+seen) holds its lock shared and then looks for waiters; whoever is about to wait holds it exclusively and then looks
+once more.  So of two that meet, the later sees the earlier.  Locks are taken in sorted order.
+
+Where what an event names leads to more than one order, store/apply/contested.py has the word.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
+
+from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.references import Bindings, Reference
+from tillkeeper.store.deliveries.inbox import event_of
+from tillkeeper.store.postgres.pool import Conn, as_json
+
+# Not joins: for those PostgreSQL read small tables whole, and did so while they grew.
+BIND = """
+SELECT e.i,
+       (SELECT order_id FROM payments p WHERE p.account = e.account AND p.payment_ref = e.payment_ref) AS by_payment,
+       (SELECT order_id FROM refunds r WHERE r.account = e.account AND r.refund_ref = e.refund_ref) AS by_refund,
+       (SELECT order_id FROM disputes d WHERE d.account = e.account AND d.dispute_ref = e.dispute_ref) AS by_dispute,
+       (SELECT id FROM orders o WHERE o.order_ref = e.order_ref) AS by_order
+FROM json_to_recordset($1::json) AS e (i int, account text, payment_ref text, refund_ref text, dispute_ref text,
+                                       order_ref text)
+"""
+
+
+async def bind(conn: Conn, events: Sequence[PaymentEvent], bindings: Bindings) -> None:
+    """Adds what the database knows of the events' references."""
+    if not events:
+        return
+    rows = [
+        {
+            "i": position,
+            "account": event.account,
+            "payment_ref": event.payment_ref,
+            "refund_ref": event.refund_ref,
+            "dispute_ref": event.dispute_ref,
+            "order_ref": event.order_ref,
+        }
+        for position, event in enumerate(events)
+    ]
+    for position, by_payment, by_refund, by_dispute, by_order in await conn.fetch(BIND, as_json(rows)):
+        event = events[position]
+        for reference, order_id in (
+            (("payment", event.account, event.payment_ref), by_payment),
+            (("refund", event.account, event.refund_ref), by_refund),
+            (("dispute", event.account, event.dispute_ref), by_dispute),
+            (("order", event.order_ref), by_order),
+        ):
+            if order_id is not None:
+                bindings.known[reference] = order_id
+
+
+LOCK = """
+SELECT CASE WHEN l.waits THEN pg_advisory_xact_lock(l.key) ELSE pg_advisory_xact_lock_shared(l.key) END
+FROM unnest($1::bigint[], $2::boolean[]) AS l (key, waits)
+"""
+
+
+async def lock(conn: Conn, *, appearing: Iterable[Reference] = (), waiting: Iterable[Reference] = ()) -> None:
+    """Holds the references' locks until the transaction ends."""
+    modes = dict.fromkeys(map(_lock_key, appearing), False)
+    modes |= dict.fromkeys(map(_lock_key, waiting), True)
+    if modes:
+        keys = sorted(modes)
+        await conn.execute(LOCK, keys, [modes[key] for key in keys])
+
+
+# A lock for each reference would fill the server's shared lock table, which by default has some 6,400 places for all
+# transactions together: four workers with batches of 400 would.  References that share a bucket only wait needlessly.
+LOCK_BUCKETS: Final = 4_096
+# Far from the keys of other advisory locks, which are hashes of 64 bits.
+LOCK_BASE: Final = 0x7469_6C6C << 16
+
+
+def _lock_key(reference: Reference) -> int:
+    digest = hashlib.blake2b("\0".join(reference).encode(), digest_size=8).digest()
+    return LOCK_BASE + int.from_bytes(digest, "big") % LOCK_BUCKETS
+
+
+# A statement each: joined by OR they would read the whole inbox instead of the small indexes of what waits.
+WAITING_FOR_ORDERS = """
+SELECT event_id, kind, account, occurred_at, evidence, order_ref, payment_ref, capture_ref, refund_ref, dispute_ref,
+       amount_minor, total_minor, currency, failure, failure_code, method, as_of, discount_minor, has_refunds,
+       on_top_minor, released_minor, may_be_release
+FROM inbox
+WHERE outcome = 'waiting' AND order_ref = ANY($1::text[])
+ORDER BY account, event_id
+FOR UPDATE
+"""
+WAITING_FOR_PAYMENTS = """
+SELECT x.event_id, x.kind, x.account, x.occurred_at, x.evidence, x.order_ref, x.payment_ref, x.capture_ref,
+       x.refund_ref, x.dispute_ref, x.amount_minor, x.total_minor, x.currency, x.failure, x.failure_code, x.method,
+       x.as_of, x.discount_minor, x.has_refunds, x.on_top_minor, x.released_minor, x.may_be_release
+FROM unnest($1::text[], $2::text[]) AS w (account, payment_ref)
+JOIN inbox x ON x.account = w.account AND x.payment_ref = w.payment_ref AND x.outcome = 'waiting'
+ORDER BY x.account, x.event_id
+FOR UPDATE OF x
+"""
+WAITING_FOR_REFUNDS = """
+SELECT x.event_id, x.kind, x.account, x.occurred_at, x.evidence, x.order_ref, x.payment_ref, x.capture_ref,
+       x.refund_ref, x.dispute_ref, x.amount_minor, x.total_minor, x.currency, x.failure, x.failure_code, x.method,
+       x.as_of, x.discount_minor, x.has_refunds, x.on_top_minor, x.released_minor, x.may_be_release
+FROM unnest($1::text[], $2::text[]) AS w (account, refund_ref)
+JOIN inbox x ON x.account = w.account AND x.refund_ref = w.refund_ref AND x.outcome = 'waiting'
+ORDER BY x.account, x.event_id
+FOR UPDATE OF x
+"""
+WAITING_FOR_DISPUTES = """
+SELECT x.event_id, x.kind, x.account, x.occurred_at, x.evidence, x.order_ref, x.payment_ref, x.capture_ref,
+       x.refund_ref, x.dispute_ref, x.amount_minor, x.total_minor, x.currency, x.failure, x.failure_code, x.method,
+       x.as_of, x.discount_minor, x.has_refunds, x.on_top_minor, x.released_minor, x.may_be_release
+FROM unnest($1::text[], $2::text[]) AS w (account, dispute_ref)
+JOIN inbox x ON x.account = w.account AND x.dispute_ref = w.dispute_ref AND x.outcome = 'waiting'
+ORDER BY x.account, x.event_id
+FOR UPDATE OF x
+"""
+WAITING_FOR_OBJECTS: Final = {
+    "payment": WAITING_FOR_PAYMENTS,
+    "refund": WAITING_FOR_REFUNDS,
+    "dispute": WAITING_FOR_DISPUTES,
+}
+
+
+async def take_waiting(conn: Conn, references: Collection[Reference]) -> list[PaymentEvent]:
+    """The events that wait under any of these references, locked."""
+    orders = [reference[1] for reference in references if reference[0] == "order"]
+    rows = await conn.fetch(WAITING_FOR_ORDERS, orders) if orders else []
+    for kind, waiting in WAITING_FOR_OBJECTS.items():
+        objects = [reference for reference in references if reference[0] == kind]
+        if objects:
+            rows += await conn.fetch(waiting, [it[1] for it in objects], [it[2] for it in objects])
+    found = {(row["account"], row["event_id"]): event_of(row) for row in rows}
+    return list(found.values())

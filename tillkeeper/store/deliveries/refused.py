@@ -1,0 +1,144 @@
+"""Deliveries that were refused, with what their examination found: bounded in number, in bytes and in days.
+
+Nobody signed them, so that whoever finds the address decides how many come and how large: each row, each account and
+all accounts together have a limit, the oldest go first, and nothing stays longer than KEPT_DAYS.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from tillkeeper.store.postgres.pool import Conn, rows_of
+
+KEPT_MAX: Final = 500  # of an account: a few days of one a quarter of an hour, and enough of a flood to know it by
+BODY_BYTES_MAX: Final = 64 * 1024  # the largest real delivery seen is 38 KiB
+HEADERS_BYTES_MAX: Final = 16 * 1024  # a signature and an id take under one; a header may stand hundreds of times
+ACCOUNT_BYTES_MAX: Final = 4 * 1024 * 1024  # 500 ordinary ones are under 2 MiB
+TOTAL_BYTES_MAX: Final = 32 * 1024 * 1024  # however many accounts there are
+KEPT_DAYS: Final = 30  # whoever has not looked by then does not
+
+
+class RefusedDelivery(msgspec.Struct, frozen=True, kw_only=True):
+    """One as it was received.  `id` is 0 until it is kept."""
+
+    id: int = 0
+    account: str
+    received_at: datetime
+    step: str
+    finding: str
+    reason: str
+    detail: str
+    query: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes | None
+
+
+class Tallied(msgspec.Struct, frozen=True, kw_only=True):
+    """How often an account's deliveries were refused for one thing, of those that are kept."""
+
+    account: str
+    finding: str
+    count: int
+    first_at: datetime
+    last_at: datetime
+    last_id: int
+    reason: str  # of the last
+
+
+KEEP = """
+INSERT INTO refused (account, received_at, step, finding, reason, detail, query, headers, body, bytes)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9, $10) RETURNING id
+"""
+
+DROP_OF_ACCOUNT = """
+DELETE FROM refused WHERE id IN (
+    SELECT id FROM (
+        SELECT id, row_number() OVER latest AS place, sum(bytes) OVER latest AS bytes
+        FROM refused WHERE account = $1 WINDOW latest AS (ORDER BY id DESC)
+    ) AS it WHERE place > $2 OR bytes > $3
+)
+"""
+
+DROP_OF_ALL = """
+DELETE FROM refused WHERE id IN (
+    SELECT id FROM (SELECT id, sum(bytes) OVER (ORDER BY id DESC) AS bytes FROM refused) AS it WHERE bytes > $1
+)
+"""
+
+FORGET = "DELETE FROM refused WHERE received_at < $1"
+
+
+async def keep_refused(conn: Conn, it: RefusedDelivery) -> int:
+    """Keeps it, and lets go of the oldest ones beyond what an account, or all, may have.  Returns its number."""
+    body = it.body if it.body is None or len(it.body) <= BODY_BYTES_MAX else None
+    headers = _bounded(it.headers)
+    texts = (it.reason, it.detail, it.query, headers)
+    size_bytes = sum(len(text.encode("utf-8", "replace")) for text in texts) + len(body or b"")
+    number: int = await conn.fetchval(
+        KEEP, it.account, it.received_at, it.step, it.finding, it.reason, it.detail, it.query, headers, body, size_bytes
+    )
+    await conn.execute(DROP_OF_ACCOUNT, it.account, KEPT_MAX, ACCOUNT_BYTES_MAX)
+    await conn.execute(DROP_OF_ALL, TOTAL_BYTES_MAX)
+    return number
+
+
+async def forget_refused(conn: Conn, *, now: datetime) -> int:
+    """Lets go of what is older than KEPT_DAYS; returns how many rows that was."""
+    return rows_of(await conn.execute(FORGET, now - timedelta(days=KEPT_DAYS)))
+
+
+def _bounded(headers: Sequence[tuple[str, str]]) -> str:
+    """The first headers as JSON, as many as have room."""
+    kept: list[tuple[str, str]] = []
+    left_bytes = HEADERS_BYTES_MAX
+    for name, value in headers:
+        left_bytes -= len(name) + len(value.encode("utf-8", "replace"))
+        if left_bytes < 0:
+            break
+        kept.append((name, value))
+    return msgspec.json.encode(kept).decode()
+
+
+TALLY = """
+SELECT account, finding, count(*) AS count, min(received_at) AS first_at, max(received_at) AS last_at,
+       max(id) AS last_id, (array_agg(reason ORDER BY id DESC))[1] AS reason
+FROM refused WHERE $1::text IS NULL OR account = $1
+GROUP BY account, finding ORDER BY max(received_at) DESC, account, finding
+"""
+
+
+async def tally_refused(conn: Conn, account: str | None = None) -> list[Tallied]:
+    """What was refused and how often, the latest first."""
+    return [Tallied(**dict(row)) for row in await conn.fetch(TALLY, account)]
+
+
+LIST = """
+SELECT id, account, received_at, step, finding, reason, detail, query, headers, body
+FROM refused WHERE ($1::text IS NULL OR account = $1) AND ($2::text IS NULL OR finding = $2)
+ORDER BY id DESC LIMIT $3
+"""
+
+
+async def list_refused(
+    conn: Conn, account: str | None = None, finding: str | None = None, *, limit: int
+) -> Sequence[RefusedDelivery]:
+    """The latest first."""
+    return [_delivery(dict(row)) for row in await conn.fetch(LIST, account, finding, limit)]
+
+
+SHOW = """
+SELECT id, account, received_at, step, finding, reason, detail, query, headers, body FROM refused WHERE id = $1
+"""
+
+
+async def show_refused(conn: Conn, number: int) -> RefusedDelivery | None:
+    """The one of that number; None where there is none, or none any more."""
+    row = await conn.fetchrow(SHOW, number)
+    return None if row is None else _delivery(dict(row))
+
+
+def _delivery(row: dict[str, object]) -> RefusedDelivery:
+    headers = msgspec.json.decode(str(row["headers"]), type=tuple[tuple[str, str], ...])
+    return RefusedDelivery(**{**row, "headers": headers})  # type: ignore[arg-type]

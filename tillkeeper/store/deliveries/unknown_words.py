@@ -1,0 +1,79 @@
+"""Words of gateways that stand in no list of ours: counted for each account and field, and told to ops once."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from tillkeeper.domain.order.notices import Audience, Notice
+from tillkeeper.store.outbox.writing import write_notices
+from tillkeeper.store.postgres.pool import Conn, as_json
+
+WORDS_MAX: Final = 200  # of an account: a field that never says the same twice is no list of words
+TOPIC: Final = "account.unknown_word"
+
+Word = tuple[str, str, str]  # account, field, word
+
+
+class WordUse(msgspec.Struct, frozen=True, kw_only=True):
+    """One word, and how often it was met."""
+
+    account: str
+    field: str
+    word: str
+    first_at: datetime
+    last_at: datetime
+    seen: int
+
+
+# Counted only until there are too many: what is known already is always counted.
+NOTE_WORDS = """
+INSERT INTO unknown_words AS u (account, field, word, first_at, last_at, seen)
+SELECT w.account, w.field, w.word, $2, $2, w.seen
+FROM json_to_recordset($1::json) AS w (account text, field text, word text, seen bigint)
+WHERE (SELECT count(*) FROM unknown_words k WHERE k.account = w.account) < $3
+   OR EXISTS (SELECT FROM unknown_words k WHERE k.account = w.account AND k.field = w.field AND k.word = w.word)
+ORDER BY w.account, w.field, w.word
+ON CONFLICT (account, field, word) DO UPDATE
+SET last_at = greatest(u.last_at, excluded.last_at), seen = u.seen + excluded.seen
+RETURNING account, field, word, (xmax = 0) AS fresh
+"""
+
+
+async def note_words(conn: Conn, words: Iterable[Word] | Mapping[Word, int], *, now: datetime) -> None:
+    """Counts the words, each as often as it was met, and has ops told of those that are new."""
+    counts = Counter(words)
+    if not counts:
+        return
+    rows = [
+        {"account": account, "field": field, "word": word, "seen": seen}
+        for (account, field, word), seen in sorted(counts.items())
+    ]
+    noted = await conn.fetch(NOTE_WORDS, as_json(rows), now, WORDS_MAX)
+    fresh = [row for row in noted if row["fresh"]]
+    await write_notices(conn, [_notice(row["account"], row["field"], row["word"]) for row in fresh], now=now)
+
+
+def _notice(account: str, field: str, word: str) -> Notice:
+    return Notice(
+        key=f"unknown_word/{account}/{field}/{word}",
+        audience=Audience.OPS,
+        topic=TOPIC,
+        payload={
+            "account": account,
+            "field": field,
+            "word": word,
+            "text": "The gateway sent a word that Tillkeeper does not know. What else the delivery said was taken; "
+            "what this word means for an order was not guessed.",
+        },
+    )
+
+
+ALL_WORDS = "SELECT account, field, word, first_at, last_at, seen FROM unknown_words ORDER BY account, field, word"
+
+
+async def words_met(conn: Conn) -> list[WordUse]:
+    """All that were ever met."""
+    return [WordUse(**dict(row)) for row in await conn.fetch(ALL_WORDS)]

@@ -1,0 +1,1 @@
+"""What workers claim from time to time: messages, due orders, backfills, follow-ups."""

@@ -1,0 +1,293 @@
+"""What is brought in besides webhooks: spans that are wanted of a gateway's list, and open orders to be asked about.
+
+One row an account holds the request and a lease, so that no two fill the same span at once, and one that dies leaves
+the place where it was: `requested_since` moves on with each part that is done.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from tillkeeper.domain.backoff import BACKFILL
+from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.policy import Policy
+from tillkeeper.domain.statuses import MOVING, OPEN, Status
+from tillkeeper.store.apply.batch import Tally, apply_found
+from tillkeeper.store.deliveries.inbox import known_events
+from tillkeeper.store.postgres.lease import check_held
+from tillkeeper.store.postgres.pool import Conn
+
+LEASE: Final = timedelta(minutes=2)  # over what a page of a list takes with all its attempts
+CHECKOUT: Final = timedelta(hours=2)  # who began to pay before the order expired is done by then
+# An order that never expires may be paid so long after it began or its payment failed.  Later ones are a handful, and
+# asking about all that were ever left behind would take an account's calls from those that matter.
+UNDATED: Final = timedelta(days=7)
+PASSED_OVER_MAX: Final = 10_000  # counted; whoever reads it needs no more
+CHUNK_ORDERS: Final = 500  # locked at once
+
+UNDER_WAY: Final = MOVING  # known of, whatever a list leaves out
+
+
+class RequestedBackfill(msgspec.Struct, frozen=True, kw_only=True):
+    """A backfill that is ours to do."""
+
+    account: str
+    since: datetime
+    reason: str
+    tries: int
+
+
+# --- requests and leases ----------------------------------------------------------------------------------------------
+
+REQUEST = """
+INSERT INTO backfills AS b (account, requested_since, requested_at, reason, due_at) VALUES ($1, $2, $3, $4, $3)
+ON CONFLICT (account) DO UPDATE
+SET requested_since = least(b.requested_since, excluded.requested_since), requested_at = excluded.requested_at,
+    reason = coalesce(b.reason, excluded.reason), due_at = coalesce(b.due_at, excluded.due_at)
+"""
+
+
+async def request_backfill(conn: Conn, account: str, since: datetime, *, reason: str, now: datetime) -> None:
+    """Wants everything from `since` to now; a request that stands already grows."""
+    await conn.execute(REQUEST, account, since, now, reason)
+
+
+CLAIM_DUE = """
+UPDATE backfills SET leased_by = $2, leased_until = $4
+WHERE account = (
+    SELECT account FROM backfills
+    WHERE due_at <= $3 AND leased_until <= $3 AND account = ANY($1::text[])
+    ORDER BY due_at, account LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+RETURNING account, requested_since, reason, tries
+"""
+
+
+async def claim_requested(
+    conn: Conn, accounts: Collection[str], *, by: UUID, now: datetime
+) -> RequestedBackfill | None:
+    """A backfill that is due at one of the accounts and that nobody does."""
+    row = await conn.fetchrow(CLAIM_DUE, sorted(accounts), by, now, now + LEASE)
+    if row is None:
+        return None
+    return RequestedBackfill(
+        account=row["account"], since=row["requested_since"], reason=row["reason"], tries=row["tries"]
+    )
+
+
+CLAIM_ACCOUNT = """
+INSERT INTO backfills AS b (account, leased_by, leased_until) VALUES ($1, $2, $4)
+ON CONFLICT (account) DO UPDATE SET leased_by = excluded.leased_by, leased_until = excluded.leased_until
+WHERE b.leased_until <= $3
+RETURNING 1
+"""
+
+
+async def claim_account(conn: Conn, account: str, *, by: UUID, now: datetime) -> bool:
+    """Takes the account for a person's backfill; False if one is under way."""
+    return await conn.fetchval(CLAIM_ACCOUNT, account, by, now, now + LEASE) is not None
+
+
+GOOD_UNTIL = "SELECT good_until FROM backfills WHERE account = $1"
+
+
+async def good_until(conn: Conn, account: str) -> datetime | None:
+    """Up to where the account's list is taken in; None where it never was."""
+    at: datetime | None = await conn.fetchval(GOOD_UNTIL, account)
+    return at
+
+
+ADVANCE = """
+UPDATE backfills
+SET good_until = greatest(good_until, $3), leased_until = $4,
+    requested_since = CASE WHEN requested_since = $5 THEN $3 ELSE requested_since END
+WHERE account = $1 AND leased_by = $2
+RETURNING 1
+"""
+
+
+async def advance(
+    conn: Conn, account: str, until: datetime, *, requested_since: datetime | None, by: UUID, now: datetime
+) -> None:
+    """Everything up to `until` is taken in, from `requested_since` if that was the request.  Raises LeaseLost."""
+    check_held(await conn.fetchval(ADVANCE, account, by, until, now + LEASE, requested_since))
+
+
+KEEP = "UPDATE backfills SET leased_until = $3 WHERE account = $1 AND leased_by = $2 RETURNING 1"
+
+
+async def keep(conn: Conn, account: str, *, by: UUID, now: datetime) -> None:
+    """Holds the account for a while longer.  Raises LeaseLost."""
+    check_held(await conn.fetchval(KEEP, account, by, now + LEASE))
+
+
+# What was wished for after the span was fixed is still to do.
+FINISH = """
+UPDATE backfills
+SET leased_by = NULL, leased_until = '-infinity', tries = 0,
+    requested_since = CASE WHEN requested_since = $3 AND requested_at <= $4 THEN NULL ELSE requested_since END,
+    requested_at = CASE WHEN requested_since = $3 AND requested_at <= $4 THEN NULL ELSE requested_at END,
+    reason = CASE WHEN requested_since = $3 AND requested_at <= $4 THEN NULL ELSE reason END,
+    due_at = CASE WHEN requested_since = $3 AND requested_at <= $4 THEN NULL ELSE due_at END
+WHERE account = $1 AND leased_by = $2
+"""
+
+
+async def finish(conn: Conn, account: str, *, requested_since: datetime | None, until: datetime, by: UUID) -> None:
+    """Gives the account back, and its request up where that is fulfilled."""
+    await conn.execute(FINISH, account, by, requested_since, until)
+
+
+PUT_OFF = """
+UPDATE backfills SET leased_by = NULL, leased_until = '-infinity', tries = tries + 1, due_at = $3
+WHERE account = $1 AND leased_by = $2 AND due_at IS NOT NULL
+"""
+
+
+async def put_off(conn: Conn, wanted: RequestedBackfill, *, by: UUID, now: datetime) -> datetime:
+    """Gives the account back to be tried again; returns when."""
+    due_at = now + BACKFILL.pause(wanted.tries + 1)
+    await conn.execute(PUT_OFF, wanted.account, by, due_at)
+    return due_at
+
+
+# --- a list's events --------------------------------------------------------------------------------------------------
+
+
+async def take_in(conn: Conn, events: Sequence[PaymentEvent], *, policy: Policy, now: datetime) -> tuple[int, Tally]:
+    """Applies what a list holds; returns how many of the events were in the inbox before."""
+    known = await count_known(conn, events)
+    return known, await apply_found(conn, events, policy=policy, now=now)
+
+
+async def count_known(conn: Conn, events: Sequence[PaymentEvent]) -> int:
+    """How many of the events are in the inbox."""
+    return sum(it.digest is not None for it in (await known_events(conn, events)).values())
+
+
+# --- open orders ------------------------------------------------------------------------------------------------------
+
+# Each half begins with the condition of its index.  Those of which a payment is known come first, then the latest.
+OPEN_ORDERS = """
+SELECT o.id, o.ask_at IS NOT NULL AND o.due_at <= greatest(o.ask_at, $5) AS waits FROM (
+    SELECT * FROM orders
+    WHERE closed_at IS NULL AND status IN ('processing', 'partially_paid', 'refunding')
+    UNION ALL
+    SELECT * FROM orders
+    WHERE closed_at IS NULL AND status IN ('unpaid', 'failed')
+      AND coalesce(expires_at, phase_since) >= $8 AND (expires_at IS NULL OR expires_at >= $2)
+) AS o
+WHERE o.phase_since <= $3 AND o.status = ANY($4::text[]) AND $1 = ANY(o.accounts)
+  AND (o.held_until IS NULL OR o.held_until <= $5)
+  AND NOT EXISTS (SELECT FROM steps r WHERE r.order_id = o.id AND r.phase = o.phase AND r.action = 'query'
+                  AND r.taken_at > $6)
+ORDER BY o.status NOT IN ('processing', 'refunding'), o.phase_since DESC, o.id DESC LIMIT $7
+"""
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """How fast orders are asked about, besides what their ladders ask."""
+
+    gap: timedelta
+    orders_max: int
+
+    @classmethod
+    def half_of(cls, calls_per_s: float, *, orders_max: int, within: timedelta | None = None) -> "Pace":
+        """Half of what an account may be asked; the other half is for ladders.  No limit is no gap."""
+        gap = timedelta(seconds=2 / calls_per_s) if calls_per_s else timedelta()
+        fitting = int(within / gap) if within is not None and gap else orders_max
+        return cls(gap=gap, orders_max=max(1, min(orders_max, fitting)))
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """Open orders of a span: those to be asked about, and how many wait to be asked already."""
+
+    ids: tuple[int, ...]
+    waiting: int
+
+
+async def open_in(
+    conn: Conn,
+    account: str,
+    since: datetime,
+    until: datetime,
+    *,
+    statuses: Collection[Status] = OPEN,
+    not_asked_since: datetime | None = None,
+    limit: int,
+    now: datetime,
+) -> Found:
+    """Open orders that expect payment at the account and whose money may have moved in the span: all that had begun
+    to be paid or refunded, and those that could be paid within it."""
+    rows = await conn.fetch(
+        OPEN_ORDERS,
+        account,
+        since - CHECKOUT,
+        until,
+        [str(it) for it in statuses],
+        now,
+        not_asked_since or now,
+        limit,
+        since - UNDATED,
+    )
+    ids = tuple(row["id"] for row in rows if not row["waits"])
+    return Found(ids=ids, waiting=len(rows) - len(ids))
+
+
+COUNT_OPEN = """
+SELECT count(*) FROM (
+    SELECT FROM orders
+    WHERE closed_at IS NULL AND status IN ('unpaid', 'processing', 'failed', 'partially_paid', 'refunding')
+      AND phase_since <= $2 AND $1 = ANY(accounts) AND (held_until IS NULL OR held_until <= $3)
+    LIMIT $4
+) AS open
+"""
+
+
+async def count_passed_over(conn: Conn, account: str, until: datetime, found: Found, *, now: datetime) -> int:
+    """How many orders were open as those that were found, and are not asked about; PASSED_OVER_MAX at most."""
+    here = len(found.ids) + found.waiting
+    return int(await conn.fetchval(COUNT_OPEN, account, until, now, here + PASSED_OVER_MAX)) - here
+
+
+# Locked in the order of ids, as everywhere.
+ASK = """
+WITH locked AS MATERIALIZED (
+    SELECT id FROM orders WHERE id = ANY($1::bigint[]) AND closed_at IS NULL ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE orders AS o SET ask_at = least(o.ask_at, w.at), due_at = least(o.due_at, o.ask_at, w.at)
+FROM locked JOIN unnest($1::bigint[], $2::timestamptz[]) AS w (id, at) ON w.id = locked.id
+WHERE o.id = locked.id AND o.closed_at IS NULL
+RETURNING o.id, o.ask_at
+"""
+
+
+async def ask_about(conn: Conn, ids: Sequence[int], moments: Sequence[datetime]) -> dict[int, datetime]:
+    """Has the sweep ask about the orders, each at its moment or sooner if somebody wants that already."""
+    return {row["id"]: row["ask_at"] for row in await conn.fetch(ASK, ids, moments)}
+
+
+WHAT_CAME = """
+SELECT count(*) AS orders,
+       CASE
+           WHEN r.result IS NOT NULL THEN r.result
+           WHEN r.order_id IS NOT NULL THEN 'being asked'
+           WHEN o.ask_at = w.at THEN 'waits'
+           ELSE 'settled meanwhile'
+       END AS result
+FROM unnest($1::bigint[], $2::timestamptz[]) AS w (id, at)
+JOIN orders o ON o.id = w.id
+LEFT JOIN steps r ON r.order_id = w.id AND r.action = 'query' AND r.at = w.at
+GROUP BY 2
+"""
+UNDECIDED: Final = ("waits", "being asked")
+
+
+async def what_came(conn: Conn, asked: dict[int, datetime]) -> Counter[str]:
+    """What came of asking, by how many orders; UNDECIDED where nothing did yet."""
+    rows = await conn.fetch(WHAT_CAME, list(asked), list(asked.values()))
+    return Counter({row["result"]: row["orders"] for row in rows})

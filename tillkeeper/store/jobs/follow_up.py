@@ -1,0 +1,119 @@
+"""What is looked after besides orders: open cases, events that wait too long, and leftovers of two that missed."""
+
+from datetime import datetime
+
+from tillkeeper.domain.batch import event_subject
+from tillkeeper.domain.order.case_reasons import CaseReason
+from tillkeeper.domain.order.cases import UNMATCHED
+from tillkeeper.domain.policy import Policy
+from tillkeeper.domain.topics import CaseTopic
+from tillkeeper.store.apply.batch import Tally, apply_found
+from tillkeeper.store.cases.writing import TILLKEEPER, notify, open_cases, write_entries
+from tillkeeper.store.deliveries.inbox import event_of
+from tillkeeper.store.postgres.pool import Conn
+
+# A case that nobody took goes up a level each time; one with an owner is theirs, and they are told again.  Those of
+# stuck orders go up by their own ladder.
+FOLLOW_UP = """
+UPDATE cases AS c
+SET follow_up_at = $1::timestamptz + $2::interval,
+    level = CASE WHEN c.owner IS NULL AND c.kind <> 'stuck' THEN least($4, c.level + 1) ELSE c.level END
+FROM (
+    SELECT id, level FROM cases WHERE follow_up_at <= $1 ORDER BY follow_up_at LIMIT $3 FOR UPDATE SKIP LOCKED
+) AS due
+WHERE c.id = due.id
+RETURNING c.id, c.kind, c.subject, c.order_id, c.account, c.details, c.level, c.level > due.level AS escalated
+"""
+
+
+async def follow_up(conn: Conn, *, policy: Policy, limit: int, now: datetime) -> int:
+    """Has people told again of cases that are due; returns how many those were."""
+    rows = await conn.fetch(FOLLOW_UP, now, policy.cases.follow_up, limit, policy.cases.levels)
+    whats = [(row["id"], "escalated" if row["escalated"] else "followed_up") for row in rows]
+    await write_entries(conn, [(case_id, what, TILLKEEPER, None) for case_id, what in whats], now=now)
+    await notify(conn, [row for row in rows if row["escalated"]], CaseTopic.ESCALATED, now=now)
+    await notify(conn, [row for row in rows if not row["escalated"]], CaseTopic.FOLLOWED_UP, now=now)
+    return len(rows)
+
+
+# Only money that came in, or is contested, needs somebody: what merely began or failed elsewhere does not.  Events of
+# nobody's orders wait for ever: from the beginning a hundred thousand of them cost a third of a second.
+WAITING_TOO_LONG = """
+SELECT x.account, x.event_id, x.kind, x.order_ref, x.payment_ref, x.amount_minor, x.currency, x.occurred_at
+FROM inbox x
+WHERE x.outcome = 'waiting' AND x.recorded_at > coalesce($1, '-infinity'::timestamptz) AND x.recorded_at <= $2
+  AND x.kind IN ('payment.succeeded', 'dispute.opened')
+  AND NOT EXISTS (SELECT FROM cases c
+                  WHERE c.kind = 'unmatched_payment' AND c.subject = 'event:' || x.account || '/' || x.event_id)
+ORDER BY x.recorded_at LIMIT $3
+"""
+
+
+async def open_unmatched(
+    conn: Conn, *, since: datetime | None, until: datetime, policy: Policy, limit: int, now: datetime
+) -> int:
+    """Opens a case for money that was recorded in the span and still waits for its order; returns how much it found.
+
+    Without `since` it begins with the oldest.
+    """
+    reasons = [
+        CaseReason(
+            kind=UNMATCHED,
+            subject=event_subject(row["account"], row["event_id"]),
+            account=row["account"],
+            details={
+                "says": row["kind"],
+                "order_ref": row["order_ref"],
+                "payment_ref": row["payment_ref"],
+                "amount": row["amount_minor"],
+                "currency": row["currency"],
+                "occurred_at": row["occurred_at"].isoformat(),
+            },
+        )
+        for row in await conn.fetch(WAITING_TOO_LONG, since, until, limit)
+    ]
+    await open_cases(conn, [(None, reason) for reason in reasons], policy=policy.cases, now=now)
+    return len(reasons)
+
+
+# Nothing should be found: whoever waits and whatever appears meet under one lock.  It is looked for all the same, some
+# at a time: events of nobody's orders wait for ever.  Not joins: those would read orders and payments whole.
+LEFT_OVER = """
+SELECT max(w.seq) AS last, array_agg(w.seq) FILTER (WHERE w.known) AS found
+FROM (
+    SELECT x.seq, num_nonnulls(
+               (SELECT o.id FROM orders o WHERE o.order_ref = x.order_ref),
+               (SELECT p.order_id FROM payments p WHERE p.account = x.account AND p.payment_ref = x.payment_ref),
+               (SELECT r.order_id FROM refunds r WHERE r.account = x.account AND r.refund_ref = x.refund_ref),
+               (SELECT d.order_id FROM disputes d WHERE d.account = x.account AND d.dispute_ref = x.dispute_ref)
+           ) > 0 AS known
+    FROM (
+        SELECT seq, account, order_ref, payment_ref, refund_ref, dispute_ref
+        FROM inbox
+        -- One whose payment is of an order that nobody registered waits although an order that it names is known.
+        WHERE outcome = 'waiting' AND reason IS DISTINCT FROM 'named_elsewhere' AND seq > $1
+        ORDER BY seq LIMIT $2
+    ) x
+) w
+"""
+WAITING_BY_SEQ = """
+SELECT event_id, kind, account, occurred_at, evidence, order_ref, payment_ref, capture_ref, refund_ref, dispute_ref,
+       amount_minor, total_minor, currency, failure, failure_code, method, as_of, discount_minor, has_refunds,
+       on_top_minor, released_minor, may_be_release
+FROM inbox WHERE outcome = 'waiting' AND seq = ANY($1::bigint[])
+"""
+
+
+async def take_up_left_over(conn: Conn, *, after: int, policy: Policy, limit: int, now: datetime) -> tuple[Tally, int]:
+    """Applies events that wait although their order is known, among the next `limit` that wait.
+
+    Returns what became of them, and after which number to go on: 0 once it is through.
+    """
+    page = await conn.fetchrow(LEFT_OVER, after, limit)
+    if page is None or page["last"] is None:
+        return Tally(), 0
+    if not page["found"]:
+        return Tally(), page["last"]
+    rows = await conn.fetch(WAITING_BY_SEQ, page["found"])
+    tally = await apply_found(conn, [event_of(row) for row in rows], policy=policy, now=now)
+    return tally, page["last"]

@@ -1,0 +1,89 @@
+"""Due orders: claimed, handed the time, and later what came of asking for their steps.
+
+take (one transaction)      claim due orders ─ domain/order/advancing.py ─ write ─ say who must be asked
+(the gateways are asked outside of any transaction; what they answer is applied as any event)
+settle (one transaction)    domain/order/answers.py ─ write: the order closes, or waits for its next step
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+
+from tillkeeper.domain.order.advancing import advance
+from tillkeeper.domain.order.answers import QueryOutcome
+from tillkeeper.domain.order.answers import settle as settle_order
+from tillkeeper.domain.order.changes import DueQuery
+from tillkeeper.domain.policy import Policy
+from tillkeeper.store.orders.loading import lock_whole_orders
+from tillkeeper.store.orders.writing import write_changes
+from tillkeeper.store.postgres.pool import Conn
+
+# `accounts` are stored sorted.
+CLAIM = """
+SELECT id FROM orders WHERE due_at <= $1 AND array_to_string(accounts, ' ') <> ALL ($3::text[])
+ORDER BY due_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
+"""
+
+
+def accounts_key(accounts: Collection[str]) -> str:
+    """The accounts of an order in one word, as `besides` leaves them out."""
+    return " ".join(sorted(accounts))
+
+
+async def take_due(
+    conn: Conn, *, policy: Policy, limit: int, lease: timedelta, now: datetime, besides: Collection[str] = ()
+) -> tuple[int, list[DueQuery]]:
+    """Hands up to `limit` due orders, but for those of the accounts `besides`, the time, in the caller's transaction.
+
+    Returns how many there were, and the steps for which gateways must be asked once it is committed.  Should their
+    sweeper die, the orders go on after `lease`.
+    """
+    ids = [row["id"] for row in await conn.fetch(CLAIM, now, limit, list(besides))]
+    return len(ids), await _take(conn, ids, policy=policy, lease=lease, now=now)
+
+
+CLAIM_ONE = "SELECT id FROM orders WHERE id = $1 AND due_at <= $2 FOR NO KEY UPDATE SKIP LOCKED"
+
+
+async def take_one(conn: Conn, order_id: int, *, policy: Policy, lease: timedelta, now: datetime) -> list[DueQuery]:
+    """Hands one order the time, if it is due and nobody holds it."""
+    ids = [row["id"] for row in await conn.fetch(CLAIM_ONE, order_id, now)]
+    return await _take(conn, ids, policy=policy, lease=lease, now=now)
+
+
+DUE_NOW = """
+SELECT id FROM orders WHERE due_at <= $1 AND array_to_string(accounts, ' ') <> ALL ($3::text[])
+ORDER BY due_at LIMIT $2
+"""
+
+
+async def due_now(conn: Conn, *, limit: int, now: datetime, besides: Collection[str] = ()) -> list[int]:
+    """The orders that are due, without claiming them."""
+    return [row["id"] for row in await conn.fetch(DUE_NOW, now, limit, list(besides))]
+
+
+SET_ASIDE = "UPDATE orders SET due_at = $2 WHERE id = $1 AND due_at IS NOT NULL"
+
+
+async def set_aside(conn: Conn, order_id: int, *, until: datetime) -> None:
+    """Has an order that no sweep can advance wait, so that it holds up no other."""
+    await conn.execute(SET_ASIDE, order_id, until)
+
+
+async def _take(conn: Conn, ids: Collection[int], *, policy: Policy, lease: timedelta, now: datetime) -> list[DueQuery]:
+    if not ids:
+        return []
+    orders = await lock_whole_orders(conn, ids)
+    changes = [advance(order, policy=policy, lease=lease, now=now) for order in orders.values()]
+    await write_changes(conn, changes, policy=policy.cases, now=now)
+    return [it.query for it in changes if it.query is not None]
+
+
+async def settle(conn: Conn, outcomes: Sequence[QueryOutcome], *, policy: Policy, now: datetime) -> int:
+    """Writes what came of asking, once the answers are applied; returns how many orders it closed."""
+    if not outcomes:
+        return 0
+    orders = await lock_whole_orders(conn, {it.query.order.id for it in outcomes})
+    assert len(orders) == len(outcomes), "an order is settled once at a time"
+    changes = [settle_order(orders[it.query.order.id], it, policy=policy, now=now) for it in outcomes]
+    await write_changes(conn, changes, policy=policy.cases, now=now)
+    return sum(it.has_closed for it in changes)

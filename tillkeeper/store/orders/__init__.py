@@ -1,0 +1,1 @@
+"""Orders as rows: loaded under their locks, and written."""

@@ -1,0 +1,45 @@
+"""What a changed policy means for orders whose next look was reckoned by the old one: they are looked at anew."""
+
+from datetime import datetime
+
+from tillkeeper.store.postgres.pool import Conn
+
+# The very first policy changes nothing: every order was reckoned by it.
+TAKE_POLICY = """
+INSERT INTO policy_in_force AS p (digest, taken_at) VALUES ($1, $2)
+ON CONFLICT (singleton) DO UPDATE SET digest = excluded.digest, taken_at = excluded.taken_at, looked_up_to = 0
+WHERE p.digest <> excluded.digest
+RETURNING looked_up_to IS NOT NULL AS changed
+"""
+
+
+async def take_policy(conn: Conn, digest: str, *, now: datetime) -> bool:
+    """Says which policy sweeps go by from now on; True if it was another one before."""
+    return bool(await conn.fetchval(TAKE_POLICY, digest, now))
+
+
+# Whoever holds the row goes on; another leaves it to them.
+PLACE = "SELECT looked_up_to FROM policy_in_force WHERE looked_up_to IS NOT NULL FOR UPDATE SKIP LOCKED"
+NEXT_TO_LOOK_AT = "SELECT id FROM orders WHERE due_at > $2 AND id > $3 ORDER BY id LIMIT $1"
+LOOK_ANEW = """
+UPDATE orders SET due_at = $2
+WHERE id IN (
+    SELECT id FROM orders WHERE id = ANY($1::bigint[]) AND due_at > $2 ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+)
+"""
+LOOKED_UP_TO = "UPDATE policy_in_force SET looked_up_to = $1"
+
+
+async def look_anew(conn: Conn, *, limit: int, now: datetime) -> int:
+    """Makes up to `limit` orders that are due later due now; returns how many there were, none when through with it.
+
+    One that a worker holds just now is reckoned by that worker, with the policy as it is by then.
+    """
+    place = await conn.fetchval(PLACE)
+    if place is None:
+        return 0
+    ids = [row["id"] for row in await conn.fetch(NEXT_TO_LOOK_AT, limit, now, place)]
+    if ids:
+        await conn.execute(LOOK_ANEW, ids, now)
+    await conn.execute(LOOKED_UP_TO, ids[-1] if ids else None)
+    return len(ids)

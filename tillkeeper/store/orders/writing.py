@@ -1,0 +1,261 @@
+"""Changes of orders as they are written: in whole sets, in the transaction that holds the orders' locks."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from tillkeeper.domain.order.changes import Changes
+from tillkeeper.domain.order.facts import ObjectKey, PaymentFacts, ReturnFacts, failure_of
+from tillkeeper.domain.order.progress import StepTaken
+from tillkeeper.domain.order.sums import captured_of, held_of
+from tillkeeper.domain.order.terms import Order
+from tillkeeper.domain.policy import CasePolicy
+from tillkeeper.store.cases.writing import write_cases
+from tillkeeper.store.outbox.writing import write_notices
+from tillkeeper.store.postgres.pool import Conn, as_json
+from tillkeeper.store.postgres.sqlstates import WriteConflict
+
+
+async def write_changes(conn: Conn, changes: Sequence[Changes], *, policy: CasePolicy, now: datetime) -> list[str]:
+    """Writes all of it but the facts; returns the kinds of the cases opened.
+
+    Best after all rows that refer to the orders: a foreign key's check finds the lock of `lock_orders` on the row as it
+    was, and would have to lock it anew once it is written.
+    """
+    await _write_steps(conn, changes)
+    await _write_acts(conn, changes)
+    await write_notices(conn, (notice for it in changes for notice in it.notices), now=now)
+    await _write_orders(conn, [it for it in changes if it.after is not it.before], now=now)
+    return await write_cases(conn, changes, policy=policy, now=now)
+
+
+# --- facts ------------------------------------------------------------------------------------------------------------
+
+
+async def write_facts(conn: Conn, changes: Iterable[Changes]) -> None:
+    """Writes what is known of the orders' payments, refunds and disputes; what left an order goes first.
+
+    Raises WriteConflict.
+    """
+    changed = [it for it in changes if it.has_new_facts]
+    placed_anew = [it for it in changed if it.are_placed_anew]
+    for statement, name in ((DROP_PAYMENTS, "payments"), (DROP_REFUNDS, "refunds"), (DROP_DISPUTES, "disputes")):
+        gone = sorted(
+            key
+            for it in placed_anew
+            for key in getattr(it.before.facts, name).keys() - getattr(it.after.facts, name).keys()
+        )
+        if gone:
+            await conn.execute(statement, [account for account, _ in gone], [ref for _, ref in gone])
+    await _write_payments(conn, changed)
+    refunds = [(it.after.id, it.before.facts.refunds, it.after.facts.refunds) for it in changed]
+    disputes = [(it.after.id, it.before.facts.disputes, it.after.facts.disputes) for it in changed]
+    await _write_returns(conn, UPSERT_REFUNDS, "refund_ref", refunds)
+    await _write_returns(conn, UPSERT_DISPUTES, "dispute_ref", disputes)
+
+
+DROP_PAYMENTS = """
+DELETE FROM payments WHERE (account, payment_ref) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+"""
+DROP_REFUNDS = "DELETE FROM refunds WHERE (account, refund_ref) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
+DROP_DISPUTES = "DELETE FROM disputes WHERE (account, dispute_ref) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
+
+UPSERT_PAYMENTS = """
+INSERT INTO payments AS p
+    (account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor, held_minor, failure, method)
+SELECT account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor, held_minor, failure,
+       method
+FROM json_populate_recordset(NULL::payments, $1::json)
+ON CONFLICT (account, payment_ref) DO UPDATE
+SET status = excluded.status, facts = excluded.facts, amount_minor = excluded.amount_minor,
+    currency = excluded.currency, captured_minor = excluded.captured_minor, held_minor = excluded.held_minor,
+    failure = excluded.failure, method = excluded.method
+WHERE p.order_id = excluded.order_id
+RETURNING 1
+"""
+
+
+async def _write_payments(conn: Conn, changed: Iterable[Changes]) -> None:
+    rows = [
+        _payment_row(it.after.id, it.after.order, key, payment)
+        for it in changed
+        for key, payment in it.after.facts.payments.items()
+        if it.before.facts.payments.get(key) is not payment
+    ]
+    await _write_all(conn, UPSERT_PAYMENTS, rows, "payment_ref")
+
+
+def _payment_row(order_id: int, order: Order, key: ObjectKey, payment: PaymentFacts) -> dict[str, object]:
+    account, payment_ref = key
+    parts = list(payment.captures.values()) or ([payment.asked] if payment.asked else [])
+    # Of one currency only, the order's where there is a choice: amounts of two add up to nothing.
+    told = next((part for part in parts if part.currency == order.currency), parts[0] if parts else None)
+    return {
+        "account": account,
+        "payment_ref": payment_ref,
+        "order_id": order_id,
+        "status": payment.status,
+        "facts": payment,
+        "amount_minor": sum(part.minor for part in parts if part.currency == told.currency) if told else None,
+        "currency": told.currency if told else None,
+        "captured_minor": captured_of(order, account, payment),
+        "held_minor": held_of(order, account, payment),
+        "failure": failure_of(payment),
+        "method": payment.method.text if payment.method else None,
+    }
+
+
+UPSERT_REFUNDS = """
+INSERT INTO refunds AS r (account, refund_ref, order_id, payment_ref, status, facts, amount_minor, currency)
+SELECT account, refund_ref, order_id, payment_ref, status, facts, amount_minor, currency
+FROM json_populate_recordset(NULL::refunds, $1::json)
+ON CONFLICT (account, refund_ref) DO UPDATE
+SET payment_ref = excluded.payment_ref, status = excluded.status, facts = excluded.facts,
+    amount_minor = excluded.amount_minor, currency = excluded.currency
+WHERE r.order_id = excluded.order_id
+RETURNING 1
+"""
+
+UPSERT_DISPUTES = """
+INSERT INTO disputes AS d (account, dispute_ref, order_id, payment_ref, status, facts, amount_minor, currency)
+SELECT account, dispute_ref, order_id, payment_ref, status, facts, amount_minor, currency
+FROM json_populate_recordset(NULL::disputes, $1::json)
+ON CONFLICT (account, dispute_ref) DO UPDATE
+SET payment_ref = excluded.payment_ref, status = excluded.status, facts = excluded.facts,
+    amount_minor = excluded.amount_minor, currency = excluded.currency
+WHERE d.order_id = excluded.order_id
+RETURNING 1
+"""
+
+_Returns = Mapping[ObjectKey, ReturnFacts]
+
+
+async def _write_returns(
+    conn: Conn, upsert: str, ref_column: str, objects: Iterable[tuple[int, _Returns, _Returns]]
+) -> None:
+    rows = [
+        _return_row(order_id, ref_column, key, told)
+        for order_id, known, facts in objects
+        for key, told in facts.items()
+        if known.get(key) is not told
+    ]
+    await _write_all(conn, upsert, rows, ref_column)
+
+
+def _return_row(order_id: int, ref_column: str, key: ObjectKey, told: ReturnFacts) -> dict[str, object]:
+    return {
+        "account": key[0],
+        ref_column: key[1],
+        "order_id": order_id,
+        "payment_ref": told.payment_ref,
+        "status": told.latest.status,
+        "facts": told,
+        "amount_minor": told.amount.minor if told.amount else None,
+        "currency": told.amount.currency if told.amount else None,
+    }
+
+
+async def _write_all(conn: Conn, statement: str, rows: list[dict[str, object]], ref_column: str) -> None:
+    if rows:
+        rows.sort(key=lambda row: (row["account"], row[ref_column]))
+        written = await conn.fetch(statement, as_json(rows))
+        if len(written) != len(rows):
+            raise WriteConflict
+
+
+# --- steps and acts ---------------------------------------------------------------------------------------------------
+
+TAKE_STEPS = """
+INSERT INTO steps AS r (order_id, phase, action, at, taken_at, tries, retry_at, result)
+SELECT order_id, phase, action, at, taken_at, tries, retry_at, result
+FROM json_populate_recordset(NULL::steps, $1::json)
+ON CONFLICT (order_id, phase, action, at) DO UPDATE
+SET tries = excluded.tries, taken_at = excluded.taken_at, retry_at = excluded.retry_at WHERE r.retry_at IS NOT NULL
+"""
+SET_RESULTS = """
+UPDATE steps AS r SET result = w.result, retry_at = w.retry_at
+FROM json_populate_recordset(NULL::steps, $1::json) AS w
+WHERE r.order_id = w.order_id AND r.phase = w.phase AND r.action = w.action AND r.at = w.at
+"""
+
+
+async def _write_steps(conn: Conn, changes: Iterable[Changes]) -> None:
+    steps = [_step_row(it.after.id, step) for it in changes for step in it.steps]
+    if steps:
+        await conn.execute(TAKE_STEPS, as_json(steps))
+    results = [_step_row(it.after.id, step) for it in changes for step in it.results]
+    if results:
+        await conn.execute(SET_RESULTS, as_json(results))
+
+
+def _step_row(order_id: int, taken: StepTaken) -> dict[str, object]:
+    return {
+        "order_id": order_id,
+        "phase": taken.phase,
+        "action": taken.step.action,
+        "at": taken.step.at,
+        "taken_at": taken.taken_at,
+        "tries": taken.tries,
+        "retry_at": taken.retry_at,
+        "result": taken.result,
+    }
+
+
+INSERT_ACTS = """
+INSERT INTO acts (order_id, what, by, note, at)
+SELECT order_id, what, by, note, at FROM json_populate_recordset(NULL::acts, $1::json)
+"""
+
+
+async def _write_acts(conn: Conn, changes: Iterable[Changes]) -> None:
+    acts = [
+        {"order_id": it.after.id, "what": act.what, "by": act.by, "note": act.note, "at": act.at}
+        for it in changes
+        for act in it.acts
+    ]
+    if acts:
+        await conn.execute(INSERT_ACTS, as_json(acts))
+
+
+# --- orders -----------------------------------------------------------------------------------------------------------
+
+# The ids stand there twice, so that the rows are looked up by them and not searched in the whole table.
+UPDATE_ORDERS = """
+UPDATE orders AS o
+SET status = w.status, captured_minor = w.captured_minor, refunding_minor = w.refunding_minor,
+    refunded_minor = w.refunded_minor, discount_minor = w.discount_minor, phase = w.phase,
+    phase_since = w.phase_since, due_at = w.due_at, ask_at = w.ask_at, held_until = w.held_until,
+    closed_at = w.closed_at, changed_at = CASE WHEN w.version > o.version THEN $2 ELSE o.changed_at END,
+    version = w.version
+FROM json_to_recordset($1::json) AS w (
+    id bigint, status text, captured_minor bigint, refunding_minor bigint, refunded_minor bigint, discount_minor bigint,
+    phase bigint, phase_since timestamptz, due_at timestamptz, ask_at timestamptz, held_until timestamptz,
+    closed_at timestamptz, version bigint
+)
+WHERE o.id = w.id AND o.id = ANY($3::bigint[])
+"""
+
+
+async def _write_orders(conn: Conn, changed: Sequence[Changes], *, now: datetime) -> None:
+    if changed:
+        rows = as_json([_order_row(it) for it in changed])
+        await conn.execute(UPDATE_ORDERS, rows, now, [it.after.id for it in changed])
+
+
+def _order_row(changes: Changes) -> dict[str, object]:
+    order = changes.after
+    summary = order.summary if changes.has_new_facts else order.stored  # what only passes time judges nothing anew
+    return {
+        "id": order.id,
+        "status": summary.status,
+        "captured_minor": summary.captured,
+        "refunding_minor": summary.refunding,
+        "refunded_minor": summary.refunded,
+        "discount_minor": summary.discount,
+        "phase": order.phase,
+        "phase_since": order.phase_since,
+        "due_at": order.due_at,
+        "ask_at": order.ask_at,
+        "held_until": order.held_until,
+        "closed_at": order.closed_at,
+        "version": order.version,
+    }

@@ -1,0 +1,198 @@
+"""Notices on their way out: claimed for a while, marked as told, and settled.
+
+A claim is a lease.  Past it the row is anybody's, so that a killed sender loses nothing; `attempts` grows with each
+claim, and whoever writes must still hold the number that it claimed: one that was too slow changes nothing any more.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from tillkeeper.domain.order.cases import MONEY_UNCLEAR
+from tillkeeper.domain.order.notices import Audience
+from tillkeeper.domain.order.sending import OrderNow
+from tillkeeper.store.postgres.pool import Conn, as_json
+from tillkeeper.store.rows import summary_in
+
+MAIL: Final = "mail"  # the payer's only channel, and its name in `told`
+
+
+class Recipient(msgspec.Struct, frozen=True):
+    """Whom to tell, out of the order's terms.  Never logged, and never part of a payload."""
+
+    email: str | None = None
+    locale: str | None = None
+
+
+class _Terms(msgspec.Struct, frozen=True):
+    payer: Recipient | None = None
+
+
+_terms = msgspec.json.Decoder(_Terms).decode
+
+
+class Claimed(msgspec.Struct, frozen=True, kw_only=True):
+    """A notice under lease.  `claim` is the number of this claim."""
+
+    key: str
+    claim: int
+    audience: Audience
+    topic: str
+    payload: bytes
+    created_at: datetime
+    due_at: datetime
+    told: bytes  # by channel; whoever sends knows its shape
+    order_id: int | None
+    version: int | None
+    order: OrderNow | None
+    recipient: Recipient | None
+
+
+class Settled(msgspec.Struct, frozen=True, kw_only=True):
+    """What a claimed row becomes."""
+
+    key: str
+    claim: int
+    told: Mapping[str, Any]
+    state: str
+    due_at: datetime | None
+    last_error: str | None
+    finished_at: datetime | None
+
+
+# key = ANY (ARRAY (...)): the LIMIT is taken once, and the primary key finds the rows, as in store/jobs/spool.py.
+CLAIM = """
+WITH taken AS (
+    UPDATE outbox SET leased_until = $2, attempts = attempts + 1
+    WHERE key = ANY (ARRAY (
+        SELECT key FROM outbox
+        WHERE due_at <= $1 AND leased_until <= $1 AND audience = ANY($3::text[])
+        ORDER BY due_at
+        LIMIT $4
+        FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING key, attempts, audience, topic, payload, created_at, due_at, told, order_id, version
+)
+SELECT t.key, t.attempts, t.audience, t.topic, t.payload, t.created_at, t.due_at, t.told, t.order_id, t.version,
+       o.terms, o.status, o.captured_minor, o.refunding_minor, o.refunded_minor,
+       o.discount_minor, o.closed_at IS NOT NULL AS closed,
+       coalesce(o.held_until > $1, false) AS held,
+       (SELECT bool_or(p.status IN ('pending', 'authorized'))
+               OR sum(p.held_minor) >= greatest(1, o.amount_minor - o.discount_minor - o.captured_minor)
+        FROM payments AS p WHERE p.order_id = o.id) IS TRUE AS under_way,
+       EXISTS (SELECT FROM cases AS c WHERE c.order_id = o.id AND c.closed_at IS NULL AND c.kind = ANY($5::text[]))
+           OR EXISTS (SELECT FROM parked AS k WHERE k.outcome IS NULL AND k.order_ref = o.order_ref)
+           OR EXISTS (SELECT FROM parked AS k JOIN payments AS p USING (account, payment_ref)
+                      WHERE k.outcome IS NULL AND p.order_id = o.id) AS unclear
+FROM taken AS t LEFT JOIN orders AS o ON o.id = t.order_id AND t.audience = 'payer'
+ORDER BY t.due_at, t.key
+"""
+
+
+async def claim(
+    conn: Conn, *, audiences: Collection[Audience], limit: int, leased_until: datetime, now: datetime
+) -> list[Claimed]:
+    """Due notices for these audiences that nobody else holds, leased until `leased_until`; the longest due first."""
+    rows = await conn.fetch(CLAIM, now, leased_until, [str(it) for it in audiences], limit, sorted(MONEY_UNCLEAR))
+    return [
+        Claimed(
+            key=row["key"],
+            claim=row["attempts"],
+            audience=Audience(row["audience"]),
+            topic=row["topic"],
+            payload=row["payload"].encode(),
+            created_at=row["created_at"],
+            due_at=row["due_at"],
+            told=row["told"].encode(),
+            order_id=row["order_id"],
+            version=row["version"],
+            order=None if row["status"] is None else _order_now(row, row, mails=0),
+            recipient=None if row["terms"] is None else _recipient_in(row["terms"]),
+        )
+        for row in rows
+    ]
+
+
+def _order_now(row: asyncpg.Record, besides: asyncpg.Record, *, mails: int) -> OrderNow:
+    return OrderNow(
+        summary=summary_in(row),
+        closed=row["closed"],
+        held=row["held"],
+        under_way=besides["under_way"],
+        unclear=besides["unclear"],
+        mails=mails,
+    )
+
+
+def _recipient_in(terms: str) -> Recipient:
+    """Nobody, where the terms are not as they are written today: one odd order must not keep all notices here."""
+    try:
+        return _terms(terms).payer or Recipient()
+    except msgspec.MsgspecError:
+        return Recipient()
+
+
+LOCK_ORDER = """
+SELECT status, captured_minor, refunding_minor, refunded_minor, discount_minor, closed_at IS NOT NULL AS closed,
+       coalesce(held_until > $2, false) AS held
+FROM orders WHERE id = $1 FOR NO KEY UPDATE
+"""
+
+# Looked at only once the order is locked, so that two notices about it cannot both be the last that is allowed.
+BESIDES = """
+SELECT count(*) AS mails,
+       (SELECT bool_or(p.status IN ('pending', 'authorized'))
+               OR sum(p.held_minor) >= greatest(1, min(o.amount_minor - o.discount_minor - o.captured_minor))
+        FROM payments AS p JOIN orders AS o ON o.id = p.order_id WHERE o.id = $1) IS TRUE AS under_way,
+       EXISTS (SELECT FROM cases AS c WHERE c.order_id = $1 AND c.closed_at IS NULL AND c.kind = ANY($3::text[]))
+           OR EXISTS (SELECT FROM parked AS k JOIN orders AS o ON o.order_ref = k.order_ref
+                      WHERE k.outcome IS NULL AND o.id = $1)
+           OR EXISTS (SELECT FROM parked AS k JOIN payments AS p USING (account, payment_ref)
+                      WHERE k.outcome IS NULL AND p.order_id = $1) AS unclear
+FROM outbox
+WHERE order_id = $1 AND audience = 'payer' AND key <> $2 AND told -> 'mail' ->> 'outcome' IN ('sent', 'uncertain')
+"""
+
+
+async def lock_order(conn: Conn, claimed: Claimed, *, now: datetime) -> OrderNow:
+    """The order of a payer's notice, which stays as it is until the transaction ends."""
+    row = await conn.fetchrow(LOCK_ORDER, claimed.order_id, now)
+    assert row is not None, "a payer's notice has an order"
+    besides = await conn.fetchrow(BESIDES, claimed.order_id, claimed.key, sorted(MONEY_UNCLEAR))
+    assert besides is not None, "a count is one row"
+    return _order_now(row, besides, mails=besides["mails"])
+
+
+MARK = """
+UPDATE outbox SET told = told || $3::jsonb WHERE key = $1 AND attempts = $2 AND due_at IS NOT NULL RETURNING 1
+"""
+
+
+async def mark(conn: Conn, claimed: Claimed, told: Mapping[str, Any]) -> bool:
+    """Adds to what the row says was told; False when the claim is somebody else's by now."""
+    return await conn.fetchval(MARK, claimed.key, claimed.claim, msgspec.json.encode(told).decode()) is not None
+
+
+SETTLE = """
+UPDATE outbox AS o
+SET told = w.told, state = w.state, due_at = w.due_at, last_error = w.last_error, finished_at = w.finished_at,
+    leased_until = '-infinity'
+FROM json_populate_recordset(NULL::outbox, $1::json) AS w
+WHERE o.key = w.key AND o.attempts = w.attempts AND o.due_at IS NOT NULL
+RETURNING o.key
+"""
+
+
+async def settle(conn: Conn, settled: Sequence[Settled]) -> set[str]:
+    """Writes what became of claimed rows and gives them back; returns the keys of those that were still held."""
+    if not settled:
+        return set()
+    rows = [
+        {"key": it.key, "attempts": it.claim, "told": it.told, "state": it.state, "due_at": it.due_at}
+        | {"last_error": it.last_error, "finished_at": it.finished_at}
+        for it in sorted(settled, key=lambda it: it.key)
+    ]
+    return {row["key"] for row in await conn.fetch(SETTLE, as_json(rows))}

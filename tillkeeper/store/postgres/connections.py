@@ -1,0 +1,180 @@
+"""A connection to PostgreSQL as the pool holds it: it watches what becomes of each statement.
+
+a commit that stopped waiting for its standby      is no success: NotReplicated
+a failure that tells of the server, not of the statement    has the connection's peers replaced as well
+a pooler such as PgBouncer between us and the server        each statement runs in a transaction, nothing is prepared
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final, TypeVar
+
+import asyncpg
+
+from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, NotReplicated, condemns_peers
+
+Answer = TypeVar("Answer")
+
+PING_AFTER_S: Final = 5.0  # without a sign of life; what was in use a moment ago costs no round trip
+PING_S: Final = 1.0
+CLOSE_S: Final = 5.0
+LEAVE_S: Final = 2.0
+CONDEMN_EVERY_S: Final = 1.0
+POOL_DEFAULTS: Final = {"max_queries": 50_000, "max_inactive_connection_lifetime": 300.0}  # asyncpg's own
+SYNC_REP_SOURCE: Final = "syncrep.c"  # where PostgreSQL waits for standbys, whatever language it then warns in
+
+
+class Connection(asyncpg.Connection):
+    """One of a pool's.  `condemn_peers` is called when a failure tells of the server."""
+
+    condemn_peers: Callable[[], None] = staticmethod(lambda: None)
+    is_behind_pooler: bool = False
+    _answered_at_s: float = 0.0
+    _stopped_waiting: bool = False
+
+    async def execute(self, query: str, *args: object, timeout: float | None = None) -> str:  # noqa: ASYNC109 - asyncpg's
+        """As asyncpg's own."""
+        run = super().execute
+        return await self._watched(lambda: run(query, *args, timeout=timeout), simple=not args)
+
+    async def executemany(
+        self,
+        command: str,
+        args: Iterable[Sequence[object]],
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> None:
+        """As asyncpg's own."""
+        run = super().executemany
+        await self._watched(lambda: run(command, args, timeout=timeout))
+
+    async def fetch(self, query: str, *args: object, **options: Any) -> Any:
+        """As asyncpg's own."""
+        run = super().fetch
+        return await self._watched(lambda: run(query, *args, **options))
+
+    async def fetchrow(self, query: str, *args: object, **options: Any) -> Any:
+        """As asyncpg's own."""
+        run = super().fetchrow
+        return await self._watched(lambda: run(query, *args, **options))
+
+    async def fetchval(self, query: str, *args: object, **options: Any) -> Any:
+        """As asyncpg's own."""
+        run = super().fetchval
+        return await self._watched(lambda: run(query, *args, **options))
+
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        """As asyncpg's own, and bounded: one that went dark never takes its leave, and others wait for its place."""
+        try:
+            await super().close(timeout=min(timeout or LEAVE_S, LEAVE_S))
+        except (TimeoutError, OSError):
+            self.terminate()
+
+    async def ping_if_idle(self) -> None:
+        """Raises when a connection that was not in use for a while gives no sign of life."""
+        if asyncio.get_running_loop().time() - self._answered_at_s < PING_AFTER_S:
+            return
+        try:
+            await self.execute("SELECT 1", timeout=PING_S)
+        except BaseException:
+            self.terminate()  # a polite goodbye would wait for an answer
+            raise
+
+    async def _watched(self, run: Callable[[], Awaitable[Answer]], *, simple: bool = False) -> Answer:
+        """What the statement returns.  `simple`: it is sent in one message, so that no pooler can part it."""
+        self._stopped_waiting = False
+        try:
+            if self.is_behind_pooler and not simple and not self.is_in_transaction():
+                async with self.transaction():
+                    answer = await run()
+            else:
+                answer = await run()
+        except BaseException as error:
+            # Cancelled: it took longer than whoever waits for it has.
+            if condemns_peers(error) or isinstance(error, asyncio.CancelledError):
+                self.condemn_peers()
+            raise
+        self._answered_at_s = asyncio.get_running_loop().time()
+        if self._stopped_waiting:
+            raise NotReplicated("PostgreSQL stopped waiting for synchronous replication: the commit may not last")
+        return answer
+
+    def _process_log_message(self, fields: dict[str, str], last_query: str) -> None:
+        """Looks at each notice as it comes in.  asyncpg's listeners end with each use of a pooled connection."""
+        if fields.get("F") == SYNC_REP_SOURCE:
+            self._stopped_waiting = True
+        super()._process_log_message(fields, last_query)  # type: ignore[misc]  # private
+
+
+OUR_BACKEND = "SELECT pg_backend_pid()"
+
+
+async def is_pooled(conn: asyncpg.Connection) -> bool:
+    """Whether something answers in PostgreSQL's place: it cannot know the backend's pid when it greets.
+
+    The connection must prepare nothing (statement_cache_size=0).
+    """
+    async with conn.transaction():
+        return bool(await conn.fetchval(OUR_BACKEND) != conn.get_server_pid())
+
+
+class Pool(asyncpg.Pool):
+    """Connections that are replaced together once one of them tells that the server is no longer what it was."""
+
+    _generation: int  # asyncpg's: connections of an earlier one are replaced at their next use
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(
+            *args,
+            **{**POOL_DEFAULTS, **options},
+            connect=self._open,
+            setup=_ping,
+            connection_class=Connection,
+            record_class=asyncpg.Record,
+            loop=None,
+        )
+        self._is_pooled: bool | None = None  # whether a pooler stands between; not known before the first connection
+        self._condemned_at_s = float("-inf")
+
+    async def _open(self, *args: Any, **options: Any) -> Connection:
+        if self._is_pooled is None:
+            probe = await asyncpg.connect(*args, **{**options, "statement_cache_size": 0})
+            try:
+                self._is_pooled = await is_pooled(probe)
+            finally:
+                probe.terminate()
+        if self._is_pooled:
+            options["statement_cache_size"] = 0  # the server behind the next statement may not know it
+        conn: Connection = await asyncpg.connect(*args, **options)
+        conn.is_behind_pooler = self._is_pooled
+        conn.condemn_peers = self.condemn
+        return conn
+
+    async def _acquire(self, timeout: float | None) -> Any:  # noqa: ASYNC109 - asyncpg's
+        """A connection that answers: where one did not, its peers are condemned with it, and the next is a new one."""
+        before = self._generation
+        try:
+            return await super()._acquire(timeout)  # type: ignore[misc]  # private
+        except DATABASE_ERRORS:
+            if self._generation == before:
+                raise
+        return await super()._acquire(timeout)  # type: ignore[misc]
+
+    async def close(self) -> None:
+        """As asyncpg's own, and bounded: a connection that went dark never takes its leave."""
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await super().close()
+        except TimeoutError:
+            self.terminate()
+
+    def condemn(self) -> None:
+        """Has every open connection replaced at its next use; once in a while, for a slow database needs no rush."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._condemned_at_s >= CONDEMN_EVERY_S:
+            self._condemned_at_s = now_s
+            self._generation += 1  # what expire_connections() does, without a turn of the loop
+
+
+async def _ping(conn: Any) -> None:
+    await conn.ping_if_idle()

@@ -1,0 +1,70 @@
+"""Whole transactions, repeated when two of them met."""
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import asyncpg
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
+
+from tillkeeper.domain.backoff import TRANSACTION
+from tillkeeper.store.postgres.pool import POOL_ACQUIRE_S, Conn
+from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, WriteConflict
+
+Result = TypeVar("Result")
+
+# Two transactions met; the one that gave way succeeds when it starts over.
+MEETINGS: Final = (
+    WriteConflict,
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.InvalidCachedStatementError,  # the schema changed under a prepared statement
+)
+
+# A batch holds its orders for a fraction of a second, and a deadlock for one or two; who holds one for longer than this
+# does not let go of it soon.
+LOCK_WAIT_S: Final = 5.0
+
+COMMIT_WAITS = "SELECT pg_logical_emit_message(true, 'tillkeeper', '')"
+
+
+async def wait_for_standbys(conn: Conn) -> None:
+    """Makes the commit wait for the standbys although the transaction found its work done and writes nothing.
+
+    That work's own commit may have been cut off while it waited for them: then it stands on this server alone.
+    """
+    await conn.execute(COMMIT_WAITS)
+
+
+async def repeat_when_raced(
+    pool: asyncpg.Pool, work: Callable[[Conn], Awaitable[Result]], *, lock_wait_s: float = LOCK_WAIT_S
+) -> Result:
+    """Runs `work` in a transaction of its own, from the start again when another transaction was first.
+
+    It waits for each lock for `lock_wait_s`; what raises then is a contention (store/postgres/sqlstates.py).
+    """
+    lock_timeout = f"SET LOCAL lock_timeout = {int(lock_wait_s * 1000)}"
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type(MEETINGS),
+        stop=stop_after_attempt(TRANSACTION.attempts_max),
+        wait=lambda state: TRANSACTION.pause_s(state.attempt_number, random.uniform),
+        reraise=True,
+    ):
+        with attempt:
+            async with pool.acquire(timeout=POOL_ACQUIRE_S) as conn, conn.transaction():
+                await conn.execute(lock_timeout)
+                return await work(conn)
+    raise AssertionError("tenacity either returns or raises")
+
+
+ANSWER_S: Final = 2.0
+
+
+async def answers(pool: asyncpg.Pool) -> bool:
+    """Whether the server says anything at all."""
+    try:
+        async with pool.acquire(timeout=POOL_ACQUIRE_S) as conn:
+            await conn.execute("SELECT", timeout=ANSWER_S)
+    except DATABASE_ERRORS:
+        return False
+    return True

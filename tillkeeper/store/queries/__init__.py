@@ -1,0 +1,1 @@
+"""Requests to query a gateway that deliveries caused."""

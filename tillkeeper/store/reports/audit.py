@@ -1,0 +1,213 @@
+"""The books: what was accepted became something, no number is missing, statuses are true, and nobody is left alone."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from tillkeeper.domain.order.status import summarize
+from tillkeeper.store.orders.loading import facts_of
+from tillkeeper.store.postgres.pool import Conn
+from tillkeeper.store.reports.overdue import (
+    Overdue,
+    overdue_fetches,
+    overdue_notices,
+    overdue_orders,
+    stale,
+    unattended,
+)
+from tillkeeper.store.rows import order_in, summary_in
+
+EXAMPLES_MAX: Final = 20  # enough to find the cause; a broken book may be broken a million times
+ORDERS_AT_ONCE: Final = 1000
+FETCHED: Final = ("wanted", "dropped", "open", "found", "not_found", "given_up")
+
+
+class Audit(msgspec.Struct, kw_only=True):
+    """The verdict and what it rests on.  `accepted` counts events of kept deliveries."""
+
+    deliveries: int
+    accepted: int
+    outcomes: dict[str, int]
+    duplicates: int
+    parked: int
+    unreadable: int
+    spooled: int
+    in_flight: int
+    orders: int
+    fetches: dict[str, int]  # questions that deliveries wanted put: how many requests, and what became of them
+    missing: list[dict[str, Any]]
+    unbalanced: list[dict[str, Any]]
+    unfetched: list[dict[str, Any]]
+    misjudged: list[dict[str, Any]]
+    unattended: list[dict[str, Any]]
+    stale: list[dict[str, Any]]
+    overdue_notices: Overdue  # these are told, and break no book: something does not run, or is behind
+    overdue_orders: Overdue
+    overdue_fetches: Overdue
+
+    @property
+    def accounted(self) -> int:
+        """Everything that became of accepted events."""
+        return sum(self.outcomes.values()) + self.duplicates + self.parked
+
+    @property
+    def balances(self) -> bool:
+        """True when every accepted event has one outcome, none is missing, every order's status is true, and nothing
+        that is under way is looked after by nobody."""
+        broken = self.missing or self.unbalanced or self.unfetched or self.misjudged or self.unreadable
+        stands_over = self.unattended or self.stale
+        return self.accepted == self.accounted and not broken and not stands_over
+
+
+TOTALS = """
+SELECT (SELECT count(*) FROM deliveries) AS deliveries,
+       (SELECT coalesce(sum(events), 0)::bigint FROM deliveries)
+       -- a parked event whose delivery could not even be kept was accepted all the same
+       + (SELECT count(*) FROM parked k WHERE readable
+          AND NOT EXISTS (SELECT FROM deliveries d WHERE d.run = k.run AND d.number = k.number)) AS accepted,
+       (SELECT coalesce(sum(duplicates), 0)::bigint FROM deliveries) AS duplicates,
+       -- questions of a delivery that is kept by now are no event of it
+       (SELECT count(*) FROM parked k WHERE readable AND outcome IS DISTINCT FROM 'replayed'
+        AND NOT (event_id = 'to be fetched'
+                 AND EXISTS (SELECT FROM deliveries d WHERE d.run = k.run AND d.number = k.number))) AS parked,
+       (SELECT count(*) FROM parked WHERE NOT readable AND outcome IS NULL) AS unreadable,
+       (SELECT count(*) FROM spool) AS spooled
+"""
+OUTCOMES = "SELECT outcome, count(*) FROM inbox WHERE number IS NOT NULL GROUP BY outcome"
+
+UNBALANCED = """
+SELECT d.run, d.number, d.account, d.events, d.duplicates, coalesce(x.events, 0) AS settled,
+       coalesce(k.events, 0) AS parked
+FROM deliveries d
+LEFT JOIN (SELECT run, number, count(*) AS events FROM inbox WHERE number IS NOT NULL GROUP BY 1, 2) x
+       ON x.run = d.run AND x.number = d.number
+LEFT JOIN (SELECT run, number, count(*) AS events FROM parked
+           WHERE outcome IS DISTINCT FROM 'replayed' AND event_id <> 'to be fetched' GROUP BY 1, 2) k
+       ON k.run = d.run AND k.number = d.number
+WHERE d.events <> d.duplicates + coalesce(x.events, 0) + coalesce(k.events, 0)
+LIMIT $1
+"""
+
+FETCHES = """
+SELECT account, coalesce(d.wanted, 0)::bigint AS wanted, coalesce(d.dropped, 0)::bigint AS dropped,
+       coalesce(f.requests - f.found - f.not_found - f.given_up, 0)::bigint AS open,
+       coalesce(f.found, 0)::bigint AS found, coalesce(f.not_found, 0)::bigint AS not_found,
+       coalesce(f.given_up, 0)::bigint AS given_up
+FROM (SELECT account, sum(fetches) AS wanted, sum(dropped) AS dropped FROM deliveries WHERE fetches > 0 GROUP BY 1) d
+FULL JOIN (SELECT account, sum(requests) AS requests, sum(found) AS found, sum(not_found) AS not_found,
+                  sum(given_up) AS given_up FROM fetches GROUP BY 1) f USING (account)
+ORDER BY account
+"""
+
+# Numbers that a receiver gave out before the last delivery received until $1, and that stand nowhere.
+MISSING = """
+SELECT run, max(number) FILTER (WHERE settled) AS last_number,
+       max(number) FILTER (WHERE settled) - count(*) FILTER (WHERE number <= last_settled) AS missing
+FROM (
+    SELECT run, number, settled, max(number) FILTER (WHERE settled) OVER (PARTITION BY run) AS last_settled
+    FROM (
+        SELECT run, number, bool_or(settled) AS settled
+        FROM (
+            SELECT run, number, received_at <= $1 AS settled FROM deliveries
+            UNION ALL
+            SELECT run, number, false FROM void_numbers
+            UNION ALL
+            SELECT run, number, parked_at <= $1 FROM parked WHERE number IS NOT NULL
+        ) seen GROUP BY run, number
+    ) numbers
+) numbered
+GROUP BY run
+HAVING max(number) FILTER (WHERE settled) > count(*) FILTER (WHERE number <= last_settled)
+ORDER BY run
+"""
+
+
+async def audit(pool: asyncpg.Pool, *, settled_until: datetime, now: datetime) -> Audit:
+    """Proves the books from one snapshot of the database.
+
+    A number missing below a delivery received until `settled_until` is missing; one after that is in flight.
+    """
+    async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+        totals = dict(await conn.fetchrow(TOTALS) or {})
+        orders, misjudged, alone = 0, list[dict[str, Any]](), list[dict[str, Any]]()
+        async for page in _pages(conn):
+            orders += len(page)
+            misjudged += (await _misjudged(conn, page))[: EXAMPLES_MAX - len(misjudged)]
+            alone += (await unattended(conn, page))[: EXAMPLES_MAX - len(alone)]
+        missing = [dict(row) for row in await conn.fetch(MISSING, settled_until)]
+        fetches = [dict(row) for row in await conn.fetch(FETCHES)]
+        until_now = [row["missing"] for row in await conn.fetch(MISSING, now)]
+        return Audit(
+            **totals,
+            outcomes={row["outcome"]: row["count"] for row in await conn.fetch(OUTCOMES)},
+            missing=missing,
+            in_flight=sum(until_now) - sum(row["missing"] for row in missing),
+            unbalanced=[dict(row) for row in await conn.fetch(UNBALANCED, EXAMPLES_MAX)],
+            orders=orders,
+            fetches={name: sum(it[name] for it in fetches) for name in FETCHED},
+            unfetched=[it for it in map(_unfetched, fetches) if it],
+            misjudged=misjudged,
+            unattended=alone,
+            stale=await stale(conn, limit=EXAMPLES_MAX),
+            overdue_notices=await overdue_notices(conn, now),
+            overdue_orders=await overdue_orders(conn, now),
+            overdue_fetches=await overdue_fetches(conn, now),
+        )
+
+
+def _unfetched(told: dict[str, Any]) -> dict[str, Any] | None:
+    """What an account's deliveries wanted and what became of that, where the two differ."""
+    accounted = sum(told[name] for name in FETCHED if name != "wanted")
+    if told["wanted"] == accounted:
+        return None
+    return {"account": told["account"], "wanted": told["wanted"], "accounted": accounted}
+
+
+EXPLAIN_MISSING = """
+INSERT INTO void_numbers (run, number, explained_by, note, explained_at)
+SELECT $1, n, $2, $3, $4
+FROM generate_series(1, (SELECT max(number) FROM deliveries WHERE run = $1)) AS n
+WHERE NOT EXISTS (SELECT FROM deliveries d WHERE d.run = $1 AND d.number = n)
+  AND NOT EXISTS (SELECT FROM parked k WHERE k.run = $1 AND k.number = n)
+ON CONFLICT (run, number) DO NOTHING
+RETURNING 1
+"""
+
+
+async def explain_missing(pool: asyncpg.Pool, run: UUID, *, by: str, note: str, now: datetime) -> int:
+    """Ticks off a run's missing numbers, for a person knows why they never came.  Returns how many those were.
+
+    One that arrives all the same is applied as any other.
+    """
+    async with pool.acquire() as conn:
+        return len(await conn.fetch(EXPLAIN_MISSING, run, by, note, now))
+
+
+ORDERS_PAGE = """
+SELECT id, order_ref, amount_minor, currency, accounts, status, captured_minor, refunding_minor, refunded_minor,
+       discount_minor, phase_since, due_at, closed_at
+FROM orders WHERE id > $1 ORDER BY id LIMIT $2
+"""
+
+
+async def _pages(conn: Conn) -> AsyncIterator[list[asyncpg.Record]]:
+    """Every order, a page at a time."""
+    after = 0
+    while page := await conn.fetch(ORDERS_PAGE, after, ORDERS_AT_ONCE):
+        after = page[-1]["id"]
+        yield page
+
+
+async def _misjudged(conn: Conn, page: Sequence[asyncpg.Record]) -> list[dict[str, Any]]:
+    """Derives each status anew; tells of those that are stored otherwise."""
+    facts = await facts_of(conn, [row["id"] for row in page])
+    judged = [(row, summarize(order_in(row), facts[row["id"]])) for row in page]
+    return [
+        {"order_ref": row["order_ref"], "stored": row["status"], "facts_say": told.status}
+        for row, told in judged
+        if summary_in(row) != told
+    ]

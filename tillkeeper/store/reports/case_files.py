@@ -1,0 +1,176 @@
+"""Cases as people read them: the list, and the file of one with everything that is evidence."""
+
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from tillkeeper.store.postgres.pool import Conn
+from tillkeeper.store.reports.order import history_of, show_in
+
+DELIVERIES_MAX: Final = 500  # of one case; what a person reads, and a gateway's support takes
+NOTICES_MAX: Final = 500
+
+
+class Filters(msgspec.Struct, frozen=True, kw_only=True):
+    """Which cases; None for all."""
+
+    closed_too: bool = False
+    level: int | None = None  # and those above
+    owner: str | None = None  # "" for those that are nobody's
+    kind: str | None = None
+
+
+# Most urgent first: those of the highest level, of these the oldest.  While only open ones are asked for, the partial
+# index on the follow-up finds them.
+LIST_CASES = """
+SELECT c.id, c.kind, c.subject, c.account, c.level, c.owner, c.opened_at, c.follow_up_at, c.closed_at, c.closed_by,
+       c.outcome, coalesce(o.order_ref, c.details ->> 'order_ref') AS order_ref, o.status,
+       CASE WHEN o.id IS NOT NULL THEN o.amount_minor
+            WHEN jsonb_typeof(c.details -> 'amount') = 'number' THEN (c.details ->> 'amount')::bigint END AS amount,
+       coalesce(o.currency, c.details ->> 'currency') AS currency
+FROM cases c LEFT JOIN orders o ON o.id = c.order_id
+WHERE (c.follow_up_at IS NOT NULL OR $1) AND ($2::int IS NULL OR c.level >= $2)
+  AND ($3::text IS NULL OR coalesce(c.owner, '') = $3) AND ($4::text IS NULL OR c.kind = $4)
+ORDER BY c.closed_at IS NOT NULL, c.level DESC, c.opened_at, c.id LIMIT $5
+"""
+
+
+async def list_cases(conn: Conn, filters: Filters, *, limit: int) -> list[dict[str, Any]]:
+    """The most urgent first, closed ones behind them."""
+    rows = await conn.fetch(LIST_CASES, filters.closed_too, filters.level, filters.owner, filters.kind, limit)
+    return [dict(row) for row in rows]
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What cases there ever were."""
+
+    kinds: frozenset[str]
+    owners: frozenset[str]
+
+
+KNOWN_CASES = """
+SELECT array_agg(DISTINCT kind) AS kinds, array_agg(DISTINCT owner) FILTER (WHERE owner IS NOT NULL) AS owners
+FROM cases
+"""
+
+
+async def known(conn: Conn) -> Known:
+    """The kinds and owners of all cases, closed ones too."""
+    row = await conn.fetchrow(KNOWN_CASES)
+    assert row is not None
+    return Known(kinds=frozenset(row["kinds"] or ()), owners=frozenset(row["owners"] or ()))
+
+
+CASE = """
+SELECT c.id, c.kind, c.subject, c.account, c.details, c.level, c.owner, c.opened_at, c.follow_up_at, c.closed_at,
+       c.closed_by, c.outcome, c.order_id, o.order_ref
+FROM cases c LEFT JOIN orders o ON o.id = c.order_id WHERE c.id = $1
+"""
+ENTRIES = "SELECT what, by, note, at FROM case_entries WHERE case_id = $1 ORDER BY id"
+
+
+async def file_of(pool: asyncpg.Pool, case_id: int) -> dict[str, Any] | None:
+    """Everything about a case from one snapshot, or None if there is none of this number.
+
+    `timeline` is the order's history and what was told of it, oldest first by our clock; `deliveries` are those that
+    brought its events, without their bodies.
+    """
+    async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+        row = await conn.fetchrow(CASE, case_id)
+        if row is None:
+            return None
+        case = {**dict(row), "details": msgspec.json.decode(row["details"])}
+        order_id = case.pop("order_id")
+        timeline = await history_of(conn, order_id) if order_id is not None else await _events(conn, case["subject"])
+        timeline += await _notices(conn, case_id, order_id)  # of one moment, the cause comes first
+        return {
+            "case": case,
+            "entries": [dict(it) for it in await conn.fetch(ENTRIES, case_id)],
+            "order": await show_in(conn, case["order_ref"]) if order_id is not None else None,
+            "timeline": sorted(timeline, key=lambda it: it["recorded_at"]),
+            "deliveries": await _deliveries(conn, order_id, case),
+        }
+
+
+# By ranges of the key, which begins with what it is about; an index on the order alone would cost each notice.
+NOTICES = """
+SELECT 'notice' AS what, topic AS kind, created_at AS recorded_at, audience, state AS outcome, told, attempts,
+       last_error, finished_at
+FROM outbox
+WHERE key >= $1 AND key < $2 OR key >= $3 AND key < $4 OR key >= $5 AND key < $6
+ORDER BY id LIMIT $7
+"""
+
+
+async def _notices(conn: Conn, case_id: int, order_id: int | None) -> list[dict[str, Any]]:
+    """What merchant, payer and ops were told, and what became of it; never what a payer's contact is."""
+    begins = [("case", case_id), ("order", order_id or 0), ("payer", order_id or 0)]
+    bounds = [bound for name, of in begins for bound in (f"{name}/{of}/", f"{name}/{of}0")]  # 0 is next to /
+    rows = await conn.fetch(NOTICES, *bounds, NOTICES_MAX)
+    return [{**dict(row), "told": msgspec.json.decode(row["told"])} for row in rows]
+
+
+EVENT = """
+SELECT 'event' AS what, kind, recorded_at, occurred_at, evidence, outcome, reason, account, event_id, order_ref,
+       payment_ref, refund_ref, dispute_ref, amount_minor AS amount, total_minor AS total, currency, failure,
+       failure_code
+FROM inbox WHERE account = $1 AND event_id = $2
+"""
+
+
+async def _events(conn: Conn, subject: str) -> list[dict[str, Any]]:
+    """The event that a case without an order is about."""
+    account, event_id = _event_of(subject)
+    return [dict(row) for row in await conn.fetch(EVENT, account, event_id)]
+
+
+def _event_of(subject: str) -> tuple[str, str]:
+    """What `cases.event_subject` names; two empty texts where the subject is no event."""
+    kind, _, name = subject.partition(":")
+    account, _, event_id = name.partition("/") if kind == "event" else ("", "", "")
+    return account, event_id
+
+
+# Those that brought the order's events, the event that the case is about, and the one that said something else.
+DELIVERIES = """
+SELECT d.run, d.number, d.account, d.received_at, d.key, d.events, d.duplicates, octet_length(d.body) AS body_bytes
+FROM (
+    SELECT run, number FROM inbox WHERE order_id = $1 AND number IS NOT NULL
+    UNION
+    SELECT run, number FROM inbox WHERE account = $2 AND event_id = $3 AND number IS NOT NULL
+    UNION
+    SELECT $4::uuid, $5::bigint
+) AS named JOIN deliveries d USING (run, number)
+ORDER BY d.received_at, d.run, d.number LIMIT $6
+"""
+
+
+async def _deliveries(conn: Conn, order_id: int | None, case: dict[str, Any]) -> list[dict[str, Any]]:
+    run, number = _delivery_of(case["details"])
+    rows = await conn.fetch(DELIVERIES, order_id, *_event_of(case["subject"]), run, number, DELIVERIES_MAX)
+    return [dict(row) for row in rows]
+
+
+def _delivery_of(details: dict[str, Any]) -> tuple[UUID | None, int | None]:
+    """The delivery that a reused event's case names, for its event stands under another."""
+    named = details.get("delivery")
+    return (UUID(named[0]), int(named[1])) if named else (None, None)
+
+
+RAW = """
+SELECT d.headers, d.query, d.body
+FROM unnest($1::uuid[], $2::bigint[]) WITH ORDINALITY AS w (run, number, i)
+JOIN deliveries d ON d.run = w.run AND d.number = w.number
+ORDER BY w.i
+"""
+
+
+async def add_raw(conn: Conn, deliveries: list[dict[str, Any]]) -> None:
+    """Adds to each delivery its headers, query and body as they came; the body is None once retention removed it."""
+    rows = await conn.fetch(RAW, [it["run"] for it in deliveries], [it["number"] for it in deliveries])
+    for delivery, row in zip(deliveries, rows, strict=True):
+        delivery["headers"] = msgspec.json.decode(row["headers"])
+        delivery["query"] = row["query"]
+        delivery["body"] = row["body"]

@@ -1,0 +1,113 @@
+"""An order as people and the merchant's systems read it: as it stands, and its history."""
+
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from tillkeeper.domain.statuses import STATUS_ZH, Status
+from tillkeeper.store.postgres.pool import Conn
+
+SHOW_ORDER = """
+SELECT id, order_ref, status, amount_minor, currency, captured_minor, refunding_minor, refunded_minor, discount_minor,
+       (SELECT coalesce(sum(d.amount_minor), 0)::bigint FROM disputes d
+        WHERE d.order_id = orders.id AND d.status = 'lost' AND d.currency = orders.currency
+          AND d.account = ANY(orders.accounts)) AS charged_back_minor,
+       version, registered_at, changed_at, expires_at, phase_since, due_at, held_until, closed_at
+FROM orders WHERE order_ref = $1
+"""
+SHOW_PAYMENTS = """
+SELECT account, payment_ref, status, amount_minor AS amount, currency, captured_minor AS captured, failure, method
+FROM payments WHERE order_id = $1 ORDER BY account, payment_ref
+"""
+SHOW_REFUNDS = """
+SELECT account, refund_ref, payment_ref, status, amount_minor AS amount, currency
+FROM refunds WHERE order_id = $1 ORDER BY account, refund_ref
+"""
+SHOW_DISPUTES = """
+SELECT account, dispute_ref, payment_ref, status, amount_minor AS amount, currency
+FROM disputes WHERE order_id = $1 ORDER BY account, dispute_ref
+"""
+SHOW_CASES = """
+SELECT id, kind, subject, account, details, level, owner, opened_at, follow_up_at, closed_at, closed_by, outcome
+FROM cases WHERE order_id = $1 ORDER BY id
+"""
+
+
+async def show(pool: asyncpg.Pool, order_ref: str) -> dict[str, Any] | None:
+    """The order as the contract shows it, or None.  Amounts in minor units; `paid` is before refunds."""
+    async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+        return await show_in(conn, order_ref)
+
+
+async def show_in(conn: Conn, order_ref: str) -> dict[str, Any] | None:
+    """As `show`, in the caller's snapshot."""
+    row = await conn.fetchrow(SHOW_ORDER, order_ref)
+    if row is None:
+        return None
+    return {
+        "order_ref": row["order_ref"],
+        "status": row["status"],
+        "status_zh": STATUS_ZH[Status(row["status"])],
+        "amount": row["amount_minor"],
+        "currency": row["currency"],
+        "paid": row["captured_minor"],
+        "refunding": row["refunding_minor"],
+        "refunded": row["refunded_minor"],
+        "discount": row["discount_minor"],
+        "charged_back": row["charged_back_minor"],
+        "version": row["version"],
+        "registered_at": row["registered_at"],
+        "changed_at": row["changed_at"],
+        "expires_at": row["expires_at"],
+        "stands_since": row["phase_since"],
+        "swept_next_at": row["due_at"],
+        "held_until": row["held_until"],
+        "closed_at": row["closed_at"],
+        "payments": [dict(it) for it in await conn.fetch(SHOW_PAYMENTS, row["id"])],
+        "refunds": [dict(it) for it in await conn.fetch(SHOW_REFUNDS, row["id"])],
+        "disputes": [dict(it) for it in await conn.fetch(SHOW_DISPUTES, row["id"])],
+        "cases": [
+            {**dict(it), "details": msgspec.json.decode(it["details"])}
+            for it in await conn.fetch(SHOW_CASES, row["id"])
+        ],
+    }
+
+
+ORDER_ID = "SELECT id FROM orders WHERE order_ref = $1"
+
+# Oldest first by our clock; of one moment the query comes before the answer, and the answer before what follows.
+HISTORY = """
+SELECT 'event' AS what, kind, recorded_at,
+       CASE WHEN evidence = 'operator' THEN recorded_at ELSE occurred_at END AS occurred_at,  -- no gateway's clock
+       evidence, outcome, reason, status_after, account, event_id, payment_ref, refund_ref, dispute_ref,
+       amount_minor AS amount, total_minor AS total, currency, failure, failure_code, NULL AS by, NULL AS note,
+       1 AS rank, seq
+FROM inbox WHERE order_id = $1
+UNION ALL
+SELECT 'act', 'order.' || what, at, at, CASE WHEN by <> 'policy' THEN 'operator' END, 'done', NULL, NULL, NULL, NULL,
+       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, by, note, 2, id
+FROM acts WHERE order_id = $1
+UNION ALL
+SELECT 'step', 'sweep.' || action, taken_at, at, NULL, coalesce(result, 'under way'), NULL, NULL, NULL, NULL,
+       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, CASE WHEN tries > 1 THEN tries || ' tries' END, 0, 0
+FROM steps WHERE order_id = $1
+ORDER BY recorded_at, rank, seq, kind
+"""
+
+
+async def history(pool: asyncpg.Pool, order_ref: str) -> list[dict[str, Any]] | None:
+    """Every event, act and step of the order, oldest first by our clock, or None if there is no such order.
+
+    All have the same fields, null where they mean nothing: `what` is "event", "act" or "step"; an act's `occurred_at`
+    is when it was done, a step's is when the ladder had it.
+    """
+    async with pool.acquire() as conn:
+        order_id = await conn.fetchval(ORDER_ID, order_ref)
+        return None if order_id is None else await history_of(conn, order_id)
+
+
+async def history_of(conn: Conn, order_id: int) -> list[dict[str, Any]]:
+    """As `history`, of an order that is there."""
+    found = [dict(row) for row in await conn.fetch(HISTORY, order_id)]
+    return [{name: value for name, value in it.items() if name not in ("rank", "seq")} for it in found]

@@ -1,0 +1,109 @@
+"""Orders that are stuck, as people read them: since when, what their gateways said last, and what comes next."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from tillkeeper.domain.order.advancing import what_comes_next
+from tillkeeper.domain.order.state import OrderState
+from tillkeeper.domain.policy import Policy
+from tillkeeper.domain.statuses import OPEN, STATUS_ZH, Status
+from tillkeeper.store.orders.loading import read_orders
+from tillkeeper.store.postgres.pool import Conn
+
+STUCK: Final = tuple(status for status in OPEN if status is not Status.UNPAID)  # nobody began to pay those
+
+
+class Sought(msgspec.Struct, frozen=True, kw_only=True):
+    """Which orders: in these statuses since before `until`, and, if told, at this account."""
+
+    statuses: tuple[Status, ...] = STUCK
+    account: str | None = None
+    until: datetime
+
+
+# One statement for each status, named in it: only so are the indexes of those that may be stuck of use, and nobody's
+# finished orders read.
+OF_STATUS = """
+SELECT id, phase_since FROM orders
+WHERE closed_at IS NULL AND status = '{status}' AND phase_since <= $1 AND ($2::text IS NULL OR $2 = ANY(accounts))
+ORDER BY phase_since, id LIMIT $3
+"""
+
+
+def longest_first(statuses: Collection[Status]) -> str:
+    """The statement that finds orders in these statuses."""
+    each = " UNION ALL ".join(f"({OF_STATUS.format(status=it)})" for it in statuses)
+    return f"SELECT id FROM ({each}) AS found ORDER BY phase_since, id LIMIT $3"  # noqa: S608 - of our own words
+
+
+async def stuck_orders(
+    pool: asyncpg.Pool, sought: Sought, *, policy: Policy, limit: int, now: datetime
+) -> list[dict[str, Any]]:
+    """Those that have stood the longest first."""
+    async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+        found = await conn.fetch(longest_first(sought.statuses), sought.until, sought.account, limit)
+        ids = [row["id"] for row in found]
+        orders = await read_orders(conn, ids)
+        asked = await _asked_last(conn, orders.values())
+        cases = await _open_cases(conn, ids)
+        return [
+            {
+                **_shown(orders[order_id]),
+                "asked_last": asked.get(order_id),
+                "next": _coming(orders[order_id], policy, now),
+                "cases": cases.get(order_id, []),
+            }
+            for order_id in ids
+        ]
+
+
+def _shown(it: OrderState) -> dict[str, Any]:
+    summary = it.summary
+    return {
+        "order_ref": it.order.order_ref,
+        "status": summary.status,
+        "status_zh": STATUS_ZH[summary.status],
+        "since": it.phase_since,
+        "accounts": sorted(it.order.accounts),
+        "amount": it.order.amount,
+        "currency": it.order.currency,
+        "paid": summary.captured,
+        "refunding": summary.refunding,
+        "refunded": summary.refunded,
+        "held_until": it.held_until,
+        "swept_next_at": it.due_at,
+    }
+
+
+def _coming(order: OrderState, policy: Policy, now: datetime) -> dict[str, Any] | None:
+    """What the sweep does next, and when; None where it never looks again."""
+    coming = what_comes_next(order, policy=policy, now=now)
+    return None if coming is None else {"what": coming[0], "at": coming[1]}
+
+
+ASKED_LAST = """
+SELECT DISTINCT ON (r.order_id) r.order_id, r.action, r.taken_at AS at, r.tries, r.result
+FROM unnest($1::bigint[], $2::bigint[]) AS w (order_id, phase)
+JOIN steps r ON r.order_id = w.order_id AND r.phase = w.phase AND r.action IN ('query', 'close')
+ORDER BY r.order_id, r.taken_at DESC
+"""
+
+
+async def _asked_last(conn: Conn, orders: Collection[OrderState]) -> dict[int, dict[str, Any]]:
+    """The last question of each present phase, and what came of it; a result of None is not known yet, or never."""
+    rows = await conn.fetch(ASKED_LAST, [it.id for it in orders], [it.phase for it in orders])
+    return {row["order_id"]: {name: row[name] for name in ("action", "at", "tries", "result")} for row in rows}
+
+
+OPEN_CASES = """
+SELECT order_id, array_agg(id ORDER BY id) AS ids FROM cases
+WHERE order_id = ANY($1::bigint[]) AND closed_at IS NULL GROUP BY order_id
+"""
+
+
+async def _open_cases(conn: Conn, ids: list[int]) -> dict[int, list[int]]:
+    return {row["order_id"]: row["ids"] for row in await conn.fetch(OPEN_CASES, ids)}
