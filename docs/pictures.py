@@ -14,8 +14,8 @@ from typing import Final
 
 import msgspec
 
-from tillkeeper.domain.order.status import Status
-from tillkeeper.domain.order.topics import Topic
+from tillkeeper.domain.statuses import Status
+from tillkeeper.domain.topics import Topic
 from tillkeeper.notices.letters import Language
 from tillkeeper.notices.mail import Facts, render
 from tillkeeper.notices.settings import NotifySettings

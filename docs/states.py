@@ -11,8 +11,9 @@ from typing import Final
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.ladder import Action
 from tillkeeper.domain.order.facts import DISPUTE_STATUSES, PAYMENT_STATUSES, REFUND_STATUSES, OrderFacts, apply
-from tillkeeper.domain.order.status import TRAITS, Status
-from tillkeeper.domain.order.summary import STATUS_TABLE, Order, summarize
+from tillkeeper.domain.order.status import STATUS_TABLE, summarize
+from tillkeeper.domain.order.terms import Order
+from tillkeeper.domain.statuses import TRAITS, Status
 from tillkeeper.policy.drawing import WORDS
 from tillkeeper.policy.ladders import SENSE
 
@@ -51,7 +52,7 @@ def page() -> str:
 def _statuses() -> Iterator[str]:
     yield "## Which status an order has"
     yield ""
-    yield "The first line that holds (`STATUS_TABLE` in `tillkeeper/domain/order/summary.py`). Amounts count"
+    yield "The first line that holds (`STATUS_TABLE` in `tillkeeper/domain/order/status.py`). Amounts count"
     yield "where the payment is expected at that account and is in the order's currency; what is due is the"
     yield "amount less what a gateway granted off it."
     yield ""
@@ -123,7 +124,7 @@ def _event(kind: Kind, amount: int, hours: int) -> PaymentEvent:
 def _traits() -> Iterator[str]:
     yield "## What a status means for those who act on it"
     yield ""
-    yield "`TRAITS` in `tillkeeper/domain/order/status.py`."
+    yield "`TRAITS` in `tillkeeper/domain/statuses.py`."
     yield ""
     rows = (
         (

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import msgspec
 
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 
 
 class ExpectedOrder(msgspec.Struct, frozen=True, kw_only=True):

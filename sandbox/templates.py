@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 
 ALL: Final = 10  # tenths
 

@@ -12,7 +12,7 @@ from sandbox.simulators.apis import api_handlers
 from sandbox.simulators.registry import ledger_of
 from sandbox.story import ExpectedOrder, Story, StoryEvent, bare
 from tillkeeper import clock
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 PREFIX = {"stripe": "pi_", "alipay": "20261122", "wechatpay": "42000000"}

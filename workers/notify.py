@@ -9,7 +9,7 @@ told before its DATA is sent, and a row found so is settled as uncertain.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, assert_never
 
@@ -17,31 +17,35 @@ import asyncpg
 import msgspec
 import structlog
 
-from tillkeeper.domain.order.case_reasons import CaseReason
-from tillkeeper.domain.order.notices import Audience, Notice
-from tillkeeper.domain.order.topics import Topic
+from tillkeeper.domain.order.notice_outcomes import (
+    NO_CHANNEL,
+    PENDING,
+    ChannelState,
+    Dead,
+    Dropped,
+    Entry,
+    Failed,
+    RowState,
+    SendOutcome,
+    Uncertain,
+    entry_of,
+    gone_receivers,
+    state_of,
+    undeliverable,
+)
+from tillkeeper.domain.order.notices import Audience
+from tillkeeper.domain.order.sending import OrderNow, SendLater, SendNow, may_tell_payer
 from tillkeeper.domain.policy import CasePolicy
+from tillkeeper.domain.topics import Topic
 from tillkeeper.notices.addresses import is_mail_address
 from tillkeeper.notices.channels import Channels
 from tillkeeper.notices.cooldown import Channel
-from tillkeeper.notices.deciding import (
-    NO_CHANNEL,
-    PENDING,
-    RowState,
-    SendLater,
-    SendNow,
-    entry_of,
-    may_tell_payer,
-    state_of,
-)
 from tillkeeper.notices.envelope import as_bytes
 from tillkeeper.notices.mail import BadNotice, Facts, language_for, read, render
-from tillkeeper.notices.outcome import ChannelState, Dead, Dropped, Entry, Failed, SendOutcome, Uncertain
 from tillkeeper.notices.outgoing import Outgoing
 from tillkeeper.notices.settings import NotifySettings
-from tillkeeper.notices.webhook import GONE
 from tillkeeper.store.cases.writing import open_cases
-from tillkeeper.store.outbox.sending import MAIL, Claimed, OrderNow, Settled, claim, lock_order, mark, settle
+from tillkeeper.store.outbox.sending import MAIL, Claimed, Settled, claim, lock_order, mark, settle
 from tillkeeper.store.outbox.writing import write_notices
 from tillkeeper.store.postgres.lease import LeaseLost
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
@@ -89,6 +93,7 @@ class NotifyLoop:
         self._pool = pool
         self._channels = channels
         self._settings = settings
+        self._mail_limits: Final = settings.mail_limits
         self._outage = outage
         self._now = now
         self._audiences = audiences
@@ -151,7 +156,7 @@ class NotifyLoop:
                 await self._to_channels(row, told)
                 await self._settle([(row, told)])
         except LeaseLost:
-            log.warning("notice_claim_ran_out", key=row.key, topic=row.topic)
+            log.warning("notice_lease_expired", key=row.key, topic=row.topic)
 
     # --- payers: at most once -----------------------------------------------------------------------------------------
 
@@ -211,7 +216,7 @@ class NotifyLoop:
             said=facts.summary,
             warned=facts.under_way,
             expires_at=facts.expires_at,
-            settings=self._settings,
+            limits=self._mail_limits,
             now=self._now(),
         )
         match verdict:
@@ -273,7 +278,7 @@ class NotifyLoop:
         except (Held, LeaseLost):
             raise
         except Exception as error:
-            log.exception("notice_failed_for_a_fault_of_ours", key=row.key, topic=row.topic, channel=channel)
+            log.exception("notice_failed_unexpectedly", key=row.key, topic=row.topic, channel=channel)
             return Failed(why=f"a fault of ours: {type(error).__name__}")
 
     def _entry(self, row: Claimed, outcome: SendOutcome, before: Entry | None) -> Entry:
@@ -294,12 +299,16 @@ class NotifyLoop:
         async with self._pool.acquire() as conn, conn.transaction():
             held = await settle(conn, list(settled.values()))
             ours = [(row, told) for row, told in rows if row.key in held]
-            reasons = [(row.order_id, it) for row, told in ours for it in _undeliverable(row, told, now)]
+            reasons = [
+                (row.order_id, reason)
+                for row, told in ours
+                for reason in undeliverable(told, key=row.key, audience=row.audience, topic=row.topic, now=now)
+            ]
             await open_cases(conn, reasons, policy=self._cases(), now=now)
-            await write_notices(conn, [it for _, told in ours for it in _alarms(told, now)], now=now)
+            await write_notices(conn, [notice for _, told in ours for notice in gone_receivers(told, now=now)], now=now)
         for row, _ in rows:
             if row.key not in held:
-                log.warning("notice_claim_ran_out", key=row.key, topic=row.topic)
+                log.warning("notice_lease_expired", key=row.key, topic=row.topic)
 
     def _log(self, row: Claimed, channel: str, entry: Entry) -> None:
         NOTICES.labels(row.audience, channel, entry.outcome).inc()
@@ -309,7 +318,7 @@ class NotifyLoop:
         elif entry.outcome is ChannelState.FAILING:
             log.warning("notice_failing", **fields, failures=entry.failures, next_at=entry.next_at)
         else:
-            log.info("notice_told", **fields, outcome=entry.outcome)
+            log.info("notice_sent", **fields, outcome=entry.outcome)
 
     def _measure_lag(self, claimed: Sequence[Claimed]) -> None:
         now = self._now()
@@ -340,25 +349,3 @@ def _settled(row: Claimed, told: Mapping[str, Entry], put_off: datetime | None, 
         last_error=state.last_error,
         finished_at=now if state.due_at is None else None,
     )
-
-
-def _undeliverable(row: Claimed, told: Mapping[str, Entry], now: datetime) -> Iterator[CaseReason]:
-    """A case for each payer who cannot be told; of a channel that takes nothing, one a day."""
-    for channel, entry in told.items():
-        if entry.outcome is not ChannelState.DEAD or entry.at < now:
-            continue
-        subject = f"notice:{row.key}" if row.audience is Audience.PAYER else f"{channel} {now:%Y-%m-%d}"
-        details: dict[str, object] = {"channel": channel, "topic": row.topic, "notice": row.key, "why": entry.why}
-        yield CaseReason(kind="notice_undeliverable", subject=subject, details=details)
-
-
-def _alarms(told: Mapping[str, Entry], now: datetime) -> Iterator[Notice]:
-    """Ops hear, once a day, of a receiver that says it is gone."""
-    for channel, entry in told.items():
-        if entry.outcome is ChannelState.DROPPED and entry.why == GONE:
-            yield Notice(
-                key=f"webhook.gone/{channel}/{now:%Y-%m-%d}",
-                audience=Audience.OPS,
-                topic="webhook.gone",
-                payload={"channel": channel, "level": 1, "text": entry.why},
-            )

@@ -33,8 +33,8 @@ from sandbox.servers import Postgres
 from sandbox.story import Story
 from tillkeeper import clock
 from tillkeeper.domain.ladder import Action, Anchor
-from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.policy import Policy
+from tillkeeper.domain.statuses import Status
 from tillkeeper.policy.reading import load_policy
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.overview import OrderStanding, standings

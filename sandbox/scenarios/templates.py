@@ -7,7 +7,7 @@ The words in UNSAID are those that a gateway has no webhook for: nobody learns o
 from typing import Final
 
 from sandbox.templates import ALL, Event, Template
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 
 MINUTE: Final = 60
 HOUR: Final = 3600

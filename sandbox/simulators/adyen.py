@@ -19,7 +19,7 @@ from sandbox.signing import Json, Signed
 from sandbox.simulators.base import Secret, Setting, Simulator
 from sandbox.story import Story, StoryEvent, bare
 from sandbox.templates import ALL, AT_ONCE_S, Event, Template
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 
 OF_THE_PAYMENT: Final = frozenset({"AUTHORISATION", "PENDING", "OFFER_CLOSED"})  # all others refer to it
 OF_A_REFUND: Final = frozenset({"REFUND", "REFUND_FAILED", "REFUNDED_REVERSED"})

@@ -25,7 +25,7 @@ from sandbox.simulators.alipay_api import AlipayApi
 from sandbox.simulators.base import Secret, Setting, Simulator
 from sandbox.story import Story, StoryEvent
 from sandbox.templates import ALL, AT_ONCE_S, Event, Template
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 
 EVENT_TYPES: Final[Mapping[str, PaymentState | RefundState | None]] = {
     "WAIT_BUYER_PAY": PaymentState.PENDING,

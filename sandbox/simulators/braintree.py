@@ -26,7 +26,7 @@ from sandbox.simulators.stripe_api import http_date
 from sandbox.story import Story, StoryEvent, bare
 from sandbox.templates import ALL, AT_ONCE_S, Event, Template
 from tillkeeper.domain.money import exponent
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 
 Xml: TypeAlias = "str | Mapping[str, Xml] | list[tuple[str, Xml]] | None"
 Transaction = dict[str, Xml]

@@ -25,7 +25,7 @@ from sandbox.simulators.stripe_api import http_date
 from sandbox.story import Story, StoryEvent, bare
 from sandbox.templates import ALL, AT_ONCE_S, Event, Template
 from tillkeeper.domain.money import exponent
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 
 # The event, and the status in it.
 EVENT_TYPES: Final[dict[str, PaymentState | RefundState | None]] = {

@@ -24,7 +24,7 @@ from sandbox.simulators.base import Secret, Setting, Simulator
 from sandbox.simulators.stripe_api import http_date
 from sandbox.story import Story, StoryEvent
 from sandbox.templates import ALL, AT_ONCE_S, Event, Template
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 
 SHANGHAI: Final = timezone(timedelta(hours=8))
 SCHEME: Final = "LKLAPI-SHA256withRSA"

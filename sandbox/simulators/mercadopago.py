@@ -22,7 +22,7 @@ from sandbox.simulators.stripe_api import http_date
 from sandbox.story import Story, StoryEvent
 from sandbox.templates import ALL, AT_ONCE_S, Event, Template
 from tillkeeper.domain.money import exponent
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 
 EVENT_TYPES: Final[dict[str, PaymentState | RefundState | None]] = {
     "pending": PaymentState.PENDING,

@@ -23,7 +23,7 @@ from sandbox.simulators.base import Secret, Setting, Simulator
 from sandbox.story import Story, StoryEvent, bare
 from sandbox.templates import ALL, AT_ONCE_S, Event, Template
 from tillkeeper.domain.money import exponent
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 
 EVENT_TYPES: Final[dict[str, PaymentState | RefundState | None]] = {
     "pending": PaymentState.PENDING,

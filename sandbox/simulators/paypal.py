@@ -28,7 +28,7 @@ from sandbox.simulators.stripe_api import http_date
 from sandbox.story import Story, StoryEvent
 from sandbox.templates import ALL, AT_ONCE_S, Event, Template
 from tillkeeper import clock
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 
 APPROVED: Final = "CHECKOUT.ORDER.APPROVED"
 ORDER_COMPLETED: Final = "CHECKOUT.ORDER.COMPLETED"

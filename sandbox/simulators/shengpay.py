@@ -23,7 +23,7 @@ from sandbox.simulators.base import Secret, Setting, Simulator
 from sandbox.simulators.stripe_api import http_date
 from sandbox.story import Story, StoryEvent
 from sandbox.templates import ALL, AT_ONCE_S, Event, Template
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 
 SHANGHAI: Final = timezone(timedelta(hours=8))
 HASHES: Final[Mapping[str, HashAlgorithm]] = {"RSA2": SHA256(), "RSA": SHA1()}  # noqa: S303 - ShengPay's own

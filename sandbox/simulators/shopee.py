@@ -23,7 +23,7 @@ from sandbox.simulators.stripe_api import http_date
 from sandbox.story import Story, StoryEvent
 from sandbox.templates import ALL, Event, Template
 from tillkeeper.domain.money import EXPONENTS
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 
 PATH: Final = "/api/v2/order/get_order_detail"
 CASH: Final = "(cash on delivery)"

@@ -16,7 +16,7 @@ from sandbox.signing import Signed
 from sandbox.simulators.base import Secret, Setting, Simulator
 from sandbox.story import Story, StoryEvent
 from sandbox.templates import ALL, AT_ONCE_S, Event, Template
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 
 SECRET_BYTES: Final = 24
 

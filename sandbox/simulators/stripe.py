@@ -27,7 +27,7 @@ from sandbox.simulators.base import Secret, Setting, Simulator
 from sandbox.simulators.stripe_api import StripeApi
 from sandbox.story import Story, StoryEvent, bare
 from sandbox.templates import ALL, AT_ONCE_S, Event, Template
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 
 EVENT_TYPES: Final[Mapping[str, PaymentState | RefundState | None]] = {
     "payment_intent.created": PaymentState.CREATED,

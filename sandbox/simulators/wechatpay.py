@@ -27,7 +27,7 @@ from sandbox.simulators.base import Secret, Setting, Simulator
 from sandbox.simulators.wechatpay_api import WeChatPayApi
 from sandbox.story import Story, StoryEvent
 from sandbox.templates import ALL, Event, Template
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 
 APIV3_KEY_CHARS: Final = 32
 

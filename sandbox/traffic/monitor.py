@@ -10,7 +10,7 @@ import aiohttp
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
 from tillkeeper.store.reports.overview import OrderStanding, Overview, overview, standings
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from sandbox.traffic.monitor import Snapshot
 from sandbox.traffic.posting_log import Counts
-from tillkeeper.domain.order.status import STATUS_ZH, Status
+from tillkeeper.domain.statuses import STATUS_ZH, Status
 
 LINE_EVERY_S: Final = 5.0
 LANES: Final = {"rabbitmq": "RabbitMQ", "spool": "PostgreSQL"}  # as people call them

@@ -16,7 +16,7 @@ from tests.pure.domain.strategies import AN_ORDER, histories
 from tests.pure.domain.test_order import facts_after
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.order.registration import ClaimedPayment, Contradiction
-from tillkeeper.domain.order.summary import summarize
+from tillkeeper.domain.order.status import summarize
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply.batch import apply_deliveries, apply_found
 from tillkeeper.store.apply.registration import register

@@ -10,7 +10,7 @@ from tests.database.factories import NOON, RUN, a_delivery, an_event
 from tests.database.test_sweeping import HOUR, MINUTE, POLICY, Clock, Gateways, a_sweep, registered, told, until
 from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.cases import acts as case_acts
 from tillkeeper.store.cases.writing import ClosedCase, NoSuchCase

@@ -17,8 +17,8 @@ from tests.database.test_sweeping import Clock, Gateways, a_sweep
 from tests.pure.domain.histories import END, ORDER, History, answer_at, ends_of, history_of, truth_of
 from tillkeeper.domain.events import Evidence
 from tillkeeper.domain.order.case_reasons import reasons_in
-from tillkeeper.domain.order.status import Status
-from tillkeeper.domain.order.summary import summarize
+from tillkeeper.domain.order.status import summarize
+from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.messages import Answer
 from tillkeeper.policy import load_policy
 from tillkeeper.store.apply.batch import apply_deliveries, apply_found

@@ -8,8 +8,8 @@ import msgspec
 from tests.database.factories import NOON
 from tests.notice_factories import an_order, to_merchant, to_ops, to_payer, told
 from tillkeeper.domain.order.notices import Audience
-from tillkeeper.domain.order.status import Status
-from tillkeeper.domain.order.summary import Summary
+from tillkeeper.domain.order.status import Summary
+from tillkeeper.domain.statuses import Status
 from tillkeeper.store.outbox.sending import Settled, claim, lock_order, mark, settle
 
 LEASE = timedelta(minutes=1)

@@ -12,8 +12,8 @@ from tests.database.test_sweeping import HOUR, MINUTE, Clock, Gateways, a_sweep,
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.ladder import Action, Ladder
 from tillkeeper.domain.order.registration import Contradiction
-from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.policy import Policy
+from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.messages import Answer, Query
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.refunds import AskedRefund, register_refund, withdraw_refund

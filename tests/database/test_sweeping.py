@@ -12,9 +12,9 @@ from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.ladder import Action, ActionSteps, Anchor, Ladder, StepTime
 from tillkeeper.domain.order.acts import Refused
 from tillkeeper.domain.order.registration import ClaimedPayment, Payer
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.terms import Instalment
 from tillkeeper.domain.policy import Policy
-from tillkeeper.domain.terms import Instalment
+from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.messages import Answer
 from tillkeeper.policy import load_policy
 from tillkeeper.settings import SweepSettings

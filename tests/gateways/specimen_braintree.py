@@ -8,7 +8,7 @@ from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of
 
 from sandbox.simulators.braintree import BraintreeSigner, credit, digest_of, document, notification, sale
 from sandbox.story import ExpectedOrder, Story
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.braintree.gateway import Braintree
 from tillkeeper.gateways.braintree.settings import BraintreeSettings
 from tillkeeper.gateways.messages import Query, Request

@@ -42,7 +42,7 @@ from specimen_lakala import (
 from sandbox.simulators.lakala import SIMULATOR, TEMPLATES, certificate_of, sign
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.errors import (
     AccessDenied,
     BadPayload,

@@ -37,7 +37,7 @@ from specimen_lakala import (
 )
 
 from tillkeeper.domain.events import Evidence, Kind
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.errors import (
     AccessDenied,
     BadPayload,

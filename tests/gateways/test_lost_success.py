@@ -15,8 +15,9 @@ from sandbox.signing_alipay import alipay_delivery, alipay_refund
 from sandbox.simulators.wechatpay_v2 import sealed_info, xml
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.implied import implied
-from tillkeeper.domain.order.status import Status
-from tillkeeper.domain.order.summary import Order, summarize
+from tillkeeper.domain.order.status import summarize
+from tillkeeper.domain.order.terms import Order
+from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.alipay.gateway import Alipay
 from tillkeeper.gateways.alipay.settings import AlipaySettings
 from tillkeeper.gateways.messages import Query

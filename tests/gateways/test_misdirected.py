@@ -6,8 +6,8 @@ import pytest
 from meaning import outcome
 from specimen import NOW
 
-from tillkeeper.diagnostics.checks import RefusedRequest, diagnose
 from tillkeeper.diagnostics.findings import Finding
+from tillkeeper.diagnostics.refusals import RefusedRequest, diagnose
 from tillkeeper.gateways.errors import Refused
 from tillkeeper.gateways.registry import GATEWAYS
 

@@ -26,8 +26,10 @@ from sandbox.simulators.mollie import (
 from sandbox.simulators.registry import ledger_of
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order.status import Status
-from tillkeeper.domain.order.summary import Order, held_in_all, summarize
+from tillkeeper.domain.order.status import summarize
+from tillkeeper.domain.order.sums import held_in_all
+from tillkeeper.domain.order.terms import Order
+from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.errors import (
     AccessDenied,
     BadPayload,

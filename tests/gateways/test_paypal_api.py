@@ -38,7 +38,7 @@ from sandbox.simulators.registry import ledger_of
 from tests.pure.sandbox.asking import answer as asked_at
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.messages import Query

@@ -36,8 +36,9 @@ from sandbox.simulators.paypal import paypal_body, paypal_dispute
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.facts import ObjectStatus, OrderFacts, apply
-from tillkeeper.domain.order.status import Status
-from tillkeeper.domain.order.summary import Order, summarize
+from tillkeeper.domain.order.status import summarize
+from tillkeeper.domain.order.terms import Order
+from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.paypal.codes import FAILURES, OUTCOMES

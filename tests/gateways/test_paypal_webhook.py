@@ -34,7 +34,7 @@ from specimen_paypal import URL
 from sandbox.simulators.paypal import paypal_money
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit.unknown_words import UnknownWord, unknown_words
 from tillkeeper.gateways.messages import Answer, Query

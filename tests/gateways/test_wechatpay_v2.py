@@ -20,7 +20,7 @@ from wechatpy.pay import utils as official
 from sandbox.simulators.wechatpay_v2 import SIMULATOR, SUB_MCH_ID, TEMPLATES, sealed_info, sign, xml
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.errors import (
     AccessDenied,
     BadPayload,

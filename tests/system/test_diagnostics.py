@@ -15,8 +15,8 @@ from tests.system.commands import tillkeeper, toml, written
 from tests.system.receiving import ACCOUNT, PATH, SECRET, a_delivery, exchange, some_settings, status_of, until, wire
 from tillkeeper import clock
 from tillkeeper.accounts import KnownAccounts
-from tillkeeper.diagnostics.checks import TOO_LONG, RefusedRequest, diagnose
 from tillkeeper.diagnostics.findings import ADVICE, BY_STEP, Finding
+from tillkeeper.diagnostics.refusals import TOO_LONG, RefusedRequest, diagnose
 from tillkeeper.gateways.errors import BadPayload, BadSignature, Refused, VerificationStep
 from tillkeeper.gateways.inspecting import inspect_request
 from tillkeeper.gateways.messages import Request

@@ -7,7 +7,7 @@ import pytest
 
 from tests.database.factories import NOON, a_delivery, a_registration, an_event
 from tests.system.test_workers import books
-from tillkeeper.cli.closing import Act, discard, replay
+from tillkeeper.cli.parked_acts import Act, discard, replay
 from tillkeeper.domain.delivery import Envelope, EnvelopeKeys, pack
 from tillkeeper.domain.policy import Policy
 from tillkeeper.lanes.intake import Intake

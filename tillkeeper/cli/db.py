@@ -1,4 +1,4 @@
-"""`tillkeeper db`: the database's schema is made, upgraded, and looked at."""
+"""Implements `tillkeeper db`, which creates the database's schema, upgrades it, and says how it stands."""
 
 import asyncio
 from collections.abc import Sequence

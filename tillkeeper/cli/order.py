@@ -1,4 +1,4 @@
-"""`tillkeeper order`: what is known of an order, and what people do to it."""
+"""Implements `tillkeeper order`, which shows an order and carries out what people do to it."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -170,7 +170,7 @@ def _done(what: str, order: dict[str, Any]) -> str:
 
 
 def head_of(order: dict[str, Any]) -> dict[str, object]:
-    """What stands first wherever an order is shown: which, its status and its sums."""
+    """Returns what stands first wherever an order is shown: which, its status and its sums."""
     currency = order["currency"]
     return {
         "order": order["order_ref"],

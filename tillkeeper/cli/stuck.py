@@ -1,4 +1,4 @@
-"""`tillkeeper stuck`: orders that do not move."""
+"""Implements `tillkeeper stuck`, which lists orders that do not move."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
@@ -47,7 +47,7 @@ def stuck_command(
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.filters import refuse_unknown
         from tillkeeper.cli.output import print_json
-        from tillkeeper.domain.order.status import Status
+        from tillkeeper.domain.statuses import Status
         from tillkeeper.store.reports.stuck import STUCK, Sought, stuck_orders
 
         for name in in_status or ():

@@ -8,7 +8,7 @@ from typing import Final, Literal
 import msgspec
 
 from tillkeeper.domain.ladder import Ladder
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 
 
 class CasePolicy(msgspec.Struct, frozen=True, kw_only=True):

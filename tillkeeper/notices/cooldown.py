@@ -9,8 +9,7 @@ from typing import Final, Protocol
 
 from tillkeeper.breaker import Breaker
 from tillkeeper.domain.backoff import NOTICE_CHANNEL
-from tillkeeper.notices.deciding import RETRY_AFTER_MAX
-from tillkeeper.notices.outcome import Failed, SendOutcome
+from tillkeeper.domain.order.notice_outcomes import RETRY_AFTER_MAX, Failed, SendOutcome
 from tillkeeper.notices.outgoing import Outgoing
 
 FAILURES_MAX: Final = 5  # in a row; a restart of the receiver is over by the schedule of the row

@@ -11,10 +11,10 @@ from aio_pika import DeliveryMode, ExchangeType, Message
 from aio_pika.abc import AbstractConnection, AbstractExchange
 from pamqp.commands import Basic
 
+from tillkeeper.domain.order.notice_outcomes import Failed, SendOutcome, Sent
 from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.lanes.bounded import bounded
 from tillkeeper.lanes.broker_connection import BrokerConnection
-from tillkeeper.notices.outcome import Failed, SendOutcome, Sent
 from tillkeeper.notices.outgoing import Outgoing
 
 CONFIRM_S: Final = 5.0  # nobody waits for it but the next notice

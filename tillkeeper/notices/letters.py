@@ -7,8 +7,8 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from tillkeeper.domain.failures import Words
-from tillkeeper.domain.order.status import STATUS_ZH, Status
-from tillkeeper.domain.order.topics import Topic
+from tillkeeper.domain.statuses import STATUS_ZH, Status
+from tillkeeper.domain.topics import Topic
 
 Language: TypeAlias = Literal["zh-CN", "en"]
 Tone: TypeAlias = Literal["good", "wait", "bad", "calm"]

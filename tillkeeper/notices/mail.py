@@ -19,11 +19,10 @@ from babel.dates import format_date, format_time, get_timezone_gmt
 
 from tillkeeper.domain.failures import METHOD_WORDS, RETRY_WORDS, Retry, Words, guidance_for
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX, EXPONENTS
-from tillkeeper.domain.order.status import Status
-from tillkeeper.domain.order.summary import Summary
-from tillkeeper.domain.order.topics import Topic
+from tillkeeper.domain.order.status import Summary
+from tillkeeper.domain.statuses import Status
+from tillkeeper.domain.topics import ASKS_TO_PAY, Topic
 from tillkeeper.notices.addresses import is_mail_address, is_plain_link
-from tillkeeper.notices.deciding import ASKS_TO_PAY
 from tillkeeper.notices.letters import FRAME_WORDS, LETTERS, ROW_WORDS, STATUS_WORDS, Language, Letter
 from tillkeeper.notices.settings import NotifySettings
 

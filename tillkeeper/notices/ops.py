@@ -8,8 +8,8 @@ import apprise
 
 from tillkeeper.domain.failures import Words
 from tillkeeper.domain.money import EXPONENTS, format_minor
+from tillkeeper.domain.order.notice_outcomes import Failed, SendOutcome, Sent
 from tillkeeper.notices.mail import plain
-from tillkeeper.notices.outcome import Failed, SendOutcome, Sent
 from tillkeeper.notices.outgoing import Outgoing
 from tillkeeper.notices.settings import NotifySettings
 

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from tillkeeper.domain.order.sending import MailLimits, QuietHours
 from tillkeeper.notices.addresses import is_mail_address
 
 URL_CHARS_MAX: Final = 2048
@@ -114,15 +115,6 @@ class WebhookSettings(BaseModel):
     secrets: Annotated[tuple[Secret, ...], Field(max_length=SECRETS_MAX, repr=False), AfterValidator(_check_not_empty)]
 
 
-class QuietHours(BaseModel):
-    """The part of the day when no payer is written to; it may pass midnight."""
-
-    model_config = _STRICT
-
-    start: time
-    end: time
-
-
 class NotifySettings(BaseModel):
     """Who is told of what happens to orders, how, and when not."""
 
@@ -172,10 +164,13 @@ class NotifySettings(BaseModel):
         return self
 
     @property
-    def quiet(self) -> QuietHours | None:
-        """The quiet hours as times of the day, in `time_zone`."""
+    def mail_limits(self) -> MailLimits:
+        """What payers' mails are held to."""
+        return MailLimits(per_order_max=self.per_order_max, quiet=self._quiet())
+
+    def _quiet(self) -> QuietHours | None:
         found = _QUIET.fullmatch(self.quiet_hours)
         if found is None:
             return None
         start_h, start_min, end_h, end_min = (int(number) for number in found.groups())
-        return QuietHours(start=time(start_h, start_min), end=time(end_h, end_min))
+        return QuietHours(start=time(start_h, start_min), end=time(end_h, end_min), zone=ZoneInfo(self.time_zone))

@@ -13,8 +13,8 @@ from typing import Final
 
 import aiosmtplib
 
+from tillkeeper.domain.order.notice_outcomes import Dead, Failed, SendOutcome, Sent, Uncertain
 from tillkeeper.notices.addresses import without_addresses
-from tillkeeper.notices.outcome import Dead, Failed, SendOutcome, Sent, Uncertain
 from tillkeeper.notices.settings import SmtpSettings
 
 PERMANENT: Final = 500

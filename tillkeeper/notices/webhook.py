@@ -20,8 +20,8 @@ import aiohttp
 import msgspec
 from standardwebhooks import Webhook
 
+from tillkeeper.domain.order.notice_outcomes import GONE, Dropped, Failed, SendOutcome, Sent
 from tillkeeper.notices.addresses import is_public
-from tillkeeper.notices.outcome import Dropped, Failed, SendOutcome, Sent
 from tillkeeper.notices.outgoing import Outgoing
 from tillkeeper.notices.settings import NotifySettings, WebhookSettings
 
@@ -29,7 +29,6 @@ TOTAL_S: Final = 15.0  # Standard Webhooks advises receivers to answer within 15
 CONNECT_S: Final = 5.0
 CONNECTIONS: Final = 20
 CONNECTIONS_PER_HOST: Final = 5  # a receiver that hangs must not take all of them
-GONE: Final = "gone: the receiver answered 410"
 _ASKS_FOR_PAUSE: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _SUCCESS: Final = range(200, 300)
 

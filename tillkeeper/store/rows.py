@@ -2,8 +2,9 @@
 
 import asyncpg
 
-from tillkeeper.domain.order.status import Status
-from tillkeeper.domain.order.summary import Order, Summary
+from tillkeeper.domain.order.status import Summary
+from tillkeeper.domain.order.terms import Order
+from tillkeeper.domain.statuses import Status
 
 
 def summary_in(row: asyncpg.Record) -> Summary:

@@ -6,9 +6,10 @@ from itertools import count
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.order.facts import OrderFacts
 from tillkeeper.domain.order.state import OrderState
-from tillkeeper.domain.order.status import Status
-from tillkeeper.domain.order.summary import Order, Summary
+from tillkeeper.domain.order.status import Summary
+from tillkeeper.domain.order.terms import Order
 from tillkeeper.domain.policy import Policy
+from tillkeeper.domain.statuses import Status
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -24,8 +24,10 @@ from tillkeeper.domain.order.case_reasons import reasons_in
 from tillkeeper.domain.order.facts import OrderFacts
 from tillkeeper.domain.order.implied import implied
 from tillkeeper.domain.order.ownership import place
-from tillkeeper.domain.order.status import Status
-from tillkeeper.domain.order.summary import Order, charged_back, summarize
+from tillkeeper.domain.order.status import summarize
+from tillkeeper.domain.order.sums import charged_back
+from tillkeeper.domain.order.terms import Order
+from tillkeeper.domain.statuses import Status
 
 NOON: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)
 END: Final = 200  # the second at which everything is over
@@ -348,7 +350,7 @@ def must_hold(order: Order, facts: OrderFacts) -> None:
 
 def truth_of(happened: Iterable[Happening]) -> Any:
     """Status and sums by what happened, without any of the code under test."""
-    from tillkeeper.domain.order.summary import Summary
+    from tillkeeper.domain.order.status import Summary
 
     ours = [it for it in happened if it.account in ORDER.accounts and it.currency == ORDER.currency]
     last: dict[tuple[str, str, str], list[Happening]] = {}

@@ -39,13 +39,13 @@ from tillkeeper.domain.order.queries import queries_for, queries_then
 from tillkeeper.domain.order.receiving import Outcome, receive
 from tillkeeper.domain.order.registration import Registration, first_look
 from tillkeeper.domain.order.state import OrderState
-from tillkeeper.domain.order.status import Status
-from tillkeeper.domain.order.summary import Summary, summarize
-from tillkeeper.domain.order.topics import Topic
+from tillkeeper.domain.order.status import Summary, summarize
+from tillkeeper.domain.order.terms import Instalment
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.query import Query
 from tillkeeper.domain.references import Bindings, Reference, references_of
-from tillkeeper.domain.terms import Instalment
+from tillkeeper.domain.statuses import Status
+from tillkeeper.domain.topics import Topic
 from tillkeeper.policy import load_policy
 
 POLICY: Final = load_policy()

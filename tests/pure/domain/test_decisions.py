@@ -17,9 +17,9 @@ from tillkeeper.domain.order.notices import CaseRow, case_notice
 from tillkeeper.domain.order.progress import CANNOT_ASK, Progress, Retry, StepTaken
 from tillkeeper.domain.order.receiving import Arrival, Outcome, receive
 from tillkeeper.domain.order.registration import Contradiction, Registration, refuse_difference
-from tillkeeper.domain.order.status import OPEN, STATUS_ZH, TRAITS, Status
-from tillkeeper.domain.order.topics import CaseTopic
 from tillkeeper.domain.policy import AccountPolicy, Policy
+from tillkeeper.domain.statuses import OPEN, STATUS_ZH, TRAITS, Status
+from tillkeeper.domain.topics import CaseTopic
 
 LEASE = MINUTE
 HOUR = timedelta(hours=1)
@@ -126,7 +126,7 @@ def _refused(act, order, **told):
 
 
 def test_a_payer_is_reminded_of_an_instalment_by_its_own_words_and_of_a_failure_by_others():
-    from tillkeeper.domain.terms import Instalment
+    from tillkeeper.domain.order.terms import Instalment
 
     plan = (Instalment(amount=40, due_at=NOON + MINUTE), Instalment(amount=60, due_at=NOON + HOUR))
     asked = Progress(answered_at=NOON + 3 * HOUR)

@@ -8,8 +8,8 @@ from tests.pure.domain.strategies import AN_ORDER, histories
 from tests.pure.domain.test_order import an_event, facts_after
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.order.implied import Implied, implied
-from tillkeeper.domain.order.status import Status
-from tillkeeper.domain.order.summary import summarize
+from tillkeeper.domain.order.status import summarize
+from tillkeeper.domain.statuses import Status
 
 PAID, GIVEN_BACK = Kind.PAYMENT_SUCCEEDED, Kind.REFUND_SUCCEEDED
 P1 = Implied(account="stripe-main", payment_ref="p1")

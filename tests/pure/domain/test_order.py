@@ -15,8 +15,10 @@ from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order import facts as rules
 from tillkeeper.domain.order.case_reasons import Mismatch, mismatch_of, reasons_in
 from tillkeeper.domain.order.facts import ObjectStatus, OrderFacts, PaymentFacts
-from tillkeeper.domain.order.status import STATUS_ZH, Status
-from tillkeeper.domain.order.summary import charged_back, held_in_all, is_under_way, paid_through, summarize
+from tillkeeper.domain.order.state import paid_through
+from tillkeeper.domain.order.status import is_under_way, summarize
+from tillkeeper.domain.order.sums import charged_back, held_in_all
+from tillkeeper.domain.statuses import STATUS_ZH, Status
 
 NOTHING_KNOWN = OrderFacts()
 

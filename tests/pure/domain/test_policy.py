@@ -24,8 +24,8 @@ from tillkeeper.domain.ladder import (
     first_due,
     next_step,
 )
-from tillkeeper.domain.order.status import Status
 from tillkeeper.domain.policy import AccountPolicy, Policy
+from tillkeeper.domain.statuses import Status
 
 MINUTE = timedelta(minutes=1)
 HORIZON = 300  # minutes; the last moment that can be made up is at 240

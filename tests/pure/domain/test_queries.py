@@ -19,9 +19,10 @@ from tillkeeper.domain.order.queries import (
     first_queries,
     further_queries,
 )
-from tillkeeper.domain.order.status import Status
-from tillkeeper.domain.order.summary import Order, summarize
+from tillkeeper.domain.order.status import summarize
+from tillkeeper.domain.order.terms import Order
 from tillkeeper.domain.query import Abilities, Query, Queryable
+from tillkeeper.domain.statuses import Status
 
 STRIPE, ALIPAY = "stripe-main", "alipay-main"
 ONE = Order(order_ref="A1", amount=100, currency="CNY", accounts=frozenset({STRIPE}))

@@ -4,7 +4,7 @@ import importlib.util
 import re
 from pathlib import Path
 
-from tillkeeper.domain.order.topics import Topic
+from tillkeeper.domain.topics import Topic
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "notices.md").read_text()

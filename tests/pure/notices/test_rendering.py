@@ -16,10 +16,9 @@ from tests.database.factories import NOON
 from tests.notice_factories import a_payload, some_settings
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.money import EXPONENTS
-from tillkeeper.domain.order.status import Status
-from tillkeeper.domain.order.topics import Topic
+from tillkeeper.domain.statuses import Status
+from tillkeeper.domain.topics import ASKS_TO_PAY, Topic
 from tillkeeper.notices.addresses import is_plain_link
-from tillkeeper.notices.deciding import ASKS_TO_PAY
 from tillkeeper.notices.envelope import as_bytes, message_id
 from tillkeeper.notices.letters import LETTERS, ROW_WORDS
 from tillkeeper.notices.mail import (

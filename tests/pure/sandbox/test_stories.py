@@ -24,8 +24,9 @@ from sandbox.traffic.summary import AuditVerdict, Summary
 from sandbox.traffic.target import Target
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.facts import OrderFacts, apply
-from tillkeeper.domain.order.status import Status
-from tillkeeper.domain.order.summary import Order, summarize
+from tillkeeper.domain.order.status import summarize
+from tillkeeper.domain.order.terms import Order
+from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import Refused
 from tillkeeper.gateways.messages import Request

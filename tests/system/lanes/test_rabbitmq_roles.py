@@ -12,12 +12,12 @@ from aiormq.exceptions import ChannelAccessRefused, ChannelClosed
 
 from sandbox.servers import RabbitMQ
 from tillkeeper.domain.delivery import Envelope, pack
+from tillkeeper.domain.order.notice_outcomes import Sent
 from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.lanes.rabbitmq_receiver import RabbitReceiver
 from tillkeeper.lanes.rabbitmq_sender import RabbitSender
 from tillkeeper.lanes.topology import Topology
 from tillkeeper.notices.exchange import ExchangeChannel
-from tillkeeper.notices.outcome import Sent
 from tillkeeper.notices.outgoing import Outgoing
 
 SCRIPT = Path(__file__).parents[3] / "deploy" / "rabbitmq.sh"

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.database.factories import NOON
 from tests.notice_factories import an_order, row_of, some_settings, to_payer, told
 from tests.notice_servers import smtp_server
+from tillkeeper.domain.order.notice_outcomes import Failed, Sent
 from tillkeeper.domain.order.notices import Audience
-from tillkeeper.notices.outcome import Failed, Sent
 from tillkeeper.notices.settings import SmtpSettings
 from tillkeeper.notices.smtp import SmtpChannel
 from workers.notify import LEASE, NotifyLoop

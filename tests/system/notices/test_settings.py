@@ -27,7 +27,7 @@ def problem(**fields):
 
 def test_without_any_it_is_silent_and_valid():
     settings = notify()
-    assert (settings.smtp, settings.webhooks, settings.ops, settings.quiet) == (None, {}, {}, None)
+    assert (settings.smtp, settings.webhooks, settings.ops, settings.mail_limits.quiet) == (None, {}, {}, None)
 
 
 def test_it_survives_being_told_to_a_child():

@@ -13,10 +13,10 @@ from tests.database.factories import NOON
 from tests.notice_factories import row_of, some_settings, to_merchant, to_ops, told
 from tests.notice_servers import OTHER_SECRET, SECRET, http_server
 from tillkeeper import clock as wall
+from tillkeeper.domain.order.notice_outcomes import Failed
 from tillkeeper.domain.order.notices import Audience
 from tillkeeper.notices.channels import Channels
 from tillkeeper.notices.ops import message_of
-from tillkeeper.notices.outcome import Failed
 from tillkeeper.notices.outgoing import Outgoing
 from tillkeeper.notices.webhook import retry_after_wait
 from workers.notify import LEASE

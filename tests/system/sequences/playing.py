@@ -30,11 +30,11 @@ from tillkeeper.api_client.http import open_http
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.domain.delivery import Delivery
 from tillkeeper.domain.policy import Policy
+from tillkeeper.domain.topics import ASKS_TO_PAY
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.fetching import fetches_of
 from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.registry import build
-from tillkeeper.notices.deciding import ASKS_TO_PAY
 from tillkeeper.policy import load_policy
 from tillkeeper.policy.spans import parse_span
 from tillkeeper.settings import Settings, SweepSettings

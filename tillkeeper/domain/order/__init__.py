@@ -10,8 +10,11 @@ its cases, and what holds it back.  Nothing here reads a clock, a database or th
 whoever handed the order over (tillkeeper/store) writes the changes in the transaction that holds its lock, all or none.
 So a crash between loading and writing loses nothing: the same order is loaded again, and handed the same.
 
-    facts.py ──> summary.py (the one status)      which status does what: status.py
+    facts.py ──> sums.py ──> status.py            the money, and the one status; what each means: domain/statuses.py
         ├──────> case_reasons.py ──> cases.py     which cases open, open again, change or close
         ├──────> implied.py, owed.py              money that must be asked about; refunds that payers wait for
         └──────> queries.py                       what its gateways are asked
+
+    notices.py, reminders.py ──> sending.py       what is told, and whether a mail may go out at its moment
+        └──────> notice_outcomes.py               what came of sending it, and when it is tried again
 """

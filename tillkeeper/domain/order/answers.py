@@ -20,7 +20,7 @@ from tillkeeper.domain.order.advancing import next_look
 from tillkeeper.domain.order.case_reasons import CaseReason
 from tillkeeper.domain.order.cases import UNAPPLIED
 from tillkeeper.domain.order.changes import Changes, DueQuery
-from tillkeeper.domain.order.closing import account_doubt, close, doubt, may_close_by_itself
+from tillkeeper.domain.order.closing import close_or_doubt, may_close_by_itself
 from tillkeeper.domain.order.progress import CANNOT_ASK, StepTaken
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.policy import Policy
@@ -57,7 +57,7 @@ def settle(order: OrderState, outcome: QueryOutcome, *, policy: Policy, now: dat
     if was_wanted:
         changes.set(ask_at=None if outcome.result == CANNOT_ASK else outcome.retry_at(now))
     if is_ours and is_its_phase and query.step.action is Action.CLOSE and may_close_by_itself(order):
-        _close_or_doubt(changes, outcome, now)
+        close_or_doubt(changes, outcome.result, answered=outcome.answered, unaskable=outcome.unaskable, now=now)
     if not changes.has_closed and ((is_ours and is_its_phase) or was_wanted):
         changes.set(due_at=next_look(changes.after, policy, now) if is_ours else order.due_at)
     return changes
@@ -88,16 +88,3 @@ def _mind_unapplied(changes: Changes, outcome: QueryOutcome) -> None:
         changes.open_cases(CaseReason(kind=UNAPPLIED, subject=subject, state=state, details=details))
     if outcome.answered and UNAPPLIED in changes.before.open_case_kinds:
         changes.cases.close(changes.before.cases, (), kinds=(UNAPPLIED,))
-
-
-def _close_or_doubt(changes: Changes, outcome: QueryOutcome, now: datetime) -> None:
-    """An expired order closes once its gateways know of no payment under way; else somebody hears why it does not."""
-    order = changes.after
-    if outcome.answered and not order.money_is_unclear:
-        close(changes, by="policy", note="it expired, and its gateways know of no payment under way", now=now)
-    elif outcome.result == CANNOT_ASK:
-        changes.account_cases = tuple(account_doubt(order, account) for account in sorted(outcome.unaskable))
-    else:
-        changes.open_cases(doubt(order, outcome.result, answered=outcome.answered))
-    if outcome.answered:
-        changes.askable_accounts = order.order.accounts

@@ -3,7 +3,7 @@
 The sweep closes what expired, once its gateways know of no payment under way; a person may close sooner.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from tillkeeper.domain.money import format_minor
@@ -14,8 +14,9 @@ from tillkeeper.domain.order.changes import Act, ActKind, Changes
 from tillkeeper.domain.order.notices import merchant_notice, payer_notices
 from tillkeeper.domain.order.progress import CANNOT_ASK
 from tillkeeper.domain.order.state import OrderState
-from tillkeeper.domain.order.summary import ON_ITS_WAY, held_of
-from tillkeeper.domain.order.topics import MerchantTopic, Topic
+from tillkeeper.domain.order.status import ON_ITS_WAY
+from tillkeeper.domain.order.sums import held_of
+from tillkeeper.domain.topics import MerchantTopic, Topic
 
 
 def close(changes: Changes, *, by: str, note: str, now: datetime) -> None:
@@ -38,6 +39,24 @@ def close(changes: Changes, *, by: str, note: str, now: datetime) -> None:
 def may_close_by_itself(order: OrderState) -> bool:
     """Whether no money is there or on its way, as far as anybody knows."""
     return order.traits.empty and order.closed_at is None
+
+
+def close_or_doubt(
+    changes: Changes, result: str, *, answered: bool, unaskable: Iterable[str] = (), now: datetime
+) -> None:
+    """Closes an expired order once its gateways know of no payment under way; else somebody hears why it does not.
+
+    `result` is what came of asking, and `unaskable` are the accounts that nobody can ask.
+    """
+    order = changes.after
+    if answered and not order.money_is_unclear:
+        close(changes, by="policy", note="it expired, and its gateways know of no payment under way", now=now)
+    elif result == CANNOT_ASK:
+        changes.account_cases = tuple(account_doubt(order, account) for account in sorted(unaskable))
+    else:
+        changes.open_cases(doubt(order, result, answered=answered))
+    if answered:
+        changes.askable_accounts = order.order.accounts
 
 
 def doubt(order: OrderState, result: str, *, answered: bool) -> CaseReason:

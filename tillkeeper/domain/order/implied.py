@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import msgspec
 
 from tillkeeper.domain.order.facts import ObjectKey, ObjectStatus, OrderFacts, PaymentFacts
-from tillkeeper.domain.order.summary import Order, captured_of, refunded_of, refunds_of, unseen_payers
+from tillkeeper.domain.order.sums import captured_of, refunded_of, refunds_of, unseen_payers
+from tillkeeper.domain.order.terms import Order
 
 
 class Implied(msgspec.Struct, frozen=True, kw_only=True, order=True):

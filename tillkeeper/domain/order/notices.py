@@ -8,9 +8,9 @@ import msgspec
 from tillkeeper.domain.order.case_reasons import REFUND_FAILED, CaseReason, reasons_in
 from tillkeeper.domain.order.facts import ObjectStatus, failure_of
 from tillkeeper.domain.order.state import OrderState
-from tillkeeper.domain.order.status import STATUS_ZH
-from tillkeeper.domain.order.summary import charged_back
-from tillkeeper.domain.order.topics import CaseTopic, MerchantTopic, Topic
+from tillkeeper.domain.order.sums import charged_back
+from tillkeeper.domain.statuses import STATUS_ZH
+from tillkeeper.domain.topics import CaseTopic, MerchantTopic, Topic
 
 
 class Audience(StrEnum):

@@ -13,15 +13,8 @@ from datetime import datetime
 import msgspec
 
 from tillkeeper.domain.order.facts import WITHDRAWN, ObjectKey, ObjectStatus, OrderFacts, ReturnFacts
-from tillkeeper.domain.order.summary import (
-    Order,
-    Payer,
-    captured_of,
-    payer_of,
-    refund_counts,
-    refunded_of,
-    refunds_of_money,
-)
+from tillkeeper.domain.order.sums import Payer, captured_of, payer_of, refund_counts, refunded_of, refunds_of_money
+from tillkeeper.domain.order.terms import Order
 
 
 class _Failed(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,9 +17,11 @@ from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.facts import ObjectKey, ObjectStatus, OrderFacts, PaymentFacts, ReturnFacts, apply
 from tillkeeper.domain.order.implied import implied
 from tillkeeper.domain.order.state import OrderState
-from tillkeeper.domain.order.status import AWAITED, RETURNED, Status
-from tillkeeper.domain.order.summary import Order, payer_of, refunds_of, summarize
+from tillkeeper.domain.order.status import summarize
+from tillkeeper.domain.order.sums import payer_of, refunds_of
+from tillkeeper.domain.order.terms import Order
 from tillkeeper.domain.query import QUERYABLE_ALL, Abilities, Query, Queryable
+from tillkeeper.domain.statuses import AWAITED, RETURNED, Status
 
 AccountQuery = tuple[str, Query]
 
@@ -47,7 +49,7 @@ MAY_CHANGE: Final[Mapping[Status, frozenset[ObjectStatus]]] = MappingProxyType(
         Status.REFUNDED: _OPEN | {ObjectStatus.SUCCEEDED},
     }
 )
-# A new attempt of which nothing is known may have been made while the payer is asked for money (status.py): only the
+# A new attempt of which nothing is known may have been made while the payer is asked for money (statuses.py): only the
 # order's reference finds that.  Likewise while one pends for longer than payers wait, and beside one that paid lately.
 # What pends is mostly settled within minutes, and who pays twice does so within hours: other moments would cost a
 # second query for nothing.

@@ -21,10 +21,10 @@ from tillkeeper.domain.order.implied import implied
 from tillkeeper.domain.order.notices import merchant_notice, of_failed_refunds, of_movement
 from tillkeeper.domain.order.progress import Progress
 from tillkeeper.domain.order.state import OrderState, earliest
-from tillkeeper.domain.order.status import Status
-from tillkeeper.domain.order.summary import charged_back
-from tillkeeper.domain.order.topics import MerchantTopic
+from tillkeeper.domain.order.sums import charged_back
 from tillkeeper.domain.policy import Policy
+from tillkeeper.domain.statuses import Status
+from tillkeeper.domain.topics import MerchantTopic
 
 MISMATCHES: Final = frozenset(map(str, Mismatch))
 

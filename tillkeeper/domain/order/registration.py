@@ -6,9 +6,9 @@ import msgspec
 
 from tillkeeper.domain.ladder import Phase, first_due
 from tillkeeper.domain.order.state import next_due_at
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.terms import Instalment
 from tillkeeper.domain.policy import Policy
-from tillkeeper.domain.terms import Instalment
+from tillkeeper.domain.statuses import Status
 
 
 class ClaimedPayment(msgspec.Struct, frozen=True, kw_only=True):

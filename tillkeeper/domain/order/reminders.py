@@ -1,9 +1,9 @@
-"""What a payer is told by the steps of a ladder, and when that is held back.
+"""What a payer is told by the steps of a ladder, and what must be known before that is written.
 
 Nobody is asked to pay in doubt: before a payer is told that money is missing, their gateway was asked at the step's
 moment or later and could say so.  Where an event is parked, or a case says that money may be there that does not count,
 it waits for a person.  Where nobody can ask, a failure is told all the same, for it is the gateway's own word; that
-nothing came is only our not knowing.
+nothing came is only our not knowing.  Whether what was written may go out at its moment is sending.py.
 """
 
 from typing import Literal
@@ -11,8 +11,8 @@ from typing import Literal
 from tillkeeper.domain.ladder import Action, Step
 from tillkeeper.domain.order.notices import Notice, payer_notices
 from tillkeeper.domain.order.state import OrderState
-from tillkeeper.domain.order.status import Status
-from tillkeeper.domain.order.topics import Topic
+from tillkeeper.domain.statuses import Status
+from tillkeeper.domain.topics import Topic
 
 
 def comes_first(order: OrderState, step: Step) -> Literal["ask", "wait"] | None:

@@ -11,10 +11,11 @@ from tillkeeper.domain.order.case_reasons import CaseReason, reasons_in
 from tillkeeper.domain.order.cases import MONEY_UNCLEAR, CaseKey, KnownCase
 from tillkeeper.domain.order.facts import OrderFacts
 from tillkeeper.domain.order.progress import Progress
-from tillkeeper.domain.order.status import TRAITS, Traits
-from tillkeeper.domain.order.summary import Order, Summary, held_in_all, is_under_way, paid_through, summarize
+from tillkeeper.domain.order.status import Summary, is_under_way, summarize
+from tillkeeper.domain.order.sums import held_in_all
+from tillkeeper.domain.order.terms import Instalment, Order, next_instalment
 from tillkeeper.domain.policy import Policy
-from tillkeeper.domain.terms import Instalment, next_instalment
+from tillkeeper.domain.statuses import TRAITS, Traits
 
 
 class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -158,3 +159,19 @@ def next_due_at(instalments: Sequence[Instalment], captured: int) -> datetime | 
     """When the next instalment that is not covered is due."""
     following = next_instalment(instalments, captured) if instalments else None
     return following.due_at if following else None
+
+
+def paid_through(order: Order, facts: OrderFacts) -> tuple[str | None, str | None]:
+    """The account, and there the way of paying, of the payment that was heard of last; whose ladder an order goes up.
+
+    Before any payment is known it is the one account where payment is expected, if it is one.
+    """
+    heard = [
+        (payment.latest, account, payment)
+        for (account, _), payment in facts.payments.items()
+        if payment.latest is not None and account in order.accounts
+    ]
+    if not heard:
+        return (next(iter(order.accounts)), None) if len(order.accounts) == 1 else (None, None)
+    _, account, payment = max(heard, key=lambda it: (it[0], it[1]))
+    return account, payment.method.text if payment.method else None

@@ -1,73 +1,89 @@
-"""The eight statuses of an order, and what each of them means for those who act on it: one table.
+"""Which status an order has: a table over the sums of its money, and the one function that looks into it.
 
-Which status an order has is decided in summary.py, and there alone.
+What each status means for those who act on it is tillkeeper/domain/statuses.py.
 """
 
-from collections.abc import Callable, Mapping
-from enum import StrEnum
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
-from tillkeeper.domain.order.topics import Topic
+from tillkeeper.domain.order.facts import ObjectStatus, OrderFacts
+from tillkeeper.domain.order.sums import Sums, add_up, payment_counts, unseen_payers
+from tillkeeper.domain.order.terms import Order
+from tillkeeper.domain.statuses import Status
+
+ON_ITS_WAY: Final = frozenset({ObjectStatus.PENDING, ObjectStatus.AUTHORIZED})  # neither here nor lost
 
 
-class Status(StrEnum):
-    """An order's payment status.  Derived, never set."""
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """An order's status and sums, in minor units of its currency.  `captured` is before refunds."""
 
-    UNPAID = "unpaid"
-    PROCESSING = "processing"
-    PAID = "paid"
-    FAILED = "failed"
-    PARTIALLY_PAID = "partially_paid"
-    REFUNDING = "refunding"
-    PARTIALLY_REFUNDED = "partially_refunded"
-    REFUNDED = "refunded"
+    status: Status
+    captured: int
+    refunding: int
+    refunded: int
+    discount: int = 0  # granted by a gateway off the amount: so much less is due
 
 
-class Traits(msgspec.Struct, frozen=True, kw_only=True):
-    """What a status means for who looks after the order."""
+class StatusRule(msgspec.Struct, frozen=True):
+    """One line of the status table; `when` is what docs/states.md prints of it."""
 
-    zh: str  # as people read it in Chinese
-    moving: bool = False  # money is on its way, in or out: somebody must see it arrive
-    awaited: bool = False  # the payer is asked for money, and may try to pay in ways that nobody told of
-    empty: bool = False  # no money is there or on its way, as far as anybody knows: the order may be closed
-    returning: bool = False  # something goes back, or went back
-    told_at_once: Topic | None = None  # what its payer is told when it begins; of others a ladder tells
-    told_while_moving: Topic | None = None  # what a reminder says while money is on its way
+    status: Status
+    when: str
+    holds: Callable[[Sums], bool]
 
 
-TRAITS: Final[Mapping[Status, Traits]] = MappingProxyType(
-    {
-        Status.UNPAID: Traits(zh="未支付", awaited=True, empty=True),
-        # It may be over in a minute, and failed may turn into a success within its grace: their ladders tell of them.
-        Status.PROCESSING: Traits(zh="支付处理中", moving=True, told_while_moving=Topic.PROCESSING),
-        Status.PAID: Traits(zh="已支付", told_at_once=Topic.PAID),
-        Status.FAILED: Traits(zh="支付失败", awaited=True, empty=True),
-        Status.PARTIALLY_PAID: Traits(
-            zh="部分支付", awaited=True, told_at_once=Topic.PARTIALLY_PAID, told_while_moving=Topic.PROCESSING
-        ),
-        Status.REFUNDING: Traits(
-            zh="退款处理中",
-            moving=True,
-            returning=True,
-            told_at_once=Topic.REFUNDING,
-            told_while_moving=Topic.REFUNDING,
-        ),
-        Status.PARTIALLY_REFUNDED: Traits(zh="部分退款", returning=True, told_at_once=Topic.PARTIALLY_REFUNDED),
-        Status.REFUNDED: Traits(zh="已退款", returning=True, told_at_once=Topic.REFUNDED),
-    }
+_LOST: Final = frozenset({ObjectStatus.FAILED, ObjectStatus.CANCELLED, ObjectStatus.REVERSED})
+
+# The first line that holds is the status (the table of the design, line by line).
+STATUS_TABLE: Final[tuple[StatusRule, ...]] = (
+    StatusRule(Status.REFUNDING, "a refund is pending", lambda sums: sums.refund_pending),
+    # What was given back of nothing that is known to have come in tells no sum: it is asked about.
+    StatusRule(
+        Status.PROCESSING,
+        "something was given back, and nothing is known to have been captured",
+        lambda sums: sums.refunded > 0 and sums.captured == 0,
+    ),
+    StatusRule(
+        Status.REFUNDED,
+        "all that was captured was given back, and no success is missing that must have been",
+        lambda sums: sums.refunded > 0 and sums.refunded >= sums.captured and not sums.unseen,
+    ),
+    StatusRule(Status.PARTIALLY_REFUNDED, "something was given back", lambda sums: sums.refunded > 0),
+    StatusRule(Status.PAID, "what was captured covers what is due", lambda sums: sums.captured >= sums.due),
+    StatusRule(Status.PARTIALLY_PAID, "something was captured", lambda sums: sums.captured > 0),
+    StatusRule(
+        Status.PROCESSING,
+        "a payment is pending or authorized, or must have succeeded although its success was never told",
+        lambda sums: sums.unseen or not sums.statuses.isdisjoint(ON_ITS_WAY),
+    ),
+    StatusRule(
+        Status.FAILED,
+        "a payment failed, was cancelled or was reversed",
+        lambda sums: not sums.statuses.isdisjoint(_LOST),
+    ),
+    StatusRule(Status.UNPAID, "otherwise", lambda _: True),
 )
 
 
-def statuses(has: Callable[[Traits], bool]) -> tuple[Status, ...]:
-    """The statuses that have a trait, in their order."""
-    return tuple(status for status, traits in TRAITS.items() if has(traits))
+def summarize(order: Order, facts: OrderFacts) -> Summary:
+    """The one function that makes a status."""
+    sums = add_up(order, facts)
+    status = next(rule.status for rule in STATUS_TABLE if rule.holds(sums))
+    return Summary(
+        status=status,
+        captured=sums.captured,
+        refunding=sums.refunding,
+        refunded=sums.refunded,
+        discount=sums.discount,
+    )
 
 
-STATUS_ZH: Final[Mapping[Status, str]] = MappingProxyType({status: it.zh for status, it in TRAITS.items()})
-MOVING: Final = statuses(lambda traits: traits.moving)
-AWAITED: Final = statuses(lambda traits: traits.awaited)
-OPEN: Final = statuses(lambda traits: traits.moving or traits.awaited)  # whose money may move at any time
-RETURNED: Final = statuses(lambda traits: traits.returning and not traits.moving)
+def is_under_way(order: Order, facts: OrderFacts) -> bool:
+    """Whether a payment that counts is pending or authorized, or must have been made, which a status for what came in
+    already may hide."""
+    return bool(unseen_payers(order, facts)) or any(
+        payment.status in ON_ITS_WAY and payment_counts(order, account, payment)
+        for (account, _), payment in facts.payments.items()
+    )

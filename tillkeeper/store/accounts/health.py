@@ -15,10 +15,10 @@ from typing import Any, Final, Literal
 import msgspec
 
 from tillkeeper.domain.order.notices import Audience, Notice
-from tillkeeper.domain.order.status import OPEN
 from tillkeeper.domain.policy import SilencePolicy
 from tillkeeper.domain.silence import DAY, DAYS_KEPT, Activity, Answers, hour_of, is_silent, is_unanswering, together
 from tillkeeper.domain.silence import usual_share as usual_share_of
+from tillkeeper.domain.statuses import OPEN
 from tillkeeper.store.jobs.backfill import UNDER_WAY, Pace, ask_about, open_in, request_backfill
 from tillkeeper.store.outbox.writing import write_notices
 from tillkeeper.store.postgres.pool import Conn, as_json

@@ -21,8 +21,8 @@ from tillkeeper.domain.order.cases import (
 from tillkeeper.domain.order.changes import Changes
 from tillkeeper.domain.order.closing import account_subject
 from tillkeeper.domain.order.notices import CaseRow, case_notice
-from tillkeeper.domain.order.topics import CaseTopic
 from tillkeeper.domain.policy import CasePolicy
+from tillkeeper.domain.topics import CaseTopic
 from tillkeeper.store.outbox.writing import write_notices
 from tillkeeper.store.postgres.pool import Conn, as_json
 

@@ -14,8 +14,8 @@ import msgspec
 
 from tillkeeper.domain.backoff import BACKFILL
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.domain.order.status import MOVING, OPEN, Status
 from tillkeeper.domain.policy import Policy
+from tillkeeper.domain.statuses import MOVING, OPEN, Status
 from tillkeeper.store.apply.batch import Tally, apply_found
 from tillkeeper.store.deliveries.inbox import known_events
 from tillkeeper.store.postgres.lease import check_held

@@ -5,8 +5,8 @@ from datetime import datetime
 from tillkeeper.domain.batch import event_subject
 from tillkeeper.domain.order.case_reasons import CaseReason
 from tillkeeper.domain.order.cases import UNMATCHED
-from tillkeeper.domain.order.topics import CaseTopic
 from tillkeeper.domain.policy import Policy
+from tillkeeper.domain.topics import CaseTopic
 from tillkeeper.store.apply.batch import Tally, apply_found
 from tillkeeper.store.cases.writing import TILLKEEPER, notify, open_cases, write_entries
 from tillkeeper.store.deliveries.inbox import event_of

@@ -13,7 +13,7 @@ import msgspec
 
 from tillkeeper.domain.order.cases import MONEY_UNCLEAR
 from tillkeeper.domain.order.notices import Audience
-from tillkeeper.domain.order.summary import Summary
+from tillkeeper.domain.order.sending import OrderNow
 from tillkeeper.store.postgres.pool import Conn, as_json
 from tillkeeper.store.rows import summary_in
 
@@ -32,17 +32,6 @@ class _Terms(msgspec.Struct, frozen=True):
 
 
 _terms = msgspec.json.Decoder(_Terms).decode
-
-
-class OrderNow(msgspec.Struct, frozen=True, kw_only=True):
-    """The order as it is now, as far as telling its payer goes."""
-
-    summary: Summary
-    closed: bool
-    held: bool
-    under_way: bool  # a payment of it is, whatever its status says: a partly paid order's next instalment
-    unclear: bool = False  # money may be there that does not count: a case says so, or an event of it is parked
-    mails: int  # how many its payer got, or may have got, besides this one
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.order.summary import summarize
+from tillkeeper.domain.order.status import summarize
 from tillkeeper.store.orders.loading import facts_of
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.reports.overdue import (

@@ -5,7 +5,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.order.status import STATUS_ZH, Status
+from tillkeeper.domain.statuses import STATUS_ZH, Status
 from tillkeeper.store.postgres.pool import Conn
 
 SHOW_ORDER = """

@@ -11,7 +11,7 @@ from tillkeeper.domain.order.cases import SHOWN_BY_FACTS, KnownCase
 from tillkeeper.domain.order.facts import OrderFacts
 from tillkeeper.domain.order.outlived import outlived
 from tillkeeper.domain.order.state import OrderState
-from tillkeeper.domain.order.status import MOVING
+from tillkeeper.domain.statuses import MOVING
 from tillkeeper.store.orders.loading import facts_of
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.rows import order_in, summary_in

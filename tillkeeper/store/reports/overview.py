@@ -3,7 +3,7 @@
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.statuses import Status
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,8 +9,8 @@ import msgspec
 
 from tillkeeper.domain.order.advancing import what_comes_next
 from tillkeeper.domain.order.state import OrderState
-from tillkeeper.domain.order.status import OPEN, STATUS_ZH, Status
 from tillkeeper.domain.policy import Policy
+from tillkeeper.domain.statuses import OPEN, STATUS_ZH, Status
 from tillkeeper.store.orders.loading import read_orders
 from tillkeeper.store.postgres.pool import Conn
 

@@ -1,46 +1,18 @@
-"""An order, and the one function that makes its status: a function of facts alone."""
+"""The sums of an order's money: what came in, is held, goes back, went back, and was granted off.  Facts that do not
+count, in another currency or at an account where no payment is expected, are in none of them.
+"""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from tillkeeper.domain.order.facts import (
-    WITHDRAWN,
-    ObjectKey,
-    ObjectStatus,
-    OrderFacts,
-    PaymentFacts,
-    ReturnFacts,
-    Sum,
-)
-from tillkeeper.domain.order.status import Status
+from tillkeeper.domain.order.facts import WITHDRAWN, ObjectKey, ObjectStatus, OrderFacts, PaymentFacts, ReturnFacts, Sum
+from tillkeeper.domain.order.terms import Order
 
-ON_ITS_WAY: Final = frozenset(
-    {ObjectStatus.PENDING, ObjectStatus.AUTHORIZED}
-)  # a payment that is neither here nor lost
+Payer = tuple[str, str | None]  # (account, payment reference), or (account, None) where it is not known which
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What the merchant registered: what is due, and at which accounts it is expected."""
-
-    order_ref: str
-    amount: int
-    currency: str
-    accounts: frozenset[str]
-
-
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """An order's status and sums, in minor units of its currency.  `captured` is before refunds."""
-
-    status: Status
-    captured: int
-    refunding: int
-    refunded: int
-    discount: int = 0  # granted by a gateway off the amount: so much less is due
-
-
-class _Counted(msgspec.Struct, frozen=True, kw_only=True):
+class Sums(msgspec.Struct, frozen=True, kw_only=True):
     """The facts that count for an order, added up: what the status table looks at."""
 
     due: int
@@ -53,83 +25,21 @@ class _Counted(msgspec.Struct, frozen=True, kw_only=True):
     unseen: bool  # money must have come in of which nothing is known (unseen_payers)
 
 
-class StatusRule(msgspec.Struct, frozen=True):
-    """One line of the status table; `when` is what docs/states.md prints of it."""
-
-    status: Status
-    when: str
-    holds: Callable[[_Counted], bool]
-
-
-_LOST: Final = frozenset({ObjectStatus.FAILED, ObjectStatus.CANCELLED, ObjectStatus.REVERSED})
-
-# The first line that holds is the status (the table of the design, line by line).
-STATUS_TABLE: Final[tuple[StatusRule, ...]] = (
-    StatusRule(Status.REFUNDING, "a refund is pending", lambda counted: counted.refund_pending),
-    # What was given back of nothing that is known to have come in tells no sum: it is asked about.
-    StatusRule(
-        Status.PROCESSING,
-        "something was given back, and nothing is known to have been captured",
-        lambda counted: counted.refunded > 0 and counted.captured == 0,
-    ),
-    StatusRule(
-        Status.REFUNDED,
-        "all that was captured was given back, and no success is missing that must have been",
-        lambda counted: counted.refunded > 0 and counted.refunded >= counted.captured and not counted.unseen,
-    ),
-    StatusRule(Status.PARTIALLY_REFUNDED, "something was given back", lambda counted: counted.refunded > 0),
-    StatusRule(Status.PAID, "what was captured covers what is due", lambda counted: counted.captured >= counted.due),
-    StatusRule(Status.PARTIALLY_PAID, "something was captured", lambda counted: counted.captured > 0),
-    StatusRule(
-        Status.PROCESSING,
-        "a payment is pending or authorized, or must have succeeded although its success was never told",
-        lambda counted: counted.unseen or not counted.statuses.isdisjoint(ON_ITS_WAY),
-    ),
-    StatusRule(
-        Status.FAILED,
-        "a payment failed, was cancelled or was reversed",
-        lambda counted: not counted.statuses.isdisjoint(_LOST),
-    ),
-    StatusRule(Status.UNPAID, "otherwise", lambda _: True),
-)
-
-
-def summarize(order: Order, facts: OrderFacts) -> Summary:
-    """The one function that makes a status."""
-    counted = _count(order, facts)
-    status = next(rule.status for rule in STATUS_TABLE if rule.holds(counted))
-    return Summary(
-        status=status,
-        captured=counted.captured,
-        refunding=counted.refunding,
-        refunded=counted.refunded,
-        discount=counted.discount,
-    )
-
-
-def is_under_way(order: Order, facts: OrderFacts) -> bool:
-    """Whether a payment that counts is pending or authorized, or must have been made, which a status for what came in
-    already may hide."""
-    return bool(unseen_payers(order, facts)) or any(
-        payment.status in ON_ITS_WAY and _payment_counts(order, account, payment)
-        for (account, _), payment in facts.payments.items()
-    )
-
-
-def _count(order: Order, facts: OrderFacts) -> _Counted:
+def add_up(order: Order, facts: OrderFacts) -> Sums:
+    """Adds up what counts for the order."""
     captured = refunding = discount = 0
     refund_pending = False
     statuses = set[ObjectStatus]()
     for (account, _), payment in facts.payments.items():
         captured += captured_of(order, account, payment)
         discount += discount_of(order, account, payment)
-        if _payment_counts(order, account, payment):
+        if payment_counts(order, account, payment):
             statuses.add(payment.status)
     for (account, _), refund in facts.refunds.items():
         if refund.latest.status is ObjectStatus.PENDING and refund_counts(order, account, refund):
             refund_pending = True
             refunding += _minor(refund)
-    return _Counted(
+    return Sums(
         due=max(0, order.amount - discount),
         discount=min(order.amount, discount),
         captured=captured,
@@ -141,7 +51,7 @@ def _count(order: Order, facts: OrderFacts) -> _Counted:
     )
 
 
-def _payment_counts(order: Order, account: str, payment: PaymentFacts) -> bool:
+def payment_counts(order: Order, account: str, payment: PaymentFacts) -> bool:
     """False where all that is known of it is in another currency, or where it is not expected."""
     if account not in order.accounts:
         return False
@@ -225,9 +135,6 @@ def discount_of(order: Order, account: str, payment: PaymentFacts) -> int:
     if granted is None or account not in order.accounts or granted.currency != order.currency:
         return 0
     return 0 if payment.status is ObjectStatus.REVERSED else granted.minor
-
-
-Payer = tuple[str, str | None]  # (account, payment reference), or (account, None) where it is not known which
 
 
 def refunds_of(order: Order, facts: OrderFacts, payer: Payer) -> list[ReturnFacts]:
@@ -328,19 +235,3 @@ def _is_in_total_but_not_given(refund: ReturnFacts, total: Sum) -> bool:
 
 def _minor(refund: ReturnFacts) -> int:
     return refund.amount.minor if refund.amount else 0
-
-
-def paid_through(order: Order, facts: OrderFacts) -> tuple[str | None, str | None]:
-    """The account, and there the way of paying, of the payment that was heard of last; whose ladder an order goes up.
-
-    Before any payment is known it is the one account where payment is expected, if it is one.
-    """
-    heard = [
-        (payment.latest, account, payment)
-        for (account, _), payment in facts.payments.items()
-        if payment.latest is not None and account in order.accounts
-    ]
-    if not heard:
-        return (next(iter(order.accounts)), None) if len(order.accounts) == 1 else (None, None)
-    _, account, payment = max(heard, key=lambda it: (it[0], it[1]))
-    return account, payment.method.text if payment.method else None

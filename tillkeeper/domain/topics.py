@@ -1,6 +1,7 @@
 """What notices are about: one name for each thing that a payer or the merchant's systems are told."""
 
 from enum import StrEnum
+from typing import Final
 
 
 class Topic(StrEnum):
@@ -18,6 +19,24 @@ class Topic(StrEnum):
     PARTIALLY_REFUNDED = "payer.partially_refunded"
     REFUND_FAILED = "payer.refund_failed"
     EXPIRED = "payer.expired"
+
+
+# Of money that moved a payer is told whatever else holds, each fact once by its key.  The others ask or warn.
+OF_MONEY: Final = frozenset(
+    {
+        Topic.PAID,
+        Topic.PARTIALLY_PAID,
+        Topic.PAID_AFTER_CLOSING,
+        Topic.REFUNDING,
+        Topic.REFUNDED,
+        Topic.PARTIALLY_REFUNDED,
+        Topic.REFUND_FAILED,
+    }
+)
+# Each of these is told once for each sum; all others, reminders of a slow refund among them, end at the cap.
+UNCAPPED: Final = OF_MONEY - {Topic.REFUNDING}
+# Where paying is right, so that a button leads there.
+ASKS_TO_PAY: Final = frozenset({Topic.PARTIALLY_PAID, Topic.FAILED, Topic.REMINDER, Topic.INSTALMENT_DUE})
 
 
 class MerchantTopic(StrEnum):

@@ -1,4 +1,6 @@
-"""A person closes parked events, each in a transaction of its own, so that one that fails holds up no other."""
+"""What a person does to parked events: replay or discard each in a transaction of its own, so that one that fails
+holds up no other.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from functools import partial

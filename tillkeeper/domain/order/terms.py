@@ -1,9 +1,18 @@
-"""What an order's registration says besides the amount: deadlines and instalments."""
+"""The terms of an order, as its merchant registered them: what is due, where it may be paid, and by when."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What the merchant registered: what is due, and at which accounts it is expected."""
+
+    order_ref: str
+    amount: int
+    currency: str
+    accounts: frozenset[str]
 
 
 class Instalment(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,182 @@
+"""What came of handing a notice to its channels: how its row remembers that, when it is tried again, and who must know.
+
+sent, dropped, uncertain ──> the channel is done
+failed ──────────────────> tried again with growing pauses; past its time it is dead
+dead ────────────────────> a case: a payer who cannot be told, or a receiver that takes nothing
+gone ────────────────────> ops hear that a receiver asks for no more
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final, TypeAlias, assert_never
+
+import msgspec
+
+from tillkeeper.domain.backoff import NOTICE
+from tillkeeper.domain.order.case_reasons import CaseReason
+from tillkeeper.domain.order.notices import Audience, Notice
+
+RETRY_AFTER_MAX: Final = timedelta(hours=6)  # a receiver that asks for more is asked again by then
+WHY_CHARS_MAX: Final = 300
+NO_CHANNEL: Final = "no channel"
+PENDING: Final = "pending"
+GONE: Final = "gone: the receiver answered 410"
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """The channel took it."""
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True):
+    """The channel did not take it and nobody was told.  It is tried again, not before `wait` where the channel says so.
+
+    `tried` is False where the channel was left alone.
+    """
+
+    why: str
+    wait: timedelta | None = None
+    tried: bool = True
+
+
+class Uncertain(msgspec.Struct, frozen=True, kw_only=True):
+    """The channel may have taken it.  It is never sent again."""
+
+    why: str
+
+
+class Dropped(msgspec.Struct, frozen=True, kw_only=True):
+    """It was not sent, on purpose."""
+
+    why: str
+
+
+class Dead(msgspec.Struct, frozen=True, kw_only=True):
+    """The channel refused it for good."""
+
+    why: str
+
+
+SendOutcome: TypeAlias = Sent | Failed | Uncertain | Dropped | Dead
+
+
+class ChannelState(StrEnum):
+    """The words that `outbox.told` has for a channel."""
+
+    SENT = "sent"
+    UNCERTAIN = "uncertain"
+    DROPPED = "dropped"
+    DEAD = "dead"
+    FAILING = "failing"  # not final: it is tried again at `next_at`
+
+
+FINAL: Final = frozenset(ChannelState) - {ChannelState.FAILING}
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One channel's entry in `outbox.told`."""
+
+    outcome: ChannelState
+    at: datetime
+    why: str | None = None
+    since: datetime | None = None  # the first failure of those that have no end yet
+    failures: int = 0
+    next_at: datetime | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """True where nothing more will be tried."""
+        return self.outcome in FINAL
+
+
+def entry_of(outcome: SendOutcome, before: Entry | None, *, give_up_after: timedelta, now: datetime) -> Entry:
+    """How the row remembers an outcome: a failure is tried again on the schedule, until its time has run out."""
+    match outcome:
+        case Sent():
+            return Entry(outcome=ChannelState.SENT, at=now)
+        case Uncertain(why=why):
+            return Entry(outcome=ChannelState.UNCERTAIN, at=now, why=_short(why))
+        case Dropped(why=why):
+            return Entry(outcome=ChannelState.DROPPED, at=now, why=_short(why))
+        case Dead(why=why):
+            return Entry(outcome=ChannelState.DEAD, at=now, why=_short(why))
+        case Failed():
+            return _failed(outcome, before, give_up_after, now)
+    assert_never(outcome)
+
+
+def _failed(outcome: Failed, before: Entry | None, give_up_after: timedelta, now: datetime) -> Entry:
+    was_failing = before is not None and before.outcome is ChannelState.FAILING
+    since = before.since if before is not None and was_failing and before.since is not None else now
+    failures = (before.failures if before is not None and was_failing else 0) + outcome.tried
+    if now - since >= give_up_after:
+        why = f"given up after {failures} tries: {outcome.why}"
+        return Entry(outcome=ChannelState.DEAD, at=now, why=_short(why), since=since, failures=failures)
+    wait = NOTICE.pause(max(failures, 1) if outcome.tried else 1)
+    if outcome.wait is not None:
+        wait = max(wait, min(outcome.wait, RETRY_AFTER_MAX))
+    return Entry(
+        outcome=ChannelState.FAILING,
+        at=now,
+        why=_short(outcome.why),
+        since=since,
+        failures=failures,
+        next_at=min(now + wait, max(since + give_up_after, now + NOTICE.pause(1))),
+    )
+
+
+# Of several channels the one that somebody must know of names the row.
+_STATES: Final = (ChannelState.DEAD, ChannelState.UNCERTAIN, ChannelState.SENT, ChannelState.DROPPED)
+
+
+class RowState(msgspec.Struct, frozen=True, kw_only=True):
+    """A row as a whole: pending until every channel is done."""
+
+    state: str
+    due_at: datetime | None
+    last_error: str | None
+
+
+def state_of(told: Mapping[str, Entry]) -> RowState:
+    """What the channels' entries make of their row."""
+    last_error = _last_error(told.values())
+    waiting = [entry.next_at for entry in told.values() if entry.next_at is not None and not entry.is_final]
+    if waiting:
+        return RowState(state=PENDING, due_at=min(waiting), last_error=last_error)
+    said = {entry.outcome for entry in told.values()}
+    state = next((outcome for outcome in _STATES if outcome in said), ChannelState.DROPPED)
+    return RowState(state=state, due_at=None, last_error=last_error)
+
+
+def _last_error(entries: Iterable[Entry]) -> str | None:
+    whys = [(entry.at, entry.why) for entry in entries if entry.why is not None]
+    return max(whys)[1] if whys else None
+
+
+def _short(why: str) -> str:
+    text = "".join(char if char.isprintable() else " " for char in why)
+    return text.encode("utf-8", "replace").decode()[:WHY_CHARS_MAX]
+
+
+def undeliverable(
+    told: Mapping[str, Entry], *, key: str, audience: Audience, topic: str, now: datetime
+) -> Iterator[CaseReason]:
+    """A case for each payer who cannot be told from `now` on; of a channel that takes nothing, one a day."""
+    for channel, entry in told.items():
+        if entry.outcome is not ChannelState.DEAD or entry.at < now:
+            continue
+        subject = f"notice:{key}" if audience is Audience.PAYER else f"{channel} {now:%Y-%m-%d}"
+        details: dict[str, object] = {"channel": channel, "topic": topic, "notice": key, "why": entry.why}
+        yield CaseReason(kind="notice_undeliverable", subject=subject, details=details)
+
+
+def gone_receivers(told: Mapping[str, Entry], *, now: datetime) -> Iterator[Notice]:
+    """Ops hear, once a day, of a receiver that says it is gone."""
+    for channel, entry in told.items():
+        if entry.outcome is ChannelState.DROPPED and entry.why == GONE:
+            yield Notice(
+                key=f"webhook.gone/{channel}/{now:%Y-%m-%d}",
+                audience=Audience.OPS,
+                topic="webhook.gone",
+                payload={"channel": channel, "level": 1, "text": entry.why},
+            )
