@@ -1,4 +1,4 @@
-"""The receiver's application: the resources that it opens, and the handler of each path."""
+"""Builds the receiver's application: opens its resources, and routes each path to its handler."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
@@ -40,7 +40,7 @@ log = structlog.get_logger()
 
 POOL_CONNECTIONS_MAX: Final = 6  # two envelopes on their way to the spool, and the orders API
 POOL_CLOSE_S: Final = 5.0
-COMMAND_S: Final = 7.0  # over what a lock is waited for, under what the orders API has: a dead line is left by then
+COMMAND_S: Final = 7.0  # longer than a lock wait, shorter than the orders API's limit
 
 
 class Resources(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,13 +92,13 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
 
 
 async def _open_pool(settings: Settings) -> asyncpg.Pool:
-    """With a broker, a receiver starts and accepts although the database is away."""
+    """Opens the pool.  With a broker, a receiver starts and accepts even while the database is unavailable."""
     try:
         return await open_pool(settings.database_url, max_size=POOL_CONNECTIONS_MAX, command_timeout_s=COMMAND_S)
     except DATABASE_ERRORS as error:
         if settings.broker_url is None or isinstance(error, UnsafeDatabase):
             raise
-        log.warning("database_out_of_reach_at_start", error=repr(error))
+        log.warning("database_unavailable_at_start", error=repr(error))
         return await open_pool(
             settings.database_url, max_size=POOL_CONNECTIONS_MAX, min_size=0, command_timeout_s=COMMAND_S
         )
@@ -113,7 +113,7 @@ async def _close_pool(pool: asyncpg.Pool) -> None:
 
 
 def build_app(settings: Settings, resources: Resources) -> web.Application:
-    """The routes.  Each account has its own, so that finding it is one look into a table."""
+    """Builds the routes.  Each account has a route of its own, so that it is found by one lookup."""
     body_bytes_max = settings.ingest.max_body_bytes
     orders = OrdersApi(
         resources.pool,
@@ -138,7 +138,7 @@ def build_app(settings: Settings, resources: Resources) -> web.Application:
 
 
 def bypass_router(server: web.Server, app: web.Application) -> None:
-    """Sends a plain POST to an account's path straight to its receiver; all else, and the same path, has a route."""
+    """Passes a plain POST to an account's path straight to its receiver; every other request takes the router."""
     receivers, handler = app[RECEIVERS], server.request_handler
 
     async def routed(request: web.BaseRequest) -> web.StreamResponse:
@@ -157,20 +157,20 @@ def bypass_router(server: web.Server, app: web.Application) -> None:
 
 
 class Webhooks:
-    """A receiver for each account there is at the moment, by path."""
+    """Holds a receiver for each present account, by path."""
 
     def __init__(self, resources: Resources, settings: Settings) -> None:
         self._resources = resources
         self._settings = settings
         self._known: dict[str, tuple[Gateway, AccountReceiver]] = {}
         self._keys: dict[str, KeyFetcher] = {}
-        self._unsigned_limits: dict[str, UnsignedLimit] = {}  # of accounts that are gone, too: there are few
+        self._unsigned_limits: dict[str, UnsignedLimit] = {}  # those of removed accounts stay: there are few
         self._refreshers = KeyRefreshers()
         self.receivers: dict[str, Handler] = {}
         self.follow()
 
     def follow(self) -> None:
-        """Takes up the accounts as they are now.  A receiver finishes its requests with the keys that it had."""
+        """Takes over changed accounts.  A receiver finishes its requests with the keys that it had."""
         now = self._resources.accounts.gateways
         for name in self._known.keys() - now.keys():
             del self._known[name], self._keys[name], self.receivers[f"/webhooks/{name}"]
@@ -180,7 +180,7 @@ class Webhooks:
         self._refreshers.update(self._keys)
 
     async def close(self, _app: web.Application) -> None:
-        """Ends the refreshing of keys."""
+        """Stops refreshing keys."""
         await self._refreshers.close()
 
     def _take(self, name: str, gateway: Gateway) -> None:
@@ -202,7 +202,7 @@ class Webhooks:
         self.receivers[f"/webhooks/{name}"] = receiver.receive
 
     async def route(self, request: web.Request) -> web.StreamResponse:
-        """Passes a request that came by the router to its account's receiver, if there is one."""
+        """Handles a request that came through the router, if its account exists."""
         known = self._known.get(request.match_info["account"])
         if known is None:
             return await _not_found(request)
@@ -219,10 +219,10 @@ def _add(app: web.Application, method: str, path: str, handler: Handler) -> None
 
 
 async def _continue(request: web.Request) -> None:
-    """Asks for the body of a client that waits to be asked; any other expectation is ignored, and not repeated."""
+    """Answers `Expect: 100-continue`; any other expectation is ignored, and not repeated in the response."""
     if request.version == HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # what follows is the answer
+        request.writer.output_size = 0  # what follows is the response
 
 
 def _refuse_method(allowed: str) -> Handler:

@@ -1,6 +1,6 @@
-"""GET /healthz and /metrics of a process, on a port of their own where one is set.
+"""Serves GET /healthz and /metrics of a process, on a port of their own where one is set.
 
-Metrics name the accounts and the keys in use, so they are not served on the port that webhooks come to.
+Metrics name the accounts and the keys in use, so they are not served on the port of the webhooks.
 """
 
 from collections.abc import AsyncIterator
@@ -23,19 +23,19 @@ class HasMetricsPort(Protocol):
 
     @property
     def metrics_host(self) -> str:
-        """The address to listen at."""
+        """The address to listen on."""
         ...
 
     @property
     def metrics_port(self) -> int:
-        """The port to listen at; 0 for none."""
+        """The port to listen on; 0 for none."""
         ...
 
 
 @asynccontextmanager
 async def serving_status(settings: HasMetricsPort) -> AsyncIterator[None]:
-    """Serves /healthz and /metrics while inside.  Processes that share their metrics share the port: each answers with
-    the sum of all."""
+    """Serves /healthz and /metrics.  Processes that share their metrics share the port: each answers with the sum of
+    all."""
     if settings.metrics_port == 0:
         yield
         return

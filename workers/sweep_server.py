@@ -187,7 +187,7 @@ class PolicyWatch:
             if self._told != self._file.digest:
                 digest = self._file.digest
                 if await self._outage.transact(self._pool, partial(take_policy, digest=digest, now=clock.now())):
-                    log.info("orders_are_looked_at_anew", digest=digest)
+                    log.info("policy_changed_orders_rescheduled", digest=digest)
                 self._told = digest
             return await self._outage.transact(self._pool, partial(look_anew, limit=ORDERS_ANEW, now=clock.now()))
         except Stopped:

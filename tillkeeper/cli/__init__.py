@@ -1,6 +1,6 @@
-"""The command line.  Each subject has a module, and they are put together here.
+"""The command line: each subject has a module, whose commands are assembled here.
 
-Modules import what they need inside their commands, so that `--help` and quick questions start quickly.
+Modules import what they need inside their commands, so that `--help` and short commands start quickly.
 """
 
 import sys
@@ -54,4 +54,4 @@ def main() -> None:
     try:
         app(prog_name="tillkeeper")
     finally:
-        sys.stdout.flush()  # the last moment to say that it could not be written
+        sys.stdout.flush()  # the last moment to report that output could not be written

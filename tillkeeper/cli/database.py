@@ -1,4 +1,4 @@
-"""Commands ask the database here, and its failures become lines and exit codes."""
+"""Runs the database work of commands, and turns its failures into lines and exit codes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -16,7 +16,7 @@ from tillkeeper.telemetry import mask
 Result = TypeVar("Result")
 
 CONNECTIONS: Final = 2
-# Waiting does not cure these.
+# Waiting does not help with these.
 REFUSALS: Final = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
@@ -39,7 +39,7 @@ def ask(settings: Settings, query: Callable[[asyncpg.Pool], Awaitable[Result]]) 
 
 @contextmanager
 def named_failures(settings: Settings) -> Iterator[None]:
-    """Raises CommandError where the database is absent or refuses."""
+    """Raises CommandError where the database is unavailable or refuses."""
     try:
         yield
     except UnicodeError:
@@ -51,7 +51,7 @@ def named_failures(settings: Settings) -> Iterator[None]:
 
 
 def failed_by(error: BaseException, database_url: str) -> CommandError:
-    """The line and the code for one of DATABASE_ERRORS."""
+    """Returns the command's error for one of DATABASE_ERRORS."""
     where = mask(database_url)
     if isinstance(error, asyncpg.ClientConfigurationError):
         return CommandError(f"database_url: {one_line(error)}", code=WRONG)
@@ -68,14 +68,14 @@ def failed_by(error: BaseException, database_url: str) -> CommandError:
             f"the database {where} has no schema of this version; `tillkeeper db init` creates it", code=WRONG
         )
     if is_contention(error):
-        told = f"others hold what this needs: {one_line(error)}; try again"
+        line = f"others hold what this needs: {one_line(error)}; try again"
     elif isinstance(error, UnsafeDatabase):
-        told = one_line(error)
+        line = one_line(error)
     else:
-        told = f"the database {where} is out of reach: {one_line(error)}"
-    return CommandError(told, code=OUT_OF_REACH)
+        line = f"the database {where} is out of reach: {one_line(error)}"
+    return CommandError(line, code=OUT_OF_REACH)
 
 
 def one_line(error: BaseException) -> str:
-    """An error's text without its line breaks and passwords; its name where it has none."""
+    """Returns an error's text on one line and without passwords; its name where it has no text."""
     return mask(" ".join(str(error).split())) or type(error).__name__

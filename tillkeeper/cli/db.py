@@ -1,4 +1,4 @@
-"""`tillkeeper db`: the database's schema."""
+"""Implements `tillkeeper db`, which creates the database's schema."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""`tillkeeper order`: what is known of an order, and what people do to it."""
+"""Implements `tillkeeper order`, which shows an order and carries out what people do to it."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta

@@ -11,12 +11,12 @@ def status_in_words(order: dict[str, Any]) -> str:
 
 
 def sum_in_words(order: dict[str, Any], name: str) -> str | None:
-    """Writes one of its sums; None where it is nothing."""
+    """Writes one of its sums, None where it is nothing."""
     return in_words(order[name] or None, order["currency"])
 
 
 def head_of(order: dict[str, Any]) -> dict[str, object]:
-    """What stands first wherever an order is shown: which, its status and its sums."""
+    """Returns what stands first wherever an order is shown: which, its status and its sums."""
     return {
         "order": order["order_ref"],
         "status": status_in_words(order),

@@ -1,4 +1,4 @@
-"""`tillkeeper stuck`: orders that do not move."""
+"""Implements `tillkeeper stuck`, which lists orders that do not move."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
