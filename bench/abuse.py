@@ -28,7 +28,7 @@ from sandbox.simulators.registry import ALL_GATEWAYS, parse_gateways
 from sandbox.simulators.stripe.objects import stripe_payment_intent
 from sandbox.simulators.stripe.signing import stripe_delivery
 from tillkeeper import clock
-from tillkeeper.store.postgres.pool import create_schema
+from tillkeeper.store.schema.creating import create_schema
 
 ROOT: Final = Path(__file__).parents[1]
 ONE_GATEWAY: Final = tuple(f"unsigned_{name}" for name in UNSIGNED)

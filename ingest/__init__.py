@@ -1,1 +1,1 @@
-"""The receiver: verifies webhooks, makes them durable, answers; and the orders API."""
+"""The receiver verifies webhooks, makes them durable and acknowledges them; it also serves the orders API."""

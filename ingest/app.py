@@ -1,4 +1,4 @@
-"""The receiver's application: the resources that it opens, and the handler of each path."""
+"""Builds the receiver's application: opens its resources, and routes each path to its handler."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, cast
 from uuid import uuid4
 
-import asyncpg
 import msgspec
 import structlog
 from aiohttp import HttpVersion11, web
@@ -32,7 +31,9 @@ from tillkeeper.lanes.rabbitmq_sender import RabbitSender
 from tillkeeper.lanes.spool import SpoolSender
 from tillkeeper.lanes.topology import Topology
 from tillkeeper.policy import PolicyFile
+from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.settings import Settings
+from tillkeeper.store.postgres.connections import Pool
 from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, UnsafeDatabase
 
@@ -40,14 +41,15 @@ log = structlog.get_logger()
 
 POOL_CONNECTIONS_MAX: Final = 6  # two envelopes on their way to the spool, and the orders API
 POOL_CLOSE_S: Final = 5.0
-COMMAND_S: Final = 7.0  # over what a lock is waited for, under what the orders API has: a dead line is left by then
+COMMAND_S: Final = 7.0  # longer than a lock wait, shorter than the orders API's limit
 
 
 class Resources(msgspec.Struct, frozen=True, kw_only=True):
     """What the receiver holds while it runs: accounts, pool, lanes, and what examines refused deliveries."""
 
     accounts: KnownAccounts
-    pool: asyncpg.Pool
+    pool: Pool
+    schema: SchemaWatch
     intake: Intake
     hints: Hints
     refusals: Refusals
@@ -60,10 +62,16 @@ RECEIVERS: Final = web.AppKey("RECEIVERS", dict[str, Handler])  # by path; accou
 
 @asynccontextmanager
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
-    """Opens all resources; at the end the lanes close only after every accepted delivery is finished."""
+    """Opens all resources; at the end the lanes close only after every accepted delivery is finished.
+
+    Raises SchemaUnfit, or one of DATABASE_ERRORS where there is no broker either.
+    """
     async with AsyncExitStack() as stack:
+        schema = SchemaWatch()
         pool = await _open_pool(settings)
         stack.push_async_callback(_close_pool, pool)
+        await schema.look_once(pool)  # not known is not wrong: the broker alone takes deliveries, too
+        schema.refuse_unfit()
         spool = SpoolSender(pool)
         broker: RabbitSender | None = None
         if settings.broker_url is not None:
@@ -83,6 +91,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         yield Resources(
             accounts=accounts,
             pool=pool,
+            schema=schema,
             intake=intake,
             hints=hints,
             refusals=refusals,
@@ -91,20 +100,20 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         )
 
 
-async def _open_pool(settings: Settings) -> asyncpg.Pool:
-    """With a broker, a receiver starts and accepts although the database is away."""
+async def _open_pool(settings: Settings) -> Pool:
+    """Opens the pool.  With a broker, a receiver starts and accepts even while the database is unavailable."""
     try:
         return await open_pool(settings.database_url, max_size=POOL_CONNECTIONS_MAX, command_timeout_s=COMMAND_S)
     except DATABASE_ERRORS as error:
         if settings.broker_url is None or isinstance(error, UnsafeDatabase):
             raise
-        log.warning("database_out_of_reach_at_start", error=repr(error))
+        log.warning("database_unavailable_at_start", error=repr(error))
         return await open_pool(
             settings.database_url, max_size=POOL_CONNECTIONS_MAX, min_size=0, command_timeout_s=COMMAND_S
         )
 
 
-async def _close_pool(pool: asyncpg.Pool) -> None:
+async def _close_pool(pool: Pool) -> None:
     try:
         async with asyncio.timeout(POOL_CLOSE_S):
             await pool.close()
@@ -113,7 +122,7 @@ async def _close_pool(pool: asyncpg.Pool) -> None:
 
 
 def build_app(settings: Settings, resources: Resources) -> web.Application:
-    """The routes.  Each account has its own, so that finding it is one look into a table."""
+    """Builds the routes.  Each account has a route of its own, so that it is found by one lookup."""
     body_bytes_max = settings.ingest.max_body_bytes
     orders = OrdersApi(
         resources.pool,
@@ -124,7 +133,7 @@ def build_app(settings: Settings, resources: Resources) -> web.Application:
     )
     webhooks = Webhooks(resources, settings)
     resources.accounts.on_change(webhooks.follow)
-    routes = {**orders.routes(), **Health(resources.intake).routes()}
+    routes = {**orders.routes(), **Health(resources.intake, resources.schema).routes()}
     app = web.Application(client_max_size=body_bytes_max)
     app[RECEIVERS] = webhooks.receivers
     app.on_cleanup.append(webhooks.close)
@@ -138,7 +147,7 @@ def build_app(settings: Settings, resources: Resources) -> web.Application:
 
 
 def bypass_router(server: web.Server, app: web.Application) -> None:
-    """Sends a plain POST to an account's path straight to its receiver; all else, and the same path, has a route."""
+    """Passes a plain POST to an account's path straight to its receiver; every other request takes the router."""
     receivers, handler = app[RECEIVERS], server.request_handler
 
     async def routed(request: web.BaseRequest) -> web.StreamResponse:
@@ -157,20 +166,20 @@ def bypass_router(server: web.Server, app: web.Application) -> None:
 
 
 class Webhooks:
-    """A receiver for each account there is at the moment, by path."""
+    """Holds a receiver for each present account, by path."""
 
     def __init__(self, resources: Resources, settings: Settings) -> None:
         self._resources = resources
         self._settings = settings
         self._known: dict[str, tuple[Gateway, AccountReceiver]] = {}
         self._keys: dict[str, KeyFetcher] = {}
-        self._unsigned_limits: dict[str, UnsignedLimit] = {}  # of accounts that are gone, too: there are few
+        self._unsigned_limits: dict[str, UnsignedLimit] = {}  # those of removed accounts stay: there are few
         self._refreshers = KeyRefreshers()
         self.receivers: dict[str, Handler] = {}
         self.follow()
 
     def follow(self) -> None:
-        """Takes up the accounts as they are now.  A receiver finishes its requests with the keys that it had."""
+        """Takes over changed accounts.  A receiver finishes its requests with the keys that it had."""
         now = self._resources.accounts.gateways
         for name in self._known.keys() - now.keys():
             del self._known[name], self._keys[name], self.receivers[f"/webhooks/{name}"]
@@ -180,7 +189,7 @@ class Webhooks:
         self._refreshers.update(self._keys)
 
     async def close(self, _app: web.Application) -> None:
-        """Ends the refreshing of keys."""
+        """Stops refreshing keys."""
         await self._refreshers.close()
 
     def _take(self, name: str, gateway: Gateway) -> None:
@@ -202,7 +211,7 @@ class Webhooks:
         self.receivers[f"/webhooks/{name}"] = receiver.receive
 
     async def route(self, request: web.Request) -> web.StreamResponse:
-        """Passes a request that came by the router to its account's receiver, if there is one."""
+        """Handles a request that came through the router, if its account exists."""
         known = self._known.get(request.match_info["account"])
         if known is None:
             return await _not_found(request)
@@ -219,10 +228,10 @@ def _add(app: web.Application, method: str, path: str, handler: Handler) -> None
 
 
 async def _continue(request: web.Request) -> None:
-    """Asks for the body of a client that waits to be asked; any other expectation is ignored, and not repeated."""
+    """Answers `Expect: 100-continue`; any other expectation is ignored, and not repeated in the response."""
     if request.version == HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # what follows is the answer
+        request.writer.output_size = 0  # what follows is the response
 
 
 def _refuse_method(allowed: str) -> Handler:

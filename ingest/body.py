@@ -1,4 +1,4 @@
-"""Reading a request within limits of size and time, exactly as it came over the wire."""
+"""Reads a request's headers and body within limits of size and time, exactly as they came over the wire."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from tillkeeper.gateways.errors import Refused
 
 BODY_S: Final = 5.0  # a megabyte in five seconds is 1.6 Mbit/s; gateways send a few KB at once
 
-HTTP2: Final = "h2c"  # an offer of it may be passed over; the connection ends with the answer
+HTTP2: Final = "h2c"  # an offer of it may be ignored; the connection ends with the response
 
 Headers = dict[str, tuple[str, ...]]
 
@@ -43,7 +43,7 @@ class Upgrade(Refused):
 
 
 def headers_of(request: web.BaseRequest) -> Headers:
-    """All values of each header in order, by its name in lower case.  Refuses what no gateway sends."""
+    """Returns all values of each header in order, by its lower-case name.  Refuses what no gateway sends."""
     headers = multimap(request.raw_headers)
     if "content-encoding" in headers:
         raise Encoded("the body has a Content-Encoding")
@@ -53,11 +53,11 @@ def headers_of(request: web.BaseRequest) -> Headers:
 
 
 def multimap(raw: Sequence[tuple[bytes, bytes]]) -> Headers:
-    """Raw headers as text.  Latin-1 keeps every byte, so that nothing is lost and nothing can fail."""
+    """Decodes raw headers.  Latin-1 keeps every byte, so that nothing is lost and nothing can fail."""
     headers: Headers = {name.decode("latin-1").lower(): (value.decode("latin-1"),) for name, value in raw}
     if len(headers) == len(raw):
         return headers
-    headers.clear()  # some name stands more than once
+    headers.clear()  # some header occurs more than once
     for raw_name, raw_value in raw:
         name = raw_name.decode("latin-1").lower()
         headers[name] = (*headers.get(name, ()), raw_value.decode("latin-1"))
@@ -65,7 +65,7 @@ def multimap(raw: Sequence[tuple[bytes, bytes]]) -> Headers:
 
 
 async def read_body(request: web.BaseRequest, *, bytes_max: int) -> bytes:
-    """The body's bytes.  Raises one of this module's refusals."""
+    """Returns the body's bytes.  Raises one of this module's refusals."""
     try:
         if request.content.is_eof():  # it came with the headers, as most do: nothing to wait for
             body = request.content.read_nowait()
@@ -77,7 +77,7 @@ async def read_body(request: web.BaseRequest, *, bytes_max: int) -> bytes:
     except TimeoutError:
         raise TooSlow(f"the body was not complete after {BODY_S:.0f} s") from None
     except (web.RequestPayloadError, ConnectionError) as error:
-        error.__traceback__ = None  # the stream keeps this error: a circle through what was read, which stays for long
+        error.__traceback__ = None  # the stream keeps this error, and the reference cycle would keep what was read
         raise Incomplete("the body broke off or is malformed") from None
     if len(body) > bytes_max:
         raise TooLarge("the body is over the limit")
@@ -85,7 +85,7 @@ async def read_body(request: web.BaseRequest, *, bytes_max: int) -> bytes:
 
 
 async def _read_on(request: web.BaseRequest, bytes_max: int) -> bytes:
-    """What comes until the end, counted into the memory that all unfinished bodies may have together."""
+    """Reads to the end of the body, counting its bytes towards the limit of all unfinished bodies together."""
     body = bytearray()
     connection = cast("BoundedConnection", request.protocol)
     held_bytes = 0

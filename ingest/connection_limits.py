@@ -1,4 +1,4 @@
-"""Limits on all connections together: their number, the bytes of unfinished bodies, the time of unread responses.
+"""Limits all connections together: their number, the bytes of unfinished bodies, the time of unread responses.
 
 The connection that has waited longest without a complete request is closed first: a gateway sends its whole request as
 soon as it has connected, so the newcomer is served and a silent connection is not.
@@ -11,8 +11,8 @@ from ingest.scheduler import FairScheduler
 from tillkeeper import clock, telemetry
 
 CONNECTIONS_MAX: Final = 900  # under the usual soft limit of 1,024 open files, with room for database and broker
-BODIES_BYTES_MAX: Final = 32 * 1024 * 1024  # of what is not complete or not parsed yet, over all connections
-WRITE_S: Final = 10.0  # how long an answer may stay unread; a gateway reads its answer at once
+BODIES_BYTES_MAX: Final = 32 * 1024 * 1024  # incomplete or not yet parsed, over all connections
+WRITE_S: Final = 10.0  # how long a response may stay unread; a gateway reads it at once
 CHECK_EVERY_S: Final = 1.0
 
 EVICTED: Final = telemetry.CONNECTIONS_REFUSED.labels("turned_out")
@@ -20,14 +20,14 @@ UNREAD: Final = telemetry.CONNECTIONS_REFUSED.labels("unread")
 
 
 class LimitedConnection(Protocol):
-    """What the limits ask of a connection."""
+    """What the limits need of a connection; a Protocol because connections.py imports this module."""
 
     def is_served(self) -> bool:
-        """Whether a complete request of this connection is being answered."""
+        """Returns whether a complete request of this connection is being answered."""
         ...
 
     def unsent_bytes(self) -> int:
-        """The bytes of responses that the client has not read yet."""
+        """Returns the bytes of responses that the client has not read yet."""
         ...
 
     def abort(self) -> None:
@@ -40,15 +40,15 @@ class ConnectionLimits:
 
     def __init__(self, *, monotonic_s: Callable[[], float] = clock.monotonic_s) -> None:
         self._monotonic_s = monotonic_s
-        self._waiting: dict[LimitedConnection, None] = {}  # those that began to wait for a request first, stand first
-        self._open: set[LimitedConnection] = set()  # those that are being closed, too
+        self._waiting: dict[LimitedConnection, None] = {}  # in the order in which they began to wait for a request
+        self._open: set[LimitedConnection] = set()  # including those that are being closed
         self._held: dict[LimitedConnection, int] = {}
         self._unread_since_s: dict[LimitedConnection, float] = {}
         self.held_bytes = 0
         self.scheduler = FairScheduler()
 
     def add(self, connection: LimitedConnection) -> bool:
-        """Admits a connection, if need be in the place of another.  False where every other is being served."""
+        """Admits a connection, if need be by closing another one.  Returns False where all others are being served."""
         if len(self._waiting) >= CONNECTIONS_MAX and not self._evict(lambda _: True):
             return False
         self._open.add(connection)
@@ -68,8 +68,8 @@ class ConnectionLimits:
             self._waiting[connection] = None
 
     def hold_bytes(self, connection: LimitedConnection, size_bytes: int) -> None:
-        """Counts bytes of a request in memory, less where negative.  May close the connection that holds some and waits
-        longest."""
+        """Adds to the bytes that a connection holds; a negative number subtracts.  May close the connection that holds
+        some and has waited longest."""
         if connection not in self._waiting:
             return
         self._held[connection] = self._held.get(connection, 0) + size_bytes
@@ -78,7 +78,7 @@ class ConnectionLimits:
             pass
 
     def close(self) -> None:
-        """Closes what is still open when the receiver stops: connections without any request."""
+        """Closes the connections that are still open when the receiver stops: those without a request."""
         for connection in list(self._open):
             self._forget(connection)
             connection.abort()

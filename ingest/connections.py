@@ -1,4 +1,4 @@
-"""Limits on each connection: the time to a first request, the bytes parsed at a time, the response to malformed HTTP.
+"""Limits each connection: the time to its first request, the bytes parsed at a time, the response to malformed HTTP.
 
 aiohttp limits none of these.  A later request on a kept connection has KEEPALIVE_S for its headers; a body has its own
 limit (ingest/body.py), and all connections together have theirs (ingest/connection_limits.py).
@@ -20,7 +20,7 @@ from tillkeeper import telemetry
 
 log = structlog.get_logger()
 
-FIRST_REQUEST_S: Final = 10.0  # from connecting to the end of the headers; who connects has something to say
+FIRST_REQUEST_S: Final = 10.0  # from connecting to the end of the headers: whoever connects has a request to send
 KEEPALIVE_S: Final = 30.0
 NOT_FOUND: Final = 404
 LINGER_S: Final = 2.0  # how long the rest of a refused body is read, so that the client gets to see the answer
@@ -40,7 +40,7 @@ MALFORMED: Final = telemetry.CONNECTIONS_REFUSED.labels("malformed")
 
 
 class BoundedConnection(web.RequestHandler):
-    """One connection, with limits on time and size."""
+    """A connection with limits on time and size."""
 
     __slots__ = (
         "_client",
@@ -70,21 +70,21 @@ class BoundedConnection(web.RequestHandler):
         self._unparsed = b""
         self._parsed_to = 0
         self._is_to_parse = False
-        self._client: asyncio.Transport | None = None  # until it is gone, and not only until we close it
+        self._client: asyncio.Transport | None = None  # until the connection is lost, and not only until we close it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Refuses the client where every other connection is being served."""
         self._client = cast("asyncio.Transport", transport)
         if not self._limits.add(self):
             TOO_MANY.inc()
-            self._has_begun = self._force_close = True  # what it still sends is not looked at
+            self._has_begun = self._force_close = True  # what it still sends is not parsed
             self._client.write(BUSY)
             self._client.close()
             return
         self._first_request_timer = self._loop.call_later(FIRST_REQUEST_S, self._expect_request)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Gives the connection's place back."""
+        """Frees the connection's place."""
         self._limits.remove(self)
         self._unparsed = b""
         self._client = None
@@ -93,12 +93,12 @@ class BoundedConnection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parses a slice at a time, in a turn of the event loop that has time: others are served in between."""
+        """Parses a slice at a time, in turns of the event loop that have time: others are served in between."""
         if not self._has_begun:  # a silent connection costs no task, and is cheap to close
             assert self._client is not None
             self._has_begun = True
             super().connection_made(self._client)
-        if not data:  # the parser goes on where it rested
+        if not data:  # the parser continues where it stopped
             self._parse(data)
         elif not self._unparsed and len(data) <= SLICE_BYTES and self.scheduler.has_time:
             self.scheduler.run(self._parse, data)
@@ -122,7 +122,7 @@ class BoundedConnection(web.RequestHandler):
         self._resume_transport_reading()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """The library calls it twice for each body; mostly nothing had been paused."""
+        """Resumes reading.  The library calls this twice for each body; mostly nothing was paused."""
         if self._reading_paused or self._buffer_paused or self._unparsed:
             super().resume_reading(resume_parser)
 
@@ -144,7 +144,7 @@ class BoundedConnection(web.RequestHandler):
             self._head_bytes = 0
             message, self._last_payload = self._messages[-1]
             if (malformed := getattr(message, "exc", None)) is not None:
-                malformed.__traceback__ = None  # it leads in a circle to what was sent, and circles stay for long
+                malformed.__traceback__ = None  # it is part of a reference cycle that would keep what was sent
         elif self._last_payload is None or self._last_payload.is_eof():
             if not self._head_bytes:
                 self._limits.restart_wait(self)
@@ -154,20 +154,20 @@ class BoundedConnection(web.RequestHandler):
                 self.force_close()
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
-        """A client that has said all it has to say may still read: what is complete is answered first."""
+        """Answers what is complete before it closes: a client that sends no more may still read."""
         is_whole = self._last_payload is None or self._last_payload.is_eof()
         self._half_closed = is_whole and (self._request_in_progress or bool(self._messages))
         return self._half_closed
 
     def is_served(self) -> bool:
-        """Whether a complete request of this connection is being answered."""
+        """Returns whether a complete request of this connection is being answered."""
         request = self._current_request
         if request is None:
             return bool(self._messages) and not self._paused
         return request.content.is_eof()
 
     def unsent_bytes(self) -> int:
-        """The bytes of responses that the client has not read yet."""
+        """Returns the bytes of responses that the client has not read yet."""
         return 0 if self._client is None else self._client.get_write_buffer_size()
 
     def abort(self) -> None:
@@ -181,14 +181,14 @@ class BoundedConnection(web.RequestHandler):
         self._limits.hold_bytes(self, size_bytes)
 
     async def wait_turn(self, *, size_bytes: int = 0) -> None:
-        """Returns when there is time for a request; one of many sent at once, or a large one, waits behind others."""
+        """Returns when there is time for a request; a large one, or one of many sent at once, waits behind others."""
         await self.scheduler.wait(low_priority=bool(self._messages) or size_bytes > LARGE_BYTES)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Says so when the connection ends with this answer, which the library does not when the receiver stops: the
-        client would send its next request to nobody."""
+        """Sends `Connection: close` when the receiver stops, which the library does not do: the client would send its
+        next request into a closed connection."""
         self._limits.restart_wait(self)
         ends = self._close or self._force_close or (self._half_closed and not self._messages)
         ends = ends or "Upgrade" in request.headers  # what stands behind an upgrade that was not made is no request
@@ -196,7 +196,7 @@ class BoundedConnection(web.RequestHandler):
             if not ends and request.keep_alive and request.version == HttpVersion11:
                 return resp, await self._is_cut_off(request, resp.encoded())
             resp = resp.as_response()
-        if resp.headers.get("Server") != SERVER:  # the library's own, of which nobody needs to know
+        if resp.headers.get("Server") != SERVER:  # aiohttp's own, which would tell its version
             resp = refusal(resp.status, "there is nothing here" if resp.status == NOT_FOUND else "this is not served")
             resp.force_close()
         if ends:
@@ -204,7 +204,7 @@ class BoundedConnection(web.RequestHandler):
         return await super().finish_response(request, resp, start_time)
 
     async def _is_cut_off(self, request: web.BaseRequest, answer: bytes) -> bool:
-        """Writes an answer; true if the client is gone."""
+        """Writes a response; returns True if the client has disconnected."""
         if self.transport is None or self.transport.is_closing():
             return True
         self.transport.write(answer)
@@ -227,7 +227,7 @@ class BoundedConnection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 - it repeats the offending bytes
     ) -> web.StreamResponse:
-        """Malformed HTTP, and what a handler did not foresee.  Neither bytes nor trace go back."""
+        """Answers malformed HTTP and unexpected errors.  Neither the request's bytes nor a traceback are sent back."""
         if status < 500:  # noqa: PLR2004 - the client's fault
             MALFORMED.inc()
             response = refusal(status, "this is not well-formed HTTP/1.1")
@@ -250,12 +250,12 @@ class BoundedSite(web.BaseSite):
 
     @property
     def name(self) -> str:
-        """The address of the socket."""
+        """Returns the address of the socket."""
         host, port = self._listening.getsockname()[:2]
         return f"http://{host}:{port}"
 
     async def start(self) -> None:
-        """Begins to accept."""
+        """Starts accepting connections."""
         await super().start()
         loop = asyncio.get_running_loop()
         assert self._runner.server is not None
@@ -269,7 +269,7 @@ class BoundedSite(web.BaseSite):
                 server,
                 self._limits,
                 loop=loop,
-                auto_decompress=False,  # the wire's bytes are what was signed, and bombs stay packed
+                auto_decompress=False,  # the bytes on the wire are what was signed; no bomb is unpacked
                 keepalive_timeout=KEEPALIVE_S,
                 lingering_time=LINGER_S,
                 read_bufsize=READ_BYTES,
@@ -280,7 +280,7 @@ class BoundedSite(web.BaseSite):
 
 
 def refuse_slow_parser() -> None:
-    """The pure-Python parser is slow and had request smuggling of its own (CVE-2026-111750)."""
+    """Refuses the pure-Python parser, which is slow and had a request smuggling bug of its own (CVE-2026-111750)."""
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         raise RuntimeError("aiohttp runs without its C extension; unset AIOHTTP_NO_EXTENSIONS or reinstall aiohttp")
 

@@ -1,8 +1,10 @@
-"""Hints out of refused deliveries: taken when there is nothing better to do, and never waited for.
+"""Takes hints from refused deliveries: one that failed verification may have its gateway queried about its payment.
+
+Hints are taken when there is nothing better to do, and nobody waits for them.
 
 The limits that hold for all receivers are kept in the database (tillkeeper/store/jobs/hints.py).  Before that, this
-process looks at no more than the policy's number a minute of each account, and has one on its way at a time: a flood of
-forgeries costs a comparison each.
+process takes no more than the policy's number a minute for each account, and one at a time: a flood of forgeries costs
+a comparison each.
 """
 
 import asyncio
@@ -26,7 +28,7 @@ TAKE_S: Final = 2.0  # a database that is slower has other worries
 
 
 class Hints:
-    """Takes hints from refused deliveries of all accounts."""
+    """Takes hints from the refused deliveries of all accounts."""
 
     def __init__(
         self,
@@ -44,7 +46,7 @@ class Hints:
         self._under_way: asyncio.Task[None] | None = None
 
     def consider(self, gateway: Gateway, request: Request) -> None:
-        """Takes a refused delivery for a hint, perhaps.  Returns at once and raises nothing."""
+        """Takes a refused delivery as a hint if the limits allow it.  Returns at once and raises nothing."""
         policy = self._policy().hints
         if policy.per_minute == 0 or len(request.body) > BODY_BYTES_MAX:
             return
@@ -58,7 +60,7 @@ class Hints:
         self._under_way = start(self._take(gateway.account, named, policy), name="hint")
 
     async def close(self) -> None:
-        """Waits for the one under way, which ends in time by itself."""
+        """Waits for the hint that is being taken, whose time is limited."""
         if self._under_way is not None:
             await asyncio.wait({self._under_way})
 

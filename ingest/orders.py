@@ -1,4 +1,4 @@
-"""The orders API, for holders of a token: PUT registers an order or a refund, GET shows an order or its history."""
+"""Serves the orders API to holders of a token: PUT registers an order or a refund, GET shows an order."""
 
 import asyncio
 import hmac
@@ -28,8 +28,8 @@ from tillkeeper.store.reports import order as order_report
 
 log = structlog.get_logger()
 
-DATABASE_S: Final = 10.0  # registering may wait for a batch of workers that holds the order's references
-# Whatever stands between two slashes; of itself the router takes no braces.
+DATABASE_S: Final = 10.0  # registering may wait for a worker's batch that has locked the order's references
+# Anything between two slashes; by default the router accepts no braces.
 ORDER_REF: Final = "{order_ref:[^/]+}"
 REFUND_REF: Final = "{refund_ref:[^/]+}"
 ORDER_PART: Final = 2  # of a path split at its slashes
@@ -44,7 +44,7 @@ class Unauthorized(Exception):
 
 
 class BadReference(Exception):
-    """The path names no order or refund that this API can take."""
+    """The path names no valid order or refund reference."""
 
 
 CALLER_ERRORS: Final = (
@@ -60,7 +60,7 @@ CALLER_ERRORS: Final = (
 
 
 class OrdersApi:
-    """The requests of a merchant's system."""
+    """Handles the requests of a merchant's system."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class OrdersApi:
         self._body_bytes_max = body_bytes_max
 
     def routes(self) -> dict[str, dict[str, Handler]]:
-        """By path, the handler of each method."""
+        """Returns the handler of each method, by path."""
         return {
             f"/orders/{ORDER_REF}": {"PUT": self._guarded(self._put), "GET": self._guarded(self._show)},
             f"/orders/{ORDER_REF}/history": {"GET": self._guarded(self._history)},
@@ -89,7 +89,7 @@ class OrdersApi:
         }
 
     def _guarded(self, action: Callable[[web.Request, str], Awaitable[web.Response]]) -> Handler:
-        """Around each act: who asks, for which order, and what an absent database is answered with."""
+        """Wraps a handler: checks the token, reads the order's reference, and turns errors into responses."""
 
         async def handle(request: web.Request) -> web.Response:
             try:
@@ -100,7 +100,7 @@ class OrdersApi:
             except CALLER_ERRORS as error:
                 return _refusal(error)
             except WriteConflict:
-                log.warning("orders_met_too_often")
+                log.warning("orders_write_conflict")
                 return not_now("others wrote the same at every attempt; nothing is lost by asking again")
             except DATABASE_ERRORS as error:
                 if is_contention(error):
@@ -108,13 +108,13 @@ class OrdersApi:
                     return not_now("others hold what this needs; nothing is lost by asking again")
                 if not is_outage(error):
                     raise
-                log.warning("orders_database_out_of_reach", error=repr(error))
+                log.warning("orders_database_unavailable", error=repr(error))
                 return not_now("the database is out of reach; nothing is lost by asking again")
 
         return handle
 
     def _check_token(self, request: web.Request) -> None:
-        """Every token is compared, so that the time taken tells nothing.  Raises Stranger."""
+        """Compares the token with every known one, so that the time taken tells nothing.  Raises Unauthorized."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         token_bytes = token.strip().encode("utf-8", "surrogateescape")
         fits = [hmac.compare_digest(token_bytes, known) for known in self._tokens]
@@ -154,13 +154,13 @@ class OrdersApi:
 
 
 def _refusal(error: Exception) -> web.Response:
-    """The response to a request that the caller must change."""
+    """Builds the response to a request that the caller must change."""
     match error:
         case Unauthorized():
             return refusal(401, "send a header Authorization: Bearer TOKEN", WWW_Authenticate="Bearer")
         case Refused():
             response = refusal(error.status, error.reason)
-            response.force_close()  # what is left of the body is not read
+            response.force_close()  # the rest of the body is not read
             return response
         case NoSuchOrder() | refunds.NoSuchRefund():
             return refusal(404, NOT_REGISTERED if isinstance(error, NoSuchOrder) else NO_SUCH_REFUND)
@@ -173,7 +173,7 @@ def _refusal(error: Exception) -> web.Response:
 
 
 def reference_of(raw_path: str, part: int, whose: str) -> str:
-    """The reference in a path as it came over the wire.  Raises BadReference."""
+    """Reads the reference out of a path as it came over the wire.  Raises BadReference."""
     raw = raw_path.split("/")[part]
     if _NO_ESCAPE.search(raw):
         raise BadReference(f"{whose} reference must be percent-encoded UTF-8")

@@ -1,6 +1,6 @@
-"""What a registration says of the payer and where they pay: each text checked whole, for it ends up in mails.
+"""Checks what a registration says of the payer and of where they pay, for it ends up in mails.
 
-A pattern's `$` lets a line end pass behind it, so that every pattern here is matched from end to end.
+A pattern's `$` also matches before a trailing line end, so that every pattern here is matched with `fullmatch`.
 """
 
 import re
@@ -18,7 +18,7 @@ _LOCALE: Final = re.compile(r"[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8}){0,3}", re.ASCI
 
 
 def email_problems(email: str | None) -> Iterator[str]:
-    """What is wrong with a payer's mail address, if anything."""
+    """Yields what is wrong with a payer's mail address."""
     if email is None:
         return
     if len(email) > ADDRESS_CHARS_MAX or not email.isprintable() or not _EMAIL.fullmatch(email):
@@ -26,19 +26,19 @@ def email_problems(email: str | None) -> Iterator[str]:
 
 
 def phone_problems(phone: str | None) -> Iterator[str]:
-    """What is wrong with a payer's phone number, if anything."""
+    """Yields what is wrong with a payer's phone number."""
     if phone is not None and not _PHONE.fullmatch(phone):
         yield "must be a phone number such as +86 138 0000 0000, 3 to 31 digits and ()./- without a line end"
 
 
 def locale_problems(locale: str | None) -> Iterator[str]:
-    """What is wrong with a payer's locale, if anything."""
+    """Yields what is wrong with a payer's locale."""
     if locale is not None and not _LOCALE.fullmatch(locale):
         yield "must be a locale such as zh-CN or en"
 
 
 def link_problems(url: str | None) -> Iterator[str]:
-    """What is wrong with an address behind a mail's button, if anything; `as_link` has seen it."""
+    """Yields what is wrong with the link of a mail's button, which `as_link` has encoded."""
     if url is not None and not is_plain_link(url):
         yield (
             f"must be an https:// or http:// address of at most {URL_CHARS_MAX} characters, with a host, without a "
@@ -47,7 +47,7 @@ def link_problems(url: str | None) -> Iterator[str]:
 
 
 def as_link(url: str | None) -> str | None:
-    """The address in ASCII: a host of another script as xn--, a path in percent escapes; what is none stays."""
+    """Encodes an address in ASCII: the host as xn--, the path percent-encoded; what is no address stays as it is."""
     if url is None or url.isascii() or not url.isprintable():
         return url
     try:

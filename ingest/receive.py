@@ -1,4 +1,4 @@
-"""POST /webhooks/{account}: verified, parsed, made durable, and only then acknowledged in the gateway's own words.
+"""Handles POST /webhooks/{account}: verifies, parses, makes durable, and only then acknowledges as the gateway asks.
 
     read (bounded) ─> verify ─> parse ─> intake.accept (durable) ─> acknowledge      2xx
       │                 │         │          └─ Unavailable                          503, with Retry-After
@@ -10,7 +10,7 @@ This is the hot path: what does not depend on the request is made once, when the
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 import structlog
 from aiohttp import web
@@ -18,11 +18,13 @@ from aiohttp import web
 from ingest.body import Encoded, Headers, Incomplete, TooLarge, TooSlow, Upgrade, headers_of, multimap, read_body
 from ingest.connections import BoundedConnection
 from ingest.delivery_metrics import DeliveryMetrics
+from ingest.hints import Hints
+from ingest.refusals import Refusals
 from ingest.responses import RETRY_AFTER_S, PreparedResponse, method_refusal
 from ingest.scheduler import REQUEST_S
 from ingest.unsigned_limits import Network, TooManyUnsigned, UnsignedLimit, source_of
 from tillkeeper import clock, telemetry
-from tillkeeper.api_client.key_fetching import KeyUnavailable
+from tillkeeper.api_client.key_fetching import KeyFetcher, KeyUnavailable
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.fetching import Fetch
 from tillkeeper.gateways.base import Gateway
@@ -31,13 +33,14 @@ from tillkeeper.gateways.fetching import fetches_of
 from tillkeeper.gateways.kit.unknown_words import UnknownWord, unknown_words
 from tillkeeper.gateways.messages import Request
 from tillkeeper.lanes.base import LaneUnavailable
+from tillkeeper.lanes.intake import Intake
 from tillkeeper.log_throttle import LogThrottle
 
 log = structlog.get_logger()
 
-LOG_EVERY_S: Final = 1.0  # a flood of forgeries must not become a flood of lines
+LOG_EVERY_S: Final = 1.0  # a flood of forgeries must not flood the log
 REASON_CHARS_MAX: Final = 200
-UNSIGNED_BYTES_MAX: Final = 16 * 1024  # they name an id, some with a whole payment around it, and anybody can post them
+UNSIGNED_BYTES_MAX: Final = 16 * 1024  # the largest holds one payment, and anybody can post them
 
 RESULTS: Final[Mapping[type[Refused], str]] = {
     BadSignature: "bad_signature",
@@ -53,60 +56,16 @@ RESULTS: Final[Mapping[type[Refused], str]] = {
 Read = tuple[str, tuple[PaymentEvent, ...], tuple[Fetch, ...], Iterable[UnknownWord]]
 
 
-class Accepts(Protocol):
-    """What the receiver asks of the lanes (tillkeeper/lanes/intake.py)."""
-
-    async def accept(
-        self,
-        *,
-        account: str,
-        received_at: datetime,
-        key: str,
-        headers: tuple[tuple[str, str], ...],
-        body: bytes,
-        events: tuple[PaymentEvent, ...],
-        fetches: tuple[Fetch, ...],
-        query: str,
-        unknown: tuple[tuple[str, str], ...],
-    ) -> str:
-        """The name of the lane that made the delivery durable.  Raises Unavailable."""
-        ...
-
-
-class Hears(Protocol):
-    """Who is told of deliveries that prove nothing (ingest/hints.py)."""
-
-    def consider(self, gateway: Gateway, request: Request) -> None:
-        """Takes one for a hint, perhaps.  Returns at once and raises nothing."""
-        ...
-
-
-class Examines(Protocol):
-    """Who finds out why a delivery was refused, and keeps it for ops (ingest/refusals.py)."""
-
-    def consider(self, gateway: Gateway, request: Request, refused: Refused, *, now: datetime, url: str) -> None:
-        """Looks at it, perhaps.  Returns at once and raises nothing."""
-        ...
-
-
-class Fetches(Protocol):
-    """Who fetches a key that a delivery names (tillkeeper/api_client/key_fetching.py)."""
-
-    async def fetch_for(self, request: Request) -> bool:
-        """True if a key was learnt, so that the delivery can be looked at again.  Raises NoKey, BadSignature."""
-        ...
-
-
 class AccountReceiver:
-    """Takes the deliveries of one account."""
+    """Receives the deliveries of one account."""
 
     def __init__(
         self,
         gateway: Gateway,
-        intake: Accepts,
-        hints: Hears,
-        refusals: Examines,
-        keys: Fetches,
+        intake: Intake,
+        hints: Hints,
+        refusals: Refusals,
+        keys: KeyFetcher,
         *,
         unsigned_limit: UnsignedLimit,
         trusted_proxies: Sequence[Network],
@@ -163,7 +122,7 @@ class AccountReceiver:
                 events=events,
                 fetches=fetches,
                 query=query,
-                unknown=tuple([(it.field, it.word) for it in words]),
+                unknown=tuple([(unknown.field, unknown.word) for unknown in words]),
             )
         except LaneUnavailable as unavailable:
             return self._refuse_for_now(unavailable, "not_durable")
@@ -171,7 +130,7 @@ class AccountReceiver:
         return self._acknowledgement
 
     async def _read(self, request: web.Request, parsed: Request, received_at: datetime) -> Read:
-        """By which key it is verified, and what it says.  Raises Refused, KeyUnavailable, TooManyUnsigned."""
+        """Verifies and parses a request.  Raises Refused, KeyUnavailable, TooManyUnsigned."""
         try:
             verified = self._gateway.verify(parsed, received_at)
         except BadSignature as refused:
@@ -187,7 +146,7 @@ class AccountReceiver:
         return verified.key, events, fetches, words
 
     async def challenge(self, request: web.Request) -> web.Response:
-        """Answers a GET by which the gateway tests the address; any other is as if nobody could ask."""
+        """Answers a GET by which the gateway tests the address; refuses any other GET."""
         parsed = Request(multimap(request.raw_headers), b"", request.raw_path.partition("?")[2])
         reply = self._gateway.answer_challenge(parsed)
         if reply is None:
@@ -198,7 +157,7 @@ class AccountReceiver:
         return tuple([(name, value) for name in self._kept_headers for value in headers.get(name, ())])
 
     def _refuse_and_diagnose(self, posted: web.Request, request: Request, refused: Refused) -> web.Response:
-        """Nobody waits for what is found out but us: the caller is told nothing of it."""
+        """Refuses a delivery and has it diagnosed; the caller is told nothing of the diagnosis."""
         if isinstance(refused, BadSignature):
             self._hints.consider(self._gateway, request)
         url = f"https://{posted.headers.get('Host', '')}{posted.raw_path}"
@@ -218,7 +177,7 @@ class AccountReceiver:
             )
         response = self._refusal(refused.status).as_response()
         if not isinstance(refused, (BadSignature, BadPayload)):
-            response.force_close()  # what is left of the body is not waited for
+            response.force_close()  # the rest of the body is not waited for
         return response
 
     def _refuse_for_now(

@@ -1,4 +1,4 @@
-"""PUT /orders/{order_ref}/refunds/{refund_ref}: what a merchant's system may say of a refund that it asked for."""
+"""Reads the body of PUT /orders/{order_ref}/refunds/{refund_ref}: a refund that the merchant asked its gateway for."""
 
 from collections.abc import Collection
 
@@ -17,7 +17,7 @@ class _Refund(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 def refund_of(order_ref: str, refund_ref: str, body: bytes, *, accounts: Collection[str]) -> AskedRefund:
-    """The refund in a request's body.  Raises BadRegistration."""
+    """Reads the refund in a request's body.  Raises BadRegistration."""
     try:
         refund = msgspec.convert(strictjson.loads(body), _Refund)
     except BadPayload as error:

@@ -1,4 +1,4 @@
-"""Refused deliveries, examined and kept for ops: a few a minute of each account, when there is nothing better to do."""
+"""Diagnoses refused deliveries and stores them for ops: a few a minute of each account, and nobody waits for it."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -20,10 +20,10 @@ from tillkeeper.store.deliveries.refused import BODY_BYTES_MAX, RefusedDelivery,
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
 from tillkeeper.telemetry import EXAMINED
 
-EXAMINED_PER_MINUTE: Final = 10  # of each account: trying costs up to fifty signatures
+EXAMINED_PER_MINUTE: Final = 10  # of each account: a diagnosis checks up to fifty signatures
 BURST: Final = 5
 KEEP_S: Final = 2.0  # a database that is slower has other worries
-EXAMINE_S: Final = 0.5  # of a thread, whose work the event loop shares
+EXAMINE_S: Final = 0.5  # in a thread, which shares the interpreter with the event loop
 TOO_LARGE: Final = f"nothing was tried, for it has more than {BODY_BYTES_MAX // 1024} KiB"
 TEXT_CHARS_MAX: Final = 500
 LOGGED_CHARS_MAX: Final = 200
@@ -32,17 +32,17 @@ log = structlog.get_logger()
 
 
 class Records(Protocol):
-    """Knows of each account what its gateway does not."""
+    """What a diagnosis needs to know of all accounts; the accounts of a process, or fixed ones."""
 
     def refused_request(
         self, gateway: Gateway, request: Request, now: datetime, refused: Refused, *, url: str
     ) -> RefusedRequest:
-        """The request with all that the diagnosis needs."""
+        """Collects what the diagnosis of a refused request needs."""
         ...
 
 
 class Refusals:
-    """Diagnoses refused deliveries of all accounts, and keeps them for ops."""
+    """Diagnoses the refused deliveries of all accounts, and stores them for ops."""
 
     def __init__(self, pool: asyncpg.Pool, *, records: Records, monotonic_s: Callable[[], float]) -> None:
         self._pool = pool
@@ -52,7 +52,7 @@ class Refusals:
         self._under_way: asyncio.Task[None] | None = None
 
     def consider(self, gateway: Gateway, request: Request, refused: Refused, *, now: datetime, url: str) -> None:
-        """Has it examined and kept, if there is room.  Returns at once and raises nothing."""
+        """Starts a diagnosis if the limits allow it.  Returns at once and raises nothing."""
         bucket = self._buckets.setdefault(gateway.account, Bucket(per_s=EXAMINED_PER_MINUTE / 60, burst=BURST))
         if self._under_way is not None or bucket.take(self._monotonic_s(), wait_s_max=0.0) is None:
             EXAMINED.labels(gateway.account, "limited").inc()
@@ -61,12 +61,12 @@ class Refusals:
         self._under_way = start(self._examine(refused_request), name="refused delivery")
 
     async def close(self) -> None:
-        """Waits for the one under way, which ends in time by itself."""
+        """Waits for the diagnosis that is running, whose time is limited."""
         if self._under_way is not None:
             await asyncio.wait({self._under_way})
 
     async def _examine(self, refused_request: RefusedRequest) -> None:
-        """In a thread, for it is our own work and may take a while; meanwhile others are limited."""
+        """Diagnoses in a thread, for that may take a while; other refusals meanwhile are only counted."""
         try:
             diagnosis = await self._diagnosis(refused_request)
             account = refused_request.gateway.account
@@ -115,9 +115,9 @@ def _kept(refused_request: RefusedRequest, diagnosis: Diagnosis) -> RefusedDeliv
 
 def _kept_of(names: frozenset[str], headers: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     values = [(name, headers.get(name, ())) for name in sorted(names)]
-    return tuple((name, _keepable(str(it))) for name, told in values if isinstance(told, list | tuple) for it in told)
+    return tuple((name, _keepable(str(one))) for name, many in values if isinstance(many, list | tuple) for one in many)
 
 
 def _keepable(text: str) -> str:
-    """Text that a database can hold: anything may stand in a request that proved nothing."""
+    """Returns the text as the database can hold it: an unverified request may contain anything."""
     return text[:TEXT_CHARS_MAX].encode("utf-8", "replace").decode().replace("\0", "\ufffd")

@@ -1,4 +1,4 @@
-"""PUT /orders: what a merchant's system may say, checked field by field; every refusal says what would be right."""
+"""Reads the body of PUT /orders, checked field by field; every refusal says what would be right."""
 
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from tillkeeper.gateways.kit import strictjson
 ACCOUNTS_MAX: Final = 100
 PAYMENTS_MAX: Final = 100
 INSTALMENTS_MAX: Final = 120  # ten years of months
-YEARS: Final = range(2000, 2200)  # the database and every time zone can still express these
+YEARS: Final = range(2000, 2200)  # the database and every time zone can express these
 
 Amount = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MINOR_MAX)]
 Ref = Annotated[str, msgspec.Meta(min_length=1, max_length=REF_CHARS_MAX)]
@@ -25,7 +25,7 @@ Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class BadRegistration(Exception):
-    """What the caller said wrong, in words for the caller."""
+    """The request's body is wrong; the text says why, in words for the caller."""
 
 
 class _Payment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,7 +56,7 @@ class _Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def registration_of(order_ref: str, body: bytes, *, accounts: Collection[str]) -> Registration:
-    """The registration in a request's body.  Raises BadRegistration."""
+    """Reads the registration in a request's body.  Raises BadRegistration."""
     try:
         order = msgspec.convert(strictjson.loads(body), _Order)
     except BadPayload as error:

@@ -1,4 +1,4 @@
-"""The receiver's own responses: JSON that says what is wrong, and never repeats what was sent."""
+"""Builds the receiver's own responses: JSON that says what is wrong, and never repeats what was sent."""
 
 from collections.abc import Awaitable, Callable
 from email.utils import format_datetime
@@ -13,16 +13,16 @@ from tillkeeper import clock
 from tillkeeper.gateways.messages import Reply
 
 SERVER: Final = "tillkeeper"  # instead of the name and version of the library
-RETRY_AFTER_S: Final = 5  # an outage that lasts longer is met by the gateway's own, growing pauses
+RETRY_AFTER_S: Final = 5  # in a longer outage the gateway's own growing pauses apply
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class PreparedResponse(web.Response):
-    """A gateway's answer, sent any number of times: its bytes are made once a second, for they tell the date.
+    """A gateway's response that is sent many times: it is encoded once a second, for it holds the date.
 
-    Making aiohttp's own anew for each request took a tenth of the receiver's CPU.  Where the connection ends with the
-    answer, it is `as_response` that is sent.
+    Building aiohttp's response for each request took a tenth of the receiver's CPU.  Where the connection ends with the
+    response, `as_response` is sent instead.
     """
 
     def __init__(self, reply: Reply, **headers: str) -> None:
@@ -35,15 +35,15 @@ class PreparedResponse(web.Response):
 
     @property
     def keep_alive(self) -> bool:
-        """Whether the connection stays open, which aiohttp asks of each response that is sent."""
+        """Whether the connection stays open; aiohttp asks this of each response."""
         return True
 
     def as_response(self) -> web.Response:
-        """The same reply as an ordinary response, which can be sent once."""
+        """Returns the same reply as an ordinary response, which can be sent once."""
         return web.Response(status=self.status, body=self._reply.body, headers=CIMultiDict(self._named_headers))
 
     def encoded(self) -> bytes:
-        """All bytes of the response to an HTTP/1.1 request on a connection that stays open."""
+        """Returns all bytes of the response to an HTTP/1.1 request on a connection that stays open."""
         now_s = clock.monotonic_s()
         if now_s >= self._stale_at_s:
             now = clock.now()
@@ -57,7 +57,7 @@ class PreparedResponse(web.Response):
 
 
 def answer(status: int, content: object, **headers: str) -> web.Response:
-    """A JSON response.  Header names are spelt with underscores: Retry_After="5"."""
+    """Builds a JSON response.  Header names are spelt with underscores: Retry_After="5"."""
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
     return web.Response(
         status=status,
@@ -67,17 +67,17 @@ def answer(status: int, content: object, **headers: str) -> web.Response:
 
 
 def refusal(status: int, error: str, **headers: str) -> web.Response:
-    """A JSON response for an error: every error of the API has this form."""
+    """Builds the JSON response for an error: every error of the API has this form."""
     return answer(status, {"error": error}, **headers)
 
 
 def method_refusal(allowed: str) -> web.Response:
-    """A 405 response, for a path that takes other methods."""
+    """Builds a 405 response, for a path that takes other methods."""
     response = refusal(405, f"this path takes {allowed}", Allow=allowed)
-    response.force_close()  # a body that nobody asked for is not read
+    response.force_close()  # the body is not read
     return response
 
 
 def not_now(error: str) -> web.Response:
-    """A 503 response with Retry-After: something that the receiver needs is away."""
+    """Builds a 503 response with Retry-After: something that the receiver needs is unavailable."""
     return refusal(503, error, Retry_After=str(RETRY_AFTER_S))

@@ -1,4 +1,4 @@
-"""A scheduler for one event loop: each turn has a time budget, and work beyond the budget waits for a later turn.
+"""Schedules the work of one event loop: each turn has a time budget, and work beyond it waits for a later turn.
 
     normal        a small request that arrived whole, as gateways send them: up to 16 a turn
     low priority  the rest of a long body, or one of many requests sent at once: one a turn
@@ -15,7 +15,7 @@ from typing import Final
 from tillkeeper import clock
 
 TURN_S: Final = 0.002  # a request needs eight turns or so, and a gateway waits for seconds
-REQUEST_S: Final = 0.0001  # what the library takes around a request, which is not measured
+REQUEST_S: Final = 0.0001  # the library's own time around a request, which is not measured
 NORMAL_PER_TURN: Final = 16  # their time is known only after they have run
 LARGE_BYTES: Final = 8 * 1024  # most deliveries have 2 to 5 KiB
 
@@ -36,7 +36,7 @@ class FairScheduler:
 
     @property
     def is_free(self) -> bool:
-        """Whether work can begin at once, with nothing waiting before it."""
+        """Whether work can begin at once, with nothing queued before it."""
         return self._spent_s < TURN_S and not self._normal
 
     def record_time(self, spent_s: float) -> None:

@@ -1,6 +1,6 @@
-"""The receiver process: one, or several on one port; and how it stops.
+"""Runs the receiver process, alone or as one of several on one port, and stops it in order.
 
-stop ─> accept no connection ─> finish the requests in hand ─> finish the envelopes ─> let go of broker and database
+stop ─> accept no connection ─> finish the open requests ─> finish the envelopes ─> disconnect broker and database
 """
 
 import asyncio
@@ -27,12 +27,12 @@ from tillkeeper.status_server import serving_status
 
 log = structlog.get_logger()
 
-SHUTDOWN_S: Final = 20.0  # a request in hand needs at most its body's 5 s and its lanes' 3 + 2 s
+SHUTDOWN_S: Final = 20.0  # an open request needs at most its body's 5 s and its lanes' 3 + 2 s
 LISTEN_BACKLOG: Final = 1024
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Receives until `stop` is set, then ends in good order."""
+    """Receives until `stop` is set, then shuts down in order."""
     if settings.ingest.processes > 1:
         await supervise(settings, stop)
         return
@@ -42,10 +42,13 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
 @asynccontextmanager
 async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIterator[int]:
-    """One receiver in this process, listening; yields its port."""
+    """Runs one receiver in this process, and yields its port."""
     refuse_slow_parser()
     allow_open_files()
-    async with serving_status(settings.ingest), open_resources(settings) as resources:
+    async with (
+        open_resources(settings) as resources,
+        serving_status(settings.ingest, is_ready=lambda: resources.schema.unfit is None),
+    ):
         # A client that leaves must not cut a publish, so handler_cancellation stays off.
         app = build_app(settings, resources)
         runner = web.AppRunner(app, handler_cancellation=False, shutdown_timeout=SHUTDOWN_S)
@@ -55,6 +58,7 @@ async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIte
         figures_stop = asyncio.Event()
         figures = start(LaneFigures(resources.intake).run(figures_stop), name="lane figures")
         policy = start(resources.policy.keep_looking(figures_stop), name="policy")
+        schema = start(resources.schema.keep_looking(resources.pool, figures_stop), name="schema")
         look = keep_running(resources.accounts.look_once, name="accounts", stop=figures_stop, idle_s=LOOK_EVERY_S)
         accounts = start(look, name="accounts")
         limits = connection_limits.ConnectionLimits()
@@ -75,18 +79,18 @@ async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIte
             await runner.cleanup()
             limits.close()
             figures_stop.set()
-            await asyncio.wait({figures, policy, accounts, watched})
+            await asyncio.wait({figures, policy, schema, accounts, watched})
     log.info("ingest_stopped")
 
 
 def listen(host: str, port: int, *, shares_port: bool) -> socket.socket:
-    """A listening socket.  With `shares_port` other processes of this user may listen on the same port."""
+    """Opens a listening socket.  With `shares_port` other processes of this user may listen on the same port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=LISTEN_BACKLOG, reuse_port=shares_port)
 
 
 def main() -> None:
-    """A child of `supervise`, told its settings in a line on standard input, whose end says that the parent is gone."""
+    """Runs a child of `supervise`: settings come in a line on standard input, whose end means that the parent ended."""
     settings = Settings.restore(sys.stdin.buffer.readline())
     telemetry.set_up_logging("ingest")
 

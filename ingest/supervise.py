@@ -1,4 +1,4 @@
-"""Several receiver processes on one port.
+"""Runs several receiver processes on one port.
 
 Each child listens for itself (SO_REUSEPORT) and the kernel spreads connections over them.  Settings, secrets among
 them, reach a child on its standard input, and nowhere else.
@@ -18,7 +18,7 @@ from tillkeeper.telemetry import MULTIPROCESS_VARIABLE
 
 
 async def supervise(settings: Settings, stop: asyncio.Event) -> None:
-    """Keeps `ingest.processes` children going until `stop` is set, then until each has finished what it accepted."""
+    """Keeps `ingest.processes` children running until `stop` is set, then until each has finished what it accepted."""
     with (
         reserved_port(settings.ingest.host, settings.ingest.port) as port,
         TemporaryDirectory(prefix="tillkeeper-metrics-") as metrics_directory,
@@ -39,7 +39,7 @@ async def supervise(settings: Settings, stop: asyncio.Event) -> None:
 
 @contextmanager
 def reserved_port(host: str, port: int) -> Iterator[int]:
-    """The port, held for the children without listening on it, so that it stays theirs while one starts anew."""
+    """Holds the port without listening on it, so that it stays reserved while a child restarts."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as held:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

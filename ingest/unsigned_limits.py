@@ -1,4 +1,4 @@
-"""Limits on unsigned deliveries: no more than queries to their gateway can settle, and no source may take all places.
+"""Limits unsigned deliveries: no more than queries to their gateway can settle, and no source may take all places.
 
     admitted ──> queried, so many a second ──> its place is free again
         └─ no place ─> 503, and the gateway sends the delivery again; each that was answered 200 is queried
@@ -16,11 +16,11 @@ from aiohttp import web
 Network = IPv4Network | IPv6Network
 
 WAIT_S: Final = 240.0  # until the last of the admitted deliveries is queried
-SHARE: Final = 0.5  # of the account's queries; the others are for what is signed, for the sweep, and for trying again
+SHARE: Final = 0.5  # of the account's queries; the rest is for signed deliveries, the sweep and retries
 UNLIMITED_PER_S: Final = 1000.0  # where queries have no limit of their own
 REPEATS_MAX: Final = 20  # deliveries about one object that take one place: one query settles them all
-FORWARDED_MAX: Final = 20  # addresses of one header that are looked at
-IPV6_PREFIX_BITS: Final = 64  # what one customer of a provider has
+FORWARDED_MAX: Final = 20  # addresses of one header that are read
+IPV6_PREFIX_BITS: Final = 64  # the network of one customer of a provider
 
 
 class TooManyUnsigned(Exception):
@@ -28,7 +28,7 @@ class TooManyUnsigned(Exception):
 
 
 class UnsignedLimit:
-    """Counts the admitted deliveries of one account that may not be queried yet, by their source."""
+    """Counts the admitted deliveries of one account that may not have been queried yet, by their source."""
 
     def __init__(self, *, calls_per_s: float) -> None:
         self._queries_per_s = SHARE * (calls_per_s or UNLIMITED_PER_S)
@@ -66,7 +66,7 @@ class UnsignedLimit:
 
 
 def source_of(request: web.BaseRequest, trusted: Sequence[Network]) -> str:
-    """The source of a request: the nearest address on its way that is no trusted proxy."""
+    """Returns the source of a request: the nearest address on its way that is no trusted proxy."""
     peer = request.remote or ""
     if not _is_in(peer, trusted):
         return _grouped(peer)
@@ -91,7 +91,7 @@ def _is_in(text: str, networks: Sequence[Network]) -> bool:
 
 
 def _grouped(text: str) -> str:
-    """The source that an address belongs to: of IPv6 the network of one customer; all unreadable ones together."""
+    """Returns the source that an address belongs to: an IPv6 network, or one source for all unreadable addresses."""
     address = _address(text)
     if isinstance(address, IPv6Address):
         return str(IPv6Network((address, IPV6_PREFIX_BITS), strict=False))

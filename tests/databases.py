@@ -26,7 +26,10 @@ SELECT md5(string_agg(part, E'\n' ORDER BY part)) FROM (
 HANG_UP: Final = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
-TABLES: Final = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename"
+# All but the versions of the schema, which stay as they are.
+TABLES: Final = """
+SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'schema_versions' ORDER BY tablename
+"""
 
 
 class Databases:

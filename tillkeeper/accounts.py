@@ -1,7 +1,7 @@
-"""The accounts while a process runs: changed keys and new accounts are taken up without a restart.
+"""Keeps the accounts of a running process up to date: changed keys and new accounts take effect without a restart.
 
-files (configuration, and each secret's) ─> looked at every few seconds ─> a good change is taken up at once, whole;
-a bad one is refused with a line in the log, and the accounts stay as they were
+files (configuration, and each secret's) ─> checked every few seconds ─> a valid change takes effect at once, whole;
+an invalid one is refused with a line in the log, and the accounts stay as they were
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ FORMER_MAX: Final = 3  # earlier settings of an account that the diagnosis tries
 
 
 class KnownAccounts:
-    """The gateways of all accounts, and what the diagnosis of a refused delivery must know of them."""
+    """Holds the gateways of accounts that never change, and collects what a diagnosis needs to know of them."""
 
     def __init__(self, settings: AccountsOfSettings) -> None:
         self._settings: dict[str, AccountSettings] = dict(settings)
@@ -35,7 +35,7 @@ class KnownAccounts:
         self._former: dict[str, tuple[Gateway, ...]] = {}
 
     def max_body_bytes(self, account: str) -> int | None:
-        """The account's own limit, if it has one."""
+        """Returns the account's own limit, if it has one."""
         settings = self._settings.get(account)
         return None if settings is None else settings.max_body_bytes
 
@@ -49,7 +49,7 @@ class KnownAccounts:
     def refused_request(
         self, gateway: Gateway, request: Request, now: datetime, refused: Refused, *, url: str
     ) -> RefusedRequest:
-        """Collects what the diagnosis needs.  `url` is where it was posted to, as far as the request shows."""
+        """Collects what the diagnosis needs.  `url` is where the request was posted to, as far as it shows."""
         settings, own = self._settings.get(gateway.account), gateway.own_url
 
         def with_url(written: str) -> Gateway:
@@ -89,13 +89,13 @@ class Accounts(KnownAccounts):
         ACCOUNTS_REFUSED.set(0)
 
     def on_change(self, call: Callable[[], None]) -> None:
-        """Has `call` called after every change that was taken up."""
+        """Registers `call` to be called after every change that took effect."""
         self._on_change.append(call)
 
     def look(self) -> bool:
-        """Whether the accounts changed since the last look.
+        """Returns whether the accounts changed since the last look.
 
-        Files are read at the second look that finds them as they are: somebody may be in the midst of writing them.
+        Files are read at the second look that finds them unchanged: somebody may still be writing them.
         """
         signatures = _signatures()
         if signatures == self._read_signatures:
@@ -119,14 +119,14 @@ class Accounts(KnownAccounts):
     def _take(self, accounts: AccountsOfSettings) -> bool:
         changed = {name for name, account in accounts.items() if self._settings.get(name) != account}
         gone = self._settings.keys() - accounts.keys()
-        built = {name: build(name, accounts[name]) for name in changed}  # all of it, before any of it counts
+        built = {name: build(name, accounts[name]) for name in changed}  # build all before replacing any
         for name in changed | gone:
             if before := self.gateways.pop(name, None):
                 self._former[name] = (before, *self._former.get(name, ()))[:FORMER_MAX]
         self.gateways.update(built)
         self._settings = dict(accounts)
         if changed or gone or self._problems:
-            log.info("accounts_taken", changed=sorted(changed), gone=sorted(gone))
+            log.info("accounts_reloaded", changed=sorted(changed), gone=sorted(gone))
         for doubt in doubts_of({name: accounts[name] for name in sorted(changed)}):
             log.warning("setting_doubtful", problem=doubt)
         self._problems = ()
@@ -136,7 +136,7 @@ class Accounts(KnownAccounts):
         return bool(changed or gone)
 
     def _refuse(self, problems: tuple[str, ...]) -> None:
-        """Logs the problems once, however often the files are touched without being mended."""
+        """Logs the problems once, however often the files change without being repaired."""
         if problems != self._problems:
             log.error("accounts_refused", problems=problems)
         self._problems = problems

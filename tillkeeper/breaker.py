@@ -1,4 +1,4 @@
-"""When something that keeps failing is left alone, and when it is tried again.  It is told the time, and has no clock.
+"""A circuit breaker: stops calls to what keeps failing, and says when to try again.  Time comes in as an argument.
 
 closed ── so many failures in a row ──> open ── its cooldown is over ──> half-open: one trial at a time
 ^                                      ^──────────── the trial fails: a longer cooldown ────┤
@@ -9,7 +9,7 @@ from tillkeeper.domain.backoff import Backoff, Jitter
 
 
 class Breaker:
-    """The state of one gateway account, notice channel, or lane, as this process has met it."""
+    """The breaker of one gateway account, notice channel or lane in this process."""
 
     def __init__(self, *, failures_max: int, cooldown: Backoff, jitter: Jitter | None = None) -> None:
         self._failures_max = failures_max
@@ -22,34 +22,34 @@ class Breaker:
 
     @property
     def is_closed(self) -> bool:
-        """True while nothing is known to be wrong."""
+        """Whether nothing is known to be wrong."""
         return self._open_until is None
 
     def is_open(self, now_s: float) -> bool:
-        """True while nothing may be tried."""
+        """Returns whether no call may be made."""
         return self._open_until is not None and (now_s < self._open_until or self._trying)
 
     def left_s(self, now_s: float) -> float:
-        """How much of the cooldown is left."""
+        """Returns the rest of the cooldown in seconds."""
         return 0.0 if self._open_until is None else max(0.0, self._open_until - now_s)
 
     def enter(self, now_s: float) -> bool:
-        """Whether this try may be made now; one that may must be followed by `succeeded`, `failed` or `left`."""
+        """Returns whether a call may be made now; the caller must then report `succeeded`, `failed` or `left`."""
         if self.is_open(now_s):
             return False
         self._trying = self._openings > 0
         return True
 
     def succeeded(self) -> bool:
-        """Closes it; True if it was open."""
+        """Closes the breaker; returns True if it was open."""
         was_open = self._open_until is not None
         self.failures, self._openings, self._open_until, self._trying = 0, 0, None, False
         return was_open
 
     def failed(self, now_s: float, *, pause_s: float | None = None) -> bool:
-        """True if that opened it; a trial that fails keeps it open.
+        """Counts a failure; returns True if that opened the breaker.  A failed trial keeps it open.
 
-        `pause_s` is what the other side asks for.  That is no sign that it is away: after it there is no trial.
+        `pause_s` is the pause that the other side asks for.  It is no failure: after it there is no trial.
         """
         was_closed, was_trial = self.is_closed, self._trying
         self.failures += 1
@@ -62,5 +62,5 @@ class Breaker:
         return was_closed and not self.is_closed
 
     def left(self) -> None:
-        """The try was given up, and says nothing of the other side."""
+        """Notes that the call was given up and says nothing of the other side."""
         self._trying = False

@@ -1,4 +1,4 @@
-"""The one place that reads the clock; everything else is told the time."""
+"""Reads the clock.  Nothing else does: the time comes in as an argument everywhere."""
 
 import time
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from typing import Final
 
 
 def now() -> datetime:
-    """The present, aware, in UTC."""
+    """Returns the present time in UTC, with its zone."""
     return datetime.now(UTC)  # noqa: TID251 - its one home
 
 

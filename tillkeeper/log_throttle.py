@@ -1,10 +1,10 @@
-"""Log lines that would come again and again: each is written once in a while, with a count of those left out."""
+"""Throttles repeated log lines: each is written at intervals, with the number of suppressed ones."""
 
 from collections.abc import Callable, Hashable
 
 
 class LogThrottle:
-    """At most one line for each key in `every_s`."""
+    """Allows one line for each key in `every_s` seconds."""
 
     def __init__(self, *, every_s: float, monotonic_s: Callable[[], float]) -> None:
         self._every_s = every_s
@@ -13,7 +13,7 @@ class LogThrottle:
         self._suppressed: dict[Hashable, int] = {}
 
     def due(self, key: Hashable) -> int | None:
-        """How many lines were suppressed since the last one if one is due, else None."""
+        """Returns the number of lines suppressed since the last one, if one is due; else None."""
         now_s = self._monotonic_s()
         if now_s - self._logged_at.get(key, float("-inf")) < self._every_s:
             self._suppressed[key] = self._suppressed.get(key, 0) + 1

@@ -1,4 +1,4 @@
-"""How every process keeps going: `run_once` again and again until it is told to stop."""
+"""Runs the loops of every process: `run_once` again and again until the process stops."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ _tasks: Final[set[asyncio.Task[Any]]] = set()
 
 
 def start(work: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
-    """Starts a task and keeps a reference, for the event loop keeps none."""
+    """Starts a task and keeps a reference to it, for the event loop keeps none."""
     task = asyncio.create_task(work, name=name)  # noqa: TID251 - its one home
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
@@ -25,8 +25,8 @@ def start(work: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
 async def keep_running(
     run_once: Callable[[], Awaitable[int]], *, name: str, stop: asyncio.Event, idle_s: float, full: int = 1
 ) -> None:
-    """Calls `run_once` until `stop` is set.  It returns how many it handled: `full` or more goes straight round, fewer
-    waits `idle_s`.  A failed pass is logged and the loop lives."""
+    """Calls `run_once` until `stop` is set.  It returns how many it handled: after `full` or more it is called again at
+    once, after fewer in `idle_s`.  A failed pass is logged, and the loop goes on."""
     while not stop.is_set():
         try:
             handled = await run_once()

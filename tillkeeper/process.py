@@ -1,8 +1,8 @@
-"""The event loop of a process that serves, and the signals that stop it.
+"""Runs the event loop of a serving process, and handles the signals that stop it.
 
 SIGTERM or SIGINT set the stop event, and so does the end of standard input where a parent holds the other end.
-Another signal changes nothing: what was begun is finished.  SIGHUP, which would end a process at once, changes nothing
-either, for accounts and policy are looked at by the process itself, and nothing else is taken up without a restart.
+A second signal changes nothing: what was begun is finished.  SIGHUP, which would end a process at once, is ignored: the
+process itself watches the files of accounts and policy, and everything else needs a restart.
 """
 
 import asyncio
@@ -28,10 +28,10 @@ def run_until_stopped(
     loop_factory: Callable[[], asyncio.AbstractEventLoop],
     tied: bool,
 ) -> None:
-    """Runs `serve` with an event that is set when it is time to stop; `tied` to a parent that holds standard input."""
+    """Runs `serve` with an event that is set when it must stop; if `tied`, also when standard input ends."""
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(_serve(serve, tied=tied))
-        for number in STOP_SIGNALS:  # the work is done; a late Ctrl-C must not end it in a trace
+        for number in STOP_SIGNALS:  # the work is done; a late Ctrl-C must not end it in a traceback
             runner.get_loop().remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
 
@@ -48,7 +48,7 @@ async def _serve(serve: Callable[[asyncio.Event], Awaitable[None]], *, tied: boo
     parent = sys.stdin.fileno()
 
     def parent_has_gone() -> None:
-        loop.remove_reader(parent)  # the end of a pipe stays readable
+        loop.remove_reader(parent)  # a closed pipe stays readable
         stop.set()
 
     loop.add_reader(parent, parent_has_gone)
@@ -57,14 +57,14 @@ async def _serve(serve: Callable[[asyncio.Event], Awaitable[None]], *, tied: boo
 
 
 def _ignore_hangup() -> None:
-    log.info("hangup_changes_nothing", why="files of accounts and policy are looked at by themselves; else restart")
+    log.info("sighup_ignored", why="the files of accounts and policy are watched; for anything else restart")
 
 
 def collect_garbage_seldom() -> None:
-    """Makes the garbage collector run seldom; to be called when everything is set up.
+    """Makes the garbage collector run seldom; to be called once everything is set up.
 
-    Nearly all that a request or a batch makes dies by reference count.  Looking for cycles among it at Python's default
-    pace took a third of a worker's CPU.
+    Reference counts free nearly all that a request or a batch allocates.  Looking for cycles at Python's default pace
+    took a third of a worker's CPU.
     """
     gc.collect()
     gc.freeze()
@@ -72,7 +72,7 @@ def collect_garbage_seldom() -> None:
 
 
 def loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop]:
-    """The event loop that the settings ask for, for asyncio.Runner."""
+    """Returns the event loop that the settings ask for, for asyncio.Runner."""
     if settings.event_loop == "asyncio":
         return asyncio.new_event_loop
     import uvloop  # noqa: PLC0415 - not everybody who stops in order needs it

@@ -1,7 +1,7 @@
-"""Child processes are started, started again when one dies, and stopped together.
+"""Supervises child processes: starts them, restarts one that dies, and stops them together.
 
-A child gets a session of its own, so that Ctrl-C reaches the supervisor alone and the order of stopping stays its
-choice; and a standard input that stays open: a child whose parent dies sees its end, and stops by itself.
+A child gets a session of its own, so that Ctrl-C reaches the supervisor alone, which chooses the order of stopping; and
+a standard input that stays open, so that a child whose parent dies sees its end and stops.
 """
 
 import asyncio
@@ -21,15 +21,20 @@ from tillkeeper.loops import pause, start
 log = structlog.get_logger()
 
 STOP_S: Final = 45.0  # the children's own limits add up to less
-SETTINGS_REFUSED: Final = 2  # the exit code of wrong usage or bad settings, which starting again does not cure
+# Exit codes that a restart does not cure: wrong usage or bad settings, and a schema that the child may not serve.
+REFUSALS: Final = frozenset({2, 4})
 
 
-class SettingsRefused(Exception):
-    """A child refused its settings at its first start, and has said why."""
+class ChildRefused(Exception):
+    """A child refused to start at its first start, and has printed why; `code` is its exit code."""
+
+    def __init__(self, name: str, code: int) -> None:
+        super().__init__(name)
+        self.code = code
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
-    """What a child runs: arguments to this Python, the bytes on its standard input, and changes to its environment."""
+    """The program of a child: arguments to Python, the bytes on its standard input, and changes to its environment."""
 
     name: str
     arguments: tuple[str, ...]
@@ -41,7 +46,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 async def keep_all_running(
     programs: Iterable[Program], stop: asyncio.Event, *, ended: Callable[[int], object] | None = None
 ) -> None:
-    """Keeps a child for each program until `stop` is set, then until each has ended.  Raises SettingsRefused."""
+    """Keeps a child running for each program until `stop` is set, then waits for each.  Raises ChildRefused."""
     with ungrouped():
         async with asyncio.TaskGroup() as children:
             for program in programs:
@@ -50,19 +55,19 @@ async def keep_all_running(
 
 @contextlib.contextmanager
 def ungrouped() -> Iterator[None]:
-    """Takes SettingsRefused out of the group that a TaskGroup wraps it in."""
+    """Unwraps ChildRefused from the group that a TaskGroup raises."""
     try:
         yield
-    except* SettingsRefused as group:
+    except* ChildRefused as group:
         raise group.exceptions[0] from None
 
 
 async def keep_running_child(
     program: Program, stop: asyncio.Event, *, ended: Callable[[int], object] | None = None
 ) -> None:
-    """Keeps a child going until `stop` is set, then until it has ended.  Tells `ended` the id of each that is gone.
+    """Keeps a child running until `stop` is set, then waits for it.  Calls `ended` with the id of each that ended.
 
-    Raises SettingsRefused.
+    Raises ChildRefused.
     """
     starts = 0
     while not stop.is_set():
@@ -77,8 +82,8 @@ async def keep_running_child(
                 ended(child.pid)
         if stop.is_set():
             return
-        if child.returncode == SETTINGS_REFUSED and starts == 1:
-            raise SettingsRefused(program.name)
+        if child.returncode in REFUSALS and starts == 1:
+            raise ChildRefused(program.name, child.returncode)
         log.error("process_died", process=program.name, pid=child.pid, code=child.returncode)
         await pause(stop, CHILD_PROCESS.pause_s(1))
 
@@ -102,7 +107,7 @@ async def _start(program: Program) -> Process:
     )
     assert child.stdin is not None
     child.stdin.write(program.stdin)
-    with contextlib.suppress(ConnectionError):  # it died at once; the caller sees that
+    with contextlib.suppress(ConnectionError):  # it died at once; the caller sees its exit code
         await child.stdin.drain()
     return child
 

@@ -1,6 +1,6 @@
-"""Log lines as JSON on stderr, and metrics for Prometheus.
+"""Writes log lines as JSON to standard error, and defines all metrics for Prometheus.
 
-All metrics stand here, so that one page lists what can be watched.  Hot paths bind their label children once.
+All metrics are defined here, so that one page lists what can be watched.  Hot paths bind their label children once.
 Processes on one port share their metrics through files: their parent sets PROMETHEUS_MULTIPROC_DIR for them
 (prometheus-client's multiprocess mode), and `exposition` adds the files up.
 """
@@ -67,7 +67,7 @@ LANE_DELIVERIES: Final = Counter("tillkeeper_lane_deliveries", "Deliveries made 
 LANE_ENVELOPES: Final = Counter("tillkeeper_lane_envelopes", "Messages that carried them, by lane", ("lane",))
 LANE_FAILURES: Final = Counter("tillkeeper_lane_failures", "Messages that a lane did not take, by lane", ("lane",))
 BREAKER_OPEN: Final = Gauge(
-    "tillkeeper_breaker_open", "Receiver processes that pass RabbitMQ by", multiprocess_mode="livesum"
+    "tillkeeper_breaker_open", "Receiver processes that bypass RabbitMQ", multiprocess_mode="livesum"
 )
 
 # The workers.
@@ -81,9 +81,9 @@ APPLY_LAG_SECONDS: Final = Gauge(
     multiprocess_mode="livemax",
 )
 PARKED_EVENTS: Final = Counter("tillkeeper_parked_events", "Events and messages parked, by reason", ("reason",))
-DATABASE_WAITS: Final = Counter("tillkeeper_database_waits", "Pauses because the database was out of reach")
+DATABASE_WAITS: Final = Counter("tillkeeper_database_waits", "Pauses because the database was unavailable")
 
-# Asking gateways.
+# Queries to gateways.
 GATEWAY_QUERIES: Final = Counter(
     "tillkeeper_gateway_queries",
     "Queries to gateways by account and result: found, not_found, listed, or why there is no answer",
@@ -96,67 +96,75 @@ GATEWAY_BREAKER_OPEN: Final = Gauge(
     multiprocess_mode="livesum",
 )
 
-# What deliveries said to ask about.
+# Queries that deliveries caused.
 FETCHES: Final = Counter(
     "tillkeeper_fetches",
-    "Questions that deliveries caused, by account and what came of them: found, not_found, again, given_up, dropped",
+    "Queries that deliveries caused, by account and result: found, not_found, again, given_up, dropped",
     ("account", "result"),
 )
 FETCH_LAG_SECONDS: Final = Gauge(
     "tillkeeper_fetch_lag_seconds",
-    "How long the longest due question of the last batch had been due",
+    "How long the longest due query of the last batch had been due",
     multiprocess_mode="livemax",
 )
 
 # What happens because time passed.
-SWEPT_ORDERS: Final = Counter(
-    "tillkeeper_swept_orders", "What sweeps did with orders that were due, by what it was", ("what",)
-)
+SWEPT_ORDERS: Final = Counter("tillkeeper_swept_orders", "Due orders that sweeps handled, by what was done", ("what",))
 
-# Gaps in what webhooks tell.
+# Gaps in webhooks.
 SILENCE: Final = Gauge(
     "tillkeeper_silence",
-    "1 while an account should talk and is silent, or should answer and does not",
+    "1 while an account is silent although webhooks are expected, or its gateway does not answer queries",
     ("account", "kind"),
     multiprocess_mode="livemax",
 )
 ASKED_SOONER: Final = Counter(
-    "tillkeeper_asked_sooner", "Orders that are asked about sooner because their account is silent", ("account",)
+    "tillkeeper_asked_sooner", "Orders that are queried sooner because their account is silent", ("account",)
 )
 BACKFILLED: Final = Counter(
     "tillkeeper_backfilled",
-    "Events that lists held, by account: new, known, failed; and orders asked about where there is no list",
+    "Events of gateways' lists by account: new, known, failed; and orders queried where there is no list",
     ("account", "what"),
 )
 HINTS: Final = Counter(
     "tillkeeper_hints",
-    "Deliveries that proved nothing, by account and what came of what they named",
+    "Deliveries that failed verification, by account and what came of the payment that they named",
     ("account", "result"),
 )
 
-# The policy, in every process that follows one.
-POLICY_REFUSED: Final = Gauge(
-    "tillkeeper_policy_refused",
-    "Processes whose policy file is bad, so that they go on with the policy they had",
+# The schema, in every process.
+SCHEMA_VERSION: Final = Gauge(
+    "tillkeeper_schema_version", "The version of the database's schema as last seen", multiprocess_mode="livemax"
+)
+SCHEMA_UNFIT: Final = Gauge(
+    "tillkeeper_schema_unfit",
+    "Processes that wait because the database's schema is not one that they may serve",
     multiprocess_mode="livesum",
 )
 
-# The accounts, in every process that follows their settings.
+# The policy, in every process that has one.
+POLICY_REFUSED: Final = Gauge(
+    "tillkeeper_policy_refused",
+    "Processes whose policy file is invalid, so that the policy of before stays in force",
+    multiprocess_mode="livesum",
+)
+
+# The accounts, in every process that has some.
 ACCOUNTS_REFUSED: Final = Gauge(
     "tillkeeper_accounts_refused",
-    "Processes whose accounts were changed for the worse, so that they go on with those they had",
+    "Processes whose changed accounts are invalid, so that the accounts of before stay in force",
     multiprocess_mode="livesum",
 )
 EXAMINED: Final = Counter(
     "tillkeeper_examined",
-    "Refused deliveries by account and what their examination found; limited: there was no time; not_kept: no database",
+    "Refused deliveries by account and diagnosis; limited: not examined; not_kept: the database was unavailable",
     ("account", "finding"),
 )
 
 # Notices.
 NOTICES: Final = Counter(
     "tillkeeper_notices",
-    "What came of notices: each try, by audience, channel and outcome",
+    "Attempts to send notices, by audience, channel and outcome",
     ("audience", "channel", "outcome"),
 )
 NOTICE_LAG_SECONDS: Final = Gauge(
@@ -168,7 +176,7 @@ NOTICE_LAG_SECONDS: Final = Gauge(
 
 
 def exposition() -> bytes:
-    """All metrics in Prometheus' text form, of every process that shares this one's directory."""
+    """Returns all metrics in Prometheus' text format, of every process that shares this one's directory."""
     if not MULTIPROCESS:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
@@ -184,7 +192,7 @@ _QUERY_PASSWORD: Final = re.compile(r"(?i)(\b(?:password|passwd|sslpassword)=)[^
 
 
 def mask(text: str) -> str:
-    """The text without the passwords of URLs and connection strings."""
+    """Masks the passwords of URLs and connection strings."""
     if "://" in text or "=" in text:
         return _QUERY_PASSWORD.sub(r"\1***", _URL_PASSWORD.sub(r"\1***@", text))
     return text
@@ -213,7 +221,7 @@ def _to_json(event_dict: EventDict, **_options: object) -> str:
         return json.dumps(event_dict, default=str)
 
 
-# Each failed reconnect is an error to them, with a trace; the lanes and pools say once that something is away.
+# They log each failed reconnect as an error with a traceback; lanes and pools log once that something is unavailable.
 CHATTY: Final = ("aiormq", "aio_pika", "asyncpg.pool", "apprise")
 
 
@@ -231,7 +239,7 @@ def set_up_logging(role: str, *, level: str = "INFO") -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # a line in one write: processes share stderr
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # one write for each line: processes share stderr
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

@@ -87,7 +87,7 @@ class ApplyLoop:
             log.warning("not_acknowledged", lane=self._lane.name, error=str(error))
             await self._lane.release()
         except Stopped:
-            log.info("stopped_while_the_database_was_away", lane=self._lane.name)
+            log.info("stopped_while_database_unavailable", lane=self._lane.name)
             await self._lane.release()
             return 0
         except BaseException:

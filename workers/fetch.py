@@ -107,11 +107,13 @@ class FetchLoop:
             if is_outage(error) or isinstance(error, Stopped):
                 raise
             if is_contention(error):  # the claim runs out, and it is asked again
-                log.warning("fetch_rests", account=taken.account, about=taken.fetch.about, error=type(error).__name__)
+                log.warning(
+                    "fetch_lock_contended", account=taken.account, about=taken.fetch.about, error=type(error).__name__
+                )
                 return
             reply, step, is_ours = await self._write_apart(taken, reply, now)
         if not is_ours:
-            log.warning("fetch_claim_ran_out", account=taken.account, about=taken.fetch.about)
+            log.warning("fetch_lease_expired", account=taken.account, about=taken.fetch.about)
         self._log(taken, reply, step)
         if reply.answer.then:
             await self._api_client.make(taken.account, reply.answer.then)
@@ -126,7 +128,7 @@ class FetchLoop:
         except TimeoutError:
             return _no_answer("busy", "busy: no answer in the time that a question has")
         except Exception as error:  # one query that we cannot put right must not keep the others, nor go on for ever
-            log.exception("fetch_failed_for_a_fault_of_ours", account=taken.account, about=taken.fetch.about)
+            log.exception("fetch_failed_unexpectedly", account=taken.account, about=taken.fetch.about)
             return _no_answer("fault", f"a fault of ours: {type(error).__name__}")
         told = ", ".join(dict.fromkeys(event.kind for event in answer.events))
         result = told or ("nothing new" if answer.found else "not found")

@@ -59,5 +59,5 @@ class Follow:
             conn, after=after, policy=policy, limit=WAITING_MAX, now=now
         )
         if count := tally.outcomes.total():
-            log.warning("left_over_events_taken_up", events=count)
+            log.warning("leftover_events_applied", events=count)
         return count

@@ -34,7 +34,7 @@ async def _could_be_applied(apply: Callable[[Sequence[PaymentEvent]], Awaitable[
         if _is_no_fault_of_theirs(error):
             raise
         if is_contention(error):
-            log.warning("answer_rests", account=event.account, kind=event.kind, error=type(error).__name__)
+            log.warning("answer_lock_contended", account=event.account, kind=event.kind, error=type(error).__name__)
             return False
         log.exception("answer_cannot_be_applied", account=event.account, kind=event.kind)
         return False

@@ -41,7 +41,7 @@ class KeyUses:
                 async with self._pool.acquire() as conn:
                     await note_uses(conn, uses)
             except DATABASE_ERRORS as error:
-                log.info("key_uses_not_kept", error=type(error).__name__)
+                log.info("key_uses_not_stored", error=type(error).__name__)
                 return 0
             for it, count in told:
                 it.deliveries -= count

@@ -156,7 +156,7 @@ class NotifyLoop:
                 await self._to_channels(row, told)
                 await self._settle([(row, told)])
         except LeaseLost:
-            log.warning("notice_claim_ran_out", key=row.key, topic=row.topic)
+            log.warning("notice_lease_expired", key=row.key, topic=row.topic)
 
     # --- payers: at most once -----------------------------------------------------------------------------------------
 
@@ -278,7 +278,7 @@ class NotifyLoop:
         except (Held, LeaseLost):
             raise
         except Exception as error:
-            log.exception("notice_failed_for_a_fault_of_ours", key=row.key, topic=row.topic, channel=channel)
+            log.exception("notice_failed_unexpectedly", key=row.key, topic=row.topic, channel=channel)
             return Failed(why=f"a fault of ours: {type(error).__name__}")
 
     def _entry(self, row: Claimed, outcome: SendOutcome, before: Entry | None) -> Entry:
@@ -308,7 +308,7 @@ class NotifyLoop:
             await write_notices(conn, [notice for _, told in ours for notice in gone_receivers(told, now=now)], now=now)
         for row, _ in rows:
             if row.key not in held:
-                log.warning("notice_claim_ran_out", key=row.key, topic=row.topic)
+                log.warning("notice_lease_expired", key=row.key, topic=row.topic)
 
     def _log(self, row: Claimed, channel: str, entry: Entry) -> None:
         NOTICES.labels(row.audience, channel, entry.outcome).inc()
@@ -318,7 +318,7 @@ class NotifyLoop:
         elif entry.outcome is ChannelState.FAILING:
             log.warning("notice_failing", **fields, failures=entry.failures, next_at=entry.next_at)
         else:
-            log.info("notice_told", **fields, outcome=entry.outcome)
+            log.info("notice_sent", **fields, outcome=entry.outcome)
 
     def _measure_lag(self, claimed: Sequence[Claimed]) -> None:
         now = self._now()

@@ -175,7 +175,7 @@ def _say(turn: Turn) -> None:
         case "answering":
             log.info("account_answering", account=turn.account, since=turn.since)
         case "outage":
-            log.warning("nobody_watched", account=turn.account, since=turn.since)
+            log.warning("monitoring_gap", account=turn.account, since=turn.since)
         case "asked_sooner":
             ASKED_SOONER.labels(turn.account).inc(turn.orders)
             log.info("asked_sooner", account=turn.account, orders=turn.orders)

@@ -172,7 +172,7 @@ class Sweep:
             then = queries_then(order, responses.events, missed=responses.missed, abilities=self._abilities, now=now)
             await self._put_all([each for each in then if each not in first], responses, within)
         except Exception:  # one order that we cannot ask about must not keep the others
-            log.exception("asking_failed_for_a_fault_of_ours", order_id=order.id)
+            log.exception("query_failed_unexpectedly", order_id=order.id)
             responses.no_answer.append("fault")
         return responses
 
@@ -242,7 +242,7 @@ class Sweep:
             if not is_contention(error):
                 raise
             if len(settled) == 1:
-                log.warning("order_held_by_another", order_id=settled[0].query.order.id)
+                log.warning("order_locked", order_id=settled[0].query.order.id)
                 return 0
         return sum([await self._settle_together([outcome]) for outcome in settled])
 

@@ -30,8 +30,9 @@ from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.settings import Settings
 from tillkeeper.store.apply.refunds import AskedRefund, register_refund
 from tillkeeper.store.apply.registration import register
-from tillkeeper.store.postgres.pool import create_schema, open_pool
+from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.store.reports.recorded import next_due
+from tillkeeper.store.schema.creating import create_schema
 
 POOL_CONNECTIONS: Final = 8
 ROUNDS_MAX: Final = 1_000  # of one kind of work at one moment; there is an end to it long before

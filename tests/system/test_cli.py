@@ -397,7 +397,7 @@ async def test_a_hangup_ends_no_process(tmp_path, database, role):
     async with serving(role, "--config", written(tmp_path, toml(database))) as process:
         await process.saw(began.get(role, f"{role}_started"))
         process.child.send_signal(signal.SIGHUP)
-        await process.saw("hangup_changes_nothing")
+        await process.saw("sighup_ignored")
         process.child.send_signal(signal.SIGTERM)
         assert await process.ended() == 0
 

@@ -180,7 +180,7 @@ def problems(load, text: str, accounts=ACCOUNTS) -> tuple[str, ...]:
         ('[paid]\nquery = ["1h", "every 1h", "2h"]', "paid.query: 'every 1h' goes on from the moment before it, so it"),
         ('[paid]\nquery = "every 1h"', "paid.query: 'every 1h' goes on from the moment before it, so it comes last"),
         ('[paid]\nquery = ["1h", "every 1s"]', "paid.query.1: 'every 1s' is too often; every 1m is the most"),
-        ('[unpaid]\nremind = ["1h", "every 1h"]', "unpaid.remind: nobody is told without an end; write the moments"),
+        ('[unpaid]\nremind = ["1h", "every 1h"]', "unpaid.remind: reminders must end; write the moments"),
         (f"[paid]\nquery = {[f'{it}h' for it in range(1, 22)]}", "paid.query: has 21 moments, 20 is the most; "),
         ('[paid]\nclose = "1h"', "paid.close: makes no sense while an order is paid: an order is closed only when"),
         ('[processing]\nclose = "1h"', "processing.close: makes no sense while an order is processing: "),
@@ -366,7 +366,7 @@ def test_a_changed_file_is_taken_up_once_it_rests(path, write):
         assert [file.look() for _ in range(4)] == [False, True, False, False]
     assert (unmatched_hours(file), stands()) == (2, 0)
     assert file.digest == digest_of(file.policy) != before
-    assert [(it["event"], it["digest"]) for it in logs] == [("policy_taken", file.digest)]
+    assert [(it["event"], it["digest"]) for it in logs] == [("policy_reloaded", file.digest)]
 
 
 def test_a_file_that_is_being_written_is_left_alone(path):
@@ -394,7 +394,7 @@ def test_a_bad_file_is_refused_once_and_the_old_policy_goes_on(path):
         assert (file.problems, stands()) == ((), 0)
         replace(path, OTHER)
         assert [file.look(), file.look()] == [False, True]
-    assert [it["event"] for it in logs] == ["policy_refused", "policy_taken", "policy_taken"]
+    assert [it["event"] for it in logs] == ["policy_refused", "policy_reloaded", "policy_reloaded"]
     assert logs[0]["problems"] == ("unmatched.case: '2x' is no span of time; write 90s, 5m, 2h, 10d or 1h30m",)
     assert logs[0]["digest_in_force"] == digest
 
@@ -415,7 +415,7 @@ def test_a_file_that_vanishes_is_told_and_taken_up_when_it_is_back(path):
         assert (unmatched_hours(file), stands()) == (1, 1)
         path.write_text(OTHER)
         assert [file.look(), file.look()] == [False, True]
-    assert [it["event"] for it in logs] == ["policy_refused", "policy_taken"]
+    assert [it["event"] for it in logs] == ["policy_refused", "policy_reloaded"]
 
 
 def test_a_policy_that_names_an_account_before_it_is_configured_is_taken_up_with_the_account(path):

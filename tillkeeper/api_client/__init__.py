@@ -1,1 +1,1 @@
-"""The client of the gateways' APIs: how often each account is called, for how long, and when it is left alone."""
+"""The client of the gateways' APIs limits how often and how long each account is called, and breaks after failures."""

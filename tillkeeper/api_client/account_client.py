@@ -1,4 +1,4 @@
-"""Calls the API of one account within its limits, and tries again what is worth another try.
+"""Calls the API of one account within its limits, and retries what may succeed later.
 
 bucket (how often) ──> semaphore (how many at once) ──> breaker ──> HTTP ──> read_response
     └───────────── tenacity: Unreachable and Unavailable, a few times, with jitter ─────┘
@@ -29,13 +29,13 @@ log = structlog.get_logger()
 Result = TypeVar("Result")
 Reason = Literal["unreachable", "busy", "denied", "bad_answer", "breaker_open", "cannot_ask"]
 
-LOG_EVERY_S: Final = 60.0  # an account that denies every query is logged once a minute
+LOG_EVERY_S: Final = 60.0  # an account that refuses every query is logged once a minute
 
 
 class QueryFailed(Exception):
-    """The gateway did not say.  Nothing is known by that; `reason` tells whose turn it is.
+    """The gateway gave no answer, so that nothing new is known; `reason` says why.
 
-    `events` are what was answered before, where one query raised another that had no answer.
+    `events` are what earlier answers held, where one query led to another that had no answer.
     """
 
     def __init__(self, reason: Reason, detail: str = "", events: tuple[PaymentEvent, ...] = ()) -> None:
@@ -46,7 +46,7 @@ class QueryFailed(Exception):
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
-    """What comes from outside: the network, time and chance."""
+    """The network, time and chance, which come from outside."""
 
     send: Send
     now: Callable[[], datetime]
@@ -57,7 +57,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountClient:
-    """The limits and the breaker of one account, and the calls that keep to them."""
+    """Calls one account's API within its limits, and through its breaker."""
 
     def __init__(self, account: str, settings: ApiClientSettings, environment: Environment) -> None:
         self.account = account
@@ -73,7 +73,7 @@ class AccountClient:
         self._log_throttle = LogThrottle(every_s=LOG_EVERY_S, monotonic_s=environment.monotonic_s)
 
     async def request(self, call: Callable[[], Call], read_response: Callable[[Response], Result]) -> Result:
-        """What `read_response` makes of the response to `call`, which is made anew for each attempt.
+        """Returns what `read_response` makes of the response to `call`, which is built anew for each attempt.
 
         Raises QueryFailed, and whatever `call` raises.
         """
@@ -86,7 +86,7 @@ class AccountClient:
         except AccessDenied as error:
             failure = QueryFailed("denied", str(error))
             if (suppressed := self._log_throttle.due("denied")) is not None:
-                log.warning("asking_denied", account=self.account, reason=str(error), suppressed=suppressed)
+                log.warning("api_access_denied", account=self.account, reason=str(error), suppressed=suppressed)
         except (BadSignature, BadPayload) as error:
             failure = QueryFailed("bad_answer", error.reason)
             if (suppressed := self._log_throttle.due("bad_answer")) is not None:
@@ -154,9 +154,9 @@ class AccountClient:
     def _note_failure(self, error: Exception) -> None:
         if self._breaker.failed(self._environment.monotonic_s()):
             GATEWAY_BREAKER_OPEN.labels(self.account).set(1)
-            log.error("gateway_unanswering", account=self.account, kind=type(error).__name__, reason=str(error))
+            log.error("gateway_breaker_opened", account=self.account, kind=type(error).__name__, reason=str(error))
 
     def _note_answer(self) -> None:
         if self._breaker.succeeded():
             GATEWAY_BREAKER_OPEN.labels(self.account).set(0)
-            log.info("gateway_answering", account=self.account)
+            log.info("gateway_breaker_closed", account=self.account)

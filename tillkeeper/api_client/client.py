@@ -1,4 +1,4 @@
-"""Queries gateways about payments and refunds, and reads their lists of events, over a client for each account."""
+"""Queries gateways about payments and refunds, and reads their lists of events, with a client for each account."""
 
 import asyncio
 import random
@@ -33,9 +33,9 @@ log = structlog.get_logger()
 Result = TypeVar("Result")
 
 UNKNOWN_WORDS_MAX: Final = 1_000  # words kept until somebody takes them
-FURTHER_QUERIES_MAX: Final = 20  # further queries that one may raise; a payer who tried more often is no payer
-FRESH_S: Final = 10.0  # so young an answer is as good as another that one more answer wants besides
-REMEMBERED_ANSWERS_MAX: Final = 1_000  # remembered; a query more is no harm
+FURTHER_QUERIES_MAX: Final = 20  # further queries that one query may lead to; no genuine payer tries more often
+FRESH_S: Final = 10.0  # an answer this recent is not asked for again when another answer leads to the same query
+REMEMBERED_ANSWERS_MAX: Final = 1_000  # answers that are remembered; a forgotten one costs one query
 PAGES_MAX: Final = 10_000  # a million of Stripe's events; a list that does not end is no list
 
 # A query that every gateway with its credentials can make.
@@ -43,7 +43,7 @@ A_QUERY: Final = Query(about="payment", order_ref="any", payment_ref="pi_any")
 
 
 class _Account(msgspec.Struct, frozen=True):
-    """A gateway's account, and how it is called."""
+    """A gateway's account with its client and its tokens."""
 
     gateway: Gateway
     client: AccountClient
@@ -51,7 +51,7 @@ class _Account(msgspec.Struct, frozen=True):
 
 
 class ApiClient:
-    """The accounts whose gateways can be queried.  Time, sleep, chance and the network are given, for tests to set."""
+    """Queries the gateways of all accounts.  Time, sleep, chance and the network come in as arguments, for tests."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class ApiClient:
         self.update_accounts()
 
     def update_accounts(self) -> None:
-        """Takes up the accounts as the mapping has them now; a gateway that is another one gets a client of its own."""
+        """Takes over the accounts as the mapping has them now; a changed gateway gets a new client."""
         for name in self._accounts.keys() - self.gateways.keys():
             del self._accounts[name]
         for name, gateway in self.gateways.items():
@@ -85,7 +85,7 @@ class ApiClient:
                 self._accounts[name] = _Account(gateway, client, Tokens(gateway, client, self._environment))
 
     def can_query(self, account: str) -> bool:
-        """Whether the account has what a query takes: a gateway that answers, and our credentials there."""
+        """Returns whether the account can be queried: its gateway has an API for that, and we have credentials."""
         if account not in self._accounts:
             return False
         known = self._accounts[account]
@@ -97,7 +97,7 @@ class ApiClient:
         return True
 
     def can_list_events(self, account: str) -> bool:
-        """Whether the account's gateway has a list of what happened, and we the credentials for it."""
+        """Returns whether the account's gateway has a list of events, and we have the credentials for it."""
         if account not in self._accounts:
             return False
         now = self._environment.now()
@@ -108,7 +108,7 @@ class ApiClient:
         return True
 
     async def query(self, account: str, query: Query) -> Answer:
-        """What the gateway knows, also of all that its answer says to query besides.  Raises QueryFailed."""
+        """Returns the gateway's answer, with those to further queries that it leads to.  Raises QueryFailed."""
         answer = await self._query_one(account, query)
         made, waiting = {query}, list(answer.also)
         while waiting and len(made) <= FURTHER_QUERIES_MAX:
@@ -161,12 +161,13 @@ class ApiClient:
             self._answered_s[account, query] = now_s
 
     def _was_answered_just_now(self, account: str, query: Query) -> bool:
-        """As of a payment that was queried by its name, and which the search by its order finds once more."""
+        """Returns whether this was answered moments ago, as for a payment that the search by its order finds once
+        more."""
         at_s = self._answered_s.get((account, query))
         return at_s is not None and self._environment.monotonic_s() - at_s < FRESH_S
 
     def take_unknown_words(self) -> Counter[tuple[str, str, str]]:
-        """The (account, field, word) that answers held and no list of ours has, since this was called last."""
+        """Returns the unknown words, as (account, field, word), that answers have held since the last call."""
         taken, self._unknown = self._unknown, Counter()
         return taken
 
@@ -179,7 +180,7 @@ class ApiClient:
     async def events(
         self, account: str, *, since: datetime, until: datetime
     ) -> AsyncIterator[tuple[PaymentEvent, ...]]:
-        """The gateway's own list of what happened, page by page, newest first.  Raises QueryFailed, CannotQuery."""
+        """Yields the gateway's own list of events, page by page, newest first.  Raises QueryFailed, CannotQuery."""
         if account not in self._accounts:
             raise CannotQuery("there is no such account")
         after: str | None = None
@@ -187,7 +188,7 @@ class ApiClient:
             page = await self._page(self._accounts[account], since, until, after)
             GATEWAY_QUERIES.labels(account, "listed").inc()
             if page.unread:
-                log.warning("listed_events_unread", account=account, events=page.unread)
+                log.warning("listed_events_unreadable", account=account, events=page.unread)
             yield page.events
             if page.after is None:
                 return
@@ -208,11 +209,11 @@ class ApiClient:
         )
 
     async def make(self, account: str, calls: Sequence[Call]) -> None:
-        """Makes calls that an answer wants made, one after the other; their responses go unread.
+        """Makes the calls that an answer asks for, such as an acknowledgement; their responses are not read.
 
-        Raises nothing: what is not made now is made with the next answer.
+        Raises nothing: a call that fails is made again with the next answer.
         """
-        if account not in self._accounts:  # it is gone since it answered
+        if account not in self._accounts:  # the account was removed since it answered
             return
         known = self._accounts[account]
         for call in calls:
@@ -225,10 +226,10 @@ class ApiClient:
 
 
 async def _request(known: _Account, call: Callable[[], Call], read_response: Callable[[Response], Result]) -> Result:
-    """What the response says, with a token where the gateway wants one.  Raises QueryFailed, and what `call` raises."""
+    """Makes a call, with a token where the gateway needs one.  Raises QueryFailed, and what `call` raises."""
     if not known.tokens.needed():
         return await known.client.request(call, read_response)
-    call()  # what cannot be queried needs no token
+    call()  # build it first: what cannot be queried needs no token
     token, was_here = await known.tokens.at_hand()
 
     def read_strictly(response: Response) -> Result:
@@ -248,7 +249,7 @@ async def _request(known: _Account, call: Callable[[], Call], read_response: Cal
 
 
 def _as_of(moment: datetime, answer: Answer) -> Answer:
-    """The answer's events as the state at that moment, where the gateway's own code does not say otherwise."""
+    """Dates the answer's events as the state at that moment, where the gateway's code does not say otherwise."""
     events = tuple(
         event if event.as_of is not None else msgspec.structs.replace(event, as_of=moment) for event in answer.events
     )
@@ -261,6 +262,6 @@ def _check_made(response: Response) -> None:
 
 @asynccontextmanager
 async def open_api_client(gateways: Mapping[str, Gateway], settings: ApiClientSettings) -> AsyncIterator[ApiClient]:
-    """An ApiClient over the real network and clock, while inside."""
+    """Opens an ApiClient on the real network and clock."""
     async with open_http(settings) as send:
         yield ApiClient(gateways, settings, send=send)

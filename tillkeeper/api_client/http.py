@@ -1,4 +1,4 @@
-"""One HTTP call to a gateway's API: it ends in time, is of bounded size, and goes nowhere else."""
+"""Makes one HTTP call to a gateway's API, of bounded time and size, and follows no redirect."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -25,12 +25,12 @@ Send = Callable[[Call], Awaitable[Response]]
 
 
 class Unreachable(Exception):
-    """No whole answer came: no connection, a broken one, or not in time."""
+    """No complete response came: no connection, a broken one, or a time-out."""
 
 
 @asynccontextmanager
 async def open_http(settings: ApiClientSettings) -> AsyncIterator[Send]:
-    """What sends calls, over one session for all accounts."""
+    """Opens what sends calls, over one session for all accounts."""
     async with aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=settings.call_s, connect=settings.connect_s),
         headers=HEADERS,
@@ -48,10 +48,10 @@ async def _send(session: aiohttp.ClientSession, call: Call) -> Response:
     try:
         async with session.request(
             call.method,
-            URL(call.url, encoded=True),  # signed as it stands
+            URL(call.url, encoded=True),  # the URL is signed as it is written
             headers=call.headers,
             data=call.body or None,
-            allow_redirects=False,  # whoever is named there has no claim to our credentials
+            allow_redirects=False,  # another host must not get our credentials
         ) as response:
             body = await _body(response)
             headers: dict[str, list[str]] = {}

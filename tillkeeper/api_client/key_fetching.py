@@ -1,14 +1,14 @@
-"""Keys that a delivery names and that are not at hand: fetched from the gateway, for all who wait for them at once.
+"""Fetches keys that a delivery names and that are not known yet, once for all deliveries that wait for them.
 
     verify ── BadSignature, step key ──> missing_key_request ──> KeyStore, else fetch (so many a minute, one at a time)
                                                                     ──> read_key ──> verify again
 
-Whoever can post can name a key, so the gateway says which address may be asked (`missing_key_request`), and each
-account has so many fetches a minute and no more.  Past that, and while the gateway cannot be reached, a delivery is
-told to come again.  Strange addresses in any number keep no known key away: what was learnt is kept in the database
-over restarts, and addresses that yielded a key before have fetches of their own.  So have those that are named again
-after there was no fetch left for them: a gateway goes on naming its own, and one that yielded nothing is not named to
-it again for a while.
+Anybody who can post can name a key, so the gateway's code says which address may be called (`missing_key_request`),
+and each account has a limited number of fetches a minute.  Beyond that, and while the gateway cannot be reached, a
+delivery is answered 503 and comes again.  A flood of unknown addresses keeps no known key away: fetched keys are kept
+in the database over restarts, and addresses that yielded a key before have a limit of their own.  So have addresses
+that are named again after the limit was reached: a gateway goes on naming its own.  An address that yielded nothing is
+not called again for a while.
 """
 
 import asyncio
@@ -37,26 +37,26 @@ log = structlog.get_logger()
 
 # Gateways give an endpoint five to ten seconds.
 KEY_SETTINGS: Final = ApiClientSettings(connect_s=2.0, call_s=4.0)
-# Of addresses known, named again, and new, each.  A key changes once in months; but while somebody names strange ones,
+# Of known, repeated and new addresses each.  A key changes once in months; but during a flood of unknown addresses
 # each fetch is a chance for the genuine one.
 FETCHES_PER_MINUTE: Final = 20
-REFUSED_URLS_MAX: Final = 16_384  # addresses without a fetch that are remembered; a flood of some hours, in 4 MB
-KEY_STORE_READ_EVERY_S: Final = 15.0  # another receiver may have learnt it meanwhile
-REFRESH_FIRST_S: Final = 600.0  # a receiver that just started has other things to do
+REFUSED_URLS_MAX: Final = 16_384  # addresses beyond the limit that are remembered; a flood of some hours, in 4 MB
+KEY_STORE_READ_EVERY_S: Final = 15.0  # another receiver may have fetched it meanwhile
+REFRESH_FIRST_S: Final = 600.0  # not while the receiver is starting
 REFRESH_EVERY_S: Final = 12 * 3600.0  # as the gateways' own libraries do
 
 
 def refreshes_keys(gateway: Gateway) -> bool:
-    """Whether the gateway has keys to fetch from time to time."""
+    """Returns whether the gateway has keys to fetch from time to time."""
     return type(gateway).key_refresh_request is not Gateway.key_refresh_request
 
 
 class KeyUnavailable(Exception):
-    """The key cannot be fetched now: the delivery should come again."""
+    """The key cannot be fetched now; the delivery should come again."""
 
 
 class KeyFetcher:
-    """Fetches the keys of one account, in one receiver."""
+    """Fetches the keys of one account for one receiver."""
 
     def __init__(
         self,
@@ -76,8 +76,8 @@ class KeyFetcher:
         self._nonce = nonce
         self._key_store = key_store if gateway.keeps_keys else None
         self._key_store_read_s = float("-inf")
-        self._fetched_at: dict[str, datetime] = {}  # of addresses: no more than the gateway has keys
-        self._refused_urls: dict[str, None] = {}  # addresses for which there was no fetch left
+        self._fetched_at: dict[str, datetime] = {}  # addresses; no more than the gateway has keys
+        self._refused_urls: dict[str, None] = {}  # addresses beyond the limit
         self._buckets = {
             kind: Bucket(per_s=FETCHES_PER_MINUTE / 60, burst=FETCHES_PER_MINUTE) for kind in ("known", "again", "new")
         }
@@ -85,15 +85,15 @@ class KeyFetcher:
         self._attempts = 0
 
     async def fetch_for(self, request: Request) -> bool:
-        """True if a key was learnt since the delivery was refused.  Raises NoKey, BadSignature."""
+        """Returns True if a key was fetched since the delivery was refused.  Raises KeyUnavailable, BadSignature."""
         if self._missing_key_request(request) is None:
             return False
         attempts = self._attempts
         async with self._fetching:
             call = self._missing_key_request(request)
             if call is None or await self._is_in_key_store(request):
-                return True  # it was fetched while we waited, or before
-            if self._attempts != attempts:  # one try is for all who waited for it
+                return True  # another delivery has fetched it
+            if self._attempts != attempts:  # one attempt serves all who waited for it
                 raise KeyUnavailable("another key was fetched just now, or could not be")
             if not self._may_fetch(call.url):
                 KEYS_FETCHED.labels(self._gateway.account, "limited").inc()
@@ -112,7 +112,7 @@ class KeyFetcher:
         return False
 
     async def refresh(self) -> bool:
-        """Fetches what the gateway says to fetch from time to time.  False if that should be tried again soon."""
+        """Fetches the keys that the gateway publishes.  Returns False if that should be retried soon."""
         call = self._gateway.key_refresh_request(now=self._now(), nonce=self._nonce())
         if call is None:
             return True
@@ -142,13 +142,13 @@ class KeyFetcher:
         finally:
             self._attempts += 1
         KEYS_FETCHED.labels(account, "learnt").inc()
-        log.info("key_learnt", account=account)
+        log.info("key_fetched", account=account)
         self._fetched_at[call.url] = learnt_at
         if self._key_store is not None:
             await self._key_store.put(account, LearntKey(url=call.url, content=response.body, learnt_at=learnt_at))
 
     async def _is_in_key_store(self, request: Request) -> bool:
-        """Looks now and then, and takes in what is there as if it had just come, at its own time."""
+        """Reads the stored keys now and then, as if they had just been fetched, at their own time."""
         now_s = self._monotonic_s()
         if self._key_store is None or now_s < self._key_store_read_s + KEY_STORE_READ_EVERY_S:
             return False
@@ -159,7 +159,7 @@ class KeyFetcher:
             kept = Response(status=200, headers={}, body=key.content)
             try:
                 self._gateway.read_key(Call(method="GET", url=key.url, headers={}), kept, now=key.learnt_at)
-            except (BadSignature, BadPayload, Unavailable, AccessDenied):  # other settings than when it was learnt
+            except (BadSignature, BadPayload, Unavailable, AccessDenied):  # the settings have changed since
                 continue
             self._fetched_at[key.url] = key.learnt_at
         return self._missing_key_request(request) is None
@@ -181,14 +181,14 @@ async def keep_refreshing(
 
 
 class KeyRefreshers:
-    """Keeps the keys of all accounts fresh, while accounts come and go."""
+    """Keeps the keys of all accounts fresh, while accounts are added and removed."""
 
     def __init__(self) -> None:
         self._running: dict[str, tuple[KeyFetcher, asyncio.Event]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def update(self, keys: Mapping[str, KeyFetcher]) -> None:
-        """Ends with those that are gone or another's, and begins with those that are new."""
+        """Stops for removed and changed accounts, and starts for new ones."""
         for name, (before, stop) in list(self._running.items()):
             if keys.get(name) is not before:
                 stop.set()
@@ -201,7 +201,7 @@ class KeyRefreshers:
                 task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Ends with all of them; what is being fetched ends in time by itself."""
+        """Stops for all of them; a fetch that is running has a time limit."""
         self.update({})
         if self._tasks:
             await asyncio.wait(self._tasks)

@@ -1,4 +1,4 @@
-"""`[api_client]`: the limits within which the API of every account is called."""
+"""Defines the settings `[api_client]`: the limits within which the API of every account is called."""
 
 from typing import Annotated, Final
 
@@ -9,7 +9,7 @@ Seconds = Annotated[float, Field(gt=0, le=600)]
 
 
 class ApiClientSettings(BaseModel):
-    """How gateways are called.  Every limit is for each account and each process by itself."""
+    """The limits of calls to gateways, each for one account in one process."""
 
     model_config = _STRICT
 

@@ -1,4 +1,4 @@
-"""Tokens that gateways give for our credentials: one for each account, fetched once for all who wait for it."""
+"""Fetches access tokens for our credentials: one for each account, once for all callers that wait for it."""
 
 import asyncio
 from datetime import timedelta
@@ -11,15 +11,15 @@ from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.messages import Call, Response, Token
 from tillkeeper.telemetry import GATEWAY_QUERIES
 
-MARGIN: Final = timedelta(minutes=1)  # before its end, for clocks that differ and calls under way
+MARGIN: Final = timedelta(minutes=1)  # before it expires, for clocks that differ and calls that are running
 
 
 class TokenRefused(Exception):
-    """The gateway denied a call with a token that was at hand: it may have been withdrawn before its time."""
+    """The gateway refused a call with a stored token, which may have been revoked before it expired."""
 
 
 class Tokens:
-    """The token of one account, fetched when it is needed."""
+    """Holds the token of one account, and fetches it when it is needed."""
 
     def __init__(self, gateway: Gateway, client: AccountClient, environment: Environment) -> None:
         self._gateway = gateway
@@ -29,22 +29,22 @@ class Tokens:
         self._fetching = asyncio.Lock()
 
     def needed(self) -> bool:
-        """Whether calls need a token.  Raises CannotQuery."""
+        """Returns whether calls need a token.  Raises CannotQuery."""
         return self._gateway.token_request(now=self._environment.now()) is not None
 
     async def at_hand(self) -> tuple[Token, bool]:
-        """The token, and whether it was here before.  Raises QueryFailed, CannotQuery."""
+        """Returns the token, and whether it was stored before.  Raises QueryFailed, CannotQuery."""
         if (token := self._valid()) is not None:
             return token, True
         async with self._fetching:
-            if (token := self._valid()) is not None:  # somebody else fetched it meanwhile
+            if (token := self._valid()) is not None:  # another caller fetched it meanwhile
                 return token, True
             self._token = token = await self._client.request(self._token_request, self._read_token)
             GATEWAY_QUERIES.labels(self._client.account, "signed_in").inc()
             return token, False
 
     def drop(self, token: Token) -> None:
-        """That one is not used again; one fetched meanwhile is."""
+        """Discards this token, but not one that was fetched meanwhile."""
         if self._token is token:
             self._token = None
 
@@ -62,6 +62,6 @@ class Tokens:
 
 
 def with_token(call: Call, token: Token) -> Call:
-    """The call as its gateway wants to see who makes it."""
+    """Adds the token to a call as its gateway expects it."""
     headers = {name: value for name, value in call.headers.items() if name.lower() != "authorization"}
     return msgspec.structs.replace(call, headers={**headers, "Authorization": f"Bearer {token.value}"})

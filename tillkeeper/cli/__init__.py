@@ -1,6 +1,6 @@
-"""The command line.  Each subject has a module, and they are put together here with what is installed beside them.
+"""The command line: each subject has a module, whose commands are assembled here; others may be installed beside them.
 
-Modules import what they need inside their commands, so that `--help` and quick questions start quickly.
+Modules import what they need inside their commands, so that `--help` and short commands start quickly.
 """
 
 import sys
@@ -35,7 +35,8 @@ app = typer.Typer(
     "Settings come from a TOML file, named by --config or TILLKEEPER_CONFIG, and from the environment, which wins.\n\n"
     "Every command takes --json, and --help tells what it does, with an example and its exit codes.",
     epilog="Exit codes: 0 done, or yes; 1 the answer is no; 2 wrong usage or bad configuration; 3 the database or the "
-    "broker is out of reach; 74 standard output could not be written; 130 ended by Ctrl-C.",
+    "broker is out of reach; 4 the database has a schema that this version cannot serve; 74 standard output could not "
+    "be written; 130 ended by Ctrl-C.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -55,4 +56,4 @@ def main() -> None:
     try:
         app(prog_name="tillkeeper")
     finally:
-        sys.stdout.flush()  # the last moment to say that it could not be written
+        sys.stdout.flush()  # the last moment to report that output could not be written

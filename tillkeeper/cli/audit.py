@@ -1,4 +1,4 @@
-"""`tillkeeper audit`: the books, from the database alone."""
+"""Implements `tillkeeper audit`, which proves from the database alone that the books balance."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -111,7 +111,7 @@ def _print_sums(books: "Audit") -> None:
 
 
 def _print_faults(books: "Audit") -> None:
-    """Prints a table for each kind of what should not be."""
+    """Prints a table for each kind of fault."""
     from tillkeeper.cli.output import cells, print_table
 
     tables: tuple[tuple[str, tuple[str, ...], Iterable[tuple[object, ...]]], ...] = (
@@ -164,7 +164,7 @@ def _print_overdue(books: "Audit") -> None:
 
 
 def _fetched(books: "Audit") -> str | None:
-    """Says what became of the queries that deliveries asked for; None where there were none."""
+    """Says what became of the queries that deliveries caused; returns None where there were none."""
     if not books.fetches["wanted"]:
         return None
     became = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in books.fetches.items() if name != "wanted")

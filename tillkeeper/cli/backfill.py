@@ -1,4 +1,4 @@
-"""`tillkeeper backfill`: what webhooks never told, from the gateway's own list or by asking about open orders."""
+"""Implements `tillkeeper backfill`, which takes in missed events from the gateway's list or by queries."""
 
 import asyncio
 from collections import Counter
@@ -24,7 +24,7 @@ app = typer.Typer()
 Result = TypeVar("Result")
 
 LOOK_EVERY_S: Final = 1.0
-NOTHING_MOVES: Final = 120  # looks without a change, until it is told that nobody sweeps
+NOTHING_MOVES: Final = 120  # checks without a change, until it reports that no sweep runs
 
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT", parser=unicode, help="An account of the settings.")]
 Since = Annotated[
@@ -52,7 +52,7 @@ def backfill_command(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take in what an account's webhooks never told.
+    """Take in what an account's webhooks missed.
 
     A gateway with a list of events (Stripe, 30 days) has it listed; known events are no change.  Of another one, open
     orders are asked about by `tillkeeper sweep`, within half the account's limits: all that are partly paid, or whose
@@ -136,7 +136,7 @@ async def _span(
 
 
 async def _fill(pool: "Pool", gaps: "Gaps", account: str, since: datetime, until: datetime, by: UUID | None) -> "Told":
-    """Fills the span while this run holds the account; a dry run holds nothing."""
+    """Fills the span while this run has leased the account; a dry run leases nothing."""
     from tillkeeper import clock
     from tillkeeper.store.jobs.backfill import claim_account, finish
 
@@ -155,7 +155,7 @@ async def _fill(pool: "Pool", gaps: "Gaps", account: str, since: datetime, until
 
 
 async def _answers(pool: "Pool", asked: dict[int, datetime]) -> Counter[str]:
-    """Counts what came of the queries; waits as long as anything moves."""
+    """Counts the results of the queries; waits as long as results come in."""
     from tillkeeper.store.jobs.backfill import UNDECIDED, what_came
 
     before, still = None, 0

@@ -1,4 +1,4 @@
-"""`tillkeeper broker check`: whether a policy of the broker's could lose what was confirmed."""
+"""Implements `tillkeeper broker check`, which finds policies of the broker that could lose confirmed messages."""
 
 import asyncio
 from typing import Annotated, Final
@@ -23,7 +23,7 @@ Management = Annotated[
 
 @commands.callback()
 def _group() -> None:
-    """Keeps `check` a word of its own while it is the only one."""
+    """Keeps `check` a subcommand while it is the only one."""
 
 
 @commands.command(

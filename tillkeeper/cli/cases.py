@@ -1,4 +1,4 @@
-"""`tillkeeper cases` and `tillkeeper case`: what a person must look at."""
+"""Implements `tillkeeper cases` and `tillkeeper case`: lists, shows and closes what a person must look at."""
 
 import os
 from base64 import b64encode
@@ -12,7 +12,7 @@ import typer
 from tillkeeper.cli.failed import NO, WRONG, CommandError, reported
 from tillkeeper.cli.money import in_words
 from tillkeeper.cli.options import AsJson, By, Config, exits, person, settings_from, unicode
-from tillkeeper.cli.order import head_of
+from tillkeeper.cli.order_view import head_of
 
 if TYPE_CHECKING:
     from asyncpg import Pool
@@ -25,7 +25,7 @@ app.add_typer(commands, name="case")
 
 ID_MAX: Final = 2**63 - 1
 LIMIT_MAX: Final = 10_000  # more than a person reads
-LEVEL_MAX: Final = 9  # as the database has it
+LEVEL_MAX: Final = 9  # as the database limits it
 BODY_CHARS_SHOWN: Final = 4_000  # --json and --bundle hold all of it
 NOBODY: Final = "-"
 
@@ -171,10 +171,10 @@ def _write(path: Path, content: dict[str, Any]) -> None:
     """Writes a new file that only its owner can read.  Raises CommandError."""
     import orjson
 
-    told = orjson.dumps(content, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    text = orjson.dumps(content, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(told)
+            file.write(text)
     except FileExistsError:
         raise CommandError(f"{path} is there already; name a new file", code=WRONG) from None
     except OSError as error:
@@ -358,7 +358,7 @@ def _print_timeline(timeline: list[dict[str, Any]]) -> None:
 
 
 def _more(row: dict[str, Any]) -> str:
-    """Says what else there is to know of an entry of the timeline."""
+    """Returns the further details of an entry of the timeline."""
     match row["what"]:
         case "act":
             return f"{row['by']}: {row['note']}" if row["note"] else row["by"]

@@ -1,4 +1,4 @@
-"""Commands ask the database here, and its failures become lines and exit codes."""
+"""Runs the database work of commands, and turns its failures into lines and exit codes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -7,16 +7,24 @@ from typing import Final, TypeVar
 
 import asyncpg
 
-from tillkeeper.cli.failed import OUT_OF_REACH, WRONG, CommandError
+from tillkeeper.cli.failed import OUT_OF_REACH, SCHEMA_UNFIT, WRONG, CommandError
 from tillkeeper.settings import Settings
 from tillkeeper.store.postgres.pool import open_pool
-from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, UnsafeDatabase, is_contention, is_passing
+from tillkeeper.store.postgres.sqlstates import (
+    DATABASE_ERRORS,
+    SchemaMissing,
+    SchemaUnfit,
+    UnsafeDatabase,
+    is_contention,
+    is_passing,
+)
+from tillkeeper.store.schema.versions import refuse_unfit
 from tillkeeper.telemetry import mask
 
 Result = TypeVar("Result")
 
 CONNECTIONS: Final = 2
-# Waiting does not cure these.
+# Waiting does not help with these.
 REFUSALS: Final = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
@@ -31,6 +39,7 @@ def ask(settings: Settings, query: Callable[[asyncpg.Pool], Awaitable[Result]]) 
 
     async def answer() -> Result:
         async with await open_pool(settings.database_url, max_size=CONNECTIONS) as pool:
+            await refuse_unfit(pool)  # or an older schema's empty table would be good news
             return await query(pool)
 
     with named_failures(settings):
@@ -39,7 +48,7 @@ def ask(settings: Settings, query: Callable[[asyncpg.Pool], Awaitable[Result]]) 
 
 @contextmanager
 def named_failures(settings: Settings) -> Iterator[None]:
-    """Raises CommandError where the database is absent or refuses."""
+    """Raises CommandError where the database is unavailable or refuses."""
     try:
         yield
     except UnicodeError:
@@ -51,31 +60,35 @@ def named_failures(settings: Settings) -> Iterator[None]:
 
 
 def failed_by(error: BaseException, database_url: str) -> CommandError:
-    """The line and the code for one of DATABASE_ERRORS."""
+    """Returns the command's error for one of DATABASE_ERRORS."""
     where = mask(database_url)
+    if isinstance(error, SchemaUnfit):
+        code = WRONG if isinstance(error, SchemaMissing) else SCHEMA_UNFIT
+        return CommandError(f"the database {where}: {error}", code=code)
     if isinstance(error, asyncpg.ClientConfigurationError):
         return CommandError(f"database_url: {one_line(error)}", code=WRONG)
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return CommandError(
             f"the database {where} refuses: {one_line(error)}; the schema is its owner's to change, with `tillkeeper "
-            "db init`, and rights are what deploy/roles.sql grants",
+            "db init` and `db upgrade`, and rights are what deploy/roles.sql grants",
             code=WRONG,
         )
     if isinstance(error, REFUSALS):
         return CommandError(f"the database {where} refuses: {one_line(error)}; check database_url", code=WRONG)
     if isinstance(error, NO_SCHEMA):
         return CommandError(
-            f"the database {where} has no schema of this version; `tillkeeper db init` creates it", code=WRONG
+            f"the database {where} lacks what this version needs: {one_line(error)}; `tillkeeper db status` says more",
+            code=SCHEMA_UNFIT,
         )
     if is_contention(error):
-        told = f"others hold what this needs: {one_line(error)}; try again"
+        line = f"others hold what this needs: {one_line(error)}; try again"
     elif isinstance(error, UnsafeDatabase):
-        told = one_line(error)
+        line = one_line(error)
     else:
-        told = f"the database {where} is out of reach: {one_line(error)}"
-    return CommandError(told, code=OUT_OF_REACH)
+        line = f"the database {where} is out of reach: {one_line(error)}"
+    return CommandError(line, code=OUT_OF_REACH)
 
 
 def one_line(error: BaseException) -> str:
-    """An error's text without its line breaks and passwords; its name where it has none."""
+    """Returns an error's text on one line and without passwords; its name where it has no text."""
     return mask(" ".join(str(error).split())) or type(error).__name__

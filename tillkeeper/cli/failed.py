@@ -1,4 +1,4 @@
-"""A command fails with a line for each problem on standard error, and an exit code; never with a trace."""
+"""Reports a command's failure: a line for each problem on standard error, and an exit code; never a traceback."""
 
 import json
 import sys
@@ -11,11 +11,12 @@ import typer
 NO: Final = 1  # the answer is no
 WRONG: Final = 2  # usage or configuration; click's own code for wrong usage, too
 OUT_OF_REACH: Final = 3  # database or broker
-NOT_WRITTEN: Final = 74  # what there was to say could not be written: EX_IOERR of sysexits.h
+SCHEMA_UNFIT: Final = 4  # the database must be upgraded, or the program
+NOT_WRITTEN: Final = 74  # the output could not be written: EX_IOERR of sysexits.h
 
 
 class CommandError(Exception):
-    """A command cannot do what it was told; each line says what was wrong and what would be right."""
+    """A command failed; each line says what was wrong and what would be right."""
 
     def __init__(self, *lines: str, code: int) -> None:
         super().__init__("\n".join(lines))

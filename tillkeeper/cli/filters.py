@@ -1,4 +1,4 @@
-"""A filter that names nothing known is refused, for an empty list would read as good news."""
+"""Refuses filters that name nothing known, for an empty list would read as good news."""
 
 from collections.abc import Collection, Iterable
 from typing import Final

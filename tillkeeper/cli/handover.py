@@ -1,4 +1,4 @@
-"""`tillkeeper handover`: what the next shift must know, in lines that fit a chat."""
+"""Implements `tillkeeper handover`, which tells the next shift what it must know, in lines that fit a chat."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -72,7 +72,7 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
 
 
 def _part(title: str, summary: str, lines: Iterable[str]) -> Iterator[str]:
-    """Yields a heading and its lines; the heading alone where there is nothing to tell."""
+    """Yields a heading and its lines; the heading alone where there are none."""
     listed = list(lines)
     yield f"{title}: {summary or ('' if listed else 'none')}".rstrip()
     yield from (f"  {line}" for line in listed)

@@ -1,4 +1,4 @@
-"""`tillkeeper inspect`: captured requests explained."""
+"""Implements `tillkeeper inspect`, which explains captured requests."""
 
 import sys
 from datetime import datetime
@@ -141,7 +141,7 @@ def _print(file: Path, found: dict[str, Any]) -> None:
 
 
 def _lines(event: dict[str, Any]) -> list[str]:
-    """Says in words what an event tells."""
+    """Yields an event in words."""
     order = event["order_ref"]
     lines = [
         f"order {order}" if order else "names no order; it is found by its payment",

@@ -1,4 +1,4 @@
-"""`tillkeeper keys`: which keys of each account are in use, and which are safe to remove."""
+"""Implements `tillkeeper keys`, which shows the keys of each account in use, and which are safe to remove."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -46,7 +46,7 @@ def keys_command(config: Config = None, as_json: AsJson = False) -> None:
 
 
 def key_rows(configured: dict[str, tuple[str, ...]], uses: "list[KeyUse]", *, now: datetime) -> list[dict[str, Any]]:
-    """Makes a row for each key that is configured, or was used and is configured no more."""
+    """Returns a row for each key that is configured, or was used and is no longer configured."""
     by_key = {(use.account, use.key): use for use in uses}
     rows = []
     for account, labels in sorted(configured.items()):

@@ -1,4 +1,4 @@
-"""The options, exit codes and settings that commands have in common."""
+"""Defines the options, exit codes and settings that commands share."""
 
 import getpass
 import os
@@ -24,16 +24,17 @@ AsJson = Annotated[
 Tied = Annotated[bool, typer.Option("--tied", hidden=True, help="Stop when standard input ends, as for a child.")]
 
 UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-SECONDS_MAX: Final = 366 * 86400  # whoever means more means something else
+SECONDS_MAX: Final = 366 * 86400  # a longer one is a mistake
 
 
 def exits(*, yes: str = "done", no: str | None = None, needs_servers: bool = True, example: str) -> str:
-    """Writes the end of a command's help."""
+    """Writes the end of a command's help: its exit codes and an example."""
     codes = {
         0: yes,
         1: no,
         2: "wrong usage or bad configuration",
         3: "the database or the broker is out of reach" if needs_servers else None,
+        4: "the database has a schema that this version cannot serve" if needs_servers else None,
     }
     lines = [f"  {code}  {meaning}" for code, meaning in codes.items() if meaning]
     return "\n".join(["\b", "Example:", f"  {example}", "", "\b", "Exit codes:", *lines])
@@ -51,7 +52,7 @@ def settings_from(config: Path | None) -> "Settings":
 
 
 def serving_settings_from(config: Path | None) -> "Settings":
-    """Loads the settings of a process that follows the policy, which must be a good one."""
+    """Loads the settings of a process that needs the policy, which must be valid."""
     settings = settings_from(config)
     policy_from(settings)
     return settings
@@ -68,13 +69,13 @@ def policy_from(settings: "Settings") -> "Policy":
 
 
 def name_file(config: Path | None) -> None:
-    """Makes the option's file the one that the environment names, for us and our children."""
+    """Sets the environment variable to the option's file, for this process and its children."""
     if config is not None:
         os.environ["TILLKEEPER_CONFIG"] = str(config.absolute())
 
 
 def seconds(text: str) -> float:
-    """A span such as 60s, 5m, 2h or 0.  Raises what typer reports as wrong usage."""
+    """Parses a span such as 60s, 5m, 2h or 0.  Raises what typer reports as wrong usage."""
     found = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text)
     if found is None:
         raise typer.BadParameter(f"{text!r} is no span of time; write 60s, 5m or 2h")
@@ -84,7 +85,7 @@ def seconds(text: str) -> float:
 
 
 def unicode(text: str) -> str:
-    """Text that a database can hold: bytes of the command line that are no UTF-8 are refused."""
+    """Refuses text that a database cannot hold: bytes of the command line that are no UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -95,11 +96,11 @@ def unicode(text: str) -> str:
 By = Annotated[str | None, typer.Option("--by", metavar="NAME", parser=unicode, help="Who does it; else the OS user.")]
 Note = Annotated[str, typer.Option("--note", metavar="TEXT", parser=unicode, help="Why; it is kept.")]
 
-NOBODYS_NAMES: Final = frozenset({"system", "tillkeeper", "policy", "redelivery"})  # what the machine signs with
+NOBODYS_NAMES: Final = frozenset({"system", "tillkeeper", "policy", "redelivery"})  # who Tillkeeper itself acts as
 
 
 def os_user() -> str:
-    """Who runs the command, as the operating system knows them."""
+    """Returns the operating system's name for whoever runs the command."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
@@ -107,7 +108,7 @@ def os_user() -> str:
 
 
 def person(by: str | None) -> str:
-    """Who acts: the name given, or the OS user.  The names that Tillkeeper itself signs with are nobody's."""
+    """Returns who acts: the given name, or the OS user.  The names that Tillkeeper itself acts under are refused."""
     name = (by if by is not None else os_user()).strip()
     if not name or name.lower() in NOBODYS_NAMES:
         raise typer.BadParameter(f"{name!r} is no person's name", param_hint="--by")
@@ -115,7 +116,7 @@ def person(by: str | None) -> str:
 
 
 def reason(note: str) -> str:
-    """The note of an act that must say why."""
+    """Returns the note of an act, which must say why."""
     if not note.strip():
         raise typer.BadParameter("say why", param_hint="--note")
     return note.strip()

@@ -1,4 +1,4 @@
-"""What commands print: JSON for programs, tables for people."""
+"""Prints the output of commands: JSON for programs, tables for people."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from rich.console import Console
 
-PIPE_COLUMNS: Final = 200  # where no terminal says how wide it is
+PIPE_COLUMNS: Final = 200  # without a terminal
 
 
 def print_json(content: Any) -> None:
-    """One line of JSON in UTF-8, with times and the like as the HTTP API writes them."""
+    """Prints one line of JSON in UTF-8, with times as the HTTP API writes them."""
     import orjson
 
     sys.stdout.buffer.write(orjson.dumps(content, default=str, option=orjson.OPT_APPEND_NEWLINE))
@@ -20,7 +20,7 @@ def print_json(content: Any) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table under its title, or nothing where it has no rows.  Columns that begin with > are for numbers."""
+    """Prints a table under its title, or nothing where it has no rows.  Columns that begin with > hold numbers."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -37,12 +37,12 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 
 
 def cells(row: Mapping[str, object], *names: str) -> tuple[object, ...]:
-    """The row's values under these names, for a line of a table."""
+    """Returns the row's values under these names, for a line of a table."""
     return tuple(row[name] for name in names)
 
 
 def _console() -> "Console":
-    """What outsiders sent is shown as it is, never read as markup."""
+    """Opens a console that shows text of outsiders as it is, never as markup."""
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else PIPE_COLUMNS
@@ -50,15 +50,15 @@ def _console() -> "Console":
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
-    """Names and values, one a line; values that are None are left out."""
-    told = {name: shown(value) for name, value in facts.items() if value is not None}
-    width = max(map(len, told), default=0)
-    for name, value in told.items():
+    """Prints names and values, one a line; values that are None are left out."""
+    lines = {name: shown(value) for name, value in facts.items() if value is not None}
+    width = max(map(len, lines), default=0)
+    for name, value in lines.items():
         print(f"{name:<{width}}  {value}")
 
 
 def lasting(span: timedelta) -> str:
-    """A span in its two greatest units: 3d 4h, 5h 12m, 40s."""
+    """Writes a span in its two greatest units: 3d 4h, 5h 12m, 40s."""
     seconds = max(0, int(span.total_seconds()))
     for size, lesser, names in ((86_400, 3_600, "dh"), (3_600, 60, "hm")):
         if seconds >= size:
@@ -67,12 +67,12 @@ def lasting(span: timedelta) -> str:
 
 
 def when(at: datetime, now: datetime) -> str:
-    """How far from now: in 3h 0m, or 20m ago."""
+    """Writes a time's distance from now: in 3h 0m, or 20m ago."""
     return f"in {lasting(at - now)}" if at > now else f"{lasting(now - at)} ago"
 
 
 def shown(value: object) -> str:
-    """A value for people: times to the second in UTC, nothing for None, and no control character of an outsider's."""
+    """Writes a value for people: times to the second in UTC, nothing for None, and no control characters."""
     match value:
         case None:
             return ""

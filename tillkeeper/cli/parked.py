@@ -1,4 +1,4 @@
-"""`tillkeeper parked`: what could not be applied, for people to see, replay or discard."""
+"""Implements `tillkeeper parked`, by which people see, replay or discard what could not be applied."""
 
 from base64 import b64decode
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -16,7 +16,7 @@ commands = typer.Typer(help="What could not be applied: see it, replay it, disca
 app.add_typer(commands, name="parked")
 
 ID_MAX: Final = 2**63 - 1
-LIMIT_MAX: Final = 10_000  # more than a person reads; the rest is told by number
+LIMIT_MAX: Final = 10_000  # more than a person reads; the rest is counted
 BODY_CHARS_SHOWN: Final = 4_000  # --json shows all of it
 
 Id = Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="Its number, as `parked list` shows it.")]
@@ -137,19 +137,19 @@ def discard_command(ids: Ids, note: Note, by: By = None, config: Config = None, 
         _finish(ask(settings, lambda pool: discard(pool, ids, act)), as_json=as_json)
 
 
-def _finish(told: list[dict[str, Any]], *, as_json: bool) -> None:
-    """Says what became of each; ends with 1 if one is as it was."""
+def _finish(results: list[dict[str, Any]], *, as_json: bool) -> None:
+    """Prints what became of each; exits with 1 if one is unchanged."""
     from tillkeeper.cli.output import print_json, shown
 
-    failed = [replay for replay in told if replay["error"]]
+    failed = [replay for replay in results if replay["error"]]
     if as_json:
-        print_json({"results": told, "done": len(told) - len(failed), "failed": len(failed)})
+        print_json({"results": results, "done": len(results) - len(failed), "failed": len(failed)})
     else:
-        for replay in told:
+        for replay in results:
             why = f": {shown(replay['error'])}" if replay["error"] else ""
             became = f" ({', '.join(replay['event_outcomes'])})" if replay["event_outcomes"] else ""
             print(f"{replay['id']}  {replay['outcome'].replace('_', ' ')}{became}{why}")
-        print(f"{len(told) - len(failed)} done, {len(failed)} not." if told else "Nothing is parked.")
+        print(f"{len(results) - len(failed)} done, {len(failed)} not." if results else "Nothing is parked.")
     if failed:
         raise typer.Exit(NO)
 

@@ -1,4 +1,4 @@
-"""`tillkeeper policy`: whether a policy is right, and what it says."""
+"""Implements `tillkeeper policy`, which checks a policy and draws it."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -96,7 +96,7 @@ def show_command(
 
 
 def _settings(config: Path | None) -> tuple[Path | None, Collection[str] | None]:
-    """The policy's file and the accounts' names; None for either that the settings do not tell."""
+    """Returns the policy's file and the accounts' names; None for what the settings do not have."""
     from tillkeeper.settings import BadSettings, load_policy_settings
 
     name_file(config)
@@ -142,7 +142,7 @@ def _print(
 
 
 def _tables(policy: "Policy") -> dict[str, dict[str, str | int | float]]:
-    """The tables beside the ladders, as a policy writes them."""
+    """Returns the tables beside the ladders, as a policy writes them."""
     from tillkeeper.policy.spans import short, written_all
 
     silence = policy.silence

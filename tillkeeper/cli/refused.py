@@ -1,4 +1,4 @@
-"""`tillkeeper refused`: deliveries that were refused, why, and what to do."""
+"""Implements `tillkeeper refused`, which shows refused deliveries, why they were refused, and what to do."""
 
 from base64 import b64encode
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -107,13 +107,13 @@ def _print_advice(findings: set[str]) -> None:
 
 
 def _as_json(row: Any) -> dict[str, Any]:
-    """As JSON, with what to do about it."""
+    """Renders a refused delivery for JSON, with advice."""
     import msgspec
 
     from tillkeeper.diagnostics.findings import ADVICE, Finding
 
-    told = msgspec.structs.asdict(row)
-    if told.get("body") is not None:
-        told["body_b64"] = b64encode(told.pop("body")).decode()
+    fields = msgspec.structs.asdict(row)
+    if fields.get("body") is not None:
+        fields["body_b64"] = b64encode(fields.pop("body")).decode()
     known = row.finding in set(Finding)
-    return {**told, "advice": ADVICE[Finding(row.finding)] if known else None}
+    return {**fields, "advice": ADVICE[Finding(row.finding)] if known else None}

@@ -1,4 +1,4 @@
-"""`tillkeeper ingest`, `work` and `notify`: one role each, any number of them."""
+"""Implements `tillkeeper ingest`, `work`, `sweep` and `notify`: one role each, of which any number may run."""
 
 import asyncio
 import errno
@@ -99,7 +99,7 @@ def _serve(
 
     from tillkeeper.cli.database import named_failures
     from tillkeeper.process import loop_factory, run_until_stopped
-    from tillkeeper.supervise import SettingsRefused
+    from tillkeeper.supervise import ChildRefused
     from tillkeeper.telemetry import set_up_logging
 
     set_up_logging(role)
@@ -108,13 +108,13 @@ def _serve(
     try:
         with named_failures(settings), _named_refusal(listens):
             run_until_stopped(lambda stop: serve(settings, stop), loop_factory=loop_factory(settings), tied=tied)
-    except SettingsRefused:
-        raise typer.Exit(WRONG) from None  # the child has said why
+    except ChildRefused as refused:
+        raise typer.Exit(refused.code) from None  # the child has printed why
 
 
 @contextmanager
 def _named_refusal(listens: Sequence[tuple[str, int]]) -> Iterator[None]:
-    """Raises CommandError where the system does not let us listen at one of these."""
+    """Raises CommandError where the system does not let us listen on one of these ports."""
     try:
         yield
     except OSError as error:
@@ -126,7 +126,7 @@ def _named_refusal(listens: Sequence[tuple[str, int]]) -> Iterator[None]:
 
 
 def _refusal(code: int, host: str, port: int) -> str | None:
-    """Says why listening there is refused; None where the error is about something else, such as the database."""
+    """Says why listening is refused; returns None where the error is about something else, such as the database."""
     if code in (errno.EADDRINUSE, errno.EADDRNOTAVAIL) or (code == errno.EACCES and port in PRIVILEGED_PORTS):
         return os.strerror(code)
     is_about_names = code < 0  # as the resolver's codes are

@@ -25,11 +25,11 @@ class _Raw(io.RawIOBase):
         return True
 
     def isatty(self) -> bool:
-        """True where the descriptor is a terminal."""
+        """Returns true where the descriptor is a terminal."""
         return self._descriptor is not None and self._descriptor.isatty()
 
     def fileno(self) -> int:
-        """The descriptor's number; raises OSError where there is none."""
+        """Returns the descriptor's number; raises OSError where there is none."""
         if self._descriptor is None:
             raise io.UnsupportedOperation("standard output is closed")
         return self._descriptor.fileno()

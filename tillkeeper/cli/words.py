@@ -1,4 +1,4 @@
-"""`tillkeeper words`: what gateways say that stands in no list of ours."""
+"""Implements `tillkeeper words`, which lists values of gateways that Tillkeeper does not know."""
 
 from typing import TYPE_CHECKING
 

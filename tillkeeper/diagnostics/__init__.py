@@ -1,1 +1,1 @@
-"""Diagnoses refused requests for ops: why verification failed, and what to do.  Callers are told nothing of this."""
+"""Diagnoses refused requests for ops: why verification failed, and what to do.  Callers never see a diagnosis."""

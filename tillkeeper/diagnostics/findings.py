@@ -1,4 +1,4 @@
-"""The possible findings about a refused request, and the advice for each: a table."""
+"""Lists the possible findings about a refused request, with the advice for each."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -84,5 +84,5 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def advice(self) -> str:
-        """The advice for ops."""
+        """Returns the advice for ops."""
         return ADVICE[self.finding]

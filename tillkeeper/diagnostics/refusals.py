@@ -62,7 +62,7 @@ class OutOfTime(Exception):
 
 
 def diagnose(refused_request: RefusedRequest) -> Diagnosis:
-    """Why the request was refused.  Never raises."""
+    """Returns why the request was refused.  Never raises."""
     refused, detail = refused_request.refused, ""
     try:
         for check in CHECKS:
@@ -92,7 +92,7 @@ def _is_good(gateway: Gateway, request: Request, now: datetime) -> bool:
 
 
 def _is_proven(gateway: Gateway, request: Request, now: datetime) -> bool:
-    """Whether the request verifies, and not only because the gateway signs nothing."""
+    """Returns whether the request verifies, and not only because the gateway signs nothing."""
     try:
         return gateway.verify(request, now).proven
     except Refused:
@@ -133,7 +133,7 @@ def _url(refused_request: RefusedRequest) -> Found:
 
 
 def _urls_like(url: str, seen: str | None) -> Iterator[str]:
-    """The ways in which one address is written by mistake."""
+    """Yields the ways in which one address is written by mistake."""
     for base in filter(None, (url, seen)):
         try:
             parts = urlsplit(base)
@@ -164,7 +164,7 @@ def _body(refused_request: RefusedRequest) -> Found:
 
 
 def _bodies_like(body: bytes) -> Iterator[tuple[str, bytes]]:
-    """The ways in which software on the way changes a body."""
+    """Yields the ways in which software on the way changes a body."""
     yield "without white space at its end", body.rstrip()
     yield "with a line end behind it", body + b"\n"
     yield "with other line ends", body.replace(b"\r\n", b"\n")
@@ -194,7 +194,7 @@ WRITTEN: Final[Mapping[str, dict[str, Any]]] = {
 
 
 def _in_utf8(body: bytes) -> bytes:
-    """What was UTF-8 before it was taken for Latin-1 and written as UTF-8 again."""
+    """Returns what was UTF-8 before it was taken for Latin-1 and written as UTF-8 again."""
     try:
         return body.decode().encode("latin-1")
     except UnicodeError:

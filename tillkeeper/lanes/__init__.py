@@ -1,1 +1,1 @@
-"""Durable ways from receiver to workers: the RabbitMQ lane and the PostgreSQL lane, one contract."""
+"""Lanes carry events durably from receiver to workers: over RabbitMQ or PostgreSQL, with one contract."""

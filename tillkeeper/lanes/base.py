@@ -1,4 +1,4 @@
-"""The contract of a lane.  One test suite runs over every implementation (tests/lanes)."""
+"""Defines the contract of a lane.  One test suite runs over every implementation (tests/system/lanes)."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,20 +7,20 @@ import msgspec
 
 
 class LaneUnavailable(Exception):
-    """The lane cannot make a message durable, or hand one out, now.  The world's fault: wait, or go elsewhere."""
+    """The lane cannot make a message durable, or deliver one, now; wait, or use the other lane."""
 
 
 class LaneMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A message in a worker's hands until it is acknowledged or released.
+    """A message that a worker holds until it acknowledges or releases it.
 
-    `receipt` means something to its lane only.  `attempts` counts how often the message was handed out, this time
-    included, as far as the lane knows.  What came back by `release` does not count: only a worker that died does.
+    Only its lane can read `receipt`.  `attempts` counts the deliveries of the message, this one included, as far as the
+    lane knows.  A release does not count: only a worker that died does.
     """
 
     body: bytes
     receipt: object
     attempts: int = 1
-    gone_by: str | None = None  # of one that the lane gave up on: the broker's own word for why, where it has one
+    gone_by: str | None = None  # why the broker gave the message up, where it says so
 
 
 class Sender(Protocol):
@@ -28,50 +28,50 @@ class Sender(Protocol):
 
     @property
     def name(self) -> str:
-        """What the lane is called in figures and logs."""
+        """The lane's name in metrics and logs."""
         ...
 
     async def put(self, body: bytes, *, shard: int = 0) -> None:
-        """Returns once the message is durable; raises Unavailable when that is not so, or not known."""
+        """Returns once the message is durable; raises LaneUnavailable when it is not, or when that is not known."""
         ...
 
     async def check(self) -> None:
-        """Raises Unavailable when a put would fail now, as far as a cheap look can tell."""
+        """Raises LaneUnavailable when a put would fail now, as far as a cheap check can tell."""
         ...
 
     async def close(self) -> None:
-        """Lets puts in flight finish, then disconnects.  Safe to repeat."""
+        """Waits for puts in flight, then disconnects.  Safe to repeat."""
         ...
 
 
 class Receiver(Protocol):
-    """A worker's end of a lane.  A message that is neither acknowledged nor released comes again."""
+    """The worker's end of a lane.  A message that is neither acknowledged nor released comes again."""
 
     @property
     def name(self) -> str:
-        """What the lane is called in figures and logs."""
+        """The lane's name in metrics and logs."""
         ...
 
     async def take(self, *, limit: int, wait_s: float) -> list[LaneMessage]:
-        """Up to `limit` messages, oldest first; waits up to `wait_s` for the first, never for more.
+        """Takes up to `limit` messages, oldest first; waits up to `wait_s` for the first, never for more.
 
-        Returns an empty list when none came.  Raises Unavailable when the lane is out of reach.
+        Returns an empty list when none came.  Raises LaneUnavailable when the lane cannot be reached.
         """
         ...
 
     async def acknowledge(self, taken: Sequence[LaneMessage]) -> None:
-        """The messages are done and never come again.  Raises Unavailable when that could not be said of them all:
-        then some come again, and dedupe settles it."""
+        """Removes the messages from the lane.  Raises LaneUnavailable when some could not be removed: these come again,
+        and are recognised as duplicates."""
         ...
 
     async def release(self) -> None:
-        """Gives back everything not acknowledged, for another worker or a later take.  Never raises."""
+        """Returns all unacknowledged messages to the lane, for another worker or a later take.  Never raises."""
         ...
 
     async def take_parked(self, *, limit: int) -> list[LaneMessage]:
-        """Messages past the delivery limit; acknowledge them once they are stored where people see them."""
+        """Takes messages past the delivery limit; acknowledge them once they are stored where people see them."""
         ...
 
     async def close(self) -> None:
-        """Gives back what is held and disconnects.  Safe to repeat."""
+        """Returns all held messages and disconnects.  Safe to repeat."""
         ...

@@ -1,4 +1,4 @@
-"""A call into a client library: it ends in time, and every failure of it means the same."""
+"""Bounds a call into a client library: it has a time limit, and every failure becomes LaneUnavailable."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -11,10 +11,10 @@ Answer = TypeVar("Answer")
 
 
 async def bounded(call: Coroutine[Any, Any, Answer], *, timeout_s: float, what: str) -> Answer:
-    """What `call` returns; Unavailable if it fails in any way or takes too long.
+    """Returns what `call` returns; raises LaneUnavailable if it fails in any way or takes too long.
 
-    It runs in a task of its own, whose outcome is looked at: aiormq ends calls on a stuck connection with a
-    CancelledError that is not ours, and asyncpg may need seconds to give up what it was told to cancel.
+    The call runs in a task of its own: aiormq ends calls on a stuck connection with a CancelledError that is not ours,
+    and asyncpg may need seconds to cancel.
     """
     task: asyncio.Task[Answer] = start(call, name=what)
     try:

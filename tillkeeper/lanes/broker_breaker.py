@@ -1,6 +1,6 @@
-"""The breaker before the broker: it opens after one failure, and a probe that goes all the way closes it again.
+"""The breaker of the broker: it opens after one failure, and closes after a probe that was confirmed.
 
-A delivery is never the trial: while the breaker is open, deliveries go another way.
+A delivery is never the trial: while the breaker is open, deliveries go to PostgreSQL.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ CLOSE_S: Final = 5.0  # a probe takes no longer than a publish
 
 
 class BrokerBreaker:
-    """`is_closed` tells whether to try.  While it is open, `probe` is called until it does not raise Unavailable."""
+    """Says whether to use the broker.  While open, it calls `probe` until that no longer raises LaneUnavailable."""
 
     def __init__(
         self,
@@ -39,18 +39,18 @@ class BrokerBreaker:
 
     @property
     def is_closed(self) -> bool:
-        """False while the broker is passed by."""
+        """Whether deliveries go to the broker."""
         return self._breaker.is_closed
 
     def open(self, reason: str) -> None:
-        """Stops the tries, and starts the probes.  Safe to repeat."""
+        """Opens the breaker, and starts probing.  Safe to repeat."""
         if self._breaker.is_closed and not self._stop.is_set():
             self._breaker.failed(self._monotonic_s())
             log.warning("breaker_opened", reason=reason)
             self._probing = start(self._probe_until_closed(), name="broker probe")
 
     async def close(self) -> None:
-        """Ends the probes; the breaker stays as it is.  Safe to repeat."""
+        """Stops probing; the breaker stays as it is.  Safe to repeat."""
         self._stop.set()
         if self._probing is not None:
             await asyncio.wait({self._probing}, timeout=CLOSE_S)
@@ -61,7 +61,7 @@ class BrokerBreaker:
             await pause(self._stop, self._breaker.left_s(self._monotonic_s()))
             if self._stop.is_set():
                 return
-            if not self._breaker.enter(self._monotonic_s()):  # the pause ended a moment too soon
+            if not self._breaker.enter(self._monotonic_s()):  # the pause ended a moment early
                 continue
             try:
                 await self._probe()

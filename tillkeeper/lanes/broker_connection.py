@@ -1,4 +1,4 @@
-"""A connection to RabbitMQ that is made again whenever it is lost."""
+"""Keeps a connection to RabbitMQ, and reconnects whenever it is lost."""
 
 import asyncio
 import contextlib
@@ -22,14 +22,14 @@ log = structlog.get_logger()
 
 HEARTBEAT_S: Final = 5  # the library notices a hung node after 3 * (heartbeat + 1) s; its default of 60 makes that 183
 CONNECT_S: Final = 5.0  # TCP, login and declarations together
-CLOSE_S: Final = 5.0  # a goodbye to a hung node is not worth more
+CLOSE_S: Final = 5.0  # not worth more for a hung node
 GOODBYE_S: Final = 30.0  # in the background, over the library's own limit for a hung one
 
 SetUp = Callable[[AbstractConnection, asyncio.Event], Awaitable[None]]
 
 
 def broker_urls(broker_url: str, *, name: str) -> tuple[URL, ...]:
-    """The hosts of `amqp://user:password@one:5672,two:5672/vhost`, one URL each, in order."""
+    """Splits `amqp://user:password@one:5672,two:5672/vhost` into one URL for each host, in order."""
     parts = urlsplit(broker_url)
     login, at, hosts = parts.netloc.rpartition("@")
     urls = (URL(parts._replace(netloc=f"{login}{at}{host}").geturl(), encoded=True) for host in hosts.split(","))
@@ -37,10 +37,10 @@ def broker_urls(broker_url: str, *, name: str) -> tuple[URL, ...]:
 
 
 class BrokerConnection:
-    """Connects, walks the host list when that fails, and starts over when the connection is lost.
+    """Connects, tries the next host when that fails, and starts over when the connection is lost.
 
-    `set_up` gets each new connection, and an event to set once it is of no more use; `tear_down` is told when it is
-    gone.  The library's own robust connection retries one host only, and hangs publishers while it does.
+    `set_up` gets each new connection, and an event to set once the connection is useless; `tear_down` is called when it
+    is lost.  The library's own robust connection retries one host only, and blocks publishers meanwhile.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class BrokerConnection:
         self._closings: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Starts connecting; returns when connected, or after a while: then it goes on in the background."""
+        """Starts connecting; returns when connected, or after a while, and then goes on in the background."""
         self._keeper = start(self._keep(), name=self._name)
         await pause(self._up, CONNECT_S)
 

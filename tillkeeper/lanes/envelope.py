@@ -1,4 +1,4 @@
-"""How much travels together on a lane."""
+"""Limits how much travels in one envelope on a lane."""
 
 from typing import Final
 

@@ -1,9 +1,9 @@
-"""Group commit: what arrives while a message is on its way travels together in the next one.
+"""Group commit: collects what arrives while a message is being sent, and sends it together in the next one.
 
                 put ──> waiting ──> sending (at most `in_flight`) ──> every put of the group gets the group's outcome
 
-No wait is added when idle.  While a group is on its way, another goes only if it is well filled: what a message costs
-is worth that of some ten items.  Each item costs one future; tasks are made for groups only.
+No wait is added when idle.  While a group is being sent, another is sent only if it is well filled: a message costs as
+much as some ten items.  Each item costs one future; tasks are made for groups only.
 """
 
 import asyncio
@@ -15,9 +15,9 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.loops import pause, start
 
-IN_FLIGHT: Final = 2  # one on its way while the next is made; more only makes groups smaller
-FILLED_ITEMS: Final = 32  # what 64 connections fill twice
-WAITING_ITEMS_MAX: Final = 20_000  # some seconds of the most that was ever measured; beyond it nobody waits that long
+IN_FLIGHT: Final = 2  # one is sent while the next is built; more only makes groups smaller
+FILLED_ITEMS: Final = 32  # 64 connections fill it twice
+WAITING_ITEMS_MAX: Final = 20_000  # some seconds at the highest rate ever measured; nobody waits longer
 WAITING_BYTES_MAX: Final = 64 * 1024 * 1024
 
 Item = TypeVar("Item")
@@ -61,12 +61,12 @@ class GroupCommit(Generic[Item, Outcome]):
         self._idle.set()
 
     async def put(self, item: Item, *, size_bytes: int) -> Outcome:
-        """What the send of the item's group returned or raised.  Cancelling this wait does not stop the send."""
+        """Waits for the send of the item's group, and returns its outcome.  Cancelling the wait does not stop it."""
         if self._closed:
             raise LaneUnavailable("shutting down")
         if len(self._waiting) >= self._waiting_items_max or self._waiting_bytes + size_bytes > self._waiting_bytes_max:
             raise LaneUnavailable("too many deliveries wait to be made durable")
-        if (loop := self._loop) is None:  # kept, for to ask for it is a system call (Python 3.11 looks for a fork)
+        if (loop := self._loop) is None:  # kept: asking for it makes a system call (Python 3.11)
             loop = self._loop = asyncio.get_running_loop()
         outcome: asyncio.Future[Outcome] = loop.create_future()
         self._waiting.append(_Waiting(item, size_bytes, outcome))
@@ -79,7 +79,7 @@ class GroupCommit(Generic[Item, Outcome]):
         return await outcome
 
     async def drain(self, *, within_s: float) -> None:
-        """Takes nothing new, finishes what waits; what is then left is Unavailable.  Safe to repeat."""
+        """Takes nothing new and sends what waits; the rest fails with LaneUnavailable.  Safe to repeat."""
         self._closed = True
         await pause(self._idle, within_s)
         while self._waiting:

@@ -1,4 +1,4 @@
-"""The receiver's way to durability: numbers deliveries, packs them, and puts them on the lane that takes them.
+"""Makes deliveries durable for the receiver: numbers them, packs them, and puts them on a lane that takes them.
 
 accept ──> group commit (one a shard) ──> envelope ──> RabbitMQ
                              └─ not confirmed, or breaker open ──> spool ──> Unavailable
@@ -29,12 +29,12 @@ from tillkeeper.lanes.group_commit import GroupCommit
 
 log = structlog.get_logger()
 
-DRAIN_S: Final = 10.0  # a publish, a spool put and once more
+DRAIN_S: Final = 10.0  # a publish, a spool put, and one retry
 VOID_NUMBERS_MAX: Final = 50_000  # in one envelope, 250 KB; the rest travels in the next
 
 
 class Counters(msgspec.Struct, kw_only=True):
-    """What happened so far, for metrics to read.  Lanes by name."""
+    """Counts what was sent so far, by lane, for the metrics."""
 
     deliveries: dict[str, int] = {}
     envelopes: dict[str, int] = {}
@@ -55,7 +55,7 @@ class _Item(NamedTuple):
 
 
 class Intake:
-    """Accepts deliveries of one receiver process, `run`.  Neither sender is its own to close."""
+    """Accepts the deliveries of one receiver process, `run`.  Its owner closes the senders."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Intake:
 
     @property
     def breaker_closed(self) -> bool:
-        """False while RabbitMQ is passed by; always True where there is none."""
+        """Whether RabbitMQ is in use; always True where there is none."""
         return self._breaker.is_closed
 
     async def accept(
@@ -104,7 +104,7 @@ class Intake:
         query: str = "",
         unknown: Sequence[tuple[str, str]] = (),
     ) -> str:
-        """The name of the lane that made the delivery durable; raises Unavailable when none did.
+        """Makes a delivery durable and returns the lane's name; raises LaneUnavailable when no lane took it.
 
         Raises ValueError or OverflowError for events that no message can carry: their gateway should not have made
         them.
@@ -113,7 +113,7 @@ class Intake:
         item = _Item(
             account, received_at, key, _carriable(headers), body, tuple(events), tuple(fetches), query, tuple(unknown)
         )
-        # Packing the small parts once more is the price for a bad one hurting nobody in the same envelope.
+        # The small parts are packed twice, so that a bad delivery fails alone and not with its envelope.
         small = (item.account, item.key, item.headers, item.events, item.fetches, query, item.unknown)
         size_bytes = len(body) + len(self._measure(small))
         try:
@@ -124,7 +124,7 @@ class Intake:
             raise
 
     async def ready(self) -> bool:
-        """Whether a delivery could be made durable now, as far as a cheap look can tell."""
+        """Returns whether a delivery could be made durable now, as far as a cheap check can tell."""
         try:
             if self._broker is not None and self._breaker.is_closed:
                 await self._broker.check()
@@ -138,7 +138,7 @@ class Intake:
         return True
 
     async def close(self) -> None:
-        """Finishes what was accepted, within a limit, and takes nothing new.  Safe to repeat."""
+        """Finishes what was accepted, within a time limit, and takes nothing new.  Safe to repeat."""
         await asyncio.gather(*(group.drain(within_s=DRAIN_S) for group in self._groups))
         await self._breaker.close()
         while self._void:
@@ -149,7 +149,7 @@ class Intake:
                 return
 
     async def _send(self, shard: int, items: list[_Item]) -> str:
-        """Puts one envelope on a lane.  The numbers of what no lane took are void: the next envelope says so."""
+        """Puts one envelope on a lane.  If no lane takes it, its numbers are void, and the next envelope says so."""
         self._refuse_if_hopeless()
         deliveries = tuple(self._numbered(item) for item in items)
         void = tuple(self._void.popleft() for _ in range(min(len(self._void), VOID_NUMBERS_MAX)))
@@ -184,13 +184,13 @@ class Intake:
         return self._spool.name
 
     async def _probe(self) -> None:
-        """An empty envelope to every shard: only what goes all the way shows that a delivery would."""
+        """Publishes an empty envelope to every shard: only a confirm shows that a delivery would be confirmed."""
         assert self._broker is not None
         for shard in range(self._shards):
             await self._broker.put(self._keys.seal(Envelope(run=self._run, deliveries=())), shard=shard)
 
     def _refuse_if_hopeless(self) -> None:
-        """Neither lane worked a moment ago: no number is spent on finding out that they still do not."""
+        """Raises LaneUnavailable where neither lane worked a moment ago: no number is wasted on another attempt."""
         to_broker = self._broker is not None and self._breaker.is_closed
         if not to_broker and self._spool_breaker.is_open(self._monotonic_s()):
             raise LaneUnavailable("no lane took a delivery a moment ago")
@@ -213,7 +213,7 @@ class Intake:
 
 
 def _carriable(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Headers as UTF-8 can carry them: aiohttp hands on bytes that are none as lone surrogates."""
+    """Makes headers fit for UTF-8: aiohttp passes other bytes on as lone surrogates."""
     for name, value in headers:
         if not (name.isascii() and value.isascii()):
             return tuple((_replaced(name), _replaced(value)) for name, value in headers)
@@ -225,7 +225,7 @@ def _replaced(text: str) -> str:
 
 
 def _shard_of(events: Sequence[PaymentEvent], shards: int) -> int:
-    """Events of one order meet in one queue, if they name it alike.  Correctness never depends on it."""
+    """Chooses the shard by order reference, so that workers seldom meet.  Correctness never depends on it."""
     if shards == 1 or not events:
         return 0
     return crc32((events[0].order_ref or events[0].payment_ref or "").encode()) % shards

@@ -1,7 +1,7 @@
-"""What policies of the broker would do to Tillkeeper's queues, as its management API tells.
+"""Finds policies of the broker that would lose messages of Tillkeeper's queues, through the management API.
 
-A policy for all queues is easily made, and by AMQP alone nobody can see it.  Of numbers RabbitMQ takes the lower one of
-policy and queue argument, so that no argument of ours protects from them.
+A policy for all queues is easily made, and AMQP does not show it.  Of two numbers RabbitMQ takes the lower one of
+policy and queue argument, so that no argument of ours protects against it.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ HARM: Final[Mapping[str, str]] = MappingProxyType(
 
 
 class Harm(msgspec.Struct, frozen=True, kw_only=True):
-    """One setting that a policy has for a queue of ours, and what comes of it."""
+    """A setting of a policy that would lose messages of a queue of ours, and how."""
 
     queue: str
     policy: str
@@ -41,12 +41,12 @@ class Harm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def queues_of(topology: Topology) -> list[str]:
-    """Those that hold what was confirmed."""
+    """Returns the names of the queues that hold confirmed messages."""
     return [*(topology.queue(shard) for shard in range(topology.shards)), topology.park]
 
 
 async def harmful_policies(broker_url: str, topology: Topology, *, management_url: str | None) -> list[Harm]:
-    """What the broker's policies would do to our queues.  Raises Unavailable where its management API does not tell."""
+    """Finds the harmful settings of the broker's policies.  Raises LaneUnavailable without its management API."""
     url = broker_urls(broker_url, name="tillkeeper check")[0]
     base = management_url or f"http://{url.host}:{MANAGEMENT_PORT}"
     vhost = quote(unquote(urlsplit(broker_url).path[1:]) or "/", safe="")
@@ -65,9 +65,9 @@ async def harmful_policies(broker_url: str, topology: Topology, *, management_ur
     return found
 
 
-def _harm(queue: str, told: dict[str, Any]) -> list[Harm]:
-    names = [str(told[name]) for name in ("policy", "operator_policy") if told.get(name)]
-    settings = told.get("effective_policy_definition") or {}
+def _harm(queue: str, description: dict[str, Any]) -> list[Harm]:
+    names = [str(description[name]) for name in ("policy", "operator_policy") if description.get(name)]
+    settings = description.get("effective_policy_definition") or {}
     return [
         Harm(queue=queue, policy=" and ".join(names), setting=name, value=value, means=HARM[name])
         for name, value in settings.items()

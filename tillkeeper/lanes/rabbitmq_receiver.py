@@ -1,4 +1,4 @@
-"""A worker's end of the RabbitMQ lane: messages come ahead of need and are acknowledged in as few words as possible."""
+"""The worker's end of the RabbitMQ lane: messages are prefetched, and acknowledged with as few frames as possible."""
 
 import asyncio
 import itertools
@@ -20,12 +20,12 @@ from tillkeeper.loops import keep_running, pause, start
 log = structlog.get_logger()
 
 PREFETCH_MAX: Final = 200  # messages; more only moves the queue into the worker's memory
-CALL_S: Final = 2.0  # an acknowledgement or a look at a queue; only a hung node takes longer
-WATCH_S: Final = 15.0  # twice this without a message, while the queue has some, means the consumer is dead
+CALL_S: Final = 2.0  # an acknowledgement or a queue's length; only a hung node takes longer
+WATCH_S: Final = 15.0  # a dead consumer is noticed within twice this
 
 
 class _Session(msgspec.Struct, kw_only=True):
-    """All that ends with its connection.  `unacknowledged` and `waiting` are by delivery tag, oldest first."""
+    """The state of one connection.  `unacknowledged` and `waiting` are by delivery tag, oldest first."""
 
     lost: asyncio.Event
     park: AbstractQueue
@@ -43,10 +43,10 @@ class _Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RabbitReceiver:
-    """Takes from the queues of `shards` (all, if not said).  Made by `open`, closed by `close`.
+    """Takes from the queues of `shards`, by default all.  Made by `open`, closed by `close`.
 
-    `release` keeps the messages here for the next `take`: giving them back to the broker would count against the
-    delivery limit, and an outage of the database would park them.
+    `release` keeps the messages here for the next `take`: returning them to the broker would count against the delivery
+    limit, and an outage of the database would park them.
     """
 
     name: Final = "rabbitmq"
@@ -67,8 +67,9 @@ class RabbitReceiver:
     async def open(
         cls, broker_url: str, topology: Topology, *, prefetch: int = PREFETCH_MAX, shards: Iterable[int] | None = None
     ) -> "RabbitReceiver":
-        """A receiver that connects, now or as soon as the broker is there.  `prefetch` of twice the limit of a take
-        keeps the next batch at hand while one is worked on."""
+        """Opens a receiver that connects now, or as soon as the broker is available.
+
+        A `prefetch` of twice the limit of a take holds the next batch ready while one is applied."""
         receiver = cls(broker_url, topology, prefetch=prefetch, shards=shards)
         await receiver._connection.open()
         start(
@@ -78,7 +79,7 @@ class RabbitReceiver:
         return receiver
 
     async def take(self, *, limit: int, wait_s: float) -> list[LaneMessage]:
-        """Up to `limit` messages, oldest first, waiting up to `wait_s` for the first."""
+        """Takes up to `limit` messages, oldest first, and waits up to `wait_s` for the first."""
         if self._session is None or not self._session.waiting:
             self._arrived.clear()
             await pause(self._arrived, wait_s)
@@ -87,7 +88,7 @@ class RabbitReceiver:
         return [_handed_out(session, session.waiting.popleft()) for _ in range(count)]
 
     async def acknowledge(self, taken: Sequence[LaneMessage]) -> None:
-        """The messages are done.  Those of a connection that is gone come again: that raises Unavailable."""
+        """Acknowledges the messages.  Raises LaneUnavailable for those of a lost connection, which come again."""
         session = self._connected()
         receipts = [_receipt_of(one) for one in taken]
         current = [receipt for receipt in receipts if receipt.session is session]
@@ -100,7 +101,7 @@ class RabbitReceiver:
             raise LaneUnavailable("some messages were taken on a connection that is gone: they come again")
 
     async def release(self) -> None:
-        """Everything not acknowledged is up for the next take.  Never raises."""
+        """Makes all unacknowledged messages available to the next take.  Never raises."""
         session = self._session
         if session is None:
             return
@@ -110,7 +111,7 @@ class RabbitReceiver:
             await bounded(_give_back(session.parked), timeout_s=CALL_S, what="giving back")
 
     async def take_parked(self, *, limit: int) -> list[LaneMessage]:
-        """Messages past the delivery limit, from the park queue."""
+        """Takes messages past the delivery limit, from the park queue."""
         session = self._connected()
         try:
             return await bounded(_from_park(session, limit), timeout_s=CALL_S, what="looking into the park")
@@ -119,12 +120,12 @@ class RabbitReceiver:
             raise
 
     async def close(self) -> None:
-        """Disconnects: the broker gives what is held to others.  Safe to repeat."""
+        """Disconnects; the broker delivers what is held to others.  Safe to repeat."""
         self._stop.set()
         await self._connection.close()
 
     async def watch_once(self) -> int:
-        """Starts over when messages wait in a queue and none has come since the last look.  Returns 0."""
+        """Reconnects when messages wait in a queue and none has come since the last check.  Returns 0."""
         session = self._session
         if session is None or session.unacknowledged:
             return 0
@@ -134,7 +135,7 @@ class RabbitReceiver:
         try:
             count = await bounded(self._ready(session), timeout_s=CALL_S, what="looking at the queues")
         except LaneUnavailable as error:
-            log.warning("queues_out_of_sight", error=str(error))
+            log.warning("queues_not_readable", error=str(error))
             session.lost.set()
             return 0
         if count and not session.unacknowledged and session.arrived == before[1]:
@@ -153,7 +154,7 @@ class RabbitReceiver:
         return sum(queue.declaration_result.message_count or 0 for queue in queues)
 
     async def _set_up(self, connection: AbstractConnection, lost: asyncio.Event) -> None:
-        # Two channels: one for what the consumers bring, whose tags `multiple` speaks of, and one for all else.
+        # Two channels: one for the consumers, whose delivery tags `multiple` covers, and one for everything else.
         await ensure(connection, self._topology)
         aside = await connection.channel(publisher_confirms=False)
         session = _Session(lost=lost, aside=aside, park=await aside.get_queue(self._topology.park, ensure=False))
@@ -171,7 +172,7 @@ class RabbitReceiver:
             each.close_callbacks.add(lambda *_: lost.set())
         # The broker cancels a consumer whose queue is deleted or has lost its leader for good.
         (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(lambda _: lost.set())
-        await channel.set_qos(prefetch_count=self._prefetch, global_=False)  # global ones close quorum connections
+        await channel.set_qos(prefetch_count=self._prefetch, global_=False)  # quorum queues refuse a global one
         for shard in self._shards:
             queue = await channel.get_queue(self._topology.queue(shard), ensure=False)
             await queue.consume(keep, no_ack=False)
@@ -182,8 +183,8 @@ class RabbitReceiver:
 
 
 def covering(unacknowledged: Iterable[int], done: set[int]) -> list[tuple[int, bool]]:
-    """The acknowledgements (tag, multiple) that cover exactly `done`: one for the unbroken run from the oldest, which
-    `multiple` may speak of, and one for each beyond it."""
+    """Returns the acknowledgements (tag, multiple) that cover exactly `done`: one with `multiple` for the unbroken run
+    from the oldest, and one for each message beyond it."""
     run = list(itertools.takewhile(done.__contains__, sorted(unacknowledged)))
     words = [(run[-1], len(run) > 1)] if run else []
     return words + [(tag, False) for tag in sorted(done.difference(run))]
@@ -219,8 +220,9 @@ async def _from_park(session: _Session, limit: int) -> list[LaneMessage]:
 
 
 def _gone_by(message: AbstractIncomingMessage) -> str | None:
-    """Why the queue before the park gave it up: delivery_limit, or expired and maxlen where a policy of the broker's
-    had it do so.  The latest comes first."""
+    """Returns why the queue gave the message up: delivery_limit, or expired and maxlen by a policy of the broker.
+
+    The latest reason comes first."""
     deaths = message.headers.get("x-death")
     latest = deaths[0] if isinstance(deaths, list) and deaths else None
     reason = latest.get("reason") if isinstance(latest, dict) else None

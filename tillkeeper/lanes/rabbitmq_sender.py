@@ -1,4 +1,4 @@
-"""The receiver's end of the RabbitMQ lane: a message is durable when a quorum queue has confirmed it."""
+"""The receiver's end of the RabbitMQ lane: a message is durable once a quorum queue has confirmed it."""
 
 import asyncio
 from itertools import count
@@ -17,12 +17,12 @@ from tillkeeper.lanes.broker_connection import BrokerConnection
 from tillkeeper.lanes.topology import Topology, ensure
 from tillkeeper.loops import pause
 
-CONFIRM_S: Final = 3.0  # far over what a healthy quorum needs; longer would use up the gateway's own patience
-DRAIN_S: Final = CONFIRM_S + 1.0  # no put takes longer, so none is left
+CONFIRM_S: Final = 3.0  # far over what a healthy quorum needs; the gateway's own time-out must not run out
+DRAIN_S: Final = CONFIRM_S + 1.0  # no put takes longer, so none is lost
 
 
 class _Session(msgspec.Struct, frozen=True, kw_only=True):
-    channel: Channel  # what aio-pika's own publish ends in; it wraps each message twice on the way there
+    channel: Channel  # aio-pika's own publish calls this, after wrapping each message twice
     lost: asyncio.Event
 
 
@@ -44,13 +44,13 @@ class RabbitSender:
 
     @classmethod
     async def open(cls, broker_url: str, topology: Topology) -> "RabbitSender":
-        """A sender that connects, now or as soon as the broker is there.  Never fails for an absent broker."""
+        """Opens a sender that connects now, or as soon as the broker is available.  Never fails without a broker."""
         sender = cls(broker_url, topology)
         await sender._connection.open()
         return sender
 
     async def put(self, body: bytes, *, shard: int = 0) -> None:
-        """Returns once the message is confirmed by the shard's queue; anything else is Unavailable."""
+        """Returns once the shard's queue has confirmed the message; raises LaneUnavailable otherwise."""
         session = self._connected()
         self._in_flight += 1
         self._drained.clear()
@@ -62,11 +62,11 @@ class RabbitSender:
                 self._drained.set()
 
     async def check(self) -> None:
-        """Raises Unavailable while there is no connection."""
+        """Raises LaneUnavailable while there is no connection."""
         self._connected()
 
     async def close(self) -> None:
-        """Lets puts in flight finish, then disconnects.  Safe to repeat."""
+        """Waits for puts in flight, then disconnects.  Safe to repeat."""
         await pause(self._drained, DRAIN_S)
         await self._connection.close()
 
@@ -82,17 +82,17 @@ class RabbitSender:
             routing_key=str(shard),
             properties=Basic.Properties(
                 delivery_mode=DeliveryMode.PERSISTENT,
-                # Fresh for every attempt: the library finds the publish that was returned by this id alone.
+                # New for every attempt: the library matches a returned publish by this id alone.
                 message_id=str(next(self._attempts)),
             ),
             mandatory=True,
-            wait=False,  # for the socket to take it: the confirm says more
+            wait=False,  # do not wait for the socket: the confirm says more
         )
         try:
             answer = await bounded(publish, timeout_s=CONFIRM_S, what="publishing")
         except LaneUnavailable as error:
-            # A refusal came over a sound connection.  After all else a new one declares what may be missing, and
-            # walks away from a node that hangs.
+            # A refusal came over a working connection.  After any other failure a new connection declares what may be
+            # missing, and leaves a node that hangs.
             if not _is_refusal(error.__cause__):
                 session.lost.set()
             raise
@@ -113,5 +113,6 @@ class RabbitSender:
 
 
 def _is_refusal(error: BaseException | None) -> bool:
-    """True for a negative confirm (queue full, leader just changed); false for a message that no queue takes."""
+    """Returns whether it is a negative confirm (queue full, leader just changed), and not a message that no queue
+    takes."""
     return isinstance(error, DeliveryError) and not isinstance(error, PublishError)

@@ -1,4 +1,4 @@
-"""The PostgreSQL lane: always there, as the lane of small installations and as the overflow of RabbitMQ."""
+"""The PostgreSQL lane: the only lane of small installations, and the overflow of RabbitMQ."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -22,19 +22,19 @@ from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
 
 log = structlog.get_logger()
 
-ACQUIRE_S: Final = 1.0  # a pool that has no connection for so long is as good as down
-PUT_S: Final = 2.0  # after RabbitMQ's three seconds a gateway still waits for its answer
+ACQUIRE_S: Final = 1.0  # a pool without a free connection for so long counts as down
+PUT_S: Final = 2.0  # after RabbitMQ's three seconds a gateway still waits for its response
 CHECK_S: Final = 1.0
 WORK_S: Final = 10.0  # a worker can wait longer than a gateway
-POLL_S: Final = 1.0  # a hint may be lost; this is how late a message is then
-LEASE_S: Final = 60.0  # far over what a batch takes; this is how late a dead worker's messages are
+POLL_S: Final = 1.0  # how late a message is whose notification was lost
+LEASE_S: Final = 60.0  # far over what a batch takes; how late a dead worker's messages are
 DELIVERY_LIMIT: Final = 20  # redeliveries, as on RabbitMQ
 
 Answer = TypeVar("Answer")
 
 
 class SpoolSender:
-    """The receiver's end: a message is durable when its row is committed."""
+    """The receiver's end: a message is durable once its row is committed."""
 
     name: Final = "spool"
 
@@ -42,7 +42,7 @@ class SpoolSender:
         self._pool = pool
 
     async def put(self, body: bytes, *, shard: int = 0) -> None:
-        """Returns once the message is committed.  The same bytes again change nothing, also after an unknown end."""
+        """Returns once the message is committed.  It is safe to put the same bytes again."""
         message_id = UUID(bytes=blake2b(body, digest_size=16).digest())
 
         async def run(conn: Conn) -> None:
@@ -51,7 +51,7 @@ class SpoolSender:
         await _with_connection(self._pool, run, timeout_s=PUT_S, what="spooling")
 
     async def check(self) -> None:
-        """Raises Unavailable when the table is out of reach."""
+        """Raises LaneUnavailable when the table cannot be reached."""
 
         async def run(conn: Conn) -> None:
             await spool.check(conn, timeout_s=CHECK_S)
@@ -59,11 +59,11 @@ class SpoolSender:
         await _with_connection(self._pool, run, timeout_s=CHECK_S, what="checking the spool")
 
     async def close(self) -> None:
-        """The pool is its owner's to close."""
+        """Does nothing: the pool's owner closes it."""
 
 
 class SpoolReceiver:
-    """A worker's end: messages are leased, and deleted when done.  Made by `open`, closed by `close`."""
+    """The worker's end: messages are leased, and deleted when done.  Made by `open`, closed by `close`."""
 
     name: Final = "spool"
 
@@ -72,17 +72,17 @@ class SpoolReceiver:
         self._database_url = database_url
         self._lease_s = lease_s
         self._taker = uuid4()
-        self._held: dict[UUID, int] = {}  # message: what its attempt count loses when it is given back
+        self._held: dict[UUID, int] = {}  # by message: what its attempt count loses when it is released
         self._scan = SpoolScan()
         self._parked_look_at_s = float("-inf")
         self._hint = asyncio.Event()
         self._stop = asyncio.Event()
-        self._listening_over = asyncio.Event()  # the present listening connection is over
+        self._listening_over = asyncio.Event()  # set when the listening connection ends
         self._listener: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, pool: asyncpg.Pool, database_url: str) -> "SpoolReceiver":
-        """A receiver that takes through the pool, and listens for hints on a connection of its own."""
+        """Opens a receiver that takes through the pool, and listens for notifications on a connection of its own."""
         receiver = cls(pool, database_url)
         receiver._listener = start(
             keep_running(receiver.listen_once, name="spool hints", stop=receiver._stop, idle_s=POLL_S),
@@ -91,7 +91,7 @@ class SpoolReceiver:
         return receiver
 
     async def take(self, *, limit: int, wait_s: float) -> list[LaneMessage]:
-        """Up to `limit` messages, oldest first, waiting up to `wait_s` for the first."""
+        """Takes up to `limit` messages, oldest first, and waits up to `wait_s` for the first."""
         until_s = clock.monotonic_s() + wait_s
         while True:
             self._hint.clear()
@@ -129,7 +129,7 @@ class SpoolReceiver:
         return self._hold(rows, attempt=1)
 
     async def acknowledge(self, taken: Sequence[LaneMessage]) -> None:
-        """Deletes the messages.  A lease that ran out meanwhile is no error: dedupe settles what comes again."""
+        """Deletes the messages.  A lease that expired meanwhile is no error: what comes again is recognised."""
         ids = [_id_of(one) for one in taken]
 
         async def run(conn: Conn) -> int:
@@ -137,13 +137,13 @@ class SpoolReceiver:
 
         removed = await _with_connection(self._pool, run, timeout_s=WORK_S, what="acknowledging")
         if removed < len(ids):
-            log.info("leases_ran_out", messages=len(ids) - removed)
+            log.info("spool_leases_expired", messages=len(ids) - removed)
         for each in ids:
             self._held.pop(each, None)
 
     async def release(self) -> None:
-        """Ends the leases on all that is not acknowledged.  What could not be given back is tried again at the next
-        release, unless its lease runs out before."""
+        """Ends the leases on all unacknowledged messages.  Those that could not be released are tried again at the next
+        release, unless their lease expires before."""
         for attempts in set(self._held.values()):
             ids = [each for each, count in self._held.items() if count == attempts]
             with suppress(LaneUnavailable):
@@ -154,8 +154,8 @@ class SpoolReceiver:
                     del self._held[each]
 
     async def take_parked(self, *, limit: int) -> list[LaneMessage]:
-        """Messages past the delivery limit.  They stand at the front, behind whatever is dead there: a look that takes
-        long is not taken often."""
+        """Takes messages past the delivery limit.  They stand at the front, behind dead rows, so that a slow scan is
+        not repeated often."""
         began_s = clock.monotonic_s()
         if began_s < self._parked_look_at_s:
             return []
@@ -177,7 +177,7 @@ class SpoolReceiver:
         return self._hold(rows, attempt=0)
 
     async def close(self) -> None:
-        """Gives back what is held and stops listening.  Safe to repeat."""
+        """Releases all held messages and stops listening.  Safe to repeat."""
         self._stop.set()
         self._listening_over.set()
         await self.release()
@@ -186,26 +186,29 @@ class SpoolReceiver:
             self._listener.cancel()
 
     async def listen_once(self) -> int:
-        """Listens for hints until the connection is lost or the receiver closed.  Returns 0."""
+        """Listens for notifications until the connection is lost or the receiver closed.  Returns 0."""
         over = self._listening_over = asyncio.Event()
         try:
             connection = await asyncpg.connect(
                 self._database_url, timeout=PUT_S, command_timeout=PUT_S, statement_cache_size=0
             )
         except DATABASE_ERRORS as error:
-            log.info("no_hints", error=repr(error))
+            log.info("spool_notifications_unavailable", error=repr(error))
             return 0
         connection.add_termination_listener(lambda _: over.set())
         try:
             if await is_pooled(connection):
-                log.info("no_hints", error="a pooler hands each transaction another server; the poll finds messages")
+                log.info(
+                    "spool_notifications_unavailable",
+                    error="a pooler hands each transaction another server; the poll finds messages",
+                )
                 await self._stop.wait()
                 return 0
             await connection.add_listener(spool.CHANNEL, self._on_notification)
             if not self._stop.is_set():
                 await over.wait()
         except DATABASE_ERRORS as error:
-            log.info("no_hints", error=repr(error))
+            log.info("spool_notifications_unavailable", error=repr(error))
         finally:
             connection.terminate()
         return 0

@@ -1,21 +1,21 @@
-"""From which position on the spool is scanned for free messages: what lies before is done, or leased.
+"""Decides from which position the spool is scanned for free messages: everything before is done, or leased.
 
-What lies before is looked at seldom.
+The whole table is scanned seldom.
 
-A message gets its position before its transaction commits, so that one may appear below others that were taken already.
-Positions given out so long ago that every such transaction has ended are safe to pass, once a take after that moment
-found nothing more among them.
+A message gets its position before its transaction commits, so that it may appear below others that were taken already.
+A position is safe to skip once every transaction from before it has ended, and a take after that has found nothing
+below it.
 """
 
 from typing import Final
 
 IN_FLIGHT_S: Final = 10.0  # a put takes two seconds at most
-WHOLE_LOOK_S: Final = 15.0  # how late a lease that ran out is noticed
-COST_FACTOR: Final = 100  # looks at the whole table take no more than a hundredth of the time
+WHOLE_LOOK_S: Final = 15.0  # how late an expired lease is noticed
+COST_FACTOR: Final = 100  # scans of the whole table take no more than a hundredth of the time
 
 
 class SpoolScan:
-    """Where one receiver's scan of the table begins.  Times are of a monotonic clock."""
+    """The state of one receiver's scans.  Times are of a monotonic clock."""
 
     def __init__(self) -> None:
         self.after = 0
@@ -23,19 +23,19 @@ class SpoolScan:
         self._whole_at_s = float("-inf")
 
     def begin(self, now_s: float) -> int:
-        """The position beyond which to look now; 0 is all of it."""
+        """Returns the position from which to scan now; 0 is the whole table."""
         return 0 if now_s >= self._whole_at_s else self.after
 
     def wants_mark(self) -> bool:
-        """Whether to find out the position given out last."""
+        """Returns whether the last assigned position should be read."""
         return self._mark is None
 
     def mark(self, position: int, now_s: float) -> None:
-        """That position, and when it was asked for."""
+        """Notes that position, and when it was read."""
         self._mark = (position, now_s)
 
     def ended(self, *, was_whole: bool, began_s: float, ended_s: float, first: int | None, is_full: bool) -> None:
-        """What a take saw: the first position that it got, and whether it got as many as it wanted."""
+        """Notes what a take found: its first position, and whether it found as many messages as it asked for."""
         if was_whole:
             self._whole_at_s = ended_s + max(WHOLE_LOOK_S, COST_FACTOR * (ended_s - began_s))
         if self._mark is None or began_s - self._mark[1] < IN_FLIGHT_S:
@@ -46,5 +46,5 @@ class SpoolScan:
         self._mark = None
 
     def look_at_all(self) -> None:
-        """Something lies before the position again."""
+        """Makes the next scan cover the whole table, for a message was released."""
         self._whole_at_s = float("-inf")

@@ -1,11 +1,11 @@
-"""What the RabbitMQ lane declares: an exchange, a quorum queue for each shard, and the park behind them.
+"""Declares what the RabbitMQ lane needs: an exchange, a quorum queue for each shard, and the park queue.
 
     <prefix>.events (direct) ── "0" ──> <prefix>.events.0 ──┐
                              └─ "1" ──> <prefix>.events.1 ──┴─ past the delivery limit ──> <prefix>.park
 
-The same declaration holds on RabbitMQ 3.10 to 4.x.  Arguments of a queue cannot be changed later, so that these are
-all there are; lengths and the like belong in policies.  There is no alternate exchange, on purpose: a publish that no
-queue takes must fail, so that the spool takes it (docs/decisions/002-no-alternate-exchange.md).
+The same declaration works on RabbitMQ 3.10 to 4.x.  Arguments of a queue cannot be changed later, so there are no
+others; lengths and the like belong in policies.  There is no alternate exchange, on purpose: a publish that no queue
+takes must fail, so that the spool takes it (docs/decisions/002-no-alternate-exchange.md).
 """
 
 from typing import Final
@@ -16,35 +16,35 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.exceptions import ChannelAccessRefused
 from pamqp.common import FieldTable
 
-DELIVERY_LIMIT: Final = 20  # redeliveries; 4.x has this default, older ones none, so say it everywhere
-PARK_DELIVERY_LIMIT: Final = 1_000_000_000  # in effect none: -1 drops at the first nack on 3.10, absent means 20 on 4.x
+DELIVERY_LIMIT: Final = 20  # redeliveries; the default of 4.x, while older versions have none
+PARK_DELIVERY_LIMIT: Final = 1_000_000_000  # in effect none: on 3.10 -1 drops at the first nack, on 4.x unset means 20
 
 
 class Topology(msgspec.Struct, frozen=True, kw_only=True):
-    """The names, and how many shards there are."""
+    """The names of exchange and queues, and the number of shards."""
 
     prefix: str = "tillkeeper"
     shards: int = 1
 
     @property
     def exchange(self) -> str:
-        """Where the receiver publishes, with the shard as routing key."""
+        """The exchange that receivers publish to, with the shard as routing key."""
         return f"{self.prefix}.events"
 
     @property
     def park(self) -> str:
-        """The queue of messages past the delivery limit, and the exchange before it."""
+        """The name of the queue of messages past the delivery limit, and of its exchange."""
         return f"{self.prefix}.park"
 
     def queue(self, shard: int) -> str:
-        """Where the workers consume."""
+        """Returns the name of the queue that workers consume from."""
         return f"{self.prefix}.events.{shard}"
 
 
 async def ensure(connection: AbstractConnection, topology: Topology) -> None:
-    """Makes what is missing, or, for a user who may not (deploy/rabbitmq.sh), looks whether it is there.
+    """Declares what is missing; for a user who may not (deploy/rabbitmq.sh), checks that it exists.
 
-    On a channel of its own, for the broker closes one that it refuses something.
+    Each uses a channel of its own, for the broker closes a channel after a refusal.
     """
     channel = await connection.channel(publisher_confirms=False)
     try:
@@ -56,14 +56,14 @@ async def ensure(connection: AbstractConnection, topology: Topology) -> None:
 
 
 async def _look(channel: AbstractChannel, topology: Topology) -> None:
-    """Raises the library's errors where something is missing.  Bindings cannot be looked at: a publish shows them."""
+    """Raises the library's errors where something is missing.  Bindings cannot be checked: a publish shows them."""
     await channel.declare_exchange(topology.exchange, passive=True)
     for shard in range(topology.shards):
         await channel.declare_queue(topology.queue(shard), passive=True)
 
 
 async def declare(channel: AbstractChannel, topology: Topology) -> None:
-    """Makes what is missing.  Done at every connect, so that what somebody deleted heals itself."""
+    """Declares what is missing, at every connect, so that what somebody deleted comes back."""
     await channel.declare_exchange(topology.park, ExchangeType.FANOUT, durable=True)
     park = await channel.declare_queue(topology.park, durable=True, arguments=_park_arguments())
     await park.bind(topology.park, routing_key="")
@@ -78,7 +78,7 @@ def _arguments(topology: Topology) -> FieldTable:
         "x-queue-type": "quorum",
         "x-delivery-limit": DELIVERY_LIMIT,
         "x-dead-letter-exchange": topology.park,
-        "x-dead-letter-strategy": "at-least-once",  # in force only together with reject-publish, else silently not
+        "x-dead-letter-strategy": "at-least-once",  # has an effect only together with reject-publish
         "x-overflow": "reject-publish",  # a full queue refuses the newest instead of dropping the oldest
     }
 

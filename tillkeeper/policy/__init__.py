@@ -1,4 +1,4 @@
-"""The policy says what becomes of stuck orders.  Its TOML file is read, checked, and read again when it changes."""
+"""Reads the policy for stuck orders from its TOML file, checks it, and reloads it when the file changes."""
 
 from tillkeeper.policy.file import PolicyFile
 from tillkeeper.policy.reading import BadPolicy, digest_of, load_policy

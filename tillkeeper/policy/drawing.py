@@ -1,4 +1,4 @@
-"""The ladders of a policy are drawn for people."""
+"""Draws the ladders of a policy for people, and renders a policy as JSON."""
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -28,7 +28,7 @@ _INDENT: Final = "  "
 
 
 def draw_policy(policy: Policy, statuses: tuple[Status, ...], account: str | None, method: str | None) -> Iterator[str]:
-    """The ladders as they are in general, or at an account, or for a method there; a line each, empty ones between."""
+    """Yields the lines of the ladders: in general, or at an account, or for a method there."""
     for status in statuses:
         yield from _headed(status, "", policy.ladder(status, account, method))
     if account is None:
@@ -41,12 +41,12 @@ def draw_policy(policy: Policy, statuses: tuple[Status, ...], account: str | Non
 def policy_as_json(
     policy: Policy, statuses: tuple[Status, ...], account: str | None, method: str | None
 ) -> dict[str, Any]:
-    """The same for programs: by status and action, the moments as a policy writes them."""
+    """Renders the policy for programs: the moments of each action, by status."""
     return {str(status): ladder_as_json(policy.ladder(status, account, method)) for status in statuses}
 
 
 def ladder_as_json(ladder: Ladder) -> dict[str, list[str]]:
-    """The moments of each action, as a policy writes them."""
+    """Returns the moments of each action, as a policy writes them."""
     return {str(steps.action): list(written_all(steps)) for steps in ladder.actions}
 
 
@@ -74,7 +74,7 @@ def _headed(status: Status, where: str, ladder: Ladder) -> Iterator[str]:
 
 
 def _rows(ladder: Ladder) -> Iterator[tuple[str, str]]:
-    """Each moment of the ladder and what is done then."""
+    """Yields each moment of the ladder and what is done then."""
     done: dict[tuple[int, timedelta], tuple[StepTime, list[str]]] = {}
     order = list(AT)
     for steps in ladder.actions:

@@ -1,4 +1,4 @@
-"""The policy's file while a process runs: a good change is taken up; a bad one is refused, and the old policy stays."""
+"""Watches the policy's file while a process runs: a valid change takes effect, an invalid one is refused and logged."""
 
 import asyncio
 from collections.abc import Collection
@@ -14,15 +14,15 @@ from tillkeeper.telemetry import POLICY_REFUSED
 
 log = structlog.get_logger()
 
-LOOK_EVERY_S: Final = 2.0  # a change is in force after two looks; a look costs one stat
+LOOK_EVERY_S: Final = 2.0  # a change takes effect after two looks; a look costs one stat
 Signature = tuple[int, ...]
 
 
 class PolicyFile:
-    """Holds the policy in force, and looks whether its file says something else by now.
+    """Holds the policy in force, and reloads it when its file changes.
 
-    `digest` names what the policy says: once it is another, orders that are due later must be looked at anew.
-    `problems` tells what is wrong with the file that lies there, nothing while it is the policy in force.
+    `digest` identifies the policy's content: when it changes, the due times of orders must be computed again.
+    `problems` says what is wrong with the present file; it is empty while the file is the policy in force.
     """
 
     def __init__(self, path: Path | None = None, accounts: Collection[str] | None = None) -> None:
@@ -31,7 +31,7 @@ class PolicyFile:
         self._accounts = accounts
         self._read_signatures: Signature | None = (
             signature_of(path) if path else ()
-        )  # before it is read: what is written meanwhile is seen later
+        )  # taken before the file is read, so that a write in between is noticed later
         self._unsettled: Signature | None = None
         self.policy: Policy = load_policy(path, accounts)
         self.digest = digest_of(self.policy)
@@ -39,7 +39,7 @@ class PolicyFile:
         POLICY_REFUSED.set(0)
 
     async def keep_looking(self, stop: asyncio.Event) -> None:
-        """Looks again and again until stopped, for a process that has nothing else to do with a change."""
+        """Looks again and again until stopped, for a process that does nothing else about a change."""
 
         async def look_once() -> int:
             self.look()
@@ -48,10 +48,10 @@ class PolicyFile:
         await keep_running(look_once, name="policy", stop=stop, idle_s=LOOK_EVERY_S)
 
     def look(self) -> bool:
-        """Whether the policy is another one since the last look.
+        """Reloads a changed file; returns whether the policy is another one since the last look.
 
-        A file that changed is read at the second look that finds it as it is: an editor may have written half of it,
-        and half a policy can be a good one, with the defaults for the rest.
+        A file is read at the second look that finds it unchanged: an editor may have written half of it, and half a
+        policy can be valid, with the defaults for the rest.
         """
         if self._path is None:
             return False
@@ -70,7 +70,7 @@ class PolicyFile:
             return False
 
     def read_again(self) -> None:
-        """Has the file read again, for the accounts that it may name have changed."""
+        """Makes the next look read the file again, because the accounts that it may name have changed."""
         self._read_signatures = self._unsettled = None
 
     def _take(self, policy: Policy) -> bool:
@@ -79,11 +79,11 @@ class PolicyFile:
         self.policy, self.digest, self.problems = policy, digest, ()
         POLICY_REFUSED.set(0)
         if is_other or was_refused:
-            log.info("policy_taken", path=str(self._path), digest=digest)
+            log.info("policy_reloaded", path=str(self._path), digest=digest)
         return is_other
 
     def _refuse(self, problems: tuple[str, ...]) -> None:
-        """Logs the problems once, however often the file is touched without being mended."""
+        """Logs the problems once, however often the file changes without being repaired."""
         if problems != self.problems:
             log.error("policy_refused", path=str(self._path), problems=problems, digest_in_force=self.digest)
         self.problems = problems
@@ -91,9 +91,9 @@ class PolicyFile:
 
 
 def signature_of(path: Path) -> Signature:
-    """Differs after every change of a file, also when the file, or a link on the way to it, is replaced.
+    """Returns a signature that differs after every change of a file, also when the file or a link to it is replaced.
 
-    Empty where there is none.
+    It is empty where there is no file.
     """
     try:
         found = path.stat()

@@ -1,4 +1,4 @@
-"""The ladders of a policy's file: in general, at an account, for a method there, and after closing."""
+"""Reads the ladders of a policy's file: in general, at an account, for a method there, and after closing."""
 
 from collections.abc import Collection, Iterator, Mapping
 from itertools import pairwise
@@ -11,9 +11,9 @@ from tillkeeper.domain.statuses import Status
 from tillkeeper.policy.spans import BadSpan, parse_every, parse_time, written
 from tillkeeper.policy.values import dotted, is_table, known_names, named_tables, read_name, read_table
 
-TIMES_MAX: Final = 20  # of one action; what must go on for longer says "every 24h"
+TIMES_MAX: Final = 20  # of one action; for more, write "every 24h"
 ByAction = dict[Action, ActionSteps]
-# What makes sense while an order is in a status, and the reason that is told for what does not.
+# The actions that make sense in a status, and the reason given for refusing others.
 _MONEY_IS_AWAITED: Final = frozenset(
     {Status.UNPAID, Status.PROCESSING, Status.FAILED, Status.PARTIALLY_PAID, Status.REFUNDING}
 )
@@ -30,8 +30,8 @@ SENSE: Final[Mapping[Action, tuple[frozenset[Status], str]]] = MappingProxyType(
         ),
     }
 )
-# What must stand at or before the first moment of an action, counted from the same beginning.  Closing needs no query
-# before it, for it asks by itself: one at the same moment would ask twice.
+# What must come at or before the first moment of an action, counted from the same anchor.  Closing needs no query
+# before it, for it queries by itself: a query at the same moment would ask twice.
 BEFORE: Final[Mapping[Action, Action]] = MappingProxyType(
     {
         Action.GRACE: Action.QUERY,
@@ -45,14 +45,14 @@ WHY_BEFORE: Final[Mapping[Action, str]] = MappingProxyType(
         Action.CASE: "a case is opened before it is escalated",
     }
 )
-ONCE: Final = frozenset({Action.GRACE, Action.CASE})  # the second time would find it done
-ENDLESS: Final = frozenset({Action.QUERY, Action.CLOSE})  # may go on with "every 24h"; people are not told for ever
+ONCE: Final = frozenset({Action.GRACE, Action.CASE})  # a second time would find it done
+ENDLESS: Final = frozenset({Action.QUERY, Action.CLOSE})  # may repeat with "every 24h"; reminders must end
 
 
 def read_by_status(
     tree: Mapping[str, Any], key: tuple[str, ...], beneath: Mapping[Status, ByAction], problems: list[str]
 ) -> dict[Status, ByAction]:
-    """What each of the statuses named says, above what stands beneath it."""
+    """Reads the actions of each status, over those of the more general table."""
     found = dict[Status, ByAction]()
     for name, table in tree.items():
         status = read_name(Status, name, key, problems)
@@ -60,7 +60,7 @@ def read_by_status(
             before = len(problems)
             own = dict(_read_actions(status, table, (*key, name), problems))
             found[status] = {**beneath.get(status, {}), **own}
-            if len(problems) == before:  # else what is missing now would be told, too
+            if len(problems) == before:  # else what is missing because of an error would be reported, too
                 problems.extend(_out_of_order(found[status], (*key, name)))
     return found
 
@@ -82,7 +82,7 @@ def _read_actions(
 
 
 def _texts(value: Any, key: tuple[str, ...], problems: list[str]) -> list[str] | None:
-    """The moments as they are written; one may stand for a list of one."""
+    """Returns the moments as they are written; a single text stands for a list of one."""
     texts = value if isinstance(value, list) else [value]
     if not all(isinstance(text, str) for text in texts):
         problems.append(f'{dotted(key)}: is a list of moments in quotes, such as ["2m", "1h"]')
@@ -108,7 +108,7 @@ def _read_moments(action: Action, texts: list[str], key: tuple[str, ...], proble
         if at == 0 or at != len(texts) - 1:
             problems.append(f"{dotted(key)}: {text!r} goes on from the moment before it, so it comes last, never first")
         elif action not in ENDLESS:
-            problems.append(f"{dotted(key)}: nobody is told without an end; write the moments out instead of {text!r}")
+            problems.append(f"{dotted(key)}: reminders must end; write the moments out instead of {text!r}")
     problems.extend(f"{dotted(key)}: {problem}" for problem in _not_rising(action, times))
     return ActionSteps(action=action, times=tuple(times), every=every) if len(problems) == before else None
 
@@ -124,7 +124,7 @@ def _not_rising(action: Action, times: list[StepTime]) -> Iterator[str]:
 
 
 def _out_of_order(actions: ByAction, key: tuple[str, ...]) -> Iterator[str]:
-    """What would happen before that which must come first."""
+    """Yields what would happen before an action that must come first."""
     for action, needed in BEFORE.items():
         for anchor in Anchor:
             late, early = _first(actions, action, anchor), _first(actions, needed, anchor)
@@ -143,7 +143,7 @@ def _first(actions: ByAction, action: Action, anchor: Anchor) -> StepTime | None
 
 
 def ladders_of(actions: Mapping[Status, ByAction]) -> dict[Status, Ladder]:
-    """The ladders in the order of statuses and actions, so that two files that say the same are the same policy."""
+    """Returns the ladders in the order of statuses and actions, so that files of equal content give equal policies."""
     return {status: _ladder(actions[status]) for status in Status if status in actions}
 
 
@@ -154,7 +154,7 @@ def _ladder(steps: ByAction) -> Ladder:
 def read_accounts(
     tree: Any, general: Mapping[Status, ByAction], known: Collection[str] | None, problems: list[str]
 ) -> dict[str, AccountPolicy]:
-    """What the policy says for each account, above the ladders that hold in general."""
+    """Reads the policies of accounts, over the general ladders."""
     found = dict[str, AccountPolicy]()
     for name, table in named_tables(tree, ("accounts",), problems):
         if known is not None and name not in known:
@@ -179,7 +179,7 @@ def _methods(
 
 
 def read_closed(tree: dict[str, Any], problems: list[str]) -> Ladder:
-    """What is asked about an order after it was closed: queries alone, counted from closing, and with an end."""
+    """Reads which queries are made after an order was closed: counted from closing, and limited in number."""
     key = ("closed", str(Action.QUERY))
     texts = _texts(read_table(tree, key[:1], key[1:], problems).get(key[1], []), key, problems)
     steps = _read_moments(Action.QUERY, texts, key, problems) if texts else None

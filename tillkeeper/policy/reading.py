@@ -1,12 +1,12 @@
-"""A policy out of a TOML file: every key that the file leaves out stands as in the default policy, and whatever is
-wrong is told in a line that names the key, what was wrong, and what would be right.
+"""Reads a policy from a TOML file: keys that the file leaves out are as in the default policy, and each problem is a
+line that names the key, what is wrong, and what would be right.
 
     default ──┐
               ├─ merge, key by key ──> read spans ──> check each ladder ──> Policy
     the file ─┘                                      (also as it is at an account, and for a method there)
 
-Read by hand rather than through a model: keys are statuses, accounts and methods, values are a small language of
-their own, and most of what can be wrong is wrong between keys.
+It is read by hand rather than through a model: keys are statuses, accounts and methods, values are a small language of
+their own, and most errors concern several keys.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ _TABLES: Final = (*(str(status) for status in Status), *_OTHERS)
 
 
 class BadPolicy(Exception):
-    """The policy cannot be used; one readable line per problem, naming the key."""
+    """The policy cannot be used; there is one readable line for each problem, which names the key."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
@@ -37,7 +37,7 @@ class BadPolicy(Exception):
 
 
 def load_policy(path: Path | None = None, accounts: Collection[str] | None = None) -> Policy:
-    """The policy in the file, or the default one; `accounts`, if given, are all that it may name.
+    """Loads the policy of a file, or the default one; `accounts`, if given, are all that it may name.
 
     Raises BadPolicy.
     """
@@ -45,7 +45,7 @@ def load_policy(path: Path | None = None, accounts: Collection[str] | None = Non
 
 
 def read_policy(content: bytes, accounts: Collection[str] | None = None) -> Policy:
-    """The policy in the content of a file.  Raises BadPolicy."""
+    """Reads the policy in the content of a file.  Raises BadPolicy."""
     default = tomllib.loads(default_path().read_text(encoding="utf-8"))
     problems = list[str]()
     policy = _policy(_merged(default, _parsed(content)), accounts, problems)
@@ -55,13 +55,13 @@ def read_policy(content: bytes, accounts: Collection[str] | None = None) -> Poli
 
 
 def default_path() -> Path:
-    """Where the default policy lies: in the package or, in a checkout, in deploy/."""
+    """Returns the path of the default policy: in the package or, in a checkout, in deploy/."""
     packaged = Path(__file__).parents[1] / "policy.toml"
     return packaged if packaged.exists() else Path(__file__).parents[2] / "deploy" / "policy.toml"
 
 
 def digest_of(policy: Policy) -> str:
-    """Names what the policy says, however its file is laid out."""
+    """Returns a digest of the policy's content, whatever the layout of its file."""
     said = msgspec.json.encode(policy, enc_hook=dict, order="sorted")
     return hashlib.sha256(said).hexdigest()[:16]
 
@@ -86,12 +86,12 @@ def _parsed(content: bytes) -> dict[str, Any]:
         raise BadPolicy(["the policy is not UTF-8 text"]) from None
     except tomllib.TOMLDecodeError as error:
         raise BadPolicy([f"the policy is not TOML: {error}"]) from None
-    except (RecursionError, ValueError):  # brackets a thousand deep; a number of 5,000 digits
+    except (RecursionError, ValueError):  # nesting a thousand levels deep; a number of 5,000 digits
         raise BadPolicy(["the policy is not TOML that can be read"]) from None
 
 
 def _merged(default: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """Tables are merged key by key; what stands in both is as the file has it."""
+    """Merges tables key by key; the file's value wins."""
     both = {
         name: _merged(default[name], value)
         if isinstance(value, dict) and isinstance(default.get(name), dict)
@@ -107,8 +107,8 @@ def _policy(tree: dict[str, Any], accounts: Collection[str] | None, problems: li
         for name in tree
         if name not in _TABLES
     )
-    told = {name: value for name, value in tree.items() if name in set(Status)}
-    general = read_by_status(told, (), {}, problems)
+    named = {name: value for name, value in tree.items() if name in set(Status)}
+    general = read_by_status(named, (), {}, problems)
     cases = read_table(tree, ("cases",), ("follow_up", "levels"), problems)
     unmatched = read_table(tree, ("unmatched",), ("case",), problems)
     closing = read_table(tree, ("closing",), ("after",), problems)

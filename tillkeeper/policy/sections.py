@@ -1,4 +1,4 @@
-"""The tables of a policy's file beside its ladders: cases, closing, silence, hints."""
+"""Reads the tables of a policy's file beside its ladders: cases, closing, silence, hints."""
 
 from datetime import timedelta
 from typing import Any, Final, Literal, cast, get_args
@@ -7,20 +7,20 @@ from tillkeeper.domain.policy import HintPolicy, SilencePolicy
 from tillkeeper.policy.spans import short
 from tillkeeper.policy.values import read_span, read_table
 
-FOLLOW_UP_MIN: Final = timedelta(minutes=10)  # people who are told more often stop to read
-LEVELS_MAX: Final = 9  # as the database has it
-LEARNED: Final = "learned"  # in the place of a span: as each account's own history has it
-SILENCE_MIN: Final = timedelta(minutes=1)  # as often as it is looked at, and a bit
-LEARNING_MIN: Final = timedelta(days=3)  # less would take one odd day for the rule
-LEARNING_MAX: Final = timedelta(days=21)  # under the days that are kept (domain/silence.py)
+FOLLOW_UP_MIN: Final = timedelta(minutes=10)  # people who are notified more often stop reading
+LEVELS_MAX: Final = 9  # as the database limits it
+LEARNED: Final = "learned"  # in place of a span: derived from each account's own history
+SILENCE_MIN: Final = timedelta(minutes=1)  # a bit more than the interval of checks
+LEARNING_MIN: Final = timedelta(days=3)  # with less, one unusual day would decide
+LEARNING_MAX: Final = timedelta(days=21)  # below the days that are kept (domain/silence.py)
 FALSE_ALARM_MIN: Final = 1e-12
 FALSE_ALARM_MAX: Final = 0.01
-HINTS_MAX: Final = 600  # a minute; more are no hints but load
+HINTS_MAX: Final = 600  # a minute; more would be load
 AfterClose = Literal["reopen", "case"]
 
 
 def read_silence(tree: dict[str, Any], problems: list[str]) -> SilencePolicy:
-    """When an account counts as silent, and what is done then."""
+    """Reads when an account counts as silent, and what is done then."""
     names = ("after", "learning", "false_alarm", "least", "ask_every", "unanswering")
     table = read_table(tree, ("silence",), names, problems)
 
@@ -48,7 +48,7 @@ def _chance(value: Any, problems: list[str]) -> float:
 
 
 def read_hints(tree: dict[str, Any], problems: list[str]) -> HintPolicy:
-    """How many deliveries that prove nothing may have their gateway asked."""
+    """Reads how many unverified deliveries may have their gateway queried."""
     table = read_table(tree, ("hints",), ("per_minute", "again_after"), problems)
     per_minute = table.get("per_minute")
     if type(per_minute) is not int or not 0 <= per_minute <= HINTS_MAX:
@@ -61,7 +61,7 @@ def read_hints(tree: dict[str, Any], problems: list[str]) -> HintPolicy:
 
 
 def read_levels(value: Any, problems: list[str]) -> int:
-    """How many levels a case can be escalated through."""
+    """Reads the number of levels that a case can be escalated through."""
     if type(value) is not int or not 1 <= value <= LEVELS_MAX:
         problems.append(f"cases.levels: is a number from 1 to {LEVELS_MAX}")
         return 1
@@ -69,7 +69,7 @@ def read_levels(value: Any, problems: list[str]) -> int:
 
 
 def read_after_close(value: Any, problems: list[str]) -> AfterClose:
-    """What happens when money comes in after closing."""
+    """Reads what happens when money comes in after closing."""
     known = get_args(AfterClose)
     if value not in known:
         problems.append(f"closing.after: is {' or '.join(map(repr, known))}")

@@ -1,4 +1,4 @@
-"""Moments as a policy writes them: 90s, 1h30m, 10d; expiry-1h, due, due+24h; every 24h."""
+"""Parses and writes moments as a policy has them: 90s, 1h30m, 10d; expiry-1h, due, due+24h; every 24h."""
 
 import re
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ from typing import Final
 
 from tillkeeper.domain.ladder import ActionSteps, Anchor, StepTime
 
-SPAN_MAX: Final = timedelta(days=366)  # whoever means more means something else
-EVERY_MIN: Final = timedelta(minutes=1)  # each round may cost a call of the gateway's API, without an end
+SPAN_MAX: Final = timedelta(days=366)  # a longer one is a mistake
+EVERY_MIN: Final = timedelta(minutes=1)  # each repetition may cost a call of the gateway's API
 
 _UNITS: Final[Mapping[str, timedelta]] = MappingProxyType(
     {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1), "s": timedelta(seconds=1)}
@@ -20,11 +20,11 @@ _EVERY: Final = re.compile(r"every +(.+)")
 
 
 class BadSpan(Exception):
-    """A text that is no moment or span of time; says what would be right."""
+    """The text is no moment or span of time; the error says what would be right."""
 
 
 def parse_span(text: str) -> timedelta:
-    """A span such as 90s, 5m, 1h30m or 10d.  Raises BadSpan."""
+    """Parses a span such as 90s, 5m, 1h30m or 10d.  Raises BadSpan."""
     found = _SPAN.fullmatch(text)
     if not text or found is None:
         raise BadSpan(f"{text!r} is no span of time; write 90s, 5m, 2h, 10d or 1h30m")
@@ -36,7 +36,7 @@ def parse_span(text: str) -> timedelta:
 
 
 def parse_time(text: str) -> StepTime:
-    """A moment of a ladder such as 5m, expiry-1h or due.  Raises BadSpan."""
+    """Parses a moment of a ladder such as 5m, expiry-1h or due.  Raises BadSpan."""
     if found := _STEP.fullmatch(text):
         anchor, sign, span = found.groups()
         offset = parse_span(span) if span else timedelta()
@@ -49,7 +49,7 @@ def parse_time(text: str) -> StepTime:
 
 
 def parse_every(text: str) -> timedelta | None:
-    """The span in "every 24h"; None where the text begins otherwise.  Raises BadSpan."""
+    """Parses the span in "every 24h"; returns None where the text begins otherwise.  Raises BadSpan."""
     found = _EVERY.fullmatch(text)
     if found is None:
         return None
@@ -60,7 +60,7 @@ def parse_every(text: str) -> timedelta | None:
 
 
 def short(span: timedelta) -> str:
-    """The span as a policy writes it: 1h30m."""
+    """Writes a span as a policy does: 1h30m."""
     rest, parts = span, list[str]()
     for name, unit in _UNITS.items():
         count, rest = divmod(rest, unit)
@@ -70,7 +70,7 @@ def short(span: timedelta) -> str:
 
 
 def written(time: StepTime) -> str:
-    """The moment as a policy writes it: expiry-1h."""
+    """Writes a moment as a policy does: expiry-1h."""
     if time.anchor is Anchor.START:
         return short(time.offset)
     if not time.offset:
@@ -79,5 +79,5 @@ def written(time: StepTime) -> str:
 
 
 def written_all(steps: ActionSteps) -> tuple[str, ...]:
-    """All moments of an action as a policy writes them."""
+    """Writes all moments of an action as a policy does."""
     return (*map(written, steps.times), *((f"every {short(steps.every)}",) if steps.every else ()))

@@ -1,4 +1,4 @@
-"""The values of a policy's file: tables, names and spans, each read with a line for what is wrong with it."""
+"""Reads the values of a policy's file: tables, names and spans, with a line for each problem."""
 
 import difflib
 from collections.abc import Collection, Iterator
@@ -13,8 +13,8 @@ _Named = TypeVar("_Named", bound=StrEnum)
 
 
 def read_table(tree: dict[str, Any], key: tuple[str], names: tuple[str, ...], problems: list[str]) -> dict[str, Any]:
-    """The table under `key`, which may hold `names` and nothing else; empty where there is no table."""
-    table = tree[key[0]]  # the default policy has it
+    """Returns the table under `key`, which may hold `names` and nothing else; empty where there is no table."""
+    table = tree[key[0]]  # the default policy has one
     if not is_table(table, key, problems):
         return {}
     problems.extend(
@@ -24,7 +24,7 @@ def read_table(tree: dict[str, Any], key: tuple[str], names: tuple[str, ...], pr
 
 
 def is_table(value: Any, key: tuple[str, ...], problems: list[str]) -> bool:
-    """True for a table; else a line says so."""
+    """Returns whether it is a table, and reports a problem if not."""
     if isinstance(value, dict):
         return True
     problems.append(f"{dotted(key)}: is a table: [{dotted(key)}]")
@@ -32,7 +32,7 @@ def is_table(value: Any, key: tuple[str, ...], problems: list[str]) -> bool:
 
 
 def named_tables(tree: Any, key: tuple[str, ...], problems: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The tables in a table whose keys are the user's own names."""
+    """Yields the tables in a table whose keys are the user's own names."""
     if not is_table(tree, key, problems):
         return
     for name, table in tree.items():
@@ -45,7 +45,7 @@ def named_tables(tree: Any, key: tuple[str, ...], problems: list[str]) -> Iterat
 def read_span(
     value: Any, key: tuple[str, ...], problems: list[str], *, least: timedelta = timedelta(), less: str = "too often"
 ) -> timedelta:
-    """One span of time, `least` or more; `least` where no span can be read."""
+    """Reads a span of `least` or more; returns `least` where it cannot be read."""
     if not isinstance(value, str):
         problems.append(f'{dotted(key)}: is one span of time in quotes, such as "24h"')
         return least
@@ -60,7 +60,7 @@ def read_span(
 
 
 def read_name(kind: type[_Named], name: str, key: tuple[str, ...], problems: list[str]) -> _Named | None:
-    """The member of `kind` with this name; None, and a line, where there is none."""
+    """Returns the member of `kind` with this name; reports a problem and returns None where there is none."""
     if name in set(kind):
         return kind(name)
     known = [str(member) for member in kind]
@@ -69,12 +69,12 @@ def read_name(kind: type[_Named], name: str, key: tuple[str, ...], problems: lis
 
 
 def known_names(name: str, known: Collection[str]) -> str:
-    """What it may have meant, or all that there is."""
+    """Suggests the known names that resemble it, or lists all."""
     if near := difflib.get_close_matches(name, known, n=1):
         return f"did you mean {near[0]}?"
     return f"known are {', '.join(known) or 'none'}"
 
 
 def dotted(key: tuple[str, ...]) -> str:
-    """The key with dots, safe on a terminal and in one line."""
+    """Writes the key with dots, safe for a terminal and on one line."""
     return ".".join(name if name.isprintable() else ascii(name)[1:-1] for name in key)

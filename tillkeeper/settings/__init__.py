@@ -1,4 +1,4 @@
-"""The settings come from a TOML file and the environment, which wins; secrets come from where they are kept.
+"""Loads the settings from a TOML file and the environment, which wins, and secrets from where they are kept.
 
     file ──┐
            ├─ merge (environment wins) ──> resolve env:NAME and file:PATH ──> validate ──> Settings

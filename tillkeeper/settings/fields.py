@@ -1,4 +1,4 @@
-"""Types of single settings: what each may be, and what a person is told who wrote something else."""
+"""Defines the types of single settings: the values that each allows, and the error for any other."""
 
 import re
 from typing import Annotated, Final
@@ -11,13 +11,13 @@ from tillkeeper.gateways.kit.secret_checks import is_a_word, is_guessable
 TOKEN_CHARS_MIN: Final = 16  # 64 bits even if only hexadecimal digits were used
 ENVELOPE_KEY_CHARS_MIN: Final = 32  # 128 bits even if only hexadecimal digits were used
 PROCESSES_MAX: Final = 64
-ACCOUNT_NAME: Final = r"^[a-z0-9][a-z0-9-]{0,63}$"  # part of a URL; no underscore, for the environment needs that
+ACCOUNT_NAME: Final = r"^[a-z0-9][a-z0-9-]{0,63}$"  # part of a URL; the environment needs the underscore
 PORT_MAX: Final = 65535
 _HOST: Final = re.compile(r"(?:\[[^\[\]]*\]|[^\[\]:]*)(?::([0-9]{1,5}))?")
 
 
 def url_of(*schemes: str) -> AfterValidator:
-    """A check that a text is a URL of one of the schemes, with hosts and ports that can be read."""
+    """Returns a check that a text is a URL of one of the schemes, with readable hosts and ports."""
 
     def check(url: str) -> str:
         if not url.startswith(tuple(f"{scheme}://" for scheme in schemes)):
@@ -33,7 +33,7 @@ def url_of(*schemes: str) -> AfterValidator:
 def _check_token(token: str) -> str:
     if len(token) < TOKEN_CHARS_MIN or token != token.strip():
         raise ValueError(f"must have {TOKEN_CHARS_MIN} characters or more, without white space at its ends")
-    # A token is guessed over the network alone, with lists of words first; `doubts` names what else is weak.
+    # A token can be guessed over the network only, word lists first; `doubts` names other weaknesses.
     if is_a_word(token):
         raise ValueError("can be guessed; make it at random, with: openssl rand -hex 32")
     return token

@@ -1,4 +1,4 @@
-"""Settings are loaded: the tree of their sources is checked against the models, with a line for each problem."""
+"""Loads settings: checks the tree of their sources against the models, with a line for each problem."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -31,7 +31,7 @@ class _Accounts(BaseModel):
 
 
 def load_settings(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings from `path`, or from the file that TILLKEEPER_CONFIG names, and the environment.
+    """Loads the settings from `path`, or from the file that TILLKEEPER_CONFIG names, and the environment.
 
     Raises BadSettings.
     """
@@ -39,12 +39,12 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] = os.envi
 
 
 def load_accounts(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Accounts:
-    """The accounts alone, as they stand in file and environment now.  Raises BadSettings."""
+    """Loads the accounts alone, as file and environment have them now.  Raises BadSettings."""
     return _validated(_Accounts, {"accounts": settings_tree(path, environ).get("accounts", {})}, environ).accounts
 
 
 def secret_files(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
-    """The configuration file, and every file that the accounts' settings name; nothing of what cannot be read now."""
+    """Returns the configuration file and every readable file that the accounts' settings name."""
     path = config_path(path, environ)
     try:
         accounts = settings_tree(path, environ).get("accounts", {})
@@ -64,14 +64,14 @@ def _named_files(value: Any) -> Iterator[str]:
 def load_policy_settings(
     path: Path | None = None, environ: Mapping[str, str] = os.environ
 ) -> tuple[Path | None, frozenset[str]]:
-    """The policy's file and the accounts' names alone, for what needs no server and no secret.
+    """Loads the policy's path and the accounts' names alone, for commands that need no server and no secret.
 
     Raises BadSettings.
     """
     tree = settings_tree(path, environ)
-    told = _validated(_Policy, {name: tree[name] for name in _Policy.model_fields if name in tree}, environ)
+    settings = _validated(_Policy, {name: tree[name] for name in _Policy.model_fields if name in tree}, environ)
     accounts = tree.get("accounts")
-    return told.policy, frozenset(accounts if isinstance(accounts, dict) else ())
+    return settings.policy, frozenset(accounts if isinstance(accounts, dict) else ())
 
 
 def _validated(model: type[_Model], tree: dict[str, Any], environ: Mapping[str, str]) -> _Model:
@@ -98,7 +98,7 @@ def _lines(error: ValidationError) -> Iterator[str]:
     for problem in problems:
         inner = any(other["loc"][:-1] == problem["loc"] for other in problems)
         if problem["type"] == "too_short" and inner:
-            continue  # the list is short of what was refused in it
+            continue  # the refused entries are missing from the list
         yield f"{_key_of(problem)}: {_text_of(problem)}"
 
 
@@ -108,7 +108,7 @@ def _key_of(problem: ErrorDetails) -> str:
         return ".".join(names)
     if names[-1] == "[key]":
         names.pop()
-    return ".".join(names[:2] + names[3:])  # the third is the gateway, which pydantic puts in
+    return ".".join(names[:2] + names[3:])  # the third is the gateway, which pydantic adds
 
 
 def _text_of(problem: ErrorDetails) -> str:

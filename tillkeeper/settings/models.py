@@ -1,4 +1,4 @@
-"""The settings of each process, and of all together."""
+"""Defines the settings of each process, and of all together."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from tillkeeper.settings.fields import AccountName, EnvelopeKey, Port, Processes
 from tillkeeper.settings.old_names import RENAMED
 
 ENVELOPE_KEYS_MAX: Final = 5  # each is tried for every message
-TOKENS_MAX: Final = 20  # each is compared for every request of the orders API
+TOKENS_MAX: Final = 20  # each request of the orders API is compared with all
 STRICT: Final = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 Accounts = dict[AccountName, AccountSettings]
 
@@ -28,16 +28,16 @@ class IngestSettings(BaseModel):
 
     model_config = STRICT
 
-    host: str = "127.0.0.1"  # a reverse proxy stands before it; a container says 0.0.0.0
+    host: str = "127.0.0.1"  # behind a reverse proxy; 0.0.0.0 in a container
     port: Port = 8080
     max_body_bytes: BodyBytes = 256 * 1024  # the largest real delivery seen is 38 KiB; an account may take more
-    # Whose X-Forwarded-For is believed: unsigned deliveries are limited by the address that sent them.
+    # Their X-Forwarded-For is trusted: unsigned deliveries are limited by the address that sent them.
     trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], Field(max_length=100)] = (
         IPv4Network("127.0.0.0/8"),
         IPv6Network("::1/128"),
     )
     processes: Processes = 1
-    metrics_host: str = "127.0.0.1"  # apart from `host`: whoever can post webhooks must not read the metrics
+    metrics_host: str = "127.0.0.1"  # not `host`: whoever can post webhooks must not read the metrics
     metrics_port: Port = 0  # 0: no metrics over HTTP
 
 
@@ -64,7 +64,7 @@ class SweepSettings(BaseModel):
 
 
 class Settings(BaseModel):
-    """All settings of all processes."""
+    """The settings of all processes."""
 
     model_config = STRICT
 
@@ -72,9 +72,9 @@ class Settings(BaseModel):
     broker_url: Annotated[str, url_of("amqp", "amqps")] | None = Field(default=None, repr=False)  # None: no broker
     broker_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "tillkeeper"
     broker_shards: Annotated[int, Field(ge=1, le=64)] = 1
-    # Between receivers and workers: the first signs, all verify.  Without any, whoever may publish is believed.
+    # Between receivers and workers: the first key signs, all verify.  Without keys, anybody who may publish is trusted.
     envelope_keys: Annotated[tuple[EnvelopeKey, ...], Field(max_length=ENVELOPE_KEYS_MAX, repr=False)] = ()
-    api_tokens: Annotated[tuple[Token, ...], Field(max_length=TOKENS_MAX, repr=False)] = ()  # none: nobody may ask
+    api_tokens: Annotated[tuple[Token, ...], Field(max_length=TOKENS_MAX, repr=False)] = ()  # none: nobody may
     policy: Path | None = None
     event_loop: Literal["uvloop", "asyncio"] = "uvloop"
     ingest: IngestSettings = IngestSettings()
@@ -86,11 +86,12 @@ class Settings(BaseModel):
     _old_names: frozenset[str] = PrivateAttr(frozenset())
 
     def build_gateways(self) -> dict[str, Gateway]:
-        """One gateway object for each account, with its keys read."""
+        """Builds a gateway object for each account, with its keys read."""
         return build_gateways(self.accounts)
 
     def doubts(self) -> Iterator[str]:
-        """Lines about what looks wrong but keeps no process from starting; each names the key and never its value."""
+        """Yields lines about what looks wrong but keeps no process from starting; each names the key and never its
+        value."""
         for old in sorted(self._old_names):
             yield f"[{old}] is called [{RENAMED[old]}] now; the old name is still read"
         if self.broker_url is not None and not self.envelope_keys:
@@ -111,7 +112,7 @@ class Settings(BaseModel):
         return self
 
     def dump(self) -> bytes:
-        """All settings with their secrets, for the standard input of a child process."""
+        """Returns all settings with their secrets, for the standard input of a child process."""
         return self.model_dump_json().encode()
 
     @classmethod
@@ -121,12 +122,12 @@ class Settings(BaseModel):
 
 
 def build_gateways(accounts: Accounts) -> dict[str, Gateway]:
-    """One gateway object for each account, with its keys read."""
+    """Builds a gateway object for each account, with its keys read."""
     return {name: build(name, account) for name, account in accounts.items()}
 
 
 def doubts_of(accounts: Accounts) -> Iterator[str]:
-    """Lines about what looks wrong with the secrets of these accounts."""
+    """Yields lines about what looks wrong with the secrets of these accounts."""
     for name, account in accounts.items():
         for doubt in account.doubts():
             yield f"accounts.{name}.{doubt}"

@@ -1,4 +1,4 @@
-"""The sources of settings: the file, the environment above it, and the secrets that both name, as one tree."""
+"""Reads the sources of settings into one tree: the file, the environment over it, and the secrets that both name."""
 
 import json
 import tomllib
@@ -15,7 +15,7 @@ SECRET_FILE_BYTES_MAX: Final = 64 * 1024  # a certificate chain is under 10 KB
 
 
 class BadSettings(Exception):
-    """The settings cannot be used; one readable line per problem, naming the key and never its value."""
+    """The settings cannot be used; each problem is a readable line that names the key and never its value."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
@@ -23,7 +23,7 @@ class BadSettings(Exception):
 
 
 def settings_tree(path: Path | None, environ: Mapping[str, str]) -> dict[str, Any]:
-    """Merges file and environment, as they were written."""
+    """Merges file and environment, as they are written."""
     path = config_path(path, environ)
     from_file = _from_file(path) if path else {}
     if problems := contradictions(from_file):
@@ -33,7 +33,7 @@ def settings_tree(path: Path | None, environ: Mapping[str, str]) -> dict[str, An
 
 
 def old_names(path: Path | None, environ: Mapping[str, str]) -> frozenset[str]:
-    """The sections that file or environment call by an old name."""
+    """Returns the sections that file or environment give under a former name."""
     path = config_path(path, environ)
     ours = (variable.removeprefix(PREFIX) for variable in environ if variable.startswith(PREFIX))
     in_environment = {variable.split("__")[0].lower() for variable in ours}
@@ -41,7 +41,7 @@ def old_names(path: Path | None, environ: Mapping[str, str]) -> frozenset[str]:
 
 
 def config_path(path: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """The configuration file: the one named, or the one that TILLKEEPER_CONFIG names."""
+    """Returns the configuration file: the given one, or the one that TILLKEEPER_CONFIG names."""
     return Path(environ[CONFIG_VARIABLE]) if path is None and environ.get(CONFIG_VARIABLE) else path
 
 
@@ -57,7 +57,7 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Reads the overrides as a tree.  Variables that name no setting are ignored: secrets are kept in some of them."""
+    """Reads the overrides as a tree.  Variables that name no setting are ignored: some hold secrets."""
     tree: dict[str, Any] = {}
     for variable, text in sorted(environ.items()):  # TILLKEEPER_INGEST before TILLKEEPER_INGEST__PORT
         path = _path_of(variable)
@@ -74,7 +74,8 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _path_of(variable: str) -> tuple[str, ...]:
-    """("accounts", "stripe-main", "api_key") for its variable, nothing for a variable that names no setting."""
+    """Returns the path of a variable's setting, as ("accounts", "stripe-main", "api_key"), or () for another
+    variable."""
     if not variable.startswith(PREFIX):
         return ()
     first, *rest = variable.removeprefix(PREFIX).split("__")
@@ -85,11 +86,11 @@ def _path_of(variable: str) -> tuple[str, ...]:
         return (section, *(name.lower() for name in rest))
     account = tuple(name.lower().replace("_", "-") for name in rest[:1])
     key = tuple(name.lower() for name in rest[1:2])
-    return ("accounts", *account, *key, *rest[2:])  # what follows is a serial number or URL, whose case matters
+    return ("accounts", *account, *key, *rest[2:])  # followed by a serial number or URL, whose case matters
 
 
 def _value(text: str) -> Any:
-    """Reads lists and tables as JSON; anything else stays text, which pydantic turns into a number where needed."""
+    """Reads lists and tables as JSON; anything else stays text, which pydantic converts where needed."""
     if text.startswith(("[", "{")):
         try:
             return json.loads(text)

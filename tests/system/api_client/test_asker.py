@@ -296,7 +296,7 @@ async def test_a_gateway_that_is_down_is_left_alone_and_tried_once_in_a_while(ap
     assert (await api_client.query("stripe-main", PAYMENT)).found
     assert (await api_client.query("stripe-main", PAYMENT)).found
     assert unanswering() == 0
-    assert [line["event"] for line in logged] == ["gateway_unanswering", "gateway_answering"]
+    assert [line["event"] for line in logged] == ["gateway_breaker_opened", "gateway_breaker_closed"]
 
 
 @pytest.mark.parametrize("answer", [DENIED, says(b"<html>"), NOT_FOUND])
@@ -353,7 +353,10 @@ async def test_what_is_said_again_and_again_is_said_once_a_minute(api_client, se
         assert await reason_of(api_client) == "denied"
     time.passed_s += 60
     assert await reason_of(api_client) == "denied"
-    assert [(line["event"], line["suppressed"]) for line in logged] == [("asking_denied", 0), ("asking_denied", 6)]
+    assert [(line["event"], line["suppressed"]) for line in logged] == [
+        ("api_access_denied", 0),
+        ("api_access_denied", 6),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -405,7 +408,7 @@ async def test_events_come_page_by_page(api_client, server, logged):
     assert await listed(api_client) == [["evt_1", "evt_2"], ["evt_3"]]
     assert [it.query.get("starting_after") for it in server.requests] == [None, "evt_2", "evt_2"]
     assert counted("listed") == before + 2
-    assert [(line["event"], line["events"]) for line in logged] == [("listed_events_unread", 1)]
+    assert [(line["event"], line["events"]) for line in logged] == [("listed_events_unreadable", 1)]
 
 
 async def test_a_page_that_does_not_come_ends_the_list(api_client, server):

@@ -1,4 +1,7 @@
--- Tillkeeper's database, whole.  Read it first.  `tillkeeper db init` runs it; running it again changes nothing.
+-- The schema of the first databases, whole, as `tillkeeper db init` made it then.
+-- oldest program: 1
+-- step: transaction
+
 --
 --   delivery ──< inbox >── orders ──< payment, refund, dispute
 --      └──< fetches (what to ask its gateway)
