@@ -72,7 +72,10 @@ SET steps_done = $2, position = NULL, finished_at = CASE WHEN $2::integer >= $3:
 WHERE version = $1
 """
 BATCH_DONE = "UPDATE schema_versions SET position = $2 WHERE version = $1"
-RUN = "SELECT version, name, checksum FROM schema_versions WHERE checksum IS NOT NULL AND finished_at IS NOT NULL"
+RUN = """
+SELECT version, checksum FROM schema_versions
+WHERE checksum IS NOT NULL AND (finished_at IS NOT NULL OR steps_done > 0 OR position IS NOT NULL)
+"""
 INVALID_INDEX = """
 SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass(quote_ident($1)) AND NOT indisvalid)
 """
@@ -102,9 +105,10 @@ async def upgrade(
             await _count_versions(conn, known)
         await _refuse_changed(conn, known)
         left = left_to_do(known, found.version)
+        watched_as = found.oldest_program if found.counted else None  # programs of before versions watch none
         for migration in left:
-            await _Run(database_url, conn, lock, migration, report).run(oldest_before=found.oldest_program)
-            found = await schema_version(conn)
+            await _Run(database_url, conn, lock, migration, report).run(watched_as=watched_as)
+            watched_as = watched_as and max(watched_as, migration.oldest_program)
         return left
 
 
@@ -152,14 +156,14 @@ class _Run:
         self._report = report
         self._step = 0
 
-    async def run(self, *, oldest_before: int) -> None:
-        """Runs the steps that are not done."""
+    async def run(self, *, watched_as: int | None) -> None:
+        """Runs the steps that are not done.  Programs that this shuts out have time to see it, if they watch."""
         migration = self._migration
         begun = await self._conn.fetchrow(
             BEGIN_ONE, migration.version, migration.name, migration.oldest_program, migration.checksum
         )
         assert begun is not None
-        if migration.oldest_program > max(oldest_before, 1):
+        if watched_as is not None and migration.oldest_program > watched_as:
             await asyncio.sleep(NOTICE_S)
         position = begun["position"]
         for self._step in range(begun["steps_done"], len(migration.steps)):
