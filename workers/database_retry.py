@@ -11,6 +11,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from tillkeeper.domain.backoff import DATABASE
 from tillkeeper.loops import pause
+from tillkeeper.schema_watch import SchemaWatch
+from tillkeeper.store.postgres.connections import Pool
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.sqlstates import WriteConflict, is_contention, is_outage
 from tillkeeper.store.postgres.transactions import repeat_when_raced
@@ -67,6 +69,12 @@ class DatabaseRetry:
     async def transact(self, pool: asyncpg.Pool, work: Callable[[Conn], Awaitable[Result]]) -> Result:
         """Runs `work` in a transaction of its own, until it is committed.  Raises Stopped, or what is no outage."""
         return await self.until_available(lambda: repeat_when_raced(pool, work))
+
+
+async def refuse_unfit(pool: Pool, schema: SchemaWatch, retry: DatabaseRetry) -> None:
+    """Checks the schema once the database is available.  Raises SchemaUnfit, which no waiting cures, or Stopped."""
+    await retry.until_available(lambda: schema.look(pool))
+    schema.refuse_unfit()
 
 
 def _log_wait(state: RetryCallState) -> None:

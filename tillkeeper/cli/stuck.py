@@ -8,6 +8,7 @@ import typer
 from tillkeeper.cli.failed import WRONG, CommandError, reported
 from tillkeeper.cli.money import in_words
 from tillkeeper.cli.options import AsJson, Config, exits, policy_from, seconds, settings_from, unicode
+from tillkeeper.cli.order_view import status_in_words, sum_in_words
 
 app = typer.Typer()
 
@@ -77,11 +78,11 @@ def _print(rows: list[dict[str, Any]], now: datetime, *, more: bool) -> None:
         (
             (
                 order["order_ref"],
-                f"{order['status']} {order['status_zh']}",
+                status_in_words(order),
                 lasting(now - order["since"]),
                 ", ".join(order["accounts"]),
                 in_words(order["amount"], order["currency"]),
-                in_words(order["paid"] or None, order["currency"]),
+                sum_in_words(order, "paid"),
                 f"{lasting(now - order['asked_last']['at'])} ago" if order["asked_last"] else "never",
                 (order["asked_last"]["result"] or "nothing yet") if order["asked_last"] else None,
                 _next(order, now),

@@ -12,8 +12,9 @@ from tillkeeper.domain.order.cases import MONEY_UNCLEAR, CaseKey, KnownCase
 from tillkeeper.domain.order.facts import OrderFacts
 from tillkeeper.domain.order.progress import Progress
 from tillkeeper.domain.order.status import Summary, is_under_way, summarize
-from tillkeeper.domain.order.sums import held_in_all
+from tillkeeper.domain.order.sums import charged_back, held_in_all
 from tillkeeper.domain.order.terms import Instalment, Order, next_instalment
+from tillkeeper.domain.order.view import OrderView, view_of
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.statuses import TRAITS, Traits
 
@@ -48,6 +49,10 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             msgspec.structs.force_setattr(self, "derived", summarize(self.order, self.facts))
         assert self.derived is not None
         return self.derived
+
+    def view(self) -> OrderView:
+        """As it is shown wherever an order is."""
+        return view_of(self.order, self.summary, charged_back=charged_back(self.order, self.facts))
 
     @property
     def traits(self) -> Traits:

@@ -10,7 +10,7 @@ import msgspec
 from tillkeeper.domain.order.advancing import what_comes_next
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.policy import Policy
-from tillkeeper.domain.statuses import OPEN, STATUS_ZH, Status
+from tillkeeper.domain.statuses import OPEN, Status
 from tillkeeper.store.orders.loading import read_orders
 from tillkeeper.store.postgres.pool import Conn
 
@@ -61,21 +61,13 @@ async def stuck_orders(
         ]
 
 
-def _shown(it: OrderState) -> dict[str, Any]:
-    summary = it.summary
+def _shown(order: OrderState) -> dict[str, Any]:
     return {
-        "order_ref": it.order.order_ref,
-        "status": summary.status,
-        "status_zh": STATUS_ZH[summary.status],
-        "since": it.phase_since,
-        "accounts": sorted(it.order.accounts),
-        "amount": it.order.amount,
-        "currency": it.order.currency,
-        "paid": summary.captured,
-        "refunding": summary.refunding,
-        "refunded": summary.refunded,
-        "held_until": it.held_until,
-        "swept_next_at": it.due_at,
+        **order.view().fields(),
+        "since": order.phase_since,
+        "accounts": sorted(order.order.accounts),
+        "held_until": order.held_until,
+        "swept_next_at": order.due_at,
     }
 
 
