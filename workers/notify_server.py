@@ -12,11 +12,12 @@ from tillkeeper.domain.order.notices import Audience
 from tillkeeper.loops import keep_running, start
 from tillkeeper.notices.channels import open_channels
 from tillkeeper.policy import PolicyFile
+from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.settings import Settings
 from tillkeeper.status_server import serving_status
 from tillkeeper.store.postgres.pool import open_pool
 from workers.notify import NotifyLoop
-from workers.outage import Outage, Stopped
+from workers.outage import Outage, Stopped, refuse_unfit
 
 log = structlog.get_logger()
 
@@ -33,14 +34,15 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     accounts = Accounts(settings)  # of which the policy may name some, and new ones come while it runs
     policy = PolicyFile(settings.policy, accounts.gateways.keys())
     accounts.on_change(policy.read_again)
-    outage = Outage(stop)
+    outage, schema = Outage(stop), SchemaWatch()
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(serving_status(settings.notify))
+        await stack.enter_async_context(serving_status(settings.notify, is_ready=lambda: schema.is_fit))
         try:
             pool = await outage.wait_out(lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS))
+            stack.push_async_callback(pool.close)
+            await refuse_unfit(pool, schema, outage)
         except Stopped:
             return
-        stack.push_async_callback(pool.close)
         channels = await stack.enter_async_context(
             open_channels(settings.notify, broker_url=settings.broker_url, broker_prefix=settings.broker_prefix)
         )
@@ -65,6 +67,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         loops.append(start(policy.keep_looking(stop), name="policy"))
         look = keep_running(accounts.look_once, name="accounts", stop=stop, idle_s=LOOK_EVERY_S)
         loops.append(start(look, name="accounts"))
+        loops.append(start(schema.keep_looking(pool, stop), name="schema"))
         await stop.wait()
         await asyncio.wait(loops, timeout=STOP_S)
     log.info("notify_stopped")

@@ -11,6 +11,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from tillkeeper.domain.backoff import DATABASE
 from tillkeeper.loops import pause
+from tillkeeper.schema_watch import SchemaWatch
+from tillkeeper.store.postgres.connections import Pool
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.sqlstates import WriteConflict, is_contention, is_outage
 from tillkeeper.store.postgres.transactions import repeat_when_raced
@@ -67,6 +69,12 @@ class Outage:
     async def transact(self, pool: asyncpg.Pool, work: Callable[[Conn], Awaitable[Result]]) -> Result:
         """Runs `work` in a transaction of its own, until it is committed.  Raises Stopped, or what is no outage."""
         return await self.wait_out(lambda: repeat_when_raced(pool, work))
+
+
+async def refuse_unfit(pool: Pool, schema: SchemaWatch, outage: Outage) -> None:
+    """Looks at the schema once the database answers.  Raises SchemaUnfit, which waiting does not cure, or Stopped."""
+    await outage.wait_out(lambda: schema.look(pool))
+    schema.refuse_unfit()
 
 
 def _tell(state: RetryCallState) -> None:

@@ -18,11 +18,12 @@ from tillkeeper.lanes.topology import Topology
 from tillkeeper.loops import keep_running, start
 from tillkeeper.policy import PolicyFile
 from tillkeeper.process import collect_garbage_seldom
+from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.settings import Settings
 from tillkeeper.store.postgres.pool import open_pool
 from workers.apply import MESSAGES_MAX, ApplyLoop
 from workers.keys import KeyUses
-from workers.outage import Outage
+from workers.outage import Outage, refuse_unfit
 from workers.park import ParkLoop
 
 log = structlog.get_logger()
@@ -36,8 +37,8 @@ STOP_S: Final = 30.0  # a batch takes well under a second; what is not done by t
 POOL_CONNECTIONS: Final = 8
 
 
-async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Applies until `stop` is set, then finishes the batches in hand and gives the rest back."""
+async def serve(settings: Settings, stop: asyncio.Event, schema: SchemaWatch) -> None:
+    """Applies until `stop` is set, then finishes the batches in hand and gives the rest back.  Raises SchemaUnfit."""
     accounts = Accounts(settings)  # of which the policy may name some, and new ones come while it runs
     policy = PolicyFile(settings.policy, accounts.gateways.keys())
     accounts.on_change(policy.read_again)
@@ -45,6 +46,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         pool = await outage.wait_out(lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS, by_key=True))
         stack.push_async_callback(pool.close)
+        await refuse_unfit(pool, schema, outage)
         lanes = await _open_lanes(settings, pool, stack)
         collect_garbage_seldom()
         log.info("worker_started", lanes=sorted({lane.name for lane in lanes}))
@@ -54,6 +56,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                 lanes, pool, outage, policy=policy, accounts=accounts, settings=settings, stop=stop
             )
         ]
+        loops.append(start(schema.keep_looking(pool, stop), name="schema"))
         await stop.wait()
         await asyncio.wait(loops, timeout=STOP_S)
     log.info("worker_stopped")

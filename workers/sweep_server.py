@@ -19,6 +19,7 @@ from tillkeeper.api_client.key_fetching import KEY_SETTINGS, KeyFetcher, KeyRefr
 from tillkeeper.loops import keep_running, start
 from tillkeeper.policy import PolicyFile
 from tillkeeper.policy.file import LOOK_EVERY_S
+from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.settings import Settings
 from tillkeeper.status_server import serving_status
 from tillkeeper.store.deliveries.retention import forget_unsigned
@@ -27,7 +28,7 @@ from tillkeeper.store.postgres.pool import open_pool
 from workers.backfill import Backfill
 from workers.fetch import FetchLoop
 from workers.follow import Follow
-from workers.outage import Outage, Stopped
+from workers.outage import Outage, Stopped, refuse_unfit
 from workers.silence import Silence, Watched
 from workers.sweep import Sweep
 from workers.words import Words
@@ -52,14 +53,15 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Sweeps until `stop` is set, then finishes what is under way."""
     accounts = Accounts(settings)
     policy = PolicyFile(settings.policy, accounts.gateways.keys())
-    outage = Outage(stop)
+    outage, schema = Outage(stop), SchemaWatch()
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(serving_status(settings.sweep))
+        await stack.enter_async_context(serving_status(settings.sweep, is_ready=lambda: schema.is_fit))
         try:
             pool = await outage.wait_out(lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS))
+            stack.push_async_callback(pool.close)
+            await refuse_unfit(pool, schema, outage)
         except Stopped:
             return
-        stack.push_async_callback(pool.close)
         asks = await stack.enter_async_context(open_api_client(accounts.gateways, settings.api_client))
         api_client = Watched(asks, now=clock.now)
         refreshers, send = KeyRefreshers(), await stack.enter_async_context(open_http(KEY_SETTINGS))
@@ -120,6 +122,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         ]
         running += [start(sweep.keep_running(stop, idle_s=SWEEP_IDLE_S), name="sweep") for sweep in sweeps]
         running.append(start(fetch.keep_running(stop, idle_s=FETCH_IDLE_S), name="fetch"))
+        running.append(start(schema.keep_looking(pool, stop), name="schema"))
         await stop.wait()
         await asyncio.wait(running, timeout=STOP_S)
     log.info("sweep_stopped")

@@ -22,11 +22,12 @@ from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.postgres.connections import Connection
-from tillkeeper.store.postgres.pool import create_schema, open_pool
+from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.store.postgres.sqlstates import NotReplicated, ReadOnlyDatabase
 from tillkeeper.store.postgres.transactions import repeat_when_raced
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import show
+from tillkeeper.store.schema.creating import create_schema
 from workers.apply import ApplyLoop
 from workers.outage import Outage
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from sandbox.simulators.adyen import adyen_delivery, adyen_item, adyen_signed
+from sandbox.simulators.adyen.signing import adyen_delivery, adyen_item, adyen_signed
 from tests.database.factories import NOON, an_event
 from tests.database.test_order_acts import close
 from tests.database.test_sweeping import HOUR, MINUTE, Clock, Gateways, a_sweep, registered, told, topics, until

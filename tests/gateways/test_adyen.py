@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from specimen import NOW, request_of
 from told_plays import Told, impostor_of, with_amount_raised
 
-from sandbox.simulators.adyen import SIMULATOR, adyen_delivery, adyen_item, adyen_signed
+from sandbox.simulators.adyen.signing import adyen_delivery, adyen_item, adyen_signed
+from sandbox.simulators.adyen.simulator import SIMULATOR
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.facts import OrderFacts, apply

@@ -10,14 +10,9 @@ from pydantic import ValidationError
 from specimen import NOW, Request, Response, request_of
 from walking import Walk, assert_ends_as_told, facts_after, put_of, story_of
 
-from sandbox.simulators.klarna import (
-    SIMULATOR,
-    klarna_capture,
-    klarna_notified,
-    klarna_order,
-    klarna_pushed,
-    klarna_refund,
-)
+from sandbox.simulators.klarna.objects import klarna_capture, klarna_order, klarna_refund
+from sandbox.simulators.klarna.signing import klarna_notified, klarna_pushed
+from sandbox.simulators.klarna.simulator import SIMULATOR
 from sandbox.simulators.registry import ledger_of
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass

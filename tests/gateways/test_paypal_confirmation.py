@@ -32,7 +32,8 @@ from paypal_samples import (
 )
 from specimen import NOW, request_of
 
-from sandbox.simulators.paypal import paypal_body, paypal_dispute
+from sandbox.simulators.paypal.objects import paypal_dispute
+from sandbox.simulators.paypal.signing import paypal_body
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.facts import ObjectStatus, OrderFacts, apply

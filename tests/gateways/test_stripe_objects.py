@@ -20,7 +20,7 @@ from stripe_factories import (
 )
 from walking import facts_after
 
-from sandbox.signing import stripe_body, stripe_signed
+from sandbox.simulators.stripe.signing import stripe_body, stripe_signed
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
