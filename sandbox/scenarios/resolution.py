@@ -11,8 +11,8 @@ from sandbox.simulators.registry import simulator_of
 from sandbox.story import Story
 from tillkeeper.domain.events import Evidence
 from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.store.reports.overview import OrderStanding
 from tillkeeper.store.reports.recorded import RecordedEvent
 

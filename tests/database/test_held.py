@@ -11,7 +11,7 @@ from tests.database.test_order_acts import close
 from tests.database.test_sweeping import HOUR, MINUTE, Clock, Gateways, a_sweep, registered, told, topics, until
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.order.acts import Refused
-from tillkeeper.domain.order.terms import Instalment
+from tillkeeper.domain.order.registration import Instalment
 from tillkeeper.gateways.adyen.gateway import Adyen
 from tillkeeper.gateways.adyen.settings import AdyenSettings
 from tillkeeper.gateways.checkout.gateway import Checkout

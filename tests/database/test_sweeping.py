@@ -11,8 +11,7 @@ from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.ladder import Action, ActionSteps, Anchor, Ladder, StepTime
 from tillkeeper.domain.order.acts import Refused
-from tillkeeper.domain.order.registration import ClaimedPayment, Payer
-from tillkeeper.domain.order.terms import Instalment
+from tillkeeper.domain.order.registration import ClaimedPayment, Instalment, Payer
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.messages import Answer

@@ -12,8 +12,8 @@ from sandbox.simulators.paypal.objects import paypal_capture, paypal_dispute, pa
 from sandbox.simulators.paypal.signing import paypal_body, paypal_signed
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.gateways.errors import BadSignature
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.paypal.gateway import PayPal

@@ -17,8 +17,8 @@ from sandbox.simulators.checkout.simulator import SIMULATOR
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.sums import captured_of, held_in_all
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.gateways.checkout.api import STATUSES, TAKEN
 from tillkeeper.gateways.checkout.gateway import Checkout
 from tillkeeper.gateways.checkout.objects import FAILURES, failure_of

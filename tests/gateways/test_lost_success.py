@@ -17,8 +17,8 @@ from sandbox.simulators.wechatpay.signing import WeChatPayKey, wechatpay_deliver
 from sandbox.simulators.wechatpay_v2.signing import sealed_info, xml
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.implied import implied
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.alipay.gateway import Alipay
 from tillkeeper.gateways.alipay.settings import AlipaySettings

@@ -126,7 +126,7 @@ def _refused(act, order, **told):
 
 
 def test_a_payer_is_reminded_of_an_instalment_by_its_own_words_and_of_a_failure_by_others():
-    from tillkeeper.domain.order.terms import Instalment
+    from tillkeeper.domain.order.registration import Instalment
 
     plan = (Instalment(amount=40, due_at=NOON + MINUTE), Instalment(amount=60, due_at=NOON + HOUR))
     asked = Progress(answered_at=NOON + 3 * HOUR)

@@ -10,9 +10,9 @@ import msgspec
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.facts import ObjectStatus, OrderFacts, ReturnFacts, Sum
 from tillkeeper.domain.order.owed import owed_refunds
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import Summary, summarize
 from tillkeeper.domain.order.sums import captured_of
-from tillkeeper.domain.order.terms import Order
 
 REFUND_FAILED: Final = "refund_failed"
 STANDS: Final = "stands"  # the state of what either is so or is not; cases.py compares the sums of those that have sums

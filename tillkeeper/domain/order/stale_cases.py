@@ -2,11 +2,11 @@
 
 from tillkeeper.domain.order.advancing import phase_subject
 from tillkeeper.domain.order.cases import DOUBT, SHOWN_BY_FACTS, STUCK, KnownCase
-from tillkeeper.domain.order.receiving import kept_after_closing
+from tillkeeper.domain.order.closing import kept_after_closing
 from tillkeeper.domain.order.state import OrderState
 
 
-def outlived(order: OrderState) -> list[KnownCase]:
+def stale_cases(order: OrderState) -> list[KnownCase]:
     """The order's cases that are open although the facts show their cause no more."""
     shown = [case for case in order.cases.values() if case.is_open and case.kind in SHOWN_BY_FACTS]
     if not shown:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tillkeeper.domain.order.terms import Instalment, next_instalment
+from tillkeeper.domain.order.registration import Instalment, next_instalment
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
