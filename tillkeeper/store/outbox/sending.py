@@ -1,4 +1,4 @@
-"""Notices on their way out: claimed for a while, marked as told, and settled.
+"""Notices on their way out: claimed for a while, marked as sent, and settled.
 
 A claim is a lease.  Past it the row is anybody's, so that a killed sender loses nothing; `attempts` grows with each
 claim, and whoever writes must still hold the number that it claimed: one that was too slow changes nothing any more.
@@ -17,7 +17,7 @@ from tillkeeper.domain.order.sending import OrderNow
 from tillkeeper.store.postgres.pool import Conn, as_json
 from tillkeeper.store.rows import summary_in
 
-MAIL: Final = "mail"  # the payer's only channel, and its name in `told`
+MAIL: Final = "mail"  # the payer's only channel, and its name in `channels`
 
 
 class Recipient(msgspec.Struct, frozen=True):
@@ -44,7 +44,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     payload: bytes
     created_at: datetime
     due_at: datetime
-    told: bytes  # by channel; whoever sends knows its shape
+    channels: bytes  # by channel; whoever sends knows its shape
     order_id: int | None
     version: int | None
     order: OrderNow | None
@@ -56,7 +56,7 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
 
     key: str
     claim: int
-    told: Mapping[str, Any]
+    channels: Mapping[str, Any]
     state: str
     due_at: datetime | None
     last_error: str | None
@@ -74,9 +74,9 @@ WITH taken AS (
         LIMIT $4
         FOR UPDATE SKIP LOCKED
     ))
-    RETURNING key, attempts, audience, topic, payload, created_at, due_at, told, order_id, version
+    RETURNING key, attempts, audience, topic, payload, created_at, due_at, channels, order_id, version
 )
-SELECT t.key, t.attempts, t.audience, t.topic, t.payload, t.created_at, t.due_at, t.told, t.order_id, t.version,
+SELECT t.key, t.attempts, t.audience, t.topic, t.payload, t.created_at, t.due_at, t.channels, t.order_id, t.version,
        o.terms, o.status, o.captured_minor, o.refunding_minor, o.refunded_minor,
        o.discount_minor, o.closed_at IS NOT NULL AS closed,
        coalesce(o.held_until > $1, false) AS held,
@@ -106,7 +106,7 @@ async def claim(
             payload=row["payload"].encode(),
             created_at=row["created_at"],
             due_at=row["due_at"],
-            told=row["told"].encode(),
+            channels=row["channels"].encode(),
             order_id=row["order_id"],
             version=row["version"],
             order=None if row["status"] is None else _order_now(row, row, mails=0),
@@ -153,7 +153,7 @@ SELECT count(*) AS mails,
            OR EXISTS (SELECT FROM parked AS k JOIN payments AS p USING (account, payment_ref)
                       WHERE k.outcome IS NULL AND p.order_id = $1) AS unclear
 FROM outbox
-WHERE order_id = $1 AND audience = 'payer' AND key <> $2 AND told -> 'mail' ->> 'outcome' IN ('sent', 'uncertain')
+WHERE order_id = $1 AND audience = 'payer' AND key <> $2 AND channels -> 'mail' ->> 'outcome' IN ('sent', 'uncertain')
 """
 
 
@@ -167,18 +167,18 @@ async def lock_order(conn: Conn, claimed: Claimed, *, now: datetime) -> OrderNow
 
 
 MARK = """
-UPDATE outbox SET told = told || $3::jsonb WHERE key = $1 AND attempts = $2 AND due_at IS NOT NULL RETURNING 1
+UPDATE outbox SET channels = channels || $3::jsonb WHERE key = $1 AND attempts = $2 AND due_at IS NOT NULL RETURNING 1
 """
 
 
-async def mark(conn: Conn, claimed: Claimed, told: Mapping[str, Any]) -> bool:
-    """Adds to what the row says was told; False when the claim is somebody else's by now."""
-    return await conn.fetchval(MARK, claimed.key, claimed.claim, msgspec.json.encode(told).decode()) is not None
+async def mark(conn: Conn, claimed: Claimed, channels: Mapping[str, Any]) -> bool:
+    """Adds channels to the row; returns False when another has claimed it meanwhile."""
+    return await conn.fetchval(MARK, claimed.key, claimed.claim, msgspec.json.encode(channels).decode()) is not None
 
 
 SETTLE = """
 UPDATE outbox AS o
-SET told = w.told, state = w.state, due_at = w.due_at, last_error = w.last_error, finished_at = w.finished_at,
+SET channels = w.channels, state = w.state, due_at = w.due_at, last_error = w.last_error, finished_at = w.finished_at,
     leased_until = '-infinity'
 FROM json_populate_recordset(NULL::outbox, $1::json) AS w
 WHERE o.key = w.key AND o.attempts = w.attempts AND o.due_at IS NOT NULL
@@ -191,7 +191,7 @@ async def settle(conn: Conn, settled: Sequence[Settled]) -> set[str]:
     if not settled:
         return set()
     rows = [
-        {"key": it.key, "attempts": it.claim, "told": it.told, "state": it.state, "due_at": it.due_at}
+        {"key": it.key, "attempts": it.claim, "channels": it.channels, "state": it.state, "due_at": it.due_at}
         | {"last_error": it.last_error, "finished_at": it.finished_at}
         for it in sorted(settled, key=lambda it: it.key)
     ]

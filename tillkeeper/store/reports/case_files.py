@@ -96,7 +96,7 @@ async def file_of(pool: asyncpg.Pool, case_id: int) -> dict[str, Any] | None:
 
 # By ranges of the key, which begins with what it is about; an index on the order alone would cost each notice.
 NOTICES = """
-SELECT 'notice' AS what, topic AS kind, created_at AS recorded_at, audience, state AS outcome, told, attempts,
+SELECT 'notice' AS what, topic AS kind, created_at AS recorded_at, audience, state AS outcome, channels, attempts,
        last_error, finished_at
 FROM outbox
 WHERE key >= $1 AND key < $2 OR key >= $3 AND key < $4 OR key >= $5 AND key < $6
@@ -109,7 +109,7 @@ async def _notices(conn: Conn, case_id: int, order_id: int | None) -> list[dict[
     begins = [("case", case_id), ("order", order_id or 0), ("payer", order_id or 0)]
     bounds = [bound for name, of in begins for bound in (f"{name}/{of}/", f"{name}/{of}0")]  # 0 is next to /
     rows = await conn.fetch(NOTICES, *bounds, NOTICES_MAX)
-    return [{**dict(row), "told": msgspec.json.decode(row["told"])} for row in rows]
+    return [{**dict(row), "channels": msgspec.json.decode(row["channels"])} for row in rows]
 
 
 EVENT = """
