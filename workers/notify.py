@@ -307,7 +307,9 @@ class NotifyLoop:
                 for reason in undeliverable(entries, key=row.key, audience=row.audience, topic=row.topic, now=now)
             ]
             await open_cases(conn, reasons, policy=self._cases(), now=now)
-            await write_notices(conn, [notice for _, entries in ours for notice in gone_receivers(entries, now=now)], now=now)
+            await write_notices(
+                conn, [notice for _, entries in ours for notice in gone_receivers(entries, now=now)], now=now
+            )
         for row, _ in rows:
             if row.key not in held:
                 log.warning("notice_lease_expired", key=row.key, topic=row.topic)

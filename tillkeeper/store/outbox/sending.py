@@ -1,7 +1,7 @@
-"""Notices on their way out: claimed for a while, marked as sent, and settled.
+"""Claims due notices, marks them as sent, and settles them.
 
-A claim is a lease.  Past it the row is anybody's, so that a killed sender loses nothing; `attempts` grows with each
-claim, and whoever writes must still hold the number that it claimed: one that was too slow changes nothing any more.
+A claim is a lease.  When it expires, any sender may claim the row, so that a killed sender loses nothing; `attempts`
+grows with each claim, and a write names the number of its claim, so that one that is too slow changes nothing.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -21,7 +21,7 @@ MAIL: Final = "mail"  # the payer's only channel, and its name in `channels`
 
 
 class Recipient(msgspec.Struct, frozen=True):
-    """Whom to tell, out of the order's terms.  Never logged, and never part of a payload."""
+    """The payer's contact, from the order's terms.  Never logged, and never part of a payload."""
 
     email: str | None = None
     locale: str | None = None
@@ -35,7 +35,7 @@ _terms = msgspec.json.Decoder(_Terms).decode
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
-    """A notice under lease.  `claim` is the number of this claim."""
+    """A leased notice.  `claim` is the number of this claim."""
 
     key: str
     claim: int
@@ -44,7 +44,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     payload: bytes
     created_at: datetime
     due_at: datetime
-    channels: bytes  # by channel; whoever sends knows its shape
+    channels: bytes  # by channel, as the sender writes it
     order_id: int | None
     version: int | None
     order: OrderNow | None
@@ -52,7 +52,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
-    """What a claimed row becomes."""
+    """The new state of a claimed row."""
 
     key: str
     claim: int
@@ -63,7 +63,7 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: datetime | None
 
 
-# key = ANY (ARRAY (...)): the LIMIT is taken once, and the primary key finds the rows, as in store/jobs/spool.py.
+# key = ANY (ARRAY (...)): the LIMIT is evaluated once, and the primary key finds the rows, as in store/jobs/spool.py.
 CLAIM = """
 WITH taken AS (
     UPDATE outbox SET leased_until = $2, attempts = attempts + 1
@@ -95,7 +95,7 @@ ORDER BY t.due_at, t.key
 async def claim(
     conn: Conn, *, audiences: Collection[Audience], limit: int, leased_until: datetime, now: datetime
 ) -> list[Claimed]:
-    """Due notices for these audiences that nobody else holds, leased until `leased_until`; the longest due first."""
+    """Leases due notices to these audiences until `leased_until`, the longest due first."""
     rows = await conn.fetch(CLAIM, now, leased_until, [str(it) for it in audiences], limit, sorted(MONEY_UNCLEAR))
     return [
         Claimed(
@@ -128,7 +128,7 @@ def _order_now(row: asyncpg.Record, besides: asyncpg.Record, *, mails: int) -> O
 
 
 def _recipient_in(terms: str) -> Recipient:
-    """Nobody, where the terms are not as they are written today: one odd order must not keep all notices here."""
+    """Returns the payer's contact; an empty one where the terms are unreadable, so that one order cannot stop all."""
     try:
         return _terms(terms).payer or Recipient()
     except msgspec.MsgspecError:
@@ -141,7 +141,7 @@ SELECT status, captured_minor, refunding_minor, refunded_minor, discount_minor, 
 FROM orders WHERE id = $1 FOR NO KEY UPDATE
 """
 
-# Looked at only once the order is locked, so that two notices about it cannot both be the last that is allowed.
+# Counted only once the order is locked, so that two notices about it cannot both be the last allowed one.
 BESIDES = """
 SELECT count(*) AS mails,
        (SELECT bool_or(p.status IN ('pending', 'authorized'))
@@ -158,7 +158,7 @@ WHERE order_id = $1 AND audience = 'payer' AND key <> $2 AND channels -> 'mail' 
 
 
 async def lock_order(conn: Conn, claimed: Claimed, *, now: datetime) -> OrderNow:
-    """The order of a payer's notice, which stays as it is until the transaction ends."""
+    """Locks and returns the order of a payer's notice, so that it does not change before the transaction ends."""
     row = await conn.fetchrow(LOCK_ORDER, claimed.order_id, now)
     assert row is not None, "a payer's notice has an order"
     besides = await conn.fetchrow(BESIDES, claimed.order_id, claimed.key, sorted(MONEY_UNCLEAR))
@@ -187,7 +187,7 @@ RETURNING o.key
 
 
 async def settle(conn: Conn, settled: Sequence[Settled]) -> set[str]:
-    """Writes what became of claimed rows and gives them back; returns the keys of those that were still held."""
+    """Writes the new states of claimed rows and ends their leases; returns the keys of those that were still leased."""
     if not settled:
         return set()
     rows = [
