@@ -8,12 +8,13 @@ import asyncpg
 import structlog
 
 from tillkeeper.api_client.client import QueryFailed
+from tillkeeper.domain.account_notices import BEGINS
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.silence import Answers, together
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.messages import Answer, Call, Query
-from tillkeeper.store.accounts.health import BEGINS, Abilities, Turn, note_answers, open_silences, watch
+from tillkeeper.store.accounts.health import Abilities, Turn, note_answers, open_silences, watch
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.telemetry import ASKED_SOONER, SILENCE
 from workers.outage import Outage, Stopped

@@ -10,14 +10,24 @@ once, however many sweepers there are.
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, assert_never
 
 import msgspec
 
-from tillkeeper.domain.order.notices import Audience, Notice
+from tillkeeper.domain.account_notices import silence_begins, silence_ends
 from tillkeeper.domain.policy import SilencePolicy
-from tillkeeper.domain.silence import DAY, DAYS_KEPT, Activity, Answers, hour_of, is_silent, is_unanswering, together
-from tillkeeper.domain.silence import usual_share as usual_share_of
+from tillkeeper.domain.silence import (
+    DAY,
+    DAYS_KEPT,
+    Activity,
+    Answers,
+    Begins,
+    Ends,
+    hour_of,
+    together,
+    turn_in_activity,
+    turn_in_answers,
+)
 from tillkeeper.domain.statuses import OPEN
 from tillkeeper.store.jobs.backfill import UNDER_WAY, Pace, ask_about, open_in, request_backfill
 from tillkeeper.store.outbox.writing import write_notices
@@ -28,12 +38,6 @@ OUTAGE: Final = timedelta(minutes=10)  # nobody looked for so long: the database
 MARGIN: Final = timedelta(minutes=5)  # what came just before may have been lost as well; known events cost nothing
 LIST_FIRST: Final = timedelta(minutes=1)  # where there is a list, it answers most before a query is put
 ASKED_MAX: Final = 5_000  # orders of one account in one round
-
-Kind = Literal["silent", "unanswering"]
-
-BEGINS: Final[Mapping[Kind, str]] = {"silent": "account.silent", "unanswering": "account.unanswering"}
-ENDS: Final[Mapping[Kind, str]] = {"silent": "account.talking", "unanswering": "account.answering"}
-ENTRY_LEVEL: Final = 1  # whoever is on duty
 
 
 class Abilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,8 +187,13 @@ async def _look_at(conn: Conn, look: _Look, pace: Pace) -> list[Turn]:
     if look.can.ask and look.now - look.watched_at >= OUTAGE:
         await request_backfill(conn, look.account, look.watched_at - MARGIN, reason="outage", now=look.now)
         turns.append(Turn(account=look.account, what="outage", since=look.watched_at))
-    turns += await _answering(conn, look)
-    turns += await _talking(conn, look)
+    silent_since = look.open["silent"][0] if "silent" in look.open else None
+    turns += await _write_turn(
+        conn, look, turn_in_answers(look.answers, look.policy, is_open="unanswering" in look.open)
+    )
+    turns += await _write_turn(
+        conn, look, turn_in_activity(look.activity, look.policy, silent_since=silent_since, now=look.now)
+    )
     began = next((it.since for it in turns if it.what == "silent"), None)
     is_over = any(it.what == "talking" for it in turns)
     since, asked_at = (began, None) if began else look.open.get("silent", (None, None))
@@ -194,27 +203,15 @@ async def _look_at(conn: Conn, look: _Look, pace: Pace) -> list[Turn]:
     return turns
 
 
-async def _talking(conn: Conn, look: _Look) -> list[Turn]:
-    if look.activity is None:
-        return []
-    is_quiet, is_open = is_silent(look.activity, look.policy, look.now), "silent" in look.open
-    if is_quiet and not is_open:
-        usual = usual_share_of(look.activity, hour_of(look.now)) * 60
-        told = {"usual_minutes_an_hour": round(usual), "answers": look.answers.failing_since is None}
-        return await _begin(conn, look, "silent", look.activity.last_at, told)
-    # Heard since, and not behind any more: a backlog that is worked off is no talk.
-    if is_open and not is_quiet and look.activity.last_at > look.open["silent"][0]:
-        return await _end(conn, look, "silent", look.activity.last_at)
-    return []
-
-
-async def _answering(conn: Conn, look: _Look) -> list[Turn]:
-    answers, is_open = look.answers, "unanswering" in look.open
-    if not is_open and answers.failing_since is not None and is_unanswering(answers, look.policy):
-        return await _begin(conn, look, "unanswering", answers.failing_since, {"reason": answers.reason})
-    if is_open and answers.failing_since is None and answers.answered_at is not None:
-        return await _end(conn, look, "unanswering", answers.answered_at)
-    return []
+async def _write_turn(conn: Conn, look: _Look, turn: Begins | Ends | None) -> list[Turn]:
+    match turn:
+        case Begins():
+            return await _begin(conn, look, turn)
+        case Ends():
+            return await _end(conn, look, turn)
+        case None:
+            return []
+    assert_never(turn)
 
 
 OPEN_ONE = """
@@ -224,13 +221,14 @@ RETURNING id
 """
 
 
-async def _begin(conn: Conn, look: _Look, kind: Kind, since: datetime, told: Mapping[str, object]) -> list[Turn]:
-    silence_id = await conn.fetchval(OPEN_ONE, look.account, kind, since, look.now)
+async def _begin(conn: Conn, look: _Look, turn: Begins) -> list[Turn]:
+    silence_id = await conn.fetchval(OPEN_ONE, look.account, turn.kind, turn.since, look.now)
     if silence_id is None:
         return []
-    minutes = int((look.now - since) / timedelta(minutes=1))
-    await _tell(conn, look, silence_id, BEGINS[kind], {"since": since, "minutes": minutes, **told})
-    return [Turn(account=look.account, what=kind, since=since)]
+    await write_notices(
+        conn, [silence_begins(look.account, silence_id, turn, look.answers, now=look.now)], now=look.now
+    )
+    return [Turn(account=look.account, what=turn.kind, since=turn.since)]
 
 
 CLOSE_ONE = """
@@ -238,25 +236,14 @@ UPDATE silences SET ended_at = $3 WHERE account = $1 AND kind = $2 AND ended_at 
 """
 
 
-async def _end(conn: Conn, look: _Look, kind: Kind, until: datetime) -> list[Turn]:
-    row = await conn.fetchrow(CLOSE_ONE, look.account, kind, look.now)
+async def _end(conn: Conn, look: _Look, turn: Ends) -> list[Turn]:
+    row = await conn.fetchrow(CLOSE_ONE, look.account, turn.kind, look.now)
     if row is None:
         return []
     if look.can.ask:
-        await request_backfill(conn, look.account, row["since"] - MARGIN, reason=kind, now=look.now)
-    told = {"since": row["since"], "until": until, "minutes": int((until - row["since"]) / timedelta(minutes=1))}
-    await _tell(conn, look, row["id"], ENDS[kind], told)
-    return [Turn(account=look.account, what="talking" if kind == "silent" else "answering", since=row["since"])]
-
-
-async def _tell(conn: Conn, look: _Look, silence_id: int, topic: str, told: Mapping[str, object]) -> None:
-    notice = Notice(
-        key=f"silence/{silence_id}/{topic}",
-        audience=Audience.OPS,
-        topic=topic,
-        payload={"level": ENTRY_LEVEL, "account": look.account, **told},
-    )
-    await write_notices(conn, [notice], now=look.now)
+        await request_backfill(conn, look.account, row["since"] - MARGIN, reason=turn.kind, now=look.now)
+    await write_notices(conn, [silence_ends(look.account, row["id"], turn, since=row["since"])], now=look.now)
+    return [Turn(account=look.account, what="talking" if turn.kind == "silent" else "answering", since=row["since"])]
 
 
 ASKED = "UPDATE silences SET asked_at = $2 WHERE account = $1 AND kind = 'silent' AND ended_at IS NULL"
