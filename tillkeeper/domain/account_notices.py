@@ -19,22 +19,22 @@ ENDS: Final[Mapping[SilenceKind, AccountTopic]] = MappingProxyType(
 )
 
 
-def silence_begins(account: str, silence_id: int, turn: Begins, answers: Answers, *, now: datetime) -> Notice:
+def silence_begins(account: str, silence_id: int, change: Begins, answers: Answers, *, now: datetime) -> Notice:
     """That the account fell silent, or that its gateway does not answer."""
     about: dict[str, object] = {"reason": answers.reason}
-    if turn.usual_share is not None:
+    if change.usual_share is not None:
         about = {
-            "usual_minutes_an_hour": round(turn.usual_share * 60),
+            "usual_minutes_an_hour": round(change.usual_share * 60),
             "answers": answers.failing_since is None,
         }
-    told = {"since": turn.since, "minutes": _minutes(now - turn.since), **about}
-    return _of_silence(account, silence_id, BEGINS[turn.kind], told)
+    told = {"since": change.since, "minutes": _minutes(now - change.since), **about}
+    return _of_silence(account, silence_id, BEGINS[change.kind], told)
 
 
-def silence_ends(account: str, silence_id: int, turn: Ends, *, since: datetime) -> Notice:
+def silence_ends(account: str, silence_id: int, change: Ends, *, since: datetime) -> Notice:
     """That the account is heard again, or that its gateway answers again."""
-    told = {"since": since, "until": turn.until, "minutes": _minutes(turn.until - since)}
-    return _of_silence(account, silence_id, ENDS[turn.kind], told)
+    told = {"since": since, "until": change.until, "minutes": _minutes(change.until - since)}
+    return _of_silence(account, silence_id, ENDS[change.kind], told)
 
 
 def _minutes(span: timedelta) -> int:

@@ -162,7 +162,7 @@ class Ends(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime
 
 
-def turn_in_answers(answers: Answers, policy: SilencePolicy, *, is_open: bool) -> Begins | Ends | None:
+def change_in_answers(answers: Answers, policy: SilencePolicy, *, is_open: bool) -> Begins | Ends | None:
     """What is to be told of how the gateway answers; `is_open` where it was told that it does not."""
     if not is_open and answers.failing_since is not None and is_unanswering(answers, policy):
         return Begins(kind="unanswering", since=answers.failing_since)
@@ -171,7 +171,7 @@ def turn_in_answers(answers: Answers, policy: SilencePolicy, *, is_open: bool) -
     return None
 
 
-def turn_in_activity(
+def change_in_activity(
     activity: Activity | None, policy: SilencePolicy, *, silent_since: datetime | None, now: datetime
 ) -> Begins | Ends | None:
     """What is to be told of what comes from the gateway; `silent_since` where it was told that nothing does."""

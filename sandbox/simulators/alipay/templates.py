@@ -4,8 +4,18 @@ from collections.abc import Mapping
 from typing import Final
 
 from sandbox.ledger.payments import PaymentState, RefundState
-from sandbox.templates import ALL, AT_ONCE_S, Event, Template
-from tillkeeper.domain.statuses import Status
+from sandbox.templates import (
+    ALL,
+    AT_ONCE_S,
+    Event,
+    at_other_account,
+    failed,
+    paid,
+    partially_paid,
+    partially_refunded,
+    processing,
+    refunded,
+)
 
 EVENT_TYPES: Final[Mapping[str, PaymentState | RefundState | None]] = {
     "WAIT_BUYER_PAY": PaymentState.PENDING,
@@ -17,63 +27,17 @@ EVENT_TYPES: Final[Mapping[str, PaymentState | RefundState | None]] = {
 }
 
 TEMPLATES: Final = (
-    Template(
-        name="paid",
-        weight=40,
-        events=(Event("WAIT_BUYER_PAY"), Event("TRADE_SUCCESS", after_s=AT_ONCE_S)),
-        status=Status.PAID,
-        paid=ALL,
+    paid("paid", 40, Event("WAIT_BUYER_PAY"), Event("TRADE_SUCCESS", after_s=AT_ONCE_S)),
+    paid("paid, and too old for a refund", 6, Event("TRADE_SUCCESS"), Event("TRADE_FINISHED")),
+    processing("at the till", 8, Event("WAIT_BUYER_PAY")),
+    failed("never paid", 10, Event("WAIT_BUYER_PAY"), Event("TRADE_CLOSED")),
+    partially_refunded(
+        "a part given back", 10, 3, Event("WAIT_BUYER_PAY"), Event("TRADE_SUCCESS"), Event("refunded", 3, "1")
     ),
-    Template(
-        name="paid, and too old for a refund",
-        weight=6,
-        events=(Event("TRADE_SUCCESS"), Event("TRADE_FINISHED")),
-        status=Status.PAID,
-        paid=ALL,
+    partially_refunded(
+        "two parts given back", 5, 7, Event("TRADE_SUCCESS"), Event("refunded", 3, "1"), Event("refunded", 7, "2")
     ),
-    Template(name="at the till", weight=8, events=(Event("WAIT_BUYER_PAY"),), status=Status.PROCESSING),
-    Template(
-        name="never paid",
-        weight=10,
-        events=(Event("WAIT_BUYER_PAY"), Event("TRADE_CLOSED")),
-        status=Status.FAILED,
-    ),
-    Template(
-        name="a part given back",
-        weight=10,
-        events=(Event("WAIT_BUYER_PAY"), Event("TRADE_SUCCESS"), Event("refunded", 3, "1")),
-        status=Status.PARTIALLY_REFUNDED,
-        paid=ALL,
-        refunded=3,
-    ),
-    Template(
-        name="two parts given back",
-        weight=5,
-        events=(Event("TRADE_SUCCESS"), Event("refunded", 3, "1"), Event("refunded", 7, "2")),  # totals, not parts
-        status=Status.PARTIALLY_REFUNDED,
-        paid=ALL,
-        refunded=7,
-    ),
-    Template(
-        name="given back",
-        weight=8,
-        events=(Event("TRADE_SUCCESS"), Event("refunded", ALL, "1")),
-        status=Status.REFUNDED,
-        paid=ALL,
-        refunded=ALL,
-    ),
-    Template(
-        name="paid too little",
-        weight=3,
-        events=(Event("TRADE_SUCCESS", 8),),
-        status=Status.PARTIALLY_PAID,
-        paid=8,
-    ),
-    Template(
-        name="paid where nobody expects it",
-        weight=2,
-        events=(Event("TRADE_SUCCESS"),),
-        status=Status.UNPAID,
-        at_other_account=True,
-    ),
+    refunded("given back", 8, Event("TRADE_SUCCESS"), Event("refunded", ALL, "1")),
+    partially_paid("paid too little", 3, 8, Event("TRADE_SUCCESS", 8)),
+    at_other_account(Event("TRADE_SUCCESS")),
 )

@@ -4,8 +4,20 @@ from collections.abc import Mapping
 from typing import Final
 
 from sandbox.ledger.payments import PaymentState, RefundState
-from sandbox.templates import ALL, AT_ONCE_S, Event, Template
-from tillkeeper.domain.statuses import Status
+from sandbox.templates import (
+    ALL,
+    AT_ONCE_S,
+    Event,
+    at_other_account,
+    failed,
+    in_other_currency,
+    paid,
+    partially_paid,
+    partially_refunded,
+    processing,
+    refunded,
+    unpaid,
+)
 
 SETTLED: Final = "transaction_settled"
 
@@ -34,97 +46,31 @@ EVENT_TYPES: Final[Mapping[str, PaymentState | RefundState | None]] = {
 }
 
 TEMPLATES: Final = (
-    Template(name="paid", weight=25, events=(Event(SETTLED),), status=Status.PAID, paid=ALL),
-    Template(
-        name="retried, then paid",
-        weight=10,
-        events=(Event(RETRIED), Event(SETTLED, after_s=AT_ONCE_S)),
-        status=Status.PAID,
-        paid=ALL,
+    paid("paid", 25, Event(SETTLED)),
+    paid("retried, then paid", 10, Event(RETRIED), Event(SETTLED, after_s=AT_ONCE_S)),
+    paid("paid, as its disbursement shows", 6, Event(DISBURSED)),
+    paid("paid and disbursed", 8, Event(SETTLED), Event(DISBURSED)),
+    processing("on its way", 5, Event(RETRIED)),
+    failed("declined", 5, Event(DECLINED)),
+    failed("retried, then declined", 4, Event(RETRIED), Event(DECLINED, after_s=AT_ONCE_S)),
+    unpaid("only subscribed", 2, Event("subscription_charged_successfully")),
+    partially_refunded("a part given back", 8, 3, Event(SETTLED), Event(REFUND_SETTLED, 3, "1")),
+    refunded(
+        "given back in two parts", 5, Event(SETTLED), Event(REFUND_SETTLED, 4, "1"), Event(REFUND_SETTLED, 6, "2")
     ),
-    Template(
-        name="paid, as its disbursement shows", weight=6, events=(Event(DISBURSED),), status=Status.PAID, paid=ALL
+    refunded("given back", 6, Event(SETTLED), Event(REFUND_SETTLED, ALL, "1")),
+    paid("a refund that fails", 4, Event(SETTLED), Event(REFUND_FAILED, 5, "1")),
+    paid(
+        "a refund that fails after it was settled",
+        2,
+        Event(SETTLED),
+        Event(REFUND_SETTLED, 5, "1"),
+        Event(REFUND_FAILED, 5, "1", after_s=AT_ONCE_S),
     ),
-    Template(
-        name="paid and disbursed", weight=8, events=(Event(SETTLED), Event(DISBURSED)), status=Status.PAID, paid=ALL
-    ),
-    Template(name="on its way", weight=5, events=(Event(RETRIED),), status=Status.PROCESSING),
-    Template(name="declined", weight=5, events=(Event(DECLINED),), status=Status.FAILED),
-    Template(
-        name="retried, then declined",
-        weight=4,
-        events=(Event(RETRIED), Event(DECLINED, after_s=AT_ONCE_S)),
-        status=Status.FAILED,
-    ),
-    Template(
-        name="only subscribed", weight=2, events=(Event("subscription_charged_successfully"),), status=Status.UNPAID
-    ),
-    Template(
-        name="a part given back",
-        weight=8,
-        events=(Event(SETTLED), Event(REFUND_SETTLED, 3, "1")),
-        status=Status.PARTIALLY_REFUNDED,
-        paid=ALL,
-        refunded=3,
-    ),
-    Template(
-        name="given back in two parts",
-        weight=5,
-        events=(Event(SETTLED), Event(REFUND_SETTLED, 4, "1"), Event(REFUND_SETTLED, 6, "2")),
-        status=Status.REFUNDED,
-        paid=ALL,
-        refunded=ALL,
-    ),
-    Template(
-        name="given back",
-        weight=6,
-        events=(Event(SETTLED), Event(REFUND_SETTLED, ALL, "1")),
-        status=Status.REFUNDED,
-        paid=ALL,
-        refunded=ALL,
-    ),
-    Template(
-        name="a refund that fails",
-        weight=4,
-        events=(Event(SETTLED), Event(REFUND_FAILED, 5, "1")),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(
-        name="a refund that fails after it was settled",
-        weight=2,
-        events=(Event(SETTLED), Event(REFUND_SETTLED, 5, "1"), Event(REFUND_FAILED, 5, "1", after_s=AT_ONCE_S)),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(name="disputed", weight=3, events=(Event(SETTLED), Event("dispute_opened")), status=Status.PAID, paid=ALL),
-    Template(
-        name="disputed and won",
-        weight=2,
-        events=(Event(SETTLED), Event("dispute_opened"), Event("dispute_won")),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(
-        name="disputed and lost",
-        weight=2,
-        events=(Event(SETTLED), Event("dispute_opened"), Event("dispute_lost")),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(name="paid too little", weight=3, events=(Event(SETTLED, 8),), status=Status.PARTIALLY_PAID, paid=8),
-    Template(
-        name="paid in another currency",
-        weight=2,
-        events=(Event(SETTLED),),
-        status=Status.UNPAID,
-        in_other_currency=True,
-    ),
-    Template(
-        name="paid where nobody expects it",
-        weight=2,
-        events=(Event(SETTLED),),
-        status=Status.UNPAID,
-        at_other_account=True,
-    ),
+    paid("disputed", 3, Event(SETTLED), Event("dispute_opened")),
+    paid("disputed and won", 2, Event(SETTLED), Event("dispute_opened"), Event("dispute_won")),
+    paid("disputed and lost", 2, Event(SETTLED), Event("dispute_opened"), Event("dispute_lost")),
+    partially_paid("paid too little", 3, 8, Event(SETTLED, 8)),
+    in_other_currency(Event(SETTLED)),
+    at_other_account(Event(SETTLED)),
 )

@@ -3,8 +3,17 @@
 from typing import Final
 
 from sandbox.ledger.payments import PaymentState, RefundState
-from sandbox.templates import ALL, AT_ONCE_S, Event, Template
-from tillkeeper.domain.statuses import Status
+from sandbox.templates import (
+    AT_ONCE_S,
+    Event,
+    at_other_account,
+    failed,
+    paid,
+    partially_paid,
+    partially_refunded,
+    processing,
+    refunded,
+)
 
 EVENT_TYPES: Final[dict[str, PaymentState | RefundState | None]] = {
     "purchase": PaymentState.AUTHORIZED,
@@ -19,66 +28,23 @@ EVENT_TYPES: Final[dict[str, PaymentState | RefundState | None]] = {
 }
 
 TEMPLATES: Final = (
-    Template(
-        name="captured",
-        weight=36,
-        events=(Event("purchase"), Event("capture", after_s=AT_ONCE_S)),
-        status=Status.PAID,
-        paid=ALL,
+    paid("captured", 36, Event("purchase"), Event("capture", after_s=AT_ONCE_S)),
+    paid("captured at once", 10, Event("capture")),
+    paid(
+        "looked at, accepted, and captured",
+        6,
+        Event("purchase under review"),
+        Event("FRAUD_RISK_ACCEPTED"),
+        Event("capture"),
     ),
-    Template(name="captured at once", weight=10, events=(Event("capture"),), status=Status.PAID, paid=ALL),
-    Template(
-        name="looked at, accepted, and captured",
-        weight=6,
-        events=(Event("purchase under review"), Event("FRAUD_RISK_ACCEPTED"), Event("capture")),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(name="authorised is not paid", weight=8, events=(Event("purchase"),), status=Status.PROCESSING),
-    Template(name="under review", weight=3, events=(Event("purchase under review"),), status=Status.PROCESSING),
-    Template(
-        name="rejected",
-        weight=5,
-        events=(Event("purchase under review"), Event("FRAUD_RISK_REJECTED")),
-        status=Status.FAILED,
-    ),
-    Template(name="cancelled", weight=5, events=(Event("purchase"), Event("cancellation")), status=Status.FAILED),
-    Template(name="expired", weight=4, events=(Event("purchase"), Event("expiry")), status=Status.FAILED),
-    Template(
-        name="a part given back",
-        weight=6,
-        events=(Event("purchase"), Event("capture"), Event("refund", 4, "1")),
-        status=Status.PARTIALLY_REFUNDED,
-        paid=ALL,
-        refunded=4,
-    ),
-    Template(
-        name="given back in two parts",
-        weight=5,
-        events=(Event("capture"), Event("refund", 3, "1"), Event("refund", 7, "2")),
-        status=Status.REFUNDED,
-        paid=ALL,
-        refunded=ALL,
-    ),
-    Template(
-        name="fraud that was found too late",
-        weight=2,
-        events=(Event("capture"), Event("FRAUD_RISK_STOPPED")),
-        status=Status.PAID,  # and disputed
-        paid=ALL,
-    ),
-    Template(
-        name="captured in part",
-        weight=3,
-        events=(Event("purchase"), Event("capture", 8)),
-        status=Status.PARTIALLY_PAID,
-        paid=8,
-    ),
-    Template(
-        name="paid where nobody expects it",
-        weight=2,
-        events=(Event("capture"),),
-        status=Status.UNPAID,
-        at_other_account=True,
-    ),
+    processing("authorised is not paid", 8, Event("purchase")),
+    processing("under review", 3, Event("purchase under review")),
+    failed("rejected", 5, Event("purchase under review"), Event("FRAUD_RISK_REJECTED")),
+    failed("cancelled", 5, Event("purchase"), Event("cancellation")),
+    failed("expired", 4, Event("purchase"), Event("expiry")),
+    partially_refunded("a part given back", 6, 4, Event("purchase"), Event("capture"), Event("refund", 4, "1")),
+    refunded("given back in two parts", 5, Event("capture"), Event("refund", 3, "1"), Event("refund", 7, "2")),
+    paid("fraud that was found too late", 2, Event("capture"), Event("FRAUD_RISK_STOPPED")),
+    partially_paid("captured in part", 3, 8, Event("purchase"), Event("capture", 8)),
+    at_other_account(Event("capture")),
 )

@@ -3,8 +3,19 @@
 from typing import Final
 
 from sandbox.ledger.payments import PaymentState, RefundState
-from sandbox.templates import ALL, AT_ONCE_S, Event, Template
-from tillkeeper.domain.statuses import Status
+from sandbox.templates import (
+    ALL,
+    AT_ONCE_S,
+    Event,
+    at_other_account,
+    failed,
+    paid,
+    partially_paid,
+    partially_refunded,
+    processing,
+    refunded,
+    refunding,
+)
 
 EVENT_TYPES: Final[dict[str, PaymentState | RefundState | None]] = {
     "pending": PaymentState.PENDING,
@@ -21,77 +32,29 @@ EVENT_TYPES: Final[dict[str, PaymentState | RefundState | None]] = {
 }
 
 TEMPLATES: Final = (
-    Template(name="paid", weight=36, events=(Event("paid"),), status=Status.PAID, paid=ALL),
-    Template(
-        name="paid by transfer",
-        weight=8,
-        events=(Event("pending"), Event("paid", after_s=AT_ONCE_S)),
-        status=Status.PAID,
-        paid=ALL,
+    paid("paid", 36, Event("paid")),
+    paid("paid by transfer", 8, Event("pending"), Event("paid", after_s=AT_ONCE_S)),
+    paid("authorized, then captured", 5, Event("authorized"), Event("paid")),
+    processing("only authorized", 3, Event("authorized")),
+    processing("on its way", 4, Event("pending")),
+    failed("declined", 6, Event("failed")),
+    failed("called off", 5, Event("canceled")),
+    failed("never paid", 5, Event("pending"), Event("expired")),
+    partially_refunded(
+        "a part given back", 6, 4, Event("paid"), Event("refund queued", 4, "1"), Event("refund paid", 4, "1")
     ),
-    Template(
-        name="authorized, then captured",
-        weight=5,
-        events=(Event("authorized"), Event("paid")),
-        status=Status.PAID,
-        paid=ALL,
+    refunded(
+        "given back in two parts",
+        5,
+        Event("paid"),
+        Event("refund queued", 3, "1"),
+        Event("refund paid", 3, "1"),
+        Event("refund paid", 7, "2"),
     ),
-    Template(name="only authorized", weight=3, events=(Event("authorized"),), status=Status.PROCESSING),
-    Template(name="on its way", weight=4, events=(Event("pending"),), status=Status.PROCESSING),
-    Template(name="declined", weight=6, events=(Event("failed"),), status=Status.FAILED),
-    Template(name="called off", weight=5, events=(Event("canceled"),), status=Status.FAILED),
-    Template(name="never paid", weight=5, events=(Event("pending"), Event("expired")), status=Status.FAILED),
-    Template(
-        name="a part given back",
-        weight=6,
-        events=(Event("paid"), Event("refund queued", 4, "1"), Event("refund paid", 4, "1")),
-        status=Status.PARTIALLY_REFUNDED,
-        paid=ALL,
-        refunded=4,
-    ),
-    Template(
-        name="given back in two parts",
-        weight=5,
-        events=(
-            Event("paid"),
-            Event("refund queued", 3, "1"),
-            Event("refund paid", 3, "1"),
-            Event("refund paid", 7, "2"),
-        ),
-        status=Status.REFUNDED,
-        paid=ALL,
-        refunded=ALL,
-    ),
-    Template(
-        name="being given back",
-        weight=3,
-        events=(Event("paid"), Event("refund queued", 4, "1")),
-        status=Status.REFUNDING,
-        paid=ALL,
-    ),
-    Template(
-        name="a refund that fails",
-        weight=3,
-        events=(Event("paid"), Event("refund queued", ALL, "1"), Event("refund failed", ALL, "1")),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(
-        name="charged back", weight=3, events=(Event("paid"), Event("charged back")), status=Status.PAID, paid=ALL
-    ),
-    Template(
-        name="a chargeback that was reversed",
-        weight=2,
-        events=(Event("paid"), Event("charged back"), Event("chargeback reversed")),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(name="paid too little", weight=2, events=(Event("paid", 8),), status=Status.PARTIALLY_PAID, paid=8),
-    Template(
-        name="paid where nobody expects it",
-        weight=2,
-        events=(Event("paid"),),
-        status=Status.UNPAID,
-        at_other_account=True,
-    ),
+    refunding("being given back", 3, Event("paid"), Event("refund queued", 4, "1")),
+    paid("a refund that fails", 3, Event("paid"), Event("refund queued", ALL, "1"), Event("refund failed", ALL, "1")),
+    paid("charged back", 3, Event("paid"), Event("charged back")),
+    paid("a chargeback that was reversed", 2, Event("paid"), Event("charged back"), Event("chargeback reversed")),
+    partially_paid("paid too little", 2, 8, Event("paid", 8)),
+    at_other_account(Event("paid")),
 )

@@ -2,8 +2,20 @@
 
 from typing import Final
 
-from sandbox.templates import ALL, AT_ONCE_S, Event, Template
-from tillkeeper.domain.statuses import Status
+from sandbox.templates import (
+    ALL,
+    AT_ONCE_S,
+    Event,
+    at_other_account,
+    failed,
+    in_other_currency,
+    paid,
+    partially_paid,
+    partially_refunded,
+    processing,
+    refunded,
+    refunding,
+)
 
 APPROVED: Final = "CHECKOUT.ORDER.APPROVED"
 
@@ -34,87 +46,36 @@ REVERSED: Final = "PAYMENT.CAPTURE.REVERSED"
 DISPUTED: Final = "CUSTOMER.DISPUTE.CREATED"
 
 TEMPLATES: Final = (
-    Template(name="paid", weight=30, events=(Event(COMPLETED),), status=Status.PAID, paid=ALL),
-    Template(
-        name="approved, then paid",
-        weight=15,
-        events=(Event(APPROVED), Event(COMPLETED, after_s=AT_ONCE_S), Event(ORDER_COMPLETED, after_s=AT_ONCE_S)),
-        status=Status.PAID,
-        paid=ALL,
+    paid("paid", 30, Event(COMPLETED)),
+    paid(
+        "approved, then paid",
+        15,
+        Event(APPROVED),
+        Event(COMPLETED, after_s=AT_ONCE_S),
+        Event(ORDER_COMPLETED, after_s=AT_ONCE_S),
     ),
-    Template(
-        name="authorized, then captured",
-        weight=5,
-        events=(Event(AUTHORIZED), Event(COMPLETED)),
-        status=Status.PAID,
-        paid=ALL,
+    paid("authorized, then captured", 5, Event(AUTHORIZED), Event(COMPLETED)),
+    paid("by eCheck, which takes its time", 6, Event(PENDING), Event(COMPLETED, after_s=AT_ONCE_S)),
+    processing("approved, not captured", 4, Event(APPROVED)),
+    processing("on its way", 4, Event(PENDING)),
+    failed("an eCheck that is denied", 4, Event(PENDING), Event(DENIED)),
+    failed("declined", 6, Event(DECLINED)),
+    failed("approved, and let go", 4, Event(APPROVED), Event(LET_GO)),
+    failed("authorized, and voided", 3, Event(AUTHORIZED), Event(VOIDED)),
+    partially_refunded("a part given back", 6, 4, Event(COMPLETED), Event(REFUNDED, 4, "1")),
+    refunded("given back in two parts", 4, Event(COMPLETED), Event(REFUNDED, 3, "1"), Event(REFUNDED, 7, "2")),
+    refunded("given back at once", 4, Event(COMPLETED), Event(REFUNDED, ALL, "1", after_s=AT_ONCE_S)),
+    refunding("being given back", 3, Event(COMPLETED), Event(REFUND_PENDING, 5, "1")),
+    paid(
+        "a refund that fails",
+        3,
+        Event(COMPLETED),
+        Event(REFUND_PENDING, 5, "1"),
+        Event(REFUND_FAILED, 5, "1", after_s=AT_ONCE_S),
     ),
-    Template(
-        name="by eCheck, which takes its time",
-        weight=6,
-        events=(Event(PENDING), Event(COMPLETED, after_s=AT_ONCE_S)),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(name="approved, not captured", weight=4, events=(Event(APPROVED),), status=Status.PROCESSING),
-    Template(name="on its way", weight=4, events=(Event(PENDING),), status=Status.PROCESSING),
-    Template(name="an eCheck that is denied", weight=4, events=(Event(PENDING), Event(DENIED)), status=Status.FAILED),
-    Template(name="declined", weight=6, events=(Event(DECLINED),), status=Status.FAILED),
-    Template(name="approved, and let go", weight=4, events=(Event(APPROVED), Event(LET_GO)), status=Status.FAILED),
-    Template(name="authorized, and voided", weight=3, events=(Event(AUTHORIZED), Event(VOIDED)), status=Status.FAILED),
-    Template(
-        name="a part given back",
-        weight=6,
-        events=(Event(COMPLETED), Event(REFUNDED, 4, "1")),
-        status=Status.PARTIALLY_REFUNDED,
-        paid=ALL,
-        refunded=4,
-    ),
-    Template(
-        name="given back in two parts",
-        weight=4,
-        events=(Event(COMPLETED), Event(REFUNDED, 3, "1"), Event(REFUNDED, 7, "2")),
-        status=Status.REFUNDED,
-        paid=ALL,
-        refunded=ALL,
-    ),
-    Template(
-        name="given back at once",
-        weight=4,
-        events=(Event(COMPLETED), Event(REFUNDED, ALL, "1", after_s=AT_ONCE_S)),
-        status=Status.REFUNDED,
-        paid=ALL,
-        refunded=ALL,
-    ),
-    Template(
-        name="being given back",
-        weight=3,
-        events=(Event(COMPLETED), Event(REFUND_PENDING, 5, "1")),
-        status=Status.REFUNDING,
-        paid=ALL,
-    ),
-    Template(
-        name="a refund that fails",
-        weight=3,
-        events=(Event(COMPLETED), Event(REFUND_PENDING, 5, "1"), Event(REFUND_FAILED, 5, "1", after_s=AT_ONCE_S)),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(name="disputed", weight=3, events=(Event(COMPLETED), Event(DISPUTED)), status=Status.PAID, paid=ALL),
-    Template(name="taken back", weight=2, events=(Event(COMPLETED), Event(REVERSED)), status=Status.FAILED),
-    Template(name="paid too little", weight=2, events=(Event(COMPLETED, 8),), status=Status.PARTIALLY_PAID, paid=8),
-    Template(
-        name="paid in another currency",
-        weight=2,
-        events=(Event(COMPLETED),),
-        status=Status.UNPAID,
-        in_other_currency=True,
-    ),
-    Template(
-        name="paid where nobody expects it",
-        weight=2,
-        events=(Event(COMPLETED),),
-        status=Status.UNPAID,
-        at_other_account=True,
-    ),
+    paid("disputed", 3, Event(COMPLETED), Event(DISPUTED)),
+    failed("taken back", 2, Event(COMPLETED), Event(REVERSED)),
+    partially_paid("paid too little", 2, 8, Event(COMPLETED, 8)),
+    in_other_currency(Event(COMPLETED)),
+    at_other_account(Event(COMPLETED)),
 )

@@ -3,8 +3,19 @@
 from typing import Final
 
 from sandbox.ledger.payments import PaymentState, RefundState
-from sandbox.templates import ALL, AT_ONCE_S, Event, Template
-from tillkeeper.domain.statuses import Status
+from sandbox.templates import (
+    ALL,
+    AT_ONCE_S,
+    Event,
+    at_other_account,
+    failed,
+    in_other_currency,
+    paid,
+    partially_paid,
+    partially_refunded,
+    refunded,
+    refunding,
+)
 
 EVENT_TYPES: Final[dict[str, PaymentState | RefundState | None]] = {
     "charge.success": PaymentState.SUCCEEDED,
@@ -19,95 +30,44 @@ EVENT_TYPES: Final[dict[str, PaymentState | RefundState | None]] = {
 }
 
 TEMPLATES: Final = (
-    Template(name="paid", weight=40, events=(Event("charge.success"),), status=Status.PAID, paid=ALL),
-    Template(
-        name="declined, then paid",
-        weight=10,
-        events=(Event("charge.failed"), Event("charge.success", after_s=AT_ONCE_S)),
-        status=Status.PAID,
-        paid=ALL,
+    paid("paid", 40, Event("charge.success")),
+    paid("declined, then paid", 10, Event("charge.failed"), Event("charge.success", after_s=AT_ONCE_S)),
+    failed("declined", 8, Event("charge.failed")),
+    paid("paid, and paid out", 3, Event("charge.success"), Event("transfer.success")),
+    partially_refunded(
+        "a part given back",
+        6,
+        4,
+        Event("charge.success"),
+        Event("refund.pending", 4, "1"),
+        Event("refund.processing", 4, "1", after_s=AT_ONCE_S),
+        Event("refund.processed", 4, "1", after_s=AT_ONCE_S),
     ),
-    Template(name="declined", weight=8, events=(Event("charge.failed"),), status=Status.FAILED),
-    Template(
-        name="paid, and paid out",
-        weight=3,
-        events=(Event("charge.success"), Event("transfer.success")),
-        status=Status.PAID,
-        paid=ALL,
+    refunded(
+        "given back in two parts",
+        4,
+        Event("charge.success"),
+        Event("refund.pending", 3, "1"),
+        Event("refund.processed", 3, "1"),
+        Event("refund.processed", 7, "2"),
     ),
-    Template(
-        name="a part given back",
-        weight=6,
-        events=(
-            Event("charge.success"),
-            Event("refund.pending", 4, "1"),
-            Event("refund.processing", 4, "1", after_s=AT_ONCE_S),
-            Event("refund.processed", 4, "1", after_s=AT_ONCE_S),
-        ),
-        status=Status.PARTIALLY_REFUNDED,
-        paid=ALL,
-        refunded=4,
+    refunding("being given back", 3, Event("charge.success"), Event("refund.pending", 5, "1")),
+    paid(
+        "a refund that fails",
+        3,
+        Event("charge.success"),
+        Event("refund.pending", ALL, "1"),
+        Event("refund.failed", ALL, "1", after_s=AT_ONCE_S),
     ),
-    Template(
-        name="given back in two parts",
-        weight=4,
-        events=(
-            Event("charge.success"),
-            Event("refund.pending", 3, "1"),
-            Event("refund.processed", 3, "1"),
-            Event("refund.processed", 7, "2"),
-        ),
-        status=Status.REFUNDED,
-        paid=ALL,
-        refunded=ALL,
+    paid("disputed", 2, Event("charge.success"), Event("charge.dispute.create")),
+    paid(
+        "disputed without success",
+        2,
+        Event("charge.success"),
+        Event("charge.dispute.create"),
+        Event("charge.dispute.resolve"),
     ),
-    Template(
-        name="being given back",
-        weight=3,
-        events=(Event("charge.success"), Event("refund.pending", 5, "1")),
-        status=Status.REFUNDING,
-        paid=ALL,
-    ),
-    Template(
-        name="a refund that fails",
-        weight=3,
-        events=(
-            Event("charge.success"),
-            Event("refund.pending", ALL, "1"),
-            Event("refund.failed", ALL, "1", after_s=AT_ONCE_S),
-        ),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(
-        name="disputed",
-        weight=2,
-        events=(Event("charge.success"), Event("charge.dispute.create")),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(
-        name="disputed without success",
-        weight=2,
-        events=(Event("charge.success"), Event("charge.dispute.create"), Event("charge.dispute.resolve")),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(
-        name="paid too little", weight=2, events=(Event("charge.success", 8),), status=Status.PARTIALLY_PAID, paid=8
-    ),
-    Template(
-        name="paid in another currency",
-        weight=2,
-        events=(Event("charge.success"),),
-        status=Status.UNPAID,
-        in_other_currency=True,
-    ),
-    Template(
-        name="paid where nobody expects it",
-        weight=2,
-        events=(Event("charge.success"),),
-        status=Status.UNPAID,
-        at_other_account=True,
-    ),
+    partially_paid("paid too little", 2, 8, Event("charge.success", 8)),
+    in_other_currency(Event("charge.success")),
+    at_other_account(Event("charge.success")),
 )

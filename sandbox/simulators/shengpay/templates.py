@@ -4,8 +4,19 @@ from collections.abc import Mapping
 from typing import Final
 
 from sandbox.ledger.payments import PaymentState, RefundState
-from sandbox.templates import ALL, AT_ONCE_S, Event, Template
-from tillkeeper.domain.statuses import Status
+from sandbox.templates import (
+    ALL,
+    AT_ONCE_S,
+    Event,
+    at_other_account,
+    failed,
+    paid,
+    partially_paid,
+    partially_refunded,
+    refunded,
+    refunding,
+    unpaid,
+)
 
 PAID: Final = "SUCCESS"
 
@@ -27,70 +38,27 @@ EVENT_TYPES: Final[Mapping[str, PaymentState | RefundState | None]] = {
 }
 
 TEMPLATES: Final = (
-    Template(name="paid", weight=35, events=(Event(PAID),), status=Status.PAID, paid=ALL),
-    Template(
-        name="paid with a card newly bound", weight=6, events=(Event(BOUND), Event(PAID)), status=Status.PAID, paid=ALL
+    paid("paid", 35, Event(PAID)),
+    paid("paid with a card newly bound", 6, Event(BOUND), Event(PAID)),
+    unpaid("never paid", 5),  # ShengPay says nothing then
+    failed("declined", 5, Event(DECLINED)),
+    paid("declined, then paid", 8, Event(DECLINED), Event(PAID, after_s=AT_ONCE_S)),
+    partially_refunded(
+        "a part given back", 10, 2, Event(PAID), Event("REFUND.PROCESSING", 2, "1"), Event("REFUND.SUCCESS", 2, "1")
     ),
-    Template(name="never paid", weight=5, status=Status.UNPAID),  # ShengPay says nothing then
-    Template(name="declined", weight=5, events=(Event(DECLINED),), status=Status.FAILED),
-    Template(
-        name="declined, then paid",
-        weight=8,
-        events=(Event(DECLINED), Event(PAID, after_s=AT_ONCE_S)),
-        status=Status.PAID,
-        paid=ALL,
+    refunded(
+        "given back in two parts", 6, Event(PAID), Event("REFUND.SUCCESS", 4, "1"), Event("REFUND.SUCCESS", 6, "2")
     ),
-    Template(
-        name="a part given back",
-        weight=10,
-        events=(Event(PAID), Event("REFUND.PROCESSING", 2, "1"), Event("REFUND.SUCCESS", 2, "1")),
-        status=Status.PARTIALLY_REFUNDED,
-        paid=ALL,
-        refunded=2,
+    refunded("given back", 8, Event(PAID), Event("REFUND.SUCCESS", ALL, "1")),
+    refunding("being given back", 4, Event(PAID), Event("REFUND.PROCESSING", 5, "1")),
+    paid(
+        "a refund that the payer's card does not take",
+        4,
+        Event(PAID),
+        Event("REFUND.PROCESSING", 5, "1"),
+        Event("REFUND.CHANGE", 5, "1"),
     ),
-    Template(
-        name="given back in two parts",
-        weight=6,
-        events=(Event(PAID), Event("REFUND.SUCCESS", 4, "1"), Event("REFUND.SUCCESS", 6, "2")),
-        status=Status.REFUNDED,
-        paid=ALL,
-        refunded=ALL,
-    ),
-    Template(
-        name="given back",
-        weight=8,
-        events=(Event(PAID), Event("REFUND.SUCCESS", ALL, "1")),
-        status=Status.REFUNDED,
-        paid=ALL,
-        refunded=ALL,
-    ),
-    Template(
-        name="being given back",
-        weight=4,
-        events=(Event(PAID), Event("REFUND.PROCESSING", 5, "1")),
-        status=Status.REFUNDING,
-        paid=ALL,
-    ),
-    Template(
-        name="a refund that the payer's card does not take",
-        weight=4,
-        events=(Event(PAID), Event("REFUND.PROCESSING", 5, "1"), Event("REFUND.CHANGE", 5, "1")),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(
-        name="a refund that is called off",
-        weight=3,
-        events=(Event(PAID), Event("REFUND.REFUND_CLOSE", 5, "1")),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(name="paid too little", weight=3, events=(Event(PAID, 8),), status=Status.PARTIALLY_PAID, paid=8),
-    Template(
-        name="paid where nobody expects it",
-        weight=2,
-        events=(Event(PAID),),
-        status=Status.UNPAID,
-        at_other_account=True,
-    ),
+    paid("a refund that is called off", 3, Event(PAID), Event("REFUND.REFUND_CLOSE", 5, "1")),
+    partially_paid("paid too little", 3, 8, Event(PAID, 8)),
+    at_other_account(Event(PAID)),
 )

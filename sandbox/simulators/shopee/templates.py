@@ -4,90 +4,49 @@ from collections.abc import Mapping
 from typing import Final
 
 from sandbox.ledger.payments import PaymentState, RefundState
-from sandbox.templates import ALL, Event, Template
-from tillkeeper.domain.statuses import Status
+from sandbox.templates import (
+    ALL,
+    Event,
+    at_other_account,
+    failed,
+    in_other_currency,
+    paid,
+    partially_paid,
+    processing,
+    refunded,
+    unpaid,
+)
 
 CASH: Final = "(cash on delivery)"
 
 AFTER_PAYMENT: Final = "(after it was paid)"
 
 TEMPLATES: Final = (
-    Template(
-        name="paid",
-        weight=30,
-        events=(Event("UNPAID"), Event("READY_TO_SHIP"), Event("SHIPPED")),
-        status=Status.PAID,
-        paid=ALL,
+    paid("paid", 30, Event("UNPAID"), Event("READY_TO_SHIP"), Event("SHIPPED")),
+    paid(
+        "paid, and received",
+        12,
+        Event("READY_TO_SHIP"),
+        Event("SHIPPED"),
+        Event("TO_CONFIRM_RECEIVE"),
+        Event("COMPLETED"),
     ),
-    Template(
-        name="paid, and received",
-        weight=12,
-        events=(Event("READY_TO_SHIP"), Event("SHIPPED"), Event("TO_CONFIRM_RECEIVE"), Event("COMPLETED")),
-        status=Status.PAID,
-        paid=ALL,
+    unpaid("not paid yet", 6, Event("UNPAID")),
+    failed("never paid", 8, Event("UNPAID"), Event("CANCELLED")),
+    processing("cash on delivery, on its way", 6, Event(f"READY_TO_SHIP {CASH}"), Event(f"SHIPPED {CASH}")),
+    paid("cash on delivery, paid at the door", 6, Event(f"SHIPPED {CASH}"), Event(f"COMPLETED {CASH}")),
+    failed("cash on delivery, refused at the door", 3, Event(f"SHIPPED {CASH}"), Event(f"CANCELLED {CASH}")),
+    refunded(
+        "cancelled after it was paid",
+        6,
+        Event("READY_TO_SHIP"),
+        Event("IN_CANCEL"),
+        Event(f"CANCELLED {AFTER_PAYMENT}", ALL, "1"),
     ),
-    Template(name="not paid yet", weight=6, events=(Event("UNPAID"),), status=Status.UNPAID),
-    Template(
-        name="never paid",
-        weight=8,
-        events=(Event("UNPAID"), Event("CANCELLED")),
-        status=Status.FAILED,
-    ),
-    Template(
-        name="cash on delivery, on its way",
-        weight=6,
-        events=(Event(f"READY_TO_SHIP {CASH}"), Event(f"SHIPPED {CASH}")),
-        status=Status.PROCESSING,
-    ),
-    Template(
-        name="cash on delivery, paid at the door",
-        weight=6,
-        events=(Event(f"SHIPPED {CASH}"), Event(f"COMPLETED {CASH}")),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(
-        name="cash on delivery, refused at the door",
-        weight=3,
-        events=(Event(f"SHIPPED {CASH}"), Event(f"CANCELLED {CASH}")),
-        status=Status.FAILED,
-    ),
-    Template(
-        name="cancelled after it was paid",
-        weight=6,
-        events=(Event("READY_TO_SHIP"), Event("IN_CANCEL"), Event(f"CANCELLED {AFTER_PAYMENT}", ALL, "1")),
-        status=Status.REFUNDED,
-        paid=ALL,
-        refunded=ALL,
-    ),
-    Template(
-        name="sent back",
-        weight=3,
-        events=(Event("READY_TO_SHIP"), Event("SHIPPED"), Event("TO_RETURN")),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(
-        name="paid too little",
-        weight=2,
-        events=(Event("READY_TO_SHIP", 8),),
-        status=Status.PARTIALLY_PAID,
-        paid=8,
-    ),
-    Template(
-        name="paid in another currency",
-        weight=2,
-        events=(Event("READY_TO_SHIP"),),
-        status=Status.UNPAID,
-        in_other_currency=True,
-    ),
-    Template(
-        name="paid where nobody expects it",
-        weight=2,
-        events=(Event("READY_TO_SHIP"),),
-        status=Status.UNPAID,
-        at_other_account=True,
-    ),
+    paid("sent back", 3, Event("READY_TO_SHIP"), Event("SHIPPED"), Event("TO_RETURN")),
+    partially_paid("paid too little", 2, 8, Event("READY_TO_SHIP", 8)),
+    in_other_currency(Event("READY_TO_SHIP")),
+    at_other_account(Event("READY_TO_SHIP")),
 )
 
 EVENT_TYPES: Final[Mapping[str, PaymentState | RefundState]] = {

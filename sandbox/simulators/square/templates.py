@@ -2,111 +2,61 @@
 
 from typing import Final
 
-from sandbox.templates import ALL, AT_ONCE_S, Event, Template
-from tillkeeper.domain.statuses import Status
+from sandbox.templates import (
+    ALL,
+    AT_ONCE_S,
+    Event,
+    at_other_account,
+    failed,
+    in_other_currency,
+    paid,
+    partially_paid,
+    partially_refunded,
+    processing,
+    refunded,
+    refunding,
+)
 
 TEMPLATES: Final = (
-    Template(name="paid", weight=35, events=(Event("payment COMPLETED"),), status=Status.PAID, paid=ALL),
-    Template(
-        name="authorized, then captured",
-        weight=15,
-        events=(Event("payment APPROVED"), Event("payment COMPLETED", after_s=AT_ONCE_S)),
-        status=Status.PAID,
-        paid=ALL,
+    paid("paid", 35, Event("payment COMPLETED")),
+    paid("authorized, then captured", 15, Event("payment APPROVED"), Event("payment COMPLETED", after_s=AT_ONCE_S)),
+    paid("by bank, which takes its time", 6, Event("payment PENDING"), Event("payment COMPLETED")),
+    processing("on its way", 5, Event("payment PENDING")),
+    processing("authorized, and not captured", 3, Event("payment APPROVED")),
+    failed("declined", 8, Event("payment FAILED")),
+    failed("authorized, then let go", 4, Event("payment APPROVED"), Event("payment CANCELED", after_s=AT_ONCE_S)),
+    partially_refunded(
+        "a part given back",
+        6,
+        4,
+        Event("payment COMPLETED"),
+        Event("refund PENDING", 4, "1"),
+        Event("refund COMPLETED", 4, "1", after_s=AT_ONCE_S),
     ),
-    Template(
-        name="by bank, which takes its time",
-        weight=6,
-        events=(Event("payment PENDING"), Event("payment COMPLETED")),
-        status=Status.PAID,
-        paid=ALL,
+    refunded(
+        "given back in two parts",
+        4,
+        Event("payment COMPLETED"),
+        Event("refund COMPLETED", 3, "1"),
+        Event("refund COMPLETED", 7, "2"),
     ),
-    Template(name="on its way", weight=5, events=(Event("payment PENDING"),), status=Status.PROCESSING),
-    Template(
-        name="authorized, and not captured", weight=3, events=(Event("payment APPROVED"),), status=Status.PROCESSING
+    refunding("being given back", 3, Event("payment COMPLETED"), Event("refund PENDING", 5, "1")),
+    paid(
+        "a refund that is rejected",
+        3,
+        Event("payment COMPLETED"),
+        Event("refund PENDING", ALL, "1"),
+        Event("refund REJECTED", ALL, "1", after_s=AT_ONCE_S),
     ),
-    Template(name="declined", weight=8, events=(Event("payment FAILED"),), status=Status.FAILED),
-    Template(
-        name="authorized, then let go",
-        weight=4,
-        events=(Event("payment APPROVED"), Event("payment CANCELED", after_s=AT_ONCE_S)),
-        status=Status.FAILED,
+    paid(
+        "a refund that fails after it succeeded",
+        2,
+        Event("payment COMPLETED"),
+        Event("refund COMPLETED", 3, "1"),
+        Event("refund FAILED", 3, "1", after_s=AT_ONCE_S),
     ),
-    Template(
-        name="a part given back",
-        weight=6,
-        events=(
-            Event("payment COMPLETED"),
-            Event("refund PENDING", 4, "1"),
-            Event("refund COMPLETED", 4, "1", after_s=AT_ONCE_S),
-        ),
-        status=Status.PARTIALLY_REFUNDED,
-        paid=ALL,
-        refunded=4,
-    ),
-    Template(
-        name="given back in two parts",
-        weight=4,
-        events=(Event("payment COMPLETED"), Event("refund COMPLETED", 3, "1"), Event("refund COMPLETED", 7, "2")),
-        status=Status.REFUNDED,
-        paid=ALL,
-        refunded=ALL,
-    ),
-    Template(
-        name="being given back",
-        weight=3,
-        events=(Event("payment COMPLETED"), Event("refund PENDING", 5, "1")),
-        status=Status.REFUNDING,
-        paid=ALL,
-    ),
-    Template(
-        name="a refund that is rejected",
-        weight=3,
-        events=(
-            Event("payment COMPLETED"),
-            Event("refund PENDING", ALL, "1"),
-            Event("refund REJECTED", ALL, "1", after_s=AT_ONCE_S),
-        ),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(
-        name="a refund that fails after it succeeded",
-        weight=2,
-        events=(
-            Event("payment COMPLETED"),
-            Event("refund COMPLETED", 3, "1"),
-            Event("refund FAILED", 3, "1", after_s=AT_ONCE_S),
-        ),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(
-        name="disputed",
-        weight=2,
-        events=(Event("payment COMPLETED"), Event("dispute EVIDENCE_REQUIRED")),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(
-        name="paid too little",
-        weight=2,
-        events=(Event("payment COMPLETED", 8),),
-        status=Status.PARTIALLY_PAID,
-        paid=8,
-    ),
-    Template(
-        name="paid in another currency",
-        weight=2,
-        events=(Event("payment COMPLETED"),),
-        status=Status.UNPAID,
-        in_other_currency=True,
-    ),
-    Template(
-        name="paid where nobody expects it",
-        weight=2,
-        events=(Event("payment COMPLETED"),),
-        status=Status.UNPAID,
-        at_other_account=True,
-    ),
+    paid("disputed", 2, Event("payment COMPLETED"), Event("dispute EVIDENCE_REQUIRED")),
+    partially_paid("paid too little", 2, 8, Event("payment COMPLETED", 8)),
+    in_other_currency(Event("payment COMPLETED")),
+    at_other_account(Event("payment COMPLETED")),
 )

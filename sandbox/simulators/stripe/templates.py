@@ -4,7 +4,22 @@ from collections.abc import Mapping
 from typing import Final
 
 from sandbox.ledger.payments import PaymentState, RefundState
-from sandbox.templates import ALL, AT_ONCE_S, Event, Template
+from sandbox.templates import (
+    ALL,
+    AT_ONCE_S,
+    Event,
+    Template,
+    at_other_account,
+    failed,
+    in_other_currency,
+    paid,
+    partially_paid,
+    partially_refunded,
+    processing,
+    refunded,
+    refunding,
+    unpaid,
+)
 from tillkeeper.domain.statuses import Status
 
 EVENT_TYPES: Final[Mapping[str, PaymentState | RefundState | None]] = {
@@ -24,33 +39,25 @@ EVENT_TYPES: Final[Mapping[str, PaymentState | RefundState | None]] = {
 }
 
 TEMPLATES: Final = (
-    Template(
-        name="paid",
-        weight=30,
-        events=(
-            Event("payment_intent.created"),
-            Event("payment_intent.processing"),
-            Event("payment_intent.succeeded", after_s=AT_ONCE_S),
-        ),
-        status=Status.PAID,
-        paid=ALL,
+    paid(
+        "paid",
+        30,
+        Event("payment_intent.created"),
+        Event("payment_intent.processing"),
+        Event("payment_intent.succeeded", after_s=AT_ONCE_S),
     ),
-    Template(
-        name="authorized, then captured",
-        weight=8,
-        events=(
-            Event("payment_intent.amount_capturable_updated"),
-            Event("payment_intent.succeeded", after_s=AT_ONCE_S),
-        ),
-        status=Status.PAID,
-        paid=ALL,
+    paid(
+        "authorized, then captured",
+        8,
+        Event("payment_intent.amount_capturable_updated"),
+        Event("payment_intent.succeeded", after_s=AT_ONCE_S),
     ),
-    Template(
-        name="authorized, then captured in part",
-        weight=5,
-        events=(Event("payment_intent.amount_capturable_updated"), Event("payment_intent.succeeded", 6)),
-        status=Status.PARTIALLY_PAID,
-        paid=6,
+    partially_paid(
+        "authorized, then captured in part",
+        5,
+        6,
+        Event("payment_intent.amount_capturable_updated"),
+        Event("payment_intent.succeeded", 6),
     ),
     Template(
         name="captured in part, and a part of that given back",
@@ -65,154 +72,86 @@ TEMPLATES: Final = (
         paid=6,
         refunded=2,
     ),
-    Template(
-        name="authorized, then let go",
-        weight=2,
-        events=(Event("payment_intent.amount_capturable_updated"), Event("payment_intent.canceled")),
-        status=Status.FAILED,
+    failed(
+        "authorized, then let go",
+        2,
+        Event("payment_intent.amount_capturable_updated"),
+        Event("payment_intent.canceled"),
     ),
-    Template(
-        name="declined, then paid",
-        weight=12,
-        events=(
-            Event("payment_intent.payment_failed"),
-            Event("payment_intent.processing"),
-            Event("payment_intent.succeeded", after_s=AT_ONCE_S),
-        ),
-        status=Status.PAID,
-        paid=ALL,
+    paid(
+        "declined, then paid",
+        12,
+        Event("payment_intent.payment_failed"),
+        Event("payment_intent.processing"),
+        Event("payment_intent.succeeded", after_s=AT_ONCE_S),
     ),
-    Template(
-        name="one payment told by three words",
-        weight=5,
-        events=(
-            Event("checkout.session.completed"),
-            Event("checkout.session.async_payment_succeeded"),
-            Event("payment_intent.succeeded", after_s=AT_ONCE_S),
-        ),
-        status=Status.PAID,
-        paid=ALL,
+    paid(
+        "one payment told by three words",
+        5,
+        Event("checkout.session.completed"),
+        Event("checkout.session.async_payment_succeeded"),
+        Event("payment_intent.succeeded", after_s=AT_ONCE_S),
     ),
-    Template(
-        name="declined",
-        weight=6,
-        events=(Event("payment_intent.processing"), Event("payment_intent.payment_failed", after_s=AT_ONCE_S)),
-        status=Status.FAILED,
+    failed(
+        "declined", 6, Event("payment_intent.processing"), Event("payment_intent.payment_failed", after_s=AT_ONCE_S)
     ),
-    Template(
-        name="declined, and tried again",
-        weight=3,
-        events=(Event("payment_intent.payment_failed"), Event("payment_intent.processing")),
-        status=Status.PROCESSING,
+    processing(
+        "declined, and tried again", 3, Event("payment_intent.payment_failed"), Event("payment_intent.processing")
     ),
-    Template(
-        name="abandoned",
-        weight=5,
-        events=(Event("payment_intent.processing"), Event("payment_intent.canceled")),
-        status=Status.FAILED,
+    failed("abandoned", 5, Event("payment_intent.processing"), Event("payment_intent.canceled")),
+    processing("on its way", 4, Event("payment_intent.processing")),
+    unpaid("only looked at", 3, Event("payment_intent.created")),
+    partially_refunded(
+        "a part given back",
+        6,
+        4,
+        Event("payment_intent.succeeded"),
+        Event("refund.created", 4, "1"),
+        Event("charge.refunded", 4, after_s=AT_ONCE_S),
+        Event("refund.updated", 4, "1", after_s=AT_ONCE_S),
     ),
-    Template(name="on its way", weight=4, events=(Event("payment_intent.processing"),), status=Status.PROCESSING),
-    Template(name="only looked at", weight=3, events=(Event("payment_intent.created"),), status=Status.UNPAID),
-    Template(
-        name="a part given back",
-        weight=6,
-        events=(
-            Event("payment_intent.succeeded"),
-            Event("refund.created", 4, "1"),
-            Event("charge.refunded", 4, after_s=AT_ONCE_S),
-            Event("refund.updated", 4, "1", after_s=AT_ONCE_S),
-        ),
-        status=Status.PARTIALLY_REFUNDED,
-        paid=ALL,
-        refunded=4,
+    partially_refunded(
+        "two parts given back",
+        3,
+        7,
+        Event("payment_intent.succeeded"),
+        Event("refund.created", 2, "1"),
+        Event("refund.updated", 2, "1", after_s=AT_ONCE_S),
+        Event("refund.created", 5, "2"),
+        Event("refund.updated", 5, "2", after_s=AT_ONCE_S),
     ),
-    Template(
-        name="two parts given back",
-        weight=3,
-        events=(
-            Event("payment_intent.succeeded"),
-            Event("refund.created", 2, "1"),
-            Event("refund.updated", 2, "1", after_s=AT_ONCE_S),
-            Event("refund.created", 5, "2"),
-            Event("refund.updated", 5, "2", after_s=AT_ONCE_S),
-        ),
-        status=Status.PARTIALLY_REFUNDED,
-        paid=ALL,
-        refunded=7,
+    refunded(
+        "given back",
+        5,
+        Event("payment_intent.succeeded"),
+        Event("refund.created", ALL, "1"),
+        Event("refund.updated", ALL, "1", after_s=AT_ONCE_S),
+        Event("charge.refunded", ALL),
     ),
-    Template(
-        name="given back",
-        weight=5,
-        events=(
-            Event("payment_intent.succeeded"),
-            Event("refund.created", ALL, "1"),
-            Event("refund.updated", ALL, "1", after_s=AT_ONCE_S),
-            Event("charge.refunded", ALL),
-        ),
-        status=Status.REFUNDED,
-        paid=ALL,
-        refunded=ALL,
+    refunding(
+        "being given back",
+        3,
+        Event("payment_intent.succeeded"),
+        Event("charge.refunded", 4),
+        Event("refund.created", 4, "1", after_s=AT_ONCE_S),
     ),
-    Template(
-        name="being given back",
-        weight=3,
-        events=(
-            Event("payment_intent.succeeded"),
-            Event("charge.refunded", 4),
-            Event("refund.created", 4, "1", after_s=AT_ONCE_S),
-        ),
-        status=Status.REFUNDING,
-        paid=ALL,
+    paid(
+        "a refund that fails",
+        3,
+        Event("payment_intent.succeeded"),
+        Event("refund.created", ALL, "1"),
+        Event("charge.refunded", ALL, after_s=AT_ONCE_S),
+        Event("refund.failed", ALL, "1", after_s=AT_ONCE_S),
     ),
-    Template(
-        name="a refund that fails",
-        weight=3,
-        events=(
-            Event("payment_intent.succeeded"),
-            Event("refund.created", ALL, "1"),
-            Event("charge.refunded", ALL, after_s=AT_ONCE_S),
-            Event("refund.failed", ALL, "1", after_s=AT_ONCE_S),
-        ),
-        status=Status.PAID,
-        paid=ALL,
+    paid(
+        "a refund that fails after it succeeded",
+        2,
+        Event("payment_intent.succeeded"),
+        Event("refund.updated", 3, "1"),
+        Event("refund.failed", 3, "1", after_s=AT_ONCE_S),
     ),
-    Template(
-        name="a refund that fails after it succeeded",
-        weight=2,
-        events=(
-            Event("payment_intent.succeeded"),
-            Event("refund.updated", 3, "1"),
-            Event("refund.failed", 3, "1", after_s=AT_ONCE_S),
-        ),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(
-        name="disputed",
-        weight=2,
-        events=(Event("payment_intent.succeeded"), Event("charge.dispute.created")),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(
-        name="paid too little",
-        weight=2,
-        events=(Event("payment_intent.succeeded", 9),),
-        status=Status.PARTIALLY_PAID,
-        paid=9,
-    ),
-    Template(
-        name="paid in another currency",
-        weight=2,
-        events=(Event("payment_intent.processing"), Event("payment_intent.succeeded", after_s=AT_ONCE_S)),
-        status=Status.UNPAID,
-        in_other_currency=True,
-    ),
-    Template(
-        name="paid where nobody expects it",
-        weight=2,
-        events=(Event("payment_intent.succeeded"),),
-        status=Status.UNPAID,
-        at_other_account=True,
-    ),
+    paid("disputed", 2, Event("payment_intent.succeeded"), Event("charge.dispute.created")),
+    partially_paid("paid too little", 2, 9, Event("payment_intent.succeeded", 9)),
+    in_other_currency(Event("payment_intent.processing"), Event("payment_intent.succeeded", after_s=AT_ONCE_S)),
+    at_other_account(Event("payment_intent.succeeded")),
 )

@@ -4,8 +4,17 @@ from collections.abc import Mapping
 from typing import Final
 
 from sandbox.ledger.payments import PaymentState, RefundState
-from sandbox.templates import ALL, Event, Template
-from tillkeeper.domain.statuses import Status
+from sandbox.templates import (
+    ALL,
+    Event,
+    at_other_account,
+    failed,
+    paid,
+    partially_paid,
+    partially_refunded,
+    refunded,
+    unpaid,
+)
 
 COMBINED: Final = "合单"  # one notice for several orders, of which one is ours
 
@@ -30,67 +39,27 @@ EVENT_TYPES: Final[Mapping[str, PaymentState | RefundState | None]] = {
 }
 
 TEMPLATES: Final = (
-    Template(name="paid", weight=40, events=(Event("TRANSACTION.SUCCESS"),), status=Status.PAID, paid=ALL),
-    Template(name="never paid", weight=6, status=Status.UNPAID),  # WeChat Pay says nothing then
-    Template(name="paid together with others", weight=4, events=(Event(COMBINED),), status=Status.PAID, paid=ALL),
-    Template(
-        name="paid, and shared out",
-        weight=4,
-        events=(Event("TRANSACTION.SUCCESS"), Event(SHARED_OUT, 2)),
-        status=Status.PAID,
-        paid=ALL,
+    paid("paid", 40, Event("TRANSACTION.SUCCESS")),
+    unpaid("never paid", 6),  # WeChat Pay says nothing then
+    paid("paid together with others", 4, Event(COMBINED)),
+    paid("paid, and shared out", 4, Event("TRANSACTION.SUCCESS"), Event(SHARED_OUT, 2)),
+    failed("a deduction that failed", 3, Event(DEDUCTION_FAILED)),
+    partially_refunded("a part given back", 10, 2, Event("TRANSACTION.SUCCESS"), Event("REFUND.SUCCESS", 2, "1")),
+    refunded(
+        "given back in two parts",
+        6,
+        Event("TRANSACTION.SUCCESS"),
+        Event("REFUND.SUCCESS", 4, "1"),
+        Event("REFUND.SUCCESS", 6, "2"),
     ),
-    Template(name="a deduction that failed", weight=3, events=(Event(DEDUCTION_FAILED),), status=Status.FAILED),
-    Template(
-        name="a part given back",
-        weight=10,
-        events=(Event("TRANSACTION.SUCCESS"), Event("REFUND.SUCCESS", 2, "1")),
-        status=Status.PARTIALLY_REFUNDED,
-        paid=ALL,
-        refunded=2,
+    refunded("given back", 8, Event("TRANSACTION.SUCCESS"), Event("REFUND.SUCCESS", ALL, "1")),
+    paid(
+        "a refund that the payer's card does not take",
+        5,
+        Event("TRANSACTION.SUCCESS"),
+        Event("REFUND.ABNORMAL", 5, "1"),
     ),
-    Template(
-        name="given back in two parts",
-        weight=6,
-        events=(Event("TRANSACTION.SUCCESS"), Event("REFUND.SUCCESS", 4, "1"), Event("REFUND.SUCCESS", 6, "2")),
-        status=Status.REFUNDED,
-        paid=ALL,
-        refunded=ALL,
-    ),
-    Template(
-        name="given back",
-        weight=8,
-        events=(Event("TRANSACTION.SUCCESS"), Event("REFUND.SUCCESS", ALL, "1")),
-        status=Status.REFUNDED,
-        paid=ALL,
-        refunded=ALL,
-    ),
-    Template(
-        name="a refund that the payer's card does not take",
-        weight=5,
-        events=(Event("TRANSACTION.SUCCESS"), Event("REFUND.ABNORMAL", 5, "1")),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(
-        name="a refund that is called off",
-        weight=3,
-        events=(Event("TRANSACTION.SUCCESS"), Event("REFUND.CLOSED", 5, "1")),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(
-        name="paid too little",
-        weight=3,
-        events=(Event("TRANSACTION.SUCCESS", 8),),
-        status=Status.PARTIALLY_PAID,
-        paid=8,
-    ),
-    Template(
-        name="paid where nobody expects it",
-        weight=2,
-        events=(Event("TRANSACTION.SUCCESS"),),
-        status=Status.UNPAID,
-        at_other_account=True,
-    ),
+    paid("a refund that is called off", 3, Event("TRANSACTION.SUCCESS"), Event("REFUND.CLOSED", 5, "1")),
+    partially_paid("paid too little", 3, 8, Event("TRANSACTION.SUCCESS", 8)),
+    at_other_account(Event("TRANSACTION.SUCCESS")),
 )

@@ -4,8 +4,17 @@ from collections.abc import Mapping
 from typing import Final
 
 from sandbox.ledger.payments import PaymentState, RefundState
-from sandbox.templates import ALL, Event, Template
-from tillkeeper.domain.statuses import Status
+from sandbox.templates import (
+    ALL,
+    Event,
+    at_other_account,
+    failed,
+    paid,
+    partially_paid,
+    partially_refunded,
+    refunded,
+    unpaid,
+)
 
 PAID: Final = "SUCCESS"
 
@@ -32,63 +41,19 @@ EVENT_TYPES: Final[Mapping[str, PaymentState | RefundState | None]] = {
 }
 
 TEMPLATES: Final = (
-    Template(name="paid", weight=40, events=(Event(PAID),), status=Status.PAID, paid=ALL),
-    Template(name="never paid", weight=6, status=Status.UNPAID),  # WeChat Pay says nothing then
-    Template(name="declined", weight=5, events=(Event(DECLINED),), status=Status.FAILED),
-    Template(
-        name="a deduction that failed",
-        weight=4,
-        events=(Event(ACCEPTED_DEDUCTION), Event(FAILED_DEDUCTION)),
-        status=Status.FAILED,
+    paid("paid", 40, Event(PAID)),
+    unpaid("never paid", 6),  # WeChat Pay says nothing then
+    failed("declined", 5, Event(DECLINED)),
+    failed("a deduction that failed", 4, Event(ACCEPTED_DEDUCTION), Event(FAILED_DEDUCTION)),
+    paid("a deduction", 4, Event(ACCEPTED_DEDUCTION), Event(PAID)),
+    paid("declined, then paid", 8, Event(DECLINED), Event(PAID)),
+    partially_refunded("a part given back", 10, 2, Event(PAID), Event("REFUND.SUCCESS", 2, "1")),
+    refunded(
+        "given back in two parts", 6, Event(PAID), Event("REFUND.SUCCESS", 4, "1"), Event("REFUND.SUCCESS", 6, "2")
     ),
-    Template(
-        name="a deduction", weight=4, events=(Event(ACCEPTED_DEDUCTION), Event(PAID)), status=Status.PAID, paid=ALL
-    ),
-    Template(name="declined, then paid", weight=8, events=(Event(DECLINED), Event(PAID)), status=Status.PAID, paid=ALL),
-    Template(
-        name="a part given back",
-        weight=10,
-        events=(Event(PAID), Event("REFUND.SUCCESS", 2, "1")),
-        status=Status.PARTIALLY_REFUNDED,
-        paid=ALL,
-        refunded=2,
-    ),
-    Template(
-        name="given back in two parts",
-        weight=6,
-        events=(Event(PAID), Event("REFUND.SUCCESS", 4, "1"), Event("REFUND.SUCCESS", 6, "2")),
-        status=Status.REFUNDED,
-        paid=ALL,
-        refunded=ALL,
-    ),
-    Template(
-        name="given back",
-        weight=8,
-        events=(Event(PAID), Event("REFUND.SUCCESS", ALL, "1")),
-        status=Status.REFUNDED,
-        paid=ALL,
-        refunded=ALL,
-    ),
-    Template(
-        name="a refund that the payer's card does not take",
-        weight=5,
-        events=(Event(PAID), Event("REFUND.CHANGE", 5, "1")),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(
-        name="a refund that is called off",
-        weight=3,
-        events=(Event(PAID), Event("REFUND.REFUNDCLOSE", 5, "1")),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(name="paid too little", weight=3, events=(Event(PAID, 8),), status=Status.PARTIALLY_PAID, paid=8),
-    Template(
-        name="paid where nobody expects it",
-        weight=2,
-        events=(Event(PAID),),
-        status=Status.UNPAID,
-        at_other_account=True,
-    ),
+    refunded("given back", 8, Event(PAID), Event("REFUND.SUCCESS", ALL, "1")),
+    paid("a refund that the payer's card does not take", 5, Event(PAID), Event("REFUND.CHANGE", 5, "1")),
+    paid("a refund that is called off", 3, Event(PAID), Event("REFUND.REFUNDCLOSE", 5, "1")),
+    partially_paid("paid too little", 3, 8, Event(PAID, 8)),
+    at_other_account(Event(PAID)),
 )

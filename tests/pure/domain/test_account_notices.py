@@ -6,7 +6,7 @@ import pytest
 
 from tillkeeper.domain.account_notices import silence_begins, silence_ends, unknown_word_notice
 from tillkeeper.domain.policy import SilencePolicy
-from tillkeeper.domain.silence import Activity, Answers, Begins, Ends, turn_in_activity, turn_in_answers
+from tillkeeper.domain.silence import Activity, Answers, Begins, Ends, change_in_activity, change_in_answers
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -17,7 +17,7 @@ BEGAN = Begins(kind="silent", since=NOON, usual_share=0.0)
 
 
 @pytest.mark.parametrize(
-    ("activity", "silent_since", "minutes", "turn"),
+    ("activity", "silent_since", "minutes", "change"),
     [
         (None, None, 90, None),
         (ACTIVITY, None, 29, None),
@@ -27,15 +27,15 @@ BEGAN = Begins(kind="silent", since=NOON, usual_share=0.0)
         (ACTIVITY, NOON - MINUTE, 20, Ends(kind="silent", until=NOON)),
     ],
 )
-def test_a_silence_begins_once_and_ends_when_something_came_since(activity, silent_since, minutes, turn):
-    found = turn_in_activity(activity, POLICY, silent_since=silent_since, now=NOON + minutes * MINUTE)
-    assert type(found) is type(turn)
-    if turn is not None:
-        assert (found.kind, getattr(found, "since", None)) == (turn.kind, getattr(turn, "since", None))
+def test_a_silence_begins_once_and_ends_when_something_came_since(activity, silent_since, minutes, change):
+    found = change_in_activity(activity, POLICY, silent_since=silent_since, now=NOON + minutes * MINUTE)
+    assert type(found) is type(change)
+    if change is not None:
+        assert (found.kind, getattr(found, "since", None)) == (change.kind, getattr(change, "since", None))
 
 
 @pytest.mark.parametrize(
-    ("answers", "is_open", "turn"),
+    ("answers", "is_open", "change"),
     [
         (FAILING, False, Begins(kind="unanswering", since=NOON)),
         (FAILING, True, None),
@@ -46,8 +46,8 @@ def test_a_silence_begins_once_and_ends_when_something_came_since(activity, sile
         (Answers(answered_at=NOON), False, None),
     ],
 )
-def test_who_does_not_answer_is_told_once_and_that_they_do_again_once(answers, is_open, turn):
-    assert turn_in_answers(answers, POLICY, is_open=is_open) == turn
+def test_who_does_not_answer_is_told_once_and_that_they_do_again_once(answers, is_open, change):
+    assert change_in_answers(answers, POLICY, is_open=is_open) == change
 
 
 def test_the_notices_say_since_when_and_how_long():

@@ -23,10 +23,10 @@ from tillkeeper.domain.silence import (
     Answers,
     Begins,
     Ends,
+    change_in_activity,
+    change_in_answers,
     hour_of,
     together,
-    turn_in_activity,
-    turn_in_answers,
 )
 from tillkeeper.domain.statuses import OPEN
 from tillkeeper.store.jobs.backfill import UNDER_WAY, Pace, ask_about, open_in, request_backfill
@@ -47,7 +47,7 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
     list: bool
 
 
-class Turn(msgspec.Struct, frozen=True, kw_only=True):
+class HealthChange(msgspec.Struct, frozen=True, kw_only=True):
     """What came of looking at an account."""
 
     account: str
@@ -119,7 +119,7 @@ RETURNING p.account, mine.watched_at AS watched_before, p.answered_at, p.failing
 
 async def watch(
     conn: Conn, accounts: Mapping[str, Abilities], *, policy: SilencePolicy, calls_per_s: float, now: datetime
-) -> list[Turn]:
+) -> list[HealthChange]:
     """Looks at the accounts that nobody looked at just now, in the caller's transaction, and does what follows."""
     await conn.execute(BEGIN_TO_WATCH, sorted(accounts), now - WATCH_EVERY)
     rows = await conn.fetch(CLAIM, sorted(accounts), now - WATCH_EVERY, now)
@@ -128,7 +128,7 @@ async def watch(
         return []
     active, quiet = await activity_of(conn, names, now=now), await _open_silences(conn, names)
     pace = Pace.half_of(calls_per_s, orders_max=ASKED_MAX, within=policy.ask_every)
-    turns: list[Turn] = []
+    changes: list[HealthChange] = []
     for row in sorted(rows, key=lambda row: str(row["account"])):
         look = _Look(
             account=row["account"],
@@ -140,9 +140,9 @@ async def watch(
             policy=policy,
             now=now,
         )
-        turns += await _look_at(conn, look, pace)
+        changes += await _look_at(conn, look, pace)
     await conn.execute(FORGET_ACTIVITY, names, now - (DAYS_KEPT + 1) * DAY)
-    return turns
+    return changes
 
 
 ACTIVITY = """
@@ -182,36 +182,36 @@ async def open_silences(conn: Conn, accounts: Collection[str]) -> set[tuple[str,
     return {(account, kind) for account, kinds in found.items() for kind in kinds}
 
 
-async def _look_at(conn: Conn, look: _Look, pace: Pace) -> list[Turn]:
-    turns: list[Turn] = []
+async def _look_at(conn: Conn, look: _Look, pace: Pace) -> list[HealthChange]:
+    changes: list[HealthChange] = []
     if look.can.ask and look.now - look.watched_at >= OUTAGE:
         await request_backfill(conn, look.account, look.watched_at - MARGIN, reason="outage", now=look.now)
-        turns.append(Turn(account=look.account, what="outage", since=look.watched_at))
+        changes.append(HealthChange(account=look.account, what="outage", since=look.watched_at))
     silent_since = look.open["silent"][0] if "silent" in look.open else None
-    turns += await _write_turn(
-        conn, look, turn_in_answers(look.answers, look.policy, is_open="unanswering" in look.open)
+    changes += await _write_change(
+        conn, look, change_in_answers(look.answers, look.policy, is_open="unanswering" in look.open)
     )
-    turns += await _write_turn(
-        conn, look, turn_in_activity(look.activity, look.policy, silent_since=silent_since, now=look.now)
+    changes += await _write_change(
+        conn, look, change_in_activity(look.activity, look.policy, silent_since=silent_since, now=look.now)
     )
-    began = next((it.since for it in turns if it.what == "silent"), None)
-    is_over = any(it.what == "talking" for it in turns)
+    began = next((it.since for it in changes if it.what == "silent"), None)
+    is_over = any(it.what == "talking" for it in changes)
     since, asked_at = (began, None) if began else look.open.get("silent", (None, None))
     is_due = asked_at is None or asked_at <= look.now - look.policy.ask_every
     if since is not None and not is_over and look.can.ask and is_due:
-        turns.append(await _ask_sooner(conn, look, since, asked_at, pace))
-    return turns
+        changes.append(await _ask_sooner(conn, look, since, asked_at, pace))
+    return changes
 
 
-async def _write_turn(conn: Conn, look: _Look, turn: Begins | Ends | None) -> list[Turn]:
-    match turn:
+async def _write_change(conn: Conn, look: _Look, change: Begins | Ends | None) -> list[HealthChange]:
+    match change:
         case Begins():
-            return await _begin(conn, look, turn)
+            return await _begin(conn, look, change)
         case Ends():
-            return await _end(conn, look, turn)
+            return await _end(conn, look, change)
         case None:
             return []
-    assert_never(turn)
+    assert_never(change)
 
 
 OPEN_ONE = """
@@ -221,14 +221,14 @@ RETURNING id
 """
 
 
-async def _begin(conn: Conn, look: _Look, turn: Begins) -> list[Turn]:
-    silence_id = await conn.fetchval(OPEN_ONE, look.account, turn.kind, turn.since, look.now)
+async def _begin(conn: Conn, look: _Look, change: Begins) -> list[HealthChange]:
+    silence_id = await conn.fetchval(OPEN_ONE, look.account, change.kind, change.since, look.now)
     if silence_id is None:
         return []
     await write_notices(
-        conn, [silence_begins(look.account, silence_id, turn, look.answers, now=look.now)], now=look.now
+        conn, [silence_begins(look.account, silence_id, change, look.answers, now=look.now)], now=look.now
     )
-    return [Turn(account=look.account, what=turn.kind, since=turn.since)]
+    return [HealthChange(account=look.account, what=change.kind, since=change.since)]
 
 
 CLOSE_ONE = """
@@ -236,20 +236,24 @@ UPDATE silences SET ended_at = $3 WHERE account = $1 AND kind = $2 AND ended_at 
 """
 
 
-async def _end(conn: Conn, look: _Look, turn: Ends) -> list[Turn]:
-    row = await conn.fetchrow(CLOSE_ONE, look.account, turn.kind, look.now)
+async def _end(conn: Conn, look: _Look, change: Ends) -> list[HealthChange]:
+    row = await conn.fetchrow(CLOSE_ONE, look.account, change.kind, look.now)
     if row is None:
         return []
     if look.can.ask:
-        await request_backfill(conn, look.account, row["since"] - MARGIN, reason=turn.kind, now=look.now)
-    await write_notices(conn, [silence_ends(look.account, row["id"], turn, since=row["since"])], now=look.now)
-    return [Turn(account=look.account, what="talking" if turn.kind == "silent" else "answering", since=row["since"])]
+        await request_backfill(conn, look.account, row["since"] - MARGIN, reason=change.kind, now=look.now)
+    await write_notices(conn, [silence_ends(look.account, row["id"], change, since=row["since"])], now=look.now)
+    return [
+        HealthChange(
+            account=look.account, what="talking" if change.kind == "silent" else "answering", since=row["since"]
+        )
+    ]
 
 
 ASKED = "UPDATE silences SET asked_at = $2 WHERE account = $1 AND kind = 'silent' AND ended_at IS NULL"
 
 
-async def _ask_sooner(conn: Conn, look: _Look, since: datetime, asked_at: datetime | None, pace: Pace) -> Turn:
+async def _ask_sooner(conn: Conn, look: _Look, since: datetime, asked_at: datetime | None, pace: Pace) -> HealthChange:
     """A round: the list is taken in from where the last one ended, and open payments are asked about one by one."""
     if look.can.list:
         await request_backfill(conn, look.account, (asked_at or since) - MARGIN, reason="silent", now=look.now)
@@ -266,4 +270,4 @@ async def _ask_sooner(conn: Conn, look: _Look, since: datetime, asked_at: dateti
     first = look.now + LIST_FIRST if look.can.list else look.now
     asked = await ask_about(conn, found.ids, [first + n * pace.gap for n in range(len(found.ids))])
     await conn.execute(ASKED, look.account, look.now)
-    return Turn(account=look.account, what="asked_sooner", since=since, orders=len(asked))
+    return HealthChange(account=look.account, what="asked_sooner", since=since, orders=len(asked))

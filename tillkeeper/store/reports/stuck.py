@@ -17,7 +17,7 @@ from tillkeeper.store.postgres.pool import Conn
 STUCK: Final = tuple(status for status in OPEN if status is not Status.UNPAID)  # nobody began to pay those
 
 
-class Sought(msgspec.Struct, frozen=True, kw_only=True):
+class StuckFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which orders: in these statuses since before `until`, and, if told, at this account."""
 
     statuses: tuple[Status, ...] = STUCK
@@ -41,7 +41,7 @@ def longest_first(statuses: Collection[Status]) -> str:
 
 
 async def stuck_orders(
-    pool: asyncpg.Pool, sought: Sought, *, policy: Policy, limit: int, now: datetime
+    pool: asyncpg.Pool, sought: StuckFilter, *, policy: Policy, limit: int, now: datetime
 ) -> list[dict[str, Any]]:
     """Those that have stood the longest first."""
     async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
