@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from tillkeeper.cli.failed import reported
+from tillkeeper.cli.errors import reported
 from tillkeeper.cli.options import AsJson, Config, exits
 
 app = typer.Typer()

@@ -14,7 +14,7 @@ from sandbox.simulators.stripe.objects import stripe_payment_intent, stripe_refu
 from sandbox.simulators.stripe.signing import stripe_body, stripe_signed
 from tests.telling import Telling
 from tillkeeper.gateways.errors import BadPayload, VerificationStep
-from tillkeeper.gateways.inspecting import inspect_request
+from tillkeeper.gateways.inspection import inspect_request
 from tillkeeper.gateways.messages import Query, Verified
 from tillkeeper.gateways.stripe.gateway import Stripe
 from tillkeeper.gateways.stripe.settings import StripeSettings

@@ -18,7 +18,7 @@ from tillkeeper.accounts import KnownAccounts
 from tillkeeper.diagnostics.findings import ADVICE, BY_STEP, Finding
 from tillkeeper.diagnostics.refusals import TOO_LONG, RefusedRequest, diagnose
 from tillkeeper.gateways.errors import BadPayload, BadSignature, Refused, VerificationStep
-from tillkeeper.gateways.inspecting import inspect_request
+from tillkeeper.gateways.inspection import inspect_request
 from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.mollie.settings import MollieSettings
 from tillkeeper.gateways.paystack.settings import PaystackSettings

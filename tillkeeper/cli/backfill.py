@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from tillkeeper.cli.failed import NO, WRONG, CommandError, reported
+from tillkeeper.cli.errors import NO, WRONG, CommandError, reported
 from tillkeeper.cli.options import AsJson, Config, exits, seconds, serving_settings_from, unicode
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
-from tillkeeper.cli.failed import WRONG, CommandError, reported
+from tillkeeper.cli.errors import WRONG, CommandError, reported
 from tillkeeper.cli.options import AsJson, Config, Tied, exits, serving_settings_from
 
 if TYPE_CHECKING:

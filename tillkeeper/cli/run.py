@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
-from tillkeeper.cli.failed import reported
+from tillkeeper.cli.errors import reported
 from tillkeeper.cli.options import AsJson, Config, Tied, exits, serving_settings_from
 
 if TYPE_CHECKING:
