@@ -4,9 +4,9 @@ from collections.abc import Collection
 
 import msgspec
 
-from ingest.registration import Amount, BadRegistration, Ref
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import strictjson
+from tillkeeper.ingest.registration import Amount, BadRegistration, Ref
 from tillkeeper.store.apply.refunds import REFUND_REF_CHARS_MAX, AskedRefund
 
 

@@ -40,8 +40,8 @@ from tillkeeper.store.jobs.backfill import (
 from tillkeeper.store.postgres.lease import LeaseLost
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.telemetry import BACKFILLED
-from workers.found import all_or_each
-from workers.outage import Outage, Stopped
+from tillkeeper.workers.found import all_or_each
+from tillkeeper.workers.outage import Outage, Stopped
 
 log = structlog.get_logger()
 

@@ -29,10 +29,10 @@ from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.sqlstates import is_contention, is_outage
 from tillkeeper.store.queries.fetches import ClaimedFetch, claim_fetches, settle_fetch
 from tillkeeper.telemetry import FETCH_LAG_SECONDS, FETCHES
-from workers.found import all_or_each
-from workers.job_pool import JobPool
-from workers.outage import Outage, Stopped
-from workers.queries import Queries
+from tillkeeper.workers.found import all_or_each
+from tillkeeper.workers.job_pool import JobPool
+from tillkeeper.workers.outage import Outage, Stopped
+from tillkeeper.workers.queries import Queries
 
 log = structlog.get_logger()
 

@@ -6,7 +6,7 @@ import structlog
 
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.store.postgres.sqlstates import is_contention, is_outage
-from workers.outage import Stopped
+from tillkeeper.workers.outage import Stopped
 
 log = structlog.get_logger()
 

@@ -16,8 +16,8 @@ from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.settings import Settings
 from tillkeeper.status_server import serving_status
 from tillkeeper.store.postgres.pool import open_pool
-from workers.notify import NotifyLoop
-from workers.outage import Outage, Stopped, refuse_unfit
+from tillkeeper.workers.notify import NotifyLoop
+from tillkeeper.workers.outage import Outage, Stopped, refuse_unfit
 
 log = structlog.get_logger()
 

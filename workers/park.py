@@ -14,8 +14,8 @@ from tillkeeper.domain.delivery import EnvelopeKeys, NotAuthentic
 from tillkeeper.lanes.base import LaneMessage, LaneUnavailable, Receiver
 from tillkeeper.store.deliveries.parked import NOT_AUTHENTIC, park_unreadable
 from tillkeeper.telemetry import PARKED_EVENTS
-from workers.isolate import park_delivery
-from workers.outage import Outage, Stopped
+from tillkeeper.workers.isolate import park_delivery
+from tillkeeper.workers.outage import Outage, Stopped
 
 log = structlog.get_logger()
 

@@ -21,10 +21,10 @@ from tillkeeper.process import collect_garbage_seldom
 from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.settings import Settings
 from tillkeeper.store.postgres.pool import open_pool
-from workers.apply import MESSAGES_MAX, ApplyLoop
-from workers.keys import KeyUses
-from workers.outage import Outage, refuse_unfit
-from workers.park import ParkLoop
+from tillkeeper.workers.apply import MESSAGES_MAX, ApplyLoop
+from tillkeeper.workers.keys import KeyUses
+from tillkeeper.workers.outage import Outage, refuse_unfit
+from tillkeeper.workers.park import ParkLoop
 
 log = structlog.get_logger()
 

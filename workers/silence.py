@@ -16,7 +16,7 @@ from tillkeeper.gateways.messages import Answer, Call, Query
 from tillkeeper.store.accounts.health import BEGINS, Abilities, Turn, note_answers, open_silences, watch
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.telemetry import ASKED_SOONER, SILENCE
-from workers.outage import Outage, Stopped
+from tillkeeper.workers.outage import Outage, Stopped
 
 log = structlog.get_logger()
 

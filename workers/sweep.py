@@ -34,10 +34,10 @@ from tillkeeper.store.postgres.lease import lease_over
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, is_contention, is_outage
 from tillkeeper.store.postgres.transactions import repeat_when_raced
 from tillkeeper.telemetry import SWEPT_ORDERS
-from workers.found import all_or_each
-from workers.job_pool import JobPool
-from workers.outage import Outage
-from workers.queries import Queries
+from tillkeeper.workers.found import all_or_each
+from tillkeeper.workers.job_pool import JobPool
+from tillkeeper.workers.outage import Outage
+from tillkeeper.workers.queries import Queries
 
 log = structlog.get_logger()
 

@@ -25,13 +25,13 @@ from tillkeeper.status_server import serving_status
 from tillkeeper.store.deliveries.retention import forget_unsigned
 from tillkeeper.store.orders.policy_change import look_anew, take_policy
 from tillkeeper.store.postgres.pool import open_pool
-from workers.backfill import Backfill
-from workers.fetch import FetchLoop
-from workers.follow import Follow
-from workers.outage import Outage, Stopped, refuse_unfit
-from workers.silence import Silence, Watched
-from workers.sweep import Sweep
-from workers.words import Words
+from tillkeeper.workers.backfill import Backfill
+from tillkeeper.workers.fetch import FetchLoop
+from tillkeeper.workers.follow import Follow
+from tillkeeper.workers.outage import Outage, Stopped, refuse_unfit
+from tillkeeper.workers.silence import Silence, Watched
+from tillkeeper.workers.sweep import Sweep
+from tillkeeper.workers.words import Words
 
 log = structlog.get_logger()
 

@@ -8,7 +8,7 @@ from functools import partial
 import asyncpg
 
 from tillkeeper.store.deliveries.unknown_words import Word, note_words
-from workers.outage import Outage, Stopped
+from tillkeeper.workers.outage import Outage, Stopped
 
 
 class Words:

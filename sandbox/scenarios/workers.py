@@ -5,16 +5,16 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
-from sandbox.scenarios.system import WorkerContext, Workers, in_the_middle
 from tillkeeper.notices.channels import open_channels
-from workers.apply import ApplyLoop
-from workers.backfill import Backfill
-from workers.fetch import FetchLoop
-from workers.follow import Follow
-from workers.notify import NotifyLoop
-from workers.outage import Outage
-from workers.silence import Silence, Watched
-from workers.sweep import Sweep
+from tillkeeper.sandbox.scenarios.system import WorkerContext, Workers, in_the_middle
+from tillkeeper.workers.apply import ApplyLoop
+from tillkeeper.workers.backfill import Backfill
+from tillkeeper.workers.fetch import FetchLoop
+from tillkeeper.workers.follow import Follow
+from tillkeeper.workers.notify import NotifyLoop
+from tillkeeper.workers.outage import Outage
+from tillkeeper.workers.silence import Silence, Watched
+from tillkeeper.workers.sweep import Sweep
 
 Result = TypeVar("Result")
 

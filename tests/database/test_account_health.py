@@ -18,8 +18,8 @@ from tillkeeper.store.accounts.health import OUTAGE, activity_of
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.postgres.transactions import repeat_when_raced
-from workers.outage import Outage
-from workers.silence import Silence, Watched
+from tillkeeper.workers.outage import Outage
+from tillkeeper.workers.silence import Silence, Watched
 
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)

@@ -21,8 +21,8 @@ from tillkeeper.store.reports.case_files import Filters, add_raw, file_of, list_
 from tillkeeper.store.reports.handover import hand_over
 from tillkeeper.store.reports.order import show
 from tillkeeper.store.reports.stuck import Sought, stuck_orders
-from workers.follow import Follow
-from workers.outage import Outage
+from tillkeeper.workers.follow import Follow
+from tillkeeper.workers.outage import Outage
 
 
 @pytest.fixture

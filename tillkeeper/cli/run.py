@@ -41,7 +41,7 @@ def run_command(config: Config = None, as_json: AsJson = False, tied: Tied = Fal
 async def _run(settings: "Settings", stop: asyncio.Event) -> None:
     import structlog
 
-    from workers.outage import Outage, Stopped
+    from tillkeeper.workers.outage import Outage, Stopped
 
     log = structlog.get_logger()
     try:

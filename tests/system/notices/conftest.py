@@ -8,8 +8,8 @@ import pytest
 from tests.notice_factories import Clock
 from tests.notice_servers import http_server, smtp_server
 from tillkeeper.notices.channels import open_channels
-from workers.notify import NotifyLoop
-from workers.outage import Outage
+from tillkeeper.workers.notify import NotifyLoop
+from tillkeeper.workers.outage import Outage
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from tillkeeper.domain.order.notice_outcomes import Failed, Sent
 from tillkeeper.domain.order.notices import Audience
 from tillkeeper.notices.settings import SmtpSettings
 from tillkeeper.notices.smtp import SmtpChannel
-from workers.notify import LEASE, NotifyLoop
-from workers.outage import Outage
+from tillkeeper.workers.notify import LEASE, NotifyLoop
+from tillkeeper.workers.outage import Outage
 
 
 async def outcome(pool, key="k"):
