@@ -1,4 +1,4 @@
-"""The workers of a scenario: the very ones that run in life, told a simulated time."""
+"""Builds the workers of a scenario: those of production, on a simulated clock."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,32 +9,33 @@ from tillkeeper.notices.channels import open_channels
 from tillkeeper.sandbox.scenarios.system import WorkerContext, Workers, in_the_middle
 from tillkeeper.workers.apply import ApplyLoop
 from tillkeeper.workers.backfill import Backfill
+from tillkeeper.workers.database_retry import DatabaseRetry
 from tillkeeper.workers.fetch import FetchLoop
-from tillkeeper.workers.follow import Follow
+from tillkeeper.workers.follow_up import FollowUp
 from tillkeeper.workers.notify import NotifyLoop
-from tillkeeper.workers.outage import Outage
-from tillkeeper.workers.silence import Silence, Watched
+from tillkeeper.workers.silence import Silence
 from tillkeeper.workers.sweep import Sweep
+from tillkeeper.workers.watched_api_client import WatchedApiClient
 
 Result = TypeVar("Result")
 
 
-class NoOutage(Outage):
-    """The database of a scenario has no outages: what goes wrong with it ends the scenario, and is not waited out."""
+class WithoutRetry(DatabaseRetry):
+    """Runs database work once: an outage of a scenario's database ends the scenario."""
 
     def __init__(self) -> None:
         super().__init__(asyncio.Event())
 
-    async def wait_out(self, work: Callable[[], Awaitable[Result]], **_: object) -> Result:
+    async def until_available(self, work: Callable[[], Awaitable[Result]], **_: object) -> Result:
         """Runs `work` once."""
         return await work()
 
 
 async def start_workers(context: WorkerContext, stack: AsyncExitStack) -> Workers:
-    """Makes one of each worker; what they hold open is closed with `stack`."""
+    """Builds one of each worker; what they open is closed with `stack`."""
     settings = context.settings
-    api_client = Watched(context.api_client, now=context.clock.now)
-    shared: dict[str, Any] = {"pool": context.pool, "outage": NoOutage(), "now": context.clock.now}
+    api_client = WatchedApiClient(context.api_client, now=context.clock.now)
+    shared: dict[str, Any] = {"pool": context.pool, "retry": WithoutRetry(), "now": context.clock.now}
     deciding = shared | {"policy": lambda: context.policy}
     of_accounts = deciding | {
         "accounts": sorted(settings.accounts),
@@ -48,7 +49,7 @@ async def start_workers(context: WorkerContext, stack: AsyncExitStack) -> Worker
         apply=ApplyLoop(lane=context.lane, batch_events=settings.work.batch_events, **deciding).run_once,
         fetch=fetch.run_once,
         sweep=Sweep(api_client=api_client, settings=settings.sweep, **deciding).run_once,
-        follow=Follow(**deciding).run_once,
+        follow=FollowUp(**deciding).run_once,
         watch=Silence(watched=api_client, **of_accounts).run_once,
         backfill=Backfill(lists=api_client, **of_accounts).run_once,
         notify=NotifyLoop(channels=channels, settings=settings.notify, **shared).run_once,

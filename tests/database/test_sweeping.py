@@ -25,7 +25,7 @@ from tillkeeper.store.orders.acts import close
 from tillkeeper.store.outbox.sending import Audience, claim, lock_order
 from tillkeeper.store.postgres.transactions import repeat_when_raced
 from tillkeeper.store.reports.order import history, show
-from tillkeeper.workers.outage import Outage
+from tillkeeper.workers.database_retry import DatabaseRetry
 from tillkeeper.workers.sweep import Sweep
 
 MINUTE = timedelta(minutes=1)
@@ -108,7 +108,7 @@ def a_sweep(pool, gateways, clock, policy=POLICY, **settings):
     return Sweep(
         pool=pool,
         api_client=gateways,
-        outage=Outage(asyncio.Event()),
+        retry=DatabaseRetry(asyncio.Event()),
         policy=lambda: policy,
         now=clock,
         settings=SweepSettings(**settings),

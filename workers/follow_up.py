@@ -1,4 +1,4 @@
-"""Looks after open cases, and after events that wait: each look a transaction of its own."""
+"""Follows up open cases, and events that wait for their order, each in a transaction of its own."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -10,33 +10,33 @@ import structlog
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.jobs.follow_up import follow_up, open_unmatched, take_up_left_over
 from tillkeeper.store.postgres.pool import Conn
-from tillkeeper.workers.outage import Outage, Stopped
+from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
 
 log = structlog.get_logger()
 
 ROWS_MAX: Final = 100
-WAITING_MAX: Final = 1_000  # looked at in one go; a hundred thousand of nobody's are gone through in minutes
-LATE_COMMIT: Final = timedelta(hours=1)  # an event may be seen so long after the moment that it is recorded with
+WAITING_MAX: Final = 1_000  # read at once; a hundred thousand of unknown orders take minutes
+LATE_COMMIT: Final = timedelta(hours=1)  # an event may become visible this long after its recorded time
 
 
-class Follow:
-    """Everything besides orders that becomes due."""
+class FollowUp:
+    """Does what becomes due besides orders."""
 
     def __init__(
-        self, *, pool: asyncpg.Pool, outage: Outage, policy: Callable[[], Policy], now: Callable[[], datetime]
+        self, *, pool: asyncpg.Pool, retry: DatabaseRetry, policy: Callable[[], Policy], now: Callable[[], datetime]
     ) -> None:
         self._pool = pool
-        self._outage = outage
+        self._retry = retry
         self._policy = policy
         self._now = now
-        self._left_over_after = 0  # the events that wait are gone through in turn
-        self._seen_until: datetime | None = None  # what waits was recorded until then; none before the first whole look
+        self._left_over_after = 0  # the waiting events are read in turn
+        self._seen_until: datetime | None = None  # what waits was checked up to here; None before the first pass
 
     async def run_once(self) -> int:
-        """Looks once at all of it; returns how much there was to do."""
+        """Does all that is due once; returns how much there was to do."""
         try:
             looks = (self._follow_up, self._unmatched, self._left_over)
-            return sum([await self._outage.transact(self._pool, look) for look in looks])
+            return sum([await self._retry.transact(self._pool, look) for look in looks])
         except Stopped:
             return 0
 

@@ -1,4 +1,4 @@
-"""What a worker does while the database is out of reach: waits, and takes the same work up again."""
+"""Retries a worker's database work until the database is available."""
 
 import asyncio
 import random
@@ -26,23 +26,23 @@ CONTENDED_ATTEMPTS: Final = 3
 
 
 class Stopped(Exception):
-    """The process was told to stop before the database came back.  The work is not done and comes again."""
+    """The process was stopped before the database came back.  The work is not done and comes again."""
 
 
-class Outage:
-    """Waits for the database without an end but `stop`: an outage parks nothing.
+class DatabaseRetry:
+    """Retries without a limit, until `stop` is set: an outage parks nothing.
 
-    A contention it tries `contended_attempts` times, without an end if that is None; then whoever can do with less, or
-    with something else first, is to.
+    Under contention it makes `contended_attempts` attempts, or any number if that is None; then the caller should try
+    less at once, or something else first.
     """
 
     def __init__(self, stop: asyncio.Event) -> None:
         self._stop = stop
 
-    async def wait_out(
+    async def until_available(
         self, work: Callable[[], Awaitable[Result]], *, contended_attempts: int | None = CONTENDED_ATTEMPTS
     ) -> Result:
-        """Runs `work`, which is safe to repeat, until it is done.  Raises Stopped, or what is no outage."""
+        """Runs `work`, which must be safe to repeat, until it succeeds.  Raises Stopped, or what is no outage."""
         contended = 0
 
         def goes_on(error: BaseException) -> bool:
@@ -57,34 +57,34 @@ class Outage:
             wait=lambda state: DATABASE.pause_s(state.attempt_number, random.uniform),
             stop=lambda _: self._stop.is_set(),
             sleep=lambda seconds: pause(self._stop, seconds),
-            before_sleep=_tell,
+            before_sleep=_log_wait,
             retry_error_callback=_give_up,
         )
 
-        async def attempt() -> Result:  # tenacity awaits only what it sees to be a coroutine function
+        async def attempt() -> Result:  # tenacity awaits only coroutine functions
             return await work()
 
         return await retrying(attempt)
 
     async def transact(self, pool: asyncpg.Pool, work: Callable[[Conn], Awaitable[Result]]) -> Result:
         """Runs `work` in a transaction of its own, until it is committed.  Raises Stopped, or what is no outage."""
-        return await self.wait_out(lambda: repeat_when_raced(pool, work))
+        return await self.until_available(lambda: repeat_when_raced(pool, work))
 
 
-async def refuse_unfit(pool: Pool, schema: SchemaWatch, outage: Outage) -> None:
-    """Looks at the schema once the database answers.  Raises SchemaUnfit, which waiting does not cure, or Stopped."""
-    await outage.wait_out(lambda: schema.look(pool))
+async def refuse_unfit(pool: Pool, schema: SchemaWatch, retry: DatabaseRetry) -> None:
+    """Checks the schema once the database is available.  Raises SchemaUnfit, which no waiting cures, or Stopped."""
+    await retry.until_available(lambda: schema.look(pool))
     schema.refuse_unfit()
 
 
-def _tell(state: RetryCallState) -> None:
+def _log_wait(state: RetryCallState) -> None:
     DATABASE_WAITS.inc()
     error = state.outcome.exception() if state.outcome else None
-    told = {"attempt": state.attempt_number, "error": type(error).__name__, "text": str(error)[:200]}
+    fields = {"attempt": state.attempt_number, "error": type(error).__name__, "text": str(error)[:200]}
     if error is not None and is_contention(error):
-        log.warning("database_contended", **told)
+        log.warning("database_contended", **fields)
     else:
-        log.warning("database_unavailable", **told)
+        log.warning("database_unavailable", **fields)
 
 
 def _give_up(state: RetryCallState) -> None:

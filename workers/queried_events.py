@@ -1,4 +1,4 @@
-"""Events that no delivery brought, applied so that one that cannot be holds up no other."""
+"""Applies events of queries and lists, so that one that cannot be applied holds up no other."""
 
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -6,22 +6,22 @@ import structlog
 
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.store.postgres.sqlstates import is_contention, is_outage
-from tillkeeper.workers.outage import Stopped
+from tillkeeper.workers.database_retry import Stopped
 
 log = structlog.get_logger()
 
 
-async def all_or_each(
+async def apply_all_or_each(
     apply: Callable[[Sequence[PaymentEvent]], Awaitable[None]], events: Sequence[PaymentEvent]
 ) -> list[PaymentEvent]:
-    """Has them applied all at once; if that fails for what one of them says, each by itself.
+    """Applies the events all at once, or, if that fails because of one of them, each by itself.
 
-    Returns those that could not be; the gateway can be asked again.  Raises what is an outage.
+    Returns those that could not be applied; the gateway can be queried again.  Raises an outage.
     """
     try:
         await apply(events)
     except Exception as error:
-        if _is_no_fault_of_theirs(error):
+        if _is_outage_or_stop(error):
             raise
         return [event for event in events if not await _could_be_applied(apply, event)]
     return []
@@ -31,7 +31,7 @@ async def _could_be_applied(apply: Callable[[Sequence[PaymentEvent]], Awaitable[
     try:
         await apply([event])
     except Exception as error:
-        if _is_no_fault_of_theirs(error):
+        if _is_outage_or_stop(error):
             raise
         if is_contention(error):
             log.warning("answer_lock_contended", account=event.account, kind=event.kind, error=type(error).__name__)
@@ -41,5 +41,5 @@ async def _could_be_applied(apply: Callable[[Sequence[PaymentEvent]], Awaitable[
     return True
 
 
-def _is_no_fault_of_theirs(error: Exception) -> bool:
+def _is_outage_or_stop(error: Exception) -> bool:
     return is_outage(error) or isinstance(error, Stopped)

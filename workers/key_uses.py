@@ -1,4 +1,4 @@
-"""Counts which keys verified what was applied, and tells the database every few seconds."""
+"""Counts which keys verified the applied deliveries, and writes that to the database every few seconds."""
 
 from collections.abc import Sequence
 
@@ -13,14 +13,14 @@ log = structlog.get_logger()
 
 
 class KeyUses:
-    """Of all loops of a worker.  What is not told when it dies is lost: days count here, not deliveries."""
+    """Counts key uses for all loops of a worker.  Unwritten ones are lost when it dies: only the days matter."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
         self._uses: dict[tuple[str, str], KeyUse] = {}
 
     def note(self, deliveries: Sequence[Delivery]) -> None:
-        """What was applied together."""
+        """Counts the keys of applied deliveries."""
         for it in deliveries:
             use = self._uses.get((it.account, it.key))
             if use is None:
@@ -33,17 +33,17 @@ class KeyUses:
                 use.last_at = max(use.last_at, it.received_at)
 
     async def run_once(self) -> int:
-        """Tells what was counted; what the database does not take now is told the next time."""
+        """Writes what was counted; what the database does not take now is written the next time."""
         uses = list(self._uses.values())
         if uses:
-            told = [(it, it.deliveries) for it in uses]
+            written = [(use, use.deliveries) for use in uses]
             try:
                 async with self._pool.acquire() as conn:
                     await note_uses(conn, uses)
             except DATABASE_ERRORS as error:
                 log.info("key_uses_not_stored", error=type(error).__name__)
                 return 0
-            for it, count in told:
-                it.deliveries -= count
-            self._uses = {key: it for key, it in self._uses.items() if it.deliveries}
+            for use, count in written:
+                use.deliveries -= count
+            self._uses = {key: use for key, use in self._uses.items() if use.deliveries}
         return 0

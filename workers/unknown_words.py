@@ -1,4 +1,4 @@
-"""Writes down the words that answers of gateways held and that stand in no list of ours."""
+"""Writes the unknown words of gateways' answers to the database."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -8,32 +8,32 @@ from functools import partial
 import asyncpg
 
 from tillkeeper.store.deliveries.unknown_words import Word, note_words
-from tillkeeper.workers.outage import Outage, Stopped
+from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
 
 
-class Words:
-    """What the api_client collected, a transaction at a time."""
+class UnknownWords:
+    """Takes the unknown words that the API client collected, and counts them in the database."""
 
     def __init__(
         self,
         *,
         pool: asyncpg.Pool,
         take: Callable[[], Counter[Word]],
-        outage: Outage,
+        retry: DatabaseRetry,
         now: Callable[[], datetime],
     ) -> None:
         self._pool = pool
         self._take = take
-        self._outage = outage
+        self._retry = retry
         self._now = now
 
     async def run_once(self) -> int:
-        """Returns how many words there were."""
+        """Writes the collected words; returns their number."""
         words = self._take()
         if not words:
             return 0
         try:
-            await self._outage.transact(self._pool, partial(note_words, words=words, now=self._now()))
+            await self._retry.transact(self._pool, partial(note_words, words=words, now=self._now()))
         except Stopped:
             return 0
         return len(words)
