@@ -1,4 +1,4 @@
-"""The role `notify`: loops over the outbox, one for each audience, until it is told to stop."""
+"""Runs the role `notify`: a loop over the outbox for each audience, until it is stopped."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -16,13 +16,13 @@ from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.settings import Settings
 from tillkeeper.status_server import serving_status
 from tillkeeper.store.postgres.pool import open_pool
+from workers.database_retry import DatabaseRetry, Stopped, refuse_unfit
 from workers.notify import NotifyLoop
-from workers.outage import Outage, Stopped, refuse_unfit
 
 log = structlog.get_logger()
 
-IDLE_S: Final = 1.0  # nobody notices a second; a look at an empty outbox costs under a millisecond
-STOP_S: Final = 40.0  # what is being sent then is finished, or as uncertain as after a kill
+IDLE_S: Final = 1.0  # nobody notices a second; checking an empty outbox costs under a millisecond
+STOP_S: Final = 40.0  # what is being sent is finished, or is uncertain as after a kill
 POOL_CONNECTIONS: Final = 6
 
 
@@ -31,16 +31,16 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
     An audience has a loop of its own, so that a receiver that hangs holds up no payer.
     """
-    accounts = Accounts(settings)  # of which the policy may name some, and new ones come while it runs
+    accounts = Accounts(settings)  # the policy may name some, and accounts may be added while it runs
     policy = PolicyFile(settings.policy, accounts.gateways.keys())
     accounts.on_change(policy.read_again)
-    outage, schema = Outage(stop), SchemaWatch()
+    retry, schema = DatabaseRetry(stop), SchemaWatch()
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(serving_status(settings.notify, is_ready=lambda: schema.is_fit))
         try:
-            pool = await outage.wait_out(lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS))
+            pool = await retry.until_available(lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS))
             stack.push_async_callback(pool.close)
-            await refuse_unfit(pool, schema, outage)
+            await refuse_unfit(pool, schema, retry)
         except Stopped:
             return
         channels = await stack.enter_async_context(
@@ -55,7 +55,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                     pool=pool,
                     channels=channels,
                     settings=settings.notify,
-                    outage=outage,
+                    retry=retry,
                     now=clock.now,
                     audiences=(audience,),
                     cases=lambda: policy.policy.cases,

@@ -1,4 +1,4 @@
-"""The role `work`: one worker process, or several and the one that keeps them going."""
+"""Runs the role `work`: one worker process, or several under a supervisor."""
 
 import asyncio
 from tempfile import TemporaryDirectory
@@ -17,7 +17,7 @@ ONE: Final = {"TILLKEEPER_WORK__PROCESSES": "1"}  # the environment wins over th
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Works until `stop` is set, then ends in good order."""
+    """Works until `stop` is set, then shuts down in order."""
     if settings.work.processes == 1:
         schema = SchemaWatch()
         async with serving_status(settings.work, is_ready=lambda: schema.is_fit):

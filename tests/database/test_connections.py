@@ -29,7 +29,7 @@ from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import show
 from tillkeeper.store.schema.creating import create_schema
 from workers.apply import ApplyLoop
-from workers.outage import Outage
+from workers.database_retry import DatabaseRetry
 
 PEERS = 6
 
@@ -248,7 +248,7 @@ async def test_behind_pgbouncer_in_transaction_mode_every_order_comes_true(postg
     lanes = [await SpoolReceiver.open(pool, dsn) for _ in range(3)]
     loops = [
         ApplyLoop(
-            lane=lane, pool=pool, outage=Outage(asyncio.Event()), policy=Policy, now=lambda: NOON, batch_events=10
+            lane=lane, pool=pool, retry=DatabaseRetry(asyncio.Event()), policy=Policy, now=lambda: NOON, batch_events=10
         )
         for lane in lanes
     ]

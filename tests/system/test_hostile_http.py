@@ -13,7 +13,7 @@ from aiohttp import web
 from ingest import connection_limits, connections
 from ingest.health import LOOK_S, Health
 from ingest.server import receiver
-from sandbox.signing import stripe_signed
+from sandbox.simulators.stripe.signing import stripe_signed
 from tests.system.receiving import (
     ACCOUNT,
     PATH,

@@ -41,11 +41,11 @@ def run_command(config: Config = None, as_json: AsJson = False, tied: Tied = Fal
 async def _run(settings: "Settings", stop: asyncio.Event) -> None:
     import structlog
 
-    from workers.outage import Outage, Stopped
+    from workers.database_retry import DatabaseRetry, Stopped
 
     log = structlog.get_logger()
     try:
-        created = await Outage(stop).wait_out(lambda: _create_schema(settings.database_url))
+        created = await DatabaseRetry(stop).until_available(lambda: _create_schema(settings.database_url))
     except Stopped:
         return
     log.info("schema_ready", created=created)

@@ -49,13 +49,13 @@ def stuck_command(
         from tillkeeper.cli.filters import refuse_unknown
         from tillkeeper.cli.output import print_json
         from tillkeeper.domain.statuses import Status
-        from tillkeeper.store.reports.stuck import STUCK, Sought, stuck_orders
+        from tillkeeper.store.reports.stuck import STUCK, StuckFilter, stuck_orders
 
         for name in in_status or ():
             if name not in set(Status):
                 raise CommandError(f"{name!r} is no status; known are {', '.join(Status)}", code=WRONG)
         now = clock.now()
-        sought = Sought(
+        sought = StuckFilter(
             statuses=tuple(map(Status, in_status)) if in_status else STUCK,
             account=account,
             until=now - timedelta(seconds=older),

@@ -8,8 +8,8 @@ from typing import Annotated
 import msgspec
 
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import Summary
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.domain.statuses import STATUS_ZH, Status
 
 Minor = Annotated[int, msgspec.Meta(ge=0, le=AMOUNT_MINOR_MAX)]

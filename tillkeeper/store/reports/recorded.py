@@ -1,4 +1,4 @@
-"""Everything that was written about orders, read back whole: for whoever checks a run against its own log."""
+"""Reads everything that is recorded about orders, to compare a test run with its own log."""
 
 from datetime import datetime
 from typing import Any
@@ -9,8 +9,8 @@ import msgspec
 from tillkeeper.domain.events import PaymentEvent
 
 
-class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """One event of an order's history.  `received_at` is when its delivery came, or when it was recorded."""
+class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event of an order's history.  `received_at` is when its delivery came, or when it was recorded."""
 
     order_ref: str
     event: PaymentEvent
@@ -18,7 +18,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TakenStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One step that a sweep took."""
+    """A step that a sweep took."""
 
     order_ref: str
     phase: int
@@ -28,7 +28,7 @@ class TakenStep(msgspec.Struct, frozen=True, kw_only=True):
     result: str | None
 
 
-class CaseTold(msgspec.Struct, frozen=True, kw_only=True):
+class RecordedCase(msgspec.Struct, frozen=True, kw_only=True):
     """A case with its own history: (what, by, at), oldest first."""
 
     order_ref: str | None
@@ -39,8 +39,8 @@ class CaseTold(msgspec.Struct, frozen=True, kw_only=True):
     entries: tuple[tuple[str, str, datetime], ...]
 
 
-class NoticeTold(msgspec.Struct, frozen=True, kw_only=True):
-    """A notice and what became of it."""
+class RecordedNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """A notice with its outcome."""
 
     order_ref: str | None
     audience: str
@@ -82,12 +82,12 @@ SELECT least((SELECT min(due_at) FROM orders WHERE due_at IS NOT NULL),
 """
 
 
-async def histories(pool: asyncpg.Pool) -> list[Recorded]:
-    """Every event that counts for an order, in the order of application."""
+async def histories(pool: asyncpg.Pool) -> list[RecordedEvent]:
+    """Reads every event that counts for an order, in the order of application."""
     async with pool.acquire() as conn:
         rows = [dict(row) for row in await conn.fetch(HISTORIES)]
     return [
-        Recorded(
+        RecordedEvent(
             order_ref=row.pop("of_order"),
             received_at=row.pop("received_at"),
             event=msgspec.convert(row, PaymentEvent),
@@ -97,30 +97,30 @@ async def histories(pool: asyncpg.Pool) -> list[Recorded]:
 
 
 async def steps(pool: asyncpg.Pool) -> list[TakenStep]:
-    """Every step that was taken, order by order."""
+    """Reads every step that was taken, order by order."""
     async with pool.acquire() as conn:
         return [TakenStep(**dict(row)) for row in await conn.fetch(STEPS)]
 
 
-async def cases(pool: asyncpg.Pool) -> list[CaseTold]:
-    """Every case that was ever opened."""
+async def cases(pool: asyncpg.Pool) -> list[RecordedCase]:
+    """Reads every case that was ever opened."""
     async with pool.acquire() as conn:
         rows = [dict(row) for row in await conn.fetch(CASES)]
     return [
-        CaseTold(entries=tuple(zip(row.pop("whats"), row.pop("bys"), row.pop("ats"), strict=True)), **row)
+        RecordedCase(entries=tuple(zip(row.pop("whats"), row.pop("bys"), row.pop("ats"), strict=True)), **row)
         for row in rows
     ]
 
 
-async def notices(pool: asyncpg.Pool) -> list[NoticeTold]:
-    """Every notice, in the order of its writing."""
+async def notices(pool: asyncpg.Pool) -> list[RecordedNotice]:
+    """Reads every notice, in the order of writing."""
     async with pool.acquire() as conn:
         rows = [dict(row) for row in await conn.fetch(NOTICES)]
-    return [NoticeTold(payload=msgspec.json.decode(row.pop("payload")), **row) for row in rows]
+    return [RecordedNotice(payload=msgspec.json.decode(row.pop("payload")), **row) for row in rows]
 
 
 async def next_due(pool: asyncpg.Pool) -> datetime | None:
-    """When the next order, query, case or notice has something to do."""
+    """Returns when the next order, query, case or notice is due."""
     async with pool.acquire() as conn:
         at: datetime | None = await conn.fetchval(NEXT_DUE)
         return at
