@@ -1,8 +1,8 @@
-"""Refunds that the merchant asked its gateway for: known from that moment, so that one that never finishes is seen.
+"""Refunds that the merchant asked its gateway for: known from that moment, so that one that never finishes is noticed.
 
-Facts are ordered by the gateway's clock, which the merchant's word is not by.  It counts as the first word about its
-refund: whatever the gateway says of it, also about an order that was registered long after, is later.  The merchant's
-words follow each other by the second: asked for, taken back, asked for under the same number once more.
+Facts are ordered by the gateway's clock, which the merchant's requests are not dated by.  They count as the first
+events of their refund: whatever the gateway says of it, also about an order that was registered long after, is later.
+The requests follow each other by the second: requested, withdrawn, requested under the same reference once more.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -14,15 +14,15 @@ from tillkeeper.domain.events import REF_CHARS_MAX, Evidence, Kind, PaymentEvent
 from tillkeeper.domain.order.facts import WITHDRAWN
 from tillkeeper.domain.order.registration import Contradiction
 
-BEFORE_ANY_WORD: Final = datetime(2000, 1, 1, tzinfo=UTC)
-WORD_APART: Final = timedelta(seconds=1)
-WORDS_MAX: Final = 1000  # the second of the last is still long before any gateway's
-REFUND_REF_CHARS_MAX: Final = REF_CHARS_MAX - len(f"merchant:undone{WORDS_MAX}:")
+BEFORE_GATEWAYS: Final = datetime(2000, 1, 1, tzinfo=UTC)
+REQUEST_GAP: Final = timedelta(seconds=1)
+REQUESTS_MAX: Final = 1000  # the last one's second is still long before any gateway event
+REFUND_REF_CHARS_MAX: Final = REF_CHARS_MAX - len(f"merchant:undone{REQUESTS_MAX}:")
 
 
 class AskedRefund(msgspec.Struct, frozen=True, kw_only=True):
-    """A refund as the merchant asked for it.  `amount` in minor units of the order's currency; `refund_ref` as the
-    gateway will name it: Stripe's re_..., Alipay's out_request_no, WeChat Pay's out_refund_no."""
+    """A refund as the merchant requested it.  `amount` is in minor units of the order's currency; `refund_ref` is the
+    gateway's name for it: Stripe's re_..., Alipay's out_request_no, WeChat Pay's out_refund_no."""
 
     order_ref: str
     account: str
@@ -39,22 +39,22 @@ class KnownRefund(msgspec.Struct, frozen=True, kw_only=True):
     payment_ref: str | None
     amount: int | None
     currency: str | None
-    told_at: datetime  # when the word was said that stands
+    told_at: datetime  # of the event that counts
     failure_code: str | None
 
     @property
     def is_gateways(self) -> bool:
-        """Whether the word that stands is the gateway's."""
-        return self.told_at >= BEFORE_ANY_WORD + WORDS_MAX * WORD_APART
+        """Whether the gateway has said something of it."""
+        return self.told_at >= BEFORE_GATEWAYS + REQUESTS_MAX * REQUEST_GAP
 
     @property
-    def word(self) -> int:
-        """Which of the merchant's words stands."""
-        return (self.told_at - BEFORE_ANY_WORD) // WORD_APART
+    def number(self) -> int:
+        """The number of the merchant's request that counts."""
+        return (self.told_at - BEFORE_GATEWAYS) // REQUEST_GAP
 
 
-class SaidBefore(msgspec.Struct, frozen=True, kw_only=True):
-    """A word of the merchant's as it was recorded."""
+class EarlierRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request of the merchant as it was recorded."""
 
     order_id: int | None
     amount: int | None
@@ -62,31 +62,31 @@ class SaidBefore(msgspec.Struct, frozen=True, kw_only=True):
     outcome: str
 
 
-class GatewaySpoke(Exception):
-    """The gateway knows of the refund: what becomes of it is no longer the merchant's to say."""
+class GatewayKnowsRefund(Exception):
+    """The gateway knows the refund, so that the merchant cannot withdraw it any more."""
 
 
-def event_id_of(asked: AskedRefund, word: int) -> str:
-    """How the event is named by which the merchant asked."""
-    return f"merchant:refund{word or ''}:{asked.refund_ref}"
+def event_id_of(asked: AskedRefund, number: int) -> str:
+    """Names the event of a request."""
+    return f"merchant:refund{number or ''}:{asked.refund_ref}"
 
 
-def word_of(known: KnownRefund | None) -> int:
-    """Which word of the merchant's about a refund this one is: the first, or the next after the last withdrawal.
+def request_number(known: KnownRefund | None) -> int:
+    """Returns the number of this request among the merchant's: the first, or the next after the last withdrawal.
 
     Raises Contradiction where there were too many.
     """
     if known is None or known.is_gateways:
         return 0
     if known.failure_code != WITHDRAWN:
-        return known.word
-    if known.word + 1 >= WORDS_MAX:
+        return known.number
+    if known.number + 1 >= REQUESTS_MAX:
         raise Contradiction("refund_ref")
-    return known.word + 1
+    return known.number + 1
 
 
-def is_registered(asked: AskedRefund, said: SaidBefore | None, order_id: int) -> bool:
-    """Whether the merchant said just this before.  Raises Contradiction where it said something else."""
+def is_registered(asked: AskedRefund, said: EarlierRequest | None, order_id: int) -> bool:
+    """Returns True if the merchant registered just this before.  Raises Contradiction if it was another."""
     if said is None:
         return False
     if said.order_id != order_id or said.outcome == "mismatched":
@@ -98,7 +98,7 @@ def is_registered(asked: AskedRefund, said: SaidBefore | None, order_id: int) ->
 
 
 def refuse_other_refund(asked: AskedRefund, known: KnownRefund | None, order_id: int) -> None:
-    """Raises Contradiction where something else is known of the refund."""
+    """Raises Contradiction where the request differs from what is known of this refund."""
     if known is None:
         return
     if known.order_id != order_id:
@@ -109,13 +109,13 @@ def refuse_other_refund(asked: AskedRefund, known: KnownRefund | None, order_id:
         raise Contradiction("payment_ref")
 
 
-def asked_for(asked: AskedRefund, *, currency: str, word: int = 0) -> PaymentEvent:
-    """The event that the order is refunding, until the gateway says more."""
+def requested_event(asked: AskedRefund, *, currency: str, number: int = 0) -> PaymentEvent:
+    """Makes the event by which the order is `refunding`, until the gateway says more."""
     return PaymentEvent(
-        event_id=event_id_of(asked, word),
+        event_id=event_id_of(asked, number),
         kind=Kind.REFUND_PENDING,
         account=asked.account,
-        occurred_at=BEFORE_ANY_WORD + word * WORD_APART,
+        occurred_at=BEFORE_GATEWAYS + number * REQUEST_GAP,
         evidence=Evidence.OPERATOR,
         order_ref=asked.order_ref,
         payment_ref=asked.payment_ref,
@@ -125,18 +125,21 @@ def asked_for(asked: AskedRefund, *, currency: str, word: int = 0) -> PaymentEve
     )
 
 
-def withdrawn(order_ref: str, refund_ref: str, known: KnownRefund) -> PaymentEvent | None:
-    """The event that a refund was never made; None where the merchant said so before.  Raises GatewaySpoke."""
+def withdrawal_event(order_ref: str, refund_ref: str, known: KnownRefund) -> PaymentEvent | None:
+    """Makes the event of a refund that was never made; None where it is withdrawn already.
+
+    Raises GatewayKnowsRefund.
+    """
     if known.is_gateways:
-        raise GatewaySpoke
+        raise GatewayKnowsRefund
     if known.failure_code == WITHDRAWN:
         return None
-    word = known.word + 1
+    number = known.number + 1
     return PaymentEvent(
-        event_id=f"merchant:undone{word}:{refund_ref}",
+        event_id=f"merchant:undone{number}:{refund_ref}",
         kind=Kind.REFUND_FAILED,
         account=known.account,
-        occurred_at=BEFORE_ANY_WORD + word * WORD_APART,
+        occurred_at=BEFORE_GATEWAYS + number * REQUEST_GAP,
         evidence=Evidence.OPERATOR,
         order_ref=order_ref,
         payment_ref=known.payment_ref,

@@ -1,6 +1,4 @@
-"""Refunds that the merchant asked its gateway for are registered and withdrawn; domain/order/refund_registration.py
-decides.
-"""
+"""Registers and withdraws refunds that the merchant requested; domain/order/refund_registration.py decides."""
 
 from datetime import datetime
 from typing import Literal
@@ -9,14 +7,14 @@ import asyncpg
 
 from tillkeeper.domain.order.refund_registration import (
     AskedRefund,
+    EarlierRequest,
     KnownRefund,
-    SaidBefore,
-    asked_for,
     event_id_of,
     is_registered,
     refuse_other_refund,
-    withdrawn,
-    word_of,
+    request_number,
+    requested_event,
+    withdrawal_event,
 )
 from tillkeeper.domain.order.registration import Contradiction
 from tillkeeper.domain.policy import Policy
@@ -33,7 +31,7 @@ class NoSuchRefund(Exception):
 async def register_refund(
     pool: asyncpg.Pool, asked: AskedRefund, *, policy: Policy, now: datetime
 ) -> Literal["created", "unchanged"]:
-    """Makes the order one that is refunding, until the gateway says more.
+    """Makes the order `refunding`, until the gateway says more.
 
     The same again is "unchanged".  Raises NoSuchOrder, or Contradiction where it differs from what is known.
     """
@@ -50,15 +48,16 @@ async def _register(conn: Conn, asked: AskedRefund, policy: Policy, now: datetim
     if asked.account not in order["accounts"]:
         raise Contradiction("account")
     known = await _known(conn, asked)
-    word = word_of(known)
-    if is_registered(asked, await _said_before(conn, asked, word), order["id"]):
+    number = request_number(known)
+    if is_registered(asked, await _earlier_request(conn, asked, number), order["id"]):
         await wait_for_standbys(conn)
         return "unchanged"
     refuse_other_refund(asked, known, order["id"])
-    tally = await apply_found(conn, [asked_for(asked, currency=order["currency"], word=word)], policy=policy, now=now)
-    # Its references may be another order's.
-    is_registered(asked, await _said_before(conn, asked, word), order["id"])
-    return "created" if tally.outcomes else "unchanged"  # somebody else said it just now
+    event = requested_event(asked, currency=order["currency"], number=number)
+    tally = await apply_found(conn, [event], policy=policy, now=now)
+    # Its references may belong to another order.
+    is_registered(asked, await _earlier_request(conn, asked, number), order["id"])
+    return "created" if tally.outcomes else "unchanged"  # another request registered it just now
 
 
 KNOWN_REFUND = """
@@ -73,14 +72,14 @@ async def _known(conn: Conn, asked: AskedRefund) -> KnownRefund | None:
     return None if row is None else KnownRefund(**dict(row))
 
 
-SAID_BEFORE = """
+EARLIER_REQUEST = """
 SELECT order_id, amount_minor AS amount, payment_ref, outcome FROM inbox WHERE account = $1 AND event_id = $2
 """
 
 
-async def _said_before(conn: Conn, asked: AskedRefund, word: int) -> SaidBefore | None:
-    row = await conn.fetchrow(SAID_BEFORE, asked.account, event_id_of(asked, word))
-    return None if row is None else SaidBefore(**dict(row))
+async def _earlier_request(conn: Conn, asked: AskedRefund, number: int) -> EarlierRequest | None:
+    row = await conn.fetchrow(EARLIER_REQUEST, asked.account, event_id_of(asked, number))
+    return None if row is None else EarlierRequest(**dict(row))
 
 
 REFUND_OF_ORDER = """
@@ -96,9 +95,9 @@ ORDER BY told_at LIMIT 1
 async def withdraw_refund(
     pool: asyncpg.Pool, order_ref: str, refund_ref: str, *, policy: Policy, now: datetime
 ) -> Literal["withdrawn", "unchanged"]:
-    """Takes back what the merchant said of a refund that was never made: its gateway refused to.
+    """Withdraws a refund that was never made because the gateway refused it.
 
-    Raises NoSuchRefund, or GatewaySpoke.
+    Raises NoSuchRefund, or GatewayKnowsRefund.
     """
     return await repeat_when_raced(pool, lambda conn: _withdraw(conn, order_ref, refund_ref, policy, now))
 
@@ -109,7 +108,7 @@ async def _withdraw(
     row = await conn.fetchrow(REFUND_OF_ORDER, order_ref, refund_ref)
     if row is None:
         raise NoSuchRefund
-    event = withdrawn(order_ref, refund_ref, KnownRefund(**dict(row)))
+    event = withdrawal_event(order_ref, refund_ref, KnownRefund(**dict(row)))
     if event is None:
         await wait_for_standbys(conn)
         return "unchanged"
