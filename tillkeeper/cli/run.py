@@ -41,7 +41,7 @@ def run_command(config: Config = None, as_json: AsJson = False, tied: Tied = Fal
 async def _run(settings: "Settings", stop: asyncio.Event) -> None:
     import structlog
 
-    from workers.database_retry import DatabaseRetry, Stopped
+    from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
 
     log = structlog.get_logger()
     try:
