@@ -1,4 +1,5 @@
--- Tillkeeper's database, whole.  Read it first.  `tillkeeper db init` runs it; running it again changes nothing.
+-- Tillkeeper's database, whole.  Read it first.  `tillkeeper db init` runs it on an empty database; `tillkeeper db upgrade`
+-- brings an older one to it, step by step, with migrations/.  All steps from the first give what stands here.
 --
 --   deliveries ──< inbox >── orders ──< payments, refunds, disputes
 --      └──< fetches (what to ask its gateway)
@@ -10,67 +11,10 @@
 --
 -- Amounts are integers of the currency's minor unit.  Times are the gateway's own unless the name says otherwise.
 
--- Databases made before tables, columns and some words had the names that they have here: renamed once, in place.
-DO $$
-DECLARE
-    t record;
-    old record;
-BEGIN
-    IF to_regclass('rung') IS NULL THEN
-        RETURN;
-    END IF;
-    FOR t IN SELECT * FROM (VALUES
-        ('delivery', 'deliveries'), ('delivery_void', 'void_numbers'), ('payment', 'payments'), ('refund', 'refunds'),
-        ('dispute', 'disputes'), ('rung', 'steps'), ('act', 'acts'), ('case_entry', 'case_entries'), ('key_use', 'key_uses'),
-        ('unknown_word', 'unknown_words'), ('learnt_key', 'learnt_keys'), ('handover', 'handovers'), ('heard', 'activity'),
-        ('pulse', 'account_health'), ('quiet', 'silences'), ('backfill', 'backfills'), ('hint', 'hints')
-    ) AS renamed (before, after) WHERE to_regclass(before) IS NOT NULL LOOP
-        EXECUTE format('ALTER TABLE %I RENAME TO %I', t.before, t.after);
-        FOR old IN SELECT conname AS name FROM pg_constraint
-                   WHERE conrelid = to_regclass(t.after) AND starts_with(conname, t.before || '_') LOOP
-            EXECUTE format('ALTER TABLE %I RENAME CONSTRAINT %I TO %I',
-                           t.after, old.name, t.after || substr(old.name, length(t.before) + 1));
-        END LOOP;
-        FOR old IN SELECT c.relname AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-                   WHERE i.indrelid = to_regclass(t.after) AND starts_with(c.relname, t.before || '_') LOOP
-            EXECUTE format('ALTER INDEX %I RENAME TO %I', old.name, t.after || substr(old.name, length(t.before) + 1));
-        END LOOP;
-        FOR old IN SELECT c.relname AS name FROM pg_depend d JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S'
-                   WHERE d.refobjid = to_regclass(t.after) AND starts_with(c.relname, t.before || '_') LOOP
-            EXECUTE format('ALTER SEQUENCE %I RENAME TO %I', old.name, t.after || substr(old.name, length(t.before) + 1));
-        END LOOP;
-    END LOOP;
-    FOR t IN SELECT * FROM (VALUES
-        ('orders', 'spell', 'phase'), ('orders', 'spell_since', 'phase_since'), ('steps', 'spell', 'phase'),
-        ('fetches', 'wishes', 'requests'), ('fetches', 'wanted_at', 'requested_at'), ('fetches', 'taken', 'claims'),
-        ('fetches', 'taken_until', 'leased_until'), ('outbox', 'taken_until', 'leased_until'),
-        ('spool', 'taken_until', 'leased_until'), ('spool', 'taken_by', 'leased_by'), ('silences', 'over_at', 'ended_at'),
-        ('backfills', 'wanted_since', 'requested_since'), ('backfills', 'wished_at', 'requested_at'),
-        ('backfills', 'taken_by', 'leased_by'), ('backfills', 'taken_until', 'leased_until')
-    ) AS renamed (in_table, before, after)
-    WHERE EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass(in_table) AND attname = before) LOOP
-        EXECUTE format('ALTER TABLE %I RENAME %I TO %I', t.in_table, t.before, t.after);
-        FOR old IN SELECT conname AS name FROM pg_constraint  -- from PostgreSQL 18 on these have names
-                   WHERE conrelid = to_regclass(t.in_table) AND conname = concat_ws('_', t.in_table, t.before, 'not_null') LOOP
-            EXECUTE format('ALTER TABLE %I RENAME CONSTRAINT %I TO %I',
-                           t.in_table, old.name, concat_ws('_', t.in_table, t.after, 'not_null'));
-        END LOOP;
-    END LOOP;
-    FOR t IN SELECT * FROM (VALUES
-        ('fetches', 'fetches_wishes_check', 'fetches_requests_check'), ('backfills', 'wanted_whole', 'requested_whole')
-    ) AS renamed (in_table, before, after)
-    WHERE EXISTS (SELECT FROM pg_constraint WHERE conrelid = to_regclass(in_table) AND conname = before) LOOP
-        EXECUTE format('ALTER TABLE %I RENAME CONSTRAINT %I TO %I', t.in_table, t.before, t.after);
-    END LOOP;
-    UPDATE cases SET closed_by = 'system' WHERE closed_by = 'truth';
-    UPDATE case_entries SET by = 'system' WHERE by = 'truth';
-    UPDATE cases SET subject = replace(subject, '/spell:', '/phase:') WHERE kind = 'stuck';
-    -- Named as before, what was told already would be told once more.
-    UPDATE outbox SET key = replace(key, '/spell ', '/phase ') WHERE audience = 'payer' AND key LIKE '%/spell %';
-END $$;
+BEGIN;  -- all of it or nothing: run over a database that is not empty it changes nothing
 
 -- What a merchant sells.  Status and the three sums are derived by domain/order.py from the rows below it, never set.
-CREATE TABLE IF NOT EXISTS orders (
+CREATE TABLE orders (
     id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     order_ref        text NOT NULL UNIQUE,
     amount_minor     bigint NOT NULL CHECK (amount_minor > 0),
@@ -98,19 +42,19 @@ CREATE TABLE IF NOT EXISTS orders (
     -- Nobody's order shows paid for less than its amount.
     CONSTRAINT paid_means_covered CHECK (status <> 'paid' OR captured_minor + discount_minor >= amount_minor)
 ) WITH (fillfactor = 80);  -- status changes stay on their page
-CREATE INDEX IF NOT EXISTS orders_due ON orders (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX orders_due ON orders (due_at) WHERE due_at IS NOT NULL;
 -- What a gap in an account's webhooks may have missed: orders whose money may move at any time, however old they are, and
 -- those that could be paid within it.
-CREATE INDEX IF NOT EXISTS orders_moving ON orders (phase_since)
+CREATE INDEX orders_moving ON orders (phase_since)
 WHERE closed_at IS NULL AND status IN ('processing', 'partially_paid', 'refunding');
-CREATE INDEX IF NOT EXISTS orders_payable ON orders (coalesce(expires_at, phase_since))
+CREATE INDEX orders_payable ON orders (coalesce(expires_at, phase_since))
 WHERE closed_at IS NULL AND status IN ('unpaid', 'failed');
 -- For people who look for what is stuck or held: these do not read the orders that are done with.
-CREATE INDEX IF NOT EXISTS orders_failed ON orders (phase_since) WHERE closed_at IS NULL AND status = 'failed';
-CREATE INDEX IF NOT EXISTS orders_held ON orders (held_until) WHERE held_until IS NOT NULL;
+CREATE INDEX orders_failed ON orders (phase_since) WHERE closed_at IS NULL AND status = 'failed';
+CREATE INDEX orders_held ON orders (held_until) WHERE held_until IS NOT NULL;
 
 -- One request of a gateway, byte for byte.  (run, number) is given by the receiver process and has no gaps.
-CREATE TABLE IF NOT EXISTS deliveries (
+CREATE TABLE deliveries (
     run          uuid NOT NULL,
     number       bigint NOT NULL CHECK (number > 0),
     account      text NOT NULL,
@@ -127,10 +71,10 @@ CREATE TABLE IF NOT EXISTS deliveries (
 ) WITH (toast_tuple_target = 8160);  -- real bodies of 2 to 5 KB stay in the row
 ALTER TABLE deliveries ALTER COLUMN body SET STORAGE EXTERNAL;  -- compressing each body cost more than writing it
 -- What anybody could have posted (accounts whose gateway signs nothing) is forgotten after a while (store/deliveries/retention.py).
-CREATE INDEX IF NOT EXISTS deliveries_unsigned ON deliveries (received_at) WHERE key = 'unsigned' AND body IS NOT NULL;
+CREATE INDEX deliveries_unsigned ON deliveries (received_at) WHERE key = 'unsigned' AND body IS NOT NULL;
 
 -- Numbers that a receiver gave out but answered 503 for, or whose absence a person explained: audit does not miss them.
-CREATE TABLE IF NOT EXISTS void_numbers (
+CREATE TABLE void_numbers (
     run           uuid NOT NULL,
     number        bigint NOT NULL,
     explained_by  text,
@@ -144,7 +88,7 @@ CREATE TABLE IF NOT EXISTS void_numbers (
 -- What a gateway must be asked, because a delivery said only that it changed.  One row for each thing that can be asked
 -- about, open while a delivery's request is not answered: many requests are one question, and one that comes while the gateway is
 -- being asked leads to one more.
-CREATE TABLE IF NOT EXISTS fetches (
+CREATE TABLE fetches (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account      text NOT NULL,
     about        text NOT NULL CHECK (about IN ('payment', 'refund')),
@@ -174,15 +118,14 @@ CREATE TABLE IF NOT EXISTS fetches (
     CONSTRAINT open_is_due CHECK ((due_at IS NOT NULL) = (requests > found + not_found + given_up)),
     CONSTRAINT answered_once CHECK (requests >= found + not_found + given_up)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
-CREATE INDEX IF NOT EXISTS fetches_due ON fetches (due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX IF NOT EXISTS fetches_unfound ON fetches (account, requested_at)
+CREATE INDEX fetches_due ON fetches (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX fetches_unfound ON fetches (account, requested_at)
 WHERE due_at IS NOT NULL AND NOT proven AND found = 0;
-DROP INDEX IF EXISTS fetches_unproven;  -- of earlier versions
-CREATE INDEX IF NOT EXISTS fetches_unasked ON fetches (requested_at, number)
+CREATE INDEX fetches_unasked ON fetches (requested_at, number)
 WHERE due_at IS NOT NULL AND NOT proven AND found = 0 AND asked_at IS NULL;
 
 -- Every event once, with its outcome.  This is also the history of an order.
-CREATE TABLE IF NOT EXISTS inbox (
+CREATE TABLE inbox (
     seq           bigint GENERATED ALWAYS AS IDENTITY,
     account       text NOT NULL,
     event_id      text NOT NULL,
@@ -221,19 +164,19 @@ CREATE TABLE IF NOT EXISTS inbox (
     CONSTRAINT waiting_means_no_order CHECK ((outcome = 'waiting') = (order_id IS NULL)),
     CONSTRAINT webhooks_have_a_delivery CHECK (evidence <> 'webhook' OR number IS NOT NULL)
 ) WITH (fillfactor = 90);
-CREATE INDEX IF NOT EXISTS inbox_of_order ON inbox (order_id, seq) WHERE order_id IS NOT NULL;
-CREATE INDEX IF NOT EXISTS inbox_waiting_for_order ON inbox (order_ref) WHERE outcome = 'waiting';
-CREATE INDEX IF NOT EXISTS inbox_waiting_for_payment ON inbox (account, payment_ref) WHERE outcome = 'waiting';
-CREATE INDEX IF NOT EXISTS inbox_waiting_for_refund ON inbox (account, refund_ref)
+CREATE INDEX inbox_of_order ON inbox (order_id, seq) WHERE order_id IS NOT NULL;
+CREATE INDEX inbox_waiting_for_order ON inbox (order_ref) WHERE outcome = 'waiting';
+CREATE INDEX inbox_waiting_for_payment ON inbox (account, payment_ref) WHERE outcome = 'waiting';
+CREATE INDEX inbox_waiting_for_refund ON inbox (account, refund_ref)
 WHERE outcome = 'waiting' AND refund_ref IS NOT NULL;
-CREATE INDEX IF NOT EXISTS inbox_waiting_for_dispute ON inbox (account, dispute_ref)
+CREATE INDEX inbox_waiting_for_dispute ON inbox (account, dispute_ref)
 WHERE outcome = 'waiting' AND dispute_ref IS NOT NULL;
-CREATE INDEX IF NOT EXISTS inbox_waiting_since ON inbox (recorded_at) WHERE outcome = 'waiting';
-CREATE INDEX IF NOT EXISTS inbox_waiting_in_turn ON inbox (seq) WHERE outcome = 'waiting';
+CREATE INDEX inbox_waiting_since ON inbox (recorded_at) WHERE outcome = 'waiting';
+CREATE INDEX inbox_waiting_in_turn ON inbox (seq) WHERE outcome = 'waiting';
 
 -- Payments that were told with more than one order, and with which: whoever registers one of these has the payment looked at
 -- anew (domain/ownership.py).
-CREATE TABLE IF NOT EXISTS named_elsewhere (
+CREATE TABLE named_elsewhere (
     order_ref    text NOT NULL,
     account      text NOT NULL,
     payment_ref  text NOT NULL,
@@ -241,7 +184,7 @@ CREATE TABLE IF NOT EXISTS named_elsewhere (
 );
 
 -- One attempt to pay.  Each group of columns is a fact that merges on its own (domain/facts.py).
-CREATE TABLE IF NOT EXISTS payments (
+CREATE TABLE payments (
     account            text NOT NULL,
     payment_ref        text NOT NULL,
     order_id           bigint NOT NULL REFERENCES orders,
@@ -256,10 +199,10 @@ CREATE TABLE IF NOT EXISTS payments (
     PRIMARY KEY (account, payment_ref),
     CONSTRAINT captured_means_succeeded CHECK (captured_minor = 0 OR status = 'succeeded')
 ) WITH (fillfactor = 80);
-CREATE INDEX IF NOT EXISTS payments_of_order ON payments (order_id);
+CREATE INDEX payments_of_order ON payments (order_id);
 
 -- An amount on its way back.
-CREATE TABLE IF NOT EXISTS refunds (
+CREATE TABLE refunds (
     account       text NOT NULL,
     refund_ref    text NOT NULL,
     order_id      bigint NOT NULL REFERENCES orders,
@@ -270,10 +213,10 @@ CREATE TABLE IF NOT EXISTS refunds (
     currency      text,
     PRIMARY KEY (account, refund_ref)
 ) WITH (fillfactor = 80);
-CREATE INDEX IF NOT EXISTS refunds_of_order ON refunds (order_id);
+CREATE INDEX refunds_of_order ON refunds (order_id);
 
 -- An amount that the payer's bank contests.
-CREATE TABLE IF NOT EXISTS disputes (
+CREATE TABLE disputes (
     account       text NOT NULL,
     dispute_ref   text NOT NULL,
     order_id      bigint NOT NULL REFERENCES orders,
@@ -284,10 +227,10 @@ CREATE TABLE IF NOT EXISTS disputes (
     currency      text,
     PRIMARY KEY (account, dispute_ref)
 );
-CREATE INDEX IF NOT EXISTS disputes_of_order ON disputes (order_id);
+CREATE INDEX disputes_of_order ON disputes (order_id);
 
 -- What the sweep did for an order.  A step of a phase is taken once: the row stands before anything is asked or told.
-CREATE TABLE IF NOT EXISTS steps (
+CREATE TABLE steps (
     order_id  bigint NOT NULL REFERENCES orders,
     phase     bigint NOT NULL,
     action    text NOT NULL CHECK (action IN ('query', 'grace', 'remind', 'case', 'escalate', 'close')),
@@ -300,7 +243,7 @@ CREATE TABLE IF NOT EXISTS steps (
 );
 
 -- What a person did to an order, or the policy in their stead: who, when and why.
-CREATE TABLE IF NOT EXISTS acts (
+CREATE TABLE acts (
     id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     order_id  bigint NOT NULL REFERENCES orders,
     what      text NOT NULL CHECK (what IN ('hold', 'release', 'close', 'reopen', 'ask')),
@@ -308,11 +251,11 @@ CREATE TABLE IF NOT EXISTS acts (
     note      text NOT NULL,
     at        timestamptz NOT NULL
 );
-CREATE INDEX IF NOT EXISTS acts_of_order ON acts (order_id);
+CREATE INDEX acts_of_order ON acts (order_id);
 
 -- What a person must look at.  (kind, subject) opens once, however often the cause is seen; one that closed itself may
 -- open again, one that a person resolved stays resolved while things stand as they did then, and no more money comes in.
-CREATE TABLE IF NOT EXISTS cases (
+CREATE TABLE cases (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kind          text NOT NULL,
     subject       text NOT NULL,
@@ -331,11 +274,11 @@ CREATE TABLE IF NOT EXISTS cases (
     CONSTRAINT open_is_followed_up CHECK ((closed_at IS NULL) = (follow_up_at IS NOT NULL)),
     CONSTRAINT closed_says_how CHECK (num_nulls(closed_at, closed_by, outcome) IN (0, 3))
 );
-CREATE INDEX IF NOT EXISTS cases_of_order ON cases (order_id) WHERE order_id IS NOT NULL;
-CREATE INDEX IF NOT EXISTS cases_due ON cases (follow_up_at) WHERE follow_up_at IS NOT NULL;
+CREATE INDEX cases_of_order ON cases (order_id) WHERE order_id IS NOT NULL;
+CREATE INDEX cases_due ON cases (follow_up_at) WHERE follow_up_at IS NOT NULL;
 
 -- A case's own history.
-CREATE TABLE IF NOT EXISTS case_entries (
+CREATE TABLE case_entries (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     case_id  bigint NOT NULL REFERENCES cases,
     what     text NOT NULL CHECK (what IN
@@ -344,11 +287,11 @@ CREATE TABLE IF NOT EXISTS case_entries (
     note     text,
     at       timestamptz NOT NULL
 );
-CREATE INDEX IF NOT EXISTS case_entries_of_case ON case_entries (case_id);
-CREATE INDEX IF NOT EXISTS case_entries_since ON case_entries (at);
+CREATE INDEX case_entries_of_case ON case_entries (case_id);
+CREATE INDEX case_entries_since ON case_entries (at);
 
 -- Effects on their way out, written in the transaction of the change that caused them.
-CREATE TABLE IF NOT EXISTS outbox (
+CREATE TABLE outbox (
     -- Names what is told, so that nobody is told it twice.  Sorted by its bytes: case/17/ and order/17/ are ranges.
     key          text COLLATE "C" PRIMARY KEY,
     id           bigint GENERATED ALWAYS AS IDENTITY,
@@ -368,12 +311,12 @@ CREATE TABLE IF NOT EXISTS outbox (
     CONSTRAINT pending_is_due CHECK ((state = 'pending') = (due_at IS NOT NULL)),
     CONSTRAINT finished_says_when CHECK ((state = 'pending') = (finished_at IS NULL))
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
-CREATE INDEX IF NOT EXISTS outbox_due ON outbox (due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX IF NOT EXISTS outbox_dead ON outbox (finished_at) WHERE state = 'dead';
-CREATE INDEX IF NOT EXISTS outbox_of_order ON outbox (order_id) WHERE audience = 'payer';
+CREATE INDEX outbox_due ON outbox (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX outbox_dead ON outbox (finished_at) WHERE state = 'dead';
+CREATE INDEX outbox_of_order ON outbox (order_id) WHERE audience = 'payer';
 
 -- The PostgreSQL lane.  A row is an envelope; the id comes from the sender, so that putting it twice is harmless.
-CREATE TABLE IF NOT EXISTS spool (
+CREATE TABLE spool (
     position     bigint GENERATED ALWAYS AS IDENTITY,
     id           uuid PRIMARY KEY,
     shard        integer NOT NULL,
@@ -384,10 +327,10 @@ CREATE TABLE IF NOT EXISTS spool (
     leased_by     uuid
 ) WITH (fillfactor = 70, toast_tuple_target = 8160, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 ALTER TABLE spool ALTER COLUMN body SET STORAGE EXTERNAL;
-CREATE INDEX IF NOT EXISTS spool_in_order ON spool (position);
+CREATE INDEX spool_in_order ON spool (position);
 
 -- What could not be applied, one row an event, where people see, replay or discard it.
-CREATE TABLE IF NOT EXISTS parked (
+CREATE TABLE parked (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     run        uuid,
     number     bigint,
@@ -408,14 +351,13 @@ CREATE TABLE IF NOT EXISTS parked (
     UNIQUE (run, number, event_id),
     CONSTRAINT closed_whole CHECK ((outcome IS NULL) = (closed_at IS NULL))
 );
-CREATE INDEX IF NOT EXISTS parked_open ON parked (account, event_id) WHERE outcome IS NULL;
-ALTER TABLE parked ADD COLUMN IF NOT EXISTS order_ref text, ADD COLUMN IF NOT EXISTS payment_ref text;
-CREATE INDEX IF NOT EXISTS parked_of_order ON parked (order_ref) WHERE outcome IS NULL;
-CREATE INDEX IF NOT EXISTS parked_of_payment ON parked (account, payment_ref) WHERE outcome IS NULL;
+CREATE INDEX parked_open ON parked (account, event_id) WHERE outcome IS NULL;
+CREATE INDEX parked_of_order ON parked (order_ref) WHERE outcome IS NULL;
+CREATE INDEX parked_of_payment ON parked (account, payment_ref) WHERE outcome IS NULL;
 
 -- Deliveries that were refused, for ops to see why (tillkeeper/diagnostics).  Strangers decide how many come and how large:
 -- store/deliveries/refused.py bounds them by account and altogether, in number, bytes and days; the oldest go first.
-CREATE TABLE IF NOT EXISTS refused (
+CREATE TABLE refused (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account      text NOT NULL,
     received_at  timestamptz NOT NULL,
@@ -428,11 +370,10 @@ CREATE TABLE IF NOT EXISTS refused (
     body         bytea,  -- null where it was too large to be kept
     bytes        integer NOT NULL DEFAULT 65536  -- of its texts and body; for rows from before it was counted the most
 );
-ALTER TABLE refused ADD COLUMN IF NOT EXISTS bytes integer NOT NULL DEFAULT 65536;
-CREATE INDEX IF NOT EXISTS refused_of_account ON refused (account, id);
+CREATE INDEX refused_of_account ON refused (account, id);
 
 -- Which of an account's keys verified deliveries, and when last: whether an old one may go.
-CREATE TABLE IF NOT EXISTS key_uses (
+CREATE TABLE key_uses (
     account     text NOT NULL,
     key         text NOT NULL,  -- as gateways label it: its setting, place and fingerprint
     first_at    timestamptz NOT NULL,
@@ -442,7 +383,7 @@ CREATE TABLE IF NOT EXISTS key_uses (
 );
 
 -- Words of gateways that stand in no list of ours (a new status, reason or type): nothing is refused or guessed for them.
-CREATE TABLE IF NOT EXISTS unknown_words (
+CREATE TABLE unknown_words (
     account   text NOT NULL,
     field     text NOT NULL,
     word      text NOT NULL,
@@ -454,7 +395,7 @@ CREATE TABLE IF NOT EXISTS unknown_words (
 
 -- What addresses of gateways yielded for keys that deliveries named, for receivers that start (tillkeeper/api_client/key_fetching.py).
 -- None of it is secret, and none is believed for standing here: the gateway's file checks it as what was just fetched.
-CREATE TABLE IF NOT EXISTS learnt_keys (
+CREATE TABLE learnt_keys (
     account    text NOT NULL,
     url        text NOT NULL,
     content    bytea NOT NULL,
@@ -463,14 +404,14 @@ CREATE TABLE IF NOT EXISTS learnt_keys (
 );
 
 -- When a shift was handed over: the next one asks what is new since.
-CREATE TABLE IF NOT EXISTS handovers (
+CREATE TABLE handovers (
     id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at  timestamptz NOT NULL,
     by  text NOT NULL
 );
 
 -- The policy that sweeps go by.  Orders that are due later are looked at anew when it changes, up to this id so far.
-CREATE TABLE IF NOT EXISTS policy_in_force (
+CREATE TABLE policy_in_force (
     singleton     boolean PRIMARY KEY DEFAULT true CHECK (singleton),  -- there is one row
     digest        text NOT NULL,
     taken_at      timestamptz NOT NULL,
@@ -479,7 +420,7 @@ CREATE TABLE IF NOT EXISTS policy_in_force (
 
 -- When each account was heard: the deliveries of an hour, and the minutes in which there were any as a mask of sixty bits.
 -- Each connection has rows of its own, so that batches never wait for each other here; whoever reads adds them up.
-CREATE TABLE IF NOT EXISTS activity (
+CREATE TABLE activity (
     account     text NOT NULL,
     hour        timestamptz NOT NULL,
     backend     integer NOT NULL,
@@ -490,7 +431,7 @@ CREATE TABLE IF NOT EXISTS activity (
 ) WITH (fillfactor = 50);  -- a row changes with every batch, and stays on its page
 
 -- One row an account: when somebody looked last, and how its gateway answers.  Whoever looks holds the row.
-CREATE TABLE IF NOT EXISTS account_health (
+CREATE TABLE account_health (
     account        text PRIMARY KEY,
     watched_at     timestamptz NOT NULL,
     answered_at    timestamptz,  -- the last answer to any sweeper
@@ -501,7 +442,7 @@ CREATE TABLE IF NOT EXISTS account_health (
 
 -- An account that should talk and is silent, or should answer and does not.  An open row is the fact: told once, and
 -- once that it is over.
-CREATE TABLE IF NOT EXISTS silences (
+CREATE TABLE silences (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account     text NOT NULL,
     kind        text NOT NULL CHECK (kind IN ('silent', 'unanswering')),
@@ -510,10 +451,10 @@ CREATE TABLE IF NOT EXISTS silences (
     asked_at    timestamptz NOT NULL,  -- when its open payments were last asked about because of it
     ended_at     timestamptz
 );
-CREATE UNIQUE INDEX IF NOT EXISTS silences_once ON silences (account, kind) WHERE ended_at IS NULL;
+CREATE UNIQUE INDEX silences_once ON silences (account, kind) WHERE ended_at IS NULL;
 
 -- How far each account's own list of events is taken in, and the span that is wanted next.
-CREATE TABLE IF NOT EXISTS backfills (
+CREATE TABLE backfills (
     account       text PRIMARY KEY,
     good_until    timestamptz,  -- up to here the last one got
     requested_since  timestamptz,  -- from here to now is wanted; moves on with each part that is done
@@ -525,34 +466,31 @@ CREATE TABLE IF NOT EXISTS backfills (
     leased_until   timestamptz NOT NULL DEFAULT '-infinity',  -- a lease: two at once would ask everything twice
     CONSTRAINT requested_whole CHECK (num_nulls(requested_since, requested_at, reason, due_at) IN (0, 4))
 );
-CREATE INDEX IF NOT EXISTS backfills_due ON backfills (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX backfills_due ON backfills (due_at) WHERE due_at IS NOT NULL;
 
 -- Questions caused by deliveries that proved nothing: counted here, so that forgers have no more than the policy allows.
-CREATE TABLE IF NOT EXISTS hints (
+CREATE TABLE hints (
     account   text NOT NULL,
     at        timestamptz NOT NULL,
     order_id  bigint NOT NULL REFERENCES orders,
     PRIMARY KEY (account, at, order_id)
 );
-CREATE INDEX IF NOT EXISTS hints_of_order ON hints (order_id, at);
+CREATE INDEX hints_of_order ON hints (order_id, at);
 
--- What databases made by earlier versions of this file lack.
-ALTER TABLE orders ADD COLUMN IF NOT EXISTS discount_minor bigint NOT NULL DEFAULT 0 CHECK (discount_minor >= 0);
-ALTER TABLE payments ADD COLUMN IF NOT EXISTS held_minor bigint NOT NULL DEFAULT 0 CHECK (held_minor >= 0);
-ALTER TABLE inbox ADD COLUMN IF NOT EXISTS discount_minor bigint, ADD COLUMN IF NOT EXISTS has_refunds boolean,
-    ADD COLUMN IF NOT EXISTS as_of timestamptz, ADD COLUMN IF NOT EXISTS on_top_minor bigint,
-    ADD COLUMN IF NOT EXISTS released_minor bigint, ADD COLUMN IF NOT EXISTS may_be_release boolean;
-ALTER TABLE cases ADD COLUMN IF NOT EXISTS state text;
-DO $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'orders'::regclass AND conname = 'paid_means_covered'
-                   AND pg_get_constraintdef(oid) LIKE '%discount_minor%') THEN
-        ALTER TABLE orders DROP CONSTRAINT paid_means_covered,
-            ADD CONSTRAINT paid_means_covered CHECK (status <> 'paid' OR captured_minor + discount_minor >= amount_minor);
-    END IF;
-    IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'payments'::regclass AND conname = 'payments_status_check'
-                   AND pg_get_constraintdef(oid) LIKE '%reversed%') THEN
-        ALTER TABLE payments DROP CONSTRAINT payments_status_check, ADD CONSTRAINT payments_status_check CHECK
-            (status IN ('created', 'pending', 'authorized', 'failed', 'cancelled', 'succeeded', 'reversed'));
-    END IF;
-END $$;
+-- What has been done to this schema, one row for each file of migrations/.  Processes look at it: which programs may serve it.
+CREATE TABLE schema_versions (
+    version         integer PRIMARY KEY CHECK (version > 0),
+    name            text NOT NULL,
+    oldest_program  integer NOT NULL CHECK (oldest_program > 0),  -- the schema that the oldest program was made for that may serve
+    checksum        text,  -- of the file that was run; null: it was part of this file when the database was made
+    steps_done      integer NOT NULL DEFAULT 0 CHECK (steps_done >= 0),
+    position        bigint,  -- up to here the batches of the step under way got
+    started_at      timestamptz NOT NULL DEFAULT now(),
+    finished_at     timestamptz  -- null: it is under way, or was interrupted
+);
+GRANT SELECT ON schema_versions TO PUBLIC;  -- whoever serves it must know what it serves
+INSERT INTO schema_versions (version, name, oldest_program, finished_at) VALUES
+    (1, 'first', 1, now()),
+    (2, 'names', 2, now());
+
+COMMIT;

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import platform
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -13,17 +14,28 @@ from rich.console import Console
 from bench import accept, apply, end_to_end, memory, sweep
 from bench.house import Broken, House
 from bench.report import WIDTH, Section, as_json, show
+from bench.sizes import MINIATURE, Sizes
 from sandbox.servers import ServerFailed
 from tillkeeper import __version__, clock
 from tillkeeper.telemetry import set_up_logging
 
-SECTIONS: Final = ("accept", "apply", "end_to_end", "sweep", "memory")
+Measure = Callable[[House, Sizes], Awaitable[Section]]
+SECTIONS: Final[Mapping[str, Measure]] = {
+    "accept": accept.measure,
+    "apply": apply.measure,
+    "end_to_end": end_to_end.measure,
+    "sweep": sweep.measure,
+    "memory": memory.measure,
+}
 
 
 def main(
     only: Annotated[str, typer.Option(help=f"Sections, with commas between them: {', '.join(SECTIONS)}.")] = "",
     seconds: Annotated[float, typer.Option(min=0.5, help="How long each rate is measured.")] = 4.0,
     events: Annotated[int, typer.Option(min=1_000, help="How many events the memory run sends.")] = 60_000,
+    miniature: Annotated[
+        bool, typer.Option("--miniature", help="Whether everything still runs, in seconds; its figures mean nothing.")
+    ] = False,
     json: Annotated[Path | None, typer.Option(help="Where to write the figures as JSON.")] = None,
 ) -> None:
     """Measures on private servers of its own.  Only ratios within one run hold: the machine's speed drifts."""
@@ -32,7 +44,7 @@ def main(
         raise typer.BadParameter(f"no such section: {', '.join(sorted(unknown))}", param_hint="--only")
     set_up_logging("bench", level="WARNING")
     console = Console(width=WIDTH, highlight=False)
-    bench = Bench(console, seconds=seconds, events=events)
+    bench = Bench(console, MINIATURE if miniature else Sizes(seconds=seconds, memory_events=events))
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(bench.run(names))
@@ -55,12 +67,11 @@ def main(
 class Bench:
     """One run: its sections so far."""
 
-    def __init__(self, console: Console, *, seconds: float, events: int) -> None:
+    def __init__(self, console: Console, sizes: Sizes) -> None:
         self.sections: list[Section] = []
         self.is_broken = False
         self._console = console
-        self._seconds = seconds
-        self._events = events
+        self._sizes = sizes
 
     async def run(self, names: list[str]) -> None:
         """Measures and shows one section after the other; one that breaks does not stop the next."""
@@ -69,7 +80,7 @@ class Bench:
                 self._console.print("RabbitMQ is not installed: everything on the PostgreSQL lane alone.\n")
             for name in names:
                 try:
-                    section = await self._measure(name, house)
+                    section = await SECTIONS[name](house, self._sizes)
                 except (Broken, ServerFailed, TimeoutError) as error:
                     self.tell_broken(name, error)
                     continue
@@ -80,19 +91,6 @@ class Bench:
         """Says so, and the exit code will."""
         self.is_broken = True
         self._console.print(f"[red]{name} broke[/red]: {error or type(error).__name__}\n")
-
-    async def _measure(self, name: str, house: House) -> Section:
-        match name:
-            case "accept":
-                return await accept.measure(house, seconds=self._seconds)
-            case "apply":
-                return await apply.measure(house, seconds=self._seconds)
-            case "end_to_end":
-                return await end_to_end.measure(house)
-            case "sweep":
-                return await sweep.measure(house)
-            case _:
-                return await memory.measure(house, events=self._events)
 
 
 typer.run(main)

@@ -20,13 +20,15 @@ import uvloop
 
 from bench.attacks import ATTACKS, UNSIGNED
 from sandbox.accounts import new_signers, write_config
+from sandbox.formats import Signed
 from sandbox.servers import Postgres
 from sandbox.servers.child import Child, free_ports, new_directory
 from sandbox.signer import Signer
-from sandbox.signing import Signed, stripe_delivery, stripe_payment_intent
 from sandbox.simulators.registry import ALL_GATEWAYS, parse_gateways
+from sandbox.simulators.stripe.objects import stripe_payment_intent
+from sandbox.simulators.stripe.signing import stripe_delivery
 from tillkeeper import clock
-from tillkeeper.store.postgres.pool import create_schema
+from tillkeeper.store.schema.creating import create_schema
 
 ROOT: Final = Path(__file__).parents[1]
 ONE_GATEWAY: Final = tuple(f"unsigned_{name}" for name in UNSIGNED)

@@ -11,10 +11,9 @@ from bench import cost
 from bench.house import Broken, House, Load, Ours, load
 from bench.load import Drive, Driven, Prepare
 from bench.report import Section, Target
+from bench.sizes import Sizes
 
 CONNECTIONS: Final = 64
-PREPARED: Final = 20_000  # distinct requests; a run of more posts them again, which no part of a receiver notices
-WARM_UP_S: Final = 1.0
 RATIO_WANTED: Final = 0.5
 P99_WANTED_MS: Final = 10.0
 
@@ -49,12 +48,12 @@ CONTESTANTS: Final = (
 )
 
 
-async def measure(house: House, *, seconds: float) -> Section:
+async def measure(house: House, sizes: Sizes) -> Section:
     """All contestants, one after the other."""
     found: dict[Contestant, Measured] = {}
     for contestant in CONTESTANTS:
         if contestant.lane != "broker" or house.broker is not None:
-            found[contestant] = await _measure(house, contestant, seconds)
+            found[contestant] = await _measure(house, contestant, sizes)
     bare_rate = (found[BARE].full.rate + found[BARE_AGAIN].full.rate) / 2
     ours = found.get(BROKER)
     return Section(
@@ -70,15 +69,15 @@ async def measure(house: House, *, seconds: float) -> Section:
     )
 
 
-async def _measure(house: House, contestant: Contestant, seconds: float) -> Measured:
+async def _measure(house: House, contestant: Contestant, sizes: Sizes) -> Measured:
     async with _set_up(house, contestant) as ours, load() as posting:
-        await posting.prepare(Prepare(what=contestant.what, requests=PREPARED, private_key=house.private_key))
-        await posting.drive(Drive(port=ours.port, connections=CONNECTIONS, seconds=WARM_UP_S))
+        await posting.prepare(Prepare(what=contestant.what, requests=sizes.requests, private_key=house.private_key))
+        await posting.drive(Drive(port=ours.port, connections=CONNECTIONS, seconds=sizes.warm_up_s))
         before_s = cost.cpu_s(ours.pid)
-        full = await _drive(posting, Drive(port=ours.port, connections=CONNECTIONS, seconds=seconds))
+        full = await _drive(posting, Drive(port=ours.port, connections=CONNECTIONS, seconds=sizes.seconds))
         cpu_s = cost.cpu_s(ours.pid) - before_s
         rate = full.rate / 2
-        paced = Drive(port=ours.port, connections=CONNECTIONS, rate=rate, requests=int(rate * seconds))
+        paced = Drive(port=ours.port, connections=CONNECTIONS, rate=rate, requests=int(rate * sizes.seconds))
         half = await _drive(posting, paced)
         return Measured(full=full, half=half, cpu_s=cpu_s)
 

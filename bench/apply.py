@@ -17,6 +17,7 @@ from bench.deliveries import STRIPE, WEBHOOK_SECRET, Stripe, orders_of
 from bench.house import Broken, House
 from bench.progress import insist_applied, until_delivered, until_written
 from bench.report import Section, Target
+from bench.sizes import Sizes
 from tillkeeper import clock
 from tillkeeper.domain.delivery import Delivery, Envelope, pack
 from tillkeeper.gateways.messages import Request
@@ -28,10 +29,7 @@ from tillkeeper.lanes.spool import SpoolSender
 from tillkeeper.lanes.topology import Topology
 from tillkeeper.store.postgres.pool import open_pool
 
-EVENTS: Final = 40_000
-WARM_UP_EVENTS: Final = 2_000  # of them: the worker's connections, statements and caches
 ENVELOPE_DELIVERIES: Final = 25  # what a receiver packs under the load of 64 connections
-CLIENTS: Final = (1, 4, 16, 32)
 PUTS: Final = 4  # at once, when a lane is prefilled
 CORES: Final = 2  # threads of pgbench
 RATIO_WANTED: Final = 3.0
@@ -56,14 +54,14 @@ class Drained(msgspec.Struct, frozen=True, kw_only=True):
     postgres_cpu: float
 
 
-async def measure(house: House, *, seconds: float) -> Section:
+async def measure(house: House, sizes: Sizes) -> Section:
     """pgbench at each number of clients, then our worker on each lane."""
-    one_by_one = {clients: await _pgbench(house, clients, seconds) for clients in CLIENTS}
+    one_by_one = {clients: await _pgbench(house, clients, sizes) for clients in sizes.clients}
     best = max(it.rate for it in one_by_one.values())
-    envelopes = _envelopes(EVENTS)
+    envelopes = _envelopes(sizes.events)
     ours = {}
     for lane in ("quorum queue", "PostgreSQL lane") if house.broker is not None else ("PostgreSQL lane",):
-        ours[lane] = await _drain(house, envelopes, to_broker=lane == "quorum queue")
+        ours[lane] = await _drain(house, envelopes, sizes, to_broker=lane == "quorum queue")
     rows = {f"pgbench, {clients} clients": it for clients, it in one_by_one.items()}
     rows |= {f"a worker, from the {lane}": it for lane, it in ours.items()}
     return Section(
@@ -98,13 +96,13 @@ def _row(name: str, it: Drained, best: float) -> dict[str, str | float | None]:
 # --- one transaction an event -----------------------------------------------------------------------------------------
 
 
-async def _pgbench(house: House, clients: int, seconds: float) -> Drained:
-    orders = orders_of(EVENTS)
+async def _pgbench(house: House, clients: int, sizes: Sizes) -> Drained:
+    orders = orders_of(sizes.events)
     async with house.database(orders=orders) as dsn:
         before_s = cost.cpu_s(house.postgres_pid)
         process = await asyncio.create_subprocess_exec(
             str(_program()),
-            *("--no-vacuum", "--protocol=prepared", f"--file={SCRIPT}", f"--time={max(1, round(seconds))}"),
+            *("--no-vacuum", "--protocol=prepared", f"--file={SCRIPT}", f"--time={max(1, round(sizes.seconds))}"),
             *(f"--client={clients}", f"--jobs={min(clients, CORES)}"),
             *(f"--define={name}={value}" for name, value in _variables(orders, clients).items()),
             dsn,
@@ -153,21 +151,21 @@ def _variables(orders: int, clients: int) -> dict[str, object]:
 # --- our worker -------------------------------------------------------------------------------------------------------
 
 
-async def _drain(house: House, envelopes: Sequence[bytes], *, to_broker: bool) -> Drained:
+async def _drain(house: House, envelopes: Sequence[bytes], sizes: Sizes, *, to_broker: bool) -> Drained:
     async with AsyncExitStack() as stack:
-        dsn = await stack.enter_async_context(house.database(orders=orders_of(EVENTS)))
+        dsn = await stack.enter_async_context(house.database(orders=orders_of(sizes.events)))
         queues = await stack.enter_async_context(house.queues()) if to_broker else None
         async with _sender(house, dsn, queues) as sender:
             await asyncio.gather(*(_put(sender, envelopes[first::PUTS]) for first in range(PUTS)))
         connection = await asyncpg.connect(dsn)
         stack.push_async_callback(connection.close)
         worker = await stack.enter_async_context(house.worker(dsn, queues=queues))
-        warm = await until_written(connection, WARM_UP_EVENTS)
+        warm = await until_written(connection, sizes.warm_up_events)
         began_s, worker_s, postgres_s = clock.monotonic_s(), cost.cpu_s(worker.pid), cost.cpu_s(house.postgres_pid)
-        await until_written(connection, EVENTS)
-        await until_delivered(connection, EVENTS)
-        events, took_s = EVENTS - warm, clock.monotonic_s() - began_s
-        await insist_applied(connection, EVENTS)
+        await until_written(connection, sizes.events)
+        await until_delivered(connection, sizes.events)
+        events, took_s = sizes.events - warm, clock.monotonic_s() - began_s
+        await insist_applied(connection, sizes.events)
         return Drained(
             rate=events / took_s,
             worker_cpu=(cost.cpu_s(worker.pid) - worker_s) * 1000 / events,

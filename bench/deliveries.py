@@ -8,16 +8,13 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from sandbox.signing import (
-    Signed,
-    WeChatPayKey,
-    stripe_body,
-    stripe_payment_intent,
-    stripe_signed,
-    wechatpay_delivery,
-    wechatpay_transaction,
-)
-from sandbox.signing_alipay import AlipayTrade, alipay_delivery, alipay_success
+from sandbox.formats import Signed
+from sandbox.simulators.alipay.objects import AlipayTrade, alipay_success
+from sandbox.simulators.alipay.signing import alipay_delivery
+from sandbox.simulators.stripe.objects import stripe_payment_intent
+from sandbox.simulators.stripe.signing import stripe_body, stripe_signed
+from sandbox.simulators.wechatpay.objects import wechatpay_transaction
+from sandbox.simulators.wechatpay.signing import WeChatPayKey, wechatpay_delivery
 from tillkeeper import clock
 
 AMOUNT: Final = 12_900  # of every order, in minor units

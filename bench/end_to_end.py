@@ -13,9 +13,9 @@ from bench.house import Broken, House, Load, load
 from bench.load import Drive, Driven, Prepare
 from bench.progress import insist_applied, until_delivered, until_written
 from bench.report import Section, Target
+from bench.sizes import Sizes
 from tillkeeper import clock
 
-EVENTS: Final = 40_000
 WARM_UP_REQUESTS: Final = 1_100  # the first 1,000 events
 WARM_UP_EVENTS: Final = 1_000
 CONNECTIONS: Final = 64
@@ -59,20 +59,20 @@ async def line(house: House, *, orders: int) -> AsyncIterator[Line]:
         yield Line(pids={**pids, "load": posting.pid}, port=receiver.port, posting=posting, connection=connection)
 
 
-async def measure(house: House) -> Section:
+async def measure(house: House, sizes: Sizes) -> Section:
     """From the first post to the last event applied."""
-    async with line(house, orders=orders_of(EVENTS)) as it:
-        await it.posting.prepare(Prepare(what="duplicates", requests=EVENTS))
+    async with line(house, orders=orders_of(sizes.events)) as it:
+        await it.posting.prepare(Prepare(what="duplicates", requests=sizes.events))
         await post(it, requests=WARM_UP_REQUESTS)
         await until_delivered(it.connection, WARM_UP_REQUESTS)
         before = _cpu(it)
-        posted = await post(it, requests=posted_with_duplicates(EVENTS) - WARM_UP_REQUESTS)
-        await until_written(it.connection, EVENTS)
-        await until_delivered(it.connection, posted_with_duplicates(EVENTS))
+        posted = await post(it, requests=posted_with_duplicates(sizes.events) - WARM_UP_REQUESTS)
+        await until_written(it.connection, sizes.events)
+        await until_delivered(it.connection, posted_with_duplicates(sizes.events))
         ended_s = clock.monotonic_s()
         spent = {name: cpu_s - before[name] for name, cpu_s in _cpu(it).items()}
-        await insist_applied(it.connection, EVENTS)
-    events = EVENTS - WARM_UP_EVENTS
+        await insist_applied(it.connection, sizes.events)
+    events = sizes.events - WARM_UP_EVENTS
     whole = sum(cpu_s for name, cpu_s in spent.items() if name != "load") * 1000 / events
     rate = events / (ended_s - posted.began_s)
     return Section(

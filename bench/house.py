@@ -24,7 +24,7 @@ from bench.load import Drive, Driven, Prepare
 from sandbox.servers import Postgres, RabbitMQ
 from sandbox.servers.child import Child, free_ports, new_directory
 from tillkeeper.lanes.topology import Topology
-from tillkeeper.store.postgres.pool import create_schema
+from tillkeeper.store.schema.creating import create_schema
 
 ROOT: Final = Path(__file__).parents[1]
 PROGRAM: Final = (sys.executable, "-m", "tillkeeper")

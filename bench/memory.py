@@ -9,6 +9,7 @@ from bench.house import House
 from bench.load import Prepare
 from bench.progress import insist_applied, until_delivered, until_written
 from bench.report import Figure, Section, Target
+from bench.sizes import Sizes
 
 PARTS: Final = 10
 LAST_THIRD: Final = 7  # parts done when it begins
@@ -17,9 +18,9 @@ GROWTH_WANTED: Final = 0.05  # over the last third: flat, but for noise
 WATCHED: Final = ("receiver", "worker")
 
 
-async def measure(house: House, *, events: int) -> Section:
+async def measure(house: House, sizes: Sizes) -> Section:
     """Posts a tenth at full speed, looks, waits until it is applied, and goes on."""
-    part = events // PARTS
+    part = sizes.memory_events // PARTS
     async with line(house, orders=orders_of(part * PARTS)) as it:
         await it.posting.prepare(Prepare(what="fresh"))
         samples = [{name: cost.rss_mib(it.pids[name]) for name in WATCHED}]

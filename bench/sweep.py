@@ -10,6 +10,7 @@ import msgspec
 from bench import cost
 from bench.house import CURRENCY, Broken, House
 from bench.report import Section, Target
+from bench.sizes import Sizes
 from tillkeeper import clock
 from tillkeeper.domain.order.answers import QueryOutcome
 from tillkeeper.domain.policy import Policy
@@ -18,10 +19,6 @@ from tillkeeper.store.jobs.sweeping import CLAIM, settle, take_due
 from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.store.postgres.transactions import repeat_when_raced
 
-SIZES: Final = (50_000, 500_000, 5_000_000)  # open orders
-DUE: Final = 10_000  # of them
-CLAIM_ORDERS: Final = 500
-EMPTY_POLLS: Final = 200
 LEASE: Final = timedelta(minutes=1)
 CLAIM_WANTED_MS: Final = 15.0  # "in the order of 10 ms"
 GROWTH_WANTED: Final = 1.5  # of a whole pass, from the fewest to the most open orders
@@ -54,26 +51,31 @@ class Swept(msgspec.Struct, frozen=True, kw_only=True):
     postgres_cpu: float  # seconds per 1,000 orders
 
 
-async def measure(house: House) -> Section:
+async def measure(house: House, sizes: Sizes) -> Section:
     """The same work on databases of each size."""
-    found = {size: await _measure(house, size) for size in SIZES}
-    fewest, most = found[SIZES[0]], found[SIZES[-1]]
+    found = {size: await _measure(house, size, sizes) for size in sizes.open_orders}
+    fewest, most = found[sizes.open_orders[0]], found[sizes.open_orders[-1]]
     return Section(
         name="sweep",
-        title=f"Sweep: {DUE:,} due orders in passes of {CLAIM_ORDERS}, each with a step that asks",
+        title=f"Sweep: {sizes.due_orders:,} due orders in passes of {sizes.claimed_orders}, each with a step that asks",
         rows=[
             {
                 "open orders": f"{size:,}",
                 "claim ms": it.claim_ms,
                 "pass ms": it.pass_ms,
-                f"all {DUE:,} s": it.all_s,
+                f"all {sizes.due_orders:,} s": it.all_s,
                 "empty poll ms": it.empty_ms,
                 "PostgreSQL CPU": it.postgres_cpu,
             }
             for size, it in found.items()
         ],
         targets=[
-            Target(name=f"claim of {CLAIM_ORDERS}, ms", measured=most.claim_ms, wanted=CLAIM_WANTED_MS, at_least=False),
+            Target(
+                name=f"claim of {sizes.claimed_orders}, ms",
+                measured=most.claim_ms,
+                wanted=CLAIM_WANTED_MS,
+                at_least=False,
+            ),
             Target(
                 name="a pass at the most to one at the fewest",
                 measured=most.pass_ms / fewest.pass_ms,
@@ -89,51 +91,51 @@ async def measure(house: House) -> Section:
     )
 
 
-async def _measure(house: House, size: int) -> Swept:
+async def _measure(house: House, open_orders: int, sizes: Sizes) -> Swept:
     async with house.database() as dsn, await open_pool(dsn, max_size=2, command_timeout_s=600) as pool:
         async with pool.acquire() as conn:
-            await conn.execute(INSERT_OPEN, size, CURRENCY, DUE)
+            await conn.execute(INSERT_OPEN, open_orders, CURRENCY, sizes.due_orders)
             await conn.execute(INSERT_PAYMENTS, CURRENCY)
             await conn.execute("VACUUM ANALYZE")
             await conn.execute("CHECKPOINT")
-        claim_ms = await _claims(pool)
-        policy = load_policy()
+        policy, limit = load_policy(), sizes.claimed_orders
+        claim_ms = await _claims(pool, limit, times=sizes.due_orders // limit)
         before_s, began_s = cost.cpu_s(house.postgres_pid), clock.monotonic_s()
         passes_ms = []
-        while (took_ms := await _pass(pool, policy)) is not None:
+        while (took_ms := await _pass(pool, policy, limit)) is not None:
             passes_ms.append(took_ms)
         all_s, postgres_s = clock.monotonic_s() - began_s, cost.cpu_s(house.postgres_pid) - before_s
-        polls_ms = [await _poll(pool, policy) for _ in range(EMPTY_POLLS)]
+        polls_ms = [await _poll(pool, policy, limit) for _ in range(sizes.empty_polls)]
         return Swept(
             claim_ms=claim_ms,
             pass_ms=statistics.median(passes_ms),
             all_s=all_s,
             empty_ms=statistics.median(polls_ms),
-            postgres_cpu=postgres_s * 1000 / DUE,
+            postgres_cpu=postgres_s * 1000 / sizes.due_orders,
         )
 
 
-async def _claims(pool: asyncpg.Pool) -> float:
+async def _claims(pool: asyncpg.Pool, limit: int, *, times: int) -> float:
     """Each claim is rolled back, so that the passes find all of it."""
     took_ms = []
-    for _ in range(DUE // CLAIM_ORDERS):
+    for _ in range(times):
         async with pool.acquire() as conn:
             transaction = conn.transaction()
             await transaction.start()
             began_s = clock.monotonic_s()
-            claimed = await conn.fetch(CLAIM, clock.now(), CLAIM_ORDERS)
+            claimed = await conn.fetch(CLAIM, clock.now(), limit, [])
             took_ms.append((clock.monotonic_s() - began_s) * 1000)
-            if len(claimed) != CLAIM_ORDERS:
-                raise Broken(f"{len(claimed)} orders were claimed where {DUE} are due")
+            if len(claimed) != limit:
+                raise Broken(f"{len(claimed)} orders were claimed where {limit} of those due were asked for")
             await transaction.rollback()
     return statistics.median(took_ms)
 
 
-async def _pass(pool: asyncpg.Pool, policy: Policy) -> float | None:
+async def _pass(pool: asyncpg.Pool, policy: Policy, limit: int) -> float | None:
     """One pass whose gateways know nothing new; None when nothing was due."""
     began_s = clock.monotonic_s()
     count, queries = await repeat_when_raced(
-        pool, lambda conn: take_due(conn, policy=policy, limit=CLAIM_ORDERS, lease=LEASE, now=clock.now())
+        pool, lambda conn: take_due(conn, policy=policy, limit=limit, lease=LEASE, now=clock.now())
     )
     if not count:
         return None
@@ -142,9 +144,7 @@ async def _pass(pool: asyncpg.Pool, policy: Policy) -> float | None:
     return (clock.monotonic_s() - began_s) * 1000
 
 
-async def _poll(pool: asyncpg.Pool, policy: Policy) -> float:
+async def _poll(pool: asyncpg.Pool, policy: Policy, limit: int) -> float:
     began_s = clock.monotonic_s()
-    await repeat_when_raced(
-        pool, lambda conn: take_due(conn, policy=policy, limit=CLAIM_ORDERS, lease=LEASE, now=clock.now())
-    )
+    await repeat_when_raced(pool, lambda conn: take_due(conn, policy=policy, limit=limit, lease=LEASE, now=clock.now()))
     return (clock.monotonic_s() - began_s) * 1000

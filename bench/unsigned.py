@@ -14,7 +14,7 @@ from typing import Annotated, Final
 import typer
 
 from sandbox.accounts import account_of, new_signers, write_config
-from sandbox.signing import Signed
+from sandbox.formats import Signed
 from sandbox.simulators.registry import ALL_GATEWAYS, parse_gateways, simulator_of
 from sandbox.story_generator import generate_story
 from tillkeeper import clock

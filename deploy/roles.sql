@@ -1,5 +1,5 @@
 -- What each of Tillkeeper's processes may do in the database, and nothing besides.  Run it as the owner of the tables (who
--- needs CREATEROLE, or a superuser), after every `tillkeeper db init`; it is safe to repeat, and takes away what is not here:
+-- needs CREATEROLE, or a superuser), after every `tillkeeper db init` and `db upgrade`; it is safe to repeat, and takes away what is not here:
 --
 --     psql "postgresql://owner@host/tillkeeper" --set ON_ERROR_STOP=1 --single-transaction --file deploy/roles.sql
 --
@@ -8,7 +8,7 @@
 --     CREATE ROLE till_ingest LOGIN PASSWORD '...' IN ROLE tillkeeper_ingest;
 --
 --     group               for                                         it cannot
---     (the owner)         tillkeeper db init, and nothing else
+--     (the owner)         tillkeeper db init, db upgrade, and nothing else
 --     tillkeeper_ingest   tillkeeper ingest                           read or empty the spool, keep deliveries, touch notices on their way
 --     tillkeeper_work     tillkeeper work                             register orders, sweep, send
 --     tillkeeper_sweep    tillkeeper sweep                            read the spool, register orders, send
@@ -33,6 +33,7 @@ BEGIN
         EXECUTE format('REVOKE ALL ON SCHEMA public FROM %I', 'tillkeeper_' || name);
         EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', 'tillkeeper_' || name);
         EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), 'tillkeeper_' || name);
+        EXECUTE format('GRANT SELECT ON schema_versions TO %I', 'tillkeeper_' || name);  -- whether it may serve what is there
     END LOOP;
 END
 $$;

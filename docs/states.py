@@ -11,8 +11,8 @@ from typing import Final
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.ladder import Action
 from tillkeeper.domain.order.facts import DISPUTE_STATUSES, PAYMENT_STATUSES, REFUND_STATUSES, OrderFacts, apply
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import STATUS_TABLE, summarize
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.domain.statuses import TRAITS, Status
 from tillkeeper.policy.drawing import WORDS
 from tillkeeper.policy.ladders import SENSE

@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, cast
 from uuid import uuid4
 
-import asyncpg
 import msgspec
 import structlog
 from aiohttp import HttpVersion11, web
@@ -32,7 +31,9 @@ from tillkeeper.lanes.rabbitmq_sender import RabbitSender
 from tillkeeper.lanes.spool import SpoolSender
 from tillkeeper.lanes.topology import Topology
 from tillkeeper.policy import PolicyFile
+from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.settings import Settings
+from tillkeeper.store.postgres.connections import Pool
 from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, UnsafeDatabase
 
@@ -47,7 +48,8 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     """What the receiver holds while it runs: accounts, pool, lanes, and what examines refused deliveries."""
 
     accounts: KnownAccounts
-    pool: asyncpg.Pool
+    pool: Pool
+    schema: SchemaWatch
     intake: Intake
     hints: Hints
     refusals: Refusals
@@ -60,10 +62,16 @@ RECEIVERS: Final = web.AppKey("RECEIVERS", dict[str, Handler])  # by path; accou
 
 @asynccontextmanager
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
-    """Opens all resources; at the end the lanes close only after every accepted delivery is finished."""
+    """Opens all resources; at the end the lanes close only after every accepted delivery is finished.
+
+    Raises SchemaUnfit, or one of DATABASE_ERRORS where there is no broker either.
+    """
     async with AsyncExitStack() as stack:
+        schema = SchemaWatch()
         pool = await _open_pool(settings)
         stack.push_async_callback(_close_pool, pool)
+        await schema.look_once(pool)  # not known is not wrong: the broker alone takes deliveries, too
+        schema.refuse_unfit()
         spool = SpoolSender(pool)
         broker: RabbitSender | None = None
         if settings.broker_url is not None:
@@ -83,6 +91,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         yield Resources(
             accounts=accounts,
             pool=pool,
+            schema=schema,
             intake=intake,
             hints=hints,
             refusals=refusals,
@@ -91,7 +100,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         )
 
 
-async def _open_pool(settings: Settings) -> asyncpg.Pool:
+async def _open_pool(settings: Settings) -> Pool:
     """Opens the pool.  With a broker, a receiver starts and accepts even while the database is unavailable."""
     try:
         return await open_pool(settings.database_url, max_size=POOL_CONNECTIONS_MAX, command_timeout_s=COMMAND_S)
@@ -104,7 +113,7 @@ async def _open_pool(settings: Settings) -> asyncpg.Pool:
         )
 
 
-async def _close_pool(pool: asyncpg.Pool) -> None:
+async def _close_pool(pool: Pool) -> None:
     try:
         async with asyncio.timeout(POOL_CLOSE_S):
             await pool.close()
@@ -124,7 +133,7 @@ def build_app(settings: Settings, resources: Resources) -> web.Application:
     )
     webhooks = Webhooks(resources, settings)
     resources.accounts.on_change(webhooks.follow)
-    routes = {**orders.routes(), **Health(resources.intake).routes()}
+    routes = {**orders.routes(), **Health(resources.intake, resources.schema).routes()}
     app = web.Application(client_max_size=body_bytes_max)
     app[RECEIVERS] = webhooks.receivers
     app.on_cleanup.append(webhooks.close)

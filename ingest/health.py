@@ -11,6 +11,7 @@ from ingest.responses import Handler, answer, not_now
 from tillkeeper import clock, telemetry
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.loops import keep_running, start
+from tillkeeper.schema_watch import SchemaWatch
 
 LOOK_S: Final = 0.2  # how old the answer on readiness can be
 FIGURES_S: Final = 1.0  # how old a lane's counts can be when they are scraped
@@ -19,8 +20,9 @@ FIGURES_S: Final = 1.0  # how old a lane's counts can be when they are scraped
 class Health:
     """Answers the probes of orchestrators and load balancers."""
 
-    def __init__(self, intake: Intake) -> None:
+    def __init__(self, intake: Intake, schema: SchemaWatch) -> None:
         self._intake = intake
+        self._schema = schema
         self._look: asyncio.Task[bool] | None = None
         self._looked_at_s = float("-inf")
 
@@ -36,7 +38,9 @@ class Health:
         return answer(200, {"alive": True})
 
     async def ready(self, _request: web.Request) -> web.Response:
-        """Answers whether a lane would take a delivery."""
+        """Answers whether a lane would take a delivery, and whether it could be applied."""
+        if self._schema.unfit is not None:
+            return not_now("the database has no schema that this program may serve; see the log for why")
         if await self._is_ready():
             return answer(200, {"ready": True})
         return not_now("no lane can make a delivery durable; see the log for why")

@@ -9,8 +9,7 @@ import msgspec
 from ingest.payer_fields import as_link, email_problems, link_problems, locale_problems, phone_problems
 from tillkeeper.domain.events import REF_CHARS_MAX
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX, BadMoney, exponent
-from tillkeeper.domain.order.registration import ClaimedPayment, Payer, Registration
-from tillkeeper.domain.order.terms import Instalment
+from tillkeeper.domain.order.registration import ClaimedPayment, Instalment, Payer, Registration
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import strictjson
 

@@ -45,7 +45,10 @@ async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIte
     """Runs one receiver in this process, and yields its port."""
     refuse_slow_parser()
     allow_open_files()
-    async with serving_status(settings.ingest), open_resources(settings) as resources:
+    async with (
+        open_resources(settings) as resources,
+        serving_status(settings.ingest, is_ready=lambda: resources.schema.unfit is None),
+    ):
         # A client that leaves must not cut a publish, so handler_cancellation stays off.
         app = build_app(settings, resources)
         runner = web.AppRunner(app, handler_cancellation=False, shutdown_timeout=SHUTDOWN_S)
@@ -55,6 +58,7 @@ async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIte
         figures_stop = asyncio.Event()
         figures = start(LaneFigures(resources.intake).run(figures_stop), name="lane figures")
         policy = start(resources.policy.keep_looking(figures_stop), name="policy")
+        schema = start(resources.schema.keep_looking(resources.pool, figures_stop), name="schema")
         look = keep_running(resources.accounts.look_once, name="accounts", stop=figures_stop, idle_s=LOOK_EVERY_S)
         accounts = start(look, name="accounts")
         limits = connection_limits.ConnectionLimits()
@@ -75,7 +79,7 @@ async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIte
             await runner.cleanup()
             limits.close()
             figures_stop.set()
-            await asyncio.wait({figures, policy, accounts, watched})
+            await asyncio.wait({figures, policy, schema, accounts, watched})
     log.info("ingest_stopped")
 
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from sandbox.signer import Signer
 from sandbox.simulators.base import Secret, Setting
 from sandbox.simulators.registry import DEFAULT_GATEWAYS, simulator_of
-from sandbox.simulators.stripe import StripeSigner
+from sandbox.simulators.stripe.signing import StripeSigner
 from tillkeeper.gateways.stripe.gateway import LIVE_BY_KEY_PREFIX
 from tillkeeper.gateways.stripe.settings import StripeSettings
 from tillkeeper.settings import Settings

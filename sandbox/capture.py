@@ -19,9 +19,9 @@ import orjson
 
 from sandbox.accounts import impostors_of, new_signers, write_accounts
 from sandbox.forgery import Forger
+from sandbox.formats import Signed
 from sandbox.ledger.payments import RefundState
 from sandbox.signer import Signer
-from sandbox.signing import Signed
 from sandbox.simulators.registry import DEFAULT_GATEWAYS, NoSuchGateway, parse_gateways, simulator_of
 from sandbox.story import Story, StoryEvent
 from sandbox.story_generator import generate_story

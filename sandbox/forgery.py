@@ -10,8 +10,8 @@ from typing import Final, Literal, assert_never
 
 import msgspec
 
+from sandbox.formats import Signed
 from sandbox.signer import Signer
-from sandbox.signing import Signed
 from sandbox.story import Story, StoryEvent, bare
 
 STALE_S: Final = 20 * 60  # four times the window of five minutes

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import ClassVar, Protocol
 
-from sandbox.signing import Signed
+from sandbox.formats import Signed
 from sandbox.story import Story, StoryEvent
 
 

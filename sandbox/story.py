@@ -15,6 +15,15 @@ class ExpectedOrder(msgspec.Struct, frozen=True, kw_only=True):
     refunded: int
 
 
+class PlayedOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What must have become of an order."""
+
+    name: str
+    expected: ExpectedOrder
+    due: frozenset[str]  # deliveries by the id of what happened, silent ones too
+    history_event_ids: frozenset[str]  # events that webhooks must bring into the order's history
+
+
 class StoryEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened at the gateway, and that it tells under its own word for it."""
 

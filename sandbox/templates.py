@@ -1,7 +1,7 @@
 """What can happen to an order, as a table: the gateway's words in the order of their event, and how it must end.
 
 The ends are written by hand from the design's table of statuses and never computed, so that they can prove it wrong.
-Amounts are tenths of the order's amount.
+Amounts are tenths of the order's amount.  A function for each end makes its templates: name, weight, and the events.
 """
 
 from typing import Final
@@ -36,3 +36,59 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     refunded: int = 0
     in_other_currency: bool = False  # the order is due in another currency than it is paid in
     at_other_account: bool = False  # the order is expected at another account than it is paid at
+
+
+def unpaid(name: str, weight: int, *events: Event) -> Template:
+    """The gateway knows of no attempt to pay."""
+    return Template(name=name, weight=weight, events=events, status=Status.UNPAID)
+
+
+def processing(name: str, weight: int, *events: Event) -> Template:
+    """A payment is on its way."""
+    return Template(name=name, weight=weight, events=events, status=Status.PROCESSING)
+
+
+def failed(name: str, weight: int, *events: Event) -> Template:
+    """No payment came to anything."""
+    return Template(name=name, weight=weight, events=events, status=Status.FAILED)
+
+
+def paid(name: str, weight: int, *events: Event) -> Template:
+    """The whole amount was captured, and nothing was given back."""
+    return Template(name=name, weight=weight, events=events, status=Status.PAID, paid=ALL)
+
+
+def partially_paid(name: str, weight: int, tenths: int, *events: Event) -> Template:
+    """So many tenths of the amount were captured."""
+    return Template(name=name, weight=weight, events=events, status=Status.PARTIALLY_PAID, paid=tenths)
+
+
+def refunding(name: str, weight: int, *events: Event) -> Template:
+    """The whole amount was captured, and a refund is on its way."""
+    return Template(name=name, weight=weight, events=events, status=Status.REFUNDING, paid=ALL)
+
+
+def partially_refunded(name: str, weight: int, tenths: int, *events: Event) -> Template:
+    """The whole amount was captured, and so many tenths of it were given back."""
+    return Template(
+        name=name, weight=weight, events=events, status=Status.PARTIALLY_REFUNDED, paid=ALL, refunded=tenths
+    )
+
+
+def refunded(name: str, weight: int, *events: Event) -> Template:
+    """The whole amount was captured and given back."""
+    return Template(name=name, weight=weight, events=events, status=Status.REFUNDED, paid=ALL, refunded=ALL)
+
+
+def in_other_currency(*events: Event) -> Template:
+    """The order was paid in a currency in which it is not due, which counts for nothing."""
+    return Template(
+        name="paid in another currency", weight=2, events=events, status=Status.UNPAID, in_other_currency=True
+    )
+
+
+def at_other_account(*events: Event) -> Template:
+    """The order was paid where no payment is expected, which counts for nothing."""
+    return Template(
+        name="paid where nobody expects it", weight=2, events=events, status=Status.UNPAID, at_other_account=True
+    )

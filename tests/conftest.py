@@ -33,7 +33,7 @@ async def postgres_server() -> AsyncIterator[Postgres]:
 
 @pytest.fixture(scope="session")
 async def databases(postgres_server: Postgres) -> Databases:
-    """Databases with schema.sql in them."""
+    """Databases with the schema in them."""
     return await Databases.of(postgres_server, SCHEMA.read_text())
 
 

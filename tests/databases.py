@@ -18,6 +18,7 @@ SELECT md5(string_agg(part, E'\n' ORDER BY part)) FROM (
     UNION ALL SELECT concat_ws(' ', 'trigger', tgrelid::regclass, tgname, tgenabled) FROM pg_trigger
     UNION ALL SELECT concat_ws(' ', 'function', proname) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
     UNION ALL SELECT concat_ws(' ', 'schema', nspname) FROM pg_namespace WHERE nspname !~ '^pg_'
+    UNION ALL SELECT concat_ws(' ', 'version', version, oldest_program, finished_at IS NULL) FROM schema_versions
     UNION ALL
     SELECT concat_ws(' ', 'setting', setconfig::text)
     FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase WHERE d.datname = current_database()
@@ -26,7 +27,10 @@ SELECT md5(string_agg(part, E'\n' ORDER BY part)) FROM (
 HANG_UP: Final = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
-TABLES: Final = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename"
+# All but the versions of the schema, which stay as they are.
+TABLES: Final = """
+SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'schema_versions' ORDER BY tablename
+"""
 
 
 class Databases:
@@ -63,7 +67,7 @@ class Databases:
         connection = await asyncpg.connect(self._server.dsn(name))
         try:
             await connection.execute(HANG_UP)
-            is_reusable = await connection.fetchval(SHAPE) == self._shape
+            is_reusable = await self._has_its_shape(connection)
             if is_reusable:
                 await self._empty(connection)
         finally:
@@ -72,6 +76,12 @@ class Databases:
             self._free.append(name)
         else:
             await self._server.drop_database(name)
+
+    async def _has_its_shape(self, connection: asyncpg.Connection) -> bool:
+        try:
+            return bool(await connection.fetchval(SHAPE) == self._shape)
+        except asyncpg.UndefinedTableError:
+            return False
 
     async def _empty(self, connection: asyncpg.Connection) -> None:
         looks = " UNION ALL ".join(f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name})" for name in self._tables)

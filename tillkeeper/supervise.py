@@ -21,11 +21,16 @@ from tillkeeper.loops import pause, start
 log = structlog.get_logger()
 
 STOP_S: Final = 45.0  # the children's own limits add up to less
-SETTINGS_REFUSED: Final = 2  # the exit code of wrong usage or bad settings, which a restart does not cure
+# Exit codes that a restart does not cure: wrong usage or bad settings, and a schema that the child may not serve.
+REFUSALS: Final = frozenset({2, 4})
 
 
-class SettingsRefused(Exception):
-    """A child refused its settings at its first start, and has printed why."""
+class ChildRefused(Exception):
+    """A child refused to start at its first start, and has printed why; `code` is its exit code."""
+
+    def __init__(self, name: str, code: int) -> None:
+        super().__init__(name)
+        self.code = code
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +46,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 async def keep_all_running(
     programs: Iterable[Program], stop: asyncio.Event, *, ended: Callable[[int], object] | None = None
 ) -> None:
-    """Keeps a child running for each program until `stop` is set, then waits for each.  Raises SettingsRefused."""
+    """Keeps a child running for each program until `stop` is set, then waits for each.  Raises ChildRefused."""
     with ungrouped():
         async with asyncio.TaskGroup() as children:
             for program in programs:
@@ -50,10 +55,10 @@ async def keep_all_running(
 
 @contextlib.contextmanager
 def ungrouped() -> Iterator[None]:
-    """Unwraps SettingsRefused from the group that a TaskGroup raises."""
+    """Unwraps ChildRefused from the group that a TaskGroup raises."""
     try:
         yield
-    except* SettingsRefused as group:
+    except* ChildRefused as group:
         raise group.exceptions[0] from None
 
 
@@ -62,7 +67,7 @@ async def keep_running_child(
 ) -> None:
     """Keeps a child running until `stop` is set, then waits for it.  Calls `ended` with the id of each that ended.
 
-    Raises SettingsRefused.
+    Raises ChildRefused.
     """
     starts = 0
     while not stop.is_set():
@@ -77,8 +82,8 @@ async def keep_running_child(
                 ended(child.pid)
         if stop.is_set():
             return
-        if child.returncode == SETTINGS_REFUSED and starts == 1:
-            raise SettingsRefused(program.name)
+        if child.returncode in REFUSALS and starts == 1:
+            raise ChildRefused(program.name, child.returncode)
         log.error("process_died", process=program.name, pid=child.pid, code=child.returncode)
         await pause(stop, CHILD_PROCESS.pause_s(1))
 

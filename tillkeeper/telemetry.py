@@ -132,6 +132,16 @@ HINTS: Final = Counter(
     ("account", "result"),
 )
 
+# The schema, in every process.
+SCHEMA_VERSION: Final = Gauge(
+    "tillkeeper_schema_version", "The version of the database's schema as last seen", multiprocess_mode="livemax"
+)
+SCHEMA_UNFIT: Final = Gauge(
+    "tillkeeper_schema_unfit",
+    "Processes that wait because the database's schema is not one that they may serve",
+    multiprocess_mode="livesum",
+)
+
 # The policy, in every process that has one.
 POLICY_REFUSED: Final = Gauge(
     "tillkeeper_policy_refused",

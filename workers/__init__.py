@@ -1,1 +1,1 @@
-"""What happens after a webhook is durable: apply, and what time brings."""
+"""The worker processes: they apply durable events to orders, and do what is due because time passed."""

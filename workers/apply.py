@@ -1,9 +1,9 @@
 """Takes envelopes off one lane, applies their events to orders, and acknowledges once the transaction is committed.
 
-What fails is told apart by whose fault it is (store/postgres/sqlstates.py).  The database's: nothing is parked, the
-same work is tried again until the database is back or the process is told to stop.  The data's: the batch is split
-until the one bad event is found, and that one is parked.  Others', who hold what it needs, or its size: it is split
-likewise, and a message that still cannot be applied rests in the spool for a while; nothing is parked.
+A failure is handled by its cause (store/postgres/sqlstates.py).  An outage of the database: nothing is parked, and the
+same work is retried until the database is back or the process stops.  Bad data: the batch is split until the one bad
+event is found, and that one is parked.  Contention, or a batch that is too large: it is split likewise, and a message
+that still cannot be applied is set aside in the spool for a while; nothing is parked.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,16 +27,16 @@ from tillkeeper.store.jobs.spool import set_aside
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, Fault, fault_of, is_contention
 from tillkeeper.store.postgres.transactions import LOCK_WAIT_S, answers, repeat_when_raced
 from tillkeeper.telemetry import APPLIED_EVENTS, APPLY_BATCH_EVENTS, APPLY_LAG_SECONDS, FETCHES, PARKED_EVENTS
-from workers.held import REST_S, Held
+from workers.database_retry import DatabaseRetry, Stopped
 from workers.isolate import apply_or_park
-from workers.outage import Outage, Stopped
+from workers.locked_orders import REST_S, LockedOrders
 
 log = structlog.get_logger()
 
-MESSAGES_MAX: Final = 16  # at once from a lane; more lets two loops work far apart, on old and new events of an order
+MESSAGES_MAX: Final = 16  # at once from a lane; with more, two loops would work far apart on one order's events
 TAKE_WAIT_S: Final = 1.0
-SPLIT_LOCK_WAIT_S: Final = 0.5  # the whole batch has waited before, and each half waits again
-SUSPECT_ATTEMPTS: Final = 3  # twice may be a restart or two; thrice is a pattern
+SPLIT_LOCK_WAIT_S: Final = 0.5  # the whole batch has waited already, and each half waits again
+SUSPECT_ATTEMPTS: Final = 3  # two may be restarts; three are a pattern
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,35 +47,35 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ApplyLoop:
-    """One lane's messages, a batch at a time.  Any number of loops and processes may share a lane."""
+    """Applies one lane's messages, a batch at a time.  Any number of loops and processes may share a lane."""
 
     def __init__(
         self,
         *,
         lane: Receiver,
         pool: asyncpg.Pool,
-        outage: Outage,
+        retry: DatabaseRetry,
         policy: Callable[[], Policy],
         now: Callable[[], datetime],
         batch_events: int,
         keys: EnvelopeKeys | None = None,
         note: Callable[[Sequence[Delivery]], None] = lambda _: None,
     ) -> None:
-        """`note` is told what was applied, once it is committed."""
+        """Calls `note` with what was applied, once it is committed."""
         self._lane = lane
         self._pool = pool
-        self._outage = outage
+        self._retry = retry
         self._policy = policy
         self._now = now
         self._batch_events = batch_events
         self._keys = keys or EnvelopeKeys()
         self._note = note
         self._lane_is_down = False
-        self._held = Held(clock.monotonic_s)
-        self._together = batch_events  # deliveries in one transaction: fewer after one that was too many
+        self._held = LockedOrders(clock.monotonic_s)
+        self._together = batch_events  # deliveries in one transaction; fewer after a batch that was too large
 
     async def run_once(self) -> int:
-        """Applies what the lane has, waiting a moment for it; returns how many messages that was."""
+        """Applies what the lane has, waiting a moment for it; returns the number of messages."""
         taken = await self._take()
         try:
             for batch in batches(await self._open(taken), self._batch_events):
@@ -83,7 +83,7 @@ class ApplyLoop:
                 if contended:
                     await self._set_aside([it.taken for it in batch if contended & _keys_of(it.envelope.deliveries)])
                 await self._lane.acknowledge([it.taken for it in batch])
-        except LaneUnavailable as error:  # applied, but not acknowledged: it comes again, and dedupe settles it
+        except LaneUnavailable as error:  # applied, but not acknowledged: it comes again, as a duplicate
             log.warning("not_acknowledged", lane=self._lane.name, error=str(error))
             await self._lane.release()
         except Stopped:
@@ -124,25 +124,25 @@ class ApplyLoop:
             async with self._pool.acquire() as conn:
                 await park_unreadable(conn, message.body, reason=reason, error=error, now=self._now())
 
-        await self._outage.wait_out(park)
+        await self._retry.until_available(park)
         await self._lane.acknowledge([message])
         PARKED_EVENTS.labels(reason).inc()
         log.error("message_parked", lane=self._lane.name, reason=reason, error=error)
 
     async def _apply(self, envelopes: Sequence[Envelope]) -> set[DeliveryKey]:
-        """Returns the deliveries that could not be applied for now."""
+        """Applies the deliveries; returns those that are contended and could not be applied for now."""
         deliveries = [delivery for envelope in envelopes for delivery in envelope.deliveries]
         void = [(envelope.run, number) for envelope in envelopes for number in envelope.void]
 
         async def attempt() -> set[DeliveryKey]:
             return await self._apply_or_split(deliveries, void, lock_wait_s=LOCK_WAIT_S)
 
-        return await self._outage.wait_out(attempt) if deliveries or void else set()
+        return await self._retry.until_available(attempt) if deliveries or void else set()
 
     async def _apply_or_split(
         self, deliveries: Sequence[Delivery], void: Sequence[DeliveryKey], *, lock_wait_s: float
     ) -> set[DeliveryKey]:
-        free = [it for it in deliveries if not self._held.holds(it)]
+        free = [it for it in deliveries if not self._held.contains(it)]
         contended = _keys_of(deliveries) - _keys_of(free) if len(free) < len(deliveries) else set()
         if not free and not void:
             return contended
@@ -167,7 +167,7 @@ class ApplyLoop:
         return contended
 
     async def _fault(self, error: Exception) -> Fault:
-        """A statement that took too long on a server that answers was too much for it at once."""
+        """Returns the cause of an error; a statement that timed out on a server that answers was too large."""
         if isinstance(error, TimeoutError):
             return Fault.CONTENTION if await answers(self._pool) else Fault.OUTAGE
         return fault_of(error)
@@ -192,7 +192,7 @@ class ApplyLoop:
         return _keys_of(deliveries)
 
     async def _halves(self, deliveries: Sequence[Delivery], void: Sequence[DeliveryKey]) -> set[DeliveryKey]:
-        """The void numbers by themselves, for they wait for nobody."""
+        """Applies both halves, and the void numbers apart, for they wait for no lock."""
         if void:
             await self._apply_or_split((), void, lock_wait_s=LOCK_WAIT_S)
         half = len(deliveries) // 2
@@ -200,9 +200,9 @@ class ApplyLoop:
         return {key for part in parts for key in await self._apply_or_split(part, (), lock_wait_s=SPLIT_LOCK_WAIT_S)}
 
     async def _set_aside(self, contended: Sequence[LaneMessage]) -> None:
-        """Whole messages: what of them is applied already drops out when they come again."""
+        """Sets whole messages aside in the spool; what of them was applied drops out when they come again."""
         for message in contended:
-            await self._outage.transact(
+            await self._retry.transact(
                 self._pool, partial(set_aside, message_id=uuid4(), body=message.body, rest_s=REST_S)
             )
         log.warning("set_aside", lane=self._lane.name, messages=len(contended))
@@ -228,11 +228,11 @@ def _keys_of(deliveries: Iterable[Delivery]) -> set[DeliveryKey]:
 
 
 def batches(opened: Sequence[Opened], events_max: int) -> Iterator[list[Opened]]:
-    """Whole messages in groups of about `events_max` deliveries.
+    """Yields whole messages in groups of about `events_max` deliveries.
 
-    A message that was handed out often may be one that kills its worker, and those around it go down with it each
-    time.  So from then on they go one at a time, forwards and backwards by turns: the neighbours on either side get
-    through, and only the one stays to reach the delivery limit.
+    A message that was delivered often may be one that kills its worker, and those around it fail with it each time.  So
+    from then on messages go one at a time, forwards and backwards by turns: the neighbours on either side get applied,
+    and only the bad one reaches the delivery limit.
     """
     suspects = [it for it in opened if it.taken.attempts >= SUSPECT_ATTEMPTS]
     batch: list[Opened] = []

@@ -1,10 +1,10 @@
-"""Queries gateways about what deliveries said to ask about, and applies the answers.
+"""Queries gateways where a delivery said only that something changed, and applies the answers.
 
     take (one transaction) ─> query ─> one transaction for each: apply what was answered, finish the row
-                                  ─> then what the gateway wants to be told, such as an acknowledgement
+                                  ─> then the calls that an answer asks for, such as an acknowledgement
 
-A row is finished in the transaction that commits its events, so whoever dies in between leaves the row, and another
-asks again; an answer that is applied twice changes nothing.
+A row is finished in the transaction that commits its events.  A worker that dies before that leaves the row due, and
+another queries again; an answer that is applied twice changes nothing.
 """
 
 import asyncio
@@ -29,19 +29,19 @@ from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.sqlstates import is_contention, is_outage
 from tillkeeper.store.queries.fetches import ClaimedFetch, claim_fetches, settle_fetch
 from tillkeeper.telemetry import FETCH_LAG_SECONDS, FETCHES
-from workers.found import all_or_each
+from workers.database_retry import DatabaseRetry, Stopped
 from workers.job_pool import JobPool
-from workers.outage import Outage, Stopped
-from workers.queries import Queries
+from workers.queried_events import apply_all_or_each
+from workers.watched_api_client import WatchedApiClient
 
 log = structlog.get_logger()
 
 FETCHES_IN_FLIGHT: Final = 80
-FETCHES_PER_ACCOUNT: Final = 20  # an account is called by four at once; the others have answers to apply, or wait
+FETCHES_PER_ACCOUNT: Final = 20  # four call an account at once; the others apply answers, or wait
 
 
 class _Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a query."""
+    """The answer to a query, or why there is none."""
 
     outcome: Found | None
     answer: Answer
@@ -50,14 +50,14 @@ class _Reply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FetchLoop:
-    """Queries that are due, for each account so many at a time.  Any number of processes may share them."""
+    """Puts the due queries, a limited number for each account at a time.  Any number of processes may share them."""
 
     def __init__(
         self,
         *,
         pool: asyncpg.Pool,
-        api_client: Queries,
-        outage: Outage,
+        api_client: WatchedApiClient,
+        retry: DatabaseRetry,
         policy: Callable[[], Policy],
         now: Callable[[], datetime],
         jitter: Callable[[float, float], float],
@@ -65,7 +65,7 @@ class FetchLoop:
     ) -> None:
         self._pool = pool
         self._api_client = api_client
-        self._outage = outage
+        self._retry = retry
         self._policy = policy
         self._now = now
         self._jitter = jitter
@@ -81,16 +81,16 @@ class FetchLoop:
         )
 
     async def run_once(self) -> int:
-        """Asks some of what is due, until all of that has ended; returns how many queries that were."""
+        """Puts some of the due queries, and waits for them; returns their number."""
         return await self._jobs.run_once()
 
     async def keep_running(self, stop: asyncio.Event, *, idle_s: float) -> None:
-        """Asks what is due until `stop` is set: an account that hangs holds back no other."""
+        """Puts due queries until `stop` is set; an account that hangs holds back no other."""
         await self._jobs.keep_filled(stop, idle_s=idle_s)
 
     async def _take(self, room: int, busy: frozenset[str]) -> tuple[int, list[ClaimedFetch]]:
         now = self._now()
-        taken = await self._outage.transact(
+        taken = await self._retry.transact(
             self._pool, partial(claim_fetches, limit=room, lease=self._lease, now=now, besides=busy)
         )
         due = [fetch.due_at for fetch in (*taken, *self._jobs.jobs)]
@@ -102,11 +102,11 @@ class FetchLoop:
         now = self._now()
         step = next_step(taken.progress, reply.outcome or "no_answer", now=now, jitter=self._jitter)
         try:
-            is_ours = await self._outage.transact(self._pool, lambda conn: self._write(conn, taken, reply, step, now))
+            is_ours = await self._retry.transact(self._pool, lambda conn: self._write(conn, taken, reply, step, now))
         except Exception as error:
             if is_outage(error) or isinstance(error, Stopped):
                 raise
-            if is_contention(error):  # the claim runs out, and it is asked again
+            if is_contention(error):  # the lease expires, and it is queried again
                 log.warning(
                     "fetch_lock_contended", account=taken.account, about=taken.fetch.about, error=type(error).__name__
                 )
@@ -119,7 +119,7 @@ class FetchLoop:
             await self._api_client.make(taken.account, reply.answer.then)
 
     async def _ask(self, taken: ClaimedFetch) -> _Reply:
-        """The answer, or why there is none."""
+        """Queries the gateway; returns the answer, or why there is none."""
         try:
             async with asyncio.timeout(self._ask_within_s):
                 answer = await self._api_client.query(taken.account, query_of(taken.fetch))
@@ -127,7 +127,7 @@ class FetchLoop:
             return _no_answer(error.reason, str(error), error.events)
         except TimeoutError:
             return _no_answer("busy", "busy: no answer in the time that a question has")
-        except Exception as error:  # one query that we cannot put right must not keep the others, nor go on for ever
+        except Exception as error:  # a bug in one query must not stop the others, nor repeat for ever
             log.exception("fetch_failed_unexpectedly", account=taken.account, about=taken.fetch.about)
             return _no_answer("fault", f"a fault of ours: {type(error).__name__}")
         told = ", ".join(dict.fromkeys(event.kind for event in answer.events))
@@ -135,7 +135,7 @@ class FetchLoop:
         return _Reply(outcome="found" if answer.found else "not_found", answer=answer, result=result)
 
     async def _write(self, conn: Conn, taken: ClaimedFetch, reply: _Reply, step: Step, now: datetime) -> bool:
-        """The answer's events and the row's end, in one transaction."""
+        """Writes the answer's events and finishes the row, in one transaction."""
         if reply.answer.events:
             _log_cases(await apply_found(conn, reply.answer.events, policy=self._policy(), now=now))
         return await settle_fetch(
@@ -143,19 +143,19 @@ class FetchLoop:
         )
 
     async def _write_apart(self, taken: ClaimedFetch, reply: _Reply, now: datetime) -> tuple[_Reply, Step, bool]:
-        """What one of the events says cannot be applied: the others are, and the query stays open for it."""
-        failed = await all_or_each(self._apply, reply.answer.events)
+        """Applies the events one by one, for one of them cannot be; the query stays open for that one."""
+        failed = await apply_all_or_each(self._apply, reply.answer.events)
         if failed:
             reply = msgspec.structs.replace(reply, outcome=None, result=f"{len(failed)} events could not be applied")
         step = next_step(taken.progress, reply.outcome or "no_answer", now=now, jitter=self._jitter)
         rest = msgspec.structs.replace(reply, answer=Answer(found=reply.answer.found))
-        is_ours = await self._outage.transact(self._pool, lambda conn: self._write(conn, taken, rest, step, now))
+        is_ours = await self._retry.transact(self._pool, lambda conn: self._write(conn, taken, rest, step, now))
         return reply, step, is_ours
 
     async def _apply(self, events: Sequence[PaymentEvent]) -> None:
         now = self._now()
         _log_cases(
-            await self._outage.transact(
+            await self._retry.transact(
                 self._pool, lambda conn: apply_found(conn, events, policy=self._policy(), now=now)
             )
         )
@@ -177,7 +177,7 @@ class FetchLoop:
 
 
 def _no_answer(reason: str, result: str, events: tuple[PaymentEvent, ...] = ()) -> _Reply:
-    answer = Answer(found=False, events=events)  # what was answered before a further query had none
+    answer = Answer(found=False, events=events)  # what was answered before a further query failed
     return _Reply(outcome=None, answer=answer, result=f"no answer: {result}", reason=reason)
 
 

@@ -1,4 +1,4 @@
-"""One delivery that cannot be applied as it is: its good events are applied, each bad one is parked with its reason."""
+"""Isolates the bad events of a delivery: the good ones are applied, each bad one is parked with its reason."""
 
 from datetime import datetime
 from typing import Final
@@ -24,16 +24,16 @@ CANNOT_BE_APPLIED: Final = "cannot_be_applied"
 
 
 async def apply_or_park(pool: asyncpg.Pool, delivery: Delivery, *, policy: Policy, now: datetime) -> Tally:
-    """Settles every event of the delivery in one transaction.  Raises what is no fault of the delivery's."""
+    """Applies or parks every event of the delivery in one transaction.  Raises errors that it did not cause."""
     try:
         return await repeat_when_raced(pool, lambda conn: _settle(conn, delivery, policy, now))
-    except WriteConflict as error:  # alone, and each time: no other transaction is first so often
+    except WriteConflict as error:  # alone, and every time: no other transaction is first so often
         await park_delivery(pool, delivery, reason=CANNOT_BE_APPLIED, error=_text_of(error), now=now)
         return Tally()
 
 
 async def park_delivery(pool: asyncpg.Pool, delivery: Delivery, *, reason: str, error: str, now: datetime) -> None:
-    """Parks every event of a delivery untried.  To ask is harmless, whatever its events did to a worker."""
+    """Parks every event of a delivery untried, but requests its queries: these are harmless."""
 
     async def park(conn: Conn) -> None:
         if await _keep(conn, delivery, Tally(), now):
@@ -44,7 +44,7 @@ async def park_delivery(pool: asyncpg.Pool, delivery: Delivery, *, reason: str, 
 
 
 async def _keep(conn: Conn, delivery: Delivery, total: Tally, now: datetime) -> bool:
-    """Keeps the delivery, with what it has asked.  False where that is done already, or it is parked for it."""
+    """Stores the delivery and requests its queries.  Returns False where it is stored already, or had to be parked."""
     try:
         async with conn.transaction():
             if not await keep_delivery(conn, delivery):
@@ -90,7 +90,7 @@ async def _park_all(conn: Conn, delivery: Delivery, error: Exception, now: datet
 async def _park_kept(
     conn: Conn, delivery: Delivery, event: PaymentEvent, *, reason: str, error: str, now: datetime
 ) -> None:
-    """Of a delivery that is kept.  An event that it brings twice is parked once, and a duplicate the second time."""
+    """Parks an event of a stored delivery.  One that it brings twice is parked once, and then counts as a duplicate."""
     if not await _park(conn, delivery, event, reason=reason, error=error, now=now):
         await count_duplicate(conn, (delivery.run, delivery.number))
 

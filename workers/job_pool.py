@@ -1,9 +1,9 @@
-"""Jobs in flight: up to so many in all and for each key, and new ones are taken as soon as old ones end.
+"""Runs jobs concurrently, up to a limit in all and for each key; new ones are taken as soon as others end.
 
     take (what there is room for) ──> run, each in a task of its own ──> those that ended: settle ──> take again
 
 A job that hangs holds one place and no other job.  A key whose jobs all hang (an account whose gateway does not
-answer) takes its share of the places and no more: `take` is told which keys are full, and leaves them out.
+answer) takes its share of the places and no more: `take` gets the full keys, and leaves them out.
 """
 
 import asyncio
@@ -15,18 +15,18 @@ from typing import Final, Generic, TypeAlias, TypeVar
 
 from tillkeeper import clock
 from tillkeeper.loops import keep_running, start
-from workers.outage import Stopped
+from workers.database_retry import Stopped
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-# Told for how many there is room and which keys are full; returns how many were due, and the jobs among them.
+# Gets the free places and the full keys; returns how many jobs were due, and those that it took.
 Take: TypeAlias = Callable[[int, frozenset[str]], Awaitable[tuple[int, Sequence[Job]]]]
 
 NO_KEY: Final = ""
 
 
 class JobPool(Generic[Job, Result]):
-    """Keeps jobs in flight.  What is in flight at once is under `limit`, and for one key under twice `per_key`.
+    """Keeps jobs running: fewer than `limit` at once, and for one key fewer than twice `per_key`.
 
     A key is full at `per_key`.  No more than that is taken at once, so that one take cannot fill the pool with one key.
     """
@@ -56,11 +56,11 @@ class JobPool(Generic[Job, Result]):
 
     @property
     def jobs(self) -> list[Job]:
-        """What is in flight."""
+        """The jobs that are running."""
         return list(self._running.values())
 
     async def run_once(self) -> int:
-        """Takes once and brings what was taken to its end; returns how many were due."""
+        """Takes once, and waits for the jobs taken; returns how many were due."""
         try:
             due = await self._take_and_start(min(self._limit, self._per_key), frozenset())
             await self.finish()
@@ -69,7 +69,7 @@ class JobPool(Generic[Job, Result]):
         return due
 
     async def keep_filled(self, stop: asyncio.Event, *, idle_s: float) -> None:
-        """Takes and runs until `stop` is set, then lets what is in flight end.  Cancelled, it cancels that."""
+        """Takes and runs jobs until `stop` is set, then waits for those that run.  When cancelled, it cancels them."""
         try:
             await keep_running(partial(self.step, idle_s), name=self._name, stop=stop, idle_s=idle_s)
             await self.finish()
@@ -77,7 +77,7 @@ class JobPool(Generic[Job, Result]):
             await self._cancel()
 
     async def step(self, idle_s: float) -> int:
-        """Takes what there is room for, or waits for a job to end, no longer than `idle_s`; 0 if there is nothing."""
+        """Takes jobs for the free places, or waits up to `idle_s` for one to end; returns 0 if there is nothing."""
         if due := await self._refill(idle_s):
             return due
         if not self._running:
@@ -87,7 +87,7 @@ class JobPool(Generic[Job, Result]):
         return 1
 
     async def finish(self) -> None:
-        """Waits until nothing is in flight.  Raises what a job raised, if any did, when all have ended."""
+        """Waits for all jobs, and then raises what a job raised, if any did."""
         failures: list[Exception] = []
         while self._running:
             await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
@@ -105,7 +105,7 @@ class JobPool(Generic[Job, Result]):
         if room <= 0 or (full and now_s < self._next_look_s):
             return 0
         due = await self._take_and_start(room, full)
-        # Such a look walks past all that waits for the full keys, and is not made for each job that ends.
+        # Such a take reads past all that waits for the full keys, so it is not made for each job that ends.
         if full and due < room:
             self._next_look_s = now_s + idle_s
         return due
@@ -127,7 +127,7 @@ class JobPool(Generic[Job, Result]):
         return await self._run(job)
 
     async def _settle_ended(self) -> None:
-        """Settles what ended; raises the first failure among them.  Who was told to stop has not failed."""
+        """Settles the jobs that ended; raises the first failure among them.  A job that was stopped has not failed."""
         ended = {task: job for task, job in self._running.items() if task.done()}
         self._running = {task: job for task, job in self._running.items() if task not in ended}
         errors = {task: task.exception() for task in ended}

@@ -1,10 +1,10 @@
 """Sends what the outbox holds: mail to payers, webhooks and messages to the merchant's systems, alarms to ops.
 
-    claim (a lease) ── for each channel that has not told yet: send, write down ── settle: done, or due again later
+    claim (a lease) ── for each channel that is not done yet: send, mark ── settle: done, or due again later
 
-Nothing is sent inside a transaction.  The merchant's systems and ops are told at least once: a sender that dies between
-sending and writing it down sends again, under the same key.  A payer is told at most once: the mail is written down as
-told before its DATA is sent, and a row found so is settled as uncertain.
+Nothing is sent inside a transaction.  The merchant's systems and ops get each notice at least once: a sender that dies
+between sending and marking sends again, under the same key.  A payer gets each mail at most once: it is marked as sent
+before its DATA command, and a row found so is settled as uncertain.
 """
 
 import asyncio
@@ -50,17 +50,17 @@ from tillkeeper.store.outbox.writing import write_notices
 from tillkeeper.store.postgres.lease import LeaseLost
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
 from tillkeeper.telemetry import NOTICE_LAG_SECONDS, NOTICES
+from workers.database_retry import DatabaseRetry
 from workers.job_pool import JobPool
-from workers.outage import Outage
 
 log = structlog.get_logger()
 
 ROWS_CLAIMED: Final = 20  # at once
-ROWS_IN_FLIGHT: Final = 200  # while a receiver hangs, until its channel is left alone
-MAILS_IN_FLIGHT: Final = 20  # all go one way; more would only wait under lease
-SENDS_PER_CHANNEL: Final = 5  # so many notices find out at once that a receiver hangs
-# Over what a notice takes unless a server hangs, and then the number of the claim keeps two senders apart.  The rows
-# of one that was killed rest so long.
+ROWS_IN_FLIGHT: Final = 200  # while a receiver hangs, until its channel cools down
+MAILS_IN_FLIGHT: Final = 20  # all go to one server; more would only wait under lease
+SENDS_PER_CHANNEL: Final = 5  # the notices that wait at once for a receiver that hangs
+# More than a notice takes unless a server hangs; then the number of the claim keeps two senders apart.  The rows of a
+# killed sender wait this long.
 LEASE: Final = timedelta(minutes=3)
 ALL: Final = tuple(Audience)
 
@@ -68,8 +68,8 @@ _told = msgspec.json.Decoder(dict[str, Entry]).decode
 _payload_in = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class Held(Exception):
-    """The last look before DATA says not to send: `outcome`, or not before `until`."""
+class NotAllowedNow(Exception):
+    """The last check before DATA says not to send: ever, with that `outcome`, or before `until`."""
 
     def __init__(self, *, outcome: SendOutcome | None = None, until: datetime | None = None) -> None:
         self.outcome = outcome
@@ -77,7 +77,7 @@ class Held(Exception):
 
 
 class NotifyLoop:
-    """Due notices for some audiences, so many at a time.  Any number of loops and processes may share the outbox."""
+    """Sends due notices to some audiences, a limited number at a time.  Any number of loops may share the outbox."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class NotifyLoop:
         pool: asyncpg.Pool,
         channels: Channels,
         settings: NotifySettings,
-        outage: Outage,
+        retry: DatabaseRetry,
         now: Callable[[], datetime],
         audiences: Collection[Audience] = ALL,
         cases: Callable[[], CasePolicy] = CasePolicy,
@@ -94,7 +94,7 @@ class NotifyLoop:
         self._channels = channels
         self._settings = settings
         self._mail_limits: Final = settings.mail_limits
-        self._outage = outage
+        self._retry = retry
         self._now = now
         self._audiences = audiences
         self._cases = cases
@@ -112,16 +112,16 @@ class NotifyLoop:
         )
 
     async def run_once(self) -> int:
-        """Sends some of what is due, until all of that has ended; returns how many rows that was."""
+        """Sends some of the due notices, and waits for them; returns their number."""
         return await self._jobs.run_once()
 
     async def keep_running(self, stop: asyncio.Event, *, idle_s: float) -> None:
-        """Sends what is due until `stop` is set: a receiver that hangs holds back no other."""
+        """Sends due notices until `stop` is set; a receiver that hangs holds back no other."""
         await self._jobs.keep_filled(stop, idle_s=idle_s)
 
     async def _take(self, room: int, _full: frozenset[str]) -> tuple[int, list[Claimed]]:
-        """Claims what is due; what has no channel ends here."""
-        claimed = await self._outage.wait_out(lambda: self._claim(min(room, ROWS_CLAIMED)))
+        """Claims due notices; settles those that have no channel."""
+        claimed = await self._retry.until_available(lambda: self._claim(min(room, ROWS_CLAIMED)))
         self._measure_lag(claimed)
         without_channel = [row for row in claimed if not self._has_channel(row)]
         await self._settle(
@@ -161,14 +161,14 @@ class NotifyLoop:
     # --- payers: at most once -----------------------------------------------------------------------------------------
 
     async def _to_payer(self, row: Claimed, told: dict[str, Entry]) -> datetime | None:
-        """Adds to `told` what came of it; returns until when it is put off, if it is."""
+        """Sends a mail and adds its entry to `told`; returns until when it is postponed, if it is."""
         before = told.get(MAIL)
-        if before is not None and before.is_final:  # whoever sent it died before it could settle
+        if before is not None and before.is_final:  # its sender died before settling it
             self._log(row, MAIL, before)
             return None
         try:
             outcome = await self._unless_unforeseen(row, MAIL, self._mail(row))
-        except Held as held:
+        except NotAllowedNow as held:
             if held.outcome is None:
                 return held.until
             outcome = held.outcome
@@ -177,7 +177,7 @@ class NotifyLoop:
         return None
 
     async def _mail(self, row: Claimed) -> SendOutcome:
-        """Everything up to the server's answer.  Raises Held, or LeaseLost."""
+        """Writes and sends the mail, up to the server's answer.  Raises NotAllowedNow, or LeaseLost."""
         channel, sender, recipient, order = self._channels.mail, self._settings.from_address, row.recipient, row.order
         assert channel is not None
         assert sender is not None
@@ -201,7 +201,7 @@ class NotifyLoop:
             return Failed(why=f"the database was out of reach just before DATA: {type(error).__name__}")
 
     async def _mark_mail(self, row: Claimed, topic: Topic, facts: Facts) -> None:
-        """Writes down that the mail is told, unless it must not be any more."""
+        """Marks the mail as sent, unless it must not be sent any more."""
         entry = self._entry(row, Uncertain(why="handed to the mail server, whose answer is not known"), None)
         async with self._pool.acquire() as conn, conn.transaction():
             self._check_may_tell(topic, facts, await lock_order(conn, row, now=self._now()))
@@ -209,7 +209,7 @@ class NotifyLoop:
                 raise LeaseLost
 
     def _check_may_tell(self, topic: Topic, facts: Facts, order: OrderNow) -> None:
-        """Raises Held where the payer must not be told now."""
+        """Raises NotAllowedNow where the mail must not be sent now."""
         verdict = may_tell_payer(
             topic,
             order,
@@ -223,15 +223,15 @@ class NotifyLoop:
             case SendNow():
                 return
             case SendLater(until=until):
-                raise Held(until=until)
+                raise NotAllowedNow(until=until)
             case Dropped():
-                raise Held(outcome=verdict)
+                raise NotAllowedNow(outcome=verdict)
         assert_never(verdict)
 
     # --- the merchant's systems and ops: at least once ----------------------------------------------------------------
 
     async def _to_channels(self, row: Claimed, told: dict[str, Entry]) -> None:
-        """Adds to `told` what came of each channel that is due."""
+        """Sends to each channel that is due, and adds the entries to `told`."""
         now = self._now()
         channels = self._channels_for(row)
         known = {channel.name for channel in channels}
@@ -253,8 +253,10 @@ class NotifyLoop:
             entry = told[channel.name] = self._entry(row, outcome, told.get(channel.name))
             if not (isinstance(outcome, Failed) and not outcome.tried):
                 self._log(row, channel.name, entry)
-            if len(due) > 1:  # a slow neighbour must not make this one send again, should we die meanwhile
-                await self._outage.wait_out(lambda: self._mark(row, {channel.name: entry}), contended_attempts=None)
+            if len(due) > 1:  # should we die while a slow channel sends, this one must not send again
+                await self._retry.until_available(
+                    lambda: self._mark(row, {channel.name: entry}), contended_attempts=None
+                )
 
         for failure in await asyncio.gather(*map(send, due), return_exceptions=True):
             if failure is not None:
@@ -272,10 +274,10 @@ class NotifyLoop:
     # --- what became of it --------------------------------------------------------------------------------------------
 
     async def _unless_unforeseen(self, row: Claimed, channel: str, sending: Awaitable[SendOutcome]) -> SendOutcome:
-        """A fault of ours in one notice must not keep the others; it is tried again, and a case in the end."""
+        """Turns an unexpected error into a failure that is retried: a bug in one notice must not stop the others."""
         try:
             return await sending
-        except (Held, LeaseLost):
+        except (NotAllowedNow, LeaseLost):
             raise
         except Exception as error:
             log.exception("notice_failed_unexpectedly", key=row.key, topic=row.topic, channel=channel)
@@ -287,11 +289,11 @@ class NotifyLoop:
     async def _settle(
         self, rows: Sequence[tuple[Claimed, dict[str, Entry]]], *, put_off: datetime | None = None
     ) -> None:
-        """Gives rows back with what became of them; whom nobody could tell becomes a case, in the same transaction."""
+        """Settles rows; who could not be reached becomes a case, in the same transaction."""
         if rows:
             now = self._now()
             settled = {row.key: _settled(row, told, put_off, now) for row, told in rows}
-            await self._outage.wait_out(lambda: self._write(rows, settled, now), contended_attempts=None)
+            await self._retry.until_available(lambda: self._write(rows, settled, now), contended_attempts=None)
 
     async def _write(
         self, rows: Sequence[tuple[Claimed, dict[str, Entry]]], settled: Mapping[str, Settled], now: datetime
@@ -330,7 +332,7 @@ class NotifyLoop:
 def _payload(row: Claimed) -> dict[str, Any]:
     try:
         return _payload_in(row.payload)
-    except msgspec.MsgspecError:  # not ours; that something happened is told all the same
+    except msgspec.MsgspecError:  # not readable; the notice is sent all the same
         return {}
 
 

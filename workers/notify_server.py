@@ -1,4 +1,4 @@
-"""The role `notify`: loops over the outbox, one for each audience, until it is told to stop."""
+"""Runs the role `notify`: a loop over the outbox for each audience, until it is stopped."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -12,16 +12,17 @@ from tillkeeper.domain.order.notices import Audience
 from tillkeeper.loops import keep_running, start
 from tillkeeper.notices.channels import open_channels
 from tillkeeper.policy import PolicyFile
+from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.settings import Settings
 from tillkeeper.status_server import serving_status
 from tillkeeper.store.postgres.pool import open_pool
+from workers.database_retry import DatabaseRetry, Stopped, refuse_unfit
 from workers.notify import NotifyLoop
-from workers.outage import Outage, Stopped
 
 log = structlog.get_logger()
 
-IDLE_S: Final = 1.0  # nobody notices a second; a look at an empty outbox costs under a millisecond
-STOP_S: Final = 40.0  # what is being sent then is finished, or as uncertain as after a kill
+IDLE_S: Final = 1.0  # nobody notices a second; checking an empty outbox costs under a millisecond
+STOP_S: Final = 40.0  # what is being sent is finished, or is uncertain as after a kill
 POOL_CONNECTIONS: Final = 6
 
 
@@ -30,17 +31,18 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
     An audience has a loop of its own, so that a receiver that hangs holds up no payer.
     """
-    accounts = Accounts(settings)  # of which the policy may name some, and new ones come while it runs
+    accounts = Accounts(settings)  # the policy may name some, and accounts may be added while it runs
     policy = PolicyFile(settings.policy, accounts.gateways.keys())
     accounts.on_change(policy.read_again)
-    outage = Outage(stop)
+    retry, schema = DatabaseRetry(stop), SchemaWatch()
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(serving_status(settings.notify))
+        await stack.enter_async_context(serving_status(settings.notify, is_ready=lambda: schema.is_fit))
         try:
-            pool = await outage.wait_out(lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS))
+            pool = await retry.until_available(lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS))
+            stack.push_async_callback(pool.close)
+            await refuse_unfit(pool, schema, retry)
         except Stopped:
             return
-        stack.push_async_callback(pool.close)
         channels = await stack.enter_async_context(
             open_channels(settings.notify, broker_url=settings.broker_url, broker_prefix=settings.broker_prefix)
         )
@@ -53,7 +55,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                     pool=pool,
                     channels=channels,
                     settings=settings.notify,
-                    outage=outage,
+                    retry=retry,
                     now=clock.now,
                     audiences=(audience,),
                     cases=lambda: policy.policy.cases,
@@ -65,6 +67,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         loops.append(start(policy.keep_looking(stop), name="policy"))
         look = keep_running(accounts.look_once, name="accounts", stop=stop, idle_s=LOOK_EVERY_S)
         loops.append(start(look, name="accounts"))
+        loops.append(start(schema.keep_looking(pool, stop), name="schema"))
         await stop.wait()
         await asyncio.wait(loops, timeout=STOP_S)
     log.info("notify_stopped")

@@ -1,4 +1,4 @@
-"""Brings messages past a lane's delivery limit to where people see them: one parked row an event."""
+"""Moves messages past a lane's delivery limit to where people see them: a parked row for each event."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -14,8 +14,8 @@ from tillkeeper.domain.delivery import EnvelopeKeys, NotAuthentic
 from tillkeeper.lanes.base import LaneMessage, LaneUnavailable, Receiver
 from tillkeeper.store.deliveries.parked import NOT_AUTHENTIC, park_unreadable
 from tillkeeper.telemetry import PARKED_EVENTS
+from workers.database_retry import DatabaseRetry, Stopped
 from workers.isolate import park_delivery
-from workers.outage import Outage, Stopped
 
 log = structlog.get_logger()
 
@@ -24,7 +24,7 @@ REASON: Final = "delivery_limit"
 POLICY: Final = (
     "nothing is wrong with it: replay it, and take Tillkeeper's queues out of that policy (rabbitmqctl list_policies)"
 )
-# By the broker's own words.  Whatever else it says is the delivery limit: for nothing else are messages to be given up.
+# By the broker's reason.  Any other reason counts as the delivery limit, the only one that is configured.
 ERRORS: Final[Mapping[str, str]] = MappingProxyType(
     {
         REASON: "its worker ended before the transaction did, every time it was handed out",
@@ -35,31 +35,31 @@ ERRORS: Final[Mapping[str, str]] = MappingProxyType(
 
 
 class ParkLoop:
-    """One lane's overrun messages."""
+    """Parks one lane's messages past the delivery limit."""
 
     def __init__(
         self,
         *,
         lane: Receiver,
         pool: asyncpg.Pool,
-        outage: Outage,
+        retry: DatabaseRetry,
         now: Callable[[], datetime],
         keys: EnvelopeKeys | None = None,
     ) -> None:
         self._lane = lane
         self._pool = pool
-        self._outage = outage
+        self._retry = retry
         self._now = now
         self._keys = keys or EnvelopeKeys()
 
     async def run_once(self) -> int:
-        """Stores what the lane gave up on; returns how many messages that was."""
+        """Parks the messages that the lane gave up; returns their number."""
         try:
             taken = await self._lane.take_parked(limit=MESSAGES_MAX)
             for message in taken:
                 await self._store(message)
                 await self._lane.acknowledge([message])
-        except (LaneUnavailable, Stopped):  # the apply loop of the same lane says so
+        except (LaneUnavailable, Stopped):  # the apply loop of the same lane logs it
             await self._lane.release()
             return 0
         except BaseException:
@@ -73,13 +73,13 @@ class ParkLoop:
         try:
             envelope = self._keys.open(message.body)
         except msgspec.MsgspecError as error:
-            await self._outage.wait_out(partial(self._store_whole, message.body, reason, str(error)))
+            await self._retry.until_available(partial(self._store_whole, message.body, reason, str(error)))
             return
         except NotAuthentic as error:
-            await self._outage.wait_out(partial(self._store_whole, message.body, NOT_AUTHENTIC, str(error)))
+            await self._retry.until_available(partial(self._store_whole, message.body, NOT_AUTHENTIC, str(error)))
             return
         for delivery in envelope.deliveries:
-            await self._outage.wait_out(
+            await self._retry.until_available(
                 partial(park_delivery, self._pool, delivery, reason=reason, error=ERRORS[reason], now=self._now())
             )
         log.error(

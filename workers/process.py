@@ -1,4 +1,4 @@
-"""The role `work`: one worker process, or several and the one that keeps them going."""
+"""Runs the role `work`: one worker process, or several under a supervisor."""
 
 import asyncio
 from tempfile import TemporaryDirectory
@@ -6,6 +6,7 @@ from typing import Final
 
 from prometheus_client.multiprocess import mark_process_dead
 
+from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.settings import Settings
 from tillkeeper.status_server import serving_status
 from tillkeeper.supervise import Program, keep_all_running
@@ -16,10 +17,11 @@ ONE: Final = {"TILLKEEPER_WORK__PROCESSES": "1"}  # the environment wins over th
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Works until `stop` is set, then ends in good order."""
+    """Works until `stop` is set, then shuts down in order."""
     if settings.work.processes == 1:
-        async with serving_status(settings.work):
-            await server.serve(settings, stop)
+        schema = SchemaWatch()
+        async with serving_status(settings.work, is_ready=lambda: schema.is_fit):
+            await server.serve(settings, stop, schema)
         return
     with TemporaryDirectory(prefix="tillkeeper-metrics-") as metrics_directory:
         await keep_all_running(

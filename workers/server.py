@@ -1,4 +1,4 @@
-"""The worker process: loops over both lanes until it is told to stop."""
+"""Runs the worker process: loops over both lanes until it is stopped."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -18,42 +18,45 @@ from tillkeeper.lanes.topology import Topology
 from tillkeeper.loops import keep_running, start
 from tillkeeper.policy import PolicyFile
 from tillkeeper.process import collect_garbage_seldom
+from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.settings import Settings
 from tillkeeper.store.postgres.pool import open_pool
 from workers.apply import MESSAGES_MAX, ApplyLoop
-from workers.keys import KeyUses
-from workers.outage import Outage
+from workers.database_retry import DatabaseRetry, refuse_unfit
+from workers.key_uses import KeyUses
 from workers.park import ParkLoop
 
 log = structlog.get_logger()
 
-LOOPS_PER_LANE: Final = 3  # while batches are in PostgreSQL's hands, the next is prepared here
-PREFETCH_MESSAGES: Final = 2 * MESSAGES_MAX  # the next batch is at hand; more would go down with a crash
+LOOPS_PER_LANE: Final = 3  # while PostgreSQL works on a batch, the next is prepared here
+PREFETCH_MESSAGES: Final = 2 * MESSAGES_MAX  # the next batch is ready; more would be redelivered after a crash
 IDLE_S: Final = 0.0  # `take` itself waits
 PARK_IDLE_S: Final = 5.0
-KEYS_IDLE_S: Final = 10.0  # whether a key is in use is asked in days
-STOP_S: Final = 30.0  # a batch takes well under a second; what is not done by then comes again
+KEYS_IDLE_S: Final = 10.0  # key uses matter by the day
+STOP_S: Final = 30.0  # a batch takes well under a second; what is not done in time comes again
 POOL_CONNECTIONS: Final = 8
 
 
-async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Applies until `stop` is set, then finishes the batches in hand and gives the rest back."""
-    accounts = Accounts(settings)  # of which the policy may name some, and new ones come while it runs
+async def serve(settings: Settings, stop: asyncio.Event, schema: SchemaWatch) -> None:
+    """Applies until `stop` is set, then finishes the running batches and releases the rest.  Raises SchemaUnfit."""
+    accounts = Accounts(settings)  # the policy may name some, and accounts may be added while it runs
     policy = PolicyFile(settings.policy, accounts.gateways.keys())
     accounts.on_change(policy.read_again)
-    outage = Outage(stop)
+    retry = DatabaseRetry(stop)
     async with AsyncExitStack() as stack:
-        pool = await outage.wait_out(lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS, by_key=True))
+        pool = await retry.until_available(
+            lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS, by_key=True)
+        )
         stack.push_async_callback(pool.close)
+        await refuse_unfit(pool, schema, retry)
         lanes = await _open_lanes(settings, pool, stack)
         collect_garbage_seldom()
         log.info("worker_started", lanes=sorted({lane.name for lane in lanes}))
         loops = [
             start(work, name=name)
-            for name, work in _loops(
-                lanes, pool, outage, policy=policy, accounts=accounts, settings=settings, stop=stop
-            )
+            for name, work in _loops(lanes, pool, retry, policy=policy, accounts=accounts, settings=settings, stop=stop)
         ]
+        loops.append(start(schema.keep_looking(pool, stop), name="schema"))
         await stop.wait()
         await asyncio.wait(loops, timeout=STOP_S)
     log.info("worker_stopped")
@@ -74,7 +77,7 @@ async def _open_lanes(settings: Settings, pool: asyncpg.Pool, stack: AsyncExitSt
 def _loops(
     lanes: list[Receiver],
     pool: asyncpg.Pool,
-    outage: Outage,
+    retry: DatabaseRetry,
     *,
     policy: PolicyFile,
     accounts: Accounts,
@@ -91,7 +94,7 @@ def _loops(
         ApplyLoop(
             lane=lane,
             pool=pool,
-            outage=outage,
+            retry=retry,
             policy=lambda: policy.policy,
             now=clock.now,
             batch_events=settings.work.batch_events,
@@ -101,7 +104,7 @@ def _loops(
         for lane in lanes
     ]
     parks = {
-        lane.name: ParkLoop(lane=lane, pool=pool, outage=outage, now=clock.now, keys=envelope_keys) for lane in lanes
+        lane.name: ParkLoop(lane=lane, pool=pool, retry=retry, now=clock.now, keys=envelope_keys) for lane in lanes
     }
     return [
         *(forever(loop.run_once, f"apply {lane.name}", IDLE_S) for loop, lane in zip(apply, lanes, strict=True)),

@@ -1,9 +1,9 @@
-"""The sweep: looks at orders whose time has come, asks their gateways, and hands them the time.
+"""The sweep: advances due orders along their ladders, and queries their gateways.
 
-    take (one transaction) ─> ask the gateways ─> apply what they answered ─> settle (one transaction) ─> take again
-                              └─ of an order whose gateway hangs: when it ends; others are taken meanwhile
+    take (one transaction) ─> query the gateways ─> apply their answers ─> settle (one transaction) ─> take again
+                              └─ where a gateway hangs, others are taken meanwhile
 
-Any number of sweepers may run, without a leader: claims skip what another holds, and a step's row is written once.
+Any number of sweepers may run, without a leader: claims skip what another has locked, and a step's row is written once.
 """
 
 import asyncio
@@ -34,32 +34,32 @@ from tillkeeper.store.postgres.lease import lease_over
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, is_contention, is_outage
 from tillkeeper.store.postgres.transactions import repeat_when_raced
 from tillkeeper.telemetry import SWEPT_ORDERS
-from workers.found import all_or_each
+from workers.database_retry import DatabaseRetry
 from workers.job_pool import JobPool
-from workers.outage import Outage
-from workers.queries import Queries
+from workers.queried_events import apply_all_or_each
+from workers.watched_api_client import WatchedApiClient
 
 log = structlog.get_logger()
 
-ASIDE: Final = timedelta(hours=1)  # for an order that the sweep cannot advance: a fault of ours, which the log tells
-NO_WAY_TO_ASK: Final = "cannot_ask"  # a reason for no answer: it stays so until somebody changes the account
-BATCHES_IN_FLIGHT: Final = 4  # of orders that wait for answers; of the same accounts, under two
+ASIDE: Final = timedelta(hours=1)  # for an order that the sweep cannot advance because of a bug, which is logged
+NO_WAY_TO_ASK: Final = "cannot_ask"  # the reason for no answer, until somebody changes the account's settings
+BATCHES_IN_FLIGHT: Final = 4  # of orders that wait for answers; fewer than two of the same accounts
 
 
 class Responses(msgspec.Struct, kw_only=True):
-    """What the gateways said about one order."""
+    """The gateways' answers about one order."""
 
     events: list[PaymentEvent] = msgspec.field(default_factory=list)
     then: list[tuple[str, Sequence[Call]]] = msgspec.field(default_factory=list)  # once the events are committed
     found: int = 0
     no_answer: list[str] = msgspec.field(default_factory=list)
-    answered: set[str] = msgspec.field(default_factory=set)  # accounts, of these two as well
-    missed: set[str] = msgspec.field(default_factory=set)  # that did not know of something
-    unaskable: set[str] = msgspec.field(default_factory=set)  # that have no way to be asked something
+    answered: set[str] = msgspec.field(default_factory=set)  # by account, likewise
+    missed: set[str] = msgspec.field(default_factory=set)  # accounts that did not know of something
+    unaskable: set[str] = msgspec.field(default_factory=set)  # accounts that cannot be queried about something
     unapplied: list[PaymentEvent] = msgspec.field(default_factory=list)
 
     def outcome(self, query: DueQuery) -> QueryOutcome:
-        """As a step's result, in words for people."""
+        """Returns the outcome as a step's result, in words for people."""
         if self.unapplied:
             kinds = tuple(dict.fromkeys(event.kind for event in self.unapplied))
             result = f"cannot be applied: {', '.join(kinds)}"
@@ -68,7 +68,7 @@ class Responses(msgspec.Struct, kw_only=True):
             return QueryOutcome(
                 query=query, result=f"no answer: {', '.join(sorted(set(self.no_answer)))}", answered=False
             )
-        # Who answered something has no way to be asked the rest: there is no more to be had of them.
+        # An account that answered something and cannot be queried for the rest has no more to say.
         if dumb := self.unaskable - self.answered:
             return QueryOutcome(query=query, result=CANNOT_ASK, answered=False, unaskable=frozenset(dumb))
         told = ", ".join(dict.fromkeys(event.kind for event in self.events))
@@ -77,21 +77,21 @@ class Responses(msgspec.Struct, kw_only=True):
 
 
 class Sweep:
-    """Orders that are due, for each set of accounts so many at a time."""
+    """Handles due orders, a limited number for each set of accounts at a time."""
 
     def __init__(
         self,
         *,
         pool: asyncpg.Pool,
-        api_client: Queries,
-        outage: Outage,
+        api_client: WatchedApiClient,
+        retry: DatabaseRetry,
         policy: Callable[[], Policy],
         now: Callable[[], datetime],
         settings: SweepSettings,
     ) -> None:
         self._pool = pool
         self._api_client = api_client
-        self._outage = outage
+        self._retry = retry
         self._policy = policy
         self._now = now
         self._settings = settings
@@ -110,13 +110,13 @@ class Sweep:
         )
 
     async def run_once(self) -> int:
-        """Hands some of what is due the time, until all of that is settled; returns how many orders that were."""
+        """Handles some of the due orders until they are settled; returns their number."""
         due = await self._jobs.run_once()
         await self._finish_calls()
         return due
 
     async def keep_running(self, stop: asyncio.Event, *, idle_s: float) -> None:
-        """Hands what is due the time until `stop` is set: an account that hangs holds back no other."""
+        """Handles due orders until `stop` is set; an account that hangs holds back no other."""
         await self._jobs.keep_filled(stop, idle_s=idle_s)
         await self._finish_calls()
 
@@ -126,17 +126,17 @@ class Sweep:
         return count, queries
 
     async def _follow_up(self, answered: Sequence[tuple[DueQuery, Responses]]) -> None:
-        """Settles together what was answered by the same moment."""
+        """Settles together the orders whose answers have come."""
         await self.apply([responses for _, responses in answered])
         await self.settle(answered)
 
     async def take(self, limit: int | None = None, *, besides: Collection[str] = ()) -> tuple[int, list[DueQuery]]:
-        """How many orders were due, and the steps for which gateways must be asked now."""
+        """Takes due orders; returns their number, and the steps for which gateways must be queried now."""
         limit = limit or self._settings.orders_at_once
-        return await self._outage.wait_out(lambda: self._take(limit, besides))
+        return await self._retry.until_available(lambda: self._take(limit, besides))
 
     async def _take(self, limit: int, besides: Collection[str]) -> tuple[int, list[DueQuery]]:
-        """All that is due at once; if that fails for what one of them is, one by one, and that one is set aside."""
+        """Takes due orders at once, or one by one if that fails because of one of them, which is then set aside."""
         due = partial(take_due, policy=self._policy(), limit=limit, besides=besides, lease=self._lease, now=self._now())
         try:
             return await repeat_when_raced(self._pool, due)
@@ -155,7 +155,7 @@ class Sweep:
         except Exception as error:
             if is_outage(error):
                 raise
-            if is_contention(error):  # somebody holds it: it stays due
+            if is_contention(error):  # another has locked it: it stays due
                 return []
             log.exception("order_set_aside", order_id=order_id)
             SWEPT_ORDERS.labels("set_aside").inc()
@@ -163,7 +163,7 @@ class Sweep:
         return []
 
     async def ask(self, due: DueQuery) -> Responses:
-        """All questions about one order.  Whatever is not known in time is no answer."""
+        """Puts all queries about one order.  A query without a timely response has no answer."""
         responses, order, now = Responses(), due.order, self._now()
         within = asyncio.get_running_loop().time() + self._settings.ask_within_s
         try:
@@ -171,7 +171,7 @@ class Sweep:
             await self._put_all(first, responses, within)
             then = queries_then(order, responses.events, missed=responses.missed, abilities=self._abilities, now=now)
             await self._put_all([each for each in then if each not in first], responses, within)
-        except Exception:  # one order that we cannot ask about must not keep the others
+        except Exception:  # a bug with one order must not stop the others
             log.exception("query_failed_unexpectedly", order_id=order.id)
             responses.no_answer.append("fault")
         return responses
@@ -199,16 +199,16 @@ class Sweep:
             responses.missed |= set() if answer.found else {account}
 
     async def apply(self, responses: Sequence[Responses]) -> None:
-        """Applies what was answered; what cannot be is noted there."""
-        await self._outage.wait_out(lambda: self._apply(responses), contended_attempts=1)
+        """Applies the answers, and notes in each those that could not be applied."""
+        await self._retry.until_available(lambda: self._apply(responses), contended_attempts=1)
 
     async def settle(self, answered: Sequence[tuple[DueQuery, Responses]]) -> None:
-        """Writes down what came of asking, once the answers are applied, and then makes the calls they want made."""
+        """Writes the results of the queries, once the answers are applied, and then makes the calls they ask for."""
         settled = [responses.outcome(query) for query, responses in answered]
-        closed = await self._outage.wait_out(lambda: self._settle_together(settled), contended_attempts=1)
+        closed = await self._retry.until_available(lambda: self._settle_together(settled), contended_attempts=1)
         self._count(settled, closed)
         for account, calls in [then for _, responses in answered if not responses.unapplied for then in responses.then]:
-            task = start(self._make(account, calls), name=f"calls to {account}")  # it may hang, and nobody waits for it
+            task = start(self._make(account, calls), name=f"calls to {account}")  # it may hang; nothing waits for it
             self._calls.add(task)
             task.add_done_callback(self._calls.discard)
 
@@ -221,7 +221,7 @@ class Sweep:
 
     async def _apply(self, responses: Sequence[Responses]) -> None:
         if events := [event for response in responses for event in response.events]:
-            failed = await all_or_each(self._apply_together, events)
+            failed = await apply_all_or_each(self._apply_together, events)
             for response in responses:
                 response.unapplied = [event for event in response.events if event in failed]
 
@@ -235,7 +235,7 @@ class Sweep:
             log.info("case_opened", kind=kind)
 
     async def _settle_together(self, settled: Sequence[QueryOutcome]) -> int:
-        """All at once, or, where somebody holds one of the orders, each by itself: that one's lease runs out."""
+        """Settles all at once, or each by itself where one is locked by another; that one's lease expires."""
         try:
             return await self._settle(settled)
         except DATABASE_ERRORS as error:

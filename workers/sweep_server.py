@@ -1,4 +1,4 @@
-"""The role `sweep`: what happens because time passed, until the process is told to stop."""
+"""Runs the role `sweep`: the loops that do what is due because time passed, until it is stopped."""
 
 import asyncio
 import random
@@ -19,49 +19,52 @@ from tillkeeper.api_client.key_fetching import KEY_SETTINGS, KeyFetcher, KeyRefr
 from tillkeeper.loops import keep_running, start
 from tillkeeper.policy import PolicyFile
 from tillkeeper.policy.file import LOOK_EVERY_S
+from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.settings import Settings
 from tillkeeper.status_server import serving_status
 from tillkeeper.store.deliveries.retention import forget_unsigned
 from tillkeeper.store.orders.policy_change import look_anew, take_policy
 from tillkeeper.store.postgres.pool import open_pool
 from workers.backfill import Backfill
+from workers.database_retry import DatabaseRetry, Stopped, refuse_unfit
 from workers.fetch import FetchLoop
-from workers.follow import Follow
-from workers.outage import Outage, Stopped
-from workers.silence import Silence, Watched
+from workers.follow_up import FollowUp
+from workers.silence import Silence
 from workers.sweep import Sweep
-from workers.words import Words
+from workers.unknown_words import UnknownWords
+from workers.watched_api_client import WatchedApiClient
 
 log = structlog.get_logger()
 
-SWEEP_LOOPS: Final = 2  # while one's transaction is in PostgreSQL's hands, the other goes on
-SWEEP_IDLE_S: Final = 1.0  # a look at nothing due costs a fraction of a millisecond
-FETCH_IDLE_S: Final = 0.5  # a payer waits for it; a look at nothing due costs as little
+SWEEP_LOOPS: Final = 2  # while PostgreSQL works for one, the other goes on
+SWEEP_IDLE_S: Final = 1.0  # a check without due orders costs a fraction of a millisecond
+FETCH_IDLE_S: Final = 0.5  # a payer waits for it; a check costs as little
 FOLLOW_IDLE_S: Final = 5.0
 SILENCE_IDLE_S: Final = 10.0  # minutes matter, not seconds
 BACKFILL_IDLE_S: Final = 5.0
 FORGET_IDLE_S: Final = 3600.0  # days matter, not hours
 FORGOTTEN_MAX: Final = 1_000  # deliveries in one go
 WORDS_IDLE_S: Final = 10.0
-ORDERS_ANEW: Final = 1_000  # looked at anew in one go after a change of policy
-STOP_S: Final = 45.0  # questions under way are waited for; what is not settled by then is as after a kill
+ORDERS_ANEW: Final = 1_000  # rescheduled at once after a change of policy
+STOP_S: Final = 45.0  # running queries are waited for; what is not settled in time is as after a kill
 POOL_CONNECTIONS: Final = 8
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Sweeps until `stop` is set, then finishes what is under way."""
+    """Sweeps until `stop` is set, then finishes the running work."""
     accounts = Accounts(settings)
     policy = PolicyFile(settings.policy, accounts.gateways.keys())
-    outage = Outage(stop)
+    retry, schema = DatabaseRetry(stop), SchemaWatch()
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(serving_status(settings.sweep))
+        await stack.enter_async_context(serving_status(settings.sweep, is_ready=lambda: schema.is_fit))
         try:
-            pool = await outage.wait_out(lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS))
+            pool = await retry.until_available(lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS))
+            stack.push_async_callback(pool.close)
+            await refuse_unfit(pool, schema, retry)
         except Stopped:
             return
-        stack.push_async_callback(pool.close)
         asks = await stack.enter_async_context(open_api_client(accounts.gateways, settings.api_client))
-        api_client = Watched(asks, now=clock.now)
+        api_client = WatchedApiClient(asks, now=clock.now)
         refreshers, send = KeyRefreshers(), await stack.enter_async_context(open_http(KEY_SETTINGS))
         stack.push_async_callback(refreshers.close)
 
@@ -69,7 +72,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             asks.update_accounts()
             refreshers.update({name: KeyFetcher(gateway, send) for name, gateway in accounts.gateways.items()})
 
-        follow_accounts()  # answers are signed with keys that are to be kept fresh, too
+        follow_accounts()  # the keys that verify answers must be kept fresh, too
         accounts.on_change(follow_accounts)
         accounts.on_change(policy.read_again)
         log.info("sweep_started", asks=sorted(name for name in accounts.gateways if api_client.can_query(name)))
@@ -77,7 +80,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             Sweep(
                 pool=pool,
                 api_client=api_client,
-                outage=outage,
+                retry=retry,
                 policy=lambda: policy.policy,
                 now=clock.now,
                 settings=settings.sweep,
@@ -87,31 +90,31 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         fetch = FetchLoop(
             pool=pool,
             api_client=api_client,
-            outage=outage,
+            retry=retry,
             policy=lambda: policy.policy,
             now=clock.now,
             jitter=random.uniform,
             ask_within_s=settings.sweep.ask_within_s,
         )
-        follow = Follow(pool=pool, outage=outage, policy=lambda: policy.policy, now=clock.now)
-        watch = PolicyWatch(policy, pool, outage)
-        silence, backfill = _gaps(
+        follow = FollowUp(pool=pool, retry=retry, policy=lambda: policy.policy, now=clock.now)
+        watch = PolicyWatch(policy, pool, retry)
+        silence, backfill = _silence_and_backfill(
             accounts.gateways.keys(),
             api_client,
             pool=pool,
-            outage=outage,
+            retry=retry,
             policy=policy,
             calls_per_s=settings.api_client.calls_per_s,
             stop=stop,
         )
-        words = Words(pool=pool, take=asks.take_unknown_words, outage=outage, now=clock.now)
+        words = UnknownWords(pool=pool, take=asks.take_unknown_words, retry=retry, now=clock.now)
         loops: list[tuple[str, Callable[[], Awaitable[int]], float]] = [
             ("follow", follow.run_once, FOLLOW_IDLE_S),
             ("policy", watch.run_once, LOOK_EVERY_S),
             ("accounts", accounts.look_once, ACCOUNTS_LOOK_EVERY_S),
             ("silence", silence.run_once, SILENCE_IDLE_S),
             ("backfill", backfill.run_once, BACKFILL_IDLE_S),
-            ("forget", forgetting(pool, outage), FORGET_IDLE_S),
+            ("forget", deleting_old_data(pool, retry), FORGET_IDLE_S),
             ("words", words.run_once, WORDS_IDLE_S),
         ]
         running = [
@@ -120,17 +123,18 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         ]
         running += [start(sweep.keep_running(stop, idle_s=SWEEP_IDLE_S), name="sweep") for sweep in sweeps]
         running.append(start(fetch.keep_running(stop, idle_s=FETCH_IDLE_S), name="fetch"))
+        running.append(start(schema.keep_looking(pool, stop), name="schema"))
         await stop.wait()
         await asyncio.wait(running, timeout=STOP_S)
     log.info("sweep_stopped")
 
 
-def forgetting(pool: asyncpg.Pool, outage: Outage) -> Callable[[], Awaitable[int]]:
-    """A step that lets go of what nobody signed, once it is old."""
+def deleting_old_data(pool: asyncpg.Pool, retry: DatabaseRetry) -> Callable[[], Awaitable[int]]:
+    """Returns a step that deletes old data of unsigned and refused deliveries."""
 
     async def run_once() -> int:
         try:
-            forgotten = await outage.transact(pool, partial(forget_unsigned, limit=FORGOTTEN_MAX, now=clock.now()))
+            forgotten = await retry.transact(pool, partial(forget_unsigned, limit=FORGOTTEN_MAX, now=clock.now()))
         except Stopped:
             return 0
         return int(forgotten >= FORGOTTEN_MAX)
@@ -138,22 +142,22 @@ def forgetting(pool: asyncpg.Pool, outage: Outage) -> Callable[[], Awaitable[int
     return run_once
 
 
-def _gaps(
+def _silence_and_backfill(
     accounts: Collection[str],
-    api_client: Watched,
+    api_client: WatchedApiClient,
     *,
     pool: asyncpg.Pool,
-    outage: Outage,
+    retry: DatabaseRetry,
     policy: PolicyFile,
     calls_per_s: float,
     stop: asyncio.Event,
 ) -> tuple[Silence, Backfill]:
-    """What finds and fills gaps in what webhooks tell, at the accounts as they are by then."""
+    """Builds what finds and fills gaps in webhooks, for the accounts as they change."""
     silence = Silence(
         pool=pool,
         watched=api_client,
         accounts=accounts,
-        outage=outage,
+        retry=retry,
         policy=lambda: policy.policy,
         now=clock.now,
         calls_per_s=calls_per_s,
@@ -162,7 +166,7 @@ def _gaps(
         pool=pool,
         lists=api_client,
         accounts=accounts,
-        outage=outage,
+        retry=retry,
         policy=lambda: policy.policy,
         now=clock.now,
         calls_per_s=calls_per_s,
@@ -172,23 +176,23 @@ def _gaps(
 
 
 class PolicyWatch:
-    """Takes up a changed policy, and has the orders that the old one reckoned looked at anew."""
+    """Puts a changed policy in force, and reschedules the orders whose due times came from the old one."""
 
-    def __init__(self, file: PolicyFile, pool: asyncpg.Pool, outage: Outage) -> None:
+    def __init__(self, file: PolicyFile, pool: asyncpg.Pool, retry: DatabaseRetry) -> None:
         self._file = file
         self._pool = pool
-        self._outage = outage
-        self._told = ""  # the digest that the database was told last
+        self._retry = retry
+        self._written = ""  # the digest that was last written to the database
 
     async def run_once(self) -> int:
-        """Returns how many orders were made due."""
+        """Reschedules orders after a change; returns their number."""
         self._file.look()
         try:
-            if self._told != self._file.digest:
+            if self._written != self._file.digest:
                 digest = self._file.digest
-                if await self._outage.transact(self._pool, partial(take_policy, digest=digest, now=clock.now())):
+                if await self._retry.transact(self._pool, partial(take_policy, digest=digest, now=clock.now())):
                     log.info("policy_changed_orders_rescheduled", digest=digest)
-                self._told = digest
-            return await self._outage.transact(self._pool, partial(look_anew, limit=ORDERS_ANEW, now=clock.now()))
+                self._written = digest
+            return await self._retry.transact(self._pool, partial(look_anew, limit=ORDERS_ANEW, now=clock.now()))
         except Stopped:
             return 0

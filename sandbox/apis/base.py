@@ -6,6 +6,8 @@ from typing import Protocol
 
 import msgspec
 
+from sandbox.formats import http_date
+
 
 class ApiRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One HTTP request as received: header names in lower case, the query decoded, in order."""
@@ -61,3 +63,15 @@ class Api(Protocol):
     def signed(self, content: ApiResponse, *, now: datetime, forged: bool = False) -> SignedResponse:
         """The answer with its signature; by a key that is not the gateway's if `forged`."""
         ...
+
+
+def unsigned(
+    content: ApiResponse, *, now: datetime, forged: bool, content_type: str = "application/json", **headers: str
+) -> SignedResponse:
+    """An answer of a gateway that signs none; a forged one breaks off in the middle.  `headers` with _ for -."""
+    own = {name.replace("_", "-"): value for name, value in headers.items()}
+    return SignedResponse(
+        status=content.status,
+        headers={"Content-Type": content_type, "Date": http_date(now), **own, **content.headers},
+        body=content.body[: len(content.body) // 2] if forged else content.body,
+    )

@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
-from sandbox.ledger.payments import EventMeanings, PaymentRecord, payment_at
+from sandbox.ledger.payments import EventMeanings, PaymentRecord, RefundRecord, payment_at
 from sandbox.story import Story, StoryEvent
 
 Entry = tuple[datetime, int, Story, StoryEvent]  # the number tells events of one instant apart
@@ -45,6 +45,14 @@ class Ledger:
         """The payment with this refund, if the account has the refund by then."""
         found = self._known(account, self._refunds.get((account, refund_ref)), at)
         return found if found is not None and found.refund(refund_ref) is not None else None
+
+    def refund(
+        self, account: str, refund_ref: str, at: datetime
+    ) -> tuple[PaymentRecord, RefundRecord] | tuple[None, None]:
+        """The payment with this refund and the refund itself, if the account has the refund by then."""
+        payment = self.payment_of_refund(account, refund_ref, at)
+        refund = None if payment is None else payment.refund(refund_ref)
+        return (None, None) if payment is None or refund is None else (payment, refund)
 
     def events_between(self, account: str, *, since: datetime, until: datetime) -> Iterator[tuple[Story, StoryEvent]]:
         """What happened at an account, newest first, both ends included."""

@@ -7,7 +7,7 @@ from sandbox.ledger.ledger import Ledger
 from sandbox.ledger.payments import PaymentState
 from sandbox.story import Story
 from tillkeeper.domain.order.registration import Payer
-from tillkeeper.store.reports.recorded import NoticeTold
+from tillkeeper.store.reports.recorded import RecordedNotice
 
 ASKS_TO_PAY: Final = frozenset({"payer.failed", "payer.reminder", "payer.instalment_due"})
 MAY_BE_PAID: Final = frozenset({PaymentState.PENDING, PaymentState.AUTHORIZED, PaymentState.SUCCEEDED})
@@ -19,7 +19,7 @@ def payer_of(story: Story) -> Payer:
     return Payer(email=f"payer{number}@shop.example", locale="zh-CN" if number % 2 else "en")
 
 
-def asked_wrongly(stories: Iterable[Story], ledger: Ledger, notices: Sequence[NoticeTold]) -> Iterator[str]:
+def asked_wrongly(stories: Iterable[Story], ledger: Ledger, notices: Sequence[RecordedNotice]) -> Iterator[str]:
     """Law 11, by the gateways' books: each notice that asks for what the gateway had by then, a line each."""
     accounts = {story.order_ref: story.account for story in stories}
     for it in notices:

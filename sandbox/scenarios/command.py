@@ -16,7 +16,6 @@ from sandbox.scenarios.lossy_day import lossy_day
 from sandbox.scenarios.report import print_lossy_day, print_stuck
 from sandbox.scenarios.run import Say, ScenarioOptions
 from sandbox.scenarios.stuck import stuck_at_gateway
-from sandbox.scenarios.system import StartWorkers
 from sandbox.servers import Postgres, ServerFailed
 from sandbox.servers.memory import place_in_memory
 from sandbox.traffic.command import DOES_NOT_HOLD, HOLDS, INTERRUPTED, OUT_OF_REACH, console_for, fail
@@ -42,16 +41,12 @@ SCENARIOS: Final[Mapping[str, tuple[Replay, Callable[[Any, Console], None], int]
 }
 
 
-def main(
-    *, scenario: str, seed: int, payments: int | None, smtp_port: int | None, start_workers: StartWorkers, as_json: bool
-) -> int:
+def main(*, scenario: str, seed: int, payments: int | None, smtp_port: int | None, as_json: bool) -> int:
     """Replays and judges; returns the exit code."""
     replay, show, payments_default = SCENARIOS[scenario]
     console = console_for(to_errors=as_json)
     set_up_logging("scenario", level="CRITICAL")  # what gateways do wrong is the scenario's, and in its figures
-    options = ScenarioOptions(
-        seed=seed, payments=payments or payments_default, start_workers=start_workers, smtp_port=smtp_port
-    )
+    options = ScenarioOptions(seed=seed, payments=payments or payments_default, smtp_port=smtp_port)
 
     async def run() -> Ended:
         console.print("starting PostgreSQL", style="dim")

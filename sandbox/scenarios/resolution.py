@@ -11,10 +11,10 @@ from sandbox.simulators.registry import simulator_of
 from sandbox.story import Story
 from tillkeeper.domain.events import Evidence
 from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.store.reports.overview import OrderStanding
-from tillkeeper.store.reports.recorded import Recorded
+from tillkeeper.store.reports.recorded import RecordedEvent
 
 
 class Resolution(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,9 +57,11 @@ class Resolutions(msgspec.Struct, frozen=True, kw_only=True):
         return None if at == float("inf") else at
 
 
-def resolutions(stories: Iterable[Story], gateways: Mapping[str, str], histories: Sequence[Recorded]) -> Resolutions:
+def resolutions(
+    stories: Iterable[Story], gateways: Mapping[str, str], histories: Sequence[RecordedEvent]
+) -> Resolutions:
     """Every order's way to its truth."""
-    of_order = defaultdict[str, list[Recorded]](list)
+    of_order = defaultdict[str, list[RecordedEvent]](list)
     for recorded in histories:
         of_order[recorded.order_ref].append(recorded)
     found = (_find(story, gateways[story.account], of_order[story.order_ref]) for story in stories)
@@ -73,7 +75,7 @@ def decided_at(story: Story, gateway: str) -> datetime | None:
     return max(times, default=None)
 
 
-def _find(story: Story, gateway: str, history: Sequence[Recorded]) -> Resolution | None:
+def _find(story: Story, gateway: str, history: Sequence[RecordedEvent]) -> Resolution | None:
     at = decided_at(story, gateway)
     if at is None:
         return None

@@ -18,6 +18,7 @@ from sandbox.apis.server import serving
 from sandbox.ledger.ledger import Ledger
 from sandbox.scenarios.simulated_clock import SimulatedClock
 from sandbox.scenarios.system import StartWorkers, System, opened
+from sandbox.scenarios.workers import start_workers
 from sandbox.servers import Postgres
 from sandbox.signer import Signer
 from sandbox.simulators.apis import api_handlers
@@ -40,7 +41,7 @@ class ScenarioOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     seed: int
     payments: int
-    start_workers: StartWorkers
+    start_workers: StartWorkers = start_workers
     smtp_port: int | None = None  # a mail server on loopback, for the payers' mails
 
 

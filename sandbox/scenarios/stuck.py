@@ -38,7 +38,7 @@ from tillkeeper.domain.statuses import Status
 from tillkeeper.policy.reading import load_policy
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.overview import OrderStanding, standings
-from tillkeeper.store.reports.recorded import CaseTold, NoticeTold, TakenStep, cases, notices, steps
+from tillkeeper.store.reports.recorded import RecordedCase, RecordedNotice, TakenStep, cases, notices, steps
 
 BEGUN_WITHIN_S: Final = 4 * 3600
 ENDS_AT: Final = BEGINS_AT + timedelta(days=4, hours=6)
@@ -155,8 +155,8 @@ class Judge:
         *,
         stand: Mapping[str, OrderStanding],
         taken: Sequence[TakenStep],
-        cases: Sequence[CaseTold],
-        notices: Sequence[NoticeTold],
+        cases: Sequence[RecordedCase],
+        notices: Sequence[RecordedNotice],
     ) -> None:
         self._simulated = simulated
         self._policy = policy

@@ -3,7 +3,7 @@
     signed bytes ─> gateway.verify, parse ─> intake ─> PostgreSQL lane ─> apply ─> orders
                                       sweeps ─> api_client ─> HTTP ─> the gateways' APIs
 
-The workers come in from outside (`StartWorkers`), for the sandbox knows none of them.
+The workers come in as an argument (`StartWorkers`), so that a test can spoil one of them.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from uuid import uuid4
 import asyncpg
 import msgspec
 
+from sandbox.formats import Signed
 from sandbox.scenarios.simulated_clock import SimulatedClock, no_sleep
-from sandbox.signing import Signed
 from tillkeeper.api_client.client import ApiClient
 from tillkeeper.api_client.http import open_http
 from tillkeeper.domain.order.registration import Registration
@@ -30,8 +30,9 @@ from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.settings import Settings
 from tillkeeper.store.apply.refunds import AskedRefund, register_refund
 from tillkeeper.store.apply.registration import register
-from tillkeeper.store.postgres.pool import create_schema, open_pool
+from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.store.reports.recorded import next_due
+from tillkeeper.store.schema.creating import create_schema
 
 POOL_CONNECTIONS: Final = 8
 ROUNDS_MAX: Final = 1_000  # of one kind of work at one moment; there is an end to it long before
@@ -143,8 +144,8 @@ class System:
         return self._follow_at if due_at is None else min(due_at, self._follow_at)
 
 
-def _in_the_middle(least: float, most: float) -> float:
-    """In the place of chance, so that a seed tells all."""
+def in_the_middle(least: float, most: float) -> float:
+    """Stands in the place of chance, so that a seed decides everything."""
     return (least + most) / 2
 
 
@@ -176,7 +177,7 @@ async def opened(
             now=clock.now,
             monotonic_s=clock.monotonic_s,
             sleep=no_sleep,
-            jitter=_in_the_middle,
+            jitter=in_the_middle,
         )
         context = WorkerContext(
             settings=settings, pool=pool, lane=lane, api_client=api_client, policy=policy, clock=clock

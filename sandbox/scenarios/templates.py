@@ -1,13 +1,12 @@
 """How payments go in life, with spans as they are at the till: seconds for cards and wallets, hours for bank debits and
 refunds.
 
-The words in UNSAID are those that a gateway has no webhook for: nobody learns of them who does not ask.
+A gateway has no webhook for what stands in WITHOUT_WEBHOOK: nobody learns of it who does not ask.
 """
 
 from typing import Final
 
-from sandbox.templates import ALL, Event, Template
-from tillkeeper.domain.statuses import Status
+from sandbox.templates import ALL, Event, failed, paid, partially_refunded, processing, refunded, unpaid
 
 MINUTE: Final = 60
 HOUR: Final = 3600
@@ -24,225 +23,86 @@ WITHOUT_WEBHOOK: Final = frozenset(
     {"refund asked", "NOTPAY", "USERPAYING", "PAYERROR", "REVOKED", "CLOSED", "REFUND.PROCESSING"}
 )
 
+_CREATED: Final = Event("payment_intent.created")
+_PROCESSING: Final = Event("payment_intent.processing", after_s=AT_THE_TILL_S)
+_BY_CARD: Final = (_CREATED, Event("payment_intent.succeeded", after_s=AT_THE_TILL_S))
+_DECLINED: Final = (_CREATED, Event("payment_intent.payment_failed", after_s=AT_THE_TILL_S))
+_RETRIED: Final = Event("payment_intent.processing", after_s=ANOTHER_TRY_S)
+_AFTER_A_MOMENT: Final = Event("payment_intent.succeeded", after_s=IN_A_MOMENT_S)
+_AT_THE_BANK: Final = Event("payment_intent.succeeded", after_s=AT_THE_BANK_S)
+
+
+def _stripe_refund(tenths: int, *, ends: str) -> tuple[Event, ...]:
+    """A refund, which the charge tells at once, and how it ends."""
+    return (
+        Event("refund.created", tenths, "1", after_s=SECOND_THOUGHTS_S),
+        Event("charge.refunded", tenths, after_s=(0,)),
+        Event(ends, tenths, "1", after_s=REFUNDED_S),
+    )
+
+
 STRIPE: Final = (
-    Template(
-        name="paid by card",
-        weight=40,
-        events=(Event("payment_intent.created"), Event("payment_intent.succeeded", after_s=AT_THE_TILL_S)),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(
-        name="paid after a moment",
-        weight=20,
-        events=(
-            Event("payment_intent.created"),
-            Event("payment_intent.processing", after_s=AT_THE_TILL_S),
-            Event("payment_intent.succeeded", after_s=IN_A_MOMENT_S),
-        ),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(
-        name="paid by bank debit",
-        weight=6,
-        events=(
-            Event("payment_intent.created"),
-            Event("payment_intent.processing", after_s=AT_THE_TILL_S),
-            Event("payment_intent.succeeded", after_s=AT_THE_BANK_S),
-        ),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(
-        name="declined, then paid",
-        weight=10,
-        events=(
-            Event("payment_intent.created"),
-            Event("payment_intent.payment_failed", after_s=AT_THE_TILL_S),
-            Event("payment_intent.processing", after_s=ANOTHER_TRY_S),
-            Event("payment_intent.succeeded", after_s=IN_A_MOMENT_S),
-        ),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(
-        name="declined",
-        weight=7,
-        events=(Event("payment_intent.created"), Event("payment_intent.payment_failed", after_s=AT_THE_TILL_S)),
-        status=Status.FAILED,
-    ),
-    Template(
-        name="abandoned",
-        weight=5,
-        events=(Event("payment_intent.created"), Event("payment_intent.canceled", after_s=TIMED_OUT_S)),
-        status=Status.FAILED,
-    ),
-    Template(name="only looked at", weight=4, events=(Event("payment_intent.created"),), status=Status.UNPAID),
-    Template(
-        name="given back",
-        weight=5,
-        events=(
-            Event("payment_intent.created"),
-            Event("payment_intent.succeeded", after_s=AT_THE_TILL_S),
-            Event("refund.created", ALL, "1", after_s=SECOND_THOUGHTS_S),
-            Event("charge.refunded", ALL, after_s=(0,)),
-            Event("refund.updated", ALL, "1", after_s=REFUNDED_S),
-        ),
-        status=Status.REFUNDED,
-        paid=ALL,
-        refunded=ALL,
-    ),
-    Template(
-        name="a part given back",
-        weight=4,
-        events=(
-            Event("payment_intent.created"),
-            Event("payment_intent.succeeded", after_s=AT_THE_TILL_S),
-            Event("refund.created", 4, "1", after_s=SECOND_THOUGHTS_S),
-            Event("charge.refunded", 4, after_s=(0,)),
-            Event("refund.updated", 4, "1", after_s=REFUNDED_S),
-        ),
-        status=Status.PARTIALLY_REFUNDED,
-        paid=ALL,
-        refunded=4,
-    ),
-    Template(
-        name="a refund that fails",
-        weight=2,
-        events=(
-            Event("payment_intent.created"),
-            Event("payment_intent.succeeded", after_s=AT_THE_TILL_S),
-            Event("refund.created", ALL, "1", after_s=SECOND_THOUGHTS_S),
-            Event("charge.refunded", ALL, after_s=(0,)),
-            Event("refund.failed", ALL, "1", after_s=REFUNDED_S),
-        ),
-        status=Status.PAID,
-        paid=ALL,
-    ),
+    paid("paid by card", 40, *_BY_CARD),
+    paid("paid after a moment", 20, _CREATED, _PROCESSING, _AFTER_A_MOMENT),
+    paid("paid by bank debit", 6, _CREATED, _PROCESSING, _AT_THE_BANK),
+    paid("declined, then paid", 10, *_DECLINED, _RETRIED, _AFTER_A_MOMENT),
+    failed("declined", 7, *_DECLINED),
+    failed("abandoned", 5, _CREATED, Event("payment_intent.canceled", after_s=TIMED_OUT_S)),
+    unpaid("only looked at", 4, _CREATED),
+    refunded("given back", 5, *_BY_CARD, *_stripe_refund(ALL, ends="refund.updated")),
+    partially_refunded("a part given back", 4, 4, *_BY_CARD, *_stripe_refund(4, ends="refund.updated")),
+    paid("a refund that fails", 2, *_BY_CARD, *_stripe_refund(ALL, ends="refund.failed")),
 )
+
+_SCANNED: Final = Event("WAIT_BUYER_PAY", after_s=IN_A_MOMENT_S)
+_BY_ALIPAY: Final = (_SCANNED, Event("TRADE_SUCCESS", after_s=AT_THE_TILL_S))
+
+
+def _alipay_refund(tenths: int, part: str = "1", *, total: int) -> tuple[Event, ...]:
+    """A refund that the merchant asked for; Alipay tells the total of all so far."""
+    return (
+        Event("refund asked", tenths, part, after_s=SECOND_THOUGHTS_S),
+        Event("refunded", total, part, after_s=REFUNDED_S),
+    )
+
 
 ALIPAY: Final = (
-    Template(
-        name="paid",
-        weight=64,
-        events=(Event("WAIT_BUYER_PAY", after_s=IN_A_MOMENT_S), Event("TRADE_SUCCESS", after_s=AT_THE_TILL_S)),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(
-        name="left at the till",
-        weight=12,
-        events=(Event("WAIT_BUYER_PAY", after_s=IN_A_MOMENT_S), Event("TRADE_CLOSED", after_s=TIMED_OUT_S)),
-        status=Status.FAILED,
-    ),
-    Template(name="never opened", weight=6, status=Status.UNPAID),
-    Template(
-        name="given back",
-        weight=8,
-        events=(
-            Event("WAIT_BUYER_PAY", after_s=IN_A_MOMENT_S),
-            Event("TRADE_SUCCESS", after_s=AT_THE_TILL_S),
-            Event("refund asked", ALL, "1", after_s=SECOND_THOUGHTS_S),
-            Event("refunded", ALL, "1", after_s=REFUNDED_S),
-        ),
-        status=Status.REFUNDED,
-        paid=ALL,
-        refunded=ALL,
-    ),
-    Template(
-        name="a part given back",
-        weight=6,
-        events=(
-            Event("WAIT_BUYER_PAY", after_s=IN_A_MOMENT_S),
-            Event("TRADE_SUCCESS", after_s=AT_THE_TILL_S),
-            Event("refund asked", 3, "1", after_s=SECOND_THOUGHTS_S),
-            Event("refunded", 3, "1", after_s=REFUNDED_S),
-        ),
-        status=Status.PARTIALLY_REFUNDED,
-        paid=ALL,
-        refunded=3,
-    ),
-    Template(
-        name="two parts given back",
-        weight=4,
-        events=(
-            Event("WAIT_BUYER_PAY", after_s=IN_A_MOMENT_S),
-            Event("TRADE_SUCCESS", after_s=AT_THE_TILL_S),
-            Event("refund asked", 3, "1", after_s=SECOND_THOUGHTS_S),
-            Event("refunded", 3, "1", after_s=REFUNDED_S),
-            Event("refund asked", 4, "2", after_s=SECOND_THOUGHTS_S),
-            Event("refunded", 7, "2", after_s=REFUNDED_S),  # the total, not the part
-        ),
-        status=Status.PARTIALLY_REFUNDED,
-        paid=ALL,
-        refunded=7,
+    paid("paid", 64, *_BY_ALIPAY),
+    failed("left at the till", 12, _SCANNED, Event("TRADE_CLOSED", after_s=TIMED_OUT_S)),
+    unpaid("never opened", 6),
+    refunded("given back", 8, *_BY_ALIPAY, *_alipay_refund(ALL, total=ALL)),
+    partially_refunded("a part given back", 6, 3, *_BY_ALIPAY, *_alipay_refund(3, total=3)),
+    partially_refunded(
+        "two parts given back", 4, 7, *_BY_ALIPAY, *_alipay_refund(3, total=3), *_alipay_refund(4, "2", total=7)
     ),
 )
 
+_NOT_PAID: Final = Event("NOTPAY")
+_PASSWORD_ASKED: Final = Event("USERPAYING", after_s=IN_A_MOMENT_S)
+_CONFIRMED: Final = Event("TRANSACTION.SUCCESS", after_s=AT_THE_TILL_S)
+
+
+def _wechatpay_refund(tenths: int, *, ends: str) -> tuple[Event, ...]:
+    """A refund that the merchant asked for, and how it ends."""
+    return (
+        Event("REFUND.PROCESSING", tenths, "1", after_s=SECOND_THOUGHTS_S),
+        Event(ends, tenths, "1", after_s=REFUNDED_S),
+    )
+
+
 WECHATPAY: Final = (
-    Template(
-        name="paid",
-        weight=66,
-        events=(Event("NOTPAY"), Event("TRANSACTION.SUCCESS", after_s=AT_THE_TILL_S)),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(
-        name="paid after the password",
-        weight=8,
-        events=(
-            Event("NOTPAY"),
-            Event("USERPAYING", after_s=IN_A_MOMENT_S),
-            Event("TRANSACTION.SUCCESS", after_s=AT_THE_TILL_S),
-        ),
-        status=Status.PAID,
-        paid=ALL,
-    ),
-    Template(name="never paid", weight=5, events=(Event("NOTPAY"),), status=Status.UNPAID),
-    Template(
-        name="closed unpaid, of which there is no notice",
-        weight=4,
-        events=(Event("NOTPAY"), Event("CLOSED", after_s=TIMED_OUT_S)),
-        status=Status.FAILED,
-    ),
-    Template(
-        name="given back",
-        weight=8,
-        events=(
-            Event("NOTPAY"),
-            Event("TRANSACTION.SUCCESS", after_s=AT_THE_TILL_S),
-            Event("REFUND.PROCESSING", ALL, "1", after_s=SECOND_THOUGHTS_S),
-            Event("REFUND.SUCCESS", ALL, "1", after_s=REFUNDED_S),
-        ),
-        status=Status.REFUNDED,
-        paid=ALL,
-        refunded=ALL,
-    ),
-    Template(
-        name="a part given back",
-        weight=6,
-        events=(
-            Event("NOTPAY"),
-            Event("TRANSACTION.SUCCESS", after_s=AT_THE_TILL_S),
-            Event("REFUND.PROCESSING", 2, "1", after_s=SECOND_THOUGHTS_S),
-            Event("REFUND.SUCCESS", 2, "1", after_s=REFUNDED_S),
-        ),
-        status=Status.PARTIALLY_REFUNDED,
-        paid=ALL,
-        refunded=2,
-    ),
-    Template(
-        name="a refund that the payer's card does not take",
-        weight=4,
-        events=(
-            Event("NOTPAY"),
-            Event("TRANSACTION.SUCCESS", after_s=AT_THE_TILL_S),
-            Event("REFUND.PROCESSING", 5, "1", after_s=SECOND_THOUGHTS_S),
-            Event("REFUND.ABNORMAL", 5, "1", after_s=REFUNDED_S),
-        ),
-        status=Status.PAID,
-        paid=ALL,
+    paid("paid", 66, _NOT_PAID, _CONFIRMED),
+    paid("paid after the password", 8, _NOT_PAID, _PASSWORD_ASKED, _CONFIRMED),
+    unpaid("never paid", 5, _NOT_PAID),
+    failed("closed unpaid, of which there is no notice", 4, _NOT_PAID, Event("CLOSED", after_s=TIMED_OUT_S)),
+    refunded("given back", 8, _NOT_PAID, _CONFIRMED, *_wechatpay_refund(ALL, ends="REFUND.SUCCESS")),
+    partially_refunded("a part given back", 6, 2, _NOT_PAID, _CONFIRMED, *_wechatpay_refund(2, ends="REFUND.SUCCESS")),
+    paid(
+        "a refund that the payer's card does not take",
+        4,
+        _NOT_PAID,
+        _CONFIRMED,
+        *_wechatpay_refund(5, ends="REFUND.ABNORMAL"),
     ),
 )
 
@@ -250,28 +110,7 @@ DAY_TEMPLATES: Final = {"stripe": STRIPE, "alipay": ALIPAY, "wechatpay": WECHATP
 
 # For a gateway that stays undecided: each payment reaches it, and then nothing more is known.
 STUCK_TEMPLATES: Final = {
-    "stripe": (
-        Template(
-            name="stuck at the bank",
-            weight=1,
-            events=(Event("payment_intent.created"), Event("payment_intent.processing", after_s=AT_THE_TILL_S)),
-            status=Status.PROCESSING,
-        ),
-    ),
-    "alipay": (
-        Template(
-            name="stuck at Alipay",
-            weight=1,
-            events=(Event("WAIT_BUYER_PAY", after_s=IN_A_MOMENT_S),),
-            status=Status.PROCESSING,
-        ),
-    ),
-    "wechatpay": (
-        Template(
-            name="stuck at WeChat Pay",
-            weight=1,
-            events=(Event("NOTPAY"), Event("USERPAYING", after_s=IN_A_MOMENT_S)),
-            status=Status.PROCESSING,
-        ),
-    ),
+    "stripe": (processing("stuck at the bank", 1, _CREATED, _PROCESSING),),
+    "alipay": (processing("stuck at Alipay", 1, _SCANNED),),
+    "wechatpay": (processing("stuck at WeChat Pay", 1, _NOT_PAID, _PASSWORD_ASKED),),
 }

@@ -1,4 +1,4 @@
-"""What describes a simulated gateway.  `sandbox/simulators/NAME.py` defines `SIMULATOR` for the gateway NAME.
+"""What describes a simulated gateway.  `sandbox/simulators/NAME/simulator.py` defines `SIMULATOR` for the gateway NAME.
 
 templates ──> story ──> signer.sign: the signed delivery ──> the receiver
                  └────> ledger ──> api.respond: what the gateway says when it is asked

@@ -24,7 +24,7 @@ class NoSuchGateway(Exception):
 @cache
 def simulator_of(gateway: str) -> Simulator:
     """The simulator of a gateway of the registry."""
-    simulator: Simulator = importlib.import_module(f"sandbox.simulators.{gateway}").SIMULATOR
+    simulator: Simulator = importlib.import_module(f"sandbox.simulators.{gateway}.simulator").SIMULATOR
     return simulator
 
 

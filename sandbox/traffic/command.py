@@ -39,7 +39,11 @@ PIPE_COLUMNS: Final = 200  # where no terminal says how wide it is
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """Which Tillkeeper to play to."""
+    """Which Tillkeeper to play to.
+
+    Without `up` only Stripe is played, to the Tillkeeper of `config` (or TILLKEEPER_CONFIG) at `url` (or where the
+    configuration says it listens): the other gateways sign with keys that no merchant has.
+    """
 
     up: bool
     gateways: str | None  # names with commas between, or `all`
@@ -48,27 +52,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     config: Path | None
 
 
-def main(
-    *,
-    up: bool,
-    gateways: str | None,
-    broker: str,
-    seconds: float,
-    rate: float,
-    seed: int,
-    url: str | None,
-    config: Path | None,
-    as_json: bool,
-) -> int:
-    """Plays and judges; returns the exit code.  `seconds` 0 plays until Ctrl-C.
-
-    Without `up` only Stripe is played, to the Tillkeeper of `config` (or TILLKEEPER_CONFIG) at `url` (or where the
-    configuration says it listens): the other gateways sign with keys that no merchant has.
-    """
+def main(options: Options, load: Load, *, as_json: bool) -> int:
+    """Plays and judges; returns the exit code."""
     console = console_for(to_errors=as_json)
-    options = Options(up=up, gateways=gateways, broker=broker, url=url, config=config)
     try:
-        summary = asyncio.run(_run(options, Load(seconds=seconds, rate=rate, seed=seed), Screen(console)))
+        summary = asyncio.run(_run(options, load, Screen(console)))
     except (Stopped, asyncio.CancelledError, KeyboardInterrupt):
         return fail("stopped", code=INTERRUPTED)
     except BadSettings as error:

@@ -11,9 +11,9 @@ import aiohttp
 from yarl import URL
 
 from sandbox.forgery import Forger
+from sandbox.formats import Signed
 from sandbox.ledger.ledger import Ledger
 from sandbox.signer import Signer
-from sandbox.signing import Signed
 from sandbox.simulators.registry import simulator_of
 from sandbox.story_generator import generate_story
 from sandbox.traffic.posting_log import PostingLog

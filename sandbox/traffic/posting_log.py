@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from sandbox.story import ExpectedOrder, Story
+from sandbox.story import PlayedOrder, Story
 
 EXAMPLES_MAX: Final = 10
 MARKS_MAX: Final = 20_000  # of the last minutes, to read a lag from
@@ -25,15 +25,6 @@ class Counts(msgspec.Struct, kw_only=True):
     forged_refused: int = 0
     forged_accepted: int = 0
     invented: int = 0  # where nothing is signed: accepted, for its gateway will be asked, and must change nothing
-
-
-class PlayedOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """What must have become of an order."""
-
-    name: str
-    expected: ExpectedOrder
-    due: frozenset[str]  # deliveries by the id of what happened, silent ones too
-    history_event_ids: frozenset[str]  # events that webhooks must bring into the order's history
 
 
 class PostingLog:

@@ -18,8 +18,9 @@ from tillkeeper.store.accounts.health import OUTAGE, activity_of
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.postgres.transactions import repeat_when_raced
-from workers.outage import Outage
-from workers.silence import Silence, Watched
+from workers.database_retry import DatabaseRetry
+from workers.silence import Silence
+from workers.watched_api_client import WatchedApiClient
 
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)
@@ -76,9 +77,9 @@ def look(pool, clock):
 def a_silence(pool, clock, policy=FIXED, *, accounts=(STRIPE, ALIPAY), calls_per_s=10.0, watched=None):
     return Silence(
         pool=pool,
-        watched=watched or Watched(Gateways(), now=clock),
+        watched=watched or WatchedApiClient(Gateways(), now=clock),
         accounts=accounts,
-        outage=Outage(asyncio.Event()),
+        retry=DatabaseRetry(asyncio.Event()),
         policy=lambda: policy,
         now=clock,
         calls_per_s=calls_per_s,
@@ -305,7 +306,7 @@ async def question_put(watched):
 
 async def test_questions_that_fail_on_end_are_told_once_and_the_first_answer_once(pool, clock):
     gateways = Gateways()
-    watched = Watched(gateways, now=clock)
+    watched = WatchedApiClient(gateways, now=clock)
     silence = a_silence(pool, clock, watched=watched)
     for minute in range(60):
         clock.at = NOON + minute * MINUTE
@@ -321,7 +322,9 @@ async def test_questions_that_fail_on_end_are_told_once_and_the_first_answer_onc
 async def test_a_sweeper_that_gets_answers_speaks_for_the_others(pool, clock):
     cut_off, well = Gateways(), Gateways()
     cut_off.says = QueryFailed("unreachable")
-    each = [(watched := Watched(it, now=clock), a_silence(pool, clock, watched=watched)) for it in (cut_off, well)]
+    each = [
+        (watched := WatchedApiClient(it, now=clock), a_silence(pool, clock, watched=watched)) for it in (cut_off, well)
+    ]
     for minute in range(60):
         clock.at = NOON + minute * MINUTE
         for watched, silence in each:
@@ -333,7 +336,7 @@ async def test_a_sweeper_that_gets_answers_speaks_for_the_others(pool, clock):
 async def test_an_account_without_credentials_is_not_unanswering(pool, clock):
     gateways = Gateways()
     gateways.says = QueryFailed("cannot_ask")
-    watched = Watched(gateways, now=clock)
+    watched = WatchedApiClient(gateways, now=clock)
     silence = a_silence(pool, clock, watched=watched)
     for minute in range(0, 60, 5):
         clock.at = NOON + minute * MINUTE
@@ -343,14 +346,14 @@ async def test_an_account_without_credentials_is_not_unanswering(pool, clock):
 
 
 async def test_what_was_seen_while_the_database_was_away_is_told_later(pool, clock, postgres_server):
-    watched = Watched(Gateways(), now=clock)
+    watched = WatchedApiClient(Gateways(), now=clock)
     stop = asyncio.Event()
     stop.set()
     silence = Silence(
         pool=pool,
         watched=watched,
         accounts=(STRIPE,),
-        outage=Outage(stop),
+        retry=DatabaseRetry(stop),
         policy=lambda: FIXED,
         now=clock,
         calls_per_s=10.0,

@@ -20,9 +20,9 @@ from tillkeeper.store.postgres.transactions import repeat_when_raced
 from tillkeeper.store.reports.case_files import Filters, add_raw, file_of, list_cases
 from tillkeeper.store.reports.handover import hand_over
 from tillkeeper.store.reports.order import show
-from tillkeeper.store.reports.stuck import Sought, stuck_orders
-from workers.follow import Follow
-from workers.outage import Outage
+from tillkeeper.store.reports.stuck import StuckFilter, stuck_orders
+from workers.database_retry import DatabaseRetry
+from workers.follow_up import FollowUp
 
 
 @pytest.fixture
@@ -279,7 +279,7 @@ async def test_the_file_of_a_payment_without_an_order_holds_its_event_and_delive
 
 
 async def test_money_that_waits_for_its_order_has_its_case_however_late_somebody_looks(pool, clock):
-    follow = Follow(pool=pool, outage=Outage(asyncio.Event()), policy=lambda: POLICY, now=clock)
+    follow = FollowUp(pool=pool, retry=DatabaseRetry(asyncio.Event()), policy=lambda: POLICY, now=clock)
     for order_ref, hours in (("A404", 63), ("A405", 200)):
         await told(pool, an_event(order_ref=order_ref, payment_ref=order_ref), now=clock.at)
         assert await follow.run_once() == 0
@@ -291,7 +291,7 @@ async def test_money_that_waits_for_its_order_has_its_case_however_late_somebody
 async def test_what_is_committed_late_or_waits_by_a_shorter_policy_is_not_passed_over(pool, clock):
     longer = msgspec.structs.replace(POLICY, unmatched_case=24 * HOUR)
     policies = [longer, POLICY, POLICY]
-    follow = Follow(pool=pool, outage=Outage(asyncio.Event()), policy=lambda: policies[0], now=clock)
+    follow = FollowUp(pool=pool, retry=DatabaseRetry(asyncio.Event()), policy=lambda: policies[0], now=clock)
     await told(pool, an_event(order_ref="A404", payment_ref="pi_404"))
     clock.at = NOON + 12 * HOUR
     assert await follow.run_once() == 0
@@ -316,7 +316,9 @@ async def test_the_file_of_an_event_id_used_twice_holds_both_deliveries(pool):
 
 
 async def stuck(pool, clock, *, older=0 * MINUTE, **sought):
-    return await stuck_orders(pool, Sought(until=clock.at - older, **sought), policy=POLICY, limit=100, now=clock.at)
+    return await stuck_orders(
+        pool, StuckFilter(until=clock.at - older, **sought), policy=POLICY, limit=100, now=clock.at
+    )
 
 
 async def test_a_stuck_order_tells_what_was_asked_what_was_said_and_what_comes_next(pool, sweep, clock, gateways):

@@ -22,13 +22,14 @@ from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.postgres.connections import Connection
-from tillkeeper.store.postgres.pool import create_schema, open_pool
+from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.store.postgres.sqlstates import NotReplicated, ReadOnlyDatabase
 from tillkeeper.store.postgres.transactions import repeat_when_raced
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import show
+from tillkeeper.store.schema.creating import create_schema
 from workers.apply import ApplyLoop
-from workers.outage import Outage
+from workers.database_retry import DatabaseRetry
 
 PEERS = 6
 
@@ -247,7 +248,7 @@ async def test_behind_pgbouncer_in_transaction_mode_every_order_comes_true(postg
     lanes = [await SpoolReceiver.open(pool, dsn) for _ in range(3)]
     loops = [
         ApplyLoop(
-            lane=lane, pool=pool, outage=Outage(asyncio.Event()), policy=Policy, now=lambda: NOON, batch_events=10
+            lane=lane, pool=pool, retry=DatabaseRetry(asyncio.Event()), policy=Policy, now=lambda: NOON, batch_events=10
         )
         for lane in lanes
     ]

@@ -5,13 +5,13 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from sandbox.simulators.adyen import adyen_delivery, adyen_item, adyen_signed
+from sandbox.simulators.adyen.signing import adyen_delivery, adyen_item, adyen_signed
 from tests.database.factories import NOON, an_event
 from tests.database.test_order_acts import close
 from tests.database.test_sweeping import HOUR, MINUTE, Clock, Gateways, a_sweep, registered, told, topics, until
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.order.acts import Refused
-from tillkeeper.domain.order.terms import Instalment
+from tillkeeper.domain.order.registration import Instalment
 from tillkeeper.gateways.adyen.gateway import Adyen
 from tillkeeper.gateways.adyen.settings import AdyenSettings
 from tillkeeper.gateways.checkout.gateway import Checkout

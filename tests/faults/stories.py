@@ -15,9 +15,13 @@ from urllib.parse import parse_qsl
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from sandbox import signing, signing_alipay
-from sandbox.signing import Json, Signed, WeChatPayKey
-from sandbox.signing_alipay import AlipayTrade
+from sandbox.formats import Json, Signed
+from sandbox.simulators.alipay.objects import AlipayTrade, alipay_closed, alipay_pending, alipay_refund, alipay_success
+from sandbox.simulators.alipay.signing import alipay_delivery
+from sandbox.simulators.stripe.objects import stripe_charge, stripe_payment_intent, stripe_refund
+from sandbox.simulators.stripe.signing import stripe_body, stripe_signed
+from sandbox.simulators.wechatpay.objects import wechatpay_refund, wechatpay_transaction
+from sandbox.simulators.wechatpay.signing import WeChatPayKey, wechatpay_body, wechatpay_signed
 
 DUPLICATES: Final = 0.20  # of all deliveries
 FORGED: Final = 0.02
@@ -102,18 +106,18 @@ class Sale:
 
 def _stripe(sale: Sale, step: int, event_type: str, subject: Json) -> Webhook:
     event_id = f"evt_{sale.order_ref}_{step}"
-    body = signing.stripe_body(sale.at(step), event_type, subject, id=event_id)
+    body = stripe_body(sale.at(step), event_type, subject, id=event_id)
     return _webhook(sale, event_id, body, partial(_sign_stripe, STRIPE_SECRET))
 
 
 def _sign_stripe(secret: str, now: datetime, body: bytes) -> Signed:
-    return signing.stripe_signed(secret, now, body)
+    return stripe_signed(secret, now, body)
 
 
 def _intent(event_type: str, **more: object) -> Callable[[Sale, int], Webhook]:
     def tell(sale: Sale, step: int) -> Webhook:
         currency = CURRENCIES[sale.account]
-        intent = signing.stripe_payment_intent(sale.payment_ref, sale.amount, currency, sale.order_ref, **more)
+        intent = stripe_payment_intent(sale.payment_ref, sale.amount, currency, sale.order_ref, **more)
         return _stripe(sale, step, event_type, intent)
 
     return tell
@@ -121,13 +125,13 @@ def _intent(event_type: str, **more: object) -> Callable[[Sale, int], Webhook]:
 
 def _stripe_refund(sale: Sale, step: int) -> Webhook:
     """A refund object of a quarter; like Stripe's own it does not name the order."""
-    refund = signing.stripe_refund(f"re_{sale.order_ref}", sale.payment_ref, sale.part, CURRENCIES[sale.account])
+    refund = stripe_refund(f"re_{sale.order_ref}", sale.payment_ref, sale.part, CURRENCIES[sale.account])
     return _stripe(sale, step, "refund.updated", refund)
 
 
 def _stripe_total(share: Callable[[Sale], int]) -> Callable[[Sale, int], Webhook]:
     def tell(sale: Sale, step: int) -> Webhook:
-        charge = signing.stripe_charge(
+        charge = stripe_charge(
             f"ch_{sale.order_ref}",
             sale.payment_ref,
             sale.amount,
@@ -155,7 +159,7 @@ def _alipay(fields_of: Callable[[AlipayTrade, Sale, int], dict[str, str]]) -> Ca
         )
         event_id = f"notify-{sale.order_ref}-{step}"
         fields = fields_of(trade, sale, step) | {"notify_id": event_id}
-        headers, body = signing_alipay.alipay_delivery(KEYS.own, fields)
+        headers, body = alipay_delivery(KEYS.own, fields)
         return _webhook(sale, event_id, body, partial(_keep_headers, headers))
 
     return tell
@@ -172,16 +176,16 @@ def _keep_headers(headers: dict[str, str], _now: datetime, body: bytes) -> Signe
 def _wechat(sale: Sale, step: int, event_type: str, resource: Json) -> Webhook:
     event_id = f"EV-{sale.order_ref}-{step}"
     plain = json.dumps(resource, ensure_ascii=False).encode()
-    body = signing.wechatpay_body(WECHAT_APIV3_KEY, sale.at(step), event_type, plain, id=event_id)
+    body = wechatpay_body(WECHAT_APIV3_KEY, sale.at(step), event_type, plain, id=event_id)
     return _webhook(sale, event_id, body, partial(_sign_wechat, KEYS.own))
 
 
 def _sign_wechat(key: rsa.RSAPrivateKey, now: datetime, body: bytes) -> Signed:
-    return signing.wechatpay_signed(WeChatPayKey(WECHAT_KEY_ID, key), now, body)
+    return wechatpay_signed(WeChatPayKey(WECHAT_KEY_ID, key), now, body)
 
 
 def _wechat_paid(sale: Sale, step: int) -> Webhook:
-    transaction = signing.wechatpay_transaction(
+    transaction = wechatpay_transaction(
         mch_id=WECHAT_MERCHANT,
         app_id=WECHAT_APP,
         order_ref=sale.order_ref,
@@ -196,7 +200,7 @@ def _wechat_refund(share: Callable[[Sale], int]) -> Callable[[Sale, int], Webhoo
     """One refund object of its own for each; they add up."""
 
     def tell(sale: Sale, step: int) -> Webhook:
-        refund = signing.wechatpay_refund(
+        refund = wechatpay_refund(
             mch_id=WECHAT_MERCHANT,
             order_ref=sale.order_ref,
             payment_ref=sale.payment_ref,
@@ -252,14 +256,14 @@ _DECLINED: Final = _intent(
     last_payment_error={"code": "card_declined", "decline_code": "insufficient_funds"},
 )
 _PAID: Final = _intent("payment_intent.succeeded")
-_ALIPAY_PENDING: Final = _alipay(lambda trade, _sale, _step: signing_alipay.alipay_pending(trade))
-_ALIPAY_PAID: Final = _alipay(lambda trade, sale, step: signing_alipay.alipay_success(trade, sale.at(step)))
-_ALIPAY_CLOSED: Final = _alipay(lambda trade, sale, step: signing_alipay.alipay_closed(trade, sale.at(step)))
+_ALIPAY_PENDING: Final = _alipay(lambda trade, _sale, _step: alipay_pending(trade))
+_ALIPAY_PAID: Final = _alipay(lambda trade, sale, step: alipay_success(trade, sale.at(step)))
+_ALIPAY_CLOSED: Final = _alipay(lambda trade, sale, step: alipay_closed(trade, sale.at(step)))
 
 
 def _alipay_total(share: Callable[[Sale], int]) -> Callable[[Sale, int], Webhook]:
     return _alipay(
-        lambda trade, sale, step: signing_alipay.alipay_refund(
+        lambda trade, sale, step: alipay_refund(
             trade, sale.at(1), sale.at(step), total=share(sale), refund_ref=f"back-{sale.order_ref}-{step}"
         )
     )
@@ -370,7 +374,7 @@ def _sign_as_forger(account: str, now: datetime, body: bytes) -> Signed:
     if account == "wechat-main":
         return _sign_wechat(KEYS.foreign, now, body)
     fields = {name: value for name, value in parse_qsl(body.decode()) if name not in ("sign", "sign_type")}
-    return signing_alipay.alipay_delivery(KEYS.foreign, fields)
+    return alipay_delivery(KEYS.foreign, fields)
 
 
 def _touched(webhook: Webhook) -> Webhook:

@@ -15,8 +15,8 @@ from specimen_lakala import (
 )
 
 from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.gateways.lakala.gateway import Lakala
 from tillkeeper.gateways.lakala.settings import LakalaSettings
 from tillkeeper.gateways.messages import Query

@@ -8,19 +8,12 @@ import pytest
 from specimen import NOW, request_of, response_of
 from specimen_paypal import URL, WEBHOOK_ID, identity, settings_of
 
-from sandbox.simulators.paypal import (
-    paypal_body,
-    paypal_capture,
-    paypal_dispute,
-    paypal_money,
-    paypal_order,
-    paypal_refund,
-    paypal_signed,
-)
+from sandbox.simulators.paypal.objects import paypal_capture, paypal_dispute, paypal_money, paypal_order, paypal_refund
+from sandbox.simulators.paypal.signing import paypal_body, paypal_signed
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.gateways.errors import BadSignature
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.paypal.gateway import PayPal

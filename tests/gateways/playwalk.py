@@ -11,8 +11,8 @@ from sandbox.apis.base import ApiRequest
 from sandbox.simulators.registry import ledger_of
 from sandbox.story import ExpectedOrder, Story, StoryEvent, bare
 from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.gateways.messages import Response
 
 AMOUNT = 12_300

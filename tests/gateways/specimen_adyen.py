@@ -4,7 +4,7 @@ import json
 
 from specimen import NOW, Keys, Layer, Specimen, request_of
 
-from sandbox.simulators.adyen import adyen_delivery, adyen_item, adyen_signed
+from sandbox.simulators.adyen.signing import adyen_delivery, adyen_item, adyen_signed
 from tillkeeper.gateways.adyen.gateway import Adyen
 from tillkeeper.gateways.adyen.settings import AdyenSettings
 

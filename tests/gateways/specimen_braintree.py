@@ -6,7 +6,8 @@ from urllib.parse import quote, unquote_to_bytes
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of
 
-from sandbox.simulators.braintree import BraintreeSigner, credit, digest_of, document, notification, sale
+from sandbox.simulators.braintree.objects import credit, document, notification, sale
+from sandbox.simulators.braintree.signing import BraintreeSigner, digest_of
 from sandbox.story import ExpectedOrder, Story
 from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.braintree.gateway import Braintree

@@ -4,7 +4,8 @@ import json
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
-from sandbox.simulators.checkout import checkout_action, checkout_body, checkout_payment, checkout_signed
+from sandbox.simulators.checkout.objects import checkout_action, checkout_payment
+from sandbox.simulators.checkout.signing import checkout_body, checkout_signed
 from tillkeeper.gateways.checkout.gateway import Checkout
 from tillkeeper.gateways.checkout.settings import CheckoutSettings
 from tillkeeper.gateways.messages import Query

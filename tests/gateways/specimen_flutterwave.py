@@ -4,7 +4,8 @@ import json
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
-from sandbox.simulators.flutterwave import flutterwave_body, flutterwave_charge, flutterwave_refund, flutterwave_signed
+from sandbox.simulators.flutterwave.objects import flutterwave_charge, flutterwave_refund
+from sandbox.simulators.flutterwave.signing import flutterwave_body, flutterwave_signed
 from tillkeeper.gateways.flutterwave.gateway import Flutterwave
 from tillkeeper.gateways.flutterwave.settings import FlutterwaveSettings
 from tillkeeper.gateways.messages import Query

@@ -4,13 +4,8 @@ import json
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
-from sandbox.simulators.gocardless import (
-    gocardless_body,
-    gocardless_event,
-    gocardless_payment,
-    gocardless_refund,
-    gocardless_signed,
-)
+from sandbox.simulators.gocardless.objects import gocardless_event, gocardless_payment, gocardless_refund
+from sandbox.simulators.gocardless.signing import gocardless_body, gocardless_signed
 from tillkeeper.gateways.gocardless.gateway import GoCardless
 from tillkeeper.gateways.gocardless.settings import GoCardlessSettings
 from tillkeeper.gateways.messages import Query

@@ -7,7 +7,8 @@ import json
 
 from specimen import Asked, Keys, Layer, Specimen, request_of, response_of
 
-from sandbox.simulators.klarna import klarna_capture, klarna_notified, klarna_order, klarna_pushed, klarna_refund
+from sandbox.simulators.klarna.objects import klarna_capture, klarna_order, klarna_refund
+from sandbox.simulators.klarna.signing import klarna_notified, klarna_pushed
 from tillkeeper.gateways.klarna.gateway import Klarna
 from tillkeeper.gateways.klarna.settings import KlarnaSettings
 from tillkeeper.gateways.messages import Query

@@ -4,7 +4,8 @@ import json
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, private_pem, request_of, response_of, with_header
 
-from sandbox.simulators.lakala import certificate_of, sign
+from sandbox.simulators.lakala.signing import sign
+from sandbox.simulators.lakala.simulator import certificate_of
 from tillkeeper.gateways.lakala.gateway import Lakala
 from tillkeeper.gateways.lakala.settings import LakalaSettings
 from tillkeeper.gateways.messages import Query, Request

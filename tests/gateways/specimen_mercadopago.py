@@ -4,13 +4,8 @@ import json
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
-from sandbox.simulators.mercadopago import (
-    mercadopago_notice,
-    mercadopago_payment,
-    mercadopago_query,
-    mercadopago_refund,
-    mercadopago_signed,
-)
+from sandbox.simulators.mercadopago.objects import mercadopago_payment, mercadopago_refund
+from sandbox.simulators.mercadopago.signing import mercadopago_notice, mercadopago_query, mercadopago_signed
 from tillkeeper.gateways.mercadopago.gateway import MercadoPago
 from tillkeeper.gateways.mercadopago.settings import MercadoPagoSettings
 from tillkeeper.gateways.messages import Query

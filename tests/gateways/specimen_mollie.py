@@ -5,14 +5,8 @@ import json
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
-from sandbox.simulators.mollie import (
-    mollie_chargeback,
-    mollie_event,
-    mollie_payment,
-    mollie_refund,
-    mollie_signed,
-    money,
-)
+from sandbox.simulators.mollie.objects import mollie_chargeback, mollie_payment, mollie_refund, money
+from sandbox.simulators.mollie.signing import mollie_event, mollie_signed
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.mollie.gateway import Mollie
 from tillkeeper.gateways.mollie.settings import MollieSettings

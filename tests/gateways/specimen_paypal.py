@@ -5,13 +5,8 @@ from functools import cache
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
-from sandbox.simulators.paypal import (
-    paypal_body,
-    paypal_capture,
-    paypal_identity,
-    paypal_refund,
-    paypal_signed,
-)
+from sandbox.simulators.paypal.objects import paypal_capture, paypal_refund
+from sandbox.simulators.paypal.signing import paypal_body, paypal_identity, paypal_signed
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.paypal.gateway import PayPal
 from tillkeeper.gateways.paypal.settings import PayPalSettings

@@ -4,7 +4,8 @@ import json
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
-from sandbox.simulators.paystack import paystack_body, paystack_refund, paystack_signed, paystack_transaction
+from sandbox.simulators.paystack.objects import paystack_refund, paystack_transaction
+from sandbox.simulators.paystack.signing import paystack_body, paystack_signed
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.paystack.gateway import Paystack
 from tillkeeper.gateways.paystack.settings import PaystackSettings

@@ -4,7 +4,8 @@ import json
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
-from sandbox.simulators.square import square_body, square_payment, square_refund, square_signed
+from sandbox.simulators.square.objects import square_payment, square_refund
+from sandbox.simulators.square.signing import square_body, square_signed
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.square.gateway import Square
 from tillkeeper.gateways.square.settings import SquareSettings

@@ -4,7 +4,8 @@ import json
 
 from specimen import NOW, Keys, Layer, Specimen, request_of, with_header
 
-from sandbox.simulators.standard import MAPPING, signed
+from sandbox.simulators.standard.signing import signed
+from sandbox.simulators.standard.simulator import MAPPING
 from tillkeeper.gateways.standard.gateway import Standard
 from tillkeeper.gateways.standard.settings import StandardSettings
 

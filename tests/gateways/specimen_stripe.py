@@ -4,7 +4,8 @@ import json
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
-from sandbox.signing import stripe_body, stripe_charge, stripe_payment_intent, stripe_refund, stripe_signed
+from sandbox.simulators.stripe.objects import stripe_charge, stripe_payment_intent, stripe_refund
+from sandbox.simulators.stripe.signing import stripe_body, stripe_signed
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.stripe.gateway import Stripe
 from tillkeeper.gateways.stripe.settings import StripeSettings

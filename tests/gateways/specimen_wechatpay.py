@@ -16,7 +16,7 @@ from specimen import (
     with_header,
 )
 
-from sandbox.signing import WeChatPayKey, wechatpay_body, wechatpay_signed
+from sandbox.simulators.wechatpay.signing import WeChatPayKey, wechatpay_body, wechatpay_signed
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.wechatpay.gateway import WeChatPay
 from tillkeeper.gateways.wechatpay.settings import WeChatPaySettings

@@ -3,13 +3,8 @@
 import stripe
 from specimen import NOW, request_of
 
-from sandbox.signing import (
-    stripe_charge,
-    stripe_delivery,
-    stripe_payment_intent,
-    stripe_refund,
-    stripe_session,
-)
+from sandbox.simulators.stripe.objects import stripe_charge, stripe_payment_intent, stripe_refund, stripe_session
+from sandbox.simulators.stripe.signing import stripe_delivery
 from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.stripe.gateway import Stripe
 from tillkeeper.gateways.stripe.settings import StripeSettings

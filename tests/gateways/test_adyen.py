@@ -10,13 +10,14 @@ from pydantic import ValidationError
 from specimen import NOW, request_of
 from told_plays import Told, impostor_of, with_amount_raised
 
-from sandbox.simulators.adyen import SIMULATOR, adyen_delivery, adyen_item, adyen_signed
+from sandbox.simulators.adyen.signing import adyen_delivery, adyen_item, adyen_signed
+from sandbox.simulators.adyen.simulator import SIMULATOR
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
 from tillkeeper.domain.order.sums import held_in_all
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.adyen.codes import OF_NO_ORDER, READERS
 from tillkeeper.gateways.adyen.gateway import Adyen

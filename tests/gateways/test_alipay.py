@@ -19,17 +19,15 @@ from pydantic import ValidationError
 from specimen import NOW, private_pem, public_pem, request_of
 from specimen_alipay import APP_ID, FIELDS, SELLER_ID, TRADE
 
-from sandbox.signing_alipay import (
+from sandbox.simulators.alipay.objects import (
     AlipayTrade,
     alipay_closed,
-    alipay_delivery,
     alipay_finished,
-    alipay_form,
     alipay_pending,
     alipay_refund,
-    alipay_signature,
     alipay_success,
 )
+from sandbox.simulators.alipay.signing import alipay_delivery, alipay_form, alipay_signature
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.alipay.gateway import Alipay

@@ -14,7 +14,9 @@ from pydantic import ValidationError
 from specimen import NOW, request_of, response_of
 from specimen_braintree import CREDIT, PAID_AT, SALE, SETTINGS, STORY, VOICE
 
-from sandbox.simulators.braintree import SIMULATOR, TEMPLATES, dispute, document, notification
+from sandbox.simulators.braintree.objects import dispute, document, notification
+from sandbox.simulators.braintree.simulator import SIMULATOR
+from sandbox.simulators.braintree.templates import TEMPLATES
 from sandbox.story import StoryEvent
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass

@@ -11,19 +11,14 @@ import pytest
 from specimen import NOW, request_of, response_of
 from told_plays import Told, broken_answers, impostor_of, with_amount_raised
 
-from sandbox.simulators.checkout import (
-    SIMULATOR,
-    checkout_action,
-    checkout_body,
-    checkout_dispute,
-    checkout_payment,
-    checkout_signed,
-)
+from sandbox.simulators.checkout.objects import checkout_action, checkout_dispute, checkout_payment
+from sandbox.simulators.checkout.signing import checkout_body, checkout_signed
+from sandbox.simulators.checkout.simulator import SIMULATOR
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.sums import captured_of, held_in_all
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.gateways.checkout.api import STATUSES, TAKEN
 from tillkeeper.gateways.checkout.gateway import Checkout
 from tillkeeper.gateways.checkout.objects import FAILURES, failure_of

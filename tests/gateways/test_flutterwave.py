@@ -10,14 +10,9 @@ from pydantic import ValidationError
 from specimen import NOW, request_of, response_of, with_header
 from walking import Walk, assert_ends_as_told, put_of, story_of
 
-from sandbox.simulators.flutterwave import (
-    SIMULATOR,
-    flutterwave_body,
-    flutterwave_charge,
-    flutterwave_refund,
-    flutterwave_signed,
-    flutterwave_v3,
-)
+from sandbox.simulators.flutterwave.objects import flutterwave_charge, flutterwave_refund
+from sandbox.simulators.flutterwave.signing import flutterwave_body, flutterwave_signed, flutterwave_v3
+from sandbox.simulators.flutterwave.simulator import SIMULATOR
 from sandbox.simulators.registry import ledger_of
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass

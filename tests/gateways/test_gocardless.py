@@ -11,19 +11,14 @@ from gocardless_pro.errors import InvalidSignatureError
 from specimen import NOW, Response, request_of, with_header
 from walking import Walk, assert_ends_as_told, facts_after, put_of, story_of
 
-from sandbox.simulators.gocardless import (
-    SIMULATOR,
-    gocardless_body,
-    gocardless_event,
-    gocardless_payment,
-    gocardless_refund,
-    gocardless_signed,
-)
+from sandbox.simulators.gocardless.objects import gocardless_event, gocardless_payment, gocardless_refund
+from sandbox.simulators.gocardless.signing import gocardless_body, gocardless_signed
+from sandbox.simulators.gocardless.simulator import SIMULATOR
 from sandbox.simulators.registry import ledger_of
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, CannotQuery, Unavailable
 from tillkeeper.gateways.gocardless.gateway import GoCardless

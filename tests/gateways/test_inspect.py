@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from specimen import NOW
 from specimen_stripe import BODY, SECRET, SETTINGS
 
-from sandbox.signing import stripe_body, stripe_payment_intent, stripe_refund, stripe_signed
+from sandbox.simulators.stripe.objects import stripe_payment_intent, stripe_refund
+from sandbox.simulators.stripe.signing import stripe_body, stripe_signed
 from tests.telling import Telling
 from tillkeeper.gateways.errors import BadPayload, VerificationStep
 from tillkeeper.gateways.inspecting import inspect_request

@@ -10,21 +10,16 @@ from pydantic import ValidationError
 from specimen import NOW, Request, Response, request_of
 from walking import Walk, assert_ends_as_told, facts_after, put_of, story_of
 
-from sandbox.simulators.klarna import (
-    SIMULATOR,
-    klarna_capture,
-    klarna_notified,
-    klarna_order,
-    klarna_pushed,
-    klarna_refund,
-)
+from sandbox.simulators.klarna.objects import klarna_capture, klarna_order, klarna_refund
+from sandbox.simulators.klarna.signing import klarna_notified, klarna_pushed
+from sandbox.simulators.klarna.simulator import SIMULATOR
 from sandbox.simulators.registry import ledger_of
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.facts import ObjectStatus
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
 from tillkeeper.domain.order.sums import held_in_all
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
 from tillkeeper.gateways.kit.unknown_words import unknown_words

@@ -39,7 +39,9 @@ from specimen_lakala import (
     posted,
 )
 
-from sandbox.simulators.lakala import SIMULATOR, TEMPLATES, certificate_of, sign
+from sandbox.simulators.lakala.signing import sign
+from sandbox.simulators.lakala.simulator import SIMULATOR, certificate_of
+from sandbox.simulators.lakala.templates import TEMPLATES
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.statuses import Status

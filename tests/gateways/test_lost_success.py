@@ -10,13 +10,15 @@ import specimen_wechatpay as v3
 import specimen_wechatpay_v2 as v2
 from specimen import NOW, private_pem, public_pem, request_of, response_of, rsa_keys
 
-from sandbox.signing import WeChatPayKey, wechatpay_delivery, wechatpay_refund, wechatpay_signed, wechatpay_transaction
-from sandbox.signing_alipay import alipay_delivery, alipay_refund
-from sandbox.simulators.wechatpay_v2 import sealed_info, xml
+from sandbox.simulators.alipay.objects import alipay_refund
+from sandbox.simulators.alipay.signing import alipay_delivery
+from sandbox.simulators.wechatpay.objects import wechatpay_refund, wechatpay_transaction
+from sandbox.simulators.wechatpay.signing import WeChatPayKey, wechatpay_delivery, wechatpay_signed
+from sandbox.simulators.wechatpay_v2.signing import sealed_info, xml
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.implied import implied
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.alipay.gateway import Alipay
 from tillkeeper.gateways.alipay.settings import AlipaySettings

@@ -11,14 +11,9 @@ from mercadopago.webhook import InvalidWebhookSignatureError, WebhookSignatureVa
 from specimen import NOW, request_of, response_of, with_header
 from walking import Walk, assert_ends_as_told, put_of, story_of
 
-from sandbox.simulators.mercadopago import (
-    SIMULATOR,
-    mercadopago_notice,
-    mercadopago_payment,
-    mercadopago_query,
-    mercadopago_refund,
-    mercadopago_signed,
-)
+from sandbox.simulators.mercadopago.objects import mercadopago_payment, mercadopago_refund
+from sandbox.simulators.mercadopago.signing import mercadopago_notice, mercadopago_query, mercadopago_signed
+from sandbox.simulators.mercadopago.simulator import SIMULATOR
 from sandbox.simulators.registry import ledger_of
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass

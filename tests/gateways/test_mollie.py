@@ -12,23 +12,15 @@ from mollie.api.objects.payment import Payment
 from specimen import NOW, Request, Response, request_of, with_header
 from walking import Walk, assert_ends_as_told, facts_after, put_of, story_of
 
-from sandbox.simulators.mollie import (
-    SIMULATOR,
-    mollie_called,
-    mollie_chargeback,
-    mollie_event,
-    mollie_payment,
-    mollie_refund,
-    mollie_signed,
-    money,
-    written,
-)
+from sandbox.simulators.mollie.objects import mollie_chargeback, mollie_payment, mollie_refund, money, time_text
+from sandbox.simulators.mollie.signing import mollie_called, mollie_event, mollie_signed
+from sandbox.simulators.mollie.simulator import SIMULATOR
 from sandbox.simulators.registry import ledger_of
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
 from tillkeeper.domain.order.sums import held_in_all
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.errors import (
     AccessDenied,
@@ -311,13 +303,13 @@ def test_a_status_that_nobody_knows_says_nothing_and_is_noted():
 
 def test_a_failure_outlives_what_was_pending_before_whosever_clock_is_ahead():
     """Mollie writes `failedAt` a second before the moment at which it still answered that the payment is pending."""
-    failed_at = written(NOW - timedelta(seconds=1))
-    pending, _ = parsed("payment.pending", a_payment(status="pending", paidAt=None), createdAt=written(NOW))
+    failed_at = time_text(NOW - timedelta(seconds=1))
+    pending, _ = parsed("payment.pending", a_payment(status="pending", paidAt=None), createdAt=time_text(NOW))
     failed, _ = parsed(
         "payment.failed",
         a_payment(status="failed", paidAt=None, failedAt=failed_at),
         id="event_2",
-        createdAt=written(NOW + timedelta(seconds=1)),
+        createdAt=time_text(NOW + timedelta(seconds=1)),
     )
     for events in ((*pending, *failed), (*failed, *pending)):
         (payment,) = facts_after(events).payments.values()
@@ -325,11 +317,11 @@ def test_a_failure_outlives_what_was_pending_before_whosever_clock_is_ahead():
 
 
 def test_what_failed_after_it_was_paid_is_no_money():
-    events = [*answered(a_payment()), *answered(a_payment(status="failed", failedAt=written(NOW)))]
+    events = [*answered(a_payment()), *answered(a_payment(status="failed", failedAt=time_text(NOW)))]
     order = Order(order_ref="ORDER-1", amount=12900, currency="EUR", accounts=frozenset({"mollie-main"}))
     assert [event.kind for event in events][1:] == [Kind.PAYMENT_FAILED, Kind.PAYMENT_REVERSED]
     assert summarize(order, facts_after(events)).status is Status.FAILED
-    both, _ = parsed("payment.failed", a_payment(status="failed", failedAt=written(NOW)))
+    both, _ = parsed("payment.failed", a_payment(status="failed", failedAt=time_text(NOW)))
     assert len({event.event_id for event in both}) == 2
 
 

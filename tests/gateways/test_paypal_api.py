@@ -33,7 +33,8 @@ from paypal_samples import (
 from specimen import NOW, request_of, response_of
 from walking import Walk, assert_ends_as_told, story_of
 
-from sandbox.simulators.paypal import SIMULATOR, paypal_money
+from sandbox.simulators.paypal.objects import paypal_money
+from sandbox.simulators.paypal.simulator import SIMULATOR
 from sandbox.simulators.registry import ledger_of
 from tests.pure.sandbox.asking import answer as asked_at
 from tillkeeper.domain.events import Kind

@@ -8,7 +8,7 @@ from paypal_samples import a_gateway, a_learner, refused, signed
 from specimen import NOW, response_of, with_header
 from specimen_paypal import URL, identity
 
-from sandbox.simulators.paypal import paypal_identity
+from sandbox.simulators.paypal.signing import paypal_identity
 from tillkeeper.api_client.key_fetching import KeyFetcher, KeyUnavailable
 from tillkeeper.gateways.errors import BadSignature, Unavailable, VerificationStep
 from tillkeeper.gateways.messages import Call

@@ -32,12 +32,13 @@ from paypal_samples import (
 )
 from specimen import NOW, request_of
 
-from sandbox.simulators.paypal import paypal_body, paypal_dispute
+from sandbox.simulators.paypal.objects import paypal_dispute
+from sandbox.simulators.paypal.signing import paypal_body
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.facts import ObjectStatus, OrderFacts, apply
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.messages import Query

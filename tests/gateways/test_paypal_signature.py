@@ -11,7 +11,7 @@ from paypalrestsdk.notifications import WebhookEvent
 from specimen import NOW, request_of, with_header
 from specimen_paypal import URL, WEBHOOK_ID, identity
 
-from sandbox.simulators.paypal import paypal_capture
+from sandbox.simulators.paypal.objects import paypal_capture
 from tillkeeper.gateways.errors import BadSignature, VerificationStep
 
 

@@ -31,7 +31,7 @@ from pydantic import ValidationError
 from specimen import NOW
 from specimen_paypal import URL
 
-from sandbox.simulators.paypal import paypal_money
+from sandbox.simulators.paypal.objects import paypal_money
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.statuses import Status

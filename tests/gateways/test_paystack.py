@@ -9,21 +9,20 @@ from pydantic import ValidationError
 from specimen import NOW, request_of, response_of
 from walking import Walk, assert_ends_as_told, facts_after, put_of, story_of
 
-from sandbox.simulators.paystack import (
-    SIMULATOR,
+from sandbox.simulators.paystack.objects import (
     number_of,
-    paystack_body,
     paystack_dispute,
     paystack_refund,
-    paystack_signed,
     paystack_transaction,
-    written,
+    time_text,
 )
+from sandbox.simulators.paystack.signing import paystack_body, paystack_signed
+from sandbox.simulators.paystack.simulator import SIMULATOR
 from sandbox.simulators.registry import ledger_of
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.gateways.errors import (
     AccessDenied,
     BadPayload,
@@ -157,7 +156,7 @@ def test_the_status_decides_and_not_the_events_name(status, kind):
 
 
 def test_a_failed_charge_that_was_never_paid_stands_when_it_was_made():
-    event = event_of("charge.failed", a_transaction(status="failed", paid_at=None, created_at=written(NOW)))
+    event = event_of("charge.failed", a_transaction(status="failed", paid_at=None, created_at=time_text(NOW)))
     assert (event.kind, event.occurred_at) == (Kind.PAYMENT_FAILED, NOW)
 
 
@@ -233,7 +232,7 @@ def test_a_refund_that_names_neither_itself_nor_its_transaction_is_refused():
     ],
 )
 def test_a_dispute_ends_by_its_resolution(more, kind):
-    event = event_of("charge.dispute.resolve", a_dispute(resolvedAt=written(NOW), **more))
+    event = event_of("charge.dispute.resolve", a_dispute(resolvedAt=time_text(NOW), **more))
     assert (event.kind, event.payment_ref, event.order_ref) == (kind, "REF-1", "REF-1")
     assert event.dispute_ref == str(number_of("dispute", "REF-1"))
     assert event.event_id == f"charge.dispute.resolve:{event.dispute_ref}"
@@ -243,7 +242,7 @@ def test_a_dispute_ends_by_its_resolution(more, kind):
 
 def test_a_reminder_says_the_same_of_a_dispute_each_time():
     first = event_of("charge.dispute.remind", a_dispute())
-    assert event_of("charge.dispute.remind", a_dispute(updated_at=written(NOW))) == first
+    assert event_of("charge.dispute.remind", a_dispute(updated_at=time_text(NOW))) == first
 
 
 def test_a_dispute_without_a_sum_or_a_transaction_is_an_event_all_the_same():

@@ -11,21 +11,20 @@ from specimen import NOW, request_of, response_of, with_header
 from told_plays import Told, broken_answers, impostor_of, with_amount_raised
 from walking import facts_after
 
-from sandbox.simulators.razorpay import (
+from sandbox.simulators.razorpay.objects import (
     DECLINE,
-    SIMULATOR,
-    razorpay_body,
     razorpay_dispute,
     razorpay_order,
     razorpay_payment,
     razorpay_refund,
-    razorpay_signed,
 )
+from sandbox.simulators.razorpay.signing import razorpay_body, razorpay_signed
+from sandbox.simulators.razorpay.simulator import SIMULATOR
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.gateways.errors import (
     AccessDenied,
     BadPayload,

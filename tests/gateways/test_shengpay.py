@@ -17,7 +17,9 @@ from pydantic import ValidationError
 from specimen import NOW, private_pem, public_pem, request_of, response_of, rsa_keys
 from specimen_shengpay import COMMON, HEADERS, PAYMENT, PAYMENT_ANSWER, REFUND, plain_of, sealed, settings_of
 
-from sandbox.simulators.shengpay import SIMULATOR, TEMPLATES, sign, text_of
+from sandbox.simulators.shengpay.signing import sign, text_of
+from sandbox.simulators.shengpay.simulator import SIMULATOR
+from sandbox.simulators.shengpay.templates import TEMPLATES
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import (

@@ -12,7 +12,10 @@ from pydantic import ValidationError
 from specimen import NOW, request_of, response_of
 from told_plays import Told, broken_answers, impostor_of
 
-from sandbox.simulators.shopee import SIMULATOR, shopee_amount, shopee_answer, shopee_order, shopee_push, shopee_signed
+from sandbox.simulators.shopee.api import shopee_answer
+from sandbox.simulators.shopee.objects import shopee_amount, shopee_order
+from sandbox.simulators.shopee.signing import shopee_push, shopee_signed
+from sandbox.simulators.shopee.simulator import SIMULATOR
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import (

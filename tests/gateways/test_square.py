@@ -13,14 +13,9 @@ from square.types.error_code import ErrorCode
 from square.utils.webhooks_helper import verify_signature
 from told_plays import Told, broken_answers, impostor_of, with_amount_raised
 
-from sandbox.simulators.square import (
-    SIMULATOR,
-    square_body,
-    square_dispute,
-    square_payment,
-    square_refund,
-    square_signed,
-)
+from sandbox.simulators.square.objects import square_dispute, square_payment, square_refund
+from sandbox.simulators.square.signing import square_body, square_signed
+from sandbox.simulators.square.simulator import SIMULATOR
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import (

@@ -13,7 +13,8 @@ from specimen import NOW, request_of
 from specimen_standard import BODY, MESSAGE, OTHER, SECRET, SETTINGS
 from standardwebhooks import Webhook
 
-from sandbox.simulators.standard import MAPPING, signed
+from sandbox.simulators.standard.signing import signed
+from sandbox.simulators.standard.simulator import MAPPING
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import BadPayload, BadSignature, Stale, VerificationStep

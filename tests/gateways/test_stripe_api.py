@@ -9,14 +9,14 @@ import pytest
 import stripe
 from specimen import NOW
 
-from sandbox.signing import (
-    stripe_body,
+from sandbox.simulators.stripe.objects import (
     stripe_charge,
     stripe_dispute,
     stripe_payment_intent,
     stripe_refund,
     stripe_session,
 )
+from sandbox.simulators.stripe.signing import stripe_body
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable

@@ -20,10 +20,10 @@ from stripe_factories import (
 )
 from walking import facts_after
 
-from sandbox.signing import stripe_body, stripe_signed
+from sandbox.simulators.stripe.signing import stripe_body, stripe_signed
 from tillkeeper.domain.failures import FailureClass
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.messages import Query

@@ -16,15 +16,8 @@ from specimen_wechatpay import APIV3_KEY, KEY_ID, SERIAL, settings_of
 from wechatpayv3 import utils as official
 from wechatpayv3.core import Core
 
-from sandbox.signing import (
-    WeChatPayKey,
-    rfc3339,
-    wechatpay_body,
-    wechatpay_delivery,
-    wechatpay_refund,
-    wechatpay_signed,
-    wechatpay_transaction,
-)
+from sandbox.simulators.wechatpay.objects import rfc3339, wechatpay_refund, wechatpay_transaction
+from sandbox.simulators.wechatpay.signing import WeChatPayKey, wechatpay_body, wechatpay_delivery, wechatpay_signed
 from tillkeeper.gateways.errors import BadPayload, BadSignature
 from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.wechatpay.gateway import WeChatPay

@@ -14,8 +14,8 @@ from wechatpayv3 import core as package_core
 from wechatpayv3 import utils as official
 from wechatpayv3.core import Core
 
-from sandbox.signing import WeChatPayKey, wechatpay_signed
-from sandbox.simulators.wechatpay import SIMULATOR, provider_of
+from sandbox.simulators.wechatpay.signing import WeChatPayKey, wechatpay_signed
+from sandbox.simulators.wechatpay.simulator import SIMULATOR, provider_of
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, CannotQuery, Unavailable

@@ -13,7 +13,8 @@ from wechatpayv3 import core as package_core
 from wechatpayv3 import utils as official
 from wechatpayv3.core import Core
 
-from sandbox.signing import WeChatPayKey, platform_certificate, wechatpay_certificates, wechatpay_signed
+from sandbox.simulators.wechatpay.api import platform_certificate, wechatpay_certificates
+from sandbox.simulators.wechatpay.signing import WeChatPayKey, wechatpay_signed
 from tillkeeper.gateways.account import ROTATED_MAX
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, Unavailable, VerificationStep
 from tillkeeper.gateways.messages import Call, Response

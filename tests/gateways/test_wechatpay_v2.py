@@ -17,7 +17,9 @@ from test_conformance import HOSTILE_XML
 from wechatpy.pay import WeChatPay as Package
 from wechatpy.pay import utils as official
 
-from sandbox.simulators.wechatpay_v2 import SIMULATOR, SUB_MCH_ID, TEMPLATES, sealed_info, sign, xml
+from sandbox.simulators.wechatpay_v2.signing import sealed_info, sign, xml
+from sandbox.simulators.wechatpay_v2.simulator import SIMULATOR, SUB_MCH_ID
+from sandbox.simulators.wechatpay_v2.templates import TEMPLATES
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.statuses import Status

@@ -10,8 +10,8 @@ from sandbox.ledger.payments import RefundState
 from sandbox.simulators.registry import ledger_of
 from sandbox.story import ExpectedOrder, Story, StoryEvent, bare
 from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, Unavailable
 from tillkeeper.gateways.messages import Query, Response
 

@@ -7,7 +7,9 @@ from datetime import datetime
 
 import asyncpg
 
-from sandbox.signing import Signed, stripe_delivery, stripe_payment_intent
+from sandbox.formats import Signed
+from sandbox.simulators.stripe.objects import stripe_payment_intent
+from sandbox.simulators.stripe.signing import stripe_delivery
 from tillkeeper import clock
 from tillkeeper.domain.delivery import Delivery, unpack
 from tillkeeper.settings import Settings

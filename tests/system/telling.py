@@ -29,9 +29,9 @@ from tillkeeper.lanes.intake import Intake
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.policy import PolicyFile
 from workers.apply import ApplyLoop
+from workers.database_retry import DatabaseRetry
 from workers.fetch import FetchLoop
-from workers.outage import Outage
-from workers.words import Words
+from workers.unknown_words import UnknownWords
 
 
 class Api:
@@ -105,7 +105,7 @@ async def receiver(database: str, *gateways: Telling) -> AsyncIterator[int]:
 class Workers:
     """The apply loop of the PostgreSQL lane, and the loop that asks."""
 
-    def __init__(self, apply: ApplyLoop, fetch: FetchLoop, words: Words) -> None:
+    def __init__(self, apply: ApplyLoop, fetch: FetchLoop, words: UnknownWords) -> None:
         self.apply, self.fetch, self.words = apply, fetch, words
 
     async def run(self) -> None:
@@ -118,11 +118,11 @@ class Workers:
 async def workers(database: str, pool: asyncpg.Pool, *gateways: Telling) -> AsyncIterator[Workers]:
     """In this process."""
     settings = ApiClientSettings(attempts=1, total_s=5, call_s=5, breaker_failures=1000)
-    policy, outage = PolicyFile(None, {}), Outage(asyncio.Event())
+    policy, retry = PolicyFile(None, {}), DatabaseRetry(asyncio.Event())
     async with open_api_client({it.account: it for it in gateways}, settings) as api_client:
         lane = await SpoolReceiver.open(pool, database)
-        given = {"pool": pool, "outage": outage, "policy": lambda: policy.policy, "now": clock.now}
+        given = {"pool": pool, "retry": retry, "policy": lambda: policy.policy, "now": clock.now}
         apply = ApplyLoop(lane=lane, batch_events=100, **given)
-        words = Words(pool=pool, take=api_client.take_unknown_words, outage=outage, now=clock.now)
+        words = UnknownWords(pool=pool, take=api_client.take_unknown_words, retry=retry, now=clock.now)
         yield Workers(apply, FetchLoop(api_client=api_client, jitter=random.uniform, ask_within_s=5.0, **given), words)
         await lane.close()

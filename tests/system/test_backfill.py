@@ -37,9 +37,10 @@ from tillkeeper.store.jobs.backfill import (
 from tillkeeper.store.postgres.transactions import repeat_when_raced
 from tillkeeper.store.reports.order import history, show
 from workers.backfill import LIST_LAG, PART, Backfill
-from workers.outage import Outage
-from workers.silence import Silence, Watched
+from workers.database_retry import DatabaseRetry
+from workers.silence import Silence
 from workers.sweep import Sweep
+from workers.watched_api_client import WatchedApiClient
 
 STRIPE, ALIPAY, WECHATPAY = "stripe-main", "alipay-main", "wechatpay-main"
 HOUR = timedelta(hours=1)
@@ -79,7 +80,7 @@ async def asker_of(gateways, configured, *spells):
 
 
 def a_backfill(pool, lists, now, accounts=(STRIPE, ALIPAY, WECHATPAY), **more):
-    defaults = {"policy": Policy, "outage": Outage(asyncio.Event()), "calls_per_s": 10.0}
+    defaults = {"policy": Policy, "retry": DatabaseRetry(asyncio.Event()), "calls_per_s": 10.0}
     return Backfill(pool=pool, lists=lists, accounts=accounts, now=now, **{**defaults, **more})
 
 
@@ -166,7 +167,7 @@ async def test_a_gateway_that_does_not_answer_is_tried_again_later_and_then_long
     assert (await row_of(pool))["due_at"] is None
 
 
-class Lists:
+class EventLists:
     """Stands for the api_client: keeps which parts were listed, and does what a test has it do at one."""
 
     def __init__(self):
@@ -191,7 +192,7 @@ class Clock:
 
 
 async def test_it_goes_on_where_it_stopped(pool):
-    lists, now = Lists(), Clock()
+    lists, now = EventLists(), Clock()
 
     def fails(since):
         if since == NOON - 3 * PART:
@@ -211,7 +212,7 @@ async def test_it_goes_on_where_it_stopped(pool):
 
 
 async def test_a_sweeper_that_dies_leaves_the_rest_to_another_once_its_lease_is_over(pool):
-    now, lists = Clock(), Lists()
+    now, lists = Clock(), EventLists()
     await wished(pool, STRIPE, NOON - HOUR, NOON)
 
     class Killed(BaseException):
@@ -230,11 +231,11 @@ async def test_a_sweeper_that_dies_leaves_the_rest_to_another_once_its_lease_is_
 
 
 async def test_one_that_is_too_slow_leaves_it_to_whoever_took_over(pool):
-    now, lists = Clock(), Lists()
+    now, lists = Clock(), EventLists()
     await wished(pool, STRIPE, NOON - 3 * PART, NOON)
-    slow, other = a_backfill(pool, lists, now), a_backfill(pool, Lists(), now)
+    slow, other = a_backfill(pool, lists, now), a_backfill(pool, EventLists(), now)
 
-    class Slow(Lists):
+    class Slow(EventLists):
         async def events(self, account, *, since, until):
             self.parts.append((since, until))
             now.at += LEASE
@@ -248,7 +249,7 @@ async def test_one_that_is_too_slow_leaves_it_to_whoever_took_over(pool):
 
 
 async def test_many_sweepers_list_a_span_once(pool):
-    now, lists = Clock(), Lists()
+    now, lists = Clock(), EventLists()
     backfills = [a_backfill(pool, lists, now) for _ in range(6)]
     for _ in range(3):
         await wished(pool, STRIPE, NOON - 2 * PART, NOON)
@@ -260,7 +261,7 @@ async def test_many_sweepers_list_a_span_once(pool):
 async def test_what_is_wanted_while_it_runs_is_done_after_it(pool):
     now = Clock()
 
-    class Meanwhile(Lists):
+    class Meanwhile(EventLists):
         async def events(self, account, *, since, until):
             self.parts.append((since, until))
             if len(self.parts) == 1:
@@ -278,7 +279,7 @@ async def test_what_is_wanted_while_it_runs_is_done_after_it(pool):
 
 
 async def test_told_to_stop_it_stops_between_parts_and_keeps_its_place(pool):
-    now, lists = Clock(), Lists()
+    now, lists = Clock(), EventLists()
     stopping = iter([False, False, True])
     backfill = a_backfill(pool, lists, now, stopping=lambda: next(stopping))
     await wished(pool, STRIPE, NOON - 6 * PART, NOON)
@@ -287,7 +288,7 @@ async def test_told_to_stop_it_stops_between_parts_and_keeps_its_place(pool):
 
 
 async def test_a_span_before_all_lists_begins_with_the_list(pool):
-    now, lists = Clock(), Lists()
+    now, lists = Clock(), EventLists()
     await wished(pool, STRIPE, NOON - timedelta(days=90), NOON)
     await a_backfill(pool, lists, now).run_once()
     assert lists.parts[0][0] == NOON - timedelta(days=30)
@@ -306,10 +307,10 @@ async def test_what_is_paid_while_an_account_is_silent_is_known_within_a_round(p
     await pool.execute("UPDATE orders SET due_at = NULL")
     heard = a_delivery(account=account, received_at=NOON)
     await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [heard], policy=policy, now=NOON))
-    rules = {"outage": Outage(asyncio.Event()), "policy": lambda: policy, "now": lambda: gateways.now}
+    rules = {"retry": DatabaseRetry(asyncio.Event()), "policy": lambda: policy, "now": lambda: gateways.now}
     paid_at = {}
     async with asker_of(gateways, configured) as api_client:
-        watched = Watched(api_client, now=rules["now"])
+        watched = WatchedApiClient(api_client, now=rules["now"])
         loops = [
             Silence(pool=pool, watched=watched, accounts=(account,), calls_per_s=10.0, **rules),
             Backfill(pool=pool, lists=watched, accounts=(account,), calls_per_s=10.0, **rules),
@@ -347,7 +348,7 @@ async def test_without_a_list_the_sweep_asks_about_open_orders(pool, gateways, c
         sweep = Sweep(
             pool=pool,
             api_client=api_client,
-            outage=Outage(asyncio.Event()),
+            retry=DatabaseRetry(asyncio.Event()),
             policy=lambda: policy,
             now=lambda: gateways.now,
             settings=SweepSettings(),

@@ -20,7 +20,7 @@ from tillkeeper.store.deliveries.references import lock
 from tillkeeper.store.postgres.transactions import repeat_when_raced
 from tillkeeper.store.reports.audit import audit
 from workers.apply import ApplyLoop
-from workers.outage import Outage
+from workers.database_retry import DatabaseRetry
 
 ORDERS = [f"O{i}" for i in range(8)]
 LOCK_ORDER = "SELECT FROM orders WHERE order_ref = $1 FOR UPDATE"
@@ -63,7 +63,7 @@ async def loop(pool, database, monkeypatch):
     await SpoolSender(pool).put(pack(Envelope(run=run, deliveries=deliveries)))
     lane = await SpoolReceiver.open(pool, database)
     yield ApplyLoop(
-        lane=lane, pool=pool, outage=Outage(asyncio.Event()), policy=Policy, now=lambda: NOON, batch_events=400
+        lane=lane, pool=pool, retry=DatabaseRetry(asyncio.Event()), policy=Policy, now=lambda: NOON, batch_events=400
     )
     await lane.close()
 

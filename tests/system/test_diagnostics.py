@@ -9,8 +9,8 @@ from standardwebhooks import Webhook
 
 from ingest import refusals
 from ingest.server import receiver
-from sandbox.signing import stripe_signed
-from sandbox.simulators.square import square_signed
+from sandbox.simulators.square.signing import square_signed
+from sandbox.simulators.stripe.signing import stripe_signed
 from tests.system.commands import tillkeeper, toml, written
 from tests.system.receiving import ACCOUNT, PATH, SECRET, a_delivery, exchange, some_settings, status_of, until, wire
 from tillkeeper import clock

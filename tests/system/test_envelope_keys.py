@@ -20,7 +20,7 @@ from tillkeeper.store.deliveries.parked import list_parked, show_parked
 from tillkeeper.store.reports.order import show
 from tillkeeper.telemetry import PARKED_EVENTS
 from workers.apply import ApplyLoop
-from workers.outage import Outage
+from workers.database_retry import DatabaseRetry
 from workers.park import ParkLoop
 
 OURS, OTHERS = EnvelopeKeys(["5f0c7a1e" * 4]), EnvelopeKeys(["c0ffee42" * 4])
@@ -54,10 +54,8 @@ def lane(request):
 
 
 def worker(pool, receiver, keys=OURS):
-    outage = Outage(asyncio.Event())
-    return ApplyLoop(
-        lane=receiver, pool=pool, outage=outage, policy=Policy, now=lambda: NOON, batch_events=50, keys=keys
-    )
+    retry = DatabaseRetry(asyncio.Event())
+    return ApplyLoop(lane=receiver, pool=pool, retry=retry, policy=Policy, now=lambda: NOON, batch_events=50, keys=keys)
 
 
 async def applied(loop, messages):
@@ -164,7 +162,7 @@ async def test_past_the_delivery_limit_a_forged_envelope_is_parked_as_one(pool, 
     sender, receiver = SpoolSender(pool), await SpoolReceiver.open(pool, database)
     await sender.put(pack(an_envelope()))
     await pool.execute("UPDATE spool SET attempts = 100")
-    park = ParkLoop(lane=receiver, pool=pool, outage=Outage(asyncio.Event()), now=lambda: NOON, keys=OURS)
+    park = ParkLoop(lane=receiver, pool=pool, retry=DatabaseRetry(asyncio.Event()), now=lambda: NOON, keys=OURS)
     assert await park.run_once() == 1
     await receiver.close()
     assert [row["reason"] for row in await parked(pool)] == ["not_authentic"]

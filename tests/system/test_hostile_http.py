@@ -13,7 +13,7 @@ from aiohttp import web
 from ingest import connection_limits, connections
 from ingest.health import LOOK_S, Health
 from ingest.server import receiver
-from sandbox.signing import stripe_signed
+from sandbox.simulators.stripe.signing import stripe_signed
 from tests.system.receiving import (
     ACCOUNT,
     PATH,
@@ -29,6 +29,7 @@ from tests.system.receiving import (
     wire,
 )
 from tillkeeper import clock
+from tillkeeper.schema_watch import SchemaWatch
 
 H = f"POST {PATH} HTTP/1.1\r\nHost: t\r\n".encode()
 CLOSE = b"Connection: close\r\n"
@@ -371,7 +372,7 @@ async def test_many_who_ask_for_readiness_at_once_cost_one_look(monkeypatch):
             await asyncio.sleep(0)
             return len(looks) == 1
 
-    health = Health(Intake())
+    health = Health(Intake(), SchemaWatch())
     assert {it.status for it in await asyncio.gather(*(health.ready(None) for _ in range(50)))} == {200}
     now_s[0] += LOOK_S + 0.1
     assert {it.status for it in await asyncio.gather(*(health.ready(None) for _ in range(50)))} == {503}

@@ -18,7 +18,7 @@ from ingest.responses import PreparedResponse
 from ingest.server import receiver, serve
 from ingest.supervise import reserved_port
 from sandbox.servers.child import free_ports
-from sandbox.signing import stripe_signed
+from sandbox.simulators.stripe.signing import stripe_signed
 from tests.database.factories import a_registration
 from tests.system.receiving import (
     PATH,

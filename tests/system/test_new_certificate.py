@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from ingest.server import receiver
 from sandbox.apis.faults import Fault, Spell
-from sandbox.signing import WeChatPayKey, platform_certificate
+from sandbox.simulators.wechatpay.api import platform_certificate
+from sandbox.simulators.wechatpay.signing import WeChatPayKey
 from tests.gateway_apis import Gateways
 from tests.system.receiving import deliveries_in, some_settings
 from tillkeeper import clock

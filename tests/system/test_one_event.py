@@ -16,7 +16,7 @@ from tillkeeper import clock
 from tillkeeper.lanes.spool import SpoolReceiver
 from tillkeeper.policy import load_policy
 from workers.apply import ApplyLoop
-from workers.outage import Outage
+from workers.database_retry import DatabaseRetry
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "one-event.md").read_text()
@@ -57,8 +57,8 @@ async def test_a_delivery_passes_the_functions_of_the_page_in_their_order(databa
         with traced(passed):
             answer = await exchange(port, wire(a_delivery(), extra=b"Connection: close\r\n"))
     assert status_of(answer) == 200
-    lane, policy, outage = await SpoolReceiver.open(pool, database), load_policy(), Outage(asyncio.Event())
-    loop = ApplyLoop(lane=lane, pool=pool, outage=outage, policy=lambda: policy, now=clock.now, batch_events=10)
+    lane, policy, retry = await SpoolReceiver.open(pool, database), load_policy(), DatabaseRetry(asyncio.Event())
+    loop = ApplyLoop(lane=lane, pool=pool, retry=retry, policy=lambda: policy, now=clock.now, batch_events=10)
     with traced(passed):
         assert await loop.run_once() == 1
     await lane.close()

@@ -18,7 +18,7 @@ from tests.system.receiving import AUTHORIZED, PATH, a_delivery, until
 ROOT = Path(__file__).parents[2]
 ROLES = (ROOT / "deploy" / "roles.sql").read_text()
 NAMES = ("ingest", "work", "sweep", "notify", "run", "ops", "read", "audit")
-TABLES = re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", (ROOT / "schema.sql").read_text())
+TABLES = re.findall(r"CREATE TABLE (\w+)", (ROOT / "schema.sql").read_text())
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
 
@@ -290,7 +290,7 @@ async def test_run_works_under_its_role_and_does_not_make_the_schema(tmp_path, u
 
 async def test_who_may_not_make_a_schema_that_is_missing_is_told_who_may(tmp_path, urls):
     owner = await asyncpg.connect(urls[""])
-    await owner.execute("DROP TABLE hints")
+    await owner.execute(f"DROP TABLE {', '.join(TABLES)}")
     await owner.close()
     told = await tillkeeper("run", "--config", config_of(tmp_path, "run", urls["run"], port=0))
     assert told.code == 2

@@ -19,8 +19,8 @@ from tillkeeper.store.postgres.transactions import repeat_when_raced
 from tillkeeper.store.reports.audit import audit, explain_missing
 from tillkeeper.store.reports.order import show
 from workers.apply import ApplyLoop, Opened, batches
+from workers.database_retry import DatabaseRetry
 from workers.isolate import park_delivery
-from workers.outage import Outage
 from workers.park import ParkLoop
 
 RUN = uuid4()
@@ -40,7 +40,7 @@ def stop():
 
 @pytest.fixture
 def loop(pool, spool, stop):
-    return ApplyLoop(lane=spool, pool=pool, outage=Outage(stop), policy=Policy, now=lambda: NOON, batch_events=50)
+    return ApplyLoop(lane=spool, pool=pool, retry=DatabaseRetry(stop), policy=Policy, now=lambda: NOON, batch_events=50)
 
 
 async def put(pool, *deliveries, void=()):
@@ -226,7 +226,7 @@ async def test_audit_sees_an_event_that_vanished(pool, loop):
 async def test_messages_past_the_delivery_limit_come_to_where_people_see_them(pool, spool, stop, key):
     await put(pool, *(msgspec.structs.replace(it, key=key) for it in numbered(3)))
     await pool.execute("UPDATE spool SET attempts = 1000")
-    park = ParkLoop(lane=spool, pool=pool, outage=Outage(stop), now=lambda: NOON)
+    park = ParkLoop(lane=spool, pool=pool, retry=DatabaseRetry(stop), now=lambda: NOON)
     assert await park.run_once() == 1
     reason = "delivery_limit" if key.isprintable() else "cannot_be_kept"
     assert await pool.fetch("SELECT reason, count(*) FROM parked GROUP BY 1") == [(reason, 3)]

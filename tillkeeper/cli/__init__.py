@@ -1,4 +1,4 @@
-"""The command line: each subject has a module, whose commands are assembled here.
+"""The command line: each subject has a module, whose commands are assembled here; others may be installed beside them.
 
 Modules import what they need inside their commands, so that `--help` and short commands start quickly.
 """
@@ -22,19 +22,21 @@ from tillkeeper.cli import (
     refused,
     roles,
     run,
-    sandbox,
     stuck,
     words,
 )
+from tillkeeper.cli.installed import Commands
 from tillkeeper.cli.stdout import guard
 
 app = typer.Typer(
+    cls=Commands,
     help="Keeps a merchant's order payment state true: takes in the webhooks of payment gateways, and applies each to "
     "its order exactly once in effect.\n\n"
     "Settings come from a TOML file, named by --config or TILLKEEPER_CONFIG, and from the environment, which wins.\n\n"
     "Every command takes --json, and --help tells what it does, with an example and its exit codes.",
     epilog="Exit codes: 0 done, or yes; 1 the answer is no; 2 wrong usage or bad configuration; 3 the database or the "
-    "broker is out of reach; 74 standard output could not be written; 130 ended by Ctrl-C.",
+    "broker is out of reach; 4 the database has a schema that this version cannot serve; 74 standard output could not "
+    "be written; 130 ended by Ctrl-C.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -44,7 +46,7 @@ SUBJECTS = (
     *(run, roles, db, order, stuck, cases, handover, backfill),
     *(parked, refused, keys, words, policy, broker, inspecting, audit),
 )
-for subject in (*SUBJECTS, sandbox):
+for subject in SUBJECTS:
     app.add_typer(subject.app)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tillkeeper.settings import Settings
     from tillkeeper.store.postgres.pool import Conn
-    from workers.backfill import Gaps, Told
+    from workers.backfill import BackfillResult, GapFiller
 
 app = typer.Typer()
 
@@ -85,7 +85,7 @@ async def _backfill(
     from tillkeeper.policy import load_policy
     from tillkeeper.store.postgres.lease import LeaseLost
     from tillkeeper.store.postgres.transactions import repeat_when_raced
-    from workers.backfill import Gaps
+    from workers.backfill import GapFiller
 
     def transact(work: "Callable[[Conn], Awaitable[Result]]") -> Awaitable[Result]:
         return repeat_when_raced(pool, work)
@@ -96,7 +96,7 @@ async def _backfill(
     async with open_api_client(settings.build_gateways(), settings.api_client) as api_client:
         if not api_client.can_query(account):
             raise CommandError(f"account {account!r} has no credentials to ask its gateway with", code=WRONG)
-        gaps = Gaps(
+        gaps = GapFiller(
             lists=api_client,
             transact=transact,
             policy=lambda: policy,
@@ -106,13 +106,13 @@ async def _backfill(
             dry_run=dry_run,
         )
         try:
-            told = await _fill(pool, gaps, account, since, until, None if dry_run else by)
+            result = await _fill(pool, gaps, account, since, until, None if dry_run else by)
         except QueryFailed as error:
             raise CommandError(f"{account} did not answer: {error}; what was taken in stays", code=NO) from None
         except LeaseLost:
             raise CommandError(f"another backfill of {account} took over, for this one was too slow", code=NO) from None
-    answers = await _answers(pool, told.asked) if wait else None
-    return _report(account, since, until, told, answers, dry_run)
+    answers = await _answers(pool, result.asked) if wait else None
+    return _report(account, since, until, result, answers, dry_run)
 
 
 async def _span(
@@ -135,7 +135,9 @@ async def _span(
     return since, until
 
 
-async def _fill(pool: "Pool", gaps: "Gaps", account: str, since: datetime, until: datetime, by: UUID | None) -> "Told":
+async def _fill(
+    pool: "Pool", gaps: "GapFiller", account: str, since: datetime, until: datetime, by: UUID | None
+) -> "BackfillResult":
     """Fills the span while this run has leased the account; a dry run leases nothing."""
     from tillkeeper import clock
     from tillkeeper.store.jobs.backfill import claim_account, finish
@@ -170,7 +172,12 @@ async def _answers(pool: "Pool", asked: dict[int, datetime]) -> Counter[str]:
 
 
 def _report(
-    account: str, since: datetime, until: datetime, told: "Told", answers: Counter[str] | None, dry_run: bool
+    account: str,
+    since: datetime,
+    until: datetime,
+    result: "BackfillResult",
+    answers: Counter[str] | None,
+    dry_run: bool,
 ) -> dict[str, Any]:
     from tillkeeper.store.jobs.backfill import UNDECIDED
 
@@ -179,17 +186,17 @@ def _report(
         "since": since,
         "until": until,
         "dry_run": dry_run,
-        "by": told.by,
-        "listed": told.listed,
-        "new": told.new,
-        "known": told.known,
-        "failed": told.failed,
-        "outcomes": dict(told.outcomes),
-        "cases": dict(told.cases),
-        "orders": told.orders,
-        "orders_waiting": told.orders_waiting,
-        "more_orders": told.more_orders,
-        "passed_over": told.passed_over,
+        "by": result.by,
+        "listed": result.listed,
+        "new": result.new,
+        "known": result.known,
+        "failed": result.failed,
+        "outcomes": dict(result.outcomes),
+        "cases": dict(result.cases),
+        "orders": result.orders,
+        "orders_waiting": result.orders_waiting,
+        "more_orders": result.more_orders,
+        "passed_over": result.passed_over,
         "answers": answers,
         "unasked": sum(answers[result] for result in UNDECIDED) if answers else 0,
     }

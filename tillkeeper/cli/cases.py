@@ -12,7 +12,7 @@ import typer
 from tillkeeper.cli.failed import NO, WRONG, CommandError, reported
 from tillkeeper.cli.money import in_words
 from tillkeeper.cli.options import AsJson, By, Config, exits, person, settings_from, unicode
-from tillkeeper.cli.order import head_of
+from tillkeeper.cli.order_view import head_of
 
 if TYPE_CHECKING:
     from asyncpg import Pool

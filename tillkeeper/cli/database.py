@@ -7,10 +7,18 @@ from typing import Final, TypeVar
 
 import asyncpg
 
-from tillkeeper.cli.failed import OUT_OF_REACH, WRONG, CommandError
+from tillkeeper.cli.failed import OUT_OF_REACH, SCHEMA_UNFIT, WRONG, CommandError
 from tillkeeper.settings import Settings
 from tillkeeper.store.postgres.pool import open_pool
-from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, UnsafeDatabase, is_contention, is_passing
+from tillkeeper.store.postgres.sqlstates import (
+    DATABASE_ERRORS,
+    SchemaMissing,
+    SchemaUnfit,
+    UnsafeDatabase,
+    is_contention,
+    is_passing,
+)
+from tillkeeper.store.schema.versions import refuse_unfit
 from tillkeeper.telemetry import mask
 
 Result = TypeVar("Result")
@@ -31,6 +39,7 @@ def ask(settings: Settings, query: Callable[[asyncpg.Pool], Awaitable[Result]]) 
 
     async def answer() -> Result:
         async with await open_pool(settings.database_url, max_size=CONNECTIONS) as pool:
+            await refuse_unfit(pool)  # or an older schema's empty table would be good news
             return await query(pool)
 
     with named_failures(settings):
@@ -53,19 +62,23 @@ def named_failures(settings: Settings) -> Iterator[None]:
 def failed_by(error: BaseException, database_url: str) -> CommandError:
     """Returns the command's error for one of DATABASE_ERRORS."""
     where = mask(database_url)
+    if isinstance(error, SchemaUnfit):
+        code = WRONG if isinstance(error, SchemaMissing) else SCHEMA_UNFIT
+        return CommandError(f"the database {where}: {error}", code=code)
     if isinstance(error, asyncpg.ClientConfigurationError):
         return CommandError(f"database_url: {one_line(error)}", code=WRONG)
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return CommandError(
             f"the database {where} refuses: {one_line(error)}; the schema is its owner's to change, with `tillkeeper "
-            "db init`, and rights are what deploy/roles.sql grants",
+            "db init` and `db upgrade`, and rights are what deploy/roles.sql grants",
             code=WRONG,
         )
     if isinstance(error, REFUSALS):
         return CommandError(f"the database {where} refuses: {one_line(error)}; check database_url", code=WRONG)
     if isinstance(error, NO_SCHEMA):
         return CommandError(
-            f"the database {where} has no schema of this version; `tillkeeper db init` creates it", code=WRONG
+            f"the database {where} lacks what this version needs: {one_line(error)}; `tillkeeper db status` says more",
+            code=SCHEMA_UNFIT,
         )
     if is_contention(error):
         line = f"others hold what this needs: {one_line(error)}; try again"

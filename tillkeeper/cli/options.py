@@ -34,6 +34,7 @@ def exits(*, yes: str = "done", no: str | None = None, needs_servers: bool = Tru
         1: no,
         2: "wrong usage or bad configuration",
         3: "the database or the broker is out of reach" if needs_servers else None,
+        4: "the database has a schema that this version cannot serve" if needs_servers else None,
     }
     lines = [f"  {code}  {meaning}" for code, meaning in codes.items() if meaning]
     return "\n".join(["\b", "Example:", f"  {example}", "", "\b", "Exit codes:", *lines])

@@ -10,6 +10,7 @@ import typer
 from tillkeeper.cli.failed import NO, CommandError, reported
 from tillkeeper.cli.money import in_words
 from tillkeeper.cli.options import AsJson, By, Config, Note, exits, person, reason, seconds, settings_from, unicode
+from tillkeeper.cli.order_view import head_of, status_in_words
 
 if TYPE_CHECKING:
     from tillkeeper.store.postgres.pool import Conn
@@ -162,25 +163,11 @@ def _done(what: str, order: dict[str, Any]) -> str:
         case "hold":
             return f"held until {shown(order['held_until'])}"
         case "close":
-            return f"closed; {order['status']} {order['status_zh']}"
+            return f"closed; {status_in_words(order)}"
         case "release":
             return "released; the sweep looks at it next"
         case _:
             return "its gateways are asked next"
-
-
-def head_of(order: dict[str, Any]) -> dict[str, object]:
-    """Returns what stands first wherever an order is shown: which, its status and its sums."""
-    currency = order["currency"]
-    return {
-        "order": order["order_ref"],
-        "status": f"{order['status']} {order['status_zh']}",
-        "amount": in_words(order["amount"], currency),
-        "paid": in_words(order["paid"], currency),
-        "refunding": in_words(order["refunding"] or None, currency),
-        "refunded": in_words(order["refunded"] or None, currency),
-        "charged back": in_words(order["charged_back"] or None, currency),
-    }
 
 
 def _print(order: dict[str, Any]) -> None:

@@ -99,7 +99,7 @@ def _serve(
 
     from tillkeeper.cli.database import named_failures
     from tillkeeper.process import loop_factory, run_until_stopped
-    from tillkeeper.supervise import SettingsRefused
+    from tillkeeper.supervise import ChildRefused
     from tillkeeper.telemetry import set_up_logging
 
     set_up_logging(role)
@@ -108,8 +108,8 @@ def _serve(
     try:
         with named_failures(settings), _named_refusal(listens):
             run_until_stopped(lambda stop: serve(settings, stop), loop_factory=loop_factory(settings), tied=tied)
-    except SettingsRefused:
-        raise typer.Exit(WRONG) from None  # the child has printed why
+    except ChildRefused as refused:
+        raise typer.Exit(refused.code) from None  # the child has printed why
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
-from tillkeeper.cli.failed import WRONG, reported
+from tillkeeper.cli.failed import reported
 from tillkeeper.cli.options import AsJson, Config, Tied, exits, serving_settings_from
 
 if TYPE_CHECKING:
@@ -21,31 +21,31 @@ CHILD_STOP_S: Final = 60.0  # a child that has children of its own gives them 45
 def run_command(config: Config = None, as_json: AsJson = False, tied: Tied = False) -> None:
     """Run everything that one machine needs, until SIGTERM or Ctrl-C.
 
-    Waits for the database, creates its schema, then keeps a receiver (ingest), workers (work) and a sender of notices
-    (notify) going.  Stopping finishes what is in hand: first the receiver, then the others.  Pressing Ctrl-C again
-    loses nothing.  Logs are JSON lines on standard error.
+    Waits for the database, creates its schema where there is none, then keeps a receiver (ingest), workers (work) and a
+    sender of notices (notify) going.  Stopping finishes what is in hand: first the receiver, then the others.  Pressing
+    Ctrl-C again loses nothing.  Logs are JSON lines on standard error.
     """
     with reported(as_json=as_json):
         settings = serving_settings_from(config)
         from tillkeeper.process import run_until_stopped
-        from tillkeeper.supervise import SettingsRefused
+        from tillkeeper.supervise import ChildRefused
         from tillkeeper.telemetry import set_up_logging
 
         set_up_logging("run")
         try:
             run_until_stopped(lambda stop: _run(settings, stop), loop_factory=asyncio.new_event_loop, tied=tied)
-        except SettingsRefused:
-            raise typer.Exit(WRONG) from None  # the child has said why
+        except ChildRefused as refused:
+            raise typer.Exit(refused.code) from None  # the child has said why
 
 
 async def _run(settings: "Settings", stop: asyncio.Event) -> None:
     import structlog
 
-    from workers.outage import Outage, Stopped
+    from workers.database_retry import DatabaseRetry, Stopped
 
     log = structlog.get_logger()
     try:
-        created = await Outage(stop).wait_out(lambda: _create_schema(settings.database_url))
+        created = await DatabaseRetry(stop).until_available(lambda: _create_schema(settings.database_url))
     except Stopped:
         return
     log.info("schema_ready", created=created)
@@ -56,11 +56,12 @@ async def _run(settings: "Settings", stop: asyncio.Event) -> None:
 async def _create_schema(database_url: str) -> list[str]:
     """Creates the schema.  Raises CommandError where waiting would not help."""
     from tillkeeper.cli.database import REFUSALS, failed_by
-    from tillkeeper.store.postgres.pool import create_schema
+    from tillkeeper.store.postgres.sqlstates import SchemaUnfit
+    from tillkeeper.store.schema.creating import create_schema
 
     try:
         return await create_schema(database_url)
-    except REFUSALS as error:
+    except (*REFUSALS, SchemaUnfit) as error:
         raise failed_by(error, database_url) from None
 
 

@@ -8,6 +8,7 @@ import typer
 from tillkeeper.cli.failed import WRONG, CommandError, reported
 from tillkeeper.cli.money import in_words
 from tillkeeper.cli.options import AsJson, Config, exits, policy_from, seconds, settings_from, unicode
+from tillkeeper.cli.order_view import status_in_words, sum_in_words
 
 app = typer.Typer()
 
@@ -48,13 +49,13 @@ def stuck_command(
         from tillkeeper.cli.filters import refuse_unknown
         from tillkeeper.cli.output import print_json
         from tillkeeper.domain.statuses import Status
-        from tillkeeper.store.reports.stuck import STUCK, Sought, stuck_orders
+        from tillkeeper.store.reports.stuck import STUCK, StuckFilter, stuck_orders
 
         for name in in_status or ():
             if name not in set(Status):
                 raise CommandError(f"{name!r} is no status; known are {', '.join(Status)}", code=WRONG)
         now = clock.now()
-        sought = Sought(
+        sought = StuckFilter(
             statuses=tuple(map(Status, in_status)) if in_status else STUCK,
             account=account,
             until=now - timedelta(seconds=older),
@@ -77,11 +78,11 @@ def _print(rows: list[dict[str, Any]], now: datetime, *, more: bool) -> None:
         (
             (
                 order["order_ref"],
-                f"{order['status']} {order['status_zh']}",
+                status_in_words(order),
                 lasting(now - order["since"]),
                 ", ".join(order["accounts"]),
                 in_words(order["amount"], order["currency"]),
-                in_words(order["paid"] or None, order["currency"]),
+                sum_in_words(order, "paid"),
                 f"{lasting(now - order['asked_last']['at'])} ago" if order["asked_last"] else "never",
                 (order["asked_last"]["result"] or "nothing yet") if order["asked_last"] else None,
                 _next(order, now),

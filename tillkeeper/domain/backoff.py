@@ -65,6 +65,8 @@ API_CALL: Final = doubling(0.5, 8.0, spread=UP_TO)
 TRANSACTION: Final = doubling(0.01, 0.5, spread=UP_TO, attempts_max=8)
 # The database is away.  A restart takes seconds; nobody waits longer than five after it.
 DATABASE: Final = doubling(0.1, 5.0, spread=UP_TO)
+# A migration's locks are in others' hands.  Two seconds of waiting each time, and about ten minutes in all.
+MIGRATION_LOCK: Final = doubling(0.5, 10.0, spread=HALF_OR_MORE, attempts_max=60)
 
 # --- in a process that lives on ---------------------------------------------------------------------------------------
 

@@ -18,8 +18,8 @@ from babel import Locale
 from babel.dates import format_date, format_time, get_timezone_gmt
 
 from tillkeeper.domain.failures import METHOD_WORDS, RETRY_WORDS, Retry, Words, guidance_for
-from tillkeeper.domain.money import AMOUNT_MINOR_MAX, EXPONENTS
-from tillkeeper.domain.order.status import Summary
+from tillkeeper.domain.money import EXPONENTS
+from tillkeeper.domain.order.view import Minor, OrderView
 from tillkeeper.domain.statuses import Status
 from tillkeeper.domain.topics import ASKS_TO_PAY, Topic
 from tillkeeper.notices.addresses import is_mail_address, is_plain_link
@@ -35,7 +35,6 @@ PAYABLE: Final = frozenset({Status.UNPAID, Status.FAILED, Status.PARTIALLY_PAID}
 _LETTER_BEFORE_DIGIT: Final = re.compile(r"[^\W\d_](?=\d)")
 NOTHING: Final = "-"  # where a fact is missing that the words ask for
 
-_Minor = Annotated[int, msgspec.Meta(ge=0, le=AMOUNT_MINOR_MAX)]
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
@@ -43,36 +42,17 @@ class BadNotice(Exception):
     """The payload does not say what its topic needs, which is an error of ours."""
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """The payload of a payer's notice.  Amounts in minor units of `currency`; `paid` is before refunds."""
+class Facts(OrderView, frozen=True, kw_only=True):
+    """The payload of a payer's notice: the order, and what is said of it besides."""
 
-    order_ref: str
-    status: Status
-    amount: _Minor
-    currency: str
-    paid: _Minor = 0
-    refunding: _Minor = 0
-    refunded: _Minor = 0
-    discount: _Minor = 0
-    remaining: _Minor | None = None  # None: what is due and not paid
+    remaining: Minor | None = None  # None: what is due and not paid
     failure: str | None = None
     pay_url: str | None = None
     expires_at: _Moment | None = None
     due_at: _Moment | None = None
-    due_amount: _Minor | None = None
-    refund_amount: _Minor | None = None  # of the one refund that is spoken of
+    due_amount: Minor | None = None
+    refund_amount: Minor | None = None  # of the one refund that is spoken of
     under_way: bool = False  # a payment is, as known when the mail is sent
-
-    @property
-    def summary(self) -> Summary:
-        """The order as it was when this was written."""
-        return Summary(
-            status=self.status,
-            captured=self.paid,
-            refunding=self.refunding,
-            refunded=self.refunded,
-            discount=self.discount,
-        )
 
 
 class Mail(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,8 +2,8 @@
 
 import asyncpg
 
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import Summary
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.domain.statuses import Status
 
 

@@ -5,9 +5,9 @@ from itertools import count
 
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.order.facts import OrderFacts
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.order.status import Summary
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.statuses import Status
 

@@ -24,9 +24,9 @@ from tillkeeper.domain.order.case_reasons import reasons_in
 from tillkeeper.domain.order.facts import OrderFacts
 from tillkeeper.domain.order.implied import implied
 from tillkeeper.domain.order.ownership import place
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
 from tillkeeper.domain.order.sums import charged_back
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.domain.statuses import Status
 
 NOON: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -34,14 +34,13 @@ from tillkeeper.domain.order.cases import SYSTEM, CaseKey, KnownCase
 from tillkeeper.domain.order.changes import Act, Changes, DueQuery
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.notices import Audience, Notice
-from tillkeeper.domain.order.outlived import outlived
 from tillkeeper.domain.order.progress import CANNOT_ASK, Progress, StepTaken
 from tillkeeper.domain.order.queries import queries_for, queries_then
 from tillkeeper.domain.order.receiving import Outcome, receive
-from tillkeeper.domain.order.registration import Registration, first_look
+from tillkeeper.domain.order.registration import Instalment, Registration, first_look
+from tillkeeper.domain.order.stale_cases import stale_cases
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.order.status import Summary
-from tillkeeper.domain.order.terms import Instalment
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.query import Query
 from tillkeeper.domain.references import Bindings, Reference, references_of
@@ -365,7 +364,7 @@ class Life:
     def _stands_well(self) -> None:
         order = self.kept.load()
         assert order.stored == order.summary, "its status is not derived from its facts"
-        assert not outlived(order), f"cases that outlive their cause: {outlived(order)}"
+        assert not stale_cases(order), f"cases that outlive their cause: {stale_cases(order)}"
         if order.closed_at is None and order.traits.moving:
             is_minded = order.due_at is not None or order.open_case_kinds
             assert is_minded, "money is on its way, and nobody will look"

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tillkeeper.domain.events import Kind, PaymentEvent, problem_with
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.order.terms import Order
+from tillkeeper.domain.order.registration import Order
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 # Few values of each, so that events meet on objects, instants and amounts.

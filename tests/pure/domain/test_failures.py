@@ -16,7 +16,7 @@ from tillkeeper.domain.failures import (
     guidance_for,
 )
 
-DOC = (Path(__file__).parents[2] / "docs" / "failures.md").read_text()
+DOC = (Path(__file__).parents[3] / "docs" / "failures.md").read_text()
 SUSPICION = re.compile(
     r"fraud|suspect|suspicious|risk|stolen|theft|thief|police|blacklist|security reason"
     r"|欺诈|诈骗|嫌疑|可疑|风险|风控|盗|黑名单|报警|异常",

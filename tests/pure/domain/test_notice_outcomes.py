@@ -7,6 +7,7 @@ import pytest
 from tests.database.factories import NOON
 from tillkeeper.domain.backoff import NOTICE
 from tillkeeper.domain.order.notice_outcomes import (
+    GONE,
     RETRY_AFTER_MAX,
     ChannelState,
     Dead,
@@ -16,8 +17,11 @@ from tillkeeper.domain.order.notice_outcomes import (
     Sent,
     Uncertain,
     entry_of,
+    gone_receivers,
     state_of,
+    undeliverable,
 )
+from tillkeeper.domain.order.notices import Audience
 
 DAY = timedelta(days=1)
 
@@ -98,3 +102,26 @@ def test_a_row_is_pending_until_its_last_channel_is_done_and_due_with_the_first(
     told = {**entries(ChannelState.SENT, ChannelState.DEAD), "x": failing(3), "y": failing(2)}
     state = state_of(told)
     assert (state.state, state.due_at) == ("pending", min(told["x"].next_at, told["y"].next_at))
+
+
+@pytest.mark.parametrize(
+    ("audience", "subject"),
+    [(Audience.PAYER, "notice:k1"), (Audience.MERCHANT, "c0 2026-11-22"), (Audience.OPS, "c0 2026-11-22")],
+)
+def test_each_payer_who_cannot_be_told_is_a_case_and_of_a_channel_that_takes_nothing_one_a_day(audience, subject):
+    told = {**entries(ChannelState.DEAD, ChannelState.SENT), "before": Entry(outcome=ChannelState.DEAD, at=NOON - DAY)}
+    [reason] = undeliverable(told, key="k1", audience=audience, topic="t", now=NOON)
+    assert (reason.kind, reason.subject, reason.details["channel"]) == ("notice_undeliverable", subject, "c0")
+
+
+def test_ops_hear_once_a_day_of_a_receiver_that_is_gone():
+    told = {
+        **entries(ChannelState.DROPPED, ChannelState.SENT),
+        "shop": Entry(outcome=ChannelState.DROPPED, at=NOON, why=GONE),
+    }
+    [notice] = gone_receivers(told, now=NOON)
+    assert (notice.key, notice.audience, notice.payload["channel"]) == (
+        "webhook.gone/shop/2026-11-22",
+        Audience.OPS,
+        "shop",
+    )

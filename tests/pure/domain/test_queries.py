@@ -19,8 +19,8 @@ from tillkeeper.domain.order.queries import (
     first_queries,
     further_queries,
 )
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.domain.query import Abilities, Query, Queryable
 from tillkeeper.domain.statuses import Status
 

@@ -53,6 +53,12 @@ def test_money_is_told_of_an_order_closed_held_and_much_told_but_nothing_else(to
     assert isinstance(verdict(Topic.REFUNDING, an_order(closed=True, held=True, mails=9), per_order_max=10), SendNow)
 
 
+def test_a_closed_order_is_told_of_its_closing_alone_and_a_held_one_of_nothing_but_money():
+    assert isinstance(verdict(Topic.EXPIRED, an_order(closed=True)), SendNow)
+    assert verdict(order=an_order(closed=True)) == Dropped(why="the order is closed")
+    assert verdict(order=an_order(held=True)) == Dropped(why="the order is on hold")
+
+
 @pytest.mark.parametrize("topic", Topic)
 def test_every_topic_of_another_status_than_the_orders_is_overtaken(topic):
     assert isinstance(verdict(topic, an_order(a_summary(Status.REFUNDED))), Dropped)

@@ -31,8 +31,8 @@ from tests.pure.sandbox.asking import answer
 from tillkeeper import clock
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent, problem_with
 from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import BadSignature, Refused
 from tillkeeper.gateways.messages import Query, Request, Verified

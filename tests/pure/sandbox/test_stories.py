@@ -24,8 +24,8 @@ from sandbox.traffic.summary import AuditVerdict, Summary
 from sandbox.traffic.target import Target
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import Refused

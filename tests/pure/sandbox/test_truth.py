@@ -18,14 +18,14 @@ from sandbox.story_generator import generate_story
 from tests.gateway_apis import NOON
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
 from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.registry import build
 from tillkeeper.settings import load_settings
 from tillkeeper.store.apply.refunds import _event as the_word_of
 from tillkeeper.store.reports.overview import OrderStanding
-from tillkeeper.store.reports.recorded import Recorded
+from tillkeeper.store.reports.recorded import RecordedEvent
 
 ACCOUNTS = {"stripe-main": "stripe", "alipay-main": "alipay", "wechatpay-main": "wechatpay"}
 TEMPLATES = {gateway: simulator_of(gateway).templates for gateway in DEFAULT_GATEWAYS}
@@ -210,7 +210,7 @@ def a_paid_story() -> Story:
     return next(it for it in stories(100) if it.name == "alipay: paid")
 
 
-def recorded(story: Story, kind: str, *, after_s: float, evidence: Evidence = Evidence.WEBHOOK) -> Recorded:
+def recorded(story: Story, kind: str, *, after_s: float, evidence: Evidence = Evidence.WEBHOOK) -> RecordedEvent:
     at = story.events[-1].at
     event = PaymentEvent(
         event_id=f"{kind}:{after_s}",
@@ -223,7 +223,7 @@ def recorded(story: Story, kind: str, *, after_s: float, evidence: Evidence = Ev
         amount=story.amount,
         currency="CNY",
     )
-    return Recorded(order_ref=story.order_ref, event=event, received_at=at + timedelta(seconds=after_s))
+    return RecordedEvent(order_ref=story.order_ref, event=event, received_at=at + timedelta(seconds=after_s))
 
 
 def test_the_first_event_after_which_the_order_stays_true_is_what_resolved_it():

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from prometheus_client import REGISTRY
 
 from sandbox.servers.child import free_ports
-from sandbox.signing import WeChatPayKey, wechatpay_signed
+from sandbox.simulators.wechatpay.signing import WeChatPayKey, wechatpay_signed
 from tests.system.api_client.playing import KEY, KEY_ID, a_key, an_asker, an_intent, says, stripe, wechatpay
 from tests.virtual_time import NOW
 from tillkeeper.api_client import client

@@ -14,7 +14,7 @@ from tillkeeper.domain.delivery import Envelope, pack
 from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.lanes.policies import harmful_policies, queues_of
 from tillkeeper.lanes.topology import Topology
-from workers.outage import Outage
+from workers.database_retry import DatabaseRetry
 from workers.park import ERRORS, ParkLoop
 
 BROKER = "amqp://shop:s3cret@127.0.0.1:5672/pay%2Fments"
@@ -84,7 +84,7 @@ async def test_a_message_that_a_policy_let_expire_is_parked_under_its_true_reaso
         run = uuid4()
         await lane.sender.put(pack(Envelope(run=run, deliveries=(a_delivery(an_event(), run=run, number=1),))))
         receiver = await lane.receiver(shards=())  # nobody works, until it is too late
-        park = ParkLoop(lane=receiver, pool=pool, outage=Outage(asyncio.Event()), now=lambda: NOON)
+        park = ParkLoop(lane=receiver, pool=pool, retry=DatabaseRetry(asyncio.Event()), now=lambda: NOON)
         async with asyncio.timeout(30):
             while not await park.run_once():
                 pass

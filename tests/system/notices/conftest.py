@@ -8,8 +8,8 @@ import pytest
 from tests.notice_factories import Clock
 from tests.notice_servers import http_server, smtp_server
 from tillkeeper.notices.channels import open_channels
+from workers.database_retry import DatabaseRetry
 from workers.notify import NotifyLoop
-from workers.outage import Outage
 
 
 @pytest.fixture
@@ -37,7 +37,12 @@ def looping(pool, clock):
     async def opened(settings, *, broker_url=None, broker_prefix="test", **options):
         async with open_channels(settings, broker_url=broker_url, broker_prefix=broker_prefix) as channels:
             yield NotifyLoop(
-                pool=pool, channels=channels, settings=settings, outage=Outage(asyncio.Event()), now=clock, **options
+                pool=pool,
+                channels=channels,
+                settings=settings,
+                retry=DatabaseRetry(asyncio.Event()),
+                now=clock,
+                **options,
             )
 
     return opened

@@ -18,8 +18,8 @@ from tillkeeper.domain.order.notice_outcomes import Failed, Sent
 from tillkeeper.domain.order.notices import Audience
 from tillkeeper.notices.settings import SmtpSettings
 from tillkeeper.notices.smtp import SmtpChannel
+from workers.database_retry import DatabaseRetry
 from workers.notify import LEASE, NotifyLoop
-from workers.outage import Outage
 
 
 async def outcome(pool, key="k"):
@@ -413,7 +413,7 @@ async def test_a_hundred_payers_and_four_senders_at_once_make_a_hundred_mails(po
                 pool=pool,
                 channels=loop._channels,
                 settings=loop._settings,
-                outage=Outage(asyncio.Event()),
+                retry=DatabaseRetry(asyncio.Event()),
                 now=lambda: NOON,
             )
             for _ in range(4)

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from wechatpayv3 import WeChatPay, WeChatPayType
 
 from sandbox.apis.faults import Fault, Spell
-from sandbox.signing import rfc3339
+from sandbox.simulators.wechatpay.objects import rfc3339
 from sandbox.story import bare
 from tests.gateway_apis import NOON, SLOW_S
 from tillkeeper import clock

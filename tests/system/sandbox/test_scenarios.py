@@ -14,11 +14,11 @@ from sandbox.scenarios.report import print_lossy_day, print_stuck, span
 from sandbox.scenarios.run import BEGINS_AT, ScenarioOptions
 from sandbox.scenarios.stuck import Stuck, stuck_at_gateway
 from sandbox.scenarios.system import Workers
+from sandbox.scenarios.workers import start_workers
 from sandbox.servers import Postgres
 from sandbox.servers.memory import place_in_memory
 from tests.notice_servers import smtp_server
 from tests.system.commands import tillkeeper
-from tillkeeper.cli.simulated import start_workers
 from tillkeeper.gateways.messages import Answer
 
 ORDERS = 24

@@ -43,8 +43,8 @@ from tillkeeper.store.apply.registration import register
 from tillkeeper.store.orders.acts import ask_gateway
 from tillkeeper.store.postgres.transactions import repeat_when_raced
 from tillkeeper.store.reports.order import show
+from workers.database_retry import DatabaseRetry
 from workers.fetch import FetchLoop
-from workers.outage import Outage
 from workers.sweep import Sweep
 
 TOKEN: Final = "0f6a1b9c27d84e53a1c6f0b2d9e47a85"  # of no meaning
@@ -217,7 +217,7 @@ async def staged(told: Told, pool: asyncpg.Pool, folder: Path) -> AsyncIterator[
         gateways = {name: build(name, it) for name, it in settings.accounts.items()}
         policy = _policy(folder, told, accounts)
         api_client = ApiClient(gateways, ApiClientSettings(calls_per_s=0, attempts=1), send=send, now=clock)
-        outage = Outage(asyncio.Event())
+        retry = DatabaseRetry(asyncio.Event())
         stage = Stage(
             pool=pool,
             clock=clock,
@@ -227,7 +227,7 @@ async def staged(told: Told, pool: asyncpg.Pool, folder: Path) -> AsyncIterator[
             sweep=Sweep(
                 pool=pool,
                 api_client=api_client,
-                outage=outage,
+                retry=retry,
                 policy=lambda: policy,
                 now=clock,
                 settings=SweepSettings(),
@@ -235,7 +235,7 @@ async def staged(told: Told, pool: asyncpg.Pool, folder: Path) -> AsyncIterator[
             fetching=FetchLoop(
                 pool=pool,
                 api_client=api_client,
-                outage=outage,
+                retry=retry,
                 policy=lambda: policy,
                 now=clock,
                 jitter=lambda *_: 1.0,

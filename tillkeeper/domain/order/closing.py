@@ -5,11 +5,12 @@ The sweep closes what expired, once its gateways know of no payment under way; a
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from typing import Final
 
 from tillkeeper.domain.money import format_minor
 from tillkeeper.domain.order.advancing import stuck
-from tillkeeper.domain.order.case_reasons import CaseReason
-from tillkeeper.domain.order.cases import DOUBT, REFERENCE_CONFLICT
+from tillkeeper.domain.order.case_reasons import STANDS, CaseReason
+from tillkeeper.domain.order.cases import DOUBT, PAID_AFTER_CLOSING, REFERENCE_CONFLICT
 from tillkeeper.domain.order.changes import Act, ActKind, Changes
 from tillkeeper.domain.order.notices import merchant_notice, payer_notices
 from tillkeeper.domain.order.progress import CANNOT_ASK
@@ -17,6 +18,8 @@ from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.order.status import ON_ITS_WAY
 from tillkeeper.domain.order.sums import held_of
 from tillkeeper.domain.topics import MerchantTopic, Topic
+
+UNCLEAR: Final = "it is not clear whose its money is"
 
 
 def close(changes: Changes, *, by: str, note: str, now: datetime) -> None:
@@ -64,13 +67,9 @@ def doubt(order: OrderState, result: str, *, answered: bool) -> CaseReason:
     details: dict[str, object] = {
         "status": order.summary.status,
         "expired_at": order.expires_at and order.expires_at.isoformat(),
-        "why": _why_unclear(order) if answered else result,
+        "why": result if not answered else "an event of it is parked" if order.has_parked else UNCLEAR,
     }
     return CaseReason(kind=DOUBT, subject=f"order:{order.order.order_ref}", details=details)
-
-
-def _why_unclear(order: OrderState) -> str:
-    return "an event of it is parked" if order.has_parked else "it is not clear whose its money is"
 
 
 def account_subject(account: str) -> str:
@@ -102,3 +101,19 @@ def doubts(order: OrderState) -> Iterator[str]:
         yield f"{left} was paid and is not given back"
     elif summary.refunding:
         yield "a refund is under way"
+
+
+def kept_after_closing(order: OrderState) -> list[CaseReason]:
+    """The reason that a closed order is while it keeps money."""
+    if order.closed_at is None:
+        return []
+    summary = order.summary
+    if summary.captured <= summary.refunded:
+        return []
+    details: dict[str, object] = {
+        "captured": summary.captured,
+        "proposed_refund": summary.captured - summary.refunded,
+        "currency": order.order.currency,
+    }
+    subject = f"order:{order.order.order_ref}"
+    return [CaseReason(kind=PAID_AFTER_CLOSING, subject=subject, state=STANDS, details=details)]

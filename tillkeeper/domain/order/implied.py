@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import msgspec
 
 from tillkeeper.domain.order.facts import ObjectKey, ObjectStatus, OrderFacts, PaymentFacts
-from tillkeeper.domain.order.sums import captured_of, refunded_of, refunds_of, unseen_payers
-from tillkeeper.domain.order.terms import Order
+from tillkeeper.domain.order.registration import Order
+from tillkeeper.domain.order.sums import captured_of, refunded_of, refunds_of, unseen_payments
 
 
 class Implied(msgspec.Struct, frozen=True, kw_only=True, order=True):
@@ -27,7 +27,7 @@ def implied(order: Order, facts: OrderFacts) -> tuple[Implied, ...]:
     if not facts.has_returns:
         return ()
     found = {
-        it for account, payment_ref in unseen_payers(order, facts) for it in _of_unseen(facts, account, payment_ref)
+        it for account, payment_ref in unseen_payments(order, facts) for it in _of_unseen(facts, account, payment_ref)
     }
     for (account, payment_ref), payment in facts.payments.items():
         if account in order.accounts:

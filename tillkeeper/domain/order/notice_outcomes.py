@@ -9,7 +9,8 @@ gone ────────────────────> ops hear that
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, TypeAlias, assert_never
+from types import MappingProxyType
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -89,20 +90,22 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.outcome in FINAL
 
 
+_FINAL_STATES: Final[Mapping[type, ChannelState]] = MappingProxyType(
+    {
+        Sent: ChannelState.SENT,
+        Uncertain: ChannelState.UNCERTAIN,
+        Dropped: ChannelState.DROPPED,
+        Dead: ChannelState.DEAD,
+    }
+)
+
+
 def entry_of(outcome: SendOutcome, before: Entry | None, *, give_up_after: timedelta, now: datetime) -> Entry:
     """How the row remembers an outcome: a failure is tried again on the schedule, until its time has run out."""
-    match outcome:
-        case Sent():
-            return Entry(outcome=ChannelState.SENT, at=now)
-        case Uncertain(why=why):
-            return Entry(outcome=ChannelState.UNCERTAIN, at=now, why=_short(why))
-        case Dropped(why=why):
-            return Entry(outcome=ChannelState.DROPPED, at=now, why=_short(why))
-        case Dead(why=why):
-            return Entry(outcome=ChannelState.DEAD, at=now, why=_short(why))
-        case Failed():
-            return _failed(outcome, before, give_up_after, now)
-    assert_never(outcome)
+    if isinstance(outcome, Failed):
+        return _failed(outcome, before, give_up_after, now)
+    why = None if isinstance(outcome, Sent) else _short(outcome.why)
+    return Entry(outcome=_FINAL_STATES[type(outcome)], at=now, why=why)
 
 
 def _failed(outcome: Failed, before: Entry | None, give_up_after: timedelta, now: datetime) -> Entry:

@@ -8,8 +8,6 @@ import msgspec
 from tillkeeper.domain.order.case_reasons import REFUND_FAILED, CaseReason, reasons_in
 from tillkeeper.domain.order.facts import ObjectStatus, failure_of
 from tillkeeper.domain.order.state import OrderState
-from tillkeeper.domain.order.sums import charged_back
-from tillkeeper.domain.statuses import STATUS_ZH
 from tillkeeper.domain.topics import CaseTopic, MerchantTopic, Topic
 
 
@@ -34,7 +32,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 
 def merchant_notice(before: OrderState, after: OrderState, topic: MerchantTopic) -> Notice:
     """What the merchant's systems are told: the order as it is once the transaction is committed."""
-    summary, version = after.summary, before.version + 1
+    version = before.version + 1
     return Notice(
         key=f"order/{after.id}/{version}/{topic}",
         audience=Audience.MERCHANT,
@@ -42,18 +40,9 @@ def merchant_notice(before: OrderState, after: OrderState, topic: MerchantTopic)
         order_id=after.id,
         version=version,
         payload={
-            "order_ref": after.order.order_ref,
+            **after.view().fields(),
             "version": version,
-            "status": summary.status,
-            "status_zh": STATUS_ZH[summary.status],
             "previous_status": before.stored.status,
-            "amount": after.order.amount,
-            "currency": after.order.currency,
-            "paid": summary.captured,
-            "refunding": summary.refunding,
-            "refunded": summary.refunded,
-            "discount": summary.discount,
-            "charged_back": charged_back(after.order, after.facts),
             "closed": after.closed_at is not None,
         },
     )
@@ -78,14 +67,7 @@ def payer_notices(
         order_id=after.id,
         version=before.version + 1,
         payload={
-            "order_ref": after.order.order_ref,
-            "status": summary.status,
-            "amount": after.order.amount,
-            "currency": after.order.currency,
-            "paid": summary.captured,
-            "refunding": summary.refunding,
-            "refunded": summary.refunded,
-            "discount": summary.discount,
+            **after.view().fields(),
             "remaining": after.remaining,
             "failure": latest_failure(after),
             "pay_url": after.pay_url,

@@ -13,8 +13,15 @@ from datetime import datetime
 import msgspec
 
 from tillkeeper.domain.order.facts import WITHDRAWN, ObjectKey, ObjectStatus, OrderFacts, ReturnFacts
-from tillkeeper.domain.order.sums import Payer, captured_of, payer_of, refund_counts, refunded_of, refunds_of_money
-from tillkeeper.domain.order.terms import Order
+from tillkeeper.domain.order.registration import Order
+from tillkeeper.domain.order.sums import (
+    PaymentKey,
+    captured_of,
+    payment_ref_of,
+    refund_counts,
+    refunded_of,
+    refunds_of_money,
+)
 
 
 class _Failed(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,27 +42,27 @@ class _Given(msgspec.Struct, kw_only=True):
 
 def owed_refunds(order: Order, facts: OrderFacts) -> Iterator[tuple[ObjectKey, ReturnFacts]]:
     """The refunds that failed and are not made good.  Those that are mismatched have a case as such."""
-    failed, given = defaultdict[Payer, list[_Failed]](list), defaultdict[Payer, list[_Given]](list)
+    failed, given = defaultdict[PaymentKey, list[_Failed]](list), defaultdict[PaymentKey, list[_Given]](list)
     for key, refund in refunds_of_money(facts).items():
         if not refund_counts(order, key[0], refund):
             continue
-        payer = (key[0], payer_of(facts, key[0], refund))
+        payment_key = (key[0], payment_ref_of(facts, key[0], refund))
         minor = refund.amount.minor if refund.amount else None
         if refund.latest.status is ObjectStatus.FAILED and refund.latest.failure_code != WITHDRAWN:
             at = refund.first_failed_at
-            failed[payer].append(_Failed(at=at, key=key, minor=minor, refund=refund))
+            failed[payment_key].append(_Failed(at=at, key=key, minor=minor, refund=refund))
         elif refund.latest.status is ObjectStatus.SUCCEEDED and minor:
-            given[payer].append(_Given(began_at=refund.began_at or refund.latest.at, left=minor))
-    for payer, of_payment in failed.items():
-        if not _is_back(order, facts, payer):
-            yield from _not_made_good(of_payment, given[payer])
+            given[payment_key].append(_Given(began_at=refund.began_at or refund.latest.at, left=minor))
+    for payment_key, of_payment in failed.items():
+        if not _is_back(order, facts, payment_key):
+            yield from _not_made_good(of_payment, given[payment_key])
 
 
-def _is_back(order: Order, facts: OrderFacts, payer: Payer) -> bool:
+def _is_back(order: Order, facts: OrderFacts, key: PaymentKey) -> bool:
     """Whether all that the payment brought in went back."""
-    account, payment_ref = payer
+    account, payment_ref = key
     payment = facts.payments.get((account, payment_ref)) if payment_ref else None
-    return payment is not None and refunded_of(order, facts, payer) >= captured_of(order, account, payment) > 0
+    return payment is not None and refunded_of(order, facts, key) >= captured_of(order, account, payment) > 0
 
 
 def _not_made_good(failed: Iterable[_Failed], given: list[_Given]) -> Iterator[tuple[ObjectKey, ReturnFacts]]:

@@ -16,10 +16,10 @@ from typing import Final
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.facts import ObjectKey, ObjectStatus, OrderFacts, PaymentFacts, ReturnFacts, apply
 from tillkeeper.domain.order.implied import implied
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.order.status import summarize
-from tillkeeper.domain.order.sums import payer_of, refunds_of
-from tillkeeper.domain.order.terms import Order
+from tillkeeper.domain.order.sums import payment_ref_of, refunds_of
 from tillkeeper.domain.query import QUERYABLE_ALL, Abilities, Query, Queryable
 from tillkeeper.domain.statuses import AWAITED, RETURNED, Status
 
@@ -196,15 +196,15 @@ def _refunds(order: Order, facts: OrderFacts, status: Status, abilities: AllAbil
         if key[0] in order.accounts and _may_move(facts, key[0], refund, status)
     )
     for account, refund_ref in _some_of_each(wanted, REFUNDS_ASKED_MAX):
-        for payment_ref in _payers(facts, account, facts.refunds[account, refund_ref], abilities):
+        for payment_ref in _payment_refs(facts, account, facts.refunds[account, refund_ref], abilities):
             yield _refund(order, account, refund_ref, payment_ref, abilities)
 
 
-def _payers(facts: OrderFacts, account: str, refund: ReturnFacts, abilities: AllAbilities) -> list[str | None]:
+def _payment_refs(facts: OrderFacts, account: str, refund: ReturnFacts, abilities: AllAbilities) -> list[str | None]:
     """The payment that a refund is of; each that may be, where none is named and the gateway finds it by that alone."""
-    payer = payer_of(facts, account, refund)
-    if payer is not None or not _needs_payment(abilities, account):
-        return [payer]
+    payment_ref = payment_ref_of(facts, account, refund)
+    if payment_ref is not None or not _needs_payment(abilities, account):
+        return [payment_ref]
     paid = sorted(
         ref for (at_account, ref), payment in facts.payments.items() if at_account == account and payment.captures
     )

@@ -13,15 +13,15 @@ from typing import Final
 import msgspec
 
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.domain.order.case_reasons import STANDS, CaseReason, Mismatch, mismatch_of
-from tillkeeper.domain.order.cases import PAID_AFTER_CLOSING, SHOWN_BY_FACTS, SHOWN_WITHIN_A_PHASE
+from tillkeeper.domain.order.case_reasons import CaseReason, Mismatch, mismatch_of
+from tillkeeper.domain.order.cases import SHOWN_BY_FACTS, SHOWN_WITHIN_A_PHASE
 from tillkeeper.domain.order.changes import Act, ActKind, Changes
+from tillkeeper.domain.order.closing import kept_after_closing
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.implied import implied
 from tillkeeper.domain.order.notices import merchant_notice, of_failed_refunds, of_movement
 from tillkeeper.domain.order.progress import Progress
 from tillkeeper.domain.order.state import OrderState, earliest
-from tillkeeper.domain.order.sums import charged_back
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.statuses import Status
 from tillkeeper.domain.topics import MerchantTopic
@@ -110,17 +110,13 @@ def _follow(changes: Changes, policy: Policy, now: datetime) -> list[CaseReason]
         reasons += _after_closing(changes, policy, now)
         _begin_phase(changes, policy, now)
         changes.notices += (*of_movement(changes.before, changes.after),)
-    elif _charged_back(changes.after) != _charged_back(changes.before):
+    elif changes.after.charged_back != changes.before.charged_back:
         changes.notices += (merchant_notice(changes.before, changes.after, MerchantTopic.AMOUNTS_CHANGED),)
     _ask_for_implied(changes, now)
     changes.notices += (*of_failed_refunds(changes.before, changes.after, reasons),)
     if not changes.has_moved:
         changes.set(version=changes.before.version + 1)
     return reasons
-
-
-def _charged_back(order: OrderState) -> int:
-    return charged_back(order.order, order.facts)
 
 
 def _begin_phase(changes: Changes, policy: Policy, now: datetime) -> None:
@@ -155,22 +151,6 @@ def _after_closing(changes: Changes, policy: Policy, now: datetime) -> list[Case
     changes.acts += (Act(what=ActKind.REOPEN, by="policy", note=note, at=now),)
     changes.notices += (merchant_notice(changes.before, changes.after, MerchantTopic.REOPENED),)
     return []
-
-
-def kept_after_closing(order: OrderState) -> list[CaseReason]:
-    """The reason that a closed order is while it keeps money."""
-    if order.closed_at is None:
-        return []
-    summary = order.summary
-    if summary.captured <= summary.refunded:
-        return []
-    details: dict[str, object] = {
-        "captured": summary.captured,
-        "proposed_refund": summary.captured - summary.refunded,
-        "currency": order.order.currency,
-    }
-    subject = f"order:{order.order.order_ref}"
-    return [CaseReason(kind=PAID_AFTER_CLOSING, subject=subject, state=STANDS, details=details)]
 
 
 def _mind_cases(changes: Changes, found: list[CaseReason], reasons: list[CaseReason]) -> None:

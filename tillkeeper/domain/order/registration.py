@@ -1,14 +1,29 @@
 """What a merchant's system registers: the terms of an order, which never change."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 
 from tillkeeper.domain.ladder import Phase, first_due
-from tillkeeper.domain.order.state import next_due_at
-from tillkeeper.domain.order.terms import Instalment
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.statuses import Status
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What the merchant registered: what is due, and at which accounts it is expected."""
+
+    order_ref: str
+    amount: int
+    currency: str
+    accounts: frozenset[str]
+
+
+class Instalment(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the amount with its own deadline.  `amount` in minor units of the order's currency."""
+
+    amount: int
+    due_at: datetime
 
 
 class ClaimedPayment(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +71,25 @@ def refuse_difference(registration: Registration, known: Registration) -> None:
             said, before = set(said), set(before)
         if said != before:
             raise Contradiction(field)
+
+
+def next_instalment(instalments: Sequence[Instalment], captured: int) -> Instalment | None:
+    """The first, by deadline, that what was captured does not cover; None where all are, or where there is no plan.
+
+    The instalment returned has the part of its amount that is still missing.
+    """
+    covered = captured
+    for instalment in sorted(instalments, key=lambda it: it.due_at):
+        if covered < instalment.amount:
+            return Instalment(amount=instalment.amount - covered, due_at=instalment.due_at)
+        covered -= instalment.amount
+    return None
+
+
+def next_due_at(instalments: Sequence[Instalment], captured: int) -> datetime | None:
+    """When the next instalment that is not covered is due."""
+    following = next_instalment(instalments, captured) if instalments else None
+    return following.due_at if following else None
 
 
 def first_look(registration: Registration, *, policy: Policy, now: datetime) -> datetime | None:

@@ -1,6 +1,6 @@
 """An order as it is loaded: everything that any decision about it needs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
 
@@ -11,9 +11,10 @@ from tillkeeper.domain.order.case_reasons import CaseReason, reasons_in
 from tillkeeper.domain.order.cases import MONEY_UNCLEAR, CaseKey, KnownCase
 from tillkeeper.domain.order.facts import OrderFacts
 from tillkeeper.domain.order.progress import Progress
+from tillkeeper.domain.order.registration import Instalment, Order, next_due_at, next_instalment
 from tillkeeper.domain.order.status import Summary, is_under_way, summarize
-from tillkeeper.domain.order.sums import held_in_all
-from tillkeeper.domain.order.terms import Instalment, Order, next_instalment
+from tillkeeper.domain.order.sums import charged_back, held_in_all
+from tillkeeper.domain.order.view import OrderView, view_of
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.statuses import TRAITS, Traits
 
@@ -49,6 +50,10 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         assert self.derived is not None
         return self.derived
 
+    def view(self) -> OrderView:
+        """As it is shown wherever an order is."""
+        return view_of(self.order, self.summary, charged_back=self.charged_back)
+
     @property
     def traits(self) -> Traits:
         """What its status means."""
@@ -64,6 +69,11 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def covered(self) -> int:
         """What of its amount needs no payment any more, in minor units."""
         return self.summary.captured + self.summary.discount
+
+    @property
+    def charged_back(self) -> int:
+        """What its payers got back through disputes."""
+        return charged_back(self.order, self.facts)
 
     @property
     def remaining(self) -> int:
@@ -153,12 +163,6 @@ def earliest(*moments: datetime | None) -> datetime | None:
     """The earliest of those that are known."""
     known = [at for at in moments if at is not None]
     return min(known) if known else None
-
-
-def next_due_at(instalments: Sequence[Instalment], captured: int) -> datetime | None:
-    """When the next instalment that is not covered is due."""
-    following = next_instalment(instalments, captured) if instalments else None
-    return following.due_at if following else None
 
 
 def paid_through(order: Order, facts: OrderFacts) -> tuple[str | None, str | None]:

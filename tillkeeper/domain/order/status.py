@@ -9,8 +9,8 @@ from typing import Final
 import msgspec
 
 from tillkeeper.domain.order.facts import ObjectStatus, OrderFacts
-from tillkeeper.domain.order.sums import Sums, add_up, payment_counts, unseen_payers
-from tillkeeper.domain.order.terms import Order
+from tillkeeper.domain.order.registration import Order
+from tillkeeper.domain.order.sums import Sums, add_up, payment_counts, unseen_payments
 from tillkeeper.domain.statuses import Status
 
 ON_ITS_WAY: Final = frozenset({ObjectStatus.PENDING, ObjectStatus.AUTHORIZED})  # neither here nor lost
@@ -83,7 +83,7 @@ def summarize(order: Order, facts: OrderFacts) -> Summary:
 def is_under_way(order: Order, facts: OrderFacts) -> bool:
     """Whether a payment that counts is pending or authorized, or must have been made, which a status for what came in
     already may hide."""
-    return bool(unseen_payers(order, facts)) or any(
+    return bool(unseen_payments(order, facts)) or any(
         payment.status in ON_ITS_WAY and payment_counts(order, account, payment)
         for (account, _), payment in facts.payments.items()
     )

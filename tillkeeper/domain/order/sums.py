@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from tillkeeper.domain.order.facts import WITHDRAWN, ObjectKey, ObjectStatus, OrderFacts, PaymentFacts, ReturnFacts, Sum
-from tillkeeper.domain.order.terms import Order
+from tillkeeper.domain.order.registration import Order
 
-Payer = tuple[str, str | None]  # (account, payment reference), or (account, None) where it is not known which
+PaymentKey = tuple[str, str | None]  # (account, payment reference), or (account, None) where it is not known which
 
 
 class Sums(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +22,7 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True):
     refunded: int
     refund_pending: bool
     statuses: frozenset[ObjectStatus]
-    unseen: bool  # money must have come in of which nothing is known (unseen_payers)
+    unseen: bool  # money must have come in of which nothing is known (unseen_payments)
 
 
 def add_up(order: Order, facts: OrderFacts) -> Sums:
@@ -47,7 +47,7 @@ def add_up(order: Order, facts: OrderFacts) -> Sums:
         refunded=refunded_in_all(order, facts),
         refund_pending=refund_pending,
         statuses=frozenset(statuses),
-        unseen=bool(unseen_payers(order, facts)),
+        unseen=bool(unseen_payments(order, facts)),
     )
 
 
@@ -70,11 +70,9 @@ def refunded_in_all(order: Order, facts: OrderFacts) -> int:
     """What all payments together gave back."""
     if not facts.has_returns:
         return 0
-    payers: set[tuple[str, str | None]] = {
-        key for key, payment in facts.payments.items() if payment.given_back is not None
-    }
-    payers |= {(account, payer_of(facts, account, it)) for (account, _), it in refunds_of_money(facts).items()}
-    return sum(refunded_of(order, facts, payer) for payer in payers)
+    keys: set[PaymentKey] = {key for key, payment in facts.payments.items() if payment.given_back is not None}
+    keys |= {(account, payment_ref_of(facts, account, it)) for (account, _), it in refunds_of_money(facts).items()}
+    return sum(refunded_of(order, facts, key) for key in keys)
 
 
 def captured_of(order: Order, account: str, payment: PaymentFacts) -> int:
@@ -119,6 +117,8 @@ def held_in_all(order: Order, facts: OrderFacts) -> int:
 
 def charged_back(order: Order, facts: OrderFacts) -> int:
     """What payers got back through disputes that were lost."""
+    if not facts.disputes:
+        return 0  # as nearly always
     return sum(
         dispute.amount.minor
         for (account, _), dispute in facts.disputes.items()
@@ -137,38 +137,38 @@ def discount_of(order: Order, account: str, payment: PaymentFacts) -> int:
     return 0 if payment.status is ObjectStatus.REVERSED else granted.minor
 
 
-def refunds_of(order: Order, facts: OrderFacts, payer: Payer) -> list[ReturnFacts]:
+def refunds_of(order: Order, facts: OrderFacts, key: PaymentKey) -> list[ReturnFacts]:
     """The refunds of one payment whose amounts are known and in the order's currency."""
     return [
         refund
         for (account, _), refund in refunds_of_money(facts).items()
-        if account == payer[0]
-        and payer_of(facts, account, refund) == payer[1]
+        if account == key[0]
+        and payment_ref_of(facts, account, refund) == key[1]
         and refund.amount
         and refund.amount.currency == order.currency
     ]
 
 
-def refunded_of(order: Order, facts: OrderFacts, payer: Payer) -> int:
+def refunded_of(order: Order, facts: OrderFacts, key: PaymentKey) -> int:
     """What one payment (account, payment reference or None) gave back.
 
     The greater of the sum of its succeeded refunds, and the gateway's running total less the known refunds that are
     pending or that failed once the total was reported: a total counts refunds from the moment they are made.  What was
     given on top and goes back as well is not the order's.
     """
-    account, payment_ref = payer
+    account, payment_ref = key
     payment = facts.payments.get((account, payment_ref)) if payment_ref else None
-    given = _given_back(order, facts, payer, payment)
+    given = _given_back(order, facts, key, payment)
     if payment is None or payment.on_top is None or payment.on_top.currency != order.currency:
         return given
     captured = captured_of(order, account, payment)
     return captured if captured < given <= captured + payment.on_top.minor else given
 
 
-def _given_back(order: Order, facts: OrderFacts, payer: Payer, payment: PaymentFacts | None) -> int:
-    if payer[0] not in order.accounts:
+def _given_back(order: Order, facts: OrderFacts, key: PaymentKey, payment: PaymentFacts | None) -> int:
+    if key[0] not in order.accounts:
         return 0
-    refunds = refunds_of(order, facts, payer)
+    refunds = refunds_of(order, facts, key)
     succeeded = sum(_minor(refund) for refund in refunds if refund.latest.status is ObjectStatus.SUCCEEDED)
     if payment is None or payment.given_back is None or payment.given_back.currency != order.currency:
         return succeeded
@@ -177,12 +177,12 @@ def _given_back(order: Order, facts: OrderFacts, payer: Payer, payment: PaymentF
     return max(succeeded, total.minor - not_given)
 
 
-def unseen_payers(order: Order, facts: OrderFacts) -> frozenset[Payer]:
+def unseen_payments(order: Order, facts: OrderFacts) -> frozenset[PaymentKey]:
     """The payments that something goes back of, or is contested of, although no success of theirs is known."""
     if not facts.has_returns:
         return frozenset()
     told = {key for key, payment in facts.payments.items() if payment.given_back and payment.given_back.minor}
-    named = {(account, payer_of(facts, account, it)) for (account, _), it in _returns(order, facts)}
+    named = {(account, payment_ref_of(facts, account, it)) for (account, _), it in _returns(order, facts)}
     return frozenset(it for it in (*told, *named) if it[0] in order.accounts and not _is_seen(order, facts, it))
 
 
@@ -194,9 +194,9 @@ def _returns(order: Order, facts: OrderFacts) -> Iterator[tuple[ObjectKey, Retur
     yield from facts.disputes.items()
 
 
-def _is_seen(order: Order, facts: OrderFacts, payer: Payer) -> bool:
+def _is_seen(order: Order, facts: OrderFacts, key: PaymentKey) -> bool:
     """Whether it succeeded; where it is not named, whether any of its account brought in money that counts."""
-    account, payment_ref = payer
+    account, payment_ref = key
     if payment_ref is None:
         return any(captured_of(order, account, it) for key, it in facts.payments.items() if key[0] == account)
     payment = facts.payments.get((account, payment_ref))
@@ -207,7 +207,7 @@ def refunds_of_money(facts: OrderFacts) -> Mapping[ObjectKey, ReturnFacts]:
     """The refunds less those by which a gateway tells that an authorization was let go: one of a payment at most."""
     if not any(it.may_be_release for it in facts.refunds.values()):
         return facts.refunds  # as nearly always
-    releases: dict[Payer, ObjectKey] = {}
+    releases: dict[PaymentKey, ObjectKey] = {}
     for key, refund in sorted(facts.refunds.items(), key=lambda it: it[0]):
         if refund.may_be_release and _is_as_released(facts.payments.get((key[0], refund.payment_ref or "")), refund):
             releases.setdefault((key[0], refund.payment_ref), key)
@@ -219,7 +219,7 @@ def _is_as_released(payment: PaymentFacts | None, refund: ReturnFacts) -> bool:
     return bool(released and amount and (released.minor, released.currency) == (amount.minor, amount.currency))
 
 
-def payer_of(facts: OrderFacts, account: str, refund: ReturnFacts) -> str | None:
+def payment_ref_of(facts: OrderFacts, account: str, refund: ReturnFacts) -> str | None:
     """The payment that a refund gives back: where none is named, the only one at its account that brought money in."""
     if refund.payment_ref is not None:
         return refund.payment_ref

@@ -20,7 +20,6 @@ from tillkeeper.domain.batch import (
     Item,
     KnownEvent,
     contested_in,
-    event_subject,
     find_orders,
     give_ids_of_their_own,
     sort_out,
@@ -28,7 +27,7 @@ from tillkeeper.domain.batch import (
 from tillkeeper.domain.contested import Settled
 from tillkeeper.domain.delivery import Delivery, EnvelopeKeys
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.domain.order.case_reasons import CaseReason
+from tillkeeper.domain.order.case_reasons import CaseReason, event_subject
 from tillkeeper.domain.order.changes import Changes
 from tillkeeper.domain.order.receiving import receive
 from tillkeeper.domain.order.state import OrderState

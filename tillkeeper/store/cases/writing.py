@@ -7,12 +7,11 @@ from typing import Final
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.order.case_reasons import CaseReason
+from tillkeeper.domain.order.case_reasons import UNMATCHED, CaseReason
 from tillkeeper.domain.order.cases import (
     DOUBT,
     REFERENCE_CONFLICT,
     SYSTEM,
-    UNMATCHED,
     CaseChanges,
     CaseKey,
     KnownCase,

@@ -7,12 +7,11 @@ from typing import Final
 
 import msgspec
 
-from tillkeeper.domain.order.notices import Audience, Notice
+from tillkeeper.domain.account_notices import unknown_word_notice
 from tillkeeper.store.outbox.writing import write_notices
 from tillkeeper.store.postgres.pool import Conn, as_json
 
 WORDS_MAX: Final = 200  # of an account: a field that never says the same twice is no list of words
-TOPIC: Final = "account.unknown_word"
 
 Word = tuple[str, str, str]  # account, field, word
 
@@ -53,21 +52,8 @@ async def note_words(conn: Conn, words: Iterable[Word] | Mapping[Word, int], *, 
     ]
     noted = await conn.fetch(NOTE_WORDS, as_json(rows), now, WORDS_MAX)
     fresh = [row for row in noted if row["fresh"]]
-    await write_notices(conn, [_notice(row["account"], row["field"], row["word"]) for row in fresh], now=now)
-
-
-def _notice(account: str, field: str, word: str) -> Notice:
-    return Notice(
-        key=f"unknown_word/{account}/{field}/{word}",
-        audience=Audience.OPS,
-        topic=TOPIC,
-        payload={
-            "account": account,
-            "field": field,
-            "word": word,
-            "text": "The gateway sent a word that Tillkeeper does not know. What else the delivery said was taken; "
-            "what this word means for an order was not guessed.",
-        },
+    await write_notices(
+        conn, [unknown_word_notice(row["account"], row["field"], row["word"]) for row in fresh], now=now
     )
 
 

@@ -2,9 +2,7 @@
 
 from datetime import datetime
 
-from tillkeeper.domain.batch import event_subject
-from tillkeeper.domain.order.case_reasons import CaseReason
-from tillkeeper.domain.order.cases import UNMATCHED
+from tillkeeper.domain.order.case_reasons import unmatched
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.topics import CaseTopic
 from tillkeeper.store.apply.batch import Tally, apply_found
@@ -39,7 +37,9 @@ async def follow_up(conn: Conn, *, policy: Policy, limit: int, now: datetime) ->
 # Only money that came in, or is contested, needs somebody: what merely began or failed elsewhere does not.  Events of
 # nobody's orders wait for ever: from the beginning a hundred thousand of them cost a third of a second.
 WAITING_TOO_LONG = """
-SELECT x.account, x.event_id, x.kind, x.order_ref, x.payment_ref, x.amount_minor, x.currency, x.occurred_at
+SELECT event_id, kind, account, occurred_at, evidence, order_ref, payment_ref, capture_ref, refund_ref, dispute_ref,
+       amount_minor, total_minor, currency, failure, failure_code, method, as_of, discount_minor, has_refunds,
+       on_top_minor, released_minor, may_be_release
 FROM inbox x
 WHERE x.outcome = 'waiting' AND x.recorded_at > coalesce($1, '-infinity'::timestamptz) AND x.recorded_at <= $2
   AND x.kind IN ('payment.succeeded', 'dispute.opened')
@@ -56,22 +56,8 @@ async def open_unmatched(
 
     Without `since` it begins with the oldest.
     """
-    reasons = [
-        CaseReason(
-            kind=UNMATCHED,
-            subject=event_subject(row["account"], row["event_id"]),
-            account=row["account"],
-            details={
-                "says": row["kind"],
-                "order_ref": row["order_ref"],
-                "payment_ref": row["payment_ref"],
-                "amount": row["amount_minor"],
-                "currency": row["currency"],
-                "occurred_at": row["occurred_at"].isoformat(),
-            },
-        )
-        for row in await conn.fetch(WAITING_TOO_LONG, since, until, limit)
-    ]
+    rows = await conn.fetch(WAITING_TOO_LONG, since, until, limit)
+    reasons = [unmatched(event_of(row)) for row in rows]
     await open_cases(conn, [(None, reason) for reason in reasons], policy=policy.cases, now=now)
     return len(reasons)
 

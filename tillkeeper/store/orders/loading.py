@@ -11,8 +11,8 @@ from tillkeeper.domain.ladder import Action, Step
 from tillkeeper.domain.order.cases import CaseKey, KnownCase
 from tillkeeper.domain.order.facts import ObjectKey, OrderFacts, PaymentFacts, ReturnFacts
 from tillkeeper.domain.order.progress import NEVER, Progress, Retry
+from tillkeeper.domain.order.registration import Instalment
 from tillkeeper.domain.order.state import OrderState
-from tillkeeper.domain.order.terms import Instalment
 from tillkeeper.store.deliveries.parked import parked_of
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.rows import order_in, summary_in

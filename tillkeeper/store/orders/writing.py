@@ -6,8 +6,8 @@ from datetime import datetime
 from tillkeeper.domain.order.changes import Changes
 from tillkeeper.domain.order.facts import ObjectKey, PaymentFacts, ReturnFacts, failure_of
 from tillkeeper.domain.order.progress import StepTaken
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.sums import captured_of, held_of
-from tillkeeper.domain.order.terms import Order
 from tillkeeper.domain.policy import CasePolicy
 from tillkeeper.store.cases.writing import write_cases
 from tillkeeper.store.outbox.writing import write_notices

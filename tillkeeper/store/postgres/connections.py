@@ -6,12 +6,13 @@ a pooler such as PgBouncer between us and the server        each statement runs 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 import asyncpg
 
-from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, NotReplicated, condemns_peers
+from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, NotReplicated, SchemaUnfit, condemns_peers
 
 Answer = TypeVar("Answer")
 
@@ -135,6 +136,7 @@ class Pool(asyncpg.Pool):
         )
         self._is_pooled: bool | None = None  # whether a pooler stands between; not known before the first connection
         self._condemned_at_s = float("-inf")
+        self.schema_unfit = ""  # why nobody is to have a connection at present, if so
 
     async def _open(self, *args: Any, **options: Any) -> Connection:
         if self._is_pooled is None:
@@ -151,7 +153,24 @@ class Pool(asyncpg.Pool):
         return conn
 
     async def _acquire(self, timeout: float | None) -> Any:  # noqa: ASYNC109 - asyncpg's
-        """A connection that answers: where one did not, its peers are condemned with it, and the next is a new one."""
+        """A connection that answers: where one did not, its peers are condemned with it, and the next is a new one.
+
+        Raises SchemaUnfit where somebody found that.
+        """
+        if self.schema_unfit:
+            raise SchemaUnfit(self.schema_unfit)
+        return await self._acquire_answering(timeout)
+
+    @asynccontextmanager
+    async def acquire_all_the_same(self, *, timeout_s: float) -> AsyncIterator[Any]:
+        """A connection for who looks whether the schema is fit again."""
+        conn = await self._acquire_answering(timeout_s)
+        try:
+            yield conn
+        finally:
+            await self.release(conn)
+
+    async def _acquire_answering(self, timeout: float | None) -> Any:  # noqa: ASYNC109 - asyncpg's
         before = self._generation
         try:
             return await super()._acquire(timeout)  # type: ignore[misc]  # private

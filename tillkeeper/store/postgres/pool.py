@@ -2,13 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final, TypeAlias
 
 import asyncpg
 import msgspec
 
-import tillkeeper
 from tillkeeper.store.postgres.connections import Connection, Pool
 from tillkeeper.store.postgres.sqlstates import ReadOnlyDatabase, UnsafeDatabase
 
@@ -28,7 +26,7 @@ REQUIRED_SETTINGS: Final = {
 
 async def open_pool(
     database_url: str, *, max_size: int, min_size: int = 1, command_timeout_s: float = COMMAND_S, by_key: bool = False
-) -> asyncpg.Pool:
+) -> Pool:
     """A pool on servers that keep what they commit: every new connection is checked, also after a failover.
 
     `by_key` is for who looks up rows by their keys and nothing else.  Raises UnsafeDatabase, or one of DATABASE_ERRORS.
@@ -74,60 +72,6 @@ async def refuse_unsafe(conn: Conn) -> None:
         raise UnsafeDatabase("this PostgreSQL is a standby; name the primary, or add target_session_attrs=read-write")
     if await conn.fetchval(IS_READ_ONLY):
         raise ReadOnlyDatabase("this PostgreSQL is read-only; set default_transaction_read_only to off")
-
-
-PACKAGE: Final = Path(tillkeeper.__file__).parent
-SCHEMA_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('tillkeeper schema', 0))"
-
-
-TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY tablename"
-
-
-COLUMNS = """
-SELECT table_name || '.' || column_name AS name FROM information_schema.columns WHERE table_schema = current_schema()
-"""
-_TABLE: Final = re.compile(r"^CREATE TABLE IF NOT EXISTS (\w+)", re.MULTILINE)
-_ALTERED: Final = re.compile(r"^ALTER TABLE (\w+) ([^;]+);", re.MULTILINE)
-_ADDED: Final = re.compile(r"ADD COLUMN IF NOT EXISTS (\w+)")
-
-
-async def create_schema(database_url: str) -> list[str]:
-    """Runs schema.sql in one transaction; returns the tables that were not there before.
-
-    Safe to repeat, and to run from several processes at once.  A user who may not change the schema (deploy/roles.sql)
-    need not, where all of it is there; else it raises the server's refusal.
-    """
-    # Nothing is prepared: there may be a pooler between.
-    conn = await asyncpg.connect(database_url, timeout=CONNECT_S, command_timeout=COMMAND_S, statement_cache_size=0)
-    try:
-        async with conn.transaction():
-            await conn.execute(SCHEMA_LOCK)
-            before = {row["tablename"] for row in await conn.fetch(TABLES)}
-            try:
-                async with conn.transaction():
-                    await conn.execute(schema_sql())
-            except asyncpg.InsufficientPrivilegeError:
-                if await _lacks(conn, before):
-                    raise
-            return [row["tablename"] for row in await conn.fetch(TABLES) if row["tablename"] not in before]
-    finally:
-        await conn.close()
-
-
-async def _lacks(conn: Conn, tables: set[str]) -> bool:
-    """Whether a table, or a column that was added to one later, is missing, as far as this user can see columns."""
-    text = schema_sql()
-    columns = {row["name"] for row in await conn.fetch(COLUMNS)}
-    seen = {name.partition(".")[0] for name in columns}
-    altered = _ALTERED.findall(text)
-    added = {f"{table}.{column}" for table, them in altered if table in seen for column in _ADDED.findall(them)}
-    return bool(set(_TABLE.findall(text)) - tables or added - columns)
-
-
-def schema_sql() -> str:
-    """The text of schema.sql, from the package or, in a checkout, from the top level."""
-    packaged = PACKAGE / "schema.sql"
-    return (packaged if packaged.exists() else PACKAGE.parent / "schema.sql").read_text()
 
 
 def rows_of(status: str) -> int:

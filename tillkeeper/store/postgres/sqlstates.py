@@ -28,6 +28,14 @@ class ReadOnlyDatabase(Exception):
     """The server takes no writes at present."""
 
 
+class SchemaUnfit(Exception):
+    """The database has no schema that this program may serve."""
+
+
+class SchemaMissing(SchemaUnfit):
+    """The database has no schema at all."""
+
+
 class NotReplicated(Exception):
     """Somebody cancelled the wait for the standby: it is committed on this server, and not known to be on another."""
 
@@ -50,6 +58,7 @@ DATABASE_ERRORS: Final = (
     TimeoutError,
     UnsafeDatabase,
     ReadOnlyDatabase,
+    SchemaUnfit,  # somebody must upgrade the database, or the program
     NotReplicated,
 )
 

@@ -16,14 +16,24 @@ import msgspec
 
 from tillkeeper.domain.batch import DeliveryKey
 from tillkeeper.domain.delivery import Delivery
-from tillkeeper.domain.fetching import UNPROVEN_REST, Fetch, Finished, GivenUp, Later, Progress, Step
-from tillkeeper.domain.order.case_reasons import CaseReason
+from tillkeeper.domain.fetching import (
+    UNPROVEN_REST,
+    Fetch,
+    Finished,
+    GivenUp,
+    Later,
+    Progress,
+    Step,
+    unanswered,
+    unanswered_key,
+    unaskable,
+    unaskable_key,
+)
 from tillkeeper.domain.policy import CasePolicy
 from tillkeeper.store.cases.writing import close_cases, open_cases
 from tillkeeper.store.postgres.pool import Conn, as_json
 from tillkeeper.store.queries.unsigned_limits import make_room
 
-KIND: Final = "fetch_failed"
 RESULT_CHARS_MAX: Final = 500
 CANNOT_ASK: Final = "cannot_ask"
 
@@ -216,7 +226,7 @@ async def settle_fetch(
         case Later(at=at, progress=it):
             ours = await conn.fetchval(PUT_OFF, taken.id, taken.claim, at, it.failures, it.misses, result)
             if ours and reason == CANNOT_ASK:  # nobody but a person can mend that, and waiting does not
-                await open_cases(conn, [(None, _unaskable(taken, result))], policy=policy, now=now)
+                await open_cases(conn, [(None, unaskable(taken.account, why=result))], policy=policy, now=now)
         case Finished(outcome=outcome):
             found, missed = (taken.open_requests, 0) if outcome == "found" else (0, taken.open_requests)
             ours = await _finish(conn, taken, found, missed, 0, result=result, now=now)
@@ -225,7 +235,8 @@ async def settle_fetch(
         case GivenUp():
             ours = await _finish(conn, taken, 0, 0, taken.open_requests, result=result, now=now)
             if ours:
-                await open_cases(conn, [(None, _failed(taken, result))], policy=policy, now=now)
+                case = unanswered(taken.account, taken.fetch, taken.progress, delivery=taken.delivery, why=result)
+                await open_cases(conn, [(None, case)], policy=policy, now=now)
     return bool(ours)
 
 
@@ -240,32 +251,6 @@ async def _finish(
     )
 
 
-def subject_of(taken: ClaimedFetch) -> str:
-    """How a case names a query."""
-    refs = [taken.fetch.payment_ref, taken.fetch.refund_ref, taken.fetch.order_ref]
-    return f"fetch:{taken.account}/{taken.fetch.about}/{'/'.join(ref or '-' for ref in refs)}"
-
-
-def _failed(taken: ClaimedFetch, result: str) -> CaseReason:
-    run, number = taken.delivery
-    details: dict[str, object] = {
-        "about": taken.fetch.about,
-        "payment_ref": taken.fetch.payment_ref,
-        "refund_ref": taken.fetch.refund_ref,
-        "order_ref": taken.fetch.order_ref,
-        "why": result,
-        "since": taken.progress.requested_at.isoformat(),
-        "delivery": [str(run), str(number)],
-    }
-    # What is requested for anew and not answered either is told again, whoever resolved the case before.
-    state = f"since {taken.progress.requested_at.isoformat()}"
-    return CaseReason(kind=KIND, subject=subject_of(taken), state=state, account=taken.account, details=details)
-
-
-def _unaskable(taken: ClaimedFetch, result: str) -> CaseReason:
-    return CaseReason(kind=KIND, subject=f"account:{taken.account}", account=taken.account, details={"why": result})
-
-
 async def _close_cases(conn: Conn, taken: ClaimedFetch, *, now: datetime) -> None:
-    keys = [(KIND, subject_of(taken)), (KIND, f"account:{taken.account}")]
+    keys = [unanswered_key(taken.account, taken.fetch), unaskable_key(taken.account)]
     await close_cases(conn, keys, outcome="the gateway has said it", now=now)

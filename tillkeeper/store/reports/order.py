@@ -5,11 +5,13 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.statuses import STATUS_ZH, Status
+from tillkeeper.domain.order.view import view_of
 from tillkeeper.store.postgres.pool import Conn
+from tillkeeper.store.rows import order_in, summary_in
 
 SHOW_ORDER = """
-SELECT id, order_ref, status, amount_minor, currency, captured_minor, refunding_minor, refunded_minor, discount_minor,
+SELECT id, order_ref, accounts, status, amount_minor, currency, captured_minor, refunding_minor, refunded_minor,
+       discount_minor,
        (SELECT coalesce(sum(d.amount_minor), 0)::bigint FROM disputes d
         WHERE d.order_id = orders.id AND d.status = 'lost' AND d.currency = orders.currency
           AND d.account = ANY(orders.accounts)) AS charged_back_minor,
@@ -46,16 +48,7 @@ async def show_in(conn: Conn, order_ref: str) -> dict[str, Any] | None:
     if row is None:
         return None
     return {
-        "order_ref": row["order_ref"],
-        "status": row["status"],
-        "status_zh": STATUS_ZH[Status(row["status"])],
-        "amount": row["amount_minor"],
-        "currency": row["currency"],
-        "paid": row["captured_minor"],
-        "refunding": row["refunding_minor"],
-        "refunded": row["refunded_minor"],
-        "discount": row["discount_minor"],
-        "charged_back": row["charged_back_minor"],
+        **view_of(order_in(row), summary_in(row), charged_back=row["charged_back_minor"]).fields(),
         "version": row["version"],
         "registered_at": row["registered_at"],
         "changed_at": row["changed_at"],

@@ -9,7 +9,7 @@ import msgspec
 
 from tillkeeper.domain.order.cases import SHOWN_BY_FACTS, KnownCase
 from tillkeeper.domain.order.facts import OrderFacts
-from tillkeeper.domain.order.outlived import outlived
+from tillkeeper.domain.order.stale_cases import stale_cases
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.statuses import MOVING
 from tillkeeper.store.orders.loading import facts_of
@@ -86,7 +86,7 @@ async def stale(conn: Conn, *, limit: int) -> list[dict[str, Any]]:
         found += [
             {"case": row["case_id"], "kind": row["kind"], "subject": row["subject"], "order_ref": row["order_ref"]}
             for row in page
-            if outlived(_with_its_case(row, facts[row["id"]]))
+            if stale_cases(_with_its_case(row, facts[row["id"]]))
         ]
     return found[:limit]
 

@@ -9,7 +9,7 @@ import msgspec
 from tillkeeper.domain.events import PaymentEvent
 
 
-class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One event of an order's history.  `received_at` is when its delivery came, or when it was recorded."""
 
     order_ref: str
@@ -28,7 +28,7 @@ class TakenStep(msgspec.Struct, frozen=True, kw_only=True):
     result: str | None
 
 
-class CaseTold(msgspec.Struct, frozen=True, kw_only=True):
+class RecordedCase(msgspec.Struct, frozen=True, kw_only=True):
     """A case with its own history: (what, by, at), oldest first."""
 
     order_ref: str | None
@@ -39,7 +39,7 @@ class CaseTold(msgspec.Struct, frozen=True, kw_only=True):
     entries: tuple[tuple[str, str, datetime], ...]
 
 
-class NoticeTold(msgspec.Struct, frozen=True, kw_only=True):
+class RecordedNotice(msgspec.Struct, frozen=True, kw_only=True):
     """A notice and what became of it."""
 
     order_ref: str | None
@@ -82,12 +82,12 @@ SELECT least((SELECT min(due_at) FROM orders WHERE due_at IS NOT NULL),
 """
 
 
-async def histories(pool: asyncpg.Pool) -> list[Recorded]:
+async def histories(pool: asyncpg.Pool) -> list[RecordedEvent]:
     """Every event that counts for an order, in the order of application."""
     async with pool.acquire() as conn:
         rows = [dict(row) for row in await conn.fetch(HISTORIES)]
     return [
-        Recorded(
+        RecordedEvent(
             order_ref=row.pop("of_order"),
             received_at=row.pop("received_at"),
             event=msgspec.convert(row, PaymentEvent),
@@ -102,21 +102,21 @@ async def steps(pool: asyncpg.Pool) -> list[TakenStep]:
         return [TakenStep(**dict(row)) for row in await conn.fetch(STEPS)]
 
 
-async def cases(pool: asyncpg.Pool) -> list[CaseTold]:
+async def cases(pool: asyncpg.Pool) -> list[RecordedCase]:
     """Every case that was ever opened."""
     async with pool.acquire() as conn:
         rows = [dict(row) for row in await conn.fetch(CASES)]
     return [
-        CaseTold(entries=tuple(zip(row.pop("whats"), row.pop("bys"), row.pop("ats"), strict=True)), **row)
+        RecordedCase(entries=tuple(zip(row.pop("whats"), row.pop("bys"), row.pop("ats"), strict=True)), **row)
         for row in rows
     ]
 
 
-async def notices(pool: asyncpg.Pool) -> list[NoticeTold]:
+async def notices(pool: asyncpg.Pool) -> list[RecordedNotice]:
     """Every notice, in the order of its writing."""
     async with pool.acquire() as conn:
         rows = [dict(row) for row in await conn.fetch(NOTICES)]
-    return [NoticeTold(payload=msgspec.json.decode(row.pop("payload")), **row) for row in rows]
+    return [RecordedNotice(payload=msgspec.json.decode(row.pop("payload")), **row) for row in rows]
 
 
 async def next_due(pool: asyncpg.Pool) -> datetime | None:

@@ -10,14 +10,14 @@ import msgspec
 from tillkeeper.domain.order.advancing import what_comes_next
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.policy import Policy
-from tillkeeper.domain.statuses import OPEN, STATUS_ZH, Status
+from tillkeeper.domain.statuses import OPEN, Status
 from tillkeeper.store.orders.loading import read_orders
 from tillkeeper.store.postgres.pool import Conn
 
 STUCK: Final = tuple(status for status in OPEN if status is not Status.UNPAID)  # nobody began to pay those
 
 
-class Sought(msgspec.Struct, frozen=True, kw_only=True):
+class StuckFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which orders: in these statuses since before `until`, and, if told, at this account."""
 
     statuses: tuple[Status, ...] = STUCK
@@ -41,7 +41,7 @@ def longest_first(statuses: Collection[Status]) -> str:
 
 
 async def stuck_orders(
-    pool: asyncpg.Pool, sought: Sought, *, policy: Policy, limit: int, now: datetime
+    pool: asyncpg.Pool, sought: StuckFilter, *, policy: Policy, limit: int, now: datetime
 ) -> list[dict[str, Any]]:
     """Those that have stood the longest first."""
     async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
@@ -61,21 +61,13 @@ async def stuck_orders(
         ]
 
 
-def _shown(it: OrderState) -> dict[str, Any]:
-    summary = it.summary
+def _shown(order: OrderState) -> dict[str, Any]:
     return {
-        "order_ref": it.order.order_ref,
-        "status": summary.status,
-        "status_zh": STATUS_ZH[summary.status],
-        "since": it.phase_since,
-        "accounts": sorted(it.order.accounts),
-        "amount": it.order.amount,
-        "currency": it.order.currency,
-        "paid": summary.captured,
-        "refunding": summary.refunding,
-        "refunded": summary.refunded,
-        "held_until": it.held_until,
-        "swept_next_at": it.due_at,
+        **order.view().fields(),
+        "since": order.phase_since,
+        "accounts": sorted(order.order.accounts),
+        "held_until": order.held_until,
+        "swept_next_at": order.due_at,
     }
 
 

@@ -1,0 +1,36 @@
+"""How large a run is: as large as figures need, or so small that it only shows that everything still runs."""
+
+from typing import Final
+
+import msgspec
+
+
+class Sizes(msgspec.Struct, frozen=True, kw_only=True):
+    """How much each section does."""
+
+    seconds: float = 4.0  # how long each rate is measured
+    warm_up_s: float = 1.0
+    requests: int = 20_000  # distinct ones; a run of more posts them again, which no part of a receiver notices
+    clients: tuple[int, ...] = (1, 4, 16, 32)  # of pgbench
+    events: int = 40_000  # applied, and end to end
+    warm_up_events: int = 2_000  # of these: the worker's connections, statements and caches
+    open_orders: tuple[int, ...] = (50_000, 500_000, 5_000_000)
+    due_orders: int = 10_000  # of these
+    claimed_orders: int = 500  # at once
+    empty_polls: int = 200
+    memory_events: int = 60_000
+
+
+MINIATURE: Final = Sizes(
+    seconds=0.2,
+    warm_up_s=0.1,
+    requests=200,
+    clients=(2,),
+    events=2_400,  # the first orders are paid from the 2,001st on
+    warm_up_events=400,
+    open_orders=(200, 400),
+    due_orders=100,
+    claimed_orders=50,
+    empty_polls=2,
+    memory_events=1_000,
+)

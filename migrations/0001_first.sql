@@ -1,0 +1,501 @@
+-- The schema of the first databases, whole, as `tillkeeper db init` made it then.
+-- oldest program: 1
+-- step: transaction
+
+--
+--   delivery ──< inbox >── orders ──< payment, refund, dispute
+--      └──< fetches (what to ask its gateway)
+--                            ├────< rung (what the sweep did), act (what people did)
+--                            └────< cases ──< case_entry      outbox (what is to be told)
+--   spool (the PostgreSQL lane)      parked (what could not be applied)
+--   heard, pulse, quiet (how each account talks, and when it does not)      backfill, hint (what is asked besides)
+--
+-- Amounts are integers of the currency's minor unit.  Times are the gateway's own unless the name says otherwise.
+
+-- What a merchant sells.  Status and the three sums are derived by domain/order.py from the rows below it, never set.
+CREATE TABLE IF NOT EXISTS orders (
+    id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    order_ref        text NOT NULL UNIQUE,
+    amount_minor     bigint NOT NULL CHECK (amount_minor > 0),
+    currency         text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    accounts         text[] NOT NULL CHECK (cardinality(accounts) > 0),  -- where payment is expected, and nowhere else
+    terms            jsonb NOT NULL,  -- the registration as it came: payer, pay_url, expires_at, instalments
+    status           text NOT NULL DEFAULT 'unpaid' CHECK (status IN
+                     ('unpaid', 'processing', 'paid', 'failed', 'partially_paid', 'refunding', 'partially_refunded', 'refunded')),
+    captured_minor   bigint NOT NULL DEFAULT 0 CHECK (captured_minor >= 0),
+    discount_minor   bigint NOT NULL DEFAULT 0 CHECK (discount_minor >= 0),  -- granted by a gateway off the amount
+    refunding_minor  bigint NOT NULL DEFAULT 0 CHECK (refunding_minor >= 0),
+    refunded_minor   bigint NOT NULL DEFAULT 0 CHECK (refunded_minor >= 0),
+    version          bigint NOT NULL DEFAULT 1,  -- grows with every change, so that receivers of notices can order them
+    registered_at    timestamptz NOT NULL,
+    changed_at       timestamptz NOT NULL,
+    expires_at       timestamptz,  -- out of the terms, for the sweep
+    instalments      jsonb,  -- likewise: [{"amount", "due_at"}], or null
+    -- The present spell: from one movement of the order's money to the next.  The sweep climbs its ladder (domain/policy.py).
+    spell            bigint NOT NULL DEFAULT 1,  -- the version at which it began
+    spell_since      timestamptz NOT NULL,
+    due_at           timestamptz,  -- when the sweep looks next; null: nothing will become of waiting
+    ask_at           timestamptz,  -- somebody wants the gateway asked then, whatever the ladder says
+    held_until       timestamptz,  -- a person asked the sweep to leave it alone until then
+    closed_at        timestamptz,  -- no payment is expected any more
+    -- Nobody's order shows paid for less than its amount.
+    CONSTRAINT paid_means_covered CHECK (status <> 'paid' OR captured_minor + discount_minor >= amount_minor)
+) WITH (fillfactor = 80);  -- status changes stay on their page
+CREATE INDEX IF NOT EXISTS orders_due ON orders (due_at) WHERE due_at IS NOT NULL;
+-- What a gap in an account's webhooks may have missed: orders whose money may move at any time, however old they are, and
+-- those that could be paid within it.
+CREATE INDEX IF NOT EXISTS orders_moving ON orders (spell_since)
+WHERE closed_at IS NULL AND status IN ('processing', 'partially_paid', 'refunding');
+CREATE INDEX IF NOT EXISTS orders_payable ON orders (coalesce(expires_at, spell_since))
+WHERE closed_at IS NULL AND status IN ('unpaid', 'failed');
+-- For people who look for what is stuck or held: these do not read the orders that are done with.
+CREATE INDEX IF NOT EXISTS orders_failed ON orders (spell_since) WHERE closed_at IS NULL AND status = 'failed';
+CREATE INDEX IF NOT EXISTS orders_held ON orders (held_until) WHERE held_until IS NOT NULL;
+
+-- One request of a gateway, byte for byte.  (run, number) is given by the receiver process and has no gaps.
+CREATE TABLE IF NOT EXISTS delivery (
+    run          uuid NOT NULL,
+    number       bigint NOT NULL CHECK (number > 0),
+    account      text NOT NULL,
+    received_at  timestamptz NOT NULL,
+    key          text NOT NULL,  -- which of the account's keys verified it
+    headers      jsonb NOT NULL,
+    body         bytea,  -- null once retention removed it
+    events       integer NOT NULL CHECK (events >= 0),
+    duplicates   integer NOT NULL DEFAULT 0 CHECK (duplicates BETWEEN 0 AND events),
+    query        text NOT NULL DEFAULT '',  -- of the URL, raw
+    fetches      integer NOT NULL DEFAULT 0 CHECK (fetches >= 0),  -- what its gateway must be asked because of it
+    dropped      integer NOT NULL DEFAULT 0 CHECK (dropped BETWEEN 0 AND fetches),  -- of these, by earlier versions
+    PRIMARY KEY (run, number)
+) WITH (toast_tuple_target = 8160);  -- real bodies of 2 to 5 KB stay in the row
+ALTER TABLE delivery ALTER COLUMN body SET STORAGE EXTERNAL;  -- compressing each body cost more than writing it
+-- What anybody could have posted (accounts whose gateway signs nothing) is forgotten after a while (store/deliveries/retention.py).
+CREATE INDEX IF NOT EXISTS delivery_unsigned ON delivery (received_at) WHERE key = 'unsigned' AND body IS NOT NULL;
+
+-- Numbers that a receiver gave out but answered 503 for, or whose absence a person explained: audit does not miss them.
+CREATE TABLE IF NOT EXISTS delivery_void (
+    run           uuid NOT NULL,
+    number        bigint NOT NULL,
+    explained_by  text,
+    note          text,
+    explained_at  timestamptz,
+    PRIMARY KEY (run, number),
+    -- A person's act says who, when and why.
+    CONSTRAINT explained_whole CHECK (num_nulls(explained_by, note, explained_at) IN (0, 3))
+);
+
+-- What a gateway must be asked, because a delivery said only that it changed.  One row for each thing that can be asked
+-- about, open while a delivery's wish is not answered: many wishes are one question, and one that comes while the gateway is
+-- being asked leads to one more.
+CREATE TABLE IF NOT EXISTS fetches (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    account      text NOT NULL,
+    about        text NOT NULL CHECK (about IN ('payment', 'refund')),
+    payment_ref  text,
+    refund_ref   text,
+    order_ref    text,
+    run          uuid NOT NULL,  -- the delivery that wished it last
+    number       bigint NOT NULL,
+    proven       boolean NOT NULL,  -- whether one of the wishes that are open was signed by the gateway
+    -- Wishes so far, and what became of them; audit adds them up.
+    wishes       bigint NOT NULL CHECK (wishes > 0),
+    found        bigint NOT NULL DEFAULT 0 CHECK (found >= 0),
+    not_found    bigint NOT NULL DEFAULT 0 CHECK (not_found >= 0),
+    given_up     bigint NOT NULL DEFAULT 0 CHECK (given_up >= 0),  -- or fell out for newer ones, unsigned
+    wanted_at    timestamptz NOT NULL,  -- when the first wish came that is open
+    due_at       timestamptz,  -- when to ask next; null: nothing is open
+    failures     integer NOT NULL DEFAULT 0,  -- questions without an answer since wanted_at
+    misses       integer NOT NULL DEFAULT 0,  -- and those that were answered with "no such thing"
+    asked_at     timestamptz,
+    taken        bigint NOT NULL DEFAULT 0,  -- claims so far: whose claim ran out writes nothing here
+    taken_until  timestamptz NOT NULL DEFAULT '-infinity',  -- a lease
+    result       text,  -- of the last question, in words for people
+    finished_at  timestamptz,
+    UNIQUE NULLS NOT DISTINCT (account, about, payment_ref, refund_ref, order_ref),
+    FOREIGN KEY (run, number) REFERENCES delivery,
+    -- A wish is answered, or somebody will ask.
+    CONSTRAINT open_is_due CHECK ((due_at IS NOT NULL) = (wishes > found + not_found + given_up)),
+    CONSTRAINT answered_once CHECK (wishes >= found + not_found + given_up)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+CREATE INDEX IF NOT EXISTS fetches_due ON fetches (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS fetches_unfound ON fetches (account, wanted_at)
+WHERE due_at IS NOT NULL AND NOT proven AND found = 0;
+DROP INDEX IF EXISTS fetches_unproven;  -- of earlier versions
+CREATE INDEX IF NOT EXISTS fetches_unasked ON fetches (wanted_at, number)
+WHERE due_at IS NOT NULL AND NOT proven AND found = 0 AND asked_at IS NULL;
+
+-- Every event once, with its outcome.  This is also the history of an order.
+CREATE TABLE IF NOT EXISTS inbox (
+    seq           bigint GENERATED ALWAYS AS IDENTITY,
+    account       text NOT NULL,
+    event_id      text NOT NULL,
+    run           uuid,
+    number        bigint,
+    kind          text NOT NULL,
+    evidence      text NOT NULL CHECK (evidence IN ('webhook', 'query', 'statement', 'operator')),
+    order_ref     text,
+    payment_ref   text,
+    capture_ref   text,
+    refund_ref    text,
+    dispute_ref   text,
+    amount_minor  bigint,
+    total_minor   bigint,
+    currency      text,
+    failure       text,
+    failure_code  text,
+    method        text,
+    discount_minor  bigint,
+    has_refunds   boolean,  -- null: it does not say so
+    on_top_minor    bigint,
+    released_minor  bigint,
+    may_be_release  boolean,  -- null: it is none
+    occurred_at   timestamptz NOT NULL,
+    as_of         timestamptz,  -- of answers: the latest moment for which the gateway said so
+    recorded_at   timestamptz NOT NULL,  -- our clock
+    digest        bytea NOT NULL,  -- of the canonical event: the same id with another meaning is a case
+    outcome       text NOT NULL CHECK (outcome IN ('applied', 'no_change', 'waiting', 'mismatched')),
+    reason        text,  -- why mismatched
+    order_id      bigint REFERENCES orders,
+    status_after  text,
+    -- Dedupe is permanent: a delivery may come back months later.
+    PRIMARY KEY (account, event_id),
+    FOREIGN KEY (run, number) REFERENCES delivery,
+    -- An event waits exactly as long as it has no order.
+    CONSTRAINT waiting_means_no_order CHECK ((outcome = 'waiting') = (order_id IS NULL)),
+    CONSTRAINT webhooks_have_a_delivery CHECK (evidence <> 'webhook' OR number IS NOT NULL)
+) WITH (fillfactor = 90);
+CREATE INDEX IF NOT EXISTS inbox_of_order ON inbox (order_id, seq) WHERE order_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS inbox_waiting_for_order ON inbox (order_ref) WHERE outcome = 'waiting';
+CREATE INDEX IF NOT EXISTS inbox_waiting_for_payment ON inbox (account, payment_ref) WHERE outcome = 'waiting';
+CREATE INDEX IF NOT EXISTS inbox_waiting_for_refund ON inbox (account, refund_ref)
+WHERE outcome = 'waiting' AND refund_ref IS NOT NULL;
+CREATE INDEX IF NOT EXISTS inbox_waiting_for_dispute ON inbox (account, dispute_ref)
+WHERE outcome = 'waiting' AND dispute_ref IS NOT NULL;
+CREATE INDEX IF NOT EXISTS inbox_waiting_since ON inbox (recorded_at) WHERE outcome = 'waiting';
+CREATE INDEX IF NOT EXISTS inbox_waiting_in_turn ON inbox (seq) WHERE outcome = 'waiting';
+
+-- Payments that were told with more than one order, and with which: whoever registers one of these has the payment looked at
+-- anew (domain/ownership.py).
+CREATE TABLE IF NOT EXISTS named_elsewhere (
+    order_ref    text NOT NULL,
+    account      text NOT NULL,
+    payment_ref  text NOT NULL,
+    PRIMARY KEY (order_ref, account, payment_ref)
+);
+
+-- One attempt to pay.  Each group of columns is a fact that merges on its own (domain/facts.py).
+CREATE TABLE IF NOT EXISTS payment (
+    account            text NOT NULL,
+    payment_ref        text NOT NULL,
+    order_id           bigint NOT NULL REFERENCES orders,
+    status             text NOT NULL CHECK (status IN ('created', 'pending', 'authorized', 'failed', 'cancelled', 'succeeded', 'reversed')),
+    facts              jsonb NOT NULL,  -- what domain/facts.py merges; the columns beside it are for reading
+    amount_minor       bigint CHECK (amount_minor >= 0),
+    currency           text,
+    captured_minor     bigint NOT NULL CHECK (captured_minor >= 0),
+    held_minor         bigint NOT NULL DEFAULT 0 CHECK (held_minor >= 0),  -- authorized, and not captured by a part yet
+    failure            text,
+    method             text,
+    PRIMARY KEY (account, payment_ref),
+    CONSTRAINT captured_means_succeeded CHECK (captured_minor = 0 OR status = 'succeeded')
+) WITH (fillfactor = 80);
+CREATE INDEX IF NOT EXISTS payment_of_order ON payment (order_id);
+
+-- An amount on its way back.
+CREATE TABLE IF NOT EXISTS refund (
+    account       text NOT NULL,
+    refund_ref    text NOT NULL,
+    order_id      bigint NOT NULL REFERENCES orders,
+    payment_ref   text,
+    status        text NOT NULL CHECK (status IN ('pending', 'succeeded', 'failed')),
+    facts         jsonb NOT NULL,
+    amount_minor  bigint CHECK (amount_minor >= 0),
+    currency      text,
+    PRIMARY KEY (account, refund_ref)
+) WITH (fillfactor = 80);
+CREATE INDEX IF NOT EXISTS refund_of_order ON refund (order_id);
+
+-- An amount that the payer's bank contests.
+CREATE TABLE IF NOT EXISTS dispute (
+    account       text NOT NULL,
+    dispute_ref   text NOT NULL,
+    order_id      bigint NOT NULL REFERENCES orders,
+    payment_ref   text,
+    status        text NOT NULL CHECK (status IN ('opened', 'won', 'lost')),
+    facts         jsonb NOT NULL,
+    amount_minor  bigint CHECK (amount_minor >= 0),
+    currency      text,
+    PRIMARY KEY (account, dispute_ref)
+);
+CREATE INDEX IF NOT EXISTS dispute_of_order ON dispute (order_id);
+
+-- What the sweep did for an order.  A rung of a spell is taken once: the row stands before anything is asked or told.
+CREATE TABLE IF NOT EXISTS rung (
+    order_id  bigint NOT NULL REFERENCES orders,
+    spell     bigint NOT NULL,
+    action    text NOT NULL CHECK (action IN ('query', 'grace', 'remind', 'case', 'escalate', 'close')),
+    at        timestamptz NOT NULL,  -- when the ladder has it
+    taken_at  timestamptz NOT NULL,
+    tries     integer NOT NULL DEFAULT 1,
+    retry_at  timestamptz,  -- no answer yet: it is asked again then, unless the next question comes first
+    result    text,  -- what came of it; null while it is under way, or when its sweeper died
+    PRIMARY KEY (order_id, spell, action, at)
+);
+
+-- What a person did to an order, or the policy in their stead: who, when and why.
+CREATE TABLE IF NOT EXISTS act (
+    id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    order_id  bigint NOT NULL REFERENCES orders,
+    what      text NOT NULL CHECK (what IN ('hold', 'release', 'close', 'reopen', 'ask')),
+    by        text NOT NULL,
+    note      text NOT NULL,
+    at        timestamptz NOT NULL
+);
+CREATE INDEX IF NOT EXISTS act_of_order ON act (order_id);
+
+-- What a person must look at.  (kind, subject) opens once, however often the cause is seen; one that closed itself may
+-- open again, one that a person resolved stays resolved while things stand as they did then, and no more money comes in.
+CREATE TABLE IF NOT EXISTS cases (
+    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind          text NOT NULL,
+    subject       text NOT NULL,
+    order_id      bigint REFERENCES orders,
+    account       text,
+    state         text,  -- how things stand, in a few words; '' once the cause of a resolved one is gone
+    details       jsonb NOT NULL,
+    level         integer NOT NULL DEFAULT 1 CHECK (level BETWEEN 1 AND 9),
+    owner         text,
+    opened_at     timestamptz NOT NULL,
+    follow_up_at  timestamptz,
+    closed_at     timestamptz,
+    closed_by     text,  -- a person, or 'truth' where what opened it no longer holds
+    outcome       text,
+    UNIQUE (kind, subject),
+    CONSTRAINT open_is_followed_up CHECK ((closed_at IS NULL) = (follow_up_at IS NOT NULL)),
+    CONSTRAINT closed_says_how CHECK (num_nulls(closed_at, closed_by, outcome) IN (0, 3))
+);
+CREATE INDEX IF NOT EXISTS cases_of_order ON cases (order_id) WHERE order_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS cases_due ON cases (follow_up_at) WHERE follow_up_at IS NOT NULL;
+
+-- A case's own history.
+CREATE TABLE IF NOT EXISTS case_entry (
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    case_id  bigint NOT NULL REFERENCES cases,
+    what     text NOT NULL CHECK (what IN
+             ('opened', 'reopened', 'escalated', 'followed_up', 'assigned', 'noted', 'resolved', 'closed')),
+    by       text NOT NULL,
+    note     text,
+    at       timestamptz NOT NULL
+);
+CREATE INDEX IF NOT EXISTS case_entry_of_case ON case_entry (case_id);
+CREATE INDEX IF NOT EXISTS case_entry_since ON case_entry (at);
+
+-- Effects on their way out, written in the transaction of the change that caused them.
+CREATE TABLE IF NOT EXISTS outbox (
+    -- Names what is told, so that nobody is told it twice.  Sorted by its bytes: case/17/ and order/17/ are ranges.
+    key          text COLLATE "C" PRIMARY KEY,
+    id           bigint GENERATED ALWAYS AS IDENTITY,
+    order_id     bigint REFERENCES orders,
+    version      bigint,  -- the order's, so that receivers can order what they are told
+    audience     text NOT NULL CHECK (audience IN ('merchant', 'payer', 'ops')),
+    topic        text NOT NULL,
+    payload      jsonb NOT NULL,
+    created_at   timestamptz NOT NULL,
+    due_at       timestamptz,  -- when to try next; null: finished
+    attempts     integer NOT NULL DEFAULT 0,
+    taken_until  timestamptz NOT NULL DEFAULT '-infinity',  -- a sender's lease
+    told         jsonb NOT NULL DEFAULT '{}',  -- by channel: {"outcome", "at", "why"}
+    state        text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'sent', 'uncertain', 'dropped', 'dead')),
+    last_error   text,
+    finished_at  timestamptz,
+    CONSTRAINT pending_is_due CHECK ((state = 'pending') = (due_at IS NOT NULL)),
+    CONSTRAINT finished_says_when CHECK ((state = 'pending') = (finished_at IS NULL))
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+CREATE INDEX IF NOT EXISTS outbox_due ON outbox (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS outbox_dead ON outbox (finished_at) WHERE state = 'dead';
+CREATE INDEX IF NOT EXISTS outbox_of_order ON outbox (order_id) WHERE audience = 'payer';
+
+-- The PostgreSQL lane.  A row is an envelope; the id comes from the sender, so that putting it twice is harmless.
+CREATE TABLE IF NOT EXISTS spool (
+    position     bigint GENERATED ALWAYS AS IDENTITY,
+    id           uuid PRIMARY KEY,
+    shard        integer NOT NULL,
+    body         bytea NOT NULL,
+    put_at       timestamptz NOT NULL DEFAULT now(),
+    attempts     integer NOT NULL DEFAULT 0,
+    taken_until  timestamptz NOT NULL DEFAULT '-infinity',  -- a worker's lease; past it the row is anybody's
+    taken_by     uuid
+) WITH (fillfactor = 70, toast_tuple_target = 8160, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+ALTER TABLE spool ALTER COLUMN body SET STORAGE EXTERNAL;
+CREATE INDEX IF NOT EXISTS spool_in_order ON spool (position);
+
+-- What could not be applied, one row an event, where people see, replay or discard it.
+CREATE TABLE IF NOT EXISTS parked (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run        uuid,
+    number     bigint,
+    account    text,
+    event_id   text,
+    body       bytea NOT NULL,  -- an envelope of this one event's delivery; or the whole message, if it cannot be read
+    readable   boolean NOT NULL,
+    reason     text NOT NULL,
+    error      text NOT NULL,
+    parked_at  timestamptz NOT NULL,
+    -- replayed: its event is in the inbox.  superseded: a redelivery was applied in its stead.
+    outcome    text CHECK (outcome IN ('replayed', 'superseded', 'discarded')),
+    closed_at  timestamptz,
+    closed_by  text,
+    note       text,
+    order_ref  text,  -- what its event names: while it is open, the money of that order is not clear
+    payment_ref text,
+    UNIQUE (run, number, event_id),
+    CONSTRAINT closed_whole CHECK ((outcome IS NULL) = (closed_at IS NULL))
+);
+CREATE INDEX IF NOT EXISTS parked_open ON parked (account, event_id) WHERE outcome IS NULL;
+ALTER TABLE parked ADD COLUMN IF NOT EXISTS order_ref text, ADD COLUMN IF NOT EXISTS payment_ref text;
+CREATE INDEX IF NOT EXISTS parked_of_order ON parked (order_ref) WHERE outcome IS NULL;
+CREATE INDEX IF NOT EXISTS parked_of_payment ON parked (account, payment_ref) WHERE outcome IS NULL;
+
+-- Deliveries that were refused, for ops to see why (tillkeeper/diagnostics).  Strangers decide how many come and how large:
+-- store/deliveries/refused.py bounds them by account and altogether, in number, bytes and days; the oldest go first.
+CREATE TABLE IF NOT EXISTS refused (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    account      text NOT NULL,
+    received_at  timestamptz NOT NULL,
+    step         text NOT NULL,  -- at which it was refused
+    finding      text NOT NULL,
+    reason       text NOT NULL,
+    detail       text NOT NULL,
+    query        text NOT NULL,
+    headers      jsonb NOT NULL,
+    body         bytea,  -- null where it was too large to be kept
+    bytes        integer NOT NULL DEFAULT 65536  -- of its texts and body; for rows from before it was counted the most
+);
+ALTER TABLE refused ADD COLUMN IF NOT EXISTS bytes integer NOT NULL DEFAULT 65536;
+CREATE INDEX IF NOT EXISTS refused_of_account ON refused (account, id);
+
+-- Which of an account's keys verified deliveries, and when last: whether an old one may go.
+CREATE TABLE IF NOT EXISTS key_use (
+    account     text NOT NULL,
+    key         text NOT NULL,  -- as gateways label it: its setting, place and fingerprint
+    first_at    timestamptz NOT NULL,
+    last_at     timestamptz NOT NULL,
+    deliveries  bigint NOT NULL CHECK (deliveries > 0),
+    PRIMARY KEY (account, key)
+);
+
+-- Words of gateways that stand in no list of ours (a new status, reason or type): nothing is refused or guessed for them.
+CREATE TABLE IF NOT EXISTS unknown_word (
+    account   text NOT NULL,
+    field     text NOT NULL,
+    word      text NOT NULL,
+    first_at  timestamptz NOT NULL,
+    last_at   timestamptz NOT NULL,
+    seen      bigint NOT NULL CHECK (seen > 0),
+    PRIMARY KEY (account, field, word)
+);
+
+-- What addresses of gateways yielded for keys that deliveries named, for receivers that start (tillkeeper/api_client/key_fetching.py).
+-- None of it is secret, and none is believed for standing here: the gateway's file checks it as what was just fetched.
+CREATE TABLE IF NOT EXISTS learnt_key (
+    account    text NOT NULL,
+    url        text NOT NULL,
+    content    bytea NOT NULL,
+    learnt_at  timestamptz NOT NULL,
+    PRIMARY KEY (account, url)
+);
+
+-- When a shift was handed over: the next one asks what is new since.
+CREATE TABLE IF NOT EXISTS handover (
+    id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at  timestamptz NOT NULL,
+    by  text NOT NULL
+);
+
+-- The policy that sweeps go by.  Orders that are due later are looked at anew when it changes, up to this id so far.
+CREATE TABLE IF NOT EXISTS policy_in_force (
+    singleton     boolean PRIMARY KEY DEFAULT true CHECK (singleton),  -- there is one row
+    digest        text NOT NULL,
+    taken_at      timestamptz NOT NULL,
+    looked_up_to  bigint  -- null: through with it
+);
+
+-- When each account was heard: the deliveries of an hour, and the minutes in which there were any as a mask of sixty bits.
+-- Each connection has rows of its own, so that batches never wait for each other here; whoever reads adds them up.
+CREATE TABLE IF NOT EXISTS heard (
+    account     text NOT NULL,
+    hour        timestamptz NOT NULL,
+    backend     integer NOT NULL,
+    minutes     bigint NOT NULL,
+    deliveries  bigint NOT NULL,
+    last_at     timestamptz NOT NULL,
+    PRIMARY KEY (account, hour, backend)
+) WITH (fillfactor = 50);  -- a row changes with every batch, and stays on its page
+
+-- One row an account: when somebody looked last, and how its gateway answers.  Whoever looks holds the row.
+CREATE TABLE IF NOT EXISTS pulse (
+    account        text PRIMARY KEY,
+    watched_at     timestamptz NOT NULL,
+    answered_at    timestamptz,  -- the last answer to any sweeper
+    failing_since  timestamptz,  -- the first question since then that had none
+    failed_at      timestamptz,  -- the last one
+    reason         text  -- why that had none
+);
+
+-- An account that should talk and is silent, or should answer and does not.  An open row is the fact: told once, and
+-- once that it is over.
+CREATE TABLE IF NOT EXISTS quiet (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    account     text NOT NULL,
+    kind        text NOT NULL CHECK (kind IN ('silent', 'unanswering')),
+    since       timestamptz NOT NULL,
+    noticed_at  timestamptz NOT NULL,
+    asked_at    timestamptz NOT NULL,  -- when its open payments were last asked about because of it
+    over_at     timestamptz
+);
+CREATE UNIQUE INDEX IF NOT EXISTS quiet_once ON quiet (account, kind) WHERE over_at IS NULL;
+
+-- How far each account's own list of events is taken in, and the span that is wanted next.
+CREATE TABLE IF NOT EXISTS backfill (
+    account       text PRIMARY KEY,
+    good_until    timestamptz,  -- up to here the last one got
+    wanted_since  timestamptz,  -- from here to now is wanted; moves on with each part that is done
+    wished_at     timestamptz,  -- when that was last said
+    reason        text,
+    due_at        timestamptz,  -- when to begin, or to try again
+    tries         integer NOT NULL DEFAULT 0,
+    taken_by      uuid,
+    taken_until   timestamptz NOT NULL DEFAULT '-infinity',  -- a lease: two at once would ask everything twice
+    CONSTRAINT wanted_whole CHECK (num_nulls(wanted_since, wished_at, reason, due_at) IN (0, 4))
+);
+CREATE INDEX IF NOT EXISTS backfill_due ON backfill (due_at) WHERE due_at IS NOT NULL;
+
+-- Questions caused by deliveries that proved nothing: counted here, so that forgers have no more than the policy allows.
+CREATE TABLE IF NOT EXISTS hint (
+    account   text NOT NULL,
+    at        timestamptz NOT NULL,
+    order_id  bigint NOT NULL REFERENCES orders,
+    PRIMARY KEY (account, at, order_id)
+);
+CREATE INDEX IF NOT EXISTS hint_of_order ON hint (order_id, at);
+
+-- What databases made by earlier versions of this file lack.
+ALTER TABLE orders ADD COLUMN IF NOT EXISTS discount_minor bigint NOT NULL DEFAULT 0 CHECK (discount_minor >= 0);
+ALTER TABLE payment ADD COLUMN IF NOT EXISTS held_minor bigint NOT NULL DEFAULT 0 CHECK (held_minor >= 0);
+ALTER TABLE inbox ADD COLUMN IF NOT EXISTS discount_minor bigint, ADD COLUMN IF NOT EXISTS has_refunds boolean,
+    ADD COLUMN IF NOT EXISTS as_of timestamptz, ADD COLUMN IF NOT EXISTS on_top_minor bigint,
+    ADD COLUMN IF NOT EXISTS released_minor bigint, ADD COLUMN IF NOT EXISTS may_be_release boolean;
+ALTER TABLE cases ADD COLUMN IF NOT EXISTS state text;
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'orders'::regclass AND conname = 'paid_means_covered'
+                   AND pg_get_constraintdef(oid) LIKE '%discount_minor%') THEN
+        ALTER TABLE orders DROP CONSTRAINT paid_means_covered,
+            ADD CONSTRAINT paid_means_covered CHECK (status <> 'paid' OR captured_minor + discount_minor >= amount_minor);
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'payment'::regclass AND conname = 'payment_status_check'
+                   AND pg_get_constraintdef(oid) LIKE '%reversed%') THEN
+        ALTER TABLE payment DROP CONSTRAINT payment_status_check, ADD CONSTRAINT payment_status_check CHECK
+            (status IN ('created', 'pending', 'authorized', 'failed', 'cancelled', 'succeeded', 'reversed'));
+    END IF;
+END $$;

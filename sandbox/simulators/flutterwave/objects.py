@@ -1,0 +1,42 @@
+"""The objects of a simulated Flutterwave, in webhooks and in answers alike."""
+
+from decimal import Decimal
+from typing import Any
+
+from sandbox.formats import Json
+from tillkeeper.domain.money import exponent
+
+
+def major(amount: int, currency: str) -> Decimal:
+    """Minor units as the JSON number that is sent."""
+    return Decimal(amount).scaleb(-exponent(currency))
+
+
+def flutterwave_charge(charge_ref: str, amount: int, currency: str, reference: str, /, **more: Any) -> Json:
+    """v4's charge that succeeded, unless `more` says otherwise."""
+    return {
+        "id": charge_ref,
+        "amount": major(amount, currency),
+        "currency": currency,
+        "reference": reference,
+        "status": "succeeded",
+        "customer": {"id": "cus_X0yJv3ZMpL", "email": "payer@shop.example"},
+        "payment_method": {"type": "card", "id": "pmd_wlVhaYmkl2"},
+        "processor_response": {"type": "approved", "code": "00"},
+        "redirect_url": None,
+        "meta": {},
+        "created_datetime": "2026-10-05T11:58:00.000Z",
+    } | more
+
+
+def flutterwave_refund(refund_ref: str, charge_ref: str, amount: int, currency: str, /, **more: Any) -> Json:
+    """v4's refund that succeeded, unless `more` says otherwise."""
+    return {
+        "id": refund_ref,
+        "charge_id": charge_ref,
+        "amount_refunded": major(amount, currency),
+        "currency": currency,
+        "status": "succeeded",
+        "reason": "requested_by_customer",
+        "created_datetime": "2026-10-05T11:59:00.000Z",
+    } | more

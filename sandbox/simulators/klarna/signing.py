@@ -1,0 +1,44 @@
+"""How the sandbox signs as Klarna does."""
+
+import json
+from datetime import datetime
+from typing import ClassVar
+
+import msgspec
+
+from sandbox.formats import Signed
+from sandbox.story import Story, StoryEvent
+
+
+def klarna_pushed() -> Signed:
+    """A push: everything it says stands in the URL."""
+    return {"Content-Type": "application/json", "User-Agent": "Klarna-Push/1.0"}, b""
+
+
+def klarna_notified(ref: str, event_type: str) -> Signed:
+    """A notification about fraud."""
+    headers = {"Content-Type": "application/json", "User-Agent": "Klarna-Push/1.0"}
+    return headers, json.dumps({"order_id": ref, "event_type": event_type}).encode()
+
+
+class KlarnaSigner(msgspec.Struct, frozen=True, kw_only=True):
+    """Klarna's, which proves nothing."""
+
+    gateway: ClassVar[str] = "klarna"
+    pays: ClassVar[str] = "capture"
+    signs_time: ClassVar[bool] = False
+    amount_follows: ClassVar[bytes | None] = None
+
+    account: str
+    username: str
+    password: str  # who shows it may ask
+
+    def query(self, story: Story, event: StoryEvent) -> str:
+        """The order, but for what is told by a notification."""
+        return "" if event.event_type.startswith("FRAUD_RISK") else f"klarna_order_id={story.payment_ref}"
+
+    def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
+        """The same each time."""
+        if event.event_type.startswith("FRAUD_RISK"):
+            return klarna_notified(story.payment_ref, event.event_type)
+        return klarna_pushed()

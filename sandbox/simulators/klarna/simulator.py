@@ -1,0 +1,40 @@
+"""A simulated Klarna: pushes and notifications without proof, and orders to be fetched.
+
+In life Klarna pushes a purchase until it is acknowledged, and no capture or refund; here whatever happens comes with a
+push, as if it fell between two of them."""
+
+import secrets
+from collections.abc import Mapping
+from typing import Final, cast
+
+from sandbox.ledger.payments import PaymentState, RefundState
+from sandbox.signer import Signer
+from sandbox.simulators.base import Secret, Setting, Simulator
+from sandbox.simulators.klarna.api import KlarnaApi
+from sandbox.simulators.klarna.signing import KlarnaSigner
+from sandbox.simulators.klarna.templates import EVENT_TYPES, TEMPLATES
+from sandbox.story import bare
+
+
+def _new_signer(account: str) -> Signer:
+    username = f"K{secrets.randbelow(10**6):06d}_{bare(account)[:12]}"
+    return KlarnaSigner(account=account, username=username, password=secrets.token_urlsafe(18))
+
+
+def _settings(signer: Signer) -> Mapping[str, Setting]:
+    own = cast("KlarnaSigner", signer)
+    return {"username": own.username, "password": Secret(own.password)}
+
+
+SIMULATOR: Final = Simulator(
+    gateway="klarna",
+    event_types=cast("Mapping[str, PaymentState | RefundState]", EVENT_TYPES),
+    fetched=frozenset(EVENT_TYPES),
+    templates=TEMPLATES,
+    currencies=("EUR", "SEK", "NOK", "USD"),
+    payment_prefix="7849fd84-47dc-4919-a7ce-",
+    new_signer=_new_signer,
+    impostor=None,
+    settings=_settings,
+    api=lambda signer, ledger: KlarnaApi(cast("KlarnaSigner", signer), ledger),
+)

@@ -1,0 +1,69 @@
+"""The objects of a simulated Square, in webhooks and in answers alike."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sandbox.formats import Json
+from sandbox.story import bare
+
+
+def square_payment(payment_ref: str, amount: int, currency: str, order_ref: str, at: datetime, **more: Any) -> Json:
+    """A payment by card that is completed, unless `more` says otherwise."""
+    return {
+        "id": payment_ref,
+        "created_at": rfc3339(at),
+        "updated_at": rfc3339(at),
+        "amount_money": {"amount": amount, "currency": currency},
+        "total_money": {"amount": amount, "currency": currency},
+        "status": "COMPLETED",
+        "delay_duration": "PT168H",
+        "source_type": "CARD",
+        "card_details": {"status": "CAPTURED", "entry_method": "KEYED", "card": {"card_brand": "VISA"}},
+        "location_id": "VJDQQP3CG14EY",
+        "order_id": f"sq0{bare(order_ref)}",
+        "reference_id": order_ref,
+    } | more
+
+
+def square_refund(
+    refund_ref: str, payment_ref: str, amount: int, currency: str, *, status: str, at: datetime, **more: Any
+) -> Json:
+    """A refund in a state."""
+    return {
+        "id": refund_ref,
+        "created_at": rfc3339(at),
+        "updated_at": rfc3339(at),
+        "amount_money": {"amount": amount, "currency": currency},
+        "status": status,
+        "location_id": "VJDQQP3CG14EY",
+        "order_id": f"return_{refund_ref}",
+        "payment_id": payment_ref,
+    } | more
+
+
+def square_dispute(
+    dispute_ref: str, payment_ref: str, amount: int, currency: str, *, state: str, at: datetime, **more: Any
+) -> Json:
+    """A dispute in a state."""
+    return {
+        "id": dispute_ref,
+        "amount_money": {"amount": amount, "currency": currency},
+        "card_brand": "VISA",
+        "created_at": rfc3339(at),
+        "disputed_payment": {"payment_id": payment_ref},
+        "reason": "NOT_RECEIVED",
+        "state": state,
+        "updated_at": rfc3339(at),
+        "version": 2,
+    } | more
+
+
+DECLINE: Final[Json] = {
+    "status": "FAILED",
+    "errors": [{"category": "PAYMENT_METHOD_ERROR", "code": "INSUFFICIENT_FUNDS", "detail": "Authorization error"}],
+}
+
+
+def rfc3339(at: datetime) -> str:
+    """A time as RFC 3339 writes it, in UTC."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")

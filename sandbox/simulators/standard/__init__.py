@@ -1,0 +1,1 @@
+"""A simulated gateway that signs by Standard Webhooks."""

@@ -1,0 +1,28 @@
+"""The bench still runs, each section of it: nobody else calls it, and it calls into everything."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.system.commands import ENVIRON
+
+ROOT = Path(__file__).parents[2]
+SECTIONS = ["accept", "apply", "end_to_end", "sweep", "memory"]
+
+
+@pytest.mark.slow
+async def test_every_section_runs_in_miniature(tmp_path):
+    figures = tmp_path / "figures.json"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench", "--miniature", "--json", str(figures)),
+        cwd=ROOT,
+        env=ENVIRON,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0, said.decode()
+    assert [section["name"] for section in json.loads(figures.read_bytes())["sections"]] == SECTIONS

@@ -1,0 +1,46 @@
+"""What the database's schema is, and what an upgrade would do to it."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from tillkeeper.store.postgres.sqlstates import SchemaUnfit
+from tillkeeper.store.schema.files import Migration, Step, left_to_do
+from tillkeeper.store.schema.progress import table_sizes
+from tillkeeper.store.schema.upgrading import connected
+from tillkeeper.store.schema.versions import SchemaVersion, schema_version, unfitness
+
+MEGABYTE = 1_000_000
+
+
+class SchemaStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A look at a database, for people."""
+
+    found: SchemaVersion
+    made_for: int
+    unfit: SchemaUnfit | None
+    left: list[Migration]
+    sizes: Mapping[str, tuple[int, int]]  # by table: rows as last estimated, and bytes
+
+    def size_of(self, step: Step) -> tuple[str | None, int | None, int | None]:
+        """The table that a step is about, its rows and its megabytes, where it is about one alone."""
+        tables = step.tables & self.sizes.keys()
+        if len(tables) != 1:
+            return None, None, None
+        [table] = tables
+        rows, size = self.sizes[table]
+        return table, rows, size // MEGABYTE
+
+
+async def look(database_url: str, known: Sequence[Migration]) -> SchemaStatus:
+    """Changes nothing."""
+    async with connected(database_url) as conn:
+        found = await schema_version(conn)
+        made_for = known[-1].version
+        return SchemaStatus(
+            found=found,
+            made_for=made_for,
+            unfit=unfitness(found, made_for=made_for),
+            left=left_to_do(known, found.version) if found.version else [],
+            sizes=await table_sizes(conn),
+        )
