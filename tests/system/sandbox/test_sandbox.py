@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.servers.child import free_ports
 from tests.system.commands import tillkeeper
 from tests.system.receiving import SECRET, TOKEN
+from tillkeeper.sandbox.servers.child import free_ports
 
 WITHIN_S = 90.0  # of which 15 on idle cores
 
@@ -199,7 +199,9 @@ async def test_a_given_tillkeeper_is_played_to_more_than_once(place, tmp_path, d
     ],
 )
 async def test_what_cannot_be_played_to_is_said_plainly(tmp_path, monkeypatch, account, arguments, said):
-    monkeypatch.setattr("sandbox.traffic.command._heed_signals", lambda *_: None)  # only a program's own thread can
+    monkeypatch.setattr(
+        "tillkeeper.sandbox.traffic.command._heed_signals", lambda *_: None
+    )  # only a program's own thread can
     config = a_config(tmp_path, "postgresql://nobody@127.0.0.1:1/nowhere", **account)
     ended = await tillkeeper("sandbox", "--config", config, *arguments)
     assert ended.code == 2

@@ -8,18 +8,18 @@ from datetime import timedelta
 import pytest
 from rich.console import Console
 
-from sandbox.scenarios.command import SCENARIOS
-from sandbox.scenarios.lossy_day import LossyDay, lossy_day
-from sandbox.scenarios.report import print_lossy_day, print_stuck, span
-from sandbox.scenarios.run import BEGINS_AT, ScenarioOptions
-from sandbox.scenarios.stuck import Stuck, stuck_at_gateway
-from sandbox.scenarios.system import Workers
-from sandbox.scenarios.workers import start_workers
-from sandbox.servers import Postgres
-from sandbox.servers.memory import place_in_memory
 from tests.notice_servers import smtp_server
 from tests.system.commands import tillkeeper
 from tillkeeper.gateways.messages import Answer
+from tillkeeper.sandbox.scenarios.command import SCENARIOS
+from tillkeeper.sandbox.scenarios.lossy_day import LossyDay, lossy_day
+from tillkeeper.sandbox.scenarios.report import print_lossy_day, print_stuck, span
+from tillkeeper.sandbox.scenarios.run import BEGINS_AT, ScenarioOptions
+from tillkeeper.sandbox.scenarios.stuck import Stuck, stuck_at_gateway
+from tillkeeper.sandbox.scenarios.system import Workers
+from tillkeeper.sandbox.scenarios.workers import start_workers
+from tillkeeper.sandbox.servers import Postgres
+from tillkeeper.sandbox.servers.memory import place_in_memory
 
 ORDERS = 24
 SOON = BEGINS_AT + timedelta(days=2)  # seven more days cost more than the day itself: tests/faults/test_lossy_day.py
@@ -131,7 +131,7 @@ async def test_stuck_orders_climb_their_ladders_and_their_payers_are_told_once(m
 
 
 async def test_a_step_that_is_taken_twice_is_noticed(quick_server, monkeypatch):
-    monkeypatch.setattr("sandbox.scenarios.stuck.ENDS_AT", BEGINS_AT + timedelta(hours=8))
+    monkeypatch.setattr("tillkeeper.sandbox.scenarios.stuck.ENDS_AT", BEGINS_AT + timedelta(hours=8))
 
     async def start_workers_that_ask_twice(context, stack) -> Workers:
         api_client = context.api_client

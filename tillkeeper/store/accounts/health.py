@@ -1,11 +1,11 @@
-"""How each account talks and answers, and the rows that say that one does not (domain/silence.py decides).
+"""Stores each account's webhook activity and query results, and opens and closes silences (domain/silence.py decides).
 
-    apply counts what was heard ───┐
+    apply counts deliveries ───────┐
                                    ├──> watch (one transaction): claim accounts ─ judge ─ open or close rows of silences
-    sweepers note who answered ────┘    ─ tell ops ─ have open payments asked about ─ request a backfill
+    sweepers note who answered ────┘    ─ notify ops ─ request queries about open payments ─ request a backfill
 
-An open row is the fact, and whoever watches holds the account's row of account_health: so that each silence is told
-once, however many sweepers there are.
+A silence is an open row, and a check locks the account's row of account_health, so that each silence is reported once,
+however many sweepers there are.
 """
 
 from collections.abc import Collection, Mapping
@@ -34,21 +34,21 @@ from tillkeeper.store.outbox.writing import write_notices
 from tillkeeper.store.postgres.pool import Conn, as_json
 
 WATCH_EVERY: Final = timedelta(seconds=20)  # of one account, however many sweepers there are
-OUTAGE: Final = timedelta(minutes=10)  # nobody looked for so long: the database was away, or all of us
-MARGIN: Final = timedelta(minutes=5)  # what came just before may have been lost as well; known events cost nothing
-LIST_FIRST: Final = timedelta(minutes=1)  # where there is a list, it answers most before a query is put
+OUTAGE: Final = timedelta(minutes=10)  # no check for so long: the database was unavailable, or no sweeper ran
+MARGIN: Final = timedelta(minutes=5)  # events from just before may be lost as well; known ones cost nothing
+LIST_FIRST: Final = timedelta(minutes=1)  # a list, where there is one, answers most before a query is made
 ASKED_MAX: Final = 5_000  # orders of one account in one round
 
 
 class Abilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What an account's gateway can be asked."""
+    """The ways to learn from an account's gateway: queries, and a list of events."""
 
     ask: bool
     list: bool
 
 
 class HealthChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of looking at an account."""
+    """A change that the check of an account found or made."""
 
     account: str
     what: Literal["silent", "talking", "unanswering", "answering", "asked_sooner", "outage"]
@@ -57,14 +57,14 @@ class HealthChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Look(msgspec.Struct, frozen=True, kw_only=True):
-    """One account as it is found."""
+    """The stored state of one account."""
 
     account: str
     can: Abilities
     watched_at: datetime
     answers: Answers
     activity: Activity | None
-    open: Mapping[str, tuple[datetime, datetime]]  # by kind: since when, and when it was last asked because of it
+    open: Mapping[str, tuple[datetime, datetime]]  # by kind: since when, and when payments were last queried
     policy: SilencePolicy
     now: datetime
 
@@ -88,7 +88,7 @@ FROM json_populate_recordset(NULL::account_health, $1::json) AS w WHERE p.accoun
 
 
 async def note_answers(conn: Conn, seen: Mapping[str, Answers], *, now: datetime) -> None:
-    """Adds what a sweeper saw of the gateways."""
+    """Adds a sweeper's query results."""
     if not seen:
         return
     await conn.execute(BEGIN_TO_WATCH, sorted(seen), now - WATCH_EVERY)
@@ -120,7 +120,7 @@ RETURNING p.account, mine.watched_at AS watched_before, p.answered_at, p.failing
 async def watch(
     conn: Conn, accounts: Mapping[str, Abilities], *, policy: SilencePolicy, calls_per_s: float, now: datetime
 ) -> list[HealthChange]:
-    """Looks at the accounts that nobody looked at just now, in the caller's transaction, and does what follows."""
+    """Checks the accounts that are due, in the caller's transaction, and does what follows."""
     await conn.execute(BEGIN_TO_WATCH, sorted(accounts), now - WATCH_EVERY)
     rows = await conn.fetch(CLAIM, sorted(accounts), now - WATCH_EVERY, now)
     names = sorted(row["account"] for row in rows)
@@ -154,7 +154,7 @@ FORGET_ACTIVITY = "DELETE FROM activity WHERE account = ANY($1::text[]) AND hour
 
 
 async def activity_of(conn: Conn, accounts: Collection[str], *, now: datetime) -> dict[str, Activity]:
-    """What was heard of each account lately; one that was not heard at all has no activity."""
+    """Reads each account's recent activity; an account without deliveries has none."""
     hours: dict[str, dict[datetime, int]] = {}
     last_at: dict[str, datetime] = {}
     for row in await conn.fetch(ACTIVITY, sorted(accounts), hour_of(now) - DAYS_KEPT * DAY):
@@ -177,7 +177,7 @@ async def _open_silences(conn: Conn, accounts: Collection[str]) -> dict[str, dic
 
 
 async def open_silences(conn: Conn, accounts: Collection[str]) -> set[tuple[str, str]]:
-    """(account, kind) of all that is quiet now."""
+    """Returns (account, kind) of all open silences."""
     found = await _open_silences(conn, accounts)
     return {(account, kind) for account, kinds in found.items() for kind in kinds}
 
@@ -254,7 +254,7 @@ ASKED = "UPDATE silences SET asked_at = $2 WHERE account = $1 AND kind = 'silent
 
 
 async def _ask_sooner(conn: Conn, look: _Look, since: datetime, asked_at: datetime | None, pace: Pace) -> HealthChange:
-    """A round: the list is taken in from where the last one ended, and open payments are asked about one by one."""
+    """Requests a round: a backfill from where the last one ended, and queries about open payments one by one."""
     if look.can.list:
         await request_backfill(conn, look.account, (asked_at or since) - MARGIN, reason="silent", now=look.now)
     found = await open_in(
@@ -263,7 +263,7 @@ async def _ask_sooner(conn: Conn, look: _Look, since: datetime, asked_at: dateti
         since,
         look.now,
         statuses=UNDER_WAY if look.can.list else OPEN,
-        not_asked_since=look.now - look.policy.ask_every / 2,  # in whole rounds it would be asked in every second one
+        not_asked_since=look.now - look.policy.ask_every / 2,  # else only every second check would find it due
         limit=pace.orders_max,
         now=look.now,
     )
