@@ -7,7 +7,7 @@ Reads and locks come before the first write, so that two batches that share an o
 conflicts that remain (the same event under two orders) raise WriteConflict, and the whole transaction is repeated.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Literal
@@ -22,14 +22,13 @@ from tillkeeper.domain.batch import (
     contested_in,
     find_orders,
     give_ids_of_their_own,
+    hand_over,
     sort_out,
 )
 from tillkeeper.domain.contested import Settled
 from tillkeeper.domain.delivery import Delivery, EnvelopeKeys
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.case_reasons import CaseReason, event_subject
-from tillkeeper.domain.order.changes import Changes
-from tillkeeper.domain.order.receiving import receive
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.references import Bindings, Reference, references_of
@@ -226,29 +225,10 @@ async def _known(conn: Conn, items: list[Item]) -> tuple[dict[int, KnownEvent], 
     return known, reused
 
 
-def hand_over(loaded: Loaded, *, policy: Policy, now: datetime) -> list[Changes]:
-    """Applies each order's events, and returns the changes."""
-    arrivals, facts = loaded.batch.by_order(), loaded.settled.facts
-    found = defaultdict[int | None, list[CaseReason]](list)
-    for order_id, reason in loaded.found:
-        found[order_id].append(reason)
-    return [
-        receive(
-            order,
-            arrivals.get(order_id, ()),
-            policy=policy,
-            now=now,
-            placed_facts=facts.get(order_id),
-            found=found.get(order_id, ()),
-        )
-        for order_id, order in loaded.orders.items()
-    ]
-
-
 async def write(conn: Conn, loaded: Loaded, *, policy: Policy, now: datetime) -> Tally:
     """Writes the changes.  Raises WriteConflict if another transaction was first."""
-    changes = hand_over(loaded, policy=policy, now=now)
     batch, settled = loaded.batch, loaded.settled
+    changes = hand_over(batch, loaded.orders, placed_facts=settled.facts, found=loaded.found, policy=policy, now=now)
     await write_facts(conn, changes)
     await insert_events(conn, batch.new, now=now)
     await settle_waiting(conn, batch.waited, now=now)
