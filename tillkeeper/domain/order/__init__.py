@@ -11,8 +11,8 @@ whoever handed the order over (tillkeeper/store) writes the changes in the trans
 So a crash between loading and writing loses nothing: the same order is loaded again, and handed the same.
 
     registration.py, refund_registration.py       what a merchant registers: terms, and refunds that it requested
-    facts.py ──> sums.py ──> status.py            what is known, the money, and the one status (its meaning: statuses.py)
-        ├──────> case_reasons.py ──> cases.py     which cases open, open again, change or close; stale_cases.py audits that
+    facts.py ──> sums.py ──> status.py            what is known, the money, the one status (meaning: statuses.py)
+        ├──────> case_reasons.py ──> cases.py     which cases open, open again, change or close: stale_cases.py audits
         ├──────> implied.py, owed_refunds.py      money that must be asked about; refunds that payers wait for
         ├──────> ownership.py                     whose a payment is that two orders are named for
         ├──────> queries.py, progress.py          what its gateways are asked; the steps that were taken so far
