@@ -81,16 +81,24 @@ async def apply_deliveries(
     Raises WriteConflict, and what asyncpg raises.
     """
     known = await known_deliveries(conn, deliveries)
-    fresh = list({(it.run, it.number): it for it in deliveries if (it.run, it.number) not in known}.values())
+    fresh = list(
+        {
+            (delivery.run, delivery.number): delivery
+            for delivery in deliveries
+            if (delivery.run, delivery.number) not in known
+        }.values()
+    )
     if known and not fresh:
         await wait_for_standbys(conn)
-    items = [Item(event=event, delivery=(it.run, it.number)) for it in fresh for event in it.events]
+    items = [
+        Item(event=event, delivery=(delivery.run, delivery.number)) for delivery in fresh for event in delivery.events
+    ]
     loaded = await load(conn, items)
     await insert_deliveries(conn, fresh, loaded.batch.duplicates)
     tally = await write(conn, loaded, policy=policy, now=now)
     tally.dropped = await request_fetches(conn, fresh, now=now)
     await insert_void(conn, set(void))
-    await note_words(conn, [(it.account, *told) for it in fresh for told in it.unknown], now=now)
+    await note_words(conn, [(delivery.account, *told) for delivery in fresh for told in delivery.unknown], now=now)
     tally.redelivered = len(deliveries) - len(fresh)
     return tally
 
@@ -134,8 +142,10 @@ async def replay(conn: Conn, parked_id: int, *, by: str, note: str, policy: Poli
     if kept:
         await count_siblings(conn, delivery, parked_id)
     await (request_fetches if kept else request_fetches_too)(conn, [delivery], now=now)
-    loaded = await load(conn, [Item(event=it, delivery=(delivery.run, delivery.number)) for it in delivery.events])
-    loaded.batch.superseded = [it for it in loaded.batch.superseded if it != parked_id]
+    loaded = await load(
+        conn, [Item(event=event, delivery=(delivery.run, delivery.number)) for event in delivery.events]
+    )
+    loaded.batch.superseded = [parked for parked in loaded.batch.superseded if parked != parked_id]
     tally = await write(conn, loaded, policy=policy, now=now)
     # As a duplicate, its event is in the inbox under another delivery: nothing of this one was applied.
     outcome: Literal["replayed", "superseded"] = "superseded" if tally.duplicates else "replayed"
@@ -230,7 +240,7 @@ async def write(conn: Conn, loaded: Loaded, *, policy: Policy, now: datetime) ->
     cases += await open_cases(conn, at_no_order, policy=policy.cases, now=now)
     matched = [item.event for item in batch.waited if item.order_id]
     matched += [moved.event for moved in settled.moved if moved.order_id]
-    await close_matched(conn, [event_subject(it.account, it.event_id) for it in matched], now=now)
+    await close_matched(conn, [event_subject(event.account, event.event_id) for event in matched], now=now)
     await close_agreed(conn, settled.agreed, now=now)
     return Tally(
         outcomes=Counter(str(item.outcome) for item in (*batch.new, *batch.waited)),
