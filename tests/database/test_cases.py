@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from tests.database.factories import NOON, RUN, a_delivery, an_event
-from tests.database.test_sweeping import HOUR, MINUTE, POLICY, Clock, Gateways, a_sweep, registered, told, until
+from tests.database.sweeps import HOUR, MINUTE, POLICY, Clock, Gateways, a_sweep, registered, told, until
 from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.statuses import Status
