@@ -163,7 +163,7 @@ def _done(what: str, order: dict[str, Any]) -> str:
         case "hold":
             return f"held until {shown(order['held_until'])}"
         case "close":
-            return f"closed; {status_in_words(order)}"
+            return f"closed; {status_in_words(order['status'])}"
         case "release":
             return "released; the sweep looks at it next"
         case _:

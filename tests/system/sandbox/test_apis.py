@@ -21,7 +21,7 @@ from wechatpayv3 import WeChatPay, WeChatPayType
 
 from tests.gateway_apis import NOON, SLOW_S
 from tillkeeper import clock
-from tillkeeper.sandbox.apis.faults import Fault, Spell
+from tillkeeper.sandbox.apis.faults import Fault, FaultPeriod
 from tillkeeper.sandbox.simulators.wechatpay.objects import rfc3339
 from tillkeeper.sandbox.story import bare
 
@@ -40,8 +40,8 @@ def public_pem(key) -> str:
     return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
-def a_spell(account: str, fault: Fault, *, share: float = 1.0, minutes: float = 60) -> Spell:
-    return Spell(account=account, fault=fault, since=NOON, until=NOON + timedelta(minutes=minutes), share=share)
+def a_spell(account: str, fault: Fault, *, share: float = 1.0, minutes: float = 60) -> FaultPeriod:
+    return FaultPeriod(account=account, fault=fault, since=NOON, until=NOON + timedelta(minutes=minutes), share=share)
 
 
 # --- Stripe -----------------------------------------------------------------------------------------------------------
@@ -407,7 +407,7 @@ async def test_wechatpay_forged_is_seen_by_the_package(gateways):
     gateways.begin_an_hour_ago()
     story = gateways.tells(WECHATPAY, ("TRANSACTION.SUCCESS", 0))
     until = gateways.begins + timedelta(hours=2)
-    spell = Spell(account=WECHATPAY, fault=Fault.FORGED, since=gateways.begins, until=until)
+    spell = FaultPeriod(account=WECHATPAY, fault=Fault.FORGED, since=gateways.begins, until=until)
     async with gateways.open(spell) as bases:
         client = wechatpay_client(gateways, bases)
         with pytest.raises(Exception, match="failed to verify the signature"):
