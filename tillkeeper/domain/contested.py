@@ -1,8 +1,8 @@
-"""Payments that are told with more than one order: seldom, so that all that is known of them is placed anew.
+"""Places payments that events name with more than one order: all that is known of them is assigned anew.
 
-Which order each event belongs to is order/ownership.py's to say, from everything that was ever told of the objects
-concerned, the batch included.  Their facts are taken out of all orders and made again where they belong, so that no
-order of arrival, and no moment of a registration, makes a difference.  A case of theirs goes where its object goes.
+order/ownership.py decides which order each event belongs to, from all events of the objects concerned, this batch
+included.  Their facts are removed from all orders and built again where they belong, so that neither the order of
+arrival nor the moment of a registration makes a difference.  Their cases move with them.
 """
 
 from collections.abc import Mapping
@@ -20,11 +20,13 @@ from tillkeeper.domain.order.receiving import Outcome
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.references import Reference
 
-NAMED_ELSEWHERE: Final = "named_elsewhere"  # why an event waits although something that it names is known
+NAMED_ELSEWHERE: Final = (
+    "named_elsewhere"  # the reason of an event that waits although an object that it names is known
+)
 
 
 class KeptEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event as the inbox has it."""
+    """An event of the inbox."""
 
     event: PaymentEvent
     order_id: int | None
@@ -33,7 +35,7 @@ class KeptEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MovedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event of the inbox that belongs elsewhere now."""
+    """An event of the inbox that belongs to another order now."""
 
     event: PaymentEvent
     order_id: int | None
@@ -43,17 +45,17 @@ class MovedEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Contest(msgspec.Struct, kw_only=True):
-    """All that is known of some objects."""
+    """All that is known of some payments that several orders claim."""
 
     objects: set[Reference]
     kept: dict[EventKey, KeptEvent]
     items: list[Item]
-    order_ids: dict[str, int]  # of the orders concerned, by reference
+    order_ids: dict[str, int]  # by reference, of the orders concerned
     claims: dict[ObjectKey, str]
 
     @property
     def events(self) -> dict[EventKey, PaymentEvent]:
-        """Each once, as it was first told, for the latest moment for which it was."""
+        """Returns each event once, as it was first reported, for the latest moment for which it was."""
         told = {key: row.event for key, row in self.kept.items()}
         for item in self.items:
             before = told.setdefault(item.key, item.event)
@@ -65,15 +67,15 @@ class Contest(msgspec.Struct, kw_only=True):
 class Settled(msgspec.Struct, kw_only=True):
     """Where everything belongs."""
 
-    facts: dict[int, OrderFacts] = msgspec.field(default_factory=dict)  # of the orders concerned, as placed anew
+    facts: dict[int, OrderFacts] = msgspec.field(default_factory=dict)  # of the orders concerned, after placing anew
     moved: list[MovedEvent] = msgspec.field(default_factory=list)
     found: list[tuple[int | None, CaseReason]] = msgspec.field(default_factory=list)
-    agreed: list[str] = msgspec.field(default_factory=list)  # the objects of which there is no conflict, or no more
+    agreed: list[str] = msgspec.field(default_factory=list)  # the objects without a conflict by now
     names: list[tuple[str, str, str]] = msgspec.field(default_factory=list)  # (order reference, account, payment)
 
 
 def settle_contest(contest: Contest, orders: dict[int, OrderState]) -> Settled:
-    """Places everything anew, and says so of the items.  Cases of the objects move to the orders that have them now."""
+    """Places all events anew, and marks the items.  Cases of the objects move to their present orders."""
     events = contest.events
     placement = place(events.values(), registered=contest.order_ids, claims=contest.claims)
     facts = _facts_placed_anew(contest, events, orders, placement)
@@ -97,7 +99,7 @@ def _facts_placed_anew(
     orders: Mapping[int, OrderState],
     placement: Placement,
 ) -> dict[int, OrderFacts]:
-    """Takes what is known of the objects out of every order, and makes it again where it belongs."""
+    """Removes the objects' facts from every order, and builds them again where they belong."""
     of_payments = {it[1:] for it in contest.objects if it[0] == "payment"}
     of_refunds = {it[1:] for it in contest.objects if it[0] == "refund"}
     of_disputes = {it[1:] for it in contest.objects if it[0] == "dispute"}
@@ -160,7 +162,7 @@ def _conflict(
     refs: tuple[str, ...],
     placement: Placement,
 ) -> tuple[int | None, CaseReason]:
-    """The case of a payment, at the order that it belongs to."""
+    """Returns the case of a payment, at the order that it belongs to."""
     name, _, ref = subject.partition(":")
     homes = {
         placement.events[key].order_ref
@@ -174,7 +176,7 @@ def _conflict(
 
 
 def _move_cases(orders: dict[int, OrderState], settled: Settled) -> None:
-    """Hands cases to the orders that have their objects now; in `orders`, for nothing is written yet."""
+    """Moves cases to the orders that have their objects now; in `orders`, for nothing is written yet."""
     homes = {reason.key: order_id for order_id, reason in settled.found if order_id is not None}
     objects = {subject: order_id for order_id, facts in settled.facts.items() for subject in _subjects_in(facts)}
     moving: dict[int, dict[CaseKey, KnownCase]] = {}

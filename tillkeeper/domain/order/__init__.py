@@ -1,4 +1,4 @@
-"""An order as one aggregate: loaded whole, handed one thing that happened, and given back as one value of changes.
+"""An order as one aggregate: it is loaded whole, receives one thing that happened, and returns one value of changes.
 
     events of gateways ───> receiving.py ──┐
     the passing of time ──> advancing.py ──┤
@@ -6,9 +6,9 @@
     a person's act ───────> acts.py ───────┘    cases, notices, acts, the queries to put and when to look next
 
 `OrderState` (state.py) is the order as it was loaded: as registered, its facts, its phase and the steps taken in it,
-its cases, and what holds it back.  Nothing here reads a clock, a database or the network, and nothing is written:
-whoever handed the order over (tillkeeper/store) writes the changes in the transaction that holds its lock, all or none.
-So a crash between loading and writing loses nothing: the same order is loaded again, and handed the same.
+its cases, and what holds it back.  Nothing here reads a clock, a database or the network, and nothing is written: the
+caller (tillkeeper/store) writes the changes in the transaction that holds the order's lock, all or none.  So a crash
+between loading and writing loses nothing: the same order is loaded again, and receives the same.
 
     registration.py, refund_registration.py       what a merchant registers: terms, and refunds that it requested
     facts.py ──> sums.py ──> status.py            what is known, the money, the one status (meaning: statuses.py)

@@ -1,8 +1,8 @@
-"""Money that an order's facts imply and do not know: what its gateways must be asked about at once.
+"""Finds money that an order's facts imply without showing it, so that its gateways must be queried at once.
 
-A refund, a dispute, a reversal or a running total of refunds can only be of a payment that succeeded.  Where that
-success was never heard of, its webhook was lost, and waiting for it is waiting for ever.  Likewise where the gateway
-says that something was given back, and a refund that is known still pends.
+A refund, a dispute, a reversal or a running total of refunds can only belong to a payment that succeeded.  Where that
+success is not known, its webhook was lost, and would be waited for in vain.  Likewise where the gateway says that
+something was refunded, and a known refund is still pending.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tillkeeper.domain.order.sums import captured_of, refunded_of, refunds_of, u
 
 
 class Implied(msgspec.Struct, frozen=True, kw_only=True, order=True):
-    """One thing to ask about: a refund, else a payment, else whatever the account has for the order."""
+    """An object to query: a refund, else a payment, else whatever the account has for the order."""
 
     account: str
     payment_ref: str | None = None
@@ -23,7 +23,7 @@ class Implied(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
 
 def implied(order: Order, facts: OrderFacts) -> tuple[Implied, ...]:
-    """Everything that must be asked about because the facts imply money that is not known, each once and sorted."""
+    """Returns all objects to query because the facts imply unknown money, each once and sorted."""
     if not facts.has_returns:
         return ()
     found = {
@@ -54,7 +54,7 @@ def _of_payment(order: Order, facts: OrderFacts, key: ObjectKey, payment: Paymen
 
 
 def _of_unseen(facts: OrderFacts, account: str, payment_ref: str | None) -> Iterator[Implied]:
-    """The payment itself where it is named; else each refund of it, and the order for a dispute."""
+    """Yields the payment itself where it is named; else each of its refunds, and the order for a dispute."""
     if payment_ref is not None:
         yield Implied(account=account, payment_ref=payment_ref)
         return

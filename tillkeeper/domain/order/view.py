@@ -1,4 +1,4 @@
-"""An order as it is shown to people and machines: which it is, its status in both languages, and its sums.
+"""Shows an order to people and machines: its reference, its status in both languages, and its sums.
 
 The orders API, the command line, the notices to merchant and payer and the mails begin with it, each adds its own.
 """
