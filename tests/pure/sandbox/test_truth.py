@@ -18,12 +18,12 @@ from sandbox.story_generator import generate_story
 from tests.gateway_apis import NOON
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
 from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.refund_registration import requested_event
 from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
 from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.registry import build
 from tillkeeper.settings import load_settings
-from tillkeeper.store.apply.refunds import _event as the_word_of
 from tillkeeper.store.reports.overview import OrderStanding
 from tillkeeper.store.reports.recorded import RecordedEvent
 
@@ -53,7 +53,7 @@ def settings(tmp_path_factory, signers):
 def events_told(story: Story, settings, signers) -> list[PaymentEvent]:
     """Everything that webhooks would bring, and what the merchant knows of the refunds it asked for."""
     gateway = build(story.account, settings.accounts[story.account])
-    events = [the_word_of(asked, story.currency) for _, asked in refunds_asked_for(story)]
+    events = [requested_event(asked, currency=story.currency) for _, asked in refunds_asked_for(story)]
     for it in story.events:
         if it.event_type not in WITHOUT_WEBHOOK:
             headers, body = signers[story.account].sign(story, it, now=it.at, again=0)
