@@ -13,15 +13,15 @@ from typing import Annotated, Final
 
 import typer
 
-from sandbox.accounts import account_of, new_signers, write_config
-from sandbox.formats import Signed
-from sandbox.simulators.registry import ALL_GATEWAYS, parse_gateways, simulator_of
-from sandbox.story_generator import generate_story
 from tillkeeper import clock
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import Refused
 from tillkeeper.gateways.kit import form, strictjson, strictxml
 from tillkeeper.gateways.messages import Request
+from tillkeeper.sandbox.accounts import account_of, new_signers, write_config
+from tillkeeper.sandbox.formats import Signed
+from tillkeeper.sandbox.simulators.registry import ALL_GATEWAYS, parse_gateways, simulator_of
+from tillkeeper.sandbox.story_generator import generate_story
 from tillkeeper.settings import load_settings
 
 BODY_BYTES: Final = 256 * 1024

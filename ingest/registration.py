@@ -6,12 +6,12 @@ from typing import Annotated, Final
 
 import msgspec
 
-from ingest.payer_fields import as_link, email_problems, link_problems, locale_problems, phone_problems
 from tillkeeper.domain.events import REF_CHARS_MAX
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX, BadMoney, exponent
 from tillkeeper.domain.order.registration import ClaimedPayment, Instalment, Payer, Registration
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import strictjson
+from tillkeeper.ingest.payer_fields import as_link, email_problems, link_problems, locale_problems, phone_problems
 
 ACCOUNTS_MAX: Final = 100
 PAYMENTS_MAX: Final = 100

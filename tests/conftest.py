@@ -9,9 +9,9 @@ import asyncpg
 import hypothesis
 import pytest
 
-from sandbox.servers import Postgres, RabbitMQ
-from sandbox.servers.memory import place_in_memory
 from tests.databases import Databases
+from tillkeeper.sandbox.servers import Postgres, RabbitMQ
+from tillkeeper.sandbox.servers.memory import place_in_memory
 from tillkeeper.store.postgres.pool import open_pool
 
 # Two processes share two cores with the servers: how long an example takes says nothing about the code.

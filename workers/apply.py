@@ -27,9 +27,9 @@ from tillkeeper.store.jobs.spool import set_aside
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, Fault, fault_of, is_contention
 from tillkeeper.store.postgres.transactions import LOCK_WAIT_S, answers, repeat_when_raced
 from tillkeeper.telemetry import APPLIED_EVENTS, APPLY_BATCH_EVENTS, APPLY_LAG_SECONDS, FETCHES, PARKED_EVENTS
-from workers.database_retry import DatabaseRetry, Stopped
-from workers.isolate import apply_or_park
-from workers.locked_orders import REST_S, LockedOrders
+from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
+from tillkeeper.workers.isolate import apply_or_park
+from tillkeeper.workers.locked_orders import REST_S, LockedOrders
 
 log = structlog.get_logger()
 

@@ -12,8 +12,8 @@ from tillkeeper.domain.silence import Answers
 from tillkeeper.store.accounts.health import Abilities, HealthChange, note_answers, open_silences, watch
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.telemetry import ASKED_SOONER, SILENCE
-from workers.database_retry import DatabaseRetry, Stopped
-from workers.watched_api_client import WatchedApiClient
+from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
+from tillkeeper.workers.watched_api_client import WatchedApiClient
 
 log = structlog.get_logger()
 

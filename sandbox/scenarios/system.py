@@ -16,8 +16,6 @@ from uuid import uuid4
 import asyncpg
 import msgspec
 
-from sandbox.formats import Signed
-from sandbox.scenarios.simulated_clock import SimulatedClock, no_sleep
 from tillkeeper.api_client.client import ApiClient
 from tillkeeper.api_client.http import open_http
 from tillkeeper.domain.order.refund_registration import AskedRefund
@@ -28,6 +26,8 @@ from tillkeeper.gateways.fetching import fetches_of
 from tillkeeper.gateways.messages import Request
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
+from tillkeeper.sandbox.formats import Signed
+from tillkeeper.sandbox.scenarios.simulated_clock import SimulatedClock, no_sleep
 from tillkeeper.settings import Settings
 from tillkeeper.store.apply.refunds import register_refund
 from tillkeeper.store.apply.registration import register

@@ -17,7 +17,7 @@ from tillkeeper.store.postgres.transactions import repeat_when_raced
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import show
 from tillkeeper.store.reports.overdue import OVERDUE_AFTER
-from workers.isolate import apply_or_park, park_delivery
+from tillkeeper.workers.isolate import apply_or_park, park_delivery
 
 NO_LADDERS = Policy()
 

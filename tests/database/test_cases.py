@@ -21,8 +21,8 @@ from tillkeeper.store.reports.case_files import Filters, add_raw, file_of, list_
 from tillkeeper.store.reports.handover import hand_over
 from tillkeeper.store.reports.order import show
 from tillkeeper.store.reports.stuck import StuckFilter, stuck_orders
-from workers.database_retry import DatabaseRetry
-from workers.follow_up import FollowUp
+from tillkeeper.workers.database_retry import DatabaseRetry
+from tillkeeper.workers.follow_up import FollowUp
 
 
 @pytest.fixture

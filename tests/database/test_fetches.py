@@ -27,9 +27,9 @@ from tillkeeper.store.queries.fetches import claim_fetches, settle_fetch
 from tillkeeper.store.queries.unsigned_limits import UNKNOWN_OPEN_MAX
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import history, show
-from workers.database_retry import DatabaseRetry
-from workers.fetch import FetchLoop
-from workers.isolate import apply_or_park, park_delivery
+from tillkeeper.workers.database_retry import DatabaseRetry
+from tillkeeper.workers.fetch import FetchLoop
+from tillkeeper.workers.isolate import apply_or_park, park_delivery
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)

@@ -25,8 +25,8 @@ from tillkeeper.store.orders.acts import close
 from tillkeeper.store.outbox.sending import Audience, claim, lock_order
 from tillkeeper.store.postgres.transactions import repeat_when_raced
 from tillkeeper.store.reports.order import history, show
-from workers.database_retry import DatabaseRetry
-from workers.sweep import Sweep
+from tillkeeper.workers.database_retry import DatabaseRetry
+from tillkeeper.workers.sweep import Sweep
 
 MINUTE = timedelta(minutes=1)
 LEASE = MINUTE

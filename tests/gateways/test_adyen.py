@@ -10,8 +10,6 @@ from pydantic import ValidationError
 from specimen import NOW, request_of
 from told_plays import Told, impostor_of, with_amount_raised
 
-from sandbox.simulators.adyen.signing import adyen_delivery, adyen_item, adyen_signed
-from sandbox.simulators.adyen.simulator import SIMULATOR
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.facts import OrderFacts, apply
@@ -26,6 +24,8 @@ from tillkeeper.gateways.adyen.settings import AdyenSettings
 from tillkeeper.gateways.errors import BadPayload, BadSignature, CannotQuery, VerificationStep
 from tillkeeper.gateways.kit.unknown_words import UnknownWord, unknown_words
 from tillkeeper.gateways.messages import Query
+from tillkeeper.sandbox.simulators.adyen.signing import adyen_delivery, adyen_item, adyen_signed
+from tillkeeper.sandbox.simulators.adyen.simulator import SIMULATOR
 
 KEY = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"
 OLDER = "DFB1EB5485895CFA84146406857104ABB4CBCABDC8AAF103A624C8F6A3EAAB00"

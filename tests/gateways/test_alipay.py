@@ -19,15 +19,6 @@ from pydantic import ValidationError
 from specimen import NOW, private_pem, public_pem, request_of
 from specimen_alipay import APP_ID, FIELDS, SELLER_ID, TRADE
 
-from sandbox.simulators.alipay.objects import (
-    AlipayTrade,
-    alipay_closed,
-    alipay_finished,
-    alipay_pending,
-    alipay_refund,
-    alipay_success,
-)
-from sandbox.simulators.alipay.signing import alipay_delivery, alipay_form, alipay_signature
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.alipay.gateway import Alipay
@@ -35,6 +26,15 @@ from tillkeeper.gateways.alipay.objects import FAILURES
 from tillkeeper.gateways.alipay.settings import AlipaySettings
 from tillkeeper.gateways.errors import BadPayload, BadSignature, VerificationStep
 from tillkeeper.gateways.messages import Request
+from tillkeeper.sandbox.simulators.alipay.objects import (
+    AlipayTrade,
+    alipay_closed,
+    alipay_finished,
+    alipay_pending,
+    alipay_refund,
+    alipay_success,
+)
+from tillkeeper.sandbox.simulators.alipay.signing import alipay_delivery, alipay_form, alipay_signature
 
 PAID_AT = NOW - timedelta(minutes=1)
 REFUNDED_AT = NOW - timedelta(seconds=30) + timedelta(milliseconds=631)

@@ -14,10 +14,6 @@ from pydantic import ValidationError
 from specimen import NOW, request_of, response_of
 from specimen_braintree import CREDIT, PAID_AT, SALE, SETTINGS, STORY, VOICE
 
-from sandbox.simulators.braintree.objects import dispute, document, notification
-from sandbox.simulators.braintree.simulator import SIMULATOR
-from sandbox.simulators.braintree.templates import TEMPLATES
-from sandbox.story import StoryEvent
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.braintree.gateway import Braintree
@@ -41,6 +37,10 @@ from tillkeeper.gateways.errors import (
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.messages import Answer, ClaimedReferences, Query, Request
 from tillkeeper.gateways.registry import build
+from tillkeeper.sandbox.simulators.braintree.objects import dispute, document, notification
+from tillkeeper.sandbox.simulators.braintree.simulator import SIMULATOR
+from tillkeeper.sandbox.simulators.braintree.templates import TEMPLATES
+from tillkeeper.sandbox.story import StoryEvent
 
 PAYMENT = Query(about="payment", order_ref="ORDER-1", payment_ref="e5z9qk2n")
 REFUND = Query(about="refund", order_ref="ORDER-1", refund_ref="r3fundq8")

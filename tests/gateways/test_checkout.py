@@ -11,9 +11,6 @@ import pytest
 from specimen import NOW, request_of, response_of
 from told_plays import Told, broken_answers, impostor_of, with_amount_raised
 
-from sandbox.simulators.checkout.objects import checkout_action, checkout_dispute, checkout_payment
-from sandbox.simulators.checkout.signing import checkout_body, checkout_signed
-from sandbox.simulators.checkout.simulator import SIMULATOR
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.facts import OrderFacts, apply
@@ -34,6 +31,9 @@ from tillkeeper.gateways.errors import (
 )
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.messages import Query
+from tillkeeper.sandbox.simulators.checkout.objects import checkout_action, checkout_dispute, checkout_payment
+from tillkeeper.sandbox.simulators.checkout.signing import checkout_body, checkout_signed
+from tillkeeper.sandbox.simulators.checkout.simulator import SIMULATOR
 
 KEY = "signature-key-of-the-till"
 OLDER = "older-key-of-the-till"

@@ -10,10 +10,6 @@ from pydantic import ValidationError
 from specimen import NOW, request_of, response_of, with_header
 from walking import Walk, assert_ends_as_told, put_of, story_of
 
-from sandbox.simulators.flutterwave.objects import flutterwave_charge, flutterwave_refund
-from sandbox.simulators.flutterwave.signing import flutterwave_body, flutterwave_signed, flutterwave_v3
-from sandbox.simulators.flutterwave.simulator import SIMULATOR
-from sandbox.simulators.registry import ledger_of
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, CannotQuery, Unavailable
@@ -22,6 +18,10 @@ from tillkeeper.gateways.flutterwave.objects import CHARGE_STATUSES, CHARGEBACK_
 from tillkeeper.gateways.flutterwave.settings import FlutterwaveSettings
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.messages import ClaimedReferences, Query, Response, Token
+from tillkeeper.sandbox.simulators.flutterwave.objects import flutterwave_charge, flutterwave_refund
+from tillkeeper.sandbox.simulators.flutterwave.signing import flutterwave_body, flutterwave_signed, flutterwave_v3
+from tillkeeper.sandbox.simulators.flutterwave.simulator import SIMULATOR
+from tillkeeper.sandbox.simulators.registry import ledger_of
 
 SECRET = "a_hash_chosen_at_random_5d1c"
 OLDER = "an_older_secret_hash"

@@ -11,10 +11,6 @@ from gocardless_pro.errors import InvalidSignatureError
 from specimen import NOW, Response, request_of, with_header
 from walking import Walk, assert_ends_as_told, facts_after, put_of, story_of
 
-from sandbox.simulators.gocardless.objects import gocardless_event, gocardless_payment, gocardless_refund
-from sandbox.simulators.gocardless.signing import gocardless_body, gocardless_signed
-from sandbox.simulators.gocardless.simulator import SIMULATOR
-from sandbox.simulators.registry import ledger_of
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.registration import Order
@@ -27,6 +23,10 @@ from tillkeeper.gateways.gocardless.settings import GoCardlessSettings
 from tillkeeper.gateways.gocardless.webhook import EVENTS_MAX
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.messages import ClaimedReferences, Query
+from tillkeeper.sandbox.simulators.gocardless.objects import gocardless_event, gocardless_payment, gocardless_refund
+from tillkeeper.sandbox.simulators.gocardless.signing import gocardless_body, gocardless_signed
+from tillkeeper.sandbox.simulators.gocardless.simulator import SIMULATOR
+from tillkeeper.sandbox.simulators.registry import ledger_of
 
 SECRET = "an_endpoints_secret_of_the_debits"
 OLDER = "the_older_endpoints_secret"

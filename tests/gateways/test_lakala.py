@@ -39,9 +39,6 @@ from specimen_lakala import (
     posted,
 )
 
-from sandbox.simulators.lakala.signing import sign
-from sandbox.simulators.lakala.simulator import SIMULATOR, certificate_of
-from sandbox.simulators.lakala.templates import TEMPLATES
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.statuses import Status
@@ -57,6 +54,9 @@ from tillkeeper.gateways.lakala.cashier import RETURN_TRADES, TRADES
 from tillkeeper.gateways.lakala.settings import LakalaSettings
 from tillkeeper.gateways.messages import Answer, ClaimedReferences, Query
 from tillkeeper.gateways.registry import build
+from tillkeeper.sandbox.simulators.lakala.signing import sign
+from tillkeeper.sandbox.simulators.lakala.simulator import SIMULATOR, certificate_of
+from tillkeeper.sandbox.simulators.lakala.templates import TEMPLATES
 
 # The signature.
 

@@ -11,10 +11,6 @@ from mercadopago.webhook import InvalidWebhookSignatureError, WebhookSignatureVa
 from specimen import NOW, request_of, response_of, with_header
 from walking import Walk, assert_ends_as_told, put_of, story_of
 
-from sandbox.simulators.mercadopago.objects import mercadopago_payment, mercadopago_refund
-from sandbox.simulators.mercadopago.signing import mercadopago_notice, mercadopago_query, mercadopago_signed
-from sandbox.simulators.mercadopago.simulator import SIMULATOR
-from sandbox.simulators.registry import ledger_of
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, CannotQuery, Stale, Unavailable
@@ -23,6 +19,10 @@ from tillkeeper.gateways.mercadopago.gateway import MercadoPago
 from tillkeeper.gateways.mercadopago.objects import CHARGEBACKS, FAILURES, PAYMENT_STATUSES, REFUND_STATUSES
 from tillkeeper.gateways.mercadopago.settings import MercadoPagoSettings
 from tillkeeper.gateways.messages import ClaimedReferences, Query, Request, Response
+from tillkeeper.sandbox.simulators.mercadopago.objects import mercadopago_payment, mercadopago_refund
+from tillkeeper.sandbox.simulators.mercadopago.signing import mercadopago_notice, mercadopago_query, mercadopago_signed
+from tillkeeper.sandbox.simulators.mercadopago.simulator import SIMULATOR
+from tillkeeper.sandbox.simulators.registry import ledger_of
 
 SECRET = "a_secret_that_mercado_pago_drew"
 OLDER = "an_older_one_of_them"

@@ -12,10 +12,6 @@ from mollie.api.objects.payment import Payment
 from specimen import NOW, Request, Response, request_of, with_header
 from walking import Walk, assert_ends_as_told, facts_after, put_of, story_of
 
-from sandbox.simulators.mollie.objects import mollie_chargeback, mollie_payment, mollie_refund, money, time_text
-from sandbox.simulators.mollie.signing import mollie_called, mollie_event, mollie_signed
-from sandbox.simulators.mollie.simulator import SIMULATOR
-from sandbox.simulators.registry import ledger_of
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.registration import Order
@@ -35,6 +31,16 @@ from tillkeeper.gateways.messages import ClaimedReferences, Query
 from tillkeeper.gateways.mollie.gateway import Mollie
 from tillkeeper.gateways.mollie.objects import FAILURES, REFUND_STATUSES
 from tillkeeper.gateways.mollie.settings import MollieSettings
+from tillkeeper.sandbox.simulators.mollie.objects import (
+    mollie_chargeback,
+    mollie_payment,
+    mollie_refund,
+    money,
+    time_text,
+)
+from tillkeeper.sandbox.simulators.mollie.signing import mollie_called, mollie_event, mollie_signed
+from tillkeeper.sandbox.simulators.mollie.simulator import SIMULATOR
+from tillkeeper.sandbox.simulators.registry import ledger_of
 
 SECRET = "a_signing_secret_of_the_tests_5d1c"
 OLDER = "alternate_webhook_secret"

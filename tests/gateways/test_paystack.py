@@ -9,16 +9,6 @@ from pydantic import ValidationError
 from specimen import NOW, request_of, response_of
 from walking import Walk, assert_ends_as_told, facts_after, put_of, story_of
 
-from sandbox.simulators.paystack.objects import (
-    number_of,
-    paystack_dispute,
-    paystack_refund,
-    paystack_transaction,
-    time_text,
-)
-from sandbox.simulators.paystack.signing import paystack_body, paystack_signed
-from sandbox.simulators.paystack.simulator import SIMULATOR
-from sandbox.simulators.registry import ledger_of
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.registration import Order
@@ -37,6 +27,16 @@ from tillkeeper.gateways.paystack.api import EVERY_REFUND
 from tillkeeper.gateways.paystack.gateway import Paystack
 from tillkeeper.gateways.paystack.objects import FAILURES, REFUND_STATUSES, RESOLUTIONS, TRANSACTION_STATUSES, UNDATED
 from tillkeeper.gateways.paystack.settings import PaystackSettings
+from tillkeeper.sandbox.simulators.paystack.objects import (
+    number_of,
+    paystack_dispute,
+    paystack_refund,
+    paystack_transaction,
+    time_text,
+)
+from tillkeeper.sandbox.simulators.paystack.signing import paystack_body, paystack_signed
+from tillkeeper.sandbox.simulators.paystack.simulator import SIMULATOR
+from tillkeeper.sandbox.simulators.registry import ledger_of
 
 SECRET = "sk_test_4f1e2d3c"
 OLDER = "sk_test_older_77"

@@ -11,15 +11,6 @@ from specimen import NOW, request_of, response_of, with_header
 from told_plays import Told, broken_answers, impostor_of, with_amount_raised
 from walking import facts_after
 
-from sandbox.simulators.razorpay.objects import (
-    DECLINE,
-    razorpay_dispute,
-    razorpay_order,
-    razorpay_payment,
-    razorpay_refund,
-)
-from sandbox.simulators.razorpay.signing import razorpay_body, razorpay_signed
-from sandbox.simulators.razorpay.simulator import SIMULATOR
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.facts import OrderFacts, apply
@@ -38,6 +29,15 @@ from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.razorpay.gateway import Razorpay
 from tillkeeper.gateways.razorpay.objects import FAILURES, PAYMENT_STATUSES, REFUND_STATUSES
 from tillkeeper.gateways.razorpay.settings import RazorpaySettings
+from tillkeeper.sandbox.simulators.razorpay.objects import (
+    DECLINE,
+    razorpay_dispute,
+    razorpay_order,
+    razorpay_payment,
+    razorpay_refund,
+)
+from tillkeeper.sandbox.simulators.razorpay.signing import razorpay_body, razorpay_signed
+from tillkeeper.sandbox.simulators.razorpay.simulator import SIMULATOR
 
 SECRET = "webhook-secret-of-the-till"
 OLDER = "older-secret-of-the-till"

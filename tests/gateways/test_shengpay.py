@@ -17,9 +17,6 @@ from pydantic import ValidationError
 from specimen import NOW, private_pem, public_pem, request_of, response_of, rsa_keys
 from specimen_shengpay import COMMON, HEADERS, PAYMENT, PAYMENT_ANSWER, REFUND, plain_of, sealed, settings_of
 
-from sandbox.simulators.shengpay.signing import sign, text_of
-from sandbox.simulators.shengpay.simulator import SIMULATOR
-from sandbox.simulators.shengpay.templates import TEMPLATES
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import (
@@ -37,6 +34,9 @@ from tillkeeper.gateways.shengpay.gateway import ShengPay
 from tillkeeper.gateways.shengpay.objects import REFUND_STATUSES, TRADE_STATES
 from tillkeeper.gateways.shengpay.settings import ShengPaySettings
 from tillkeeper.gateways.shengpay.signature import as_signed, signing_text
+from tillkeeper.sandbox.simulators.shengpay.signing import sign, text_of
+from tillkeeper.sandbox.simulators.shengpay.simulator import SIMULATOR
+from tillkeeper.sandbox.simulators.shengpay.templates import TEMPLATES
 
 KEYS = rsa_keys()
 PAID_AT = datetime(2026, 10, 5, 11, 59, 58, tzinfo=UTC)

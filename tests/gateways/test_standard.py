@@ -13,8 +13,6 @@ from specimen import NOW, request_of
 from specimen_standard import BODY, MESSAGE, OTHER, SECRET, SETTINGS
 from standardwebhooks import Webhook
 
-from sandbox.simulators.standard.signing import signed
-from sandbox.simulators.standard.simulator import MAPPING
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import BadPayload, BadSignature, Stale, VerificationStep
@@ -24,6 +22,8 @@ from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.standard.gateway import Standard
 from tillkeeper.gateways.standard.settings import StandardSettings
 from tillkeeper.gateways.standard.standard_signature import standard_key
+from tillkeeper.sandbox.simulators.standard.signing import signed
+from tillkeeper.sandbox.simulators.standard.simulator import MAPPING
 
 
 def a_gateway(*, mapping=None, without=(), **settings):

@@ -9,14 +9,6 @@ import pytest
 import stripe
 from specimen import NOW
 
-from sandbox.simulators.stripe.objects import (
-    stripe_charge,
-    stripe_dispute,
-    stripe_payment_intent,
-    stripe_refund,
-    stripe_session,
-)
-from sandbox.simulators.stripe.signing import stripe_body
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Unavailable
@@ -27,6 +19,14 @@ from tillkeeper.gateways.stripe.events import TYPES
 from tillkeeper.gateways.stripe.gateway import Stripe
 from tillkeeper.gateways.stripe.settings import StripeSettings
 from tillkeeper.gateways.stripe.states import CHARGE_STATES, INTENT_STATES
+from tillkeeper.sandbox.simulators.stripe.objects import (
+    stripe_charge,
+    stripe_dispute,
+    stripe_payment_intent,
+    stripe_refund,
+    stripe_session,
+)
+from tillkeeper.sandbox.simulators.stripe.signing import stripe_body
 
 KEY = "sk_test_51queries"
 AT = NOW - timedelta(seconds=3)

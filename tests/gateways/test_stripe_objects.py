@@ -20,7 +20,6 @@ from stripe_factories import (
 )
 from walking import facts_after
 
-from sandbox.simulators.stripe.signing import stripe_body, stripe_signed
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
@@ -29,6 +28,7 @@ from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.stripe.events import TYPES
 from tillkeeper.gateways.stripe.objects import DISPUTE_STATUSES, FAILURES, REFUND_STATUSES
+from tillkeeper.sandbox.simulators.stripe.signing import stripe_body, stripe_signed
 
 # States.
 

@@ -16,13 +16,18 @@ from specimen_wechatpay import APIV3_KEY, KEY_ID, SERIAL, settings_of
 from wechatpayv3 import utils as official
 from wechatpayv3.core import Core
 
-from sandbox.simulators.wechatpay.objects import rfc3339, wechatpay_refund, wechatpay_transaction
-from sandbox.simulators.wechatpay.signing import WeChatPayKey, wechatpay_body, wechatpay_delivery, wechatpay_signed
 from tillkeeper.gateways.errors import BadPayload, BadSignature
 from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.wechatpay.gateway import WeChatPay
 from tillkeeper.gateways.wechatpay.objects import REFUND_STATUSES, TRADE_STATES
 from tillkeeper.gateways.wechatpay.settings import WeChatPaySettings
+from tillkeeper.sandbox.simulators.wechatpay.objects import rfc3339, wechatpay_refund, wechatpay_transaction
+from tillkeeper.sandbox.simulators.wechatpay.signing import (
+    WeChatPayKey,
+    wechatpay_body,
+    wechatpay_delivery,
+    wechatpay_signed,
+)
 
 KEYS = rsa_keys()
 UNIX = str(int(NOW.timestamp()))

@@ -17,9 +17,6 @@ from test_conformance import HOSTILE_XML
 from wechatpy.pay import WeChatPay as Package
 from wechatpy.pay import utils as official
 
-from sandbox.simulators.wechatpay_v2.signing import sealed_info, sign, xml
-from sandbox.simulators.wechatpay_v2.simulator import SIMULATOR, SUB_MCH_ID
-from sandbox.simulators.wechatpay_v2.templates import TEMPLATES
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.statuses import Status
@@ -38,6 +35,9 @@ from tillkeeper.gateways.wechatpay_v2.fields import signature
 from tillkeeper.gateways.wechatpay_v2.gateway import WeChatPayV2
 from tillkeeper.gateways.wechatpay_v2.objects import ERRORS, REFUND_STATUSES
 from tillkeeper.gateways.wechatpay_v2.settings import WeChatPayV2Settings
+from tillkeeper.sandbox.simulators.wechatpay_v2.signing import sealed_info, sign, xml
+from tillkeeper.sandbox.simulators.wechatpay_v2.simulator import SIMULATOR, SUB_MCH_ID
+from tillkeeper.sandbox.simulators.wechatpay_v2.templates import TEMPLATES
 
 API_KEY = SETTINGS["api_key"]
 PAID_AT = datetime(2026, 10, 5, 11, 59, 58, tzinfo=UTC)

@@ -8,8 +8,6 @@ from uuid import uuid4
 
 import pytest
 
-from sandbox.accounts import new_signers, write_config
-from sandbox.apis.faults import Fault, Spell
 from tests.database.factories import a_delivery, a_registration
 from tests.gateway_apis import NOON, Gateways
 from tests.system.commands import serving, tillkeeper
@@ -20,6 +18,8 @@ from tillkeeper.api_client.http import open_http
 from tillkeeper.domain.policy import Policy, SilencePolicy
 from tillkeeper.gateways.messages import Request
 from tillkeeper.policy import load_policy
+from tillkeeper.sandbox.accounts import new_signers, write_config
+from tillkeeper.sandbox.apis.faults import Fault, Spell
 from tillkeeper.settings import SweepSettings, load_settings
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
@@ -36,11 +36,11 @@ from tillkeeper.store.jobs.backfill import (
 )
 from tillkeeper.store.postgres.transactions import repeat_when_raced
 from tillkeeper.store.reports.order import history, show
-from workers.backfill import LIST_LAG, PART, Backfill
-from workers.database_retry import DatabaseRetry
-from workers.silence import Silence
-from workers.sweep import Sweep
-from workers.watched_api_client import WatchedApiClient
+from tillkeeper.workers.backfill import LIST_LAG, PART, Backfill
+from tillkeeper.workers.database_retry import DatabaseRetry
+from tillkeeper.workers.silence import Silence
+from tillkeeper.workers.sweep import Sweep
+from tillkeeper.workers.watched_api_client import WatchedApiClient
 
 STRIPE, ALIPAY, WECHATPAY = "stripe-main", "alipay-main", "wechatpay-main"
 HOUR = timedelta(hours=1)

@@ -25,13 +25,13 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from typer.testing import CliRunner
 
-from sandbox.servers import RabbitMQ
-from sandbox.servers.child import free_ports
 from tests.system.receiving import until
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.cli import app
 from tillkeeper.gateways.registry import GATEWAYS
 from tillkeeper.notices.settings import NotifySettings, SmtpSettings, WebhookSettings
+from tillkeeper.sandbox.servers import RabbitMQ
+from tillkeeper.sandbox.servers.child import free_ports
 from tillkeeper.settings import BadSettings, IngestSettings, Settings, SweepSettings, WorkSettings, load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -277,7 +277,7 @@ class Image:
         for source in sources:
             if (ROOT / source).is_dir():
                 ignored = shutil.ignore_patterns("__pycache__")
-                shutil.copytree(ROOT / source, self.workdir / target, ignore=ignored)
+                shutil.copytree(ROOT / source, self.workdir / target, ignore=ignored, symlinks=True)
             else:
                 if "/" in target.rstrip("/"):  # COPY makes the directories of its target
                     (self.workdir / target).parent.mkdir(exist_ok=True)

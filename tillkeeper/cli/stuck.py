@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from tillkeeper.cli.failed import WRONG, CommandError, reported
+from tillkeeper.cli.errors import WRONG, CommandError, reported
 from tillkeeper.cli.money import in_words
 from tillkeeper.cli.options import AsJson, Config, exits, policy_from, seconds, settings_from, unicode
 from tillkeeper.cli.order_view import status_in_words, sum_in_words

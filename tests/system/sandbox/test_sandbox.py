@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.servers.child import free_ports
 from tests.system.receiving import SECRET, TOKEN
+from tillkeeper.sandbox.servers.child import free_ports
 
 WITHIN_S = 90.0  # of which 15 on idle cores
 

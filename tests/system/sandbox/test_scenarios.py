@@ -9,16 +9,16 @@ from datetime import timedelta
 
 import pytest
 
-from sandbox.scenarios.lossy_day import lossy_day
-from sandbox.scenarios.report import span
-from sandbox.scenarios.run import BEGINS_AT, ScenarioOptions
-from sandbox.scenarios.stuck import stuck_at_gateway
-from sandbox.scenarios.system import Workers
-from sandbox.scenarios.workers import start_workers
-from sandbox.servers import Postgres
-from sandbox.servers.memory import place_in_memory
 from tests.notice_servers import smtp_server
 from tillkeeper.gateways.messages import Answer
+from tillkeeper.sandbox.scenarios.lossy_day import lossy_day
+from tillkeeper.sandbox.scenarios.report import span
+from tillkeeper.sandbox.scenarios.run import BEGINS_AT, ScenarioOptions
+from tillkeeper.sandbox.scenarios.stuck import stuck_at_gateway
+from tillkeeper.sandbox.scenarios.system import Workers
+from tillkeeper.sandbox.scenarios.workers import start_workers
+from tillkeeper.sandbox.servers import Postgres
+from tillkeeper.sandbox.servers.memory import place_in_memory
 
 ORDERS = 50
 FEW = 40
