@@ -6,9 +6,9 @@ import aiohttp
 import asyncpg
 import pytest
 
-from sandbox.servers.child import free_ports
 from tests.system.commands import CLOSED_PORT_URL, serving, tillkeeper, toml, written
 from tests.system.receiving import PATH, a_delivery, until
+from tillkeeper.sandbox.servers.child import free_ports
 from tillkeeper.store.schema.files import migrations, newest_version
 
 ROLES = ("ingest", "work", "sweep", "notify", "run")
