@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tests.database.factories import NOON, a_delivery, an_event
-from tests.database.test_sweeping import HOUR, MINUTE, Clock, Gateways, a_sweep, climb, registered, told, until
+from tests.database.sweeps import HOUR, MINUTE, Clock, Gateways, a_sweep, climb, registered, told, until
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.ladder import Action, Ladder
 from tillkeeper.domain.order.refund_registration import AskedRefund

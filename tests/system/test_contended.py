@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from tests.database.factories import NOON, a_delivery, a_registration, an_event
-from tests.database.test_sweeping import MINUTE, Clock, Gateways, a_sweep, registered
+from tests.database.sweeps import MINUTE, Clock, Gateways, a_sweep, registered
 from tests.system.receiving import AUTHORIZED
 from tillkeeper.domain.delivery import Envelope, pack
 from tillkeeper.domain.events import Evidence

@@ -78,7 +78,7 @@ def _print(rows: list[dict[str, Any]], now: datetime, *, more: bool) -> None:
         (
             (
                 order["order_ref"],
-                status_in_words(order),
+                status_in_words(order["status"]),
                 lasting(now - order["since"]),
                 ", ".join(order["accounts"]),
                 in_words(order["amount"], order["currency"]),

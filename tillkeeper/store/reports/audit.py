@@ -70,7 +70,7 @@ SELECT (SELECT count(*) FROM deliveries) AS deliveries,
        + (SELECT count(*) FROM parked k WHERE readable
           AND NOT EXISTS (SELECT FROM deliveries d WHERE d.run = k.run AND d.number = k.number)) AS accepted,
        (SELECT coalesce(sum(duplicates), 0)::bigint FROM deliveries) AS duplicates,
-       -- questions of a delivery that is kept by now are no event of it
+       -- the queries of a delivery that is stored by now are no event of it
        (SELECT count(*) FROM parked k WHERE readable AND outcome IS DISTINCT FROM 'replayed'
         AND NOT (event_id = 'to be fetched'
                  AND EXISTS (SELECT FROM deliveries d WHERE d.run = k.run AND d.number = k.number))) AS parked,
@@ -148,8 +148,8 @@ async def audit(pool: asyncpg.Pool, *, settled_until: datetime, now: datetime) -
             in_flight=sum(until_now) - sum(row["missing"] for row in missing),
             unbalanced=[dict(row) for row in await conn.fetch(UNBALANCED, EXAMPLES_MAX)],
             orders=orders,
-            fetches={name: sum(it[name] for it in fetches) for name in FETCHED},
-            unfetched=[it for it in map(_unfetched, fetches) if it],
+            fetches={name: sum(fetch[name] for fetch in fetches) for name in FETCHED},
+            unfetched=[each for each in map(_unfetched, fetches) if each],
             misjudged=misjudged,
             unattended=alone,
             stale=await stale(conn, limit=EXAMPLES_MAX),
