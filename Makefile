@@ -83,6 +83,10 @@ histories: setup  ## 100,000 random histories of orders, each told in four order
 lives: setup  ## 100,000 random lives of orders, with time, answers, people and deaths; ARGS="--count N --seed N"
 	@$(BIN)/python -m tests.pure.domain.lives $(ARGS)
 
+.PHONY: keep
+keep: setup  ## When a release is cut: keeps its program for the upgrade test; VERSION=0.1.0
+	@$(BIN)/python -m tests.releases.kept $(VERSION)
+
 docs: setup  ## docs/gateways.md, deploy/accounts.toml and docs/states.md, printed from the code's own tables
 	@$(BIN)/python docs/gateways.py
 	@$(BIN)/python docs/states.py

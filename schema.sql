@@ -4,16 +4,16 @@
 --   deliveries ──< inbox >── orders ──< payments, refunds, disputes
 --      └──< fetches (what to ask its gateway)
 --                              ├────< steps (what the sweep did), acts (what people did)
---                              └────< cases ──< case_entries      outbox (what is to be told)
+--                              └────< cases ──< case_entries      outbox (notices to send)
 --   spool (the PostgreSQL lane)      parked (what could not be applied)
---   activity, account_health, silences (how each account talks, and when it does not)
---   backfills, hints (what is asked besides)
+--   activity, account_health, silences (each account's webhooks and answers, and when they stay away)
+--   backfills, hints (queries for other reasons)
 --
 -- Amounts are integers of the currency's minor unit.  Times are the gateway's own unless the name says otherwise.
 
 BEGIN;  -- all of it or nothing: run over a database that is not empty it changes nothing
 
--- What a merchant sells.  Status and the three sums are derived by domain/order.py from the rows below it, never set.
+-- What a merchant sells.  Status and the three sums are derived by domain/order/status.py from the rows below it, never set.
 CREATE TABLE orders (
     id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     order_ref        text NOT NULL UNIQUE,
@@ -35,9 +35,9 @@ CREATE TABLE orders (
     -- The present phase: from one movement of the order's money to the next.  The sweep takes its ladder's steps (domain/ladder.py).
     phase            bigint NOT NULL DEFAULT 1,  -- the version at which it began
     phase_since      timestamptz NOT NULL,
-    due_at           timestamptz,  -- when the sweep looks next; null: nothing will become of waiting
-    ask_at           timestamptz,  -- somebody wants the gateway asked then, whatever the ladder says
-    held_until       timestamptz,  -- a person asked the sweep to leave it alone until then
+    due_at           timestamptz,  -- when the sweep advances it next; null: never
+    ask_at           timestamptz,  -- a query is requested for then, whatever the ladder says
+    held_until       timestamptz,  -- a person put it on hold until then
     closed_at        timestamptz,  -- no payment is expected any more
     -- Nobody's order shows paid for less than its amount.
     CONSTRAINT paid_means_covered CHECK (status <> 'paid' OR captured_minor + discount_minor >= amount_minor)
@@ -49,7 +49,7 @@ CREATE INDEX orders_moving ON orders (phase_since)
 WHERE closed_at IS NULL AND status IN ('processing', 'partially_paid', 'refunding');
 CREATE INDEX orders_payable ON orders (coalesce(expires_at, phase_since))
 WHERE closed_at IS NULL AND status IN ('unpaid', 'failed');
--- For people who look for what is stuck or held: these do not read the orders that are done with.
+-- For lists of stuck and held orders, which do not read finished ones.
 CREATE INDEX orders_failed ON orders (phase_since) WHERE closed_at IS NULL AND status = 'failed';
 CREATE INDEX orders_held ON orders (held_until) WHERE held_until IS NOT NULL;
 
@@ -65,7 +65,7 @@ CREATE TABLE deliveries (
     events       integer NOT NULL CHECK (events >= 0),
     duplicates   integer NOT NULL DEFAULT 0 CHECK (duplicates BETWEEN 0 AND events),
     query        text NOT NULL DEFAULT '',  -- of the URL, raw
-    fetches      integer NOT NULL DEFAULT 0 CHECK (fetches >= 0),  -- what its gateway must be asked because of it
+    fetches      integer NOT NULL DEFAULT 0 CHECK (fetches >= 0),  -- queries to its gateway that it requests
     dropped      integer NOT NULL DEFAULT 0 CHECK (dropped BETWEEN 0 AND fetches),  -- of these, by earlier versions
     PRIMARY KEY (run, number)
 ) WITH (toast_tuple_target = 8160);  -- real bodies of 2 to 5 KB stay in the row
@@ -85,9 +85,9 @@ CREATE TABLE void_numbers (
     CONSTRAINT explained_whole CHECK (num_nulls(explained_by, note, explained_at) IN (0, 3))
 );
 
--- What a gateway must be asked, because a delivery said only that it changed.  One row for each thing that can be asked
--- about, open while a delivery's request is not answered: many requests are one question, and one that comes while the gateway is
--- being asked leads to one more.
+-- Queries that deliveries request, because they say only that something changed.  One row for each object that can be
+-- queried, open while a request is not answered: many requests make one query, and one that comes while the query is
+-- running leads to one more.
 CREATE TABLE fetches (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account      text NOT NULL,
@@ -105,12 +105,12 @@ CREATE TABLE fetches (
     given_up     bigint NOT NULL DEFAULT 0 CHECK (given_up >= 0),  -- or fell out for newer ones, unsigned
     requested_at    timestamptz NOT NULL,  -- when the first request came that is open
     due_at       timestamptz,  -- when to ask next; null: nothing is open
-    failures     integer NOT NULL DEFAULT 0,  -- questions without an answer since requested_at
+    failures     integer NOT NULL DEFAULT 0,  -- queries without an answer since requested_at
     misses       integer NOT NULL DEFAULT 0,  -- and those that were answered with "no such thing"
     asked_at     timestamptz,
     claims       bigint NOT NULL DEFAULT 0,  -- so far: whose claim ran out writes nothing here
     leased_until  timestamptz NOT NULL DEFAULT '-infinity',  -- a lease
-    result       text,  -- of the last question, in words for people
+    result       text,  -- of the last query, in words for people
     finished_at  timestamptz,
     UNIQUE NULLS NOT DISTINCT (account, about, payment_ref, refund_ref, order_ref),
     FOREIGN KEY (run, number) REFERENCES deliveries,
@@ -174,8 +174,8 @@ WHERE outcome = 'waiting' AND dispute_ref IS NOT NULL;
 CREATE INDEX inbox_waiting_since ON inbox (recorded_at) WHERE outcome = 'waiting';
 CREATE INDEX inbox_waiting_in_turn ON inbox (seq) WHERE outcome = 'waiting';
 
--- Payments that were told with more than one order, and with which: whoever registers one of these has the payment looked at
--- anew (domain/ownership.py).
+-- Payments that events name with more than one order, and with which: when one of these is registered, it is decided
+-- anew where the payment belongs (domain/order/ownership.py).
 CREATE TABLE named_elsewhere (
     order_ref    text NOT NULL,
     account      text NOT NULL,
@@ -183,13 +183,13 @@ CREATE TABLE named_elsewhere (
     PRIMARY KEY (order_ref, account, payment_ref)
 );
 
--- One attempt to pay.  Each group of columns is a fact that merges on its own (domain/facts.py).
+-- One attempt to pay.  Each group of columns is a fact that merges on its own (domain/order/facts.py).
 CREATE TABLE payments (
     account            text NOT NULL,
     payment_ref        text NOT NULL,
     order_id           bigint NOT NULL REFERENCES orders,
     status             text NOT NULL CHECK (status IN ('created', 'pending', 'authorized', 'failed', 'cancelled', 'succeeded', 'reversed')),
-    facts              jsonb NOT NULL,  -- what domain/facts.py merges; the columns beside it are for reading
+    facts              jsonb NOT NULL,  -- what domain/order/facts.py merges; the columns beside it are for reading
     amount_minor       bigint CHECK (amount_minor >= 0),
     currency           text,
     captured_minor     bigint NOT NULL CHECK (captured_minor >= 0),
@@ -229,7 +229,7 @@ CREATE TABLE disputes (
 );
 CREATE INDEX disputes_of_order ON disputes (order_id);
 
--- What the sweep did for an order.  A step of a phase is taken once: the row stands before anything is asked or told.
+-- What the sweep did for an order.  A step of a phase is taken once: its row is committed before any query or notice.
 CREATE TABLE steps (
     order_id  bigint NOT NULL REFERENCES orders,
     phase     bigint NOT NULL,
@@ -237,7 +237,7 @@ CREATE TABLE steps (
     at        timestamptz NOT NULL,  -- when the ladder has it
     taken_at  timestamptz NOT NULL,
     tries     integer NOT NULL DEFAULT 1,
-    retry_at  timestamptz,  -- no answer yet: it is asked again then, unless the next question comes first
+    retry_at  timestamptz,  -- no answer yet: the query is repeated then, unless the next one comes first
     result    text,  -- what came of it; null while it is under way, or when its sweeper died
     PRIMARY KEY (order_id, phase, action, at)
 );
@@ -292,11 +292,11 @@ CREATE INDEX case_entries_since ON case_entries (at);
 
 -- Effects on their way out, written in the transaction of the change that caused them.
 CREATE TABLE outbox (
-    -- Names what is told, so that nobody is told it twice.  Sorted by its bytes: case/17/ and order/17/ are ranges.
+    -- Identifies the fact, so that no notice is sent twice.  Sorted by its bytes: case/17/ and order/17/ are ranges.
     key          text COLLATE "C" PRIMARY KEY,
     id           bigint GENERATED ALWAYS AS IDENTITY,
     order_id     bigint REFERENCES orders,
-    version      bigint,  -- the order's, so that receivers can order what they are told
+    version      bigint,  -- the order's, so that receivers can sort notices
     audience     text NOT NULL CHECK (audience IN ('merchant', 'payer', 'ops')),
     topic        text NOT NULL,
     payload      jsonb NOT NULL,
@@ -304,7 +304,7 @@ CREATE TABLE outbox (
     due_at       timestamptz,  -- when to try next; null: finished
     attempts     integer NOT NULL DEFAULT 0,
     leased_until  timestamptz NOT NULL DEFAULT '-infinity',  -- a sender's lease
-    told         jsonb NOT NULL DEFAULT '{}',  -- by channel: {"outcome", "at", "why"}
+    channels     jsonb NOT NULL DEFAULT '{}',  -- by channel: {"outcome", "at", "why"}
     state        text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'sent', 'uncertain', 'dropped', 'dead')),
     last_error   text,
     finished_at  timestamptz,
@@ -410,15 +410,15 @@ CREATE TABLE handovers (
     by  text NOT NULL
 );
 
--- The policy that sweeps go by.  Orders that are due later are looked at anew when it changes, up to this id so far.
+-- The policy that sweeps apply.  When it changes, orders that are due later are rescheduled, up to this id so far.
 CREATE TABLE policy_in_force (
     singleton     boolean PRIMARY KEY DEFAULT true CHECK (singleton),  -- there is one row
     digest        text NOT NULL,
     taken_at      timestamptz NOT NULL,
-    looked_up_to  bigint  -- null: through with it
+    looked_up_to  bigint  -- null: finished
 );
 
--- When each account was heard: the deliveries of an hour, and the minutes in which there were any as a mask of sixty bits.
+-- Each account's webhooks: the deliveries of an hour, and the minutes in which there were any as a mask of sixty bits.
 -- Each connection has rows of its own, so that batches never wait for each other here; whoever reads adds them up.
 CREATE TABLE activity (
     account     text NOT NULL,
@@ -430,34 +430,34 @@ CREATE TABLE activity (
     PRIMARY KEY (account, hour, backend)
 ) WITH (fillfactor = 50);  -- a row changes with every batch, and stays on its page
 
--- One row an account: when somebody looked last, and how its gateway answers.  Whoever looks holds the row.
+-- One row for each account: when it was checked last, and how its gateway answers.  A check locks the row.
 CREATE TABLE account_health (
     account        text PRIMARY KEY,
     watched_at     timestamptz NOT NULL,
     answered_at    timestamptz,  -- the last answer to any sweeper
-    failing_since  timestamptz,  -- the first question since then that had none
+    failing_since  timestamptz,  -- the first query since then without an answer
     failed_at      timestamptz,  -- the last one
     reason         text  -- why that had none
 );
 
--- An account that should talk and is silent, or should answer and does not.  An open row is the fact: told once, and
--- once that it is over.
+-- Accounts without webhooks although some are expected, and gateways that do not answer.  An open row is reported once,
+-- and once more when it ends.
 CREATE TABLE silences (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account     text NOT NULL,
     kind        text NOT NULL CHECK (kind IN ('silent', 'unanswering')),
     since       timestamptz NOT NULL,
     noticed_at  timestamptz NOT NULL,
-    asked_at    timestamptz NOT NULL,  -- when its open payments were last asked about because of it
+    asked_at    timestamptz NOT NULL,  -- when its open payments were last queried because of it
     ended_at     timestamptz
 );
 CREATE UNIQUE INDEX silences_once ON silences (account, kind) WHERE ended_at IS NULL;
 
--- How far each account's own list of events is taken in, and the span that is wanted next.
+-- How far each account's own list of events is taken in, and the span that is requested next.
 CREATE TABLE backfills (
     account       text PRIMARY KEY,
     good_until    timestamptz,  -- up to here the last one got
-    requested_since  timestamptz,  -- from here to now is wanted; moves on with each part that is done
+    requested_since  timestamptz,  -- from here to now; moves on with each finished part
     requested_at     timestamptz,  -- when that was last said
     reason        text,
     due_at        timestamptz,  -- when to begin, or to try again

@@ -60,3 +60,12 @@ BEGIN
     -- Named as before, what was told already would be told once more.
     UPDATE outbox SET key = replace(key, '/spell ', '/phase ') WHERE audience = 'payer' AND key LIKE '%/spell %';
 END $$;
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('outbox') AND attname = 'told') THEN
+        ALTER TABLE outbox RENAME told TO channels;
+        IF EXISTS (SELECT FROM pg_constraint WHERE conrelid = to_regclass('outbox') AND conname = 'outbox_told_not_null') THEN
+            ALTER TABLE outbox RENAME CONSTRAINT outbox_told_not_null TO outbox_channels_not_null;
+        END IF;
+    END IF;
+END $$;

@@ -110,4 +110,4 @@ class Clock:
 
 async def row_of(pool, key):
     row = dict(await pool.fetchrow("SELECT * FROM outbox WHERE key = $1", key))
-    return {**row, "told": msgspec.json.decode(row["told"])}
+    return {**row, "channels": msgspec.json.decode(row["channels"])}

@@ -64,7 +64,7 @@ SENDS_PER_CHANNEL: Final = 5  # the notices that wait at once for a receiver tha
 LEASE: Final = timedelta(minutes=3)
 ALL: Final = tuple(Audience)
 
-_told = msgspec.json.Decoder(dict[str, Entry]).decode
+_entries_in = msgspec.json.Decoder(dict[str, Entry]).decode
 _payload_in = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -148,21 +148,21 @@ class NotifyLoop:
         return self._channels.for_ops(_payload(row).get("level"))
 
     async def _handle(self, row: Claimed) -> None:
-        told = _told(row.told)
+        entries = _entries_in(row.channels)
         try:
             if row.audience is Audience.PAYER:
-                await self._settle([(row, told)], put_off=await self._to_payer(row, told))
+                await self._settle([(row, entries)], put_off=await self._to_payer(row, entries))
             else:
-                await self._to_channels(row, told)
-                await self._settle([(row, told)])
+                await self._to_channels(row, entries)
+                await self._settle([(row, entries)])
         except LeaseLost:
             log.warning("notice_lease_expired", key=row.key, topic=row.topic)
 
     # --- payers: at most once -----------------------------------------------------------------------------------------
 
-    async def _to_payer(self, row: Claimed, told: dict[str, Entry]) -> datetime | None:
-        """Sends a mail and adds its entry to `told`; returns until when it is postponed, if it is."""
-        before = told.get(MAIL)
+    async def _to_payer(self, row: Claimed, entries: dict[str, Entry]) -> datetime | None:
+        """Sends a mail and adds what came of it to `entries`; returns until when it is postponed, if it is."""
+        before = entries.get(MAIL)
         if before is not None and before.is_final:  # its sender died before settling it
             self._log(row, MAIL, before)
             return None
@@ -172,8 +172,8 @@ class NotifyLoop:
             if held.outcome is None:
                 return held.until
             outcome = held.outcome
-        told[MAIL] = self._entry(row, outcome, before)
-        self._log(row, MAIL, told[MAIL])
+        entries[MAIL] = self._entry(row, outcome, before)
+        self._log(row, MAIL, entries[MAIL])
         return None
 
     async def _mail(self, row: Claimed) -> SendOutcome:
@@ -230,15 +230,15 @@ class NotifyLoop:
 
     # --- the merchant's systems and ops: at least once ----------------------------------------------------------------
 
-    async def _to_channels(self, row: Claimed, told: dict[str, Entry]) -> None:
-        """Sends to each channel that is due, and adds the entries to `told`."""
+    async def _to_channels(self, row: Claimed, entries: dict[str, Entry]) -> None:
+        """Sends to each channel that is due, and adds what came of it to `entries`."""
         now = self._now()
         channels = self._channels_for(row)
         known = {channel.name for channel in channels}
-        for name, entry in told.items():
+        for name, entry in entries.items():
             if name not in known and not entry.is_final:
-                told[name] = self._entry(row, Dropped(why="not configured any more"), None)
-        due = [channel for channel in channels if channel.name not in told or _is_due(told[channel.name], now)]
+                entries[name] = self._entry(row, Dropped(why="not configured any more"), None)
+        due = [channel for channel in channels if channel.name not in entries or _is_due(entries[channel.name], now)]
         notice = Outgoing(
             key=row.key,
             topic=row.topic,
@@ -250,7 +250,7 @@ class NotifyLoop:
 
         async def send(channel: Channel) -> None:
             outcome = await self._unless_unforeseen(row, channel.name, self._send(channel, notice))
-            entry = told[channel.name] = self._entry(row, outcome, told.get(channel.name))
+            entry = entries[channel.name] = self._entry(row, outcome, entries.get(channel.name))
             if not (isinstance(outcome, Failed) and not outcome.tried):
                 self._log(row, channel.name, entry)
             if len(due) > 1:  # should we die while a slow channel sends, this one must not send again
@@ -266,9 +266,9 @@ class NotifyLoop:
         async with self._sending[channel.name]:
             return await channel.send(msgspec.structs.replace(notice, sent_at=self._now()))
 
-    async def _mark(self, row: Claimed, told: Mapping[str, Entry]) -> None:
+    async def _mark(self, row: Claimed, entries: Mapping[str, Entry]) -> None:
         async with self._pool.acquire() as conn:
-            if not await mark(conn, row, told):
+            if not await mark(conn, row, entries):
                 raise LeaseLost
 
     # --- what became of it --------------------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ class NotifyLoop:
         """Settles rows; who could not be reached becomes a case, in the same transaction."""
         if rows:
             now = self._now()
-            settled = {row.key: _settled(row, told, put_off, now) for row, told in rows}
+            settled = {row.key: _settled(row, entries, put_off, now) for row, entries in rows}
             await self._retry.until_available(lambda: self._write(rows, settled, now), contended_attempts=None)
 
     async def _write(
@@ -300,14 +300,16 @@ class NotifyLoop:
     ) -> None:
         async with self._pool.acquire() as conn, conn.transaction():
             held = await settle(conn, list(settled.values()))
-            ours = [(row, told) for row, told in rows if row.key in held]
+            ours = [(row, entries) for row, entries in rows if row.key in held]
             reasons = [
                 (row.order_id, reason)
-                for row, told in ours
-                for reason in undeliverable(told, key=row.key, audience=row.audience, topic=row.topic, now=now)
+                for row, entries in ours
+                for reason in undeliverable(entries, key=row.key, audience=row.audience, topic=row.topic, now=now)
             ]
             await open_cases(conn, reasons, policy=self._cases(), now=now)
-            await write_notices(conn, [notice for _, told in ours for notice in gone_receivers(told, now=now)], now=now)
+            await write_notices(
+                conn, [notice for _, entries in ours for notice in gone_receivers(entries, now=now)], now=now
+            )
         for row, _ in rows:
             if row.key not in held:
                 log.warning("notice_lease_expired", key=row.key, topic=row.topic)
@@ -340,12 +342,12 @@ def _is_due(entry: Entry, now: datetime) -> bool:
     return not entry.is_final and (entry.next_at is None or entry.next_at <= now)
 
 
-def _settled(row: Claimed, told: Mapping[str, Entry], put_off: datetime | None, now: datetime) -> Settled:
-    state = state_of(told) if put_off is None else RowState(state=PENDING, due_at=put_off, last_error=None)
+def _settled(row: Claimed, entries: Mapping[str, Entry], put_off: datetime | None, now: datetime) -> Settled:
+    state = state_of(entries) if put_off is None else RowState(state=PENDING, due_at=put_off, last_error=None)
     return Settled(
         key=row.key,
         claim=row.claim,
-        told=told,
+        channels=entries,
         state=state.state,
         due_at=state.due_at,
         last_error=state.last_error,

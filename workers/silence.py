@@ -6,9 +6,10 @@ from datetime import datetime
 import asyncpg
 import structlog
 
+from tillkeeper.domain.account_notices import BEGINS
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.silence import Answers
-from tillkeeper.store.accounts.health import BEGINS, Abilities, HealthChange, note_answers, open_silences, watch
+from tillkeeper.store.accounts.health import Abilities, HealthChange, note_answers, open_silences, watch
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.telemetry import ASKED_SOONER, SILENCE
 from workers.database_retry import DatabaseRetry, Stopped

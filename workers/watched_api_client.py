@@ -28,11 +28,11 @@ class WatchedApiClient:
         return self._api_client.gateways
 
     def can_query(self, account: str) -> bool:
-        """Whether the account can be queried."""
+        """Returns whether the account can be queried."""
         return self._api_client.can_query(account)
 
     def can_list_events(self, account: str) -> bool:
-        """Whether the account's gateway has a list of events."""
+        """Returns whether the account's gateway has a list of events."""
         return self._api_client.can_list_events(account)
 
     async def query(self, account: str, query: Query) -> Answer:

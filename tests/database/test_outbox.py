@@ -22,7 +22,7 @@ async def claimed(pool, *, now=NOON, audiences=EVERYBODY, limit=10):
 
 
 async def settled(pool, row, **fields):
-    defaults = {"told": {}, "state": "sent", "due_at": None, "last_error": None, "finished_at": NOON}
+    defaults = {"channels": {}, "state": "sent", "due_at": None, "last_error": None, "finished_at": NOON}
     async with pool.acquire() as conn:
         return await settle(conn, [Settled(key=row.key, claim=row.claim, **{**defaults, **fields})])
 
@@ -50,9 +50,9 @@ async def test_whose_claim_is_over_writes_nothing(pool):
         assert not await mark(conn, first, {"x": {"outcome": "sent"}})
         assert await mark(conn, second, {"y": {"outcome": "sent"}})
     assert await settled(pool, first) == set()
-    assert await settled(pool, second, told={"y": 1}) == {"k"}
+    assert await settled(pool, second, channels={"y": 1}) == {"k"}
     assert await settled(pool, second) == set()  # nor twice
-    row = await pool.fetchrow("SELECT state, told, due_at, finished_at FROM outbox")
+    row = await pool.fetchrow("SELECT state, channels, due_at, finished_at FROM outbox")
     assert tuple(row) == ("sent", '{"y": 1}', None, NOON)
 
 
@@ -101,7 +101,7 @@ async def test_mails_told_or_perhaps_told_are_counted_but_not_this_one(pool):
     for number, outcome in enumerate(("sent", "uncertain", "failing", "dropped", "sent")):
         await told(pool, to_payer(order_id, key=f"k{number}"))
         await pool.execute(
-            "UPDATE outbox SET told = jsonb_build_object('mail', jsonb_build_object('outcome', $1::text))"
+            "UPDATE outbox SET channels = jsonb_build_object('mail', jsonb_build_object('outcome', $1::text))"
             " WHERE key = $2",
             outcome,
             f"k{number}",

@@ -55,8 +55,8 @@ VALUES ('stuck', 'order:A1/spell:2', 1, '{}', $1, $1);
 INSERT INTO cases (kind, subject, order_id, account, state, details, opened_at, closed_at, closed_by, outcome)
 VALUES ('disputed', 'dispute:stripe-main/d1', 1, 'stripe-main', 'opened', '{}', $1, $1, 'truth', 'its cause is gone');
 INSERT INTO case_entry (case_id, what, by, at) VALUES (1, 'opened', 'tillkeeper', $1), (2, 'closed', 'truth', $1);
-INSERT INTO outbox (key, order_id, version, audience, topic, payload, created_at, due_at)
-VALUES ('payer/1/payer.processing/0/0/0/spell 2 no 1', 1, 3, 'payer', 'payer.processing', '{}', $1, $1);
+INSERT INTO outbox (key, order_id, version, audience, topic, payload, created_at, due_at, told)
+VALUES ('payer/1/payer.processing/0/0/0/spell 2 no 1', 1, 3, 'payer', 'payer.processing', '{}', $1, $1, '{"mail": {}}');
 INSERT INTO spool (id, shard, body) VALUES ($2, 0, '\\x00');
 INSERT INTO heard (account, hour, backend, minutes, deliveries, last_at) VALUES ('stripe-main', $1, 1, 1, 1, $1);
 INSERT INTO pulse (account, watched_at) VALUES ('stripe-main', $1);
@@ -161,8 +161,9 @@ async def test_what_stood_in_it_stands_there_and_is_gone_on_with(old_database):
             return await take_due(conn, policy=policy, limit=10, lease=timedelta(minutes=1), now=late)
 
         await repeat_when_raced(pool, take)
-        told = await pool.fetch("SELECT key FROM outbox WHERE audience = 'payer'")
-        assert [row["key"] for row in told] == ["payer/1/payer.processing/0/0/0/phase 2 no 1"]  # and not once more
+        notices = await pool.fetch("SELECT key, channels FROM outbox WHERE audience = 'payer'")
+        [(key, channels)] = [tuple(row) for row in notices]  # and not once more
+        assert (key, channels) == ("payer/1/payer.processing/0/0/0/phase 2 no 1", '{"mail": {}}')
         paid = PaymentEvent(
             event_id="evt-2",
             kind=Kind.PAYMENT_SUCCEEDED,

@@ -363,8 +363,8 @@ def _more(row: dict[str, Any]) -> str:
         case "act":
             return f"{row['by']}: {row['note']}" if row["note"] else row["by"]
         case "notice":
-            told = [f"{channel} {entry.get('outcome')}" for channel, entry in row["told"].items()]
-            return ", ".join([*told, *([row["last_error"]] if row["last_error"] else [])])
+            sent = [f"{channel} {entry.get('outcome')}" for channel, entry in row["channels"].items()]
+            return ", ".join([*sent, *([row["last_error"]] if row["last_error"] else [])])
         case "step":
             return row["note"] or ""
         case _:

@@ -17,7 +17,7 @@ from uuid import UUID
 import msgspec
 
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.domain.order.case_reasons import CaseReason
+from tillkeeper.domain.order.case_reasons import CaseReason, event_subject
 from tillkeeper.domain.order.receiving import Arrival, Outcome
 from tillkeeper.domain.references import Bindings, Reference, object_references_of
 
@@ -98,11 +98,6 @@ def digest_of(event: PaymentEvent) -> bytes:
         *(() if event.on_top is None else ("on top", event.on_top)),
     )
     return hashlib.blake2b(_encode(meaning), digest_size=16).digest()
-
-
-def event_subject(account: str, event_id: str) -> str:
-    """How a case names an event."""
-    return f"event:{account}/{event_id}"
 
 
 def find_orders(items: Sequence[Item], bindings: Bindings) -> list[Item]:

@@ -7,10 +7,13 @@ asked ──┬─ found ──────────────────�
 
 from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias
+from uuid import UUID
 
 import msgspec
 
 from tillkeeper.domain.backoff import FETCH, FETCH_NOT_FOUND, Jitter
+from tillkeeper.domain.order.case_reasons import CaseReason
+from tillkeeper.domain.order.cases import CaseKey
 
 REF_CHARS_MAX: Final = 255
 UNPROVEN_REST: Final = timedelta(seconds=30)  # between questions about one thing that unsigned deliveries caused
@@ -86,3 +89,40 @@ def problem_with_fetch(fetch: Fetch) -> str | None:
     if not all(0 < len(ref) <= REF_CHARS_MAX and ref.isascii() and ref.isprintable() for ref in refs):
         return f"a reference to ask about must have 1 to {REF_CHARS_MAX} printable characters of ASCII"
     return None
+
+
+FETCH_FAILED: Final = "fetch_failed"
+
+
+def unanswered_key(account: str, fetch: Fetch) -> CaseKey:
+    """How the case of a query is named that nobody answered."""
+    refs = "/".join(ref or "-" for ref in (fetch.payment_ref, fetch.refund_ref, fetch.order_ref))
+    return FETCH_FAILED, f"fetch:{account}/{fetch.about}/{refs}"
+
+
+def unaskable_key(account: str) -> CaseKey:
+    """How the case of an account is named that cannot be asked."""
+    return FETCH_FAILED, f"account:{account}"
+
+
+def unanswered(account: str, fetch: Fetch, progress: Progress, *, delivery: tuple[UUID, int], why: str) -> CaseReason:
+    """A case for a query that had no answer in all its time; `delivery` is the last that wanted it."""
+    kind, subject = unanswered_key(account, fetch)
+    details: dict[str, object] = {
+        "about": fetch.about,
+        "payment_ref": fetch.payment_ref,
+        "refund_ref": fetch.refund_ref,
+        "order_ref": fetch.order_ref,
+        "why": why,
+        "since": progress.requested_at.isoformat(),
+        "delivery": [str(it) for it in delivery],
+    }
+    # What is requested for anew and not answered either is told again, whoever resolved the case before.
+    state = f"since {progress.requested_at.isoformat()}"
+    return CaseReason(kind=kind, subject=subject, state=state, account=account, details=details)
+
+
+def unaskable(account: str, *, why: str) -> CaseReason:
+    """A case for an account that cannot be asked; waiting mends nothing."""
+    kind, subject = unaskable_key(account)
+    return CaseReason(kind=kind, subject=subject, account=account, details={"why": why})

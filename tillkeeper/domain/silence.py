@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import cache, partial
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -142,3 +142,45 @@ def is_unanswering(answers: Answers, policy: SilencePolicy) -> bool:
     if answers.failing_since is None or answers.failed_at is None:
         return False
     return answers.failed_at - answers.failing_since >= policy.unanswering
+
+
+SilenceKind = Literal["silent", "unanswering"]  # no delivery comes, or no query is answered
+
+
+class Begins(msgspec.Struct, frozen=True, kw_only=True):
+    """A silence that nobody has told of yet.  `usual_share` is of the minutes of this hour, where deliveries miss."""
+
+    kind: SilenceKind
+    since: datetime
+    usual_share: float | None = None
+
+
+class Ends(msgspec.Struct, frozen=True, kw_only=True):
+    """A silence that was told, and is over."""
+
+    kind: SilenceKind
+    until: datetime
+
+
+def change_in_answers(answers: Answers, policy: SilencePolicy, *, is_open: bool) -> Begins | Ends | None:
+    """What is to be told of how the gateway answers; `is_open` where it was told that it does not."""
+    if not is_open and answers.failing_since is not None and is_unanswering(answers, policy):
+        return Begins(kind="unanswering", since=answers.failing_since)
+    if is_open and answers.failing_since is None and answers.answered_at is not None:
+        return Ends(kind="unanswering", until=answers.answered_at)
+    return None
+
+
+def change_in_activity(
+    activity: Activity | None, policy: SilencePolicy, *, silent_since: datetime | None, now: datetime
+) -> Begins | Ends | None:
+    """What is to be told of what comes from the gateway; `silent_since` where it was told that nothing does."""
+    if activity is None:
+        return None
+    is_quiet = is_silent(activity, policy, now)
+    if silent_since is None and is_quiet:
+        return Begins(kind="silent", since=activity.last_at, usual_share=usual_share(activity, hour_of(now)))
+    # Heard since, and not behind any more: a backlog that is worked off is no talk.
+    if silent_since is not None and not is_quiet and activity.last_at > silent_since:
+        return Ends(kind="silent", until=activity.last_at)
+    return None

@@ -48,6 +48,16 @@ class MerchantTopic(StrEnum):
     CLOSED = "order.closed"
 
 
+class AccountTopic(StrEnum):
+    """What people on duty are told of an account."""
+
+    SILENT = "account.silent"
+    TALKING = "account.talking"
+    UNANSWERING = "account.unanswering"
+    ANSWERING = "account.answering"
+    UNKNOWN_WORD = "account.unknown_word"
+
+
 class CaseTopic(StrEnum):
     """What people on duty are told of a case."""
 

@@ -20,7 +20,7 @@ class Channel(Protocol):
 
     @property
     def name(self) -> str:
-        """The channel's name in `outbox.told`, metrics and logs; no secret, and the same after every restart."""
+        """The channel's name in `outbox.channels`, metrics and logs; no secret, and the same after every restart."""
         ...
 
     async def send(self, notice: Outgoing) -> SendOutcome:

@@ -1,1 +1,1 @@
-"""PostgreSQL through asyncpg: the only place with SQL besides schema.sql."""
+"""Reads and writes PostgreSQL through asyncpg: the only place with SQL besides schema.sql and migrations/."""

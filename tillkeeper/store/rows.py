@@ -1,4 +1,4 @@
-"""What rows of orders say, for all that read some."""
+"""Reads the columns of an orders row into the domain's types."""
 
 import asyncpg
 
@@ -8,7 +8,7 @@ from tillkeeper.domain.statuses import Status
 
 
 def summary_in(row: asyncpg.Record) -> Summary:
-    """Status and sums as an orders row has them."""
+    """Returns the status and sums of an orders row."""
     return Summary(
         status=Status(row["status"]),
         captured=row["captured_minor"],
@@ -19,7 +19,7 @@ def summary_in(row: asyncpg.Record) -> Summary:
 
 
 def order_in(row: asyncpg.Record) -> Order:
-    """The registered part of an orders row."""
+    """Returns the registered part of an orders row."""
     return Order(
         order_ref=row["order_ref"],
         amount=row["amount_minor"],

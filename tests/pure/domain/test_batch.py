@@ -10,12 +10,12 @@ from tillkeeper.domain.batch import (
     Item,
     KnownEvent,
     digest_of,
-    event_subject,
     find_orders,
     give_ids_of_their_own,
     sort_out,
 )
 from tillkeeper.domain.events import Kind
+from tillkeeper.domain.order.case_reasons import event_subject
 from tillkeeper.domain.order.receiving import Outcome
 from tillkeeper.domain.references import Bindings
 

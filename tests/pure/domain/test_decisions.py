@@ -10,7 +10,7 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.ladder import Action, ActionSteps, Ladder, Step, StepTime
 from tillkeeper.domain.order import acts
 from tillkeeper.domain.order.advancing import advance, what_comes_next
-from tillkeeper.domain.order.case_reasons import CaseReason
+from tillkeeper.domain.order.case_reasons import CaseReason, unmatched
 from tillkeeper.domain.order.cases import CaseChanges, KnownCase
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.notices import CaseRow, case_notice
@@ -284,3 +284,10 @@ def test_what_the_batch_found_opens_a_case_although_the_order_learns_nothing():
     found = CaseReason(kind="event_id_reused", subject="event:a/1")
     changes = receive(an_order(), [], policy=POLICY, now=NOON, found=[found])
     assert list(changes.cases.opened) == [found.key]
+
+
+def test_money_that_finds_no_order_is_a_case_of_its_event():
+    event = an_event(amount=70)
+    case = unmatched(event)
+    assert (case.kind, case.subject) == ("unmatched_payment", f"event:{event.account}/{event.event_id}")
+    assert (case.details["amount"], case.details["says"]) == (70, Kind.PAYMENT_SUCCEEDED)

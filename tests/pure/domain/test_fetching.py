@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,8 @@ from tillkeeper.domain.fetching import (
     Progress,
     next_step,
     problem_with_fetch,
+    unanswered,
+    unaskable,
 )
 
 NOON = datetime(2026, 10, 5, 12, 0, tzinfo=UTC)
@@ -89,3 +92,11 @@ def test_there_is_always_an_end(drawn, outcome, late):
 )
 def test_what_no_gateway_could_be_asked_is_refused(fetch, is_good):
     assert (problem_with_fetch(fetch) is None) is is_good
+
+
+def test_what_nobody_answers_and_who_cannot_be_asked_is_a_case_each_named_once():
+    fetch = Fetch(about="refund", refund_ref="re_1")
+    case = unanswered("a", fetch, Progress(requested_at=NOON), delivery=(UUID(int=1), 2), why="no answer")
+    assert (case.key, case.state) == (("fetch_failed", "fetch:a/refund/-/re_1/-"), f"since {NOON.isoformat()}")
+    assert case.details["delivery"] == [str(UUID(int=1)), "2"]
+    assert unaskable("a", why="no key").key == ("fetch_failed", "account:a")

@@ -24,7 +24,7 @@ from workers.notify import LEASE, NotifyLoop
 
 async def outcome(pool, key="k"):
     row = await row_of(pool, key)
-    return row["state"], row["told"].get("mail", {}).get("why")
+    return row["state"], row["channels"].get("mail", {}).get("why")
 
 
 async def test_a_notice_becomes_one_mail(pool, looping, mailbox):
@@ -44,7 +44,7 @@ async def test_a_notice_becomes_one_mail(pool, looping, mailbox):
     assert "Please do not pay again" in mail.get_body(("html",)).get_content()
     row = await row_of(pool, "k")
     assert (row["state"], row["due_at"], row["finished_at"]) == ("sent", None, NOON)
-    assert row["told"] == {"mail": {"outcome": "sent", "at": "2026-11-22T12:00:00Z"}}
+    assert row["channels"] == {"mail": {"outcome": "sent", "at": "2026-11-22T12:00:00Z"}}
 
 
 async def test_the_message_id_is_of_the_key_alone(pool, looping, mailbox):
@@ -53,7 +53,7 @@ async def test_the_message_id_is_of_the_key_alone(pool, looping, mailbox):
     async with looping(some_settings(mailbox)) as loop:
         await loop.run_once()
         await pool.execute(
-            "UPDATE outbox SET due_at = created_at, state = 'pending', finished_at = NULL, told = '{}'"
+            "UPDATE outbox SET due_at = created_at, state = 'pending', finished_at = NULL, channels = '{}'"
             " WHERE key = 'one'"
         )
         await loop.run_once()
@@ -160,7 +160,7 @@ async def test_a_sender_that_died_after_its_mark_is_not_followed_by_a_second_mai
     await told(pool, to_payer(await an_order(pool), key="k"))
     await pool.execute(
         "UPDATE outbox SET attempts = 1, leased_until = $1,"
-        """ told = '{"mail": {"outcome": "uncertain", "at": "2026-11-22T12:00:00Z", "why": "handed over"}}'""",
+        """ channels = '{"mail": {"outcome": "uncertain", "at": "2026-11-22T12:00:00Z", "why": "handed over"}}'""",
         NOON + LEASE,
     )
     async with looping(some_settings(mailbox)) as loop:
@@ -313,7 +313,7 @@ async def test_quiet_hours_put_it_off_until_morning(pool, looping, mailbox, cloc
         assert await loop.run_once() == 1
         row = await row_of(pool, "k")
         assert (row["state"], row["due_at"]) == ("pending", datetime(2026, 11, 23, 0, 0, tzinfo=UTC))
-        assert row["told"] == {}
+        assert row["channels"] == {}
         clock.at = row["due_at"]
         await loop.run_once()
     assert len(mailbox.raw) == 1
@@ -398,7 +398,7 @@ async def test_a_database_that_is_away_at_the_mark_means_that_nothing_was_sent(
         await postgres_server.start()
         await running
         assert mailbox.raw == []
-        assert (await row_of(pool, "k"))["told"]["mail"]["outcome"] == "failing"
+        assert (await row_of(pool, "k"))["channels"]["mail"]["outcome"] == "failing"
         clock.move(minutes=1)
         await loop.run_once()
     assert len(mailbox.raw) == 1

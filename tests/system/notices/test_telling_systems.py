@@ -46,7 +46,7 @@ async def test_a_receiver_gets_it_signed_with_the_version_and_a_name_for_good(po
     assert (got["data"]["order_ref"], got["data"]["status"], got["data"]["version"]) == ("A1", "processing", 2)
     assert receiver.ids == ["order/1/2/order-status_changed"]
     row = await row_of(pool, "order/1/2/order.status_changed")
-    assert (row["state"], list(row["told"])) == ("sent", ["webhook:shop"])
+    assert (row["state"], list(row["channels"])) == ("sent", ["webhook:shop"])
 
 
 async def test_while_a_secret_is_replaced_both_sign(pool, looping, receiver):
@@ -192,7 +192,7 @@ async def test_each_receiver_has_its_own_schedule(pool, looping, clock):
         async with looping(some_settings(webhooks=webhooks)) as loop:
             await loop.run_once()
             row = await row_of(pool, "k")
-            assert (row["told"]["webhook:good"]["outcome"], row["told"]["webhook:bad"]["outcome"]) == (
+            assert (row["channels"]["webhook:good"]["outcome"], row["channels"]["webhook:bad"]["outcome"]) == (
                 "sent",
                 "failing",
             )
@@ -248,7 +248,7 @@ async def test_no_url_and_no_secret_is_kept_with_a_failure(pool, looping):
         await loop.run_once()
     row = await row_of(pool, "k")
     assert row["last_error"].startswith("the receiver could not be reached")
-    assert "hush" not in str(row["told"])
+    assert "hush" not in str(row["channels"])
 
 
 async def test_a_receiver_that_left_the_settings_is_not_waited_for(pool, looping, receiver, clock):
@@ -262,7 +262,7 @@ async def test_a_receiver_that_left_the_settings_is_not_waited_for(pool, looping
             await loop.run_once()
         assert len(other.got) == 1
     row = await row_of(pool, "k")
-    assert (row["state"], row["told"]["webhook:shop"]["why"]) == ("sent", "not configured any more")
+    assert (row["state"], row["channels"]["webhook:shop"]["why"]) == ("sent", "not configured any more")
 
 
 async def test_after_its_hours_a_dead_receiver_is_one_case_a_day_not_one_a_notice(pool, looping, clock):
@@ -300,7 +300,7 @@ async def test_a_fault_of_ours_in_one_notice_keeps_no_other_from_its_receiver(po
         loop._channels = Channels(merchant=(Broken(), *loop._channels.merchant))
         await loop.run_once()
     row = await row_of(pool, "k")
-    assert (row["state"], row["told"]["broken"]["outcome"], len(receiver.got)) == ("pending", "failing", 1)
+    assert (row["state"], row["channels"]["broken"]["outcome"], len(receiver.got)) == ("pending", "failing", 1)
 
 
 async def test_a_payload_that_is_no_table_is_told_all_the_same(pool, looping, receiver):
@@ -335,7 +335,7 @@ async def test_whoever_binds_to_the_exchange_gets_notices_by_topic(pool, looping
     body = msgspec.json.decode(message.body)
     assert (body["order_ref"], body["version"]) == ("A1", 3)
     row = await row_of(pool, "order/7/3/order.closed")
-    assert (row["state"], list(row["told"])) == ("sent", ["rabbitmq"])
+    assert (row["state"], list(row["channels"])) == ("sent", ["rabbitmq"])
 
 
 @pytest.mark.rabbitmq
@@ -402,7 +402,7 @@ async def test_ops_are_told_by_level_and_higher_levels_fall_to_the_highest_there
     async with looping(some_settings(ops=ops)) as loop:
         await loop.run_once()
     assert {path: len(it) for path, it in got.items()} == {"/shift": 2, "/log": 2, "/boss": 2}
-    assert list((await row_of(pool, "k1"))["told"]) == ["ops.1[0]", "ops.1[1]"]
+    assert list((await row_of(pool, "k1"))["channels"]) == ["ops.1[0]", "ops.1[1]"]
 
 
 async def test_what_ops_read_says_what_and_which(pool, looping, chat):

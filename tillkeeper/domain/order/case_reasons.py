@@ -15,6 +15,7 @@ from tillkeeper.domain.order.status import Summary, summarize
 from tillkeeper.domain.order.sums import captured_of
 
 REFUND_FAILED: Final = "refund_failed"
+UNMATCHED: Final = "unmatched_payment"
 STANDS: Final = "stands"  # the state of what either is so or is not; cases.py compares the sums of those that have sums
 
 
@@ -54,6 +55,11 @@ class CaseReason(msgspec.Struct, frozen=True, kw_only=True):
         """One of the sums that it is about, where it is about sums."""
         amount = self.details.get(name)
         return amount if isinstance(amount, int) else None
+
+
+def event_subject(account: str, event_id: str) -> str:
+    """How a case names an event."""
+    return f"event:{account}/{event_id}"
 
 
 def mismatch_of(order: Order, event: PaymentEvent) -> Mismatch | None:
@@ -216,3 +222,20 @@ def _refunds_unknown(order: Order, facts: OrderFacts) -> Iterator[CaseReason]:
             details: dict[str, object] = {"payment_ref": payment_ref, "currency": order.currency}
             subject = f"payment:{account}/{payment_ref}"
             yield CaseReason(kind="refund_unknown", subject=subject, state=STANDS, account=account, details=details)
+
+
+def unmatched(event: PaymentEvent) -> CaseReason:
+    """Money that waits too long for its order."""
+    return CaseReason(
+        kind=UNMATCHED,
+        subject=event_subject(event.account, event.event_id),
+        account=event.account,
+        details={
+            "says": event.kind,
+            "order_ref": event.order_ref,
+            "payment_ref": event.payment_ref,
+            "amount": event.amount,
+            "currency": event.currency,
+            "occurred_at": event.occurred_at.isoformat(),
+        },
+    )

@@ -23,7 +23,6 @@ SYSTEM: Final = "system"  # who closes a case whose cause is gone
 UNAPPLIED: Final = "answer_not_applied"
 DOUBT: Final = "close_in_doubt"
 STUCK: Final = "stuck"
-UNMATCHED: Final = "unmatched_payment"
 REFERENCE_CONFLICT: Final = "reference_conflict"
 PAID_AFTER_CLOSING: Final = "paid_after_closing"
 

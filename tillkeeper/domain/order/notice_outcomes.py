@@ -62,7 +62,7 @@ SendOutcome: TypeAlias = Sent | Failed | Uncertain | Dropped | Dead
 
 
 class ChannelState(StrEnum):
-    """The words that `outbox.told` has for a channel."""
+    """The words that `outbox.channels` has for a channel."""
 
     SENT = "sent"
     UNCERTAIN = "uncertain"
@@ -75,7 +75,7 @@ FINAL: Final = frozenset(ChannelState) - {ChannelState.FAILING}
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One channel's entry in `outbox.told`."""
+    """One channel's entry in `outbox.channels`."""
 
     outcome: ChannelState
     at: datetime
@@ -140,13 +140,13 @@ class RowState(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | None
 
 
-def state_of(told: Mapping[str, Entry]) -> RowState:
+def state_of(entries: Mapping[str, Entry]) -> RowState:
     """What the channels' entries make of their row."""
-    last_error = _last_error(told.values())
-    waiting = [entry.next_at for entry in told.values() if entry.next_at is not None and not entry.is_final]
+    last_error = _last_error(entries.values())
+    waiting = [entry.next_at for entry in entries.values() if entry.next_at is not None and not entry.is_final]
     if waiting:
         return RowState(state=PENDING, due_at=min(waiting), last_error=last_error)
-    said = {entry.outcome for entry in told.values()}
+    said = {entry.outcome for entry in entries.values()}
     state = next((outcome for outcome in _STATES if outcome in said), ChannelState.DROPPED)
     return RowState(state=state, due_at=None, last_error=last_error)
 
@@ -162,10 +162,10 @@ def _short(why: str) -> str:
 
 
 def undeliverable(
-    told: Mapping[str, Entry], *, key: str, audience: Audience, topic: str, now: datetime
+    entries: Mapping[str, Entry], *, key: str, audience: Audience, topic: str, now: datetime
 ) -> Iterator[CaseReason]:
     """A case for each payer who cannot be told from `now` on; of a channel that takes nothing, one a day."""
-    for channel, entry in told.items():
+    for channel, entry in entries.items():
         if entry.outcome is not ChannelState.DEAD or entry.at < now:
             continue
         subject = f"notice:{key}" if audience is Audience.PAYER else f"{channel} {now:%Y-%m-%d}"
@@ -173,9 +173,9 @@ def undeliverable(
         yield CaseReason(kind="notice_undeliverable", subject=subject, details=details)
 
 
-def gone_receivers(told: Mapping[str, Entry], *, now: datetime) -> Iterator[Notice]:
+def gone_receivers(entries: Mapping[str, Entry], *, now: datetime) -> Iterator[Notice]:
     """Ops hear, once a day, of a receiver that says it is gone."""
-    for channel, entry in told.items():
+    for channel, entry in entries.items():
         if entry.outcome is ChannelState.DROPPED and entry.why == GONE:
             yield Notice(
                 key=f"webhook.gone/{channel}/{now:%Y-%m-%d}",

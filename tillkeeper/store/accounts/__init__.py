@@ -1,1 +1,1 @@
-"""Each account's health and keys."""
+"""Stores each account's health and the use of its keys."""

@@ -1,50 +1,54 @@
-"""How each account talks and answers, and the rows that say that one does not (domain/silence.py decides).
+"""Stores each account's webhook activity and query results, and opens and closes silences (domain/silence.py decides).
 
-    apply counts what was heard ───┐
+    apply counts deliveries ───────┐
                                    ├──> watch (one transaction): claim accounts ─ judge ─ open or close rows of silences
-    sweepers note who answered ────┘    ─ tell ops ─ have open payments asked about ─ request a backfill
+    sweepers note who answered ────┘    ─ notify ops ─ request queries about open payments ─ request a backfill
 
-An open row is the fact, and whoever watches holds the account's row of account_health: so that each silence is told
-once, however many sweepers there are.
+A silence is an open row, and a check locks the account's row of account_health, so that each silence is reported once,
+however many sweepers there are.
 """
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, assert_never
 
 import msgspec
 
-from tillkeeper.domain.order.notices import Audience, Notice
+from tillkeeper.domain.account_notices import silence_begins, silence_ends
 from tillkeeper.domain.policy import SilencePolicy
-from tillkeeper.domain.silence import DAY, DAYS_KEPT, Activity, Answers, hour_of, is_silent, is_unanswering, together
-from tillkeeper.domain.silence import usual_share as usual_share_of
+from tillkeeper.domain.silence import (
+    DAY,
+    DAYS_KEPT,
+    Activity,
+    Answers,
+    Begins,
+    Ends,
+    change_in_activity,
+    change_in_answers,
+    hour_of,
+    together,
+)
 from tillkeeper.domain.statuses import OPEN
 from tillkeeper.store.jobs.backfill import UNDER_WAY, Pace, ask_about, open_in, request_backfill
 from tillkeeper.store.outbox.writing import write_notices
 from tillkeeper.store.postgres.pool import Conn, as_json
 
 WATCH_EVERY: Final = timedelta(seconds=20)  # of one account, however many sweepers there are
-OUTAGE: Final = timedelta(minutes=10)  # nobody looked for so long: the database was away, or all of us
-MARGIN: Final = timedelta(minutes=5)  # what came just before may have been lost as well; known events cost nothing
-LIST_FIRST: Final = timedelta(minutes=1)  # where there is a list, it answers most before a query is put
+OUTAGE: Final = timedelta(minutes=10)  # no check for so long: the database was unavailable, or no sweeper ran
+MARGIN: Final = timedelta(minutes=5)  # events from just before may be lost as well; known ones cost nothing
+LIST_FIRST: Final = timedelta(minutes=1)  # a list, where there is one, answers most before a query is made
 ASKED_MAX: Final = 5_000  # orders of one account in one round
-
-Kind = Literal["silent", "unanswering"]
-
-BEGINS: Final[Mapping[Kind, str]] = {"silent": "account.silent", "unanswering": "account.unanswering"}
-ENDS: Final[Mapping[Kind, str]] = {"silent": "account.talking", "unanswering": "account.answering"}
-ENTRY_LEVEL: Final = 1  # whoever is on duty
 
 
 class Abilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What an account's gateway can be asked."""
+    """The ways to learn from an account's gateway: queries, and a list of events."""
 
     ask: bool
     list: bool
 
 
 class HealthChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of looking at an account."""
+    """A change that the check of an account found or made."""
 
     account: str
     what: Literal["silent", "talking", "unanswering", "answering", "asked_sooner", "outage"]
@@ -53,14 +57,14 @@ class HealthChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Look(msgspec.Struct, frozen=True, kw_only=True):
-    """One account as it is found."""
+    """The stored state of one account."""
 
     account: str
     can: Abilities
     watched_at: datetime
     answers: Answers
     activity: Activity | None
-    open: Mapping[str, tuple[datetime, datetime]]  # by kind: since when, and when it was last asked because of it
+    open: Mapping[str, tuple[datetime, datetime]]  # by kind: since when, and when payments were last queried
     policy: SilencePolicy
     now: datetime
 
@@ -84,7 +88,7 @@ FROM json_populate_recordset(NULL::account_health, $1::json) AS w WHERE p.accoun
 
 
 async def note_answers(conn: Conn, seen: Mapping[str, Answers], *, now: datetime) -> None:
-    """Adds what a sweeper saw of the gateways."""
+    """Adds a sweeper's query results."""
     if not seen:
         return
     await conn.execute(BEGIN_TO_WATCH, sorted(seen), now - WATCH_EVERY)
@@ -116,7 +120,7 @@ RETURNING p.account, mine.watched_at AS watched_before, p.answered_at, p.failing
 async def watch(
     conn: Conn, accounts: Mapping[str, Abilities], *, policy: SilencePolicy, calls_per_s: float, now: datetime
 ) -> list[HealthChange]:
-    """Looks at the accounts that nobody looked at just now, in the caller's transaction, and does what follows."""
+    """Checks the accounts that are due, in the caller's transaction, and does what follows."""
     await conn.execute(BEGIN_TO_WATCH, sorted(accounts), now - WATCH_EVERY)
     rows = await conn.fetch(CLAIM, sorted(accounts), now - WATCH_EVERY, now)
     names = sorted(row["account"] for row in rows)
@@ -124,7 +128,7 @@ async def watch(
         return []
     active, quiet = await activity_of(conn, names, now=now), await _open_silences(conn, names)
     pace = Pace.half_of(calls_per_s, orders_max=ASKED_MAX, within=policy.ask_every)
-    turns: list[HealthChange] = []
+    changes: list[HealthChange] = []
     for row in sorted(rows, key=lambda row: str(row["account"])):
         look = _Look(
             account=row["account"],
@@ -136,9 +140,9 @@ async def watch(
             policy=policy,
             now=now,
         )
-        turns += await _look_at(conn, look, pace)
+        changes += await _look_at(conn, look, pace)
     await conn.execute(FORGET_ACTIVITY, names, now - (DAYS_KEPT + 1) * DAY)
-    return turns
+    return changes
 
 
 ACTIVITY = """
@@ -150,7 +154,7 @@ FORGET_ACTIVITY = "DELETE FROM activity WHERE account = ANY($1::text[]) AND hour
 
 
 async def activity_of(conn: Conn, accounts: Collection[str], *, now: datetime) -> dict[str, Activity]:
-    """What was heard of each account lately; one that was not heard at all has no activity."""
+    """Reads each account's recent activity; an account without deliveries has none."""
     hours: dict[str, dict[datetime, int]] = {}
     last_at: dict[str, datetime] = {}
     for row in await conn.fetch(ACTIVITY, sorted(accounts), hour_of(now) - DAYS_KEPT * DAY):
@@ -173,48 +177,41 @@ async def _open_silences(conn: Conn, accounts: Collection[str]) -> dict[str, dic
 
 
 async def open_silences(conn: Conn, accounts: Collection[str]) -> set[tuple[str, str]]:
-    """(account, kind) of all that is quiet now."""
+    """Returns (account, kind) of all open silences."""
     found = await _open_silences(conn, accounts)
     return {(account, kind) for account, kinds in found.items() for kind in kinds}
 
 
 async def _look_at(conn: Conn, look: _Look, pace: Pace) -> list[HealthChange]:
-    turns: list[HealthChange] = []
+    changes: list[HealthChange] = []
     if look.can.ask and look.now - look.watched_at >= OUTAGE:
         await request_backfill(conn, look.account, look.watched_at - MARGIN, reason="outage", now=look.now)
-        turns.append(HealthChange(account=look.account, what="outage", since=look.watched_at))
-    turns += await _answering(conn, look)
-    turns += await _talking(conn, look)
-    began = next((it.since for it in turns if it.what == "silent"), None)
-    is_over = any(it.what == "talking" for it in turns)
+        changes.append(HealthChange(account=look.account, what="outage", since=look.watched_at))
+    silent_since = look.open["silent"][0] if "silent" in look.open else None
+    changes += await _write_change(
+        conn, look, change_in_answers(look.answers, look.policy, is_open="unanswering" in look.open)
+    )
+    changes += await _write_change(
+        conn, look, change_in_activity(look.activity, look.policy, silent_since=silent_since, now=look.now)
+    )
+    began = next((it.since for it in changes if it.what == "silent"), None)
+    is_over = any(it.what == "talking" for it in changes)
     since, asked_at = (began, None) if began else look.open.get("silent", (None, None))
     is_due = asked_at is None or asked_at <= look.now - look.policy.ask_every
     if since is not None and not is_over and look.can.ask and is_due:
-        turns.append(await _ask_sooner(conn, look, since, asked_at, pace))
-    return turns
+        changes.append(await _ask_sooner(conn, look, since, asked_at, pace))
+    return changes
 
 
-async def _talking(conn: Conn, look: _Look) -> list[HealthChange]:
-    if look.activity is None:
-        return []
-    is_quiet, is_open = is_silent(look.activity, look.policy, look.now), "silent" in look.open
-    if is_quiet and not is_open:
-        usual = usual_share_of(look.activity, hour_of(look.now)) * 60
-        told = {"usual_minutes_an_hour": round(usual), "answers": look.answers.failing_since is None}
-        return await _begin(conn, look, "silent", look.activity.last_at, told)
-    # Heard since, and not behind any more: a backlog that is worked off is no talk.
-    if is_open and not is_quiet and look.activity.last_at > look.open["silent"][0]:
-        return await _end(conn, look, "silent", look.activity.last_at)
-    return []
-
-
-async def _answering(conn: Conn, look: _Look) -> list[HealthChange]:
-    answers, is_open = look.answers, "unanswering" in look.open
-    if not is_open and answers.failing_since is not None and is_unanswering(answers, look.policy):
-        return await _begin(conn, look, "unanswering", answers.failing_since, {"reason": answers.reason})
-    if is_open and answers.failing_since is None and answers.answered_at is not None:
-        return await _end(conn, look, "unanswering", answers.answered_at)
-    return []
+async def _write_change(conn: Conn, look: _Look, change: Begins | Ends | None) -> list[HealthChange]:
+    match change:
+        case Begins():
+            return await _begin(conn, look, change)
+        case Ends():
+            return await _end(conn, look, change)
+        case None:
+            return []
+    assert_never(change)
 
 
 OPEN_ONE = """
@@ -224,15 +221,14 @@ RETURNING id
 """
 
 
-async def _begin(
-    conn: Conn, look: _Look, kind: Kind, since: datetime, told: Mapping[str, object]
-) -> list[HealthChange]:
-    silence_id = await conn.fetchval(OPEN_ONE, look.account, kind, since, look.now)
+async def _begin(conn: Conn, look: _Look, change: Begins) -> list[HealthChange]:
+    silence_id = await conn.fetchval(OPEN_ONE, look.account, change.kind, change.since, look.now)
     if silence_id is None:
         return []
-    minutes = int((look.now - since) / timedelta(minutes=1))
-    await _tell(conn, look, silence_id, BEGINS[kind], {"since": since, "minutes": minutes, **told})
-    return [HealthChange(account=look.account, what=kind, since=since)]
+    await write_notices(
+        conn, [silence_begins(look.account, silence_id, change, look.answers, now=look.now)], now=look.now
+    )
+    return [HealthChange(account=look.account, what=change.kind, since=change.since)]
 
 
 CLOSE_ONE = """
@@ -240,32 +236,25 @@ UPDATE silences SET ended_at = $3 WHERE account = $1 AND kind = $2 AND ended_at 
 """
 
 
-async def _end(conn: Conn, look: _Look, kind: Kind, until: datetime) -> list[HealthChange]:
-    row = await conn.fetchrow(CLOSE_ONE, look.account, kind, look.now)
+async def _end(conn: Conn, look: _Look, change: Ends) -> list[HealthChange]:
+    row = await conn.fetchrow(CLOSE_ONE, look.account, change.kind, look.now)
     if row is None:
         return []
     if look.can.ask:
-        await request_backfill(conn, look.account, row["since"] - MARGIN, reason=kind, now=look.now)
-    told = {"since": row["since"], "until": until, "minutes": int((until - row["since"]) / timedelta(minutes=1))}
-    await _tell(conn, look, row["id"], ENDS[kind], told)
-    return [HealthChange(account=look.account, what="talking" if kind == "silent" else "answering", since=row["since"])]
-
-
-async def _tell(conn: Conn, look: _Look, silence_id: int, topic: str, told: Mapping[str, object]) -> None:
-    notice = Notice(
-        key=f"silence/{silence_id}/{topic}",
-        audience=Audience.OPS,
-        topic=topic,
-        payload={"level": ENTRY_LEVEL, "account": look.account, **told},
-    )
-    await write_notices(conn, [notice], now=look.now)
+        await request_backfill(conn, look.account, row["since"] - MARGIN, reason=change.kind, now=look.now)
+    await write_notices(conn, [silence_ends(look.account, row["id"], change, since=row["since"])], now=look.now)
+    return [
+        HealthChange(
+            account=look.account, what="talking" if change.kind == "silent" else "answering", since=row["since"]
+        )
+    ]
 
 
 ASKED = "UPDATE silences SET asked_at = $2 WHERE account = $1 AND kind = 'silent' AND ended_at IS NULL"
 
 
 async def _ask_sooner(conn: Conn, look: _Look, since: datetime, asked_at: datetime | None, pace: Pace) -> HealthChange:
-    """A round: the list is taken in from where the last one ended, and open payments are asked about one by one."""
+    """Requests a round: a backfill from where the last one ended, and queries about open payments one by one."""
     if look.can.list:
         await request_backfill(conn, look.account, (asked_at or since) - MARGIN, reason="silent", now=look.now)
     found = await open_in(
@@ -274,7 +263,7 @@ async def _ask_sooner(conn: Conn, look: _Look, since: datetime, asked_at: dateti
         since,
         look.now,
         statuses=UNDER_WAY if look.can.list else OPEN,
-        not_asked_since=look.now - look.policy.ask_every / 2,  # in whole rounds it would be asked in every second one
+        not_asked_since=look.now - look.policy.ask_every / 2,  # else only every second check would find it due
         limit=pace.orders_max,
         now=look.now,
     )

@@ -1,4 +1,4 @@
-"""Which of an account's keys are in use, told by the workers and asked by ops; and keys that were fetched."""
+"""Stores which of an account's keys are in use, and keys that were fetched."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,7 +12,7 @@ LEARNT_MAX: Final = 64  # of an account; PayPal signs with two at most, each und
 
 
 class KeyUse(msgspec.Struct, kw_only=True):
-    """One key as gateways label it, and what it verified."""
+    """A key by its label, and what it verified."""
 
     account: str
     key: str
@@ -32,7 +32,7 @@ SET first_at = least(k.first_at, excluded.first_at), last_at = greatest(k.last_a
 
 
 async def note_uses(conn: Conn, uses: Sequence[KeyUse]) -> None:
-    """Adds what was counted since the last time, each key once."""
+    """Adds the counts since the last write, each key once."""
     await conn.execute(NOTE, as_json(uses))
 
 
@@ -40,12 +40,12 @@ ALL = "SELECT account, key, first_at, last_at, deliveries FROM key_uses ORDER BY
 
 
 async def key_uses(conn: Conn) -> list[KeyUse]:
-    """All that were ever used."""
+    """Reads all keys that were ever used."""
     return [KeyUse(**dict(row)) for row in await conn.fetch(ALL)]
 
 
 class LearntKey(msgspec.Struct, frozen=True, kw_only=True):
-    """What an address yielded, and when the gateway's file last took it in."""
+    """The content of an address, and when the gateway's code last accepted it."""
 
     url: str
     content: bytes
@@ -65,7 +65,7 @@ DELETE FROM learnt_keys WHERE account = $1 AND url IN (
 
 
 async def keep_learnt(conn: Conn, account: str, key: LearntKey) -> None:
-    """Keeps it, and lets go of the account's oldest ones beyond LEARNT_MAX."""
+    """Stores a key, and deletes the account's oldest ones beyond LEARNT_MAX."""
     await conn.execute(KEEP_LEARNT, account, key.url, key.content, key.learnt_at)
     await conn.execute(DROP_OLDEST_LEARNT, account, LEARNT_MAX)
 
@@ -74,5 +74,5 @@ LEARNT = "SELECT url, content, learnt_at FROM learnt_keys WHERE account = $1 ORD
 
 
 async def learnt_keys(conn: Conn, account: str) -> list[LearntKey]:
-    """All that are kept, the oldest first."""
+    """Reads an account's stored keys, the oldest first."""
     return [LearntKey(**dict(row)) for row in await conn.fetch(LEARNT, account)]

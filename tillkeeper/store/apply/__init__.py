@@ -1,1 +1,1 @@
-"""Events, registrations and refunds into orders, one transaction a batch."""
+"""Applies events, registrations and refunds to orders, each batch in one transaction."""

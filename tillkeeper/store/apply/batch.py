@@ -1,10 +1,10 @@
-"""Events into orders, one transaction a batch.
+"""Applies a batch of events to orders in one transaction.
 
-    find the orders ─ lock references, look again for those without ─ take up who waited ─ lock the orders, sorted
-    ─ drop what is known (domain/batch.py) ─ hand each order its events (domain/order/receiving.py) ─ write everything
+    find the orders ─ lock references, look again for those without ─ take waiting events ─ lock the orders, sorted
+    ─ drop known events (domain/batch.py) ─ decide for each order (domain/order/receiving.py) ─ write everything
 
-Reads and locks come before the first write, so that two batches that share an order wait for each other there; what
-still slips through (the same event under two orders) is a WriteConflict, and the whole transaction is repeated.
+Reads and locks come before the first write, so that two batches that share an order wait for each other there.  The
+conflicts that remain (the same event under two orders) raise WriteConflict, and the whole transaction is repeated.
 """
 
 from collections import Counter, defaultdict
@@ -20,7 +20,6 @@ from tillkeeper.domain.batch import (
     Item,
     KnownEvent,
     contested_in,
-    event_subject,
     find_orders,
     give_ids_of_their_own,
     sort_out,
@@ -28,7 +27,7 @@ from tillkeeper.domain.batch import (
 from tillkeeper.domain.contested import Settled
 from tillkeeper.domain.delivery import Delivery, EnvelopeKeys
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.domain.order.case_reasons import CaseReason
+from tillkeeper.domain.order.case_reasons import CaseReason, event_subject
 from tillkeeper.domain.order.changes import Changes
 from tillkeeper.domain.order.receiving import receive
 from tillkeeper.domain.order.state import OrderState
@@ -57,22 +56,22 @@ from tillkeeper.store.queries.fetches import request_fetches, request_fetches_to
 
 
 class Tally(msgspec.Struct, kw_only=True):
-    """What became of a batch, for counters and logs."""
+    """The outcomes of a batch, for metrics and logs."""
 
     outcomes: Counter[str] = msgspec.field(default_factory=Counter)
     duplicates: int = 0
-    dropped: Counter[str] = msgspec.field(default_factory=Counter)  # questions, by account
-    redelivered: int = 0  # deliveries that a lane handed out a second time
+    dropped: Counter[str] = msgspec.field(default_factory=Counter)  # dropped queries, by account
+    redelivered: int = 0  # deliveries that a lane delivered a second time
     cases: list[str] = msgspec.field(default_factory=list)
 
 
 class Loaded(msgspec.Struct, kw_only=True):
-    """A batch and its orders, locked, before these are handed their events."""
+    """A batch and its locked orders, before events are applied."""
 
     batch: Batch
     orders: dict[int, OrderState]
-    settled: Settled = msgspec.field(default_factory=Settled)  # what was contested
-    found: list[tuple[int | None, CaseReason]] = msgspec.field(default_factory=list)  # besides what orders find
+    settled: Settled = msgspec.field(default_factory=Settled)  # payments that several orders claim
+    found: list[tuple[int | None, CaseReason]] = msgspec.field(default_factory=list)  # besides those of orders
 
 
 async def apply_deliveries(
@@ -107,9 +106,9 @@ async def apply_event(conn: Conn, delivery: Delivery, event: PaymentEvent, *, po
 
 
 async def apply_found(conn: Conn, events: Iterable[PaymentEvent], *, policy: Policy, now: datetime) -> Tally:
-    """Applies events that no delivery brought: what a gateway answered, a statement held, or the merchant said."""
+    """Applies events of queries, statements and the merchant, which no delivery brought."""
     latest: dict[tuple[str, str], PaymentEvent] = {}
-    for event in events:  # two questions of one batch may have brought the same
+    for event in events:  # two queries of one batch may bring the same event
         key = (event.account, event.event_id)
         if key not in latest or latest[key].known_at < event.known_at:
             latest[key] = event
@@ -118,7 +117,7 @@ async def apply_found(conn: Conn, events: Iterable[PaymentEvent], *, policy: Pol
 
 
 async def keep_delivery(conn: Conn, delivery: Delivery) -> bool:
-    """Keeps a raw delivery; applies no event of it and asks nothing.  False if it was kept before.
+    """Stores a raw delivery without its events and queries.  Returns False if it was stored before.
 
     Raises WriteConflict.
     """
@@ -139,7 +138,7 @@ async def replay(conn: Conn, parked_id: int, *, by: str, note: str, policy: Poli
     loaded = await load(conn, [Item(event=it, delivery=(delivery.run, delivery.number)) for it in delivery.events])
     loaded.batch.superseded = [it for it in loaded.batch.superseded if it != parked_id]
     tally = await write(conn, loaded, policy=policy, now=now)
-    # As a duplicate its event stands in the inbox under another delivery: nothing of this one was applied.
+    # As a duplicate, its event is in the inbox under another delivery: nothing of this one was applied.
     outcome: Literal["replayed", "superseded"] = "superseded" if tally.duplicates else "replayed"
     await close_parked(conn, parked_id, outcome, by=by, note=note, now=now)
     return tally
@@ -148,7 +147,7 @@ async def replay(conn: Conn, parked_id: int, *, by: str, note: str, policy: Poli
 async def replay_message(
     conn: Conn, parked_id: int, keys: EnvelopeKeys, *, by: str, note: str, policy: Policy, now: datetime
 ) -> Tally:
-    """Applies a parked message that was not authentic and that `keys` open now, all of it, in the caller's transaction.
+    """Applies all of a parked message that was not authentic and that `keys` verify now, in the caller's transaction.
 
     Raises Unreadable, NotAuthentic, or as applying does.
     """
@@ -166,7 +165,7 @@ async def load(
     bindings: Bindings | None = None,
     appearing: Iterable[Reference] = (),
 ) -> Loaded:
-    """Finds and locks; writes nothing.  `appearing` are references that the caller made known in `bindings`."""
+    """Finds and locks the orders; writes nothing.  `appearing` are references that the caller added to `bindings`."""
     bindings = bindings or Bindings()
     registered = [reference[1] for reference in appearing if reference[0] == "order"]
     await bind(conn, [item.event for item in items], bindings)
@@ -184,7 +183,7 @@ async def load(
 
 
 async def _meet(conn: Conn, items: list[Item], bindings: Bindings, appearing: set[Reference]) -> list[Item]:
-    """Gives items their orders, and returns the events that waited for what appears with them."""
+    """Assigns items to orders, and returns the events that waited for references that appear with them."""
     alone = find_orders(items, bindings)
     waiting_under = {reference for item in alone for reference in references_of(item.event)}
     appearing |= bindings.new_objects
@@ -197,7 +196,7 @@ async def _meet(conn: Conn, items: list[Item], bindings: Bindings, appearing: se
     seen: set[Reference] = set()
     while new := appearing - seen:
         taken = [Item(event=event, waited=True) for event in await take_waiting(conn, new)]
-        await bind(conn, [item.event for item in taken], bindings)  # what else they name may be another order's
+        await bind(conn, [item.event for item in taken], bindings)  # their other references may belong to another order
         waited |= {item.key: item for item in taken}
         alone = find_orders([*alone, *taken], bindings)
         seen |= new
@@ -207,7 +206,7 @@ async def _meet(conn: Conn, items: list[Item], bindings: Bindings, appearing: se
 
 
 async def _known(conn: Conn, items: list[Item]) -> tuple[dict[int, KnownEvent], list[tuple[Item, CaseReason]]]:
-    """What is known under the items' ids, once those that are used for two things have ids of their own."""
+    """Reads what is known under the items' ids, after ids that stand for two events were told apart."""
     known = await known_events(conn, [item.event for item in items]) if items else {}
     others, reused = give_ids_of_their_own(items, known)
     if others:
@@ -218,7 +217,7 @@ async def _known(conn: Conn, items: list[Item]) -> tuple[dict[int, KnownEvent], 
 
 
 def hand_over(loaded: Loaded, *, policy: Policy, now: datetime) -> list[Changes]:
-    """Hands each order its events, and gives back what that changes."""
+    """Applies each order's events, and returns the changes."""
     arrivals, facts = loaded.batch.by_order(), loaded.settled.facts
     found = defaultdict[int | None, list[CaseReason]](list)
     for order_id, reason in loaded.found:
@@ -237,7 +236,7 @@ def hand_over(loaded: Loaded, *, policy: Policy, now: datetime) -> list[Changes]
 
 
 async def write(conn: Conn, loaded: Loaded, *, policy: Policy, now: datetime) -> Tally:
-    """Writes what the orders make of it.  Raises WriteConflict if another transaction was first."""
+    """Writes the changes.  Raises WriteConflict if another transaction was first."""
     changes = hand_over(loaded, policy=policy, now=now)
     batch, settled = loaded.batch, loaded.settled
     await write_facts(conn, changes)

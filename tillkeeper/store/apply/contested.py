@@ -1,4 +1,4 @@
-"""All that is known of payments told with more than one order; domain/contested.py says where all of it belongs."""
+"""Loads and writes payments that events name with several orders; domain/contested.py decides where they belong."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -21,7 +21,7 @@ NAMED = "SELECT account, payment_ref FROM named_elsewhere WHERE order_ref = ANY(
 
 
 async def named_with(conn: Conn, order_refs: Collection[str]) -> set[Reference]:
-    """The payments that were told with these orders and belong to another."""
+    """Finds the payments that events named with these orders and that belong to another."""
     if not order_refs:
         return set()
     return {("payment", row["account"], row["payment_ref"]) for row in await conn.fetch(NAMED, list(order_refs))}
@@ -30,7 +30,7 @@ async def named_with(conn: Conn, order_refs: Collection[str]) -> set[Reference]:
 async def settle_contested(
     conn: Conn, contested: set[Reference], items: Sequence[Item]
 ) -> tuple[dict[int, OrderState], Settled]:
-    """Opens the orders of all items and of the contested objects, with these placed anew.  Raises WriteConflict."""
+    """Loads the orders of all items and of the contested objects, with these placed anew.  Raises WriteConflict."""
     known = await _gather(conn, contested, items)
     await lock(conn, waiting={it for event in known.events.values() for it in references_of(event)})
     known = await _gather(conn, known.objects, items)
@@ -63,7 +63,7 @@ WHERE id = ANY($1::bigint[]) OR order_ref = ANY($2::text[])
 
 
 async def _gather(conn: Conn, objects: set[Reference], items: Sequence[Item]) -> Contest:
-    """Follows the objects' events to other objects that these name, until there are no more."""
+    """Follows the objects' events to the other objects that they name, until there are no more."""
     rows, mine, ids, seen = dict[EventKey, KeptEvent](), list[Item](), set[int](), set[Reference]()
     objects, named = set(objects), list[PaymentEvent]()
     while new := objects - seen:
@@ -112,7 +112,7 @@ ON CONFLICT DO NOTHING
 
 
 async def write_contested(conn: Conn, settled: Settled, *, now: datetime) -> None:
-    """Writes where events belong now, and with which orders their payments were told."""
+    """Writes where events belong now, and which orders their payments were named with."""
     if settled.moved:
         rows = [
             {

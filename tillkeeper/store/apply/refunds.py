@@ -1,4 +1,4 @@
-"""Refunds that the merchant asked its gateway for: known from that moment, so that one that never finishes is seen."""
+"""Registers refunds that the merchant asked its gateway for, so that one that never finishes is noticed."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
@@ -15,18 +15,19 @@ from tillkeeper.store.orders.acts import NoSuchOrder
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.transactions import repeat_when_raced, wait_for_standbys
 
-# Facts are ordered by the gateway's clock, which the merchant's word is not by.  It counts as the first word about its
-# refund: whatever the gateway says of it, also about an order that was registered long after, is later.  The merchant's
-# words follow each other by the second: asked for, taken back, asked for under the same number once more.
+# Facts are ordered by the gateway's clock, which the merchant's requests are not dated by.  They count as the first
+# events of their refund: whatever the gateway says of it, also about an order that was registered long after, is
+# later.  The merchant's requests follow each other by the second: requested, withdrawn, requested under the same number
+# once more.
 BEFORE_ANY_WORD: Final = datetime(2000, 1, 1, tzinfo=UTC)
 WORD_APART: Final = timedelta(seconds=1)
-WORDS_MAX: Final = 1000  # the second of the last is still long before any gateway's
+WORDS_MAX: Final = 1000  # the last one's second is still long before any gateway event
 REFUND_REF_CHARS_MAX: Final = REF_CHARS_MAX - len(f"merchant:undone{WORDS_MAX}:")
 
 
 class AskedRefund(msgspec.Struct, frozen=True, kw_only=True):
-    """A refund as the merchant asked for it.  `amount` in minor units of the order's currency; `refund_ref` as the
-    gateway will name it: Stripe's re_..., Alipay's out_request_no, WeChat Pay's out_refund_no."""
+    """A refund as the merchant requested it.  `amount` is in minor units of the order's currency; `refund_ref` is the
+    gateway's name for it: Stripe's re_..., Alipay's out_request_no, WeChat Pay's out_refund_no."""
 
     order_ref: str
     account: str
@@ -40,13 +41,13 @@ class NoSuchRefund(Exception):
 
 
 class GatewaySpoke(Exception):
-    """The gateway knows of the refund: what becomes of it is no longer the merchant's to say."""
+    """The gateway knows the refund, so that the merchant cannot withdraw it any more."""
 
 
 async def register_refund(
     pool: asyncpg.Pool, asked: AskedRefund, *, policy: Policy, now: datetime
 ) -> Literal["created", "unchanged"]:
-    """Makes the order one that is refunding, until the gateway says more.
+    """Makes the order `refunding`, until the gateway says more.
 
     The same again is "unchanged".  Raises NoSuchOrder, or Contradiction where it differs from what is known.
     """
@@ -68,8 +69,8 @@ async def _register(conn: Conn, asked: AskedRefund, policy: Policy, now: datetim
         return "unchanged"
     await _refuse_difference(conn, asked, order["id"])
     tally = await apply_found(conn, [_event(asked, order["currency"], word)], policy=policy, now=now)
-    await _is_registered(conn, asked, order["id"], word)  # or its references are another order's
-    return "created" if tally.outcomes else "unchanged"  # somebody else said it just now
+    await _is_registered(conn, asked, order["id"], word)  # or its references belong to another order
+    return "created" if tally.outcomes else "unchanged"  # another request registered it just now
 
 
 ITS_WORD = """
@@ -79,7 +80,7 @@ FROM refunds WHERE account = $1 AND refund_ref = $2
 
 
 async def _word_of(conn: Conn, asked: AskedRefund) -> int:
-    """Which word of the merchant's about this refund it is: the first, or the next after the last withdrawal."""
+    """Returns the number of this request among the merchant's: the first, or the next after the last withdrawal."""
     row = await conn.fetchrow(ITS_WORD, asked.account, asked.refund_ref)
     if row is None or _is_gateways(row["told_at"]):
         return 0
@@ -109,7 +110,7 @@ SELECT order_id, amount_minor AS amount, payment_ref, outcome FROM inbox WHERE a
 
 
 async def _is_registered(conn: Conn, asked: AskedRefund, order_id: int, word: int) -> bool:
-    """True if the merchant said just this before.  Raises Contradiction."""
+    """Returns True if the merchant registered just this before.  Raises Contradiction."""
     before = await conn.fetchrow(SAID_BEFORE, asked.account, _event_id("refund", word, asked.refund_ref))
     if before is None:
         return False
@@ -127,7 +128,7 @@ SELECT order_id, payment_ref, amount_minor AS amount FROM refunds WHERE account 
 
 
 async def _refuse_difference(conn: Conn, asked: AskedRefund, order_id: int) -> None:
-    """From what the gateway said of this refund already."""
+    """Raises Contradiction where the request differs from what the gateway said of this refund."""
     known = await conn.fetchrow(KNOWN_REFUND, asked.account, asked.refund_ref)
     if known is None:
         return
@@ -166,7 +167,7 @@ ORDER BY told_at LIMIT 1
 async def withdraw_refund(
     pool: asyncpg.Pool, order_ref: str, refund_ref: str, *, policy: Policy, now: datetime
 ) -> Literal["withdrawn", "unchanged"]:
-    """Takes back what the merchant said of a refund that was never made: its gateway refused to.
+    """Withdraws a refund that was never made because the gateway refused it.
 
     Raises NoSuchRefund, or GatewaySpoke.
     """

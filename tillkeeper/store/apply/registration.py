@@ -1,4 +1,4 @@
-"""Registrations: the merchant names an order, its amount and where it may be paid."""
+"""Registers orders, and applies the events that wait for them."""
 
 from datetime import datetime
 from typing import Literal

@@ -1,1 +1,1 @@
-"""Cases as rows, and what people do to them."""
+"""Writes cases, and what people do to them."""

@@ -1,4 +1,4 @@
-"""What a person does to a case: takes it over, notes what they found, resolves it.  Each is an entry of its history."""
+"""Writes what people do to cases: assign, note, resolve.  Each act is an entry of the case's history."""
 
 from datetime import datetime
 
@@ -20,7 +20,7 @@ ASSIGN = "UPDATE cases SET owner = $2 WHERE id = $1"
 
 
 async def assign(conn: Conn, case_id: int, *, owner: str, by: str, now: datetime) -> None:
-    """Makes the case somebody's: they are told again when it is due, instead of people further up.
+    """Assigns the case to a person, who is reminded when it is due, instead of the next level.
 
     Raises NoSuchCase or ClosedCase.
     """
@@ -30,12 +30,12 @@ async def assign(conn: Conn, case_id: int, *, owner: str, by: str, now: datetime
 
 
 async def note(conn: Conn, case_id: int, *, text: str, by: str, now: datetime) -> None:
-    """Adds what somebody found out; to a closed case, too.  Raises NoSuchCase."""
+    """Adds a person's note, also to a closed case.  Raises NoSuchCase."""
     await _lock(conn, case_id, closed_too=True)
     await write_entries(conn, [(case_id, "noted", by, text)], now=now)
 
 
-# A case of sums keeps those that it was resolved with: only more than that opens it again (cases.INSERT_CASES).
+# A case about sums keeps those that it was resolved with: only greater ones open it again (INSERT_CASES in writing.py).
 RESOLVE = """
 UPDATE cases AS c
 SET closed_at = $2, closed_by = $3, outcome = $4, follow_up_at = NULL,
@@ -46,8 +46,8 @@ WHERE c.id = $1
 """
 
 
-# What was not told or closed because of it may be now.  Whoever decides about an order relies on its cases as they are,
-# so that a closed one is locked as well.
+# What an open case held back may be due now.  Decisions about an order rely on its cases as they are, so that a closed
+# one is locked as well.
 LOOK_AT_ITS_ORDER = """
 UPDATE orders
 SET due_at = CASE WHEN closed_at IS NULL THEN least(due_at, greatest($2::timestamptz, held_until)) ELSE due_at END

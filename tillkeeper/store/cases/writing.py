@@ -1,4 +1,4 @@
-"""Cases as rows: what domain/order/cases.py decided is written, entered into their histories, and told to ops."""
+"""Writes the changes of cases that domain/order/cases.py decides, with their histories and the notices to ops."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -7,12 +7,11 @@ from typing import Final
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.order.case_reasons import CaseReason
+from tillkeeper.domain.order.case_reasons import UNMATCHED, CaseReason
 from tillkeeper.domain.order.cases import (
     DOUBT,
     REFERENCE_CONFLICT,
     SYSTEM,
-    UNMATCHED,
     CaseChanges,
     CaseKey,
     KnownCase,
@@ -28,7 +27,7 @@ from tillkeeper.store.postgres.pool import Conn, as_json
 
 TILLKEEPER: Final = "tillkeeper"  # who opens a case
 
-AtOrder = tuple[int | None, CaseReason]  # a reason, and the order that it is of
+AtOrder = tuple[int | None, CaseReason]  # a reason, and its order
 
 
 class NoSuchCase(Exception):
@@ -40,7 +39,7 @@ class ClosedCase(Exception):
 
 
 async def write_cases(conn: Conn, changes: Sequence[Changes], *, policy: CasePolicy, now: datetime) -> list[str]:
-    """Writes what becomes of the orders' cases; returns the kinds of those opened."""
+    """Writes the changes of the orders' cases; returns the kinds of those opened."""
     decided = [it for it in changes if it.decided_cases is not None]
     opening = await _without_those_elsewhere(conn, decided)
     opened = await _insert(conn, opening, policy, now)
@@ -52,7 +51,7 @@ async def write_cases(conn: Conn, changes: Sequence[Changes], *, policy: CasePol
 
 
 async def _without_those_elsewhere(conn: Conn, changes: Iterable[Changes]) -> list[AtOrder]:
-    """What opens.  What is new to its order may stand elsewhere: at none, where an event waited for its order."""
+    """Returns the cases to open: one that is new to its order may exist without one, where its event waited."""
     opening = [(it, reason) for it in changes for reason in it.cases.opened.values()]
     elsewhere = await _lock_cases(conn, {reason.key for it, reason in opening if reason.key not in it.before.cases})
     found: list[AtOrder] = []
@@ -67,8 +66,7 @@ async def _without_those_elsewhere(conn: Conn, changes: Iterable[Changes]) -> li
 
 
 async def open_cases(conn: Conn, found: Sequence[AtOrder], *, policy: CasePolicy, now: datetime) -> list[str]:
-    """Opens a case for each reason that has none, where nothing else of its order is decided; returns the kinds of
-    those opened."""
+    """Opens a case for each reason without one, where nothing else is decided about its order.  Returns the kinds."""
     known = await _lock_cases(conn, {reason.key for _, reason in found})
     decided, order_ids = CaseChanges(), {reason.key: order_id for order_id, reason in found}
     for order_id, reason in found:
@@ -79,7 +77,7 @@ async def open_cases(conn: Conn, found: Sequence[AtOrder], *, policy: CasePolicy
 
 
 async def _write_account_cases(conn: Conn, changes: Sequence[Changes], policy: CasePolicy, now: datetime) -> list[str]:
-    """Cases of accounts that could not be asked about an order, or could."""
+    """Opens and closes the cases of accounts that could not be queried about an order, or could again."""
     opened = await open_cases(
         conn, [(None, reason) for it in changes for reason in it.account_cases], policy=policy, now=now
     )
@@ -97,7 +95,7 @@ FROM cases WHERE (kind, subject) IN (SELECT * FROM unnest($1::text[], $2::text[]
 
 
 async def _lock_cases(conn: Conn, keys: Collection[CaseKey]) -> dict[CaseKey, KnownCase]:
-    """Those of the cases that there are."""
+    """Locks and reads those of the cases that exist."""
     if not keys:
         return {}
     found = [KnownCase(**dict(row)) for row in await conn.fetch(LOCK_CASES, *_columns(keys))]
@@ -109,7 +107,7 @@ def _columns(keys: Iterable[CaseKey]) -> tuple[list[str], list[str]]:
     return [kind for kind, _ in ordered], [subject for _, subject in ordered]
 
 
-# --- opened, and shown as they stand now ------------------------------------------------------------------------------
+# --- opening, and updating open ones ----------------------------------------------------------------------------------
 
 INSERT_CASES = """
 INSERT INTO cases AS c (kind, subject, order_id, account, state, details, opened_at, follow_up_at)
@@ -147,7 +145,7 @@ RETURNING c.id, c.kind, c.subject, c.state
 
 
 async def _note(conn: Conn, noted: Sequence[tuple[int | None, Noted]], now: datetime) -> None:
-    """Open cases show how things stand now, so that whoever resolves them settles that, and at which order they do."""
+    """Updates open cases with the present state and order, which is what a person then resolves."""
     if not noted:
         return
     rows = as_json([_row(order_id, it.reason) for order_id, it in noted])
@@ -161,7 +159,7 @@ async def _note(conn: Conn, noted: Sequence[tuple[int | None, Noted]], now: date
     await write_entries(conn, entries, now=now)
 
 
-# --- closed by themselves ---------------------------------------------------------------------------------------------
+# --- closing by the system --------------------------------------------------------------------------------------------
 
 FORGET_STATES = """
 UPDATE cases SET state = '' WHERE (kind, subject) IN (SELECT * FROM unnest($1::text[], $2::text[])) AND closed_by <> $3
@@ -169,7 +167,7 @@ UPDATE cases SET state = '' WHERE (kind, subject) IN (SELECT * FROM unnest($1::t
 
 
 async def _forget_states(conn: Conn, keys: Sequence[CaseKey]) -> None:
-    """Those that a person resolved have their cause back as a new reason."""
+    """Clears the state of resolved cases whose cause is gone, so that its return counts as new."""
     if keys:
         await conn.execute(FORGET_STATES, *_columns(keys), SYSTEM)
 
@@ -182,7 +180,7 @@ RETURNING id
 
 
 async def close_cases(conn: Conn, keys: Collection[CaseKey], *, outcome: str, now: datetime) -> None:
-    """Closes those of the cases that are open; what they are about is over."""
+    """Closes those of the cases that are open, because their cause is gone."""
     if keys:
         rows = await conn.fetch(CLOSE_CASES, *_columns(keys), now, SYSTEM, outcome)
         await write_entries(conn, [(row["id"], "closed", SYSTEM, None) for row in rows], now=now)
@@ -194,12 +192,12 @@ async def close_matched(conn: Conn, subjects: Iterable[str], *, now: datetime) -
 
 
 async def close_agreed(conn: Conn, subjects: Iterable[str], *, now: datetime) -> None:
-    """Closes the cases of refunds and disputes whose names lead to one order by now."""
+    """Closes the cases of refunds and disputes whose references lead to one order by now."""
     keys = [(REFERENCE_CONFLICT, subject) for subject in subjects]
     await close_cases(conn, keys, outcome="its names agree", now=now)
 
 
-# --- further up -------------------------------------------------------------------------------------------------------
+# --- escalating -------------------------------------------------------------------------------------------------------
 
 ESCALATE = """
 UPDATE cases AS c SET level = greatest(c.level, w.level)
@@ -210,14 +208,15 @@ RETURNING c.id, c.kind, c.subject, c.order_id, c.account, c.details, c.level
 
 
 async def _escalate(conn: Conn, levels: Mapping[CaseKey, int], now: datetime) -> None:
-    """Takes open cases up to these levels, and tells the people there."""
+    """Raises open cases to these levels, and notifies the people there."""
     if levels:
         rows = await conn.fetch(ESCALATE, *_columns(levels), [levels[key] for key in sorted(levels)])
         await write_entries(conn, [(row["id"], "escalated", TILLKEEPER, None) for row in rows], now=now)
         await notify(conn, rows, CaseTopic.ESCALATED, now=now)
 
 
-# --- told and kept ----------------------------------------------------------------------------------------------------
+# --- notices and history
+# ---------------------------------------------------------------------------------------------------
 
 INSERT_ENTRIES = """
 INSERT INTO case_entries (case_id, what, by, note, at)
@@ -233,7 +232,7 @@ async def write_entries(conn: Conn, entries: Iterable[tuple[int, str, str, str |
 
 
 async def notify(conn: Conn, rows: Iterable[asyncpg.Record], topic: CaseTopic, *, now: datetime) -> None:
-    """Has people on duty told of these rows of cases."""
+    """Writes the notices to people on duty about these rows of cases."""
     await write_notices(conn, [case_notice(_case_row(row), topic, now=now) for row in rows], now=now)
 
 

@@ -1,1 +1,1 @@
-"""Deliveries and their events as rows: kept, referenced, parked or refused, and deleted when their time is up."""
+"""Stores deliveries and their events: in the inbox, parked or refused, and deletes them when retention ends."""

@@ -1,4 +1,4 @@
-"""Deliveries and their events as rows: each delivery once, each event once, with its outcome."""
+"""Stores each delivery once, and each event once with its outcome."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -22,13 +22,13 @@ WHERE (SELECT true FROM deliveries d WHERE d.run = w.run AND d.number = w.number
 
 
 async def known_deliveries(conn: Conn, deliveries: Sequence[Delivery]) -> set[DeliveryKey]:
-    """Those that a lane handed out before and that were applied then."""
+    """Finds the deliveries that were delivered and applied before."""
     rows = await conn.fetch(KNOWN_DELIVERIES, [it.run for it in deliveries], [it.number for it in deliveries])
     return {(row["run"], row["number"]) for row in rows}
 
 
-# Bodies travel as an array beside the rows: in JSON they would have to be spelt out in hexadecimal.  What was heard of
-# each account is counted along with it (store/accounts/health.py reads it).
+# Bodies travel as an array beside the rows: in JSON they would be hexadecimal.  The statement also counts each
+# account's activity (store/accounts/health.py reads it).
 INSERT_DELIVERIES = """
 WITH kept AS (
     INSERT INTO deliveries (run, number, account, received_at, key, headers, body, events, duplicates, query, fetches)
@@ -53,7 +53,7 @@ SELECT FROM kept LIMIT 0
 
 
 async def insert_deliveries(conn: Conn, deliveries: Sequence[Delivery], duplicates: Mapping[DeliveryKey, int]) -> None:
-    """Keeps the raw deliveries.  Raises WriteConflict if another transaction kept one of them meanwhile."""
+    """Stores raw deliveries.  Raises WriteConflict if another transaction stored one of them meanwhile."""
     deliveries = sorted(deliveries, key=lambda it: (it.run, it.number))
     rows = [
         {
@@ -80,11 +80,11 @@ COUNT_DUPLICATE = "UPDATE deliveries SET duplicates = duplicates + 1 WHERE run =
 
 
 async def count_duplicate(conn: Conn, key: DeliveryKey) -> None:
-    """One event of a delivery that is kept already turned out to be known."""
+    """Counts a duplicate at a delivery that is stored already."""
     await conn.execute(COUNT_DUPLICATE, *key)
 
 
-# OFFSET 0: looked up for each event, and not joined, for which PostgreSQL would read the whole inbox while it is small.
+# OFFSET 0 makes it a lookup for each event: for a join PostgreSQL would read the whole inbox while it is small.
 KNOWN_EVENTS = """
 SELECT w.i, x.digest, coalesce(x.outcome = 'waiting', false) AS waits, k.id AS parked_id,
        coalesce(x.as_of, x.occurred_at) AS known_at
@@ -101,7 +101,7 @@ WHERE x.seq IS NOT NULL OR k.id IS NOT NULL
 
 
 async def known_events(conn: Conn, events: Sequence[PaymentEvent]) -> dict[int, KnownEvent]:
-    """By position in `events`: what the database knows under that event's id."""
+    """Reads what the database knows under the events' ids, by position in `events`."""
     rows = await conn.fetch(KNOWN_EVENTS, [it.account for it in events], [it.event_id for it in events])
     return {
         row["i"] - 1: KnownEvent(
@@ -119,14 +119,14 @@ WHERE x.account = w.account AND x.event_id = w.event_id AND coalesce(x.as_of, x.
 
 
 async def reaffirm(conn: Conn, events: Iterable[PaymentEvent]) -> None:
-    """Keeps for known events the later moment for which an answer said the same again."""
+    """Stores for known events the later moment for which an answer said the same again."""
     rows = sorted((it.account, it.event_id, it.known_at) for it in events)
     if rows:
         await conn.execute(REAFFIRM, *map(list, zip(*rows, strict=True)))
 
 
-# Without ON CONFLICT, here and above: what is new was looked up just before, and to insert each row on approval costs
-# more than the seldom transaction that is repeated because another one was first.
+# There is no ON CONFLICT here and above: what is new was looked up just before, and speculative insertion costs more
+# than the rare transaction that is repeated because another one was first.
 INSERT_INBOX = """
 INSERT INTO inbox (account, event_id, run, number, kind, evidence, order_ref, payment_ref, capture_ref, refund_ref,
                    dispute_ref, amount_minor, total_minor, currency, failure, failure_code, method, discount_minor,
@@ -151,7 +151,7 @@ async def insert_events(conn: Conn, items: Iterable[Item], *, now: datetime) -> 
 
 
 class _Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A row of inbox.  What is null is left out: half of the columns mostly are, and PostgreSQL reads each name."""
+    """A row of inbox.  Nulls are left out: half of the columns mostly are null, and PostgreSQL reads each name."""
 
     account: str
     event_id: str
@@ -243,7 +243,7 @@ RETURNING 1
 
 
 async def settle_waiting(conn: Conn, items: Sequence[Item], *, now: datetime) -> None:
-    """Gives events that waited the outcome they came to."""
+    """Writes the outcomes of events that waited."""
     if items:
         rows = [{"account": it.event.account, "event_id": it.event.event_id, **_settled(it)} for it in items]
         written = await conn.fetch(SETTLE_WAITING, as_json(rows), now)
@@ -257,14 +257,14 @@ INSERT INTO void_numbers (run, number) SELECT * FROM unnest($1::uuid[], $2::bigi
 
 
 async def insert_void(conn: Conn, void: Collection[DeliveryKey]) -> None:
-    """Keeps which numbers a receiver gave out and then answered 503 for."""
+    """Stores the numbers of deliveries that a receiver answered 503."""
     if void:
         keys = sorted(void)
         await conn.execute(INSERT_VOID, [run for run, _ in keys], [number for _, number in keys])
 
 
 def event_of(row: asyncpg.Record) -> PaymentEvent:
-    """The canonical event that an inbox row keeps."""
+    """Returns the canonical event of an inbox row."""
     return PaymentEvent(
         event_id=row["event_id"],
         kind=Kind(row["kind"]),

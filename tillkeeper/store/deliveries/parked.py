@@ -1,4 +1,4 @@
-"""What could not be applied: one row an event, to be seen, replayed or discarded by people."""
+"""Stores events that could not be applied, a row for each, for people to see, replay or discard."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -10,13 +10,13 @@ from tillkeeper.domain.delivery import Delivery, Envelope, EnvelopeKeys, pack, u
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.store.postgres.pool import Conn
 
-NOT_AUTHENTIC: Final = "not_authentic"  # why a message is parked that no receiver is known to have sent
+NOT_AUTHENTIC: Final = "not_authentic"  # the reason for a message that no known receiver signed
 FETCHES: Final = "to be fetched"  # in an event id's place
-ERROR_CHARS_MAX: Final = 500  # enough to see what went wrong; a row is no log file
+ERROR_CHARS_MAX: Final = 500  # enough to see what went wrong
 
 
 class NotOpen(Exception):
-    """There is no open parked row of this number: it was replayed, discarded or superseded, or never was."""
+    """There is no open parked row of this number: it was replayed, discarded or superseded, or never existed."""
 
 
 class Unreadable(Exception):
@@ -34,13 +34,13 @@ RETURNING 1
 async def park_event(
     conn: Conn, delivery: Delivery, event: PaymentEvent, *, reason: str, error: str, now: datetime
 ) -> bool:
-    """Parks one event with the delivery that brought it.  Parking it again changes nothing, and is False."""
+    """Parks an event with its delivery.  Returns False, and changes nothing, if it is parked already."""
     alone = msgspec.structs.replace(delivery, events=(event,), fetches=())
     return await _park(conn, alone, event.event_id, reason=reason, error=error, now=now)
 
 
 async def park_fetches(conn: Conn, delivery: Delivery, *, reason: str, error: str, now: datetime) -> None:
-    """Parks what a delivery that cannot be kept has its gateway asked about: one row, beside those of its events."""
+    """Parks the queries of a delivery that cannot be stored: one row, beside those of its events."""
     if delivery.fetches:
         alone = msgspec.structs.replace(delivery, events=())
         await _park(conn, alone, FETCHES, reason=reason, error=error, now=now)
@@ -65,18 +65,18 @@ async def _park(conn: Conn, delivery: Delivery, event_id: str, *, reason: str, e
 
 
 def _named(events: Sequence[PaymentEvent]) -> tuple[str | None, str | None]:
-    """The order and the payment of the one event that is parked."""
+    """Returns the order's and the payment's reference of the parked event."""
     order_ref, payment_ref = next(((it.order_ref, it.payment_ref) for it in events), (None, None))
     return order_ref and printable(order_ref), payment_ref and printable(payment_ref)
 
 
 async def park_unreadable(conn: Conn, body: bytes, *, reason: str, error: str, now: datetime) -> None:
-    """Parks a whole message: one that is no envelope, or none that a receiver of ours is known to have sent."""
+    """Parks a whole message that is no envelope, or that no known receiver signed."""
     await conn.execute(PARK, None, None, None, None, body, False, reason, printable(error), now, None, None)
 
 
 def printable(text: str) -> str:
-    """The text as PostgreSQL can keep it, and no longer than a person reads."""
+    """Makes a text fit for PostgreSQL, and no longer than a person reads."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")[:ERROR_CHARS_MAX]
 
 
@@ -89,11 +89,11 @@ WHERE k.outcome IS NULL AND p.order_id = ANY($1::bigint[])
 
 
 async def parked_of(conn: Conn, ids: Collection[int]) -> frozenset[int]:
-    """Those of the orders of which an event is parked, by their reference or by a payment's."""
+    """Returns those of the orders that have a parked event, by their reference or by a payment's."""
     return frozenset(row["id"] for row in await conn.fetch(PARKED_OF, list(ids)))
 
 
-# The same message once more, which could not even be kept before, has put its event into the inbox by itself.
+# A redelivery of a message that could not even be stored has put its event into the inbox itself.
 SUPERSEDE = """
 UPDATE parked AS k
 SET outcome = CASE WHEN k.reason = 'cannot_be_kept' AND EXISTS (
@@ -106,7 +106,7 @@ WHERE id = ANY($1::bigint[]) AND outcome IS NULL
 
 
 async def supersede(conn: Conn, ids: Sequence[int], *, now: datetime) -> None:
-    """A redelivery of these events was applied: nobody needs to replay them."""
+    """Closes the parked rows of these events, because a redelivery was applied."""
     if ids:
         await conn.execute(SUPERSEDE, sorted(ids), now)
 
@@ -118,7 +118,7 @@ FROM parked WHERE outcome IS NULL OR $1 ORDER BY id LIMIT $2
 
 
 async def list_parked(conn: Conn, *, closed_too: bool, limit: int) -> list[dict[str, Any]]:
-    """The oldest parked rows; those already closed only on request."""
+    """Reads the oldest parked rows; closed ones only on request."""
     return [dict(row) for row in await conn.fetch(LIST_PARKED, closed_too, limit)]
 
 
@@ -129,7 +129,7 @@ FROM parked WHERE id = $1
 
 
 async def show_parked(conn: Conn, parked_id: int) -> dict[str, Any] | None:
-    """One parked row, with its delivery where that can be read."""
+    """Reads a parked row, with its delivery where that is readable."""
     row = await conn.fetchrow(SHOW_PARKED, parked_id)
     if row is None:
         return None
@@ -141,7 +141,7 @@ async def show_parked(conn: Conn, parked_id: int) -> dict[str, Any] | None:
 
 
 def _shown_delivery(body: bytes) -> object:
-    """The first delivery in a message, whoever sent it."""
+    """Returns the first delivery of a message, whoever sent it."""
     try:
         deliveries = unproven(body).deliveries
     except msgspec.MsgspecError:
@@ -166,7 +166,7 @@ TAKE_MESSAGE = "SELECT body FROM parked WHERE id = $1 AND outcome IS NULL AND NO
 
 
 async def take_message(conn: Conn, parked_id: int, keys: EnvelopeKeys) -> Envelope:
-    """Locks an open row of a message that was not authentic, and returns what `keys` open now.
+    """Locks an open row of a message that was not authentic, and returns the envelope that `keys` verify now.
 
     Raises Unreadable for other rows, or NotAuthentic still.
     """
@@ -186,11 +186,11 @@ WHERE run = $1 AND number = $2
 
 
 async def count_siblings(conn: Conn, delivery: Delivery, parked_id: int) -> None:
-    """A delivery that is kept only now brought other events too, which stand parked beside this one."""
+    """Counts the other events of a delivery that is stored only now, which are parked beside this one."""
     await conn.execute(COUNT_SIBLINGS, delivery.run, delivery.number, parked_id, FETCHES)
 
 
-# What was not told or closed because of it may be now.
+# What the parked event held back may be due now.
 LOOK_AT_ITS_ORDER = """
 UPDATE orders SET due_at = least(due_at, greatest($2::timestamptz, held_until))
 WHERE closed_at IS NULL AND id IN (
@@ -214,7 +214,7 @@ async def close_parked(
     note: str,
     now: datetime,
 ) -> None:
-    """Says what became of a parked row, who said so, and why.  Raises NotOpen."""
+    """Closes a parked row with its outcome, who closed it, and why.  Raises NotOpen."""
     await conn.execute(LOOK_AT_ITS_ORDER, parked_id, now)  # orders are locked first, as everywhere
     if await conn.fetchval(CLOSE_PARKED, parked_id, outcome, now, by, note) is None:
         raise NotOpen

@@ -1,11 +1,12 @@
-"""Which order an event belongs to, and the lock under which an event and its order cannot miss each other.
+"""Finds the order of an event, under a lock by which an event and its order cannot miss each other.
 
-An event finds its order by a payment, refund or dispute of its account that is known, else by order reference.  One
-that finds none waits under all that it names.  Whoever lets a reference appear (an order registered, an object first
-seen) holds its lock shared and then looks for waiters; whoever is about to wait holds it exclusively and then looks
-once more.  So of two that meet, the later sees the earlier.  Locks are taken in sorted order.
+An event finds its order by a known payment, refund or dispute of its account, else by order reference.  An event
+without an order waits under all its references.  A transaction in which a reference appears (an order registered, an
+object first seen) holds that reference's lock shared, and then looks for waiting events; one that is about to let an
+event wait holds it exclusively, and then looks for the order once more.  So of two that run at once, the later sees the
+earlier.  Locks are taken in sorted order.
 
-Where what an event names leads to more than one order, store/apply/contested.py has the word.
+Where an event's references lead to more than one order, store/apply/contested.py decides.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from tillkeeper.domain.references import Bindings, Reference
 from tillkeeper.store.deliveries.inbox import event_of
 from tillkeeper.store.postgres.pool import Conn, as_json
 
-# Not joins: for those PostgreSQL read small tables whole, and did so while they grew.
+# Lookups, not joins: for joins PostgreSQL read small tables whole, and still did so when they had grown.
 BIND = """
 SELECT e.i,
        (SELECT order_id FROM payments p WHERE p.account = e.account AND p.payment_ref = e.payment_ref) AS by_payment,
@@ -30,7 +31,7 @@ FROM json_to_recordset($1::json) AS e (i int, account text, payment_ref text, re
 
 
 async def bind(conn: Conn, events: Sequence[PaymentEvent], bindings: Bindings) -> None:
-    """Adds what the database knows of the events' references."""
+    """Adds the database's knowledge of the events' references."""
     if not events:
         return
     rows = [
@@ -63,7 +64,7 @@ FROM unnest($1::bigint[], $2::boolean[]) AS l (key, waits)
 
 
 async def lock(conn: Conn, *, appearing: Iterable[Reference] = (), waiting: Iterable[Reference] = ()) -> None:
-    """Holds the references' locks until the transaction ends."""
+    """Takes the references' locks until the transaction ends."""
     modes = dict.fromkeys(map(_lock_key, appearing), False)
     modes |= dict.fromkeys(map(_lock_key, waiting), True)
     if modes:
@@ -74,7 +75,7 @@ async def lock(conn: Conn, *, appearing: Iterable[Reference] = (), waiting: Iter
 # A lock for each reference would fill the server's shared lock table, which by default has some 6,400 places for all
 # transactions together: four workers with batches of 400 would.  References that share a bucket only wait needlessly.
 LOCK_BUCKETS: Final = 4_096
-# Far from the keys of other advisory locks, which are hashes of 64 bits.
+# Apart from the keys of other advisory locks, which are hashes of 64 bits.
 LOCK_BASE: Final = 0x7469_6C6C << 16
 
 
@@ -83,7 +84,7 @@ def _lock_key(reference: Reference) -> int:
     return LOCK_BASE + int.from_bytes(digest, "big") % LOCK_BUCKETS
 
 
-# A statement each: joined by OR they would read the whole inbox instead of the small indexes of what waits.
+# One statement each: combined by OR they would read the whole inbox instead of the small indexes of waiting events.
 WAITING_FOR_ORDERS = """
 SELECT event_id, kind, account, occurred_at, evidence, order_ref, payment_ref, capture_ref, refund_ref, dispute_ref,
        amount_minor, total_minor, currency, failure, failure_code, method, as_of, discount_minor, has_refunds,
@@ -128,7 +129,7 @@ WAITING_FOR_OBJECTS: Final = {
 
 
 async def take_waiting(conn: Conn, references: Collection[Reference]) -> list[PaymentEvent]:
-    """The events that wait under any of these references, locked."""
+    """Locks and returns the events that wait under any of these references."""
     orders = [reference[1] for reference in references if reference[0] == "order"]
     rows = await conn.fetch(WAITING_FOR_ORDERS, orders) if orders else []
     for kind, waiting in WAITING_FOR_OBJECTS.items():

@@ -1,7 +1,7 @@
-"""Deliveries that were refused, with what their examination found: bounded in number, in bytes and in days.
+"""Stores refused deliveries with their diagnosis, limited in number, bytes and days.
 
-Nobody signed them, so that whoever finds the address decides how many come and how large: each row, each account and
-all accounts together have a limit, the oldest go first, and nothing stays longer than KEPT_DAYS.
+They are not verified, so that strangers decide how many come and how large: each row, each account and all accounts
+together have a limit, the oldest are deleted first, and nothing stays longer than KEPT_DAYS.
 """
 
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ import msgspec
 
 from tillkeeper.store.postgres.pool import Conn, rows_of
 
-KEPT_MAX: Final = 500  # of an account: a few days of one a quarter of an hour, and enough of a flood to know it by
+KEPT_MAX: Final = 500  # of an account: a few days of one every 15 minutes, and enough of a flood to recognise it
 BODY_BYTES_MAX: Final = 64 * 1024  # the largest real delivery seen is 38 KiB
-HEADERS_BYTES_MAX: Final = 16 * 1024  # a signature and an id take under one; a header may stand hundreds of times
+HEADERS_BYTES_MAX: Final = 16 * 1024  # a signature and an id take under 1 KiB; a header may occur hundreds of times
 ACCOUNT_BYTES_MAX: Final = 4 * 1024 * 1024  # 500 ordinary ones are under 2 MiB
-TOTAL_BYTES_MAX: Final = 32 * 1024 * 1024  # however many accounts there are
-KEPT_DAYS: Final = 30  # whoever has not looked by then does not
+TOTAL_BYTES_MAX: Final = 32 * 1024 * 1024  # over all accounts
+KEPT_DAYS: Final = 30  # nobody looks later
 
 
 class RefusedDelivery(msgspec.Struct, frozen=True, kw_only=True):
-    """One as it was received.  `id` is 0 until it is kept."""
+    """A refused delivery as it was received.  `id` is 0 until it is stored."""
 
     id: int = 0
     account: str
@@ -36,7 +36,7 @@ class RefusedDelivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tallied(msgspec.Struct, frozen=True, kw_only=True):
-    """How often an account's deliveries were refused for one thing, of those that are kept."""
+    """The number of stored refusals of an account for one finding."""
 
     account: str
     finding: str
@@ -71,7 +71,7 @@ FORGET = "DELETE FROM refused WHERE received_at < $1"
 
 
 async def keep_refused(conn: Conn, it: RefusedDelivery) -> int:
-    """Keeps it, and lets go of the oldest ones beyond what an account, or all, may have.  Returns its number."""
+    """Stores a refusal, and deletes the oldest beyond the limits of its account and of all.  Returns its number."""
     body = it.body if it.body is None or len(it.body) <= BODY_BYTES_MAX else None
     headers = _bounded(it.headers)
     texts = (it.reason, it.detail, it.query, headers)
@@ -85,12 +85,12 @@ async def keep_refused(conn: Conn, it: RefusedDelivery) -> int:
 
 
 async def forget_refused(conn: Conn, *, now: datetime) -> int:
-    """Lets go of what is older than KEPT_DAYS; returns how many rows that was."""
+    """Deletes rows older than KEPT_DAYS; returns their number."""
     return rows_of(await conn.execute(FORGET, now - timedelta(days=KEPT_DAYS)))
 
 
 def _bounded(headers: Sequence[tuple[str, str]]) -> str:
-    """The first headers as JSON, as many as have room."""
+    """Returns as many of the first headers as fit, as JSON."""
     kept: list[tuple[str, str]] = []
     left_bytes = HEADERS_BYTES_MAX
     for name, value in headers:
@@ -110,7 +110,7 @@ GROUP BY account, finding ORDER BY max(received_at) DESC, account, finding
 
 
 async def tally_refused(conn: Conn, account: str | None = None) -> list[Tallied]:
-    """What was refused and how often, the latest first."""
+    """Counts the refusals by account and finding, the latest first."""
     return [Tallied(**dict(row)) for row in await conn.fetch(TALLY, account)]
 
 
@@ -124,7 +124,7 @@ ORDER BY id DESC LIMIT $3
 async def list_refused(
     conn: Conn, account: str | None = None, finding: str | None = None, *, limit: int
 ) -> Sequence[RefusedDelivery]:
-    """The latest first."""
+    """Reads refusals, the latest first."""
     return [_delivery(dict(row)) for row in await conn.fetch(LIST, account, finding, limit)]
 
 
@@ -134,7 +134,7 @@ SELECT id, account, received_at, step, finding, reason, detail, query, headers, 
 
 
 async def show_refused(conn: Conn, number: int) -> RefusedDelivery | None:
-    """The one of that number; None where there is none, or none any more."""
+    """Reads the refusal of that number; returns None where there is none any more."""
     row = await conn.fetchrow(SHOW, number)
     return None if row is None else _delivery(dict(row))
 

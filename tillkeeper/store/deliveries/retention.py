@@ -1,4 +1,4 @@
-"""What nobody signed is not kept for good: refused deliveries, and the raw bytes of unsigned ones."""
+"""Deletes old refused deliveries, and the raw bytes of old unsigned ones."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -6,9 +6,9 @@ from typing import Final
 from tillkeeper.store.deliveries.refused import forget_refused
 from tillkeeper.store.postgres.pool import Conn, rows_of
 
-UNSIGNED_DAYS: Final = 30  # what they named was asked about within three days; bytes that prove nothing help no dispute
+UNSIGNED_DAYS: Final = 30  # their queries ended within three days; unsigned bytes prove nothing in a dispute
 
-# A part at a time, so that no other transaction waits for it.
+# In parts, so that no other transaction waits for it.
 FORGET_UNSIGNED = """
 UPDATE deliveries SET body = NULL, headers = '[]', query = ''
 WHERE (run, number) IN (
@@ -20,6 +20,6 @@ WHERE (run, number) IN (
 
 
 async def forget_unsigned(conn: Conn, *, limit: int, now: datetime) -> int:
-    """Takes the bytes out of old deliveries that anybody could have posted, and refused ones; returns how many."""
+    """Deletes the bytes of old unsigned deliveries, and old refused ones; returns their number."""
     forgotten = rows_of(await conn.execute(FORGET_UNSIGNED, now - timedelta(days=UNSIGNED_DAYS), limit))
     return forgotten + await forget_refused(conn, now=now)

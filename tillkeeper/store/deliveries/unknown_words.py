@@ -1,4 +1,4 @@
-"""Words of gateways that stand in no list of ours: counted for each account and field, and told to ops once."""
+"""Counts unknown words of gateways for each account and field, and notifies ops of new ones once."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -7,18 +7,17 @@ from typing import Final
 
 import msgspec
 
-from tillkeeper.domain.order.notices import Audience, Notice
+from tillkeeper.domain.account_notices import unknown_word_notice
 from tillkeeper.store.outbox.writing import write_notices
 from tillkeeper.store.postgres.pool import Conn, as_json
 
-WORDS_MAX: Final = 200  # of an account: a field that never says the same twice is no list of words
-TOPIC: Final = "account.unknown_word"
+WORDS_MAX: Final = 200  # of an account: a field whose values never repeat has no fixed list
 
 Word = tuple[str, str, str]  # account, field, word
 
 
 class WordUse(msgspec.Struct, frozen=True, kw_only=True):
-    """One word, and how often it was met."""
+    """A word, and how often it was seen."""
 
     account: str
     field: str
@@ -28,7 +27,7 @@ class WordUse(msgspec.Struct, frozen=True, kw_only=True):
     seen: int
 
 
-# Counted only until there are too many: what is known already is always counted.
+# New words are added only up to the limit; known ones are always counted.
 NOTE_WORDS = """
 INSERT INTO unknown_words AS u (account, field, word, first_at, last_at, seen)
 SELECT w.account, w.field, w.word, $2, $2, w.seen
@@ -43,7 +42,7 @@ RETURNING account, field, word, (xmax = 0) AS fresh
 
 
 async def note_words(conn: Conn, words: Iterable[Word] | Mapping[Word, int], *, now: datetime) -> None:
-    """Counts the words, each as often as it was met, and has ops told of those that are new."""
+    """Counts the words, and notifies ops of new ones."""
     counts = Counter(words)
     if not counts:
         return
@@ -53,21 +52,8 @@ async def note_words(conn: Conn, words: Iterable[Word] | Mapping[Word, int], *, 
     ]
     noted = await conn.fetch(NOTE_WORDS, as_json(rows), now, WORDS_MAX)
     fresh = [row for row in noted if row["fresh"]]
-    await write_notices(conn, [_notice(row["account"], row["field"], row["word"]) for row in fresh], now=now)
-
-
-def _notice(account: str, field: str, word: str) -> Notice:
-    return Notice(
-        key=f"unknown_word/{account}/{field}/{word}",
-        audience=Audience.OPS,
-        topic=TOPIC,
-        payload={
-            "account": account,
-            "field": field,
-            "word": word,
-            "text": "The gateway sent a word that Tillkeeper does not know. What else the delivery said was taken; "
-            "what this word means for an order was not guessed.",
-        },
+    await write_notices(
+        conn, [unknown_word_notice(row["account"], row["field"], row["word"]) for row in fresh], now=now
     )
 
 
@@ -75,5 +61,5 @@ ALL_WORDS = "SELECT account, field, word, first_at, last_at, seen FROM unknown_w
 
 
 async def words_met(conn: Conn) -> list[WordUse]:
-    """All that were ever met."""
+    """Reads all words that were ever seen."""
     return [WordUse(**dict(row)) for row in await conn.fetch(ALL_WORDS)]

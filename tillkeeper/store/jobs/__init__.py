@@ -1,1 +1,1 @@
-"""What workers claim from time to time: messages, due orders, backfills, follow-ups."""
+"""Claims and settles the periodic work of workers: messages, due orders, backfills, follow-ups."""

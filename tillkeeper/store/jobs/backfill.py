@@ -1,7 +1,7 @@
-"""What is brought in besides webhooks: spans that are wanted of a gateway's list, and open orders to be asked about.
+"""Stores requests for backfills: spans of a gateway's list, and queries about open orders.
 
-One row an account holds the request and a lease, so that no two fill the same span at once, and one that dies leaves
-the place where it was: `requested_since` moves on with each part that is done.
+A row for each account holds the request and a lease, so that no two processes fill the same span at once.  A process
+that dies leaves the position where it was: `requested_since` moves on with each finished part.
 """
 
 from collections import Counter
@@ -21,19 +21,19 @@ from tillkeeper.store.deliveries.inbox import known_events
 from tillkeeper.store.postgres.lease import check_held
 from tillkeeper.store.postgres.pool import Conn
 
-LEASE: Final = timedelta(minutes=2)  # over what a page of a list takes with all its attempts
-CHECKOUT: Final = timedelta(hours=2)  # who began to pay before the order expired is done by then
-# An order that never expires may be paid so long after it began or its payment failed.  Later ones are a handful, and
-# asking about all that were ever left behind would take an account's calls from those that matter.
+LEASE: Final = timedelta(minutes=2)  # more than a page of a list takes with all its attempts
+CHECKOUT: Final = timedelta(hours=2)  # a payment that began before the order expired is finished by then
+# An order that never expires may be paid so long after it began or its payment failed.  Later payments are rare, and
+# queries about all abandoned orders would take an account's calls from those that matter.
 UNDATED: Final = timedelta(days=7)
-PASSED_OVER_MAX: Final = 10_000  # counted; whoever reads it needs no more
+PASSED_OVER_MAX: Final = 10_000  # counted up to here; more need not be known
 CHUNK_ORDERS: Final = 500  # locked at once
 
-UNDER_WAY: Final = MOVING  # known of, whatever a list leaves out
+UNDER_WAY: Final = MOVING  # their payment is known, whatever a list leaves out
 
 
 class RequestedBackfill(msgspec.Struct, frozen=True, kw_only=True):
-    """A backfill that is ours to do."""
+    """A requested backfill that this process has leased."""
 
     account: str
     since: datetime
@@ -52,7 +52,7 @@ SET requested_since = least(b.requested_since, excluded.requested_since), reques
 
 
 async def request_backfill(conn: Conn, account: str, since: datetime, *, reason: str, now: datetime) -> None:
-    """Wants everything from `since` to now; a request that stands already grows."""
+    """Requests everything from `since` to now; extends a request that exists already."""
     await conn.execute(REQUEST, account, since, now, reason)
 
 
@@ -70,7 +70,7 @@ RETURNING account, requested_since, reason, tries
 async def claim_requested(
     conn: Conn, accounts: Collection[str], *, by: UUID, now: datetime
 ) -> RequestedBackfill | None:
-    """A backfill that is due at one of the accounts and that nobody does."""
+    """Leases a due backfill of one of the accounts."""
     row = await conn.fetchrow(CLAIM_DUE, sorted(accounts), by, now, now + LEASE)
     if row is None:
         return None
@@ -88,7 +88,7 @@ RETURNING 1
 
 
 async def claim_account(conn: Conn, account: str, *, by: UUID, now: datetime) -> bool:
-    """Takes the account for a person's backfill; False if one is under way."""
+    """Leases the account for a person's backfill; returns False if one is running."""
     return await conn.fetchval(CLAIM_ACCOUNT, account, by, now, now + LEASE) is not None
 
 
@@ -96,7 +96,7 @@ GOOD_UNTIL = "SELECT good_until FROM backfills WHERE account = $1"
 
 
 async def good_until(conn: Conn, account: str) -> datetime | None:
-    """Up to where the account's list is taken in; None where it never was."""
+    """Reads until when the account's list is taken in; None where it never was."""
     at: datetime | None = await conn.fetchval(GOOD_UNTIL, account)
     return at
 
@@ -113,7 +113,7 @@ RETURNING 1
 async def advance(
     conn: Conn, account: str, until: datetime, *, requested_since: datetime | None, by: UUID, now: datetime
 ) -> None:
-    """Everything up to `until` is taken in, from `requested_since` if that was the request.  Raises LeaseLost."""
+    """Notes that everything up to `until` is taken in, and moves the request on to there.  Raises LeaseLost."""
     check_held(await conn.fetchval(ADVANCE, account, by, until, now + LEASE, requested_since))
 
 
@@ -121,11 +121,11 @@ KEEP = "UPDATE backfills SET leased_until = $3 WHERE account = $1 AND leased_by 
 
 
 async def keep(conn: Conn, account: str, *, by: UUID, now: datetime) -> None:
-    """Holds the account for a while longer.  Raises LeaseLost."""
+    """Extends the lease.  Raises LeaseLost."""
     check_held(await conn.fetchval(KEEP, account, by, now + LEASE))
 
 
-# What was wished for after the span was fixed is still to do.
+# What was requested after the span was fixed remains.
 FINISH = """
 UPDATE backfills
 SET leased_by = NULL, leased_until = '-infinity', tries = 0,
@@ -138,7 +138,7 @@ WHERE account = $1 AND leased_by = $2
 
 
 async def finish(conn: Conn, account: str, *, requested_since: datetime | None, until: datetime, by: UUID) -> None:
-    """Gives the account back, and its request up where that is fulfilled."""
+    """Ends the lease, and the request where it is fulfilled."""
     await conn.execute(FINISH, account, by, requested_since, until)
 
 
@@ -149,7 +149,7 @@ WHERE account = $1 AND leased_by = $2 AND due_at IS NOT NULL
 
 
 async def put_off(conn: Conn, wanted: RequestedBackfill, *, by: UUID, now: datetime) -> datetime:
-    """Gives the account back to be tried again; returns when."""
+    """Ends the lease for a later attempt; returns when that is due."""
     due_at = now + BACKFILL.pause(wanted.tries + 1)
     await conn.execute(PUT_OFF, wanted.account, by, due_at)
     return due_at
@@ -159,19 +159,19 @@ async def put_off(conn: Conn, wanted: RequestedBackfill, *, by: UUID, now: datet
 
 
 async def take_in(conn: Conn, events: Sequence[PaymentEvent], *, policy: Policy, now: datetime) -> tuple[int, Tally]:
-    """Applies what a list holds; returns how many of the events were in the inbox before."""
+    """Applies the events of a list; returns how many of them were in the inbox before."""
     known = await count_known(conn, events)
     return known, await apply_found(conn, events, policy=policy, now=now)
 
 
 async def count_known(conn: Conn, events: Sequence[PaymentEvent]) -> int:
-    """How many of the events are in the inbox."""
+    """Counts the events that are in the inbox."""
     return sum(it.digest is not None for it in (await known_events(conn, events)).values())
 
 
 # --- open orders ------------------------------------------------------------------------------------------------------
 
-# Each half begins with the condition of its index.  Those of which a payment is known come first, then the latest.
+# Each half begins with its index's condition.  Orders with a known payment come first, then the latest.
 OPEN_ORDERS = """
 SELECT o.id, o.ask_at IS NOT NULL AND o.due_at <= greatest(o.ask_at, $5) AS waits FROM (
     SELECT * FROM orders
@@ -190,21 +190,21 @@ ORDER BY o.status NOT IN ('processing', 'refunding'), o.phase_since DESC, o.id D
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """How fast orders are asked about, besides what their ladders ask."""
+    """The rate of queries about orders, besides those of their ladders."""
 
     gap: timedelta
     orders_max: int
 
     @classmethod
     def half_of(cls, calls_per_s: float, *, orders_max: int, within: timedelta | None = None) -> "Pace":
-        """Half of what an account may be asked; the other half is for ladders.  No limit is no gap."""
+        """Returns half of an account's rate; the other half is for ladders.  Without a limit there is no gap."""
         gap = timedelta(seconds=2 / calls_per_s) if calls_per_s else timedelta()
         fitting = int(within / gap) if within is not None and gap else orders_max
         return cls(gap=gap, orders_max=max(1, min(orders_max, fitting)))
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """Open orders of a span: those to be asked about, and how many wait to be asked already."""
+    """The open orders of a span: those to query, and the number of those with a query that is due already."""
 
     ids: tuple[int, ...]
     waiting: int
@@ -221,8 +221,8 @@ async def open_in(
     limit: int,
     now: datetime,
 ) -> Found:
-    """Open orders that expect payment at the account and whose money may have moved in the span: all that had begun
-    to be paid or refunded, and those that could be paid within it."""
+    """Finds open orders that expect payment at the account and whose money may have moved in the span: those with a
+    payment or refund under way, and those that could be paid within it."""
     rows = await conn.fetch(
         OPEN_ORDERS,
         account,
@@ -249,7 +249,7 @@ SELECT count(*) FROM (
 
 
 async def count_passed_over(conn: Conn, account: str, until: datetime, found: Found, *, now: datetime) -> int:
-    """How many orders were open as those that were found, and are not asked about; PASSED_OVER_MAX at most."""
+    """Counts the open orders that are not queried, up to PASSED_OVER_MAX."""
     here = len(found.ids) + found.waiting
     return int(await conn.fetchval(COUNT_OPEN, account, until, now, here + PASSED_OVER_MAX)) - here
 
@@ -267,7 +267,7 @@ RETURNING o.id, o.ask_at
 
 
 async def ask_about(conn: Conn, ids: Sequence[int], moments: Sequence[datetime]) -> dict[int, datetime]:
-    """Has the sweep ask about the orders, each at its moment or sooner if somebody wants that already."""
+    """Requests queries about the orders, each at its moment, or sooner where one is requested already."""
     return {row["id"]: row["ask_at"] for row in await conn.fetch(ASK, ids, moments)}
 
 
@@ -288,6 +288,6 @@ UNDECIDED: Final = ("waits", "being asked")
 
 
 async def what_came(conn: Conn, asked: dict[int, datetime]) -> Counter[str]:
-    """What came of asking, by how many orders; UNDECIDED where nothing did yet."""
+    """Counts the orders by the results of their queries; UNDECIDED where there is none yet."""
     rows = await conn.fetch(WHAT_CAME, list(asked), list(asked.values()))
     return Counter({row["result"]: row["orders"] for row in rows})

@@ -1,10 +1,8 @@
-"""What is looked after besides orders: open cases, events that wait too long, and leftovers of two that missed."""
+"""Follows up what becomes due besides orders: open cases, events that wait too long, and leftovers."""
 
 from datetime import datetime
 
-from tillkeeper.domain.batch import event_subject
-from tillkeeper.domain.order.case_reasons import CaseReason
-from tillkeeper.domain.order.cases import UNMATCHED
+from tillkeeper.domain.order.case_reasons import unmatched
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.topics import CaseTopic
 from tillkeeper.store.apply.batch import Tally, apply_found
@@ -12,8 +10,8 @@ from tillkeeper.store.cases.writing import TILLKEEPER, notify, open_cases, write
 from tillkeeper.store.deliveries.inbox import event_of
 from tillkeeper.store.postgres.pool import Conn
 
-# A case that nobody took goes up a level each time; one with an owner is theirs, and they are told again.  Those of
-# stuck orders go up by their own ladder.
+# A case without an owner goes up a level each time; an owner is reminded instead.  Cases of stuck orders go up by their
+# own ladder.
 FOLLOW_UP = """
 UPDATE cases AS c
 SET follow_up_at = $1::timestamptz + $2::interval,
@@ -27,7 +25,7 @@ RETURNING c.id, c.kind, c.subject, c.order_id, c.account, c.details, c.level, c.
 
 
 async def follow_up(conn: Conn, *, policy: Policy, limit: int, now: datetime) -> int:
-    """Has people told again of cases that are due; returns how many those were."""
+    """Reminds people of cases that are due; returns their number."""
     rows = await conn.fetch(FOLLOW_UP, now, policy.cases.follow_up, limit, policy.cases.levels)
     whats = [(row["id"], "escalated" if row["escalated"] else "followed_up") for row in rows]
     await write_entries(conn, [(case_id, what, TILLKEEPER, None) for case_id, what in whats], now=now)
@@ -36,10 +34,12 @@ async def follow_up(conn: Conn, *, policy: Policy, limit: int, now: datetime) ->
     return len(rows)
 
 
-# Only money that came in, or is contested, needs somebody: what merely began or failed elsewhere does not.  Events of
-# nobody's orders wait for ever: from the beginning a hundred thousand of them cost a third of a second.
+# Only captured or disputed money needs a person; a payment that merely began or failed elsewhere does not.  Events of
+# unknown orders wait for ever: reading a hundred thousand of them takes a third of a second.
 WAITING_TOO_LONG = """
-SELECT x.account, x.event_id, x.kind, x.order_ref, x.payment_ref, x.amount_minor, x.currency, x.occurred_at
+SELECT event_id, kind, account, occurred_at, evidence, order_ref, payment_ref, capture_ref, refund_ref, dispute_ref,
+       amount_minor, total_minor, currency, failure, failure_code, method, as_of, discount_minor, has_refunds,
+       on_top_minor, released_minor, may_be_release
 FROM inbox x
 WHERE x.outcome = 'waiting' AND x.recorded_at > coalesce($1, '-infinity'::timestamptz) AND x.recorded_at <= $2
   AND x.kind IN ('payment.succeeded', 'dispute.opened')
@@ -52,32 +52,18 @@ ORDER BY x.recorded_at LIMIT $3
 async def open_unmatched(
     conn: Conn, *, since: datetime | None, until: datetime, policy: Policy, limit: int, now: datetime
 ) -> int:
-    """Opens a case for money that was recorded in the span and still waits for its order; returns how much it found.
+    """Opens a case for money that was recorded in the span and still waits for its order; returns the number of events.
 
     Without `since` it begins with the oldest.
     """
-    reasons = [
-        CaseReason(
-            kind=UNMATCHED,
-            subject=event_subject(row["account"], row["event_id"]),
-            account=row["account"],
-            details={
-                "says": row["kind"],
-                "order_ref": row["order_ref"],
-                "payment_ref": row["payment_ref"],
-                "amount": row["amount_minor"],
-                "currency": row["currency"],
-                "occurred_at": row["occurred_at"].isoformat(),
-            },
-        )
-        for row in await conn.fetch(WAITING_TOO_LONG, since, until, limit)
-    ]
+    rows = await conn.fetch(WAITING_TOO_LONG, since, until, limit)
+    reasons = [unmatched(event_of(row)) for row in rows]
     await open_cases(conn, [(None, reason) for reason in reasons], policy=policy.cases, now=now)
     return len(reasons)
 
 
-# Nothing should be found: whoever waits and whatever appears meet under one lock.  It is looked for all the same, some
-# at a time: events of nobody's orders wait for ever.  Not joins: those would read orders and payments whole.
+# Nothing should be found, because a lock keeps events and orders from missing each other.  It is checked all the same,
+# in parts, for events of unknown orders wait for ever.  There are no joins: those would read orders and payments whole.
 LEFT_OVER = """
 SELECT max(w.seq) AS last, array_agg(w.seq) FILTER (WHERE w.known) AS found
 FROM (
@@ -105,9 +91,9 @@ FROM inbox WHERE outcome = 'waiting' AND seq = ANY($1::bigint[])
 
 
 async def take_up_left_over(conn: Conn, *, after: int, policy: Policy, limit: int, now: datetime) -> tuple[Tally, int]:
-    """Applies events that wait although their order is known, among the next `limit` that wait.
+    """Applies events that wait although their order is known, among the next `limit` waiting ones.
 
-    Returns what became of them, and after which number to go on: 0 once it is through.
+    Returns their outcomes, and the number after which to go on: 0 at the end.
     """
     page = await conn.fetchrow(LEFT_OVER, after, limit)
     if page is None or page["last"] is None:

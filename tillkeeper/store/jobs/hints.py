@@ -1,7 +1,7 @@
-"""Hints: a delivery that proved nothing names a payment, and at most has its gateway asked about it.
+"""Takes hints: a delivery that failed verification may at most cause a query about the payment that it names.
 
-Whoever can post can hint, so everything is counted here, for all receivers together: so many questions a minute of one
-account, one about the same order in a while, and only about orders that wait for money anyway.
+Anybody who can post can give hints, so they are limited here for all receivers together: a number of queries a minute
+for each account, one about the same order in a while, and only about orders that wait for money anyway.
 """
 
 from datetime import datetime, timedelta
@@ -12,16 +12,16 @@ from tillkeeper.store.jobs.backfill import ask_about
 from tillkeeper.store.postgres.pool import Conn
 
 MINUTE: Final = timedelta(minutes=1)
-KEPT: Final = timedelta(days=1)  # for who wonders why a gateway was asked
+KEPT: Final = timedelta(days=1)  # to explain later why a gateway was queried
 
 Outcome = Literal["asked", "unknown", "limited"]
 
-# Whoever has it counts and writes; another does without.
+# Only the holder counts and writes; others skip their hint.
 ONE_AT_A_TIME = "SELECT pg_try_advisory_xact_lock(hashtextextended('tillkeeper hint ' || $1, 0))"
 
 COUNT_LATELY = "SELECT count(*) FROM hints WHERE account = $1 AND at > $2"
 
-# An order that is asked about as soon as a sweeper gets to it needs no hint.
+# An order with a query that is due already needs no hint.
 FIND = """
 SELECT o.id FROM orders o
 WHERE o.id IN (
@@ -51,7 +51,7 @@ async def take_hint(
     policy: HintPolicy,
     now: datetime,
 ) -> Outcome:
-    """Has the gateway asked about what is named, if that is an open order of the account and the limits allow it."""
+    """Requests a query about the named order, if it is an open one of the account and the limits allow it."""
     if not await conn.fetchval(ONE_AT_A_TIME, account):
         return "limited"
     if await conn.fetchval(COUNT_LATELY, account, now - MINUTE) >= policy.per_minute:

@@ -1,7 +1,7 @@
-"""Due orders: claimed, handed the time, and later what came of asking for their steps.
+"""Claims due orders, advances them, and settles them once their gateways were queried.
 
-take (one transaction)      claim due orders ─ domain/order/advancing.py ─ write ─ say who must be asked
-(the gateways are asked outside of any transaction; what they answer is applied as any event)
+take (one transaction)      claim due orders ─ domain/order/advancing.py ─ write ─ return the queries to make
+(gateways are queried outside of any transaction; their answers are applied as any event)
 settle (one transaction)    domain/order/answers.py ─ write: the order closes, or waits for its next step
 """
 
@@ -25,17 +25,17 @@ ORDER BY due_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
 
 
 def accounts_key(accounts: Collection[str]) -> str:
-    """The accounts of an order in one word, as `besides` leaves them out."""
+    """Joins the accounts of an order into one key, as in `besides`."""
     return " ".join(sorted(accounts))
 
 
 async def take_due(
     conn: Conn, *, policy: Policy, limit: int, lease: timedelta, now: datetime, besides: Collection[str] = ()
 ) -> tuple[int, list[DueQuery]]:
-    """Hands up to `limit` due orders, but for those of the accounts `besides`, the time, in the caller's transaction.
+    """Advances up to `limit` due orders, except those of the accounts `besides`, in the caller's transaction.
 
-    Returns how many there were, and the steps for which gateways must be asked once it is committed.  Should their
-    sweeper die, the orders go on after `lease`.
+    Returns their number, and the steps for which gateways must be queried once it is committed.  Should their sweeper
+    die, the orders are due again after `lease`.
     """
     ids = [row["id"] for row in await conn.fetch(CLAIM, now, limit, list(besides))]
     return len(ids), await _take(conn, ids, policy=policy, lease=lease, now=now)
@@ -45,7 +45,7 @@ CLAIM_ONE = "SELECT id FROM orders WHERE id = $1 AND due_at <= $2 FOR NO KEY UPD
 
 
 async def take_one(conn: Conn, order_id: int, *, policy: Policy, lease: timedelta, now: datetime) -> list[DueQuery]:
-    """Hands one order the time, if it is due and nobody holds it."""
+    """Advances one order, if it is due and not locked."""
     ids = [row["id"] for row in await conn.fetch(CLAIM_ONE, order_id, now)]
     return await _take(conn, ids, policy=policy, lease=lease, now=now)
 
@@ -57,7 +57,7 @@ ORDER BY due_at LIMIT $2
 
 
 async def due_now(conn: Conn, *, limit: int, now: datetime, besides: Collection[str] = ()) -> list[int]:
-    """The orders that are due, without claiming them."""
+    """Returns the due orders, without claiming them."""
     return [row["id"] for row in await conn.fetch(DUE_NOW, now, limit, list(besides))]
 
 
@@ -65,7 +65,7 @@ SET_ASIDE = "UPDATE orders SET due_at = $2 WHERE id = $1 AND due_at IS NOT NULL"
 
 
 async def set_aside(conn: Conn, order_id: int, *, until: datetime) -> None:
-    """Has an order that no sweep can advance wait, so that it holds up no other."""
+    """Postpones an order that no sweep can advance, so that it holds up no other."""
     await conn.execute(SET_ASIDE, order_id, until)
 
 
@@ -79,7 +79,7 @@ async def _take(conn: Conn, ids: Collection[int], *, policy: Policy, lease: time
 
 
 async def settle(conn: Conn, outcomes: Sequence[QueryOutcome], *, policy: Policy, now: datetime) -> int:
-    """Writes what came of asking, once the answers are applied; returns how many orders it closed."""
+    """Writes the results of queries, once the answers are applied; returns how many orders it closed."""
     if not outcomes:
         return 0
     orders = await lock_whole_orders(conn, {it.query.order.id for it in outcomes})

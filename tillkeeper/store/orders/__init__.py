@@ -1,1 +1,1 @@
-"""Orders as rows: loaded under their locks, and written."""
+"""Loads orders under their locks, and writes them."""

@@ -1,4 +1,4 @@
-"""What a person does to an order, under its lock, in the caller's transaction; domain/order/acts.py decides."""
+"""Carries out what people do to orders, under the order's lock; domain/order/acts.py decides."""
 
 from datetime import datetime
 from typing import Final
@@ -35,7 +35,7 @@ async def _write(conn: Conn, changes: Changes, now: datetime) -> None:
 
 
 async def hold(conn: Conn, order_ref: str, *, until: datetime, by: str, note: str, now: datetime) -> None:
-    """Has the sweep leave the order alone until then; events are applied all the same.
+    """Puts the order on hold until then: the sweep skips it, but events are applied.
 
     Raises NoSuchOrder or Refused.
     """
@@ -44,12 +44,12 @@ async def hold(conn: Conn, order_ref: str, *, until: datetime, by: str, note: st
 
 
 async def release(conn: Conn, order_ref: str, *, by: str, note: str, now: datetime) -> None:
-    """Has the sweep go on with a held order.  Raises NoSuchOrder or Refused."""
+    """Ends the hold of an order.  Raises NoSuchOrder or Refused."""
     await _write(conn, acts.release(await _lock(conn, order_ref), by=by, note=note, now=now), now)
 
 
 async def ask_gateway(conn: Conn, order_ref: str, *, by: str, note: str, now: datetime) -> None:
-    """Has the sweep ask the order's gateways next, whatever the ladder says; a closed order may have been paid.
+    """Requests a query from the sweep, whatever the ladder says; also for a closed order, which may have been paid.
 
     Raises NoSuchOrder or Refused.
     """
@@ -57,17 +57,17 @@ async def ask_gateway(conn: Conn, order_ref: str, *, by: str, note: str, now: da
 
 
 async def close(conn: Conn, order_ref: str, *, force: bool, by: str, note: str, now: datetime) -> None:
-    """Expects no payment for the order any more.
+    """Closes the order: no payment is expected any more.
 
-    Refused while money is there, may be on its way, or waits under a reference much like the order's, unless a person
-    forces it.  Raises NoSuchOrder or Refused.
+    Refused while money is captured, may be on its way, or waits under a reference much like the order's, unless a
+    person forces it.  Raises NoSuchOrder or Refused.
     """
     order = await _lock(conn, order_ref)
     nearby = [] if force else await _nearby(conn, order)
     await _write(conn, acts.close(order, nearby=nearby, force=force, by=by, note=note, now=now), now)
 
 
-# What came in, or is on its way, at the order's accounts, and waits for an order that nobody registered.
+# Payments at the order's accounts, captured or on their way, that wait for an order that is not registered.
 WAITING_MONEY = """
 SELECT account, order_ref, payment_ref, amount_minor, currency FROM inbox
 WHERE outcome = 'waiting' AND account = ANY($1::text[]) AND order_ref IS NOT NULL
@@ -77,13 +77,13 @@ ORDER BY recorded_at DESC LIMIT $2
 PARKED_MONEY = """
 SELECT id, body FROM parked WHERE outcome IS NULL AND readable AND account = ANY($1::text[]) ORDER BY id DESC LIMIT $2
 """
-WAITING_MAX: Final = 10_000  # the latest of them: a person who waits for the answer closes one order
+WAITING_MAX: Final = 10_000  # the latest ones: a person waits for the answer
 PARKED_MAX: Final = 500
 NEARBY_SHOWN: Final = 5
 
 
 async def _nearby(conn: Conn, order: OrderState) -> list[str]:
-    """Money that may be meant for this order: it waits under a reference much like the order's, or is parked."""
+    """Finds money that may be meant for this order: it waits under a similar reference, or is parked."""
     ref, accounts = order.order.order_ref, sorted(order.order.accounts)
 
     def is_due(row: asyncpg.Record) -> bool:

@@ -1,4 +1,4 @@
-"""Orders as they are loaded: locked, with everything that decisions about them need, in whole sets."""
+"""Loads orders in sets: locks them, and reads everything that decisions about them need."""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
@@ -41,7 +41,7 @@ FROM cases WHERE order_id = ANY($1::bigint[])
 
 
 class _Case(msgspec.Struct, frozen=True):
-    """What is read of a case, beside its name."""
+    """The columns of a case, besides its key."""
 
     state: str | None
     level: int
@@ -74,14 +74,14 @@ FROM orders WHERE id = ANY($1::bigint[]) ORDER BY id
 
 
 async def read_orders(conn: Conn, ids: Collection[int]) -> dict[int, OrderState]:
-    """As `lock_orders`, with the steps taken, to be shown and not written: nothing is locked."""
+    """Reads orders with the steps taken, to be shown and not written: nothing is locked."""
     rows = await conn.fetch(READ_ORDERS, sorted(ids))
     known = await _read(conn, ids)
     return await _with_progress(conn, [_state(row, known) for row in rows])
 
 
 async def lock_whole_orders(conn: Conn, ids: Collection[int]) -> dict[int, OrderState]:
-    """As `lock_orders`, with the steps taken in their phases, and of which of them an event is parked."""
+    """Locks orders as `lock_orders` does, and adds the steps taken in their phases, and which have a parked event."""
     orders = await _with_progress(conn, (await lock_orders(conn, ids)).values())
     for order_id in await parked_of(conn, orders):
         orders[order_id] = msgspec.structs.replace(orders[order_id], has_parked=True)
@@ -110,12 +110,12 @@ def _state(row: asyncpg.Record, known: "_Known") -> OrderState:
 
 
 async def facts_of(conn: Conn, ids: Collection[int]) -> dict[int, OrderFacts]:
-    """What is known of each of these orders."""
+    """Reads the facts of each of these orders."""
     return (await _read(conn, ids)).facts
 
 
 class _Known(msgspec.Struct, kw_only=True):
-    """What belongs to some orders, by their ids."""
+    """What is read of several orders, by their ids."""
 
     facts: dict[int, OrderFacts]
     cases: dict[int, dict[CaseKey, KnownCase]]
@@ -153,7 +153,7 @@ def _known_case(order_id: int, kind: str, subject: str, case: _Case) -> KnownCas
     )
 
 
-# A question is put again only while it is the last of its kind.
+# A query is repeated only while it is the last of its kind.
 PROGRESS = """
 SELECT r.order_id, r.action, max(r.at) AS at, max(r.tries) FILTER (WHERE r.retry_at IS NOT NULL) AS tries,
        max(r.at) FILTER (WHERE r.retry_at IS NOT NULL) AS unanswered_at, max(r.retry_at) AS retry_at,
@@ -168,7 +168,7 @@ GROUP BY 1, 2
 
 
 class _Steps(msgspec.Struct, kw_only=True):
-    """The steps of one phase, as they are read."""
+    """The steps of one phase."""
 
     last_steps: dict[Action, datetime] = msgspec.field(default_factory=dict)
     unanswered: dict[Action, Retry] = msgspec.field(default_factory=dict)
@@ -177,7 +177,7 @@ class _Steps(msgspec.Struct, kw_only=True):
 
 
 async def _with_progress(conn: Conn, orders: Iterable[OrderState]) -> dict[int, OrderState]:
-    """The orders with how far each has come in its present phase."""
+    """Adds to the orders how far each has come in its present phase."""
     orders = list(orders)
     steps: dict[int, _Steps] = {}
     for row in await conn.fetch(PROGRESS, [order.id for order in orders], [order.phase for order in orders]):

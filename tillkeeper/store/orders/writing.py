@@ -1,4 +1,4 @@
-"""Changes of orders as they are written: in whole sets, in the transaction that holds the orders' locks."""
+"""Writes the changes of orders in sets, in the transaction that holds the orders' locks."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -16,10 +16,10 @@ from tillkeeper.store.postgres.sqlstates import WriteConflict
 
 
 async def write_changes(conn: Conn, changes: Sequence[Changes], *, policy: CasePolicy, now: datetime) -> list[str]:
-    """Writes all of it but the facts; returns the kinds of the cases opened.
+    """Writes all changes but the facts; returns the kinds of the cases opened.
 
-    Best after all rows that refer to the orders: a foreign key's check finds the lock of `lock_orders` on the row as it
-    was, and would have to lock it anew once it is written.
+    Call it after writing all rows that refer to the orders: a foreign key's check finds the lock of `lock_orders` on
+    the old version of the row, and would have to lock a new version again.
     """
     await _write_steps(conn, changes)
     await _write_acts(conn, changes)
@@ -32,7 +32,7 @@ async def write_changes(conn: Conn, changes: Sequence[Changes], *, policy: CaseP
 
 
 async def write_facts(conn: Conn, changes: Iterable[Changes]) -> None:
-    """Writes what is known of the orders' payments, refunds and disputes; what left an order goes first.
+    """Writes the facts of the orders' payments, refunds and disputes; those that left an order first.
 
     Raises WriteConflict.
     """
@@ -87,7 +87,7 @@ async def _write_payments(conn: Conn, changed: Iterable[Changes]) -> None:
 def _payment_row(order_id: int, order: Order, key: ObjectKey, payment: PaymentFacts) -> dict[str, object]:
     account, payment_ref = key
     parts = list(payment.captures.values()) or ([payment.asked] if payment.asked else [])
-    # Of one currency only, the order's where there is a choice: amounts of two add up to nothing.
+    # Of one currency only, the order's where there is a choice: amounts of two currencies cannot be added.
     told = next((part for part in parts if part.currency == order.currency), parts[0] if parts else None)
     return {
         "account": account,
@@ -218,7 +218,7 @@ async def _write_acts(conn: Conn, changes: Iterable[Changes]) -> None:
 
 # --- orders -----------------------------------------------------------------------------------------------------------
 
-# The ids stand there twice, so that the rows are looked up by them and not searched in the whole table.
+# The ids are given twice, so that the rows are found by index and not by a scan.
 UPDATE_ORDERS = """
 UPDATE orders AS o
 SET status = w.status, captured_minor = w.captured_minor, refunding_minor = w.refunding_minor,
@@ -243,7 +243,7 @@ async def _write_orders(conn: Conn, changed: Sequence[Changes], *, now: datetime
 
 def _order_row(changes: Changes) -> dict[str, object]:
     order = changes.after
-    summary = order.summary if changes.has_new_facts else order.stored  # what only passes time judges nothing anew
+    summary = order.summary if changes.has_new_facts else order.stored  # time alone decides no case
     return {
         "id": order.id,
         "status": summary.status,

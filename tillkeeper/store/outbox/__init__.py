@@ -1,1 +1,1 @@
-"""Notices: written into the outbox with what they report, and later claimed, sent and settled."""
+"""Writes notices into the outbox, and claims and settles them for sending."""

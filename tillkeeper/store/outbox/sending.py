@@ -1,7 +1,7 @@
-"""Notices on their way out: claimed for a while, marked as told, and settled.
+"""Claims due notices, marks them as sent, and settles them.
 
-A claim is a lease.  Past it the row is anybody's, so that a killed sender loses nothing; `attempts` grows with each
-claim, and whoever writes must still hold the number that it claimed: one that was too slow changes nothing any more.
+A claim is a lease.  When it expires, any sender may claim the row, so that a killed sender loses nothing; `attempts`
+grows with each claim, and a write names the number of its claim, so that one that is too slow changes nothing.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -17,11 +17,11 @@ from tillkeeper.domain.order.sending import OrderNow
 from tillkeeper.store.postgres.pool import Conn, as_json
 from tillkeeper.store.rows import summary_in
 
-MAIL: Final = "mail"  # the payer's only channel, and its name in `told`
+MAIL: Final = "mail"  # the payer's only channel, and its name in `channels`
 
 
 class Recipient(msgspec.Struct, frozen=True):
-    """Whom to tell, out of the order's terms.  Never logged, and never part of a payload."""
+    """The payer's contact, from the order's terms.  Never logged, and never part of a payload."""
 
     email: str | None = None
     locale: str | None = None
@@ -35,7 +35,7 @@ _terms = msgspec.json.Decoder(_Terms).decode
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
-    """A notice under lease.  `claim` is the number of this claim."""
+    """A leased notice.  `claim` is the number of this claim."""
 
     key: str
     claim: int
@@ -44,7 +44,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     payload: bytes
     created_at: datetime
     due_at: datetime
-    told: bytes  # by channel; whoever sends knows its shape
+    channels: bytes  # by channel, as the sender writes it
     order_id: int | None
     version: int | None
     order: OrderNow | None
@@ -52,18 +52,18 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
-    """What a claimed row becomes."""
+    """The new state of a claimed row."""
 
     key: str
     claim: int
-    told: Mapping[str, Any]
+    channels: Mapping[str, Any]
     state: str
     due_at: datetime | None
     last_error: str | None
     finished_at: datetime | None
 
 
-# key = ANY (ARRAY (...)): the LIMIT is taken once, and the primary key finds the rows, as in store/jobs/spool.py.
+# key = ANY (ARRAY (...)): the LIMIT is evaluated once, and the primary key finds the rows, as in store/jobs/spool.py.
 CLAIM = """
 WITH taken AS (
     UPDATE outbox SET leased_until = $2, attempts = attempts + 1
@@ -74,9 +74,9 @@ WITH taken AS (
         LIMIT $4
         FOR UPDATE SKIP LOCKED
     ))
-    RETURNING key, attempts, audience, topic, payload, created_at, due_at, told, order_id, version
+    RETURNING key, attempts, audience, topic, payload, created_at, due_at, channels, order_id, version
 )
-SELECT t.key, t.attempts, t.audience, t.topic, t.payload, t.created_at, t.due_at, t.told, t.order_id, t.version,
+SELECT t.key, t.attempts, t.audience, t.topic, t.payload, t.created_at, t.due_at, t.channels, t.order_id, t.version,
        o.terms, o.status, o.captured_minor, o.refunding_minor, o.refunded_minor,
        o.discount_minor, o.closed_at IS NOT NULL AS closed,
        coalesce(o.held_until > $1, false) AS held,
@@ -95,7 +95,7 @@ ORDER BY t.due_at, t.key
 async def claim(
     conn: Conn, *, audiences: Collection[Audience], limit: int, leased_until: datetime, now: datetime
 ) -> list[Claimed]:
-    """Due notices for these audiences that nobody else holds, leased until `leased_until`; the longest due first."""
+    """Leases due notices to these audiences until `leased_until`, the longest due first."""
     rows = await conn.fetch(CLAIM, now, leased_until, [str(it) for it in audiences], limit, sorted(MONEY_UNCLEAR))
     return [
         Claimed(
@@ -106,7 +106,7 @@ async def claim(
             payload=row["payload"].encode(),
             created_at=row["created_at"],
             due_at=row["due_at"],
-            told=row["told"].encode(),
+            channels=row["channels"].encode(),
             order_id=row["order_id"],
             version=row["version"],
             order=None if row["status"] is None else _order_now(row, row, mails=0),
@@ -128,7 +128,7 @@ def _order_now(row: asyncpg.Record, besides: asyncpg.Record, *, mails: int) -> O
 
 
 def _recipient_in(terms: str) -> Recipient:
-    """Nobody, where the terms are not as they are written today: one odd order must not keep all notices here."""
+    """Returns the payer's contact; an empty one where the terms are unreadable, so that one order cannot stop all."""
     try:
         return _terms(terms).payer or Recipient()
     except msgspec.MsgspecError:
@@ -141,7 +141,7 @@ SELECT status, captured_minor, refunding_minor, refunded_minor, discount_minor, 
 FROM orders WHERE id = $1 FOR NO KEY UPDATE
 """
 
-# Looked at only once the order is locked, so that two notices about it cannot both be the last that is allowed.
+# Counted only once the order is locked, so that two notices about it cannot both be the last allowed one.
 BESIDES = """
 SELECT count(*) AS mails,
        (SELECT bool_or(p.status IN ('pending', 'authorized'))
@@ -153,12 +153,12 @@ SELECT count(*) AS mails,
            OR EXISTS (SELECT FROM parked AS k JOIN payments AS p USING (account, payment_ref)
                       WHERE k.outcome IS NULL AND p.order_id = $1) AS unclear
 FROM outbox
-WHERE order_id = $1 AND audience = 'payer' AND key <> $2 AND told -> 'mail' ->> 'outcome' IN ('sent', 'uncertain')
+WHERE order_id = $1 AND audience = 'payer' AND key <> $2 AND channels -> 'mail' ->> 'outcome' IN ('sent', 'uncertain')
 """
 
 
 async def lock_order(conn: Conn, claimed: Claimed, *, now: datetime) -> OrderNow:
-    """The order of a payer's notice, which stays as it is until the transaction ends."""
+    """Locks and returns the order of a payer's notice, so that it does not change before the transaction ends."""
     row = await conn.fetchrow(LOCK_ORDER, claimed.order_id, now)
     assert row is not None, "a payer's notice has an order"
     besides = await conn.fetchrow(BESIDES, claimed.order_id, claimed.key, sorted(MONEY_UNCLEAR))
@@ -167,18 +167,18 @@ async def lock_order(conn: Conn, claimed: Claimed, *, now: datetime) -> OrderNow
 
 
 MARK = """
-UPDATE outbox SET told = told || $3::jsonb WHERE key = $1 AND attempts = $2 AND due_at IS NOT NULL RETURNING 1
+UPDATE outbox SET channels = channels || $3::jsonb WHERE key = $1 AND attempts = $2 AND due_at IS NOT NULL RETURNING 1
 """
 
 
-async def mark(conn: Conn, claimed: Claimed, told: Mapping[str, Any]) -> bool:
-    """Adds to what the row says was told; False when the claim is somebody else's by now."""
-    return await conn.fetchval(MARK, claimed.key, claimed.claim, msgspec.json.encode(told).decode()) is not None
+async def mark(conn: Conn, claimed: Claimed, channels: Mapping[str, Any]) -> bool:
+    """Adds channels to the row; returns False when another has claimed it meanwhile."""
+    return await conn.fetchval(MARK, claimed.key, claimed.claim, msgspec.json.encode(channels).decode()) is not None
 
 
 SETTLE = """
 UPDATE outbox AS o
-SET told = w.told, state = w.state, due_at = w.due_at, last_error = w.last_error, finished_at = w.finished_at,
+SET channels = w.channels, state = w.state, due_at = w.due_at, last_error = w.last_error, finished_at = w.finished_at,
     leased_until = '-infinity'
 FROM json_populate_recordset(NULL::outbox, $1::json) AS w
 WHERE o.key = w.key AND o.attempts = w.attempts AND o.due_at IS NOT NULL
@@ -187,11 +187,11 @@ RETURNING o.key
 
 
 async def settle(conn: Conn, settled: Sequence[Settled]) -> set[str]:
-    """Writes what became of claimed rows and gives them back; returns the keys of those that were still held."""
+    """Writes the new states of claimed rows and ends their leases; returns the keys of those that were still leased."""
     if not settled:
         return set()
     rows = [
-        {"key": it.key, "attempts": it.claim, "told": it.told, "state": it.state, "due_at": it.due_at}
+        {"key": it.key, "attempts": it.claim, "channels": it.channels, "state": it.state, "due_at": it.due_at}
         | {"last_error": it.last_error, "finished_at": it.finished_at}
         for it in sorted(settled, key=lambda it: it.key)
     ]

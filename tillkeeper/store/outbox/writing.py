@@ -1,4 +1,4 @@
-"""Notices as they are written: into the outbox, in the transaction of what they tell.  workers/notify.py sends them."""
+"""Writes notices into the outbox, in the transaction of what they report.  workers/notify.py sends them."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -16,7 +16,7 @@ ON CONFLICT (key) DO NOTHING
 
 
 async def write_notices(conn: Conn, notices: Iterable[Notice], *, now: datetime) -> None:
-    """Writes what is not written yet."""
+    """Writes the notices that are not written yet."""
     rows = sorted(notices, key=lambda notice: notice.key)
     if rows:
         await conn.execute(INSERT_OUTBOX, as_json(rows), now)

@@ -1,1 +1,1 @@
-"""Connections to PostgreSQL, whole transactions, leases on rows, and what its errors mean."""
+"""Connects to PostgreSQL, runs and repeats transactions, and classifies its errors."""

@@ -1,8 +1,8 @@
-"""A connection to PostgreSQL as the pool holds it: it watches what becomes of each statement.
+"""A pool and its connections, which watch the result of each statement.
 
-a commit that stopped waiting for its standby      is no success: NotReplicated
-a failure that tells of the server, not of the statement    has the connection's peers replaced as well
-a pooler such as PgBouncer between us and the server        each statement runs in a transaction, nothing is prepared
+a commit that stopped waiting for its standby           is no success: NotReplicated
+a failure of the server, not of the statement           also replaces the other connections of the pool
+a pooler such as PgBouncer between us and the server    each statement runs in a transaction, nothing is prepared
 """
 
 import asyncio
@@ -16,17 +16,17 @@ from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, NotReplicated, 
 
 Answer = TypeVar("Answer")
 
-PING_AFTER_S: Final = 5.0  # without a sign of life; what was in use a moment ago costs no round trip
+PING_AFTER_S: Final = 5.0  # unused for so long; a connection in use costs no extra round trip
 PING_S: Final = 1.0
 CLOSE_S: Final = 5.0
 LEAVE_S: Final = 2.0
 CONDEMN_EVERY_S: Final = 1.0
 POOL_DEFAULTS: Final = {"max_queries": 50_000, "max_inactive_connection_lifetime": 300.0}  # asyncpg's own
-SYNC_REP_SOURCE: Final = "syncrep.c"  # where PostgreSQL waits for standbys, whatever language it then warns in
+SYNC_REP_SOURCE: Final = "syncrep.c"  # the source of PostgreSQL's warning about standbys, in whatever language
 
 
 class Connection(asyncpg.Connection):
-    """One of a pool's.  `condemn_peers` is called when a failure tells of the server."""
+    """A connection of a pool.  `condemn_peers` is called after a failure of the server."""
 
     condemn_peers: Callable[[], None] = staticmethod(lambda: None)
     is_behind_pooler: bool = False
@@ -65,24 +65,24 @@ class Connection(asyncpg.Connection):
         return await self._watched(lambda: run(query, *args, **options))
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        """As asyncpg's own, and bounded: one that went dark never takes its leave, and others wait for its place."""
+        """As asyncpg's own, with a time limit: a dead connection never answers, and others wait for its place."""
         try:
             await super().close(timeout=min(timeout or LEAVE_S, LEAVE_S))
         except (TimeoutError, OSError):
             self.terminate()
 
     async def ping_if_idle(self) -> None:
-        """Raises when a connection that was not in use for a while gives no sign of life."""
+        """Raises where a connection that was not used for a while does not answer."""
         if asyncio.get_running_loop().time() - self._answered_at_s < PING_AFTER_S:
             return
         try:
             await self.execute("SELECT 1", timeout=PING_S)
         except BaseException:
-            self.terminate()  # a polite goodbye would wait for an answer
+            self.terminate()  # closing in order would wait for an answer
             raise
 
     async def _watched(self, run: Callable[[], Awaitable[Answer]], *, simple: bool = False) -> Answer:
-        """What the statement returns.  `simple`: it is sent in one message, so that no pooler can part it."""
+        """Runs a statement and returns its result.  If `simple`, it is one message, which no pooler can split."""
         self._stopped_waiting = False
         try:
             if self.is_behind_pooler and not simple and not self.is_in_transaction():
@@ -91,7 +91,7 @@ class Connection(asyncpg.Connection):
             else:
                 answer = await run()
         except BaseException as error:
-            # Cancelled: it took longer than whoever waits for it has.
+            # Cancelled: it took longer than its caller waits.
             if condemns_peers(error) or isinstance(error, asyncio.CancelledError):
                 self.condemn_peers()
             raise
@@ -101,7 +101,7 @@ class Connection(asyncpg.Connection):
         return answer
 
     def _process_log_message(self, fields: dict[str, str], last_query: str) -> None:
-        """Looks at each notice as it comes in.  asyncpg's listeners end with each use of a pooled connection."""
+        """Reads each notice as it comes in.  asyncpg's listeners end with each use of a pooled connection."""
         if fields.get("F") == SYNC_REP_SOURCE:
             self._stopped_waiting = True
         super()._process_log_message(fields, last_query)  # type: ignore[misc]  # private
@@ -111,7 +111,7 @@ OUR_BACKEND = "SELECT pg_backend_pid()"
 
 
 async def is_pooled(conn: asyncpg.Connection) -> bool:
-    """Whether something answers in PostgreSQL's place: it cannot know the backend's pid when it greets.
+    """Returns whether a pooler stands between: it cannot know the backend's pid when it greets.
 
     The connection must prepare nothing (statement_cache_size=0).
     """
@@ -120,9 +120,9 @@ async def is_pooled(conn: asyncpg.Connection) -> bool:
 
 
 class Pool(asyncpg.Pool):
-    """Connections that are replaced together once one of them tells that the server is no longer what it was."""
+    """A pool whose connections are replaced together after a failure of the server."""
 
-    _generation: int  # asyncpg's: connections of an earlier one are replaced at their next use
+    _generation: int  # asyncpg's: connections of an earlier generation are replaced at their next use
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(
@@ -134,7 +134,7 @@ class Pool(asyncpg.Pool):
             record_class=asyncpg.Record,
             loop=None,
         )
-        self._is_pooled: bool | None = None  # whether a pooler stands between; not known before the first connection
+        self._is_pooled: bool | None = None  # whether a pooler stands between; unknown before the first connection
         self._condemned_at_s = float("-inf")
         self.schema_unfit = ""  # why nobody is to have a connection at present, if so
 
@@ -146,14 +146,14 @@ class Pool(asyncpg.Pool):
             finally:
                 probe.terminate()
         if self._is_pooled:
-            options["statement_cache_size"] = 0  # the server behind the next statement may not know it
+            options["statement_cache_size"] = 0  # the server of the next statement may not know it
         conn: Connection = await asyncpg.connect(*args, **options)
         conn.is_behind_pooler = self._is_pooled
         conn.condemn_peers = self.condemn
         return conn
 
     async def _acquire(self, timeout: float | None) -> Any:  # noqa: ASYNC109 - asyncpg's
-        """A connection that answers: where one did not, its peers are condemned with it, and the next is a new one.
+        """Acquires a connection that answers: after one that does not, all are condemned, and the next is a new one.
 
         Raises SchemaUnfit where somebody found that.
         """
@@ -163,7 +163,7 @@ class Pool(asyncpg.Pool):
 
     @asynccontextmanager
     async def acquire_all_the_same(self, *, timeout_s: float) -> AsyncIterator[Any]:
-        """A connection for who looks whether the schema is fit again."""
+        """Yields a connection for who looks whether the schema is fit again."""
         conn = await self._acquire_answering(timeout_s)
         try:
             yield conn
@@ -180,7 +180,7 @@ class Pool(asyncpg.Pool):
         return await super()._acquire(timeout)  # type: ignore[misc]
 
     async def close(self) -> None:
-        """As asyncpg's own, and bounded: a connection that went dark never takes its leave."""
+        """As asyncpg's own, with a time limit: a dead connection never answers."""
         try:
             async with asyncio.timeout(CLOSE_S):
                 await super().close()
@@ -188,11 +188,11 @@ class Pool(asyncpg.Pool):
             self.terminate()
 
     def condemn(self) -> None:
-        """Has every open connection replaced at its next use; once in a while, for a slow database needs no rush."""
+        """Has every open connection replaced at its next use; at intervals, for a slow database must not be flooded."""
         now_s = asyncio.get_running_loop().time()
         if now_s - self._condemned_at_s >= CONDEMN_EVERY_S:
             self._condemned_at_s = now_s
-            self._generation += 1  # what expire_connections() does, without a turn of the loop
+            self._generation += 1  # as expire_connections() does, without awaiting
 
 
 async def _ping(conn: Any) -> None:

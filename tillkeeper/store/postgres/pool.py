@@ -27,7 +27,7 @@ REQUIRED_SETTINGS: Final = {
 async def open_pool(
     database_url: str, *, max_size: int, min_size: int = 1, command_timeout_s: float = COMMAND_S, by_key: bool = False
 ) -> Pool:
-    """A pool on servers that keep what they commit: every new connection is checked, also after a failover.
+    """Returns a pool on servers that keep what they commit: every new connection is checked, also after a failover.
 
     `by_key` is for who looks up rows by their keys and nothing else.  Raises UnsafeDatabase, or one of DATABASE_ERRORS.
     With `min_size` 0 it connects, and may raise, at its first use.
@@ -75,7 +75,7 @@ async def refuse_unsafe(conn: Conn) -> None:
 
 
 def rows_of(status: str) -> int:
-    """The count in a command tag such as "INSERT 0 12"."""
+    """Returns the count in a command tag such as "INSERT 0 12"."""
     found = re.search(r"(\d+)$", status)
     return int(found.group(1)) if found else 0
 

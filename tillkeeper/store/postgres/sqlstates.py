@@ -1,11 +1,11 @@
-"""Whose fault it is when the database refuses: a table of SQLSTATEs, and what each fault calls for.
+"""Classifies database errors by SQLSTATE, and says what each class calls for.
 
-    data        the values: the batch is split until the bad one is found, and that one is parked
-    ours        the statement: likewise, for a fault of ours that one event brings out must not hold up the others
-    contention  others, or the size: split, smaller; what still cannot be done is set aside for later; nothing parked
-    outage      the server, or how it is set up: wait for as long as it takes; nothing is parked
+    data        bad values: the batch is split until the bad event is found, and that one is parked
+    ours        a bug in a statement: likewise, for a bug that one event triggers must not hold up the others
+    contention  other transactions, or the size: split; what still fails is set aside for later; nothing is parked
+    outage      the server or its configuration: wait for as long as it takes; nothing is parked
 
-Nothing here reads a server's sentences: those are in the language of its `lc_messages`.
+Nothing here reads a server's messages: those are in the language of its `lc_messages`.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ import asyncpg
 
 
 class WriteConflict(Exception):
-    """Another transaction wrote first what this one took for new.  Repeat the whole transaction."""
+    """Another transaction wrote first what this one took for new; repeat the whole transaction."""
 
 
 class UnsafeDatabase(Exception):
-    """The server is set up so that it may lose what it said was committed."""
+    """The server is configured so that it may lose committed data."""
 
 
 class ReadOnlyDatabase(Exception):
@@ -37,11 +37,11 @@ class SchemaMissing(SchemaUnfit):
 
 
 class NotReplicated(Exception):
-    """Somebody cancelled the wait for the standby: it is committed on this server, and not known to be on another."""
+    """The wait for the standby was cancelled: it is committed on this server, and perhaps on no other."""
 
 
 class Fault(StrEnum):
-    """Whose fault a failure is; the head of this page says what each calls for."""
+    """The cause of a failure; the module's docstring says what each calls for."""
 
     DATA = "data"
     OURS = "ours"
@@ -49,7 +49,7 @@ class Fault(StrEnum):
     OUTAGE = "outage"
 
 
-# The database is out of reach, restarting, full or misconfigured, or it refuses what it was given.
+# The database is unavailable, restarting, full or misconfigured, or it refuses a statement.
 DATABASE_ERRORS: Final = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
@@ -76,11 +76,11 @@ CLASSES: Final[Mapping[str, Fault]] = MappingProxyType(
         "22": Fault.DATA,  # wrong values
         "23": Fault.DATA,  # broken constraints
         "25": Fault.OURS,  # invalid transaction state
-        "26": Fault.OUTAGE,  # a prepared statement is gone: something stands between, and changes servers under us
-        "28": Fault.OUTAGE,  # who we are is refused: somebody must change the configuration
+        "26": Fault.OUTAGE,  # a prepared statement is gone: a pooler stands between, and changes servers
+        "28": Fault.OUTAGE,  # the login is refused: somebody must change the configuration
         "3D": Fault.OUTAGE,  # there is no such database
         "3F": Fault.OUTAGE,  # nor such a schema: it is not created yet
-        "40": Fault.CONTENTION,  # rolled back for another's sake
+        "40": Fault.CONTENTION,  # rolled back because of another transaction
         "44": Fault.DATA,  # WITH CHECK OPTION
         "53": Fault.CONTENTION,  # insufficient resources
         "54": Fault.DATA,  # a value beyond a limit of the program's, such as an index row that is too long
@@ -118,7 +118,7 @@ PROGRAM_LIMIT: Final = "54000"
 
 
 def fault_of(error: BaseException) -> Fault:
-    """Whose fault it is."""
+    """Returns the cause of an error."""
     if isinstance(error, asyncpg.PostgresError):
         return _fault_of_state(str(error.sqlstate), str(error.server_source_filename))
     return Fault.OUTAGE if isinstance(error, DATABASE_ERRORS) else Fault.OURS
@@ -131,22 +131,22 @@ def _fault_of_state(state: str, source: str) -> Fault:
 
 
 def is_outage(error: BaseException) -> bool:
-    """True where the world has to change before the same work can succeed."""
+    """Returns True where only a change from outside lets the same work succeed."""
     return fault_of(error) is Fault.OUTAGE
 
 
 def is_contention(error: BaseException) -> bool:
-    """True where less of the same work, or the same work later, can succeed."""
+    """Returns True where less of the same work, or the same work later, can succeed."""
     return fault_of(error) is Fault.CONTENTION
 
 
 def is_passing(error: BaseException) -> bool:
-    """True where nothing is wrong with the work itself."""
+    """Returns True where nothing is wrong with the work itself."""
     return fault_of(error) in {Fault.OUTAGE, Fault.CONTENTION}
 
 
 def condemns_peers(error: BaseException) -> bool:
-    """True where other connections of the same pool are as likely to be of no use: dark, cut off, or read-only."""
+    """Returns True where other connections of the pool are probably useless too: dead, cut off, or read-only."""
     if isinstance(error, asyncpg.PostgresError):
         state = str(error.sqlstate)
         return state[:2] == "08" or state in {"25006", "57P01", "57P02", "57P03"}

@@ -1,4 +1,4 @@
-"""Whole transactions, repeated when two of them met."""
+"""Runs whole transactions, and repeats them after conflicts."""
 
 import random
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, WriteConflict
 
 Result = TypeVar("Result")
 
-# Two transactions met; the one that gave way succeeds when it starts over.
+# Two transactions conflicted; the one that was rolled back succeeds when it is repeated.
 MEETINGS: Final = (
     WriteConflict,
     asyncpg.SerializationError,
@@ -21,8 +21,8 @@ MEETINGS: Final = (
     asyncpg.InvalidCachedStatementError,  # the schema changed under a prepared statement
 )
 
-# A batch holds its orders for a fraction of a second, and a deadlock for one or two; who holds one for longer than this
-# does not let go of it soon.
+# A batch locks its orders for a fraction of a second, and a deadlock for one or two; a lock that is held for longer
+# than this will not be released soon.
 LOCK_WAIT_S: Final = 5.0
 
 COMMIT_WAITS = "SELECT pg_logical_emit_message(true, 'tillkeeper', '')"
@@ -31,7 +31,7 @@ COMMIT_WAITS = "SELECT pg_logical_emit_message(true, 'tillkeeper', '')"
 async def wait_for_standbys(conn: Conn) -> None:
     """Makes the commit wait for the standbys although the transaction found its work done and writes nothing.
 
-    That work's own commit may have been cut off while it waited for them: then it stands on this server alone.
+    The commit of that work may have been cut off while it waited for them: then it is on this server alone.
     """
     await conn.execute(COMMIT_WAITS)
 
@@ -39,9 +39,9 @@ async def wait_for_standbys(conn: Conn) -> None:
 async def repeat_when_raced(
     pool: asyncpg.Pool, work: Callable[[Conn], Awaitable[Result]], *, lock_wait_s: float = LOCK_WAIT_S
 ) -> Result:
-    """Runs `work` in a transaction of its own, from the start again when another transaction was first.
+    """Runs `work` in a transaction of its own, and repeats it whole when another transaction was first.
 
-    It waits for each lock for `lock_wait_s`; what raises then is a contention (store/postgres/sqlstates.py).
+    It waits for each lock up to `lock_wait_s`, and then raises a contention (store/postgres/sqlstates.py).
     """
     lock_timeout = f"SET LOCAL lock_timeout = {int(lock_wait_s * 1000)}"
     async for attempt in AsyncRetrying(
@@ -61,7 +61,7 @@ ANSWER_S: Final = 2.0
 
 
 async def answers(pool: asyncpg.Pool) -> bool:
-    """Whether the server says anything at all."""
+    """Returns whether the server answers at all."""
     try:
         async with pool.acquire(timeout=POOL_ACQUIRE_S) as conn:
             await conn.execute("SELECT", timeout=ANSWER_S)

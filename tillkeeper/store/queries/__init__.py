@@ -1,1 +1,1 @@
-"""Requests to query a gateway that deliveries caused."""
+"""Stores the queries to gateways that deliveries cause."""

@@ -1,10 +1,9 @@
-"""Questions that deliveries caused: wanted in the transaction that keeps the delivery, asked and finished by workers.
+"""Stores queries that deliveries cause: requested in the transaction that stores the delivery, made by workers.
 
-    request ──> claim (a lease) ──> the gateway is asked, outside of any transaction ──> finish, put off, or give up
+    request ──> claim (a lease) ──> the gateway is queried, outside of any transaction ──> finish, postpone, or give up
 
-One row stands for each thing that can be asked about.  It counts requests and what became of them, and is open while
-they differ; so a request that comes while the gateway is being asked leaves the row open, and is answered by one more
-query.
+There is one row for each object that can be queried.  It counts requests and their results, and is open while they
+differ; so a request that comes while the gateway is being queried leaves the row open, and leads to one more query.
 """
 
 from collections import Counter
@@ -16,14 +15,24 @@ import msgspec
 
 from tillkeeper.domain.batch import DeliveryKey
 from tillkeeper.domain.delivery import Delivery
-from tillkeeper.domain.fetching import UNPROVEN_REST, Fetch, Finished, GivenUp, Later, Progress, Step
-from tillkeeper.domain.order.case_reasons import CaseReason
+from tillkeeper.domain.fetching import (
+    UNPROVEN_REST,
+    Fetch,
+    Finished,
+    GivenUp,
+    Later,
+    Progress,
+    Step,
+    unanswered,
+    unanswered_key,
+    unaskable,
+    unaskable_key,
+)
 from tillkeeper.domain.policy import CasePolicy
 from tillkeeper.store.cases.writing import close_cases, open_cases
 from tillkeeper.store.postgres.pool import Conn, as_json
 from tillkeeper.store.queries.unsigned_limits import make_room
 
-KIND: Final = "fetch_failed"
 RESULT_CHARS_MAX: Final = 500
 CANNOT_ASK: Final = "cannot_ask"
 
@@ -31,7 +40,7 @@ _Key = tuple[str, str, str, str, str]  # account, about, payment, refund, order;
 
 
 class FetchRequest(msgspec.Struct, kw_only=True):
-    """What deliveries of a batch want to know about one thing."""
+    """The request of a batch's deliveries about one object."""
 
     account: str
     fetch: Fetch
@@ -40,7 +49,7 @@ class FetchRequest(msgspec.Struct, kw_only=True):
 
 
 class ClaimedFetch(msgspec.Struct, frozen=True, kw_only=True):
-    """A query in somebody's hands."""
+    """A leased query."""
 
     id: int
     account: str
@@ -54,7 +63,7 @@ class ClaimedFetch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def request_fetches(conn: Conn, deliveries: Sequence[Delivery], *, now: datetime) -> Counter[str]:
-    """Wants what the deliveries, which are kept already, say to ask; returns how much fell out for it, by account."""
+    """Requests the queries of stored deliveries; returns how many others were dropped for them, by account."""
     requests = _requests(deliveries)
     if not requests:
         return Counter()
@@ -62,12 +71,12 @@ async def request_fetches(conn: Conn, deliveries: Sequence[Delivery], *, now: da
     return await make_room(conn, {it.account for it in requests if not it.proven}, now=now)
 
 
-# A replayed delivery may be kept already, but without this: it was parked by itself.
+# A replayed delivery may be stored already, but without its queries, which were parked separately.
 COUNT_FETCHES = "UPDATE deliveries SET fetches = fetches + $3 WHERE run = $1 AND number = $2"
 
 
 async def request_fetches_too(conn: Conn, deliveries: Sequence[Delivery], *, now: datetime) -> Counter[str]:
-    """As `request_fetches`, for deliveries that were kept without these questions."""
+    """Requests the queries of deliveries that were stored without them."""
     for it in deliveries:
         if it.fetches:
             await conn.execute(COUNT_FETCHES, it.run, it.number, len(it.fetches))
@@ -75,7 +84,7 @@ async def request_fetches_too(conn: Conn, deliveries: Sequence[Delivery], *, now
 
 
 def _requests(deliveries: Iterable[Delivery]) -> list[FetchRequest]:
-    """Each thing once, sorted, so that batches wait for each other instead of deadlocking."""
+    """Collects the requests, each object once, sorted so that batches wait for each other instead of deadlocking."""
     requests: dict[_Key, FetchRequest] = {}
     for delivery in deliveries:
         for fetch in delivery.fetches:
@@ -105,7 +114,7 @@ def _row(request: FetchRequest) -> dict[str, object]:
     }
 
 
-# A row that is open already is only due sooner.  What anybody can cause is asked about once in a while ($3).
+# A row that is open already only becomes due sooner.  What anybody can cause is queried at intervals ($3).
 REQUEST = """
 INSERT INTO fetches AS f (account, about, payment_ref, refund_ref, order_ref, run, number, proven, requests,
                           requested_at, due_at)
@@ -118,8 +127,8 @@ SET run = excluded.run, number = excluded.number, requests = f.requests + exclud
     due_at = least(f.due_at, CASE WHEN excluded.proven THEN $2 ELSE greatest($2, f.asked_at + $3::interval) END)
 """
 
-# What is signed or was found before goes first, the longest due first; then what was never asked about, the newest
-# first, for the old ones of a flood are made up; then what its gateway did not know.
+# What is signed or was found before goes first, the longest due first; then what was never queried, the newest first,
+# for the old ones of a flood are made up; then what its gateway did not know.
 CLAIM = """
 WITH trusted AS (
     SELECT id FROM fetches
@@ -151,9 +160,9 @@ RETURNING f.id, f.account, f.about, f.payment_ref, f.refund_ref, f.run, f.number
 async def claim_fetches(
     conn: Conn, *, limit: int, lease: timedelta, now: datetime, besides: Collection[str] = ()
 ) -> list[ClaimedFetch]:
-    """Claims what is due, but for the accounts `besides`; what is not settled in `lease` is anybody's again.
+    """Claims due queries, except those of the accounts `besides`; what is not settled within `lease` is due again.
 
-    Whose order a known payment is goes along, for an answer about it may name further payments, and no order.
+    The order of a known payment is included, for an answer about it may name further payments, and no order.
     """
     rows = await conn.fetch(CLAIM, now, limit, now + lease, list(besides))
     return [
@@ -178,8 +187,8 @@ async def claim_fetches(
     ]
 
 
-# What was requested since it was claimed is still open: it is asked at once, but for what anybody can cause ($9).  A
-# claim ends with its settling: settled again it counts nothing twice.
+# What was requested since the claim is still open: it is queried at once, except for what anybody can cause ($9).  A
+# claim ends when it is settled, so that settling it again counts nothing twice.
 FINISH = """
 UPDATE fetches
 SET found = found + $3, not_found = not_found + $4, given_up = given_up + $5, result = $6, finished_at = $7,
@@ -207,7 +216,7 @@ async def settle_fetch(
     policy: CasePolicy,
     now: datetime,
 ) -> bool:
-    """Writes down what came of a query, and opens or closes its case.  False if another has it by now.
+    """Writes a query's result, and opens or closes its case.  Returns False if another has claimed it by now.
 
     `result` is for people, `reason` why there was no answer.
     """
@@ -215,8 +224,8 @@ async def settle_fetch(
     match step:
         case Later(at=at, progress=it):
             ours = await conn.fetchval(PUT_OFF, taken.id, taken.claim, at, it.failures, it.misses, result)
-            if ours and reason == CANNOT_ASK:  # nobody but a person can mend that, and waiting does not
-                await open_cases(conn, [(None, _unaskable(taken, result))], policy=policy, now=now)
+            if ours and reason == CANNOT_ASK:  # only a person can repair that
+                await open_cases(conn, [(None, unaskable(taken.account, why=result))], policy=policy, now=now)
         case Finished(outcome=outcome):
             found, missed = (taken.open_requests, 0) if outcome == "found" else (0, taken.open_requests)
             ours = await _finish(conn, taken, found, missed, 0, result=result, now=now)
@@ -225,7 +234,8 @@ async def settle_fetch(
         case GivenUp():
             ours = await _finish(conn, taken, 0, 0, taken.open_requests, result=result, now=now)
             if ours:
-                await open_cases(conn, [(None, _failed(taken, result))], policy=policy, now=now)
+                case = unanswered(taken.account, taken.fetch, taken.progress, delivery=taken.delivery, why=result)
+                await open_cases(conn, [(None, case)], policy=policy, now=now)
     return bool(ours)
 
 
@@ -240,32 +250,6 @@ async def _finish(
     )
 
 
-def subject_of(taken: ClaimedFetch) -> str:
-    """How a case names a query."""
-    refs = [taken.fetch.payment_ref, taken.fetch.refund_ref, taken.fetch.order_ref]
-    return f"fetch:{taken.account}/{taken.fetch.about}/{'/'.join(ref or '-' for ref in refs)}"
-
-
-def _failed(taken: ClaimedFetch, result: str) -> CaseReason:
-    run, number = taken.delivery
-    details: dict[str, object] = {
-        "about": taken.fetch.about,
-        "payment_ref": taken.fetch.payment_ref,
-        "refund_ref": taken.fetch.refund_ref,
-        "order_ref": taken.fetch.order_ref,
-        "why": result,
-        "since": taken.progress.requested_at.isoformat(),
-        "delivery": [str(run), str(number)],
-    }
-    # What is requested for anew and not answered either is told again, whoever resolved the case before.
-    state = f"since {taken.progress.requested_at.isoformat()}"
-    return CaseReason(kind=KIND, subject=subject_of(taken), state=state, account=taken.account, details=details)
-
-
-def _unaskable(taken: ClaimedFetch, result: str) -> CaseReason:
-    return CaseReason(kind=KIND, subject=f"account:{taken.account}", account=taken.account, details={"why": result})
-
-
 async def _close_cases(conn: Conn, taken: ClaimedFetch, *, now: datetime) -> None:
-    keys = [(KIND, subject_of(taken)), (KIND, f"account:{taken.account}")]
+    keys = [unanswered_key(taken.account, taken.fetch), unaskable_key(taken.account)]
     await close_cases(conn, keys, outcome="the gateway has said it", now=now)

@@ -1,10 +1,10 @@
-"""Room for questions that unsigned deliveries caused: whoever can post can name what is not there.
+"""Limits the queries that unsigned deliveries cause, for anybody who can post can name objects that do not exist.
 
-New ones are asked about first.  One that its gateway did not know is tried again while there is room, and falls out for
-newer ones.  What the gateway knew once, or what is known as a payment, is not counted here: nobody thought that up.
+New ones are queried first.  One that its gateway did not know is retried while there is room, and dropped for newer
+ones.  Objects that the gateway knew once, or that are known payments, do not count here: nobody made them up.
 
-The receiver lets in no more than can be asked about (ingest/unsigned_limits.py), so that none falls out before it was
-asked; where it does, because receivers were many or its gateway was away for long, ops are told.
+The receiver admits no more than can be queried (ingest/unsigned_limits.py), so that none is dropped before its query;
+where one is, because there are many receivers or the gateway was unavailable for long, ops are notified.
 """
 
 from collections import Counter
@@ -14,9 +14,9 @@ from typing import Final
 
 from tillkeeper.store.postgres.pool import Conn
 
-# Of each account.  To be sure that something is not there takes four questions in 36 minutes.
-UNKNOWN_OPEN_MAX: Final = 300  # asked about, and the gateway did not know it
-UNANSWERED_OPEN_MAX: Final = 50_000  # not asked about yet, or its gateway was away: hours of a flood that was let in
+# Of each account.  To be sure that something does not exist takes four queries in 36 minutes.
+UNKNOWN_OPEN_MAX: Final = 300  # queried, and unknown to the gateway
+UNANSWERED_OPEN_MAX: Final = 50_000  # not queried yet, or without an answer: hours of a flood that was admitted
 
 OPEN = """
 SELECT account, count(*) FILTER (WHERE misses > 0 OR not_found > 0) AS unknown,
@@ -24,7 +24,7 @@ SELECT account, count(*) FILTER (WHERE misses > 0 OR not_found > 0) AS unknown,
 FROM fetches WHERE due_at IS NOT NULL AND NOT proven AND found = 0 AND account = ANY($1::text[]) GROUP BY account
 """
 
-# The newest $2 stay.  What is in somebody's hands is not counted, for its query is on its way.
+# The newest $2 stay.  Leased ones are not counted, for their query is running.
 FORGET_UNKNOWN = """
 UPDATE fetches
 SET not_found = requests - found - given_up, due_at = NULL, failures = 0, misses = 0, finished_at = $3,
@@ -53,7 +53,7 @@ RETURNING 1
 
 
 async def make_room(conn: Conn, accounts: Collection[str], *, now: datetime) -> Counter[str]:
-    """Lets the oldest of what is too much fall out; returns how many were never answered, by account."""
+    """Drops the oldest beyond the limits; returns how many of them were never answered, by account."""
     unanswered: Counter[str] = Counter()
     for row in await conn.fetch(OPEN, sorted(accounts)) if accounts else ():
         account = row["account"]

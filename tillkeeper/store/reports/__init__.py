@@ -1,1 +1,1 @@
-"""What people and tests read."""
+"""Reads what people and tests want to see."""

@@ -1,4 +1,4 @@
-"""The books: what was accepted became something, no number is missing, statuses are true, and nobody is left alone."""
+"""Audits the books: each accepted event has an outcome, no number is missing, statuses are true, nothing is overdue."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
@@ -21,13 +21,13 @@ from tillkeeper.store.reports.overdue import (
 )
 from tillkeeper.store.rows import order_in, summary_in
 
-EXAMPLES_MAX: Final = 20  # enough to find the cause; a broken book may be broken a million times
+EXAMPLES_MAX: Final = 20  # enough to find the cause; one fault may occur a million times
 ORDERS_AT_ONCE: Final = 1000
 FETCHED: Final = ("wanted", "dropped", "open", "found", "not_found", "given_up")
 
 
 class Audit(msgspec.Struct, kw_only=True):
-    """The verdict and what it rests on.  `accepted` counts events of kept deliveries."""
+    """The result of an audit with its figures.  `accepted` counts events of stored deliveries."""
 
     deliveries: int
     accepted: int
@@ -38,26 +38,26 @@ class Audit(msgspec.Struct, kw_only=True):
     spooled: int
     in_flight: int
     orders: int
-    fetches: dict[str, int]  # questions that deliveries wanted put: how many requests, and what became of them
+    fetches: dict[str, int]  # queries that deliveries requested: their number, and their results
     missing: list[dict[str, Any]]
     unbalanced: list[dict[str, Any]]
     unfetched: list[dict[str, Any]]
     misjudged: list[dict[str, Any]]
     unattended: list[dict[str, Any]]
     stale: list[dict[str, Any]]
-    overdue_notices: Overdue  # these are told, and break no book: something does not run, or is behind
+    overdue_notices: Overdue  # reported, but no fault of the books: some process does not run, or is behind
     overdue_orders: Overdue
     overdue_fetches: Overdue
 
     @property
     def accounted(self) -> int:
-        """Everything that became of accepted events."""
+        """The number of accepted events that have an outcome."""
         return sum(self.outcomes.values()) + self.duplicates + self.parked
 
     @property
     def balances(self) -> bool:
-        """True when every accepted event has one outcome, none is missing, every order's status is true, and nothing
-        that is under way is looked after by nobody."""
+        """Whether every accepted event has one outcome, none is missing, every order's status is true, and no order
+        with money under way is left without a sweep or a case."""
         broken = self.missing or self.unbalanced or self.unfetched or self.misjudged or self.unreadable
         stands_over = self.unattended or self.stale
         return self.accepted == self.accounted and not broken and not stands_over
@@ -103,7 +103,7 @@ FULL JOIN (SELECT account, sum(requests) AS requests, sum(found) AS found, sum(n
 ORDER BY account
 """
 
-# Numbers that a receiver gave out before the last delivery received until $1, and that stand nowhere.
+# Numbers that a receiver assigned before the last delivery received until $1, and that are stored nowhere.
 MISSING = """
 SELECT run, max(number) FILTER (WHERE settled) AS last_number,
        max(number) FILTER (WHERE settled) - count(*) FILTER (WHERE number <= last_settled) AS missing
@@ -127,7 +127,7 @@ ORDER BY run
 
 
 async def audit(pool: asyncpg.Pool, *, settled_until: datetime, now: datetime) -> Audit:
-    """Proves the books from one snapshot of the database.
+    """Audits one snapshot of the database.
 
     A number missing below a delivery received until `settled_until` is missing; one after that is in flight.
     """
@@ -160,7 +160,7 @@ async def audit(pool: asyncpg.Pool, *, settled_until: datetime, now: datetime) -
 
 
 def _unfetched(told: dict[str, Any]) -> dict[str, Any] | None:
-    """What an account's deliveries wanted and what became of that, where the two differ."""
+    """Returns an account's requested queries and their results, where the two differ."""
     accounted = sum(told[name] for name in FETCHED if name != "wanted")
     if told["wanted"] == accounted:
         return None
@@ -179,9 +179,9 @@ RETURNING 1
 
 
 async def explain_missing(pool: asyncpg.Pool, run: UUID, *, by: str, note: str, now: datetime) -> int:
-    """Ticks off a run's missing numbers, for a person knows why they never came.  Returns how many those were.
+    """Marks a run's missing numbers as explained by a person.  Returns their number.
 
-    One that arrives all the same is applied as any other.
+    A delivery that arrives all the same is applied as any other.
     """
     async with pool.acquire() as conn:
         return len(await conn.fetch(EXPLAIN_MISSING, run, by, note, now))
@@ -195,7 +195,7 @@ FROM orders WHERE id > $1 ORDER BY id LIMIT $2
 
 
 async def _pages(conn: Conn) -> AsyncIterator[list[asyncpg.Record]]:
-    """Every order, a page at a time."""
+    """Yields every order, a page at a time."""
     after = 0
     while page := await conn.fetch(ORDERS_PAGE, after, ORDERS_AT_ONCE):
         after = page[-1]["id"]
@@ -203,7 +203,7 @@ async def _pages(conn: Conn) -> AsyncIterator[list[asyncpg.Record]]:
 
 
 async def _misjudged(conn: Conn, page: Sequence[asyncpg.Record]) -> list[dict[str, Any]]:
-    """Derives each status anew; tells of those that are stored otherwise."""
+    """Derives each status anew; returns the orders whose stored status differs."""
     facts = await facts_of(conn, [row["id"] for row in page])
     judged = [(row, summarize(order_in(row), facts[row["id"]])) for row in page]
     return [

@@ -1,4 +1,4 @@
-"""Cases as people read them: the list, and the file of one with everything that is evidence."""
+"""Reads cases for people: the list, and the file of one with all its evidence."""
 
 from typing import Any, Final
 from uuid import UUID
@@ -9,16 +9,16 @@ import msgspec
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.reports.order import history_of, show_in
 
-DELIVERIES_MAX: Final = 500  # of one case; what a person reads, and a gateway's support takes
+DELIVERIES_MAX: Final = 500  # of one case; as many as a person reads
 NOTICES_MAX: Final = 500
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
-    """Which cases; None for all."""
+    """Selects cases; None means any."""
 
     closed_too: bool = False
     level: int | None = None  # and those above
-    owner: str | None = None  # "" for those that are nobody's
+    owner: str | None = None  # "" for those without one
     kind: str | None = None
 
 
@@ -38,13 +38,13 @@ ORDER BY c.closed_at IS NOT NULL, c.level DESC, c.opened_at, c.id LIMIT $5
 
 
 async def list_cases(conn: Conn, filters: Filters, *, limit: int) -> list[dict[str, Any]]:
-    """The most urgent first, closed ones behind them."""
+    """Lists cases, the most urgent first, closed ones last."""
     rows = await conn.fetch(LIST_CASES, filters.closed_too, filters.level, filters.owner, filters.kind, limit)
     return [dict(row) for row in rows]
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """What cases there ever were."""
+    """The kinds and owners of all cases."""
 
     kinds: frozenset[str]
     owners: frozenset[str]
@@ -57,7 +57,7 @@ FROM cases
 
 
 async def known(conn: Conn) -> Known:
-    """The kinds and owners of all cases, closed ones too."""
+    """Reads the kinds and owners of all cases, also of closed ones."""
     row = await conn.fetchrow(KNOWN_CASES)
     assert row is not None
     return Known(kinds=frozenset(row["kinds"] or ()), owners=frozenset(row["owners"] or ()))
@@ -72,10 +72,10 @@ ENTRIES = "SELECT what, by, note, at FROM case_entries WHERE case_id = $1 ORDER 
 
 
 async def file_of(pool: asyncpg.Pool, case_id: int) -> dict[str, Any] | None:
-    """Everything about a case from one snapshot, or None if there is none of this number.
+    """Reads everything about a case from one snapshot; returns None if there is none of this number.
 
-    `timeline` is the order's history and what was told of it, oldest first by our clock; `deliveries` are those that
-    brought its events, without their bodies.
+    `timeline` is the order's history with its notices, oldest first by our clock; `deliveries` are those that brought
+    its events, without their bodies.
     """
     async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         row = await conn.fetchrow(CASE, case_id)
@@ -84,7 +84,7 @@ async def file_of(pool: asyncpg.Pool, case_id: int) -> dict[str, Any] | None:
         case = {**dict(row), "details": msgspec.json.decode(row["details"])}
         order_id = case.pop("order_id")
         timeline = await history_of(conn, order_id) if order_id is not None else await _events(conn, case["subject"])
-        timeline += await _notices(conn, case_id, order_id)  # of one moment, the cause comes first
+        timeline += await _notices(conn, case_id, order_id)  # at the same moment, the cause comes first
         return {
             "case": case,
             "entries": [dict(it) for it in await conn.fetch(ENTRIES, case_id)],
@@ -94,9 +94,9 @@ async def file_of(pool: asyncpg.Pool, case_id: int) -> dict[str, Any] | None:
         }
 
 
-# By ranges of the key, which begins with what it is about; an index on the order alone would cost each notice.
+# By ranges of the key, which begins with its subject; an index on the order would make each notice dearer.
 NOTICES = """
-SELECT 'notice' AS what, topic AS kind, created_at AS recorded_at, audience, state AS outcome, told, attempts,
+SELECT 'notice' AS what, topic AS kind, created_at AS recorded_at, audience, state AS outcome, channels, attempts,
        last_error, finished_at
 FROM outbox
 WHERE key >= $1 AND key < $2 OR key >= $3 AND key < $4 OR key >= $5 AND key < $6
@@ -105,11 +105,11 @@ ORDER BY id LIMIT $7
 
 
 async def _notices(conn: Conn, case_id: int, order_id: int | None) -> list[dict[str, Any]]:
-    """What merchant, payer and ops were told, and what became of it; never what a payer's contact is."""
+    """Reads the notices to merchant, payer and ops with their outcomes, without payers' contacts."""
     begins = [("case", case_id), ("order", order_id or 0), ("payer", order_id or 0)]
     bounds = [bound for name, of in begins for bound in (f"{name}/{of}/", f"{name}/{of}0")]  # 0 is next to /
     rows = await conn.fetch(NOTICES, *bounds, NOTICES_MAX)
-    return [{**dict(row), "told": msgspec.json.decode(row["told"])} for row in rows]
+    return [{**dict(row), "channels": msgspec.json.decode(row["channels"])} for row in rows]
 
 
 EVENT = """
@@ -121,19 +121,19 @@ FROM inbox WHERE account = $1 AND event_id = $2
 
 
 async def _events(conn: Conn, subject: str) -> list[dict[str, Any]]:
-    """The event that a case without an order is about."""
+    """Reads the event that a case without an order is about."""
     account, event_id = _event_of(subject)
     return [dict(row) for row in await conn.fetch(EVENT, account, event_id)]
 
 
 def _event_of(subject: str) -> tuple[str, str]:
-    """What `cases.event_subject` names; two empty texts where the subject is no event."""
+    """Splits the subject that `event_subject` writes; returns two empty texts where it is no event."""
     kind, _, name = subject.partition(":")
     account, _, event_id = name.partition("/") if kind == "event" else ("", "", "")
     return account, event_id
 
 
-# Those that brought the order's events, the event that the case is about, and the one that said something else.
+# The deliveries of the order's events, of the case's event, and of the event that differed.
 DELIVERIES = """
 SELECT d.run, d.number, d.account, d.received_at, d.key, d.events, d.duplicates, octet_length(d.body) AS body_bytes
 FROM (
@@ -154,7 +154,7 @@ async def _deliveries(conn: Conn, order_id: int | None, case: dict[str, Any]) ->
 
 
 def _delivery_of(details: dict[str, Any]) -> tuple[UUID | None, int | None]:
-    """The delivery that a reused event's case names, for its event stands under another."""
+    """Returns the delivery that the case of a reused event id names, for the stored event has another."""
     named = details.get("delivery")
     return (UUID(named[0]), int(named[1])) if named else (None, None)
 

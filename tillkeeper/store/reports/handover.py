@@ -1,4 +1,4 @@
-"""The hand-over of a shift: what is open, what is due next, and what is new since the last one."""
+"""Reads the hand-over of a shift: what is open, what is due next, and what is new since the last one."""
 
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -6,15 +6,15 @@ from typing import Any, Final
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.reports.case_files import Filters, list_cases
 
-LINES_MAX: Final = 20  # of each part: what somebody reads who has just come in; the counts tell of the rest
-STUCK_AFTER: Final = timedelta(minutes=30)  # what stands for less may settle itself
+LINES_MAX: Final = 20  # of each part, as many as a person reads; the rest is counted
+STUCK_AFTER: Final = timedelta(minutes=30)  # younger ones may settle by themselves
 
 LAST_HANDOVER = "SELECT at, by FROM handovers ORDER BY id DESC LIMIT 1"
 RECORD_HANDOVER = "INSERT INTO handovers (at, by) VALUES ($1, $2)"
 
 
 async def hand_over(conn: Conn, *, by: str | None, now: datetime) -> dict[str, Any]:
-    """Everything that the next shift must know, in the caller's transaction.  Recorded if somebody hands over."""
+    """Reads what the next shift must know, in the caller's transaction, and records the hand-over if there is one."""
     last = await conn.fetchrow(LAST_HANDOVER)
     since = last["at"] if last else None
     told = {
@@ -73,7 +73,7 @@ GROUP BY what ORDER BY what
 
 
 async def _new(conn: Conn, since: datetime | None) -> dict[str, Any]:
-    """What became of cases since: the latest first."""
+    """Reads the events of cases since then, the latest first."""
     return {
         "counts": {row["what"]: row["count"] for row in await conn.fetch(NEW_COUNTS, since)},
         "latest": [dict(row) for row in await conn.fetch(NEW_ENTRIES, since, LINES_MAX)],
@@ -119,7 +119,7 @@ SELECT count(*) AS open, count(*) FILTER (WHERE $1::timestamptz IS NULL OR recor
 FROM inbox WHERE outcome = 'waiting'
 """
 
-# Those that are silent, or do not answer, and those that were so since.
+# Open silences, and those that ended since.
 QUIET = """
 SELECT q.account, q.kind, q.since, q.ended_at, CASE WHEN q.kind = 'unanswering' THEN p.reason END AS reason
 FROM silences q LEFT JOIN account_health p USING (account)

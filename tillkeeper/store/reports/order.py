@@ -1,4 +1,4 @@
-"""An order as people and the merchant's systems read it: as it stands, and its history."""
+"""Reads an order for people and the merchant's systems: its present state, and its history."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ FROM cases WHERE order_id = $1 ORDER BY id
 
 
 async def show(pool: asyncpg.Pool, order_ref: str) -> dict[str, Any] | None:
-    """The order as the contract shows it, or None.  Amounts in minor units; `paid` is before refunds."""
+    """Returns the order as the contract shows it, or None.  Amounts in minor units; `paid` is before refunds."""
     async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         return await show_in(conn, order_ref)
 
@@ -69,7 +69,7 @@ async def show_in(conn: Conn, order_ref: str) -> dict[str, Any] | None:
 
 ORDER_ID = "SELECT id FROM orders WHERE order_ref = $1"
 
-# Oldest first by our clock; of one moment the query comes before the answer, and the answer before what follows.
+# Oldest first by our clock; at the same moment the query comes before the answer, and the answer before what follows.
 HISTORY = """
 SELECT 'event' AS what, kind, recorded_at,
        CASE WHEN evidence = 'operator' THEN recorded_at ELSE occurred_at END AS occurred_at,  -- no gateway's clock
@@ -90,10 +90,10 @@ ORDER BY recorded_at, rank, seq, kind
 
 
 async def history(pool: asyncpg.Pool, order_ref: str) -> list[dict[str, Any]] | None:
-    """Every event, act and step of the order, oldest first by our clock, or None if there is no such order.
+    """Reads every event, act and step of the order, oldest first by our clock, or None if there is no such order.
 
-    All have the same fields, null where they mean nothing: `what` is "event", "act" or "step"; an act's `occurred_at`
-    is when it was done, a step's is when the ladder had it.
+    All have the same fields, null where they do not apply: `what` is "event", "act" or "step"; an act's `occurred_at`
+    is when it was done, a step's is its moment in the ladder.
     """
     async with pool.acquire() as conn:
         order_id = await conn.fetchval(ORDER_ID, order_ref)
@@ -101,6 +101,6 @@ async def history(pool: asyncpg.Pool, order_ref: str) -> list[dict[str, Any]] | 
 
 
 async def history_of(conn: Conn, order_id: int) -> list[dict[str, Any]]:
-    """As `history`, of an order that is there."""
+    """Reads the history of an order that is known to exist."""
     found = [dict(row) for row in await conn.fetch(HISTORY, order_id)]
     return [{name: value for name, value in it.items() if name not in ("rank", "seq")} for it in found]

@@ -1,4 +1,4 @@
-"""What nobody looks after, for the audit: orders that no sweep will see, cases whose cause is gone, notices overdue."""
+"""Finds what is overdue, for the audit: orders without a due time, stale cases, late queries and notices."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ CASES_AT_ONCE: Final = 1000
 
 
 class Overdue(msgspec.Struct, frozen=True, kw_only=True):
-    """How many should have been handled by now, and since when the oldest of them."""
+    """The number of overdue rows, and since when the oldest is due."""
 
     count: int
     oldest: datetime | None
@@ -33,17 +33,17 @@ OVERDUE_ORDERS = "SELECT count(*), min(due_at) AS oldest FROM orders WHERE due_a
 
 
 async def overdue_fetches(conn: Conn, now: datetime) -> Overdue:
-    """Questions that nobody asks."""
+    """Counts overdue queries."""
     return Overdue(**dict(await conn.fetchrow(OVERDUE_FETCHES, now - OVERDUE_AFTER) or {}))
 
 
 async def overdue_notices(conn: Conn, now: datetime) -> Overdue:
-    """Notices that nobody sends."""
+    """Counts overdue notices."""
     return Overdue(**dict(await conn.fetchrow(OVERDUE_NOTICES, now - OVERDUE_AFTER) or {}))
 
 
 async def overdue_orders(conn: Conn, now: datetime) -> Overdue:
-    """Orders that nobody sweeps."""
+    """Counts overdue orders."""
     return Overdue(**dict(await conn.fetchrow(OVERDUE_ORDERS, now - OVERDUE_AFTER) or {}))
 
 
@@ -51,7 +51,7 @@ WITH_A_CASE = "SELECT DISTINCT order_id FROM cases WHERE order_id = ANY($1::bigi
 
 
 async def unattended(conn: Conn, page: Sequence[asyncpg.Record]) -> list[dict[str, Any]]:
-    """Of these rows of orders, those whose money is on its way although no sweep will look, and no case is open."""
+    """Returns those of the orders whose money is on its way although they have neither a due time nor an open case."""
     suspects = [row for row in page if row["due_at"] is None and row["closed_at"] is None and row["status"] in MOVING]
     if not suspects:
         return []
@@ -63,8 +63,8 @@ async def unattended(conn: Conn, page: Sequence[asyncpg.Record]) -> list[dict[st
     ]
 
 
-# follow_up_at stands exactly while a case is open: the partial index on it finds them.  Nothing of `terms` is read,
-# where payers' contacts stand: an auditor may not.
+# follow_up_at is set exactly while a case is open: the partial index on it finds them.  `terms` is not read: it holds
+# payers' contacts, which an auditor may not read.
 OPEN_CASES_PAGE = """
 SELECT c.id AS case_id, c.kind, c.subject, o.id, o.order_ref, o.amount_minor, o.currency, o.accounts, o.status,
        o.captured_minor, o.refunding_minor, o.refunded_minor, o.discount_minor, o.version, o.phase, o.phase_since,
@@ -75,7 +75,7 @@ WHERE c.follow_up_at IS NOT NULL AND c.kind = ANY($1::text[]) AND c.id > $2 ORDE
 
 
 async def stale(conn: Conn, *, limit: int) -> list[dict[str, Any]]:
-    """Open cases that should have closed by themselves: what the facts showed they show no more."""
+    """Returns open cases that should have closed by themselves, because the facts no longer show their cause."""
     after, found = 0, list[dict[str, Any]]()
     while len(found) < limit:
         page = await conn.fetch(OPEN_CASES_PAGE, list(SHOWN_BY_FACTS), after, CASES_AT_ONCE)
@@ -92,7 +92,7 @@ async def stale(conn: Conn, *, limit: int) -> list[dict[str, Any]]:
 
 
 def _with_its_case(row: asyncpg.Record, facts: OrderFacts) -> OrderState:
-    """The order as far as it decides whether the case holds."""
+    """Builds as much of the order as decides whether the case still holds."""
     case = KnownCase(kind=row["kind"], subject=row["subject"], order_id=row["id"])
     return OrderState(
         id=row["id"],

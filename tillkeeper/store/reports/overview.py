@@ -1,4 +1,4 @@
-"""Figures for whoever watches: how far the workers have come, and how the orders stand."""
+"""Counts how far the workers have come, and how many orders have which status."""
 
 import asyncpg
 import msgspec
@@ -7,9 +7,9 @@ from tillkeeper.domain.statuses import Status
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
-    """One look."""
+    """The counts at one moment."""
 
-    deliveries: int  # taken up by the workers
+    deliveries: int  # stored by the workers
     waiting: int  # events whose order is not registered yet
     parked: int
     spooled: int  # messages in the PostgreSQL lane
@@ -34,7 +34,7 @@ ORDERS_BY_STATUS = "SELECT status, count(*) FROM orders WHERE starts_with(order_
 
 
 async def overview(pool: asyncpg.Pool, *, begins: str) -> Overview:
-    """Counts of everything, and of the orders whose reference begins so."""
+    """Counts everything, and the orders whose reference begins so."""
     async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         orders = {Status(row["status"]): row["count"] for row in await conn.fetch(ORDERS_BY_STATUS, begins)}
         return Overview(**dict(await conn.fetchrow(OVERVIEW) or {}), orders=orders)
@@ -46,7 +46,7 @@ SELECT order_ref, status, captured_minor, refunded_minor FROM orders WHERE start
 
 
 async def standings(pool: asyncpg.Pool, *, begins: str) -> dict[str, OrderStanding]:
-    """Every order whose reference begins so."""
+    """Reads every order whose reference begins so."""
     async with pool.acquire() as conn:
         return {
             row["order_ref"]: OrderStanding(

@@ -1,4 +1,4 @@
-"""Everything that was written about orders, read back whole: for whoever checks a run against its own log."""
+"""Reads everything that is recorded about orders, to compare a test run with its own log."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from tillkeeper.domain.events import PaymentEvent
 
 
 class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """One event of an order's history.  `received_at` is when its delivery came, or when it was recorded."""
+    """An event of an order's history.  `received_at` is when its delivery came, or when it was recorded."""
 
     order_ref: str
     event: PaymentEvent
@@ -18,7 +18,7 @@ class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TakenStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One step that a sweep took."""
+    """A step that a sweep took."""
 
     order_ref: str
     phase: int
@@ -40,7 +40,7 @@ class RecordedCase(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordedNotice(msgspec.Struct, frozen=True, kw_only=True):
-    """A notice and what became of it."""
+    """A notice with its outcome."""
 
     order_ref: str | None
     audience: str
@@ -83,7 +83,7 @@ SELECT least((SELECT min(due_at) FROM orders WHERE due_at IS NOT NULL),
 
 
 async def histories(pool: asyncpg.Pool) -> list[RecordedEvent]:
-    """Every event that counts for an order, in the order of application."""
+    """Reads every event that counts for an order, in the order of application."""
     async with pool.acquire() as conn:
         rows = [dict(row) for row in await conn.fetch(HISTORIES)]
     return [
@@ -97,13 +97,13 @@ async def histories(pool: asyncpg.Pool) -> list[RecordedEvent]:
 
 
 async def steps(pool: asyncpg.Pool) -> list[TakenStep]:
-    """Every step that was taken, order by order."""
+    """Reads every step that was taken, order by order."""
     async with pool.acquire() as conn:
         return [TakenStep(**dict(row)) for row in await conn.fetch(STEPS)]
 
 
 async def cases(pool: asyncpg.Pool) -> list[RecordedCase]:
-    """Every case that was ever opened."""
+    """Reads every case that was ever opened."""
     async with pool.acquire() as conn:
         rows = [dict(row) for row in await conn.fetch(CASES)]
     return [
@@ -113,14 +113,14 @@ async def cases(pool: asyncpg.Pool) -> list[RecordedCase]:
 
 
 async def notices(pool: asyncpg.Pool) -> list[RecordedNotice]:
-    """Every notice, in the order of its writing."""
+    """Reads every notice, in the order of writing."""
     async with pool.acquire() as conn:
         rows = [dict(row) for row in await conn.fetch(NOTICES)]
     return [RecordedNotice(payload=msgspec.json.decode(row.pop("payload")), **row) for row in rows]
 
 
 async def next_due(pool: asyncpg.Pool) -> datetime | None:
-    """When the next order, query, case or notice has something to do."""
+    """Returns when the next order, query, case or notice is due."""
     async with pool.acquire() as conn:
         at: datetime | None = await conn.fetchval(NEXT_DUE)
         return at

@@ -1,4 +1,4 @@
-"""Orders that are stuck, as people read them: since when, what their gateways said last, and what comes next."""
+"""Reads stuck orders for people: since when, the gateways' last answers, and what comes next."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -14,19 +14,19 @@ from tillkeeper.domain.statuses import OPEN, Status
 from tillkeeper.store.orders.loading import read_orders
 from tillkeeper.store.postgres.pool import Conn
 
-STUCK: Final = tuple(status for status in OPEN if status is not Status.UNPAID)  # nobody began to pay those
+STUCK: Final = tuple(status for status in OPEN if status is not Status.UNPAID)  # unpaid ones: no payment began
 
 
 class StuckFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which orders: in these statuses since before `until`, and, if told, at this account."""
+    """Selects orders in these statuses since before `until`, and at this account if one is given."""
 
     statuses: tuple[Status, ...] = STUCK
     account: str | None = None
     until: datetime
 
 
-# One statement for each status, named in it: only so are the indexes of those that may be stuck of use, and nobody's
-# finished orders read.
+# One statement for each status, as a literal: only so PostgreSQL uses the partial indexes, and reads no finished
+# orders.
 OF_STATUS = """
 SELECT id, phase_since FROM orders
 WHERE closed_at IS NULL AND status = '{status}' AND phase_since <= $1 AND ($2::text IS NULL OR $2 = ANY(accounts))
@@ -35,7 +35,7 @@ ORDER BY phase_since, id LIMIT $3
 
 
 def longest_first(statuses: Collection[Status]) -> str:
-    """The statement that finds orders in these statuses."""
+    """Returns the statement that finds orders in these statuses."""
     each = " UNION ALL ".join(f"({OF_STATUS.format(status=it)})" for it in statuses)
     return f"SELECT id FROM ({each}) AS found ORDER BY phase_since, id LIMIT $3"  # noqa: S608 - of our own words
 
@@ -43,7 +43,7 @@ def longest_first(statuses: Collection[Status]) -> str:
 async def stuck_orders(
     pool: asyncpg.Pool, sought: StuckFilter, *, policy: Policy, limit: int, now: datetime
 ) -> list[dict[str, Any]]:
-    """Those that have stood the longest first."""
+    """Reads stuck orders, the longest first."""
     async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         found = await conn.fetch(longest_first(sought.statuses), sought.until, sought.account, limit)
         ids = [row["id"] for row in found]
@@ -72,7 +72,7 @@ def _shown(order: OrderState) -> dict[str, Any]:
 
 
 def _coming(order: OrderState, policy: Policy, now: datetime) -> dict[str, Any] | None:
-    """What the sweep does next, and when; None where it never looks again."""
+    """Returns what the sweep does next, and when; None where it never will."""
     coming = what_comes_next(order, policy=policy, now=now)
     return None if coming is None else {"what": coming[0], "at": coming[1]}
 
@@ -86,7 +86,7 @@ ORDER BY r.order_id, r.taken_at DESC
 
 
 async def _asked_last(conn: Conn, orders: Collection[OrderState]) -> dict[int, dict[str, Any]]:
-    """The last question of each present phase, and what came of it; a result of None is not known yet, or never."""
+    """Reads the last query of each present phase with its result, which is None while it is not known."""
     rows = await conn.fetch(ASKED_LAST, [it.id for it in orders], [it.phase for it in orders])
     return {row["order_id"]: {name: row[name] for name in ("action", "at", "tries", "result")} for row in rows}
 

@@ -82,22 +82,22 @@ class Migration(msgspec.Struct, frozen=True, kw_only=True):
 
 @cache
 def migrations() -> tuple[Migration, ...]:
-    """All that this program brings, in order.  Raises BadMigration."""
+    """Returns all that this program brings, in order.  Raises BadMigration."""
     return read_migrations(_packaged("migrations"))
 
 
 def newest_version() -> int:
-    """The version of the schema that this program was made for."""
+    """Returns the version of the schema that this program was made for."""
     return migrations()[-1].version
 
 
 def schema_sql() -> str:
-    """The text of schema.sql."""
+    """Returns the text of schema.sql."""
     return _packaged("schema.sql").read_text()
 
 
 def read_migrations(directory: Path) -> tuple[Migration, ...]:
-    """The migrations of a directory, which are numbered from 1 without a gap.  Raises BadMigration."""
+    """Returns the migrations of a directory, which are numbered from 1 without a gap.  Raises BadMigration."""
     found = [parse_migration(path.name, path.read_text()) for path in sorted(directory.glob("*.sql"))]
     if not found or [migration.version for migration in found] != list(range(1, len(found) + 1)):
         raise BadMigration(f"{directory}: the files are not numbered 0001, 0002, ... without a gap")
@@ -129,11 +129,11 @@ def _step(file: str, kind: str, sql: str) -> Step:
 
 
 def left_to_do(known: Sequence[Migration], done: int) -> list[Migration]:
-    """What follows the version that is done."""
+    """Returns what follows the version that is done."""
     return [migration for migration in known if migration.version > done]
 
 
 def _packaged(name: str) -> Path:
-    """A file of the package or, in a checkout, of the top level."""
+    """Returns a file of the package or, in a checkout, of the top level."""
     packaged = PACKAGE / name
     return packaged if packaged.exists() else PACKAGE.parent / name

@@ -23,7 +23,7 @@ class SchemaStatus(msgspec.Struct, frozen=True, kw_only=True):
     sizes: Mapping[str, tuple[int, int]]  # by table: rows as last estimated, and bytes
 
     def size_of(self, step: Step) -> tuple[str | None, int | None, int | None]:
-        """The table that a step is about, its rows and its megabytes, where it is about one alone."""
+        """Returns the table that a step is about, its rows and its megabytes, where it is about one alone."""
         tables = step.tables & self.sizes.keys()
         if len(tables) != 1:
             return None, None, None

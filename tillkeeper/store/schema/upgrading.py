@@ -114,7 +114,7 @@ async def upgrade(
 
 @asynccontextmanager
 async def connected(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    """A connection on which a step may take as long as it needs."""
+    """Yields a connection on which a step may take as long as it needs."""
     # Nothing is prepared: there may be a pooler between.
     conn = await asyncpg.connect(database_url, timeout=CONNECT_S, statement_cache_size=0)
     try:
@@ -210,7 +210,7 @@ class _Run:
         await self._write_down()
 
     async def _keys(self, step: Step) -> tuple[int, int]:
-        """The lowest and the highest key; those of an empty table make no batch."""
+        """Returns the lowest and the highest key; those of an empty table make no batch."""
         row = await self._conn.fetchrow(f'SELECT min("{step.key}"), max("{step.key}") FROM "{step.table}"')  # noqa: S608 - names of our own files
         assert row is not None
         return (1, 0) if row[0] is None else (row[0], row[1])

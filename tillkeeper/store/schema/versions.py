@@ -27,7 +27,7 @@ class SchemaVersion(msgspec.Struct, frozen=True):
 
 
 def unfitness(found: SchemaVersion, *, made_for: int) -> SchemaUnfit | None:
-    """Why a program that was made for that version may not serve what was found; None where it may."""
+    """Returns why a program that was made for that version may not serve what was found; None where it may."""
     if found.version == 0:
         return SchemaMissing("there is no schema; run `tillkeeper db init`")
     if not found.counted:
@@ -59,7 +59,7 @@ FROM schema_versions
 
 
 async def schema_version(conn: "asyncpg.Connection[asyncpg.Record] | asyncpg.Pool") -> SchemaVersion:
-    """The version that the database has."""
+    """Returns the version that the database has."""
     try:
         row = await conn.fetchrow(VERSIONS)
     except asyncpg.UndefinedTableError:
