@@ -15,8 +15,8 @@ from bench import accept, apply, end_to_end, memory, sweep
 from bench.house import Broken, House
 from bench.report import WIDTH, Section, as_json, show
 from bench.sizes import MINIATURE, Sizes
-from sandbox.servers import ServerFailed
 from tillkeeper import __version__, clock
+from tillkeeper.sandbox.servers import ServerFailed
 from tillkeeper.telemetry import set_up_logging
 
 Measure = Callable[[House, Sizes], Awaitable[Section]]

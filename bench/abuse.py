@@ -19,15 +19,15 @@ import typer
 import uvloop
 
 from bench.attacks import ATTACKS, UNSIGNED
-from sandbox.accounts import new_signers, write_config
-from sandbox.formats import Signed
-from sandbox.servers import Postgres
-from sandbox.servers.child import Child, free_ports, new_directory
-from sandbox.signer import Signer
-from sandbox.simulators.registry import ALL_GATEWAYS, parse_gateways
-from sandbox.simulators.stripe.objects import stripe_payment_intent
-from sandbox.simulators.stripe.signing import stripe_delivery
 from tillkeeper import clock
+from tillkeeper.sandbox.accounts import new_signers, write_config
+from tillkeeper.sandbox.formats import Signed
+from tillkeeper.sandbox.servers import Postgres
+from tillkeeper.sandbox.servers.child import Child, free_ports, new_directory
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.registry import ALL_GATEWAYS, parse_gateways
+from tillkeeper.sandbox.simulators.stripe.objects import stripe_payment_intent
+from tillkeeper.sandbox.simulators.stripe.signing import stripe_delivery
 from tillkeeper.store.schema.creating import create_schema
 
 ROOT: Final = Path(__file__).parents[1]

@@ -57,7 +57,7 @@ class Drained(msgspec.Struct, frozen=True, kw_only=True):
 async def measure(house: House, sizes: Sizes) -> Section:
     """pgbench at each number of clients, then our worker on each lane."""
     one_by_one = {clients: await _pgbench(house, clients, sizes) for clients in sizes.clients}
-    best = max(it.rate for it in one_by_one.values())
+    best = max(each.rate for each in one_by_one.values())
     envelopes = _envelopes(sizes.events)
     ours = {}
     for lane in ("quorum queue", "PostgreSQL lane") if house.broker is not None else ("PostgreSQL lane",):

@@ -13,7 +13,7 @@ from typing import Final
 import uvloop
 
 from bench.unsigned import BODY_BYTES, a_forgery, hostile_bodies
-from sandbox.accounts import account_of
+from tillkeeper.sandbox.accounts import account_of
 
 PAUSE_S: Final = 0.05  # before a connection that was refused is tried again
 DRIP_S: Final = 1.0

@@ -8,14 +8,14 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from sandbox.formats import Signed
-from sandbox.simulators.alipay.objects import AlipayTrade, alipay_success
-from sandbox.simulators.alipay.signing import alipay_delivery
-from sandbox.simulators.stripe.objects import stripe_payment_intent
-from sandbox.simulators.stripe.signing import stripe_body, stripe_signed
-from sandbox.simulators.wechatpay.objects import wechatpay_transaction
-from sandbox.simulators.wechatpay.signing import WeChatPayKey, wechatpay_delivery
 from tillkeeper import clock
+from tillkeeper.sandbox.formats import Signed
+from tillkeeper.sandbox.simulators.alipay.objects import AlipayTrade, alipay_success
+from tillkeeper.sandbox.simulators.alipay.signing import alipay_delivery
+from tillkeeper.sandbox.simulators.stripe.objects import stripe_payment_intent
+from tillkeeper.sandbox.simulators.stripe.signing import stripe_body, stripe_signed
+from tillkeeper.sandbox.simulators.wechatpay.objects import wechatpay_transaction
+from tillkeeper.sandbox.simulators.wechatpay.signing import WeChatPayKey, wechatpay_delivery
 
 AMOUNT: Final = 12_900  # of every order, in minor units
 CURRENCY: Final = "CNY"

@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from bench.deliveries import AMOUNT, CURRENCY, STRIPE, accounts
 from bench.load import Drive, Driven, Prepare
-from sandbox.servers import Postgres, RabbitMQ
-from sandbox.servers.child import Child, free_ports, new_directory
 from tillkeeper.lanes.topology import Topology
+from tillkeeper.sandbox.servers import Postgres, RabbitMQ
+from tillkeeper.sandbox.servers.child import Child, free_ports, new_directory
 from tillkeeper.store.schema.creating import create_schema
 
 ROOT: Final = Path(__file__).parents[1]

@@ -139,7 +139,7 @@ async def _pass(pool: asyncpg.Pool, policy: Policy, limit: int) -> float | None:
     )
     if not count:
         return None
-    settled = [QueryOutcome(query=it, result="nothing new", answered=True) for it in queries]
+    settled = [QueryOutcome(query=query, result="nothing new", answered=True) for query in queries]
     await repeat_when_raced(pool, lambda conn: settle(conn, settled, policy=policy, now=clock.now()))
     return (clock.monotonic_s() - began_s) * 1000
 

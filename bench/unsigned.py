@@ -13,15 +13,15 @@ from typing import Annotated, Final
 
 import typer
 
-from sandbox.accounts import account_of, new_signers, write_config
-from sandbox.formats import Signed
-from sandbox.simulators.registry import ALL_GATEWAYS, parse_gateways, simulator_of
-from sandbox.story_generator import generate_story
 from tillkeeper import clock
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import Refused
 from tillkeeper.gateways.kit import form, strictjson, strictxml
 from tillkeeper.gateways.messages import Request
+from tillkeeper.sandbox.accounts import account_of, new_signers, write_config
+from tillkeeper.sandbox.formats import Signed
+from tillkeeper.sandbox.simulators.registry import ALL_GATEWAYS, parse_gateways, simulator_of
+from tillkeeper.sandbox.story_generator import generate_story
 from tillkeeper.settings import load_settings
 
 BODY_BYTES: Final = 256 * 1024
@@ -37,7 +37,7 @@ def main(
     print(f"{'gateway':14}{'worst':>28}{f'{kib} KiB, ms':>14}{f'{2 * kib} KiB, ms':>14}")
     for name in parse_gateways(gateways):
         costs = {size: costs_of(name, size * 1024) for size in (kib, 2 * kib)}
-        worst = max(costs[kib], key=lambda it: costs[kib][it])
+        worst = max(costs[kib], key=lambda cost: costs[kib][cost])
         print(f"{name:14}{worst:>28}{costs[kib][worst]:14.1f}{costs[2 * kib][worst]:14.1f}")
 
 
@@ -104,7 +104,7 @@ def _json(body: bytes, size_bytes: int) -> Iterator[tuple[str, bytes]]:
     begin = json.dumps(json.loads(body), ensure_ascii=False).encode()[:-1]
     close = b"}" if body.lstrip().startswith(b"{") else b"]"
     inside = b', "pad": ' if close == b"}" else b", "
-    marks = sum(begin.count(it) for it in (b",", b"{", b"[")) + 9
+    marks = sum(begin.count(each) for each in (b",", b"{", b"[")) + 9
     for most in (1_000, strictjson.UNSIGNED_MARKS_MAX):
         few = min(size_bytes // 64, most - marks)
         yield f"{most} fractions", begin + inside + b"[" + b"0.12345678901234567890," * few + b"0]" + close

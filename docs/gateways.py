@@ -42,13 +42,13 @@ ACCOUNTS_BEGINNING: Final = """\
 
 def page() -> str:
     """docs/gateways.md."""
-    sections = (line for it in _gateways() for line in _section(it))
+    sections = (line for gateway in _gateways() for line in _section(gateway))
     return "\n".join([BEGINNING, *_table(), "", *_seen(), "", *_currency_traps(), "", *_time_traps(), "", *sections])
 
 
 def accounts() -> str:
     """deploy/accounts.toml."""
-    return ACCOUNTS_BEGINNING + "\n".join(line for it in _gateways() for line in _account(it)) + "\n"
+    return ACCOUNTS_BEGINNING + "\n".join(line for gateway in _gateways() for line in _account(gateway)) + "\n"
 
 
 def _gateways() -> list[type[Gateway]]:
@@ -58,11 +58,11 @@ def _gateways() -> list[type[Gateway]]:
 def _table() -> Iterator[str]:
     yield "| gateway | verifies | acknowledges | deduplicates by | asked about | checked |"
     yield "| --- | --- | --- | --- | --- | --- |"
-    for it in _gateways():
-        about = it.about
-        asked = ", ".join(name for name in ("payment", "order", "refund") if name in it.queryable) or "nothing"
+    for gateway in _gateways():
+        about = gateway.about
+        asked = ", ".join(name for name in ("payment", "order", "refund") if name in gateway.queryable) or "nothing"
         cells = [
-            f"[`{it.name}`](#{it.name})",
+            f"[`{gateway.name}`](#{gateway.name})",
             about.verifies,
             about.acknowledges,
             about.dedupes_by,
@@ -80,8 +80,8 @@ def _seen() -> Iterator[str]:
     yield ""
     yield "| gateway | a refund, by its payment | a further attempt |"
     yield "| --- | --- | --- |"
-    for it in _gateways():
-        yield f"| [`{it.name}`](#{it.name}) | {it.about.refunds_seen} | {_attempts_seen(it)} |"
+    for gateway in _gateways():
+        yield f"| [`{gateway.name}`](#{gateway.name}) | {gateway.about.refunds_seen} | {_attempts_seen(gateway)} |"
 
 
 def _attempts_seen(gateway: type[Gateway]) -> str:
@@ -109,9 +109,9 @@ def _time_traps() -> Iterator[str]:
     yield ""
     yield "| gateway | fields | written as | clock | source |"
     yield "| --- | --- | --- | --- | --- |"
-    for it in times.LOCAL:
-        fields = ", ".join(f"`{name}`" for name in it.fields.split(", "))
-        yield f"| [`{it.gateway}`](#{it.gateway}) | {fields} | {it.written} | {it.zone} | {it.source} |"
+    for each in times.LOCAL:
+        fields = ", ".join(f"`{name}`" for name in each.fields.split(", "))
+        yield f"| [`{each.gateway}`](#{each.gateway}) | {fields} | {each.written} | {each.zone} | {each.source} |"
 
 
 def _section(gateway: type[Gateway]) -> Iterator[str]:
@@ -180,8 +180,8 @@ def _kinds(annotation: Any) -> set[Any]:
     origin = getattr(annotation, "__origin__", None)
     if origin in (tuple, list, dict):
         return {origin}
-    inner = [it for it in get_args(annotation) if it is not NoneType]
-    return {kind for it in inner for kind in _kinds(it)} if inner else {annotation}
+    inner = [arg for arg in get_args(annotation) if arg is not NoneType]
+    return {kind for each in inner for kind in _kinds(each)} if inner else {annotation}
 
 
 if __name__ == "__main__":

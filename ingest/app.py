@@ -10,15 +10,6 @@ import msgspec
 import structlog
 from aiohttp import HttpVersion11, web
 
-from ingest.connections import BoundedConnection
-from ingest.health import Health
-from ingest.hints import Hints
-from ingest.orders import OrdersApi
-from ingest.receive import AccountReceiver
-from ingest.refusals import Refusals
-from ingest.responses import Handler, method_refusal, refusal
-from ingest.scheduler import REQUEST_S
-from ingest.unsigned_limits import UnsignedLimit
 from tillkeeper import clock
 from tillkeeper.accounts import Accounts, KnownAccounts
 from tillkeeper.api_client.http import Send, open_http
@@ -26,6 +17,15 @@ from tillkeeper.api_client.key_fetching import KEY_SETTINGS, KeyFetcher, KeyRefr
 from tillkeeper.api_client.key_store import KeyStore
 from tillkeeper.domain.delivery import EnvelopeKeys
 from tillkeeper.gateways.base import Gateway
+from tillkeeper.ingest.connections import BoundedConnection
+from tillkeeper.ingest.health import Health
+from tillkeeper.ingest.hints import Hints
+from tillkeeper.ingest.orders import OrdersApi
+from tillkeeper.ingest.receive import AccountReceiver
+from tillkeeper.ingest.refusals import Refusals
+from tillkeeper.ingest.responses import Handler, method_refusal, refusal
+from tillkeeper.ingest.scheduler import REQUEST_S
+from tillkeeper.ingest.unsigned_limits import UnsignedLimit
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.lanes.rabbitmq_sender import RabbitSender
 from tillkeeper.lanes.spool import SpoolSender

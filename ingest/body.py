@@ -6,8 +6,8 @@ from typing import ClassVar, Final, cast
 
 from aiohttp import web
 
-from ingest.connections import BoundedConnection
 from tillkeeper.gateways.errors import Refused
+from tillkeeper.ingest.connections import BoundedConnection
 
 BODY_S: Final = 5.0  # a megabyte in five seconds is 1.6 Mbit/s; gateways send a few KB at once
 

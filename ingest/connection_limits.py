@@ -7,8 +7,8 @@ soon as it has connected, so the newcomer is served and a silent connection is n
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from ingest.scheduler import FairScheduler
 from tillkeeper import clock, telemetry
+from tillkeeper.ingest.scheduler import FairScheduler
 
 CONNECTIONS_MAX: Final = 900  # under the usual soft limit of 1,024 open files, with room for database and broker
 BODIES_BYTES_MAX: Final = 32 * 1024 * 1024  # incomplete or not yet parsed, over all connections

@@ -13,10 +13,10 @@ from typing import Any, Final, cast
 import structlog
 from aiohttp import HttpVersion11, StreamReader, http_parser, web
 
-from ingest.connection_limits import ConnectionLimits
-from ingest.responses import SERVER, PreparedResponse, refusal
-from ingest.scheduler import LARGE_BYTES
 from tillkeeper import telemetry
+from tillkeeper.ingest.connection_limits import ConnectionLimits
+from tillkeeper.ingest.responses import SERVER, PreparedResponse, refusal
+from tillkeeper.ingest.scheduler import LARGE_BYTES
 
 log = structlog.get_logger()
 

@@ -7,8 +7,8 @@ from typing import Final
 from aiohttp import web
 from prometheus_client import Counter
 
-from ingest.responses import Handler, answer, not_now
 from tillkeeper import clock, telemetry
+from tillkeeper.ingest.responses import Handler, answer, not_now
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.loops import keep_running, start
 from tillkeeper.schema_watch import SchemaWatch

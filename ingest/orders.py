@@ -11,15 +11,16 @@ import asyncpg
 import structlog
 from aiohttp import web
 
-from ingest.body import headers_of, read_body
-from ingest.refunds import refund_of
-from ingest.registration import BadRegistration, registration_of
-from ingest.responses import Handler, answer, not_now, refusal
 from tillkeeper import clock
 from tillkeeper.domain.events import REF_CHARS_MAX
+from tillkeeper.domain.order.refund_registration import GatewayKnowsRefund
 from tillkeeper.domain.order.registration import Contradiction
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.errors import Refused
+from tillkeeper.ingest.body import headers_of, read_body
+from tillkeeper.ingest.refunds import refund_of
+from tillkeeper.ingest.registration import BadRegistration, registration_of
+from tillkeeper.ingest.responses import Handler, answer, not_now, refusal
 from tillkeeper.store.apply import refunds
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.orders.acts import NoSuchOrder
@@ -55,7 +56,7 @@ CALLER_ERRORS: Final = (
     NoSuchOrder,
     Contradiction,
     refunds.NoSuchRefund,
-    refunds.GatewaySpoke,
+    GatewayKnowsRefund,
 )
 
 
@@ -164,7 +165,7 @@ def _refusal(error: Exception) -> web.Response:
             return response
         case NoSuchOrder() | refunds.NoSuchRefund():
             return refusal(404, NOT_REGISTERED if isinstance(error, NoSuchOrder) else NO_SUCH_REFUND)
-        case refunds.GatewaySpoke():
+        case GatewayKnowsRefund():
             return refusal(409, "the gateway knows of this refund; what becomes of it is the gateway's to say")
         case Contradiction():
             return refusal(409, f"{error.field} contradicts what is already registered, here or for another order")

@@ -15,14 +15,6 @@ from typing import Final, cast
 import structlog
 from aiohttp import web
 
-from ingest.body import Encoded, Headers, Incomplete, TooLarge, TooSlow, Upgrade, headers_of, multimap, read_body
-from ingest.connections import BoundedConnection
-from ingest.delivery_metrics import DeliveryMetrics
-from ingest.hints import Hints
-from ingest.refusals import Refusals
-from ingest.responses import RETRY_AFTER_S, PreparedResponse, method_refusal
-from ingest.scheduler import REQUEST_S
-from ingest.unsigned_limits import Network, TooManyUnsigned, UnsignedLimit, source_of
 from tillkeeper import clock, telemetry
 from tillkeeper.api_client.key_fetching import KeyFetcher, KeyUnavailable
 from tillkeeper.domain.events import PaymentEvent
@@ -32,6 +24,24 @@ from tillkeeper.gateways.errors import BadPayload, BadSignature, Refused, Verifi
 from tillkeeper.gateways.fetching import fetches_of
 from tillkeeper.gateways.kit.unknown_words import UnknownWord, unknown_words
 from tillkeeper.gateways.messages import Request
+from tillkeeper.ingest.body import (
+    Encoded,
+    Headers,
+    Incomplete,
+    TooLarge,
+    TooSlow,
+    Upgrade,
+    headers_of,
+    multimap,
+    read_body,
+)
+from tillkeeper.ingest.connections import BoundedConnection
+from tillkeeper.ingest.delivery_metrics import DeliveryMetrics
+from tillkeeper.ingest.hints import Hints
+from tillkeeper.ingest.refusals import Refusals
+from tillkeeper.ingest.responses import RETRY_AFTER_S, PreparedResponse, method_refusal
+from tillkeeper.ingest.scheduler import REQUEST_S
+from tillkeeper.ingest.unsigned_limits import Network, TooManyUnsigned, UnsignedLimit, source_of
 from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.log_throttle import LogThrottle

@@ -4,10 +4,10 @@ from collections.abc import Collection
 
 import msgspec
 
-from ingest.registration import Amount, BadRegistration, Ref
+from tillkeeper.domain.order.refund_registration import REFUND_REF_CHARS_MAX, AskedRefund
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import strictjson
-from tillkeeper.store.apply.refunds import REFUND_REF_CHARS_MAX, AskedRefund
+from tillkeeper.ingest.registration import Amount, BadRegistration, Ref
 
 
 class _Refund(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,12 +6,12 @@ from typing import Annotated, Final
 
 import msgspec
 
-from ingest.payer_fields import as_link, email_problems, link_problems, locale_problems, phone_problems
 from tillkeeper.domain.events import REF_CHARS_MAX
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX, BadMoney, exponent
 from tillkeeper.domain.order.registration import ClaimedPayment, Instalment, Payer, Registration
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import strictjson
+from tillkeeper.ingest.payer_fields import as_link, email_problems, link_problems, locale_problems, phone_problems
 
 ACCOUNTS_MAX: Final = 100
 PAYMENTS_MAX: Final = 100
@@ -101,9 +101,14 @@ def _registration(order_ref: str, order: _Order) -> Registration:
         amount=order.amount,
         currency=order.currency,
         accounts=order.accounts,
-        payments=tuple(ClaimedPayment(account=it.account, payment_ref=it.payment_ref) for it in order.payments),
+        payments=tuple(
+            ClaimedPayment(account=payment.account, payment_ref=payment.payment_ref) for payment in order.payments
+        ),
         payer=Payer(email=payer.email, phone=payer.phone, locale=payer.locale) if payer else None,
         pay_url=as_link(order.pay_url),
         expires_at=order.expires_at.astimezone(UTC) if order.expires_at else None,
-        instalments=tuple(Instalment(amount=it.amount, due_at=it.due_at.astimezone(UTC)) for it in order.instalments),
+        instalments=tuple(
+            Instalment(amount=instalment.amount, due_at=instalment.due_at.astimezone(UTC))
+            for instalment in order.instalments
+        ),
     )

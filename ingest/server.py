@@ -13,13 +13,13 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from ingest import connection_limits
-from ingest.app import build_app, bypass_router, open_resources
-from ingest.connections import BoundedSite, allow_open_files, refuse_slow_parser
-from ingest.health import LaneFigures
-from ingest.supervise import supervise
 from tillkeeper import telemetry
 from tillkeeper.accounts import LOOK_EVERY_S
+from tillkeeper.ingest import connection_limits
+from tillkeeper.ingest.app import build_app, bypass_router, open_resources
+from tillkeeper.ingest.connections import BoundedSite, allow_open_files, refuse_slow_parser
+from tillkeeper.ingest.health import LaneFigures
+from tillkeeper.ingest.supervise import supervise
 from tillkeeper.loops import keep_running, start
 from tillkeeper.process import collect_garbage_seldom, loop_factory, run_until_stopped
 from tillkeeper.settings import Settings

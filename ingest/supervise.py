@@ -26,7 +26,7 @@ async def supervise(settings: Settings, stop: asyncio.Event) -> None:
         own = settings.ingest.model_copy(update={"port": port, "processes": 1})
         child = Program(
             name="ingest",
-            arguments=("-m", "ingest.server"),
+            arguments=("-m", "tillkeeper.ingest.server"),
             stdin=settings.model_copy(update={"ingest": own}).dump() + b"\n",
             environ={MULTIPROCESS_VARIABLE: metrics_directory},
         )

@@ -6,12 +6,12 @@ from pathlib import Path
 from secrets import token_hex
 from types import MappingProxyType
 
-from sandbox.signer import Signer
-from sandbox.simulators.base import Secret, Setting
-from sandbox.simulators.registry import DEFAULT_GATEWAYS, simulator_of
-from sandbox.simulators.stripe.signing import StripeSigner
 from tillkeeper.gateways.stripe.gateway import LIVE_BY_KEY_PREFIX
 from tillkeeper.gateways.stripe.settings import StripeSettings
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.base import Secret, Setting
+from tillkeeper.sandbox.simulators.registry import DEFAULT_GATEWAYS, simulator_of
+from tillkeeper.sandbox.simulators.stripe.signing import StripeSigner
 from tillkeeper.settings import Settings
 
 

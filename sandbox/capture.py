@@ -17,16 +17,16 @@ from typing import Final
 import msgspec
 import orjson
 
-from sandbox.accounts import impostors_of, new_signers, write_accounts
-from sandbox.forgery import Forger
-from sandbox.formats import Signed
-from sandbox.ledger.payments import RefundState
-from sandbox.signer import Signer
-from sandbox.simulators.registry import DEFAULT_GATEWAYS, NoSuchGateway, parse_gateways, simulator_of
-from sandbox.story import Story, StoryEvent
-from sandbox.story_generator import generate_story
-from sandbox.traffic.command import HOLDS, WRONG, fail
 from tillkeeper import clock
+from tillkeeper.sandbox.accounts import impostors_of, new_signers, write_accounts
+from tillkeeper.sandbox.forgery import Forger
+from tillkeeper.sandbox.formats import Signed
+from tillkeeper.sandbox.ledger.payments import RefundState
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.registry import DEFAULT_GATEWAYS, NoSuchGateway, parse_gateways, simulator_of
+from tillkeeper.sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.story_generator import generate_story
+from tillkeeper.sandbox.traffic.command import HOLDS, WRONG, fail
 
 GENUINE_MAX: Final = 8  # of one gateway, each by another word: enough to see how it speaks
 _ODD: Final = re.compile(r"[^A-Za-z0-9_.-]+")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from tillkeeper.cli.failed import reported
+from tillkeeper.cli.errors import reported
 from tillkeeper.cli.options import AsJson, Config, exits
 
 app = typer.Typer()
@@ -122,13 +122,13 @@ def _check_beside(option: str, given: Mapping[str, object]) -> None:
 
 
 def _capture(directory: Path, *, gateways: str | None, seed: int, force: bool, as_json: bool) -> int:
-    from sandbox.capture import main
+    from tillkeeper.sandbox.capture import main
 
     return main(directory=directory, gateways=gateways, seed=seed, force=force, as_json=as_json)
 
 
 def _replay(scenario: str, *, seed: int, payments: int | None, smtp_port: int | None, as_json: bool) -> int:
-    from sandbox.scenarios.command import SCENARIOS, main
+    from tillkeeper.sandbox.scenarios.command import SCENARIOS, main
 
     if scenario not in SCENARIOS:
         raise typer.BadParameter(f"must be one of {', '.join(SCENARIOS)}", param_hint="--scenario")
@@ -136,8 +136,8 @@ def _replay(scenario: str, *, seed: int, payments: int | None, smtp_port: int | 
 
 
 def _play(target: Mapping[str, Any], *, seconds: float, rate: float, seed: int, as_json: bool) -> int:
-    from sandbox.traffic.command import Options, main
-    from sandbox.traffic.run import Load
+    from tillkeeper.sandbox.traffic.command import Options, main
+    from tillkeeper.sandbox.traffic.run import Load
 
     with reported(as_json=as_json):
         return main(Options(**target), Load(seconds=seconds, rate=rate, seed=seed), as_json=as_json)

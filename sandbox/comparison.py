@@ -7,7 +7,7 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from sandbox.story import PlayedOrder
+from tillkeeper.sandbox.story import PlayedOrder
 from tillkeeper.store.reports.overview import OrderStanding
 
 ASKED_MAX: Final = 1_000  # orders asked for over HTTP, two requests each; of the rest the database is believed

@@ -10,9 +10,9 @@ from typing import Final, Literal, assert_never
 
 import msgspec
 
-from sandbox.formats import Signed
-from sandbox.signer import Signer
-from sandbox.story import Story, StoryEvent, bare
+from tillkeeper.sandbox.formats import Signed
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.story import Story, StoryEvent, bare
 
 STALE_S: Final = 20 * 60  # four times the window of five minutes
 

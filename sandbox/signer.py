@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import ClassVar, Protocol
 
-from sandbox.formats import Signed
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.formats import Signed
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 
 class Signer(Protocol):

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Final
 
-from sandbox.simulators.registry import simulator_of
-from sandbox.story import ExpectedOrder, Story, StoryEvent, bare
-from sandbox.templates import Event, Template
+from tillkeeper.sandbox.simulators.registry import simulator_of
+from tillkeeper.sandbox.story import ExpectedOrder, Story, StoryEvent, bare
+from tillkeeper.sandbox.templates import Event, Template
 
 STARTED_AGO_S: Final = (600, 3600)  # gateway times lie behind us, as they do in a redelivery
 HUNDREDS: Final = (5, 2_500)  # an amount in hundreds: every tenth of it is whole, and ends in 0 as Stripe's KWD must

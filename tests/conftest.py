@@ -8,10 +8,11 @@ from pathlib import Path
 import asyncpg
 import hypothesis
 import pytest
+import structlog
 
-from sandbox.servers import Postgres, RabbitMQ
-from sandbox.servers.memory import place_in_memory
 from tests.databases import Databases
+from tillkeeper.sandbox.servers import Postgres, RabbitMQ
+from tillkeeper.sandbox.servers.memory import place_in_memory
 from tillkeeper.store.postgres.pool import open_pool
 
 # Two processes share two cores with the servers: how long an example takes says nothing about the code.
@@ -20,6 +21,11 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("shared machine"), max_examples=20)
 hypothesis.settings.load_profile("shared machine")
+
+# A traceback drawn by rich, with all the locals of its frames, takes ten seconds for each exception that is logged.
+*_processors, _ = structlog.get_config()["processors"]
+_console = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[*_processors, _console])
 
 SCHEMA = Path(__file__).parent.parent / "schema.sql"
 

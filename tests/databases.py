@@ -5,7 +5,7 @@ from typing import Final
 
 import asyncpg
 
-from sandbox.servers import Postgres
+from tillkeeper.sandbox.servers import Postgres
 
 # What a test may have changed besides rows: then the database is not handed out again.
 SHAPE: Final = """

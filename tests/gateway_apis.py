@@ -4,15 +4,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-from sandbox.apis.faults import Faults
-from sandbox.apis.query_log import QueryLog
-from sandbox.apis.server import serving
-from sandbox.signer import Signer
-from sandbox.simulators.apis import api_handlers
-from sandbox.simulators.registry import ledger_of
-from sandbox.story import ExpectedOrder, Story, StoryEvent, bare
 from tillkeeper import clock
 from tillkeeper.domain.statuses import Status
+from tillkeeper.sandbox.apis.faults import Faults
+from tillkeeper.sandbox.apis.query_log import QueryLog
+from tillkeeper.sandbox.apis.server import serving
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.apis import api_handlers
+from tillkeeper.sandbox.simulators.registry import ledger_of
+from tillkeeper.sandbox.story import ExpectedOrder, Story, StoryEvent, bare
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 PREFIX = {"stripe": "pi_", "alipay": "20261122", "wechatpay": "42000000"}

@@ -6,7 +6,6 @@ from typing import Protocol, Self, TypeVar
 
 import asyncpg
 
-from sandbox.servers import Postgres, RabbitMQ
 from tillkeeper import clock
 from tillkeeper.lanes.base import LaneMessage, LaneUnavailable, Receiver, Sender
 from tillkeeper.lanes.rabbitmq_receiver import RabbitReceiver
@@ -14,6 +13,7 @@ from tillkeeper.lanes.rabbitmq_sender import RabbitSender
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.lanes.topology import Topology
 from tillkeeper.loops import pause
+from tillkeeper.sandbox.servers import Postgres, RabbitMQ
 
 WITHIN_S = 30.0
 Answer = TypeVar("Answer")

@@ -27,9 +27,9 @@ from tillkeeper.store.jobs.spool import set_aside
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, Fault, fault_of, is_contention
 from tillkeeper.store.postgres.transactions import LOCK_WAIT_S, answers, repeat_when_raced
 from tillkeeper.telemetry import APPLIED_EVENTS, APPLY_BATCH_EVENTS, APPLY_LAG_SECONDS, FETCHES, PARKED_EVENTS
-from workers.database_retry import DatabaseRetry, Stopped
-from workers.isolate import apply_or_park
-from workers.locked_orders import REST_S, LockedOrders
+from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
+from tillkeeper.workers.isolate import apply_or_park
+from tillkeeper.workers.locked_orders import REST_S, LockedOrders
 
 log = structlog.get_logger()
 
@@ -79,10 +79,12 @@ class ApplyLoop:
         taken = await self._take()
         try:
             for batch in batches(await self._open(taken), self._batch_events):
-                contended = await self._apply([it.envelope for it in batch])
+                contended = await self._apply([message.envelope for message in batch])
                 if contended:
-                    await self._set_aside([it.taken for it in batch if contended & _keys_of(it.envelope.deliveries)])
-                await self._lane.acknowledge([it.taken for it in batch])
+                    await self._set_aside(
+                        [message.taken for message in batch if contended & _keys_of(message.envelope.deliveries)]
+                    )
+                await self._lane.acknowledge([message.taken for message in batch])
         except LaneUnavailable as error:  # applied, but not acknowledged: it comes again, as a duplicate
             log.warning("not_acknowledged", lane=self._lane.name, error=str(error))
             await self._lane.release()
@@ -142,7 +144,7 @@ class ApplyLoop:
     async def _apply_or_split(
         self, deliveries: Sequence[Delivery], void: Sequence[DeliveryKey], *, lock_wait_s: float
     ) -> set[DeliveryKey]:
-        free = [it for it in deliveries if not self._held.contains(it)]
+        free = [delivery for delivery in deliveries if not self._held.contains(delivery)]
         contended = _keys_of(deliveries) - _keys_of(free) if len(free) < len(deliveries) else set()
         if not free and not void:
             return contended
@@ -215,16 +217,16 @@ class ApplyLoop:
         for account, questions in tally.dropped.items():
             FETCHES.labels(account, "dropped").inc(questions)
             log.warning("fetches_dropped", account=account, questions=questions)
-        APPLY_BATCH_EVENTS.observe(sum(len(it.events) for it in deliveries))
+        APPLY_BATCH_EVENTS.observe(sum(len(delivery.events) for delivery in deliveries))
         if deliveries:
-            oldest = min(it.received_at for it in deliveries)
+            oldest = min(delivery.received_at for delivery in deliveries)
             APPLY_LAG_SECONDS.set((self._now() - oldest).total_seconds())
         for kind in tally.cases:
             log.info("case_opened", kind=kind)
 
 
 def _keys_of(deliveries: Iterable[Delivery]) -> set[DeliveryKey]:
-    return {(it.run, it.number) for it in deliveries}
+    return {(delivery.run, delivery.number) for delivery in deliveries}
 
 
 def batches(opened: Sequence[Opened], events_max: int) -> Iterator[list[Opened]]:
@@ -234,19 +236,19 @@ def batches(opened: Sequence[Opened], events_max: int) -> Iterator[list[Opened]]
     from then on messages go one at a time, forwards and backwards by turns: the neighbours on either side get applied,
     and only the bad one reaches the delivery limit.
     """
-    suspects = [it for it in opened if it.taken.attempts >= SUSPECT_ATTEMPTS]
+    suspects = [message for message in opened if message.taken.attempts >= SUSPECT_ATTEMPTS]
     batch: list[Opened] = []
     size = 0
-    for it in opened:
-        if it.taken.attempts >= SUSPECT_ATTEMPTS:
+    for message in opened:
+        if message.taken.attempts >= SUSPECT_ATTEMPTS:
             continue
-        batch.append(it)
-        size += len(it.envelope.deliveries)
+        batch.append(message)
+        size += len(message.envelope.deliveries)
         if size >= events_max:
             yield batch
             batch, size = [], 0
     if batch:
         yield batch
-    if suspects and max(it.taken.attempts for it in suspects) % 2:
+    if suspects and max(suspect.taken.attempts for suspect in suspects) % 2:
         suspects.reverse()
-    yield from ([it] for it in suspects)
+    yield from ([suspect] for suspect in suspects)

@@ -41,9 +41,9 @@ from tillkeeper.store.jobs.backfill import (
 from tillkeeper.store.postgres.lease import LeaseLost
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.telemetry import BACKFILLED
-from workers.database_retry import DatabaseRetry, Stopped
-from workers.queried_events import apply_all_or_each
-from workers.watched_api_client import WatchedApiClient
+from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
+from tillkeeper.workers.queried_events import apply_all_or_each
+from tillkeeper.workers.watched_api_client import WatchedApiClient
 
 log = structlog.get_logger()
 

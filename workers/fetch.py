@@ -29,10 +29,10 @@ from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.sqlstates import is_contention, is_outage
 from tillkeeper.store.queries.fetches import ClaimedFetch, claim_fetches, settle_fetch
 from tillkeeper.telemetry import FETCH_LAG_SECONDS, FETCHES
-from workers.database_retry import DatabaseRetry, Stopped
-from workers.job_pool import JobPool
-from workers.queried_events import apply_all_or_each
-from workers.watched_api_client import WatchedApiClient
+from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
+from tillkeeper.workers.job_pool import JobPool
+from tillkeeper.workers.queried_events import apply_all_or_each
+from tillkeeper.workers.watched_api_client import WatchedApiClient
 
 log = structlog.get_logger()
 

@@ -10,7 +10,7 @@ import structlog
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.jobs.follow_up import follow_up, open_unmatched, take_up_left_over
 from tillkeeper.store.postgres.pool import Conn
-from workers.database_retry import DatabaseRetry, Stopped
+from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
 
 log = structlog.get_logger()
 

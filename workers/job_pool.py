@@ -15,7 +15,7 @@ from typing import Final, Generic, TypeAlias, TypeVar
 
 from tillkeeper import clock
 from tillkeeper.loops import keep_running, start
-from workers.database_retry import Stopped
+from tillkeeper.workers.database_retry import Stopped
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")

@@ -21,16 +21,20 @@ class KeyUses:
 
     def note(self, deliveries: Sequence[Delivery]) -> None:
         """Counts the keys of applied deliveries."""
-        for it in deliveries:
-            use = self._uses.get((it.account, it.key))
+        for delivery in deliveries:
+            use = self._uses.get((delivery.account, delivery.key))
             if use is None:
-                self._uses[it.account, it.key] = KeyUse(
-                    account=it.account, key=it.key, first_at=it.received_at, last_at=it.received_at, deliveries=1
+                self._uses[delivery.account, delivery.key] = KeyUse(
+                    account=delivery.account,
+                    key=delivery.key,
+                    first_at=delivery.received_at,
+                    last_at=delivery.received_at,
+                    deliveries=1,
                 )
             else:
                 use.deliveries += 1
-                use.first_at = min(use.first_at, it.received_at)
-                use.last_at = max(use.last_at, it.received_at)
+                use.first_at = min(use.first_at, delivery.received_at)
+                use.last_at = max(use.last_at, delivery.received_at)
 
     async def run_once(self) -> int:
         """Writes what was counted; what the database does not take now is written the next time."""

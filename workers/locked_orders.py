@@ -27,7 +27,7 @@ class LockedOrders:
         if not self._until_s:
             return False
         now_s = self._monotonic_s()
-        return any(self._until_s.get(it, now_s) > now_s for it in _references(delivery))
+        return any(self._until_s.get(reference, now_s) > now_s for reference in _references(delivery))
 
 
 def _references(delivery: Delivery) -> Iterable[Reference]:

@@ -50,8 +50,8 @@ from tillkeeper.store.outbox.writing import write_notices
 from tillkeeper.store.postgres.lease import LeaseLost
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
 from tillkeeper.telemetry import NOTICE_LAG_SECONDS, NOTICES
-from workers.database_retry import DatabaseRetry
-from workers.job_pool import JobPool
+from tillkeeper.workers.database_retry import DatabaseRetry
+from tillkeeper.workers.job_pool import JobPool
 
 log = structlog.get_logger()
 

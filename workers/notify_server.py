@@ -16,8 +16,8 @@ from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.settings import Settings
 from tillkeeper.status_server import serving_status
 from tillkeeper.store.postgres.pool import open_pool
-from workers.database_retry import DatabaseRetry, Stopped, refuse_unfit
-from workers.notify import NotifyLoop
+from tillkeeper.workers.database_retry import DatabaseRetry, Stopped, refuse_unfit
+from tillkeeper.workers.notify import NotifyLoop
 
 log = structlog.get_logger()
 

@@ -14,8 +14,8 @@ from tillkeeper.domain.delivery import EnvelopeKeys, NotAuthentic
 from tillkeeper.lanes.base import LaneMessage, LaneUnavailable, Receiver
 from tillkeeper.store.deliveries.parked import NOT_AUTHENTIC, park_unreadable
 from tillkeeper.telemetry import PARKED_EVENTS
-from workers.database_retry import DatabaseRetry, Stopped
-from workers.isolate import park_delivery
+from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
+from tillkeeper.workers.isolate import park_delivery
 
 log = structlog.get_logger()
 

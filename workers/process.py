@@ -11,7 +11,7 @@ from tillkeeper.settings import Settings
 from tillkeeper.status_server import serving_status
 from tillkeeper.supervise import Program, keep_all_running
 from tillkeeper.telemetry import MULTIPROCESS_VARIABLE
-from workers import server
+from tillkeeper.workers import server
 
 ONE: Final = {"TILLKEEPER_WORK__PROCESSES": "1"}  # the environment wins over the file
 

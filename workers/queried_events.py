@@ -6,7 +6,7 @@ import structlog
 
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.store.postgres.sqlstates import is_contention, is_outage
-from workers.database_retry import Stopped
+from tillkeeper.workers.database_retry import Stopped
 
 log = structlog.get_logger()
 

@@ -21,10 +21,10 @@ from tillkeeper.process import collect_garbage_seldom
 from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.settings import Settings
 from tillkeeper.store.postgres.pool import open_pool
-from workers.apply import MESSAGES_MAX, ApplyLoop
-from workers.database_retry import DatabaseRetry, refuse_unfit
-from workers.key_uses import KeyUses
-from workers.park import ParkLoop
+from tillkeeper.workers.apply import MESSAGES_MAX, ApplyLoop
+from tillkeeper.workers.database_retry import DatabaseRetry, refuse_unfit
+from tillkeeper.workers.key_uses import KeyUses
+from tillkeeper.workers.park import ParkLoop
 
 log = structlog.get_logger()
 

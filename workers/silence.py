@@ -12,8 +12,8 @@ from tillkeeper.domain.silence import Answers
 from tillkeeper.store.accounts.health import Abilities, HealthChange, note_answers, open_silences, watch
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.telemetry import ASKED_SOONER, SILENCE
-from workers.database_retry import DatabaseRetry, Stopped
-from workers.watched_api_client import WatchedApiClient
+from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
+from tillkeeper.workers.watched_api_client import WatchedApiClient
 
 log = structlog.get_logger()
 
@@ -59,8 +59,11 @@ class Silence:
 
     async def _look(self, conn: Conn, seen: dict[str, Answers]) -> tuple[list[HealthChange], set[tuple[str, str]]]:
         now, names = self._now(), sorted(self._accounts)  # accounts are added and removed
-        can = {it: Abilities(ask=self._watched.can_query(it), list=self._watched.can_list_events(it)) for it in names}
-        await note_answers(conn, {it: seen[it] for it in seen if it in can}, now=now)
+        can = {
+            name: Abilities(ask=self._watched.can_query(name), list=self._watched.can_list_events(name))
+            for name in names
+        }
+        await note_answers(conn, {account: seen[account] for account in seen if account in can}, now=now)
         turns = await watch(conn, can, policy=self._policy().silence, calls_per_s=self._calls_per_s, now=now)
         return turns, await open_silences(conn, names)
 

@@ -25,14 +25,14 @@ from tillkeeper.status_server import serving_status
 from tillkeeper.store.deliveries.retention import forget_unsigned
 from tillkeeper.store.orders.policy_change import look_anew, take_policy
 from tillkeeper.store.postgres.pool import open_pool
-from workers.backfill import Backfill
-from workers.database_retry import DatabaseRetry, Stopped, refuse_unfit
-from workers.fetch import FetchLoop
-from workers.follow_up import FollowUp
-from workers.silence import Silence
-from workers.sweep import Sweep
-from workers.unknown_words import UnknownWords
-from workers.watched_api_client import WatchedApiClient
+from tillkeeper.workers.backfill import Backfill
+from tillkeeper.workers.database_retry import DatabaseRetry, Stopped, refuse_unfit
+from tillkeeper.workers.fetch import FetchLoop
+from tillkeeper.workers.follow_up import FollowUp
+from tillkeeper.workers.silence import Silence
+from tillkeeper.workers.sweep import Sweep
+from tillkeeper.workers.unknown_words import UnknownWords
+from tillkeeper.workers.watched_api_client import WatchedApiClient
 
 log = structlog.get_logger()
 

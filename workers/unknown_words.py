@@ -8,7 +8,7 @@ from functools import partial
 import asyncpg
 
 from tillkeeper.store.deliveries.unknown_words import Word, note_words
-from workers.database_retry import DatabaseRetry, Stopped
+from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
 
 
 class UnknownWords:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from sandbox.formats import http_date
+from tillkeeper.sandbox.formats import http_date
 
 
 class ApiRequest(msgspec.Struct, frozen=True, kw_only=True):

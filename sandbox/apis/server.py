@@ -8,9 +8,9 @@ from typing import Final
 
 from aiohttp import web
 
-from sandbox.apis.base import Api, ApiRequest, ApiResponse, SignedResponse
-from sandbox.apis.faults import Fault, Faults
-from sandbox.apis.query_log import LoggedQuery, QueryLog
+from tillkeeper.sandbox.apis.base import Api, ApiRequest, ApiResponse, SignedResponse
+from tillkeeper.sandbox.apis.faults import Fault, Faults
+from tillkeeper.sandbox.apis.query_log import LoggedQuery, QueryLog
 
 SLOW_S: Final = 1.5  # how late a slow answer is, in real seconds
 SILENT_S: Final = 600.0  # nobody waits for longer

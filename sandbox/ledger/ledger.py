@@ -4,8 +4,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
-from sandbox.ledger.payments import EventMeanings, PaymentRecord, RefundRecord, payment_at
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.ledger.payments import EventMeanings, PaymentRecord, RefundRecord, payment_at
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 Entry = tuple[datetime, int, Story, StoryEvent]  # the number tells events of one instant apart
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import msgspec
 
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 
 class PaymentState(StrEnum):

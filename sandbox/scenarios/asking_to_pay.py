@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from sandbox.ledger.ledger import Ledger
-from sandbox.ledger.payments import PaymentState
-from sandbox.story import Story
 from tillkeeper.domain.order.registration import Payer
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.ledger.payments import PaymentState
+from tillkeeper.sandbox.story import Story
 from tillkeeper.store.reports.recorded import RecordedNotice
 
 ASKS_TO_PAY: Final = frozenset({"payer.failed", "payer.reminder", "payer.instalment_due"})

@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from sandbox.scenarios.templates import WITHOUT_WEBHOOK
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.scenarios.templates import WITHOUT_WEBHOOK
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 PROMPT_S: Final = (0.5, 4.0)  # how late a webhook is that nothing befalls
 DOUBLED_S: Final = (1.0, 900.0)  # until the same comes again

@@ -11,13 +11,14 @@ from typing import Any, Final
 
 import msgspec
 
-from sandbox.apis.faults import Fault
-from sandbox.apis.faults import Spell as FaultSpell
-from sandbox.comparison import Difference
-from sandbox.scenarios.asking_to_pay import ASKS_TO_PAY, asked_wrongly, payer_of
-from sandbox.scenarios.delivery_faults import DeliveryCounts, DeliveryFaults, SilentPeriod, arrivals
-from sandbox.scenarios.resolution import Resolutions, is_true, resolutions
-from sandbox.scenarios.run import (
+from tillkeeper import clock
+from tillkeeper.sandbox.apis.faults import Fault
+from tillkeeper.sandbox.apis.faults import Spell as FaultSpell
+from tillkeeper.sandbox.comparison import Difference
+from tillkeeper.sandbox.scenarios.asking_to_pay import ASKS_TO_PAY, asked_wrongly, payer_of
+from tillkeeper.sandbox.scenarios.delivery_faults import DeliveryCounts, DeliveryFaults, SilentPeriod, arrivals
+from tillkeeper.sandbox.scenarios.resolution import Resolutions, is_true, resolutions
+from tillkeeper.sandbox.scenarios.run import (
     BEGINS_AT,
     Progress,
     Say,
@@ -26,10 +27,9 @@ from sandbox.scenarios.run import (
     open_system,
     simulate_gateways,
 )
-from sandbox.scenarios.simulation import STEP, MerchantOptions, Simulation
-from sandbox.scenarios.templates import DAY_TEMPLATES
-from sandbox.servers import Postgres
-from tillkeeper import clock
+from tillkeeper.sandbox.scenarios.simulation import STEP, MerchantOptions, Simulation
+from tillkeeper.sandbox.scenarios.templates import DAY_TEMPLATES
+from tillkeeper.sandbox.servers import Postgres
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.overview import standings
 from tillkeeper.store.reports.recorded import cases, histories, notices

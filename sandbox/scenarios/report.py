@@ -6,8 +6,8 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
-from sandbox.scenarios.lossy_day import LossyDay
-from sandbox.scenarios.stuck import Stuck
+from tillkeeper.sandbox.scenarios.lossy_day import LossyDay
+from tillkeeper.sandbox.scenarios.stuck import Stuck
 
 PERSON: Final = {"operator": "a person"}
 

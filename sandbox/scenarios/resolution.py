@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from sandbox.ledger.payments import PaymentState
-from sandbox.simulators.registry import simulator_of
-from sandbox.story import Story
 from tillkeeper.domain.events import Evidence
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
+from tillkeeper.sandbox.ledger.payments import PaymentState
+from tillkeeper.sandbox.simulators.registry import simulator_of
+from tillkeeper.sandbox.story import Story
 from tillkeeper.store.reports.overview import OrderStanding
 from tillkeeper.store.reports.recorded import RecordedEvent
 

@@ -10,24 +10,24 @@ from typing import Final
 
 import msgspec
 
-from sandbox.accounts import new_signers, write_config
-from sandbox.apis.faults import Faults
-from sandbox.apis.faults import Spell as FaultSpell
-from sandbox.apis.query_log import QueryLog
-from sandbox.apis.server import serving
-from sandbox.ledger.ledger import Ledger
-from sandbox.scenarios.simulated_clock import SimulatedClock
-from sandbox.scenarios.system import StartWorkers, System, opened
-from sandbox.scenarios.workers import start_workers
-from sandbox.servers import Postgres
-from sandbox.signer import Signer
-from sandbox.simulators.apis import api_handlers
-from sandbox.simulators.registry import ledger_of
-from sandbox.story import Story
-from sandbox.story_generator import generate_story
-from sandbox.templates import Template
 from tillkeeper.domain.policy import Policy
 from tillkeeper.policy.reading import load_policy
+from tillkeeper.sandbox.accounts import new_signers, write_config
+from tillkeeper.sandbox.apis.faults import Faults
+from tillkeeper.sandbox.apis.faults import Spell as FaultSpell
+from tillkeeper.sandbox.apis.query_log import QueryLog
+from tillkeeper.sandbox.apis.server import serving
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.scenarios.simulated_clock import SimulatedClock
+from tillkeeper.sandbox.scenarios.system import StartWorkers, System, opened
+from tillkeeper.sandbox.scenarios.workers import start_workers
+from tillkeeper.sandbox.servers import Postgres
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.apis import api_handlers
+from tillkeeper.sandbox.simulators.registry import ledger_of
+from tillkeeper.sandbox.story import Story
+from tillkeeper.sandbox.story_generator import generate_story
+from tillkeeper.sandbox.templates import Template
 from tillkeeper.settings import load_settings
 
 BEGINS_AT: Final = datetime(2026, 11, 22, 0, 0, tzinfo=UTC)  # any day will do; always the same, for the seed's sake

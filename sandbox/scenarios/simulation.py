@@ -10,12 +10,12 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from sandbox.scenarios.delivery_faults import Arrival
-from sandbox.scenarios.system import System
-from sandbox.signer import Signer
-from sandbox.story import Story
+from tillkeeper.domain.order.refund_registration import AskedRefund
 from tillkeeper.domain.order.registration import Payer, Registration
-from tillkeeper.store.apply.refunds import AskedRefund
+from tillkeeper.sandbox.scenarios.delivery_faults import Arrival
+from tillkeeper.sandbox.scenarios.system import System
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.story import Story
 
 STEP: Final = timedelta(seconds=10)  # moments closer than this are taken together: the error of every time measured
 AHEAD: Final = timedelta(minutes=15)  # orders are registered that long before, each under its own time

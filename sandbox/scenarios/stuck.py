@@ -12,12 +12,17 @@ from typing import Any, Final
 
 import msgspec
 
-from sandbox.apis.faults import Fault
-from sandbox.apis.faults import Spell as FaultSpell
-from sandbox.apis.query_log import LoggedQuery
-from sandbox.scenarios.asking_to_pay import asked_wrongly, payer_of
-from sandbox.scenarios.delivery_faults import DeliveryCounts, DeliveryFaults, arrivals
-from sandbox.scenarios.run import (
+from tillkeeper import clock
+from tillkeeper.domain.ladder import Action, Anchor
+from tillkeeper.domain.policy import Policy
+from tillkeeper.domain.statuses import Status
+from tillkeeper.policy.reading import load_policy
+from tillkeeper.sandbox.apis.faults import Fault
+from tillkeeper.sandbox.apis.faults import Spell as FaultSpell
+from tillkeeper.sandbox.apis.query_log import LoggedQuery
+from tillkeeper.sandbox.scenarios.asking_to_pay import asked_wrongly, payer_of
+from tillkeeper.sandbox.scenarios.delivery_faults import DeliveryCounts, DeliveryFaults, arrivals
+from tillkeeper.sandbox.scenarios.run import (
     BEGINS_AT,
     Progress,
     Say,
@@ -26,16 +31,11 @@ from sandbox.scenarios.run import (
     open_system,
     simulate_gateways,
 )
-from sandbox.scenarios.simulation import STEP, MerchantOptions, Simulation
-from sandbox.scenarios.system import System
-from sandbox.scenarios.templates import STUCK_TEMPLATES
-from sandbox.servers import Postgres
-from sandbox.story import Story
-from tillkeeper import clock
-from tillkeeper.domain.ladder import Action, Anchor
-from tillkeeper.domain.policy import Policy
-from tillkeeper.domain.statuses import Status
-from tillkeeper.policy.reading import load_policy
+from tillkeeper.sandbox.scenarios.simulation import STEP, MerchantOptions, Simulation
+from tillkeeper.sandbox.scenarios.system import System
+from tillkeeper.sandbox.scenarios.templates import STUCK_TEMPLATES
+from tillkeeper.sandbox.servers import Postgres
+from tillkeeper.sandbox.story import Story
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.overview import OrderStanding, standings
 from tillkeeper.store.reports.recorded import RecordedCase, RecordedNotice, TakenStep, cases, notices, steps

@@ -16,10 +16,9 @@ from uuid import uuid4
 import asyncpg
 import msgspec
 
-from sandbox.formats import Signed
-from sandbox.scenarios.simulated_clock import SimulatedClock, no_sleep
 from tillkeeper.api_client.client import ApiClient
 from tillkeeper.api_client.http import open_http
+from tillkeeper.domain.order.refund_registration import AskedRefund
 from tillkeeper.domain.order.registration import Registration
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.base import Gateway
@@ -27,8 +26,10 @@ from tillkeeper.gateways.fetching import fetches_of
 from tillkeeper.gateways.messages import Request
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
+from tillkeeper.sandbox.formats import Signed
+from tillkeeper.sandbox.scenarios.simulated_clock import SimulatedClock, no_sleep
 from tillkeeper.settings import Settings
-from tillkeeper.store.apply.refunds import AskedRefund, register_refund
+from tillkeeper.store.apply.refunds import register_refund
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.store.reports.recorded import next_due

@@ -6,7 +6,7 @@ A gateway has no webhook for what stands in WITHOUT_WEBHOOK: nobody learns of it
 
 from typing import Final
 
-from sandbox.templates import ALL, Event, failed, paid, partially_refunded, processing, refunded, unpaid
+from tillkeeper.sandbox.templates import ALL, Event, failed, paid, partially_refunded, processing, refunded, unpaid
 
 MINUTE: Final = 60
 HOUR: Final = 3600

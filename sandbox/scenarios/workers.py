@@ -5,17 +5,17 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
-from sandbox.scenarios.system import WorkerContext, Workers, in_the_middle
 from tillkeeper.notices.channels import open_channels
-from workers.apply import ApplyLoop
-from workers.backfill import Backfill
-from workers.database_retry import DatabaseRetry
-from workers.fetch import FetchLoop
-from workers.follow_up import FollowUp
-from workers.notify import NotifyLoop
-from workers.silence import Silence
-from workers.sweep import Sweep
-from workers.watched_api_client import WatchedApiClient
+from tillkeeper.sandbox.scenarios.system import WorkerContext, Workers, in_the_middle
+from tillkeeper.workers.apply import ApplyLoop
+from tillkeeper.workers.backfill import Backfill
+from tillkeeper.workers.database_retry import DatabaseRetry
+from tillkeeper.workers.fetch import FetchLoop
+from tillkeeper.workers.follow_up import FollowUp
+from tillkeeper.workers.notify import NotifyLoop
+from tillkeeper.workers.silence import Silence
+from tillkeeper.workers.sweep import Sweep
+from tillkeeper.workers.watched_api_client import WatchedApiClient
 
 Result = TypeVar("Result")
 

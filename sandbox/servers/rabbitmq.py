@@ -12,7 +12,7 @@ from typing import Final, Self
 import aio_pika
 import aiormq
 
-from sandbox.servers.child import Child, ServerFailed, free_ports, new_directory
+from tillkeeper.sandbox.servers.child import Child, ServerFailed, free_ports, new_directory
 
 # Debian's /usr/sbin/rabbitmq-server insists on the user rabbitmq; the scripts below run as whoever calls them.
 DEBIAN_SCRIPTS: Final = "lib/rabbitmq_server-*/sbin"

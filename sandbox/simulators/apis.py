@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from sandbox.apis.faults import Faults
-from sandbox.apis.query_log import QueryLog
-from sandbox.apis.server import SLOW_S, ApiHandler
-from sandbox.ledger.ledger import Ledger
-from sandbox.signer import Signer
-from sandbox.simulators.registry import simulator_of
+from tillkeeper.sandbox.apis.faults import Faults
+from tillkeeper.sandbox.apis.query_log import QueryLog
+from tillkeeper.sandbox.apis.server import SLOW_S, ApiHandler
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.registry import simulator_of
 
 
 def api_handlers(

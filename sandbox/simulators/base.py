@@ -10,12 +10,12 @@ from typing import TypeAlias
 
 import msgspec
 
-from sandbox.apis.base import Api
-from sandbox.ledger.ledger import Ledger
-from sandbox.ledger.payments import EventMeanings, PaymentState, RefundState
-from sandbox.signer import Signer
-from sandbox.story import Story, StoryEvent
-from sandbox.templates import Template
+from tillkeeper.sandbox.apis.base import Api
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.ledger.payments import EventMeanings, PaymentState, RefundState
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.templates import Template
 
 
 class Secret(str):

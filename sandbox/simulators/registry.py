@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Final
 
-from sandbox.ledger.ledger import Ledger
-from sandbox.simulators.base import Simulator
-from sandbox.story import Story
 from tillkeeper.gateways.registry import GATEWAYS
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.simulators.base import Simulator
+from tillkeeper.sandbox.story import Story
 
 DEFAULT_GATEWAYS: Final = ("stripe", "alipay", "wechatpay")  # what is simulated where nobody says what
 ALL_GATEWAYS: Final = "all"
@@ -24,7 +24,7 @@ class NoSuchGateway(Exception):
 @cache
 def simulator_of(gateway: str) -> Simulator:
     """The simulator of a gateway of the registry."""
-    simulator: Simulator = importlib.import_module(f"sandbox.simulators.{gateway}.simulator").SIMULATOR
+    simulator: Simulator = importlib.import_module(f"tillkeeper.sandbox.simulators.{gateway}.simulator").SIMULATOR
     return simulator
 
 

@@ -19,13 +19,13 @@ import msgspec
 import orjson
 from rich.console import Console
 
-from sandbox.servers import RabbitMQ, ServerFailed
-from sandbox.simulators.registry import DEFAULT_GATEWAYS, NoSuchGateway, parse_gateways
-from sandbox.traffic.run import Load, run_traffic
-from sandbox.traffic.screen import Screen
-from sandbox.traffic.summary import Summary, print_summary
-from sandbox.traffic.target import CannotRun, Stopped, Target, own_target, running_target
 from tillkeeper.loops import start
+from tillkeeper.sandbox.servers import RabbitMQ, ServerFailed
+from tillkeeper.sandbox.simulators.registry import DEFAULT_GATEWAYS, NoSuchGateway, parse_gateways
+from tillkeeper.sandbox.traffic.run import Load, run_traffic
+from tillkeeper.sandbox.traffic.screen import Screen
+from tillkeeper.sandbox.traffic.summary import Summary, print_summary
+from tillkeeper.sandbox.traffic.target import CannotRun, Stopped, Target, own_target, running_target
 from tillkeeper.settings import BadSettings, load_settings
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
 from tillkeeper.telemetry import mask

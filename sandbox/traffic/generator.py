@@ -10,16 +10,16 @@ from typing import Final, NamedTuple, assert_never
 import aiohttp
 from yarl import URL
 
-from sandbox.forgery import Forger
-from sandbox.formats import Signed
-from sandbox.ledger.ledger import Ledger
-from sandbox.signer import Signer
-from sandbox.simulators.registry import simulator_of
-from sandbox.story_generator import generate_story
-from sandbox.traffic.posting_log import PostingLog
-from sandbox.traffic.schedule import Act, Deliver, Forge, Register, actions_of
 from tillkeeper import clock
 from tillkeeper.loops import pause
+from tillkeeper.sandbox.forgery import Forger
+from tillkeeper.sandbox.formats import Signed
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.registry import simulator_of
+from tillkeeper.sandbox.story_generator import generate_story
+from tillkeeper.sandbox.traffic.posting_log import PostingLog
+from tillkeeper.sandbox.traffic.schedule import Act, Deliver, Forge, Register, actions_of
 
 TICK_S: Final = 0.02  # how often it is looked for what is due
 BURST_S: Final = 0.25  # what a busy machine missed beyond this is not made up for: the rate falls, and shows it

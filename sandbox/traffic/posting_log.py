@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from sandbox.story import PlayedOrder, Story
+from tillkeeper.sandbox.story import PlayedOrder, Story
 
 EXAMPLES_MAX: Final = 10
 MARKS_MAX: Final = 20_000  # of the last minutes, to read a lag from

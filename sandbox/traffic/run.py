@@ -8,18 +8,18 @@ from typing import Final
 
 import msgspec
 
-from sandbox.accounts import asks_first, impostors_of
-from sandbox.comparison import Difference, ask, compare, from_database, sample
-from sandbox.forgery import Forger
-from sandbox.servers import ServerFailed
-from sandbox.traffic.generator import TrafficGenerator, open_session
-from sandbox.traffic.monitor import Monitor
-from sandbox.traffic.posting_log import PostingLog
-from sandbox.traffic.screen import Frame, Screen
-from sandbox.traffic.summary import AuditVerdict, Summary, percentiles_ms
-from sandbox.traffic.target import Target
 from tillkeeper import clock
 from tillkeeper.loops import pause, start
+from tillkeeper.sandbox.accounts import asks_first, impostors_of
+from tillkeeper.sandbox.comparison import Difference, ask, compare, from_database, sample
+from tillkeeper.sandbox.forgery import Forger
+from tillkeeper.sandbox.servers import ServerFailed
+from tillkeeper.sandbox.traffic.generator import TrafficGenerator, open_session
+from tillkeeper.sandbox.traffic.monitor import Monitor
+from tillkeeper.sandbox.traffic.posting_log import PostingLog
+from tillkeeper.sandbox.traffic.screen import Frame, Screen
+from tillkeeper.sandbox.traffic.summary import AuditVerdict, Summary, percentiles_ms
+from tillkeeper.sandbox.traffic.target import Target
 from tillkeeper.store.postgres.pool import open_pool
 
 FRAME_S: Final = 0.5  # between two pictures

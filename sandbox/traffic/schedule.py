@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 AGAIN_SHARE: Final = 0.15  # of deliveries are sent again although they were accepted
 FORGED_SHARE: Final = 0.03

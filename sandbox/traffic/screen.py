@@ -11,9 +11,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sandbox.traffic.monitor import Snapshot
-from sandbox.traffic.posting_log import Counts
 from tillkeeper.domain.statuses import STATUS_ZH, Status
+from tillkeeper.sandbox.traffic.monitor import Snapshot
+from tillkeeper.sandbox.traffic.posting_log import Counts
 
 LINE_EVERY_S: Final = 5.0
 LANES: Final = {"rabbitmq": "RabbitMQ", "spool": "PostgreSQL"}  # as people call them

@@ -9,10 +9,10 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from sandbox.comparison import Difference
-from sandbox.traffic.monitor import Snapshot
-from sandbox.traffic.posting_log import PostingLog
-from sandbox.traffic.screen import LANES, gateways, orders
+from tillkeeper.sandbox.comparison import Difference
+from tillkeeper.sandbox.traffic.monitor import Snapshot
+from tillkeeper.sandbox.traffic.posting_log import PostingLog
+from tillkeeper.sandbox.traffic.screen import LANES, gateways, orders
 
 DIFFERENCES_MAX: Final = 10  # enough to see what kind of fault it is
 

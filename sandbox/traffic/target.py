@@ -14,17 +14,17 @@ from typing import Final
 import aiohttp
 import msgspec
 
-from sandbox.accounts import asks_first, new_signers, signers_of, write_config
-from sandbox.apis.query_log import QueryLog
-from sandbox.apis.server import serving
-from sandbox.ledger.ledger import Ledger
-from sandbox.servers import Postgres, RabbitMQ, ServerFailed
-from sandbox.servers.child import Child, free_ports
-from sandbox.signer import Signer
-from sandbox.simulators.apis import api_handlers
-from sandbox.simulators.registry import ledger_of
 from tillkeeper import clock
 from tillkeeper.loops import start
+from tillkeeper.sandbox.accounts import asks_first, new_signers, signers_of, write_config
+from tillkeeper.sandbox.apis.query_log import QueryLog
+from tillkeeper.sandbox.apis.server import serving
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.servers import Postgres, RabbitMQ, ServerFailed
+from tillkeeper.sandbox.servers.child import Child, free_ports
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.apis import api_handlers
+from tillkeeper.sandbox.simulators.registry import ledger_of
 from tillkeeper.settings import PREFIX, IngestSettings, Settings
 
 READY_WITHIN_S: Final = 60.0  # it takes two or three

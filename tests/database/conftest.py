@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from sandbox.servers import Postgres
 from tests.lane_handles import SpoolLane
+from tillkeeper.sandbox.servers import Postgres
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from tillkeeper.store.accounts.health import OUTAGE, activity_of
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.postgres.transactions import repeat_when_raced
-from workers.database_retry import DatabaseRetry
-from workers.silence import Silence
-from workers.watched_api_client import WatchedApiClient
+from tillkeeper.workers.database_retry import DatabaseRetry
+from tillkeeper.workers.silence import Silence
+from tillkeeper.workers.watched_api_client import WatchedApiClient
 
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.database.factories import NOON, RUN, a_delivery, a_registration, an_event
+from tests.pure.domain.histories_of_one import facts_after
 from tests.pure.domain.strategies import AN_ORDER, histories
-from tests.pure.domain.test_order import facts_after
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.order.registration import ClaimedPayment, Contradiction
 from tillkeeper.domain.order.status import summarize

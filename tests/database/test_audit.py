@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tests.database.factories import NOON, a_delivery, an_event
-from tests.database.test_sweeping import HOUR, MINUTE, POLICY, Clock, Gateways, a_sweep, registered, until
+from tests.database.sweeps import HOUR, MINUTE, POLICY, Clock, Gateways, a_sweep, registered, until
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.fetching import Fetch
 from tillkeeper.domain.policy import Policy
@@ -17,7 +17,7 @@ from tillkeeper.store.postgres.transactions import repeat_when_raced
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import show
 from tillkeeper.store.reports.overdue import OVERDUE_AFTER
-from workers.isolate import apply_or_park, park_delivery
+from tillkeeper.workers.isolate import apply_or_park, park_delivery
 
 NO_LADDERS = Policy()
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from tests.database.factories import NOON, RUN, a_delivery, an_event
-from tests.database.test_sweeping import HOUR, MINUTE, POLICY, Clock, Gateways, a_sweep, registered, told, until
+from tests.database.sweeps import HOUR, MINUTE, POLICY, Clock, Gateways, a_sweep, registered, told, until
 from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.statuses import Status
@@ -21,8 +21,8 @@ from tillkeeper.store.reports.case_files import Filters, add_raw, file_of, list_
 from tillkeeper.store.reports.handover import hand_over
 from tillkeeper.store.reports.order import show
 from tillkeeper.store.reports.stuck import StuckFilter, stuck_orders
-from workers.database_retry import DatabaseRetry
-from workers.follow_up import FollowUp
+from tillkeeper.workers.database_retry import DatabaseRetry
+from tillkeeper.workers.follow_up import FollowUp
 
 
 @pytest.fixture

@@ -11,8 +11,6 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from sandbox.servers import Postgres
-from sandbox.servers.child import Child, free_ports, new_directory
 from tests.database.factories import NOON, a_delivery, a_registration, an_event
 from tests.lane_handles import until_available, until_true
 from tillkeeper import clock
@@ -20,6 +18,8 @@ from tillkeeper.domain.delivery import Envelope, pack
 from tillkeeper.domain.policy import Policy
 from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
+from tillkeeper.sandbox.servers import Postgres
+from tillkeeper.sandbox.servers.child import Child, free_ports, new_directory
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.postgres.connections import Connection
 from tillkeeper.store.postgres.pool import open_pool
@@ -28,8 +28,8 @@ from tillkeeper.store.postgres.transactions import repeat_when_raced
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import show
 from tillkeeper.store.schema.creating import create_schema
-from workers.apply import ApplyLoop
-from workers.database_retry import DatabaseRetry
+from tillkeeper.workers.apply import ApplyLoop
+from tillkeeper.workers.database_retry import DatabaseRetry
 
 PEERS = 6
 

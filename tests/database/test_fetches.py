@@ -1,4 +1,4 @@
-"""Questions that deliveries cause, on a real database: asked once however many request it, and never forgotten."""
+"""What deliveries say to ask about is asked, answered and applied."""
 
 import asyncio
 from collections import Counter
@@ -10,65 +10,38 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from tests.database.factories import NOON, a_delivery, a_registration, an_event
+from tests.database.factories import NOON, a_delivery, an_event
+from tests.database.fetching import (
+    ACCOUNT,
+    MINUTE,
+    PAYMENT,
+    SECOND,
+    Clock,
+    Gateways,
+    a_loop,
+    books,
+    paid,
+    registered,
+    requested,
+    rows,
+    until,
+)
 from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.backoff import FETCH as FETCH_BACKOFF
 from tillkeeper.domain.backoff import FETCH_NOT_FOUND
 from tillkeeper.domain.events import Evidence, Kind
-from tillkeeper.domain.fetching import UNPROVEN_REST, Fetch, Finished, GivenUp, next_step
+from tillkeeper.domain.fetching import Fetch, Finished, GivenUp, next_step
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.messages import Answer, Call, Query
 from tillkeeper.store.apply.batch import apply_deliveries, replay
-from tillkeeper.store.apply.registration import register
 from tillkeeper.store.cases.acts import resolve
 from tillkeeper.store.postgres.transactions import repeat_when_raced
-from tillkeeper.store.queries import unsigned_limits as unproven
 from tillkeeper.store.queries.fetches import claim_fetches, settle_fetch
-from tillkeeper.store.queries.unsigned_limits import UNKNOWN_OPEN_MAX
-from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import history, show
-from workers.database_retry import DatabaseRetry
-from workers.fetch import FetchLoop
-from workers.isolate import apply_or_park, park_delivery
+from tillkeeper.workers.isolate import apply_or_park, park_delivery
 
-SECOND = timedelta(seconds=1)
-MINUTE = timedelta(minutes=1)
-ASK_WITHIN_S = 40.0
 LEASE = 60 * SECOND
-ACCOUNT = "stripe-main"
-PAYMENT = Fetch(about="payment", payment_ref="tr_1")
-UNSIGNED = Fetch(about="payment", payment_ref="tr_1", proven=False)
 CALL = Call(method="POST", url="http://127.0.0.1:9/acknowledge", headers={})
-
-
-class Clock:
-    def __init__(self):
-        self.at = NOON
-
-    def __call__(self):
-        return self.at
-
-
-class Gateways:
-    """Stands for tillkeeper/api_client: says what a test has it say, and keeps what it was asked when."""
-
-    def __init__(self, clock):
-        self.clock = clock
-        self.asked = []
-        self.made = []
-        self.says = lambda _account, _question: Answer(found=False)
-
-    async def query(self, account, query):
-        self.asked.append((self.clock.at - NOON, account, query))
-        said = self.says(account, query)
-        if asyncio.iscoroutine(said):
-            said = await said
-        if isinstance(said, Exception):
-            raise said
-        return said
-
-    async def make(self, account, calls):
-        self.made.append((account, *calls))
 
 
 @pytest.fixture
@@ -84,50 +57,6 @@ def gateways(clock):
 @pytest.fixture
 def loop(pool, gateways, clock):
     return a_loop(pool, gateways, clock)
-
-
-def a_loop(pool, gateways, clock):
-    return FetchLoop(
-        pool=pool,
-        api_client=gateways,
-        retry=DatabaseRetry(asyncio.Event()),
-        policy=Policy,
-        now=clock,
-        jitter=lambda *_: 1.0,
-        ask_within_s=ASK_WITHIN_S,
-    )
-
-
-async def requested(pool, *fetches, now=NOON, account=ACCOUNT, events=()):
-    """By a delivery of a receiver of its own, so that no number is missing."""
-    delivery = a_delivery(*events, run=uuid4(), number=1, fetches=fetches, account=account)
-    return await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [delivery], policy=Policy(), now=now))
-
-
-async def registered(pool, order_ref="A1"):
-    await register(pool, a_registration(order_ref), policy=Policy(), now=NOON)
-
-
-def paid(payment_ref="tr_1", order_ref="A1", **more):
-    event = an_event(
-        event_id=f"query:{payment_ref}:paid", payment_ref=payment_ref, order_ref=order_ref, evidence=Evidence.QUERY
-    )
-    return Answer(found=True, events=(event,), **more)
-
-
-async def books(pool, now=NOON):
-    return await audit(pool, settled_until=now, now=now)
-
-
-async def rows(pool):
-    return [dict(row) for row in await pool.fetch("SELECT * FROM fetches ORDER BY id")]
-
-
-async def until(loop, clock, moment, step=MINUTE):
-    while clock.at < NOON + moment:
-        clock.at += step
-        while await loop.run_once():
-            pass
 
 
 async def test_a_question_is_asked_and_what_is_answered_is_applied_as_any_query(pool, loop, gateways):
@@ -401,139 +330,6 @@ async def test_wishes_from_many_workers_at_once_are_all_counted(pool, gateways, 
     await until(loop, clock, MINUTE)
     told = await books(pool, clock.at)
     assert (told.fetches["wanted"], told.fetches["found"], told.balances) == (100, 100, True)
-
-
-# Unsigned endpoints: anybody can post anything.
-
-
-def made_up(count, first=0):
-    return [Fetch(about="payment", payment_ref=f"tr_x{number}", proven=False) for number in range(first, first + count)]
-
-
-def known(*refs, order_ref="A1"):
-    return lambda _, query: paid(query.payment_ref, order_ref) if query.payment_ref in refs else Answer(found=False)
-
-
-@pytest.mark.parametrize("count", [300, 30_000])
-async def test_a_genuine_reference_behind_a_flood_of_made_up_ones_is_asked_about_first(pool, loop, gateways, count):
-    await registered(pool)
-    gateways.says = known("tr_1")
-    await requested(pool, *made_up(count))
-    await requested(pool, UNSIGNED, now=NOON + SECOND)
-    gateways.clock.at = NOON + SECOND
-    await loop.run_once()
-    assert (await show(pool, "A1"))["status"] == "paid"
-    assert (await books(pool)).balances
-
-
-async def test_of_those_that_the_gateway_does_not_know_old_ones_fall_out_for_new_ones(pool, loop, gateways, clock):
-    await requested(pool, *made_up(UNKNOWN_OPEN_MAX))
-    while await loop.run_once():
-        pass
-    clock.at += SECOND
-    tally = await requested(pool, *made_up(50, first=1000), now=clock.at)
-    assert tally.dropped == {}
-    while await loop.run_once():
-        pass
-    await requested(pool, *made_up(1, first=2000), now=clock.at)
-    told = await books(pool, clock.at)
-    assert (told.fetches["open"], told.fetches["not_found"], told.balances) == (UNKNOWN_OPEN_MAX + 1, 50, True)
-    still_open = {row["payment_ref"] for row in await rows(pool) if row["due_at"]}
-    assert {f"tr_x{number}" for number in range(1000, 1050)} < still_open
-    await until(loop, clock, timedelta(hours=2))
-    told = await books(pool, clock.at)
-    assert (told.fetches["open"], told.fetches["not_found"], told.balances) == (0, UNKNOWN_OPEN_MAX + 51, True)
-
-
-async def test_what_was_never_answered_falls_out_last_and_is_told(pool, loop, gateways, clock, monkeypatch):
-    monkeypatch.setattr(unproven, "UNANSWERED_OPEN_MAX", 100)
-    gateways.says = lambda *_: QueryFailed("away", "the gateway is away")
-    await requested(pool, *made_up(100))
-    await loop.run_once()
-    clock.at += SECOND
-    tally = await requested(pool, *made_up(30, first=1000), now=clock.at)
-    assert tally.dropped == {ACCOUNT: 30}
-    told = await books(pool, clock.at)
-    assert (told.fetches["open"], told.fetches["given_up"], told.balances) == (100, 30, True)
-    assert {f"tr_x{number}" for number in range(1000, 1030)} < {
-        it["payment_ref"] for it in await rows(pool) if it["due_at"]
-    }
-
-
-async def test_what_is_signed_or_known_never_falls_out(pool, loop, gateways, clock, monkeypatch):
-    monkeypatch.setattr(unproven, "UNKNOWN_OPEN_MAX", 10)
-    monkeypatch.setattr(unproven, "UNANSWERED_OPEN_MAX", 10)
-    await registered(pool)
-    await requested(pool, events=[an_event(Kind.PAYMENT_PENDING, payment_ref="tr_known")])
-    known_payment = Fetch(about="payment", payment_ref="tr_known", proven=False)
-    gateways.says = known("tr_found", order_ref="B1")
-    found_before = Fetch(about="payment", payment_ref="tr_found", proven=False)
-    await requested(pool, found_before)
-    await loop.run_once()
-    await requested(pool, PAYMENT, known_payment, found_before)
-    await requested(pool, *made_up(50), now=NOON + SECOND)
-    refs = {row["payment_ref"] for row in await rows(pool) if row["due_at"]}
-    assert {"tr_1", "tr_known", "tr_found"} <= refs
-    assert len(refs) == 3 + 10
-
-
-async def test_what_is_signed_or_was_found_before_is_asked_about_before_all_else(pool, loop, gateways, clock):
-    gateways.says = known("tr_found")
-    found_before = Fetch(about="payment", payment_ref="tr_found", proven=False)
-    await requested(pool, found_before)
-    await loop.run_once()
-    clock.at += UNPROVEN_REST
-    await requested(pool, PAYMENT, found_before, now=clock.at - SECOND)
-    await requested(pool, *made_up(100), now=clock.at)
-    del gateways.asked[:]
-    await loop.run_once()
-    assert {"tr_1", "tr_found"} < {query.payment_ref for *_, query in gateways.asked}
-
-
-async def test_a_flood_at_one_account_takes_no_room_from_another(pool, loop, gateways, monkeypatch):
-    monkeypatch.setattr(unproven, "UNANSWERED_OPEN_MAX", 10)
-    await requested(pool, *made_up(50))
-    assert (await requested(pool, *made_up(10), account="mollie-main")).dropped == {}
-
-
-async def test_an_unsigned_reference_is_asked_about_once_in_a_while_and_a_signed_one_at_once(
-    pool, loop, gateways, clock
-):
-    gateways.says = lambda *_: paid()
-    await requested(pool, UNSIGNED)
-    await loop.run_once()
-    clock.at += SECOND
-    await requested(pool, UNSIGNED, now=clock.at)
-    assert await loop.run_once() == 0
-    await requested(pool, PAYMENT, now=clock.at)
-    assert await loop.run_once() == 1
-    await requested(pool, UNSIGNED, now=clock.at)
-    assert await loop.run_once() == 0
-    clock.at += UNPROVEN_REST
-    assert await loop.run_once() == 1
-
-
-async def test_a_flood_about_one_known_reference_has_it_asked_about_once_in_a_while(pool, loop, gateways, clock):
-    gateways.says = lambda *_: paid()
-    for _ in range(300):
-        await requested(pool, UNSIGNED, now=clock.at)
-        await loop.run_once()
-        clock.at += SECOND
-    assert len(gateways.asked) == 300 * SECOND // UNPROVEN_REST
-
-
-async def test_the_audit_sees_a_question_that_vanished(pool):
-    await requested(pool, PAYMENT)
-    await pool.execute("DELETE FROM fetches")
-    told = await books(pool)
-    assert told.unfetched == [{"account": ACCOUNT, "wanted": 1, "accounted": 0}]
-    assert not told.balances
-
-
-async def test_the_audit_tells_what_should_have_been_asked_by_now(pool):
-    await requested(pool, PAYMENT)
-    told = await books(pool, NOON + timedelta(hours=2))
-    assert (told.overdue_fetches.count, told.overdue_fetches.oldest, told.balances) == (1, NOON, True)
 
 
 # Whatever happens in whatever order.

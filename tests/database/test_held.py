@@ -5,10 +5,9 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from sandbox.simulators.adyen.signing import adyen_delivery, adyen_item, adyen_signed
 from tests.database.factories import NOON, an_event
+from tests.database.sweeps import HOUR, MINUTE, Clock, Gateways, a_sweep, registered, told, topics, until
 from tests.database.test_order_acts import close
-from tests.database.test_sweeping import HOUR, MINUTE, Clock, Gateways, a_sweep, registered, told, topics, until
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.order.acts import Refused
 from tillkeeper.domain.order.registration import Instalment
@@ -20,6 +19,7 @@ from tillkeeper.gateways.klarna.gateway import Klarna
 from tillkeeper.gateways.klarna.settings import KlarnaSettings
 from tillkeeper.gateways.messages import Answer, Query, Request, Response, Verified
 from tillkeeper.policy import load_policy
+from tillkeeper.sandbox.simulators.adyen.signing import adyen_delivery, adyen_item, adyen_signed
 from tillkeeper.store.outbox.sending import Audience, claim
 from tillkeeper.store.reports.order import show
 

@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from ingest.hints import BODY_BYTES_MAX, Hints
 from tests.database.factories import NOON, a_delivery, a_registration, an_event
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.policy import HintPolicy, Policy
 from tillkeeper.gateways.messages import ClaimedReferences, Request
+from tillkeeper.ingest.hints import BODY_BYTES_MAX, Hints
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.jobs.hints import take_hint

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.database.factories import NOON, an_event
-from tests.database.test_sweeping import (
+from tests.database.sweeps import (
     HOUR,
     MINUTE,
     Clock,

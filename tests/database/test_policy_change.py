@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from tests.database.factories import NOON
-from tests.database.test_sweeping import registered
+from tests.database.sweeps import registered
 from tillkeeper.store.orders.policy_change import look_anew, take_policy
 
 LATER = NOON + timedelta(seconds=1)

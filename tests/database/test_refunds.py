@@ -8,15 +8,16 @@ import msgspec
 import pytest
 
 from tests.database.factories import NOON, a_delivery, an_event
-from tests.database.test_sweeping import HOUR, MINUTE, Clock, Gateways, a_sweep, climb, registered, told, until
+from tests.database.sweeps import HOUR, MINUTE, Clock, Gateways, a_sweep, climb, registered, told, until
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.ladder import Action, Ladder
+from tillkeeper.domain.order.refund_registration import AskedRefund
 from tillkeeper.domain.order.registration import Contradiction
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.messages import Answer, Query
 from tillkeeper.store.apply.batch import apply_deliveries
-from tillkeeper.store.apply.refunds import AskedRefund, register_refund, withdraw_refund
+from tillkeeper.store.apply.refunds import register_refund, withdraw_refund
 from tillkeeper.store.postgres.transactions import repeat_when_raced
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import show

@@ -5,8 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tests.database.factories import NOON, an_event
-from tests.database.test_order_acts import act
-from tests.database.test_sweeping import (
+from tests.database.sweeps import (
     HOUR,
     MINUTE,
     Clock,
@@ -18,6 +17,7 @@ from tests.database.test_sweeping import (
     told,
     until,
 )
+from tests.database.test_order_acts import act
 from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.policy import HintPolicy

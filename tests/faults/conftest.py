@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from sandbox.accounts import new_signers
-from sandbox.servers import Postgres, RabbitMQ
-from sandbox.signer import Signer
 from tests.conftest import SCHEMA
+from tillkeeper.sandbox.accounts import new_signers
+from tillkeeper.sandbox.servers import Postgres, RabbitMQ
+from tillkeeper.sandbox.signer import Signer
 
 
 @pytest.fixture(scope="session")

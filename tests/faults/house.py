@@ -14,11 +14,11 @@ import aio_pika
 import aiohttp
 import asyncpg
 
-from sandbox.servers.child import Child, free_ports
 from tests.faults.stories import account_settings
 from tillkeeper import clock
 from tillkeeper.lanes.topology import Topology
 from tillkeeper.loops import pause
+from tillkeeper.sandbox.servers.child import Child, free_ports
 
 TOKEN: Final = "token-of-the-fault-run"
 READY_WITHIN_S: Final = 30.0

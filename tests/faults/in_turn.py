@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from sandbox.servers import Postgres, RabbitMQ
 from tests.faults.house import INSERT_INBOX, NO_WRITES_TO_INBOX, House, until
 from tests.faults.poster import Poster
+from tillkeeper.sandbox.servers import Postgres, RabbitMQ
 
 STILL: Final = 20  # so many more webhooks are accepted while a server is away, before it comes back
 

@@ -15,13 +15,19 @@ from urllib.parse import parse_qsl
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from sandbox.formats import Json, Signed
-from sandbox.simulators.alipay.objects import AlipayTrade, alipay_closed, alipay_pending, alipay_refund, alipay_success
-from sandbox.simulators.alipay.signing import alipay_delivery
-from sandbox.simulators.stripe.objects import stripe_charge, stripe_payment_intent, stripe_refund
-from sandbox.simulators.stripe.signing import stripe_body, stripe_signed
-from sandbox.simulators.wechatpay.objects import wechatpay_refund, wechatpay_transaction
-from sandbox.simulators.wechatpay.signing import WeChatPayKey, wechatpay_body, wechatpay_signed
+from tillkeeper.sandbox.formats import Json, Signed
+from tillkeeper.sandbox.simulators.alipay.objects import (
+    AlipayTrade,
+    alipay_closed,
+    alipay_pending,
+    alipay_refund,
+    alipay_success,
+)
+from tillkeeper.sandbox.simulators.alipay.signing import alipay_delivery
+from tillkeeper.sandbox.simulators.stripe.objects import stripe_charge, stripe_payment_intent, stripe_refund
+from tillkeeper.sandbox.simulators.stripe.signing import stripe_body, stripe_signed
+from tillkeeper.sandbox.simulators.wechatpay.objects import wechatpay_refund, wechatpay_transaction
+from tillkeeper.sandbox.simulators.wechatpay.signing import WeChatPayKey, wechatpay_body, wechatpay_signed
 
 DUPLICATES: Final = 0.20  # of all deliveries
 FORGED: Final = 0.02

@@ -9,8 +9,8 @@ import pytest
 
 from bench.abuse import MEMORY_WANTED_MIB, Attacked, beside, receiver
 from bench.attacks import ATTACKS
-from ingest.connection_limits import CONNECTIONS_MAX
-from sandbox.servers import Postgres
+from tillkeeper.ingest.connection_limits import CONNECTIONS_MAX
+from tillkeeper.sandbox.servers import Postgres
 
 SECONDS = 1.0
 OTHER_FILES = 100  # of the receiver, and connections that are just being closed

@@ -11,13 +11,13 @@ from typing import Final, TypeVar
 
 import pytest
 
-from sandbox.servers import Postgres, RabbitMQ
 from tests.faults.house import TOKEN, House
 from tests.faults.in_turn import FAULTS, Fault, Scene
 from tests.faults.judge import judge
 from tests.faults.poster import Poster
 from tests.faults.stories import Sale, Script, Webhook, write_script
 from tillkeeper import clock
+from tillkeeper.sandbox.servers import Postgres, RabbitMQ
 
 WORKERS: Final = 2
 BEFORE_FAULT: Final = 0.1  # of a fault's deliveries have been accepted when it happens

@@ -6,8 +6,6 @@ from uuid import uuid4
 
 import pytest
 
-from sandbox.accounts import write_config
-from sandbox.apis.faults import Fault, Spell
 from tests.database.factories import a_delivery, a_registration
 from tests.faults.house import until
 from tests.faults.test_sweepers import Programs, asked, run_clock
@@ -17,6 +15,8 @@ from tillkeeper.domain.delivery import Envelope, EnvelopeKeys
 from tillkeeper.domain.fetching import Fetch
 from tillkeeper.lanes.spool import SpoolSender
 from tillkeeper.policy import load_policy
+from tillkeeper.sandbox.accounts import write_config
+from tillkeeper.sandbox.apis.faults import Fault, Spell
 from tillkeeper.settings import load_settings
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.reports.audit import audit

@@ -9,9 +9,6 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from sandbox.accounts import write_config
-from sandbox.apis.faults import Fault, Spell
-from sandbox.servers.child import Child
 from tests.database.factories import a_delivery, a_registration, an_event
 from tests.faults.house import until
 from tests.gateway_apis import Gateways
@@ -20,6 +17,9 @@ from tillkeeper import clock
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.order.registration import Payer
 from tillkeeper.policy import load_policy
+from tillkeeper.sandbox.accounts import write_config
+from tillkeeper.sandbox.apis.faults import Fault, Spell
+from tillkeeper.sandbox.servers.child import Child
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.postgres.transactions import repeat_when_raced

@@ -40,7 +40,7 @@ def main() -> int:
 def fuzz(count: int, seed: int, now: datetime, gateways: str) -> int:
     from fuzzing import Fuzz, Target
 
-    from sandbox.simulators.registry import parse_gateways
+    from tillkeeper.sandbox.simulators.registry import parse_gateways
 
     directory = Path(mkdtemp(prefix="tillkeeper-fuzz-"))
     run, names, inputs = Fuzz(seed, now, directory), parse_gateways(gateways), 0

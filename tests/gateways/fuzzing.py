@@ -17,16 +17,16 @@ from meaning import NARROW, is_narrow_question, is_refused, money_of, outcome
 from mutations import MUTATIONS, OTHER_TIMES, PLAIN_MUTATIONS
 from specimen import NOW, rsa_keys
 
-from sandbox.accounts import new_signers, write_accounts
-from sandbox.simulators.registry import simulator_of
-from sandbox.story import Story
-from sandbox.story_generator import generate_story
 from tillkeeper import clock
 from tillkeeper.domain.events import PaymentEvent, problem_with
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX
 from tillkeeper.gateways.errors import Refused
 from tillkeeper.gateways.messages import Query, Request, Response
 from tillkeeper.gateways.registry import GATEWAYS, build
+from tillkeeper.sandbox.accounts import new_signers, write_accounts
+from tillkeeper.sandbox.simulators.registry import simulator_of
+from tillkeeper.sandbox.story import Story
+from tillkeeper.sandbox.story_generator import generate_story
 
 ANSWER_SHARE = 0.2  # answers of its API instead of deliveries
 AUTHENTIC_SHARE = 0.1  # sealed anew after being spoilt: a signature by RSA takes a millisecond

@@ -13,17 +13,17 @@ from mutations import MUTATIONS, PLAIN_MUTATIONS
 from playwalk import put_of
 from specimen import NOW, Specimen
 
-from sandbox.apis.base import Api
-from sandbox.ledger.payments import RefundState
-from sandbox.simulators.base import Signer, Simulator
-from sandbox.simulators.registry import ledger_of
-from sandbox.story import Story
 from tillkeeper.domain.events import PaymentEvent, problem_with
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX
 from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.errors import AccessDenied, CannotQuery, Refused, Unavailable
 from tillkeeper.gateways.messages import Answer, Call, Page, Query, Request, Response
 from tillkeeper.gateways.registry import build
+from tillkeeper.sandbox.apis.base import Api
+from tillkeeper.sandbox.ledger.payments import RefundState
+from tillkeeper.sandbox.simulators.base import Signer, Simulator
+from tillkeeper.sandbox.simulators.registry import ledger_of
+from tillkeeper.sandbox.story import Story
 
 NONCE = "0123456789abcdef0123456789abcdef"
 NOT_HEARD = (Refused, Unavailable, AccessDenied)  # what `read_response` and its like may raise

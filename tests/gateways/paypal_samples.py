@@ -8,8 +8,6 @@ import pytest
 from specimen import NOW, request_of, response_of
 from specimen_paypal import URL, WEBHOOK_ID, identity, settings_of
 
-from sandbox.simulators.paypal.objects import paypal_capture, paypal_dispute, paypal_money, paypal_order, paypal_refund
-from sandbox.simulators.paypal.signing import paypal_body, paypal_signed
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.registration import Order
@@ -18,6 +16,14 @@ from tillkeeper.gateways.errors import BadSignature
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.paypal.gateway import PayPal
 from tillkeeper.gateways.paypal.settings import PayPalSettings
+from tillkeeper.sandbox.simulators.paypal.objects import (
+    paypal_capture,
+    paypal_dispute,
+    paypal_money,
+    paypal_order,
+    paypal_refund,
+)
+from tillkeeper.sandbox.simulators.paypal.signing import paypal_body, paypal_signed
 
 CAPTURE_ID = "7CAP1"
 ORDER_ID = "5ORD1"

@@ -7,13 +7,13 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 from specimen import NOW, request_of
 
-from sandbox.apis.base import ApiRequest
-from sandbox.simulators.registry import ledger_of
-from sandbox.story import ExpectedOrder, Story, StoryEvent, bare
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
 from tillkeeper.gateways.messages import Response
+from tillkeeper.sandbox.apis.base import ApiRequest
+from tillkeeper.sandbox.simulators.registry import ledger_of
+from tillkeeper.sandbox.story import ExpectedOrder, Story, StoryEvent, bare
 
 AMOUNT = 12_300
 STEP_S = 60

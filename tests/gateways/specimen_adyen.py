@@ -4,9 +4,9 @@ import json
 
 from specimen import NOW, Keys, Layer, Specimen, request_of
 
-from sandbox.simulators.adyen.signing import adyen_delivery, adyen_item, adyen_signed
 from tillkeeper.gateways.adyen.gateway import Adyen
 from tillkeeper.gateways.adyen.settings import AdyenSettings
+from tillkeeper.sandbox.simulators.adyen.signing import adyen_delivery, adyen_item, adyen_signed
 
 KEY = "DFB1EB5485895CFA84146406857104ABB4CBCABDC8AAF103A624C8F6A3EAAB00"
 SETTINGS = {"gateway": "adyen", "hmac_keys": [KEY], "merchant_account": "TillECOM", "live": False}

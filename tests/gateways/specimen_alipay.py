@@ -9,11 +9,11 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 from specimen import NOW, Asked, Keys, Layer, Specimen, private_pem, public_pem, request_of, response_of
 
-from sandbox.simulators.alipay.objects import AlipayTrade, alipay_success
-from sandbox.simulators.alipay.signing import alipay_delivery, alipay_form, alipay_signature
 from tillkeeper.gateways.alipay.gateway import Alipay
 from tillkeeper.gateways.alipay.settings import AlipaySettings
 from tillkeeper.gateways.messages import Query, Request
+from tillkeeper.sandbox.simulators.alipay.objects import AlipayTrade, alipay_success
+from tillkeeper.sandbox.simulators.alipay.signing import alipay_delivery, alipay_form, alipay_signature
 
 APP_ID = "2021004100000001"
 SELLER_ID = "2088000000000001"

@@ -6,13 +6,13 @@ from urllib.parse import quote, unquote_to_bytes
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of
 
-from sandbox.simulators.braintree.objects import credit, document, notification, sale
-from sandbox.simulators.braintree.signing import BraintreeSigner, digest_of
-from sandbox.story import ExpectedOrder, Story
 from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.braintree.gateway import Braintree
 from tillkeeper.gateways.braintree.settings import BraintreeSettings
 from tillkeeper.gateways.messages import Query, Request
+from tillkeeper.sandbox.simulators.braintree.objects import credit, document, notification, sale
+from tillkeeper.sandbox.simulators.braintree.signing import BraintreeSigner, digest_of
+from tillkeeper.sandbox.story import ExpectedOrder, Story
 
 VOICE = BraintreeSigner(
     account="braintree-main",

@@ -4,11 +4,11 @@ import json
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
-from sandbox.simulators.checkout.objects import checkout_action, checkout_payment
-from sandbox.simulators.checkout.signing import checkout_body, checkout_signed
 from tillkeeper.gateways.checkout.gateway import Checkout
 from tillkeeper.gateways.checkout.settings import CheckoutSettings
 from tillkeeper.gateways.messages import Query
+from tillkeeper.sandbox.simulators.checkout.objects import checkout_action, checkout_payment
+from tillkeeper.sandbox.simulators.checkout.signing import checkout_body, checkout_signed
 
 KEY = "checkout_conformance_of_the_till"
 SETTINGS = {"gateway": "checkout", "signature_keys": [KEY], "secret_key": "sk_sbox_conformance"}

@@ -4,11 +4,11 @@ import json
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
-from sandbox.simulators.flutterwave.objects import flutterwave_charge, flutterwave_refund
-from sandbox.simulators.flutterwave.signing import flutterwave_body, flutterwave_signed
 from tillkeeper.gateways.flutterwave.gateway import Flutterwave
 from tillkeeper.gateways.flutterwave.settings import FlutterwaveSettings
 from tillkeeper.gateways.messages import Query
+from tillkeeper.sandbox.simulators.flutterwave.objects import flutterwave_charge, flutterwave_refund
+from tillkeeper.sandbox.simulators.flutterwave.signing import flutterwave_body, flutterwave_signed
 
 SECRET = "flutterwave_conformance_of_the_till"
 SETTINGS = {"gateway": "flutterwave", "secret_hashes": [SECRET], "secret_key": "FLWSECK_TEST-conformance-X"}

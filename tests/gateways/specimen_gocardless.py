@@ -4,11 +4,11 @@ import json
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
-from sandbox.simulators.gocardless.objects import gocardless_event, gocardless_payment, gocardless_refund
-from sandbox.simulators.gocardless.signing import gocardless_body, gocardless_signed
 from tillkeeper.gateways.gocardless.gateway import GoCardless
 from tillkeeper.gateways.gocardless.settings import GoCardlessSettings
 from tillkeeper.gateways.messages import Query
+from tillkeeper.sandbox.simulators.gocardless.objects import gocardless_event, gocardless_payment, gocardless_refund
+from tillkeeper.sandbox.simulators.gocardless.signing import gocardless_body, gocardless_signed
 
 SECRET = "whsec_conformance_of_the_debits"
 SETTINGS = {"gateway": "gocardless", "webhook_secrets": [SECRET], "access_token": "sandbox_conformance"}

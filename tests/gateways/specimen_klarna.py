@@ -7,11 +7,11 @@ import json
 
 from specimen import Asked, Keys, Layer, Specimen, request_of, response_of
 
-from sandbox.simulators.klarna.objects import klarna_capture, klarna_order, klarna_refund
-from sandbox.simulators.klarna.signing import klarna_notified, klarna_pushed
 from tillkeeper.gateways.klarna.gateway import Klarna
 from tillkeeper.gateways.klarna.settings import KlarnaSettings
 from tillkeeper.gateways.messages import Query
+from tillkeeper.sandbox.simulators.klarna.objects import klarna_capture, klarna_order, klarna_refund
+from tillkeeper.sandbox.simulators.klarna.signing import klarna_notified, klarna_pushed
 
 REF = "7849fd84-47dc-4919-a7ce-0123456789ab"
 SETTINGS = {"gateway": "klarna", "username": "K123456_conformance", "password": "password_of_conformance"}

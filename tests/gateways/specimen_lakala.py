@@ -4,11 +4,11 @@ import json
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, private_pem, request_of, response_of, with_header
 
-from sandbox.simulators.lakala.signing import sign
-from sandbox.simulators.lakala.simulator import certificate_of
 from tillkeeper.gateways.lakala.gateway import Lakala
 from tillkeeper.gateways.lakala.settings import LakalaSettings
 from tillkeeper.gateways.messages import Query, Request
+from tillkeeper.sandbox.simulators.lakala.signing import sign
+from tillkeeper.sandbox.simulators.lakala.simulator import certificate_of
 
 TRADE = {
     "acc_trade_no": "2022011822001470651424354488",

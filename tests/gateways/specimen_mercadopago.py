@@ -4,11 +4,11 @@ import json
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
-from sandbox.simulators.mercadopago.objects import mercadopago_payment, mercadopago_refund
-from sandbox.simulators.mercadopago.signing import mercadopago_notice, mercadopago_query, mercadopago_signed
 from tillkeeper.gateways.mercadopago.gateway import MercadoPago
 from tillkeeper.gateways.mercadopago.settings import MercadoPagoSettings
 from tillkeeper.gateways.messages import Query
+from tillkeeper.sandbox.simulators.mercadopago.objects import mercadopago_payment, mercadopago_refund
+from tillkeeper.sandbox.simulators.mercadopago.signing import mercadopago_notice, mercadopago_query, mercadopago_signed
 
 SECRET = "mercadopago_conformance_of_the_till"
 SETTINGS = {

@@ -5,11 +5,11 @@ import json
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
-from sandbox.simulators.mollie.objects import mollie_chargeback, mollie_payment, mollie_refund, money
-from sandbox.simulators.mollie.signing import mollie_event, mollie_signed
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.mollie.gateway import Mollie
 from tillkeeper.gateways.mollie.settings import MollieSettings
+from tillkeeper.sandbox.simulators.mollie.objects import mollie_chargeback, mollie_payment, mollie_refund, money
+from tillkeeper.sandbox.simulators.mollie.signing import mollie_event, mollie_signed
 
 SECRET = "signing_secret_of_conformance"
 SETTINGS = {"gateway": "mollie", "api_key": "test_conformance", "signing_secrets": [SECRET]}

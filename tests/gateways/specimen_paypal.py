@@ -5,11 +5,11 @@ from functools import cache
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
-from sandbox.simulators.paypal.objects import paypal_capture, paypal_refund
-from sandbox.simulators.paypal.signing import paypal_body, paypal_identity, paypal_signed
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.paypal.gateway import PayPal
 from tillkeeper.gateways.paypal.settings import PayPalSettings
+from tillkeeper.sandbox.simulators.paypal.objects import paypal_capture, paypal_refund
+from tillkeeper.sandbox.simulators.paypal.signing import paypal_body, paypal_identity, paypal_signed
 
 WEBHOOK_ID = "1JE4291016473214C"
 URL = "https://api.sandbox.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594-7a8abba8"

@@ -4,11 +4,11 @@ import json
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
-from sandbox.simulators.paystack.objects import paystack_refund, paystack_transaction
-from sandbox.simulators.paystack.signing import paystack_body, paystack_signed
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.paystack.gateway import Paystack
 from tillkeeper.gateways.paystack.settings import PaystackSettings
+from tillkeeper.sandbox.simulators.paystack.objects import paystack_refund, paystack_transaction
+from tillkeeper.sandbox.simulators.paystack.signing import paystack_body, paystack_signed
 
 SECRET = "sk_test_conformance_of_the_till"
 SETTINGS = {"gateway": "paystack", "secret_keys": [SECRET]}

@@ -4,11 +4,11 @@ import json
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
-from sandbox.simulators.razorpay.objects import razorpay_order, razorpay_payment, razorpay_refund
-from sandbox.simulators.razorpay.signing import razorpay_body, razorpay_signed
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.razorpay.gateway import Razorpay
 from tillkeeper.gateways.razorpay.settings import RazorpaySettings
+from tillkeeper.sandbox.simulators.razorpay.objects import razorpay_order, razorpay_payment, razorpay_refund
+from tillkeeper.sandbox.simulators.razorpay.signing import razorpay_body, razorpay_signed
 
 SECRET = "razorpay_conformance_of_the_till"
 SETTINGS = {

@@ -4,10 +4,10 @@ import json
 
 from specimen import Asked, Keys, Layer, Specimen, private_pem, public_pem, request_of, response_of
 
-from sandbox.simulators.shengpay.signing import sign
 from tillkeeper.gateways.messages import Query, Request
 from tillkeeper.gateways.shengpay.gateway import ShengPay
 from tillkeeper.gateways.shengpay.settings import ShengPaySettings
+from tillkeeper.sandbox.simulators.shengpay.signing import sign
 
 COMMON = {
     "returnCode": "SUCCESS",

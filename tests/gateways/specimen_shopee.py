@@ -4,12 +4,12 @@ from decimal import Decimal
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
-from sandbox.simulators.shopee.api import shopee_answer
-from sandbox.simulators.shopee.objects import shopee_order
-from sandbox.simulators.shopee.signing import shopee_push, shopee_signed
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.shopee.gateway import Shopee
 from tillkeeper.gateways.shopee.settings import ShopeeSettings
+from tillkeeper.sandbox.simulators.shopee.api import shopee_answer
+from tillkeeper.sandbox.simulators.shopee.objects import shopee_order
+from tillkeeper.sandbox.simulators.shopee.signing import shopee_push, shopee_signed
 
 KEY = "shpk_conformance_of_the_till"
 URL = "https://till.example/webhooks/shopee-main"

@@ -4,11 +4,11 @@ import json
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
-from sandbox.simulators.square.objects import square_payment, square_refund
-from sandbox.simulators.square.signing import square_body, square_signed
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.square.gateway import Square
 from tillkeeper.gateways.square.settings import SquareSettings
+from tillkeeper.sandbox.simulators.square.objects import square_payment, square_refund
+from tillkeeper.sandbox.simulators.square.signing import square_body, square_signed
 
 KEY = "Ibxx_5AKakO-conformance"
 URL = "https://till.example/webhooks/square-main"

@@ -4,10 +4,10 @@ import json
 
 from specimen import NOW, Keys, Layer, Specimen, request_of, with_header
 
-from sandbox.simulators.standard.signing import signed
-from sandbox.simulators.standard.simulator import MAPPING
 from tillkeeper.gateways.standard.gateway import Standard
 from tillkeeper.gateways.standard.settings import StandardSettings
+from tillkeeper.sandbox.simulators.standard.signing import signed
+from tillkeeper.sandbox.simulators.standard.simulator import MAPPING
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = "whsec_AAAQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -4,11 +4,11 @@ import json
 
 from specimen import NOW, Asked, Keys, Layer, Specimen, request_of, response_of, with_header
 
-from sandbox.simulators.stripe.objects import stripe_charge, stripe_payment_intent, stripe_refund
-from sandbox.simulators.stripe.signing import stripe_body, stripe_signed
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.stripe.gateway import Stripe
 from tillkeeper.gateways.stripe.settings import StripeSettings
+from tillkeeper.sandbox.simulators.stripe.objects import stripe_charge, stripe_payment_intent, stripe_refund
+from tillkeeper.sandbox.simulators.stripe.signing import stripe_body, stripe_signed
 
 SECRET = "whsec_conformance_of_the_till"
 SETTINGS = {"gateway": "stripe", "webhook_secrets": [SECRET], "api_key": "sk_test_51conformance"}

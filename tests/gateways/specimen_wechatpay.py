@@ -16,10 +16,10 @@ from specimen import (
     with_header,
 )
 
-from sandbox.simulators.wechatpay.signing import WeChatPayKey, wechatpay_body, wechatpay_signed
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.wechatpay.gateway import WeChatPay
 from tillkeeper.gateways.wechatpay.settings import WeChatPaySettings
+from tillkeeper.sandbox.simulators.wechatpay.signing import WeChatPayKey, wechatpay_body, wechatpay_signed
 
 APIV3_KEY = "0123456789abcdef0123456789ABCDEF"
 SERIAL = "5157F09EFDC096DE15EBE81A47057A7200000001"

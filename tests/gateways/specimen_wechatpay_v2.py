@@ -4,10 +4,10 @@ import re
 
 from specimen import Asked, Keys, Layer, Specimen, request_of, response_of
 
-from sandbox.simulators.wechatpay_v2.signing import sign, xml
 from tillkeeper.gateways.messages import Query, Request
 from tillkeeper.gateways.wechatpay_v2.gateway import WeChatPayV2
 from tillkeeper.gateways.wechatpay_v2.settings import WeChatPayV2Settings
+from tillkeeper.sandbox.simulators.wechatpay_v2.signing import sign, xml
 
 SETTINGS = {
     "gateway": "wechatpay_v2",

@@ -3,11 +3,16 @@
 import stripe
 from specimen import NOW, request_of
 
-from sandbox.simulators.stripe.objects import stripe_charge, stripe_payment_intent, stripe_refund, stripe_session
-from sandbox.simulators.stripe.signing import stripe_delivery
 from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.stripe.gateway import Stripe
 from tillkeeper.gateways.stripe.settings import StripeSettings
+from tillkeeper.sandbox.simulators.stripe.objects import (
+    stripe_charge,
+    stripe_payment_intent,
+    stripe_refund,
+    stripe_session,
+)
+from tillkeeper.sandbox.simulators.stripe.signing import stripe_delivery
 
 SECRET = "whsec_1nJq4gq8fBqS7x"
 OLDER = "whsec_older_9zQ2"

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from specimen import NOW
 from specimen_stripe import BODY, SECRET, SETTINGS
 
-from sandbox.simulators.stripe.objects import stripe_payment_intent, stripe_refund
-from sandbox.simulators.stripe.signing import stripe_body, stripe_signed
 from tests.telling import Telling
 from tillkeeper.gateways.errors import BadPayload, VerificationStep
-from tillkeeper.gateways.inspecting import inspect_request
+from tillkeeper.gateways.inspection import inspect_request
 from tillkeeper.gateways.messages import Query, Verified
 from tillkeeper.gateways.stripe.gateway import Stripe
 from tillkeeper.gateways.stripe.settings import StripeSettings
+from tillkeeper.sandbox.simulators.stripe.objects import stripe_payment_intent, stripe_refund
+from tillkeeper.sandbox.simulators.stripe.signing import stripe_body, stripe_signed
 
 ACCOUNTS = {"stripe-main": Stripe("stripe-main", StripeSettings.model_validate(SETTINGS))}
 UNIX = int(NOW.timestamp())

@@ -10,10 +10,6 @@ from pydantic import ValidationError
 from specimen import NOW, Request, Response, request_of
 from walking import Walk, assert_ends_as_told, facts_after, put_of, story_of
 
-from sandbox.simulators.klarna.objects import klarna_capture, klarna_order, klarna_refund
-from sandbox.simulators.klarna.signing import klarna_notified, klarna_pushed
-from sandbox.simulators.klarna.simulator import SIMULATOR
-from sandbox.simulators.registry import ledger_of
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.facts import ObjectStatus
@@ -27,6 +23,10 @@ from tillkeeper.gateways.klarna.gateway import Klarna
 from tillkeeper.gateways.klarna.objects import FRAUD_STATUSES, NOT_CAPTURED
 from tillkeeper.gateways.klarna.settings import KlarnaSettings
 from tillkeeper.gateways.messages import Query
+from tillkeeper.sandbox.simulators.klarna.objects import klarna_capture, klarna_order, klarna_refund
+from tillkeeper.sandbox.simulators.klarna.signing import klarna_notified, klarna_pushed
+from tillkeeper.sandbox.simulators.klarna.simulator import SIMULATOR
+from tillkeeper.sandbox.simulators.registry import ledger_of
 
 REF = "7849fd84-47dc-4919-a7ce-0123456789ab"
 DATE = "Mon, 05 Oct 2026 11:59:57 GMT"

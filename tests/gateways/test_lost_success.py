@@ -10,11 +10,6 @@ import specimen_wechatpay as v3
 import specimen_wechatpay_v2 as v2
 from specimen import NOW, private_pem, public_pem, request_of, response_of, rsa_keys
 
-from sandbox.simulators.alipay.objects import alipay_refund
-from sandbox.simulators.alipay.signing import alipay_delivery
-from sandbox.simulators.wechatpay.objects import wechatpay_refund, wechatpay_transaction
-from sandbox.simulators.wechatpay.signing import WeChatPayKey, wechatpay_delivery, wechatpay_signed
-from sandbox.simulators.wechatpay_v2.signing import sealed_info, xml
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.implied import implied
 from tillkeeper.domain.order.registration import Order
@@ -27,6 +22,11 @@ from tillkeeper.gateways.wechatpay.gateway import WeChatPay
 from tillkeeper.gateways.wechatpay.settings import WeChatPaySettings
 from tillkeeper.gateways.wechatpay_v2.gateway import WeChatPayV2
 from tillkeeper.gateways.wechatpay_v2.settings import WeChatPayV2Settings
+from tillkeeper.sandbox.simulators.alipay.objects import alipay_refund
+from tillkeeper.sandbox.simulators.alipay.signing import alipay_delivery
+from tillkeeper.sandbox.simulators.wechatpay.objects import wechatpay_refund, wechatpay_transaction
+from tillkeeper.sandbox.simulators.wechatpay.signing import WeChatPayKey, wechatpay_delivery, wechatpay_signed
+from tillkeeper.sandbox.simulators.wechatpay_v2.signing import sealed_info, xml
 
 KEYS = rsa_keys()
 DUE, BACK = 12900, 3000

@@ -33,9 +33,6 @@ from paypal_samples import (
 from specimen import NOW, request_of, response_of
 from walking import Walk, assert_ends_as_told, story_of
 
-from sandbox.simulators.paypal.objects import paypal_money
-from sandbox.simulators.paypal.simulator import SIMULATOR
-from sandbox.simulators.registry import ledger_of
 from tests.pure.sandbox.asking import answer as asked_at
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
@@ -46,6 +43,9 @@ from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.paypal.codes import AUTHORIZATIONS, CAPTURES, REFUNDS
 from tillkeeper.gateways.paypal.objects import STANDS
 from tillkeeper.gateways.paypal.webhook import CONFIRMED
+from tillkeeper.sandbox.simulators.paypal.objects import paypal_money
+from tillkeeper.sandbox.simulators.paypal.simulator import SIMULATOR
+from tillkeeper.sandbox.simulators.registry import ledger_of
 
 
 def test_a_token_is_requested_by_the_client():

@@ -8,7 +8,6 @@ from paypal_samples import a_gateway, a_learner, refused, signed
 from specimen import NOW, response_of, with_header
 from specimen_paypal import URL, identity
 
-from sandbox.simulators.paypal.signing import paypal_identity
 from tillkeeper.api_client.key_fetching import KeyFetcher, KeyUnavailable
 from tillkeeper.gateways.errors import BadSignature, Unavailable, VerificationStep
 from tillkeeper.gateways.messages import Call
@@ -22,6 +21,7 @@ from tillkeeper.gateways.paypal.certificates import (
     Certificates,
     trust_in,
 )
+from tillkeeper.sandbox.simulators.paypal.signing import paypal_identity
 
 CALL = Call(method="GET", url=URL, headers={})
 

@@ -32,8 +32,6 @@ from paypal_samples import (
 )
 from specimen import NOW, request_of
 
-from sandbox.simulators.paypal.objects import paypal_dispute
-from sandbox.simulators.paypal.signing import paypal_body
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.facts import ObjectStatus, OrderFacts, apply
@@ -45,6 +43,8 @@ from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.paypal.codes import FAILURES, OUTCOMES
 from tillkeeper.gateways.paypal.objects import failure_of
 from tillkeeper.gateways.paypal.webhook import CONFIRMED, TYPES
+from tillkeeper.sandbox.simulators.paypal.objects import paypal_dispute
+from tillkeeper.sandbox.simulators.paypal.signing import paypal_body
 
 APPROVED_FIRST = ("CHECKOUT.ORDER.APPROVED", an_order())
 AUTHORIZED_THEN = ("PAYMENT.AUTHORIZATION.CREATED", a_capture() | {"id": "3AUT1"})

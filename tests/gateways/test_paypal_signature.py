@@ -11,8 +11,8 @@ from paypalrestsdk.notifications import WebhookEvent
 from specimen import NOW, request_of, with_header
 from specimen_paypal import URL, WEBHOOK_ID, identity
 
-from sandbox.simulators.paypal.objects import paypal_capture
 from tillkeeper.gateways.errors import BadSignature, VerificationStep
+from tillkeeper.sandbox.simulators.paypal.objects import paypal_capture
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"id":"WH-1",  "odd": "layout"}\n', '{"a":"é"}'.encode()])

@@ -31,7 +31,6 @@ from pydantic import ValidationError
 from specimen import NOW
 from specimen_paypal import URL
 
-from sandbox.simulators.paypal.objects import paypal_money
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.statuses import Status
@@ -41,6 +40,7 @@ from tillkeeper.gateways.messages import Answer, Query
 from tillkeeper.gateways.paypal.codes import OUTCOMES, REFUNDS
 from tillkeeper.gateways.paypal.settings import ABOUT
 from tillkeeper.gateways.paypal.webhook import TYPES
+from tillkeeper.sandbox.simulators.paypal.objects import paypal_money
 
 
 @pytest.mark.parametrize(

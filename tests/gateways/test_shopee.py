@@ -12,10 +12,6 @@ from pydantic import ValidationError
 from specimen import NOW, request_of, response_of
 from told_plays import Told, broken_answers, impostor_of
 
-from sandbox.simulators.shopee.api import shopee_answer
-from sandbox.simulators.shopee.objects import shopee_amount, shopee_order
-from sandbox.simulators.shopee.signing import shopee_push, shopee_signed
-from sandbox.simulators.shopee.simulator import SIMULATOR
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import (
@@ -30,6 +26,10 @@ from tillkeeper.gateways.messages import Answer, Query, Reply
 from tillkeeper.gateways.shopee.gateway import Shopee
 from tillkeeper.gateways.shopee.objects import PAID_STATUSES
 from tillkeeper.gateways.shopee.settings import ShopeeSettings
+from tillkeeper.sandbox.simulators.shopee.api import shopee_answer
+from tillkeeper.sandbox.simulators.shopee.objects import shopee_amount, shopee_order
+from tillkeeper.sandbox.simulators.shopee.signing import shopee_push, shopee_signed
+from tillkeeper.sandbox.simulators.shopee.simulator import SIMULATOR
 
 KEY = "90e0bd35c8a63d24052d2acb14ee4ae98e2f7a76e7428c3fa6e9da941960cac0"
 OLDER = "shpk_older_key_of_the_till"

@@ -5,8 +5,8 @@ from functools import reduce
 
 import msgspec
 import pytest
-import test_mollie as mollie
-import test_stripe_api as stripe
+import test_mollie_api as mollie
+import test_stripe_answers as stripe
 
 from tillkeeper.domain.order import facts as rules
 from tillkeeper.domain.order.facts import ObjectStatus, OrderFacts

@@ -13,9 +13,6 @@ from square.types.error_code import ErrorCode
 from square.utils.webhooks_helper import verify_signature
 from told_plays import Told, broken_answers, impostor_of, with_amount_raised
 
-from sandbox.simulators.square.objects import square_dispute, square_payment, square_refund
-from sandbox.simulators.square.signing import square_body, square_signed
-from sandbox.simulators.square.simulator import SIMULATOR
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import (
@@ -32,6 +29,9 @@ from tillkeeper.gateways.square.api import API_VERSION
 from tillkeeper.gateways.square.gateway import Square
 from tillkeeper.gateways.square.objects import DISPUTE_STATES, FAILURES, PAYMENT_STATUSES, REFUND_STATUSES, TYPES
 from tillkeeper.gateways.square.settings import SquareSettings
+from tillkeeper.sandbox.simulators.square.objects import square_dispute, square_payment, square_refund
+from tillkeeper.sandbox.simulators.square.signing import square_body, square_signed
+from tillkeeper.sandbox.simulators.square.simulator import SIMULATOR
 
 KEY = "Ibxx_5AKakO-3qeNVR61Dw"
 OLDER = "older_5AKakO-3qeNVR61Dw"

@@ -7,9 +7,9 @@ from pydantic import ValidationError
 from specimen import NOW, request_of
 from stripe_factories import SECRET, a_charge, a_gateway, a_refund, a_session, an_intent, event_of, events_of
 
-from sandbox.simulators.stripe.signing import stripe_delivery
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.stripe.settings import StripeSettings
+from tillkeeper.sandbox.simulators.stripe.signing import stripe_delivery
 
 # Time and id.
 

@@ -7,9 +7,9 @@ import stripe
 from specimen import NOW, request_of
 from stripe_factories import SECRET, UNIX, a_gateway, an_intent, events_of, queries_of, with_api_key
 
-from sandbox.simulators.stripe.signing import stripe_signed
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.messages import ClaimedReferences, Query
+from tillkeeper.sandbox.simulators.stripe.signing import stripe_signed
 
 # Thin events.
 

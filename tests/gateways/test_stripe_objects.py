@@ -1,4 +1,4 @@
-"""Stripe's objects in webhooks: every state by table, amounts, references and failures."""
+"""Stripe: what the states of its objects say."""
 
 from datetime import timedelta
 
@@ -18,56 +18,16 @@ from stripe_factories import (
     queries_of,
     with_api_key,
 )
+from stripe_object_factories import STATES
 from walking import facts_after
 
-from sandbox.simulators.stripe.signing import stripe_body, stripe_signed
-from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.stripe.events import TYPES
-from tillkeeper.gateways.stripe.objects import DISPUTE_STATUSES, FAILURES, REFUND_STATUSES
-
-# States.
-
-
-STATES = [
-    # payment intents
-    ("payment_intent.succeeded", an_intent(amount_received=12000), "payment.succeeded", 12000, None),
-    ("payment_intent.processing", an_intent(), "payment.pending", 12900, None),
-    ("payment_intent.partially_funded", an_intent(), "payment.pending", 12900, None),
-    (
-        "payment_intent.amount_capturable_updated",
-        an_intent(amount_capturable=9000),
-        "payment.authorized",
-        9000,
-        None,
-    ),
-    ("payment_intent.payment_failed", an_intent(), "payment.failed", 12900, "unknown"),
-    ("payment_intent.canceled", an_intent(), "payment.cancelled", 12900, "unknown"),
-    # checkout sessions
-    ("checkout.session.completed", a_session(), "payment.succeeded", 12900, None),
-    (
-        "checkout.session.completed",
-        a_session(payment_status="no_payment_required", amount_total=0),
-        "payment.succeeded",
-        0,
-        None,
-    ),
-    ("checkout.session.completed", a_session(payment_status="unpaid"), "payment.pending", 12900, None),
-    ("checkout.session.async_payment_succeeded", a_session(), "payment.succeeded", 12900, None),
-    ("checkout.session.async_payment_failed", a_session(), "payment.failed", 12900, "unknown"),
-    ("checkout.session.expired", a_session(), "payment.cancelled", 12900, "expired_unpaid"),
-    # charges
-    ("charge.succeeded", a_charge(), "payment.succeeded", 12900, None),
-    ("charge.succeeded", a_charge(captured=False, amount_captured=0), "payment.authorized", 12900, None),
-    ("charge.captured", a_charge(amount_captured=5000), "payment.succeeded", 5000, None),
-    ("charge.pending", a_charge(), "payment.pending", 12900, None),
-    ("charge.failed", a_charge(), "payment.failed", 12900, "unknown"),
-    ("charge.expired", a_charge(), "payment.cancelled", 12900, "expired_unpaid"),
-]
+from tillkeeper.sandbox.simulators.stripe.signing import stripe_body, stripe_signed
 
 
 @pytest.mark.parametrize(
@@ -418,140 +378,3 @@ def test_an_object_that_makes_no_sense_is_refused(event_type, subject):
     verified = gateway.verify(request_of(stripe_signed(SECRET, NOW, body)), NOW)
     with pytest.raises(BadPayload):
         gateway.parse(verified)
-
-
-# References.
-
-
-def test_a_session_without_an_intent_is_known_by_its_own_id():
-    assert event_of("checkout.session.completed", a_session(payment_intent=None)).payment_ref == "cs_1"
-
-
-def test_a_charge_without_an_intent_is_known_by_its_own_id():
-    assert event_of("charge.succeeded", a_charge(payment_intent=None)).payment_ref == "ch_1"
-    assert event_of("charge.refunded", a_charge(payment_intent=None, amount_refunded=1)).payment_ref == "ch_1"
-    assert event_of("charge.dispute.created", a_dispute(payment_intent=None)).payment_ref == "ch_1"
-    refund = a_refund(payment_intent=None, charge="ch_1")
-    assert event_of("refund.created", refund).payment_ref == "ch_1"
-
-
-def test_a_refund_of_neither_is_known_by_itself():
-    event = event_of("refund.created", a_refund(payment_intent=None, charge=None))
-    assert (event.payment_ref, event.refund_ref, event.order_ref) == (None, "re_1", None)
-
-
-def test_metadata_names_the_order_before_the_client_reference():
-    both = a_session(metadata={"order_id": "FROM-METADATA"}, client_reference_id="FROM-CLIENT")
-    assert event_of("checkout.session.completed", both).order_ref == "FROM-METADATA"
-
-
-def test_a_path_of_ones_own_is_the_only_one_looked_at():
-    gateway = a_gateway(order_ref_path="metadata.shop.ref")
-    nested = an_intent(metadata={"order_id": "NOT-THIS", "shop": {"ref": "MINE"}})
-    assert event_of("payment_intent.succeeded", nested, gateway).order_ref == "MINE"
-    gateway = a_gateway(order_ref_path="metadata.ref")
-    assert event_of("payment_intent.succeeded", an_intent(), gateway).order_ref is None
-
-
-# Amounts.
-
-
-@pytest.mark.parametrize(
-    ("currency", "sent", "minor"),
-    [
-        ("jpy", 500, 500),
-        ("krw", 500, 500),
-        ("usd", 500, 500),
-        ("kwd", 5000, 5000),
-        ("isk", 50000, 500),
-        ("ugx", 50000, 500),
-        ("mga", 500, 50000),
-        ("huf", 50000, 50000),
-        ("usd", 0, 0),
-    ],
-)
-def test_amounts_come_in_the_units_of_stripe(currency, sent, minor):
-    event = event_of("payment_intent.succeeded", an_intent(amount_received=sent, currency=currency))
-    assert (event.amount, event.currency) == (minor, currency.upper())
-
-
-@pytest.mark.parametrize("currency", ["isk", "ugx"])
-def test_a_fraction_that_a_currency_does_not_have_is_refused(currency):
-    with pytest.raises(BadPayload, match="fraction"):
-        events_of("payment_intent.succeeded", an_intent(amount_received=50001, currency=currency))
-
-
-# Failures.
-
-
-@pytest.mark.parametrize(("code", "failure"), FAILURES.items())
-def test_a_decline_code_has_its_class(code, failure):
-    event = event_of("payment_intent.payment_failed", an_intent(last_payment_error={"decline_code": code}))
-    assert (event.failure, event.failure_code) == (failure, code)
-
-
-@pytest.mark.parametrize(
-    ("error", "failure", "code"),
-    [
-        ({"code": "card_declined", "decline_code": "insufficient_funds"}, "insufficient_funds", "insufficient_funds"),
-        ({"code": "expired_card", "decline_code": "new_word"}, "card_expired_or_invalid", "expired_card"),
-        ({"code": "expired_card"}, "card_expired_or_invalid", "expired_card"),
-        ({"code": "card_declined", "decline_code": "new_word"}, "unknown", "new_word"),
-        ({"code": "card_declined"}, "unknown", "card_declined"),
-        ({"code": "expired_card", "decline_code": "do_not_honor"}, "unknown", "do_not_honor"),
-        ({}, "unknown", None),
-        (None, "unknown", None),
-    ],
-)
-def test_the_decline_code_speaks_before_the_code(error, failure, code):
-    event = event_of("payment_intent.payment_failed", an_intent(last_payment_error=error))
-    assert (event.failure, event.failure_code) == (failure, code)
-
-
-@pytest.mark.parametrize(
-    ("reason", "failure"),
-    [
-        ("requested_by_customer", "user_cancelled"),
-        ("abandoned", "expired_unpaid"),
-        ("automatic", "expired_unpaid"),
-        ("expired", "expired_unpaid"),
-        ("fraudulent", "suspected_fraud"),
-        ("duplicate", "unknown"),
-        ("failed_invoice", "unknown"),
-        ("void_invoice", "unknown"),
-        (None, "unknown"),
-    ],
-)
-def test_a_cancellation_says_why(reason, failure):
-    event = event_of("payment_intent.canceled", an_intent(cancellation_reason=reason))
-    assert (event.failure, event.failure_code) == (failure, reason)
-
-
-def test_a_failed_charge_says_why_by_its_outcome_and_then_by_its_code():
-    declined = a_charge(outcome={"reason": "stolen_card"}, failure_code="card_declined")
-    assert event_of("charge.failed", declined).failure is FailureClass.ACCOUNT_FROZEN
-    plain = a_charge(outcome=None, failure_code="expired_card")
-    assert event_of("charge.failed", plain).failure is FailureClass.CARD_EXPIRED_OR_INVALID
-
-
-@pytest.mark.parametrize(
-    ("reason", "failure"),
-    [
-        ("expired_or_canceled_card", "card_expired_or_invalid"),
-        ("lost_or_stolen_card", "account_frozen"),
-        ("insufficient_funds", "insufficient_funds"),
-        ("declined", "unknown"),
-        (None, "unknown"),
-    ],
-)
-def test_a_failed_refund_says_why(reason, failure):
-    event = event_of("refund.failed", a_refund(status="failed", failure_reason=reason))
-    assert (event.failure, event.failure_code) == (failure, reason)
-
-
-def test_every_status_of_the_tables_is_tested_here():
-    assert len(REFUND_STATUSES) == 5
-    assert len(DISPUTE_STATUSES) == 11
-    assert {row[0] for row in STATES} == {
-        name for name in TYPES if "refund" not in name and "dispute" not in name and name != "charge.updated"
-    }

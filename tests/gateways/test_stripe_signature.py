@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from specimen import NOW, with_header
 from stripe_factories import OLDER, SECRET, UNIX, a_gateway, an_intent, signed_by_stripe
 
-from sandbox.simulators.stripe.signing import stripe_body, stripe_delivery
 from tillkeeper.gateways.errors import BadSignature
+from tillkeeper.sandbox.simulators.stripe.signing import stripe_body, stripe_delivery
 
 # The official package signs, we verify; and the other way round.
 

@@ -14,8 +14,6 @@ from wechatpayv3 import core as package_core
 from wechatpayv3 import utils as official
 from wechatpayv3.core import Core
 
-from sandbox.simulators.wechatpay.signing import WeChatPayKey, wechatpay_signed
-from sandbox.simulators.wechatpay.simulator import SIMULATOR, provider_of
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, CannotQuery, Unavailable
@@ -24,6 +22,8 @@ from tillkeeper.gateways.registry import build
 from tillkeeper.gateways.wechatpay.gateway import WeChatPay
 from tillkeeper.gateways.wechatpay.objects import REFUND_STATUSES, TRADE_STATES
 from tillkeeper.gateways.wechatpay.settings import WeChatPaySettings
+from tillkeeper.sandbox.simulators.wechatpay.signing import WeChatPayKey, wechatpay_signed
+from tillkeeper.sandbox.simulators.wechatpay.simulator import SIMULATOR, provider_of
 
 KEYS = rsa_keys()
 VOICE = SIMULATOR.new_signer("wechatpay-main")

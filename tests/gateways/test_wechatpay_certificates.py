@@ -13,14 +13,14 @@ from wechatpayv3 import core as package_core
 from wechatpayv3 import utils as official
 from wechatpayv3.core import Core
 
-from sandbox.simulators.wechatpay.api import platform_certificate, wechatpay_certificates
-from sandbox.simulators.wechatpay.signing import WeChatPayKey, wechatpay_signed
 from tillkeeper.gateways.account import ROTATED_MAX
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, Unavailable, VerificationStep
 from tillkeeper.gateways.messages import Call, Response
 from tillkeeper.gateways.wechatpay.certificates import LISTED_MAX, REST
 from tillkeeper.gateways.wechatpay.gateway import WeChatPay
 from tillkeeper.gateways.wechatpay.settings import WeChatPaySettings
+from tillkeeper.sandbox.simulators.wechatpay.api import platform_certificate, wechatpay_certificates
+from tillkeeper.sandbox.simulators.wechatpay.signing import WeChatPayKey, wechatpay_signed
 
 KEYS = rsa_keys()
 NONCE = "5K8264ILTKCH16CQ2502SI8ZNMTM67VS"

@@ -5,15 +5,15 @@ from urllib.parse import parse_qsl, urlsplit
 
 from specimen import NOW, request_of
 
-from sandbox.apis.base import ApiRequest
-from sandbox.ledger.payments import RefundState
-from sandbox.simulators.registry import ledger_of
-from sandbox.story import ExpectedOrder, Story, StoryEvent, bare
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
 from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, Unavailable
 from tillkeeper.gateways.messages import Query, Response
+from tillkeeper.sandbox.apis.base import ApiRequest
+from tillkeeper.sandbox.ledger.payments import RefundState
+from tillkeeper.sandbox.simulators.registry import ledger_of
+from tillkeeper.sandbox.story import ExpectedOrder, Story, StoryEvent, bare
 
 AMOUNT = 50_000
 ORDER_REF = "till-000007"

@@ -6,14 +6,14 @@ from urllib.parse import parse_qsl, urlsplit
 
 from specimen import NOW, request_of, response_of
 
-from sandbox.apis.base import ApiRequest
-from sandbox.simulators.registry import ledger_of
-from sandbox.story import ExpectedOrder, Story, StoryEvent
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.registry import GATEWAYS, build
+from tillkeeper.sandbox.apis.base import ApiRequest
+from tillkeeper.sandbox.simulators.registry import ledger_of
+from tillkeeper.sandbox.story import ExpectedOrder, Story, StoryEvent
 
 AMOUNT = 12900
 ACCOUNT = "played-main"

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from ingest.scheduler import NORMAL_PER_TURN, TURN_S, FairScheduler
+from tillkeeper.ingest.scheduler import NORMAL_PER_TURN, TURN_S, FairScheduler
 
 PASSES_MAX = 200
 

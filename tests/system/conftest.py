@@ -6,10 +6,10 @@ import aiohttp
 import asyncpg
 import pytest
 
-from ingest.server import receiver
-from sandbox.accounts import new_signers
-from sandbox.signer import Signer
 from tests.system.receiving import some_settings
+from tillkeeper.ingest.server import receiver
+from tillkeeper.sandbox.accounts import new_signers
+from tillkeeper.sandbox.signer import Signer
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from datetime import datetime
 
 import asyncpg
 
-from sandbox.formats import Signed
-from sandbox.simulators.stripe.objects import stripe_payment_intent
-from sandbox.simulators.stripe.signing import stripe_delivery
 from tillkeeper import clock
 from tillkeeper.domain.delivery import Delivery, unpack
+from tillkeeper.sandbox.formats import Signed
+from tillkeeper.sandbox.simulators.stripe.objects import stripe_payment_intent
+from tillkeeper.sandbox.simulators.stripe.signing import stripe_delivery
 from tillkeeper.settings import Settings
 
 SECRET = "whsec_of_the_system_tests"

@@ -9,14 +9,6 @@ from uuid import uuid4
 import asyncpg
 from aiohttp import web
 
-from ingest.app import Resources as Receiver
-from ingest.app import build_app, bypass_router
-from ingest.connection_limits import ConnectionLimits
-from ingest.connections import BoundedSite
-from ingest.hints import Hints
-from ingest.refusals import Refusals
-from ingest.server import listen
-from sandbox.servers.child import free_ports
 from tests.system.receiving import some_settings
 from tests.telling import Telling
 from tillkeeper import clock
@@ -25,13 +17,21 @@ from tillkeeper.api_client.client import open_api_client
 from tillkeeper.api_client.http import open_http
 from tillkeeper.api_client.key_fetching import KEY_SETTINGS
 from tillkeeper.api_client.settings import ApiClientSettings
+from tillkeeper.ingest.app import Resources as Receiver
+from tillkeeper.ingest.app import build_app, bypass_router
+from tillkeeper.ingest.connection_limits import ConnectionLimits
+from tillkeeper.ingest.connections import BoundedSite
+from tillkeeper.ingest.hints import Hints
+from tillkeeper.ingest.refusals import Refusals
+from tillkeeper.ingest.server import listen
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.policy import PolicyFile
-from workers.apply import ApplyLoop
-from workers.database_retry import DatabaseRetry
-from workers.fetch import FetchLoop
-from workers.unknown_words import UnknownWords
+from tillkeeper.sandbox.servers.child import free_ports
+from tillkeeper.workers.apply import ApplyLoop
+from tillkeeper.workers.database_retry import DatabaseRetry
+from tillkeeper.workers.fetch import FetchLoop
+from tillkeeper.workers.unknown_words import UnknownWords
 
 
 class Api:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from wechatpayv3.utils import rsa_sign
 
 from tests.system.commands import tillkeeper, written
-from tillkeeper.cli.inspecting import _print
+from tillkeeper.cli.inspection import _print
 
 NOW = datetime(2026, 10, 5, 12, tzinfo=UTC)
 UNIX = int(NOW.timestamp())

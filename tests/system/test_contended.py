@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from tests.database.factories import NOON, a_delivery, a_registration, an_event
-from tests.database.test_sweeping import MINUTE, Clock, Gateways, a_sweep, registered
+from tests.database.sweeps import MINUTE, Clock, Gateways, a_sweep, registered
 from tests.system.receiving import AUTHORIZED
 from tillkeeper.domain.delivery import Envelope, pack
 from tillkeeper.domain.events import Evidence
@@ -19,8 +19,8 @@ from tillkeeper.store.apply.registration import register
 from tillkeeper.store.deliveries.references import lock
 from tillkeeper.store.postgres.transactions import repeat_when_raced
 from tillkeeper.store.reports.audit import audit
-from workers.apply import ApplyLoop
-from workers.database_retry import DatabaseRetry
+from tillkeeper.workers.apply import ApplyLoop
+from tillkeeper.workers.database_retry import DatabaseRetry
 
 ORDERS = [f"O{i}" for i in range(8)]
 LOCK_ORDER = "SELECT FROM orders WHERE order_ref = $1 FOR UPDATE"
@@ -53,8 +53,8 @@ CREATE TRIGGER refuse BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION refu
 
 @pytest.fixture
 async def loop(pool, database, monkeypatch):
-    monkeypatch.setattr("workers.apply.LOCK_WAIT_S", 0.2)
-    monkeypatch.setattr("workers.apply.SPLIT_LOCK_WAIT_S", 0.1)
+    monkeypatch.setattr("tillkeeper.workers.apply.LOCK_WAIT_S", 0.2)
+    monkeypatch.setattr("tillkeeper.workers.apply.SPLIT_LOCK_WAIT_S", 0.1)
     for ref in ORDERS:
         await register(pool, a_registration(ref), policy=Policy(), now=NOON)
     run = uuid4()
@@ -106,7 +106,7 @@ async def test_events_of_a_held_order_wait_for_it_once_and_not_each_by_itself(po
         tries.append(len(deliveries))
         return await apply_deliveries(conn, deliveries, **how)
 
-    monkeypatch.setattr("workers.apply.apply_deliveries", counted)
+    monkeypatch.setattr("tillkeeper.workers.apply.apply_deliveries", counted)
     somebody = await asyncpg.connect(database)
     async with somebody.transaction():
         await somebody.execute(LOCK_ORDER, "O3")
@@ -168,7 +168,7 @@ async def test_a_statement_that_takes_too_long_on_a_server_that_answers_is_tried
             raise TimeoutError
         return await apply_deliveries(conn, deliveries, **how)
 
-    monkeypatch.setattr("workers.apply.apply_deliveries", slow)
+    monkeypatch.setattr("tillkeeper.workers.apply.apply_deliveries", slow)
     await loop.run_once()
     assert (await paid(pool), refused[0]) == (set(ORDERS), 8)
 

@@ -7,10 +7,6 @@ from datetime import timedelta
 import pytest
 from standardwebhooks import Webhook
 
-from ingest import refusals
-from ingest.server import receiver
-from sandbox.simulators.square.signing import square_signed
-from sandbox.simulators.stripe.signing import stripe_signed
 from tests.system.commands import tillkeeper, toml, written
 from tests.system.receiving import ACCOUNT, PATH, SECRET, a_delivery, exchange, some_settings, status_of, until, wire
 from tillkeeper import clock
@@ -18,7 +14,7 @@ from tillkeeper.accounts import KnownAccounts
 from tillkeeper.diagnostics.findings import ADVICE, BY_STEP, Finding
 from tillkeeper.diagnostics.refusals import TOO_LONG, RefusedRequest, diagnose
 from tillkeeper.gateways.errors import BadPayload, BadSignature, Refused, VerificationStep
-from tillkeeper.gateways.inspecting import inspect_request
+from tillkeeper.gateways.inspection import inspect_request
 from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.mollie.settings import MollieSettings
 from tillkeeper.gateways.paystack.settings import PaystackSettings
@@ -26,6 +22,10 @@ from tillkeeper.gateways.registry import build
 from tillkeeper.gateways.square.settings import SquareSettings
 from tillkeeper.gateways.standard.settings import StandardSettings
 from tillkeeper.gateways.stripe.settings import StripeSettings
+from tillkeeper.ingest import refusals
+from tillkeeper.ingest.server import receiver
+from tillkeeper.sandbox.simulators.square.signing import square_signed
+from tillkeeper.sandbox.simulators.stripe.signing import stripe_signed
 from tillkeeper.store.deliveries.refused import (
     KEPT_MAX,
     RefusedDelivery,
@@ -378,7 +378,7 @@ async def test_a_changed_secret_and_a_new_account_are_taken_up_without_a_restart
     text = toml(database).replace(f'["{SECRET}"]', f'["file:{secret}"]')
     config = written(tmp_path, text)
     monkeypatch.setenv("TILLKEEPER_CONFIG", str(config))
-    monkeypatch.setattr("ingest.server.LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr("tillkeeper.ingest.server.LOOK_EVERY_S", 0.05)
     from tillkeeper.settings import load_settings
 
     async with receiver(load_settings()) as port:

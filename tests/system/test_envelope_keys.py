@@ -19,9 +19,9 @@ from tillkeeper.store.apply.registration import register
 from tillkeeper.store.deliveries.parked import list_parked, show_parked
 from tillkeeper.store.reports.order import show
 from tillkeeper.telemetry import PARKED_EVENTS
-from workers.apply import ApplyLoop
-from workers.database_retry import DatabaseRetry
-from workers.park import ParkLoop
+from tillkeeper.workers.apply import ApplyLoop
+from tillkeeper.workers.database_retry import DatabaseRetry
+from tillkeeper.workers.park import ParkLoop
 
 OURS, OTHERS = EnvelopeKeys(["5f0c7a1e" * 4]), EnvelopeKeys(["c0ffee42" * 4])
 RUN = uuid4()

@@ -6,7 +6,6 @@ import json
 import aiohttp
 import pytest
 
-from ingest.receive import UNSIGNED_BYTES_MAX
 from tests.database.factories import a_registration
 from tests.system.receiving import deliveries_in, exchange, status_of, until
 from tests.system.telling import Api, api_listening, receiver, workers
@@ -15,6 +14,7 @@ from tillkeeper import clock
 from tillkeeper.api_client.key_fetching import FETCHES_PER_MINUTE
 from tillkeeper.domain.fetching import Fetch
 from tillkeeper.domain.policy import Policy
+from tillkeeper.ingest.receive import UNSIGNED_BYTES_MAX
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.deliveries.unknown_words import words_met
 from tillkeeper.store.reports.audit import audit

@@ -10,10 +10,6 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from ingest import connection_limits, connections
-from ingest.health import LOOK_S, Health
-from ingest.server import receiver
-from sandbox.simulators.stripe.signing import stripe_signed
 from tests.system.receiving import (
     ACCOUNT,
     PATH,
@@ -29,6 +25,10 @@ from tests.system.receiving import (
     wire,
 )
 from tillkeeper import clock
+from tillkeeper.ingest import connection_limits, connections
+from tillkeeper.ingest.health import LOOK_S, Health
+from tillkeeper.ingest.server import receiver
+from tillkeeper.sandbox.simulators.stripe.signing import stripe_signed
 from tillkeeper.schema_watch import SchemaWatch
 
 H = f"POST {PATH} HTTP/1.1\r\nHost: t\r\n".encode()
@@ -171,7 +171,7 @@ async def test_headers_that_never_end_are_cut_off(port, monkeypatch, drip):
 
 
 async def test_a_body_that_never_ends_is_answered_408(port, monkeypatch):
-    from ingest import body
+    from tillkeeper.ingest import body
 
     monkeypatch.setattr(body, "BODY_S", 0.3)
     answer = await exchange(port, H + b"Content-Length: 10\r\n\r\n{}", within_s=5)

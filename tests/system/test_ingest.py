@@ -14,11 +14,6 @@ import aiohttp
 import asyncpg
 import pytest
 
-from ingest.responses import PreparedResponse
-from ingest.server import receiver, serve
-from ingest.supervise import reserved_port
-from sandbox.servers.child import free_ports
-from sandbox.simulators.stripe.signing import stripe_signed
 from tests.database.factories import a_registration
 from tests.system.receiving import (
     PATH,
@@ -37,8 +32,13 @@ from tillkeeper import clock
 from tillkeeper.domain.delivery import unpack
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.messages import Reply
+from tillkeeper.ingest.responses import PreparedResponse
+from tillkeeper.ingest.server import receiver, serve
+from tillkeeper.ingest.supervise import reserved_port
 from tillkeeper.lanes.rabbitmq_receiver import RabbitReceiver
 from tillkeeper.lanes.topology import Topology
+from tillkeeper.sandbox.servers.child import free_ports
+from tillkeeper.sandbox.simulators.stripe.signing import stripe_signed
 from tillkeeper.store.apply.registration import register
 
 
@@ -220,7 +220,7 @@ async def figures(port):
 @asynccontextmanager
 async def child_process(settings):
     """The receiver as `supervise` starts it."""
-    child = await asyncio.create_subprocess_exec(sys.executable, "-m", "ingest.server", stdin=PIPE)
+    child = await asyncio.create_subprocess_exec(sys.executable, "-m", "tillkeeper.ingest.server", stdin=PIPE)
     try:
         child.stdin.write(settings.dump() + b"\n")
         await child.stdin.drain()
@@ -286,7 +286,7 @@ async def test_a_child_stops_in_good_order_when_its_parent_is_gone(database, fre
 def children():
     """The receiver processes below this one."""
     found = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-    return {int(pid) for pid in found if b"ingest.server" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+    return {int(pid) for pid in found if b"tillkeeper.ingest.server" in Path(f"/proc/{pid}/cmdline").read_bytes()}
 
 
 async def test_several_processes_share_a_port_and_one_that_dies_is_replaced(database, connection, free_port):

@@ -8,13 +8,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from ingest.server import receiver
-from sandbox.apis.faults import Fault, Spell
-from sandbox.simulators.wechatpay.api import platform_certificate
-from sandbox.simulators.wechatpay.signing import WeChatPayKey
 from tests.gateway_apis import Gateways
 from tests.system.receiving import deliveries_in, some_settings
 from tillkeeper import clock
+from tillkeeper.ingest.server import receiver
+from tillkeeper.sandbox.apis.faults import Fault, Spell
+from tillkeeper.sandbox.simulators.wechatpay.api import platform_certificate
+from tillkeeper.sandbox.simulators.wechatpay.signing import WeChatPayKey
 
 ACCOUNT, PATH = "wechatpay-main", "/webhooks/wechatpay-main"
 OLD = "5157F09EFDC096DE15EBE81A47057A7200000001"

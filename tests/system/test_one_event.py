@@ -10,17 +10,17 @@ from types import FrameType
 
 import aiohttp
 
-from ingest.server import receiver
 from tests.system.receiving import AUTHORIZED, a_delivery, exchange, some_settings, status_of, wire
 from tillkeeper import clock
+from tillkeeper.ingest.server import receiver
 from tillkeeper.lanes.spool import SpoolReceiver
 from tillkeeper.policy import load_policy
-from workers.apply import ApplyLoop
-from workers.database_retry import DatabaseRetry
+from tillkeeper.workers.apply import ApplyLoop
+from tillkeeper.workers.database_retry import DatabaseRetry
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "one-event.md").read_text()
-OURS = tuple(f"{ROOT / folder}/" for folder in ("tillkeeper", "ingest", "workers"))
+OURS = f"{ROOT}/tillkeeper/"
 ORDER = {"amount": 12900, "currency": "CNY", "accounts": ["stripe-main"]}
 Passed = tuple[str, str]  # a file and a function of it
 
@@ -39,7 +39,7 @@ def traced(passed: list[Passed]) -> Iterator[None]:
         code = frame.f_code
         if what == "call" and frame not in begun and code.co_filename.startswith(OURS):
             begun.add(frame)
-            path = str(Path(code.co_filename).relative_to(ROOT))
+            path = str(Path(code.co_filename).resolve().relative_to(ROOT))
             passed.append((path, code.co_qualname.replace(".<locals>", "")))
 
     sys.setprofile(note)

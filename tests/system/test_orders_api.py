@@ -8,12 +8,12 @@ import msgspec
 import pytest
 from yarl import URL
 
-from ingest.registration import registration_of
-from ingest.server import receiver
 from tests.database.factories import NOON, an_event
 from tests.system.receiving import AUTHORIZED, TOKEN, some_settings
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.policy import Policy
+from tillkeeper.ingest.registration import registration_of
+from tillkeeper.ingest.server import receiver
 from tillkeeper.store.apply.batch import apply_found
 
 AN_ORDER = {"amount": 12900, "currency": "CNY", "accounts": ["stripe-main"]}

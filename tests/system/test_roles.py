@@ -11,9 +11,9 @@ import aiohttp
 import asyncpg
 import pytest
 
-from sandbox.servers.child import free_ports
 from tests.system.commands import serving, tillkeeper, toml, written
 from tests.system.receiving import AUTHORIZED, PATH, a_delivery, until
+from tillkeeper.sandbox.servers.child import free_ports
 
 ROOT = Path(__file__).parents[2]
 ROLES = (ROOT / "deploy" / "roles.sql").read_text()
@@ -69,10 +69,10 @@ NEVER_RUN = {
     "notify": {table: {"INSERT", "UPDATE", "DELETE"} for table in ("payments", "refunds", "disputes")},
 }
 PROCESSES = {
-    "ingest": ("ingest.server",),
-    "work": ("workers.process", "workers.server"),
-    "sweep": ("workers.sweep_server",),
-    "notify": ("workers.notify_server",),
+    "ingest": ("tillkeeper.ingest.server",),
+    "work": ("tillkeeper.workers.process", "tillkeeper.workers.server"),
+    "sweep": ("tillkeeper.workers.sweep_server",),
+    "notify": ("tillkeeper.workers.notify_server",),
 }
 
 

@@ -12,7 +12,7 @@ import aio_pika
 import asyncpg
 import pytest
 
-from sandbox.servers import Postgres
+from tillkeeper.sandbox.servers import Postgres
 
 
 def family(pid: int) -> list[int]:
@@ -115,7 +115,7 @@ async def test_ctl_asks_the_node(rabbitmq, broker_url):
 
 PARENT = """
 import asyncio, sys
-from sandbox.servers import Postgres, RabbitMQ
+from tillkeeper.sandbox.servers import Postgres, RabbitMQ
 from tests.system.test_servers import family
 
 async def main():

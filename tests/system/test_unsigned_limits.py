@@ -8,13 +8,13 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from ingest.unsigned_limits import REPEATS_MAX, SHARE, WAIT_S, TooManyUnsigned, UnsignedLimit, source_of
 from tests.database.factories import a_registration
 from tests.system.receiving import deliveries_in
 from tests.system.telling import Api, api_listening, receiver, workers
 from tests.telling import Telling
 from tillkeeper import clock
 from tillkeeper.domain.policy import Policy
+from tillkeeper.ingest.unsigned_limits import REPEATS_MAX, SHARE, WAIT_S, TooManyUnsigned, UnsignedLimit, source_of
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.reports.order import show
 

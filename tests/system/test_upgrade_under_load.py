@@ -8,10 +8,10 @@ import aiohttp
 import asyncpg
 import pytest
 
-from sandbox.servers.child import free_ports
 from tests.releases.kept import copy_program, unpack_release
 from tests.system.commands import serving, tillkeeper, toml, written
 from tests.system.receiving import AUTHORIZED, PATH, a_delivery, until
+from tillkeeper.sandbox.servers.child import free_ports
 from tillkeeper.store.schema.files import read_migrations
 
 ORDERS = 40

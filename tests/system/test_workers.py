@@ -18,10 +18,10 @@ from tillkeeper.store.postgres.sqlstates import WriteConflict
 from tillkeeper.store.postgres.transactions import repeat_when_raced
 from tillkeeper.store.reports.audit import audit, explain_missing
 from tillkeeper.store.reports.order import show
-from workers.apply import ApplyLoop, Opened, batches
-from workers.database_retry import DatabaseRetry
-from workers.isolate import park_delivery
-from workers.park import ParkLoop
+from tillkeeper.workers.apply import ApplyLoop, Opened, batches
+from tillkeeper.workers.database_retry import DatabaseRetry
+from tillkeeper.workers.isolate import park_delivery
+from tillkeeper.workers.park import ParkLoop
 
 RUN = uuid4()
 
@@ -139,8 +139,8 @@ async def test_a_delivery_that_seems_to_meet_others_at_every_attempt_is_parked(p
     async def cannot(*_, **__):
         raise WriteConflict
 
-    monkeypatch.setattr("workers.apply.apply_deliveries", cannot)
-    monkeypatch.setattr("workers.isolate.apply_event", raced)
+    monkeypatch.setattr("tillkeeper.workers.apply.apply_deliveries", cannot)
+    monkeypatch.setattr("tillkeeper.workers.isolate.apply_event", raced)
     assert await loop.run_once() == 1
     assert [(await show(pool, ref))["status"] for ref in ("O0", "O1")] == ["unpaid", "paid"]
     [parked] = await pool.fetch("SELECT reason, error FROM parked")

@@ -14,7 +14,7 @@ from tillkeeper.cli import (
     cases,
     db,
     handover,
-    inspecting,
+    inspection,
     keys,
     order,
     parked,
@@ -44,7 +44,7 @@ app = typer.Typer(
 )
 SUBJECTS = (
     *(run, roles, db, order, stuck, cases, handover, backfill),
-    *(parked, refused, keys, words, policy, broker, inspecting, audit),
+    *(parked, refused, keys, words, policy, broker, inspection, audit),
 )
 for subject in SUBJECTS:
     app.add_typer(subject.app)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from tillkeeper.cli.failed import NO, WRONG, CommandError, reported
+from tillkeeper.cli.errors import NO, WRONG, CommandError, reported
 from tillkeeper.cli.options import AsJson, By, Config, exits, os_user, seconds, settings_from, unicode
 
 if TYPE_CHECKING:

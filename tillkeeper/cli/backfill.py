@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from tillkeeper.cli.failed import NO, WRONG, CommandError, reported
+from tillkeeper.cli.errors import NO, WRONG, CommandError, reported
 from tillkeeper.cli.options import AsJson, Config, exits, seconds, serving_settings_from, unicode
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tillkeeper.settings import Settings
     from tillkeeper.store.postgres.pool import Conn
-    from workers.backfill import BackfillResult, GapFiller
+    from tillkeeper.workers.backfill import BackfillResult, GapFiller
 
 app = typer.Typer()
 
@@ -85,7 +85,7 @@ async def _backfill(
     from tillkeeper.policy import load_policy
     from tillkeeper.store.postgres.lease import LeaseLost
     from tillkeeper.store.postgres.transactions import repeat_when_raced
-    from workers.backfill import GapFiller
+    from tillkeeper.workers.backfill import GapFiller
 
     def transact(work: "Callable[[Conn], Awaitable[Result]]") -> Awaitable[Result]:
         return repeat_when_raced(pool, work)

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from tillkeeper.cli.failed import NO, OUT_OF_REACH, WRONG, CommandError, reported
+from tillkeeper.cli.errors import NO, OUT_OF_REACH, WRONG, CommandError, reported
 from tillkeeper.cli.options import AsJson, Config, exits, settings_from
 
 app = typer.Typer()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from tillkeeper.cli.failed import NO, WRONG, CommandError, reported
+from tillkeeper.cli.errors import NO, WRONG, CommandError, reported
 from tillkeeper.cli.money import in_words
 from tillkeeper.cli.options import AsJson, By, Config, exits, person, settings_from, unicode
 from tillkeeper.cli.order_view import head_of

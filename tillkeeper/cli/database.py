@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 import asyncpg
 
-from tillkeeper.cli.failed import OUT_OF_REACH, SCHEMA_UNFIT, WRONG, CommandError
+from tillkeeper.cli.errors import OUT_OF_REACH, SCHEMA_UNFIT, WRONG, CommandError
 from tillkeeper.settings import Settings
 from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.store.postgres.sqlstates import (

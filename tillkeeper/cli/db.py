@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tillkeeper.cli.failed import NO, SCHEMA_UNFIT, CommandError, reported
+from tillkeeper.cli.errors import NO, SCHEMA_UNFIT, CommandError, reported
 from tillkeeper.cli.options import AsJson, Config, exits, settings_from
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from tillkeeper.cli.failed import WRONG, CommandError
+from tillkeeper.cli.errors import WRONG, CommandError
 
 NAMES_SHOWN: Final = 30
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tillkeeper.cli.failed import reported
+from tillkeeper.cli.errors import reported
 from tillkeeper.cli.money import in_words
 from tillkeeper.cli.options import AsJson, By, Config, exits, person, settings_from
 

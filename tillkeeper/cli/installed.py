@@ -6,7 +6,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
-from tillkeeper.cli.failed import WRONG, CommandError, reported
+from tillkeeper.cli.errors import WRONG, CommandError, reported
 
 GROUP: Final = "tillkeeper.commands"
 # What a command needs that is known and not installed, by the command's name.

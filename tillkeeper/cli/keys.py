@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from tillkeeper.cli.failed import reported
+from tillkeeper.cli.errors import reported
 from tillkeeper.cli.options import AsJson, Config, exits, settings_from
 
 if TYPE_CHECKING:

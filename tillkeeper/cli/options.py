@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from tillkeeper.cli.failed import WRONG, CommandError
+from tillkeeper.cli.errors import WRONG, CommandError
 
 if TYPE_CHECKING:
     from tillkeeper.domain.policy import Policy

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tillkeeper.cli.failed import NO, CommandError, reported
+from tillkeeper.cli.errors import NO, CommandError, reported
 from tillkeeper.cli.money import in_words
 from tillkeeper.cli.options import AsJson, By, Config, Note, exits, person, reason, seconds, settings_from, unicode
 from tillkeeper.cli.order_view import head_of, status_in_words
@@ -163,7 +163,7 @@ def _done(what: str, order: dict[str, Any]) -> str:
         case "hold":
             return f"held until {shown(order['held_until'])}"
         case "close":
-            return f"closed; {status_in_words(order)}"
+            return f"closed; {status_in_words(order['status'])}"
         case "release":
             return "released; the sweep looks at it next"
         case _:

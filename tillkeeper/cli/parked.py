@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from tillkeeper.cli.failed import NO, CommandError, reported
+from tillkeeper.cli.errors import NO, CommandError, reported
 from tillkeeper.cli.options import AsJson, By, Config, Note, exits, os_user, policy_from, reason, settings_from
 
 if TYPE_CHECKING:

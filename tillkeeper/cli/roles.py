@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
-from tillkeeper.cli.failed import WRONG, CommandError, reported
+from tillkeeper.cli.errors import WRONG, CommandError, reported
 from tillkeeper.cli.options import AsJson, Config, Tied, exits, serving_settings_from
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def ingest_command(config: Config = None, as_json: AsJson = False, tied: Tied = 
     """
     with reported(as_json=as_json):
         settings = serving_settings_from(config)
-        from ingest.server import serve
+        from tillkeeper.ingest.server import serve
 
         listens = (
             (settings.ingest.host, settings.ingest.port),
@@ -49,7 +49,7 @@ def work_command(config: Config = None, as_json: AsJson = False, tied: Tied = Fa
     """
     with reported(as_json=as_json):
         settings = serving_settings_from(config)
-        from workers.process import serve
+        from tillkeeper.workers.process import serve
 
         _serve("work", settings, serve, ((settings.work.metrics_host, settings.work.metrics_port),), tied=tied)
 
@@ -68,7 +68,7 @@ def notify_command(config: Config = None, as_json: AsJson = False, tied: Tied = 
 
             if problems := unknown(settings.notify):
                 raise CommandError(*problems, code=WRONG)
-        from workers.notify_server import serve
+        from tillkeeper.workers.notify_server import serve
 
         _serve("notify", settings, serve, ((settings.notify.metrics_host, settings.notify.metrics_port),), tied=tied)
 
@@ -82,7 +82,7 @@ def sweep_command(config: Config = None, as_json: AsJson = False, tied: Tied = F
     """
     with reported(as_json=as_json):
         settings = serving_settings_from(config)
-        from workers.sweep_server import serve
+        from tillkeeper.workers.sweep_server import serve
 
         _serve("sweep", settings, serve, ((settings.sweep.metrics_host, settings.sweep.metrics_port),), tied=tied)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
-from tillkeeper.cli.failed import reported
+from tillkeeper.cli.errors import reported
 from tillkeeper.cli.options import AsJson, Config, Tied, exits, serving_settings_from
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def run_command(config: Config = None, as_json: AsJson = False, tied: Tied = Fal
 async def _run(settings: "Settings", stop: asyncio.Event) -> None:
     import structlog
 
-    from workers.database_retry import DatabaseRetry, Stopped
+    from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
 
     log = structlog.get_logger()
     try:

@@ -7,7 +7,7 @@ import io
 import sys
 from typing import Final, NoReturn
 
-from tillkeeper.cli.failed import NOT_WRITTEN
+from tillkeeper.cli.errors import NOT_WRITTEN
 
 STDOUT: Final = 1
 
@@ -25,7 +25,7 @@ class _Raw(io.RawIOBase):
         return True
 
     def isatty(self) -> bool:
-        """Returns true where the descriptor is a terminal."""
+        """Returns True where the descriptor is a terminal."""
         return self._descriptor is not None and self._descriptor.isatty()
 
     def fileno(self) -> int:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from tillkeeper.cli.failed import WRONG, CommandError, reported
+from tillkeeper.cli.errors import WRONG, CommandError, reported
 from tillkeeper.cli.money import in_words
 from tillkeeper.cli.options import AsJson, Config, exits, policy_from, seconds, settings_from, unicode
 from tillkeeper.cli.order_view import status_in_words, sum_in_words
@@ -78,7 +78,7 @@ def _print(rows: list[dict[str, Any]], now: datetime, *, more: bool) -> None:
         (
             (
                 order["order_ref"],
-                status_in_words(order),
+                status_in_words(order["status"]),
                 lasting(now - order["since"]),
                 ", ".join(order["accounts"]),
                 in_words(order["amount"], order["currency"]),

@@ -18,7 +18,11 @@ import msgspec
 
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.case_reasons import CaseReason, event_subject
-from tillkeeper.domain.order.receiving import Arrival, Outcome
+from tillkeeper.domain.order.changes import Changes
+from tillkeeper.domain.order.facts import OrderFacts
+from tillkeeper.domain.order.receiving import Arrival, Outcome, receive
+from tillkeeper.domain.order.state import OrderState
+from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.references import Bindings, Reference, object_references_of
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -181,3 +185,33 @@ def _sort_known(batch: Batch, item: Item, row: KnownEvent | None) -> None:
         repeated = msgspec.structs.replace(item, repeats=True)
         batch.repeated.append(repeated)
         batch.arrivals.append(repeated)
+
+
+def hand_over(
+    batch: Batch,
+    orders: Mapping[int, OrderState],
+    *,
+    placed_facts: Mapping[int, OrderFacts],
+    found: Iterable[tuple[int | None, CaseReason]],
+    policy: Policy,
+    now: datetime,
+) -> list[Changes]:
+    """Hands each order its events, and returns what that changes.
+
+    `placed_facts` are the facts of orders whose contested payments are placed anew, and `found` the reasons for cases
+    that the batch found besides, each with its order.
+    """
+    arrivals, reasons = batch.by_order(), defaultdict[int | None, list[CaseReason]](list)
+    for order_id, reason in found:
+        reasons[order_id].append(reason)
+    return [
+        receive(
+            order,
+            arrivals.get(order_id, ()),
+            policy=policy,
+            now=now,
+            placed_facts=placed_facts.get(order_id),
+            found=reasons.get(order_id, ()),
+        )
+        for order_id, order in orders.items()
+    ]

@@ -1,8 +1,17 @@
-"""References that somebody may have meant to be the same: written in another case, with a prefix, or with a slip."""
+"""References that somebody may have meant to be the same: written in another case, with a prefix, or with a slip.
+
+Before a person closes an order they hear of money that waits under such a reference, or is parked with one.
+"""
 
 import re
+from collections.abc import Iterable, Iterator
 from difflib import SequenceMatcher
 from typing import Final
+
+import msgspec
+
+from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.order.registration import Order
 
 _SIGNS: Final = re.compile(r"[\W_]+")
 PART_CHARS_MIN: Final = 4  # a shorter one stands in many others by chance
@@ -30,3 +39,32 @@ def is_alike(one: str, other: str) -> bool:
 
 def _plain(reference: str) -> str:
     return _SIGNS.sub("", reference.casefold())
+
+
+class WaitingMoney(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment that waits for an order that nobody registered."""
+
+    account: str
+    order_ref: str
+    payment_ref: str | None
+    amount: int | None
+    currency: str | None
+
+
+def waiting_nearby(order: Order, waiting: Iterable[WaitingMoney]) -> Iterator[str]:
+    """In words, the payments that may be meant for it: under a reference near its own, or one alike at the same sum."""
+    for money in waiting:
+        is_due = (money.amount, money.currency) == (order.amount, order.currency)
+        if is_near(order.order_ref, money.order_ref) or (is_due and is_alike(order.order_ref, money.order_ref)):
+            yield (
+                f"payment {money.payment_ref} at {money.account} waits for an order {money.order_ref!r}: "
+                "is that this one?"
+            )
+
+
+def parked_nearby(order: Order, parked: Iterable[tuple[int, Iterable[PaymentEvent]]]) -> Iterator[str]:
+    """In words, the parked events (number, events) that may be meant for the order."""
+    for parked_id, events in parked:
+        refs = {event.order_ref for event in events if event.order_ref not in {None, order.order_ref}}
+        if any(is_near(order.order_ref, ref or "") for ref in refs):
+            yield f"an event is parked that may be of this order: tillkeeper parked show {parked_id}"

@@ -1,1 +1,1 @@
-"""Payment gateways, a folder each over the kit that they share; `registry` lists them, `base` says what one is."""
+"""Payment gateways: a folder for each, over a shared kit; `registry` lists them, `base` defines their interface."""

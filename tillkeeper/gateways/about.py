@@ -1,4 +1,4 @@
-"""What people are told of a gateway: docs/gateways.md is printed from it."""
+"""Describes a gateway for people: docs/gateways.md is printed from it."""
 
 from importlib.resources import files
 
@@ -6,11 +6,11 @@ import msgspec
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
-    """One gateway in words.  Each text is a phrase or a sentence of plain English, without a full stop behind a phrase.
+    """A gateway in words.  Each text is a phrase or a sentence of plain English, without a full stop after a phrase.
 
-    `uncovered` tells what a delivery says that nothing signs, and what protects instead; empty where all is signed.
-    `refunds_seen` is what an answer about a payment tells of refunds that no webhook told of.
-    `checked` tells against what the gateway is tested: the provider's official package, or documents only.
+    `uncovered` says what of a delivery is not signed, and what protects instead; it is empty where all is signed.
+    `refunds_seen` says what an answer about a payment shows of refunds whose webhooks are missing.
+    `checked` says what the gateway is tested against: the provider's official package, or documents only.
     """
 
     title: str
@@ -26,5 +26,5 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def setup_guide(name: str) -> str:
-    """The `setup.md` of a gateway: what to do in the provider's console, as a numbered list under a title."""
+    """Returns the `setup.md` of a gateway: what to do in the provider's console, as a numbered list under a title."""
     return (files("tillkeeper.gateways") / name / "setup.md").read_text("utf-8")

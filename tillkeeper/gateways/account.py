@@ -1,4 +1,4 @@
-"""What the settings of all accounts share: strictness, secrets worth the name, and keys that can be read."""
+"""The base of all accounts' settings: strict models, checked secrets and readable keys."""
 
 from collections.abc import Iterator
 from typing import Annotated, Final, Self
@@ -9,7 +9,7 @@ from tillkeeper.gateways.kit.rsa import rsa_private_key
 from tillkeeper.gateways.kit.secret_checks import doubts, forgeable
 
 SECRET_CHARS_MIN: Final = 8  # an empty or guessable key would let anybody sign
-ROTATED_MAX: Final = 5  # keys tried for one delivery: old and new, with room for a muddle
+ROTATED_MAX: Final = 5  # keys tried for one delivery: old and new, and some to spare
 
 # Errors never repeat the input, for it may be a secret.
 STRICT: Final = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -19,7 +19,8 @@ BodyBytes = Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)]
 
 
 class AccountModel(BaseModel):
-    """`[accounts.NAME]` of any gateway.  Every setting has a description: deploy/accounts.toml is printed from it."""
+    """The settings `[accounts.NAME]` of any gateway.  Each has a description: deploy/accounts.toml is printed from
+    it."""
 
     model_config = STRICT
     gateway: str
@@ -29,7 +30,7 @@ class AccountModel(BaseModel):
 
     @model_validator(mode="after")
     def _secrets_are_their_own(self) -> Self:
-        """Raises ValueError for a secret that stands in a public setting as well, such as an id or a user's name."""
+        """Raises ValueError for a secret that is also the value of a public setting, such as an id or a user name."""
         public = {
             value: name
             for name, field in type(self).model_fields.items()
@@ -49,7 +50,7 @@ class AccountModel(BaseModel):
                 yield f"{name} {doubt}"
 
     def _secrets(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Yields by setting the texts that are kept out of every print."""
+        """Yields, by setting, the texts that are never printed."""
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             if not field.repr and isinstance(value, str | tuple):

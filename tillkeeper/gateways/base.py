@@ -1,7 +1,7 @@
-"""What every gateway is: verify, parse, acknowledge.  It is total on any input: only the errors in errors.py come out.
+"""Defines a gateway's interface: verify, parse, acknowledge, query.  On any input only errors of errors.py are raised.
 
-A gateway subclasses the protocol, and so has the plain answer to whatever its provider does not have: no query that
-can be put, no list of events, no token to fetch first.
+A gateway subclasses the protocol, and so inherits the defaults for what its provider does not have: no queries, no list
+of events, no token to fetch first.
 """
 
 from datetime import datetime
@@ -29,7 +29,7 @@ from tillkeeper.gateways.messages import (
 
 
 class Gateway(Protocol):
-    """One account at one gateway.  The object holds parsed keys; it does no I/O and reads no clock."""
+    """An account at a gateway.  The object holds parsed keys; it does no I/O and reads no clock."""
 
     name: ClassVar[str]
     settings: ClassVar[type[AccountModel]]
@@ -37,15 +37,17 @@ class Gateway(Protocol):
     kept_headers: ClassVar[frozenset[str]]  # never one that is itself a secret
     queryable: ClassVar[frozenset[Queryable]] = frozenset()  # a payment by its own reference, by its order's, a refund
     own_url: ClassVar[str | None] = None  # the setting that holds our own URL, where the gateway signs that
-    single_payment: ClassVar[bool] = False  # an order reference names one payment at most: who asks of it asked of both
+    single_payment: ClassVar[bool] = (
+        False  # an order reference names one payment at most, so that a query by it covers the payment
+    )
     refunds_in_payments: ClassVar[bool] = False  # a refund is only found by its payment's reference
-    keeps_keys: ClassVar[bool] = False  # whether `read_key` can take in again what it took in before a restart
+    keeps_keys: ClassVar[bool] = False  # whether `read_key` can read stored content again after a restart
     account: str
-    live: bool | None = None  # whether the account moves real money, where the settings tell
+    live: bool | None = None  # whether the account moves real money, where the settings say so
 
     def verify(self, request: Request, now: datetime) -> Verified:
-        """Returns what is proven.  Raises BadSignature, or BadPayload where the signature can only be found by decoding
-        the body."""
+        """Returns the verified content.  Raises BadSignature, or BadPayload where the body must be decoded to find the
+        signature."""
         ...
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
@@ -53,16 +55,16 @@ class Gateway(Protocol):
         ...
 
     def queries_for(self, verified: Verified) -> tuple[Query, ...]:  # noqa: ARG002
-        """Returns what the gateway must be asked because the delivery says only that it changed.  Raises BadPayload."""
+        """Returns the queries to make because the delivery says only that something changed.  Raises BadPayload."""
         return ()
 
     def claimed_references(self, request: Request) -> ClaimedReferences | None:  # noqa: ARG002
-        """Returns what an unproven delivery says it is about; None where nothing can be read.  Never raises."""
+        """Returns the references that an unverified delivery claims; None where nothing can be read.  Never raises."""
         return None
 
     @property
     def abilities(self) -> Abilities:
-        """What can be asked about orders here."""
+        """What can be queried about orders here."""
         return Abilities(
             queryable=self.queryable, single_payment=self.single_payment, refunds_in_payments=self.refunds_in_payments
         )
@@ -84,29 +86,29 @@ class Gateway(Protocol):
         return ()
 
     def answer_challenge(self, request: Request) -> Reply | None:  # noqa: ARG002
-        """Returns the answer to a GET by which the gateway tests the address; None where it is no such thing."""
+        """Returns the answer to a GET by which the gateway tests the address; None for any other GET."""
         return None
 
     def missing_key_request(self, request: Request, *, now: datetime, nonce: str) -> Call | None:  # noqa: ARG002
-        """Fetches a key that the delivery names and that is not at hand; None nearly always.  Raises BadSignature.
+        """Returns the call for a key that the delivery names and that is unknown; mostly None.  Raises BadSignature.
 
-        Whoever can post can name a key: the caller limits how often it is fetched.
+        Anybody who can post can name a key: the caller limits the fetches.
         """
         return None
 
     def key_refresh_request(self, *, now: datetime, nonce: str) -> Call | None:  # noqa: ARG002
-        """Fetches keys from time to time, so that a new one is here before a delivery names it."""
+        """Returns the call that refreshes keys at intervals, so that a new one is known before a delivery names it."""
         return None
 
     def read_key(self, call: Call, response: Response, *, now: datetime) -> None:  # noqa: ARG002
-        """Takes in what `missing_key_request` or `key_refresh_request` asked for.
+        """Reads the response to `missing_key_request` or `key_refresh_request`, and keeps its keys.
 
         Raises Unavailable, AccessDenied, BadSignature, or BadPayload.
         """
         raise BadPayload("there is nothing to learn")
 
     def token_request(self, *, now: datetime) -> Call | None:  # noqa: ARG002
-        """Asks for the token that other calls need; None where they need none.  Raises CannotQuery."""
+        """Returns the call for the token that other calls need; None where they need none.  Raises CannotQuery."""
         return None
 
     def read_token(self, response: Response, *, now: datetime) -> Token:  # noqa: ARG002
@@ -114,7 +116,7 @@ class Gateway(Protocol):
         raise BadPayload("there is no token")
 
     def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002
-        """Returns the signed request that puts the query.  Raises CannotQuery."""
+        """Returns the signed call that makes the query.  Raises CannotQuery."""
         raise CannotQuery(f"{self.about.title} has no such query")
 
     def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:  # noqa: ARG002
@@ -125,11 +127,12 @@ class Gateway(Protocol):
         raise BadPayload("nothing was asked")
 
     def events_request(self, *, since: datetime, until: datetime, after: str | None) -> Call:  # noqa: ARG002
-        """Asks for a page of the gateway's own list of what happened, `after` the last one.  Raises CannotQuery."""
+        """Returns the call for a page of the gateway's own list of events, `after` the last one.  Raises
+        CannotQuery."""
         raise CannotQuery(f"{self.about.title} has no list of events; it is asked payment by payment")
 
     def read_events(self, response: Response) -> Page:  # noqa: ARG002
-        """Returns the page in the response: events as their webhooks would have brought them, with the same ids.
+        """Returns the page in the response, with the same events and ids as their webhooks would have.
 
         Raises as `read_response` does.
         """

@@ -1,4 +1,4 @@
-"""The errors that gateways raise, named by whose fault it is: a delivery is refused, or a query has no answer."""
+"""Defines the errors that gateways raise: a delivery is refused, or a query has no answer."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -8,24 +8,24 @@ from tillkeeper.domain.masking import plain_text
 
 
 class VerificationStep(StrEnum):
-    """At which step of taking a delivery it was refused."""
+    """The step at which a delivery was refused."""
 
-    HEADER = "header"  # what the scheme needs is missing, repeated, or cannot be read
+    HEADER = "header"  # a required header is missing, repeated or unreadable
     TIME = "time"  # signed too long ago, or in the future
-    KEY = "key"  # it names a key that is not configured, or not at hand
-    SIGNATURE = "signature"  # it is signed, and by none of the configured keys
+    KEY = "key"  # it names a key that is not configured, or not known yet
+    SIGNATURE = "signature"  # none of the configured keys made the signature
     MODE = "mode"  # test money at a live account, or the other way round
-    CONTENT = "content"  # it is authentic, or needs no proof, and cannot be read
+    CONTENT = "content"  # it is authentic or needs no signature, but cannot be read
 
 
 class Refused(Exception):
-    """A delivery that is not taken; `reason` is for ops and never reaches the caller."""
+    """A delivery is refused; `reason` is for ops and never reaches the caller."""
 
     status: ClassVar[int] = 400
     step: VerificationStep = VerificationStep.CONTENT
 
     def __init__(self, reason: str, step: VerificationStep | None = None) -> None:
-        self.reason = plain_text(reason)  # it may repeat what was sent
+        self.reason = plain_text(reason)  # the text may repeat what was sent
         super().__init__(self.reason)
         if step is not None:
             self.step = step
@@ -39,7 +39,7 @@ class BadSignature(Refused):
 
 
 class Stale(BadSignature):
-    """The time that is signed is too far from now; nothing was said yet of the signature itself."""
+    """The signed time is too far from now; the signature itself was not checked yet."""
 
     step = VerificationStep.TIME
 
@@ -55,13 +55,12 @@ class BadPayload(Refused):
 
 
 class CannotQuery(Exception):
-    """Nobody can ask that here: a credential is not configured, or the gateway has no such query."""
+    """The query cannot be made: a credential is not configured, or the gateway has no such query."""
 
 
 class Unavailable(Exception):
-    """The gateway could not say: busy, broken, or limiting our calls.  Nothing is known; the same query may be put
-    again."""
+    """The gateway is busy, broken, or limits our calls.  Nothing is known; the same query may be made again."""
 
 
 class AccessDenied(Exception):
-    """The gateway refuses our queries as such: wrong credentials, no permission.  Only a person can mend that."""
+    """The gateway refuses our access: wrong credentials, or no permission.  Only a person can repair that."""

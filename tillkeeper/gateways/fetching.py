@@ -1,4 +1,4 @@
-"""Queries that deliveries cause, on their way through the lanes and the database and back."""
+"""Converts queries that deliveries cause into the form that travels through lanes and database, and back."""
 
 from tillkeeper.domain.fetching import Fetch, problem_with_fetch
 from tillkeeper.gateways.base import Gateway
@@ -7,7 +7,7 @@ from tillkeeper.gateways.messages import Query, Verified
 
 
 def fetches_of(gateway: Gateway, verified: Verified) -> tuple[Fetch, ...]:
-    """Returns what the gateway must be asked because of the delivery, mostly nothing.  Raises BadPayload."""
+    """Returns the queries that the delivery causes, mostly none.  Raises BadPayload."""
     queries = gateway.queries_for(verified)
     if not queries:
         return ()

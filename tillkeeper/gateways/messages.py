@@ -1,4 +1,5 @@
-"""What goes to and fro between a gateway's code and whoever does the I/O: requests, responses, queries, answers."""
+"""Defines the messages between a gateway's code and the code that does the I/O: requests, responses, queries,
+answers."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -12,9 +13,9 @@ from tillkeeper.gateways.errors import BadSignature, VerificationStep
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One HTTP request as received: header names in lower case with every value in order, and the body's raw bytes.
+    """An HTTP request as received: header names in lower case with every value in order, and the body's raw bytes.
 
-    `query` is what stood behind the query mark of the URL, raw.
+    `query` is the raw text after the URL's query mark.
     """
 
     headers: Mapping[str, Sequence[str]]
@@ -30,7 +31,7 @@ class Request(msgspec.Struct, frozen=True):
         return values[0]
 
     def lines(self, name: str) -> Sequence[str]:
-        """Every value of a header that may stand several times; raises BadSignature if it is absent."""
+        """Returns every value of a header that may be repeated; raises BadSignature if it is absent."""
         lines = self.headers.get(name, ())
         if not lines:
             raise BadSignature(f"header {name} is missing", VerificationStep.HEADER)
@@ -38,10 +39,10 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Verified(msgspec.Struct, frozen=True, dict=True):  # `dict` has room for the JSON in it (strictjson.json_of)
-    """A delivery that is taken: which key fitted, and what the signature covered, decoded once if at all.
+    """A verified delivery: the key that verified it, and the signed content, decoded once if at all.
 
-    `proven` is False where no signature is known for it: it makes no event then, and what it has the gateway asked
-    about may be dropped when there is too much of it.
+    `proven` is False where the gateway signs nothing: then it makes no events, and its queries may be dropped when
+    there are too many.
     """
 
     key: str
@@ -50,7 +51,7 @@ class Verified(msgspec.Struct, frozen=True, dict=True):  # `dict` has room for t
 
 
 class ClaimedReferences(msgspec.Struct, frozen=True, kw_only=True):
-    """What a delivery that proved nothing says it is about.  Fit to look an order up by, and for nothing else."""
+    """The references that an unverified delivery claims, fit for looking an order up and for nothing else."""
 
     order_ref: str | None = None
     payment_ref: str | None = None
@@ -62,7 +63,7 @@ class ClaimedReferences(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What a gateway wants to read in answer."""
+    """The HTTP response that a gateway expects."""
 
     status: int
     body: bytes = b""
@@ -87,11 +88,11 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gateway knows.  `found` is False where it knows of no such payment or refund, which is not a failure.
+    """A gateway's answer.  `found` is False where it knows no such payment or refund, which is not a failure.
 
-    Events have evidence `query`.  Their ids are made of what they say, so that the same answer twice is one event.
-    `then` are calls to make once the events are committed, such as Klarna's acknowledgement; their answers go unread.
-    `also` are further queries that this answer raises: each payment that a search found, a refund's payment.
+    Events have evidence `query`.  Their ids are made from their content, so that the same answer twice is one event.
+    `then` are calls to make once the events are committed, such as Klarna's acknowledgement; their responses are not
+    read.  `also` are further queries that this answer leads to: each payment that a search found, a refund's payment.
     """
 
     found: bool
@@ -101,16 +102,16 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
-    """What a gateway gave for our credentials: sent as Bearer with every call until then."""
+    """An access token, sent as Bearer with every call until it expires."""
 
     value: str
     until: datetime
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of a gateway's own list of events.  `after` is where the next begins; None behind the last.
+    """A page of a gateway's own list of events.  `after` is where the next begins; None on the last page.
 
-    `unread` counts those that could not be read, as their webhooks could not.
+    `unread` counts the events that cannot be read, as their webhooks could not.
     """
 
     events: tuple[PaymentEvent, ...]

@@ -1,4 +1,4 @@
-"""The gateways there are: being listed here is what makes one exist."""
+"""Lists the gateways; one that is not listed here does not exist."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Final, Union, cast

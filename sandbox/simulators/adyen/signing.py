@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from sandbox.formats import Json, Signed
-from sandbox.story import Story, StoryEvent, bare
+from tillkeeper.sandbox.formats import Json, Signed
+from tillkeeper.sandbox.story import Story, StoryEvent, bare
 
 OF_THE_PAYMENT: Final = frozenset({"AUTHORISATION", "PENDING", "OFFER_CLOSED"})  # all others refer to it
 

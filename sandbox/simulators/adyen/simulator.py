@@ -8,12 +8,12 @@ from typing import Final, cast
 
 import msgspec
 
-from sandbox.ledger.payments import PaymentState, RefundState
-from sandbox.signer import Signer
-from sandbox.simulators.adyen.signing import AdyenSigner, code_of, psp_ref
-from sandbox.simulators.adyen.templates import TEMPLATES
-from sandbox.simulators.base import Secret, Setting, Simulator
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.ledger.payments import PaymentState, RefundState
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.adyen.signing import AdyenSigner, code_of, psp_ref
+from tillkeeper.sandbox.simulators.adyen.templates import TEMPLATES
+from tillkeeper.sandbox.simulators.base import Secret, Setting, Simulator
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 
 def _event_id_of(story: Story, event: StoryEvent) -> str:

@@ -15,16 +15,16 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse
-from sandbox.formats import http_date
-from sandbox.keys import new_rsa_key
-from sandbox.ledger.ledger import Ledger
-from sandbox.ledger.payments import PaymentRecord, PaymentState, RefundState
-from sandbox.simulators.alipay.objects import (
+from tillkeeper.sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse
+from tillkeeper.sandbox.formats import http_date
+from tillkeeper.sandbox.keys import new_rsa_key
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.ledger.payments import PaymentRecord, PaymentState, RefundState
+from tillkeeper.sandbox.simulators.alipay.objects import (
     local_time,
     yuan,
 )
-from sandbox.simulators.alipay.signing import AlipaySigner, alipay_signature
+from tillkeeper.sandbox.simulators.alipay.signing import AlipaySigner, alipay_signature
 
 SUCCESS: Final = {"code": "10000", "msg": "Success"}
 

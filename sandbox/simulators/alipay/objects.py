@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from sandbox.formats import SHANGHAI
+from tillkeeper.sandbox.formats import SHANGHAI
 
 Fields = dict[str, str]
 

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from sandbox.formats import Signed
-from sandbox.simulators.alipay.objects import (
+from tillkeeper.sandbox.formats import Signed
+from tillkeeper.sandbox.simulators.alipay.objects import (
     AlipayTrade,
     alipay_closed,
     alipay_finished,
@@ -20,7 +20,7 @@ from sandbox.simulators.alipay.objects import (
     alipay_refund,
     alipay_success,
 )
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 
 class AlipaySigner(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,13 +4,13 @@ from typing import Final
 
 import msgspec
 
-from sandbox.keys import new_rsa_key, private_pem, public_pem
-from sandbox.ledger.ledger import Ledger
-from sandbox.signer import Signer
-from sandbox.simulators.alipay.api import AlipayApi
-from sandbox.simulators.alipay.signing import AlipaySigner
-from sandbox.simulators.alipay.templates import EVENT_TYPES, TEMPLATES
-from sandbox.simulators.base import Secret, Setting, Simulator
+from tillkeeper.sandbox.keys import new_rsa_key, private_pem, public_pem
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.alipay.api import AlipayApi
+from tillkeeper.sandbox.simulators.alipay.signing import AlipaySigner
+from tillkeeper.sandbox.simulators.alipay.templates import EVENT_TYPES, TEMPLATES
+from tillkeeper.sandbox.simulators.base import Secret, Setting, Simulator
 
 
 def _new_signer(account: str) -> AlipaySigner:

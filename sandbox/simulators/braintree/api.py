@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import unquote
 
-from sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
-from sandbox.ledger.ledger import Ledger
-from sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord, RefundState
-from sandbox.simulators.braintree.objects import Transaction, credit, document, sale
-from sandbox.simulators.braintree.signing import BraintreeSigner
+from tillkeeper.sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord, RefundState
+from tillkeeper.sandbox.simulators.braintree.objects import Transaction, credit, document, sale
+from tillkeeper.sandbox.simulators.braintree.signing import BraintreeSigner
 
 SALE_STATUSES: Final[Mapping[PaymentState, str]] = {
     PaymentState.CREATED: "authorized",

@@ -6,8 +6,8 @@ from decimal import Decimal
 from typing import Final, TypeAlias
 from xml.sax.saxutils import escape
 
-from sandbox.story import Story, StoryEvent, bare
 from tillkeeper.domain.money import exponent
+from tillkeeper.sandbox.story import Story, StoryEvent, bare
 
 Xml: TypeAlias = "str | Mapping[str, Xml] | list[tuple[str, Xml]] | None"
 

@@ -10,10 +10,17 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from sandbox.formats import Signed
-from sandbox.simulators.braintree.objects import Transaction, Xml, credit, dispute, major, notification, sale
-from sandbox.simulators.braintree.templates import DECLINED, DISBURSED, REFUND_FAILED, REFUND_SETTLED, RETRIED, SETTLED
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.formats import Signed
+from tillkeeper.sandbox.simulators.braintree.objects import Transaction, Xml, credit, dispute, major, notification, sale
+from tillkeeper.sandbox.simulators.braintree.templates import (
+    DECLINED,
+    DISBURSED,
+    REFUND_FAILED,
+    REFUND_SETTLED,
+    RETRIED,
+    SETTLED,
+)
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 
 class BraintreeSigner(msgspec.Struct, frozen=True, kw_only=True):

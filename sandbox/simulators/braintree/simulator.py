@@ -8,12 +8,12 @@ from typing import Final, cast
 
 import msgspec
 
-from sandbox.signer import Signer
-from sandbox.simulators.base import Secret, Setting, Simulator
-from sandbox.simulators.braintree.api import BraintreeApi
-from sandbox.simulators.braintree.objects import DISPUTE_STATUSES, dispute_ref_of, zulu
-from sandbox.simulators.braintree.signing import BraintreeSigner
-from sandbox.simulators.braintree.templates import (
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.base import Secret, Setting, Simulator
+from tillkeeper.sandbox.simulators.braintree.api import BraintreeApi
+from tillkeeper.sandbox.simulators.braintree.objects import DISPUTE_STATUSES, dispute_ref_of, zulu
+from tillkeeper.sandbox.simulators.braintree.signing import BraintreeSigner
+from tillkeeper.sandbox.simulators.braintree.templates import (
     DISBURSED,
     EVENT_TYPES,
     REFUND_FAILED,
@@ -21,7 +21,7 @@ from sandbox.simulators.braintree.templates import (
     SETTLED,
     TEMPLATES,
 )
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 
 def new_signer(account: str) -> BraintreeSigner:

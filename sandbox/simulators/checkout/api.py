@@ -3,14 +3,14 @@
 from datetime import datetime
 from typing import Final
 
-from sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
-from sandbox.formats import Json, compact_json
-from sandbox.ledger.ledger import Ledger
-from sandbox.ledger.payments import PaymentRecord, PaymentState, RefundState
-from sandbox.simulators.checkout.objects import checkout_payment, rfc3339
-from sandbox.simulators.checkout.signing import DECLINE, CheckoutSigner, capture_ref
-from sandbox.simulators.checkout.templates import CAPTURED
-from sandbox.story import StoryEvent, bare
+from tillkeeper.sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
+from tillkeeper.sandbox.formats import Json, compact_json
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.ledger.payments import PaymentRecord, PaymentState, RefundState
+from tillkeeper.sandbox.simulators.checkout.objects import checkout_payment, rfc3339
+from tillkeeper.sandbox.simulators.checkout.signing import DECLINE, CheckoutSigner, capture_ref
+from tillkeeper.sandbox.simulators.checkout.templates import CAPTURED
+from tillkeeper.sandbox.story import StoryEvent, bare
 
 
 class CheckoutApi:

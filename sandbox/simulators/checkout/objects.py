@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.formats import Json
+from tillkeeper.sandbox.formats import Json
 
 
 def checkout_action(

@@ -7,10 +7,10 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from sandbox.formats import Json, Signed
-from sandbox.simulators.checkout.objects import checkout_action, checkout_dispute, rfc3339
-from sandbox.simulators.checkout.templates import CAPTURED
-from sandbox.story import Story, StoryEvent, bare
+from tillkeeper.sandbox.formats import Json, Signed
+from tillkeeper.sandbox.simulators.checkout.objects import checkout_action, checkout_dispute, rfc3339
+from tillkeeper.sandbox.simulators.checkout.templates import CAPTURED
+from tillkeeper.sandbox.story import Story, StoryEvent, bare
 
 
 class CheckoutSigner(msgspec.Struct, frozen=True, kw_only=True):

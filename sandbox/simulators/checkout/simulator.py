@@ -6,12 +6,12 @@ from typing import Final, cast
 
 import msgspec
 
-from sandbox.ledger.payments import PaymentState, RefundState
-from sandbox.signer import Signer
-from sandbox.simulators.base import Secret, Setting, Simulator
-from sandbox.simulators.checkout.api import CheckoutApi
-from sandbox.simulators.checkout.signing import CheckoutSigner
-from sandbox.simulators.checkout.templates import CAPTURED, TEMPLATES
+from tillkeeper.sandbox.ledger.payments import PaymentState, RefundState
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.base import Secret, Setting, Simulator
+from tillkeeper.sandbox.simulators.checkout.api import CheckoutApi
+from tillkeeper.sandbox.simulators.checkout.signing import CheckoutSigner
+from tillkeeper.sandbox.simulators.checkout.templates import CAPTURED, TEMPLATES
 
 
 def _new_signer(account: str) -> CheckoutSigner:

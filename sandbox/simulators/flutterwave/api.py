@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import unquote
 
-from sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
-from sandbox.formats import Json, compact_json
-from sandbox.ledger.ledger import Ledger
-from sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord, RefundState
-from sandbox.simulators.flutterwave.objects import flutterwave_charge, flutterwave_refund
-from sandbox.simulators.flutterwave.signing import DECLINE, FlutterwaveSigner, time_text
+from tillkeeper.sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
+from tillkeeper.sandbox.formats import Json, compact_json
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord, RefundState
+from tillkeeper.sandbox.simulators.flutterwave.objects import flutterwave_charge, flutterwave_refund
+from tillkeeper.sandbox.simulators.flutterwave.signing import DECLINE, FlutterwaveSigner, time_text
 
 
 class FlutterwaveApi:

@@ -3,8 +3,8 @@
 from decimal import Decimal
 from typing import Any
 
-from sandbox.formats import Json
 from tillkeeper.domain.money import exponent
+from tillkeeper.sandbox.formats import Json
 
 
 def major(amount: int, currency: str) -> Decimal:

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from sandbox.formats import Json, Signed, compact_json
-from sandbox.simulators.flutterwave.objects import flutterwave_charge, flutterwave_refund, major
-from sandbox.story import Story, StoryEvent, bare
+from tillkeeper.sandbox.formats import Json, Signed, compact_json
+from tillkeeper.sandbox.simulators.flutterwave.objects import flutterwave_charge, flutterwave_refund, major
+from tillkeeper.sandbox.story import Story, StoryEvent, bare
 
 DECLINE: Final[Json] = {"status": "failed", "processor_response": {"type": "insufficient_funds", "code": "51"}}
 

@@ -8,11 +8,11 @@ from typing import Final, cast
 
 import msgspec
 
-from sandbox.signer import Signer
-from sandbox.simulators.base import Secret, Setting, Simulator
-from sandbox.simulators.flutterwave.api import FlutterwaveApi
-from sandbox.simulators.flutterwave.signing import FlutterwaveSigner
-from sandbox.simulators.flutterwave.templates import EVENT_TYPES, TEMPLATES
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.base import Secret, Setting, Simulator
+from tillkeeper.sandbox.simulators.flutterwave.api import FlutterwaveApi
+from tillkeeper.sandbox.simulators.flutterwave.signing import FlutterwaveSigner
+from tillkeeper.sandbox.simulators.flutterwave.templates import EVENT_TYPES, TEMPLATES
 
 
 def _new_signer(account: str) -> FlutterwaveSigner:

@@ -5,19 +5,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
-from sandbox.formats import Json
-from sandbox.ledger.ledger import Ledger
-from sandbox.ledger.payments import PaymentRecord, RefundRecord, RefundState
-from sandbox.simulators.gocardless.objects import (
+from tillkeeper.sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
+from tillkeeper.sandbox.formats import Json
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.ledger.payments import PaymentRecord, RefundRecord, RefundState
+from tillkeeper.sandbox.simulators.gocardless.objects import (
     gocardless_payment,
     gocardless_refund,
     refund_id,
     refund_ref_of,
     time_text,
 )
-from sandbox.simulators.gocardless.signing import ACTIONS, GoCardlessSigner, event_of
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.simulators.gocardless.signing import ACTIONS, GoCardlessSigner, event_of
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 API_VERSION: Final = "2015-07-06"
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.formats import Json
+from tillkeeper.sandbox.formats import Json
 
 
 def gocardless_event(event_id: str, at: datetime, resource: str, action: str, /, **more: Any) -> Json:

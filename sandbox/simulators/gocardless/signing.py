@@ -8,9 +8,9 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from sandbox.formats import Json, Signed
-from sandbox.simulators.gocardless.objects import gocardless_event, refund_id
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.formats import Json, Signed
+from tillkeeper.sandbox.simulators.gocardless.objects import gocardless_event, refund_id
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 # The action and the status of the payment after it; None where the status stays.
 ACTIONS: Final[Mapping[str, tuple[str, str | None]]] = {

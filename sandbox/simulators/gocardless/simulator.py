@@ -6,12 +6,12 @@ from typing import Final, cast
 
 import msgspec
 
-from sandbox.ledger.payments import PaymentState, RefundState
-from sandbox.signer import Signer
-from sandbox.simulators.base import Secret, Setting, Simulator
-from sandbox.simulators.gocardless.api import GoCardlessApi
-from sandbox.simulators.gocardless.signing import GoCardlessSigner
-from sandbox.simulators.gocardless.templates import EVENT_TYPES, TEMPLATES
+from tillkeeper.sandbox.ledger.payments import PaymentState, RefundState
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.base import Secret, Setting, Simulator
+from tillkeeper.sandbox.simulators.gocardless.api import GoCardlessApi
+from tillkeeper.sandbox.simulators.gocardless.signing import GoCardlessSigner
+from tillkeeper.sandbox.simulators.gocardless.templates import EVENT_TYPES, TEMPLATES
 
 
 def _new_signer(account: str) -> Signer:

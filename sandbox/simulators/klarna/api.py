@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
-from sandbox.formats import Json
-from sandbox.ledger.ledger import Ledger
-from sandbox.ledger.payments import PaymentRecord
-from sandbox.simulators.klarna.objects import klarna_capture, klarna_order, klarna_refund
-from sandbox.simulators.klarna.signing import KlarnaSigner
-from sandbox.story import Story
+from tillkeeper.sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
+from tillkeeper.sandbox.formats import Json
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.ledger.payments import PaymentRecord
+from tillkeeper.sandbox.simulators.klarna.objects import klarna_capture, klarna_order, klarna_refund
+from tillkeeper.sandbox.simulators.klarna.signing import KlarnaSigner
+from tillkeeper.sandbox.story import Story
 
 STATUSES: Final[Mapping[str, tuple[str, str]]] = {
     "purchase": ("AUTHORIZED", "ACCEPTED"),

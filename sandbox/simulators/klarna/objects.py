@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sandbox.formats import Json
+from tillkeeper.sandbox.formats import Json
 
 
 def klarna_order(ref: str, amount: int, currency: str, order_ref: str | None, /, **more: Any) -> Json:

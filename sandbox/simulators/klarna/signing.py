@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import msgspec
 
-from sandbox.formats import Signed
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.formats import Signed
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 
 def klarna_pushed() -> Signed:

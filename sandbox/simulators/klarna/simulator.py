@@ -7,13 +7,13 @@ import secrets
 from collections.abc import Mapping
 from typing import Final, cast
 
-from sandbox.ledger.payments import PaymentState, RefundState
-from sandbox.signer import Signer
-from sandbox.simulators.base import Secret, Setting, Simulator
-from sandbox.simulators.klarna.api import KlarnaApi
-from sandbox.simulators.klarna.signing import KlarnaSigner
-from sandbox.simulators.klarna.templates import EVENT_TYPES, TEMPLATES
-from sandbox.story import bare
+from tillkeeper.sandbox.ledger.payments import PaymentState, RefundState
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.base import Secret, Setting, Simulator
+from tillkeeper.sandbox.simulators.klarna.api import KlarnaApi
+from tillkeeper.sandbox.simulators.klarna.signing import KlarnaSigner
+from tillkeeper.sandbox.simulators.klarna.templates import EVENT_TYPES, TEMPLATES
+from tillkeeper.sandbox.story import bare
 
 
 def _new_signer(account: str) -> Signer:

@@ -11,12 +11,12 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse
-from sandbox.formats import Json, compact_json, http_date
-from sandbox.keys import new_rsa_key
-from sandbox.ledger.ledger import Ledger
-from sandbox.ledger.payments import PaymentRecord, PaymentState, RefundState
-from sandbox.simulators.lakala.signing import (
+from tillkeeper.sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse
+from tillkeeper.sandbox.formats import Json, compact_json, http_date
+from tillkeeper.sandbox.keys import new_rsa_key
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.ledger.payments import PaymentRecord, PaymentState, RefundState
+from tillkeeper.sandbox.simulators.lakala.signing import (
     ORDER_STATUSES,
     SCHEME,
     LakalaSigner,

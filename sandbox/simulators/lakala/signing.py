@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from sandbox.formats import SHANGHAI, Json, Signed, compact_json
-from sandbox.ledger.payments import PaymentState
-from sandbox.simulators.lakala.templates import EVENT_TYPES, PAID, UNTOLD
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.formats import SHANGHAI, Json, Signed, compact_json
+from tillkeeper.sandbox.ledger.payments import PaymentState
+from tillkeeper.sandbox.simulators.lakala.templates import EVENT_TYPES, PAID, UNTOLD
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 SCHEME: Final = "LKLAPI-SHA256withRSA"
 

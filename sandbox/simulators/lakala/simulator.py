@@ -10,13 +10,13 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from sandbox.keys import new_rsa_key
-from sandbox.signer import Signer
-from sandbox.simulators.base import Secret, Setting, Simulator
-from sandbox.simulators.lakala.api import LakalaApi
-from sandbox.simulators.lakala.signing import LakalaSigner, pay_order_no
-from sandbox.simulators.lakala.templates import EVENT_TYPES, TEMPLATES, UNTOLD
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.keys import new_rsa_key
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.base import Secret, Setting, Simulator
+from tillkeeper.sandbox.simulators.lakala.api import LakalaApi
+from tillkeeper.sandbox.simulators.lakala.signing import LakalaSigner, pay_order_no
+from tillkeeper.sandbox.simulators.lakala.templates import EVENT_TYPES, TEMPLATES, UNTOLD
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 
 def certificate_of(

@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import unquote
 
-from sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
-from sandbox.formats import Json, compact_json
-from sandbox.ledger.ledger import Ledger
-from sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord, RefundState
-from sandbox.simulators.mercadopago.objects import CLOCK, major, mercadopago_payment, mercadopago_refund
-from sandbox.simulators.mercadopago.signing import MercadoPagoSigner
+from tillkeeper.sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
+from tillkeeper.sandbox.formats import Json, compact_json
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord, RefundState
+from tillkeeper.sandbox.simulators.mercadopago.objects import CLOCK, major, mercadopago_payment, mercadopago_refund
+from tillkeeper.sandbox.simulators.mercadopago.signing import MercadoPagoSigner
 
 DISPUTED: Final[Mapping[str, Json]] = {
     "charged_back": {"status": "charged_back", "status_detail": "in_process"},

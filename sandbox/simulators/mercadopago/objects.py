@@ -4,8 +4,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from sandbox.formats import Json
 from tillkeeper.domain.money import exponent
+from tillkeeper.sandbox.formats import Json
 
 CLOCK: Final = datetime.fromisoformat("2026-01-01T00:00:00-04:00").tzinfo
 

@@ -8,8 +8,8 @@ from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
-from sandbox.formats import Signed, compact_json
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.formats import Signed, compact_json
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 
 def mercadopago_query(data_id: str, topic: str = "payment") -> str:

@@ -6,11 +6,11 @@ from typing import Final, cast
 
 import msgspec
 
-from sandbox.signer import Signer
-from sandbox.simulators.base import Secret, Setting, Simulator
-from sandbox.simulators.mercadopago.api import MercadoPagoApi
-from sandbox.simulators.mercadopago.signing import MercadoPagoSigner
-from sandbox.simulators.mercadopago.templates import EVENT_TYPES, TEMPLATES
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.base import Secret, Setting, Simulator
+from tillkeeper.sandbox.simulators.mercadopago.api import MercadoPagoApi
+from tillkeeper.sandbox.simulators.mercadopago.signing import MercadoPagoSigner
+from tillkeeper.sandbox.simulators.mercadopago.templates import EVENT_TYPES, TEMPLATES
 
 
 def _new_signer(account: str) -> MercadoPagoSigner:

@@ -5,14 +5,20 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
-from sandbox.formats import Json
-from sandbox.ledger.ledger import Ledger
-from sandbox.ledger.payments import PaymentRecord, RefundRecord, RefundState
-from sandbox.simulators.mollie.objects import mollie_chargeback, mollie_payment, mollie_refund, money, time_text
-from sandbox.simulators.mollie.signing import MollieSigner
-from sandbox.simulators.mollie.templates import EVENT_TYPES
-from sandbox.story import Story, StoryEvent, bare
+from tillkeeper.sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
+from tillkeeper.sandbox.formats import Json
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.ledger.payments import PaymentRecord, RefundRecord, RefundState
+from tillkeeper.sandbox.simulators.mollie.objects import (
+    mollie_chargeback,
+    mollie_payment,
+    mollie_refund,
+    money,
+    time_text,
+)
+from tillkeeper.sandbox.simulators.mollie.signing import MollieSigner
+from tillkeeper.sandbox.simulators.mollie.templates import EVENT_TYPES
+from tillkeeper.sandbox.story import Story, StoryEvent, bare
 
 # Where a payment tells since when it has a status.
 SINCE: Final[Mapping[str, str]] = {

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sandbox.formats import Json
 from tillkeeper.domain.money import exponent
+from tillkeeper.sandbox.formats import Json
 
 
 def money(amount: int, currency: str) -> Json:

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from sandbox.formats import Json, Signed
-from sandbox.simulators.mollie.objects import time_text
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.formats import Json, Signed
+from tillkeeper.sandbox.simulators.mollie.objects import time_text
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 
 def mollie_called(ref: str) -> Signed:

@@ -8,12 +8,12 @@ import secrets
 from collections.abc import Mapping
 from typing import Final, cast
 
-from sandbox.ledger.payments import PaymentState, RefundState
-from sandbox.signer import Signer
-from sandbox.simulators.base import Secret, Setting, Simulator
-from sandbox.simulators.mollie.api import MollieApi
-from sandbox.simulators.mollie.signing import MollieSigner
-from sandbox.simulators.mollie.templates import EVENT_TYPES, TEMPLATES
+from tillkeeper.sandbox.ledger.payments import PaymentState, RefundState
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.base import Secret, Setting, Simulator
+from tillkeeper.sandbox.simulators.mollie.api import MollieApi
+from tillkeeper.sandbox.simulators.mollie.signing import MollieSigner
+from tillkeeper.sandbox.simulators.mollie.templates import EVENT_TYPES, TEMPLATES
 
 
 def _settings(signer: Signer) -> Mapping[str, Setting]:

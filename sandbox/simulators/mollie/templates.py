@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from sandbox.ledger.payments import PaymentState, RefundState
-from sandbox.templates import (
+from tillkeeper.sandbox.ledger.payments import PaymentState, RefundState
+from tillkeeper.sandbox.templates import (
     ALL,
     AT_ONCE_S,
     Event,

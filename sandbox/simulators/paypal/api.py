@@ -4,11 +4,11 @@ from base64 import b64encode
 from datetime import datetime
 from typing import Final
 
-from sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
-from sandbox.formats import Json, compact_json
-from sandbox.ledger.ledger import Ledger
-from sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord, RefundState
-from sandbox.simulators.paypal.objects import (
+from tillkeeper.sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
+from tillkeeper.sandbox.formats import Json, compact_json
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord, RefundState
+from tillkeeper.sandbox.simulators.paypal.objects import (
     CAPTURE_PREFIX,
     ORDER_PREFIX,
     paypal_capture,
@@ -16,8 +16,8 @@ from sandbox.simulators.paypal.objects import (
     paypal_refund,
     rfc3339,
 )
-from sandbox.simulators.paypal.signing import CAPTURE_MORE, PayPalSigner
-from sandbox.simulators.paypal.templates import REVERSED
+from tillkeeper.sandbox.simulators.paypal.signing import CAPTURE_MORE, PayPalSigner
+from tillkeeper.sandbox.simulators.paypal.templates import REVERSED
 
 TOKEN_S: Final = 32_400
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from sandbox.formats import Json
+from tillkeeper.sandbox.formats import Json
 
 CAPTURE_PREFIX: Final = "7CAP"
 

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from sandbox.formats import Json, Signed, compact_json
-from sandbox.keys import new_rsa_key
-from sandbox.simulators.paypal.objects import (
+from tillkeeper.sandbox.formats import Json, Signed, compact_json
+from tillkeeper.sandbox.keys import new_rsa_key
+from tillkeeper.sandbox.simulators.paypal.objects import (
     order_id,
     paypal_capture,
     paypal_dispute,
@@ -25,7 +25,7 @@ from sandbox.simulators.paypal.objects import (
     rfc3339,
     with_prefix,
 )
-from sandbox.simulators.paypal.templates import (
+from tillkeeper.sandbox.simulators.paypal.templates import (
     COMPLETED,
     DECLINED,
     DENIED,
@@ -35,7 +35,7 @@ from sandbox.simulators.paypal.templates import (
     REFUNDED,
     REVERSED,
 )
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 AUTHORIZATION_PREFIX: Final = "3AUT"
 

@@ -6,13 +6,14 @@ from typing import Final, cast
 
 import msgspec
 
-from sandbox.ledger.payments import PaymentState, RefundState
-from sandbox.signer import Signer
-from sandbox.simulators.base import Secret, Setting, Simulator
-from sandbox.simulators.paypal.api import PayPalApi
-from sandbox.simulators.paypal.objects import API, CAPTURE_PREFIX
-from sandbox.simulators.paypal.signing import PayPalSigner, paypal_identity
-from sandbox.simulators.paypal.templates import (
+from tillkeeper import clock
+from tillkeeper.sandbox.ledger.payments import PaymentState, RefundState
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.base import Secret, Setting, Simulator
+from tillkeeper.sandbox.simulators.paypal.api import PayPalApi
+from tillkeeper.sandbox.simulators.paypal.objects import API, CAPTURE_PREFIX
+from tillkeeper.sandbox.simulators.paypal.signing import PayPalSigner, paypal_identity
+from tillkeeper.sandbox.simulators.paypal.templates import (
     APPROVED,
     AUTHORIZED,
     COMPLETED,
@@ -29,7 +30,6 @@ from sandbox.simulators.paypal.templates import (
     TEMPLATES,
     VOIDED,
 )
-from tillkeeper import clock
 
 CERTIFICATE_NAME: Final = "messageverificationcerts.paypal.com"
 

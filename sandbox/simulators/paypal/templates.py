@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sandbox.templates import (
+from tillkeeper.sandbox.templates import (
     ALL,
     AT_ONCE_S,
     Event,

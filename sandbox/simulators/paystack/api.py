@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import unquote
 
-from sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
-from sandbox.formats import Json, compact_json
-from sandbox.ledger.ledger import Ledger
-from sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord, RefundState
-from sandbox.simulators.paystack.objects import DECLINE, number_of, paystack_refund, paystack_transaction
-from sandbox.simulators.paystack.signing import PaystackSigner
+from tillkeeper.sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
+from tillkeeper.sandbox.formats import Json, compact_json
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord, RefundState
+from tillkeeper.sandbox.simulators.paystack.objects import DECLINE, number_of, paystack_refund, paystack_transaction
+from tillkeeper.sandbox.simulators.paystack.signing import PaystackSigner
 
 
 class PaystackApi:

@@ -4,7 +4,7 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final
 
-from sandbox.formats import Json
+from tillkeeper.sandbox.formats import Json
 
 
 def number_of(*event_types: str) -> int:

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import msgspec
 
-from sandbox.formats import Json, Signed, compact_json
-from sandbox.simulators.paystack.objects import (
+from tillkeeper.sandbox.formats import Json, Signed, compact_json
+from tillkeeper.sandbox.simulators.paystack.objects import (
     DECLINE,
     number_of,
     paystack_dispute,
@@ -15,7 +15,7 @@ from sandbox.simulators.paystack.objects import (
     paystack_transaction,
     time_text,
 )
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 
 def paystack_signed(secret_key: str, body: bytes) -> Signed:

@@ -4,13 +4,13 @@ import secrets
 from collections.abc import Mapping
 from typing import Final, cast
 
-from sandbox.signer import Signer
-from sandbox.simulators.base import Secret, Setting, Simulator
-from sandbox.simulators.paystack.api import PaystackApi
-from sandbox.simulators.paystack.objects import number_of
-from sandbox.simulators.paystack.signing import PaystackSigner
-from sandbox.simulators.paystack.templates import EVENT_TYPES, TEMPLATES
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.base import Secret, Setting, Simulator
+from tillkeeper.sandbox.simulators.paystack.api import PaystackApi
+from tillkeeper.sandbox.simulators.paystack.objects import number_of
+from tillkeeper.sandbox.simulators.paystack.signing import PaystackSigner
+from tillkeeper.sandbox.simulators.paystack.templates import EVENT_TYPES, TEMPLATES
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 
 def _event_id_of(story: Story, event: StoryEvent) -> str:

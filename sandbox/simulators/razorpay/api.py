@@ -4,13 +4,19 @@ from base64 import b64encode
 from datetime import datetime
 from typing import Final
 
-from sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
-from sandbox.formats import Json, compact_json
-from sandbox.ledger.ledger import Ledger
-from sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord, RefundState
-from sandbox.simulators.razorpay.objects import DECLINE, OUTCOMES, razorpay_order, razorpay_payment, razorpay_refund
-from sandbox.simulators.razorpay.signing import RazorpaySigner
-from sandbox.simulators.razorpay.templates import LET_GO
+from tillkeeper.sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
+from tillkeeper.sandbox.formats import Json, compact_json
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord, RefundState
+from tillkeeper.sandbox.simulators.razorpay.objects import (
+    DECLINE,
+    OUTCOMES,
+    razorpay_order,
+    razorpay_payment,
+    razorpay_refund,
+)
+from tillkeeper.sandbox.simulators.razorpay.signing import RazorpaySigner
+from tillkeeper.sandbox.simulators.razorpay.templates import LET_GO
 
 
 class RazorpayApi:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sandbox.formats import Json
-from sandbox.simulators.razorpay.templates import LET_GO
-from sandbox.story import bare
+from tillkeeper.sandbox.formats import Json
+from tillkeeper.sandbox.simulators.razorpay.templates import LET_GO
+from tillkeeper.sandbox.story import bare
 
 
 def razorpay_payment(payment_ref: str, amount: int, currency: str, order_ref: str | None, /, **more: Any) -> Json:

@@ -7,15 +7,15 @@ from typing import ClassVar
 
 import msgspec
 
-from sandbox.formats import Json, Signed
-from sandbox.simulators.razorpay.objects import (
+from tillkeeper.sandbox.formats import Json, Signed
+from tillkeeper.sandbox.simulators.razorpay.objects import (
     OUTCOMES,
     razorpay_dispute,
     razorpay_order,
     razorpay_payment,
     razorpay_refund,
 )
-from sandbox.story import Story, StoryEvent, bare
+from tillkeeper.sandbox.story import Story, StoryEvent, bare
 
 
 class RazorpaySigner(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,13 +6,13 @@ from typing import Final, cast
 
 import msgspec
 
-from sandbox.ledger.payments import PaymentState, RefundState
-from sandbox.signer import Signer
-from sandbox.simulators.base import Secret, Setting, Simulator
-from sandbox.simulators.razorpay.api import RazorpayApi
-from sandbox.simulators.razorpay.signing import RazorpaySigner, dispute_ref
-from sandbox.simulators.razorpay.templates import LET_GO, TEMPLATES
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.ledger.payments import PaymentState, RefundState
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.base import Secret, Setting, Simulator
+from tillkeeper.sandbox.simulators.razorpay.api import RazorpayApi
+from tillkeeper.sandbox.simulators.razorpay.signing import RazorpaySigner, dispute_ref
+from tillkeeper.sandbox.simulators.razorpay.templates import LET_GO, TEMPLATES
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 
 def _event_id_of(story: Story, event: StoryEvent) -> str:

@@ -11,12 +11,12 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 
-from sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse
-from sandbox.formats import Json, compact_json, http_date
-from sandbox.keys import new_rsa_key
-from sandbox.ledger.ledger import Ledger
-from sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord
-from sandbox.simulators.shengpay.signing import (
+from tillkeeper.sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse
+from tillkeeper.sandbox.formats import Json, compact_json, http_date
+from tillkeeper.sandbox.keys import new_rsa_key
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord
+from tillkeeper.sandbox.simulators.shengpay.signing import (
     HASHES,
     JSON_TYPE,
     REFUND,

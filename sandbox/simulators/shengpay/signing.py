@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, HashAlgorithm
 
-from sandbox.formats import SHANGHAI, Json, Signed, compact_json
-from sandbox.ledger.payments import RefundState
-from sandbox.simulators.shengpay.templates import BOUND, EVENT_TYPES, PAID
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.formats import SHANGHAI, Json, Signed, compact_json
+from tillkeeper.sandbox.ledger.payments import RefundState
+from tillkeeper.sandbox.simulators.shengpay.templates import BOUND, EVENT_TYPES, PAID
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 HASHES: Final[Mapping[str, HashAlgorithm]] = {"RSA2": SHA256(), "RSA": SHA1()}  # noqa: S303 - ShengPay's own
 

@@ -6,13 +6,13 @@ from typing import Final, cast
 import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from sandbox.keys import new_rsa_key
-from sandbox.signer import Signer
-from sandbox.simulators.base import Secret, Setting, Simulator
-from sandbox.simulators.shengpay.api import ShengPayApi
-from sandbox.simulators.shengpay.signing import REFUND, ShengPaySigner, refund_id_of
-from sandbox.simulators.shengpay.templates import BOUND, EVENT_TYPES, PAID, TEMPLATES
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.keys import new_rsa_key
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.base import Secret, Setting, Simulator
+from tillkeeper.sandbox.simulators.shengpay.api import ShengPayApi
+from tillkeeper.sandbox.simulators.shengpay.signing import REFUND, ShengPaySigner, refund_id_of
+from tillkeeper.sandbox.simulators.shengpay.templates import BOUND, EVENT_TYPES, PAID, TEMPLATES
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 FETCHED: Final = frozenset({"REFUND.PROCESSING", "REFUND.REFUND_CLOSE", "REFUND.CHANGE"})  # they tell no time
 

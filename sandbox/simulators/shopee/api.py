@@ -7,13 +7,13 @@ from typing import Final
 
 import msgspec
 
-from sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
-from sandbox.formats import Json
-from sandbox.ledger.ledger import Ledger
-from sandbox.ledger.payments import PaymentRecord
-from sandbox.simulators.shopee.objects import shopee_amount, shopee_order
-from sandbox.simulators.shopee.signing import ShopeeSigner
-from sandbox.simulators.shopee.templates import CASH
+from tillkeeper.sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
+from tillkeeper.sandbox.formats import Json
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.ledger.payments import PaymentRecord
+from tillkeeper.sandbox.simulators.shopee.objects import shopee_amount, shopee_order
+from tillkeeper.sandbox.simulators.shopee.signing import ShopeeSigner
+from tillkeeper.sandbox.simulators.shopee.templates import CASH
 
 PATH: Final = "/api/v2/order/get_order_detail"
 

@@ -3,8 +3,8 @@
 from decimal import Decimal
 from typing import Any
 
-from sandbox.formats import Json
 from tillkeeper.domain.money import EXPONENTS
+from tillkeeper.sandbox.formats import Json
 
 
 def shopee_order(order_sn: str, amount: Decimal, currency: str, status: str, /, **more: Any) -> Json:

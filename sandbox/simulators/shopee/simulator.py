@@ -8,11 +8,11 @@ from typing import Final, cast
 
 import msgspec
 
-from sandbox.signer import Signer
-from sandbox.simulators.base import Secret, Setting, Simulator
-from sandbox.simulators.shopee.api import ShopeeApi
-from sandbox.simulators.shopee.signing import ShopeeSigner
-from sandbox.simulators.shopee.templates import EVENT_TYPES, TEMPLATES
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.base import Secret, Setting, Simulator
+from tillkeeper.sandbox.simulators.shopee.api import ShopeeApi
+from tillkeeper.sandbox.simulators.shopee.signing import ShopeeSigner
+from tillkeeper.sandbox.simulators.shopee.templates import EVENT_TYPES, TEMPLATES
 
 
 def _new_signer(account: str) -> ShopeeSigner:

@@ -4,12 +4,12 @@ import json
 from datetime import datetime
 from typing import Final
 
-from sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
-from sandbox.formats import Json
-from sandbox.ledger.ledger import Ledger
-from sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord
-from sandbox.simulators.square.objects import DECLINE, rfc3339, square_payment, square_refund
-from sandbox.simulators.square.signing import DECLINED, SquareSigner
+from tillkeeper.sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
+from tillkeeper.sandbox.formats import Json
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord
+from tillkeeper.sandbox.simulators.square.objects import DECLINE, rfc3339, square_payment, square_refund
+from tillkeeper.sandbox.simulators.square.signing import DECLINED, SquareSigner
 
 
 class SquareApi:

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sandbox.formats import Json
-from sandbox.story import bare
+from tillkeeper.sandbox.formats import Json
+from tillkeeper.sandbox.story import bare
 
 
 def square_payment(payment_ref: str, amount: int, currency: str, order_ref: str, at: datetime, **more: Any) -> Json:

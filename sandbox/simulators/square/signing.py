@@ -8,9 +8,9 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from sandbox.formats import Json, Signed
-from sandbox.simulators.square.objects import DECLINE, rfc3339, square_dispute, square_payment, square_refund
-from sandbox.story import Story, StoryEvent, bare
+from tillkeeper.sandbox.formats import Json, Signed
+from tillkeeper.sandbox.simulators.square.objects import DECLINE, rfc3339, square_dispute, square_payment, square_refund
+from tillkeeper.sandbox.story import Story, StoryEvent, bare
 
 DECLINED: Final = "payment FAILED"
 

@@ -8,12 +8,12 @@ from typing import Final, cast
 
 import msgspec
 
-from sandbox.ledger.payments import PaymentState, RefundState
-from sandbox.signer import Signer
-from sandbox.simulators.base import Secret, Setting, Simulator
-from sandbox.simulators.square.api import SquareApi
-from sandbox.simulators.square.signing import SquareSigner
-from sandbox.simulators.square.templates import TEMPLATES
+from tillkeeper.sandbox.ledger.payments import PaymentState, RefundState
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.base import Secret, Setting, Simulator
+from tillkeeper.sandbox.simulators.square.api import SquareApi
+from tillkeeper.sandbox.simulators.square.signing import SquareSigner
+from tillkeeper.sandbox.simulators.square.templates import TEMPLATES
 
 
 def _new_signer(account: str) -> SquareSigner:

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import msgspec
 
-from sandbox.formats import Signed
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.formats import Signed
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 
 class StandardSigner(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,11 +7,11 @@ from typing import Final
 
 import msgspec
 
-from sandbox.ledger.payments import PaymentState, RefundState
-from sandbox.signer import Signer
-from sandbox.simulators.base import Secret, Setting, Simulator
-from sandbox.simulators.standard.signing import StandardSigner
-from sandbox.simulators.standard.templates import TEMPLATES
+from tillkeeper.sandbox.ledger.payments import PaymentState, RefundState
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.base import Secret, Setting, Simulator
+from tillkeeper.sandbox.simulators.standard.signing import StandardSigner
+from tillkeeper.sandbox.simulators.standard.templates import TEMPLATES
 
 SECRET_BYTES: Final = 24
 

@@ -11,13 +11,13 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import unquote
 
-from sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse
-from sandbox.formats import Json, http_date
-from sandbox.ledger.ledger import Ledger
-from sandbox.ledger.payments import PaymentRecord
-from sandbox.simulators.stripe.objects import charge_ref_of, session_ref_of
-from sandbox.simulators.stripe.responses import charge_of, intent_of, refund_of, session_of
-from sandbox.simulators.stripe.signing import StripeSigner
+from tillkeeper.sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse
+from tillkeeper.sandbox.formats import Json, http_date
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.ledger.payments import PaymentRecord
+from tillkeeper.sandbox.simulators.stripe.objects import charge_ref_of, session_ref_of
+from tillkeeper.sandbox.simulators.stripe.responses import charge_of, intent_of, refund_of, session_of
+from tillkeeper.sandbox.simulators.stripe.signing import StripeSigner
 
 SEARCH_LAG: Final = timedelta(minutes=1)  # "data is searchable in less than a minute"
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sandbox.formats import Json, word_of
+from tillkeeper.sandbox.formats import Json, word_of
 
 
 def stripe_payment_intent(payment_ref: str, amount: int, currency: str, order_ref: str | None, /, **more: Any) -> Json:

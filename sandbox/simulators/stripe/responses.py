@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from sandbox.formats import Json
-from sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord, RefundState
-from sandbox.simulators.stripe.objects import (
+from tillkeeper.sandbox.formats import Json
+from tillkeeper.sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord, RefundState
+from tillkeeper.sandbox.simulators.stripe.objects import (
     charge_ref_of,
     session_ref_of,
     stripe_charge,
@@ -15,7 +15,7 @@ from sandbox.simulators.stripe.objects import (
     stripe_refund,
     stripe_session,
 )
-from sandbox.story import Story
+from tillkeeper.sandbox.story import Story
 
 DECLINED: Final[Mapping[str, Any]] = {
     "type": "card_error",

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from sandbox.formats import Json, Signed, word_of
-from sandbox.simulators.stripe.objects import (
+from tillkeeper.sandbox.formats import Json, Signed, word_of
+from tillkeeper.sandbox.simulators.stripe.objects import (
     charge_ref_of,
     session_ref_of,
     stripe_charge,
@@ -18,7 +18,7 @@ from sandbox.simulators.stripe.objects import (
     stripe_refund,
     stripe_session,
 )
-from sandbox.story import Story, StoryEvent, bare
+from tillkeeper.sandbox.story import Story, StoryEvent, bare
 
 
 class StripeSigner(msgspec.Struct, frozen=True, kw_only=True):

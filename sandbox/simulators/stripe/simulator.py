@@ -5,12 +5,12 @@ from typing import Final
 
 import msgspec
 
-from sandbox.ledger.ledger import Ledger
-from sandbox.signer import Signer
-from sandbox.simulators.base import Secret, Setting, Simulator
-from sandbox.simulators.stripe.api import StripeApi
-from sandbox.simulators.stripe.signing import StripeSigner
-from sandbox.simulators.stripe.templates import EVENT_TYPES, TEMPLATES
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.base import Secret, Setting, Simulator
+from tillkeeper.sandbox.simulators.stripe.api import StripeApi
+from tillkeeper.sandbox.simulators.stripe.signing import StripeSigner
+from tillkeeper.sandbox.simulators.stripe.templates import EVENT_TYPES, TEMPLATES
 
 
 def _new_signer(account: str) -> StripeSigner:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
-from sandbox.ledger.payments import PaymentState, RefundState
-from sandbox.templates import (
+from tillkeeper.domain.statuses import Status
+from tillkeeper.sandbox.ledger.payments import PaymentState, RefundState
+from tillkeeper.sandbox.templates import (
     ALL,
     AT_ONCE_S,
     Event,
@@ -20,7 +21,6 @@ from sandbox.templates import (
     refunding,
     unpaid,
 )
-from tillkeeper.domain.statuses import Status
 
 EVENT_TYPES: Final[Mapping[str, PaymentState | RefundState | None]] = {
     "payment_intent.created": PaymentState.CREATED,

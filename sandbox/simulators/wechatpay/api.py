@@ -17,13 +17,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse
-from sandbox.formats import Json, compact_json, http_date, word_of
-from sandbox.keys import new_rsa_key
-from sandbox.ledger.ledger import Ledger
-from sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord
-from sandbox.simulators.wechatpay.objects import rfc3339, wechatpay_refund_id
-from sandbox.simulators.wechatpay.signing import (
+from tillkeeper.sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse
+from tillkeeper.sandbox.formats import Json, compact_json, http_date, word_of
+from tillkeeper.sandbox.keys import new_rsa_key
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord
+from tillkeeper.sandbox.simulators.wechatpay.objects import rfc3339, wechatpay_refund_id
+from tillkeeper.sandbox.simulators.wechatpay.signing import (
     ONLY_WHEN_PAID,
     WeChatPayKey,
     WeChatPaySigner,

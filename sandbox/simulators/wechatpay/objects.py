@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sandbox.formats import SHANGHAI, Json, word_of
+from tillkeeper.sandbox.formats import SHANGHAI, Json, word_of
 
 
 def wechatpay_transaction(

@@ -11,10 +11,15 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from sandbox.formats import Json, Signed, word_of
-from sandbox.simulators.wechatpay.objects import rfc3339, wechatpay_refund, wechatpay_refund_id, wechatpay_transaction
-from sandbox.simulators.wechatpay.templates import COMBINED, DEDUCTION_FAILED, SHARED_OUT
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.formats import Json, Signed, word_of
+from tillkeeper.sandbox.simulators.wechatpay.objects import (
+    rfc3339,
+    wechatpay_refund,
+    wechatpay_refund_id,
+    wechatpay_transaction,
+)
+from tillkeeper.sandbox.simulators.wechatpay.templates import COMBINED, DEDUCTION_FAILED, SHARED_OUT
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 ANOTHERS: Final = "1900000199"
 

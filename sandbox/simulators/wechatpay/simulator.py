@@ -6,14 +6,14 @@ from typing import Final
 
 import msgspec
 
-from sandbox.keys import new_rsa_key, private_pem, public_pem
-from sandbox.ledger.ledger import Ledger
-from sandbox.signer import Signer
-from sandbox.simulators.base import Secret, Setting, Simulator
-from sandbox.simulators.wechatpay.api import WeChatPayApi
-from sandbox.simulators.wechatpay.signing import WeChatPayKey, WeChatPaySigner
-from sandbox.simulators.wechatpay.templates import COMBINED, EVENT_TYPES, SHARED_OUT, TEMPLATES
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.keys import new_rsa_key, private_pem, public_pem
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.base import Secret, Setting, Simulator
+from tillkeeper.sandbox.simulators.wechatpay.api import WeChatPayApi
+from tillkeeper.sandbox.simulators.wechatpay.signing import WeChatPayKey, WeChatPaySigner
+from tillkeeper.sandbox.simulators.wechatpay.templates import COMBINED, EVENT_TYPES, SHARED_OUT, TEMPLATES
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 APIV3_KEY_CHARS: Final = 32
 

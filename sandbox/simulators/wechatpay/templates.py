@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from sandbox.ledger.payments import PaymentState, RefundState
-from sandbox.templates import (
+from tillkeeper.sandbox.ledger.payments import PaymentState, RefundState
+from tillkeeper.sandbox.templates import (
     ALL,
     Event,
     at_other_account,

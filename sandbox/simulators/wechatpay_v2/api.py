@@ -7,12 +7,20 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse
-from sandbox.formats import SHANGHAI, http_date
-from sandbox.ledger.ledger import Ledger
-from sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord, RefundState
-from sandbox.simulators.wechatpay_v2.signing import REFUND, Fields, WeChatPayV2Signer, compact, refund_id_of, sign, xml
-from sandbox.simulators.wechatpay_v2.templates import ACCEPTED_DEDUCTION, FAILED_DEDUCTION
+from tillkeeper.sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse
+from tillkeeper.sandbox.formats import SHANGHAI, http_date
+from tillkeeper.sandbox.ledger.ledger import Ledger
+from tillkeeper.sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord, RefundState
+from tillkeeper.sandbox.simulators.wechatpay_v2.signing import (
+    REFUND,
+    Fields,
+    WeChatPayV2Signer,
+    compact,
+    refund_id_of,
+    sign,
+    xml,
+)
+from tillkeeper.sandbox.simulators.wechatpay_v2.templates import ACCEPTED_DEDUCTION, FAILED_DEDUCTION
 
 TRADE_STATES: Final[Mapping[PaymentState, str]] = {
     PaymentState.CREATED: "NOTPAY",

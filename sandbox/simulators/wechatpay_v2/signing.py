@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 
-from sandbox.formats import SHANGHAI, Signed
-from sandbox.simulators.wechatpay_v2.templates import ACCEPTED_DEDUCTION, DECLINED, FAILED_DEDUCTION, PAID
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.formats import SHANGHAI, Signed
+from tillkeeper.sandbox.simulators.wechatpay_v2.templates import ACCEPTED_DEDUCTION, DECLINED, FAILED_DEDUCTION, PAID
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 AES_BLOCK_BYTES: Final = 16
 

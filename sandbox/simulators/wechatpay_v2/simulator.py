@@ -6,12 +6,12 @@ from typing import Final, cast
 
 import msgspec
 
-from sandbox.signer import Signer
-from sandbox.simulators.base import Secret, Setting, Simulator
-from sandbox.simulators.wechatpay_v2.api import WeChatPayV2Api
-from sandbox.simulators.wechatpay_v2.signing import DECLINED_CODE, REFUND, WeChatPayV2Signer, compact
-from sandbox.simulators.wechatpay_v2.templates import DECLINED, EVENT_TYPES, PAID, TEMPLATES
-from sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.base import Secret, Setting, Simulator
+from tillkeeper.sandbox.simulators.wechatpay_v2.api import WeChatPayV2Api
+from tillkeeper.sandbox.simulators.wechatpay_v2.signing import DECLINED_CODE, REFUND, WeChatPayV2Signer, compact
+from tillkeeper.sandbox.simulators.wechatpay_v2.templates import DECLINED, EVENT_TYPES, PAID, TEMPLATES
+from tillkeeper.sandbox.story import Story, StoryEvent
 
 SUB_MCH_ID: Final = "1900000110"
 

@@ -5,17 +5,18 @@ from uuid import UUID
 
 import msgspec
 
-from tests.pure.domain.factories import NOON, an_event
+from tests.pure.domain.factories import NOON, POLICY, an_event, an_order
 from tillkeeper.domain.batch import (
     Item,
     KnownEvent,
     digest_of,
     find_orders,
     give_ids_of_their_own,
+    hand_over,
     sort_out,
 )
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.order.case_reasons import event_subject
+from tillkeeper.domain.order.case_reasons import CaseReason, event_subject
 from tillkeeper.domain.order.receiving import Outcome
 from tillkeeper.domain.references import Bindings
 
@@ -113,3 +114,15 @@ def test_an_event_finds_its_order_by_what_a_later_one_of_its_batch_names():
     items = delivered(refund, stranger, both)
     assert find_orders(items, Bindings(known={("order", "A1"): 1})) == [items[1]]
     assert [item.order_id for item in items] == [1, None, 1]
+
+
+def test_each_order_is_handed_its_events_and_what_the_batch_found_of_it():
+    item = Item(event=an_event(), order_id=1)
+    batch = sort_out([item], [], {})
+    reason = CaseReason(kind="event_id_reused", subject="event:a/e1")
+    orders = {1: an_order(), 2: an_order("A2")}
+    first, second = hand_over(
+        batch, orders, placed_facts={}, found=[(1, reason), (None, reason)], policy=POLICY, now=NOON
+    )
+    assert (item.outcome, first.has_moved, second.has_moved) == (Outcome.APPLIED, True, False)
+    assert (reason.key in first.cases.opened, second.decided_cases) == (True, None)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.pure.domain.histories_of_one import an_event, facts_after
 from tests.pure.domain.strategies import AN_ORDER, histories
-from tests.pure.domain.test_order import an_event, facts_after
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.order.implied import Implied, implied
 from tillkeeper.domain.order.status import summarize

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tillkeeper.domain.nearness import is_alike, is_near
+from tests.pure.domain.factories import an_event, an_order
+from tillkeeper.domain.nearness import WaitingMoney, is_alike, is_near, parked_nearby, waiting_nearby
 
 
 @pytest.mark.parametrize(
@@ -36,3 +37,20 @@ def test_a_number_is_no_part_of_a_longer_one():
 def test_a_slip_is_alike():
     assert is_alike("ORDER-1001", "ORDRE-1001")
     assert not is_alike("ORDER-1001", "PO-9")
+
+
+def waiting(order_ref, amount=100):
+    return WaitingMoney(account="a", order_ref=order_ref, payment_ref="p1", amount=amount, currency="CNY")
+
+
+def test_money_waits_nearby_under_a_reference_that_is_near_or_alike_at_the_same_sum():
+    order = an_order("ORDER-1001").order
+    [near] = waiting_nearby(order, [waiting("order_1001", 1), waiting("OTHER-77"), waiting("ORDRE-1001", 1)])
+    assert near == "payment p1 at a waits for an order 'order_1001': is that this one?"
+    assert len([*waiting_nearby(order, [waiting("ORDRE-1001")])]) == 1
+
+
+def test_a_parked_event_is_nearby_under_a_near_reference_and_not_its_own():
+    parked = enumerate([[an_event(order_ref=ref)] for ref in ("order_1001", "ORDER-1001", None, "OTHER-77")])
+    [near] = parked_nearby(an_order("ORDER-1001").order, parked)
+    assert near.endswith("tillkeeper parked show 0")

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.pure.domain.histories_of_one import an_event
 from tests.pure.domain.strategies import histories
-from tests.pure.domain.test_order import an_event
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.order.ownership import Placed, place
 

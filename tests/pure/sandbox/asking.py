@@ -3,9 +3,9 @@
 from datetime import datetime
 from urllib.parse import parse_qsl, urlsplit
 
-from sandbox.apis.base import Api, ApiRequest
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.messages import Answer, Call, Query, Response
+from tillkeeper.sandbox.apis.base import Api, ApiRequest
 
 
 def answer(gateway: Gateway, api: Api, query: Query, *, now: datetime) -> Answer:

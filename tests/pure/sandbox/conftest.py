@@ -2,9 +2,9 @@
 
 import pytest
 
-from sandbox.accounts import new_signers
-from sandbox.signer import Signer
 from tests.gateway_apis import Gateways
+from tillkeeper.sandbox.accounts import new_signers
+from tillkeeper.sandbox.signer import Signer
 
 
 @pytest.fixture(scope="session")

@@ -10,23 +10,6 @@ from random import Random
 import msgspec
 import pytest
 
-from sandbox.accounts import account_of, asks_first, impostors_of, new_signers, write_config
-from sandbox.apis.base import Api
-from sandbox.forgery import Forger
-from sandbox.ledger.payments import PaymentState, payment_at
-from sandbox.signer import Signer
-from sandbox.simulators.base import Secret, Simulator
-from sandbox.simulators.registry import (
-    ALL_GATEWAYS,
-    DEFAULT_GATEWAYS,
-    NoSuchGateway,
-    ledger_of,
-    parse_gateways,
-    simulator_of,
-)
-from sandbox.story import Story, StoryEvent
-from sandbox.story_generator import generate_story
-from sandbox.templates import Template
 from tests.pure.sandbox.asking import answer
 from tillkeeper import clock
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent, problem_with
@@ -37,6 +20,23 @@ from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import BadSignature, Refused
 from tillkeeper.gateways.messages import Query, Request, Verified
 from tillkeeper.gateways.registry import GATEWAYS
+from tillkeeper.sandbox.accounts import account_of, asks_first, impostors_of, new_signers, write_config
+from tillkeeper.sandbox.apis.base import Api
+from tillkeeper.sandbox.forgery import Forger
+from tillkeeper.sandbox.ledger.payments import PaymentState, payment_at
+from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.base import Secret, Simulator
+from tillkeeper.sandbox.simulators.registry import (
+    ALL_GATEWAYS,
+    DEFAULT_GATEWAYS,
+    NoSuchGateway,
+    ledger_of,
+    parse_gateways,
+    simulator_of,
+)
+from tillkeeper.sandbox.story import Story, StoryEvent
+from tillkeeper.sandbox.story_generator import generate_story
+from tillkeeper.sandbox.templates import Template
 from tillkeeper.settings import load_settings
 
 EVERYONE = sorted(GATEWAYS)

@@ -9,19 +9,6 @@ from random import Random
 import msgspec
 import pytest
 
-from sandbox.accounts import impostors_of, new_signers, write_config
-from sandbox.apis.query_log import QueryLog
-from sandbox.comparison import ShownOrder, compare, sample
-from sandbox.forgery import Forger, altered
-from sandbox.simulators.registry import ledger_of, simulator_of
-from sandbox.story import Story
-from sandbox.story_generator import generate_story
-from sandbox.traffic import run as traffic_run
-from sandbox.traffic.monitor import Snapshot, grown
-from sandbox.traffic.posting_log import PostingLog
-from sandbox.traffic.schedule import Deliver, Forge, Register, actions_of
-from sandbox.traffic.summary import AuditVerdict, Summary
-from sandbox.traffic.target import Target
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.registration import Order
@@ -30,6 +17,19 @@ from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import Refused
 from tillkeeper.gateways.messages import Request
+from tillkeeper.sandbox.accounts import impostors_of, new_signers, write_config
+from tillkeeper.sandbox.apis.query_log import QueryLog
+from tillkeeper.sandbox.comparison import ShownOrder, compare, sample
+from tillkeeper.sandbox.forgery import Forger, altered
+from tillkeeper.sandbox.simulators.registry import ledger_of, simulator_of
+from tillkeeper.sandbox.story import Story
+from tillkeeper.sandbox.story_generator import generate_story
+from tillkeeper.sandbox.traffic import run as traffic_run
+from tillkeeper.sandbox.traffic.monitor import Snapshot, grown
+from tillkeeper.sandbox.traffic.posting_log import PostingLog
+from tillkeeper.sandbox.traffic.schedule import Deliver, Forge, Register, actions_of
+from tillkeeper.sandbox.traffic.summary import AuditVerdict, Summary
+from tillkeeper.sandbox.traffic.target import Target
 from tillkeeper.settings import load_settings
 from tillkeeper.store.reports.overview import OrderStanding
 

@@ -6,24 +6,24 @@ from random import Random
 import msgspec
 import pytest
 
-from sandbox.ledger.payments import PaymentState, RefundState, payment_at
-from sandbox.scenarios.delivery_faults import DeliveryCounts, DeliveryFaults, SilentPeriod, arrivals
-from sandbox.scenarios.resolution import is_true, resolutions
-from sandbox.scenarios.run import BEGINS_AT, DAY_S
-from sandbox.scenarios.simulation import refunds_asked_for
-from sandbox.scenarios.templates import DAY_TEMPLATES, STUCK_TEMPLATES, WITHOUT_WEBHOOK
-from sandbox.simulators.registry import DEFAULT_GATEWAYS, ledger_of, simulator_of
-from sandbox.story import Story
-from sandbox.story_generator import generate_story
 from tests.gateway_apis import NOON
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
 from tillkeeper.domain.order.facts import OrderFacts, apply
+from tillkeeper.domain.order.refund_registration import requested_event
 from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
 from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.registry import build
+from tillkeeper.sandbox.ledger.payments import PaymentState, RefundState, payment_at
+from tillkeeper.sandbox.scenarios.delivery_faults import DeliveryCounts, DeliveryFaults, SilentPeriod, arrivals
+from tillkeeper.sandbox.scenarios.resolution import is_true, resolutions
+from tillkeeper.sandbox.scenarios.run import BEGINS_AT, DAY_S
+from tillkeeper.sandbox.scenarios.simulation import refunds_asked_for
+from tillkeeper.sandbox.scenarios.templates import DAY_TEMPLATES, STUCK_TEMPLATES, WITHOUT_WEBHOOK
+from tillkeeper.sandbox.simulators.registry import DEFAULT_GATEWAYS, ledger_of, simulator_of
+from tillkeeper.sandbox.story import Story
+from tillkeeper.sandbox.story_generator import generate_story
 from tillkeeper.settings import load_settings
-from tillkeeper.store.apply.refunds import _event as the_word_of
 from tillkeeper.store.reports.overview import OrderStanding
 from tillkeeper.store.reports.recorded import RecordedEvent
 
@@ -43,7 +43,7 @@ def stories(count: int, *, seed: int = 1, lives=DAY_TEMPLATES) -> list[Story]:
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory, signers):
-    from sandbox.accounts import write_config
+    from tillkeeper.sandbox.accounts import write_config
 
     path = tmp_path_factory.mktemp("config") / "tillkeeper.toml"
     write_config(path, signers, database_url="postgresql://nobody@127.0.0.1/", broker_url=None, port=1, token="t" * 16)
@@ -53,7 +53,7 @@ def settings(tmp_path_factory, signers):
 def events_told(story: Story, settings, signers) -> list[PaymentEvent]:
     """Everything that webhooks would bring, and what the merchant knows of the refunds it asked for."""
     gateway = build(story.account, settings.accounts[story.account])
-    events = [the_word_of(asked, story.currency) for _, asked in refunds_asked_for(story)]
+    events = [requested_event(asked, currency=story.currency) for _, asked in refunds_asked_for(story)]
     for it in story.events:
         if it.event_type not in WITHOUT_WEBHOOK:
             headers, body = signers[story.account].sign(story, it, now=it.at, again=0)

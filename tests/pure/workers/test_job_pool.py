@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 
 from tillkeeper.loops import start
-from workers.database_retry import Stopped
-from workers.job_pool import JobPool
+from tillkeeper.workers.database_retry import Stopped
+from tillkeeper.workers.job_pool import JobPool
 
 IDLE_S = 0.001  # between two looks; nothing here waits for it to be over
 

@@ -11,7 +11,6 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from sandbox.servers.child import free_ports
 from tests.virtual_time import Time
 from tillkeeper.api_client.client import ApiClient
 from tillkeeper.api_client.http import open_http
@@ -20,6 +19,7 @@ from tillkeeper.gateways.stripe.gateway import Stripe
 from tillkeeper.gateways.stripe.settings import StripeSettings
 from tillkeeper.gateways.wechatpay.gateway import WeChatPay
 from tillkeeper.gateways.wechatpay.settings import WeChatPaySettings
+from tillkeeper.sandbox.servers.child import free_ports
 
 KEY_ID = "PUB_KEY_ID_0119"
 KEY = "sk_test_51OfTheAsker"

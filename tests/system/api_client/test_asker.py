@@ -13,8 +13,6 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 from prometheus_client import REGISTRY
 
-from sandbox.servers.child import free_ports
-from sandbox.simulators.wechatpay.signing import WeChatPayKey, wechatpay_signed
 from tests.system.api_client.playing import KEY, KEY_ID, a_key, an_asker, an_intent, says, stripe, wechatpay
 from tests.virtual_time import NOW
 from tillkeeper.api_client import client
@@ -23,6 +21,8 @@ from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.domain.events import Kind
 from tillkeeper.gateways.errors import CannotQuery
 from tillkeeper.gateways.messages import Answer, Query
+from tillkeeper.sandbox.servers.child import free_ports
+from tillkeeper.sandbox.simulators.wechatpay.signing import WeChatPayKey, wechatpay_signed
 
 PAYMENT = Query(about="payment", order_ref="ORDER-1", payment_ref="pi_1")
 BROKEN, DENIED = says(b"", 500), says(b"", 401)

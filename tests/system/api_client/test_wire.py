@@ -6,13 +6,13 @@ import gzip
 import pytest
 from aiohttp import web
 
-from sandbox.servers.child import free_ports
 from tests.system.api_client.playing import Server, says
 from tillkeeper.api_client import http
 from tillkeeper.api_client.http import open_http
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.messages import Call
+from tillkeeper.sandbox.servers.child import free_ports
 
 
 async def sent(call, **settings):

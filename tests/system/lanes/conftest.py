@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from sandbox.servers import Postgres, RabbitMQ
 from tests.lane_handles import RabbitLane, SpoolLane
+from tillkeeper.sandbox.servers import Postgres, RabbitMQ
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import aio_pika
 import pytest
 from aiormq.exceptions import ChannelAccessRefused, ChannelClosed
 
-from sandbox.servers import RabbitMQ
 from tillkeeper.domain.delivery import Envelope, pack
 from tillkeeper.domain.order.notice_outcomes import Sent
 from tillkeeper.lanes.base import LaneUnavailable
@@ -19,6 +18,7 @@ from tillkeeper.lanes.rabbitmq_sender import RabbitSender
 from tillkeeper.lanes.topology import Topology
 from tillkeeper.notices.exchange import ExchangeChannel
 from tillkeeper.notices.outgoing import Outgoing
+from tillkeeper.sandbox.servers import RabbitMQ
 
 SCRIPT = Path(__file__).parents[3] / "deploy" / "rabbitmq.sh"
 pytestmark = pytest.mark.rabbitmq

@@ -8,8 +8,8 @@ import pytest
 from tests.notice_factories import Clock
 from tests.notice_servers import http_server, smtp_server
 from tillkeeper.notices.channels import open_channels
-from workers.database_retry import DatabaseRetry
-from workers.notify import NotifyLoop
+from tillkeeper.workers.database_retry import DatabaseRetry
+from tillkeeper.workers.notify import NotifyLoop
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import signal
 import aiohttp
 import pytest
 
-from sandbox.servers.child import free_ports
 from tests.notice_factories import an_order, row_of, to_merchant, to_payer, told
 from tests.notice_servers import SECRET
 from tests.system.commands import WITHIN_S, serving, toml, written
 from tillkeeper.loops import pause
+from tillkeeper.sandbox.servers.child import free_ports
 
 NEVER = asyncio.Event()
 

@@ -18,8 +18,8 @@ from tillkeeper.domain.order.notice_outcomes import Failed, Sent
 from tillkeeper.domain.order.notices import Audience
 from tillkeeper.notices.settings import SmtpSettings
 from tillkeeper.notices.smtp import SmtpChannel
-from workers.database_retry import DatabaseRetry
-from workers.notify import LEASE, NotifyLoop
+from tillkeeper.workers.database_retry import DatabaseRetry
+from tillkeeper.workers.notify import LEASE, NotifyLoop
 
 
 async def outcome(pool, key="k"):

@@ -19,7 +19,7 @@ from tillkeeper.notices.channels import Channels
 from tillkeeper.notices.ops import message_of
 from tillkeeper.notices.outgoing import Outgoing
 from tillkeeper.notices.webhook import retry_after_wait
-from workers.notify import LEASE
+from tillkeeper.workers.notify import LEASE
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sandbox.signer import Signer
 from tests.gateway_apis import Gateways
+from tillkeeper.sandbox.signer import Signer
 
 
 @pytest.fixture

@@ -19,11 +19,11 @@ from alipay.aop.api.request.AlipayTradeQueryRequest import AlipayTradeQueryReque
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from wechatpayv3 import WeChatPay, WeChatPayType
 
-from sandbox.apis.faults import Fault, Spell
-from sandbox.simulators.wechatpay.objects import rfc3339
-from sandbox.story import bare
 from tests.gateway_apis import NOON, SLOW_S
 from tillkeeper import clock
+from tillkeeper.sandbox.apis.faults import Fault, Spell
+from tillkeeper.sandbox.simulators.wechatpay.objects import rfc3339
+from tillkeeper.sandbox.story import bare
 
 STRIPE, ALIPAY, WECHATPAY = "stripe-main", "alipay-main", "wechatpay-main"
 

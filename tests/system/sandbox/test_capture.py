@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from sandbox.simulators.registry import simulator_of
 from tests.system.commands import tillkeeper
 from tillkeeper.gateways.registry import GATEWAYS
+from tillkeeper.sandbox.simulators.registry import simulator_of
 
 EVERYONE = sorted(GATEWAYS)
 

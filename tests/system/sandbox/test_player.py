@@ -3,11 +3,11 @@
 import pytest
 from aiohttp import web
 
-from sandbox.accounts import impostors_of
-from sandbox.forgery import Forger
-from sandbox.simulators.registry import ledger_of
-from sandbox.traffic.generator import TrafficGenerator, open_session
-from sandbox.traffic.posting_log import PostingLog
+from tillkeeper.sandbox.accounts import impostors_of
+from tillkeeper.sandbox.forgery import Forger
+from tillkeeper.sandbox.simulators.registry import ledger_of
+from tillkeeper.sandbox.traffic.generator import TrafficGenerator, open_session
+from tillkeeper.sandbox.traffic.posting_log import PostingLog
 
 
 @pytest.mark.parametrize("query", ["", "id=%2f1&type=payment", "data.id=a+b%20c&x", "u=%E4%B8%AD:/?@"])

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.servers.child import free_ports
+from tests.system.commands import tillkeeper
 from tests.system.receiving import SECRET, TOKEN
+from tillkeeper.sandbox.servers.child import free_ports
 
 WITHIN_S = 90.0  # of which 15 on idle cores
 
@@ -86,15 +88,17 @@ def check_numbers(told: dict, *, lane: str) -> None:
 @pytest.mark.rabbitmq
 @pytest.mark.usefixtures("rabbitmq")  # skips, or in CI fails, where there can be none
 async def test_a_run_with_rabbitmq_balances_and_leaves_nothing(place):
-    async with sandbox(place, "--up", "--seconds", "5", "--rate", "60", "--json") as child:
+    async with sandbox(place, "--up", "--seconds", "3", "--rate", "60", "--json") as child:
         code, output, errors = await ended(child)
     assert code == 0, errors + output
     check_numbers(json.loads(output), lane="rabbitmq")
     assert left_behind(place) == []
 
 
-async def test_a_run_on_the_postgresql_lane_alone_says_so_and_balances(place):
-    async with sandbox(place, "--up", "--seconds", "5", "--rate", "60", "--broker", "none", "--json") as child:
+async def test_a_run_on_the_postgresql_lane_alone_says_so_and_balances(place, monkeypatch):
+    # Variables of a real Tillkeeper do not reach one of our own.
+    monkeypatch.setenv("TILLKEEPER_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/real")
+    async with sandbox(place, "--up", "--seconds", "3", "--rate", "60", "--broker", "none", "--json") as child:
         code, output, errors = await ended(child)
     assert code == 0, errors + output
     check_numbers(json.loads(output), lane="spool")
@@ -102,8 +106,9 @@ async def test_a_run_on_the_postgresql_lane_alone_says_so_and_balances(place):
     assert left_behind(place) == []
 
 
-async def test_ctrl_c_ends_the_play_and_still_judges_it(place):
-    async with sandbox(place, "--up", "--seconds", "0", "--rate", "60", "--broker", "none") as child:
+async def test_ctrl_c_ends_the_play_of_the_named_gateways_and_still_judges_it(place):
+    told = ("--up", "--gateways", "wechatpay,alipay", "--seconds", "0", "--rate", "60", "--broker", "none")
+    async with sandbox(place, *told) as child:
         assert child.stdout is not None
         async with asyncio.timeout(WITHIN_S):
             while b"plays: accepted" not in (line := await child.stdout.readline()):
@@ -115,6 +120,7 @@ async def test_ctrl_c_ends_the_play_and_still_judges_it(place):
     assert lines[-1].startswith("the books balance; ")
     assert lines[-1].endswith(" are as the gateways know them")
     assert "已支付" in output
+    assert set(re.findall(r"[a-z0-9]+-main", output)) == {"wechatpay-main", "alipay-main"}
     assert left_behind(place) == []
 
 
@@ -130,27 +136,10 @@ async def test_ctrl_c_while_servers_start_leaves_nothing(place):
     assert left_behind(place) == []
 
 
-async def test_variables_of_a_real_tillkeeper_do_not_reach_one_of_our_own(place, monkeypatch):
-    monkeypatch.setenv("TILLKEEPER_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/real")
-    async with sandbox(place, "--up", "--seconds", "2", "--rate", "40", "--broker", "none", "--json") as child:
-        code, output, errors = await ended(child)
-    assert code == 0, errors + output
-
-
-async def test_the_gateways_that_are_named_are_played_and_no_others(place):
-    told = ("--up", "--gateways", "wechatpay,alipay", "--seconds", "2", "--rate", "60", "--broker", "none", "--json")
-    async with sandbox(place, *told) as child:
-        code, output, errors = await ended(child)
-    assert code == 0, errors + output
-    assert list(json.loads(output)["accounts"]) == ["wechatpay-main", "alipay-main"]
-
-
-async def test_a_gateway_that_is_none_is_said_plainly(place):
-    async with sandbox(place, "--up", "--gateways", "stripe,paypall") as child:
-        code, _, errors = await ended(child)
-    assert code == 2
-    assert "no gateway 'paypall'; there are: adyen, alipay, " in errors
-    assert "Traceback" not in errors
+async def test_a_gateway_that_is_none_is_said_plainly():
+    ended = await tillkeeper("sandbox", "--up", "--gateways", "stripe,paypall", as_program=True)
+    assert ended.code == 2
+    assert "no gateway 'paypall'; there are: adyen, alipay, " in ended.err
 
 
 # --- a Tillkeeper that runs already -----------------------------------------------------------------------------------
@@ -189,7 +178,7 @@ async def test_a_given_tillkeeper_is_played_to_more_than_once(place, tmp_path, d
     config = a_config(tmp_path, database, api_base="http://127.0.0.1:9")
     async with running_tillkeeper(config):
         for _ in range(2):  # the second run must not take the first one's orders for its own
-            async with sandbox(place, "--config", str(config), "--seconds", "2", "--rate", "50", "--json") as child:
+            async with sandbox(place, "--config", str(config), "--seconds", "1", "--rate", "50", "--json") as child:
                 code, output, errors = await ended(child)
             assert code == 0, errors + output
             told = json.loads(output)
@@ -209,10 +198,12 @@ async def test_a_given_tillkeeper_is_played_to_more_than_once(place, tmp_path, d
         ({}, ("--gateways", "stripe"), "--gateways chooses what --up plays"),
     ],
 )
-async def test_what_cannot_be_played_to_is_said_plainly(place, tmp_path, account, arguments, said):
+async def test_what_cannot_be_played_to_is_said_plainly(tmp_path, monkeypatch, account, arguments, said):
+    monkeypatch.setattr(
+        "tillkeeper.sandbox.traffic.command._heed_signals", lambda *_: None
+    )  # only a program's own thread can
     config = a_config(tmp_path, "postgresql://nobody@127.0.0.1:1/nowhere", **account)
-    async with sandbox(place, "--config", str(config), *arguments) as child:
-        code, _, errors = await ended(child)
-    assert code == 2
-    assert said in errors
-    assert "Traceback" not in errors
+    ended = await tillkeeper("sandbox", "--config", config, *arguments)
+    assert ended.code == 2
+    assert said in ended.err
+    assert "Traceback" not in ended.err

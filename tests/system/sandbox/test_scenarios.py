@@ -1,28 +1,28 @@
 """The scenarios, small: days on a real PostgreSQL and over real HTTP, in seconds; and that they would notice."""
 
-import asyncio
-import json
-import sys
+import io
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
+from rich.console import Console
 
-from sandbox.scenarios.lossy_day import lossy_day
-from sandbox.scenarios.report import span
-from sandbox.scenarios.run import BEGINS_AT, ScenarioOptions
-from sandbox.scenarios.stuck import stuck_at_gateway
-from sandbox.scenarios.system import Workers
-from sandbox.scenarios.workers import start_workers
-from sandbox.servers import Postgres
-from sandbox.servers.memory import place_in_memory
 from tests.notice_servers import smtp_server
+from tests.system.commands import tillkeeper
 from tillkeeper.gateways.messages import Answer
+from tillkeeper.sandbox.scenarios.command import SCENARIOS
+from tillkeeper.sandbox.scenarios.lossy_day import LossyDay, lossy_day
+from tillkeeper.sandbox.scenarios.report import print_lossy_day, print_stuck, span
+from tillkeeper.sandbox.scenarios.run import BEGINS_AT, ScenarioOptions
+from tillkeeper.sandbox.scenarios.stuck import Stuck, stuck_at_gateway
+from tillkeeper.sandbox.scenarios.system import Workers
+from tillkeeper.sandbox.scenarios.workers import start_workers
+from tillkeeper.sandbox.servers import Postgres
+from tillkeeper.sandbox.servers.memory import place_in_memory
 
-ORDERS = 50
-FEW = 40
-SOON = BEGINS_AT + timedelta(days=2)  # seven more days of looking cost more than the day itself
+ORDERS = 24
+SOON = BEGINS_AT + timedelta(days=2)  # seven more days cost more than the day itself: tests/faults/test_lossy_day.py
 
 
 @pytest.fixture(scope="module")
@@ -44,20 +44,17 @@ def quiet(_line: str) -> None:
 
 
 @pytest.fixture(scope="module")
-async def lossy() -> dict:
-    """What a small lossy-day told, as a command."""
-    told = ("--seed", "3", "--payments", str(ORDERS), "--json")
-    code, output, errors = await run_sandbox("--scenario", "lossy-day", *told)
-    assert code == 0, errors + output
-    return json.loads(output)
+async def lossy(quick_server) -> LossyDay:
+    return await lossy_day(options_of(), quick_server, quiet, ends_at=SOON)
 
 
 def test_on_a_lossy_day_every_order_comes_to_its_truth_with_nobodys_help(lossy):
-    assert lossy["problems"] == []
-    assert lossy["holds"]
-    swept, unswept = lossy["with_sweeps"], lossy["without_sweeps"]
+    told = lossy.as_dict()
+    assert told["problems"] == []
+    assert told["holds"]
+    swept, unswept = told["with_sweeps"], told["without_sweeps"]
     assert swept["never"] == 0 < unswept["never"]
-    assert sum(swept["resolved_by"].values()) == lossy["to_find_out"]
+    assert sum(swept["resolved_by"].values()) == told["to_find_out"]
     assert swept["resolved_by"]["query"] > 0 < swept["resolved_by"]["webhook"]
     assert swept["resolved_by"]["operator"] == 0
     assert swept["queries"] == sum(swept["queries_by_account"].values()) > 0
@@ -67,15 +64,22 @@ def test_on_a_lossy_day_every_order_comes_to_its_truth_with_nobodys_help(lossy):
     assert unswept["time_to_truth_s"]["p99"] is None
 
 
-async def test_the_same_seed_ends_the_same(quick_server):
-    one, other = [await lossy_day(options_of(FEW), quick_server, quiet, ends_at=SOON) for _ in range(2)]
-    assert one.as_dict()["with_sweeps"]["queries"] > 0
-    assert without_duration(one.as_dict()) == without_duration(other.as_dict())
+async def test_the_same_seed_ends_the_same(quick_server, lossy):
+    again = await lossy_day(options_of(), quick_server, quiet, ends_at=SOON)
+    assert without_duration(again.as_dict()) == without_duration(lossy.as_dict())
 
 
 def without_duration(told: dict) -> dict:
     halves = ("with_sweeps", "without_sweeps")
-    return told | {half: {name: it for name, it in told[half].items() if name != "took_s"} for half in halves}
+    return told | {half: {name: figure for name, figure in told[half].items() if name != "took_s"} for half in halves}
+
+
+def test_a_lossy_day_says_for_people_how_it_ended(lossy):
+    console = Console(file=io.StringIO(), width=200)
+    print_lossy_day(lossy, console)
+    said = console.file.getvalue()
+    assert f"lossy-day, seed 3: {ORDERS} payments" in said
+    assert said.strip().endswith(f"{ORDERS} orders of {ORDERS} are as their gateways know them, none by a person")
 
 
 async def test_a_day_whose_answers_are_not_heard_does_not_hold(quick_server):
@@ -88,20 +92,30 @@ async def test_a_day_whose_answers_are_not_heard_does_not_hold(quick_server):
         context.api_client.query, context.api_client.can_query = nothing_found, lambda _account: False
         return await start_workers(context, stack)
 
-    day = await lossy_day(options_of(FEW, start_workers=start_deaf_workers), quick_server, quiet, ends_at=SOON)
+    day = await lossy_day(options_of(start_workers=start_deaf_workers), quick_server, quiet, ends_at=SOON)
     assert day.as_dict()["with_sweeps"]["queries"] == 0
-    assert any("not as their gateways know them" in it for it in day.problems())
-    assert any("asked for what was paid or under way" in it for it in day.problems())
+    assert any("not as their gateways know them" in problem for problem in day.problems())
+    assert any("asked for what was paid or under way" in problem for problem in day.problems())
 
 
 # --- stuck-at-gateway -------------------------------------------------------------------------------------------------
 
 
-async def test_stuck_orders_climb_their_ladders_and_their_payers_are_told_once(quick_server):
-    orders = 24
+async def test_stuck_orders_climb_their_ladders_and_their_payers_are_told_once(monkeypatch):
+    """As people run it; what the command makes of it is kept, so that one run shows both."""
+    orders, kept = 9, []
+
+    async def keeping(*arguments) -> Stuck:
+        kept.append(await stuck_at_gateway(*arguments))
+        return kept[0]
+
+    monkeypatch.setitem(SCENARIOS, "stuck-at-gateway", (keeping, print_stuck, 0))
     async with smtp_server() as mailbox:
-        stuck = await stuck_at_gateway(options_of(orders, smtp_port=mailbox.port), quick_server, quiet)
-    told = stuck.as_dict()
+        options = ("--scenario", "stuck-at-gateway", "--seed", 3, "--payments", orders, "--smtp-port", mailbox.port)
+        ended = await tillkeeper("sandbox", *options)
+    assert ended.code == 0, ended.err + ended.out
+    assert ended.out.strip().endswith("every step on time and once; no order was failed or closed in doubt")
+    told = kept[0].as_dict()
     assert told["wrong"] == ()
     assert told["holds"]
     assert (told["ladder_steps"]["case"], told["ladder_steps"]["escalate"]) == (orders, 2 * orders)
@@ -116,7 +130,9 @@ async def test_stuck_orders_climb_their_ladders_and_their_payers_are_told_once(q
     assert len(mailbox.mails()) == sum(told["payers_told"].values())
 
 
-async def test_a_step_that_is_taken_twice_is_noticed(quick_server):
+async def test_a_step_that_is_taken_twice_is_noticed(quick_server, monkeypatch):
+    monkeypatch.setattr("tillkeeper.sandbox.scenarios.stuck.ENDS_AT", BEGINS_AT + timedelta(hours=8))
+
     async def start_workers_that_ask_twice(context, stack) -> Workers:
         api_client = context.api_client
         ask_once = api_client.query
@@ -129,36 +145,20 @@ async def test_a_step_that_is_taken_twice_is_noticed(quick_server):
         return await start_workers(context, stack)
 
     stuck = await stuck_at_gateway(options_of(6, start_workers=start_workers_that_ask_twice), quick_server, quiet)
-    assert any("times is right" in it for it in stuck.wrong)
+    assert any("times is right" in wrong for wrong in stuck.wrong)
     assert stuck.problems()
 
 
 # --- as people run them -----------------------------------------------------------------------------------------------
 
 
-async def run_sandbox(*arguments: str) -> tuple[int, str, str]:
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tillkeeper", "sandbox", *arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, errors = await child.communicate()
-    return child.returncode, output.decode(), errors.decode()
-
-
-async def test_a_scenario_says_for_people_how_it_ended():
-    code, output, errors = await run_sandbox("--scenario", "stuck-at-gateway", "--payments", "6")
-    assert code == 0, errors + output
-    assert output.strip().endswith("every step on time and once; no order was failed or closed in doubt")
-
-
 @pytest.mark.parametrize(
     "arguments", [("--scenario", "rainy-day"), ("--scenario", "lossy-day", "--up"), ("--payments", "0")]
 )
 async def test_wrong_usage_is_said_plainly(arguments):
-    code, _, errors = await run_sandbox(*arguments)
-    assert code == 2
-    assert "Traceback" not in errors
+    ended = await tillkeeper("sandbox", *arguments)
+    assert ended.code == 2
+    assert "Traceback" not in ended.err
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,6 @@ from uuid import uuid4
 import asyncpg
 from aiohttp import web
 
-from ingest.registration import registration_of
-from sandbox.servers.child import free_ports
 from tillkeeper.api_client.client import ApiClient
 from tillkeeper.api_client.http import open_http
 from tillkeeper.api_client.settings import ApiClientSettings
@@ -35,17 +33,19 @@ from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.fetching import fetches_of
 from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.registry import build
+from tillkeeper.ingest.registration import registration_of
 from tillkeeper.policy import load_policy
 from tillkeeper.policy.spans import parse_span
+from tillkeeper.sandbox.servers.child import free_ports
 from tillkeeper.settings import Settings, SweepSettings
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.orders.acts import ask_gateway
 from tillkeeper.store.postgres.transactions import repeat_when_raced
 from tillkeeper.store.reports.order import show
-from workers.database_retry import DatabaseRetry
-from workers.fetch import FetchLoop
-from workers.sweep import Sweep
+from tillkeeper.workers.database_retry import DatabaseRetry
+from tillkeeper.workers.fetch import FetchLoop
+from tillkeeper.workers.sweep import Sweep
 
 TOKEN: Final = "0f6a1b9c27d84e53a1c6f0b2d9e47a85"  # of no meaning
 NOW: Final = 1795176000  # 2026-11-20 12:00:00 UTC, shortly after what the files tell

@@ -9,7 +9,7 @@ import msgspec
 
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.facts import ObjectStatus, OrderFacts, ReturnFacts, Sum
-from tillkeeper.domain.order.owed import owed_refunds
+from tillkeeper.domain.order.owed_refunds import owed_refunds
 from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import Summary, summarize
 from tillkeeper.domain.order.sums import captured_of

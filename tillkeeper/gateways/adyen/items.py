@@ -109,7 +109,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def items_of(delivery: object) -> Iterator[Item]:
-    """The items of a delivery.  A list without items is refused: nothing would be signed."""
+    """Yields the items of a delivery.  A list without items is refused: nothing would be signed."""
     items = at(delivery, ["notificationItems"])
     if not isinstance(items, list) or not 0 < len(items) <= ITEMS_MAX:
         raise BadPayload(f"notificationItems is no list of 1 to {ITEMS_MAX} items")
@@ -135,13 +135,13 @@ def _item(raw: object) -> Item:
 
 
 def method_of(item: Item) -> str | None:
-    """How the payer pays.  It is not signed and no money hangs on it: odd is unknown."""
+    """Returns how the payer pays.  It is not signed and no money hangs on it: odd is unknown."""
     method = at(item.raw, ["paymentMethod"])
     return method if isinstance(method, str) and _METHOD.fullmatch(method) else None
 
 
 def failure_of(item: Item) -> tuple[FailureClass, str | None]:
-    """Why it failed.  It is not signed and no money hangs on it: odd reasons are passed over."""
+    """Returns why it failed.  It is not signed and no money hangs on it: odd reasons are passed over."""
     written = at(item.raw, ["reason"])
     reason = _NO_LETTERS.sub("_", written.upper()).strip("_") if isinstance(written, str) else ""
     code = reason if _CODE.fullmatch(reason) else None
@@ -152,7 +152,7 @@ def failure_of(item: Item) -> tuple[FailureClass, str | None]:
 
 
 def _scheme_code_of(item: Item) -> str | None:
-    """The card scheme's response code, where the table has it."""
+    """Returns the card scheme's response code, where the table has it."""
     written = at(item.raw, ["additionalData", "refusalReasonRaw"])
     digits = _LEADING_DIGITS.match(written) if isinstance(written, str) else None
     return digits[0] if digits and digits[0] in RAW_REASONS else None

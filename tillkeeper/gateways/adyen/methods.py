@@ -72,7 +72,7 @@ class Methods:
         self._beginnings = tuple(name.removesuffix("*") for name in folded if name.endswith("*"))
 
     def __contains__(self, method: str | None) -> bool:
-        """Whether the method is among them; an unknown one is not."""
+        """Returns whether the method is among them; an unknown one is not."""
         if method is None:
             return False
         folded = method.casefold()
@@ -95,7 +95,7 @@ class CaptureMode:
         self.releases_rest = releases_rest
 
     def counts_at_once(self, item: Item) -> bool:
-        """Whether the payment counts once it is authorized.
+        """Returns whether the payment counts once it is authorized.
 
         `operations`, what can still be done with the payment, is not signed either: it can only say no.
         """

@@ -27,7 +27,7 @@ COLON: Final = ":"
 
 
 def label_of(item: Item, keys: HmacKeys) -> str:
-    """The label of the key that signed the item.  Raises BadSignature."""
+    """Returns the label of the key that signed the item.  Raises BadSignature."""
     signature = at(item.raw, ["additionalData", "hmacSignature"])
     if not isinstance(signature, str):
         raise BadSignature("an item has no additionalData.hmacSignature", VerificationStep.HEADER)
@@ -38,7 +38,7 @@ def label_of(item: Item, keys: HmacKeys) -> str:
 
 
 def events_of(item: Item, account: str, mode: CaptureMode) -> Iterator[PaymentEvent]:
-    """The events of one item; none where a word that decides is unknown.  Raises BadPayload."""
+    """Yields the events of one item; none where a word that decides is unknown.  Raises BadPayload."""
     read = _reader_of(item)
     for fact in read(item, mode) if read is not None else ():
         event_id = f"{item.psp_ref}:{item.code}:{item.success}"

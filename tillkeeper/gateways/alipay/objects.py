@@ -99,7 +99,7 @@ def _payment(
 
 
 def _whole_refund(payment: Fact) -> Fact:
-    """All of a payment, given back by the time of the answer."""
+    """Returns all of a payment, given back by the time of the answer."""
     return Fact(
         kind=Kind.REFUND_SUCCEEDED,
         order_ref=payment.order_ref,

@@ -68,7 +68,8 @@ def _checked(ref: str | None) -> str:
 
 
 def content_of(response: Response) -> object:
-    """What the response holds, or None where Checkout.com knows of no such thing, which it says without a body."""
+    """Returns what the response holds, or None where Checkout.com knows of no such thing, which it says without a
+    body."""
     if response.status == OK:
         content = strictjson.loads(response.body)
         if content is None:
@@ -80,7 +81,7 @@ def content_of(response: Response) -> object:
 
 
 def objects_in(query: Query, content: object) -> Iterator[object]:
-    """The objects of an answer that are what was asked about."""
+    """Yields the objects of an answer that are what was asked about."""
     if query.about == "refund":
         actions = content if isinstance(content, list) else _list(content, "items")
         if not actions:
@@ -96,14 +97,15 @@ def objects_in(query: Query, content: object) -> Iterator[object]:
 
 
 def facts_of(query: Query, subject: object, reported_at: datetime) -> Iterator[Fact]:
-    """What an object of the answer says, in ISO 4217's minor units; nothing where nobody can count its currency."""
+    """Yields what an object of the answer says, in ISO 4217's minor units; nothing where nobody can count its
+    currency."""
     facts = _refund_facts(query, subject) if query.about == "refund" else _payment_facts(subject, reported_at)
     for fact in filter(None, map(in_iso_units, facts)):
         yield msgspec.structs.replace(fact, order_ref=fact.order_ref or query.order_ref)
 
 
 def _payment_facts(payment: object, reported_at: datetime) -> Iterator[Fact]:
-    """The payment's state: what was captured, by which actions, and what it gave back so far."""
+    """Yields the payment's state: what was captured, by which actions, and what it gave back so far."""
     status = text(payment, "status")
     if status in TAKEN:
         yield from _taken(payment, reported_at)
@@ -117,7 +119,7 @@ def _payment_facts(payment: object, reported_at: datetime) -> Iterator[Fact]:
 
 
 def _payment_fact(payment: object, kind: Kind) -> Fact:
-    """The payment as that, without an amount."""
+    """Returns the payment as that, without an amount."""
     return Fact(
         kind=kind,
         payment_ref=text(payment, "id"),
@@ -128,7 +130,7 @@ def _payment_fact(payment: object, kind: Kind) -> Fact:
 
 
 def _taken(payment: object, reported_at: datetime) -> Iterator[Fact]:
-    """What came in, what is left of the authorization, and what went back."""
+    """Yields what came in, what is left of the authorization, and what went back."""
     yield from _captured(payment, reported_at)
     rest = uncaptured(payment)
     base = msgspec.structs.replace(_payment_fact(payment, Kind.REFUND_SUCCEEDED), method=None)
@@ -140,7 +142,7 @@ def _taken(payment: object, reported_at: datetime) -> Iterator[Fact]:
 
 
 def _captured(payment: object, reported_at: datetime) -> Iterator[Fact]:
-    """Each capture, of which the first holds the sum of all."""
+    """Yields each capture, of which the first holds the sum of all."""
     captures = _captures(payment)
     as_of = reported_at + len(captures) * LATER_BY if len(captures) > 1 else reported_at
     captured = _payment_fact(payment, Kind.PAYMENT_SUCCEEDED)
@@ -161,7 +163,7 @@ def _requested_at(payment: object) -> datetime | None:
 
 
 def _captures(payment: object) -> Sequence[tuple[str, datetime | None]]:
-    """The captures' actions, and when each was made, if the answer has that.
+    """Returns the captures' actions, and when each was made, if the answer has that.
 
     Without them nobody could tell this money from that of the webhooks.
     """
@@ -187,7 +189,7 @@ def _failure_of_payment(payment: object) -> tuple[FailureClass, str | None]:
 
 
 def _refund_facts(query: Query, action: object) -> Iterator[Fact]:
-    """The refund's outcome.  Actions seldom tell their currency: then the amount is what the webhook said."""
+    """Yields the refund's outcome.  Actions seldom tell their currency: then the amount is what the webhook said."""
     if text(action, "type") != "Refund":
         raise BadPayload("the action is no refund")
     approved = at(action, ["approved"])

@@ -56,12 +56,12 @@ class Money(TypedDict):
 
 
 def money(subject: object) -> Money:
-    """The amount, which must be there, and its currency."""
+    """Returns the amount, which must be there, and its currency."""
     return {"amount": integer(subject, "amount"), "currency": text(subject, "currency")}
 
 
 def in_iso_units(fact: Fact) -> Fact | None:
-    """The fact with its amounts in ISO 4217's minor units; None where nobody can count its currency."""
+    """Returns the fact with its amounts in ISO 4217's minor units; None where nobody can count its currency."""
     if fact.currency is None:
         return fact
     currency = fact.currency.upper()
@@ -69,13 +69,13 @@ def in_iso_units(fact: Fact) -> Fact | None:
 
 
 def balance(payment: object, name: str) -> int | None:
-    """What stands under a name among the balances; None where nothing does."""
+    """Returns what stands under a name among the balances; None where nothing does."""
     value = at(payment, ["balances", name])
     return value if type(value) is int else None
 
 
 def uncaptured(payment: object) -> tuple[Kind, int | None] | None:
-    """What became of the rest of an authorization beside what was captured; None where there is no rest.
+    """Returns what became of the rest of an authorization beside what was captured; None where there is no rest.
 
     The rest is still held, and then all that was authorized stands as its amount, or it was let go.
     """
@@ -86,7 +86,7 @@ def uncaptured(payment: object) -> tuple[Kind, int | None] | None:
 
 
 def failure_of(code: str | None) -> tuple[FailureClass, str | None]:
-    """The class of a response code, and the code."""
+    """Returns the class of a response code, and the code."""
     if code is None:
         return FailureClass.UNKNOWN, None
     if code.startswith(RISK_PREFIX):

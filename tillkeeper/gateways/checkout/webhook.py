@@ -22,7 +22,7 @@ Reader = Callable[[object], tuple[Fact, ...]]
 
 
 def events_in(body: bytes, account: str) -> tuple[PaymentEvent, ...]:
-    """The events of a delivery, none for a type that moves no order's money.  Raises BadPayload."""
+    """Returns the events of a delivery, none for a type that moves no order's money.  Raises BadPayload."""
     content = strictjson.loads(body)
     read = _reader_of(text(content, "type"))
     if read is None:
@@ -46,7 +46,7 @@ def _reader_of(event_type: str) -> Reader | None:
 
 
 def claimed_references(body: bytes) -> ClaimedReferences | None:
-    """The payment and the order that an unproven delivery names, if it names any."""
+    """Returns the payment and the order that an unverified delivery names, if it names any."""
     try:
         data = at(strictjson.loads_unsigned(body), ["data"])
         payment_ref = reference_or_none(at(data, ["payment_id"]) or at(data, ["id"]))
@@ -102,7 +102,8 @@ def _captured(data: object) -> tuple[Fact, ...]:
 
 
 def _capture_declined(data: object) -> tuple[Fact, ...]:
-    """What can still be captured stays authorized.  The same capture may have been reported before: it is undone."""
+    """What can still be captured stays authorized.  The same capture may have been reported before: it is
+    undone."""
     undone = _undone_fact(data, capture_ref=text_or_none(data, "action_id"), part="reversed")
     if not balance(data, "available_to_capture"):
         return _payment_fact(data, Kind.PAYMENT_FAILED), undone

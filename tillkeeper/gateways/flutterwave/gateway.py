@@ -148,7 +148,9 @@ class Flutterwave(Gateway):
             charges = api.charges_in(query, data)
             facts, is_found = [_charge_fact(charge) for charge in charges], bool(charges)
         reported_at = answered_at(response, now)
-        events = tuple(query_event(it, account=self.account, reported_at=reported_at) for it in facts if it is not None)
+        events = tuple(
+            query_event(fact, account=self.account, reported_at=reported_at) for fact in facts if fact is not None
+        )
         return Answer(found=is_found, events=events)
 
     def _label_of_secret(self, sent: str) -> str:

@@ -38,7 +38,7 @@ def _checked(ref: str | None) -> str:
 
 
 def content_of(response: Response) -> Mapping[str, object] | None:
-    """What the response holds; None where GoCardless knows of no such thing."""
+    """Returns what the response holds; None where GoCardless knows of no such thing."""
     if response.status == OK:
         return strictjson.object_in(response.body)
     if response.status == NOT_FOUND and at(strictjson.loads(response.body), ["error", "code"]) == NOT_FOUND:
@@ -47,12 +47,12 @@ def content_of(response: Response) -> Mapping[str, object] | None:
 
 
 def events_in(content: object) -> list[object]:
-    """The list of a payment's events; empty where GoCardless knows of no such payment."""
+    """Returns the list of a payment's events; empty where GoCardless knows of no such payment."""
     return list_at(content, "events")
 
 
 def facts_of(query: Query, content: object, order_ref_path: Sequence[str], reported_at: datetime) -> Iterator[Fact]:
-    """What the response says of the payment or the refund; nothing where nobody can count its currency."""
+    """Yields what the response says of the payment or the refund; nothing where nobody can count its currency."""
     if query.about == "refund":
         yield from _refund_facts(query, content, order_ref_path, reported_at)
     elif events_in(content):
@@ -124,7 +124,7 @@ def _money(subject: object, name: str) -> tuple[int, str]:
 
 
 def list_at(content: object, name: str) -> list[object]:
-    """The list under a name, which must be there."""
+    """Returns the list under a name, which must be there."""
     found = at(content, [name])
     if not isinstance(found, list):
         raise BadPayload(f"{name} is no list")

@@ -17,7 +17,8 @@ from tillkeeper.gateways.kit.unknown_words import unknown_word
 
 
 def payment_facts(payment: object, events: Sequence[object], reported_at: datetime) -> tuple[Fact, ...]:
-    """What a payment and its events, newest first, say: what came in, what undid it, where it stands, its dispute."""
+    """Returns what a payment and its events, newest first, say: what came in, what undid it, where it stands, its
+    dispute."""
     entries = sorted(filter(None, map(entry_of, reversed(events))), key=lambda entry: entry.at)  # stable
     history = _History()
     for entry in entries:
@@ -72,7 +73,7 @@ class _History:
             self.chargeback = _entry(payment_ref, Kind.DISPUTE_OPENED, reported_at)
 
     def facts(self) -> tuple[Fact, ...]:
-        """What stands, in order."""
+        """Returns what stands, in order."""
         standing = None if self.is_collected else self.standing
         entries = (self.success, self.reversal, standing, self.chargeback)
         return tuple(entry.fact for entry in entries if entry is not None)

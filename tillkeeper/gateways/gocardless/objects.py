@@ -97,7 +97,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def entry_of(event: object) -> Entry | None:
-    """What an event about a payment says; None for an action that changes nothing or that nobody knows."""
+    """Returns what an event about a payment says; None for an action that changes nothing or that nobody knows."""
     action = text(event, "action")
     kind = ACTIONS.get(action)
     if kind is None:
@@ -115,7 +115,7 @@ def entry_of(event: object) -> Entry | None:
 
 
 def payment_fact(payment_ref: str, kind: Kind, happened_at: datetime) -> Fact:
-    """A payment, or its chargeback, as that, with no cause known."""
+    """Returns a payment, or its chargeback, as that, with no cause known."""
     return Fact(
         kind=kind,
         payment_ref=payment_ref,
@@ -147,7 +147,7 @@ def refund_fact(refund: object, reported_at: datetime) -> Fact | None:
 
 
 def amount_at(subject: object, name: str) -> int:
-    """A whole number, which newer pages of the reference write as text."""
+    """Returns a whole number, which newer pages of the reference write as text."""
     written = at(subject, [name])
     if isinstance(written, str) and written.isascii() and written.isdigit():
         return int(written[:AMOUNT_CHARS_MAX])

@@ -29,7 +29,7 @@ class WebhookReader:
         self._order_ref_path = ["resource_metadata", *rest] if first == "metadata" and rest else None
 
     def events_in(self, body: bytes) -> tuple[PaymentEvent, ...]:
-        """The events that say all by themselves, each id once.  Raises BadPayload."""
+        """Returns the events that say all by themselves, each id once.  Raises BadPayload."""
         events = {}
         for content in self._ours(body):
             fact = self._fact_of(content)
@@ -57,7 +57,7 @@ class WebhookReader:
         return [event for event in events if text_or_none(event, "links", "organisation") in {None, self._organisation}]
 
     def _fact_of(self, event: object) -> Fact | None:
-        """What an event says that needs no query; None for all others."""
+        """Returns what an event says that needs no query; None for all others."""
         order_ref = self._order_ref_of(event)
         entry = None if order_ref is None else entry_of(event)
         if entry is None:
@@ -67,7 +67,7 @@ class WebhookReader:
         return msgspec.structs.replace(entry.fact, order_ref=order_ref, method=method)
 
     def _order_ref_of(self, event: object) -> str | None:
-        """The order of an event about a payment that needs no query; None for all others."""
+        """Returns the order of an event about a payment that needs no query; None for all others."""
         if self._order_ref_path is None or text(event, "resource_type") != "payments":
             return None
         return None if text(event, "action") in NEEDS_QUERY else text_or_none(event, *self._order_ref_path)
@@ -85,7 +85,7 @@ class WebhookReader:
 
 
 def claimed_references(body: bytes) -> ClaimedReferences | None:
-    """The first payment that any event of an unproven delivery is about, if there is one."""
+    """Returns the first payment that any event of an unverified delivery is about, if there is one."""
     try:
         for event in list_at(strictjson.loads_unsigned(body), "events"):
             if ref := reference_or_none(at(event, ["links", "payment"])):
@@ -96,7 +96,7 @@ def claimed_references(body: bytes) -> ClaimedReferences | None:
 
 
 def _linked_id(event: object, name: str) -> str:
-    """The id of what an event is about; it goes into the path of a query."""
+    """Returns the id of what an event is about; it goes into the path of a query."""
     ref = text(event, "links", name)
     if not ID.fullmatch(ref):
         raise BadPayload(f"links.{name} is not one of GoCardless's ids")

@@ -1,1 +1,1 @@
-"""What gateways share: strict readers of JSON, XML and forms, signatures, certificates, times and amounts."""
+"""The tools that gateways share: strict readers of JSON, XML and forms, signatures, certificates, times and amounts."""

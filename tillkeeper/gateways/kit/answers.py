@@ -1,4 +1,4 @@
-"""What answers of gateways' APIs have in common: the time they were given at, and the names of the events they make."""
+"""Dates the answers of gateways' APIs, and makes events of them with ids of their own."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from tillkeeper.gateways.kit.fields import text
 from tillkeeper.gateways.messages import Query, Response
 
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-CLOCKS_APART_MAX: Final = timedelta(days=1)  # further off it is a cache's time, or a broken clock's
+CLOCKS_APART_MAX: Final = timedelta(days=1)  # a larger difference means a cached response, or a broken clock
 _HTTP_DATE: Final = re.compile(r"[A-Z][a-z]{2}, (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT", re.ASCII)
 
 
@@ -40,17 +40,17 @@ def _from_http_date(written: str) -> datetime | None:
 
 
 def queried(event: PaymentEvent) -> PaymentEvent:
-    """Returns the event as a query's, under a name made of what it says.  Raises BadPayload where it means nothing."""
+    """Returns the event as evidence of a query, with an id made from its content.  Raises BadPayload for no event."""
     ref = event.refund_ref or event.dispute_ref or event.payment_ref
     if event.refund_ref is not None and event.payment_ref is not None:
         ref = f"{event.payment_ref}:{ref}"  # a merchant may number the refunds of each payment from one
     amount = event.amount if event.total is None else event.total
     name = f"query:{ref}:{event.kind}:{event.occurred_at:%Y%m%dT%H%M%SZ}:{'' if amount is None else amount}"
-    if event.discount is not None:  # which another query told than the one that told the amount
+    if event.discount is not None:  # may come from another query than the amount
         name += f":less {event.discount}"
     if event.capture_ref is not None:  # two parts of one amount may be captured within a second
         name += f":{event.capture_ref}"
-    if event.has_refunds:  # it may have been told before without
+    if event.has_refunds:  # an earlier answer may lack it
         name += ":has_refunds"
     made = msgspec.structs.replace(event, event_id=name, evidence=Evidence.QUERY)
     if problem := problem_with(made):
@@ -59,13 +59,13 @@ def queried(event: PaymentEvent) -> PaymentEvent:
 
 
 def check_subject(content: object, name: str, ref: str | None) -> None:
-    """Raises BadPayload where an answer is about another object than the query: it is genuine, and none to this."""
+    """Raises BadPayload where a genuine answer is about another object than the query."""
     if text(content, name) != ref:
         raise BadPayload(f"{name} of the answer is not the query's")
 
 
 def payments_of_refunds(query: Query, events: Sequence[PaymentEvent]) -> tuple[Query, ...]:
-    """Returns the payments to ask about as well, where a refund was asked about by itself: they tell the order."""
+    """Returns queries about the payments of refunds that were queried alone, for payments name the order."""
     if query.about != "refund" or query.payment_ref is not None:
         return ()
     return tuple(Query(about="payment", payment_ref=event.payment_ref) for event in events if event.payment_ref)

@@ -1,4 +1,4 @@
-"""Certificate chains: from a gateway's certificate to a root that the operator trusts, and for how long."""
+"""Checks certificate chains from a gateway's certificate to a trusted root, and for how long they are valid."""
 
 import re
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _PEM: Final = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE---
 
 
 class Chained(msgspec.Struct, frozen=True, kw_only=True):
-    """The key of a certificate whose chain was checked; the times are those in which every link is valid."""
+    """The key of a certificate with a checked chain, and the times in which every certificate of it is valid."""
 
     serial: int
     key: RSAPublicKey
@@ -92,7 +92,7 @@ def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 
 
 def _may_issue(certificate: x509.Certificate) -> bool:
-    """Any certificate could sign others; only an authority's counts."""
+    """Returns whether the certificate is an authority's: any certificate could sign others."""
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):

@@ -1,7 +1,7 @@
-"""A fact: what one object of a gateway's says of a payment, a refund or a dispute, before it is anybody's event.
+"""Defines facts: what an object of a gateway says of a payment, a refund or a dispute, before it becomes an event.
 
-Readers of objects make facts, and know neither the account nor the event's id.  A fact becomes an event in one of two
-ways: a delivery gives it the id of its own, and the answer to a query an id that is made of what the fact says.
+Readers of objects make facts, without account and event id.  A fact becomes an event in one of two ways: with the id of
+its delivery, or, in the answer to a query, with an id made from its content.
 """
 
 from collections.abc import Mapping

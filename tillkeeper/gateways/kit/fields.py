@@ -1,4 +1,4 @@
-"""Typed access to parsed JSON: what is not of the type asked for is a BadPayload that names the path."""
+"""Reads typed values out of parsed JSON: a value of another type is a BadPayload that names the path."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Strict application/x-www-form-urlencoded from bytes, decoded once, in a declared charset."""
+"""Parses application/x-www-form-urlencoded strictly from bytes, decoded once, in a declared charset."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The window within which a signed time is believed."""
+"""Checks that a signed time is within a window around now."""
 
 from datetime import UTC, datetime
 from typing import Final

@@ -1,4 +1,4 @@
-"""Several HMAC keys at once, as a gateway has them while one is replaced: set up once, compared in constant time."""
+"""Verifies HMAC signatures by any of several keys, as during a rotation: set up once, compared in constant time."""
 
 import hmac
 from base64 import b64encode

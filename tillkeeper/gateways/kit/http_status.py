@@ -1,4 +1,4 @@
-"""What the HTTP status of an API's response means, for every gateway: ask again later, call a person, or read on."""
+"""Classifies the HTTP status of an API's response for every gateway: retry later, call a person, or read on."""
 
 from collections.abc import Container
 from typing import Final
@@ -10,7 +10,7 @@ OK: Final = 200
 BAD_REQUEST: Final = 400
 NOT_FOUND: Final = 404
 TOO_MANY_REQUESTS: Final = 429
-SERVER_ERROR_MIN: Final = 500  # this and all above: the gateway's own trouble
+SERVER_ERROR_MIN: Final = 500  # from here on it is the gateway's own failure
 
 ONLY_OK: Final = frozenset({OK})
 OK_OR_NOT_FOUND: Final = frozenset({OK, NOT_FOUND})

@@ -1,4 +1,4 @@
-"""Signed texts of the form `name=value&name=value`: when they could be cut into other fields with the same signature.
+"""Refuses signed texts `name=value&name=value` that could be split into other fields with the same signature.
 
     signed   a=1&note=x&pay=2&sum=3           note is text that its writer chose
     also     a=1 · note=x&pay=2 · sum=3       a field hidden in the value before it

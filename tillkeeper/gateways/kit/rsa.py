@@ -1,4 +1,4 @@
-"""RSA: keys out of PEM texts, and signatures that are written in base64."""
+"""Reads RSA keys from PEM texts, and makes and checks signatures in base64."""
 
 from base64 import b64decode, b64encode
 from typing import Final

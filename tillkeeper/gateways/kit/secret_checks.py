@@ -1,7 +1,7 @@
-"""Whether a secret is worth the name: what anybody could guess is refused, what looks like another key is told.
+"""Checks secrets: refuses those that anybody could guess, and warns of those that look like another key.
 
-Refused is what lets a stranger sign: words and runs that are tried first, and values that are public.  A key in the
-wrong place that is a secret all the same lets nobody in, but verifies nothing either: the log says so at start.
+Refused is what would let a stranger sign: words and sequences that are tried first, and values that are public.  A
+secret in the wrong place lets nobody in, but verifies nothing either: the log says so at start.
 """
 
 import math
@@ -11,14 +11,14 @@ from typing import Final
 
 import msgspec
 
-LEFT_CHARS_MIN: Final = 4  # beside the words of GUESSES; fewer are tried in no time
-WORDS_MAX: Final = 4  # more of them in a row are a phrase, which takes longer
-DIFFERENT_MIN: Final = 5  # different characters, of at least eight
+LEFT_CHARS_MIN: Final = 4  # besides the words of GUESSES; fewer are quickly tried
+WORDS_MAX: Final = 4  # more in a row are a phrase, which takes longer
+DIFFERENT_MIN: Final = 5  # different characters at least
 RUN_CHARS_MIN: Final = 3  # as in 123, abc, asd or aaa
-LONG_RUN_CHARS: Final = 9  # a whole row behind a prefix, as throw-away keys of tests are written: told, not refused
-BITS_MIN: Final = 64  # below it a stranger who has seen one signature can try every key
+LONG_RUN_CHARS: Final = 9  # a whole row after a prefix, as in keys of tests: a warning, no refusal
+BITS_MIN: Final = 64  # with fewer, a stranger who has seen one signature can try every key
 
-# What people put where a secret belongs until they have one.  Longer words first: what is left of one is no other.
+# Placeholders for secrets.  Longer words first, so that what is left of one is no other.
 _WORDS: Final = """
 changeme change password passwort passwd passw0rd p4ssw0rd secret geheim secrets keys key token webhooks webhook signing
 signature sign hmac hash api tests testing test demo dummy sample example examples default admin root user guest letmein
@@ -35,15 +35,15 @@ paystack razorpay shengpay shopee square standard stripe wechatpay wechat v2 v3
 """
 GUESSES: Final = tuple(sorted({*_WORDS.split(), *GATEWAY_WORDS.split()}, key=len, reverse=True))
 PREFIXES: Final = frozenset({"whsec", "sk", "rk", "pk", "test", "live", "key"})  # of keys, as gateways write them
-SHORT_CHARS_MAX: Final = 3  # such words count where they stand alone: they are in every text
+SHORT_CHARS_MAX: Final = 3  # short words count only alone, for they occur in every text
 _GUESSED: Final = re.compile("|".join(word if len(word) > SHORT_CHARS_MAX else rf"\b{word}\b" for word in GUESSES))
 _ROWS: Final = ("0123456789", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "asdfghjkl", "zxcvbnm", "1qaz2wsx3edc")
 _SORTS: Final = ("0123456789", "abcdef", "ghijklmnopqrstuvwxyz", "ABCDEF", "GHIJKLMNOPQRSTUVWXYZ")
 OTHER_SIGNS: Final = 32  # of ASCII
 _SEPARATORS: Final = re.compile(r"[\W_]+")
 
-# Keys that stand in documentation, where a forger looks first.  Told and not refused: documents' own examples are tried
-# out with them.
+# Keys from documentation, which a forger tries first.  They cause a warning and no refusal: people try out the examples
+# of documents with them.
 DOCUMENTED: Final = frozenset(
     {
         "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",  # the Standard Webhooks specification
@@ -57,7 +57,7 @@ DOCUMENTED: Final = frozenset(
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """How one sort of key is written, and where it belongs (`gateway.setting`)."""
+    """The form of one sort of key, and where it belongs (`gateway.setting`)."""
 
     pattern: str
     what: str
@@ -107,14 +107,15 @@ SHAPES: Final = (
 )
 _SHAPES: Final = tuple((re.compile(shape.pattern), shape) for shape in SHAPES)
 
-# What a setting's secret begins with, where its gateway writes them all alike.
+# The prefix of a setting's secret, where its gateway always writes one.
 BEGINNINGS: Final = {
     "stripe.webhook_secrets": (("whsec_",), "an endpoint's signing secret, whsec_..."),
     "stripe.api_key": (("sk_", "rk_"), "a secret or restricted API key, sk_... or rk_..."),
     "paystack.secret_keys": (("sk_",), "a secret key, sk_live_... or sk_test_..."),
     "mollie.api_key": (("live_", "test_", "access_"), "an API key, live_... or test_..."),
 }
-# Who knows one of these passes for the gateway.  Other secrets ask the gateway, or open what another key has proven.
+# With one of these a forger can sign as the gateway.  Other secrets query the gateway, or decrypt what is signed
+# otherwise.
 VERIFYING: Final = frozenset(
     {
         "adyen.hmac_keys",
@@ -140,12 +141,12 @@ _MODES: Final = (
 
 
 def forgeable(gateway: str, setting: str, secret: str) -> str | None:
-    """Says why anybody could pass for the gateway with it, and what would be right; None for a secret."""
+    """Says why anybody could sign with it, and what would be right; returns None for a secret."""
     return weakness(gateway, setting, secret) if f"{gateway}.{setting}" in VERIFYING else None
 
 
 def weakness(gateway: str, setting: str, secret: str) -> str | None:
-    """Says why it is no secret, and what would be right; None for one."""
+    """Says why it is no secret, and what would be right; returns None for one."""
     if "..." in secret or "<" in secret or ">" in secret:
         return "is a placeholder; put the secret in its place"
     shape = _shape_of(secret)
@@ -239,7 +240,7 @@ def _unit_of(text: str) -> str:
 
 
 def _without_runs(text: str) -> str:
-    """Returns the text without what a finger does: 1234, cba, asdf, aaaa."""
+    """Returns the text without keyboard sequences and repetitions: 1234, cba, asdf, aaaa."""
     kept, at = [], 0
     while at < len(text):
         length = _run_at(text, at)

@@ -1,7 +1,7 @@
-"""Payments that have no number of the gateway's yet: the order's own reference stands in for it.
+"""Handles payments without a gateway's number: the order's own reference stands in for it.
 
-Until a payer has begun to pay, some gateways give a payment no number.  Its events carry the order's reference as the
-payment's, and queries ask by the order.
+Until the payer begins to pay, some gateways give a payment no number.  Its events then carry the order's reference as
+the payment's, and queries name the order.
 """
 
 from tillkeeper.domain.events import Kind
@@ -10,7 +10,7 @@ from tillkeeper.gateways.messages import Query
 
 
 def is_by_order(query: Query) -> bool:
-    """Says whether the query can name the payment by its order alone, for no number of the gateway's is known."""
+    """Returns whether the query can name the payment by its order alone, for no number of the gateway is known."""
     return query.payment_ref in {None, query.order_ref}
 
 

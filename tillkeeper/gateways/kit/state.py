@@ -1,4 +1,4 @@
-"""What one word of a gateway's means for a payment or a refund: tables of words have these as values."""
+"""Defines the meaning of a gateway's status word for a payment or a refund: the values of the tables of words."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ from tillkeeper.domain.failures import FailureClass
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """How something stands, and why where it failed.  A word that changes nothing has None instead."""
+    """The state of a payment or refund, and the cause of a failure.  A word that changes nothing has None instead."""
 
     kind: Kind
     failure: FailureClass | None = None

@@ -1,4 +1,4 @@
-"""Strict JSON from bytes: what two readers could read differently, or a database could not keep, is refused."""
+"""Parses JSON strictly: refuses what two parsers could read differently, and what a database could not hold."""
 
 import json
 import re
@@ -13,8 +13,8 @@ from tillkeeper.gateways.messages import Verified
 
 DEPTH_MAX: Final = 64  # real deliveries stay under 12; Python's own parser dies near 1,000
 INTEGER_DIGITS_MAX: Final = 18  # what fits a signed 64-bit integer whatever its digits
-DECIMAL_CHARS_MAX: Final = 64  # longer fractions are nobody's money
-EXPONENT_MAX: Final = 308  # beyond it other readers see infinity or zero
+DECIMAL_CHARS_MAX: Final = 64  # longer fractions are no amounts of money
+EXPONENT_MAX: Final = 308  # beyond it other parsers read infinity or zero
 UNSIGNED_MARKS_MAX: Final = 5_000  # commas and opening brackets; an Adyen item, of which one comes as a rule, has 60
 
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)  # possessive, so that no input makes it slow
@@ -48,15 +48,14 @@ def json_of(verified: Verified) -> object:
 
 
 def loads_unsigned(body: bytes, *, marks_max: int = UNSIGNED_MARKS_MAX) -> object:
-    """Reads as `loads` does a body that nobody is known to have signed: what would take long to read is refused
-    first."""
+    """Parses an unverified body as `loads` does, but first refuses one that would take long to parse."""
     if body.count(b",") + body.count(b"[") + body.count(b"{") > marks_max:
         raise BadPayload(f"the body has more than {marks_max} commas and brackets, before its signature is known")
     return loads(body)
 
 
 def members(body: bytes) -> dict[str, bytes]:
-    """Returns the members of the object in a body, each value just as it is written there.  Raises BadPayload."""
+    """Returns the members of the object in a body, each value as it is written there.  Raises BadPayload."""
     if not isinstance(loads(body), dict):
         raise BadPayload("the body is no object")
     text, found = body.decode(), {}
@@ -73,7 +72,7 @@ def members(body: bytes) -> dict[str, bytes]:
 
 
 def _past(text: str, at: int) -> int:
-    """Returns the place behind the white space that begins here, if any does."""
+    """Returns the position after the white space that begins here, if any."""
     space = _SPACE.match(text, at)
     assert space is not None
     return space.end()
@@ -92,7 +91,7 @@ def _loads_plain(body: bytes) -> object:
         if orjson.dumps(value, option=option) == body and not (_may_be_deep(body, is_indented) or _may_hold_nul(body)):
             return value
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, orjson.JSONEncodeError, BadPayload):
-        pass  # the strict reader says what is wrong, or takes it
+        pass  # the strict parser says what is wrong, or accepts it
     return _NOT_PLAIN
 
 
@@ -120,7 +119,7 @@ def _loads_any(body: bytes) -> object:
 
 
 def _check_depth(body: bytes) -> None:
-    """The strict reader comes only after this, for it recurses; the other's recursion ends in an error of its own."""
+    """Refuses deep nesting before the strict parser, which recurses; the other's recursion ends in an error."""
     if body.count(b"[") + body.count(b"{") <= DEPTH_MAX:
         return
     depth = 0
@@ -131,7 +130,7 @@ def _check_depth(body: bytes) -> None:
 
 
 def _check_texts(value: object) -> None:
-    """Escapes can spell NUL and halves of a surrogate pair, in keys as well; depth is bounded already."""
+    """Refuses NUL and lone surrogates, which escapes can spell, in keys as well; the depth is bounded already."""
     if isinstance(value, str):
         if _UNKEEPABLE.search(value):
             raise BadPayload("the body holds a character that no database can keep")

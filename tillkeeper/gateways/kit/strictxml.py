@@ -1,4 +1,4 @@
-"""Strict XML from bytes: UTF-8 alone, bounded, and without what could be expanded, executed, or read in two ways.
+"""Parses XML strictly: in UTF-8, bounded, and without anything that expands, executes, or has two readings.
 
 A DOCTYPE is refused where it begins, before anything in it is read.
 """
@@ -23,7 +23,7 @@ _DECLARED_CHARSET: Final = re.compile(rb"""<\?xml\s[^>]*?encoding\s*=\s*["']([^"
 
 
 class Element(msgspec.Struct, frozen=True):
-    """One element.  It holds text or other elements, never both; white space around those is layout and is dropped."""
+    """An element.  It holds text or other elements, never both; white space around elements is dropped."""
 
     name: str
     attributes: Mapping[str, str]
@@ -47,7 +47,7 @@ def loads(body: bytes) -> Element:
     except DefusedXmlException:
         raise BadPayload("the XML holds a DOCTYPE or an entity of its own") from None
     finally:
-        vars(parser).clear()  # it and its expat parser refer to each other, with the body, and circles stay for long
+        vars(parser).clear()  # it and its expat parser form a reference cycle, which would keep the body
     return builder.top
 
 
@@ -65,7 +65,7 @@ def record(body: bytes, tops: Collection[str]) -> dict[str, str]:
 
 
 def _check_charset(body: bytes) -> None:
-    """The parser reads UTF-8 whatever is declared: a body that declares another charset would be misread."""
+    """Refuses a body that declares another charset: the parser would read it as UTF-8 all the same."""
     declared = _DECLARED_CHARSET.match(body)
     if declared is not None and declared[1].lower() not in CHARSETS:
         raise BadPayload("the XML declares another charset than UTF-8")
@@ -74,7 +74,7 @@ def _check_charset(body: bytes) -> None:
 
 
 class _Open:
-    """An element whose end was not read yet."""
+    """An element whose end tag was not read yet."""
 
     def __init__(self, name: str, attributes: Mapping[str, str]) -> None:
         self.name = name
@@ -92,7 +92,7 @@ class _Open:
 
 
 class _Builder:
-    """What the parser tells as it reads; a limit is met before what lies beyond it is kept."""
+    """Builds elements from the parser's events; each limit is checked before anything beyond it is kept."""
 
     top: Element
 
@@ -126,4 +126,4 @@ class _Builder:
         raise BadPayload("the XML holds a comment")
 
     def close(self) -> None:
-        """Nothing is left to do."""
+        """Does nothing at the end of the document."""

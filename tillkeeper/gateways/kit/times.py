@@ -1,4 +1,4 @@
-"""Local times that gateways write without a zone, and whose clock they go by.
+"""Reads the local times that gateways write without a zone.
 
 Times with a zone, and unix seconds, are read by fields.py.
 """
@@ -15,7 +15,7 @@ CHINA: Final = timezone(timedelta(hours=8))  # no daylight saving since 1991, be
 
 
 class Local(msgspec.Struct, frozen=True):
-    """Times of one gateway that have no zone, and what says whose clock they go by."""
+    """The zone of one gateway's local times, and the document that says so."""
 
     gateway: str
     fields: str

@@ -1,4 +1,4 @@
-"""Amounts as gateways write them, as minor units of ISO 4217: tables of where they differ, and the way from both forms.
+"""Converts amounts as gateways write them into minor units of ISO 4217, with tables of where gateways differ.
 
 A gateway counts in minor units of its own (an integer), or in major units (decimal text, or a JSON number).  Money is
 never rounded: what does not fit the currency is a BadPayload.
@@ -35,7 +35,7 @@ TABLES: Final[Mapping[str, tuple[Mapping[str, int], str]]] = MappingProxyType(
 
 
 class UnknownCurrency(BadPayload):
-    """An amount is in a currency that nobody can count: what it is told of makes no event, and is not refused."""
+    """An amount is in an unknown currency: its object makes no event, but is not refused."""
 
 
 def known_currency(field: str, written: str) -> str | None:

@@ -1,6 +1,6 @@
-"""Words that a genuine delivery or answer holds and that stand in no list of ours: counted and shown, never refused.
+"""Collects unknown words of genuine deliveries and answers, which are counted and shown, but never refused.
 
-A gateway's code calls `unknown_word` and goes on with what is known; whoever parses collects the words.
+A gateway's code calls `unknown_word` and goes on with what is known; the caller of the parser collects the words.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from tillkeeper.domain.masking import masked
 Known = TypeVar("Known")
 
 WORD_CHARS_MAX: Final = 64  # the longest word in any list of ours has 48
-WORDS_MAX: Final = 20  # of one delivery or answer
+WORDS_MAX: Final = 20  # in a delivery or answer
 
 
 class UnknownWord(msgspec.Struct, frozen=True, order=True):
@@ -45,7 +45,7 @@ def known_or_none(table: Mapping[str, Known], word: str, field: str) -> Known | 
 
 
 class unknown_words:  # noqa: N801 - used like a function; a generator costs each delivery more
-    """Collects, in the order of their appearance, the unknown words that are met inside."""
+    """Collects the unknown words that occur inside, in the order of their appearance."""
 
     __slots__ = ("_token",)
 

@@ -12,7 +12,7 @@ NO_ORDER_CODES: Final = frozenset({"NO_SUCH_ORDER", "NOT_FOUND", "INVALID_ORDER_
 
 
 def order_in(response: Response) -> Mapping[str, object] | None:
-    """The order in the response; None where Klarna knows of no such order."""
+    """Returns the order in the response; None where Klarna knows of no such order."""
     check_status(response, accepted={OK, BAD_REQUEST, NOT_FOUND})
     content = strictjson.object_in(response.body)
     if response.status == OK:

@@ -94,7 +94,7 @@ class Klarna(Gateway):
 
 
 def _pushed_order_id(query: str) -> str | None:
-    """The order's id in the query of our push URL; None where it names none."""
+    """Returns the order's id in the query of our push URL; None where it names none."""
     if not query:
         return None
     if not query.isascii() or len(query) > QUERY_CHARS_MAX:

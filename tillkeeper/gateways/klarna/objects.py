@@ -45,7 +45,7 @@ IN_PROGRESS: Final = frozenset({Kind.PAYMENT_PENDING, Kind.PAYMENT_AUTHORIZED})
 
 
 def order_facts(order: object, order_ref: str | None, reported_at: datetime) -> Iterator[Fact]:
-    """Everything an order says: its state, captures and refunds; `order_ref` where the order names none of ours.
+    """Yields everything an order says: its state, captures and refunds; `order_ref` where the order names none of ours.
 
     An order in a currency that nobody can count says nothing.
     """
@@ -68,7 +68,7 @@ def order_facts(order: object, order_ref: str | None, reported_at: datetime) -> 
 
 
 def _order_fact(order: object, order_ref: str | None, reported_at: datetime) -> Fact:
-    """The order as authorized; what it says besides is made from that."""
+    """Returns the order as authorized; what it says besides is made from that."""
     return Fact(
         kind=Kind.PAYMENT_AUTHORIZED,
         occurred_at=reported_at,
@@ -88,7 +88,7 @@ def _captured_amount(order: object) -> int:
 
 
 def _uncaptured(order: object, base: Fact, status: str, fraud: str) -> Iterator[Fact]:
-    """Where an order stands of which nothing was captured; nothing where a word that decides is unknown."""
+    """Yields where an order stands of which nothing was captured; nothing where a word that decides is unknown."""
     state = NOT_CAPTURED.get(status) or (NOT_CAPTURED["AUTHORIZED"] if status in STATUSES else None)
     if state is not None and state[0] is Kind.PAYMENT_AUTHORIZED:
         state = FRAUD_STATUSES.get(fraud)
@@ -112,7 +112,7 @@ def _captures(order: object, base: Fact) -> Iterator[Fact]:
 
 
 def _rest(order: object, base: Fact, status: str, captured: int) -> Iterator[Fact]:
-    """What was authorized and not captured: still held, or let go, which nobody else tells."""
+    """Yields what was authorized and not captured: still held, or let go, which nobody else tells."""
     if captured >= (base.amount or 0):
         return
     written = at(order, ["remaining_authorized_amount"])
@@ -124,7 +124,7 @@ def _rest(order: object, base: Fact, status: str, captured: int) -> Iterator[Fac
 
 
 def _refunds(order: object, base: Fact) -> Iterator[Fact]:
-    """Each refund that has a name, and what all of them come to; Klarna refunds at once or not at all."""
+    """Yields each refund that has a name, and what all of them come to; Klarna refunds at once or not at all."""
     refunds = _list(order, "refunds")
     times = [moment_from_rfc3339(text(refund, "refunded_at")) for refund in refunds]
     base = _changed(base, kind=Kind.REFUND_SUCCEEDED)
@@ -151,5 +151,5 @@ def _list(order: object, name: str) -> list[object]:
 
 
 def _amount(order: object, subject: object, name: str) -> int:
-    """An amount of the order, or of one of its captures or refunds, in the order's currency."""
+    """Returns an amount of the order, or of one of its captures or refunds, in the order's currency."""
     return units.from_minor(integer(subject, name), text(order, "purchase_currency"))

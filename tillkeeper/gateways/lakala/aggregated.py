@@ -93,7 +93,7 @@ def _payment_facts(trade: Fields) -> tuple[Fact, ...]:
 
 
 def _whole_refund(payment: Fact) -> Fact:
-    """A running total, so that refunds that are known one by one are not counted again.
+    """Returns a running total, so that refunds that are known one by one are not counted again.
 
     It has no time of its own: trade_time is the payment's.
     """

@@ -11,6 +11,7 @@ from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
 from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.answers import answered_at
+from tillkeeper.gateways.kit.claimed_references import claimed_in_object
 from tillkeeper.gateways.kit.fact import query_event
 from tillkeeper.gateways.kit.fields import moment_from_unix, reference_or_none, text
 from tillkeeper.gateways.kit.http_status import check_status
@@ -74,14 +75,7 @@ class Lakala(Gateway):
 
     def claimed_references(self, request: Request) -> ClaimedReferences | None:
         """Returns the order and payment that a notice names."""
-        try:
-            fields = strictjson.loads_unsigned(request.body)
-        except BadPayload:
-            return None
-        if not isinstance(fields, dict):
-            return None
-        order_ref, payment_ref = _first(fields, ORDER_FIELDS), _first(fields, PAYMENT_FIELDS)
-        return ClaimedReferences.of(order_ref=order_ref, payment_ref=payment_ref)
+        return claimed_in_object(request.body, _references_in)
 
     def acknowledge(self) -> Reply:
         """Returns the form that Lakala asks for."""
@@ -140,6 +134,10 @@ def _signer(settings: LakalaSettings) -> api.Signer | None:
         term_no=settings.term_no,
         is_cashier=settings.cashier,
     )
+
+
+def _references_in(fields: Mapping[str, object]) -> tuple[str | None, str | None]:
+    return _first(fields, ORDER_FIELDS), _first(fields, PAYMENT_FIELDS)
 
 
 def _first(fields: Mapping[str, object], names: tuple[str, ...]) -> str | None:

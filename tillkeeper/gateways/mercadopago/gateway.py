@@ -125,7 +125,9 @@ class MercadoPago(Gateway):
             return Answer(found=bool(payments), events=events, also=_queries_of_unpaid(query, payments))
         if query.about == "refund":
             is_there = any(id_of(refund) == query.refund_ref for refund in list_in(content, "refunds"))
-            return Answer(found=is_there, events=tuple(it for it in events if it.refund_ref == query.refund_ref))
+            return Answer(
+                found=is_there, events=tuple(event for event in events if event.refund_ref == query.refund_ref)
+            )
         return Answer(found=True, events=events)
 
     def _label_of(self, data_id: str | None, request_id: str | None, time: str, signatures: list[str]) -> str:

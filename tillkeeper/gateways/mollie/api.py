@@ -55,7 +55,7 @@ def _quoted(ref: str) -> str:
 
 
 def content_of(response: Response) -> Mapping[str, object] | None:
-    """What the response holds; None where Mollie knows of no such thing."""
+    """Returns what the response holds; None where Mollie knows of no such thing."""
     check_status(response, accepted=OK_OR_NOT_FOUND)
     content = strictjson.object_in(response.body)
     if response.status == OK:
@@ -66,7 +66,7 @@ def content_of(response: Response) -> Mapping[str, object] | None:
 
 
 def read(query: Query, content: object, profile: Profile, reported_at: datetime) -> Found:
-    """What the response says of the payments or the refund.  Raises BadPayload."""
+    """Returns what the response says of the payments or the refund.  Raises BadPayload."""
     if query.about == "refund":
         return _refund(query, content, profile, reported_at)
     if ORDER.fullmatch(query.payment_ref or ""):
@@ -84,7 +84,7 @@ def _refund(query: Query, content: object, profile: Profile, reported_at: dateti
 
 
 def _order(query: Query, order: object, profile: Profile, reported_at: datetime) -> Found:
-    """The order's payments, each asked about for what went back of it.
+    """Returns the order's payments, each asked about for what went back of it.
 
     They name the order as their order's page does.
     """
@@ -120,5 +120,5 @@ def _facts_of(payments: list[object], query: Query, profile: Profile, reported_a
 
 
 def _of_order(fact: Fact, order_ref: str | None) -> Fact:
-    """The fact with that order where it names none itself."""
+    """Returns the fact with that order where it names none itself."""
     return fact if fact.order_ref is not None else msgspec.structs.replace(fact, order_ref=order_ref)

@@ -69,7 +69,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     live: bool | None
 
     def order_ref_of(self, payment: object) -> str | None:
-        """The order that a payment names.
+        """Returns the order that a payment names.
 
         Metadata may hold anything: what is no object on the way names no order.  JSON as text is read as such.
         """
@@ -95,7 +95,7 @@ def _object_in(written: str) -> object:
 
 
 def payment_facts(payment: object, profile: Profile, reported_at: datetime) -> Iterator[Fact]:
-    """Where a payment stands; nothing while nobody tried to pay, or where nobody knows the word for it."""
+    """Yields where a payment stands; nothing while nobody tried to pay, or where nobody knows the word for it."""
     profile.check_mode(payment)
     status = text(payment, "status")
     if status not in PAYMENT_STATUSES:
@@ -133,7 +133,7 @@ def _standing(payment: object, profile: Profile, kind: Kind, status: str, since:
 
 
 def _parts_of(payment: object, standing: Fact, reported_at: datetime) -> Iterator[Fact]:
-    """What was captured so far, where Mollie tells that, and what is left of the authorization."""
+    """Yields what was captured so far, where Mollie tells that, and what is left of the authorization."""
     captured, _ = _money_or_none(payment, "amountCaptured")
     if not captured:
         yield standing
@@ -160,7 +160,7 @@ def _captured(payment: object, standing: Fact, amount: int, reported_at: datetim
 
 
 def return_facts(payment: object, profile: Profile, reported_at: datetime) -> Iterator[Fact]:
-    """Each refund and chargeback where they are embedded, else what all of them come to."""
+    """Yields each refund and chargeback where they are embedded, else what all of them come to."""
     ref, order_ref = text(payment, "id"), profile.order_ref_of(payment)
     refunds, chargebacks = embedded(payment, "refunds"), embedded(payment, "chargebacks")
     refunded, charged_back = _refunded_in_all(payment), _charged_back_in_all(payment)
@@ -190,12 +190,12 @@ def _charged_back_in_all(payment: object) -> Fact | None:
 
 
 def gave_back(payment: object) -> bool:
-    """Whether there are refunds or chargebacks to be asked for."""
+    """Returns whether there are refunds or chargebacks to be asked for."""
     return any(_money_or_none(payment, name)[0] for name in ("amountRefunded", "amountChargedBack"))
 
 
 def refund_facts(refund: object, payment_ref: str, profile: Profile, reported_at: datetime) -> Iterator[Fact]:
-    """A refund that stands by itself; nothing where nobody knows the word for its state."""
+    """Yields a refund that stands by itself; nothing where nobody knows the word for its state."""
     profile.check_mode(refund)
     if (fact := _refund_fact(refund, payment_ref, reported_at)) is not None:
         yield msgspec.structs.replace(fact, order_ref=profile.order_ref_of({"id": payment_ref}))
@@ -241,7 +241,7 @@ def _chargeback_fact(chargeback: object, payment_ref: str) -> Fact | None:
 
 
 def embedded(subject: object, name: str) -> list[object] | None:
-    """The objects embedded under a name; None where there is no such list."""
+    """Returns the objects embedded under a name; None where there is no such list."""
     found = at(subject, ["_embedded", name])
     if found is not None and not isinstance(found, list):
         raise BadPayload(f"{name} is no list")
@@ -263,5 +263,5 @@ def _money_or_none(subject: object, name: str) -> tuple[int, str]:
 
 
 def _is_counted(subject: object, name: str = "amount") -> bool:
-    """Whether an amount is in a currency that can be counted."""
+    """Returns whether an amount is in a currency that can be counted."""
     return units.is_currency(text(subject, name, "currency"), f"{name}.currency")

@@ -24,12 +24,12 @@ NAMED_BY_PAYMENTS: Final = ("re_", "chb_", "cpt_")
 
 
 def is_event(body: bytes) -> bool:
-    """Whether the body is a next-gen event, which is JSON; classic calls are forms."""
+    """Returns whether the body is a next-gen event, which is JSON; classic calls are forms."""
     return body.lstrip().startswith(b"{")
 
 
 def events_in(body: bytes, account: str, profile: Profile) -> tuple[PaymentEvent, ...]:
-    """The events of a next-gen event, if it carries a payment or a refund.  Raises BadPayload."""
+    """Returns the events of a next-gen event, if it carries a payment or a refund.  Raises BadPayload."""
     if not is_event(body):
         return ()
     event = strictjson.loads(body)
@@ -54,7 +54,7 @@ def _facts_in(entity: object, profile: Profile, reported_at: datetime) -> Iterab
 
 
 def queried_ref(body: bytes) -> str | None:
-    """The id of the payment, link or order that Mollie must be asked about; None where it need not be.
+    """Returns the id of the payment, link or order that Mollie must be asked about; None where it need not be.
 
     Raises BadPayload.
     """
@@ -63,7 +63,7 @@ def queried_ref(body: bytes) -> str | None:
 
 
 def claimed_references(body: bytes) -> ClaimedReferences | None:
-    """The payment that an unproven event names, if it names one."""
+    """Returns the payment that an unverified event names, if it names one."""
     try:
         ref = reference_or_none(at(strictjson.loads_unsigned(body), ["entityId"]))
     except BadPayload:
@@ -79,7 +79,7 @@ def _ref_in_call(body: bytes) -> str:
 
 
 def _ref_in_event(event: object) -> str | None:
-    """What a next-gen event has us ask about; None where it says all."""
+    """Returns what a next-gen event has us ask about; None where it says all."""
     is_itself_entity = at(event, ["resource"]) != "event"
     entity, ref = (event, text(event, "id")) if is_itself_entity else (_entity_of(event), text(event, "entityId"))
     resource = at(entity, ["resource"])
@@ -93,7 +93,7 @@ def _ref_in_event(event: object) -> str | None:
 
 
 def _entity_of(event: object) -> object:
-    """The entity that an event carries; None where it carries none."""
+    """Returns the entity that an event carries; None where it carries none."""
     entity = at(event, ["_embedded", "entity"])
     if entity is not None and text(entity, "id") != text(event, "entityId"):
         raise BadPayload("the event carries another entity than it names")
@@ -101,12 +101,12 @@ def _entity_of(event: object) -> object:
 
 
 def _reported_at(event: object) -> datetime | None:
-    """When the event was made; None where it is no event but the entity itself, which is asked for."""
+    """Returns when the event was made; None where it is no event but the entity itself, which is asked for."""
     return moment_from_rfc3339(text(event, "createdAt")) if at(event, ["resource"]) == "event" else None
 
 
 def _linked_payment(event: object) -> str:
-    """The payment of a refund, chargeback or capture that an event only names: its link leads through it."""
+    """Returns the payment of a refund, chargeback or capture that an event only names: its link leads through it."""
     found = PAYMENT_PATH.fullmatch(text_or_none(event, "_links", "entity", "href") or "")
     if found is None:
         raise BadPayload("the event does not name the payment: subscribe to the full payload")

@@ -46,7 +46,7 @@ CAME_TO_NOTHING: Final = frozenset({Kind.PAYMENT_FAILED, Kind.PAYMENT_CANCELLED}
 
 
 def path_of(query: Query) -> str:
-    """Where the object is that the query is about.  Raises CannotQuery."""
+    """Returns where the object is that the query is about.  Raises CannotQuery."""
     prefix, own_id = _split(query)
     return f"{_paths(query)[prefix]}{own_id}"
 
@@ -56,7 +56,7 @@ def _paths(query: Query) -> Mapping[str, str]:
 
 
 def _split(query: Query) -> tuple[str, str]:
-    """The prefix that tells what a reference names, and PayPal's own id."""
+    """Returns the prefix that tells what a reference names, and PayPal's own id."""
     ref = (query.refund_ref if query.about == "refund" else query.payment_ref) or ""
     prefix = next(prefix for prefix in _paths(query) if ref.startswith(prefix))  # the last is empty
     own_id = ref.removeprefix(prefix)
@@ -66,7 +66,7 @@ def _split(query: Query) -> tuple[str, str]:
 
 
 def content_of(response: Response) -> object:
-    """What the response holds; None where PayPal knows of no such thing."""
+    """Returns what the response holds; None where PayPal knows of no such thing."""
     check_status(response, accepted=OK_OR_NOT_FOUND, retry=RETRY_STATUSES)
     content = strictjson.loads(response.body)
     if response.status == NOT_FOUND:
@@ -79,7 +79,7 @@ def content_of(response: Response) -> object:
 
 
 def facts_of(query: Query, content: object, is_ours: Callable[[object], bool]) -> Iterator[Fact]:
-    """What the object says that was asked about; of an order, what its units say that are ours."""
+    """Yields what the object says that was asked about; of an order, what its units say that are ours."""
     prefix, own_id = _split(query)
     if text(content, "dispute_id" if prefix == DISPUTE else "id") != own_id:
         raise BadPayload("the answer is about another object than the question")
@@ -95,7 +95,8 @@ def facts_of(query: Query, content: object, is_ours: Callable[[object], bool]) -
 
 
 def further_queries(query: Query, content: object) -> tuple[Query, ...]:
-    """What an answer says to ask besides: the payment of a refund that was not known, and what was captured of what."""
+    """Returns what an answer says to ask besides: the payment of a refund that was not known, and what was captured of
+    what."""
     ref = _refunds_payment(query, content) if query.about == "refund" else _other_half(query, content)
     if ref is None or ref == query.payment_ref:
         return ()
@@ -138,7 +139,7 @@ def _refund_facts(query: Query, content: object) -> Iterator[Fact]:
 
 
 def _capture_facts(content: object, prefix: str = "") -> Iterator[Fact]:
-    """What a capture or a sale brought in.  Its refunds say what it gave back, unless that is all of it."""
+    """Yields what a capture or a sale brought in.  Its refunds say what it gave back, unless that is all of it."""
     status = text(content, "state").upper() if prefix == SALE else text(content, "status")
     if status not in CAPTURES:
         unknown_word("status of a capture", status)
@@ -188,7 +189,7 @@ def _order_facts(content: object, is_ours: Callable[[object], bool]) -> Iterator
 
 
 def _ended(content: object, parts: Sequence[Fact]) -> Iterator[Fact]:
-    """The order's own end, where all of its captures and authorizations came to nothing."""
+    """Yields the order's own end, where all of its captures and authorizations came to nothing."""
     ends = [fact for fact in parts if fact.kind is not Kind.PAYMENT_REVERSED]
     if not ends or any(fact.kind not in CAME_TO_NOTHING for fact in ends):
         return

@@ -57,13 +57,13 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def live_of(url: str) -> bool | None:
-    """Whether an address is one of live PayPal's or of its sandbox; None where it is no address of PayPal's."""
+    """Returns whether an address is one of live PayPal's or of its sandbox; None where it is no address of PayPal's."""
     found = _URL.fullmatch(url)
     return None if found is None else found[1] is None
 
 
 def certificate_in(pem: str) -> Certificate:
-    """The first certificate of a PEM text and the others.  Raises ValueError."""
+    """Returns the first certificate of a PEM text and the others.  Raises ValueError."""
     if len(pem) > PEM_CHARS_MAX:
         raise ValueError("a certificate is too long")
     serial, key = rsa_certificate(pem)
@@ -75,7 +75,7 @@ def certificate_in(pem: str) -> Certificate:
 
 @cache
 def trust_in(bundle: str | None) -> Store:
-    """The authorities of a PEM bundle, or those that browsers trust.  Raises ValueError."""
+    """Returns the authorities of a PEM bundle, or those that browsers trust.  Raises ValueError."""
     pem = Path(certifi.where()).read_text(encoding="utf-8") if bundle is None else bundle
     with catch_warnings():  # a few old roots have serial numbers that RFC 5280 forbids; they are none of PayPal's
         simplefilter("ignore", CryptographyDeprecationWarning)
@@ -117,11 +117,11 @@ class Certificates:
         self._refused[url] = now + REFUSED_FOR
 
     def is_refused(self, url: str, now: datetime) -> bool:
-        """Whether the address had none a short time ago."""
+        """Returns whether the address had none a short time ago."""
         return now < self._refused.get(url, now)
 
     def at_hand(self, url: str, now: datetime) -> Certificate | None:
-        """The certificate that was found at an address, if that is not too long ago."""
+        """Returns the certificate that was found at an address, if that is not too long ago."""
         if url in self._configured:
             return self._configured[url]
         certificate, until = self._fetched.get(url, (None, now))

@@ -184,7 +184,7 @@ class PayPal(Gateway):
         return Answer(found=True, events=events, also=api.further_queries(query, content))
 
     def _is_ours(self, content: object) -> bool:
-        """False where it names payees and we are none of them; refunds and sales name none."""
+        """Returns False where it names payees and we are none of them; refunds and sales name none."""
         payees = payees_of(content) if self._app.merchant_id is not None else ()
         return not payees or self._app.merchant_id in payees
 

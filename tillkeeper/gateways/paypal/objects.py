@@ -44,7 +44,7 @@ _FIRST_CAPTURE_PATH: Final = re.compile(r"https?://[^/?#]+/v1/payments/capture/(
 
 
 def payment_fact(content: object, kind: Kind, prefix: str = "", failure: FailureClass | None = None) -> Fact:
-    """A capture, an authorization or a sale as that."""
+    """Returns a capture, an authorization or a sale as that."""
     amount, currency = money(content, "amount")
     code = None
     if kind is Kind.PAYMENT_FAILED:
@@ -62,7 +62,7 @@ def payment_fact(content: object, kind: Kind, prefix: str = "", failure: Failure
 
 
 def with_attempt(fact: Fact, content: object, *, undoes: bool = False) -> Iterator[Fact]:
-    """The fact of a payment, and what it says of the attempt's other objects.
+    """Yields the fact of a payment, and what it says of the attempt's other objects.
 
     `undoes` is for a payment that may have succeeded before, which PayPal takes back without a further word.
     """
@@ -97,12 +97,12 @@ def related_order(content: object) -> str | None:
 
 
 def related_authorization(content: object) -> str | None:
-    """The authorization that a capture was made of."""
+    """Returns the authorization that a capture was made of."""
     return _related(content, AUTHORIZATION, "authorization_id")
 
 
 def is_final_capture(content: object) -> bool:
-    """Whether nothing more will be captured of its authorization."""
+    """Returns whether nothing more will be captured of its authorization."""
     return at(content, ["final_capture"]) is True
 
 
@@ -113,14 +113,14 @@ def _related(content: object, prefix: str, name: str) -> str | None:
 
 
 def refund_fact(content: object) -> Fact | None:
-    """A refund by its status, and its capture, if it names that: either API has its own places for it."""
+    """Returns a refund by its status, and its capture, if it names that: either API has its own places for it."""
     is_first = at(content, ["status"]) is None
     status = text(content, "state").upper() if is_first else text(content, "status")
     return _refund_fact(content, text(content, "id"), _capture_of(content), status, may_be_negative=is_first)
 
 
 def refund_facts(content: object) -> Iterator[Fact]:
-    """A refund, and all that its capture gave back until then where a completed one tells that."""
+    """Yields a refund, and all that its capture gave back until then where a completed one tells that."""
     fact, breakdown = refund_fact(content), at(content, ["seller_payable_breakdown"])
     if fact is None:
         return
@@ -131,7 +131,7 @@ def refund_facts(content: object) -> Iterator[Fact]:
 
 
 def sale_refund_fact(content: object) -> Fact | None:
-    """A refund of the first API, and its sale or capture, if it names that.
+    """Returns a refund of the first API, and its sale or capture, if it names that.
 
     What goes back may be written with a minus.
     """
@@ -204,7 +204,8 @@ def voided_order(content: object) -> Fact:
 
 
 def order_fact(content: object, kind: Kind, failure: FailureClass | None = None) -> Fact:
-    """An order of PayPal's as that.  It has an amount where it has one unit; several units are several payees."""
+    """Returns an order of PayPal's as that.  It has an amount where it has one unit; several units are several
+    payees."""
     payees = purchase_units(content)
     amount, currency = money(payees[0], "amount") if len(payees) == 1 else (None, None)
     return Fact(
@@ -229,7 +230,7 @@ def reversed_approval(content: object) -> Fact:
 
 
 def dispute_fact(content: object) -> Fact:
-    """A dispute by its status; one whose outcome nobody knows stays open, for a person to see."""
+    """Returns a dispute by its status; one whose outcome nobody knows stays open, for a person to see."""
     transactions = at(content, ["disputed_transactions"])
     transaction = transactions[0] if isinstance(transactions, list) and len(transactions) == 1 else None
     amount, currency = (None, None) if at(content, ["dispute_amount"]) is None else money(content, "dispute_amount")
@@ -263,19 +264,19 @@ def money(content: object, name: str, *, may_be_negative: bool = False) -> tuple
 
 
 def order_ref_of(content: object) -> str | None:
-    """The merchant's own reference, under the names of either API and of disputes."""
+    """Returns the merchant's own reference, under the names of either API and of disputes."""
     names = ("custom_id", "custom", "invoice_id", "invoice_number")
     return next((ref for name in names if (ref := text_or_none(content, name))), None)
 
 
 def changed_at(content: object) -> datetime | None:
-    """When the object came to be as it is."""
+    """Returns when the object came to be as it is."""
     written = text_or_none(content, "update_time") or text_or_none(content, "create_time")
     return None if written is None else moment_from_rfc3339(written)
 
 
 def failure_of(content: object) -> tuple[FailureClass, str | None]:
-    """The class of the failure and its code: the card's bank says more than PayPal's reason."""
+    """Returns the class of the failure and its code: the card's bank says more than PayPal's reason."""
     reason = text_or_none(content, "status_details", "reason") or text_or_none(content, "reason_code")
     codes = [text_or_none(content, "processor_response", "response_code"), reason]
     codes = [code for code in codes if code is not None]
@@ -284,7 +285,7 @@ def failure_of(content: object) -> tuple[FailureClass, str | None]:
 
 
 def purchase_units(content: object) -> list[object]:
-    """The units of an order, one for each payee."""
+    """Returns the units of an order, one for each payee."""
     found = at(content, ["purchase_units"])
     if not isinstance(found, list):
         raise BadPayload("purchase_units is no list")
@@ -292,7 +293,7 @@ def purchase_units(content: object) -> list[object]:
 
 
 def payees_of(content: object) -> set[str]:
-    """The merchants' ids that a capture, an authorization, an order or a dispute names."""
+    """Returns the merchants' ids that a capture, an authorization, an order or a dispute names."""
     roles = [(content, "payee")]
     for name, role in (("purchase_units", "payee"), ("disputed_transactions", "seller")):
         found = at(content, [name])
@@ -306,7 +307,8 @@ def _common_order_ref(payees: list[object]) -> str | None:
 
 
 def _capture_of(content: object) -> str | None:
-    """The capture that a refund or a reversal is of: a link `up` leads to it, a field, or a link of the first API."""
+    """Returns the capture that a refund or a reversal is of: a link `up` leads to it, a field, or a link of the first
+    API."""
     return (
         _linked(content, "up", _CAPTURE_PATH)
         or text_or_none(content, "capture_id")

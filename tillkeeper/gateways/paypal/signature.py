@@ -30,8 +30,8 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}", re.ASCII)
 
 
 def certificate_url(request: Request, *, live: bool | None) -> str:
-    """Where the certificate is that the delivery names.  Raises BadSignature where that is none of PayPal's addresses,
-    or one of its other environment."""
+    """Returns where the certificate is that the delivery names.  Raises BadSignature where that is none of PayPal's
+    addresses, or one of its other environment."""
     url = request.header(CERTIFICATE_HEADER)
     is_live = live_of(url)
     if is_live is None:
@@ -43,7 +43,7 @@ def certificate_url(request: Request, *, live: bool | None) -> str:
 
 
 def signature_in(request: Request) -> bytes:
-    """The signature's bytes.  Raises BadSignature."""
+    """Returns the signature's bytes.  Raises BadSignature."""
     if request.header(ALGORITHM_HEADER) != ALGORITHM:
         raise BadSignature(f"{ALGORITHM_HEADER} is not {ALGORITHM}", VerificationStep.HEADER)
     signature = request.header(SIGNATURE_HEADER)
@@ -56,7 +56,7 @@ def signature_in(request: Request) -> bytes:
 
 
 def signed_text(request: Request, webhook_id: str) -> bytes:
-    """What is signed.  Neither id nor time can hold the bar that stands between them.  Raises BadSignature."""
+    """Returns what is signed.  Neither id nor time can hold the bar that stands between them.  Raises BadSignature."""
     transmission_id, time = request.header(ID_HEADER), request.header(TIME_HEADER)
     if not _TRANSMISSION_ID.fullmatch(transmission_id) or not _TRANSMISSION_TIME.fullmatch(time):
         raise BadSignature("the transmission's id or time is none", VerificationStep.HEADER)

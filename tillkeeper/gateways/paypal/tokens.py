@@ -33,7 +33,7 @@ def token_request(api_base: str, client_id: str, client_secret: str) -> Call:
 
 
 def token_in(response: Response, now: datetime) -> Token:
-    """The token and until when it may be sent.  Raises Unavailable, AccessDenied or BadPayload."""
+    """Returns the token and until when it may be sent.  Raises Unavailable, AccessDenied or BadPayload."""
     check_status(response, retry=RETRY_STATUSES, denied=BAD_CREDENTIALS_STATUSES)
     content = content_of(response)
     value, lives_s = text(content, "access_token"), integer(content, "expires_in")

@@ -44,7 +44,8 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def notice_in(body: bytes) -> Notice | None:
-    """The notice in a delivery; None for a type that is of no interest, or that says nothing.  Raises BadPayload."""
+    """Returns the notice in a delivery; None for a type that is of no interest, or that says nothing.  Raises
+    BadPayload."""
     content = strictjson.loads(body)
     event_type = text(content, "event_type")
     read = TYPES.get(event_type)
@@ -60,7 +61,7 @@ def notice_in(body: bytes) -> Notice | None:
 
 
 def events_of(notice: Notice, account: str, received_at: datetime, *, confirms: bool) -> tuple[PaymentEvent, ...]:
-    """The events of a notice; `confirms` leaves out successes that an answer must tell.  Raises BadPayload."""
+    """Returns the events of a notice; `confirms` leaves out successes that an answer must tell.  Raises BadPayload."""
     reported_at = notice.facts[0].occurred_at or moment_from_rfc3339(text(notice.content, "create_time"))
     if reported_at > received_at + AHEAD_MAX:
         raise BadPayload("the time at which it happened is still to come")
@@ -73,7 +74,8 @@ def events_of(notice: Notice, account: str, received_at: datetime, *, confirms: 
 
 
 def queries_for(notice: Notice, *, confirms: bool) -> tuple[Query, ...]:
-    """What PayPal is asked about: what must be confirmed, and a refund that names no payment.  Raises BadPayload."""
+    """Returns what PayPal is asked about: what must be confirmed, and a refund that names no payment.  Raises
+    BadPayload."""
     fact = notice.facts[0]
     names_no_payment = fact.refund_ref is not None and fact.payment_ref is None
     if not names_no_payment and not (confirms and notice.must_be_confirmed):
@@ -96,7 +98,7 @@ def _query_about(fact: Fact) -> Query:
 
 
 def _checked(query: Query) -> Query:
-    """The query, if it can be put.  Raises BadPayload."""
+    """Returns the query, if it can be put.  Raises BadPayload."""
     try:
         api.path_of(query)
     except CannotQuery as error:
@@ -105,7 +107,7 @@ def _checked(query: Query) -> Query:
 
 
 def claimed_references(body: bytes) -> ClaimedReferences | None:
-    """The payment and the order that an unproven delivery names, if it names any."""
+    """Returns the payment and the order that an unverified delivery names, if it names any."""
     try:
         content = strictjson.loads_unsigned(body)
         read = TYPES.get(text(content, "event_type"))

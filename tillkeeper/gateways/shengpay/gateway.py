@@ -11,8 +11,8 @@ from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
 from tillkeeper.gateways.errors import BadPayload, CannotQuery
-from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.answers import answered_at
+from tillkeeper.gateways.kit.claimed_references import claimed_in_object
 from tillkeeper.gateways.kit.fact import query_event
 from tillkeeper.gateways.kit.fields import text, text_or_none
 from tillkeeper.gateways.kit.rsa import rsa_private_key, rsa_public_key
@@ -69,14 +69,7 @@ class ShengPay(Gateway):
 
     def claimed_references(self, request: Request) -> ClaimedReferences | None:
         """Returns the payment that a notice names, as a refund's does too."""
-        try:
-            fields = strictjson.loads_unsigned(request.body)
-        except BadPayload:
-            return None
-        if not isinstance(fields, dict):
-            return None
-        order_ref, payment_ref = webhook.references_in(fields)
-        return ClaimedReferences.of(order_ref=order_ref, payment_ref=payment_ref)
+        return claimed_in_object(request.body, webhook.references_in)
 
     def acknowledge(self) -> Reply:
         """Returns the word that ShengPay asks for, in capitals."""

@@ -98,7 +98,7 @@ _DECODE: Final[Mapping[str, Callable[[str], bytes]]] = {
 
 
 def keys_of(settings: SignatureSettings, secrets: Sequence[str]) -> list[str | bytes]:
-    """The secrets as they are used.  Raises ValueError."""
+    """Returns the secrets as they are used.  Raises ValueError."""
     decode = _DECODE.get(settings.secret_encoding)
     if decode is None:  # text
         return [*secrets]
@@ -123,7 +123,7 @@ class DescribedSignature:
         self.labels = self._keys.labels
 
     def check(self, request: Request, now: datetime) -> tuple[str, str]:
-        """The key's label and the message's id, if a header tells one.  Raises BadSignature."""
+        """Returns the key's label and the message's id, if a header tells one.  Raises BadSignature."""
         settings = self._settings
         signatures, timestamp = self._read(request)
         if settings.timestamp_header is not None:
@@ -137,7 +137,8 @@ class DescribedSignature:
         return label, message_id
 
     def _read(self, request: Request) -> tuple[list[str], str | None]:
-        """The signatures and the time in the header, which may have been sent in several lines or joined by commas."""
+        """Returns the signatures and the time in the header, which may have been sent in several lines or joined by
+        commas."""
         settings = self._settings
         lines = request.lines(settings.header.lower())
         if sum(map(len, lines)) > HEADER_CHARS_MAX:
@@ -154,7 +155,7 @@ class DescribedSignature:
         return self._bare(value for name, _, value in pairs if name == settings.signature_key), next(iter(times), None)
 
     def _bare(self, signatures: Iterable[str]) -> list[str]:
-        """The signatures without the prefix; what does not have it is another scheme's, and left out."""
+        """Returns the signatures without the prefix; what does not have it is another scheme's, and left out."""
         prefix = self._settings.prefix
         bare = [signature.removeprefix(prefix) for signature in signatures if signature.startswith(prefix)]
         if not bare:
@@ -198,7 +199,7 @@ def _check_border(template: str, body: bytes) -> None:
 
 
 def _filled(template: str, parts: Mapping[str, str], body: bytes) -> bytes:
-    """What is signed.  The template is filled piece by piece, so that braces in a header mean nothing."""
+    """Returns what is signed.  The template is filled piece by piece, so that braces in a header mean nothing."""
     pieces = _PLACE.split(template)
     filled = [
         (body if piece == "body" else parts[piece].encode("utf-8", "surrogatepass")) if place % 2 else piece.encode()

@@ -104,12 +104,12 @@ class PayloadMapping:
         self._zone = _zone(settings.zone)
 
     def events(self, body: bytes, message_id: str) -> tuple[PaymentEvent, ...]:
-        """The events in a payload, none where it is of no interest.  Raises BadPayload."""
+        """Returns the events in a payload, none where it is of no interest.  Raises BadPayload."""
         events = (self._event(item, message_id, index) for index, item in enumerate(self._items(body)))
         return tuple(event for event in events if event is not None)
 
     def remarks(self, body: bytes) -> tuple[str, ...]:
-        """What in a payload that can be read looks like a mistake in the mapping.  Raises BadPayload."""
+        """Returns what in a payload that can be read looks like a mistake in the mapping.  Raises BadPayload."""
         return tuple(dict.fromkeys(remark for item in self._items(body) for remark in self._remarks(item)))
 
     def _items(self, body: bytes) -> list[Any]:
@@ -144,7 +144,7 @@ class PayloadMapping:
         return event
 
     def _bare_event(self, item: object, kind: Kind, event_id: str) -> PaymentEvent:
-        """The event without its amounts."""
+        """Returns the event without its amounts."""
         settings = self._settings
         code = first_text(item, settings.failure) if kind in FAILING else None
         return PaymentEvent(

@@ -23,14 +23,14 @@ Paths = Path | tuple[Path, ...]  # several: the first that leads somewhere
 
 
 def each(paths: Paths | None) -> Sequence[str]:
-    """The paths of a setting that holds none, one or several."""
+    """Returns the paths of a setting that holds none, one or several."""
     if paths is None:
         return ()
     return (paths,) if isinstance(paths, str) else paths
 
 
 def value_at(content: object, path: str) -> object:
-    """What stands at a path; None where it, or anything on the way to it, is absent, null or empty.
+    """Returns what stands at a path; None where it, or anything on the way to it, is absent, null or empty.
 
     A field whose own name is the whole path comes first: in a form, a name may hold dots.
     """
@@ -51,13 +51,13 @@ def _child(content: object, name: str) -> object:
 
 
 def first_value(content: object, paths: Paths | None) -> object:
-    """What the first path that leads somewhere leads to, else None."""
+    """Returns what the first path that leads somewhere leads to, else None."""
     values = (value_at(content, path) for path in each(paths))
     return next((value for value in values if value is not None), None)
 
 
 def text_at(content: object, path: str) -> str | None:
-    """The text at a path; numbers are written out, for ids are numbers at some providers."""
+    """Returns the text at a path; numbers are written out, for ids are numbers at some providers."""
     value = value_at(content, path)
     if value is None or isinstance(value, str):
         return value
@@ -69,13 +69,13 @@ def text_at(content: object, path: str) -> str | None:
 
 
 def first_text(content: object, paths: Paths | None) -> str | None:
-    """The text that the first path that leads somewhere leads to, else None."""
+    """Returns the text that the first path that leads somewhere leads to, else None."""
     texts = (text_at(content, path) for path in each(paths))
     return next((text for text in texts if text is not None), None)
 
 
 def whole_number(value: object) -> int:
-    """A whole number, or text that is one."""
+    """Returns a whole number, or text that is one."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= strictjson.INTEGER_DIGITS_MAX:
         return int(value)
     if type(value) is not int:

@@ -44,7 +44,8 @@ class StandardSettings(AccountModel):
 
 
 def signature_of(settings: StandardSettings) -> StandardSignature | DescribedSignature:
-    """The signature that the account describes, or the standard one.  Raises ValueError for secrets that do not fit."""
+    """Returns the signature that the account describes, or the standard one.  Raises ValueError for secrets that do not
+    fit."""
     if settings.signature is None:
         return StandardSignature(settings.webhook_secrets, as_text=settings.secrets_as_text)
     return DescribedSignature(settings.signature, settings.webhook_secrets)

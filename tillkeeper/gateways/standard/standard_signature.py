@@ -53,7 +53,7 @@ class StandardSignature:
         self.labels = (*self._keys.labels, *(label for label, _ in self._public))  # each names its place in the list
 
     def check(self, request: Request, now: datetime) -> tuple[str, str]:
-        """The key's label and the message's id.  Raises BadSignature."""
+        """Returns the key's label and the message's id.  Raises BadSignature."""
         names = next((names for names in STANDARD_HEADERS if names[2] in request.headers), STANDARD_HEADERS[0])
         message_id, timestamp = (request.header(name) for name in names[:2])
         header = " ".join(request.lines(names[2]))
@@ -81,7 +81,7 @@ class StandardSignature:
 
 
 def _hmac_keys(secrets: Sequence[str], *, as_text: bool) -> HmacKeys:
-    """The keys of those secrets that are not public; two ways to use one secret share its label."""
+    """Returns the keys of those secrets that are not public; two ways to use one secret share its label."""
     keyed = [
         (key_label("webhook_secrets", place, keys[0]), key)
         for place, secret in enumerate(secrets)
@@ -104,7 +104,8 @@ def _versions(header: str) -> Mapping[str, Sequence[str]]:
 
 
 def standard_keys(secret: str, *, as_text: bool = False) -> tuple[bytes, ...]:
-    """The keys that a secret may stand for: the bytes that it encodes, and its text as it is.  Raises ValueError.
+    """Returns the keys that a secret may stand for: the bytes that it encodes, and its text as it is.  Raises
+    ValueError.
 
     Polar signs with the text of secrets made before 2026-09-08, and as the specification says with later ones.
     """
@@ -117,7 +118,7 @@ def standard_keys(secret: str, *, as_text: bool = False) -> tuple[bytes, ...]:
 
 
 def standard_key(secret: str) -> bytes:
-    """The bytes of `whsec_` and base64, padded or not.  Raises ValueError."""
+    """Returns the bytes of `whsec_` and base64, padded or not.  Raises ValueError."""
     written = secret.removeprefix(VERSIONED_PREFIX).removeprefix(SECRET_PREFIX)
     try:
         key = b64decode(written + "=" * (-len(written) % 4), validate=True)
@@ -132,7 +133,7 @@ def standard_key(secret: str) -> bytes:
 
 
 def ed25519_key(secret: str) -> Ed25519PublicKey:
-    """The key of `whpk_` and base64.  Raises ValueError."""
+    """Returns the key of `whpk_` and base64.  Raises ValueError."""
     written = secret.removeprefix(PUBLIC_KEY_PREFIX)
     try:
         return Ed25519PublicKey.from_public_bytes(b64decode(written + "=" * (-len(written) % 4), validate=True))

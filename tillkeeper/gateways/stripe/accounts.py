@@ -38,7 +38,7 @@ class Owner(msgspec.Struct, frozen=True):
         path = context.split("/") if context else []
         if self.connected is None:
             return Whose.OTHERS if account is not None else self._own(path)
-        named = {it for it in (account, path[-1] if path else None) if it is not None}
+        named = {each for each in (account, path[-1] if path else None) if each is not None}
         platform = path[0] if len(path) > 1 else None
         if named != {self.connected} or (platform and self.account_id and platform != self.account_id):
             return Whose.OTHERS
@@ -55,5 +55,5 @@ class Owner(msgspec.Struct, frozen=True):
         `organization` says that the key is an organization's.
         """
         if organization and self.account_id is not None:
-            return {"Stripe-Context": "/".join(it for it in (self.account_id, self.connected) if it is not None)}
+            return {"Stripe-Context": "/".join(each for each in (self.account_id, self.connected) if each is not None)}
         return {} if self.connected is None else {"Stripe-Account": self.connected}

@@ -89,7 +89,7 @@ def serial_of(written: str) -> str:
 
 
 def certificate_of(serial: str, pem: str) -> Certificate:
-    """A certificate under the serial number that it is known by here.  Raises ValueError."""
+    """Returns a certificate under the serial number that it is known by here.  Raises ValueError."""
     certificate = leaf(pem)
     return Certificate(
         serial=serial,

@@ -161,7 +161,7 @@ async def activity_of(conn: Conn, accounts: Collection[str], *, now: datetime) -
         account = row["account"]
         hours.setdefault(account, {})[row["hour"]] = row["minutes"]
         last_at[account] = max(row["last_at"], last_at.get(account, row["last_at"]))
-    return {it: Activity(first_hour=min(hours[it]), last_at=last_at[it], minutes=hours[it]) for it in hours}
+    return {hour: Activity(first_hour=min(hours[hour]), last_at=last_at[hour], minutes=hours[hour]) for hour in hours}
 
 
 OPEN_SILENCES = (
@@ -194,8 +194,8 @@ async def _look_at(conn: Conn, look: _Look, pace: Pace) -> list[HealthChange]:
     changes += await _write_change(
         conn, look, change_in_activity(look.activity, look.policy, silent_since=silent_since, now=look.now)
     )
-    began = next((it.since for it in changes if it.what == "silent"), None)
-    is_over = any(it.what == "talking" for it in changes)
+    began = next((change.since for change in changes if change.what == "silent"), None)
+    is_over = any(change.what == "talking" for change in changes)
     since, asked_at = (began, None) if began else look.open.get("silent", (None, None))
     is_due = asked_at is None or asked_at <= look.now - look.policy.ask_every
     if since is not None and not is_over and look.can.ask and is_due:

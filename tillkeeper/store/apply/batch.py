@@ -7,7 +7,7 @@ Reads and locks come before the first write, so that two batches that share an o
 conflicts that remain (the same event under two orders) raise WriteConflict, and the whole transaction is repeated.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Literal
@@ -22,14 +22,13 @@ from tillkeeper.domain.batch import (
     contested_in,
     find_orders,
     give_ids_of_their_own,
+    hand_over,
     sort_out,
 )
 from tillkeeper.domain.contested import Settled
 from tillkeeper.domain.delivery import Delivery, EnvelopeKeys
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.case_reasons import CaseReason, event_subject
-from tillkeeper.domain.order.changes import Changes
-from tillkeeper.domain.order.receiving import receive
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.references import Bindings, Reference, references_of
@@ -82,16 +81,24 @@ async def apply_deliveries(
     Raises WriteConflict, and what asyncpg raises.
     """
     known = await known_deliveries(conn, deliveries)
-    fresh = list({(it.run, it.number): it for it in deliveries if (it.run, it.number) not in known}.values())
+    fresh = list(
+        {
+            (delivery.run, delivery.number): delivery
+            for delivery in deliveries
+            if (delivery.run, delivery.number) not in known
+        }.values()
+    )
     if known and not fresh:
         await wait_for_standbys(conn)
-    items = [Item(event=event, delivery=(it.run, it.number)) for it in fresh for event in it.events]
+    items = [
+        Item(event=event, delivery=(delivery.run, delivery.number)) for delivery in fresh for event in delivery.events
+    ]
     loaded = await load(conn, items)
     await insert_deliveries(conn, fresh, loaded.batch.duplicates)
     tally = await write(conn, loaded, policy=policy, now=now)
     tally.dropped = await request_fetches(conn, fresh, now=now)
     await insert_void(conn, set(void))
-    await note_words(conn, [(it.account, *told) for it in fresh for told in it.unknown], now=now)
+    await note_words(conn, [(delivery.account, *told) for delivery in fresh for told in delivery.unknown], now=now)
     tally.redelivered = len(deliveries) - len(fresh)
     return tally
 
@@ -135,8 +142,10 @@ async def replay(conn: Conn, parked_id: int, *, by: str, note: str, policy: Poli
     if kept:
         await count_siblings(conn, delivery, parked_id)
     await (request_fetches if kept else request_fetches_too)(conn, [delivery], now=now)
-    loaded = await load(conn, [Item(event=it, delivery=(delivery.run, delivery.number)) for it in delivery.events])
-    loaded.batch.superseded = [it for it in loaded.batch.superseded if it != parked_id]
+    loaded = await load(
+        conn, [Item(event=event, delivery=(delivery.run, delivery.number)) for event in delivery.events]
+    )
+    loaded.batch.superseded = [parked for parked in loaded.batch.superseded if parked != parked_id]
     tally = await write(conn, loaded, policy=policy, now=now)
     # As a duplicate, its event is in the inbox under another delivery: nothing of this one was applied.
     outcome: Literal["replayed", "superseded"] = "superseded" if tally.duplicates else "replayed"
@@ -216,29 +225,10 @@ async def _known(conn: Conn, items: list[Item]) -> tuple[dict[int, KnownEvent], 
     return known, reused
 
 
-def hand_over(loaded: Loaded, *, policy: Policy, now: datetime) -> list[Changes]:
-    """Applies each order's events, and returns the changes."""
-    arrivals, facts = loaded.batch.by_order(), loaded.settled.facts
-    found = defaultdict[int | None, list[CaseReason]](list)
-    for order_id, reason in loaded.found:
-        found[order_id].append(reason)
-    return [
-        receive(
-            order,
-            arrivals.get(order_id, ()),
-            policy=policy,
-            now=now,
-            placed_facts=facts.get(order_id),
-            found=found.get(order_id, ()),
-        )
-        for order_id, order in loaded.orders.items()
-    ]
-
-
 async def write(conn: Conn, loaded: Loaded, *, policy: Policy, now: datetime) -> Tally:
     """Writes the changes.  Raises WriteConflict if another transaction was first."""
-    changes = hand_over(loaded, policy=policy, now=now)
     batch, settled = loaded.batch, loaded.settled
+    changes = hand_over(batch, loaded.orders, placed_facts=settled.facts, found=loaded.found, policy=policy, now=now)
     await write_facts(conn, changes)
     await insert_events(conn, batch.new, now=now)
     await settle_waiting(conn, batch.waited, now=now)
@@ -250,7 +240,7 @@ async def write(conn: Conn, loaded: Loaded, *, policy: Policy, now: datetime) ->
     cases += await open_cases(conn, at_no_order, policy=policy.cases, now=now)
     matched = [item.event for item in batch.waited if item.order_id]
     matched += [moved.event for moved in settled.moved if moved.order_id]
-    await close_matched(conn, [event_subject(it.account, it.event_id) for it in matched], now=now)
+    await close_matched(conn, [event_subject(event.account, event.event_id) for event in matched], now=now)
     await close_agreed(conn, settled.agreed, now=now)
     return Tally(
         outcomes=Counter(str(item.outcome) for item in (*batch.new, *batch.waited)),

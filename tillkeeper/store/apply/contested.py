@@ -32,7 +32,7 @@ async def settle_contested(
 ) -> tuple[dict[int, OrderState], Settled]:
     """Loads the orders of all items and of the contested objects, with these placed anew.  Raises WriteConflict."""
     known = await _gather(conn, contested, items)
-    await lock(conn, waiting={it for event in known.events.values() for it in references_of(event)})
+    await lock(conn, waiting={reference for event in known.events.values() for reference in references_of(event)})
     known = await _gather(conn, known.objects, items)
     ids = {item.order_id for item in items if item.order_id is not None} | set(known.order_ids.values())
     orders = await lock_orders(conn, ids)
@@ -68,8 +68,10 @@ async def _gather(conn: Conn, objects: set[Reference], items: Sequence[Item]) ->
     objects, named = set(objects), list[PaymentEvent]()
     while new := objects - seen:
         seen |= new
-        by_kind = [[it for it in objects if it[0] == kind] for kind in ("payment", "refund", "dispute")]
-        columns = [[it[place] for it in of_kind] for of_kind in by_kind for place in (1, 2)]
+        by_kind = [
+            [reference for reference in objects if reference[0] == kind] for kind in ("payment", "refund", "dispute")
+        ]
+        columns = [[reference[place] for reference in of_kind] for of_kind in by_kind for place in (1, 2)]
         ids |= {row["order_id"] for row in await conn.fetch(ORDERS_OF_OBJECTS, *columns)}
         for row in await conn.fetch(OF_ORDERS, sorted(ids), *columns):
             told = KeptEvent(
@@ -80,7 +82,7 @@ async def _gather(conn: Conn, objects: set[Reference], items: Sequence[Item]) ->
             rows[event.account, event.event_id] = KeptEvent(event=event, order_id=None, outcome="waiting", reason=None)
         mine = [item for item in items if not objects.isdisjoint(object_references_of(item.event))]
         named = [*(row.event for row in rows.values()), *(item.event for item in mine)]
-        objects |= {it for event in named for it in object_references_of(event)}
+        objects |= {reference for event in named for reference in object_references_of(event)}
     refs = {event.order_ref for event in named if event.order_ref is not None}
     orders = await conn.fetch(ORDERS_CONCERNED, sorted(ids), sorted(refs))
     return Contest(
@@ -116,14 +118,14 @@ async def write_contested(conn: Conn, settled: Settled, *, now: datetime) -> Non
     if settled.moved:
         rows = [
             {
-                "account": it.event.account,
-                "event_id": it.event.event_id,
-                "outcome": it.outcome,
-                "reason": it.reason,
-                "order_id": it.order_id,
-                "status_after": it.status_after,
+                "account": moved.event.account,
+                "event_id": moved.event.event_id,
+                "outcome": moved.outcome,
+                "reason": moved.reason,
+                "order_id": moved.order_id,
+                "status_after": moved.status_after,
             }
-            for it in settled.moved
+            for moved in settled.moved
         ]
         await conn.execute(MOVE, as_json(rows), now)
     if settled.names:

@@ -82,7 +82,7 @@ async def _claim(conn: Conn, order_id: int, registration: Registration) -> None:
     claims = set(registration.payments)
     if claims:
         rows = await conn.fetch(
-            CLAIM_PAYMENTS, [it.account for it in claims], [it.payment_ref for it in claims], order_id
+            CLAIM_PAYMENTS, [claim.account for claim in claims], [claim.payment_ref for claim in claims], order_id
         )
         if len(rows) != len(claims):
             raise Contradiction("payments")

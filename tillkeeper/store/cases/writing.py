@@ -40,19 +40,21 @@ class ClosedCase(Exception):
 
 async def write_cases(conn: Conn, changes: Sequence[Changes], *, policy: CasePolicy, now: datetime) -> list[str]:
     """Writes the changes of the orders' cases; returns the kinds of those opened."""
-    decided = [it for it in changes if it.decided_cases is not None]
+    decided = [change for change in changes if change.decided_cases is not None]
     opening = await _without_those_elsewhere(conn, decided)
     opened = await _insert(conn, opening, policy, now)
-    await _note(conn, [(it.after.id, noted) for it in decided for noted in it.cases.noted], now)
-    await _forget_states(conn, [key for it in decided for key in it.cases.gone])
-    await close_cases(conn, [key for it in decided for key in it.cases.closed], outcome="its cause is gone", now=now)
-    await _escalate(conn, {key: level for it in decided for key, level in it.cases.escalated.items()}, now)
+    await _note(conn, [(change.after.id, noted) for change in decided for noted in change.cases.noted], now)
+    await _forget_states(conn, [key for change in decided for key in change.cases.gone])
+    await close_cases(
+        conn, [key for change in decided for key in change.cases.closed], outcome="its cause is gone", now=now
+    )
+    await _escalate(conn, {key: level for change in decided for key, level in change.cases.escalated.items()}, now)
     return opened + await _write_account_cases(conn, changes, policy, now)
 
 
 async def _without_those_elsewhere(conn: Conn, changes: Iterable[Changes]) -> list[AtOrder]:
     """Returns the cases to open: one that is new to its order may exist without one, where its event waited."""
-    opening = [(it, reason) for it in changes for reason in it.cases.opened.values()]
+    opening = [(change, reason) for change in changes for reason in change.cases.opened.values()]
     elsewhere = await _lock_cases(conn, {reason.key for it, reason in opening if reason.key not in it.before.cases})
     found: list[AtOrder] = []
     for it, reason in opening:
@@ -79,9 +81,9 @@ async def open_cases(conn: Conn, found: Sequence[AtOrder], *, policy: CasePolicy
 async def _write_account_cases(conn: Conn, changes: Sequence[Changes], policy: CasePolicy, now: datetime) -> list[str]:
     """Opens and closes the cases of accounts that could not be queried about an order, or could again."""
     opened = await open_cases(
-        conn, [(None, reason) for it in changes for reason in it.account_cases], policy=policy, now=now
+        conn, [(None, reason) for change in changes for reason in change.account_cases], policy=policy, now=now
     )
-    askable = sorted({account for it in changes for account in it.askable_accounts})
+    askable = sorted({account for change in changes for account in change.askable_accounts})
     keys = [(DOUBT, account_subject(account)) for account in askable]
     await close_cases(conn, keys, outcome="it can be asked", now=now)
     return opened

@@ -23,7 +23,9 @@ WHERE (SELECT true FROM deliveries d WHERE d.run = w.run AND d.number = w.number
 
 async def known_deliveries(conn: Conn, deliveries: Sequence[Delivery]) -> set[DeliveryKey]:
     """Finds the deliveries that were delivered and applied before."""
-    rows = await conn.fetch(KNOWN_DELIVERIES, [it.run for it in deliveries], [it.number for it in deliveries])
+    rows = await conn.fetch(
+        KNOWN_DELIVERIES, [delivery.run for delivery in deliveries], [delivery.number for delivery in deliveries]
+    )
     return {(row["run"], row["number"]) for row in rows}
 
 
@@ -54,24 +56,24 @@ SELECT FROM kept LIMIT 0
 
 async def insert_deliveries(conn: Conn, deliveries: Sequence[Delivery], duplicates: Mapping[DeliveryKey, int]) -> None:
     """Stores raw deliveries.  Raises WriteConflict if another transaction stored one of them meanwhile."""
-    deliveries = sorted(deliveries, key=lambda it: (it.run, it.number))
+    deliveries = sorted(deliveries, key=lambda delivery: (delivery.run, delivery.number))
     rows = [
         {
-            "run": it.run,
-            "number": it.number,
-            "account": it.account,
-            "received_at": it.received_at,
-            "key": it.key,
-            "headers": it.headers,
-            "events": len(it.events),
-            "duplicates": duplicates.get((it.run, it.number), 0),
-            "query": it.query,
-            "fetches": len(it.fetches),
+            "run": delivery.run,
+            "number": delivery.number,
+            "account": delivery.account,
+            "received_at": delivery.received_at,
+            "key": delivery.key,
+            "headers": delivery.headers,
+            "events": len(delivery.events),
+            "duplicates": duplicates.get((delivery.run, delivery.number), 0),
+            "query": delivery.query,
+            "fetches": len(delivery.fetches),
         }
-        for it in deliveries
+        for delivery in deliveries
     ]
     try:
-        await conn.execute(INSERT_DELIVERIES, as_json(rows), [it.body for it in deliveries])
+        await conn.execute(INSERT_DELIVERIES, as_json(rows), [delivery.body for delivery in deliveries])
     except asyncpg.UniqueViolationError:
         raise WriteConflict from None
 
@@ -102,7 +104,7 @@ WHERE x.seq IS NOT NULL OR k.id IS NOT NULL
 
 async def known_events(conn: Conn, events: Sequence[PaymentEvent]) -> dict[int, KnownEvent]:
     """Reads what the database knows under the events' ids, by position in `events`."""
-    rows = await conn.fetch(KNOWN_EVENTS, [it.account for it in events], [it.event_id for it in events])
+    rows = await conn.fetch(KNOWN_EVENTS, [event.account for event in events], [event.event_id for event in events])
     return {
         row["i"] - 1: KnownEvent(
             digest=row["digest"], waits=row["waits"], parked_id=row["parked_id"], known_at=row["known_at"]
@@ -120,7 +122,7 @@ WHERE x.account = w.account AND x.event_id = w.event_id AND coalesce(x.as_of, x.
 
 async def reaffirm(conn: Conn, events: Iterable[PaymentEvent]) -> None:
     """Stores for known events the later moment for which an answer said the same again."""
-    rows = sorted((it.account, it.event_id, it.known_at) for it in events)
+    rows = sorted((event.account, event.event_id, event.known_at) for event in events)
     if rows:
         await conn.execute(REAFFIRM, *map(list, zip(*rows, strict=True)))
 
@@ -245,7 +247,7 @@ RETURNING 1
 async def settle_waiting(conn: Conn, items: Sequence[Item], *, now: datetime) -> None:
     """Writes the outcomes of events that waited."""
     if items:
-        rows = [{"account": it.event.account, "event_id": it.event.event_id, **_settled(it)} for it in items]
+        rows = [{"account": item.event.account, "event_id": item.event.event_id, **_settled(item)} for item in items]
         written = await conn.fetch(SETTLE_WAITING, as_json(rows), now)
         if len(written) != len(items):
             raise WriteConflict

@@ -66,7 +66,7 @@ async def _park(conn: Conn, delivery: Delivery, event_id: str, *, reason: str, e
 
 def _named(events: Sequence[PaymentEvent]) -> tuple[str | None, str | None]:
     """Returns the order's and the payment's reference of the parked event."""
-    order_ref, payment_ref = next(((it.order_ref, it.payment_ref) for it in events), (None, None))
+    order_ref, payment_ref = next(((event.order_ref, event.payment_ref) for event in events), (None, None))
     return order_ref and printable(order_ref), payment_ref and printable(payment_ref)
 
 

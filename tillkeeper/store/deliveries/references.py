@@ -135,6 +135,8 @@ async def take_waiting(conn: Conn, references: Collection[Reference]) -> list[Pa
     for kind, waiting in WAITING_FOR_OBJECTS.items():
         objects = [reference for reference in references if reference[0] == kind]
         if objects:
-            rows += await conn.fetch(waiting, [it[1] for it in objects], [it[2] for it in objects])
+            rows += await conn.fetch(
+                waiting, [reference[1] for reference in objects], [reference[2] for reference in objects]
+            )
     found = {(row["account"], row["event_id"]): event_of(row) for row in rows}
     return list(found.values())

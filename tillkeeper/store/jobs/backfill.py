@@ -166,7 +166,7 @@ async def take_in(conn: Conn, events: Sequence[PaymentEvent], *, policy: Policy,
 
 async def count_known(conn: Conn, events: Sequence[PaymentEvent]) -> int:
     """Counts the events that are in the inbox."""
-    return sum(it.digest is not None for it in (await known_events(conn, events)).values())
+    return sum(each.digest is not None for each in (await known_events(conn, events)).values())
 
 
 # --- open orders ------------------------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ async def open_in(
         account,
         since - CHECKOUT,
         until,
-        [str(it) for it in statuses],
+        [str(status) for status in statuses],
         now,
         not_asked_since or now,
         limit,

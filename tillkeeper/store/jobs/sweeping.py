@@ -75,15 +75,15 @@ async def _take(conn: Conn, ids: Collection[int], *, policy: Policy, lease: time
     orders = await lock_whole_orders(conn, ids)
     changes = [advance(order, policy=policy, lease=lease, now=now) for order in orders.values()]
     await write_changes(conn, changes, policy=policy.cases, now=now)
-    return [it.query for it in changes if it.query is not None]
+    return [change.query for change in changes if change.query is not None]
 
 
 async def settle(conn: Conn, outcomes: Sequence[QueryOutcome], *, policy: Policy, now: datetime) -> int:
     """Writes the results of queries, once the answers are applied; returns how many orders it closed."""
     if not outcomes:
         return 0
-    orders = await lock_whole_orders(conn, {it.query.order.id for it in outcomes})
+    orders = await lock_whole_orders(conn, {outcome.query.order.id for outcome in outcomes})
     assert len(orders) == len(outcomes), "an order is settled once at a time"
-    changes = [settle_order(orders[it.query.order.id], it, policy=policy, now=now) for it in outcomes]
+    changes = [settle_order(orders[outcome.query.order.id], outcome, policy=policy, now=now) for outcome in outcomes]
     await write_changes(conn, changes, policy=policy.cases, now=now)
-    return sum(it.has_closed for it in changes)
+    return sum(change.has_closed for change in changes)

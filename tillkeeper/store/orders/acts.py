@@ -1,14 +1,14 @@
 """Carries out what people do to orders, under the order's lock; domain/order/acts.py decides."""
 
 from datetime import datetime
+from itertools import chain, islice
 from typing import Final
 
-import asyncpg
-
 from tillkeeper.domain.delivery import unpack
-from tillkeeper.domain.nearness import is_alike, is_near
+from tillkeeper.domain.nearness import WaitingMoney, parked_nearby, waiting_nearby
 from tillkeeper.domain.order import acts
 from tillkeeper.domain.order.changes import Changes
+from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.policy import CasePolicy
 from tillkeeper.store.orders.loading import lock_whole_orders
@@ -63,13 +63,13 @@ async def close(conn: Conn, order_ref: str, *, force: bool, by: str, note: str, 
     person forces it.  Raises NoSuchOrder or Refused.
     """
     order = await _lock(conn, order_ref)
-    nearby = [] if force else await _nearby(conn, order)
+    nearby = [] if force else await _nearby(conn, order.order)
     await _write(conn, acts.close(order, nearby=nearby, force=force, by=by, note=note, now=now), now)
 
 
 # Payments at the order's accounts, captured or on their way, that wait for an order that is not registered.
 WAITING_MONEY = """
-SELECT account, order_ref, payment_ref, amount_minor, currency FROM inbox
+SELECT account, order_ref, payment_ref, amount_minor AS amount, currency FROM inbox
 WHERE outcome = 'waiting' AND account = ANY($1::text[]) AND order_ref IS NOT NULL
   AND kind IN ('payment.succeeded', 'payment.authorized', 'payment.pending')
 ORDER BY recorded_at DESC LIMIT $2
@@ -82,21 +82,10 @@ PARKED_MAX: Final = 500
 NEARBY_SHOWN: Final = 5
 
 
-async def _nearby(conn: Conn, order: OrderState) -> list[str]:
+async def _nearby(conn: Conn, order: Order) -> list[str]:
     """Finds money that may be meant for this order: it waits under a similar reference, or is parked."""
-    ref, accounts = order.order.order_ref, sorted(order.order.accounts)
-
-    def is_due(row: asyncpg.Record) -> bool:
-        return (row["amount_minor"], row["currency"]) == (order.order.amount, order.order.currency)
-
-    rows = await conn.fetch(WAITING_MONEY, accounts, WAITING_MAX)
-    found = [
-        f"payment {row['payment_ref']} at {row['account']} waits for an order {row['order_ref']!r}: is that this one?"
-        for row in rows
-        if is_near(ref, row["order_ref"]) or (is_due(row) and is_alike(ref, row["order_ref"]))
-    ]
-    for row in await conn.fetch(PARKED_MONEY, accounts, PARKED_MAX):
-        events = unpack(row["body"]).deliveries[0].events
-        if any(event.order_ref not in {None, ref} and is_near(ref, event.order_ref or "") for event in events):
-            found.append(f"an event is parked that may be of this order: tillkeeper parked show {row['id']}")
-    return found[:NEARBY_SHOWN]
+    accounts = sorted(order.accounts)
+    waiting = [WaitingMoney(**dict(row)) for row in await conn.fetch(WAITING_MONEY, accounts, WAITING_MAX)]
+    rows = await conn.fetch(PARKED_MONEY, accounts, PARKED_MAX)
+    parked = ((row["id"], unpack(row["body"]).deliveries[0].events) for row in rows)
+    return [*islice(chain(waiting_nearby(order, waiting), parked_nearby(order, parked)), NEARBY_SHOWN)]

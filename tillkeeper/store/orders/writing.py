@@ -23,8 +23,8 @@ async def write_changes(conn: Conn, changes: Sequence[Changes], *, policy: CaseP
     """
     await _write_steps(conn, changes)
     await _write_acts(conn, changes)
-    await write_notices(conn, (notice for it in changes for notice in it.notices), now=now)
-    await _write_orders(conn, [it for it in changes if it.after is not it.before], now=now)
+    await write_notices(conn, (notice for change in changes for notice in change.notices), now=now)
+    await _write_orders(conn, [change for change in changes if change.after is not change.before], now=now)
     return await write_cases(conn, changes, policy=policy, now=now)
 
 
@@ -36,19 +36,19 @@ async def write_facts(conn: Conn, changes: Iterable[Changes]) -> None:
 
     Raises WriteConflict.
     """
-    changed = [it for it in changes if it.has_new_facts]
-    placed_anew = [it for it in changed if it.are_placed_anew]
+    changed = [change for change in changes if change.has_new_facts]
+    placed_anew = [change for change in changed if change.are_placed_anew]
     for statement, name in ((DROP_PAYMENTS, "payments"), (DROP_REFUNDS, "refunds"), (DROP_DISPUTES, "disputes")):
         gone = sorted(
             key
-            for it in placed_anew
-            for key in getattr(it.before.facts, name).keys() - getattr(it.after.facts, name).keys()
+            for change in placed_anew
+            for key in getattr(change.before.facts, name).keys() - getattr(change.after.facts, name).keys()
         )
         if gone:
             await conn.execute(statement, [account for account, _ in gone], [ref for _, ref in gone])
     await _write_payments(conn, changed)
-    refunds = [(it.after.id, it.before.facts.refunds, it.after.facts.refunds) for it in changed]
-    disputes = [(it.after.id, it.before.facts.disputes, it.after.facts.disputes) for it in changed]
+    refunds = [(change.after.id, change.before.facts.refunds, change.after.facts.refunds) for change in changed]
+    disputes = [(change.after.id, change.before.facts.disputes, change.after.facts.disputes) for change in changed]
     await _write_returns(conn, UPSERT_REFUNDS, "refund_ref", refunds)
     await _write_returns(conn, UPSERT_DISPUTES, "dispute_ref", disputes)
 
@@ -76,10 +76,10 @@ RETURNING 1
 
 async def _write_payments(conn: Conn, changed: Iterable[Changes]) -> None:
     rows = [
-        _payment_row(it.after.id, it.after.order, key, payment)
-        for it in changed
-        for key, payment in it.after.facts.payments.items()
-        if it.before.facts.payments.get(key) is not payment
+        _payment_row(change.after.id, change.after.order, key, payment)
+        for change in changed
+        for key, payment in change.after.facts.payments.items()
+        if change.before.facts.payments.get(key) is not payment
     ]
     await _write_all(conn, UPSERT_PAYMENTS, rows, "payment_ref")
 
@@ -179,10 +179,10 @@ WHERE r.order_id = w.order_id AND r.phase = w.phase AND r.action = w.action AND 
 
 
 async def _write_steps(conn: Conn, changes: Iterable[Changes]) -> None:
-    steps = [_step_row(it.after.id, step) for it in changes for step in it.steps]
+    steps = [_step_row(change.after.id, step) for change in changes for step in change.steps]
     if steps:
         await conn.execute(TAKE_STEPS, as_json(steps))
-    results = [_step_row(it.after.id, step) for it in changes for step in it.results]
+    results = [_step_row(change.after.id, step) for change in changes for step in change.results]
     if results:
         await conn.execute(SET_RESULTS, as_json(results))
 
@@ -208,9 +208,9 @@ SELECT order_id, what, by, note, at FROM json_populate_recordset(NULL::acts, $1:
 
 async def _write_acts(conn: Conn, changes: Iterable[Changes]) -> None:
     acts = [
-        {"order_id": it.after.id, "what": act.what, "by": act.by, "note": act.note, "at": act.at}
-        for it in changes
-        for act in it.acts
+        {"order_id": change.after.id, "what": act.what, "by": act.by, "note": act.note, "at": act.at}
+        for change in changes
+        for act in change.acts
     ]
     if acts:
         await conn.execute(INSERT_ACTS, as_json(acts))
@@ -237,8 +237,8 @@ WHERE o.id = w.id AND o.id = ANY($3::bigint[])
 
 async def _write_orders(conn: Conn, changed: Sequence[Changes], *, now: datetime) -> None:
     if changed:
-        rows = as_json([_order_row(it) for it in changed])
-        await conn.execute(UPDATE_ORDERS, rows, now, [it.after.id for it in changed])
+        rows = as_json([_order_row(change) for change in changed])
+        await conn.execute(UPDATE_ORDERS, rows, now, [change.after.id for change in changed])
 
 
 def _order_row(changes: Changes) -> dict[str, object]:

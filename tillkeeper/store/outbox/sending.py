@@ -96,7 +96,9 @@ async def claim(
     conn: Conn, *, audiences: Collection[Audience], limit: int, leased_until: datetime, now: datetime
 ) -> list[Claimed]:
     """Leases due notices to these audiences until `leased_until`, the longest due first."""
-    rows = await conn.fetch(CLAIM, now, leased_until, [str(it) for it in audiences], limit, sorted(MONEY_UNCLEAR))
+    rows = await conn.fetch(
+        CLAIM, now, leased_until, [str(audience) for audience in audiences], limit, sorted(MONEY_UNCLEAR)
+    )
     return [
         Claimed(
             key=row["key"],
@@ -191,8 +193,14 @@ async def settle(conn: Conn, settled: Sequence[Settled]) -> set[str]:
     if not settled:
         return set()
     rows = [
-        {"key": it.key, "attempts": it.claim, "channels": it.channels, "state": it.state, "due_at": it.due_at}
-        | {"last_error": it.last_error, "finished_at": it.finished_at}
-        for it in sorted(settled, key=lambda it: it.key)
+        {
+            "key": notice.key,
+            "attempts": notice.claim,
+            "channels": notice.channels,
+            "state": notice.state,
+            "due_at": notice.due_at,
+        }
+        | {"last_error": notice.last_error, "finished_at": notice.finished_at}
+        for notice in sorted(settled, key=lambda notice: notice.key)
     ]
     return {row["key"] for row in await conn.fetch(SETTLE, as_json(rows))}

@@ -67,8 +67,8 @@ async def request_fetches(conn: Conn, deliveries: Sequence[Delivery], *, now: da
     requests = _requests(deliveries)
     if not requests:
         return Counter()
-    await conn.execute(REQUEST, as_json([_row(it) for it in requests]), now, UNPROVEN_REST)
-    return await make_room(conn, {it.account for it in requests if not it.proven}, now=now)
+    await conn.execute(REQUEST, as_json([_row(request) for request in requests]), now, UNPROVEN_REST)
+    return await make_room(conn, {request.account for request in requests if not request.proven}, now=now)
 
 
 # A replayed delivery may be stored already, but without its queries, which were parked separately.
@@ -77,9 +77,9 @@ COUNT_FETCHES = "UPDATE deliveries SET fetches = fetches + $3 WHERE run = $1 AND
 
 async def request_fetches_too(conn: Conn, deliveries: Sequence[Delivery], *, now: datetime) -> Counter[str]:
     """Requests the queries of deliveries that were stored without them."""
-    for it in deliveries:
-        if it.fetches:
-            await conn.execute(COUNT_FETCHES, it.run, it.number, len(it.fetches))
+    for delivery in deliveries:
+        if delivery.fetches:
+            await conn.execute(COUNT_FETCHES, delivery.run, delivery.number, len(delivery.fetches))
     return await request_fetches(conn, deliveries, now=now)
 
 

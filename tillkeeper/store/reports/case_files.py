@@ -87,9 +87,9 @@ async def file_of(pool: asyncpg.Pool, case_id: int) -> dict[str, Any] | None:
         timeline += await _notices(conn, case_id, order_id)  # at the same moment, the cause comes first
         return {
             "case": case,
-            "entries": [dict(it) for it in await conn.fetch(ENTRIES, case_id)],
+            "entries": [dict(entry) for entry in await conn.fetch(ENTRIES, case_id)],
             "order": await show_in(conn, case["order_ref"]) if order_id is not None else None,
-            "timeline": sorted(timeline, key=lambda it: it["recorded_at"]),
+            "timeline": sorted(timeline, key=lambda entry: entry["recorded_at"]),
             "deliveries": await _deliveries(conn, order_id, case),
         }
 
@@ -169,7 +169,9 @@ ORDER BY w.i
 
 async def add_raw(conn: Conn, deliveries: list[dict[str, Any]]) -> None:
     """Adds to each delivery its headers, query and body as they came; the body is None once retention removed it."""
-    rows = await conn.fetch(RAW, [it["run"] for it in deliveries], [it["number"] for it in deliveries])
+    rows = await conn.fetch(
+        RAW, [delivery["run"] for delivery in deliveries], [delivery["number"] for delivery in deliveries]
+    )
     for delivery, row in zip(deliveries, rows, strict=True):
         delivery["headers"] = msgspec.json.decode(row["headers"])
         delivery["query"] = row["query"]

@@ -57,12 +57,12 @@ async def show_in(conn: Conn, order_ref: str) -> dict[str, Any] | None:
         "swept_next_at": row["due_at"],
         "held_until": row["held_until"],
         "closed_at": row["closed_at"],
-        "payments": [dict(it) for it in await conn.fetch(SHOW_PAYMENTS, row["id"])],
-        "refunds": [dict(it) for it in await conn.fetch(SHOW_REFUNDS, row["id"])],
-        "disputes": [dict(it) for it in await conn.fetch(SHOW_DISPUTES, row["id"])],
+        "payments": [dict(payment) for payment in await conn.fetch(SHOW_PAYMENTS, row["id"])],
+        "refunds": [dict(refund) for refund in await conn.fetch(SHOW_REFUNDS, row["id"])],
+        "disputes": [dict(dispute) for dispute in await conn.fetch(SHOW_DISPUTES, row["id"])],
         "cases": [
-            {**dict(it), "details": msgspec.json.decode(it["details"])}
-            for it in await conn.fetch(SHOW_CASES, row["id"])
+            {**dict(case), "details": msgspec.json.decode(case["details"])}
+            for case in await conn.fetch(SHOW_CASES, row["id"])
         ],
     }
 
@@ -103,4 +103,4 @@ async def history(pool: asyncpg.Pool, order_ref: str) -> list[dict[str, Any]] | 
 async def history_of(conn: Conn, order_id: int) -> list[dict[str, Any]]:
     """Reads the history of an order that is known to exist."""
     found = [dict(row) for row in await conn.fetch(HISTORY, order_id)]
-    return [{name: value for name, value in it.items() if name not in ("rank", "seq")} for it in found]
+    return [{name: value for name, value in entry.items() if name not in ("rank", "seq")} for entry in found]

@@ -36,7 +36,7 @@ ORDER BY phase_since, id LIMIT $3
 
 def longest_first(statuses: Collection[Status]) -> str:
     """Returns the statement that finds orders in these statuses."""
-    each = " UNION ALL ".join(f"({OF_STATUS.format(status=it)})" for it in statuses)
+    each = " UNION ALL ".join(f"({OF_STATUS.format(status=status)})" for status in statuses)
     return f"SELECT id FROM ({each}) AS found ORDER BY phase_since, id LIMIT $3"  # noqa: S608 - of our own words
 
 
@@ -87,7 +87,7 @@ ORDER BY r.order_id, r.taken_at DESC
 
 async def _asked_last(conn: Conn, orders: Collection[OrderState]) -> dict[int, dict[str, Any]]:
     """Reads the last query of each present phase with its result, which is None while it is not known."""
-    rows = await conn.fetch(ASKED_LAST, [it.id for it in orders], [it.phase for it in orders])
+    rows = await conn.fetch(ASKED_LAST, [order.id for order in orders], [order.phase for order in orders])
     return {row["order_id"]: {name: row[name] for name in ("action", "at", "tries", "result")} for row in rows}
 
 

@@ -1,4 +1,4 @@
-"""Captured requests explained: verified or why not, and the events they make.  Nothing is changed or asked."""
+"""Explains captured requests: whether they verify or why not, and their events.  Changes nothing, makes no calls."""
 
 import re
 from base64 import b64decode
@@ -22,11 +22,11 @@ _ACCOUNT_IN_URL: Final = re.compile(r"/webhooks/([^/?#]+)/?(?:[?#]|$)")
 
 
 class Unreadable(Exception):
-    """The file is no captured delivery, or of no account that is known."""
+    """The file is no captured delivery, or of no known account."""
 
 
 class Captured(msgspec.Struct, frozen=True, kw_only=True):
-    """A request as it was received, by which account, and when; None where the file does not say."""
+    """A request as it was received, with account and time, which are None where the file does not say."""
 
     account: str | None
     now: datetime | None
@@ -145,7 +145,7 @@ def _account_in(url: str) -> str | None:
 
 
 def _query_in(url: str) -> str:
-    """Returns what stands behind the query mark, raw."""
+    """Returns the raw text after the query mark."""
     return url.partition("#")[0].partition("?")[2]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from tillkeeper.cli.failed import NO, WRONG, CommandError, reported
+from tillkeeper.cli.errors import NO, WRONG, CommandError, reported
 from tillkeeper.cli.money import in_words
 from tillkeeper.cli.options import AsJson, Config, exits, name_file
 
@@ -85,7 +85,7 @@ def _inspected(
     now: datetime | None,
     default_now: datetime,
 ) -> dict[str, Any]:
-    from tillkeeper.gateways.inspecting import inspect_request
+    from tillkeeper.gateways.inspection import inspect_request
 
     try:
         captured = _read(file)

