@@ -129,11 +129,11 @@ def charged_back(order: Order, facts: OrderFacts) -> int:
 
 
 def discount_of(order: Order, account: str, payment: PaymentFacts) -> int:
-    """What a gateway granted off the amount with one payment."""
+    """What a gateway granted off the amount with one payment, while anything that this captured still stands."""
     granted = payment.discount
     if granted is None or account not in order.accounts or granted.currency != order.currency:
         return 0
-    return 0 if payment.status is ObjectStatus.REVERSED else granted.minor
+    return granted.minor if payment.kept_captures else 0
 
 
 def refunds_of(order: Order, facts: OrderFacts, key: PaymentKey) -> list[ReturnFacts]:
