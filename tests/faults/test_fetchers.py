@@ -44,7 +44,7 @@ async def gateways(signers):
     return played
 
 
-async def test_every_question_is_answered_however_often_those_who_ask_are_killed(
+async def test_every_query_is_answered_however_often_those_who_ask_are_killed(
     pool, database, gateways, signers, tmp_path
 ):
     for account, word in PAID.items():

@@ -234,7 +234,7 @@ async def test_what_is_wanted_while_it_runs_is_done_after_it(pool):
     assert lists.parts[-1] == (NOON - 9 * MINUTE, NOON + MINUTE)
 
 
-async def test_told_to_stop_it_stops_between_parts_and_keeps_its_place(pool):
+async def test_stopped_it_stops_between_parts_and_keeps_its_place(pool):
     now, lists = Clock(), EventLists()
     stopping = iter([False, False, True])
     backfill = a_backfill(pool, lists, now, stopping=lambda: next(stopping))

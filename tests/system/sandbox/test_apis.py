@@ -291,7 +291,7 @@ async def test_alipay_tells_that_a_refund_is_not_done_by_saying_nothing_of_it(ga
     assert nowhere["sub_code"] == "ACQ.TRADE_NOT_EXIST"
 
 
-async def test_alipay_takes_no_question_that_the_app_did_not_sign(gateways):
+async def test_alipay_takes_no_query_that_the_app_did_not_sign(gateways):
     signer = gateways.signers[ALIPAY]
     async with gateways.open() as bases:
         forger = alipay_client(gateways, bases, app_key=signer.private_key)
@@ -391,7 +391,7 @@ async def test_wechatpay_tells_refunds_by_the_merchants_number(gateways):
 
 
 @pytest.mark.parametrize("wrong", ["private_key", "cert_serial_no", "off"])
-async def test_wechatpay_takes_no_question_that_the_merchant_did_not_sign_just_now(gateways, wrong):
+async def test_wechatpay_takes_no_query_that_the_merchant_did_not_sign_just_now(gateways, wrong):
     change = {
         "private_key": pem(gateways.signers[WECHATPAY].key.private_key),
         "cert_serial_no": "77" * 20,
