@@ -73,7 +73,7 @@ def _table() -> Iterator[str]:
 
 
 def _seen() -> Iterator[str]:
-    yield "## What a question sees · 查询能看到什么"
+    yield "## What a query sees · 查询能看到什么"
     yield ""
     yield "Of what no webhook told: a refund that was made in the gateway's console, and a further attempt to pay."
     yield "Where it sees nothing of refunds, register them: `PUT /orders/{order_ref}/refunds/{refund_ref}`."

@@ -64,10 +64,10 @@ class Gateways:
         self.now = self.begins + timedelta(minutes=minute)
 
     @asynccontextmanager
-    async def open(self, *spells) -> AsyncIterator[dict[str, str]]:
+    async def open(self, *periods) -> AsyncIterator[dict[str, str]]:
         """Their APIs; yields where each is."""
         apis = api_handlers(
-            self.signers, self.ledger, now=lambda: self.now, log=self.log, faults=Faults(spells), slow_s=SLOW_S
+            self.signers, self.ledger, now=lambda: self.now, log=self.log, faults=Faults(periods), slow_s=SLOW_S
         )
         async with serving(apis) as bases:
             yield bases

@@ -214,9 +214,9 @@ class ApplyLoop:
             APPLIED_EVENTS.labels(outcome).inc(events)
         APPLIED_EVENTS.labels("duplicate").inc(tally.duplicates)
         self._note(deliveries)
-        for account, questions in tally.dropped.items():
-            FETCHES.labels(account, "dropped").inc(questions)
-            log.warning("fetches_dropped", account=account, questions=questions)
+        for account, queries in tally.dropped.items():
+            FETCHES.labels(account, "dropped").inc(queries)
+            log.warning("fetches_dropped", account=account, queries=queries)
         APPLY_BATCH_EVENTS.observe(sum(len(delivery.events) for delivery in deliveries))
         if deliveries:
             oldest = min(delivery.received_at for delivery in deliveries)

@@ -126,7 +126,7 @@ class FetchLoop:
         except QueryFailed as error:
             return _no_answer(error.reason, str(error), error.events)
         except TimeoutError:
-            return _no_answer("busy", "busy: no answer in the time that a question has")
+            return _no_answer("busy", "busy: no answer in the time that a query has")
         except Exception as error:  # a bug in one query must not stop the others, nor repeat for ever
             log.exception("fetch_failed_unexpectedly", account=taken.account, about=taken.fetch.about)
             return _no_answer("fault", f"a fault of ours: {type(error).__name__}")

@@ -176,8 +176,8 @@ class Sweep:
             responses.no_answer.append("fault")
         return responses
 
-    async def _put_all(self, questions: Sequence[AccountQuery], responses: Responses, within: float) -> None:
-        await asyncio.gather(*(self._put(account, query, responses, within) for account, query in questions))
+    async def _put_all(self, queries: Sequence[AccountQuery], responses: Responses, within: float) -> None:
+        await asyncio.gather(*(self._put(account, query, responses, within) for account, query in queries))
 
     async def _put(self, account: str, query: Query, responses: Responses, within: float) -> None:
         try:

@@ -19,10 +19,10 @@ class Fault(StrEnum):
     FORGED = "forged"  # signed by a key that is not the gateway's; where nothing is signed, cut off in the middle
     HUNG_UP = "hung_up"  # the connection is closed without an answer
     SILENT = "silent"  # nothing comes until the api_client gives up
-    UNKNOWING = "unknowing"  # the books stand still: what happened since the spell began is not known
+    UNKNOWING = "unknowing"  # the books stand still: what happened since the period began is not known
 
 
-class Spell(msgspec.Struct, frozen=True, kw_only=True):
+class FaultPeriod(msgspec.Struct, frozen=True, kw_only=True):
     """A time in which one account's API fails."""
 
     account: str
@@ -33,14 +33,14 @@ class Spell(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Faults:
-    """What is wrong when.  The first spell that holds is it.
+    """What is wrong when.  The first period that holds is it.
 
     Chance is drawn for each query by itself, from the seed, its time and how often it was put then: whichever of two
     queries of one instant comes first, both fare the same.
     """
 
-    def __init__(self, spells: Sequence[Spell] = (), *, seed: int = 1) -> None:
-        self._spells = tuple(spells)
+    def __init__(self, periods: Sequence[FaultPeriod] = (), *, seed: int = 1) -> None:
+        self._periods = tuple(periods)
         self._seed = seed
         self._instant: datetime | None = None
         self._put: Counter[tuple[str, str]] = Counter()  # in this instant, by account and query
@@ -52,14 +52,14 @@ class Faults:
         self._put[account, query] += 1
         times = self._put[account, query]
         drawn = Random(f"{self._seed}:{account}:{query}:{now}:{times}")  # noqa: S311 - to be repeatable
-        for spell in self._holding(account, now):
-            if spell.fault is not Fault.UNKNOWING and drawn.random() < spell.share:
-                return spell.fault
+        for period in self._holding(account, now):
+            if period.fault is not Fault.UNKNOWING and drawn.random() < period.share:
+                return period.fault
         return None
 
     def as_of(self, account: str, now: datetime) -> datetime:
         """When the books were last written."""
         return min((it.since for it in self._holding(account, now) if it.fault is Fault.UNKNOWING), default=now)
 
-    def _holding(self, account: str, now: datetime) -> list[Spell]:
-        return [it for it in self._spells if it.account == account and it.since <= now < it.until]
+    def _holding(self, account: str, now: datetime) -> list[FaultPeriod]:
+        return [it for it in self._periods if it.account == account and it.since <= now < it.until]

@@ -5,6 +5,7 @@ The same day is replayed a second time with webhooks alone, to see what the swee
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -12,8 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from tillkeeper import clock
-from tillkeeper.sandbox.apis.faults import Fault
-from tillkeeper.sandbox.apis.faults import Spell as FaultSpell
+from tillkeeper.sandbox.apis.faults import Fault, FaultPeriod
 from tillkeeper.sandbox.comparison import Difference
 from tillkeeper.sandbox.scenarios.asking_to_pay import ASKS_TO_PAY, asked_wrongly, payer_of
 from tillkeeper.sandbox.scenarios.delivery_faults import DeliveryCounts, DeliveryFaults, SilentPeriod, arrivals
@@ -28,10 +28,12 @@ from tillkeeper.sandbox.scenarios.run import (
     simulate_gateways,
 )
 from tillkeeper.sandbox.scenarios.simulation import STEP, MerchantOptions, Simulation
+from tillkeeper.sandbox.scenarios.system import System
 from tillkeeper.sandbox.scenarios.templates import DAY_TEMPLATES
 from tillkeeper.sandbox.servers import Postgres
+from tillkeeper.sandbox.story import Story
 from tillkeeper.store.reports.audit import audit
-from tillkeeper.store.reports.overview import standings
+from tillkeeper.store.reports.overview import OrderStanding, standings
 from tillkeeper.store.reports.recorded import cases, histories, notices
 
 ENDS_AT: Final = BEGINS_AT + timedelta(days=9)  # a day of payments, and time for what is looked for only a week later
@@ -50,8 +52,8 @@ DIFFERENCES_MAX: Final = 10
 class Half(msgspec.Struct, frozen=True, kw_only=True):
     """One of the two runs."""
 
-    took_s: float
-    steps: int
+    took_s: float = 0.0
+    steps: int = 0
     resolutions: Resolutions
     differences: list[Difference]
     queries: dict[str, int]  # by account
@@ -122,12 +124,12 @@ def _told(half: Half) -> dict[str, Any]:
 
 async def lossy_day(options: ScenarioOptions, postgres: Postgres, say: Say, *, ends_at: datetime = ENDS_AT) -> LossyDay:
     """Replays the day twice."""
-    spells = [
-        FaultSpell(account=account, fault=fault, since=BEGINS_AT, until=ends_at, share=share)
+    periods = [
+        FaultPeriod(account=account, fault=fault, since=BEGINS_AT, until=ends_at, share=share)
         for account in ("stripe-main", "alipay-main", "wechatpay-main")
         for fault, share in UNWELL.items()
     ]
-    simulated = simulate_gateways(options, DAY_TEMPLATES, spells=spells)
+    simulated = simulate_gateways(options, DAY_TEMPLATES, periods=periods)
     counts = DeliveryCounts()
     # Both at once: each waits for its database most of the time.  The second asks nobody.
     swept, unswept = await asyncio.gather(
@@ -160,32 +162,37 @@ async def _half(
             sweeps=sweeps,
         )
         await day.run(until=ends_at, show=Progress(say, "with sweeps" if sweeps else "with webhooks alone"))
-        stand = await standings(system.pool, begins="S")
-        opened, sent = await cases(system.pool), await notices(system.pool)
-        books = await audit(system.pool, settled_until=ends_at, now=ends_at)
-        left: dict[str, int] = {}
-        for case in opened:
-            if case.closed_by is None:
-                left[case.kind] = left.get(case.kind, 0) + 1
-        return Half(
-            took_s=clock.monotonic_s() - started_s,
-            steps=day.steps,
-            resolutions=resolutions(simulated.stories, simulated.gateways, await histories(system.pool)),
-            differences=[
-                Difference(
-                    order_ref=story.order_ref,
-                    story=story.name,
-                    field="standing",
-                    expected=f"{story.expected.status} {story.expected.paid} {story.expected.refunded}",
-                    found=f"{it.status} {it.paid} {it.refunded}" if (it := stand.get(story.order_ref)) else "nothing",
-                )
-                for story in simulated.stories
-                if not is_true(story, stand.get(story.order_ref))
-            ],
-            queries=dict(simulated.log.counts) if sweeps else {},
-            cases_opened=len(opened),
-            cases_left=left,
-            balances=books.balances,
-            asked_to_pay=sum(it.topic in ASKS_TO_PAY for it in sent),
-            asked_wrongly=list(asked_wrongly(simulated.stories, simulated.ledger, sent)),
-        )
+        half = await _judged(system, simulated, sweeps=sweeps, ends_at=ends_at)
+    return msgspec.structs.replace(half, took_s=clock.monotonic_s() - started_s, steps=day.steps)
+
+
+async def _judged(system: System, simulated: SimulatedGateways, *, sweeps: bool, ends_at: datetime) -> Half:
+    """What the database holds at the end, against what the gateways know."""
+    stand = await standings(system.pool, begins="S")
+    opened, sent = await cases(system.pool), await notices(system.pool)
+    books = await audit(system.pool, settled_until=ends_at, now=ends_at)
+    return Half(
+        resolutions=resolutions(simulated.stories, simulated.gateways, await histories(system.pool)),
+        differences=[
+            _difference(story, stand.get(story.order_ref))
+            for story in simulated.stories
+            if not is_true(story, stand.get(story.order_ref))
+        ],
+        queries=dict(simulated.log.counts) if sweeps else {},
+        cases_opened=len(opened),
+        cases_left=dict(Counter(case.kind for case in opened if case.closed_by is None)),
+        balances=books.balances,
+        asked_to_pay=sum(notice.topic in ASKS_TO_PAY for notice in sent),
+        asked_wrongly=list(asked_wrongly(simulated.stories, simulated.ledger, sent)),
+    )
+
+
+def _difference(story: Story, standing: OrderStanding | None) -> Difference:
+    expected = story.expected
+    return Difference(
+        order_ref=story.order_ref,
+        story=story.name,
+        field="standing",
+        expected=f"{expected.status} {expected.paid} {expected.refunded}",
+        found="nothing" if standing is None else f"{standing.status} {standing.paid} {standing.refunded}",
+    )

@@ -13,8 +13,7 @@ import msgspec
 from tillkeeper.domain.policy import Policy
 from tillkeeper.policy.reading import load_policy
 from tillkeeper.sandbox.accounts import new_signers, write_config
-from tillkeeper.sandbox.apis.faults import Faults
-from tillkeeper.sandbox.apis.faults import Spell as FaultSpell
+from tillkeeper.sandbox.apis.faults import FaultPeriod, Faults
 from tillkeeper.sandbox.apis.query_log import QueryLog
 from tillkeeper.sandbox.apis.server import serving
 from tillkeeper.sandbox.ledger.ledger import Ledger
@@ -64,7 +63,7 @@ def simulate_gateways(
     options: ScenarioOptions,
     templates: Mapping[str, Sequence[Template]],
     *,
-    spells: Sequence[FaultSpell] = (),
+    periods: Sequence[FaultPeriod] = (),
     within_s: int = DAY_S,
 ) -> SimulatedGateways:
     """Gateways with as many payments as are wished for, begun within the first `within_s` of the scenario."""
@@ -86,7 +85,7 @@ def simulate_gateways(
         signers=signers,
         ledger=ledger_of(accounts, stories),
         log=QueryLog(),
-        faults=Faults(spells, seed=options.seed),
+        faults=Faults(periods, seed=options.seed),
         stories=stories,
     )
 

@@ -1,29 +1,23 @@
 """`stuck-at-gateway`: every payment reaches its gateway and stays undecided there, and one gateway cannot even be asked
 for a day.  Each order climbs its ladder, each step on time and once; people and payers are told; nothing is concluded.
 
-What is expected is reckoned from the policy and the scenario's own agenda, and held against the gateways' own log of
-questions and against what was told.
+What must come of it, stuck_judge.py says.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
 from tillkeeper import clock
-from tillkeeper.domain.ladder import Action, Anchor
 from tillkeeper.domain.policy import Policy
-from tillkeeper.domain.statuses import Status
 from tillkeeper.policy.reading import load_policy
-from tillkeeper.sandbox.apis.faults import Fault
-from tillkeeper.sandbox.apis.faults import Spell as FaultSpell
-from tillkeeper.sandbox.apis.query_log import LoggedQuery
-from tillkeeper.sandbox.scenarios.asking_to_pay import asked_wrongly, payer_of
-from tillkeeper.sandbox.scenarios.delivery_faults import DeliveryCounts, DeliveryFaults, arrivals
+from tillkeeper.sandbox.apis.faults import Fault, FaultPeriod
+from tillkeeper.sandbox.scenarios.asking_to_pay import payer_of
+from tillkeeper.sandbox.scenarios.delivery_faults import Arrival, DeliveryCounts, DeliveryFaults, arrivals
 from tillkeeper.sandbox.scenarios.run import (
-    BEGINS_AT,
     Progress,
     Say,
     ScenarioOptions,
@@ -31,25 +25,23 @@ from tillkeeper.sandbox.scenarios.run import (
     open_system,
     simulate_gateways,
 )
-from tillkeeper.sandbox.scenarios.simulation import STEP, MerchantOptions, Simulation
+from tillkeeper.sandbox.scenarios.simulation import MerchantOptions, Simulation
+from tillkeeper.sandbox.scenarios.stuck_judge import (
+    BROKEN_ACCOUNT,
+    BROKEN_SINCE,
+    BROKEN_UNTIL,
+    ENDS_AT,
+    EXPIRES_AFTER,
+    Judge,
+)
 from tillkeeper.sandbox.scenarios.system import System
 from tillkeeper.sandbox.scenarios.templates import STUCK_TEMPLATES
 from tillkeeper.sandbox.servers import Postgres
-from tillkeeper.sandbox.story import Story
 from tillkeeper.store.reports.audit import audit
-from tillkeeper.store.reports.overview import OrderStanding, standings
-from tillkeeper.store.reports.recorded import RecordedCase, RecordedNotice, TakenStep, cases, notices, steps
+from tillkeeper.store.reports.overview import standings
+from tillkeeper.store.reports.recorded import cases, notices, steps
 
 BEGUN_WITHIN_S: Final = 4 * 3600
-ENDS_AT: Final = BEGINS_AT + timedelta(days=4, hours=6)
-BROKEN_ACCOUNT: Final = "wechatpay-main"
-BROKEN_SINCE: Final = BEGINS_AT + timedelta(hours=2)
-BROKEN_UNTIL: Final = BEGINS_AT + timedelta(hours=26)
-EXPIRES_AFTER: Final = timedelta(hours=2)
-LATE_MAX: Final = 2 * STEP  # a moment is met within a step, and a step may begin one step late
-# An order that could not be asked about is known to be under way once its query is put again, in 15 minutes at most.
-FOUND_AGAIN: Final = timedelta(minutes=15) + LATE_MAX
-CONCLUDED: Final = frozenset({"payer.failed", "payer.expired", "payer.paid", "payer.reminder", "order.closed"})
 EXAMPLES_MAX: Final = 10
 
 
@@ -57,8 +49,8 @@ class Stuck(msgspec.Struct, frozen=True, kw_only=True):
     """What the days showed."""
 
     options: ScenarioOptions
-    took_s: float
-    steps: int
+    took_s: float = 0.0
+    steps: int = 0
     orders: int
     in_doubt: int  # orders of which nothing could be known for a day, and whose closing came due meanwhile
     queries: dict[str, int]
@@ -90,40 +82,49 @@ class Stuck(msgspec.Struct, frozen=True, kw_only=True):
 
 async def stuck_at_gateway(options: ScenarioOptions, postgres: Postgres, say: Say) -> Stuck:
     """Plays four days of it."""
-    broken = FaultSpell(account=BROKEN_ACCOUNT, fault=Fault.BROKEN, since=BROKEN_SINCE, until=BROKEN_UNTIL)
-    simulated = simulate_gateways(options, STUCK_TEMPLATES, spells=[broken], within_s=BEGUN_WITHIN_S)
+    broken = FaultPeriod(account=BROKEN_ACCOUNT, fault=Fault.BROKEN, since=BROKEN_SINCE, until=BROKEN_UNTIL)
+    simulated = simulate_gateways(options, STUCK_TEMPLATES, periods=[broken], within_s=BEGUN_WITHIN_S)
     policy, started_s = load_policy(), clock.monotonic_s()
-    known_at = {story.order_ref: None for story in simulated.stories} | {
-        it.story.order_ref: it.at
-        for it in arrivals(simulated.stories, DeliveryFaults(), seed=options.seed, counts=DeliveryCounts())
-        if it.event.event_type in ("payment_intent.processing", "WAIT_BUYER_PAY")
-    }
+    webhooks = list(arrivals(simulated.stories, DeliveryFaults(), seed=options.seed, counts=DeliveryCounts()))
     async with open_system(simulated, postgres, options=options, policy=policy) as system:
-        day = Simulation(
+        days = Simulation(
             system,
             simulated.signers,
             stories=simulated.stories,
-            arrivals=arrivals(simulated.stories, DeliveryFaults(), seed=options.seed, counts=DeliveryCounts()),
+            arrivals=webhooks,
             merchant=MerchantOptions(expires_after=dict.fromkeys(STUCK_TEMPLATES, EXPIRES_AFTER), mail=payer_of),
             sweeps=True,
         )
-        await day.run(until=ENDS_AT, show=Progress(say, "stuck"))
-        judge = await _judge(system, simulated, policy, known_at)
+        await days.run(until=ENDS_AT, show=Progress(say, "stuck"))
+        judge = await _judge(system, simulated, policy, _known_at(simulated, webhooks))
         books = await audit(system.pool, settled_until=ENDS_AT, now=ENDS_AT)
     wrong = [*judge.wrong(), *(() if books.balances else ("the books do not balance",))]
+    shown = _shown(options, simulated, judge, wrong)
+    return msgspec.structs.replace(shown, took_s=clock.monotonic_s() - started_s, steps=days.steps)
+
+
+def _known_at(simulated: SimulatedGateways, webhooks: Sequence[Arrival]) -> dict[str, datetime | None]:
+    """When a webhook told of each order that its payment is under way; None where none does."""
+    told = {
+        arrival.story.order_ref: arrival.at
+        for arrival in webhooks
+        if arrival.event.event_type in ("payment_intent.processing", "WAIT_BUYER_PAY")
+    }
+    return {story.order_ref: told.get(story.order_ref) for story in simulated.stories}
+
+
+def _shown(options: ScenarioOptions, simulated: SimulatedGateways, judge: Judge, wrong: Sequence[str]) -> Stuck:
     return Stuck(
         options=options,
-        took_s=clock.monotonic_s() - started_s,
-        steps=day.steps,
         orders=len(simulated.stories),
-        in_doubt=sum(judge.was_in_doubt(it) for it in simulated.stories),
+        in_doubt=sum(judge.was_in_doubt(story) for story in simulated.stories),
         queries=dict(simulated.log.counts),
-        unanswered=sum(it.fault is not None for it in simulated.log.queries),
-        ladder_steps=dict(Counter(it.action for it in judge.taken)),
-        cases=dict(Counter(it.kind for it in judge.cases)),
-        entries=dict(Counter(what for it in judge.cases for what, _, _ in it.entries)),
-        payers_told=dict(Counter(it.topic for it in judge.notices if it.audience == "payer")),
-        ops_told=dict(Counter(it.topic for it in judge.notices if it.audience == "ops")),
+        unanswered=sum(query.fault is not None for query in simulated.log.queries),
+        ladder_steps=dict(Counter(step.action for step in judge.taken)),
+        cases=dict(Counter(case.kind for case in judge.cases)),
+        entries=dict(Counter(what for case in judge.cases for what, _, _ in case.entries)),
+        payers_told=dict(Counter(notice.topic for notice in judge.notices if notice.audience == "payer")),
+        ops_told=dict(Counter(notice.topic for notice in judge.notices if notice.audience == "ops")),
         latest_s=judge.latest.total_seconds(),
         wrong=tuple(wrong[:EXAMPLES_MAX]),
         wrongs=len(wrong),
@@ -132,7 +133,7 @@ async def stuck_at_gateway(options: ScenarioOptions, postgres: Postgres, say: Sa
 
 async def _judge(
     system: System, simulated: SimulatedGateways, policy: Policy, known_at: Mapping[str, datetime | None]
-) -> "Judge":
+) -> Judge:
     return Judge(
         simulated,
         policy,
@@ -142,152 +143,3 @@ async def _judge(
         cases=await cases(system.pool),
         notices=await notices(system.pool),
     )
-
-
-class Judge:
-    """Holds what was done against what the policy says, order by order."""
-
-    def __init__(
-        self,
-        simulated: SimulatedGateways,
-        policy: Policy,
-        known_at: Mapping[str, datetime | None],
-        *,
-        stand: Mapping[str, OrderStanding],
-        taken: Sequence[TakenStep],
-        cases: Sequence[RecordedCase],
-        notices: Sequence[RecordedNotice],
-    ) -> None:
-        self._simulated = simulated
-        self._policy = policy
-        self._known_at = known_at
-        self._stand = stand
-        self.taken = taken
-        self.cases = cases
-        self.notices = notices
-        self.latest = timedelta(0)
-        self._asked = defaultdict[str, list[LoggedQuery]](list)
-        for it in simulated.log.queries:
-            if it.fault is None:
-                self._asked[it.order_ref].append(it)
-        self._cases = _by_order(cases)
-        self._notices = _by_order(notices)
-
-    def was_in_doubt(self, story: Story) -> bool:
-        """Whether nothing was known of it while its closing came due."""
-        return (
-            story.account == BROKEN_ACCOUNT
-            and story.started_at + timedelta(minutes=3) >= BROKEN_SINCE
-            and story.started_at + EXPIRES_AFTER < BROKEN_UNTIL
-        )
-
-    def wrong(self) -> Iterator[str]:
-        """Everything that is not as it should be."""
-        for story in self._simulated.stories:
-            for wrong in self._wrong_with(story):
-                yield f"{story.order_ref} ({story.name}): {wrong}"
-        yield from asked_wrongly(self._simulated.stories, self._simulated.ledger, self.notices)
-        told = Counter(it.topic for it in self.notices)
-        if not any(it.fault is not None for it in self._simulated.log.queries):
-            return  # nobody was asked in that time
-        for topic in ("account.unanswering", "account.answering"):
-            if told[topic] != 1:
-                yield f"{topic} was told {told[topic]} times, and once is right"
-
-    def _wrong_with(self, story: Story) -> Iterator[str]:
-        stand = self._stand.get(story.order_ref)
-        if stand != OrderStanding(status=Status.PROCESSING, paid=0, refunded=0):
-            yield f"it stands as {stand}"
-        since = self._under_way_since(story)
-        if since is None:
-            yield "nobody ever learned that it is under way"
-            return
-        yield from self._questions(story, since)
-        yield from self._stuck_case(story, since)
-        yield from self._payer_told(story, since)
-        if self.was_in_doubt(story):
-            yield from self._doubt(story)
-
-    def _under_way_since(self, story: Story) -> datetime | None:
-        """When Tillkeeper learned of it: by a webhook, or by the first answer."""
-        arrived = self._known_at[story.order_ref]
-        if arrived is not None:
-            return arrived
-        return next((it.at for it in self._asked[story.order_ref]), None)
-
-    def _questions(self, story: Story, since: datetime) -> Iterator[str]:
-        # The one that found it, and those before, were by the ladder of unpaid orders.
-        put = [it for it in self._asked[story.order_ref] if it.at > since]
-        by_name = {it.at for it in put if it.ref != it.order_ref}
-        # The search for further payments of the order belongs to the query about the one that is known.
-        asked = [it.at for it in put if it.ref != it.order_ref or it.at not in by_name]
-        yield from self._met("asked", self._moments(story, Action.QUERY, since), asked, story)
-
-    def _stuck_case(self, story: Story, since: datetime) -> Iterator[str]:
-        found = [it for it in self._cases[story.order_ref] if it.kind == "stuck"]
-        if len(found) != 1:
-            yield f"{len(found)} cases of being stuck were opened"
-            return
-        entries = found[0].entries
-        yield from self._met("a case", self._moments(story, Action.CASE, since), _when("opened", entries), story)
-        escalated = _when("escalated", entries)
-        yield from self._met("escalated", self._moments(story, Action.ESCALATE, since), escalated, story)
-        if found[0].closed_by is not None:
-            yield f"its case was closed by {found[0].closed_by}"
-        if not _when("followed_up", entries):
-            yield "its case was never followed up"
-
-    def _payer_told(self, story: Story, since: datetime) -> Iterator[str]:
-        topics = [it for it in self._notices[story.order_ref] if it.audience == "payer"]
-        told = [it.created_at for it in topics if it.topic == "payer.processing"]
-        yield from self._met("the payer told", self._moments(story, Action.REMIND, since), told, story)
-        for it in self._notices[story.order_ref]:
-            if it.topic in CONCLUDED:
-                yield f"{it.topic} was told at {it.created_at:%d. %H:%M}"
-
-    def _doubt(self, story: Story) -> Iterator[str]:
-        found = [it for it in self._cases[story.order_ref] if it.kind == "close_in_doubt"]
-        if len(found) != 1:
-            yield f"its closing came due in doubt, and {len(found)} cases were opened for that"
-        elif found[0].closed_by != "system":
-            yield "the doubt is gone, and its case was not closed by that"
-
-    def _moments(self, story: Story, action: Action, since: datetime) -> list[datetime]:
-        """When the policy has an action for an order that is processing, until the end."""
-        moments: list[datetime] = []
-        for each in self._policy.ladder(Status.PROCESSING, story.account).actions:
-            if each.action is action:
-                moments += [since + time.offset for time in each.times if time.anchor is Anchor.START]
-                while each.every is not None and moments[-1] + each.every <= ENDS_AT:
-                    moments.append(moments[-1] + each.every)
-        return [at for at in moments if at <= ENDS_AT - LATE_MAX]
-
-    def _met(self, what: str, expected: Sequence[datetime], done: Sequence[datetime], story: Story) -> Iterator[str]:
-        """Each moment once, on time; those in which the gateway could not answer are asked again when it can."""
-        done = [at for at in done if at <= ENDS_AT - LATE_MAX]
-        if story.account == BROKEN_ACCOUNT and what == "asked":
-            expected, done = _outside(expected), _outside(done)
-        if len(expected) != len(done):
-            yield f"{what} {len(done)} times, and {len(expected)} times is right"
-            return
-        for right, at in zip(expected, done, strict=True):
-            self.latest = max(self.latest, at - right)
-            if not timedelta(0) <= at - right + STEP <= LATE_MAX + STEP:
-                yield f"{what} at {at:%d. %H:%M:%S}, and {right:%d. %H:%M:%S} is right"
-
-
-def _outside(moments: Sequence[datetime]) -> list[datetime]:
-    """Without what fell into the time of the broken gateway, and the questions that were made good after it."""
-    return [at for at in moments if not BROKEN_SINCE <= at < BROKEN_UNTIL + FOUND_AGAIN]
-
-
-def _when(what: str, entries: Sequence[tuple[str, str, datetime]]) -> list[datetime]:
-    return [at for each, _, at in entries if each == what]
-
-
-def _by_order(rows: Sequence[Any]) -> defaultdict[str, list[Any]]:
-    found = defaultdict[str, list[Any]](list)
-    for it in rows:
-        if it.order_ref is not None:
-            found[it.order_ref].append(it)
-    return found

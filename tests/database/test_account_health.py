@@ -304,7 +304,7 @@ async def question_put(watched):
         await watched.query(STRIPE, Query(about="payment", order_ref="A1"))
 
 
-async def test_questions_that_fail_on_end_are_told_once_and_the_first_answer_once(pool, clock):
+async def test_queries_that_fail_on_end_are_told_once_and_the_first_answer_once(pool, clock):
     gateways = Gateways()
     watched = WatchedApiClient(gateways, now=clock)
     silence = a_silence(pool, clock, watched=watched)

@@ -334,7 +334,7 @@ async def test_a_stuck_order_tells_what_was_asked_what_was_said_and_what_comes_n
     assert order["cases"] == [(await case_of(pool))["id"]]
 
 
-async def test_what_comes_next_may_be_the_same_question_again_a_wish_or_the_end_of_a_hold(pool, sweep, clock, gateways):
+async def test_what_comes_next_may_be_the_same_query_again_a_request_or_the_end_of_a_hold(pool, sweep, clock, gateways):
     await registered(pool)
     await told(pool, an_event(Kind.PAYMENT_PENDING))
     gateways.says = lambda *_: QueryFailed("busy")

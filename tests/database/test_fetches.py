@@ -59,7 +59,7 @@ def loop(pool, gateways, clock):
     return a_loop(pool, gateways, clock)
 
 
-async def test_a_question_is_asked_and_what_is_answered_is_applied_as_any_query(pool, loop, gateways):
+async def test_a_query_is_asked_and_what_is_answered_is_applied_as_any_query(pool, loop, gateways):
     await registered(pool)
     gateways.says = lambda *_: paid()
     await requested(pool, PAYMENT)
@@ -87,7 +87,7 @@ async def test_a_pass_over_nothing_asks_nothing(loop, gateways):
     assert (await loop.run_once(), gateways.asked) == (0, [])
 
 
-async def test_many_wishes_are_one_question_while_nobody_asks(pool, loop, gateways):
+async def test_many_requests_are_one_query_while_nobody_asks(pool, loop, gateways):
     for _ in range(5):
         await requested(pool, PAYMENT, PAYMENT)
     await requested(pool, Fetch(about="refund", refund_ref="re_1"))
@@ -98,7 +98,7 @@ async def test_many_wishes_are_one_question_while_nobody_asks(pool, loop, gatewa
     assert (told.fetches["wanted"], told.fetches["not_found"], told.balances) == (11, 11, True)
 
 
-async def test_a_wish_that_comes_while_the_gateway_is_asked_leads_to_one_question_more(pool, loop, gateways):
+async def test_a_request_that_comes_while_the_gateway_is_asked_leads_to_one_query_more(pool, loop, gateways):
     async def meanwhile():
         gateways.says = lambda *_: paid()
         await requested(pool, PAYMENT)
@@ -116,7 +116,7 @@ async def test_a_wish_that_comes_while_the_gateway_is_asked_leads_to_one_questio
     assert (told.fetches["found"], told.balances) == (3, True)
 
 
-async def test_what_was_answered_is_asked_again_when_it_is_wished_again(pool, loop, gateways):
+async def test_what_was_answered_is_asked_again_when_it_is_requested_again(pool, loop, gateways):
     gateways.says = lambda *_: paid()
     for _ in range(3):
         await requested(pool, PAYMENT)
@@ -169,7 +169,7 @@ async def test_without_an_answer_it_is_asked_for_three_days_and_then_there_is_a_
     assert (told.fetches["given_up"], told.balances) == (1, True)
 
 
-async def test_a_wish_that_fails_anew_is_told_again_though_a_person_resolved_the_last(pool, loop, gateways, clock):
+async def test_a_request_that_fails_anew_is_told_again_though_a_person_resolved_the_last(pool, loop, gateways, clock):
     gateways.says = lambda *_: QueryFailed("denied", "status 401")
     for _ in range(2):
         await requested(pool, PAYMENT, now=clock.at)
@@ -241,7 +241,7 @@ async def test_what_the_gateway_wants_to_be_told_is_told_once_the_events_are_com
     assert statuses == [(ACCOUNT, CALL, "paid")]
 
 
-async def test_a_bad_event_in_an_answer_keeps_no_other_and_the_question_open(pool, loop, gateways):
+async def test_a_bad_event_in_an_answer_keeps_no_other_and_the_query_open(pool, loop, gateways):
     await registered(pool)
     bad = an_event(event_id="query:bad", payment_ref="tr_1", evidence=Evidence.QUERY, failure_code="no\x00where")
     gateways.says = lambda *_: Answer(found=True, events=(*paid().events, bad))
@@ -252,7 +252,7 @@ async def test_a_bad_event_in_an_answer_keeps_no_other_and_the_question_open(poo
     assert (row["due_at"], row["result"]) == (NOON + MINUTE, "1 events could not be applied")
 
 
-async def test_a_fault_of_ours_in_one_question_keeps_no_other(pool, loop, gateways):
+async def test_a_fault_of_ours_in_one_query_keeps_no_other(pool, loop, gateways):
     def says(_, query):
         return ZeroDivisionError() if query.payment_ref == "tr_1" else paid(query.payment_ref)
 
@@ -262,7 +262,7 @@ async def test_a_fault_of_ours_in_one_question_keeps_no_other(pool, loop, gatewa
     assert [(row["due_at"] is None, row["failures"]) for row in await rows(pool)] == [(False, 1), (True, 0)]
 
 
-async def test_whoever_dies_with_a_question_has_it_asked_by_another_and_writes_nothing_later(pool, gateways, clock):
+async def test_whoever_dies_with_a_query_has_it_asked_by_another_and_writes_nothing_later(pool, gateways, clock):
     """The first is only slow: it comes back after its lease ran out, and another has finished the row."""
     await registered(pool)
     slow, quick = a_loop(pool, gateways, clock), a_loop(pool, gateways, clock)
@@ -309,7 +309,7 @@ async def test_an_account_that_hangs_holds_back_the_fetches_of_no_other_account(
     await asyncio.wait({running})
 
 
-async def test_many_workers_ask_each_question_once(pool, gateways, clock):
+async def test_many_workers_ask_each_query_once(pool, gateways, clock):
     gateways.says = lambda _, query: paid(query.payment_ref)
     requests = [Fetch(about="payment", payment_ref=f"tr_{number}") for number in range(100)]
     await requested(pool, *requests)
@@ -319,7 +319,7 @@ async def test_many_workers_ask_each_question_once(pool, gateways, clock):
     assert Counter(query.payment_ref for *_, query in gateways.asked) == Counter(it.payment_ref for it in requests)
 
 
-async def test_wishes_from_many_workers_at_once_are_all_counted(pool, gateways, clock):
+async def test_requests_from_many_workers_at_once_are_all_counted(pool, gateways, clock):
     requests = [Fetch(about="payment", payment_ref=f"tr_{number}") for number in range(10)]
     gateways.says = lambda _, query: paid(query.payment_ref)
     loop = a_loop(pool, gateways, clock)
@@ -396,7 +396,7 @@ class Chances:
 
 
 @pytest.mark.parametrize("seed", range(12))
-async def test_every_wish_is_followed_by_a_question_and_no_two_ask_the_same_at_once(pool, clock, seed):
+async def test_every_request_is_followed_by_a_query_and_no_two_ask_the_same_at_once(pool, clock, seed):
     chances = Chances(pool, clock, seed)
     for _ in range(120):
         await chances.act()
@@ -410,7 +410,7 @@ async def test_every_wish_is_followed_by_a_question_and_no_two_ask_the_same_at_o
 # Deliveries that cannot be kept, and those that killed their workers.
 
 
-async def test_what_cannot_be_kept_is_parked_with_its_questions_and_replayed_once(pool, loop, gateways):
+async def test_what_cannot_be_kept_is_parked_with_its_queries_and_replayed_once(pool, loop, gateways):
     await registered(pool)
     gateways.says = lambda *_: paid()
     bad = a_delivery(an_event(Kind.PAYMENT_FAILED), run=uuid4(), number=1, key="\x00", fetches=(PAYMENT, PAYMENT))
@@ -429,7 +429,7 @@ async def test_what_cannot_be_kept_is_parked_with_its_questions_and_replayed_onc
     assert (await show(pool, "A1"))["status"] == "paid"
 
 
-async def test_what_killed_its_workers_is_parked_and_its_questions_are_asked(pool, loop, gateways):
+async def test_what_killed_its_workers_is_parked_and_its_queries_are_asked(pool, loop, gateways):
     await registered(pool)
     gateways.says = lambda *_: paid()
     delivery = a_delivery(run=uuid4(), number=1, fetches=(PAYMENT,))
@@ -440,7 +440,7 @@ async def test_what_killed_its_workers_is_parked_and_its_questions_are_asked(poo
     assert (await books(pool)).balances
 
 
-async def test_a_delivery_that_a_lane_hands_out_twice_wishes_once(pool):
+async def test_a_delivery_that_a_lane_hands_out_twice_requests_once(pool):
     delivery = a_delivery(run=uuid4(), number=1, fetches=(PAYMENT,), query="a=b")
     for _ in range(2):
         await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [delivery], policy=Policy(), now=NOON))
@@ -450,7 +450,7 @@ async def test_a_delivery_that_a_lane_hands_out_twice_wishes_once(pool):
 
 
 @pytest.mark.parametrize("outcome", ["found", "not_found", "no_answer"])
-async def test_what_is_settled_twice_counts_once_also_where_a_wish_came_meanwhile(pool, outcome):
+async def test_what_is_settled_twice_counts_once_also_where_a_request_came_meanwhile(pool, outcome):
     await requested(pool, PAYMENT)
     async with pool.acquire() as conn:
         [taken] = await claim_fetches(conn, limit=9, lease=LEASE, now=NOON)
@@ -465,9 +465,7 @@ async def test_what_is_settled_twice_counts_once_also_where_a_wish_came_meanwhil
     assert (await books(pool)).balances
 
 
-async def test_what_was_answered_before_a_further_question_had_no_answer_counts_and_the_question_stays(
-    pool, loop, gateways
-):
+async def test_what_was_answered_before_a_further_query_had_no_answer_counts_and_the_query_stays(pool, loop, gateways):
     await registered(pool)
     gateways.says = lambda *_: QueryFailed("unreachable", events=paid().events)
     await requested(pool, PAYMENT)

@@ -164,7 +164,7 @@ async def test_a_flood_about_one_known_reference_has_it_asked_about_once_in_a_wh
     assert len(gateways.asked) == 300 * SECOND // UNPROVEN_REST
 
 
-async def test_the_audit_sees_a_question_that_vanished(pool):
+async def test_the_audit_sees_a_query_that_vanished(pool):
     await requested(pool, PAYMENT)
     await pool.execute("DELETE FROM fetches")
     told = await books(pool)

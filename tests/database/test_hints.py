@@ -134,7 +134,7 @@ async def test_the_same_order_is_asked_about_once_in_a_while(pool, hints, gatewa
     assert moments == [0, 10, 20]
 
 
-async def test_a_flood_over_many_receivers_gets_no_more_questions_than_the_limit(pool, clock):
+async def test_a_flood_over_many_receivers_gets_no_more_queries_than_the_limit(pool, clock):
     for number in range(100):
         await registered(pool, f"A{number}")
     receivers = [(a_hints(pool, clock), Gateway()) for _ in range(4)]

@@ -70,7 +70,7 @@ async def test_what_brought_its_payment_is_not_asked_about(pool):
     assert (await asked(pool))[0] is None
 
 
-async def test_a_wish_outlives_a_movement(pool):
+async def test_a_request_outlives_a_movement(pool):
     await registered(pool)
     await pool.execute("UPDATE orders SET ask_at = $1, due_at = $1", NOON)
     await told(pool, an_event(PAID), now=LATER)

@@ -76,7 +76,7 @@ async def test_steps_of_each_kind_are_run_and_told(owner, database):
     assert await upgrade(database, known(ADD, FILL, INDEX), report=reports) == []
 
 
-async def test_locks_that_others_hold_are_waited_for_in_short_spells(owner, database, hasty):
+async def test_locks_that_others_hold_are_waited_for_briefly(owner, database, hasty):
     reports = Reports()
     async with owner.transaction():
         await owner.execute("SELECT count(*) FROM orders")

@@ -235,7 +235,7 @@ async def test_a_payment_under_way_is_followed_to_its_end_though_somebody_closed
     assert [at for at, _, _ in gateways.asked] == [2 * MINUTE]
 
 
-async def test_who_when_and_why_stand_in_the_history_beside_events_and_rungs(pool, sweep, clock, gateways):
+async def test_who_when_and_why_stand_in_the_history_beside_events_and_steps(pool, sweep, clock, gateways):
     await registered(pool)
     await told(pool, an_event(Kind.PAYMENT_PENDING, event_id="evt"), now=NOON)
     await until(sweep, clock, 3 * MINUTE)

@@ -65,7 +65,7 @@ async def test_what_the_gateway_answers_is_applied_with_its_evidence(pool, sweep
     assert len(gateways.asked) == 1
 
 
-async def test_a_stuck_payment_climbs_its_ladder_each_rung_once_and_on_time(pool, sweep, clock, gateways):
+async def test_a_stuck_payment_climbs_its_ladder_each_step_once_and_on_time(pool, sweep, clock, gateways):
     await registered(pool)
     await told(pool, an_event(Kind.PAYMENT_PENDING))
     gateways.says = lambda *_: Answer(found=True)
@@ -104,7 +104,7 @@ async def test_not_found_and_no_answer_change_nothing(pool, sweep, clock, gatewa
     assert (await show(pool, "A1"))["status"] == "processing"
 
 
-async def test_a_question_without_an_answer_is_put_again_with_growing_pauses_until_there_is_one(
+async def test_a_query_without_an_answer_is_put_again_with_growing_pauses_until_there_is_one(
     pool, sweep, clock, gateways
 ):
     await registered(pool)
@@ -225,7 +225,7 @@ async def test_a_held_order_is_left_alone_until_its_time(pool, sweep, clock, gat
     assert len(gateways.asked) == 1
 
 
-async def test_somebody_who_wants_the_gateway_asked_gets_one_question(pool, sweep, clock, gateways):
+async def test_somebody_who_wants_the_gateway_asked_gets_one_query(pool, sweep, clock, gateways):
     await registered(pool)
     await pool.execute("UPDATE orders SET ask_at = $1, due_at = $1", NOON)
     await until(sweep, clock, 2 * MINUTE)

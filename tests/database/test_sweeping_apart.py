@@ -50,9 +50,7 @@ def sweep(pool, gateways, clock):
     return a_sweep(pool, gateways, clock)
 
 
-async def test_the_question_of_a_sweeper_that_died_is_put_by_another_when_its_lease_ran_out(
-    pool, sweep, clock, gateways
-):
+async def test_the_query_of_a_sweeper_that_died_is_put_by_another_when_its_lease_ran_out(pool, sweep, clock, gateways):
     await registered(pool)
     await told(pool, an_event(Kind.PAYMENT_PENDING))
     clock.at = NOON + 2 * MINUTE
@@ -73,7 +71,7 @@ GRACE_OF_TEN = msgspec.structs.replace(
 )
 
 
-async def test_no_failure_is_told_on_a_question_whose_sweeper_died_for_the_payer_may_have_paid(pool, clock, gateways):
+async def test_no_failure_is_told_on_a_query_whose_sweeper_died_for_the_payer_may_have_paid(pool, clock, gateways):
     sweep = a_sweep(pool, gateways, clock, GRACE_OF_TEN)
     await registered(pool, policy=GRACE_OF_TEN)
     await told(pool, an_event(Kind.PAYMENT_FAILED), policy=GRACE_OF_TEN)
@@ -85,9 +83,7 @@ async def test_no_failure_is_told_on_a_question_whose_sweeper_died_for_the_payer
     assert await topics(pool, "payer") == ["payer.paid"]
 
 
-async def test_a_sweeper_that_dies_in_a_retry_neither_loses_the_question_nor_has_the_failure_told(
-    pool, clock, gateways
-):
+async def test_a_sweeper_that_dies_in_a_retry_neither_loses_the_query_nor_has_the_failure_told(pool, clock, gateways):
     sweep = a_sweep(pool, gateways, clock, GRACE_OF_TEN)
     await registered(pool, policy=GRACE_OF_TEN)
     await told(pool, an_event(Kind.PAYMENT_FAILED), policy=GRACE_OF_TEN)
@@ -104,7 +100,7 @@ async def test_a_sweeper_that_dies_in_a_retry_neither_loses_the_question_nor_has
     assert await topics(pool, "payer") == ["payer.failed"]
 
 
-async def test_many_sweepers_take_each_rung_once(pool, clock, gateways):
+async def test_many_sweepers_take_each_step_once(pool, clock, gateways):
     for number in range(60):
         await registered(pool, f"A{number}")
         await told(pool, an_event(Kind.PAYMENT_PENDING, order_ref=f"A{number}", payment_ref=f"pi_{number}"))
@@ -181,7 +177,7 @@ async def test_a_reminder_that_a_changed_policy_has_at_another_moment_is_not_tol
     assert await topics(pool, "payer") == ["payer.processing"] * 2
 
 
-async def test_a_question_that_hangs_holds_back_the_answers_of_no_other_order(pool, sweep, clock, gateways):
+async def test_a_query_that_hangs_holds_back_the_answers_of_no_other_order(pool, sweep, clock, gateways):
     for ref in ("A1", "A2", "A3"):
         await registered(pool, ref)
     goes_on, others = asyncio.Event(), iter(range(2, 9))

@@ -84,7 +84,7 @@ async def test_what_an_account_cannot_be_asked_by_order_hinders_nothing_where_it
     assert (await show(pool, "A1"))["closed_at"] is not None
 
 
-async def test_what_was_answered_before_a_further_question_had_no_answer_counts(pool, sweep, clock, gateways):
+async def test_what_was_answered_before_a_further_query_had_no_answer_counts(pool, sweep, clock, gateways):
     await registered(pool)
     gateways.says = lambda *_: QueryFailed("unreachable", events=(heard(),))
     await until(sweep, clock, 3 * MINUTE)

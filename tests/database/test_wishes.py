@@ -50,9 +50,7 @@ async def requested(pool, **more):
     await act(pool, order_acts.ask_gateway, **more)
 
 
-async def test_a_question_that_a_person_wants_is_put_although_an_event_came_before_the_sweep_looked(
-    pool, sweep, gateways
-):
+async def test_a_query_that_a_person_wants_is_put_although_an_event_came_before_the_sweep_looked(pool, sweep, gateways):
     await registered(pool, policy=SHIPPED)
     await requested(pool)
     await told(pool, an_event(), policy=SHIPPED)
@@ -61,7 +59,7 @@ async def test_a_question_that_a_person_wants_is_put_although_an_event_came_befo
     assert await pool.fetchval("SELECT ask_at FROM orders") is None
 
 
-async def test_a_question_without_an_answer_is_put_again_although_an_event_came_since(pool, sweep, clock, gateways):
+async def test_a_query_without_an_answer_is_put_again_although_an_event_came_since(pool, sweep, clock, gateways):
     await registered(pool, policy=SHIPPED)
     await requested(pool)
     gateways.says = lambda *_: QueryFailed("unreachable")
@@ -72,7 +70,7 @@ async def test_a_question_without_an_answer_is_put_again_although_an_event_came_
     assert gateways.moments == [timedelta(), 10 * MINUTE]
 
 
-async def test_a_question_whose_sweeper_died_is_put_again_although_an_event_came_since(pool, sweep, clock, gateways):
+async def test_a_query_whose_sweeper_died_is_put_again_although_an_event_came_since(pool, sweep, clock, gateways):
     await registered(pool, policy=SHIPPED)
     await requested(pool)
     await take_and_die(pool, clock, SHIPPED)
@@ -81,7 +79,7 @@ async def test_a_question_whose_sweeper_died_is_put_again_although_an_event_came
     assert gateways.moments == [MINUTE]
 
 
-async def test_a_wish_that_its_own_answer_fulfils_is_not_asked_twice(pool, sweep, clock, gateways):
+async def test_a_request_that_its_own_answer_fulfils_is_not_asked_twice(pool, sweep, clock, gateways):
     await registered(pool, policy=SHIPPED)
     await requested(pool)
     gateways.says = lambda *_: Answer(found=True, events=(heard(),))
@@ -90,7 +88,7 @@ async def test_a_wish_that_its_own_answer_fulfils_is_not_asked_twice(pool, sweep
     assert await pool.fetchval("SELECT due_at FROM orders") == NOON + HOUR + timedelta(hours=24)
 
 
-async def test_a_wish_that_comes_while_the_gateway_is_asked_is_fulfilled_after_it(pool, sweep, clock, gateways):
+async def test_a_request_that_comes_while_the_gateway_is_asked_is_fulfilled_after_it(pool, sweep, clock, gateways):
     await registered(pool, policy=SHIPPED)
     await requested(pool)
     _, taken = await sweep.take()
@@ -102,7 +100,7 @@ async def test_a_wish_that_comes_while_the_gateway_is_asked_is_fulfilled_after_i
     assert len(gateways.asked) == 2
 
 
-async def test_the_sooner_of_two_wishes_stands(pool):
+async def test_the_sooner_of_two_requests_stands(pool):
     await registered(pool, policy=SHIPPED)
     order_id = await pool.fetchval("SELECT id FROM orders")
     async with pool.acquire() as conn:
@@ -110,7 +108,7 @@ async def test_the_sooner_of_two_wishes_stands(pool):
             assert await ask_about(conn, [order_id], [at]) == {order_id: NOON + MINUTE}
 
 
-async def test_a_wish_that_nobody_will_look_at_blocks_neither_hint_nor_backfill(pool):
+async def test_a_request_that_nobody_will_look_at_blocks_neither_hint_nor_backfill(pool):
     """As an earlier release left them behind."""
     await registered(pool, policy=SHIPPED)
     await told(pool, an_event(Kind.PAYMENT_PENDING), policy=SHIPPED)

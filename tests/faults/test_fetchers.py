@@ -16,7 +16,7 @@ from tillkeeper.domain.fetching import Fetch
 from tillkeeper.lanes.spool import SpoolSender
 from tillkeeper.policy import load_policy
 from tillkeeper.sandbox.accounts import write_config
-from tillkeeper.sandbox.apis.faults import Fault, Spell
+from tillkeeper.sandbox.apis.faults import Fault, FaultPeriod
 from tillkeeper.settings import load_settings
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.reports.audit import audit
@@ -44,7 +44,7 @@ async def gateways(signers):
     return played
 
 
-async def test_every_question_is_answered_however_often_those_who_ask_are_killed(
+async def test_every_query_is_answered_however_often_those_who_ask_are_killed(
     pool, database, gateways, signers, tmp_path
 ):
     for account, word in PAID.items():
@@ -52,7 +52,9 @@ async def test_every_question_is_answered_however_often_those_who_ask_are_killed
             gateways.tells(account, (word, 0), order_ref=f"{account[0]}{number}")
     stories = gateways.ledger.stories
     slow = [
-        Spell(account=account, fault=Fault.SLOW, since=gateways.begins, until=gateways.begins + timedelta(hours=1))
+        FaultPeriod(
+            account=account, fault=Fault.SLOW, since=gateways.begins, until=gateways.begins + timedelta(hours=1)
+        )
         for account in PAID
     ]
     policy_file = tmp_path / "policy.toml"

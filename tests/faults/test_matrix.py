@@ -86,7 +86,7 @@ async def test_without_any_lane_the_answer_is_503_and_the_same_delivery_is_accep
     await stage.settled()
 
 
-async def test_a_receiver_told_to_stop_answers_what_it_has_in_hand_and_says_that_it_hangs_up(tmp_path, database):
+async def test_a_receiver_stopped_answers_what_it_has_in_hand_and_says_that_it_hangs_up(tmp_path, database):
     async with a_stage(tmp_path, database, deliveries=50) as stage:
         house = stage.house
         webhook = next(each for each in stage.script.webhooks if each.account == "stripe-main" and not each.forged)
@@ -184,7 +184,7 @@ async def test_a_worker_waits_out_a_restart_of_the_database_in_the_middle_of_a_b
 
 
 @pytest.mark.rabbitmq
-async def test_a_worker_told_to_stop_finishes_its_batch_and_leaves_the_rest_to_others(stage):
+async def test_a_worker_stopped_finishes_its_batch_and_leaves_the_rest_to_others(stage):
     house = stage.house
     await stage.post(stage.script.webhooks)
     async with house.held(NO_WRITES_TO_INBOX):

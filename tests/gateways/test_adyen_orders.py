@@ -214,12 +214,12 @@ def test_what_an_unproven_delivery_names():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("template", SIMULATOR.templates, ids=attrgetter("name"))
-def test_what_the_play_tells_comes_true(template):
+def test_a_simulated_story_ends_as_it_says(template):
     played = Told(SIMULATOR, Adyen, template)
     assert played.end(played.deliveries()) == played.story.expected
 
 
-def test_the_plays_impostor_and_an_altered_amount_are_refused():
+def test_the_simulators_impostor_and_an_altered_amount_are_refused():
     played = Told(SIMULATOR, Adyen, SIMULATOR.templates[0])
     event = played.story.events[0]
     for delivery in (

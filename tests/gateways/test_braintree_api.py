@@ -51,7 +51,7 @@ def answer_to(query, content, status=200):
     return a_gateway().read_response(query, response_of((headers, body), status), now=NOW)
 
 
-def test_a_question_is_that_of_the_package(the_package, monkeypatch):
+def test_a_query_is_that_of_the_package(the_package, monkeypatch):
     class Recorder:
         def http_do(self, verb, path, headers, body):
             self.sent = verb, path, headers
@@ -93,7 +93,7 @@ def test_an_answer_has_the_time_of_its_status():
         assert event.occurred_at == TOLD_AT
 
 
-def test_an_answer_finds_its_order_in_itself_and_else_in_the_question():
+def test_an_answer_finds_its_order_in_itself_and_else_in_the_query():
     (event,) = answer_to(Query(about="payment", payment_ref="e5z9qk2n"), SALE).events
     assert event.order_ref == "ORDER-1"
     (event,) = answer_to(PAYMENT, SALE | {"order-id": None}).events

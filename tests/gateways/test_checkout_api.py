@@ -211,7 +211,7 @@ def test_payments_of_an_order():
     assert not answer_to(ORDER, {"data": [other]}).found
 
 
-def test_a_question_by_reference_alone_learns_the_order():
+def test_a_query_by_reference_alone_learns_the_order():
     answer = answer_to(Query(about="payment", payment_ref="pay_1"), a_payment(status="Authorized"))
     assert answer.events[0].order_ref == "ORDER-1"
 
@@ -243,7 +243,7 @@ def test_other_answers(status, content, error):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("template", SIMULATOR.templates, ids=attrgetter("name"))
-def test_what_the_play_tells_comes_true(template):
+def test_a_simulated_story_ends_as_it_says(template):
     played = Told(SIMULATOR, Checkout, template)
     delivered = played.deliveries()
     assert played.end(delivered) == played.story.expected
@@ -252,7 +252,7 @@ def test_what_the_play_tells_comes_true(template):
         assert played.end(played.answers()) == played.story.expected  # what an action gave back stands in its webhook
 
 
-def test_the_plays_api_refuses_and_breaks_as_checkout_does():
+def test_the_simulated_api_refuses_and_breaks_as_checkout_does():
     played = Told(SIMULATOR, Checkout, SIMULATOR.templates[0])
     assert broken_answers(played) == ["Unavailable", "Unavailable", "AccessDenied"]
     for query in (
@@ -263,7 +263,7 @@ def test_the_plays_api_refuses_and_breaks_as_checkout_does():
         assert not played.answer(query).found
 
 
-def test_the_plays_impostor_and_an_altered_amount_are_refused():
+def test_the_simulators_impostor_and_an_altered_amount_are_refused():
     played = Told(SIMULATOR, Checkout, SIMULATOR.templates[0])
     event = played.story.events[0]
     for signed in (

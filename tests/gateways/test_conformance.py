@@ -29,7 +29,7 @@ def with_body(request, body):
     return msgspec.structs.replace(request, body=body)
 
 
-def test_a_valid_delivery_becomes_an_event_or_a_question(specimen):
+def test_a_valid_delivery_becomes_an_event_or_a_query(specimen):
     verified = specimen.gateway.verify(specimen.valid, NOW)
     assert verified.key
     assert verified.proven is (specimen.foreign is not None)

@@ -28,7 +28,7 @@ def with_heard(response, **changes):
     return msgspec.structs.replace(response, **changes)
 
 
-def test_a_question_is_one_call_to_the_gateways_own_address(specimen, asked):
+def test_a_query_is_one_call_to_the_gateways_own_address(specimen, asked):
     call = specimen.gateway.query_request(asked.query, now=NOW, nonce="0123456789abcdef")
     settings = specimen.settings
     base = settings.get("api_base") or specimen.gateway.settings.model_fields["api_base"].default
@@ -56,7 +56,7 @@ def test_an_answer_signed_by_another_is_refused(specimen, asked):
     assert isinstance(told(specimen, asked, asked.foreign), BadSignature)
 
 
-def test_an_answer_to_another_question_is_refused(specimen, asked):
+def test_an_answer_to_another_query_is_refused(specimen, asked):
     changes = {"order_ref": "ORDER-2"}
     for name in ("payment_ref", "refund_ref"):
         if getattr(asked.query, name) is not None:

@@ -25,7 +25,7 @@ def test_a_delivery_that_tells_what_happened_has_nothing_to_fetch(specimen):
 
 
 @pytest.mark.parametrize("proven", [True, False])
-def test_a_question_comes_out_as_it_went_in(proven):
+def test_a_query_comes_out_as_it_went_in(proven):
     [fetch] = fetches_of(GATEWAY, verified(b'{"payment": "tr_1", "refund": "re_1"}', proven=proven))
     assert fetch == Fetch(about="refund", payment_ref="tr_1", refund_ref="re_1", proven=proven)
     assert query_of(fetch) == Query(about="refund", payment_ref="tr_1", refund_ref="re_1")

@@ -203,7 +203,7 @@ def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template, cu
     )
 
 
-def test_the_played_api_keeps_to_its_own(walk):
+def test_the_simulated_api_keeps_to_its_own(walk):
     story = story_of(SIMULATOR, SIMULATOR.templates[0], currency="NGN")
     with pytest.raises(AccessDenied):
         walk.answer(story, PAYMENT, authorization="Bearer of_another")

@@ -137,7 +137,7 @@ def test_what_is_of_no_interest_or_unknown_is_taken_and_changes_nothing(event):
     assert delivered(event) == ((), ())
 
 
-def test_many_events_of_one_payment_are_one_question():
+def test_many_events_of_one_payment_are_one_query():
     events, queries = delivered(
         an_event("confirmed", event_id="EV1"),
         an_event("paid_out", event_id="EV2"),

@@ -156,7 +156,7 @@ def test_what_was_given_back_is_a_running_total():
     assert (total.kind, total.total, total.amount, total.currency) == (Kind.REFUND_SUCCEEDED, 400, None, "GBP")
 
 
-def test_an_order_that_the_payment_does_not_name_is_the_questions():
+def test_an_order_that_the_payment_does_not_name_is_the_queries():
     query = Query(about="payment", order_ref="ORDER-9", payment_ref="PM1")
     history = a_history(an_event("confirmed"), metadata={})
     (event,) = a_gateway().read_response(query, response(history), now=NOW).events
@@ -306,7 +306,7 @@ def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template, ga
     )
 
 
-def test_the_played_api_keeps_to_its_own(walk):
+def test_the_simulated_api_keeps_to_its_own(walk):
     story = story_of(SIMULATOR, SIMULATOR.templates[0])
     with pytest.raises(AccessDenied):
         walk.answer(story, PAYMENT, authorization="Bearer of_another")

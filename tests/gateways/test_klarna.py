@@ -222,7 +222,7 @@ def test_what_was_captured_stays_so_however_the_order_ends(status):
     assert (event.kind, event.amount) == (Kind.PAYMENT_SUCCEEDED, 12900)
 
 
-def test_an_order_without_a_reference_is_the_questions():
+def test_an_order_without_a_reference_is_the_queries():
     query = Query(about="payment", order_ref="ORDER-9", payment_ref=REF)
     assert answered(an_order(merchant_reference1=""), query)[0].order_ref == "ORDER-9"
     assert answered(an_order(merchant_reference1=None))[0].order_ref is None
@@ -324,7 +324,7 @@ def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template):
     assert any(event.kind.is_dispute for event in at_the_end) is ("fraud" in template.name)
 
 
-def test_the_played_api_keeps_to_its_own_and_takes_acknowledgements(walk):
+def test_the_simulated_api_keeps_to_its_own_and_takes_acknowledgements(walk):
     story = story_of(SIMULATOR, SIMULATOR.templates[0])
     ours = Query(about="payment", payment_ref=story.payment_ref)
     with pytest.raises(AccessDenied):

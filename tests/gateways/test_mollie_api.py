@@ -372,7 +372,7 @@ def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template, cu
     assert any(event.kind.is_dispute for event in at_the_end) is ("charge" in template.name)
 
 
-def test_the_played_api_keeps_to_its_own(walk):
+def test_the_simulated_api_keeps_to_its_own(walk):
     story = story_of(
         SIMULATOR, next(template for template in SIMULATOR.templates if template.name == "a part given back")
     )

@@ -339,7 +339,7 @@ def told_by(walk, story):
 @pytest.mark.slow
 @pytest.mark.parametrize("currency", ["USD", "JPY", "HUF", "TWD"])
 @pytest.mark.parametrize("template", TEMPLATES, ids=attrgetter("name"))
-def test_what_the_play_tells_comes_true(template, currency):
+def test_a_simulated_story_ends_as_it_says(template, currency):
     walk = Walk(SIMULATOR)
     story = in_whole_units(story_of(SIMULATOR, template, currency=currency))
     events = list(told_by(walk, story))

@@ -192,7 +192,7 @@ def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template, ga
     assert_ends_as_told(story, [event for query in asked for event in walk.answer(story, query).events])
 
 
-def test_the_played_api_keeps_to_its_own(walk):
+def test_the_simulated_api_keeps_to_its_own(walk):
     story = story_of(SIMULATOR, SIMULATOR.templates[0], currency="NGN")
     ours = Query(about="payment", order_ref=story.order_ref)  # nobody told the payment's own reference yet
     with pytest.raises(AccessDenied):

@@ -232,7 +232,7 @@ def test_payments_of_razorpays_own_order():
     assert [it.order_ref for it in answer_to(query, content).events] == [ORDER_ID]
 
 
-def test_a_question_without_the_order_learns_it():
+def test_a_query_without_the_order_learns_it():
     query = Query(about="payment", payment_ref="pay_1")
     assert answer_to(query, a_payment()).events[0].order_ref == "ORDER-1"
     assert answer_to(query, a_payment(order_ref=None, order_id=ORDER_ID)).events[0].order_ref == ORDER_ID
@@ -270,13 +270,13 @@ def test_other_answers(status, content, error):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
-def test_what_the_play_tells_comes_true(template):
+def test_a_simulated_story_ends_as_it_says(template):
     told = Told(SIMULATOR, Razorpay, template)
     assert told.end(told.deliveries()) == told.story.expected
     assert told.end(told.answers()) == told.story.expected
 
 
-def test_the_plays_api_refuses_and_breaks_as_razorpay_does():
+def test_the_simulated_api_refuses_and_breaks_as_razorpay_does():
     told = Told(SIMULATOR, Razorpay, SIMULATOR.templates[0])
     assert broken_answers(told) == ["Unavailable", "Unavailable", "AccessDenied"]
     for query in (
@@ -287,7 +287,7 @@ def test_the_plays_api_refuses_and_breaks_as_razorpay_does():
         assert not told.answer(query).found
 
 
-def test_the_plays_impostor_and_an_altered_amount_are_refused():
+def test_the_simulators_impostor_and_an_altered_amount_are_refused():
     told = Told(SIMULATOR, Razorpay, SIMULATOR.templates[0])
     event = told.story.events[0]
     for signed in (

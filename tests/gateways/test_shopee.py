@@ -375,7 +375,7 @@ def test_other_answers(status, body, error):
 @pytest.mark.slow
 @pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
 @pytest.mark.parametrize("currency", ["IDR", "VND", "SGD"])
-def test_what_the_play_tells_comes_true(template, currency):
+def test_a_simulated_story_ends_as_it_says(template, currency):
     if template.in_other_currency and currency == "VND":
         currency = "TWD"  # VND is what the order is due in then
     played = Told(SIMULATOR, Shopee, template, currency)
@@ -383,7 +383,7 @@ def test_what_the_play_tells_comes_true(template, currency):
     assert played.end(played.answers()) == played.story.expected
 
 
-def test_the_plays_api_refuses_and_breaks_as_shopee_does():
+def test_the_simulated_api_refuses_and_breaks_as_shopee_does():
     played = Told(SIMULATOR, Shopee, SIMULATOR.templates[0])
     assert broken_answers(played) == ["Unavailable", "Unavailable", "BadPayload"]
     assert not played.answer(Query(about="payment", order_ref="nobody")).found
@@ -392,7 +392,7 @@ def test_the_plays_api_refuses_and_breaks_as_shopee_does():
 @pytest.mark.parametrize(
     ("changed", "late"), [({"access_token": "another_token"}, 0), ({"shop_id": "1"}, 0), ({}, 301)]
 )
-def test_the_plays_api_checks_the_signature_and_its_time(changed, late):
+def test_the_simulated_api_checks_the_signature_and_its_time(changed, late):
     played = Told(SIMULATOR, Shopee, SIMULATOR.templates[0])
     changed_settings = {"gateway": "shopee", **SIMULATOR.settings(played.signer), **changed}
     played.gateway = Shopee("shopee-main", ShopeeSettings.model_validate(changed_settings))
@@ -404,7 +404,7 @@ def test_the_plays_api_checks_the_signature_and_its_time(changed, late):
         played.answer(PAYMENT)
 
 
-def test_the_plays_impostor_is_refused():
+def test_the_simulators_impostor_is_refused():
     played = Told(SIMULATOR, Shopee, SIMULATOR.templates[0])
     signed = impostor_of(played).sign(played.story, played.story.events[0], now=NOW, again=0)
     with pytest.raises(BadSignature):

@@ -373,7 +373,7 @@ def test_an_answer_that_tells_no_time_is_of_the_time_it_was_given_at():
     assert answer.events[0].occurred_at == NOW - timedelta(seconds=3)
 
 
-def test_a_question_by_reference_alone_learns_the_order():
+def test_a_query_by_reference_alone_learns_the_order():
     answer = answer_to(Query(about="payment", payment_ref="sqp1"), {"payment": a_payment()})
     assert answer.events[0].order_ref == "ORDER-1"
 
@@ -404,20 +404,20 @@ def test_other_answers(status, body, error):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
-def test_what_the_play_tells_comes_true(template):
+def test_a_simulated_story_ends_as_it_says(template):
     told = Told(SIMULATOR, Square, template)
     assert told.end(told.deliveries()) == told.story.expected
     assert told.end(told.answers()) == told.story.expected
 
 
-def test_the_plays_api_refuses_and_breaks_as_square_does():
+def test_the_simulated_api_refuses_and_breaks_as_square_does():
     told = Told(SIMULATOR, Square, SIMULATOR.templates[0])
     assert broken_answers(told) == ["Unavailable", "Unavailable", "AccessDenied"]
     assert not told.answer(Query(about="payment", payment_ref="nobody")).found
     assert not told.answer(Query(about="refund", refund_ref="nobody")).found
 
 
-def test_the_plays_impostor_and_an_altered_amount_are_refused():
+def test_the_simulators_impostor_and_an_altered_amount_are_refused():
     told = Told(SIMULATOR, Square, SIMULATOR.templates[0])
     event = told.story.events[0]
     for signed in (

@@ -88,7 +88,7 @@ def test_a_failure_has_the_time_of_the_answer_for_its_charge_may_be_days_older()
     assert the(answer_to(PAYMENT, failed)).occurred_at == AT
 
 
-def test_the_order_is_the_answers_and_only_for_want_of_one_the_questions():
+def test_the_order_is_the_answers_and_only_for_want_of_one_the_queries():
     assert the(answer_to(PAYMENT, an_intent(metadata={"order_id": "ORDER-2"}))).order_ref == "ORDER-2"
     assert the(answer_to(PAYMENT, an_intent(metadata={}))).order_ref == "ORDER-1"
 

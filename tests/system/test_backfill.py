@@ -25,7 +25,7 @@ from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.policy import Policy, SilencePolicy
 from tillkeeper.gateways.messages import Request
 from tillkeeper.sandbox.accounts import new_signers, write_config
-from tillkeeper.sandbox.apis.faults import Fault, Spell
+from tillkeeper.sandbox.apis.faults import Fault, FaultPeriod
 from tillkeeper.settings import SweepSettings, load_settings
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.jobs.backfill import (
@@ -106,7 +106,7 @@ async def test_a_gateway_that_does_not_answer_is_tried_again_later_and_then_long
     story = gateways.tells(STRIPE, (gateways.signers[STRIPE].pays, 1))
     await registered(pool, story)
     gateways.at_minute(5)
-    broken = Spell(account=STRIPE, fault=Fault.BROKEN, since=NOON, until=NOON + 6 * MINUTE, share=1.0)
+    broken = FaultPeriod(account=STRIPE, fault=Fault.BROKEN, since=NOON, until=NOON + 6 * MINUTE, share=1.0)
     async with asker_of(gateways, configured, broken) as api_client:
         backfill = a_backfill(pool, api_client, lambda: gateways.now)
         await wished(pool, STRIPE, NOON, gateways.now)
@@ -234,7 +234,7 @@ async def test_what_is_wanted_while_it_runs_is_done_after_it(pool):
     assert lists.parts[-1] == (NOON - 9 * MINUTE, NOON + MINUTE)
 
 
-async def test_told_to_stop_it_stops_between_parts_and_keeps_its_place(pool):
+async def test_stopped_it_stops_between_parts_and_keeps_its_place(pool):
     now, lists = Clock(), EventLists()
     stopping = iter([False, False, True])
     backfill = a_backfill(pool, lists, now, stopping=lambda: next(stopping))

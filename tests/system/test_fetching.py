@@ -90,7 +90,7 @@ async def test_what_the_gateway_says_reaches_the_order(client, pool, work, api):
     assert (told.fetches["wanted"], told.fetches["found"], told.balances) == (1, 1, True)
 
 
-async def test_a_delivery_carries_its_query_and_its_questions(client, connection, pool, work):
+async def test_a_delivery_carries_its_query_and_its_queries(client, connection, pool, work):
     assert await post(client) == 200
     [delivery] = await deliveries_in(connection)
     assert (delivery.query, delivery.fetches) == (QUERY, (Fetch(about="payment", payment_ref="tr_1"),))
@@ -111,7 +111,7 @@ async def test_the_query_comes_through_both_ways_into_the_receiver(port, connect
     assert [it.query for it in await deliveries_in(connection)] == [QUERY, QUERY]
 
 
-async def test_ten_deliveries_while_nobody_asks_are_one_question(client, pool, work, api):
+async def test_ten_deliveries_while_nobody_asks_are_one_query(client, pool, work, api):
     await registered(pool)
     api.payments["tr_1"] = PAID
     assert {await post(client) for _ in range(10)} == {200}
@@ -175,7 +175,7 @@ async def test_an_unsigned_delivery_of_any_size_is_not_kept(client, connection):
 
 
 @pytest.mark.parametrize("body", ["{}", '{"payment": "\\u0000"}', "not json"])
-async def test_a_delivery_whose_question_cannot_be_put_is_refused(client, connection, body):
+async def test_a_delivery_whose_query_cannot_be_put_is_refused(client, connection, body):
     async with client.post(SIGNED, data=body) as answer:
         assert answer.status == 400
     assert await deliveries_in(connection) == []

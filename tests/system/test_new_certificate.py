@@ -12,7 +12,7 @@ from tests.gateway_apis import Gateways
 from tests.system.receiving import deliveries_in, some_settings
 from tillkeeper import clock
 from tillkeeper.ingest.server import receiver
-from tillkeeper.sandbox.apis.faults import Fault, Spell
+from tillkeeper.sandbox.apis.faults import Fault, FaultPeriod
 from tillkeeper.sandbox.simulators.wechatpay.api import platform_certificate
 from tillkeeper.sandbox.simulators.wechatpay.signing import WeChatPayKey
 
@@ -72,7 +72,9 @@ async def test_its_first_notice_has_the_certificate_fetched_and_counts(database,
 @pytest.mark.parametrize(("fault", "status"), [(Fault.BROKEN, 503), (Fault.HUNG_UP, 503), (Fault.FORGED, 401)])
 async def test_while_it_cannot_be_fetched_notices_are_to_come_again(database, connection, gateways, fault, status):
     signer = gateways.signers[ACCOUNT]
-    failing = Spell(account=ACCOUNT, fault=fault, since=gateways.begins, until=gateways.begins + timedelta(hours=1))
+    failing = FaultPeriod(
+        account=ACCOUNT, fault=fault, since=gateways.begins, until=gateways.begins + timedelta(hours=1)
+    )
     async with gateways.open(failing) as bases, receiver(settings_of(database, signer, bases[ACCOUNT])) as port:
         assert await statuses(port, gateways, signer) == [status]
     assert await deliveries_in(connection) == []

@@ -268,7 +268,7 @@ def test_the_page_shows_the_default_policy_as_it_is():
     assert printed == CliRunner().invoke(app, ["policy", "show"], env={"TILLKEEPER_CONFIG": ""}).output
 
 
-def test_every_status_that_a_wish_of_the_page_names_is_one():
+def test_every_status_that_a_request_of_the_page_names_is_one():
     page = (ROOT / "docs" / "policy.md").read_text().split("## What to change")[1]
     named = set(re.findall(r"`\[([a-z_]+)\]`", page))
     assert named <= {*Status, "cases", "closing", "closed", "unmatched", "silence", "hints"}

@@ -47,7 +47,7 @@ def test_one_source_has_half_of_the_room_and_a_newcomer_always_finds_some(limit)
     assert let_in(limit, "192.0.2.1", 1) == 1
 
 
-def test_room_is_made_as_fast_as_questions_are_asked(limit):
+def test_room_is_made_as_fast_as_queries_are_asked(limit):
     let_in(limit, "198.51.100.1", 30_000)
     assert let_in(limit, "198.51.100.1", 100, at_s=10.0) == 10 * SHARE * PER_S
     assert let_in(limit, "198.51.100.1", 30_000, at_s=10.0 + 2 * WAIT_S) == PLACES // 2

@@ -247,7 +247,7 @@ async def test_an_outage_parks_nothing_and_ends_with_the_work_done(pool, loop, p
     assert await pool.fetchval("SELECT count(*) FROM parked") == 0
 
 
-async def test_being_told_to_stop_ends_an_outage_without_an_end(pool, loop, stop, postgres_server):
+async def test_being_stopped_ends_an_outage_without_an_end(pool, loop, stop, postgres_server):
     await put(pool, *numbered(1))
     loop._lane = _Held(loop._lane, await loop._lane.take(limit=1, wait_s=1))
     await postgres_server.stop()

@@ -126,7 +126,7 @@ def _print_faults(books: "Audit") -> None:
             (tuple(delivery.values()) for delivery in books.unbalanced),
         ),
         (
-            "Unbalanced questions: deliveries wanted so many asked, and so many became something",
+            "Unbalanced queries: so many were requested by deliveries, and so many have a result",
             ("account", ">wanted", ">accounted for"),
             (tuple(account.values()) for account in books.unfetched),
         ),
@@ -156,7 +156,7 @@ def _print_overdue(books: "Audit") -> None:
     for what, overdue, role in (
         ("notices", books.overdue_notices, "notify"),
         ("orders", books.overdue_orders, "sweep"),
-        ("questions of deliveries", books.overdue_fetches, "sweep"),
+        ("queries of deliveries", books.overdue_fetches, "sweep"),
     ):
         if overdue.count:
             since = shown(overdue.oldest)
@@ -168,4 +168,4 @@ def _fetched(books: "Audit") -> str | None:
     if not books.fetches["wanted"]:
         return None
     became = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in books.fetches.items() if name != "wanted")
-    return f"{books.fetches['wanted']} questions of deliveries: {became}"
+    return f"{books.fetches['wanted']} queries of deliveries: {became}"

@@ -61,7 +61,7 @@ Force = Annotated[bool, typer.Option("--force", help="Although money is there, o
 def hold_command(
     ref: Ref, span: Span, note: Note, by: By = None, config: Config = None, as_json: AsJson = False
 ) -> None:
-    """Have the sweep leave an order alone for a while: no questions, no reminders, no closing.
+    """Have the sweep leave an order alone for a while: no queries, no reminders, no closing.
 
     Webhooks are applied all the same.  Holding it again sets the time anew.  Who, when and why stand in its history.
     """

@@ -11,7 +11,7 @@ from tillkeeper.domain.ladder import Action, ActionSteps, Ladder, Step, StepTime
 from tillkeeper.domain.order import acts
 from tillkeeper.domain.order.advancing import advance, what_comes_next
 from tillkeeper.domain.order.case_reasons import CaseReason, unmatched
-from tillkeeper.domain.order.cases import CaseChanges, KnownCase
+from tillkeeper.domain.order.cases import STUCK, CaseChanges, KnownCase, level_after_follow_up
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.notices import CaseRow, case_notice
 from tillkeeper.domain.order.progress import CANNOT_ASK, Progress, Retry, StepTaken
@@ -59,7 +59,7 @@ def test_a_status_without_a_ladder_of_its_own_has_none_and_a_method_has_its_own(
     assert at_account.ladder(Status.UNPAID, "stripe-main") == query
 
 
-def test_what_somebody_wants_asked_puts_the_question_that_waits_again():
+def test_what_somebody_wants_asked_puts_the_query_that_waits_again():
     waits = Retry(step=Step(action=Action.QUERY, at=NOON), tries=2, at=NOON + MINUTE)
     order = an_order(
         ask_at=NOON + MINUTE, due_at=NOON, progress=Progress(unanswered={Action.QUERY: waits}), phase_since=NOON
@@ -214,7 +214,7 @@ def test_people_are_told_of_a_case_by_its_number():
     )
 
 
-def test_a_step_before_the_last_one_of_its_action_leaves_no_question_open():
+def test_a_step_before_the_last_one_of_its_action_leaves_no_query_open():
     step = Step(action=Action.QUERY, at=NOON)
     later = Progress(last_steps={Action.QUERY: NOON + HOUR})
     taken = StepTaken(phase=1, step=step, taken_at=NOON, retry_at=NOON + MINUTE)
@@ -231,7 +231,7 @@ def test_the_same_registration_says_the_same_in_any_order_of_accounts_and_paymen
     assert refused.value.field == "amount"
 
 
-def test_a_question_is_no_step_that_tells_anybody():
+def test_a_query_is_no_step_that_tells_anybody():
     from tillkeeper.domain.order.advancing import _take
     from tillkeeper.domain.order.changes import Changes
 
@@ -291,3 +291,11 @@ def test_money_that_finds_no_order_is_a_case_of_its_event():
     case = unmatched(event)
     assert (case.kind, case.subject) == ("unmatched_payment", f"event:{event.account}/{event.event_id}")
     assert (case.details["amount"], case.details["says"]) == (70, Kind.PAYMENT_SUCCEEDED)
+
+
+@pytest.mark.parametrize(
+    ("kind", "level", "owner", "after"),
+    [("overpaid", 1, None, 2), ("overpaid", 3, None, 3), ("overpaid", 1, "mei", 1), (STUCK, 1, None, 1)],
+)
+def test_a_case_that_nobody_took_goes_up_a_level_each_time(kind, level, owner, after):
+    assert level_after_follow_up(kind, level, owner=owner, levels=3) == after

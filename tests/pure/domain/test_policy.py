@@ -104,7 +104,7 @@ def of_action(taken: list[Taken], action: Action) -> list[Taken]:
 
 
 @given(ladders, spells, clocks)
-def test_each_rung_is_taken_once_at_most_and_never_after_a_later_one(ladder, phase, gaps):
+def test_each_step_is_taken_once_at_most_and_never_after_a_later_one(ladder, phase, gaps):
     taken = climb_at(ladder, phase, looks_of(gaps))
     for action in Action:
         moments = [it.step.at for it in of_action(taken, action)]
@@ -112,7 +112,7 @@ def test_each_rung_is_taken_once_at_most_and_never_after_a_later_one(ladder, pha
 
 
 @given(ladders, spells, clocks)
-def test_no_rung_is_taken_before_its_moment_or_at_one_that_the_ladder_does_not_have(ladder, phase, gaps):
+def test_no_step_is_taken_before_its_moment_or_at_one_that_the_ladder_does_not_have(ladder, phase, gaps):
     by_action = {climb.action: moments_by_definition(climb, phase) for climb in ladder.actions}
     for it in climb_at(ladder, phase, [at for at in looks_of(gaps) if at <= EACH_MINUTE[-1]]):
         assert it.step.at <= it.now
@@ -120,7 +120,7 @@ def test_no_rung_is_taken_before_its_moment_or_at_one_that_the_ladder_does_not_h
 
 
 @given(ladders, spells, clocks)
-def test_of_each_action_only_the_latest_missed_rung_is_taken(ladder, phase, gaps):
+def test_of_each_action_only_the_latest_missed_step_is_taken(ladder, phase, gaps):
     by_action = {climb.action: moments_by_definition(climb, phase) for climb in ladder.actions}
     for it in climb_at(ladder, phase, [at for at in looks_of(gaps) if at <= EACH_MINUTE[-1]]):
         assert it.step.at == max(at for at in by_action[it.step.action] if at <= it.now)
@@ -136,7 +136,7 @@ def test_at_one_look_asking_comes_first_and_closing_last(ladder, phase, gaps):
 
 
 @given(ladders, spells)
-def test_a_sweep_that_never_rests_takes_every_rung_at_its_moment(ladder, phase):
+def test_a_sweep_that_never_rests_takes_every_step_at_its_moment(ladder, phase):
     taken = climb_at(ladder, phase, EACH_MINUTE)
     for climb in ladder.actions:
         moments = moments_by_definition(climb, phase)

@@ -166,7 +166,7 @@ def test_who_cannot_be_asked_by_the_order_is_not_where_a_payment_is_known():
     assert first(after(), abilities=by_name) == [f"{STRIPE}/order"]  # so that somebody is told that it cannot
 
 
-def test_questions_have_an_end():
+def test_queries_have_an_end():
     many = [event(Kind.PAYMENT_FAILED, n, payment_ref=f"p{n}") for n in range(40)]
     assert first(after(*many)) == [f"{STRIPE}/p{n}" for n in range(39, 39 - PAYMENTS_ASKED_MAX, -1)]
     accounts = frozenset(f"a{n}" for n in range(30))

@@ -124,7 +124,7 @@ async def test_what_ended_together_is_settled_together_and_a_failure_keeps_no_ot
     assert pool.jobs == []
 
 
-async def test_told_to_stop_it_takes_no_more_and_lets_what_is_in_flight_end():
+async def test_stopped_it_takes_no_more_and_lets_what_is_in_flight_end():
     work, let_go = Work(("a", 1)), asyncio.Event()
     started = asyncio.Event()
 
@@ -152,7 +152,7 @@ async def test_cancelled_it_cancels_what_is_in_flight():
     assert work.in_flight["hung"] == 0
 
 
-async def test_a_take_that_is_told_to_stop_took_nothing():
+async def test_a_take_that_is_stopped_took_nothing():
     async def take(_room, _full):
         raise Stopped
 

@@ -119,7 +119,7 @@ async def test_what_was_answered_just_now_is_not_asked_again_because_an_answer_r
     assert len(server.requests) == 4
 
 
-async def test_what_was_answered_is_not_lost_when_a_further_question_has_no_answer(server, time):
+async def test_what_was_answered_is_not_lost_when_a_further_query_has_no_answer(server, time):
     server.answers = [says(an_intent("pi_1")), DENIED]
     async with an_asker({"stripe-main": Raising(stripe(server.url), {"pi_1": ("pi_2",)})}, time) as api_client:
         with pytest.raises(QueryFailed) as caught:
@@ -242,7 +242,7 @@ async def test_accounts_have_rates_of_their_own(server, time):
     assert time.slept == []
 
 
-async def test_a_question_that_would_wait_too_long_for_its_turn_is_not_put(server, time):
+async def test_a_query_that_would_wait_too_long_for_its_turn_is_not_put(server, time):
     server.answers = [NOT_FOUND]
     async with an_asker(
         {"stripe-main": stripe(server.url)}, time, calls_per_s=0.01, burst_calls=1, total_s=20
@@ -264,7 +264,7 @@ async def test_so_many_calls_are_on_their_way_and_no_more(server, time):
     assert (server.most_at_once, len(server.requests)) == (3, 12)
 
 
-async def test_a_question_ends_in_time_though_attempts_are_left(server, time):
+async def test_a_query_ends_in_time_though_attempts_are_left(server, time):
     server.answers = [BROKEN]
     async with an_asker(
         {"stripe-main": stripe(server.url)}, time, attempts=10, total_s=6, breaker_failures=100
@@ -309,7 +309,7 @@ async def test_a_gateway_that_says_no_is_not_down(api_client, server, answer):
     assert await api_client.query("stripe-main", PAYMENT) == Answer(found=False)
 
 
-async def test_questions_that_waited_when_it_opened_are_not_put(server, time):
+async def test_queries_that_waited_when_it_opened_are_not_put(server, time):
     server.answers = [BROKEN]
     async with an_asker(
         {"stripe-main": stripe(server.url)}, time, calls_per_s=0, concurrent_calls=1, attempts=1
@@ -321,7 +321,7 @@ async def test_questions_that_waited_when_it_opened_are_not_put(server, time):
     assert len(server.requests) == 5
 
 
-async def test_a_question_that_is_cancelled_gives_its_place_back(server, time):
+async def test_a_query_that_is_cancelled_gives_its_place_back(server, time):
     begun = asyncio.Event()
 
     async def hang(request):

@@ -101,7 +101,7 @@ async def test_a_fresh_token_that_is_refused_is_a_denial(api_client, server):
     assert [path for path, _ in seen(server)] == ["token", "v1", "token"]  # it was dropped
 
 
-async def test_credentials_that_are_refused_are_a_denial_and_no_question_is_put(api_client, server):
+async def test_credentials_that_are_refused_are_a_denial_and_no_query_is_put(api_client, server):
     server.answers = [DENIED]
     with pytest.raises(QueryFailed, match="denied"):
         await api_client.query("stripe-main", PAYMENT)

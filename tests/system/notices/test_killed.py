@@ -119,7 +119,7 @@ async def test_it_serves_its_figures(pool, config, mailbox):
     assert 'tillkeeper_notice_lag_seconds{audience="payer"}' in figures
 
 
-async def test_told_to_stop_it_finishes_what_it_is_sending(pool, config, mailbox):
+async def test_stopped_it_finishes_what_it_is_sending(pool, config, mailbox):
     await told(pool, to_payer(await an_order(pool), key="k"))
     arrived, go_on = held_at("in_data", mailbox)
     async with serving("notify", "--config", config) as sender:

@@ -21,7 +21,7 @@ from wechatpayv3 import WeChatPay, WeChatPayType
 
 from tests.gateway_apis import NOON, SLOW_S
 from tillkeeper import clock
-from tillkeeper.sandbox.apis.faults import Fault, Spell
+from tillkeeper.sandbox.apis.faults import Fault, FaultPeriod
 from tillkeeper.sandbox.simulators.wechatpay.objects import rfc3339
 from tillkeeper.sandbox.story import bare
 
@@ -40,8 +40,8 @@ def public_pem(key) -> str:
     return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
-def a_spell(account: str, fault: Fault, *, share: float = 1.0, minutes: float = 60) -> Spell:
-    return Spell(account=account, fault=fault, since=NOON, until=NOON + timedelta(minutes=minutes), share=share)
+def a_spell(account: str, fault: Fault, *, share: float = 1.0, minutes: float = 60) -> FaultPeriod:
+    return FaultPeriod(account=account, fault=fault, since=NOON, until=NOON + timedelta(minutes=minutes), share=share)
 
 
 # --- Stripe -----------------------------------------------------------------------------------------------------------
@@ -291,7 +291,7 @@ async def test_alipay_tells_that_a_refund_is_not_done_by_saying_nothing_of_it(ga
     assert nowhere["sub_code"] == "ACQ.TRADE_NOT_EXIST"
 
 
-async def test_alipay_takes_no_question_that_the_app_did_not_sign(gateways):
+async def test_alipay_takes_no_query_that_the_app_did_not_sign(gateways):
     signer = gateways.signers[ALIPAY]
     async with gateways.open() as bases:
         forger = alipay_client(gateways, bases, app_key=signer.private_key)
@@ -391,7 +391,7 @@ async def test_wechatpay_tells_refunds_by_the_merchants_number(gateways):
 
 
 @pytest.mark.parametrize("wrong", ["private_key", "cert_serial_no", "off"])
-async def test_wechatpay_takes_no_question_that_the_merchant_did_not_sign_just_now(gateways, wrong):
+async def test_wechatpay_takes_no_query_that_the_merchant_did_not_sign_just_now(gateways, wrong):
     change = {
         "private_key": pem(gateways.signers[WECHATPAY].key.private_key),
         "cert_serial_no": "77" * 20,
@@ -407,7 +407,7 @@ async def test_wechatpay_forged_is_seen_by_the_package(gateways):
     gateways.begin_an_hour_ago()
     story = gateways.tells(WECHATPAY, ("TRANSACTION.SUCCESS", 0))
     until = gateways.begins + timedelta(hours=2)
-    spell = Spell(account=WECHATPAY, fault=Fault.FORGED, since=gateways.begins, until=until)
+    spell = FaultPeriod(account=WECHATPAY, fault=Fault.FORGED, since=gateways.begins, until=until)
     async with gateways.open(spell) as bases:
         client = wechatpay_client(gateways, bases)
         with pytest.raises(Exception, match="failed to verify the signature"):

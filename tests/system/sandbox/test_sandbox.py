@@ -106,7 +106,7 @@ async def test_a_run_on_the_postgresql_lane_alone_says_so_and_balances(place, mo
     assert left_behind(place) == []
 
 
-async def test_ctrl_c_ends_the_play_of_the_named_gateways_and_still_judges_it(place):
+async def test_ctrl_c_ends_the_run_with_the_named_gateways_and_still_judges_it(place):
     told = ("--up", "--gateways", "wechatpay,alipay", "--seconds", "0", "--rate", "60", "--broker", "none")
     async with sandbox(place, *told) as child:
         assert child.stdout is not None
@@ -174,7 +174,7 @@ def a_config(place: Path, database: str, **account: str) -> Path:
     return path
 
 
-async def test_a_given_tillkeeper_is_played_to_more_than_once(place, tmp_path, database):
+async def test_a_given_tillkeeper_serves_more_than_one_run(place, tmp_path, database):
     config = a_config(tmp_path, database, api_base="http://127.0.0.1:9")
     async with running_tillkeeper(config):
         for _ in range(2):  # the second run must not take the first one's orders for its own
@@ -198,7 +198,7 @@ async def test_a_given_tillkeeper_is_played_to_more_than_once(place, tmp_path, d
         ({}, ("--gateways", "stripe"), "--gateways chooses what --up plays"),
     ],
 )
-async def test_what_cannot_be_played_to_is_said_plainly(tmp_path, monkeypatch, account, arguments, said):
+async def test_what_cannot_serve_a_run_is_said_plainly(tmp_path, monkeypatch, account, arguments, said):
     monkeypatch.setattr(
         "tillkeeper.sandbox.traffic.command._heed_signals", lambda *_: None
     )  # only a program's own thread can

@@ -80,7 +80,7 @@ ABOUT: Final = About(
     "opens a case",
     dedupes_by="`pspReference`, `eventCode` and `success`",
     acknowledges="200 with the body `[accepted]`",
-    refunds_seen="nothing: there is no question; register refunds, or make them in your own systems",
+    refunds_seen="nothing: there is no query; register refunds, or make them in your own systems",
     checked="the package `Adyen` signs and verifies",
     sources=(
         "the package `Adyen`, `util.py`",

@@ -127,7 +127,7 @@ def _signed_answer(query: Query, response: Response) -> SignedAnswer:
     members = strictjson.members(body)
     content = members.get(ANSWERS[query.about], members.get(FRONT_DOOR_ANSWER))
     if content is None:
-        raise BadPayload("the answer is none to this question")
+        raise BadPayload("the answer is none to this query")
     beside = {name: strictjson.loads(members[name]) for name in ("sign", "alipay_cert_sn") if name in members}
     return SignedAnswer(content, charset, text_or_none(beside, "sign"), text_or_none(beside, "alipay_cert_sn"))
 

@@ -19,7 +19,7 @@ class BraintreeSettings(AccountModel):
         description="The public key (Settings > API).  It picks one of the signatures, and is no secret."
     )
     private_key: OneSecret = Field(
-        description="The private key beside it, which signs notifications and proves our questions."
+        description="The private key beside it, which signs notifications and proves our queries."
     )
     api_base: ApiBase = "https://api.braintreegateway.com"
 

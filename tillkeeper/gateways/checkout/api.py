@@ -91,7 +91,7 @@ def objects_in(query: Query, content: object) -> Iterator[object]:
         payments = _list(content, "data")
         yield from (payment for payment in payments if text_or_none(payment, "reference") == query.order_ref)
     elif text(content, "id") != query.payment_ref:
-        raise BadPayload("the answer is about another object than the question")
+        raise BadPayload("the answer is about another object than the query")
     else:
         yield content
 

@@ -64,7 +64,7 @@ def _payment_facts(
 ) -> Iterator[Fact]:
     events = events_in(content)
     if any(at(event, ["links", "payment"]) != query.payment_ref for event in events):
-        raise BadPayload("the answer is about another payment than the question")
+        raise BadPayload("the answer is about another payment than the query")
     payment = _payment_in(query, content)
     if not units.is_currency(text(payment, "currency").upper()):
         return
@@ -102,7 +102,7 @@ def _refund_facts(
 ) -> Iterator[Fact]:
     refund = at(content, ["refunds"])
     if text(refund, "id") != query.refund_ref:
-        raise BadPayload("the answer is about another refund than the question")
+        raise BadPayload("the answer is about another refund than the query")
     if text_or_none(refund, "links", "payment") is None and text_or_none(refund, "links", "mandate") is not None:
         return  # of a mandate: money to the payer that came by no payment
     fact = refund_fact(refund, reported_at)

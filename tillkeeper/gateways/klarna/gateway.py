@@ -82,7 +82,7 @@ class Klarna(Gateway):
             return Answer(found=False)
         ref = text(order, "order_id")
         if ref != query.payment_ref:
-            raise BadPayload("the answer is about another order than the question")
+            raise BadPayload("the answer is about another order than the query")
         reported_at = answered_at(response, now)
         facts = order_facts(order, query.order_ref, reported_at)
         events = tuple(query_event(fact, account=self.account, reported_at=reported_at) for fact in facts)

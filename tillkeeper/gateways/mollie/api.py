@@ -78,7 +78,7 @@ def read(query: Query, content: object, profile: Profile, reported_at: datetime)
 
 def _refund(query: Query, content: object, profile: Profile, reported_at: datetime) -> Found:
     if text(content, "id") != query.refund_ref or text(content, "paymentId") != query.payment_ref:
-        raise BadPayload("the answer is about another refund than the question")
+        raise BadPayload("the answer is about another refund than the query")
     facts = refund_facts(content, text(content, "paymentId"), profile, reported_at)
     return Found(facts=tuple(_of_order(fact, query.order_ref) for fact in facts))
 
@@ -89,7 +89,7 @@ def _order(query: Query, order: object, profile: Profile, reported_at: datetime)
     They name the order as their order's page does.
     """
     if text(order, "id") != query.payment_ref:
-        raise BadPayload("the answer is about another order than the question")
+        raise BadPayload("the answer is about another order than the query")
     order_ref = profile.order_ref_of(order) or text_or_none(order, "orderNumber") or query.order_ref
     query = msgspec.structs.replace(query, order_ref=order_ref)
     payments = embedded(order, "payments") or []
@@ -106,7 +106,7 @@ def _payments_in(query: Query, content: object) -> list[object]:
             raise BadPayload("the answer lists no payments")
         return payments
     if text(content, "id") != query.payment_ref:
-        raise BadPayload("the answer is about another payment than the question")
+        raise BadPayload("the answer is about another payment than the query")
     return [content]
 
 

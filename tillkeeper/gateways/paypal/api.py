@@ -82,7 +82,7 @@ def facts_of(query: Query, content: object, is_ours: Callable[[object], bool]) -
     """Yields what the object says that was asked about; of an order, what its units say that are ours."""
     prefix, own_id = _split(query)
     if text(content, "dispute_id" if prefix == DISPUTE else "id") != own_id:
-        raise BadPayload("the answer is about another object than the question")
+        raise BadPayload("the answer is about another object than the query")
     if query.about == "refund":
         return _refund_facts(query, content)
     if prefix == ORDER:

@@ -24,7 +24,7 @@ class ShengPaySettings(AccountModel):
     )
     app_id: Annotated[str, Field(min_length=1)] | None = Field(
         default=None,
-        description="The app's id (appId).  Questions need it; where it is set, notices for another count for nothing.",
+        description="The app's id (appId).  Queries need it; where it is set, notices for another count for nothing.",
     )
     shengpay_public_key: Annotated[str, Field(repr=False), AfterValidator(_check_public_key)] = Field(
         description="ShengPay's public key (盛付通公钥), as PEM; test and production have one each."

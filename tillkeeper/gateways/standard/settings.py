@@ -56,7 +56,7 @@ ABOUT: Final = About(
     verifies="HMAC-SHA256 (or ed25519) over id, time and body, signed within 300 s; or as the account's table says",
     dedupes_by="the path that `mapping.event_id` names, else the id in the header",
     acknowledges="200 without a body, or as the account says",
-    refunds_seen="nothing: there is no question",
+    refunds_seen="nothing: there is no query",
     checked="the packages `standardwebhooks` and `svix` sign",
     sources=("the specification of Standard Webhooks", "the packages `standardwebhooks` and `svix`"),
 )

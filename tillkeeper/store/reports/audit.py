@@ -70,7 +70,7 @@ SELECT (SELECT count(*) FROM deliveries) AS deliveries,
        + (SELECT count(*) FROM parked k WHERE readable
           AND NOT EXISTS (SELECT FROM deliveries d WHERE d.run = k.run AND d.number = k.number)) AS accepted,
        (SELECT coalesce(sum(duplicates), 0)::bigint FROM deliveries) AS duplicates,
-       -- questions of a delivery that is kept by now are no event of it
+       -- the queries of a delivery that is stored by now are no event of it
        (SELECT count(*) FROM parked k WHERE readable AND outcome IS DISTINCT FROM 'replayed'
         AND NOT (event_id = 'to be fetched'
                  AND EXISTS (SELECT FROM deliveries d WHERE d.run = k.run AND d.number = k.number))) AS parked,
