@@ -79,10 +79,11 @@ def reasons_in(order: Order, facts: OrderFacts, summary: Summary | None = None) 
     summary = summary or summarize(order, facts)
     yield from _mismatched_objects(order, facts)
     yield from _sums_that_disagree(order, facts, summary)
-    yield from _failed_refunds(order, facts, summary)
     yield from _refunds_unknown(order, facts)
-    yield from _reversed_payments(order, facts, summary)
-    yield from _disputes(facts)
+    if facts.has_returns:
+        yield from _failed_refunds(order, facts, summary)
+        yield from _reversed_payments(order, facts, summary)
+        yield from _disputes(facts)
 
 
 def _disputes(facts: OrderFacts) -> Iterator[CaseReason]:

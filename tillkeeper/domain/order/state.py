@@ -87,6 +87,11 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return beyond if due is not None and beyond is not None and beyond.due_at == due.due_at else None
 
     @property
+    def next_due_at(self) -> datetime | None:
+        """When the next part of its plan that is not covered is due."""
+        return next_due_at(self.instalments, self.covered) if self.instalments else None
+
+    @property
     def is_under_way(self) -> bool:
         """Whether money is on its way to it, whatever its status says."""
         return is_under_way(self.order, self.facts)
@@ -140,7 +145,7 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return Phase(
             began_at=self.phase_since,
             expires_at=self.expires_at,
-            next_due_at=next_due_at(self.instalments, self.covered),
+            next_due_at=self.next_due_at,
             last_steps=self.progress.last_steps,
         )
 
@@ -153,8 +158,7 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if self.is_over:
             phase = Phase(began_at=now)
         else:
-            next_due = next_due_at(self.instalments, self.covered)
-            phase = Phase(began_at=now, expires_at=self.expires_at, next_due_at=next_due)
+            phase = Phase(began_at=now, expires_at=self.expires_at, next_due_at=self.next_due_at)
         due_at = earliest(first_due(self._whole_ladder(policy), phase, now), self.ask_at)
         return max(due_at, self.held_until) if due_at and self.held_until else due_at
 

@@ -39,15 +39,16 @@ def add_up(order: Order, facts: OrderFacts) -> Sums:
         if refund.latest.status is ObjectStatus.PENDING and refund_counts(order, account, refund):
             refund_pending = True
             refunding += _minor(refund)
+    has_returns = facts.has_returns
     return Sums(
         due=max(0, order.amount - discount),
         discount=min(order.amount, discount),
         captured=captured,
         refunding=refunding,
-        refunded=refunded_in_all(order, facts),
+        refunded=refunded_in_all(order, facts) if has_returns else 0,
         refund_pending=refund_pending,
         statuses=frozenset(statuses),
-        unseen=bool(unseen_payments(order, facts)),
+        unseen=has_returns and bool(unseen_payments(order, facts)),
     )
 
 
@@ -68,8 +69,6 @@ def refund_counts(order: Order, account: str, refund: ReturnFacts) -> bool:
 
 def refunded_in_all(order: Order, facts: OrderFacts) -> int:
     """What all payments together gave back."""
-    if not facts.has_returns:
-        return 0
     keys: set[PaymentKey] = {key for key, payment in facts.payments.items() if payment.given_back is not None}
     keys |= {(account, payment_ref_of(facts, account, it)) for (account, _), it in refunds_of_money(facts).items()}
     return sum(refunded_of(order, facts, key) for key in keys)
@@ -130,11 +129,11 @@ def charged_back(order: Order, facts: OrderFacts) -> int:
 
 
 def discount_of(order: Order, account: str, payment: PaymentFacts) -> int:
-    """What a gateway granted off the amount with one payment."""
+    """What a gateway granted off the amount with one payment, while anything that this captured still stands."""
     granted = payment.discount
     if granted is None or account not in order.accounts or granted.currency != order.currency:
         return 0
-    return 0 if payment.status is ObjectStatus.REVERSED else granted.minor
+    return granted.minor if payment.kept_captures else 0
 
 
 def refunds_of(order: Order, facts: OrderFacts, key: PaymentKey) -> list[ReturnFacts]:
