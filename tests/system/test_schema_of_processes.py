@@ -80,8 +80,14 @@ async def test_status_and_upgrade_say_what_is_left_to_do(config, owner):
     assert (refused.code, "tillkeeper db upgrade" in refused.err) == (4, True)
     done = await tillkeeper("db", "upgrade", "--json", "--config", config)
     assert (done.code, [it["version"] for it in done.json["done"]]) == (0, LATER)
-    again = await tillkeeper("db", "upgrade", "--config", config)
+    again = await tillkeeper("db", "upgrade", "--init", "--config", config)
     assert (again.code, "nothing to do" in again.out) == (0, True)
+    await owner.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    made = await tillkeeper("db", "upgrade", "--init", "--json", "--config", config)
+    assert (made.code, "orders" in made.json["created"], made.json["done"]) == (0, True, [])
+    await owner.execute(SHUT_OUT)
+    refused = await tillkeeper("db", "upgrade", "--init", "--config", config)
+    assert (refused.code, "install a later Tillkeeper" in refused.err) == (4, True)
 
 
 async def readiness(client, port):
