@@ -28,6 +28,8 @@ from tillkeeper.store.postgres.transactions import repeat_when_raced
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import show
 from tillkeeper.store.schema.creating import create_schema
+from tillkeeper.store.schema.files import migrations, parse_migration
+from tillkeeper.store.schema.upgrading import upgrade
 from tillkeeper.workers.apply import ApplyLoop
 from tillkeeper.workers.database_retry import DatabaseRetry
 
@@ -262,4 +264,22 @@ async def test_behind_pgbouncer_in_transaction_mode_every_order_comes_true(postg
     assert (await audit(pool, settled_until=NOON, now=NOON)).balances
     await asyncio.gather(*(lane.close() for lane in lanes))
     await pool.close()
+    await postgres_server.drop_database(name)
+
+
+async def test_behind_pgbouncer_a_database_is_upgraded_by_one_at_a_time(postgres_server, pgbouncer):
+    name = f"pooled_{uuid4().hex[:8]}"
+    await postgres_server.create_database(name)
+    dsn = f"{pgbouncer}/{name}"
+    await create_schema(dsn)
+    steps = (
+        "-- step: transaction\nALTER TABLE orders ADD COLUMN colour text;\n"
+        "-- step: batches of 10 over orders.id\nUPDATE orders SET colour = 'grey' WHERE id > $1 AND id <= $2;\n"
+        "-- step: alone\nCREATE INDEX CONCURRENTLY IF NOT EXISTS orders_colour ON orders (colour);\n"
+    )
+    number = len(migrations()) + 1
+    colour = parse_migration(f"{number:04}_colour.sql", f"-- Colours.\n-- oldest program: {number - 1}\n{steps}")
+    known = [*migrations(), colour]
+    done = await asyncio.gather(*(upgrade(dsn, known, report=lambda _: None) for _ in range(2)))
+    assert sorted(map(len, done)) == [0, 1]
     await postgres_server.drop_database(name)

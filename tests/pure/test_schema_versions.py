@@ -22,7 +22,7 @@ def test_a_file_is_read_into_its_steps():
     assert (migration.version, migration.name, migration.title) == (3, "colour", "Orders have a colour.")
     assert migration.oldest_program == 2
     assert [str(step) for step in migration.steps] == [
-        "transaction",
+        "ALTER TABLE orders ADD COLUMN colour text;",
         "index orders_colour, concurrently",
         "batches of 5000 over orders.id",
     ]

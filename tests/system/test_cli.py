@@ -51,6 +51,8 @@ COMMANDS = [
     "ingest",
     "work",
     "db init",
+    "db status",
+    "db upgrade",
     "order show",
     "order hold",
     "order release",

@@ -376,8 +376,9 @@ async def test_an_order_is_not_closed_while_an_event_of_it_is_parked(config, poo
     assert "an event is parked that may be of this order: tillkeeper parked show 1" in ended.err
 
 
-async def test_an_order_that_somebody_holds_is_not_waited_for_without_an_end(config, pool):
+async def test_an_order_that_somebody_holds_is_not_waited_for_without_an_end(config, pool, monkeypatch):
     await registered(pool)
+    monkeypatch.setattr(repeat_when_raced, "__kwdefaults__", {"lock_wait_s": 0.2})
     async with pool.acquire() as somebody, somebody.transaction():
         await somebody.execute("SELECT FROM orders FOR UPDATE")
         ended = await tillkeeper("order", "hold", "A-1", "1h", "--note", "wait", "--config", config)

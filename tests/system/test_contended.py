@@ -190,7 +190,8 @@ async def test_the_orders_api_has_the_caller_come_again_for_what_passes(pool, cl
         assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
 
 
-async def test_the_orders_api_does_not_wait_for_whoever_holds_the_order(pool, client, database):
+async def test_the_orders_api_does_not_wait_for_whoever_holds_the_order(pool, client, database, monkeypatch):
+    monkeypatch.setattr(repeat_when_raced, "__kwdefaults__", {"lock_wait_s": 0.2})
     await register(pool, a_registration("A1", accounts=("stripe-main",)), policy=Policy(), now=NOON)
     somebody = await asyncpg.connect(database)
     async with somebody.transaction():

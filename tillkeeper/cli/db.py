@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +19,7 @@ app = typer.Typer()
 commands = typer.Typer(help="The database's schema: made, upgraded, looked at.", no_args_is_help=True)
 app.add_typer(commands, name="db")
 
+Init = Annotated[bool, typer.Option("--init", help="Create the schema where there is none.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 
 
@@ -66,7 +68,9 @@ def status_command(config: Config = None, as_json: AsJson = False) -> None:
 
 
 @commands.command("upgrade", epilog=exits(example="tillkeeper db upgrade --dry-run"))
-def upgrade_command(dry_run: DryRun = False, config: Config = None, as_json: AsJson = False) -> None:
+def upgrade_command(
+    dry_run: DryRun = False, init: Init = False, config: Config = None, as_json: AsJson = False
+) -> None:
     """Bring the database to the schema that this version needs, while the version before serves it.
 
     Safe to repeat, and to run from several machines at once.  What was cut off goes on where it stopped.  A step that
@@ -78,16 +82,30 @@ def upgrade_command(dry_run: DryRun = False, config: Config = None, as_json: AsJ
         if dry_run:
             _print_status(settings, _look(settings), as_json=as_json)
             return
-        done = _upgrade(settings)
+        created = _create(settings) if init else []
+        done = [] if created else _upgrade(settings)
         if as_json:
             from tillkeeper.cli.output import print_json
 
-            print_json({"done": [_told(migration) for migration in done]})
+            print_json({"created": created, "done": [_told(migration) for migration in done]})
+        elif created:
+            print(f"created {len(created)} tables")
         elif done:
             print(f"done: the schema has version {done[-1].version}; now replace the programs")
             print("where each process has a role of its own, run deploy/roles.sql again")
         else:
             print("nothing to do: the schema is the one that this version needs")
+
+
+def _create(settings: "Settings") -> list[str]:
+    """The tables that were made; none where there are any already, of whichever version."""
+    from tillkeeper.cli.database import named_failures
+    from tillkeeper.store.postgres.sqlstates import SchemaUnfit
+    from tillkeeper.store.schema.creating import create_schema
+
+    with named_failures(settings), suppress(SchemaUnfit):
+        return asyncio.run(create_schema(settings.database_url))
+    return []
 
 
 def _upgrade(settings: "Settings") -> "Sequence[Migration]":

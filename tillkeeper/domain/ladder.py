@@ -37,7 +37,7 @@ class Anchor(StrEnum):
 
     START = "start"  # the phase begins
     EXPIRY = "expiry"  # the order expires
-    DUE = "due"  # the next instalment that is not covered is due
+    DUE = "due"  # the next instalment that is not covered is due is due
 
 
 class StepTime(msgspec.Struct, frozen=True, kw_only=True):

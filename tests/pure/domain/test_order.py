@@ -169,6 +169,15 @@ def test_every_mismatched_event_leaves_a_concern(history):
         ([an_event(Kind.PAYMENT_SUCCEEDED, amount=0, discount=100)], "paid"),
         ([an_event(Kind.PAYMENT_SUCCEEDED, amount=0, discount=100, account="stranger")], "unpaid"),
         ([an_event(Kind.PAYMENT_SUCCEEDED, amount=0, discount=20)], "unpaid"),
+        # A discount goes with what was paid, also where the gateway, having taken that back, collects it anew.
+        (
+            [
+                an_event(Kind.PAYMENT_SUCCEEDED, amount=0, discount=100),
+                an_event(Kind.PAYMENT_REVERSED, second=1),
+                an_event(Kind.PAYMENT_PENDING, second=2),
+            ],
+            "processing",
+        ),
         ([an_event(Kind.PAYMENT_SUCCEEDED), an_event(Kind.REFUND_PENDING, refund_ref="r1", amount=10)], "refunding"),
         (
             [an_event(Kind.PAYMENT_SUCCEEDED), an_event(Kind.REFUND_SUCCEEDED, refund_ref="r1", amount=10)],

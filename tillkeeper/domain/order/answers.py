@@ -34,7 +34,7 @@ class QueryOutcome(msgspec.Struct, frozen=True, kw_only=True):
     query: DueQuery
     result: str
     answered: bool  # every query had an answer that could be applied
-    unapplied: tuple[str, ...] = ()  # kinds of events that could not be applied
+    unapplied: tuple[str, ...] = ()  # kinds of events that could not be applied applied
     unaskable: frozenset[str] = frozenset()  # accounts
 
     def retry_at(self, now: datetime) -> datetime | None:

@@ -154,3 +154,11 @@ def _is_news(case: KnownCase, order_id: int | None, reason: CaseReason) -> bool:
     name = _SUM_OF.get(case.kind, "captured")
     before, after = getattr(case, name), reason.sum(name)
     return before is not None and after is not None and after > before
+
+
+def level_after_follow_up(kind: str, level: int, *, owner: str | None, levels: int) -> int:
+    """The level of a case that is due and not resolved: one up, of `levels`.
+
+    One that has an owner stays theirs, and those of stuck orders go up by their own ladder.
+    """
+    return level if owner is not None or kind == STUCK else min(levels, level + 1)

@@ -97,7 +97,7 @@ def first_queries(
         if (
             status not in AWAITED and status is not Status.PROCESSING
         ):  # then accounts that cannot be queried do not matter
-            unknown = frozenset(it for it in unknown if "order" in _queryable(abilities, it))
+            unknown = frozenset(account for account in unknown if "order" in _queryable(abilities, account))
         found += [(account, _by_order(order)) for account in sorted(unknown)]
     return list(dict.fromkeys(found))[:QUERIES_MAX]
 
@@ -152,19 +152,19 @@ def _payment(order: Order, account: str, payment_ref: str) -> AccountQuery:
 
 
 def _implied(order: Order, facts: OrderFacts, abilities: AllAbilities) -> Iterator[AccountQuery]:
-    for it in implied(order, facts):
-        if it.refund_ref is not None:
-            yield _refund(order, it.account, it.refund_ref, it.payment_ref, abilities)
+    for unseen in implied(order, facts):
+        if unseen.refund_ref is not None:
+            yield _refund(order, unseen.account, unseen.refund_ref, unseen.payment_ref, abilities)
             if (
-                it.payment_ref is None
-                and _needs_payment(abilities, it.account)
-                and "order" in _queryable(abilities, it.account)
+                unseen.payment_ref is None
+                and _needs_payment(abilities, unseen.account)
+                and "order" in _queryable(abilities, unseen.account)
             ):
-                yield it.account, _by_order(order)
-        elif it.payment_ref is not None:
-            yield _payment(order, it.account, it.payment_ref)
+                yield unseen.account, _by_order(order)
+        elif unseen.payment_ref is not None:
+            yield _payment(order, unseen.account, unseen.payment_ref)
         else:
-            yield it.account, _by_order(order)
+            yield unseen.account, _by_order(order)
 
 
 def _payments(order: Order, facts: OrderFacts, statuses: frozenset[ObjectStatus]) -> Iterator[AccountQuery]:
@@ -178,14 +178,14 @@ def _payments(order: Order, facts: OrderFacts, statuses: frozenset[ObjectStatus]
 
 
 def _latest_first(payments: Iterable[tuple[ObjectKey, PaymentFacts]]) -> list[tuple[ObjectKey, PaymentFacts]]:
-    return sorted(payments, key=lambda it: (it[1].latest is not None, it[1].latest, it[0]), reverse=True)
+    return sorted(payments, key=lambda item: (item[1].latest is not None, item[1].latest, item[0]), reverse=True)
 
 
 def _gave_back_unseen(order: Order, facts: OrderFacts, key: ObjectKey, payment: PaymentFacts) -> bool:
     """Returns whether its running total exceeds the known refunds, so that a query shows more."""
     if payment.given_back is None or payment.given_back.currency != order.currency:
         return False
-    known = sum(it.amount.minor for it in refunds_of(order, facts, key) if it.amount is not None)
+    known = sum(refund.amount.minor for refund in refunds_of(order, facts, key) if refund.amount is not None)
     return payment.given_back.minor > known
 
 
@@ -194,7 +194,7 @@ def _refunds(order: Order, facts: OrderFacts, status: Status, abilities: AllAbil
     wanted = (
         (key, refund)
         for key, refund in sorted(
-            facts.refunds.items(), key=lambda it: (it[1].latest.status is not ObjectStatus.PENDING, it[0])
+            facts.refunds.items(), key=lambda item: (item[1].latest.status is not ObjectStatus.PENDING, item[0])
         )
         if key[0] in order.accounts and _may_move(facts, key[0], refund, status)
     )

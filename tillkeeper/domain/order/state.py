@@ -87,6 +87,11 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return beyond if due is not None and beyond is not None and beyond.due_at == due.due_at else None
 
     @property
+    def next_due_at(self) -> datetime | None:
+        """When the next part of its plan that is not covered is due."""
+        return next_due_at(self.instalments, self.covered) if self.instalments else None
+
+    @property
     def is_under_way(self) -> bool:
         """Whether money is on its way, whatever its status says."""
         return is_under_way(self.order, self.facts)
@@ -139,7 +144,7 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return Phase(
             began_at=self.phase_since,
             expires_at=self.expires_at,
-            next_due_at=next_due_at(self.instalments, self.covered),
+            next_due_at=self.next_due_at,
             last_steps=self.progress.last_steps,
         )
 
@@ -152,8 +157,7 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if self.is_over:
             phase = Phase(began_at=now)
         else:
-            next_due = next_due_at(self.instalments, self.covered)
-            phase = Phase(began_at=now, expires_at=self.expires_at, next_due_at=next_due)
+            phase = Phase(began_at=now, expires_at=self.expires_at, next_due_at=self.next_due_at)
         due_at = earliest(first_due(self._whole_ladder(policy), phase, now), self.ask_at)
         return max(due_at, self.held_until) if due_at and self.held_until else due_at
 
@@ -176,5 +180,5 @@ def paid_through(order: Order, facts: OrderFacts) -> tuple[str | None, str | Non
     ]
     if not heard:
         return (next(iter(order.accounts)), None) if len(order.accounts) == 1 else (None, None)
-    _, account, payment = max(heard, key=lambda it: (it[0], it[1]))
+    _, account, payment = max(heard, key=lambda item: (item[0], item[1]))
     return account, payment.method.text if payment.method else None

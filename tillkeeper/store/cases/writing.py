@@ -130,7 +130,7 @@ async def _insert(conn: Conn, opening: Sequence[AtOrder], policy: CasePolicy, no
     opened = await conn.fetch(INSERT_CASES, rows, now, now + policy.follow_up)
     entries = [(row["id"], "opened" if row["fresh"] else "reopened", TILLKEEPER, None) for row in opened]
     await write_entries(conn, entries, now=now)
-    await notify(conn, opened, CaseTopic.OPENED, now=now)
+    await notify(conn, [case_in(row, level=row["level"]) for row in opened], CaseTopic.OPENED, now=now)
     return [row["kind"] for row in opened]
 
 
@@ -214,7 +214,7 @@ async def _escalate(conn: Conn, levels: Mapping[CaseKey, int], now: datetime) ->
     if levels:
         rows = await conn.fetch(ESCALATE, *_columns(levels), [levels[key] for key in sorted(levels)])
         await write_entries(conn, [(row["id"], "escalated", TILLKEEPER, None) for row in rows], now=now)
-        await notify(conn, rows, CaseTopic.ESCALATED, now=now)
+        await notify(conn, [case_in(row, level=row["level"]) for row in rows], CaseTopic.ESCALATED, now=now)
 
 
 # --- notices and history
@@ -233,18 +233,19 @@ async def write_entries(conn: Conn, entries: Iterable[tuple[int, str, str, str |
         await conn.execute(INSERT_ENTRIES, as_json(rows), now)
 
 
-async def notify(conn: Conn, rows: Iterable[asyncpg.Record], topic: CaseTopic, *, now: datetime) -> None:
-    """Writes the notices to people on duty about these rows of cases."""
-    await write_notices(conn, [case_notice(_case_row(row), topic, now=now) for row in rows], now=now)
+async def notify(conn: Conn, cases: Iterable[CaseRow], topic: CaseTopic, *, now: datetime) -> None:
+    """Writes the notices to people on duty about these cases."""
+    await write_notices(conn, [case_notice(case, topic, now=now) for case in cases], now=now)
 
 
-def _case_row(row: asyncpg.Record) -> CaseRow:
+def case_in(row: asyncpg.Record, *, level: int) -> CaseRow:
+    """Reads a case for its notices; `level` is the one that it has from now on."""
     return CaseRow(
         id=row["id"],
         kind=row["kind"],
         subject=row["subject"],
         order_id=row["order_id"],
         account=row["account"],
-        level=row["level"],
+        level=level,
         details=msgspec.json.decode(row["details"]),
     )

@@ -3,34 +3,38 @@
 from datetime import datetime
 
 from tillkeeper.domain.order.case_reasons import unmatched
+from tillkeeper.domain.order.cases import level_after_follow_up
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.topics import CaseTopic
 from tillkeeper.store.apply.batch import Tally, apply_found
-from tillkeeper.store.cases.writing import TILLKEEPER, notify, open_cases, write_entries
+from tillkeeper.store.cases.writing import TILLKEEPER, case_in, notify, open_cases, write_entries
 from tillkeeper.store.deliveries.inbox import event_of
 from tillkeeper.store.postgres.pool import Conn
 
-# A case without an owner goes up a level each time; an owner is reminded instead.  Cases of stuck orders go up by their
-# own ladder.
-FOLLOW_UP = """
-UPDATE cases AS c
-SET follow_up_at = $1::timestamptz + $2::interval,
-    level = CASE WHEN c.owner IS NULL AND c.kind <> 'stuck' THEN least($4, c.level + 1) ELSE c.level END
-FROM (
-    SELECT id, level FROM cases WHERE follow_up_at <= $1 ORDER BY follow_up_at LIMIT $3 FOR UPDATE SKIP LOCKED
-) AS due
-WHERE c.id = due.id
-RETURNING c.id, c.kind, c.subject, c.order_id, c.account, c.details, c.level, c.level > due.level AS escalated
+DUE_CASES = """
+SELECT id, kind, subject, order_id, account, details, level, owner FROM cases
+WHERE follow_up_at <= $1 ORDER BY follow_up_at LIMIT $2 FOR UPDATE SKIP LOCKED
+"""
+WRITE_FOLLOW_UPS = """
+UPDATE cases AS c SET follow_up_at = $3, level = w.level
+FROM unnest($1::bigint[], $2::int[]) AS w (id, level) WHERE c.id = w.id
 """
 
 
 async def follow_up(conn: Conn, *, policy: Policy, limit: int, now: datetime) -> int:
     """Reminds people of cases that are due; returns their number."""
-    rows = await conn.fetch(FOLLOW_UP, now, policy.cases.follow_up, limit, policy.cases.levels)
-    whats = [(row["id"], "escalated" if row["escalated"] else "followed_up") for row in rows]
-    await write_entries(conn, [(case_id, what, TILLKEEPER, None) for case_id, what in whats], now=now)
-    await notify(conn, [row for row in rows if row["escalated"]], CaseTopic.ESCALATED, now=now)
-    await notify(conn, [row for row in rows if not row["escalated"]], CaseTopic.FOLLOWED_UP, now=now)
+    rows = await conn.fetch(DUE_CASES, now, limit)
+    if not rows:
+        return 0
+    levels = [
+        level_after_follow_up(row["kind"], row["level"], owner=row["owner"], levels=policy.cases.levels) for row in rows
+    ]
+    await conn.execute(WRITE_FOLLOW_UPS, [row["id"] for row in rows], levels, now + policy.cases.follow_up)
+    due = [(case_in(row, level=level), level > row["level"]) for row, level in zip(rows, levels, strict=True)]
+    entries = [(case.id, "escalated" if goes_up else "followed_up", TILLKEEPER, None) for case, goes_up in due]
+    await write_entries(conn, entries, now=now)
+    await notify(conn, [case for case, goes_up in due if goes_up], CaseTopic.ESCALATED, now=now)
+    await notify(conn, [case for case, goes_up in due if not goes_up], CaseTopic.FOLLOWED_UP, now=now)
     return len(rows)
 
 

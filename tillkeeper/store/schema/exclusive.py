@@ -35,13 +35,22 @@ async def exclusively(database_url: str, *, waiting: Callable[[], object] | None
     """Holds the lock while inside; calls `waiting` once where somebody else has it."""
     conn = await asyncpg.connect(database_url, timeout=CONNECT_S, statement_cache_size=0)
     try:
-        async with conn.transaction():
-            await conn.execute(STAY_OPEN)
-            while not await conn.fetchval(LOCK, timeout=ANSWER_S):
-                if waiting is not None:
-                    waiting()
-                    waiting = None
-                await asyncio.sleep(LOOK_EVERY_S)
-            yield Exclusive(conn)
+        while not await _locked(conn):
+            if waiting is not None:
+                waiting()
+                waiting = None
+            await asyncio.sleep(LOOK_EVERY_S)
+        yield Exclusive(conn)
     finally:
         conn.terminate()
+
+
+async def _locked(conn: "asyncpg.Connection[asyncpg.Record]") -> bool:
+    """Leaves a transaction open that has the lock, or none."""
+    transaction = conn.transaction()
+    await transaction.start()
+    await conn.execute(STAY_OPEN)
+    if await conn.fetchval(LOCK, timeout=ANSWER_S):
+        return True
+    await transaction.rollback()
+    return False

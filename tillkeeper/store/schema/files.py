@@ -21,17 +21,20 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from textwrap import shorten
 from typing import Final, Literal
 
 import msgspec
 
 import tillkeeper
 
+STATEMENT_CHARS: Final = 60  # of a step's first words, where people read them
 PACKAGE: Final = Path(tillkeeper.__file__).parent
 _FILE: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 _OLDEST: Final = re.compile(r"^-- oldest program: (\d+)$", re.MULTILINE)
 _STEP: Final = re.compile(r"^-- step: (.+)$\n", re.MULTILINE)
 _BATCHES: Final = re.compile(r"batches of (\d+) over (\w+)\.(\w+)")
+_COMMENT: Final = re.compile(r"--[^\n]*")
 _TABLES: Final = re.compile(r"(?:ALTER TABLE|UPDATE|\bON) (\w+)")
 _INDEX: Final = re.compile(r"CREATE (?:UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (\w+)")
 
@@ -63,7 +66,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         if self.kind == "batches":
             return f"batches of {self.batch_keys} over {self.table}.{self.key}"
-        return f"index {self.index}, concurrently" if self.index else self.kind
+        if self.index:
+            return f"index {self.index}, concurrently"
+        return shorten(_COMMENT.sub("", self.sql), width=STATEMENT_CHARS, placeholder=" ...")
 
 
 class Migration(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ from tillkeeper.store.postgres.sqlstates import SchemaMissing
 from tillkeeper.store.schema.exclusive import Exclusive, exclusively
 from tillkeeper.store.schema.files import Migration, Step, left_to_do
 from tillkeeper.store.schema.progress import watched_index
-from tillkeeper.store.schema.versions import FIRST, schema_version
+from tillkeeper.store.schema.versions import FIRST, schema_version, unfitness
 
 LOCK_WAIT_S: Final = 2.0  # for as long, others queue behind a step that waits for its locks
 NOTICE_S: Final = 3.0  # processes look at the version every second: those that may not go on have stopped by then
@@ -96,7 +96,7 @@ async def upgrade(
     report: Report,
     waiting: Callable[[], object] | None = None,
 ) -> list[Migration]:
-    """Runs what is left to do, and returns it.  Raises SchemaMissing, ChangedMigration, or what the database raises."""
+    """Runs what is left to do, and returns it.  Raises SchemaUnfit, ChangedMigration, or what the database raises."""
     async with exclusively(database_url, waiting=waiting) as lock, connected(database_url) as conn:
         found = await schema_version(conn)
         if found.version == 0:
@@ -109,6 +109,8 @@ async def upgrade(
         for migration in left:
             await _Run(database_url, conn, lock, migration, report).run(watched_as=watched_as)
             watched_as = watched_as and max(watched_as, migration.oldest_program)
+        if (unfit := unfitness(await schema_version(conn), made_for=known[-1].version)) is not None:
+            raise unfit  # a later program was here
         return left
 
 
