@@ -33,17 +33,17 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True):
     give_up_after: timedelta = NEVER
 
     def pause(self, failures: int, jitter: Jitter | None = None) -> timedelta:
-        """The pause after so many failures in a row, 1 or more; the whole of it where no chance is given."""
+        """Returns the pause after so many failures in a row, 1 or more; without jitter the whole of it."""
         whole = self.pauses[min(failures, len(self.pauses)) - 1]
         return whole if jitter is None else jitter(*self.spread) * whole
 
     def pause_s(self, failures: int, jitter: Jitter | None = None) -> float:
-        """The same in seconds."""
+        """Returns the pause in seconds."""
         return self.pause(failures, jitter).total_seconds()
 
 
 def constant(pause_s: float, *, spread: Spread = WHOLE) -> Backoff:
-    """The same pause after every failure."""
+    """Makes a policy with the same pause after every failure."""
     return Backoff(pauses=(timedelta(seconds=pause_s),), spread=spread)
 
 

@@ -41,14 +41,14 @@ class Item(Arrival, kw_only=True, gc=False):
 
     @property
     def digest(self) -> bytes:
-        """A fingerprint of what its event means."""
+        """Returns the fingerprint of what its event means."""
         if self.fingerprint is None:
             self.fingerprint = digest_of(self.event)
         return self.fingerprint
 
     @property
     def key(self) -> EventKey:
-        """How its event is named."""
+        """Returns the account and id that name its event."""
         return self.event.account, self.event.event_id
 
 
@@ -72,7 +72,7 @@ class Batch(msgspec.Struct, kw_only=True):
     arrivals: list[Item] = msgspec.field(default_factory=list)  # of all these, what orders are handed, in turn
 
     def by_order(self) -> Mapping[int, list[Item]]:
-        """What each order is handed, in turn.  What has no order waits for one."""
+        """Returns the events of each order, in turn.  An event without an order waits for one."""
         found = defaultdict[int, list[Item]](list)
         for item in self.arrivals:
             if item.order_id is not None:
@@ -83,7 +83,7 @@ class Batch(msgspec.Struct, kw_only=True):
 
 
 def digest_of(event: PaymentEvent) -> bytes:
-    """A fingerprint of what an event means, whatever brought it.
+    """Returns a fingerprint of what an event means, whatever brought it.
 
     Its time, and why and how something failed or was paid, are left out: some gateways sign neither, and write them
     otherwise when they repeat a delivery (Adyen's eventDate and reason).  A repetition changes nothing either way.
@@ -119,7 +119,7 @@ def find_orders(items: Sequence[Item], bindings: Bindings) -> list[Item]:
 
 
 def contested_in(items: Iterable[Item], bindings: Bindings) -> set[Reference]:
-    """The objects of events whose references lead to more than one order."""
+    """Returns the objects of events whose references lead to more than one order."""
     return {
         reference
         for item in items
@@ -158,7 +158,7 @@ def _reused(item: Item) -> CaseReason:
 
 
 def sort_out(items: Sequence[Item], waited: Sequence[Item], known: Mapping[int, KnownEvent]) -> Batch:
-    """What each event of a batch is; `known` is by position in `items`."""
+    """Says of each event of a batch whether it is new, known or waited; `known` is by position in `items`."""
     batch = Batch(waited=list(waited), arrivals=list(waited))
     seen, taken_up = set[EventKey](), {item.key for item in waited}
     for position, item in enumerate(items):
@@ -178,7 +178,7 @@ def sort_out(items: Sequence[Item], waited: Sequence[Item], known: Mapping[int, 
 
 
 def _sort_known(batch: Batch, item: Item, row: KnownEvent | None) -> None:
-    """A duplicate, or an answer that says again what is known: so it stands as of this later answer."""
+    """Counts a duplicate; an answer that repeats what is known confirms it as of its later moment."""
     if item.delivery:
         batch.duplicates[item.delivery] += 1
     elif row and row.known_at is not None and row.known_at < item.event.known_at:

@@ -53,7 +53,7 @@ class Contest(msgspec.Struct, kw_only=True):
 
     @property
     def events(self) -> dict[EventKey, PaymentEvent]:
-        """Each once, as it was first told, for the latest moment for which it was."""
+        """Returns each event once, as it was first received, as of the latest moment for which it was."""
         told = {key: row.event for key, row in self.kept.items()}
         for item in self.items:
             before = told.setdefault(item.key, item.event)
@@ -160,7 +160,7 @@ def _conflict(
     refs: tuple[str, ...],
     placement: Placement,
 ) -> tuple[int | None, CaseReason]:
-    """The case of a payment, at the order that it belongs to."""
+    """Makes the case of a payment, at the order that it belongs to."""
     name, _, ref = subject.partition(":")
     homes = {
         placement.events[key].order_ref

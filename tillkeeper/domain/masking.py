@@ -25,14 +25,14 @@ _PHONE: Final = re.compile(
 
 
 def without_contacts(text: str) -> str:
-    """The text without mail addresses and card numbers: for log lines, where references must stay readable."""
+    """Removes mail addresses and card numbers, for log lines, where references must stay readable."""
     if "@" in text:
         text = _EMAIL.sub("<email>", text)
     return _CARD.sub(_card_or_not, text)
 
 
 def masked(text: str) -> str:
-    """The text as it may be kept: short, and without mail addresses, card and phone numbers."""
+    """Shortens a text, and removes mail addresses, card and phone numbers, so that it may be kept."""
     text = text[:TEXT_CHARS_MAX]
     while (without := _PHONE.sub("<phone>", without_contacts(text))[:TEXT_CHARS_MAX]) != text:
         text = without  # what is cut off may leave another number behind; each time there is less to take out
@@ -40,7 +40,7 @@ def masked(text: str) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Likewise, and one line of what can be seen."""
+    """Does as `masked`, and makes it one line of printable characters."""
     return masked("".join(char if char.isprintable() else " " for char in text[:TEXT_CHARS_MAX]))
 
 

@@ -62,7 +62,7 @@ TRAITS: Final[Mapping[Status, Traits]] = MappingProxyType(
 
 
 def statuses(has: Callable[[Traits], bool]) -> tuple[Status, ...]:
-    """The statuses that have a trait, in their order."""
+    """Returns the statuses that have a trait, in their order."""
     return tuple(status for status, traits in TRAITS.items() if has(traits))
 
 

@@ -38,7 +38,7 @@ class QueryOutcome(msgspec.Struct, frozen=True, kw_only=True):
     unaskable: frozenset[str] = frozenset()  # accounts
 
     def retry_at(self, now: datetime) -> datetime | None:
-        """When it is put again."""
+        """Returns when it is put again."""
         if self.answered:
             return None
         if self.result == CANNOT_ASK:
@@ -79,7 +79,7 @@ def _write_result(changes: Changes, outcome: QueryOutcome, *, is_its_phase: bool
 
 
 def _mind_unapplied(changes: Changes, outcome: QueryOutcome) -> None:
-    """What a gateway said and the database refuses is seen by a person, until an answer can be applied."""
+    """Opens a case for an answer that the database refuses, and closes it once an answer can be applied."""
     if outcome.unapplied:
         # The answer itself may hold what the database refuses: its kinds do not.
         details: dict[str, object] = {"answers": list(outcome.unapplied)}

@@ -66,12 +66,12 @@ class KnownCase(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> CaseKey:
-        """How it is named."""
+        """Returns the kind and subject that name it."""
         return self.kind, self.subject
 
     @property
     def is_open(self) -> bool:
-        """Whether it waits for somebody."""
+        """Returns True until it is closed."""
         return self.closed_by is None
 
 
@@ -145,7 +145,7 @@ class CaseChanges(msgspec.Struct, kw_only=True):
 
 
 def _is_news(case: KnownCase, order_id: int | None, reason: CaseReason) -> bool:
-    """Whether there is a new reason for a case that is closed."""
+    """Returns True if there is a new reason for a case that is closed."""
     if case.closed_by == SYSTEM:
         return True
     if reason.state and ((case.state is not None and case.state != reason.state) or case.order_id != order_id):
@@ -156,7 +156,7 @@ def _is_news(case: KnownCase, order_id: int | None, reason: CaseReason) -> bool:
 
 
 def level_after_follow_up(kind: str, level: int, *, owner: str | None, levels: int) -> int:
-    """The level of a case that is due and not resolved: one up, of `levels`.
+    """Returns the level of a case that is due and not resolved: one up, of `levels`.
 
     One that has an owner stays theirs, and those of stuck orders go up by their own ladder.
     """

@@ -40,7 +40,7 @@ def close(changes: Changes, *, by: str, note: str, now: datetime) -> None:
 
 
 def may_close_by_itself(order: OrderState) -> bool:
-    """Whether no money is there or on its way, as far as anybody knows."""
+    """Returns True if no money is there or on its way, as far as is known."""
     return order.traits.empty and order.closed_at is None
 
 
@@ -63,7 +63,7 @@ def close_or_doubt(
 
 
 def doubt(order: OrderState, result: str, *, answered: bool) -> CaseReason:
-    """Why an expired order cannot be closed although its gateways were asked."""
+    """Makes the case of an expired order that cannot be closed although its gateways were asked."""
     details: dict[str, object] = {
         "status": order.summary.status,
         "expired_at": order.expires_at and order.expires_at.isoformat(),
@@ -73,18 +73,18 @@ def doubt(order: OrderState, result: str, *, answered: bool) -> CaseReason:
 
 
 def account_subject(account: str) -> str:
-    """How the case of an account is named that cannot be asked."""
+    """Names the case of an account that cannot be asked."""
     return f"account:{account}"
 
 
 def account_doubt(order: OrderState, account: str) -> CaseReason:
-    """Where nobody can ask, that is the account's case and not each order's."""
+    """Makes the case of an account that cannot be asked: one for the account, not one for each of its orders."""
     why: dict[str, object] = {"why": CANNOT_ASK, "first": order.order.order_ref}
     return CaseReason(kind=DOUBT, subject=account_subject(account), account=account, details=why)
 
 
 def doubts(order: OrderState) -> Iterator[str]:
-    """Why closing it now could leave somebody's money behind."""
+    """Yields the reasons why closing it now could leave somebody's money behind."""
     for (account, payment_ref), payment in sorted(order.facts.payments.items()):
         if payment.status in ON_ITS_WAY:
             yield f"payment {payment_ref} at {account} is {payment.status}: its money may be on its way"
@@ -104,7 +104,7 @@ def doubts(order: OrderState) -> Iterator[str]:
 
 
 def kept_after_closing(order: OrderState) -> list[CaseReason]:
-    """The reason that a closed order is while it keeps money."""
+    """Returns the reason for a case that a closed order is while it keeps money."""
     if order.closed_at is None:
         return []
     summary = order.summary

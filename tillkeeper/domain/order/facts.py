@@ -115,7 +115,7 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     @property
     def status(self) -> ObjectStatus:
-        """Created until the gateway said more."""
+        """Returns its status, which is `created` until the gateway says more."""
         if self.latest is None:
             return ObjectStatus.CREATED
         if self.latest.status is ObjectStatus.SUCCEEDED and self.reversals and not self.kept_captures:
@@ -124,26 +124,26 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     @property
     def _is_retried(self) -> bool:
-        """Whether it is on its way again since its success was taken back, as a debit that is collected anew."""
+        """Returns True if it is on its way again since its success was reversed, as a debit that is collected anew."""
         if self.pending_at is None or (self.let_go_at is not None and self.let_go_at >= self.pending_at):
             return False
         return self.pending_at >= max(self.reversals.values())
 
     @property
     def is_held(self) -> bool:
-        """Whether it is authorized, as far as was said; what was said to be let go at the same instant is."""
+        """Returns True if it is authorized, also where it was released at the same instant."""
         return self.authorized_at is not None and (self.let_go_at is None or self.let_go_at < self.authorized_at)
 
     @property
     def kept_captures(self) -> list[Sum]:
-        """The captures that no reversal undid: it undoes the one that it names, or all, up to its own time."""
+        """Returns the captures that no reversal undid: it undoes the one that it names, or all, up to its own time."""
         if not self.reversals:
             return list(self.captures.values())
         return [capture for ref, capture in self.captures.items() if not self._is_reversed(ref, capture)]
 
     @property
     def undone_captures(self) -> list[Sum]:
-        """The captures that a reversal undid."""
+        """Returns the captures that a reversal undid."""
         return [capture for ref, capture in self.captures.items() if self._is_reversed(ref, capture)]
 
     def _is_reversed(self, ref: str, capture: Sum) -> bool:
@@ -166,12 +166,12 @@ class ReturnFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     @property
     def first_failed_at(self) -> datetime:
-        """The earliest date of its failure."""
+        """Returns the earliest date of its failure."""
         return min((at for at in (self.failed_at, self.failure_dated_at) if at is not None), default=self.latest.at)
 
     @property
     def failed_for_good_at(self) -> datetime:
-        """When a refund that stands failed did so: before it was ever given, or by the last word since.
+        """Returns when a failed refund failed: before it was ever given, or by the last event since.
 
         What an answer dates as the refund's beginning is no date of its failure: that is only told as of the answer.
         """
@@ -192,14 +192,14 @@ class OrderFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_returns(self) -> bool:
-        """Whether anything is known to go back, to be contested or to be taken back: of few orders."""
+        """Returns True if anything is refunded, disputed or reversed, which is so of few orders."""
         if self.refunds or self.disputes:
             return True
         return any(payment.given_back is not None or payment.reversals for payment in self.payments.values())
 
 
 def apply(facts: OrderFacts, event: PaymentEvent) -> OrderFacts:
-    """The facts once `event` is known too.  Returns `facts` itself when nothing is new."""
+    """Returns the facts with `event` merged into them, and `facts` itself when nothing is new."""
     merged = facts
     if event.payment_ref is not None:
         merged = _with_payment(merged, (event.account, event.payment_ref), event)
@@ -261,7 +261,7 @@ def _merge_payment(known: PaymentFacts, event: PaymentEvent) -> PaymentFacts:
 
 
 def _with_authorization(payment: PaymentFacts, event: PaymentEvent) -> PaymentFacts:
-    """What is held: a success does not end it, for it may be the first of several captures."""
+    """Merges what is held: a success does not end it, for it may be the first of several captures."""
     match event.kind:
         case Kind.PAYMENT_AUTHORIZED:
             held = (
@@ -367,6 +367,6 @@ def _earlier(known: datetime | None, told: datetime) -> datetime:
 
 
 def failure_of(payment: PaymentFacts) -> FailureClass | None:
-    """Why a payment stands failed or cancelled, if the gateway said."""
+    """Returns why a payment failed or was cancelled, if the gateway said so."""
     latest = payment.latest
     return FailureClass(latest.failure) if latest and latest.failure else None

@@ -74,7 +74,7 @@ def refuse_difference(registration: Registration, known: Registration) -> None:
 
 
 def next_instalment(instalments: Sequence[Instalment], captured: int) -> Instalment | None:
-    """The first, by deadline, that what was captured does not cover; None where all are, or where there is no plan.
+    """Returns the first, by deadline, that is not covered; None where all are, or where there is no plan.
 
     The instalment returned has the part of its amount that is still missing.
     """
@@ -87,13 +87,13 @@ def next_instalment(instalments: Sequence[Instalment], captured: int) -> Instalm
 
 
 def next_due_at(instalments: Sequence[Instalment], captured: int) -> datetime | None:
-    """When the next instalment that is not covered is due."""
+    """Returns when the next instalment that is not covered is due."""
     following = next_instalment(instalments, captured) if instalments else None
     return following.due_at if following else None
 
 
 def first_look(registration: Registration, *, policy: Policy, now: datetime) -> datetime | None:
-    """When the sweep must look at an order of which nothing is heard."""
+    """Returns when the sweep must look at an order of which no event comes."""
     accounts = set(registration.accounts)
     ladder = policy.ladder(Status.UNPAID, accounts.pop() if len(accounts) == 1 else None)
     due_at = next_due_at(registration.instalments, captured=0)

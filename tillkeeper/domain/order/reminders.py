@@ -16,7 +16,7 @@ from tillkeeper.domain.topics import Topic
 
 
 def comes_first(order: OrderState, step: Step) -> Literal["ask", "wait"] | None:
-    """What comes before a payer is told who might pay then: an answer of the gateway from the step's moment on."""
+    """Returns what must come before a payer is told who might pay then: an answer of the gateway, or a person's."""
     if not asks_to_pay(order, step):
         return None
     progress = order.progress
@@ -30,7 +30,7 @@ def comes_first(order: OrderState, step: Step) -> Literal["ask", "wait"] | None:
 
 
 def asks_to_pay(order: OrderState, step: Step) -> bool:
-    """Whether the payer is told to pay, or that their payment failed."""
+    """Returns True if the step tells the payer to pay, or that their payment failed."""
     if step.action is Action.REMIND:
         is_due = order.next_instalment() is not None if order.instalments else order.remaining > 0
         return order.traits.awaited and is_due and not order.is_under_way
@@ -38,7 +38,7 @@ def asks_to_pay(order: OrderState, step: Step) -> bool:
 
 
 def reminder(order: OrderState, step: Step) -> list[Notice]:
-    """What a reminder says to the payer, if anything."""
+    """Makes what a reminder says to the payer, if anything."""
     # By its number: the same reminder at another moment, as a changed policy has it, is not told again.
     occasion = f"phase {order.phase} no {step.level}"
     if not asks_to_pay(order, step):
@@ -54,5 +54,5 @@ def reminder(order: OrderState, step: Step) -> list[Notice]:
 
 
 def failure(order: OrderState) -> list[Notice]:
-    """That a payment failed, told once its grace is over."""
+    """Makes the notice that a payment failed, which is sent once its grace is over."""
     return payer_notices(order, order, Topic.FAILED, occasion=f"phase {order.phase}")

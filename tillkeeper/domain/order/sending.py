@@ -73,7 +73,7 @@ def may_tell_payer(
     limits: MailLimits,
     now: datetime,
 ) -> Verdict:
-    """What to do with a mail now.  `said` is the order as the notice speaks of it; `warned`, that it says not
+    """Decides what to do with a mail now.  `said` is the order as the notice speaks of it; `warned`, that it says not
     to pay while a payment is under way."""
     why = _why_not(topic, order, said, limits.per_order_max)
     if why is None and topic in ASKS_TO_PAY and expires_at is not None and expires_at <= now:
@@ -104,7 +104,7 @@ def _why_not(topic: Topic, order: OrderNow, said: Summary, per_order_max: int) -
 
 
 def quiet_until(quiet: QuietHours, now: datetime) -> datetime | None:
-    """The end of the quiet hours that `now` falls in, or None outside them."""
+    """Returns the end of the quiet hours that `now` falls in, or None outside them."""
     local = now.astimezone(quiet.zone)
     at = local.time().replace(tzinfo=None)
     passes_midnight = quiet.end < quiet.start
