@@ -28,6 +28,7 @@ from tillkeeper.lanes.intake import Intake
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.policy import PolicyFile
 from tillkeeper.sandbox.servers.child import free_ports
+from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.workers.apply import ApplyLoop
 from tillkeeper.workers.database_retry import DatabaseRetry
 from tillkeeper.workers.fetch import FetchLoop
@@ -90,7 +91,14 @@ async def receiver(database: str, *gateways: Telling) -> AsyncIterator[int]:
         refusals = Refusals(pool, records=accounts, monotonic_s=clock.monotonic_s)
         stack.push_async_callback(refusals.close)
         held = Receiver(
-            accounts=accounts, pool=pool, intake=intake, hints=hints, refusals=refusals, send=send, policy=policy
+            accounts=accounts,
+            pool=pool,
+            schema=SchemaWatch(),
+            intake=intake,
+            hints=hints,
+            refusals=refusals,
+            send=send,
+            policy=policy,
         )
         app = build_app(settings, held)
         runner = web.AppRunner(app, handler_cancellation=False, shutdown_timeout=5)
