@@ -90,7 +90,14 @@ async def receiver(database: str, *gateways: Telling) -> AsyncIterator[int]:
         refusals = Refusals(pool, records=accounts, monotonic_s=clock.monotonic_s)
         stack.push_async_callback(refusals.close)
         held = Receiver(
-            accounts=accounts, pool=pool, intake=intake, hints=hints, refusals=refusals, send=send, policy=policy
+            accounts=accounts,
+            pool=pool,
+            schema=SchemaWatch(),
+            intake=intake,
+            hints=hints,
+            refusals=refusals,
+            send=send,
+            policy=policy,
         )
         app = build_app(settings, held)
         runner = web.AppRunner(app, handler_cancellation=False, shutdown_timeout=5)
